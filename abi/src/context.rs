@@ -1,0 +1,195 @@
+//! What a module is called with: its input, its output and its services.
+//!
+//! Both structures only ever grow at the end and carry their size, so a module
+//! of an older minor version finds everything where it expects it. Their
+//! layout is part of the [`fingerprint`](crate::fingerprint).
+
+use core::ffi::c_void;
+use core::fmt;
+use core::marker::PhantomData;
+use core::slice;
+
+/// Why an entry is called.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Do the module's work.
+    Run = 0,
+    /// Once, before the first run. Another result than 0 refuses the load.
+    Init = 1,
+    /// Once, before the module is unloaded.
+    Exit = 2,
+    /// Take over the state of another version.
+    Migrate = 3,
+}
+
+/// An entry as the loader calls it: the context, and a [`Reason`] as a number.
+pub type EntryFn = extern "C" fn(*mut Context<'_>, u32) -> i32;
+
+/// What a module may ask of its surroundings. The embedder fills the table in.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Services {
+    /// Bytes of this structure.
+    pub size: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// Writes one line: context, its UTF-8 text and the text's length in bytes.
+    pub log: extern "C" fn(*mut Context<'_>, *const u8, usize),
+    /// Reads the embedder's cycle clock.
+    pub clock: extern "C" fn(*mut Context<'_>) -> u64,
+}
+
+impl Services {
+    /// The table with this version's services.
+    #[must_use]
+    pub const fn new(
+        log: extern "C" fn(*mut Context<'_>, *const u8, usize),
+        clock: extern "C" fn(*mut Context<'_>) -> u64,
+    ) -> Services {
+        Services { size: size_of::<Services>() as u32, reserved: 0, log, clock }
+    }
+}
+
+/// One call's surroundings. A module gets it by `&mut`, and finds nothing
+/// unsafe in it.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Context<'call> {
+    /// Bytes of this structure.
+    size: u32,
+    /// Zero.
+    reserved: u32,
+    services: *const Services,
+    /// The embedder's own; modules leave it alone.
+    embedder: *mut c_void,
+    input: *const u8,
+    input_length: usize,
+    output: *mut u8,
+    output_capacity: usize,
+    output_length: usize,
+    borrows: PhantomData<(&'call Services, &'call [u8], &'call mut [u8])>,
+}
+
+impl<'call> Context<'call> {
+    /// A context for one call.
+    #[must_use]
+    pub const fn new(services: &'call Services, input: &'call [u8], output: &'call mut [u8]) -> Context<'call> {
+        Context {
+            size: size_of::<Context<'_>>() as u32,
+            reserved: 0,
+            services,
+            embedder: core::ptr::null_mut(),
+            input: input.as_ptr(),
+            input_length: input.len(),
+            output_capacity: output.len(),
+            output: output.as_mut_ptr(),
+            output_length: 0,
+            borrows: PhantomData,
+        }
+    }
+
+    /// The bytes the caller passed in.
+    #[must_use]
+    pub fn input(&self) -> &[u8] {
+        // SAFETY: `new` took pointer and length from one slice that outlives `'call`.
+        unsafe { slice::from_raw_parts(self.input, self.input_length) }
+    }
+
+    /// Appends to the output as many of `bytes` as fit, and returns how many those were.
+    pub fn write(&mut self, bytes: &[u8]) -> usize {
+        let room = self.output_capacity.saturating_sub(self.output_length);
+        let count = bytes.len().min(room);
+        // SAFETY: `new` took pointer and capacity from one exclusive slice that outlives
+        // `'call`; `count` was just limited to what is left of it.
+        unsafe {
+            let end = self.output.add(self.output_length);
+            core::ptr::copy_nonoverlapping(bytes.as_ptr(), end, count);
+        }
+        self.output_length += count;
+        count
+    }
+
+    /// How many bytes of output there are. The caller of a module it does not
+    /// trust limits this to the length of its own buffer.
+    #[must_use]
+    pub const fn output_length(&self) -> usize {
+        self.output_length
+    }
+
+    /// How many bytes of output there is room for in all.
+    #[must_use]
+    pub const fn output_capacity(&self) -> usize {
+        self.output_capacity
+    }
+
+    /// Writes one line to the embedder's log.
+    pub fn log(&mut self, line: &str) {
+        let log = self.services().log;
+        log(self, line.as_ptr(), line.len());
+    }
+
+    /// The embedder's cycle clock: ticks since some point in the past, never fewer than before.
+    #[must_use]
+    pub fn clock(&mut self) -> u64 {
+        let clock = self.services().clock;
+        clock(self)
+    }
+
+    const fn services(&self) -> &'call Services {
+        // SAFETY: `new` took it from a reference that outlives `'call`.
+        unsafe { &*self.services }
+    }
+}
+
+/// Formats into the output; an error says that the output is full.
+impl fmt::Write for Context<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if self.write(text.as_bytes()) == text.len() { Ok(()) } else { Err(fmt::Error) }
+    }
+}
+
+crate::fingerprint::described! {
+    "Context" Context<'static> as CONTEXT_FIELDS {
+        size, reserved, services, embedder, input, input_length, output, output_capacity, output_length,
+    }
+    "Services" Services as SERVICES_FIELDS { size, reserved, log, clock, }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::fmt::Write;
+
+    extern "C" fn log(context: *mut Context<'_>, text: *const u8, length: usize) {
+        // SAFETY: `Context::log` passes itself and a string's own pointer and length.
+        unsafe { (*context).write(slice::from_raw_parts(text, length)) };
+    }
+
+    extern "C" fn clock(_: *mut Context<'_>) -> u64 {
+        42
+    }
+
+    static SERVICES: Services = Services::new(log, clock);
+
+    #[test]
+    fn carries_input_and_output() {
+        let mut output = [0; 8];
+        let mut context = Context::new(&SERVICES, b"in", &mut output);
+        assert_eq!(context.input(), b"in");
+        assert_eq!(context.write(b"12345"), 5);
+        assert_eq!(context.write(b"6789"), 3);
+        assert_eq!(context.output_length(), context.output_capacity());
+        assert!(write!(context, "full").is_err());
+        assert_eq!(&output, b"12345678");
+    }
+
+    #[test]
+    fn reaches_the_services() {
+        let mut output = [0; 8];
+        let mut context = Context::new(&SERVICES, b"", &mut output);
+        context.log("line");
+        assert_eq!(context.clock(), 42);
+        assert_eq!(context.output_length(), 4);
+    }
+}

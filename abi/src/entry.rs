@@ -1,0 +1,134 @@
+//! From a function to a module: [`module!`](crate::module).
+
+use crate::context::Context;
+use crate::fingerprint::FINGERPRINT;
+
+/// The symbol of a module's entry.
+pub const ENTRY_SYMBOL: &str = "bareflow_entry";
+
+/// The section a module's [`Descriptor`] lies in; the packer reads it and drops it.
+pub const DESCRIPTOR_SECTION: &str = ".bareflow.descriptor";
+
+/// What a module was built against and wants, as the packer finds it in the ELF file.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Descriptor {
+    /// The ABI's fingerprint.
+    pub abi_fingerprint: u64,
+    /// The ABI's major version.
+    pub abi_major: u16,
+    /// The ABI's minor version.
+    pub abi_minor: u16,
+    /// `FLAG_*` bits of the header.
+    pub flags: u32,
+}
+
+impl Descriptor {
+    /// Bytes a descriptor takes.
+    pub const SIZE: usize = size_of::<Descriptor>();
+
+    /// The descriptor of a module built against this very crate.
+    #[must_use]
+    pub const fn new(flags: u32) -> Descriptor {
+        Descriptor { abi_fingerprint: FINGERPRINT, abi_major: crate::ABI_MAJOR, abi_minor: crate::ABI_MINOR, flags }
+    }
+
+    /// The descriptor that `bytes` spell.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8; Descriptor::SIZE]) -> Descriptor {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *bytes;
+        Descriptor {
+            abi_fingerprint: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
+            abi_major: u16::from_le_bytes([i, j]),
+            abi_minor: u16::from_le_bytes([k, l]),
+            flags: u32::from_le_bytes([m, n, o, p]),
+        }
+    }
+}
+
+/// Marks functions that take nothing.
+#[derive(Debug)]
+pub struct Plain;
+
+/// Marks functions that take a [`Context`].
+#[derive(Debug)]
+pub struct WithContext;
+
+/// A function that can be a module's: `fn() -> i32` or `fn(&mut Context) -> i32`.
+/// `Form` tells the two apart and is inferred.
+pub trait Entry<Form> {
+    /// Calls the function.
+    fn enter(self, context: &mut Context<'_>) -> i32;
+}
+
+impl<F: FnOnce() -> i32> Entry<Plain> for F {
+    #[inline(always)]
+    fn enter(self, _: &mut Context<'_>) -> i32 {
+        self()
+    }
+}
+
+impl<F: FnOnce(&mut Context<'_>) -> i32> Entry<WithContext> for F {
+    #[inline(always)]
+    fn enter(self, context: &mut Context<'_>) -> i32 {
+        self(context)
+    }
+}
+
+/// Makes a crate a module. Once per crate, in `lib.rs`:
+///
+/// ```ignore
+/// bareflow_abi::module!(work);
+/// bareflow_abi::module!(work, init = prepare, exit = finish, reentrant);
+/// ```
+///
+/// Each function is a `fn() -> i32` or a `fn(&mut Context) -> i32`. Name and
+/// version of the module are those of its `Cargo.toml`. In an ordinary build
+/// (tests on the host) the macro only checks the functions' types.
+#[macro_export]
+macro_rules! module {
+    ($run:path $(, init = $init:path)? $(, exit = $exit:path)? $(, $reentrant:ident)? $(,)?) => {
+        const _: () = {
+            const FLAGS: u32 = 0
+                $(| { let _ = stringify!($init); $crate::header::FLAG_INIT })?
+                $(| { let _ = stringify!($exit); $crate::header::FLAG_EXIT })?
+                $(| $crate::module!(@flag $reentrant))?;
+
+            // Without flags an entry is only ever called to run: no reason is looked at.
+            #[cfg_attr(bareflow_module, unsafe(export_name = "bareflow_entry"))]
+            #[allow(dead_code)]
+            extern "C" fn entry(context: &mut $crate::Context<'_>, reason: u32) -> i32 {
+                let _ = reason;
+                $(if reason == $crate::Reason::Init as u32 {
+                    return $crate::Entry::enter($init, context);
+                })?
+                $(if reason == $crate::Reason::Exit as u32 {
+                    return $crate::Entry::enter($exit, context);
+                })?
+                $crate::Entry::enter($run, context)
+            }
+
+            #[cfg_attr(bareflow_module, unsafe(link_section = ".bareflow.descriptor"), used)]
+            #[allow(dead_code)]
+            static DESCRIPTOR: $crate::entry::Descriptor = $crate::entry::Descriptor::new(FLAGS);
+        };
+    };
+    (@flag reentrant) => { $crate::header::FLAG_REENTRANT };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_a_descriptor_as_it_lies_in_memory() {
+        let descriptor = Descriptor {
+            abi_fingerprint: 0x0807_0605_0403_0201,
+            abi_major: 0x0a09,
+            abi_minor: 0x0c0b,
+            flags: 0x100f_0e0d,
+        };
+        let bytes = core::array::from_fn(|index| index as u8 + 1);
+        assert_eq!(Descriptor::from_bytes(&bytes), descriptor);
+    }
+}

@@ -1,0 +1,86 @@
+//! The ABI's fingerprint: a hash over the names, offsets and sizes of the
+//! fields of [`Context`](crate::Context) and [`Services`](crate::Services).
+//!
+//! It depends on this crate's declarations alone, never on the compiler, so a
+//! blob outlives the compiler that made it; and a field moved without a change
+//! of version is noticed, since the loader holds the fingerprint of each minor
+//! version it can run.
+
+use crate::context::{CONTEXT_FIELDS, SERVICES_FIELDS};
+
+/// One field: its type's name, its own, its offset and its size in bytes.
+pub type Field = (&'static str, &'static str, usize, usize);
+
+/// The fingerprints of all minor versions of this major, the newest last.
+pub const FINGERPRINTS: [u64; crate::ABI_MINOR as usize + 1] = [0x8b60_152d_0b28_b9ca];
+
+/// The fingerprint of the ABI as it is declared here.
+pub const FINGERPRINT: u64 = hash(SERVICES_FIELDS, hash(CONTEXT_FIELDS, 0xcbf2_9ce4_8422_2325));
+
+/// All fields that make up the fingerprint, in its order.
+pub fn fields() -> impl Iterator<Item = &'static Field> {
+    CONTEXT_FIELDS.iter().chain(SERVICES_FIELDS)
+}
+
+/// FNV-1a, 64 bits (Fowler, Noll, Vo), over `fields`, going on from `state`.
+const fn hash(fields: &[Field], mut state: u64) -> u64 {
+    let mut index = 0;
+    while index < fields.len() {
+        let (owner, name, offset, size) = fields[index];
+        state = hash_bytes(owner.as_bytes(), state);
+        state = hash_bytes(name.as_bytes(), state);
+        state = hash_bytes(&(offset as u64).to_le_bytes(), state);
+        state = hash_bytes(&(size as u64).to_le_bytes(), state);
+        index += 1;
+    }
+    state
+}
+
+const fn hash_bytes(bytes: &[u8], mut state: u64) -> u64 {
+    let mut index = 0;
+    while index < bytes.len() {
+        state = (state ^ bytes[index] as u64).wrapping_mul(0x0000_0100_0000_01b3);
+        index += 1;
+    }
+    state
+}
+
+/// Declares a list of [`Field`]s for a type, and fails to compile when a field is missing from it.
+macro_rules! described {
+    ($($name:literal $type:ty as $list:ident { $($field:ident,)+ })+) => {$(
+        #[doc = concat!("The fields of `", $name, "`, in order.")]
+        pub(crate) const $list: &[crate::fingerprint::Field] = {
+            const fn size_of_field<T, F>(_: fn(&T) -> &F) -> usize {
+                size_of::<F>()
+            }
+            &[$((
+                $name,
+                stringify!($field),
+                core::mem::offset_of!($type, $field),
+                size_of_field::<$type, _>(|value| &value.$field),
+            )),+]
+        };
+        // The fields end where the type ends: none is left out.
+        static_assertions::const_assert_eq!(size_of::<$type>(), {
+            let (_, _, offset, size) = $list[$list.len() - 1];
+            offset + size
+        });
+    )+};
+}
+pub(crate) use described;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A change of layout needs a new minor version (added at the end) or a new major.
+    #[test]
+    fn is_the_one_this_minor_version_was_released_with() {
+        assert_eq!(
+            FINGERPRINT,
+            FINGERPRINTS[usize::from(crate::ABI_MINOR)],
+            "the layout of Context or Services changed: {:#x?}",
+            (FINGERPRINT, CONTEXT_FIELDS, SERVICES_FIELDS)
+        );
+    }
+}

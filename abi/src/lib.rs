@@ -1,0 +1,31 @@
+//! The one declaration of everything a module and a loader agree on: the
+//! `.mod` [`header`], the [`Context`] and [`Services`] a module is called
+//! with, the [`layout`] its code is linked at, and [`module!`], which turns a
+//! function into a module's entry.
+//!
+//! Packer, loader, kernel and every module use these very items; nothing of
+//! the format is written down a second time, except in `docs/format.md`, which
+//! a test holds to this.
+
+#![no_std]
+
+pub mod checksum;
+pub mod context;
+pub mod entry;
+pub mod fingerprint;
+pub mod header;
+pub mod layout;
+pub mod record;
+#[cfg(bareflow_module)]
+mod runtime;
+pub mod trap;
+
+pub use context::{Context, Reason, Services};
+pub use entry::Entry;
+pub use header::Header;
+
+/// Major version of the ABI: blobs load only into loaders of the same major.
+pub const ABI_MAJOR: u16 = 1;
+
+/// Minor version of the ABI: a blob's minor must not be above the loader's.
+pub const ABI_MINOR: u16 = 0;

@@ -1,0 +1,8 @@
+//! The records behind a blob's fix-ups: kind, length and bytes.
+
+/// Bytes before a record's own: its kind and its length, a `u32` each.
+pub const RECORD_HEADER_SIZE: usize = 8;
+
+/// Set in the kind of a record that a loader which does not know it may skip.
+/// A record without it that is unknown makes the loader refuse the blob.
+pub const SKIPPABLE: u32 = 1 << 31;

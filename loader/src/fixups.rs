@@ -1,0 +1,93 @@
+//! The fix-ups: 64-bit slots to which the address of the image is added.
+//!
+//! Each is stored as its distance from the one before (the first one's from the
+//! image's base) in LEB128, seven bits to a byte, the lowest first. There is
+//! one way to write each list: distances are 8 or more, since slots do not
+//! overlap, and no number carries a superfluous last byte.
+
+use crate::error::InvalidModule;
+
+/// Bytes of a slot.
+pub const SLOT_SIZE_BYTES: u64 = 8;
+
+/// The slots' offsets from the image's base, in rising order.
+#[derive(Clone, Debug)]
+pub struct Fixups<'blob> {
+    rest: &'blob [u8],
+    previous: Option<u64>,
+}
+
+impl<'blob> Fixups<'blob> {
+    /// Reads `encoded`.
+    #[must_use]
+    pub const fn new(encoded: &'blob [u8]) -> Fixups<'blob> {
+        Fixups { rest: encoded, previous: None }
+    }
+
+    /// One number, or `None` when it is cut off, too large or not in its shortest form.
+    fn number(&mut self) -> Option<u64> {
+        let mut value: u64 = 0;
+        for shift in (0..35).step_by(7) {
+            let (&byte, rest) = self.rest.split_first()?;
+            self.rest = rest;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return (byte != 0 || shift == 0).then_some(value);
+            }
+        }
+        None
+    }
+}
+
+impl Iterator for Fixups<'_> {
+    type Item = Result<u64, InvalidModule>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let behind = self.previous.map_or(0, |offset| offset + SLOT_SIZE_BYTES);
+        let offset = self.number().and_then(|distance| self.previous.unwrap_or(0).checked_add(distance));
+        match offset {
+            Some(offset) if offset >= behind => {
+                self.previous = Some(offset);
+                Some(Ok(offset))
+            }
+            _ => {
+                self.rest = &[];
+                Some(Err(InvalidModule::FixupEncoding { behind: self.previous.unwrap_or(0) }))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    fn all(encoded: &[u8]) -> Result<Vec<u64>, InvalidModule> {
+        Fixups::new(encoded).collect()
+    }
+
+    #[test]
+    fn reads_distances() {
+        assert_eq!(all(&[]), Ok(Vec::new()));
+        assert_eq!(all(&[0, 8, 0x80, 1]), Ok(Vec::from([0, 8, 136])));
+        assert_eq!(all(&[0x80, 0x80, 0x80, 0x80, 0x04]), Ok(Vec::from([0x4000_0000])));
+    }
+
+    #[test]
+    fn rejects_what_is_cut_off_or_not_canonical() {
+        let error = Err(InvalidModule::FixupEncoding { behind: 0 });
+        assert_eq!(all(&[0x80]), error);
+        assert_eq!(all(&[0x88, 0x00]), error);
+        assert_eq!(all(&[0x80, 0x80, 0x80, 0x80, 0x80, 0x01]), error);
+    }
+
+    #[test]
+    fn rejects_slots_that_overlap() {
+        assert_eq!(all(&[16, 7]), Err(InvalidModule::FixupEncoding { behind: 16 }));
+        assert_eq!(all(&[16, 0]), Err(InvalidModule::FixupEncoding { behind: 16 }));
+    }
+}

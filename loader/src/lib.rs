@@ -1,0 +1,43 @@
+//! Loads native modules into a running kernel or process.
+//!
+//! Every stage of a load is a type of its own, which only the stage before
+//! leads to:
+//!
+//! ```text
+//! bytes -> RawModule -> ValidModule -> PlacedModule -> ModuleId -> execute + profile -> report
+//!          raw.rs       valid.rs       placed.rs       manager.rs  profile/           report.rs
+//! ```
+//!
+//! The embedder implements [`Platform`] (memory, clock, the call) and drives a
+//! [`ModuleManager`]. There is no `unsafe` here and no need of a global
+//! allocator.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod error;
+pub mod fault;
+pub mod fixups;
+pub mod manager;
+pub mod name;
+pub mod placed;
+pub mod platform;
+pub mod profile;
+pub mod raw;
+pub mod records;
+pub mod report;
+#[cfg(test)]
+mod testing;
+pub mod valid;
+
+pub use error::{ExecuteError, InvalidModule, LoadError, MalformedModule};
+pub use fault::{Fault, FaultKind};
+pub use manager::{Domain, ModuleId, ModuleManager, Outcome};
+pub use name::{Name, Version};
+pub use platform::{Call, Draft, ImageSize, Platform, PlatformError};
+pub use profile::{ModuleProfile, Timing};
+pub use raw::RawModule;
+pub use valid::ValidModule;

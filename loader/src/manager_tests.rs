@@ -1,0 +1,144 @@
+use super::*;
+use crate::error::{InvalidModule, MalformedModule};
+use crate::fault::FaultKind;
+use crate::testing::{FakePlatform, blob};
+use bareflow_abi::header::{FLAG_EXIT, FLAG_INIT};
+
+const FAULT: Fault = Fault { kind: FaultKind::Divide, offset: Some(3), address: None };
+
+fn manager(platform: &FakePlatform) -> ModuleManager<&FakePlatform> {
+    ModuleManager::new(platform, Timing::Precise)
+}
+
+/// A blob whose `init` and `exit` are called.
+fn with_init_and_exit() -> std::vec::Vec<u8> {
+    let mut bytes = blob::full();
+    blob::change_header(&mut bytes, |header| header.flags = FLAG_INIT | FLAG_EXIT);
+    bytes
+}
+
+#[test]
+fn loads_finds_and_executes() {
+    let platform = FakePlatform { output: b"out", ..FakePlatform::default() };
+    let mut manager = manager(&platform);
+    let id = manager.load(&blob::full()).unwrap();
+    assert_eq!(manager.find("full"), Some(id));
+    assert_eq!(manager.find("Full!"), None);
+    assert_eq!(manager.execute(id), Ok(42));
+    let mut output = [0; 2];
+    assert_eq!(manager.execute_with(id, b"in", &mut output), Ok(Outcome { result: 42, output_length: 2 }));
+    assert_eq!(&output, b"ou");
+    let profile = manager.stats(id).unwrap();
+    assert_eq!((profile.call_count, profile.total_cycles, profile.last_result), (2, 20, Some(42)));
+    assert_eq!(profile.cycles.unwrap().p50, 10);
+}
+
+#[test]
+fn places_with_fixups_applied_and_bss_zeroed() {
+    let platform = FakePlatform::default();
+    let mut manager = manager(&platform);
+    let id = manager.load(&blob::full()).unwrap();
+    let image = &manager.get(id).unwrap().placed.image;
+    assert_eq!(image.text, blob::TEXT);
+    assert_eq!(image.rodata[8..], (image.base + 5).to_le_bytes());
+    assert_eq!(image.data[..8], (image.base + 0x5000_0028).to_le_bytes());
+    assert_eq!(image.data[8..], [0; 32]);
+}
+
+#[test]
+fn rejects_a_duplicate() {
+    let platform = FakePlatform::default();
+    let mut manager = manager(&platform);
+    manager.load(&blob::small("sum")).unwrap();
+    let version = Version { major: 1, minor: 0, patch: 0 };
+    let name = Name::new("sum").unwrap();
+    assert_eq!(manager.load(&blob::small("sum")), Err(LoadError::AlreadyLoaded { name, version }));
+    assert_eq!(platform.images.get(), 1);
+}
+
+#[test]
+fn rejects_what_the_stages_refuse_and_keeps_nothing_of_it() {
+    let platform = FakePlatform::default();
+    let mut manager = manager(&platform);
+    assert_eq!(manager.load(b""), Err(LoadError::Malformed(MalformedModule::TooShort { found: 0 })));
+    let mut bytes = blob::full();
+    blob::change_header(&mut bytes, |header| header.abi_major = 9);
+    assert_eq!(manager.load(&bytes), Err(LoadError::Invalid(InvalidModule::AbiMajor { found: 9 })));
+    assert_eq!((platform.images.get(), manager.profiles().count()), (0, 0));
+}
+
+#[test]
+fn rejects_when_memory_runs_out() {
+    let platform = FakePlatform { capacity: 0, ..FakePlatform::default() };
+    let mut manager = manager(&platform);
+    assert!(matches!(manager.load(&blob::full()), Err(LoadError::Platform(_))));
+    assert_eq!(manager.find("full"), None);
+}
+
+#[test]
+fn rejects_a_module_whose_init_fails_or_faults() {
+    let platform = FakePlatform::default();
+    let mut manager = manager(&platform);
+    platform.results.borrow_mut().extend([Ok(7), Err(FAULT), Ok(0)]);
+    assert_eq!(manager.load(&with_init_and_exit()), Err(LoadError::InitFailed { result: 7 }));
+    assert_eq!(manager.load(&with_init_and_exit()), Err(LoadError::InitFaulted(FAULT)));
+    assert_eq!((platform.images.get(), manager.find("full")), (0, None));
+    assert!(manager.load(&with_init_and_exit()).is_ok());
+}
+
+#[test]
+fn stops_a_module_that_faulted() {
+    let platform = FakePlatform::default();
+    let mut manager = manager(&platform);
+    let id = manager.load(&blob::full()).unwrap();
+    platform.results.borrow_mut().push_back(Err(FAULT));
+    assert_eq!(manager.execute(id), Err(ExecuteError::Faulted(FAULT)));
+    assert_eq!(manager.execute(id), Err(ExecuteError::Stopped(FAULT)));
+    let profile = manager.stats(id).unwrap();
+    assert_eq!((profile.call_count, profile.cycles, profile.fault), (1, None, Some(FAULT)));
+}
+
+#[test]
+fn refuses_overlapping_calls_unless_reentrant() {
+    let platform = FakePlatform::default();
+    let mut manager = manager(&platform);
+    let id = manager.load(&blob::full()).unwrap();
+    manager.get(id).unwrap().running.set(true);
+    assert_eq!(manager.execute(id), Err(ExecuteError::Busy));
+    assert_eq!(manager.unload(id), Err(ExecuteError::Busy));
+    let mut bytes = blob::small("reentrant");
+    blob::change_header(&mut bytes, |header| header.flags = FLAG_REENTRANT);
+    let id = manager.load(&bytes).unwrap();
+    manager.get(id).unwrap().running.set(true);
+    assert_eq!(manager.execute(id), Ok(42));
+}
+
+#[test]
+fn unloads_and_counts_generations() {
+    let platform = FakePlatform::default();
+    let mut manager = manager(&platform);
+    platform.results.borrow_mut().push_back(Ok(0));
+    let first = manager.load(&with_init_and_exit()).unwrap();
+    assert_eq!(manager.unload(first), Ok(None));
+    assert_eq!(*platform.reasons.borrow(), [Reason::Init, Reason::Exit]);
+    assert_eq!((platform.images.get(), manager.find("full")), (0, None));
+    assert_eq!(manager.unload(first), Err(ExecuteError::NotLoaded));
+    let second = manager.load(&blob::full()).unwrap();
+    assert_eq!(manager.execute(first), Err(ExecuteError::NotLoaded));
+    assert_eq!(manager.stats(second).unwrap().generation, 2);
+}
+
+#[test]
+fn has_no_limit_on_modules() {
+    let platform = FakePlatform::default();
+    {
+        let mut manager = manager(&platform);
+        for number in 0..2000 {
+            manager.load(&blob::small(&std::format!("module-{number}"))).unwrap();
+        }
+        let id = manager.find("module-1999").unwrap();
+        assert_eq!(manager.execute(id), Ok(42));
+        assert_eq!(platform.images.get(), 2000);
+    }
+    assert_eq!(platform.images.get(), 0, "dropping the manager releases all images");
+}

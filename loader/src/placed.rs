@@ -1,0 +1,63 @@
+//! Third stage: a module in memory, sealed, with all its fix-ups applied.
+
+use bareflow_abi::layout::TEXT_OFFSET;
+
+use crate::fixups::SLOT_SIZE_BYTES;
+use crate::platform::{Draft, Platform, PlatformError};
+use crate::valid::{Slot, ValidModule};
+
+/// An image that can be called.
+#[derive(Debug)]
+pub struct PlacedModule<Image> {
+    /// The sealed memory.
+    pub image: Image,
+    /// Address of the text segment, which is the image's base.
+    pub code_address: u64,
+    /// Address of the entry.
+    pub entry: u64,
+}
+
+impl<Image> PlacedModule<Image> {
+    /// Gives `module` memory of its own, copies it there, applies its fix-ups
+    /// and seals it.
+    ///
+    /// # Errors
+    /// When the platform has no memory for it; then nothing stays behind.
+    pub fn place<P>(module: &ValidModule<'_>, platform: &P) -> Result<PlacedModule<Image>, PlatformError>
+    where
+        P: Platform<Image = Image>,
+    {
+        let mut draft = platform.reserve(module.image_size())?;
+        let raw = module.raw();
+        copy(raw.text, draft.text());
+        copy(raw.rodata, draft.rodata());
+        copy(raw.data, draft.data());
+        let base = draft.base();
+        for slot in module.slots() {
+            let (segment, place) = match slot {
+                Slot::Rodata(place) => (draft.rodata(), place),
+                Slot::Data(place) => (draft.data(), place),
+            };
+            relocate(segment, place, base);
+        }
+        let code_address = base.wrapping_add(TEXT_OFFSET);
+        let image = platform.seal(draft)?;
+        Ok(PlacedModule { image, code_address, entry: code_address.wrapping_add(u64::from(raw.header.entry)) })
+    }
+}
+
+/// Copies a segment's bytes to the start of its memory. Both come from one
+/// `ImageSize`, so the memory is long enough.
+fn copy(bytes: &[u8], memory: &mut [u8]) {
+    if let Some(start) = memory.get_mut(..bytes.len()) {
+        start.copy_from_slice(bytes);
+    }
+}
+
+/// Adds `base` to the slot at `place`, which validation found to be inside.
+fn relocate(segment: &mut [u8], place: usize, base: u64) {
+    let slot = segment.get_mut(place..).and_then(|rest| rest.first_chunk_mut::<{ SLOT_SIZE_BYTES as usize }>());
+    if let Some(slot) = slot {
+        *slot = u64::from_le_bytes(*slot).wrapping_add(base).to_le_bytes();
+    }
+}

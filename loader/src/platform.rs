@@ -1,0 +1,123 @@
+//! What the loader asks of the kernel or process it runs in: memory for code
+//! and for its own tables, a clock, and the actual call.
+//!
+//! An embedder implements [`Platform`] once. The loader itself contains no
+//! `unsafe`: whatever touches memory or hardware is on the other side.
+
+use core::fmt;
+
+use allocator_api2::alloc::Allocator;
+use bareflow_abi::{Context, Reason, Services};
+
+use crate::fault::Fault;
+use crate::name::Name;
+
+/// The sizes of one image's segments, in bytes, as validation accepted them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImageSize {
+    /// Bytes of text; at least 1.
+    pub text: usize,
+    /// Bytes of read-only data.
+    pub rodata: usize,
+    /// Bytes of writable data, bss included.
+    pub data: usize,
+    /// What every segment's start is aligned to: a power of two, 4096 at the most.
+    pub alignment: usize,
+}
+
+/// An image's memory while the loader fills it: zeroed, writable, never executable.
+///
+/// The segments lie at [`bareflow_abi::layout`]'s distances from [`base`](Draft::base).
+pub trait Draft {
+    /// The address the image is linked against: that of its text, once sealed.
+    fn base(&self) -> u64;
+    /// The text segment, as long as [`ImageSize::text`].
+    fn text(&mut self) -> &mut [u8];
+    /// The read-only data, as long as [`ImageSize::rodata`].
+    fn rodata(&mut self) -> &mut [u8];
+    /// The writable data, as long as [`ImageSize::data`].
+    fn data(&mut self) -> &mut [u8];
+}
+
+/// One call into a module.
+#[derive(Debug)]
+pub struct Call<'call, Image> {
+    /// The module's name, for messages.
+    pub module: &'call Name,
+    /// The sealed image.
+    pub image: &'call Image,
+    /// The entry's address: validated to lie in the image's text.
+    pub entry: u64,
+    /// What the module is called for.
+    pub reason: Reason,
+}
+
+/// Memory could not be had, or not be protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlatformError {
+    /// What was tried, for people: "reserve 3 pages of text".
+    pub what: &'static str,
+    /// Bytes asked for.
+    pub bytes: usize,
+}
+
+impl fmt::Display for PlatformError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "no memory: can't {} ({} bytes); unload a module or give the system more memory",
+            self.what, self.bytes
+        )
+    }
+}
+
+/// The surroundings of a [`ModuleManager`](crate::ModuleManager).
+pub trait Platform {
+    /// Where the loader's own tables come from.
+    type Tables: Allocator + Clone;
+    /// Memory of an image that is being filled.
+    type Draft: Draft;
+    /// Memory of an image that can be called: text read and execute, rodata
+    /// read only, data read and write.
+    type Image;
+
+    /// The allocator of the loader's tables.
+    fn tables(&self) -> Self::Tables;
+
+    /// The services modules are given.
+    fn services(&self) -> &Services;
+
+    /// Which services the table above really offers: `SERVICE_*` bits of [`bareflow_abi::header`].
+    fn offered_services(&self) -> u32;
+
+    /// The x86-64 level (1 to 4) that processor and kernel let modules use.
+    fn cpu_level(&self) -> u8;
+
+    /// Zeroed memory for an image.
+    ///
+    /// # Errors
+    /// When there is not enough.
+    fn reserve(&self, size: ImageSize) -> Result<Self::Draft, PlatformError>;
+
+    /// Gives each segment its final permission. No alias that stays behind is
+    /// writable and executable. A draft that can't be sealed is released.
+    ///
+    /// # Errors
+    /// When memory for page tables runs out.
+    fn seal(&self, draft: Self::Draft) -> Result<Self::Image, PlatformError>;
+
+    /// Takes an image's memory back. Nothing runs in it any more.
+    fn release(&self, image: Self::Image);
+
+    /// The cycle clock, read without ordering: cheap, and a few instructions early or late.
+    fn clock(&self) -> u64;
+
+    /// The cycle clock, read when everything before is done and before anything behind begins.
+    fn clock_fenced(&self) -> u64;
+
+    /// Calls a module.
+    ///
+    /// # Errors
+    /// The fault the call ended in.
+    fn call(&self, call: &Call<'_, Self::Image>, context: &mut Context<'_>) -> Result<i32, Fault>;
+}

@@ -1,0 +1,177 @@
+//! What calls cost: readings, statistics, and the cost of reading itself.
+
+pub mod histogram;
+pub(crate) mod samples;
+
+use core::cell::OnceCell;
+
+use allocator_api2::alloc::Allocator;
+use samples::Samples;
+
+use crate::fault::Fault;
+use crate::manager::Domain;
+use crate::name::{Name, Version};
+use crate::platform::Platform;
+
+/// How the clock is read around a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timing {
+    /// Plainly: two clock reads and nothing more. A single reading may be a few
+    /// instructions early or late, so only averages over many calls mean anything.
+    Fast,
+    /// With a fence at both stamps (Intel SDM volume 2, RDTSC): each reading
+    /// covers the whole call and nothing else.
+    Precise,
+}
+
+impl Timing {
+    /// The name that reports and options use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Timing::Fast => "fast",
+            Timing::Precise => "precise",
+        }
+    }
+
+    /// The timing of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Timing> {
+        [Timing::Fast, Timing::Precise].into_iter().find(|timing| timing.name() == name)
+    }
+
+    #[inline(always)]
+    pub(crate) fn now(self, platform: &impl Platform) -> u64 {
+        match self {
+            Timing::Fast => platform.clock(),
+            Timing::Precise => platform.clock_fenced(),
+        }
+    }
+}
+
+/// One module's statistics. Cycles are as measured; the corrected ones are less
+/// the cost of measuring.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ModuleProfile {
+    /// Name of the module.
+    pub name: Name,
+    /// Its version.
+    pub version: Version,
+    /// The how-manieth load of that name this is, counted from 1.
+    pub generation: u32,
+    /// Where its code runs.
+    pub domain: Domain,
+    /// Address of its text.
+    pub code_address: u64,
+    /// Bytes of its text.
+    pub code_size: u64,
+    /// Bytes of its blob.
+    pub blob_size: u64,
+    /// Calls so far.
+    pub call_count: u64,
+    /// Cycles of all calls that returned.
+    pub total_cycles: u64,
+    /// Figures over all calls that returned; `None` before the first.
+    pub cycles: Option<CycleStatistics>,
+    /// What the last call returned; `None` before the first.
+    pub last_result: Option<i32>,
+    /// The fault that stopped the module.
+    pub fault: Option<Fault>,
+}
+
+/// Figures over all calls of a module, in cycles.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CycleStatistics {
+    /// The cheapest call.
+    pub min: u64,
+    /// The dearest call.
+    pub max: u64,
+    /// The mean.
+    pub mean: f64,
+    /// The standard deviation.
+    pub standard_deviation: f64,
+    /// The median, within 1/32.
+    pub p50: u64,
+    /// What 99 of 100 calls do not exceed, within 1/32.
+    pub p99: u64,
+    /// The same, less the cost of measuring.
+    pub corrected: CorrectedStatistics,
+}
+
+/// Figures less the cost of measuring, never below 0.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CorrectedStatistics {
+    /// The cheapest call.
+    pub min: u64,
+    /// The mean.
+    pub mean: f64,
+    /// The median.
+    pub p50: u64,
+    /// What 99 of 100 calls do not exceed.
+    pub p99: u64,
+}
+
+/// A module's readings, for which there is memory from the first call on.
+#[derive(Debug)]
+pub(crate) struct Recorder<A: Allocator>(OnceCell<Samples<A>>);
+
+impl<A: Allocator + Clone> Recorder<A> {
+    pub const fn new() -> Recorder<A> {
+        Recorder(OnceCell::new())
+    }
+
+    /// The readings; `None` when there is no memory for them.
+    #[inline]
+    pub fn samples(&self, tables: impl FnOnce() -> A) -> Option<&Samples<A>> {
+        match self.0.get() {
+            Some(samples) => Some(samples),
+            None => self.first(tables()),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn first(&self, tables: A) -> Option<&Samples<A>> {
+        let samples = Samples::new(&tables)?;
+        Some(self.0.get_or_init(|| samples))
+    }
+
+    /// Number of calls, their cycles in all, and the figures over them, where `overhead` is the cost of measuring.
+    pub fn statistics(&self, overhead: u64) -> (u64, u64, Option<CycleStatistics>) {
+        let Some(samples) = self.0.get() else { return (0, 0, None) };
+        let totals = samples.totals();
+        if totals.count == 0 {
+            return (0, 0, None);
+        }
+        let mean = totals.sum as f64 / totals.count as f64;
+        let (p50, p99) = (samples.percentile(50), samples.percentile(99));
+        let corrected = CorrectedStatistics {
+            min: totals.min.saturating_sub(overhead),
+            mean: (mean - overhead as f64).max(0.0),
+            p50: p50.saturating_sub(overhead),
+            p99: p99.saturating_sub(overhead),
+        };
+        let standard_deviation = totals.standard_deviation();
+        let (min, max) = (totals.min, totals.max);
+        (totals.count, totals.sum, Some(CycleStatistics { min, max, mean, standard_deviation, p50, p99, corrected }))
+    }
+}
+
+/// Pairs of readings that [`calibrate`] takes.
+const CALIBRATION_PAIRS: usize = 255;
+
+/// The cost of measuring: the median distance of two readings with nothing
+/// between them. Not the least one: a clock that ticks in steps shows less than
+/// it takes now and then.
+pub(crate) fn calibrate(platform: &impl Platform, timing: Timing) -> u64 {
+    let mut distances = [0; CALIBRATION_PAIRS];
+    // The first round warms up; the second one counts.
+    for _ in 0..2 {
+        for distance in &mut distances {
+            let start = timing.now(platform);
+            *distance = timing.now(platform).saturating_sub(start);
+        }
+    }
+    distances.sort_unstable();
+    distances[CALIBRATION_PAIRS / 2]
+}

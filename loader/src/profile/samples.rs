@@ -1,0 +1,171 @@
+//! The readings of one module's calls.
+//!
+//! A call only appends its reading to a short buffer; the totals and the
+//! histogram are brought up to date when the buffer is full or somebody asks.
+
+use core::cell::Cell;
+
+use allocator_api2::alloc::Allocator;
+use allocator_api2::vec::Vec;
+
+use super::histogram::{BUCKETS, bucket, lower_bound};
+
+/// Readings that are buffered before they are folded.
+const BUFFERED: usize = 256;
+
+/// All readings so far, folded or not.
+#[derive(Debug)]
+pub(crate) struct Samples<A: Allocator> {
+    buffer: Vec<Cell<u64>, A>,
+    length: Cell<usize>,
+    histogram: Vec<Cell<u32>, A>,
+    totals: Cell<Totals>,
+}
+
+/// Sums over all folded readings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Totals {
+    pub count: u64,
+    pub sum: u64,
+    pub squares: u128,
+    pub min: u64,
+    pub max: u64,
+}
+
+impl<A: Allocator + Clone> Samples<A> {
+    /// Room for readings, or `None` when there is no memory.
+    pub fn new(tables: &A) -> Option<Samples<A>> {
+        Some(Samples {
+            buffer: zeroed(BUFFERED, tables)?,
+            length: Cell::new(0),
+            histogram: zeroed(BUCKETS, tables)?,
+            totals: Cell::new(Totals { count: 0, sum: 0, squares: 0, min: u64::MAX, max: 0 }),
+        })
+    }
+}
+
+impl<A: Allocator> Samples<A> {
+    /// Takes one reading, in cycles.
+    #[inline]
+    pub fn push(&self, cycles: u64) {
+        let length = self.length.get();
+        if let Some(place) = self.buffer.get(length) {
+            place.set(cycles);
+        }
+        self.length.set(length + 1);
+        if length + 1 == BUFFERED {
+            self.fold();
+        }
+    }
+
+    /// The sums, with every reading taken so far in them.
+    pub fn totals(&self) -> Totals {
+        self.fold();
+        self.totals.get()
+    }
+
+    /// The value that `per_cent` of the readings do not exceed, within 1/32.
+    pub fn percentile(&self, per_cent: u64) -> u64 {
+        let totals = self.totals();
+        // The rank of the reading asked for, counted from 1 (nearest-rank method).
+        let rank = (u128::from(totals.count) * u128::from(per_cent)).div_ceil(100).max(1);
+        let mut seen: u128 = 0;
+        for (index, count) in self.histogram.iter().enumerate() {
+            seen += u128::from(count.get());
+            if seen >= rank {
+                return lower_bound(index).clamp(totals.min, totals.max);
+            }
+        }
+        totals.max
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn fold(&self) {
+        let mut totals = self.totals.get();
+        for cycles in self.buffer.iter().take(self.length.get()).map(Cell::get) {
+            totals.count += 1;
+            totals.sum = totals.sum.saturating_add(cycles);
+            totals.squares = totals.squares.saturating_add(u128::from(cycles) * u128::from(cycles));
+            totals.min = totals.min.min(cycles);
+            totals.max = totals.max.max(cycles);
+            if let Some(count) = self.histogram.get(bucket(cycles)) {
+                count.set(count.get().saturating_add(1));
+            }
+        }
+        self.totals.set(totals);
+        self.length.set(0);
+    }
+}
+
+fn zeroed<T: Default, A: Allocator + Clone>(length: usize, tables: &A) -> Option<Vec<Cell<T>, A>> {
+    let mut values = Vec::new_in(tables.clone());
+    values.try_reserve_exact(length).ok()?;
+    values.resize_with(length, Cell::default);
+    Some(values)
+}
+
+impl Totals {
+    /// Standard deviation of the readings, in cycles (of all of them: divided by n).
+    pub fn standard_deviation(&self) -> f64 {
+        let count = u128::from(self.count.max(1));
+        let sum = u128::from(self.sum);
+        // n * sum of squares - square of the sum is n^2 times the variance, and exact.
+        let exact = self.squares.checked_mul(count).zip(sum.checked_mul(sum));
+        let scaled = exact.map(|(left, right)| left.saturating_sub(right));
+        match scaled {
+            // Hundredths, as long as they fit.
+            Some(scaled) => match scaled.checked_mul(10_000) {
+                Some(hundredths) => hundredths.isqrt() as f64 / count as f64 / 100.0,
+                None => scaled.isqrt() as f64 / count as f64,
+            },
+            None => (self.squares / count).saturating_sub((sum / count).pow(2)).isqrt() as f64,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use allocator_api2::alloc::Global;
+    use proptest::prelude::*;
+
+    fn samples(readings: impl IntoIterator<Item = u64>) -> Samples<Global> {
+        let samples = Samples::new(&Global).unwrap();
+        readings.into_iter().for_each(|reading| samples.push(reading));
+        samples
+    }
+
+    #[test]
+    fn sums_across_several_folds() {
+        let totals = samples(1..=1000).totals();
+        assert_eq!(totals, Totals { count: 1000, sum: 500_500, squares: 333_833_500, min: 1, max: 1000 });
+        assert!((totals.standard_deviation() - 288.67).abs() < 0.01);
+    }
+
+    #[test]
+    fn equal_readings_do_not_deviate() {
+        let samples = samples([26; 300]);
+        assert_eq!(samples.totals().standard_deviation(), 0.0);
+        assert_eq!((samples.percentile(50), samples.percentile(99)), (26, 26));
+    }
+
+    proptest! {
+        #[test]
+        fn percentiles_are_within_a_32nd(mut readings in prop::collection::vec(0..1_000_000_u64, 1..600)) {
+            let samples = samples(readings.iter().copied());
+            readings.sort_unstable();
+            for per_cent in [50, 99] {
+                let exact = readings[(readings.len() * per_cent).div_ceil(100).max(1) - 1];
+                let shown = samples.percentile(per_cent as u64);
+                prop_assert!(shown.abs_diff(exact) <= exact / 32, "{shown} for {exact}");
+            }
+        }
+
+        #[test]
+        fn nothing_overflows(readings in prop::collection::vec(any::<u64>(), 1..600)) {
+            let samples = samples(readings);
+            prop_assert!(samples.totals().standard_deviation() >= 0.0);
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The statistics as text, in the layout of the C system.
+
+use core::fmt;
+
+use crate::manager::ModuleManager;
+use crate::platform::Platform;
+use crate::profile::{CycleStatistics, ModuleProfile};
+
+/// How a piece of text is shown, where the output has colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// As ordinary text.
+    Plain,
+    /// As a title: cyan.
+    Title,
+    /// As the heading of a test: yellow.
+    Heading,
+    /// As good news: green.
+    Good,
+    /// As bad news: red.
+    Bad,
+    /// As something to look at: yellow.
+    Warning,
+}
+
+/// Where text goes.
+pub trait Console {
+    /// Shows `text`, which carries its own line ends.
+    fn show(&mut self, style: Style, text: fmt::Arguments<'_>);
+}
+
+/// Shows one line: `line!(console, Style::Good, "{name} loaded")`, or an empty one: `line!(console)`.
+#[macro_export]
+macro_rules! line {
+    ($console:expr) => {
+        $crate::report::Console::show($console, $crate::report::Style::Plain, format_args!("\n"))
+    };
+    ($console:expr, $style:ident, $($text:tt)+) => {{
+        $crate::report::Console::show($console, $crate::report::Style::$style, format_args!($($text)+));
+        $crate::line!($console);
+    }};
+}
+
+/// The rule above and below a title.
+pub const RULE: &str = "========================================";
+
+/// Columns of the longest bar.
+const BAR_WIDTH: u64 = 40;
+
+impl<P: Platform> ModuleManager<P> {
+    /// Shows the statistics of all modules.
+    pub fn report(&self, console: &mut impl Console) {
+        let count = self.profiles().count();
+        let calls = self.profiles().fold(0_u64, |sum, profile| sum.saturating_add(profile.call_count));
+        line!(console, Title, "{RULE}");
+        line!(console, Title, "      MODULE SYSTEM STATISTICS");
+        line!(console, Title, "{RULE}");
+        line!(console, Plain, "Total modules loaded: {count}");
+        line!(console, Plain, "Total calls:          {calls}");
+        for profile in self.profiles() {
+            line!(console);
+            show_profile(console, &profile, self.call_overhead_cycles());
+        }
+        self.show_comparison(console);
+        line!(console, Title, "{RULE}");
+    }
+
+    /// Shows a bar for each module that was called, as long as its mean call.
+    fn show_comparison(&self, console: &mut impl Console) {
+        let means = || self.profiles().filter_map(|profile| Some((profile.name, profile.cycles?.mean)));
+        let longest = means().fold(0.0_f64, |longest, (_, mean)| longest.max(mean));
+        if longest <= 0.0 {
+            return;
+        }
+        line!(console);
+        line!(console, Title, "Performance Comparison (avg cycles)");
+        for (name, mean) in means() {
+            // At least one column, so that every module that ran is seen.
+            let columns = ((mean / longest * BAR_WIDTH as f64) as usize).clamp(1, BAR_WIDTH as usize);
+            console.show(Style::Plain, format_args!("  {name:<12} "));
+            console.show(Style::Good, format_args!("{:#<columns$}", ""));
+            line!(console, Plain, " {}", Hundredths(mean));
+        }
+    }
+}
+
+fn show_profile(console: &mut impl Console, profile: &ModuleProfile, overhead: u64) {
+    line!(console, Heading, "=== Module Stats: {} ===", profile.name);
+    line!(console, Plain, "  Code address:  {:#x}", profile.code_address);
+    line!(console, Plain, "  Code size:     {} bytes", profile.code_size);
+    line!(console, Plain, "  Calls:         {}", profile.call_count);
+    line!(console, Plain, "  Total cycles:  {}", profile.total_cycles);
+    match &profile.cycles {
+        Some(cycles) => show_cycles(console, cycles, overhead),
+        None => {
+            for title in ["Avg", "Min", "Max"] {
+                line!(console, Plain, "  {title} cycles:    -");
+            }
+        }
+    }
+    line!(console, Plain, "  Version:       {} (load {})", profile.version, profile.generation);
+    line!(console, Plain, "  Blob size:     {} bytes", profile.blob_size);
+    if let Some(fault) = profile.fault {
+        line!(console, Bad, "  Fault:         {fault}");
+    }
+}
+
+fn show_cycles(console: &mut impl Console, cycles: &CycleStatistics, overhead: u64) {
+    let corrected = &cycles.corrected;
+    line!(console, Plain, "  Avg cycles:    {}", Hundredths(cycles.mean));
+    line!(console, Plain, "  Min cycles:    {}", cycles.min);
+    line!(console, Plain, "  Max cycles:    {}", cycles.max);
+    line!(console, Plain, "  Std deviation: {}", Hundredths(cycles.standard_deviation));
+    line!(console, Plain, "  p50 / p99:     {} / {}", cycles.p50, cycles.p99);
+    line!(
+        console,
+        Plain,
+        "  Less {overhead} cycles of measuring: avg {}, min {}, p50 {}, p99 {}",
+        Hundredths(corrected.mean),
+        corrected.min,
+        corrected.p50,
+        corrected.p99
+    );
+}
+
+/// A figure with two decimals, or none where they are zero. Formatted as an
+/// integer, so that a kernel needs no code for floating-point text.
+struct Hundredths(f64);
+
+impl fmt::Display for Hundredths {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hundredths = (self.0 * 100.0 + 0.5) as u128;
+        match (hundredths / 100, hundredths % 100) {
+            (whole, 0) => write!(formatter, "{whole}"),
+            (whole, part) => write!(formatter, "{whole}.{part:02}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::Timing;
+    use crate::testing::{FakePlatform, Text, blob};
+    use std::string::ToString;
+
+    #[test]
+    fn shows_figures_without_noise() {
+        assert_eq!(Hundredths(12.0).to_string(), "12");
+        assert_eq!(Hundredths(12.345).to_string(), "12.35");
+        assert_eq!(Hundredths(0.05).to_string(), "0.05");
+    }
+
+    #[test]
+    fn keeps_the_layout_of_the_c_system() {
+        let platform = FakePlatform::default();
+        let mut manager = ModuleManager::new(&platform, Timing::Fast);
+        let id = manager.load(&blob::small("fibonacci")).unwrap();
+        manager.load(&blob::small("sum")).unwrap();
+        manager.execute(id).unwrap();
+        let mut text = Text::default();
+        manager.report(&mut text);
+        let shown = text.0;
+        let start = "========================================\n      MODULE SYSTEM STATISTICS\n\
+            ========================================\nTotal modules loaded: 2\nTotal calls:          1\n\n\
+            === Module Stats: fibonacci ===\n  Code address:  0x10000000\n  Code size:     8 bytes\n  Calls:         1\n";
+        assert!(shown.starts_with(start), "{shown}");
+        assert!(shown.contains("\n  Avg cycles:    10\n  Min cycles:    10\n  Max cycles:    10\n"), "{shown}");
+        assert!(shown.contains("\n\n=== Module Stats: sum ===\n"), "{shown}");
+        assert!(shown.contains("\n  Avg cycles:    -\n"), "{shown}");
+        let bar = "#".repeat(40);
+        assert!(
+            shown.contains(&std::format!("Performance Comparison (avg cycles)\n  fibonacci    {bar} 10\n")),
+            "{shown}"
+        );
+        assert!(shown.ends_with("\n========================================\n"), "{shown}");
+    }
+}

@@ -1,0 +1,198 @@
+//! What the tests share: blobs made by hand, and a platform without hardware.
+
+use core::cell::{Cell, RefCell};
+use core::fmt::{self, Write};
+use std::collections::VecDeque;
+use std::string::String;
+use std::vec::Vec;
+
+use allocator_api2::alloc::Global;
+use bareflow_abi::header::{SERVICE_CLOCK, SERVICE_LOG};
+use bareflow_abi::{Context, Reason, Services};
+
+use crate::fault::Fault;
+use crate::platform::{Call, Draft, ImageSize, Platform, PlatformError};
+use crate::report::{Console, Style};
+
+/// Valid blobs, byte by byte.
+pub mod blob {
+    use bareflow_abi::fingerprint::FINGERPRINT;
+    use bareflow_abi::header::{FORMAT_VERSION, HEADER_SIZE, Header, MACHINE_X86_64, MAGIC, checksum_of};
+    use bareflow_abi::{ABI_MAJOR, ABI_MINOR};
+    use std::vec::Vec;
+
+    /// The text of every blob here.
+    pub const TEXT: [u8; 8] = [0xb8, 42, 0, 0, 0, 0xc3, 0, 0];
+
+    /// A blob with text alone.
+    pub fn small(name: &str) -> Vec<u8> {
+        let mut header = Header {
+            magic: MAGIC,
+            format: FORMAT_VERSION,
+            machine: MACHINE_X86_64,
+            abi_major: ABI_MAJOR,
+            abi_minor: ABI_MINOR,
+            abi_fingerprint: FINGERPRINT,
+            version_major: 1,
+            text_size: TEXT.len() as u32,
+            alignment: 16,
+            cpu_level: 1,
+            ..Header::default()
+        };
+        header.name[..name.len()].copy_from_slice(name.as_bytes());
+        let mut bytes = [header.to_bytes().as_slice(), &TEXT].concat();
+        seal(&mut bytes);
+        bytes
+    }
+
+    /// A blob with everything a blob can have: a slot in rodata that points to
+    /// its text, one in data that points to its bss' end, and a skippable record.
+    pub fn full() -> Vec<u8> {
+        let mut bytes = small("full");
+        bytes.extend([[1; 8], 5_u64.to_le_bytes()].concat());
+        bytes.extend(0x5000_0028_u64.to_le_bytes());
+        // 0x40000008, and 0x0ffffff8 on to 0x50000000.
+        bytes.extend([0x88, 0x80, 0x80, 0x80, 0x04, 0xf8, 0xff, 0xff, 0x7f]);
+        bytes.extend([1, 0, 0, 0x80, 2, 0, 0, 0, 9, 9]);
+        change_header(&mut bytes, |header| {
+            (header.rodata_size, header.data_size, header.bss_size) = (16, 8, 32);
+            (header.fixup_count, header.fixup_size, header.record_size) = (2, 9, 10);
+        });
+        bytes
+    }
+
+    /// Changes the header and makes the checksum right again.
+    pub fn change_header(bytes: &mut [u8], change: impl FnOnce(&mut Header)) {
+        let (start, _) = bytes.split_first_chunk_mut::<HEADER_SIZE>().unwrap();
+        let mut header = Header::from_bytes(start);
+        change(&mut header);
+        *start = header.to_bytes();
+        seal(bytes);
+    }
+
+    /// Makes the checksum right.
+    pub fn seal(bytes: &mut [u8]) {
+        let checksum = checksum_of(bytes).unwrap();
+        bytes[HEADER_SIZE - 4..HEADER_SIZE].copy_from_slice(&checksum.to_le_bytes());
+    }
+}
+
+/// Segments that nothing can execute.
+#[derive(Debug)]
+pub struct FakeImage {
+    pub base: u64,
+    pub text: Vec<u8>,
+    pub rodata: Vec<u8>,
+    pub data: Vec<u8>,
+}
+
+impl Draft for FakeImage {
+    fn base(&self) -> u64 {
+        self.base
+    }
+    fn text(&mut self) -> &mut [u8] {
+        &mut self.text
+    }
+    fn rodata(&mut self) -> &mut [u8] {
+        &mut self.rodata
+    }
+    fn data(&mut self) -> &mut [u8] {
+        &mut self.data
+    }
+}
+
+/// A platform whose modules return 42 unless a test says otherwise, each in ten cycles.
+pub struct FakePlatform {
+    /// What the next calls do, instead of returning 42.
+    pub results: RefCell<VecDeque<Result<i32, Fault>>>,
+    /// The reasons of all calls so far.
+    pub reasons: RefCell<Vec<Reason>>,
+    /// Images that are reserved or sealed, and not released.
+    pub images: Cell<usize>,
+    /// How many images there may be.
+    pub capacity: usize,
+    /// What modules write to their output.
+    pub output: &'static [u8],
+    /// What its clock says.
+    pub time: Cell<u64>,
+}
+
+impl Default for FakePlatform {
+    fn default() -> FakePlatform {
+        FakePlatform {
+            results: RefCell::default(),
+            reasons: RefCell::default(),
+            images: Cell::new(0),
+            capacity: usize::MAX,
+            output: b"",
+            time: Cell::new(0),
+        }
+    }
+}
+
+extern "C" fn log(_: *mut Context<'_>, _: *const u8, _: usize) {}
+
+extern "C" fn clock(_: *mut Context<'_>) -> u64 {
+    0
+}
+
+static SERVICES: Services = Services::new(log, clock);
+
+const OUT_OF_MEMORY: PlatformError = PlatformError { what: "reserve an image", bytes: 0 };
+
+impl Platform for &FakePlatform {
+    type Tables = Global;
+    type Draft = FakeImage;
+    type Image = FakeImage;
+
+    fn tables(&self) -> Global {
+        Global
+    }
+    fn services(&self) -> &Services {
+        &SERVICES
+    }
+    fn offered_services(&self) -> u32 {
+        SERVICE_LOG | SERVICE_CLOCK
+    }
+    fn cpu_level(&self) -> u8 {
+        2
+    }
+    fn reserve(&self, size: ImageSize) -> Result<FakeImage, PlatformError> {
+        if self.images.get() == self.capacity {
+            return Err(OUT_OF_MEMORY);
+        }
+        self.images.set(self.images.get() + 1);
+        let zeroed = |length| std::vec![0; length];
+        let base = 0x1000_0000 * self.images.get() as u64;
+        Ok(FakeImage { base, text: zeroed(size.text), rodata: zeroed(size.rodata), data: zeroed(size.data) })
+    }
+    fn seal(&self, draft: FakeImage) -> Result<FakeImage, PlatformError> {
+        Ok(draft)
+    }
+    fn release(&self, _: FakeImage) {
+        self.images.set(self.images.get() - 1);
+    }
+    fn clock(&self) -> u64 {
+        self.time.get()
+    }
+    fn clock_fenced(&self) -> u64 {
+        self.time.get()
+    }
+    fn call(&self, call: &Call<'_, FakeImage>, context: &mut Context<'_>) -> Result<i32, Fault> {
+        self.time.set(self.time.get() + 10);
+        self.reasons.borrow_mut().push(call.reason);
+        context.write(self.output);
+        self.results.borrow_mut().pop_front().unwrap_or(Ok(42))
+    }
+}
+
+/// Collects text, without its styles.
+#[derive(Default)]
+pub struct Text(pub String);
+
+impl Console for Text {
+    fn show(&mut self, _: Style, text: fmt::Arguments<'_>) {
+        // Writing to a string can't fail.
+        let _ = self.0.write_fmt(text);
+    }
+}

@@ -1,0 +1,181 @@
+use super::*;
+use crate::testing::blob;
+use bareflow_abi::header::{HEADER_SIZE, SERVICE_CLOCK, SERVICE_LOG};
+use proptest::prelude::*;
+
+const OFFER: Offer = Offer { services: SERVICE_LOG | SERVICE_CLOCK, cpu_level: 2 };
+
+fn validate(bytes: &[u8]) -> Result<ValidModule<'_>, InvalidModule> {
+    ValidModule::validate(RawModule::parse(bytes).unwrap(), OFFER)
+}
+
+/// The error that the full blob gives once its header is changed by `change`.
+fn refusal(change: impl FnOnce(&mut Header)) -> InvalidModule {
+    let mut bytes = blob::full();
+    blob::change_header(&mut bytes, change);
+    validate(&bytes).unwrap_err()
+}
+
+/// The error that the full blob gives once the byte at `offset` behind its header is `value`.
+fn refusal_with_byte(offset: usize, value: u8) -> InvalidModule {
+    let mut bytes = blob::full();
+    bytes[HEADER_SIZE + offset] = value;
+    blob::seal(&mut bytes);
+    validate(&bytes).unwrap_err()
+}
+
+#[test]
+fn accepts_a_valid_module() {
+    let bytes = blob::full();
+    let module = validate(&bytes).unwrap();
+    assert_eq!(module.name().as_str(), "full");
+    assert_eq!(module.version(), Version { major: 1, minor: 0, patch: 0 });
+    assert_eq!(module.image_size(), ImageSize { text: 8, rodata: 16, data: 40, alignment: 16 });
+    assert_eq!(module.slots().count(), 2);
+}
+
+#[test]
+fn rejects_wrong_checksum() {
+    let mut bytes = blob::full();
+    bytes[HEADER_SIZE] ^= 1;
+    let expected = Header::from_bytes(bytes.first_chunk().unwrap()).checksum;
+    let found = checksum_of(&bytes).unwrap();
+    assert_eq!(validate(&bytes).unwrap_err(), InvalidModule::Checksum { found, expected });
+}
+
+#[test]
+fn rejects_another_abi_major() {
+    assert_eq!(refusal(|header| header.abi_major = 9), InvalidModule::AbiMajor { found: 9 });
+}
+
+#[test]
+fn rejects_a_newer_abi_minor() {
+    let found = ABI_MINOR + 1;
+    assert_eq!(refusal(|header| header.abi_minor = found), InvalidModule::AbiMinor { found });
+}
+
+#[test]
+fn rejects_another_fingerprint() {
+    let expected = FINGERPRINTS[usize::from(ABI_MINOR)];
+    let error = refusal(|header| header.abi_fingerprint = 1);
+    assert_eq!(error, InvalidModule::AbiFingerprint { found: 1, expected });
+}
+
+#[test]
+fn rejects_bad_names() {
+    for name in [&b""[..], b"Full", b"a b", b"full\0x", &[b'a'; 32]] {
+        let mut found = [0; 32];
+        found[..name.len()].copy_from_slice(name);
+        assert_eq!(refusal(|header| header.name = found), InvalidModule::Name { found });
+    }
+}
+
+#[test]
+fn rejects_version_zero() {
+    assert_eq!(refusal(|header| header.version_major = 0), InvalidModule::Version);
+}
+
+#[test]
+fn rejects_an_entry_outside_the_text() {
+    for found in [8, u32::MAX] {
+        assert_eq!(refusal(|header| header.entry = found), InvalidModule::Entry { found, text_size: 8 });
+    }
+}
+
+/// Where the parts of the full blob begin, behind its header.
+const SECOND_RODATA_SLOT: usize = 16;
+const DATA: usize = 24;
+const FIXUPS: usize = 32;
+const RECORDS: usize = 41;
+
+#[test]
+fn rejects_unreadable_fixups() {
+    // The list's last byte says that another one follows.
+    let error = refusal_with_byte(FIXUPS + 8, 0xff);
+    assert_eq!(error, InvalidModule::FixupEncoding { behind: 0x4000_0008 });
+}
+
+#[test]
+fn rejects_another_number_of_fixups() {
+    let error = refusal(|header| header.fixup_count = 1);
+    assert_eq!(error, InvalidModule::FixupCount { found: 2, expected: 1 });
+}
+
+#[test]
+fn rejects_slots_outside_rodata_and_data() {
+    // Half beyond rodata's end; in the bss, for which the file has no bytes;
+    // in the text, where the second one then overlaps nothing.
+    assert_eq!(refusal_with_byte(FIXUPS, 0x89), InvalidModule::FixupSlot { found: 0x4000_0009 });
+    assert_eq!(refusal_with_byte(FIXUPS + 5, 0xf9), InvalidModule::FixupSlot { found: 0x5000_0001 });
+    assert_eq!(refusal_with_byte(FIXUPS + 4, 0x00), InvalidModule::FixupEncoding { behind: 0 });
+}
+
+#[test]
+fn rejects_slots_that_point_out_of_the_image() {
+    let error = refusal_with_byte(SECOND_RODATA_SLOT, 9);
+    assert_eq!(error, InvalidModule::FixupTarget { slot: 0x4000_0008, found: 9 });
+    let error = refusal_with_byte(DATA, 0x29);
+    assert_eq!(error, InvalidModule::FixupTarget { slot: 0x5000_0000, found: 0x5000_0029 });
+}
+
+#[test]
+fn rejects_a_record_that_is_cut_off() {
+    assert_eq!(refusal_with_byte(RECORDS + 4, 3), InvalidModule::RecordCutOff { left: 10 });
+}
+
+#[test]
+fn rejects_an_unknown_record() {
+    assert_eq!(refusal_with_byte(RECORDS + 3, 0), InvalidModule::UnknownRecord { found: 1 });
+}
+
+#[test]
+fn rejects_services_that_are_not_offered() {
+    let error = refusal(|header| header.services = SERVICE_LOG | 0x80);
+    assert_eq!(error, InvalidModule::Services { missing: 0x80, offered: OFFER.services });
+}
+
+#[test]
+fn rejects_a_higher_cpu_level() {
+    for found in [0, 3, 255] {
+        assert_eq!(refusal(|header| header.cpu_level = found), InvalidModule::CpuLevel { found, available: 2 });
+    }
+}
+
+#[test]
+fn rejects_every_single_bit_flip() {
+    for bytes in [blob::full(), blob::small("small")] {
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            let accepted = RawModule::parse(&flipped).is_ok_and(|raw| ValidModule::validate(raw, OFFER).is_ok());
+            assert!(!accepted, "bit {bit}");
+        }
+    }
+}
+
+/// Runs every check there is, whatever comes of it.
+fn judge(bytes: &[u8]) {
+    if let Ok(raw) = RawModule::parse(bytes) {
+        let _ = ValidModule::validate(raw, OFFER).map(|module| module.slots().count());
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        judge(&bytes);
+    }
+
+    #[test]
+    fn no_mutation_makes_it_panic(changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8)) {
+        let mut bytes = blob::full();
+        for (index, value) in changes {
+            let index = index.index(bytes.len());
+            bytes[index] = value;
+        }
+        judge(&bytes);
+        // With a right checksum the later checks are reached as well.
+        blob::seal(&mut bytes);
+        judge(&bytes);
+    }
+}
