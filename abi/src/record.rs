@@ -6,3 +6,7 @@ pub const RECORD_HEADER_SIZE: usize = 8;
 /// Set in the kind of a record that a loader which does not know it may skip.
 /// A record without it that is unknown makes the loader refuse the blob.
 pub const SKIPPABLE: u32 = 1 << 31;
+
+/// Four bytes, a little-endian `i32`: what the module's run is expected to
+/// return. Whoever tries the module out may compare; a loader has no use for it.
+pub const EXPECTED_RESULT: u32 = SKIPPABLE | 1;

@@ -1,1 +1,21 @@
-//! x
+//! From sources to blobs, and to a kernel that carries them.
+//!
+//! The build script and the command line share this crate:
+//! [`discover`](discover::discover) finds the module crates,
+//! [`build_module`](module::build_module) compiles, links and packs one,
+//! [`kernel`] puts the blobs into an archive and builds the kernel around it.
+//! [`toolchain`] is the only place that decides which compiler and linker are used.
+
+#![forbid(unsafe_code)]
+
+pub mod discover;
+pub mod error;
+pub mod kernel;
+pub mod module;
+pub mod run;
+pub mod settings;
+pub mod toolchain;
+
+pub use discover::{ModuleCrate, Workspace};
+pub use error::BuildError;
+pub use module::{Blob, build_module};

@@ -1,1 +1,115 @@
-//! x
+//! From a linked ELF file to a `.mod` blob: bytes in, bytes out.
+//!
+//! [`Elf`](elf::Elf) finds and checks the parts, [`pack`] writes them down in
+//! the order of `docs/format.md`. What a loader could not place is refused
+//! here, with the symbol's or the section's name.
+
+#![forbid(unsafe_code)]
+
+pub mod elf;
+pub mod error;
+mod fixups;
+
+use bareflow_abi::header::{
+    FORMAT_VERSION, HEADER_SIZE, Header, KNOWN_FLAGS, MACHINE_X86_64, MAGIC, NAME_SIZE, checksum_of,
+};
+use bareflow_abi::record::EXPECTED_RESULT;
+
+use elf::Elf;
+pub use error::PackError;
+
+/// What a module's `Cargo.toml` says of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The module's name.
+    pub name: String,
+    /// Its semantic version: major, minor, patch.
+    pub version: (u32, u32, u32),
+    /// The services it uses: `SERVICE_*` bits.
+    pub services: u32,
+    /// The stack it wants, in bytes; 0: the loader's default.
+    pub stack_size: u32,
+    /// The heap it wants, in bytes; 0: none.
+    pub heap_size: u32,
+    /// The time a call may take, in microseconds; 0: the loader's default.
+    pub time_us: u32,
+    /// The x86-64 level the code was compiled for, 1 to 4.
+    pub cpu_level: u8,
+    /// What its run is expected to return.
+    pub expect: Option<i32>,
+}
+
+/// Packs `elf`, a position-independent executable linked by `module.ld`. The
+/// same input gives the same bytes.
+///
+/// # Errors
+/// What keeps the module from being loaded.
+pub fn pack(elf: &[u8], settings: &Settings) -> Result<Vec<u8>, PackError> {
+    let name = name_field(&settings.name)?;
+    if settings.version == (0, 0, 0) {
+        return Err(PackError::NoVersion);
+    }
+    let elf = Elf::read(elf)?;
+    let (fixup_count, fixups) = fixups::encode(&elf.slots)?;
+    let records = records(settings);
+    let (version_major, version_minor, version_patch) = settings.version;
+    let descriptor = elf.descriptor;
+    let header = Header {
+        magic: MAGIC,
+        format: FORMAT_VERSION,
+        machine: MACHINE_X86_64,
+        abi_major: descriptor.abi_major,
+        abi_minor: descriptor.abi_minor,
+        flags: descriptor.flags & KNOWN_FLAGS,
+        abi_fingerprint: descriptor.abi_fingerprint,
+        name,
+        version_major,
+        version_minor,
+        version_patch,
+        entry: elf.entry,
+        text_size: size(elf.text.len())?,
+        rodata_size: size(elf.rodata.len())?,
+        data_size: size(elf.data.len())?,
+        bss_size: elf.bss_size,
+        alignment: elf.alignment,
+        fixup_count,
+        fixup_size: size(fixups.len())?,
+        record_size: size(records.len())?,
+        services: settings.services,
+        stack_size: settings.stack_size,
+        heap_size: settings.heap_size,
+        time_us: settings.time_us,
+        cpu_level: settings.cpu_level,
+        reserved: [0; 3],
+        checksum: 0,
+    };
+    let mut blob = [&header.to_bytes()[..], &elf.text, &elf.rodata, &elf.data, &fixups, &records].concat();
+    if let Some((checksum, field)) = checksum_of(&blob).zip(blob.get_mut(HEADER_SIZE - 4..HEADER_SIZE)) {
+        field.copy_from_slice(&checksum.to_le_bytes());
+    }
+    Ok(blob)
+}
+
+/// The header's name field.
+fn name_field(name: &str) -> Result<[u8; NAME_SIZE], PackError> {
+    let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
+    if name.is_empty() || name.len() >= NAME_SIZE || !name.bytes().all(allowed) {
+        return Err(PackError::Name { found: name.to_owned() });
+    }
+    let mut field = [0; NAME_SIZE];
+    field[..name.len()].copy_from_slice(name.as_bytes());
+    Ok(field)
+}
+
+fn records(settings: &Settings) -> Vec<u8> {
+    let Some(expect) = settings.expect else { return Vec::new() };
+    let bytes = expect.to_le_bytes();
+    [EXPECTED_RESULT.to_le_bytes(), (bytes.len() as u32).to_le_bytes(), bytes].concat()
+}
+
+fn size(length: usize) -> Result<u32, PackError> {
+    u32::try_from(length).map_err(|_| PackError::TooLarge { found: length as u64 })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,100 @@
+//! Finds the module crates of a workspace.
+
+use std::path::{Path, PathBuf};
+
+use cargo_metadata::{Metadata, MetadataCommand, Package};
+
+use crate::error::BuildError;
+use crate::settings::ModuleSettings;
+
+/// One module crate.
+#[derive(Clone, Debug)]
+pub struct ModuleCrate {
+    /// Name of the package, and of the module.
+    pub name: String,
+    /// Its version: major, minor, patch.
+    pub version: (u64, u64, u64),
+    /// Its `Cargo.toml`.
+    pub manifest: PathBuf,
+    /// Name of its library, as the compiler spells it.
+    pub library: String,
+    /// What it says of itself.
+    pub settings: ModuleSettings,
+    /// Where the target directory of its workspace lies.
+    pub target: PathBuf,
+    /// Where its workspace lies.
+    pub root: PathBuf,
+}
+
+/// A workspace with modules.
+#[derive(Clone, Debug)]
+pub struct Workspace {
+    /// Where it lies.
+    pub root: PathBuf,
+    /// Where its target directory lies.
+    pub target: PathBuf,
+    /// The crates below `modules/`: the four in the C system's order, then by name.
+    pub modules: Vec<ModuleCrate>,
+}
+
+/// The C system's order of loading.
+const FIRST: [&str; 4] = ["fibonacci", "sum", "compute", "primes"];
+
+/// Finds the workspace that `manifest` belongs to, and its modules.
+///
+/// # Errors
+/// When cargo can't read it, or a module's settings are wrong.
+pub fn discover(manifest: &Path) -> Result<Workspace, BuildError> {
+    let metadata = metadata(manifest)?;
+    let root = metadata.workspace_root.clone().into_std_path_buf();
+    let folder = root.join("modules");
+    let mut modules = metadata
+        .workspace_packages()
+        .into_iter()
+        .filter(|package| package.manifest_path.as_std_path().starts_with(&folder))
+        .map(|package| module_crate(package, &metadata))
+        .collect::<Result<Vec<_>, _>>()?;
+    modules.sort_by_key(|module| {
+        (FIRST.iter().position(|name| *name == module.name).unwrap_or(FIRST.len()), module.name.clone())
+    });
+    Ok(Workspace { target: metadata.target_directory.clone().into_std_path_buf(), root, modules })
+}
+
+/// The one module crate whose `Cargo.toml` is `manifest`, wherever it lies.
+///
+/// # Errors
+/// When cargo can't read it, or its settings are wrong.
+pub fn module_at(manifest: &Path) -> Result<ModuleCrate, BuildError> {
+    let metadata = metadata(manifest)?;
+    let manifest = manifest
+        .canonicalize()
+        .map_err(|error| BuildError::File { path: manifest.to_owned(), action: "find", error })?;
+    let package = metadata.packages.iter().find(|package| package.manifest_path.as_std_path() == manifest);
+    let missing = || BuildError::Metadata { reason: format!("{} has no package", manifest.display()) };
+    module_crate(package.ok_or_else(missing)?, &metadata)
+}
+
+fn metadata(manifest: &Path) -> Result<Metadata, BuildError> {
+    let mut command = MetadataCommand::new();
+    command.manifest_path(manifest).no_deps();
+    for name in ["RUSTFLAGS", "RUSTC", "RUSTC_WORKSPACE_WRAPPER"] {
+        command.env_remove(name);
+    }
+    command.exec().map_err(|error| BuildError::Metadata { reason: error.to_string() })
+}
+
+fn module_crate(package: &Package, metadata: &Metadata) -> Result<ModuleCrate, BuildError> {
+    let name = package.name.to_string();
+    let library = package.targets.iter().find(|target| target.is_lib());
+    let no_library = || BuildError::Settings { krate: name.clone(), reason: "no library: a module has a src/lib.rs".to_owned() };
+    let version = &package.version;
+    Ok(ModuleCrate {
+        library: library.ok_or_else(no_library)?.name.replace('-', "_"),
+        version: (version.major, version.minor, version.patch),
+        manifest: package.manifest_path.clone().into_std_path_buf(),
+        settings: ModuleSettings::read(&name, &package.metadata)?,
+        target: metadata.target_directory.clone().into_std_path_buf(),
+        root: metadata.workspace_root.clone().into_std_path_buf(),
+        name,
+    })
+}

@@ -1,0 +1,73 @@
+//! The archive of all blobs, and the kernel that carries it.
+
+use std::path::{Path, PathBuf};
+
+use crate::discover::Workspace;
+use crate::error::BuildError;
+use crate::module::Blob;
+use crate::run::{output, write_if_changed};
+use crate::toolchain::{KERNEL_TARGET, KernelToolchain};
+
+/// What the kernel's addresses need: fixed ones, in the upper two gigabytes.
+const RUSTFLAGS: [&str; 2] = ["-Crelocation-model=static", "-Ccode-model=kernel"];
+
+/// A tar archive of `blobs`, in their order. The same blobs give the same bytes.
+#[must_use]
+pub fn archive<'blob>(blobs: impl IntoIterator<Item = (&'blob str, &'blob [u8])>) -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for (name, bytes) in blobs {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o444);
+        header.set_mtime(0);
+        // A vector takes all that is written, and names are those of modules: short.
+        let _ = archive.append_data(&mut header, name, bytes);
+    }
+    archive.into_inner().unwrap_or_default()
+}
+
+/// Builds the kernel around `blobs` and returns where its ELF file lies.
+///
+/// # Errors
+/// What stopped the build; [`BuildError::NoKernelTarget`] when it can't be built here.
+pub fn build_kernel(workspace: &Workspace, blobs: &[Blob]) -> Result<PathBuf, BuildError> {
+    let toolchain = KernelToolchain::choose()?;
+    let names: Vec<_> = blobs.iter().map(|blob| format!("{}.mod", blob.name)).collect();
+    let entries = names.iter().zip(blobs).map(|(name, blob)| (name.as_str(), blob.bytes.as_slice()));
+    let file = workspace.target.join("modules/modules.tar");
+    write_if_changed(&file, &archive(entries))?;
+    build_binary(workspace, &toolchain, "bareflow-kernel", Some(&file))
+}
+
+/// Builds one bare-metal binary of the workspace.
+///
+/// # Errors
+/// What stopped the build.
+pub fn build_binary(
+    workspace: &Workspace,
+    toolchain: &KernelToolchain,
+    package: &str,
+    archive: Option<&Path>,
+) -> Result<PathBuf, BuildError> {
+    let build = workspace.target.join(format!("kernel-build-{}", toolchain.name()));
+    let mut cargo = toolchain.cargo();
+    cargo.arg("build").args(toolchain.arguments()).args(["--profile", "kernel", "--locked", "--package", package]);
+    cargo.args(["--target", KERNEL_TARGET, "--target-dir"]).arg(&build);
+    cargo.arg("--manifest-path").arg(workspace.root.join("Cargo.toml"));
+    let remap = format!("--remap-path-prefix={}=.", workspace.root.display());
+    let mut flags: Vec<_> = RUSTFLAGS.into_iter().chain([remap.as_str()]).collect();
+    if *toolchain == KernelToolchain::Debian {
+        // Debian's compiler brings no linker of its own.
+        flags.push("-Clinker=ld.lld");
+    }
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
+    if let Some(archive) = archive {
+        cargo.env("BAREFLOW_ARCHIVE", archive);
+    }
+    let said = output(&mut cargo)?;
+    if said.status.success() {
+        return Ok(build.join(KERNEL_TARGET).join("kernel").join(package));
+    }
+    let output = String::from_utf8_lossy(&said.stderr).into_owned();
+    Err(BuildError::Compile { krate: package.to_owned(), output })
+}

@@ -1,0 +1,139 @@
+//! Compiles, links and packs one module crate.
+
+use std::path::{Path, PathBuf};
+
+use bareflow_packer::{PackError, Settings, pack};
+
+use crate::discover::ModuleCrate;
+use crate::error::BuildError;
+use crate::run::{command, output, read, write_if_changed};
+use crate::toolchain::{MODULE_TARGET, cargo, linker};
+
+/// The linker script of every module.
+const SCRIPT: &str = include_str!("../module.ld");
+
+/// Flags of the compiler that make code a kernel can call: no red zone (an
+/// interrupt would overwrite it), addresses relative to the code, and nothing
+/// but what every x86-64 processor has.
+const RUSTFLAGS: [&str; 6] = [
+    "-Cno-redzone=yes",
+    "-Crelocation-model=pic",
+    "-Ctarget-cpu=x86-64",
+    "-Cpanic=abort",
+    "--cfg=bareflow_module",
+    "--check-cfg=cfg(bareflow_module)",
+];
+
+/// Settings of cargo's release profile: everything in one unit, nothing for a debugger.
+const PROFILE: [(&str, &str); 8] = [
+    ("LTO", "fat"),
+    ("CODEGEN_UNITS", "1"),
+    ("PANIC", "abort"),
+    ("DEBUG", "0"),
+    ("STRIP", "none"),
+    ("DEBUG_ASSERTIONS", "false"),
+    ("OVERFLOW_CHECKS", "false"),
+    ("INCREMENTAL", "false"),
+];
+
+/// A packed module.
+#[derive(Clone, Debug)]
+pub struct Blob {
+    /// The module's name.
+    pub name: String,
+    /// Where the blob lies.
+    pub path: PathBuf,
+    /// The blob.
+    pub bytes: Vec<u8>,
+}
+
+/// Builds `module` and writes its blob to `folder`.
+///
+/// # Errors
+/// What stopped the build; nothing is written then.
+pub fn build_module(module: &ModuleCrate, folder: &Path) -> Result<Blob, BuildError> {
+    let settings = pack_settings(module)?;
+    let library = compile(module)?;
+    let elf = link(module, &library)?;
+    let bytes = pack(&elf, &settings).map_err(|error| BuildError::Pack { krate: module.name.clone(), error })?;
+    let path = folder.join(&module.name).with_extension("mod");
+    write_if_changed(&path, &bytes)?;
+    Ok(Blob { name: module.name.clone(), path, bytes })
+}
+
+/// Compiles the crate and all it depends on into one archive of objects.
+fn compile(module: &ModuleCrate) -> Result<PathBuf, BuildError> {
+    let wrong = |reason| BuildError::Settings { krate: module.name.clone(), reason };
+    let build = module.target.join("module-build");
+    let mut cargo = command(cargo());
+    cargo.args(["rustc", "--lib", "--crate-type", "staticlib", "--release", "--target", MODULE_TARGET]);
+    cargo.arg("--manifest-path").arg(&module.manifest).arg("--target-dir").arg(&build);
+    if module.root.join("Cargo.lock").is_file() {
+        cargo.arg("--locked");
+    }
+    // Paths in panic messages are the same on every machine.
+    let remap = format!("--remap-path-prefix={}=.", module.root.display());
+    let registry = std::env::var("CARGO_HOME").or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cargo")));
+    let remap_registry = registry.map(|home| format!("--remap-path-prefix={home}/registry/src=registry"));
+    let flags: Vec<_> = RUSTFLAGS.into_iter().chain([remap.as_str()]).chain(remap_registry.as_deref().ok()).collect();
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
+    for (key, value) in PROFILE {
+        cargo.env(format!("CARGO_PROFILE_RELEASE_{key}"), value);
+    }
+    cargo.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", module.settings.opt_level().map_err(wrong)?);
+    let said = output(&mut cargo)?;
+    if !said.status.success() {
+        let output = String::from_utf8_lossy(&said.stderr).into_owned();
+        return Err(BuildError::Compile { krate: module.name.clone(), output });
+    }
+    Ok(build.join(MODULE_TARGET).join("release").join(format!("lib{}.a", module.library)))
+}
+
+/// Links the archive at the format's fixed distances and returns the ELF file.
+fn link(module: &ModuleCrate, library: &Path) -> Result<Vec<u8>, BuildError> {
+    let folder = module.target.join("module-build/elf");
+    let script = folder.join("module.ld");
+    write_if_changed(&script, SCRIPT.as_bytes())?;
+    let elf = folder.join(&module.name).with_extension("elf");
+    let mut lld = command(linker()?);
+    if lld.get_program().to_string_lossy().ends_with("rust-lld") {
+        lld.args(["-flavor", "gnu"]);
+    }
+    lld.args(["-pie", "--no-dynamic-linker", "--gc-sections", "-z", "norelro", "--build-id=none", "--strip-debug"]);
+    // An undefined symbol stays in the symbol table, where the packer finds and names it.
+    lld.args(["--unresolved-symbols=ignore-all", "--no-warnings", "-u", "bareflow_entry", "-T"]).arg(&script);
+    lld.arg(library).arg("-o").arg(&elf);
+    let said = output(&mut lld)?;
+    if said.status.success() {
+        return read(&elf);
+    }
+    let output = String::from_utf8_lossy(&said.stderr).into_owned();
+    Err(BuildError::Link { krate: module.name.clone(), output })
+}
+
+fn pack_settings(module: &ModuleCrate) -> Result<Settings, BuildError> {
+    let wrong = |reason| BuildError::Settings { krate: module.name.clone(), reason };
+    let part = |value: u64| {
+        u32::try_from(value).map_err(|_| wrong(format!("version part {value} is too large, expected at most {}", u32::MAX)))
+    };
+    let (major, minor, patch) = module.version;
+    let settings = &module.settings;
+    Ok(Settings {
+        name: module.name.clone(),
+        version: (part(major)?, part(minor)?, part(patch)?),
+        services: settings.services().map_err(wrong)?,
+        stack_size: settings.stack_size().map_err(wrong)?,
+        heap_size: settings.heap_size().map_err(wrong)?,
+        time_us: settings.time_us().map_err(wrong)?,
+        cpu_level: 1,
+        expect: settings.expect,
+    })
+}
+
+impl BuildError {
+    /// Whether the module is at fault, rather than the machine it is built on.
+    #[must_use]
+    pub const fn is_refused_module(&self) -> bool {
+        matches!(self, BuildError::Pack { error: PackError::UndefinedSymbol { .. }, .. } | BuildError::Compile { .. })
+    }
+}

@@ -1,0 +1,168 @@
+//! What `package.metadata.bareflow` says of a module.
+
+use bareflow_abi::header::SERVICE_NAMES;
+use serde::Deserialize;
+
+use crate::error::BuildError;
+
+/// The table, as written in `Cargo.toml`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ModuleSettings {
+    /// What a run is expected to return.
+    pub expect: Option<i32>,
+    /// The stack it wants: bytes, or a text such as "16K".
+    pub stack: Option<Amount>,
+    /// The heap it wants: bytes, or a text such as "1M".
+    pub heap: Option<Amount>,
+    /// The time a call may take: microseconds, or a text such as "10ms".
+    pub time: Option<Amount>,
+    /// The services it uses, by name.
+    #[serde(default)]
+    pub needs: Vec<String>,
+    /// The optimisation level: 1, 2, 3, "s" or "z".
+    pub opt_level: Option<OptLevel>,
+}
+
+/// A number, or a text with a unit.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Amount {
+    /// In the base unit.
+    Number(u64),
+    /// With a unit.
+    Text(String),
+}
+
+/// A number, or one of cargo's letters.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum OptLevel {
+    /// 0 to 3.
+    Number(u8),
+    /// "s" or "z".
+    Text(String),
+}
+
+/// Units of memory, in bytes.
+const MEMORY: [(&str, u64); 3] = [("K", 1 << 10), ("M", 1 << 20), ("G", 1 << 30)];
+
+/// Units of time, in microseconds.
+const TIME: [(&str, u64); 3] = [("us", 1), ("ms", 1_000), ("s", 1_000_000)];
+
+impl ModuleSettings {
+    /// Reads the table out of a package's metadata; without one all is as usual.
+    ///
+    /// # Errors
+    /// When the table has an unknown key or a value of the wrong type.
+    pub fn read(krate: &str, metadata: &serde_json::Value) -> Result<ModuleSettings, BuildError> {
+        let Some(table) = metadata.get("bareflow") else { return Ok(ModuleSettings::default()) };
+        ModuleSettings::deserialize(table)
+            .map_err(|error| BuildError::Settings { krate: krate.to_owned(), reason: error.to_string() })
+    }
+
+    /// Bytes of stack; 0 when the table says nothing.
+    ///
+    /// # Errors
+    /// What can't be understood.
+    pub fn stack_size(&self) -> Result<u32, String> {
+        amount("stack", self.stack.as_ref(), &MEMORY)
+    }
+
+    /// Bytes of heap; 0 when the table says nothing.
+    ///
+    /// # Errors
+    /// What can't be understood.
+    pub fn heap_size(&self) -> Result<u32, String> {
+        amount("heap", self.heap.as_ref(), &MEMORY)
+    }
+
+    /// Microseconds a call may take; 0 when the table says nothing.
+    ///
+    /// # Errors
+    /// What can't be understood.
+    pub fn time_us(&self) -> Result<u32, String> {
+        amount("time", self.time.as_ref(), &TIME)
+    }
+
+    /// The needed services, as bits.
+    ///
+    /// # Errors
+    /// A name no service has.
+    pub fn services(&self) -> Result<u32, String> {
+        self.needs.iter().try_fold(0, |bits, need| {
+            let service = SERVICE_NAMES.iter().find(|(_, name)| name == need);
+            let known = SERVICE_NAMES.map(|(_, name)| name).join(", ");
+            service.map(|(bit, _)| bits | bit).ok_or(format!("needs: no service \"{need}\", expected some of {known}"))
+        })
+    }
+
+    /// The optimisation level, as cargo wants it.
+    ///
+    /// # Errors
+    /// A level there isn't.
+    pub fn opt_level(&self) -> Result<String, String> {
+        let level = match &self.opt_level {
+            None => "2".to_owned(),
+            Some(OptLevel::Number(level)) => level.to_string(),
+            Some(OptLevel::Text(level)) => level.clone(),
+        };
+        let known = ["0", "1", "2", "3", "s", "z"].contains(&level.as_str());
+        if known { Ok(level) } else { Err(format!("opt-level: \"{level}\", expected 0 to 3, \"s\" or \"z\"")) }
+    }
+}
+
+fn amount(key: &str, amount: Option<&Amount>, units: &[(&str, u64)]) -> Result<u32, String> {
+    let value = match amount {
+        None => Some(0),
+        Some(Amount::Number(number)) => Some(*number),
+        Some(Amount::Text(text)) => with_unit(text, units),
+    };
+    let refused = || {
+        let units: Vec<_> = units.iter().map(|(unit, _)| *unit).collect();
+        format!("{key}: {amount:?}, expected a number that fits 32 bits, or a text with a unit ({})", units.join(", "))
+    };
+    value.and_then(|value| u32::try_from(value).ok()).ok_or_else(refused)
+}
+
+/// The number in `text` times its unit. The longest unit that fits counts, so
+/// that "ms" is not taken for "s".
+fn with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let fitting = units.iter().filter_map(|(unit, factor)| Some((text.strip_suffix(unit)?, unit.len(), factor)));
+    let (number, _, factor) = fitting.max_by_key(|&(_, length, _)| length).unwrap_or((text, 0, &1));
+    number.trim().parse::<u64>().ok()?.checked_mul(*factor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn read(table: serde_json::Value) -> ModuleSettings {
+        ModuleSettings::read("test", &json!({ "bareflow": table })).unwrap()
+    }
+
+    #[test]
+    fn defaults_without_a_table() {
+        let settings = ModuleSettings::read("test", &json!(null)).unwrap();
+        assert_eq!(settings, ModuleSettings::default());
+        assert_eq!(settings.opt_level(), Ok("2".to_owned()));
+    }
+
+    #[test]
+    fn reads_numbers_and_units() {
+        let settings = read(json!({ "stack": "16K", "heap": 4096, "time": "10ms", "needs": ["log", "clock"], "opt-level": 3 }));
+        assert_eq!((settings.stack_size(), settings.heap_size()), (Ok(16384), Ok(4096)));
+        assert_eq!((settings.time_us(), settings.services()), (Ok(10_000), Ok(3)));
+        assert_eq!(settings.opt_level(), Ok("3".to_owned()));
+    }
+
+    #[test]
+    fn rejects_what_it_does_not_know() {
+        assert!(ModuleSettings::read("test", &json!({ "bareflow": { "expected": 1 } })).is_err());
+        assert!(read(json!({ "needs": ["network"] })).services().unwrap_err().contains("network"));
+        assert!(read(json!({ "stack": "16Q" })).stack_size().unwrap_err().contains("16Q"));
+        assert!(read(json!({ "heap": "5G" })).heap_size().is_err());
+        assert!(read(json!({ "opt-level": 9 })).opt_level().is_err());
+    }
+}

@@ -1,0 +1,125 @@
+//! Which compiler and which linker are used. Nothing else decides that.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::error::BuildError;
+use crate::run::{command, output};
+
+/// Variable that forces the kernel's toolchain: `rustup` or `debian`.
+pub const KERNEL_TOOLCHAIN: &str = "BAREFLOW_KERNEL_TOOLCHAIN";
+
+/// The target modules are compiled for: its `core` has hard floats.
+pub const MODULE_TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// The target the kernel is compiled for.
+pub const KERNEL_TARGET: &str = "x86_64-unknown-none";
+
+/// Where Debian installs its compiler.
+const DEBIAN_BIN: &str = "/usr/bin";
+
+/// The compiler that kernels are built with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KernelToolchain {
+    /// The one that runs this build, with rustup's `core` for the kernel's target.
+    Rustup,
+    /// Debian's, which builds `core` from Debian's source.
+    Debian,
+}
+
+impl KernelToolchain {
+    /// The toolchain to use: the one the variable names, else rustup's when it
+    /// has the target, else Debian's when its source is there.
+    ///
+    /// # Errors
+    /// [`BuildError::NoKernelTarget`] when there is none, or not the one that is named.
+    pub fn choose() -> Result<KernelToolchain, BuildError> {
+        let wanted = std::env::var(KERNEL_TOOLCHAIN).ok();
+        let all = [("rustup", KernelToolchain::Rustup), ("debian", KernelToolchain::Debian)];
+        all.into_iter()
+            .filter(|(name, _)| wanted.as_deref().is_none_or(|wanted| wanted == *name))
+            .map(|(_, toolchain)| toolchain)
+            .find(KernelToolchain::is_there)
+            .ok_or(BuildError::NoKernelTarget)
+    }
+
+    fn is_there(&self) -> bool {
+        match self {
+            KernelToolchain::Rustup => sysroot(&cargo_rustc()).is_some_and(|root| library(&root, KERNEL_TARGET).is_dir()),
+            KernelToolchain::Debian => {
+                let rustc = Path::new(DEBIAN_BIN).join("rustc");
+                sysroot(&rustc).is_some_and(|root| root.join("lib/rustlib/src/rust/library/core").is_dir())
+            }
+        }
+    }
+
+    /// The `cargo` command that builds for the kernel's target.
+    #[must_use]
+    pub fn cargo(&self) -> Command {
+        match self {
+            KernelToolchain::Rustup => command(cargo()),
+            KernelToolchain::Debian => {
+                let mut cargo = command(Path::new(DEBIAN_BIN).join("cargo"));
+                cargo.env("RUSTC", Path::new(DEBIAN_BIN).join("rustc")).env_remove("RUSTUP_TOOLCHAIN");
+                // `core` from source is the one thing that stable compilers hide behind this.
+                cargo.env("RUSTC_BOOTSTRAP", "1");
+                cargo
+            }
+        }
+    }
+
+    /// Arguments that come behind cargo's subcommand.
+    #[must_use]
+    pub const fn arguments(&self) -> &'static [&'static str] {
+        match self {
+            KernelToolchain::Rustup => &[],
+            KernelToolchain::Debian => &["-Zbuild-std=core,alloc"],
+        }
+    }
+
+    /// The name messages use.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            KernelToolchain::Rustup => "rustup",
+            KernelToolchain::Debian => "debian",
+        }
+    }
+}
+
+/// The cargo that runs this build, or the one on the path.
+#[must_use]
+pub fn cargo() -> PathBuf {
+    std::env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from)
+}
+
+/// The linker: `rust-lld` of the compiler in use, or LLVM's own.
+///
+/// # Errors
+/// When there is none.
+pub fn linker() -> Result<PathBuf, BuildError> {
+    let shipped = sysroot(&cargo_rustc()).map(|root| library(&root, MODULE_TARGET).join("bin/rust-lld"));
+    let installed = std::env::var_os("PATH").into_iter().flat_map(|path| {
+        std::env::split_paths(&path).map(|folder| folder.join("ld.lld")).collect::<Vec<_>>()
+    });
+    shipped.into_iter().chain(installed).find(|linker| linker.is_file()).ok_or_else(|| BuildError::Tool {
+        tool: "rust-lld".to_owned(),
+        reason: "neither the compiler's rust-lld nor ld.lld is there; run `make setup` or install the package lld".to_owned(),
+    })
+}
+
+/// The compiler beside the cargo in use.
+fn cargo_rustc() -> PathBuf {
+    let beside = cargo().with_file_name("rustc");
+    if beside.is_file() { beside } else { PathBuf::from("rustc") }
+}
+
+fn library(sysroot: &Path, target: &str) -> PathBuf {
+    sysroot.join("lib/rustlib").join(target)
+}
+
+fn sysroot(rustc: &Path) -> Option<PathBuf> {
+    let output = output(command(rustc).args(["--print", "sysroot"])).ok()?;
+    let path = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| PathBuf::from(path.trim_end()))
+}

@@ -1,0 +1,222 @@
+//! Finds a module's parts in its ELF file, and refuses what is not a module's.
+
+use bareflow_abi::entry::{DESCRIPTOR_SECTION, Descriptor, ENTRY_SYMBOL};
+use bareflow_abi::layout::{DATA_OFFSET, MAX_ALIGNMENT, MAX_SEGMENT_SIZE, RODATA_OFFSET, TEXT_OFFSET};
+use object::elf::{EM_X86_64, ET_DYN, FileHeader64, R_X86_64_RELATIVE, SHF_ALLOC, SHF_TLS, SHN_UNDEF, STT_TLS};
+use object::read::elf::{ElfFile64, FileHeader, Rela, SectionHeader, Sym};
+use object::{LittleEndian, Object, ObjectSection, ObjectSymbol, SectionFlags};
+
+use crate::error::PackError;
+
+type File<'data> = ElfFile64<'data, LittleEndian>;
+
+/// A module's parts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Elf {
+    /// The text segment.
+    pub text: Vec<u8>,
+    /// The read-only data, its slots filled with their targets.
+    pub rodata: Vec<u8>,
+    /// The initialised data, its slots filled with their targets.
+    pub data: Vec<u8>,
+    /// Bytes of bss.
+    pub bss_size: u32,
+    /// The largest alignment of any part.
+    pub alignment: u32,
+    /// Offset of the entry in the text.
+    pub entry: u32,
+    /// Offsets of the slots from the image's base, in rising order.
+    pub slots: Vec<u64>,
+    /// What the module was built against.
+    pub descriptor: Descriptor,
+}
+
+impl Elf {
+    /// Reads and checks `bytes`.
+    ///
+    /// # Errors
+    /// What makes it no module.
+    pub fn read(bytes: &[u8]) -> Result<Elf, PackError> {
+        let file = File::parse(bytes).map_err(unreadable)?;
+        check_kind(&file)?;
+        check_symbols(&file)?;
+        check_sections(&file)?;
+        // Without an entry there is no module, whatever else may be missing.
+        let entry = entry(&file)?;
+        let mut elf = Elf {
+            text: section_at(&file, ".text", TEXT_OFFSET)?,
+            rodata: section_at(&file, ".rodata", RODATA_OFFSET)?,
+            data: section_at(&file, ".data", DATA_OFFSET)?,
+            bss_size: 0,
+            alignment: alignment(&file)?,
+            entry,
+            slots: Vec::new(),
+            descriptor: descriptor(&file)?,
+        };
+        elf.append_bss(&file)?;
+        for segment in [&elf.text, &elf.rodata, &elf.data] {
+            check_size(segment.len() as u64)?;
+        }
+        elf.relocate(&file)?;
+        Ok(elf)
+    }
+
+    /// Takes the bss' size, and fills the gap that alignment left before it.
+    fn append_bss(&mut self, file: &File<'_>) -> Result<(), PackError> {
+        let Some(bss) = file.section_by_name(".bss").filter(|bss| bss.size() > 0) else { return Ok(()) };
+        let start = bss.address().checked_sub(DATA_OFFSET).filter(|&start| start >= self.data.len() as u64);
+        let misplaced =
+            PackError::Misplaced { section: ".bss".to_owned(), found: bss.address(), expected: DATA_OFFSET };
+        let start = start.filter(|&start| start <= MAX_SEGMENT_SIZE).ok_or(misplaced)?;
+        // Nothing but zeros before it: then all of it can be bss.
+        if self.data.is_empty() {
+            self.bss_size = narrow(start + bss.size())?;
+        } else {
+            self.data.resize(narrow(start)? as usize, 0);
+            self.bss_size = narrow(bss.size())?;
+        }
+        check_size(start + bss.size())
+    }
+
+    /// Writes the targets into their slots.
+    fn relocate(&mut self, file: &File<'_>) -> Result<(), PackError> {
+        for (offset, kind, symbol, target) in relocations(file)? {
+            let refused = || {
+                let (section, inside) = place_of(file, offset);
+                PackError::Relocation { kind, symbol: symbol.clone().unwrap_or(inside), section }
+            };
+            if kind != R_X86_64_RELATIVE {
+                return Err(refused());
+            }
+            let segment = match offset {
+                RODATA_OFFSET..DATA_OFFSET => self.rodata.get_mut((offset - RODATA_OFFSET) as usize..),
+                DATA_OFFSET.. => self.data.get_mut((offset - DATA_OFFSET) as usize..),
+                _ => None,
+            };
+            let slot = segment.and_then(|rest| rest.first_chunk_mut::<8>()).ok_or_else(refused)?;
+            *slot = target.to_le_bytes();
+            self.slots.push(offset);
+        }
+        self.slots.sort_unstable();
+        Ok(())
+    }
+}
+
+fn unreadable(error: object::Error) -> PackError {
+    PackError::NotElf { reason: error.to_string() }
+}
+
+fn narrow(value: u64) -> Result<u32, PackError> {
+    u32::try_from(value).map_err(|_| PackError::TooLarge { found: value })
+}
+
+fn check_size(size: u64) -> Result<(), PackError> {
+    if size > MAX_SEGMENT_SIZE { Err(PackError::TooLarge { found: size }) } else { Ok(()) }
+}
+
+fn check_kind(file: &File<'_>) -> Result<(), PackError> {
+    let header: &FileHeader64<LittleEndian> = file.elf_header();
+    let (machine, kind) = (header.e_machine(LittleEndian), header.e_type(LittleEndian));
+    if machine == EM_X86_64 && kind == ET_DYN {
+        return Ok(());
+    }
+    Err(PackError::WrongKind { found: format!("machine {machine}, type {kind}") })
+}
+
+/// Is every symbol defined, and none thread-local?
+fn check_symbols(file: &File<'_>) -> Result<(), PackError> {
+    for symbol in file.symbols() {
+        let raw = symbol.elf_symbol();
+        let name = symbol.name().map_err(unreadable)?.to_owned();
+        if raw.st_type() == STT_TLS {
+            return Err(PackError::ThreadLocal { symbol: name });
+        }
+        if raw.st_shndx(LittleEndian) == SHN_UNDEF && !name.is_empty() {
+            return Err(PackError::UndefinedSymbol { symbol: name });
+        }
+    }
+    Ok(())
+}
+
+/// Has every section that would be loaded a place in a blob?
+fn check_sections(file: &File<'_>) -> Result<(), PackError> {
+    const KNOWN: [&str; 6] = [".text", ".rodata", ".data", ".bss", ".rela.dyn", DESCRIPTOR_SECTION];
+    for section in file.sections() {
+        let SectionFlags::Elf { sh_flags } = section.flags() else { continue };
+        let name = section.name().map_err(unreadable)?;
+        if sh_flags & u64::from(SHF_TLS) != 0 {
+            return Err(PackError::ThreadLocal { symbol: name.to_owned() });
+        }
+        if sh_flags & u64::from(SHF_ALLOC) != 0 && section.size() > 0 && !KNOWN.contains(&name) {
+            return Err(PackError::UnknownSection { section: name.to_owned() });
+        }
+    }
+    Ok(())
+}
+
+/// The bytes of a section that belongs at `expected`; none when there is no such section.
+fn section_at(file: &File<'_>, name: &str, expected: u64) -> Result<Vec<u8>, PackError> {
+    let Some(section) = file.section_by_name(name).filter(|section| section.size() > 0) else {
+        return Ok(Vec::new());
+    };
+    if section.address() != expected {
+        return Err(PackError::Misplaced { section: name.to_owned(), found: section.address(), expected });
+    }
+    section.data().map(<[u8]>::to_vec).map_err(unreadable)
+}
+
+/// The largest alignment of the loaded sections.
+fn alignment(file: &File<'_>) -> Result<u32, PackError> {
+    let sections = [".text", ".rodata", ".data", ".bss"].iter().filter_map(|name| file.section_by_name(name));
+    let found = sections.filter(|section| section.size() > 0).map(|section| section.align()).max().unwrap_or(1).max(1);
+    if found > u64::from(MAX_ALIGNMENT) { Err(PackError::Alignment { found }) } else { narrow(found) }
+}
+
+fn entry(file: &File<'_>) -> Result<u32, PackError> {
+    let symbol = file.symbols().find(|symbol| symbol.name() == Ok(ENTRY_SYMBOL)).ok_or(PackError::MissingEntry)?;
+    narrow(symbol.address().wrapping_sub(TEXT_OFFSET))
+}
+
+fn descriptor(file: &File<'_>) -> Result<Descriptor, PackError> {
+    let section = file.section_by_name(DESCRIPTOR_SECTION).ok_or(PackError::MissingDescriptor)?;
+    let bytes = section.data().map_err(unreadable)?.try_into().map_err(|_| PackError::MissingDescriptor)?;
+    Ok(Descriptor::from_bytes(bytes))
+}
+
+/// Offset, type, symbol and addend of all dynamic relocations.
+type Relocation = (u64, u32, Option<String>, u64);
+
+fn relocations(file: &File<'_>) -> Result<Vec<Relocation>, PackError> {
+    let mut found = Vec::new();
+    let table = file.elf_section_table();
+    for section in table.iter() {
+        let Some((relocations, symbols)) = section.rela(LittleEndian, file.data()).map_err(unreadable)? else {
+            continue;
+        };
+        if section.sh_flags(LittleEndian) & u64::from(SHF_ALLOC) == 0 {
+            continue;
+        }
+        let symbols = table.symbol_table_by_index(LittleEndian, file.data(), symbols).ok();
+        for relocation in relocations {
+            let index = relocation.symbol(LittleEndian, false);
+            let name = index.zip(symbols.as_ref()).and_then(|(index, symbols)| {
+                let symbol = symbols.symbol(index).ok()?;
+                let name = symbols.symbol_name(LittleEndian, symbol).ok()?;
+                Some(String::from_utf8_lossy(name).into_owned()).filter(|name| !name.is_empty())
+            });
+            let kind = relocation.r_type(LittleEndian, false);
+            let target = relocation.r_addend(LittleEndian).cast_unsigned();
+            found.push((relocation.r_offset(LittleEndian), kind, name, target));
+        }
+    }
+    Ok(found)
+}
+
+/// The names of the section and the symbol that lie at `address`.
+fn place_of(file: &File<'_>, address: u64) -> (String, String) {
+    let inside = |start: u64, size: u64| address >= start && address - start < size;
+    let section = file.sections().find(|section| inside(section.address(), section.size()));
+    let symbol = file.symbols().find(|symbol| inside(symbol.address(), symbol.size()));
+    let name = |name: Option<&str>| name.map_or_else(|| format!("{address:#x}"), ToOwned::to_owned);
+    (name(section.and_then(|section| section.name().ok())), name(symbol.and_then(|symbol| symbol.name().ok())))
+}

@@ -1,0 +1,147 @@
+//! What can't be packed, and what to do about it.
+
+use std::fmt;
+
+use bareflow_abi::entry::ENTRY_SYMBOL;
+use bareflow_abi::header::NAME_SIZE;
+
+/// Why a module can't be packed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PackError {
+    /// A name that breaks the rule.
+    Name {
+        /// The name.
+        found: String,
+    },
+    /// Version 0.0.0.
+    NoVersion,
+    /// Not an ELF file that can be read.
+    NotElf {
+        /// What the reader said.
+        reason: String,
+    },
+    /// ELF for another machine, or not a position-independent executable.
+    WrongKind {
+        /// What it is.
+        found: String,
+    },
+    /// A symbol nothing defines.
+    UndefinedSymbol {
+        /// Its name.
+        symbol: String,
+    },
+    /// Thread-local storage.
+    ThreadLocal {
+        /// The symbol that is, or the section it lies in.
+        symbol: String,
+    },
+    /// A relocation that only a dynamic linker could do.
+    Relocation {
+        /// ELF's number of its type.
+        kind: u32,
+        /// The symbol it is for, or the one it lies in.
+        symbol: String,
+        /// The section it lies in.
+        section: String,
+    },
+    /// No entry.
+    MissingEntry,
+    /// No descriptor.
+    MissingDescriptor,
+    /// A section the format has no place for.
+    UnknownSection {
+        /// Its name.
+        section: String,
+    },
+    /// A section that isn't where `module.ld` puts it.
+    Misplaced {
+        /// Its name.
+        section: String,
+        /// Its address.
+        found: u64,
+        /// Where it belongs.
+        expected: u64,
+    },
+    /// Something beyond the format's 32 bits, or a segment beyond its 256 MiB.
+    TooLarge {
+        /// Its size in bytes.
+        found: u64,
+    },
+    /// An alignment above a page.
+    Alignment {
+        /// The alignment in bytes.
+        found: u64,
+    },
+    /// Two fix-ups that overlap.
+    OverlappingSlots {
+        /// Offset of the first.
+        first: u64,
+        /// Offset of the second.
+        second: u64,
+    },
+}
+
+impl fmt::Display for PackError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name { found } => write!(
+                out,
+                "bad name: \"{found}\" ({} bytes), expected 1 to {} of a-z, 0-9, _ and -; \
+                 change `name` in the module's Cargo.toml",
+                found.len(),
+                NAME_SIZE - 1
+            ),
+            Self::NoVersion => write!(out, "no version: 0.0.0; set `version` in the module's Cargo.toml"),
+            Self::NotElf { reason } => {
+                write!(out, "not a readable ELF file: {reason}; remove the build directory and build again")
+            }
+            Self::WrongKind { found } => {
+                write!(out, "wrong kind of ELF file: {found}, expected a position-independent x86-64 executable")
+            }
+            Self::UndefinedSymbol { symbol } => write!(
+                out,
+                "undefined symbol: {symbol}; a module has nothing to link against: define it in the crate, \
+                 or turn off the feature of the dependency that needs it"
+            ),
+            Self::ThreadLocal { symbol } => write!(
+                out,
+                "thread-local storage: {symbol}; a module has no threads of its own: use an ordinary static"
+            ),
+            Self::Relocation { kind, symbol, section } => write!(
+                out,
+                "relocation of type {kind} for {symbol} in {section}, expected only R_X86_64_RELATIVE (8) outside \
+                 .text; refer to {symbol} by an ordinary Rust path or reference, not by assembly or a weak symbol"
+            ),
+            Self::MissingEntry => write!(
+                out,
+                "missing entry: no symbol {ENTRY_SYMBOL}; write `bareflow_abi::module!(function);` in src/lib.rs"
+            ),
+            Self::MissingDescriptor => write!(
+                out,
+                "missing descriptor: the entry does not come from `bareflow_abi::module!`; use the macro"
+            ),
+            Self::UnknownSection { section } => write!(
+                out,
+                "section {section} has no place in a module (constructors and the like never run); \
+                 remove what puts data there"
+            ),
+            Self::Misplaced { section, found, expected } => write!(
+                out,
+                "section {section} at {found:#x}, expected at {expected:#x}; link with the module.ld of this version"
+            ),
+            Self::TooLarge { found } => {
+                write!(out, "too large: {found} bytes, a segment has at most 256 MiB; make the module smaller")
+            }
+            Self::Alignment { found } => {
+                write!(out, "alignment of {found} bytes, at most 4096 are possible; lower the `align` attribute")
+            }
+            Self::OverlappingSlots { first, second } => write!(
+                out,
+                "fix-ups at {first:#x} and {second:#x} overlap; remove the packed structure that holds the pointers"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for PackError {}

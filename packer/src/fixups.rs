@@ -1,0 +1,39 @@
+//! Writes the fix-ups: each as its distance from the one before, in LEB128.
+
+use crate::error::PackError;
+
+/// Number and encoded form of `slots`, which rise.
+pub(crate) fn encode(slots: &[u64]) -> Result<(u32, Vec<u8>), PackError> {
+    let mut encoded = Vec::new();
+    let mut previous = None;
+    for &slot in slots {
+        if let Some(before) = previous.filter(|before| slot < before + 8) {
+            return Err(PackError::OverlappingSlots { first: before, second: slot });
+        }
+        let mut distance = slot - previous.unwrap_or(0);
+        while distance >= 0x80 {
+            encoded.push(distance.to_le_bytes()[0] | 0x80);
+            distance >>= 7;
+        }
+        encoded.push(distance.to_le_bytes()[0]);
+        previous = Some(slot);
+    }
+    Ok((crate::size(slots.len())?, encoded))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_the_shortest_form() {
+        assert_eq!(encode(&[]), Ok((0, vec![])));
+        assert_eq!(encode(&[0, 8, 136]), Ok((3, vec![0, 8, 0x80, 1])));
+        assert_eq!(encode(&[0x4000_0000]), Ok((1, vec![0x80, 0x80, 0x80, 0x80, 0x04])));
+    }
+
+    #[test]
+    fn rejects_slots_that_overlap() {
+        assert_eq!(encode(&[8, 12]), Err(PackError::OverlappingSlots { first: 8, second: 12 }));
+    }
+}
