@@ -297,6 +297,7 @@ impl<P: Platform> ModuleManager<P> {
             generation: module.generation,
             domain: Domain::Kernel,
             code_address: module.placed.code_address,
+            entry_address: module.placed.entry,
             code_size: module.code_size,
             blob_size: module.blob_size,
             // The call that faulted was a call, though it has no figure.

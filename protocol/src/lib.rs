@@ -1,1 +1,48 @@
-//! x
+//! What a running kernel and its host say to each other.
+//!
+//! [`Message`]s travel in [`frame`]s over a byte stream (a serial port or a
+//! socket). The [`Report`] is the result of a run; the host writes it as JSON,
+//! the kernel only sends it.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod frame;
+pub mod report;
+
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+pub use frame::{Decoder, FrameError, encode_frame};
+pub use report::Report;
+
+/// One message from the kernel to the host.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Message {
+    /// The run is over.
+    Report(Report),
+}
+
+impl Message {
+    /// The message as a frame, ready to be sent; empty when it is longer than a
+    /// frame can be, which no report is.
+    #[must_use]
+    pub fn to_frame(&self) -> Vec<u8> {
+        postcard::to_allocvec(self).ok().and_then(|payload| encode_frame(&payload)).unwrap_or_default()
+    }
+
+    /// The message in a frame's payload.
+    ///
+    /// # Errors
+    /// [`FrameError::Payload`] when it is none, or has bytes left over.
+    pub fn from_payload(payload: &[u8]) -> Result<Message, FrameError> {
+        match postcard::take_from_bytes(payload) {
+            Ok((message, [])) => Ok(message),
+            _ => Err(FrameError::Payload { length: payload.len() }),
+        }
+    }
+}

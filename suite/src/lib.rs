@@ -1,1 +1,210 @@
-//! x
+//! One run of the whole system: load everything, run the four tests and every
+//! further module, show the statistics, return the report.
+//!
+//! The kernel and the host's process run this very code, each with its own
+//! platform and console.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod archive;
+mod report;
+mod tests_four;
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt::Write;
+
+use bareflow_abi::record::EXPECTED_RESULT;
+use bareflow_loader::records::Records;
+use bareflow_loader::report::{Console, RULE, Style};
+use bareflow_loader::{LoadError, ModuleId, ModuleManager, Platform, RawModule, line};
+use bareflow_protocol::Report;
+use bareflow_protocol::report::{Environment, Refusal, Test};
+
+/// Bytes of output a module may write.
+pub const OUTPUT_CAPACITY: usize = 256 << 10;
+
+/// A blob, and where it comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source<'blob> {
+    /// The name messages use.
+    pub label: String,
+    /// The blob.
+    pub bytes: &'blob [u8],
+}
+
+/// What a run does.
+#[derive(Clone, Debug)]
+pub struct Plan<'run> {
+    /// The embedded blobs, in the order they are loaded in.
+    pub embedded: Vec<Source<'run>>,
+    /// Further blobs, which are loaded behind them.
+    pub files: Vec<Source<'run>>,
+    /// What every module but the four gets as input.
+    pub input: &'run [u8],
+    /// How often every module but the four is run.
+    pub repeat: u32,
+    /// What the run runs on. The cost of measuring and the timing are filled in.
+    pub environment: Environment,
+}
+
+/// A run under way.
+struct Run<'run, P: Platform, C> {
+    manager: &'run mut ModuleManager<P>,
+    console: &'run mut C,
+    tests: Vec<Test>,
+    refused: Vec<Refusal>,
+}
+
+/// A module that is run behind the four.
+struct Further {
+    label: String,
+    id: ModuleId,
+    expected: Option<i32>,
+}
+
+/// Carries `plan` out.
+pub fn run<P: Platform>(manager: &mut ModuleManager<P>, plan: &Plan<'_>, console: &mut impl Console) -> Report {
+    let mut run = Run { manager, console, tests: Vec::new(), refused: Vec::new() };
+    line!(run.console, Title, "{RULE}");
+    line!(run.console, Title, "  DYNAMIC MODULE SYSTEM - LLVM AOT");
+    line!(run.console, Title, "{RULE}");
+    line!(run.console);
+    let further = run.load_all(plan);
+    run.run_the_four();
+    for module in &further {
+        run.run_further(module, plan);
+    }
+    run.manager.report(run.console);
+    line!(run.console);
+    line!(run.console, Title, "=== ALL MODULE TESTS COMPLETED ===");
+    let (tests, refused) = (run.tests, run.refused);
+    report::report(manager, plan.environment.clone(), tests, refused)
+}
+
+impl<P: Platform, C: Console> Run<'_, P, C> {
+    /// Loads all blobs and returns those to be run behind the four.
+    fn load_all(&mut self, plan: &Plan<'_>) -> Vec<Further> {
+        line!(self.console, Plain, "[INIT] Loading embedded modules...");
+        let mut further = Vec::new();
+        // A file that is an embedded blob stands for that one, which runs anyway.
+        let is_embedded = |file: &&Source<'_>| plan.embedded.iter().any(|source| source.bytes == file.bytes);
+        let files = plan.files.iter().filter(|file| !is_embedded(file));
+        for source in plan.embedded.iter().chain(files) {
+            let Some((name, id)) = self.load(source) else { continue };
+            if !tests_four::NAMES.contains(&name.as_str()) {
+                further.push(Further { label: name, id, expected: expected_result(source.bytes) });
+            }
+        }
+        line!(self.console);
+        self.console.show(Style::Good, format_args!("[OK]"));
+        line!(self.console, Plain, " Loaded {} modules", self.manager.profiles().count());
+        line!(self.console);
+        further
+    }
+
+    fn load(&mut self, source: &Source<'_>) -> Option<(String, ModuleId)> {
+        match self.manager.load(source.bytes) {
+            Ok(id) => {
+                let profile = self.manager.stats(id)?;
+                self.console.show(Style::Good, format_args!("[OK]"));
+                line!(self.console, Plain, " Module loaded: {} (entry: {:#x})", profile.name, profile.entry_address);
+                Some((profile.name.to_string(), id))
+            }
+            Err(error) => {
+                if let LoadError::AlreadyLoaded { name, .. } = &error {
+                    line!(self.console, Warning, "[WARN] Module already loaded: {name}");
+                } else {
+                    self.console.show(Style::Bad, format_args!("[ERROR]"));
+                    line!(self.console, Plain, " {}: {error}", source.label);
+                }
+                self.refused.push(Refusal { source: source.label.clone(), error: error.to_string() });
+                None
+            }
+        }
+    }
+
+    /// Runs a module that is not one of the four.
+    fn run_further(&mut self, module: &Further, plan: &Plan<'_>) {
+        let number = self.tests.len() + 1;
+        line!(self.console, Heading, "[TEST {number}] {} Module", module.label);
+        let mut output = alloc::vec![0; OUTPUT_CAPACITY];
+        let mut last = None;
+        let mut passed = true;
+        for _ in 0..plan.repeat.max(1) {
+            match self.manager.execute_with(module.id, plan.input, &mut output) {
+                Ok(outcome) => {
+                    passed &= module.expected.is_none_or(|expected| expected == outcome.result);
+                    last = Some(outcome);
+                }
+                Err(error) => {
+                    self.show_error(&module.label, &error);
+                    (last, passed) = (None, false);
+                    break;
+                }
+            }
+        }
+        if let Some(outcome) = last {
+            match module.expected {
+                Some(expected) => line!(self.console, Plain, "  Result: {} (expected: {expected})", outcome.result),
+                None => line!(self.console, Plain, "  Result: {}", outcome.result),
+            }
+            if let Some(written) = output.get(..outcome.output_length).filter(|written| !written.is_empty()) {
+                line!(self.console, Plain, "  Output: {}", printable(written));
+            }
+        }
+        self.conclude(&module.label, module.expected, last.map(|outcome| outcome.result), passed, "Test passed!");
+    }
+
+    fn show_error(&mut self, source: &str, error: &dyn core::fmt::Display) {
+        self.console.show(Style::Bad, format_args!("  [ERROR]"));
+        line!(self.console, Plain, " {source}: {error}");
+    }
+
+    /// Shows how a test ended, and notes it.
+    fn conclude(&mut self, module: &str, expected: Option<i32>, result: Option<i32>, passed: bool, praise: &str) {
+        if passed {
+            self.console.show(Style::Good, format_args!("  [OK]"));
+            line!(self.console, Plain, " {praise}");
+        } else {
+            self.console.show(Style::Bad, format_args!("  [FAIL]"));
+            line!(self.console, Plain, " Test failed!");
+        }
+        line!(self.console);
+        self.tests.push(Test { module: module.to_string(), expected, result, passed });
+    }
+}
+
+/// The result that a blob itself says its run should give.
+fn expected_result(blob: &[u8]) -> Option<i32> {
+    let raw = RawModule::parse(blob).ok()?;
+    let record = Records::new(raw.records).flatten().find(|record| record.kind == EXPECTED_RESULT)?;
+    record.bytes.try_into().ok().map(i32::from_le_bytes)
+}
+
+/// A module's output on one line, without anything that a terminal would obey.
+fn printable(output: &[u8]) -> String {
+    let mut text = String::new();
+    for chunk in output.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            if character.is_control() {
+                text.extend(character.escape_default());
+            } else {
+                text.push(character);
+            }
+        }
+        for byte in chunk.invalid() {
+            // A string takes all that is written.
+            let _ = write!(text, "\\x{byte:02x}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

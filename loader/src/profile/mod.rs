@@ -63,6 +63,8 @@ pub struct ModuleProfile {
     pub domain: Domain,
     /// Address of its text.
     pub code_address: u64,
+    /// Address of its entry.
+    pub entry_address: u64,
     /// Bytes of its text.
     pub code_size: u64,
     /// Bytes of its blob.

@@ -11,26 +11,25 @@ const SIDE: u16 = 100;
 /// What the products are reduced by.
 const MODULUS: u16 = 1000;
 
-/// Columns summed at a time: their remainders, 999 at the most, fit 16 bits
-/// together, so that eight of them fill a vector register.
-const STRIDE: u16 = SIDE / 4;
+/// Parts of a row, each of every fourth column: the 25 remainders of a part,
+/// 999 at the most, fit 16 bits together, so that eight lanes fill a vector.
+const PARTS: u16 = 4;
 
 /// The sum over the square.
 #[must_use]
 pub fn compute() -> i32 {
-    let mut sum = 0;
-    for row in 0..SIDE {
-        for start in (0..SIDE).step_by(STRIDE as usize) {
-            let quarter: u16 = (start..start + STRIDE).map(|column| row * column % MODULUS).sum();
-            sum += i32::from(quarter);
-        }
-    }
-    sum
+    (0..SIDE * PARTS).map(|index| part_of_row(index / PARTS, index % PARTS)).sum()
 }
 
-// The largest product and the largest sum of a quarter row fit 16 bits.
+/// The sum over one part of a row.
+fn part_of_row(row: u16, first: u16) -> i32 {
+    let columns = (0..SIDE / PARTS).map(|step| first + PARTS * step);
+    i32::from(columns.map(|column| row * column % MODULUS).sum::<u16>())
+}
+
+// The largest product and the largest sum of a part fit 16 bits.
 const _: () = assert!((SIDE - 1) as u32 * (SIDE - 1) as u32 <= u16::MAX as u32);
-const _: () = assert!(STRIDE as u32 * (MODULUS - 1) as u32 <= u16::MAX as u32);
+const _: () = assert!((SIDE / PARTS) as u32 * (MODULUS - 1) as u32 <= u16::MAX as u32);
 
 #[cfg(test)]
 mod tests {

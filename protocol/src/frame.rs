@@ -1,0 +1,187 @@
+//! Frames: length, checksum, payload.
+//!
+//! A frame opens with a mark, so that a receiver that joins late or meets
+//! garbage finds the next one.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use bareflow_abi::checksum::crc32c;
+
+/// What every frame opens with.
+pub const MARK: [u8; 4] = *b"BFm\x01";
+
+/// Bytes before a payload: mark, length and checksum.
+const HEADER_SIZE: usize = 12;
+
+/// Longest payload in bytes (16 MiB); a longer announcement is taken for garbage.
+pub const MAX_PAYLOAD: usize = 16 << 20;
+
+/// Bytes that are no frame, or no message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FrameError {
+    /// Bytes before a mark.
+    Garbage {
+        /// How many.
+        skipped: usize,
+    },
+    /// A length that no frame has.
+    Length {
+        /// The length announced.
+        found: usize,
+    },
+    /// Other bytes than were sent.
+    Checksum {
+        /// The checksum of the payload.
+        found: u32,
+        /// The one sent along.
+        expected: u32,
+    },
+    /// A payload that is no message.
+    Payload {
+        /// Its length.
+        length: usize,
+    },
+}
+
+impl fmt::Display for FrameError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Garbage { skipped } => write!(out, "{skipped} bytes that belong to no frame; is the other side BareFlow?"),
+            Self::Length { found } => write!(out, "frame of {found} bytes announced, expected at most {MAX_PAYLOAD}"),
+            Self::Checksum { found, expected } => {
+                write!(out, "frame checksum mismatch: sent {expected:#010x}, computed {found:#010x}; send it again")
+            }
+            Self::Payload { length } => {
+                write!(out, "a payload of {length} bytes is no known message; do both sides have the same version?")
+            }
+        }
+    }
+}
+
+impl core::error::Error for FrameError {}
+
+/// `payload` as a frame, or `None` when it is too long for one.
+#[must_use]
+pub fn encode_frame(payload: &[u8]) -> Option<Vec<u8>> {
+    let length = u32::try_from(payload.len()).ok().filter(|_| payload.len() <= MAX_PAYLOAD)?;
+    let checksum = crc32c(&[&length.to_le_bytes(), payload]);
+    Some([&MARK, &length.to_le_bytes(), &checksum.to_le_bytes(), payload].concat())
+}
+
+/// Finds the frames in a stream of bytes.
+#[derive(Clone, Debug, Default)]
+pub struct Decoder {
+    received: Vec<u8>,
+}
+
+impl Decoder {
+    /// A decoder at the start of a stream.
+    #[must_use]
+    pub const fn new() -> Decoder {
+        Decoder { received: Vec::new() }
+    }
+
+    /// Takes bytes as they arrive.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.received.extend_from_slice(bytes);
+    }
+
+    /// The next payload, or what stands in its place; `None` until more bytes arrive.
+    pub fn next_payload(&mut self) -> Option<Result<Vec<u8>, FrameError>> {
+        let start = self.find_mark();
+        if start > 0 {
+            self.received.drain(..start);
+            return Some(Err(FrameError::Garbage { skipped: start }));
+        }
+        let header = self.received.first_chunk::<HEADER_SIZE>()?;
+        let [_, _, _, _, a, b, c, d, e, f, g, h] = *header;
+        let expected = u32::from_le_bytes([e, f, g, h]);
+        let length = usize::try_from(u32::from_le_bytes([a, b, c, d])).unwrap_or(usize::MAX);
+        if length > MAX_PAYLOAD {
+            self.received.drain(..MARK.len());
+            return Some(Err(FrameError::Length { found: length }));
+        }
+        let payload = self.received.get(HEADER_SIZE..HEADER_SIZE + length)?.to_vec();
+        let found = crc32c(&[&[a, b, c, d], &payload]);
+        if found != expected {
+            // The length may be what is wrong, so the search goes on right behind the mark.
+            self.received.drain(..MARK.len());
+            return Some(Err(FrameError::Checksum { found, expected }));
+        }
+        self.received.drain(..HEADER_SIZE + length);
+        Some(Ok(payload))
+    }
+
+    /// Where the next mark begins, or could begin at the end of what is there.
+    fn find_mark(&self) -> usize {
+        let could_begin = |&start: &usize| {
+            let there = self.received.get(start..).unwrap_or_default();
+            let compared = there.len().min(MARK.len());
+            there.get(..compared) == MARK.get(..compared)
+        };
+        (0..self.received.len()).find(could_begin).unwrap_or(self.received.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn finds_a_frame_that_comes_byte_by_byte() {
+        let mut decoder = Decoder::new();
+        let frame = encode_frame(b"payload").unwrap();
+        for &byte in &frame[..frame.len() - 1] {
+            decoder.push(&[byte]);
+            assert_eq!(decoder.next_payload(), None);
+        }
+        decoder.push(&frame[frame.len() - 1..]);
+        assert_eq!(decoder.next_payload(), Some(Ok(b"payload".to_vec())));
+        assert_eq!(decoder.next_payload(), None);
+    }
+
+    #[test]
+    fn rejects_a_changed_payload_and_goes_on() {
+        let mut bytes = encode_frame(b"first").unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        bytes.extend(encode_frame(b"second").unwrap());
+        let mut decoder = Decoder::new();
+        decoder.push(&bytes);
+        assert!(matches!(decoder.next_payload(), Some(Err(FrameError::Checksum { .. }))));
+        assert!(matches!(decoder.next_payload(), Some(Err(FrameError::Garbage { .. }))));
+        assert_eq!(decoder.next_payload(), Some(Ok(b"second".to_vec())));
+    }
+
+    #[test]
+    fn rejects_an_impossible_length() {
+        let mut decoder = Decoder::new();
+        decoder.push(&[&MARK[..], &[0xff; 8]].concat());
+        assert_eq!(decoder.next_payload(), Some(Err(FrameError::Length { found: u32::MAX as usize })));
+    }
+
+    proptest! {
+        #[test]
+        fn a_frame_behind_any_garbage_is_found(garbage in prop::collection::vec(any::<u8>(), 0..64), payload: Vec<u8>) {
+            // Garbage that could be a header would make the decoder wait for its payload.
+            prop_assume!(!garbage.contains(&MARK[0]));
+            let mut decoder = Decoder::new();
+            decoder.push(&garbage);
+            decoder.push(&encode_frame(&payload).unwrap());
+            let found = core::iter::from_fn(|| decoder.next_payload()).find_map(Result::ok);
+            prop_assert_eq!(found, Some(payload));
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes: Vec<u8>) {
+            let mut decoder = Decoder::new();
+            decoder.push(&bytes);
+            for payload in core::iter::from_fn(|| decoder.next_payload()).flatten() {
+                let _ = crate::Message::from_payload(&payload);
+            }
+            let _ = crate::Message::from_payload(&bytes);
+        }
+    }
+}

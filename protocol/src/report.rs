@@ -1,0 +1,245 @@
+//! The result of a run. Its JSON form is a contract: fields may be added, never
+//! renamed.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+/// The version of the JSON form.
+pub const SCHEMA: u32 = 1;
+
+/// The result of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// What the run ran on.
+    pub environment: Environment,
+    /// The tests, in order.
+    pub tests: Vec<Test>,
+    /// What was not loaded.
+    pub refused: Vec<Refusal>,
+    /// What was loaded, in order.
+    pub modules: Vec<Module>,
+    /// Number of loaded modules.
+    pub total_modules: u64,
+    /// Calls of all modules.
+    pub total_calls: u64,
+    /// Whether all went well.
+    pub passed: bool,
+}
+
+/// What a run ran on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Environment {
+    /// `kernel` or `host`.
+    #[serde(rename = "where")]
+    pub place: String,
+    /// `tsc`, or `icount` where a tick is an instruction.
+    pub clock: String,
+    /// `precise` or `fast`.
+    pub timing: String,
+    /// What reading the clock twice costs: part of every raw figure.
+    pub call_overhead_cycles: u64,
+    /// The processor's name.
+    pub cpu: String,
+}
+
+/// One test.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Test {
+    /// The module.
+    pub module: String,
+    /// What it should have returned, where that is known.
+    pub expected: Option<i32>,
+    /// What it returned; nothing when it faulted.
+    pub result: Option<i32>,
+    /// Whether all went well.
+    pub passed: bool,
+}
+
+/// One module that was not loaded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// The file, or the embedded blob's name.
+    pub source: String,
+    /// Why.
+    pub error: String,
+}
+
+/// One loaded module. Figures are those of `bareflow_loader::ModuleProfile`, in cycles.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Module {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The how-manieth load of that name it is.
+    pub generation: u32,
+    /// `kernel` or `user`.
+    pub domain: String,
+    /// `loaded` or `faulted`.
+    pub state: String,
+    /// Address of its text.
+    #[serde(with = "address")]
+    pub code_address: u64,
+    /// Bytes of its text.
+    pub code_size: u64,
+    /// Bytes of its blob.
+    pub blob_size: u64,
+    /// Calls.
+    pub call_count: u64,
+    /// Cycles of all calls.
+    pub total_cycles: Option<u64>,
+    /// The cheapest call.
+    pub min_cycles: Option<u64>,
+    /// The dearest call.
+    pub max_cycles: Option<u64>,
+    /// The mean.
+    pub avg_cycles: Option<f64>,
+    /// The standard deviation.
+    pub std_dev: Option<f64>,
+    /// The median, within 1/32.
+    pub p50_cycles: Option<u64>,
+    /// What 99 of 100 calls do not exceed, within 1/32.
+    pub p99_cycles: Option<u64>,
+    /// The figures less the cost of measuring.
+    pub corrected: Corrected,
+    /// What the last call returned.
+    pub last_result: Option<i32>,
+    /// The fault that stopped it.
+    pub fault: Option<Fault>,
+}
+
+/// Figures less the cost of measuring.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Corrected {
+    /// The cheapest call.
+    pub min: Option<u64>,
+    /// The mean.
+    pub avg: Option<f64>,
+    /// The median.
+    pub p50: Option<u64>,
+    /// What 99 of 100 calls do not exceed.
+    pub p99: Option<u64>,
+}
+
+/// A fault.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Fault {
+    /// Its kind.
+    pub kind: String,
+    /// The instruction's distance from the image's base; nothing when execution had left it.
+    pub offset: Option<u64>,
+    /// The address that was accessed.
+    #[serde(with = "optional_address")]
+    pub address: Option<u64>,
+}
+
+/// Addresses: numbers between machines, "0x.." for people and scripts, since a
+/// JSON number can't hold 64 bits everywhere.
+mod address {
+    use alloc::format;
+    use alloc::string::String;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(address: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.collect_str(&format_args!("{address:#x}"))
+        } else {
+            address.serialize(serializer)
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+        if !deserializer.is_human_readable() {
+            return u64::deserialize(deserializer);
+        }
+        let text = String::deserialize(deserializer)?;
+        let digits = text.strip_prefix("0x").and_then(|digits| u64::from_str_radix(digits, 16).ok());
+        digits.ok_or_else(|| D::Error::custom(format!("\"{text}\", expected an address such as \"0x1000\"")))
+    }
+}
+
+/// The same for an address that may be missing.
+mod optional_address {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    struct Address(#[serde(with = "super::address")] u64);
+
+    pub(super) fn serialize<S: Serializer>(address: &Option<u64>, serializer: S) -> Result<S::Ok, S::Error> {
+        address.map(Address).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+        Ok(Option::<Address>::deserialize(deserializer)?.map(|address| address.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Message;
+
+    fn report() -> Report {
+        let module = Module {
+            name: "sum".into(),
+            version: "1.0.0".into(),
+            generation: 1,
+            domain: "kernel".into(),
+            state: "faulted".into(),
+            code_address: 0xffff_ffff_9000_0000,
+            code_size: 6,
+            blob_size: 134,
+            call_count: 1,
+            total_cycles: None,
+            min_cycles: None,
+            max_cycles: None,
+            avg_cycles: Some(1.5),
+            std_dev: None,
+            p50_cycles: None,
+            p99_cycles: None,
+            corrected: Corrected::default(),
+            last_result: None,
+            fault: Some(Fault { kind: "page_read".into(), offset: Some(3), address: Some(0) }),
+        };
+        Report {
+            schema: SCHEMA,
+            environment: Environment {
+                place: "host".into(),
+                clock: "tsc".into(),
+                timing: "fast".into(),
+                call_overhead_cycles: 26,
+                cpu: "test".into(),
+            },
+            tests: [Test { module: "sum".into(), expected: Some(5050), result: None, passed: false }].into(),
+            refused: [Refusal { source: "x.mod".into(), error: "empty".into() }].into(),
+            modules: [module].into(),
+            total_modules: 1,
+            total_calls: 1,
+            passed: false,
+        }
+    }
+
+    #[test]
+    fn travels_as_a_message() {
+        let message = Message::Report(report());
+        let mut decoder = crate::Decoder::new();
+        decoder.push(&message.to_frame());
+        let payload = decoder.next_payload().unwrap().unwrap();
+        assert_eq!(Message::from_payload(&payload), Ok(message));
+    }
+
+    #[test]
+    fn has_the_json_form_scripts_rely_on() {
+        let json = serde_json::to_value(report()).unwrap();
+        assert_eq!(json["environment"]["where"], "host");
+        assert_eq!(json["modules"][0]["code_address"], "0xffffffff90000000");
+        assert_eq!(json["modules"][0]["corrected"]["min"], serde_json::Value::Null);
+        assert_eq!(json["modules"][0]["fault"]["address"], "0x0");
+        assert_eq!(json["modules"][0]["fault"]["kind"], "page_read");
+        assert_eq!(serde_json::from_value::<Report>(json).unwrap(), report());
+    }
+}

@@ -1,0 +1,102 @@
+//! Reads archives of blobs: plain tar, as `tar cf boot.tar *.mod` writes it.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use tar_no_std::TarArchiveRef;
+
+use crate::Source;
+
+/// The file of an archive that holds the input of the run, if there is any.
+pub const INPUT: &str = "input";
+
+/// The file of an archive that holds the names to show for its blobs, a line each.
+pub const LABELS: &str = "labels";
+
+/// What an archive holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Archive<'bytes> {
+    /// The blobs, in order.
+    pub blobs: Vec<Source<'bytes>>,
+    /// The input.
+    pub input: &'bytes [u8],
+}
+
+impl<'bytes> Archive<'bytes> {
+    /// Reads `bytes`; no bytes are an archive of nothing.
+    ///
+    /// # Errors
+    /// What is wrong with the archive, for people.
+    pub fn read(bytes: &'bytes [u8]) -> Result<Archive<'bytes>, String> {
+        if bytes.is_empty() {
+            return Ok(Archive::default());
+        }
+        let tar = TarArchiveRef::new(bytes).map_err(|_| {
+            alloc::format!("{} bytes that are no tar archive; make it by `tar cf ARCHIVE FILE.mod ..`", bytes.len())
+        })?;
+        let mut archive = Archive::default();
+        let mut labels = "";
+        for entry in tar.entries() {
+            let name = entry.filename();
+            match name.as_str().unwrap_or("(unreadable name)") {
+                INPUT => archive.input = entry.data(),
+                LABELS => labels = core::str::from_utf8(entry.data()).unwrap_or_default(),
+                name => archive.blobs.push(Source { label: name.to_string(), bytes: entry.data() }),
+            }
+        }
+        for (blob, label) in archive.blobs.iter_mut().zip(labels.lines()) {
+            blob.label = label.to_string();
+        }
+        Ok(archive)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
+        let mut builder = ::tar::Builder::new(Vec::new());
+        for (name, bytes) in files {
+            let mut header = ::tar::Header::new_ustar();
+            header.set_size(bytes.len() as u64);
+            header.set_mode(0o444);
+            builder.append_data(&mut header, name, *bytes).unwrap();
+        }
+        builder.into_inner().unwrap()
+    }
+
+    #[test]
+    fn reads_blobs_labels_and_input() {
+        let bytes = tar(&[("labels", b"dir/a file.mod\n"), ("0.mod", b"blob"), ("1.mod", b""), ("input", b"in")]);
+        let archive = Archive::read(&bytes).unwrap();
+        assert_eq!(archive.input, b"in");
+        let expected = [("dir/a file.mod", &b"blob"[..]), ("1.mod", b"")];
+        let found: Vec<_> = archive.blobs.iter().map(|blob| (blob.label.as_str(), blob.bytes)).collect();
+        assert_eq!(found, expected);
+        assert_eq!(Archive::read(b""), Ok(Archive::default()));
+    }
+
+    #[test]
+    fn rejects_what_is_no_archive() {
+        assert!(Archive::read(b"no tar").unwrap_err().contains("6 bytes"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..2048)) {
+            let _ = Archive::read(&bytes);
+        }
+
+        #[test]
+        fn no_mutation_makes_it_panic(changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8)) {
+            let mut bytes = tar(&[("a.mod", &[7; 600]), ("b.mod", b"b"), ("labels", b"x\ny\n")]);
+            for (index, value) in changes {
+                let index = index.index(bytes.len());
+                bytes[index] = value;
+            }
+            let _ = Archive::read(&bytes);
+        }
+    }
+}
