@@ -123,6 +123,12 @@ impl<'call> Context<'call> {
         self.output_capacity
     }
 
+    /// The address of the output's buffer, for an embedder that checks what a module passes on.
+    #[must_use]
+    pub fn output_address(&self) -> u64 {
+        self.output.addr() as u64
+    }
+
     /// Writes one line to the embedder's log.
     pub fn log(&mut self, line: &str) {
         let log = self.services().log;

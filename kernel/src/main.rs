@@ -1,2 +1,46 @@
-//! x
-fn main() {}
+//! The BareFlow kernel: boots, takes memory and traps into its own hands,
+//! loads modules, runs them and reports.
+//!
+//! The story in order: [`boot`] (how control arrives), [`cpu`], [`memory`],
+//! [`traps`], [`platform`] (what the loader asks for), [`run`] (the run
+//! itself), [`power`] (the end). [`console`] and [`serial`] are its voice.
+
+#![cfg_attr(target_os = "none", no_std, no_main)]
+
+#[cfg(target_os = "none")]
+extern crate alloc;
+
+#[cfg(target_os = "none")]
+mod boot;
+#[cfg(target_os = "none")]
+mod call;
+#[cfg(target_os = "none")]
+mod console;
+#[cfg(target_os = "none")]
+mod cpu;
+#[cfg(target_os = "none")]
+mod image;
+#[cfg(target_os = "none")]
+mod memory;
+#[cfg(target_os = "none")]
+mod options;
+#[cfg(target_os = "none")]
+mod platform;
+#[cfg(target_os = "none")]
+mod power;
+#[cfg(target_os = "none")]
+mod run;
+#[cfg(target_os = "none")]
+mod selfcheck;
+#[cfg(target_os = "none")]
+mod serial;
+#[cfg(target_os = "none")]
+mod services;
+#[cfg(target_os = "none")]
+mod traps;
+
+#[cfg(not(target_os = "none"))]
+fn main() {
+    eprintln!("this is the kernel: it runs on x86_64-unknown-none only; `cargo run -- boot` builds and boots it");
+    std::process::exit(2);
+}

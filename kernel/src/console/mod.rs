@@ -1,0 +1,103 @@
+//! What people see: COM1 and, where there is one, the VGA text screen.
+
+mod vga;
+
+use core::fmt::{self, Write};
+
+use bareflow_loader::report::{Console, Style};
+use spin::{Mutex, MutexGuard};
+
+use crate::serial::{COM1, Serial};
+use vga::Screen;
+
+/// Both outputs.
+struct Output {
+    serial: Serial,
+    screen: Option<Screen>,
+    colour: bool,
+}
+
+static OUTPUT: Mutex<Option<Output>> = Mutex::new(None);
+
+/// Opens the serial port.
+pub fn open() {
+    *OUTPUT.lock() = Some(Output { serial: Serial::open(COM1), screen: None, colour: false });
+}
+
+/// Uses the VGA text screen as well, if the machine has one.
+pub fn open_screen() {
+    if let Some(output) = OUTPUT.lock().as_mut() {
+        output.screen = Screen::find();
+    }
+}
+
+/// Sends colours over the serial port from now on.
+pub fn use_colour() {
+    if let Some(output) = OUTPUT.lock().as_mut() {
+        output.colour = true;
+    }
+}
+
+/// Shows text.
+pub fn show(style: Style, text: fmt::Arguments<'_>) {
+    if let Some(output) = output().as_mut() {
+        output.show(style, text);
+    }
+}
+
+/// The outputs, even when a trap interrupted somebody who was using them.
+fn output() -> MutexGuard<'static, Option<Output>> {
+    if let Some(output) = OUTPUT.try_lock() {
+        return output;
+    }
+    // SAFETY: there is one processor, so the holder is what the trap
+    // interrupted. It is not resumed in the middle of a write: a trap in the
+    // kernel ends the kernel, and one in a module is not inside the console.
+    unsafe { OUTPUT.force_unlock() };
+    OUTPUT.lock()
+}
+
+/// The console as the loader and the suite use it.
+pub struct KernelConsole;
+
+impl Console for KernelConsole {
+    fn show(&mut self, style: Style, text: fmt::Arguments<'_>) {
+        show(style, text);
+    }
+}
+
+impl Output {
+    fn show(&mut self, style: Style, text: fmt::Arguments<'_>) {
+        let escape = if self.colour { ansi(style) } else { "" };
+        self.serial.send(escape.as_bytes());
+        if let Some(screen) = &mut self.screen {
+            screen.set_style(style);
+        }
+        // Neither output can refuse text.
+        let _ = self.write_fmt(text);
+        if !escape.is_empty() {
+            self.serial.send(b"\x1b[0m");
+        }
+    }
+}
+
+impl Write for Output {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.serial.send(text.as_bytes());
+        if let Some(screen) = &mut self.screen {
+            text.chars().for_each(|character| screen.put(character));
+        }
+        Ok(())
+    }
+}
+
+/// The escape sequence that a terminal takes for the style's colour.
+fn ansi(style: Style) -> &'static str {
+    match style {
+        Style::Plain => "",
+        Style::Title => "\x1b[36m",
+        Style::Heading | Style::Warning => "\x1b[33m",
+        Style::Good => "\x1b[32m",
+        Style::Bad => "\x1b[31m",
+    }
+}

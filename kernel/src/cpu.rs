@@ -1,0 +1,80 @@
+//! What the processor can do, and switching it on.
+
+use raw_cpuid::{CpuId, CpuIdReaderNative};
+use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags, Efer, EferFlags};
+use x86_64::registers::xcontrol::{XCr0, XCr0Flags};
+
+/// Switches on memory protection in full and the vector registers that modules
+/// use. Before the first module, and before the kernel's own page tables.
+pub fn enable() {
+    let cpu = CpuId::new();
+    let features = cpu.get_feature_info();
+    let extended = cpu.get_extended_feature_info();
+    let xsave = features.as_ref().is_some_and(|features| features.has_xsave());
+    let avx = features.as_ref().is_some_and(|features| features.has_avx());
+    let avx512 = extended.as_ref().is_some_and(|extended| extended.has_avx512f());
+    // SAFETY: no-execute is there on every x86-64 processor this kernel boots on
+    // (its own tables rely on it); write protection only narrows what may be done.
+    unsafe {
+        Efer::update(|flags| flags.insert(EferFlags::NO_EXECUTE_ENABLE));
+        Cr0::update(|flags| {
+            flags.insert(Cr0Flags::WRITE_PROTECT | Cr0Flags::MONITOR_COPROCESSOR | Cr0Flags::NUMERIC_ERROR);
+            flags.remove(Cr0Flags::EMULATE_COPROCESSOR | Cr0Flags::TASK_SWITCHED);
+        });
+        Cr4::update(|flags| {
+            flags.insert(Cr4Flags::OSFXSR | Cr4Flags::OSXMMEXCPT_ENABLE);
+            flags.set(Cr4Flags::OSXSAVE, xsave);
+        });
+    }
+    if xsave {
+        let mut state = XCr0Flags::X87 | XCr0Flags::SSE;
+        state.set(XCr0Flags::AVX, avx);
+        state.set(XCr0Flags::OPMASK | XCr0Flags::ZMM_HI256 | XCr0Flags::HI16_ZMM, avx && avx512);
+        // SAFETY: OSXSAVE is on, and each part was asked for only where CPUID has it.
+        unsafe { XCr0::write(state) };
+    }
+}
+
+/// The x86-64 level (1 to 4, x86-64 psABI section 3.1.1) that modules may use.
+pub fn level() -> u8 {
+    let cpu = CpuId::new();
+    if !has_level_2(&cpu) {
+        1
+    } else if !has_level_3(&cpu) {
+        2
+    } else if !has_level_4(&cpu) {
+        3
+    } else {
+        4
+    }
+}
+
+/// The processor's name.
+pub fn name() -> alloc::string::String {
+    let cpu = CpuId::new();
+    let brand = cpu.get_processor_brand_string();
+    let vendor = cpu.get_vendor_info();
+    let name = brand.as_ref().map(|brand| brand.as_str().trim()).or(vendor.as_ref().map(|vendor| vendor.as_str()));
+    name.unwrap_or("unknown").into()
+}
+
+type Cpu = CpuId<CpuIdReaderNative>;
+
+fn has_level_2(cpu: &Cpu) -> bool {
+    let Some(f) = cpu.get_feature_info() else { return false };
+    let lahf = cpu.get_extended_processor_and_feature_identifiers().is_some_and(|extended| extended.has_lahf_sahf());
+    f.has_sse3() && f.has_ssse3() && f.has_sse41() && f.has_sse42() && f.has_popcnt() && f.has_cmpxchg16b() && lahf
+}
+
+fn has_level_3(cpu: &Cpu) -> bool {
+    let Some(f) = cpu.get_feature_info() else { return false };
+    let Some(e) = cpu.get_extended_feature_info() else { return false };
+    let lzcnt = cpu.get_extended_processor_and_feature_identifiers().is_some_and(|extended| extended.has_lzcnt());
+    let vectors = f.has_avx() && e.has_avx2() && f.has_f16c() && f.has_fma();
+    vectors && e.has_bmi1() && e.has_bmi2() && f.has_movbe() && f.has_oxsave() && lzcnt
+}
+
+fn has_level_4(cpu: &Cpu) -> bool {
+    let Some(e) = cpu.get_extended_feature_info() else { return false };
+    e.has_avx512f() && e.has_avx512bw() && e.has_avx512cd() && e.has_avx512dq() && e.has_avx512vl()
+}

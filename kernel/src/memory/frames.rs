@@ -1,0 +1,114 @@
+//! The frames of physical memory that nobody uses.
+//!
+//! Fresh frames are taken from the regions in turn; those that were given back
+//! form a list, each frame holding the address of the next one.
+
+use spin::Mutex;
+use x86_64::PhysAddr;
+use x86_64::structures::paging::{FrameAllocator, FrameDeallocator, PhysFrame, Size4KiB};
+
+use super::PAGE_SIZE;
+
+/// Regions that are kept; further ones stay unused.
+const REGIONS: usize = 64;
+
+struct Frames {
+    /// Start and end of what is still fresh in each region.
+    fresh: [(u64, u64); REGIONS],
+    count: usize,
+    /// Address of the first frame that was given back; 0 for none.
+    returned: u64,
+    free: u64,
+    /// Where physical memory is mapped.
+    offset: u64,
+}
+
+static FRAMES: Mutex<Frames> =
+    Mutex::new(Frames { fresh: [(0, 0); REGIONS], count: 0, returned: 0, free: 0, offset: 0 });
+
+/// Adds regions, each from its start to its end. `offset` is where physical memory is mapped now.
+pub fn add_all(regions: impl Iterator<Item = (u64, u64)>, offset: u64) {
+    let mut frames = FRAMES.lock();
+    frames.offset = offset;
+    for (start, end) in regions {
+        // Frame 0 would be taken for the end of the list, and the first MiB is the firmware's.
+        let start = start.max(1 << 20).next_multiple_of(PAGE_SIZE);
+        let end = end & !(PAGE_SIZE - 1);
+        let count = frames.count;
+        if start < end
+            && let Some(region) = frames.fresh.get_mut(count)
+        {
+            *region = (start, end);
+            frames.count += 1;
+            frames.free += (end - start) / PAGE_SIZE;
+        }
+    }
+}
+
+/// Physical memory is mapped elsewhere from now on.
+pub fn use_offset(offset: u64) {
+    FRAMES.lock().offset = offset;
+}
+
+/// How many frames are free.
+pub fn free_frames() -> u64 {
+    FRAMES.lock().free
+}
+
+/// Takes a piece in a row out of the largest region: `wanted` bytes, or the
+/// region's `share`th part if that is less. Returns its address and size.
+pub fn allocate_largest(wanted: u64, share: u64) -> (u64, u64) {
+    let mut frames = FRAMES.lock();
+    let Some(region) = frames.fresh.iter_mut().max_by_key(|(start, end)| end - start) else { return (0, 0) };
+    let size = wanted.min((region.1 - region.0) / share) & !(PAGE_SIZE - 1);
+    region.1 -= size;
+    let start = region.1;
+    frames.free -= size / PAGE_SIZE;
+    (start, size)
+}
+
+/// One frame, with whatever was in it.
+pub fn allocate() -> Option<PhysFrame> {
+    let mut frames = FRAMES.lock();
+    let address = if frames.returned != 0 {
+        let address = frames.returned;
+        let next = (frames.offset + address) as *const u64;
+        // SAFETY: the frame is on the list: it is mapped, nobody's, and begins with the next one's address.
+        frames.returned = unsafe { next.read() };
+        address
+    } else {
+        let region = frames.fresh.iter_mut().find(|(start, end)| start < end)?;
+        let address = region.0;
+        region.0 += PAGE_SIZE;
+        address
+    };
+    frames.free -= 1;
+    Some(PhysFrame::containing_address(PhysAddr::new(address)))
+}
+
+/// Gives a frame back that [`allocate`] gave and nothing maps any more.
+pub fn release(frame: PhysFrame) {
+    let mut frames = FRAMES.lock();
+    let address = frame.start_address().as_u64();
+    let next = (frames.offset + address) as *mut u64;
+    // SAFETY: the frame came from `allocate`, so it is RAM that is mapped, and its user is done with it.
+    unsafe { next.write(frames.returned) };
+    frames.returned = address;
+    frames.free += 1;
+}
+
+/// The frames, as the paging code of the `x86_64` crate wants them.
+pub struct Allocator;
+
+// SAFETY: a frame is handed out once until it is given back.
+unsafe impl FrameAllocator<Size4KiB> for Allocator {
+    fn allocate_frame(&mut self) -> Option<PhysFrame> {
+        allocate()
+    }
+}
+
+impl FrameDeallocator<Size4KiB> for Allocator {
+    unsafe fn deallocate_frame(&mut self, frame: PhysFrame) {
+        release(frame);
+    }
+}

@@ -1,0 +1,141 @@
+//! Memory: who owns which frame ([`frames`]), what is mapped where with which
+//! permission ([`tables`]), and the kernel's heap.
+
+pub mod frames;
+pub mod tables;
+
+use core::arch::asm;
+
+use bootloader_api::BootInfo;
+use bootloader_api::info::MemoryRegionKind;
+use linked_list_allocator::LockedHeap;
+use spin::Once;
+use x86_64::VirtAddr;
+
+/// Where the kernel maps all physical memory.
+pub const PHYSICAL_MAP: u64 = 0xffff_8000_0000_0000;
+
+/// Bytes of a page, and of a frame.
+pub const PAGE_SIZE: u64 = 4096;
+
+/// The kernel's stack: below its end, above an unmapped page.
+pub const KERNEL_STACK: Stack = Stack { start: 0xffff_ffff_8d00_0000, pages: 32 };
+
+/// The stack of modules: likewise.
+pub const MODULE_STACK: Stack = Stack { start: 0xffff_ffff_8d10_0000, pages: 16 };
+
+/// Bytes of the kernel's heap at the most, and as a part of all memory.
+const HEAP_SIZE: u64 = 32 << 20;
+const HEAP_SHARE: u64 = 4;
+
+#[global_allocator]
+static HEAP: LockedHeap = LockedHeap::empty();
+
+/// A stack's place. The page at `start` stays unmapped: running into it faults.
+#[derive(Clone, Copy, Debug)]
+pub struct Stack {
+    /// Address of the guard page.
+    pub start: u64,
+    /// Mapped pages above it.
+    pub pages: u64,
+}
+
+impl Stack {
+    /// The address above the stack: its first push goes below it.
+    pub const fn top(&self) -> u64 {
+        self.start + (self.pages + 1) * PAGE_SIZE
+    }
+
+    /// Whether `address` lies in the guard page.
+    pub const fn guards(&self, address: u64) -> bool {
+        address >= self.start && address - self.start < PAGE_SIZE
+    }
+}
+
+/// What was learnt from the boot loader and is needed later.
+#[derive(Debug)]
+pub struct Boot {
+    /// The command line.
+    pub command_line: &'static str,
+    /// The boot archive; empty when there is none.
+    pub archive: &'static [u8],
+    /// Whether a graphics mode is set, so that there is no text screen.
+    pub graphics: bool,
+}
+
+/// What was learnt, and where execution goes on.
+static NEXT: Once<(Boot, fn(&'static Boot) -> !)> = Once::new();
+
+/// Takes all memory over from the boot loader and goes on in `next`, in the
+/// kernel's own page tables and on its own stack.
+pub fn take_over(info: &'static mut BootInfo, command_line: &'static str, next: fn(&'static Boot) -> !) -> ! {
+    let Some(early_offset) = info.physical_memory_offset.into_option() else {
+        panic!("the boot loader did not map physical memory; boot with the configuration this kernel carries");
+    };
+    let usable = info.memory_regions.iter().filter(|region| region.kind == MemoryRegionKind::Usable);
+    frames::add_all(usable.map(|region| (region.start, region.end)), early_offset);
+    let archive = find_archive(info, early_offset);
+    // RAM ends where the last region ends that the boot loader handed out.
+    let ram = info.memory_regions.iter().filter(|region| !matches!(region.kind, MemoryRegionKind::UnknownBios(_)));
+    let end = ram.map(|region| region.end).chain([archive.0 + archive.1]).max().unwrap_or(0);
+    let heap = frames::allocate_largest(HEAP_SIZE, HEAP_SHARE);
+    let root = tables::build(early_offset, end);
+    let boot = Boot {
+        command_line,
+        // SAFETY: `find_archive` made sure that these bytes lie in a row; no frame of theirs is usable.
+        archive: unsafe { core::slice::from_raw_parts(physical(archive.0), archive.1 as usize) },
+        graphics: info.framebuffer.as_ref().is_some(),
+    };
+    NEXT.call_once(|| (boot, next));
+    frames::use_offset(PHYSICAL_MAP);
+    // SAFETY: the new tables map the kernel's image where it is, so that execution goes
+    // on; nothing on the old stack is used again, as `enter` does not return.
+    unsafe {
+        asm!(
+            "mov cr3, {root}",
+            "mov rsp, {stack}",
+            "xor ebp, ebp",
+            "call {enter}",
+            "ud2",
+            root = in(reg) root,
+            stack = in(reg) KERNEL_STACK.top(),
+            enter = sym enter,
+            in("rdi") heap.0,
+            in("rsi") heap.1,
+            options(noreturn),
+        )
+    }
+}
+
+/// First code on the kernel's own stack.
+extern "C" fn enter(heap: u64, heap_size: u64) -> ! {
+    // SAFETY: these frames were taken from the allocator for this alone, and the physical map covers them.
+    unsafe { HEAP.lock().init(physical(heap), heap_size as usize) };
+    match NEXT.get() {
+        Some((boot, next)) => next(boot),
+        None => crate::power::leave(crate::power::End::Panicked),
+    }
+}
+
+/// The virtual address of a physical one, in the kernel's own page tables.
+pub const fn physical(address: u64) -> *mut u8 {
+    (PHYSICAL_MAP + address) as *mut u8
+}
+
+/// Start and end of the kernel's image, as virtual addresses of whole pages.
+pub fn image_range() -> (u64, u64) {
+    let [start, _, _, end] = tables::image_borders();
+    (start, end)
+}
+
+/// Physical address and length of the boot archive; a length of 0 when there is
+/// none, or it does not lie in a row.
+fn find_archive(info: &BootInfo, early_offset: u64) -> (u64, u64) {
+    let Some(start) = info.ramdisk_addr.into_option() else { return (0, 0) };
+    let translate = |address: u64| tables::translate(early_offset, VirtAddr::try_new(address).ok()?);
+    let Some(first) = translate(start) else { return (0, 0) };
+    let in_a_row = (0..info.ramdisk_len)
+        .step_by(PAGE_SIZE as usize)
+        .all(|offset| translate(start + offset) == Some(first + offset));
+    if in_a_row { (first, info.ramdisk_len) } else { (0, 0) }
+}

@@ -1,0 +1,179 @@
+//! The kernel's page tables. No page is ever writable and executable.
+
+use x86_64::registers::control::Cr3;
+use x86_64::structures::paging::mapper::{CleanUp, Translate};
+use x86_64::structures::paging::page::PageRangeInclusive;
+use x86_64::structures::paging::{
+    Mapper, OffsetPageTable, Page, PageTable, PageTableFlags, PhysFrame, Size2MiB, Size4KiB,
+};
+use x86_64::{PhysAddr, VirtAddr};
+
+use super::{KERNEL_STACK, MODULE_STACK, PAGE_SIZE, PHYSICAL_MAP, Stack, frames, physical};
+
+/// Bytes of a large page.
+const LARGE_PAGE_SIZE: u64 = 2 << 20;
+
+/// Code.
+pub const READ_EXECUTE: PageTableFlags = PageTableFlags::PRESENT;
+/// Constants.
+pub const READ_ONLY: PageTableFlags = PageTableFlags::PRESENT.union(PageTableFlags::NO_EXECUTE);
+/// Everything else.
+pub const READ_WRITE: PageTableFlags = READ_ONLY.union(PageTableFlags::WRITABLE);
+
+/// There was no frame, for the page or for a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutOfFrames;
+
+/// Start of the image, end of its text, end of its constants, end of all.
+pub fn image_borders() -> [u64; 4] {
+    // The linker script places these symbols; only their addresses mean anything.
+    unsafe extern "C" {
+        safe static __image_start: u8;
+        safe static __text_end: u8;
+        safe static __rodata_end: u8;
+        safe static __image_end: u8;
+    }
+    [&raw const __image_start, &raw const __text_end, &raw const __rodata_end, &raw const __image_end]
+        .map(|symbol| symbol as u64)
+}
+
+/// Builds the kernel's own tables while the boot loader's are active, which
+/// map physical memory at `early_offset`. `ram_end` is the end of physical
+/// memory. Returns the root's physical address.
+pub fn build(early_offset: u64, ram_end: u64) -> u64 {
+    let Some(root) = frames::allocate() else { panic!("no memory for page tables; give the machine more") };
+    let address = (early_offset + root.start_address().as_u64()) as *mut PageTable;
+    // SAFETY: the frame is fresh and mapped, and an empty table is a valid one.
+    let table = unsafe {
+        address.write(PageTable::new());
+        &mut *address
+    };
+    // SAFETY: `early_offset` is where the boot loader mapped physical memory.
+    let mut new = unsafe { OffsetPageTable::new(table, VirtAddr::new(early_offset)) };
+    let mapped = map_physical_memory(&mut new, ram_end)
+        .and_then(|()| map_image(&mut new, early_offset))
+        .and_then(|()| map_stack(&mut new, KERNEL_STACK))
+        .and_then(|()| map_stack(&mut new, MODULE_STACK));
+    if mapped.is_err() {
+        panic!("no memory for page tables; give the machine more");
+    }
+    root.start_address().as_u64()
+}
+
+fn map_physical_memory(tables: &mut OffsetPageTable<'_>, end: u64) -> Result<(), OutOfFrames> {
+    // At least the first 2 MiB, where the text screen is.
+    for address in (0..end.max(1)).step_by(LARGE_PAGE_SIZE as usize) {
+        let page = Page::<Size2MiB>::containing_address(VirtAddr::new(PHYSICAL_MAP + address));
+        let frame = PhysFrame::containing_address(PhysAddr::new(address));
+        // SAFETY: the map is the kernel's view of memory that it owns as a whole.
+        let done = unsafe { tables.map_to(page, frame, READ_WRITE, &mut frames::Allocator) };
+        done.map_err(|_| OutOfFrames)?.ignore();
+    }
+    Ok(())
+}
+
+/// Maps the kernel's image where it is, each part with its own permission.
+fn map_image(tables: &mut OffsetPageTable<'_>, early_offset: u64) -> Result<(), OutOfFrames> {
+    let [start, text_end, rodata_end, end] = image_borders();
+    for address in (start..end).step_by(PAGE_SIZE as usize) {
+        let flags = match address {
+            address if address < text_end => READ_EXECUTE,
+            address if address < rodata_end => READ_ONLY,
+            _ => READ_WRITE,
+        };
+        // A page at the image's end that nothing was loaded to may be missing.
+        let Some(frame) = translate(early_offset, VirtAddr::new(address)) else { continue };
+        map_to(tables, address, PhysFrame::containing_address(PhysAddr::new(frame)), flags)?;
+    }
+    Ok(())
+}
+
+fn map_stack(tables: &mut OffsetPageTable<'_>, stack: Stack) -> Result<(), OutOfFrames> {
+    for address in (stack.start + PAGE_SIZE..stack.top()).step_by(PAGE_SIZE as usize) {
+        let frame = frames::allocate().ok_or(OutOfFrames)?;
+        map_to(tables, address, frame, READ_WRITE)?;
+    }
+    Ok(())
+}
+
+fn map_to(tables: &mut OffsetPageTable<'_>, address: u64, frame: PhysFrame, flags: PageTableFlags) -> Result<(), OutOfFrames> {
+    let page = Page::<Size4KiB>::containing_address(VirtAddr::new(address));
+    // SAFETY: callers map either the image to itself or frames that nobody else has.
+    unsafe { tables.map_to(page, frame, flags, &mut frames::Allocator) }.map_err(|_| OutOfFrames)?.ignore();
+    Ok(())
+}
+
+/// The physical address behind a virtual one in the active tables, which map
+/// physical memory at `offset`.
+pub fn translate(offset: u64, address: VirtAddr) -> Option<u64> {
+    active(offset).translate_addr(address).map(PhysAddr::as_u64)
+}
+
+fn active(offset: u64) -> OffsetPageTable<'static> {
+    let (root, _) = Cr3::read();
+    let table = (offset + root.start_address().as_u64()) as *mut PageTable;
+    // SAFETY: the root is a valid table, mapped at `offset` like all physical memory.
+    // One processor runs, and every caller is done before another one begins.
+    unsafe { OffsetPageTable::new(&mut *table, VirtAddr::new(offset)) }
+}
+
+/// Maps a fresh, zeroed frame at `address`, writable.
+pub fn map_zeroed(address: u64) -> Result<(), OutOfFrames> {
+    let frame = frames::allocate().ok_or(OutOfFrames)?;
+    let bytes = physical(frame.start_address().as_u64());
+    // SAFETY: the frame was just allocated, and the physical map covers it.
+    unsafe { bytes.write_bytes(0, PAGE_SIZE as usize) };
+    map_to(&mut active(PHYSICAL_MAP), address, frame, READ_WRITE).inspect_err(|_| frames::release(frame))
+}
+
+/// Gives the page at `address` other permissions.
+pub fn protect(address: u64, flags: PageTableFlags) {
+    let page = Page::<Size4KiB>::containing_address(VirtAddr::new(address));
+    // SAFETY: only pages of images are changed, and only while no module runs in them.
+    if let Ok(flush) = unsafe { active(PHYSICAL_MAP).update_flags(page, flags) } {
+        flush.flush();
+    }
+}
+
+/// Unmaps the page at `address` and gives its frame back. Nothing happens where none is mapped.
+pub fn unmap(address: u64) {
+    let page = Page::<Size4KiB>::containing_address(VirtAddr::new(address));
+    if let Ok((frame, flush)) = active(PHYSICAL_MAP).unmap(page) {
+        flush.flush();
+        frames::release(frame);
+    }
+}
+
+/// Gives back the tables that map nothing in the pages from `start` to `end`.
+pub fn clean_up(start: u64, end: u64) {
+    let page = |address| Page::<Size4KiB>::containing_address(VirtAddr::new(address));
+    let range = PageRangeInclusive { start: page(start), end: page(end) };
+    // SAFETY: a table that maps nothing is used by nobody.
+    unsafe { active(PHYSICAL_MAP).clean_up_addr_range(range, &mut frames::Allocator) };
+}
+
+/// How many pages are mapped, and how many of them are writable and executable.
+pub fn survey() -> (u64, u64) {
+    let (root, _) = Cr3::read();
+    survey_table(root.start_address().as_u64(), 4, true, true)
+}
+
+fn survey_table(table: u64, level: u8, writable: bool, executable: bool) -> (u64, u64) {
+    // SAFETY: `table` is a table of the active hierarchy, which the physical map covers.
+    let table = unsafe { &*physical(table).cast::<PageTable>() };
+    let (mut pages, mut bad) = (0, 0);
+    for entry in table.iter().filter(|entry| entry.flags().contains(PageTableFlags::PRESENT)) {
+        let flags = entry.flags();
+        let writable = writable && flags.contains(PageTableFlags::WRITABLE);
+        let executable = executable && !flags.contains(PageTableFlags::NO_EXECUTE);
+        if level == 1 || flags.contains(PageTableFlags::HUGE_PAGE) {
+            pages += 1;
+            bad += u64::from(writable && executable);
+        } else {
+            let (more, worse) = survey_table(entry.addr().as_u64(), level - 1, writable, executable);
+            pages += more;
+            bad += worse;
+        }
+    }
+    (pages, bad)
+}

@@ -1,0 +1,84 @@
+//! The run: what the kernel is there for.
+
+use alloc::format;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+use bareflow_loader::report::Style;
+use bareflow_loader::{ModuleManager, line};
+use bareflow_protocol::Message;
+use bareflow_protocol::report::{Environment, Refusal};
+use bareflow_suite::archive::Archive;
+use bareflow_suite::{Plan, run};
+
+use crate::console::{self, KernelConsole};
+use crate::memory::Boot;
+use crate::options::Options;
+use crate::platform::KernelPlatform;
+use crate::power::{End, halt, leave};
+use crate::serial::{COM2, Serial};
+use crate::{cpu, selfcheck, traps};
+
+/// The blobs of `modules/`, as the build packed them.
+static EMBEDDED: &[u8] = include_bytes!(env!("BAREFLOW_ARCHIVE_FILE"));
+
+/// Carries the run out and ends the machine.
+pub fn main(boot: &'static Boot) -> ! {
+    traps::install();
+    let options = Options::read(boot.command_line);
+    if !boot.graphics {
+        console::open_screen();
+    }
+    if options.colour {
+        console::use_colour();
+    }
+    for warning in &options.warnings {
+        console::show(Style::Warning, format_args!("[WARN] {warning}\n"));
+    }
+    let passed = if options.selfcheck { selfcheck::run(KernelPlatform::new()) } else { run_modules(boot, &options) };
+    if options.halt {
+        halt();
+    }
+    leave(if passed { End::Passed } else { End::Failed })
+}
+
+/// Runs the embedded modules and those of the boot archive, and sends the report to the host.
+fn run_modules(boot: &'static Boot, options: &Options) -> bool {
+    let console = &mut KernelConsole;
+    let mut refused = Vec::new();
+    let mut read = |source: &str, bytes| {
+        Archive::read(bytes).unwrap_or_else(|error| {
+            line!(console, Bad, "[ERROR] {source}: {error}");
+            refused.push(Refusal { source: source.to_string(), error });
+            Archive::default()
+        })
+    };
+    let embedded = read("embedded modules", EMBEDDED);
+    let archive = read("boot archive", boot.archive);
+    let mut manager = ModuleManager::new(KernelPlatform::new(), options.timing);
+    let plan = Plan {
+        embedded: embedded.blobs,
+        files: archive.blobs,
+        input: archive.input,
+        repeat: options.repeat,
+        environment: Environment {
+            place: "kernel".to_string(),
+            clock: if options.icount { "icount" } else { "tsc" }.to_string(),
+            timing: options.timing.name().to_string(),
+            call_overhead_cycles: 0,
+            cpu: format!("{} (x86-64-v{})", cpu::name(), cpu::level()),
+        },
+    };
+    let mut report = run(&mut manager, &plan, console);
+    report.passed &= refused.is_empty();
+    report.refused.splice(0..0, refused);
+    let passed = report.passed;
+    Serial::open(COM2).send(&Message::Report(report).to_frame());
+    passed
+}
+
+#[panic_handler]
+fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+    console::show(Style::Bad, format_args!("[PANIC] {info}\n"));
+    leave(End::Panicked)
+}

@@ -1,0 +1,70 @@
+//! Serial ports (16550, National Semiconductor's data sheet). No wait is
+//! without an end: a port that isn't there swallows what is sent.
+
+use x86_64::instructions::port::Port;
+
+/// Base of COM1: the console.
+pub const COM1: u16 = 0x3f8;
+
+/// Base of COM2: the host.
+pub const COM2: u16 = 0x2f8;
+
+/// Line status: the transmitter's buffer is empty.
+const TRANSMITTER_EMPTY: u8 = 1 << 5;
+
+/// Bytes the transmitter's buffer takes at once.
+const FIFO_SIZE: usize = 16;
+
+/// How often the line status is read before the port is given up.
+const PATIENCE: u32 = 1_000_000;
+
+/// One port.
+pub struct Serial {
+    base: u16,
+    present: bool,
+}
+
+impl Serial {
+    /// Sets the port up for 115200 baud, 8 bits, no parity, one stop bit.
+    pub fn open(base: u16) -> Serial {
+        let serial = Serial { base, present: true };
+        serial.write(1, 0x00); // no interrupts
+        serial.write(3, 0x80); // the next two set the divisor
+        serial.write(0, 0x01);
+        serial.write(1, 0x00);
+        serial.write(3, 0x03); // 8n1
+        serial.write(2, 0xc7); // buffers on and empty
+        serial.write(4, 0x0b); // ready to send
+        // The scratch register keeps what is written to it, if there is a port.
+        serial.write(7, 0x5a);
+        let present = serial.read(7) == 0x5a;
+        Serial { base, present }
+    }
+
+    /// Sends all `bytes`, or as many as the port takes before patience ends.
+    pub fn send(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(FIFO_SIZE) {
+            if !self.present || !self.wait_until_empty() {
+                self.present = false;
+                return;
+            }
+            for &byte in chunk {
+                self.write(0, byte);
+            }
+        }
+    }
+
+    fn wait_until_empty(&self) -> bool {
+        (0..PATIENCE).any(|_| self.read(5) & TRANSMITTER_EMPTY != 0)
+    }
+
+    fn write(&self, register: u16, value: u8) {
+        // SAFETY: the eight ports from `base` on are the serial port's, here alone.
+        unsafe { Port::new(self.base + register).write(value) }
+    }
+
+    fn read(&self, register: u16) -> u8 {
+        // SAFETY: as above; reading has no effect beyond the serial port.
+        unsafe { Port::new(self.base + register).read() }
+    }
+}

@@ -1,0 +1,93 @@
+//! The descriptor tables, and a stack for each kind of trap.
+//!
+//! Module code may use the red zone, so no trap may push onto its stack: every
+//! vector has a stack of its own (IST, Intel SDM volume 3, 7.14.5).
+
+use core::cell::UnsafeCell;
+
+use spin::Once;
+use x86_64::VirtAddr;
+use x86_64::instructions::segmentation::{CS, DS, ES, SS, Segment};
+use x86_64::instructions::tables::load_tss;
+use x86_64::structures::gdt::{Descriptor, GlobalDescriptorTable, SegmentSelector};
+use x86_64::structures::idt::{Entry, InterruptDescriptorTable};
+use x86_64::structures::tss::TaskStateSegment;
+
+use super::frame::{EXCEPTIONS, stub};
+
+/// Bytes of a trap's stack.
+const STACK_SIZE: usize = 16 << 10;
+
+/// Stacks: for ordinary exceptions, double faults, NMIs and machine checks.
+const STACKS: usize = 4;
+
+#[repr(C, align(16))]
+struct TrapStack(UnsafeCell<[u8; STACK_SIZE]>);
+
+// SAFETY: only the processor uses the bytes; nothing in Rust refers to them.
+unsafe impl Sync for TrapStack {}
+
+static TRAP_STACKS: [TrapStack; STACKS] = [const { TrapStack(UnsafeCell::new([0; STACK_SIZE])) }; STACKS];
+static TSS: Once<TaskStateSegment> = Once::new();
+static GDT: Once<(GlobalDescriptorTable, SegmentSelector, SegmentSelector)> = Once::new();
+static IDT: Once<InterruptDescriptorTable> = Once::new();
+
+/// Loads all of them.
+pub fn load() {
+    let tss = TSS.call_once(|| {
+        let mut tss = TaskStateSegment::new();
+        // The structure is packed: its table is written as a whole.
+        let mut stacks = tss.interrupt_stack_table;
+        for (place, stack) in stacks.iter_mut().zip(&TRAP_STACKS) {
+            *place = VirtAddr::from_ptr(stack.0.get()) + STACK_SIZE as u64;
+        }
+        tss.interrupt_stack_table = stacks;
+        tss
+    });
+    let (gdt, code, task) = GDT.call_once(|| {
+        let mut gdt = GlobalDescriptorTable::new();
+        let code = gdt.append(Descriptor::kernel_code_segment());
+        gdt.append(Descriptor::kernel_data_segment());
+        let task = gdt.append(Descriptor::tss_segment(tss));
+        (gdt, code, task)
+    });
+    gdt.load();
+    // SAFETY: the selectors are those of the table just loaded; long mode takes
+    // null for data segments (Intel SDM volume 3, 5.2.1).
+    unsafe {
+        CS::set_reg(*code);
+        DS::set_reg(SegmentSelector::NULL);
+        ES::set_reg(SegmentSelector::NULL);
+        SS::set_reg(SegmentSelector::NULL);
+        load_tss(*task);
+    }
+    IDT.call_once(build_idt).load();
+}
+
+fn build_idt() -> InterruptDescriptorTable {
+    let mut idt = InterruptDescriptorTable::new();
+    // The crate types each entry by its handler; ours are all stubs.
+    macro_rules! set {
+        ($($field:ident = $vector:literal),+) => { $(set_stub(&mut idt.$field, $vector);)+ };
+    }
+    set!(divide_error = 0, debug = 1, non_maskable_interrupt = 2, breakpoint = 3, overflow = 4);
+    set!(bound_range_exceeded = 5, invalid_opcode = 6, device_not_available = 7, double_fault = 8);
+    set!(invalid_tss = 10, segment_not_present = 11, stack_segment_fault = 12, general_protection_fault = 13);
+    set!(page_fault = 14, x87_floating_point = 16, alignment_check = 17, machine_check = 18, simd_floating_point = 19);
+    set!(virtualization = 20, cp_protection_exception = 21, hv_injection_exception = 28);
+    set!(vmm_communication_exception = 29, security_exception = 30);
+    idt
+}
+
+fn set_stub<F>(entry: &mut Entry<F>, vector: usize) {
+    let stack = match vector {
+        8 => 1,
+        2 => 2,
+        18 => 3,
+        _ => 0,
+    };
+    assert!(vector < EXCEPTIONS);
+    // SAFETY: the stub saves and restores everything and returns by `iretq`; the stack's index is below STACKS.
+    unsafe { entry.set_handler_addr(VirtAddr::new(stub(vector))).set_stack_index(stack) };
+}
+
