@@ -1,0 +1,138 @@
+//! The gate through which modules are called, and its way back from a fault.
+
+use std::arch::global_asm;
+use std::cell::Cell;
+use std::ffi::c_void;
+use std::ptr::null;
+
+use bareflow_abi::Context;
+use bareflow_loader::{Call, Fault, FaultKind, Name};
+
+use crate::Log;
+use crate::memory::Image;
+
+/// One call under way. The gate's code knows the first field's place.
+#[repr(C)]
+pub(crate) struct Record<'call> {
+    /// The stack pointer, below the registers the gate saved.
+    stack: Cell<u64>,
+    /// What the signal handler found out.
+    fault: Cell<Option<Fault>>,
+    /// Whether the call is inside a service, that is, in our own code.
+    pub in_service: Cell<bool>,
+    pub module: &'call Name,
+    pub image: &'call Image,
+    pub log: &'call Log,
+    /// The context's buffers: address and length of input and output.
+    buffers: [(u64, u64); 2],
+}
+
+impl Record<'_> {
+    /// Whether `length` bytes from `address` on are the module's to pass on:
+    /// in its segments, in its context's buffers, or on the stack of the call.
+    pub fn may_read(&self, address: u64, length: u64) -> bool {
+        let stack = self.stack.get();
+        let on_stack = address < stack && stack - address <= STACK_REACH && length <= stack - address;
+        let within = |&(start, size): &(u64, u64)| {
+            address >= start && address - start <= size && length <= size - (address - start)
+        };
+        on_stack || self.image.contains(address, length) || self.buffers.iter().any(within)
+    }
+
+    /// Notes the fault that ends the call, and says where execution goes on, on which stack.
+    pub fn recover(&self, fault: Fault) -> (u64, u64) {
+        self.fault.set(Some(fault));
+        (bareflow_host_recover as *const () as u64, self.stack.get())
+    }
+}
+
+/// Bytes of stack below the gate's frame that a module is taken to use.
+const STACK_REACH: u64 = 1 << 20;
+
+thread_local! {
+    static CURRENT: Cell<*const Record<'static>> = const { Cell::new(null()) };
+}
+
+/// What the gate returns.
+#[repr(C)]
+struct Returned {
+    result: u64,
+    faulted: u64,
+}
+
+unsafe extern "C" {
+    fn bareflow_host_gate(entry: u64, context: *mut Context<'_>, reason: u32, record: *const c_void) -> Returned;
+    fn bareflow_host_recover();
+}
+
+global_asm!(
+    ".global bareflow_host_gate",
+    "bareflow_host_gate:",
+    "push rbx",
+    "push rbp",
+    "push r12",
+    "push r13",
+    "push r14",
+    "push r15",
+    "push rcx",
+    "mov [rcx], rsp",
+    "mov rax, rdi",
+    "mov rdi, rsi",
+    "mov esi, edx",
+    "call rax",
+    "xor edx, edx",
+    "2: pop rcx",
+    "pop r15",
+    "pop r14",
+    "pop r13",
+    "pop r12",
+    "pop rbp",
+    "pop rbx",
+    "ret",
+    // A fault: the signal handler came here, with the stack as the gate left it.
+    ".global bareflow_host_recover",
+    "bareflow_host_recover:",
+    "cld",
+    "fninit",
+    "push 0x1f80",
+    "ldmxcsr [rsp]",
+    "pop rdx",
+    "mov edx, 1",
+    "jmp 2b",
+);
+
+/// Calls a module.
+#[inline]
+pub(crate) fn call(call: &Call<'_, Image>, context: &mut Context<'_>, log: &Log) -> Result<i32, Fault> {
+    let input = context.input();
+    let record = Record {
+        stack: Cell::new(0),
+        fault: Cell::new(None),
+        in_service: Cell::new(false),
+        module: call.module,
+        image: call.image,
+        log,
+        buffers: [
+            (input.as_ptr() as u64, input.len() as u64),
+            (context.output_address(), context.output_capacity() as u64),
+        ],
+    };
+    let outer = CURRENT.replace((&raw const record).cast());
+    // SAFETY: the entry lies in the sealed text of an image, as validation made
+    // sure; a fault in it ends here by way of the signal handler.
+    let returned = unsafe { bareflow_host_gate(call.entry, context, call.reason as u32, (&raw const record).cast()) };
+    CURRENT.set(outer);
+    if returned.faulted == 0 {
+        // The upper half of the register means nothing.
+        return Ok(returned.result as u32 as i32);
+    }
+    let unknown = Fault { kind: FaultKind::GeneralProtection, offset: None, address: None };
+    Err(record.fault.get().unwrap_or(unknown))
+}
+
+/// The call under way on this thread.
+pub(crate) fn current() -> Option<&'static Record<'static>> {
+    // SAFETY: not null only while a call is under way, whose frame holds the
+    // record; callers are signal handlers and services, which end before it does.
+    unsafe { CURRENT.get().as_ref() }
+}

@@ -1,0 +1,69 @@
+use super::*;
+use bareflow_abi::Reason;
+use bareflow_loader::{Draft, FaultKind, Name};
+
+type Outcome = Result<i32, FaultKind>;
+
+fn platform() -> HostPlatform {
+    HostPlatform::new(Box::new(|_| ())).unwrap()
+}
+
+/// Places `code` as a module with a page of rodata and one of data, and calls it.
+fn execute(platform: &HostPlatform, code: &[u8]) -> Outcome {
+    let (image, entry) = place(platform, code);
+    let mut context = Context::new(platform.services(), &[], &mut []);
+    let name = Name::new("test").unwrap();
+    let call = Call { module: &name, image: &image, entry, reason: Reason::Run };
+    let result = platform.call(&call, &mut context).map_err(|fault| fault.kind);
+    platform.release(image);
+    result
+}
+
+fn place(platform: &HostPlatform, code: &[u8]) -> (Image, u64) {
+    let size = ImageSize { text: code.len(), rodata: 4096, data: 4096, alignment: 16 };
+    let mut draft = platform.reserve(size).unwrap();
+    draft.text().copy_from_slice(code);
+    assert!(draft.data().iter().all(|&byte| byte == 0));
+    draft.data().fill(1);
+    let base = draft.base();
+    (platform.seal(draft).unwrap(), base)
+}
+
+#[test]
+fn contains_faults_and_goes_on() {
+    let platform = platform();
+    let return_42: &[u8] = &[0xb8, 42, 0, 0, 0, 0xc3];
+    let cases: [(&[u8], Outcome); 10] = [
+        (&[0x31, 0xd2, 0x31, 0xc9, 0xf7, 0xf1], Err(FaultKind::Divide)),
+        (&[0xcc], Err(FaultKind::Breakpoint)),
+        (&[0x0f, 0x0b], Err(FaultKind::InvalidOpcode)),
+        (&PANIC, Err(FaultKind::Panic)),
+        (&[0x31, 0xc0, 0x8b, 0x00, 0xc3], Err(FaultKind::PageRead)),
+        (&[0x31, 0xc0, 0x89, 0x00, 0xc3], Err(FaultKind::PageWrite)),
+        (&[0x31, 0xc0, 0xff, 0xe0], Err(FaultKind::PageExecute)),
+        (&[0x48, 0x8d, 0x05, 0, 0, 0, 0, 0x89, 0x00, 0xc3], Err(FaultKind::PageWrite)),
+        (&[0xfa], Err(FaultKind::GeneralProtection)),
+        (&[0x50, 0xeb, 0xfd], Err(FaultKind::StackOverflow)),
+    ];
+    for (code, expected) in cases {
+        assert_eq!(execute(&platform, code), expected, "{code:x?}");
+        assert_eq!(execute(&platform, return_42), Ok(42));
+    }
+}
+
+const PANIC: [u8; 4] = bareflow_abi::trap::PANIC_INSTRUCTION;
+
+#[test]
+fn maps_nothing_writable_and_executable_and_reuses_addresses() {
+    let platform = platform();
+    let (first, base) = place(&platform, &[0xc3]);
+    let (second, other) = place(&platform, &[0xc3]);
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    assert!(!maps.lines().any(|line| line.contains("rwx") || line.contains("-wx")), "{maps}");
+    assert_ne!(other, base);
+    platform.release(first);
+    let (third, again) = place(&platform, &[0xc3]);
+    assert_eq!(again, base);
+    platform.release(second);
+    platform.release(third);
+}
