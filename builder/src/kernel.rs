@@ -26,16 +26,21 @@ pub fn archive<'blob>(blobs: impl IntoIterator<Item = (&'blob str, &'blob [u8])>
     archive.into_inner().unwrap_or_default()
 }
 
+/// The archive of packed modules, each as `NAME.mod`.
+#[must_use]
+pub fn archive_of(blobs: &[Blob]) -> Vec<u8> {
+    let names: Vec<_> = blobs.iter().map(|blob| format!("{}.mod", blob.name)).collect();
+    archive(names.iter().zip(blobs).map(|(name, blob)| (name.as_str(), blob.bytes.as_slice())))
+}
+
 /// Builds the kernel around `blobs` and returns where its ELF file lies.
 ///
 /// # Errors
 /// What stopped the build; [`BuildError::NoKernelTarget`] when it can't be built here.
 pub fn build_kernel(workspace: &Workspace, blobs: &[Blob]) -> Result<PathBuf, BuildError> {
     let toolchain = KernelToolchain::choose()?;
-    let names: Vec<_> = blobs.iter().map(|blob| format!("{}.mod", blob.name)).collect();
-    let entries = names.iter().zip(blobs).map(|(name, blob)| (name.as_str(), blob.bytes.as_slice()));
     let file = workspace.target.join("modules/modules.tar");
-    write_if_changed(&file, &archive(entries))?;
+    write_if_changed(&file, &archive_of(blobs))?;
     build_binary(workspace, &toolchain, "bareflow-kernel", Some(&file))
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use bareflow_packer::{PackError, Settings, pack};
+use bareflow_packer::{Settings, pack};
 
 use crate::discover::ModuleCrate;
 use crate::error::BuildError;
@@ -128,12 +128,4 @@ fn pack_settings(module: &ModuleCrate) -> Result<Settings, BuildError> {
         cpu_level: 1,
         expect: settings.expect,
     })
-}
-
-impl BuildError {
-    /// Whether the module is at fault, rather than the machine it is built on.
-    #[must_use]
-    pub const fn is_refused_module(&self) -> bool {
-        matches!(self, BuildError::Pack { error: PackError::UndefinedSymbol { .. }, .. } | BuildError::Compile { .. })
-    }
 }

@@ -1,0 +1,56 @@
+//! Builds the modules below `modules/` into blobs, and the kernel around them.
+
+use std::error::Error;
+use std::fs;
+use std::path::PathBuf;
+
+use bareflow_builder::discover::discover;
+use bareflow_builder::kernel::{archive_of, build_kernel};
+use bareflow_builder::run::write_if_changed;
+use bareflow_builder::toolchain::KERNEL_TOOLCHAIN;
+use bareflow_builder::{BuildError, build_module};
+
+/// What blobs and kernel are made of.
+const SOURCES: [&str; 11] = [
+    "Cargo.toml",
+    "Cargo.lock",
+    "build.rs",
+    "abi",
+    "builder",
+    "kernel",
+    "loader",
+    "modules",
+    "packer",
+    "protocol",
+    "suite",
+];
+
+fn main() {
+    if let Err(error) = build() {
+        eprintln!("error: {error}");
+        std::process::exit(1);
+    }
+}
+
+fn build() -> Result<(), Box<dyn Error>> {
+    for source in SOURCES {
+        println!("cargo::rerun-if-changed={source}");
+    }
+    println!("cargo::rerun-if-env-changed={KERNEL_TOOLCHAIN}");
+    let root = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?);
+    let out = PathBuf::from(std::env::var("OUT_DIR")?);
+
+    let workspace = discover(&root.join("Cargo.toml"))?;
+    let folder = workspace.target.join("modules");
+    let blobs = workspace.modules.iter().map(|module| build_module(module, &folder)).collect::<Result<Vec<_>, _>>()?;
+    write_if_changed(&out.join("modules.tar"), &archive_of(&blobs))?;
+    let kernel = match build_kernel(&workspace, &blobs) {
+        Ok(path) => fs::read(path)?,
+        Err(error @ BuildError::NoKernelTarget) => {
+            println!("cargo::warning={error}; the modules are built, `boot` needs the kernel");
+            Vec::new()
+        }
+        Err(error) => return Err(error.into()),
+    };
+    Ok(write_if_changed(&out.join("kernel.elf"), &kernel)?)
+}

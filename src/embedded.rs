@@ -1,0 +1,7 @@
+//! What the build put into this program.
+
+/// The blobs of `modules/`, as a tar archive in their order.
+pub const MODULES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/modules.tar"));
+
+/// The kernel's ELF file; empty where it could not be built.
+pub const KERNEL: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/kernel.elf"));

@@ -1,0 +1,38 @@
+//! `host`: the run in this process.
+
+use bareflow_host::{HostPlatform, cpu_level, cpu_name};
+use bareflow_loader::ModuleManager;
+use bareflow_protocol::report::Environment;
+use bareflow_suite::archive::Archive;
+use bareflow_suite::{Plan, Source, run};
+
+use crate::files::{Files, finish};
+use crate::options::RunOptions;
+use crate::output::Terminal;
+use crate::{Ended, Problem, embedded};
+
+/// Carries the command out.
+///
+/// # Errors
+/// What keeps it from being carried out.
+pub fn host(options: &RunOptions) -> Result<Ended, Problem> {
+    let files = Files::read(options)?;
+    let platform = HostPlatform::new(Box::new(|line| anstream::println!("{line}")))
+        .map_err(|error| format!("can't prepare this process for modules: {error}"))?;
+    let mut manager = ModuleManager::new(platform, options.timing.into());
+    let plan = Plan {
+        embedded: Archive::read(embedded::MODULES)?.blobs,
+        files: files.blobs.iter().map(|(label, bytes)| Source { label: label.clone(), bytes }).collect(),
+        input: &files.input,
+        repeat: options.repeat,
+        environment: Environment {
+            place: "host".to_owned(),
+            clock: "tsc".to_owned(),
+            timing: String::new(),
+            call_overhead_cycles: 0,
+            cpu: format!("{} (x86-64-v{})", cpu_name(), cpu_level()),
+        },
+    };
+    let mut report = run(&mut manager, &plan, &mut Terminal);
+    finish(&mut report, files, options)
+}

@@ -1,0 +1,171 @@
+//! `inspect`: what is in a blob, and whether it would be loaded.
+
+mod disassembly;
+
+use std::fs;
+use std::path::Path;
+
+use bareflow_abi::header::Header;
+use bareflow_abi::layout::{DATA_OFFSET, RODATA_OFFSET};
+use bareflow_abi::record::SKIPPABLE;
+use bareflow_loader::error::ServiceNames;
+use bareflow_loader::fixups::Fixups;
+use bareflow_loader::records::Records;
+use bareflow_loader::valid::Offer;
+use bareflow_loader::{LoadError, RawModule, ValidModule};
+use serde::Serialize;
+
+use crate::files::write_json;
+use crate::{Ended, Problem};
+use disassembly::{Line, disassemble};
+
+/// What is shown, and written as JSON.
+#[derive(Debug, Serialize)]
+struct Inspection {
+    file: String,
+    blob_size: usize,
+    verdict: String,
+    valid: bool,
+    header: Vec<HeaderField>,
+    segments: Vec<Segment>,
+    fixups: Vec<String>,
+    records: Vec<Record>,
+    disassembly: Vec<Line>,
+}
+
+#[derive(Debug, Serialize)]
+struct HeaderField {
+    name: &'static str,
+    offset: usize,
+    value: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Segment {
+    name: &'static str,
+    offset: String,
+    size: u64,
+    permission: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct Record {
+    kind: String,
+    skippable: bool,
+    length: usize,
+}
+
+/// Everything a machine can offer: the verdict is on the blob alone.
+const OFFER: Offer = Offer { services: u32::MAX, cpu_level: 4 };
+
+/// Carries the command out.
+///
+/// # Errors
+/// When the file can't be read, or the JSON not be written.
+pub fn inspect(file: &Path, json: Option<&Path>) -> Result<Ended, Problem> {
+    let blob = fs::read(file).map_err(|error| format!("can't read {}: {error}", file.display()))?;
+    let inspection = examine(&file.display().to_string(), &blob);
+    show(&inspection);
+    if let Some(path) = json {
+        write_json(path, &inspection)?;
+    }
+    Ok(if inspection.valid { Ended::Passed } else { Ended::Failed })
+}
+
+fn examine(file: &str, blob: &[u8]) -> Inspection {
+    let verdict: Result<ValidModule<'_>, LoadError> = RawModule::parse(blob)
+        .map_err(LoadError::from)
+        .and_then(|raw| ValidModule::validate(raw, OFFER).map_err(LoadError::from));
+    let raw = RawModule::parse(blob).ok();
+    let header = blob.first_chunk().map(Header::from_bytes);
+    Inspection {
+        file: file.to_owned(),
+        blob_size: blob.len(),
+        valid: verdict.is_ok(),
+        verdict: verdict.err().map_or("valid".to_owned(), |error| format!("refused: {error}")),
+        header: header.as_ref().map(header_fields).unwrap_or_default(),
+        segments: header.as_ref().map(segments).unwrap_or_default(),
+        fixups: raw.map(|raw| Fixups::new(raw.fixups).map(fixup).collect()).unwrap_or_default(),
+        records: raw.map(records).unwrap_or_default(),
+        disassembly: raw.map(|raw| disassemble(raw.text, raw.header.entry)).unwrap_or_default(),
+    }
+}
+
+/// Every field, by the one table there is, with its meaning where a number has one.
+fn header_fields(header: &Header) -> Vec<HeaderField> {
+    let bytes = header.to_bytes();
+    let value = |name, offset: usize, size: usize| match name {
+        "name" => format!("\"{}\"", header.name_bytes().escape_ascii()),
+        "reserved" => format!("{:?}", header.reserved),
+        "services" => format!("{:#x} ({})", header.services, ServiceNames(header.services)),
+        "cpu_level" => format!("{0} (x86-64-v{0})", header.cpu_level),
+        _ => {
+            let digits = bytes.get(offset..offset + size).unwrap_or_default();
+            let number = digits.iter().rev().fold(0_u64, |number, &byte| number << 8 | u64::from(byte));
+            let in_hexadecimal = matches!(name, "magic" | "flags" | "abi_fingerprint" | "entry" | "checksum");
+            if in_hexadecimal { format!("{number:#x}") } else { number.to_string() }
+        }
+    };
+    let fields = Header::FIELDS.iter();
+    fields.map(|&(name, offset, size)| HeaderField { name, offset, value: value(name, offset, size) }).collect()
+}
+
+fn segments(header: &Header) -> Vec<Segment> {
+    let segment = |name, offset: u64, size: u32, permission| Segment {
+        name,
+        offset: format!("{offset:#x}"),
+        size: u64::from(size),
+        permission,
+    };
+    vec![
+        segment("text", 0, header.text_size, "read, execute"),
+        segment("rodata", RODATA_OFFSET, header.rodata_size, "read"),
+        segment("data", DATA_OFFSET, header.data_size, "read, write"),
+        segment("bss", DATA_OFFSET + u64::from(header.data_size), header.bss_size, "read, write"),
+    ]
+}
+
+fn fixup(offset: Result<u64, bareflow_loader::InvalidModule>) -> String {
+    match offset {
+        Ok(offset @ DATA_OFFSET..) => format!("data+{:#x}", offset - DATA_OFFSET),
+        Ok(offset @ RODATA_OFFSET..) => format!("rodata+{:#x}", offset - RODATA_OFFSET),
+        Ok(offset) => format!("text+{offset:#x}"),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn records(raw: RawModule<'_>) -> Vec<Record> {
+    let readable = Records::new(raw.records).flatten();
+    let record = |record: bareflow_loader::records::Record<'_>| Record {
+        kind: format!("{:#x}", record.kind & !SKIPPABLE),
+        skippable: record.kind & SKIPPABLE != 0,
+        length: record.bytes.len(),
+    };
+    readable.map(record).collect()
+}
+
+fn show(inspection: &Inspection) {
+    anstream::println!("{}: {} bytes", inspection.file, inspection.blob_size);
+    anstream::println!("\nHeader");
+    for field in &inspection.header {
+        anstream::println!("  {:>3}  {:<16} {}", field.offset, field.name, field.value);
+    }
+    anstream::println!("\nSegments");
+    for segment in &inspection.segments {
+        let Segment { name, offset, size, permission } = segment;
+        anstream::println!("  {name:<7} {offset:>10} {size:>10} bytes  {permission}");
+    }
+    anstream::println!("\nFix-ups: {}", inspection.fixups.len());
+    for fixup in &inspection.fixups {
+        anstream::println!("  {fixup}");
+    }
+    anstream::println!("\nRecords: {}", inspection.records.len());
+    for Record { kind, skippable, length } in &inspection.records {
+        anstream::println!("  kind {kind}, {length} bytes{}", if *skippable { ", skippable" } else { "" });
+    }
+    anstream::println!("\nDisassembly");
+    for line in &inspection.disassembly {
+        anstream::println!("  {:>8}  {:<24}  {}", line.offset, line.bytes, line.instruction);
+    }
+    anstream::println!("\nVerdict: {}", inspection.verdict);
+}

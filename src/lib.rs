@@ -1,0 +1,26 @@
+//! The command line's parts, and the one runner that boots kernels in QEMU.
+
+#![forbid(unsafe_code)]
+
+pub mod boot;
+pub mod build_command;
+pub mod embedded;
+pub mod files;
+pub mod host_run;
+pub mod inspect;
+pub mod new;
+pub mod options;
+pub mod output;
+pub mod qemu;
+
+/// How a command ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// All passed.
+    Passed,
+    /// A test failed, a module faulted, or a file was refused.
+    Failed,
+}
+
+/// What keeps a command from being carried out: shown on standard error, exit code 2.
+pub type Problem = Box<dyn std::error::Error>;

@@ -1,0 +1,147 @@
+//! `new`: a module crate that builds as it stands.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bareflow_builder::run::{command, output};
+use bareflow_builder::toolchain::cargo;
+use bareflow_loader::Name;
+
+use crate::{Ended, Problem};
+
+/// Carries the command out.
+///
+/// # Errors
+/// When the name can't be a module's, or the crate can't be made.
+pub fn new(name: &str) -> Result<Ended, Problem> {
+    check_name(name)?;
+    let manifest = workspace_manifest()?;
+    let folder = manifest.with_file_name("modules").join(name);
+    if folder.exists() {
+        return Err(format!("{} is there already; choose another name or remove it", folder.display()).into());
+    }
+    fs::create_dir_all(folder.join("src"))?;
+    fs::write(folder.join("Cargo.toml"), manifest_text(name))?;
+    fs::write(folder.join("src/lib.rs"), source_text(name))?;
+    enter_into_lock_file(&manifest)?;
+    anstream::println!("made {}", folder.display());
+    anstream::println!("next: `cargo test -p {name}`, `cargo run -- build {name}`, `cargo run -- boot --input hello`");
+    Ok(Ended::Passed)
+}
+
+/// The `Cargo.toml` of the workspace around the current folder: the one beside `modules/`.
+///
+/// # Errors
+/// When there is none.
+pub fn workspace_manifest() -> Result<PathBuf, Problem> {
+    let here = std::env::current_dir()?;
+    let is_root = |folder: &&Path| folder.join("Cargo.toml").is_file() && folder.join("modules").is_dir();
+    let root = here.ancestors().find(is_root);
+    let missing = || format!("no workspace with a folder `modules` at or above {}; change to one", here.display());
+    Ok(root.ok_or_else(missing)?.join("Cargo.toml"))
+}
+
+fn check_name(name: &str) -> Result<(), Problem> {
+    if Name::new(name).is_none() || !name.starts_with(|first: char| first.is_ascii_lowercase()) {
+        let rule = "expected a letter, then a-z, 0-9, _ and -, at most 31 in all";
+        return Err(format!("\"{name}\" can't be a module's name: {rule}").into());
+    }
+    Ok(())
+}
+
+/// Builds run with `--locked`, so the new crate has to be in the lock file before.
+fn enter_into_lock_file(manifest: &Path) -> Result<(), Problem> {
+    let mut update = command(cargo());
+    update.args(["update", "--workspace", "--offline", "--manifest-path"]).arg(manifest);
+    let said = output(&mut update)?;
+    if said.status.success() {
+        return Ok(());
+    }
+    Err(format!("can't enter the module into Cargo.lock: {}", String::from_utf8_lossy(&said.stderr)).into())
+}
+
+fn manifest_text(name: &str) -> String {
+    format!(
+        r#"[package]
+name = "{name}"
+description = "What {name} does, in a sentence"
+version = "0.1.0"
+edition.workspace = true
+rust-version.workspace = true
+license.workspace = true
+repository.workspace = true
+
+[lints]
+workspace = true
+
+[dependencies]
+bareflow-abi.workspace = true
+
+[package.metadata.bareflow]
+needs = ["log"]
+# expect = 0          # what a run should return
+# opt-level = 2       # 1, 2, 3, "s" or "z"
+"#
+    )
+}
+
+fn source_text(name: &str) -> String {
+    let function = name.replace('-', "_");
+    format!(
+        r#"//! What {name} does.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+use bareflow_abi::Context;
+
+bareflow_abi::module!({function});
+
+/// Copies the input to the output and returns how many bytes that were.
+pub fn {function}(context: &mut Context<'_>) -> i32 {{
+    context.log("{name} runs");
+    let mut count = 0;
+    while let Some(&byte) = context.input().get(count) {{
+        if context.write(&[byte]) == 0 {{
+            break;
+        }}
+        count += 1;
+    }}
+    i32::try_from(count).unwrap_or(i32::MAX)
+}}
+
+#[cfg(test)]
+mod tests {{
+    use bareflow_abi::{{Context, Services}};
+
+    extern "C" fn log(_: *mut Context<'_>, _: *const u8, _: usize) {{}}
+
+    extern "C" fn clock(_: *mut Context<'_>) -> u64 {{
+        0
+    }}
+
+    #[test]
+    fn copies_what_fits() {{
+        let services = Services::new(log, clock);
+        let mut output = [0; 4];
+        let mut context = Context::new(&services, b"hello", &mut output);
+        assert_eq!(super::{function}(&mut context), 4);
+        assert_eq!(&output, b"hell");
+    }}
+}}
+"#
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check_name;
+
+    #[test]
+    fn rejects_bad_names() {
+        for name in ["", "Upper", "9lives", "-x", "a/b", "a-name-of-thirty-two-bytes-is-too"] {
+            assert!(check_name(name).unwrap_err().to_string().contains("expected"), "{name}");
+        }
+        assert!(check_name("sort-2_x").is_ok());
+    }
+}

@@ -1,0 +1,135 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// BareFlow: native modules, loaded into a running kernel.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub struct Options {
+    /// What to do; boot when nothing is said.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Boot the kernel in QEMU, run the four tests, then every further module and FILE.
+    Boot(BootOptions),
+    /// The same run in this process, without a kernel.
+    Host(RunOptions),
+    /// Make a new module crate that builds as it stands.
+    New {
+        /// Its name: a-z, 0-9, _ and -, at most 31 of them, a letter first.
+        name: String,
+    },
+    /// Build the blobs and list them with their sizes.
+    Build {
+        /// The modules to build; all when none is named.
+        names: Vec<String>,
+    },
+    /// Show what is in a blob, and whether it would be loaded.
+    Inspect {
+        /// The blob.
+        file: PathBuf,
+        /// Write the same as JSON.
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+    },
+}
+
+impl Default for Command {
+    fn default() -> Command {
+        let Some(Command::Boot(options)) = Options::parse_from(["bareflow", "boot"]).command else {
+            unreachable!("`boot` parses as boot")
+        };
+        Command::Boot(options)
+    }
+}
+
+/// What `boot` and `host` share.
+#[derive(Debug, Args)]
+pub struct RunOptions {
+    /// Further blobs to load and run.
+    #[arg(value_name = "FILE.mod")]
+    pub files: Vec<PathBuf>,
+    /// Write the report as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// How often every module but the four is run.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub repeat: u32,
+    /// Input of every module but the four: a file's bytes, or else this very text.
+    #[arg(long, value_name = "FILE|TEXT")]
+    pub input: Option<String>,
+    /// Where the code of modules runs.
+    #[arg(long, value_enum, default_value_t = Domain::Kernel)]
+    pub domain: Domain,
+    /// How the clock is read around calls.
+    #[arg(long, value_enum, default_value_t = Timing::Precise)]
+    pub timing: Timing,
+}
+
+/// What `boot` takes besides.
+#[derive(Debug, Args)]
+pub struct BootOptions {
+    /// What is run.
+    #[command(flatten)]
+    pub run: RunOptions,
+    /// Let one clock tick be one instruction: the same figures at every run.
+    #[arg(long)]
+    pub icount: bool,
+    /// QEMU's processor.
+    #[arg(long, default_value = "max")]
+    pub cpu: String,
+    /// QEMU's machine: q35, pc or microvm.
+    #[arg(long, default_value = "q35")]
+    pub machine: String,
+    /// QEMU's accelerator.
+    #[arg(long, default_value = "tcg")]
+    pub accel: String,
+    /// Seconds after which the kernel is given up.
+    #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86400))]
+    pub timeout: u64,
+}
+
+/// Where the code of modules runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Domain {
+    /// In ring 0, called directly.
+    Kernel,
+    /// In ring 3, in an address space of its own.
+    User,
+}
+
+/// How the clock is read around calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Timing {
+    /// With fences: each reading covers the whole call and nothing else.
+    Precise,
+    /// Without: two clock reads and nothing more.
+    Fast,
+}
+
+impl From<Timing> for bareflow_loader::Timing {
+    fn from(timing: Timing) -> bareflow_loader::Timing {
+        match timing {
+            Timing::Precise => bareflow_loader::Timing::Precise,
+            Timing::Fast => bareflow_loader::Timing::Fast,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn is_consistent() {
+        Options::command().debug_assert();
+        assert!(matches!(Command::default(), Command::Boot(_)));
+    }
+}

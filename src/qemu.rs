@@ -1,0 +1,234 @@
+//! The one runner that boots kernels in QEMU. The console is COM1, the host's
+//! channel COM2, the end a write to isa-debug-exit.
+
+use std::ffi::OsString;
+use std::io::{ErrorKind, Read};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bareflow_protocol::{Decoder, Message, Report};
+
+use crate::Problem;
+
+/// The program.
+const QEMU: &str = "qemu-system-x86_64";
+
+/// A machine to boot a kernel in.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    /// The kernel's ELF file.
+    pub kernel: Vec<u8>,
+    /// QEMU's machine: q35, pc or microvm.
+    pub machine: String,
+    /// QEMU's processor.
+    pub cpu: String,
+    /// QEMU's accelerator.
+    pub accel: String,
+    /// Whether a clock tick is an instruction.
+    pub icount: bool,
+    /// How long to wait for the end.
+    pub timeout: Duration,
+    /// The kernel's command line.
+    pub command_line: String,
+    /// The boot archive; none when empty.
+    pub archive: Vec<u8>,
+    /// Where QEMU listens for QMP, if anywhere.
+    pub qmp: Option<PathBuf>,
+    /// A disk to boot from instead of the kernel's ELF file.
+    pub disk: Option<PathBuf>,
+}
+
+/// How a machine ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// All went well.
+    Passed,
+    /// A test failed, a module faulted or was refused.
+    Failed,
+    /// The kernel itself went wrong.
+    Panicked,
+    /// QEMU ended by itself, with this code.
+    Exited(Option<i32>),
+}
+
+/// What came of a boot.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// How it ended.
+    pub ending: Ending,
+    /// All that the console showed.
+    pub console: String,
+    /// What the kernel reported.
+    pub report: Option<Report>,
+    /// What QEMU said on standard error.
+    pub complaints: String,
+}
+
+impl Machine {
+    /// The usual machine: q35, every processor feature QEMU has, no hardware acceleration.
+    #[must_use]
+    pub fn new(kernel: &[u8]) -> Machine {
+        Machine {
+            kernel: kernel.to_vec(),
+            machine: "q35".to_owned(),
+            cpu: "max".to_owned(),
+            accel: "tcg".to_owned(),
+            icount: false,
+            timeout: Duration::from_secs(60),
+            command_line: String::new(),
+            archive: Vec::new(),
+            qmp: None,
+            disk: None,
+        }
+    }
+
+    /// Boots and waits for the end. `show` gets the console as it comes.
+    ///
+    /// # Errors
+    /// When QEMU can't be started, doesn't end in time, or ends by itself.
+    pub fn run(&self, mut show: impl FnMut(&[u8])) -> Result<Outcome, Problem> {
+        let folder = tempfile::tempdir()?;
+        let channel_path = folder.path().join("com2");
+        let listener = UnixListener::bind(&channel_path)?;
+        let mut child = self.start(folder.path(), &channel_path)?;
+        let report = thread::spawn(move || receive_report(&listener));
+        let complaints = collect(child.stderr.take());
+        let console = self.follow(&mut child, &mut show);
+        // Whatever came of it, the listener must not wait for a QEMU that never connected.
+        let _ = UnixStream::connect(&channel_path);
+        let console = console?;
+        let status = child.wait()?;
+        let report = report.join().map_err(|_| "the reader of COM2 panicked")?;
+        let complaints = String::from_utf8_lossy(&complaints.into_iter().flatten().collect::<Vec<_>>()).into_owned();
+        let ending = match status.code() {
+            Some(33) => Ending::Passed,
+            Some(35) => Ending::Failed,
+            Some(37) => Ending::Panicked,
+            code => Ending::Exited(code),
+        };
+        Ok(Outcome { ending, console: String::from_utf8_lossy(&console).into_owned(), report, complaints })
+    }
+
+    fn start(&self, folder: &Path, channel_path: &Path) -> Result<Child, Problem> {
+        let mut command = Command::new(QEMU);
+        command.args(self.arguments(folder, channel_path)?);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().map_err(|error| match error.kind() {
+            ErrorKind::NotFound => format!("{QEMU} is not installed; run `make setup`").into(),
+            _ => format!("can't start {QEMU}: {error}").into(),
+        })
+    }
+
+    fn arguments(&self, folder: &Path, channel_path: &Path) -> Result<Vec<OsString>, Problem> {
+        let mut all: Vec<OsString> = Vec::new();
+        let mut add = |words: &[&str]| all.extend(words.iter().map(OsString::from));
+        add(&["-machine", &self.machine, "-cpu", &self.cpu, "-accel", &self.accel, "-m", "128"]);
+        add(&["-display", "none", "-no-reboot", "-chardev", "stdio,id=c1,signal=off", "-serial", "chardev:c1"]);
+        add(&["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04", "-chardev"]);
+        add(&[&format!("socket,id=c2,path={}", channel_path.display())]);
+        // microvm has one serial port of its own.
+        let second = if self.machine.starts_with("microvm") {
+            ["-device", "isa-serial,chardev=c2,index=1"]
+        } else {
+            ["-serial", "chardev:c2"]
+        };
+        add(&second);
+        if self.icount {
+            add(&["-icount", "shift=0,sleep=off"]);
+        }
+        if let Some(path) = &self.qmp {
+            add(&["-qmp", &format!("unix:{},server=on,wait=off", path.display())]);
+        }
+        if let Some(disk) = &self.disk {
+            add(&["-drive", &format!("format=raw,snapshot=on,file={}", disk.display())]);
+            return Ok(all);
+        }
+        let kernel = folder.join("kernel.elf");
+        std::fs::write(&kernel, &self.kernel)?;
+        add(&["-kernel", &kernel.to_string_lossy(), "-append", &self.command_line]);
+        if !self.archive.is_empty() {
+            let archive = folder.join("boot.tar");
+            std::fs::write(&archive, &self.archive)?;
+            add(&["-initrd", &archive.to_string_lossy()]);
+        }
+        Ok(all)
+    }
+
+    /// Passes the console on until it ends, and returns all of it.
+    fn follow(&self, child: &mut Child, show: &mut impl FnMut(&[u8])) -> Result<Vec<u8>, Problem> {
+        let deadline = Instant::now() + self.timeout;
+        let chunks = collect(child.stdout.take());
+        let mut console = Vec::new();
+        loop {
+            match chunks.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(chunk) => {
+                    show(&chunk);
+                    console.extend(chunk);
+                }
+                Err(RecvTimeoutError::Disconnected) => return Ok(console),
+                Err(RecvTimeoutError::Timeout) => {
+                    child.kill()?;
+                    child.wait()?;
+                    return Err(format!(
+                        "no answer within {} seconds, expected the end of the run; try a larger `--timeout`",
+                        self.timeout.as_secs()
+                    )
+                    .into());
+                }
+            }
+        }
+    }
+}
+
+impl Outcome {
+    /// The report, when the kernel came to its end.
+    ///
+    /// # Errors
+    /// When it didn't, saying what happened instead.
+    pub fn into_report(self) -> Result<Report, Problem> {
+        let complaints = self.complaints.trim_end();
+        match (self.ending, self.report) {
+            (Ending::Passed | Ending::Failed, Some(report)) => Ok(report),
+            (Ending::Panicked, _) => Err("the kernel panicked; its console above shows why".into()),
+            (Ending::Exited(code), _) => {
+                let code = code.map_or("by a signal".to_owned(), |code| format!("with code {code}"));
+                Err(format!("{QEMU} ended {code} before the run did, expected the kernel's own end: {complaints}").into())
+            }
+            (_, None) => Err("the kernel ended without a report on COM2; boot with a machine that has the port".into()),
+        }
+    }
+}
+
+/// Reads a stream to its end, chunk by chunk, in a thread of its own.
+fn collect(stream: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
+    let (sender, receiver) = channel();
+    if let Some(mut stream) = stream {
+        thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(count) = stream.read(&mut buffer) {
+                if count == 0 || sender.send(buffer[..count].to_vec()).is_err() {
+                    break;
+                }
+            }
+        });
+    }
+    receiver
+}
+
+/// Waits for QEMU on COM2's socket and reads messages until it hangs up.
+fn receive_report(listener: &UnixListener) -> Option<Report> {
+    let (mut stream, _) = listener.accept().ok()?;
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).ok()?;
+    let mut decoder = Decoder::new();
+    decoder.push(&bytes);
+    let payloads = std::iter::from_fn(|| decoder.next_payload()).flatten();
+    payloads.filter_map(|payload| Message::from_payload(&payload).ok()).find_map(|message| match message {
+        Message::Report(report) => Some(report),
+        _ => None,
+    })
+}
