@@ -79,7 +79,7 @@ impl<F: FnOnce(&mut Context<'_>) -> i32> Entry<WithContext> for F {
 ///
 /// ```ignore
 /// bareflow_abi::module!(work);
-/// bareflow_abi::module!(work, init = prepare, exit = finish, reentrant);
+/// bareflow_abi::module!(work, init = prepare, exit = finish, reentrant = true);
 /// ```
 ///
 /// Each function is a `fn() -> i32` or a `fn(&mut Context) -> i32`. Name and
@@ -87,24 +87,16 @@ impl<F: FnOnce(&mut Context<'_>) -> i32> Entry<WithContext> for F {
 /// (tests on the host) the macro only checks the functions' types.
 #[macro_export]
 macro_rules! module {
-    ($run:path $(, init = $init:path)? $(, exit = $exit:path)? $(, $reentrant:ident)? $(,)?) => {
+    ($run:path $(, $key:ident = $value:expr)* $(,)?) => {
         const _: () = {
-            const FLAGS: u32 = 0
-                $(| { let _ = stringify!($init); $crate::header::FLAG_INIT })?
-                $(| { let _ = stringify!($exit); $crate::header::FLAG_EXIT })?
-                $(| $crate::module!(@flag $reentrant))?;
+            const FLAGS: u32 = 0 $(| $crate::module!(@flag $key $value))*;
 
             // Without flags an entry is only ever called to run: no reason is looked at.
             #[cfg_attr(bareflow_module, unsafe(export_name = "bareflow_entry"))]
             #[allow(dead_code)]
             extern "C" fn entry(context: &mut $crate::Context<'_>, reason: u32) -> i32 {
                 let _ = reason;
-                $(if reason == $crate::Reason::Init as u32 {
-                    return $crate::Entry::enter($init, context);
-                })?
-                $(if reason == $crate::Reason::Exit as u32 {
-                    return $crate::Entry::enter($exit, context);
-                })?
+                $($crate::module!(@call $key $value, context, reason);)*
                 $crate::Entry::enter($run, context)
             }
 
@@ -113,7 +105,25 @@ macro_rules! module {
             static DESCRIPTOR: $crate::entry::Descriptor = $crate::entry::Descriptor::new(FLAGS);
         };
     };
-    (@flag reentrant) => { $crate::header::FLAG_REENTRANT };
+    (@flag init $value:expr) => { $crate::header::FLAG_INIT };
+    (@flag exit $value:expr) => { $crate::header::FLAG_EXIT };
+    (@flag reentrant $value:expr) => { if $value { $crate::header::FLAG_REENTRANT } else { 0 } };
+    (@flag $other:ident $value:expr) => {
+        ::core::compile_error!(::core::concat!(
+            "module!: no setting `", ::core::stringify!($other), "`, expected init, exit or reentrant"
+        ))
+    };
+    (@call init $value:expr, $context:ident, $reason:ident) => {
+        if $reason == $crate::Reason::Init as u32 {
+            return $crate::Entry::enter($value, $context);
+        }
+    };
+    (@call exit $value:expr, $context:ident, $reason:ident) => {
+        if $reason == $crate::Reason::Exit as u32 {
+            return $crate::Entry::enter($value, $context);
+        }
+    };
+    (@call $other:ident $value:expr, $context:ident, $reason:ident) => {};
 }
 
 #[cfg(test)]

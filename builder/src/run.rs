@@ -1,6 +1,8 @@
 //! Runs the tools of a build.
 
 use std::ffi::OsStr;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -53,7 +55,9 @@ pub fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<(), BuildError> {
     let failed = |error| BuildError::File { path: path.to_owned(), action: "write", error };
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(failed)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    // As any program's file: for all to read, unless the user's mask says otherwise.
+    let mut temporary = tempfile::Builder::new();
+    let mut file = temporary.permissions(Permissions::from_mode(0o666)).tempfile_in(folder).map_err(failed)?;
     std::io::Write::write_all(&mut file, bytes).map_err(failed)?;
     file.persist(path).map_err(|error| failed(error.error))?;
     Ok(())

@@ -40,6 +40,7 @@ impl Elf {
         let file = File::parse(bytes).map_err(unreadable)?;
         check_kind(&file)?;
         check_symbols(&file)?;
+        let relocations = relocations(&file)?;
         check_sections(&file)?;
         // Without an entry there is no module, whatever else may be missing.
         let entry = entry(&file)?;
@@ -57,7 +58,7 @@ impl Elf {
         for segment in [&elf.text, &elf.rodata, &elf.data] {
             check_size(segment.len() as u64)?;
         }
-        elf.relocate(&file)?;
+        elf.relocate(&file, relocations)?;
         Ok(elf)
     }
 
@@ -79,21 +80,15 @@ impl Elf {
     }
 
     /// Writes the targets into their slots.
-    fn relocate(&mut self, file: &File<'_>) -> Result<(), PackError> {
-        for (offset, kind, symbol, target) in relocations(file)? {
-            let refused = || {
-                let (section, inside) = place_of(file, offset);
-                PackError::Relocation { kind, symbol: symbol.clone().unwrap_or(inside), section }
-            };
-            if kind != R_X86_64_RELATIVE {
-                return Err(refused());
-            }
+    fn relocate(&mut self, file: &File<'_>, relocations: Vec<(u64, u64)>) -> Result<(), PackError> {
+        for (offset, target) in relocations {
             let segment = match offset {
                 RODATA_OFFSET..DATA_OFFSET => self.rodata.get_mut((offset - RODATA_OFFSET) as usize..),
                 DATA_OFFSET.. => self.data.get_mut((offset - DATA_OFFSET) as usize..),
                 _ => None,
             };
-            let slot = segment.and_then(|rest| rest.first_chunk_mut::<8>()).ok_or_else(refused)?;
+            let slot = segment.and_then(|rest| rest.first_chunk_mut::<8>());
+            let slot = slot.ok_or_else(|| refused_relocation(file, offset, R_X86_64_RELATIVE, None))?;
             *slot = target.to_le_bytes();
             self.slots.push(offset);
         }
@@ -183,33 +178,37 @@ fn descriptor(file: &File<'_>) -> Result<Descriptor, PackError> {
     Ok(Descriptor::from_bytes(bytes))
 }
 
-/// Offset, type, symbol and addend of all dynamic relocations.
-type Relocation = (u64, u32, Option<String>, u64);
-
-fn relocations(file: &File<'_>) -> Result<Vec<Relocation>, PackError> {
+/// Offset and target of all dynamic relocations, which must all be of one type.
+fn relocations(file: &File<'_>) -> Result<Vec<(u64, u64)>, PackError> {
     let mut found = Vec::new();
     let table = file.elf_section_table();
-    for section in table.iter() {
+    for section in table.iter().filter(|section| section.sh_flags(LittleEndian) & u64::from(SHF_ALLOC) != 0) {
         let Some((relocations, symbols)) = section.rela(LittleEndian, file.data()).map_err(unreadable)? else {
             continue;
         };
-        if section.sh_flags(LittleEndian) & u64::from(SHF_ALLOC) == 0 {
-            continue;
-        }
         let symbols = table.symbol_table_by_index(LittleEndian, file.data(), symbols).ok();
         for relocation in relocations {
-            let index = relocation.symbol(LittleEndian, false);
-            let name = index.zip(symbols.as_ref()).and_then(|(index, symbols)| {
-                let symbol = symbols.symbol(index).ok()?;
-                let name = symbols.symbol_name(LittleEndian, symbol).ok()?;
-                Some(String::from_utf8_lossy(name).into_owned()).filter(|name| !name.is_empty())
-            });
+            let offset = relocation.r_offset(LittleEndian);
             let kind = relocation.r_type(LittleEndian, false);
-            let target = relocation.r_addend(LittleEndian).cast_unsigned();
-            found.push((relocation.r_offset(LittleEndian), kind, name, target));
+            if kind != R_X86_64_RELATIVE {
+                let index = relocation.symbol(LittleEndian, false);
+                let name = index.zip(symbols.as_ref()).and_then(|(index, symbols)| {
+                    let symbol = symbols.symbol(index).ok()?;
+                    let name = symbols.symbol_name(LittleEndian, symbol).ok()?;
+                    Some(String::from_utf8_lossy(name).into_owned()).filter(|name| !name.is_empty())
+                });
+                return Err(refused_relocation(file, offset, kind, name));
+            }
+            found.push((offset, relocation.r_addend(LittleEndian).cast_unsigned()));
         }
     }
     Ok(found)
+}
+
+/// The error for a relocation at `offset`, named after its symbol or else the one it lies in.
+fn refused_relocation(file: &File<'_>, offset: u64, kind: u32, symbol: Option<String>) -> PackError {
+    let (section, inside) = place_of(file, offset);
+    PackError::Relocation { kind, symbol: symbol.unwrap_or(inside), section }
 }
 
 /// The names of the section and the symbol that lie at `address`.

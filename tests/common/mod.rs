@@ -1,0 +1,61 @@
+//! What the integration tests share: the program, and the blobs only tests need.
+
+#![allow(dead_code, reason = "each test file uses a part of this")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+use bareflow_builder::build_module;
+use bareflow_builder::discover::module_at;
+
+/// The repository's root.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Where the packed blobs of `modules/` lie.
+pub fn blob(name: &str) -> PathBuf {
+    target().join("modules").join(name).with_extension("mod")
+}
+
+/// The blob of a module below `tests/modules`, packed once.
+pub fn test_blob(name: &str) -> PathBuf {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        for name in ["all-in-one", "echo", "panics"] {
+            let manifest = root().join("tests/modules").join(name).join("Cargo.toml");
+            let module = module_at(&manifest).unwrap_or_else(|error| panic!("{error}"));
+            build_module(&module, &target().join("test-modules")).unwrap_or_else(|error| panic!("{error}"));
+        }
+    });
+    target().join("test-modules").join(name).with_extension("mod")
+}
+
+fn target() -> PathBuf {
+    let program = Path::new(env!("CARGO_BIN_EXE_bareflow"));
+    // target/debug/bareflow
+    program.ancestors().nth(2).map(Path::to_owned).unwrap_or_default()
+}
+
+/// Runs the program to its end.
+pub fn bareflow<Argument: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = Argument>) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bareflow"));
+    command.args(arguments).current_dir(root()).output().unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// What the program wrote to standard output.
+pub fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// What the program wrote to standard error.
+pub fn errors(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Fails, with all the program said, unless it ended with `code`.
+#[track_caller]
+pub fn assert_code(output: &Output, code: i32) {
+    assert_eq!(output.status.code(), Some(code), "\n{}\n{}", text(output), errors(output));
+}

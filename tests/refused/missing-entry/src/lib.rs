@@ -1,0 +1,10 @@
+//! Has no `module!` line.
+
+#![no_std]
+
+extern crate bareflow_abi;
+
+/// Never called.
+pub fn run() -> i32 {
+    0
+}

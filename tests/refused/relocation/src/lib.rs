@@ -1,0 +1,24 @@
+//! Has a symbol that only a dynamic linker could resolve.
+
+#![no_std]
+
+bareflow_abi::module!(run);
+
+core::arch::global_asm!(
+    ".text",
+    ".type chosen_at_load, @gnu_indirect_function",
+    ".global chosen_at_load",
+    "chosen_at_load: ret",
+);
+
+unsafe extern "C" {
+    fn chosen_at_load();
+}
+
+static TABLE: [unsafe extern "C" fn(); 1] = [chosen_at_load];
+
+fn run() -> i32 {
+    // SAFETY: it never runs: the module cannot be packed.
+    unsafe { core::hint::black_box(&TABLE)[0]() };
+    0
+}
