@@ -196,7 +196,8 @@ impl Outcome {
             (Ending::Panicked, _) => Err("the kernel panicked; its console above shows why".into()),
             (Ending::Exited(code), _) => {
                 let code = code.map_or("by a signal".to_owned(), |code| format!("with code {code}"));
-                Err(format!("{QEMU} ended {code} before the run did, expected the kernel's own end: {complaints}").into())
+                Err(format!("{QEMU} ended {code} before the run did, expected the kernel's own end: {complaints}")
+                    .into())
             }
             (_, None) => Err("the kernel ended without a report on COM2; boot with a machine that has the port".into()),
         }

@@ -66,9 +66,11 @@ pub fn discover(manifest: &Path) -> Result<Workspace, BuildError> {
 /// When cargo can't read it, or its settings are wrong.
 pub fn module_at(manifest: &Path) -> Result<ModuleCrate, BuildError> {
     let metadata = metadata(manifest)?;
-    let manifest = manifest
-        .canonicalize()
-        .map_err(|error| BuildError::File { path: manifest.to_owned(), action: "find", error })?;
+    let manifest = manifest.canonicalize().map_err(|error| BuildError::File {
+        path: manifest.to_owned(),
+        action: "find",
+        error,
+    })?;
     let package = metadata.packages.iter().find(|package| package.manifest_path.as_std_path() == manifest);
     let missing = || BuildError::Metadata { reason: format!("{} has no package", manifest.display()) };
     module_crate(package.ok_or_else(missing)?, &metadata)
@@ -86,7 +88,8 @@ fn metadata(manifest: &Path) -> Result<Metadata, BuildError> {
 fn module_crate(package: &Package, metadata: &Metadata) -> Result<ModuleCrate, BuildError> {
     let name = package.name.to_string();
     let library = package.targets.iter().find(|target| target.is_lib());
-    let no_library = || BuildError::Settings { krate: name.clone(), reason: "no library: a module has a src/lib.rs".to_owned() };
+    let no_library =
+        || BuildError::Settings { krate: name.clone(), reason: "no library: a module has a src/lib.rs".to_owned() };
     let version = &package.version;
     Ok(ModuleCrate {
         library: library.ok_or_else(no_library)?.name.replace('-', "_"),

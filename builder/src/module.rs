@@ -114,7 +114,8 @@ fn link(module: &ModuleCrate, library: &Path) -> Result<Vec<u8>, BuildError> {
 fn pack_settings(module: &ModuleCrate) -> Result<Settings, BuildError> {
     let wrong = |reason| BuildError::Settings { krate: module.name.clone(), reason };
     let part = |value: u64| {
-        u32::try_from(value).map_err(|_| wrong(format!("version part {value} is too large, expected at most {}", u32::MAX)))
+        u32::try_from(value)
+            .map_err(|_| wrong(format!("version part {value} is too large, expected at most {}", u32::MAX)))
     };
     let (major, minor, patch) = module.version;
     let settings = &module.settings;

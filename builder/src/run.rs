@@ -26,7 +26,8 @@ pub fn command(tool: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(tool);
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
-        if LEAKING.contains(&name.as_ref()) || name.starts_with("CARGO_PROFILE_") || name.starts_with("CARGO_FEATURE_") {
+        if LEAKING.contains(&name.as_ref()) || name.starts_with("CARGO_PROFILE_") || name.starts_with("CARGO_FEATURE_")
+        {
             command.env_remove(name.as_ref());
         }
     }

@@ -151,7 +151,8 @@ mod tests {
 
     #[test]
     fn reads_numbers_and_units() {
-        let settings = read(json!({ "stack": "16K", "heap": 4096, "time": "10ms", "needs": ["log", "clock"], "opt-level": 3 }));
+        let settings =
+            read(json!({ "stack": "16K", "heap": 4096, "time": "10ms", "needs": ["log", "clock"], "opt-level": 3 }));
         assert_eq!((settings.stack_size(), settings.heap_size()), (Ok(16384), Ok(4096)));
         assert_eq!((settings.time_us(), settings.services()), (Ok(10_000), Ok(3)));
         assert_eq!(settings.opt_level(), Ok("3".to_owned()));

@@ -45,7 +45,9 @@ impl KernelToolchain {
 
     fn is_there(&self) -> bool {
         match self {
-            KernelToolchain::Rustup => sysroot(&cargo_rustc()).is_some_and(|root| library(&root, KERNEL_TARGET).is_dir()),
+            KernelToolchain::Rustup => {
+                sysroot(&cargo_rustc()).is_some_and(|root| library(&root, KERNEL_TARGET).is_dir())
+            }
             KernelToolchain::Debian => {
                 let rustc = Path::new(DEBIAN_BIN).join("rustc");
                 sysroot(&rustc).is_some_and(|root| root.join("lib/rustlib/src/rust/library/core").is_dir())
@@ -99,12 +101,13 @@ pub fn cargo() -> PathBuf {
 /// When there is none.
 pub fn linker() -> Result<PathBuf, BuildError> {
     let shipped = sysroot(&cargo_rustc()).map(|root| library(&root, MODULE_TARGET).join("bin/rust-lld"));
-    let installed = std::env::var_os("PATH").into_iter().flat_map(|path| {
-        std::env::split_paths(&path).map(|folder| folder.join("ld.lld")).collect::<Vec<_>>()
-    });
+    let installed = std::env::var_os("PATH")
+        .into_iter()
+        .flat_map(|path| std::env::split_paths(&path).map(|folder| folder.join("ld.lld")).collect::<Vec<_>>());
     shipped.into_iter().chain(installed).find(|linker| linker.is_file()).ok_or_else(|| BuildError::Tool {
         tool: "rust-lld".to_owned(),
-        reason: "neither the compiler's rust-lld nor ld.lld is there; run `make setup` or install the package lld".to_owned(),
+        reason: "neither the compiler's rust-lld nor ld.lld is there; run `make setup` or install the package lld"
+            .to_owned(),
     })
 }
 

@@ -4,6 +4,7 @@ use std::arch::x86_64::_rdtsc;
 
 use bareflow_abi::header::{SERVICE_CLOCK, SERVICE_LOG};
 use bareflow_abi::{Context, Services};
+use bareflow_loader::Printable;
 
 use crate::gate;
 
@@ -22,7 +23,7 @@ extern "C" fn log(_: *mut Context<'_>, text: *const u8, length: usize) {
     if length <= MAX_LINE && record.may_read(text.addr() as u64, length as u64) {
         // SAFETY: the bytes were just found to lie in memory of the module, which is mapped and waits.
         let bytes = unsafe { std::slice::from_raw_parts(text, length) };
-        (record.log)(&format!("  [LOG] {}: {}", record.module, String::from_utf8_lossy(bytes).escape_debug()));
+        (record.log)(&format!("  [LOG] {}: {}", record.module, Printable(bytes)));
     } else {
         (record.log)(&format!(
             "  [WARN] {}: log of {length} bytes at {text:p}, expected at most {MAX_LINE} in its own memory",

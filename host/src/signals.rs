@@ -8,7 +8,7 @@ use std::ptr::null_mut;
 use std::sync::OnceLock;
 
 use bareflow_abi::trap::PANIC_INSTRUCTION;
-use bareflow_loader::{Fault, FaultKind};
+use bareflow_loader::{Fault, FaultKind, Printable};
 use libc::{REG_EFL, REG_ERR, REG_RDI, REG_RIP, REG_RSI, REG_RSP, REG_TRAPNO, siginfo_t, ucontext_t};
 
 use crate::gate::{self, Record};
@@ -144,7 +144,7 @@ fn show_panic(record: &Record<'_>, address: u64, length: u64) {
         // SAFETY: the bytes were just found to lie in the module's memory, which is mapped.
         let bytes =
             unsafe { std::slice::from_raw_parts(std::ptr::with_exposed_provenance(address as usize), length as usize) };
-        String::from_utf8_lossy(bytes).escape_debug().to_string()
+        Printable(bytes).to_string()
     } else {
         "(unreadable)".to_owned()
     };

@@ -5,6 +5,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use bareflow_abi::header::{SERVICE_CLOCK, SERVICE_LOG};
 use bareflow_abi::{Context, Services};
+use bareflow_loader::Printable;
 use bareflow_loader::report::Style;
 
 use crate::{call, console};
@@ -32,8 +33,7 @@ extern "C" fn log(_: *mut Context<'_>, text: *const u8, length: usize) {
         if length <= MAX_LINE && record.may_read(text as u64, length as u64) {
             // SAFETY: the bytes were just found to lie in memory of the module, which is mapped and waits.
             let bytes = unsafe { core::slice::from_raw_parts(text, length) };
-            let line = alloc::string::String::from_utf8_lossy(bytes);
-            console::show(Style::Plain, format_args!("  [LOG] {}: {}\n", record.module, line.escape_debug()));
+            console::show(Style::Plain, format_args!("  [LOG] {}: {}\n", record.module, Printable(bytes)));
         } else {
             console::show(
                 Style::Warning,

@@ -117,10 +117,9 @@ impl fmt::Display for PackError {
                 out,
                 "missing entry: no symbol {ENTRY_SYMBOL}; write `bareflow_abi::module!(function);` in src/lib.rs"
             ),
-            Self::MissingDescriptor => write!(
-                out,
-                "missing descriptor: the entry does not come from `bareflow_abi::module!`; use the macro"
-            ),
+            Self::MissingDescriptor => {
+                write!(out, "missing descriptor: the entry does not come from `bareflow_abi::module!`; use the macro")
+            }
             Self::UnknownSection { section } => write!(
                 out,
                 "section {section} has no place in a module (constructors and the like never run); \

@@ -48,7 +48,9 @@ pub enum FrameError {
 impl fmt::Display for FrameError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Garbage { skipped } => write!(out, "{skipped} bytes that belong to no frame; is the other side BareFlow?"),
+            Self::Garbage { skipped } => {
+                write!(out, "{skipped} bytes that belong to no frame; is the other side BareFlow?")
+            }
             Self::Length { found } => write!(out, "frame of {found} bytes announced, expected at most {MAX_PAYLOAD}"),
             Self::Checksum { found, expected } => {
                 write!(out, "frame checksum mismatch: sent {expected:#010x}, computed {found:#010x}; send it again")

@@ -8,8 +8,6 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
-#[cfg(test)]
-extern crate std;
 
 pub mod archive;
 mod report;
@@ -17,12 +15,10 @@ mod tests_four;
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::fmt::Write;
-
 use bareflow_abi::record::EXPECTED_RESULT;
 use bareflow_loader::records::Records;
 use bareflow_loader::report::{Console, RULE, Style};
-use bareflow_loader::{LoadError, ModuleId, ModuleManager, Platform, RawModule, line};
+use bareflow_loader::{LoadError, ModuleId, ModuleManager, Platform, Printable, RawModule, line};
 use bareflow_protocol::Report;
 use bareflow_protocol::report::{Environment, Refusal, Test};
 
@@ -155,7 +151,7 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
                 None => line!(self.console, Plain, "  Result: {}", outcome.result),
             }
             if let Some(written) = output.get(..outcome.output_length).filter(|written| !written.is_empty()) {
-                line!(self.console, Plain, "  Output: {}", printable(written));
+                line!(self.console, Plain, "  Output: {}", Printable(written));
             }
         }
         self.conclude(&module.label, module.expected, last.map(|outcome| outcome.result), passed, "Test passed!");
@@ -186,25 +182,3 @@ fn expected_result(blob: &[u8]) -> Option<i32> {
     let record = Records::new(raw.records).flatten().find(|record| record.kind == EXPECTED_RESULT)?;
     record.bytes.try_into().ok().map(i32::from_le_bytes)
 }
-
-/// A module's output on one line, without anything that a terminal would obey.
-fn printable(output: &[u8]) -> String {
-    let mut text = String::new();
-    for chunk in output.utf8_chunks() {
-        for character in chunk.valid().chars() {
-            if character.is_control() {
-                text.extend(character.escape_default());
-            } else {
-                text.push(character);
-            }
-        }
-        for byte in chunk.invalid() {
-            // A string takes all that is written.
-            let _ = write!(text, "\\x{byte:02x}");
-        }
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests;

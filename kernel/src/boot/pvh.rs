@@ -224,7 +224,8 @@ fn find_usable(map: u64, entries: u64, reserved: &[(u64, u64)], regions: &mut [M
                 start = behind;
                 continue;
             }
-            let next = reserved.iter().map(|&(from, _)| from).filter(|&from| from > start).min().unwrap_or(end).min(end);
+            let next =
+                reserved.iter().map(|&(from, _)| from).filter(|&from| from > start).min().unwrap_or(end).min(end);
             if let Some(region) = regions.get_mut(count) {
                 *region = MemoryRegion { start, end: next, kind: MemoryRegionKind::Usable };
                 count += 1;

@@ -96,7 +96,12 @@ fn map_stack(tables: &mut OffsetPageTable<'_>, stack: Stack) -> Result<(), OutOf
     Ok(())
 }
 
-fn map_to(tables: &mut OffsetPageTable<'_>, address: u64, frame: PhysFrame, flags: PageTableFlags) -> Result<(), OutOfFrames> {
+fn map_to(
+    tables: &mut OffsetPageTable<'_>,
+    address: u64,
+    frame: PhysFrame,
+    flags: PageTableFlags,
+) -> Result<(), OutOfFrames> {
     let page = Page::<Size4KiB>::containing_address(VirtAddr::new(address));
     // SAFETY: callers map either the image to itself or frames that nobody else has.
     unsafe { tables.map_to(page, frame, flags, &mut frames::Allocator) }.map_err(|_| OutOfFrames)?.ignore();

@@ -1,7 +1,7 @@
 //! What people see of a trap.
 
 use bareflow_loader::report::Style;
-use bareflow_loader::{Fault, FaultKind};
+use bareflow_loader::{Fault, FaultKind, Printable};
 
 use super::frame::TrapFrame;
 use crate::call::Record;
@@ -70,13 +70,12 @@ fn dump_registers(frame: &TrapFrame) {
 }
 
 /// A text that a panic's registers point to, if it is the module's to show.
-fn text(record: &Record, address: u64, length: u64) -> core::str::EscapeDebug<'static> {
+fn text(record: &Record, address: u64, length: u64) -> Printable<'static> {
     let length = length.min(MESSAGE_LENGTH);
     if !record.may_read(address, length) {
-        return "(unreadable)".escape_debug();
+        return Printable(b"(unreadable)");
     }
     // SAFETY: the bytes were just found to lie in the module's memory, which is
     // mapped; the text is shown before the module's memory can be released.
-    let bytes: &'static [u8] = unsafe { core::slice::from_raw_parts(address as *const u8, length as usize) };
-    core::str::from_utf8(bytes).unwrap_or("(not UTF-8)").escape_debug()
+    Printable(unsafe { core::slice::from_raw_parts(address as *const u8, length as usize) })
 }

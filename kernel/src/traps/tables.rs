@@ -90,4 +90,3 @@ fn set_stub<F>(entry: &mut Entry<F>, vector: usize) {
     // SAFETY: the stub saves and restores everything and returns by `iretq`; the stack's index is below STACKS.
     unsafe { entry.set_handler_addr(VirtAddr::new(stub(vector))).set_stack_index(stack) };
 }
-

@@ -1,0 +1,58 @@
+//! The real blobs against the loader's checks: nothing that differs from what
+//! was packed is accepted.
+
+mod common;
+
+use bareflow_loader::valid::Offer;
+use bareflow_loader::{RawModule, ValidModule};
+use common::{blob, test_blob};
+use proptest::prelude::*;
+
+const OFFER: Offer = Offer { services: u32::MAX, cpu_level: 4 };
+
+fn accepted(bytes: &[u8]) -> bool {
+    RawModule::parse(bytes).is_ok_and(|raw| ValidModule::validate(raw, OFFER).is_ok())
+}
+
+#[test]
+fn rejects_every_bit_flip_truncation_and_extension() {
+    for name in ["fibonacci", "sum", "compute", "primes"] {
+        let mut bytes = std::fs::read(blob(name)).unwrap();
+        assert!(accepted(&bytes), "{name}");
+        for bit in 0..bytes.len() * 8 {
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert!(!accepted(&bytes), "{name} with bit {bit} flipped");
+            bytes[bit / 8] ^= 1 << (bit % 8);
+        }
+        for length in 0..bytes.len() {
+            assert!(!accepted(&bytes[..length]), "{name} cut to {length} bytes");
+        }
+        for extra in 1..64 {
+            bytes.push(0);
+            assert!(!accepted(&bytes), "{name} with {extra} bytes behind it");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #[test]
+    fn no_mutation_of_a_large_blob_makes_the_loader_panic(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        resealed: bool,
+    ) {
+        let mut bytes = std::fs::read(test_blob("all-in-one")).unwrap();
+        for (index, value) in changes {
+            // Mostly the header and what the packer writes behind the segments.
+            let window = bytes.len().min(400);
+            let index = index.index(window);
+            let place = if index < 128 { index } else { bytes.len() - 1 - (index - 128) };
+            bytes[place] = value;
+        }
+        if resealed {
+            let bytes_resealed = common::mutate::with_header(&bytes, |_| ());
+            accepted(&bytes_resealed);
+        }
+        accepted(&bytes);
+    }
+}

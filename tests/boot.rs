@@ -1,0 +1,179 @@
+//! Boots, through the one runner. A test that fails shows the console.
+
+mod common;
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use bareflow::boot::boot_archive;
+use bareflow::embedded::KERNEL;
+use bareflow::files::Files;
+use bareflow::qemu::{Ending, Machine, Outcome};
+use common::console::assert_console;
+use common::mutate::refused_files;
+use common::{assert_code, bareflow, blob, test_blob, text};
+
+fn machine() -> Machine {
+    assert!(!KERNEL.is_empty(), "this build has no kernel; run `make setup`");
+    Machine::new(KERNEL)
+}
+
+#[track_caller]
+fn run(machine: &Machine, expected: Ending) -> Outcome {
+    let outcome = machine.run(|_| ()).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(outcome.ending, expected, "\n{}\n{}", outcome.console, outcome.complaints);
+    outcome
+}
+
+fn archive(files: &[std::path::PathBuf], input: &[u8]) -> Vec<u8> {
+    let read = |path: &std::path::PathBuf| (path.display().to_string(), std::fs::read(path).unwrap());
+    boot_archive(&Files { blobs: files.iter().map(read).collect(), input: input.to_vec(), ..Files::default() })
+}
+
+#[test]
+fn boots_on_every_machine_and_processor() {
+    for name in ["q35", "pc", "microvm"] {
+        for cpu in ["max", "qemu64", "Nehalem"] {
+            let outcome = run(&Machine { machine: name.into(), cpu: cpu.into(), ..machine() }, Ending::Passed);
+            assert_console(&outcome.console.replace('\r', ""));
+            assert!(outcome.report.is_some_and(|report| report.passed), "{name} {cpu}");
+        }
+    }
+}
+
+#[test]
+fn runs_everything_at_once_and_contains_a_panic() {
+    let files = ["all-in-one", "echo", "panics"].map(test_blob);
+    let options = "repeat=3".to_owned();
+    let machine = Machine { archive: archive(&files, b"hello"), command_line: options, ..machine() };
+    let outcome = run(&machine, Ending::Failed);
+    let console = &outcome.console;
+    assert!(console.contains("  Result: 1023 (expected: 1023)\n  Output: call 3: "), "{console}");
+    assert!(console.contains("  [LOG] echo: hello\n"), "{console}");
+    assert!(console.contains("[FAULT] module panics: panic at offset "), "{console}");
+    assert!(console.contains("=== ALL MODULE TESTS COMPLETED ==="), "{console}");
+    let report = outcome.report.unwrap();
+    assert_eq!(report.modules[6].fault.as_ref().map(|fault| fault.kind.as_str()), Some("panic"));
+    assert_eq!(report.tests.iter().filter(|test| test.passed).count(), 6);
+}
+
+#[test]
+fn refuses_bad_blobs_and_runs_the_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = refused_files(folder.path(), &std::fs::read(blob("sum")).unwrap());
+    let files: Vec<_> = refused.iter().map(|(path, _)| path.clone()).collect();
+    let outcome = run(&Machine { archive: archive(&files, b""), ..machine() }, Ending::Failed);
+    let report = outcome.report.unwrap();
+    assert_eq!(report.refused.len(), refused.len());
+    for ((path, message), refusal) in refused.iter().zip(&report.refused) {
+        assert_eq!(refusal.source, path.display().to_string());
+        assert!(refusal.error.contains(message), "{refusal:?}, expected {message}");
+    }
+    assert!(report.tests.iter().all(|test| test.passed));
+}
+
+#[test]
+fn contains_every_fault_and_leaks_nothing() {
+    for cpu in ["max", "qemu64"] {
+        let options = "selfcheck=1".to_owned();
+        let outcome = run(&Machine { command_line: options, cpu: cpu.into(), ..machine() }, Ending::Passed);
+        let console = &outcome.console;
+        assert_eq!(console.matches("[OK]").count(), 20, "{console}");
+        assert!(console.contains("writable and executable: 0\n"), "{console}");
+    }
+}
+
+#[test]
+fn passes_over_what_the_command_line_does_not_know() {
+    let options = "repeat=0 nonsense timing=slow".to_owned();
+    let outcome = run(&Machine { command_line: options, ..machine() }, Ending::Passed);
+    for warning in
+        ["\"repeat=0\", expected repeat=N", "\"nonsense\", expected timing,", "\"timing=slow\", expected timing="]
+    {
+        assert!(outcome.console.contains(&format!("[WARN] command line: {warning}")), "{}", outcome.console);
+    }
+}
+
+#[test]
+fn refuses_an_archive_that_is_none() {
+    let outcome = run(&Machine { archive: b"no tar".to_vec(), ..machine() }, Ending::Failed);
+    assert!(outcome.console.contains("[ERROR] boot archive: 6 bytes that are no tar archive"), "{}", outcome.console);
+}
+
+#[test]
+fn gives_the_same_figures_at_every_run_under_icount() {
+    let folder = tempfile::tempdir().unwrap();
+    let runs = ["first", "second"].map(|name| {
+        let path = folder.path().join(name);
+        let output = bareflow(["boot", "--icount", "--json", path.to_str().unwrap()]);
+        assert_code(&output, 0);
+        (text(&output), std::fs::read_to_string(path).unwrap())
+    });
+    assert!(runs[0].1.contains("\"clock\": \"icount\""));
+    assert_eq!(runs[0], runs[1]);
+}
+
+#[test]
+fn gives_a_kernel_up_that_does_not_end() {
+    let options = "exit=halt".to_owned();
+    let machine = Machine { command_line: options, timeout: Duration::from_secs(3), ..machine() };
+    let error = machine.run(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("no answer within 3 seconds"), "{error}");
+}
+
+/// Sends a command over QMP and waits for its answer.
+fn qmp(stream: &mut BufReader<UnixStream>, command: &str) {
+    stream.get_mut().write_all(command.as_bytes()).unwrap();
+    let mut line = String::new();
+    while !line.contains("\"return\"") {
+        line.clear();
+        assert_ne!(stream.read_line(&mut line).unwrap(), 0, "QEMU hung up at {command}");
+        assert!(!line.contains("\"error\""), "{line}");
+    }
+}
+
+/// The text screen's memory, once the console has shown its last line.
+fn dump_screen(socket: &Path, file: &Path) -> Vec<u8> {
+    let mut stream = BufReader::new(UnixStream::connect(socket).unwrap());
+    qmp(&mut stream, "{\"execute\":\"qmp_capabilities\"}");
+    let arguments = format!("{{\"val\":753664,\"size\":4000,\"filename\":\"{}\"}}", file.display());
+    qmp(&mut stream, &format!("{{\"execute\":\"pmemsave\",\"arguments\":{arguments}}}"));
+    qmp(&mut stream, "{\"execute\":\"quit\"}");
+    std::fs::read(file).unwrap()
+}
+
+#[test]
+fn shows_the_same_text_with_colours_on_the_vga_screen() {
+    let folder = tempfile::tempdir().unwrap();
+    let (socket, file) = (folder.path().join("qmp"), folder.path().join("screen"));
+    let machine = Machine { command_line: "exit=halt".to_owned(), qmp: Some(socket.clone()), ..machine() };
+    let mut console = Vec::new();
+    let mut screen = Vec::new();
+    let outcome = machine
+        .run(|text| {
+            console.extend_from_slice(text);
+            if screen.is_empty() && console.ends_with(b"COMPLETED ===\n") {
+                screen = dump_screen(&socket, &file);
+            }
+        })
+        .unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(outcome.ending, Ending::Exited(Some(0)));
+    let rows: Vec<_> = screen.chunks(160).collect();
+    let text_of =
+        |row: &[u8]| row.chunks(2).map(|place| char::from(place[0])).collect::<String>().trim_end().to_owned();
+    let shown: Vec<_> = rows.iter().map(|row| text_of(row)).collect();
+    // 24 lines and the one the cursor is on; longer lines than the screen's would have been broken.
+    let lines: Vec<_> = outcome.console.lines().collect();
+    assert!(lines[lines.len() - 24..].iter().all(|line| line.len() <= 80));
+    assert_eq!(shown[..24], lines[lines.len() - 24..], "\n{}", outcome.console);
+    let colour_of = |text: &str| {
+        let row = shown.iter().position(|line| line.contains(text)).unwrap_or_else(|| panic!("{text}\n{shown:#?}"));
+        rows[row][2 * shown[row].find(text).unwrap() + 1]
+    };
+    assert_eq!(colour_of("=== ALL MODULE TESTS COMPLETED ==="), 0x0b, "titles are cyan");
+    assert_eq!(colour_of("=== Module Stats: primes"), 0x0e, "headings are yellow");
+    assert_eq!(colour_of("####"), 0x0a, "bars are green");
+    assert_eq!(colour_of("  Code address"), 0x07, "the rest is grey");
+}

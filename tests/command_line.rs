@@ -1,0 +1,161 @@
+//! The command line's contract: text, JSON, exit codes, errors.
+
+mod common;
+
+use common::console::assert_console;
+use common::mutate::refused_files;
+use common::{assert_code, bareflow, blob, errors, root, test_blob, text};
+use serde_json::Value;
+
+fn json(path: &std::path::Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+#[test]
+fn host_shows_the_c_systems_text_and_writes_the_report() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("report.json");
+    let output = bareflow(["host", "--json", path.to_str().unwrap()]);
+    assert_code(&output, 0);
+    assert_console(&text(&output));
+    assert!(!text(&output).contains('\x1b'), "a pipe gets no colours");
+    let report = json(&path);
+    assert_eq!(report["schema"], 1);
+    assert_eq!(report["environment"]["where"], "host");
+    assert_eq!(report["environment"]["clock"], "tsc");
+    assert_eq!(report["environment"]["timing"], "precise");
+    assert_eq!((&report["total_modules"], &report["total_calls"]), (&4.into(), &13.into()));
+    assert_eq!(report["passed"], true);
+    let module = &report["modules"][2];
+    assert_eq!(
+        (&module["name"], &module["call_count"], &module["last_result"]),
+        (&"compute".into(), &10.into(), &4_488_500.into())
+    );
+    assert!(module["code_address"].as_str().unwrap().starts_with("0x"));
+    assert_eq!(module["code_size"].as_u64().unwrap() + 128 + 80, module["blob_size"].as_u64().unwrap());
+    assert_eq!(
+        report["tests"][0],
+        serde_json::json!({ "module": "sum", "expected": 5050, "result": 5050, "passed": true })
+    );
+}
+
+#[test]
+fn host_refuses_bad_blobs_and_runs_the_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("report.json");
+    let files = refused_files(folder.path(), &std::fs::read(blob("sum")).unwrap());
+    let mut arguments = vec!["host".into(), "--json".into(), path.clone(), folder.path().join("missing.mod")];
+    arguments.extend(files.iter().map(|(file, _)| file.clone()));
+    arguments.push(test_blob("echo"));
+    let output = bareflow(&arguments);
+    assert_code(&output, 1);
+    let refused = json(&path)["refused"].clone();
+    for ((file, message), refusal) in files.iter().zip(refused.as_array().unwrap()) {
+        assert_eq!(refusal["source"], file.to_str().unwrap());
+        assert!(refusal["error"].as_str().unwrap().contains(message), "{refusal}, expected {message}");
+        if !message.starts_with("already") {
+            assert!(text(&output).contains(&format!("[ERROR] {}: {message}", file.display())), "{}", text(&output));
+        }
+    }
+    assert!(text(&output).contains("\n[WARN] Module already loaded: sum\n"));
+    assert!(errors(&output).contains("missing.mod: can't read: "), "{}", errors(&output));
+    assert_eq!(refused.as_array().unwrap().len(), files.len() + 1);
+    assert!(text(&output).contains("[TEST 5] echo Module"));
+}
+
+#[test]
+fn an_embedded_blob_stands_for_itself() {
+    let output = bareflow([std::ffi::OsString::from("host"), blob("sum").into()]);
+    assert_code(&output, 0);
+    assert_console(&text(&output));
+}
+
+#[test]
+fn modules_get_input_and_give_output() {
+    let arguments = ["host", "--input", "h\u{e9}llo", "--repeat", "3"].map(std::ffi::OsString::from);
+    let output = bareflow(arguments.into_iter().chain([test_blob("echo").into(), test_blob("all-in-one").into()]));
+    assert_code(&output, 0);
+    let text = text(&output);
+    assert!(text.contains("  [LOG] echo: h\u{e9}llo\n"), "{text}");
+    assert!(text.contains("[TEST 5] echo Module\n"), "{text}");
+    assert!(text.contains("  Result: 6\n  Output: h\u{e9}llo\n  [OK] Test passed!\n"), "{text}");
+    assert!(text.contains("  Result: 1023 (expected: 1023)\n  Output: call 3: "), "{text}");
+}
+
+#[test]
+fn input_may_be_a_file() {
+    let input = root().join("tests/modules/echo/Cargo.toml");
+    let output =
+        bareflow([std::ffi::OsString::from("host"), "--input".into(), input.clone().into(), test_blob("echo").into()]);
+    assert_code(&output, 0);
+    let length = std::fs::metadata(input).unwrap().len();
+    assert!(text(&output).contains(&format!("  Result: {length}\n")), "{}", text(&output));
+}
+
+#[test]
+fn a_panic_is_a_fault_of_that_module_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("report.json");
+    let output = bareflow(["host".into(), "--json".into(), path.clone(), test_blob("panics"), test_blob("echo")]);
+    assert_code(&output, 1);
+    assert!(text(&output).contains("panicked: a module's own words"), "{}", text(&output));
+    let report = json(&path);
+    assert_eq!(report["modules"][4]["fault"]["kind"], "panic");
+    assert_eq!(report["modules"][4]["state"], "faulted");
+    assert_eq!(report["tests"][5]["passed"], true, "echo runs behind it");
+}
+
+#[test]
+fn inspect_shows_a_blob_and_its_verdict() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("inspection.json");
+    let output = bareflow(["inspect".into(), blob("fibonacci"), "--json".into(), path.clone()]);
+    assert_code(&output, 0);
+    assert!(text(&output).contains("mov eax, 0x1A6D"), "{}", text(&output));
+    assert_eq!(json(&path)["verdict"], "valid");
+    for (file, message) in refused_files(folder.path(), &std::fs::read(blob("sum")).unwrap()) {
+        let output = bareflow(["inspect".into(), file.clone()]);
+        // A duplicate is one only beside the other.
+        let valid = message.starts_with("already");
+        assert_code(&output, i32::from(!valid));
+        assert_eq!(text(&output).contains(&format!("Verdict: refused: {message}")), !valid, "{}", text(&output));
+    }
+}
+
+#[test]
+fn wrong_usage_exits_with_2() {
+    for arguments in [
+        &["bogus"][..],
+        &["host", "--repeat", "0"],
+        &["host", "--timing", "slow"],
+        &["host", "--domain", "user"],
+        &["boot", "--domain", "user"],
+        &["boot", "--timeout", "0"],
+        &["boot", "--machine", "no-such-machine"],
+        &["inspect", "/no/such/file.mod"],
+        &["new", "Upper"],
+        &["build", "no-such-module"],
+    ] {
+        let output = bareflow(arguments);
+        assert_code(&output, 2);
+        assert!(errors(&output).contains("error"), "{arguments:?}: {}", errors(&output));
+    }
+}
+
+#[test]
+fn build_lists_the_blobs() {
+    let output = bareflow(["build", "sum", "primes"]);
+    assert_code(&output, 0);
+    let text = text(&output);
+    let sum = text.lines().find(|line| line.starts_with("sum ")).unwrap();
+    assert_eq!(sum.split_whitespace().take(3).collect::<Vec<_>>(), ["sum", "6", "134"]);
+    assert_eq!(text.lines().count(), 3);
+}
+
+#[test]
+fn blobs_keep_within_their_bounds() {
+    for (name, bound) in [("fibonacci", 160), ("sum", 160), ("primes", 288), ("compute", 704)] {
+        let size = std::fs::metadata(blob(name)).unwrap().len();
+        assert!(size <= bound, "{name} has {size} bytes, at most {bound} are allowed");
+    }
+}

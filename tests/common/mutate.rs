@@ -1,0 +1,41 @@
+//! Blobs that are refused, made from one that is valid.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bareflow_abi::header::{HEADER_SIZE, Header, checksum_of};
+
+/// Writes `bytes` to a file of that name in `folder`.
+pub fn file(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
+    let path = folder.join(name);
+    fs::write(&path, bytes).unwrap();
+    path
+}
+
+/// A copy of `blob` whose header `change` changed, with a right checksum again.
+pub fn with_header(blob: &[u8], change: impl FnOnce(&mut Header)) -> Vec<u8> {
+    let mut bytes = blob.to_vec();
+    let mut header = Header::from_bytes(bytes.first_chunk().unwrap());
+    change(&mut header);
+    bytes[..HEADER_SIZE].copy_from_slice(&header.to_bytes());
+    let checksum = checksum_of(&bytes).unwrap();
+    bytes[HEADER_SIZE - 4..HEADER_SIZE].copy_from_slice(&checksum.to_le_bytes());
+    bytes
+}
+
+/// A file of each kind that must be refused, with what the message must say.
+pub fn refused_files(folder: &Path, valid: &[u8]) -> Vec<(PathBuf, &'static str)> {
+    let mut flipped = valid.to_vec();
+    flipped[HEADER_SIZE] ^= 0x10;
+    vec![
+        (file(folder, "empty.mod", b""), "file too short: 0 bytes"),
+        (file(folder, "truncated.mod", &valid[..valid.len() - 1]), "wrong length: "),
+        (file(folder, "flipped.mod", &flipped), "checksum mismatch: header says "),
+        (file(folder, "magic.mod", &with_header(valid, |header| header.magic = 1)), "wrong magic: 0x00000001"),
+        (file(folder, "abi.mod", &with_header(valid, |header| header.abi_major = 9)), "wrong ABI: major version 9"),
+        (
+            file(folder, "duplicate.mod", &with_header(valid, |header| header.version_patch = 7)),
+            "already loaded: sum 0.1.0",
+        ),
+    ]
+}
