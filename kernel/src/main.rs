@@ -1,9 +1,9 @@
 //! The BareFlow kernel: boots, takes memory and traps into its own hands,
 //! loads modules, runs them and reports.
 //!
-//! The story in order: [`boot`] (how control arrives), [`cpu`], [`memory`],
-//! [`traps`], [`platform`] (what the loader asks for), [`run`] (the run
-//! itself), [`power`] (the end). [`console`] and [`serial`] are its voice.
+//! The story in order: `boot` (how control arrives), `cpu`, `memory`,
+//! `traps`, `platform` (what the loader asks for), `run` (the run
+//! itself), `power` (the end). `console` and `serial` are its voice.
 
 #![cfg_attr(target_os = "none", no_std, no_main)]
 

@@ -4,7 +4,7 @@ use bareflow_abi::fingerprint::FINGERPRINTS;
 use bareflow_abi::header::{Header, checksum_of};
 use bareflow_abi::layout::{DATA_OFFSET, RODATA_OFFSET, TEXT_OFFSET};
 use bareflow_abi::record::SKIPPABLE;
-use bareflow_abi::{ABI_MAJOR, ABI_MINOR};
+use bareflow_abi::ABI_MAJOR;
 
 use crate::error::InvalidModule;
 use crate::fixups::{Fixups, SLOT_SIZE_BYTES};
@@ -148,8 +148,8 @@ fn check_abi(header: &Header) -> Result<(), InvalidModule> {
     if header.abi_major != ABI_MAJOR {
         return Err(InvalidModule::AbiMajor { found: header.abi_major });
     }
-    let fingerprint = FINGERPRINTS.get(usize::from(header.abi_minor));
-    let Some(&expected) = fingerprint.filter(|_| header.abi_minor <= ABI_MINOR) else {
+    // There is one fingerprint for each minor version this loader knows.
+    let Some(&expected) = FINGERPRINTS.get(usize::from(header.abi_minor)) else {
         return Err(InvalidModule::AbiMinor { found: header.abi_minor });
     };
     if header.abi_fingerprint != expected {

@@ -1,4 +1,5 @@
 use super::*;
+use bareflow_abi::ABI_MINOR;
 use crate::testing::blob;
 use bareflow_abi::header::{HEADER_SIZE, SERVICE_CLOCK, SERVICE_LOG};
 use proptest::prelude::*;

@@ -187,7 +187,16 @@ extern "C" fn start(info: u64) -> ! {
     (boot_info.kernel_addr, boot_info.kernel_len) = (image_start, image_end - image_start);
     boot_info.kernel_image_offset = image_start + KERNEL_BASE;
     // SAFETY: as above.
-    kernel_main(unsafe { &mut *(&raw mut boot_info) })
+    kernel_main(unsafe { boot_info_forever(&raw mut boot_info) })
+}
+
+/// The same structure for as long as the kernel runs.
+///
+/// # Safety
+/// `info` lies in a frame that is never left.
+unsafe fn boot_info_forever(info: *mut BootInfo) -> &'static mut BootInfo {
+    // SAFETY: as the caller says.
+    unsafe { &mut *info }
 }
 
 /// Keeps a copy of the command line, up to its terminating zero.

@@ -64,11 +64,14 @@ pub struct Boot {
 }
 
 /// What was learnt, and where execution goes on.
-static NEXT: Once<(Boot, fn(&'static Boot) -> !)> = Once::new();
+static NEXT: Once<(Boot, Next)> = Once::new();
+
+/// The kernel's first function in its own page tables.
+type Next = fn(&'static Boot) -> !;
 
 /// Takes all memory over from the boot loader and goes on in `next`, in the
 /// kernel's own page tables and on its own stack.
-pub fn take_over(info: &'static mut BootInfo, command_line: &'static str, next: fn(&'static Boot) -> !) -> ! {
+pub fn take_over(info: &'static mut BootInfo, command_line: &'static str, next: Next) -> ! {
     let Some(early_offset) = info.physical_memory_offset.into_option() else {
         panic!("the boot loader did not map physical memory; boot with the configuration this kernel carries");
     };

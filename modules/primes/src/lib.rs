@@ -18,7 +18,7 @@ pub fn primes() -> i32 {
 /// Divides an odd number by the odd ones up to its root.
 fn is_prime(number: u16) -> bool {
     // Without an upper bound: the search ends at the root, which is below 32.
-    let divisor = (3..).step_by(2).find(|&divisor: &u16| divisor * divisor > number || number % divisor == 0);
+    let divisor = (3..).step_by(2).find(|&divisor: &u16| divisor * divisor > number || number.is_multiple_of(divisor));
     divisor.is_none_or(|divisor| divisor * divisor > number)
 }
 
