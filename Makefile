@@ -19,6 +19,7 @@ check:
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 
 bench: setup
+	cargo build --release --locked -p bareflow
 	cargo run --release --locked -p bareflow-bench
 
 setup:

@@ -48,6 +48,8 @@ fn build() -> Result<(), Box<dyn Error>> {
         Ok(path) => fs::read(path)?,
         Err(error @ BuildError::NoKernelTarget) => {
             println!("cargo::warning={error}; the modules are built, `boot` needs the kernel");
+            // Nothing is ever there, so the next build tries again.
+            println!("cargo::rerun-if-changed={}", out.join("no-kernel-target").display());
             Vec::new()
         }
         Err(error) => return Err(error.into()),

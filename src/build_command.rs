@@ -8,7 +8,7 @@ use bareflow_builder::{Blob, BuildError, build_module};
 use bareflow_loader::RawModule;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::{Ended, Problem, new};
+use crate::{Ended, Problem, new, say};
 
 /// Carries the command out.
 ///
@@ -20,7 +20,7 @@ pub fn build(names: &[String]) -> Result<Ended, Problem> {
     let progress = progress(modules.len());
     let folder = workspace.target.join("modules");
     let mut ended = Ended::Passed;
-    anstream::println!("{:<31} {:>8} {:>8}  FILE", "MODULE", "CODE", "BLOB");
+    say!("{:<31} {:>8} {:>8}  FILE", "MODULE", "CODE", "BLOB");
     for module in modules {
         progress.set_message(module.name.clone());
         match build_module(module, &folder) {
@@ -38,7 +38,7 @@ pub fn build(names: &[String]) -> Result<Ended, Problem> {
 
 fn list(blob: &Blob) {
     let code = RawModule::parse(&blob.bytes).map_or(0, |raw| raw.text.len());
-    anstream::println!("{:<31} {code:>8} {:>8}  {}", blob.name, blob.bytes.len(), blob.path.display());
+    say!("{:<31} {code:>8} {:>8}  {}", blob.name, blob.bytes.len(), blob.path.display());
 }
 
 fn select<'all>(workspace: &'all Workspace, names: &[String]) -> Result<Vec<&'all ModuleCrate>, BuildError> {

@@ -1,7 +1,7 @@
 //! The files a run is given.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bareflow_protocol::Report;
 use bareflow_protocol::report::Refusal;
@@ -53,9 +53,10 @@ fn label(path: &Path) -> String {
 /// The bytes of the file of that name, or else the text itself.
 fn read_input(input: Option<&str>) -> Result<Vec<u8>, Problem> {
     let Some(input) = input else { return Ok(Vec::new()) };
-    let path = PathBuf::from(input);
-    if path.is_file() {
-        return fs::read(&path).map_err(|error| format!("can't read the input {input}: {error}").into());
+    let path = Path::new(input);
+    // A pipe counts as well; a folder has no bytes, so its name is a text.
+    if fs::metadata(path).is_ok_and(|found| !found.is_dir()) {
+        return fs::read(path).map_err(|error| format!("can't read the input {input}: {error}").into());
     }
     Ok(input.as_bytes().to_vec())
 }

@@ -9,7 +9,7 @@ use bareflow_suite::{Plan, Source, run};
 use crate::files::{Files, finish};
 use crate::options::RunOptions;
 use crate::output::Terminal;
-use crate::{Ended, Problem, embedded};
+use crate::{Ended, Problem, embedded, say};
 
 /// Carries the command out.
 ///
@@ -17,7 +17,7 @@ use crate::{Ended, Problem, embedded};
 /// What keeps it from being carried out.
 pub fn host(options: &RunOptions) -> Result<Ended, Problem> {
     let files = Files::read(options)?;
-    let platform = HostPlatform::new(Box::new(|line| anstream::println!("{line}")))
+    let platform = HostPlatform::new(Box::new(|line| say!("{line}")))
         .map_err(|error| format!("can't prepare this process for modules: {error}"))?;
     let mut manager = ModuleManager::new(platform, options.timing.into());
     let plan = Plan {

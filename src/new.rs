@@ -7,7 +7,12 @@ use bareflow_builder::run::{command, output};
 use bareflow_builder::toolchain::cargo;
 use bareflow_loader::Name;
 
-use crate::{Ended, Problem};
+use crate::{Ended, Problem, say};
+
+/// Keywords of the 2024 edition, which no function can be called, and the crates that come with the compiler.
+const RESERVED: &str = "abstract as async await become box break const continue crate do dyn else enum extern false \
+    final fn for gen if impl in let loop macro match mod move mut override priv pub ref return self static struct \
+    super trait true try type typeof unsafe unsized use virtual where while yield alloc core proc_macro std test";
 
 /// Carries the command out.
 ///
@@ -20,13 +25,20 @@ pub fn new(name: &str) -> Result<Ended, Problem> {
     if folder.exists() {
         return Err(format!("{} is there already; choose another name or remove it", folder.display()).into());
     }
+    if let Err(problem) = create(name, &folder).and_then(|()| enter_into_lock_file(&manifest)) {
+        // Half a crate would stop every build of the workspace.
+        let _ = fs::remove_dir_all(&folder);
+        return Err(problem);
+    }
+    say!("made {}", folder.display());
+    say!("next: `cargo test -p {name}`, `cargo run -- build {name}`, `cargo run -- boot --input hello`");
+    Ok(Ended::Passed)
+}
+
+fn create(name: &str, folder: &Path) -> Result<(), Problem> {
     fs::create_dir_all(folder.join("src"))?;
     fs::write(folder.join("Cargo.toml"), manifest_text(name))?;
-    fs::write(folder.join("src/lib.rs"), source_text(name))?;
-    enter_into_lock_file(&manifest)?;
-    anstream::println!("made {}", folder.display());
-    anstream::println!("next: `cargo test -p {name}`, `cargo run -- build {name}`, `cargo run -- boot --input hello`");
-    Ok(Ended::Passed)
+    Ok(fs::write(folder.join("src/lib.rs"), source_text(name))?)
 }
 
 /// The `Cargo.toml` of the workspace around the current folder: the one beside `modules/`.
@@ -46,6 +58,9 @@ fn check_name(name: &str) -> Result<(), Problem> {
         let rule = "expected a letter, then a-z, 0-9, _ and -, at most 31 in all";
         return Err(format!("\"{name}\" can't be a module's name: {rule}").into());
     }
+    if RESERVED.split_whitespace().any(|word| word == name.replace('-', "_")) {
+        return Err(format!("\"{name}\" can't be a module's name: Rust keeps it for itself; choose another").into());
+    }
     Ok(())
 }
 
@@ -57,7 +72,7 @@ fn enter_into_lock_file(manifest: &Path) -> Result<(), Problem> {
     if said.status.success() {
         return Ok(());
     }
-    Err(format!("can't enter the module into Cargo.lock: {}", String::from_utf8_lossy(&said.stderr)).into())
+    Err(format!("can't enter the module into Cargo.lock: {}", String::from_utf8_lossy(&said.stderr).trim_end()).into())
 }
 
 fn manifest_text(name: &str) -> String {
@@ -141,6 +156,9 @@ mod tests {
     fn rejects_bad_names() {
         for name in ["", "Upper", "9lives", "-x", "a/b", "a-name-of-thirty-two-bytes-is-too"] {
             assert!(check_name(name).unwrap_err().to_string().contains("expected"), "{name}");
+        }
+        for name in ["loop", "self", "core"] {
+            assert!(check_name(name).unwrap_err().to_string().contains("Rust keeps it"), "{name}");
         }
         assert!(check_name("sort-2_x").is_ok());
     }

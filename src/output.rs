@@ -6,6 +6,15 @@ use std::io::{IsTerminal, Write};
 use anstyle::AnsiColor;
 use bareflow_loader::report::{Console, Style};
 
+/// Writes one line to standard output. Whoever reads may stop reading: that is no error.
+#[macro_export]
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use ::std::io::Write as _;
+        let _ = ::std::writeln!(::anstream::stdout(), $($text)*);
+    }};
+}
+
 /// Standard output.
 #[derive(Debug, Default)]
 pub struct Terminal;

@@ -17,6 +17,17 @@ use crate::Problem;
 /// The program.
 const QEMU: &str = "qemu-system-x86_64";
 
+/// QEMU while it runs. It does not outlive the run, however that ends.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both fail only where it has ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// A machine to boot a kernel in.
 #[derive(Clone, Debug)]
 pub struct Machine {
@@ -94,14 +105,14 @@ impl Machine {
         let folder = tempfile::tempdir()?;
         let channel_path = folder.path().join("com2");
         let listener = UnixListener::bind(&channel_path)?;
-        let mut child = self.start(folder.path(), &channel_path)?;
+        let mut qemu = Running(self.start(folder.path(), &channel_path)?);
         let report = thread::spawn(move || receive_report(&listener));
-        let complaints = collect(child.stderr.take());
-        let console = self.follow(&mut child, &mut show);
+        let complaints = collect(qemu.0.stderr.take());
+        let console = self.follow(&mut qemu.0, &mut show);
         // Whatever came of it, the listener must not wait for a QEMU that never connected.
         let _ = UnixStream::connect(&channel_path);
         let console = console?;
-        let status = child.wait()?;
+        let status = qemu.0.wait()?;
         let report = report.join().map_err(|_| "the reader of COM2 panicked")?;
         let complaints = String::from_utf8_lossy(&complaints.into_iter().flatten().collect::<Vec<_>>()).into_owned();
         let ending = match status.code() {
@@ -129,7 +140,7 @@ impl Machine {
         add(&["-machine", &self.machine, "-cpu", &self.cpu, "-accel", &self.accel, "-m", "128"]);
         add(&["-display", "none", "-no-reboot", "-chardev", "stdio,id=c1,signal=off", "-serial", "chardev:c1"]);
         add(&["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04", "-chardev"]);
-        add(&[&format!("socket,id=c2,path={}", channel_path.display())]);
+        add(&[&format!("socket,id=c2,path={}", option_value(channel_path))]);
         // microvm has one serial port of its own.
         let second = if self.machine.starts_with("microvm") {
             ["-device", "isa-serial,chardev=c2,index=1"]
@@ -141,10 +152,10 @@ impl Machine {
             add(&["-icount", "shift=0,sleep=off"]);
         }
         if let Some(path) = &self.qmp {
-            add(&["-qmp", &format!("unix:{},server=on,wait=off", path.display())]);
+            add(&["-qmp", &format!("unix:{},server=on,wait=off", option_value(path))]);
         }
         if let Some(disk) = &self.disk {
-            add(&["-drive", &format!("format=raw,snapshot=on,file={}", disk.display())]);
+            add(&["-drive", &format!("format=raw,snapshot=on,file={}", option_value(disk))]);
             return Ok(all);
         }
         let kernel = folder.join("kernel.elf");
@@ -171,13 +182,11 @@ impl Machine {
                 }
                 Err(RecvTimeoutError::Disconnected) => return Ok(console),
                 Err(RecvTimeoutError::Timeout) => {
-                    child.kill()?;
-                    child.wait()?;
-                    return Err(format!(
-                        "no answer within {} seconds, expected the end of the run; try a larger `--timeout`",
-                        self.timeout.as_secs()
-                    )
-                    .into());
+                    let waited = self.timeout.as_secs();
+                    let remedy = "try a larger `--timeout`";
+                    return Err(
+                        format!("no answer within {waited} seconds, expected the end of the run; {remedy}").into()
+                    );
                 }
             }
         }
@@ -196,12 +205,18 @@ impl Outcome {
             (Ending::Panicked, _) => Err("the kernel panicked; its console above shows why".into()),
             (Ending::Exited(code), _) => {
                 let code = code.map_or("by a signal".to_owned(), |code| format!("with code {code}"));
-                Err(format!("{QEMU} ended {code} before the run did, expected the kernel's own end: {complaints}")
-                    .into())
+                let said = if complaints.is_empty() { String::new() } else { format!("\n{complaints}") };
+                let remedy = "check `--machine`, `--cpu` and `--accel`, or run `make setup`";
+                Err(format!("{QEMU} ended {code}, expected the kernel to end the run; {remedy}{said}").into())
             }
             (_, None) => Err("the kernel ended without a report on COM2; boot with a machine that has the port".into()),
         }
     }
+}
+
+/// A path inside one of QEMU's option lists, where a comma is written twice.
+fn option_value(path: &Path) -> String {
+    path.to_string_lossy().replace(',', ",,")
 }
 
 /// Reads a stream to its end, chunk by chunk, in a thread of its own.

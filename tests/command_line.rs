@@ -111,7 +111,7 @@ fn inspect_shows_a_blob_and_its_verdict() {
     let path = folder.path().join("inspection.json");
     let output = bareflow(["inspect".into(), blob("fibonacci"), "--json".into(), path.clone()]);
     assert_code(&output, 0);
-    assert!(text(&output).contains("mov eax, 0x1A6D"), "{}", text(&output));
+    assert!(text(&output).contains("mov eax, 0x1a6d"), "{}", text(&output));
     assert_eq!(json(&path)["verdict"], "valid");
     for (file, message) in refused_files(folder.path(), &std::fs::read(blob("sum")).unwrap()) {
         let output = bareflow(["inspect".into(), file.clone()]);

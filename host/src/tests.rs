@@ -67,3 +67,47 @@ fn maps_nothing_writable_and_executable_and_reuses_addresses() {
     platform.release(second);
     platform.release(third);
 }
+
+#[test]
+fn says_where_a_fault_happened_and_what_was_accessed() {
+    let platform = platform();
+    let cases: [(&[u8], Option<u64>, Option<u64>); 4] = [
+        // nop; int3: the processor reports the instruction behind it.
+        (&[0x90, 0xcc], Some(1), None),
+        // xor eax, eax; mov eax, [rax + 8]
+        (&[0x31, 0xc0, 0x8b, 0x40, 8], Some(2), Some(8)),
+        // mov eax, 0x1000; jmp rax: execution has left the image.
+        (&[0xb8, 0, 0x10, 0, 0, 0xff, 0xe0], None, Some(0x1000)),
+        // ud2
+        (&[0x0f, 0x0b], Some(0), None),
+    ];
+    for (code, offset, address) in cases {
+        let (image, entry) = place(&platform, code);
+        let name = Name::new("test").unwrap();
+        let call = Call { module: &name, image: &image, entry, reason: Reason::Run };
+        let fault = platform.call(&call, &mut Context::new(platform.services(), &[], &mut [])).unwrap_err();
+        platform.release(image);
+        assert_eq!((fault.offset, fault.address), (offset, address), "{code:x?}: {fault}");
+    }
+}
+
+#[test]
+fn logs_only_what_the_module_may_pass_on() {
+    use std::rc::Rc;
+    let lines = Rc::new(RefCell::new(Vec::new()));
+    let sink = Rc::clone(&lines);
+    let platform = HostPlatform::new(Box::new(move |line| sink.borrow_mut().push(line.to_owned()))).unwrap();
+    // Context's second word is the table of services, and that one's second word is `log`:
+    // mov rax, [rdi + 8]; lea rsi, [rip + ..]; mov edx, 2; push rdi; call [rax + 8];
+    // pop rdi; mov rax, [rdi + 8]; xor esi, esi; mov edx, 9; push rdi; call [rax + 8]; pop rdi; ret; "hi"
+    let code = [
+        &[0x48, 0x8b, 0x47, 8, 0x48, 0x8d, 0x35, 27, 0, 0, 0, 0xba, 2, 0, 0, 0, 0x57, 0xff, 0x50, 8][..],
+        &[0x5f, 0x48, 0x8b, 0x47, 8, 0x31, 0xf6, 0xba, 9, 0, 0, 0, 0x57, 0xff, 0x50, 8, 0x5f, 0xc3],
+        b"hi",
+    ]
+    .concat();
+    assert!(execute(&platform, &code).is_ok());
+    let lines = lines.borrow();
+    assert_eq!(lines[0], "  [LOG] test: hi");
+    assert!(lines[1].starts_with("  [WARN] test: log of 9 bytes at 0x0, expected at most"), "{lines:?}");
+}

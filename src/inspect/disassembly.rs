@@ -1,7 +1,10 @@
 //! A module's text, instruction by instruction.
 
-use iced_x86::{Decoder, DecoderOptions, Formatter, IntelFormatter};
+use bareflow_abi::trap::PANIC_INSTRUCTION;
+use iced_x86::{Decoder, DecoderOptions, Formatter, Instruction, IntelFormatter, Mnemonic, OpKind};
 use serde::Serialize;
+
+use super::place;
 
 /// One instruction.
 #[derive(Debug, Serialize)]
@@ -11,6 +14,21 @@ pub(super) struct Line {
     pub instruction: String,
 }
 
+/// What an instruction is there for, where that is plain to see.
+fn note(instruction: &Instruction, bytes: &[u8], entry: u32) -> Option<String> {
+    if instruction.ip() == u64::from(entry) {
+        return Some("entry".to_owned());
+    }
+    if bytes == PANIC_INSTRUCTION {
+        return Some("panic".to_owned());
+    }
+    if instruction.is_ip_rel_memory_operand() {
+        return Some(place(instruction.ip_rel_memory_address()));
+    }
+    let calls = instruction.mnemonic() == Mnemonic::Call && instruction.op0_kind() == OpKind::NearBranch64;
+    (calls && instruction.near_branch_target() == u64::from(entry)).then(|| "calls the entry".to_owned())
+}
+
 /// The instructions of `text`, whose entry lies at `entry`.
 pub(super) fn disassemble(text: &[u8], entry: u32) -> Vec<Line> {
     let mut formatter = IntelFormatter::new();
@@ -18,6 +36,7 @@ pub(super) fn disassemble(text: &[u8], entry: u32) -> Vec<Line> {
     options.set_space_after_operand_separator(true);
     options.set_hex_prefix("0x");
     options.set_hex_suffix("");
+    options.set_uppercase_hex(false);
     options.set_branch_leading_zeros(false);
     let mut decoder = Decoder::with_ip(64, text, 0, DecoderOptions::NONE);
     let mut lines = Vec::new();
@@ -27,8 +46,8 @@ pub(super) fn disassemble(text: &[u8], entry: u32) -> Vec<Line> {
         formatter.format(&instruction, &mut shown);
         let start = instruction.ip() as usize;
         let bytes = text.get(start..start + instruction.len()).unwrap_or_default();
-        if instruction.ip() == u64::from(entry) {
-            shown.push_str("  ; entry");
+        if let Some(note) = note(&instruction, bytes, entry) {
+            shown = format!("{shown}  ; {note}");
         }
         lines.push(Line {
             offset: format!("{start:#x}"),

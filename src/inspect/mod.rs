@@ -16,7 +16,7 @@ use bareflow_loader::{LoadError, RawModule, ValidModule};
 use serde::Serialize;
 
 use crate::files::write_json;
-use crate::{Ended, Problem};
+use crate::{Ended, Problem, say};
 use disassembly::{Line, disassemble};
 
 /// What is shown, and written as JSON.
@@ -126,11 +126,15 @@ fn segments(header: &Header) -> Vec<Segment> {
 }
 
 fn fixup(offset: Result<u64, bareflow_loader::InvalidModule>) -> String {
+    offset.map_or_else(|error| error.to_string(), place)
+}
+
+/// A distance from the image's base, as a place in a segment.
+fn place(offset: u64) -> String {
     match offset {
-        Ok(offset @ DATA_OFFSET..) => format!("data+{:#x}", offset - DATA_OFFSET),
-        Ok(offset @ RODATA_OFFSET..) => format!("rodata+{:#x}", offset - RODATA_OFFSET),
-        Ok(offset) => format!("text+{offset:#x}"),
-        Err(error) => error.to_string(),
+        DATA_OFFSET.. => format!("data+{:#x}", offset - DATA_OFFSET),
+        RODATA_OFFSET.. => format!("rodata+{:#x}", offset - RODATA_OFFSET),
+        _ => format!("text+{offset:#x}"),
     }
 }
 
@@ -145,27 +149,27 @@ fn records(raw: RawModule<'_>) -> Vec<Record> {
 }
 
 fn show(inspection: &Inspection) {
-    anstream::println!("{}: {} bytes", inspection.file, inspection.blob_size);
-    anstream::println!("\nHeader");
+    say!("{}: {} bytes", inspection.file, inspection.blob_size);
+    say!("\nHeader");
     for field in &inspection.header {
-        anstream::println!("  {:>3}  {:<16} {}", field.offset, field.name, field.value);
+        say!("  {:>3}  {:<16} {}", field.offset, field.name, field.value);
     }
-    anstream::println!("\nSegments");
+    say!("\nSegments");
     for segment in &inspection.segments {
         let Segment { name, offset, size, permission } = segment;
-        anstream::println!("  {name:<7} {offset:>10} {size:>10} bytes  {permission}");
+        say!("  {name:<7} {offset:>10} {size:>10} bytes  {permission}");
     }
-    anstream::println!("\nFix-ups: {}", inspection.fixups.len());
+    say!("\nFix-ups: {}", inspection.fixups.len());
     for fixup in &inspection.fixups {
-        anstream::println!("  {fixup}");
+        say!("  {fixup}");
     }
-    anstream::println!("\nRecords: {}", inspection.records.len());
+    say!("\nRecords: {}", inspection.records.len());
     for Record { kind, skippable, length } in &inspection.records {
-        anstream::println!("  kind {kind}, {length} bytes{}", if *skippable { ", skippable" } else { "" });
+        say!("  kind {kind}, {length} bytes{}", if *skippable { ", skippable" } else { "" });
     }
-    anstream::println!("\nDisassembly");
+    say!("\nDisassembly");
     for line in &inspection.disassembly {
-        anstream::println!("  {:>8}  {:<24}  {}", line.offset, line.bytes, line.instruction);
+        say!("  {:>8}  {:<24}  {}", line.offset, line.bytes, line.instruction);
     }
-    anstream::println!("\nVerdict: {}", inspection.verdict);
+    say!("\nVerdict: {}", inspection.verdict);
 }

@@ -1,0 +1,68 @@
+//! `new` in a workspace of its own: what it makes compiles, is tested, packed
+//! and run as it stands.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use common::{assert_code, errors, root, text};
+
+/// A workspace with this one's settings, whose modules use this one's `abi`.
+fn workspace(folder: &Path) {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let table = |name: &str| {
+        let lines = manifest.lines().skip_while(|line| *line != name);
+        lines.take_while(|line| !line.is_empty()).map(|line| format!("{line}\n")).collect::<String>()
+    };
+    let settings = ["[workspace.package]", "[workspace.lints.rust]", "[workspace.lints.clippy]"].map(table).concat();
+    let abi = format!("[workspace.dependencies]\nbareflow-abi = {{ path = {:?} }}\n", root().join("abi"));
+    fs::write(
+        folder.join("Cargo.toml"),
+        format!("[workspace]\nresolver = \"3\"\nmembers = [\"modules/*\"]\n{settings}{abi}"),
+    )
+    .unwrap();
+    fs::copy(root().join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
+    fs::create_dir_all(folder.join("modules")).unwrap();
+}
+
+fn run(program: &str, arguments: &[&str], folder: &Path) -> Output {
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(folder).env_remove("CARGO_TARGET_DIR").output().unwrap()
+}
+
+fn bareflow(arguments: &[&str], folder: &Path) -> Output {
+    run(env!("CARGO_BIN_EXE_bareflow"), arguments, folder)
+}
+
+#[test]
+fn makes_a_module_that_builds_as_it_stands() {
+    let folder = tempfile::tempdir().unwrap();
+    workspace(folder.path());
+    // From a folder inside the workspace, too.
+    assert_code(&bareflow(&["new", "word-count"], &folder.path().join("modules")), 0);
+    assert_code(&run(env!("CARGO"), &["test", "--offline", "--locked", "-p", "word-count"], folder.path()), 0);
+    assert_code(&bareflow(&["build", "word-count"], folder.path()), 0);
+    let output = bareflow(&["host", "target/modules/word-count.mod", "--input", "hello"], folder.path());
+    assert_code(&output, 0);
+    let shown = text(&output);
+    assert!(shown.contains("[TEST 5] word-count Module\n  [LOG] word-count: word-count runs\n"), "{shown}");
+    assert!(shown.contains("  Result: 5\n  Output: hello\n  [OK] Test passed!\n"), "{shown}");
+}
+
+#[test]
+fn leaves_nothing_behind_when_it_can_not() {
+    let folder = tempfile::tempdir().unwrap();
+    workspace(folder.path());
+    for (name, expected) in [("loop", "Rust keeps it for itself"), ("bareflow-abi", "can't enter the module")] {
+        let output = bareflow(&["new", name], folder.path());
+        assert_code(&output, 2);
+        assert!(errors(&output).contains(expected), "{}", errors(&output));
+        assert!(!folder.path().join("modules").join(name).exists(), "{name}");
+    }
+    assert_code(&bareflow(&["new", "twice"], folder.path()), 0);
+    let output = bareflow(&["new", "twice"], folder.path());
+    assert_code(&output, 2);
+    assert!(errors(&output).contains("is there already"), "{}", errors(&output));
+}
