@@ -20,7 +20,7 @@ pub mod record;
 mod runtime;
 pub mod trap;
 
-pub use context::{Context, Reason, Services};
+pub use context::{Context, EntryFn, Reason, Services};
 pub use entry::Entry;
 pub use header::Header;
 

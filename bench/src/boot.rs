@@ -69,7 +69,8 @@ fn show_size(workspace: &Workspace) -> Result<(), Box<dyn Error>> {
     let path = workspace.target.join(format!("kernel-build-{}", toolchain.name()));
     let bytes = fs::read(path.join("x86_64-unknown-none/kernel/bareflow-kernel"))?;
     let file = object::File::parse(&*bytes)?;
-    let text: u64 = file.sections().filter(|section| section.kind() == SectionKind::Text).map(|section| section.size()).sum();
+    let text: u64 =
+        file.sections().filter(|section| section.kind() == SectionKind::Text).map(|section| section.size()).sum();
     let mut loader = 0;
     for symbol in file.symbols() {
         let name = rustc_demangle::demangle(symbol.name()?).to_string();

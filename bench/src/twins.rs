@@ -14,8 +14,12 @@ use crate::measure::{Code, entry, measure};
 use crate::table;
 
 /// The modules, what they return, how many times as fast as gcc's they must be, and the bound on their blob in bytes.
-const MODULES: [(&str, i32, f64, u64); 4] =
-    [("fibonacci", 6765, 1.0, 160), ("sum", 5050, 1.0, 160), ("compute", 4_488_500, 5.0, 704), ("primes", 168, 1.4, 288)];
+const MODULES: [(&str, i32, f64, u64); 4] = [
+    ("fibonacci", 6765, 1.0, 160),
+    ("sum", 5050, 1.0, 160),
+    ("compute", 4_488_500, 5.0, 704),
+    ("primes", 168, 1.4, 288),
+];
 
 /// The C compilers.
 const COMPILERS: [&str; 2] = ["gcc", "clang"];
@@ -33,7 +37,16 @@ pub fn show(workspace: &Workspace) -> Result<(), Box<dyn Error>> {
         }
     }
     let mut manager = ModuleManager::new(HostPlatform::new(Box::new(|line| println!("{line}")))?, Timing::Fast);
-    let mut times = table(&["module", "code", "single median", "single min", "batch median", "batch min", "times as fast", "bound"]);
+    let mut times = table(&[
+        "module",
+        "code",
+        "single median",
+        "single min",
+        "batch median",
+        "batch min",
+        "times as fast",
+        "bound",
+    ]);
     let mut sizes = table(&["module", "blob bytes", "bound", ""]);
     for (name, expected, factor, bound) in MODULES {
         let module = workspace.modules.iter().find(|module| module.name == name).ok_or("a module is missing")?;
@@ -68,7 +81,12 @@ pub fn show(workspace: &Workspace) -> Result<(), Box<dyn Error>> {
             ]);
         }
         let size = fs::metadata(&blob.path)?.len();
-        sizes.add_row([name.to_owned(), size.to_string(), bound.to_string(), crate::verdict(size as f64, bound as f64)]);
+        sizes.add_row([
+            name.to_owned(),
+            size.to_string(),
+            bound.to_string(),
+            crate::verdict(size as f64, bound as f64),
+        ]);
     }
     println!("## Modules against C twins (-O2), ticks per call\n\n{times}\n");
     println!("A module's \"times as fast\" is the twin's batch median over its own.\n");

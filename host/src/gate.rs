@@ -57,7 +57,16 @@ thread_local! {
 #[repr(C)]
 struct Returned {
     result: u64,
-    faulted: u64,
+    status: Status,
+}
+
+/// How the gate was left.
+#[repr(u64)]
+#[expect(dead_code, reason = "the gate's code makes these")]
+enum Status {
+    Returned = 0,
+    Clobbered = 1,
+    Faulted = 2,
 }
 
 unsafe extern "C" {
@@ -66,6 +75,11 @@ unsafe extern "C" {
 }
 
 global_asm!(
+    // The stack pointer of the innermost gate of each thread: a module may lose its own.
+    ".section .tbss.bareflow_host_stack, \"awT\", @nobits",
+    ".balign 8",
+    "bareflow_host_stack: .zero 8",
+    ".text",
     ".global bareflow_host_gate",
     "bareflow_host_gate:",
     "push rbx",
@@ -74,14 +88,43 @@ global_asm!(
     "push r13",
     "push r14",
     "push r15",
-    "push rcx",
+    "mov r11, [rip + bareflow_host_stack@GOTTPOFF]",
+    "push qword ptr fs:[r11]",
     "mov [rcx], rsp",
+    "mov fs:[r11], rsp",
     "mov rax, rdi",
     "mov rdi, rsi",
     "mov esi, edx",
     "call rax",
+    // Did the module keep what a function must keep (System V ABI 3.2.1)?
+    "mov r11, [rip + bareflow_host_stack@GOTTPOFF]",
+    "mov rdx, fs:[r11]",
+    "cmp rsp, rdx",
+    "jne 3f",
+    "cmp r15, [rdx + 8]",
+    "jne 3f",
+    "cmp r14, [rdx + 16]",
+    "jne 3f",
+    "cmp r13, [rdx + 24]",
+    "jne 3f",
+    "cmp r12, [rdx + 32]",
+    "jne 3f",
+    "cmp rbp, [rdx + 40]",
+    "jne 3f",
+    "cmp rbx, [rdx + 48]",
+    "jne 3f",
+    // The direction flag clear, the control bits of MXCSR as they were.
+    "pushfq",
+    "stmxcsr [rsp - 8]",
+    "test dword ptr [rsp], 0x400",
+    "mov ecx, [rsp - 8]",
+    "jne 3f",
+    "and ecx, 0xffc0",
+    "cmp ecx, 0x1f80",
+    "jne 3f",
+    "mov rsp, rdx",
     "xor edx, edx",
-    "2: pop rcx",
+    "2: pop qword ptr fs:[r11]",
     "pop r15",
     "pop r14",
     "pop r13",
@@ -92,12 +135,17 @@ global_asm!(
     // A fault: the signal handler came here, with the stack as the gate left it.
     ".global bareflow_host_recover",
     "bareflow_host_recover:",
+    "mov ecx, 2",
+    "jmp 4f",
+    "3: mov ecx, 1",
+    "4: mov r11, [rip + bareflow_host_stack@GOTTPOFF]",
+    "mov rsp, fs:[r11]",
     "cld",
     "fninit",
     "push 0x1f80",
     "ldmxcsr [rsp]",
     "pop rdx",
-    "mov edx, 1",
+    "mov edx, ecx",
     "jmp 2b",
 );
 
@@ -122,12 +170,15 @@ pub(crate) fn call(call: &Call<'_, Image>, context: &mut Context<'_>, log: &Log)
     // sure; a fault in it ends here by way of the signal handler.
     let returned = unsafe { bareflow_host_gate(call.entry, context, call.reason as u32, (&raw const record).cast()) };
     CURRENT.set(outer);
-    if returned.faulted == 0 {
+    match returned.status {
         // The upper half of the register means nothing.
-        return Ok(returned.result as u32 as i32);
+        Status::Returned => Ok(returned.result as u32 as i32),
+        Status::Clobbered => Err(Fault { kind: FaultKind::ClobberedRegister, offset: Some(0), address: None }),
+        Status::Faulted => {
+            let unknown = Fault { kind: FaultKind::GeneralProtection, offset: None, address: None };
+            Err(record.fault.get().unwrap_or(unknown))
+        }
     }
-    let unknown = Fault { kind: FaultKind::GeneralProtection, offset: None, address: None };
-    Err(record.fault.get().unwrap_or(unknown))
 }
 
 /// The call under way on this thread.

@@ -33,7 +33,7 @@ fn place(platform: &HostPlatform, code: &[u8]) -> (Image, u64) {
 fn contains_faults_and_goes_on() {
     let platform = platform();
     let return_42: &[u8] = &[0xb8, 42, 0, 0, 0, 0xc3];
-    let cases: [(&[u8], Outcome); 10] = [
+    let cases: [(&[u8], Outcome); 15] = [
         (&[0x31, 0xd2, 0x31, 0xc9, 0xf7, 0xf1], Err(FaultKind::Divide)),
         (&[0xcc], Err(FaultKind::Breakpoint)),
         (&[0x0f, 0x0b], Err(FaultKind::InvalidOpcode)),
@@ -44,6 +44,13 @@ fn contains_faults_and_goes_on() {
         (&[0x48, 0x8d, 0x05, 0, 0, 0, 0, 0x89, 0x00, 0xc3], Err(FaultKind::PageWrite)),
         (&[0xfa], Err(FaultKind::GeneralProtection)),
         (&[0x50, 0xeb, 0xfd], Err(FaultKind::StackOverflow)),
+        // xor ebx, ebx; not ebx; ret · xor r15, r15; not r15; ret · std; ret · push [rsp]; ret
+        (&[0x31, 0xdb, 0xf7, 0xd3, 0xc3], Err(FaultKind::ClobberedRegister)),
+        (&[0x4d, 0x31, 0xff, 0x49, 0xf7, 0xd7, 0xc3], Err(FaultKind::ClobberedRegister)),
+        (&[0xfd, 0xc3], Err(FaultKind::ClobberedRegister)),
+        (&[0xff, 0x34, 0x24, 0xc3], Err(FaultKind::ClobberedRegister)),
+        // push 0; ldmxcsr [rsp]; pop rax; ret
+        (&[0x6a, 0x00, 0x0f, 0xae, 0x14, 0x24, 0x58, 0xc3], Err(FaultKind::ClobberedRegister)),
     ];
     for (code, expected) in cases {
         assert_eq!(execute(&platform, code), expected, "{code:x?}");

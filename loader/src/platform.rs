@@ -71,6 +71,15 @@ impl fmt::Display for PlatformError {
     }
 }
 
+/// The table of a platform without services.
+static NO_SERVICES: Services = Services::new(no_log, no_clock);
+
+extern "C" fn no_log(_: *mut Context<'_>, _: *const u8, _: usize) {}
+
+extern "C" fn no_clock(_: *mut Context<'_>) -> u64 {
+    0
+}
+
 /// The surroundings of a [`ModuleManager`](crate::ModuleManager).
 pub trait Platform {
     /// Where the loader's own tables come from.
@@ -84,14 +93,22 @@ pub trait Platform {
     /// The allocator of the loader's tables.
     fn tables(&self) -> Self::Tables;
 
-    /// The services modules are given.
-    fn services(&self) -> &Services;
+    /// The services modules are given; by default a table that does nothing.
+    fn services(&self) -> &Services {
+        &NO_SERVICES
+    }
 
-    /// Which services the table above really offers: `SERVICE_*` bits of [`bareflow_abi::header`].
-    fn offered_services(&self) -> u32;
+    /// Which services the table above really offers: `SERVICE_*` bits of
+    /// [`bareflow_abi::header`]; by default none.
+    fn offered_services(&self) -> u32 {
+        0
+    }
 
-    /// The x86-64 level (1 to 4) that processor and kernel let modules use.
-    fn cpu_level(&self) -> u8;
+    /// The x86-64 level (1 to 4) that processor and kernel let modules use; by
+    /// default what every x86-64 processor has.
+    fn cpu_level(&self) -> u8 {
+        1
+    }
 
     /// Zeroed memory for an image.
     ///

@@ -1,10 +1,10 @@
 //! Second stage: a module that may be loaded here.
 
+use bareflow_abi::ABI_MAJOR;
 use bareflow_abi::fingerprint::FINGERPRINTS;
 use bareflow_abi::header::{Header, checksum_of};
 use bareflow_abi::layout::{DATA_OFFSET, RODATA_OFFSET, TEXT_OFFSET};
 use bareflow_abi::record::SKIPPABLE;
-use bareflow_abi::ABI_MAJOR;
 
 use crate::error::InvalidModule;
 use crate::fixups::{Fixups, SLOT_SIZE_BYTES};

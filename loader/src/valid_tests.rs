@@ -1,6 +1,6 @@
 use super::*;
-use bareflow_abi::ABI_MINOR;
 use crate::testing::blob;
+use bareflow_abi::ABI_MINOR;
 use bareflow_abi::header::{HEADER_SIZE, SERVICE_CLOCK, SERVICE_LOG};
 use proptest::prelude::*;
 

@@ -1,0 +1,59 @@
+//! The loader in a kernel of one's own: a platform, a manager, a call.
+
+use crate::start::{PAGE, TEXT, TEXT_ALIAS, cycles, segment};
+use allocator_api2::alloc::Global;
+use bareflow_abi::{Context, EntryFn};
+use bareflow_loader::{Call, Draft, Fault, ImageSize, ModuleManager, Platform, PlatformError, Timing};
+
+/// Pages that `start.rs` mapped at `TEXT` and the loader's distances, and for writing at `TEXT_ALIAS`.
+struct OneImage;
+struct Tiny;
+
+impl Draft for OneImage {
+    fn base(&self) -> u64 {
+        TEXT
+    }
+    fn text(&mut self) -> &mut [u8] {
+        segment(TEXT_ALIAS)
+    }
+    fn rodata(&mut self) -> &mut [u8] {
+        segment(TEXT_ALIAS + PAGE)
+    }
+    fn data(&mut self) -> &mut [u8] {
+        segment(TEXT_ALIAS + 2 * PAGE)
+    }
+}
+
+impl Platform for Tiny {
+    type Tables = Global;
+    type Draft = OneImage;
+    type Image = OneImage;
+    fn tables(&self) -> Global {
+        Global
+    }
+    fn reserve(&self, size: ImageSize) -> Result<OneImage, PlatformError> {
+        let bytes = size.text.max(size.rodata).max(size.data);
+        (bytes <= PAGE as usize).then_some(OneImage).ok_or(PlatformError { what: "reserve an image", bytes })
+    }
+    fn seal(&self, draft: OneImage) -> Result<OneImage, PlatformError> {
+        Ok(draft)
+    }
+    fn release(&self, _: OneImage) {}
+    fn clock(&self) -> u64 {
+        cycles()
+    }
+    fn clock_fenced(&self) -> u64 {
+        cycles()
+    }
+    fn call(&self, call: &Call<'_, OneImage>, context: &mut Context<'_>) -> Result<i32, Fault> {
+        // SAFETY: the loader validated the entry and placed it in executable memory.
+        let entry: EntryFn = unsafe { core::mem::transmute(call.entry) };
+        Ok(entry(context, call.reason as u32))
+    }
+}
+
+pub fn run(blob: &[u8]) -> Result<i32, &'static str> {
+    let mut manager = ModuleManager::new(Tiny, Timing::Precise);
+    let id = manager.load(blob).map_err(|_| "refused")?;
+    manager.execute(id).map_err(|_| "faulted")
+}

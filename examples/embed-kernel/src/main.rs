@@ -1,0 +1,15 @@
+//! Somebody else's kernel, as small as can be: `start.rs` boots it, and
+//! `embedding.rs` is all that taking the loader in needs.
+
+#![cfg_attr(target_os = "none", no_std, no_main)]
+
+#[cfg(target_os = "none")]
+mod embedding;
+#[cfg(target_os = "none")]
+mod start;
+
+#[cfg(not(target_os = "none"))]
+fn main() {
+    eprintln!("this example is a kernel: `cargo test --test embedding` builds and boots it");
+    std::process::exit(2);
+}

@@ -1,0 +1,38 @@
+//! The examples of taking the loader into one's own kernel or process.
+
+mod common;
+
+use std::process::Command;
+
+use bareflow::qemu::{Ending, Machine};
+use bareflow_builder::discover::discover;
+use bareflow_builder::kernel::build_binary;
+use bareflow_builder::toolchain::KernelToolchain;
+use common::{blob, root};
+
+#[test]
+fn a_kernel_of_ones_own_runs_a_module() {
+    let workspace = discover(&root().join("Cargo.toml")).unwrap();
+    let toolchain = KernelToolchain::choose().unwrap_or_else(|error| panic!("{error}"));
+    let elf = build_binary(&workspace, &toolchain, "embed-kernel", Some(&blob("sum")))
+        .unwrap_or_else(|error| panic!("{error}"));
+    let outcome = Machine::new(&std::fs::read(elf).unwrap()).run(|_| ()).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(outcome.ending, Ending::Passed, "\n{}\n{}", outcome.console, outcome.complaints);
+    assert_eq!(outcome.console.trim_end(), "sum.mod: Ok(5050)");
+}
+
+#[test]
+fn the_embedding_is_under_60_lines() {
+    let text = std::fs::read_to_string(root().join("examples/embed-kernel/src/embedding.rs")).unwrap();
+    assert!(text.lines().count() < 60, "{} lines", text.lines().count());
+}
+
+#[test]
+fn a_process_of_ones_own_runs_a_module() {
+    let mut command = Command::new(env!("CARGO"));
+    command.args(["run", "--quiet", "--locked", "-p", "embed-host", "--"]).arg(blob("sum")).current_dir(root());
+    let output = command.output().unwrap();
+    let text = common::text(&output);
+    common::assert_code(&output, 0);
+    assert!(text.contains("sum.mod: 5050 in "), "{text}");
+}
