@@ -1,0 +1,54 @@
+//! The documents say what the code does.
+
+mod common;
+
+use bareflow_abi::header::{Header, MAGIC};
+use common::root;
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+#[test]
+fn the_format_is_documented_byte_by_byte() {
+    let text = read("docs/format.md");
+    let rows: Vec<_> = text.lines().filter(|line| line.starts_with("| ") && line.contains(" | `")).collect();
+    let documented: Vec<_> = rows.iter().map(|row| row.split(" | ").take(3).collect::<Vec<_>>().join(" ")).collect();
+    let declared: Vec<_> =
+        Header::FIELDS.iter().map(|(name, offset, size)| format!("| {offset} {size} `{name}`")).collect();
+    assert_eq!(documented, declared);
+    assert!(text.contains(&format!("{MAGIC:#X}").replace("0X", "0x")));
+}
+
+#[test]
+fn the_readmes_examples_are_the_code_that_is_built() {
+    let readme = read("README.md");
+    for path in ["modules/sum/src/lib.rs", "examples/embed-host/src/main.rs"] {
+        assert!(readme.contains(&read(path)), "README.md does not show {path} as it is");
+    }
+}
+
+#[test]
+fn the_architectures_tests_exist() {
+    let text = read("ARCHITECTURE.md");
+    let mut sources = String::new();
+    for folder in ["abi/src", "loader/src", "host/src", "tests"] {
+        for entry in std::fs::read_dir(root().join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "rs") {
+                sources += &std::fs::read_to_string(path).unwrap();
+            }
+        }
+    }
+    let table =
+        text.lines().skip_while(|line| *line != "| invariant | test |").take_while(|line| line.starts_with('|'));
+    let mut found = 0;
+    for quoted in table.flat_map(|row| row.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>()) {
+        let name = quoted.rsplit(": ").next().unwrap_or_default().to_owned();
+        if name.contains('_') && !name.contains('/') {
+            assert!(sources.contains(&format!("fn {name}(")), "ARCHITECTURE.md names a test {name} that is not there");
+            found += 1;
+        }
+    }
+    assert!(found >= 10, "{found}");
+}
