@@ -123,6 +123,13 @@ fn inspect_shows_a_blob_and_its_verdict() {
 }
 
 #[test]
+fn inspect_of_a_missing_file_exits_with_1() {
+    let output = bareflow(["inspect", "/no/such/file.mod"]);
+    assert_code(&output, 1);
+    assert!(errors(&output).contains("[ERROR] /no/such/file.mod: can't read: "), "{}", errors(&output));
+}
+
+#[test]
 fn wrong_usage_exits_with_2() {
     for arguments in [
         &["bogus"][..],
@@ -132,7 +139,6 @@ fn wrong_usage_exits_with_2() {
         &["boot", "--domain", "user"],
         &["boot", "--timeout", "0"],
         &["boot", "--machine", "no-such-machine"],
-        &["inspect", "/no/such/file.mod"],
         &["new", "Upper"],
         &["build", "no-such-module"],
     ] {

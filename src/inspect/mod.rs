@@ -61,9 +61,15 @@ const OFFER: Offer = Offer { services: u32::MAX, cpu_level: 4 };
 /// Carries the command out.
 ///
 /// # Errors
-/// When the file can't be read, or the JSON not be written.
+/// When the JSON can't be written.
 pub fn inspect(file: &Path, json: Option<&Path>) -> Result<Ended, Problem> {
-    let blob = fs::read(file).map_err(|error| format!("can't read {}: {error}", file.display()))?;
+    let blob = match fs::read(file) {
+        Ok(blob) => blob,
+        Err(error) => {
+            anstream::eprintln!("[ERROR] {}: can't read: {error}; name a .mod file", file.display());
+            return Ok(Ended::Failed);
+        }
+    };
     let inspection = examine(&file.display().to_string(), &blob);
     show(&inspection);
     if let Some(path) = json {
