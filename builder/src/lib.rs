@@ -1,8 +1,8 @@
 //! From sources to blobs, and to a kernel that carries them.
 //!
 //! The build script and the command line share this crate:
-//! [`discover`](discover::discover) finds the module crates,
-//! [`build_module`](module::build_module) compiles, links and packs one,
+//! [`discover::discover`] finds the module crates,
+//! [`build_module`] compiles, links and packs one,
 //! [`kernel`] puts the blobs into an archive and builds the kernel around it.
 //! [`toolchain`] is the only place that decides which compiler and linker are used.
 

@@ -1,6 +1,6 @@
 //! The loader's [`Platform`] for an ordinary Linux process: mappings
-//! ([`memory`]), the clock, the call and its containment ([`gate`],
-//! [`signals`]), and services ([`services`]).
+//! (`memory`), the clock, the call and its containment (`gate`,
+//! `signals`), and services (`services`).
 //!
 //! This is the one crate for hosted systems that uses `unsafe`.
 

@@ -1,6 +1,6 @@
 //! From a linked ELF file to a `.mod` blob: bytes in, bytes out.
 //!
-//! [`Elf`](elf::Elf) finds and checks the parts, [`pack`] writes them down in
+//! [`elf::Elf`] finds and checks the parts, [`pack`] writes them down in
 //! the order of `docs/format.md`. What a loader could not place is refused
 //! here, with the symbol's or the section's name.
 

@@ -8,7 +8,7 @@ bareflow_abi::module!(primes);
 /// Numbers below this are tried.
 const LIMIT: u16 = 1000;
 
-/// How many numbers below [`LIMIT`] are prime.
+/// How many numbers below `LIMIT` are prime.
 #[must_use]
 pub fn primes() -> i32 {
     // 2 is the only even one.
