@@ -64,10 +64,44 @@ struct Module<P: Platform> {
     code_size: u64,
     blob_size: u64,
     placed: PlacedModule<P::Image>,
-    running: Cell<bool>,
+    state: Cell<State>,
     fault: Cell<Option<Fault>>,
     last_result: Cell<Option<i32>>,
     recorder: Recorder<P::Tables>,
+}
+
+/// What a module is doing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Nothing.
+    Ready,
+    /// A call.
+    Running,
+    /// Nothing any more: a call faulted.
+    Stopped,
+}
+
+impl<P: Platform> Module<P> {
+    #[inline(always)]
+    fn call(&self, reason: Reason) -> Call<'_, P::Image> {
+        Call { module: &self.name, image: &self.placed.image, entry: self.placed.entry, reason }
+    }
+
+    /// Why it can't be called now. Apart, so that calls which can be made stay short.
+    #[cold]
+    #[inline(never)]
+    fn refusal(&self) -> ExecuteError {
+        self.fault.get().map_or(ExecuteError::Busy, ExecuteError::Stopped)
+    }
+
+    /// Stops it for good.
+    #[cold]
+    #[inline(never)]
+    fn stop(&self, fault: Fault) -> ExecuteError {
+        self.state.set(State::Stopped);
+        self.fault.set(Some(fault));
+        ExecuteError::Faulted(fault)
+    }
 }
 
 /// What is known of a name.
@@ -150,36 +184,31 @@ impl<P: Platform> ModuleManager<P> {
     /// The reason for which there is no result.
     #[inline]
     pub fn execute_with(&self, id: ModuleId, input: &[u8], output: &mut [u8]) -> Result<Outcome, ExecuteError> {
-        let module = self.get(id).ok_or(ExecuteError::NotLoaded)?;
-        if let Some(fault) = module.fault.get() {
-            return Err(ExecuteError::Stopped(fault));
+        let Some(module) = self.get(id) else { return Err(ExecuteError::NotLoaded) };
+        let state = module.state.get();
+        if state != State::Ready && !(state == State::Running && module.flags & FLAG_REENTRANT != 0) {
+            return Err(module.refusal());
         }
-        if module.running.get() && module.flags & FLAG_REENTRANT == 0 {
-            return Err(ExecuteError::Busy);
-        }
-        let samples = module.recorder.samples(|| self.platform.tables()).ok_or(ExecuteError::ProfileFull)?;
+        let Some(samples) = module.recorder.samples(|| self.platform.tables()) else {
+            return Err(ExecuteError::ProfileFull);
+        };
 
         let capacity = output.len();
         let mut context = Context::new(self.platform.services(), input, output);
-        let call =
-            Call { module: &module.name, image: &module.placed.image, entry: module.placed.entry, reason: Reason::Run };
-        let nested = module.running.replace(true);
+        let call = module.call(Reason::Run);
+        module.state.set(State::Running);
         let start = self.timing.now(&self.platform);
         let result = self.platform.call(&call, &mut context);
         let cycles = self.timing.now(&self.platform).saturating_sub(start);
-        module.running.set(nested);
-
         match result {
             Ok(result) => {
+                module.state.set(state);
                 samples.push(cycles);
                 module.last_result.set(Some(result));
                 // The module could have written any number there.
                 Ok(Outcome { result, output_length: context.output_length().min(capacity) })
             }
-            Err(fault) => {
-                module.fault.set(Some(fault));
-                Err(ExecuteError::Faulted(fault))
-            }
+            Err(fault) => Err(module.stop(fault)),
         }
     }
 
@@ -191,10 +220,10 @@ impl<P: Platform> ModuleManager<P> {
     /// When there is no such module, or it is running.
     pub fn unload(&mut self, id: ModuleId) -> Result<Option<Fault>, ExecuteError> {
         let module = self.get(id).ok_or(ExecuteError::NotLoaded)?;
-        if module.running.get() {
+        if module.state.get() == State::Running {
             return Err(ExecuteError::Busy);
         }
-        let exits = module.flags & FLAG_EXIT != 0 && module.fault.get().is_none();
+        let exits = module.flags & FLAG_EXIT != 0 && module.state.get() == State::Ready;
         let fault = if exits { self.call(&module.name, &module.placed, Reason::Exit).err() } else { None };
         if let Some(module) = self.modules.get_mut(id.index).and_then(Option::take) {
             self.vacant.push(id.index);
@@ -276,7 +305,7 @@ impl<P: Platform> ModuleManager<P> {
             code_size: raw.text.len() as u64,
             blob_size: raw.blob().len() as u64,
             placed,
-            running: Cell::new(false),
+            state: Cell::new(State::Ready),
             fault: Cell::new(None),
             last_result: Cell::new(None),
             recorder: Recorder::new(),

@@ -82,13 +82,25 @@ impl<A: Allocator> Samples<A> {
     #[cold]
     #[inline(never)]
     fn fold(&self) {
+        let readings = self.buffer.get(..self.length.get()).unwrap_or_default();
         let mut totals = self.totals.get();
-        for cycles in self.buffer.iter().take(self.length.get()).map(Cell::get) {
-            totals.count += 1;
-            totals.sum = totals.sum.saturating_add(cycles);
-            totals.squares = totals.squares.saturating_add(u128::from(cycles) * u128::from(cycles));
-            totals.min = totals.min.min(cycles);
-            totals.max = totals.max.max(cycles);
+        let max = readings.iter().map(Cell::get).max().unwrap_or(0);
+        totals.max = totals.max.max(max);
+        totals.min = readings.iter().map(Cell::get).fold(totals.min, u64::min);
+        totals.count += readings.len() as u64;
+        if max < SMALL {
+            // Neither sum can overflow, so plain and fast additions do.
+            let (sum, squares) = readings
+                .iter()
+                .map(Cell::get)
+                .fold((0, 0), |(sum, squares), cycles| (sum + cycles, squares + cycles * cycles));
+            totals.add(sum, u128::from(squares));
+        } else {
+            for cycles in readings.iter().map(Cell::get) {
+                totals.add(cycles, u128::from(cycles) * u128::from(cycles));
+            }
+        }
+        for cycles in readings.iter().map(Cell::get) {
             if let Some(count) = self.histogram.get(bucket(cycles)) {
                 count.set(count.get().saturating_add(1));
             }
@@ -98,6 +110,10 @@ impl<A: Allocator> Samples<A> {
     }
 }
 
+/// Readings below this fit 64 bits when a buffer full of their squares is added up.
+const SMALL: u64 = 1 << 28;
+const _: () = assert!((SMALL - 1) as u128 * (SMALL - 1) as u128 * BUFFERED as u128 <= u64::MAX as u128);
+
 fn zeroed<T: Default, A: Allocator + Clone>(length: usize, tables: &A) -> Option<Vec<Cell<T>, A>> {
     let mut values = Vec::new_in(tables.clone());
     values.try_reserve_exact(length).ok()?;
@@ -106,6 +122,11 @@ fn zeroed<T: Default, A: Allocator + Clone>(length: usize, tables: &A) -> Option
 }
 
 impl Totals {
+    fn add(&mut self, sum: u64, squares: u128) {
+        self.sum = self.sum.saturating_add(sum);
+        self.squares = self.squares.saturating_add(squares);
+    }
+
     /// Standard deviation of the readings, in cycles (of all of them: divided by n).
     pub fn standard_deviation(&self) -> f64 {
         let count = u128::from(self.count.max(1));
