@@ -3,7 +3,7 @@
 
 use core::arch::global_asm;
 use core::ffi::c_void;
-use core::sync::atomic::{AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use bareflow_abi::Context;
 use bareflow_loader::{Call, Fault, FaultKind, Name};
@@ -26,6 +26,8 @@ pub struct Record {
     pub image: *const Image,
     /// The context's buffers: address and length of input and output.
     buffers: [(u64, u64); 2],
+    /// Whether the call is to end as soon as the kernel's work for the module is done.
+    break_off: AtomicBool,
 }
 
 impl Record {
@@ -51,6 +53,9 @@ impl Record {
 #[unsafe(export_name = "bareflow_current_call")]
 static CURRENT: AtomicPtr<Record> = AtomicPtr::new(core::ptr::null_mut());
 
+/// How a call ends that is broken off while the kernel works for the module.
+const NON_MASKABLE: Fault = Fault { kind: FaultKind::NonMaskable, offset: None, address: None };
+
 /// What the gate returns.
 #[repr(C)]
 struct Returned {
@@ -70,7 +75,7 @@ enum Status {
 
 unsafe extern "C" {
     fn bareflow_gate(entry: u64, context: *mut Context<'_>, reason: u32, record: *mut c_void) -> Returned;
-    fn bareflow_gate_recover();
+    fn bareflow_gate_recover() -> !;
 }
 
 global_asm!(
@@ -105,10 +110,11 @@ global_asm!(
     "jne 2f",
     "cmp rbx, [rdx + 40]",
     "jne 2f",
-    // The direction flag clear, the control bits of MXCSR as they were.
+    // The flags that must be clear are (trap, interrupt, direction, nested task,
+    // alignment check), and the control bits of MXCSR are as they were.
     "pushfq",
     "stmxcsr [rsp - 8]",
-    "test dword ptr [rsp], 0x400",
+    "test dword ptr [rsp], 0x44700",
     "mov ecx, [rsp - 8]",
     "jne 2f",
     "and ecx, 0xffc0",
@@ -125,7 +131,8 @@ global_asm!(
     "2: mov ecx, 1",
     "4: mov rdx, [rip + bareflow_current_call]",
     "mov rsp, [rdx]",
-    "cld",
+    "push 2",
+    "popfq",
     "fninit",
     "push 0x1f80",
     "ldmxcsr [rsp]",
@@ -151,6 +158,7 @@ pub fn call(call: &Call<'_, Image>, context: &mut Context<'_>) -> Result<i32, Fa
         module: *call.module,
         image: call.image,
         buffers,
+        break_off: AtomicBool::new(false),
     };
     let record: *mut Record = &raw mut record;
     let outer = CURRENT.swap(record, Ordering::Relaxed);
@@ -175,6 +183,24 @@ pub fn current() -> Option<&'static Record> {
     // SAFETY: not null only while a call is under way, whose frame holds the
     // record; callers are traps and services, which end before it does.
     unsafe { CURRENT.load(Ordering::Relaxed).as_ref() }
+}
+
+/// Has the call under way end when the kernel's own code, which was
+/// interrupted, is done. Where the call is about to end anyway, nothing comes of it.
+pub fn ask_to_break_off() {
+    if let Some(record) = current() {
+        record.break_off.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Ends the call under way, if that was asked for. A service's last act, when it holds nothing any more.
+pub fn break_off_if_asked() {
+    let asked = current().is_some_and(|record| record.break_off.load(Ordering::Relaxed));
+    if asked && recover(NON_MASKABLE).is_some() {
+        // SAFETY: a call is under way, so the gate's frame is there to go back to;
+        // the service's own frames hold nothing that would have to be dropped.
+        unsafe { bareflow_gate_recover() }
+    }
 }
 
 /// Notes the fault that ends the call under way, and says where execution goes

@@ -1,6 +1,9 @@
 //! What the processor can do, and switching it on.
 
+use core::arch::asm;
+
 use raw_cpuid::{CpuId, CpuIdReaderNative};
+use x86_64::instructions::port::Port;
 use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags, Efer, EferFlags};
 use x86_64::registers::xcontrol::{XCr0, XCr0Flags};
 
@@ -12,7 +15,10 @@ pub fn enable() {
     let extended = cpu.get_extended_feature_info();
     let xsave = features.as_ref().is_some_and(|features| features.has_xsave());
     let avx = features.as_ref().is_some_and(|features| features.has_avx());
-    let avx512 = extended.as_ref().is_some_and(|extended| extended.has_avx512f());
+    // A hypervisor may show AVX-512 and yet keep its state from being switched on.
+    let state = cpu.get_extended_state_info();
+    let zmm = state.as_ref().is_some_and(|state| state.xcr0_supports_avx512_zmm_hi16());
+    let avx512 = extended.as_ref().is_some_and(|extended| extended.has_avx512f()) && zmm;
     // SAFETY: no-execute is there on every x86-64 processor this kernel boots on
     // (its own tables rely on it); write protection only narrows what may be done.
     unsafe {
@@ -26,12 +32,26 @@ pub fn enable() {
             flags.set(Cr4Flags::OSXSAVE, xsave);
         });
     }
+    // SAFETY: both units were just switched on. A reset leaves the x87 control word
+    // other than the System V ABI wants it (Intel SDM volume 3, table 10-1), and a
+    // boot loader may leave anything.
+    unsafe { asm!("fninit", "ldmxcsr [{}]", in(reg) &0x1f80_u32, options(nostack)) };
     if xsave {
         let mut state = XCr0Flags::X87 | XCr0Flags::SSE;
         state.set(XCr0Flags::AVX, avx);
         state.set(XCr0Flags::OPMASK | XCr0Flags::ZMM_HI256 | XCr0Flags::HI16_ZMM, avx && avx512);
         // SAFETY: OSXSAVE is on, and each part was asked for only where CPUID has it.
         unsafe { XCr0::write(state) };
+    }
+}
+
+/// Keeps devices quiet. The firmware leaves its timer running on a vector that
+/// is an exception's, where it would arrive as soon as a module sets the interrupt flag.
+pub fn mask_interrupts() {
+    for port in [0x21, 0xa1] {
+        // SAFETY: these are the mask registers of the two interrupt controllers (Intel
+        // 8259A data sheet); a machine without them ignores the writes.
+        unsafe { Port::<u8>::new(port).write(0xff) };
     }
 }
 

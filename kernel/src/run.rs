@@ -73,7 +73,9 @@ fn run_modules(boot: &'static Boot, options: &Options) -> bool {
     report.passed &= refused.is_empty();
     report.refused.splice(0..0, refused);
     let passed = report.passed;
-    Serial::open(COM2).send(&Message::Report(report).to_frame());
+    let mut host = Serial::open(COM2);
+    host.send(&Message::Report(report).to_frame());
+    host.flush();
     passed
 }
 

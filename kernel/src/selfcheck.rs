@@ -14,7 +14,7 @@ use crate::platform::KernelPlatform;
 type Snippet = (&'static str, &'static [u8], Result<i32, FaultKind>);
 
 /// Hand-assembled modules.
-const SNIPPETS: [Snippet; 20] = [
+const SNIPPETS: [Snippet; 25] = [
     ("return 6765", &[0xb8, 0x6d, 0x1a, 0, 0, 0xc3], Ok(6765)),
     ("divide by zero", &[0x31, 0xd2, 0x31, 0xc9, 0xf7, 0xf1], Err(FaultKind::Divide)),
     ("int3", &[0xcc], Err(FaultKind::Breakpoint)),
@@ -34,11 +34,26 @@ const SNIPPETS: [Snippet; 20] = [
     ("clobber r15", &[0x4d, 0x31, 0xff, 0xc3], Err(FaultKind::ClobberedRegister)),
     ("set direction flag", &[0xfd, 0xc3], Err(FaultKind::ClobberedRegister)),
     ("change MXCSR", &[0x6a, 0x00, 0x0f, 0xae, 0x14, 0x24, 0x58, 0xc3], Err(FaultKind::ClobberedRegister)),
+    ("set interrupt flag", &[0xfb, 0xc3], Err(FaultKind::ClobberedRegister)),
+    ("int 8", &[0xcd, 8, 0xc3], Err(FaultKind::GeneralProtection)),
+    ("int 14", &[0xcd, 14, 0xc3], Err(FaultKind::GeneralProtection)),
+    ("int 18", &[0xcd, 18, 0xc3], Err(FaultKind::GeneralProtection)),
+    ("log where the stack ends", LOG_LOW, Ok(6765)),
     ("return 6765 again", &[0xb8, 0x6d, 0x1a, 0, 0, 0xc3], Ok(6765)),
 ];
 
 /// `fninit; push 0; fldcw [rsp]; fld1; fldz; fdivp; fwait; pop rax; ret`
 const X87: &[u8] = &[0xdb, 0xe3, 0x6a, 0, 0xd9, 0x2c, 0x24, 0xd9, 0xe8, 0xd9, 0xee, 0xde, 0xf9, 0x9b, 0x58, 0xc3];
+
+/// Logs its own first four bytes with all but 256 bytes of the stack used up,
+/// and with the direction flag set:
+/// `mov rax, [rdi + 8]; mov rax, [rax + 8]; push rbx; mov rbx, rsp; lea rsp, [rsp - 65280]; and rsp, -16;`
+/// `lea rsi, [rip - 31]; mov edx, 4; std; call rax; mov rsp, rbx; pop rbx; mov eax, 6765; ret`
+const LOG_LOW: &[u8] = &[
+    0x48, 0x8b, 0x47, 0x08, 0x48, 0x8b, 0x40, 0x08, 0x53, 0x48, 0x89, 0xe3, 0x48, 0x8d, 0xa4, 0x24, 0x00, 0x01, 0xff,
+    0xff, 0x48, 0x83, 0xe4, 0xf0, 0x48, 0x8d, 0x35, 0xe1, 0xff, 0xff, 0xff, 0xba, 4, 0, 0, 0, 0xfd, 0xff, 0xd0, 0x48,
+    0x89, 0xdc, 0x5b, 0xb8, 0x6d, 0x1a, 0, 0, 0xc3,
+];
 
 /// Runs all checks and says whether they hold.
 pub fn run(platform: KernelPlatform) -> bool {

@@ -10,7 +10,10 @@ pub const COM1: u16 = 0x3f8;
 pub const COM2: u16 = 0x2f8;
 
 /// Line status: the transmitter's buffer is empty.
-const TRANSMITTER_EMPTY: u8 = 1 << 5;
+const BUFFER_EMPTY: u8 = 1 << 5;
+
+/// Line status: nothing is left in the transmitter either.
+const ALL_SENT: u8 = 1 << 6;
 
 /// Bytes the transmitter's buffer takes at once.
 const FIFO_SIZE: usize = 16;
@@ -44,7 +47,7 @@ impl Serial {
     /// Sends all `bytes`, or as many as the port takes before patience ends.
     pub fn send(&mut self, bytes: &[u8]) {
         for chunk in bytes.chunks(FIFO_SIZE) {
-            if !self.present || !self.wait_until_empty() {
+            if !self.present || !self.wait_for(BUFFER_EMPTY) {
                 self.present = false;
                 return;
             }
@@ -54,8 +57,15 @@ impl Serial {
         }
     }
 
-    fn wait_until_empty(&self) -> bool {
-        (0..PATIENCE).any(|_| self.read(5) & TRANSMITTER_EMPTY != 0)
+    /// Waits until all that was sent has left the port: before the machine is left.
+    pub fn flush(&self) {
+        if self.present {
+            self.wait_for(ALL_SENT);
+        }
+    }
+
+    fn wait_for(&self, status: u8) -> bool {
+        (0..PATIENCE).any(|_| self.read(5) & status != 0)
     }
 
     fn write(&self, register: u16, value: u8) {

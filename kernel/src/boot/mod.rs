@@ -22,5 +22,6 @@ entry_point!(kernel_main, config = &CONFIG);
 fn kernel_main(info: &'static mut BootInfo) -> ! {
     console::open();
     cpu::enable();
+    cpu::mask_interrupts();
     memory::take_over(info, pvh::command_line(), run::main)
 }

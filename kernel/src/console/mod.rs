@@ -83,10 +83,11 @@ impl Output {
 
 impl Write for Output {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.serial.send(text.as_bytes());
+        // The screen first: who reads a line on the serial port finds it on the screen.
         if let Some(screen) = &mut self.screen {
             text.chars().for_each(|character| screen.put(character));
         }
+        self.serial.send(text.as_bytes());
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! The kernel's page tables. No page is ever writable and executable.
 
+use x86_64::instructions::tlb;
 use x86_64::registers::control::Cr3;
 use x86_64::structures::paging::mapper::{CleanUp, Translate};
 use x86_64::structures::paging::page::PageRangeInclusive;
@@ -155,6 +156,9 @@ pub fn clean_up(start: u64, end: u64) {
     let range = PageRangeInclusive { start: page(start), end: page(end) };
     // SAFETY: a table that maps nothing is used by nobody.
     unsafe { active(PHYSICAL_MAP).clean_up_addr_range(range, &mut frames::Allocator) };
+    // The processor may remember where these tables were; flushing any page makes it
+    // forget all of them (Intel SDM volume 3, 5.10.4.1).
+    tlb::flush(VirtAddr::new(start));
 }
 
 /// How many pages are mapped, and how many of them are writable and executable.

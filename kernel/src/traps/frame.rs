@@ -39,16 +39,21 @@ pub struct TrapFrame {
 
 global_asm!(
     // One stub for each vector, 16 bytes apart. Vectors 8, 10 to 14, 17, 21, 29
-    // and 30 come with an error code (Intel SDM volume 3, table 7-1; AMD APM 2, 8.2).
+    // and 30 come with an error code (Intel SDM volume 3, table 7-1; AMD APM 2, 8.2),
+    // but not when software raises them by `int`: every stack's top is a multiple of
+    // 16, so five words leave it at an odd multiple of 8, and six do not.
     ".balign 16",
     ".global bareflow_trap_stubs",
     "bareflow_trap_stubs:",
     ".set vector, 0",
     ".rept 32",
     ".balign 16",
-    ".if (0x60227d00 >> vector) & 1 == 0",
-    "push 0",
+    ".if (0x60227d00 >> vector) & 1",
+    "test spl, 8",
+    "jz 2f",
     ".endif",
+    "push 0",
+    "2:",
     "push vector",
     "jmp bareflow_trap",
     ".set vector, vector + 1",
