@@ -5,6 +5,9 @@ use core::fmt;
 macro_rules! fault_kinds {
     ($($(#[$doc:meta])+ $kind:ident = $name:literal,)+) => {
         /// What a module did, or what was done to it.
+        // A whole word: a `Result` that may hold a fault then has no padding, which
+        // would be copied in overlapping pieces and stall every call by some 20 ticks.
+        #[repr(u64)]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum FaultKind {

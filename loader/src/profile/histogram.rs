@@ -13,13 +13,10 @@ pub const BUCKETS: usize = 32 * 60;
 /// The bucket of `value`; always below [`BUCKETS`].
 #[must_use]
 pub const fn bucket(value: u64) -> usize {
-    if value < EXACT {
-        return value as usize;
-    }
-    // The octave's number from 0, and the five bits below the highest one.
-    let octave = value.ilog2() - EXACT.ilog2();
-    let position = (value >> octave) as u32 - PER_OCTAVE;
-    (PER_OCTAVE * (octave + 1) + position) as usize
+    // The octave's number; all values that have a bucket each count as the first. Without a
+    // branch: readings jump to and fro across any border.
+    let octave = (value | (2 * EXACT - 1)).ilog2() - EXACT.ilog2();
+    (PER_OCTAVE * octave) as usize + (value >> octave) as usize
 }
 
 /// The least value in `bucket`.

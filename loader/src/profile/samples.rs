@@ -79,40 +79,54 @@ impl<A: Allocator> Samples<A> {
         totals.max
     }
 
+    /// Takes the buffered readings into the totals and the histogram. Short
+    /// calls mostly read the same few values, since the clock ticks in steps:
+    /// these are counted together, and only the rest one by one.
     #[cold]
     #[inline(never)]
     fn fold(&self) {
-        let readings = self.buffer.get(..self.length.get()).unwrap_or_default();
+        let mut rest = [0; BUFFERED];
+        let mut length = self.length.replace(0).min(BUFFERED);
+        rest.iter_mut().zip(&self.buffer).for_each(|(place, reading)| *place = reading.get());
         let mut totals = self.totals.get();
-        let max = readings.iter().map(Cell::get).max().unwrap_or(0);
-        totals.max = totals.max.max(max);
-        totals.min = readings.iter().map(Cell::get).fold(totals.min, u64::min);
-        totals.count += readings.len() as u64;
-        if max < SMALL {
-            // Neither sum can overflow, so plain and fast additions do.
-            let (sum, squares) = readings
-                .iter()
-                .map(Cell::get)
-                .fold((0, 0), |(sum, squares), cycles| (sum + cycles, squares + cycles * cycles));
-            totals.add(sum, u128::from(squares));
-        } else {
-            for cycles in readings.iter().map(Cell::get) {
-                totals.add(cycles, u128::from(cycles) * u128::from(cycles));
+        for _ in 0..COUNTED_TOGETHER {
+            let [value, ..] = rest;
+            let mut kept = 0;
+            for index in 0..length {
+                let reading = rest[index % BUFFERED];
+                rest[kept % BUFFERED] = reading;
+                kept += usize::from(reading != value);
             }
+            self.take(&mut totals, value, length - kept);
+            length = kept;
         }
-        for cycles in readings.iter().map(Cell::get) {
-            if let Some(count) = self.histogram.get(bucket(cycles)) {
-                count.set(count.get().saturating_add(1));
-            }
+        for &cycles in rest.iter().take(length) {
+            self.take(&mut totals, cycles, 1);
         }
         self.totals.set(totals);
-        self.length.set(0);
+    }
+
+    /// Takes `count` readings of the same value.
+    #[inline]
+    fn take(&self, totals: &mut Totals, cycles: u64, count: usize) {
+        if count == 0 {
+            return;
+        }
+        let times = count as u64;
+        totals.count += times;
+        totals.sum = totals.sum.saturating_add(cycles.saturating_mul(times));
+        let squares = (u128::from(cycles) * u128::from(cycles)).saturating_mul(u128::from(times));
+        totals.squares = totals.squares.saturating_add(squares);
+        totals.min = totals.min.min(cycles);
+        totals.max = totals.max.max(cycles);
+        if let Some(place) = self.histogram.get(bucket(cycles)) {
+            place.set(place.get().saturating_add(count as u32));
+        }
     }
 }
 
-/// Readings below this fit 64 bits when a buffer full of their squares is added up.
-const SMALL: u64 = 1 << 28;
-const _: () = assert!((SMALL - 1) as u128 * (SMALL - 1) as u128 * BUFFERED as u128 <= u64::MAX as u128);
+/// How many different values are looked for among buffered readings.
+const COUNTED_TOGETHER: usize = 4;
 
 fn zeroed<T: Default, A: Allocator + Clone>(length: usize, tables: &A) -> Option<Vec<Cell<T>, A>> {
     let mut values = Vec::new_in(tables.clone());
@@ -122,11 +136,6 @@ fn zeroed<T: Default, A: Allocator + Clone>(length: usize, tables: &A) -> Option
 }
 
 impl Totals {
-    fn add(&mut self, sum: u64, squares: u128) {
-        self.sum = self.sum.saturating_add(sum);
-        self.squares = self.squares.saturating_add(squares);
-    }
-
     /// Standard deviation of the readings, in cycles (of all of them: divided by n).
     pub fn standard_deviation(&self) -> f64 {
         let count = u128::from(self.count.max(1));
