@@ -112,10 +112,12 @@ fn show_cycles(console: &mut impl Console, cycles: &CycleStatistics, overhead: u
     line!(console, Plain, "  Max cycles:    {}", cycles.max);
     line!(console, Plain, "  Std deviation: {}", Hundredths(cycles.standard_deviation));
     line!(console, Plain, "  p50 / p99:     {} / {}", cycles.p50, cycles.p99);
+    // In two lines: a screen has 80 columns.
+    line!(console, Plain, "  Less {overhead} cycles of measuring:");
     line!(
         console,
         Plain,
-        "  Less {overhead} cycles of measuring: avg {}, min {}, p50 {}, p99 {}",
+        "    avg {}, min {}, p50 {}, p99 {}",
         Hundredths(corrected.mean),
         corrected.min,
         corrected.p50,
