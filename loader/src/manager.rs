@@ -70,6 +70,15 @@ struct Module<P: Platform> {
     recorder: Recorder<P::Tables>,
 }
 
+/// Why a call gave no result, in short.
+#[derive(Clone, Copy)]
+enum Failure {
+    NotLoaded,
+    Refused,
+    ProfileFull,
+    Faulted,
+}
+
 /// What a module is doing.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -87,20 +96,12 @@ impl<P: Platform> Module<P> {
         Call { module: &self.name, image: &self.placed.image, entry: self.placed.entry, reason }
     }
 
-    /// Why it can't be called now. Apart, so that calls which can be made stay short.
-    #[cold]
-    #[inline(never)]
-    fn refusal(&self) -> ExecuteError {
-        self.fault.get().map_or(ExecuteError::Busy, ExecuteError::Stopped)
-    }
-
     /// Stops it for good.
     #[cold]
     #[inline(never)]
-    fn stop(&self, fault: Fault) -> ExecuteError {
+    fn stop(&self, fault: Fault) {
         self.state.set(State::Stopped);
         self.fault.set(Some(fault));
-        ExecuteError::Faulted(fault)
     }
 }
 
@@ -175,7 +176,10 @@ impl<P: Platform> ModuleManager<P> {
     /// The reason for which there is no result.
     #[inline]
     pub fn execute(&self, id: ModuleId) -> Result<i32, ExecuteError> {
-        self.execute_with(id, &[], &mut []).map(|outcome| outcome.result)
+        match self.attempt(id, &[], &mut []) {
+            Ok(outcome) => Ok(outcome.result),
+            Err(failure) => Err(self.explain(id, failure)),
+        }
     }
 
     /// Calls a module with `input`, lets it write to `output`, and profiles the call.
@@ -184,13 +188,22 @@ impl<P: Platform> ModuleManager<P> {
     /// The reason for which there is no result.
     #[inline]
     pub fn execute_with(&self, id: ModuleId, input: &[u8], output: &mut [u8]) -> Result<Outcome, ExecuteError> {
-        let Some(module) = self.get(id) else { return Err(ExecuteError::NotLoaded) };
+        match self.attempt(id, input, output) {
+            Ok(outcome) => Ok(outcome),
+            Err(failure) => Err(self.explain(id, failure)),
+        }
+    }
+
+    /// Calls a module. What comes of it fits into registers: the errors' details are left where they are.
+    #[inline(always)]
+    fn attempt(&self, id: ModuleId, input: &[u8], output: &mut [u8]) -> Result<Outcome, Failure> {
+        let Some(module) = self.get(id) else { return Err(Failure::NotLoaded) };
         let state = module.state.get();
         if state != State::Ready && !(state == State::Running && module.flags & FLAG_REENTRANT != 0) {
-            return Err(module.refusal());
+            return Err(Failure::Refused);
         }
         let Some(samples) = module.recorder.samples(|| self.platform.tables()) else {
-            return Err(ExecuteError::ProfileFull);
+            return Err(Failure::ProfileFull);
         };
 
         let capacity = output.len();
@@ -208,7 +221,24 @@ impl<P: Platform> ModuleManager<P> {
                 // The module could have written any number there.
                 Ok(Outcome { result, output_length: context.output_length().min(capacity) })
             }
-            Err(fault) => Err(module.stop(fault)),
+            Err(fault) => {
+                module.stop(fault);
+                Err(Failure::Faulted)
+            }
+        }
+    }
+
+    /// The error that a failure stands for.
+    #[cold]
+    #[inline(never)]
+    fn explain(&self, id: ModuleId, failure: Failure) -> ExecuteError {
+        let fault = self.get(id).and_then(|module| module.fault.get());
+        match (failure, fault) {
+            (Failure::ProfileFull, _) => ExecuteError::ProfileFull,
+            (Failure::Refused, None) => ExecuteError::Busy,
+            (Failure::Refused, Some(fault)) => ExecuteError::Stopped(fault),
+            (Failure::Faulted, Some(fault)) => ExecuteError::Faulted(fault),
+            (Failure::NotLoaded | Failure::Faulted, _) => ExecuteError::NotLoaded,
         }
     }
 
