@@ -22,6 +22,7 @@ pub mod error;
 pub mod fault;
 pub mod fixups;
 pub mod manager;
+pub mod module;
 pub mod name;
 pub mod placed;
 pub mod platform;
@@ -36,7 +37,8 @@ pub mod valid;
 
 pub use error::{ExecuteError, InvalidModule, LoadError, MalformedModule};
 pub use fault::{Fault, FaultKind};
-pub use manager::{Domain, ModuleId, ModuleManager, Outcome};
+pub use manager::ModuleManager;
+pub use module::{Domain, ModuleId, Outcome};
 pub use name::{Name, Version};
 pub use platform::{Call, Draft, ImageSize, Platform, PlatformError};
 pub use printable::Printable;

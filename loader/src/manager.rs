@@ -10,100 +10,13 @@ use rustc_hash::FxBuildHasher;
 
 use crate::error::{ExecuteError, LoadError};
 use crate::fault::Fault;
-use crate::name::{Name, Version};
+use crate::module::{Domain, Failure, Module, ModuleId, Outcome, State};
+use crate::name::Name;
 use crate::placed::PlacedModule;
 use crate::platform::{Call, Platform};
 use crate::profile::{ModuleProfile, Recorder, Timing, calibrate};
 use crate::raw::RawModule;
 use crate::valid::{Offer, ValidModule};
-
-/// Where a module's code runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Domain {
-    /// With the embedder's own privileges, called directly.
-    Kernel,
-    /// In an address space of its own, without privileges.
-    User,
-}
-
-impl Domain {
-    /// The name that reports and options use.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Domain::Kernel => "kernel",
-            Domain::User => "user",
-        }
-    }
-}
-
-/// A handle to a loaded module. It stays behind when the module is unloaded,
-/// and then leads nowhere.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ModuleId {
-    index: usize,
-    load: u64,
-}
-
-/// A call that returned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outcome {
-    /// What the module returned.
-    pub result: i32,
-    /// How many bytes of output it wrote.
-    pub output_length: usize,
-}
-
-/// One loaded module.
-struct Module<P: Platform> {
-    name: Name,
-    version: Version,
-    generation: u32,
-    load: u64,
-    flags: u32,
-    code_size: u64,
-    blob_size: u64,
-    placed: PlacedModule<P::Image>,
-    state: Cell<State>,
-    fault: Cell<Option<Fault>>,
-    last_result: Cell<Option<i32>>,
-    recorder: Recorder<P::Tables>,
-}
-
-/// Why a call gave no result, in short.
-#[derive(Clone, Copy)]
-enum Failure {
-    NotLoaded,
-    Refused,
-    ProfileFull,
-    Faulted,
-}
-
-/// What a module is doing.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// Nothing.
-    Ready,
-    /// A call.
-    Running,
-    /// Nothing any more: a call faulted.
-    Stopped,
-}
-
-impl<P: Platform> Module<P> {
-    #[inline(always)]
-    fn call(&self, reason: Reason) -> Call<'_, P::Image> {
-        Call { module: &self.name, image: &self.placed.image, entry: self.placed.entry, reason }
-    }
-
-    /// Stops it for good.
-    #[cold]
-    #[inline(never)]
-    fn stop(&self, fault: Fault) {
-        self.state.set(State::Stopped);
-        self.fault.set(Some(fault));
-    }
-}
 
 /// What is known of a name.
 #[derive(Clone, Copy)]

@@ -1,6 +1,7 @@
 use super::*;
 use crate::error::{InvalidModule, MalformedModule};
 use crate::fault::FaultKind;
+use crate::name::Version;
 use crate::testing::{FakePlatform, blob};
 use bareflow_abi::header::{FLAG_EXIT, FLAG_INIT};
 

@@ -9,7 +9,7 @@ use allocator_api2::alloc::Allocator;
 use samples::Samples;
 
 use crate::fault::Fault;
-use crate::manager::Domain;
+use crate::module::Domain;
 use crate::name::{Name, Version};
 use crate::platform::Platform;
 

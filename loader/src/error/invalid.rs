@@ -1,0 +1,187 @@
+//! Refusals of the second stage: modules that may not be loaded here.
+
+use core::fmt;
+
+use bareflow_abi::header::{NAME_SIZE, SERVICE_NAMES};
+use bareflow_abi::{ABI_MAJOR, ABI_MINOR};
+
+use super::REBUILD;
+use crate::name::MAX_NAME_LENGTH;
+
+/// The module has the right shape and may not be loaded all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InvalidModule {
+    /// Not the bytes the packer wrote.
+    Checksum {
+        /// The checksum of the file as it is.
+        found: u32,
+        /// The one in the header.
+        expected: u32,
+    },
+    /// An ABI with another major version.
+    AbiMajor {
+        /// The version there.
+        found: u16,
+    },
+    /// A newer minor version of the ABI.
+    AbiMinor {
+        /// The version there.
+        found: u16,
+    },
+    /// The layout the module was built against isn't that of its ABI version.
+    AbiFingerprint {
+        /// The fingerprint there.
+        found: u64,
+        /// The one of that version.
+        expected: u64,
+    },
+    /// A name that breaks the rule.
+    Name {
+        /// The field's bytes.
+        found: [u8; NAME_SIZE],
+    },
+    /// No version.
+    Version,
+    /// An entry that isn't in the text.
+    Entry {
+        /// Its offset.
+        found: u32,
+        /// Bytes of text.
+        text_size: u32,
+    },
+    /// A fix-up that can't be read.
+    FixupEncoding {
+        /// The offset of the last one before it.
+        behind: u64,
+    },
+    /// Another number of fix-ups than announced.
+    FixupCount {
+        /// How many there are.
+        found: u32,
+        /// How many the header announces.
+        expected: u32,
+    },
+    /// A slot that isn't in rodata or data.
+    FixupSlot {
+        /// Its offset from the image's base.
+        found: u64,
+    },
+    /// A slot that would point out of the image.
+    FixupTarget {
+        /// The slot's offset.
+        slot: u64,
+        /// Where it points, from the image's base.
+        found: u64,
+    },
+    /// A record that ends behind the file's end.
+    RecordCutOff {
+        /// Bytes left for it.
+        left: usize,
+    },
+    /// A record that is unknown and may not be skipped.
+    UnknownRecord {
+        /// Its kind.
+        found: u32,
+    },
+    /// Services this loader has never heard of, or that aren't offered here.
+    Services {
+        /// Those that are missing.
+        missing: u32,
+        /// Those that are offered.
+        offered: u32,
+    },
+    /// A processor this machine doesn't have.
+    CpuLevel {
+        /// The x86-64 level the module needs.
+        found: u8,
+        /// The level of this machine.
+        available: u8,
+    },
+}
+
+impl fmt::Display for InvalidModule {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Checksum { found, expected } => {
+                write!(out, "checksum mismatch: header says {expected:#010x}, computed {found:#010x}; {REBUILD}")
+            }
+            Self::AbiMajor { found } => write!(
+                out,
+                "wrong ABI: major version {found}, expected {ABI_MAJOR}; rebuild the module against this bareflow-abi"
+            ),
+            Self::AbiMinor { found } => write!(
+                out,
+                "wrong ABI: version {ABI_MAJOR}.{found}, this loader knows up to {ABI_MAJOR}.{ABI_MINOR}; \
+                 rebuild the module against this bareflow-abi or update the loader"
+            ),
+            Self::AbiFingerprint { found, expected } => write!(
+                out,
+                "wrong ABI: fingerprint {found:#018x}, expected {expected:#018x}; \
+                 rebuild the module against a released bareflow-abi"
+            ),
+            Self::Name { found } => {
+                let end = found.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+                let name = found.get(..end).unwrap_or_default().escape_ascii();
+                write!(out, "bad name: \"{name}\", expected 1 to {MAX_NAME_LENGTH} of a-z, 0-9, _ and -; {REBUILD}")
+            }
+            Self::Version => write!(out, "no version: 0.0.0; give the module's Cargo.toml a version"),
+            Self::Entry { found, text_size } => {
+                write!(out, "entry outside the text: offset {found:#x}, text has {text_size:#x} bytes; {REBUILD}")
+            }
+            Self::FixupEncoding { behind } => {
+                write!(out, "unreadable fix-up behind offset {behind:#x}; {REBUILD}")
+            }
+            Self::FixupCount { found, expected } => {
+                write!(out, "wrong number of fix-ups: {found}, the header announces {expected}; {REBUILD}")
+            }
+            Self::FixupSlot { found } => {
+                write!(out, "fix-up outside rodata and data: offset {found:#x}; {REBUILD}")
+            }
+            Self::FixupTarget { slot, found } => {
+                write!(out, "fix-up at offset {slot:#x} points out of the image: {found:#x}; {REBUILD}")
+            }
+            Self::RecordCutOff { left } => {
+                write!(out, "record cut off: it does not fit the {left} bytes left; {REBUILD}")
+            }
+            Self::UnknownRecord { found } => {
+                write!(out, "unknown record: kind {found:#x} may not be skipped; the module needs a newer loader")
+            }
+            Self::Services { missing, offered } => write!(
+                out,
+                "services not offered: {}, offered: {}; run the module where they are, or remove them from its needs",
+                ServiceNames(missing),
+                ServiceNames(offered)
+            ),
+            Self::CpuLevel { found, available } => write!(
+                out,
+                "CPU level not available: x86-64-v{found}, this machine has x86-64-v{available}; \
+                 build the module for x86-64-v{available} or lower"
+            ),
+        }
+    }
+}
+
+/// The names of a set of services.
+#[derive(Clone, Copy, Debug)]
+pub struct ServiceNames(pub u32);
+
+impl fmt::Display for ServiceNames {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == 0 {
+            return out.write_str("none");
+        }
+        let mut rest = self.0;
+        let mut separator = "";
+        for (bit, name) in SERVICE_NAMES {
+            if self.0 & bit != 0 {
+                write!(out, "{separator}{name}")?;
+                separator = ", ";
+                rest &= !bit;
+            }
+        }
+        if rest != 0 { write!(out, "{separator}unknown ({rest:#x})") } else { Ok(()) }
+    }
+}
+
+impl core::error::Error for InvalidModule {}

@@ -1,0 +1,117 @@
+//! Every way a load or a call can be refused, one enum for each stage.
+//!
+//! The messages say what was found, what was expected and what to do.
+
+mod invalid;
+mod malformed;
+
+use core::fmt;
+
+pub use invalid::{InvalidModule, ServiceNames};
+pub use malformed::MalformedModule;
+
+use crate::fault::Fault;
+use crate::name::{Name, Version};
+use crate::platform::PlatformError;
+
+/// What to do about a file whose bytes are not those the packer wrote.
+const REBUILD: &str = "rebuild the module or copy it again";
+
+/// A load that was refused. Nothing of it stays behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// Not a module.
+    Malformed(MalformedModule),
+    /// Not one that may be loaded.
+    Invalid(InvalidModule),
+    /// One of that name is there.
+    AlreadyLoaded {
+        /// The name.
+        name: Name,
+        /// The version that is there.
+        version: Version,
+    },
+    /// Memory for the image ran out.
+    Platform(PlatformError),
+    /// Memory for the loader's tables ran out.
+    TableFull,
+    /// The module's `init` said no.
+    InitFailed {
+        /// What it returned.
+        result: i32,
+    },
+    /// The module's `init` faulted.
+    InitFaulted(Fault),
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed(error) => error.fmt(out),
+            Self::Invalid(error) => error.fmt(out),
+            Self::AlreadyLoaded { name, version } => {
+                write!(out, "already loaded: {name} {version}; unload it first, or rename this one")
+            }
+            Self::Platform(error) => error.fmt(out),
+            Self::TableFull => {
+                out.write_str("no memory for the module table; unload a module or give the system more memory")
+            }
+            Self::InitFailed { result } => {
+                write!(out, "init failed: it returned {result}, expected 0; see the module's documentation")
+            }
+            Self::InitFaulted(fault) => write!(out, "init faulted: {fault}; correct the module"),
+        }
+    }
+}
+
+impl From<MalformedModule> for LoadError {
+    fn from(error: MalformedModule) -> LoadError {
+        LoadError::Malformed(error)
+    }
+}
+
+impl From<InvalidModule> for LoadError {
+    fn from(error: InvalidModule) -> LoadError {
+        LoadError::Invalid(error)
+    }
+}
+
+impl From<PlatformError> for LoadError {
+    fn from(error: PlatformError) -> LoadError {
+        LoadError::Platform(error)
+    }
+}
+
+/// A call that did not return a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ExecuteError {
+    /// The handle is that of a module which is gone.
+    NotLoaded,
+    /// The module is running already, and does not allow for two calls at once.
+    Busy,
+    /// The module faulted in an earlier call and is stopped.
+    Stopped(Fault),
+    /// The module faulted in this call.
+    Faulted(Fault),
+    /// Memory for the module's profile ran out.
+    ProfileFull,
+}
+
+impl fmt::Display for ExecuteError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotLoaded => out.write_str("not loaded: the module was unloaded; find it again"),
+            Self::Busy => out.write_str("busy: the module is running and is not reentrant; wait for its call to end"),
+            Self::Stopped(fault) => write!(out, "stopped: an earlier call faulted ({fault}); load the module anew"),
+            Self::Faulted(fault) => write!(out, "faulted: {fault}"),
+            Self::ProfileFull => {
+                out.write_str("no memory for the profile; unload a module or give the system more memory")
+            }
+        }
+    }
+}
+
+impl core::error::Error for LoadError {}
+impl core::error::Error for ExecuteError {}
