@@ -3,7 +3,6 @@
 use std::arch::global_asm;
 use std::cell::Cell;
 use std::ffi::c_void;
-use std::ptr::null;
 
 use bareflow_abi::Context;
 use bareflow_loader::{Call, Fault, FaultKind, Name};
@@ -49,10 +48,6 @@ impl Record<'_> {
 /// Bytes of stack below the gate's frame that a module is taken to use.
 const STACK_REACH: u64 = 1 << 20;
 
-thread_local! {
-    static CURRENT: Cell<*const Record<'static>> = const { Cell::new(null()) };
-}
-
 /// What the gate returns.
 #[repr(C)]
 struct Returned {
@@ -72,14 +67,20 @@ enum Status {
 unsafe extern "C" {
     fn bareflow_host_gate(entry: u64, context: *mut Context<'_>, reason: u32, record: *const c_void) -> Returned;
     fn bareflow_host_recover();
+    safe fn bareflow_host_current() -> *const c_void;
 }
 
 global_asm!(
-    // The stack pointer of the innermost gate of each thread: a module may lose its own.
-    ".section .tbss.bareflow_host_stack, \"awT\", @nobits",
+    // Each thread's innermost call: the gate reads it, since a module may have destroyed every register.
+    ".section .tbss.bareflow_host_record, \"awT\", @nobits",
     ".balign 8",
-    "bareflow_host_stack: .zero 8",
+    "bareflow_host_record: .zero 8",
     ".text",
+    ".global bareflow_host_current",
+    "bareflow_host_current:",
+    "mov rax, [rip + bareflow_host_record@GOTTPOFF]",
+    "mov rax, fs:[rax]",
+    "ret",
     ".global bareflow_host_gate",
     "bareflow_host_gate:",
     "push rbx",
@@ -88,17 +89,18 @@ global_asm!(
     "push r13",
     "push r14",
     "push r15",
-    "mov r11, [rip + bareflow_host_stack@GOTTPOFF]",
+    "mov r11, [rip + bareflow_host_record@GOTTPOFF]",
     "push qword ptr fs:[r11]",
     "mov [rcx], rsp",
-    "mov fs:[r11], rsp",
+    "mov fs:[r11], rcx",
     "mov rax, rdi",
     "mov rdi, rsi",
     "mov esi, edx",
     "call rax",
     // Did the module keep what a function must keep (System V ABI 3.2.1)?
-    "mov r11, [rip + bareflow_host_stack@GOTTPOFF]",
+    "mov r11, [rip + bareflow_host_record@GOTTPOFF]",
     "mov rdx, fs:[r11]",
+    "mov rdx, [rdx]",
     "cmp rsp, rdx",
     "jne 3f",
     "cmp r15, [rdx + 8]",
@@ -138,8 +140,9 @@ global_asm!(
     "mov ecx, 2",
     "jmp 4f",
     "3: mov ecx, 1",
-    "4: mov r11, [rip + bareflow_host_stack@GOTTPOFF]",
-    "mov rsp, fs:[r11]",
+    "4: mov r11, [rip + bareflow_host_record@GOTTPOFF]",
+    "mov rdx, fs:[r11]",
+    "mov rsp, [rdx]",
     "cld",
     "fninit",
     "push 0x1f80",
@@ -165,11 +168,9 @@ pub(crate) fn call(call: &Call<'_, Image>, context: &mut Context<'_>, log: &Log)
             (context.output_address(), context.output_capacity() as u64),
         ],
     };
-    let outer = CURRENT.replace((&raw const record).cast());
     // SAFETY: the entry lies in the sealed text of an image, as validation made
     // sure; a fault in it ends here by way of the signal handler.
     let returned = unsafe { bareflow_host_gate(call.entry, context, call.reason as u32, (&raw const record).cast()) };
-    CURRENT.set(outer);
     match returned.status {
         // The upper half of the register means nothing.
         Status::Returned => Ok(returned.result as u32 as i32),
@@ -185,5 +186,5 @@ pub(crate) fn call(call: &Call<'_, Image>, context: &mut Context<'_>, log: &Log)
 pub(crate) fn current() -> Option<&'static Record<'static>> {
     // SAFETY: not null only while a call is under way, whose frame holds the
     // record; callers are signal handlers and services, which end before it does.
-    unsafe { CURRENT.get().as_ref() }
+    unsafe { bareflow_host_current().cast::<Record<'static>>().as_ref() }
 }
