@@ -23,6 +23,12 @@ pub const HEADER_SIZE: usize = 128;
 /// Bytes of the name field; the last one is always zero.
 pub const NAME_SIZE: usize = 32;
 
+/// Whether a module's name may contain `byte`. A name has 1 to 31 of these.
+#[must_use]
+pub const fn is_name_byte(byte: u8) -> bool {
+    matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-')
+}
+
 /// Header flag: the module wants to be called with [`Reason::Init`](crate::Reason::Init).
 pub const FLAG_INIT: u32 = 1 << 0;
 

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use bareflow_abi::header::{Header, NAME_SIZE};
+use bareflow_abi::header::{Header, NAME_SIZE, is_name_byte};
 
 /// Longest name, in bytes.
 pub const MAX_NAME_LENGTH: usize = NAME_SIZE - 1;
@@ -26,8 +26,7 @@ impl Name {
     pub fn from_field(field: [u8; NAME_SIZE]) -> Option<Name> {
         let length = field.iter().position(|&byte| byte == 0)?;
         let (text, padding) = field.split_at_checked(length)?;
-        let allowed = |&byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
-        let valid = !text.is_empty() && text.iter().all(allowed) && padding.iter().all(|&byte| byte == 0);
+        let valid = !text.is_empty() && text.iter().copied().all(is_name_byte) && padding.iter().all(|&byte| byte == 0);
         valid.then_some(Name(field))
     }
 

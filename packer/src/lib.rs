@@ -11,7 +11,7 @@ pub mod error;
 mod fixups;
 
 use bareflow_abi::header::{
-    FORMAT_VERSION, HEADER_SIZE, Header, KNOWN_FLAGS, MACHINE_X86_64, MAGIC, NAME_SIZE, checksum_of,
+    FORMAT_VERSION, HEADER_SIZE, Header, KNOWN_FLAGS, MACHINE_X86_64, MAGIC, NAME_SIZE, checksum_of, is_name_byte,
 };
 use bareflow_abi::record::EXPECTED_RESULT;
 
@@ -92,8 +92,7 @@ pub fn pack(elf: &[u8], settings: &Settings) -> Result<Vec<u8>, PackError> {
 
 /// The header's name field.
 fn name_field(name: &str) -> Result<[u8; NAME_SIZE], PackError> {
-    let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
-    if name.is_empty() || name.len() >= NAME_SIZE || !name.bytes().all(allowed) {
+    if name.is_empty() || name.len() >= NAME_SIZE || !name.bytes().all(is_name_byte) {
         return Err(PackError::Name { found: name.to_owned() });
     }
     let mut field = [0; NAME_SIZE];
