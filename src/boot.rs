@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use bareflow_builder::kernel::archive;
+use bareflow_loader::{Budget, LoadOptions};
 use bareflow_suite::archive::{INPUT, LABELS};
 
 use crate::files::{Files, finish};
@@ -46,7 +47,14 @@ fn command_line(options: &BootOptions) -> String {
     };
     let clock = if options.icount { "icount" } else { "tsc" };
     let colour = u8::from(output::shows_colour());
-    format!("timing={timing} repeat={} clock={clock} color={colour}", options.run.repeat)
+    let LoadOptions { domain, limits, on_fault } = options.run.load();
+    let Budget { time_us, stack, heap } = limits;
+    format!(
+        "timing={timing} repeat={} clock={clock} color={colour} domain={} \
+         budget=time={time_us}us,stack={stack},heap={heap} onfault={on_fault}",
+        options.run.repeat,
+        domain.name()
+    )
 }
 
 /// The archive the kernel gets beside its own.

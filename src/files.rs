@@ -7,7 +7,8 @@ use bareflow_protocol::Report;
 use bareflow_protocol::report::Refusal;
 
 use crate::Problem;
-use crate::options::{Domain, RunOptions};
+use crate::diagnosis::disassemble_faults;
+use crate::options::RunOptions;
 
 /// The blobs that could be read, those that could not, and the input.
 #[derive(Debug, Default)]
@@ -26,9 +27,6 @@ impl Files {
     /// # Errors
     /// When the run can't be what was asked for.
     pub fn read(options: &RunOptions) -> Result<Files, Problem> {
-        if options.domain == Domain::User {
-            return Err("the user domain does not exist yet; run with `--domain kernel`".into());
-        }
         let mut files = Files { input: read_input(options.input.as_deref())?, ..Files::default() };
         for path in &options.files {
             let label = label(path);
@@ -66,6 +64,7 @@ fn read_input(input: Option<&str>) -> Result<Vec<u8>, Problem> {
 /// # Errors
 /// When the file can't be written.
 pub fn finish(report: &mut Report, files: Files, options: &RunOptions) -> Result<crate::Ended, Problem> {
+    disassemble_faults(report);
     report.passed &= files.unreadable.is_empty();
     report.refused.extend(files.unreadable);
     if let Some(path) = &options.json {

@@ -25,12 +25,14 @@ pub fn host(options: &RunOptions) -> Result<Ended, Problem> {
         files: files.blobs.iter().map(|(label, bytes)| Source { label: label.clone(), bytes }).collect(),
         input: &files.input,
         repeat: options.repeat,
+        load: options.load(),
         environment: Environment {
             place: "host".to_owned(),
             clock: "tsc".to_owned(),
             timing: String::new(),
             call_overhead_cycles: 0,
             cpu: format!("{} (x86-64-v{})", cpu_name(), cpu_level()),
+            domains: Vec::new(),
         },
     };
     let mut report = run(&mut manager, &plan, &mut Terminal);

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use bareflow_loader::{Budget, LoadOptions, OnFault};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// BareFlow: native modules, loaded into a running kernel.
@@ -67,9 +68,35 @@ pub struct RunOptions {
     /// Where the code of modules runs.
     #[arg(long, value_enum, default_value_t = Domain::Kernel)]
     pub domain: Domain,
+    /// The most a call may take and a module may have, whatever it asks for: `time=10ms,stack=16K,heap=1M`, any of them.
+    #[arg(long, value_name = "LIMITS", value_parser = budget)]
+    pub budget: Option<Budget>,
+    /// What happens to a module that faults: `stop`, `restart`, or `restart:N` for at most N times.
+    #[arg(long, value_name = "POLICY", default_value = "stop", value_parser = on_fault)]
+    pub on_fault: OnFault,
     /// How the clock is read around calls.
     #[arg(long, value_enum, default_value_t = Timing::Precise)]
     pub timing: Timing,
+}
+
+impl RunOptions {
+    /// How modules are loaded.
+    #[must_use]
+    pub fn load(&self) -> LoadOptions {
+        LoadOptions {
+            domain: self.domain.into(),
+            limits: self.budget.unwrap_or(Budget::LIMITS),
+            on_fault: self.on_fault,
+        }
+    }
+}
+
+fn budget(text: &str) -> Result<Budget, String> {
+    Budget::LIMITS.parse(text).map_err(|error| error.to_string())
+}
+
+fn on_fault(text: &str) -> Result<OnFault, String> {
+    OnFault::parse(text).ok_or_else(|| "expected stop, restart or restart:N".to_owned())
 }
 
 /// What `boot` takes besides.
@@ -98,10 +125,19 @@ pub struct BootOptions {
 /// Where the code of modules runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Domain {
-    /// In ring 0, called directly.
+    /// In ring 0, called directly; with `host`, in this process.
     Kernel,
-    /// In ring 3, in an address space of its own.
+    /// In ring 3, in an address space of its own; with `host`, in a child process.
     User,
+}
+
+impl From<Domain> for bareflow_loader::Domain {
+    fn from(domain: Domain) -> bareflow_loader::Domain {
+        match domain {
+            Domain::Kernel => bareflow_loader::Domain::Kernel,
+            Domain::User => bareflow_loader::Domain::User,
+        }
+    }
 }
 
 /// How the clock is read around calls.

@@ -75,6 +75,8 @@ pub struct Outcome {
     pub console: String,
     /// What the kernel reported.
     pub report: Option<Report>,
+    /// What it said besides.
+    pub messages: Vec<Message>,
     /// What QEMU said on standard error.
     pub complaints: String,
 }
@@ -106,14 +108,20 @@ impl Machine {
         let channel_path = folder.path().join("com2");
         let listener = UnixListener::bind(&channel_path)?;
         let mut qemu = Running(self.start(folder.path(), &channel_path)?);
-        let report = thread::spawn(move || receive_report(&listener));
+        let messages = thread::spawn(move || receive(&listener));
         let complaints = collect(qemu.0.stderr.take());
         let console = self.follow(&mut qemu.0, &mut show);
         // Whatever came of it, the listener must not wait for a QEMU that never connected.
         let _ = UnixStream::connect(&channel_path);
         let console = console?;
         let status = qemu.0.wait()?;
-        let report = report.join().map_err(|_| "the reader of COM2 panicked")?;
+        let messages = messages.join().map_err(|_| "the reader of COM2 panicked")?;
+        let is_report = |message: &Message| matches!(message, Message::Report(_));
+        let (mut reports, messages): (Vec<_>, Vec<_>) = messages.into_iter().partition(is_report);
+        let report = reports.pop().and_then(|message| match message {
+            Message::Report(report) => Some(report),
+            _ => None,
+        });
         let complaints = String::from_utf8_lossy(&complaints.into_iter().flatten().collect::<Vec<_>>()).into_owned();
         let ending = match status.code() {
             Some(33) => Ending::Passed,
@@ -121,7 +129,7 @@ impl Machine {
             Some(37) => Ending::Panicked,
             code => Ending::Exited(code),
         };
-        Ok(Outcome { ending, console: String::from_utf8_lossy(&console).into_owned(), report, complaints })
+        Ok(Outcome { ending, console: String::from_utf8_lossy(&console).into_owned(), report, messages, complaints })
     }
 
     fn start(&self, folder: &Path, channel_path: &Path) -> Result<Child, Problem> {
@@ -236,15 +244,12 @@ fn collect(stream: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
 }
 
 /// Waits for QEMU on COM2's socket and reads messages until it hangs up.
-fn receive_report(listener: &UnixListener) -> Option<Report> {
-    let (mut stream, _) = listener.accept().ok()?;
+fn receive(listener: &UnixListener) -> Vec<Message> {
     let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).ok()?;
+    // A connection that breaks has said what it has said.
+    let _ = listener.accept().and_then(|(mut stream, _)| stream.read_to_end(&mut bytes));
     let mut decoder = Decoder::new();
     decoder.push(&bytes);
     let payloads = std::iter::from_fn(|| decoder.next_payload()).flatten();
-    payloads.filter_map(|payload| Message::from_payload(&payload).ok()).find_map(|message| match message {
-        Message::Report(report) => Some(report),
-        _ => None,
-    })
+    payloads.filter_map(|payload| Message::from_payload(&payload).ok()).collect()
 }

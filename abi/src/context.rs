@@ -68,6 +68,10 @@ pub struct Context<'call> {
     output: *mut u8,
     output_capacity: usize,
     output_length: usize,
+    /// Since ABI 1.1. The module's own heap; its allocator alone uses it.
+    heap: *mut u8,
+    /// Since ABI 1.1.
+    heap_size: usize,
     borrows: PhantomData<(&'call Services, &'call [u8], &'call mut [u8])>,
 }
 
@@ -85,8 +89,63 @@ impl<'call> Context<'call> {
             output_capacity: output.len(),
             output: output.as_mut_ptr(),
             output_length: 0,
+            heap: core::ptr::null_mut(),
+            heap_size: 0,
             borrows: PhantomData,
         }
+    }
+
+    /// A context as its module will see it: with the addresses, and the lengths
+    /// in bytes, that table of services, input, output and heap have for the module.
+    ///
+    /// # Safety
+    /// Whoever else uses the context's methods finds all of it at these addresses too.
+    #[must_use]
+    pub unsafe fn at_addresses(
+        services: u64,
+        input: (u64, usize),
+        output: (u64, usize),
+        heap: (u64, u64),
+    ) -> Context<'call> {
+        Context {
+            size: size_of::<Context<'_>>() as u32,
+            reserved: 0,
+            services: core::ptr::with_exposed_provenance(services as usize),
+            embedder: core::ptr::null_mut(),
+            input: core::ptr::with_exposed_provenance(input.0 as usize),
+            input_length: input.1,
+            output: core::ptr::with_exposed_provenance_mut(output.0 as usize),
+            output_capacity: output.1,
+            output_length: 0,
+            heap: core::ptr::with_exposed_provenance_mut(heap.0 as usize),
+            heap_size: heap.1 as usize,
+            borrows: PhantomData,
+        }
+    }
+
+    /// Makes it ready for another call, with so many bytes of input and so much room for output.
+    ///
+    /// # Safety
+    /// As for [`at_addresses`](Self::at_addresses): so many bytes are there.
+    #[inline(always)]
+    pub const unsafe fn renew(&mut self, input: usize, output: usize) {
+        self.input_length = input;
+        self.output_capacity = output;
+        self.output_length = 0;
+    }
+
+    /// The same context, of a module whose heap is the `size` bytes at `address`.
+    #[must_use]
+    pub fn with_heap(mut self, address: u64, size: u64) -> Context<'call> {
+        self.heap = core::ptr::with_exposed_provenance_mut(address as usize);
+        self.heap_size = size as usize;
+        self
+    }
+
+    /// The module's heap; without bytes where it has none. For the allocator in `abi` alone.
+    #[cfg(all(bareflow_module, feature = "alloc"))]
+    pub(crate) const fn heap(&self) -> (*mut u8, usize) {
+        (self.heap, self.heap_size)
     }
 
     /// The bytes the caller passed in.
@@ -117,18 +176,6 @@ impl<'call> Context<'call> {
         self.output_length
     }
 
-    /// How many bytes of output there is room for in all.
-    #[must_use]
-    pub const fn output_capacity(&self) -> usize {
-        self.output_capacity
-    }
-
-    /// The address of the output's buffer, for an embedder that checks what a module passes on.
-    #[must_use]
-    pub fn output_address(&self) -> u64 {
-        self.output.addr() as u64
-    }
-
     /// Writes one line to the embedder's log.
     pub fn log(&mut self, line: &str) {
         let log = self.services().log;
@@ -157,7 +204,7 @@ impl fmt::Write for Context<'_> {
 
 crate::fingerprint::described! {
     "Context" Context<'static> as CONTEXT_FIELDS {
-        size, reserved, services, embedder, input, input_length, output, output_capacity, output_length,
+        size, reserved, services, embedder, input, input_length, output, output_capacity, output_length, heap, heap_size,
     }
     "Services" Services as SERVICES_FIELDS { size, reserved, log, clock, }
 }
@@ -185,7 +232,7 @@ mod tests {
         assert_eq!(context.input(), b"in");
         assert_eq!(context.write(b"12345"), 5);
         assert_eq!(context.write(b"6789"), 3);
-        assert_eq!(context.output_length(), context.output_capacity());
+        assert_eq!(context.output_length(), 8);
         assert!(write!(context, "full").is_err());
         assert_eq!(&output, b"12345678");
     }

@@ -75,6 +75,16 @@ impl<F: FnOnce(&mut Context<'_>) -> i32> Entry<WithContext> for F {
     }
 }
 
+/// Makes a module ready for a call, before any of its own code runs. The macro
+/// calls it; where the feature `alloc` is off it does nothing.
+#[inline(always)]
+pub fn prepare(context: &mut Context<'_>) {
+    #[cfg(all(bareflow_module, feature = "alloc"))]
+    crate::heap::open(context);
+    #[cfg(not(all(bareflow_module, feature = "alloc")))]
+    let _ = context;
+}
+
 /// Makes a crate a module. Once per crate, in `lib.rs`:
 ///
 /// ```ignore
@@ -96,6 +106,7 @@ macro_rules! module {
             #[allow(dead_code)]
             extern "C" fn entry(context: &mut $crate::Context<'_>, reason: u32) -> i32 {
                 let _ = reason;
+                $crate::entry::prepare(context);
                 $($crate::module!(@call $key $value, context, reason);)*
                 $crate::Entry::enter($run, context)
             }

@@ -14,6 +14,8 @@ pub mod context;
 pub mod entry;
 pub mod fingerprint;
 pub mod header;
+#[cfg(all(bareflow_module, feature = "alloc"))]
+mod heap;
 pub mod layout;
 pub mod record;
 #[cfg(bareflow_module)]
@@ -28,4 +30,4 @@ pub use header::Header;
 pub const ABI_MAJOR: u16 = 1;
 
 /// Minor version of the ABI: a blob's minor must not be above the loader's.
-pub const ABI_MINOR: u16 = 0;
+pub const ABI_MINOR: u16 = 1;

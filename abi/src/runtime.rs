@@ -66,6 +66,8 @@ global_asm!(
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     let message = info.message().as_str().unwrap_or("a formatted message");
+    #[cfg(feature = "alloc")]
+    crate::heap::stop_if_used_up(info);
     let (file, line) = info.location().map_or(("", 0), |location| (location.file(), location.line()));
     // SAFETY: the instruction never completes; it only reads registers.
     unsafe {

@@ -57,8 +57,9 @@ fn measure(manager: &ModuleManager<HostPlatform>, id: ModuleId) -> (f64, f64) {
             let start = plain();
             black_box(plain() - start);
         }));
-        calls.push(block(|| {
-            let _ = black_box(manager.execute(black_box(id)));
+        calls.push(block(|| match manager.execute(black_box(id)) {
+            Ok(result) => _ = black_box(result),
+            Err(error) => panic!("{error}"),
         }));
     }
     let median = |times: &mut Vec<f64>| {

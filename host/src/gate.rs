@@ -5,48 +5,15 @@ use std::cell::Cell;
 use std::ffi::c_void;
 
 use bareflow_abi::Context;
-use bareflow_loader::{Call, Fault, FaultKind, Name};
+use bareflow_loader::{Call, CallError, Fault, FaultKind, Outcome};
 
-use crate::Log;
+use crate::caller::Caller;
 use crate::memory::Image;
+use crate::record::Record;
+use crate::services::SERVICES;
 
-/// One call under way. The gate's code knows the first field's place.
-#[repr(C)]
-pub(crate) struct Record<'call> {
-    /// The stack pointer, below the registers the gate saved.
-    stack: Cell<u64>,
-    /// What the signal handler found out.
-    fault: Cell<Option<Fault>>,
-    /// Whether the call is inside a service, that is, in our own code.
-    pub in_service: Cell<bool>,
-    pub module: &'call Name,
-    pub image: &'call Image,
-    pub log: &'call Log,
-    /// The context's buffers: address and length of input and output.
-    buffers: [(u64, u64); 2],
-}
-
-impl Record<'_> {
-    /// Whether `length` bytes from `address` on are the module's to pass on:
-    /// in its segments, in its context's buffers, or on the stack of the call.
-    pub fn may_read(&self, address: u64, length: u64) -> bool {
-        let stack = self.stack.get();
-        let on_stack = address < stack && stack - address <= STACK_REACH && length <= stack - address;
-        let within = |&(start, size): &(u64, u64)| {
-            address >= start && address - start <= size && length <= size - (address - start)
-        };
-        on_stack || self.image.contains(address, length) || self.buffers.iter().any(within)
-    }
-
-    /// Notes the fault that ends the call, and says where execution goes on, on which stack.
-    pub fn recover(&self, fault: Fault) -> (u64, u64) {
-        self.fault.set(Some(fault));
-        (bareflow_host_recover as *const () as u64, self.stack.get())
-    }
-}
-
-/// Bytes of stack below the gate's frame that a module is taken to use.
-const STACK_REACH: u64 = 1 << 20;
+/// What a thread keeps for the gate: its innermost call.
+pub(crate) type Thread = Cell<*const Record<'static>>;
 
 /// What the gate returns.
 #[repr(C)]
@@ -67,19 +34,21 @@ enum Status {
 unsafe extern "C" {
     fn bareflow_host_gate(entry: u64, context: *mut Context<'_>, reason: u32, record: *const c_void) -> Returned;
     fn bareflow_host_recover();
-    safe fn bareflow_host_current() -> *const c_void;
+    safe fn bareflow_host_thread() -> *const c_void;
 }
 
 global_asm!(
     // Each thread's innermost call: the gate reads it, since a module may have destroyed every register.
     ".section .tbss.bareflow_host_record, \"awT\", @nobits",
     ".balign 8",
+    ".global bareflow_host_record",
+    ".hidden bareflow_host_record",
     "bareflow_host_record: .zero 8",
     ".text",
-    ".global bareflow_host_current",
-    "bareflow_host_current:",
-    "mov rax, [rip + bareflow_host_record@GOTTPOFF]",
-    "mov rax, fs:[rax]",
+    ".global bareflow_host_thread",
+    "bareflow_host_thread:",
+    "mov rax, fs:[0]",
+    "add rax, [rip + bareflow_host_record@GOTTPOFF]",
     "ret",
     ".global bareflow_host_gate",
     "bareflow_host_gate:",
@@ -89,45 +58,46 @@ global_asm!(
     "push r13",
     "push r14",
     "push r15",
-    "mov r11, [rip + bareflow_host_record@GOTTPOFF]",
-    "push qword ptr fs:[r11]",
     "mov [rcx], rsp",
-    "mov fs:[r11], rcx",
+    "mov rsp, [rcx + 8]",
     "mov rax, rdi",
     "mov rdi, rsi",
     "mov esi, edx",
     "call rax",
+    "mov r8d, eax",
     // Did the module keep what a function must keep (System V ABI 3.2.1)?
     "mov r11, [rip + bareflow_host_record@GOTTPOFF]",
-    "mov rdx, fs:[r11]",
-    "mov rdx, [rdx]",
-    "cmp rsp, rdx",
+    "mov r11, fs:[r11]",
+    "mov rdx, [r11]",
+    "cmp rsp, [r11 + 8]",
     "jne 3f",
-    "cmp r15, [rdx + 8]",
+    "cmp r15, [rdx]",
     "jne 3f",
-    "cmp r14, [rdx + 16]",
+    "cmp r14, [rdx + 8]",
     "jne 3f",
-    "cmp r13, [rdx + 24]",
+    "cmp r13, [rdx + 16]",
     "jne 3f",
-    "cmp r12, [rdx + 32]",
+    "cmp r12, [rdx + 24]",
     "jne 3f",
-    "cmp rbp, [rdx + 40]",
+    "cmp rbp, [rdx + 32]",
     "jne 3f",
-    "cmp rbx, [rdx + 48]",
+    "cmp rbx, [rdx + 40]",
     "jne 3f",
-    // The direction flag clear, the control bits of MXCSR as they were.
-    "pushfq",
+    // The direction flag clear (a string instruction shows it for less than `pushfq`
+    // takes), the control bits of MXCSR as they were.
+    "mov rsi, rsp",
+    "lodsb",
     "stmxcsr [rsp - 8]",
-    "test dword ptr [rsp], 0x400",
+    "cmp rsi, rsp",
     "mov ecx, [rsp - 8]",
-    "jne 3f",
+    "jb 3f",
     "and ecx, 0xffc0",
     "cmp ecx, 0x1f80",
     "jne 3f",
     "mov rsp, rdx",
+    "mov eax, r8d",
     "xor edx, edx",
-    "2: pop qword ptr fs:[r11]",
-    "pop r15",
+    "2: pop r15",
     "pop r14",
     "pop r13",
     "pop r12",
@@ -137,54 +107,83 @@ global_asm!(
     // A fault: the signal handler came here, with the stack as the gate left it.
     ".global bareflow_host_recover",
     "bareflow_host_recover:",
-    "mov ecx, 2",
+    "mov edx, 2",
     "jmp 4f",
-    "3: mov ecx, 1",
+    "3: mov edx, 1",
     "4: mov r11, [rip + bareflow_host_record@GOTTPOFF]",
-    "mov rdx, fs:[r11]",
-    "mov rsp, [rdx]",
+    "mov rcx, fs:[r11]",
+    "mov rsp, [rcx]",
     "cld",
     "fninit",
     "push 0x1f80",
     "ldmxcsr [rsp]",
-    "pop rdx",
-    "mov edx, ecx",
+    "pop rcx",
     "jmp 2b",
 );
 
 /// Calls a module.
 #[inline]
-pub(crate) fn call(call: &Call<'_, Image>, context: &mut Context<'_>, log: &Log) -> Result<i32, Fault> {
-    let input = context.input();
-    let record = Record {
-        stack: Cell::new(0),
-        fault: Cell::new(None),
-        in_service: Cell::new(false),
-        module: call.module,
-        image: call.image,
-        log,
-        buffers: [
-            (input.as_ptr() as u64, input.len() as u64),
-            (context.output_address(), context.output_capacity() as u64),
-        ],
-    };
+pub(crate) fn call(call: &Call<'_, Image>, output: &mut [u8], caller: &Caller) -> Result<Outcome, CallError> {
+    let capacity = output.len();
+    let outer = caller.thread.get();
+    let (stack_top, waiting) = if outer.is_null() { (call.image.stack_top, 0) } else { inside(outer) };
+    let record = Record::new(call, output, caller, stack_top);
+    let (heap, heap_size) = call.image.segments.heap();
+    let mut context = Context::new(&SERVICES, call.input, output).with_heap(heap, heap_size);
+    let record = (&raw const record).cast::<Record<'static>>();
+    caller.thread.set(record);
+    caller.watched.begin(call.image.placement.budget.time_us);
     // SAFETY: the entry lies in the sealed text of an image, as validation made
     // sure; a fault in it ends here by way of the signal handler.
-    let returned = unsafe { bareflow_host_gate(call.entry, context, call.reason as u32, (&raw const record).cast()) };
-    match returned.status {
-        // The upper half of the register means nothing.
-        Status::Returned => Ok(returned.result as u32 as i32),
-        Status::Clobbered => Err(Fault { kind: FaultKind::ClobberedRegister, offset: Some(0), address: None }),
-        Status::Faulted => {
-            let unknown = Fault { kind: FaultKind::GeneralProtection, offset: None, address: None };
-            Err(record.fault.get().unwrap_or(unknown))
-        }
+    let returned = unsafe { bareflow_host_gate(call.entry, &raw mut context, call.reason as u32, record.cast()) };
+    caller.thread.set(outer);
+    if !outer.is_null() {
+        caller.watched.go_on(waiting);
     }
+    match returned.status {
+        // The upper half of the register means nothing, and the module could have written any length.
+        Status::Returned => {
+            Ok(Outcome { result: returned.result as u32 as i32, output_length: context.output_length().min(capacity) })
+        }
+        Status::Clobbered => Err(CLOBBERED.into()),
+        // SAFETY: the record is this frame's own.
+        Status::Faulted => Err(unsafe { (*record).fault.get() }.unwrap_or(UNKNOWN).into()),
+    }
+}
+
+/// What the gate itself finds out, when a call returns.
+const CLOBBERED: Fault = Fault { kind: FaultKind::ClobberedRegister, offset: Some(0), address: None };
+
+/// A fault nobody noted, which can't be.
+const UNKNOWN: Fault = Fault { kind: FaultKind::GeneralProtection, offset: None, address: None };
+
+/// Where the stack of a call begins that is made from inside a service of
+/// another call, and what the watchdog knows of that one.
+#[cold]
+fn inside(outer: *const Record<'static>) -> (u64, u64) {
+    // SAFETY: the outer call's frame holds its record, and waits for this call.
+    let outer = unsafe { &*outer };
+    (outer.service_stack.get() & !15, outer.caller.watched.call())
+}
+
+/// How far above the stack pointer that the gate saved its caller's is, in bytes:
+/// six registers, and the address it returns to.
+pub(crate) const SAVED: u64 = 7 * 8;
+
+/// What this thread keeps for the gate.
+pub(crate) fn thread() -> &'static Thread {
+    // SAFETY: the word is there as long as the thread, which the platform and its calls never leave.
+    unsafe { &*bareflow_host_thread().cast() }
 }
 
 /// The call under way on this thread.
 pub(crate) fn current() -> Option<&'static Record<'static>> {
     // SAFETY: not null only while a call is under way, whose frame holds the
     // record; callers are signal handlers and services, which end before it does.
-    unsafe { bareflow_host_current().cast::<Record<'static>>().as_ref() }
+    unsafe { thread().get().as_ref() }
+}
+
+/// Where a call goes on that is ended from outside.
+pub(crate) fn recovery() -> u64 {
+    bareflow_host_recover as *const () as u64
 }

@@ -1,38 +1,66 @@
-//! The loader's [`Platform`] for an ordinary Linux process: mappings
-//! (`memory`), the clock, the call and its containment (`gate`,
-//! `signals`), and services (`services`).
+//! The loader's [`Platform`] for an ordinary Linux process.
+//!
+//! ```text
+//! memory.rs  stack.rs                  where modules lie and what they run on
+//! gate.rs  record.rs  services.rs      a call, and what is known of it; what modules may ask for
+//! signals.rs  faults.rs                its end where it goes wrong
+//! watchdog.rs  stopwatch.rs            its end where it takes too long
+//! child.rs  process.rs  channel.rs     the user domain: a process for each image, from outside,
+//!   turn.rs  wire.rs  words.rs
+//! confined.rs  mappings.rs  seccomp.rs   and from inside
+//! ```
 //!
 //! This is the one crate for hosted systems that uses `unsafe`.
 
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
 compile_error!("bareflow-host runs modules in x86-64 Linux processes only");
 
+mod caller;
+mod channel;
+mod child;
+mod clock;
+mod confined;
+mod cpu;
+mod faults;
 mod gate;
+mod mappings;
 mod memory;
+mod process;
+mod record;
+mod seccomp;
 mod services;
 mod signals;
+mod stack;
+mod stopwatch;
 #[cfg(test)]
 mod tests;
+mod turn;
+mod watchdog;
+mod wire;
+mod words;
 
-use std::arch::x86_64::{__cpuid, _mm_lfence, _rdtsc};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 
 use allocator_api2::alloc::Global;
-use bareflow_abi::{Context, Services};
-use bareflow_loader::{Call, Fault, ImageSize, Platform, PlatformError};
+use bareflow_loader::diagnosis::ServiceLog;
+use bareflow_loader::{Call, CallError, Diagnosis, Domain, ImageSize, Outcome, Placement, Platform, PlatformError};
 
+use caller::{Caller, Lines};
+pub use cpu::{cpu_level, cpu_name};
 use memory::Arenas;
 pub use memory::{Image, ImageDraft};
+use stack::Stack;
+use watchdog::Watched;
 
-/// Where the lines go that modules log, and what is said of their panics.
+/// Where the lines go that modules log.
 pub type Log = Box<dyn Fn(&str)>;
 
 /// This process, as the loader sees it. It stays on the thread it was made on,
 /// whose signal stack it has set up.
 pub struct HostPlatform {
     arenas: RefCell<Arenas>,
-    log: Log,
+    caller: Caller,
     cpu_level: u8,
     on_this_thread: PhantomData<*const ()>,
 }
@@ -44,12 +72,25 @@ impl HostPlatform {
     /// When the system does not let it reserve addresses or handle signals.
     pub fn new(log: Log) -> std::io::Result<HostPlatform> {
         signals::install()?;
-        Ok(HostPlatform {
-            arenas: RefCell::new(Arenas::new()?),
-            log,
-            cpu_level: cpu_level(),
-            on_this_thread: PhantomData,
-        })
+        let (arenas, stack) = (Arenas::new()?, Stack::map()?);
+        let caller = Caller {
+            thread: gate::thread(),
+            stack,
+            watched: Watched::of_thread(),
+            lines: Lines::Log(log),
+            diagnosis: Cell::new(None),
+            services: Cell::new(ServiceLog::EMPTY),
+        };
+        let arenas = RefCell::new(arenas);
+        Ok(HostPlatform { arenas, caller, cpu_level: cpu_level(), on_this_thread: PhantomData })
+    }
+
+    /// Takes an image's memory back.
+    fn take_back(&self, image: Image) {
+        if image.placement.domain == Domain::Kernel {
+            watchdog::forget(image.placement.budget.time_us);
+        }
+        self.arenas.borrow_mut().release(image);
     }
 }
 
@@ -62,10 +103,6 @@ impl Platform for HostPlatform {
         Global
     }
 
-    fn services(&self) -> &Services {
-        &services::SERVICES
-    }
-
     fn offered_services(&self) -> u32 {
         services::OFFERED
     }
@@ -74,66 +111,55 @@ impl Platform for HostPlatform {
         self.cpu_level
     }
 
-    fn reserve(&self, size: ImageSize) -> Result<ImageDraft, PlatformError> {
-        self.arenas.borrow_mut().reserve(size)
+    fn has_domain(&self, _: Domain) -> bool {
+        true
+    }
+
+    fn reserve(&self, size: ImageSize, placement: &Placement) -> Result<ImageDraft, PlatformError> {
+        let stack_top = self.caller.stack.bottom() + u64::from(placement.budget.stack).min(stack::MAX_SIZE);
+        let draft = self.arenas.borrow_mut().reserve(size, placement, stack_top)?;
+        // In the user domain this thread watches the time itself.
+        if placement.domain == Domain::Kernel && watchdog::expect(placement.budget.time_us).is_err() {
+            self.arenas.borrow_mut().release(draft.into_image());
+            return Err(PlatformError { what: "start the watchdog's thread", bytes: 0 });
+        }
+        Ok(draft)
     }
 
     fn seal(&self, draft: ImageDraft) -> Result<Image, PlatformError> {
-        draft.seal().map_err(|(image, error)| {
-            self.arenas.borrow_mut().release(image);
+        let sealed = draft.seal().and_then(|image| match image.placement.domain {
+            Domain::Kernel => Ok(image),
+            Domain::User => child::confine(image, &self.caller),
+        });
+        sealed.map_err(|(image, error)| {
+            self.take_back(image);
             error
         })
     }
 
     fn release(&self, image: Image) {
-        self.arenas.borrow_mut().release(image);
+        self.take_back(image);
     }
 
     #[inline(always)]
     fn clock(&self) -> u64 {
-        // SAFETY: every x86-64 processor has the instruction, and Linux lets processes use it.
-        unsafe { _rdtsc() }
+        clock::now()
     }
 
     #[inline(always)]
     fn clock_fenced(&self) -> u64 {
-        // SAFETY: as above. The first fence waits for what came before, the
-        // second keeps what comes behind from beginning (Intel SDM volume 2, RDTSC).
-        unsafe {
-            _mm_lfence();
-            let now = _rdtsc();
-            _mm_lfence();
-            now
-        }
+        clock::now_fenced()
     }
 
     #[inline]
-    fn call(&self, call: &Call<'_, Image>, context: &mut Context<'_>) -> Result<i32, Fault> {
-        gate::call(call, context, &self.log)
+    fn call(&self, call: &Call<'_, Image>, output: &mut [u8]) -> Result<Outcome, CallError> {
+        match &call.image.child {
+            None => gate::call(call, output, &self.caller),
+            Some(child) => child.call(call, output, &self.caller),
+        }
     }
-}
 
-/// The processor's name.
-#[must_use]
-pub fn cpu_name() -> String {
-    if __cpuid(0x8000_0000).eax < 0x8000_0004 {
-        return "unknown".to_owned();
+    fn diagnosis(&self) -> Option<Diagnosis> {
+        self.caller.diagnosis.take()
     }
-    let parts = [0x8000_0002, 0x8000_0003, 0x8000_0004].map(__cpuid);
-    let registers = parts.iter().flat_map(|part| [part.eax, part.ebx, part.ecx, part.edx]);
-    let bytes: Vec<u8> = registers.flat_map(u32::to_le_bytes).take_while(|&byte| byte != 0).collect();
-    String::from_utf8_lossy(&bytes).trim().to_owned()
-}
-
-/// The x86-64 level (1 to 4, x86-64 psABI section 3.1.1) of processor and system.
-#[must_use]
-pub fn cpu_level() -> u8 {
-    macro_rules! all {
-        ($($feature:tt)+) => { $(std::arch::is_x86_feature_detected!($feature))&&+ };
-    }
-    // LAHF in long mode has no name here; every processor with the others has it.
-    let second = all!("cmpxchg16b" "popcnt" "sse3" "sse4.1" "sse4.2" "ssse3");
-    let third = second && all!("avx" "avx2" "bmi1" "bmi2" "f16c" "fma" "lzcnt" "movbe");
-    let fourth = third && all!("avx512f" "avx512bw" "avx512cd" "avx512dq" "avx512vl");
-    1 + u8::from(second) + u8::from(third) + u8::from(fourth)
 }

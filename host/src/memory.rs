@@ -4,13 +4,14 @@
 use std::io;
 use std::ptr::{null_mut, without_provenance_mut};
 
-use bareflow_abi::layout::{DATA_OFFSET, IMAGE_SPAN, MAX_SEGMENT_SIZE, RODATA_OFFSET, TEXT_OFFSET};
-use bareflow_loader::{Draft, ImageSize, PlatformError};
+use allocator_api2::alloc::Global;
+use bareflow_abi::layout::{IMAGE_SPAN, MAX_SEGMENT_SIZE};
+use bareflow_loader::segments::PAGE_SIZE;
+use bareflow_loader::{Draft, FreeRanges, ImageSize, Placement, PlatformError, Segments};
 use libc::{MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_NORESERVE, MAP_PRIVATE};
 use libc::{PROT_EXEC, PROT_NONE, PROT_READ, PROT_WRITE};
 
-/// Bytes of a page.
-const PAGE_SIZE: u64 = 4096;
+use crate::child::Child;
 
 /// Pages of offsets in an arena, which the three segments of an image share.
 const ARENA_PAGES: u64 = MAX_SEGMENT_SIZE / PAGE_SIZE;
@@ -23,9 +24,13 @@ const DISTANCES: std::ops::Range<u64> = 1..4;
 #[derive(Debug)]
 pub struct Image {
     arena: usize,
-    base: u64,
     pages: u64,
-    size: ImageSize,
+    pub(crate) segments: Segments,
+    /// Where its stack begins.
+    pub(crate) stack_top: u64,
+    pub(crate) placement: Placement,
+    /// The process it runs in, in the user domain.
+    pub(crate) child: Option<Box<Child>>,
 }
 
 /// A module's memory while it is filled.
@@ -39,8 +44,8 @@ pub(crate) struct Arenas(Vec<Arena>);
 #[derive(Debug)]
 struct Arena {
     base: u64,
-    /// Free offsets: first page and number of pages, in rising order, never touching.
-    free: Vec<(u64, u64)>,
+    /// Pages of offsets that no image has.
+    free: FreeRanges<Global>,
 }
 
 impl Arenas {
@@ -48,20 +53,21 @@ impl Arenas {
         Ok(Arenas(vec![Arena::reserve()?]))
     }
 
-    /// Zeroed, writable memory for an image.
-    pub fn reserve(&mut self, size: ImageSize) -> Result<ImageDraft, PlatformError> {
-        let pages = [size.text, size.rodata, size.data].map(|bytes| (bytes as u64).div_ceil(PAGE_SIZE));
-        let pages = pages.into_iter().max().unwrap_or(0);
+    /// Zeroed, writable memory for an image, whose stack begins at `stack_top`.
+    pub fn reserve(
+        &mut self,
+        size: ImageSize,
+        placement: &Placement,
+        stack_top: u64,
+    ) -> Result<ImageDraft, PlatformError> {
+        let heap = u64::from(placement.budget.heap);
+        let pages = Segments::pages(&size, heap);
         let error = |what| PlatformError { what, bytes: (pages * PAGE_SIZE) as usize };
-        if !self.0.iter().any(|arena| arena.free.iter().any(|&(_, count)| count >= pages)) {
-            self.0.push(Arena::reserve().map_err(|_| error("reserve addresses"))?);
-        }
-        let mut arenas = self.0.iter_mut().enumerate();
-        let (arena, base) =
-            arenas.find_map(|(index, arena)| Some((index, arena.take(pages)?))).ok_or(error("reserve addresses"))?;
-        let image = Image { arena, base, pages, size };
-        for (start, bytes) in image.segments().into_iter().filter(|&(_, bytes)| bytes > 0) {
-            if map_over(start, bytes, PROT_READ | PROT_WRITE, 0).is_err() {
+        let (arena, base) = self.take(pages).map_err(|_| error("reserve addresses"))?;
+        let segments = Segments { base, size, heap };
+        let image = Image { arena, pages, segments, stack_top, placement: *placement, child: None };
+        for (start, bytes) in mapped(&segments) {
+            if map_over(start, bytes as usize, PROT_READ | PROT_WRITE, 0).is_err() {
                 self.release(image);
                 return Err(error("map pages"));
             }
@@ -69,16 +75,28 @@ impl Arenas {
         Ok(ImageDraft(image))
     }
 
+    /// Offsets for `pages`: the arena, and the image's base.
+    fn take(&mut self, pages: u64) -> io::Result<(usize, u64)> {
+        let mut arenas = self.0.iter_mut().enumerate();
+        let found = arenas.find_map(|(index, arena)| Some((index, arena.base + arena.free.take(pages)? * PAGE_SIZE)));
+        if let Some(found) = found {
+            return Ok(found);
+        }
+        let mut arena = Arena::reserve()?;
+        let first = arena.free.take(pages).ok_or(io::ErrorKind::OutOfMemory)?;
+        let base = arena.base + first * PAGE_SIZE;
+        self.0.push(arena);
+        Ok((self.0.len() - 1, base))
+    }
+
     /// Gives the memory and the addresses back.
     pub fn release(&mut self, image: Image) {
-        for (start, bytes) in image.segments().into_iter().filter(|&(_, bytes)| bytes > 0) {
-            // Where this fails the pages stay, and so do their addresses: nothing may be placed there.
-            if map_over(start, bytes, PROT_NONE, MAP_NORESERVE).is_err() {
-                return;
-            }
+        // Where this fails the pages stay, and so do their addresses: nothing may be placed there.
+        if vacate(&image).is_err() {
+            return;
         }
         if let Some(arena) = self.0.get_mut(image.arena) {
-            arena.give_back(image.base, image.pages);
+            arena.free.give_back((image.segments.base - arena.base) / PAGE_SIZE, image.pages);
         }
     }
 }
@@ -104,66 +122,22 @@ impl Arena {
             (got == wanted || unmap(got)).then_some(got)
         });
         let base = near.map_or_else(|| map(0, IMAGE_SPAN as usize, PROT_NONE, flags), Ok)?;
-        Ok(Arena { base, free: vec![(0, ARENA_PAGES)] })
-    }
-
-    /// Takes `pages` out of the first free range that has them.
-    fn take(&mut self, pages: u64) -> Option<u64> {
-        let index = self.free.iter().position(|&(_, count)| count >= pages)?;
-        let (first, count) = self.free[index];
-        if count == pages {
-            self.free.remove(index);
-        } else {
-            self.free[index] = (first + pages, count - pages);
-        }
-        Some(self.base + first * PAGE_SIZE)
-    }
-
-    /// Puts pages back and joins them with their neighbours.
-    fn give_back(&mut self, base: u64, pages: u64) {
-        let first = (base - self.base) / PAGE_SIZE;
-        let index = self.free.partition_point(|&(start, _)| start < first);
-        self.free.insert(index, (first, pages));
-        for left in [index, index.wrapping_sub(1)] {
-            if let Some([(start, count), (next, more)]) = self.free.get(left..left.wrapping_add(2))
-                && start + count == *next
-            {
-                let joined = (*start, count + more);
-                self.free.splice(left..left + 2, [joined]);
-            }
-        }
-    }
-}
-
-impl Image {
-    /// The distance of `address` from the base, if it lies in one of the segments.
-    pub(crate) fn offset_of(&self, address: u64) -> Option<u64> {
-        self.contains(address, 1).then(|| address - self.base)
-    }
-
-    /// Whether `length` bytes from `address` on lie in one of the segments.
-    pub(crate) fn contains(&self, address: u64, length: u64) -> bool {
-        self.segments().into_iter().any(|(start, bytes)| {
-            let end = start + bytes as u64;
-            address >= start && address <= end && length <= end - address
-        })
-    }
-
-    /// Address and length of text, rodata and data.
-    fn segments(&self) -> [(u64, usize); 3] {
-        [
-            (self.base + TEXT_OFFSET, self.size.text),
-            (self.base + RODATA_OFFSET, self.size.rodata),
-            (self.base + DATA_OFFSET, self.size.data),
-        ]
+        let mut free = FreeRanges::new_in(Global);
+        free.give_back(0, ARENA_PAGES);
+        Ok(Arena { base, free })
     }
 }
 
 impl ImageDraft {
+    /// The image, as it is.
+    pub(crate) fn into_image(self) -> Image {
+        self.0
+    }
+
     /// Gives text and rodata their final permissions; data has its own already.
     pub(crate) fn seal(self) -> Result<Image, (Image, PlatformError)> {
         let image = self.0;
-        let [text, rodata, _] = image.segments();
+        let [text, rodata, _] = image.segments.all();
         for ((start, bytes), protection) in [(text, PROT_READ | PROT_EXEC), (rodata, PROT_READ)] {
             let address = without_provenance_mut(start as usize);
             // SAFETY: the pages were mapped for this image by `reserve`, and no slice of them is left.
@@ -175,7 +149,7 @@ impl ImageDraft {
     }
 
     fn segment(&mut self, index: usize) -> &mut [u8] {
-        let (start, bytes) = self.0.segments()[index];
+        let (start, bytes) = self.0.segments.all()[index];
         if bytes == 0 {
             return &mut [];
         }
@@ -187,7 +161,7 @@ impl ImageDraft {
 
 impl Draft for ImageDraft {
     fn base(&self) -> u64 {
-        self.0.base
+        self.0.segments.base
     }
     fn text(&mut self) -> &mut [u8] {
         self.segment(0)
@@ -198,6 +172,17 @@ impl Draft for ImageDraft {
     fn data(&mut self) -> &mut [u8] {
         self.segment(2)
     }
+}
+
+/// Gives an image's memory back, but not its addresses.
+pub(crate) fn vacate(image: &Image) -> io::Result<()> {
+    mapped(&image.segments)
+        .try_for_each(|(start, bytes)| map_over(start, bytes as usize, PROT_NONE, MAP_NORESERVE).map(|_| ()))
+}
+
+/// Address and length of what segments have pages for.
+fn mapped(segments: &Segments) -> impl Iterator<Item = (u64, u64)> + use<> {
+    segments.mapped().into_iter().filter(|&(_, bytes)| bytes > 0)
 }
 
 /// Maps fresh zeroed pages over a part of an arena.

@@ -1,36 +1,98 @@
 //! What modules may ask of this process.
 
+use std::arch::global_asm;
 use std::arch::x86_64::_rdtsc;
 
 use bareflow_abi::header::{SERVICE_CLOCK, SERVICE_LOG};
 use bareflow_abi::{Context, Services};
-use bareflow_loader::Printable;
+use bareflow_loader::diagnosis::ServiceCall;
+use bareflow_loader::{Fault, FaultKind};
 
 use crate::gate;
+use crate::record::Record;
 
 /// The services there are.
 pub(crate) const OFFERED: u32 = SERVICE_LOG | SERVICE_CLOCK;
 
 /// The table modules are given.
-pub(crate) static SERVICES: Services = Services::new(log, clock);
+pub(crate) static SERVICES: Services = Services::new(bareflow_host_log, clock);
 
 /// Longest line a module may log, in bytes.
-const MAX_LINE: usize = 4096;
+pub(crate) const MAX_LINE: usize = 4096;
 
-extern "C" fn log(_: *mut Context<'_>, text: *const u8, length: usize) {
-    let Some(record) = gate::current() else { return };
-    record.in_service.set(true);
-    if length <= MAX_LINE && record.may_read(text.addr() as u64, length as u64) {
-        // SAFETY: the bytes were just found to lie in memory of the module, which is mapped and waits.
-        let bytes = unsafe { std::slice::from_raw_parts(text, length) };
-        (record.log)(&format!("  [LOG] {}: {}", record.module, Printable(bytes)));
-    } else {
-        (record.log)(&format!(
-            "  [WARN] {}: log of {length} bytes at {text:p}, expected at most {MAX_LINE} in its own memory",
-            record.module
-        ));
+unsafe extern "C" {
+    safe fn bareflow_host_log(context: *mut Context<'_>, text: *const u8, length: usize);
+    fn bareflow_host_service_end();
+}
+
+// A service runs on our own stack, below what the gate saved there: how much of
+// the module's stack is left is no concern of our code. A module that has no
+// room for the two words here overflows by itself.
+//
+// Where the service says that the call is at its end, nothing is left on our
+// stack, the registers are the module's again but for the one with the result,
+// and an instruction that faults has the signal handler do the rest.
+global_asm!(
+    ".global bareflow_host_log",
+    ".global bareflow_host_service_end",
+    "bareflow_host_log:",
+    "push rbp",
+    "mov rbp, rsp",
+    // What compiled code relies on, whatever the module did (System V ABI 3.2.1).
+    "cld",
+    "mov rax, [rip + bareflow_host_record@GOTTPOFF]",
+    "mov rax, fs:[rax]",
+    "mov [rax + 16], rsp",
+    "mov rsp, [rax]",
+    "and rsp, -16",
+    "push rdi",
+    "push rsi",
+    "push rdx",
+    "push rcx",
+    "call {log}",
+    "pop rcx",
+    "pop rdx",
+    "pop rsi",
+    "pop rdi",
+    "mov rsp, rbp",
+    "pop rbp",
+    "test eax, eax",
+    "jnz bareflow_host_service_end",
+    "ret",
+    "bareflow_host_service_end:",
+    "ud2",
+    log = sym log,
+);
+
+/// Where a service ends that ends the call.
+pub(crate) fn end() -> u64 {
+    bareflow_host_service_end as *const () as u64
+}
+
+/// Returns whether the call is at its end.
+extern "C" fn log(_: *mut Context<'_>, text: *const u8, length: usize) -> u32 {
+    let Some(record) = gate::current() else { return 0 };
+    let address = text.addr() as u64;
+    record.log_service(ServiceCall { service: SERVICE_LOG, arguments: [address, length as u64] });
+    match line(record, text, length) {
+        Some(bytes) => record.caller.lines.pass_on(record.module, bytes),
+        None => {
+            let fault = Fault { kind: FaultKind::BadServiceArgument, offset: None, address: Some(address) };
+            record.fault.set(Some(fault));
+        }
     }
-    record.in_service.set(false);
+    record.leave_service().into()
+}
+
+/// The bytes that the module logs, if they are its own to pass on and not too many.
+fn line<'call>(record: &Record<'call>, text: *const u8, length: usize) -> Option<&'call [u8]> {
+    // No text at all has no address that means anything.
+    if length == 0 {
+        return Some(&[]);
+    }
+    let may = length <= MAX_LINE && record.may_read(text.addr() as u64, length as u64);
+    // SAFETY: the bytes were just found to lie in memory of the module, which is mapped and waits.
+    may.then(|| unsafe { std::slice::from_raw_parts(text, length) })
 }
 
 extern "C" fn clock(_: *mut Context<'_>) -> u64 {

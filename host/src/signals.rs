@@ -1,58 +1,129 @@
-//! Faults of modules arrive as signals. The handler turns them into a
-//! [`Fault`] and sends execution back to the gate.
+//! Faults of modules arrive as signals, and so does the watchdog's word that
+//! their time is over. The handlers send execution back to the gate.
 
+use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::io;
 use std::mem::zeroed;
-use std::ptr::null_mut;
+use std::ptr::{null, null_mut};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use bareflow_abi::trap::PANIC_INSTRUCTION;
-use bareflow_loader::{Fault, FaultKind, Printable};
-use libc::{REG_EFL, REG_ERR, REG_RDI, REG_RIP, REG_RSI, REG_RSP, REG_TRAPNO, siginfo_t, ucontext_t};
+use bareflow_loader::Fault;
+use libc::{REG_EFL, REG_RIP, REG_RSP, siginfo_t, ucontext_t};
 
-use crate::gate::{self, Record};
+use crate::faults::{self, Registers};
+use crate::record::Record;
+use crate::{gate, services, watchdog};
 
 /// What a module can bring about.
-const SIGNALS: [c_int; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP];
+pub(crate) const SIGNALS: [c_int; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP];
 
 /// Bytes of the stack the handler runs on: a module may have used up its own.
 const STACK_SIZE: usize = 64 << 10;
 
-/// Page fault error code: the access was a write.
-const WRITE: i64 = 1 << 1;
-
-/// Page fault error code: the access was an instruction fetch.
-const FETCH: i64 = 1 << 4;
-
-/// How far from the stack pointer an access still belongs to the stack, in bytes.
-const STACK_REACH: u64 = 64 << 10;
-
 /// What the signals did before.
 static BEFORE: OnceLock<Vec<libc::sigaction>> = OnceLock::new();
 
-/// Installs the handler for the process, and a stack for it on this thread.
+/// Whether this process is one that a module of the user domain runs in.
+pub(crate) static CONFINED: AtomicBool = AtomicBool::new(false);
+
+thread_local! {
+    static HAS_STACK: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Installs the handlers for the process, and a stack for them on this thread.
 pub(crate) fn install() -> io::Result<()> {
-    let stack = Box::leak(vec![0_u8; STACK_SIZE].into_boxed_slice());
-    let stack = libc::stack_t { ss_sp: stack.as_mut_ptr().cast(), ss_flags: 0, ss_size: STACK_SIZE };
-    // SAFETY: the stack is leaked, so it is there as long as the thread.
-    check(unsafe { libc::sigaltstack(&raw const stack, null_mut()) })?;
+    if !HAS_STACK.get() {
+        set_stack()?;
+        HAS_STACK.set(true);
+    }
     if BEFORE.get().is_some() {
         return Ok(());
     }
-    let mut before = Vec::new();
-    for signal in SIGNALS {
-        // SAFETY: all zeros are a valid action, which is then filled in.
-        let (mut action, mut old): (libc::sigaction, libc::sigaction) = unsafe { (zeroed(), zeroed()) };
-        action.sa_sigaction = handle as *const () as usize;
-        action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER;
-        // SAFETY: the handler has the signature that SA_SIGINFO asks for, and does only what a handler may.
-        check(unsafe { libc::sigaction(signal, &raw const action, &raw mut old) })?;
-        before.push(old);
-    }
+    let before = SIGNALS.into_iter().map(|signal| set_handler(signal, handle)).collect::<io::Result<Vec<_>>>()?;
+    set_handler(watchdog::SIGNAL, handle_late)?;
     // Another thread was faster: its list holds what was there before both.
     let _ = BEFORE.set(before);
     Ok(())
+}
+
+/// Gives this thread a stack for handlers, which is there as long as the process.
+fn set_stack() -> io::Result<()> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    // SAFETY: the system chooses the place, so that nothing is replaced.
+    let start = unsafe { libc::mmap(null_mut(), STACK_SIZE, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
+    if start == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    let stack = libc::stack_t { ss_sp: start, ss_flags: 0, ss_size: STACK_SIZE };
+    let mut set = no_signals();
+    // SAFETY: the stack was just mapped, and stays; the set is this frame's own. A
+    // watchdog whose signal is blocked can't end a call.
+    unsafe {
+        check(libc::sigaltstack(&raw const stack, null_mut()))?;
+        libc::sigaddset(&raw mut set, watchdog::SIGNAL);
+        check(libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, null_mut()))
+    }
+}
+
+/// An address in this thread's stack for handlers.
+pub(crate) fn stack() -> Option<u64> {
+    // SAFETY: all zeros are a valid description, which the system then fills in.
+    let mut stack: libc::stack_t = unsafe { zeroed() };
+    // SAFETY: the description is this frame's own.
+    check(unsafe { libc::sigaltstack(null(), &raw mut stack) }).ok()?;
+    Some(stack.ss_sp.addr() as u64)
+}
+
+type Handler = extern "C" fn(c_int, *mut siginfo_t, *mut c_void);
+
+/// Sets a handler; returns what was there before.
+fn set_handler(signal: c_int, handler: Handler) -> io::Result<libc::sigaction> {
+    // SAFETY: all zeros are a valid action, which is then filled in.
+    let (mut action, mut old): (libc::sigaction, libc::sigaction) = unsafe { (zeroed(), zeroed()) };
+    action.sa_sigaction = handler as *const () as usize;
+    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER | libc::SA_RESTART;
+    // SAFETY: the set is this frame's own. The handler has the signature that SA_SIGINFO
+    // asks for, and does only what a handler may. Being late waits until a fault is dealt with.
+    unsafe {
+        libc::sigaddset(&raw mut action.sa_mask, watchdog::SIGNAL);
+        check(libc::sigaction(signal, &raw const action, &raw mut old))?;
+    }
+    Ok(old)
+}
+
+/// Makes the handlers those of a process that a module runs in alone: a system
+/// call that is refused is the module's fault, and nobody sends anything else.
+pub(crate) fn confine() -> io::Result<()> {
+    CONFINED.store(true, Ordering::Relaxed);
+    let mut set = no_signals();
+    for signal in SIGNALS.into_iter().chain([libc::SIGSYS]) {
+        set_handler(signal, handle)?;
+        // SAFETY: the set is this frame's own.
+        unsafe { libc::sigaddset(&raw mut set, signal) };
+    }
+    // SAFETY: the set is this frame's own.
+    check(unsafe { libc::sigprocmask(libc::SIG_UNBLOCK, &raw const set, null_mut()) })
+}
+
+/// Does something while this thread, and any that it makes, gets no signals.
+pub(crate) fn all_blocked<T>(work: impl FnOnce() -> T) -> T {
+    let (mut all, mut before) = (no_signals(), no_signals());
+    // SAFETY: the sets are this frame's own.
+    unsafe {
+        libc::sigfillset(&raw mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
+    }
+    let result = work();
+    // SAFETY: as above.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, null_mut()) };
+    result
+}
+
+fn no_signals() -> libc::sigset_t {
+    // SAFETY: all zeros are the set without signals.
+    unsafe { zeroed() }
 }
 
 fn check(result: c_int) -> io::Result<()> {
@@ -63,17 +134,41 @@ extern "C" fn handle(signal: c_int, info: *mut siginfo_t, context: *mut c_void) 
     // SAFETY: the system passes both for as long as the handler runs.
     let (info, context) = unsafe { (&*info, &mut *context.cast::<ucontext_t>()) };
     let registers = &mut context.uc_mcontext.gregs;
-    match gate::current().filter(|record| !record.in_service.get()) {
+    match gate::current().filter(|record| record.is_in_module()) {
         Some(record) => {
-            let fault = fault(record, info, registers);
-            let (rip, rsp) = record.recover(fault);
-            (registers[REG_RIP as usize], registers[REG_RSP as usize]) = (rip.cast_signed(), rsp.cast_signed());
-            // Direction, trap and alignment-check flags are the module's: bit 1 is always set.
-            registers[REG_EFL as usize] = 0x202;
+            let fault = match record.fault.get() {
+                Some(noted) if registers[REG_RIP as usize].cast_unsigned() == services::end() => {
+                    faults::service_end(record, noted, registers)
+                }
+                _ => faults::fault(record, signal, info, registers),
+            };
+            end(record, fault, registers);
         }
+        // SAFETY: ends the process, whose own code went wrong.
+        None if CONFINED.load(Ordering::Relaxed) => unsafe { libc::_exit(1) },
         // Not a module's: as if this handler had never been. The instruction faults again.
         None => restore(signal),
     }
+}
+
+extern "C" fn handle_late(_: c_int, _: *mut siginfo_t, context: *mut c_void) {
+    let Some(record) = gate::current().filter(|record| record.caller.watched.is_overdue()) else { return };
+    // SAFETY: the system passes it for as long as the handler runs.
+    let registers = unsafe { &mut (*context.cast::<ucontext_t>()).uc_mcontext.gregs };
+    if record.can_end(registers[REG_RSP as usize].cast_unsigned()) {
+        end(record, faults::time_budget(record, registers), registers);
+    } else {
+        record.end_late();
+    }
+}
+
+/// Ends a call: sends execution back to the gate.
+fn end(record: &Record<'_>, fault: Fault, registers: &mut Registers) {
+    record.caller.diagnosis.set(Some(faults::diagnosis(record, &fault, registers)));
+    let (rip, rsp) = record.recover(fault);
+    (registers[REG_RIP as usize], registers[REG_RSP as usize]) = (rip.cast_signed(), rsp.cast_signed());
+    // Direction, trap and alignment-check flags are the module's: bit 1 is always set.
+    registers[REG_EFL as usize] = 0x202;
 }
 
 fn restore(signal: c_int) {
@@ -83,72 +178,4 @@ fn restore(signal: c_int) {
         // SAFETY: the action is the one the system gave out.
         unsafe { libc::sigaction(signal, action, null_mut()) };
     }
-}
-
-/// What the module did. The processor's exception number is in the context.
-fn fault(record: &Record<'_>, info: &siginfo_t, registers: &[i64]) -> Fault {
-    let register = |index: c_int| registers[index as usize].cast_unsigned();
-    let mut rip = register(REG_RIP);
-    let mut address = None;
-    let kind = match registers[REG_TRAPNO as usize] {
-        0 => FaultKind::Divide,
-        3 => {
-            rip = rip.wrapping_sub(1);
-            FaultKind::Breakpoint
-        }
-        6 if is_panic(record, rip) => {
-            show_panic(record, register(REG_RDI), register(REG_RSI));
-            FaultKind::Panic
-        }
-        6 => FaultKind::InvalidOpcode,
-        14 => {
-            // SAFETY: this exception's signals carry the address that was accessed.
-            let accessed = unsafe { info.si_addr() }.addr() as u64;
-            address = Some(accessed);
-            page_fault(registers[REG_ERR as usize], accessed, register(REG_RSP))
-        }
-        16 => FaultKind::X87,
-        17 => FaultKind::Alignment,
-        19 => FaultKind::Simd,
-        _ => FaultKind::GeneralProtection,
-    };
-    Fault { kind, offset: record.image.offset_of(rip), address }
-}
-
-fn page_fault(error: i64, address: u64, stack: u64) -> FaultKind {
-    if error & FETCH != 0 {
-        FaultKind::PageExecute
-    } else if address.abs_diff(stack) < STACK_REACH {
-        FaultKind::StackOverflow
-    } else if error & WRITE != 0 {
-        FaultKind::PageWrite
-    } else {
-        FaultKind::PageRead
-    }
-}
-
-/// Whether the instruction is the one a module's panic ends in.
-fn is_panic(record: &Record<'_>, rip: u64) -> bool {
-    if !record.image.contains(rip, PANIC_INSTRUCTION.len() as u64) {
-        return false;
-    }
-    let bytes: *const [u8; PANIC_INSTRUCTION.len()] = std::ptr::with_exposed_provenance(rip as usize);
-    // SAFETY: the bytes were just found to lie in the module's memory, which is mapped.
-    unsafe { bytes.read_unaligned() == PANIC_INSTRUCTION }
-}
-
-/// Passes a panic's message on. The handler runs on behalf of the module's
-/// thread, which was in the module's code: no lock of ours is held.
-fn show_panic(record: &Record<'_>, address: u64, length: u64) {
-    let message = if length <= 512 && record.may_read(address, length) {
-        // SAFETY: the bytes were just found to lie in the module's memory, which is mapped.
-        let bytes =
-            unsafe { std::slice::from_raw_parts(std::ptr::with_exposed_provenance(address as usize), length as usize) };
-        Printable(bytes).to_string()
-    } else {
-        "(unreadable)".to_owned()
-    };
-    record.in_service.set(true);
-    (record.log)(&format!("[FAULT] module {} panicked: {message}", record.module));
-    record.in_service.set(false);
 }

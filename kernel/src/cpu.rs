@@ -1,11 +1,15 @@
 //! What the processor can do, and switching it on.
 
 use core::arch::asm;
+use core::sync::atomic::{AtomicBool, Ordering};
 
-use raw_cpuid::{CpuId, CpuIdReaderNative};
+use raw_cpuid::{CpuId, CpuIdReaderNative, ExtendedFeatures};
 use x86_64::instructions::port::Port;
 use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags, Efer, EferFlags};
+use x86_64::registers::model_specific::Msr;
 use x86_64::registers::xcontrol::{XCr0, XCr0Flags};
+
+use crate::traps::{KERNEL_CODE, USER_DATA};
 
 /// Switches on memory protection in full and the vector registers that modules
 /// use. Before the first module, and before the kernel's own page tables.
@@ -18,24 +22,32 @@ pub fn enable() {
     // A hypervisor may show AVX-512 and yet keep its state from being switched on.
     let state = cpu.get_extended_state_info();
     let zmm = state.as_ref().is_some_and(|state| state.xcr0_supports_avx512_zmm_hi16());
-    let avx512 = extended.as_ref().is_some_and(|extended| extended.has_avx512f()) && zmm;
+    let avx512 = extended.as_ref().is_some_and(ExtendedFeatures::has_avx512f) && zmm;
+    let has = |feature: fn(&ExtendedFeatures) -> bool| extended.as_ref().is_some_and(feature);
     // SAFETY: no-execute is there on every x86-64 processor this kernel boots on
     // (its own tables rely on it); write protection only narrows what may be done.
     unsafe {
         Efer::update(|flags| flags.insert(EferFlags::NO_EXECUTE_ENABLE));
         Cr0::update(|flags| {
             flags.insert(Cr0Flags::WRITE_PROTECT | Cr0Flags::MONITOR_COPROCESSOR | Cr0Flags::NUMERIC_ERROR);
+            flags.insert(Cr0Flags::ALIGNMENT_MASK);
             flags.remove(Cr0Flags::EMULATE_COPROCESSOR | Cr0Flags::TASK_SWITCHED);
         });
         Cr4::update(|flags| {
             flags.insert(Cr4Flags::OSFXSR | Cr4Flags::OSXMMEXCPT_ENABLE);
             flags.set(Cr4Flags::OSXSAVE, xsave);
+            // Neither runs nor reads the kernel what is ring 3's, nor learns ring 3 where the tables are.
+            flags.set(Cr4Flags::SUPERVISOR_MODE_EXECUTION_PROTECTION, has(ExtendedFeatures::has_smep));
+            flags.set(Cr4Flags::SUPERVISOR_MODE_ACCESS_PREVENTION, has(ExtendedFeatures::has_smap));
+            flags.set(Cr4Flags::USER_MODE_INSTRUCTION_PREVENTION, has(ExtendedFeatures::has_umip));
+            flags.remove(Cr4Flags::PERFORMANCE_MONITOR_COUNTER | Cr4Flags::FSGSBASE);
         });
     }
     // SAFETY: both units were just switched on. A reset leaves the x87 control word
     // other than the System V ABI wants it (Intel SDM volume 3, table 10-1), and a
     // boot loader may leave anything.
     unsafe { asm!("fninit", "ldmxcsr [{}]", in(reg) &0x1f80_u32, options(nostack)) };
+    HAS_XSAVE.store(xsave, Ordering::Relaxed);
     if xsave {
         let mut state = XCr0Flags::X87 | XCr0Flags::SSE;
         state.set(XCr0Flags::AVX, avx);
@@ -44,6 +56,46 @@ pub fn enable() {
         unsafe { XCr0::write(state) };
     }
 }
+
+/// Whether the vector units' state is restored by `xrstor` rather than `fxrstor`. The gates read it.
+#[unsafe(export_name = "bareflow_has_xsave")]
+static HAS_XSAVE: AtomicBool = AtomicBool::new(false);
+
+/// The area both instructions read (Intel SDM volume 1, 13.4): 512 bytes of which two control
+/// words count, and a header that says that all else is as after a reset.
+#[repr(C, align(64))]
+struct ClearState([u16; 512]);
+
+#[unsafe(export_name = "bareflow_clear_state")]
+static CLEAR_STATE: ClearState = {
+    let mut state = [0; 512];
+    // The x87 control word, at byte 0; MXCSR, at byte 24.
+    state[0] = 0x37f;
+    state[12] = 0x1f80;
+    ClearState(state)
+};
+
+/// Lets `syscall` of ring 3 arrive at the gate, with all flags clear that could
+/// mislead the kernel. Interrupts stay on: each has a stack of its own. The
+/// descriptor tables are loaded.
+pub fn enable_syscall() {
+    unsafe extern "C" {
+        safe fn bareflow_syscall();
+    }
+    // SAFETY: the segments lie in the order that the register wants, as `traps` says; the gate's
+    // code handles every arrival, from ring 0 too.
+    unsafe {
+        Msr::new(STAR).write((USER_DATA - 8) << 48 | KERNEL_CODE << 32);
+        Msr::new(LSTAR).write(bareflow_syscall as *const () as u64);
+        Msr::new(SYSCALL_MASK).write(0x47500);
+        Efer::update(|flags| flags.insert(EferFlags::SYSTEM_CALL_EXTENSIONS));
+    }
+}
+
+/// Numbers of registers (Intel SDM volume 4, table 2-2): selectors, entry, and flags to clear.
+const STAR: u32 = 0xc000_0081;
+const LSTAR: u32 = 0xc000_0082;
+const SYSCALL_MASK: u32 = 0xc000_0084;
 
 /// Keeps devices quiet. The firmware leaves its timer running on a vector that
 /// is an exception's, where it would arrive as soon as a module sets the interrupt flag.

@@ -10,34 +10,19 @@
 #[cfg(target_os = "none")]
 extern crate alloc;
 
+macro_rules! kernel {
+    ($($module:ident)+) => { $(#[cfg(target_os = "none")] mod $module;)+ };
+}
+
+kernel! { boot console cpu gate image inject memory options platform power run selfcheck serial services traps }
+
+/// The cycle clock.
 #[cfg(target_os = "none")]
-mod boot;
-#[cfg(target_os = "none")]
-mod call;
-#[cfg(target_os = "none")]
-mod console;
-#[cfg(target_os = "none")]
-mod cpu;
-#[cfg(target_os = "none")]
-mod image;
-#[cfg(target_os = "none")]
-mod memory;
-#[cfg(target_os = "none")]
-mod options;
-#[cfg(target_os = "none")]
-mod platform;
-#[cfg(target_os = "none")]
-mod power;
-#[cfg(target_os = "none")]
-mod run;
-#[cfg(target_os = "none")]
-mod selfcheck;
-#[cfg(target_os = "none")]
-mod serial;
-#[cfg(target_os = "none")]
-mod services;
-#[cfg(target_os = "none")]
-mod traps;
+#[inline(always)]
+fn clock() -> u64 {
+    // SAFETY: every x86-64 processor has the instruction, and ring 0 may use it.
+    unsafe { core::arch::x86_64::_rdtsc() }
+}
 
 #[cfg(not(target_os = "none"))]
 fn main() {

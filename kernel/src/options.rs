@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use bareflow_loader::Timing;
+use bareflow_loader::{Domain, LoadOptions, OnFault, Timing};
 
 /// What the command line asks for.
 pub struct Options {
@@ -12,6 +12,8 @@ pub struct Options {
     pub timing: Timing,
     /// How often every module but the four is run.
     pub repeat: u32,
+    /// How modules are loaded.
+    pub load: LoadOptions,
     /// Whether the serial console shows colours.
     pub colour: bool,
     /// Whether a clock tick is an instruction, which only the one who starts the machine knows.
@@ -20,6 +22,8 @@ pub struct Options {
     pub halt: bool,
     /// Whether the kernel checks itself instead of running modules.
     pub selfcheck: bool,
+    /// The part of a fault campaign to carry out, if any.
+    pub campaign: Option<Campaign>,
     /// What could not be understood.
     pub warnings: Vec<String>,
 }
@@ -30,10 +34,12 @@ impl Options {
         let mut options = Options {
             timing: Timing::Precise,
             repeat: 1,
+            load: LoadOptions::default(),
             colour: false,
             icount: false,
             halt: false,
             selfcheck: false,
+            campaign: None,
             warnings: Vec::new(),
         };
         for word in line.split_ascii_whitespace() {
@@ -53,13 +59,41 @@ impl Options {
                 let number = value.parse().ok().filter(|&number| number > 0);
                 self.repeat = number.ok_or("repeat=N with N from 1 to 4294967295")?;
             }
+            "domain" => self.load.domain = Domain::from_name(value).ok_or("domain=kernel or domain=user")?,
+            "budget" => {
+                let limits = self.load.limits.parse(value);
+                self.load.limits = limits.map_err(|_| "budget=time=10ms,stack=16K,heap=1M")?;
+            }
+            "onfault" => {
+                self.load.on_fault = OnFault::parse(value).ok_or("onfault=stop, onfault=restart or onfault=restart:N")?;
+            }
             "color" => self.colour = flag(value, "1", "0", "color=0 or color=1")?,
             "clock" => self.icount = flag(value, "icount", "tsc", "clock=tsc or clock=icount")?,
             "exit" => self.halt = flag(value, "halt", "leave", "exit=leave or exit=halt")?,
             "selfcheck" => self.selfcheck = flag(value, "1", "0", "selfcheck=0 or selfcheck=1")?,
-            _ => return Err("timing, repeat, color, clock, exit or selfcheck"),
+            "inject" => self.campaign = Some(Campaign::read(value).ok_or("inject=SEED:FIRST:COUNT")?),
+            _ => return Err("timing, repeat, domain, budget, onfault, color, clock, exit, selfcheck or inject"),
         }
         Ok(())
+    }
+}
+
+/// A part of a fault campaign.
+#[derive(Clone, Copy, Debug)]
+pub struct Campaign {
+    /// What all that is random depends on.
+    pub seed: u64,
+    /// The first injection's number.
+    pub first: u64,
+    /// How many injections.
+    pub count: u64,
+}
+
+impl Campaign {
+    fn read(text: &str) -> Option<Campaign> {
+        let mut parts = text.split(':').map(|part| part.parse().ok());
+        let campaign = Campaign { seed: parts.next()??, first: parts.next()??, count: parts.next()?? };
+        campaign.first.checked_add(campaign.count).filter(|_| parts.next().is_none()).map(|_| campaign)
     }
 }
 

@@ -1,13 +1,12 @@
 //! The loader's [`Platform`], on bare metal.
 
-use core::arch::x86_64::{_mm_lfence, _rdtsc};
+use core::arch::x86_64::_mm_lfence;
 
 use allocator_api2::alloc::Global;
-use bareflow_abi::{Context, Services};
-use bareflow_loader::{Call, Fault, ImageSize, Platform, PlatformError};
+use bareflow_loader::{Call, CallError, Diagnosis, Domain, ImageSize, Outcome, Placement, Platform, PlatformError};
 
 use crate::image::{self, Image, ImageDraft};
-use crate::{call, cpu, services};
+use crate::{clock, cpu, gate, services};
 
 /// The kernel's side of the loader.
 pub struct KernelPlatform {
@@ -31,10 +30,6 @@ impl Platform for KernelPlatform {
         Global
     }
 
-    fn services(&self) -> &Services {
-        &services::SERVICES
-    }
-
     fn offered_services(&self) -> u32 {
         services::OFFERED
     }
@@ -43,13 +38,23 @@ impl Platform for KernelPlatform {
         self.cpu_level
     }
 
-    fn reserve(&self, size: ImageSize) -> Result<ImageDraft, PlatformError> {
-        Image::reserve(size).map(ImageDraft)
+    fn has_domain(&self, _: Domain) -> bool {
+        true
+    }
+
+    fn reserve(&self, size: ImageSize, placement: &Placement) -> Result<ImageDraft, PlatformError> {
+        Image::reserve(size, placement).map(ImageDraft)
     }
 
     fn seal(&self, draft: ImageDraft) -> Result<Image, PlatformError> {
-        draft.0.seal();
-        Ok(draft.0)
+        let mut image = draft.0;
+        match image.seal() {
+            Ok(()) => Ok(image),
+            Err(error) => {
+                image.release();
+                Err(error)
+            }
+        }
     }
 
     fn release(&self, image: Image) {
@@ -58,8 +63,7 @@ impl Platform for KernelPlatform {
 
     #[inline(always)]
     fn clock(&self) -> u64 {
-        // SAFETY: every x86-64 processor has the instruction, and ring 0 may use it.
-        unsafe { _rdtsc() }
+        clock()
     }
 
     #[inline(always)]
@@ -68,14 +72,18 @@ impl Platform for KernelPlatform {
         // second keeps what comes behind from beginning (Intel SDM volume 2, RDTSC).
         unsafe {
             _mm_lfence();
-            let now = _rdtsc();
+            let now = clock();
             _mm_lfence();
             now
         }
     }
 
-    #[inline]
-    fn call(&self, call: &Call<'_, Image>, context: &mut Context<'_>) -> Result<i32, Fault> {
-        call::call(call, context)
+    #[inline(always)]
+    fn call(&self, call: &Call<'_, Image>, output: &mut [u8]) -> Result<Outcome, CallError> {
+        gate::call(call, output)
+    }
+
+    fn diagnosis(&self) -> Option<Diagnosis> {
+        gate::take_diagnosis()
     }
 }

@@ -17,14 +17,14 @@ use crate::options::Options;
 use crate::platform::KernelPlatform;
 use crate::power::{End, halt, leave};
 use crate::serial::{COM2, Serial};
-use crate::{cpu, selfcheck, traps};
+use crate::{cpu, inject, selfcheck, traps};
 
 /// The blobs of `modules/`, as the build packed them.
-static EMBEDDED: &[u8] = include_bytes!(env!("BAREFLOW_ARCHIVE_FILE"));
+pub static EMBEDDED: &[u8] = include_bytes!(env!("BAREFLOW_ARCHIVE_FILE"));
 
 /// Carries the run out and ends the machine.
 pub fn main(boot: &'static Boot) -> ! {
-    traps::install();
+    let ticks = traps::install();
     let options = Options::read(boot.command_line);
     if !boot.graphics {
         console::open_screen();
@@ -35,7 +35,14 @@ pub fn main(boot: &'static Boot) -> ! {
     for warning in &options.warnings {
         console::show(Style::Warning, format_args!("[WARN] {warning}\n"));
     }
-    let passed = if options.selfcheck { selfcheck::run(KernelPlatform::new()) } else { run_modules(boot, &options) };
+    if !ticks {
+        console::show(Style::Warning, format_args!("[WARN] no local timer that can be used: calls may take any time\n"));
+    }
+    let passed = match options.campaign {
+        Some(campaign) => inject::run(boot, &options, campaign),
+        None if options.selfcheck => selfcheck::run(boot, &options),
+        None => run_modules(boot, &options),
+    };
     if options.halt {
         halt();
     }
@@ -61,22 +68,29 @@ fn run_modules(boot: &'static Boot, options: &Options) -> bool {
         files: archive.blobs,
         input: archive.input,
         repeat: options.repeat,
+        load: options.load,
         environment: Environment {
             place: "kernel".to_string(),
             clock: if options.icount { "icount" } else { "tsc" }.to_string(),
             timing: options.timing.name().to_string(),
             call_overhead_cycles: 0,
             cpu: format!("{} (x86-64-v{})", cpu::name(), cpu::level()),
+            domains: Vec::new(),
         },
     };
     let mut report = run(&mut manager, &plan, console);
     report.passed &= refused.is_empty();
     report.refused.splice(0..0, refused);
     let passed = report.passed;
-    let mut host = Serial::open(COM2);
-    host.send(&Message::Report(report).to_frame());
-    host.flush();
+    tell_host(&Message::Report(report));
     passed
+}
+
+/// Sends a message to the host.
+pub fn tell_host(message: &Message) {
+    let mut host = Serial::open(COM2);
+    host.send(&message.to_frame());
+    host.flush();
 }
 
 #[panic_handler]

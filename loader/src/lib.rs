@@ -18,30 +18,42 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod budget;
+pub mod diagnosis;
 pub mod error;
+mod execute;
 pub mod fault;
 pub mod fixups;
+pub mod free;
 pub mod manager;
 pub mod module;
 pub mod name;
 pub mod placed;
 pub mod platform;
+pub mod policy;
+mod price;
 pub mod printable;
 pub mod profile;
 pub mod raw;
 pub mod records;
 pub mod report;
+pub mod segments;
 #[cfg(test)]
 mod testing;
 pub mod valid;
 
+pub use budget::Budget;
+pub use diagnosis::Diagnosis;
 pub use error::{ExecuteError, InvalidModule, LoadError, MalformedModule};
 pub use fault::{Fault, FaultKind};
+pub use free::FreeRanges;
 pub use manager::ModuleManager;
-pub use module::{Domain, ModuleId, Outcome};
+pub use module::ModuleId;
 pub use name::{Name, Version};
-pub use platform::{Call, Draft, ImageSize, Platform, PlatformError};
+pub use platform::{Call, CallError, Draft, ImageSize, Outcome, Platform, PlatformError};
+pub use policy::{Domain, LoadOptions, OnFault, Placement};
 pub use printable::Printable;
 pub use profile::{ModuleProfile, Timing};
 pub use raw::RawModule;
+pub use segments::Segments;
 pub use valid::ValidModule;

@@ -1,22 +1,27 @@
 //! Last stage: the registry of loaded modules, their calls and their profiles.
 
-use core::cell::Cell;
+use core::cell::{Cell, RefCell};
 
 use allocator_api2::vec::Vec;
-use bareflow_abi::header::{FLAG_EXIT, FLAG_INIT, FLAG_REENTRANT};
-use bareflow_abi::{Context, Reason};
+use bareflow_abi::Reason;
+use bareflow_abi::header::{FLAG_EXIT, FLAG_INIT};
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 
+use crate::budget::Budget;
 use crate::error::{ExecuteError, LoadError};
 use crate::fault::Fault;
-use crate::module::{Domain, Failure, Module, ModuleId, Outcome, State};
+use crate::module::{Faults, Module, ModuleId, State};
 use crate::name::Name;
 use crate::placed::PlacedModule;
-use crate::platform::{Call, Platform};
+use crate::platform::{Call, CallError, Platform, PlatformError};
+use crate::policy::{LoadOptions, Placement};
 use crate::profile::{ModuleProfile, Recorder, Timing, calibrate};
 use crate::raw::RawModule;
 use crate::valid::{Offer, ValidModule};
+
+/// What a load says whose `init` could not be called.
+const NO_MEMORY: PlatformError = PlatformError { what: "call the module's init", bytes: 0 };
 
 /// What is known of a name.
 #[derive(Clone, Copy)]
@@ -29,8 +34,8 @@ struct Named {
 
 /// All loaded modules of one [`Platform`].
 pub struct ModuleManager<P: Platform> {
-    platform: P,
-    timing: Timing,
+    pub(crate) platform: P,
+    pub(crate) timing: Timing,
     overhead: u64,
     loads: u64,
     modules: Vec<Option<Module<P>>, P::Tables>,
@@ -53,106 +58,60 @@ impl<P: Platform> ModuleManager<P> {
         }
     }
 
+    /// Loads `blob` into the kernel domain, with the usual limits, to be stopped by its first fault.
+    ///
+    /// # Errors
+    /// As [`load_with`](Self::load_with).
+    pub fn load(&mut self, blob: &[u8]) -> Result<ModuleId, LoadError> {
+        self.load_with(blob, &LoadOptions::default())
+    }
+
     /// Loads `blob`: validates it, places it, calls its `init` if it has one,
     /// and registers it.
     ///
     /// # Errors
     /// The reason for which it is refused; then nothing of it stays behind.
-    pub fn load(&mut self, blob: &[u8]) -> Result<ModuleId, LoadError> {
+    pub fn load_with(&mut self, blob: &[u8], options: &LoadOptions) -> Result<ModuleId, LoadError> {
         let module = ValidModule::validate(RawModule::parse(blob)?, Offer::of(&self.platform))?;
         let name = module.name();
         if let Some(version) = self.find(name.as_str()).and_then(|id| self.get(id)).map(|loaded| loaded.version) {
             return Err(LoadError::AlreadyLoaded { name, version });
+        }
+        if !self.platform.has_domain(options.domain) {
+            return Err(LoadError::NoSuchDomain(options.domain));
         }
         // Room first, so that nothing can fail once the module is initialised.
         self.modules.try_reserve(1).map_err(|_| LoadError::TableFull)?;
         let places = self.modules.len() + 1 - self.vacant.len();
         self.vacant.try_reserve(places).map_err(|_| LoadError::TableFull)?;
         self.names.try_reserve(1).map_err(|_| LoadError::TableFull)?;
-        let placed = PlacedModule::place(&module, &self.platform)?;
-        if let Err(error) = self.initialise(&module, &placed) {
-            self.platform.release(placed.image);
-            return Err(error);
+        let faults = Faults::new(options.on_fault, blob, self.platform.tables()).ok_or(LoadError::TableFull)?;
+        let budget = Budget::of(&module.raw().header, &options.limits);
+        let placement = Placement { domain: options.domain, budget };
+        let placed = self.place(&module, &placement)?;
+        Ok(self.register(&module, placed, placement, faults))
+    }
+
+    /// Gives `module` memory and calls its `init`.
+    pub(crate) fn place(
+        &self,
+        module: &ValidModule<'_>,
+        placement: &Placement,
+    ) -> Result<PlacedModule<P::Image>, LoadError> {
+        let placed = PlacedModule::place(module, placement, &self.platform)?;
+        match self.initialise(module, &placed) {
+            Ok(()) => Ok(placed),
+            Err(error) => {
+                self.platform.release(placed.image);
+                Err(error)
+            }
         }
-        Ok(self.register(&module, placed))
     }
 
     /// The module loaded under `name`.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<ModuleId> {
         self.names.get(&Name::new(name)?)?.current
-    }
-
-    /// Calls a module without input or output and profiles the call.
-    ///
-    /// # Errors
-    /// The reason for which there is no result.
-    #[inline]
-    pub fn execute(&self, id: ModuleId) -> Result<i32, ExecuteError> {
-        match self.attempt(id, &[], &mut []) {
-            Ok(outcome) => Ok(outcome.result),
-            Err(failure) => Err(self.explain(id, failure)),
-        }
-    }
-
-    /// Calls a module with `input`, lets it write to `output`, and profiles the call.
-    ///
-    /// # Errors
-    /// The reason for which there is no result.
-    #[inline]
-    pub fn execute_with(&self, id: ModuleId, input: &[u8], output: &mut [u8]) -> Result<Outcome, ExecuteError> {
-        match self.attempt(id, input, output) {
-            Ok(outcome) => Ok(outcome),
-            Err(failure) => Err(self.explain(id, failure)),
-        }
-    }
-
-    /// Calls a module. What comes of it fits into registers: the errors' details are left where they are.
-    #[inline(always)]
-    fn attempt(&self, id: ModuleId, input: &[u8], output: &mut [u8]) -> Result<Outcome, Failure> {
-        let Some(module) = self.get(id) else { return Err(Failure::NotLoaded) };
-        let state = module.state.get();
-        if state != State::Ready && !(state == State::Running && module.flags & FLAG_REENTRANT != 0) {
-            return Err(Failure::Refused);
-        }
-        let Some(samples) = module.recorder.samples(|| self.platform.tables()) else {
-            return Err(Failure::ProfileFull);
-        };
-
-        let capacity = output.len();
-        let mut context = Context::new(self.platform.services(), input, output);
-        let call = module.call(Reason::Run);
-        module.state.set(State::Running);
-        let start = self.timing.now(&self.platform);
-        let result = self.platform.call(&call, &mut context);
-        let cycles = self.timing.now(&self.platform).saturating_sub(start);
-        match result {
-            Ok(result) => {
-                module.state.set(state);
-                samples.push(cycles);
-                module.last_result.set(Some(result));
-                // The module could have written any number there.
-                Ok(Outcome { result, output_length: context.output_length().min(capacity) })
-            }
-            Err(fault) => {
-                module.stop(fault);
-                Err(Failure::Faulted)
-            }
-        }
-    }
-
-    /// The error that a failure stands for.
-    #[cold]
-    #[inline(never)]
-    fn explain(&self, id: ModuleId, failure: Failure) -> ExecuteError {
-        let fault = self.get(id).and_then(|module| module.fault.get());
-        match (failure, fault) {
-            (Failure::ProfileFull, _) => ExecuteError::ProfileFull,
-            (Failure::Refused, None) => ExecuteError::Busy,
-            (Failure::Refused, Some(fault)) => ExecuteError::Stopped(fault),
-            (Failure::Faulted, Some(fault)) => ExecuteError::Faulted(fault),
-            (Failure::NotLoaded | Failure::Faulted, _) => ExecuteError::NotLoaded,
-        }
     }
 
     /// Unloads a module: calls its `exit` if it has one and takes its memory
@@ -167,15 +126,18 @@ impl<P: Platform> ModuleManager<P> {
             return Err(ExecuteError::Busy);
         }
         let exits = module.flags & FLAG_EXIT != 0 && module.state.get() == State::Ready;
-        let fault = if exits { self.call(&module.name, &module.placed, Reason::Exit).err() } else { None };
+        let result = if exits { self.call(&module.name, &module.placed.borrow(), Reason::Exit) } else { Ok(0) };
         if let Some(module) = self.modules.get_mut(id.index).and_then(Option::take) {
             self.vacant.push(id.index);
             if let Some(named) = self.names.get_mut(&module.name) {
                 named.current = None;
             }
-            self.platform.release(module.placed.image);
+            self.platform.release(module.placed.into_inner().image);
         }
-        Ok(fault)
+        match result {
+            Err(CallError::Fault(fault)) => Ok(Some(fault)),
+            _ => Ok(None),
+        }
     }
 
     /// The profile of one module.
@@ -187,6 +149,17 @@ impl<P: Platform> ModuleManager<P> {
     /// The profiles of all modules, in the order of their places in the table.
     pub fn profiles(&self) -> impl Iterator<Item = ModuleProfile> {
         self.modules.iter().flatten().map(|module| self.profile(module))
+    }
+
+    /// Shows `look` the image of a module, for an embedder that inspects its own memory.
+    pub fn with_image<T>(&self, id: ModuleId, look: impl FnOnce(&P::Image) -> T) -> Option<T> {
+        Some(look(&self.get(id)?.placed.borrow().image))
+    }
+
+    /// The handles of all modules, in the order of their places in the table.
+    pub fn ids(&self) -> impl Iterator<Item = ModuleId> {
+        let places = self.modules.iter().enumerate();
+        places.filter_map(|(index, module)| Some(ModuleId { index, load: module.as_ref()?.load }))
     }
 
     /// How the clock is read around calls.
@@ -208,7 +181,7 @@ impl<P: Platform> ModuleManager<P> {
     }
 
     #[inline]
-    fn get(&self, id: ModuleId) -> Option<&Module<P>> {
+    pub(crate) fn get(&self, id: ModuleId) -> Option<&Module<P>> {
         self.modules.get(id.index)?.as_ref().filter(|module| module.load == id.load)
     }
 
@@ -219,18 +192,25 @@ impl<P: Platform> ModuleManager<P> {
         match self.call(&module.name(), placed, Reason::Init) {
             Ok(0) => Ok(()),
             Ok(result) => Err(LoadError::InitFailed { result }),
-            Err(fault) => Err(LoadError::InitFaulted(fault)),
+            Err(CallError::Fault(fault)) => Err(LoadError::InitFaulted(fault)),
+            Err(CallError::NoMemory) => Err(LoadError::Platform(NO_MEMORY)),
         }
     }
 
     /// Calls a module outside of its profile.
-    fn call(&self, name: &Name, placed: &PlacedModule<P::Image>, reason: Reason) -> Result<i32, Fault> {
-        let mut context = Context::new(self.platform.services(), &[], &mut []);
-        self.platform.call(&Call { module: name, image: &placed.image, entry: placed.entry, reason }, &mut context)
+    fn call(&self, name: &Name, placed: &PlacedModule<P::Image>, reason: Reason) -> Result<i32, CallError> {
+        let call = Call { module: name, image: &placed.image, entry: placed.entry, reason, input: &[] };
+        self.platform.call(&call, &mut []).map(|outcome| outcome.result)
     }
 
     /// Enters a module into the tables, which have room for it.
-    fn register(&mut self, valid: &ValidModule<'_>, placed: PlacedModule<P::Image>) -> ModuleId {
+    fn register(
+        &mut self,
+        valid: &ValidModule<'_>,
+        placed: PlacedModule<P::Image>,
+        placement: Placement,
+        faults: Faults<P::Tables>,
+    ) -> ModuleId {
         let name = valid.name();
         self.loads += 1;
         let index = self.vacant.pop().unwrap_or(self.modules.len());
@@ -247,10 +227,11 @@ impl<P: Platform> ModuleManager<P> {
             flags: raw.header.flags,
             code_size: raw.text.len() as u64,
             blob_size: raw.blob().len() as u64,
-            placed,
+            placement,
+            placed: RefCell::new(placed),
             state: Cell::new(State::Ready),
-            fault: Cell::new(None),
             last_result: Cell::new(None),
+            faults,
             recorder: Recorder::new(),
         };
         match self.modules.get_mut(id.index) {
@@ -262,22 +243,30 @@ impl<P: Platform> ModuleManager<P> {
 
     fn profile(&self, module: &Module<P>) -> ModuleProfile {
         let (call_count, total_cycles, cycles) = module.recorder.statistics(self.overhead);
-        let fault = module.fault.get();
+        let faults = &module.faults;
+        let (code_address, entry_address) = {
+            let placed = module.placed.borrow();
+            (placed.code_address, placed.entry)
+        };
         ModuleProfile {
             name: module.name,
             version: module.version,
             generation: module.generation,
-            domain: Domain::Kernel,
-            code_address: module.placed.code_address,
-            entry_address: module.placed.entry,
+            domain: module.placement.domain,
+            budget: module.placement.budget,
+            code_address,
+            entry_address,
             code_size: module.code_size,
             blob_size: module.blob_size,
-            // The call that faulted was a call, though it has no figure.
-            call_count: call_count + u64::from(fault.is_some()),
+            // The calls that faulted were calls, though they have no figure.
+            call_count: call_count + u64::from(faults.count.get()),
             total_cycles,
             cycles,
             last_result: module.last_result.get(),
-            fault,
+            stopped: module.state.get() == State::Stopped,
+            fault: faults.last.get(),
+            faults: faults.count.get(),
+            restarts: faults.restarts.get(),
         }
     }
 }
@@ -286,7 +275,7 @@ impl<P: Platform> Drop for ModuleManager<P> {
     fn drop(&mut self) {
         for index in 0..self.modules.len() {
             if let Some(module) = self.modules.get_mut(index).and_then(Option::take) {
-                self.platform.release(module.placed.image);
+                self.platform.release(module.placed.into_inner().image);
             }
         }
     }

@@ -2,8 +2,10 @@ use super::*;
 use crate::error::{InvalidModule, MalformedModule};
 use crate::fault::FaultKind;
 use crate::name::Version;
+use crate::platform::Outcome;
+use crate::policy::{Domain, OnFault};
 use crate::testing::{FakePlatform, blob};
-use bareflow_abi::header::{FLAG_EXIT, FLAG_INIT};
+use bareflow_abi::header::{FLAG_EXIT, FLAG_INIT, FLAG_REENTRANT};
 
 const FAULT: Fault = Fault { kind: FaultKind::Divide, offset: Some(3), address: None };
 
@@ -39,7 +41,8 @@ fn places_with_fixups_applied_and_bss_zeroed() {
     let platform = FakePlatform::default();
     let mut manager = manager(&platform);
     let id = manager.load(&blob::full()).unwrap();
-    let image = &manager.get(id).unwrap().placed.image;
+    let placed = manager.get(id).unwrap().placed.borrow();
+    let image = &placed.image;
     assert_eq!(image.text, blob::TEXT);
     assert_eq!(image.rodata[8..], (image.base + 5).to_le_bytes());
     assert_eq!(image.data[..8], (image.base + 0x5000_0028).to_le_bytes());
@@ -97,6 +100,45 @@ fn stops_a_module_that_faulted() {
     assert_eq!(manager.execute(id), Err(ExecuteError::Stopped(FAULT)));
     let profile = manager.stats(id).unwrap();
     assert_eq!((profile.call_count, profile.cycles, profile.fault), (1, None, Some(FAULT)));
+    assert!(profile.stopped);
+}
+
+#[test]
+fn restarts_a_module_as_often_as_its_policy_says() {
+    let platform = FakePlatform::default();
+    let mut manager = manager(&platform);
+    let options = LoadOptions { on_fault: OnFault::RestartTimes(1), ..LoadOptions::default() };
+    let id = manager.load_with(&blob::full(), &options).unwrap();
+    assert_eq!(manager.execute(id), Ok(42));
+    platform.results.borrow_mut().extend([Err(FAULT), Ok(7), Err(FAULT)]);
+    assert_eq!(manager.execute(id), Err(ExecuteError::Faulted(FAULT)));
+    assert_eq!((manager.execute(id), platform.images.get()), (Ok(7), 1));
+    assert_eq!(manager.execute(id), Err(ExecuteError::Faulted(FAULT)));
+    assert_eq!(manager.execute(id), Err(ExecuteError::Stopped(FAULT)));
+    let profile = manager.stats(id).unwrap();
+    assert_eq!((profile.call_count, profile.faults, profile.restarts, profile.generation), (4, 2, 1, 1));
+    assert_eq!(profile.cycles.map(|cycles| cycles.max), Some(10));
+}
+
+#[test]
+fn stops_a_module_whose_init_faults_when_it_is_restarted() {
+    let platform = FakePlatform::default();
+    let mut manager = manager(&platform);
+    let options = LoadOptions { on_fault: OnFault::Restart, ..LoadOptions::default() };
+    platform.results.borrow_mut().extend([Ok(0), Err(FAULT), Err(FAULT)]);
+    let id = manager.load_with(&with_init_and_exit(), &options).unwrap();
+    assert_eq!(manager.execute(id), Err(ExecuteError::Faulted(FAULT)));
+    assert_eq!(manager.execute(id), Err(ExecuteError::Stopped(FAULT)));
+    assert_eq!((manager.stats(id).unwrap().faults, platform.images.get()), (2, 1));
+    assert_eq!(manager.unload(id), Ok(None), "a stopped module's exit is not called");
+}
+
+#[test]
+fn rejects_a_domain_that_the_platform_has_not() {
+    let platform = FakePlatform::default();
+    let options = LoadOptions { domain: Domain::User, ..LoadOptions::default() };
+    let refused = manager(&platform).load_with(&blob::full(), &options);
+    assert_eq!(refused, Err(LoadError::NoSuchDomain(Domain::User)));
 }
 
 #[test]

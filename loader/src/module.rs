@@ -1,34 +1,18 @@
 //! One loaded module: what it is, what it is doing, what came of it.
 
-use core::cell::Cell;
+use core::cell::{Cell, RefCell};
 
-use bareflow_abi::Reason;
+use allocator_api2::alloc::Allocator;
+use allocator_api2::boxed::Box;
+use allocator_api2::vec::Vec;
 
+use crate::diagnosis::Diagnosis;
 use crate::fault::Fault;
 use crate::name::{Name, Version};
 use crate::placed::PlacedModule;
-use crate::platform::{Call, Platform};
+use crate::platform::Platform;
+use crate::policy::{OnFault, Placement};
 use crate::profile::Recorder;
-
-/// Where a module's code runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Domain {
-    /// With the embedder's own privileges, called directly.
-    Kernel,
-    /// In an address space of its own, without privileges.
-    User,
-}
-
-impl Domain {
-    /// The name that reports and options use.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Domain::Kernel => "kernel",
-            Domain::User => "user",
-        }
-    }
-}
 
 /// A handle to a loaded module. It stays behind when the module is unloaded,
 /// and then leads nowhere.
@@ -36,15 +20,6 @@ impl Domain {
 pub struct ModuleId {
     pub(crate) index: usize,
     pub(crate) load: u64,
-}
-
-/// A call that returned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outcome {
-    /// What the module returned.
-    pub result: i32,
-    /// How many bytes of output it wrote.
-    pub output_length: usize,
 }
 
 /// One loaded module.
@@ -56,11 +31,51 @@ pub(crate) struct Module<P: Platform> {
     pub(crate) flags: u32,
     pub(crate) code_size: u64,
     pub(crate) blob_size: u64,
-    pub(crate) placed: PlacedModule<P::Image>,
+    pub(crate) placement: Placement,
+    /// Changed only when the module is restarted.
+    pub(crate) placed: RefCell<PlacedModule<P::Image>>,
     pub(crate) state: Cell<State>,
-    pub(crate) fault: Cell<Option<Fault>>,
     pub(crate) last_result: Cell<Option<i32>>,
+    pub(crate) faults: Faults<P::Tables>,
     pub(crate) recorder: Recorder<P::Tables>,
+}
+
+/// How a module went wrong so far, and what is done about it.
+pub(crate) struct Faults<A: Allocator> {
+    pub(crate) policy: OnFault,
+    /// What the module is restarted from; empty where it never is.
+    pub(crate) blob: Vec<u8, A>,
+    pub(crate) last: Cell<Option<Fault>>,
+    pub(crate) diagnosis: Cell<Option<Box<Diagnosis, A>>>,
+    pub(crate) count: Cell<u32>,
+    pub(crate) restarts: Cell<u32>,
+}
+
+impl<A: Allocator + Clone> Faults<A> {
+    /// No faults so far; `None` when there is no memory for the copy of `blob` that a restart needs.
+    pub(crate) fn new(policy: OnFault, blob: &[u8], tables: A) -> Option<Faults<A>> {
+        let mut copy = Vec::new_in(tables);
+        if policy != OnFault::Stop {
+            copy.try_reserve_exact(blob.len()).ok()?;
+            copy.extend_from_slice(blob);
+        }
+        Some(Faults {
+            policy,
+            blob: copy,
+            last: Cell::new(None),
+            diagnosis: Cell::new(None),
+            count: Cell::new(0),
+            restarts: Cell::new(0),
+        })
+    }
+
+    /// Takes note of a fault. Without memory for it the diagnosis is lost.
+    pub(crate) fn note(&self, fault: Fault, diagnosis: Option<Diagnosis>) {
+        self.count.set(self.count.get().saturating_add(1));
+        self.last.set(Some(fault));
+        let tables = self.blob.allocator().clone();
+        self.diagnosis.set(diagnosis.and_then(|diagnosis| Box::try_new_in(diagnosis, tables).ok()));
+    }
 }
 
 /// Why a call gave no result, in short.
@@ -69,6 +84,7 @@ pub(crate) enum Failure {
     NotLoaded,
     Refused,
     ProfileFull,
+    NoMemory,
     Faulted,
 }
 
@@ -81,19 +97,4 @@ pub(crate) enum State {
     Running,
     /// Nothing any more: a call faulted.
     Stopped,
-}
-
-impl<P: Platform> Module<P> {
-    #[inline(always)]
-    pub(crate) fn call(&self, reason: Reason) -> Call<'_, P::Image> {
-        Call { module: &self.name, image: &self.placed.image, entry: self.placed.entry, reason }
-    }
-
-    /// Stops it for good.
-    #[cold]
-    #[inline(never)]
-    pub(crate) fn stop(&self, fault: Fault) {
-        self.state.set(State::Stopped);
-        self.fault.set(Some(fault));
-    }
 }

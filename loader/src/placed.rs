@@ -4,6 +4,7 @@ use bareflow_abi::layout::TEXT_OFFSET;
 
 use crate::fixups::SLOT_SIZE_BYTES;
 use crate::platform::{Draft, Platform, PlatformError};
+use crate::policy::Placement;
 use crate::valid::{Slot, ValidModule};
 
 /// An image that can be called.
@@ -23,11 +24,15 @@ impl<Image> PlacedModule<Image> {
     ///
     /// # Errors
     /// When the platform has no memory for it; then nothing stays behind.
-    pub fn place<P>(module: &ValidModule<'_>, platform: &P) -> Result<PlacedModule<Image>, PlatformError>
+    pub fn place<P>(
+        module: &ValidModule<'_>,
+        placement: &Placement,
+        platform: &P,
+    ) -> Result<PlacedModule<Image>, PlatformError>
     where
         P: Platform<Image = Image>,
     {
-        let mut draft = platform.reserve(module.image_size())?;
+        let mut draft = platform.reserve(module.image_size(), placement)?;
         let raw = module.raw();
         copy(raw.text, draft.text());
         copy(raw.rodata, draft.rodata());

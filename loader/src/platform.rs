@@ -7,10 +7,12 @@
 use core::fmt;
 
 use allocator_api2::alloc::Allocator;
-use bareflow_abi::{Context, Reason, Services};
+use bareflow_abi::Reason;
 
+use crate::diagnosis::Diagnosis;
 use crate::fault::Fault;
 use crate::name::Name;
+use crate::policy::{Domain, Placement};
 
 /// The sizes of one image's segments, in bytes, as validation accepted them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +52,32 @@ pub struct Call<'call, Image> {
     pub entry: u64,
     /// What the module is called for.
     pub reason: Reason,
+    /// The bytes it is given.
+    pub input: &'call [u8],
+}
+
+/// A call that returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// What the module returned.
+    pub result: i32,
+    /// How many bytes of output it says it wrote: never more than there was room for.
+    pub output_length: usize,
+}
+
+/// Why a call did not return.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallError {
+    /// The module went wrong.
+    Fault(Fault),
+    /// There was no memory for the call's input and output in the module's domain.
+    NoMemory,
+}
+
+impl From<Fault> for CallError {
+    fn from(fault: Fault) -> CallError {
+        CallError::Fault(fault)
+    }
 }
 
 /// Memory could not be had, or not be protected.
@@ -71,15 +99,6 @@ impl fmt::Display for PlatformError {
     }
 }
 
-/// The table of a platform without services.
-static NO_SERVICES: Services = Services::new(no_log, no_clock);
-
-extern "C" fn no_log(_: *mut Context<'_>, _: *const u8, _: usize) {}
-
-extern "C" fn no_clock(_: *mut Context<'_>) -> u64 {
-    0
-}
-
 /// The surroundings of a [`ModuleManager`](crate::ModuleManager).
 pub trait Platform {
     /// Where the loader's own tables come from.
@@ -93,12 +112,7 @@ pub trait Platform {
     /// The allocator of the loader's tables.
     fn tables(&self) -> Self::Tables;
 
-    /// The services modules are given; by default a table that does nothing.
-    fn services(&self) -> &Services {
-        &NO_SERVICES
-    }
-
-    /// Which services the table above really offers: `SERVICE_*` bits of
+    /// Which services modules are really given: `SERVICE_*` bits of
     /// [`bareflow_abi::header`]; by default none.
     fn offered_services(&self) -> u32 {
         0
@@ -110,11 +124,17 @@ pub trait Platform {
         1
     }
 
-    /// Zeroed memory for an image.
+    /// Whether modules can run there; by default in the kernel domain alone.
+    fn has_domain(&self, domain: Domain) -> bool {
+        domain == Domain::Kernel
+    }
+
+    /// Zeroed memory for an image that runs where `placement` says, with its
+    /// stack and heap.
     ///
     /// # Errors
     /// When there is not enough.
-    fn reserve(&self, size: ImageSize) -> Result<Self::Draft, PlatformError>;
+    fn reserve(&self, size: ImageSize, placement: &Placement) -> Result<Self::Draft, PlatformError>;
 
     /// Gives each segment its final permission. No alias that stays behind is
     /// writable and executable. A draft that can't be sealed is released.
@@ -132,9 +152,15 @@ pub trait Platform {
     /// The cycle clock, read when everything before is done and before anything behind begins.
     fn clock_fenced(&self) -> u64;
 
-    /// Calls a module.
+    /// Calls a module, with a [`Context`](bareflow_abi::Context) around the
+    /// call's input and `output`.
     ///
     /// # Errors
-    /// The fault the call ended in.
-    fn call(&self, call: &Call<'_, Self::Image>, context: &mut Context<'_>) -> Result<i32, Fault>;
+    /// The fault the call ended in, or that there was no memory for it.
+    fn call(&self, call: &Call<'_, Self::Image>, output: &mut [u8]) -> Result<Outcome, CallError>;
+
+    /// What is known of the last fault of a call; asked for at once, and only then.
+    fn diagnosis(&self) -> Option<Diagnosis> {
+        None
+    }
 }

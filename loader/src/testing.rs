@@ -7,11 +7,12 @@ use std::string::String;
 use std::vec::Vec;
 
 use allocator_api2::alloc::Global;
+use bareflow_abi::Reason;
 use bareflow_abi::header::{SERVICE_CLOCK, SERVICE_LOG};
-use bareflow_abi::{Context, Reason, Services};
 
 use crate::fault::Fault;
-use crate::platform::{Call, Draft, ImageSize, Platform, PlatformError};
+use crate::platform::{Call, CallError, Draft, ImageSize, Outcome, Platform, PlatformError};
+use crate::policy::Placement;
 use crate::report::{Console, Style};
 
 /// Valid blobs, byte by byte.
@@ -130,14 +131,6 @@ impl Default for FakePlatform {
     }
 }
 
-extern "C" fn log(_: *mut Context<'_>, _: *const u8, _: usize) {}
-
-extern "C" fn clock(_: *mut Context<'_>) -> u64 {
-    0
-}
-
-static SERVICES: Services = Services::new(log, clock);
-
 const OUT_OF_MEMORY: PlatformError = PlatformError { what: "reserve an image", bytes: 0 };
 
 impl Platform for &FakePlatform {
@@ -148,16 +141,13 @@ impl Platform for &FakePlatform {
     fn tables(&self) -> Global {
         Global
     }
-    fn services(&self) -> &Services {
-        &SERVICES
-    }
     fn offered_services(&self) -> u32 {
         SERVICE_LOG | SERVICE_CLOCK
     }
     fn cpu_level(&self) -> u8 {
         2
     }
-    fn reserve(&self, size: ImageSize) -> Result<FakeImage, PlatformError> {
+    fn reserve(&self, size: ImageSize, _: &Placement) -> Result<FakeImage, PlatformError> {
         if self.images.get() == self.capacity {
             return Err(OUT_OF_MEMORY);
         }
@@ -178,11 +168,17 @@ impl Platform for &FakePlatform {
     fn clock_fenced(&self) -> u64 {
         self.time.get()
     }
-    fn call(&self, call: &Call<'_, FakeImage>, context: &mut Context<'_>) -> Result<i32, Fault> {
+    fn call(&self, call: &Call<'_, FakeImage>, output: &mut [u8]) -> Result<Outcome, CallError> {
         self.time.set(self.time.get() + 10);
         self.reasons.borrow_mut().push(call.reason);
-        context.write(self.output);
-        self.results.borrow_mut().pop_front().unwrap_or(Ok(42))
+        let output_length = output.len().min(self.output.len());
+        output[..output_length].copy_from_slice(&self.output[..output_length]);
+        self.results
+            .borrow_mut()
+            .pop_front()
+            .unwrap_or(Ok(42))
+            .map(|result| Outcome { result, output_length })
+            .map_err(CallError::Fault)
     }
 }
 

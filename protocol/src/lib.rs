@@ -9,6 +9,8 @@
 
 extern crate alloc;
 
+pub mod campaign;
+pub mod faults;
 pub mod frame;
 pub mod report;
 
@@ -16,6 +18,8 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+pub use campaign::Injection;
+pub use faults::FaultTable;
 pub use frame::{Decoder, FrameError, encode_frame};
 pub use report::Report;
 
@@ -25,6 +29,10 @@ pub use report::Report;
 pub enum Message {
     /// The run is over.
     Report(Report),
+    /// The kernel checked itself.
+    Faults(FaultTable),
+    /// A module was disturbed.
+    Injection(Injection),
 }
 
 impl Message {

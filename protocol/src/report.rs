@@ -44,6 +44,17 @@ pub struct Environment {
     pub call_overhead_cycles: u64,
     /// The processor's name.
     pub cpu: String,
+    /// What a call costs in each domain there is.
+    pub domains: Vec<DomainCost>,
+}
+
+/// What a domain costs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DomainCost {
+    /// `kernel` or `user`.
+    pub domain: String,
+    /// Median of calls of a module that returns at once, less the cost of measuring.
+    pub empty_call_cycles: u64,
 }
 
 /// One test.
@@ -108,8 +119,27 @@ pub struct Module {
     pub corrected: Corrected,
     /// What the last call returned.
     pub last_result: Option<i32>,
-    /// The fault that stopped it.
+    /// Its last fault.
     pub fault: Option<Fault>,
+    /// What more is known of that fault.
+    pub diagnosis: Option<Diagnosis>,
+    /// Faults so far.
+    pub faults: u32,
+    /// How often it was restarted after one.
+    pub restarts: u32,
+    /// What its calls may use up.
+    pub budget: Budget,
+}
+
+/// What the calls of a module may use up.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Budget {
+    /// Time of one call, in microseconds.
+    pub time_us: u32,
+    /// Bytes of stack.
+    pub stack: u32,
+    /// Bytes of heap.
+    pub heap: u32,
 }
 
 /// Figures less the cost of measuring.
@@ -135,6 +165,31 @@ pub struct Fault {
     /// The address that was accessed.
     #[serde(with = "optional_address")]
     pub address: Option<u64>,
+}
+
+/// What is known of a fault beyond its kind and place.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Diagnosis {
+    /// The registers.
+    pub registers: Vec<Register>,
+    /// The module's bytes at the instruction.
+    pub code: Vec<u8>,
+    /// The same as text; the host fills it in.
+    pub disassembly: Vec<String>,
+    /// The last service calls, the latest last.
+    pub services: Vec<String>,
+    /// What a panic said, and where.
+    pub panic: Option<String>,
+}
+
+/// A register.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Register {
+    /// Its name.
+    pub name: String,
+    /// What was in it.
+    #[serde(with = "address")]
+    pub value: u64,
 }
 
 /// Addresses: numbers between machines, "0x.." for people and scripts, since a
@@ -204,6 +259,16 @@ mod tests {
             corrected: Corrected::default(),
             last_result: None,
             fault: Some(Fault { kind: "page_read".into(), offset: Some(3), address: Some(0) }),
+            diagnosis: Some(Diagnosis {
+                registers: [Register { name: "rip".into(), value: u64::MAX }].into(),
+                code: [0x8b, 0].into(),
+                disassembly: ["mov eax,[rax]".into()].into(),
+                services: ["log(0x0, 0x1)".into()].into(),
+                panic: None,
+            }),
+            faults: 1,
+            restarts: 0,
+            budget: Budget { time_us: 1000, stack: 65536, heap: 0 },
         };
         Report {
             schema: SCHEMA,
@@ -213,6 +278,7 @@ mod tests {
                 timing: "fast".into(),
                 call_overhead_cycles: 26,
                 cpu: "test".into(),
+                domains: [DomainCost { domain: "kernel".into(), empty_call_cycles: 30 }].into(),
             },
             tests: [Test { module: "sum".into(), expected: Some(5050), result: None, passed: false }].into(),
             refused: [Refusal { source: "x.mod".into(), error: "empty".into() }].into(),

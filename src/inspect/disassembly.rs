@@ -29,8 +29,7 @@ fn note(instruction: &Instruction, bytes: &[u8], entry: u32) -> Option<String> {
     (calls && instruction.near_branch_target() == u64::from(entry)).then(|| "calls the entry".to_owned())
 }
 
-/// The instructions of `text`, whose entry lies at `entry`.
-pub(super) fn disassemble(text: &[u8], entry: u32) -> Vec<Line> {
+fn formatter() -> IntelFormatter {
     let mut formatter = IntelFormatter::new();
     let options = formatter.options_mut();
     options.set_space_after_operand_separator(true);
@@ -38,6 +37,29 @@ pub(super) fn disassemble(text: &[u8], entry: u32) -> Vec<Line> {
     options.set_hex_suffix("");
     options.set_uppercase_hex(false);
     options.set_branch_leading_zeros(false);
+    formatter
+}
+
+/// The whole instructions among `code`, which was at `address`; an instruction that is none ends them.
+pub(crate) fn instructions_at(address: u64, code: &[u8]) -> Vec<String> {
+    let mut formatter = formatter();
+    let mut decoder = Decoder::with_ip(64, code, address, DecoderOptions::NONE);
+    let mut shown = Vec::new();
+    while decoder.can_decode() {
+        let instruction = decoder.decode();
+        if instruction.is_invalid() {
+            break;
+        }
+        let mut text = String::new();
+        formatter.format(&instruction, &mut text);
+        shown.push(format!("{:#x}: {text}", instruction.ip()));
+    }
+    shown
+}
+
+/// The instructions of `text`, whose entry lies at `entry`.
+pub(super) fn disassemble(text: &[u8], entry: u32) -> Vec<Line> {
+    let mut formatter = formatter();
     let mut decoder = Decoder::with_ip(64, text, 0, DecoderOptions::NONE);
     let mut lines = Vec::new();
     while decoder.can_decode() {

@@ -1,6 +1,6 @@
 //! `inspect`: what is in a blob, and whether it would be loaded.
 
-mod disassembly;
+pub(crate) mod disassembly;
 
 use std::fs;
 use std::path::Path;

@@ -16,9 +16,12 @@ mod tests_four;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bareflow_abi::record::EXPECTED_RESULT;
+use bareflow_loader::diagnosis::show_fault;
 use bareflow_loader::records::Records;
 use bareflow_loader::report::{Console, RULE, Style};
-use bareflow_loader::{LoadError, ModuleId, ModuleManager, Platform, Printable, RawModule, line};
+use bareflow_loader::{
+    Diagnosis, ExecuteError, LoadError, LoadOptions, ModuleId, ModuleManager, Platform, Printable, RawModule, line,
+};
 use bareflow_protocol::Report;
 use bareflow_protocol::report::{Environment, Refusal, Test};
 
@@ -45,6 +48,8 @@ pub struct Plan<'run> {
     pub input: &'run [u8],
     /// How often every module but the four is run.
     pub repeat: u32,
+    /// How modules are loaded.
+    pub load: LoadOptions,
     /// What the run runs on. The cost of measuring and the timing are filled in.
     pub environment: Environment,
 }
@@ -53,8 +58,11 @@ pub struct Plan<'run> {
 struct Run<'run, P: Platform, C> {
     manager: &'run mut ModuleManager<P>,
     console: &'run mut C,
+    load: LoadOptions,
     tests: Vec<Test>,
     refused: Vec<Refusal>,
+    /// What is known of the faults.
+    diagnoses: Vec<(ModuleId, Diagnosis)>,
 }
 
 /// A module that is run behind the four.
@@ -66,7 +74,8 @@ struct Further {
 
 /// Carries `plan` out.
 pub fn run<P: Platform>(manager: &mut ModuleManager<P>, plan: &Plan<'_>, console: &mut impl Console) -> Report {
-    let mut run = Run { manager, console, tests: Vec::new(), refused: Vec::new() };
+    let (tests, refused, diagnoses) = (Vec::new(), Vec::new(), Vec::new());
+    let mut run = Run { manager, console, load: plan.load, tests, refused, diagnoses };
     line!(run.console, Title, "{RULE}");
     line!(run.console, Title, "  DYNAMIC MODULE SYSTEM - LLVM AOT");
     line!(run.console, Title, "{RULE}");
@@ -79,8 +88,8 @@ pub fn run<P: Platform>(manager: &mut ModuleManager<P>, plan: &Plan<'_>, console
     run.manager.report(run.console);
     line!(run.console);
     line!(run.console, Title, "=== ALL MODULE TESTS COMPLETED ===");
-    let (tests, refused) = (run.tests, run.refused);
-    report::report(manager, plan.environment.clone(), tests, refused)
+    let (tests, refused, diagnoses) = (run.tests, run.refused, run.diagnoses);
+    report::report(manager, plan.environment.clone(), tests, refused, diagnoses)
 }
 
 impl<P: Platform, C: Console> Run<'_, P, C> {
@@ -105,7 +114,7 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
     }
 
     fn load(&mut self, source: &Source<'_>) -> Option<(String, ModuleId)> {
-        match self.manager.load(source.bytes) {
+        match self.manager.load_with(source.bytes, &self.load) {
             Ok(id) => {
                 let profile = self.manager.stats(id)?;
                 self.console.show(Style::Good, format_args!("[OK]"));
@@ -139,9 +148,12 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
                     last = Some(outcome);
                 }
                 Err(error) => {
-                    self.show_error(&module.label, &error);
+                    self.show_error(&module.label, module.id, &error);
                     (last, passed) = (None, false);
-                    break;
+                    // A module that was restarted goes on.
+                    if self.manager.stats(module.id).is_none_or(|profile| profile.stopped) {
+                        break;
+                    }
                 }
             }
         }
@@ -157,9 +169,14 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
         self.conclude(&module.label, module.expected, last.map(|outcome| outcome.result), passed, "Test passed!");
     }
 
-    fn show_error(&mut self, source: &str, error: &dyn core::fmt::Display) {
+    /// Shows why a call gave no result, and all that is known of the fault if it was one.
+    fn show_error(&mut self, source: &str, id: ModuleId, error: &ExecuteError) {
         self.console.show(Style::Bad, format_args!("  [ERROR]"));
         line!(self.console, Plain, " {source}: {error}");
+        let (ExecuteError::Faulted(fault), Some(profile)) = (error, self.manager.stats(id)) else { return };
+        let diagnosis = self.manager.take_diagnosis(id);
+        show_fault(self.console, &profile, fault, diagnosis.as_ref());
+        self.diagnoses.extend(diagnosis.map(|diagnosis| (id, diagnosis)));
     }
 
     /// Shows how a test ended, and notes it.

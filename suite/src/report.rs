@@ -1,22 +1,38 @@
 //! From the manager's figures to the report that travels.
 
+use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use bareflow_loader::{ModuleManager, ModuleProfile, Platform};
+use bareflow_abi::header::SERVICE_NAMES;
+use bareflow_loader::diagnosis::REGISTER_NAMES;
+use bareflow_loader::{Diagnosis, Domain, ModuleId, ModuleManager, ModuleProfile, Platform, Printable};
 use bareflow_protocol::Report;
-use bareflow_protocol::report::{Corrected, Environment, Fault, Module, Refusal, SCHEMA, Test};
+use bareflow_protocol::report::{
+    self, Budget, Corrected, DomainCost, Environment, Fault, Module, Refusal, Register, SCHEMA, Test,
+};
 
 pub(crate) fn report<P: Platform>(
     manager: &ModuleManager<P>,
     mut environment: Environment,
     tests: Vec<Test>,
     refused: Vec<Refusal>,
+    mut diagnoses: Vec<(ModuleId, Diagnosis)>,
 ) -> Report {
     environment.call_overhead_cycles = manager.call_overhead_cycles();
     environment.timing = manager.timing().name().to_string();
-    let modules: Vec<_> = manager.profiles().map(|profile| module(&profile)).collect();
-    let no_fault = modules.iter().all(|module| module.fault.is_none());
+    let costs = Domain::ALL.map(|domain| (domain, manager.empty_call_cycles(domain)));
+    let cost = |(domain, cycles): (Domain, Option<u64>)| {
+        Some(DomainCost { domain: domain.name().to_string(), empty_call_cycles: cycles? })
+    };
+    environment.domains = costs.into_iter().filter_map(cost).collect();
+    let mut modules = Vec::new();
+    for id in manager.ids() {
+        let Some(profile) = manager.stats(id) else { continue };
+        let found = diagnoses.iter().rposition(|(of, _)| *of == id).map(|index| diagnoses.swap_remove(index).1);
+        modules.push(module(&profile, found.as_ref()));
+    }
+    let no_fault = modules.iter().all(|module| module.faults == 0);
     Report {
         schema: SCHEMA,
         environment,
@@ -29,7 +45,7 @@ pub(crate) fn report<P: Platform>(
     }
 }
 
-fn module(profile: &ModuleProfile) -> Module {
+fn module(profile: &ModuleProfile, found: Option<&Diagnosis>) -> Module {
     let cycles = profile.cycles.as_ref();
     let corrected = cycles.map(|cycles| &cycles.corrected);
     Module {
@@ -37,7 +53,7 @@ fn module(profile: &ModuleProfile) -> Module {
         version: profile.version.to_string(),
         generation: profile.generation,
         domain: profile.domain.name().to_string(),
-        state: if profile.fault.is_some() { "faulted" } else { "loaded" }.to_string(),
+        state: if profile.stopped { "faulted" } else { "loaded" }.to_string(),
         code_address: profile.code_address,
         code_size: profile.code_size,
         blob_size: profile.blob_size,
@@ -61,5 +77,28 @@ fn module(profile: &ModuleProfile) -> Module {
             offset: fault.offset,
             address: fault.address,
         }),
+        diagnosis: found.map(diagnosis),
+        faults: profile.faults,
+        restarts: profile.restarts,
+        budget: Budget { time_us: profile.budget.time_us, stack: profile.budget.stack, heap: profile.budget.heap },
+    }
+}
+
+fn diagnosis(found: &Diagnosis) -> report::Diagnosis {
+    let registers = REGISTER_NAMES.iter().zip(found.registers);
+    let panic = found.panic.as_ref().map(|panic| {
+        let (message, file) = (Printable(panic.message.bytes()), Printable(panic.file.bytes()));
+        format!("{message} ({file}:{})", panic.line)
+    });
+    let call = |service: u32, [first, second]: [u64; 2]| {
+        let name = SERVICE_NAMES.iter().find(|(bit, _)| *bit == service).map_or("unknown", |(_, name)| name);
+        format!("{name}({first:#x}, {second:#x})")
+    };
+    report::Diagnosis {
+        registers: registers.map(|(name, value)| Register { name: (*name).to_string(), value }).collect(),
+        code: found.code().to_vec(),
+        disassembly: Vec::new(),
+        services: found.services.calls().iter().map(|service| call(service.service, service.arguments)).collect(),
+        panic,
     }
 }

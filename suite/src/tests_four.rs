@@ -69,6 +69,6 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
 
     fn execute(&mut self, name: &str, id: ModuleId) -> Option<i32> {
         let result: Result<i32, ExecuteError> = self.manager.execute(id);
-        result.inspect_err(|error| self.show_error(name, error)).ok()
+        result.inspect_err(|error| self.show_error(name, id, error)).ok()
     }
 }

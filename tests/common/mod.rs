@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses a part of this")]
 
 pub mod console;
+pub mod fault_classes;
 pub mod mutate;
 
 use std::path::{Path, PathBuf};
@@ -26,7 +27,7 @@ pub fn blob(name: &str) -> PathBuf {
 pub fn test_blob(name: &str) -> PathBuf {
     static BUILT: OnceLock<()> = OnceLock::new();
     BUILT.get_or_init(|| {
-        for name in ["all-in-one", "echo", "panics"] {
+        for name in ["all-in-one", "echo", "faults", "heap", "panics"] {
             let manifest = root().join("tests/modules").join(name).join("Cargo.toml");
             let module = module_at(&manifest).unwrap_or_else(|error| panic!("{error}"));
             build_module(&module, &target().join("test-modules")).unwrap_or_else(|error| panic!("{error}"));

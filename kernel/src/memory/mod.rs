@@ -1,7 +1,9 @@
 //! Memory: who owns which frame ([`frames`]), what is mapped where with which
-//! permission ([`tables`]), and the kernel's heap.
+//! permission, for the kernel ([`tables`]) and for modules in ring 3 ([`space`]),
+//! and the kernel's heap.
 
 pub mod frames;
+pub mod space;
 pub mod tables;
 
 use core::arch::asm;
@@ -21,8 +23,8 @@ pub const PAGE_SIZE: u64 = 4096;
 /// The kernel's stack: below its end, above an unmapped page.
 pub const KERNEL_STACK: Stack = Stack { start: 0xffff_ffff_8d00_0000, pages: 32 };
 
-/// The stack of modules: likewise.
-pub const MODULE_STACK: Stack = Stack { start: 0xffff_ffff_8d10_0000, pages: 16 };
+/// The stack of modules in the kernel domain: likewise. Each module's begins as far above its end as its budget allows.
+pub const MODULE_STACK: Stack = Stack { start: 0xffff_ffff_8d10_0000, pages: 256 };
 
 /// Bytes of the kernel's heap at the most, and as a part of all memory.
 const HEAP_SIZE: u64 = 32 << 20;
@@ -46,9 +48,14 @@ impl Stack {
         self.start + (self.pages + 1) * PAGE_SIZE
     }
 
-    /// Whether `address` lies in the guard page.
-    pub const fn guards(&self, address: u64) -> bool {
-        address >= self.start && address - self.start < PAGE_SIZE
+    /// The lowest address of the stack.
+    pub const fn bottom(&self) -> u64 {
+        self.start + PAGE_SIZE
+    }
+
+    /// Its size in bytes.
+    pub const fn size(&self) -> u64 {
+        self.pages * PAGE_SIZE
     }
 }
 

@@ -1,5 +1,7 @@
 //! The kernel's page tables. No page is ever writable and executable.
 
+use core::sync::atomic::{AtomicU64, Ordering};
+
 use x86_64::instructions::tlb;
 use x86_64::registers::control::Cr3;
 use x86_64::structures::paging::mapper::{CleanUp, Translate};
@@ -20,6 +22,13 @@ pub const READ_EXECUTE: PageTableFlags = PageTableFlags::PRESENT;
 pub const READ_ONLY: PageTableFlags = PageTableFlags::PRESENT.union(PageTableFlags::NO_EXECUTE);
 /// Everything else.
 pub const READ_WRITE: PageTableFlags = READ_ONLY.union(PageTableFlags::WRITABLE);
+
+/// Registers of devices.
+const DEVICE: PageTableFlags = READ_WRITE.union(PageTableFlags::NO_CACHE);
+
+/// The physical address of the kernel's root. The gates read it.
+#[unsafe(export_name = "bareflow_kernel_root")]
+static KERNEL_ROOT: AtomicU64 = AtomicU64::new(0);
 
 /// There was no frame, for the page or for a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +67,13 @@ pub fn build(early_offset: u64, ram_end: u64) -> u64 {
     if mapped.is_err() {
         panic!("no memory for page tables; give the machine more");
     }
+    KERNEL_ROOT.store(root.start_address().as_u64(), Ordering::Relaxed);
     root.start_address().as_u64()
+}
+
+/// The physical address of the root that [`build`] built.
+pub fn kernel_root() -> u64 {
+    KERNEL_ROOT.load(Ordering::Relaxed)
 }
 
 fn map_physical_memory(tables: &mut OffsetPageTable<'_>, end: u64) -> Result<(), OutOfFrames> {
@@ -123,8 +138,27 @@ fn active(offset: u64) -> OffsetPageTable<'static> {
     unsafe { OffsetPageTable::new(&mut *table, VirtAddr::new(offset)) }
 }
 
+/// Maps the page of a device's registers, which begin at `physical`, at `address`.
+pub fn map_device(address: u64, physical: u64) -> Result<(), OutOfFrames> {
+    map_to(&mut active(PHYSICAL_MAP), address, PhysFrame::containing_address(PhysAddr::new(physical)), DEVICE)
+}
+
+/// Maps fresh, zeroed frames for the `bytes` from `start` on, writable. Where
+/// there are too few, some pages may be mapped: [`unmap_range`] gives them back.
+pub fn map_zeroed_range(start: u64, bytes: u64) -> Result<(), OutOfFrames> {
+    (start..start + bytes).step_by(PAGE_SIZE as usize).try_for_each(map_zeroed)
+}
+
+/// Unmaps the pages of the `bytes` from `start` on, and gives frames and empty tables back.
+pub fn unmap_range(start: u64, bytes: u64) {
+    (start..start + bytes).step_by(PAGE_SIZE as usize).for_each(unmap);
+    if bytes > 0 {
+        clean_up(start, start + bytes - 1);
+    }
+}
+
 /// Maps a fresh, zeroed frame at `address`, writable.
-pub fn map_zeroed(address: u64) -> Result<(), OutOfFrames> {
+fn map_zeroed(address: u64) -> Result<(), OutOfFrames> {
     let frame = frames::allocate().ok_or(OutOfFrames)?;
     let bytes = physical(frame.start_address().as_u64());
     // SAFETY: the frame was just allocated, and the physical map covers it.
@@ -142,7 +176,7 @@ pub fn protect(address: u64, flags: PageTableFlags) {
 }
 
 /// Unmaps the page at `address` and gives its frame back. Nothing happens where none is mapped.
-pub fn unmap(address: u64) {
+fn unmap(address: u64) {
     let page = Page::<Size4KiB>::containing_address(VirtAddr::new(address));
     if let Ok((frame, flush)) = active(PHYSICAL_MAP).unmap(page) {
         flush.flush();
@@ -151,7 +185,7 @@ pub fn unmap(address: u64) {
 }
 
 /// Gives back the tables that map nothing in the pages from `start` to `end`.
-pub fn clean_up(start: u64, end: u64) {
+fn clean_up(start: u64, end: u64) {
     let page = |address| Page::<Size4KiB>::containing_address(VirtAddr::new(address));
     let range = PageRangeInclusive { start: page(start), end: page(end) };
     // SAFETY: a table that maps nothing is used by nobody.

@@ -1,10 +1,11 @@
 //! What people see of a trap.
 
+use bareflow_loader::diagnosis::{CODE_SIZE, Diagnosis, MESSAGE_SIZE, PanicMessage, Text};
 use bareflow_loader::report::Style;
-use bareflow_loader::{Fault, FaultKind, Printable};
+use bareflow_loader::{Fault, FaultKind};
 
 use super::frame::TrapFrame;
-use crate::call::Record;
+use crate::gate::Record;
 use crate::console::show;
 
 /// The exceptions' names (Intel SDM volume 3, table 7-1).
@@ -33,19 +34,30 @@ const NAMES: [&str; 22] = [
     "#CP control protection",
 ];
 
-/// Longest part of a panic's message that is shown, in bytes.
-const MESSAGE_LENGTH: u64 = 512;
-
-/// Shows a module's fault.
-pub(super) fn dump_module_fault(frame: &TrapFrame, record: &Record, fault: &Fault) {
-    show(Style::Bad, format_args!("[FAULT]"));
-    show(Style::Plain, format_args!(" module {}: {fault}\n", record.module));
-    if fault.kind == FaultKind::Panic {
-        let message = text(record, frame.rdi, frame.rsi);
-        let file = text(record, frame.rdx, frame.rcx);
-        show(Style::Plain, format_args!("  panicked: {message} ({file}:{})\n", frame.r8));
+/// What is to be known of a module's fault beyond its kind and place.
+pub fn diagnose(frame: &TrapFrame, record: &Record, fault: &Fault) -> Diagnosis {
+    let mut diagnosis = Diagnosis { services: record.services(), ..Diagnosis::at(frame.rip) };
+    let TrapFrame { rax, rbx, rcx, rdx, rsi, rdi, rbp, rsp, r8, r9, r10, r11, r12, r13, r14, r15, .. } = *frame;
+    diagnosis.registers = [
+        frame.rip, frame.rflags, rax, rbx, rcx, rdx, rsi, rdi, rbp, rsp, r8, r9, r10, r11, r12, r13, r14, r15,
+    ];
+    let segments = &record.image().segments;
+    let count = (0..CODE_SIZE as u64).take_while(|&index| segments.is_text(frame.rip.wrapping_add(index), 1)).count();
+    for (place, byte) in diagnosis.code.iter_mut().zip(record.bytes(frame.rip, count as u64).unwrap_or_default()) {
+        *place = *byte;
+        diagnosis.code_length += 1;
     }
-    dump_registers(frame);
+    let text = |address, length: u64| {
+        let shown = length.min(MESSAGE_SIZE as u64);
+        Text::new(record.bytes(address, shown).unwrap_or(b"(unreadable)"))
+    };
+    // The panic handler's registers: see `abi`.
+    diagnosis.panic = (fault.kind == FaultKind::Panic).then(|| PanicMessage {
+        message: text(rdi, rsi),
+        file: text(rdx, rcx),
+        line: r8 as u32,
+    });
+    diagnosis
 }
 
 /// Shows a trap in the kernel itself.
@@ -67,15 +79,4 @@ fn dump_registers(frame: &TrapFrame) {
     show(Style::Plain, format_args!("  r9  {r9:#018x} r10 {r10:#018x} r11 {r11:#018x}\n"));
     show(Style::Plain, format_args!("  r12 {r12:#018x} r13 {r13:#018x} r14 {r14:#018x}\n"));
     show(Style::Plain, format_args!("  r15 {r15:#018x}\n"));
-}
-
-/// A text that a panic's registers point to, if it is the module's to show.
-fn text(record: &Record, address: u64, length: u64) -> Printable<'static> {
-    let length = length.min(MESSAGE_LENGTH);
-    if !record.may_read(address, length) {
-        return Printable(b"(unreadable)");
-    }
-    // SAFETY: the bytes were just found to lie in the module's memory, which is
-    // mapped; the text is shown before the module's memory can be released.
-    Printable(unsafe { core::slice::from_raw_parts(address as *const u8, length as usize) })
 }

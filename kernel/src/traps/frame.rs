@@ -2,8 +2,8 @@
 
 use core::arch::global_asm;
 
-/// Number of the processor's own exceptions.
-pub const EXCEPTIONS: usize = 32;
+/// Number of vectors with a stub: the processor's own exceptions, and interrupts.
+pub const VECTORS: usize = 48;
 
 /// Registers at the moment of a trap, in the order of the stubs' pushes.
 #[repr(C)]
@@ -37,6 +37,49 @@ pub struct TrapFrame {
     pub ss: u64,
 }
 
+/// Flags that a module may change: status, trap, direction, alignment check.
+const MODULES_FLAGS: u64 = 0x4_0dd5;
+
+/// The flag that raises a debug exception behind each instruction.
+const TRAP_FLAG: u64 = 1 << 8;
+
+impl TrapFrame {
+    /// Has the interrupted code go on step by step, or not.
+    pub fn step(&mut self, on: bool) {
+        self.rflags = if on { self.rflags | TRAP_FLAG } else { self.rflags & !TRAP_FLAG };
+    }
+
+    /// Flips a bit of a register that is the interrupted code's own. The numbers choose
+    /// which, and which bit of it; in the flags only one that code may change.
+    pub fn flip(&mut self, register: u64, bit: u64) {
+        let mask = 1_u64 << (bit % 64);
+        match register % 18 {
+            0 => self.rip ^= mask,
+            1 => self.rsp ^= mask,
+            2 => {
+                let bits = (0..19).filter(|&bit| MODULES_FLAGS >> bit & 1 != 0);
+                let count = bits.clone().count() as u64;
+                self.rflags ^= bits.clone().nth((bit % count) as usize).map_or(0, |bit| 1 << bit);
+            }
+            3 => self.rax ^= mask,
+            4 => self.rbx ^= mask,
+            5 => self.rcx ^= mask,
+            6 => self.rdx ^= mask,
+            7 => self.rsi ^= mask,
+            8 => self.rdi ^= mask,
+            9 => self.rbp ^= mask,
+            10 => self.r8 ^= mask,
+            11 => self.r9 ^= mask,
+            12 => self.r10 ^= mask,
+            13 => self.r11 ^= mask,
+            14 => self.r12 ^= mask,
+            15 => self.r13 ^= mask,
+            16 => self.r14 ^= mask,
+            _ => self.r15 ^= mask,
+        }
+    }
+}
+
 global_asm!(
     // One stub for each vector, 16 bytes apart. Vectors 8, 10 to 14, 17, 21, 29
     // and 30 come with an error code (Intel SDM volume 3, table 7-1; AMD APM 2, 8.2),
@@ -46,9 +89,9 @@ global_asm!(
     ".global bareflow_trap_stubs",
     "bareflow_trap_stubs:",
     ".set vector, 0",
-    ".rept 32",
+    ".rept 48",
     ".balign 16",
-    ".if (0x60227d00 >> vector) & 1",
+    ".if (vector < 32) && ((0x60227d00 >> vector) & 1)",
     "test spl, 8",
     "jz 2f",
     ".endif",
@@ -74,7 +117,9 @@ global_asm!(
     "push r13",
     "push r14",
     "push r15",
-    "cld",
+    // What compiled code relies on, and no access to user pages (SMAP).
+    "push 2",
+    "popfq",
     "mov rdi, rsp",
     // Every trap starts at the top of a stack, so the frame's size decides: keep to 16 bytes.
     "mov rbp, rsp",

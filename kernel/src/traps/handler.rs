@@ -1,15 +1,18 @@
-//! What a trap means: a module's fault, or the end of the kernel.
+//! What a trap means: a module's fault, a tick, or the end of the kernel.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use bareflow_abi::trap::PANIC_INSTRUCTION;
-use bareflow_loader::{Fault, FaultKind};
+use bareflow_abi::trap::{HEAP_INSTRUCTION, PANIC_INSTRUCTION};
+use bareflow_loader::{Diagnosis, Fault, FaultKind};
 use x86_64::registers::control::Cr2;
 
-use super::dump::{dump_kernel_trap, dump_module_fault};
+use super::dump::{diagnose, dump_kernel_trap};
 use super::frame::TrapFrame;
-use crate::call::{self, Record};
-use crate::memory::{KERNEL_STACK, MODULE_STACK, image_range};
+use super::tables::KERNEL_CODE;
+use super::timer;
+use crate::gate::{self, Record};
+use crate::inject;
+use crate::memory::{KERNEL_STACK, image_range};
 use crate::power::{End, leave};
 
 /// Page fault error code: the access was a write.
@@ -21,33 +24,55 @@ const FETCH: u64 = 1 << 4;
 /// Vector of the non-maskable interrupt.
 const NON_MASKABLE: u64 = 2;
 
+/// Vectors of debug exceptions.
+const DEBUG: u64 = 1;
+const BREAKPOINT: u64 = 3;
+
 /// First byte of `int N`, which the exception's number follows.
 const INT: u8 = 0xcd;
+
+/// Bit 1, which is always set, and interrupts: no direction, no trap, no alignment check.
+const CLEAR_FLAGS: u64 = 0x202;
 
 /// Whether a trap is being handled. A trap inside of that is the end.
 static HANDLING: AtomicBool = AtomicBool::new(false);
 
-/// Handles every exception. Called by the stubs.
+/// Handles every exception and interrupt. Called by the stubs.
 pub extern "C" fn handle(frame: &mut TrapFrame) {
     // A non-maskable interrupt may come while the kernel works for a module, or
     // handles that module's fault: the kernel finishes what it does first.
-    if frame.vector == NON_MASKABLE && call::current().is_some() && is_kernels_own(frame) {
-        return call::ask_to_break_off();
+    let (own, call) = (is_kernels_own(frame), gate::current());
+    if let (NON_MASKABLE, true, Some(record)) = (frame.vector, own, call) {
+        return gate::ask_to_break_off(record, gate::NON_MASKABLE_CAME);
+    }
+    let record = call.filter(|_| !own);
+    if frame.vector == timer::SPURIOUS {
+        return;
+    }
+    if frame.vector == timer::TICK {
+        timer::end_of_interrupt();
+        if inject::on_tick(frame, record) {
+            return;
+        }
+        let forged = record.is_some_and(|record| is_interrupt_instruction(frame, record));
+        match call.filter(|call| !forged && gate::tick(call)) {
+            Some(call) if own => return gate::ask_to_break_off(call, gate::TIME_IS_UP),
+            None if !forged => return,
+            _ => {}
+        }
+    }
+    if [DEBUG, BREAKPOINT].contains(&frame.vector) && record.is_some_and(|record| inject::on_debug(frame, record)) {
+        return;
     }
     if HANDLING.swap(true, Ordering::Relaxed) {
         // The state is beyond trust: nothing is printed but by the panic's way out.
         leave(End::Panicked);
     }
     let address = Cr2::read_raw();
-    let record = call::current().filter(|_| !is_kernels_own(frame));
     match record.and_then(|record| Some((record, fault(frame, record, address)?))) {
         Some((record, fault)) => {
-            dump_module_fault(frame, record, &fault);
-            if let Some((rip, rsp)) = call::recover(fault) {
-                (frame.rip, frame.rsp) = (rip, rsp);
-                // Direction, trap and alignment-check flags are the module's: bit 1 is always set.
-                frame.rflags = 2;
-            }
+            let diagnosis = diagnose(frame, record, &fault);
+            leave_module(frame, fault, Some(diagnosis));
         }
         None => {
             dump_kernel_trap(frame, address);
@@ -57,51 +82,64 @@ pub extern "C" fn handle(frame: &mut TrapFrame) {
     HANDLING.store(false, Ordering::Relaxed);
 }
 
+/// Has execution go on in the kernel, where the module was called.
+pub fn leave_module(frame: &mut TrapFrame, fault: Fault, diagnosis: Option<Diagnosis>) {
+    if let Some((rip, rsp)) = gate::recover(fault, diagnosis) {
+        (frame.rip, frame.rsp) = (rip, rsp);
+        (frame.cs, frame.ss) = (KERNEL_CODE, 0);
+        frame.rflags = CLEAR_FLAGS;
+    }
+}
+
 /// Whether the kernel's own code was interrupted, rather than a module.
 fn is_kernels_own(frame: &TrapFrame) -> bool {
     let (start, end) = image_range();
     let in_image = (start..end).contains(&frame.rip);
-    // The gate and the entries of services still run on the module's stack: a trap there is the module's doing.
-    // Traps have stacks of their own, inside the image.
-    let on_kernel_stack = (KERNEL_STACK.start..=KERNEL_STACK.top()).contains(&frame.rsp);
-    in_image && (on_kernel_stack || (start..end).contains(&frame.rsp))
+    // In the kernel domain the gate and the entries of services still run on the module's stack: a trap
+    // there is the module's doing. Traps have stacks of their own, inside the image. In the user
+    // domain the rings tell the two apart.
+    let on_own_stack = (KERNEL_STACK.start..=KERNEL_STACK.top()).contains(&frame.rsp)
+        || (start..end).contains(&frame.rsp)
+        || gate::current().is_some_and(Record::is_user);
+    frame.cs & 3 == 0 && in_image && on_own_stack
 }
 
 /// What the module did; `None` for what no module can cause.
 fn fault(frame: &mut TrapFrame, record: &Record, address: u64) -> Option<Fault> {
-    let mut rip = frame.rip;
     let mut accessed = None;
     let kind = match frame.vector {
         // An exception that software raises only looks like one, machine checks included.
-        vector if is_code(record, rip.wrapping_sub(2), [INT, vector as u8]) => {
-            rip = rip.wrapping_sub(2);
+        _ if is_interrupt_instruction(frame, record) => {
+            frame.rip = frame.rip.wrapping_sub(2);
             FaultKind::GeneralProtection
         }
         0 => FaultKind::Divide,
         2 => FaultKind::NonMaskable,
         // The processor reports the address behind the instruction.
         3 => {
-            rip = rip.wrapping_sub(1);
+            frame.rip = frame.rip.wrapping_sub(1);
             FaultKind::Breakpoint
         }
-        6 if is_code(record, rip, PANIC_INSTRUCTION) => FaultKind::Panic,
+        6 if is_code(record, frame.rip, PANIC_INSTRUCTION) => FaultKind::Panic,
+        6 if is_code(record, frame.rip, HEAP_INSTRUCTION) => FaultKind::HeapBudget,
         6 | 7 => FaultKind::InvalidOpcode,
-        8 if MODULE_STACK.guards(address) => FaultKind::StackOverflow,
+        8 if record.image().guards(address) => FaultKind::StackOverflow,
         14 => {
             accessed = Some(address);
-            page_fault(frame.error, address)
+            page_fault(frame.error, record, address)
         }
         16 => FaultKind::X87,
         17 => FaultKind::Alignment,
         18 => return None,
         19 => FaultKind::Simd,
+        timer::TICK => FaultKind::TimeBudget,
         _ => FaultKind::GeneralProtection,
     };
-    Some(Fault { kind, offset: record.image().offset_of(rip), address: accessed })
+    Some(Fault { kind, offset: record.image().segments.offset_of(frame.rip), address: accessed })
 }
 
-fn page_fault(error: u64, address: u64) -> FaultKind {
-    if MODULE_STACK.guards(address) {
+fn page_fault(error: u64, record: &Record, address: u64) -> FaultKind {
+    if record.image().guards(address) {
         FaultKind::StackOverflow
     } else if error & FETCH != 0 {
         FaultKind::PageExecute
@@ -112,11 +150,12 @@ fn page_fault(error: u64, address: u64) -> FaultKind {
     }
 }
 
+/// Whether the trap comes from the instruction `int` with its very number.
+fn is_interrupt_instruction(frame: &TrapFrame, record: &Record) -> bool {
+    is_code(record, frame.rip.wrapping_sub(2), [INT, frame.vector as u8])
+}
+
 /// Whether the module's text has these bytes at `address`.
 fn is_code<const N: usize>(record: &Record, address: u64, code: [u8; N]) -> bool {
-    if !record.image().is_text(address) || !record.image().contains(address, N as u64) {
-        return false;
-    }
-    // SAFETY: the bytes were just found to lie in the module's text, which is mapped.
-    unsafe { (address as *const [u8; N]).read() == code }
+    record.image().segments.is_text(address, N as u64) && record.bytes(address, N as u64) == Some(&code)
 }

@@ -5,8 +5,20 @@ mod dump;
 mod frame;
 mod handler;
 mod tables;
+pub mod timer;
 
-/// Loads descriptor tables with a handler for every exception.
-pub fn install() {
+pub use dump::diagnose;
+pub use frame::TrapFrame;
+pub use handler::leave_module;
+pub use tables::{KERNEL_CODE, USER_CODE, USER_DATA};
+
+/// Loads descriptor tables with a handler for every exception, lets `syscall`
+/// arrive, and starts the timer; says whether there is one.
+pub fn install() -> bool {
     tables::load();
+    crate::cpu::enable_syscall();
+    let ticks = timer::start();
+    // From here on: every vector has a stack of its own, and no handler waits for a lock.
+    x86_64::instructions::interrupts::enable();
+    ticks
 }

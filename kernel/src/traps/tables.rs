@@ -3,6 +3,7 @@
 //! Module code may use the red zone, so no trap may push onto its stack: every
 //! vector has a stack of its own (IST, Intel SDM volume 3, 7.14.5).
 
+use core::arch::asm;
 use core::cell::UnsafeCell;
 
 use spin::Once;
@@ -10,10 +11,12 @@ use x86_64::VirtAddr;
 use x86_64::instructions::segmentation::{CS, DS, ES, SS, Segment};
 use x86_64::instructions::tables::load_tss;
 use x86_64::structures::gdt::{Descriptor, GlobalDescriptorTable, SegmentSelector};
-use x86_64::structures::idt::{Entry, InterruptDescriptorTable};
+use x86_64::PrivilegeLevel;
+use x86_64::structures::idt::{Entry, EntryOptions, InterruptDescriptorTable};
 use x86_64::structures::tss::TaskStateSegment;
 
-use super::frame::{EXCEPTIONS, stub};
+use super::frame::{VECTORS, stub};
+use super::timer;
 
 /// Bytes of a trap's stack.
 const STACK_SIZE: usize = 16 << 10;
@@ -29,7 +32,15 @@ unsafe impl Sync for TrapStack {}
 
 static TRAP_STACKS: [TrapStack; STACKS] = [const { TrapStack(UnsafeCell::new([0; STACK_SIZE])) }; STACKS];
 static TSS: Once<TaskStateSegment> = Once::new();
-static GDT: Once<(GlobalDescriptorTable, SegmentSelector, SegmentSelector)> = Once::new();
+static GDT: Once<(GlobalDescriptorTable, SegmentSelector)> = Once::new();
+
+/// Selectors, in the order that `syscall` and `sysretq` ask for (Intel SDM volume 2): code and
+/// data of the kernel, data and code of ring 3.
+pub const KERNEL_CODE: u64 = 0x08;
+/// See above.
+pub const USER_DATA: u64 = 0x18 | 3;
+/// See above.
+pub const USER_CODE: u64 = 0x20 | 3;
 static IDT: Once<InterruptDescriptorTable> = Once::new();
 
 /// Loads all of them.
@@ -42,24 +53,30 @@ pub fn load() {
             *place = VirtAddr::from_ptr(stack.0.get()) + STACK_SIZE as u64;
         }
         tss.interrupt_stack_table = stacks;
+        // No map of ports that ring 3 may use: there are none (Intel SDM volume 1, 19.5.2).
+        tss.iomap_base = size_of::<TaskStateSegment>() as u16;
         tss
     });
-    let (gdt, code, task) = GDT.call_once(|| {
+    let (gdt, task) = GDT.call_once(|| {
         let mut gdt = GlobalDescriptorTable::new();
-        let code = gdt.append(Descriptor::kernel_code_segment());
+        gdt.append(Descriptor::kernel_code_segment());
         gdt.append(Descriptor::kernel_data_segment());
+        gdt.append(Descriptor::user_data_segment());
+        gdt.append(Descriptor::user_code_segment());
         let task = gdt.append(Descriptor::tss_segment(tss));
-        (gdt, code, task)
+        (gdt, task)
     });
     gdt.load();
     // SAFETY: the selectors are those of the table just loaded; long mode takes
     // null for data segments (Intel SDM volume 3, 5.2.1).
     unsafe {
-        CS::set_reg(*code);
+        CS::set_reg(SegmentSelector(KERNEL_CODE as u16));
         DS::set_reg(SegmentSelector::NULL);
         ES::set_reg(SegmentSelector::NULL);
         SS::set_reg(SegmentSelector::NULL);
         load_tss(*task);
+        // No local table: a reset leaves one at address 0.
+        asm!("lldt {:x}", in(reg) 0_u16, options(nostack, preserves_flags));
     }
     IDT.call_once(build_idt).load();
 }
@@ -76,17 +93,22 @@ fn build_idt() -> InterruptDescriptorTable {
     set!(page_fault = 14, x87_floating_point = 16, alignment_check = 17, machine_check = 18, simd_floating_point = 19);
     set!(virtualization = 20, cp_protection_exception = 21, hv_injection_exception = 28);
     set!(vmm_communication_exception = 29, security_exception = 30);
+    for vector in [timer::TICK as u8, timer::SPURIOUS as u8] {
+        set_stub(&mut idt[vector], usize::from(vector));
+    }
+    // `int3` is for everyone; any other `int` of ring 3 is a violation.
+    set_stub(&mut idt.breakpoint, 3).set_privilege_level(PrivilegeLevel::Ring3);
     idt
 }
 
-fn set_stub<F>(entry: &mut Entry<F>, vector: usize) {
+fn set_stub<F>(entry: &mut Entry<F>, vector: usize) -> &mut EntryOptions {
     let stack = match vector {
         8 => 1,
         2 => 2,
         18 => 3,
         _ => 0,
     };
-    assert!(vector < EXCEPTIONS);
+    assert!(vector < VECTORS);
     // SAFETY: the stub saves and restores everything and returns by `iretq`; the stack's index is below STACKS.
-    unsafe { entry.set_handler_addr(VirtAddr::new(stub(vector))).set_stack_index(stack) };
+    unsafe { entry.set_handler_addr(VirtAddr::new(stub(vector))).set_stack_index(stack) }
 }

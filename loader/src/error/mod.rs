@@ -13,6 +13,7 @@ pub use malformed::MalformedModule;
 use crate::fault::Fault;
 use crate::name::{Name, Version};
 use crate::platform::PlatformError;
+use crate::policy::Domain;
 
 /// What to do about a file whose bytes are not those the packer wrote.
 const REBUILD: &str = "rebuild the module or copy it again";
@@ -32,6 +33,8 @@ pub enum LoadError {
         /// The version that is there.
         version: Version,
     },
+    /// Modules can't run in that domain here.
+    NoSuchDomain(Domain),
     /// Memory for the image ran out.
     Platform(PlatformError),
     /// Memory for the loader's tables ran out.
@@ -52,6 +55,9 @@ impl fmt::Display for LoadError {
             Self::Invalid(error) => error.fmt(out),
             Self::AlreadyLoaded { name, version } => {
                 write!(out, "already loaded: {name} {version}; unload it first, or rename this one")
+            }
+            Self::NoSuchDomain(domain) => {
+                write!(out, "no {} domain here; load the module into another one", domain.name())
             }
             Self::Platform(error) => error.fmt(out),
             Self::TableFull => {
@@ -97,6 +103,8 @@ pub enum ExecuteError {
     Faulted(Fault),
     /// Memory for the module's profile ran out.
     ProfileFull,
+    /// Memory for the call's input and output ran out.
+    NoMemory,
 }
 
 impl fmt::Display for ExecuteError {
@@ -109,6 +117,9 @@ impl fmt::Display for ExecuteError {
             Self::ProfileFull => {
                 out.write_str("no memory for the profile; unload a module or give the system more memory")
             }
+            Self::NoMemory => out.write_str(
+                "no memory for the call's input and output in the module's domain; pass less, or give the system more memory",
+            ),
         }
     }
 }

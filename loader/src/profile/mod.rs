@@ -8,10 +8,11 @@ use core::cell::OnceCell;
 use allocator_api2::alloc::Allocator;
 use samples::Samples;
 
+use crate::budget::Budget;
 use crate::fault::Fault;
-use crate::module::Domain;
 use crate::name::{Name, Version};
 use crate::platform::Platform;
+use crate::policy::Domain;
 
 /// How the clock is read around a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +62,8 @@ pub struct ModuleProfile {
     pub generation: u32,
     /// Where its code runs.
     pub domain: Domain,
+    /// What its calls may use up.
+    pub budget: Budget,
     /// Address of its text.
     pub code_address: u64,
     /// Address of its entry.
@@ -77,8 +80,14 @@ pub struct ModuleProfile {
     pub cycles: Option<CycleStatistics>,
     /// What the last call returned; `None` before the first.
     pub last_result: Option<i32>,
-    /// The fault that stopped the module.
+    /// Whether a fault stopped it.
+    pub stopped: bool,
+    /// The last fault.
     pub fault: Option<Fault>,
+    /// Faults so far.
+    pub faults: u32,
+    /// How often it was restarted after one.
+    pub restarts: u32,
 }
 
 /// Figures over all calls of a module, in cycles.

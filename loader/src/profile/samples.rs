@@ -16,7 +16,8 @@ const BUFFERED: usize = 256;
 /// All readings so far, folded or not.
 #[derive(Debug)]
 pub(crate) struct Samples<A: Allocator> {
-    buffer: Vec<Cell<u64>, A>,
+    /// Signed, since processors of the base level compare vectors of signed numbers only.
+    buffer: Vec<Cell<i32>, A>,
     length: Cell<usize>,
     histogram: Vec<Cell<u32>, A>,
     totals: Cell<Totals>,
@@ -49,13 +50,23 @@ impl<A: Allocator> Samples<A> {
     #[inline]
     pub fn push(&self, cycles: u64) {
         let length = self.length.get();
-        if let Some(place) = self.buffer.get(length) {
-            place.set(cycles);
+        match (i32::try_from(cycles), self.buffer.get(length)) {
+            (Ok(cycles), Some(place)) => place.set(cycles),
+            _ => return self.take_long(cycles),
         }
         self.length.set(length + 1);
         if length + 1 == BUFFERED {
             self.fold();
         }
+    }
+
+    /// Takes a reading that the buffer has no room for: a call of a second or more.
+    #[cold]
+    #[inline(never)]
+    fn take_long(&self, cycles: u64) {
+        let mut totals = self.totals.get();
+        self.take(&mut totals, cycles, 1);
+        self.totals.set(totals);
     }
 
     /// The sums, with every reading taken so far in them.
@@ -81,27 +92,36 @@ impl<A: Allocator> Samples<A> {
 
     /// Takes the buffered readings into the totals and the histogram. Short
     /// calls mostly read the same few values, since the clock ticks in steps:
-    /// these are counted together, and only the rest one by one.
+    /// these are counted in rising order, and only the rest is taken one by
+    /// one. No branch depends on a single reading: each would be guessed wrong
+    /// now and then, which costs more than all that is done here.
     #[cold]
     #[inline(never)]
     fn fold(&self) {
-        let mut rest = [0; BUFFERED];
-        let mut length = self.length.replace(0).min(BUFFERED);
-        rest.iter_mut().zip(&self.buffer).for_each(|(place, reading)| *place = reading.get());
+        let length = self.length.replace(0).min(BUFFERED);
+        let readings = self.buffer.get(..length).unwrap_or_default();
         let mut totals = self.totals.get();
+        let (mut left, mut value) = (length, -1);
+        let mut next = readings.iter().fold(i32::MAX, |least, reading| least.min(reading.get()));
         for _ in 0..COUNTED_TOGETHER {
-            let [value, ..] = rest;
-            let mut kept = 0;
-            for index in 0..length {
-                let reading = rest[index % BUFFERED];
-                rest[kept % BUFFERED] = reading;
-                kept += usize::from(reading != value);
+            if left <= FEW {
+                break;
             }
-            self.take(&mut totals, value, length - kept);
-            length = kept;
+            value = next;
+            let (mut count, mut above) = (0_i32, i32::MAX);
+            for reading in readings.iter().map(Cell::get) {
+                count += i32::from(reading == value);
+                let candidate = if reading > value { reading } else { i32::MAX };
+                above = above.min(candidate);
+            }
+            next = above;
+            self.take(&mut totals, u64::from(value.cast_unsigned()), count as usize);
+            left -= count as usize;
         }
-        for &cycles in rest.iter().take(length) {
-            self.take(&mut totals, cycles, 1);
+        if left > 0 {
+            for reading in readings.iter().map(Cell::get).filter(|&reading| reading > value) {
+                self.take(&mut totals, u64::from(reading.cast_unsigned()), 1);
+            }
         }
         self.totals.set(totals);
     }
@@ -125,8 +145,11 @@ impl<A: Allocator> Samples<A> {
     }
 }
 
-/// How many different values are looked for among buffered readings.
-const COUNTED_TOGETHER: usize = 4;
+/// How many different values are counted among buffered readings.
+const COUNTED_TOGETHER: usize = 8;
+
+/// So many readings are rather taken one by one.
+const FEW: usize = 4;
 
 fn zeroed<T: Default, A: Allocator + Clone>(length: usize, tables: &A) -> Option<Vec<Cell<T>, A>> {
     let mut values = Vec::new_in(tables.clone());

@@ -1,0 +1,82 @@
+//! The global allocator of modules that turn the feature `alloc` on: on the
+//! heap that the context names, and nowhere else.
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::arch::asm;
+use core::panic::PanicInfo;
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use spinning_top::RawSpinlock;
+use talc::TalcLock;
+use talc::source::Manual;
+
+use crate::Context;
+
+struct Heap {
+    talc: TalcLock<RawSpinlock, Manual>,
+    open: AtomicBool,
+    /// Whether the last request could not be met.
+    used_up: AtomicBool,
+}
+
+#[global_allocator]
+static HEAP: Heap = Heap { talc: TalcLock::new(Manual), open: AtomicBool::new(false), used_up: AtomicBool::new(false) };
+
+/// Gives the allocator its memory, at the module's first call.
+#[inline(always)]
+pub(crate) fn open(context: &Context<'_>) {
+    if !HEAP.open.load(Ordering::Relaxed) {
+        open_first(context);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn open_first(context: &Context<'_>) {
+    let mut talc = HEAP.talc.lock();
+    if !HEAP.open.swap(true, Ordering::Relaxed) {
+        let (start, size) = context.heap();
+        // SAFETY: the loader gave this memory to this module alone, for as long as it is
+        // loaded. A heap too small for the allocator's own tables is one without room.
+        let _ = unsafe { talc.claim(start, size) };
+    }
+}
+
+// SAFETY: all is passed on to the allocator, which the lock guards.
+unsafe impl GlobalAlloc for Heap {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: as the caller promises.
+        self.note(unsafe { self.talc.alloc(layout) })
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as the caller promises.
+        unsafe { self.talc.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: as the caller promises.
+        self.note(unsafe { self.talc.realloc(pointer, layout, size) })
+    }
+}
+
+impl Heap {
+    fn note(&self, pointer: *mut u8) -> *mut u8 {
+        self.used_up.store(pointer == null_mut(), Ordering::Relaxed);
+        pointer
+    }
+}
+
+/// What `alloc` does when a request that must succeed can't be met is a panic
+/// in this file of its own.
+const ALLOC_ERROR_FILE: &str = "alloc/src/alloc.rs";
+
+/// Ends the module if its panic is that of an allocation which could not be met.
+pub(crate) fn stop_if_used_up(info: &PanicInfo<'_>) {
+    let by_alloc = info.location().is_some_and(|location| location.file().ends_with(ALLOC_ERROR_FILE));
+    if by_alloc && HEAP.used_up.load(Ordering::Relaxed) {
+        // SAFETY: the instruction never completes.
+        unsafe { asm!("ud1 eax, dword ptr [rax + 0x68]", options(noreturn, nostack, readonly)) }
+    }
+}

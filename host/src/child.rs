@@ -1,0 +1,179 @@
+//! A module of the user domain as its parent sees it: a process, and the channel to it.
+
+use std::cell::Cell;
+use std::io;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bareflow_loader::{Call, CallError, Fault, FaultKind, Outcome, PlatformError};
+
+use crate::caller::Caller;
+use crate::channel::Channel;
+use crate::memory::{self, Image};
+use crate::process::Process;
+use crate::services::MAX_LINE;
+use crate::stopwatch::Stopwatch;
+use crate::turn::Side;
+use crate::wire::{Reply, Request};
+use crate::{confined, signals};
+
+/// The process of one image.
+#[derive(Debug)]
+pub(crate) struct Child {
+    // First, so that it is gone when the channel goes.
+    process: Process,
+    channel: Channel,
+    /// Bytes of the channel's data that calls under way use.
+    used: Cell<u64>,
+}
+
+/// Why there is no answer.
+enum Silence {
+    /// The time is over.
+    Late,
+    /// The process is gone, or says what is no answer.
+    Lost,
+}
+
+/// How long a process may take to confine itself, in microseconds.
+const START_US: u32 = 10_000_000;
+
+/// How long to sleep before looking whether the process is still there.
+const NAP: Duration = Duration::from_millis(10);
+
+/// Where the first call's input lies: behind a line's text.
+const FIRST: u64 = MAX_LINE as u64;
+
+/// What the offsets of calls' input and output are multiples of.
+const GRAIN: u64 = 64;
+
+/// The fault of a call whose process is gone.
+const LOST: Fault = Fault { kind: FaultKind::GeneralProtection, offset: None, address: None };
+
+/// The fault of a call that was broken off from here.
+const LATE: Fault = Fault { kind: FaultKind::TimeBudget, offset: None, address: None };
+
+/// Held while there is a channel that another child would inherit.
+static STARTING: Mutex<()> = Mutex::new(());
+
+/// Moves a sealed image out of this process, into one of its own.
+pub(crate) fn confine(mut image: Image, caller: &Caller) -> Result<Image, (Image, PlatformError)> {
+    let moved = Child::start(&image, caller).and_then(|child| memory::vacate(&image).map(|()| child));
+    match moved {
+        Ok(child) => {
+            image.child = Some(Box::new(child));
+            Ok(image)
+        }
+        Err(_) => Err((image, PlatformError { what: "give the module a process of its own", bytes: 0 })),
+    }
+}
+
+impl Child {
+    /// Makes the process in which the sealed image runs.
+    fn start(image: &Image, caller: &Caller) -> io::Result<Child> {
+        let starting = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+        let channel = Channel::new()?;
+        channel.turn().pass_to(Side::Child, channel.patience);
+        let parent = std::process::id();
+        let (process, channel) = signals::all_blocked(|| {
+            // SAFETY: `run` does only what a signal handler may.
+            match unsafe { Process::copy() }? {
+                Some(process) => Ok::<_, io::Error>((process, channel)),
+                None => confined::run(image, caller.stack.alias(), channel, parent),
+            }
+        })?;
+        channel.keep_from_others()?;
+        drop(starting);
+        let child = Child { process, channel, used: Cell::new(FIRST) };
+        match child.answer(&mut None, START_US) {
+            Ok(Reply::Ready) => Ok(child),
+            Ok(_) | Err(Silence::Lost) => Err(io::ErrorKind::BrokenPipe.into()),
+            Err(Silence::Late) => Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+
+    /// The process's number.
+    #[cfg(test)]
+    pub const fn id(&self) -> libc::pid_t {
+        self.process.id()
+    }
+
+    /// Makes a call in the process. A process whose call went wrong is ended.
+    pub fn call(&self, call: &Call<'_, Image>, output: &mut [u8], caller: &Caller) -> Result<Outcome, CallError> {
+        let input_at = self.used.get();
+        let output_at = (input_at + call.input.len() as u64).next_multiple_of(GRAIN);
+        let end = (output_at + output.len() as u64).next_multiple_of(GRAIN);
+        self.channel.grow(end).map_err(|_| CallError::NoMemory)?;
+        self.channel.put(input_at, call.input);
+        let request = Request::Call {
+            entry: call.entry,
+            reason: call.reason,
+            input: (self.channel.data(input_at), call.input.len() as u64),
+            output: (self.channel.data(output_at), output.len() as u64),
+        };
+        self.used.set(end);
+        let reply = self.converse(request, call, caller);
+        self.used.set(input_at);
+        let fault = match reply {
+            Ok(Reply::Returned(Outcome { result, output_length })) => {
+                let output_length = output_length.min(output.len());
+                self.channel.get(output_at, &mut output[..output_length]);
+                if input_at == FIRST {
+                    // Where this fails, the memory stays until another call has it.
+                    let _ = self.channel.shrink();
+                }
+                return Ok(Outcome { result, output_length });
+            }
+            Ok(Reply::Faulted(fault, diagnosis)) => {
+                caller.diagnosis.set(diagnosis);
+                fault
+            }
+            Ok(Reply::Ready | Reply::Log(_)) | Err(Silence::Lost) => LOST,
+            Err(Silence::Late) => LATE,
+        };
+        self.process.end();
+        Err(fault.into())
+    }
+
+    /// Asks for a call, and does what its services ask for.
+    fn converse(&self, mut request: Request, call: &Call<'_, Image>, caller: &Caller) -> Result<Reply, Silence> {
+        let budget = call.image.placement.budget.time_us;
+        let mut time = None;
+        loop {
+            if self.process.has_ended() {
+                return Err(Silence::Lost);
+            }
+            request.write(self.channel.words());
+            self.channel.turn().pass_to(Side::Child, self.channel.patience);
+            let length = match self.answer(&mut time, budget)? {
+                Reply::Log(length) => usize::try_from(length).map_err(|_| Silence::Lost)?,
+                reply => return Ok(reply),
+            };
+            let mut text = [0; MAX_LINE];
+            let text = text.get_mut(..length).ok_or(Silence::Lost)?;
+            self.channel.get(0, text);
+            // A module that does nothing but log has a budget, too.
+            let time = time.get_or_insert_with(|| Stopwatch::start(self.process.clock(), budget));
+            caller.lines.pass_on(call.module, text);
+            time.left().ok_or(Silence::Late)?;
+            request = Request::Continue;
+        }
+    }
+
+    /// What the process says next. `time` runs from the first time on that it does not say it at once.
+    fn answer(&self, time: &mut Option<Stopwatch>, budget_us: u32) -> Result<Reply, Silence> {
+        let turn = self.channel.turn();
+        if !turn.look(Side::Parent, self.channel.patience) {
+            let time = time.get_or_insert_with(|| Stopwatch::start(self.process.clock(), budget_us));
+            while !turn.is(Side::Parent) {
+                let left = time.left().ok_or(Silence::Late)?;
+                turn.sleep(Side::Parent, Some(left.min(NAP)));
+                // Its last word may still have come.
+                if !turn.is(Side::Parent) && self.process.is_gone() && !turn.is(Side::Parent) {
+                    return Err(Silence::Lost);
+                }
+            }
+        }
+        Reply::read(self.channel.words()).ok_or(Silence::Lost)
+    }
+}

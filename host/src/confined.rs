@@ -1,0 +1,151 @@
+//! The process in which a module of the user domain runs: how it gives up what
+//! it has, and what it does then. Nothing here allocates or takes a lock,
+//! since the process begins as the copy of one with other threads.
+
+use std::cell::Cell;
+use std::ffi::{c_int, c_ulong};
+use std::mem::ManuallyDrop;
+use std::ptr::{null, with_exposed_provenance, with_exposed_provenance_mut, without_provenance_mut};
+use std::slice;
+
+use bareflow_loader::diagnosis::ServiceLog;
+use bareflow_loader::{Call, CallError, Name};
+
+use crate::caller::{Caller, Lines};
+use crate::channel::Channel;
+use crate::gate;
+use crate::mappings::{self, Kept};
+use crate::memory::Image;
+use crate::stack::Stack;
+use crate::turn::Side;
+use crate::watchdog::Watched;
+use crate::wire::{Reply, Request};
+use crate::{seccomp, signals};
+
+/// Nobody looks there: the parent watches the time.
+static UNWATCHED: Watched = Watched::nobody();
+
+/// The whole life of the process.
+pub(crate) fn run(image: &Image, stack: Stack, channel: Channel, parent: u32) -> ! {
+    let thread = gate::thread();
+    // A call that the parent is inside of is none of this process's.
+    thread.set(null());
+    let confined = confine(image, &stack, &channel, parent);
+    let caller = ManuallyDrop::new(Caller {
+        thread,
+        stack,
+        watched: &UNWATCHED,
+        lines: Lines::Parent(channel),
+        diagnosis: Cell::new(None),
+        services: Cell::new(ServiceLog::EMPTY),
+    });
+    if let (Some(()), Some(name), Lines::Parent(channel)) = (confined, Name::new("confined"), &caller.lines) {
+        serve(channel, &Reply::Ready, image, &name, &caller);
+    }
+    leave()
+}
+
+/// Sends `reply`, and makes the calls that the parent asks for until it says to go on.
+fn serve(channel: &Channel, reply: &Reply, image: &Image, module: &Name, caller: &Caller) {
+    let turn = channel.turn();
+    reply.write(channel.words());
+    loop {
+        turn.pass_to(Side::Parent, channel.patience);
+        if !turn.look(Side::Child, channel.patience) {
+            while !turn.is(Side::Child) {
+                turn.sleep(Side::Child, None);
+            }
+        }
+        match Request::read(channel.words()) {
+            Some(Request::Continue) => return,
+            Some(Request::Call { entry, reason, input, output }) => {
+                let (address, length) = (with_exposed_provenance(input.0 as usize), input.1 as usize);
+                // SAFETY: the parent gave this part of the channel to the input of this call alone.
+                let input = unsafe { slice::from_raw_parts(address, length) };
+                let (address, length) = (with_exposed_provenance_mut(output.0 as usize), output.1 as usize);
+                // SAFETY: and this one to its output.
+                let output = unsafe { slice::from_raw_parts_mut(address, length) };
+                let call = Call { module, image, entry, reason, input };
+                let reply = match gate::call(&call, output, caller) {
+                    Ok(outcome) => Reply::Returned(outcome),
+                    Err(CallError::Fault(fault)) => Reply::Faulted(fault, caller.diagnosis.take()),
+                    // The gate needs no memory.
+                    Err(CallError::NoMemory) => leave(),
+                };
+                reply.write(channel.words());
+            }
+            None => leave(),
+        }
+    }
+}
+
+/// Has the parent log a line of the call under way.
+pub(crate) fn pass_on(channel: &Channel, text: &[u8]) {
+    if let Some(record) = gate::current() {
+        channel.put(0, text);
+        serve(channel, &Reply::Log(text.len() as u64), record.image, record.module, record.caller);
+    }
+}
+
+/// Gives up all but what the module and its calls need.
+fn confine(image: &Image, stack: &Stack, channel: &Channel, parent: u32) -> Option<()> {
+    option(libc::PR_SET_PDEATHSIG, libc::SIGKILL as c_ulong)?;
+    // SAFETY: takes nothing and always succeeds.
+    if unsafe { libc::getppid() }.cast_unsigned() != parent {
+        return None;
+    }
+    signals::confine().ok()?;
+    unmap(image, stack, channel)?;
+    let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: nobody uses a descriptor after this; the limit is this frame's own.
+    unsafe {
+        done(libc::syscall(libc::SYS_close_range, 0, libc::c_uint::MAX, 0) as c_int)?;
+        done(libc::setrlimit(libc::RLIMIT_CORE, &raw const none))?;
+    }
+    option(libc::PR_SET_DUMPABLE, 0)?;
+    option(libc::PR_SET_NO_NEW_PRIVS, 1)?;
+    seccomp::confine().ok()
+}
+
+/// Unmaps what else the process inherited: above all memory that it shares with others.
+fn unmap(image: &Image, stack: &Stack, channel: &Channel) -> Option<()> {
+    // SAFETY: the path is a C string.
+    let maps = unsafe { libc::open(c"/proc/self/maps".as_ptr(), libc::O_RDONLY) };
+    let room = channel.room();
+    let mut length = 0;
+    loop {
+        let place = with_exposed_provenance_mut::<u8>(channel.data(length) as usize);
+        // SAFETY: `room` bytes of the channel are this side's until it passes the turn on.
+        match unsafe { libc::read(maps, place.cast(), (room - length) as usize) } {
+            // A list that does not fit is not the whole list.
+            0 if length < room => break,
+            count => length += u64::try_from(count).ok().filter(|&count| count > 0)?,
+        }
+    }
+    // SAFETY: these bytes have just been read, and nobody changes them.
+    let maps = unsafe { slice::from_raw_parts(with_exposed_provenance(channel.data(0) as usize), length as usize) };
+    let [text, rodata, data] = image.segments.mapped().map(|(start, size)| (start, start + size));
+    let mut ranges = [text, rodata, data, stack.range(), channel.range()];
+    ranges.sort_unstable();
+    let local = (&raw const ranges).addr() as u64;
+    let around = [local, gate::thread().as_ptr().addr() as u64, signals::stack()?];
+    mappings::strip(maps, Kept { ranges: &ranges, around: &around }, |start, end| {
+        // SAFETY: nothing that this process goes on to use lies there.
+        unsafe { libc::munmap(without_provenance_mut(start as usize), (end - start) as usize) == 0 }
+    })
+}
+
+/// Sets an option of this process.
+fn option(option: c_int, value: c_ulong) -> Option<()> {
+    // SAFETY: the options used here take a number, and change no memory.
+    done(unsafe { libc::prctl(option, value, 0 as c_ulong, 0 as c_ulong, 0 as c_ulong) })
+}
+
+fn done(result: c_int) -> Option<()> {
+    (result == 0).then_some(())
+}
+
+fn leave() -> ! {
+    // SAFETY: ends the process.
+    unsafe { libc::_exit(1) }
+}

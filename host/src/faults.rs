@@ -1,0 +1,147 @@
+//! What a module did, from what the processor says of it.
+
+use std::ffi::c_int;
+
+use bareflow_abi::trap::{HEAP_INSTRUCTION, PANIC_INSTRUCTION};
+use bareflow_loader::diagnosis::{CODE_SIZE, Diagnosis, MESSAGE_SIZE, PanicMessage, Text};
+use bareflow_loader::{Fault, FaultKind};
+use libc::{REG_EFL, REG_ERR, REG_R8, REG_RCX, REG_RDI, REG_RDX, REG_RIP, REG_RSI, REG_RSP, REG_TRAPNO, siginfo_t};
+
+use crate::record::Record;
+
+/// The registers a signal handler finds.
+pub(crate) type Registers = [i64; 23];
+
+/// Bytes of an instruction that calls the system: `syscall`, `sysenter`, `int 0x80`.
+const SYSTEM_CALL_SIZE: u64 = 2;
+
+/// Page fault error code: the access was a write.
+const WRITE: i64 = 1 << 1;
+
+/// Page fault error code: the access was an instruction fetch.
+const FETCH: i64 = 1 << 4;
+
+/// The registers of a diagnosis, in its order.
+const REGISTERS: [c_int; 18] = [
+    REG_RIP,
+    REG_EFL,
+    libc::REG_RAX,
+    libc::REG_RBX,
+    REG_RCX,
+    REG_RDX,
+    REG_RSI,
+    REG_RDI,
+    libc::REG_RBP,
+    REG_RSP,
+    REG_R8,
+    libc::REG_R9,
+    libc::REG_R10,
+    libc::REG_R11,
+    libc::REG_R12,
+    libc::REG_R13,
+    libc::REG_R14,
+    libc::REG_R15,
+];
+
+/// What the module did. The processor's exception number is in the context.
+pub(crate) fn fault(record: &Record<'_>, signal: c_int, info: &siginfo_t, registers: &Registers) -> Fault {
+    let register = |index: c_int| registers[index as usize].cast_unsigned();
+    let mut rip = register(REG_RIP);
+    let mut address = None;
+    let kind = match registers[REG_TRAPNO as usize] {
+        // Not the processor's: the system refused a call, and shows what follows it.
+        _ if signal == libc::SIGSYS => {
+            rip = rip.wrapping_sub(SYSTEM_CALL_SIZE);
+            FaultKind::GeneralProtection
+        }
+        0 => FaultKind::Divide,
+        3 => {
+            rip = rip.wrapping_sub(1);
+            FaultKind::Breakpoint
+        }
+        6 if is_code(record, rip, PANIC_INSTRUCTION) => FaultKind::Panic,
+        6 if is_code(record, rip, HEAP_INSTRUCTION) => FaultKind::HeapBudget,
+        6 => FaultKind::InvalidOpcode,
+        14 => {
+            // SAFETY: this exception's signals carry the address that was accessed.
+            let accessed = unsafe { info.si_addr() }.addr() as u64;
+            address = Some(accessed);
+            page_fault(record, registers[REG_ERR as usize], accessed)
+        }
+        16 => FaultKind::X87,
+        17 => FaultKind::Alignment,
+        19 => FaultKind::Simd,
+        _ => FaultKind::GeneralProtection,
+    };
+    Fault { kind, offset: record.image.segments.offset_of(rip), address }
+}
+
+/// The call ends that a service found to be at its end: as if it had returned first.
+pub(crate) fn service_end(record: &Record<'_>, noted: Fault, registers: &mut Registers) -> Fault {
+    let stack = registers[REG_RSP as usize];
+    if record.may_read(stack.cast_unsigned(), 8) {
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(bytes_at(stack.cast_unsigned(), 8));
+        registers[REG_RIP as usize] = i64::from_le_bytes(bytes);
+        registers[REG_RSP as usize] = stack + 8;
+    }
+    Fault { offset: offset_of(record, registers), ..noted }
+}
+
+/// The call's time is over.
+pub(crate) fn time_budget(record: &Record<'_>, registers: &Registers) -> Fault {
+    Fault { kind: FaultKind::TimeBudget, offset: offset_of(record, registers), address: None }
+}
+
+/// Where in the module's text execution is.
+fn offset_of(record: &Record<'_>, registers: &Registers) -> Option<u64> {
+    let rip = registers[REG_RIP as usize].cast_unsigned();
+    record.image.segments.is_text(rip, 1).then(|| rip - record.image.segments.base)
+}
+
+fn page_fault(record: &Record<'_>, error: i64, address: u64) -> FaultKind {
+    if error & FETCH != 0 {
+        FaultKind::PageExecute
+    } else if record.caller.stack.guards(address) {
+        FaultKind::StackOverflow
+    } else if error & WRITE != 0 {
+        FaultKind::PageWrite
+    } else {
+        FaultKind::PageRead
+    }
+}
+
+/// Whether the module's text has these bytes at `address`.
+fn is_code<const N: usize>(record: &Record<'_>, address: u64, code: [u8; N]) -> bool {
+    record.image.segments.is_text(address, N as u64) && bytes_at(address, N as u64) == code
+}
+
+/// What is to be known of a fault beyond its kind and place.
+pub(crate) fn diagnosis(record: &Record<'_>, fault: &Fault, registers: &Registers) -> Diagnosis {
+    let register = |index: c_int| registers[index as usize].cast_unsigned();
+    let mut code = [0; CODE_SIZE];
+    let start = fault.offset.map(|offset| record.image.segments.base + offset);
+    let code_length = start.map_or(0, |start| {
+        (0..CODE_SIZE).take_while(|&index| record.image.segments.is_text(start + index as u64, 1)).count()
+    });
+    for (index, place) in code.iter_mut().enumerate().take(code_length) {
+        *place = bytes_at(start.unwrap_or(0) + index as u64, 1)[0];
+    }
+    let text = |address, length| {
+        let shown = u64::min(length, MESSAGE_SIZE as u64);
+        Text::new(if record.may_read(address, shown) { bytes_at(address, shown) } else { b"(unreadable)" })
+    };
+    let panic = (fault.kind == FaultKind::Panic).then(|| PanicMessage {
+        message: text(register(REG_RDI), register(REG_RSI)),
+        file: text(register(REG_RDX), register(REG_RCX)),
+        line: register(REG_R8) as u32,
+    });
+    Diagnosis { registers: REGISTERS.map(register), code, code_length, services: record.services(), panic }
+}
+
+/// Bytes that were found to be the module's.
+fn bytes_at(address: u64, length: u64) -> &'static [u8] {
+    // SAFETY: callers just found the bytes to lie in the module's memory, which is
+    // mapped and waits; they are copied before execution goes on.
+    unsafe { std::slice::from_raw_parts(std::ptr::with_exposed_provenance(address as usize), length as usize) }
+}

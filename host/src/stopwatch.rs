@@ -1,0 +1,95 @@
+//! When a call's time is over.
+//!
+//! What counts is the time it ran: on a busy machine a thread may wait for the
+//! processor much longer than its module's budget.
+
+use std::time::{Duration, Instant};
+
+/// How long a call may neither run nor end, on top of its budget.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Clock numbers hold the complement of a process or thread above these bits
+/// (Linux, `include/linux/posix-timers_types.h`).
+const ID_SHIFT: u32 = 3;
+const SCHEDULED: libc::clockid_t = 2;
+const PER_THREAD: libc::clockid_t = 4;
+
+/// The clock of what a process, or a thread, has run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RunClock(libc::clockid_t);
+
+impl RunClock {
+    /// The clock of a process.
+    pub const fn of_process(id: libc::pid_t) -> RunClock {
+        RunClock(!id << ID_SHIFT | SCHEDULED)
+    }
+
+    /// The clock of a thread of this process.
+    pub const fn of_thread(id: libc::pid_t) -> RunClock {
+        RunClock(!id << ID_SHIFT | SCHEDULED | PER_THREAD)
+    }
+
+    /// The time it ran; `None` when it is gone.
+    fn read(self) -> Option<Duration> {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: the system writes to the structure alone.
+        let done = unsafe { libc::clock_gettime(self.0, &raw mut time) } == 0;
+        let seconds = u64::try_from(time.tv_sec).ok().filter(|_| done)?;
+        Some(Duration::from_secs(seconds) + Duration::from_nanos(time.tv_nsec.unsigned_abs()))
+    }
+}
+
+/// The time of one call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stopwatch {
+    clock: RunClock,
+    budget: Duration,
+    started: Instant,
+    /// What had been run by then.
+    ran: Option<Duration>,
+}
+
+impl Stopwatch {
+    /// A call that begins now.
+    pub fn start(clock: RunClock, budget_us: u32) -> Stopwatch {
+        let budget = Duration::from_micros(budget_us.into());
+        Stopwatch { clock, budget, started: Instant::now(), ran: clock.read() }
+    }
+
+    /// How much is left of the budget; `None` when it is used up.
+    pub fn left(&self) -> Option<Duration> {
+        let passed = self.started.elapsed();
+        // Nothing can have run for longer than has passed: a clock is read only when it matters.
+        let used = if passed < self.budget {
+            passed
+        } else if passed >= self.budget + PATIENCE {
+            self.budget
+        } else {
+            self.clock.read().zip(self.ran).map_or(passed, |(now, before)| now.saturating_sub(before))
+        };
+        self.budget.checked_sub(used).filter(|left| !left.is_zero())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_what_was_run_and_not_what_was_waited() {
+        let own = [
+            // SAFETY: these take nothing and always succeed.
+            RunClock::of_thread(unsafe { libc::gettid() }),
+        ];
+        for clock in own {
+            let watch = Stopwatch::start(clock, 20_000);
+            std::thread::sleep(Duration::from_millis(40));
+            assert!(watch.left().is_some());
+            let start = Instant::now();
+            while watch.left().is_some() {
+                assert!(start.elapsed() < PATIENCE * 5);
+            }
+            assert!(start.elapsed() > Duration::from_millis(10));
+        }
+    }
+}

@@ -1,0 +1,80 @@
+use super::*;
+use bareflow_abi::trap::{HEAP_INSTRUCTION, PANIC_INSTRUCTION};
+
+#[test]
+fn contains_faults_and_goes_on() {
+    let platform = platform();
+    let cases: [(&[u8], FaultKind); 16] = [
+        (&[0x31, 0xd2, 0x31, 0xc9, 0xf7, 0xf1], FaultKind::Divide),
+        (&[0xcc], FaultKind::Breakpoint),
+        (&[0x0f, 0x0b], FaultKind::InvalidOpcode),
+        (&PANIC_INSTRUCTION, FaultKind::Panic),
+        (&HEAP_INSTRUCTION, FaultKind::HeapBudget),
+        (&[0x31, 0xc0, 0x8b, 0x00, 0xc3], FaultKind::PageRead),
+        (&[0x31, 0xc0, 0x89, 0x00, 0xc3], FaultKind::PageWrite),
+        (&[0x31, 0xc0, 0xff, 0xe0], FaultKind::PageExecute),
+        (&[0x48, 0x8d, 0x05, 0, 0, 0, 0, 0x89, 0x00, 0xc3], FaultKind::PageWrite),
+        (&[0xfa], FaultKind::GeneralProtection),
+        (&[0x50, 0xeb, 0xfd], FaultKind::StackOverflow),
+        // xor ebx, ebx; not ebx; ret · xor r15, r15; not r15; ret · std; ret · push [rsp]; ret
+        (&[0x31, 0xdb, 0xf7, 0xd3, 0xc3], FaultKind::ClobberedRegister),
+        (&[0x4d, 0x31, 0xff, 0x49, 0xf7, 0xd7, 0xc3], FaultKind::ClobberedRegister),
+        (&[0xfd, 0xc3], FaultKind::ClobberedRegister),
+        (&[0xff, 0x34, 0x24, 0xc3], FaultKind::ClobberedRegister),
+        // push 0; ldmxcsr [rsp]; pop rax; ret
+        (&[0x6a, 0x00, 0x0f, 0xae, 0x14, 0x24, 0x58, 0xc3], FaultKind::ClobberedRegister),
+    ];
+    for domain in Domain::ALL {
+        for (code, expected) in cases {
+            let kind = execute(&platform, code, &usual(domain)).map_err(|fault| fault.kind);
+            assert_eq!(kind, Err(expected), "{domain:?} {code:x?}");
+            assert_eq!(execute(&platform, &RETURN_42, &usual(domain)), Ok(42));
+        }
+    }
+}
+
+#[test]
+fn says_where_a_fault_happened_and_what_was_accessed() {
+    let platform = platform();
+    let cases: [(&[u8], Option<u64>, Option<u64>); 5] = [
+        // nop; int3: the processor reports the instruction behind it.
+        (&[0x90, 0xcc], Some(1), None),
+        // xor eax, eax; mov eax, [rax + 8]
+        (&[0x31, 0xc0, 0x8b, 0x40, 8], Some(2), Some(8)),
+        // mov eax, 0x1000; jmp rax: execution has left the image.
+        (&[0xb8, 0, 0x10, 0, 0, 0xff, 0xe0], None, Some(0x1000)),
+        // ud2
+        (&[0x0f, 0x0b], Some(0), None),
+        // nop; cli
+        (&[0x90, 0xfa], Some(1), None),
+    ];
+    for domain in Domain::ALL {
+        for (code, offset, address) in cases {
+            let fault = execute(&platform, code, &usual(domain)).unwrap_err();
+            assert_eq!((fault.offset, fault.address), (offset, address), "{domain:?} {code:x?}: {fault}");
+        }
+    }
+}
+
+#[test]
+fn knows_more_of_a_fault_than_its_kind() {
+    let platform = platform();
+    // lea rdi, [rip + ..]; mov esi, 4; mov rdx, rdi; mov ecx, 2; mov r8d, 7; mov ebx, 5; panic; "oops"
+    let code = [
+        &[0x48, 0x8d, 0x3d, 28, 0, 0, 0, 0xbe, 4, 0, 0, 0, 0x48, 0x89, 0xfa, 0xb9, 2, 0, 0, 0][..],
+        &[0x41, 0xb8, 7, 0, 0, 0, 0xbb, 5, 0, 0, 0],
+        &PANIC_INSTRUCTION,
+        b"oops",
+    ]
+    .concat();
+    for domain in Domain::ALL {
+        let fault = execute(&platform, &code, &usual(domain)).unwrap_err();
+        assert_eq!((fault.kind, fault.offset), (FaultKind::Panic, Some(31)), "{domain:?}");
+        let diagnosis = platform.diagnosis().unwrap();
+        let panic = diagnosis.panic.unwrap();
+        assert_eq!((panic.message.bytes(), panic.file.bytes(), panic.line), (&b"oops"[..], &b"oo"[..], 7));
+        assert_eq!(diagnosis.code(), [&PANIC_INSTRUCTION[..], b"oops"].concat());
+        assert_eq!(diagnosis.registers[3], 5);
+        assert!(platform.diagnosis().is_none());
+    }
+}

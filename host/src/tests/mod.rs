@@ -1,0 +1,72 @@
+//! Snippets of machine code, called as modules in both domains.
+
+mod budgets;
+mod cost;
+mod faults;
+mod memory;
+mod nested;
+mod services;
+mod user;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use bareflow_abi::Reason;
+use bareflow_loader::{
+    Budget, Call, CallError, Domain, Draft, Fault, FaultKind, ImageSize, Name, Outcome, Placement, Platform,
+};
+
+use crate::{HostPlatform, Image};
+
+fn platform() -> HostPlatform {
+    HostPlatform::new(Box::new(|_| ())).unwrap()
+}
+
+/// A platform, and the lines that modules log.
+fn listening() -> (HostPlatform, Rc<RefCell<Vec<String>>>) {
+    let lines = Rc::new(RefCell::new(Vec::new()));
+    let sink = Rc::clone(&lines);
+    (HostPlatform::new(Box::new(move |line| sink.borrow_mut().push(line.to_owned()))).unwrap(), lines)
+}
+
+const fn usual(domain: Domain) -> Placement {
+    Placement { domain, budget: Budget::DEFAULT }
+}
+
+/// Calls an image with input and output.
+fn call_with(platform: &HostPlatform, image: &Image, input: &[u8], output: &mut [u8]) -> Result<Outcome, CallError> {
+    let name = Name::new("test").unwrap();
+    let call = Call { module: &name, image, entry: image.segments.base, reason: Reason::Run, input };
+    platform.call(&call, output)
+}
+
+fn call(platform: &HostPlatform, image: &Image) -> Result<i32, Fault> {
+    match call_with(platform, image, &[], &mut []) {
+        Ok(outcome) => Ok(outcome.result),
+        Err(CallError::Fault(fault)) => Err(fault),
+        Err(CallError::NoMemory) => panic!("no memory"),
+    }
+}
+
+/// Places `code` as a module with a page of rodata and one of data, and calls it.
+fn execute(platform: &HostPlatform, code: &[u8], placement: &Placement) -> Result<i32, Fault> {
+    let image = place(platform, code, placement);
+    let result = call(platform, &image);
+    platform.release(image);
+    result
+}
+
+fn place(platform: &HostPlatform, code: &[u8], placement: &Placement) -> Image {
+    let size = ImageSize { text: code.len(), rodata: 4096, data: 4096, alignment: 16 };
+    let mut draft = platform.reserve(size, placement).unwrap();
+    draft.text().copy_from_slice(code);
+    assert!(draft.data().iter().all(|&byte| byte == 0));
+    draft.data().fill(1);
+    platform.seal(draft).unwrap()
+}
+
+/// `mov eax, 42; ret`
+const RETURN_42: [u8; 6] = [0xb8, 42, 0, 0, 0, 0xc3];
+
+/// `jmp $`
+const FOR_EVER: [u8; 2] = [0xeb, 0xfe];

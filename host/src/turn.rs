@@ -1,0 +1,121 @@
+//! Whose turn it is on a channel, and waiting for it.
+
+use std::arch::x86_64::{__cpuid, __rdtscp};
+use std::ptr::null;
+use std::sync::atomic::{AtomicU32, Ordering, fence};
+use std::time::Duration;
+
+use crate::clock;
+
+/// How long to look for one's turn before going to sleep, in ticks: about as
+/// long as falling asleep and waking up.
+const SPIN: u64 = 50_000;
+
+/// The two sides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Parent = 0,
+    Child = 1,
+}
+
+impl Side {
+    const fn other(self) -> Side {
+        match self {
+            Side::Parent => Side::Child,
+            Side::Child => Side::Parent,
+        }
+    }
+}
+
+/// Whose turn it is: the parent's at first.
+#[repr(C)]
+pub(crate) struct Turn {
+    side: AtomicU32,
+    /// The sides that sleep until it is their turn.
+    asleep: [AtomicU32; 2],
+    /// The processors that the sides ran on last.
+    processors: [AtomicU32; 2],
+}
+
+impl Turn {
+    /// Whether it is that side's turn. What the other side wrote before is there then.
+    pub fn is(&self, side: Side) -> bool {
+        self.side.load(Ordering::Acquire) == side as u32
+    }
+
+    /// Lets that side go on.
+    pub fn pass_to(&self, side: Side, patience: Patience) {
+        if let Patience(1..) = patience {
+            self.processors[side.other() as usize].store(processor(), Ordering::Relaxed);
+        }
+        self.side.store(side as u32, Ordering::Release);
+        // Either this side sees that the other one sleeps, or that one sees whose turn it is.
+        fence(Ordering::SeqCst);
+        if self.asleep[side as usize].load(Ordering::Relaxed) != 0 {
+            // SAFETY: wakes who sleeps at this address, and touches no memory.
+            unsafe { libc::syscall(libc::SYS_futex, self.side.as_ptr(), libc::FUTEX_WAKE, 1) };
+        }
+    }
+
+    /// Looks for that side's turn for a moment, if it can come meanwhile; returns whether it came.
+    pub fn look(&self, side: Side, Patience(ticks): Patience) -> bool {
+        let other = || self.processors[side.other() as usize].load(Ordering::Relaxed);
+        if self.is(side) || ticks == 0 || other() == processor() {
+            return self.is(side);
+        }
+        let start = clock::now();
+        while !self.is(side) {
+            if clock::now().wrapping_sub(start) >= ticks {
+                return false;
+            }
+            std::hint::spin_loop();
+        }
+        true
+    }
+
+    /// Sleeps until it may be that side's turn, but not for longer than that.
+    pub fn sleep(&self, side: Side, longest: Option<Duration>) {
+        let asleep = &self.asleep[side as usize];
+        asleep.store(1, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        let turn = self.side.load(Ordering::Relaxed);
+        if turn != side as u32 {
+            let time = longest.map(|longest| libc::timespec {
+                tv_sec: longest.as_secs().cast_signed(),
+                tv_nsec: longest.subsec_nanos().into(),
+            });
+            let time = time.as_ref().map_or(null(), |time| &raw const *time);
+            // SAFETY: reads the word and the time, which are both there.
+            unsafe { libc::syscall(libc::SYS_futex, self.side.as_ptr(), libc::FUTEX_WAIT, turn, time) };
+        }
+        asleep.store(0, Ordering::Relaxed);
+    }
+}
+
+/// How long it is worth looking for one's turn, in ticks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience(u64);
+
+impl Patience {
+    /// That of this process: none where both sides share one processor, or it is not known which.
+    pub fn of_process() -> Patience {
+        // SAFETY: all zeros are the empty set, which the system then fills in.
+        let processors = unsafe {
+            let mut set: libc::cpu_set_t = std::mem::zeroed();
+            if libc::sched_getaffinity(0, size_of_val(&set), &raw mut set) == 0 { libc::CPU_COUNT(&set) } else { 1 }
+        };
+        let tells = __cpuid(0x8000_0001).edx & HAS_RDTSCP != 0;
+        Patience(if processors > 1 && tells { SPIN } else { 0 })
+    }
+}
+
+/// The bit of leaf 0x8000_0001 (Intel SDM volume 2, CPUID).
+const HAS_RDTSCP: u32 = 1 << 27;
+
+/// The processor this side runs on. Only where there is the instruction.
+fn processor() -> u32 {
+    let mut number = 0;
+    // SAFETY: callers have patience, which says that there is the instruction.
+    unsafe { __rdtscp(&raw mut number) };
+    number
+}

@@ -1,0 +1,214 @@
+//! The watchdog: a thread that looks from time to time at the calls under way
+//! in the kernel domain, and sends a signal to those whose time is over.
+//!
+//! A call does no more for it than to write its budget down.
+
+use std::io;
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::stopwatch::{RunClock, Stopwatch};
+use crate::{gate, signals};
+
+/// The signal a late call gets.
+pub(crate) const SIGNAL: libc::c_int = libc::SIGVTALRM;
+
+/// How often the watchdog looks, in microseconds: four times in the smallest budget, within these.
+const TICKS: (u64, u64) = (1_000, 50_000);
+
+/// Calls inside of each other whose time is known.
+const DEPTH: usize = 8;
+
+/// Where a mark begins, in bits.
+const MARK: u32 = 32;
+
+/// What the watchdog sees of a thread. It is never freed, so that a signal that
+/// comes when the thread is at its end finds it, too.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    /// The word that is null while there is no call.
+    thread: AtomicPtr<gate::Thread>,
+    /// The budget, in microseconds, of the innermost call or, without one, the last.
+    /// The watchdog adds a mark in the upper half, which the next call overwrites.
+    call: AtomicU64,
+    /// The call whose time is over.
+    overdue: AtomicU64,
+}
+
+impl Watched {
+    /// One that nobody looks at.
+    pub const fn nobody() -> Watched {
+        Watched { thread: AtomicPtr::new(null_mut()), call: AtomicU64::new(0), overdue: AtomicU64::new(0) }
+    }
+
+    /// That of this thread.
+    pub fn of_thread() -> &'static Watched {
+        OWN.with(|own| own.watched)
+    }
+
+    /// Notes that a call begins.
+    #[inline(always)]
+    pub fn begin(&self, budget_us: u32) {
+        self.call.store(budget_us.into(), Ordering::Relaxed);
+    }
+
+    /// Notes that a call goes on which another one was inside of.
+    #[cold]
+    pub fn go_on(&self, call: u64) {
+        self.call.store(call, Ordering::Relaxed);
+    }
+
+    /// The call under way.
+    pub fn call(&self) -> u64 {
+        self.call.load(Ordering::Relaxed)
+    }
+
+    /// Whether the time of the call under way is over.
+    pub fn is_overdue(&self) -> bool {
+        let call = self.call();
+        call >> MARK != 0 && self.overdue.load(Ordering::Relaxed) == call
+    }
+}
+
+/// A thread's entry in the watchdog's list, as long as there is the thread.
+struct Own {
+    watched: &'static Watched,
+}
+
+thread_local! {
+    static OWN: Own = Own::enter();
+}
+
+impl Own {
+    fn enter() -> Own {
+        let mut list = list();
+        let free = list.threads.iter_mut().find(|entry| entry.watched.thread.load(Ordering::Relaxed).is_null());
+        // SAFETY: takes nothing and always succeeds.
+        let id = unsafe { libc::gettid() };
+        let watched = match free {
+            Some(entry) => {
+                entry.id = id;
+                entry.watched
+            }
+            None => {
+                let watched: &'static Watched = Box::leak(Box::new(Watched::nobody()));
+                list.threads.push(Entry { watched, id, seen: Vec::new(), marks: 0 });
+                watched
+            }
+        };
+        watched.thread.store((&raw const *gate::thread()).cast_mut(), Ordering::Relaxed);
+        Own { watched }
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        // The watchdog looks at the thread's word only while it has the list.
+        let _list = list();
+        self.watched.thread.store(null_mut(), Ordering::Relaxed);
+    }
+}
+
+struct List {
+    threads: Vec<Entry>,
+    /// The budgets of the images loaded.
+    budgets: Vec<u32>,
+    runs: bool,
+}
+
+struct Entry {
+    watched: &'static Watched,
+    id: libc::pid_t,
+    /// Calls that were marked, the innermost last.
+    seen: Vec<(u64, Stopwatch)>,
+    marks: u32,
+}
+
+static LIST: Mutex<List> = Mutex::new(List { threads: Vec::new(), budgets: Vec::new(), runs: false });
+
+/// Tells the watchdog that there are other budgets.
+static NEWS: Condvar = Condvar::new();
+
+fn list() -> MutexGuard<'static, List> {
+    LIST.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Takes note of an image's budget. Without images the watchdog sleeps.
+pub(crate) fn expect(budget_us: u32) -> io::Result<()> {
+    let mut list = list();
+    if !list.runs {
+        let thread = std::thread::Builder::new().name("bareflow-watchdog".to_owned());
+        signals::all_blocked(|| thread.spawn(watch))?;
+        list.runs = true;
+    }
+    list.budgets.push(budget_us);
+    NEWS.notify_one();
+    Ok(())
+}
+
+/// The image is gone.
+pub(crate) fn forget(budget_us: u32) {
+    let mut list = list();
+    if let Some(index) = list.budgets.iter().position(|&known| known == budget_us) {
+        list.budgets.swap_remove(index);
+    }
+}
+
+/// What the watchdog does.
+fn watch() {
+    let mut list = list();
+    loop {
+        list = match list.budgets.iter().min() {
+            None => NEWS.wait(list).unwrap_or_else(PoisonError::into_inner),
+            Some(&budget) => {
+                let tick = Duration::from_micros((u64::from(budget) / 4).clamp(TICKS.0, TICKS.1));
+                NEWS.wait_timeout(list, tick).unwrap_or_else(PoisonError::into_inner).0
+            }
+        };
+        list.threads.iter_mut().for_each(Entry::look);
+    }
+}
+
+impl Entry {
+    fn look(&mut self) {
+        let thread = self.watched.thread.load(Ordering::Relaxed).cast::<AtomicPtr<()>>();
+        // SAFETY: the thread is there, and so is its word, until it takes itself off the list,
+        // which is locked. The word is read whole, as the thread writes it.
+        let calls = unsafe { thread.as_ref() }.is_some_and(|word| !word.load(Ordering::Relaxed).is_null());
+        if !calls {
+            self.seen.clear();
+            return;
+        }
+        let call = self.watched.call();
+        // Calls that were inside of this one have ended.
+        while self.seen.last().is_some_and(|(last, _)| last >> MARK > call >> MARK) && call >> MARK != 0 {
+            self.seen.pop();
+        }
+        match self.seen.last() {
+            Some((last, time)) if *last == call => {
+                if time.left().is_none() {
+                    self.watched.overdue.store(call, Ordering::Relaxed);
+                    // SAFETY: a signal to a thread of this process that is there.
+                    unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), self.id, SIGNAL) };
+                }
+            }
+            _ => self.mark(call),
+        }
+    }
+
+    /// Marks a call that is new.
+    fn mark(&mut self, call: u64) {
+        self.marks = self.marks.wrapping_add(1).max(1);
+        let budget = call as u32;
+        let marked = u64::from(self.marks) << MARK | u64::from(budget);
+        // One that another has followed meanwhile is left alone.
+        if self.watched.call.compare_exchange(call, marked, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            if self.seen.len() == DEPTH {
+                self.seen.remove(0);
+            }
+            self.seen.push((marked, Stopwatch::start(RunClock::of_thread(self.id), budget)));
+        }
+    }
+}

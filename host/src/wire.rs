@@ -1,0 +1,163 @@
+//! What the two sides of a channel tell each other.
+//!
+//! A child's word counts for nothing: what is no message is `None`.
+
+use std::sync::atomic::AtomicU64;
+
+use bareflow_abi::Reason;
+use bareflow_loader::diagnosis::{CODE_SIZE, Diagnosis, MESSAGE_SIZE, PanicMessage, SERVICE_CALLS};
+use bareflow_loader::diagnosis::{ServiceCall, ServiceLog, Text};
+use bareflow_loader::{Fault, FaultKind, Outcome};
+
+use crate::words::Words;
+
+/// What the parent says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Request {
+    /// Make a call, with address and length of input and output.
+    Call { entry: u64, reason: Reason, input: (u64, u64), output: (u64, u64) },
+    /// The line is logged: go on.
+    Continue,
+}
+
+/// What the child says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "it lives for a moment, where nothing can be allocated")]
+pub(crate) enum Reply {
+    /// It is confined, and waits for calls.
+    Ready,
+    /// Log a line of that many bytes.
+    Log(u64),
+    /// The call returned.
+    Returned(Outcome),
+    /// The call went wrong.
+    Faulted(Fault, Option<Diagnosis>),
+}
+
+impl Request {
+    /// Writes it down.
+    pub fn write(&self, words: &[AtomicU64]) {
+        let mut words = Words::of(words);
+        match *self {
+            Request::Continue => words.put(0),
+            Request::Call { entry, reason, input, output } => {
+                words.put_all([1, entry, reason as u64, input.0, input.1, output.0, output.1]);
+            }
+        }
+    }
+
+    /// Reads one.
+    pub fn read(words: &[AtomicU64]) -> Option<Request> {
+        let mut words = Words::of(words);
+        match words.get()? {
+            0 => Some(Request::Continue),
+            1 => {
+                let [entry, reason, input, input_length, output, output_length] = words.get_all()?;
+                let reasons = [Reason::Run, Reason::Init, Reason::Exit, Reason::Migrate];
+                let reason = reasons.into_iter().find(|&known| known as u64 == reason)?;
+                Some(Request::Call { entry, reason, input: (input, input_length), output: (output, output_length) })
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Reply {
+    /// Writes it down.
+    pub fn write(&self, words: &[AtomicU64]) {
+        let mut words = Words::of(words);
+        match self {
+            Reply::Ready => words.put(0),
+            Reply::Log(length) => words.put_all([1, *length]),
+            Reply::Returned(Outcome { result, output_length }) => {
+                words.put_all([2, u64::from(result.cast_unsigned()), *output_length as u64]);
+            }
+            Reply::Faulted(fault, diagnosis) => {
+                words.put(3);
+                put_fault(&mut words, fault);
+                words.put(diagnosis.is_some().into());
+                diagnosis.iter().for_each(|diagnosis| put_diagnosis(&mut words, diagnosis));
+            }
+        }
+    }
+
+    /// Reads one.
+    pub fn read(words: &[AtomicU64]) -> Option<Reply> {
+        let mut words = Words::of(words);
+        match words.get()? {
+            0 => Some(Reply::Ready),
+            1 => Some(Reply::Log(words.get()?)),
+            2 => {
+                let [result, length] = words.get_all()?;
+                let result = u32::try_from(result).ok()?.cast_signed();
+                Some(Reply::Returned(Outcome { result, output_length: length.try_into().ok()? }))
+            }
+            3 => {
+                let fault = get_fault(&mut words)?;
+                let diagnosis = if words.get()? == 0 { None } else { Some(get_diagnosis(&mut words)?) };
+                Some(Reply::Faulted(fault, diagnosis))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn put_fault(words: &mut Words<'_>, fault: &Fault) {
+    let kind = FaultKind::ALL.iter().position(|&kind| kind == fault.kind);
+    words.put(kind.unwrap_or(usize::MAX) as u64);
+    words.put_option(fault.offset);
+    words.put_option(fault.address);
+}
+
+fn get_fault(words: &mut Words<'_>) -> Option<Fault> {
+    let kind = *FaultKind::ALL.get(usize::try_from(words.get()?).ok()?)?;
+    Some(Fault { kind, offset: words.get_option()?, address: words.get_option()? })
+}
+
+fn put_diagnosis(words: &mut Words<'_>, diagnosis: &Diagnosis) {
+    words.put_all(diagnosis.registers);
+    words.put_bytes(&diagnosis.code);
+    words.put(diagnosis.code_length as u64);
+    let calls = diagnosis.services.calls();
+    words.put(calls.len() as u64);
+    for call in calls {
+        words.put_all([call.service.into(), call.arguments[0], call.arguments[1]]);
+    }
+    words.put(diagnosis.panic.is_some().into());
+    if let Some(panic) = &diagnosis.panic {
+        for text in [panic.message.bytes(), panic.file.bytes()] {
+            let mut bytes = [0; MESSAGE_SIZE];
+            bytes.iter_mut().zip(text).for_each(|(place, byte)| *place = *byte);
+            words.put(text.len() as u64);
+            words.put_bytes(&bytes);
+        }
+        words.put(panic.line.into());
+    }
+}
+
+fn get_diagnosis(words: &mut Words<'_>) -> Option<Diagnosis> {
+    let registers = words.get_all()?;
+    let code = words.get_bytes()?;
+    let code_length = usize::try_from(words.get()?).ok().filter(|&length| length <= CODE_SIZE)?;
+    let mut services = ServiceLog::EMPTY;
+    let calls = words.get().filter(|&calls| calls <= SERVICE_CALLS as u64)?;
+    for _ in 0..calls {
+        let [service, first, second] = words.get_all()?;
+        services.push(ServiceCall { service: service.try_into().ok()?, arguments: [first, second] });
+    }
+    let panic = if words.get()? == 0 { None } else { Some(get_panic(words)?) };
+    Some(Diagnosis { registers, code, code_length, services, panic })
+}
+
+fn get_panic(words: &mut Words<'_>) -> Option<PanicMessage> {
+    let mut text = || {
+        let length = usize::try_from(words.get()?).ok()?;
+        Some(Text::new(words.get_bytes::<MESSAGE_SIZE>()?.get(..length)?))
+    };
+    let (message, file) = (text()?, text()?);
+    Some(PanicMessage { message, file, line: words.get()?.try_into().ok()? })
+}
+
+#[cfg(test)]
+#[path = "wire_tests.rs"]
+mod tests;

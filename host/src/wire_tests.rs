@@ -1,0 +1,54 @@
+use super::*;
+use crate::channel::WORDS;
+
+fn words(value: u64) -> [AtomicU64; WORDS] {
+    std::array::from_fn(|_| AtomicU64::new(value))
+}
+
+/// The longest message there is.
+fn fault() -> Reply {
+    let mut services = ServiceLog::EMPTY;
+    (0..4).for_each(|service| services.push(ServiceCall { service, arguments: [5, 6] }));
+    let (message, file) = (Text::new(&[7; MESSAGE_SIZE]), Text::new(b"src/lib.rs"));
+    let diagnosis = Diagnosis {
+        registers: std::array::from_fn(|index| index as u64),
+        code: [9; CODE_SIZE],
+        code_length: 3,
+        services,
+        panic: Some(PanicMessage { message, file, line: u32::MAX }),
+    };
+    Reply::Faulted(Fault { kind: FaultKind::Panic, offset: Some(8), address: None }, Some(diagnosis))
+}
+
+#[test]
+fn reads_what_it_writes() {
+    let returned = Reply::Returned(Outcome { result: -1, output_length: 3 });
+    let bare = Reply::Faulted(Fault { kind: FaultKind::Divide, offset: None, address: Some(1) }, None);
+    for reply in [Reply::Ready, Reply::Log(5), returned, bare, fault()] {
+        let words = words(u64::MAX);
+        reply.write(&words);
+        assert_eq!(Reply::read(&words), Some(reply));
+    }
+    let call = Request::Call { entry: 1, reason: Reason::Exit, input: (2, 3), output: (4, 5) };
+    for request in [Request::Continue, call] {
+        let words = words(u64::MAX);
+        request.write(&words);
+        assert_eq!(Request::read(&words), Some(request));
+    }
+}
+
+#[test]
+fn takes_nothing_for_a_message_that_is_none() {
+    for number in 4..1000 {
+        assert_eq!(Reply::read(&words(number)), None);
+    }
+    // Each word out of its range: the message is refused, or says something else that is in range.
+    for index in 0..WORDS {
+        let words = words(0);
+        fault().write(&words);
+        words[index].store(u64::MAX, std::sync::atomic::Ordering::Relaxed);
+        if let Some(Reply::Faulted(_, Some(diagnosis))) = Reply::read(&words) {
+            assert!(diagnosis.code().len() <= CODE_SIZE);
+        }
+    }
+}

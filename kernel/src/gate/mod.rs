@@ -1,0 +1,252 @@
+//! The gates through which modules are called: one straight into their code
+//! ([`kernel`]), one into ring 3 ([`user`]). Both lead onto a stack of the
+//! module's own, and back with every register a function must preserve,
+//! whatever happened.
+
+pub mod kernel;
+pub mod user;
+
+use core::mem::MaybeUninit;
+use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+
+use bareflow_loader::diagnosis::{Diagnosis, ServiceCall, ServiceLog};
+use bareflow_loader::segments::is_within;
+use bareflow_loader::{Call, CallError, Fault, FaultKind, Name, Outcome};
+use spin::Mutex;
+
+use crate::clock;
+use crate::image::Image;
+
+/// One call under way. The gates' code knows the first two fields' places.
+#[repr(C)]
+pub struct Record {
+    /// The kernel's stack pointer, below the registers the gate saved, as soon as it did.
+    kernel_stack: MaybeUninit<u64>,
+    /// The module's stack pointer at its first instruction, or above its return address.
+    module_stack: u64,
+    /// What has happened to it: `TICK`s and flags; one number, so that it takes one instruction to begin.
+    events: AtomicU64,
+    /// The module's name.
+    pub module: *const Name,
+    image: *const Image,
+    /// Input and output as the module sees them: address and length.
+    buffers: [(u64, u64); 2],
+}
+
+impl Record {
+    /// The module's name.
+    pub fn module(&self) -> &Name {
+        // SAFETY: a record lives as long as its call, which borrows the name.
+        unsafe { &*self.module }
+    }
+
+    /// The module's memory.
+    pub fn image(&self) -> &Image {
+        // SAFETY: as above.
+        unsafe { &*self.image }
+    }
+
+    /// Whether the module runs in ring 3.
+    pub fn is_user(&self) -> bool {
+        self.image().user.is_some()
+    }
+
+    /// What a call begins with, on `image`, with its stack from `module_stack` down.
+    #[inline(always)]
+    const fn new(module: &Name, image: &Image, module_stack: u64, buffers: [(u64, u64); 2]) -> Record {
+        Record {
+            kernel_stack: MaybeUninit::uninit(),
+            module_stack,
+            events: AtomicU64::new(0),
+            module,
+            image,
+            buffers,
+        }
+    }
+
+    /// The bytes that `length` bytes from `address` on are to the module, if
+    /// they are its own to pass on: in its segments, in its heap, on its stack, or
+    /// in its context's buffers.
+    pub fn bytes(&self, address: u64, length: u64) -> Option<&[u8]> {
+        if length == 0 {
+            return Some(&[]);
+        }
+        let image = self.image();
+        let within = |&(start, size): &(u64, u64)| is_within(address, length, start, size);
+        let alias = image.alias_of(address, length).or_else(|| match self.is_user() {
+            true => image.buffer_alias(address, length).filter(|_| self.buffers.iter().any(within)),
+            false => self.buffers.iter().any(within).then_some(address),
+        })?;
+        // SAFETY: the bytes were just found to lie in memory that was mapped for this
+        // module or lent to its call; it stays mapped as long as the call, and waits.
+        Some(unsafe { core::slice::from_raw_parts(alias as *const u8, length as usize) })
+    }
+
+    /// Takes note of a service's call.
+    pub fn log_service(&self, call: ServiceCall) {
+        let mut log = SERVICES.lock();
+        if !self.has(CALLED) {
+            *log = ServiceLog::EMPTY;
+        }
+        log.push(call);
+        drop(log);
+        self.events.fetch_or(CALLED, Ordering::Relaxed);
+    }
+
+    /// The services the call called last.
+    pub fn services(&self) -> ServiceLog {
+        // A service that is broken off may hold the lock.
+        match (self.has(CALLED), SERVICES.try_lock()) {
+            (true, Some(log)) => *log,
+            _ => ServiceLog::EMPTY,
+        }
+    }
+
+    fn has(&self, event: u64) -> bool {
+        self.events.load(Ordering::Relaxed) & event != 0
+    }
+}
+
+/// The call under way, or null. The gates read it, since a module may have
+/// destroyed every register.
+#[unsafe(export_name = "bareflow_current_call")]
+static CURRENT: AtomicPtr<Record> = AtomicPtr::new(core::ptr::null_mut());
+
+/// The services that the call under way called last, if it called any.
+static SERVICES: Mutex<ServiceLog> = Mutex::new(ServiceLog::EMPTY);
+
+/// The last fault, and what is known of it.
+static FAULT: Mutex<(Fault, Option<Diagnosis>)> = Mutex::new((UNKNOWN, None));
+
+/// What the clock said when the last fault was noted.
+static FAULT_TIME: AtomicU64 = AtomicU64::new(0);
+
+/// Events of a call: it called a service; it is to end when the kernel's work for it is done,
+/// since a non-maskable interrupt came, or its time is up; and ticks it has seen.
+const CALLED: u64 = 1;
+/// See above.
+pub const NON_MASKABLE_CAME: u64 = 2;
+/// See above.
+pub const TIME_IS_UP: u64 = 4;
+const TICK: u64 = 1 << 32;
+
+/// What a gate itself finds out, when a call returns.
+const CLOBBERED: Fault = Fault { kind: FaultKind::ClobberedRegister, offset: Some(0), address: None };
+
+/// A fault nobody noted, which can't be.
+const UNKNOWN: Fault = Fault { kind: FaultKind::GeneralProtection, offset: None, address: None };
+
+/// What a gate returns.
+#[repr(C)]
+struct Returned {
+    result: u64,
+    status: Status,
+}
+
+/// How a gate was left.
+#[repr(u64)]
+#[derive(PartialEq)]
+#[expect(dead_code, reason = "the gates' code makes these")]
+enum Status {
+    Returned = 0,
+    Clobbered = 1,
+    Faulted = 2,
+}
+
+unsafe extern "C" {
+    fn bareflow_gate_recover() -> !;
+}
+
+/// Calls a module.
+#[inline(always)]
+pub fn call(call: &Call<'_, Image>, output: &mut [u8]) -> Result<Outcome, CallError> {
+    match &call.image.user {
+        None => kernel::call(call, output),
+        Some(user) => user::call(call, user, output),
+    }
+}
+
+/// Goes through a gate: makes `record` the call under way, calls `enter`, and reads what came of it.
+#[inline(always)]
+fn pass(record: Record, enter: impl FnOnce(*mut Record) -> Returned) -> Result<i32, CallError> {
+    let mut record = record;
+    let record: *mut Record = &raw mut record;
+    let outer = CURRENT.load(Ordering::Relaxed);
+    CURRENT.store(record, Ordering::Relaxed);
+    let returned = enter(record);
+    CURRENT.store(outer, Ordering::Relaxed);
+    match returned.status {
+        // The upper half of the register means nothing.
+        Status::Returned => Ok(returned.result as u32 as i32),
+        Status::Clobbered => {
+            FAULT_TIME.store(clock(), Ordering::Relaxed);
+            *FAULT.lock() = (CLOBBERED, None);
+            Err(CLOBBERED.into())
+        }
+        Status::Faulted => Err(FAULT.lock().0.into()),
+    }
+}
+
+/// The call under way.
+pub fn current() -> Option<&'static Record> {
+    // SAFETY: not null only while a call is under way, whose frame holds the
+    // record; callers are traps and services, which end before it does.
+    unsafe { CURRENT.load(Ordering::Relaxed).as_ref() }
+}
+
+/// Counts a timer tick, and says whether it was one too many for the call under way.
+pub fn tick(record: &Record) -> bool {
+    let seen = record.events.fetch_add(TICK, Ordering::Relaxed) / TICK;
+    seen >= u64::from(record.image().ticks)
+}
+
+/// Has the call under way end when the kernel's own code, which was
+/// interrupted, is done. Where the call is about to end anyway, nothing comes of it.
+pub fn ask_to_break_off(record: &Record, reason: u64) {
+    record.events.fetch_or(reason, Ordering::Relaxed);
+}
+
+/// How the call under way is to end, if that was asked for: looked at when a service is done.
+pub fn break_off(record: &Record) -> Option<Fault> {
+    let kind = match () {
+        () if record.has(NON_MASKABLE_CAME) => FaultKind::NonMaskable,
+        () if record.has(TIME_IS_UP) => FaultKind::TimeBudget,
+        () => return None,
+    };
+    Some(Fault { kind, offset: None, address: None })
+}
+
+/// Ends the call under way from inside a service that holds nothing any more.
+/// Returns only where no call is under way.
+pub fn end_call(fault: Fault, diagnosis: Option<Diagnosis>) {
+    if recover(fault, diagnosis).is_some() {
+        // SAFETY: a call is under way, so the gate's frame is there to go back to;
+        // the service's own frames hold nothing that would have to be dropped.
+        unsafe { bareflow_gate_recover() }
+    }
+}
+
+/// Notes the fault that ends the call under way, and says where execution goes
+/// on, on which stack. `None` when no call is under way.
+pub fn recover(fault: Fault, diagnosis: Option<Diagnosis>) -> Option<(u64, u64)> {
+    let record = current()?;
+    FAULT_TIME.store(clock(), Ordering::Relaxed);
+    // Nobody holds it while a call is under way.
+    if let Some(mut place) = FAULT.try_lock() {
+        *place = (fault, diagnosis);
+    }
+    // SAFETY: the gate saved its stack pointer before the module's first instruction, and
+    // nothing of the kernel's faults between the call's record and that.
+    let stack = unsafe { record.kernel_stack.assume_init() };
+    Some((bareflow_gate_recover as *const () as u64, stack))
+}
+
+/// What the clock said when the last fault was noted.
+pub fn last_fault_time() -> u64 {
+    FAULT_TIME.load(Ordering::Relaxed)
+}
+
+/// What is known of the last fault, once.
+pub fn take_diagnosis() -> Option<Diagnosis> {
+    FAULT.lock().1.take()
+}

@@ -1,0 +1,201 @@
+//! The gate into the user domain: into ring 3 by `sysretq`, back by the
+//! `syscall` of a stub that the module returns to.
+//!
+//! The module sees its own half of the address space ([`layout`]). The kernel
+//! never reads or writes through the module's addresses, but through its own
+//! alias of the same frames, so that SMAP stays on throughout.
+
+use core::arch::global_asm;
+use core::ffi::c_void;
+
+use bareflow_loader::{Call, CallError, Outcome};
+
+use super::{Record, Returned, pass};
+use crate::image::Image;
+use crate::image::user::UserSide;
+
+/// Where things lie for a module in ring 3: all below 2 GiB, so that the gate
+/// compares addresses with constants.
+pub mod layout {
+    /// The image's base.
+    pub const BASE: u64 = 0x0040_0000;
+    /// The input; the output begins where its room ends.
+    pub const INPUT: u64 = 0x6400_0000;
+    /// The output.
+    pub const OUTPUT: u64 = 0x6c00_0000;
+    /// Bytes of room for each.
+    pub const BUFFER_ROOM: u64 = OUTPUT - INPUT;
+    /// The stack ends below this, above an unmapped page.
+    pub const STACK_TOP: u64 = 0x7e00_0000;
+    /// The largest stack, in bytes.
+    pub const MAX_STACK: u64 = 16 << 20;
+    /// The page of the context.
+    pub const CONTEXT: u64 = 0x7fff_d000;
+    /// The page of the table of services.
+    pub const SERVICES: u64 = 0x7fff_e000;
+    /// The page of the stubs.
+    pub const STUBS: u64 = 0x7fff_f000;
+    /// Distance of the stubs from each other: the one that ends a call, that of `log`, that of `clock`.
+    pub const STUB_SIZE: u64 = 16;
+    /// Bytes of the instruction `syscall`: the processor reports the address behind it.
+    pub const SYSCALL_SIZE: u64 = 2;
+}
+
+unsafe extern "C" {
+    fn bareflow_user_gate(entry: u64, context: u64, reason: u32, record: *mut c_void, root: u64) -> Returned;
+}
+
+global_asm!(
+    ".global bareflow_user_gate",
+    "bareflow_user_gate:",
+    "push rbx",
+    "push rbp",
+    "push r12",
+    "push r13",
+    "push r14",
+    "push r15",
+    "mov [rcx], rsp",
+    "mov r9, [rcx + 8]",
+    "mov r10d, edx",
+    // As `bareflow_clear_vectors`, in line.
+    "cmp byte ptr [rip + bareflow_has_xsave], 0",
+    "je 4f",
+    "mov eax, -1",
+    "mov edx, eax",
+    "xrstor64 [rip + bareflow_clear_state]",
+    "3: mov cr3, r8",
+    "mov rsp, r9",
+    "mov rcx, rdi",
+    "mov rdi, rsi",
+    "mov esi, r10d",
+    // Interrupts on, all else clear.
+    "mov r11d, 0x202",
+    "xor eax, eax",
+    "xor ebx, ebx",
+    "xor edx, edx",
+    "xor ebp, ebp",
+    "xor r8d, r8d",
+    "xor r9d, r9d",
+    "xor r10d, r10d",
+    "xor r12d, r12d",
+    "xor r13d, r13d",
+    "xor r14d, r14d",
+    "xor r15d, r15d",
+    "sysretq",
+    "4: fxrstor64 [rip + bareflow_clear_state]",
+    "jmp 3b",
+    // Every `syscall` arrives here, with interrupts off and the address behind it in rcx
+    // (Intel SDM volume 2, SYSCALL). Only the page of stubs has those that mean something.
+    ".global bareflow_syscall",
+    "bareflow_syscall:",
+    "cmp rcx, {returned}",
+    "jne 2f",
+    "mov rcx, [rip + bareflow_current_call]",
+    "mov rdx, [rip + bareflow_kernel_root]",
+    "mov rsp, [rcx]",
+    "mov cr3, rdx",
+    "mov r8d, eax",
+    "cmp byte ptr [rip + bareflow_has_xsave], 0",
+    "je 4f",
+    "mov eax, -1",
+    "mov edx, eax",
+    "xrstor64 [rip + bareflow_clear_state]",
+    "3: mov eax, r8d",
+    "xor edx, edx",
+    "pop r15",
+    "pop r14",
+    "pop r13",
+    "pop r12",
+    "pop rbp",
+    "pop rbx",
+    "ret",
+    "4: fxrstor64 [rip + bareflow_clear_state]",
+    "jmp 3b",
+    // A service, or no business of the module's: as a trap, on a stack of its own.
+    "2: mov [rip + bareflow_user_stack], rsp",
+    "lea rsp, [rip + bareflow_service_stack_end]",
+    "push {user_data}",
+    "push qword ptr [rip + bareflow_user_stack]",
+    "push r11",
+    "push {user_code}",
+    "push rcx",
+    "push 0",
+    "push 0x100",
+    "push rax",
+    "push rbx",
+    "push rcx",
+    "push rdx",
+    "push rsi",
+    "push rdi",
+    "push rbp",
+    "push r8",
+    "push r9",
+    "push r10",
+    "push r11",
+    "push r12",
+    "push r13",
+    "push r14",
+    "push r15",
+    "mov rdi, rsp",
+    "mov rbp, rsp",
+    "and rsp, -16",
+    "call {handler}",
+    "mov rsp, rbp",
+    "pop r15",
+    "pop r14",
+    "pop r13",
+    "pop r12",
+    "pop r11",
+    "pop r10",
+    "pop r9",
+    "pop r8",
+    "pop rbp",
+    "pop rdi",
+    "pop rsi",
+    "pop rdx",
+    "pop rcx",
+    "pop rbx",
+    "pop rax",
+    "add rsp, 16",
+    // Not by `sysretq`: the handler may have changed where to.
+    "iretq",
+    // The registers of all vector units as after a reset, but for the control words,
+    // which are as the System V ABI wants them. Changes rax, rcx and rdx.
+    "bareflow_clear_vectors:",
+    "cmp byte ptr [rip + bareflow_has_xsave], 0",
+    "je 3f",
+    "mov eax, -1",
+    "mov edx, -1",
+    "xrstor64 [rip + bareflow_clear_state]",
+    "ret",
+    "3: fxrstor64 [rip + bareflow_clear_state]",
+    "ret",
+    ".section .bss.user, \"aw\", @nobits",
+    ".balign 16",
+    "bareflow_user_stack: .skip 16",
+    "bareflow_service_stack: .skip 16 * 1024",
+    "bareflow_service_stack_end:",
+    ".text",
+    returned = const layout::STUBS + layout::SYSCALL_SIZE,
+    user_data = const crate::traps::USER_DATA,
+    user_code = const crate::traps::USER_CODE,
+    handler = sym crate::services::handle_syscall,
+);
+
+/// Calls a module in ring 3.
+#[inline(always)]
+pub(super) fn call(call: &Call<'_, Image>, user: &UserSide, output: &mut [u8]) -> Result<Outcome, CallError> {
+    let (image, capacity) = (call.image, output.len());
+    user.fill_input(call.input).and_then(|()| user.make_output(capacity)).map_err(|_| CallError::NoMemory)?;
+    user.prepare(call.input.len(), capacity);
+    let buffers = [(layout::INPUT, call.input.len() as u64), (layout::OUTPUT, capacity as u64)];
+    // Its return address, which `prepare` wrote, lies on top of its stack.
+    let record = Record::new(call.module, image, layout::STACK_TOP - 8, buffers);
+    let root = user.root();
+    let result = pass(record, |record| {
+        // SAFETY: the entry lies in the image's text, as validation made sure; the page tables
+        // hold nothing of the kernel's that ring 3 may touch; the gate comes back by the stub or a trap.
+        unsafe { bareflow_user_gate(call.entry, layout::CONTEXT, call.reason as u32, record.cast(), root) }
+    })?;
+    Ok(Outcome { result, output_length: user.take_output(output) })
+}

@@ -1,0 +1,167 @@
+//! Memory of modules: an arena of addresses in the upper two gigabytes, so that
+//! calls between kernel and modules stay near.
+//!
+//! A module of the user domain lies there too, but not for its own eyes: the
+//! arena holds the kernel's alias of its frames, which are mapped once more,
+//! with the module's permissions, in page tables of its own ([`user`]).
+
+pub mod user;
+
+use alloc::boxed::Box;
+
+use allocator_api2::alloc::Global;
+use bareflow_abi::layout::MAX_SEGMENT_SIZE;
+use bareflow_loader::segments::{PAGE_SIZE, is_within};
+use bareflow_loader::{Domain, Draft, FreeRanges, ImageSize, Placement, PlatformError, Segments};
+use spin::Mutex;
+
+use crate::gate::user::layout;
+use crate::memory::MODULE_STACK;
+use crate::memory::tables::{self, READ_EXECUTE, READ_ONLY};
+use crate::traps::timer::ticks_of;
+use user::UserSide;
+
+/// Address of the first image. Its rodata and data lie in the same two gigabytes.
+const ARENA: u64 = 0xffff_ffff_9000_0000;
+
+/// Pages of offsets in the arena, which the three segments share.
+const ARENA_PAGES: u64 = MAX_SEGMENT_SIZE / PAGE_SIZE;
+
+/// Pages of offsets that no image has.
+static FREE: Mutex<FreeRanges<Global>> = Mutex::new(FreeRanges::new_in(Global));
+
+/// A module's memory.
+#[derive(Debug)]
+pub struct Image {
+    /// The segments as the module sees them.
+    pub segments: Segments,
+    /// Where the stack begins, as the module sees it.
+    pub stack_top: u64,
+    /// Address and size of the heap, as the module sees it.
+    pub heap: (u64, u64),
+    /// Timer ticks a call may see.
+    pub ticks: u32,
+    /// What a module of the user domain has besides.
+    pub user: Option<Box<UserSide>>,
+    /// The segments as the kernel sees them.
+    alias: Segments,
+    /// The lowest address of the stack, as the module sees it, and its size.
+    stack: (u64, u64),
+    pages: u64,
+}
+
+/// Opens the arena.
+pub fn open_arena() {
+    FREE.lock().give_back(0, ARENA_PAGES);
+    user::open_room();
+}
+
+impl Image {
+    /// Zeroed, writable memory for an image.
+    pub fn reserve(size: ImageSize, placement: &Placement) -> Result<Image, PlatformError> {
+        let heap = u64::from(placement.budget.heap);
+        let pages = Segments::pages(&size, heap);
+        let error = |what| PlatformError { what, bytes: (pages * PAGE_SIZE) as usize };
+        let first = FREE.lock().take(pages).ok_or_else(|| error("reserve addresses"))?;
+        let alias = Segments { base: ARENA + first * PAGE_SIZE, size, heap };
+        let stack_size = u64::from(placement.budget.stack);
+        let (base, stack) = match placement.domain {
+            Domain::Kernel => (alias.base, (MODULE_STACK.bottom(), stack_size.min(MODULE_STACK.size()))),
+            Domain::User => {
+                let size = stack_size.min(layout::MAX_STACK);
+                (layout::BASE, (layout::STACK_TOP - size, size))
+            }
+        };
+        let segments = Segments { base, ..alias };
+        let ticks = ticks_of(placement.budget.time_us);
+        let (stack_top, heap) = (stack.0 + stack.1, segments.heap());
+        let mut image = Image { segments, stack_top, heap, ticks, user: None, alias, stack, pages };
+        let mapped = image.map(placement.domain);
+        if mapped.is_err() {
+            image.release();
+            return Err(error("map pages"));
+        }
+        Ok(image)
+    }
+
+    fn map(&mut self, domain: Domain) -> Result<(), tables::OutOfFrames> {
+        for (start, bytes) in self.alias.mapped() {
+            tables::map_zeroed_range(start, bytes)?;
+        }
+        if domain == Domain::User {
+            self.user = Some(Box::new(UserSide::new(self.stack.1)?));
+        }
+        Ok(())
+    }
+
+    /// Gives text and rodata their final permissions; data has its own already.
+    pub fn seal(&mut self) -> Result<(), PlatformError> {
+        let [text, rodata, _] = self.alias.all();
+        // What runs in ring 3 never runs through the kernel's alias.
+        let executable = if self.user.is_some() { READ_ONLY } else { READ_EXECUTE };
+        for ((start, bytes), flags) in [(text, executable), (rodata, READ_ONLY)] {
+            for address in (start..start + bytes as u64).step_by(PAGE_SIZE as usize) {
+                tables::protect(address, flags);
+            }
+        }
+        let Some(user) = &mut self.user else { return Ok(()) };
+        let bytes = (self.pages * PAGE_SIZE) as usize;
+        user.show(&self.segments, &self.alias).map_err(|_| PlatformError { what: "map pages in ring 3", bytes })
+    }
+
+    /// Gives all memory and the addresses back.
+    pub fn release(self) {
+        drop(self.user);
+        for (start, bytes) in self.alias.mapped() {
+            tables::unmap_range(start, bytes);
+        }
+        FREE.lock().give_back((self.alias.base - ARENA) / PAGE_SIZE, self.pages);
+    }
+
+    /// Whether an access to `address` means that the stack has run out.
+    pub fn guards(&self, address: u64) -> bool {
+        is_within(address, 1, self.stack.0.saturating_sub(PAGE_SIZE), PAGE_SIZE)
+    }
+
+    /// The kernel's address of `length` bytes that are to the module at
+    /// `address`, if they lie in its segments, its heap or its stack.
+    pub fn alias_of(&self, address: u64, length: u64) -> Option<u64> {
+        if self.segments.contains(address, length) {
+            return Some(address - self.segments.base + self.alias.base);
+        }
+        let (start, size) = self.stack;
+        let stack = self.user.as_ref().map_or(start, |user| user.stack_alias());
+        is_within(address, length, start, size).then(|| address - start + stack)
+    }
+
+    /// The same for the input and the output of a module of the user domain.
+    pub fn buffer_alias(&self, address: u64, length: u64) -> Option<u64> {
+        self.user.as_ref()?.buffer_alias(address, length)
+    }
+
+    fn segment(&mut self, index: usize) -> &mut [u8] {
+        let (start, bytes) = self.alias.all()[index];
+        // SAFETY: `reserve` mapped these bytes writable for this image alone, and
+        // the draft is borrowed for as long as the slice lives. A segment
+        // without bytes has no page; its address is aligned and not null.
+        unsafe { core::slice::from_raw_parts_mut(start as *mut u8, bytes) }
+    }
+}
+
+/// An image that is being filled: only this can be written to.
+pub struct ImageDraft(pub Image);
+
+impl Draft for ImageDraft {
+    fn base(&self) -> u64 {
+        self.0.segments.base
+    }
+    fn text(&mut self) -> &mut [u8] {
+        self.0.segment(0)
+    }
+    fn rodata(&mut self) -> &mut [u8] {
+        self.0.segment(1)
+    }
+    fn data(&mut self) -> &mut [u8] {
+        self.0.segment(2)
+    }
+}

@@ -1,0 +1,230 @@
+//! What a module of the user domain has besides its image: page tables of its
+//! own, a stack, a context, and room for input and output.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use allocator_api2::alloc::Global;
+use bareflow_abi::Context;
+use bareflow_loader::segments::{PAGE_SIZE, is_within};
+use bareflow_loader::{FreeRanges, Segments};
+use spin::{Mutex, Once};
+
+use crate::gate::user::layout;
+use crate::memory::space::{EXECUTE, READ, Space, WRITE};
+use crate::memory::tables::{self, OutOfFrames};
+use crate::services::{fill_stubs, fill_table};
+
+/// Addresses for the kernel's aliases of stacks, contexts and buffers: behind
+/// the arena of images, up to the last page.
+const ROOM: u64 = 0xffff_ffff_f000_0000;
+const ROOM_PAGES: u64 = 0xffff;
+
+/// Pages of that room which nobody has.
+static FREE: Mutex<FreeRanges<Global>> = Mutex::new(FreeRanges::new_in(Global));
+
+/// The pages of stubs and services, the same for all modules.
+static SHARED: Once<Option<(Pages, Pages)>> = Once::new();
+
+/// Opens the room.
+pub fn open_room() {
+    FREE.lock().give_back(0, ROOM_PAGES);
+}
+
+/// Zeroed pages that the kernel can write to.
+#[derive(Debug)]
+struct Pages {
+    start: u64,
+    size: u64,
+}
+
+impl Pages {
+    fn new(bytes: u64) -> Result<Pages, OutOfFrames> {
+        let size = bytes.next_multiple_of(PAGE_SIZE);
+        let first = FREE.lock().take(size / PAGE_SIZE).ok_or(OutOfFrames)?;
+        let pages = Pages { start: ROOM + first * PAGE_SIZE, size };
+        tables::map_zeroed_range(pages.start, size)?;
+        Ok(pages)
+    }
+
+    /// Copies `bytes` to the beginning.
+    fn write(&self, bytes: &[u8]) {
+        let length = bytes.len().min(self.size as usize);
+        // SAFETY: these pages are mapped writable, and are these alone; the module that sees them waits.
+        unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), self.start as *mut u8, length) };
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        tables::unmap_range(self.start, self.size);
+        FREE.lock().give_back((self.start - ROOM) / PAGE_SIZE, self.size / PAGE_SIZE);
+    }
+}
+
+/// Input or output: pages that are there from the first call on that needs them.
+#[derive(Debug)]
+struct Buffer {
+    address: u64,
+    pages: Mutex<Option<Pages>>,
+    /// The kernel's address of the pages, and their size.
+    alias: AtomicU64,
+    size: AtomicU64,
+}
+
+impl Buffer {
+    const fn new(address: u64) -> Buffer {
+        Buffer { address, pages: Mutex::new(None), alias: AtomicU64::new(0), size: AtomicU64::new(0) }
+    }
+
+    /// Makes room for `bytes`, visible in `space` with `flags`.
+    #[cold]
+    #[inline(never)]
+    fn grow(&self, bytes: u64, space: &Space, flags: x86_64::structures::paging::PageTableFlags) -> Result<(), OutOfFrames> {
+        if bytes > layout::BUFFER_ROOM {
+            return Err(OutOfFrames);
+        }
+        let fresh = Pages::new(bytes)?;
+        space.unmap(self.address, self.size.swap(0, Ordering::Relaxed));
+        space.map(self.address, fresh.start, fresh.size, flags)?;
+        self.alias.store(fresh.start, Ordering::Relaxed);
+        self.size.store(fresh.size, Ordering::Relaxed);
+        *self.pages.lock() = Some(fresh);
+        Ok(())
+    }
+
+    fn alias_of(&self, address: u64, length: u64) -> Option<u64> {
+        let inside = is_within(address, length, self.address, self.size.load(Ordering::Relaxed));
+        inside.then(|| address - self.address + self.alias.load(Ordering::Relaxed))
+    }
+}
+
+/// See above.
+#[derive(Debug)]
+pub struct UserSide {
+    space: Space,
+    stack: Pages,
+    /// The kernel's address of the word that a call's return address is in.
+    return_address: u64,
+    context: Pages,
+    input: Buffer,
+    output: Buffer,
+}
+
+impl UserSide {
+    /// All of it, with a stack of `stack` bytes.
+    pub fn new(stack: u64) -> Result<UserSide, OutOfFrames> {
+        let stack = Pages::new(stack)?;
+        let side = UserSide {
+            space: Space::new()?,
+            return_address: stack.start + stack.size - 8,
+            stack,
+            context: Pages::new(PAGE_SIZE)?,
+            input: Buffer::new(layout::INPUT),
+            output: Buffer::new(layout::OUTPUT),
+        };
+        let shared = SHARED.call_once(|| shared_pages().ok());
+        let (stubs, services) = shared.as_ref().ok_or(OutOfFrames)?;
+        let space = &side.space;
+        space.map(layout::STUBS, stubs.start, PAGE_SIZE, EXECUTE)?;
+        space.map(layout::SERVICES, services.start, PAGE_SIZE, READ)?;
+        space.map(layout::CONTEXT, side.context.start, PAGE_SIZE, WRITE)?;
+        space.map(layout::STACK_TOP - side.stack.size, side.stack.start, side.stack.size, WRITE)?;
+        Ok(side)
+    }
+
+    /// Shows the module its segments, with their final permissions.
+    pub fn show(&mut self, segments: &Segments, alias: &Segments) -> Result<(), OutOfFrames> {
+        for ((seen, alias), flags) in segments.mapped().into_iter().zip(alias.mapped()).zip([EXECUTE, READ, WRITE]) {
+            self.space.map(seen.0, alias.0, alias.1, flags)?;
+        }
+        self.write_context(segments.heap());
+        Ok(())
+    }
+
+    /// The physical address of the root of its page tables.
+    #[inline]
+    pub fn root(&self) -> u64 {
+        self.space.root()
+    }
+
+    /// The kernel's address of the stack's lowest byte.
+    pub const fn stack_alias(&self) -> u64 {
+        self.stack.start
+    }
+
+    /// The kernel's address of bytes of input or output.
+    pub fn buffer_alias(&self, address: u64, length: u64) -> Option<u64> {
+        self.input.alias_of(address, length).or_else(|| self.output.alias_of(address, length))
+    }
+
+    /// Copies the input to where the module sees it.
+    #[inline]
+    pub fn fill_input(&self, input: &[u8]) -> Result<(), OutOfFrames> {
+        if input.is_empty() {
+            return Ok(());
+        }
+        if input.len() as u64 > self.input.size.load(Ordering::Relaxed) {
+            self.input.grow(input.len() as u64, &self.space, READ)?;
+        }
+        if let Some(pages) = self.input.pages.lock().as_ref() {
+            pages.write(input);
+        }
+        Ok(())
+    }
+
+    /// Makes room for so many bytes of output.
+    #[inline]
+    pub fn make_output(&self, capacity: usize) -> Result<(), OutOfFrames> {
+        if capacity as u64 <= self.output.size.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.output.grow(capacity as u64, &self.space, WRITE)
+    }
+
+    /// Writes all of the context, for a module with this heap.
+    fn write_context(&self, heap: (u64, u64)) {
+        // SAFETY: nobody in the kernel uses what the context points to: the module finds
+        // it at these addresses, in its own page tables.
+        let context =
+            unsafe { Context::at_addresses(layout::SERVICES, (layout::INPUT, 0), (layout::OUTPUT, 0), heap) };
+        // SAFETY: the page is mapped writable, and is this module's alone, which does not run yet.
+        unsafe { self.context_alias().write(context) };
+    }
+
+    const fn context_alias(&self) -> *mut Context<'static> {
+        self.context.start as *mut Context<'_>
+    }
+
+    /// Makes context and stack ready for a call. What stays the same from call to call is
+    /// not written again: a module that overwrites it misleads nobody but itself.
+    #[inline]
+    pub fn prepare(&self, input: usize, output: usize) {
+        // SAFETY: so much room was just made. Both pages are mapped writable, and are this module's alone, which waits.
+        unsafe {
+            (*self.context_alias()).renew(input, output);
+            (self.return_address as *mut u64).write(layout::STUBS);
+        }
+    }
+
+    /// Copies what the module says it wrote, and returns how many bytes those are.
+    #[inline]
+    pub fn take_output(&self, output: &mut [u8]) -> usize {
+        // SAFETY: the page is mapped, any bytes are a context as far as its length goes, and the module waits.
+        let said = unsafe { (*self.context_alias()).output_length() };
+        let length = said.min(output.len()).min(self.output.size.load(Ordering::Relaxed) as usize);
+        if length > 0 {
+            let alias = self.output.alias.load(Ordering::Relaxed) as *const u8;
+            // SAFETY: so many bytes were just found to be mapped there, and in the slice.
+            unsafe { core::ptr::copy_nonoverlapping(alias, output.as_mut_ptr(), length) };
+        }
+        length
+    }
+}
+
+/// Makes the pages that all modules see.
+fn shared_pages() -> Result<(Pages, Pages), OutOfFrames> {
+    let (stubs, services) = (Pages::new(PAGE_SIZE)?, Pages::new(PAGE_SIZE)?);
+    stubs.write(&fill_stubs());
+    services.write(&fill_table());
+    Ok((stubs, services))
+}

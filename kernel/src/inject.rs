@@ -1,0 +1,346 @@
+//! The fault campaign: flips single bits of modules while they run, and looks
+//! at what comes of it. Reached by `inject=SEED:FIRST:COUNT` on the command line;
+//! the modules come in the boot archive. Each injection depends on the seed and
+//! its own number alone, so a campaign can be cut in pieces and gone on with.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use bareflow_loader::{Budget, ExecuteError, LoadOptions, ModuleId, ModuleManager, Timing, line};
+use bareflow_protocol::Message;
+use bareflow_protocol::campaign::{Injection, Outcome, Target};
+use bareflow_suite::archive::Archive;
+use spin::Mutex;
+use x86_64::VirtAddr;
+
+use crate::console::KernelConsole;
+use crate::gate::Record;
+use crate::image::Image;
+use crate::memory::{Boot, PHYSICAL_MAP, image_range, physical, tables};
+use crate::options::{Campaign, Options};
+use crate::platform::KernelPlatform;
+use crate::serial::{COM2, Serial};
+use crate::traps::{TrapFrame, timer};
+
+/// Bytes of stack a module gets: mapping more takes longer than most calls.
+const STACK: u32 = 16 << 10;
+
+/// The instruction `int3`.
+const BREAKPOINT: u8 = 0xcc;
+
+/// Bytes of output a module may write.
+const OUTPUT: usize = 4096;
+
+/// A call may take so many times its usual time, and so many counts of the timer besides.
+const PATIENCE: u64 = 4;
+const PATIENCE_COUNTS: u64 = 20_000;
+
+/// Modules with fewer instructions than this are stepped through to the place of the flip; the
+/// others are let run until a timer ends. Both depend on the plan alone where the clock counts instructions.
+const STEPPED: u64 = 2_000;
+
+/// What the handlers are to do. The lock is free while a module runs: the run takes it before and after calls only.
+static PLAN: Mutex<Option<Plan>> = Mutex::new(None);
+
+/// What is to be flipped, and when; the numbers are taken modulo what there is.
+#[derive(Clone, Copy)]
+struct Plan {
+    when: When,
+    /// The module's first instruction, the byte that the breakpoint replaced, and whether it was met.
+    entry: u64,
+    replaced: u8,
+    entered: bool,
+    target: Target,
+    place: u64,
+    bit: u64,
+    /// What the timer counts from tick to tick behind the flip.
+    period: u64,
+    done: bool,
+}
+
+/// When a bit is flipped, counted from the module's first instruction.
+#[derive(Clone, Copy)]
+enum When {
+    /// So many instructions later.
+    Steps(u64),
+    /// So many counts of the timer later.
+    Counts(u64),
+    /// Never: the instructions are only counted, up to a limit.
+    Never(u64),
+    /// Never: the timer only counts.
+    Timed,
+}
+
+/// A module as it is when nothing is wrong.
+struct Golden<'blob> {
+    blob: &'blob [u8],
+    result: i32,
+    output: Vec<u8>,
+    /// What the timer counts during a call.
+    counts: u64,
+    /// How many instructions it has; 0 when it has many.
+    steps: u64,
+}
+
+/// Runs a part of a campaign and says whether the kernel came through with its modules right.
+pub fn run(boot: &'static Boot, options: &Options, campaign: Campaign) -> bool {
+    match inject(boot, options, campaign) {
+        Ok(right) => right,
+        Err(error) => {
+            line!(&mut KernelConsole, Bad, "[ERROR] {error}");
+            false
+        }
+    }
+}
+
+fn inject(boot: &'static Boot, options: &Options, campaign: Campaign) -> Result<bool, String> {
+    let archive = Archive::read(boot.archive)?;
+    let mut manager = ModuleManager::new(KernelPlatform::new(), Timing::Fast);
+    // The shortest time there is: the timer ticks faster than usual here.
+    let limits = Budget { time_us: 1, stack: options.load.limits.stack.min(STACK), ..options.load.limits };
+    let load = LoadOptions { limits, ..options.load };
+    let mut golden = Vec::new();
+    for blob in &archive.blobs {
+        golden.push(measure(&mut manager, blob.bytes, &load)?);
+    }
+    let mut host = Serial::open(COM2);
+    for index in campaign.first..campaign.first + campaign.count {
+        let injection = inject_one(&mut manager, &golden, &load, campaign.seed, index)?;
+        host.send(&Message::Injection(injection).to_frame());
+    }
+    host.flush();
+    let right = golden.iter().all(|module| run_clean(&mut manager, module, &load) == Ok(true));
+    line!(&mut KernelConsole, Plain, "{} injections, modules right behind them: {right}", campaign.count);
+    Ok(right)
+}
+
+/// Runs a module undisturbed: twice by the timer, since the first call of all is slower, and once step by step.
+fn measure<'blob>(
+    manager: &mut ModuleManager<KernelPlatform>,
+    blob: &'blob [u8],
+    load: &LoadOptions,
+) -> Result<Golden<'blob>, String> {
+    let mut golden = Golden { blob, result: 0, output: Vec::new(), counts: 0, steps: 0 };
+    for when in [When::Timed, When::Timed, When::Never(0)] {
+        let id = manager.load_with(blob, load).map_err(|error| error.to_string())?;
+        let mut output = alloc::vec![0; OUTPUT];
+        timer::stop();
+        let (outcome, plan) = call(manager, id, Plan { when, ..Plan::NOTHING }, &mut output);
+        match plan.map(|plan| plan.when) {
+            Some(When::Timed) => golden.counts = timer::counted(),
+            Some(When::Never(steps)) => golden.steps = Some(steps).filter(|&steps| steps < STEPPED).unwrap_or(0),
+            _ => {}
+        }
+        let outcome = outcome.map_err(|error| error.to_string())?;
+        output.truncate(outcome.output_length);
+        (golden.result, golden.output) = (outcome.result, output);
+        manager.unload(id).map_err(|error| error.to_string())?;
+    }
+    Ok(golden)
+}
+
+/// Calls a module, with the handlers told what to do from its first instruction on, where it
+/// finds a breakpoint. Says what became of the plan.
+fn call(
+    manager: &ModuleManager<KernelPlatform>,
+    id: ModuleId,
+    plan: Plan,
+    output: &mut [u8],
+) -> (Result<bareflow_loader::Outcome, ExecuteError>, Option<Plan>) {
+    let entry = manager.stats(id).map_or(0, |profile| profile.entry_address);
+    let replaced = manager.with_image(id, |image| exchange(image, entry, BREAKPOINT)).flatten();
+    *PLAN.lock() = replaced.map(|replaced| Plan { entry, replaced, ..plan });
+    let result = manager.execute_with(id, b"", output);
+    (result, PLAN.lock().take())
+}
+
+/// Writes a byte of a module, whatever its permission, and returns what it was.
+fn exchange(image: &Image, address: u64, byte: u8) -> Option<u8> {
+    let alias = image.alias_of(address, 1)?;
+    let place = physical(tables::translate(PHYSICAL_MAP, VirtAddr::new(alias))?);
+    // SAFETY: the byte is the module's, which waits, and the physical map covers all memory.
+    Some(unsafe { core::ptr::replace(place, byte) })
+}
+
+/// One injection, and what came of it.
+fn inject_one(
+    manager: &mut ModuleManager<KernelPlatform>,
+    golden: &[Golden<'_>],
+    load: &LoadOptions,
+    seed: u64,
+    index: u64,
+) -> Result<Injection, String> {
+    let mut random = SplitMix(seed ^ index.wrapping_mul(0xd134_2543_de82_ef95));
+    let number = random.below(golden.len() as u64) as usize;
+    let module = golden.get(number).ok_or("no blobs in the boot archive, expected those to disturb")?;
+    let mut plan = Plan {
+        when: if module.steps > 0 {
+            When::Steps(random.below(module.steps))
+        } else {
+            When::Counts(random.below(module.counts))
+        },
+        target: Target::ALL[random.below(Target::ALL.len() as u64) as usize],
+        place: random.next(),
+        bit: random.next(),
+        entry: 0,
+        replaced: 0,
+        entered: false,
+        period: module.counts * PATIENCE + PATIENCE_COUNTS,
+        done: false,
+    };
+    loop {
+        let (outcome, target) = disturb(manager, module, load, plan)?;
+        if let Some(target) = target {
+            let manifested = !matches!(outcome, Outcome::Masked);
+            let recovered = manifested && run_clean(manager, module, load)?;
+            return Ok(Injection { index, module: number as u8, target, outcome, recovered });
+        }
+        // The call was over when the time came.
+        match &mut plan.when {
+            When::Steps(number) | When::Counts(number) => *number /= 2,
+            When::Never(_) | When::Timed => return Err("the plan has no time".to_string()),
+        }
+    }
+}
+
+/// Calls a fresh load of `module` and disturbs it as planned. Says what was really hit, if anything was.
+fn disturb(
+    manager: &mut ModuleManager<KernelPlatform>,
+    module: &Golden<'_>,
+    load: &LoadOptions,
+    plan: Plan,
+) -> Result<(Outcome, Option<Target>), String> {
+    let id = manager.load_with(module.blob, load).map_err(|error| error.to_string())?;
+    let mut output = alloc::vec![0; OUTPUT];
+    let (result, plan) = call(manager, id, plan, &mut output);
+    timer::stop();
+    let target = plan.filter(|plan| plan.done).map(|plan| plan.target);
+    let outcome = match result {
+        Ok(outcome) => {
+            let written = output.get(..outcome.output_length).unwrap_or_default();
+            let right = outcome.result == module.result && written == module.output;
+            if right { Outcome::Masked } else { Outcome::Wrong }
+        }
+        Err(ExecuteError::Faulted(fault)) => Outcome::Fault(fault.kind.name().to_string()),
+        Err(error) => return Err(error.to_string()),
+    };
+    manager.unload(id).map_err(|error| error.to_string())?;
+    Ok((outcome, target))
+}
+
+/// Whether a fresh load of `module` does what it should.
+fn run_clean(
+    manager: &mut ModuleManager<KernelPlatform>,
+    module: &Golden<'_>,
+    load: &LoadOptions,
+) -> Result<bool, String> {
+    let id = manager.load_with(module.blob, load).map_err(|error| error.to_string())?;
+    let mut output = alloc::vec![0; OUTPUT];
+    let outcome = manager.execute_with(id, b"", &mut output);
+    manager.unload(id).map_err(|error| error.to_string())?;
+    Ok(outcome.is_ok_and(|outcome| {
+        outcome.result == module.result && output.get(..outcome.output_length) == Some(&module.output)
+    }))
+}
+
+/// What a breakpoint, or a debug exception, does in a campaign. Says whether it was one of the campaign's.
+pub fn on_debug(frame: &mut TrapFrame, record: &Record) -> bool {
+    let Some(mut guard) = PLAN.try_lock() else { return false };
+    let Some(plan) = guard.as_mut().filter(|plan| !plan.done) else { return false };
+    if !plan.entered {
+        plan.entered = frame.rip == plan.entry + 1;
+        if !plan.entered {
+            return false;
+        }
+        exchange(record.image(), plan.entry, plan.replaced);
+        frame.rip = plan.entry;
+    }
+    let in_text = record.image().segments.is_text(frame.rip, 1);
+    match &mut plan.when {
+        When::Counts(counts) => timer::tick_once_after(*counts),
+        When::Timed => timer::start_counting(),
+        // The module has returned, or calls a service: no more steps.
+        _ if !in_text => frame.step(false),
+        When::Steps(0) => {
+            frame.step(false);
+            flip(frame, record, plan);
+        }
+        When::Steps(left) => {
+            *left -= 1;
+            frame.step(true);
+        }
+        When::Never(steps) => {
+            *steps += 1;
+            frame.step(*steps < STEPPED);
+        }
+    }
+    true
+}
+
+/// What a tick does in a campaign. Says whether it was one of the campaign's.
+pub fn on_tick(frame: &mut TrapFrame, record: Option<&Record>) -> bool {
+    let Some(mut guard) = PLAN.try_lock() else { return false };
+    let Some(plan) = guard.as_mut().filter(|plan| !plan.done) else { return false };
+    // Not in the gate, which runs on the module's stack for some instructions.
+    let (start, end) = image_range();
+    if let Some(record) = record.filter(|_| !(start..end).contains(&frame.rip)) {
+        flip(frame, record, plan);
+    }
+    true
+}
+
+/// Flips the bit; in a register where the segment has no bytes.
+fn flip(frame: &mut TrapFrame, record: &Record, plan: &mut Plan) {
+    let image = record.image();
+    let [text, rodata, data] = image.segments.all();
+    let range = match plan.target {
+        Target::Text => Some((text.0, text.1 as u64)),
+        Target::Rodata => Some((rodata.0, rodata.1 as u64)),
+        Target::Data => Some((data.0, data.1 as u64)),
+        Target::Stack => image.stack_top.checked_sub(frame.rsp).map(|size| (frame.rsp, size)),
+        Target::Register => None,
+    };
+    let flipped = range.filter(|&(_, size)| size > 0).and_then(|(start, size)| {
+        let address = start + plan.place % size;
+        let old = exchange(image, address, 0)?;
+        exchange(image, address, old ^ (1 << (plan.bit % 8)))
+    });
+    if flipped.is_none() {
+        plan.target = Target::Register;
+        frame.flip(plan.place, plan.bit);
+    }
+    plan.done = true;
+    // From here on the call has a limit.
+    timer::tick_each(plan.period);
+}
+
+impl Plan {
+    const NOTHING: Plan = Plan {
+        when: When::Never(0),
+        entry: 0,
+        replaced: 0,
+        entered: false,
+        target: Target::Register,
+        place: 0,
+        bit: 0,
+        period: 0,
+        done: false,
+    };
+}
+
+/// Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014.
+struct SplitMix(u64);
+
+impl SplitMix {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number below `end`, or 0.
+    fn below(&mut self, end: u64) -> u64 {
+        self.next().checked_rem(end).unwrap_or(0)
+    }
+}

@@ -1,0 +1,108 @@
+//! Page tables of modules in ring 3: the kernel's half as it is, for the
+//! kernel's eyes only, and a half of the module's own.
+//!
+//! The frames that are mapped here belong to the kernel's alias of them; a
+//! space owns its tables alone.
+
+use x86_64::VirtAddr;
+use x86_64::structures::paging::{Mapper, OffsetPageTable, Page, PageTable, PageTableFlags, PhysFrame, Size4KiB};
+
+use super::tables::{OutOfFrames, kernel_root, translate};
+use super::{PAGE_SIZE, PHYSICAL_MAP, frames, physical};
+
+/// Every page and table that ring 3 may use.
+const VISIBLE: PageTableFlags = PageTableFlags::PRESENT.union(PageTableFlags::USER_ACCESSIBLE);
+
+/// Code.
+pub const EXECUTE: PageTableFlags = VISIBLE;
+/// Constants.
+pub const READ: PageTableFlags = VISIBLE.union(PageTableFlags::NO_EXECUTE);
+/// Data.
+pub const WRITE: PageTableFlags = READ.union(PageTableFlags::WRITABLE);
+
+/// The first entry of a root that is the kernel's.
+const KERNEL_HALF: usize = 256;
+
+/// One module's page tables.
+#[derive(Debug)]
+pub struct Space {
+    root: PhysFrame,
+}
+
+impl Space {
+    /// Tables with nothing in the module's half.
+    pub fn new() -> Result<Space, OutOfFrames> {
+        let root = frames::allocate().ok_or(OutOfFrames)?;
+        let (own, kernels) = (table(root.start_address().as_u64()), table(kernel_root()));
+        // SAFETY: the frame was just allocated; the kernel's root is a valid table. The physical map
+        // covers both. The kernel's half of the root never changes after the start: below it, all is shared.
+        unsafe {
+            own.write(PageTable::new());
+            for index in KERNEL_HALF..512 {
+                (&mut (*own))[index] = (&(*kernels))[index].clone();
+            }
+        }
+        Ok(Space { root })
+    }
+
+    /// The physical address of the root.
+    #[inline]
+    pub fn root(&self) -> u64 {
+        self.root.start_address().as_u64()
+    }
+
+    /// Shows the `size` bytes, whole pages, that the kernel has at `alias` at `address`.
+    pub fn map(&self, address: u64, alias: u64, size: u64, flags: PageTableFlags) -> Result<(), OutOfFrames> {
+        let mut tables = self.tables();
+        for offset in (0..size).step_by(PAGE_SIZE as usize) {
+            let page = Page::<Size4KiB>::containing_address(VirtAddr::new(address + offset));
+            let frame = translate(PHYSICAL_MAP, VirtAddr::new(alias + offset)).ok_or(OutOfFrames)?;
+            let frame = PhysFrame::containing_address(x86_64::PhysAddr::new(frame));
+            let parents = VISIBLE | PageTableFlags::WRITABLE;
+            // SAFETY: the page is the module's to see; the kernel's alias of it is never executable and writable.
+            let done = unsafe { tables.map_to_with_table_flags(page, frame, flags, parents, &mut frames::Allocator) };
+            // The tables become active with a write to CR3, which forgets all that was remembered of them.
+            done.map_err(|_| OutOfFrames)?.ignore();
+        }
+        Ok(())
+    }
+
+    /// Takes `size` bytes, whole pages, out of the module's sight.
+    pub fn unmap(&self, address: u64, size: u64) {
+        let mut tables = self.tables();
+        for offset in (0..size).step_by(PAGE_SIZE as usize) {
+            let page = Page::<Size4KiB>::containing_address(VirtAddr::new(address + offset));
+            if let Ok((_, flush)) = tables.unmap(page) {
+                flush.ignore();
+            }
+        }
+    }
+
+    fn tables(&self) -> OffsetPageTable<'_> {
+        // SAFETY: the root is a valid table that the physical map covers, and nobody else changes it now.
+        unsafe { OffsetPageTable::new(&mut *table(self.root()), VirtAddr::new(PHYSICAL_MAP)) }
+    }
+}
+
+impl Drop for Space {
+    fn drop(&mut self) {
+        release_tables(self.root, 4);
+    }
+}
+
+/// Gives back a table of the module's half and all tables below it, down to the last level.
+fn release_tables(frame: PhysFrame, level: u8) {
+    let entries = if level == 4 { KERNEL_HALF } else { 512 };
+    if level > 1 {
+        // SAFETY: a table of a space that is not active, which the physical map covers.
+        let table = unsafe { &*table(frame.start_address().as_u64()) };
+        for entry in table.iter().take(entries).filter(|entry| entry.flags().contains(PageTableFlags::PRESENT)) {
+            release_tables(PhysFrame::containing_address(entry.addr()), level - 1);
+        }
+    }
+    frames::release(frame);
+}
+
+fn table(address: u64) -> *mut PageTable {
+    physical(address).cast()
+}

@@ -1,0 +1,155 @@
+//! The local timer (Intel SDM volume 3, chapter 11): a tick each millisecond,
+//! by which calls that take too long are found.
+
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use x86_64::instructions::port::Port;
+use x86_64::registers::model_specific::Msr;
+
+use crate::memory::tables::map_device;
+
+/// Microseconds between two ticks.
+pub const TICK_US: u32 = 1000;
+
+/// Vector of the tick.
+pub const TICK: u64 = 32;
+
+/// Vector of interrupts that were taken back. Its low four bits are set, as older processors want them.
+pub const SPURIOUS: u64 = 47;
+
+/// Where the timer's registers are mapped.
+const REGISTERS: u64 = 0xffff_ffff_8e00_0000;
+
+/// The register that says where they lie, and its bits (Intel SDM volume 3, 11.4.4 and 11.12.1).
+const BASE_MSR: u32 = 0x1b;
+const BASE_ENABLED: u64 = 1 << 11;
+const BASE_X2APIC: u64 = 1 << 10;
+const BASE_ADDRESS: u64 = 0xf_ffff_f000;
+
+/// Offsets of registers (Intel SDM volume 3, table 11-1).
+const END_OF_INTERRUPT: u64 = 0xb0;
+const SPURIOUS_VECTOR: u64 = 0xf0;
+const LVT_TIMER: u64 = 0x320;
+const LVT_LINT0: u64 = 0x350;
+const LVT_LINT1: u64 = 0x360;
+const INITIAL_COUNT: u64 = 0x380;
+const CURRENT_COUNT: u64 = 0x390;
+const DIVIDE: u64 = 0x3e0;
+
+const ENABLED: u32 = 1 << 8;
+const MASKED: u32 = 1 << 16;
+const PERIODIC: u32 = 1 << 17;
+const DELIVER_NMI: u32 = 4 << 8;
+const DIVIDE_BY_1: u32 = 0xb;
+
+/// The interval timer's second channel (Intel 8254 data sheet): its clock, and how many of its
+/// ticks one measurement takes: a quarter of a millisecond.
+const PIT_HZ: u64 = 1_193_182;
+const PIT_COUNT: u16 = 298;
+
+/// Reads of its output after which it is given up.
+const PATIENCE: u32 = 1_000_000;
+
+/// What the timer is taken to count in a second where it can't be measured: what emulators offer.
+const USUAL_HZ: u64 = 1_000_000_000;
+
+static RUNNING: AtomicBool = AtomicBool::new(false);
+
+/// Ticks that a call of so many microseconds may see: it may begin right before one.
+pub const fn ticks_of(time_us: u32) -> u32 {
+    time_us.div_ceil(TICK_US)
+}
+
+/// Starts the ticks, and says whether there are any.
+pub fn start() -> bool {
+    // SAFETY: every x86-64 processor has this register; reading it has no effect.
+    let base = unsafe { Msr::new(BASE_MSR).read() };
+    // A boot loader may have left the registers where they can't be mapped.
+    if base & BASE_ENABLED == 0 || base & BASE_X2APIC != 0 || map_device(REGISTERS, base & BASE_ADDRESS).is_err() {
+        return false;
+    }
+    write(SPURIOUS_VECTOR, ENABLED | SPURIOUS as u32);
+    write(LVT_LINT0, MASKED);
+    write(LVT_LINT1, DELIVER_NMI);
+    write(DIVIDE, DIVIDE_BY_1);
+    write(LVT_TIMER, MASKED);
+    let count = hertz() * u64::from(TICK_US) / 1_000_000;
+    write(LVT_TIMER, PERIODIC | TICK as u32);
+    write(INITIAL_COUNT, u32::try_from(count).unwrap_or(u32::MAX).max(1));
+    RUNNING.store(true, Ordering::Relaxed);
+    true
+}
+
+/// Ticks once, after so many counts.
+pub fn tick_once_after(counts: u64) {
+    write(LVT_TIMER, TICK as u32);
+    write(INITIAL_COUNT, u32::try_from(counts).unwrap_or(u32::MAX).max(1));
+}
+
+/// Ticks each time that so many counts are over.
+pub fn tick_each(counts: u64) {
+    write(LVT_TIMER, PERIODIC | TICK as u32);
+    write(INITIAL_COUNT, u32::try_from(counts).unwrap_or(u32::MAX).max(1));
+}
+
+/// Ticks no more.
+pub fn stop() {
+    write(LVT_TIMER, MASKED);
+    write(INITIAL_COUNT, 0);
+}
+
+/// Counts without ticks, from now on.
+pub fn start_counting() {
+    write(LVT_TIMER, MASKED);
+    write(INITIAL_COUNT, u32::MAX);
+}
+
+/// Counts since [`start_counting`].
+pub fn counted() -> u64 {
+    u64::from(u32::MAX - read(CURRENT_COUNT))
+}
+
+/// Says that an interrupt was handled.
+pub fn end_of_interrupt() {
+    if RUNNING.load(Ordering::Relaxed) {
+        write(END_OF_INTERRUPT, 0);
+    }
+}
+
+/// How often the timer counts in a second. Of three measurements the least counts: each can
+/// only be too long, when the machine is taken away meanwhile.
+fn hertz() -> u64 {
+    let counted = (0..3).filter_map(|_| count_one_interval()).min();
+    counted.map_or(USUAL_HZ, |count| count * PIT_HZ / u64::from(PIT_COUNT)).max(u64::from(TICK_US))
+}
+
+/// How far the timer counts in one interval; `None` where there is nothing to measure by.
+fn count_one_interval() -> Option<u64> {
+    let (mut gate, mut command, mut data) = (Port::<u8>::new(0x61), Port::<u8>::new(0x43), Port::<u8>::new(0x42));
+    // SAFETY: the ports are the interval timer's and its gate's, here alone; a machine without them ignores it all.
+    let done = unsafe {
+        let old = gate.read();
+        // The speaker off; the gate down, and up again when all is set.
+        gate.write(old & !3);
+        command.write(0xb0);
+        let [low, high] = PIT_COUNT.to_le_bytes();
+        data.write(low);
+        data.write(high);
+        write(INITIAL_COUNT, u32::MAX);
+        gate.write(old & !3 | 1);
+        (0..PATIENCE).any(|_| gate.read() & 0x20 != 0)
+    };
+    let left = read(CURRENT_COUNT);
+    write(INITIAL_COUNT, 0);
+    done.then_some(u64::from(u32::MAX - left)).filter(|&count| count > 0)
+}
+
+fn write(register: u64, value: u32) {
+    // SAFETY: `start` mapped the registers before anything here runs.
+    unsafe { ((REGISTERS + register) as *mut u32).write_volatile(value) }
+}
+
+fn read(register: u64) -> u32 {
+    // SAFETY: as above; reading these has no effect.
+    unsafe { ((REGISTERS + register) as *const u32).read_volatile() }
+}

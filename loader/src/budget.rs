@@ -1,0 +1,130 @@
+//! What a module may use up: time, stack and heap.
+
+use core::fmt;
+
+use bareflow_abi::header::Header;
+
+/// What a call may use, or a limit on that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Time of one call, in microseconds.
+    pub time_us: u32,
+    /// Stack of one call, in bytes: whole pages, see [`Budget::of`].
+    pub stack: u32,
+    /// Heap of the module, in bytes: whole pages.
+    pub heap: u32,
+}
+
+/// Bytes that stack and heap are rounded up to.
+const GRAIN: u32 = 4096;
+
+/// The least stack: the entry's own frames and a panic have room in it.
+const LEAST_STACK: u32 = 2 * GRAIN;
+
+impl Budget {
+    /// What a module gets that does not say what it wants.
+    pub const DEFAULT: Budget = Budget { time_us: 1_000_000, stack: 64 << 10, heap: 0 };
+
+    /// The limits unless the embedder sets others.
+    pub const LIMITS: Budget = Budget { time_us: 60_000_000, stack: 1 << 20, heap: 16 << 20 };
+
+    /// The budget of a module: what its header asks for, or the default, within `limits`.
+    #[must_use]
+    pub fn of(header: &Header, limits: &Budget) -> Budget {
+        let wish = |wanted: u32, default: u32, limit: u32| if wanted == 0 { default } else { wanted }.min(limit);
+        let pages = |bytes: u32| bytes.checked_next_multiple_of(GRAIN).unwrap_or(!(GRAIN - 1));
+        Budget {
+            time_us: wish(header.time_us, Budget::DEFAULT.time_us, limits.time_us).max(1),
+            stack: pages(wish(header.stack_size, Budget::DEFAULT.stack, limits.stack)).max(LEAST_STACK),
+            heap: pages(wish(header.heap_size, Budget::DEFAULT.heap, limits.heap)),
+        }
+    }
+
+    /// These limits with those changed that `text` names: `time=10ms,stack=16K,heap=1M`, any
+    /// of the three, in `us`, `ms` or `s`, in bytes, `K` or `M`.
+    ///
+    /// # Errors
+    /// The part that can't be understood.
+    pub fn parse(self, text: &str) -> Result<Budget, BadBudget<'_>> {
+        let mut budget = self;
+        for part in text.split(',') {
+            let bad = BadBudget { part };
+            let (key, value) = part.split_once('=').ok_or(bad)?;
+            let (place, units): (_, &[(&str, u32)]) = match key {
+                "time" => (&mut budget.time_us, &[("us", 1), ("ms", 1_000), ("s", 1_000_000)]),
+                "stack" => (&mut budget.stack, &SIZES),
+                "heap" => (&mut budget.heap, &SIZES),
+                _ => return Err(bad),
+            };
+            let digits = value.trim_end_matches(|last: char| !last.is_ascii_digit());
+            let (_, factor) = units.iter().find(|(unit, _)| *unit == &value[digits.len()..]).ok_or(bad)?;
+            *place = digits.parse::<u32>().ok().and_then(|number| number.checked_mul(*factor)).ok_or(bad)?;
+        }
+        Ok(budget)
+    }
+}
+
+const SIZES: [(&str, u32); 3] = [("", 1), ("K", 1 << 10), ("M", 1 << 20)];
+
+/// A part of a budget that can't be understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadBudget<'text> {
+    /// The part.
+    pub part: &'text str,
+}
+
+impl fmt::Display for BadBudget<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "\"{}\" is no budget, expected time=10ms, stack=16K or heap=1M, joined by commas", self.part)
+    }
+}
+
+impl core::error::Error for BadBudget<'_> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::ToString;
+
+    #[test]
+    fn takes_the_header_within_the_limits() {
+        let limits = Budget { time_us: 500, stack: 20_000, heap: 10_000 };
+        let silent = Budget::of(&Header::default(), &Budget::LIMITS);
+        assert_eq!(silent, Budget::DEFAULT);
+        let greedy = Header { time_us: 1000, stack_size: u32::MAX, heap_size: u32::MAX, ..Header::default() };
+        assert_eq!(Budget::of(&greedy, &limits), Budget { time_us: 500, stack: 20_480, heap: 12_288 });
+        let modest = Header { time_us: 7, stack_size: 1, heap_size: 1, ..Header::default() };
+        assert_eq!(Budget::of(&modest, &limits), Budget { time_us: 7, stack: 8192, heap: 4096 });
+        let all = Budget { time_us: u32::MAX, stack: u32::MAX, heap: u32::MAX };
+        assert_eq!(Budget::of(&greedy, &all).heap, !4095);
+    }
+
+    #[test]
+    fn reads_what_people_write() {
+        let read = |text| Budget::LIMITS.parse(text);
+        assert_eq!(read("time=10ms,stack=16K,heap=1M"), Ok(Budget { time_us: 10_000, stack: 16 << 10, heap: 1 << 20 }));
+        assert_eq!(read("time=2s").map(|budget| budget.time_us), Ok(2_000_000));
+        assert_eq!(read("stack=0,time=5us"), Ok(Budget { time_us: 5, stack: 0, ..Budget::LIMITS }));
+    }
+
+    #[test]
+    fn rejects_what_is_no_budget() {
+        for text in [
+            "",
+            "time",
+            "time=",
+            "time=10",
+            "time=ms",
+            "time=-1ms",
+            "heap=1G",
+            "speed=1",
+            "heap=5M,",
+            "time=5000s",
+            "stack=16Kü",
+            "heap=1 M",
+        ] {
+            let error = Budget::LIMITS.parse(text).unwrap_err();
+            assert!(error.to_string().contains("is no budget"), "{text}");
+        }
+    }
+}

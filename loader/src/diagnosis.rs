@@ -1,0 +1,180 @@
+//! What a person needs to understand a fault: registers, code, panic message
+//! and the last service calls.
+
+use bareflow_abi::header::SERVICE_NAMES;
+
+use crate::fault::Fault;
+use crate::line;
+use crate::printable::Printable;
+use crate::profile::ModuleProfile;
+use crate::report::Console;
+
+/// Names of the registers in [`Diagnosis::registers`], in its order.
+pub const REGISTER_NAMES: [&str; 18] = [
+    "rip", "rflags", "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13",
+    "r14", "r15",
+];
+
+/// Bytes of code that are kept: those of the longest instruction (Intel SDM volume 2, 2.3.11) and one more.
+pub const CODE_SIZE: usize = 16;
+
+/// Service calls that are kept.
+pub const SERVICE_CALLS: usize = 4;
+
+/// Longest part of a panic's message that is kept, in bytes.
+pub const MESSAGE_SIZE: usize = 160;
+
+/// One call of a service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ServiceCall {
+    /// Its `SERVICE_*` bit.
+    pub service: u32,
+    /// Its arguments behind the context; zero where it has none.
+    pub arguments: [u64; 2],
+}
+
+/// The last service calls of a call, the latest last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ServiceLog {
+    calls: [ServiceCall; SERVICE_CALLS],
+    count: usize,
+}
+
+impl ServiceLog {
+    /// Nothing was called.
+    pub const EMPTY: ServiceLog =
+        ServiceLog { calls: [ServiceCall { service: 0, arguments: [0; 2] }; SERVICE_CALLS], count: 0 };
+
+    /// Adds a call, and forgets the first one where there is no room.
+    pub fn push(&mut self, call: ServiceCall) {
+        if self.count == SERVICE_CALLS {
+            self.calls.rotate_left(1);
+            self.count -= 1;
+        }
+        if let Some(place) = self.calls.get_mut(self.count) {
+            *place = call;
+            self.count += 1;
+        }
+    }
+
+    /// The calls, the latest last.
+    #[must_use]
+    pub fn calls(&self) -> &[ServiceCall] {
+        self.calls.get(..self.count).unwrap_or_default()
+    }
+}
+
+/// Text of a limited length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Text {
+    bytes: [u8; MESSAGE_SIZE],
+    length: usize,
+}
+
+impl Text {
+    /// As much of `bytes` as is kept.
+    #[must_use]
+    pub fn new(bytes: &[u8]) -> Text {
+        let length = bytes.len().min(MESSAGE_SIZE);
+        let mut text = Text { bytes: [0; MESSAGE_SIZE], length };
+        text.bytes.iter_mut().zip(bytes).for_each(|(place, byte)| *place = *byte);
+        text
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+}
+
+/// What a panic says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PanicMessage {
+    /// Its message.
+    pub message: Text,
+    /// The file it is in.
+    pub file: Text,
+    /// The line in that file.
+    pub line: u32,
+}
+
+/// All that is known of a fault beyond its kind and place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Diagnosis {
+    /// The registers when it happened, as [`REGISTER_NAMES`] lists them.
+    pub registers: [u64; REGISTER_NAMES.len()],
+    /// Bytes from the instruction on; only the first `code_length` are the module's.
+    pub code: [u8; CODE_SIZE],
+    /// How many bytes of `code` there are; 0 when execution had left the module.
+    pub code_length: usize,
+    /// The last service calls.
+    pub services: ServiceLog,
+    /// What a panic said.
+    pub panic: Option<PanicMessage>,
+}
+
+impl Diagnosis {
+    /// Nothing is known but where it happened.
+    #[must_use]
+    pub fn at(rip: u64) -> Diagnosis {
+        let mut registers = [0; REGISTER_NAMES.len()];
+        registers[0] = rip;
+        Diagnosis { registers, code: [0; CODE_SIZE], code_length: 0, services: ServiceLog::EMPTY, panic: None }
+    }
+
+    /// The module's bytes at the instruction.
+    #[must_use]
+    pub fn code(&self) -> &[u8] {
+        self.code.get(..self.code_length).unwrap_or_default()
+    }
+}
+
+/// Shows a module's fault and, where there is one, its diagnosis.
+pub fn show_fault(console: &mut impl Console, profile: &ModuleProfile, fault: &Fault, diagnosis: Option<&Diagnosis>) {
+    console.show(crate::report::Style::Bad, format_args!("[FAULT]"));
+    line!(console, Plain, " module {} {}: {fault}", profile.name, profile.version);
+    let Some(diagnosis) = diagnosis else { return };
+    if let Some(PanicMessage { message, file, line }) = &diagnosis.panic {
+        let (message, file) = (Printable(message.bytes()), Printable(file.bytes()));
+        line!(console, Plain, "  panicked: {message} ({file}:{line})");
+    }
+    for (names, values) in REGISTER_NAMES.chunks(3).zip(diagnosis.registers.chunks(3)) {
+        for (name, value) in names.iter().zip(values) {
+            console.show(crate::report::Style::Plain, format_args!("  {name:<6} {value:#018x}"));
+        }
+        line!(console);
+    }
+    if !diagnosis.code().is_empty() {
+        console.show(crate::report::Style::Plain, format_args!("  code  "));
+        for byte in diagnosis.code() {
+            console.show(crate::report::Style::Plain, format_args!(" {byte:02x}"));
+        }
+        line!(console);
+    }
+    for call in diagnosis.services.calls() {
+        let name = SERVICE_NAMES.iter().find(|(bit, _)| *bit == call.service).map_or("unknown", |(_, name)| name);
+        let [first, second] = call.arguments;
+        line!(console, Plain, "  called {name}({first:#x}, {second:#x})");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_the_last_service_calls() {
+        let mut log = ServiceLog::EMPTY;
+        for service in 0..6 {
+            log.push(ServiceCall { service, arguments: [0; 2] });
+        }
+        assert_eq!(log.calls().iter().map(|call| call.service).collect::<std::vec::Vec<_>>(), [2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn cuts_long_text() {
+        assert_eq!(Text::new(&[7; 500]).bytes(), [7; MESSAGE_SIZE]);
+        assert_eq!(Text::new(b"short").bytes(), b"short");
+    }
+}

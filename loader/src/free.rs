@@ -1,0 +1,95 @@
+//! Free ranges of something that is numbered: pages, mostly.
+
+use allocator_api2::alloc::Allocator;
+use allocator_api2::vec::Vec;
+
+/// Free numbers, as ranges in rising order that never touch.
+#[derive(Debug)]
+pub struct FreeRanges<A: Allocator> {
+    /// First number and how many.
+    ranges: Vec<(u64, u64), A>,
+}
+
+impl<A: Allocator> FreeRanges<A> {
+    /// Nothing is free.
+    pub const fn new_in(tables: A) -> FreeRanges<A> {
+        FreeRanges { ranges: Vec::new_in(tables) }
+    }
+
+    /// Takes `count` numbers in a row out of the first range that has them, and
+    /// returns the first of them.
+    pub fn take(&mut self, count: u64) -> Option<u64> {
+        let index = self.ranges.iter().position(|&(_, free)| free >= count)?;
+        let range = self.ranges.get_mut(index)?;
+        let first = range.0;
+        *range = (first + count, range.1 - count);
+        if range.1 == 0 {
+            self.ranges.remove(index);
+        }
+        Some(first)
+    }
+
+    /// Puts numbers back and joins them with their neighbours. Without memory
+    /// for the table they stay taken.
+    pub fn give_back(&mut self, first: u64, count: u64) {
+        if count == 0 || self.ranges.try_reserve(1).is_err() {
+            return;
+        }
+        let index = self.ranges.partition_point(|&(start, _)| start < first);
+        self.ranges.insert(index, (first, count));
+        self.join(index);
+        if let Some(before) = index.checked_sub(1) {
+            self.join(before);
+        }
+    }
+
+    /// Joins the range at `index` with the next one, if they touch.
+    fn join(&mut self, index: usize) {
+        if let Some([(start, count), (next, more)]) = self.ranges.get_mut(index..index + 2)
+            && *start + *count == *next
+        {
+            *count += *more;
+            self.ranges.remove(index + 1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use allocator_api2::alloc::Global;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn takes_the_first_that_fits_and_joins_neighbours() {
+        let mut free = FreeRanges::new_in(Global);
+        assert_eq!(free.take(1), None);
+        free.give_back(0, 10);
+        assert_eq!((free.take(4), free.take(4), free.take(4)), (Some(0), Some(4), None));
+        free.give_back(0, 4);
+        free.give_back(4, 4);
+        assert_eq!(free.ranges.as_slice(), [(0, 10)]);
+    }
+
+    proptest! {
+        #[test]
+        fn never_gives_a_number_out_twice(steps in prop::collection::vec((any::<bool>(), 1..9_u64), 1..200)) {
+            let mut free = FreeRanges::new_in(Global);
+            free.give_back(0, 64);
+            let mut taken: std::vec::Vec<(u64, u64)> = std::vec::Vec::new();
+            for (takes, count) in steps {
+                if takes {
+                    taken.extend(free.take(count).map(|first| (first, count)));
+                } else if !taken.is_empty() {
+                    let (first, count) = taken.swap_remove(count as usize % taken.len());
+                    free.give_back(first, count);
+                }
+                let numbers: std::vec::Vec<_> = taken.iter().flat_map(|&(first, count)| first..first + count).collect();
+                prop_assert_eq!(numbers.iter().collect::<BTreeSet<_>>().len(), numbers.len());
+                prop_assert!(numbers.iter().all(|&number| number < 64));
+                prop_assert!(free.ranges.windows(2).all(|pair| pair[0].0 + pair[0].1 < pair[1].0));
+            }
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! How a module is loaded: where it runs, within which limits, and what
+//! happens when it faults.
+
+use core::fmt;
+
+use crate::budget::Budget;
+
+/// Where a module's code runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Domain {
+    /// With the embedder's own privileges, called directly.
+    #[default]
+    Kernel,
+    /// In an address space of its own, without privileges.
+    User,
+}
+
+impl Domain {
+    /// Both.
+    pub const ALL: [Domain; 2] = [Domain::Kernel, Domain::User];
+
+    /// The name that reports and options use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Domain::Kernel => "kernel",
+            Domain::User => "user",
+        }
+    }
+
+    /// The domain of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Domain> {
+        Domain::ALL.into_iter().find(|domain| domain.name() == name)
+    }
+}
+
+/// What happens to a module after a fault.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnFault {
+    /// It is stopped: further calls are refused.
+    #[default]
+    Stop,
+    /// It gets a fresh image, made from its blob, every time.
+    Restart,
+    /// The same, so many times; then it is stopped.
+    RestartTimes(u32),
+}
+
+impl OnFault {
+    /// Reads `stop`, `restart` or `restart:3`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<OnFault> {
+        match text.split_once(':') {
+            None if text == "stop" => Some(OnFault::Stop),
+            None if text == "restart" => Some(OnFault::Restart),
+            Some(("restart", times)) => times.parse().ok().map(OnFault::RestartTimes),
+            _ => None,
+        }
+    }
+
+    /// Whether a module is restarted that was restarted `restarts` times before.
+    pub(crate) const fn restarts(self, restarts: u32) -> bool {
+        match self {
+            OnFault::Stop => false,
+            OnFault::Restart => true,
+            OnFault::RestartTimes(times) => restarts < times,
+        }
+    }
+}
+
+impl fmt::Display for OnFault {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OnFault::Stop => out.write_str("stop"),
+            OnFault::Restart => out.write_str("restart"),
+            OnFault::RestartTimes(times) => write!(out, "restart:{times}"),
+        }
+    }
+}
+
+/// How a module is loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoadOptions {
+    /// Where its code runs.
+    pub domain: Domain,
+    /// The most it may use up, whatever its header asks for.
+    pub limits: Budget,
+    /// What happens when it faults.
+    pub on_fault: OnFault,
+}
+
+impl Default for LoadOptions {
+    fn default() -> LoadOptions {
+        LoadOptions { domain: Domain::default(), limits: Budget::LIMITS, on_fault: OnFault::default() }
+    }
+}
+
+/// Where an image is to lie, and what for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// Where its code will run.
+    pub domain: Domain,
+    /// What its calls may use up.
+    pub budget: Budget,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::ToString;
+
+    #[test]
+    fn reads_its_own_names() {
+        for policy in [OnFault::Stop, OnFault::Restart, OnFault::RestartTimes(3)] {
+            assert_eq!(OnFault::parse(&policy.to_string()), Some(policy));
+        }
+        for domain in Domain::ALL {
+            assert_eq!(Domain::from_name(domain.name()), Some(domain));
+        }
+    }
+
+    #[test]
+    fn rejects_other_words() {
+        for text in ["", "Stop", "restart:", "restart:-1", "stop:1", "restart:99999999999"] {
+            assert_eq!(OnFault::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn counts_restarts() {
+        assert!(OnFault::RestartTimes(2).restarts(1) && !OnFault::RestartTimes(2).restarts(2));
+        assert!(OnFault::Restart.restarts(u32::MAX) && !OnFault::Stop.restarts(0));
+    }
+}

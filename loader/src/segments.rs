@@ -1,0 +1,103 @@
+//! Where the segments of one image lie, and whether an address is theirs.
+
+use bareflow_abi::layout::{DATA_OFFSET, RODATA_OFFSET, TEXT_OFFSET};
+
+use crate::platform::ImageSize;
+
+/// The segments of an image that is placed at `base`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segments {
+    /// The image's base, in bytes.
+    pub base: u64,
+    /// The segments' sizes.
+    pub size: ImageSize,
+    /// Bytes of heap, which follow the data's last page.
+    pub heap: u64,
+}
+
+/// What stack and heap begin at and are measured in.
+pub const PAGE_SIZE: u64 = 4096;
+
+impl Segments {
+    /// Address and length in bytes of text, rodata and data, bss included.
+    #[must_use]
+    pub const fn all(&self) -> [(u64, usize); 3] {
+        [
+            (self.base + TEXT_OFFSET, self.size.text),
+            (self.base + RODATA_OFFSET, self.size.rodata),
+            (self.base + DATA_OFFSET, self.size.data),
+        ]
+    }
+
+    /// Address and length in bytes of the heap.
+    #[must_use]
+    pub const fn heap(&self) -> (u64, u64) {
+        (self.base + DATA_OFFSET + (self.size.data as u64).next_multiple_of(PAGE_SIZE), self.heap)
+    }
+
+    /// Address and length in bytes of what has pages of its own: text, rodata, and data with the heap.
+    #[must_use]
+    pub const fn mapped(&self) -> [(u64, u64); 3] {
+        let [text, rodata, data] = self.all();
+        let (heap, size) = self.heap();
+        [(text.0, text.1 as u64), (rodata.0, rodata.1 as u64), (data.0, heap + size - data.0)]
+    }
+
+    /// The distance of `address` from the base, if it lies in one of the segments.
+    #[must_use]
+    pub fn offset_of(&self, address: u64) -> Option<u64> {
+        self.contains(address, 1).then(|| address - self.base)
+    }
+
+    /// Whether `length` bytes from `address` on lie in one of the segments, or in the heap.
+    #[must_use]
+    pub fn contains(&self, address: u64, length: u64) -> bool {
+        let (heap, size) = self.heap();
+        is_within(address, length, heap, size)
+            || self.all().into_iter().any(|(start, bytes)| is_within(address, length, start, bytes as u64))
+    }
+
+    /// Whether `length` bytes from `address` on lie in the text.
+    #[must_use]
+    pub fn is_text(&self, address: u64, length: u64) -> bool {
+        is_within(address, length, self.base + TEXT_OFFSET, self.size.text as u64)
+    }
+
+    /// How many pages the longest segment takes, data and heap taken together.
+    #[must_use]
+    pub const fn pages(size: &ImageSize, heap: u64) -> u64 {
+        let data = (size.data as u64).div_ceil(PAGE_SIZE) + heap.div_ceil(PAGE_SIZE);
+        let constant = if size.text > size.rodata { size.text } else { size.rodata };
+        let constant = (constant as u64).div_ceil(PAGE_SIZE);
+        if data > constant { data } else { constant }
+    }
+}
+
+/// Whether `length` bytes from `address` on lie in the `size` bytes from `start` on.
+#[must_use]
+pub const fn is_within(address: u64, length: u64, start: u64, size: u64) -> bool {
+    address >= start && address - start <= size && length <= size - (address - start)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIZE: ImageSize = ImageSize { text: 100, rodata: 0, data: 5000, alignment: 16 };
+
+    #[test]
+    fn knows_its_addresses() {
+        let segments = Segments { base: 0x1000, size: SIZE, heap: 4096 };
+        assert_eq!(segments.offset_of(0x1063), Some(0x63));
+        assert_eq!(segments.offset_of(0x1064), None);
+        assert_eq!(segments.offset_of(0x0fff), None);
+        assert!(segments.contains(0x1000 + DATA_OFFSET, 5000));
+        assert!(!segments.contains(0x1000 + DATA_OFFSET, 5001));
+        assert_eq!(segments.heap(), (0x3000 + DATA_OFFSET, 4096));
+        assert!(segments.contains(0x3000 + DATA_OFFSET, 4096) && !segments.contains(0x3000 + DATA_OFFSET, 4097));
+        assert_eq!(segments.mapped()[2], (0x1000 + DATA_OFFSET, 0x3000));
+        assert!(!segments.contains(u64::MAX, u64::MAX));
+        assert!(segments.is_text(0x1063, 1) && !segments.is_text(0x1063, 2));
+        assert_eq!((Segments::pages(&SIZE, 0), Segments::pages(&SIZE, 4096)), (2, 3));
+    }
+}

@@ -1,0 +1,26 @@
+//! What the host adds to a module's fault: its code as text.
+
+use bareflow_protocol::Report;
+
+use crate::inspect::disassembly::instructions_at;
+use crate::say;
+
+/// Instructions that are shown.
+const SHOWN: usize = 4;
+
+/// Disassembles the code at each fault, and shows it.
+pub fn disassemble_faults(report: &mut Report) {
+    for module in &mut report.modules {
+        let (Some(diagnosis), Some(fault)) = (&mut module.diagnosis, &module.fault) else { continue };
+        let Some(rip) = diagnosis.registers.first().map(|register| register.value) else { continue };
+        diagnosis.disassembly = instructions_at(rip, &diagnosis.code);
+        diagnosis.disassembly.truncate(SHOWN);
+        if diagnosis.disassembly.is_empty() {
+            continue;
+        }
+        say!("\n[FAULT] code of {} {} at its {}:", module.name, module.version, fault.kind);
+        for line in &diagnosis.disassembly {
+            say!("  {line}");
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Every class of faults, in both domains: one boot each, in which a module
+//! commits one after the other and another module is called in between. The
+//! outcome is written down in `docs/faults.md`, which these tests hold to what
+//! they find; `BAREFLOW_BLESS=1 cargo test --test faults` writes it anew.
+
+mod common;
+
+use std::fmt::Write;
+
+use bareflow::boot::boot_archive;
+use bareflow::embedded::KERNEL;
+use bareflow::files::Files;
+use bareflow::qemu::{Ending, Machine};
+use bareflow_protocol::Message;
+use bareflow_protocol::faults::{FaultRow, FaultTable};
+use common::fault_classes::{CLASSES, Class, Expect};
+use common::{root, test_blob};
+
+/// Enough for every class that ends, and soon over for those that don't.
+const BUDGET: &str = "time=20ms";
+
+const DOMAINS: [&str; 2] = ["kernel", "user"];
+
+fn expected(class: &Class, domain: &str) -> Expect {
+    if domain == "kernel" { class.kernel } else { class.user }
+}
+
+fn is_tried(class: &&Class, domain: &str) -> bool {
+    !matches!(expected(class, domain), Expect::NotHere(_) | Expect::NeedsNmi)
+}
+
+/// Boots and has the module commit all classes that can be tried. The clock counts instructions.
+fn table(domain: &str) -> (FaultTable, String) {
+    assert!(!KERNEL.is_empty(), "this build has no kernel; run `make setup`");
+    let names: String =
+        CLASSES.iter().filter(|class| is_tried(class, domain)).map(|class| format!("{}\n", class.name)).collect();
+    let blob = std::fs::read(test_blob("faults")).unwrap();
+    let files = Files { blobs: vec![("faults.mod".into(), blob)], input: names.into(), ..Files::default() };
+    let machine = Machine {
+        icount: true,
+        command_line: format!("selfcheck=1 domain={domain} budget={BUDGET}"),
+        archive: boot_archive(&files),
+        ..Machine::new(KERNEL)
+    };
+    let outcome = machine.run(|_| ()).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(outcome.ending, Ending::Passed, "\n{}\n{}", outcome.console, outcome.complaints);
+    let found = outcome.messages.into_iter().find_map(|message| match message {
+        Message::Faults(table) => Some(table),
+        _ => None,
+    });
+    (found.unwrap_or_else(|| panic!("no table\n{}", outcome.console)), outcome.console)
+}
+
+/// Fails unless a row is what is expected of its class.
+#[track_caller]
+fn check(row: &FaultRow, class: &Class, domain: &str, console: &str) {
+    let fits = match (expected(class, domain), &row.outcome) {
+        (Expect::Fault(kind), Err(found)) => kind == found,
+        (Expect::FaultAny(kinds) | Expect::FaultOr(kinds, _), Err(found)) => kinds.contains(&found.as_str()),
+        (Expect::Result(result) | Expect::FaultOr(_, result), Ok(found)) => result == *found,
+        _ => false,
+    };
+    assert!(fits, "{domain} {}: {:?}, expected {:?}\n{console}", row.name, row.outcome, expected(class, domain));
+    assert!(row.next_is_good, "{domain} {}: the next call of another module went wrong\n{console}", row.name);
+    assert_eq!(row.frames_missing, 0, "{domain} {}: frames are missing\n{console}", row.name);
+}
+
+#[test]
+fn contains_every_class_and_says_so_in_the_docs() {
+    let found = DOMAINS.map(|domain| {
+        let (table, console) = table(domain);
+        let classes: Vec<_> = CLASSES.iter().filter(|class| is_tried(class, domain)).collect();
+        assert_eq!(table.rows.len(), classes.len(), "{console}");
+        for (row, class) in table.rows.iter().zip(&classes) {
+            assert_eq!(row.name, class.name);
+            check(row, class, domain, &console);
+        }
+        assert_eq!(table.writable_and_executable, 0, "{console}");
+        table
+    });
+    let path = root().join("docs/faults.md");
+    let text = document(&found);
+    if std::env::var_os("BAREFLOW_BLESS").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    let remedy = "`BAREFLOW_BLESS=1 cargo test --test faults` writes docs/faults.md anew";
+    // Another compiler's kernel takes a few instructions more or less.
+    assert!(without_figures(&written) == without_figures(&text), "docs/faults.md is not what was found; {remedy}");
+}
+
+#[test]
+fn gives_the_same_three_times() {
+    for domain in DOMAINS {
+        let (first, others) = (table(domain), [table(domain), table(domain)]);
+        assert!(others.iter().all(|other| *other == first), "{domain}");
+    }
+}
+
+/// The text without the numbers of instructions.
+fn without_figures(text: &str) -> String {
+    text.lines().filter(|line| !line.starts_with("Most instructions")).map(cells_without_figures).collect()
+}
+
+fn cells_without_figures(line: &str) -> String {
+    let is_figure = |cell: &&str| cell.trim().bytes().all(|byte| byte.is_ascii_digit());
+    line.split('|').filter(|cell| !is_figure(cell)).map(|cell| format!("{}|", cell.trim())).collect::<String>() + "\n"
+}
+
+/// The table for people.
+fn document(tables: &[FaultTable; 2]) -> String {
+    let mut text = String::from(
+        "# Classes of faults\n\n\
+        Written by `BAREFLOW_BLESS=1 cargo test --test faults`, and held to what that test finds in every run.\n\n\
+        A test module (`tests/modules/faults`) commits one class after the other. A class is contained when its call\n\
+        ends in a typed fault, or in a result where the class is legal in that domain, another module's next call gives\n\
+        the right result, and every frame is back when the module is unloaded. \"Instructions\" are those from the fault\n\
+        to the end of that next call, with `--icount`. The lists: BareFlow's own, Hubris' `test_fault_*`, and Linux' LKDTM,\n\
+        with those that LKDTM's own test leaves out because they end the kernel.\n\n",
+    );
+    for table in tables {
+        let worst = table.rows.iter().filter_map(|row| row.recovery_cycles).max().unwrap_or(0);
+        let _ = writeln!(text, "Most instructions to recover in the {} domain: {worst}.", table.domain);
+    }
+    text.push_str("\n| class | what it does | list | kernel domain | instructions | user domain | instructions |\n");
+    text.push_str("|---|---|---|---|---|---|---|\n");
+    for class in CLASSES {
+        let _ = write!(text, "| {} | {} | {} |", class.name, class.what, class.source);
+        for (table, domain) in tables.iter().zip(DOMAINS) {
+            let row = table.rows.iter().find(|row| row.name == class.name);
+            let (outcome, figure) = match (row, expected(class, domain)) {
+                (Some(row), _) => (shown(row), row.recovery_cycles.map_or(String::new(), |count| count.to_string())),
+                (None, Expect::NeedsNmi) => ("contained by a non-maskable interrupt".to_owned(), String::new()),
+                (None, Expect::NotHere(why)) => (format!("not contained: {why}"), String::new()),
+                (None, _) => ("not tried".to_owned(), String::new()),
+            };
+            let _ = write!(text, " {outcome} | {figure} |");
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn shown(row: &FaultRow) -> String {
+    match &row.outcome {
+        Ok(_) => "contained: legal here".to_owned(),
+        Err(kind) => format!("contained: `{kind}`"),
+    }
+}

@@ -1,0 +1,46 @@
+//! What never ends by itself.
+
+use core::hint::{black_box, spin_loop};
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use bareflow_abi::Context;
+
+classes!(spin_on_own_lock, wait_for_event, clock_loop);
+
+instructions! { in INSTRUCTIONS:
+    loop_forever -> ! { "2: jmp 2b" }
+    pause_loop -> ! { "2: pause", "jmp 2b" }
+    /// Keeps interrupts away, as far as it may.
+    cli_loop -> ! { "cli", "2: jmp 2b" }
+    cli_hlt -> ! { "cli", "2: hlt", "jmp 2b" }
+    /// Likewise by the flags as a whole, where ring 3 is not told that it may not.
+    popf_cli_loop -> ! { "pushfq", "and dword ptr [rsp], 0xfffffdff", "popfq", "2: jmp 2b" }
+    /// Keeps the timer away by the processor's priority.
+    raise_priority_loop -> ! { "mov eax, 15", "mov cr8, rax", "2: jmp 2b" }
+}
+
+static LOCK: AtomicBool = AtomicBool::new(false);
+static EVENT: AtomicBool = AtomicBool::new(false);
+
+/// Takes a lock that it holds.
+fn spin_on_own_lock(_: &mut Context<'_>) -> i32 {
+    for _ in 0..2 {
+        while LOCK.swap(true, Ordering::Acquire) {
+            spin_loop();
+        }
+    }
+    0
+}
+
+/// Waits for what nobody brings about.
+fn wait_for_event(_: &mut Context<'_>) -> i32 {
+    while !black_box(&EVENT).load(Ordering::Acquire) {}
+    0
+}
+
+/// Asks for the time until it runs backwards.
+fn clock_loop(context: &mut Context<'_>) -> i32 {
+    let start = context.clock();
+    while context.clock() >= start {}
+    0
+}
