@@ -8,6 +8,7 @@ pub mod diagnosis;
 pub mod embedded;
 pub mod files;
 pub mod host_run;
+pub mod inject;
 pub mod inspect;
 pub mod new;
 pub mod options;

@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use bareflow::options::{Command, Options};
-use bareflow::{Ended, boot, build_command, host_run, inspect, new};
+use bareflow::{Ended, boot, build_command, host_run, inject, inspect, new};
 use clap::Parser;
 
 fn main() -> ExitCode {
@@ -15,6 +15,7 @@ fn main() -> ExitCode {
         Command::Host(options) => host_run::host(options),
         Command::New { name } => new::new(name),
         Command::Build { names } => build_command::build(names),
+        Command::Inject(options) => inject::inject(options),
         Command::Inspect { file, json } => inspect::inspect(file, json.as_deref()),
     };
     match ended {

@@ -31,6 +31,8 @@ pub enum Command {
         /// The modules to build; all when none is named.
         names: Vec<String>,
     },
+    /// Flip bits of running modules in the kernel, and count what comes of it.
+    Inject(InjectOptions),
     /// Show what is in a blob, and whether it would be loaded.
     Inspect {
         /// The blob.
@@ -120,6 +122,32 @@ pub struct BootOptions {
     /// Seconds after which the kernel is given up.
     #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86400))]
     pub timeout: u64,
+}
+
+/// What `inject` takes.
+#[derive(Debug, Args)]
+pub struct InjectOptions {
+    /// The blobs to disturb; the four and the all-in-one test module when none is named.
+    #[arg(value_name = "FILE.mod")]
+    pub files: Vec<PathBuf>,
+    /// What all that is random depends on: the same seed gives the same injections.
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub seed: u64,
+    /// How many injections.
+    #[arg(long, value_name = "N", default_value_t = 800_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: u64,
+    /// Where the modules run.
+    #[arg(long, value_enum, default_value_t = Domain::User)]
+    pub domain: Domain,
+    /// Machines at once; as many as there are processors when not said.
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<std::num::NonZeroUsize>,
+    /// Where the campaign's progress is kept, so that it can be gone on with.
+    #[arg(long, value_name = "FILE")]
+    pub state: Option<PathBuf>,
+    /// Write the outcome as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
 }
 
 /// Where the code of modules runs.

@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Read};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,9 @@ use crate::Problem;
 
 /// The program.
 const QEMU: &str = "qemu-system-x86_64";
+
+/// How often is looked whether time is up.
+const POLL: Duration = Duration::from_millis(50);
 
 /// QEMU while it runs. It does not outlive the run, however that ends.
 struct Running(Child);
@@ -43,6 +46,8 @@ pub struct Machine {
     pub icount: bool,
     /// How long to wait for the end.
     pub timeout: Duration,
+    /// How long to wait for the next message, where the kernel sends them all along.
+    pub patience: Option<Duration>,
     /// The kernel's command line.
     pub command_line: String,
     /// The boot archive; none when empty.
@@ -64,6 +69,8 @@ pub enum Ending {
     Panicked,
     /// QEMU ended by itself, with this code.
     Exited(Option<i32>),
+    /// It did not end in time and was given up.
+    GivenUp,
 }
 
 /// What came of a boot.
@@ -92,6 +99,7 @@ impl Machine {
             accel: "tcg".to_owned(),
             icount: false,
             timeout: Duration::from_secs(60),
+            patience: None,
             command_line: String::new(),
             archive: Vec::new(),
             qmp: None,
@@ -102,20 +110,26 @@ impl Machine {
     /// Boots and waits for the end. `show` gets the console as it comes.
     ///
     /// # Errors
-    /// When QEMU can't be started, doesn't end in time, or ends by itself.
+    /// When QEMU can't be started.
     pub fn run(&self, mut show: impl FnMut(&[u8])) -> Result<Outcome, Problem> {
         let folder = tempfile::tempdir()?;
         let channel_path = folder.path().join("com2");
         let listener = UnixListener::bind(&channel_path)?;
         let mut qemu = Running(self.start(folder.path(), &channel_path)?);
-        let messages = thread::spawn(move || receive(&listener));
+        let (sender, receiver) = channel();
+        let reader = thread::spawn(move || receive(&listener, &sender));
         let complaints = collect(qemu.0.stderr.take());
-        let console = self.follow(&mut qemu.0, &mut show);
+        let mut messages = Vec::new();
+        let (console, in_time) = self.follow(&mut qemu.0, &mut show, &receiver, &mut messages);
+        if !in_time {
+            // It may have ended just now.
+            let _ = qemu.0.kill();
+        }
         // Whatever came of it, the listener must not wait for a QEMU that never connected.
         let _ = UnixStream::connect(&channel_path);
-        let console = console?;
         let status = qemu.0.wait()?;
-        let messages = messages.join().map_err(|_| "the reader of COM2 panicked")?;
+        reader.join().map_err(|_| "the reader of COM2 panicked")?;
+        messages.extend(receiver);
         let is_report = |message: &Message| matches!(message, Message::Report(_));
         let (mut reports, messages): (Vec<_>, Vec<_>) = messages.into_iter().partition(is_report);
         let report = reports.pop().and_then(|message| match message {
@@ -127,6 +141,7 @@ impl Machine {
             Some(33) => Ending::Passed,
             Some(35) => Ending::Failed,
             Some(37) => Ending::Panicked,
+            _ if !in_time => Ending::GivenUp,
             code => Ending::Exited(code),
         };
         Ok(Outcome { ending, console: String::from_utf8_lossy(&console).into_owned(), report, messages, complaints })
@@ -177,25 +192,35 @@ impl Machine {
         Ok(all)
     }
 
-    /// Passes the console on until it ends, and returns all of it.
-    fn follow(&self, child: &mut Child, show: &mut impl FnMut(&[u8])) -> Result<Vec<u8>, Problem> {
-        let deadline = Instant::now() + self.timeout;
+    /// Passes the console on until it ends, and collects messages meanwhile. Returns all of
+    /// the console, and whether it ended in time.
+    fn follow(
+        &self,
+        child: &mut Child,
+        show: &mut impl FnMut(&[u8]),
+        receiver: &Receiver<Message>,
+        messages: &mut Vec<Message>,
+    ) -> (Vec<u8>, bool) {
+        let (start, mut last_sign) = (Instant::now(), Instant::now());
         let chunks = collect(child.stdout.take());
         let mut console = Vec::new();
         loop {
-            match chunks.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            match chunks.recv_timeout(POLL) {
                 Ok(chunk) => {
                     show(&chunk);
                     console.extend(chunk);
+                    last_sign = Instant::now();
                 }
-                Err(RecvTimeoutError::Disconnected) => return Ok(console),
-                Err(RecvTimeoutError::Timeout) => {
-                    let waited = self.timeout.as_secs();
-                    let remedy = "try a larger `--timeout`";
-                    return Err(
-                        format!("no answer within {waited} seconds, expected the end of the run; {remedy}").into()
-                    );
-                }
+                Err(RecvTimeoutError::Disconnected) => return (console, true),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            let before = messages.len();
+            messages.extend(receiver.try_iter());
+            if messages.len() > before {
+                last_sign = Instant::now();
+            }
+            if start.elapsed() > self.timeout || self.patience.is_some_and(|patience| last_sign.elapsed() > patience) {
+                return (console, false);
             }
         }
     }
@@ -210,6 +235,9 @@ impl Outcome {
         let complaints = self.complaints.trim_end();
         match (self.ending, self.report) {
             (Ending::Passed | Ending::Failed, Some(report)) => Ok(report),
+            (Ending::GivenUp, _) => {
+                Err("no answer in time, expected the end of the run; try a larger `--timeout`".into())
+            }
             (Ending::Panicked, _) => Err("the kernel panicked; its console above shows why".into()),
             (Ending::Exited(code), _) => {
                 let code = code.map_or("by a signal".to_owned(), |code| format!("with code {code}"));
@@ -243,13 +271,21 @@ fn collect(stream: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
     receiver
 }
 
-/// Waits for QEMU on COM2's socket and reads messages until it hangs up.
-fn receive(listener: &UnixListener) -> Vec<Message> {
-    let mut bytes = Vec::new();
-    // A connection that breaks has said what it has said.
-    let _ = listener.accept().and_then(|(mut stream, _)| stream.read_to_end(&mut bytes));
+/// Waits for QEMU on COM2's socket and passes messages on until it hangs up.
+fn receive(listener: &UnixListener, sender: &Sender<Message>) {
+    let Ok((mut stream, _)) = listener.accept() else { return };
     let mut decoder = Decoder::new();
-    decoder.push(&bytes);
-    let payloads = std::iter::from_fn(|| decoder.next_payload()).flatten();
-    payloads.filter_map(|payload| Message::from_payload(&payload).ok()).collect()
+    let mut buffer = [0; 4096];
+    // A connection that breaks has said what it has said.
+    while let Ok(count) = stream.read(&mut buffer) {
+        if count == 0 {
+            return;
+        }
+        decoder.push(&buffer[..count]);
+        let payloads = std::iter::from_fn(|| decoder.next_payload()).flatten();
+        let messages = payloads.filter_map(|payload| Message::from_payload(&payload).ok());
+        if messages.map(|message| sender.send(message)).any(|sent| sent.is_err()) {
+            return;
+        }
+    }
 }

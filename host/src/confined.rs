@@ -5,8 +5,9 @@
 use std::cell::Cell;
 use std::ffi::{c_int, c_ulong};
 use std::mem::ManuallyDrop;
-use std::ptr::{null, with_exposed_provenance, with_exposed_provenance_mut, without_provenance_mut};
+use std::ptr::{null_mut, with_exposed_provenance, with_exposed_provenance_mut, without_provenance_mut};
 use std::slice;
+use std::sync::atomic::Ordering;
 
 use bareflow_loader::diagnosis::ServiceLog;
 use bareflow_loader::{Call, CallError, Name};
@@ -29,7 +30,7 @@ static UNWATCHED: Watched = Watched::nobody();
 pub(crate) fn run(image: &Image, stack: Stack, channel: Channel, parent: u32) -> ! {
     let thread = gate::thread();
     // A call that the parent is inside of is none of this process's.
-    thread.set(null());
+    thread.store(null_mut(), Ordering::Relaxed);
     let confined = confine(image, &stack, &channel, parent);
     let caller = ManuallyDrop::new(Caller {
         thread,
@@ -125,10 +126,10 @@ fn unmap(image: &Image, stack: &Stack, channel: &Channel) -> Option<()> {
     // SAFETY: these bytes have just been read, and nobody changes them.
     let maps = unsafe { slice::from_raw_parts(with_exposed_provenance(channel.data(0) as usize), length as usize) };
     let [text, rodata, data] = image.segments.mapped().map(|(start, size)| (start, start + size));
-    let mut ranges = [text, rodata, data, stack.range(), channel.range()];
+    let mut ranges = [text, rodata, data, stack.range(), channel.range(), signals::stack()?];
     ranges.sort_unstable();
     let local = (&raw const ranges).addr() as u64;
-    let around = [local, gate::thread().as_ptr().addr() as u64, signals::stack()?];
+    let around = [local, gate::thread().as_ptr().addr() as u64];
     mappings::strip(maps, Kept { ranges: &ranges, around: &around }, |start, end| {
         // SAFETY: nothing that this process goes on to use lies there.
         unsafe { libc::munmap(without_provenance_mut(start as usize), (end - start) as usize) == 0 }

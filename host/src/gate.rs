@@ -1,8 +1,8 @@
 //! The gate through which modules are called, and its way back from a fault.
 
 use std::arch::global_asm;
-use std::cell::Cell;
 use std::ffi::c_void;
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 use bareflow_abi::Context;
 use bareflow_loader::{Call, CallError, Fault, FaultKind, Outcome};
@@ -13,7 +13,7 @@ use crate::record::Record;
 use crate::services::SERVICES;
 
 /// What a thread keeps for the gate: its innermost call.
-pub(crate) type Thread = Cell<*const Record<'static>>;
+pub(crate) type Thread = AtomicPtr<Record<'static>>;
 
 /// What the gate returns.
 #[repr(C)]
@@ -125,21 +125,22 @@ global_asm!(
 #[inline]
 pub(crate) fn call(call: &Call<'_, Image>, output: &mut [u8], caller: &Caller) -> Result<Outcome, CallError> {
     let capacity = output.len();
-    let outer = caller.thread.get();
+    let outer = caller.thread.load(Ordering::Relaxed);
     let (stack_top, waiting) = if outer.is_null() { (call.image.stack_top, 0) } else { inside(outer) };
     let record = Record::new(call, output, caller, stack_top);
     let (heap, heap_size) = call.image.segments.heap();
     let mut context = Context::new(&SERVICES, call.input, output).with_heap(heap, heap_size);
-    let record = (&raw const record).cast::<Record<'static>>();
-    caller.thread.set(record);
+    let record = (&raw const record).cast::<Record<'static>>().cast_mut();
+    // The watchdog's signal never finds a call with another one's budget.
     caller.watched.begin(call.image.placement.budget.time_us);
+    caller.thread.store(record, Ordering::Release);
     // SAFETY: the entry lies in the sealed text of an image, as validation made
     // sure; a fault in it ends here by way of the signal handler.
     let returned = unsafe { bareflow_host_gate(call.entry, &raw mut context, call.reason as u32, record.cast()) };
-    caller.thread.set(outer);
     if !outer.is_null() {
         caller.watched.go_on(waiting);
     }
+    caller.thread.store(outer, Ordering::Release);
     match returned.status {
         // The upper half of the register means nothing, and the module could have written any length.
         Status::Returned => {
@@ -180,7 +181,7 @@ pub(crate) fn thread() -> &'static Thread {
 pub(crate) fn current() -> Option<&'static Record<'static>> {
     // SAFETY: not null only while a call is under way, whose frame holds the
     // record; callers are signal handlers and services, which end before it does.
-    unsafe { thread().get().as_ref() }
+    unsafe { thread().load(Ordering::Relaxed).as_ref() }
 }
 
 /// Where a call goes on that is ended from outside.

@@ -67,13 +67,14 @@ fn set_stack() -> io::Result<()> {
     }
 }
 
-/// An address in this thread's stack for handlers.
-pub(crate) fn stack() -> Option<u64> {
+/// The first address of this thread's stack for handlers, and the one behind its last.
+pub(crate) fn stack() -> Option<(u64, u64)> {
     // SAFETY: all zeros are a valid description, which the system then fills in.
     let mut stack: libc::stack_t = unsafe { zeroed() };
     // SAFETY: the description is this frame's own.
     check(unsafe { libc::sigaltstack(null(), &raw mut stack) }).ok()?;
-    Some(stack.ss_sp.addr() as u64)
+    let start = stack.ss_sp.addr() as u64;
+    Some((start, start + stack.ss_size as u64))
 }
 
 type Handler = extern "C" fn(c_int, *mut siginfo_t, *mut c_void);

@@ -173,10 +173,10 @@ fn watch() {
 
 impl Entry {
     fn look(&mut self) {
-        let thread = self.watched.thread.load(Ordering::Relaxed).cast::<AtomicPtr<()>>();
+        let thread = self.watched.thread.load(Ordering::Relaxed);
         // SAFETY: the thread is there, and so is its word, until it takes itself off the list,
         // which is locked. The word is read whole, as the thread writes it.
-        let calls = unsafe { thread.as_ref() }.is_some_and(|word| !word.load(Ordering::Relaxed).is_null());
+        let calls = unsafe { thread.as_ref() }.is_some_and(|word| !word.load(Ordering::Acquire).is_null());
         if !calls {
             self.seen.clear();
             return;

@@ -66,7 +66,7 @@ const UNKNOWN: i32 = -2;
 static mut FRAME: usize = 0;
 
 /// The entry. It isn't `module!`'s, since some classes end the call themselves, with
-/// registers changed that every compiled function restores: see [`registers`].
+/// registers changed that every compiled function restores: see `registers`.
 #[cfg_attr(bareflow_module, unsafe(export_name = "bareflow_entry"))]
 #[unsafe(naked)]
 pub extern "C" fn entry(context: &mut Context<'_>, reason: u32) -> i32 {

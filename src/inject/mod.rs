@@ -1,0 +1,196 @@
+//! `inject`: the fault campaign. Kernels in QEMU flip bits of running modules,
+//! piece by piece; this side counts, shows how far it is, and boots anew where
+//! a kernel was lost.
+
+mod state;
+mod tally;
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use bareflow_abi::checksum::crc32c;
+use bareflow_builder::build_module;
+use bareflow_builder::discover::module_at;
+use bareflow_protocol::Message;
+use bareflow_suite::archive::Archive;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use crate::boot::boot_archive;
+use crate::files::{Files, write_json};
+use crate::options::InjectOptions;
+use crate::qemu::{Ending, Machine};
+use crate::{Ended, Problem, embedded, new, say};
+use state::State;
+use tally::Tally;
+
+/// Injections that one boot makes.
+const PIECE: u64 = 2000;
+
+/// How long a kernel may say nothing before it counts as lost: an injection takes milliseconds.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// How often each of the four is in the list of modules, where the all-in-one one is once: a
+/// call of that takes as long as some dozen of theirs.
+const SHARE: usize = 4;
+
+/// What is written as JSON.
+#[derive(Debug, Serialize)]
+struct Summary<'tally> {
+    seed: u64,
+    count: u64,
+    domain: &'static str,
+    #[serde(flatten)]
+    tally: &'tally Tally,
+}
+
+/// Carries the command out.
+///
+/// # Errors
+/// What keeps it from being carried out.
+pub fn inject(options: &InjectOptions) -> Result<Ended, Problem> {
+    if embedded::KERNEL.is_empty() {
+        return Err("this build has no kernel; run `make setup`, then build again".into());
+    }
+    let files = Files { blobs: blobs(options)?, ..Files::default() };
+    let archive = boot_archive(&files);
+    let domain = bareflow_loader::Domain::from(options.domain).name();
+    let path = options
+        .state
+        .clone()
+        .unwrap_or_else(|| PathBuf::from("target").join("inject").join(format!("{domain}-{}.json", options.seed)));
+    let state = State::load(&path, crc32c(&[embedded::KERNEL, &archive]), options.seed, domain);
+    let pieces = state.missing(options.count, PIECE);
+    let progress = progress(options.count);
+    progress.inc(options.count - pieces.iter().map(|(_, length)| length).sum::<u64>());
+    let work = Work { seed: options.seed, domain, archive, path, progress, state: Mutex::new((state, pieces)) };
+    let jobs = options.jobs.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> =
+            (0..jobs).map(|_| scope.spawn(|| work.run().map_err(|error| error.to_string()))).collect();
+        workers.into_iter().try_for_each(|worker| worker.join().unwrap_or(Err("a worker panicked".to_owned())))
+    })?;
+    work.progress.finish_and_clear();
+    let tally = work.lock().0.tally(options.count);
+    show(options, domain, &tally);
+    if let Some(json) = &options.json {
+        write_json(json, &Summary { seed: options.seed, count: options.count, domain, tally: &tally })?;
+    }
+    // Ring 0 can end the kernel; ring 3 can't.
+    let survived = tally.kernel_lost == 0 || domain == "kernel";
+    Ok(if survived && tally.recovered + tally.kernel_lost == tally.manifested { Ended::Passed } else { Ended::Failed })
+}
+
+/// The blobs to disturb, with their names.
+fn blobs(options: &InjectOptions) -> Result<Vec<(String, Vec<u8>)>, Problem> {
+    if !options.files.is_empty() {
+        let read = |path: &PathBuf| {
+            let bytes = std::fs::read(path).map_err(|error| format!("can't read {}: {error}", path.display()))?;
+            Ok((path.display().to_string(), bytes))
+        };
+        return options.files.iter().map(read).collect();
+    }
+    let four = Archive::read(embedded::MODULES)?.blobs;
+    let four = four.iter().take(4).map(|blob| (blob.label.clone(), blob.bytes.to_vec()));
+    let mut blobs: Vec<_> = four.flat_map(|blob| std::iter::repeat_n(blob, SHARE)).collect();
+    let root = new::workspace_manifest()?;
+    let module = module_at(&root.with_file_name("tests/modules/all-in-one/Cargo.toml"))?;
+    let blob = build_module(&module, &module.target.join("test-modules"))?;
+    blobs.push((blob.name, blob.bytes));
+    Ok(blobs)
+}
+
+/// What the workers share.
+struct Work {
+    seed: u64,
+    domain: &'static str,
+    archive: Vec<u8>,
+    path: PathBuf,
+    progress: ProgressBar,
+    /// What is done, and what is to do.
+    state: Mutex<(State, Vec<(u64, u64)>)>,
+}
+
+impl Work {
+    fn lock(&self) -> std::sync::MutexGuard<'_, (State, Vec<(u64, u64)>)> {
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Carries out pieces until there are none left.
+    fn run(&self) -> Result<(), Problem> {
+        loop {
+            let Some((first, length)) = self.lock().1.pop() else { return Ok(()) };
+            let tally = self.piece(first, length)?;
+            let mut state = self.lock();
+            state.0.pieces.insert(first, (length, tally));
+            state.0.save(&self.path)?;
+        }
+    }
+
+    /// Carries out one piece, in as many boots as it takes.
+    fn piece(&self, first: u64, length: u64) -> Result<Tally, Problem> {
+        let mut tally = Tally::default();
+        while tally.injected < length {
+            let start = first + tally.injected;
+            let machine = Machine {
+                icount: true,
+                timeout: Duration::from_secs(3600),
+                patience: Some(PATIENCE),
+                command_line: format!(
+                    "inject={}:{start}:{} domain={}",
+                    self.seed,
+                    length - tally.injected,
+                    self.domain
+                ),
+                archive: self.archive.clone(),
+                ..Machine::new(embedded::KERNEL)
+            };
+            let before = tally.injected;
+            let outcome = machine.run(|_| ())?;
+            for message in &outcome.messages {
+                if let Message::Injection(injection) = message {
+                    tally.count(injection);
+                }
+            }
+            if tally.injected < length || outcome.ending != Ending::Passed {
+                // A kernel that never began would be booted for ever.
+                if matches!(outcome.ending, Ending::Exited(Some(code)) if code != 0) && tally.injected == before {
+                    return Err(outcome.into_report().err().unwrap_or_else(|| "QEMU ended by itself".into()));
+                }
+                tally.count_lost();
+            }
+            self.progress.inc(tally.injected.min(length) - before);
+        }
+        Ok(tally)
+    }
+}
+
+fn show(options: &InjectOptions, domain: &str, tally: &Tally) {
+    let share = |part: u64, whole: u64| if whole == 0 { 0.0 } else { part as f64 * 100.0 / whole as f64 };
+    say!("Fault campaign, seed {}, {domain} domain", options.seed);
+    say!("  injected      {:>9}", tally.injected);
+    say!("  manifested    {:>9}  {:.1} % of the injected", tally.manifested, share(tally.manifested, tally.injected));
+    say!("  contained     {:>9}  ended in a typed fault", tally.contained);
+    say!("  silent wrong  {:>9}  gave a wrong result", tally.silent_wrong);
+    say!("  kernel lost   {:>9}", tally.kernel_lost);
+    say!("  recovered     {:>9}  {:.1} % of the manifested", tally.recovered, share(tally.recovered, tally.manifested));
+    say!("Theseus (Boos et al., OSDI 2020): 800,000 injected, 69 % of the manifested recovered");
+    for (kind, count) in &tally.faults {
+        say!("  {kind:<20} {count:>9}");
+    }
+    for (target, (injected, manifested)) in &tally.targets {
+        say!("  {target:<9} {injected:>9} injected {manifested:>9} manifested");
+    }
+}
+
+/// A line that shows how far the campaign is, on a terminal only.
+fn progress(count: u64) -> ProgressBar {
+    use std::io::IsTerminal;
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(count);
+    let style = ProgressStyle::with_template("{pos}/{len} {wide_bar} {per_sec} {eta}");
+    style.map_or(bar.clone(), |style| bar.with_style(style))
+}

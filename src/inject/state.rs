@@ -1,0 +1,86 @@
+//! A campaign's progress: which pieces are done, and what came of them. Written
+//! whole after each piece, so that a campaign that is cut off goes on where it was.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::tally::Tally;
+use crate::{Problem, say};
+
+/// What is kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// Stands for kernel and blobs: with others the pieces mean nothing.
+    pub fingerprint: u32,
+    /// The campaign's seed.
+    pub seed: u64,
+    /// `kernel` or `user`.
+    pub domain: String,
+    /// The pieces that are done, by their first injection, with their length.
+    pub pieces: BTreeMap<u64, (u64, Tally)>,
+}
+
+impl State {
+    /// What the file at `path` holds of this very campaign; nothing where it is another one's or none's.
+    pub fn load(path: &Path, fingerprint: u32, seed: u64, domain: &str) -> State {
+        let fresh = State { fingerprint, seed, domain: domain.to_owned(), pieces: BTreeMap::new() };
+        let Ok(text) = fs::read_to_string(path) else { return fresh };
+        match serde_json::from_str::<State>(&text) {
+            Ok(state) if (state.fingerprint, state.seed, state.domain.as_str()) == (fingerprint, seed, domain) => state,
+            _ => {
+                say!("{} is of another campaign or kernel; this one begins anew", path.display());
+                fresh
+            }
+        }
+    }
+
+    /// Writes it to `path`: to a file beside it first, so that there is always a whole one.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn save(&self, path: &Path) -> Result<(), Problem> {
+        let fresh = PathBuf::from(format!("{}.new", path.display()));
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        let written = fs::write(&fresh, serde_json::to_string(self)?).and_then(|()| fs::rename(&fresh, path));
+        written.map_err(|error| format!("can't keep the progress in {}: {error}", path.display()).into())
+    }
+
+    /// All that came of the first `count` injections.
+    pub fn tally(&self, count: u64) -> Tally {
+        let mut all = Tally::default();
+        for (_, (_, tally)) in self.pieces.iter().filter(|(first, (length, _))| *first + length <= count) {
+            all.add(tally);
+        }
+        all
+    }
+
+    /// The first injection and the length of every piece of the first `count` that is not done.
+    pub fn missing(&self, count: u64, length: u64) -> Vec<(u64, u64)> {
+        let starts = (0..count).step_by(usize::try_from(length).unwrap_or(usize::MAX));
+        let pieces = starts.map(|first| (first, length.min(count - first)));
+        pieces.filter(|(first, length)| self.pieces.get(first).is_none_or(|(done, _)| done != length)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn goes_on_where_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/state.json");
+        let mut state = State::load(&path, 7, 1, "user");
+        state.pieces.insert(0, (10, Tally { injected: 10, ..Tally::default() }));
+        state.save(&path).unwrap();
+        assert_eq!(State::load(&path, 7, 1, "user"), state);
+        assert_eq!(State::load(&path, 8, 1, "user").pieces.len(), 0);
+        assert_eq!(state.missing(25, 10), [(10, 10), (20, 5)]);
+        assert_eq!((state.tally(25).injected, state.tally(5).injected), (10, 0));
+    }
+}
