@@ -74,6 +74,111 @@ fn refuses_bad_blobs_and_runs_the_rest() {
     assert!(report.tests.iter().all(|test| test.passed));
 }
 
+/// What a module's fault is in a report, or nothing.
+fn kind(outcome: &Outcome, module: usize) -> Option<&str> {
+    outcome.report.as_ref()?.modules[module].fault.as_ref().map(|fault| fault.kind.as_str())
+}
+
+#[test]
+fn runs_everything_in_the_user_domain_on_every_processor() {
+    for cpu in ["max", "qemu64", "Nehalem"] {
+        let files = ["all-in-one", "echo", "heap"].map(test_blob);
+        let options = "domain=user repeat=3".to_owned();
+        let machine =
+            Machine { archive: archive(&files, b"hello"), command_line: options, cpu: cpu.into(), ..machine() };
+        let outcome = run(&machine, Ending::Passed);
+        assert!(outcome.console.contains("  [LOG] echo: hello\n"), "{}", outcome.console);
+        let report = outcome.report.unwrap();
+        assert!(report.modules.iter().all(|module| module.domain == "user"));
+        assert_eq!(report.environment.domains.len(), 2);
+    }
+}
+
+#[test]
+fn runs_blobs_of_the_first_abi() {
+    let golden = common::root().join("tests/golden/abi-1.0");
+    let mut files: Vec<_> = std::fs::read_dir(golden).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    for domain in ["kernel", "user"] {
+        let options = format!("domain={domain}");
+        let outcome =
+            run(&Machine { archive: archive(&files, b"hi"), command_line: options, ..machine() }, Ending::Passed);
+        assert_eq!(outcome.report.unwrap().tests.len(), 4 + files.len());
+    }
+}
+
+#[test]
+fn keeps_modules_to_their_budgets() {
+    for domain in ["kernel", "user"] {
+        let cases = [
+            ("faults", "loop_forever", "time=20ms", "time_budget"),
+            ("heap", "exhaust", "heap=64K", "heap_budget"),
+            ("faults", "recursion", "stack=16K", "stack_overflow"),
+        ];
+        for (module, input, budget, expected) in cases {
+            let machine = Machine {
+                archive: archive(&[test_blob(module)], input.as_bytes()),
+                command_line: format!("domain={domain} budget={budget}"),
+                ..machine()
+            };
+            let outcome = run(&machine, Ending::Failed);
+            assert_eq!(kind(&outcome, 4), Some(expected), "{domain}\n{}", outcome.console);
+        }
+    }
+}
+
+#[test]
+fn restarts_a_module_that_faulted() {
+    for domain in ["kernel", "user"] {
+        let machine = Machine {
+            archive: archive(&[test_blob("panics")], b""),
+            command_line: format!("domain={domain} onfault=restart:2 repeat=5"),
+            ..machine()
+        };
+        let outcome = run(&machine, Ending::Failed);
+        let module = outcome.report.unwrap().modules.swap_remove(4);
+        let counts = (module.faults, module.restarts, module.call_count, module.generation);
+        assert_eq!((counts, module.state.as_str()), ((3, 2, 3, 1), "faulted"), "{domain}\n{}", outcome.console);
+    }
+}
+
+#[test]
+fn breaks_loops_without_interrupts_by_a_non_maskable_one() {
+    for (name, cpu) in [("q35", "max"), ("pc", "qemu64")] {
+        for input in ["cli_loop", "cli_hlt", "popf_cli_loop"] {
+            let folder = tempfile::tempdir().unwrap();
+            let socket = folder.path().join("qmp");
+            let machine = Machine {
+                archive: archive(&[test_blob("faults")], input.as_bytes()),
+                qmp: Some(socket.clone()),
+                machine: name.into(),
+                cpu: cpu.into(),
+                ..machine()
+            };
+            let mut console = Vec::new();
+            let mut sent = false;
+            let outcome = machine.run(|text| {
+                console.extend_from_slice(text);
+                if !sent && String::from_utf8_lossy(&console).contains("[TEST 5] faults Module\n") {
+                    sent = true;
+                    std::thread::sleep(Duration::from_millis(200));
+                    inject_nmi(&socket);
+                }
+            });
+            let outcome = outcome.unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(outcome.ending, Ending::Failed, "{input}\n{}", outcome.console);
+            assert_eq!(kind(&outcome, 4), Some("non_maskable"), "{input}\n{}", outcome.console);
+            assert!(outcome.console.contains("=== ALL MODULE TESTS COMPLETED ==="), "{}", outcome.console);
+        }
+    }
+}
+
+fn inject_nmi(socket: &Path) {
+    let mut stream = BufReader::new(UnixStream::connect(socket).unwrap());
+    qmp(&mut stream, "{\"execute\":\"qmp_capabilities\"}");
+    qmp(&mut stream, "{\"execute\":\"inject-nmi\"}");
+}
+
 #[test]
 fn passes_over_what_the_command_line_does_not_know() {
     let options = "repeat=0 nonsense timing=slow".to_owned();

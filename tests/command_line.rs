@@ -135,8 +135,12 @@ fn wrong_usage_exits_with_2() {
         &["bogus"][..],
         &["host", "--repeat", "0"],
         &["host", "--timing", "slow"],
-        &["host", "--domain", "user"],
-        &["boot", "--domain", "user"],
+        &["host", "--domain", "ring3"],
+        &["host", "--budget", "time=fast"],
+        &["boot", "--budget", "stack=16G"],
+        &["boot", "--on-fault", "ignore"],
+        &["inject", "--count", "0"],
+        &["inject", "/no/such/file.mod"],
         &["boot", "--timeout", "0"],
         &["boot", "--machine", "no-such-machine"],
         &["new", "Upper"],
@@ -145,6 +149,68 @@ fn wrong_usage_exits_with_2() {
         let output = bareflow(arguments);
         assert_code(&output, 2);
         assert!(errors(&output).contains("error"), "{arguments:?}: {}", errors(&output));
+    }
+}
+
+#[test]
+fn host_runs_the_same_blobs_in_a_process_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("report.json");
+    let files = ["all-in-one", "echo", "heap"].map(test_blob);
+    let arguments = ["host", "--domain", "user", "--input", "hello", "--json"].map(std::path::PathBuf::from);
+    let output = bareflow(arguments.into_iter().chain([path.clone()]).chain(files));
+    assert_code(&output, 0);
+    let report = json(&path);
+    assert!(report["modules"].as_array().unwrap().iter().all(|module| module["domain"] == "user"));
+    assert_eq!(report["environment"]["domains"][1]["domain"], "user");
+}
+
+#[test]
+fn a_fault_shows_what_a_person_needs() {
+    for domain in ["kernel", "user"] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("report.json");
+        let arguments = ["host", "--domain", domain, "--input", "panic_words", "--json"].map(std::path::PathBuf::from);
+        let output = bareflow(arguments.into_iter().chain([path.clone(), test_blob("faults")]));
+        assert_code(&output, 1);
+        let (shown, report) = (text(&output), json(&path));
+        assert!(shown.contains("[FAULT] module faults 0.1.0: panic at offset 0x"), "{shown}");
+        assert!(shown.contains("  panicked: ") && shown.contains("  rip    0x"), "{shown}");
+        let diagnosis = &report["modules"][4]["diagnosis"];
+        assert_eq!(diagnosis["registers"][0]["name"], "rip");
+        assert!(diagnosis["disassembly"][0].as_str().unwrap().contains("ud1"), "{diagnosis}");
+    }
+}
+
+#[test]
+fn a_module_is_restarted_as_often_as_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("report.json");
+    let arguments = ["host", "--on-fault", "restart:2", "--repeat", "5", "--json"].map(std::path::PathBuf::from);
+    let output = bareflow(arguments.into_iter().chain([path.clone(), test_blob("panics")]));
+    assert_code(&output, 1);
+    let module = &json(&path)["modules"][4];
+    assert_eq!((module["faults"].as_u64(), module["restarts"].as_u64()), (Some(3), Some(2)));
+    assert_eq!((module["state"].as_str(), module["call_count"].as_u64()), (Some("faulted"), Some(3)));
+}
+
+#[test]
+fn a_module_keeps_to_its_budgets() {
+    for domain in ["kernel", "user"] {
+        let cases = [
+            ("faults", "loop_forever", "time=20ms", "time_budget"),
+            ("heap", "exhaust", "heap=64K", "heap_budget"),
+            ("faults", "recursion", "stack=16K", "stack_overflow"),
+        ];
+        for (module, input, budget, kind) in cases {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("report.json");
+            let arguments = ["host", "--domain", domain, "--input", input, "--budget", budget, "--json"];
+            let arguments = arguments.map(std::path::PathBuf::from).into_iter();
+            let output = bareflow(arguments.chain([path.clone(), test_blob(module)]));
+            assert_code(&output, 1);
+            assert_eq!(json(&path)["modules"][4]["fault"]["kind"], kind, "{domain} {module} {input}");
+        }
     }
 }
 

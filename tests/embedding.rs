@@ -18,7 +18,7 @@ fn a_kernel_of_ones_own_runs_a_module() {
         .unwrap_or_else(|error| panic!("{error}"));
     let outcome = Machine::new(&std::fs::read(elf).unwrap()).run(|_| ()).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(outcome.ending, Ending::Passed, "\n{}\n{}", outcome.console, outcome.complaints);
-    assert_eq!(outcome.console.trim_end(), "sum.mod: Ok(5050)");
+    assert!(outcome.console.starts_with("sum.mod: 5050 in "), "{}", outcome.console);
 }
 
 #[test]

@@ -40,7 +40,16 @@ pub struct Services {
     pub clock: extern "C" fn(*mut Context<'_>) -> u64,
 }
 
+extern "C" fn no_log(_: *mut Context<'_>, _: *const u8, _: usize) {}
+
+extern "C" fn no_clock(_: *mut Context<'_>) -> u64 {
+    0
+}
+
 impl Services {
+    /// The table of an embedder that offers no services: its functions do nothing.
+    pub const NONE: Services = Services::new(no_log, no_clock);
+
     /// The table with this version's services.
     #[must_use]
     pub const fn new(

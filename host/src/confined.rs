@@ -2,6 +2,7 @@
 //! it has, and what it does then. Nothing here allocates or takes a lock,
 //! since the process begins as the copy of one with other threads.
 
+use std::arch::asm;
 use std::cell::Cell;
 use std::ffi::{c_int, c_ulong};
 use std::mem::ManuallyDrop;
@@ -126,14 +127,23 @@ fn unmap(image: &Image, stack: &Stack, channel: &Channel) -> Option<()> {
     // SAFETY: these bytes have just been read, and nobody changes them.
     let maps = unsafe { slice::from_raw_parts(with_exposed_provenance(channel.data(0) as usize), length as usize) };
     let [text, rodata, data] = image.segments.mapped().map(|(start, size)| (start, start + size));
-    let mut ranges = [text, rodata, data, stack.range(), channel.range(), signals::stack()?];
-    ranges.sort_unstable();
+    let ranges = [text, rodata, data, stack.range(), channel.range(), signals::stack()?];
     let local = (&raw const ranges).addr() as u64;
-    let around = [local, gate::thread().as_ptr().addr() as u64];
+    // SAFETY: takes nothing and always succeeds.
+    let errors = unsafe { libc::__errno_location() }.addr() as u64;
+    let around = [local, errors, gate::thread().as_ptr().addr() as u64, thread_pointer()];
     mappings::strip(maps, Kept { ranges: &ranges, around: &around }, |start, end| {
         // SAFETY: nothing that this process goes on to use lies there.
         unsafe { libc::munmap(without_provenance_mut(start as usize), (end - start) as usize) == 0 }
     })
+}
+
+/// What the variables of this thread lie below, and its C library's notes above.
+fn thread_pointer() -> u64 {
+    let pointer;
+    // SAFETY: the word there is its own address (System V ABI 3.4.6).
+    unsafe { asm!("mov {}, fs:[0]", out(reg) pointer, options(nostack, readonly, preserves_flags)) };
+    pointer
 }
 
 /// Sets an option of this process.

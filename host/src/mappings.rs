@@ -33,10 +33,27 @@ fn number(digits: &[u8]) -> Option<u64> {
 /// What stays.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Kept<'ranges> {
-    /// These and nothing around them: first address and the one behind the last, in rising order.
+    /// These and nothing around them: first address and the one behind the last.
     pub ranges: &'ranges [(u64, u64)],
-    /// The private mappings around these: what the process's own code can't do without.
+    /// What is private and less than [`NEAR`] bytes from these: the process's own code
+    /// can't do without, and nobody knows where exactly it begins and ends.
     pub around: &'ranges [u64],
+}
+
+/// More than a stack and a thread's own variables take.
+const NEAR: u64 = 256 << 10;
+
+impl Kept<'_> {
+    /// The first part, from `address` on, of a private or shared mapping that stays.
+    fn next(&self, address: u64, shared: bool) -> Option<(u64, u64)> {
+        let around = if shared { &[] } else { self.around };
+        let near = around.iter().map(|place| (place.saturating_sub(NEAR), place + NEAR));
+        let pages = self.ranges.iter().copied().chain(near).map(|(start, end)| {
+            // From the beginning of a page to the end of one.
+            (start & !(PAGE_SIZE - 1), end.next_multiple_of(PAGE_SIZE))
+        });
+        pages.filter(|&(_, end)| end > address).map(|(start, end)| (start.max(address), end)).min()
+    }
 }
 
 /// Hands `unmap` each range of the list `maps` that does not stay. Private
@@ -46,26 +63,19 @@ pub(crate) struct Kept<'ranges> {
 pub(crate) fn strip(maps: &[u8], kept: Kept<'_>, mut unmap: impl FnMut(u64, u64) -> bool) -> Option<()> {
     let mut bss = None;
     for line in maps.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
-        let mapping = Mapping::parse(line)?;
-        let private = !mapping.shared
-            && (mapping.file
-                || bss == Some(mapping.start) && mapping.path.is_empty()
-                || kept.around.iter().any(|&address| (mapping.start..mapping.end).contains(&address)));
-        bss = (private && mapping.file).then_some(mapping.end);
-        if private || mapping.path.starts_with(b"[v") {
+        let Mapping { start, end, shared, file, path } = Mapping::parse(line)?;
+        let own = !shared && (file || bss == Some(start) && path.is_empty());
+        bss = (own && file).then_some(end);
+        if own || path.starts_with(b"[v") {
             continue;
         }
-        let mut next = mapping.start;
-        for &(start, end) in kept.ranges {
-            let (start, end) =
-                (start.clamp(next, mapping.end), (end.next_multiple_of(PAGE_SIZE)).clamp(next, mapping.end));
-            if start > next && !unmap(next, start) {
+        let mut address = start;
+        while address < end {
+            let (next, behind) = kept.next(address, shared).unwrap_or((end, end));
+            if next > address && !unmap(address, next.min(end)) {
                 return None;
             }
-            next = end;
-        }
-        if next < mapping.end && !unmap(next, mapping.end) {
-            return None;
+            address = behind;
         }
     }
     Some(())
@@ -80,12 +90,12 @@ mod tests {
         5000-9000 rw-p 00000000 00:00 0       [heap]\n\
         9000-a000 rw-s 00000000 fe:00 78      /data\n\
         a000-b000 rw-s 00000000 00:01 79      /memfd:bareflow (deleted)\n\
-        b000-c000 rw-p 00000000 00:00 0\n\
+        1000000-2000000 rw-p 00000000 00:00 0\n\
         7000000-7001000 r-xp 00000000 00:00 0 [vdso]\n";
 
-    fn stripped(kept: Kept<'_>) -> Vec<(u64, u64)> {
+    fn stripped(ranges: &[(u64, u64)], around: &[u64]) -> Vec<(u64, u64)> {
         let mut gone = Vec::new();
-        strip(MAPS, kept, |start, end| {
+        strip(MAPS, Kept { ranges, around }, |start, end| {
             gone.push((start, end));
             true
         })
@@ -95,14 +105,18 @@ mod tests {
 
     #[test]
     fn leaves_what_is_needed() {
-        let ranges = [(0x6000, 0x6800), (0x8000, 0x9000), (0xa000, 0xb000)];
-        let gone = [(0x5000, 0x6000), (0x7000, 0x8000), (0x9000, 0xa000), (0xb000, 0xc000)];
-        assert_eq!(stripped(Kept { ranges: &ranges, around: &[] }), gone);
-        // What is shared goes though it is asked for in passing.
-        let gone = [(0x9000, 0xa000), (0xa000, 0xb000), (0xb000, 0xc000)];
-        assert_eq!(stripped(Kept { ranges: &[], around: &[0x5008, 0x9000] }), gone);
-        let gone = [(0x5000, 0x5800), (0x9000, 0xa000), (0xa000, 0xb000), (0xb000, 0xc000)];
-        assert_eq!(stripped(Kept { ranges: &[(0x5800, 0x1_0000)], around: &[] })[..1], gone[..1]);
+        let last = (0x100_0000, 0x200_0000);
+        let ranges = [(0xa000, 0xb000), (0x8000, 0x9000), (0x6000, 0x6800)];
+        assert_eq!(stripped(&ranges, &[]), [(0x5000, 0x6000), (0x7000, 0x8000), (0x9000, 0xa000), last]);
+        assert_eq!(stripped(&[(0x5800, 0x300_0000)], &[]), []);
+        assert_eq!(stripped(&[(0x6000, 0x8000), (0x7000, 0x20_0000)], &[]), [(0x5000, 0x6000), last]);
+    }
+
+    #[test]
+    fn leaves_what_is_near_but_nothing_shared() {
+        let (shared, last) =
+            ([(0x9000, 0xa000), (0xa000, 0xb000)], [(0x100_0000, 0x178_0000), (0x180_0000, 0x200_0000)]);
+        assert_eq!(stripped(&[], &[0x8008, 0x17c_0000]), [shared, last].concat());
     }
 
     #[test]

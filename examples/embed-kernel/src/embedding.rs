@@ -2,8 +2,8 @@
 
 use crate::start::{PAGE, TEXT, TEXT_ALIAS, cycles, segment};
 use allocator_api2::alloc::Global;
-use bareflow_abi::{Context, EntryFn};
-use bareflow_loader::{Call, Draft, Fault, ImageSize, ModuleManager, Platform, PlatformError, Timing};
+use bareflow_abi::{Context, EntryFn, Services};
+use bareflow_loader::*;
 
 /// Pages that `start.rs` mapped at `TEXT` and the loader's distances, and for writing at `TEXT_ALIAS`.
 struct OneImage;
@@ -31,7 +31,7 @@ impl Platform for Tiny {
     fn tables(&self) -> Global {
         Global
     }
-    fn reserve(&self, size: ImageSize) -> Result<OneImage, PlatformError> {
+    fn reserve(&self, size: ImageSize, _: &Placement) -> Result<OneImage, PlatformError> {
         let bytes = size.text.max(size.rodata).max(size.data);
         (bytes <= PAGE as usize).then_some(OneImage).ok_or(PlatformError { what: "reserve an image", bytes })
     }
@@ -45,15 +45,16 @@ impl Platform for Tiny {
     fn clock_fenced(&self) -> u64 {
         cycles()
     }
-    fn call(&self, call: &Call<'_, OneImage>, context: &mut Context<'_>) -> Result<i32, Fault> {
+    fn call(&self, call: &Call<'_, OneImage>, output: &mut [u8]) -> Result<Outcome, CallError> {
+        let mut context = Context::new(&Services::NONE, call.input, output);
         // SAFETY: the loader validated the entry and placed it in executable memory.
         let entry: EntryFn = unsafe { core::mem::transmute(call.entry) };
-        Ok(entry(context, call.reason as u32))
+        Ok(Outcome { result: entry(&mut context, call.reason as u32), output_length: context.output_length() })
     }
 }
 
-pub fn run(blob: &[u8]) -> Result<i32, &'static str> {
+pub fn run(blob: &[u8]) -> Option<(i32, u64)> {
     let mut manager = ModuleManager::new(Tiny, Timing::Precise);
-    let id = manager.load(blob).map_err(|_| "refused")?;
-    manager.execute(id).map_err(|_| "faulted")
+    let id = manager.load(blob).ok()?;
+    Some((manager.execute(id).ok()?, manager.stats(id)?.cycles?.corrected.min))
 }

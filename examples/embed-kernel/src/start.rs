@@ -98,8 +98,11 @@ extern "C" fn main() -> ! {
     // SAFETY: the page is mapped, and nothing else lies there.
     unsafe { ALLOCATOR.lock().init(HEAP as *mut u8, PAGE as usize) };
     let result = crate::embedding::run(BLOB);
-    let _ = writeln!(Serial, "sum.mod: {result:?}");
-    leave(if result == Ok(5050) { 0x10 } else { 0x11 })
+    let _ = match result {
+        Some((result, cycles)) => writeln!(Serial, "sum.mod: {result} in {cycles} cycles"),
+        None => writeln!(Serial, "sum.mod: refused"),
+    };
+    leave(if result.is_some_and(|(result, _)| result == 5050) { 0x10 } else { 0x11 })
 }
 
 /// The memory of one segment, to be written.
