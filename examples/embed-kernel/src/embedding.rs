@@ -8,7 +8,6 @@ use bareflow_loader::*;
 /// Pages that `start.rs` mapped at `TEXT` and the loader's distances, and for writing at `TEXT_ALIAS`.
 struct OneImage;
 struct Tiny;
-
 impl Draft for OneImage {
     fn base(&self) -> u64 {
         TEXT
@@ -33,7 +32,7 @@ impl Platform for Tiny {
     }
     fn reserve(&self, size: ImageSize, _: &Placement) -> Result<OneImage, PlatformError> {
         let bytes = size.text.max(size.rodata).max(size.data);
-        (bytes <= PAGE as usize).then_some(OneImage).ok_or(PlatformError { what: "reserve an image", bytes })
+        if bytes > PAGE as usize { Err(PlatformError { what: "reserve an image", bytes }) } else { Ok(OneImage) }
     }
     fn seal(&self, draft: OneImage) -> Result<OneImage, PlatformError> {
         Ok(draft)
