@@ -283,8 +283,8 @@ fn receive(listener: &UnixListener, sender: &Sender<Message>) {
         }
         decoder.push(&buffer[..count]);
         let payloads = std::iter::from_fn(|| decoder.next_payload()).flatten();
-        let messages = payloads.filter_map(|payload| Message::from_payload(&payload).ok());
-        if messages.map(|message| sender.send(message)).any(|sent| sent.is_err()) {
+        let mut messages = payloads.filter_map(|payload| Message::from_payload(&payload).ok());
+        if messages.any(|message| sender.send(message).is_err()) {
             return;
         }
     }

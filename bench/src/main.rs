@@ -3,6 +3,7 @@
 
 mod boot;
 mod measure;
+mod price;
 mod profiled;
 mod twins;
 
@@ -16,6 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("# {}\n", bareflow_host::cpu_name());
     twins::show(&workspace)?;
     profiled::show(&workspace)?;
+    price::show(&workspace)?;
     boot::show(&workspace)
 }
 

@@ -1,7 +1,6 @@
 //! A module of the user domain as its parent sees it: a process, and the channel to it.
 
 use std::cell::Cell;
-use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -58,37 +57,42 @@ static STARTING: Mutex<()> = Mutex::new(());
 
 /// Moves a sealed image out of this process, into one of its own.
 pub(crate) fn confine(mut image: Image, caller: &Caller) -> Result<Image, (Image, PlatformError)> {
-    let moved = Child::start(&image, caller).and_then(|child| memory::vacate(&image).map(|()| child));
-    match moved {
+    match Child::start(&image, caller) {
         Ok(child) => {
             image.child = Some(Box::new(child));
             Ok(image)
         }
-        Err(_) => Err((image, PlatformError { what: "give the module a process of its own", bytes: 0 })),
+        Err(what) => Err((image, PlatformError { what, bytes: 0 })),
     }
 }
 
 impl Child {
-    /// Makes the process in which the sealed image runs.
-    fn start(image: &Image, caller: &Caller) -> io::Result<Child> {
+    /// Makes the process in which the sealed image runs; in this one nothing is left of it.
+    ///
+    /// # Errors
+    /// What can't be done.
+    fn start(image: &Image, caller: &Caller) -> Result<Child, &'static str> {
         let starting = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
-        let channel = Channel::new()?;
+        let channel = Channel::new().map_err(|_| "share memory with a module's process")?;
         channel.turn().pass_to(Side::Child, channel.patience);
         let parent = std::process::id();
         let (process, channel) = signals::all_blocked(|| {
             // SAFETY: `run` does only what a signal handler may.
-            match unsafe { Process::copy() }? {
-                Some(process) => Ok::<_, io::Error>((process, channel)),
+            match unsafe { Process::copy() }.map_err(|_| "make a process for a module")? {
+                Some(process) => Ok((process, channel)),
                 None => confined::run(image, caller.stack.alias(), channel, parent),
             }
         })?;
-        channel.keep_from_others()?;
+        channel.keep_from_others().map_err(|_| "keep memory from other modules")?;
         drop(starting);
+        memory::vacate(image).map_err(|_| "unmap what is a module's process's")?;
         let child = Child { process, channel, used: Cell::new(FIRST) };
         match child.answer(&mut None, START_US) {
             Ok(Reply::Ready) => Ok(child),
-            Ok(_) | Err(Silence::Lost) => Err(io::ErrorKind::BrokenPipe.into()),
-            Err(Silence::Late) => Err(io::ErrorKind::TimedOut.into()),
+            Ok(_) | Err(Silence::Lost) => {
+                Err("take a module's process all its rights (see seccomp(2), close_range(2))")
+            }
+            Err(Silence::Late) => Err("wait for a module's process"),
         }
     }
 

@@ -94,6 +94,8 @@ global_asm!(
     "and ecx, 0xffc0",
     "cmp ecx, 0x1f80",
     "jne 3f",
+    // From here on the call can't be ended from outside any more.
+    "mov qword ptr [r11], 0",
     "mov rsp, rdx",
     "mov eax, r8d",
     "xor edx, edx",
@@ -113,6 +115,7 @@ global_asm!(
     "4: mov r11, [rip + bareflow_host_record@GOTTPOFF]",
     "mov rcx, fs:[r11]",
     "mov rsp, [rcx]",
+    "mov qword ptr [rcx], 0",
     "cld",
     "fninit",
     "push 0x1f80",
@@ -166,10 +169,6 @@ fn inside(outer: *const Record<'static>) -> (u64, u64) {
     let outer = unsafe { &*outer };
     (outer.service_stack.get() & !15, outer.caller.watched.call())
 }
-
-/// How far above the stack pointer that the gate saved its caller's is, in bytes:
-/// six registers, and the address it returns to.
-pub(crate) const SAVED: u64 = 7 * 8;
 
 /// What this thread keeps for the gate.
 pub(crate) fn thread() -> &'static Thread {

@@ -1,13 +1,15 @@
 //! The loader's [`Platform`] for an ordinary Linux process.
 //!
 //! ```text
-//! memory.rs  stack.rs                  where modules lie and what they run on
-//! gate.rs  record.rs  services.rs      a call, and what is known of it; what modules may ask for
-//! signals.rs  faults.rs                its end where it goes wrong
-//! watchdog.rs  stopwatch.rs            its end where it takes too long
-//! child.rs  process.rs  channel.rs     the user domain: a process for each image, from outside,
-//!   turn.rs  wire.rs  words.rs
-//! confined.rs  mappings.rs  seccomp.rs   and from inside
+//! memory.rs  stack.rs               where modules lie, and what they run on
+//! caller.rs  gate.rs  record.rs     a call, and what is known of it
+//! services.rs                       what modules may ask for
+//! signals.rs  faults.rs             the end of a call that goes wrong
+//! watchdog.rs  stopwatch.rs         and of one that takes too long
+//! child.rs  process.rs              the user domain: a process for each image, as its parent sees it,
+//! confined.rs  mappings.rs  seccomp.rs   as it is,
+//! channel.rs  turn.rs  wire.rs  words.rs and what the two share
+//! clock.rs  cpu.rs                  the processor
 //! ```
 //!
 //! This is the one crate for hosted systems that uses `unsafe`.
@@ -67,6 +69,9 @@ pub struct HostPlatform {
 
 impl HostPlatform {
     /// The platform. Lines that modules log go to `log`.
+    ///
+    /// From then on the process handles the signals of faults, and `SIGVTALRM`; what
+    /// faults outside of a module goes the way it went before.
     ///
     /// # Errors
     /// When the system does not let it reserve addresses or handle signals.

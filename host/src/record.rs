@@ -15,7 +15,8 @@ use crate::memory::Image;
 /// the one of services the third.
 #[repr(C)]
 pub(crate) struct Record<'call> {
-    /// Our own stack pointer, below the registers the gate saved; 0 before it did.
+    /// Our own stack pointer, below the registers the gate saved; 0 before it did and
+    /// when it is about to take them back.
     own_stack: Cell<u64>,
     /// The top of the module's stack.
     module_stack: u64,
@@ -52,17 +53,10 @@ impl<'call> Record<'call> {
         }
     }
 
-    /// Whether a fault here and now is the module's: it is neither inside a
-    /// service, that is, in our own code, nor yet to be called.
+    /// Whether what happens here and now is the module's doing: it has been called,
+    /// is not inside a service, that is, in our own code, and has not returned.
     pub fn is_in_module(&self) -> bool {
         self.own_stack.get() != 0 && self.service_stack.get() == 0
-    }
-
-    /// Whether the call can be ended while the stack pointer is `rsp`: the module
-    /// has been called, has not returned to the gate's caller, and has not faulted.
-    pub fn can_end(&self, rsp: u64) -> bool {
-        let own = self.own_stack.get();
-        self.is_in_module() && !(own..=own + gate::SAVED).contains(&rsp) && self.fault.get().is_none()
     }
 
     /// Has a service end the call when it is done.

@@ -156,7 +156,7 @@ extern "C" fn handle_late(_: c_int, _: *mut siginfo_t, context: *mut c_void) {
     let Some(record) = gate::current().filter(|record| record.caller.watched.is_overdue()) else { return };
     // SAFETY: the system passes it for as long as the handler runs.
     let registers = unsafe { &mut (*context.cast::<ucontext_t>()).uc_mcontext.gregs };
-    if record.can_end(registers[REG_RSP as usize].cast_unsigned()) {
+    if record.is_in_module() && record.fault.get().is_none() {
         end(record, faults::time_budget(record, registers), registers);
     } else {
         record.end_late();

@@ -57,3 +57,12 @@ fn gives_each_image_its_own_heap_and_data() {
         images.into_iter().for_each(|image| platform.release(image));
     }
 }
+
+#[test]
+fn refuses_what_a_channel_has_no_addresses_for() {
+    let channel = crate::channel::Channel::new().unwrap();
+    assert!(channel.grow(8 << 30).is_err() && channel.grow(u64::MAX).is_err());
+    assert!(channel.grow(8 << 20).is_ok() && channel.room() >= 8 << 20);
+    channel.shrink().unwrap();
+    assert!(channel.room() < crate::channel::KEPT);
+}

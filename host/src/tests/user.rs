@@ -50,3 +50,15 @@ fn survives_the_end_of_a_process() {
     assert_eq!(call(&platform, &image).unwrap_err().kind, FaultKind::GeneralProtection);
     platform.release(image);
 }
+
+#[test]
+fn ends_a_module_that_sleeps() {
+    let platform = platform();
+    let budget = Budget { time_us: 1_000, ..Budget::DEFAULT };
+    // push 0; mov rdi, rsp; xor esi, esi; xor edx, edx; xor r10d, r10d; mov eax, 202 (futex); syscall; ud2
+    let code = [
+        0x6a, 0, 0x48, 0x89, 0xe7, 0x31, 0xf6, 0x31, 0xd2, 0x45, 0x31, 0xd2, 0xb8, 202, 0, 0, 0, 0x0f, 0x05, 0x0f, 0x0b,
+    ];
+    let fault = execute(&platform, &code, &Placement { domain: Domain::User, budget }).unwrap_err();
+    assert_eq!(fault.kind, FaultKind::TimeBudget);
+}

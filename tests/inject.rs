@@ -1,0 +1,39 @@
+//! The fault campaign: the same seed gives the same, whether in one go or two.
+
+mod common;
+
+use std::path::Path;
+
+use common::{assert_code, bareflow, text};
+
+/// Runs a campaign and returns its JSON.
+fn inject(folder: &Path, state: &str, domain: &str, count: &str) -> serde_json::Value {
+    let (state, json) = (folder.join(state), folder.join("summary.json"));
+    let arguments = ["inject", "--seed", "7", "--domain", domain, "--count", count, "--jobs", "2"];
+    let paths = ["--state".as_ref(), state.as_os_str(), "--json".as_ref(), json.as_os_str()];
+    let output = bareflow(arguments.map(std::ffi::OsStr::new).into_iter().chain(paths));
+    assert_code(&output, 0);
+    assert!(text(&output).contains("recovered"), "{}", text(&output));
+    serde_json::from_str(&std::fs::read_to_string(json).unwrap()).unwrap()
+}
+
+#[test]
+fn the_kernel_survives_and_the_seed_decides() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = inject(folder.path(), "one", "user", "2300");
+    assert_eq!((first["injected"].as_u64(), first["kernel_lost"].as_u64()), (Some(2300), Some(0)));
+    assert_eq!(first["recovered"], first["manifested"]);
+    assert!(first["manifested"].as_u64().unwrap() > 100, "{first}");
+    // The first piece is done already when the second go begins.
+    inject(folder.path(), "two", "user", "2000");
+    assert_eq!(inject(folder.path(), "two", "user", "2300"), first);
+}
+
+#[test]
+fn a_lost_kernel_is_counted_and_booted_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let summary = inject(folder.path(), "kernel", "kernel", "300");
+    assert_eq!(summary["injected"].as_u64(), Some(300));
+    let sum = |names: [&str; 3]| names.iter().map(|name| summary[name].as_u64().unwrap()).sum::<u64>();
+    assert_eq!(Some(sum(["contained", "silent_wrong", "kernel_lost"])), summary["manifested"].as_u64());
+}
