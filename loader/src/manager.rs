@@ -14,14 +14,11 @@ use crate::fault::Fault;
 use crate::module::{Faults, Module, ModuleId, State};
 use crate::name::Name;
 use crate::placed::PlacedModule;
-use crate::platform::{Call, CallError, Platform, PlatformError};
+use crate::platform::{Call, CallError, Platform};
 use crate::policy::{LoadOptions, Placement};
 use crate::profile::{ModuleProfile, Recorder, Timing, calibrate};
 use crate::raw::RawModule;
 use crate::valid::{Offer, ValidModule};
-
-/// What a load says whose `init` could not be called.
-const NO_MEMORY: PlatformError = PlatformError { what: "call the module's init", bytes: 0 };
 
 /// What is known of a name.
 #[derive(Clone, Copy)]
@@ -193,7 +190,7 @@ impl<P: Platform> ModuleManager<P> {
             Ok(0) => Ok(()),
             Ok(result) => Err(LoadError::InitFailed { result }),
             Err(CallError::Fault(fault)) => Err(LoadError::InitFaulted(fault)),
-            Err(CallError::NoMemory) => Err(LoadError::Platform(NO_MEMORY)),
+            Err(CallError::NoMemory) => Err(LoadError::NoMemoryForInit),
         }
     }
 

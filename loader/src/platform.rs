@@ -80,17 +80,20 @@ impl From<Fault> for CallError {
     }
 }
 
-/// Memory could not be had, or not be protected.
+/// What a platform could not do: get or protect memory, mostly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlatformError {
-    /// What was tried, for people: "reserve 3 pages of text".
+    /// What was tried, for people: "map pages".
     pub what: &'static str,
-    /// Bytes asked for.
+    /// Bytes of memory asked for; 0 where it was not memory that was missing.
     pub bytes: usize,
 }
 
 impl fmt::Display for PlatformError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.bytes == 0 {
+            return write!(formatter, "can't {}: the system does not let it; try another domain", self.what);
+        }
         write!(
             formatter,
             "no memory: can't {} ({} bytes); unload a module or give the system more memory",

@@ -1,7 +1,6 @@
 //! Snippets of machine code, called as modules in both domains.
 
 mod budgets;
-mod cost;
 mod faults;
 mod memory;
 mod nested;

@@ -44,6 +44,8 @@ pub enum LoadError {
         /// What it returned.
         result: i32,
     },
+    /// Memory for the call of the module's `init` ran out.
+    NoMemoryForInit,
     /// The module's `init` faulted.
     InitFaulted(Fault),
 }
@@ -65,6 +67,9 @@ impl fmt::Display for LoadError {
             }
             Self::InitFailed { result } => {
                 write!(out, "init failed: it returned {result}, expected 0; see the module's documentation")
+            }
+            Self::NoMemoryForInit => {
+                out.write_str("no memory to call the module's init; unload a module or give the system more memory")
             }
             Self::InitFaulted(fault) => write!(out, "init faulted: {fault}; correct the module"),
         }
