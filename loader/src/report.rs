@@ -2,8 +2,10 @@
 
 use core::fmt;
 
+use crate::budget::Budget;
 use crate::manager::ModuleManager;
 use crate::platform::Platform;
+use crate::policy::Domain;
 use crate::profile::{CycleStatistics, ModuleProfile};
 
 /// How a piece of text is shown, where the output has colours.
@@ -62,7 +64,19 @@ impl<P: Platform> ModuleManager<P> {
             show_profile(console, &profile, self.call_overhead_cycles());
         }
         self.show_comparison(console);
+        self.show_price(console);
         line!(console, Title, "{RULE}");
+    }
+
+    /// Shows what a call costs in each domain there is.
+    fn show_price(&self, console: &mut impl Console) {
+        line!(console);
+        line!(console, Title, "Empty call (cycles, less those of measuring)");
+        for domain in Domain::ALL {
+            if let Some(cycles) = self.empty_call_cycles(domain) {
+                line!(console, Plain, "  {:<12} {cycles}", domain.name());
+            }
+        }
     }
 
     /// Shows a bar for each module that was called, as long as its mean call.
@@ -100,8 +114,12 @@ fn show_profile(console: &mut impl Console, profile: &ModuleProfile, overhead: u
     }
     line!(console, Plain, "  Version:       {} (load {})", profile.version, profile.generation);
     line!(console, Plain, "  Blob size:     {} bytes", profile.blob_size);
+    let Budget { time_us, stack, heap } = profile.budget;
+    line!(console, Plain, "  Domain:        {}", profile.domain.name());
+    line!(console, Plain, "  Budget:        {time_us} us, stack {stack} bytes, heap {heap} bytes");
     if let Some(fault) = profile.fault {
         line!(console, Bad, "  Fault:         {fault}");
+        line!(console, Bad, "  Faults:        {}, restarts {}", profile.faults, profile.restarts);
     }
 }
 
