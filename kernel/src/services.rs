@@ -70,8 +70,8 @@ extern "C" fn tell_time(_: *mut Context<'_>) -> u64 {
     clock()
 }
 
-/// What a `syscall` in ring 3 means. Called by the gate's code, on a stack of its own.
-pub extern "C" fn handle_syscall(frame: &mut TrapFrame) {
+/// What a `syscall` in ring 3 means.
+pub fn handle_syscall(frame: &mut TrapFrame) {
     let Some(record) = gate::current() else { return };
     let stub = |number| STUBS + number * STUB_SIZE + SYSCALL_SIZE;
     let fault = match frame.rip {

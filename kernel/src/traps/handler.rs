@@ -4,6 +4,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use bareflow_abi::trap::{HEAP_INSTRUCTION, PANIC_INSTRUCTION};
 use bareflow_loader::{Diagnosis, Fault, FaultKind};
+use x86_64::instructions::interrupts;
 use x86_64::registers::control::Cr2;
 
 use super::dump::{diagnose, dump_kernel_trap};
@@ -11,7 +12,7 @@ use super::frame::TrapFrame;
 use super::tables::KERNEL_CODE;
 use super::timer;
 use crate::gate::{self, Record};
-use crate::inject;
+use crate::{inject, services};
 use crate::memory::{KERNEL_STACK, image_range};
 use crate::power::{End, leave};
 
@@ -28,6 +29,9 @@ const NON_MASKABLE: u64 = 2;
 const DEBUG: u64 = 1;
 const BREAKPOINT: u64 = 3;
 
+/// What the gate gives for a vector where ring 3 executed `syscall`.
+pub const SYSCALL: u64 = 0x100;
+
 /// First byte of `int N`, which the exception's number follows.
 const INT: u8 = 0xcd;
 
@@ -39,6 +43,11 @@ static HANDLING: AtomicBool = AtomicBool::new(false);
 
 /// Handles every exception and interrupt. Called by the stubs.
 pub extern "C" fn handle(frame: &mut TrapFrame) {
+    if frame.vector == SYSCALL {
+        // A service may take its time, and has a stack that no trap uses.
+        interrupts::enable();
+        return services::handle_syscall(frame);
+    }
     // A non-maskable interrupt may come while the kernel works for a module, or
     // handles that module's fault: the kernel finishes what it does first.
     let (own, call) = (is_kernels_own(frame), gate::current());

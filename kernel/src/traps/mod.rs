@@ -9,7 +9,7 @@ pub mod timer;
 
 pub use dump::diagnose;
 pub use frame::TrapFrame;
-pub use handler::leave_module;
+pub use handler::{SYSCALL, leave_module};
 pub use tables::{KERNEL_CODE, USER_CODE, USER_DATA};
 
 /// Loads descriptor tables with a handler for every exception, lets `syscall`
