@@ -55,25 +55,27 @@ fn check(boot: &'static Boot, options: &Options) -> Result<FaultTable, String> {
     // The first load and the first fault make tables that stay.
     let _ = commit(&mut manager, faulty.bytes, b"", options);
     for name in names {
-        let row = commit(&mut manager, faulty.bytes, name, options).map_err(|error| error.to_string())?;
+        let (row, bad_pages) = commit(&mut manager, faulty.bytes, name, options).map_err(|error| error.to_string())?;
         let console = &mut KernelConsole;
         let good = row.next_is_good && row.frames_missing == 0;
         let (style, verdict) = if good { (Style::Good, "[OK]") } else { (Style::Bad, "[FAIL]") };
         bareflow_loader::report::Console::show(console, style, format_args!("{verdict}"));
         line!(console, Plain, " {}: {:?}", row.name, row.outcome);
+        table.writable_and_executable += bad_pages;
         table.rows.push(row);
     }
-    table.writable_and_executable = tables::survey().1;
+    table.writable_and_executable += tables::writable_and_executable(tables::kernel_root());
     Ok(table)
 }
 
 /// Loads the faulty module, has it commit one fault, calls a good one, and unloads the faulty one.
+/// Says besides how many pages of its own tables are writable and executable.
 fn commit(
     manager: &mut ModuleManager<KernelPlatform>,
     blob: &[u8],
     name: &[u8],
     options: &Options,
-) -> Result<FaultRow, LoadError> {
+) -> Result<(FaultRow, u64), LoadError> {
     let mut output = alloc::vec![0; OUTPUT];
     let before = frames::free_frames();
     let id = manager.load_with(blob, &options.load)?;
@@ -84,9 +86,11 @@ fn commit(
         Err(ExecuteError::Faulted(fault)) => Some(fault),
         _ => None,
     };
+    let root = manager.with_image(id, |image| image.user.as_ref().map(|user| user.root())).flatten();
+    let bad_pages = root.map_or(0, tables::writable_and_executable);
     // What the module's profile and the diagnosis take of the heap is not a matter of frames.
     let _ = manager.unload(id);
-    Ok(FaultRow {
+    let row = FaultRow {
         name: String::from_utf8_lossy(name).into_owned(),
         outcome: match (result, fault) {
             (Ok(outcome), _) => Ok(outcome.result),
@@ -97,5 +101,6 @@ fn commit(
         recovery_cycles: fault.map(|_| now - gate::last_fault_time()),
         next_is_good: good == Some(Ok(GOOD.1)),
         frames_missing: before.saturating_sub(frames::free_frames()),
-    })
+    };
+    Ok((row, bad_pages))
 }

@@ -195,28 +195,24 @@ fn clean_up(start: u64, end: u64) {
     tlb::flush(VirtAddr::new(start));
 }
 
-/// How many pages are mapped, and how many of them are writable and executable.
-pub fn survey() -> (u64, u64) {
-    let (root, _) = Cr3::read();
-    survey_table(root.start_address().as_u64(), 4, true, true)
+/// How many pages are mapped below the root at this physical address that are writable and executable.
+pub fn writable_and_executable(root: u64) -> u64 {
+    survey_table(root, 4, true, true)
 }
 
-fn survey_table(table: u64, level: u8, writable: bool, executable: bool) -> (u64, u64) {
+fn survey_table(table: u64, level: u8, writable: bool, executable: bool) -> u64 {
     // SAFETY: `table` is a table of the active hierarchy, which the physical map covers.
     let table = unsafe { &*physical(table).cast::<PageTable>() };
-    let (mut pages, mut bad) = (0, 0);
+    let mut bad = 0;
     for entry in table.iter().filter(|entry| entry.flags().contains(PageTableFlags::PRESENT)) {
         let flags = entry.flags();
         let writable = writable && flags.contains(PageTableFlags::WRITABLE);
         let executable = executable && !flags.contains(PageTableFlags::NO_EXECUTE);
         if level == 1 || flags.contains(PageTableFlags::HUGE_PAGE) {
-            pages += 1;
             bad += u64::from(writable && executable);
         } else {
-            let (more, worse) = survey_table(entry.addr().as_u64(), level - 1, writable, executable);
-            pages += more;
-            bad += worse;
+            bad += survey_table(entry.addr().as_u64(), level - 1, writable, executable);
         }
     }
-    (pages, bad)
+    bad
 }
