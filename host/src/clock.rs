@@ -2,6 +2,17 @@
 
 use std::arch::x86_64::{_mm_lfence, _rdtsc};
 
+use bareflow_loader::Timing;
+
+/// The clock, read as `timing` says.
+#[inline(always)]
+pub(crate) fn read(timing: Timing) -> u64 {
+    match timing {
+        Timing::Fast => now(),
+        Timing::Precise => now_fenced(),
+    }
+}
+
 /// The clock, read without ordering.
 #[inline(always)]
 pub(crate) fn now() -> u64 {

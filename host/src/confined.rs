@@ -11,7 +11,7 @@ use std::slice;
 use std::sync::atomic::Ordering;
 
 use bareflow_loader::diagnosis::ServiceLog;
-use bareflow_loader::{Call, CallError, Name};
+use bareflow_loader::{Call, CallError, Name, Timing};
 
 use crate::caller::{Caller, Lines};
 use crate::channel::Channel;
@@ -67,9 +67,9 @@ fn serve(channel: &Channel, reply: &Reply, image: &Image, module: &Name, caller:
                 let (address, length) = (with_exposed_provenance_mut(output.0 as usize), output.1 as usize);
                 // SAFETY: and this one to its output.
                 let output = unsafe { slice::from_raw_parts_mut(address, length) };
-                let call = Call { module, image, entry, reason, input };
+                let call = Call { module, image, entry, reason, input, timing: Timing::Fast };
                 let reply = match gate::call(&call, output, caller) {
-                    Ok(outcome) => Reply::Returned(outcome),
+                    Ok(returned) => Reply::Returned(returned.outcome),
                     Err(CallError::Fault(fault)) => Reply::Faulted(fault, caller.diagnosis.take()),
                     // The gate needs no memory.
                     Err(CallError::NoMemory) => leave(),

@@ -5,9 +5,10 @@ use std::ffi::c_void;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use bareflow_abi::Context;
-use bareflow_loader::{Call, CallError, Fault, FaultKind, Outcome};
+use bareflow_loader::{Call, CallError, Fault, FaultKind, Outcome, Returned};
 
 use crate::caller::Caller;
+use crate::clock;
 use crate::memory::Image;
 use crate::record::Record;
 use crate::services::SERVICES;
@@ -15,9 +16,9 @@ use crate::services::SERVICES;
 /// What a thread keeps for the gate: its innermost call.
 pub(crate) type Thread = AtomicPtr<Record<'static>>;
 
-/// What the gate returns.
+/// How the gate was left, and with what.
 #[repr(C)]
-struct Returned {
+struct Left {
     result: u64,
     status: Status,
 }
@@ -32,7 +33,7 @@ enum Status {
 }
 
 unsafe extern "C" {
-    fn bareflow_host_gate(entry: u64, context: *mut Context<'_>, reason: u32, record: *const c_void) -> Returned;
+    fn bareflow_host_gate(entry: u64, context: *mut Context<'_>, reason: u32, record: *const c_void) -> Left;
     fn bareflow_host_recover();
     safe fn bareflow_host_thread() -> *const c_void;
 }
@@ -125,8 +126,8 @@ global_asm!(
 );
 
 /// Calls a module.
-#[inline]
-pub(crate) fn call(call: &Call<'_, Image>, output: &mut [u8], caller: &Caller) -> Result<Outcome, CallError> {
+#[inline(always)]
+pub(crate) fn call(call: &Call<'_, Image>, output: &mut [u8], caller: &Caller) -> Result<Returned, CallError> {
     let capacity = output.len();
     let outer = caller.thread.load(Ordering::Relaxed);
     let (stack_top, waiting) = if outer.is_null() { (call.image.stack_top, 0) } else { inside(outer) };
@@ -137,9 +138,11 @@ pub(crate) fn call(call: &Call<'_, Image>, output: &mut [u8], caller: &Caller) -
     // The watchdog's signal never finds a call with another one's budget.
     caller.watched.begin(call.image.placement.budget.time_us);
     caller.thread.store(record, Ordering::Release);
+    let start = clock::read(call.timing);
     // SAFETY: the entry lies in the sealed text of an image, as validation made
     // sure; a fault in it ends here by way of the signal handler.
     let returned = unsafe { bareflow_host_gate(call.entry, &raw mut context, call.reason as u32, record.cast()) };
+    let cycles = clock::read(call.timing).saturating_sub(start);
     if !outer.is_null() {
         caller.watched.go_on(waiting);
     }
@@ -147,7 +150,8 @@ pub(crate) fn call(call: &Call<'_, Image>, output: &mut [u8], caller: &Caller) -
     match returned.status {
         // The upper half of the register means nothing, and the module could have written any length.
         Status::Returned => {
-            Ok(Outcome { result: returned.result as u32 as i32, output_length: context.output_length().min(capacity) })
+            let output_length = context.output_length().min(capacity);
+            Ok(Returned { outcome: Outcome { result: returned.result as u32 as i32, output_length }, cycles })
         }
         Status::Clobbered => Err(CLOBBERED.into()),
         // SAFETY: the record is this frame's own.

@@ -46,7 +46,7 @@ use std::marker::PhantomData;
 
 use allocator_api2::alloc::Global;
 use bareflow_loader::diagnosis::ServiceLog;
-use bareflow_loader::{Call, CallError, Diagnosis, Domain, ImageSize, Outcome, Placement, Platform, PlatformError};
+use bareflow_loader::{Call, CallError, Diagnosis, Domain, ImageSize, Placement, Platform, PlatformError, Returned};
 
 use caller::{Caller, Lines};
 pub use cpu::{cpu_level, cpu_name};
@@ -156,11 +156,15 @@ impl Platform for HostPlatform {
         clock::now_fenced()
     }
 
-    #[inline]
-    fn call(&self, call: &Call<'_, Image>, output: &mut [u8]) -> Result<Outcome, CallError> {
+    #[inline(always)]
+    fn call(&self, call: &Call<'_, Image>, output: &mut [u8]) -> Result<Returned, CallError> {
         match &call.image.child {
             None => gate::call(call, output, &self.caller),
-            Some(child) => child.call(call, output, &self.caller),
+            // There and back: what its own process measures would leave the way out.
+            Some(child) => {
+                let (result, cycles) = call.timing.measure(self, || child.call(call, output, &self.caller));
+                result.map(|outcome| Returned { outcome, cycles })
+            }
         }
     }
 

@@ -6,7 +6,9 @@ use std::fs;
 
 use bareflow_abi::Reason;
 use bareflow_host::{HostPlatform, Image};
-use bareflow_loader::{Budget, Call, CallError, Domain, Draft, Fault, FaultKind, ImageSize, Name, Placement, Platform};
+use bareflow_loader::{
+    Budget, Call, CallError, Domain, Draft, Fault, FaultKind, ImageSize, Name, Placement, Platform, Timing,
+};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -33,9 +35,10 @@ fn place(platform: &HostPlatform, code: &[u8]) -> Outcome<(Image, u64)> {
 
 fn call(platform: &HostPlatform, (image, entry): &(Image, u64)) -> Outcome<Result<i32, Fault>> {
     let module = Name::new("test").ok_or("a name")?;
-    let call = Call { module: &module, image, entry: *entry, reason: Reason::Run, input: &[1; 100] };
+    let call =
+        Call { module: &module, image, entry: *entry, reason: Reason::Run, input: &[1; 100], timing: Timing::Fast };
     match platform.call(&call, &mut [0; 100]) {
-        Ok(outcome) => Ok(Ok(outcome.result)),
+        Ok(returned) => Ok(Ok(returned.outcome.result)),
         Err(CallError::Fault(fault)) => Ok(Err(fault)),
         Err(CallError::NoMemory) => Err("no memory".into()),
     }

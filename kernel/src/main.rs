@@ -14,15 +14,7 @@ macro_rules! kernel {
     ($($module:ident)+) => { $(#[cfg(target_os = "none")] mod $module;)+ };
 }
 
-kernel! { boot console cpu gate image inject memory options platform power run selfcheck serial services traps }
-
-/// The cycle clock.
-#[cfg(target_os = "none")]
-#[inline(always)]
-fn clock() -> u64 {
-    // SAFETY: every x86-64 processor has the instruction, and ring 0 may use it.
-    unsafe { core::arch::x86_64::_rdtsc() }
-}
+kernel! { boot clock console cpu gate image inject memory options platform power run selfcheck serial services traps }
 
 #[cfg(not(target_os = "none"))]
 fn main() {

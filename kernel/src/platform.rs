@@ -1,9 +1,7 @@
 //! The loader's [`Platform`], on bare metal.
 
-use core::arch::x86_64::_mm_lfence;
-
 use allocator_api2::alloc::Global;
-use bareflow_loader::{Call, CallError, Diagnosis, Domain, ImageSize, Outcome, Placement, Platform, PlatformError};
+use bareflow_loader::{Call, CallError, Diagnosis, Domain, ImageSize, Returned, Placement, Platform, PlatformError};
 
 use crate::image::{self, Image, ImageDraft};
 use crate::{clock, cpu, gate, services};
@@ -63,23 +61,16 @@ impl Platform for KernelPlatform {
 
     #[inline(always)]
     fn clock(&self) -> u64 {
-        clock()
+        clock::now()
     }
 
     #[inline(always)]
     fn clock_fenced(&self) -> u64 {
-        // SAFETY: as above. The first fence waits for what came before, the
-        // second keeps what comes behind from beginning (Intel SDM volume 2, RDTSC).
-        unsafe {
-            _mm_lfence();
-            let now = clock();
-            _mm_lfence();
-            now
-        }
+        clock::now_fenced()
     }
 
     #[inline(always)]
-    fn call(&self, call: &Call<'_, Image>, output: &mut [u8]) -> Result<Outcome, CallError> {
+    fn call(&self, call: &Call<'_, Image>, output: &mut [u8]) -> Result<Returned, CallError> {
         gate::call(call, output)
     }
 

@@ -81,7 +81,7 @@ fn commit(
     let id = manager.load_with(blob, &options.load)?;
     let result = manager.execute_with(id, name, &mut output);
     let good = manager.find(GOOD.0).map(|good| manager.execute(good));
-    let now = clock();
+    let now = clock::now();
     let fault = match result {
         Err(ExecuteError::Faulted(fault)) => Some(fault),
         _ => None,

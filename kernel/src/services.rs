@@ -67,7 +67,7 @@ extern "C" fn log_in_ring_0(_: *mut Context<'_>, text: *const u8, length: usize,
 }
 
 extern "C" fn tell_time(_: *mut Context<'_>) -> u64 {
-    clock()
+    clock::now()
 }
 
 /// What a `syscall` in ring 3 means.
@@ -78,7 +78,7 @@ pub fn handle_syscall(frame: &mut TrapFrame) {
         rip if record.is_user() && rip == stub(LOG_STUB) => log(record, frame.rsi, frame.rdx, caller(record, frame)).err(),
         rip if record.is_user() && rip == stub(CLOCK_STUB) => {
             record.log_service(ServiceCall { service: SERVICE_CLOCK, arguments: [0; 2] });
-            frame.rax = clock();
+            frame.rax = clock::now();
             None
         }
         // The instruction is for the stubs alone.

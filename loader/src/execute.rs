@@ -9,7 +9,7 @@ use crate::error::{ExecuteError, LoadError};
 use crate::fault::Fault;
 use crate::manager::ModuleManager;
 use crate::module::{Failure, Module, ModuleId, State};
-use crate::platform::{Call, CallError, Outcome, Platform};
+use crate::platform::{Call, CallError, Outcome, Platform, Returned};
 use crate::raw::RawModule;
 use crate::valid::{Offer, ValidModule};
 
@@ -56,13 +56,11 @@ impl<P: Platform> ModuleManager<P> {
         };
         // Only a restart borrows for writing, and it never runs while a call does.
         let Ok(placed) = module.placed.try_borrow() else { return Err(Failure::Refused) };
-        let call = Call { module: &module.name, image: &placed.image, entry: placed.entry, reason: Reason::Run, input };
+        let (image, entry, timing) = (&placed.image, placed.entry, self.timing);
+        let call = Call { module: &module.name, image, entry, reason: Reason::Run, input, timing };
         module.state.set(State::Running);
-        let start = self.timing.now(&self.platform);
-        let result = self.platform.call(&call, output);
-        let cycles = self.timing.now(&self.platform).saturating_sub(start);
-        match result {
-            Ok(outcome) => {
+        match self.platform.call(&call, output) {
+            Ok(Returned { outcome, cycles }) => {
                 module.state.set(state);
                 samples.push(cycles);
                 module.last_result.set(Some(outcome.result));

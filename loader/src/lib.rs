@@ -50,7 +50,7 @@ pub use free::FreeRanges;
 pub use manager::ModuleManager;
 pub use module::ModuleId;
 pub use name::{Name, Version};
-pub use platform::{Call, CallError, Draft, ImageSize, Outcome, Platform, PlatformError};
+pub use platform::{Call, CallError, Draft, ImageSize, Outcome, Platform, PlatformError, Returned};
 pub use policy::{Domain, LoadOptions, OnFault, Placement};
 pub use printable::Printable;
 pub use profile::{ModuleProfile, Timing};

@@ -196,8 +196,9 @@ impl<P: Platform> ModuleManager<P> {
 
     /// Calls a module outside of its profile.
     fn call(&self, name: &Name, placed: &PlacedModule<P::Image>, reason: Reason) -> Result<i32, CallError> {
-        let call = Call { module: name, image: &placed.image, entry: placed.entry, reason, input: &[] };
-        self.platform.call(&call, &mut []).map(|outcome| outcome.result)
+        let (image, entry, timing) = (&placed.image, placed.entry, self.timing);
+        let call = Call { module: name, image, entry, reason, input: &[], timing };
+        self.platform.call(&call, &mut []).map(|returned| returned.outcome.result)
     }
 
     /// Enters a module into the tables, which have room for it.

@@ -13,6 +13,7 @@ use crate::diagnosis::Diagnosis;
 use crate::fault::Fault;
 use crate::name::Name;
 use crate::policy::{Domain, Placement};
+use crate::profile::Timing;
 
 /// The sizes of one image's segments, in bytes, as validation accepted them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +55,8 @@ pub struct Call<'call, Image> {
     pub reason: Reason,
     /// The bytes it is given.
     pub input: &'call [u8],
+    /// How the clock is read around the call: see [`Timing::measure`].
+    pub timing: Timing,
 }
 
 /// A call that returned.
@@ -63,6 +66,15 @@ pub struct Outcome {
     pub result: i32,
     /// How many bytes of output it says it wrote: never more than there was room for.
     pub output_length: usize,
+}
+
+/// What a platform says of a call that returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Returned {
+    /// What came of it.
+    pub outcome: Outcome,
+    /// Cycles between the readings of the clock right before and right behind it.
+    pub cycles: u64,
 }
 
 /// Why a call did not return.
@@ -156,11 +168,12 @@ pub trait Platform {
     fn clock_fenced(&self) -> u64;
 
     /// Calls a module, with a [`Context`](bareflow_abi::Context) around the
-    /// call's input and `output`.
+    /// call's input and `output`. The clock is read right before and right behind the
+    /// call itself, so that what the platform prepares is not taken for the module's.
     ///
     /// # Errors
     /// The fault the call ended in, or that there was no memory for it.
-    fn call(&self, call: &Call<'_, Self::Image>, output: &mut [u8]) -> Result<Outcome, CallError>;
+    fn call(&self, call: &Call<'_, Self::Image>, output: &mut [u8]) -> Result<Returned, CallError>;
 
     /// What is known of the last fault of a call; asked for at once, and only then.
     fn diagnosis(&self) -> Option<Diagnosis> {

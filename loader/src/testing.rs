@@ -11,7 +11,7 @@ use bareflow_abi::Reason;
 use bareflow_abi::header::{SERVICE_CLOCK, SERVICE_LOG};
 
 use crate::fault::Fault;
-use crate::platform::{Call, CallError, Draft, ImageSize, Outcome, Platform, PlatformError};
+use crate::platform::{Call, CallError, Draft, ImageSize, Outcome, Platform, PlatformError, Returned};
 use crate::policy::Placement;
 use crate::report::{Console, Style};
 
@@ -168,8 +168,8 @@ impl Platform for &FakePlatform {
     fn clock_fenced(&self) -> u64 {
         self.time.get()
     }
-    fn call(&self, call: &Call<'_, FakeImage>, output: &mut [u8]) -> Result<Outcome, CallError> {
-        self.time.set(self.time.get() + 10);
+    fn call(&self, call: &Call<'_, FakeImage>, output: &mut [u8]) -> Result<Returned, CallError> {
+        let ((), cycles) = call.timing.measure(self, || self.time.set(self.time.get() + 10));
         self.reasons.borrow_mut().push(call.reason);
         let output_length = output.len().min(self.output.len());
         output[..output_length].copy_from_slice(&self.output[..output_length]);
@@ -177,7 +177,7 @@ impl Platform for &FakePlatform {
             .borrow_mut()
             .pop_front()
             .unwrap_or(Ok(42))
-            .map(|result| Outcome { result, output_length })
+            .map(|result| Returned { outcome: Outcome { result, output_length }, cycles })
             .map_err(CallError::Fault)
     }
 }

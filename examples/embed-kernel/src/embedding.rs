@@ -44,11 +44,12 @@ impl Platform for Tiny {
     fn clock_fenced(&self) -> u64 {
         cycles()
     }
-    fn call(&self, call: &Call<'_, OneImage>, output: &mut [u8]) -> Result<Outcome, CallError> {
+    fn call(&self, call: &Call<'_, OneImage>, output: &mut [u8]) -> Result<Returned, CallError> {
         let mut context = Context::new(&Services::NONE, call.input, output);
         // SAFETY: the loader validated the entry and placed it in executable memory.
         let entry: EntryFn = unsafe { core::mem::transmute(call.entry) };
-        Ok(Outcome { result: entry(&mut context, call.reason as u32), output_length: context.output_length() })
+        let (result, cycles) = call.timing.measure(self, || entry(&mut context, call.reason as u32));
+        Ok(Returned { outcome: Outcome { result, output_length: context.output_length() }, cycles })
     }
 }
 

@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use bareflow_abi::Reason;
 use bareflow_loader::{
-    Budget, Call, CallError, Domain, Draft, Fault, FaultKind, ImageSize, Name, Outcome, Placement, Platform,
+    Budget, Call, CallError, Domain, Draft, Fault, FaultKind, ImageSize, Name, Outcome, Placement, Platform, Timing,
 };
 
 use crate::{HostPlatform, Image};
@@ -35,7 +35,8 @@ const fn usual(domain: Domain) -> Placement {
 /// Calls an image with input and output.
 fn call_with(platform: &HostPlatform, image: &Image, input: &[u8], output: &mut [u8]) -> Result<Outcome, CallError> {
     let name = Name::new("test").unwrap();
-    let call = Call { module: &name, image, entry: image.segments.base, reason: Reason::Run, input };
+    let call =
+        Call { module: &name, image, entry: image.segments.base, reason: Reason::Run, input, timing: Timing::Fast };
     platform.call(&call, output)
 }
 

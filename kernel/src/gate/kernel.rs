@@ -5,14 +5,14 @@ use core::arch::global_asm;
 use core::ffi::c_void;
 
 use bareflow_abi::Context;
-use bareflow_loader::{Call, CallError, Outcome};
+use bareflow_loader::{Call, CallError, Outcome, Returned};
 
-use super::{Record, Returned, pass};
+use super::{Left, Record, pass};
 use crate::image::Image;
 use crate::services::SERVICES;
 
 unsafe extern "C" {
-    fn bareflow_gate(context: *mut Context<'_>, reason: u32, entry: u64, record: *mut c_void) -> Returned;
+    fn bareflow_gate(context: *mut Context<'_>, reason: u32, entry: u64, record: *mut c_void) -> Left;
 }
 
 global_asm!(
@@ -88,17 +88,18 @@ global_asm!(
 
 /// Calls a module in ring 0.
 #[inline(always)]
-pub(super) fn call(call: &Call<'_, Image>, output: &mut [u8]) -> Result<Outcome, CallError> {
+pub(super) fn call(call: &Call<'_, Image>, output: &mut [u8]) -> Result<Returned, CallError> {
     let (image, capacity) = (call.image, output.len());
     let input = (call.input.as_ptr() as u64, call.input.len() as u64);
     let record = Record::new(call.module, image, image.stack_top, [input, (output.as_ptr() as u64, capacity as u64)]);
     let (heap, heap_size) = image.heap;
     let mut context = Context::new(&SERVICES, call.input, output).with_heap(heap, heap_size);
-    let result = pass(record, |record| {
+    let (result, cycles) = pass(record, call.timing, |record| {
         // SAFETY: the entry lies in the sealed text of an image, as validation made
         // sure; its stack is mapped; whatever it does to registers the gate undoes.
         unsafe { bareflow_gate(&raw mut context, call.reason as u32, call.entry, record.cast()) }
     })?;
     // The module could have written any length.
-    Ok(Outcome { result, output_length: context.output_length().min(capacity) })
+    let output_length = context.output_length().min(capacity);
+    Ok(Returned { outcome: Outcome { result, output_length }, cycles })
 }

@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use bareflow_loader::diagnosis::{Diagnosis, ServiceCall, ServiceLog};
 use bareflow_loader::segments::is_within;
-use bareflow_loader::{Call, CallError, Fault, FaultKind, Name, Outcome};
+use bareflow_loader::{Call, CallError, Fault, FaultKind, Name, Returned, Timing};
 use spin::Mutex;
 
 use crate::clock;
@@ -136,9 +136,9 @@ const CLOBBERED: Fault = Fault { kind: FaultKind::ClobberedRegister, offset: Som
 /// A fault nobody noted, which can't be.
 const UNKNOWN: Fault = Fault { kind: FaultKind::GeneralProtection, offset: None, address: None };
 
-/// What a gate returns.
+/// How a gate was left, and with what.
 #[repr(C)]
-struct Returned {
+struct Left {
     result: u64,
     status: Status,
 }
@@ -159,7 +159,7 @@ unsafe extern "C" {
 
 /// Calls a module.
 #[inline(always)]
-pub fn call(call: &Call<'_, Image>, output: &mut [u8]) -> Result<Outcome, CallError> {
+pub fn call(call: &Call<'_, Image>, output: &mut [u8]) -> Result<Returned, CallError> {
     match &call.image.user {
         None => kernel::call(call, output),
         Some(user) => user::call(call, user, output),
@@ -168,18 +168,20 @@ pub fn call(call: &Call<'_, Image>, output: &mut [u8]) -> Result<Outcome, CallEr
 
 /// Goes through a gate: makes `record` the call under way, calls `enter`, and reads what came of it.
 #[inline(always)]
-fn pass(record: Record, enter: impl FnOnce(*mut Record) -> Returned) -> Result<i32, CallError> {
+fn pass(record: Record, timing: Timing, enter: impl FnOnce(*mut Record) -> Left) -> Result<(i32, u64), CallError> {
     let mut record = record;
     let record: *mut Record = &raw mut record;
     let outer = CURRENT.load(Ordering::Relaxed);
     CURRENT.store(record, Ordering::Relaxed);
+    let start = clock::read(timing);
     let returned = enter(record);
+    let cycles = clock::read(timing).saturating_sub(start);
     CURRENT.store(outer, Ordering::Relaxed);
     match returned.status {
         // The upper half of the register means nothing.
-        Status::Returned => Ok(returned.result as u32 as i32),
+        Status::Returned => Ok((returned.result as u32 as i32, cycles)),
         Status::Clobbered => {
-            FAULT_TIME.store(clock(), Ordering::Relaxed);
+            FAULT_TIME.store(clock::now(), Ordering::Relaxed);
             *FAULT.lock() = (CLOBBERED, None);
             Err(CLOBBERED.into())
         }
@@ -230,7 +232,7 @@ pub fn end_call(fault: Fault, diagnosis: Option<Diagnosis>) {
 /// on, on which stack. `None` when no call is under way.
 pub fn recover(fault: Fault, diagnosis: Option<Diagnosis>) -> Option<(u64, u64)> {
     let record = current()?;
-    FAULT_TIME.store(clock(), Ordering::Relaxed);
+    FAULT_TIME.store(clock::now(), Ordering::Relaxed);
     // Nobody holds it while a call is under way.
     if let Some(mut place) = FAULT.try_lock() {
         *place = (fault, diagnosis);

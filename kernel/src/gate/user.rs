@@ -8,9 +8,9 @@
 use core::arch::global_asm;
 use core::ffi::c_void;
 
-use bareflow_loader::{Call, CallError, Outcome};
+use bareflow_loader::{Call, CallError, Outcome, Returned};
 
-use super::{Record, Returned, pass};
+use super::{Left, Record, pass};
 use crate::image::Image;
 use crate::image::user::UserSide;
 
@@ -42,7 +42,7 @@ pub mod layout {
 }
 
 unsafe extern "C" {
-    fn bareflow_user_gate(entry: u64, context: u64, reason: u32, record: *mut c_void, root: u64) -> Returned;
+    fn bareflow_user_gate(entry: u64, context: u64, reason: u32, record: *mut c_void, root: u64) -> Left;
 }
 
 global_asm!(
@@ -147,7 +147,7 @@ global_asm!(
 
 /// Calls a module in ring 3.
 #[inline(always)]
-pub(super) fn call(call: &Call<'_, Image>, user: &UserSide, output: &mut [u8]) -> Result<Outcome, CallError> {
+pub(super) fn call(call: &Call<'_, Image>, user: &UserSide, output: &mut [u8]) -> Result<Returned, CallError> {
     let (image, capacity) = (call.image, output.len());
     user.fill_input(call.input).and_then(|()| user.make_output(capacity)).map_err(|_| CallError::NoMemory)?;
     user.prepare(call.input.len(), capacity);
@@ -155,10 +155,10 @@ pub(super) fn call(call: &Call<'_, Image>, user: &UserSide, output: &mut [u8]) -
     // Its return address, which `prepare` wrote, lies on top of its stack.
     let record = Record::new(call.module, image, layout::STACK_TOP - 8, buffers);
     let root = user.root();
-    let result = pass(record, |record| {
+    let (result, cycles) = pass(record, call.timing, |record| {
         // SAFETY: the entry lies in the image's text, as validation made sure; the page tables
         // hold nothing of the kernel's that ring 3 may touch; the gate comes back by the stub or a trap.
         unsafe { bareflow_user_gate(call.entry, layout::CONTEXT, call.reason as u32, record.cast(), root) }
     })?;
-    Ok(Outcome { result, output_length: user.take_output(output) })
+    Ok(Returned { outcome: Outcome { result, output_length: user.take_output(output) }, cycles })
 }

@@ -41,8 +41,17 @@ impl Timing {
         [Timing::Fast, Timing::Precise].into_iter().find(|timing| timing.name() == name)
     }
 
+    /// Does `work` between two readings of the platform's clock, and says how many cycles lie between them.
     #[inline(always)]
-    pub(crate) fn now(self, platform: &impl Platform) -> u64 {
+    pub fn measure<T>(self, platform: &impl Platform, work: impl FnOnce() -> T) -> (T, u64) {
+        let start = self.now(platform);
+        let done = work();
+        let cycles = self.now(platform).saturating_sub(start);
+        (done, cycles)
+    }
+
+    #[inline(always)]
+    fn now(self, platform: &impl Platform) -> u64 {
         match self {
             Timing::Fast => platform.clock(),
             Timing::Precise => platform.clock_fenced(),
