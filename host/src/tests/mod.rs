@@ -37,7 +37,7 @@ fn call_with(platform: &HostPlatform, image: &Image, input: &[u8], output: &mut 
     let name = Name::new("test").unwrap();
     let call =
         Call { module: &name, image, entry: image.segments.base, reason: Reason::Run, input, timing: Timing::Fast };
-    platform.call(&call, output)
+    platform.call(&call, output).map(|returned| returned.outcome)
 }
 
 fn call(platform: &HostPlatform, image: &Image) -> Result<i32, Fault> {
