@@ -94,7 +94,8 @@ fn link(module: &ModuleCrate, library: &Path) -> Result<Vec<u8>, BuildError> {
     let folder = module.target.join("module-build/elf");
     let script = folder.join("module.ld");
     write_if_changed(&script, SCRIPT.as_bytes())?;
-    let elf = folder.join(&module.name).with_extension("elf");
+    // Another build of the same module may be under way: each links to a file of its own.
+    let elf = folder.join(format!("{}.{}", module.name, std::process::id()));
     let mut lld = command(linker()?);
     if lld.get_program().to_string_lossy().ends_with("rust-lld") {
         lld.args(["-flavor", "gnu"]);
@@ -105,7 +106,10 @@ fn link(module: &ModuleCrate, library: &Path) -> Result<Vec<u8>, BuildError> {
     lld.arg(library).arg("-o").arg(&elf);
     let said = output(&mut lld)?;
     if said.status.success() {
-        return read(&elf);
+        let bytes = read(&elf)?;
+        // For people with a debugger; whose file it is does not matter.
+        let _ = std::fs::rename(&elf, folder.join(&module.name).with_extension("elf"));
+        return Ok(bytes);
     }
     let output = String::from_utf8_lossy(&said.stderr).into_owned();
     Err(BuildError::Link { krate: module.name.clone(), output })

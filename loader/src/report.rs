@@ -70,13 +70,13 @@ impl<P: Platform> ModuleManager<P> {
 
     /// Shows what a call costs in each domain there is.
     fn show_price(&self, console: &mut impl Console) {
-        line!(console);
-        line!(console, Title, "Empty call (cycles, less those of measuring)");
+        console.show(Style::Plain, format_args!("  Empty call:   "));
         for domain in Domain::ALL {
             if let Some(cycles) = self.empty_call_cycles(domain) {
-                line!(console, Plain, "  {:<12} {cycles}", domain.name());
+                console.show(Style::Plain, format_args!(" {} {cycles}", domain.name()));
             }
         }
+        line!(console, Plain, " cycles");
     }
 
     /// Shows a bar for each module that was called, as long as its mean call.
@@ -112,11 +112,11 @@ fn show_profile(console: &mut impl Console, profile: &ModuleProfile, overhead: u
             }
         }
     }
-    line!(console, Plain, "  Version:       {} (load {})", profile.version, profile.generation);
-    line!(console, Plain, "  Blob size:     {} bytes", profile.blob_size);
+    let (version, generation, size) = (profile.version, profile.generation, profile.blob_size);
+    line!(console, Plain, "  Version:       {version} (load {generation}), blob {size} bytes");
     let Budget { time_us, stack, heap } = profile.budget;
-    line!(console, Plain, "  Domain:        {}", profile.domain.name());
-    line!(console, Plain, "  Budget:        {time_us} us, stack {stack} bytes, heap {heap} bytes");
+    let domain = profile.domain.name();
+    line!(console, Plain, "  Domain:        {domain}, within {time_us} us, stack {stack}, heap {heap} bytes");
     if let Some(fault) = profile.fault {
         line!(console, Bad, "  Fault:         {fault}");
         line!(console, Bad, "  Faults:        {}, restarts {}", profile.faults, profile.restarts);

@@ -52,7 +52,6 @@ impl Platform for Tiny {
         Ok(Returned { outcome: Outcome { result, output_length: context.output_length() }, cycles })
     }
 }
-
 pub fn run(blob: &[u8]) -> Option<(i32, u64)> {
     let mut manager = ModuleManager::new(Tiny, Timing::Precise);
     let id = manager.load(blob).ok()?;
