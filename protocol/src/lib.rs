@@ -10,15 +10,18 @@
 extern crate alloc;
 
 pub mod campaign;
+pub mod control;
 pub mod faults;
 pub mod frame;
 pub mod report;
+pub mod trial;
 
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
 pub use campaign::Injection;
+pub use control::{Answer, Asked, Request};
 pub use faults::FaultTable;
 pub use frame::{Decoder, FrameError, encode_frame};
 pub use report::Report;
@@ -33,6 +36,8 @@ pub enum Message {
     Faults(FaultTable),
     /// A module was disturbed.
     Injection(Injection),
+    /// What a client asked for, with the number of its request.
+    Answer(u64, Answer),
 }
 
 impl Message {

@@ -90,8 +90,12 @@ pub struct Module {
     pub generation: u32,
     /// `kernel` or `user`.
     pub domain: String,
-    /// `loaded` or `faulted`.
+    /// `loaded`, `faulted`, or `retired` while the last calls of a module that was replaced are under way.
     pub state: String,
+    /// Whether its name stands for it: another version of it may be loaded beside it.
+    pub active: bool,
+    /// Bytes of memory it takes: segments, stack, heap, page tables.
+    pub memory_bytes: u64,
     /// Address of its text.
     #[serde(with = "address")]
     pub code_address: u64,
@@ -245,6 +249,8 @@ mod tests {
             generation: 1,
             domain: "kernel".into(),
             state: "faulted".into(),
+            active: true,
+            memory_bytes: 12288,
             code_address: 0xffff_ffff_9000_0000,
             code_size: 6,
             blob_size: 134,

@@ -54,6 +54,8 @@ fn module(profile: &ModuleProfile, found: Option<&Diagnosis>) -> Module {
         generation: profile.generation,
         domain: profile.domain.name().to_string(),
         state: if profile.stopped { "faulted" } else { "loaded" }.to_string(),
+        active: true,
+        memory_bytes: 0,
         code_address: profile.code_address,
         code_size: profile.code_size,
         blob_size: profile.blob_size,

@@ -1,0 +1,337 @@
+//! What a client asks of a running kernel, and what it gets.
+//!
+//! Each [`Asked`] travels in a frame of its own and gets one [`Answer`] with its
+//! number, after any number of [`Answer::Progress`]. Between many clients and
+//! the one serial port stands a broker, which marks each number with its client.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::frame::{FrameError, encode_frame};
+use crate::report::{Budget, Fault, Module};
+use crate::trial::{Comparison, Gate, Verdict};
+
+/// The version of this conversation.
+pub const CONTROL_VERSION: u16 = 1;
+
+/// Most bytes of one [`Request::Chunk`]: what a client sends before it waits for an answer.
+pub const MAX_CHUNK: usize = 32 << 10;
+
+/// Most bytes of one blob.
+pub const MAX_BLOB: u32 = 16 << 20;
+
+/// Bits of a request's number that are its client's own; those above are the broker's mark.
+pub const NUMBER_BITS: u32 = 32;
+
+/// A request, with the number that its answer will carry.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Asked {
+    /// The number: the broker's mark in the upper half, the client's own in the lower one.
+    pub number: u64,
+    /// The request.
+    pub request: Request,
+}
+
+impl Asked {
+    /// The request as a frame; empty when it is longer than a frame can be.
+    #[must_use]
+    pub fn to_frame(&self) -> Vec<u8> {
+        postcard::to_allocvec(self).ok().and_then(|payload| encode_frame(&payload)).unwrap_or_default()
+    }
+
+    /// The request in a frame's payload.
+    ///
+    /// # Errors
+    /// [`FrameError::Payload`] when it is none, or has bytes left over.
+    pub fn from_payload(payload: &[u8]) -> Result<Asked, FrameError> {
+        match postcard::take_from_bytes(payload) {
+            Ok((asked, [])) => Ok(asked),
+            _ => Err(FrameError::Payload { length: payload.len() }),
+        }
+    }
+
+    /// The broker's mark of the client that asks; 0 without a broker.
+    #[must_use]
+    pub const fn client(&self) -> u32 {
+        (self.number >> NUMBER_BITS) as u32
+    }
+}
+
+/// What a client asks for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Request {
+    /// Begin: forget what this client left half done. Answer: [`Answer::Welcome`].
+    Hello,
+    /// This client is gone: forget what it left half done. Answer: [`Answer::Done`].
+    Goodbye,
+    /// The modules. Answer: [`Answer::Modules`].
+    List,
+    /// The modules of that name or `name@version`, all when none is named, with what is known of faults. Answer:
+    /// [`Answer::Modules`].
+    Stats {
+        /// Which.
+        module: Option<String>,
+    },
+    /// A blob of so many bytes will come in chunks. Answer: [`Answer::Received`].
+    Upload {
+        /// Bytes.
+        length: u32,
+        /// CRC-32C of all of them.
+        checksum: u32,
+    },
+    /// A part of the blob; sending it again changes nothing. Answer: [`Answer::Received`].
+    Chunk {
+        /// Where it begins.
+        offset: u32,
+        /// At most [`MAX_CHUNK`] bytes.
+        bytes: Vec<u8>,
+    },
+    /// Load the blob that came. Answer: [`Answer::Loaded`] or [`Answer::GateFailed`].
+    Push(Push),
+    /// Load a file from the disk. Answer: [`Answer::Loaded`].
+    Load {
+        /// Its path, such as `/modules/sum.mod`.
+        path: String,
+        /// How.
+        wish: Wish,
+    },
+    /// The files of a folder on the disk. Answer: [`Answer::Files`].
+    Files {
+        /// The folder's path.
+        path: String,
+    },
+    /// Write a module's blob to the disk, so that it is there at the next boot. Answer: [`Answer::Saved`].
+    Save {
+        /// Which: `name` or `name@version`.
+        module: String,
+    },
+    /// Call a module. Answer: [`Answer::Called`].
+    Call {
+        /// Which: `name` or `name@version`.
+        module: String,
+        /// What it is given.
+        input: Vec<u8>,
+        /// How often.
+        repeat: u32,
+    },
+    /// Unload a module. Answer: [`Answer::Unloaded`].
+    Unload {
+        /// Which: `name` or `name@version`.
+        module: String,
+    },
+    /// Make a module the one that its name stands for. Answer: [`Answer::Done`].
+    Activate {
+        /// Which: `name@version`.
+        module: String,
+    },
+    /// Run two modules side by side. Answer: [`Answer::Compared`].
+    Compare {
+        /// The two: `name` or `name@version`.
+        modules: [String; 2],
+        /// What both are given.
+        input: Vec<u8>,
+        /// How many measurements are taken of each.
+        over: u32,
+    },
+    /// The console's lines from that number on. Answer: [`Answer::Log`].
+    Log {
+        /// Number of the first line wanted.
+        from: u64,
+    },
+    /// End the kernel. Answer: [`Answer::Done`].
+    Shutdown,
+}
+
+/// How a blob that came is to be loaded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Push {
+    /// What messages call it: the file's name.
+    pub label: String,
+    /// How its module runs.
+    pub wish: Wish,
+    /// Whether it is loaded beside the one of its name, instead of in its place.
+    pub beside: bool,
+    /// What it has to prove before it takes the other one's place.
+    pub gate: Option<Gate>,
+}
+
+/// How a module is to run. What is not said stays as it is with the module of
+/// its name, or else is the kernel's usual.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Wish {
+    /// `kernel` or `user`.
+    pub domain: Option<String>,
+    /// The most it may use up.
+    pub budget: Option<Budget>,
+    /// `stop`, `restart` or `restart:N`.
+    pub on_fault: Option<String>,
+}
+
+/// What a client gets.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Answer {
+    /// To [`Request::Hello`].
+    Welcome {
+        /// [`CONTROL_VERSION`].
+        control: u16,
+        /// The kernel's version.
+        version: String,
+        /// `tsc`, or `icount` where a tick is an instruction.
+        clock: String,
+    },
+    /// So many bytes of the upload are there.
+    Received {
+        /// Bytes from its beginning, without a gap.
+        length: u32,
+    },
+    /// The modules, in the order of their names.
+    Modules(Vec<Module>),
+    /// The module was loaded.
+    Loaded(Loaded),
+    /// The module did not prove itself, and was unloaded.
+    GateFailed(Verdict),
+    /// The module was called.
+    Called(Called),
+    /// The module was unloaded.
+    Unloaded(Receipt),
+    /// The files.
+    Files(Vec<File>),
+    /// The blob was written.
+    Saved {
+        /// The file's path.
+        path: String,
+        /// Its length.
+        bytes: u64,
+    },
+    /// The comparison.
+    Compared(Comparison),
+    /// The console's lines.
+    Log {
+        /// Number of the first line here; higher than was asked for where older ones are gone.
+        first: u64,
+        /// The lines.
+        lines: Vec<String>,
+    },
+    /// How far it is; the answer itself is still to come.
+    Progress {
+        /// So much is done.
+        done: u64,
+        /// Of so much.
+        of: u64,
+    },
+    /// It is done.
+    Done,
+    /// It was refused, and nothing was changed.
+    Refused {
+        /// What was found, what was expected, and what to do.
+        error: String,
+    },
+}
+
+/// A module was loaded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Loaded {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The how-manieth load of that name it is.
+    pub generation: u32,
+    /// Whether its name now stands for it.
+    pub active: bool,
+    /// What it took the place of.
+    pub replaced: Option<Replaced>,
+    /// What became of the module's state: `none`, `kept` or `migrated`.
+    pub state: String,
+    /// What each step took, in the kernel's clock.
+    pub cycles: LoadCycles,
+    /// What it proved, where that was asked for.
+    pub verdict: Option<Verdict>,
+}
+
+/// What loading took, in cycles.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LoadCycles {
+    /// Checking the blob, giving it memory and calling its `init`.
+    pub prepare: u64,
+    /// Putting it in the other one's place.
+    pub switch: u64,
+}
+
+/// A module that another one took the place of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Replaced {
+    /// Its version.
+    pub version: String,
+    /// Its generation.
+    pub generation: u32,
+    /// What it gave back; nothing yet while a call of it is under way.
+    pub receipt: Option<Receipt>,
+}
+
+/// What a module that was unloaded gave back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its generation.
+    pub generation: u32,
+    /// Pages it had been given: segments, stack, heap, page tables.
+    pub pages_held: u64,
+    /// Pages it gave back.
+    pub pages_returned: u64,
+    /// Bytes the loader's tables had grown by for it.
+    pub table_bytes_held: u64,
+    /// Bytes they gave back.
+    pub table_bytes_returned: u64,
+    /// Bytes of its own heap.
+    pub heap_bytes: u64,
+    /// Blocks it had not freed there when it ended.
+    pub leaked_blocks: u64,
+    /// Their bytes. They went with the heap.
+    pub leaked_bytes: u64,
+    /// Modules it was bound to.
+    pub bindings: u32,
+    /// The fault its `exit` ended in.
+    pub exit_fault: Option<Fault>,
+}
+
+/// A module was called.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Called {
+    /// Its name.
+    pub name: String,
+    /// The version that answered last.
+    pub version: String,
+    /// Its generation.
+    pub generation: u32,
+    /// How many calls there were.
+    pub calls: u64,
+    /// What the last one returned.
+    pub result: i32,
+    /// What it wrote.
+    pub output: Vec<u8>,
+    /// Cycles of all calls, the cost of measuring included.
+    pub total_cycles: u64,
+    /// The cheapest call.
+    pub min_cycles: u64,
+    /// The dearest call.
+    pub max_cycles: u64,
+}
+
+/// A file on the disk.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct File {
+    /// Its name.
+    pub name: String,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// Whether it is a folder.
+    pub folder: bool,
+}
