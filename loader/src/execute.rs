@@ -6,9 +6,9 @@ use bareflow_abi::header::FLAG_REENTRANT;
 
 use crate::diagnosis::Diagnosis;
 use crate::error::{ExecuteError, LoadError};
-use crate::fault::Fault;
 use crate::manager::ModuleManager;
 use crate::module::{Failure, Module, ModuleId, State};
+use crate::placed::PlacedModule;
 use crate::platform::{Call, CallError, Outcome, Platform, Returned};
 use crate::raw::RawModule;
 use crate::valid::{Offer, ValidModule};
@@ -46,7 +46,12 @@ impl<P: Platform> ModuleManager<P> {
     /// Calls a module. What comes of it fits into registers: the errors' details are left where they are.
     #[inline(always)]
     fn attempt(&self, id: ModuleId, input: &[u8], output: &mut [u8]) -> Result<Outcome, Failure> {
-        let Some(module) = self.get(id) else { return Err(Failure::NotLoaded) };
+        let Some(place) = self.table.place(id.index) else { return Err(Failure::NotLoaded) };
+        // Borrowed for writing only while nobody can be here: when the module is registered, restarted or taken out.
+        let Ok(borrowed) = place.try_borrow() else { return Err(Failure::Refused) };
+        let Some(module) = borrowed.as_ref().filter(|module| module.load == id.load && !module.retired.get()) else {
+            return Err(Failure::NotLoaded);
+        };
         let state = module.state.get();
         if state != State::Ready && !(state == State::Running && module.flags & FLAG_REENTRANT != 0) {
             return Err(Failure::Refused);
@@ -54,44 +59,55 @@ impl<P: Platform> ModuleManager<P> {
         let Some(samples) = module.recorder.samples(|| self.platform.tables()) else {
             return Err(Failure::ProfileFull);
         };
-        // Only a restart borrows for writing, and it never runs while a call does.
-        let Ok(placed) = module.placed.try_borrow() else { return Err(Failure::Refused) };
-        let (image, entry, timing) = (&placed.image, placed.entry, self.timing);
+        let (image, entry, timing) = (&module.placed.image, module.placed.entry, self.timing);
         let call = Call { module: &module.name, image, entry, reason: Reason::Run, input, timing };
         module.state.set(State::Running);
-        match self.platform.call(&call, output) {
+        let done = match self.platform.call(&call, output) {
             Ok(Returned { outcome, cycles }) => {
-                module.state.set(state);
                 samples.push(cycles);
                 module.last_result.set(Some(outcome.result));
                 Ok(outcome)
             }
-            Err(CallError::NoMemory) => {
-                module.state.set(state);
-                Err(Failure::NoMemory)
-            }
+            Err(CallError::NoMemory) => Err(Failure::NoMemory),
             Err(CallError::Fault(fault)) => {
-                drop(placed);
-                self.fail(module, fault);
+                module.faults.note(fault, self.platform.diagnosis());
                 Err(Failure::Faulted)
             }
+        };
+        module.state.set(state);
+        let retired = module.retired.get();
+        drop(borrowed);
+        if retired {
+            self.leave_retired(id);
+        } else if matches!(done, Err(Failure::Faulted)) {
+            self.fail(id);
+        }
+        done
+    }
+
+    /// Ends a module that was replaced, behind its last call.
+    #[cold]
+    #[inline(never)]
+    fn leave_retired(&self, id: ModuleId) {
+        if let Some(receipt) = self.reap(id) {
+            self.receipt.set(Some(receipt));
         }
     }
 
     /// Does after a fault what the module's policy says.
     #[cold]
     #[inline(never)]
-    fn fail(&self, module: &Module<P>, fault: Fault) {
+    fn fail(&self, id: ModuleId) {
+        let Some(module) = self.get(id) else { return };
         let faults = &module.faults;
-        faults.note(fault, self.platform.diagnosis());
         module.state.set(State::Stopped);
         if !faults.policy.restarts(faults.restarts.get()) {
             return;
         }
-        match self.restart(module) {
-            Ok(()) => {
-                faults.restarts.set(faults.restarts.get().saturating_add(1));
-                module.state.set(State::Ready);
+        match self.remake(&module) {
+            Ok(fresh) => {
+                drop(module);
+                self.restart(id, fresh);
             }
             // An `init` that faults keeps the module from coming back.
             Err(LoadError::InitFaulted(fault)) => faults.note(fault, self.platform.diagnosis()),
@@ -99,15 +115,24 @@ impl<P: Platform> ModuleManager<P> {
         }
     }
 
-    /// Gives a module a fresh image, made from its blob, and takes the old one back.
-    fn restart(&self, module: &Module<P>) -> Result<(), LoadError> {
-        // Another call of the module may still be in the old image.
-        let Ok(mut placed) = module.placed.try_borrow_mut() else { return Err(LoadError::TableFull) };
+    /// A fresh image of a module, made from its blob.
+    fn remake(&self, module: &Module<P>) -> Result<PlacedModule<P::Image>, LoadError> {
         let valid = ValidModule::validate(RawModule::parse(&module.faults.blob)?, Offer::of(&self.platform))?;
-        let fresh = self.place(&valid, &module.placement)?;
-        let old = core::mem::replace(&mut *placed, fresh);
+        self.place(&valid, &module.placement)
+    }
+
+    /// Gives a module a fresh image and takes the old one back. Where another call
+    /// of the module is still in the old one, the module stays stopped.
+    fn restart(&self, id: ModuleId, fresh: PlacedModule<P::Image>) {
+        let mut place = self.table.place(id.index).and_then(|place| place.try_borrow_mut().ok());
+        let Some(module) = place.as_deref_mut().and_then(Option::as_mut) else {
+            return self.platform.release(fresh.image);
+        };
+        let restarts = &module.faults.restarts;
+        restarts.set(restarts.get().saturating_add(1));
+        module.state.set(State::Ready);
+        let old = core::mem::replace(&mut module.placed, fresh);
         self.platform.release(old.image);
-        Ok(())
     }
 
     /// The error that a failure stands for.
@@ -115,7 +140,7 @@ impl<P: Platform> ModuleManager<P> {
     #[inline(never)]
     fn explain(&self, id: ModuleId, failure: Failure) -> ExecuteError {
         let module = self.get(id);
-        let fault = module.and_then(|module| module.faults.last.get());
+        let fault = module.as_ref().and_then(|module| module.faults.last.get());
         let stopped = module.is_some_and(|module| module.state.get() == State::Stopped);
         match (failure, fault) {
             (Failure::ProfileFull, _) => ExecuteError::ProfileFull,

@@ -1,16 +1,12 @@
 //! Last stage: the registry of loaded modules, their calls and their profiles.
 
-use core::cell::{Cell, RefCell};
+use core::cell::{Cell, Ref};
 
-use allocator_api2::vec::Vec;
 use bareflow_abi::Reason;
-use bareflow_abi::header::{FLAG_EXIT, FLAG_INIT};
-use hashbrown::HashMap;
-use rustc_hash::FxBuildHasher;
+use bareflow_abi::header::FLAG_INIT;
 
 use crate::budget::Budget;
-use crate::error::{ExecuteError, LoadError};
-use crate::fault::Fault;
+use crate::error::LoadError;
 use crate::module::{Faults, Module, ModuleId, State};
 use crate::name::Name;
 use crate::placed::PlacedModule;
@@ -18,27 +14,27 @@ use crate::platform::{Call, CallError, Platform};
 use crate::policy::{LoadOptions, Placement};
 use crate::profile::{ModuleProfile, Recorder, Timing, calibrate};
 use crate::raw::RawModule;
+use crate::table::Table;
+use crate::unload::Receipt;
 use crate::valid::{Offer, ValidModule};
 
-/// What is known of a name.
-#[derive(Clone, Copy)]
-struct Named {
-    /// The module loaded under it.
-    current: Option<ModuleId>,
-    /// How many loads of it there were.
-    generation: u32,
-}
-
 /// All loaded modules of one [`Platform`].
+///
+/// Everything works through `&self`: a platform may load, replace or unload
+/// modules from inside a call.
 pub struct ModuleManager<P: Platform> {
     pub(crate) platform: P,
     pub(crate) timing: Timing,
     overhead: u64,
-    loads: u64,
-    modules: Vec<Option<Module<P>>, P::Tables>,
-    /// Places in `modules` that are free again; there is always room for all of them.
-    vacant: Vec<usize, P::Tables>,
-    names: HashMap<Name, Named, FxBuildHasher, P::Tables>,
+    pub(crate) table: Table<P>,
+    /// What the module gave back that was retired and went last.
+    pub(crate) receipt: Cell<Option<Receipt>>,
+}
+
+/// A module that is ready, in a place that is its own, and not yet to be found.
+pub(crate) struct Prepared<P: Platform> {
+    pub(crate) index: usize,
+    pub(crate) module: Module<P>,
 }
 
 impl<P: Platform> ModuleManager<P> {
@@ -47,10 +43,8 @@ impl<P: Platform> ModuleManager<P> {
         ModuleManager {
             overhead: calibrate(&platform, timing),
             timing,
-            loads: 0,
-            modules: Vec::new_in(platform.tables()),
-            vacant: Vec::new_in(platform.tables()),
-            names: HashMap::with_hasher_in(FxBuildHasher, platform.tables()),
+            table: Table::new(&platform.tables()),
+            receipt: Cell::new(None),
             platform,
         }
     }
@@ -59,7 +53,7 @@ impl<P: Platform> ModuleManager<P> {
     ///
     /// # Errors
     /// As [`load_with`](Self::load_with).
-    pub fn load(&mut self, blob: &[u8]) -> Result<ModuleId, LoadError> {
+    pub fn load(&self, blob: &[u8]) -> Result<ModuleId, LoadError> {
         self.load_with(blob, &LoadOptions::default())
     }
 
@@ -68,25 +62,62 @@ impl<P: Platform> ModuleManager<P> {
     ///
     /// # Errors
     /// The reason for which it is refused; then nothing of it stays behind.
-    pub fn load_with(&mut self, blob: &[u8], options: &LoadOptions) -> Result<ModuleId, LoadError> {
-        let module = ValidModule::validate(RawModule::parse(blob)?, Offer::of(&self.platform))?;
-        let name = module.name();
-        if let Some(version) = self.find(name.as_str()).and_then(|id| self.get(id)).map(|loaded| loaded.version) {
-            return Err(LoadError::AlreadyLoaded { name, version });
-        }
+    pub fn load_with(&self, blob: &[u8], options: &LoadOptions) -> Result<ModuleId, LoadError> {
+        let prepared = self.prepare(blob, options, |module| match self.find(module.name().as_str()) {
+            Some(id) => Err(self.already_loaded(id)),
+            None => Ok(()),
+        })?;
+        Ok(self.register(prepared, true))
+    }
+
+    /// Does all of a load but the last step. `may_load` has a say between the
+    /// checks of the blob itself and the first byte of memory.
+    pub(crate) fn prepare(
+        &self,
+        blob: &[u8],
+        options: &LoadOptions,
+        may_load: impl FnOnce(&ValidModule<'_>) -> Result<(), LoadError>,
+    ) -> Result<Prepared<P>, LoadError> {
+        let valid = ValidModule::validate(RawModule::parse(blob)?, Offer::of(&self.platform))?;
+        may_load(&valid)?;
         if !self.platform.has_domain(options.domain) {
             return Err(LoadError::NoSuchDomain(options.domain));
         }
         // Room first, so that nothing can fail once the module is initialised.
-        self.modules.try_reserve(1).map_err(|_| LoadError::TableFull)?;
-        let places = self.modules.len() + 1 - self.vacant.len();
-        self.vacant.try_reserve(places).map_err(|_| LoadError::TableFull)?;
-        self.names.try_reserve(1).map_err(|_| LoadError::TableFull)?;
-        let faults = Faults::new(options.on_fault, blob, self.platform.tables()).ok_or(LoadError::TableFull)?;
-        let budget = Budget::of(&module.raw().header, &options.limits);
-        let placement = Placement { domain: options.domain, budget };
-        let placed = self.place(&module, &placement)?;
-        Ok(self.register(&module, placed, placement, faults))
+        let name = valid.name();
+        let index = self.table.claim(name, &self.platform.tables()).ok_or(LoadError::TableFull)?;
+        match self.make(&valid, options) {
+            Ok(module) => Ok(Prepared { index, module }),
+            Err(error) => {
+                self.table.give_back(index, &name);
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes a module of a valid one.
+    fn make(&self, valid: &ValidModule<'_>, options: &LoadOptions) -> Result<Module<P>, LoadError> {
+        let raw = valid.raw();
+        let faults = Faults::new(options.on_fault, raw.blob(), self.platform.tables()).ok_or(LoadError::TableFull)?;
+        let placement = Placement { domain: options.domain, budget: Budget::of(&raw.header, &options.limits) };
+        Ok(Module {
+            name: valid.name(),
+            version: valid.version(),
+            generation: 0,
+            load: self.table.next_load(),
+            flags: raw.header.flags,
+            code_size: raw.text.len() as u64,
+            blob_size: raw.blob().len() as u64,
+            options: *options,
+            placement,
+            placed: self.place(valid, &placement)?,
+            state: Cell::new(State::Ready),
+            retired: Cell::new(false),
+            next: Cell::new(None),
+            last_result: Cell::new(None),
+            faults,
+            recorder: Recorder::new(),
+        })
     }
 
     /// Gives `module` memory and calls its `init`.
@@ -105,58 +136,51 @@ impl<P: Platform> ModuleManager<P> {
         }
     }
 
-    /// The module loaded under `name`.
-    #[must_use]
-    pub fn find(&self, name: &str) -> Option<ModuleId> {
-        self.names.get(&Name::new(name)?)?.current
-    }
-
-    /// Unloads a module: calls its `exit` if it has one and takes its memory
-    /// back. The fault of an `exit` that went wrong is returned; the module is
-    /// gone all the same.
-    ///
-    /// # Errors
-    /// When there is no such module, or it is running.
-    pub fn unload(&mut self, id: ModuleId) -> Result<Option<Fault>, ExecuteError> {
-        let module = self.get(id).ok_or(ExecuteError::NotLoaded)?;
-        if module.state.get() == State::Running {
-            return Err(ExecuteError::Busy);
-        }
-        let exits = module.flags & FLAG_EXIT != 0 && module.state.get() == State::Ready;
-        let result = if exits { self.call(&module.name, &module.placed.borrow(), Reason::Exit) } else { Ok(0) };
-        if let Some(module) = self.modules.get_mut(id.index).and_then(Option::take) {
-            self.vacant.push(id.index);
-            if let Some(named) = self.names.get_mut(&module.name) {
-                named.current = None;
+    /// Enters a module into the table. Its name now stands for it, if it is `active` or nothing else of its name is.
+    pub(crate) fn register(&self, prepared: Prepared<P>, active: bool) -> ModuleId {
+        let Prepared { index, mut module } = prepared;
+        let id = ModuleId { index, load: module.load };
+        self.table.change(&module.name, |named| {
+            named.generation = named.generation.saturating_add(1);
+            module.generation = named.generation;
+            module.next.set(named.first);
+            named.first = Some(index);
+            if active || named.active.is_none() {
+                named.active = Some(id);
             }
-            self.platform.release(module.placed.into_inner().image);
+        });
+        // The place was claimed for this module: nobody borrows it.
+        if let Some(place) = self.table.place(index) {
+            place.replace(Some(module));
         }
-        match result {
-            Err(CallError::Fault(fault)) => Ok(Some(fault)),
-            _ => Ok(None),
-        }
+        id
     }
 
     /// The profile of one module.
     #[must_use]
     pub fn stats(&self, id: ModuleId) -> Option<ModuleProfile> {
-        self.get(id).map(|module| self.profile(module))
+        self.get(id).map(|module| self.profile(id, &module))
     }
 
     /// The profiles of all modules, in the order of their places in the table.
     pub fn profiles(&self) -> impl Iterator<Item = ModuleProfile> {
-        self.modules.iter().flatten().map(|module| self.profile(module))
+        self.ids().filter_map(|id| self.stats(id))
+    }
+
+    /// How a module was loaded.
+    #[must_use]
+    pub fn options(&self, id: ModuleId) -> Option<LoadOptions> {
+        self.get(id).map(|module| module.options)
     }
 
     /// Shows `look` the image of a module, for an embedder that inspects its own memory.
     pub fn with_image<T>(&self, id: ModuleId, look: impl FnOnce(&P::Image) -> T) -> Option<T> {
-        Some(look(&self.get(id)?.placed.borrow().image))
+        Some(look(&self.get(id)?.placed.image))
     }
 
     /// The handles of all modules, in the order of their places in the table.
     pub fn ids(&self) -> impl Iterator<Item = ModuleId> {
-        let places = self.modules.iter().enumerate();
-        places.filter_map(|(index, module)| Some(ModuleId { index, load: module.as_ref()?.load }))
+        self.table.ids()
     }
 
     /// How the clock is read around calls.
@@ -177,9 +201,8 @@ impl<P: Platform> ModuleManager<P> {
         &self.platform
     }
 
-    #[inline]
-    pub(crate) fn get(&self, id: ModuleId) -> Option<&Module<P>> {
-        self.modules.get(id.index)?.as_ref().filter(|module| module.load == id.load)
+    pub(crate) fn get(&self, id: ModuleId) -> Option<Ref<'_, Module<P>>> {
+        self.table.get(id)
     }
 
     fn initialise(&self, module: &ValidModule<'_>, placed: &PlacedModule<P::Image>) -> Result<(), LoadError> {
@@ -195,65 +218,26 @@ impl<P: Platform> ModuleManager<P> {
     }
 
     /// Calls a module outside of its profile.
-    fn call(&self, name: &Name, placed: &PlacedModule<P::Image>, reason: Reason) -> Result<i32, CallError> {
+    pub(crate) fn call(&self, name: &Name, placed: &PlacedModule<P::Image>, reason: Reason) -> Result<i32, CallError> {
         let (image, entry, timing) = (&placed.image, placed.entry, self.timing);
         let call = Call { module: name, image, entry, reason, input: &[], timing };
         self.platform.call(&call, &mut []).map(|returned| returned.outcome.result)
     }
 
-    /// Enters a module into the tables, which have room for it.
-    fn register(
-        &mut self,
-        valid: &ValidModule<'_>,
-        placed: PlacedModule<P::Image>,
-        placement: Placement,
-        faults: Faults<P::Tables>,
-    ) -> ModuleId {
-        let name = valid.name();
-        self.loads += 1;
-        let index = self.vacant.pop().unwrap_or(self.modules.len());
-        let id = ModuleId { index, load: self.loads };
-        let named = self.names.entry(name).or_insert(Named { current: None, generation: 0 });
-        named.current = Some(id);
-        named.generation = named.generation.saturating_add(1);
-        let raw = valid.raw();
-        let module = Module {
-            name,
-            version: valid.version(),
-            generation: named.generation,
-            load: id.load,
-            flags: raw.header.flags,
-            code_size: raw.text.len() as u64,
-            blob_size: raw.blob().len() as u64,
-            placement,
-            placed: RefCell::new(placed),
-            state: Cell::new(State::Ready),
-            last_result: Cell::new(None),
-            faults,
-            recorder: Recorder::new(),
-        };
-        match self.modules.get_mut(id.index) {
-            Some(place) => *place = Some(module),
-            None => self.modules.push(Some(module)),
-        }
-        id
-    }
-
-    fn profile(&self, module: &Module<P>) -> ModuleProfile {
+    fn profile(&self, id: ModuleId, module: &Module<P>) -> ModuleProfile {
         let (call_count, total_cycles, cycles) = module.recorder.statistics(self.overhead);
         let faults = &module.faults;
-        let (code_address, entry_address) = {
-            let placed = module.placed.borrow();
-            (placed.code_address, placed.entry)
-        };
         ModuleProfile {
             name: module.name,
             version: module.version,
             generation: module.generation,
+            active: self.table.named(&module.name).is_some_and(|named| named.active == Some(id)),
+            retired: module.retired.get(),
             domain: module.placement.domain,
             budget: module.placement.budget,
-            code_address,
-            entry_address,
+            memory: self.held_by(module),
+            code_address: module.placed.code_address,
+            entry_address: module.placed.entry,
             code_size: module.code_size,
             blob_size: module.blob_size,
             // The calls that faulted were calls, though they have no figure.
@@ -271,10 +255,8 @@ impl<P: Platform> ModuleManager<P> {
 
 impl<P: Platform> Drop for ModuleManager<P> {
     fn drop(&mut self) {
-        for index in 0..self.modules.len() {
-            if let Some(module) = self.modules.get_mut(index).and_then(Option::take) {
-                self.platform.release(module.placed.into_inner().image);
-            }
+        for module in self.table.drain() {
+            self.platform.release(module.placed.image);
         }
     }
 }

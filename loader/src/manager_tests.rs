@@ -1,6 +1,6 @@
 use super::*;
-use crate::error::{InvalidModule, MalformedModule};
-use crate::fault::FaultKind;
+use crate::error::{ExecuteError, InvalidModule, MalformedModule, UnloadError};
+use crate::fault::{Fault, FaultKind};
 use crate::name::Version;
 use crate::platform::Outcome;
 use crate::policy::{Domain, OnFault};
@@ -23,7 +23,7 @@ fn with_init_and_exit() -> std::vec::Vec<u8> {
 #[test]
 fn loads_finds_and_executes() {
     let platform = FakePlatform { output: b"out", ..FakePlatform::default() };
-    let mut manager = manager(&platform);
+    let manager = manager(&platform);
     let id = manager.load(&blob::full()).unwrap();
     assert_eq!(manager.find("full"), Some(id));
     assert_eq!(manager.find("Full!"), None);
@@ -39,10 +39,10 @@ fn loads_finds_and_executes() {
 #[test]
 fn places_with_fixups_applied_and_bss_zeroed() {
     let platform = FakePlatform::default();
-    let mut manager = manager(&platform);
+    let manager = manager(&platform);
     let id = manager.load(&blob::full()).unwrap();
-    let placed = manager.get(id).unwrap().placed.borrow();
-    let image = &placed.image;
+    let module = manager.get(id).unwrap();
+    let image = &module.placed.image;
     assert_eq!(image.text, blob::TEXT);
     assert_eq!(image.rodata[8..], (image.base + 5).to_le_bytes());
     assert_eq!(image.data[..8], (image.base + 0x5000_0028).to_le_bytes());
@@ -52,7 +52,7 @@ fn places_with_fixups_applied_and_bss_zeroed() {
 #[test]
 fn rejects_a_duplicate() {
     let platform = FakePlatform::default();
-    let mut manager = manager(&platform);
+    let manager = manager(&platform);
     manager.load(&blob::small("sum")).unwrap();
     let version = Version { major: 1, minor: 0, patch: 0 };
     let name = Name::new("sum").unwrap();
@@ -63,7 +63,7 @@ fn rejects_a_duplicate() {
 #[test]
 fn rejects_what_the_stages_refuse_and_keeps_nothing_of_it() {
     let platform = FakePlatform::default();
-    let mut manager = manager(&platform);
+    let manager = manager(&platform);
     assert_eq!(manager.load(b""), Err(LoadError::Malformed(MalformedModule::TooShort { found: 0 })));
     let mut bytes = blob::full();
     blob::change_header(&mut bytes, |header| header.abi_major = 9);
@@ -74,7 +74,7 @@ fn rejects_what_the_stages_refuse_and_keeps_nothing_of_it() {
 #[test]
 fn rejects_when_memory_runs_out() {
     let platform = FakePlatform { capacity: 0, ..FakePlatform::default() };
-    let mut manager = manager(&platform);
+    let manager = manager(&platform);
     assert!(matches!(manager.load(&blob::full()), Err(LoadError::Platform(_))));
     assert_eq!(manager.find("full"), None);
 }
@@ -82,7 +82,7 @@ fn rejects_when_memory_runs_out() {
 #[test]
 fn rejects_a_module_whose_init_fails_or_faults() {
     let platform = FakePlatform::default();
-    let mut manager = manager(&platform);
+    let manager = manager(&platform);
     platform.results.borrow_mut().extend([Ok(7), Err(FAULT), Ok(0)]);
     assert_eq!(manager.load(&with_init_and_exit()), Err(LoadError::InitFailed { result: 7 }));
     assert_eq!(manager.load(&with_init_and_exit()), Err(LoadError::InitFaulted(FAULT)));
@@ -93,7 +93,7 @@ fn rejects_a_module_whose_init_fails_or_faults() {
 #[test]
 fn stops_a_module_that_faulted() {
     let platform = FakePlatform::default();
-    let mut manager = manager(&platform);
+    let manager = manager(&platform);
     let id = manager.load(&blob::full()).unwrap();
     platform.results.borrow_mut().push_back(Err(FAULT));
     assert_eq!(manager.execute(id), Err(ExecuteError::Faulted(FAULT)));
@@ -106,7 +106,7 @@ fn stops_a_module_that_faulted() {
 #[test]
 fn restarts_a_module_as_often_as_its_policy_says() {
     let platform = FakePlatform::default();
-    let mut manager = manager(&platform);
+    let manager = manager(&platform);
     let options = LoadOptions { on_fault: OnFault::RestartTimes(1), ..LoadOptions::default() };
     let id = manager.load_with(&blob::full(), &options).unwrap();
     assert_eq!(manager.execute(id), Ok(42));
@@ -123,14 +123,19 @@ fn restarts_a_module_as_often_as_its_policy_says() {
 #[test]
 fn stops_a_module_whose_init_faults_when_it_is_restarted() {
     let platform = FakePlatform::default();
-    let mut manager = manager(&platform);
+    let manager = manager(&platform);
     let options = LoadOptions { on_fault: OnFault::Restart, ..LoadOptions::default() };
     platform.results.borrow_mut().extend([Ok(0), Err(FAULT), Err(FAULT)]);
     let id = manager.load_with(&with_init_and_exit(), &options).unwrap();
     assert_eq!(manager.execute(id), Err(ExecuteError::Faulted(FAULT)));
     assert_eq!(manager.execute(id), Err(ExecuteError::Stopped(FAULT)));
     assert_eq!((manager.stats(id).unwrap().faults, platform.images.get()), (2, 1));
-    assert_eq!(manager.unload(id), Ok(None), "a stopped module's exit is not called");
+    assert!(manager.unload(id).is_ok());
+    assert_eq!(
+        *platform.reasons.borrow(),
+        [Reason::Init, Reason::Run, Reason::Init],
+        "a stopped module's exit is not called"
+    );
 }
 
 #[test]
@@ -144,11 +149,11 @@ fn rejects_a_domain_that_the_platform_has_not() {
 #[test]
 fn refuses_overlapping_calls_unless_reentrant() {
     let platform = FakePlatform::default();
-    let mut manager = manager(&platform);
+    let manager = manager(&platform);
     let id = manager.load(&blob::full()).unwrap();
     manager.get(id).unwrap().state.set(State::Running);
     assert_eq!(manager.execute(id), Err(ExecuteError::Busy));
-    assert_eq!(manager.unload(id), Err(ExecuteError::Busy));
+    assert!(matches!(manager.unload(id), Err(UnloadError::Busy { .. })));
     let mut bytes = blob::small("reentrant");
     blob::change_header(&mut bytes, |header| header.flags = FLAG_REENTRANT);
     let id = manager.load(&bytes).unwrap();
@@ -159,13 +164,13 @@ fn refuses_overlapping_calls_unless_reentrant() {
 #[test]
 fn unloads_and_counts_generations() {
     let platform = FakePlatform::default();
-    let mut manager = manager(&platform);
+    let manager = manager(&platform);
     platform.results.borrow_mut().push_back(Ok(0));
     let first = manager.load(&with_init_and_exit()).unwrap();
-    assert_eq!(manager.unload(first), Ok(None));
+    assert!(manager.unload(first).unwrap().is_balanced());
     assert_eq!(*platform.reasons.borrow(), [Reason::Init, Reason::Exit]);
     assert_eq!((platform.images.get(), manager.find("full")), (0, None));
-    assert_eq!(manager.unload(first), Err(ExecuteError::NotLoaded));
+    assert_eq!(manager.unload(first), Err(UnloadError::NotLoaded));
     let second = manager.load(&blob::full()).unwrap();
     assert_eq!(manager.execute(first), Err(ExecuteError::NotLoaded));
     assert_eq!(manager.stats(second).unwrap().generation, 2);
@@ -175,7 +180,7 @@ fn unloads_and_counts_generations() {
 fn has_no_limit_on_modules() {
     let platform = FakePlatform::default();
     {
-        let mut manager = manager(&platform);
+        let manager = manager(&platform);
         for number in 0..2000 {
             manager.load(&blob::small(&std::format!("module-{number}"))).unwrap();
         }

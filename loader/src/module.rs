@@ -1,6 +1,6 @@
 //! One loaded module: what it is, what it is doing, what came of it.
 
-use core::cell::{Cell, RefCell};
+use core::cell::Cell;
 
 use allocator_api2::alloc::Allocator;
 use allocator_api2::boxed::Box;
@@ -11,11 +11,11 @@ use crate::fault::Fault;
 use crate::name::{Name, Version};
 use crate::placed::PlacedModule;
 use crate::platform::Platform;
-use crate::policy::{OnFault, Placement};
+use crate::policy::{LoadOptions, OnFault, Placement};
 use crate::profile::Recorder;
 
-/// A handle to a loaded module. It stays behind when the module is unloaded,
-/// and then leads nowhere.
+/// A handle to a loaded module. It stays behind when the module is unloaded or
+/// replaced, and then leads nowhere: find the name again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ModuleId {
     pub(crate) index: usize,
@@ -31,10 +31,14 @@ pub(crate) struct Module<P: Platform> {
     pub(crate) flags: u32,
     pub(crate) code_size: u64,
     pub(crate) blob_size: u64,
+    pub(crate) options: LoadOptions,
     pub(crate) placement: Placement,
-    /// Changed only when the module is restarted.
-    pub(crate) placed: RefCell<PlacedModule<P::Image>>,
+    pub(crate) placed: PlacedModule<P::Image>,
     pub(crate) state: Cell<State>,
+    /// Whether it is to go as soon as no call of it is under way: no new one begins.
+    pub(crate) retired: Cell<bool>,
+    /// The place of the next module of its name.
+    pub(crate) next: Cell<Option<usize>>,
     pub(crate) last_result: Cell<Option<i32>>,
     pub(crate) faults: Faults<P::Tables>,
     pub(crate) recorder: Recorder<P::Tables>,
@@ -67,6 +71,14 @@ impl<A: Allocator + Clone> Faults<A> {
             count: Cell::new(0),
             restarts: Cell::new(0),
         })
+    }
+
+    /// Bytes of the loader's tables that the copy of the blob and the diagnosis take.
+    pub(crate) fn table_bytes(&self) -> u64 {
+        let diagnosis = self.diagnosis.take();
+        let bytes = if diagnosis.is_some() { size_of::<Diagnosis>() } else { 0 };
+        self.diagnosis.set(diagnosis);
+        (self.blob.capacity() + bytes) as u64
     }
 
     /// Takes note of a fault. Without memory for it the diagnosis is lost.

@@ -114,6 +114,35 @@ impl fmt::Display for PlatformError {
     }
 }
 
+/// Memory that is in use, or that a module has been given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Pages: segments, stack, heap, and the page tables that map them.
+    pub pages: u64,
+    /// Bytes of the loader's own tables.
+    pub table_bytes: u64,
+}
+
+impl Usage {
+    /// What is in use less in `after`.
+    #[must_use]
+    pub const fn less(self, after: Usage) -> Usage {
+        Usage {
+            pages: self.pages.saturating_sub(after.pages),
+            table_bytes: self.table_bytes.saturating_sub(after.table_bytes),
+        }
+    }
+}
+
+/// What a module has not freed in its own heap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Leak {
+    /// Blocks.
+    pub blocks: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
 /// The surroundings of a [`ModuleManager`](crate::ModuleManager).
 pub trait Platform {
     /// Where the loader's own tables come from.
@@ -174,6 +203,23 @@ pub trait Platform {
     /// # Errors
     /// The fault the call ended in, or that there was no memory for it.
     fn call(&self, call: &Call<'_, Self::Image>, output: &mut [u8]) -> Result<Returned, CallError>;
+
+    /// Pages that an image takes, as [`usage`](Self::usage) counts them.
+    fn pages(&self, image: &Self::Image) -> u64 {
+        let _ = image;
+        0
+    }
+
+    /// What all images and all of the loader's tables take now. By default nothing is counted.
+    fn usage(&self) -> Usage {
+        Usage::default()
+    }
+
+    /// What the module has not freed in its own heap, where it keeps count.
+    fn leak(&self, image: &Self::Image) -> Leak {
+        let _ = image;
+        Leak::default()
+    }
 
     /// What is known of the last fault of a call; asked for at once, and only then.
     fn diagnosis(&self) -> Option<Diagnosis> {

@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn keeps_the_layout_of_the_c_system() {
         let platform = FakePlatform::default();
-        let mut manager = ModuleManager::new(&platform, Timing::Fast);
+        let manager = ModuleManager::new(&platform, Timing::Fast);
         let id = manager.load(&blob::small("fibonacci")).unwrap();
         manager.load(&blob::small("sum")).unwrap();
         manager.execute(id).unwrap();

@@ -2,6 +2,7 @@
 
 use core::cell::{Cell, RefCell};
 use core::fmt::{self, Write};
+use std::boxed::Box;
 use std::collections::VecDeque;
 use std::string::String;
 use std::vec::Vec;
@@ -11,7 +12,7 @@ use bareflow_abi::Reason;
 use bareflow_abi::header::{SERVICE_CLOCK, SERVICE_LOG};
 
 use crate::fault::Fault;
-use crate::platform::{Call, CallError, Draft, ImageSize, Outcome, Platform, PlatformError, Returned};
+use crate::platform::{Call, CallError, Draft, ImageSize, Outcome, Platform, PlatformError, Returned, Usage};
 use crate::policy::Placement;
 use crate::report::{Console, Style};
 
@@ -59,6 +60,13 @@ pub mod blob {
             (header.rodata_size, header.data_size, header.bss_size) = (16, 8, 32);
             (header.fixup_count, header.fixup_size, header.record_size) = (2, 9, 10);
         });
+        bytes
+    }
+
+    /// As [`small`], of that version.
+    pub fn version(name: &str, major: u32, minor: u32) -> Vec<u8> {
+        let mut bytes = small(name);
+        change_header(&mut bytes, |header| (header.version_major, header.version_minor) = (major, minor));
         bytes
     }
 
@@ -116,6 +124,8 @@ pub struct FakePlatform {
     pub output: &'static [u8],
     /// What its clock says.
     pub time: Cell<u64>,
+    /// What happens during the next calls, while the module's code would run.
+    pub meanwhile: RefCell<VecDeque<Box<dyn FnOnce()>>>,
 }
 
 impl Default for FakePlatform {
@@ -127,6 +137,7 @@ impl Default for FakePlatform {
             capacity: usize::MAX,
             output: b"",
             time: Cell::new(0),
+            meanwhile: RefCell::default(),
         }
     }
 }
@@ -162,6 +173,12 @@ impl Platform for &FakePlatform {
     fn release(&self, _: FakeImage) {
         self.images.set(self.images.get() - 1);
     }
+    fn pages(&self, _: &FakeImage) -> u64 {
+        1
+    }
+    fn usage(&self) -> Usage {
+        Usage { pages: self.images.get() as u64, table_bytes: 0 }
+    }
     fn clock(&self) -> u64 {
         self.time.get()
     }
@@ -171,6 +188,10 @@ impl Platform for &FakePlatform {
     fn call(&self, call: &Call<'_, FakeImage>, output: &mut [u8]) -> Result<Returned, CallError> {
         let ((), cycles) = call.timing.measure(self, || self.time.set(self.time.get() + 10));
         self.reasons.borrow_mut().push(call.reason);
+        let meanwhile = self.meanwhile.borrow_mut().pop_front();
+        if let Some(meanwhile) = meanwhile {
+            meanwhile();
+        }
         let output_length = output.len().min(self.output.len());
         output[..output_length].copy_from_slice(&self.output[..output_length]);
         self.results

@@ -129,5 +129,58 @@ impl fmt::Display for ExecuteError {
     }
 }
 
+/// A module that could not be unloaded, and stays as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UnloadError {
+    /// The handle is that of a module which is gone.
+    NotLoaded,
+    /// A call of it is under way.
+    Busy {
+        /// Its name.
+        name: Name,
+        /// Its version.
+        version: Version,
+    },
+}
+
+impl fmt::Display for UnloadError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotLoaded => out.write_str("not loaded: the module was unloaded; find it again"),
+            Self::Busy { name, version } => {
+                write!(out, "busy: a call of {name} {version} is under way; wait for it to end")
+            }
+        }
+    }
+}
+
+/// A selector that means no module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SelectError {
+    /// What is before the `@` is no name.
+    Name,
+    /// What is behind it is no version and no requirement.
+    Requirement,
+    /// No module of that name is loaded.
+    NoSuchName,
+    /// Modules of that name are loaded, but none of such a version.
+    NoSuchVersion,
+}
+
+impl fmt::Display for SelectError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Name => "no name of a module: expected [a-z0-9_-]{1,31}, and @ and a version if you like",
+            Self::Requirement => "no version: expected one such as 1.2.0, or a requirement such as ^1, behind the @",
+            Self::NoSuchName => "no module of that name is loaded; see which are by `ps`",
+            Self::NoSuchVersion => "modules of that name are loaded, but none of such a version; see which by `ps`",
+        })
+    }
+}
+
+impl core::error::Error for UnloadError {}
+impl core::error::Error for SelectError {}
 impl core::error::Error for LoadError {}
 impl core::error::Error for ExecuteError {}

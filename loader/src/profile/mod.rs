@@ -11,7 +11,7 @@ use samples::Samples;
 use crate::budget::Budget;
 use crate::fault::Fault;
 use crate::name::{Name, Version};
-use crate::platform::Platform;
+use crate::platform::{Platform, Usage};
 use crate::policy::Domain;
 
 /// How the clock is read around a call.
@@ -69,10 +69,16 @@ pub struct ModuleProfile {
     pub version: Version,
     /// The how-manieth load of that name this is, counted from 1.
     pub generation: u32,
+    /// Whether its name stands for it.
+    pub active: bool,
+    /// Whether it was replaced, and only waits for its last calls to end.
+    pub retired: bool,
     /// Where its code runs.
     pub domain: Domain,
     /// What its calls may use up.
     pub budget: Budget,
+    /// Memory it has been given.
+    pub memory: Usage,
     /// Address of its text.
     pub code_address: u64,
     /// Address of its entry.
@@ -154,6 +160,11 @@ impl<A: Allocator + Clone> Recorder<A> {
     fn first(&self, tables: A) -> Option<&Samples<A>> {
         let samples = Samples::new(&tables)?;
         Some(self.0.get_or_init(|| samples))
+    }
+
+    /// Bytes of the loader's tables that the readings take.
+    pub fn table_bytes(&self) -> u64 {
+        self.0.get().map_or(0, Samples::table_bytes)
     }
 
     /// Number of calls, their cycles in all, and the figures over them, where `overhead` is the cost of measuring.

@@ -46,6 +46,11 @@ impl<A: Allocator + Clone> Samples<A> {
 }
 
 impl<A: Allocator> Samples<A> {
+    /// Bytes of memory the readings take.
+    pub fn table_bytes(&self) -> u64 {
+        (size_of_val(self.buffer.as_slice()) + size_of_val(self.histogram.as_slice())) as u64
+    }
+
     /// Takes one reading, in cycles.
     #[inline]
     pub fn push(&self, cycles: u64) {

@@ -1,0 +1,64 @@
+//! Hot reload: a module takes the place of the one its name stands for.
+
+use crate::error::LoadError;
+use crate::manager::ModuleManager;
+use crate::module::ModuleId;
+use crate::name::Version;
+use crate::platform::Platform;
+use crate::policy::LoadOptions;
+use crate::unload::Receipt;
+
+/// What came of a reload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reloaded {
+    /// The new module.
+    pub id: ModuleId,
+    /// The one it took the place of, if there was one.
+    pub replaced: Option<Replaced>,
+    /// Cycles until the new one was ready.
+    pub prepare_cycles: u64,
+    /// Cycles it took to have the name stand for it.
+    pub switch_cycles: u64,
+}
+
+/// A module that another one took the place of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Replaced {
+    /// Its version.
+    pub version: Version,
+    /// Its generation.
+    pub generation: u32,
+    /// What it gave back; nothing yet while calls of it are under way: they end in its code.
+    pub receipt: Option<Receipt>,
+}
+
+impl<P: Platform> ModuleManager<P> {
+    /// Loads `blob` in place of the module its name stands for, or as
+    /// [`load_with`](Self::load_with) where there is none. The new one is validated, placed and
+    /// initialised first; then one step makes it the one that calls by name run. Calls under
+    /// way end in the old one's code; then that is unloaded.
+    ///
+    /// # Errors
+    /// The reason for which the new one is refused; then the old one goes on as if nothing had been.
+    pub fn replace(&self, blob: &[u8], options: &LoadOptions) -> Result<Reloaded, LoadError> {
+        let start = self.platform.clock_fenced();
+        let prepared = self.prepare(blob, options, |_| Ok(()))?;
+        let ready = self.platform.clock_fenced();
+        let old = self.table.named(&prepared.module.name).and_then(|named| named.active);
+        let id = self.register(prepared, true);
+        let switched = self.platform.clock_fenced();
+        let replaced = old.and_then(|old| {
+            let (version, generation) = {
+                let module = self.get(old)?;
+                (module.version, module.generation)
+            };
+            Some(Replaced { version, generation, receipt: self.retire(old) })
+        });
+        let (prepare_cycles, switch_cycles) = (ready.saturating_sub(start), switched.saturating_sub(ready));
+        Ok(Reloaded { id, replaced, prepare_cycles, switch_cycles })
+    }
+}
+
+#[cfg(all(test, feature = "semver"))]
+#[path = "reload_tests.rs"]
+mod tests;

@@ -1,0 +1,187 @@
+//! The table of loaded modules, and what their names stand for.
+//!
+//! A place in it never moves: it can be filled and emptied while calls of the
+//! modules in other places are under way. A call borrows its own place.
+
+use core::cell::{Cell, OnceCell, Ref, RefCell};
+
+use allocator_api2::vec::Vec;
+use hashbrown::HashMap;
+use rustc_hash::FxBuildHasher;
+
+use crate::module::{Module, ModuleId};
+use crate::name::Name;
+use crate::platform::Platform;
+
+/// Places of the first chunk; each further one has twice as many.
+const FIRST_CHUNK: usize = 64;
+
+/// Chunks at the most: more places than there is memory for.
+const CHUNKS: usize = 40;
+
+/// A place for a module.
+pub(crate) type Place<P> = RefCell<Option<Module<P>>>;
+
+/// What is known of a name.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Named {
+    /// The module that is meant by it.
+    pub active: Option<ModuleId>,
+    /// The place of the first of all modules of that name; each knows the next one.
+    pub first: Option<usize>,
+    /// How many loads of it there were.
+    pub generation: u32,
+}
+
+/// All places, and all names.
+pub(crate) struct Table<P: Platform> {
+    chunks: [OnceCell<Vec<Place<P>, P::Tables>>; CHUNKS],
+    /// Places that were ever claimed: those before this one.
+    end: Cell<usize>,
+    /// Claimed places that are free again; there is always room for all of them.
+    vacant: RefCell<Vec<usize, P::Tables>>,
+    names: RefCell<HashMap<Name, Named, FxBuildHasher, P::Tables>>,
+    loads: Cell<u64>,
+}
+
+impl<P: Platform> Table<P> {
+    /// A table without modules.
+    pub fn new(tables: &P::Tables) -> Table<P> {
+        Table {
+            chunks: [const { OnceCell::new() }; CHUNKS],
+            end: Cell::new(0),
+            vacant: RefCell::new(Vec::new_in(tables.clone())),
+            names: RefCell::new(HashMap::with_hasher_in(FxBuildHasher, tables.clone())),
+            loads: Cell::new(0),
+        }
+    }
+
+    /// A place for a module of that name, which is the caller's until it fills it or
+    /// gives it back. `None` when there is no memory.
+    pub fn claim(&self, name: Name, tables: &P::Tables) -> Option<usize> {
+        let mut names = self.names.try_borrow_mut().ok()?;
+        names.try_reserve(1).ok()?;
+        let mut vacant = self.vacant.try_borrow_mut().ok()?;
+        let index = match vacant.pop() {
+            Some(index) => index,
+            None => {
+                let index = self.end.get();
+                vacant.try_reserve(index + 1).ok()?;
+                let (chunk, _) = locate(index);
+                let chunk_size = FIRST_CHUNK << chunk;
+                let chunk = self.chunks.get(chunk)?;
+                if chunk.get().is_none() {
+                    let mut places = Vec::new_in(tables.clone());
+                    places.try_reserve_exact(chunk_size).ok()?;
+                    places.resize_with(chunk_size, || RefCell::new(None));
+                    // It was just found to be empty.
+                    let _ = chunk.set(places);
+                }
+                self.end.set(index + 1);
+                index
+            }
+        };
+        names.entry(name).or_default();
+        Some(index)
+    }
+
+    /// Takes back a place that nobody is in, and the name if it was never anybody's.
+    pub fn give_back(&self, index: usize, name: &Name) {
+        // There is room, and nobody else borrows these for longer than a moment.
+        self.vacant.borrow_mut().push(index);
+        let mut names = self.names.borrow_mut();
+        if names.get(name).is_some_and(|named| named.generation == 0) {
+            names.remove(name);
+        }
+    }
+
+    /// The number of the next load.
+    pub fn next_load(&self) -> u64 {
+        self.loads.set(self.loads.get() + 1);
+        self.loads.get()
+    }
+
+    /// The place of that index, claimed or not.
+    #[inline]
+    pub fn place(&self, index: usize) -> Option<&Place<P>> {
+        let (chunk, offset) = locate(index);
+        self.chunks.get(chunk)?.get()?.get(offset)
+    }
+
+    /// The module that `id` leads to.
+    pub fn get(&self, id: ModuleId) -> Option<Ref<'_, Module<P>>> {
+        self.at(id.index).filter(|module| module.load == id.load)
+    }
+
+    /// The module in a place.
+    pub fn at(&self, index: usize) -> Option<Ref<'_, Module<P>>> {
+        Ref::filter_map(self.place(index)?.try_borrow().ok()?, Option::as_ref).ok()
+    }
+
+    /// The handles of all modules, in the order of their places.
+    pub fn ids(&self) -> impl Iterator<Item = ModuleId> {
+        (0..self.end.get()).filter_map(|index| Some(ModuleId { index, load: self.at(index)?.load }))
+    }
+
+    /// The handles of all modules of a name, the one loaded last first.
+    pub fn versions(&self, name: &Name) -> impl Iterator<Item = ModuleId> {
+        let at = |index: usize| Some((index, self.at(index)?));
+        let first = self.named(name).and_then(|named| named.first).and_then(at);
+        core::iter::successors(first, move |(_, module)| module.next.get().and_then(at))
+            .map(|(index, module)| ModuleId { index, load: module.load })
+    }
+
+    /// What is known of a name.
+    #[inline]
+    pub fn named(&self, name: &Name) -> Option<Named> {
+        self.names.try_borrow().ok()?.get(name).copied()
+    }
+
+    /// Changes what is known of a name that was claimed.
+    pub fn change(&self, name: &Name, change: impl FnOnce(&mut Named)) {
+        if let Some(named) = self.names.borrow_mut().get_mut(name) {
+            change(named);
+        }
+    }
+
+    /// Takes a module out of the list of those with its name. It keeps its place.
+    pub fn unlink(&self, id: ModuleId, module: &Module<P>) {
+        let next = module.next.get();
+        let before = self
+            .versions(&module.name)
+            .find(|&other| self.get(other).is_some_and(|other| other.next.get() == Some(id.index)));
+        match before.and_then(|before| self.get(before)) {
+            Some(before) => before.next.set(next),
+            None => self.change(&module.name, |named| named.first = next),
+        }
+        module.next.set(None);
+    }
+
+    /// Empties all places.
+    pub fn drain(&mut self) -> impl Iterator<Item = Module<P>> {
+        let chunks = self.chunks.iter_mut().filter_map(OnceCell::get_mut);
+        chunks.flat_map(|places| places.iter_mut()).filter_map(|place| place.get_mut().take())
+    }
+}
+
+/// Which chunk a place lies in, and where.
+#[inline]
+const fn locate(index: usize) -> (usize, usize) {
+    let chunk = (index / FIRST_CHUNK + 1).ilog2();
+    (chunk as usize, index - FIRST_CHUNK * ((1 << chunk) - 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_follow_each_other_without_a_gap() {
+        let places: std::vec::Vec<_> = (0..1000).map(locate).collect();
+        assert_eq!((places[0], places[63], places[64], places[191]), ((0, 0), (0, 63), (1, 0), (1, 127)));
+        for pair in places.windows(2) {
+            let follows = if pair[0].0 == pair[1].0 { pair[1].1 == pair[0].1 + 1 } else { pair[1].1 == 0 };
+            assert!(follows && pair[1].1 < FIRST_CHUNK << pair[1].0, "{pair:?}");
+        }
+    }
+}

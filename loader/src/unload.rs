@@ -1,0 +1,126 @@
+//! The end of a module, and the account of what it gave back.
+
+use bareflow_abi::Reason;
+use bareflow_abi::header::FLAG_EXIT;
+
+use crate::error::UnloadError;
+use crate::fault::Fault;
+use crate::manager::ModuleManager;
+use crate::module::{Module, ModuleId, State};
+use crate::name::{Name, Version};
+use crate::platform::{CallError, Leak, Platform, Usage};
+
+/// What a module gave back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// Its name.
+    pub name: Name,
+    /// Its version.
+    pub version: Version,
+    /// Its generation.
+    pub generation: u32,
+    /// What it had been given.
+    pub held: Usage,
+    /// What was in use less when it was gone.
+    pub returned: Usage,
+    /// Bytes of its own heap, which are part of its pages.
+    pub heap: u32,
+    /// What it had not freed in its own heap when it ended. It went with the heap.
+    pub leak: Leak,
+    /// The fault its `exit` ended in. It is gone all the same.
+    pub exit_fault: Option<Fault>,
+}
+
+impl Receipt {
+    /// Whether all that it held came back.
+    #[must_use]
+    pub fn is_balanced(&self) -> bool {
+        self.held == self.returned
+    }
+}
+
+impl<P: Platform> ModuleManager<P> {
+    /// Unloads a module: calls its `exit` if it has one and takes its memory
+    /// back. Where its name stood for it, it now stands for the highest of its
+    /// other versions, if there are any.
+    ///
+    /// # Errors
+    /// When there is no such module, or a call of it is under way; then it stays as it is.
+    pub fn unload(&self, id: ModuleId) -> Result<Receipt, UnloadError> {
+        let name = {
+            let module = self.get(id).ok_or(UnloadError::NotLoaded)?;
+            if module.state.get() == State::Running {
+                return Err(UnloadError::Busy { name: module.name, version: module.version });
+            }
+            self.unlink(id, &module);
+            module.name
+        };
+        let highest = self.highest(&name);
+        self.table.change(&name, |named| {
+            if named.active.is_none() {
+                named.active = highest;
+            }
+        });
+        self.reap(id).ok_or(UnloadError::NotLoaded)
+    }
+
+    /// Has a module go as soon as no call of it is under way, which may be at once: then its receipt is returned.
+    pub(crate) fn retire(&self, id: ModuleId) -> Option<Receipt> {
+        {
+            let module = self.get(id)?;
+            self.unlink(id, &module);
+        }
+        self.reap(id)
+    }
+
+    /// Takes a module out of its name's list: nobody finds it any more.
+    fn unlink(&self, id: ModuleId, module: &Module<P>) {
+        self.table.unlink(id, module);
+        self.table.change(&module.name, |named| {
+            if named.active == Some(id) {
+                named.active = None;
+            }
+        });
+        module.retired.set(true);
+    }
+
+    /// Ends a retired module, unless a call of it is under way.
+    pub(crate) fn reap(&self, id: ModuleId) -> Option<Receipt> {
+        if self.get(id)?.state.get() == State::Running {
+            return None;
+        }
+        let module = self.table.place(id.index)?.try_borrow_mut().ok()?.take()?;
+        self.table.give_back(id.index, &module.name);
+        Some(self.end(module))
+    }
+
+    /// Calls a module's `exit` and takes back all it has.
+    fn end(&self, module: Module<P>) -> Receipt {
+        let exits = module.flags & FLAG_EXIT != 0 && module.state.get() != State::Stopped;
+        let result = if exits { self.call(&module.name, &module.placed, Reason::Exit) } else { Ok(0) };
+        let leak = self.platform.leak(&module.placed.image);
+        let (held, before) = (self.held_by(&module), self.platform.usage());
+        let Module { name, version, generation, placement, placed, faults, recorder, .. } = module;
+        self.platform.release(placed.image);
+        drop((faults, recorder));
+        let returned = before.less(self.platform.usage());
+        let exit_fault = match result {
+            Err(CallError::Fault(fault)) => Some(fault),
+            _ => None,
+        };
+        Receipt { name, version, generation, held, returned, heap: placement.budget.heap, leak, exit_fault }
+    }
+
+    /// What a module has been given.
+    pub(crate) fn held_by(&self, module: &Module<P>) -> Usage {
+        Usage {
+            pages: self.platform.pages(&module.placed.image),
+            table_bytes: module.faults.table_bytes() + module.recorder.table_bytes(),
+        }
+    }
+
+    /// What the module gave back that was replaced while calls of it were under way, and went last; told once.
+    pub fn take_receipt(&self) -> Option<Receipt> {
+        self.receipt.take()
+    }
+}

@@ -1,0 +1,108 @@
+//! Several versions of one name, side by side.
+
+use crate::error::LoadError;
+#[cfg(feature = "semver")]
+use crate::error::SelectError;
+use crate::manager::ModuleManager;
+use crate::module::ModuleId;
+use crate::name::{Name, Version};
+use crate::platform::Platform;
+use crate::policy::LoadOptions;
+
+impl<P: Platform> ModuleManager<P> {
+    /// Loads `blob` beside other versions of its name, which goes on standing for
+    /// the one it stands for.
+    ///
+    /// # Errors
+    /// As [`load_with`](Self::load_with); only the very same version counts as loaded already.
+    pub fn load_versioned(&self, blob: &[u8], options: &LoadOptions) -> Result<ModuleId, LoadError> {
+        let prepared = self.prepare(blob, options, |module| {
+            match self.find_version(module.name().as_str(), |version| *version == module.version()) {
+                Some(id) => Err(self.already_loaded(id)),
+                None => Ok(()),
+            }
+        })?;
+        Ok(self.register(prepared, false))
+    }
+
+    /// The module that `name` stands for. With the feature `semver` it may be any [selector](Self::select).
+    #[must_use]
+    #[inline]
+    pub fn find(&self, name: &str) -> Option<ModuleId> {
+        match Name::new(name) {
+            Some(name) => self.table.named(&name)?.active,
+            #[cfg(feature = "semver")]
+            None => self.select(name).ok(),
+            #[cfg(not(feature = "semver"))]
+            None => None,
+        }
+    }
+
+    /// The highest loaded version of `name` that `matches` says yes to; of equal ones that which was loaded last.
+    pub fn find_version(&self, name: &str, mut matches: impl FnMut(&Version) -> bool) -> Option<ModuleId> {
+        let mut best: Option<(Version, ModuleId)> = None;
+        for id in self.table.versions(&Name::new(name)?) {
+            let Some(version) = self.get(id).map(|module| module.version) else { continue };
+            if matches(&version) && best.is_none_or(|(best, _)| version > best) {
+                best = Some((version, id));
+            }
+        }
+        best.map(|(_, id)| id)
+    }
+
+    /// The module that `selector` means: a name, or a name and which versions
+    /// of it will do, by the rules of Cargo: `sort`, `sort@1.2.0` (that one alone),
+    /// `sort@^1`, `sort@>=1.2, <3`. A plain name is the one it stands for; else it is the highest.
+    ///
+    /// # Errors
+    /// What is wrong with the selector, or that no such module is loaded.
+    #[cfg(feature = "semver")]
+    pub fn select(&self, selector: &str) -> Result<ModuleId, SelectError> {
+        let (name, requirement) = selector.split_once('@').unwrap_or((selector, ""));
+        if Name::new(name).is_none() {
+            return Err(SelectError::Name);
+        }
+        if requirement.is_empty() {
+            return self.find(name).ok_or(SelectError::NoSuchName);
+        }
+        let exact = semver::Version::parse(requirement).ok();
+        let wanted = semver::VersionReq::parse(requirement);
+        if exact.is_none() && wanted.is_err() {
+            return Err(SelectError::Requirement);
+        }
+        let matches = |version: &Version| {
+            let Version { major, minor, patch } = *version;
+            let version = semver::Version::new(major.into(), minor.into(), patch.into());
+            match &exact {
+                Some(exact) => *exact == version,
+                None => wanted.as_ref().is_ok_and(|wanted| wanted.matches(&version)),
+            }
+        };
+        let found = self.find_version(name, matches);
+        found.ok_or(if self.find(name).is_some() { SelectError::NoSuchVersion } else { SelectError::NoSuchName })
+    }
+
+    /// Has a module's name stand for it.
+    ///
+    /// # Errors
+    /// `false` when it is gone.
+    #[must_use]
+    pub fn activate(&self, id: ModuleId) -> bool {
+        let Some(module) = self.get(id).filter(|module| !module.retired.get()) else { return false };
+        self.table.change(&module.name, |named| named.active = Some(id));
+        true
+    }
+
+    /// The highest version of a name.
+    pub(crate) fn highest(&self, name: &Name) -> Option<ModuleId> {
+        self.find_version(name.as_str(), |_| true)
+    }
+
+    pub(crate) fn already_loaded(&self, id: ModuleId) -> LoadError {
+        // It was found just now.
+        self.get(id).map_or(LoadError::TableFull, |module| LoadError::AlreadyLoaded {
+            name: module.name,
+            version: module.version,
+        })
+    }
+}
