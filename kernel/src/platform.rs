@@ -1,9 +1,10 @@
 //! The loader's [`Platform`], on bare metal.
 
 use allocator_api2::alloc::Global;
-use bareflow_loader::{Call, CallError, Diagnosis, Domain, ImageSize, Returned, Placement, Platform, PlatformError};
+use bareflow_loader::{Call, CallError, Diagnosis, Domain, ImageSize, Returned, Placement, Platform, PlatformError, Usage};
 
 use crate::image::{self, Image, ImageDraft};
+use crate::memory::{frames, heap_bytes};
 use crate::{clock, cpu, gate, services};
 
 /// The kernel's side of the loader.
@@ -57,6 +58,14 @@ impl Platform for KernelPlatform {
 
     fn release(&self, image: Image) {
         image.release();
+    }
+
+    fn held(&self, image: &Image) -> Usage {
+        image.held()
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        Some(Usage { pages: frames::taken_frames(), table_bytes: heap_bytes() })
     }
 
     #[inline(always)]

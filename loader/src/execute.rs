@@ -21,7 +21,7 @@ impl<P: Platform> ModuleManager<P> {
     #[inline]
     pub fn execute(&self, id: ModuleId) -> Result<i32, ExecuteError> {
         match self.attempt(id, &[], &mut []) {
-            Ok(outcome) => Ok(outcome.result),
+            Ok(returned) => Ok(returned.outcome.result),
             Err(failure) => Err(self.explain(id, failure)),
         }
     }
@@ -32,8 +32,17 @@ impl<P: Platform> ModuleManager<P> {
     /// The reason for which there is no result.
     #[inline]
     pub fn execute_with(&self, id: ModuleId, input: &[u8], output: &mut [u8]) -> Result<Outcome, ExecuteError> {
+        self.execute_timed(id, input, output).map(|returned| returned.outcome)
+    }
+
+    /// The same, and says how many cycles the call took.
+    ///
+    /// # Errors
+    /// The reason for which there is no result.
+    #[inline]
+    pub fn execute_timed(&self, id: ModuleId, input: &[u8], output: &mut [u8]) -> Result<Returned, ExecuteError> {
         match self.attempt(id, input, output) {
-            Ok(outcome) => Ok(outcome),
+            Ok(returned) => Ok(returned),
             Err(failure) => Err(self.explain(id, failure)),
         }
     }
@@ -45,7 +54,7 @@ impl<P: Platform> ModuleManager<P> {
 
     /// Calls a module. What comes of it fits into registers: the errors' details are left where they are.
     #[inline(always)]
-    fn attempt(&self, id: ModuleId, input: &[u8], output: &mut [u8]) -> Result<Outcome, Failure> {
+    fn attempt(&self, id: ModuleId, input: &[u8], output: &mut [u8]) -> Result<Returned, Failure> {
         let Some(place) = self.table.place(id.index) else { return Err(Failure::NotLoaded) };
         // Borrowed for writing only while nobody can be here: when the module is registered, restarted or taken out.
         let Ok(borrowed) = place.try_borrow() else { return Err(Failure::Refused) };
@@ -63,10 +72,10 @@ impl<P: Platform> ModuleManager<P> {
         let call = Call { module: &module.name, image, entry, reason: Reason::Run, input, timing };
         module.state.set(State::Running);
         let done = match self.platform.call(&call, output) {
-            Ok(Returned { outcome, cycles }) => {
-                samples.push(cycles);
-                module.last_result.set(Some(outcome.result));
-                Ok(outcome)
+            Ok(returned) => {
+                samples.push(returned.cycles);
+                module.last_result.set(Some(returned.outcome.result));
+                Ok(returned)
             }
             Err(CallError::NoMemory) => Err(Failure::NoMemory),
             Err(CallError::Fault(fault)) => {
@@ -88,7 +97,7 @@ impl<P: Platform> ModuleManager<P> {
     /// Ends a module that was replaced, behind its last call.
     #[cold]
     #[inline(never)]
-    fn leave_retired(&self, id: ModuleId) {
+    pub(crate) fn leave_retired(&self, id: ModuleId) {
         if let Some(receipt) = self.reap(id) {
             self.receipt.set(Some(receipt));
         }
@@ -97,7 +106,7 @@ impl<P: Platform> ModuleManager<P> {
     /// Does after a fault what the module's policy says.
     #[cold]
     #[inline(never)]
-    fn fail(&self, id: ModuleId) {
+    pub(crate) fn fail(&self, id: ModuleId) {
         let Some(module) = self.get(id) else { return };
         let faults = &module.faults;
         module.state.set(State::Stopped);

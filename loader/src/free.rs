@@ -8,17 +8,23 @@ use allocator_api2::vec::Vec;
 pub struct FreeRanges<A: Allocator> {
     /// First number and how many.
     ranges: Vec<(u64, u64), A>,
+    /// How many pieces are taken: there is room in the table for all of them to come back.
+    taken: usize,
 }
 
 impl<A: Allocator> FreeRanges<A> {
     /// Nothing is free.
     pub const fn new_in(tables: A) -> FreeRanges<A> {
-        FreeRanges { ranges: Vec::new_in(tables) }
+        FreeRanges { ranges: Vec::new_in(tables), taken: 0 }
     }
 
     /// Takes `count` numbers in a row out of the first range that has them, and
-    /// returns the first of them.
+    /// returns the first of them. `None` also when there is no memory for the table
+    /// to take them back.
     pub fn take(&mut self, count: u64) -> Option<u64> {
+        // Between any two free ranges lies a taken piece.
+        let room = self.taken + 3;
+        self.ranges.try_reserve(room.saturating_sub(self.ranges.len())).ok()?;
         let index = self.ranges.iter().position(|&(_, free)| free >= count)?;
         let range = self.ranges.get_mut(index)?;
         let first = range.0;
@@ -26,15 +32,17 @@ impl<A: Allocator> FreeRanges<A> {
         if range.1 == 0 {
             self.ranges.remove(index);
         }
+        self.taken += 1;
         Some(first)
     }
 
-    /// Puts numbers back and joins them with their neighbours. Without memory
-    /// for the table they stay taken.
+    /// Puts numbers back, or in for the first time, and joins them with their neighbours.
+    /// Only the first time may there be no memory for the table; then they stay taken.
     pub fn give_back(&mut self, first: u64, count: u64) {
         if count == 0 || self.ranges.try_reserve(1).is_err() {
             return;
         }
+        self.taken = self.taken.saturating_sub(1);
         let index = self.ranges.partition_point(|&(start, _)| start < first);
         self.ranges.insert(index, (first, count));
         self.join(index);

@@ -42,6 +42,7 @@ pub mod segments;
 mod table;
 #[cfg(test)]
 mod testing;
+pub mod trial;
 pub mod unload;
 pub mod valid;
 mod versions;
@@ -61,5 +62,6 @@ pub use profile::{ModuleProfile, Timing};
 pub use raw::RawModule;
 pub use reload::{Reloaded, Replaced};
 pub use segments::Segments;
+pub use trial::Trial;
 pub use unload::Receipt;
 pub use valid::ValidModule;

@@ -113,6 +113,7 @@ impl<P: Platform> ModuleManager<P> {
             placed: self.place(valid, &placement)?,
             state: Cell::new(State::Ready),
             retired: Cell::new(false),
+            listed: Cell::new(false),
             next: Cell::new(None),
             last_result: Cell::new(None),
             faults,
@@ -136,24 +137,41 @@ impl<P: Platform> ModuleManager<P> {
         }
     }
 
-    /// Enters a module into the table. Its name now stands for it, if it is `active` or nothing else of its name is.
+    /// Enters a module into the table and has it found by its name, which
+    /// now stands for it if it is `active` or nothing else of its name is.
     pub(crate) fn register(&self, prepared: Prepared<P>, active: bool) -> ModuleId {
+        let id = self.enter(prepared);
+        self.list(id, active);
+        id
+    }
+
+    /// Enters a module into the table, where nobody finds it by its name.
+    pub(crate) fn enter(&self, prepared: Prepared<P>) -> ModuleId {
         let Prepared { index, mut module } = prepared;
         let id = ModuleId { index, load: module.load };
         self.table.change(&module.name, |named| {
             named.generation = named.generation.saturating_add(1);
             module.generation = named.generation;
-            module.next.set(named.first);
-            named.first = Some(index);
-            if active || named.active.is_none() {
-                named.active = Some(id);
-            }
         });
         // The place was claimed for this module: nobody borrows it.
         if let Some(place) = self.table.place(index) {
             place.replace(Some(module));
         }
         id
+    }
+
+    /// Has a module found by its name.
+    pub(crate) fn list(&self, id: ModuleId, active: bool) {
+        let Some(module) = self.get(id) else { return };
+        self.table.change(&module.name, |named| {
+            if !module.listed.replace(true) {
+                module.next.set(named.first);
+                named.first = Some(id.index);
+            }
+            if active || named.active.is_none() {
+                named.active = Some(id);
+            }
+        });
     }
 
     /// The profile of one module.

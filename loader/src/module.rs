@@ -37,6 +37,8 @@ pub(crate) struct Module<P: Platform> {
     pub(crate) state: Cell<State>,
     /// Whether it is to go as soon as no call of it is under way: no new one begins.
     pub(crate) retired: Cell<bool>,
+    /// Whether it is among those found by its name.
+    pub(crate) listed: Cell<bool>,
     /// The place of the next module of its name.
     pub(crate) next: Cell<Option<usize>>,
     pub(crate) last_result: Cell<Option<i32>>,

@@ -123,6 +123,14 @@ pub struct Usage {
     pub table_bytes: u64,
 }
 
+impl core::ops::Add for Usage {
+    type Output = Usage;
+
+    fn add(self, other: Usage) -> Usage {
+        Usage { pages: self.pages + other.pages, table_bytes: self.table_bytes + other.table_bytes }
+    }
+}
+
 impl Usage {
     /// What is in use less in `after`.
     #[must_use]
@@ -204,15 +212,15 @@ pub trait Platform {
     /// The fault the call ended in, or that there was no memory for it.
     fn call(&self, call: &Call<'_, Self::Image>, output: &mut [u8]) -> Result<Returned, CallError>;
 
-    /// Pages that an image takes, as [`usage`](Self::usage) counts them.
-    fn pages(&self, image: &Self::Image) -> u64 {
+    /// What an image takes, as [`usage`](Self::usage) counts it.
+    fn held(&self, image: &Self::Image) -> Usage {
         let _ = image;
-        0
+        Usage::default()
     }
 
-    /// What all images and all of the loader's tables take now. By default nothing is counted.
-    fn usage(&self) -> Usage {
-        Usage::default()
+    /// What all images and all that [`tables`](Self::tables) gave out take now; `None` where nobody counts.
+    fn usage(&self) -> Option<Usage> {
+        None
     }
 
     /// What the module has not freed in its own heap, where it keeps count.

@@ -7,31 +7,55 @@ use crate::manager::ModuleManager;
 use crate::name::Name;
 use crate::platform::{Call, Draft, ImageSize, Platform};
 use crate::policy::{Domain, Placement};
+use crate::profile::Timing;
 
 /// A module that returns 0 at once: `xor eax, eax; ret`.
-const EMPTY: [u8; 3] = [0x31, 0xc0, 0xc3];
+const CODE: [u8; 3] = [0x31, 0xc0, 0xc3];
 
 /// Calls that are measured.
 const CALLS: usize = 63;
+
+/// A module that does nothing.
+pub(crate) struct Empty<P: Platform> {
+    name: Name,
+    image: P::Image,
+    entry: u64,
+}
+
+impl<P: Platform> Empty<P> {
+    /// Places it; `None` where the domain is missing or has no memory left.
+    pub fn place(platform: &P, domain: Domain) -> Option<Empty<P>> {
+        if !platform.has_domain(domain) {
+            return None;
+        }
+        let name = Name::new("empty")?;
+        let size = ImageSize { text: CODE.len(), rodata: 0, data: 0, alignment: 16 };
+        let mut draft = platform.reserve(size, &Placement { domain, budget: Budget::DEFAULT }).ok()?;
+        draft.text().copy_from_slice(&CODE);
+        let entry = draft.base();
+        let image = platform.seal(draft).ok()?;
+        Some(Empty { name, image, entry })
+    }
+
+    /// A call of it.
+    pub const fn call(&self, timing: Timing) -> Call<'_, P::Image> {
+        Call { module: &self.name, image: &self.image, entry: self.entry, reason: Reason::Run, input: &[], timing }
+    }
+
+    /// Takes its memory back.
+    pub fn release(self, platform: &P) {
+        platform.release(self.image);
+    }
+}
 
 impl<P: Platform> ModuleManager<P> {
     /// Cycles that a call of a module takes which does nothing, less the cost
     /// of measuring: the median of some calls. `None` where the domain is missing
     /// or has no memory left.
     pub fn empty_call_cycles(&self, domain: Domain) -> Option<u64> {
-        if !self.platform.has_domain(domain) {
-            return None;
-        }
-        let size = ImageSize { text: EMPTY.len(), rodata: 0, data: 0, alignment: 16 };
-        let mut draft = self.platform.reserve(size, &Placement { domain, budget: Budget::DEFAULT }).ok()?;
-        draft.text().copy_from_slice(&EMPTY);
-        let entry = draft.base();
-        let image = self.platform.seal(draft).ok()?;
-        let cycles = Name::new("empty").and_then(|module| {
-            let timing = self.timing;
-            self.measure(&Call { module: &module, image: &image, entry, reason: Reason::Run, input: &[], timing })
-        });
-        self.platform.release(image);
+        let empty = Empty::place(&self.platform, domain)?;
+        let cycles = self.measure(&empty.call(self.timing));
+        empty.release(&self.platform);
         cycles
     }
 

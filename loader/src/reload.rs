@@ -44,18 +44,50 @@ impl<P: Platform> ModuleManager<P> {
         let start = self.platform.clock_fenced();
         let prepared = self.prepare(blob, options, |_| Ok(()))?;
         let ready = self.platform.clock_fenced();
-        let old = self.table.named(&prepared.module.name).and_then(|named| named.active);
-        let id = self.register(prepared, true);
-        let switched = self.platform.clock_fenced();
-        let replaced = old.and_then(|old| {
-            let (version, generation) = {
-                let module = self.get(old)?;
-                (module.version, module.generation)
-            };
-            Some(Replaced { version, generation, receipt: self.retire(old) })
-        });
-        let (prepare_cycles, switch_cycles) = (ready.saturating_sub(start), switched.saturating_sub(ready));
-        Ok(Reloaded { id, replaced, prepare_cycles, switch_cycles })
+        let (id, switch) = (self.enter(prepared), self.platform.clock_fenced());
+        let old = self.take_place(id);
+        let switch_cycles = self.platform.clock_fenced().saturating_sub(switch);
+        Ok(Reloaded {
+            id,
+            replaced: old.and_then(|old| self.leave(old)),
+            prepare_cycles: ready.saturating_sub(start),
+            switch_cycles,
+        })
+    }
+
+    /// Loads `blob` so that nobody finds it by its name: to try it out before it
+    /// takes a place by [`promote`](Self::promote), or goes by [`unload`](Self::unload).
+    ///
+    /// # Errors
+    /// As [`replace`](Self::replace).
+    pub fn load_candidate(&self, blob: &[u8], options: &LoadOptions) -> Result<ModuleId, LoadError> {
+        self.prepare(blob, options, |_| Ok(())).map(|prepared| self.enter(prepared))
+    }
+
+    /// Has a candidate take the place of the module its name stands for.
+    /// `None` when it is gone.
+    pub fn promote(&self, id: ModuleId) -> Option<Reloaded> {
+        self.get(id).filter(|module| !module.retired.get())?;
+        let switch = self.platform.clock_fenced();
+        let old = self.take_place(id);
+        let switch_cycles = self.platform.clock_fenced().saturating_sub(switch);
+        Some(Reloaded { id, replaced: old.and_then(|old| self.leave(old)), prepare_cycles: 0, switch_cycles })
+    }
+
+    /// The switch: from now on the module's name stands for it. Returns what it stood for.
+    fn take_place(&self, id: ModuleId) -> Option<ModuleId> {
+        let old = self.table.named(&self.get(id)?.name)?.active;
+        self.list(id, true);
+        old.filter(|old| *old != id)
+    }
+
+    /// Has a module go whose place is taken.
+    fn leave(&self, old: ModuleId) -> Option<Replaced> {
+        let (version, generation) = {
+            let module = self.get(old)?;
+            (module.version, module.generation)
+        };
+        Some(Replaced { version, generation, receipt: self.retire(old) })
     }
 }
 

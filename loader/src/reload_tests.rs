@@ -65,7 +65,7 @@ fn calls_under_way_end_in_the_old_code() {
     assert_eq!(manager.execute(old), Ok(42));
     assert_eq!((platform.images.get(), manager.ids().count()), (1, 1));
     let receipt = manager.take_receipt().unwrap();
-    assert_eq!((receipt.version.major, receipt.returned.pages), (1, 1));
+    assert_eq!((receipt.version.major, receipt.returned.unwrap().pages), (1, 1));
     assert_eq!(manager.take_receipt(), None);
 }
 
@@ -168,7 +168,7 @@ fn rejects_the_unload_of_a_module_that_runs() {
         assert_eq!(manager.unload(id), Err(UnloadError::Busy { name, version }));
     }));
     assert_eq!(manager.execute(id), Ok(42));
-    assert_eq!(manager.unload(id).unwrap().returned.pages, 1);
+    assert_eq!(manager.unload(id).unwrap().returned.unwrap().pages, 1);
 }
 
 #[test]

@@ -146,6 +146,9 @@ impl<P: Platform> Table<P> {
 
     /// Takes a module out of the list of those with its name. It keeps its place.
     pub fn unlink(&self, id: ModuleId, module: &Module<P>) {
+        if !module.listed.replace(false) {
+            return;
+        }
         let next = module.next.get();
         let before = self
             .versions(&module.name)

@@ -173,11 +173,11 @@ impl Platform for &FakePlatform {
     fn release(&self, _: FakeImage) {
         self.images.set(self.images.get() - 1);
     }
-    fn pages(&self, _: &FakeImage) -> u64 {
-        1
+    fn held(&self, _: &FakeImage) -> Usage {
+        Usage { pages: 1, table_bytes: 0 }
     }
-    fn usage(&self) -> Usage {
-        Usage { pages: self.images.get() as u64, table_bytes: 0 }
+    fn usage(&self) -> Option<Usage> {
+        Some(Usage { pages: self.images.get() as u64, table_bytes: 0 })
     }
     fn clock(&self) -> u64 {
         self.time.get()

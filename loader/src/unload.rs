@@ -21,8 +21,10 @@ pub struct Receipt {
     pub generation: u32,
     /// What it had been given.
     pub held: Usage,
-    /// What was in use less when it was gone.
-    pub returned: Usage,
+    /// What was in use less when it was gone; `None` where the platform does not count.
+    pub returned: Option<Usage>,
+    /// Calls of it, those that faulted included.
+    pub call_count: u64,
     /// Bytes of its own heap, which are part of its pages.
     pub heap: u32,
     /// What it had not freed in its own heap when it ended. It went with the heap.
@@ -32,10 +34,10 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// Whether all that it held came back.
+    /// Whether all that it held came back, as far as the platform counts.
     #[must_use]
     pub fn is_balanced(&self) -> bool {
-        self.held == self.returned
+        self.returned.is_none_or(|returned| returned == self.held)
     }
 }
 
@@ -99,24 +101,23 @@ impl<P: Platform> ModuleManager<P> {
         let exits = module.flags & FLAG_EXIT != 0 && module.state.get() != State::Stopped;
         let result = if exits { self.call(&module.name, &module.placed, Reason::Exit) } else { Ok(0) };
         let leak = self.platform.leak(&module.placed.image);
+        let call_count = module.recorder.count() + u64::from(module.faults.count.get());
         let (held, before) = (self.held_by(&module), self.platform.usage());
         let Module { name, version, generation, placement, placed, faults, recorder, .. } = module;
         self.platform.release(placed.image);
         drop((faults, recorder));
-        let returned = before.less(self.platform.usage());
+        let returned = before.zip(self.platform.usage()).map(|(before, after)| before.less(after));
         let exit_fault = match result {
             Err(CallError::Fault(fault)) => Some(fault),
             _ => None,
         };
-        Receipt { name, version, generation, held, returned, heap: placement.budget.heap, leak, exit_fault }
+        Receipt { name, version, generation, held, returned, call_count, heap: placement.budget.heap, leak, exit_fault }
     }
 
     /// What a module has been given.
     pub(crate) fn held_by(&self, module: &Module<P>) -> Usage {
-        Usage {
-            pages: self.platform.pages(&module.placed.image),
-            table_bytes: module.faults.table_bytes() + module.recorder.table_bytes(),
-        }
+        let table_bytes = module.faults.table_bytes() + module.recorder.table_bytes();
+        self.platform.held(&module.placed.image) + Usage { pages: 0, table_bytes }
     }
 
     /// What the module gave back that was replaced while calls of it were under way, and went last; told once.

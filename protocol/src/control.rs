@@ -4,6 +4,7 @@
 //! number, after any number of [`Answer::Progress`]. Between many clients and
 //! the one serial port stands a broker, which marks each number with its client.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -18,6 +19,9 @@ pub const CONTROL_VERSION: u16 = 1;
 
 /// Most bytes of one [`Request::Chunk`]: what a client sends before it waits for an answer.
 pub const MAX_CHUNK: usize = 32 << 10;
+
+/// Most bytes of a frame that carries a request: an input of a megabyte and what goes with it.
+pub const MAX_REQUEST: usize = (1 << 20) + 4096;
 
 /// Most bytes of one blob.
 pub const MAX_BLOB: u32 = 16 << 20;
@@ -191,9 +195,9 @@ pub enum Answer {
     /// The modules, in the order of their names.
     Modules(Vec<Module>),
     /// The module was loaded.
-    Loaded(Loaded),
+    Loaded(Box<Loaded>),
     /// The module did not prove itself, and was unloaded.
-    GateFailed(Verdict),
+    GateFailed(Box<Verdict>),
     /// The module was called.
     Called(Called),
     /// The module was unloaded.
@@ -208,7 +212,7 @@ pub enum Answer {
         bytes: u64,
     },
     /// The comparison.
-    Compared(Comparison),
+    Compared(Box<Comparison>),
     /// The console's lines.
     Log {
         /// Number of the first line here; higher than was asked for where older ones are gone.
@@ -282,6 +286,8 @@ pub struct Receipt {
     pub version: String,
     /// Its generation.
     pub generation: u32,
+    /// Calls of it, those that faulted included.
+    pub call_count: u64,
     /// Pages it had been given: segments, stack, heap, page tables.
     pub pages_held: u64,
     /// Pages it gave back.
@@ -315,7 +321,9 @@ pub struct Called {
     pub calls: u64,
     /// What the last one returned.
     pub result: i32,
-    /// What it wrote.
+    /// What they returned, and how often; the first so many different values.
+    pub results: Vec<(i32, u64)>,
+    /// What the last one wrote.
     pub output: Vec<u8>,
     /// Cycles of all calls, the cost of measuring included.
     pub total_cycles: u64,

@@ -30,6 +30,8 @@ pub enum FrameError {
     Length {
         /// The length announced.
         found: usize,
+        /// The most there may be.
+        limit: usize,
     },
     /// Other bytes than were sent.
     Checksum {
@@ -51,7 +53,7 @@ impl fmt::Display for FrameError {
             Self::Garbage { skipped } => {
                 write!(out, "{skipped} bytes that belong to no frame; is the other side BareFlow?")
             }
-            Self::Length { found } => write!(out, "frame of {found} bytes announced, expected at most {MAX_PAYLOAD}"),
+            Self::Length { found, limit } => write!(out, "frame of {found} bytes announced, expected at most {limit}"),
             Self::Checksum { found, expected } => {
                 write!(out, "frame checksum mismatch: sent {expected:#010x}, computed {found:#010x}; send it again")
             }
@@ -73,16 +75,29 @@ pub fn encode_frame(payload: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Finds the frames in a stream of bytes.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Decoder {
     received: Vec<u8>,
+    limit: usize,
+}
+
+impl Default for Decoder {
+    fn default() -> Decoder {
+        Decoder::new()
+    }
 }
 
 impl Decoder {
     /// A decoder at the start of a stream.
     #[must_use]
     pub const fn new() -> Decoder {
-        Decoder { received: Vec::new() }
+        Decoder::with_limit(MAX_PAYLOAD)
+    }
+
+    /// The same, for a receiver that takes no payload of more bytes than that.
+    #[must_use]
+    pub const fn with_limit(limit: usize) -> Decoder {
+        Decoder { received: Vec::new(), limit }
     }
 
     /// Takes bytes as they arrive.
@@ -101,9 +116,9 @@ impl Decoder {
         let [_, _, _, _, a, b, c, d, e, f, g, h] = *header;
         let expected = u32::from_le_bytes([e, f, g, h]);
         let length = usize::try_from(u32::from_le_bytes([a, b, c, d])).unwrap_or(usize::MAX);
-        if length > MAX_PAYLOAD {
+        if length > self.limit {
             self.received.drain(..MARK.len());
-            return Some(Err(FrameError::Length { found: length }));
+            return Some(Err(FrameError::Length { found: length, limit: self.limit }));
         }
         let payload = self.received.get(HEADER_SIZE..HEADER_SIZE + length)?.to_vec();
         let found = crc32c(&[&[a, b, c, d], &payload]);
@@ -161,7 +176,10 @@ mod tests {
     fn rejects_an_impossible_length() {
         let mut decoder = Decoder::new();
         decoder.push(&[&MARK[..], &[0xff; 8]].concat());
-        assert_eq!(decoder.next_payload(), Some(Err(FrameError::Length { found: u32::MAX as usize })));
+        assert_eq!(
+            decoder.next_payload(),
+            Some(Err(FrameError::Length { found: u32::MAX as usize, limit: MAX_PAYLOAD }))
+        );
     }
 
     proptest! {

@@ -24,6 +24,7 @@ use bareflow_loader::{
 };
 use bareflow_protocol::Report;
 use bareflow_protocol::report::{Environment, Refusal, Test};
+pub use report::{fault, module};
 
 /// Bytes of output a module may write.
 pub const OUTPUT_CAPACITY: usize = 256 << 10;

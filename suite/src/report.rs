@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use bareflow_abi::header::SERVICE_NAMES;
 use bareflow_loader::diagnosis::REGISTER_NAMES;
+use bareflow_loader::segments::PAGE_SIZE;
 use bareflow_loader::{Diagnosis, Domain, ModuleId, ModuleManager, ModuleProfile, Platform, Printable};
 use bareflow_protocol::Report;
 use bareflow_protocol::report::{
@@ -45,7 +46,8 @@ pub(crate) fn report<P: Platform>(
     }
 }
 
-fn module(profile: &ModuleProfile, found: Option<&Diagnosis>) -> Module {
+/// A module's profile, as it travels, with what is known of its last fault.
+pub fn module(profile: &ModuleProfile, found: Option<&Diagnosis>) -> Module {
     let cycles = profile.cycles.as_ref();
     let corrected = cycles.map(|cycles| &cycles.corrected);
     Module {
@@ -53,9 +55,14 @@ fn module(profile: &ModuleProfile, found: Option<&Diagnosis>) -> Module {
         version: profile.version.to_string(),
         generation: profile.generation,
         domain: profile.domain.name().to_string(),
-        state: if profile.stopped { "faulted" } else { "loaded" }.to_string(),
-        active: true,
-        memory_bytes: 0,
+        state: match (profile.retired, profile.stopped) {
+            (true, _) => "retired",
+            (false, true) => "faulted",
+            (false, false) => "loaded",
+        }
+        .to_string(),
+        active: profile.active,
+        memory_bytes: profile.memory.pages * PAGE_SIZE + profile.memory.table_bytes,
         code_address: profile.code_address,
         code_size: profile.code_size,
         blob_size: profile.blob_size,
@@ -74,16 +81,17 @@ fn module(profile: &ModuleProfile, found: Option<&Diagnosis>) -> Module {
             p99: corrected.map(|corrected| corrected.p99),
         },
         last_result: profile.last_result,
-        fault: profile.fault.map(|fault| Fault {
-            kind: fault.kind.name().to_string(),
-            offset: fault.offset,
-            address: fault.address,
-        }),
+        fault: profile.fault.as_ref().map(fault),
         diagnosis: found.map(diagnosis),
         faults: profile.faults,
         restarts: profile.restarts,
         budget: Budget { time_us: profile.budget.time_us, stack: profile.budget.stack, heap: profile.budget.heap },
     }
+}
+
+/// A fault, as it travels.
+pub fn fault(fault: &bareflow_loader::Fault) -> Fault {
+    Fault { kind: fault.kind.name().to_string(), offset: fault.offset, address: fault.address }
 }
 
 fn diagnosis(found: &Diagnosis) -> report::Diagnosis {

@@ -12,7 +12,7 @@ use alloc::boxed::Box;
 use allocator_api2::alloc::Global;
 use bareflow_abi::layout::MAX_SEGMENT_SIZE;
 use bareflow_loader::segments::{PAGE_SIZE, is_within};
-use bareflow_loader::{Domain, Draft, FreeRanges, ImageSize, Placement, PlatformError, Segments};
+use bareflow_loader::{Domain, Draft, FreeRanges, ImageSize, Placement, PlatformError, Segments, Usage};
 use spin::Mutex;
 
 use crate::gate::user::layout;
@@ -107,6 +107,13 @@ impl Image {
         let Some(user) = &mut self.user else { return Ok(()) };
         let bytes = (self.pages * PAGE_SIZE) as usize;
         user.show(&self.segments, &self.alias).map_err(|_| PlatformError { what: "map pages in ring 3", bytes })
+    }
+
+    /// The pages it takes, and the bytes of the kernel's heap.
+    pub fn held(&self) -> Usage {
+        let segments: u64 = self.alias.mapped().iter().map(|(_, bytes)| bytes.div_ceil(PAGE_SIZE)).sum();
+        let user = self.user.as_ref().map_or(Usage::default(), |user| user.held());
+        Usage { pages: segments, table_bytes: 0 } + user
     }
 
     /// Gives all memory and the addresses back.

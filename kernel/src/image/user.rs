@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use allocator_api2::alloc::Global;
 use bareflow_abi::Context;
 use bareflow_loader::segments::{PAGE_SIZE, is_within};
-use bareflow_loader::{FreeRanges, Segments};
+use bareflow_loader::{FreeRanges, Segments, Usage};
 use spin::{Mutex, Once};
 
 use crate::gate::user::layout;
@@ -85,7 +85,11 @@ impl Buffer {
         }
         let fresh = Pages::new(bytes)?;
         space.unmap(self.address, self.size.swap(0, Ordering::Relaxed));
-        space.map(self.address, fresh.start, fresh.size, flags)?;
+        if let Err(error) = space.map(self.address, fresh.start, fresh.size, flags) {
+            // Nothing of what goes back may be left in the module's sight.
+            space.unmap(self.address, fresh.size);
+            return Err(error);
+        }
         self.alias.store(fresh.start, Ordering::Relaxed);
         self.size.store(fresh.size, Ordering::Relaxed);
         *self.pages.lock() = Some(fresh);
@@ -130,6 +134,13 @@ impl UserSide {
         space.map(layout::CONTEXT, side.context.start, PAGE_SIZE, WRITE)?;
         space.map(layout::STACK_TOP - side.stack.size, side.stack.start, side.stack.size, WRITE)?;
         Ok(side)
+    }
+
+    /// The pages it takes, and the bytes of the kernel's heap.
+    pub fn held(&self) -> Usage {
+        let buffers = [&self.input, &self.output].map(|buffer| buffer.size.load(Ordering::Relaxed));
+        let bytes = self.stack.size + self.context.size + buffers.iter().sum::<u64>();
+        Usage { pages: bytes / PAGE_SIZE + self.space.tables_held(), table_bytes: size_of::<UserSide>() as u64 }
     }
 
     /// Shows the module its segments, with their final permissions.

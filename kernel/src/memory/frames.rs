@@ -3,6 +3,8 @@
 //! Fresh frames are taken from the regions in turn; those that were given back
 //! form a list, each frame holding the address of the next one.
 
+use core::sync::atomic::{AtomicU64, Ordering};
+
 use spin::Mutex;
 use x86_64::PhysAddr;
 use x86_64::structures::paging::{FrameAllocator, FrameDeallocator, PhysFrame, Size4KiB};
@@ -19,12 +21,17 @@ struct Frames {
     /// Address of the first frame that was given back; 0 for none.
     returned: u64,
     free: u64,
+    /// Frames that were handed out and did not come back.
+    taken: u64,
     /// Where physical memory is mapped.
     offset: u64,
 }
 
 static FRAMES: Mutex<Frames> =
-    Mutex::new(Frames { fresh: [(0, 0); REGIONS], count: 0, returned: 0, free: 0, offset: 0 });
+    Mutex::new(Frames { fresh: [(0, 0); REGIONS], count: 0, returned: 0, free: 0, taken: 0, offset: 0 });
+
+/// Of those, the ones that hold page tables which many share.
+static SHARED_TABLES: AtomicU64 = AtomicU64::new(0);
 
 /// Adds regions, each from its start to its end. `offset` is where physical memory is mapped now.
 pub fn add_all(regions: impl Iterator<Item = (u64, u64)>, offset: u64) {
@@ -55,6 +62,11 @@ pub fn free_frames() -> u64 {
     FRAMES.lock().free
 }
 
+/// How many frames somebody has, but for page tables that are everybody's.
+pub fn taken_frames() -> u64 {
+    FRAMES.lock().taken.saturating_sub(SHARED_TABLES.load(Ordering::Relaxed))
+}
+
 /// Takes a piece in a row out of the largest region: `wanted` bytes, or the
 /// region's `share`th part if that is less. Returns its address and size.
 pub fn allocate_largest(wanted: u64, share: u64) -> (u64, u64) {
@@ -83,6 +95,7 @@ pub fn allocate() -> Option<PhysFrame> {
         address
     };
     frames.free -= 1;
+    frames.taken += 1;
     Some(PhysFrame::containing_address(PhysAddr::new(address)))
 }
 
@@ -95,20 +108,34 @@ pub fn release(frame: PhysFrame) {
     unsafe { next.write(frames.returned) };
     frames.returned = address;
     frames.free += 1;
+    frames.taken = frames.taken.saturating_sub(1);
 }
 
-/// The frames, as the paging code of the `x86_64` crate wants them.
-pub struct Allocator;
+/// Frames for the page tables that everybody shares, as the paging code of the `x86_64` crate wants them.
+pub struct SharedTables;
 
 // SAFETY: a frame is handed out once until it is given back.
-unsafe impl FrameAllocator<Size4KiB> for Allocator {
+unsafe impl FrameAllocator<Size4KiB> for SharedTables {
     fn allocate_frame(&mut self) -> Option<PhysFrame> {
-        allocate()
+        let frame = allocate()?;
+        SHARED_TABLES.fetch_add(1, Ordering::Relaxed);
+        Some(frame)
     }
 }
 
-impl FrameDeallocator<Size4KiB> for Allocator {
+impl FrameDeallocator<Size4KiB> for SharedTables {
     unsafe fn deallocate_frame(&mut self, frame: PhysFrame) {
+        SHARED_TABLES.fetch_sub(1, Ordering::Relaxed);
         release(frame);
+    }
+}
+
+/// Frames for page tables that are one module's own.
+pub struct OwnTables;
+
+// SAFETY: as above.
+unsafe impl FrameAllocator<Size4KiB> for OwnTables {
+    fn allocate_frame(&mut self) -> Option<PhysFrame> {
+        allocate()
     }
 }

@@ -6,7 +6,9 @@ pub mod frames;
 pub mod space;
 pub mod tables;
 
+use core::alloc::{GlobalAlloc, Layout};
 use core::arch::asm;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use bootloader_api::BootInfo;
 use bootloader_api::info::MemoryRegionKind;
@@ -31,7 +33,37 @@ const HEAP_SIZE: u64 = 32 << 20;
 const HEAP_SHARE: u64 = 4;
 
 #[global_allocator]
-static HEAP: LockedHeap = LockedHeap::empty();
+static HEAP: Heap = Heap { blocks: LockedHeap::empty(), bytes: AtomicU64::new(0) };
+
+/// The kernel's heap, which counts what it gave out.
+struct Heap {
+    blocks: LockedHeap,
+    /// Bytes that were asked for and did not come back.
+    bytes: AtomicU64,
+}
+
+// SAFETY: all is done by the heap it wraps.
+unsafe impl GlobalAlloc for Heap {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promises are the same.
+        let block = unsafe { self.blocks.alloc(layout) };
+        if !block.is_null() {
+            self.bytes.fetch_add(layout.size() as u64, Ordering::Relaxed);
+        }
+        block
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        self.bytes.fetch_sub(layout.size() as u64, Ordering::Relaxed);
+        // SAFETY: as above.
+        unsafe { self.blocks.dealloc(block, layout) }
+    }
+}
+
+/// Bytes of the kernel's heap that somebody has.
+pub fn heap_bytes() -> u64 {
+    HEAP.bytes.load(Ordering::Relaxed)
+}
 
 /// A stack's place. The page at `start` stays unmapped: running into it faults.
 #[derive(Clone, Copy, Debug)]
@@ -120,7 +152,7 @@ pub fn take_over(info: &'static mut BootInfo, command_line: &'static str, next: 
 /// First code on the kernel's own stack.
 extern "C" fn enter(heap: u64, heap_size: u64) -> ! {
     // SAFETY: these frames were taken from the allocator for this alone, and the physical map covers them.
-    unsafe { HEAP.lock().init(physical(heap), heap_size as usize) };
+    unsafe { HEAP.blocks.lock().init(physical(heap), heap_size as usize) };
     match NEXT.get() {
         Some((boot, next)) => next(boot),
         None => crate::power::leave(crate::power::End::Panicked),

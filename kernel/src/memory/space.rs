@@ -51,6 +51,11 @@ impl Space {
         self.root.start_address().as_u64()
     }
 
+    /// How many tables these are.
+    pub fn tables_held(&self) -> u64 {
+        count_tables(self.root, 4)
+    }
+
     /// Shows the `size` bytes, whole pages, that the kernel has at `alias` at `address`.
     pub fn map(&self, address: u64, alias: u64, size: u64, flags: PageTableFlags) -> Result<(), OutOfFrames> {
         let mut tables = self.tables();
@@ -60,7 +65,7 @@ impl Space {
             let frame = PhysFrame::containing_address(x86_64::PhysAddr::new(frame));
             let parents = VISIBLE | PageTableFlags::WRITABLE;
             // SAFETY: the page is the module's to see; the kernel's alias of it is never executable and writable.
-            let done = unsafe { tables.map_to_with_table_flags(page, frame, flags, parents, &mut frames::Allocator) };
+            let done = unsafe { tables.map_to_with_table_flags(page, frame, flags, parents, &mut frames::OwnTables) };
             // The tables become active with a write to CR3, which forgets all that was remembered of them.
             done.map_err(|_| OutOfFrames)?.ignore();
         }
@@ -92,15 +97,28 @@ impl Drop for Space {
 
 /// Gives back a table of the module's half and all tables below it, down to the last level.
 fn release_tables(frame: PhysFrame, level: u8) {
-    let entries = if level == 4 { KERNEL_HALF } else { 512 };
-    if level > 1 {
-        // SAFETY: a table of a space that is not active, which the physical map covers.
-        let table = unsafe { &*table(frame.start_address().as_u64()) };
-        for entry in table.iter().take(entries).filter(|entry| entry.flags().contains(PageTableFlags::PRESENT)) {
-            release_tables(PhysFrame::containing_address(entry.addr()), level - 1);
-        }
-    }
+    for_each_below(frame, level, |below| release_tables(below, level - 1));
     frames::release(frame);
+}
+
+/// How many these are.
+fn count_tables(frame: PhysFrame, level: u8) -> u64 {
+    let mut count = 1;
+    for_each_below(frame, level, |below| count += count_tables(below, level - 1));
+    count
+}
+
+/// Does `work` for each table of the module's half that a table of it points to.
+fn for_each_below(frame: PhysFrame, level: u8, mut work: impl FnMut(PhysFrame)) {
+    if level == 1 {
+        return;
+    }
+    let entries = if level == 4 { KERNEL_HALF } else { 512 };
+    // SAFETY: a table of a space that is not active, which the physical map covers.
+    let table = unsafe { &*table(frame.start_address().as_u64()) };
+    for entry in table.iter().take(entries).filter(|entry| entry.flags().contains(PageTableFlags::PRESENT)) {
+        work(PhysFrame::containing_address(entry.addr()));
+    }
 }
 
 fn table(address: u64) -> *mut PageTable {

@@ -82,7 +82,7 @@ fn map_physical_memory(tables: &mut OffsetPageTable<'_>, end: u64) -> Result<(),
         let page = Page::<Size2MiB>::containing_address(VirtAddr::new(PHYSICAL_MAP + address));
         let frame = PhysFrame::containing_address(PhysAddr::new(address));
         // SAFETY: the map is the kernel's view of memory that it owns as a whole.
-        let done = unsafe { tables.map_to(page, frame, READ_WRITE, &mut frames::Allocator) };
+        let done = unsafe { tables.map_to(page, frame, READ_WRITE, &mut frames::SharedTables) };
         done.map_err(|_| OutOfFrames)?.ignore();
     }
     Ok(())
@@ -120,7 +120,7 @@ fn map_to(
 ) -> Result<(), OutOfFrames> {
     let page = Page::<Size4KiB>::containing_address(VirtAddr::new(address));
     // SAFETY: callers map either the image to itself or frames that nobody else has.
-    unsafe { tables.map_to(page, frame, flags, &mut frames::Allocator) }.map_err(|_| OutOfFrames)?.ignore();
+    unsafe { tables.map_to(page, frame, flags, &mut frames::SharedTables) }.map_err(|_| OutOfFrames)?.ignore();
     Ok(())
 }
 
@@ -189,7 +189,7 @@ fn clean_up(start: u64, end: u64) {
     let page = |address| Page::<Size4KiB>::containing_address(VirtAddr::new(address));
     let range = PageRangeInclusive { start: page(start), end: page(end) };
     // SAFETY: a table that maps nothing is used by nobody.
-    unsafe { active(PHYSICAL_MAP).clean_up_addr_range(range, &mut frames::Allocator) };
+    unsafe { active(PHYSICAL_MAP).clean_up_addr_range(range, &mut frames::SharedTables) };
     // The processor may remember where these tables were; flushing any page makes it
     // forget all of them (Intel SDM volume 3, 5.10.4.1).
     tlb::flush(VirtAddr::new(start));

@@ -162,6 +162,11 @@ impl<A: Allocator + Clone> Recorder<A> {
         Some(self.0.get_or_init(|| samples))
     }
 
+    /// Number of calls that returned.
+    pub fn count(&self) -> u64 {
+        self.0.get().map_or(0, |samples| samples.totals().count)
+    }
+
     /// Bytes of the loader's tables that the readings take.
     pub fn table_bytes(&self) -> u64 {
         self.0.get().map_or(0, Samples::table_bytes)

@@ -1,0 +1,290 @@
+//! Two modules on the same input: what they cost, and whether they agree.
+//!
+//! Neither module's profile takes note of it. Where a call takes no longer than
+//! the clock can resolve, many are timed at once; what the same number of calls of a
+//! module takes that does nothing is taken off.
+
+use allocator_api2::vec::Vec;
+use bareflow_abi::Reason;
+
+use crate::error::ExecuteError;
+use crate::fault::Fault;
+use crate::manager::ModuleManager;
+use crate::module::{ModuleId, State};
+use crate::platform::{Call, CallError, Outcome, Platform};
+use crate::price::Empty;
+
+/// A measurement takes at least so many times as long as reading the clock.
+const RESOLVED: u64 = 64;
+
+/// Calls in one measurement at the most.
+const MAX_BATCH: u32 = 4096;
+
+/// Measurements of the module that does nothing.
+const BASELINE: usize = 31;
+
+/// A measurement's hundredths of a cycle.
+const HUNDREDTHS: u64 = 100;
+
+/// Two modules under comparison.
+pub struct Trial<P: Platform> {
+    sides: [Side<P>; 2],
+    over: u32,
+    /// What was different, the first time anything was.
+    difference: Option<Difference>,
+}
+
+/// One of the two.
+struct Side<P: Platform> {
+    id: ModuleId,
+    /// Calls in one measurement; 0 before the first.
+    batch: u32,
+    /// Hundredths of a cycle that a call of nothing takes in such a batch.
+    baseline: u64,
+    /// Hundredths of a cycle of one call, by measurement.
+    measured: Vec<u64, P::Tables>,
+}
+
+/// What two modules gave for the same input, where it was not the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Difference {
+    /// They returned these.
+    Results([i32; 2]),
+    /// Their outputs are so long.
+    Lengths([usize; 2]),
+    /// Their outputs first differ at this byte, which is these.
+    Bytes {
+        /// Its number, counted from 0.
+        at: usize,
+        /// The bytes.
+        found: [u8; 2],
+    },
+}
+
+/// Why a trial ended early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrialError {
+    /// This side, 0 or 1, faulted.
+    Faulted(usize, Fault),
+    /// This side could not be called.
+    Refused(usize, ExecuteError),
+    /// Memory for the measurements ran out.
+    NoMemory,
+}
+
+/// What one side's calls took.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Distribution<'trial> {
+    /// Calls in one measurement.
+    pub batch: u32,
+    /// Hundredths of a cycle of one call, in rising order.
+    pub hundredths: &'trial [u64],
+    /// The least difference between two calls that can be seen, in hundredths of a cycle.
+    pub resolution: u64,
+}
+
+impl Distribution<'_> {
+    /// What `per_cent` of the measurements do not exceed, in cycles (nearest rank).
+    #[must_use]
+    pub fn percentile(&self, per_cent: usize) -> f64 {
+        let rank = (self.hundredths.len() * per_cent).div_ceil(100).max(1);
+        self.hundredths.get(rank - 1).map_or(0.0, |&hundredths| cycles(hundredths))
+    }
+
+    /// The mean, in cycles.
+    #[must_use]
+    pub fn mean(&self) -> f64 {
+        let sum: u128 = self.hundredths.iter().copied().map(u128::from).sum();
+        sum as f64 / self.hundredths.len().max(1) as f64 / HUNDREDTHS as f64
+    }
+}
+
+fn cycles(hundredths: u64) -> f64 {
+    hundredths as f64 / HUNDREDTHS as f64
+}
+
+impl<P: Platform> Trial<P> {
+    /// A trial of two modules, with `over` measurements of each.
+    ///
+    /// # Errors
+    /// [`TrialError::NoMemory`].
+    pub fn new(manager: &ModuleManager<P>, ids: [ModuleId; 2], over: u32) -> Result<Trial<P>, TrialError> {
+        let side = |id| {
+            let mut measured = Vec::new_in(manager.platform.tables());
+            measured.try_reserve_exact(over as usize).map_err(|_| TrialError::NoMemory)?;
+            Ok(Side { id, batch: 0, baseline: 0, measured })
+        };
+        let [first, second] = ids;
+        Ok(Trial { sides: [side(first)?, side(second)?], over, difference: None })
+    }
+
+    /// Takes one measurement of each, and says whether that was the last one. `outputs` are as long as each other.
+    ///
+    /// # Errors
+    /// Why there will be no more.
+    pub fn step(
+        &mut self,
+        manager: &ModuleManager<P>,
+        input: &[u8],
+        outputs: [&mut [u8]; 2],
+    ) -> Result<bool, TrialError> {
+        let [first, second] = outputs;
+        let given = [self.measure(manager, 0, input, &mut *first)?, self.measure(manager, 1, input, &mut *second)?];
+        if self.difference.is_none() {
+            self.difference = difference(given, [first, second]);
+        }
+        Ok(self.done() >= self.over)
+    }
+
+    /// Measurements of each so far.
+    #[must_use]
+    pub fn done(&self) -> u32 {
+        self.sides.iter().map(|side| side.measured.len() as u32).min().unwrap_or(0)
+    }
+
+    /// What was different first, if anything was.
+    #[must_use]
+    pub const fn difference(&self) -> Option<Difference> {
+        self.difference
+    }
+
+    /// What each side's calls took.
+    pub fn distributions(&mut self, manager: &ModuleManager<P>) -> [Distribution<'_>; 2] {
+        let step = manager.call_overhead_cycles().max(1) * HUNDREDTHS;
+        self.sides.each_mut().map(|side| {
+            side.measured.sort_unstable();
+            Distribution {
+                batch: side.batch,
+                hundredths: &side.measured,
+                resolution: step / u64::from(side.batch.max(1)),
+            }
+        })
+    }
+
+    /// Takes one measurement of a side.
+    fn measure(
+        &mut self,
+        manager: &ModuleManager<P>,
+        index: usize,
+        input: &[u8],
+        output: &mut [u8],
+    ) -> Result<Outcome, TrialError> {
+        let Some(side) = self.sides.get_mut(index) else { return Err(TrialError::NoMemory) };
+        if side.batch == 0 {
+            side.settle(manager, index, input, output)?;
+        }
+        let (outcome, cycles) = manager.batch(side.id, side.batch, input, output).map_err(|error| at(index, error))?;
+        let hundredths = (cycles * HUNDREDTHS / u64::from(side.batch)).saturating_sub(side.baseline);
+        // There is room for as many as were asked for.
+        if side.measured.len() < side.measured.capacity() {
+            side.measured.push(hundredths);
+        }
+        Ok(outcome)
+    }
+}
+
+impl<P: Platform> Side<P> {
+    /// Finds out how many calls make a measurement, and what nothing costs.
+    fn settle(
+        &mut self,
+        manager: &ModuleManager<P>,
+        index: usize,
+        input: &[u8],
+        output: &mut [u8],
+    ) -> Result<(), TrialError> {
+        let enough = manager.call_overhead_cycles().max(1) * RESOLVED;
+        let mut batch = 1;
+        loop {
+            let (_, cycles) = manager.batch(self.id, batch, input, output).map_err(|error| at(index, error))?;
+            if cycles >= enough || batch >= MAX_BATCH {
+                break;
+            }
+            batch *= 2;
+        }
+        self.batch = batch;
+        self.baseline = manager.empty_batch(self.id, batch).ok_or(TrialError::NoMemory)?;
+        Ok(())
+    }
+}
+
+fn at(index: usize, error: ExecuteError) -> TrialError {
+    match error {
+        ExecuteError::Faulted(fault) => TrialError::Faulted(index, fault),
+        error => TrialError::Refused(index, error),
+    }
+}
+
+fn difference(given: [Outcome; 2], outputs: [&mut [u8]; 2]) -> Option<Difference> {
+    let [first, second] = given;
+    if first.result != second.result {
+        return Some(Difference::Results([first.result, second.result]));
+    }
+    if first.output_length != second.output_length {
+        return Some(Difference::Lengths([first.output_length, second.output_length]));
+    }
+    let [mine, yours] = outputs;
+    let pairs = mine.iter().zip(yours.iter()).take(first.output_length).enumerate();
+    let mut different = pairs.filter(|(_, (mine, yours))| mine != yours);
+    different.next().map(|(at, (mine, yours))| Difference::Bytes { at, found: [*mine, *yours] })
+}
+
+impl<P: Platform> ModuleManager<P> {
+    /// Calls a module so many times, at least once, and says what the last call gave, and how many cycles they all took.
+    fn batch(&self, id: ModuleId, calls: u32, input: &[u8], output: &mut [u8]) -> Result<(Outcome, u64), ExecuteError> {
+        let Some(module) = self.get(id) else { return Err(ExecuteError::NotLoaded) };
+        match (module.state.get(), module.faults.last.get()) {
+            (State::Ready, _) => {}
+            (State::Stopped, Some(fault)) => return Err(ExecuteError::Stopped(fault)),
+            _ => return Err(ExecuteError::Busy),
+        }
+        let (image, entry) = (&module.placed.image, module.placed.entry);
+        let call = Call { module: &module.name, image, entry, reason: Reason::Run, input, timing: self.timing };
+        module.state.set(State::Running);
+        let done = self.timed(&call, calls, output);
+        module.state.set(State::Ready);
+        let retired = module.retired.get();
+        match done {
+            Ok(done) => {
+                drop(module);
+                if retired {
+                    self.leave_retired(id);
+                }
+                Ok(done)
+            }
+            Err(CallError::NoMemory) => Err(ExecuteError::NoMemory),
+            Err(CallError::Fault(fault)) => {
+                module.faults.note(fault, self.platform.diagnosis());
+                drop(module);
+                self.fail(id);
+                Err(ExecuteError::Faulted(fault))
+            }
+        }
+    }
+
+    /// Carries a call out so many times.
+    fn timed(&self, call: &Call<'_, P::Image>, calls: u32, output: &mut [u8]) -> Result<(Outcome, u64), CallError> {
+        let (outcome, cycles) = self.timing.measure(&self.platform, || {
+            let mut last = self.platform.call(call, output)?;
+            for _ in 1..calls {
+                last = self.platform.call(call, output)?;
+            }
+            Ok::<_, CallError>(last.outcome)
+        });
+        Ok((outcome?, cycles.saturating_sub(self.call_overhead_cycles())))
+    }
+
+    /// Hundredths of a cycle that one call takes, of so many, of a module that does nothing where `like` runs: the median.
+    fn empty_batch(&self, like: ModuleId, calls: u32) -> Option<u64> {
+        let domain = self.options(like)?.domain;
+        let empty = Empty::place(&self.platform, domain)?;
+        let mut measured = [0; BASELINE];
+        let all = measured.iter_mut().try_for_each(|measured| {
+            let (_, cycles) = self.timed(&empty.call(self.timing), calls, &mut []).ok()?;
+            *measured = cycles * HUNDREDTHS / u64::from(calls);
+            Some(())
+        });
+        empty.release(&self.platform);
+        measured.sort_unstable();
+        all.map(|()| measured[BASELINE / 2])
+    }
+}

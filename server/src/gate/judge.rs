@@ -1,0 +1,85 @@
+//! From measurements to figures, and from figures to a verdict.
+
+use alloc::format;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+use bareflow_loader::trial::Distribution;
+use bareflow_protocol::trial::{Class, Comparison, Condition, Figure, Judged, Side};
+
+/// Classes of a histogram.
+const CLASSES: usize = 12;
+
+/// Hundredths of a cycle in a cycle.
+const HUNDREDTHS: f64 = 100.0;
+
+/// The figures of a distribution, in the order of [`Figure::ALL`].
+pub(super) fn figures(measured: &Distribution<'_>) -> [f64; 5] {
+    Figure::ALL.map(|figure| match figure {
+        Figure::Min => measured.percentile(0),
+        Figure::P50 => measured.percentile(50),
+        Figure::Mean => measured.mean(),
+        Figure::P99 => measured.percentile(99),
+        Figure::Max => measured.percentile(100),
+    })
+}
+
+/// The second one's figures over the first one's.
+pub(super) fn ratios(sides: &[Side; 2]) -> Vec<Option<f64>> {
+    let [first, second] = sides;
+    let pairs = first.cycles.iter().zip(&second.cycles);
+    pairs.map(|(first, second)| (*first > 0.0).then(|| second / first)).collect()
+}
+
+/// The borders of classes that hold 99 of 100 measurements of both sides; the last class holds the rest.
+pub(super) fn classes(measured: &[Distribution<'_>; 2]) -> Vec<f64> {
+    let least = measured.iter().map(|side| side.percentile(0)).fold(f64::INFINITY, f64::min);
+    let most = measured.iter().map(|side| side.percentile(99)).fold(0.0, f64::max);
+    let width = ((most - least) / (CLASSES - 1) as f64).max(1.0 / HUNDREDTHS);
+    (0..CLASSES).map(|class| least + width * class as f64).collect()
+}
+
+/// How many measurements fell into each class.
+pub(super) fn histogram(measured: &Distribution<'_>, borders: &[f64]) -> Vec<Class> {
+    let greatest = measured.percentile(100);
+    let below = borders.iter().skip(1).copied().chain([f64::INFINITY]);
+    let class = |(from, below): (f64, f64)| {
+        let count = measured.hundredths.iter().filter(|&&hundredths| {
+            let cycles = hundredths as f64 / HUNDREDTHS;
+            from <= cycles && cycles < below
+        });
+        // JSON has no infinity.
+        let below = if below.is_finite() { below } else { greatest.max(from) };
+        Class { from, below, count: count.count() as u32 }
+    };
+    borders.iter().copied().zip(below).map(class).collect()
+}
+
+/// Looks at each condition. What the clock can't resolve makes no difference.
+pub(super) fn judge(conditions: &[Condition], comparison: &Comparison, measured: [Distribution<'_>; 2]) -> Vec<Judged> {
+    let resolution = measured.iter().map(|side| side.resolution).max().unwrap_or(0) as f64 / HUNDREDTHS;
+    conditions.iter().map(|condition| judge_one(condition, comparison, resolution)).collect()
+}
+
+fn judge_one(condition: &Condition, comparison: &Comparison, resolution: f64) -> Judged {
+    let (held, found) = match *condition {
+        Condition::OutputsEqual => match &comparison.difference {
+            None => (comparison.outputs_equal, "results and outputs are the same".to_string()),
+            Some(difference) => (false, difference.clone()),
+        },
+        Condition::AtMost { figure, ratio } => {
+            let [old, new] = [0, 1].map(|side: usize| {
+                let index = Figure::ALL.iter().position(|other| *other == figure).unwrap_or(0);
+                comparison.sides.get(side).and_then(|side| side.cycles.get(index)).copied().unwrap_or(0.0)
+            });
+            let limit = old.max(resolution) * ratio;
+            let held = new <= limit;
+            let name = figure.name();
+            let times = if old > 0.0 { format!(", {:.2} times", new / old) } else { "".to_string() };
+            let excess =
+                if held { "".to_string() } else { format!("; {:.2} cycles above the {limit:.2} allowed", new - limit) };
+            (held, format!("{name} {old:.2} -> {new:.2} cycles{times}{excess}"))
+        }
+    };
+    Judged { condition: condition.to_string(), held, found }
+}

@@ -1,0 +1,130 @@
+//! What takes its time: carried out slice by slice, in turn.
+
+use alloc::boxed::Box;
+use alloc::format;
+
+use bareflow_loader::{ModuleId, Platform, UnloadError};
+use bareflow_protocol::Answer;
+use bareflow_protocol::control::NUMBER_BITS;
+
+use crate::call::Calls;
+use crate::gate::Comparing;
+use crate::{Server, Surroundings};
+
+/// How long an unload waits for calls under way, in milliseconds.
+const UNLOAD_PATIENCE: u64 = 2000;
+
+/// How long a slice takes, in milliseconds, give or take one.
+pub(crate) const SLICE: u64 = 2;
+
+/// How often a client is told how far its job is, in milliseconds.
+const TELL_EACH: u64 = 250;
+
+/// A request that is not answered yet.
+pub(crate) struct Job<P: Platform> {
+    /// Its number.
+    number: u64,
+    /// When it came, and when its client was told last how far it is.
+    began: u64,
+    told: u64,
+    /// What is left to do.
+    pub work: Work<P>,
+}
+
+/// What a job does.
+pub(crate) enum Work<P: Platform> {
+    /// Calls of a module.
+    Call(Box<Calls>),
+    /// An unload that waits for calls under way.
+    Unload(ModuleId),
+    /// Two modules side by side.
+    Compare(Box<Comparing<P>>),
+}
+
+/// What a slice of a job ends in.
+pub(crate) enum Slice {
+    /// There is more to do: so much is done, of so much.
+    More(u64, u64),
+    /// All is done.
+    Done(Answer),
+}
+
+impl<P: Platform> Job<P> {
+    pub const fn new(number: u64, work: Work<P>, now: u64) -> Job<P> {
+        Job { number, began: now, told: now, work }
+    }
+
+    /// Whose job it is.
+    pub const fn client(&self) -> u32 {
+        (self.number >> NUMBER_BITS) as u32
+    }
+}
+
+impl<P: Platform, S: Surroundings> Server<'_, P, S> {
+    /// Carries out a slice of the job whose turn it is; says whether there was one.
+    pub fn step(&self) -> bool {
+        let Some(mut job) = self.jobs.borrow_mut().pop_front() else { return false };
+        self.current.set(Some(job.client()));
+        let slice = match &mut job.work {
+            Work::Call(calls) => self.call_some(calls),
+            Work::Compare(comparing) => self.compare_some(comparing),
+            Work::Unload(id) => self.try_unload(*id, job.began),
+        };
+        self.current.set(None);
+        let cancelled = self.cancelled.take();
+        match slice {
+            _ if cancelled => self.abandon(job.work),
+            Slice::Done(answer) => {
+                self.answer(job.number, answer);
+                self.abandon(job.work);
+            }
+            Slice::More(done, of) => {
+                let now = self.around.milliseconds();
+                if now.saturating_sub(job.told) >= TELL_EACH {
+                    job.told = now;
+                    self.answer(job.number, Answer::Progress { done, of });
+                }
+                self.jobs.borrow_mut().push_back(job);
+            }
+        }
+        self.note_the_gone();
+        true
+    }
+
+    /// Has unloads that waited too long say so, and carries out nothing: while a call is under way.
+    pub fn look_at_clock(&self) {
+        let now = self.around.milliseconds();
+        loop {
+            let late = {
+                let mut jobs = self.jobs.borrow_mut();
+                let is_late = |job: &Job<P>| {
+                    matches!(job.work, Work::Unload(_)) && now.saturating_sub(job.began) >= UNLOAD_PATIENCE
+                };
+                jobs.iter().position(is_late).and_then(|index| jobs.remove(index))
+            };
+            let Some(Job { number, began, work: Work::Unload(id), .. }) = late else { return };
+            if let Slice::Done(answer) = self.try_unload(id, began) {
+                self.answer(number, answer);
+            }
+        }
+    }
+
+    fn try_unload(&self, id: ModuleId, began: u64) -> Slice {
+        let waited = self.around.milliseconds().saturating_sub(began);
+        match self.manager.unload(id) {
+            Ok(receipt) => {
+                self.say_gone(&receipt);
+                Slice::Done(Answer::Unloaded(crate::tell::receipt(&receipt)))
+            }
+            Err(UnloadError::Busy { .. }) if waited < UNLOAD_PATIENCE => Slice::More(0, 1),
+            Err(error) => Slice::Done(Answer::Refused { error: format!("{error} (waited {waited} ms)") }),
+        }
+    }
+
+    /// Undoes what a job leaves behind.
+    pub(crate) fn abandon(&self, work: Work<P>) {
+        if let Work::Compare(comparing) = work {
+            self.drop_candidates(&comparing);
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Loads: blobs that clients send, or that lie on the disk.
+
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use bareflow_loader::report::Style;
+use bareflow_loader::{
+    Budget, Domain, LoadError, LoadOptions, ModuleId, Name, OnFault, Platform, Printable, RawModule, Reloaded,
+};
+use bareflow_protocol::Answer;
+use bareflow_protocol::control::{LoadCycles, Loaded, Push, Replaced, Wish};
+use bareflow_protocol::trial::Verdict;
+
+use crate::library::load_of;
+use crate::requests::{Handled, Next};
+use crate::{Server, Surroundings, tell};
+
+impl<'blobs, P: Platform, S: Surroundings> Server<'blobs, P, S> {
+    /// Loads a blob at the start, and says so on the console.
+    pub fn load_first(&self, label: &str, blob: &'blobs [u8]) {
+        match self.manager.load_with(blob, &self.defaults) {
+            Ok(id) => {
+                if let Some(profile) = self.manager.stats(id) {
+                    self.library.borrow_mut().keep(load_of(&profile), Cow::Borrowed(blob));
+                }
+                self.say_loaded(id);
+            }
+            Err(error) => self.say_refused(label, &error),
+        }
+    }
+
+    /// Loads a file from the disk at the start, and says so on the console.
+    pub fn load_file(&self, path: &str) {
+        let done = self.around.read(path).and_then(|blob| self.load(blob, path, &Wish::default()));
+        if let Err(error) = done {
+            self.around.say(Style::Bad, format_args!("[ERROR]"));
+            self.around.say(Style::Plain, format_args!(" {path}: {error}\n"));
+        }
+    }
+
+    /// Loads a blob in place of the module of its name.
+    pub(crate) fn load(&self, blob: Vec<u8>, label: &str, wish: &Wish) -> Handled<P> {
+        let push = Push { label: label.to_string(), wish: wish.clone(), beside: false, gate: None };
+        self.push(blob, &push)
+    }
+
+    /// Loads a blob as its client wishes.
+    pub(crate) fn push(&self, blob: Vec<u8>, push: &Push) -> Handled<P> {
+        let options = self.options(&blob, &push.wish)?;
+        let refused = |error: LoadError| {
+            self.say_refused(&push.label, &error);
+            error.to_string()
+        };
+        if let Some(gate) = &push.gate {
+            if push.beside {
+                return Err("a gate is for a module that takes another one's place; leave out one of the two".into());
+            }
+            // Where there is nothing to be better than, there is nothing to prove.
+            if let Some(old) = active_of(&blob).and_then(|name| self.manager.find(name.as_str())) {
+                return self.open_gate(old, blob, &options, gate).map(Next::Work);
+            }
+        }
+        if push.beside {
+            let start = self.manager.platform().clock_fenced();
+            let id = self.manager.load_versioned(&blob, &options).map_err(refused)?;
+            let prepare = self.manager.platform().clock_fenced().saturating_sub(start);
+            let cycles = LoadCycles { prepare, switch: 0 };
+            return Ok(self.loaded(id, Some(blob), None, cycles, None).into());
+        }
+        let reloaded = self.manager.replace(&blob, &options).map_err(refused)?;
+        Ok(self.replaced(reloaded, Some(blob), None).into())
+    }
+
+    /// Answers a load that may have replaced a module.
+    pub(crate) fn replaced(&self, reloaded: Reloaded, blob: Option<Vec<u8>>, verdict: Option<Verdict>) -> Answer {
+        let replaced = reloaded.replaced.map(|old| Replaced {
+            version: old.version.to_string(),
+            generation: old.generation,
+            receipt: old.receipt.as_ref().map(tell::receipt),
+        });
+        let cycles = LoadCycles { prepare: reloaded.prepare_cycles, switch: reloaded.switch_cycles };
+        let answer = self.loaded(reloaded.id, blob, replaced, cycles, verdict);
+        if let Some(receipt) = reloaded.replaced.and_then(|old| old.receipt) {
+            self.say_gone(&receipt);
+        }
+        self.tidy();
+        answer
+    }
+
+    fn loaded(
+        &self,
+        id: ModuleId,
+        blob: Option<Vec<u8>>,
+        replaced: Option<Replaced>,
+        cycles: LoadCycles,
+        verdict: Option<Verdict>,
+    ) -> Answer {
+        let Some(profile) = self.manager.stats(id) else {
+            return Answer::Refused { error: "it is gone already; push it again".to_string() };
+        };
+        if let Some(blob) = blob {
+            self.library.borrow_mut().keep(load_of(&profile), Cow::Owned(blob));
+        }
+        self.say_loaded(id);
+        Answer::Loaded(Box::new(Loaded {
+            name: profile.name.to_string(),
+            version: profile.version.to_string(),
+            generation: profile.generation,
+            active: profile.active,
+            replaced,
+            state: "none".to_string(),
+            cycles,
+            verdict,
+        }))
+    }
+
+    /// How a blob is to be loaded: as the client wishes, or else as the module of its name is, or else as usual.
+    fn options(&self, blob: &[u8], wish: &Wish) -> Result<LoadOptions, String> {
+        let old = active_of(blob).and_then(|name| self.manager.options(self.manager.find(name.as_str())?));
+        let mut options = old.unwrap_or(self.defaults);
+        if let Some(domain) = &wish.domain {
+            options.domain = Domain::from_name(domain)
+                .ok_or_else(|| format!("domain \"{}\", expected kernel or user", Printable(domain.as_bytes())))?;
+        }
+        if let Some(policy) = &wish.on_fault {
+            options.on_fault = OnFault::parse(policy).ok_or_else(|| {
+                format!("policy \"{}\", expected stop, restart or restart:N", Printable(policy.as_bytes()))
+            })?;
+        }
+        if let Some(budget) = &wish.budget {
+            options.limits = Budget { time_us: budget.time_us, stack: budget.stack, heap: budget.heap };
+        }
+        Ok(options)
+    }
+
+    /// Writes a module's blob to the disk.
+    pub(crate) fn save(&self, selector: &str) -> Handled<P> {
+        let id = self.select(selector)?;
+        let profile = self.manager.stats(id).ok_or_else(|| format!("{selector}: it is gone; see `ps`"))?;
+        let library = self.library.borrow();
+        let kept = library.get(&load_of(&profile)).ok_or_else(|| format!("{selector}: its blob was not kept"))?;
+        let path = self.around.save(&kept.blob)?;
+        Ok(Answer::Saved { path, bytes: kept.blob.len() as u64 }.into())
+    }
+
+    pub(crate) fn say_loaded(&self, id: ModuleId) {
+        let Some(profile) = self.manager.stats(id) else { return };
+        let (name, version, generation) = (profile.name, profile.version, profile.generation);
+        self.around.say(Style::Good, format_args!("[OK]"));
+        self.around.say(Style::Plain, format_args!(" Module loaded: {name} {version} (load {generation})\n"));
+    }
+
+    pub(crate) fn say_refused(&self, label: &str, error: &LoadError) {
+        self.around.say(Style::Bad, format_args!("[ERROR]"));
+        self.around.say(Style::Plain, format_args!(" {}: {error}\n", Printable(label.as_bytes())));
+    }
+}
+
+/// The name in a blob's header, valid or not.
+fn active_of(blob: &[u8]) -> Option<Name> {
+    Name::from_field(RawModule::parse(blob).ok()?.header.name)
+}

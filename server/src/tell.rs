@@ -1,0 +1,75 @@
+//! From the loader's words to those that travel, and to the console's.
+
+use alloc::string::ToString;
+use core::fmt;
+
+use bareflow_loader::report::{Console, Style};
+use bareflow_loader::{Platform, Receipt, Usage};
+use bareflow_protocol::control;
+use bareflow_suite::fault;
+
+use crate::library::load_of;
+use crate::{Server, Surroundings};
+
+/// The console, by way of the surroundings.
+pub(crate) struct Voice<'around, S>(pub &'around S);
+
+impl<S: Surroundings> Console for Voice<'_, S> {
+    fn show(&mut self, style: Style, text: fmt::Arguments<'_>) {
+        self.0.say(style, text);
+    }
+}
+
+/// A receipt, as it travels. Where nobody counts, all that was held counts as returned.
+pub(crate) fn receipt(receipt: &Receipt) -> control::Receipt {
+    let returned: Usage = receipt.returned.unwrap_or(receipt.held);
+    control::Receipt {
+        name: receipt.name.to_string(),
+        version: receipt.version.to_string(),
+        generation: receipt.generation,
+        call_count: receipt.call_count,
+        pages_held: receipt.held.pages,
+        pages_returned: returned.pages,
+        table_bytes_held: receipt.held.table_bytes,
+        table_bytes_returned: returned.table_bytes,
+        heap_bytes: receipt.heap.into(),
+        leaked_blocks: receipt.leak.blocks,
+        leaked_bytes: receipt.leak.bytes,
+        bindings: 0,
+        exit_fault: receipt.exit_fault.as_ref().map(fault),
+    }
+}
+
+impl<P: Platform, S: Surroundings> Server<'_, P, S> {
+    /// Says on the console that a module is gone, and what it did not give back.
+    pub(crate) fn say_gone(&self, receipt: &Receipt) {
+        let Receipt { name, version, generation, .. } = receipt;
+        self.around.say(Style::Good, format_args!("[OK]"));
+        self.around.say(Style::Plain, format_args!(" Module unloaded: {name} {version} (load {generation})\n"));
+        if !receipt.is_balanced() {
+            let (held, returned) = (receipt.held, receipt.returned.unwrap_or_default());
+            self.around.say(
+                Style::Warning,
+                format_args!(
+                    "[WARN] {name}: held {} pages and {} bytes of tables, returned {} and {}\n",
+                    held.pages, held.table_bytes, returned.pages, returned.table_bytes
+                ),
+            );
+        }
+    }
+
+    /// Takes note of what is gone: modules that were replaced and whose last call has ended.
+    pub(crate) fn note_the_gone(&self) {
+        if let Some(receipt) = self.manager.take_receipt() {
+            self.say_gone(&receipt);
+            self.tidy();
+        }
+    }
+
+    /// Forgets what is kept of modules that are gone.
+    pub(crate) fn tidy(&self) {
+        let loaded: alloc::collections::BTreeSet<_> =
+            self.manager.profiles().map(|profile| load_of(&profile)).collect();
+        self.library.borrow_mut().retain(|load| loaded.contains(load));
+    }
+}
