@@ -22,6 +22,8 @@ pub struct Options {
     pub halt: bool,
     /// Whether the kernel checks itself instead of running modules.
     pub selfcheck: bool,
+    /// Whether the kernel stays up and answers clients.
+    pub serve: bool,
     /// The part of a fault campaign to carry out, if any.
     pub campaign: Option<Campaign>,
     /// What could not be understood.
@@ -39,6 +41,7 @@ impl Options {
             icount: false,
             halt: false,
             selfcheck: false,
+            serve: false,
             campaign: None,
             warnings: Vec::new(),
         };
@@ -71,8 +74,9 @@ impl Options {
             "clock" => self.icount = flag(value, "icount", "tsc", "clock=tsc or clock=icount")?,
             "exit" => self.halt = flag(value, "halt", "leave", "exit=leave or exit=halt")?,
             "selfcheck" => self.selfcheck = flag(value, "1", "0", "selfcheck=0 or selfcheck=1")?,
+            "serve" => self.serve = flag(value, "1", "0", "serve=0 or serve=1")?,
             "inject" => self.campaign = Some(Campaign::read(value).ok_or("inject=SEED:FIRST:COUNT")?),
-            _ => return Err("timing, repeat, domain, budget, onfault, color, clock, exit, selfcheck or inject"),
+            _ => return Err("timing, repeat, domain, budget, onfault, color, clock, exit, selfcheck, serve or inject"),
         }
         Ok(())
     }

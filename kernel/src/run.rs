@@ -17,7 +17,7 @@ use crate::options::Options;
 use crate::platform::KernelPlatform;
 use crate::power::{End, halt, leave};
 use crate::serial::{COM2, Serial};
-use crate::{cpu, inject, selfcheck, traps};
+use crate::{cpu, inject, selfcheck, serve, traps};
 
 /// The blobs of `modules/`, as the build packed them.
 pub static EMBEDDED: &[u8] = include_bytes!(env!("BAREFLOW_ARCHIVE_FILE"));
@@ -41,6 +41,7 @@ pub fn main(boot: &'static Boot) -> ! {
     let passed = match options.campaign {
         Some(campaign) => inject::run(boot, &options, campaign),
         None if options.selfcheck => selfcheck::run(boot, &options),
+        None if options.serve => serve::run(boot, &options, ticks),
         None => run_modules(boot, &options),
     };
     if options.halt {

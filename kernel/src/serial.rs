@@ -9,6 +9,9 @@ pub const COM1: u16 = 0x3f8;
 /// Base of COM2: the host.
 pub const COM2: u16 = 0x2f8;
 
+/// Line status: a byte came.
+const DATA_READY: u8 = 1 << 0;
+
 /// Line status: the transmitter's buffer is empty.
 const BUFFER_EMPTY: u8 = 1 << 5;
 
@@ -22,6 +25,7 @@ const FIFO_SIZE: usize = 16;
 const PATIENCE: u32 = 1_000_000;
 
 /// One port.
+#[derive(Clone, Debug)]
 pub struct Serial {
     base: u16,
     present: bool,
@@ -57,6 +61,11 @@ impl Serial {
         }
     }
 
+    /// The next byte that came, if any did.
+    pub fn receive(&self) -> Option<u8> {
+        (self.present && self.read(5) & DATA_READY != 0).then(|| self.read(0))
+    }
+
     /// Waits until all that was sent has left the port: before the machine is left.
     pub fn flush(&self) {
         if self.present {
@@ -74,7 +83,7 @@ impl Serial {
     }
 
     fn read(&self, register: u16) -> u8 {
-        // SAFETY: as above; reading has no effect beyond the serial port.
+        // SAFETY: as above; what reading does, it does in the serial port.
         unsafe { Port::new(self.base + register).read() }
     }
 }

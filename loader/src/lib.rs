@@ -61,6 +61,7 @@ pub use printable::Printable;
 pub use profile::{ModuleProfile, Timing};
 pub use raw::RawModule;
 pub use reload::{Reloaded, Replaced};
+pub use report::RULE;
 pub use segments::Segments;
 pub use trial::Trial;
 pub use unload::Receipt;

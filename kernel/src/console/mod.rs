@@ -1,13 +1,17 @@
 //! What people see: COM1 and, where there is one, the VGA text screen.
 
+mod transcript;
 mod vga;
 
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt::{self, Write};
 
 use bareflow_loader::report::{Console, Style};
 use spin::{Mutex, MutexGuard};
 
 use crate::serial::{COM1, Serial};
+use transcript::Transcript;
 use vga::Screen;
 
 /// Both outputs.
@@ -16,6 +20,9 @@ struct Output {
     screen: Option<Screen>,
     colour: bool,
 }
+
+/// What both showed.
+static TRANSCRIPT: Mutex<Transcript> = Mutex::new(Transcript::new());
 
 static OUTPUT: Mutex<Option<Output>> = Mutex::new(None);
 
@@ -43,6 +50,11 @@ pub fn show(style: Style, text: fmt::Arguments<'_>) {
     if let Some(output) = output().as_mut() {
         output.show(style, text);
     }
+}
+
+/// The lines shown from that number on, counted from 0, as far as they are kept, and the number of the first of them.
+pub fn lines_from(from: u64) -> (u64, Vec<String>) {
+    TRANSCRIPT.lock().lines_from(from)
 }
 
 /// The outputs, even when a trap interrupted somebody who was using them.
@@ -88,6 +100,10 @@ impl Write for Output {
             text.chars().for_each(|character| screen.put(character));
         }
         self.serial.send(text.as_bytes());
+        // Held by nobody else but for a moment in which no trap shows anything.
+        if let Some(mut transcript) = TRANSCRIPT.try_lock() {
+            transcript.push(text);
+        }
         Ok(())
     }
 }

@@ -12,7 +12,7 @@ use super::frame::TrapFrame;
 use super::tables::KERNEL_CODE;
 use super::timer;
 use crate::gate::{self, Record};
-use crate::{inject, services};
+use crate::{inject, serve, services};
 use crate::memory::{KERNEL_STACK, image_range};
 use crate::power::{End, leave};
 
@@ -60,6 +60,7 @@ pub extern "C" fn handle(frame: &mut TrapFrame) {
     }
     if frame.vector == timer::TICK {
         timer::end_of_interrupt();
+        serve::take_what_came();
         if inject::on_tick(frame, record) {
             return;
         }

@@ -1,7 +1,7 @@
 //! The local timer (Intel SDM volume 3, chapter 11): a tick each millisecond,
 //! by which calls that take too long are found.
 
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use x86_64::instructions::port::Port;
 use x86_64::registers::model_specific::Msr;
@@ -54,6 +54,9 @@ const PATIENCE: u32 = 1_000_000;
 const USUAL_HZ: u64 = 1_000_000_000;
 
 static RUNNING: AtomicBool = AtomicBool::new(false);
+
+/// Ticks since the start.
+static TICKS: AtomicU64 = AtomicU64::new(0);
 
 /// Ticks that a call of so many microseconds may see: it may begin right before one.
 pub const fn ticks_of(time_us: u32) -> u32 {
@@ -109,8 +112,14 @@ pub fn counted() -> u64 {
     u64::from(u32::MAX - read(CURRENT_COUNT))
 }
 
-/// Says that an interrupt was handled.
+/// Milliseconds since the start; they stand still where there are no ticks.
+pub fn milliseconds() -> u64 {
+    TICKS.load(Ordering::Relaxed) * u64::from(TICK_US) / 1000
+}
+
+/// Counts a tick, and says that it was handled.
 pub fn end_of_interrupt() {
+    TICKS.fetch_add(1, Ordering::Relaxed);
     if RUNNING.load(Ordering::Relaxed) {
         write(END_OF_INTERRUPT, 0);
     }

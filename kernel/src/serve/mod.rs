@@ -1,0 +1,71 @@
+//! A kernel that stays up: it loads what it has and what is on its disk, and then
+//! answers what clients ask on COM2 ([`bareflow_server`]), until one asks for the end.
+
+mod port;
+mod surroundings;
+
+pub use port::take_what_came;
+
+use alloc::boxed::Box;
+
+use bareflow_loader::report::Style;
+use bareflow_loader::{ModuleManager, RULE};
+use bareflow_server::Server;
+use bareflow_suite::archive::Archive;
+use x86_64::instructions::hlt;
+
+use crate::console::{self, KernelConsole};
+use crate::memory::Boot;
+use crate::options::Options;
+use crate::platform::KernelPlatform;
+use crate::run::EMBEDDED;
+use surroundings::KernelSurroundings;
+
+/// The kernel's server.
+pub type KernelServer = Server<'static, KernelPlatform, KernelSurroundings>;
+
+/// Looks at the port that find nothing before the processor waits for the next tick.
+const PATIENCE: u32 = 20_000;
+
+/// Serves until a client asks for the end; says whether all went well.
+pub fn run(boot: &'static Boot, options: &Options, ticks: bool) -> bool {
+    port::open();
+    let manager = ModuleManager::new(KernelPlatform::new(), options.timing);
+    let around = KernelSurroundings::new(options.icount);
+    let server: &'static KernelServer = Box::leak(Box::new(Server::new(manager, around, options.load)));
+    greet();
+    load_all(server, boot);
+    let count = server.manager().ids().count();
+    console::show(Style::Good, format_args!("[OK]"));
+    console::show(Style::Plain, format_args!(" Serving {count} modules on COM2\n"));
+    let mut idle = 0;
+    while !server.has_ended() {
+        let came = port::take(|bytes| server.receive(bytes));
+        let worked = server.step();
+        idle = if came || worked { 0 } else { idle + 1 };
+        if idle > PATIENCE && ticks {
+            hlt();
+        }
+    }
+    console::show(Style::Title, format_args!("=== KERNEL ENDED BY A CLIENT ===\n"));
+    port::flush();
+    true
+}
+
+fn greet() {
+    let console = &mut KernelConsole;
+    bareflow_loader::line!(console, Title, "{RULE}");
+    bareflow_loader::line!(console, Title, "  DYNAMIC MODULE SYSTEM - LLVM AOT");
+    bareflow_loader::line!(console, Title, "{RULE}");
+    bareflow_loader::line!(console);
+}
+
+/// Loads the embedded modules and those of the boot archive.
+fn load_all(server: &KernelServer, boot: &'static Boot) {
+    for (source, bytes) in [("embedded modules", EMBEDDED), ("boot archive", boot.archive)] {
+        match Archive::read(bytes) {
+            Ok(archive) => archive.blobs.iter().for_each(|blob| server.load_first(&blob.label, blob.bytes)),
+            Err(error) => console::show(Style::Bad, format_args!("[ERROR] {source}: {error}\n")),
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The clients' bytes: COM2, read whenever somebody looks and at each tick, so that
+//! at 115200 baud nothing is lost while a module runs.
+
+use alloc::vec::Vec;
+
+use spin::Mutex;
+
+use crate::serial::{COM2, Serial};
+
+/// Bytes that are kept until somebody takes them. When they are full, the port's own
+/// buffer fills up, and the sender waits or sends again.
+const SIZE: usize = 64 << 10;
+
+/// What came.
+struct Received {
+    port: Option<Serial>,
+    bytes: Vec<u8>,
+}
+
+static RECEIVED: Mutex<Received> = Mutex::new(Received { port: None, bytes: Vec::new() });
+
+/// Opens the port.
+pub fn open() {
+    let mut received = RECEIVED.lock();
+    received.port = Some(Serial::open(COM2));
+    // Room once and for all: a tick must not ask for memory.
+    received.bytes.reserve_exact(SIZE);
+}
+
+/// Takes over what is in the port's own buffer: at a tick. Where it interrupted somebody who does the same, that one does it.
+pub fn take_what_came() {
+    if let Some(mut received) = RECEIVED.try_lock() {
+        received.fill();
+    }
+}
+
+/// Shows `receive` what came, and says whether there was anything.
+pub fn take(receive: impl FnOnce(&[u8])) -> bool {
+    let bytes = {
+        let mut received = RECEIVED.lock();
+        received.fill();
+        if received.bytes.is_empty() {
+            return false;
+        }
+        let bytes = received.bytes.to_vec();
+        received.bytes.clear();
+        bytes
+    };
+    receive(&bytes);
+    true
+}
+
+/// Sends bytes.
+pub fn send(bytes: &[u8]) {
+    // A port that did not take them all this time may take the next ones.
+    let port = RECEIVED.lock().port.clone();
+    if let Some(mut port) = port {
+        port.send(bytes);
+    }
+}
+
+/// Waits until all has left the port.
+pub fn flush() {
+    if let Some(port) = RECEIVED.lock().port.as_ref() {
+        port.flush();
+    }
+}
+
+impl Received {
+    fn fill(&mut self) {
+        let Some(port) = &self.port else { return };
+        while self.bytes.len() < SIZE
+            && let Some(byte) = port.receive()
+        {
+            self.bytes.push(byte);
+        }
+    }
+}
