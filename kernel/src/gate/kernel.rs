@@ -3,11 +3,12 @@
 
 use core::arch::global_asm;
 use core::ffi::c_void;
+use core::sync::atomic::Ordering;
 
 use bareflow_abi::Context;
 use bareflow_loader::{Call, CallError, Outcome, Returned};
 
-use super::{Left, Record, pass};
+use super::{Left, Record, STACK_SHIFT, pass};
 use crate::image::Image;
 use crate::services::SERVICES;
 
@@ -91,7 +92,8 @@ global_asm!(
 pub(super) fn call(call: &Call<'_, Image>, output: &mut [u8]) -> Result<Returned, CallError> {
     let (image, capacity) = (call.image, output.len());
     let input = (call.input.as_ptr() as u64, call.input.len() as u64);
-    let record = Record::new(call.module, image, image.stack_top, [input, (output.as_ptr() as u64, capacity as u64)]);
+    let stack_top = image.stack_top + STACK_SHIFT.load(Ordering::Relaxed);
+    let record = Record::new(call.module, image, stack_top, [input, (output.as_ptr() as u64, capacity as u64)]);
     let (heap, heap_size) = image.heap;
     let mut context = Context::new(&SERVICES, call.input, output).with_heap(heap, heap_size);
     let (result, cycles) = pass(record, call.timing, |record| {

@@ -16,6 +16,7 @@ use spin::Mutex;
 
 use crate::clock;
 use crate::image::Image;
+use crate::memory::MODULE_STACK_DISTANCE;
 
 /// One call under way. The gates' code knows the first two fields' places.
 #[repr(C)]
@@ -73,13 +74,40 @@ impl Record {
         }
         let image = self.image();
         let within = |&(start, size): &(u64, u64)| is_within(address, length, start, size);
-        let alias = image.alias_of(address, length).or_else(|| match self.is_user() {
+        let alias = self.alias_of(address, length).or_else(|| match self.is_user() {
             true => image.buffer_alias(address, length).filter(|_| self.buffers.iter().any(within)),
             false => self.buffers.iter().any(within).then_some(address),
         })?;
         // SAFETY: the bytes were just found to lie in memory that was mapped for this
         // module or lent to its call; it stays mapped as long as the call, and waits.
         Some(unsafe { core::slice::from_raw_parts(alias as *const u8, length as usize) })
+    }
+
+    /// The kernel's stack pointer, below what the gate saved.
+    pub fn kernel_stack(&self) -> u64 {
+        // SAFETY: the gate saved it before the module's first instruction, and nothing of
+        // the kernel's asks for it between the call's record and that.
+        unsafe { self.kernel_stack.assume_init() }
+    }
+
+    /// Whether an access to `address` means that the stack has run out.
+    pub fn guards(&self, address: u64) -> bool {
+        self.image().guards(address.wrapping_sub(self.stack_shift()))
+    }
+
+    /// The kernel's address of bytes that are the module's own.
+    fn alias_of(&self, address: u64, length: u64) -> Option<u64> {
+        let image = self.image();
+        if image.segments.contains(address, length) {
+            return image.alias_of(address, length);
+        }
+        let shift = self.stack_shift();
+        image.alias_of(address.wrapping_sub(shift), length).map(|alias| alias + shift)
+    }
+
+    /// How far above the first stack of the kernel domain this call's stack lies.
+    fn stack_shift(&self) -> u64 {
+        if self.is_user() { 0 } else { self.module_stack - self.image().stack_top }
     }
 
     /// Takes note of a service's call.
@@ -196,6 +224,21 @@ pub fn current() -> Option<&'static Record> {
     unsafe { CURRENT.load(Ordering::Relaxed).as_ref() }
 }
 
+/// How far above the first stack the next call's lies, in the kernel domain: calls inside of calls have
+/// stacks of their own.
+static STACK_SHIFT: AtomicU64 = AtomicU64::new(0);
+
+/// Does the kernel's own work while a call is under way that does not know of it: no tick counts for
+/// that call, and modules that run meanwhile have a stack of their own.
+pub fn interlude(work: impl FnOnce()) {
+    let call = CURRENT.swap(core::ptr::null_mut(), Ordering::Relaxed);
+    let shift = STACK_SHIFT.load(Ordering::Relaxed);
+    STACK_SHIFT.store(shift + MODULE_STACK_DISTANCE, Ordering::Relaxed);
+    work();
+    STACK_SHIFT.store(shift, Ordering::Relaxed);
+    CURRENT.store(call, Ordering::Relaxed);
+}
+
 /// Counts a timer tick, and says whether it was one too many for the call under way.
 pub fn tick(record: &Record) -> bool {
     let seen = record.events.fetch_add(TICK, Ordering::Relaxed) / TICK;
@@ -237,10 +280,7 @@ pub fn recover(fault: Fault, diagnosis: Option<Diagnosis>) -> Option<(u64, u64)>
     if let Some(mut place) = FAULT.try_lock() {
         *place = (fault, diagnosis);
     }
-    // SAFETY: the gate saved its stack pointer before the module's first instruction, and
-    // nothing of the kernel's faults between the call's record and that.
-    let stack = unsafe { record.kernel_stack.assume_init() };
-    Some((bareflow_gate_recover as *const () as u64, stack))
+    Some((bareflow_gate_recover as *const () as u64, record.kernel_stack()))
 }
 
 /// What the clock said when the last fault was noted.

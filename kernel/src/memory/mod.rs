@@ -28,6 +28,12 @@ pub const KERNEL_STACK: Stack = Stack { start: 0xffff_ffff_8d00_0000, pages: 32 
 /// The stack of modules in the kernel domain: likewise. Each module's begins as far above its end as its budget allows.
 pub const MODULE_STACK: Stack = Stack { start: 0xffff_ffff_8d10_0000, pages: 256 };
 
+/// From the stack of a call to that of a call inside of it.
+pub const MODULE_STACK_DISTANCE: u64 = 2 << 20;
+
+/// Stacks of modules in the kernel domain: so deep may calls lie in each other.
+pub const MODULE_STACKS: u64 = 2;
+
 /// Bytes of the kernel's heap at the most, and as a part of all memory.
 const HEAP_SIZE: u64 = 32 << 20;
 const HEAP_SHARE: u64 = 4;
@@ -78,6 +84,11 @@ impl Stack {
     /// The address above the stack: its first push goes below it.
     pub const fn top(&self) -> u64 {
         self.start + (self.pages + 1) * PAGE_SIZE
+    }
+
+    /// The stack of calls that lie so deep in others.
+    pub const fn at_depth(self, depth: u64) -> Stack {
+        Stack { start: self.start + depth * MODULE_STACK_DISTANCE, pages: self.pages }
     }
 
     /// The lowest address of the stack.

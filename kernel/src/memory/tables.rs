@@ -11,7 +11,7 @@ use x86_64::structures::paging::{
 };
 use x86_64::{PhysAddr, VirtAddr};
 
-use super::{KERNEL_STACK, MODULE_STACK, PAGE_SIZE, PHYSICAL_MAP, Stack, frames, physical};
+use super::{KERNEL_STACK, MODULE_STACK, MODULE_STACKS, PAGE_SIZE, PHYSICAL_MAP, Stack, frames, physical};
 
 /// Bytes of a large page.
 const LARGE_PAGE_SIZE: u64 = 2 << 20;
@@ -63,7 +63,7 @@ pub fn build(early_offset: u64, ram_end: u64) -> u64 {
     let mapped = map_physical_memory(&mut new, ram_end)
         .and_then(|()| map_image(&mut new, early_offset))
         .and_then(|()| map_stack(&mut new, KERNEL_STACK))
-        .and_then(|()| map_stack(&mut new, MODULE_STACK));
+        .and_then(|()| (0..MODULE_STACKS).try_for_each(|depth| map_stack(&mut new, MODULE_STACK.at_depth(depth))));
     if mapped.is_err() {
         panic!("no memory for page tables; give the machine more");
     }

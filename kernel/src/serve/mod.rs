@@ -2,6 +2,7 @@
 //! answers what clients ask on COM2 ([`bareflow_server`]), until one asks for the end.
 
 mod port;
+pub mod preempt;
 mod surroundings;
 
 pub use port::take_what_came;
@@ -35,6 +36,7 @@ pub fn run(boot: &'static Boot, options: &Options, ticks: bool) -> bool {
     let server: &'static KernelServer = Box::leak(Box::new(Server::new(manager, around, options.load)));
     greet();
     load_all(server, boot);
+    preempt::install(server);
     let count = server.manager().ids().count();
     console::show(Style::Good, format_args!("[OK]"));
     console::show(Style::Plain, format_args!(" Serving {count} modules on COM2\n"));

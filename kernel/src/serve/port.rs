@@ -34,6 +34,11 @@ pub fn take_what_came() {
     }
 }
 
+/// Whether there is anything to take. Where somebody is at it, there is nothing.
+pub fn has_bytes() -> bool {
+    RECEIVED.try_lock().is_some_and(|received| !received.bytes.is_empty())
+}
+
 /// Shows `receive` what came, and says whether there was anything.
 pub fn take(receive: impl FnOnce(&[u8])) -> bool {
     let bytes = {

@@ -126,6 +126,8 @@ global_asm!(
     "and rsp, -16",
     "call {handler}",
     "mov rsp, rbp",
+    ".global bareflow_trap_return",
+    "bareflow_trap_return:",
     "pop r15",
     "pop r14",
     "pop r13",

@@ -67,7 +67,7 @@ pub extern "C" fn handle(frame: &mut TrapFrame) {
         let forged = record.is_some_and(|record| is_interrupt_instruction(frame, record));
         match call.filter(|call| !forged && gate::tick(call)) {
             Some(call) if own => return gate::ask_to_break_off(call, gate::TIME_IS_UP),
-            None if !forged => return,
+            None if !forged => return serve::preempt::on_tick(frame, record),
             _ => {}
         }
     }
@@ -133,7 +133,7 @@ fn fault(frame: &mut TrapFrame, record: &Record, address: u64) -> Option<Fault> 
         6 if is_code(record, frame.rip, PANIC_INSTRUCTION) => FaultKind::Panic,
         6 if is_code(record, frame.rip, HEAP_INSTRUCTION) => FaultKind::HeapBudget,
         6 | 7 => FaultKind::InvalidOpcode,
-        8 if record.image().guards(address) => FaultKind::StackOverflow,
+        8 if record.guards(address) => FaultKind::StackOverflow,
         14 => {
             accessed = Some(address);
             page_fault(frame.error, record, address)
@@ -149,7 +149,7 @@ fn fault(frame: &mut TrapFrame, record: &Record, address: u64) -> Option<Fault> 
 }
 
 fn page_fault(error: u64, record: &Record, address: u64) -> FaultKind {
-    if record.image().guards(address) {
+    if record.guards(address) {
         FaultKind::StackOverflow
     } else if error & FETCH != 0 {
         FaultKind::PageExecute
