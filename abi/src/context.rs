@@ -19,8 +19,18 @@ pub enum Reason {
     Init = 1,
     /// Once, before the module is unloaded.
     Exit = 2,
-    /// Take over the state of another version.
+    /// Take over the state of another version: its [`Old`](crate::state::Old) form is the input.
     Migrate = 3,
+    /// Since ABI 1.2. Write the state to the output.
+    Save = 4,
+    /// Since ABI 1.2. Write to the output how many blocks of the own heap are not freed, and their bytes: a `u64` each.
+    Account = 5,
+}
+
+impl Reason {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Reason; 6] =
+        [Reason::Run, Reason::Init, Reason::Exit, Reason::Migrate, Reason::Save, Reason::Account];
 }
 
 /// An entry as the loader calls it: the context, and a [`Reason`] as a number.

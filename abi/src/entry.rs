@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::fingerprint::FINGERPRINT;
+use crate::header::FLAG_ACCOUNT;
 
 /// The symbol of a module's entry.
 pub const ENTRY_SYMBOL: &str = "bareflow_entry";
@@ -30,6 +31,7 @@ impl Descriptor {
     /// The descriptor of a module built against this very crate.
     #[must_use]
     pub const fn new(flags: u32) -> Descriptor {
+        let flags = if cfg!(feature = "alloc") { flags | FLAG_ACCOUNT } else { flags };
         Descriptor { abi_fingerprint: FINGERPRINT, abi_major: crate::ABI_MAJOR, abi_minor: crate::ABI_MINOR, flags }
     }
 
@@ -75,14 +77,18 @@ impl<F: FnOnce(&mut Context<'_>) -> i32> Entry<WithContext> for F {
     }
 }
 
-/// Makes a module ready for a call, before any of its own code runs. The macro
-/// calls it; where the feature `alloc` is off it does nothing.
+/// Makes a module ready for a call, before any of its own code runs, or carries
+/// the call out where it is none of the module's own business. The macro calls it; where
+/// the feature `alloc` is off it does nothing.
 #[inline(always)]
-pub fn prepare(context: &mut Context<'_>) {
+pub fn prepare(context: &mut Context<'_>, reason: u32) -> Option<i32> {
     #[cfg(all(bareflow_module, feature = "alloc"))]
-    crate::heap::open(context);
+    return crate::heap::open(context, reason);
     #[cfg(not(all(bareflow_module, feature = "alloc")))]
-    let _ = context;
+    {
+        let _ = (context, reason);
+        None
+    }
 }
 
 /// Makes a crate a module. Once per crate, in `lib.rs`:
@@ -90,23 +96,67 @@ pub fn prepare(context: &mut Context<'_>) {
 /// ```ignore
 /// bareflow_abi::module!(work);
 /// bareflow_abi::module!(work, init = prepare, exit = finish, reentrant = true);
+/// bareflow_abi::module!(work, state = Counter, migrate = from_older, init = prepare);
 /// ```
 ///
-/// Each function is a `fn() -> i32` or a `fn(&mut Context) -> i32`. Name and
-/// version of the module are those of its `Cargo.toml`. In an ordinary build
+/// Each function is a `fn() -> i32` or a `fn(&mut Context) -> i32`; where the module has a state, made by
+/// [`state!`](crate::state!), it may also be a `fn(&mut Context, &mut Counter) -> i32`. `state` is the first setting.
+/// `migrate` is a `fn(&Old, &mut Counter) -> i32`: it fills in the state from that of a version with other fields.
+/// Name and version of the module are those of its `Cargo.toml`. In an ordinary build
 /// (tests on the host) the macro only checks the functions' types.
 #[macro_export]
 macro_rules! module {
+    ($run:path, state = $state:ty $(, $key:ident = $value:expr)* $(,)?) => {
+        const _: () = {
+            const FLAGS: u32 = $crate::header::FLAG_STATE $(| $crate::module!(@flag $key $value))*;
+            const _: () = ::core::assert!(
+                FLAGS & $crate::header::FLAG_REENTRANT == 0, "module!: calls that share a state can't overlap"
+            );
+            static STATE: $crate::state::StateCell<$state> =
+                $crate::state::StateCell::new(<$state as $crate::state::State>::INITIAL);
+
+            #[cfg_attr(bareflow_module, unsafe(export_name = "bareflow_entry"))]
+            #[allow(dead_code)]
+            extern "C" fn entry(context: &mut $crate::Context<'_>, reason: u32) -> i32 {
+                if let ::core::option::Option::Some(done) = $crate::entry::prepare(context, reason) {
+                    return done;
+                }
+                STATE.enter(|state| {
+                    if reason == $crate::Reason::Save as u32 {
+                        return $crate::state::hand_over(state, context);
+                    }
+                    if reason == $crate::Reason::Migrate as u32 {
+                        return $crate::state::take_over(state, context, $crate::module!(@migrate $($key $value)*));
+                    }
+                    $($crate::module!(@call_with $key $value, context, reason, state);)*
+                    $crate::state::StatefulEntry::enter_with($run, context, state)
+                })
+            }
+
+            #[cfg_attr(bareflow_module, unsafe(link_section = ".bareflow.descriptor"), used)]
+            #[allow(dead_code)]
+            static DESCRIPTOR: $crate::entry::Descriptor = $crate::entry::Descriptor::new(FLAGS);
+
+            #[cfg_attr(bareflow_module, unsafe(link_section = ".bareflow.state"), used)]
+            #[allow(dead_code)]
+            static SCHEMA: [u8; $crate::state::schema_size(<$state as $crate::state::State>::FIELDS)] =
+                $crate::state::encode(<$state as $crate::state::State>::FIELDS);
+        };
+    };
     ($run:path $(, $key:ident = $value:expr)* $(,)?) => {
         const _: () = {
             const FLAGS: u32 = 0 $(| $crate::module!(@flag $key $value))*;
+            const _: () = ::core::assert!(
+                FLAGS & $crate::header::FLAG_MIGRATE == 0, "module!: `migrate` without `state`, which comes first"
+            );
 
             // Without flags an entry is only ever called to run: no reason is looked at.
             #[cfg_attr(bareflow_module, unsafe(export_name = "bareflow_entry"))]
             #[allow(dead_code)]
             extern "C" fn entry(context: &mut $crate::Context<'_>, reason: u32) -> i32 {
-                let _ = reason;
-                $crate::entry::prepare(context);
+                if let ::core::option::Option::Some(done) = $crate::entry::prepare(context, reason) {
+                    return done;
+                }
                 $($crate::module!(@call $key $value, context, reason);)*
                 $crate::Entry::enter($run, context)
             }
@@ -118,10 +168,12 @@ macro_rules! module {
     };
     (@flag init $value:expr) => { $crate::header::FLAG_INIT };
     (@flag exit $value:expr) => { $crate::header::FLAG_EXIT };
+    (@flag migrate $value:expr) => { $crate::header::FLAG_MIGRATE };
     (@flag reentrant $value:expr) => { if $value { $crate::header::FLAG_REENTRANT } else { 0 } };
     (@flag $other:ident $value:expr) => {
         ::core::compile_error!(::core::concat!(
-            "module!: no setting `", ::core::stringify!($other), "`, expected init, exit or reentrant"
+            "module!: no setting `", ::core::stringify!($other),
+            "` here, expected state (which comes first), init, exit, migrate or reentrant"
         ))
     };
     (@call init $value:expr, $context:ident, $reason:ident) => {
@@ -135,6 +187,20 @@ macro_rules! module {
         }
     };
     (@call $other:ident $value:expr, $context:ident, $reason:ident) => {};
+    (@call_with init $value:expr, $context:ident, $reason:ident, $state:ident) => {
+        if $reason == $crate::Reason::Init as u32 {
+            return $crate::state::StatefulEntry::enter_with($value, $context, $state);
+        }
+    };
+    (@call_with exit $value:expr, $context:ident, $reason:ident, $state:ident) => {
+        if $reason == $crate::Reason::Exit as u32 {
+            return $crate::state::StatefulEntry::enter_with($value, $context, $state);
+        }
+    };
+    (@call_with $other:ident $value:expr, $context:ident, $reason:ident, $state:ident) => {};
+    (@migrate migrate $value:tt $($rest:tt)*) => { ::core::option::Option::Some($value) };
+    (@migrate $other:ident $value:tt $($rest:tt)*) => { $crate::module!(@migrate $($rest)*) };
+    (@migrate) => { ::core::option::Option::None };
 }
 
 #[cfg(test)]

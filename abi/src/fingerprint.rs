@@ -12,7 +12,8 @@ use crate::context::{CONTEXT_FIELDS, SERVICES_FIELDS};
 pub type Field = (&'static str, &'static str, usize, usize);
 
 /// The fingerprints of all minor versions of this major, the newest last.
-pub const FINGERPRINTS: [u64; crate::ABI_MINOR as usize + 1] = [0x8b60_152d_0b28_b9ca, 0x9ee7_6499_3ea9_c676];
+pub const FINGERPRINTS: [u64; crate::ABI_MINOR as usize + 1] =
+    [0x8b60_152d_0b28_b9ca, 0x9ee7_6499_3ea9_c676, 0x9ee7_6499_3ea9_c676];
 
 /// The fingerprint of the ABI as it is declared here.
 pub const FINGERPRINT: u64 = hash(SERVICES_FIELDS, hash(CONTEXT_FIELDS, 0xcbf2_9ce4_8422_2325));
@@ -36,7 +37,8 @@ const fn hash(fields: &[Field], mut state: u64) -> u64 {
     state
 }
 
-const fn hash_bytes(bytes: &[u8], mut state: u64) -> u64 {
+/// The same over bytes.
+pub(crate) const fn hash_bytes(bytes: &[u8], mut state: u64) -> u64 {
     let mut index = 0;
     while index < bytes.len() {
         state = (state ^ bytes[index] as u64).wrapping_mul(0x0000_0100_0000_01b3);

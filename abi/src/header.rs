@@ -41,8 +41,15 @@ pub const FLAG_MIGRATE: u32 = 1 << 2;
 /// Header flag: two calls of the module may overlap.
 pub const FLAG_REENTRANT: u32 = 1 << 3;
 
+/// Header flag, since ABI 1.2: the module has state, and hands it over when called with [`Reason::Save`](crate::Reason::Save).
+pub const FLAG_STATE: u32 = 1 << 4;
+
+/// Header flag, since ABI 1.2: the module accounts for its heap when called with
+/// [`Reason::Account`](crate::Reason::Account).
+pub const FLAG_ACCOUNT: u32 = 1 << 5;
+
 /// Every flag this version knows.
-pub const KNOWN_FLAGS: u32 = FLAG_INIT | FLAG_EXIT | FLAG_MIGRATE | FLAG_REENTRANT;
+pub const KNOWN_FLAGS: u32 = FLAG_INIT | FLAG_EXIT | FLAG_MIGRATE | FLAG_REENTRANT | FLAG_STATE | FLAG_ACCOUNT;
 
 /// Service: write a line to the embedder's log.
 pub const SERVICE_LOG: u32 = 1 << 0;

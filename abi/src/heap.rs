@@ -5,30 +5,53 @@ use core::alloc::{GlobalAlloc, Layout};
 use core::arch::asm;
 use core::panic::PanicInfo;
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use spinning_top::RawSpinlock;
 use talc::TalcLock;
 use talc::source::Manual;
 
-use crate::Context;
+use crate::{Context, Reason};
 
 struct Heap {
     talc: TalcLock<RawSpinlock, Manual>,
     open: AtomicBool,
     /// Whether the last request could not be met.
     used_up: AtomicBool,
+    /// Blocks that are not freed, and their bytes.
+    blocks: AtomicU64,
+    bytes: AtomicU64,
 }
 
 #[global_allocator]
-static HEAP: Heap = Heap { talc: TalcLock::new(Manual), open: AtomicBool::new(false), used_up: AtomicBool::new(false) };
+static HEAP: Heap = Heap {
+    talc: TalcLock::new(Manual),
+    open: AtomicBool::new(false),
+    used_up: AtomicBool::new(false),
+    blocks: AtomicU64::new(0),
+    bytes: AtomicU64::new(0),
+};
 
-/// Gives the allocator its memory, at the module's first call.
+/// Gives the allocator its memory, at the module's first call; accounts for it where it is called for that.
 #[inline(always)]
-pub(crate) fn open(context: &Context<'_>) {
+pub(crate) fn open(context: &mut Context<'_>, reason: u32) -> Option<i32> {
+    if reason == Reason::Account as u32 {
+        return Some(account(context));
+    }
     if !HEAP.open.load(Ordering::Relaxed) {
         open_first(context);
     }
+    None
+}
+
+/// Writes how many blocks are not freed, and their bytes.
+#[cold]
+#[inline(never)]
+fn account(context: &mut Context<'_>) -> i32 {
+    for count in [&HEAP.blocks, &HEAP.bytes] {
+        context.write(&count.load(Ordering::Relaxed).to_le_bytes());
+    }
+    0
 }
 
 #[cold]
@@ -47,17 +70,28 @@ fn open_first(context: &Context<'_>) {
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: as the caller promises.
-        self.note(unsafe { self.talc.alloc(layout) })
+        let block = self.note(unsafe { self.talc.alloc(layout) });
+        if !block.is_null() {
+            self.blocks.fetch_add(1, Ordering::Relaxed);
+            self.bytes.fetch_add(layout.size() as u64, Ordering::Relaxed);
+        }
+        block
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        self.blocks.fetch_sub(1, Ordering::Relaxed);
+        self.bytes.fetch_sub(layout.size() as u64, Ordering::Relaxed);
         // SAFETY: as the caller promises.
         unsafe { self.talc.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         // SAFETY: as the caller promises.
-        self.note(unsafe { self.talc.realloc(pointer, layout, size) })
+        let block = self.note(unsafe { self.talc.realloc(pointer, layout, size) });
+        if !block.is_null() {
+            self.bytes.fetch_add((size as u64).wrapping_sub(layout.size() as u64), Ordering::Relaxed);
+        }
+        block
     }
 }
 

@@ -1,7 +1,7 @@
 //! The one declaration of everything a module and a loader agree on: the
 //! `.mod` [`header`], the [`Context`] and [`Services`] a module is called
 //! with, the [`layout`] its code is linked at, and [`module!`], which turns a
-//! function into a module's entry.
+//! function into a module's entry, and [`state!`] for what outlives a reload.
 //!
 //! Packer, loader, kernel and every module use these very items; nothing of
 //! the format is written down a second time, except in `docs/format.md`, which
@@ -20,6 +20,7 @@ pub mod layout;
 pub mod record;
 #[cfg(bareflow_module)]
 mod runtime;
+pub mod state;
 pub mod trap;
 
 pub use context::{Context, EntryFn, Reason, Services};
@@ -30,4 +31,4 @@ pub use header::Header;
 pub const ABI_MAJOR: u16 = 1;
 
 /// Minor version of the ABI: a blob's minor must not be above the loader's.
-pub const ABI_MINOR: u16 = 1;
+pub const ABI_MINOR: u16 = 2;

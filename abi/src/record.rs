@@ -10,3 +10,6 @@ pub const SKIPPABLE: u32 = 1 << 31;
 /// Four bytes, a little-endian `i32`: what the module's run is expected to
 /// return. Whoever tries the module out may compare; a loader has no use for it.
 pub const EXPECTED_RESULT: u32 = SKIPPABLE | 1;
+
+/// A [`Schema`](crate::state::Schema): which fields the module's state has.
+pub const STATE_SCHEMA: u32 = SKIPPABLE | 2;

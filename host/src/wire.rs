@@ -53,8 +53,7 @@ impl Request {
             0 => Some(Request::Continue),
             1 => {
                 let [entry, reason, input, input_length, output, output_length] = words.get_all()?;
-                let reasons = [Reason::Run, Reason::Init, Reason::Exit, Reason::Migrate];
-                let reason = reasons.into_iter().find(|&known| known as u64 == reason)?;
+                let reason = Reason::ALL.into_iter().find(|&known| known as u64 == reason)?;
                 Some(Request::Call { entry, reason, input: (input, input_length), output: (output, output_length) })
             }
             _ => None,

@@ -39,6 +39,7 @@ pub mod records;
 pub mod reload;
 pub mod report;
 pub mod segments;
+pub mod state;
 mod table;
 #[cfg(test)]
 mod testing;
@@ -63,6 +64,7 @@ pub use raw::RawModule;
 pub use reload::{Reloaded, Replaced};
 pub use report::RULE;
 pub use segments::Segments;
+pub use state::Carried;
 pub use trial::Trial;
 pub use unload::Receipt;
 pub use valid::ValidModule;

@@ -2,6 +2,7 @@
 
 use core::cell::{Cell, Ref};
 
+use allocator_api2::vec::Vec;
 use bareflow_abi::Reason;
 use bareflow_abi::header::FLAG_INIT;
 
@@ -14,6 +15,7 @@ use crate::platform::{Call, CallError, Platform};
 use crate::policy::{LoadOptions, Placement};
 use crate::profile::{ModuleProfile, Recorder, Timing, calibrate};
 use crate::raw::RawModule;
+use crate::state::{Carried, schema_bytes};
 use crate::table::Table;
 use crate::unload::Receipt;
 use crate::valid::{Offer, ValidModule};
@@ -63,42 +65,58 @@ impl<P: Platform> ModuleManager<P> {
     /// # Errors
     /// The reason for which it is refused; then nothing of it stays behind.
     pub fn load_with(&self, blob: &[u8], options: &LoadOptions) -> Result<ModuleId, LoadError> {
-        let prepared = self.prepare(blob, options, |module| match self.find(module.name().as_str()) {
+        let (prepared, _) = self.prepare(blob, options, |module| match self.find(module.name().as_str()) {
             Some(id) => Err(self.already_loaded(id)),
-            None => Ok(()),
+            None => Ok(None),
         })?;
         Ok(self.register(prepared, true))
     }
 
     /// Does all of a load but the last step. `may_load` has a say between the
-    /// checks of the blob itself and the first byte of memory.
+    /// checks of the blob itself and the first byte of memory, and names the module whose state the new one takes over.
     pub(crate) fn prepare(
         &self,
         blob: &[u8],
         options: &LoadOptions,
-        may_load: impl FnOnce(&ValidModule<'_>) -> Result<(), LoadError>,
-    ) -> Result<Prepared<P>, LoadError> {
+        may_load: impl FnOnce(&ValidModule<'_>) -> Result<Option<ModuleId>, LoadError>,
+    ) -> Result<(Prepared<P>, Carried), LoadError> {
         let valid = ValidModule::validate(RawModule::parse(blob)?, Offer::of(&self.platform))?;
-        may_load(&valid)?;
+        let from = may_load(&valid)?;
         if !self.platform.has_domain(options.domain) {
             return Err(LoadError::NoSuchDomain(options.domain));
         }
         // Room first, so that nothing can fail once the module is initialised.
         let name = valid.name();
         let index = self.table.claim(name, &self.platform.tables()).ok_or(LoadError::TableFull)?;
-        match self.make(&valid, options) {
-            Ok(module) => Ok(Prepared { index, module }),
+        let module = self.make(&valid, options).inspect_err(|_| self.table.give_back(index, &name))?;
+        let begin = || {
+            let carried = from.map_or(Ok(Carried::Nothing), |from| self.carry_state(from, &module))?;
+            self.initialise(&module.name, module.flags, &module.placed)?;
+            Ok(carried)
+        };
+        match begin() {
+            Ok(carried) => Ok((Prepared { index, module }, carried)),
             Err(error) => {
-                self.table.give_back(index, &name);
+                self.discard(Prepared { index, module });
                 Err(error)
             }
         }
     }
 
-    /// Makes a module of a valid one.
+    /// Takes back what was prepared.
+    pub(crate) fn discard(&self, prepared: Prepared<P>) {
+        self.table.give_back(prepared.index, &prepared.module.name);
+        self.platform.release(prepared.module.placed.image);
+    }
+
+    /// Makes a module of a valid one. No code of it has run.
     fn make(&self, valid: &ValidModule<'_>, options: &LoadOptions) -> Result<Module<P>, LoadError> {
-        let raw = valid.raw();
-        let faults = Faults::new(options.on_fault, raw.blob(), self.platform.tables()).ok_or(LoadError::TableFull)?;
+        let (raw, tables) = (valid.raw(), self.platform.tables());
+        let faults = Faults::new(options.on_fault, raw.blob(), tables.clone()).ok_or(LoadError::TableFull)?;
+        let mut schema = Vec::new_in(tables);
+        let bytes = schema_bytes(raw).unwrap_or_default();
+        schema.try_reserve_exact(bytes.len()).map_err(|_| LoadError::TableFull)?;
+        schema.extend_from_slice(bytes);
         let placement = Placement { domain: options.domain, budget: Budget::of(&raw.header, &options.limits) };
         Ok(Module {
             name: valid.name(),
@@ -110,12 +128,13 @@ impl<P: Platform> ModuleManager<P> {
             blob_size: raw.blob().len() as u64,
             options: *options,
             placement,
-            placed: self.place(valid, &placement)?,
+            placed: PlacedModule::place(valid, &placement, &self.platform)?,
             state: Cell::new(State::Ready),
             retired: Cell::new(false),
             listed: Cell::new(false),
             next: Cell::new(None),
             last_result: Cell::new(None),
+            schema,
             faults,
             recorder: Recorder::new(),
         })
@@ -128,7 +147,7 @@ impl<P: Platform> ModuleManager<P> {
         placement: &Placement,
     ) -> Result<PlacedModule<P::Image>, LoadError> {
         let placed = PlacedModule::place(module, placement, &self.platform)?;
-        match self.initialise(module, &placed) {
+        match self.initialise(&module.name(), module.raw().header.flags, &placed) {
             Ok(()) => Ok(placed),
             Err(error) => {
                 self.platform.release(placed.image);
@@ -223,11 +242,12 @@ impl<P: Platform> ModuleManager<P> {
         self.table.get(id)
     }
 
-    fn initialise(&self, module: &ValidModule<'_>, placed: &PlacedModule<P::Image>) -> Result<(), LoadError> {
-        if module.raw().header.flags & FLAG_INIT == 0 {
+    /// Calls a module's `init`, if it has one.
+    fn initialise(&self, name: &Name, flags: u32, placed: &PlacedModule<P::Image>) -> Result<(), LoadError> {
+        if flags & FLAG_INIT == 0 {
             return Ok(());
         }
-        match self.call(&module.name(), placed, Reason::Init) {
+        match self.call(name, placed, Reason::Init) {
             Ok(0) => Ok(()),
             Ok(result) => Err(LoadError::InitFailed { result }),
             Err(CallError::Fault(fault)) => Err(LoadError::InitFaulted(fault)),

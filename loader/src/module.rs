@@ -42,6 +42,8 @@ pub(crate) struct Module<P: Platform> {
     /// The place of the next module of its name.
     pub(crate) next: Cell<Option<usize>>,
     pub(crate) last_result: Cell<Option<i32>>,
+    /// The schema of its state; empty where it has none.
+    pub(crate) schema: Vec<u8, P::Tables>,
     pub(crate) faults: Faults<P::Tables>,
     pub(crate) recorder: Recorder<P::Tables>,
 }

@@ -223,12 +223,6 @@ pub trait Platform {
         None
     }
 
-    /// What the module has not freed in its own heap, where it keeps count.
-    fn leak(&self, image: &Self::Image) -> Leak {
-        let _ = image;
-        Leak::default()
-    }
-
     /// What is known of the last fault of a call; asked for at once, and only then.
     fn diagnosis(&self) -> Option<Diagnosis> {
         None

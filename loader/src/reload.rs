@@ -6,6 +6,7 @@ use crate::module::ModuleId;
 use crate::name::Version;
 use crate::platform::Platform;
 use crate::policy::LoadOptions;
+use crate::state::Carried;
 use crate::unload::Receipt;
 
 /// What came of a reload.
@@ -15,6 +16,8 @@ pub struct Reloaded {
     pub id: ModuleId,
     /// The one it took the place of, if there was one.
     pub replaced: Option<Replaced>,
+    /// What became of the old one's state.
+    pub state: Carried,
     /// Cycles until the new one was ready.
     pub prepare_cycles: u64,
     /// Cycles it took to have the name stand for it.
@@ -42,17 +45,23 @@ impl<P: Platform> ModuleManager<P> {
     /// The reason for which the new one is refused; then the old one goes on as if nothing had been.
     pub fn replace(&self, blob: &[u8], options: &LoadOptions) -> Result<Reloaded, LoadError> {
         let start = self.platform.clock_fenced();
-        let prepared = self.prepare(blob, options, |_| Ok(()))?;
+        let mut from = None;
+        let (prepared, state) = self.prepare(blob, options, |module| {
+            from = self.table.named(&module.name()).and_then(|named| named.active);
+            Ok(from)
+        })?;
+        // Its `init` may have been interrupted by another reload.
+        if self.table.named(&prepared.module.name).and_then(|named| named.active) != from {
+            self.discard(prepared);
+            return Err(LoadError::Overtaken);
+        }
         let ready = self.platform.clock_fenced();
-        let (id, switch) = (self.enter(prepared), self.platform.clock_fenced());
+        let id = self.enter(prepared);
+        let switch = self.platform.clock_fenced();
         let old = self.take_place(id);
         let switch_cycles = self.platform.clock_fenced().saturating_sub(switch);
-        Ok(Reloaded {
-            id,
-            replaced: old.and_then(|old| self.leave(old)),
-            prepare_cycles: ready.saturating_sub(start),
-            switch_cycles,
-        })
+        let replaced = old.and_then(|old| self.leave(old));
+        Ok(Reloaded { id, replaced, state, prepare_cycles: ready.saturating_sub(start), switch_cycles })
     }
 
     /// Loads `blob` so that nobody finds it by its name: to try it out before it
@@ -61,17 +70,26 @@ impl<P: Platform> ModuleManager<P> {
     /// # Errors
     /// As [`replace`](Self::replace).
     pub fn load_candidate(&self, blob: &[u8], options: &LoadOptions) -> Result<ModuleId, LoadError> {
-        self.prepare(blob, options, |_| Ok(())).map(|prepared| self.enter(prepared))
+        let (prepared, _) =
+            self.prepare(blob, options, |module| Ok(self.table.named(&module.name()).and_then(|named| named.active)))?;
+        Ok(self.enter(prepared))
     }
 
-    /// Has a candidate take the place of the module its name stands for.
-    /// `None` when it is gone.
-    pub fn promote(&self, id: ModuleId) -> Option<Reloaded> {
-        self.get(id).filter(|module| !module.retired.get())?;
+    /// Has a candidate take the place of the module its name stands for, with the state that one has now.
+    ///
+    /// # Errors
+    /// Why it can't take over that state; then the old one goes on. [`LoadError::CandidateGone`] when it is gone.
+    pub fn promote(&self, id: ModuleId) -> Result<Reloaded, LoadError> {
+        let start = self.platform.clock_fenced();
+        let module = self.get(id).filter(|module| !module.retired.get()).ok_or(LoadError::CandidateGone)?;
+        let from = self.table.named(&module.name).and_then(|named| named.active).filter(|&from| from != id);
+        let state = from.map_or(Ok(Carried::Nothing), |from| self.carry_state(from, &module))?;
+        drop(module);
         let switch = self.platform.clock_fenced();
         let old = self.take_place(id);
         let switch_cycles = self.platform.clock_fenced().saturating_sub(switch);
-        Some(Reloaded { id, replaced: old.and_then(|old| self.leave(old)), prepare_cycles: 0, switch_cycles })
+        let replaced = old.and_then(|old| self.leave(old));
+        Ok(Reloaded { id, replaced, state, prepare_cycles: switch.saturating_sub(start), switch_cycles })
     }
 
     /// The switch: from now on the module's name stands for it. Returns what it stood for.

@@ -1,7 +1,7 @@
 //! The end of a module, and the account of what it gave back.
 
 use bareflow_abi::Reason;
-use bareflow_abi::header::FLAG_EXIT;
+use bareflow_abi::header::{FLAG_ACCOUNT, FLAG_EXIT};
 
 use crate::error::UnloadError;
 use crate::fault::Fault;
@@ -9,6 +9,7 @@ use crate::manager::ModuleManager;
 use crate::module::{Module, ModuleId, State};
 use crate::name::{Name, Version};
 use crate::platform::{CallError, Leak, Platform, Usage};
+use crate::state;
 
 /// What a module gave back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,12 +101,12 @@ impl<P: Platform> ModuleManager<P> {
     fn end(&self, module: Module<P>) -> Receipt {
         let exits = module.flags & FLAG_EXIT != 0 && module.state.get() != State::Stopped;
         let result = if exits { self.call(&module.name, &module.placed, Reason::Exit) } else { Ok(0) };
-        let leak = self.platform.leak(&module.placed.image);
+        let leak = self.account(&module);
         let call_count = module.recorder.count() + u64::from(module.faults.count.get());
         let (held, before) = (self.held_by(&module), self.platform.usage());
-        let Module { name, version, generation, placement, placed, faults, recorder, .. } = module;
+        let Module { name, version, generation, placement, placed, schema, faults, recorder, .. } = module;
         self.platform.release(placed.image);
-        drop((faults, recorder));
+        drop((schema, faults, recorder));
         let returned = before.zip(self.platform.usage()).map(|(before, after)| before.less(after));
         let exit_fault = match result {
             Err(CallError::Fault(fault)) => Some(fault),
@@ -114,9 +115,28 @@ impl<P: Platform> ModuleManager<P> {
         Receipt { name, version, generation, held, returned, call_count, heap: placement.budget.heap, leak, exit_fault }
     }
 
+    /// What a module has not freed in its own heap, where it keeps count.
+    fn account(&self, module: &Module<P>) -> Leak {
+        if module.flags & FLAG_ACCOUNT == 0 || module.state.get() == State::Stopped {
+            return Leak::default();
+        }
+        let mut counts = [0; 16];
+        let call = state::call(module, &module.placed, Reason::Account, &[], self.timing);
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = match self.platform.call(&call, &mut counts) {
+            Ok(_) => counts,
+            // A module that faults even here has not said anything.
+            Err(_) => [0; 16],
+        };
+        Leak {
+            blocks: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
+            bytes: u64::from_le_bytes([i, j, k, l, m, n, o, p]),
+        }
+    }
+
     /// What a module has been given.
     pub(crate) fn held_by(&self, module: &Module<P>) -> Usage {
-        let table_bytes = module.faults.table_bytes() + module.recorder.table_bytes();
+        let tables = module.faults.table_bytes() + module.recorder.table_bytes();
+        let table_bytes = tables + module.schema.capacity() as u64;
         self.platform.held(&module.placed.image) + Usage { pages: 0, table_bytes }
     }
 

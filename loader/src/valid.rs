@@ -2,16 +2,17 @@
 
 use bareflow_abi::ABI_MAJOR;
 use bareflow_abi::fingerprint::FINGERPRINTS;
-use bareflow_abi::header::{Header, checksum_of};
+use bareflow_abi::header::{FLAG_STATE, Header, checksum_of};
 use bareflow_abi::layout::{DATA_OFFSET, RODATA_OFFSET, TEXT_OFFSET};
-use bareflow_abi::record::SKIPPABLE;
+use bareflow_abi::record::{SKIPPABLE, STATE_SCHEMA};
+use bareflow_abi::state::Schema;
 
 use crate::error::InvalidModule;
 use crate::fixups::{Fixups, SLOT_SIZE_BYTES};
 use crate::name::{Name, Version};
 use crate::platform::{ImageSize, Platform};
 use crate::raw::RawModule;
-use crate::records::Records;
+use crate::records::{Record, Records};
 
 /// What a machine offers to modules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,13 +191,20 @@ fn points_into(target: u64, header: &Header) -> bool {
 
 /// Are all records whole, and known or to be skipped?
 fn check_records(raw: &RawModule<'_>) -> Result<(), InvalidModule> {
+    let mut schemas = 0;
     for record in Records::new(raw.records) {
-        let kind = record?.kind;
+        let Record { kind, bytes } = record?;
+        if kind == STATE_SCHEMA {
+            schemas += 1;
+            Schema::parse(bytes).ok_or(InvalidModule::StateSchema)?;
+        }
         if kind & SKIPPABLE == 0 {
             return Err(InvalidModule::UnknownRecord { found: kind });
         }
     }
-    Ok(())
+    // A state is only asked for where its fields are known.
+    let expected = u32::from(raw.header.flags & FLAG_STATE != 0);
+    if schemas == expected { Ok(()) } else { Err(InvalidModule::StateSchema) }
 }
 
 #[cfg(test)]

@@ -16,10 +16,10 @@ impl<P: Platform> ModuleManager<P> {
     /// # Errors
     /// As [`load_with`](Self::load_with); only the very same version counts as loaded already.
     pub fn load_versioned(&self, blob: &[u8], options: &LoadOptions) -> Result<ModuleId, LoadError> {
-        let prepared = self.prepare(blob, options, |module| {
+        let (prepared, _) = self.prepare(blob, options, |module| {
             match self.find_version(module.name().as_str(), |version| *version == module.version()) {
                 Some(id) => Err(self.already_loaded(id)),
-                None => Ok(()),
+                None => Ok(None),
             }
         })?;
         Ok(self.register(prepared, false))

@@ -2,6 +2,7 @@
 
 use bareflow_abi::entry::{DESCRIPTOR_SECTION, Descriptor, ENTRY_SYMBOL};
 use bareflow_abi::layout::{DATA_OFFSET, MAX_ALIGNMENT, MAX_SEGMENT_SIZE, RODATA_OFFSET, TEXT_OFFSET};
+use bareflow_abi::state::{SCHEMA_SECTION, Schema};
 use object::elf::{EM_X86_64, ET_DYN, FileHeader64, R_X86_64_RELATIVE, SHF_ALLOC, SHF_TLS, SHN_UNDEF, STT_TLS};
 use object::read::elf::{ElfFile64, FileHeader, Rela, SectionHeader, Sym};
 use object::{LittleEndian, Object, ObjectSection, ObjectSymbol, SectionFlags};
@@ -29,6 +30,8 @@ pub struct Elf {
     pub slots: Vec<u64>,
     /// What the module was built against.
     pub descriptor: Descriptor,
+    /// The schema of its state, if it has one.
+    pub state_schema: Option<Vec<u8>>,
 }
 
 impl Elf {
@@ -53,6 +56,7 @@ impl Elf {
             entry,
             slots: Vec::new(),
             descriptor: descriptor(&file)?,
+            state_schema: state_schema(&file)?,
         };
         elf.append_bss(&file)?;
         for segment in [&elf.text, &elf.rodata, &elf.data] {
@@ -135,7 +139,7 @@ fn check_symbols(file: &File<'_>) -> Result<(), PackError> {
 
 /// Has every section that would be loaded a place in a blob?
 fn check_sections(file: &File<'_>) -> Result<(), PackError> {
-    const KNOWN: [&str; 6] = [".text", ".rodata", ".data", ".bss", ".rela.dyn", DESCRIPTOR_SECTION];
+    const KNOWN: [&str; 7] = [".text", ".rodata", ".data", ".bss", ".rela.dyn", DESCRIPTOR_SECTION, SCHEMA_SECTION];
     for section in file.sections() {
         let SectionFlags::Elf { sh_flags } = section.flags() else { continue };
         let name = section.name().map_err(unreadable)?;
@@ -176,6 +180,15 @@ fn descriptor(file: &File<'_>) -> Result<Descriptor, PackError> {
     let section = file.section_by_name(DESCRIPTOR_SECTION).ok_or(PackError::MissingDescriptor)?;
     let bytes = section.data().map_err(unreadable)?.try_into().map_err(|_| PackError::MissingDescriptor)?;
     Ok(Descriptor::from_bytes(bytes))
+}
+
+fn state_schema(file: &File<'_>) -> Result<Option<Vec<u8>>, PackError> {
+    let Some(section) = file.section_by_name(SCHEMA_SECTION).filter(|section| section.size() > 0) else {
+        return Ok(None);
+    };
+    let bytes = section.data().map_err(unreadable)?;
+    Schema::parse(bytes).ok_or(PackError::StateSchema { length: bytes.len() })?;
+    Ok(Some(bytes.to_vec()))
 }
 
 /// Offset and target of all dynamic relocations, which must all be of one type.

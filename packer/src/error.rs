@@ -49,6 +49,11 @@ pub enum PackError {
     MissingEntry,
     /// No descriptor.
     MissingDescriptor,
+    /// A schema of the state that is none.
+    StateSchema {
+        /// Its length.
+        length: usize,
+    },
     /// A section the format has no place for.
     UnknownSection {
         /// Its name.
@@ -120,6 +125,10 @@ impl fmt::Display for PackError {
             Self::MissingDescriptor => {
                 write!(out, "missing descriptor: the entry does not come from `bareflow_abi::module!`; use the macro")
             }
+            Self::StateSchema { length } => write!(
+                out,
+                "{length} bytes that are no schema of a state; declare it once, by `bareflow_abi::state!` and `module!`"
+            ),
             Self::UnknownSection { section } => write!(
                 out,
                 "section {section} has no place in a module (constructors and the like never run); \

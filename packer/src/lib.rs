@@ -13,7 +13,7 @@ mod fixups;
 use bareflow_abi::header::{
     FORMAT_VERSION, HEADER_SIZE, Header, KNOWN_FLAGS, MACHINE_X86_64, MAGIC, NAME_SIZE, checksum_of, is_name_byte,
 };
-use bareflow_abi::record::EXPECTED_RESULT;
+use bareflow_abi::record::{EXPECTED_RESULT, STATE_SCHEMA};
 
 use elf::Elf;
 pub use error::PackError;
@@ -51,7 +51,7 @@ pub fn pack(elf: &[u8], settings: &Settings) -> Result<Vec<u8>, PackError> {
     }
     let elf = Elf::read(elf)?;
     let (fixup_count, fixups) = fixups::encode(&elf.slots)?;
-    let records = records(settings);
+    let records = records(settings, &elf);
     let (version_major, version_minor, version_patch) = settings.version;
     let descriptor = elf.descriptor;
     let header = Header {
@@ -100,10 +100,15 @@ fn name_field(name: &str) -> Result<[u8; NAME_SIZE], PackError> {
     Ok(field)
 }
 
-fn records(settings: &Settings) -> Vec<u8> {
-    let Some(expect) = settings.expect else { return Vec::new() };
-    let bytes = expect.to_le_bytes();
-    [EXPECTED_RESULT.to_le_bytes(), (bytes.len() as u32).to_le_bytes(), bytes].concat()
+fn records(settings: &Settings, elf: &Elf) -> Vec<u8> {
+    let expect = settings.expect.map(|expect| record(EXPECTED_RESULT, &expect.to_le_bytes()));
+    let state = elf.state_schema.as_ref().map(|schema| record(STATE_SCHEMA, schema));
+    [expect, state].into_iter().flatten().flatten().collect()
+}
+
+/// A record's kind, length and bytes.
+fn record(kind: u32, bytes: &[u8]) -> Vec<u8> {
+    [&kind.to_le_bytes(), &(bytes.len() as u32).to_le_bytes(), bytes].concat()
 }
 
 fn size(length: usize) -> Result<u32, PackError> {

@@ -145,10 +145,13 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
         let conditions = judge::judge(&gate.conditions, &comparison, comparing.trial.distributions(&self.manager));
         let passed = !failed && conditions.iter().all(|condition| condition.held);
         let verdict = Verdict { passed, conditions, comparison };
-        let promoted = gate.candidate.take_if(|_| passed);
-        match promoted.and_then(|id| self.manager.promote(id)) {
-            Some(reloaded) => self.replaced(reloaded, Some(core::mem::take(&mut gate.blob)), Some(verdict)),
-            None => Answer::GateFailed(Box::new(verdict)),
+        let Some(id) = gate.candidate.filter(|_| passed) else { return Answer::GateFailed(Box::new(verdict)) };
+        match self.manager.promote(id) {
+            Ok(reloaded) => {
+                gate.candidate = None;
+                self.replaced(reloaded, Some(core::mem::take(&mut gate.blob)), Some(verdict))
+            }
+            Err(error) => Answer::Refused { error: error.to_string() },
         }
     }
 

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use bareflow_loader::report::Style;
 use bareflow_loader::{
-    Budget, Domain, LoadError, LoadOptions, ModuleId, Name, OnFault, Platform, Printable, RawModule, Reloaded,
+    Budget, Carried, Domain, LoadError, LoadOptions, ModuleId, Name, OnFault, Platform, Printable, RawModule, Reloaded,
 };
 use bareflow_protocol::Answer;
 use bareflow_protocol::control::{LoadCycles, Loaded, Push, Replaced, Wish};
@@ -68,7 +68,7 @@ impl<'blobs, P: Platform, S: Surroundings> Server<'blobs, P, S> {
             let id = self.manager.load_versioned(&blob, &options).map_err(refused)?;
             let prepare = self.manager.platform().clock_fenced().saturating_sub(start);
             let cycles = LoadCycles { prepare, switch: 0 };
-            return Ok(self.loaded(id, Some(blob), None, cycles, None).into());
+            return Ok(self.loaded(id, Some(blob), None, cycles, Carried::Nothing, None).into());
         }
         let reloaded = self.manager.replace(&blob, &options).map_err(refused)?;
         Ok(self.replaced(reloaded, Some(blob), None).into())
@@ -82,7 +82,7 @@ impl<'blobs, P: Platform, S: Surroundings> Server<'blobs, P, S> {
             receipt: old.receipt.as_ref().map(tell::receipt),
         });
         let cycles = LoadCycles { prepare: reloaded.prepare_cycles, switch: reloaded.switch_cycles };
-        let answer = self.loaded(reloaded.id, blob, replaced, cycles, verdict);
+        let answer = self.loaded(reloaded.id, blob, replaced, cycles, reloaded.state, verdict);
         if let Some(receipt) = reloaded.replaced.and_then(|old| old.receipt) {
             self.say_gone(&receipt);
         }
@@ -96,6 +96,7 @@ impl<'blobs, P: Platform, S: Surroundings> Server<'blobs, P, S> {
         blob: Option<Vec<u8>>,
         replaced: Option<Replaced>,
         cycles: LoadCycles,
+        state: Carried,
         verdict: Option<Verdict>,
     ) -> Answer {
         let Some(profile) = self.manager.stats(id) else {
@@ -111,7 +112,7 @@ impl<'blobs, P: Platform, S: Surroundings> Server<'blobs, P, S> {
             generation: profile.generation,
             active: profile.active,
             replaced,
-            state: "none".to_string(),
+            state: state.name().to_string(),
             cycles,
             verdict,
         }))

@@ -74,6 +74,8 @@ pub enum InvalidModule {
         /// Where it points, from the image's base.
         found: u64,
     },
+    /// A record of the state's fields that can't be read, or one too many, or none where the flags speak of one.
+    StateSchema,
     /// A record that ends behind the file's end.
     RecordCutOff {
         /// Bytes left for it.
@@ -141,6 +143,10 @@ impl fmt::Display for InvalidModule {
             Self::FixupTarget { slot, found } => {
                 write!(out, "fix-up at offset {slot:#x} points out of the image: {found:#x}; {REBUILD}")
             }
+            Self::StateSchema => write!(
+                out,
+                "bad state schema: expected one record that lists the state's fields exactly where the flags announce a state; {REBUILD}"
+            ),
             Self::RecordCutOff { left } => {
                 write!(out, "record cut off: it does not fit the {left} bytes left; {REBUILD}")
             }

@@ -48,6 +48,38 @@ pub enum LoadError {
     NoMemoryForInit,
     /// The module's `init` faulted.
     InitFaulted(Fault),
+    /// The old module has a state that the new one knows nothing of.
+    StateDropped {
+        /// The old one's version and the new one's.
+        versions: [Version; 2],
+    },
+    /// The new module's state has other fields, and it has no `migrate`.
+    StateChanged {
+        /// The old one's version and the new one's.
+        versions: [Version; 2],
+    },
+    /// A call of the old module is under way, which may change its state.
+    StateBusy,
+    /// The old module did not hand over its state.
+    SaveFailed {
+        /// What it returned.
+        result: i32,
+    },
+    /// The old module faulted when it was to hand over its state.
+    SaveFaulted(Fault),
+    /// The new module's `migrate` said no.
+    MigrateFailed {
+        /// What it returned.
+        result: i32,
+    },
+    /// The new module's `migrate` faulted.
+    MigrateFaulted(Fault),
+    /// Memory for the state on its way ran out.
+    NoMemoryForState,
+    /// The candidate for another one's place is gone.
+    CandidateGone,
+    /// Another module took the place meanwhile.
+    Overtaken,
 }
 
 impl fmt::Display for LoadError {
@@ -72,6 +104,35 @@ impl fmt::Display for LoadError {
                 out.write_str("no memory to call the module's init; unload a module or give the system more memory")
             }
             Self::InitFaulted(fault) => write!(out, "init faulted: {fault}; correct the module"),
+            Self::StateDropped { versions: [old, new] } => write!(
+                out,
+                "{old} has a state and {new} has none: it would be lost; unload the old one first if that is meant"
+            ),
+            Self::StateChanged { versions: [old, new] } => write!(
+                out,
+                "the state of {new} has other fields than that of {old}; give the new one a `migrate`, or unload the old one first"
+            ),
+            Self::StateBusy => out.write_str(
+                "a call of the old module is under way, and may change its state; try again when it has ended",
+            ),
+            Self::SaveFailed { result } => {
+                write!(
+                    out,
+                    "the old module did not hand over its state: it returned {result}, expected 0; unload it first"
+                )
+            }
+            Self::SaveFaulted(fault) => {
+                write!(out, "the old module faulted when it was to hand over its state: {fault}; unload it first")
+            }
+            Self::MigrateFailed { result } => {
+                write!(out, "migrate failed: it returned {result}, expected 0; see the module's documentation")
+            }
+            Self::MigrateFaulted(fault) => write!(out, "migrate faulted: {fault}; correct the module"),
+            Self::Overtaken => out.write_str("another module of its name was loaded meanwhile; try again"),
+            Self::CandidateGone => out.write_str("the candidate was unloaded meanwhile; load it again"),
+            Self::NoMemoryForState => {
+                out.write_str("no memory for the state on its way; unload a module or give the system more memory")
+            }
         }
     }
 }

@@ -1,0 +1,111 @@
+//! State that outlives a reload: declared by [`state!`](crate::state!), kept by the loader
+//! while one version of a module takes the place of another.
+//!
+//! What travels is plain data, field by field, without padding; a
+//! [`Schema`] says which fields these are. The same fingerprint means the same fields.
+
+mod cell;
+mod migrate;
+mod plain;
+mod schema;
+
+pub use cell::StateCell;
+pub use migrate::{Old, OldHeader, hand_over, take_over};
+pub use plain::Plain;
+pub use schema::{Field, Fields, SCHEMA_SECTION, Schema, encode, schema_size};
+
+use crate::context::Context;
+
+/// A module's state: made by [`state!`](crate::state!).
+pub trait State: Plain {
+    /// What it is when the module is loaded for the first time.
+    const INITIAL: Self;
+    /// Its fields, in order.
+    const FIELDS: &'static [Field<'static>];
+}
+
+/// Functions of a module with state: they may take it, or what those of other modules take.
+pub trait StatefulEntry<S, Form> {
+    /// Calls the function.
+    fn enter_with(self, context: &mut Context<'_>, state: &mut S) -> i32;
+}
+
+/// Marks functions that take a [`Context`] and the state.
+#[derive(Debug)]
+pub struct WithState;
+
+impl<S, F: FnOnce(&mut Context<'_>, &mut S) -> i32> StatefulEntry<S, WithState> for F {
+    #[inline(always)]
+    fn enter_with(self, context: &mut Context<'_>, state: &mut S) -> i32 {
+        self(context, state)
+    }
+}
+
+impl<S, F: FnOnce() -> i32> StatefulEntry<S, crate::entry::Plain> for F {
+    #[inline(always)]
+    fn enter_with(self, _: &mut Context<'_>, _: &mut S) -> i32 {
+        self()
+    }
+}
+
+impl<S, F: FnOnce(&mut Context<'_>) -> i32> StatefulEntry<S, crate::entry::WithContext> for F {
+    #[inline(always)]
+    fn enter_with(self, context: &mut Context<'_>, _: &mut S) -> i32 {
+        self(context)
+    }
+}
+
+/// Declares a module's state: plain data, with the values it has at first.
+///
+/// ```
+/// bareflow_abi::state! {
+///     /// What is counted.
+///     pub struct Counter {
+///         /// Calls so far.
+///         pub calls: u64 = 0,
+///         /// The last inputs' lengths.
+///         pub lengths: [u32; 4] = [0; 4],
+///     }
+/// }
+/// ```
+///
+/// Fields are numbers, `bool`, arrays of them, and other such structures.
+#[macro_export]
+macro_rules! state {
+    ($(#[$meta:meta])* $vis:vis struct $name:ident {
+        $($(#[$field_meta:meta])* $field_vis:vis $field:ident: $type:ty = $initial:expr),+ $(,)?
+    }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq)]
+        $vis struct $name {
+            $($(#[$field_meta])* $field_vis $field: $type,)+
+        }
+
+        impl $crate::state::Plain for $name {
+            const SIZE: usize = 0 $(+ <$type as $crate::state::Plain>::SIZE)+;
+            const FINGERPRINT: u64 = $crate::state::Schema::fingerprint_of(<$name as $crate::state::State>::FIELDS);
+            const ZERO: $name = $name { $($field: <$type as $crate::state::Plain>::ZERO,)+ };
+
+            fn save(&self, put: &mut dyn FnMut(&[u8])) {
+                $($crate::state::Plain::save(&self.$field, put);)+
+            }
+
+            fn restore(bytes: &mut &[u8]) -> ::core::option::Option<$name> {
+                ::core::option::Option::Some($name { $($field: $crate::state::Plain::restore(bytes)?,)+ })
+            }
+        }
+
+        impl $crate::state::State for $name {
+            const INITIAL: $name = $name { $($field: $initial,)+ };
+            const FIELDS: &'static [$crate::state::Field<'static>] = &[$($crate::state::Field {
+                name: ::core::stringify!($field),
+                kind: ::core::stringify!($type),
+                size: <$type as $crate::state::Plain>::SIZE as u32,
+                fingerprint: <$type as $crate::state::Plain>::FINGERPRINT,
+            },)+];
+        }
+    };
+}
+
+#[cfg(test)]
+mod tests;

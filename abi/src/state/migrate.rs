@@ -1,0 +1,106 @@
+//! The state of another version of a module: what it was, and how a new one takes it over.
+
+use super::plain::Plain;
+use super::schema::Schema;
+use super::{State, schema};
+use crate::context::Context;
+
+/// What the state of another version begins with when it is handed over: major, minor and patch of
+/// that version, and the length of its schema. Then the schema follows, and then the state's bytes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OldHeader {
+    /// The version.
+    pub version: [u32; 3],
+    /// Bytes of the schema.
+    pub schema_length: u32,
+}
+
+impl OldHeader {
+    /// Bytes it takes.
+    pub const SIZE: usize = 16;
+
+    /// Its bytes, little-endian.
+    #[must_use]
+    pub fn to_bytes(&self) -> [u8; OldHeader::SIZE] {
+        let mut bytes = [0; OldHeader::SIZE];
+        let [major, minor, patch] = self.version;
+        for (place, part) in bytes.chunks_exact_mut(4).zip([major, minor, patch, self.schema_length]) {
+            place.copy_from_slice(&part.to_le_bytes());
+        }
+        bytes
+    }
+}
+
+/// The state of another version, as a module's `migrate` gets it.
+#[derive(Clone, Copy, Debug)]
+pub struct Old<'bytes> {
+    /// That version: major, minor, patch.
+    pub version: [u32; 3],
+    /// Its fields.
+    pub schema: Schema<'bytes>,
+    /// Its bytes.
+    pub bytes: &'bytes [u8],
+}
+
+impl<'bytes> Old<'bytes> {
+    /// Reads what a loader hands over; `None` when it is none such.
+    #[must_use]
+    pub fn parse(input: &'bytes [u8]) -> Option<Old<'bytes>> {
+        let mut rest = input;
+        let version = <[u32; 3]>::restore(&mut rest)?;
+        let length = u32::restore(&mut rest)?;
+        let (schema, bytes) = rest.split_at_checked(length as usize)?;
+        let schema = Schema::parse(schema).filter(|schema| schema.size as usize == bytes.len())?;
+        Some(Old { version, schema, bytes })
+    }
+
+    /// The field of that name, if there was one and it was a `T`.
+    #[must_use]
+    pub fn get<T: Plain>(&self, name: &str) -> Option<T> {
+        let mut rest = self.bytes;
+        for schema::Field { name: field, size, fingerprint, .. } in self.schema.fields() {
+            let (mut own, behind) = rest.split_at_checked(size as usize)?;
+            if field == name {
+                return if fingerprint == T::FINGERPRINT { T::restore(&mut own) } else { None };
+            }
+            rest = behind;
+        }
+        None
+    }
+}
+
+/// What `migrate` is: given the old state, it fills in the new one, and returns 0, or refuses.
+type Migrate<S> = fn(&Old<'_>, &mut S) -> i32;
+
+/// What a module returns that can't take a state over: it has no `migrate`, or was handed none.
+const NOTHING_TO_MIGRATE: i32 = i32::MIN;
+
+/// Takes over the state that the input holds: as it is where the fields are the
+/// same, or else by `migrate`. The result is 0, or the load is refused.
+pub fn take_over<S: State>(state: &mut S, context: &Context<'_>, migrate: Option<Migrate<S>>) -> i32 {
+    let Some(old) = Old::parse(context.input()) else { return NOTHING_TO_MIGRATE };
+    if old.schema.fingerprint == S::FINGERPRINT {
+        let mut bytes = old.bytes;
+        return match S::restore(&mut bytes) {
+            Some(restored) => {
+                *state = restored;
+                0
+            }
+            None => NOTHING_TO_MIGRATE,
+        };
+    }
+    match migrate {
+        Some(migrate) => migrate(&old, state),
+        None => NOTHING_TO_MIGRATE,
+    }
+}
+
+/// Writes the state to the output; the result is 0, unless there was not room for all of it.
+pub fn hand_over<S: State>(state: &S, context: &mut Context<'_>) -> i32 {
+    let before = context.output_length();
+    state.save(&mut |bytes: &[u8]| {
+        context.write(bytes);
+    });
+    if context.output_length() - before == S::SIZE { 0 } else { NOTHING_TO_MIGRATE }
+}

@@ -1,0 +1,80 @@
+//! Data that is what its bytes are: what a state may be made of.
+
+use crate::fingerprint::hash_bytes;
+
+/// Plain data. Its bytes are little-endian, one part behind the other, without padding.
+pub trait Plain: Copy {
+    /// How many bytes it has.
+    const SIZE: usize;
+    /// What tells one kind of data from another.
+    const FINGERPRINT: u64;
+    /// What it is when all its bytes are zero.
+    const ZERO: Self;
+
+    /// Hands its bytes to `put`, piece by piece.
+    fn save(&self, put: &mut dyn FnMut(&[u8]));
+
+    /// Takes it from the beginning of `bytes`; `None` when they are too few, or are none such.
+    fn restore(bytes: &mut &[u8]) -> Option<Self>;
+}
+
+/// Where fingerprints begin.
+pub(super) const START: u64 = 0xcbf2_9ce4_8422_2325;
+
+macro_rules! numbers {
+    ($($type:ty)+) => {$(
+        impl Plain for $type {
+            const SIZE: usize = size_of::<$type>();
+            const FINGERPRINT: u64 = hash_bytes(stringify!($type).as_bytes(), START);
+            const ZERO: $type = 0 as $type;
+
+            fn save(&self, put: &mut dyn FnMut(&[u8])) {
+                put(&self.to_le_bytes());
+            }
+
+            fn restore(bytes: &mut &[u8]) -> Option<$type> {
+                let (own, rest) = bytes.split_first_chunk()?;
+                *bytes = rest;
+                Some(<$type>::from_le_bytes(*own))
+            }
+        }
+    )+};
+}
+
+numbers!(u8 u16 u32 u64 u128 i8 i16 i32 i64 i128 f32 f64);
+
+impl Plain for bool {
+    const SIZE: usize = 1;
+    const FINGERPRINT: u64 = hash_bytes(b"bool", START);
+    const ZERO: bool = false;
+
+    fn save(&self, put: &mut dyn FnMut(&[u8])) {
+        put(&[u8::from(*self)]);
+    }
+
+    fn restore(bytes: &mut &[u8]) -> Option<bool> {
+        match u8::restore(bytes)? {
+            0 => Some(false),
+            1 => Some(true),
+            _ => None,
+        }
+    }
+}
+
+impl<T: Plain, const N: usize> Plain for [T; N] {
+    const SIZE: usize = T::SIZE * N;
+    const FINGERPRINT: u64 = hash_bytes(&(N as u64).to_le_bytes(), hash_bytes(b"[]", T::FINGERPRINT));
+    const ZERO: [T; N] = [T::ZERO; N];
+
+    fn save(&self, put: &mut dyn FnMut(&[u8])) {
+        self.iter().for_each(|part| part.save(put));
+    }
+
+    fn restore(bytes: &mut &[u8]) -> Option<[T; N]> {
+        let mut parts = [T::ZERO; N];
+        for part in &mut parts {
+            *part = T::restore(bytes)?;
+        }
+        Some(parts)
+    }
+}

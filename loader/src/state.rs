@@ -1,0 +1,157 @@
+//! State that a module takes over from the one it replaces.
+
+use core::fmt;
+
+use allocator_api2::vec::Vec;
+use bareflow_abi::Reason;
+use bareflow_abi::header::FLAG_MIGRATE;
+use bareflow_abi::record::STATE_SCHEMA;
+use bareflow_abi::state::{OldHeader, Schema};
+
+use crate::error::LoadError;
+use crate::manager::ModuleManager;
+use crate::module::{Module, ModuleId, State};
+use crate::placed::PlacedModule;
+use crate::platform::{Call, CallError, Outcome, Platform};
+use crate::raw::RawModule;
+use crate::records::Records;
+
+/// What became of a module's state when another one took its place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Carried {
+    /// There was none.
+    #[default]
+    Nothing,
+    /// It was taken over as it was.
+    Kept,
+    /// The new module's `migrate` took it over.
+    Migrated,
+    /// It was left behind, since the old module had faulted.
+    Lost,
+}
+
+impl Carried {
+    /// The word that reports use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Carried::Nothing => "none",
+            Carried::Kept => "kept",
+            Carried::Migrated => "migrated",
+            Carried::Lost => "lost",
+        }
+    }
+}
+
+/// The schema of a module's state, if it has one.
+#[must_use]
+pub fn schema_of<'blob>(raw: &RawModule<'blob>) -> Option<Schema<'blob>> {
+    schema_bytes(raw).and_then(Schema::parse)
+}
+
+/// The record that holds it.
+pub(crate) fn schema_bytes<'blob>(raw: &RawModule<'blob>) -> Option<&'blob [u8]> {
+    Some(Records::new(raw.records).flatten().find(|record| record.kind == STATE_SCHEMA)?.bytes)
+}
+
+/// Two layouts, field by field: what an operator is shown when one can't take over the other's state.
+#[derive(Clone, Copy, Debug)]
+pub struct Layouts<'blob> {
+    /// The old one.
+    pub old: Option<Schema<'blob>>,
+    /// The new one.
+    pub new: Option<Schema<'blob>>,
+}
+
+impl fmt::Display for Layouts<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (title, one, other) in [("old", self.old, self.new), ("new", self.new, self.old)] {
+            write!(out, "\n  {title} state:")?;
+            let Some(schema) = one else {
+                write!(out, " none")?;
+                continue;
+            };
+            write!(out, " {} bytes", schema.size)?;
+            let mut offset = 0;
+            for field in schema.fields() {
+                let same = other.and_then(|other| other.fields().find(|other| other.name == field.name));
+                let mark = match same {
+                    None => "  <- only here",
+                    Some(other) if other.fingerprint != field.fingerprint => "  <- another type",
+                    Some(_) => "",
+                };
+                write!(out, "\n    {offset:>6} {}: {} ({} bytes){mark}", field.name, field.kind, field.size)?;
+                offset += field.size;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<P: Platform> ModuleManager<P> {
+    /// Has `new`, which is not initialised yet, take over the state of the module at `from`.
+    pub(crate) fn carry_state(&self, from: ModuleId, new: &Module<P>) -> Result<Carried, LoadError> {
+        let old = self.get(from).ok_or(LoadError::StateBusy)?;
+        let Some(old_schema) = Schema::parse(&old.schema) else { return Ok(Carried::Nothing) };
+        let versions = [old.version, new.version];
+        let new_schema = Schema::parse(&new.schema).ok_or(LoadError::StateDropped { versions })?;
+        let kept = old_schema.fingerprint == new_schema.fingerprint;
+        if !kept && new.flags & FLAG_MIGRATE == 0 {
+            return Err(LoadError::StateChanged { versions });
+        }
+        match old.state.get() {
+            State::Running => return Err(LoadError::StateBusy),
+            State::Stopped => return Ok(Carried::Lost),
+            State::Ready => {}
+        }
+        old.state.set(State::Running);
+        let saved = self.save_state(&old, old_schema);
+        old.state.set(State::Ready);
+        let bytes = match saved {
+            Err(LoadError::SaveFaulted(fault)) => {
+                old.faults.note(fault, self.platform.diagnosis());
+                drop(old);
+                self.fail(from);
+                return Err(LoadError::SaveFaulted(fault));
+            }
+            saved => saved?,
+        };
+        let call = call(new, &new.placed, Reason::Migrate, &bytes, self.timing);
+        match self.platform.call(&call, &mut []) {
+            Ok(returned) if returned.outcome.result == 0 => Ok(if kept { Carried::Kept } else { Carried::Migrated }),
+            Ok(returned) => Err(LoadError::MigrateFailed { result: returned.outcome.result }),
+            Err(CallError::Fault(fault)) => Err(LoadError::MigrateFaulted(fault)),
+            Err(CallError::NoMemory) => Err(LoadError::NoMemoryForState),
+        }
+    }
+
+    /// A module's state, as another version takes it over.
+    fn save_state(&self, old: &Module<P>, schema: Schema<'_>) -> Result<Vec<u8, P::Tables>, LoadError> {
+        let (start, size) = (OldHeader::SIZE + old.schema.len(), schema.size as usize);
+        let mut bytes = Vec::new_in(self.platform.tables());
+        bytes.try_reserve_exact(start + size).map_err(|_| LoadError::NoMemoryForState)?;
+        let version = [old.version.major, old.version.minor, old.version.patch];
+        bytes.extend_from_slice(&OldHeader { version, schema_length: old.schema.len() as u32 }.to_bytes());
+        bytes.extend_from_slice(&old.schema);
+        bytes.resize(start + size, 0);
+        let room = bytes.get_mut(start..).unwrap_or_default();
+        let call = call(old, &old.placed, Reason::Save, &[], self.timing);
+        match self.platform.call(&call, room).map(|returned| returned.outcome) {
+            Ok(Outcome { result: 0, output_length }) if output_length == size => Ok(bytes),
+            Ok(Outcome { result, .. }) => Err(LoadError::SaveFailed { result }),
+            Err(CallError::Fault(fault)) => Err(LoadError::SaveFaulted(fault)),
+            Err(CallError::NoMemory) => Err(LoadError::NoMemoryForState),
+        }
+    }
+}
+
+/// A call of a module outside of its profile.
+pub(crate) const fn call<'call, P: Platform>(
+    module: &'call Module<P>,
+    placed: &'call PlacedModule<P::Image>,
+    reason: Reason,
+    input: &'call [u8],
+    timing: crate::Timing,
+) -> Call<'call, P::Image> {
+    Call { module: &module.name, image: &placed.image, entry: placed.entry, reason, input, timing }
+}
