@@ -29,6 +29,8 @@ const HUNDREDTHS: u64 = 100;
 /// Two modules under comparison.
 pub struct Trial<P: Platform> {
     sides: [Side<P>; 2],
+    /// Calls in one measurement, of both alike; 0 before the first.
+    batch: u32,
     over: u32,
     /// What was different, the first time anything was.
     difference: Option<Difference>,
@@ -37,8 +39,6 @@ pub struct Trial<P: Platform> {
 /// One of the two.
 struct Side<P: Platform> {
     id: ModuleId,
-    /// Calls in one measurement; 0 before the first.
-    batch: u32,
     /// Hundredths of a cycle that a call of nothing takes in such a batch.
     baseline: u64,
     /// Hundredths of a cycle of one call, by measurement.
@@ -112,10 +112,10 @@ impl<P: Platform> Trial<P> {
         let side = |id| {
             let mut measured = Vec::new_in(manager.platform.tables());
             measured.try_reserve_exact(over as usize).map_err(|_| TrialError::NoMemory)?;
-            Ok(Side { id, batch: 0, baseline: 0, measured })
+            Ok(Side { id, baseline: 0, measured })
         };
         let [first, second] = ids;
-        Ok(Trial { sides: [side(first)?, side(second)?], over, difference: None })
+        Ok(Trial { sides: [side(first)?, side(second)?], batch: 0, over, difference: None })
     }
 
     /// Takes one measurement of each, and says whether that was the last one. `outputs` are as long as each other.
@@ -129,6 +129,9 @@ impl<P: Platform> Trial<P> {
         outputs: [&mut [u8]; 2],
     ) -> Result<bool, TrialError> {
         let [first, second] = outputs;
+        if self.batch == 0 {
+            self.settle(manager, input, [&mut *first, &mut *second])?;
+        }
         let given = [self.measure(manager, 0, input, &mut *first)?, self.measure(manager, 1, input, &mut *second)?];
         if self.difference.is_none() {
             self.difference = difference(given, [first, second]);
@@ -151,13 +154,10 @@ impl<P: Platform> Trial<P> {
     /// What each side's calls took.
     pub fn distributions(&mut self, manager: &ModuleManager<P>) -> [Distribution<'_>; 2] {
         let step = manager.call_overhead_cycles().max(1) * HUNDREDTHS;
+        let batch = self.batch;
         self.sides.each_mut().map(|side| {
             side.measured.sort_unstable();
-            Distribution {
-                batch: side.batch,
-                hundredths: &side.measured,
-                resolution: step / u64::from(side.batch.max(1)),
-            }
+            Distribution { batch, hundredths: &side.measured, resolution: step / u64::from(batch.max(1)) }
         })
     }
 
@@ -169,40 +169,45 @@ impl<P: Platform> Trial<P> {
         input: &[u8],
         output: &mut [u8],
     ) -> Result<Outcome, TrialError> {
+        let batch = self.batch;
         let Some(side) = self.sides.get_mut(index) else { return Err(TrialError::NoMemory) };
-        if side.batch == 0 {
-            side.settle(manager, index, input, output)?;
-        }
-        let (outcome, cycles) = manager.batch(side.id, side.batch, input, output).map_err(|error| at(index, error))?;
-        let hundredths = (cycles * HUNDREDTHS / u64::from(side.batch)).saturating_sub(side.baseline);
+        let (outcome, cycles) = manager.batch(side.id, batch, input, output).map_err(|error| at(index, error))?;
+        let hundredths = (cycles * HUNDREDTHS / u64::from(batch)).saturating_sub(side.baseline);
         // There is room for as many as were asked for.
         if side.measured.len() < side.measured.capacity() {
             side.measured.push(hundredths);
         }
         Ok(outcome)
     }
-}
 
-impl<P: Platform> Side<P> {
-    /// Finds out how many calls make a measurement, and what nothing costs.
+    /// Finds out how many calls make a measurement, and what nothing costs. Both
+    /// sides are called as often as each other: they may count their calls.
     fn settle(
         &mut self,
         manager: &ModuleManager<P>,
-        index: usize,
         input: &[u8],
-        output: &mut [u8],
+        mut outputs: [&mut [u8]; 2],
     ) -> Result<(), TrialError> {
         let enough = manager.call_overhead_cycles().max(1) * RESOLVED;
         let mut batch = 1;
         loop {
-            let (_, cycles) = manager.batch(self.id, batch, input, output).map_err(|error| at(index, error))?;
-            if cycles >= enough || batch >= MAX_BATCH {
+            let mut least = u64::MAX;
+            for (index, (side, output)) in self.sides.iter().zip(&mut outputs).enumerate() {
+                // The first round warms up.
+                for round in 0..2 {
+                    let (_, cycles) = manager.batch(side.id, batch, input, output).map_err(|error| at(index, error))?;
+                    least = if round == 0 { least } else { least.min(cycles) };
+                }
+            }
+            if least >= enough || batch >= MAX_BATCH {
                 break;
             }
             batch *= 2;
         }
+        for side in &mut self.sides {
+            side.baseline = manager.empty_batch(side.id, batch).ok_or(TrialError::NoMemory)?;
+        }
         self.batch = batch;
-        self.baseline = manager.empty_batch(self.id, batch).ok_or(TrialError::NoMemory)?;
         Ok(())
     }
 }

@@ -78,6 +78,8 @@ pub fn encode_frame(payload: &[u8]) -> Option<Vec<u8>> {
 #[derive(Clone, Debug)]
 pub struct Decoder {
     received: Vec<u8>,
+    /// Where in `received` begins what was not looked at yet.
+    start: usize,
     limit: usize,
 }
 
@@ -97,49 +99,59 @@ impl Decoder {
     /// The same, for a receiver that takes no payload of more bytes than that.
     #[must_use]
     pub const fn with_limit(limit: usize) -> Decoder {
-        Decoder { received: Vec::new(), limit }
+        Decoder { received: Vec::new(), start: 0, limit }
     }
 
     /// Takes bytes as they arrive.
     pub fn push(&mut self, bytes: &[u8]) {
+        // Moved seldom: each byte is moved once for each that came at the most.
+        if self.start > self.received.len() / 2 {
+            self.received.drain(..self.start);
+            self.start = 0;
+        }
         self.received.extend_from_slice(bytes);
     }
 
     /// The next payload, or what stands in its place; `None` until more bytes arrive.
     pub fn next_payload(&mut self) -> Option<Result<Vec<u8>, FrameError>> {
-        let start = self.find_mark();
-        if start > 0 {
-            self.received.drain(..start);
-            return Some(Err(FrameError::Garbage { skipped: start }));
+        let skipped = find_mark(self.rest());
+        if skipped > 0 {
+            self.start += skipped;
+            return Some(Err(FrameError::Garbage { skipped }));
         }
-        let header = self.received.first_chunk::<HEADER_SIZE>()?;
+        let header = self.rest().first_chunk::<HEADER_SIZE>()?;
         let [_, _, _, _, a, b, c, d, e, f, g, h] = *header;
         let expected = u32::from_le_bytes([e, f, g, h]);
         let length = usize::try_from(u32::from_le_bytes([a, b, c, d])).unwrap_or(usize::MAX);
         if length > self.limit {
-            self.received.drain(..MARK.len());
+            self.start += MARK.len();
             return Some(Err(FrameError::Length { found: length, limit: self.limit }));
         }
-        let payload = self.received.get(HEADER_SIZE..HEADER_SIZE + length)?.to_vec();
-        let found = crc32c(&[&[a, b, c, d], &payload]);
+        let payload = self.rest().get(HEADER_SIZE..HEADER_SIZE + length)?;
+        let found = crc32c(&[&[a, b, c, d], payload]);
         if found != expected {
             // The length may be what is wrong, so the search goes on right behind the mark.
-            self.received.drain(..MARK.len());
+            self.start += MARK.len();
             return Some(Err(FrameError::Checksum { found, expected }));
         }
-        self.received.drain(..HEADER_SIZE + length);
+        let payload = payload.to_vec();
+        self.start += HEADER_SIZE + length;
         Some(Ok(payload))
     }
 
-    /// Where the next mark begins, or could begin at the end of what is there.
-    fn find_mark(&self) -> usize {
-        let could_begin = |&start: &usize| {
-            let there = self.received.get(start..).unwrap_or_default();
-            let compared = there.len().min(MARK.len());
-            there.get(..compared) == MARK.get(..compared)
-        };
-        (0..self.received.len()).find(could_begin).unwrap_or(self.received.len())
+    fn rest(&self) -> &[u8] {
+        self.received.get(self.start..).unwrap_or_default()
     }
+}
+
+/// Where the next mark begins, or could begin at the end of what is there.
+fn find_mark(bytes: &[u8]) -> usize {
+    let could_begin = |&start: &usize| {
+        let there = bytes.get(start..).unwrap_or_default();
+        let compared = there.len().min(MARK.len());
+        there.get(..compared) == MARK.get(..compared)
+    };
+    (0..bytes.len()).find(could_begin).unwrap_or(bytes.len())
 }
 
 #[cfg(test)]

@@ -2,17 +2,18 @@
 
 use alloc::boxed::Box;
 use alloc::format;
+use alloc::vec::Vec;
 
 use bareflow_loader::{ModuleId, Platform, UnloadError};
 use bareflow_protocol::Answer;
-use bareflow_protocol::control::NUMBER_BITS;
+use bareflow_protocol::control::{NUMBER_BITS, Push};
 
 use crate::call::Calls;
 use crate::gate::Comparing;
 use crate::{Server, Surroundings};
 
-/// How long an unload waits for calls under way, in milliseconds.
-const UNLOAD_PATIENCE: u64 = 2000;
+/// How long an unload or a reload waits for calls under way, in milliseconds.
+pub(crate) const PATIENCE: u64 = 2000;
 
 /// How long a slice takes, in milliseconds, give or take one.
 pub(crate) const SLICE: u64 = 2;
@@ -37,6 +38,8 @@ pub(crate) enum Work<P: Platform> {
     Call(Box<Calls>),
     /// An unload that waits for calls under way.
     Unload(ModuleId),
+    /// A blob that takes the place of a module with state, and waits for calls under way.
+    Push(Box<(Vec<u8>, Push)>),
     /// Two modules side by side.
     Compare(Box<Comparing<P>>),
 }
@@ -69,6 +72,7 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
             Work::Call(calls) => self.call_some(calls),
             Work::Compare(comparing) => self.compare_some(comparing),
             Work::Unload(id) => self.try_unload(*id, job.began),
+            Work::Push(push) => self.push_again(push, self.around.milliseconds().saturating_sub(job.began)),
         };
         self.current.set(None);
         let cancelled = self.cancelled.take();
@@ -91,20 +95,25 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
         true
     }
 
-    /// Has unloads that waited too long say so, and carries out nothing: while a call is under way.
+    /// Has unloads and reloads that waited too long say so, and carries out nothing: while a call is under way.
     pub fn look_at_clock(&self) {
         let now = self.around.milliseconds();
         loop {
             let late = {
                 let mut jobs = self.jobs.borrow_mut();
                 let is_late = |job: &Job<P>| {
-                    matches!(job.work, Work::Unload(_)) && now.saturating_sub(job.began) >= UNLOAD_PATIENCE
+                    matches!(job.work, Work::Unload(_) | Work::Push(_)) && now.saturating_sub(job.began) >= PATIENCE
                 };
                 jobs.iter().position(is_late).and_then(|index| jobs.remove(index))
             };
-            let Some(Job { number, began, work: Work::Unload(id), .. }) = late else { return };
-            if let Slice::Done(answer) = self.try_unload(id, began) {
-                self.answer(number, answer);
+            let Some(mut job) = late else { return };
+            let slice = match &mut job.work {
+                Work::Unload(id) => self.try_unload(*id, job.began),
+                Work::Push(push) => self.push_again(push, now.saturating_sub(job.began)),
+                Work::Call(_) | Work::Compare(_) => return,
+            };
+            if let Slice::Done(answer) = slice {
+                self.answer(job.number, answer);
             }
         }
     }
@@ -116,7 +125,7 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
                 self.say_gone(&receipt);
                 Slice::Done(Answer::Unloaded(crate::tell::receipt(&receipt)))
             }
-            Err(UnloadError::Busy { .. }) if waited < UNLOAD_PATIENCE => Slice::More(0, 1),
+            Err(UnloadError::Busy { .. }) if waited < PATIENCE => Slice::More(0, 1),
             Err(error) => Slice::Done(Answer::Refused { error: format!("{error} (waited {waited} ms)") }),
         }
     }

@@ -7,6 +7,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use bareflow_loader::report::Style;
+use bareflow_loader::state::{Layouts, schema_of};
 use bareflow_loader::{
     Budget, Carried, Domain, LoadError, LoadOptions, ModuleId, Name, OnFault, Platform, Printable, RawModule, Reloaded,
 };
@@ -14,6 +15,7 @@ use bareflow_protocol::Answer;
 use bareflow_protocol::control::{LoadCycles, Loaded, Push, Replaced, Wish};
 use bareflow_protocol::trial::Verdict;
 
+use crate::jobs::{PATIENCE, Slice, Work};
 use crate::library::load_of;
 use crate::requests::{Handled, Next};
 use crate::{Server, Surroundings, tell};
@@ -44,15 +46,15 @@ impl<'blobs, P: Platform, S: Surroundings> Server<'blobs, P, S> {
     /// Loads a blob in place of the module of its name.
     pub(crate) fn load(&self, blob: Vec<u8>, label: &str, wish: &Wish) -> Handled<P> {
         let push = Push { label: label.to_string(), wish: wish.clone(), beside: false, gate: None };
-        self.push(blob, &push)
+        self.push(blob, push)
     }
 
     /// Loads a blob as its client wishes.
-    pub(crate) fn push(&self, blob: Vec<u8>, push: &Push) -> Handled<P> {
+    pub(crate) fn push(&self, blob: Vec<u8>, push: Push) -> Handled<P> {
         let options = self.options(&blob, &push.wish)?;
         let refused = |error: LoadError| {
             self.say_refused(&push.label, &error);
-            error.to_string()
+            format!("{error}{}", self.layouts(&blob, &error))
         };
         if let Some(gate) = &push.gate {
             if push.beside {
@@ -70,8 +72,39 @@ impl<'blobs, P: Platform, S: Surroundings> Server<'blobs, P, S> {
             let cycles = LoadCycles { prepare, switch: 0 };
             return Ok(self.loaded(id, Some(blob), None, cycles, Carried::Nothing, None).into());
         }
-        let reloaded = self.manager.replace(&blob, &options).map_err(refused)?;
-        Ok(self.replaced(reloaded, Some(blob), None).into())
+        match self.manager.replace(&blob, &options) {
+            Ok(reloaded) => Ok(self.replaced(reloaded, Some(blob), None).into()),
+            Err(LoadError::StateBusy) => Ok(Next::Work(Work::Push(Box::new((blob, push))))),
+            Err(error) => Err(refused(error)),
+        }
+    }
+
+    /// Tries again to load a blob that has to wait for a call of the old module.
+    pub(crate) fn push_again(&self, (blob, push): &mut (Vec<u8>, Push), waited: u64) -> Slice {
+        match self.push(core::mem::take(blob), push.clone()) {
+            Ok(Next::Answer(answer)) => Slice::Done(answer),
+            Ok(Next::Work(Work::Push(mut again))) if waited < PATIENCE => {
+                *blob = core::mem::take(&mut again.0);
+                Slice::More(0, 1)
+            }
+            Ok(Next::Work(_)) => {
+                let error = format!("{} (waited {waited} ms)", LoadError::StateBusy);
+                Slice::Done(Answer::Refused { error })
+            }
+            Err(error) => Slice::Done(Answer::Refused { error }),
+        }
+    }
+
+    /// Both states' fields, where one can't take over the other's.
+    fn layouts(&self, blob: &[u8], error: &LoadError) -> String {
+        if !matches!(error, LoadError::StateChanged { .. } | LoadError::StateDropped { .. }) {
+            return String::new();
+        }
+        let old = active_of(blob).and_then(|name| self.manager.stats(self.manager.find(name.as_str())?));
+        let library = self.library.borrow();
+        let old = old.and_then(|old| RawModule::parse(&library.get(&load_of(&old))?.blob).ok());
+        let new = RawModule::parse(blob).ok();
+        Layouts { old: old.as_ref().and_then(schema_of), new: new.as_ref().and_then(schema_of) }.to_string()
     }
 
     /// Answers a load that may have replaced a module.

@@ -68,7 +68,7 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
             }
             Request::Push(push) => {
                 let blob = self.uploads.borrow_mut().take(client)?;
-                self.push(blob, &push)?
+                self.push(blob, push)?
             }
             Request::Load { path, wish } => {
                 let blob = self.around.read(&path)?;

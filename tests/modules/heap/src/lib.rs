@@ -1,5 +1,6 @@
 //! Uses collections of `alloc` on the module's own heap. Given `exhaust` it
 //! takes memory until there is none; given `try` it is told so and goes on.
+//! Given `leak` it keeps three blocks of a hundred bytes for ever.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -21,6 +22,7 @@ pub fn heap(context: &mut Context<'_>) -> i32 {
     match context.input() {
         b"exhaust" => exhaust(),
         b"try" => return try_to_exhaust(),
+        b"leak" => return leak(),
         _ => {}
     }
     let mut names: BTreeMap<String, Box<u64>> = BTreeMap::new();
@@ -31,6 +33,13 @@ pub fn heap(context: &mut Context<'_>) -> i32 {
     let joined: Vec<u8> = names.keys().flat_map(|name| name.bytes()).collect();
     context.write(&joined[..joined.len().min(16)]);
     if right && joined.len() == 2890 { names.len() as i32 } else { -1 }
+}
+
+fn leak() -> i32 {
+    for _ in 0..3 {
+        core::mem::forget(black_box(Box::new([1_u8; 100])));
+    }
+    0
 }
 
 fn exhaust() {

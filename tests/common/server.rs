@@ -1,0 +1,137 @@
+//! The server in this process: the modules run by the host's platform, and what clients
+//! would send and get goes through memory.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::time::Instant;
+
+use bareflow_abi::checksum::crc32c;
+use bareflow_host::HostPlatform;
+use bareflow_loader::report::Style;
+use bareflow_loader::{LoadOptions, ModuleManager, Timing};
+use bareflow_protocol::control::{Asked, Called, File, Loaded, MAX_CHUNK, Push, Wish};
+use bareflow_protocol::{Answer, Decoder, Message, Request};
+use bareflow_server::{Server, Surroundings};
+
+/// What is around the server.
+pub struct Memory {
+    start: Instant,
+    sent: RefCell<Vec<u8>>,
+    /// What the console showed.
+    pub console: RefCell<String>,
+}
+
+impl Surroundings for Memory {
+    fn send(&self, bytes: &[u8]) {
+        self.sent.borrow_mut().extend_from_slice(bytes);
+    }
+    fn milliseconds(&self) -> u64 {
+        self.start.elapsed().as_millis() as u64
+    }
+    fn clock_name(&self) -> &'static str {
+        "tsc"
+    }
+    fn say(&self, _: Style, text: fmt::Arguments<'_>) {
+        self.console.borrow_mut().push_str(&text.to_string());
+    }
+    fn log(&self, from: u64) -> (u64, Vec<String>) {
+        (from, self.console.borrow().lines().skip(from as usize).map(str::to_owned).collect())
+    }
+    fn files(&self, _: &str) -> Result<Vec<File>, String> {
+        Err("no disk".to_owned())
+    }
+    fn read(&self, _: &str) -> Result<Vec<u8>, String> {
+        Err("no disk".to_owned())
+    }
+    fn save(&self, _: &[u8]) -> Result<String, String> {
+        Err("no disk".to_owned())
+    }
+}
+
+/// A client of a server of its own.
+pub struct Local {
+    pub server: Server<'static, HostPlatform, Memory>,
+    decoder: RefCell<Decoder>,
+    number: Cell<u64>,
+}
+
+impl Local {
+    /// A server without modules, that loads them like this.
+    pub fn new(options: LoadOptions) -> Local {
+        let platform = HostPlatform::new(Box::new(|_| ())).unwrap();
+        let memory = Memory { start: Instant::now(), sent: RefCell::default(), console: RefCell::default() };
+        let server = Server::new(ModuleManager::new(platform, Timing::Fast), memory, options);
+        Local { server, decoder: RefCell::default(), number: Cell::new(0) }
+    }
+
+    /// All answers so far that nobody has looked at.
+    pub fn answers(&self) -> Vec<(u64, Answer)> {
+        let mut decoder = self.decoder.borrow_mut();
+        decoder.push(&self.server.surroundings().sent.take());
+        let payloads = std::iter::from_fn(|| decoder.next_payload()).map(Result::unwrap);
+        payloads
+            .map(|payload| match Message::from_payload(&payload).unwrap() {
+                Message::Answer(number, answer) => (number, answer),
+                other => panic!("{other:?}"),
+            })
+            .collect()
+    }
+
+    /// Asks, and waits for the answer.
+    pub fn ask(&self, request: Request) -> Answer {
+        let number = self.number.get() + 1;
+        self.number.set(number);
+        self.server.receive(&Asked { number, request }.to_frame());
+        loop {
+            let answers = self.answers().into_iter().filter(|(to, _)| *to == number);
+            if let Some((_, answer)) = answers.last().filter(|(_, answer)| !matches!(answer, Answer::Progress { .. })) {
+                return answer;
+            }
+            assert!(self.server.step(), "no answer, and nothing to do");
+        }
+    }
+
+    /// Sends a blob and has it loaded.
+    pub fn push(&self, blob: &[u8], change: impl FnOnce(&mut Push)) -> Answer {
+        self.ask(Request::Upload { length: blob.len() as u32, checksum: crc32c(&[blob]) });
+        for (index, chunk) in blob.chunks(MAX_CHUNK).enumerate() {
+            self.ask(Request::Chunk { offset: (index * MAX_CHUNK) as u32, bytes: chunk.to_vec() });
+        }
+        let mut push = Push { label: "test.mod".to_owned(), wish: Wish::default(), beside: false, gate: None };
+        change(&mut push);
+        self.ask(Request::Push(push))
+    }
+
+    /// The same, where it must be loaded.
+    #[track_caller]
+    pub fn load(&self, blob: &[u8]) -> Loaded {
+        match self.push(blob, |_| ()) {
+            Answer::Loaded(loaded) => *loaded,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Calls a module once.
+    #[track_caller]
+    pub fn call(&self, module: &str, input: &[u8]) -> Called {
+        match self.ask(Request::Call { module: module.to_owned(), input: input.to_vec(), repeat: 1 }) {
+            Answer::Called(called) => called,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Asks for what must be refused, and returns why.
+    #[track_caller]
+    pub fn refused(&self, request: Request) -> String {
+        refusal(self.ask(request))
+    }
+}
+
+/// Why it was refused.
+#[track_caller]
+pub fn refusal(answer: Answer) -> String {
+    match answer {
+        Answer::Refused { error } => error,
+        other => panic!("not refused: {other:?}"),
+    }
+}

@@ -1,0 +1,41 @@
+//! The module `counter` with other fields: it counts from the old count on, and knows
+//! which version it took over from.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+use bareflow_abi::Context;
+use bareflow_abi::state::Old;
+
+bareflow_abi::state! {
+    /// What outlives a reload.
+    pub struct Counter {
+        /// The version it took over from.
+        pub from: [u32; 3] = [0; 3],
+        /// Calls so far, those of the old one included.
+        pub count: u64 = 0,
+    }
+}
+
+bareflow_abi::module!(count, state = Counter, migrate = migrate);
+
+/// Counts a call.
+pub fn count(context: &mut Context<'_>, counter: &mut Counter) -> i32 {
+    counter.count += 1;
+    for part in counter.from {
+        context.write(&part.to_le_bytes());
+    }
+    i32::try_from(counter.count).unwrap_or(i32::MAX)
+}
+
+/// Goes on from the old one's count, whatever that one called it; 1 where it had none.
+pub fn migrate(old: &Old<'_>, counter: &mut Counter) -> i32 {
+    counter.from = old.version;
+    match old.get("calls").or_else(|| old.get("number")) {
+        Some(count) => {
+            counter.count = count;
+            0
+        }
+        None => 1,
+    }
+}

@@ -1,0 +1,278 @@
+//! The server, with real modules on the host's platform.
+
+mod common;
+
+use bareflow_abi::Header;
+use bareflow_loader::{Domain, LoadOptions};
+use bareflow_protocol::trial::{Condition, Gate};
+use bareflow_protocol::{Answer, Request};
+use common::mutate::with_header;
+use common::server::{Local, refusal};
+use common::{blob, test_blob};
+
+fn bytes(path: std::path::PathBuf) -> Vec<u8> {
+    std::fs::read(path).unwrap()
+}
+
+/// A test module under another name and version.
+fn renamed(module: &str, name: &str, version: (u32, u32, u32)) -> Vec<u8> {
+    with_header(&bytes(test_blob(module)), |header| {
+        header.name = [0; 32];
+        header.name[..name.len()].copy_from_slice(name.as_bytes());
+        (header.version_major, header.version_minor, header.version_patch) = version;
+    })
+}
+
+fn local(domain: Domain) -> Local {
+    Local::new(LoadOptions { domain, ..LoadOptions::default() })
+}
+
+#[test]
+fn loads_calls_replaces_and_unloads() {
+    for domain in Domain::ALL {
+        let local = local(domain);
+        assert!(matches!(local.ask(Request::Hello), Answer::Welcome { control: 1, .. }));
+        let first = local.load(&bytes(blob("sum")));
+        assert_eq!((first.generation, first.active, first.replaced), (1, true, None));
+        let Answer::Called(called) = local.ask(Request::Call { module: "sum".into(), input: vec![], repeat: 1000 })
+        else {
+            panic!("not called")
+        };
+        assert_eq!((called.calls, called.result, called.results), (1000, 5050, vec![(5050, 1000)]));
+        let second = local.load(&with_header(&bytes(blob("sum")), |header| header.version_minor = 2));
+        let replaced = second.replaced.unwrap();
+        assert_eq!((second.version.as_str(), second.generation, replaced.generation), ("0.2.0", 2, 1));
+        assert_eq!(replaced.receipt.unwrap().call_count, 1000);
+        let Answer::Modules(modules) = local.ask(Request::List) else { panic!("no list") };
+        assert_eq!((modules.len(), modules[0].generation, modules[0].domain.as_str()), (1, 2, domain.name()));
+        let Answer::Unloaded(receipt) = local.ask(Request::Unload { module: "sum".into() }) else { panic!("loaded") };
+        assert_eq!((receipt.generation, receipt.call_count, receipt.exit_fault), (2, 0, None));
+        assert!(local.refused(Request::Unload { module: "sum".into() }).contains("no module of that name"));
+    }
+}
+
+#[test]
+fn refuses_what_can_not_be_and_changes_nothing() {
+    let local = local(Domain::Kernel);
+    local.load(&bytes(blob("sum")));
+    let torn = &bytes(blob("primes"))[..200];
+    assert!(refusal(local.push(torn, |_| ())).contains("bytes"));
+    assert!(refusal(local.push(&bytes(blob("sum")), |push| push.beside = true)).contains("already loaded: sum"));
+    let wrong = refusal(local.push(&bytes(blob("sum")), |push| push.wish.domain = Some("ring0".into())));
+    assert!(wrong.contains("expected kernel or user"), "{wrong}");
+    let wrong = refusal(local.push(&bytes(blob("sum")), |push| push.wish.on_fault = Some("pray".into())));
+    assert!(wrong.contains("expected stop, restart or restart:N"), "{wrong}");
+    for (module, error) in [("Sum", "no name"), ("nothing", "no module"), ("sum@^9", "none of such a version")] {
+        let call = Request::Call { module: module.into(), input: vec![], repeat: 1 };
+        assert!(local.refused(call).contains(error), "{module}");
+    }
+    assert!(local.refused(Request::Call { module: "sum".into(), input: vec![], repeat: 0 }).contains("0 calls"));
+    let Answer::Modules(modules) = local.ask(Request::List) else { panic!("no list") };
+    assert_eq!((modules.len(), modules[0].generation, local.call("sum", b"").result), (1, 1, 5050));
+}
+
+#[test]
+fn a_state_outlives_reloads_up_and_down() {
+    for domain in Domain::ALL {
+        let local = local(domain);
+        let count = |input: &[u8]| local.call("counter", input).result;
+        assert_eq!(local.load(&renamed("counter", "counter", (1, 0, 0))).state, "none");
+        assert_eq!((count(b"a"), count(b"bc")), (1, 2));
+        for minor in [3, 1, 2] {
+            assert_eq!(local.load(&renamed("counter", "counter", (1, minor, 0))).state, "kept");
+        }
+        let called = local.call("counter", b"def");
+        assert_eq!((called.result, &called.output[..12]), (3, &[3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0][..]));
+        assert_eq!(local.load(&renamed("counter-next", "counter", (2, 0, 0))).state, "migrated");
+        let called = local.call("counter", b"");
+        assert_eq!((called.result, called.output), (4, [1_u32, 2, 0].map(u32::to_le_bytes).concat()));
+    }
+}
+
+#[test]
+fn a_state_that_can_not_be_taken_over_stays_where_it_is() {
+    let local = local(Domain::Kernel);
+    local.load(&renamed("counter", "counter", (1, 0, 0)));
+    local.call("counter", b"");
+    let error = refusal(local.push(&renamed("counter-other", "counter", (2, 0, 0)), |_| ()));
+    for part in ["2.0.0 has other fields than that of 1.0.0", "calls: u64 (8 bytes)  <- only here", "number: u64"] {
+        assert!(error.contains(part), "{part}\n{error}");
+    }
+    assert!(!error.contains("lengths: [u32; 4] (16 bytes)  <-"), "{error}");
+    let error = refusal(local.push(&renamed("echo", "counter", (2, 0, 0)), |_| ()));
+    assert!(error.contains("it would be lost") && error.contains("new state: none"), "{error}");
+    // A `migrate` that says no.
+    local.load(&renamed("echo", "echo", (1, 0, 0)));
+    assert_eq!(local.call("counter", b"").result, 2);
+    // What faulted has nothing worth keeping.
+    let fault = Request::Call { module: "counter".into(), input: b"fault".to_vec(), repeat: 1 };
+    assert!(local.refused(fault).contains("faulted: panic"));
+    assert_eq!(local.load(&renamed("counter", "counter", (1, 0, 0))).state, "lost");
+    assert_eq!(local.call("counter", b"").result, 1);
+}
+
+#[test]
+fn what_a_module_leaks_is_named() {
+    for domain in Domain::ALL {
+        let local = local(domain);
+        local.load(&bytes(test_blob("heap")));
+        assert_eq!((local.call("heap", b"").result, local.call("heap", b"leak").result), (1000, 0));
+        let Answer::Unloaded(receipt) = local.ask(Request::Unload { module: "heap".into() }) else { panic!("loaded") };
+        assert_eq!((receipt.leaked_blocks, receipt.leaked_bytes), (3, 300));
+    }
+}
+
+#[test]
+fn versions_live_side_by_side_and_are_compared() {
+    let local = local(Domain::Kernel);
+    local.load(&renamed("echo", "work", (1, 2, 0)));
+    for (module, version) in [("echo", (1, 9, 0)), ("heap", (2, 0, 0))] {
+        let answer = local.push(&renamed(module, "work", version), |push| push.beside = true);
+        assert!(matches!(&answer, Answer::Loaded(loaded) if !loaded.active), "{answer:?}");
+    }
+    assert_eq!(local.call("work", b"x").version, "1.2.0");
+    assert_eq!(local.call("work@^1", b"x").version, "1.9.0");
+    assert_eq!(local.call("work@2.0.0", b"").result, 1000);
+    let compare = |second: &str| {
+        let modules = ["work@1.2.0".to_owned(), second.to_owned()];
+        match local.ask(Request::Compare { modules, input: b"input".to_vec(), over: 50 }) {
+            Answer::Compared(comparison) => *comparison,
+            other => panic!("{other:?}"),
+        }
+    };
+    let same = compare("work@1.9.0");
+    assert!(same.outputs_equal && same.difference.is_none());
+    assert!(
+        same.sides
+            .iter()
+            .all(|side| side.measurements == 50 && side.cycles.is_sorted_by(|a, b| a <= b || *b == side.cycles[2]))
+    );
+    for side in &same.sides {
+        assert_eq!(side.histogram.iter().map(|class| class.count).sum::<u32>(), 50);
+    }
+    let other = compare("work@^2");
+    assert_eq!(other.difference.as_deref(), Some("results 5 and 1000"));
+    assert!(other.ratios[1].is_some_and(|ratio| ratio > 2.0), "{:?}", other.ratios);
+    assert!(matches!(local.ask(Request::Activate { module: "work@2.0.0".into() }), Answer::Done));
+    assert_eq!(local.call("work", b"").version, "2.0.0");
+}
+
+fn gated(local: &Local, blob: &[u8], conditions: &str, input: Option<&[u8]>) -> Answer {
+    let conditions = Condition::parse_all(conditions).unwrap();
+    let gate = Gate { conditions, over: 100, input: input.map(<[u8]>::to_vec) };
+    local.push(blob, |push| push.gate = Some(gate))
+}
+
+#[test]
+fn a_gate_lets_in_what_proves_itself() {
+    let local = local(Domain::Kernel);
+    local.load(&renamed("echo", "work", (1, 0, 0)));
+    local.call("work", b"the last input");
+    let answer = gated(&local, &renamed("echo", "work", (1, 1, 0)), "p50<=3,outputs-equal", None);
+    let Answer::Loaded(loaded) = answer else { panic!("{answer:?}") };
+    let verdict = loaded.verdict.unwrap();
+    assert!(verdict.passed && verdict.conditions.iter().all(|condition| condition.held), "{verdict:?}");
+    assert_eq!((local.call("work", b"").version, loaded.replaced.unwrap().version), ("1.1.0".into(), "1.0.0".into()));
+    let Answer::Modules(modules) = local.ask(Request::List) else { panic!("no list") };
+    assert_eq!(modules.len(), 1, "no copy stays behind");
+}
+
+#[test]
+fn a_gate_keeps_out_what_does_not() {
+    let local = local(Domain::Kernel);
+    local.load(&renamed("echo", "work", (1, 0, 0)));
+    let answer = gated(&local, &renamed("heap", "work", (2, 0, 0)), "p50<=1.05,outputs-equal", Some(b"input"));
+    let Answer::GateFailed(verdict) = answer else { panic!("{answer:?}") };
+    let found: Vec<_> = verdict.conditions.iter().map(|condition| condition.found.as_str()).collect();
+    assert!(found[0].contains("cycles above the") && found[1] == "results 5 and 1000", "{found:?}");
+    // A candidate that faults reaches nobody.
+    let answer = gated(&local, &renamed("panics", "work", (2, 0, 0)), "outputs-equal", None);
+    let Answer::GateFailed(verdict) = answer else { panic!("{answer:?}") };
+    assert!(
+        verdict.comparison.sides[1].fault.as_ref().is_some_and(|fault| fault.contains("the new one faulted: panic"))
+    );
+    let Answer::Modules(modules) = local.ask(Request::List) else { panic!("no list") };
+    assert_eq!((modules.len(), modules[0].faults, local.call("work", b"x").version.as_str()), (1, 0, "1.0.0"));
+}
+
+#[test]
+fn a_gate_hands_the_state_over_as_it_is_then() {
+    let local = local(Domain::Kernel);
+    local.load(&renamed("counter", "counter", (1, 0, 0)));
+    (0..5).for_each(|_| assert!(local.call("counter", b"").result > 0));
+    let answer = gated(&local, &renamed("counter", "counter", (1, 1, 0)), "outputs-equal", None);
+    assert!(matches!(&answer, Answer::Loaded(loaded) if loaded.state == "kept"), "{answer:?}");
+    assert_eq!(local.call("counter", b"").result, 6, "the calls of the trial count for nobody");
+}
+
+#[test]
+fn a_client_that_leaves_takes_its_work_along() {
+    let local = local(Domain::Kernel);
+    local.load(&bytes(blob("sum")));
+    let call = Request::Call { module: "sum".into(), input: vec![], repeat: u32::MAX };
+    let asked = bareflow_protocol::Asked { number: 7 << 32 | 1, request: call };
+    local.server.receive(&asked.to_frame());
+    assert!(local.server.step());
+    let goodbye = bareflow_protocol::Asked { number: 7 << 32 | 2, request: Request::Goodbye };
+    local.server.receive(&goodbye.to_frame());
+    assert!(!local.server.step(), "nothing is left to do");
+}
+
+#[test]
+fn a_thousand_modules_are_called() {
+    let local = local(Domain::Kernel);
+    let sum = bytes(blob("sum"));
+    let rename = |number: usize| {
+        with_header(&sum, |header: &mut Header| {
+            header.name = [0; 32];
+            let name = format!("sum-{number}");
+            header.name[..name.len()].copy_from_slice(name.as_bytes());
+        })
+    };
+    (0..1000).for_each(|number| assert!(local.load(&rename(number)).active));
+    assert!((0..1000).all(|number| local.call(&format!("sum-{number}"), b"").result == 5050));
+    for number in 0..1000 {
+        let module = format!("sum-{number}");
+        assert!(matches!(local.ask(Request::Unload { module }), Answer::Unloaded(_)));
+    }
+    let Answer::Modules(modules) = local.ask(Request::List) else { panic!("no list") };
+    assert!(modules.is_empty());
+}
+
+/// Numbers without an end, the same at every run (Marsaglia's xorshift64).
+fn random(mut state: u64) -> impl FnMut() -> u64 {
+    move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    }
+}
+
+#[test]
+fn a_million_random_messages_change_nothing() {
+    let local = local(Domain::Kernel);
+    local.load(&bytes(blob("sum")));
+    let mut next = random(1);
+    for _ in 0..1_000_000 {
+        let payload: Vec<u8> = (0..next() % 12).map(|_| next() as u8).collect();
+        // Whoever asks for the end gets it.
+        if payload.get(1) == Some(&15) {
+            continue;
+        }
+        let mut bytes = bareflow_protocol::encode_frame(&payload).unwrap();
+        if next() % 4 == 0 {
+            let place = next() as usize % bytes.len();
+            bytes[place] = next() as u8;
+        }
+        local.server.receive(&bytes);
+        if next() % 1024 == 0 {
+            local.answers();
+        }
+    }
+    // A frame that was cut short may still wait for its rest.
+    local.server.receive(&vec![0; bareflow_protocol::control::MAX_REQUEST + 64]);
+    while local.server.step() {}
+    local.answers();
+    assert_eq!(local.call("sum", b"").result, 5050);
+}
