@@ -122,6 +122,11 @@ impl<'blobs, P: Platform, S: Surroundings> Server<'blobs, P, S> {
         self.ended.get()
     }
 
+    /// Says, unasked, that clients can begin: a [`Answer::Welcome`] to number 0.
+    pub fn announce(&self) {
+        self.answer(0, self.welcome());
+    }
+
     /// Takes bytes as they arrive, and answers the requests that are complete.
     pub fn receive(&self, bytes: &[u8]) {
         self.decoder.borrow_mut().push(bytes);

@@ -45,9 +45,7 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
         Ok(match request {
             Request::Hello => {
                 self.forget(client);
-                let version = env!("CARGO_PKG_VERSION").to_string();
-                let clock = self.around.clock_name().to_string();
-                Answer::Welcome { control: CONTROL_VERSION, version, clock }.into()
+                self.welcome().into()
             }
             Request::Goodbye => {
                 self.forget(client);
@@ -103,6 +101,11 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
             }
             other => return Err(format!("{other:?}: this kernel does not know that; boot a newer one")),
         })
+    }
+
+    pub(crate) fn welcome(&self) -> Answer {
+        let version = env!("CARGO_PKG_VERSION").to_string();
+        Answer::Welcome { control: CONTROL_VERSION, version, clock: self.around.clock_name().to_string() }
     }
 
     /// The module that a client means.

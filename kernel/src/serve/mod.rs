@@ -40,6 +40,8 @@ pub fn run(boot: &'static Boot, options: &Options, ticks: bool) -> bool {
     let count = server.manager().ids().count();
     console::show(Style::Good, format_args!("[OK]"));
     console::show(Style::Plain, format_args!(" Serving {count} modules on COM2\n"));
+    // Bytes that came before the port was open are lost: from here on none are.
+    server.announce();
     let mut idle = 0;
     while !server.has_ended() {
         let came = port::take(|bytes| server.receive(bytes));
