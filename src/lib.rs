@@ -5,6 +5,7 @@
 pub mod boot;
 pub mod build_command;
 pub mod diagnosis;
+pub mod disk;
 pub mod embedded;
 pub mod files;
 pub mod host_run;

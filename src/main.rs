@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use bareflow::options::{Command, Options};
-use bareflow::{Ended, boot, build_command, host_run, inject, inspect, new};
+use bareflow::{Ended, boot, build_command, disk, host_run, inject, inspect, new};
 use clap::Parser;
 
 fn main() -> ExitCode {
@@ -16,6 +16,7 @@ fn main() -> ExitCode {
         Command::New { name } => new::new(name),
         Command::Build { names } => build_command::build(names),
         Command::Inject(options) => inject::inject(options),
+        Command::Disk(command) => disk::disk(command),
         Command::Inspect { file, json } => inspect::inspect(file, json.as_deref()),
     };
     match ended {

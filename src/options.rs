@@ -41,6 +41,9 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
+    /// Make an image of a disk with modules, or show what is on one.
+    #[command(subcommand)]
+    Disk(crate::disk::options::DiskCommand),
 }
 
 impl Default for Command {
