@@ -1,7 +1,7 @@
 //! The run: what the kernel is there for.
 
 use alloc::format;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use bareflow_loader::report::Style;
@@ -9,9 +9,10 @@ use bareflow_loader::{ModuleManager, line};
 use bareflow_protocol::Message;
 use bareflow_protocol::report::{Environment, Refusal};
 use bareflow_suite::archive::Archive;
-use bareflow_suite::{Plan, run};
+use bareflow_suite::{Plan, Source, run};
 
 use crate::console::{self, KernelConsole};
+use crate::disk::modules::{Modules, path_of};
 use crate::memory::Boot;
 use crate::options::Options;
 use crate::platform::KernelPlatform;
@@ -64,9 +65,11 @@ fn run_modules(boot: &'static Boot, options: &Options) -> bool {
     let embedded = read("embedded modules", EMBEDDED);
     let archive = read("boot archive", boot.archive);
     let mut manager = ModuleManager::new(KernelPlatform::new(), options.timing);
+    let (files, unreadable) = read_disk(manager.platform(), console);
+    let on_disk = files.iter().map(|(label, bytes)| Source { label: label.clone(), bytes });
     let plan = Plan {
         embedded: embedded.blobs,
-        files: archive.blobs,
+        files: archive.blobs.into_iter().chain(on_disk).collect(),
         input: archive.input,
         repeat: options.repeat,
         load: options.load,
@@ -80,11 +83,35 @@ fn run_modules(boot: &'static Boot, options: &Options) -> bool {
         },
     };
     let mut report = run(&mut manager, &plan, console);
+    refused.extend(unreadable);
     report.passed &= refused.is_empty();
     report.refused.splice(0..0, refused);
     let passed = report.passed;
     tell_host(&Message::Report(report));
     passed
+}
+
+/// The modules on the disk, in the order of their names, and the files that are none.
+fn read_disk(platform: &KernelPlatform, console: &mut KernelConsole) -> (Vec<(String, Vec<u8>)>, Vec<Refusal>) {
+    let (mut disk, mut files, mut refused) = (Modules::find(), Vec::new(), Vec::new());
+    let mut refuse = |source: String, error: String| {
+        line!(console, Bad, "[ERROR] {source}: {error}");
+        refused.push(Refusal { source, error });
+    };
+    match disk.select(platform) {
+        Ok(selection) => {
+            selection.refused.into_iter().for_each(|refused| refuse(refused.file, refused.error));
+            for chosen in selection.chosen {
+                let path = path_of(&chosen.file);
+                match disk.read(&path) {
+                    Ok(bytes) => files.push((path, bytes)),
+                    Err(error) => refuse(path, error),
+                }
+            }
+        }
+        Err(error) => refuse("disk".to_string(), error),
+    }
+    (files, refused)
 }
 
 /// Sends a message to the host.

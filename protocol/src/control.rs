@@ -342,4 +342,6 @@ pub struct File {
     pub bytes: u64,
     /// Whether it is a folder.
     pub folder: bool,
+    /// What keeps it from being read, if anything is known to.
+    pub problem: Option<String>,
 }

@@ -71,7 +71,7 @@ pub trait Surroundings {
     ///
     /// # Errors
     /// Why it could not be written; then what was there before is there still.
-    fn save(&self, blob: &[u8]) -> Result<String, String>;
+    fn save(&self, name: &str, blob: &[u8]) -> Result<String, String>;
 }
 
 /// The server.

@@ -53,7 +53,7 @@ impl<'bytes> Schema<'bytes> {
         };
         // Every field is whole, none is left over, and their sizes add up.
         let (mut count, mut size, mut rest) = (0_u32, 0_u32, Fields(fields));
-        while let Some(field) = rest.next() {
+        for field in rest.by_ref() {
             count += 1;
             size = size.checked_add(field.size)?;
         }

@@ -5,6 +5,7 @@
 mod device;
 mod hal;
 mod mmio;
+pub mod modules;
 mod pci;
 mod window;
 
