@@ -4,7 +4,7 @@ use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::{String, ToString};
 
-use bareflow_loader::{ModuleId, Platform};
+use bareflow_loader::{ModuleId, Platform, Usage};
 use bareflow_protocol::control::{Asked, CONTROL_VERSION};
 use bareflow_protocol::{Answer, Request};
 
@@ -98,6 +98,10 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
             Request::Shutdown => {
                 self.ended.set(true);
                 Answer::Done.into()
+            }
+            Request::Memory => {
+                let Usage { pages, table_bytes } = self.manager.platform().usage().unwrap_or_default();
+                Answer::Memory { pages, table_bytes }.into()
             }
             other => return Err(format!("{other:?}: this kernel does not know that; boot a newer one")),
         })
