@@ -4,6 +4,7 @@
 
 pub mod boot;
 pub mod build_command;
+pub mod client;
 pub mod diagnosis;
 pub mod disk;
 pub mod embedded;
@@ -15,6 +16,8 @@ pub mod new;
 pub mod options;
 pub mod output;
 pub mod qemu;
+pub mod serve;
+pub mod watch;
 
 /// How a command ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

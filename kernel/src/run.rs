@@ -64,7 +64,7 @@ fn run_modules(boot: &'static Boot, options: &Options) -> bool {
     };
     let embedded = read("embedded modules", EMBEDDED);
     let archive = read("boot archive", boot.archive);
-    let mut manager = ModuleManager::new(KernelPlatform::new(), options.timing);
+    let manager = ModuleManager::new(KernelPlatform::new(), options.timing);
     let (files, unreadable) = read_disk(manager.platform(), console);
     let on_disk = files.iter().map(|(label, bytes)| Source { label: label.clone(), bytes });
     let plan = Plan {
@@ -82,7 +82,7 @@ fn run_modules(boot: &'static Boot, options: &Options) -> bool {
             domains: Vec::new(),
         },
     };
-    let mut report = run(&mut manager, &plan, console);
+    let mut report = run(&manager, &plan, console);
     refused.extend(unreadable);
     report.passed &= refused.is_empty();
     report.refused.splice(0..0, refused);

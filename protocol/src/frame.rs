@@ -139,6 +139,12 @@ impl Decoder {
         Some(Ok(payload))
     }
 
+    /// Bytes that wait for the rest of their frame: what is left over when the stream ends.
+    #[must_use]
+    pub fn unfinished(&self) -> usize {
+        self.rest().len()
+    }
+
     fn rest(&self) -> &[u8] {
         self.received.get(self.start..).unwrap_or_default()
     }
@@ -167,6 +173,7 @@ mod tests {
             decoder.push(&[byte]);
             assert_eq!(decoder.next_payload(), None);
         }
+        assert_eq!(decoder.unfinished(), frame.len() - 1);
         decoder.push(&frame[frame.len() - 1..]);
         assert_eq!(decoder.next_payload(), Some(Ok(b"payload".to_vec())));
         assert_eq!(decoder.next_payload(), None);
