@@ -9,7 +9,10 @@ use bareflow_protocol::control::{Asked, CONTROL_VERSION};
 use bareflow_protocol::{Answer, Request};
 
 use crate::jobs::{Job, Work};
-use crate::{Server, Surroundings};
+use crate::{Server, Surroundings, has_room};
+
+/// Requests that may wait for their turn.
+const MAX_JOBS: usize = 256;
 
 /// What comes of a request: an answer, or nothing yet.
 pub(crate) type Handled<P> = Result<Next<P>, String>;
@@ -34,11 +37,19 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
         let (number, client) = (asked.number, asked.client());
         match self.understand(client, asked.request) {
             Ok(Next::Answer(answer)) => self.answer(number, answer),
-            Ok(Next::Work(work)) => {
-                self.jobs.borrow_mut().push_back(Job::new(number, work, self.around.milliseconds()))
-            }
+            Ok(Next::Work(work)) => self.begin(number, work),
             Err(error) => self.refuse(number, &error),
         }
+    }
+
+    /// Puts work behind what is being done.
+    fn begin(&self, number: u64, work: Work<P>) {
+        if self.jobs.borrow().len() >= MAX_JOBS || !has_room() {
+            self.abandon(work);
+            return self
+                .refuse(number, &format!("{MAX_JOBS} requests wait already, or memory is short; try again later"));
+        }
+        self.jobs.borrow_mut().push_back(Job::new(number, work, self.around.milliseconds()));
     }
 
     fn understand(&self, client: u32, request: Request) -> Handled<P> {

@@ -91,12 +91,15 @@ fn tell(dial: &Dial, request: Request, said: &str) -> Result<Ended, Problem> {
 /// # Errors
 /// What keeps it from being carried out.
 pub fn ps(options: &PlainOptions) -> Result<Ended, Problem> {
-    ask(&options.dial, Request::List, |answer| match answer {
-        Answer::Modules(found) => {
-            say!("{}", modules::table(&found));
-            Ok(json!({ "modules": found }))
-        }
-        other => Err(unexpected(&other)),
+    carry_out(&options.dial, |client| {
+        let (found, memory) = (client.ask(Request::List)?, client.ask(Request::Memory)?);
+        let (Answer::Modules(found), Answer::Memory { pages, table_bytes }) = (&found, &memory) else {
+            return Err(unexpected(&found));
+        };
+        say!("{}\n{pages} pages and {table_bytes} bytes of tables in use", modules::table(found));
+        let memory = json!({ "pages": pages, "table_bytes": table_bytes });
+        keep(options.dial.json.as_deref(), &json!({ "modules": found, "memory": memory }))?;
+        Ok(Ended::Passed)
     })
 }
 

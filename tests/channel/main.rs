@@ -8,6 +8,7 @@ mod common;
 mod fake_kernel;
 mod serial_port;
 mod serving;
+mod session;
 mod watching;
 
 use std::io::{Read, Write};

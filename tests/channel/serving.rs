@@ -9,13 +9,13 @@ use bareflow::embedded::KERNEL;
 use tempfile::TempDir;
 
 /// A kernel that is served.
-struct Served {
+pub struct Served {
     folder: TempDir,
     child: Child,
 }
 
 impl Served {
-    fn start(more: &[&str]) -> Served {
+    pub fn start(more: &[&str]) -> Served {
         assert!(!KERNEL.is_empty(), "this build has no kernel; run `make setup`");
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_bareflow"));
@@ -30,7 +30,7 @@ impl Served {
         served
     }
 
-    fn socket(&self) -> PathBuf {
+    pub fn socket(&self) -> PathBuf {
         self.folder.path().join("s")
     }
 
@@ -43,7 +43,7 @@ impl Served {
     }
 
     /// Waits for the end, and returns its code and what was said.
-    fn end(self) -> (Option<i32>, String) {
+    pub fn end(self) -> (Option<i32>, String) {
         let socket = self.socket();
         let output = self.child.wait_with_output().unwrap();
         assert!(!socket.exists(), "the socket is removed");

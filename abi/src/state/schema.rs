@@ -61,6 +61,13 @@ impl<'bytes> Schema<'bytes> {
         whole.then_some(schema)
     }
 
+    /// The fingerprint in the bytes of a schema, whatever else they are.
+    #[must_use]
+    pub fn fingerprint_in(bytes: &[u8]) -> Option<u64> {
+        let [_, _, _, _, _, _, _, _, i, j, k, l, m, n, o, p] = *bytes.first_chunk::<HEADER>()?;
+        Some(u64::from_le_bytes([i, j, k, l, m, n, o, p]))
+    }
+
     /// Its fields, in order.
     #[must_use]
     pub const fn fields(&self) -> Fields<'bytes> {

@@ -27,7 +27,7 @@ use surroundings::KernelSurroundings;
 pub type KernelServer = Server<'static, KernelPlatform, KernelSurroundings>;
 
 /// Looks at the port that find nothing before the processor waits for the next tick.
-const PATIENCE: u32 = 20_000;
+const PATIENCE: u32 = 2_000;
 
 /// Serves until a client asks for the end; says whether all went well.
 pub fn run(boot: &'static Boot, options: &Options, ticks: bool) -> bool {
@@ -50,6 +50,7 @@ pub fn run(boot: &'static Boot, options: &Options, ticks: bool) -> bool {
         let worked = server.step();
         idle = if came || worked { 0 } else { idle + 1 };
         if idle > PATIENCE && ticks {
+            server.look_at_clock();
             hlt();
         }
     }
