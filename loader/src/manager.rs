@@ -8,6 +8,7 @@ use bareflow_abi::header::FLAG_INIT;
 
 use crate::budget::Budget;
 use crate::error::LoadError;
+use crate::fault::Fault;
 use crate::module::{Faults, Module, ModuleId, State};
 use crate::name::Name;
 use crate::placed::PlacedModule;
@@ -31,6 +32,8 @@ pub struct ModuleManager<P: Platform> {
     pub(crate) table: Table<P>,
     /// What the module gave back that was retired and went last.
     pub(crate) receipt: Cell<Option<Receipt>>,
+    /// The last fault of any call: the module it was may be gone.
+    pub(crate) last_fault: Cell<Option<Fault>>,
 }
 
 /// A module that is ready, in a place that is its own, and not yet to be found.
@@ -47,6 +50,7 @@ impl<P: Platform> ModuleManager<P> {
             timing,
             table: Table::new(&platform.tables()),
             receipt: Cell::new(None),
+            last_fault: Cell::new(None),
             platform,
         }
     }
