@@ -15,6 +15,7 @@ extern crate std;
 
 mod answers;
 mod call;
+mod first;
 mod gate;
 mod jobs;
 mod library;
@@ -34,6 +35,7 @@ use bareflow_loader::{LoadOptions, ModuleManager, Platform};
 use bareflow_protocol::control::{Asked, File, MAX_REQUEST};
 use bareflow_protocol::{Answer, Decoder, Message};
 
+use first::Waiting;
 use jobs::Job;
 use library::Library;
 use uploads::Uploads;
@@ -84,6 +86,8 @@ pub struct Server<'blobs, P: Platform, S: Surroundings> {
     uploads: RefCell<Uploads>,
     library: RefCell<Library<'blobs>>,
     jobs: RefCell<VecDeque<Job<P>>>,
+    /// Blobs of the start that miss another module.
+    waiting: RefCell<Vec<Waiting<'blobs>>>,
     ended: Cell<bool>,
     /// Whose job is under way, and whether that client left meanwhile.
     current: Cell<Option<u32>>,
@@ -101,6 +105,7 @@ impl<'blobs, P: Platform, S: Surroundings> Server<'blobs, P, S> {
             uploads: RefCell::new(Uploads::default()),
             library: RefCell::new(Library::default()),
             jobs: RefCell::new(VecDeque::new()),
+            waiting: RefCell::new(Vec::new()),
             ended: Cell::new(false),
             current: Cell::new(None),
             cancelled: Cell::new(false),

@@ -36,6 +36,7 @@ pub fn run(boot: &'static Boot, options: &Options, ticks: bool) -> bool {
     let server: &'static KernelServer = Box::leak(Box::new(Server::new(manager, around, options.load)));
     greet();
     load_all(server, boot);
+    server.refuse_waiting();
     preempt::install(server);
     let count = server.manager().ids().count();
     console::show(Style::Good, format_args!("[OK]"));
