@@ -5,11 +5,14 @@ use std::sync::atomic::{Ordering, compiler_fence};
 
 use bareflow_loader::diagnosis::{ServiceCall, ServiceLog};
 use bareflow_loader::segments::is_within;
-use bareflow_loader::{Call, Fault, FaultKind, Name};
+use bareflow_loader::{Call, Callees, Fault, FaultKind, Name};
 
 use crate::caller::Caller;
 use crate::gate;
 use crate::memory::Image;
+
+/// The modules that a call's may call, if any.
+pub(crate) type MayCall<'call> = Option<&'call &'call dyn Callees>;
 
 /// One call under way. The gate's code knows the first two fields' places, and
 /// the one of services the third.
@@ -27,6 +30,8 @@ pub(crate) struct Record<'call> {
     pub caller: &'call Caller,
     /// The context's buffers: address and length of input and output.
     buffers: [(u64, u64); 2],
+    /// The modules it may call, if any.
+    pub callees: MayCall<'call>,
     /// Whether it called a service; the caller has the log then.
     called: Cell<bool>,
     /// Whether its time was found to be over while it was inside a service.
@@ -38,7 +43,13 @@ pub(crate) struct Record<'call> {
 impl<'call> Record<'call> {
     /// The record of a call that is about to begin, on a stack that begins there.
     #[inline(always)]
-    pub fn new(call: &Call<'call, Image>, output: &[u8], caller: &'call Caller, module_stack: u64) -> Record<'call> {
+    pub fn new(
+        call: &Call<'call, Image>,
+        output: &[u8],
+        caller: &'call Caller,
+        module_stack: u64,
+        callees: MayCall<'call>,
+    ) -> Record<'call> {
         Record {
             own_stack: Cell::new(0),
             module_stack,
@@ -47,6 +58,7 @@ impl<'call> Record<'call> {
             image: call.image,
             caller,
             buffers: [call.input, output].map(|buffer| (buffer.as_ptr() as u64, buffer.len() as u64)),
+            callees,
             called: Cell::new(false),
             late: Cell::new(false),
             fault: Cell::new(None),
@@ -67,12 +79,30 @@ impl<'call> Record<'call> {
     /// Whether `length` bytes from `address` on are the module's to pass on:
     /// in its segments, in its context's buffers, or on its stack.
     pub fn may_read(&self, address: u64, length: u64) -> bool {
-        let bottom = self.caller.stack.bottom();
         let [input, output] = self.buffers;
         self.image.segments.contains(address, length)
-            || [input, output, (bottom, self.module_stack - bottom)]
-                .into_iter()
-                .any(|(start, size)| is_within(address, length, start, size))
+            || [input, output, self.stack()].into_iter().any(|(start, size)| is_within(address, length, start, size))
+    }
+
+    /// Whether the module itself may write `length` bytes from `address` on: in its data, in its heap, in its
+    /// output, or on its stack.
+    pub fn may_write(&self, address: u64, length: u64) -> bool {
+        let ([_, _, (data, size)], heap) = (self.image.segments.all(), self.image.segments.heap());
+        let [_, output] = self.buffers;
+        [(data, size as u64), heap, output, self.stack()]
+            .into_iter()
+            .any(|(start, size)| is_within(address, length, start, size))
+    }
+
+    /// Where its stack begins.
+    pub const fn stack_top(&self) -> u64 {
+        self.module_stack
+    }
+
+    /// Its stack: address and length.
+    fn stack(&self) -> (u64, u64) {
+        let bottom = self.caller.stack.bottom_below(self.module_stack);
+        (bottom, self.module_stack - bottom)
     }
 
     /// Takes note of a service's call.

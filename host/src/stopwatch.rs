@@ -39,6 +39,11 @@ impl RunClock {
     }
 }
 
+/// What has passed since some point in the past, and what this thread has run.
+pub(crate) fn now() -> [Duration; 2] {
+    [libc::CLOCK_MONOTONIC, libc::CLOCK_THREAD_CPUTIME_ID].map(|clock| RunClock(clock).read().unwrap_or_default())
+}
+
 /// The time of one call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stopwatch {
@@ -56,16 +61,27 @@ impl Stopwatch {
         Stopwatch { clock, budget, started: Instant::now(), ran: clock.read() }
     }
 
+    /// Leaves out what has passed without being this call's.
+    pub fn exclude(&mut self, passed: Duration) {
+        self.started += passed;
+    }
+
     /// How much is left of the budget; `None` when it is used up.
     pub fn left(&self) -> Option<Duration> {
-        let passed = self.started.elapsed();
+        self.left_without([Duration::ZERO; 2])
+    }
+
+    /// The same where so much of what passed, and of what was run, does not count.
+    pub fn left_without(&self, [passed, ran]: [Duration; 2]) -> Option<Duration> {
+        let passed = self.started.elapsed().saturating_sub(passed);
         // Nothing can have run for longer than has passed: a clock is read only when it matters.
         let used = if passed < self.budget {
             passed
         } else if passed >= self.budget + PATIENCE {
             self.budget
         } else {
-            self.clock.read().zip(self.ran).map_or(passed, |(now, before)| now.saturating_sub(before))
+            let own = |(now, before): (Duration, Duration)| now.saturating_sub(before).saturating_sub(ran);
+            self.clock.read().zip(self.ran).map_or(passed, own)
         };
         self.budget.checked_sub(used).filter(|left| !left.is_zero())
     }
