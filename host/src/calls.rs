@@ -109,7 +109,7 @@ fn call(record: &Record<'_>, arguments: *mut CallArguments<'_>) -> Result<u32, u
         (Lines::Log(_), Some(callees)) => {
             let paused = record.caller.watched.pause();
             let done = callees.call(name, input, output);
-            record.caller.watched.resume(paused);
+            record.leave_out(record.caller.watched.resume(paused));
             done
         }
         (Lines::Log(_), None) => Err(CallRefused::NotDeclared),

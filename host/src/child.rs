@@ -242,7 +242,8 @@ impl Child {
         let since = Instant::now();
         let done = callees.call(name.as_str().as_bytes(), &given, &mut taken);
         if let Some(time) = time {
-            time.exclude(since.elapsed());
+            // The process slept meanwhile.
+            time.exclude([since.elapsed(), Duration::ZERO]);
         }
         self.used.set(input_at);
         match done {

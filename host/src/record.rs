@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::sync::atomic::{Ordering, compiler_fence};
+use std::time::Duration;
 
 use bareflow_loader::diagnosis::{ServiceCall, ServiceLog};
 use bareflow_loader::segments::is_within;
@@ -10,6 +11,7 @@ use bareflow_loader::{Call, Callees, Fault, FaultKind, Name};
 use crate::caller::Caller;
 use crate::gate;
 use crate::memory::Image;
+use crate::stopwatch::{RunClock, Stopwatch};
 
 /// The modules that a call's may call, if any.
 pub(crate) type MayCall<'call> = Option<&'call &'call dyn Callees>;
@@ -36,6 +38,8 @@ pub(crate) struct Record<'call> {
     called: Cell<bool>,
     /// Whether its time was found to be over while it was inside a service.
     late: Cell<bool>,
+    /// The time since it called another module for the first time, without that of those it called.
+    time: Cell<Option<Stopwatch>>,
     /// What ends the call.
     pub fault: Cell<Option<Fault>>,
 }
@@ -61,6 +65,7 @@ impl<'call> Record<'call> {
             callees,
             called: Cell::new(false),
             late: Cell::new(false),
+            time: Cell::new(None),
             fault: Cell::new(None),
         }
     }
@@ -69,6 +74,23 @@ impl<'call> Record<'call> {
     /// is not inside a service, that is, in our own code, and has not returned.
     pub fn is_in_module(&self) -> bool {
         self.own_stack.get() != 0 && self.service_stack.get() == 0
+    }
+
+    /// Leaves the time that another module took out of its own. The watchdog may never find a call that does
+    /// nothing but call others in its own code: whether its time is over shows here.
+    pub fn leave_out(&self, took: [Duration; 2]) {
+        let start = || Stopwatch::start(RunClock::of_this_thread(), self.image.placement.budget.time_us);
+        let time = match self.time.get() {
+            None => start(),
+            Some(mut time) => {
+                time.exclude(took);
+                time
+            }
+        };
+        if time.left().is_none() {
+            self.end_late();
+        }
+        self.time.set(Some(time));
     }
 
     /// Has a service end the call when it is done.

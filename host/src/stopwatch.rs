@@ -24,6 +24,11 @@ impl RunClock {
         RunClock(!id << ID_SHIFT | SCHEDULED)
     }
 
+    /// The clock of this thread.
+    pub const fn of_this_thread() -> RunClock {
+        RunClock(libc::CLOCK_THREAD_CPUTIME_ID)
+    }
+
     /// The clock of a thread of this process.
     pub const fn of_thread(id: libc::pid_t) -> RunClock {
         RunClock(!id << ID_SHIFT | SCHEDULED | PER_THREAD)
@@ -41,7 +46,7 @@ impl RunClock {
 
 /// What has passed since some point in the past, and what this thread has run.
 pub(crate) fn now() -> [Duration; 2] {
-    [libc::CLOCK_MONOTONIC, libc::CLOCK_THREAD_CPUTIME_ID].map(|clock| RunClock(clock).read().unwrap_or_default())
+    [RunClock(libc::CLOCK_MONOTONIC), RunClock::of_this_thread()].map(|clock| clock.read().unwrap_or_default())
 }
 
 /// The time of one call.
@@ -61,9 +66,10 @@ impl Stopwatch {
         Stopwatch { clock, budget, started: Instant::now(), ran: clock.read() }
     }
 
-    /// Leaves out what has passed without being this call's.
-    pub fn exclude(&mut self, passed: Duration) {
+    /// Leaves out what has passed, and what was run of it, without being this call's.
+    pub fn exclude(&mut self, [passed, ran]: [Duration; 2]) {
         self.started += passed;
+        self.ran = self.ran.map(|before| before + ran);
     }
 
     /// How much is left of the budget; `None` when it is used up.

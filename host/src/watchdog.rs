@@ -18,8 +18,9 @@ pub(crate) const SIGNAL: libc::c_int = libc::SIGVTALRM;
 /// How often the watchdog looks, in microseconds: four times in the smallest budget, within these.
 const TICKS: (u64, u64) = (1_000, 50_000);
 
-/// Calls inside of each other whose time is known.
-const DEPTH: usize = 8;
+/// Calls inside of each other whose time is known: twice as many as modules can bring about, since a call
+/// that waits for another one counts as one more.
+const DEPTH: usize = 4 * bareflow_loader::MAX_DEPTH;
 
 /// Where a mark begins, in bits.
 const MARK: u32 = 32;
@@ -85,14 +86,16 @@ impl Watched {
         Paused { call, inner, since: stopwatch::now() }
     }
 
-    /// Notes that it goes on.
+    /// Notes that it goes on. Returns how long that took: as it passed, and as this thread ran it.
     #[cold]
-    pub fn resume(&self, Paused { call, inner, since }: Paused) {
-        for (index, now) in stopwatch::now().into_iter().enumerate() {
-            let took = u64::try_from(now.saturating_sub(since[index]).as_nanos()).unwrap_or(u64::MAX);
-            self.inner[index].store(inner[index].saturating_add(took), Ordering::Relaxed);
+    pub fn resume(&self, Paused { call, inner, since }: Paused) -> [Duration; 2] {
+        let took = less(stopwatch::now(), since);
+        for ((place, before), took) in self.inner.iter().zip(inner).zip(took) {
+            let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+            place.store(before.saturating_add(took), Ordering::Relaxed);
         }
         self.call.store(call, Ordering::Release);
+        took
     }
 
     /// What is to be left out of the time of the call under way.
@@ -252,9 +255,8 @@ impl Entry {
         let marked = u64::from(self.marks) << MARK | u64::from(budget);
         // One that another has followed meanwhile is left alone.
         if self.watched.call.compare_exchange(call, marked, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            if self.seen.len() == DEPTH {
-                self.seen.remove(0);
-            }
+            // The last one may have ended long since; the first ones have not.
+            self.seen.truncate(DEPTH - 1);
             let time = Stopwatch::start(RunClock::of_thread(self.id), budget);
             self.seen.push((marked, time, inner));
         }

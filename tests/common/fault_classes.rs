@@ -411,4 +411,5 @@ pub const CLASSES: &[Class] = classes! {
     call_output_on_arguments B "has output written over the arguments": ARGUMENT, ARGUMENT;
     call_output_off_data B "has more output written than it has data": ARGUMENT, ARGUMENT;
     call_without_room B "calls a module without room for output": LEGAL, LEGAL;
+    call_loop B "asks for calls for ever": TIME, TIME;
 };

@@ -22,6 +22,7 @@ classes!(
     call_output_on_arguments,
     call_output_off_data,
     call_without_room,
+    call_loop,
 );
 
 /// Calls with arguments that `change` changed.
@@ -115,4 +116,10 @@ fn call_output_off_data(context: &mut Context<'_>) -> i32 {
 /// No room, at no address.
 fn call_without_room(context: &mut Context<'_>) -> i32 {
     call(context, |arguments| (arguments.output, arguments.output_capacity) = (null_mut(), 0))
+}
+
+/// Does nothing but ask.
+fn call_loop(context: &mut Context<'_>) -> i32 {
+    while context.call("sum", b"", &mut []) == Err(CallRefused::NotDeclared) {}
+    -1
 }

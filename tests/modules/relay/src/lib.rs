@@ -1,5 +1,6 @@
 //! Calls the module that the first word of its input names, with the rest, and passes on its output
-//! and its result. Where it gets none, it writes why, and returns that number below -100.
+//! and its result. Where it gets none, it writes why, and returns that number below -100. Behind a
+//! `*` it calls for ever.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -20,6 +21,9 @@ pub fn relay(context: &mut Context<'_>) -> i32 {
     let (name, rest) = (&input[..end], input.get(end + 1..).unwrap_or_default());
     let Ok(name) = core::str::from_utf8(name) else { return -1 };
     let mut output = [0; ROOM];
+    if let Some(name) = name.strip_prefix('*') {
+        while context.call(name, rest, &mut output).is_ok() {}
+    }
     match context.call(name, rest, &mut output) {
         Ok(called) => {
             context.write(&output[..called.output_length]);
