@@ -11,7 +11,7 @@ use bareflow_builder::toolchain::KERNEL_TOOLCHAIN;
 use bareflow_builder::{BuildError, build_module};
 
 /// What blobs and kernel are made of.
-const SOURCES: [&str; 11] = [
+const SOURCES: [&str; 12] = [
     "Cargo.toml",
     "Cargo.lock",
     "build.rs",
@@ -22,6 +22,7 @@ const SOURCES: [&str; 11] = [
     "modules",
     "packer",
     "protocol",
+    "server",
     "suite",
 ];
 

@@ -26,6 +26,7 @@ pub fn host(options: &RunOptions) -> Result<Ended, Problem> {
         input: &files.input,
         repeat: options.repeat,
         load: options.loading.load(),
+        elsewhere: Vec::new(),
         environment: Environment {
             place: "host".to_owned(),
             clock: "tsc".to_owned(),

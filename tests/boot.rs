@@ -12,7 +12,7 @@ use bareflow::embedded::KERNEL;
 use bareflow::files::Files;
 use bareflow::qemu::{Ending, Machine, Outcome};
 use common::console::assert_console;
-use common::mutate::refused_files;
+use common::mutate::{depending, file, refused_files, renamed, with_header};
 use common::{assert_code, bareflow, blob, test_blob, text};
 
 fn machine() -> Machine {
@@ -104,6 +104,96 @@ fn runs_blobs_of_the_first_abi() {
         let outcome =
             run(&Machine { archive: archive(&files, b"hi"), command_line: options, ..machine() }, Ending::Passed);
         assert_eq!(outcome.report.unwrap().tests.len(), 4 + files.len());
+    }
+}
+
+#[test]
+fn modules_call_each_other_in_and_across_domains() {
+    // The one that is called comes last.
+    let (one, two) = (renamed("relay", "one", (1, 0, 0)), renamed("relay", "two", (1, 0, 0)));
+    let folder = tempfile::tempdir().unwrap();
+    let any = |name| (name, (0, 0, 0), None);
+    let files = [
+        file(folder.path(), "one.mod", &depending(&one, &[any("two"), any("relay")])),
+        file(folder.path(), "two.mod", &depending(&two, &[any("relay")])),
+        test_blob("relay"),
+        test_blob("echo"),
+    ];
+    for cpu in ["max", "qemu64"] {
+        for domain in ["kernel", "user"] {
+            for elsewhere in ["", "relay", "echo,one", "two"] {
+                let machine = Machine {
+                    archive: archive(&files, b"two relay echo hello"),
+                    command_line: format!("domain={domain} elsewhere={elsewhere} repeat=3"),
+                    cpu: cpu.into(),
+                    ..machine()
+                };
+                let outcome = run(&machine, Ending::Passed);
+                let report = outcome.report.unwrap();
+                let result = |name| {
+                    report
+                        .tests
+                        .iter()
+                        .find(|test| test.module == name)
+                        .unwrap_or_else(|| panic!("{name}\n{}", outcome.console))
+                        .result
+                };
+                // Its dependencies name a version of `echo`, and no other module at all.
+                assert_eq!((result("echo"), result("relay"), result("two")), (Some(20), Some(-101), Some(-101)));
+                assert_eq!(result("one"), Some(5), "{}", outcome.console);
+                assert!(outcome.console.contains("  Result: 5\n  Output: hello\n"), "{}", outcome.console);
+                let calls = report.modules.iter().map(|module| (module.name.as_str(), module.call_count));
+                let further: Vec<_> = calls.skip(4).collect();
+                assert_eq!(further, [("echo", 6), ("relay", 6), ("two", 6), ("one", 3)], "{}", outcome.console);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_circle_among_files_is_shown_and_the_rest_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let any = |name| [(name, (0, 0, 0), None)];
+    let blob = |name: &str, on: &'static str| {
+        let bytes = depending(&renamed("relay", name, (1, 0, 0)), &any(on));
+        file(folder.path(), &format!("{name}.mod"), &bytes)
+    };
+    let files = [blob("a", "b"), blob("b", "c"), blob("c", "a"), blob("d", "a"), test_blob("echo")];
+    let outcome = run(&Machine { archive: archive(&files, b"x"), ..machine() }, Ending::Failed);
+    let report = outcome.report.unwrap();
+    let errors: Vec<_> = report.refused.iter().map(|refusal| refusal.error.as_str()).collect();
+    assert!(errors[0].ends_with("(a -> b -> c -> a)") && errors[2].ends_with("(c -> a -> b -> c)"), "{errors:?}");
+    assert!(errors[3].starts_with("missing dependency: no version >=0.0.0 of a is loaded"), "{errors:?}");
+    assert_eq!((errors.len(), report.tests.len()), (4, 5));
+}
+
+#[test]
+fn contains_a_fault_of_a_module_that_another_one_calls() {
+    let folder = tempfile::tempdir().unwrap();
+    let faulty = with_header(&std::fs::read(test_blob("faults")).unwrap(), |header| header.flags = 0);
+    let relay = depending(&std::fs::read(test_blob("relay")).unwrap(), &[("faults", (0, 0, 0), None)]);
+    let files = [file(folder.path(), "relay.mod", &relay), file(folder.path(), "faults.mod", &faulty)];
+    for (fault, kind) in
+        [("ud2", "invalid_opcode"), ("loop_forever", "time_budget"), ("recursion", "stack_overflow"), ("good", "")]
+    {
+        for (domain, elsewhere) in [("kernel", ""), ("user", ""), ("kernel", "relay"), ("user", "relay")] {
+            let machine = Machine {
+                archive: archive(&files, format!("faults {fault}").as_bytes()),
+                command_line: format!(
+                    "domain={domain} elsewhere={elsewhere} budget=time=200ms repeat=2 onfault=restart"
+                ),
+                ..machine()
+            };
+            let outcome = machine.run(|_| ()).unwrap();
+            let report = outcome.report.clone().unwrap_or_else(|| panic!("{}", outcome.console));
+            let module = |name| report.modules.iter().find(|module| module.name == name).unwrap();
+            let (relay, faults) = (module("relay"), module("faults"));
+            assert_eq!((relay.faults, relay.call_count), (0, 2), "{domain} {elsewhere}\n{}", outcome.console);
+            let expected = if kind.is_empty() { (0, None, Some(6765)) } else { (2, Some(kind), Some(-104)) };
+            let fault = faults.fault.as_ref().map(|fault| fault.kind.as_str());
+            let result = report.tests.iter().find(|test| test.module == "relay").unwrap().result;
+            assert_eq!((faults.faults, fault, result), expected, "{domain} {elsewhere}\n{}", outcome.console);
+        }
     }
 }
 

@@ -6,21 +6,12 @@ use bareflow_abi::Header;
 use bareflow_loader::{Domain, LoadOptions};
 use bareflow_protocol::trial::{Condition, Gate};
 use bareflow_protocol::{Answer, Request};
-use common::mutate::with_header;
+use common::mutate::{renamed, with_header};
 use common::server::{Local, refusal};
 use common::{blob, test_blob};
 
 fn bytes(path: std::path::PathBuf) -> Vec<u8> {
     std::fs::read(path).unwrap()
-}
-
-/// A test module under another name and version.
-fn renamed(module: &str, name: &str, version: (u32, u32, u32)) -> Vec<u8> {
-    with_header(&bytes(test_blob(module)), |header| {
-        header.name = [0; 32];
-        header.name[..name.len()].copy_from_slice(name.as_bytes());
-        (header.version_major, header.version_minor, header.version_patch) = version;
-    })
 }
 
 fn local(domain: Domain) -> Local {

@@ -9,6 +9,8 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::slice;
 
+use crate::call::{CALLED, CallArguments, CallRefused, Called};
+
 /// Why an entry is called.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +50,12 @@ pub struct Services {
     pub log: extern "C" fn(*mut Context<'_>, *const u8, usize),
     /// Reads the embedder's cycle clock.
     pub clock: extern "C" fn(*mut Context<'_>) -> u64,
+    /// Since ABI 1.2. Calls another module: returns 0, or why it did not ([`CallRefused`]).
+    pub call: CallService,
 }
+
+/// The service that calls another module: context, and whom to call with what.
+pub type CallService = extern "C" fn(*mut Context<'_>, *mut CallArguments<'_>) -> u32;
 
 extern "C" fn no_log(_: *mut Context<'_>, _: *const u8, _: usize) {}
 
@@ -56,17 +63,27 @@ extern "C" fn no_clock(_: *mut Context<'_>) -> u64 {
     0
 }
 
+extern "C" fn no_call(_: *mut Context<'_>, _: *mut CallArguments<'_>) -> u32 {
+    CallRefused::NotDeclared as u32
+}
+
 impl Services {
     /// The table of an embedder that offers no services: its functions do nothing.
     pub const NONE: Services = Services::new(no_log, no_clock);
 
-    /// The table with this version's services.
+    /// The table with these services; it refuses all calls of other modules.
     #[must_use]
     pub const fn new(
         log: extern "C" fn(*mut Context<'_>, *const u8, usize),
         clock: extern "C" fn(*mut Context<'_>) -> u64,
     ) -> Services {
-        Services { size: size_of::<Services>() as u32, reserved: 0, log, clock }
+        Services { size: size_of::<Services>() as u32, reserved: 0, log, clock, call: no_call }
+    }
+
+    /// The same table, with a service that calls other modules.
+    #[must_use]
+    pub const fn with_call(self, call: CallService) -> Services {
+        Services { call, ..self }
     }
 }
 
@@ -167,9 +184,9 @@ impl<'call> Context<'call> {
         (self.heap, self.heap_size)
     }
 
-    /// The bytes the caller passed in.
+    /// The bytes the caller passed in. They may be passed on while the context is in use.
     #[must_use]
-    pub fn input(&self) -> &[u8] {
+    pub fn input(&self) -> &'call [u8] {
         // SAFETY: `new` took pointer and length from one slice that outlives `'call`.
         unsafe { slice::from_raw_parts(self.input, self.input_length) }
     }
@@ -208,6 +225,22 @@ impl<'call> Context<'call> {
         clock(self)
     }
 
+    /// Calls the module of that name, which the own `Cargo.toml` names in
+    /// `package.metadata.bareflow.depends`: the version its name stands for, if it will do, or
+    /// else the highest that will.
+    ///
+    /// # Errors
+    /// Why there is no result.
+    pub fn call(&mut self, module: &str, input: &[u8], output: &mut [u8]) -> Result<Called, CallRefused> {
+        let room = output.len();
+        let mut arguments = CallArguments::new(module, input, output);
+        let call = self.services().call;
+        match call(self, &raw mut arguments) {
+            CALLED => Ok(Called { result: arguments.result, output_length: arguments.output_length.min(room) }),
+            refused => Err(CallRefused::from_number(refused)),
+        }
+    }
+
     const fn services(&self) -> &'call Services {
         // SAFETY: `new` took it from a reference that outlives `'call`.
         unsafe { &*self.services }
@@ -225,7 +258,7 @@ crate::fingerprint::described! {
     "Context" Context<'static> as CONTEXT_FIELDS {
         size, reserved, services, embedder, input, input_length, output, output_capacity, output_length, heap, heap_size,
     }
-    "Services" Services as SERVICES_FIELDS { size, reserved, log, clock, }
+    "Services" Services as SERVICES_FIELDS { size, reserved, log, clock, call, }
 }
 
 #[cfg(test)]
@@ -242,7 +275,14 @@ mod tests {
         42
     }
 
-    static SERVICES: Services = Services::new(log, clock);
+    extern "C" fn call(_: *mut Context<'_>, arguments: *mut CallArguments<'_>) -> u32 {
+        // SAFETY: `Context::call` passes arguments of its own, made from slices.
+        let (arguments, name) =
+            unsafe { (&*arguments, slice::from_raw_parts((*arguments).name, (*arguments).name_length)) };
+        if name == b"sum" { arguments.input_length as u32 } else { CallRefused::Busy as u32 }
+    }
+
+    static SERVICES: Services = Services::new(log, clock).with_call(call);
 
     #[test]
     fn carries_input_and_output() {
@@ -263,5 +303,17 @@ mod tests {
         context.log("line");
         assert_eq!(context.clock(), 42);
         assert_eq!(context.output_length(), 4);
+    }
+    #[test]
+    fn calls_other_modules() {
+        let mut context = Context::new(&SERVICES, b"in", &mut []);
+        let input = context.input();
+        assert_eq!(context.call("sum", b"", &mut []), Ok(Called { result: 0, output_length: 0 }));
+        assert_eq!(context.call("sum", input, &mut []), Err(CallRefused::NotLoaded));
+        assert_eq!(context.call("other", input, &mut []), Err(CallRefused::Busy));
+        assert_eq!(
+            Context::new(&Services::NONE, b"", &mut []).call("sum", b"", &mut []),
+            Err(CallRefused::NotDeclared)
+        );
     }
 }

@@ -1,11 +1,13 @@
 //! The ABI's fingerprint: a hash over the names, offsets and sizes of the
-//! fields of [`Context`](crate::Context) and [`Services`](crate::Services).
+//! fields of [`Context`](crate::Context), [`Services`](crate::Services) and
+//! [`CallArguments`](crate::CallArguments).
 //!
 //! It depends on this crate's declarations alone, never on the compiler, so a
 //! blob outlives the compiler that made it; and a field moved without a change
 //! of version is noticed, since the loader holds the fingerprint of each minor
 //! version it can run.
 
+use crate::call::CALL_FIELDS;
 use crate::context::{CONTEXT_FIELDS, SERVICES_FIELDS};
 
 /// One field: its type's name, its own, its offset and its size in bytes.
@@ -13,14 +15,14 @@ pub type Field = (&'static str, &'static str, usize, usize);
 
 /// The fingerprints of all minor versions of this major, the newest last.
 pub const FINGERPRINTS: [u64; crate::ABI_MINOR as usize + 1] =
-    [0x8b60_152d_0b28_b9ca, 0x9ee7_6499_3ea9_c676, 0x9ee7_6499_3ea9_c676];
+    [0x8b60_152d_0b28_b9ca, 0x9ee7_6499_3ea9_c676, 0xcecd_4129_3e89_3d08];
 
 /// The fingerprint of the ABI as it is declared here.
-pub const FINGERPRINT: u64 = hash(SERVICES_FIELDS, hash(CONTEXT_FIELDS, 0xcbf2_9ce4_8422_2325));
+pub const FINGERPRINT: u64 = hash(CALL_FIELDS, hash(SERVICES_FIELDS, hash(CONTEXT_FIELDS, 0xcbf2_9ce4_8422_2325)));
 
 /// All fields that make up the fingerprint, in its order.
 pub fn fields() -> impl Iterator<Item = &'static Field> {
-    CONTEXT_FIELDS.iter().chain(SERVICES_FIELDS)
+    CONTEXT_FIELDS.iter().chain(SERVICES_FIELDS).chain(CALL_FIELDS)
 }
 
 /// FNV-1a, 64 bits (Fowler, Noll, Vo), over `fields`, going on from `state`.
@@ -81,8 +83,8 @@ mod tests {
         assert_eq!(
             FINGERPRINT,
             FINGERPRINTS[usize::from(crate::ABI_MINOR)],
-            "the layout of Context or Services changed: {:#x?}",
-            (FINGERPRINT, CONTEXT_FIELDS, SERVICES_FIELDS)
+            "the layout of Context, Services or CallArguments changed: {:#x?}",
+            (FINGERPRINT, CONTEXT_FIELDS, SERVICES_FIELDS, CALL_FIELDS)
         );
     }
 }

@@ -57,8 +57,11 @@ pub const SERVICE_LOG: u32 = 1 << 0;
 /// Service: read the embedder's cycle clock.
 pub const SERVICE_CLOCK: u32 = 1 << 1;
 
+/// Service, since ABI 1.2: call another module.
+pub const SERVICE_CALL: u32 = 1 << 2;
+
 /// Every service this version knows, with the name `Cargo.toml` and messages use.
-pub const SERVICE_NAMES: [(u32, &str); 2] = [(SERVICE_LOG, "log"), (SERVICE_CLOCK, "clock")];
+pub const SERVICE_NAMES: [(u32, &str); 3] = [(SERVICE_LOG, "log"), (SERVICE_CLOCK, "clock"), (SERVICE_CALL, "call")];
 
 macro_rules! header {
     ($($(#[$doc:meta])+ $field:ident: $type:ty,)+) => {

@@ -9,8 +9,10 @@
 
 #![no_std]
 
+pub mod call;
 pub mod checksum;
 pub mod context;
+pub mod depends;
 pub mod entry;
 pub mod fingerprint;
 pub mod header;
@@ -23,6 +25,7 @@ mod runtime;
 pub mod state;
 pub mod trap;
 
+pub use call::{CallArguments, CallRefused, Called};
 pub use context::{Context, EntryFn, Reason, Services};
 pub use entry::Entry;
 pub use header::Header;

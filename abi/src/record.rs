@@ -7,6 +7,9 @@ pub const RECORD_HEADER_SIZE: usize = 8;
 /// A record without it that is unknown makes the loader refuse the blob.
 pub const SKIPPABLE: u32 = 1 << 31;
 
+/// Modules that the module may call: [`Dependencies`](crate::depends::Dependencies). Since ABI 1.2.
+pub const DEPENDENCIES: u32 = 1;
+
 /// Four bytes, a little-endian `i32`: what the module's run is expected to
 /// return. Whoever tries the module out may compare; a loader has no use for it.
 pub const EXPECTED_RESULT: u32 = SKIPPABLE | 1;

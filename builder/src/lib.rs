@@ -10,6 +10,7 @@
 
 pub mod discover;
 pub mod error;
+mod interval;
 pub mod kernel;
 pub mod module;
 pub mod run;

@@ -140,5 +140,6 @@ fn pack_settings(module: &ModuleCrate) -> Result<Settings, BuildError> {
         time_us: settings.time_us().map_err(wrong)?,
         cpu_level: 1,
         expect: settings.expect,
+        depends: settings.depends().map_err(wrong)?,
     })
 }

@@ -1,9 +1,13 @@
 //! What `package.metadata.bareflow` says of a module.
 
+use std::collections::BTreeMap;
+
 use bareflow_abi::header::SERVICE_NAMES;
+use bareflow_packer::Depends;
 use serde::Deserialize;
 
 use crate::error::BuildError;
+use crate::interval;
 
 /// The table, as written in `Cargo.toml`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -20,6 +24,9 @@ pub struct ModuleSettings {
     /// The services it uses, by name.
     #[serde(default)]
     pub needs: Vec<String>,
+    /// The modules it calls, and which versions of them will do, by the rules of Cargo.
+    #[serde(default)]
+    pub depends: BTreeMap<String, String>,
     /// The optimisation level: 1, 2, 3, "s" or "z".
     pub opt_level: Option<OptLevel>,
 }
@@ -97,6 +104,19 @@ impl ModuleSettings {
         })
     }
 
+    /// The modules it calls, in the order of their names.
+    ///
+    /// # Errors
+    /// A requirement that can't be understood.
+    pub fn depends(&self) -> Result<Vec<Depends>, String> {
+        let depends = self.depends.iter().map(|(name, requirement)| {
+            let (from, below) =
+                interval::of(requirement).map_err(|why| format!("depends: {name} = \"{requirement}\": {why}"))?;
+            Ok(Depends { name: name.clone(), from, below })
+        });
+        depends.collect()
+    }
+
     /// The optimisation level, as cargo wants it.
     ///
     /// # Errors
@@ -159,11 +179,21 @@ mod tests {
     }
 
     #[test]
+    fn reads_dependencies() {
+        let settings = read(json!({ "depends": { "sum": "^1.2", "echo": "*" } }));
+        let sum = Depends { name: "sum".to_owned(), from: [1, 2, 0], below: Some([2, 0, 0]) };
+        let echo = Depends { name: "echo".to_owned(), from: [0; 3], below: None };
+        assert_eq!(settings.depends(), Ok(vec![echo, sum]));
+    }
+
+    #[test]
     fn rejects_what_it_does_not_know() {
         assert!(ModuleSettings::read("test", &json!({ "bareflow": { "expected": 1 } })).is_err());
         assert!(read(json!({ "needs": ["network"] })).services().unwrap_err().contains("network"));
         assert!(read(json!({ "stack": "16Q" })).stack_size().unwrap_err().contains("16Q"));
         assert!(read(json!({ "heap": "5G" })).heap_size().is_err());
         assert!(read(json!({ "opt-level": 9 })).opt_level().is_err());
+        let error = read(json!({ "depends": { "sum": "one" } })).depends().unwrap_err();
+        assert!(error.starts_with("depends: sum = \"one\": "), "{error}");
     }
 }

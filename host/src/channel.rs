@@ -99,6 +99,11 @@ impl Channel {
         self.resize(size)
     }
 
+    /// Takes note that the other side has seen to at least `bytes` of data.
+    pub fn note_grown(&self, bytes: u64) {
+        self.size.set(self.size.get().max(bytes.saturating_add(DATA)));
+    }
+
     /// Gives memory back beyond [`KEPT`] bytes.
     pub fn shrink(&self) -> io::Result<()> {
         if self.size.get() > KEPT { self.resize(KEPT) } else { Ok(()) }

@@ -2,14 +2,18 @@
 
 use std::cell::Cell;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use bareflow_loader::{Call, CallError, Fault, FaultKind, Outcome, PlatformError};
+use bareflow_abi::CallRefused;
+use bareflow_abi::call::CALLED;
+use bareflow_abi::header::NAME_SIZE;
+use bareflow_loader::{Call, CallError, Fault, FaultKind, Name, Outcome, PlatformError};
 
 use crate::caller::Caller;
 use crate::channel::Channel;
 use crate::memory::{self, Image};
 use crate::process::Process;
+use crate::record::MayCall;
 use crate::services::MAX_LINE;
 use crate::stopwatch::Stopwatch;
 use crate::turn::Side;
@@ -42,6 +46,9 @@ const NAP: Duration = Duration::from_millis(10);
 
 /// Where the first call's input lies: behind a line's text.
 const FIRST: u64 = MAX_LINE as u64;
+
+/// Most bytes of input or output that a module may pass on to another one.
+const MOST: usize = 64 << 20;
 
 /// What the offsets of calls' input and output are multiples of.
 const GRAIN: u64 = 64;
@@ -103,11 +110,15 @@ impl Child {
     }
 
     /// Makes a call in the process. A process whose call went wrong is ended.
-    pub fn call(&self, call: &Call<'_, Image>, output: &mut [u8], caller: &Caller) -> Result<Outcome, CallError> {
-        let input_at = self.used.get();
-        let output_at = (input_at + call.input.len() as u64).next_multiple_of(GRAIN);
-        let end = (output_at + output.len() as u64).next_multiple_of(GRAIN);
-        self.channel.grow(end).map_err(|_| CallError::NoMemory)?;
+    pub fn call(
+        &self,
+        call: &Call<'_, Image>,
+        output: &mut [u8],
+        caller: &Caller,
+        callees: MayCall<'_>,
+    ) -> Result<Outcome, CallError> {
+        let (input_at, output_at, end) =
+            self.room(call.input.len() as u64, output.len() as u64).ok_or(CallError::NoMemory)?;
         self.channel.put(input_at, call.input);
         let request = Request::Call {
             entry: call.entry,
@@ -116,7 +127,7 @@ impl Child {
             output: (self.channel.data(output_at), output.len() as u64),
         };
         self.used.set(end);
-        let reply = self.converse(request, call, caller);
+        let reply = self.converse(request, call, caller, callees);
         self.used.set(input_at);
         let fault = match reply {
             Ok(Reply::Returned(Outcome { result, output_length })) => {
@@ -132,35 +143,117 @@ impl Child {
                 caller.diagnosis.set(diagnosis);
                 fault
             }
-            Ok(Reply::Ready | Reply::Log(_)) | Err(Silence::Lost) => LOST,
+            Ok(Reply::Ready | Reply::Log(_) | Reply::Call { .. } | Reply::Passed) | Err(Silence::Lost) => LOST,
             Err(Silence::Late) => LATE,
         };
         self.process.end();
         Err(fault.into())
     }
 
+    /// Room in the channel for input and output: their offsets, and where it ends. Nobody has it yet.
+    fn room(&self, input: u64, output: u64) -> Option<(u64, u64, u64)> {
+        let input_at = self.used.get();
+        let output_at = input_at.checked_add(input)?.checked_next_multiple_of(GRAIN)?;
+        let end = output_at.checked_add(output)?.checked_next_multiple_of(GRAIN)?;
+        self.channel.grow(end).ok()?;
+        Some((input_at, output_at, end))
+    }
+
     /// Asks for a call, and does what its services ask for.
-    fn converse(&self, mut request: Request, call: &Call<'_, Image>, caller: &Caller) -> Result<Reply, Silence> {
+    fn converse(
+        &self,
+        mut request: Request,
+        call: &Call<'_, Image>,
+        caller: &Caller,
+        callees: MayCall<'_>,
+    ) -> Result<Reply, Silence> {
         let budget = call.image.placement.budget.time_us;
         let mut time = None;
         loop {
-            if self.process.has_ended() {
-                return Err(Silence::Lost);
-            }
-            request.write(self.channel.words());
-            self.channel.turn().pass_to(Side::Child, self.channel.patience);
-            let length = match self.answer(&mut time, budget)? {
-                Reply::Log(length) => usize::try_from(length).map_err(|_| Silence::Lost)?,
+            let reply = self.say(request, &mut time, budget)?;
+            // A module that does nothing but ask has a budget, too.
+            let mut start = || *time.get_or_insert_with(|| Stopwatch::start(self.process.clock(), budget));
+            request = match reply {
+                Reply::Log(length) => {
+                    start();
+                    self.log(length, call, caller)?;
+                    Request::Continue
+                }
+                Reply::Call { name, input, output } => {
+                    start();
+                    self.call_other(name, (input, output), callees, &mut time, budget)?
+                }
                 reply => return Ok(reply),
             };
-            let mut text = [0; MAX_LINE];
-            let text = text.get_mut(..length).ok_or(Silence::Lost)?;
-            self.channel.get(0, text);
-            // A module that does nothing but log has a budget, too.
-            let time = time.get_or_insert_with(|| Stopwatch::start(self.process.clock(), budget));
-            caller.lines.pass_on(call.module, text);
-            time.left().ok_or(Silence::Late)?;
-            request = Request::Continue;
+            time.and_then(|time| time.left()).ok_or(Silence::Late)?;
+        }
+    }
+
+    /// Says something to the process, and waits for what it says next.
+    fn say(&self, request: Request, time: &mut Option<Stopwatch>, budget_us: u32) -> Result<Reply, Silence> {
+        if self.process.has_ended() {
+            return Err(Silence::Lost);
+        }
+        request.write(self.channel.words());
+        self.channel.turn().pass_to(Side::Child, self.channel.patience);
+        self.answer(time, budget_us)
+    }
+
+    /// Logs a line of that many bytes.
+    fn log(&self, length: u64, call: &Call<'_, Image>, caller: &Caller) -> Result<(), Silence> {
+        let mut text = [0; MAX_LINE];
+        let length = usize::try_from(length).map_err(|_| Silence::Lost)?;
+        let text = text.get_mut(..length).ok_or(Silence::Lost)?;
+        self.channel.get(0, text);
+        caller.lines.pass_on(call.module, text);
+        Ok(())
+    }
+
+    /// Calls another module for the one in the process, and says what came of it. The time of that one is its own.
+    fn call_other(
+        &self,
+        name: [u8; NAME_SIZE],
+        (input, output): (u64, u64),
+        callees: MayCall<'_>,
+        time: &mut Option<Stopwatch>,
+        budget_us: u32,
+    ) -> Result<Request, Silence> {
+        let refused = |why: CallRefused| {
+            Ok(Request::Called { status: why as u32, outcome: Outcome { result: 0, output_length: 0 } })
+        };
+        let (Some(callees), Some(name)) = (callees, Name::from_field(name)) else {
+            return refused(CallRefused::NotDeclared);
+        };
+        let bytes = |length: u64| {
+            let length = usize::try_from(length).ok().filter(|&length| length <= MOST)?;
+            let mut bytes = Vec::new();
+            bytes.try_reserve_exact(length).ok()?;
+            bytes.resize(length, 0);
+            Some(bytes)
+        };
+        let (Some(mut given), Some(mut taken)) = (bytes(input), bytes(output)) else {
+            return refused(CallRefused::NoMemory);
+        };
+        let Some((input_at, output_at, end)) = self.room(input, output) else { return refused(CallRefused::NoMemory) };
+        let Reply::Passed = self.say(Request::Room { input: input_at, output: output_at }, time, budget_us)? else {
+            return Err(Silence::Lost);
+        };
+        self.channel.get(input_at, &mut given);
+        self.used.set(end);
+        let since = Instant::now();
+        let done = callees.call(name.as_str().as_bytes(), &given, &mut taken);
+        if let Some(time) = time {
+            // The process slept meanwhile.
+            time.exclude([since.elapsed(), Duration::ZERO]);
+        }
+        self.used.set(input_at);
+        match done {
+            Ok(outcome) => {
+                let written = taken.get(..outcome.output_length).unwrap_or_default();
+                self.channel.put(output_at, written);
+                Ok(Request::Called { status: CALLED, outcome })
+            }
+            Err(why) => refused(why),
         }
     }
 

@@ -10,14 +10,18 @@ use std::ptr::{null_mut, with_exposed_provenance, with_exposed_provenance_mut, w
 use std::slice;
 use std::sync::atomic::Ordering;
 
+use bareflow_abi::CallRefused;
+use bareflow_abi::call::CALLED;
+use bareflow_abi::header::NAME_SIZE;
 use bareflow_loader::diagnosis::ServiceLog;
-use bareflow_loader::{Call, CallError, Name, Timing};
+use bareflow_loader::{Call, CallError, Name, Outcome, Timing};
 
 use crate::caller::{Caller, Lines};
 use crate::channel::Channel;
 use crate::gate;
 use crate::mappings::{self, Kept};
 use crate::memory::Image;
+use crate::record::Record;
 use crate::stack::Stack;
 use crate::turn::Side;
 use crate::watchdog::Watched;
@@ -42,13 +46,14 @@ pub(crate) fn run(image: &Image, stack: Stack, channel: Channel, parent: u32) ->
         services: Cell::new(ServiceLog::EMPTY),
     });
     if let (Some(()), Some(name), Lines::Parent(channel)) = (confined, Name::new("confined"), &caller.lines) {
-        serve(channel, &Reply::Ready, image, &name, &caller);
+        // Nothing but calls is asked for here.
+        let _ = serve(channel, &Reply::Ready, image, &name, &caller);
     }
     leave()
 }
 
-/// Sends `reply`, and makes the calls that the parent asks for until it says to go on.
-fn serve(channel: &Channel, reply: &Reply, image: &Image, module: &Name, caller: &Caller) {
+/// Sends `reply`, and makes the calls that the parent asks for until it says something else.
+fn serve(channel: &Channel, reply: &Reply, image: &Image, module: &Name, caller: &Caller) -> Request {
     let turn = channel.turn();
     reply.write(channel.words());
     loop {
@@ -59,7 +64,6 @@ fn serve(channel: &Channel, reply: &Reply, image: &Image, module: &Name, caller:
             }
         }
         match Request::read(channel.words()) {
-            Some(Request::Continue) => return,
             Some(Request::Call { entry, reason, input, output }) => {
                 let (address, length) = (with_exposed_provenance(input.0 as usize), input.1 as usize);
                 // SAFETY: the parent gave this part of the channel to the input of this call alone.
@@ -68,7 +72,7 @@ fn serve(channel: &Channel, reply: &Reply, image: &Image, module: &Name, caller:
                 // SAFETY: and this one to its output.
                 let output = unsafe { slice::from_raw_parts_mut(address, length) };
                 let call = Call { module, image, entry, reason, input, timing: Timing::Fast };
-                let reply = match gate::call(&call, output, caller) {
+                let reply = match gate::call(&call, output, caller, None) {
                     Ok(returned) => Reply::Returned(returned.outcome),
                     Err(CallError::Fault(fault)) => Reply::Faulted(fault, caller.diagnosis.take()),
                     // The gate needs no memory.
@@ -76,6 +80,7 @@ fn serve(channel: &Channel, reply: &Reply, image: &Image, module: &Name, caller:
                 };
                 reply.write(channel.words());
             }
+            Some(request) => return request,
             None => leave(),
         }
     }
@@ -85,7 +90,44 @@ fn serve(channel: &Channel, reply: &Reply, image: &Image, module: &Name, caller:
 pub(crate) fn pass_on(channel: &Channel, text: &[u8]) {
     if let Some(record) = gate::current() {
         channel.put(0, text);
-        serve(channel, &Reply::Log(text.len() as u64), record.image, record.module, record.caller);
+        // It says nothing else than to go on.
+        let _ = serve(channel, &Reply::Log(text.len() as u64), record.image, record.module, record.caller);
+    }
+}
+
+/// Has the parent call another module for the call under way.
+pub(crate) fn call(
+    channel: &Channel,
+    record: &Record<'_>,
+    name: &[u8],
+    input: &[u8],
+    output: &mut [u8],
+) -> Result<Outcome, CallRefused> {
+    // What is no name is nobody's.
+    let name = std::str::from_utf8(name).ok().and_then(Name::new).ok_or(CallRefused::NotDeclared)?;
+    let mut field = [0; NAME_SIZE];
+    field.iter_mut().zip(name.as_str().bytes()).for_each(|(place, byte)| *place = byte);
+    let ask = |reply: &Reply| serve(channel, reply, record.image, record.module, record.caller);
+    let request = ask(&Reply::Call { name: field, input: input.len() as u64, output: output.len() as u64 });
+    let (request, output_at) = match request {
+        Request::Room { input: input_at, output: output_at } => {
+            channel.note_grown((input_at + input.len() as u64).max(output_at + output.len() as u64));
+            channel.put(input_at, input);
+            (ask(&Reply::Passed), output_at)
+        }
+        refused => (refused, 0),
+    };
+    match request {
+        Request::Called { status: CALLED, outcome } => {
+            let length = outcome.output_length.min(output.len());
+            if let Some(output) = output.get_mut(..length) {
+                channel.get(output_at, output);
+            }
+            Ok(Outcome { output_length: length, ..outcome })
+        }
+        Request::Called { status, .. } => Err(CallRefused::from_number(status)),
+        // The parent is at odds with itself.
+        _ => leave(),
     }
 }
 

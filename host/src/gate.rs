@@ -10,7 +10,7 @@ use bareflow_loader::{Call, CallError, Fault, FaultKind, Outcome, Returned};
 use crate::caller::Caller;
 use crate::clock;
 use crate::memory::Image;
-use crate::record::Record;
+use crate::record::{MayCall, Record};
 use crate::services::SERVICES;
 
 /// What a thread keeps for the gate: its innermost call.
@@ -127,11 +127,17 @@ global_asm!(
 
 /// Calls a module.
 #[inline(always)]
-pub(crate) fn call(call: &Call<'_, Image>, output: &mut [u8], caller: &Caller) -> Result<Returned, CallError> {
+pub(crate) fn call(
+    call: &Call<'_, Image>,
+    output: &mut [u8],
+    caller: &Caller,
+    callees: MayCall<'_>,
+) -> Result<Returned, CallError> {
     let capacity = output.len();
     let outer = caller.thread.load(Ordering::Relaxed);
-    let (stack_top, waiting) = if outer.is_null() { (call.image.stack_top, 0) } else { inside(outer) };
-    let record = Record::new(call, output, caller, stack_top);
+    let (stack_top, waiting) =
+        if outer.is_null() { (call.image.stack_top, 0) } else { inside(outer, call.image.stack_top) };
+    let record = Record::new(call, output, caller, stack_top, callees);
     let (heap, heap_size) = call.image.segments.heap();
     let mut context = Context::new(&SERVICES, call.input, output).with_heap(heap, heap_size);
     let record = (&raw const record).cast::<Record<'static>>().cast_mut();
@@ -166,12 +172,13 @@ const CLOBBERED: Fault = Fault { kind: FaultKind::ClobberedRegister, offset: Som
 const UNKNOWN: Fault = Fault { kind: FaultKind::GeneralProtection, offset: None, address: None };
 
 /// Where the stack of a call begins that is made from inside a service of
-/// another call, and what the watchdog knows of that one.
+/// another call, and would else begin at `top`; and what the watchdog knows of that one.
 #[cold]
-fn inside(outer: *const Record<'static>) -> (u64, u64) {
+fn inside(outer: *const Record<'static>, top: u64) -> (u64, u64) {
     // SAFETY: the outer call's frame holds its record, and waits for this call.
     let outer = unsafe { &*outer };
-    (outer.service_stack.get() & !15, outer.caller.watched.call())
+    let stack = outer.caller.stack.above(top, outer.stack_top());
+    (stack.unwrap_or(outer.service_stack.get() & !15), outer.caller.watched.call())
 }
 
 /// What this thread keeps for the gate.

@@ -3,7 +3,7 @@
 //! ```text
 //! memory.rs  stack.rs               where modules lie, and what they run on
 //! caller.rs  gate.rs  record.rs     a call, and what is known of it
-//! services.rs                       what modules may ask for
+//! services.rs  calls.rs             what modules may ask for
 //! signals.rs  faults.rs             the end of a call that goes wrong
 //! watchdog.rs  stopwatch.rs         and of one that takes too long
 //! child.rs  process.rs              the user domain: a process for each image, as its parent sees it,
@@ -18,6 +18,7 @@
 compile_error!("bareflow-host runs modules in x86-64 Linux processes only");
 
 mod caller;
+mod calls;
 mod channel;
 mod child;
 mod clock;
@@ -46,12 +47,16 @@ use std::marker::PhantomData;
 
 use allocator_api2::alloc::Global;
 use bareflow_loader::diagnosis::ServiceLog;
-use bareflow_loader::{Call, CallError, Diagnosis, Domain, ImageSize, Placement, Platform, PlatformError, Returned};
+use bareflow_loader::{
+    Call, CallError, Callees, Diagnosis, Domain, ImageSize, Placement, Platform, PlatformError, Returned,
+};
 
 use caller::{Caller, Lines};
+use child::Child;
 pub use cpu::{cpu_level, cpu_name};
 use memory::Arenas;
 pub use memory::{Image, ImageDraft};
+use record::MayCall;
 use stack::Stack;
 use watchdog::Watched;
 
@@ -88,6 +93,18 @@ impl HostPlatform {
         };
         let arenas = RefCell::new(arenas);
         Ok(HostPlatform { arenas, caller, cpu_level: cpu_level(), on_this_thread: PhantomData })
+    }
+
+    /// Calls a module in its own process: there and back, since what that measures would leave the way out.
+    fn call_child(
+        &self,
+        call: &Call<'_, Image>,
+        child: &Child,
+        output: &mut [u8],
+        callees: MayCall<'_>,
+    ) -> Result<Returned, CallError> {
+        let (result, cycles) = call.timing.measure(self, || child.call(call, output, &self.caller, callees));
+        result.map(|outcome| Returned { outcome, cycles })
     }
 
     /// Takes an image's memory back.
@@ -159,12 +176,20 @@ impl Platform for HostPlatform {
     #[inline(always)]
     fn call(&self, call: &Call<'_, Image>, output: &mut [u8]) -> Result<Returned, CallError> {
         match &call.image.child {
-            None => gate::call(call, output, &self.caller),
-            // There and back: what its own process measures would leave the way out.
-            Some(child) => {
-                let (result, cycles) = call.timing.measure(self, || child.call(call, output, &self.caller));
-                result.map(|outcome| Returned { outcome, cycles })
-            }
+            None => gate::call(call, output, &self.caller, None),
+            Some(child) => self.call_child(call, child, output, None),
+        }
+    }
+
+    fn call_bound(
+        &self,
+        call: &Call<'_, Image>,
+        output: &mut [u8],
+        callees: &dyn Callees,
+    ) -> Result<Returned, CallError> {
+        match &call.image.child {
+            None => gate::call(call, output, &self.caller, Some(&callees)),
+            Some(child) => self.call_child(call, child, output, Some(&callees)),
         }
     }
 

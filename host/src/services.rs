@@ -3,19 +3,20 @@
 use std::arch::global_asm;
 use std::arch::x86_64::_rdtsc;
 
-use bareflow_abi::header::{SERVICE_CLOCK, SERVICE_LOG};
+use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_LOG};
 use bareflow_abi::{Context, Services};
 use bareflow_loader::diagnosis::ServiceCall;
 use bareflow_loader::{Fault, FaultKind};
 
+use crate::calls::bareflow_host_call;
 use crate::gate;
 use crate::record::Record;
 
 /// The services there are.
-pub(crate) const OFFERED: u32 = SERVICE_LOG | SERVICE_CLOCK;
+pub(crate) const OFFERED: u32 = SERVICE_LOG | SERVICE_CLOCK | SERVICE_CALL;
 
 /// The table modules are given.
-pub(crate) static SERVICES: Services = Services::new(bareflow_host_log, clock);
+pub(crate) static SERVICES: Services = Services::new(bareflow_host_log, clock).with_call(bareflow_host_call);
 
 /// Longest line a module may log, in bytes.
 pub(crate) const MAX_LINE: usize = 4096;

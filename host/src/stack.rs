@@ -1,4 +1,5 @@
-//! The stack that modules run on: mapped once, with nothing mapped below it.
+//! The stacks that modules run on: mapped once, with nothing mapped below each. Calls that lie in each
+//! other have one each.
 
 use std::io;
 use std::ptr::{null_mut, without_provenance_mut};
@@ -9,7 +10,13 @@ const GUARD_SIZE: u64 = 64 << 10;
 /// The largest stack a module can have, in bytes.
 pub(crate) const MAX_SIZE: u64 = 8 << 20;
 
-/// One stack. A module's ends at the bottom, and begins as far above it as its budget allows.
+/// Stacks there are. Calls that lie deeper share the last one.
+const LEVELS: u64 = bareflow_loader::MAX_DEPTH as u64;
+
+/// From one stack's guard to the next one's.
+const LEVEL_SIZE: u64 = GUARD_SIZE + MAX_SIZE;
+
+/// All of them. A module's stack ends at the bottom of one, and begins as far above it as its budget allows.
 #[derive(Debug)]
 pub(crate) struct Stack {
     guard: u64,
@@ -18,7 +25,7 @@ pub(crate) struct Stack {
 impl Stack {
     /// Reserves the addresses; pages come when they are used.
     pub fn map() -> io::Result<Stack> {
-        let size = (GUARD_SIZE + MAX_SIZE) as usize;
+        let size = (LEVELS * LEVEL_SIZE) as usize;
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
         // SAFETY: the system chooses the place, so that nothing is replaced.
         let start = unsafe { libc::mmap(null_mut(), size, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
@@ -26,38 +33,73 @@ impl Stack {
             return Err(io::Error::last_os_error());
         }
         let stack = Stack { guard: start.addr() as u64 };
-        // SAFETY: the pages were just mapped and nobody uses them.
-        if unsafe { libc::mprotect(start, GUARD_SIZE as usize, libc::PROT_NONE) } != 0 {
-            return Err(io::Error::last_os_error());
+        for level in 0..LEVELS {
+            let guard = start.wrapping_byte_add((level * LEVEL_SIZE) as usize);
+            // SAFETY: the pages were just mapped and nobody uses them.
+            if unsafe { libc::mprotect(guard, GUARD_SIZE as usize, libc::PROT_NONE) } != 0 {
+                return Err(io::Error::last_os_error());
+            }
         }
         Ok(stack)
     }
 
-    /// The lowest address of the stack.
+    /// The lowest address of the first stack.
     pub const fn bottom(&self) -> u64 {
         self.guard + GUARD_SIZE
     }
 
-    /// Its first address, that of the guard, and the one behind its last.
-    pub const fn range(&self) -> (u64, u64) {
-        (self.guard, self.bottom() + MAX_SIZE)
+    /// The lowest address of the stack that begins at `top`.
+    pub const fn bottom_below(&self, top: u64) -> u64 {
+        self.bottom() + (top - self.bottom() - 1) / LEVEL_SIZE * LEVEL_SIZE
     }
 
-    /// The same stack, for a copy of this process that never drops it.
+    /// Where a call's stack begins that would begin at `top` if it did not lie in the one whose stack begins at
+    /// `outer`; `None` where there are no more stacks.
+    pub const fn above(&self, top: u64, outer: u64) -> Option<u64> {
+        let shift = self.bottom_below(outer) - self.bottom() + LEVEL_SIZE;
+        if shift < LEVELS * LEVEL_SIZE { Some(top + shift) } else { None }
+    }
+
+    /// The first address, that of a guard, and the one behind the last.
+    pub const fn range(&self) -> (u64, u64) {
+        (self.guard, self.guard + LEVELS * LEVEL_SIZE)
+    }
+
+    /// The same stacks, for a copy of this process that never drops it.
     pub const fn alias(&self) -> Stack {
         Stack { guard: self.guard }
     }
 
     /// Whether `address` lies where a stack that is too large runs into.
     pub const fn guards(&self, address: u64) -> bool {
-        address >= self.guard && address < self.bottom()
+        let (start, end) = self.range();
+        address >= start && address < end && (address - start) % LEVEL_SIZE < GUARD_SIZE
     }
 }
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        let size = (GUARD_SIZE + MAX_SIZE) as usize;
+        let size = (LEVELS * LEVEL_SIZE) as usize;
         // SAFETY: `map` mapped these pages, and no call is under way when its platform is dropped.
         unsafe { libc::munmap(without_provenance_mut(self.guard as usize), size) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_in_calls_have_stacks_of_their_own() {
+        let stack = Stack::map().unwrap();
+        let top = stack.bottom() + 4096;
+        let mut outer = top;
+        for level in 1..LEVELS {
+            let next = stack.above(top, outer).unwrap();
+            assert_eq!((next - top, next - stack.bottom_below(next)), (level * LEVEL_SIZE, 4096));
+            assert!(stack.guards(stack.bottom_below(next) - 1) && !stack.guards(next - 1));
+            outer = next;
+        }
+        assert_eq!(stack.above(top, outer), None);
     }
 }

@@ -24,6 +24,11 @@ impl RunClock {
         RunClock(!id << ID_SHIFT | SCHEDULED)
     }
 
+    /// The clock of this thread.
+    pub const fn of_this_thread() -> RunClock {
+        RunClock(libc::CLOCK_THREAD_CPUTIME_ID)
+    }
+
     /// The clock of a thread of this process.
     pub const fn of_thread(id: libc::pid_t) -> RunClock {
         RunClock(!id << ID_SHIFT | SCHEDULED | PER_THREAD)
@@ -37,6 +42,11 @@ impl RunClock {
         let seconds = u64::try_from(time.tv_sec).ok().filter(|_| done)?;
         Some(Duration::from_secs(seconds) + Duration::from_nanos(time.tv_nsec.unsigned_abs()))
     }
+}
+
+/// What has passed since some point in the past, and what this thread has run.
+pub(crate) fn now() -> [Duration; 2] {
+    [RunClock(libc::CLOCK_MONOTONIC), RunClock::of_this_thread()].map(|clock| clock.read().unwrap_or_default())
 }
 
 /// The time of one call.
@@ -56,16 +66,28 @@ impl Stopwatch {
         Stopwatch { clock, budget, started: Instant::now(), ran: clock.read() }
     }
 
+    /// Leaves out what has passed, and what was run of it, without being this call's.
+    pub fn exclude(&mut self, [passed, ran]: [Duration; 2]) {
+        self.started += passed;
+        self.ran = self.ran.map(|before| before + ran);
+    }
+
     /// How much is left of the budget; `None` when it is used up.
     pub fn left(&self) -> Option<Duration> {
-        let passed = self.started.elapsed();
+        self.left_without([Duration::ZERO; 2])
+    }
+
+    /// The same where so much of what passed, and of what was run, does not count.
+    pub fn left_without(&self, [passed, ran]: [Duration; 2]) -> Option<Duration> {
+        let passed = self.started.elapsed().saturating_sub(passed);
         // Nothing can have run for longer than has passed: a clock is read only when it matters.
         let used = if passed < self.budget {
             passed
         } else if passed >= self.budget + PATIENCE {
             self.budget
         } else {
-            self.clock.read().zip(self.ran).map_or(passed, |(now, before)| now.saturating_sub(before))
+            let own = |(now, before): (Duration, Duration)| now.saturating_sub(before).saturating_sub(ran);
+            self.clock.read().zip(self.ran).map_or(passed, own)
         };
         self.budget.checked_sub(used).filter(|left| !left.is_zero())
     }

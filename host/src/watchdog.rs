@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::stopwatch::{RunClock, Stopwatch};
+use crate::stopwatch::{self, RunClock, Stopwatch};
 use crate::{gate, signals};
 
 /// The signal a late call gets.
@@ -18,8 +18,9 @@ pub(crate) const SIGNAL: libc::c_int = libc::SIGVTALRM;
 /// How often the watchdog looks, in microseconds: four times in the smallest budget, within these.
 const TICKS: (u64, u64) = (1_000, 50_000);
 
-/// Calls inside of each other whose time is known.
-const DEPTH: usize = 8;
+/// Calls inside of each other whose time is known: twice as many as modules can bring about, since a call
+/// that waits for another one counts as one more.
+const DEPTH: usize = 4 * bareflow_loader::MAX_DEPTH;
 
 /// Where a mark begins, in bits.
 const MARK: u32 = 32;
@@ -35,12 +36,29 @@ pub(crate) struct Watched {
     call: AtomicU64,
     /// The call whose time is over.
     overdue: AtomicU64,
+    /// Nanoseconds that modules took which the innermost call called: as they passed, and as this thread ran them.
+    inner: [AtomicU64; 2],
 }
+
+/// What the watchdog knows of a call that waits for another module.
+pub(crate) struct Paused {
+    call: u64,
+    inner: [u64; 2],
+    since: [Duration; 2],
+}
+
+/// The budget of nobody, in microseconds: more than an hour.
+const NOBODYS: u64 = u32::MAX as u64;
 
 impl Watched {
     /// One that nobody looks at.
     pub const fn nobody() -> Watched {
-        Watched { thread: AtomicPtr::new(null_mut()), call: AtomicU64::new(0), overdue: AtomicU64::new(0) }
+        Watched {
+            thread: AtomicPtr::new(null_mut()),
+            call: AtomicU64::new(0),
+            overdue: AtomicU64::new(0),
+            inner: [const { AtomicU64::new(0) }; 2],
+        }
     }
 
     /// That of this thread.
@@ -60,9 +78,34 @@ impl Watched {
         self.call.store(call, Ordering::Relaxed);
     }
 
+    /// Notes that the call under way waits for another module, whose time is none of its own.
+    #[cold]
+    pub fn pause(&self) -> Paused {
+        let call = self.call.swap(NOBODYS, Ordering::AcqRel);
+        let inner = [0, 1].map(|index: usize| self.inner[index].swap(0, Ordering::Relaxed));
+        Paused { call, inner, since: stopwatch::now() }
+    }
+
+    /// Notes that it goes on. Returns how long that took: as it passed, and as this thread ran it.
+    #[cold]
+    pub fn resume(&self, Paused { call, inner, since }: Paused) -> [Duration; 2] {
+        let took = less(stopwatch::now(), since);
+        for ((place, before), took) in self.inner.iter().zip(inner).zip(took) {
+            let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+            place.store(before.saturating_add(took), Ordering::Relaxed);
+        }
+        self.call.store(call, Ordering::Release);
+        took
+    }
+
+    /// What is to be left out of the time of the call under way.
+    fn inner(&self) -> [Duration; 2] {
+        [0, 1].map(|index: usize| Duration::from_nanos(self.inner[index].load(Ordering::Acquire)))
+    }
+
     /// The call under way.
     pub fn call(&self) -> u64 {
-        self.call.load(Ordering::Relaxed)
+        self.call.load(Ordering::Acquire)
     }
 
     /// Whether the time of the call under way is over.
@@ -122,11 +165,16 @@ struct Entry {
     watched: &'static Watched,
     id: libc::pid_t,
     /// Calls that were marked, the innermost last.
-    seen: Vec<(u64, Stopwatch)>,
+    seen: Vec<(u64, Stopwatch, [Duration; 2])>,
     marks: u32,
 }
 
 static LIST: Mutex<List> = Mutex::new(List { threads: Vec::new(), budgets: Vec::new(), runs: false });
+
+/// What was added.
+fn less([passed, ran]: [Duration; 2], before: [Duration; 2]) -> [Duration; 2] {
+    [passed.saturating_sub(before[0]), ran.saturating_sub(before[1])]
+}
 
 /// Tells the watchdog that there are other budgets.
 static NEWS: Condvar = Condvar::new();
@@ -183,12 +231,14 @@ impl Entry {
         }
         let call = self.watched.call();
         // Calls that were inside of this one have ended.
-        while self.seen.last().is_some_and(|(last, _)| last >> MARK > call >> MARK) && call >> MARK != 0 {
+        while self.seen.last().is_some_and(|(last, ..)| last >> MARK > call >> MARK) && call >> MARK != 0 {
             self.seen.pop();
         }
         match self.seen.last() {
-            Some((last, time)) if *last == call => {
-                if time.left().is_none() {
+            Some((last, time, before)) if *last == call => {
+                let inner = self.watched.inner();
+                // One that waits meanwhile has other figures.
+                if time.left_without(less(inner, *before)).is_none() && self.watched.call() == call {
                     self.watched.overdue.store(call, Ordering::Relaxed);
                     // SAFETY: a signal to a thread of this process that is there.
                     unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), self.id, SIGNAL) };
@@ -201,14 +251,14 @@ impl Entry {
     /// Marks a call that is new.
     fn mark(&mut self, call: u64) {
         self.marks = self.marks.wrapping_add(1).max(1);
-        let budget = call as u32;
+        let (budget, inner) = (call as u32, self.watched.inner());
         let marked = u64::from(self.marks) << MARK | u64::from(budget);
         // One that another has followed meanwhile is left alone.
         if self.watched.call.compare_exchange(call, marked, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            if self.seen.len() == DEPTH {
-                self.seen.remove(0);
-            }
-            self.seen.push((marked, Stopwatch::start(RunClock::of_thread(self.id), budget)));
+            // The last one may have ended long since; the first ones have not.
+            self.seen.truncate(DEPTH - 1);
+            let time = Stopwatch::start(RunClock::of_thread(self.id), budget);
+            self.seen.push((marked, time, inner));
         }
     }
 }

@@ -5,6 +5,7 @@
 use std::sync::atomic::AtomicU64;
 
 use bareflow_abi::Reason;
+use bareflow_abi::header::NAME_SIZE;
 use bareflow_loader::diagnosis::{CODE_SIZE, Diagnosis, MESSAGE_SIZE, PanicMessage, SERVICE_CALLS};
 use bareflow_loader::diagnosis::{ServiceCall, ServiceLog, Text};
 use bareflow_loader::{Fault, FaultKind, Outcome};
@@ -18,6 +19,10 @@ pub(crate) enum Request {
     Call { entry: u64, reason: Reason, input: (u64, u64), output: (u64, u64) },
     /// The line is logged: go on.
     Continue,
+    /// For what is passed on to another module there is room at these offsets of the data: input and output.
+    Room { input: u64, output: u64 },
+    /// What came of the call of another module: its status, and its outcome if it returned.
+    Called { status: u32, outcome: Outcome },
 }
 
 /// What the child says.
@@ -30,6 +35,10 @@ pub(crate) enum Reply {
     Log(u64),
     /// The call returned.
     Returned(Outcome),
+    /// Call the module of that name, with so many bytes of input and so much room for output.
+    Call { name: [u8; NAME_SIZE], input: u64, output: u64 },
+    /// The input for that module lies where there is room for it.
+    Passed,
     /// The call went wrong.
     Faulted(Fault, Option<Diagnosis>),
 }
@@ -40,6 +49,11 @@ impl Request {
         let mut words = Words::of(words);
         match *self {
             Request::Continue => words.put(0),
+            Request::Room { input, output } => words.put_all([2, input, output]),
+            Request::Called { status, outcome } => {
+                words.put_all([3, status.into()]);
+                put_outcome(&mut words, outcome);
+            }
             Request::Call { entry, reason, input, output } => {
                 words.put_all([1, entry, reason as u64, input.0, input.1, output.0, output.1]);
             }
@@ -56,6 +70,14 @@ impl Request {
                 let reason = Reason::ALL.into_iter().find(|&known| known as u64 == reason)?;
                 Some(Request::Call { entry, reason, input: (input, input_length), output: (output, output_length) })
             }
+            2 => {
+                let [input, output] = words.get_all()?;
+                Some(Request::Room { input, output })
+            }
+            3 => {
+                let status = words.get()?.try_into().ok()?;
+                Some(Request::Called { status, outcome: get_outcome(&mut words)? })
+            }
             _ => None,
         }
     }
@@ -68,9 +90,15 @@ impl Reply {
         match self {
             Reply::Ready => words.put(0),
             Reply::Log(length) => words.put_all([1, *length]),
-            Reply::Returned(Outcome { result, output_length }) => {
-                words.put_all([2, u64::from(result.cast_unsigned()), *output_length as u64]);
+            Reply::Returned(outcome) => {
+                words.put(2);
+                put_outcome(&mut words, *outcome);
             }
+            Reply::Call { name, input, output } => {
+                words.put_all([4, *input, *output]);
+                words.put_bytes(name);
+            }
+            Reply::Passed => words.put(5),
             Reply::Faulted(fault, diagnosis) => {
                 words.put(3);
                 put_fault(&mut words, fault);
@@ -86,11 +114,12 @@ impl Reply {
         match words.get()? {
             0 => Some(Reply::Ready),
             1 => Some(Reply::Log(words.get()?)),
-            2 => {
-                let [result, length] = words.get_all()?;
-                let result = u32::try_from(result).ok()?.cast_signed();
-                Some(Reply::Returned(Outcome { result, output_length: length.try_into().ok()? }))
+            2 => Some(Reply::Returned(get_outcome(&mut words)?)),
+            4 => {
+                let [input, output] = words.get_all()?;
+                Some(Reply::Call { name: words.get_bytes()?, input, output })
             }
+            5 => Some(Reply::Passed),
             3 => {
                 let fault = get_fault(&mut words)?;
                 let diagnosis = if words.get()? == 0 { None } else { Some(get_diagnosis(&mut words)?) };
@@ -99,6 +128,16 @@ impl Reply {
             _ => None,
         }
     }
+}
+
+fn put_outcome(words: &mut Words<'_>, Outcome { result, output_length }: Outcome) {
+    words.put_all([u64::from(result.cast_unsigned()), output_length as u64]);
+}
+
+fn get_outcome(words: &mut Words<'_>) -> Option<Outcome> {
+    let [result, length] = words.get_all()?;
+    let result = u32::try_from(result).ok()?.cast_signed();
+    Some(Outcome { result, output_length: length.try_into().ok()? })
 }
 
 fn put_fault(words: &mut Words<'_>, fault: &Fault) {

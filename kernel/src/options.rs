@@ -14,6 +14,8 @@ pub struct Options {
     pub repeat: u32,
     /// How modules are loaded.
     pub load: LoadOptions,
+    /// Names of modules that are loaded into the other domain.
+    pub elsewhere: Vec<String>,
     /// Whether the serial console shows colours.
     pub colour: bool,
     /// Whether a clock tick is an instruction, which only the one who starts the machine knows.
@@ -39,6 +41,7 @@ impl Options {
             timing: Timing::Precise,
             repeat: 1,
             load: LoadOptions::default(),
+            elsewhere: Vec::new(),
             colour: false,
             icount: false,
             halt: false,
@@ -66,6 +69,7 @@ impl Options {
                 self.repeat = number.ok_or("repeat=N with N from 1 to 4294967295")?;
             }
             "domain" => self.load.domain = Domain::from_name(value).ok_or("domain=kernel or domain=user")?,
+            "elsewhere" => self.elsewhere = value.split(',').map(String::from).collect(),
             "budget" => {
                 let limits = self.load.limits.parse(value);
                 self.load.limits = limits.map_err(|_| "budget=time=10ms,stack=16K,heap=1M")?;
@@ -80,7 +84,7 @@ impl Options {
             "soak" => self.soak = Some(value.parse().map_err(|_| "soak=N")?),
             "serve" => self.serve = flag(value, "1", "0", "serve=0 or serve=1")?,
             "inject" => self.campaign = Some(Campaign::read(value).ok_or("inject=SEED:FIRST:COUNT")?),
-            _ => return Err("timing, repeat, domain, budget, onfault, color, clock, exit, selfcheck, soak, serve or inject"),
+            _ => return Err("timing, repeat, domain, elsewhere, budget, onfault, color, clock, exit, selfcheck, soak, serve or inject"),
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! The loader's [`Platform`], on bare metal.
 
 use allocator_api2::alloc::Global;
-use bareflow_loader::{Call, CallError, Diagnosis, Domain, ImageSize, Returned, Placement, Platform, PlatformError, Usage};
+use bareflow_loader::{Call, CallError, Callees, Diagnosis, Domain, ImageSize, Returned, Placement, Platform, PlatformError, Usage};
 
 use crate::image::{self, Image, ImageDraft};
 use crate::memory::{frames, heap_bytes};
@@ -80,7 +80,16 @@ impl Platform for KernelPlatform {
 
     #[inline(always)]
     fn call(&self, call: &Call<'_, Image>, output: &mut [u8]) -> Result<Returned, CallError> {
-        gate::call(call, output)
+        gate::call(call, output, None)
+    }
+
+    fn call_bound(
+        &self,
+        call: &Call<'_, Image>,
+        output: &mut [u8],
+        callees: &dyn Callees,
+    ) -> Result<Returned, CallError> {
+        gate::call(call, output, Some(&callees))
     }
 
     fn diagnosis(&self) -> Option<Diagnosis> {

@@ -74,6 +74,7 @@ fn run_modules(boot: &'static Boot, options: &Options) -> bool {
         input: archive.input,
         repeat: options.repeat,
         load: options.load,
+        elsewhere: options.elsewhere.clone(),
         environment: Environment {
             place: "kernel".to_string(),
             clock: if options.icount { "icount" } else { "tsc" }.to_string(),

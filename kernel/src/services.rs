@@ -1,30 +1,36 @@
 //! What modules may ask of the kernel: in ring 0 by a call, in ring 3 by
 //! `syscall`, through the same table.
 
+mod call;
+
 use core::arch::global_asm;
 use core::mem::offset_of;
 
-use bareflow_abi::header::{SERVICE_CLOCK, SERVICE_LOG};
-use bareflow_abi::{Context, Services};
+use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_LOG};
+use bareflow_abi::{CallArguments, CallRefused, Context, Services};
 use bareflow_loader::diagnosis::{Diagnosis, ServiceCall};
 use bareflow_loader::report::Style;
 use bareflow_loader::{Fault, FaultKind, Printable};
 
 use crate::gate::user::layout::{STUB_SIZE, STUBS, SYSCALL_SIZE};
 use crate::gate::{self, Record};
-use crate::traps::{TrapFrame, diagnose, leave_module};
+use crate::traps::{TrapFrame, diagnose, divert, leave_module};
 use crate::{clock, console};
 
 /// The services there are.
-pub const OFFERED: u32 = SERVICE_LOG | SERVICE_CLOCK;
+pub const OFFERED: u32 = SERVICE_LOG | SERVICE_CLOCK | SERVICE_CALL;
 
 /// The table modules in ring 0 are given.
-pub static SERVICES: Services = Services::new(bareflow_log, tell_time);
+pub static SERVICES: Services = Services::new(bareflow_log, tell_time).with_call(bareflow_call);
 
 /// The stubs' numbers in their page.
 const RETURN_STUB: u64 = 0;
 const LOG_STUB: u64 = 1;
 const CLOCK_STUB: u64 = 2;
+const CALL_STUB: u64 = 3;
+
+/// How many stubs there are.
+const STUB_COUNT: u64 = 4;
 
 /// `syscall; ret`
 const STUB: [u8; 3] = [0x0f, 0x05, 0xc3];
@@ -34,6 +40,7 @@ const MAX_LINE: usize = 4096;
 
 unsafe extern "C" {
     safe fn bareflow_log(context: *mut Context<'_>, text: *const u8, length: usize);
+    safe fn bareflow_call(context: *mut Context<'_>, arguments: *mut CallArguments<'_>) -> u32;
 }
 
 // A service runs on the kernel's stack, below what the gate saved there: how
@@ -54,7 +61,35 @@ global_asm!(
     "mov rsp, rbp",
     "pop rbp",
     "ret",
+    // The same for `call`. Code of another module runs meanwhile: flags and control words are put
+    // where that may rely on them, and the words back for the caller (System V ABI 3.2.1).
+    ".global bareflow_call",
+    "bareflow_call:",
+    "push rbp",
+    "mov rbp, rsp",
+    "mov rdx, [rsp + 8]",
+    "mov rax, [rip + bareflow_current_call]",
+    "mov rsp, [rax]",
+    "and rsp, -16",
+    "push 0x202",
+    "popfq",
+    "clts",
+    "sub rsp, 16",
+    "stmxcsr [rsp]",
+    "fnstcw [rsp + 4]",
+    "mov dword ptr [rsp + 8], 0x1f80",
+    "ldmxcsr [rsp + 8]",
+    "fninit",
+    "call {call}",
+    // No exception of the other module's is left for the caller's words to unmask.
+    "fninit",
+    "fldcw [rsp + 4]",
+    "ldmxcsr [rsp]",
+    "mov rsp, rbp",
+    "pop rbp",
+    "ret",
     log = sym log_in_ring_0,
+    call = sym call_in_ring_0,
 );
 
 extern "C" fn log_in_ring_0(_: *mut Context<'_>, text: *const u8, length: usize, caller: u64) {
@@ -64,6 +99,30 @@ extern "C" fn log_in_ring_0(_: *mut Context<'_>, text: *const u8, length: usize,
         let diagnosis = Diagnosis { services: record.services(), ..Diagnosis::at(caller) };
         gate::end_call(fault, Some(diagnosis));
     }
+}
+
+extern "C" fn call_in_ring_0(_: *mut Context<'_>, arguments: *mut CallArguments<'_>, caller: u64) -> u32 {
+    let Some(record) = gate::current() else { return CallRefused::NotDeclared as u32 };
+    let done = call::call(record, arguments as u64, caller);
+    if let Some(fault) = done.err().or_else(|| gate::break_off(record)) {
+        let diagnosis = Diagnosis { services: record.services(), ..Diagnosis::at(caller) };
+        gate::end_call(fault, Some(diagnosis));
+    }
+    // Where it is a fault, the call has just ended.
+    done.unwrap_or(CallRefused::NotDeclared as u32)
+}
+
+/// The same from ring 3: on the kernel's stack, since services of other modules have the one that this came on.
+extern "C" fn call_in_ring_3(frame: &mut TrapFrame) {
+    let Some(record) = gate::current() else { return };
+    let fault = match call::call(record, frame.rsi, caller(record, frame)) {
+        Ok(status) => {
+            frame.rax = status.into();
+            None
+        }
+        Err(fault) => Some(fault),
+    };
+    end_if_at_fault(frame, record, fault);
 }
 
 extern "C" fn tell_time(_: *mut Context<'_>) -> u64 {
@@ -81,6 +140,7 @@ pub fn handle_syscall(frame: &mut TrapFrame) {
             frame.rax = clock::now();
             None
         }
+        rip if record.is_user() && rip == stub(CALL_STUB) => return divert(frame, record, call_in_ring_3),
         // The instruction is for the stubs alone.
         rip => {
             let rip = rip.wrapping_sub(SYSCALL_SIZE);
@@ -88,6 +148,11 @@ pub fn handle_syscall(frame: &mut TrapFrame) {
             Some(Fault { kind: FaultKind::GeneralProtection, offset: record.image().segments.offset_of(rip), address: None })
         }
     };
+    end_if_at_fault(frame, record, fault);
+}
+
+/// Ends the call behind a service if that found a fault, or the call is to end anyway.
+fn end_if_at_fault(frame: &mut TrapFrame, record: &Record, fault: Option<Fault>) {
     if let Some(fault) = fault.or_else(|| gate::break_off(record)) {
         let diagnosis = diagnose(frame, record, &fault);
         leave_module(frame, fault, Some(diagnosis));
@@ -115,10 +180,10 @@ fn log(record: &Record, address: u64, length: u64, caller: u64) -> Result<(), Fa
     }
 }
 
-/// The page of stubs: the one that ends a call, that of `log` and that of `clock`.
-pub fn fill_stubs() -> [u8; 3 * STUB_SIZE as usize] {
-    let mut page = [0xcc; 3 * STUB_SIZE as usize];
-    for number in [RETURN_STUB, LOG_STUB, CLOCK_STUB] {
+/// The page of stubs: the one that ends a call, that of `log`, that of `clock` and that of `call`.
+pub fn fill_stubs() -> [u8; (STUB_COUNT * STUB_SIZE) as usize] {
+    let mut page = [0xcc; (STUB_COUNT * STUB_SIZE) as usize];
+    for number in [RETURN_STUB, LOG_STUB, CLOCK_STUB, CALL_STUB] {
         let start = (number * STUB_SIZE) as usize;
         if let Some(place) = page.get_mut(start..start + STUB.len()) {
             place.copy_from_slice(&STUB);
@@ -138,5 +203,6 @@ pub fn fill_table() -> [u8; size_of::<Services>()] {
     put(offset_of!(Services, size), &(size_of::<Services>() as u32).to_le_bytes());
     put(offset_of!(Services, log), &(STUBS + LOG_STUB * STUB_SIZE).to_le_bytes());
     put(offset_of!(Services, clock), &(STUBS + CLOCK_STUB * STUB_SIZE).to_le_bytes());
+    put(offset_of!(Services, call), &(STUBS + CALL_STUB * STUB_SIZE).to_le_bytes());
     table
 }

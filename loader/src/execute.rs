@@ -71,7 +71,7 @@ impl<P: Platform> ModuleManager<P> {
         let (image, entry, timing) = (&module.placed.image, module.placed.entry, self.timing);
         let call = Call { module: &module.name, image, entry, reason: Reason::Run, input, timing };
         module.state.set(State::Running);
-        let done = match self.platform.call(&call, output) {
+        let done = match self.call_platform(&call, &module.depends, output) {
             Ok(returned) => {
                 samples.push(returned.cycles);
                 module.last_result.set(Some(returned.outcome.result));
@@ -128,7 +128,7 @@ impl<P: Platform> ModuleManager<P> {
     /// A fresh image of a module, made from its blob.
     fn remake(&self, module: &Module<P>) -> Result<PlacedModule<P::Image>, LoadError> {
         let valid = ValidModule::validate(RawModule::parse(&module.faults.blob)?, Offer::of(&self.platform))?;
-        self.place(&valid, &module.placement)
+        self.place(&valid, module)
     }
 
     /// Gives a module a fresh image and takes the old one back. Where another call

@@ -19,6 +19,7 @@
 extern crate std;
 
 pub mod budget;
+pub mod depends;
 pub mod diagnosis;
 pub mod error;
 mod execute;
@@ -49,6 +50,7 @@ pub mod valid;
 mod versions;
 
 pub use budget::Budget;
+pub use depends::{Chain, Interval};
 pub use diagnosis::Diagnosis;
 pub use error::{ExecuteError, InvalidModule, LoadError, MalformedModule, SelectError, UnloadError};
 pub use fault::{Fault, FaultKind};
@@ -56,7 +58,9 @@ pub use free::FreeRanges;
 pub use manager::ModuleManager;
 pub use module::ModuleId;
 pub use name::{Name, Version};
-pub use platform::{Call, CallError, Draft, ImageSize, Leak, Outcome, Platform, PlatformError, Returned, Usage};
+pub use platform::{
+    Call, CallError, Callees, Draft, ImageSize, Leak, MAX_DEPTH, Outcome, Platform, PlatformError, Returned, Usage,
+};
 pub use policy::{Domain, LoadOptions, OnFault, Placement};
 pub use printable::Printable;
 pub use profile::{ModuleProfile, Timing};

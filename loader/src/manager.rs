@@ -2,21 +2,20 @@
 
 use core::cell::{Cell, Ref};
 
-use allocator_api2::vec::Vec;
 use bareflow_abi::Reason;
 use bareflow_abi::header::FLAG_INIT;
 
 use crate::budget::Budget;
+use crate::depends::{New, depends_bytes};
 use crate::error::LoadError;
 use crate::fault::Fault;
-use crate::module::{Faults, Module, ModuleId, State};
-use crate::name::Name;
+use crate::module::{Faults, Module, ModuleId, State, copy_to};
 use crate::placed::PlacedModule;
-use crate::platform::{Call, CallError, Platform};
+use crate::platform::{CallError, Platform};
 use crate::policy::{LoadOptions, Placement};
 use crate::profile::{ModuleProfile, Recorder, Timing, calibrate};
 use crate::raw::RawModule;
-use crate::state::{Carried, schema_bytes};
+use crate::state::{self, Carried, schema_bytes};
 use crate::table::Table;
 use crate::unload::Receipt;
 use crate::valid::{Offer, ValidModule};
@@ -34,6 +33,10 @@ pub struct ModuleManager<P: Platform> {
     pub(crate) receipt: Cell<Option<Receipt>>,
     /// The last fault of any call: the module it was may be gone.
     pub(crate) last_fault: Cell<Option<Fault>>,
+    /// How many modules there are that may call others.
+    pub(crate) bound: Cell<usize>,
+    /// How many calls of modules by modules are under way.
+    pub(crate) depth: Cell<usize>,
 }
 
 /// A module that is ready, in a place that is its own, and not yet to be found.
@@ -51,6 +54,8 @@ impl<P: Platform> ModuleManager<P> {
             table: Table::new(&platform.tables()),
             receipt: Cell::new(None),
             last_fault: Cell::new(None),
+            bound: Cell::new(0),
+            depth: Cell::new(0),
             platform,
         }
     }
@@ -86,6 +91,7 @@ impl<P: Platform> ModuleManager<P> {
     ) -> Result<(Prepared<P>, Carried), LoadError> {
         let valid = ValidModule::validate(RawModule::parse(blob)?, Offer::of(&self.platform))?;
         let from = may_load(&valid)?;
+        self.check_dependencies(&New::of(&valid), from)?;
         if !self.platform.has_domain(options.domain) {
             return Err(LoadError::NoSuchDomain(options.domain));
         }
@@ -95,7 +101,9 @@ impl<P: Platform> ModuleManager<P> {
         let module = self.make(&valid, options).inspect_err(|_| self.table.give_back(index, &name))?;
         let begin = || {
             let carried = from.map_or(Ok(Carried::Nothing), |from| self.carry_state(from, &module))?;
-            self.initialise(&module.name, module.flags, &module.placed)?;
+            self.initialise(&module, &module.placed)?;
+            // Its `init` may have been interrupted by another load.
+            self.check_dependencies(&New::from(&module), from)?;
             Ok(carried)
         };
         match begin() {
@@ -117,10 +125,8 @@ impl<P: Platform> ModuleManager<P> {
     fn make(&self, valid: &ValidModule<'_>, options: &LoadOptions) -> Result<Module<P>, LoadError> {
         let (raw, tables) = (valid.raw(), self.platform.tables());
         let faults = Faults::new(options.on_fault, raw.blob(), tables.clone()).ok_or(LoadError::TableFull)?;
-        let mut schema = Vec::new_in(tables);
-        let bytes = schema_bytes(raw).unwrap_or_default();
-        schema.try_reserve_exact(bytes.len()).map_err(|_| LoadError::TableFull)?;
-        schema.extend_from_slice(bytes);
+        let copy = |bytes: &[u8]| copy_to(bytes, tables.clone()).ok_or(LoadError::TableFull);
+        let (schema, depends) = (copy(schema_bytes(raw).unwrap_or_default())?, copy(depends_bytes(raw))?);
         let placement = Placement { domain: options.domain, budget: Budget::of(&raw.header, &options.limits) };
         Ok(Module {
             name: valid.name(),
@@ -139,19 +145,20 @@ impl<P: Platform> ModuleManager<P> {
             next: Cell::new(None),
             last_result: Cell::new(None),
             schema,
+            depends,
             faults,
             recorder: Recorder::new(),
         })
     }
 
-    /// Gives `module` memory and calls its `init`.
+    /// Gives the blob of `module` memory once more and calls its `init`.
     pub(crate) fn place(
         &self,
-        module: &ValidModule<'_>,
-        placement: &Placement,
+        valid: &ValidModule<'_>,
+        module: &Module<P>,
     ) -> Result<PlacedModule<P::Image>, LoadError> {
-        let placed = PlacedModule::place(module, placement, &self.platform)?;
-        match self.initialise(&module.name(), module.raw().header.flags, &placed) {
+        let placed = PlacedModule::place(valid, &module.placement, &self.platform)?;
+        match self.initialise(module, &placed) {
             Ok(()) => Ok(placed),
             Err(error) => {
                 self.platform.release(placed.image);
@@ -171,6 +178,7 @@ impl<P: Platform> ModuleManager<P> {
     /// Enters a module into the table, where nobody finds it by its name.
     pub(crate) fn enter(&self, prepared: Prepared<P>) -> ModuleId {
         let Prepared { index, mut module } = prepared;
+        self.count_bound(&module, true);
         let id = ModuleId { index, load: module.load };
         self.table.change(&module.name, |named| {
             named.generation = named.generation.saturating_add(1);
@@ -246,12 +254,12 @@ impl<P: Platform> ModuleManager<P> {
         self.table.get(id)
     }
 
-    /// Calls a module's `init`, if it has one.
-    fn initialise(&self, name: &Name, flags: u32, placed: &PlacedModule<P::Image>) -> Result<(), LoadError> {
-        if flags & FLAG_INIT == 0 {
+    /// Calls a module's `init`, if it has one, in that image.
+    fn initialise(&self, module: &Module<P>, placed: &PlacedModule<P::Image>) -> Result<(), LoadError> {
+        if module.flags & FLAG_INIT == 0 {
             return Ok(());
         }
-        match self.call(name, placed, Reason::Init) {
+        match self.call_in(module, placed, Reason::Init) {
             Ok(0) => Ok(()),
             Ok(result) => Err(LoadError::InitFailed { result }),
             Err(CallError::Fault(fault)) => Err(LoadError::InitFaulted(fault)),
@@ -260,10 +268,14 @@ impl<P: Platform> ModuleManager<P> {
     }
 
     /// Calls a module outside of its profile.
-    pub(crate) fn call(&self, name: &Name, placed: &PlacedModule<P::Image>, reason: Reason) -> Result<i32, CallError> {
-        let (image, entry, timing) = (&placed.image, placed.entry, self.timing);
-        let call = Call { module: name, image, entry, reason, input: &[], timing };
-        self.platform.call(&call, &mut []).map(|returned| returned.outcome.result)
+    pub(crate) fn call(&self, module: &Module<P>, reason: Reason) -> Result<i32, CallError> {
+        self.call_in(module, &module.placed, reason)
+    }
+
+    /// The same, in that image.
+    fn call_in(&self, module: &Module<P>, placed: &PlacedModule<P::Image>, reason: Reason) -> Result<i32, CallError> {
+        let call = state::call(module, placed, reason, &[], self.timing);
+        self.call_platform(&call, &module.depends, &mut []).map(|returned| returned.outcome.result)
     }
 
     fn profile(&self, id: ModuleId, module: &Module<P>) -> ModuleProfile {

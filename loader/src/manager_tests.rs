@@ -1,7 +1,7 @@
 use super::*;
 use crate::error::{ExecuteError, InvalidModule, MalformedModule, UnloadError};
 use crate::fault::{Fault, FaultKind};
-use crate::name::Version;
+use crate::name::{Name, Version};
 use crate::platform::Outcome;
 use crate::policy::{Domain, OnFault};
 use crate::testing::{FakePlatform, blob};

@@ -44,6 +44,8 @@ pub(crate) struct Module<P: Platform> {
     pub(crate) last_result: Cell<Option<i32>>,
     /// The schema of its state; empty where it has none.
     pub(crate) schema: Vec<u8, P::Tables>,
+    /// The list of the modules it may call; empty where it calls none.
+    pub(crate) depends: Vec<u8, P::Tables>,
     pub(crate) faults: Faults<P::Tables>,
     pub(crate) recorder: Recorder<P::Tables>,
 }
@@ -62,14 +64,10 @@ pub(crate) struct Faults<A: Allocator> {
 impl<A: Allocator + Clone> Faults<A> {
     /// No faults so far; `None` when there is no memory for the copy of `blob` that a restart needs.
     pub(crate) fn new(policy: OnFault, blob: &[u8], tables: A) -> Option<Faults<A>> {
-        let mut copy = Vec::new_in(tables);
-        if policy != OnFault::Stop {
-            copy.try_reserve_exact(blob.len()).ok()?;
-            copy.extend_from_slice(blob);
-        }
+        let kept = if policy == OnFault::Stop { &[] } else { blob };
         Some(Faults {
             policy,
-            blob: copy,
+            blob: copy_to(kept, tables)?,
             last: Cell::new(None),
             diagnosis: Cell::new(None),
             count: Cell::new(0),
@@ -102,6 +100,14 @@ pub(crate) enum Failure {
     ProfileFull,
     NoMemory,
     Faulted,
+}
+
+/// A copy of `bytes` in the loader's tables; `None` when there is no memory.
+pub(crate) fn copy_to<A: Allocator>(bytes: &[u8], tables: A) -> Option<Vec<u8, A>> {
+    let mut copy = Vec::new_in(tables);
+    copy.try_reserve_exact(bytes.len()).ok()?;
+    copy.extend_from_slice(bytes);
+    Some(copy)
 }
 
 /// What a module is doing.

@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use bareflow_abi::depends::VersionParts;
 use bareflow_abi::header::{Header, NAME_SIZE, is_name_byte};
 
 /// Longest name, in bytes.
@@ -67,6 +68,18 @@ impl Version {
     #[must_use]
     pub const fn of(header: &Header) -> Version {
         Version { major: header.version_major, minor: header.version_minor, patch: header.version_patch }
+    }
+
+    /// Its parts, as dependencies are written down.
+    #[must_use]
+    pub const fn parts(self) -> VersionParts {
+        [self.major, self.minor, self.patch]
+    }
+}
+
+impl From<VersionParts> for Version {
+    fn from([major, minor, patch]: VersionParts) -> Version {
+        Version { major, minor, patch }
     }
 }
 

@@ -7,7 +7,7 @@
 use core::fmt;
 
 use allocator_api2::alloc::Allocator;
-use bareflow_abi::Reason;
+use bareflow_abi::{CallRefused, Reason};
 
 use crate::diagnosis::Diagnosis;
 use crate::fault::Fault;
@@ -58,6 +58,19 @@ pub struct Call<'call, Image> {
     /// How the clock is read around the call: see [`Timing::measure`].
     pub timing: Timing,
 }
+
+/// The modules that the one may call which is being called: what its platform's service `call` asks.
+pub trait Callees {
+    /// Calls the module of that name.
+    ///
+    /// # Errors
+    /// Why there is no result.
+    fn call(&self, name: &[u8], input: &[u8], output: &mut [u8]) -> Result<Outcome, CallRefused>;
+}
+
+/// How many calls may lie in each other, the outermost included: a platform that offers the service `call` has
+/// that many stacks.
+pub const MAX_DEPTH: usize = 5;
 
 /// A call that returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,6 +224,21 @@ pub trait Platform {
     /// # Errors
     /// The fault the call ended in, or that there was no memory for it.
     fn call(&self, call: &Call<'_, Self::Image>, output: &mut [u8]) -> Result<Returned, CallError>;
+
+    /// The same for a module that may call others: its calls of the service `call` go to `callees`. By default
+    /// the service is not there, and what modules say of it is not asked for.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    fn call_bound(
+        &self,
+        call: &Call<'_, Self::Image>,
+        output: &mut [u8],
+        callees: &dyn Callees,
+    ) -> Result<Returned, CallError> {
+        let _ = callees;
+        self.call(call, output)
+    }
 
     /// What an image takes, as [`usage`](Self::usage) counts it.
     fn held(&self, image: &Self::Image) -> Usage {

@@ -28,6 +28,15 @@ impl Domain {
         }
     }
 
+    /// The one that this is not.
+    #[must_use]
+    pub const fn other(self) -> Domain {
+        match self {
+            Domain::Kernel => Domain::User,
+            Domain::User => Domain::Kernel,
+        }
+    }
+
     /// The domain of that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Domain> {

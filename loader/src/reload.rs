@@ -1,5 +1,6 @@
 //! Hot reload: a module takes the place of the one its name stands for.
 
+use crate::depends::New;
 use crate::error::LoadError;
 use crate::manager::ModuleManager;
 use crate::module::ModuleId;
@@ -48,12 +49,17 @@ impl<P: Platform> ModuleManager<P> {
         let mut from = None;
         let (prepared, state) = self.prepare(blob, options, |module| {
             from = self.table.named(&module.name()).and_then(|named| named.active);
+            self.check_dependents(&New::of(module), from)?;
             Ok(from)
         })?;
         // Its `init` may have been interrupted by another reload.
         if self.table.named(&prepared.module.name).and_then(|named| named.active) != from {
             self.discard(prepared);
             return Err(LoadError::Overtaken);
+        }
+        if let Err(error) = self.check_dependents(&New::from(&prepared.module), from) {
+            self.discard(prepared);
+            return Err(error);
         }
         let ready = self.platform.clock_fenced();
         let id = self.enter(prepared);
@@ -70,19 +76,25 @@ impl<P: Platform> ModuleManager<P> {
     /// # Errors
     /// As [`replace`](Self::replace).
     pub fn load_candidate(&self, blob: &[u8], options: &LoadOptions) -> Result<ModuleId, LoadError> {
-        let (prepared, _) =
-            self.prepare(blob, options, |module| Ok(self.table.named(&module.name()).and_then(|named| named.active)))?;
+        let (prepared, _) = self.prepare(blob, options, |module| {
+            let from = self.table.named(&module.name()).and_then(|named| named.active);
+            self.check_dependents(&New::of(module), from)?;
+            Ok(from)
+        })?;
         Ok(self.enter(prepared))
     }
 
     /// Has a candidate take the place of the module its name stands for, with the state that one has now.
     ///
     /// # Errors
-    /// Why it can't take over that state; then the old one goes on. [`LoadError::CandidateGone`] when it is gone.
+    /// Why it can't take over that state, or that place; then the old one goes on. [`LoadError::CandidateGone`] when it is gone.
     pub fn promote(&self, id: ModuleId) -> Result<Reloaded, LoadError> {
         let start = self.platform.clock_fenced();
         let module = self.get(id).filter(|module| !module.retired.get()).ok_or(LoadError::CandidateGone)?;
         let from = self.table.named(&module.name).and_then(|named| named.active).filter(|&from| from != id);
+        let new = New::from(&*module);
+        self.check_dependencies(&new, from)?;
+        self.check_dependents(&new, from)?;
         let state = from.map_or(Ok(Carried::Nothing), |from| self.carry_state(from, &module))?;
         drop(module);
         let switch = self.platform.clock_fenced();

@@ -124,7 +124,7 @@ impl<P: Platform> Table<P> {
     }
 
     /// The handles of all modules of a name, the one loaded last first.
-    pub fn versions(&self, name: &Name) -> impl Iterator<Item = ModuleId> {
+    pub fn versions<'table>(&'table self, name: &Name) -> impl Iterator<Item = ModuleId> + use<'table, P> {
         let at = |index: usize| Some((index, self.at(index)?));
         let first = self.named(name).and_then(|named| named.first).and_then(at);
         core::iter::successors(first, move |(_, module)| module.next.get().and_then(at))

@@ -9,17 +9,19 @@ use std::vec::Vec;
 
 use allocator_api2::alloc::Global;
 use bareflow_abi::Reason;
-use bareflow_abi::header::{SERVICE_CLOCK, SERVICE_LOG};
+use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_LOG};
 
 use crate::fault::Fault;
-use crate::platform::{Call, CallError, Draft, ImageSize, Outcome, Platform, PlatformError, Returned, Usage};
-use crate::policy::Placement;
+use crate::platform::{Call, CallError, Callees, Draft, ImageSize, Outcome, Platform, PlatformError, Returned, Usage};
+use crate::policy::{Domain, Placement};
 use crate::report::{Console, Style};
 
 /// Valid blobs, byte by byte.
 pub mod blob {
+    use bareflow_abi::depends::Dependency;
     use bareflow_abi::fingerprint::FINGERPRINT;
     use bareflow_abi::header::{FORMAT_VERSION, HEADER_SIZE, Header, MACHINE_X86_64, MAGIC, checksum_of};
+    use bareflow_abi::record::DEPENDENCIES;
     use bareflow_abi::{ABI_MAJOR, ABI_MINOR};
     use std::vec::Vec;
 
@@ -68,6 +70,26 @@ pub mod blob {
         let mut bytes = small(name);
         change_header(&mut bytes, |header| (header.version_major, header.version_minor) = (major, minor));
         bytes
+    }
+
+    /// As [`version`], with a list of dependencies: of each the name, the lowest major version, and the first that is too high.
+    pub fn depending(name: &str, major: u32, minor: u32, on: &[(&str, u32, u32)]) -> Vec<u8> {
+        let mut list = Vec::new();
+        for &(name, from, below) in on {
+            let entry = Dependency { name, from: [from, 0, 0], below: Some([below, 0, 0]) };
+            entry.encode(&mut |part| list.extend_from_slice(part));
+        }
+        let mut bytes = version(name, major, minor);
+        add_record(&mut bytes, DEPENDENCIES, &list);
+        bytes
+    }
+
+    /// Adds a record behind all others.
+    pub fn add_record(bytes: &mut Vec<u8>, kind: u32, record: &[u8]) {
+        bytes.extend(kind.to_le_bytes());
+        bytes.extend((record.len() as u32).to_le_bytes());
+        bytes.extend(record);
+        change_header(bytes, |header| header.record_size += 8 + record.len() as u32);
     }
 
     /// Changes the header and makes the checksum right again.
@@ -120,13 +142,20 @@ pub struct FakePlatform {
     pub images: Cell<usize>,
     /// How many images there may be.
     pub capacity: usize,
+    /// Whether there is a user domain.
+    pub has_user: bool,
     /// What modules write to their output.
     pub output: &'static [u8],
     /// What its clock says.
     pub time: Cell<u64>,
     /// What happens during the next calls, while the module's code would run.
     pub meanwhile: RefCell<VecDeque<Box<dyn FnOnce()>>>,
+    /// What the next modules that may call others do first.
+    pub inside: RefCell<VecDeque<Inside>>,
 }
+
+/// What a module does that may call others.
+pub type Inside = Box<dyn FnOnce(&dyn Callees)>;
 
 impl Default for FakePlatform {
     fn default() -> FakePlatform {
@@ -135,9 +164,11 @@ impl Default for FakePlatform {
             reasons: RefCell::default(),
             images: Cell::new(0),
             capacity: usize::MAX,
+            has_user: false,
             output: b"",
             time: Cell::new(0),
             meanwhile: RefCell::default(),
+            inside: RefCell::default(),
         }
     }
 }
@@ -153,10 +184,13 @@ impl Platform for &FakePlatform {
         Global
     }
     fn offered_services(&self) -> u32 {
-        SERVICE_LOG | SERVICE_CLOCK
+        SERVICE_LOG | SERVICE_CLOCK | SERVICE_CALL
     }
     fn cpu_level(&self) -> u8 {
         2
+    }
+    fn has_domain(&self, domain: Domain) -> bool {
+        domain == Domain::Kernel || self.has_user
     }
     fn reserve(&self, size: ImageSize, _: &Placement) -> Result<FakeImage, PlatformError> {
         if self.images.get() == self.capacity {
@@ -200,6 +234,18 @@ impl Platform for &FakePlatform {
             .unwrap_or(Ok(42))
             .map(|result| Returned { outcome: Outcome { result, output_length }, cycles })
             .map_err(CallError::Fault)
+    }
+    fn call_bound(
+        &self,
+        call: &Call<'_, FakeImage>,
+        output: &mut [u8],
+        callees: &dyn Callees,
+    ) -> Result<Returned, CallError> {
+        let inside = self.inside.borrow_mut().pop_front();
+        if let Some(inside) = inside {
+            inside(callees);
+        }
+        self.call(call, output)
     }
 }
 

@@ -245,7 +245,7 @@ impl<P: Platform> ModuleManager<P> {
         let (image, entry) = (&module.placed.image, module.placed.entry);
         let call = Call { module: &module.name, image, entry, reason: Reason::Run, input, timing: self.timing };
         module.state.set(State::Running);
-        let done = self.timed(&call, calls, output);
+        let done = self.timed(&call, &module.depends, calls, output);
         module.state.set(State::Ready);
         let retired = module.retired.get();
         match done {
@@ -271,11 +271,17 @@ impl<P: Platform> ModuleManager<P> {
     }
 
     /// Carries a call out so many times.
-    fn timed(&self, call: &Call<'_, P::Image>, calls: u32, output: &mut [u8]) -> Result<(Outcome, u64), CallError> {
+    fn timed(
+        &self,
+        call: &Call<'_, P::Image>,
+        depends: &[u8],
+        calls: u32,
+        output: &mut [u8],
+    ) -> Result<(Outcome, u64), CallError> {
         let (outcome, cycles) = self.timing.measure(&self.platform, || {
-            let mut last = self.platform.call(call, output)?;
+            let mut last = self.call_platform(call, depends, output)?;
             for _ in 1..calls {
-                last = self.platform.call(call, output)?;
+                last = self.call_platform(call, depends, output)?;
             }
             Ok::<_, CallError>(last.outcome)
         });
@@ -288,7 +294,7 @@ impl<P: Platform> ModuleManager<P> {
         let empty = Empty::place(&self.platform, domain)?;
         let mut measured = [0; BASELINE];
         let all = measured.iter_mut().try_for_each(|measured| {
-            let (_, cycles) = self.timed(&empty.call(self.timing), calls, &mut []).ok()?;
+            let (_, cycles) = self.timed(&empty.call(self.timing), &[], calls, &mut []).ok()?;
             *measured = cycles * HUNDREDTHS / u64::from(calls);
             Some(())
         });

@@ -1,6 +1,7 @@
 //! The end of a module, and the account of what it gave back.
 
 use bareflow_abi::Reason;
+use bareflow_abi::depends::Dependencies;
 use bareflow_abi::header::{FLAG_ACCOUNT, FLAG_EXIT};
 
 use crate::error::UnloadError;
@@ -30,6 +31,8 @@ pub struct Receipt {
     pub heap: u32,
     /// What it had not freed in its own heap when it ended. It went with the heap.
     pub leak: Leak,
+    /// Modules it was bound to, to call them.
+    pub bindings: u32,
     /// The fault its `exit` ended in. It is gone all the same.
     pub exit_fault: Option<Fault>,
 }
@@ -48,12 +51,16 @@ impl<P: Platform> ModuleManager<P> {
     /// other versions, if there are any.
     ///
     /// # Errors
-    /// When there is no such module, or a call of it is under way; then it stays as it is.
+    /// When there is no such module, a call of it is under way, or others need it; then it stays as it is.
     pub fn unload(&self, id: ModuleId) -> Result<Receipt, UnloadError> {
         let name = {
             let module = self.get(id).ok_or(UnloadError::NotLoaded)?;
+            let (name, version) = (module.name, module.version);
+            if let Some(by) = self.dependents(id).find_map(|by| Some(self.get(by)?.name)) {
+                return Err(UnloadError::Needed { name, version, by });
+            }
             if module.state.get() == State::Running {
-                return Err(UnloadError::Busy { name: module.name, version: module.version });
+                return Err(UnloadError::Busy { name, version });
             }
             self.unlink(id, &module);
             module.name
@@ -94,25 +101,28 @@ impl<P: Platform> ModuleManager<P> {
         }
         let module = self.table.place(id.index)?.try_borrow_mut().ok()?.take()?;
         self.table.give_back(id.index, &module.name);
+        self.count_bound(&module, false);
         Some(self.end(module))
     }
 
     /// Calls a module's `exit` and takes back all it has.
     fn end(&self, module: Module<P>) -> Receipt {
         let exits = module.flags & FLAG_EXIT != 0 && module.state.get() != State::Stopped;
-        let result = if exits { self.call(&module.name, &module.placed, Reason::Exit) } else { Ok(0) };
+        let result = if exits { self.call(&module, Reason::Exit) } else { Ok(0) };
         let leak = self.account(&module);
         let call_count = module.recorder.count() + u64::from(module.faults.count.get());
         let (held, before) = (self.held_by(&module), self.platform.usage());
-        let Module { name, version, generation, placement, placed, schema, faults, recorder, .. } = module;
+        let bindings = Dependencies::new(&module.depends).count() as u32;
+        let Module { name, version, generation, placement, placed, schema, depends, faults, recorder, .. } = module;
         self.platform.release(placed.image);
-        drop((schema, faults, recorder));
+        drop((schema, depends, faults, recorder));
         let returned = before.zip(self.platform.usage()).map(|(before, after)| before.less(after));
         let exit_fault = match result {
             Err(CallError::Fault(fault)) => Some(fault),
             _ => None,
         };
-        Receipt { name, version, generation, held, returned, call_count, heap: placement.budget.heap, leak, exit_fault }
+        let heap = placement.budget.heap;
+        Receipt { name, version, generation, held, returned, call_count, heap, leak, bindings, exit_fault }
     }
 
     /// What a module has not freed in its own heap, where it keeps count.
@@ -122,11 +132,12 @@ impl<P: Platform> ModuleManager<P> {
         }
         let mut counts = [0; 16];
         let call = state::call(module, &module.placed, Reason::Account, &[], self.timing);
-        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = match self.platform.call(&call, &mut counts) {
-            Ok(_) => counts,
-            // A module that faults even here has not said anything.
-            Err(_) => [0; 16],
-        };
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] =
+            match self.call_platform(&call, &module.depends, &mut counts) {
+                Ok(_) => counts,
+                // A module that faults even here has not said anything.
+                Err(_) => [0; 16],
+            };
         Leak {
             blocks: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
             bytes: u64::from_le_bytes([i, j, k, l, m, n, o, p]),
@@ -136,7 +147,7 @@ impl<P: Platform> ModuleManager<P> {
     /// What a module has been given.
     pub(crate) fn held_by(&self, module: &Module<P>) -> Usage {
         let tables = module.faults.table_bytes() + module.recorder.table_bytes();
-        let table_bytes = tables + module.schema.capacity() as u64;
+        let table_bytes = tables + (module.schema.capacity() + module.depends.capacity()) as u64;
         self.platform.held(&module.placed.image) + Usage { pages: 0, table_bytes }
     }
 

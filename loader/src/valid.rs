@@ -1,10 +1,11 @@
 //! Second stage: a module that may be loaded here.
 
 use bareflow_abi::ABI_MAJOR;
+use bareflow_abi::depends::Dependencies;
 use bareflow_abi::fingerprint::FINGERPRINTS;
 use bareflow_abi::header::{FLAG_STATE, Header, checksum_of};
 use bareflow_abi::layout::{DATA_OFFSET, RODATA_OFFSET, TEXT_OFFSET};
-use bareflow_abi::record::{SKIPPABLE, STATE_SCHEMA};
+use bareflow_abi::record::{DEPENDENCIES, SKIPPABLE, STATE_SCHEMA};
 use bareflow_abi::state::Schema;
 
 use crate::error::InvalidModule;
@@ -191,14 +192,21 @@ fn points_into(target: u64, header: &Header) -> bool {
 
 /// Are all records whole, and known or to be skipped?
 fn check_records(raw: &RawModule<'_>) -> Result<(), InvalidModule> {
-    let mut schemas = 0;
+    let (mut schemas, mut lists) = (0, 0);
     for record in Records::new(raw.records) {
         let Record { kind, bytes } = record?;
         if kind == STATE_SCHEMA {
             schemas += 1;
             Schema::parse(bytes).ok_or(InvalidModule::StateSchema)?;
         }
-        if kind & SKIPPABLE == 0 {
+        if kind == DEPENDENCIES {
+            lists += 1;
+            if lists > 1 {
+                return Err(InvalidModule::TwoDependencyLists);
+            }
+            Dependencies::check(bytes, raw.header.name_bytes())
+                .map_err(|(number, why)| InvalidModule::Dependency { number, why })?;
+        } else if kind & SKIPPABLE == 0 {
             return Err(InvalidModule::UnknownRecord { found: kind });
         }
     }

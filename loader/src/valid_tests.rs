@@ -1,8 +1,10 @@
 use super::*;
 use crate::testing::blob;
 use bareflow_abi::ABI_MINOR;
+use bareflow_abi::depends::BadDependency;
 use bareflow_abi::header::{HEADER_SIZE, SERVICE_CLOCK, SERVICE_LOG};
 use proptest::prelude::*;
+use std::string::ToString;
 
 const OFFER: Offer = Offer { services: SERVICE_LOG | SERVICE_CLOCK, cpu_level: 2 };
 
@@ -126,7 +128,33 @@ fn rejects_a_record_that_is_cut_off() {
 
 #[test]
 fn rejects_an_unknown_record() {
-    assert_eq!(refusal_with_byte(RECORDS + 3, 0), InvalidModule::UnknownRecord { found: 1 });
+    assert_eq!(refusal_with_byte(RECORDS, 2), InvalidModule::StateSchema);
+    let mut bytes = blob::full();
+    blob::add_record(&mut bytes, 9, b"");
+    assert_eq!(validate(&bytes).unwrap_err(), InvalidModule::UnknownRecord { found: 9 });
+}
+
+#[test]
+fn rejects_a_dependency_that_can_not_be() {
+    let refused = |bytes: &[u8], number, why: BadDependency| {
+        let error = validate(bytes).unwrap_err();
+        assert_eq!(error, InvalidModule::Dependency { number, why });
+        assert!(error.to_string().contains(why.what()), "{error}");
+    };
+    refused(&blob::depending("a", 1, 0, &[("b", 1, 2), ("a", 1, 2)]), 2, BadDependency::Itself);
+    refused(&blob::depending("a", 1, 0, &[("b", 1, 2), ("b", 2, 3)]), 2, BadDependency::Twice);
+    refused(&blob::depending("a", 1, 0, &[("B", 1, 2)]), 1, BadDependency::Name);
+    refused(&blob::depending("a", 1, 0, &[("b", 2, 2)]), 1, BadDependency::Empty);
+    let mut torn = blob::small("a");
+    blob::add_record(&mut torn, DEPENDENCIES, &[1, b'b', 0]);
+    refused(&torn, 1, BadDependency::CutOff);
+}
+
+#[test]
+fn rejects_two_lists_of_dependencies() {
+    let mut bytes = blob::depending("a", 1, 0, &[("b", 1, 2)]);
+    blob::add_record(&mut bytes, DEPENDENCIES, b"");
+    assert_eq!(validate(&bytes).unwrap_err(), InvalidModule::TwoDependencyLists);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use bareflow_abi::depends::{BadDependency, MAX_DEPENDENCIES};
 use bareflow_abi::entry::ENTRY_SYMBOL;
 use bareflow_abi::header::NAME_SIZE;
 
@@ -44,6 +45,13 @@ pub enum PackError {
         symbol: String,
         /// The section it lies in.
         section: String,
+    },
+    /// A dependency that can't be one.
+    Dependency {
+        /// Its name.
+        found: String,
+        /// What is wrong with it.
+        why: BadDependency,
     },
     /// No entry.
     MissingEntry,
@@ -117,6 +125,12 @@ impl fmt::Display for PackError {
                 out,
                 "relocation of type {kind} for {symbol} in {section}, expected only R_X86_64_RELATIVE (8) outside \
                  .text; refer to {symbol} by an ordinary Rust path or reference, not by assembly or a weak symbol"
+            ),
+            Self::Dependency { found, why } => write!(
+                out,
+                "dependency \"{found}\": {}, expected the names of at most {MAX_DEPENDENCIES} other modules; change \
+                 package.metadata.bareflow.depends in the module's Cargo.toml",
+                why.what()
             ),
             Self::MissingEntry => write!(
                 out,

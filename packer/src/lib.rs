@@ -10,10 +10,12 @@ pub mod elf;
 pub mod error;
 mod fixups;
 
+use bareflow_abi::depends::{Dependencies, Dependency, VersionParts};
 use bareflow_abi::header::{
-    FORMAT_VERSION, HEADER_SIZE, Header, KNOWN_FLAGS, MACHINE_X86_64, MAGIC, NAME_SIZE, checksum_of, is_name_byte,
+    FORMAT_VERSION, HEADER_SIZE, Header, KNOWN_FLAGS, MACHINE_X86_64, MAGIC, NAME_SIZE, SERVICE_CALL, checksum_of,
+    is_name_byte,
 };
-use bareflow_abi::record::{EXPECTED_RESULT, STATE_SCHEMA};
+use bareflow_abi::record::{DEPENDENCIES, EXPECTED_RESULT, STATE_SCHEMA};
 
 use elf::Elf;
 pub use error::PackError;
@@ -37,6 +39,19 @@ pub struct Settings {
     pub cpu_level: u8,
     /// What its run is expected to return.
     pub expect: Option<i32>,
+    /// The modules it may call; they get it the service for that.
+    pub depends: Vec<Depends>,
+}
+
+/// A module that may be called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Depends {
+    /// Its name.
+    pub name: String,
+    /// The lowest version that will do.
+    pub from: VersionParts,
+    /// The first version that is too high, if any is.
+    pub below: Option<VersionParts>,
 }
 
 /// Packs `elf`, a position-independent executable linked by `module.ld`. The
@@ -49,9 +64,10 @@ pub fn pack(elf: &[u8], settings: &Settings) -> Result<Vec<u8>, PackError> {
     if settings.version == (0, 0, 0) {
         return Err(PackError::NoVersion);
     }
+    let depends = dependencies(settings)?;
     let elf = Elf::read(elf)?;
     let (fixup_count, fixups) = fixups::encode(&elf.slots)?;
-    let records = records(settings, &elf);
+    let records = records(settings, &depends, &elf);
     let (version_major, version_minor, version_patch) = settings.version;
     let descriptor = elf.descriptor;
     let header = Header {
@@ -75,7 +91,7 @@ pub fn pack(elf: &[u8], settings: &Settings) -> Result<Vec<u8>, PackError> {
         fixup_count,
         fixup_size: size(fixups.len())?,
         record_size: size(records.len())?,
-        services: settings.services,
+        services: if depends.is_empty() { settings.services } else { settings.services | SERVICE_CALL },
         stack_size: settings.stack_size,
         heap_size: settings.heap_size,
         time_us: settings.time_us,
@@ -100,10 +116,28 @@ fn name_field(name: &str) -> Result<[u8; NAME_SIZE], PackError> {
     Ok(field)
 }
 
-fn records(settings: &Settings, elf: &Elf) -> Vec<u8> {
+/// The list of dependencies; without entries no bytes at all.
+fn dependencies(settings: &Settings) -> Result<Vec<u8>, PackError> {
+    let mut list = Vec::new();
+    for Depends { name, from, below } in &settings.depends {
+        // What is too long for its length to be written down breaks the rule even so.
+        let name = name.get(..name.len().min(NAME_SIZE)).unwrap_or_default();
+        Dependency { name, from: *from, below: *below }.encode(&mut |part| list.extend_from_slice(part));
+    }
+    match Dependencies::check(&list, settings.name.as_bytes()) {
+        Ok(_) => Ok(list),
+        Err((number, why)) => {
+            let found = settings.depends.get(number - 1).map(|entry| entry.name.clone()).unwrap_or_default();
+            Err(PackError::Dependency { found, why })
+        }
+    }
+}
+
+fn records(settings: &Settings, depends: &[u8], elf: &Elf) -> Vec<u8> {
+    let depends = (!depends.is_empty()).then(|| record(DEPENDENCIES, depends));
     let expect = settings.expect.map(|expect| record(EXPECTED_RESULT, &expect.to_le_bytes()));
     let state = elf.state_schema.as_ref().map(|schema| record(STATE_SCHEMA, schema));
-    [expect, state].into_iter().flatten().flatten().collect()
+    [depends, expect, state].into_iter().flatten().flatten().collect()
 }
 
 /// A record's kind, length and bytes.

@@ -10,6 +10,7 @@ use bareflow_loader::trial::{Difference, TrialError};
 use bareflow_loader::{LoadOptions, ModuleId, Platform, Trial};
 use bareflow_protocol::Answer;
 use bareflow_protocol::trial::{Comparison, Condition, Gate, Side, Verdict};
+use bareflow_suite::order;
 
 use crate::jobs::{SLICE, Slice, Work};
 use crate::library::load_of;
@@ -70,7 +71,10 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
             (blob, kept.input.clone())
         };
         let old_options = self.manager.options(old).unwrap_or(*options);
-        let candidate = self.manager.load_candidate(&blob, options).map_err(|error| error.to_string())?;
+        let candidate = self
+            .manager
+            .load_candidate(&blob, options)
+            .map_err(|error| order::refusal(&self.manager, &blob, &error))?;
         let shadow = self.manager.load_candidate(&old_blob, &old_options).map_err(|error| {
             self.drop_one(candidate);
             format!("no second copy of the old module: {error}")
@@ -153,7 +157,7 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
                 gate.candidate = None;
                 self.replaced(reloaded, Some(core::mem::take(&mut gate.blob)), Some(verdict))
             }
-            Err(error) => Answer::Refused { error: error.to_string() },
+            Err(error) => Answer::Refused { error: order::refusal(&self.manager, &gate.blob, &error) },
         }
     }
 

@@ -128,6 +128,11 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
                 Slice::Done(Answer::Unloaded(crate::tell::receipt(&receipt)))
             }
             Err(UnloadError::Busy { .. }) if waited < PATIENCE => Slice::More(0, 1),
+            Err(error @ UnloadError::Needed { .. }) => {
+                let name = |by| self.manager.stats(by).map(|by| format!("{} {}", by.name, by.version));
+                let names: Vec<_> = self.manager.dependents(id).filter_map(name).collect();
+                Slice::Done(Answer::Refused { error: format!("{error} (needed by {})", names.join(", ")) })
+            }
             Err(error) => Slice::Done(Answer::Refused { error: format!("{error} (waited {waited} ms)") }),
         }
     }

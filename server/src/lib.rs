@@ -15,6 +15,7 @@ extern crate std;
 
 mod answers;
 mod call;
+mod first;
 mod gate;
 mod jobs;
 mod library;
@@ -36,6 +37,7 @@ use bareflow_protocol::control::{Asked, File, MAX_REQUEST};
 use bareflow_protocol::{Answer, Decoder, Message};
 use bareflow_suite::OUTPUT_CAPACITY;
 
+use first::Waiting;
 use jobs::Job;
 use library::Library;
 use uploads::Uploads;
@@ -105,6 +107,8 @@ pub struct Server<'blobs, P: Platform, S: Surroundings> {
     /// many calls that wait take no memory.
     outputs: RefCell<[Vec<u8>; 2]>,
     jobs: RefCell<VecDeque<Job<P>>>,
+    /// Blobs of the start that miss another module.
+    waiting: RefCell<Vec<Waiting<'blobs>>>,
     ended: Cell<bool>,
     /// Whose job is under way, and whether that client left meanwhile.
     current: Cell<Option<u32>>,
@@ -124,6 +128,7 @@ impl<'blobs, P: Platform, S: Surroundings> Server<'blobs, P, S> {
             library: RefCell::new(Library::default()),
             outputs: RefCell::new([vec![0; OUTPUT_CAPACITY], vec![0; OUTPUT_CAPACITY]]),
             jobs: RefCell::new(VecDeque::new()),
+            waiting: RefCell::new(Vec::new()),
             ended: Cell::new(false),
             current: Cell::new(None),
             cancelled: Cell::new(false),

@@ -1,4 +1,4 @@
-//! Loads: blobs that clients send, or that lie on the disk.
+//! Loads: blobs that clients send, or that lie on the disk. Those at the start: [`first`](crate::first).
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
@@ -14,35 +14,14 @@ use bareflow_loader::{
 use bareflow_protocol::Answer;
 use bareflow_protocol::control::{LoadCycles, Loaded, Push, Replaced, Wish};
 use bareflow_protocol::trial::Verdict;
+use bareflow_suite::order;
 
 use crate::jobs::{PATIENCE, Slice, Work};
 use crate::library::load_of;
 use crate::requests::{Handled, Next};
 use crate::{Server, Surroundings, tell};
 
-impl<'blobs, P: Platform, S: Surroundings> Server<'blobs, P, S> {
-    /// Loads a blob at the start, and says so on the console.
-    pub fn load_first(&self, label: &str, blob: &'blobs [u8]) {
-        match self.manager.load_with(blob, &self.defaults) {
-            Ok(id) => {
-                if let Some(profile) = self.manager.stats(id) {
-                    self.library.borrow_mut().keep(load_of(&profile), Cow::Borrowed(blob));
-                }
-                self.say_loaded(id);
-            }
-            Err(error) => self.say_refused(label, &error),
-        }
-    }
-
-    /// Loads a file from the disk at the start, and says so on the console.
-    pub fn load_file(&self, path: &str) {
-        let done = self.around.read(path).and_then(|blob| self.load(blob, path, &Wish::default()));
-        if let Err(error) = done {
-            self.around.say(Style::Bad, format_args!("[ERROR]"));
-            self.around.say(Style::Plain, format_args!(" {path}: {error}\n"));
-        }
-    }
-
+impl<P: Platform, S: Surroundings> Server<'_, P, S> {
     /// Loads a blob in place of the module of its name.
     pub(crate) fn load(&self, blob: Vec<u8>, label: &str, wish: &Wish) -> Handled<P> {
         let push = Push { label: label.to_string(), wish: wish.clone(), beside: false, gate: None };
@@ -53,8 +32,9 @@ impl<'blobs, P: Platform, S: Surroundings> Server<'blobs, P, S> {
     pub(crate) fn push(&self, blob: Vec<u8>, push: Push) -> Handled<P> {
         let options = self.options(&blob, &push.wish)?;
         let refused = |error: LoadError| {
-            self.say_refused(&push.label, &error);
-            format!("{error}{}", self.layouts(&blob, &error))
+            let text = order::refusal(&self.manager, &blob, &error);
+            self.say_refused(&push.label, &text);
+            format!("{text}{}", self.layouts(&blob, &error))
         };
         if let Some(gate) = &push.gate {
             if push.beside {
@@ -152,7 +132,7 @@ impl<'blobs, P: Platform, S: Surroundings> Server<'blobs, P, S> {
     }
 
     /// How a blob is to be loaded: as the client wishes, or else as the module of its name is, or else as usual.
-    fn options(&self, blob: &[u8], wish: &Wish) -> Result<LoadOptions, String> {
+    pub(crate) fn options(&self, blob: &[u8], wish: &Wish) -> Result<LoadOptions, String> {
         let old = active_of(blob).and_then(|name| self.manager.options(self.manager.find(name.as_str())?));
         let mut options = old.unwrap_or(self.defaults);
         if let Some(domain) = &wish.domain {
@@ -187,7 +167,7 @@ impl<'blobs, P: Platform, S: Surroundings> Server<'blobs, P, S> {
         self.around.say(Style::Plain, format_args!(" Module loaded: {name} {version} (load {generation})\n"));
     }
 
-    pub(crate) fn say_refused(&self, label: &str, error: &LoadError) {
+    pub(crate) fn say_refused(&self, label: &str, error: &str) {
         self.around.say(Style::Bad, format_args!("[ERROR]"));
         self.around.say(Style::Plain, format_args!(" {}: {error}\n", Printable(label.as_bytes())));
     }

@@ -37,13 +37,13 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
         let (number, client) = (asked.number, asked.client());
         match self.understand(client, asked.request) {
             Ok(Next::Answer(answer)) => self.answer(number, answer),
-            Ok(Next::Work(work)) => self.begin(number, work),
+            Ok(Next::Work(work)) => self.queue(number, work),
             Err(error) => self.refuse(number, &error),
         }
     }
 
     /// Puts work behind what is being done.
-    fn begin(&self, number: u64, work: Work<P>) {
+    fn queue(&self, number: u64, work: Work<P>) {
         if self.jobs.borrow().len() >= MAX_JOBS || !has_room() {
             self.abandon(work);
             return self

@@ -35,7 +35,7 @@ pub(crate) fn receipt(receipt: &Receipt) -> control::Receipt {
         heap_bytes: receipt.heap.into(),
         leaked_blocks: receipt.leak.blocks,
         leaked_bytes: receipt.leak.bytes,
-        bindings: 0,
+        bindings: receipt.bindings,
         exit_fault: receipt.exit_fault.as_ref().map(fault),
     }
 }

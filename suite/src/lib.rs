@@ -10,6 +10,7 @@
 extern crate alloc;
 
 pub mod archive;
+pub mod order;
 mod report;
 mod tests_four;
 
@@ -20,7 +21,8 @@ use bareflow_loader::diagnosis::show_fault;
 use bareflow_loader::records::Records;
 use bareflow_loader::report::{Console, RULE, Style};
 use bareflow_loader::{
-    Diagnosis, ExecuteError, LoadError, LoadOptions, ModuleId, ModuleManager, Platform, Printable, RawModule, line,
+    Diagnosis, ExecuteError, LoadError, LoadOptions, ModuleId, ModuleManager, Name, Platform, Printable, RawModule,
+    line,
 };
 use bareflow_protocol::Report;
 use bareflow_protocol::report::{Environment, Refusal, Test};
@@ -51,6 +53,8 @@ pub struct Plan<'run> {
     pub repeat: u32,
     /// How modules are loaded.
     pub load: LoadOptions,
+    /// Names of modules that are loaded into the other domain.
+    pub elsewhere: Vec<String>,
     /// What the run runs on. The cost of measuring and the timing are filled in.
     pub environment: Environment,
 }
@@ -59,11 +63,21 @@ pub struct Plan<'run> {
 struct Run<'run, P: Platform, C> {
     manager: &'run ModuleManager<P>,
     console: &'run mut C,
-    load: LoadOptions,
+    plan: &'run Plan<'run>,
     tests: Vec<Test>,
     refused: Vec<Refusal>,
     /// What is known of the faults.
     diagnoses: Vec<(ModuleId, Diagnosis)>,
+}
+
+/// What came of a load.
+enum Loading {
+    /// The module is there.
+    Done(String, ModuleId),
+    /// It misses another one, which may still come.
+    Waits,
+    /// It is refused.
+    Refused,
 }
 
 /// A module that is run behind the four.
@@ -76,7 +90,7 @@ struct Further {
 /// Carries `plan` out.
 pub fn run<P: Platform>(manager: &ModuleManager<P>, plan: &Plan<'_>, console: &mut impl Console) -> Report {
     let (tests, refused, diagnoses) = (Vec::new(), Vec::new(), Vec::new());
-    let mut run = Run { manager, console, load: plan.load, tests, refused, diagnoses };
+    let mut run = Run { manager, console, plan, tests, refused, diagnoses };
     line!(run.console, Title, "{RULE}");
     line!(run.console, Title, "  DYNAMIC MODULE SYSTEM - LLVM AOT");
     line!(run.console, Title, "{RULE}");
@@ -101,12 +115,25 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
         // A file that is an embedded blob stands for that one, which runs anyway.
         let is_embedded = |file: &&Source<'_>| plan.embedded.iter().any(|source| source.bytes == file.bytes);
         let files = plan.files.iter().filter(|file| !is_embedded(file));
-        for source in plan.embedded.iter().chain(files) {
-            let Some((name, id)) = self.load(source) else { continue };
-            if !tests_four::NAMES.contains(&name.as_str()) {
-                further.push(Further { label: name, id, expected: expected_result(source.bytes) });
+        let mut waiting: Vec<_> = plan.embedded.iter().chain(files).collect();
+        // What misses another one is put behind it, until nothing changes any more.
+        loop {
+            let before = waiting.len();
+            waiting.retain(|source| match self.load(source) {
+                Loading::Waits => true,
+                Loading::Refused => false,
+                Loading::Done(name, id) => {
+                    if !tests_four::NAMES.contains(&name.as_str()) {
+                        further.push(Further { label: name, id, expected: expected_result(source.bytes) });
+                    }
+                    false
+                }
+            });
+            if waiting.len() == before {
+                break;
             }
         }
+        self.refuse_all(&waiting);
         line!(self.console);
         self.console.show(Style::Good, format_args!("[OK]"));
         line!(self.console, Plain, " Loaded {} modules", self.manager.profiles().count());
@@ -114,25 +141,51 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
         further
     }
 
-    fn load(&mut self, source: &Source<'_>) -> Option<(String, ModuleId)> {
-        match self.manager.load_with(source.bytes, &self.load) {
+    fn load(&mut self, source: &Source<'_>) -> Loading {
+        match self.manager.load_with(source.bytes, &self.options(source)) {
             Ok(id) => {
-                let profile = self.manager.stats(id)?;
+                let Some(profile) = self.manager.stats(id) else { return Loading::Refused };
                 self.console.show(Style::Good, format_args!("[OK]"));
                 line!(self.console, Plain, " Module loaded: {} (entry: {:#x})", profile.name, profile.entry_address);
-                Some((profile.name.to_string(), id))
+                Loading::Done(profile.name.to_string(), id)
             }
+            Err(LoadError::MissingDependency { .. }) => Loading::Waits,
             Err(error) => {
+                let text = order::refusal(self.manager, source.bytes, &error);
                 if let LoadError::AlreadyLoaded { name, .. } = &error {
                     line!(self.console, Warning, "[WARN] Module already loaded: {name}");
+                    self.refused.push(Refusal { source: source.label.clone(), error: text });
                 } else {
-                    self.console.show(Style::Bad, format_args!("[ERROR]"));
-                    line!(self.console, Plain, " {}: {error}", source.label);
+                    self.refuse(source, text);
                 }
-                self.refused.push(Refusal { source: source.label.clone(), error: error.to_string() });
-                None
+                Loading::Refused
             }
         }
+    }
+
+    /// How a blob is loaded.
+    fn options(&self, source: &Source<'_>) -> LoadOptions {
+        let name = RawModule::parse(source.bytes).ok().and_then(|raw| Name::from_field(raw.header.name));
+        let elsewhere = name.is_some_and(|name| self.plan.elsewhere.iter().any(|other| other == name.as_str()));
+        let domain = if elsewhere { self.plan.load.domain.other() } else { self.plan.load.domain };
+        LoadOptions { domain, ..self.plan.load }
+    }
+
+    /// Says why none of these can be loaded, each of which misses another one.
+    fn refuse_all(&mut self, waiting: &[&Source<'_>]) {
+        let blobs: Vec<_> = waiting.iter().map(|source| source.bytes).collect();
+        for (place, source) in waiting.iter().enumerate() {
+            let circle = order::circle(&blobs, place);
+            let missing = || self.manager.load_with(source.bytes, &self.options(source)).err();
+            let error = circle.or_else(|| missing().map(|error| error.to_string()));
+            self.refuse(source, error.unwrap_or_default());
+        }
+    }
+
+    fn refuse(&mut self, source: &Source<'_>, error: String) {
+        self.console.show(Style::Bad, format_args!("[ERROR]"));
+        line!(self.console, Plain, " {}: {error}", source.label);
+        self.refused.push(Refusal { source: source.label.clone(), error });
     }
 
     /// Runs a module that is not one of the four.

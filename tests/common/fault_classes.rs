@@ -394,4 +394,22 @@ pub const CLASSES: &[Class] = classes! {
     log_past_first_byte B "calls a service's second byte":
         FaultAny(&["page_execute", "page_read", "page_write", "general_protection", "invalid_opcode"]), BREAKPOINT;
     clock_null_context B "asks for the time without a context": LEGAL, LEGAL;
+
+    // Calls of other modules.
+    call_undeclared B "calls a module it does not declare": LEGAL, LEGAL;
+    call_null B "calls a module with no arguments": ARGUMENT, ARGUMENT;
+    call_arguments_in_kernel B "calls a module with arguments on the kernel's stack": ARGUMENT, ARGUMENT;
+    call_arguments_in_rodata B "calls a module with arguments in its constants": ARGUMENT, ARGUMENT;
+    call_arguments_off_stack B "calls a module with arguments across its stack's top": ARGUMENT, ARGUMENT;
+    call_name_in_kernel B "calls a module whose name is the kernel's text": ARGUMENT, ARGUMENT;
+    call_name_length_max B "calls a module with a name as long as memory": ARGUMENT, ARGUMENT;
+    call_input_in_kernel B "passes the kernel's text on": ARGUMENT, ARGUMENT;
+    call_output_in_kernel B "has output written to the kernel's stack": ARGUMENT, ARGUMENT;
+    call_output_in_text B "has output written to its text": ARGUMENT, ARGUMENT;
+    call_output_in_rodata B "has output written to its constants": ARGUMENT, ARGUMENT;
+    call_output_in_input B "has output written to its input": ARGUMENT, ARGUMENT;
+    call_output_on_arguments B "has output written over the arguments": ARGUMENT, ARGUMENT;
+    call_output_off_data B "has more output written than it has data": ARGUMENT, ARGUMENT;
+    call_without_room B "calls a module without room for output": LEGAL, LEGAL;
+    call_loop B "asks for calls for ever": TIME, TIME;
 };

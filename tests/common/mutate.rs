@@ -3,7 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use bareflow_abi::header::{HEADER_SIZE, Header, checksum_of};
+use bareflow_abi::depends::Dependency;
+use bareflow_abi::header::{HEADER_SIZE, Header, SERVICE_CALL, checksum_of};
+use bareflow_abi::record::DEPENDENCIES;
+
+use super::test_blob;
 
 /// Writes `bytes` to a file of that name in `folder`.
 pub fn file(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
@@ -21,6 +25,34 @@ pub fn with_header(blob: &[u8], change: impl FnOnce(&mut Header)) -> Vec<u8> {
     let checksum = checksum_of(&bytes).unwrap();
     bytes[HEADER_SIZE - 4..HEADER_SIZE].copy_from_slice(&checksum.to_le_bytes());
     bytes
+}
+
+/// A test module under another name and version.
+pub fn renamed(module: &str, name: &str, version: (u32, u32, u32)) -> Vec<u8> {
+    with_header(&fs::read(test_blob(module)).unwrap(), |header| {
+        header.name = [0; 32];
+        header.name[..name.len()].copy_from_slice(name.as_bytes());
+        (header.version_major, header.version_minor, header.version_patch) = version;
+    })
+}
+
+/// A name, the lowest version that will do, and the first that is too high.
+pub type Needs<'name> = (&'name str, (u32, u32, u32), Option<(u32, u32, u32)>);
+
+/// A copy of `blob` whose records are nothing but this list of dependencies.
+pub fn depending(blob: &[u8], needs: &[Needs<'_>]) -> Vec<u8> {
+    let mut list = Vec::new();
+    for &(name, from, below) in needs {
+        let entry = Dependency { name, from: from.into(), below: below.map(Into::into) };
+        entry.encode(&mut |part| list.extend_from_slice(part));
+    }
+    let before = Header::from_bytes(blob.first_chunk().unwrap()).record_size as usize;
+    let record = [&DEPENDENCIES.to_le_bytes()[..], &(list.len() as u32).to_le_bytes(), &list].concat();
+    let bytes = [&blob[..blob.len() - before], &record].concat();
+    with_header(&bytes, |header| {
+        header.record_size = record.len() as u32;
+        header.services |= SERVICE_CALL;
+    })
 }
 
 /// A file of each kind that must be refused, with what the message must say.

@@ -8,7 +8,7 @@ use core::sync::atomic::Ordering;
 use bareflow_abi::Context;
 use bareflow_loader::{Call, CallError, Outcome, Returned};
 
-use super::{Left, Record, STACK_SHIFT, pass};
+use super::{Left, MayCall, Record, STACK_SHIFT, pass};
 use crate::image::Image;
 use crate::services::SERVICES;
 
@@ -89,11 +89,16 @@ global_asm!(
 
 /// Calls a module in ring 0.
 #[inline(always)]
-pub(super) fn call(call: &Call<'_, Image>, output: &mut [u8]) -> Result<Returned, CallError> {
+pub(super) fn call(
+    call: &Call<'_, Image>,
+    output: &mut [u8],
+    callees: MayCall<'_>,
+) -> Result<Returned, CallError> {
     let (image, capacity) = (call.image, output.len());
     let input = (call.input.as_ptr() as u64, call.input.len() as u64);
     let stack_top = image.stack_top + STACK_SHIFT.load(Ordering::Relaxed);
-    let record = Record::new(call.module, image, stack_top, [input, (output.as_ptr() as u64, capacity as u64)]);
+    let buffers = [input, (output.as_ptr() as u64, capacity as u64)];
+    let record = Record::new(call.module, image, stack_top, buffers, callees);
     let (heap, heap_size) = image.heap;
     let mut context = Context::new(&SERVICES, call.input, output).with_heap(heap, heap_size);
     let (result, cycles) = pass(record, call.timing, |record| {

@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use bareflow_loader::diagnosis::{Diagnosis, ServiceCall, ServiceLog};
 use bareflow_loader::segments::is_within;
-use bareflow_loader::{Call, CallError, Fault, FaultKind, Name, Returned, Timing};
+use bareflow_loader::{Call, CallError, Callees, Fault, FaultKind, Name, Returned, Timing};
 use spin::Mutex;
 
 use crate::clock;
@@ -32,7 +32,12 @@ pub struct Record {
     image: *const Image,
     /// Input and output as the module sees them: address and length.
     buffers: [(u64, u64); 2],
+    /// The modules it may call, or null.
+    callees: *const &'static dyn Callees,
 }
+
+/// The modules that a call's may call, if any.
+pub type MayCall<'call> = Option<&'call &'call dyn Callees>;
 
 impl Record {
     /// The module's name.
@@ -47,6 +52,12 @@ impl Record {
         unsafe { &*self.image }
     }
 
+    /// The modules it may call, if any.
+    pub fn callees(&self) -> Option<&dyn Callees> {
+        // SAFETY: as above.
+        unsafe { self.callees.as_ref() }.copied()
+    }
+
     /// Whether the module runs in ring 3.
     pub fn is_user(&self) -> bool {
         self.image().user.is_some()
@@ -54,7 +65,13 @@ impl Record {
 
     /// What a call begins with, on `image`, with its stack from `module_stack` down.
     #[inline(always)]
-    const fn new(module: &Name, image: &Image, module_stack: u64, buffers: [(u64, u64); 2]) -> Record {
+    const fn new(
+        module: &Name,
+        image: &Image,
+        module_stack: u64,
+        buffers: [(u64, u64); 2],
+        callees: MayCall<'_>,
+    ) -> Record {
         Record {
             kernel_stack: MaybeUninit::uninit(),
             module_stack,
@@ -62,6 +79,10 @@ impl Record {
             module,
             image,
             buffers,
+            callees: match callees {
+                Some(callees) => core::ptr::from_ref(callees).cast(),
+                None => core::ptr::null(),
+            },
         }
     }
 
@@ -81,6 +102,21 @@ impl Record {
         // SAFETY: the bytes were just found to lie in memory that was mapped for this
         // module or lent to its call; it stays mapped as long as the call, and waits.
         Some(unsafe { core::slice::from_raw_parts(alias as *const u8, length as usize) })
+    }
+
+    /// The kernel's address of `length` bytes from `address` on, if the module itself may write them: in its
+    /// data, in its heap, on its stack, or in its output.
+    pub fn writable(&self, address: u64, length: u64) -> Option<u64> {
+        let (image, shift) = (self.image(), self.stack_shift());
+        let [_, (output, room)] = self.buffers;
+        if image.is_data(address, length) {
+            return image.alias_of(address, length);
+        }
+        match is_within(address, length, output, room) {
+            true if self.is_user() => image.buffer_alias(address, length),
+            true => Some(address),
+            false => image.stack_alias(address.wrapping_sub(shift), length).map(|alias| alias + shift),
+        }
     }
 
     /// The kernel's stack pointer, below what the gate saved.
@@ -187,10 +223,10 @@ unsafe extern "C" {
 
 /// Calls a module.
 #[inline(always)]
-pub fn call(call: &Call<'_, Image>, output: &mut [u8]) -> Result<Returned, CallError> {
+pub fn call(call: &Call<'_, Image>, output: &mut [u8], callees: MayCall<'_>) -> Result<Returned, CallError> {
     match &call.image.user {
-        None => kernel::call(call, output),
-        Some(user) => user::call(call, user, output),
+        None => kernel::call(call, output, callees),
+        Some(user) => user::call(call, user, output, callees),
     }
 }
 
@@ -237,6 +273,18 @@ pub fn interlude(work: impl FnOnce()) {
     work();
     STACK_SHIFT.store(shift, Ordering::Relaxed);
     CURRENT.store(call, Ordering::Relaxed);
+}
+
+/// Does what a service of the call under way asks for and calls other modules: they have a stack of
+/// their own, and what they call is not taken for that call's. Ticks count for it when none of them runs.
+pub fn nested<T>(work: impl FnOnce() -> T) -> T {
+    let services = *SERVICES.lock();
+    let shift = STACK_SHIFT.load(Ordering::Relaxed);
+    STACK_SHIFT.store(shift + MODULE_STACK_DISTANCE, Ordering::Relaxed);
+    let done = work();
+    STACK_SHIFT.store(shift, Ordering::Relaxed);
+    *SERVICES.lock() = services;
+    done
 }
 
 /// Counts a timer tick, and says whether it was one too many for the call under way.

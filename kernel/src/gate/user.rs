@@ -10,7 +10,7 @@ use core::ffi::c_void;
 
 use bareflow_loader::{Call, CallError, Outcome, Returned};
 
-use super::{Left, Record, pass};
+use super::{Left, MayCall, Record, pass};
 use crate::image::Image;
 use crate::image::user::UserSide;
 
@@ -35,7 +35,7 @@ pub mod layout {
     pub const SERVICES: u64 = 0x7fff_e000;
     /// The page of the stubs.
     pub const STUBS: u64 = 0x7fff_f000;
-    /// Distance of the stubs from each other: the one that ends a call, that of `log`, that of `clock`.
+    /// Distance of the stubs from each other: the one that ends a call, that of `log`, that of `clock`, that of `call`.
     pub const STUB_SIZE: u64 = 16;
     /// Bytes of the instruction `syscall`: the processor reports the address behind it.
     pub const SYSCALL_SIZE: u64 = 2;
@@ -147,13 +147,18 @@ global_asm!(
 
 /// Calls a module in ring 3.
 #[inline(always)]
-pub(super) fn call(call: &Call<'_, Image>, user: &UserSide, output: &mut [u8]) -> Result<Returned, CallError> {
+pub(super) fn call(
+    call: &Call<'_, Image>,
+    user: &UserSide,
+    output: &mut [u8],
+    callees: MayCall<'_>,
+) -> Result<Returned, CallError> {
     let (image, capacity) = (call.image, output.len());
     user.fill_input(call.input).and_then(|()| user.make_output(capacity)).map_err(|_| CallError::NoMemory)?;
     user.prepare(call.input.len(), capacity);
     let buffers = [(layout::INPUT, call.input.len() as u64), (layout::OUTPUT, capacity as u64)];
     // Its return address, which `prepare` wrote, lies on top of its stack.
-    let record = Record::new(call.module, image, layout::STACK_TOP - 8, buffers);
+    let record = Record::new(call.module, image, layout::STACK_TOP - 8, buffers, callees);
     let root = user.root();
     let (result, cycles) = pass(record, call.timing, |record| {
         // SAFETY: the entry lies in the image's text, as validation made sure; the page tables

@@ -136,9 +136,20 @@ impl Image {
         if self.segments.contains(address, length) {
             return Some(address - self.segments.base + self.alias.base);
         }
+        self.stack_alias(address, length)
+    }
+
+    /// The same for bytes on its stack alone.
+    pub fn stack_alias(&self, address: u64, length: u64) -> Option<u64> {
         let (start, size) = self.stack;
         let stack = self.user.as_ref().map_or(start, |user| user.stack_alias());
         is_within(address, length, start, size).then(|| address - start + stack)
+    }
+
+    /// Whether these bytes lie in its data or its heap.
+    pub fn is_data(&self, address: u64, length: u64) -> bool {
+        let ([_, _, (data, size)], (heap, heap_size)) = (self.segments.all(), self.segments.heap());
+        is_within(address, length, data, size as u64) || is_within(address, length, heap, heap_size)
     }
 
     /// The same for the input and the output of a module of the user domain.

@@ -31,8 +31,9 @@ pub const MODULE_STACK: Stack = Stack { start: 0xffff_ffff_8d10_0000, pages: 256
 /// From the stack of a call to that of a call inside of it.
 pub const MODULE_STACK_DISTANCE: u64 = 2 << 20;
 
-/// Stacks of modules in the kernel domain: so deep may calls lie in each other.
-pub const MODULE_STACKS: u64 = 2;
+/// Stacks of modules in the kernel domain: one for each call that may lie in others, and one for what clients
+/// ask for while the innermost is under way.
+pub const MODULE_STACKS: u64 = bareflow_loader::MAX_DEPTH as u64 + 1;
 
 /// Bytes of the kernel's heap at the most, and as a part of all memory.
 const HEAP_SIZE: u64 = 32 << 20;

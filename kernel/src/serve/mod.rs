@@ -38,6 +38,7 @@ pub fn run(boot: &'static Boot, options: &Options, ticks: bool) -> bool {
     greet();
     load_all(server, boot);
     load_disk(server);
+    server.refuse_waiting();
     preempt::install(server);
     let count = server.manager().ids().count();
     console::show(Style::Good, format_args!("[OK]"));

@@ -1,12 +1,14 @@
 //! Exceptions: every one of them ends in a dump and, when a module is at
 //! fault, in that module's end alone.
 
+mod divert;
 mod dump;
 mod frame;
 mod handler;
 mod tables;
 pub mod timer;
 
+pub use divert::divert;
 pub use dump::diagnose;
 pub use frame::TrapFrame;
 pub use handler::{SYSCALL, leave_module};

@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use bareflow_abi::depends::{BadDependency, MAX_DEPENDENCIES};
 use bareflow_abi::header::{NAME_SIZE, SERVICE_NAMES};
 use bareflow_abi::{ABI_MAJOR, ABI_MINOR};
 
@@ -76,6 +77,15 @@ pub enum InvalidModule {
     },
     /// A record of the state's fields that can't be read, or one too many, or none where the flags speak of one.
     StateSchema,
+    /// An entry of the list of dependencies that can't be one.
+    Dependency {
+        /// Which, counted from 1.
+        number: usize,
+        /// What is wrong with it.
+        why: BadDependency,
+    },
+    /// More than one list of dependencies.
+    TwoDependencyLists,
     /// A record that ends behind the file's end.
     RecordCutOff {
         /// Bytes left for it.
@@ -147,6 +157,13 @@ impl fmt::Display for InvalidModule {
                 out,
                 "bad state schema: expected one record that lists the state's fields exactly where the flags announce a state; {REBUILD}"
             ),
+            Self::Dependency { number, why } => write!(
+                out,
+                "bad dependency: number {number}: {}, expected at most {MAX_DEPENDENCIES} other modules' names, each once, \
+                 and an interval of versions; {REBUILD}",
+                why.what()
+            ),
+            Self::TwoDependencyLists => write!(out, "two lists of dependencies, expected one at most; {REBUILD}"),
             Self::RecordCutOff { left } => {
                 write!(out, "record cut off: it does not fit the {left} bytes left; {REBUILD}")
             }

@@ -10,6 +10,7 @@ use core::fmt;
 pub use invalid::{InvalidModule, ServiceNames};
 pub use malformed::MalformedModule;
 
+use crate::depends::Interval;
 use crate::fault::Fault;
 use crate::name::{Name, Version};
 use crate::platform::PlatformError;
@@ -76,6 +77,25 @@ pub enum LoadError {
     MigrateFaulted(Fault),
     /// Memory for the state on its way ran out.
     NoMemoryForState,
+    /// A module that this one calls is not there.
+    MissingDependency {
+        /// Its name.
+        name: Name,
+        /// Which versions of it would do.
+        versions: Interval,
+    },
+    /// By way of the modules it calls, this one would call itself.
+    DependencyCycle {
+        /// The one it calls first on that way.
+        name: Name,
+    },
+    /// Another module calls the old one, and would not find a version that will do any more.
+    StillNeeded {
+        /// That module.
+        by: Name,
+        /// Which versions would do.
+        versions: Interval,
+    },
     /// The candidate for another one's place is gone.
     CandidateGone,
     /// Another module took the place meanwhile.
@@ -128,6 +148,19 @@ impl fmt::Display for LoadError {
                 write!(out, "migrate failed: it returned {result}, expected 0; see the module's documentation")
             }
             Self::MigrateFaulted(fault) => write!(out, "migrate faulted: {fault}; correct the module"),
+            Self::MissingDependency { name, versions } => {
+                write!(out, "missing dependency: no version {versions} of {name} is loaded; load one first")
+            }
+            Self::DependencyCycle { name } => {
+                write!(
+                    out,
+                    "dependency cycle: by way of {name} the module would call itself; take one of the calls out"
+                )
+            }
+            Self::StillNeeded { by, versions } => write!(
+                out,
+                "still needed: {by} calls the old one, and needs version {versions}; load this one beside it, or unload {by} first"
+            ),
             Self::Overtaken => out.write_str("another module of its name was loaded meanwhile; try again"),
             Self::CandidateGone => out.write_str("the candidate was unloaded meanwhile; load it again"),
             Self::NoMemoryForState => {
@@ -203,6 +236,15 @@ pub enum UnloadError {
         /// Its version.
         version: Version,
     },
+    /// Another module calls it, and would not find a version that will do any more.
+    Needed {
+        /// Its name.
+        name: Name,
+        /// Its version.
+        version: Version,
+        /// One of those that need it; [`dependents`](crate::ModuleManager::dependents) are all.
+        by: Name,
+    },
 }
 
 impl fmt::Display for UnloadError {
@@ -211,6 +253,12 @@ impl fmt::Display for UnloadError {
             Self::NotLoaded => out.write_str("not loaded: the module was unloaded; find it again"),
             Self::Busy { name, version } => {
                 write!(out, "busy: a call of {name} {version} is under way; wait for it to end")
+            }
+            Self::Needed { name, version, by } => {
+                write!(
+                    out,
+                    "needed: {by} calls {name} {version}; unload {by} first, or load another version that will do"
+                )
             }
         }
     }

@@ -11,6 +11,7 @@ mod macros;
 mod access;
 mod arithmetic;
 mod buffers;
+mod calls;
 mod endless;
 mod execution;
 mod interrupts;
@@ -37,7 +38,7 @@ use bareflow_abi::entry::Descriptor;
 type Class = (&'static str, fn(&mut Context<'_>) -> i32);
 
 /// All classes.
-static GROUPS: [&[Class]; 16] = [
+static GROUPS: [&[Class]; 17] = [
     arithmetic::CLASSES,
     opcodes::CLASSES,
     interrupts::CLASSES,
@@ -54,6 +55,7 @@ static GROUPS: [&[Class]; 16] = [
     buffers::CLASSES,
     services::CLASSES,
     service_entries::CLASSES,
+    calls::CLASSES,
 ];
 
 /// What the input `good` returns.

@@ -1,0 +1,159 @@
+//! The service by which a module calls another one. All that it passes on must be its own, and
+//! what is filled in lies where the module itself may write.
+
+use std::arch::global_asm;
+use std::mem::offset_of;
+use std::ops::Range;
+
+use bareflow_abi::call::CALLED;
+use bareflow_abi::header::SERVICE_CALL;
+use bareflow_abi::{CallArguments, CallRefused, Context};
+use bareflow_loader::diagnosis::ServiceCall;
+use bareflow_loader::{Fault, FaultKind, Outcome};
+
+use crate::caller::Lines;
+use crate::record::Record;
+use crate::{confined, gate};
+
+/// Set in what the service says where the call is at its end, above the status.
+const AT_ITS_END: u64 = 1 << 32;
+
+unsafe extern "C" {
+    /// The service.
+    pub(crate) safe fn bareflow_host_call(context: *mut Context<'_>, arguments: *mut CallArguments<'_>) -> u32;
+}
+
+// As `bareflow_host_log`. Code of another module runs meanwhile: the control words are put where
+// that may rely on them, and back for the caller (System V ABI 3.2.1).
+global_asm!(
+    ".global bareflow_host_call",
+    "bareflow_host_call:",
+    "push rbp",
+    "mov rbp, rsp",
+    "cld",
+    "mov rax, [rip + bareflow_host_record@GOTTPOFF]",
+    "mov rax, fs:[rax]",
+    "mov [rax + 16], rsp",
+    "mov rsp, [rax]",
+    "and rsp, -16",
+    "push rdi",
+    "push rsi",
+    "push rdx",
+    "push rcx",
+    "sub rsp, 16",
+    "stmxcsr [rsp]",
+    "fnstcw [rsp + 4]",
+    "mov dword ptr [rsp + 8], 0x1f80",
+    "ldmxcsr [rsp + 8]",
+    "fninit",
+    "call {call}",
+    // No exception of the other module's is left for the caller's words to unmask.
+    "fninit",
+    "fldcw [rsp + 4]",
+    "ldmxcsr [rsp]",
+    "add rsp, 16",
+    "pop rcx",
+    "pop rdx",
+    "pop rsi",
+    "pop rdi",
+    "mov rsp, rbp",
+    "pop rbp",
+    "bt rax, 32",
+    "jc bareflow_host_service_end",
+    "ret",
+    call = sym serve,
+);
+
+/// Returns the status, and whether the call is at its end.
+extern "C" fn serve(_: *mut Context<'_>, arguments: *mut CallArguments<'_>) -> u64 {
+    let Some(record) = gate::current() else { return CallRefused::NotDeclared as u64 };
+    let address = arguments.addr() as u64;
+    record.log_service(ServiceCall { service: SERVICE_CALL, arguments: [address, 0] });
+    let status = call(record, arguments).unwrap_or_else(|address| {
+        let fault = Fault { kind: FaultKind::BadServiceArgument, offset: None, address: Some(address) };
+        record.fault.set(Some(fault));
+        0
+    });
+    let end = if record.leave_service() { AT_ITS_END } else { 0 };
+    end | u64::from(status)
+}
+
+/// Carries a call out.
+///
+/// # Errors
+/// The address that is not the module's to pass on.
+fn call(record: &Record<'_>, arguments: *mut CallArguments<'_>) -> Result<u32, u64> {
+    let (place, size) = (arguments.addr() as u64, size_of::<CallArguments<'_>>() as u64);
+    if !record.may_write(place, size) {
+        return Err(place);
+    }
+    // SAFETY: so many bytes of the module are mapped there, as was just found, and any bytes are arguments.
+    let given = unsafe { arguments.read_unaligned() };
+    let name = bytes(record, given.name, given.name_length)?;
+    let input = bytes(record, given.input, given.input_length)?;
+    let (start, capacity) = (given.output.addr() as u64, given.output_capacity);
+    let own = start..start.saturating_add(capacity as u64);
+    let output: &mut [u8] = if capacity == 0 {
+        &mut []
+    } else {
+        let others = [place..place + size, range(name), range(input)];
+        if !record.may_write(start, capacity as u64) || others.iter().any(|other| overlap(&own, other)) {
+            return Err(start);
+        }
+        // SAFETY: so many bytes are mapped there writable, for the module alone, which waits; nothing else
+        // that is looked at meanwhile overlaps them, as was just found.
+        unsafe { std::slice::from_raw_parts_mut(given.output, capacity) }
+    };
+    let done = match (&record.caller.lines, record.callees) {
+        (Lines::Parent(channel), _) => confined::call(channel, record, name, input, output),
+        (Lines::Log(_), Some(callees)) => {
+            let paused = record.caller.watched.pause();
+            let done = callees.call(name, input, output);
+            record.leave_out(record.caller.watched.resume(paused));
+            done
+        }
+        (Lines::Log(_), None) => Err(CallRefused::NotDeclared),
+    };
+    Ok(match done {
+        Ok(outcome) => {
+            fill_in(arguments, outcome);
+            CALLED
+        }
+        Err(refused) => refused as u32,
+    })
+}
+
+/// Writes down what came of a call whose arguments the module may write.
+fn fill_in(arguments: *mut CallArguments<'_>, outcome: Outcome) {
+    let length = arguments.wrapping_byte_add(offset_of!(CallArguments<'_>, output_length));
+    let result = arguments.wrapping_byte_add(offset_of!(CallArguments<'_>, result));
+    // SAFETY: both lie in the arguments, which `call` found to be the module's to write; it still waits.
+    unsafe {
+        length.cast::<usize>().write_unaligned(outcome.output_length);
+        result.cast::<i32>().write_unaligned(outcome.result);
+    }
+}
+
+/// Bytes that are the module's to pass on, or else where they would begin.
+fn bytes<'call>(record: &Record<'call>, start: *const u8, length: usize) -> Result<&'call [u8], u64> {
+    if length == 0 {
+        return Ok(&[]);
+    }
+    let address = start.addr() as u64;
+    if !record.may_read(address, length as u64) {
+        return Err(address);
+    }
+    // SAFETY: the bytes were just found to lie in memory of the module, which is mapped and waits.
+    Ok(unsafe { std::slice::from_raw_parts(start, length) })
+}
+
+/// The addresses of bytes.
+fn range(bytes: &[u8]) -> Range<u64> {
+    let start = bytes.as_ptr() as u64;
+    start..start + bytes.len() as u64
+}
+
+/// Whether two ranges, of which the first is not empty, have an address in common.
+fn overlap(one: &Range<u64>, other: &Range<u64>) -> bool {
+    !other.is_empty() && one.start < other.end && other.start < one.end
+}

@@ -1,0 +1,82 @@
+//! The service by which a module calls another one. All that it passes on must be its own, and
+//! what the kernel fills in lies where the module itself may write.
+
+use core::mem::offset_of;
+use core::ops::Range;
+
+use bareflow_abi::header::SERVICE_CALL;
+use bareflow_abi::{CallArguments, CallRefused};
+use bareflow_loader::diagnosis::ServiceCall;
+use bareflow_loader::{Fault, FaultKind, Outcome};
+
+use crate::gate::{self, Record};
+
+/// What the service returns for a call that returned.
+const CALLED: u32 = bareflow_abi::call::CALLED;
+
+/// Carries a call out whose arguments lie at `address`, for the module that called from `caller`.
+pub fn call(record: &Record, address: u64, caller: u64) -> Result<u32, Fault> {
+    record.log_service(ServiceCall { service: SERVICE_CALL, arguments: [address, 0] });
+    let bad = |address: u64| Fault {
+        kind: FaultKind::BadServiceArgument,
+        offset: record.image().segments.offset_of(caller),
+        address: Some(address),
+    };
+    let size = size_of::<CallArguments<'_>>();
+    let place = record.writable(address, size as u64).ok_or(bad(address))?;
+    // SAFETY: so many bytes are mapped there, as `writable` just found, and any bytes are arguments.
+    let given = unsafe { (place as *const CallArguments<'_>).read_unaligned() };
+    let bytes = |start: *const u8, length: usize| {
+        let start = start.addr() as u64;
+        record.bytes(start, length as u64).ok_or(bad(start))
+    };
+    let name = bytes(given.name, given.name_length)?;
+    let input = bytes(given.input, given.input_length)?;
+    let (start, capacity) = (given.output.addr() as u64, given.output_capacity);
+    let output: &mut [u8] = if capacity == 0 {
+        &mut []
+    } else {
+        let alias = record.writable(start, capacity as u64).ok_or(bad(start))?;
+        let own = alias..alias + capacity as u64;
+        let arguments = place..place + size as u64;
+        if [arguments, range(name), range(input)].iter().any(|other| overlap(&own, other)) {
+            return Err(bad(start));
+        }
+        // SAFETY: so many bytes are mapped there writable, for the module alone, which waits; nothing else
+        // that is looked at meanwhile overlaps them, as was just found.
+        unsafe { core::slice::from_raw_parts_mut(alias as *mut u8, capacity) }
+    };
+    let done = match record.callees() {
+        Some(callees) => gate::nested(|| callees.call(name, input, output)),
+        None => Err(CallRefused::NotDeclared),
+    };
+    Ok(match done {
+        Ok(outcome) => {
+            fill_in(place, outcome);
+            CALLED
+        }
+        Err(refused) => refused as u32,
+    })
+}
+
+/// Writes down what came of the call whose arguments lie there.
+fn fill_in(place: u64, outcome: Outcome) {
+    let length = place as usize + offset_of!(CallArguments<'_>, output_length);
+    let result = place as usize + offset_of!(CallArguments<'_>, result);
+    // SAFETY: both lie in the arguments, which `call` found to be the module's to write; it still waits.
+    unsafe {
+        (length as *mut usize).write_unaligned(outcome.output_length);
+        (result as *mut i32).write_unaligned(outcome.result);
+    }
+}
+
+/// The addresses of bytes.
+fn range(bytes: &[u8]) -> Range<u64> {
+    let start = bytes.as_ptr() as u64;
+    start..start + bytes.len() as u64
+}
+
+/// Whether two ranges, of which the first is not empty, have an address in common.
+fn overlap(one: &Range<u64>, other: &Range<u64>) -> bool {
+    !other.is_empty() && one.start < other.end && other.start < one.end
+}

@@ -1,0 +1,73 @@
+//! From a trap's own stack to the kernel's: for work during which other modules may run, and trap.
+//!
+//! The kernel's stack is free below what the gate saved there, since a module runs.
+
+use core::arch::global_asm;
+
+use super::frame::TrapFrame;
+use super::tables::KERNEL_CODE;
+use crate::gate::Record;
+
+/// Work for a module that was interrupted there; it may change the frame.
+pub type Work = extern "C" fn(&mut TrapFrame);
+
+/// What code that is interrupted may find below its stack pointer.
+const RED_ZONE: u64 = 128;
+
+/// Bits of the flags that are set where the kernel's own code begins.
+const CLEAR_FLAGS: u64 = 0x202;
+
+/// Has `work` done on the kernel's stack, before the module goes on that `frame` interrupted and whose call `record` is.
+pub fn divert(frame: &mut TrapFrame, record: &Record, work: Work) {
+    let size = size_of::<TrapFrame>() as u64;
+    let place = (record.kernel_stack() - RED_ZONE - size) & !15;
+    // SAFETY: the kernel's stack is mapped, and a module runs: below what the gate saved, nobody uses it.
+    unsafe { (place as *mut TrapFrame).write(frame.clone()) };
+    (frame.rip, frame.cs) = (bareflow_divert as *const () as u64, KERNEL_CODE);
+    (frame.rsp, frame.ss, frame.rflags) = (place, 0, CLEAR_FLAGS);
+    frame.rbx = work as *const () as u64;
+}
+
+unsafe extern "C" {
+    safe fn bareflow_divert();
+}
+
+// The interrupted module's frame lies on top of the stack, the work's address is in rbx. Its vector
+// registers and its page tables are put away, since code of another module may run before it goes on.
+global_asm!(
+    "bareflow_divert:",
+    "mov rbp, rsp",
+    // Ring 0 may have switched the vector units off.
+    "clts",
+    "mov r12, cr3",
+    "mov rax, [rip + bareflow_kernel_root]",
+    "mov cr3, rax",
+    // The largest state there is with AVX-512 takes 2,696 bytes (Intel SDM volume 1, 13.4 and 13.5). Of its
+    // header `xsave` writes the first word alone, and `xrstor` wants the others to be zero.
+    "sub rsp, 2752",
+    "and rsp, -64",
+    "lea rdi, [rsp + 512]",
+    "xor eax, eax",
+    "mov ecx, 8",
+    "rep stosq",
+    "cmp byte ptr [rip + bareflow_has_xsave], 0",
+    "je 2f",
+    "mov eax, -1",
+    "mov edx, -1",
+    "xsave64 [rsp]",
+    "jmp 3f",
+    "2: fxsave64 [rsp]",
+    "3: call bareflow_clear_vectors",
+    "mov rdi, rbp",
+    "call rbx",
+    "cmp byte ptr [rip + bareflow_has_xsave], 0",
+    "je 2f",
+    "mov eax, -1",
+    "mov edx, -1",
+    "xrstor64 [rsp]",
+    "jmp 3f",
+    "2: fxrstor64 [rsp]",
+    "3: mov cr3, r12",
+    "mov rsp, rbp",
+    "jmp bareflow_trap_return",
+);

@@ -1,0 +1,164 @@
+//! Which modules call which: what a load needs, what an unload would take away, and where calls
+//! would go round in a circle.
+//!
+//! A dependency is a name and an interval of versions. It is met at each call anew ([`bound`]): by
+//! the module its name stands for, if that will do, or else by the highest version that will. So a reload
+//! rebinds by itself. The checks look at every version that might be called, so none can become a circle later.
+
+mod bound;
+mod chain;
+
+use core::fmt;
+
+use bareflow_abi::depends::{Dependencies, Dependency};
+use bareflow_abi::record::DEPENDENCIES;
+
+pub use chain::Chain;
+
+use crate::error::LoadError;
+use crate::manager::ModuleManager;
+use crate::module::{Module, ModuleId};
+use crate::name::{Name, Version};
+use crate::platform::Platform;
+use crate::raw::RawModule;
+use crate::records::Records;
+use crate::valid::ValidModule;
+
+/// Which versions will do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interval {
+    /// The lowest.
+    pub from: Version,
+    /// The first that is too high, if any is.
+    pub below: Option<Version>,
+}
+
+impl Interval {
+    /// That of a dependency.
+    #[must_use]
+    pub fn of(needed: &Dependency<'_>) -> Interval {
+        Interval { from: needed.from.into(), below: needed.below.map(Version::from) }
+    }
+}
+
+impl fmt::Display for Interval {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, ">={}", self.from)?;
+        self.below.map_or(Ok(()), |below| write!(out, ", <{below}"))
+    }
+}
+
+/// The list of modules that a module may call.
+#[must_use]
+pub fn dependencies_of<'blob>(raw: &RawModule<'blob>) -> Dependencies<'blob> {
+    Dependencies::new(depends_bytes(raw))
+}
+
+/// The record that holds it; empty where there is none.
+pub(crate) fn depends_bytes<'blob>(raw: &RawModule<'blob>) -> &'blob [u8] {
+    let mut records = Records::new(raw.records).flatten();
+    records.find(|record| record.kind == DEPENDENCIES).map_or(&[], |record| record.bytes)
+}
+
+/// What counts of a module that is to be found by its name from now on.
+#[derive(Clone, Copy)]
+pub(crate) struct New<'module> {
+    pub name: Name,
+    pub version: Version,
+    pub depends: &'module [u8],
+}
+
+impl<'blob> New<'blob> {
+    pub fn of(module: &ValidModule<'blob>) -> New<'blob> {
+        New { name: module.name(), version: module.version(), depends: depends_bytes(module.raw()) }
+    }
+}
+
+impl<'module, P: Platform> From<&'module Module<P>> for New<'module> {
+    fn from(module: &'module Module<P>) -> New<'module> {
+        New { name: module.name, version: module.version, depends: &module.depends }
+    }
+}
+
+impl<P: Platform> ModuleManager<P> {
+    /// The modules that would not find what they need any more if this one were gone.
+    pub fn dependents(&self, id: ModuleId) -> impl Iterator<Item = ModuleId> {
+        let gone = self.get(id).filter(|module| module.listed.get()).map(|module| (module.name, module.version));
+        let gone = gone.filter(|_| self.bound.get() > 0);
+        gone.into_iter().flat_map(move |(name, version)| {
+            self.ids().filter(move |&by| by != id && self.would_lack(by, &name, version, id, None).is_some())
+        })
+    }
+
+    /// What the module `by` needs and would not find if the module `gone`, of that name and version,
+    /// were gone, and a version `new` of that name were there.
+    fn would_lack(
+        &self,
+        by: ModuleId,
+        name: &Name,
+        version: Version,
+        gone: ModuleId,
+        new: Option<Version>,
+    ) -> Option<Interval> {
+        let module = self.get(by).filter(|module| !module.retired.get() && !module.depends.is_empty())?;
+        let needed = Dependencies::new(&module.depends).find(|needed| needed.name == name.as_str())?;
+        let admits = |version: Version| needed.admits(version.parts());
+        let met = new.is_some_and(admits)
+            || self
+                .table
+                .versions(name)
+                .any(|other| other != gone && self.get(other).is_some_and(|other| admits(other.version)));
+        (admits(version) && !met).then(|| Interval::of(&needed))
+    }
+
+    /// Is all there that `new` needs, and does nothing of that lead back to it? `from` is the module whose place it takes.
+    pub(crate) fn check_dependencies(&self, new: &New<'_>, from: Option<ModuleId>) -> Result<(), LoadError> {
+        for needed in Dependencies::new(new.depends) {
+            let found = self.table_versions(needed.name).any(|id| self.admitted(&needed, id));
+            // A valid list has names by the rule.
+            if let (false, Some(name)) = (found, Name::new(needed.name)) {
+                return Err(LoadError::MissingDependency { name, versions: Interval::of(&needed) });
+            }
+        }
+        match self.chain(new, from)? {
+            Some(chain) => Err(LoadError::DependencyCycle { name: chain.second() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Do those that call the module at `from` find a version that will do when `new` has its place?
+    pub(crate) fn check_dependents(&self, new: &New<'_>, from: Option<ModuleId>) -> Result<(), LoadError> {
+        let Some(from) = from.filter(|_| self.bound.get() > 0) else { return Ok(()) };
+        let Some(version) = self.get(from).map(|old| old.version) else { return Ok(()) };
+        for by in self.ids() {
+            if let Some(versions) = self.would_lack(by, &new.name, version, from, Some(new.version))
+                && let Some(by) = self.get(by).map(|by| by.name)
+            {
+                return Err(LoadError::StillNeeded { by, versions });
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts a module that comes or goes, if it may call others.
+    pub(crate) fn count_bound(&self, module: &Module<P>, comes: bool) {
+        if !module.depends.is_empty() {
+            let bound = self.bound.get();
+            self.bound.set(if comes { bound + 1 } else { bound.saturating_sub(1) });
+        }
+    }
+
+    /// The listed modules of a name.
+    fn table_versions(&self, name: &str) -> impl Iterator<Item = ModuleId> {
+        Name::new(name).into_iter().flat_map(|name| self.table.versions(&name))
+    }
+
+    /// Whether the module `id` is of a version that will do.
+    fn admitted(&self, needed: &Dependency<'_>, id: ModuleId) -> bool {
+        self.get(id).is_some_and(|module| needed.admits(module.version.parts()))
+    }
+}
+
+#[cfg(test)]
+#[path = "depends_tests.rs"]
+mod tests;

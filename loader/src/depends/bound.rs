@@ -1,0 +1,73 @@
+//! Calls of modules by modules.
+
+use bareflow_abi::CallRefused;
+use bareflow_abi::depends::{Dependencies, Dependency};
+
+use crate::error::ExecuteError;
+use crate::manager::ModuleManager;
+use crate::module::{ModuleId, State};
+use crate::name::Name;
+use crate::platform::{Call, CallError, Callees, MAX_DEPTH, Outcome, Platform, Returned};
+use crate::policy::Domain;
+
+/// The modules that one with this list of dependencies may call.
+struct Bound<'manager, P: Platform> {
+    manager: &'manager ModuleManager<P>,
+    depends: &'manager [u8],
+}
+
+impl<P: Platform> ModuleManager<P> {
+    /// Calls a module that has this list of dependencies.
+    #[inline(always)]
+    pub(crate) fn call_platform(
+        &self,
+        call: &Call<'_, P::Image>,
+        depends: &[u8],
+        output: &mut [u8],
+    ) -> Result<Returned, CallError> {
+        if depends.is_empty() { self.platform.call(call, output) } else { self.call_bound(call, depends, output) }
+    }
+
+    #[inline(never)]
+    fn call_bound(&self, call: &Call<'_, P::Image>, depends: &[u8], output: &mut [u8]) -> Result<Returned, CallError> {
+        self.platform.call_bound(call, output, &Bound { manager: self, depends })
+    }
+
+    /// The module that meets a dependency now.
+    fn meets(&self, needed: &Dependency<'_>) -> Option<ModuleId> {
+        let active = self.table.named(&Name::new(needed.name)?)?.active;
+        let active = active.filter(|&active| self.admitted(needed, active));
+        active.or_else(|| self.find_version(needed.name, |version| needed.admits(version.parts())))
+    }
+
+    /// Whether a call may not begin since another one is under way in the same place: an address
+    /// space has one stack, even where the module says that its calls may overlap.
+    fn is_taken(&self, id: ModuleId) -> bool {
+        let module = self.get(id);
+        module.is_some_and(|module| module.state.get() == State::Running && module.placement.domain == Domain::User)
+    }
+}
+
+impl<P: Platform> Callees for Bound<'_, P> {
+    fn call(&self, name: &[u8], input: &[u8], output: &mut [u8]) -> Result<Outcome, CallRefused> {
+        let mut dependencies = Dependencies::new(self.depends);
+        let needed = dependencies.find(|needed| needed.name.as_bytes() == name).ok_or(CallRefused::NotDeclared)?;
+        let id = self.manager.meets(&needed).ok_or(CallRefused::NotLoaded)?;
+        if self.manager.is_taken(id) {
+            return Err(CallRefused::Busy);
+        }
+        let depth = &self.manager.depth;
+        if depth.get() + 1 >= MAX_DEPTH {
+            return Err(CallRefused::TooDeep);
+        }
+        depth.set(depth.get() + 1);
+        let done = self.manager.execute_with(id, input, output);
+        depth.set(depth.get() - 1);
+        done.map_err(|error| match error {
+            ExecuteError::NotLoaded => CallRefused::NotLoaded,
+            ExecuteError::Busy => CallRefused::Busy,
+            ExecuteError::Stopped(_) | ExecuteError::Faulted(_) => CallRefused::Faulted,
+            ExecuteError::ProfileFull | ExecuteError::NoMemory => CallRefused::NoMemory,
+        })
+    }
+}

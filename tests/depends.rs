@@ -1,0 +1,237 @@
+//! Modules that call each other, on the host's platform and by way of the server.
+
+mod common;
+
+use bareflow_loader::{Domain, LoadOptions};
+use bareflow_protocol::report::Budget;
+use bareflow_protocol::{Answer, Request};
+use common::fault_classes::{CLASSES, Expect};
+use common::mutate::{Needs, depending, renamed};
+use common::server::{Local, refusal};
+use common::test_blob;
+
+fn bytes(module: &str) -> Vec<u8> {
+    std::fs::read(test_blob(module)).unwrap()
+}
+
+fn local(domain: Domain) -> Local {
+    Local::new(LoadOptions { domain, ..LoadOptions::default() })
+}
+
+/// A relay of that name, version 1.0.0, that may call these.
+fn relay(name: &str, needs: &[Needs<'_>]) -> Vec<u8> {
+    depending(&renamed("relay", name, (1, 0, 0)), needs)
+}
+
+const fn any(name: &str) -> Needs<'_> {
+    (name, (0, 0, 0), None)
+}
+
+fn from_one_to_two(name: &str) -> Needs<'_> {
+    (name, (1, 0, 0), Some((2, 0, 0)))
+}
+
+/// Loads a blob into that domain.
+#[track_caller]
+fn load_into(local: &Local, domain: Domain, blob: &[u8]) {
+    let answer = local.push(blob, |push| push.wish.domain = Some(domain.name().to_owned()));
+    assert!(matches!(answer, Answer::Loaded(_)), "{answer:?}");
+}
+
+/// Result and output of a call.
+#[track_caller]
+fn called(local: &Local, module: &str, input: &str) -> (i32, String) {
+    let called = local.call(module, input.as_bytes());
+    (called.result, String::from_utf8(called.output).unwrap())
+}
+
+fn unload(local: &Local, module: &str) -> Answer {
+    local.ask(Request::Unload { module: module.to_owned() })
+}
+
+#[test]
+fn calls_what_its_cargo_toml_names() {
+    for caller in Domain::ALL {
+        for callee in Domain::ALL {
+            let local = local(caller);
+            load_into(&local, callee, &bytes("echo"));
+            load_into(&local, caller, &bytes("relay"));
+            assert_eq!(called(&local, "relay", "echo hello"), (5, "hello".to_owned()), "{caller:?} {callee:?}");
+            assert_eq!(called(&local, "relay", "echo"), (0, String::new()));
+            let long = "x".repeat(500);
+            assert_eq!(called(&local, "relay", &format!("echo {long}")), (500, long));
+            let (result, why) = called(&local, "relay", "sum hello");
+            assert!(result == -101 && why.starts_with("not declared"), "{result} {why}");
+            assert_eq!(called(&local, "relay", "No Name").0, -101);
+        }
+    }
+}
+
+#[test]
+fn calls_reach_through_several_modules_but_not_too_many() {
+    for first in Domain::ALL {
+        let local = local(first);
+        load_into(&local, first.other(), &bytes("echo"));
+        let mut domain = first;
+        for (name, on) in [("f", "echo"), ("e", "f"), ("d", "e"), ("c", "d"), ("b", "c"), ("a", "b")] {
+            load_into(&local, domain, &relay(name, &[any(on)]));
+            domain = domain.other();
+        }
+        assert_eq!(called(&local, "d", "e f echo hello"), (5, "hello".to_owned()));
+        assert_eq!(called(&local, "c", "d e f echo hello"), (5, "hello".to_owned()));
+        let (result, why) = called(&local, "b", "c d e f echo hello");
+        assert!(result == -106 && why.starts_with("too deep"), "{result} {why}");
+        assert_eq!(called(&local, "a", "b c d e f echo hello").0, -106);
+        assert_eq!(called(&local, "c", "d e f echo hello"), (5, "hello".to_owned()));
+    }
+}
+
+#[test]
+fn a_reload_rebinds() {
+    for domain in Domain::ALL {
+        let local = local(domain);
+        local.load(&renamed("echo", "work", (1, 0, 0)));
+        local.load(&relay("relay", &[from_one_to_two("work")]));
+        assert_eq!(called(&local, "relay", "work abc"), (3, "abc".to_owned()));
+        // Another module under that name: what it says is another thing.
+        local.load(&renamed("heap", "work", (1, 1, 0)));
+        assert_eq!(called(&local, "relay", "work").0, 1000);
+        // The relay itself may be replaced as well.
+        assert_eq!(local.load(&relay("relay", &[any("work")])).replaced.unwrap().receipt.unwrap().bindings, 1);
+        assert_eq!(called(&local, "relay", "work").0, 1000);
+    }
+}
+
+#[test]
+fn refuses_what_is_missing_and_keeps_what_is_needed() {
+    let local = local(Domain::Kernel);
+    let error = refusal(local.push(&relay("first", &[from_one_to_two("work")]), |_| ()));
+    assert!(error.contains("missing dependency: no version >=1.0.0, <2.0.0 of work is loaded"), "{error}");
+    local.load(&renamed("echo", "work", (1, 0, 0)));
+    local.load(&relay("first", &[from_one_to_two("work")]));
+    local.load(&relay("second", &[any("work")]));
+    let error = refusal(unload(&local, "work"));
+    assert!(error.contains("needed: first calls work 1.0.0"), "{error}");
+    assert!(error.contains("(needed by first 1.0.0, second 1.0.0)"), "{error}");
+    let error = refusal(local.push(&renamed("echo", "work", (2, 0, 0)), |_| ()));
+    assert!(error.contains("still needed: first calls the old one, and needs version >=1.0.0, <2.0.0"), "{error}");
+    // Beside the old one it may be.
+    assert!(matches!(local.push(&renamed("heap", "work", (2, 0, 0)), |push| push.beside = true), Answer::Loaded(_)));
+    assert!(matches!(local.ask(Request::Activate { module: "work@2.0.0".into() }), Answer::Done));
+    assert_eq!((called(&local, "first", "work x").0, called(&local, "second", "work").0), (1, 1000));
+    for module in ["first", "work@1.0.0", "second", "work"] {
+        let answer = unload(&local, module);
+        assert!(matches!(answer, Answer::Unloaded(_)), "{module}: {answer:?}");
+    }
+}
+
+#[test]
+fn refuses_a_circle_and_shows_it() {
+    let local = local(Domain::Kernel);
+    local.load(&renamed("echo", "a", (1, 0, 0)));
+    local.load(&relay("b", &[any("a")]));
+    local.load(&relay("c", &[any("b")]));
+    let circle = depending(&renamed("relay", "a", (1, 1, 0)), &[any("c")]);
+    for beside in [false, true] {
+        let error = refusal(local.push(&circle, |push| push.beside = beside));
+        assert!(error.contains("dependency cycle: by way of c") && error.contains("(a -> c -> b -> a)"), "{error}");
+    }
+    assert_eq!(called(&local, "c", "b a x"), (1, "x".to_owned()));
+}
+
+#[test]
+fn a_callee_that_faults_is_its_own_fault() {
+    for caller in Domain::ALL {
+        for callee in Domain::ALL {
+            let local = local(caller);
+            load_into(&local, callee, &bytes("faults"));
+            load_into(&local, caller, &relay("relay", &[any("faults")]));
+            assert_eq!(called(&local, "relay", "faults good").0, 6765);
+            for _ in 0..2 {
+                let (result, why) = called(&local, "relay", "faults ud2");
+                assert!(result == -104 && why.starts_with("faulted"), "{result} {why}");
+            }
+            let Answer::Modules(modules) = local.ask(Request::List) else { panic!("no list") };
+            let found: Vec<_> = modules.iter().map(|module| (module.name.as_str(), module.faults)).collect();
+            assert_eq!(found, [("faults", 1), ("relay", 0)], "{caller:?} {callee:?}");
+        }
+    }
+}
+
+#[test]
+fn each_call_has_its_own_time() {
+    for caller in Domain::ALL {
+        for callee in Domain::ALL {
+            let local = local(caller);
+            // 100 ms for the callee, 30 for its caller.
+            load_into(&local, callee, &bytes("faults"));
+            let answer = local.push(&relay("relay", &[any("faults")]), |push| {
+                push.wish.domain = Some(caller.name().to_owned());
+                push.wish.budget = Some(Budget { time_us: 30_000, stack: 64 << 10, heap: 0 });
+            });
+            assert!(matches!(answer, Answer::Loaded(_)), "{answer:?}");
+            assert_eq!(called(&local, "relay", "faults loop_forever").0, -104, "{caller:?} {callee:?}");
+            let Answer::Modules(modules) = local.ask(Request::List) else { panic!("no list") };
+            let fault = modules[0].fault.as_ref().map(|fault| fault.kind.as_str());
+            assert_eq!((fault, modules[1].faults), (Some("time_budget"), 0), "{caller:?} {callee:?}");
+        }
+    }
+}
+
+#[test]
+fn a_module_that_does_nothing_but_call_has_a_budget() {
+    for caller in Domain::ALL {
+        for callee in Domain::ALL {
+            let local = local(caller);
+            load_into(&local, callee, &bytes("echo"));
+            let answer = local.push(&bytes("relay"), |push| {
+                push.wish.domain = Some(caller.name().to_owned());
+                push.wish.budget = Some(Budget { time_us: 1_000, stack: 64 << 10, heap: 0 });
+            });
+            assert!(matches!(answer, Answer::Loaded(_)), "{answer:?}");
+            let call = Request::Call { module: "relay".into(), input: b"*echo x".to_vec(), repeat: 1 };
+            let error = local.refused(call);
+            assert!(error.contains("faulted: time_budget"), "{caller:?} {callee:?}: {error}");
+            assert_eq!(called(&local, "echo", "x").0, 1);
+        }
+    }
+}
+
+#[test]
+fn refuses_arguments_that_are_not_the_modules_own() {
+    for domain in Domain::ALL {
+        let local = local(domain);
+        for class in CLASSES.iter().filter(|class| class.name.starts_with("call_")) {
+            local.load(&bytes("faults"));
+            let call = Request::Call { module: "faults".into(), input: class.name.into(), repeat: 1 };
+            match (class.kernel, local.ask(call)) {
+                (Expect::Result(result), Answer::Called(called)) => assert_eq!(called.result, result, "{}", class.name),
+                (Expect::Fault(kind), Answer::Refused { error }) => {
+                    assert!(error.contains(&format!("faulted: {kind} ")), "{domain:?} {}: {error}", class.name);
+                }
+                (expected, answer) => panic!("{domain:?} {}: {answer:?}, expected {expected:?}", class.name),
+            }
+        }
+    }
+}
+
+#[test]
+fn what_others_need_may_come_later_at_the_start() {
+    let local = local(Domain::Kernel);
+    let leak = |blob: Vec<u8>| -> &'static [u8] { blob.leak() };
+    local.server.load_first("c.mod", leak(relay("c", &[any("b")])));
+    local.server.load_first("b.mod", leak(relay("b", &[any("echo")])));
+    local.server.load_first("x.mod", leak(relay("x", &[any("y")])));
+    local.server.load_first("y.mod", leak(relay("y", &[any("x")])));
+    local.server.load_first("z.mod", leak(relay("z", &[any("x")])));
+    assert_eq!(local.server.manager().ids().count(), 0);
+    local.server.load_first("echo.mod", leak(bytes("echo")));
+    local.server.refuse_waiting();
+    assert_eq!(called(&local, "c", "b echo hi"), (2, "hi".to_owned()));
+    let console = local.server.surroundings().console.borrow();
+    for part in ["x.mod: dependency cycle: ", "(x -> y -> x)", "(y -> x -> y)", "z.mod: missing dependency: no version"]
+    {
+        assert!(console.contains(part), "{part}\n{console}");
+    }
+    assert_eq!(local.server.manager().ids().count(), 3);
+}

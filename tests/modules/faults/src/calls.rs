@@ -1,0 +1,125 @@
+//! The service that calls other modules, with arguments no compiled module would pass on.
+
+use core::ptr::{null_mut, with_exposed_provenance, with_exposed_provenance_mut};
+
+use bareflow_abi::{CallArguments, CallRefused, Context};
+
+use crate::raw::{KERNEL_DATA, KERNEL_TEXT, data, fields, rodata, services, stack_bottom, text};
+
+classes!(
+    call_undeclared,
+    call_null,
+    call_arguments_in_kernel,
+    call_arguments_in_rodata,
+    call_arguments_off_stack,
+    call_name_in_kernel,
+    call_name_length_max,
+    call_input_in_kernel,
+    call_output_in_kernel,
+    call_output_in_text,
+    call_output_in_rodata,
+    call_output_in_input,
+    call_output_on_arguments,
+    call_output_off_data,
+    call_without_room,
+    call_loop,
+);
+
+/// Calls with arguments that `change` changed.
+fn call(context: &mut Context<'_>, change: impl FnOnce(&mut CallArguments<'_>)) -> i32 {
+    let call = services(context).call;
+    let mut output = [0; 8];
+    let mut arguments = CallArguments::new("sum", b"input", &mut output);
+    change(&mut arguments);
+    verdict(call(context, &raw mut arguments))
+}
+
+/// Calls with the arguments at `address`.
+fn call_at(context: &mut Context<'_>, address: usize) -> i32 {
+    let call = services(context).call;
+    verdict(call(context, with_exposed_provenance_mut(address)))
+}
+
+/// Nothing is declared, so nothing else than that is right where the arguments are.
+fn verdict(status: u32) -> i32 {
+    if status == CallRefused::NotDeclared as u32 { 0 } else { -1 }
+}
+
+fn call_undeclared(context: &mut Context<'_>) -> i32 {
+    match context.call("sum", b"", &mut []) {
+        Err(CallRefused::NotDeclared) => 0,
+        _ => -1,
+    }
+}
+
+fn call_null(context: &mut Context<'_>) -> i32 {
+    verdict((services(context).call)(context, null_mut()))
+}
+
+fn call_arguments_in_kernel(context: &mut Context<'_>) -> i32 {
+    call_at(context, KERNEL_DATA)
+}
+
+/// Where the kernel could write, but the module may not.
+fn call_arguments_in_rodata(context: &mut Context<'_>) -> i32 {
+    call_at(context, rodata())
+}
+
+/// From the last word of its stack on.
+fn call_arguments_off_stack(context: &mut Context<'_>) -> i32 {
+    let top = stack_bottom() + (64 << 10);
+    call_at(context, top - 8)
+}
+
+fn call_name_in_kernel(context: &mut Context<'_>) -> i32 {
+    call(context, |arguments| arguments.name = with_exposed_provenance(KERNEL_TEXT))
+}
+
+fn call_name_length_max(context: &mut Context<'_>) -> i32 {
+    call(context, |arguments| arguments.name_length = usize::MAX)
+}
+
+fn call_input_in_kernel(context: &mut Context<'_>) -> i32 {
+    call(context, |arguments| arguments.input = with_exposed_provenance(KERNEL_TEXT))
+}
+
+fn call_output_in_kernel(context: &mut Context<'_>) -> i32 {
+    call(context, |arguments| arguments.output = with_exposed_provenance_mut(KERNEL_DATA))
+}
+
+fn call_output_in_text(context: &mut Context<'_>) -> i32 {
+    call(context, |arguments| arguments.output = with_exposed_provenance_mut(text()))
+}
+
+fn call_output_in_rodata(context: &mut Context<'_>) -> i32 {
+    call(context, |arguments| arguments.output = with_exposed_provenance_mut(rodata()))
+}
+
+/// Its own input, which it may only read.
+fn call_output_in_input(context: &mut Context<'_>) -> i32 {
+    let input = fields(context).input.addr();
+    call(context, |arguments| arguments.output = with_exposed_provenance_mut(input))
+}
+
+/// Where the arguments themselves are.
+fn call_output_on_arguments(context: &mut Context<'_>) -> i32 {
+    call(context, |arguments| arguments.output = (&raw mut *arguments).cast())
+}
+
+/// More room than it has data.
+fn call_output_off_data(context: &mut Context<'_>) -> i32 {
+    call(context, |arguments| {
+        (arguments.output, arguments.output_capacity) = (with_exposed_provenance_mut(data()), 1 << 20);
+    })
+}
+
+/// No room, at no address.
+fn call_without_room(context: &mut Context<'_>) -> i32 {
+    call(context, |arguments| (arguments.output, arguments.output_capacity) = (null_mut(), 0))
+}
+
+/// Does nothing but ask.
+fn call_loop(context: &mut Context<'_>) -> i32 {
+    while context.call("sum", b"", &mut []) == Err(CallRefused::NotDeclared) {}
+    -1
+}
