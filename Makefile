@@ -10,7 +10,7 @@ test: setup check
 	cargo build --workspace --locked
 	cargo test --workspace --locked
 
-KERNEL_CRATES = -p bareflow-kernel -p bareflow-abi -p bareflow-loader -p bareflow-protocol -p bareflow-suite
+KERNEL_CRATES = -p bareflow-kernel -p bareflow-abi -p bareflow-loader -p bareflow-protocol -p bareflow-suite -p bareflow-server -p bareflow-disk
 
 check:
 	cargo fmt --all --check

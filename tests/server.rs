@@ -252,12 +252,12 @@ fn a_million_random_messages_change_nothing() {
             continue;
         }
         let mut bytes = bareflow_protocol::encode_frame(&payload).unwrap();
-        if next() % 4 == 0 {
+        if next().is_multiple_of(4) {
             let place = next() as usize % bytes.len();
             bytes[place] = next() as u8;
         }
         local.server.receive(&bytes);
-        if next() % 1024 == 0 {
+        if next().is_multiple_of(1024) {
             local.answers();
         }
     }

@@ -83,8 +83,10 @@ impl Local {
         self.number.set(number);
         self.server.receive(&Asked { number, request }.to_frame());
         loop {
-            let answers = self.answers().into_iter().filter(|(to, _)| *to == number);
-            if let Some((_, answer)) = answers.last().filter(|(_, answer)| !matches!(answer, Answer::Progress { .. })) {
+            let mut answers = self.answers().into_iter().filter(|(to, _)| *to == number);
+            if let Some((_, answer)) =
+                answers.next_back().filter(|(_, answer)| !matches!(answer, Answer::Progress { .. }))
+            {
                 return answer;
             }
             assert!(self.server.step(), "no answer, and nothing to do");
