@@ -130,7 +130,14 @@ fn modules_call_each_other_in_and_across_domains() {
                 };
                 let outcome = run(&machine, Ending::Passed);
                 let report = outcome.report.unwrap();
-                let result = |name| report.tests.iter().find(|test| test.module == name).unwrap_or_else(|| panic!("{name}\n{}", outcome.console)).result;
+                let result = |name| {
+                    report
+                        .tests
+                        .iter()
+                        .find(|test| test.module == name)
+                        .unwrap_or_else(|| panic!("{name}\n{}", outcome.console))
+                        .result
+                };
                 // Its dependencies name a version of `echo`, and no other module at all.
                 assert_eq!((result("echo"), result("relay"), result("two")), (Some(20), Some(-101), Some(-101)));
                 assert_eq!(result("one"), Some(5), "{}", outcome.console);
@@ -166,16 +173,15 @@ fn contains_a_fault_of_a_module_that_another_one_calls() {
     let faulty = with_header(&std::fs::read(test_blob("faults")).unwrap(), |header| header.flags = 0);
     let relay = depending(&std::fs::read(test_blob("relay")).unwrap(), &[("faults", (0, 0, 0), None)]);
     let files = [file(folder.path(), "relay.mod", &relay), file(folder.path(), "faults.mod", &faulty)];
-    for (fault, kind) in [
-        ("ud2", "invalid_opcode"),
-        ("loop_forever", "time_budget"),
-        ("recursion", "stack_overflow"),
-        ("good", ""),
-    ] {
+    for (fault, kind) in
+        [("ud2", "invalid_opcode"), ("loop_forever", "time_budget"), ("recursion", "stack_overflow"), ("good", "")]
+    {
         for (domain, elsewhere) in [("kernel", ""), ("user", ""), ("kernel", "relay"), ("user", "relay")] {
             let machine = Machine {
                 archive: archive(&files, format!("faults {fault}").as_bytes()),
-                command_line: format!("domain={domain} elsewhere={elsewhere} budget=time=200ms repeat=2 onfault=restart"),
+                command_line: format!(
+                    "domain={domain} elsewhere={elsewhere} budget=time=200ms repeat=2 onfault=restart"
+                ),
                 ..machine()
             };
             let outcome = machine.run(|_| ()).unwrap();

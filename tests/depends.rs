@@ -229,7 +229,8 @@ fn what_others_need_may_come_later_at_the_start() {
     local.server.refuse_waiting();
     assert_eq!(called(&local, "c", "b echo hi"), (2, "hi".to_owned()));
     let console = local.server.surroundings().console.borrow();
-    for part in ["x.mod: dependency cycle: ", "(x -> y -> x)", "(y -> x -> y)", "z.mod: missing dependency: no version"] {
+    for part in ["x.mod: dependency cycle: ", "(x -> y -> x)", "(y -> x -> y)", "z.mod: missing dependency: no version"]
+    {
         assert!(console.contains(part), "{part}\n{console}");
     }
     assert_eq!(local.server.manager().ids().count(), 3);

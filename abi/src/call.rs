@@ -108,7 +108,9 @@ impl fmt::Display for CallRefused {
             CallRefused::Faulted => "faulted: the module went wrong; load it anew",
             CallRefused::NoMemory => "no memory for the call; pass less",
             CallRefused::TooDeep => "too deep: too many calls lie in each other; call from further out",
-            CallRefused::Unknown => "refused for a reason this version does not know; rebuild against a newer bareflow-abi",
+            CallRefused::Unknown => {
+                "refused for a reason this version does not know; rebuild against a newer bareflow-abi"
+            }
         })
     }
 }

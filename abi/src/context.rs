@@ -277,7 +277,8 @@ mod tests {
 
     extern "C" fn call(_: *mut Context<'_>, arguments: *mut CallArguments<'_>) -> u32 {
         // SAFETY: `Context::call` passes arguments of its own, made from slices.
-        let (arguments, name) = unsafe { (&*arguments, slice::from_raw_parts((*arguments).name, (*arguments).name_length)) };
+        let (arguments, name) =
+            unsafe { (&*arguments, slice::from_raw_parts((*arguments).name, (*arguments).name_length)) };
         if name == b"sum" { arguments.input_length as u32 } else { CallRefused::Busy as u32 }
     }
 
@@ -310,6 +311,9 @@ mod tests {
         assert_eq!(context.call("sum", b"", &mut []), Ok(Called { result: 0, output_length: 0 }));
         assert_eq!(context.call("sum", input, &mut []), Err(CallRefused::NotLoaded));
         assert_eq!(context.call("other", input, &mut []), Err(CallRefused::Busy));
-        assert_eq!(Context::new(&Services::NONE, b"", &mut []).call("sum", b"", &mut []), Err(CallRefused::NotDeclared));
+        assert_eq!(
+            Context::new(&Services::NONE, b"", &mut []).call("sum", b"", &mut []),
+            Err(CallRefused::NotDeclared)
+        );
     }
 }

@@ -125,7 +125,8 @@ impl<'bytes> Dependencies<'bytes> {
         let valid = (1..NAME_SIZE).contains(&name.len()) && name.iter().copied().all(is_name_byte);
         let name = core::str::from_utf8(name).ok().filter(|_| valid).ok_or(BadDependency::Name)?;
         self.0 = rest;
-        let mut parts = interval.chunks_exact(4).map(|part| part.iter().rev().fold(0, |all, &byte| all << 8 | u32::from(byte)));
+        let mut parts =
+            interval.chunks_exact(4).map(|part| part.iter().rev().fold(0, |all, &byte| all << 8 | u32::from(byte)));
         let mut next = || parts.next().unwrap_or_default();
         let (from, below) = ([next(), next(), next()], [next(), next(), next()]);
         Ok(Dependency { name, from, below: Some(below).filter(|below| *below != NONE) })

@@ -61,8 +61,7 @@ pub const SERVICE_CLOCK: u32 = 1 << 1;
 pub const SERVICE_CALL: u32 = 1 << 2;
 
 /// Every service this version knows, with the name `Cargo.toml` and messages use.
-pub const SERVICE_NAMES: [(u32, &str); 3] =
-    [(SERVICE_LOG, "log"), (SERVICE_CLOCK, "clock"), (SERVICE_CALL, "call")];
+pub const SERVICE_NAMES: [(u32, &str); 3] = [(SERVICE_LOG, "log"), (SERVICE_CLOCK, "clock"), (SERVICE_CALL, "call")];
 
 macro_rules! header {
     ($($(#[$doc:meta])+ $field:ident: $type:ty,)+) => {

@@ -117,7 +117,8 @@ impl Child {
         caller: &Caller,
         callees: MayCall<'_>,
     ) -> Result<Outcome, CallError> {
-        let (input_at, output_at, end) = self.room(call.input.len() as u64, output.len() as u64).ok_or(CallError::NoMemory)?;
+        let (input_at, output_at, end) =
+            self.room(call.input.len() as u64, output.len() as u64).ok_or(CallError::NoMemory)?;
         self.channel.put(input_at, call.input);
         let request = Request::Call {
             entry: call.entry,

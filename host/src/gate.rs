@@ -135,7 +135,8 @@ pub(crate) fn call(
 ) -> Result<Returned, CallError> {
     let capacity = output.len();
     let outer = caller.thread.load(Ordering::Relaxed);
-    let (stack_top, waiting) = if outer.is_null() { (call.image.stack_top, 0) } else { inside(outer, call.image.stack_top) };
+    let (stack_top, waiting) =
+        if outer.is_null() { (call.image.stack_top, 0) } else { inside(outer, call.image.stack_top) };
     let record = Record::new(call, output, caller, stack_top, callees);
     let (heap, heap_size) = call.image.segments.heap();
     let mut context = Context::new(&SERVICES, call.input, output).with_heap(heap, heap_size);

@@ -47,7 +47,9 @@ use std::marker::PhantomData;
 
 use allocator_api2::alloc::Global;
 use bareflow_loader::diagnosis::ServiceLog;
-use bareflow_loader::{Call, CallError, Callees, Diagnosis, Domain, ImageSize, Placement, Platform, PlatformError, Returned};
+use bareflow_loader::{
+    Call, CallError, Callees, Diagnosis, Domain, ImageSize, Placement, Platform, PlatformError, Returned,
+};
 
 use caller::{Caller, Lines};
 use child::Child;

@@ -104,9 +104,10 @@ impl<P: Platform> ModuleManager<P> {
         let needed = Dependencies::new(&module.depends).find(|needed| needed.name == name.as_str())?;
         let admits = |version: Version| needed.admits(version.parts());
         let met = new.is_some_and(admits)
-            || self.table.versions(name).any(|other| {
-                other != gone && self.get(other).is_some_and(|other| admits(other.version))
-            });
+            || self
+                .table
+                .versions(name)
+                .any(|other| other != gone && self.get(other).is_some_and(|other| admits(other.version)));
         (admits(version) && !met).then(|| Interval::of(&needed))
     }
 

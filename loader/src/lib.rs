@@ -58,7 +58,9 @@ pub use free::FreeRanges;
 pub use manager::ModuleManager;
 pub use module::ModuleId;
 pub use name::{Name, Version};
-pub use platform::{Call, CallError, Callees, Draft, ImageSize, Leak, MAX_DEPTH, Outcome, Platform, PlatformError, Returned, Usage};
+pub use platform::{
+    Call, CallError, Callees, Draft, ImageSize, Leak, MAX_DEPTH, Outcome, Platform, PlatformError, Returned, Usage,
+};
 pub use policy::{Domain, LoadOptions, OnFault, Placement};
 pub use printable::Printable;
 pub use profile::{ModuleProfile, Timing};

@@ -132,11 +132,12 @@ impl<P: Platform> ModuleManager<P> {
         }
         let mut counts = [0; 16];
         let call = state::call(module, &module.placed, Reason::Account, &[], self.timing);
-        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = match self.call_platform(&call, &module.depends, &mut counts) {
-            Ok(_) => counts,
-            // A module that faults even here has not said anything.
-            Err(_) => [0; 16],
-        };
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] =
+            match self.call_platform(&call, &module.depends, &mut counts) {
+                Ok(_) => counts,
+                // A module that faults even here has not said anything.
+                Err(_) => [0; 16],
+            };
         Leak {
             blocks: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
             bytes: u64::from_le_bytes([i, j, k, l, m, n, o, p]),

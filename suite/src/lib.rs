@@ -21,7 +21,8 @@ use bareflow_loader::diagnosis::show_fault;
 use bareflow_loader::records::Records;
 use bareflow_loader::report::{Console, RULE, Style};
 use bareflow_loader::{
-    Diagnosis, ExecuteError, LoadError, LoadOptions, ModuleId, ModuleManager, Name, Platform, Printable, RawModule, line,
+    Diagnosis, ExecuteError, LoadError, LoadOptions, ModuleId, ModuleManager, Name, Platform, Printable, RawModule,
+    line,
 };
 use bareflow_protocol::Report;
 use bareflow_protocol::report::{Environment, Refusal, Test};

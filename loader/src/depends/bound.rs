@@ -29,12 +29,7 @@ impl<P: Platform> ModuleManager<P> {
     }
 
     #[inline(never)]
-    fn call_bound(
-        &self,
-        call: &Call<'_, P::Image>,
-        depends: &[u8],
-        output: &mut [u8],
-    ) -> Result<Returned, CallError> {
+    fn call_bound(&self, call: &Call<'_, P::Image>, depends: &[u8], output: &mut [u8]) -> Result<Returned, CallError> {
         self.platform.call_bound(call, output, &Bound { manager: self, depends })
     }
 

@@ -57,11 +57,7 @@ impl<P: Platform> ModuleManager<P> {
     }
 
     /// The shortest way from `new` back to it, by any versions that might be called; the one at `from` will be gone then.
-    pub(super) fn chain(
-        &self,
-        new: &New<'_>,
-        from: Option<ModuleId>,
-    ) -> Result<Option<Chain<P::Tables>>, LoadError> {
+    pub(super) fn chain(&self, new: &New<'_>, from: Option<ModuleId>) -> Result<Option<Chain<P::Tables>>, LoadError> {
         let mut reached = Vec::new_in(self.platform.tables());
         if self.reach(&mut reached, new.depends, None, new, from)? {
             return self.way(&reached, None, new);

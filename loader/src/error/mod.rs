@@ -152,7 +152,10 @@ impl fmt::Display for LoadError {
                 write!(out, "missing dependency: no version {versions} of {name} is loaded; load one first")
             }
             Self::DependencyCycle { name } => {
-                write!(out, "dependency cycle: by way of {name} the module would call itself; take one of the calls out")
+                write!(
+                    out,
+                    "dependency cycle: by way of {name} the module would call itself; take one of the calls out"
+                )
             }
             Self::StillNeeded { by, versions } => write!(
                 out,
@@ -252,7 +255,10 @@ impl fmt::Display for UnloadError {
                 write!(out, "busy: a call of {name} {version} is under way; wait for it to end")
             }
             Self::Needed { name, version, by } => {
-                write!(out, "needed: {by} calls {name} {version}; unload {by} first, or load another version that will do")
+                write!(
+                    out,
+                    "needed: {by} calls {name} {version}; unload {by} first, or load another version that will do"
+                )
             }
         }
     }
