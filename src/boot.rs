@@ -1,13 +1,14 @@
 //! `boot`: the run in a kernel, in QEMU.
 
 use std::io::Write;
+use std::time::Duration;
 
 use bareflow_builder::kernel::archive;
 use bareflow_loader::{Budget, LoadOptions};
 use bareflow_suite::archive::{INPUT, LABELS};
 
 use crate::files::{Files, finish};
-use crate::options::{BootOptions, Timing};
+use crate::options::{BootOptions, LoadingOptions, MachineOptions, Timing};
 use crate::qemu::Machine;
 use crate::{Ended, Problem, embedded, output};
 
@@ -16,43 +17,60 @@ use crate::{Ended, Problem, embedded, output};
 /// # Errors
 /// What keeps it from being carried out.
 pub fn boot(options: &BootOptions) -> Result<Ended, Problem> {
+    let files = Files::read(&options.run)?;
+    let machine = Machine {
+        timeout: Duration::from_secs(options.timeout),
+        command_line: command_line(&options.run.loading, options.machine.icount, options.run.repeat),
+        archive: boot_archive(&files),
+        ..machine(&options.machine)?
+    };
+    let outcome = machine.run(show)?;
+    let mut report = outcome.into_report()?;
+    finish(&mut report, files, &options.run)
+}
+
+/// The machine that `options` describe, with the kernel of this build.
+///
+/// # Errors
+/// When this build has no kernel, or there is no such disk.
+pub fn machine(options: &MachineOptions) -> Result<Machine, Problem> {
     if embedded::KERNEL.is_empty() {
         return Err("this build has no kernel: no core library for x86_64-unknown-none was there; \
                     run `make setup`, then build again"
             .into());
     }
-    let files = Files::read(&options.run)?;
-    let machine = Machine {
+    if let Some(disk) = options.disk.as_ref().filter(|disk| !disk.is_file()) {
+        return Err(format!("{} is no file, expected a raw disk image; check `--disk`", disk.display()).into());
+    }
+    Ok(Machine {
         machine: options.machine.clone(),
         cpu: options.cpu.clone(),
         accel: options.accel.clone(),
         icount: options.icount,
-        timeout: std::time::Duration::from_secs(options.timeout),
-        command_line: command_line(options),
-        archive: boot_archive(&files),
+        data_disk: options.disk.clone(),
         ..Machine::new(embedded::KERNEL)
-    };
-    let outcome = machine.run(|text| {
-        // Whoever reads may stop reading; the run goes on.
-        let _ = std::io::stdout().write_all(text).and_then(|()| std::io::stdout().flush());
-    })?;
-    let mut report = outcome.into_report()?;
-    finish(&mut report, files, &options.run)
+    })
 }
 
-fn command_line(options: &BootOptions) -> String {
-    let timing = match options.run.timing {
+/// Passes a piece of the kernel's console on. Whoever reads may stop reading; the run goes on.
+pub fn show(text: &[u8]) {
+    let _ = std::io::stdout().write_all(text).and_then(|()| std::io::stdout().flush());
+}
+
+/// The words of the kernel's command line that every boot has.
+#[must_use]
+pub fn command_line(loading: &LoadingOptions, icount: bool, repeat: u32) -> String {
+    let timing = match loading.timing {
         Timing::Precise => "precise",
         Timing::Fast => "fast",
     };
-    let clock = if options.icount { "icount" } else { "tsc" };
+    let clock = if icount { "icount" } else { "tsc" };
     let colour = u8::from(output::shows_colour());
-    let LoadOptions { domain, limits, on_fault } = options.run.load();
+    let LoadOptions { domain, limits, on_fault } = loading.load();
     let Budget { time_us, stack, heap } = limits;
     format!(
-        "timing={timing} repeat={} clock={clock} color={colour} domain={} \
+        "timing={timing} repeat={repeat} clock={clock} color={colour} domain={} \
          budget=time={time_us}us,stack={stack},heap={heap} onfault={on_fault}",
-        options.run.repeat,
         domain.name()
     )
 }

@@ -1,6 +1,7 @@
 //! What the host adds to a module's fault: its code as text.
 
 use bareflow_protocol::Report;
+use bareflow_protocol::report::Module;
 
 use crate::inspect::disassembly::instructions_at;
 use crate::say;
@@ -11,10 +12,8 @@ const SHOWN: usize = 4;
 /// Disassembles the code at each fault, and shows it.
 pub fn disassemble_faults(report: &mut Report) {
     for module in &mut report.modules {
-        let (Some(diagnosis), Some(fault)) = (&mut module.diagnosis, &module.fault) else { continue };
-        let Some(rip) = diagnosis.registers.first().map(|register| register.value) else { continue };
-        diagnosis.disassembly = instructions_at(rip, &diagnosis.code);
-        diagnosis.disassembly.truncate(SHOWN);
+        disassemble(module);
+        let (Some(diagnosis), Some(fault)) = (&module.diagnosis, &module.fault) else { continue };
         if diagnosis.disassembly.is_empty() {
             continue;
         }
@@ -23,4 +22,12 @@ pub fn disassemble_faults(report: &mut Report) {
             say!("  {line}");
         }
     }
+}
+
+/// Disassembles the code at a module's fault.
+pub fn disassemble(module: &mut Module) {
+    let (Some(diagnosis), Some(_)) = (&mut module.diagnosis, &module.fault) else { return };
+    let Some(rip) = diagnosis.registers.first().map(|register| register.value) else { return };
+    diagnosis.disassembly = instructions_at(rip, &diagnosis.code);
+    diagnosis.disassembly.truncate(SHOWN);
 }

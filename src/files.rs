@@ -1,7 +1,7 @@
 //! The files a run is given.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bareflow_protocol::Report;
 use bareflow_protocol::report::Refusal;
@@ -27,8 +27,14 @@ impl Files {
     /// # Errors
     /// When the run can't be what was asked for.
     pub fn read(options: &RunOptions) -> Result<Files, Problem> {
-        let mut files = Files { input: read_input(options.input.as_deref())?, ..Files::default() };
-        for path in &options.files {
+        Ok(Files { input: read_input(options.input.as_deref())?, ..Files::blobs(&options.files) })
+    }
+
+    /// Reads blobs. A file that can't be read is reported at once; the rest goes on.
+    #[must_use]
+    pub fn blobs(paths: &[PathBuf]) -> Files {
+        let mut files = Files::default();
+        for path in paths {
             let label = label(path);
             match fs::read(path) {
                 Ok(bytes) => files.blobs.push((label, bytes)),
@@ -39,17 +45,21 @@ impl Files {
                 }
             }
         }
-        Ok(files)
+        files
     }
 }
 
 /// The path on one line.
-fn label(path: &Path) -> String {
+#[must_use]
+pub fn label(path: &Path) -> String {
     path.to_string_lossy().replace(|character: char| character.is_control(), "?")
 }
 
-/// The bytes of the file of that name, or else the text itself.
-fn read_input(input: Option<&str>) -> Result<Vec<u8>, Problem> {
+/// The bytes of the file of that name, or else the text itself; nothing when nothing is said.
+///
+/// # Errors
+/// When there is such a file, but it can't be read.
+pub fn read_input(input: Option<&str>) -> Result<Vec<u8>, Problem> {
     let Some(input) = input else { return Ok(Vec::new()) };
     let path = Path::new(input);
     // A pipe counts as well; a folder has no bytes, so its name is a text.

@@ -19,13 +19,13 @@ pub fn host(options: &RunOptions) -> Result<Ended, Problem> {
     let files = Files::read(options)?;
     let platform = HostPlatform::new(Box::new(|line| say!("{line}")))
         .map_err(|error| format!("can't prepare this process for modules: {error}"))?;
-    let mut manager = ModuleManager::new(platform, options.timing.into());
+    let manager = ModuleManager::new(platform, options.loading.timing.into());
     let plan = Plan {
         embedded: Archive::read(embedded::MODULES)?.blobs,
         files: files.blobs.iter().map(|(label, bytes)| Source { label: label.clone(), bytes }).collect(),
         input: &files.input,
         repeat: options.repeat,
-        load: options.load(),
+        load: options.loading.load(),
         elsewhere: Vec::new(),
         environment: Environment {
             place: "host".to_owned(),
@@ -36,6 +36,6 @@ pub fn host(options: &RunOptions) -> Result<Ended, Problem> {
             domains: Vec::new(),
         },
     };
-    let mut report = run(&mut manager, &plan, &mut Terminal);
+    let mut report = run(&manager, &plan, &mut Terminal);
     finish(&mut report, files, options)
 }

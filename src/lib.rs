@@ -4,7 +4,9 @@
 
 pub mod boot;
 pub mod build_command;
+pub mod client;
 pub mod diagnosis;
+pub mod disk;
 pub mod embedded;
 pub mod files;
 pub mod host_run;
@@ -14,6 +16,8 @@ pub mod new;
 pub mod options;
 pub mod output;
 pub mod qemu;
+pub mod serve;
+pub mod watch;
 
 /// How a command ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use bareflow::options::{Command, Options};
-use bareflow::{Ended, boot, build_command, host_run, inject, inspect, new};
+use bareflow::{Ended, boot, build_command, client, disk, host_run, inject, inspect, new, serve, watch};
 use clap::Parser;
 
 fn main() -> ExitCode {
@@ -16,7 +16,22 @@ fn main() -> ExitCode {
         Command::New { name } => new::new(name),
         Command::Build { names } => build_command::build(names),
         Command::Inject(options) => inject::inject(options),
+        Command::Disk(command) => disk::disk(command),
         Command::Inspect { file, json } => inspect::inspect(file, json.as_deref()),
+        Command::Serve(options) => serve::serve(options),
+        Command::Ps(options) => client::ps(options),
+        Command::Push(options) => client::push(options),
+        Command::Watch(options) => watch::watch(options),
+        Command::Call(options) => client::call(options),
+        Command::Unload(options) => client::unload(options),
+        Command::Activate(options) => client::activate(options),
+        Command::Compare(options) => client::compare(options),
+        Command::Stats(options) => client::stats(options),
+        Command::Log(options) => client::log(options),
+        Command::Load(options) => client::load(options),
+        Command::Ls(options) => client::ls(options),
+        Command::Save(options) => client::save(options),
+        Command::Shutdown(options) => client::shutdown(options),
     };
     match ended {
         Ok(Ended::Passed) => ExitCode::SUCCESS,

@@ -64,8 +64,11 @@ fn check_name(name: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Builds run with `--locked`, so the new crate has to be in the lock file before.
-fn enter_into_lock_file(manifest: &Path) -> Result<(), Problem> {
+/// Builds run with `--locked`, so a crate that is new, or of a new version, has to be in the lock file before.
+///
+/// # Errors
+/// When cargo can't enter it.
+pub fn enter_into_lock_file(manifest: &Path) -> Result<(), Problem> {
     let mut update = command(cargo());
     update.args(["update", "--workspace", "--offline", "--manifest-path"]).arg(manifest);
     let said = output(&mut update)?;

@@ -2,6 +2,7 @@
 //! line says what was measured here and now; nothing is copied from anywhere.
 
 mod boot;
+mod live;
 mod measure;
 mod price;
 mod profiled;
@@ -9,16 +10,36 @@ mod twins;
 
 use std::error::Error;
 
+use bareflow_builder::Workspace;
 use comfy_table::Table;
 use comfy_table::presets::ASCII_MARKDOWN;
 
+/// Shows one table or several.
+type Show = fn(&Workspace) -> Result<(), Box<dyn Error>>;
+
+/// All tables, by the names that arguments choose some of them by.
+const ALL: [(&str, Show); 5] = [
+    ("twins", twins::show),
+    ("profiled", profiled::show),
+    ("price", price::show),
+    ("live", live::show),
+    ("boot", boot::show),
+];
+
 fn main() -> Result<(), Box<dyn Error>> {
+    let chosen: Vec<String> = std::env::args().skip(1).collect();
+    let names = ALL.map(|(name, _)| name);
+    if let Some(other) = chosen.iter().find(|chosen| !names.contains(&chosen.as_str())) {
+        return Err(format!("\"{other}\", expected some of {}", names.join(", ")).into());
+    }
     let workspace = bareflow_builder::discover::discover("Cargo.toml".as_ref())?;
     println!("# {}\n", bareflow_host::cpu_name());
-    twins::show(&workspace)?;
-    profiled::show(&workspace)?;
-    price::show(&workspace)?;
-    boot::show(&workspace)
+    for (name, show) in ALL {
+        if chosen.is_empty() || chosen.iter().any(|chosen| chosen == name) {
+            show(&workspace)?;
+        }
+    }
+    Ok(())
 }
 
 /// A table with these column titles.

@@ -28,7 +28,7 @@ pub fn show(workspace: &Workspace) -> Result<(), Box<dyn Error>> {
     let blob = build_module(&module_at(&manifest)?, &workspace.target.join("test-modules"))?;
     let mut rows = table(&["modules loaded", "bare rdtsc pair", "profiled call", "ratio", "at most", ""]);
     for loaded in LOADED {
-        let mut manager = ModuleManager::new(HostPlatform::new(Box::new(|line| println!("{line}")))?, Timing::Fast);
+        let manager = ModuleManager::new(HostPlatform::new(Box::new(|line| println!("{line}")))?, Timing::Fast);
         let ids = (0..loaded)
             .map(|number| manager.load(&renamed(&blob.bytes, &format!("empty-{number}"))))
             .collect::<Result<Vec<_>, _>>()?;

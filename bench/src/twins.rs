@@ -36,7 +36,7 @@ pub fn show(workspace: &Workspace) -> Result<(), Box<dyn Error>> {
             None => println!("{compiler} is not here: its twins are left out\n"),
         }
     }
-    let mut manager = ModuleManager::new(HostPlatform::new(Box::new(|line| println!("{line}")))?, Timing::Fast);
+    let manager = ModuleManager::new(HostPlatform::new(Box::new(|line| println!("{line}")))?, Timing::Fast);
     let mut times = table(&[
         "module",
         "code",

@@ -1,6 +1,7 @@
 //! Compiles, links and packs one module crate.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use bareflow_packer::{Settings, pack};
 
@@ -45,6 +46,10 @@ pub struct Blob {
     pub path: PathBuf,
     /// The blob.
     pub bytes: Vec<u8>,
+    /// What the compiler took.
+    pub compile_time: Duration,
+    /// What linking and packing took.
+    pub pack_time: Duration,
 }
 
 /// Builds `module` and writes its blob to `folder`.
@@ -53,12 +58,15 @@ pub struct Blob {
 /// What stopped the build; nothing is written then.
 pub fn build_module(module: &ModuleCrate, folder: &Path) -> Result<Blob, BuildError> {
     let settings = pack_settings(module)?;
+    let start = Instant::now();
     let library = compile(module)?;
+    let compile_time = start.elapsed();
     let elf = link(module, &library)?;
     let bytes = pack(&elf, &settings).map_err(|error| BuildError::Pack { krate: module.name.clone(), error })?;
     let path = folder.join(&module.name).with_extension("mod");
     write_if_changed(&path, &bytes)?;
-    Ok(Blob { name: module.name.clone(), path, bytes })
+    let pack_time = start.elapsed().saturating_sub(compile_time);
+    Ok(Blob { name: module.name.clone(), path, bytes, compile_time, pack_time })
 }
 
 /// Compiles the crate and all it depends on into one archive of objects.

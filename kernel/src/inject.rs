@@ -95,28 +95,28 @@ pub fn run(boot: &'static Boot, options: &Options, campaign: Campaign) -> bool {
 
 fn inject(boot: &'static Boot, options: &Options, campaign: Campaign) -> Result<bool, String> {
     let archive = Archive::read(boot.archive)?;
-    let mut manager = ModuleManager::new(KernelPlatform::new(), Timing::Fast);
+    let manager = ModuleManager::new(KernelPlatform::new(), Timing::Fast);
     // The shortest time there is: the timer ticks faster than usual here.
     let limits = Budget { time_us: 1, stack: options.load.limits.stack.min(STACK), ..options.load.limits };
     let load = LoadOptions { limits, ..options.load };
     let mut golden = Vec::new();
     for blob in &archive.blobs {
-        golden.push(measure(&mut manager, blob.bytes, &load)?);
+        golden.push(measure(&manager, blob.bytes, &load)?);
     }
     let mut host = Serial::open(COM2);
     for index in campaign.first..campaign.first + campaign.count {
-        let injection = inject_one(&mut manager, &golden, &load, campaign.seed, index)?;
+        let injection = inject_one(&manager, &golden, &load, campaign.seed, index)?;
         host.send(&Message::Injection(injection).to_frame());
     }
     host.flush();
-    let right = golden.iter().all(|module| run_clean(&mut manager, module, &load) == Ok(true));
+    let right = golden.iter().all(|module| run_clean(&manager, module, &load) == Ok(true));
     line!(&mut KernelConsole, Plain, "{} injections, modules right behind them: {right}", campaign.count);
     Ok(right)
 }
 
 /// Runs a module undisturbed: twice by the timer, since the first call of all is slower, and once step by step.
 fn measure<'blob>(
-    manager: &mut ModuleManager<KernelPlatform>,
+    manager: &ModuleManager<KernelPlatform>,
     blob: &'blob [u8],
     load: &LoadOptions,
 ) -> Result<Golden<'blob>, String> {
@@ -164,7 +164,7 @@ fn exchange(image: &Image, address: u64, byte: u8) -> Option<u8> {
 
 /// One injection, and what came of it.
 fn inject_one(
-    manager: &mut ModuleManager<KernelPlatform>,
+    manager: &ModuleManager<KernelPlatform>,
     golden: &[Golden<'_>],
     load: &LoadOptions,
     seed: u64,
@@ -205,7 +205,7 @@ fn inject_one(
 
 /// Calls a fresh load of `module` and disturbs it as planned. Says what was really hit, if anything was.
 fn disturb(
-    manager: &mut ModuleManager<KernelPlatform>,
+    manager: &ModuleManager<KernelPlatform>,
     module: &Golden<'_>,
     load: &LoadOptions,
     plan: Plan,
@@ -230,7 +230,7 @@ fn disturb(
 
 /// Whether a fresh load of `module` does what it should.
 fn run_clean(
-    manager: &mut ModuleManager<KernelPlatform>,
+    manager: &ModuleManager<KernelPlatform>,
     module: &Golden<'_>,
     load: &LoadOptions,
 ) -> Result<bool, String> {

@@ -24,6 +24,8 @@ pub struct Options {
     pub halt: bool,
     /// Whether the kernel checks itself instead of running modules.
     pub selfcheck: bool,
+    /// How often each module of the boot archive is loaded and unloaded, and replaced, instead of run.
+    pub soak: Option<u32>,
     /// Whether the kernel stays up and answers clients.
     pub serve: bool,
     /// The part of a fault campaign to carry out, if any.
@@ -45,6 +47,7 @@ impl Options {
             halt: false,
             selfcheck: false,
             serve: false,
+            soak: None,
             campaign: None,
             warnings: Vec::new(),
         };
@@ -78,9 +81,10 @@ impl Options {
             "clock" => self.icount = flag(value, "icount", "tsc", "clock=tsc or clock=icount")?,
             "exit" => self.halt = flag(value, "halt", "leave", "exit=leave or exit=halt")?,
             "selfcheck" => self.selfcheck = flag(value, "1", "0", "selfcheck=0 or selfcheck=1")?,
+            "soak" => self.soak = Some(value.parse().map_err(|_| "soak=N")?),
             "serve" => self.serve = flag(value, "1", "0", "serve=0 or serve=1")?,
             "inject" => self.campaign = Some(Campaign::read(value).ok_or("inject=SEED:FIRST:COUNT")?),
-            _ => return Err("timing, repeat, domain, elsewhere, budget, onfault, color, clock, exit, selfcheck, serve or inject"),
+            _ => return Err("timing, repeat, domain, elsewhere, budget, onfault, color, clock, exit, selfcheck, soak, serve or inject"),
         }
         Ok(())
     }

@@ -23,6 +23,7 @@ pub fn leave(end: End) -> ! {
         End::Failed => 0x11,
         End::Panicked => 0x12,
     };
+    crate::console::flush();
     // SAFETY: the port belongs to the exit device; where there is none, nothing happens.
     unsafe { Port::new(DEBUG_EXIT).write(value) };
     halt()

@@ -1,7 +1,7 @@
 //! The run: what the kernel is there for.
 
 use alloc::format;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use bareflow_loader::report::Style;
@@ -9,15 +9,16 @@ use bareflow_loader::{ModuleManager, line};
 use bareflow_protocol::Message;
 use bareflow_protocol::report::{Environment, Refusal};
 use bareflow_suite::archive::Archive;
-use bareflow_suite::{Plan, run};
+use bareflow_suite::{Plan, Source, run};
 
 use crate::console::{self, KernelConsole};
+use crate::disk::modules::{Modules, path_of};
 use crate::memory::Boot;
 use crate::options::Options;
 use crate::platform::KernelPlatform;
 use crate::power::{End, halt, leave};
 use crate::serial::{COM2, Serial};
-use crate::{cpu, inject, selfcheck, serve, traps};
+use crate::{cpu, inject, selfcheck, serve, soak, traps};
 
 /// The blobs of `modules/`, as the build packed them.
 pub static EMBEDDED: &[u8] = include_bytes!(env!("BAREFLOW_ARCHIVE_FILE"));
@@ -41,6 +42,7 @@ pub fn main(boot: &'static Boot) -> ! {
     let passed = match options.campaign {
         Some(campaign) => inject::run(boot, &options, campaign),
         None if options.selfcheck => selfcheck::run(boot, &options),
+        None if options.soak.is_some() => soak::run(boot, &options, options.soak.unwrap_or_default()),
         None if options.serve => serve::run(boot, &options, ticks),
         None => run_modules(boot, &options),
     };
@@ -63,10 +65,12 @@ fn run_modules(boot: &'static Boot, options: &Options) -> bool {
     };
     let embedded = read("embedded modules", EMBEDDED);
     let archive = read("boot archive", boot.archive);
-    let mut manager = ModuleManager::new(KernelPlatform::new(), options.timing);
+    let manager = ModuleManager::new(KernelPlatform::new(), options.timing);
+    let (files, unreadable) = read_disk(manager.platform(), console);
+    let on_disk = files.iter().map(|(label, bytes)| Source { label: label.clone(), bytes });
     let plan = Plan {
         embedded: embedded.blobs,
-        files: archive.blobs,
+        files: archive.blobs.into_iter().chain(on_disk).collect(),
         input: archive.input,
         repeat: options.repeat,
         load: options.load,
@@ -80,12 +84,36 @@ fn run_modules(boot: &'static Boot, options: &Options) -> bool {
             domains: Vec::new(),
         },
     };
-    let mut report = run(&mut manager, &plan, console);
+    let mut report = run(&manager, &plan, console);
+    refused.extend(unreadable);
     report.passed &= refused.is_empty();
     report.refused.splice(0..0, refused);
     let passed = report.passed;
     tell_host(&Message::Report(report));
     passed
+}
+
+/// The modules on the disk, in the order of their names, and the files that are none.
+fn read_disk(platform: &KernelPlatform, console: &mut KernelConsole) -> (Vec<(String, Vec<u8>)>, Vec<Refusal>) {
+    let (mut disk, mut files, mut refused) = (Modules::find(), Vec::new(), Vec::new());
+    let mut refuse = |source: String, error: String| {
+        line!(console, Bad, "[ERROR] {source}: {error}");
+        refused.push(Refusal { source, error });
+    };
+    match disk.select(platform) {
+        Ok(selection) => {
+            selection.refused.into_iter().for_each(|refused| refuse(refused.file, refused.error));
+            for chosen in selection.chosen {
+                let path = path_of(&chosen.file);
+                match disk.read(&path) {
+                    Ok(bytes) => files.push((path, bytes)),
+                    Err(error) => refuse(path, error),
+                }
+            }
+        }
+        Err(error) => refuse("disk".to_string(), error),
+    }
+    (files, refused)
 }
 
 /// Sends a message to the host.

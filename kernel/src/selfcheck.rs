@@ -46,16 +46,16 @@ fn check(boot: &'static Boot, options: &Options) -> Result<FaultTable, String> {
     let archive = Archive::read(boot.archive)?;
     let faulty = archive.blobs.first().ok_or("no blob in the boot archive, expected the one that faults")?;
     let embedded = Archive::read(EMBEDDED)?;
-    let mut manager = ModuleManager::new(KernelPlatform::new(), options.timing);
+    let manager = ModuleManager::new(KernelPlatform::new(), options.timing);
     for blob in &embedded.blobs {
         manager.load(blob.bytes).map_err(|error| error.to_string())?;
     }
     let mut table = FaultTable { domain: options.load.domain.name().to_string(), ..FaultTable::default() };
     let names: Vec<_> = archive.input.split(|&byte| byte == b'\n').filter(|name| !name.is_empty()).collect();
     // The first load and the first fault make tables that stay.
-    let _ = commit(&mut manager, faulty.bytes, b"", options);
+    let _ = commit(&manager, faulty.bytes, b"", options);
     for name in names {
-        let (row, bad_pages) = commit(&mut manager, faulty.bytes, name, options).map_err(|error| error.to_string())?;
+        let (row, bad_pages) = commit(&manager, faulty.bytes, name, options).map_err(|error| error.to_string())?;
         let console = &mut KernelConsole;
         let good = row.next_is_good && row.frames_missing == 0;
         let (style, verdict) = if good { (Style::Good, "[OK]") } else { (Style::Bad, "[FAIL]") };
@@ -71,7 +71,7 @@ fn check(boot: &'static Boot, options: &Options) -> Result<FaultTable, String> {
 /// Loads the faulty module, has it commit one fault, calls a good one, and unloads the faulty one.
 /// Says besides how many pages of its own tables are writable and executable.
 fn commit(
-    manager: &mut ModuleManager<KernelPlatform>,
+    manager: &ModuleManager<KernelPlatform>,
     blob: &[u8],
     name: &[u8],
     options: &Options,

@@ -80,6 +80,7 @@ impl<P: Platform> ModuleManager<P> {
             Err(CallError::NoMemory) => Err(Failure::NoMemory),
             Err(CallError::Fault(fault)) => {
                 module.faults.note(fault, self.platform.diagnosis());
+                self.last_fault.set(Some(fault));
                 Err(Failure::Faulted)
             }
         };
@@ -156,8 +157,8 @@ impl<P: Platform> ModuleManager<P> {
             (Failure::NoMemory, _) => ExecuteError::NoMemory,
             (Failure::Refused, Some(fault)) if stopped => ExecuteError::Stopped(fault),
             (Failure::Refused, _) => ExecuteError::Busy,
-            (Failure::Faulted, Some(fault)) => ExecuteError::Faulted(fault),
-            (Failure::NotLoaded | Failure::Faulted, _) => ExecuteError::NotLoaded,
+            (Failure::Faulted, _) => self.last_fault.get().map_or(ExecuteError::NotLoaded, ExecuteError::Faulted),
+            (Failure::NotLoaded, _) => ExecuteError::NotLoaded,
         }
     }
 }

@@ -8,6 +8,7 @@ use bareflow_abi::header::FLAG_INIT;
 use crate::budget::Budget;
 use crate::depends::{New, depends_bytes};
 use crate::error::LoadError;
+use crate::fault::Fault;
 use crate::module::{Faults, Module, ModuleId, State, copy_to};
 use crate::placed::PlacedModule;
 use crate::platform::{CallError, Platform};
@@ -30,6 +31,8 @@ pub struct ModuleManager<P: Platform> {
     pub(crate) table: Table<P>,
     /// What the module gave back that was retired and went last.
     pub(crate) receipt: Cell<Option<Receipt>>,
+    /// The last fault of any call: the module it was may be gone.
+    pub(crate) last_fault: Cell<Option<Fault>>,
     /// How many modules there are that may call others.
     pub(crate) bound: Cell<usize>,
     /// How many calls of modules by modules are under way.
@@ -50,6 +53,7 @@ impl<P: Platform> ModuleManager<P> {
             timing,
             table: Table::new(&platform.tables()),
             receipt: Cell::new(None),
+            last_fault: Cell::new(None),
             bound: Cell::new(0),
             depth: Cell::new(0),
             platform,

@@ -92,7 +92,7 @@ fn a_replaced_module_that_faults_is_gone_all_the_same() {
     platform.meanwhile.borrow_mut().push_back(Box::new(|| {
         manager.replace(&blob::version("sort", 2, 0), &options()).unwrap();
     }));
-    assert!(manager.execute(old).is_err());
+    assert_eq!(manager.execute(old), Err(ExecuteError::Faulted(FAULT)));
     assert_eq!((platform.images.get(), manager.ids().count()), (1, 1));
 }
 

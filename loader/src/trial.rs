@@ -260,7 +260,11 @@ impl<P: Platform> ModuleManager<P> {
             Err(CallError::Fault(fault)) => {
                 module.faults.note(fault, self.platform.diagnosis());
                 drop(module);
-                self.fail(id);
+                if retired {
+                    self.leave_retired(id);
+                } else {
+                    self.fail(id);
+                }
                 Err(ExecuteError::Faulted(fault))
             }
         }

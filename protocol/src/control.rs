@@ -147,6 +147,8 @@ pub enum Request {
     },
     /// End the kernel. Answer: [`Answer::Done`].
     Shutdown,
+    /// What is in use of the memory. Answer: [`Answer::Memory`].
+    Memory,
 }
 
 /// How a blob that came is to be loaded.
@@ -233,6 +235,13 @@ pub enum Answer {
     Refused {
         /// What was found, what was expected, and what to do.
         error: String,
+    },
+    /// What is in use of the memory; zeros where nobody counts.
+    Memory {
+        /// Pages that modules and the kernel have.
+        pages: u64,
+        /// Bytes of the kernel's heap.
+        table_bytes: u64,
     },
 }
 
@@ -342,4 +351,6 @@ pub struct File {
     pub bytes: u64,
     /// Whether it is a folder.
     pub folder: bool,
+    /// What keeps it from being read, if anything is known to.
+    pub problem: Option<String>,
 }

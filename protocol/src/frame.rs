@@ -139,6 +139,17 @@ impl Decoder {
         Some(Ok(payload))
     }
 
+    /// Bytes that wait for the rest of their frame: what is left over when the stream ends.
+    #[must_use]
+    pub fn unfinished(&self) -> usize {
+        self.rest().len()
+    }
+
+    /// Gives up the frame that waits for its rest: the search goes on right behind its mark.
+    pub fn give_up(&mut self) {
+        self.start += self.rest().len().min(MARK.len());
+    }
+
     fn rest(&self) -> &[u8] {
         self.received.get(self.start..).unwrap_or_default()
     }
@@ -167,6 +178,12 @@ mod tests {
             decoder.push(&[byte]);
             assert_eq!(decoder.next_payload(), None);
         }
+        assert_eq!(decoder.unfinished(), frame.len() - 1);
+        let mut impatient = decoder.clone();
+        impatient.give_up();
+        impatient.push(&frame);
+        assert!(matches!(impatient.next_payload(), Some(Err(FrameError::Garbage { .. }))));
+        assert_eq!(impatient.next_payload(), Some(Ok(b"payload".to_vec())));
         decoder.push(&frame[frame.len() - 1..]);
         assert_eq!(decoder.next_payload(), Some(Ok(b"payload".to_vec())));
         assert_eq!(decoder.next_payload(), None);

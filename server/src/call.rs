@@ -3,14 +3,12 @@
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::vec;
 use alloc::vec::Vec;
 
 use bareflow_loader::diagnosis::show_fault;
 use bareflow_loader::{ExecuteError, ModuleId, Platform, Returned};
 use bareflow_protocol::Answer;
 use bareflow_protocol::control::Called;
-use bareflow_suite::OUTPUT_CAPACITY;
 
 use crate::jobs::{SLICE, Slice, Work};
 use crate::library::load_of;
@@ -27,7 +25,6 @@ const MAX_RESULTS: usize = 16;
 pub(crate) struct Calls {
     selector: String,
     input: Vec<u8>,
-    output: Vec<u8>,
     /// What the selector meant last.
     id: Option<ModuleId>,
     repeat: u32,
@@ -49,7 +46,6 @@ impl<P: Platform> Work<P> {
         Ok(Work::Call(Box::new(Calls {
             selector,
             input,
-            output: vec![0; OUTPUT_CAPACITY],
             id: None,
             repeat,
             done: 0,
@@ -82,16 +78,18 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
     /// Makes some of the calls.
     pub(crate) fn call_some(&self, calls: &mut Calls) -> Slice {
         let until = self.around.milliseconds() + SLICE;
+        let mut outputs = self.outputs.borrow_mut();
+        let [output, _] = &mut *outputs;
         loop {
             for _ in 0..CALLS_AT_ONCE.min(calls.repeat - calls.done) {
-                if let Err(error) = self.call_once(calls) {
+                if let Err(error) = self.call_once(calls, output) {
                     let done = calls.done;
                     let error = format!("{}: {error} (call {} of {})", calls.selector, done + 1, calls.repeat);
                     return Slice::Done(Answer::Refused { error });
                 }
             }
             if calls.done == calls.repeat {
-                return Slice::Done(self.called(calls));
+                return Slice::Done(self.called(calls, output));
             }
             if self.around.milliseconds() >= until {
                 return Slice::More(calls.done.into(), calls.repeat.into());
@@ -99,7 +97,7 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
         }
     }
 
-    fn call_once(&self, calls: &mut Calls) -> Result<(), String> {
+    fn call_once(&self, calls: &mut Calls, output: &mut [u8]) -> Result<(), String> {
         loop {
             let id = match calls.id {
                 Some(id) => id,
@@ -111,7 +109,7 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
                     *calls.id.insert(id)
                 }
             };
-            match self.manager.execute_timed(id, &calls.input, &mut calls.output) {
+            match self.manager.execute_timed(id, &calls.input, output) {
                 Ok(returned) => {
                     calls.count(returned);
                     return Ok(());
@@ -134,12 +132,11 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
         self.library.borrow_mut().note_fault(&load_of(&profile), diagnosis);
     }
 
-    fn called(&self, calls: &mut Calls) -> Answer {
+    fn called(&self, calls: &mut Calls, output: &[u8]) -> Answer {
         let (Some(last), Some(profile)) = (calls.last, calls.id.and_then(|id| self.manager.stats(id))) else {
             let error = format!("{}: it was unloaded just behind its last call", calls.selector);
             return Answer::Refused { error };
         };
-        calls.output.truncate(last.outcome.output_length);
         Answer::Called(Called {
             name: profile.name.to_string(),
             version: profile.version.to_string(),
@@ -147,7 +144,7 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
             calls: calls.done.into(),
             result: last.outcome.result,
             results: core::mem::take(&mut calls.results),
-            output: core::mem::take(&mut calls.output),
+            output: output.get(..last.outcome.output_length).unwrap_or_default().to_vec(),
             total_cycles: calls.total_cycles,
             min_cycles: calls.min_cycles,
             max_cycles: calls.max_cycles,

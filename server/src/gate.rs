@@ -4,18 +4,17 @@
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::vec;
 use alloc::vec::Vec;
 
 use bareflow_loader::trial::{Difference, TrialError};
 use bareflow_loader::{LoadOptions, ModuleId, Platform, Trial};
 use bareflow_protocol::Answer;
 use bareflow_protocol::trial::{Comparison, Condition, Gate, Side, Verdict};
-use bareflow_suite::{OUTPUT_CAPACITY, order};
+use bareflow_suite::order;
 
 use crate::jobs::{SLICE, Slice, Work};
 use crate::library::load_of;
-use crate::{Server, Surroundings};
+use crate::{NO_ROOM, Server, Surroundings, has_room};
 
 mod judge;
 
@@ -27,7 +26,6 @@ pub(crate) struct Comparing<P: Platform> {
     trial: Trial<P>,
     ids: [ModuleId; 2],
     input: Vec<u8>,
-    outputs: [Vec<u8>; 2],
     over: u32,
     /// What depends on it, if it is a gate.
     gate: Option<Candidate>,
@@ -49,8 +47,7 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
             return Err(format!("{over} measurements, expected 1 to {MAX_MEASUREMENTS}"));
         }
         let trial = Trial::new(&self.manager, ids, over).map_err(|error| explain(error, ["", ""]))?;
-        let outputs = [vec![0; OUTPUT_CAPACITY], vec![0; OUTPUT_CAPACITY]];
-        Ok(Work::Compare(Box::new(Comparing { trial, ids, input, outputs, over, gate: None })))
+        Ok(Work::Compare(Box::new(Comparing { trial, ids, input, over, gate: None })))
     }
 
     /// Begins to find out whether a blob may take the place of `old`. Both run as copies that nobody else calls.
@@ -66,7 +63,12 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
         let (old_blob, last_input) = {
             let library = self.library.borrow();
             let kept = library.get(&load).ok_or("the old module's blob was not kept; push without a gate")?;
-            (kept.blob.to_vec(), kept.input.clone())
+            let mut blob = Vec::new();
+            if blob.try_reserve_exact(kept.blob.len()).is_err() || !has_room() {
+                return Err(NO_ROOM.to_string());
+            }
+            blob.extend_from_slice(&kept.blob);
+            (blob, kept.input.clone())
         };
         let old_options = self.manager.options(old).unwrap_or(*options);
         let candidate = self
@@ -95,8 +97,9 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
     /// Takes some measurements.
     pub(crate) fn compare_some(&self, comparing: &mut Comparing<P>) -> Slice {
         let until = self.around.milliseconds() + SLICE;
+        let mut outputs = self.outputs.borrow_mut();
         loop {
-            let [first, second] = &mut comparing.outputs;
+            let [first, second] = &mut *outputs;
             match comparing.trial.step(&self.manager, &comparing.input, [first, second]) {
                 Ok(true) => return Slice::Done(self.conclude(comparing, None)),
                 Err(error) => {

@@ -95,8 +95,9 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
         true
     }
 
-    /// Has unloads and reloads that waited too long say so, and carries out nothing: while a call is under way.
+    /// Ends what has waited for too long, and carries out nothing else: while a call is under way, or there is nothing to do.
     pub fn look_at_clock(&self) {
+        self.give_up_half_a_frame();
         let now = self.around.milliseconds();
         loop {
             let late = {
@@ -123,6 +124,7 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
         match self.manager.unload(id) {
             Ok(receipt) => {
                 self.say_gone(&receipt);
+                self.tidy();
                 Slice::Done(Answer::Unloaded(crate::tell::receipt(&receipt)))
             }
             Err(UnloadError::Busy { .. }) if waited < PATIENCE => Slice::More(0, 1),

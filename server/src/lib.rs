@@ -26,6 +26,7 @@ mod uploads;
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
+use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::fmt;
@@ -34,11 +35,26 @@ use bareflow_loader::report::Style;
 use bareflow_loader::{LoadOptions, ModuleManager, Platform};
 use bareflow_protocol::control::{Asked, File, MAX_REQUEST};
 use bareflow_protocol::{Answer, Decoder, Message};
+use bareflow_suite::OUTPUT_CAPACITY;
 
 use first::Waiting;
 use jobs::Job;
 use library::Library;
 use uploads::Uploads;
+
+/// Bytes of memory that stay free whatever clients send: more than one request and its answer take.
+const HEADROOM: usize = 6 << 20;
+
+/// Whether there is memory left for what clients want to have kept.
+pub(crate) fn has_room() -> bool {
+    Vec::<u8>::new().try_reserve_exact(HEADROOM).is_ok()
+}
+
+/// What is said where there is not.
+pub(crate) const NO_ROOM: &str = "no memory for that; unload a module or give the system more memory";
+
+/// How long the rest of a frame may take, in milliseconds.
+const HALF_A_FRAME: u64 = 1000;
 
 /// What a server needs besides its modules.
 pub trait Surroundings {
@@ -73,7 +89,7 @@ pub trait Surroundings {
     ///
     /// # Errors
     /// Why it could not be written; then what was there before is there still.
-    fn save(&self, blob: &[u8]) -> Result<String, String>;
+    fn save(&self, name: &str, blob: &[u8]) -> Result<String, String>;
 }
 
 /// The server.
@@ -83,8 +99,13 @@ pub struct Server<'blobs, P: Platform, S: Surroundings> {
     /// How modules are loaded where nothing else is said.
     defaults: LoadOptions,
     decoder: RefCell<Decoder>,
+    /// When bytes came last.
+    last_came: Cell<u64>,
     uploads: RefCell<Uploads>,
     library: RefCell<Library<'blobs>>,
+    /// What modules write to: one side's calls use one, a comparison both. Here from the start, so that
+    /// many calls that wait take no memory.
+    outputs: RefCell<[Vec<u8>; 2]>,
     jobs: RefCell<VecDeque<Job<P>>>,
     /// Blobs of the start that miss another module.
     waiting: RefCell<Vec<Waiting<'blobs>>>,
@@ -102,8 +123,10 @@ impl<'blobs, P: Platform, S: Surroundings> Server<'blobs, P, S> {
             around,
             defaults,
             decoder: RefCell::new(Decoder::with_limit(MAX_REQUEST)),
+            last_came: Cell::new(0),
             uploads: RefCell::new(Uploads::default()),
             library: RefCell::new(Library::default()),
+            outputs: RefCell::new([vec![0; OUTPUT_CAPACITY], vec![0; OUTPUT_CAPACITY]]),
             jobs: RefCell::new(VecDeque::new()),
             waiting: RefCell::new(Vec::new()),
             ended: Cell::new(false),
@@ -127,9 +150,29 @@ impl<'blobs, P: Platform, S: Surroundings> Server<'blobs, P, S> {
         self.ended.get()
     }
 
+    /// Says, unasked, that clients can begin: a [`Answer::Welcome`] to number 0.
+    pub fn announce(&self) {
+        self.answer(0, self.welcome());
+    }
+
     /// Takes bytes as they arrive, and answers the requests that are complete.
     pub fn receive(&self, bytes: &[u8]) {
+        self.last_came.set(self.around.milliseconds());
         self.decoder.borrow_mut().push(bytes);
+        self.answer_all();
+    }
+
+    /// Gives up a frame whose rest does not come, so that it swallows no later one: on a line that loses bytes.
+    pub(crate) fn give_up_half_a_frame(&self) {
+        let waited = self.around.milliseconds().saturating_sub(self.last_came.get());
+        if waited >= HALF_A_FRAME && self.decoder.borrow().unfinished() > 0 {
+            self.last_came.set(self.around.milliseconds());
+            self.decoder.borrow_mut().give_up();
+            self.answer_all();
+        }
+    }
+
+    fn answer_all(&self) {
         loop {
             let payload = self.decoder.borrow_mut().next_payload();
             match payload {

@@ -156,7 +156,7 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
         let profile = self.manager.stats(id).ok_or_else(|| format!("{selector}: it is gone; see `ps`"))?;
         let library = self.library.borrow();
         let kept = library.get(&load_of(&profile)).ok_or_else(|| format!("{selector}: its blob was not kept"))?;
-        let path = self.around.save(&kept.blob)?;
+        let path = self.around.save(profile.name.as_str(), &kept.blob)?;
         Ok(Answer::Saved { path, bytes: kept.blob.len() as u64 }.into())
     }
 

@@ -4,12 +4,15 @@ use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::{String, ToString};
 
-use bareflow_loader::{ModuleId, Platform};
+use bareflow_loader::{ModuleId, Platform, Usage};
 use bareflow_protocol::control::{Asked, CONTROL_VERSION};
 use bareflow_protocol::{Answer, Request};
 
 use crate::jobs::{Job, Work};
-use crate::{Server, Surroundings};
+use crate::{Server, Surroundings, has_room};
+
+/// Requests that may wait for their turn.
+const MAX_JOBS: usize = 256;
 
 /// What comes of a request: an answer, or nothing yet.
 pub(crate) type Handled<P> = Result<Next<P>, String>;
@@ -34,20 +37,26 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
         let (number, client) = (asked.number, asked.client());
         match self.understand(client, asked.request) {
             Ok(Next::Answer(answer)) => self.answer(number, answer),
-            Ok(Next::Work(work)) => {
-                self.jobs.borrow_mut().push_back(Job::new(number, work, self.around.milliseconds()))
-            }
+            Ok(Next::Work(work)) => self.queue(number, work),
             Err(error) => self.refuse(number, &error),
         }
+    }
+
+    /// Puts work behind what is being done.
+    fn queue(&self, number: u64, work: Work<P>) {
+        if self.jobs.borrow().len() >= MAX_JOBS || !has_room() {
+            self.abandon(work);
+            return self
+                .refuse(number, &format!("{MAX_JOBS} requests wait already, or memory is short; try again later"));
+        }
+        self.jobs.borrow_mut().push_back(Job::new(number, work, self.around.milliseconds()));
     }
 
     fn understand(&self, client: u32, request: Request) -> Handled<P> {
         Ok(match request {
             Request::Hello => {
                 self.forget(client);
-                let version = env!("CARGO_PKG_VERSION").to_string();
-                let clock = self.around.clock_name().to_string();
-                Answer::Welcome { control: CONTROL_VERSION, version, clock }.into()
+                self.welcome().into()
             }
             Request::Goodbye => {
                 self.forget(client);
@@ -101,8 +110,17 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
                 self.ended.set(true);
                 Answer::Done.into()
             }
+            Request::Memory => {
+                let Usage { pages, table_bytes } = self.manager.platform().usage().unwrap_or_default();
+                Answer::Memory { pages, table_bytes }.into()
+            }
             other => return Err(format!("{other:?}: this kernel does not know that; boot a newer one")),
         })
+    }
+
+    pub(crate) fn welcome(&self) -> Answer {
+        let version = env!("CARGO_PKG_VERSION").to_string();
+        Answer::Welcome { control: CONTROL_VERSION, version, clock: self.around.clock_name().to_string() }
     }
 
     /// The module that a client means.

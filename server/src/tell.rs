@@ -43,9 +43,10 @@ pub(crate) fn receipt(receipt: &Receipt) -> control::Receipt {
 impl<P: Platform, S: Surroundings> Server<'_, P, S> {
     /// Says on the console that a module is gone, and what it did not give back.
     pub(crate) fn say_gone(&self, receipt: &Receipt) {
-        let Receipt { name, version, generation, .. } = receipt;
+        let Receipt { name, version, generation, call_count, .. } = receipt;
         self.around.say(Style::Good, format_args!("[OK]"));
-        self.around.say(Style::Plain, format_args!(" Module unloaded: {name} {version} (load {generation})\n"));
+        let load = format_args!("{name} {version} (load {generation})");
+        self.around.say(Style::Plain, format_args!(" Module unloaded: {load} after {call_count} calls\n"));
         if !receipt.is_balanced() {
             let (held, returned) = (receipt.held, receipt.returned.unwrap_or_default());
             self.around.say(

@@ -8,6 +8,8 @@ use alloc::vec::Vec;
 use bareflow_abi::checksum::crc32c;
 use bareflow_protocol::control::MAX_BLOB;
 
+use crate::has_room;
+
 /// Clients that may have a blob on its way at once.
 const MAX_UPLOADS: usize = 64;
 
@@ -34,9 +36,11 @@ impl Uploads {
             return Err(format!("{MAX_UPLOADS} clients are sending blobs already; try again later"));
         }
         let (length, mut bytes) = (length as usize, Vec::new());
-        bytes.try_reserve_exact(length).map_err(|_| {
-            format!("no memory for a blob of {length} bytes; unload a module or give the system more memory")
-        })?;
+        if bytes.try_reserve_exact(length).is_err() || !has_room() {
+            return Err(format!(
+                "no memory for a blob of {length} bytes; unload a module or give the system more memory"
+            ));
+        }
         self.0.insert(client, Upload { length, checksum, bytes });
         Ok(())
     }

@@ -61,7 +61,7 @@ pub struct Plan<'run> {
 
 /// A run under way.
 struct Run<'run, P: Platform, C> {
-    manager: &'run mut ModuleManager<P>,
+    manager: &'run ModuleManager<P>,
     console: &'run mut C,
     plan: &'run Plan<'run>,
     tests: Vec<Test>,
@@ -88,7 +88,7 @@ struct Further {
 }
 
 /// Carries `plan` out.
-pub fn run<P: Platform>(manager: &mut ModuleManager<P>, plan: &Plan<'_>, console: &mut impl Console) -> Report {
+pub fn run<P: Platform>(manager: &ModuleManager<P>, plan: &Plan<'_>, console: &mut impl Console) -> Report {
     let (tests, refused, diagnoses) = (Vec::new(), Vec::new(), Vec::new());
     let mut run = Run { manager, console, plan, tests, refused, diagnoses };
     line!(run.console, Title, "{RULE}");

@@ -43,7 +43,7 @@ impl Surroundings for Memory {
     fn read(&self, _: &str) -> Result<Vec<u8>, String> {
         Err("no disk".to_owned())
     }
-    fn save(&self, _: &[u8]) -> Result<String, String> {
+    fn save(&self, _: &str, _: &[u8]) -> Result<String, String> {
         Err("no disk".to_owned())
     }
 }

@@ -79,21 +79,23 @@ const NOTHING_TO_MIGRATE: i32 = i32::MIN;
 /// Takes over the state that the input holds: as it is where the fields are the
 /// same, or else by `migrate`. The result is 0, or the load is refused.
 pub fn take_over<S: State>(state: &mut S, context: &Context<'_>, migrate: Option<Migrate<S>>) -> i32 {
-    let Some(old) = Old::parse(context.input()) else { return NOTHING_TO_MIGRATE };
-    if old.schema.fingerprint == S::FINGERPRINT {
-        let mut bytes = old.bytes;
-        return match S::restore(&mut bytes) {
-            Some(restored) => {
-                *state = restored;
-                0
-            }
-            None => NOTHING_TO_MIGRATE,
-        };
+    // Where the fields are the same, nothing but that is looked at: most modules need no more code than this.
+    if let Some(restored) = restore_same(context.input()) {
+        *state = restored;
+        return 0;
     }
-    match migrate {
-        Some(migrate) => migrate(&old, state),
-        None => NOTHING_TO_MIGRATE,
+    match (migrate, migrate.and_then(|_| Old::parse(context.input()))) {
+        (Some(migrate), Some(old)) if old.schema.fingerprint != S::FINGERPRINT => migrate(&old, state),
+        _ => NOTHING_TO_MIGRATE,
     }
+}
+
+/// The state of a version with the same fields.
+fn restore_same<S: State>(mut input: &[u8]) -> Option<S> {
+    let (_, schema_length) = (<[u32; 3]>::restore(&mut input)?, u32::restore(&mut input)?);
+    let (schema, mut bytes) = input.split_at_checked(schema_length as usize)?;
+    let found = Schema::fingerprint_in(schema)?;
+    S::restore(&mut bytes).filter(|_| found == S::FINGERPRINT && bytes.is_empty())
 }
 
 /// Writes the state to the output; the result is 0, unless there was not room for all of it.

@@ -53,12 +53,19 @@ impl<'bytes> Schema<'bytes> {
         };
         // Every field is whole, none is left over, and their sizes add up.
         let (mut count, mut size, mut rest) = (0_u32, 0_u32, Fields(fields));
-        while let Some(field) = rest.next() {
+        for field in rest.by_ref() {
             count += 1;
             size = size.checked_add(field.size)?;
         }
         let whole = rest.0.is_empty() && count == u32::from_le_bytes([e, f, g, h]) && size == schema.size;
         whole.then_some(schema)
+    }
+
+    /// The fingerprint in the bytes of a schema, whatever else they are.
+    #[must_use]
+    pub fn fingerprint_in(bytes: &[u8]) -> Option<u64> {
+        let [_, _, _, _, _, _, _, _, i, j, k, l, m, n, o, p] = *bytes.first_chunk::<HEADER>()?;
+        Some(u64::from_le_bytes([i, j, k, l, m, n, o, p]))
     }
 
     /// Its fields, in order.

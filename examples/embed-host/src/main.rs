@@ -9,7 +9,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let path = std::env::args().nth(1).ok_or("usage: embed-host FILE.mod")?;
     let blob = std::fs::read(&path)?;
     let platform = HostPlatform::new(Box::new(|line| println!("{line}")))?;
-    let mut manager = ModuleManager::new(platform, Timing::Precise);
+    let manager = ModuleManager::new(platform, Timing::Precise);
     let id = manager.load(&blob)?;
     let result = manager.execute(id)?;
     let cycles = manager.stats(id).and_then(|profile| profile.cycles).map(|cycles| cycles.corrected.min);

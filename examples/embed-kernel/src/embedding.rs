@@ -53,7 +53,7 @@ impl Platform for Tiny {
     }
 }
 pub fn run(blob: &[u8]) -> Option<(i32, u64)> {
-    let mut manager = ModuleManager::new(Tiny, Timing::Precise);
+    let manager = ModuleManager::new(Tiny, Timing::Precise);
     let id = manager.load(blob).ok()?;
     Some((manager.execute(id).ok()?, manager.stats(id)?.cycles?.corrected.min))
 }

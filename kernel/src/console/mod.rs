@@ -52,6 +52,13 @@ pub fn show(style: Style, text: fmt::Arguments<'_>) {
     }
 }
 
+/// Waits until all that was shown has left the serial port: before the machine is left.
+pub fn flush() {
+    if let Some(output) = OUTPUT.try_lock().as_deref().and_then(Option::as_ref) {
+        output.serial.flush();
+    }
+}
+
 /// The lines shown from that number on, counted from 0, as far as they are kept, and the number of the first of them.
 pub fn lines_from(from: u64) -> (u64, Vec<String>) {
     TRANSCRIPT.lock().lines_from(from)

@@ -55,7 +55,7 @@ impl Record {
     /// The modules it may call, if any.
     pub fn callees(&self) -> Option<&dyn Callees> {
         // SAFETY: as above.
-        unsafe { self.callees.as_ref() }.map(|callees| *callees)
+        unsafe { self.callees.as_ref() }.copied()
     }
 
     /// Whether the module runs in ring 3.

@@ -16,6 +16,7 @@ use bareflow_suite::archive::Archive;
 use x86_64::instructions::hlt;
 
 use crate::console::{self, KernelConsole};
+use crate::disk::modules::{Modules, path_of};
 use crate::memory::Boot;
 use crate::options::Options;
 use crate::platform::KernelPlatform;
@@ -26,27 +27,31 @@ use surroundings::KernelSurroundings;
 pub type KernelServer = Server<'static, KernelPlatform, KernelSurroundings>;
 
 /// Looks at the port that find nothing before the processor waits for the next tick.
-const PATIENCE: u32 = 20_000;
+const PATIENCE: u32 = 2_000;
 
 /// Serves until a client asks for the end; says whether all went well.
 pub fn run(boot: &'static Boot, options: &Options, ticks: bool) -> bool {
     port::open();
     let manager = ModuleManager::new(KernelPlatform::new(), options.timing);
-    let around = KernelSurroundings::new(options.icount);
+    let around = KernelSurroundings::new(options.icount, Modules::find());
     let server: &'static KernelServer = Box::leak(Box::new(Server::new(manager, around, options.load)));
     greet();
     load_all(server, boot);
+    load_disk(server);
     server.refuse_waiting();
     preempt::install(server);
     let count = server.manager().ids().count();
     console::show(Style::Good, format_args!("[OK]"));
     console::show(Style::Plain, format_args!(" Serving {count} modules on COM2\n"));
+    // Bytes that came before the port was open are lost: from here on none are.
+    server.announce();
     let mut idle = 0;
     while !server.has_ended() {
         let came = port::take(|bytes| server.receive(bytes));
         let worked = server.step();
         idle = if came || worked { 0 } else { idle + 1 };
         if idle > PATIENCE && ticks {
+            server.look_at_clock();
             hlt();
         }
     }
@@ -70,5 +75,22 @@ fn load_all(server: &KernelServer, boot: &'static Boot) {
             Ok(archive) => archive.blobs.iter().for_each(|blob| server.load_first(&blob.label, blob.bytes)),
             Err(error) => console::show(Style::Bad, format_args!("[ERROR] {source}: {error}\n")),
         }
+    }
+}
+
+/// Loads the modules on the disk, each in place of one of its name that the kernel carries.
+fn load_disk(server: &KernelServer) {
+    let selected = server.surroundings().disk.lock().select(server.manager().platform());
+    match selected {
+        Ok(selection) => {
+            for refused in &selection.refused {
+                console::show(Style::Bad, format_args!("[ERROR]"));
+                console::show(Style::Plain, format_args!(" {}: {}\n", refused.file, refused.error));
+            }
+            for chosen in &selection.chosen {
+                server.load_file(&path_of(&chosen.file));
+            }
+        }
+        Err(error) => console::show(Style::Bad, format_args!("[ERROR] disk: {error}\n")),
     }
 }

@@ -1,7 +1,7 @@
 //! The clients' bytes: COM2, read whenever somebody looks and at each tick, so that
 //! at 115200 baud nothing is lost while a module runs.
 
-use alloc::vec::Vec;
+use alloc::collections::VecDeque;
 
 use spin::Mutex;
 
@@ -11,13 +11,16 @@ use crate::serial::{COM2, Serial};
 /// buffer fills up, and the sender waits or sends again.
 const SIZE: usize = 64 << 10;
 
+/// Bytes that are taken at once.
+const PIECE: usize = 1024;
+
 /// What came.
 struct Received {
     port: Option<Serial>,
-    bytes: Vec<u8>,
+    bytes: VecDeque<u8>,
 }
 
-static RECEIVED: Mutex<Received> = Mutex::new(Received { port: None, bytes: Vec::new() });
+static RECEIVED: Mutex<Received> = Mutex::new(Received { port: None, bytes: VecDeque::new() });
 
 /// Opens the port.
 pub fn open() {
@@ -39,20 +42,19 @@ pub fn has_bytes() -> bool {
     RECEIVED.try_lock().is_some_and(|received| !received.bytes.is_empty())
 }
 
-/// Shows `receive` what came, and says whether there was anything.
-pub fn take(receive: impl FnOnce(&[u8])) -> bool {
-    let bytes = {
-        let mut received = RECEIVED.lock();
-        received.fill();
-        if received.bytes.is_empty() {
-            return false;
+/// Shows `receive` what came, piece by piece, and says whether there was anything.
+pub fn take(mut receive: impl FnMut(&[u8])) -> bool {
+    let mut came = false;
+    // No memory is asked for: what is in use is the same before and after.
+    let mut piece = [0; PIECE];
+    loop {
+        let length = RECEIVED.lock().take(&mut piece);
+        if length == 0 {
+            return came;
         }
-        let bytes = received.bytes.to_vec();
-        received.bytes.clear();
-        bytes
-    };
-    receive(&bytes);
-    true
+        came = true;
+        receive(piece.get(..length).unwrap_or_default());
+    }
 }
 
 /// Sends bytes.
@@ -72,12 +74,22 @@ pub fn flush() {
 }
 
 impl Received {
+    /// Takes as many bytes as there are and as there is room for.
+    fn take(&mut self, piece: &mut [u8]) -> usize {
+        self.fill();
+        let length = self.bytes.len().min(piece.len());
+        for (place, byte) in piece.iter_mut().zip(self.bytes.drain(..length)) {
+            *place = byte;
+        }
+        length
+    }
+
     fn fill(&mut self) {
         let Some(port) = &self.port else { return };
         while self.bytes.len() < SIZE
             && let Some(byte) = port.receive()
         {
-            self.bytes.push(byte);
+            self.bytes.push_back(byte);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What the server asks of the kernel besides its modules.
 
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -8,19 +8,24 @@ use bareflow_loader::report::Style;
 use bareflow_protocol::control::File;
 use bareflow_server::Surroundings;
 
+use spin::Mutex;
+
 use super::port;
 use crate::console;
+use crate::disk::modules::Modules;
 use crate::traps::timer;
 
 /// The kernel.
 pub struct KernelSurroundings {
     icount: bool,
+    /// Held while the kernel itself works, which no client interrupts.
+    pub disk: Mutex<Modules>,
 }
 
 impl KernelSurroundings {
-    /// The kernel, whose clock's ticks are instructions or not.
-    pub const fn new(icount: bool) -> KernelSurroundings {
-        KernelSurroundings { icount }
+    /// The kernel, whose clock's ticks are instructions or not, and its disk.
+    pub const fn new(icount: bool, disk: Modules) -> KernelSurroundings {
+        KernelSurroundings { icount, disk: Mutex::new(disk) }
     }
 }
 
@@ -45,17 +50,22 @@ impl Surroundings for KernelSurroundings {
         console::lines_from(from)
     }
 
-    fn files(&self, _: &str) -> Result<Vec<File>, String> {
-        Err(NO_DISK.into())
+    fn files(&self, path: &str) -> Result<Vec<File>, String> {
+        let files = self.disk.lock().list(path)?;
+        let file = |file: bareflow_disk::File| File {
+            name: file.name,
+            bytes: file.bytes,
+            folder: file.folder,
+            problem: file.problem.map(|problem| problem.to_string()),
+        };
+        Ok(files.into_iter().map(file).collect())
     }
 
-    fn read(&self, _: &str) -> Result<Vec<u8>, String> {
-        Err(NO_DISK.into())
+    fn read(&self, path: &str) -> Result<Vec<u8>, String> {
+        self.disk.lock().read(path)
     }
 
-    fn save(&self, _: &[u8]) -> Result<String, String> {
-        Err(NO_DISK.into())
+    fn save(&self, name: &str, blob: &[u8]) -> Result<String, String> {
+        self.disk.lock().save(name, blob)
     }
 }
-
-const NO_DISK: &str = "no disk is attached; boot with `--disk IMG`";

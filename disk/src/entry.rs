@@ -1,0 +1,124 @@
+//! One file or folder, as its folder's entry says.
+
+use alloc::string::String;
+use core::ops::RangeInclusive;
+
+use crate::bytes::{put, u8_at, u16_at, u32_at};
+use crate::error::DiskError;
+use crate::stamp::Stamp;
+
+/// Bytes of an entry.
+pub const ENTRY_SIZE: usize = 32;
+
+/// An entry's bytes.
+pub type Entry = [u8; ENTRY_SIZE];
+
+/// First byte of an entry behind which there is none.
+pub const LAST: u8 = 0;
+/// First byte of an entry that is free.
+pub const FREE: u8 = 0xe5;
+
+/// Attributes: volume label, folder, archive, and all of a long name's part.
+const LABEL: u8 = 0x08;
+const FOLDER: u8 = 0x10;
+const ARCHIVE: u8 = 0x20;
+const LONG_NAME: u8 = 0x0f;
+
+/// A short name: eight letters and three, filled up with spaces.
+pub type ShortName = [u8; 11];
+
+/// A file or folder, as it was when its folder was listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// Its long name, or else its short one. Control characters are shown as `?`.
+    pub name: String,
+    /// Its length in bytes; 0 for a folder.
+    pub bytes: u64,
+    /// Whether it is a folder.
+    pub folder: bool,
+    /// When it was changed last: which of two is newer.
+    pub stamp: Stamp,
+    /// What keeps it from being read, as far as its entry shows.
+    pub problem: Option<DiskError>,
+    pub(crate) short: ShortName,
+    pub(crate) first_cluster: u32,
+    /// Its entries' numbers in the folder: long name first, the entry itself last.
+    pub(crate) entries: RangeInclusive<u32>,
+}
+
+impl File {
+    /// Whether its name ends in `.mod`; a folder's may, too.
+    #[must_use]
+    pub fn is_module(&self) -> bool {
+        let ending = self.name.len().checked_sub(4).and_then(|start| self.name.get(start..));
+        ending.is_some_and(|ending| ending.eq_ignore_ascii_case(".mod"))
+    }
+}
+
+/// Whether the entry is a part of a long name.
+pub fn is_long_name(entry: &Entry) -> bool {
+    u8_at(entry, 11) & 0x3f == LONG_NAME
+}
+
+/// Whether the entry is a file or a folder, other than the folder itself and the one above.
+pub fn is_file(entry: &Entry) -> bool {
+    u8_at(entry, 11) & LABEL == 0 && u8_at(entry, 0) != b'.'
+}
+
+/// What an entry says, without a name.
+pub fn read(entry: &Entry, entries: RangeInclusive<u32>, wide: bool) -> File {
+    let folder = u8_at(entry, 11) & FOLDER != 0;
+    // FAT16 keeps something else where FAT32 has the upper half.
+    let high = if wide { u32::from(u16_at(entry, 20)) } else { 0 };
+    let mut short = [0; 11];
+    put(&mut short, 0, entry);
+    File {
+        name: String::new(),
+        bytes: if folder { 0 } else { u64::from(u32_at(entry, 28)) },
+        folder,
+        stamp: Stamp(u32_at(entry, 22)),
+        problem: None,
+        short,
+        first_cluster: high << 16 | u32::from(u16_at(entry, 26)),
+        entries,
+    }
+}
+
+/// A file's entry.
+pub fn write(short: &ShortName, first_cluster: u32, bytes: u32, stamp: Stamp) -> Entry {
+    let mut entry = [0; ENTRY_SIZE];
+    let [low, high_low, high, highest] = first_cluster.to_le_bytes();
+    put(&mut entry, 0, short);
+    put(&mut entry, 11, &[ARCHIVE]);
+    put(&mut entry, 20, &[high, highest]);
+    put_stamp(&mut entry, stamp);
+    put(&mut entry, 26, &[low, high_low]);
+    put(&mut entry, 28, &bytes.to_le_bytes());
+    entry
+}
+
+/// Sets the date of the last change.
+pub fn put_stamp(entry: &mut [u8], stamp: Stamp) {
+    put(entry, 22, &stamp.0.to_le_bytes());
+}
+
+/// The short name as it is shown: `NAME.EXT`, in small letters where the entry says so.
+pub fn short_name(entry: &Entry) -> String {
+    let (base, ending) = (entry.get(..8).unwrap_or_default(), entry.get(8..11).unwrap_or_default());
+    let case = u8_at(entry, 12);
+    let mut name = String::new();
+    push(&mut name, base, case & 0x08 != 0);
+    if ending.iter().any(|&byte| byte != b' ') {
+        name.push('.');
+        push(&mut name, ending, case & 0x10 != 0);
+    }
+    name
+}
+
+fn push(name: &mut String, field: &[u8], small: bool) {
+    let length = field.iter().rposition(|&byte| byte != b' ').map_or(0, |last| last + 1);
+    for &byte in field.iter().take(length) {
+        let shown = if byte.is_ascii_graphic() || byte == b' ' { byte } else { b'?' };
+        name.push(char::from(if small { shown.to_ascii_lowercase() } else { shown }));
+    }
+}

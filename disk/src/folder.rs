@@ -1,0 +1,150 @@
+//! Folders: their sectors one by one, and what they list.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::device::{BlockDevice, SECTOR_SIZE, Sector};
+use crate::entry::{self, ENTRY_SIZE, Entry, FREE, File, LAST};
+use crate::error::DiskError;
+use crate::layout::{Folder, Kind};
+use crate::long_name::LongName;
+use crate::table::Link;
+use crate::{Disk, MODULES};
+
+/// Most names that are read of a folder.
+pub const MAX_FILES: usize = 4096;
+
+/// Most sectors of a folder: 65536 entries.
+const MAX_SECTORS: u32 = 65536 / ENTRIES;
+
+/// Entries of a sector.
+pub const ENTRIES: u32 = (SECTOR_SIZE / ENTRY_SIZE) as u32;
+
+/// What is in a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listing {
+    /// Files and folders, in the folder's order.
+    pub files: Vec<File>,
+    /// What kept the rest from being read, if anything.
+    pub cut: Option<DiskError>,
+}
+
+/// A way through a folder's sectors.
+#[derive(Debug)]
+pub struct Walk {
+    folder: Folder,
+    /// Sectors passed.
+    passed: u32,
+    /// The cluster it is in, or was in last.
+    pub cluster: u32,
+}
+
+impl Walk {
+    /// From the first sector on.
+    pub fn new(folder: Folder) -> Walk {
+        let cluster = if let Folder::Chain { cluster } = folder { cluster } else { 0 };
+        Walk { folder, passed: 0, cluster }
+    }
+}
+
+impl<D: BlockDevice> Disk<D> {
+    /// The folder `/modules`.
+    pub(crate) fn modules(&mut self) -> Result<Folder, DiskError> {
+        let listing = self.list_folder(self.layout.root);
+        let mut folders = listing.files.into_iter().filter(|file| file.folder);
+        match folders.find(|folder| folder.name.eq_ignore_ascii_case(MODULES)) {
+            Some(File { problem: Some(problem), .. }) => Err(problem),
+            Some(found) => Ok(Folder::Chain { cluster: found.first_cluster }),
+            None => Err(listing.cut.unwrap_or(DiskError::NoModulesFolder)),
+        }
+    }
+
+    /// What is in a folder, as far as it can be read.
+    pub(crate) fn list_folder(&mut self, folder: Folder) -> Listing {
+        let mut files = Vec::new();
+        let cut = self.collect(folder, &mut files).err();
+        Listing { files, cut }
+    }
+
+    fn collect(&mut self, folder: Folder, files: &mut Vec<File>) -> Result<(), DiskError> {
+        let (mut walk, mut long_name, mut number) = (Walk::new(folder), LongName::default(), 0);
+        while let Some(sector) = self.next_sector(&mut walk)? {
+            let bytes = self.read_sector(sector)?;
+            for entry in bytes.as_chunks::<ENTRY_SIZE>().0 {
+                match entry.first() {
+                    Some(&LAST) => return Ok(()),
+                    Some(&FREE) => long_name = LongName::default(),
+                    _ if entry::is_long_name(entry) => long_name.push(entry, number),
+                    _ if entry::is_file(entry) => {
+                        if files.len() == MAX_FILES {
+                            return Err(DiskError::TooManyFiles);
+                        }
+                        files.push(self.read_entry(entry, number, &mut long_name));
+                    }
+                    _ => long_name = LongName::default(),
+                }
+                number += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn read_entry(&self, entry: &Entry, number: u32, long_name: &mut LongName) -> File {
+        let mut file = entry::read(entry, number..=number, self.layout.kind == Kind::Fat32);
+        let (name, first): (String, u32) =
+            long_name.take(&file.short).unwrap_or_else(|| (entry::short_name(entry), number));
+        file.name = name;
+        file.entries = first..=number;
+        let has_clusters = file.folder || file.bytes > 0;
+        file.problem = if has_clusters { self.layout.sector_of(file.first_cluster).err() } else { None };
+        file
+    }
+
+    /// The next sector of a folder, or `None` behind its last.
+    pub(crate) fn next_sector(&mut self, walk: &mut Walk) -> Result<Option<u64>, DiskError> {
+        let passed = walk.passed;
+        walk.passed += 1;
+        match walk.folder {
+            Folder::Fixed { first, sectors } => Ok((passed < sectors).then_some(first + u64::from(passed))),
+            Folder::Chain { .. } => {
+                let inside = passed % self.layout.cluster_sectors;
+                if passed > 0 && inside == 0 {
+                    match self.link(walk.cluster)? {
+                        Link::Next(next) => walk.cluster = next,
+                        Link::End => return Ok(None),
+                        Link::Free => return Err(DiskError::ClusterUnused { cluster: walk.cluster }),
+                        Link::Bad(found) => {
+                            return Err(DiskError::ClusterOutside { found, highest: self.layout.highest() });
+                        }
+                    }
+                }
+                if passed >= MAX_SECTORS {
+                    return Err(DiskError::FolderTooLong);
+                }
+                Ok(Some(self.layout.sector_of(walk.cluster)? + u64::from(inside)))
+            }
+        }
+    }
+
+    /// Whether a folder that [`next_sector`](Disk::next_sector) came to the end of may grow by a cluster.
+    pub(crate) fn may_grow(&self, walk: &Walk) -> bool {
+        matches!(walk.folder, Folder::Chain { .. }) && walk.passed - 1 + self.layout.cluster_sectors <= MAX_SECTORS
+    }
+
+    /// One sector's bytes.
+    pub(crate) fn read_sector(&mut self, sector: u64) -> Result<Sector, DiskError> {
+        let mut bytes = [0; SECTOR_SIZE];
+        self.device.read(sector, &mut bytes).map_err(DiskError::device("read", sector))?;
+        Ok(bytes)
+    }
+
+    /// Writes one sector.
+    pub(crate) fn write_sector(&mut self, sector: u64, bytes: &Sector) -> Result<(), DiskError> {
+        self.device.write(sector, bytes).map_err(DiskError::device("write", sector))
+    }
+
+    /// Returns when all that was written is there to stay.
+    pub(crate) fn flush(&mut self) -> Result<(), DiskError> {
+        self.device.flush().map_err(DiskError::device("flush", 0))
+    }
+}

@@ -1,0 +1,174 @@
+//! Where the parts of a file system lie, as its boot sector says (Microsoft's
+//! "FAT32 File System Specification", version 1.03). Whatever is taken from here
+//! lies inside the partition: all was checked once.
+
+use crate::bytes::{u8_at, u16_at, u32_at};
+use crate::device::{BlockDevice, SECTOR_SIZE};
+use crate::error::DiskError;
+use crate::partition::Partition;
+
+/// The kind of file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Two bytes for each cluster in the table.
+    Fat16,
+    /// Four bytes.
+    Fat32,
+}
+
+impl Kind {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::Fat16 => "FAT16",
+            Kind::Fat32 => "FAT32",
+        }
+    }
+
+    /// Bytes for each cluster in the table.
+    pub const fn entry_size(self) -> usize {
+        match self {
+            Kind::Fat16 => 2,
+            Kind::Fat32 => 4,
+        }
+    }
+}
+
+/// Where a folder lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Folder {
+    /// The root of FAT16: these sectors.
+    Fixed {
+        /// The first one.
+        first: u64,
+        /// How many.
+        sectors: u32,
+    },
+    /// A chain of clusters.
+    Chain {
+        /// The first one.
+        cluster: u32,
+    },
+}
+
+/// Fewer clusters are FAT12; as many as the second, or more, are FAT32.
+const FAT16_CLUSTERS: u32 = 4085;
+const FAT32_CLUSTERS: u32 = 65525;
+
+/// Numbers of clusters end here; what is above has a meaning of its own.
+const MAX_CLUSTERS: u32 = 0x0fff_fff5;
+
+/// The parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// FAT16 or FAT32.
+    pub kind: Kind,
+    /// Sectors of a cluster.
+    pub cluster_sectors: u32,
+    /// How many clusters there are. The first one's number is 2.
+    pub clusters: u32,
+    /// First sector of the first table.
+    pub table: u64,
+    /// Sectors of a table.
+    pub table_sectors: u32,
+    /// How many tables there are: 1, or 2 that say the same.
+    pub tables: u32,
+    /// The root.
+    pub root: Folder,
+    /// First sector of cluster 2.
+    pub data: u64,
+    /// The sector with the number of free clusters, in FAT32.
+    pub info: Option<u64>,
+}
+
+impl Layout {
+    /// Reads the boot sector of a partition.
+    pub fn read(device: &mut impl BlockDevice, partition: Partition) -> Result<Layout, DiskError> {
+        let mut sector = [0; SECTOR_SIZE];
+        device.read(partition.start, &mut sector).map_err(DiskError::device("read", partition.start))?;
+        Layout::parse(&sector, partition)
+    }
+
+    /// Highest number of a cluster.
+    pub const fn highest(&self) -> u32 {
+        self.clusters + 1
+    }
+
+    /// Bytes of a cluster.
+    pub const fn cluster_size(&self) -> usize {
+        self.cluster_sectors as usize * SECTOR_SIZE
+    }
+
+    /// First sector of a cluster.
+    pub fn sector_of(&self, cluster: u32) -> Result<u64, DiskError> {
+        if cluster < 2 || cluster > self.highest() {
+            return Err(DiskError::ClusterOutside { found: cluster, highest: self.highest() });
+        }
+        Ok(self.data + u64::from(cluster - 2) * u64::from(self.cluster_sectors))
+    }
+
+    fn parse(sector: &[u8; SECTOR_SIZE], partition: Partition) -> Result<Layout, DiskError> {
+        let byte = |offset| u64::from(u8_at(sector, offset));
+        let word = |offset| u64::from(u16_at(sector, offset));
+        let long = |offset| u64::from(u32_at(sector, offset));
+        let sectors = if word(19) != 0 { word(19) } else { long(32) };
+        let table_sectors = if word(22) != 0 { word(22) } else { long(36) };
+        let (cluster_sectors, reserved, tables, root_entries) = (byte(13), word(14), byte(16), word(17));
+        check("the mark at its end", word(510), "43605", |mark| mark == 0xaa55)?;
+        check("bytes of a sector", word(11), "512", |size| size == SECTOR_SIZE as u64)?;
+        check("sectors of a cluster", cluster_sectors, "1, 2, 4 .. 128", u64::is_power_of_two)?;
+        check("reserved sectors", reserved, "1 or more", |count| count > 0)?;
+        check("number of tables", tables, "1 or 2", |count| count == 1 || count == 2)?;
+        check("sectors", sectors, "as many as the partition has, or fewer", |count| count <= partition.sectors)?;
+        check("sectors of a table", table_sectors, "1 or more", |count| count > 0)?;
+        check("entries of the root", root_entries, "a multiple of 16", |count| count % 16 == 0)?;
+
+        // None of these is above 2^32 but the product, which is below 2^34.
+        let root = reserved + tables * table_sectors;
+        let data = root + root_entries / 16;
+        check("sectors", sectors, "more than tables and root take", |count| count > data)?;
+        let clusters = (sectors - data) / cluster_sectors;
+        let expected = "4085 to 268435445 (FAT12 is too small)";
+        let in_range = |count: u64| (u64::from(FAT16_CLUSTERS)..=u64::from(MAX_CLUSTERS)).contains(&count);
+        check("number of clusters", clusters, expected, in_range)?;
+        let kind = if clusters < u64::from(FAT32_CLUSTERS) { Kind::Fat16 } else { Kind::Fat32 };
+        let room = table_sectors * SECTOR_SIZE as u64 / kind.entry_size() as u64;
+        check("entries of a table", room, "one for each cluster and two more", |count| count >= clusters + 2)?;
+        let layout = Layout {
+            kind,
+            cluster_sectors: narrow(cluster_sectors),
+            clusters: narrow(clusters),
+            table: partition.start + reserved,
+            table_sectors: narrow(table_sectors),
+            tables: narrow(tables),
+            root: Folder::Fixed { first: partition.start + root, sectors: narrow(root_entries / 16) },
+            data: partition.start + data,
+            info: None,
+        };
+        if kind == Kind::Fat16 {
+            check("entries of the root", root_entries, "1 or more", |count| count > 0)?;
+            return Ok(layout);
+        }
+        check("entries of the root", root_entries, "0 in FAT32", |count| count == 0)?;
+        check("flags of the tables", word(40) & 0x80, "0: all tables say the same", |flag| flag == 0)?;
+        check("version", word(42), "0", |version| version == 0)?;
+        let first = long(44);
+        check("first cluster of the root", first, "a cluster", |first| (2..clusters + 2).contains(&first))?;
+        let info = Some(word(48)).filter(|&info| info > 0 && info < reserved).map(|info| partition.start + info);
+        Ok(Layout { root: Folder::Chain { cluster: narrow(first) }, info, ..layout })
+    }
+}
+
+fn check(
+    field: &'static str,
+    found: u64,
+    expected: &'static str,
+    holds: impl FnOnce(u64) -> bool,
+) -> Result<(), DiskError> {
+    if holds(found) { Ok(()) } else { Err(DiskError::BootSector { field, found, expected }) }
+}
+
+/// A number that came from 32 bits or was checked against such a one.
+fn narrow(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}

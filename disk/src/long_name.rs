@@ -1,0 +1,68 @@
+//! Long names: UTF-16 in entries before the file's own, last part first.
+
+use alloc::string::String;
+
+use crate::bytes::{u8_at, u16_at};
+use crate::entry::{Entry, ShortName};
+
+/// UTF-16 units in each entry, and where they lie.
+const UNITS: usize = 13;
+const OFFSETS: [usize; UNITS] = [1, 3, 5, 7, 9, 14, 16, 18, 20, 22, 24, 28, 30];
+
+/// Most entries a name takes.
+const MAX_PARTS: u8 = 20;
+
+/// Set in the number of the part that comes first.
+const FIRST: u8 = 0x40;
+
+/// The parts of a name so far. Parts that don't belong together make no name.
+#[derive(Debug)]
+pub struct LongName {
+    units: [u16; UNITS * MAX_PARTS as usize],
+    parts: u8,
+    /// The part that was read last; 0: none that counts.
+    part: u8,
+    checksum: u8,
+    /// Number of the first part's entry in the folder.
+    first_entry: u32,
+}
+
+impl Default for LongName {
+    fn default() -> LongName {
+        LongName { units: [0; UNITS * MAX_PARTS as usize], parts: 0, part: 0, checksum: 0, first_entry: 0 }
+    }
+}
+
+impl LongName {
+    /// Takes the next part, the folder's entry of that number.
+    pub fn push(&mut self, entry: &Entry, number: u32) {
+        let (part, checksum) = (u8_at(entry, 0), u8_at(entry, 13));
+        if part & FIRST != 0 && (1..=MAX_PARTS).contains(&(part & !FIRST)) {
+            *self = LongName { parts: part & !FIRST, checksum, first_entry: number, ..LongName::default() };
+        } else if self.part < 2 || part != self.part - 1 || checksum != self.checksum {
+            self.part = 0;
+            return;
+        }
+        self.part = part & !FIRST;
+        let start = usize::from(self.part - 1) * UNITS;
+        for (unit, offset) in self.units.iter_mut().skip(start).zip(OFFSETS) {
+            *unit = u16_at(entry, offset);
+        }
+    }
+
+    /// The name of the entry with this short name, if it is whole and that one's, and where its
+    /// entries begin. Forgets it.
+    pub fn take(&mut self, short: &ShortName) -> Option<(String, u32)> {
+        let whole = core::mem::take(&mut self.part) == 1 && self.checksum == checksum(short);
+        let units = self.units.get(..usize::from(self.parts) * UNITS).filter(|_| whole)?;
+        let units = units.iter().copied().take_while(|&unit| unit != 0);
+        let characters = char::decode_utf16(units).map(|found| found.unwrap_or(char::REPLACEMENT_CHARACTER));
+        let name: String = characters.map(|found| if found.is_control() { '?' } else { found }).collect();
+        (!name.is_empty()).then_some((name, self.first_entry))
+    }
+}
+
+/// The checksum by which a long name's parts know their file.
+fn checksum(short: &ShortName) -> u8 {
+    short.iter().fold(0, |sum: u8, &byte| sum.rotate_right(1).wrapping_add(byte))
+}

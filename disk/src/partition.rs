@@ -1,0 +1,49 @@
+//! The partition table in a disk's first sector (MBR).
+
+use crate::bytes::{u8_at, u16_at, u32_at};
+use crate::device::{BlockDevice, SECTOR_SIZE};
+use crate::error::DiskError;
+
+/// Where a partition lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Partition {
+    /// Its first sector.
+    pub start: u64,
+    /// How many it has.
+    pub sectors: u64,
+}
+
+/// Types of FAT16 and FAT32 partitions. Which of them it is, the boot sector says.
+const FAT_TYPES: [u8; 5] = [0x04, 0x06, 0x0b, 0x0c, 0x0e];
+
+/// The type by which a disk says that its table is elsewhere.
+const GUID_TYPE: u8 = 0xee;
+
+/// Where the four entries begin, and how long each is.
+const ENTRIES: usize = 446;
+const ENTRY_SIZE: usize = 16;
+
+/// The first FAT16 or FAT32 partition.
+pub fn find(device: &mut impl BlockDevice) -> Result<Partition, DiskError> {
+    let mut sector = [0; SECTOR_SIZE];
+    device.read(0, &mut sector).map_err(DiskError::device("read", 0))?;
+    let found = u16_at(&sector, 510);
+    if found != 0xaa55 {
+        return Err(DiskError::NoPartitionTable { found });
+    }
+    let entry = |index: usize| ENTRIES + index * ENTRY_SIZE;
+    let types = [0, 1, 2, 3].map(|index| u8_at(&sector, entry(index) + 4));
+    if types.contains(&GUID_TYPE) {
+        return Err(DiskError::GuidPartitionTable);
+    }
+    let index =
+        types.iter().position(|kind| FAT_TYPES.contains(kind)).ok_or(DiskError::NoPartition { found: types })?;
+    let (start, sectors) =
+        (u64::from(u32_at(&sector, entry(index) + 8)), u64::from(u32_at(&sector, entry(index) + 12)));
+    let disk = device.sectors();
+    // Two u32 can't overflow a u64.
+    if start == 0 || sectors == 0 || start + sectors > disk {
+        return Err(DiskError::PartitionOutside { start, sectors, disk });
+    }
+    Ok(Partition { start, sectors })
+}

@@ -1,0 +1,69 @@
+//! Changing a folder's entries: finding a free one, and changing those of a file.
+
+use crate::Disk;
+use crate::device::BlockDevice;
+use crate::entry::{ENTRY_SIZE, FREE, File, LAST};
+use crate::error::DiskError;
+use crate::folder::{ENTRIES, Walk};
+use crate::layout::Folder;
+
+/// Where an entry is to be written.
+pub struct Place {
+    /// The sector.
+    pub sector: u64,
+    /// The entry's offset there.
+    pub offset: usize,
+    /// The sector that must not be read beyond, where the entry takes the place of the mark.
+    pub end: Option<u64>,
+}
+
+impl<D: BlockDevice> Disk<D> {
+    /// The first free entry of a folder; none where the folder has to grow. And its last cluster.
+    pub(crate) fn find_place(&mut self, folder: Folder) -> Result<(Option<Place>, u32), DiskError> {
+        let mut walk = Walk::new(folder);
+        while let Some(sector) = self.next_sector(&mut walk)? {
+            let bytes = self.read_sector(sector)?;
+            let mut entries = bytes.as_chunks::<ENTRY_SIZE>().0.iter();
+            let free = |entry: &[u8; ENTRY_SIZE]| matches!(entry.first(), Some(&LAST | &FREE));
+            let Some(index) = entries.position(free) else { continue };
+            let offset = index * ENTRY_SIZE;
+            // In the sector's last entry the mark moves on to the next sector, if there is one.
+            let at_end = bytes.get(offset) == Some(&LAST) && index + 1 == ENTRIES as usize;
+            let end = if at_end { self.next_sector(&mut walk)? } else { None };
+            return Ok((Some(Place { sector, offset, end }), walk.cluster));
+        }
+        if self.may_grow(&walk) { Ok((None, walk.cluster)) } else { Err(DiskError::FolderFull) }
+    }
+
+    /// Changes all entries of a file. `change` learns whether the entry is the file's own, its last.
+    pub(crate) fn change_entries(
+        &mut self,
+        folder: Folder,
+        file: &File,
+        mut change: impl FnMut(&mut [u8], bool),
+    ) -> Result<(), DiskError> {
+        let (mut walk, mut number) = (Walk::new(folder), 0);
+        while let Some(sector) = self.next_sector(&mut walk)? {
+            let numbers = number..number + ENTRIES;
+            number += ENTRIES;
+            if numbers.end <= *file.entries.start() {
+                continue;
+            }
+            let mut bytes = self.read_sector(sector)?;
+            for (number, entry) in numbers.zip(bytes.as_chunks_mut::<ENTRY_SIZE>().0) {
+                let last = number == *file.entries.end();
+                if last && !entry.starts_with(&file.short) {
+                    return Err(DiskError::EntryChanged { file: file.name.clone() });
+                }
+                if file.entries.contains(&number) {
+                    change(entry, last);
+                }
+            }
+            self.write_sector(sector, &bytes)?;
+            if number > *file.entries.end() {
+                return Ok(());
+            }
+        }
+        Err(DiskError::EntryChanged { file: file.name.clone() })
+    }
+}

@@ -1,0 +1,97 @@
+//! The memory that a device and its driver share.
+//!
+//! What the driver hands over lies anywhere, on stacks too, where pages don't lie in
+//! a row in physical memory. So each piece goes through a frame of the device's own;
+//! and a device that answers too late writes to that frame and nothing else.
+
+use core::ptr::NonNull;
+
+use spin::Mutex;
+use virtio_drivers::{BufferDirection, Hal, PhysAddr};
+use x86_64::structures::paging::PhysFrame;
+
+use super::window;
+use crate::memory::{PAGE_SIZE, frames, physical};
+
+/// Bytes of the largest piece.
+pub const PIECE_SIZE: usize = PAGE_SIZE as usize;
+
+/// Pieces of one request: what is wanted, the data, what came of it.
+const PIECES: usize = 3;
+
+/// A frame for a piece: its address, 0 before [`prepare`], and whether it is in use.
+static PIECE_FRAMES: Mutex<[(u64, bool); PIECES]> = Mutex::new([(0, false); PIECES]);
+
+/// Takes the frames for one request at a time. Says whether there were enough.
+pub fn prepare() -> bool {
+    PIECE_FRAMES.lock().iter_mut().all(|(address, _)| {
+        if *address == 0 {
+            *address = frames::allocate().map_or(0, |frame| frame.start_address().as_u64());
+        }
+        *address != 0
+    })
+}
+
+/// The kernel's memory, as the driver wants it.
+pub struct KernelHal;
+
+// SAFETY: `dma_alloc` gives frames that are nobody else's, mapped in a row by the physical map and
+// zeroed; registers were mapped by `window`, for the driver alone.
+unsafe impl Hal for KernelHal {
+    fn dma_alloc(pages: usize, _: BufferDirection) -> (PhysAddr, NonNull<u8>) {
+        let wanted = pages as u64 * PAGE_SIZE;
+        let (start, size) = match pages {
+            1 => frames::allocate().map_or((0, 0), |frame| (frame.start_address().as_u64(), PAGE_SIZE)),
+            _ => frames::allocate_largest(wanted, 1),
+        };
+        if size < wanted {
+            release(start, size);
+            // An address of 0 says that there was no memory.
+            return (0, NonNull::dangling());
+        }
+        let address = physical(start);
+        // SAFETY: the frames were just allocated, and the physical map covers them.
+        unsafe { address.write_bytes(0, pages * PAGE_SIZE as usize) };
+        (start, NonNull::new(address).unwrap_or(NonNull::dangling()))
+    }
+
+    unsafe fn dma_dealloc(paddr: PhysAddr, _: NonNull<u8>, pages: usize) -> i32 {
+        release(paddr, pages as u64 * PAGE_SIZE);
+        0
+    }
+
+    unsafe fn mmio_phys_to_virt(paddr: PhysAddr, size: usize) -> NonNull<u8> {
+        // The driver checked that the range lies in one of the device's, all of which are mapped.
+        window::find(paddr, size as u64).expect("registers outside the ranges that the device has")
+    }
+
+    unsafe fn share(buffer: NonNull<[u8]>, direction: BufferDirection) -> PhysAddr {
+        let mut frames = PIECE_FRAMES.lock();
+        let free = frames.iter_mut().find(|(_, used)| !*used).filter(|_| buffer.len() <= PIECE_SIZE);
+        let (address, used) = free.expect("one request at a time, of three pieces of a page at the most");
+        *used = true;
+        if direction != BufferDirection::DeviceToDriver {
+            // SAFETY: the buffer is valid, as the caller says; the frame is as long or longer, and nobody else's.
+            unsafe { physical(*address).copy_from_nonoverlapping(buffer.cast().as_ptr(), buffer.len()) };
+        }
+        *address
+    }
+
+    unsafe fn unshare(paddr: PhysAddr, buffer: NonNull<[u8]>, direction: BufferDirection) {
+        let mut frames = PIECE_FRAMES.lock();
+        if direction != BufferDirection::DriverToDevice {
+            // SAFETY: `share` gave this frame for this buffer, so both are as long; the device is done with it.
+            unsafe { buffer.cast::<u8>().as_ptr().copy_from_nonoverlapping(physical(paddr), buffer.len()) };
+        }
+        for (_, used) in frames.iter_mut().filter(|(address, _)| *address == paddr) {
+            *used = false;
+        }
+    }
+}
+
+/// Gives frames in a row back.
+fn release(start: u64, size: u64) {
+    for address in (start..start + size).step_by(PAGE_SIZE as usize) {
+        frames::release(PhysFrame::containing_address(x86_64::PhysAddr::new(address)));
+    }
+}

@@ -1,0 +1,90 @@
+//! The modules on the disk, as the rest of the kernel asks for them: by path.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use bareflow_disk::{File, Selection};
+use bareflow_loader::valid::Offer;
+use bareflow_loader::{LoadError, Platform, RawModule, ValidModule};
+
+use super::{KernelDisk, open};
+
+/// The folder of the modules.
+const FOLDER: &str = "/modules";
+
+/// The disk, or why there is none.
+pub struct Modules(Result<KernelDisk, String>);
+
+impl Modules {
+    /// Looks for a disk.
+    pub fn find() -> Modules {
+        Modules(match open() {
+            Ok(Some(disk)) => Ok(disk),
+            Ok(None) => Err("no disk is attached; boot with `--disk IMG`".to_string()),
+            Err(error) => Err(error.to_string()),
+        })
+    }
+
+    /// The files to load, in the order of their modules' names, and what is not to be loaded; nothing where no disk is attached.
+    ///
+    /// # Errors
+    /// What is wrong with the disk.
+    pub fn select(&mut self, platform: &impl Platform) -> Result<Selection, String> {
+        let disk = match &mut self.0 {
+            Ok(disk) => disk,
+            Err(reason) if reason.starts_with("no disk") => return Ok(Selection::default()),
+            Err(reason) => return Err(reason.clone()),
+        };
+        let validate = |blob: &[u8]| -> Result<(), LoadError> {
+            ValidModule::validate(RawModule::parse(blob)?, Offer::of(platform))?;
+            Ok(())
+        };
+        disk.select(validate).map_err(|error| error.to_string())
+    }
+
+    /// The files of a folder.
+    ///
+    /// # Errors
+    /// Why they can't be listed.
+    pub fn list(&mut self, path: &str) -> Result<Vec<File>, String> {
+        if path.trim_end_matches('/') != FOLDER {
+            return Err(format!("{path}: only {FOLDER} is looked into"));
+        }
+        let listing = self.disk()?.list().map_err(|error| error.to_string())?;
+        match listing.cut {
+            Some(error) if listing.files.is_empty() => Err(error.to_string()),
+            _ => Ok(listing.files),
+        }
+    }
+
+    /// A file's bytes.
+    ///
+    /// # Errors
+    /// Why there are none.
+    pub fn read(&mut self, path: &str) -> Result<Vec<u8>, String> {
+        let name = path.strip_prefix(FOLDER).and_then(|name| name.strip_prefix('/'));
+        let name = name.ok_or_else(|| format!("{path}: no such file, expected {FOLDER}/NAME.mod; see `ls`"))?;
+        let files = self.list(FOLDER)?;
+        let file = files.iter().find(|file| file.name.eq_ignore_ascii_case(name));
+        let file = file.ok_or_else(|| format!("{path}: no such file; see `ls`"))?;
+        self.disk()?.read(file).map_err(|error| format!("{path}: {error}"))
+    }
+
+    /// Writes the blob of the module of that name, and says where it lies.
+    ///
+    /// # Errors
+    /// Why it could not be written.
+    pub fn save(&mut self, name: &str, blob: &[u8]) -> Result<String, String> {
+        self.disk()?.save(name, blob).map(|saved| saved.path).map_err(|error| error.to_string())
+    }
+
+    fn disk(&mut self) -> Result<&mut KernelDisk, String> {
+        self.0.as_mut().map_err(|reason| reason.clone())
+    }
+}
+
+/// The path of a file of the folder.
+pub fn path_of(file: &File) -> String {
+    format!("{FOLDER}/{}", file.name)
+}

@@ -1,0 +1,67 @@
+//! Where devices' registers are mapped, uncached. What is mapped stays so.
+
+use core::ptr::NonNull;
+
+use spin::Mutex;
+
+use super::OpenError;
+use crate::memory::PAGE_SIZE;
+use crate::memory::tables::map_device;
+
+/// Behind the local timer's registers, below the arena of images.
+const START: u64 = 0xffff_ffff_8e10_0000;
+
+/// Bytes that all registers together may take.
+pub const SIZE: u64 = 1 << 20;
+
+/// Most ranges that are mapped: six for each of two devices.
+const RANGES: usize = 12;
+
+struct Windows {
+    /// Physical start, bytes, and where they are mapped.
+    ranges: [(u64, u64, u64); RANGES],
+    count: usize,
+    used: u64,
+}
+
+static WINDOWS: Mutex<Windows> = Mutex::new(Windows { ranges: [(0, 0, 0); RANGES], count: 0, used: 0 });
+
+/// Maps `size` bytes of registers that begin at `physical`, unless they are mapped already.
+pub fn map(physical: u64, size: u64) -> Result<(), OpenError> {
+    let mut windows = WINDOWS.lock();
+    if find_in(&windows, physical, size).is_some() {
+        return Ok(());
+    }
+    let failed = OpenError::Registers { size };
+    let start = physical & !(PAGE_SIZE - 1);
+    let end = physical.checked_add(size).and_then(|end| end.checked_next_multiple_of(PAGE_SIZE));
+    let Some(pages) = end.map(|end| end - start).filter(|pages| pages + windows.used <= SIZE) else {
+        return Err(failed);
+    };
+    let address = START + windows.used;
+    let count = windows.count;
+    let Some(range) = windows.ranges.get_mut(count) else { return Err(failed) };
+    *range = (start, pages, address);
+    // Pages that were mapped before one could not be are not used again.
+    windows.used += pages;
+    for offset in (0..pages).step_by(PAGE_SIZE as usize) {
+        if map_device(address + offset, start + offset).is_err() {
+            return Err(failed);
+        }
+    }
+    windows.count += 1;
+    Ok(())
+}
+
+/// Where `size` bytes of registers at `physical` are mapped; none where [`map`] did not map them.
+pub fn find(physical: u64, size: u64) -> Option<NonNull<u8>> {
+    let address = find_in(&WINDOWS.lock(), physical, size)?;
+    NonNull::new(address as *mut u8)
+}
+
+fn find_in(windows: &Windows, physical: u64, size: u64) -> Option<u64> {
+    let end = physical.checked_add(size)?;
+    let mut ranges = windows.ranges.iter().take(windows.count);
+    let inside = |&&(start, length, _): &&(u64, u64, u64)| start <= physical && end <= start + length;
+    ranges.find(inside).map(|&(start, _, address)| address + (physical - start))
+}

@@ -1,0 +1,273 @@
+//! The commands that are one request and its answer.
+
+use std::path::Path;
+use std::time::Duration;
+
+use bareflow_protocol::control::Called;
+use bareflow_protocol::{Answer, Request};
+use serde::Serialize;
+use serde_json::json;
+
+use super::error::Refused;
+use super::push::progress_bar;
+use super::show::{compare as comparison, modules, receipt, stats as statistics, table};
+use super::{Client, unexpected};
+use crate::diagnosis::disassemble;
+use crate::files::{read_input, write_json};
+use crate::options::{
+    CallOptions, CompareOptions, Dial, FilesOptions, LoadFileOptions, LogOptions, ModuleOptions, PlainOptions,
+    StatsOptions,
+};
+use crate::{Ended, Problem, say};
+
+/// The version of the JSON form of answers.
+const SCHEMA: u32 = 1;
+
+/// How often new lines of the console are asked for.
+const FOLLOW: Duration = Duration::from_millis(200);
+
+/// An answer as JSON.
+#[derive(Serialize)]
+struct Document<'answer, T> {
+    schema: u32,
+    #[serde(flatten)]
+    answer: &'answer T,
+}
+
+/// Writes an answer where `path` says, if it says so.
+pub(super) fn keep(path: Option<&Path>, answer: &impl Serialize) -> Result<(), Problem> {
+    path.map_or(Ok(()), |path| write_json(path, &Document { schema: SCHEMA, answer }))
+}
+
+/// Carries a command out that is `act`. What the kernel refuses is shown, and ends with 1.
+pub(super) fn carry_out(
+    dial: &Dial,
+    act: impl FnOnce(&mut Client) -> Result<Ended, Problem>,
+) -> Result<Ended, Problem> {
+    match Client::dial(dial).and_then(|mut client| act(&mut client)) {
+        Err(problem) => match problem.downcast::<Refused>() {
+            Ok(refused) => {
+                anstream::eprintln!("error: {refused}");
+                keep(dial.json.as_deref(), &json!({ "error": refused.0 }))?;
+                Ok(Ended::Failed)
+            }
+            Err(problem) => Err(problem),
+        },
+        ended => ended,
+    }
+}
+
+/// Asks for one thing; `show` is given the answer, and says what of it is kept as JSON.
+fn ask<T: Serialize>(
+    dial: &Dial,
+    request: Request,
+    show: impl FnOnce(Answer) -> Result<T, Problem>,
+) -> Result<Ended, Problem> {
+    carry_out(dial, |client| {
+        let bar = progress_bar();
+        let answer = client.ask_with(request, &mut |done, of| {
+            bar.set_length(of);
+            bar.set_position(done);
+        });
+        bar.finish_and_clear();
+        keep(dial.json.as_deref(), &show(answer?)?)?;
+        Ok(Ended::Passed)
+    })
+}
+
+/// Asks for something that is only done.
+fn tell(dial: &Dial, request: Request, said: &str) -> Result<Ended, Problem> {
+    ask(dial, request, |answer| match answer {
+        Answer::Done => {
+            say!("{said}");
+            Ok(json!({ "done": true }))
+        }
+        other => Err(unexpected(&other)),
+    })
+}
+
+/// `ps`.
+///
+/// # Errors
+/// What keeps it from being carried out.
+pub fn ps(options: &PlainOptions) -> Result<Ended, Problem> {
+    carry_out(&options.dial, |client| {
+        let (found, memory) = (client.ask(Request::List)?, client.ask(Request::Memory)?);
+        let (Answer::Modules(found), Answer::Memory { pages, table_bytes }) = (&found, &memory) else {
+            return Err(unexpected(&found));
+        };
+        say!("{}\n{pages} pages and {table_bytes} bytes of tables in use", modules::table(found));
+        let memory = json!({ "pages": pages, "table_bytes": table_bytes });
+        keep(options.dial.json.as_deref(), &json!({ "modules": found, "memory": memory }))?;
+        Ok(Ended::Passed)
+    })
+}
+
+/// `stats`.
+///
+/// # Errors
+/// What keeps it from being carried out.
+pub fn stats(options: &StatsOptions) -> Result<Ended, Problem> {
+    ask(&options.dial, Request::Stats { module: options.name.clone() }, |answer| match answer {
+        Answer::Modules(mut found) => {
+            found.iter_mut().for_each(disassemble);
+            say!("{}", statistics::text(&found));
+            Ok(json!({ "modules": found }))
+        }
+        other => Err(unexpected(&other)),
+    })
+}
+
+/// `call`.
+///
+/// # Errors
+/// What keeps it from being carried out.
+pub fn call(options: &CallOptions) -> Result<Ended, Problem> {
+    let input = read_input(options.input.as_deref())?;
+    let request = Request::Call { module: options.name.clone(), input, repeat: options.repeat };
+    ask(&options.dial, request, |answer| match answer {
+        Answer::Called(called) => {
+            show_call(&called);
+            Ok(called)
+        }
+        other => Err(unexpected(&other)),
+    })
+}
+
+fn show_call(called: &Called) {
+    let Called { name, version, generation, calls, result, output, total_cycles, min_cycles, max_cycles, .. } = called;
+    say!("{name} {version} (load {generation}) returned {result}");
+    if !output.is_empty() {
+        say!("  Output: {}", bareflow_loader::Printable(output));
+    }
+    if called.results.len() > 1 {
+        let each: Vec<_> = called.results.iter().map(|(value, times)| format!("{value} ({times})")).collect();
+        say!("  Results, and how often: {}", each.join(", "));
+    }
+    match calls {
+        0 | 1 => say!("  {total_cycles} cycles"),
+        _ => say!("  {calls} calls, {total_cycles} cycles: min {min_cycles}, max {max_cycles}"),
+    }
+}
+
+/// `unload`.
+///
+/// # Errors
+/// What keeps it from being carried out.
+pub fn unload(options: &ModuleOptions) -> Result<Ended, Problem> {
+    ask(&options.dial, Request::Unload { module: options.name.clone() }, |answer| match answer {
+        Answer::Unloaded(given_back) => {
+            say!("{}", receipt::text(&given_back));
+            Ok(given_back)
+        }
+        other => Err(unexpected(&other)),
+    })
+}
+
+/// `activate`.
+///
+/// # Errors
+/// What keeps it from being carried out.
+pub fn activate(options: &ModuleOptions) -> Result<Ended, Problem> {
+    let request = Request::Activate { module: options.name.clone() };
+    tell(&options.dial, request, &format!("{} is what its name stands for now", options.name))
+}
+
+/// `compare`.
+///
+/// # Errors
+/// What keeps it from being carried out.
+pub fn compare(options: &CompareOptions) -> Result<Ended, Problem> {
+    let modules = [options.first.clone(), options.second.clone()];
+    let request = Request::Compare { modules, input: read_input(options.input.as_deref())?, over: options.over };
+    ask(&options.dial, request, |answer| match answer {
+        Answer::Compared(found) => {
+            say!("{}", comparison::text(&found));
+            Ok(found)
+        }
+        other => Err(unexpected(&other)),
+    })
+}
+
+/// `log`.
+///
+/// # Errors
+/// What keeps it from being carried out.
+pub fn log(options: &LogOptions) -> Result<Ended, Problem> {
+    carry_out(&options.dial, |client| {
+        let mut next = 0;
+        loop {
+            let (first, lines) = match client.ask(Request::Log { from: next })? {
+                Answer::Log { first, lines } => (first, lines),
+                other => return Err(unexpected(&other)),
+            };
+            if first > next {
+                anstream::eprintln!("[{} older lines are gone]", first - next);
+            }
+            lines.iter().for_each(|line| say!("{line}"));
+            // A kernel that counts backwards would have the same lines shown without end.
+            next = next.max(first.saturating_add(lines.len() as u64));
+            if !options.follow {
+                keep(options.dial.json.as_deref(), &json!({ "first": first, "lines": lines }))?;
+                return Ok(Ended::Passed);
+            }
+            std::thread::sleep(FOLLOW);
+        }
+    })
+}
+
+/// `load`.
+///
+/// # Errors
+/// What keeps it from being carried out.
+pub fn load(options: &LoadFileOptions) -> Result<Ended, Problem> {
+    let request = Request::Load { path: options.path.clone(), wish: options.wish.wish() };
+    ask(&options.dial, request, |answer| match answer {
+        Answer::Loaded(loaded) => {
+            say!("{}", receipt::loaded(&loaded));
+            Ok(loaded)
+        }
+        other => Err(unexpected(&other)),
+    })
+}
+
+/// `ls`.
+///
+/// # Errors
+/// What keeps it from being carried out.
+pub fn ls(options: &FilesOptions) -> Result<Ended, Problem> {
+    ask(&options.dial, Request::Files { path: options.path.clone() }, |answer| match answer {
+        Answer::Files(files) => {
+            let row = |file: &bareflow_protocol::control::File| {
+                let size = if file.folder { "-".to_owned() } else { file.bytes.to_string() };
+                let problem = file.problem.clone().unwrap_or_default();
+                vec![size, format!("{}{}", file.name, if file.folder { "/" } else { "" }), problem]
+            };
+            say!("{}", table::aligned(&["BYTES", "NAME", ""], &[0], files.iter().map(row)));
+            Ok(json!({ "files": files }))
+        }
+        other => Err(unexpected(&other)),
+    })
+}
+
+/// `save`.
+///
+/// # Errors
+/// What keeps it from being carried out.
+pub fn save(options: &ModuleOptions) -> Result<Ended, Problem> {
+    ask(&options.dial, Request::Save { module: options.name.clone() }, |answer| match answer {
+        Answer::Saved { path, bytes } => {
+            say!("{} is at {path} now: {bytes} bytes", options.name);
+            Ok(json!({ "path": path, "bytes": bytes }))
+        }
+        other => Err(unexpected(&other)),
+    })
+}
+
+/// `shutdown`.
+///
+/// # Errors
+/// What keeps it from being carried out.
+pub fn shutdown(options: &PlainOptions) -> Result<Ended, Problem> {
+    tell(&options.dial, Request::Shutdown, "the kernel ends")
+}

@@ -1,0 +1,122 @@
+//! The way to a kernel: the socket of `serve`, or a serial port.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::OFlags;
+use rustix::termios::{ControlModes, OptionalActions, QueueSelector, speed, tcflush, tcgetattr, tcsetattr};
+
+use crate::Problem;
+
+/// A way to a kernel.
+pub trait Link: Write + Send {
+    /// Waits for bytes, at most so long. Returns how many came: nothing when none did, 0 at the end of the stream.
+    ///
+    /// # Errors
+    /// When the way is broken.
+    fn receive(&mut self, buffer: &mut [u8], patience: Duration) -> io::Result<Option<usize>>;
+
+    /// Whether bytes may be lost on it.
+    fn loses_bytes(&self) -> bool;
+}
+
+impl Link for UnixStream {
+    fn receive(&mut self, buffer: &mut [u8], patience: Duration) -> io::Result<Option<usize>> {
+        // No time at all would mean without end.
+        self.set_read_timeout(Some(patience.max(Duration::from_millis(1))))?;
+        match self.read(buffer) {
+            Ok(count) => Ok(Some(count)),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(None),
+            Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => Ok(Some(0)),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn loses_bytes(&self) -> bool {
+        false
+    }
+}
+
+/// A serial port.
+#[derive(Debug)]
+pub struct Port(File);
+
+impl Port {
+    /// Opens a device, sets it to 115200 baud, 8 bits, no parity, one stop bit, and takes its bytes as they are.
+    ///
+    /// # Errors
+    /// When it can't be opened, or is no serial port.
+    pub fn open(path: &Path) -> Result<Port, Problem> {
+        let shown = path.display();
+        // The port is not to become this process's terminal, nor to wait for a modem's carrier.
+        let flags = OFlags::NOCTTY | OFlags::NONBLOCK;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).custom_flags(i32::try_from(flags.bits())?);
+        let failed = |error| format!("can't open {shown}: {error}; name a serial port such as /dev/ttyS0 by `--port`");
+        let file = options.open(path).map_err(failed)?;
+        let no_port =
+            |error| format!("{shown} is no serial port ({error}), expected one such as /dev/ttyS0; check `--port`");
+        let mut settings = tcgetattr(&file).map_err(no_port)?;
+        settings.make_raw();
+        settings.control_modes.remove(ControlModes::CSIZE | ControlModes::PARENB | ControlModes::CSTOPB);
+        settings.control_modes.insert(ControlModes::CS8 | ControlModes::CLOCAL | ControlModes::CREAD);
+        settings.set_speed(speed::B115200).map_err(no_port)?;
+        tcsetattr(&file, OptionalActions::Now, &settings).map_err(no_port)?;
+        // What came before is not for this program.
+        tcflush(&file, QueueSelector::IFlush).map_err(no_port)?;
+        Ok(Port(file))
+    }
+
+    /// Waits until bytes can be read or written.
+    fn wait(&self, for_what: PollFlags, patience: Duration) -> io::Result<bool> {
+        let patience = Timespec::try_from(patience).map_err(io::Error::other)?;
+        match poll(&mut [PollFd::new(&self.0, for_what)], Some(&patience)) {
+            Ok(ready) => Ok(ready > 0),
+            Err(error) if error == rustix::io::Errno::INTR => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl Link for Port {
+    fn receive(&mut self, buffer: &mut [u8], patience: Duration) -> io::Result<Option<usize>> {
+        if !self.wait(PollFlags::IN, patience)? {
+            return Ok(None);
+        }
+        match self.0.read(buffer) {
+            Ok(count) => Ok(Some(count)),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn loses_bytes(&self) -> bool {
+        true
+    }
+}
+
+/// How long a serial port may take to accept some bytes.
+const WRITE_PATIENCE: Duration = Duration::from_secs(10);
+
+impl Write for Port {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if !self.wait(PollFlags::OUT, WRITE_PATIENCE)? {
+            let said = "the port takes no bytes; is flow control on, or the other side off?";
+            return Err(io::Error::new(ErrorKind::TimedOut, said));
+        }
+        match self.0.write(bytes) {
+            // The caller tries again.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Err(ErrorKind::Interrupted.into()),
+            written => written,
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

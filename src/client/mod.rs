@@ -1,0 +1,177 @@
+//! The commands that talk to a running kernel. [`Client`] asks and waits,
+//! `link` is the way there, `push` sends blobs, `commands` has the rest,
+//! `show` turns answers into text.
+
+mod commands;
+pub mod error;
+pub mod link;
+mod patience;
+mod push;
+pub mod show;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use bareflow_protocol::control::{CONTROL_VERSION, MAX_CHUNK, MAX_REQUEST};
+use bareflow_protocol::{Answer, Asked, Decoder, Message, Request};
+
+use crate::Problem;
+use crate::options::Dial;
+use crate::serve::default_path;
+use error::{Lost, Refused};
+use link::{Link, Port};
+use patience::{Patience, patience};
+
+pub use commands::{activate, call, compare, load, log, ls, ps, save, shutdown, stats, unload};
+pub use push::{push, upload};
+
+/// One conversation with a kernel.
+pub struct Client {
+    link: Box<dyn Link>,
+    /// What messages call the other end.
+    place: String,
+    decoder: Decoder,
+    number: u32,
+    timeout: Duration,
+}
+
+impl Client {
+    /// Connects as `dial` says, and greets the kernel.
+    ///
+    /// # Errors
+    /// When there is none, or one of another version.
+    pub fn dial(dial: &Dial) -> Result<Client, Problem> {
+        let timeout = Duration::from_secs(dial.timeout);
+        if let Some(port) = &dial.port {
+            return Client::greet(Box::new(Port::open(port)?), port, timeout);
+        }
+        let path = dial.socket.clone().unwrap_or_else(default_path);
+        let stream = std::os::unix::net::UnixStream::connect(&path)
+            .map_err(|error| format!("no kernel at {}: {error}; run `bareflow serve` first", path.display()))?;
+        Client::greet(Box::new(stream), &path, timeout)
+    }
+
+    /// Greets the kernel at the other end of `link`.
+    ///
+    /// # Errors
+    /// When it does not answer, or is of another version.
+    pub fn greet(link: Box<dyn Link>, place: &Path, timeout: Duration) -> Result<Client, Problem> {
+        let place = place.display().to_string();
+        let mut client = Client { link, place, decoder: Decoder::new(), number: 0, timeout };
+        match client.ask(Request::Hello)? {
+            Answer::Welcome { control: CONTROL_VERSION, .. } => Ok(client),
+            Answer::Welcome { control, version, .. } => Err(format!(
+                "the kernel {version} speaks version {control} of the channel, expected {CONTROL_VERSION}; \
+                 serve it by the same build as this program"
+            )
+            .into()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Asks for something and waits for the answer.
+    ///
+    /// # Errors
+    /// [`Refused`] when the kernel refuses, [`Lost`] when it does not answer.
+    pub fn ask(&mut self, request: Request) -> Result<Answer, Problem> {
+        self.ask_with(request, &mut |_, _| ())
+    }
+
+    /// The same; `progress` is told how much is done of how much.
+    ///
+    /// # Errors
+    /// As with [`Client::ask`].
+    pub fn ask_with(&mut self, request: Request, progress: &mut dyn FnMut(u64, u64)) -> Result<Answer, Problem> {
+        let Patience { name, times, each } = patience(&request, self.link.loses_bytes(), self.timeout);
+        self.number = self.number.checked_add(1).unwrap_or(1);
+        let frame = Asked { number: self.number.into(), request }.to_frame();
+        // The broker's mark and the frame's own bytes have room beside that.
+        if frame.is_empty() || frame.len() > MAX_REQUEST {
+            let found = frame.len();
+            return Err(format!("`{name}` of {found} bytes, expected at most {MAX_REQUEST}; give it less input").into());
+        }
+        let mut instead = None;
+        for _ in 0..times {
+            self.link.write_all(&frame).and_then(|()| self.link.flush()).map_err(|error| self.broken(&error))?;
+            match self.wait(each, progress, &mut instead)? {
+                Some(Answer::Refused { error }) => return Err(Refused(error).into()),
+                Some(answer) => return Ok(answer),
+                // What is left of a frame that lost bytes must not swallow the next one.
+                None => self.decoder = Decoder::new(),
+            }
+        }
+        Err(Lost::Silent { place: self.place.clone(), request: name, sent: times, instead }.into())
+    }
+
+    /// Waits for the answer to the last request; nothing when no sign of it comes for so long, or it was
+    /// damaged on its way.
+    fn wait(
+        &mut self,
+        each: Duration,
+        progress: &mut dyn FnMut(u64, u64),
+        instead: &mut Option<String>,
+    ) -> Result<Option<Answer>, Problem> {
+        let mut last_sign = Instant::now();
+        loop {
+            while let Some(found) = self.decoder.next_payload() {
+                match found.and_then(|payload| Message::from_payload(&payload)) {
+                    Ok(Message::Answer(number, Answer::Progress { done, of })) if number == u64::from(self.number) => {
+                        last_sign = Instant::now();
+                        progress(done, of);
+                    }
+                    Ok(Message::Answer(number, answer)) if number == u64::from(self.number) => return Ok(Some(answer)),
+                    // No request of that number was sent: this one did not arrive as it was.
+                    Ok(Message::Answer(0, Answer::Refused { error })) => {
+                        *instead = Some(error);
+                        return Ok(None);
+                    }
+                    // An answer that comes twice since its request was sent twice, or a report.
+                    Ok(_) => {}
+                    Err(error) => *instead = Some(error.to_string()),
+                }
+            }
+            let Some(left) = each.checked_sub(last_sign.elapsed()) else { return Ok(None) };
+            self.receive(left)?;
+        }
+    }
+
+    /// Whether the kernel is still there, as far as the connection shows.
+    ///
+    /// # Errors
+    /// [`Lost`] when it is gone.
+    pub fn check(&mut self) -> Result<(), Problem> {
+        self.receive(Duration::ZERO)
+    }
+
+    /// Takes what comes within so much time.
+    fn receive(&mut self, patience: Duration) -> Result<(), Problem> {
+        let mut buffer = [0; 4096];
+        match self.link.receive(&mut buffer, patience).map_err(|error| self.broken(&error))? {
+            Some(0) => Err(Lost::Gone { place: self.place.clone() }.into()),
+            Some(count) => {
+                self.decoder.push(buffer.get(..count).unwrap_or_default());
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Bytes of a blob that are sent at once: fewer where some may get lost, since a chunk is lost as a whole.
+    fn chunk_size(&self) -> usize {
+        if self.link.loses_bytes() { MAX_CHUNK / 8 } else { MAX_CHUNK }
+    }
+
+    fn broken(&self, error: &std::io::Error) -> Problem {
+        use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
+        match error.kind() {
+            BrokenPipe | ConnectionReset => Lost::Gone { place: self.place.clone() }.into(),
+            _ => format!("the connection to {} is broken: {error}; try again", self.place).into(),
+        }
+    }
+}
+
+/// Another answer than the request has.
+fn unexpected(answer: &Answer) -> Problem {
+    let shown: String = format!("{answer:?}").chars().take(80).collect();
+    format!("the kernel gave another request's answer: {shown}; serve it by the same build as this program").into()
+}

@@ -1,0 +1,75 @@
+//! How long the client waits for an answer, and how often it asks.
+
+use std::time::Duration;
+
+use bareflow_protocol::Request;
+
+/// How often a greeting is sent, and how long its answer is waited for each time: a kernel that is just
+/// booting hears none of the first ones.
+const GREETINGS: (u32, Duration) = (60, Duration::from_millis(500));
+
+/// The same for what may be sent again where bytes get lost. The longest request, a chunk, takes less than
+/// half a second on a serial port.
+const ATTEMPTS: (u32, Duration) = (12, Duration::from_secs(2));
+
+/// What the client does until an answer comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Patience {
+    /// What messages call the request.
+    pub name: &'static str,
+    /// How often it is sent.
+    pub times: u32,
+    /// How long there may be no sign of the answer each time.
+    pub each: Duration,
+}
+
+/// The patience for `request`. Only where bytes get lost, and only what does no harm when it is done twice,
+/// is sent more than once; all else is given up after `timeout`.
+pub(super) fn patience(request: &Request, loses_bytes: bool, timeout: Duration) -> Patience {
+    let (name, again) = match request {
+        Request::Hello => ("hello", true),
+        Request::Goodbye => ("goodbye", true),
+        Request::List => ("ps", true),
+        Request::Stats { .. } => ("stats", true),
+        Request::Upload { .. } => ("upload", true),
+        Request::Chunk { .. } => ("chunk", true),
+        Request::Files { .. } => ("ls", true),
+        Request::Log { .. } => ("log", true),
+        Request::Activate { .. } => ("activate", true),
+        Request::Memory => ("memory", true),
+        Request::Push(_) => ("push", false),
+        Request::Load { .. } => ("load", false),
+        Request::Save { .. } => ("save", false),
+        Request::Call { .. } => ("call", false),
+        Request::Unload { .. } => ("unload", false),
+        Request::Compare { .. } => ("compare", false),
+        Request::Shutdown => ("shutdown", false),
+        _ => ("request", false),
+    };
+    let (times, each) = match request {
+        Request::Hello => {
+            let (times, each) = GREETINGS;
+            let within = timeout.as_millis().div_ceil(each.as_millis().max(1));
+            (u32::try_from(within).unwrap_or(times).clamp(1, times), each)
+        }
+        _ if again && loses_bytes => ATTEMPTS,
+        _ => (1, timeout),
+    };
+    Patience { name, times, each }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_does_no_harm_is_sent_again_and_only_where_bytes_get_lost() {
+        let timeout = Duration::from_secs(9);
+        let call = Request::Call { module: "sum".into(), input: Vec::new(), repeat: 1 };
+        assert_eq!(patience(&call, true, timeout), Patience { name: "call", times: 1, each: timeout });
+        assert_eq!(patience(&Request::List, true, timeout).times, ATTEMPTS.0);
+        assert_eq!(patience(&Request::List, false, timeout), Patience { name: "ps", times: 1, each: timeout });
+        assert_eq!(patience(&Request::Hello, false, timeout).times, 18);
+        assert_eq!(patience(&Request::Hello, false, Duration::from_secs(600)).times, GREETINGS.0);
+    }
+}

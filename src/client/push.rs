@@ -1,0 +1,120 @@
+//! `push`: a blob on its way into a running kernel.
+
+use std::io::{IsTerminal, stderr};
+use std::path::Path;
+
+use bareflow_abi::checksum::crc32c;
+use bareflow_protocol::control::{MAX_BLOB, Push};
+use bareflow_protocol::trial::Gate;
+use bareflow_protocol::{Answer, Request};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::commands::{carry_out, keep};
+use super::show::{compare, receipt};
+use super::{Client, unexpected};
+use crate::files::{label, read_input};
+use crate::options::PushOptions;
+use crate::{Ended, Problem, say};
+
+/// Measurements of each module that a gate takes unless something else is said.
+const OVER: u32 = 1000;
+
+/// How often the kernel may answer that nothing more has come.
+const STANDSTILLS: u32 = 8;
+
+/// Carries the command out.
+///
+/// # Errors
+/// What keeps it from being carried out.
+pub fn push(options: &PushOptions) -> Result<Ended, Problem> {
+    let blob = read_blob(&options.file)?;
+    let gate = match options.conditions().map_err(|expected| format!("--gate: {expected}"))? {
+        Some(conditions) => {
+            let input = options.input.as_deref().map(|input| read_input(Some(input))).transpose()?;
+            Some(Gate { conditions, over: options.over.unwrap_or(OVER), input })
+        }
+        None => None,
+    };
+    let push = Push { label: label(&options.file), wish: options.wish.wish(), beside: options.beside, gate };
+    carry_out(&options.dial, |client| {
+        let bar = progress_bar();
+        let mut show = |done, of| {
+            bar.set_length(of);
+            bar.set_position(done);
+        };
+        let answer = upload(client, &blob, &mut show).and_then(|()| client.ask_with(Request::Push(push), &mut show));
+        bar.finish_and_clear();
+        let json = options.dial.json.as_deref();
+        match answer? {
+            Answer::Loaded(loaded) => {
+                if let Some(verdict) = &loaded.verdict {
+                    say!("{}\n", compare::verdict(verdict));
+                }
+                say!("{}", receipt::loaded(&loaded));
+                keep(json, &loaded)?;
+                Ok(Ended::Passed)
+            }
+            Answer::GateFailed(verdict) => {
+                say!("{}", compare::verdict(&verdict));
+                anstream::eprintln!(
+                    "error: {} did not pass its gate and was unloaded; see above",
+                    label(&options.file)
+                );
+                keep(json, &verdict)?;
+                Ok(Ended::Failed)
+            }
+            other => Err(unexpected(&other)),
+        }
+    })
+}
+
+/// The bytes of a file that could be a blob.
+fn read_blob(path: &Path) -> Result<Vec<u8>, Problem> {
+    let name = "name a .mod file, such as target/modules/sum.mod";
+    let failed = |error| format!("can't read {}: {error}; {name}", label(path));
+    let bytes = std::fs::read(path).map_err(failed)?;
+    if bytes.len() > MAX_BLOB as usize {
+        let (found, label) = (bytes.len(), label(path));
+        return Err(format!("{label} has {found} bytes, expected at most {MAX_BLOB}; {name}").into());
+    }
+    Ok(bytes)
+}
+
+/// Brings a blob to the kernel, piece by piece; the next request can use it. `progress` is told how many
+/// bytes have come, and of how many.
+///
+/// # Errors
+/// When the kernel refuses it or is lost.
+pub fn upload(client: &mut Client, blob: &[u8], progress: &mut dyn FnMut(u64, u64)) -> Result<(), Problem> {
+    let length = u32::try_from(blob.len())?;
+    let mut request = Request::Upload { length, checksum: crc32c(&[blob]) };
+    let (mut there, mut standstills) = (0, 0);
+    loop {
+        let received = match client.ask(request)? {
+            Answer::Received { length } => length,
+            other => return Err(unexpected(&other)),
+        };
+        standstills = if received > there { 0 } else { standstills + 1 };
+        there = received;
+        progress(there.into(), length.into());
+        if there == length {
+            return Ok(());
+        }
+        let rest = blob.get(there as usize..).ok_or("the kernel has more than was sent; try again")?;
+        if standstills > STANDSTILLS {
+            return Err(format!("the kernel keeps {there} of {length} bytes and takes no more; try again").into());
+        }
+        let bytes = rest.get(..client.chunk_size()).unwrap_or(rest).to_vec();
+        request = Request::Chunk { offset: there, bytes };
+    }
+}
+
+/// A line that shows how far the kernel is, on a terminal only.
+pub(super) fn progress_bar() -> ProgressBar {
+    if !stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::no_length();
+    let style = ProgressStyle::with_template("{pos}/{len} {wide_bar} {eta}");
+    style.map_or(bar.clone(), |style| bar.with_style(style))
+}

@@ -1,0 +1,29 @@
+//! Answers as text.
+
+pub mod compare;
+pub mod modules;
+pub mod receipt;
+pub mod stats;
+pub mod table;
+
+use std::fmt;
+
+/// A figure with two decimals at most, and none where they are zero.
+pub(super) struct Figure(pub f64);
+
+impl fmt::Display for Figure {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = format!("{:.2}", self.0);
+        out.pad(text.strip_suffix(".00").unwrap_or(&text))
+    }
+}
+
+/// What may be missing, as text: a dash then.
+pub(super) fn or_dash(value: Option<impl fmt::Display>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
+/// "1 page", "2 pages".
+pub(super) fn count(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}

@@ -1,0 +1,52 @@
+//! The list of modules.
+
+use bareflow_protocol::report::Module;
+
+use super::{or_dash, table};
+
+const TITLES: [&str; 9] = ["NAME", "VERSION", "LOAD", "DOMAIN", "STATE", "CALLS", "P50", "P99", "MEMORY"];
+
+/// The modules, one each line. Where several of one name are loaded, `*` marks the one it stands for.
+#[must_use]
+pub fn table(modules: &[Module]) -> String {
+    let row = |module: &Module| {
+        let several = modules.iter().filter(|other| other.name == module.name).count() > 1;
+        let mark = if several && module.active { "*" } else { "" };
+        vec![
+            module.name.clone(),
+            format!("{}{mark}", module.version),
+            module.generation.to_string(),
+            module.domain.clone(),
+            module.state.clone(),
+            module.call_count.to_string(),
+            or_dash(module.p50_cycles),
+            or_dash(module.p99_cycles),
+            memory(module.memory_bytes),
+        ]
+    };
+    table::aligned(&TITLES, &[2, 5, 6, 7, 8], modules.iter().map(row))
+}
+
+/// Bytes in KiB, rounded up: memory is given in pages.
+fn memory(bytes: u64) -> String {
+    format!("{}K", bytes.div_ceil(1024))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::show::stats::tests::module;
+
+    #[test]
+    fn marks_the_active_one_of_several() {
+        let mut modules = [module("sum", "1.0.0"), module("sum", "1.1.0"), module("primes", "1.0.0")];
+        modules[0].active = false;
+        modules[2].p50_cycles = None;
+        let expected = "\
+NAME    VERSION  LOAD  DOMAIN  STATE   CALLS  P50  P99  MEMORY
+sum     1.0.0       1  kernel  loaded      3   20   30     12K
+sum     1.1.0*      1  kernel  loaded      3   20   30     12K
+primes  1.0.0       1  kernel  loaded      3    -   30     12K";
+        assert_eq!(table(&modules), expected);
+    }
+}

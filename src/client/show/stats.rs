@@ -1,0 +1,171 @@
+//! The statistics of modules, in the layout of the console's.
+
+use std::fmt::Write;
+
+use bareflow_protocol::report::{Diagnosis, Fault, Module};
+
+use super::{Figure, or_dash};
+
+/// Registers of a diagnosis on one line.
+const REGISTERS: usize = 3;
+
+/// The statistics of `modules`, with what is known of their faults.
+#[must_use]
+pub fn text(modules: &[Module]) -> String {
+    let all: Vec<_> = modules.iter().map(module_text).collect();
+    if all.is_empty() { "no module is loaded".to_owned() } else { all.join("\n\n") }
+}
+
+fn module_text(module: &Module) -> String {
+    let average = or_dash(module.avg_cycles.map(Figure));
+    let mut lines = vec![
+        format!("=== Module Stats: {} ===", module.name),
+        format!("  Code address:  {:#x}", module.code_address),
+        format!("  Code size:     {} bytes", module.code_size),
+        format!("  Calls:         {}", module.call_count),
+        format!("  Total cycles:  {}", or_dash(module.total_cycles)),
+        format!("  Avg cycles:    {average}"),
+        format!("  Min cycles:    {}", or_dash(module.min_cycles)),
+        format!("  Max cycles:    {}", or_dash(module.max_cycles)),
+    ];
+    if module.avg_cycles.is_some() {
+        let corrected = &module.corrected;
+        lines.push(format!("  Std deviation: {}", or_dash(module.std_dev.map(Figure))));
+        lines.push(format!("  p50 / p99:     {} / {}", or_dash(module.p50_cycles), or_dash(module.p99_cycles)));
+        lines.push("  Less the cycles of measuring:".to_owned());
+        lines.push(format!(
+            "    avg {}, min {}, p50 {}, p99 {}",
+            or_dash(corrected.avg.map(Figure)),
+            or_dash(corrected.min),
+            or_dash(corrected.p50),
+            or_dash(corrected.p99)
+        ));
+    }
+    let (version, generation, size) = (&module.version, module.generation, module.blob_size);
+    let mark = if module.active { "" } else { ", not active" };
+    lines.push(format!("  Version:       {version} (load {generation}{mark}), blob {size} bytes"));
+    let (domain, budget) = (&module.domain, &module.budget);
+    lines.push(format!(
+        "  Domain:        {domain}, within {} us, stack {}, heap {} bytes",
+        budget.time_us, budget.stack, budget.heap
+    ));
+    lines.push(format!("  Memory:        {} bytes", module.memory_bytes));
+    lines.push(format!("  State:         {}, last result {}", module.state, or_dash(module.last_result)));
+    if let Some(fault) = &module.fault {
+        lines.push(format!("  Fault:         {}", fault_text(fault)));
+        lines.push(format!("  Faults:        {}, restarts {}", module.faults, module.restarts));
+    }
+    lines.extend(module.diagnosis.iter().flat_map(diagnosis_lines));
+    lines.join("\n")
+}
+
+/// A fault on one line.
+pub(super) fn fault_text(fault: &Fault) -> String {
+    let mut text = fault.kind.clone();
+    let _ = match fault.offset {
+        Some(offset) => write!(text, " at offset {offset:#x}"),
+        None => write!(text, " outside the module"),
+    };
+    if let Some(address) = fault.address {
+        let _ = write!(text, ", address {address:#x}");
+    }
+    text
+}
+
+fn diagnosis_lines(diagnosis: &Diagnosis) -> Vec<String> {
+    let mut lines: Vec<_> = diagnosis.panic.iter().map(|panic| format!("  panicked: {panic}")).collect();
+    for registers in diagnosis.registers.chunks(REGISTERS) {
+        lines.push(registers.iter().map(|r| format!("  {:<6} {:#018x}", r.name, r.value)).collect());
+    }
+    if !diagnosis.code.is_empty() {
+        lines.push(diagnosis.code.iter().fold("  code  ".to_owned(), |line, byte| format!("{line} {byte:02x}")));
+    }
+    lines.extend(diagnosis.disassembly.iter().map(|instruction| format!("    {instruction}")));
+    lines.extend(diagnosis.services.iter().map(|call| format!("  called {call}")));
+    lines
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use bareflow_protocol::report::{Budget, Corrected, Register};
+
+    pub(in crate::client::show) fn module(name: &str, version: &str) -> Module {
+        Module {
+            name: name.into(),
+            version: version.into(),
+            generation: 1,
+            domain: "kernel".into(),
+            state: "loaded".into(),
+            active: true,
+            memory_bytes: 12288,
+            code_address: 0x9000_0000,
+            code_size: 6,
+            blob_size: 134,
+            call_count: 3,
+            total_cycles: Some(70),
+            min_cycles: Some(20),
+            max_cycles: Some(30),
+            avg_cycles: Some(23.333),
+            std_dev: Some(4.0),
+            p50_cycles: Some(20),
+            p99_cycles: Some(30),
+            corrected: Corrected { min: Some(1), avg: Some(1.5), p50: Some(1), p99: Some(2) },
+            last_result: Some(5050),
+            fault: None,
+            diagnosis: None,
+            faults: 0,
+            restarts: 0,
+            budget: Budget { time_us: 1000, stack: 65536, heap: 0 },
+        }
+    }
+
+    #[test]
+    fn has_the_consoles_layout() {
+        let expected = "\
+=== Module Stats: sum ===
+  Code address:  0x90000000
+  Code size:     6 bytes
+  Calls:         3
+  Total cycles:  70
+  Avg cycles:    23.33
+  Min cycles:    20
+  Max cycles:    30
+  Std deviation: 4
+  p50 / p99:     20 / 30
+  Less the cycles of measuring:
+    avg 1.50, min 1, p50 1, p99 2
+  Version:       1.0.0 (load 1), blob 134 bytes
+  Domain:        kernel, within 1000 us, stack 65536, heap 0 bytes
+  Memory:        12288 bytes
+  State:         loaded, last result 5050";
+        assert_eq!(text(&[module("sum", "1.0.0")]), expected);
+    }
+
+    #[test]
+    fn shows_all_that_is_known_of_a_fault() {
+        let diagnosis = Diagnosis {
+            registers: [Register { name: "rip".into(), value: 0x9000_0003 }].into(),
+            code: [0x8b, 0].into(),
+            disassembly: ["0x90000003: mov eax, [rax]".into()].into(),
+            services: ["log(0x0, 0x1)".into()].into(),
+            panic: None,
+        };
+        let faulty = Module {
+            fault: Some(Fault { kind: "page_read".into(), offset: None, address: Some(0) }),
+            diagnosis: Some(diagnosis),
+            avg_cycles: None,
+            ..module("sum", "1.0.0")
+        };
+        let expected = "
+  Fault:         page_read outside the module, address 0x0
+  Faults:        0, restarts 0
+  rip    0x0000000090000003
+  code   8b 00
+    0x90000003: mov eax, [rax]
+  called log(0x0, 0x1)";
+        let shown = text(&[faulty]);
+        assert!(shown.ends_with(expected) && shown.contains("  Avg cycles:    -\n"), "{shown}");
+        assert_eq!(text(&[]), "no module is loaded");
+    }
+}

@@ -1,0 +1,41 @@
+//! `disk list`: what the kernel would find.
+
+use std::fs::File;
+use std::path::Path;
+
+use bareflow_disk::Disk;
+
+use super::image::Image;
+use crate::{Ended, Problem, say};
+
+/// Shows what is in an image's `/modules`. What can't be read is said, and the rest goes on.
+pub fn list(path: &Path) -> Result<Ended, Problem> {
+    let shown = path.display();
+    let open = || -> std::io::Result<Image> {
+        let file = File::open(path)?;
+        let length = file.metadata()?.len();
+        Ok(Image { file, length })
+    };
+    let image = open().map_err(|error| format!("can't read {shown}: {error}; name an image of a disk"))?;
+    let mut disk = Disk::open(image).map_err(|error| format!("{shown}: {error}"))?;
+    let listing = disk.list().map_err(|error| format!("{shown}: {error}"))?;
+    let mut ended = Ended::Passed;
+    let mut complain = |name: &str, error: &dyn std::fmt::Display| {
+        anstream::eprintln!("[ERROR] {name}: {error}");
+        ended = Ended::Failed;
+    };
+    say!("{shown}: {}, {} in /modules", disk.kind(), listing.files.len());
+    for file in &listing.files {
+        let size = if file.folder { "folder".to_owned() } else { file.bytes.to_string() };
+        say!("{size:>10}  {}  {}", file.stamp, file.name);
+        if !file.folder
+            && let Err(error) = disk.read(file)
+        {
+            complain(&file.name, &error);
+        }
+    }
+    if let Some(error) = &listing.cut {
+        complain("/modules", error);
+    }
+    Ok(ended)
+}

@@ -1,0 +1,205 @@
+//! What the commands take that talk to a running kernel.
+
+use std::path::PathBuf;
+
+use bareflow_loader::{Budget, OnFault};
+use bareflow_protocol::control::Wish;
+use bareflow_protocol::report;
+use bareflow_protocol::trial::Condition;
+use clap::{Args, value_parser};
+
+use super::load::{Domain, budget, on_fault};
+
+/// Where the kernel is, and what becomes of its answer.
+#[derive(Debug, Args)]
+pub struct Dial {
+    /// Where `serve` listens; `target/bareflow.sock` of the workspace when not said.
+    #[arg(long, value_name = "PATH", conflicts_with = "port")]
+    pub socket: Option<PathBuf>,
+    /// A serial port with the kernel at its other end, such as /dev/ttyS0, instead of `serve`.
+    #[arg(long, value_name = "DEVICE")]
+    pub port: Option<PathBuf>,
+    /// Seconds without a sign of the kernel after which a request is given up.
+    #[arg(long, value_name = "S", default_value_t = 600, value_parser = value_parser!(u64).range(1..=86400))]
+    pub timeout: u64,
+    /// Write the answer as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// What every such command takes.
+#[derive(Debug, Args)]
+pub struct PlainOptions {
+    /// Where the kernel is.
+    #[command(flatten)]
+    pub dial: Dial,
+}
+
+/// How a module is to run; what is not said stays as it is.
+#[derive(Debug, Args)]
+pub struct WishOptions {
+    /// Where its code runs.
+    #[arg(long, value_enum)]
+    pub domain: Option<Domain>,
+    /// The most a call may take and the module may have: `time=10ms,stack=16K,heap=1M`, any of them.
+    #[arg(long, value_name = "LIMITS", value_parser = budget)]
+    pub budget: Option<Budget>,
+    /// What happens when it faults: `stop`, `restart`, or `restart:N` for at most N times.
+    #[arg(long, value_name = "POLICY", value_parser = on_fault)]
+    pub on_fault: Option<OnFault>,
+}
+
+impl WishOptions {
+    /// The same, as the kernel is told.
+    #[must_use]
+    pub fn wish(&self) -> Wish {
+        let budget =
+            |limits: Budget| report::Budget { time_us: limits.time_us, stack: limits.stack, heap: limits.heap };
+        Wish {
+            domain: self.domain.map(|domain| bareflow_loader::Domain::from(domain).name().to_owned()),
+            budget: self.budget.map(budget),
+            on_fault: self.on_fault.map(|policy| policy.to_string()),
+        }
+    }
+}
+
+/// What `push` takes.
+#[derive(Debug, Args)]
+pub struct PushOptions {
+    /// The blob.
+    #[arg(value_name = "FILE.mod")]
+    pub file: PathBuf,
+    /// Load it beside the one of its name instead of in its place.
+    #[arg(long)]
+    pub beside: bool,
+    /// What it has to prove first, against the one of its name: `p99<=1.05,outputs-equal`.
+    #[arg(long, value_name = "CONDITIONS")]
+    pub gate: Option<String>,
+    /// How many measurements the gate takes of each; 1000 when not said.
+    #[arg(long, value_name = "N", requires = "gate", value_parser = value_parser!(u32).range(1..))]
+    pub over: Option<u32>,
+    /// Input of the gate's calls: a file's bytes, or else this very text; that of the module's last call when not said.
+    #[arg(long, value_name = "FILE|TEXT", requires = "gate")]
+    pub input: Option<String>,
+    /// How it runs.
+    #[command(flatten)]
+    pub wish: WishOptions,
+    /// Where the kernel is.
+    #[command(flatten)]
+    pub dial: Dial,
+}
+
+impl PushOptions {
+    /// The gate's conditions, if there is a gate.
+    ///
+    /// # Errors
+    /// What was found and what was expected.
+    pub fn conditions(&self) -> Result<Option<Vec<Condition>>, String> {
+        self.gate.as_deref().map(Condition::parse_all).transpose()
+    }
+}
+
+/// What `watch` takes.
+#[derive(Debug, Args)]
+pub struct WatchOptions {
+    /// The module: a crate below `modules/`.
+    pub name: String,
+    /// End after one round: 0 when the module runs, 1 when it was not built or was refused.
+    #[arg(long)]
+    pub once: bool,
+    /// How it runs.
+    #[command(flatten)]
+    pub wish: WishOptions,
+    /// Where the kernel is.
+    #[command(flatten)]
+    pub dial: Dial,
+}
+
+/// What `call` takes.
+#[derive(Debug, Args)]
+pub struct CallOptions {
+    /// The module: NAME or NAME@VERSION.
+    pub name: String,
+    /// Its input: a file's bytes, or else this very text.
+    #[arg(long, value_name = "FILE|TEXT")]
+    pub input: Option<String>,
+    /// How often it is called.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u32).range(1..))]
+    pub repeat: u32,
+    /// Where the kernel is.
+    #[command(flatten)]
+    pub dial: Dial,
+}
+
+/// What `unload`, `activate` and `save` take.
+#[derive(Debug, Args)]
+pub struct ModuleOptions {
+    /// The module: NAME or NAME@VERSION.
+    pub name: String,
+    /// Where the kernel is.
+    #[command(flatten)]
+    pub dial: Dial,
+}
+
+/// What `compare` takes.
+#[derive(Debug, Args)]
+pub struct CompareOptions {
+    /// The first module: NAME or NAME@VERSION.
+    pub first: String,
+    /// The second one.
+    pub second: String,
+    /// Input of both: a file's bytes, or else this very text.
+    #[arg(long, value_name = "FILE|TEXT")]
+    pub input: Option<String>,
+    /// How many measurements are taken of each.
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = value_parser!(u32).range(1..))]
+    pub over: u32,
+    /// Where the kernel is.
+    #[command(flatten)]
+    pub dial: Dial,
+}
+
+/// What `stats` takes.
+#[derive(Debug, Args)]
+pub struct StatsOptions {
+    /// The module: NAME or NAME@VERSION; all when none is named.
+    pub name: Option<String>,
+    /// Where the kernel is.
+    #[command(flatten)]
+    pub dial: Dial,
+}
+
+/// What `log` takes.
+#[derive(Debug, Args)]
+pub struct LogOptions {
+    /// Go on with what the console shows from now on.
+    #[arg(long, conflicts_with = "json")]
+    pub follow: bool,
+    /// Where the kernel is.
+    #[command(flatten)]
+    pub dial: Dial,
+}
+
+/// What `load` takes.
+#[derive(Debug, Args)]
+pub struct LoadFileOptions {
+    /// The file on the kernel's disk, such as /modules/sum.mod.
+    pub path: String,
+    /// How its module runs.
+    #[command(flatten)]
+    pub wish: WishOptions,
+    /// Where the kernel is.
+    #[command(flatten)]
+    pub dial: Dial,
+}
+
+/// What `ls` takes.
+#[derive(Debug, Args)]
+pub struct FilesOptions {
+    /// The folder on the kernel's disk.
+    #[arg(default_value = "/modules")]
+    pub path: String,
+    /// Where the kernel is.
+    #[command(flatten)]
+    pub dial: Dial,
+}

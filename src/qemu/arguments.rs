@@ -1,0 +1,81 @@
+//! How QEMU is called.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use super::Machine;
+use crate::Problem;
+
+impl Machine {
+    /// QEMU's arguments. What it needs as files is written to `folder`; COM2 is the socket at `channel`.
+    pub(super) fn arguments(&self, folder: &Path, channel: &Path) -> Result<Vec<OsString>, Problem> {
+        let mut all: Vec<OsString> = Vec::new();
+        let mut add = |words: &[&str]| all.extend(words.iter().map(OsString::from));
+        // microvm has one serial port of its own, and no PCI.
+        let is_microvm = self.machine.starts_with("microvm");
+        add(&["-machine", &self.machine, "-cpu", &self.cpu, "-accel", &self.accel, "-m", "128"]);
+        add(&["-display", "none", "-no-reboot", "-chardev", "stdio,id=c1,signal=off", "-serial", "chardev:c1"]);
+        add(&["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04", "-chardev"]);
+        add(&[&format!("socket,id=c2,path={}", option_value(channel))]);
+        if is_microvm {
+            add(&["-device", "isa-serial,chardev=c2,index=1"]);
+        } else {
+            add(&["-serial", "chardev:c2"]);
+        }
+        if self.icount {
+            add(&["-icount", "shift=0,sleep=off"]);
+        }
+        if let Some(path) = &self.qmp {
+            add(&["-qmp", &format!("unix:{},server=on,wait=off", option_value(path))]);
+        }
+        if let Some(disk) = &self.data_disk {
+            let device = if is_microvm { "virtio-blk-device" } else { "virtio-blk-pci" };
+            add(&["-drive", &format!("if=none,id=d0,format=raw,file={}", option_value(disk))]);
+            add(&["-device", &format!("{device},drive=d0")]);
+        }
+        if let Some(disk) = &self.disk {
+            add(&["-drive", &format!("format=raw,snapshot=on,file={}", option_value(disk))]);
+            return Ok(all);
+        }
+        let kernel = folder.join("kernel.elf");
+        std::fs::write(&kernel, &self.kernel)?;
+        add(&["-kernel", &kernel.to_string_lossy(), "-append", &self.command_line]);
+        if !self.archive.is_empty() {
+            let archive = folder.join("boot.tar");
+            std::fs::write(&archive, &self.archive)?;
+            add(&["-initrd", &archive.to_string_lossy()]);
+        }
+        Ok(all)
+    }
+}
+
+/// A path inside one of QEMU's option lists, where a comma is written twice.
+fn option_value(path: &Path) -> String {
+    path.to_string_lossy().replace(',', ",,")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(machine: &Machine) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let words = machine.arguments(folder.path(), Path::new("/a,b")).unwrap();
+        words.join(&OsString::from(" ")).into_string().unwrap()
+    }
+
+    #[test]
+    fn a_data_disk_is_what_the_machine_can_have() {
+        let q35 = Machine { data_disk: Some("d,1.img".into()), ..Machine::new(b"") };
+        let expected = "-drive if=none,id=d0,format=raw,file=d,,1.img -device virtio-blk-pci,drive=d0";
+        assert!(words(&q35).contains(expected), "{}", words(&q35));
+        let microvm = Machine { machine: "microvm".into(), ..q35 };
+        assert!(words(&microvm).contains("virtio-blk-device,drive=d0"), "{}", words(&microvm));
+        assert!(!words(&Machine::new(b"")).contains("virtio"));
+    }
+
+    #[test]
+    fn commas_of_paths_are_written_twice() {
+        assert!(words(&Machine::new(b"")).contains("socket,id=c2,path=/a,,b "));
+    }
+}

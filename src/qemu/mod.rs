@@ -1,0 +1,71 @@
+//! The one runner that boots kernels in QEMU. The console is COM1, the host's
+//! channel COM2, the end a write to isa-debug-exit.
+//!
+//! `arguments` says how QEMU is called, `process` starts it, `run` boots a
+//! kernel and waits for its end (`outcome`), `running` keeps one that is talked
+//! to meanwhile.
+
+mod arguments;
+mod outcome;
+mod process;
+mod run;
+mod running;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use outcome::{Ending, Outcome};
+pub use running::{Killer, Running};
+
+/// The program.
+const QEMU: &str = "qemu-system-x86_64";
+
+/// A machine to boot a kernel in.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    /// The kernel's ELF file.
+    pub kernel: Vec<u8>,
+    /// QEMU's machine: q35, pc or microvm.
+    pub machine: String,
+    /// QEMU's processor.
+    pub cpu: String,
+    /// QEMU's accelerator.
+    pub accel: String,
+    /// Whether a clock tick is an instruction.
+    pub icount: bool,
+    /// How long to wait for the end.
+    pub timeout: Duration,
+    /// How long to wait for the next message, where the kernel sends them all along.
+    pub patience: Option<Duration>,
+    /// The kernel's command line.
+    pub command_line: String,
+    /// The boot archive; none when empty.
+    pub archive: Vec<u8>,
+    /// Where QEMU listens for QMP, if anywhere.
+    pub qmp: Option<PathBuf>,
+    /// A disk to boot from instead of the kernel's ELF file.
+    pub disk: Option<PathBuf>,
+    /// A disk that the kernel finds its files on, and may write to.
+    pub data_disk: Option<PathBuf>,
+}
+
+impl Machine {
+    /// The usual machine: q35, every processor feature QEMU has, no hardware acceleration.
+    #[must_use]
+    pub fn new(kernel: &[u8]) -> Machine {
+        Machine {
+            kernel: kernel.to_vec(),
+            machine: "q35".to_owned(),
+            cpu: "max".to_owned(),
+            accel: "tcg".to_owned(),
+            icount: false,
+            timeout: Duration::from_secs(60),
+            patience: None,
+            command_line: String::new(),
+            archive: Vec::new(),
+            qmp: None,
+            disk: None,
+            data_disk: None,
+        }
+    }
+}

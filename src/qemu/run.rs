@@ -1,0 +1,106 @@
+//! Boots a kernel and waits for its end.
+
+use std::io::Read;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::Child;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bareflow_protocol::{Decoder, Message};
+
+use super::Machine;
+use super::outcome::{Ending, Outcome, lossy};
+use super::process::collect;
+use crate::Problem;
+
+/// How often is looked whether time is up.
+const POLL: Duration = Duration::from_millis(50);
+
+impl Machine {
+    /// Boots and waits for the end. `show` gets the console as it comes.
+    ///
+    /// # Errors
+    /// When QEMU can't be started.
+    pub fn run(&self, mut show: impl FnMut(&[u8])) -> Result<Outcome, Problem> {
+        let folder = tempfile::tempdir()?;
+        let channel_path = folder.path().join("com2");
+        let listener = UnixListener::bind(&channel_path)?;
+        let mut qemu = self.spawn(folder.path(), &channel_path)?;
+        let (sender, receiver) = channel();
+        let reader = thread::spawn(move || receive(&listener, &sender));
+        let complaints = collect(qemu.0.stderr.take());
+        let mut messages = Vec::new();
+        let (console, in_time) = self.follow(&mut qemu.0, &mut show, &receiver, &mut messages);
+        if !in_time {
+            // It may have ended just now.
+            let _ = qemu.0.kill();
+        }
+        // Whatever came of it, the listener must not wait for a QEMU that never connected.
+        let _ = UnixStream::connect(&channel_path);
+        let status = qemu.0.wait()?;
+        reader.join().map_err(|_| "the reader of COM2 panicked")?;
+        messages.extend(receiver);
+        let is_report = |message: &Message| matches!(message, Message::Report(_));
+        let (mut reports, messages): (Vec<_>, Vec<_>) = messages.into_iter().partition(is_report);
+        let report = reports.pop().and_then(|message| match message {
+            Message::Report(report) => Some(report),
+            _ => None,
+        });
+        let ending = Ending::of(status, in_time);
+        let (console, complaints) = (lossy(&console), lossy(&complaints.into_iter().flatten().collect::<Vec<_>>()));
+        Ok(Outcome { ending, console, report, messages, complaints })
+    }
+
+    /// Passes the console on until it ends, and collects messages meanwhile. Returns all of
+    /// the console, and whether it ended in time.
+    fn follow(
+        &self,
+        child: &mut Child,
+        show: &mut impl FnMut(&[u8]),
+        receiver: &Receiver<Message>,
+        messages: &mut Vec<Message>,
+    ) -> (Vec<u8>, bool) {
+        let (start, mut last_sign) = (Instant::now(), Instant::now());
+        let chunks = collect(child.stdout.take());
+        let mut console = Vec::new();
+        loop {
+            match chunks.recv_timeout(POLL) {
+                Ok(chunk) => {
+                    show(&chunk);
+                    console.extend(chunk);
+                    last_sign = Instant::now();
+                }
+                Err(RecvTimeoutError::Disconnected) => return (console, true),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            let before = messages.len();
+            messages.extend(receiver.try_iter());
+            if messages.len() > before {
+                last_sign = Instant::now();
+            }
+            if start.elapsed() > self.timeout || self.patience.is_some_and(|patience| last_sign.elapsed() > patience) {
+                return (console, false);
+            }
+        }
+    }
+}
+
+/// Waits for QEMU on COM2's socket and passes messages on until it hangs up.
+fn receive(listener: &UnixListener, sender: &Sender<Message>) {
+    let Ok((mut stream, _)) = listener.accept() else { return };
+    let mut decoder = Decoder::new();
+    let mut buffer = [0; 4096];
+    // A connection that breaks has said what it has said.
+    while let Ok(count) = stream.read(&mut buffer) {
+        if count == 0 {
+            return;
+        }
+        decoder.push(&buffer[..count]);
+        let payloads = std::iter::from_fn(|| decoder.next_payload()).flatten();
+        let mut messages = payloads.filter_map(|payload| Message::from_payload(&payload).ok());
+        if messages.any(|message| sender.send(message).is_err()) {
+            return;
+        }
+    }
+}

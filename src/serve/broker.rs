@@ -1,0 +1,186 @@
+//! The broker: many clients on one side, the kernel's one serial port on the
+//! other. It marks each request with its client and brings each answer back.
+//!
+//! Every client has two threads, one for each direction; two more serve the
+//! kernel. Requests wait in a bounded queue, so a slow kernel slows its clients
+//! down and loses nothing; and none is sent before the kernel has said its first
+//! word, since a port that it has not opened loses what comes.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
+use std::thread::{self, Scope};
+use std::time::Duration;
+
+use bareflow_protocol::control::{MAX_REQUEST, NUMBER_BITS};
+use bareflow_protocol::{Answer, Asked, Decoder, FrameError, Message, Request};
+
+use super::client_queue::client_queue;
+use super::clients::Clients;
+use crate::Problem;
+
+/// Requests that wait for the kernel at most.
+const WAITING: usize = 16;
+
+/// Serves clients that come to `listener`, until the kernel behind `kernel` hangs up.
+///
+/// # Errors
+/// When `listener` or `kernel` can't be used.
+pub fn run(listener: &UnixListener, kernel: &UnixStream) -> Result<(), Problem> {
+    let address = listener.local_addr()?;
+    let path = address.as_pathname().ok_or("a listener without a path, expected one at a socket file")?;
+    let clients = Clients::default();
+    let (requests, waiting) = sync_channel(WAITING);
+    thread::scope(|scope| {
+        let (ready, readiness) = channel();
+        scope.spawn(move || send(readiness, waiting, kernel));
+        let clients = &clients;
+        scope.spawn(move || accept(scope, listener, clients, &requests));
+        route(kernel, clients, || {
+            // Nobody waits for it any more when the kernel takes no requests.
+            let _ = ready.send(());
+        });
+        drop(ready);
+        clients.close();
+        // Wakes those who wait for the kernel, and the one who waits for clients.
+        let _ = kernel.shutdown(Shutdown::Both);
+        let _ = UnixStream::connect(path);
+    });
+    Ok(())
+}
+
+/// Sends requests to the kernel as they come, once it is ready.
+fn send(readiness: Receiver<()>, waiting: Receiver<Vec<u8>>, mut kernel: &UnixStream) {
+    if readiness.recv().is_err() {
+        return waiting.iter().for_each(drop);
+    }
+    for frame in &waiting {
+        if kernel.write_all(&frame).is_err() {
+            // It has hung up: `route` notices, and clients are told by the end of their connections.
+            let _ = kernel.shutdown(Shutdown::Both);
+            return waiting.iter().for_each(drop);
+        }
+    }
+}
+
+/// Brings answers to their clients until the kernel hangs up. `heard` is told of the kernel's first message.
+fn route(mut kernel: &UnixStream, clients: &Clients, heard: impl FnOnce()) {
+    let mut heard = Some(heard);
+    let mut decoder = Decoder::new();
+    let mut buffer = vec![0; 64 << 10];
+    while let Some(bytes) = receive(&mut kernel, &mut buffer) {
+        decoder.push(bytes);
+        while let Some(found) = decoder.next_payload() {
+            let found = found.and_then(|payload| Message::from_payload(&payload));
+            if found.is_ok()
+                && let Some(heard) = heard.take()
+            {
+                heard();
+            }
+            match found {
+                Ok(Message::Answer(number, answer)) => deliver(number, answer, clients),
+                // What a run reports is of no interest to those who ask.
+                Ok(_) => {}
+                Err(error) => anstream::eprintln!("[SERVE] from the kernel: {error}"),
+            }
+        }
+    }
+}
+
+fn deliver(number: u64, answer: Answer, clients: &Clients) {
+    let (mark, own) = ((number >> NUMBER_BITS) as u32, number & u64::from(u32::MAX));
+    match answer {
+        Answer::Refused { error } if mark == 0 => anstream::eprintln!("[SERVE] the kernel refused a frame: {error}"),
+        answer => clients.pass(mark, Message::Answer(own, answer).to_frame()),
+    }
+}
+
+/// Lets clients in until the kernel has hung up.
+fn accept<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    listener: &UnixListener,
+    clients: &'scope Clients,
+    requests: &SyncSender<Vec<u8>>,
+) {
+    for stream in listener.incoming() {
+        if clients.is_closed() {
+            return;
+        }
+        let stream = match stream {
+            Ok(stream) => Arc::new(stream),
+            Err(error) => {
+                anstream::eprintln!("[SERVE] can't let a client in: {error}");
+                thread::sleep(Duration::from_millis(100));
+                continue;
+            }
+        };
+        let (queue, outlet) = client_queue(&stream);
+        let Some(mark) = clients.admit(queue) else { return };
+        let requests = requests.clone();
+        scope.spawn(move || outlet.run());
+        scope.spawn(move || {
+            listen(&stream, mark, clients, &requests);
+            // The kernel forgets what it left half done. Nobody is there to send to when the kernel is gone.
+            let _ = requests.send(Asked { number: marked(mark, 0), request: Request::Goodbye }.to_frame());
+            clients.forget(mark);
+        });
+    }
+}
+
+/// Passes a client's requests on until its connection ends.
+fn listen(mut stream: &UnixStream, mark: u32, clients: &Clients, requests: &SyncSender<Vec<u8>>) {
+    let mut decoder = Decoder::with_limit(MAX_REQUEST);
+    let mut buffer = vec![0; 64 << 10];
+    while let Some(bytes) = receive(&mut stream, &mut buffer) {
+        decoder.push(bytes);
+        let mut wrong = None;
+        while let Some(found) = decoder.next_payload() {
+            match found.and_then(|payload| request(&payload, mark)) {
+                // Nobody takes requests any more when the kernel is gone.
+                Ok(frame) => {
+                    if requests.send(frame).is_err() {
+                        return;
+                    }
+                }
+                // What follows a damaged frame is its rest.
+                Err(error) => wrong = wrong.or(Some(error)),
+            }
+        }
+        if let Some(error) = wrong {
+            clients.pass(mark, refusal(error));
+        }
+    }
+    if decoder.unfinished() > 0 {
+        // It may have closed one direction only, and still read.
+        clients.pass(mark, refusal(FrameError::Garbage { skipped: decoder.unfinished() }));
+    }
+}
+
+/// The request in a payload, marked with its client, as a frame.
+fn request(payload: &[u8], mark: u32) -> Result<Vec<u8>, FrameError> {
+    let Asked { number, request } = Asked::from_payload(payload)?;
+    Ok(Asked { number: marked(mark, number), request }.to_frame())
+}
+
+/// The answer to what is no request.
+fn refusal(error: FrameError) -> Vec<u8> {
+    Message::Answer(0, Answer::Refused { error: error.to_string() }).to_frame()
+}
+
+fn marked(mark: u32, number: u64) -> u64 {
+    u64::from(mark) << NUMBER_BITS | number & u64::from(u32::MAX)
+}
+
+/// The next bytes of a stream; nothing at its end, or when it breaks.
+fn receive<'buffer>(stream: &mut impl Read, buffer: &'buffer mut [u8]) -> Option<&'buffer [u8]> {
+    loop {
+        match stream.read(buffer) {
+            Ok(0) => return None,
+            Ok(count) => return buffer.get(..count),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(_) => return None,
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The socket where clients find the kernel.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use crate::{Problem, new};
+
+/// Where the socket is unless something else is said: below the workspace, or else the current folder.
+#[must_use]
+pub fn default_path() -> PathBuf {
+    let relative = Path::new("target").join("bareflow.sock");
+    let root = new::workspace_manifest().ok().and_then(|manifest| manifest.parent().map(Path::to_owned));
+    match root {
+        Some(root) if std::env::current_dir().is_ok_and(|here| here != root) => root.join(relative),
+        _ => relative,
+    }
+}
+
+/// A socket that is listened at. It is removed at the end.
+#[derive(Debug)]
+pub struct Socket {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Socket {
+    /// Listens at `path`. A socket that nobody listens at any more is replaced.
+    ///
+    /// # Errors
+    /// When somebody listens there, or something else is there, or it can't be made.
+    pub fn bind(path: &Path) -> Result<Socket, Problem> {
+        let shown = path.display();
+        if let Ok(there) = fs::symlink_metadata(path) {
+            if !there.file_type().is_socket() {
+                return Err(format!("{shown} is no socket, expected one or nothing; name another by `--socket`").into());
+            }
+            match UnixStream::connect(path) {
+                Ok(_) => {
+                    let remedy = "end it by `bareflow shutdown`, or name another socket by `--socket`";
+                    return Err(format!("a kernel is served at {shown} already; {remedy}").into());
+                }
+                Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+                    fs::remove_file(path).map_err(|error| format!("can't remove the old socket {shown}: {error}"))?;
+                }
+                Err(error) => return Err(format!("can't tell who listens at {shown}: {error}").into()),
+            }
+        }
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            fs::create_dir_all(folder).map_err(|error| format!("can't make {}: {error}", folder.display()))?;
+        }
+        let failed = |error| format!("can't listen at {shown}: {error}; name another socket by `--socket`");
+        let listener = UnixListener::bind(path).map_err(failed)?;
+        Ok(Socket { listener, path: path.to_owned() })
+    }
+
+    /// What accepts clients.
+    #[must_use]
+    pub fn listener(&self) -> &UnixListener {
+        &self.listener
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        // Somebody may have removed it before.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replaces_a_stale_socket_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/s");
+        let living = Socket::bind(&path).unwrap();
+        let error = Socket::bind(&path).unwrap_err().to_string();
+        assert!(error.contains("is served at") && error.contains("deep/s"), "{error}");
+        drop(living);
+        assert!(!path.exists());
+        drop(UnixListener::bind(&path).unwrap());
+        assert!(path.exists(), "a listener alone leaves its socket behind");
+        drop(Socket::bind(&path).unwrap());
+        fs::write(&path, "text").unwrap();
+        assert!(Socket::bind(&path).unwrap_err().to_string().contains("is no socket"));
+        assert_eq!(fs::read(&path).unwrap(), b"text");
+    }
+}

@@ -1,0 +1,97 @@
+//! One round: build, send, load; and the line that says what it took.
+
+use std::time::{Duration, Instant};
+
+use bareflow_builder::{ModuleCrate, build_module};
+use bareflow_protocol::control::{Push, Wish};
+use bareflow_protocol::{Answer, Request};
+use jiff::Zoned;
+use serde::{Serialize, Serializer};
+
+use crate::client::{Client, upload};
+use crate::{Problem, say};
+
+/// What a round came to.
+#[derive(Debug, Serialize)]
+pub(super) struct Round {
+    schema: u32,
+    module: String,
+    version: String,
+    generation: Option<u32>,
+    #[serde(rename = "compile_ms", serialize_with = "milliseconds")]
+    compile: Option<Duration>,
+    #[serde(rename = "pack_ms", serialize_with = "milliseconds")]
+    pack: Option<Duration>,
+    #[serde(rename = "transfer_ms", serialize_with = "milliseconds")]
+    transfer: Option<Duration>,
+    #[serde(rename = "kernel_ms", serialize_with = "milliseconds")]
+    kernel: Option<Duration>,
+    /// Why the module does not run.
+    pub error: Option<String>,
+}
+
+/// A time as a number of milliseconds, to the microsecond.
+fn milliseconds<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    time.map(|time| time.as_micros() as f64 / 1000.0).serialize(serializer)
+}
+
+/// Builds `module`, sends it, and lets the kernel load it as `wish` says.
+pub(super) fn run(module: &ModuleCrate, wish: Wish, client: &mut Client) -> Result<Round, Problem> {
+    let blob = build_module(module, &module.target.join("modules"))?;
+    let start = Instant::now();
+    upload(client, &blob.bytes, &mut |_, _| ())?;
+    let transfer = start.elapsed();
+    let label = format!("{}.mod", module.name);
+    let start = Instant::now();
+    let answer = client.ask(Request::Push(Push { label, wish, beside: false, gate: None }))?;
+    let kernel = start.elapsed();
+    let Answer::Loaded(loaded) = answer else {
+        return Err("the kernel gave another request's answer; serve it by the same build as this program".into());
+    };
+    Ok(Round {
+        version: loaded.version.clone(),
+        generation: Some(loaded.generation),
+        compile: Some(blob.compile_time),
+        pack: Some(blob.pack_time),
+        transfer: Some(transfer),
+        kernel: Some(kernel),
+        error: None,
+        ..Round::failed(module, String::new())
+    })
+}
+
+impl Round {
+    /// A round that came to nothing.
+    pub(super) fn failed(module: &ModuleCrate, error: String) -> Round {
+        let (major, minor, patch) = module.version;
+        Round {
+            schema: 1,
+            module: module.name.clone(),
+            version: format!("{major}.{minor}.{patch}"),
+            generation: None,
+            compile: None,
+            pack: None,
+            transfer: None,
+            kernel: None,
+            error: Some(error),
+        }
+    }
+
+    /// Shows the round: on one line where it came to something.
+    pub(super) fn show(&self) {
+        let (now, Round { module, version, .. }) = (Zoned::now().strftime("%H:%M:%S").to_string(), self);
+        match (&self.error, self.generation) {
+            (None, Some(generation)) => say!("{now} {module} {version} (load {generation}): {}: running", self.parts()),
+            (None, None) => say!("{now} {module} {version}: {}: running", self.parts()),
+            (Some(error), _) => anstream::eprintln!("{now} {module} {version}: {}", error.trim_end()),
+        }
+    }
+
+    /// What each part took.
+    fn parts(&self) -> String {
+        let parts =
+            [("compile", self.compile), ("pack", self.pack), ("transfer", self.transfer), ("kernel", self.kernel)];
+        let shown = parts.into_iter().filter_map(|(name, time)| Some(format!("{name} {} ms", time?.as_millis())));
+        shown.collect::<Vec<_>>().join(", ")
+    }
+}

@@ -1,0 +1,110 @@
+//! Notices that files are saved.
+
+use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use notify::event::{AccessKind, AccessMode};
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher, recommended_watcher};
+
+use crate::Problem;
+
+/// How long it has to be quiet before files count as saved: an editor writes, renames and removes in one go.
+const QUIET: Duration = Duration::from_millis(5);
+
+/// How long is waited for quiet at most.
+const UNREST: Duration = Duration::from_millis(200);
+
+/// What happened to files below a folder.
+#[derive(Debug)]
+pub(super) struct Saves {
+    events: Receiver<notify::Result<Event>>,
+    /// Watches as long as it is there.
+    _watcher: RecommendedWatcher,
+}
+
+/// Files were saved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Saved {
+    /// Whether the crate's manifest is among them.
+    pub manifest: bool,
+}
+
+impl Saves {
+    /// Watches all files below `folder`.
+    pub(super) fn below(folder: &Path) -> Result<Saves, Problem> {
+        let failed = |error| format!("can't watch {}: {error}", folder.display());
+        let (sender, events) = channel();
+        let mut watcher = recommended_watcher(sender).map_err(failed)?;
+        watcher.watch(folder, RecursiveMode::Recursive).map_err(failed)?;
+        Ok(Saves { events, _watcher: watcher })
+    }
+
+    /// What was saved; nothing when that is nothing for so long.
+    pub(super) fn next(&self, patience: Duration) -> Result<Option<Saved>, Problem> {
+        let start = Instant::now();
+        let mut saved: Option<Saved> = None;
+        let mut quiet_from = start;
+        loop {
+            let wait = match saved {
+                Some(_) if quiet_from.elapsed() > UNREST => return Ok(saved),
+                Some(_) => QUIET,
+                None => match patience.checked_sub(start.elapsed()) {
+                    Some(left) => left,
+                    None => return Ok(None),
+                },
+            };
+            match self.events.recv_timeout(wait) {
+                Ok(Ok(event)) if is_change(&event) => {
+                    if saved.is_none() {
+                        quiet_from = Instant::now();
+                    }
+                    saved.get_or_insert_default().manifest |= event.paths.iter().any(|path| is_manifest(path));
+                }
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => return Err(format!("can't watch any more: {error}").into()),
+                Err(RecvTimeoutError::Timeout) => return Ok(saved),
+                Err(RecvTimeoutError::Disconnected) => return Err("the watch ended by itself; start it again".into()),
+            }
+        }
+    }
+}
+
+/// Whether an event is more than somebody's reading.
+fn is_change(event: &Event) -> bool {
+    match event.kind {
+        EventKind::Access(kind) => kind == AccessKind::Close(AccessMode::Write),
+        _ => true,
+    }
+}
+
+fn is_manifest(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name == "Cargo.toml")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    const LONG: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn one_save_is_noticed_once_however_it_is_done() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("src")).unwrap();
+        let file = folder.path().join("src/lib.rs");
+        fs::write(&file, "old").unwrap();
+        let saves = Saves::below(folder.path()).unwrap();
+        assert_eq!(saves.next(Duration::from_millis(20)).unwrap(), None);
+        fs::write(&file, "new").unwrap();
+        assert_eq!(saves.next(LONG).unwrap(), Some(Saved { manifest: false }));
+        fs::write(folder.path().join("src/.swap"), "newer").unwrap();
+        fs::rename(folder.path().join("src/.swap"), &file).unwrap();
+        assert_eq!(saves.next(LONG).unwrap(), Some(Saved { manifest: false }));
+        fs::read(&file).unwrap();
+        assert_eq!(saves.next(Duration::from_millis(50)).unwrap(), None);
+        fs::write(folder.path().join("Cargo.toml"), "").unwrap();
+        assert_eq!(saves.next(LONG).unwrap(), Some(Saved { manifest: true }));
+    }
+}

@@ -1,0 +1,246 @@
+//! A kernel's end of COM2 without a kernel, and a broker in front of it.
+
+use std::collections::HashMap;
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::thread::{JoinHandle, spawn};
+use std::time::{Duration, Instant};
+
+use bareflow::client::Client;
+use bareflow::serve::{Socket, broker};
+use bareflow_abi::checksum::crc32c;
+use bareflow_protocol::control::{CONTROL_VERSION, Called, File, LoadCycles, Loaded, Receipt, Replaced};
+use bareflow_protocol::trial::{Comparison, Judged, Side, Verdict};
+use bareflow_protocol::{Answer, Asked, Decoder, Message, Request};
+use tempfile::TempDir;
+
+/// Bytes of the console that the fake kernel has.
+pub const LOG_LINE: usize = 32 << 10;
+
+/// What the fake kernel was told, for tests to look at.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// Marks of clients that are gone.
+    pub goodbyes: Vec<u32>,
+    /// How many blobs were pushed.
+    pub pushes: u32,
+}
+
+/// One side's upload.
+type Upload = (u32, u32, Vec<u8>);
+
+/// A fake kernel behind a broker, with a socket of its own.
+pub struct Bench {
+    folder: TempDir,
+    /// What the kernel was told.
+    pub seen: Arc<Mutex<Seen>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Bench {
+    /// Starts both.
+    pub fn start() -> Bench {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = Socket::bind(&folder.path().join("s")).unwrap();
+        let (host, kernel) = UnixStream::pair().unwrap();
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let told = Arc::clone(&seen);
+        let threads = vec![
+            spawn(move || broker::run(socket.listener(), &host).unwrap()),
+            spawn(move || answer_all(&mut { kernel }, &told)),
+        ];
+        Bench { folder, seen, threads }
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join("s")
+    }
+
+    pub fn raw(&self) -> UnixStream {
+        UnixStream::connect(self.socket()).unwrap()
+    }
+
+    pub fn client(&self) -> Client {
+        Client::greet(Box::new(self.raw()), Path::new("test"), Duration::from_secs(20)).unwrap()
+    }
+
+    /// Waits until `done` holds of what the kernel saw.
+    #[track_caller]
+    pub fn wait(&self, done: impl Fn(&Seen) -> bool) {
+        let start = Instant::now();
+        while !done(&self.seen.lock().unwrap()) {
+            assert!(start.elapsed() < Duration::from_secs(20), "{:?}", self.seen.lock().unwrap());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Ends the kernel and waits for the broker's end.
+    pub fn end(self) {
+        assert!(matches!(self.client().ask(Request::Shutdown), Ok(Answer::Done)));
+        self.threads.into_iter().for_each(|thread| thread.join().unwrap());
+        assert!(!self.folder.path().join("s").exists(), "the socket is removed");
+    }
+}
+
+/// Answers until told to end, or nobody asks any more.
+pub fn answer_all(stream: &mut (impl Read + Write), seen: &Mutex<Seen>) {
+    let mut kernel = Kernel::default();
+    let welcome = || Answer::Welcome { control: CONTROL_VERSION, version: "0.0.0".into(), clock: "tsc".into() };
+    // Clients wait for the kernel's first word.
+    std::thread::sleep(Duration::from_millis(20));
+    stream.write_all(&Message::Answer(0, welcome()).to_frame()).unwrap();
+    let (mut decoder, mut buffer) = (Decoder::new(), vec![0; 4096]);
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => return,
+            Ok(count) => decoder.push(&buffer[..count]),
+            // Half a frame and then nothing: its rest is lost, perhaps since its length was.
+            Err(error) if error.kind() == ErrorKind::TimedOut => decoder = Decoder::new(),
+            Err(_) => return,
+        }
+        while let Some(payload) = decoder.next_payload() {
+            let asked = match payload.and_then(|payload| Asked::from_payload(&payload)) {
+                Ok(asked) => asked,
+                Err(error) => {
+                    let refused = Answer::Refused { error: error.to_string() };
+                    stream.write_all(&Message::Answer(0, refused).to_frame()).unwrap();
+                    continue;
+                }
+            };
+            let mut seen = seen.lock().unwrap();
+            let (mark, number) = (asked.client(), asked.number);
+            let last = asked.request == Request::Shutdown;
+            for answer in kernel.answer(mark, asked.request, &mut seen) {
+                stream.write_all(&Message::Answer(number, answer).to_frame()).unwrap();
+            }
+            if last {
+                return;
+            }
+        }
+    }
+}
+
+#[derive(Default)]
+struct Kernel {
+    uploads: HashMap<u32, Upload>,
+    loads: u32,
+}
+
+impl Kernel {
+    fn answer(&mut self, mark: u32, request: Request, seen: &mut Seen) -> Vec<Answer> {
+        let refused = |error: &str| Answer::Refused { error: error.to_owned() };
+        vec![match request {
+            Request::Hello => {
+                Answer::Welcome { control: CONTROL_VERSION, version: "0.0.0".into(), clock: "tsc".into() }
+            }
+            Request::Goodbye => {
+                self.uploads.remove(&mark);
+                seen.goodbyes.push(mark);
+                Answer::Done
+            }
+            Request::List | Request::Stats { .. } => Answer::Modules(Vec::new()),
+            Request::Memory => Answer::Memory { pages: 1, table_bytes: 2 },
+            Request::Upload { length, checksum } => {
+                self.uploads.insert(mark, (length, checksum, Vec::new()));
+                Answer::Received { length: 0 }
+            }
+            Request::Chunk { offset, bytes } => match self.uploads.get_mut(&mark) {
+                Some((_, _, there)) => {
+                    if there.len() == offset as usize {
+                        there.extend(bytes);
+                    }
+                    Answer::Received { length: there.len() as u32 }
+                }
+                None => refused("a chunk without an upload"),
+            },
+            Request::Push(push) => match self.uploads.remove(&mark) {
+                Some((length, checksum, bytes)) if bytes.len() as u32 == length && crc32c(&[&bytes]) == checksum => {
+                    seen.pushes += 1;
+                    self.loads += 1;
+                    match push.gate {
+                        Some(gate) if gate.conditions.len() > 1 => Answer::GateFailed(Box::new(verdict())),
+                        _ => Answer::Loaded(Box::new(self.loaded(&push.label))),
+                    }
+                }
+                _ => refused("no whole blob is there, expected one by Upload and Chunk; push it again"),
+            },
+            Request::Call { module, .. } if module == "nobody" => refused("no module nobody is loaded; see `ps`"),
+            Request::Call { module, input, repeat } => {
+                let called = Called {
+                    name: module,
+                    version: "1.0.0".into(),
+                    generation: 1,
+                    results: vec![(input.len() as i32, repeat.into())],
+                    calls: repeat.into(),
+                    result: input.len() as i32,
+                    output: input,
+                    total_cycles: 70,
+                    min_cycles: 20,
+                    max_cycles: 30,
+                };
+                return vec![Answer::Progress { done: 1, of: 2 }, Answer::Called(called)];
+            }
+            Request::Unload { module } => Answer::Unloaded(receipt(&module)),
+            Request::Compare { .. } => Answer::Compared(Box::new(verdict().comparison)),
+            Request::Log { from } => Answer::Log { first: from.max(2), lines: vec!["x".repeat(LOG_LINE)] },
+            Request::Files { .. } => {
+                Answer::Files(vec![File { name: "sum.mod".into(), bytes: 134, folder: false, problem: None }])
+            }
+            Request::Save { module } => Answer::Saved { path: format!("/modules/{module}.mod"), bytes: 134 },
+            Request::Load { .. } => Answer::Loaded(Box::new(self.loaded("/sum.mod"))),
+            _ => Answer::Done,
+        }]
+    }
+
+    fn loaded(&self, label: &str) -> Loaded {
+        let name = Path::new(label).file_stem().unwrap().to_string_lossy().into_owned();
+        let receipt = Some(receipt(&name));
+        Loaded {
+            name,
+            version: "1.0.0".into(),
+            generation: self.loads + 1,
+            active: true,
+            replaced: Some(Replaced { version: "1.0.0".into(), generation: self.loads, receipt }),
+            state: "none".into(),
+            cycles: LoadCycles { prepare: 900, switch: 80 },
+            verdict: None,
+        }
+    }
+}
+
+fn receipt(name: &str) -> Receipt {
+    Receipt {
+        name: name.into(),
+        version: "1.0.0".into(),
+        generation: 1,
+        call_count: 3,
+        pages_held: 5,
+        pages_returned: 5,
+        table_bytes_held: 812,
+        table_bytes_returned: 812,
+        heap_bytes: 0,
+        leaked_blocks: 0,
+        leaked_bytes: 0,
+        bindings: 0,
+        exit_fault: None,
+    }
+}
+
+fn verdict() -> Verdict {
+    let side = || Side {
+        name: "sum".into(),
+        version: "1.0.0".into(),
+        generation: 1,
+        batch: 1,
+        measurements: 10,
+        cycles: [1.0; 5],
+        histogram: Vec::new(),
+        fault: None,
+    };
+    let comparison =
+        Comparison { sides: [side(), side()], ratios: vec![Some(1.0); 5], outputs_equal: true, difference: None };
+    let conditions = vec![Judged { condition: "p99<=0.5".into(), held: false, found: "p99 1 times".into() }];
+    Verdict { passed: false, conditions, comparison }
+}

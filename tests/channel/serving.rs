@@ -1,0 +1,90 @@
+//! `serve` with the real kernel, through the program.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::common::{assert_code, bareflow, blob, errors, text};
+use bareflow::embedded::KERNEL;
+use tempfile::TempDir;
+
+/// A kernel that is served.
+pub struct Served {
+    folder: TempDir,
+    child: Child,
+}
+
+impl Served {
+    pub fn start(more: &[&str]) -> Served {
+        assert!(!KERNEL.is_empty(), "this build has no kernel; run `make setup`");
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bareflow"));
+        command.arg("serve").arg("--socket").arg(folder.path().join("s")).args(more);
+        let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let served = Served { folder, child };
+        let start = Instant::now();
+        while !served.socket().exists() {
+            assert!(start.elapsed() < Duration::from_secs(20), "no socket");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        served
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join("s")
+    }
+
+    /// Runs a command to success.
+    #[track_caller]
+    fn run(&self, words: &[&str]) -> String {
+        let output = bareflow(words.iter().copied().chain(["--socket", self.socket().to_str().unwrap()]));
+        assert_code(&output, 0);
+        text(&output)
+    }
+
+    /// Waits for the end, and returns its code and what was said.
+    pub fn end(self) -> (Option<i32>, String) {
+        let socket = self.socket();
+        let output = self.child.wait_with_output().unwrap();
+        assert!(!socket.exists(), "the socket is removed");
+        (output.status.code(), errors(&output))
+    }
+}
+
+#[test]
+fn serves_a_kernel_until_it_is_shut_down() {
+    let served = Served::start(&[]);
+    // It is just booting: whoever asks waits.
+    let shown = served.run(&["ps"]);
+    assert!(shown.contains("\nsum        0.1.0       1  kernel  loaded "), "{shown}");
+    assert!(served.run(&["call", "sum", "--repeat", "5"]).starts_with("sum 0.1.0 (load 1) returned 5050\n  5 calls"));
+    let sum = blob("sum");
+    let shown = served.run(&["push", sum.to_str().unwrap()]);
+    assert!(shown.starts_with("sum 0.1.0 (load 2) in place of 0.1.0 (load 1); state none; "), "{shown}");
+    assert!(served.run(&["stats", "sum"]).contains("=== Module Stats: sum ===\n"));
+    assert!(served.run(&["log"]).contains("Module loaded: sum 0.1.0 (load 2)"));
+    assert_eq!(served.run(&["shutdown"]), "the kernel ends\n");
+    assert_eq!(served.end(), (Some(0), String::new()));
+}
+
+#[test]
+fn a_signal_ends_kernel_and_socket() {
+    for signal in ["-TERM", "-INT"] {
+        let served = Served::start(&["--machine", "microvm"]);
+        served.run(&["ps"]);
+        let qemu = children(served.child.id());
+        assert_eq!(qemu.len(), 1);
+        assert!(Command::new("kill").arg(signal).arg(served.child.id().to_string()).status().unwrap().success());
+        let (code, said) = served.end();
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.starts_with("error: stopped by a signal, expected `bareflow shutdown`"), "{said}");
+        assert!(!Path::new("/proc").join(&qemu[0]).exists(), "QEMU is gone");
+    }
+}
+
+/// The process ids of a process's children.
+fn children(parent: u32) -> Vec<String> {
+    let tasks = std::fs::read_dir(format!("/proc/{parent}/task")).unwrap();
+    let lists = tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("children")).unwrap());
+    lists.flat_map(|list| list.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect()
+}

@@ -1,0 +1,96 @@
+//! `watch`: from a saved file to a running module.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use crate::common::root;
+use crate::fake_kernel::Bench;
+
+/// A workspace, with one module, `answer`, if that is wanted.
+pub fn workspace(folder: &Path, with_answer: bool) {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let table = |name: &str| {
+        let lines = manifest.lines().skip_while(|line| *line != name);
+        lines.take_while(|line| !line.is_empty()).map(|line| format!("{line}\n")).collect::<String>()
+    };
+    let settings = ["[workspace.package]", "[workspace.lints.rust]", "[workspace.lints.clippy]"].map(table).concat();
+    let abi = format!("[workspace.dependencies]\nbareflow-abi = {{ path = {:?} }}\n", root().join("abi"));
+    let all = format!("[workspace]\nresolver = \"3\"\nmembers = [\"modules/*\"]\n{settings}{abi}");
+    fs::write(folder.join("Cargo.toml"), all).unwrap();
+    fs::copy(root().join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
+    fs::create_dir_all(folder.join("modules")).unwrap();
+    if !with_answer {
+        return;
+    }
+    let made = Command::new(env!("CARGO_BIN_EXE_bareflow")).args(["new", "answer"]).current_dir(folder).output();
+    assert!(made.unwrap().status.success());
+}
+
+/// Starts `watch` and waits until it watches.
+fn start(bench: &Bench, folder: &Path, more: &[&str]) -> (Child, BufReader<std::process::ChildStdout>) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bareflow"));
+    command.args(["watch", "answer", "--socket"]).arg(bench.socket()).args(more);
+    command.current_dir(folder).env_remove("CARGO_TARGET_DIR").stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    output.read_line(&mut line).unwrap();
+    assert!(line.starts_with("watching "), "{line}");
+    (child, output)
+}
+
+fn next_line(output: &mut impl BufRead) -> String {
+    let mut line = String::new();
+    output.read_line(&mut line).unwrap();
+    line
+}
+
+#[test]
+fn a_saved_file_is_built_and_pushed() {
+    let (bench, folder) = (Bench::start(), tempfile::tempdir().unwrap());
+    workspace(folder.path(), true);
+    let source = folder.path().join("modules/answer/src/lib.rs");
+    let text = fs::read_to_string(&source).unwrap();
+    let json = folder.path().join("round.json");
+    let (mut child, mut output) = start(&bench, folder.path(), &["--json", json.to_str().unwrap()]);
+    for round in 1..=3 {
+        fs::write(&source, format!("{text}// round {round}\n")).unwrap();
+        let line = next_line(&mut output);
+        let parts = [" answer 1.0.0 (load ", ": compile ", " ms, pack ", " ms, transfer ", " ms, kernel "];
+        assert!(parts.iter().all(|part| line.contains(part)) && line.ends_with(" ms: running\n"), "{line}");
+        bench.wait(|seen| seen.pushes == round);
+    }
+    // A version of its own goes into the lock file first.
+    let manifest = source.with_file_name("../Cargo.toml");
+    let changed = fs::read_to_string(&manifest).unwrap().replace("0.1.0", "0.2.0");
+    fs::write(&manifest, changed).unwrap();
+    assert!(next_line(&mut output).ends_with(" ms: running\n"));
+    let round: serde_json::Value = serde_json::from_slice(&fs::read(json).unwrap()).unwrap();
+    assert!(round["compile_ms"].as_f64().unwrap() > 0.0 && round["error"].is_null(), "{round}");
+    assert_eq!((&round["schema"], &round["generation"]), (&1.into(), &5.into()));
+    // It settled: nothing was pushed but what was saved.
+    assert_eq!(bench.seen.lock().unwrap().pushes, 4);
+    bench.end();
+    assert_eq!(child.wait().unwrap().code(), Some(2), "the kernel is gone");
+}
+
+#[test]
+fn once_ends_after_one_round() {
+    let (bench, folder) = (Bench::start(), tempfile::tempdir().unwrap());
+    workspace(folder.path(), true);
+    let source = folder.path().join("modules/answer/src/lib.rs");
+    let text = fs::read_to_string(&source).unwrap();
+    let (child, _output) = start(&bench, folder.path(), &["--once"]);
+    fs::write(&source, format!("{text}\nfn broken() -> i32 {{ \"\" }}\n")).unwrap();
+    let ended = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert!(said.contains(" answer 0.1.0: ") && said.contains("mismatched types"), "{said}");
+    let (mut child, mut output) = start(&bench, folder.path(), &["--once"]);
+    fs::write(&source, text).unwrap();
+    assert!(next_line(&mut output).ends_with(" ms: running\n"));
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    bench.end();
+}

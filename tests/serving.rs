@@ -1,0 +1,387 @@
+//! A kernel that stays up, and real clients.
+
+mod common;
+
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::thread::{JoinHandle, spawn};
+use std::time::{Duration, Instant};
+
+use bareflow::boot::boot_archive;
+use bareflow::client::{Client, upload};
+use bareflow::embedded::KERNEL;
+use bareflow::files::Files;
+use bareflow::qemu::{Ending, Machine};
+use bareflow::serve::{Socket, broker};
+use bareflow_protocol::control::{Called, Loaded, Push, Receipt, Wish};
+use bareflow_protocol::{Answer, Asked, Request, encode_frame};
+use common::mutate::with_header;
+use common::{blob, test_blob};
+use tempfile::TempDir;
+
+/// A kernel behind a broker.
+struct Served {
+    folder: TempDir,
+    thread: JoinHandle<String>,
+}
+
+impl Served {
+    fn start(change: impl FnOnce(&mut Machine)) -> Served {
+        assert!(!KERNEL.is_empty(), "this build has no kernel; run `make setup`");
+        let mut machine = Machine::new(KERNEL);
+        machine.command_line = "serve=1".to_owned();
+        change(&mut machine);
+        let folder = tempfile::tempdir().unwrap();
+        let socket = Socket::bind(&folder.path().join("s")).unwrap();
+        let thread = spawn(move || {
+            let running = machine.start().unwrap_or_else(|error| panic!("{error}"));
+            let channel = running.channel.try_clone().unwrap();
+            let broker = spawn(move || broker::run(socket.listener(), &channel).map_err(|error| error.to_string()));
+            let console: Vec<u8> = running.console.iter().flatten().collect();
+            let console = String::from_utf8_lossy(&console).into_owned();
+            let _ = running.channel.shutdown(std::net::Shutdown::Both);
+            running.wait().unwrap_or_else(|error| panic!("{error}\n{console}"));
+            broker.join().unwrap().unwrap_or_else(|error| panic!("{error}\n{console}"));
+            console
+        });
+        Served { folder, thread }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("s")
+    }
+
+    fn client(&self) -> Client {
+        let stream = UnixStream::connect(self.socket()).unwrap();
+        Client::greet(Box::new(stream), &self.socket(), Duration::from_secs(120))
+            .unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Ends the kernel, which must answer as ever, and returns what its console showed.
+    fn end(self) -> String {
+        let mut client = self.client();
+        assert!(matches!(client.ask(Request::List), Ok(Answer::Modules(_))));
+        assert!(matches!(client.ask(Request::Shutdown), Ok(Answer::Done)));
+        self.thread.join().unwrap()
+    }
+}
+
+fn bytes(path: PathBuf) -> Vec<u8> {
+    std::fs::read(path).unwrap()
+}
+
+fn push(client: &mut Client, blob: &[u8]) -> Loaded {
+    upload(client, blob, &mut |_, _| ()).unwrap_or_else(|error| panic!("{error}"));
+    let push = Push { label: "test".to_owned(), wish: Wish::default(), beside: false, gate: None };
+    match client.ask(Request::Push(push)).unwrap_or_else(|error| panic!("{error}")) {
+        Answer::Loaded(loaded) => *loaded,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn call(client: &mut Client, module: &str, input: &[u8], repeat: u32) -> Called {
+    let request = Request::Call { module: module.to_owned(), input: input.to_vec(), repeat };
+    match client.ask(request).unwrap_or_else(|error| panic!("{error}")) {
+        Answer::Called(called) => called,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn unload(client: &mut Client, module: &str) -> Receipt {
+    match client.ask(Request::Unload { module: module.to_owned() }).unwrap_or_else(|error| panic!("{error}")) {
+        Answer::Unloaded(receipt) => receipt,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn memory(client: &mut Client) -> (u64, u64) {
+    match client.ask(Request::Memory) {
+        Ok(Answer::Memory { pages, table_bytes }) => (pages, table_bytes),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What was held came back, to the page and to the byte.
+#[track_caller]
+fn assert_balanced(receipt: &Receipt) {
+    let held = (receipt.pages_held, receipt.table_bytes_held);
+    assert_eq!((receipt.pages_returned, receipt.table_bytes_returned), held, "{receipt:?}");
+    assert!(held.0 > 0);
+}
+
+/// The same module with other numbers in it: `sum` of a later version, which returns 5051.
+fn other_sum(minor: u32) -> Vec<u8> {
+    let mut sum = bytes(blob("sum"));
+    let place = sum.windows(4).position(|window| window == 5050_u32.to_le_bytes()).unwrap();
+    sum[place..place + 4].copy_from_slice(&5051_u32.to_le_bytes());
+    with_header(&sum, |header| header.version_minor = minor)
+}
+
+#[test]
+fn no_call_is_lost_while_a_module_is_replaced() {
+    const CALLS: u32 = 1_000_000;
+    let served = Served::start(|_| ());
+    let mut pusher = served.client();
+    let mut caller = served.client();
+    let calling = spawn(move || call(&mut caller, "sum", b"", CALLS));
+    let mut under_way = 0;
+    for reload in 0..1000 {
+        let blob = if reload % 2 == 0 { other_sum(reload + 2) } else { bytes(blob("sum")) };
+        match push(&mut pusher, &blob).replaced.unwrap().receipt {
+            Some(receipt) => assert_balanced(&receipt),
+            // A call was under way at that moment: the old one went behind it.
+            None => under_way += 1,
+        }
+    }
+    let called = calling.join().unwrap();
+    assert_balanced(&unload(&mut pusher, "sum"));
+    let results: Vec<_> = called.results.iter().map(|(result, _)| *result).collect();
+    assert!(results.iter().all(|result| [5050, 5051].contains(result)), "{:?}", called.results);
+    assert_eq!(called.results.iter().map(|(_, count)| count).sum::<u64>(), u64::from(CALLS));
+    println!("{CALLS} calls, 1000 reloads, {under_way} of them during a call: {:?}", called.results);
+    // Each call was one of some version's, and all versions are gone.
+    let console = served.end();
+    let gone = console.lines().filter_map(|line| line.strip_prefix("[OK] Module unloaded: sum "));
+    let calls: Vec<u64> = gone.map(|line| line.split(' ').nth(4).unwrap().parse().unwrap()).collect();
+    assert_eq!((calls.len(), calls.iter().sum::<u64>()), (1001, u64::from(CALLS)));
+    assert!(!console.contains("[WARN]"), "{console}");
+}
+
+#[test]
+fn calls_under_way_end_in_the_old_code_and_clients_are_heard_meanwhile() {
+    for domain in ["kernel", "user"] {
+        let served = Served::start(|machine| machine.command_line += &format!(" domain={domain} budget=time=10s"));
+        let mut client = served.client();
+        push(&mut client, &with_header(&bytes(test_blob("faults")), |header| header.time_us = 4_000_000));
+        let mut caller = served.client();
+        let looping = spawn(move || {
+            let request = Request::Call { module: "faults".into(), input: b"loop_forever".to_vec(), repeat: 1 };
+            caller.ask(request).unwrap_err().to_string()
+        });
+        // Until the loop runs, which takes its four seconds.
+        let start = Instant::now();
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(matches!(client.ask(Request::List), Ok(Answer::Modules(_))));
+        let loaded = push(&mut client, &bytes(test_blob("faults")));
+        let heard = start.elapsed();
+        assert_eq!(loaded.generation, 2);
+        let under_way = loaded.replaced.unwrap().receipt.is_none();
+        // The new code is called while the old one's call has not ended: it waits for that.
+        let error = looping.join().unwrap();
+        assert!(error.contains("time_budget"), "{error}");
+        assert!(under_way, "{domain}: heard only after {heard:?}");
+        let Ok(Answer::Modules(modules)) = client.ask(Request::List) else { panic!("no list") };
+        let faults: Vec<_> = modules.iter().filter(|module| module.name == "faults").collect();
+        assert_eq!((faults.len(), faults[0].generation, faults[0].state.as_str()), (1, 2, "loaded"));
+        let console = served.end();
+        assert!(console.contains("Module unloaded: faults 0.1.0 (load 1)"), "{console}");
+        assert!(!console.contains("[WARN]"), "{console}");
+    }
+}
+
+#[test]
+fn an_unload_waits_for_calls_and_names_who_blocks() {
+    let served = Served::start(|machine| machine.command_line += " budget=time=10s");
+    let mut client = served.client();
+    let faults = with_header(&bytes(test_blob("faults")), |header| header.time_us = 4_000_000);
+    push(&mut client, &faults);
+    let mut caller = served.client();
+    let looping = spawn(move || {
+        let request = Request::Call { module: "faults".into(), input: b"loop_forever".to_vec(), repeat: 1 };
+        caller.ask(request).unwrap_err().to_string()
+    });
+    std::thread::sleep(Duration::from_millis(300));
+    let error = client.ask(Request::Unload { module: "faults".into() }).unwrap_err().to_string();
+    assert!(error.contains("a call of faults 0.1.0 is under way"), "{error}");
+    assert!(looping.join().unwrap().contains("time_budget"));
+    assert_balanced(&unload(&mut client, "faults"));
+    served.end();
+}
+
+#[test]
+fn memory_is_as_before_behind_many_clients_requests() {
+    for domain in ["kernel", "user"] {
+        let served = Served::start(|machine| machine.command_line += &format!(" domain={domain}"));
+        let mut client = served.client();
+        unload(&mut client, "sum");
+        let modules = ["heap", "counter"].map(|module| (module, bytes(test_blob(module))));
+        let round = |client: &mut Client| {
+            for (module, blob) in &modules {
+                push(client, blob);
+                assert!(call(client, module, b"", 1).result > 0);
+                push(client, blob);
+                assert_balanced(&unload(client, module));
+            }
+        };
+        // The tables grow to their size in the first rounds.
+        (0..3).for_each(|_| round(&mut client));
+        let before = memory(&mut client);
+        (0..25).for_each(|_| round(&mut client));
+        assert_eq!(memory(&mut client), before, "{domain}");
+        served.end();
+    }
+}
+
+#[test]
+fn memory_is_as_before_behind_ten_thousand_loads() {
+    let runs: [(&str, u32, &[PathBuf]); 2] = [
+        ("kernel", 10_000, &[blob("sum"), test_blob("counter")]),
+        ("user", 1_000, &[test_blob("counter"), test_blob("heap")]),
+    ];
+    for (domain, rounds, files) in runs {
+        let read = |path: &PathBuf| (path.display().to_string(), bytes(path.clone()));
+        let archive = boot_archive(&Files { blobs: files.iter().map(read).collect(), ..Files::default() });
+        let command_line = format!("soak={rounds} domain={domain}");
+        let machine = Machine { command_line, archive, timeout: Duration::from_secs(300), ..Machine::new(KERNEL) };
+        let outcome = machine.run(|_| ()).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(outcome.ending, Ending::Passed, "{}", outcome.console);
+        let line = format!(": {rounds} loads and unloads, {rounds} reloads; before and behind: ");
+        assert_eq!(outcome.console.matches(&line).count(), files.len(), "{}", outcome.console);
+        print!("{}", outcome.console);
+    }
+}
+
+#[test]
+fn a_thousand_modules_are_loaded_at_once_and_called() {
+    let served = Served::start(|_| ());
+    let mut client = served.client();
+    let sum = bytes(blob("sum"));
+    for number in 0..1000 {
+        let renamed = with_header(&sum, |header| {
+            header.name = [0; 32];
+            let name = format!("sum-{number}");
+            header.name[..name.len()].copy_from_slice(name.as_bytes());
+        });
+        push(&mut client, &renamed);
+    }
+    assert!((0..1000).all(|number| call(&mut client, &format!("sum-{number}"), b"", 1).result == 5050));
+    (0..1000).for_each(|number| assert_balanced(&unload(&mut client, &format!("sum-{number}"))));
+    served.end();
+}
+
+#[test]
+fn a_client_may_die_at_every_boundary_of_a_push() {
+    use std::io::Write;
+    let served = Served::start(|_| ());
+    let sum = bytes(blob("sum"));
+    let frame = |number, request| Asked { number, request }.to_frame();
+    let checksum = bareflow_abi::checksum::crc32c(&[&sum]);
+    let push = Push { label: "x".into(), wish: Wish::default(), beside: false, gate: None };
+    let messages = [
+        frame(1, Request::Hello),
+        frame(2, Request::Upload { length: sum.len() as u32, checksum }),
+        frame(3, Request::Chunk { offset: 0, bytes: sum[..50].to_vec() }),
+        frame(4, Request::Chunk { offset: 50, bytes: sum[50..].to_vec() }),
+        frame(5, Request::Push(push)),
+    ];
+    for whole in 0..=messages.len() {
+        // A half of the next message, and none of it.
+        for half in [0, messages.get(whole).map_or(0, |next| next.len() / 2)] {
+            let mut stream = UnixStream::connect(served.socket()).unwrap();
+            messages[..whole].iter().for_each(|message| stream.write_all(message).unwrap());
+            if let Some(next) = messages.get(whole) {
+                stream.write_all(&next[..half]).unwrap();
+            }
+            drop(stream);
+            let mut client = served.client();
+            assert_eq!(call(&mut client, "sum", b"", 1).result, 5050);
+        }
+    }
+    let console = served.end();
+    assert_eq!(console.matches("Module loaded: sum").count(), 3, "at the start, and when all had been sent\n{console}");
+}
+
+/// Numbers without an end, the same at every run (Marsaglia's xorshift64).
+fn random(mut state: u64) -> impl FnMut() -> u64 {
+    move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    }
+}
+
+#[test]
+fn noise_on_the_channel_changes_nothing() {
+    use std::io::{Read, Write};
+    // Right at the port, without a broker that would keep it away.
+    let machine = Machine { command_line: "serve=1".into(), ..Machine::new(KERNEL) };
+    let running = machine.start().unwrap();
+    let (mut reading, mut channel) = (running.channel.try_clone().unwrap(), running.channel.try_clone().unwrap());
+    let mut greeting = [0; 16];
+    reading.read_exact(&mut greeting).unwrap();
+    let drain = spawn(move || {
+        let mut buffer = [0; 4096];
+        while reading.read(&mut buffer).is_ok_and(|count| count > 0) {}
+    });
+    let mut next = random(7);
+    let mut batch = Vec::new();
+    for _ in 0..1_000_000 {
+        let payload: Vec<u8> = (0..next() % 4).map(|_| next() as u8).collect();
+        // Whoever asks for the end gets it.
+        if Asked::from_payload(&payload).is_ok_and(|asked| asked.request == Request::Shutdown) {
+            continue;
+        }
+        let mut bytes = encode_frame(&payload).unwrap();
+        if next() % 8 == 0 {
+            let place = next() as usize % bytes.len();
+            bytes[place] = next() as u8;
+        }
+        batch.extend(bytes);
+        if batch.len() > 60_000 {
+            if channel.write_all(&batch).is_err() {
+                let console: Vec<u8> = running.console.iter().flatten().collect();
+                panic!("{}", String::from_utf8_lossy(&console));
+            }
+            batch.clear();
+        }
+    }
+    channel.write_all(&batch).unwrap();
+    // A frame that was cut short is given up when its rest does not come.
+    std::thread::sleep(Duration::from_secs(3));
+    channel.write_all(&Asked { number: 1, request: Request::Shutdown }.to_frame()).unwrap();
+    let console: Vec<u8> = running.console.iter().flatten().collect();
+    let console = String::from_utf8_lossy(&console).into_owned();
+    running.wait().unwrap_or_else(|error| panic!("{error}\n{console}"));
+    assert!(console.contains("=== KERNEL ENDED BY A CLIENT ===") && !console.contains("PANIC"), "{console}");
+    drop(channel);
+    drain.join().unwrap();
+}
+
+#[test]
+fn modules_are_loaded_from_the_disk_and_saved_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("disk.img");
+    let mut files = vec![image.display().to_string()];
+    files.extend([blob("sum"), test_blob("echo")].map(|path| path.display().to_string()));
+    let bad = folder.path().join("bad.mod");
+    std::fs::write(&bad, &bytes(blob("primes"))[..200]).unwrap();
+    files.push(bad.display().to_string());
+    let made = common::bareflow(["disk", "create"].into_iter().map(str::to_owned).chain(files));
+    common::assert_code(&made, 0);
+    let serve = || Served::start(|machine| machine.data_disk = Some(image.clone()));
+    let served = serve();
+    let mut client = served.client();
+    assert_eq!(call(&mut client, "echo", b"four", 1).result, 4);
+    let Ok(Answer::Files(listed)) = client.ask(Request::Files { path: "/modules".into() }) else { panic!("no files") };
+    let names: Vec<_> = listed.iter().map(|file| file.name.as_str()).collect();
+    assert_eq!(names, ["sum.mod", "echo.mod", "bad.mod"]);
+    push(&mut client, &other_sum(7));
+    let Ok(Answer::Saved { path, .. }) = client.ask(Request::Save { module: "sum".into() }) else {
+        panic!("not saved")
+    };
+    assert!(path.starts_with("/modules/") && path.ends_with(".MOD"), "{path}");
+    let load = |path: &str| Request::Load { path: path.into(), wish: Wish::default() };
+    assert!(client.ask(load("/modules/none.mod")).unwrap_err().to_string().contains("no such file"));
+    assert!(client.ask(load("/modules/bad.mod")).is_err());
+    let console = served.end();
+    assert!(console.contains("[ERROR] bad.mod: "), "{console}");
+    let served = serve();
+    let mut client = served.client();
+    assert_eq!(
+        (call(&mut client, "sum", b"", 1).result, call(&mut client, "sum", b"", 1).version),
+        (5051, "0.7.0".into())
+    );
+    assert!(matches!(client.ask(load("/modules/echo.mod")), Ok(Answer::Loaded(loaded)) if loaded.generation == 2));
+    served.end();
+}
