@@ -5,14 +5,15 @@ pub(crate) mod disassembly;
 use std::fs;
 use std::path::Path;
 
+use bareflow_abi::depends::Dependencies;
 use bareflow_abi::header::Header;
 use bareflow_abi::layout::{DATA_OFFSET, RODATA_OFFSET};
-use bareflow_abi::record::SKIPPABLE;
+use bareflow_abi::record::{DEPENDENCIES, SKIPPABLE};
 use bareflow_loader::error::ServiceNames;
 use bareflow_loader::fixups::Fixups;
 use bareflow_loader::records::Records;
 use bareflow_loader::valid::Offer;
-use bareflow_loader::{LoadError, RawModule, ValidModule};
+use bareflow_loader::{Interval, LoadError, RawModule, ValidModule};
 use serde::Serialize;
 
 use crate::files::write_json;
@@ -53,6 +54,8 @@ struct Record {
     kind: String,
     skippable: bool,
     length: usize,
+    /// The modules it names, where it is the list of those that may be called.
+    depends: Vec<String>,
 }
 
 /// Everything a machine can offer: the verdict is on the blob alone.
@@ -150,8 +153,14 @@ fn records(raw: RawModule<'_>) -> Vec<Record> {
         kind: format!("{:#x}", record.kind & !SKIPPABLE),
         skippable: record.kind & SKIPPABLE != 0,
         length: record.bytes.len(),
+        depends: if record.kind == DEPENDENCIES { depends(record.bytes) } else { Vec::new() },
     };
     readable.map(record).collect()
+}
+
+/// What a list of dependencies says.
+fn depends(list: &[u8]) -> Vec<String> {
+    Dependencies::new(list).map(|needed| format!("{} {}", needed.name, Interval::of(&needed))).collect()
 }
 
 fn show(inspection: &Inspection) {
@@ -170,8 +179,11 @@ fn show(inspection: &Inspection) {
         say!("  {fixup}");
     }
     say!("\nRecords: {}", inspection.records.len());
-    for Record { kind, skippable, length } in &inspection.records {
+    for Record { kind, skippable, length, depends } in &inspection.records {
         say!("  kind {kind}, {length} bytes{}", if *skippable { ", skippable" } else { "" });
+        for needed in depends {
+            say!("    calls {needed}");
+        }
     }
     say!("\nDisassembly");
     for line in &inspection.disassembly {
