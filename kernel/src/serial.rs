@@ -22,7 +22,7 @@ const ALL_SENT: u8 = 1 << 6;
 const FIFO_SIZE: usize = 16;
 
 /// How often the line status is read before the port is given up.
-const PATIENCE: u32 = 1_000_000;
+const PATIENCE: u32 = 20_000_000;
 
 /// One port.
 #[derive(Clone, Debug)]

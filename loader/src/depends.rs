@@ -1,7 +1,7 @@
 //! Which modules call which: what a load needs, what an unload would take away, and where calls
 //! would go round in a circle.
 //!
-//! A dependency is a name and an interval of versions. It is met at each call anew ([`bound`]): by
+//! A dependency is a name and an interval of versions. It is met at each call anew (`bound`): by
 //! the module its name stands for, if that will do, or else by the highest version that will. So a reload
 //! rebinds by itself. The checks look at every version that might be called, so none can become a circle later.
 

@@ -48,7 +48,6 @@ fn essence(text: &str) -> String {
     for character in text.chars() {
         let character = match character {
             digit if digit.is_ascii_digit() => '0',
-            space if space == ' ' => ' ',
             other => other,
         };
         if !(character == last && [' ', '0'].contains(&character)) {
