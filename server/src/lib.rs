@@ -162,10 +162,15 @@ impl<'blobs, P: Platform, S: Surroundings> Server<'blobs, P, S> {
         self.answer_all();
     }
 
+    /// Whether the rest of a frame is to come.
+    pub fn is_receiving(&self) -> bool {
+        self.decoder.borrow().unfinished() > 0
+    }
+
     /// Gives up a frame whose rest does not come, so that it swallows no later one: on a line that loses bytes.
     pub(crate) fn give_up_half_a_frame(&self) {
         let waited = self.around.milliseconds().saturating_sub(self.last_came.get());
-        if waited >= HALF_A_FRAME && self.decoder.borrow().unfinished() > 0 {
+        if waited >= HALF_A_FRAME && self.is_receiving() {
             self.last_came.set(self.around.milliseconds());
             self.decoder.borrow_mut().give_up();
             self.answer_all();

@@ -50,9 +50,12 @@ pub fn run(boot: &'static Boot, options: &Options, ticks: bool) -> bool {
         let came = port::take(|bytes| server.receive(bytes));
         let worked = server.step();
         idle = if came || worked { 0 } else { idle + 1 };
-        if idle > PATIENCE && ticks {
+        if idle > PATIENCE {
             server.look_at_clock();
-            hlt();
+            // The port's own buffer holds little: while more is to come, it is looked at all the time.
+            if ticks && !server.is_receiving() {
+                hlt();
+            }
         }
     }
     console::show(Style::Title, format_args!("=== KERNEL ENDED BY A CLIENT ===\n"));
