@@ -8,7 +8,7 @@ use bareflow_protocol::trial::{Condition, Gate};
 use bareflow_protocol::{Answer, Request};
 use common::mutate::{renamed, with_header};
 use common::server::{Local, refusal};
-use common::{blob, test_blob};
+use common::{blob, random, test_blob};
 
 fn bytes(path: std::path::PathBuf) -> Vec<u8> {
     std::fs::read(path).unwrap()
@@ -228,16 +228,6 @@ fn a_thousand_modules_are_called() {
     }
     let Answer::Modules(modules) = local.ask(Request::List) else { panic!("no list") };
     assert!(modules.is_empty());
-}
-
-/// Numbers without an end, the same at every run (Marsaglia's xorshift64).
-fn random(mut state: u64) -> impl FnMut() -> u64 {
-    move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state
-    }
 }
 
 #[test]

@@ -14,9 +14,9 @@ use bareflow::files::Files;
 use bareflow::qemu::{Ending, Killer, Machine};
 use bareflow::serve::{Socket, broker};
 use bareflow_protocol::control::{Called, Loaded, Push, Receipt, Wish};
-use bareflow_protocol::{Answer, Asked, Request, encode_frame};
+use bareflow_protocol::{Answer, Asked, Decoder, Message, Request, encode_frame};
 use common::mutate::with_header;
-use common::{blob, test_blob};
+use common::{blob, random, test_blob};
 use tempfile::TempDir;
 
 /// A kernel behind a broker.
@@ -300,33 +300,34 @@ fn a_client_may_die_at_every_boundary_of_a_push() {
     assert_eq!(console.matches("Module loaded: sum").count(), 3, "at the start, and when all had been sent\n{console}");
 }
 
-/// Numbers without an end, the same at every run (Marsaglia's xorshift64).
-fn random(mut state: u64) -> impl FnMut() -> u64 {
-    move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state
-    }
-}
-
 #[test]
 fn noise_on_the_channel_changes_nothing() {
     use std::io::{Read, Write};
+    const LAST: u64 = 0x1234_5678_9abc_def0;
     // Right at the port, without a broker that would keep it away.
     let machine = Machine { command_line: "serve=1".into(), ..Machine::new(KERNEL) };
     let running = machine.start().unwrap();
     let (mut reading, mut channel) = (running.channel.try_clone().unwrap(), running.channel.try_clone().unwrap());
     let mut greeting = [0; 16];
     reading.read_exact(&mut greeting).unwrap();
+    // What the last request is answered with, behind all that the noise is.
     let drain = spawn(move || {
-        let mut buffer = [0; 4096];
-        while reading.read(&mut buffer).is_ok_and(|count| count > 0) {}
+        let (mut buffer, mut decoder, mut listed) = ([0; 4096], Decoder::new(), None);
+        while let Ok(count @ 1..) = reading.read(&mut buffer) {
+            decoder.push(&buffer[..count]);
+            for payload in std::iter::from_fn(|| decoder.next_payload()).flatten() {
+                if let Ok(Message::Answer(LAST, Answer::Modules(modules))) = Message::from_payload(&payload) {
+                    listed = Some(modules.into_iter().map(|module| module.name).collect::<Vec<_>>());
+                }
+            }
+        }
+        listed
     });
     let mut next = random(7);
     let mut batch = Vec::new();
     // A tenth of what `tests/server.rs` sends in a process: the answers alone take the emulated port minutes.
-    for _ in 0..100_000 {
+    let messages = std::env::var("BAREFLOW_NOISE").map_or(100_000, |count| count.parse().unwrap());
+    for _ in 0..messages {
         let payload: Vec<u8> = (0..next() % 4).map(|_| next() as u8).collect();
         // Whoever asks for the end gets it.
         if Asked::from_payload(&payload).is_ok_and(|asked| asked.request == Request::Shutdown) {
@@ -349,13 +350,15 @@ fn noise_on_the_channel_changes_nothing() {
     channel.write_all(&batch).unwrap();
     // A frame that was cut short is given up when its rest does not come.
     std::thread::sleep(Duration::from_secs(3));
+    channel.write_all(&Asked { number: LAST, request: Request::List }.to_frame()).unwrap();
     channel.write_all(&Asked { number: 1, request: Request::Shutdown }.to_frame()).unwrap();
     let console: Vec<u8> = running.console.iter().flatten().collect();
     let console = String::from_utf8_lossy(&console).into_owned();
     running.wait().unwrap_or_else(|error| panic!("{error}\n{console}"));
     assert!(console.contains("=== KERNEL ENDED BY A CLIENT ===") && !console.contains("PANIC"), "{console}");
     drop(channel);
-    drain.join().unwrap();
+    let listed = drain.join().unwrap().expect("`ps` is answered");
+    assert_eq!(listed, ["compute", "fibonacci", "primes", "sum"]);
 }
 
 #[test]

@@ -66,3 +66,13 @@ pub fn errors(output: &Output) -> String {
 pub fn assert_code(output: &Output, code: i32) {
     assert_eq!(output.status.code(), Some(code), "\n{}\n{}", text(output), errors(output));
 }
+
+/// Numbers without an end, the same at every run (Marsaglia's xorshift64).
+pub fn random(mut state: u64) -> impl FnMut() -> u64 {
+    move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    }
+}
