@@ -4,7 +4,7 @@ use crate::depends::New;
 use crate::error::LoadError;
 use crate::manager::ModuleManager;
 use crate::module::ModuleId;
-use crate::name::Version;
+use crate::name::{Name, Version};
 use crate::platform::Platform;
 use crate::policy::LoadOptions;
 use crate::state::Carried;
@@ -48,12 +48,12 @@ impl<P: Platform> ModuleManager<P> {
         let start = self.platform.clock_fenced();
         let mut from = None;
         let (prepared, state) = self.prepare(blob, options, |module| {
-            from = self.table.named(&module.name()).and_then(|named| named.active);
+            from = self.active(&module.name());
             self.check_dependents(&New::of(module), from)?;
             Ok(from)
         })?;
         // Its `init` may have been interrupted by another reload.
-        if self.table.named(&prepared.module.name).and_then(|named| named.active) != from {
+        if self.active(&prepared.module.name) != from {
             self.discard(prepared);
             return Err(LoadError::Overtaken);
         }
@@ -61,13 +61,8 @@ impl<P: Platform> ModuleManager<P> {
             self.discard(prepared);
             return Err(error);
         }
-        let ready = self.platform.clock_fenced();
-        let id = self.enter(prepared);
-        let switch = self.platform.clock_fenced();
-        let old = self.take_place(id);
-        let switch_cycles = self.platform.clock_fenced().saturating_sub(switch);
-        let replaced = old.and_then(|old| self.leave(old));
-        Ok(Reloaded { id, replaced, state, prepare_cycles: ready.saturating_sub(start), switch_cycles })
+        let prepare_cycles = self.platform.clock_fenced().saturating_sub(start);
+        Ok(self.switch(self.enter(prepared), state, prepare_cycles))
     }
 
     /// Loads `blob` so that nobody finds it by its name: to try it out before it
@@ -77,7 +72,7 @@ impl<P: Platform> ModuleManager<P> {
     /// As [`replace`](Self::replace).
     pub fn load_candidate(&self, blob: &[u8], options: &LoadOptions) -> Result<ModuleId, LoadError> {
         let (prepared, _) = self.prepare(blob, options, |module| {
-            let from = self.table.named(&module.name()).and_then(|named| named.active);
+            let from = self.active(&module.name());
             self.check_dependents(&New::of(module), from)?;
             Ok(from)
         })?;
@@ -91,22 +86,33 @@ impl<P: Platform> ModuleManager<P> {
     pub fn promote(&self, id: ModuleId) -> Result<Reloaded, LoadError> {
         let start = self.platform.clock_fenced();
         let module = self.get(id).filter(|module| !module.retired.get()).ok_or(LoadError::CandidateGone)?;
-        let from = self.table.named(&module.name).and_then(|named| named.active).filter(|&from| from != id);
+        let from = self.active(&module.name).filter(|&from| from != id);
         let new = New::from(&*module);
         self.check_dependencies(&new, from)?;
         self.check_dependents(&new, from)?;
         let state = from.map_or(Ok(Carried::Nothing), |from| self.carry_state(from, &module))?;
         drop(module);
-        let switch = self.platform.clock_fenced();
-        let old = self.take_place(id);
-        let switch_cycles = self.platform.clock_fenced().saturating_sub(switch);
-        let replaced = old.and_then(|old| self.leave(old));
-        Ok(Reloaded { id, replaced, state, prepare_cycles: switch.saturating_sub(start), switch_cycles })
+        let prepare_cycles = self.platform.clock_fenced().saturating_sub(start);
+        Ok(self.switch(id, state, prepare_cycles))
     }
 
-    /// The switch: from now on the module's name stands for it. Returns what it stood for.
+    /// What a name stands for.
+    fn active(&self, name: &Name) -> Option<ModuleId> {
+        self.table.named(name)?.active
+    }
+
+    /// Has a module that is ready take its place, and what was there go.
+    fn switch(&self, id: ModuleId, state: Carried, prepare_cycles: u64) -> Reloaded {
+        let start = self.platform.clock_fenced();
+        let old = self.take_place(id);
+        let switch_cycles = self.platform.clock_fenced().saturating_sub(start);
+        let replaced = old.and_then(|old| self.leave(old));
+        Reloaded { id, replaced, state, prepare_cycles, switch_cycles }
+    }
+
+    /// The switch itself: from now on the module's name stands for it. Returns what it stood for.
     fn take_place(&self, id: ModuleId) -> Option<ModuleId> {
-        let old = self.table.named(&self.get(id)?.name)?.active;
+        let old = self.active(&self.get(id)?.name);
         self.list(id, true);
         old.filter(|old| *old != id)
     }

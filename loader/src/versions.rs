@@ -25,7 +25,7 @@ impl<P: Platform> ModuleManager<P> {
         Ok(self.register(prepared, false))
     }
 
-    /// The module that `name` stands for. With the feature `semver` it may be any [selector](Self::select).
+    /// The module that `name` stands for. With the feature `semver` it may be any selector that `select` takes.
     #[must_use]
     #[inline]
     pub fn find(&self, name: &str) -> Option<ModuleId> {
