@@ -79,7 +79,7 @@ fn time(code: Code, count: u64) -> u64 {
 fn between(work: impl FnOnce()) -> u64 {
     let start = fenced();
     work();
-    fenced_end() - start
+    fenced() - start
 }
 
 /// Waits until all that came before is done.
@@ -89,17 +89,9 @@ pub fn fence() {
     unsafe { _mm_lfence() };
 }
 
-/// The clock, read when everything before is done and before anything behind begins.
-#[inline(always)]
-pub fn fenced() -> u64 {
-    let now = fenced_end();
-    fence();
-    now
-}
-
 /// The clock, read when everything before is done.
 #[inline(always)]
-pub fn fenced_end() -> u64 {
+pub fn fenced() -> u64 {
     fence();
     plain()
 }

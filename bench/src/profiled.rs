@@ -8,9 +8,9 @@ use bareflow_abi::header::{HEADER_SIZE, Header, checksum_of};
 use bareflow_builder::discover::module_at;
 use bareflow_builder::{Workspace, build_module};
 use bareflow_host::HostPlatform;
-use bareflow_loader::{ModuleId, ModuleManager, Timing};
+use bareflow_loader::{ExecuteError, ModuleManager, Timing};
 
-use crate::measure::{Code, entry, fence, fenced, fenced_end, plain};
+use crate::measure::{Code, entry, fence, fenced, plain};
 use crate::{table, verdict};
 
 /// How many modules are loaded.
@@ -92,68 +92,45 @@ fn measure(fast: &Manager, precise: &Manager, name: &str) -> Result<Vec<Row>, Bo
         let start = plain();
         black_box(plain() - start);
     };
-    let mut held = fast.hold(id)?;
-    let mut by_handle = || match held.execute() {
-        Ok(result) => _ = black_box(result),
-        Err(error) => panic!("{error}"),
+    let fenced_pair = || {
+        let start = fenced();
+        black_box(fenced() - start);
+    };
+    let by_id = || done(fast.execute(black_box(id)));
+    let by_name = || fast.find(black_box(name)).into_iter().for_each(|id| done(fast.execute(id)));
+    let (mut first, mut second, mut third) = (fast.hold(id)?, fast.hold(id)?, precise.hold(precise_id)?);
+    let (by_handle, fenced_by_handle) = (|| done(first.execute()), || done(third.execute()));
+    let behind_fence = || {
+        fence();
+        done(second.execute());
     };
     let mut rows = vec![
-        ("fast, by handle", "rdtsc pair", Bound::Times(1.1), both(pair, &mut by_handle)),
-        (
-            "fast, by name",
-            "by handle",
-            Bound::More(25.0),
-            both(&mut by_handle, || {
-                if let Some(id) = fast.find(black_box(name)) {
-                    call(fast, id);
-                }
-            }),
-        ),
-        (
-            "one fast call behind an lfence",
-            "lfence",
-            Bound::Ticks(84.0),
-            both(fence, || {
-                fence();
-                by_handle();
-            }),
-        ),
-        (
-            "precise, by handle",
-            "fenced pair",
-            Bound::Times(1.1),
-            both(
-                || {
-                    let start = fenced();
-                    black_box(fenced_end() - start);
-                },
-                || call(precise, black_box(precise_id)),
-            ),
-        ),
+        ("fast, held", "rdtsc pair", Bound::Times(1.1), both(pair, by_handle)),
+        ("fast, by handle", "rdtsc pair", Bound::Times(1.1), both(pair, by_id)),
+        ("fast, by name", "by handle", Bound::More(25.0), both(by_id, by_name)),
+        ("one fast call behind an lfence", "lfence", Bound::Ticks(84.0), both(fence, behind_fence)),
+        ("precise, held", "fenced pair", Bound::Times(1.1), both(fenced_pair, fenced_by_handle)),
     ];
     let one = both(|| _ = black_box(plain()), || ())[0];
-    let mut chained = fast.hold(id)?;
-    let chain: Vec<f64> = (0..BLOCKS)
-        .map(|_| {
-            let start = plain();
-            let done = chained.execute_chained(CALLS);
-            let ticks = (plain() - start) as f64 / CALLS as f64;
-            done.map(|_| ticks)
-        })
-        .collect::<Result<_, _>>()?;
-    rows.push(("a run with chained stamps", "one rdtsc", Bound::Ticks(28.0), [one, median(chain)]));
+    let mut chained = || {
+        let start = plain();
+        let done = second.execute_chained(CALLS);
+        done.map(|_| (plain() - start) as f64 / CALLS as f64)
+    };
+    let chained = (0..BLOCKS).map(|_| chained()).collect::<Result<_, _>>()?;
+    rows.push(("a run with chained stamps", "one rdtsc", Bound::Ticks(28.0), [one, median(chained)]));
     fast.sample(id, SAMPLED);
-    let context = std::ptr::null_mut();
-    let indirect = || _ = black_box(black_box(bare)(context, 0));
-    rows.push(("sampled, by handle", "bare indirect call", Bound::Times(3.0), both(indirect, &mut by_handle)));
+    let indirect = || _ = black_box(black_box(bare)(std::ptr::null_mut(), 0));
+    let sampled = || done(second.execute());
+    rows.push(("sampled, held", "bare indirect call", Bound::Times(3.0), both(indirect, sampled)));
     fast.sample(id, NonZeroU32::MIN);
     Ok(rows)
 }
 
-/// Calls a module.
+/// What a call returned.
 #[inline(always)]
-fn call(manager: &Manager, id: ModuleId) {
-    match manager.execute(id) {
+fn done(result: Result<i32, ExecuteError>) {
+    match result {
         Ok(result) => _ = black_box(result),
         Err(error) => panic!("{error}"),
     }

@@ -9,19 +9,10 @@ pub(crate) fn now() -> u64 {
     unsafe { _rdtsc() }
 }
 
-/// The clock, read when everything before is done and before anything behind begins.
-#[inline(always)]
-pub(crate) fn fenced_start() -> u64 {
-    let now = fenced_end();
-    // SAFETY: as above. It keeps what comes behind from beginning (Intel SDM volume 2, RDTSC).
-    unsafe { _mm_lfence() };
-    now
-}
-
 /// The clock, read when everything before is done.
 #[inline(always)]
-pub(crate) fn fenced_end() -> u64 {
-    // SAFETY: as above. It waits for what came before.
+pub(crate) fn now_fenced() -> u64 {
+    // SAFETY: as above. It waits for what came before (Intel SDM volume 2, RDTSC).
     unsafe { _mm_lfence() };
     now()
 }

@@ -173,12 +173,7 @@ impl Platform for HostPlatform {
 
     #[inline(always)]
     fn clock_fenced(&self) -> u64 {
-        clock::fenced_start()
-    }
-
-    #[inline(always)]
-    fn clock_fenced_end(&self) -> u64 {
-        clock::fenced_end()
+        clock::now_fenced()
     }
 
     #[inline(always)]

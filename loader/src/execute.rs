@@ -77,12 +77,7 @@ impl<P: Platform> ModuleManager<P> {
 
     /// Calls a module that is borrowed.
     #[inline(always)]
-    pub(crate) fn call_once(
-        &self,
-        module: &Module<P>,
-        input: &[u8],
-        output: &mut [u8],
-    ) -> Result<Returned, Failure> {
+    pub(crate) fn call_once(&self, module: &Module<P>, input: &[u8], output: &mut [u8]) -> Result<Returned, Failure> {
         let state = module.callable()?;
         let timing = module.turns.next(self.timing);
         let samples = match timing {

@@ -226,14 +226,8 @@ pub trait Platform {
     /// The cycle clock, read without ordering: cheap, and a few instructions early or late.
     fn clock(&self) -> u64;
 
-    /// The cycle clock, read when everything before is done and before anything behind begins.
+    /// The cycle clock, read when everything before is done.
     fn clock_fenced(&self) -> u64;
-
-    /// The cycle clock, read when everything before is done: enough at the end of what is timed. By default
-    /// as [`clock_fenced`](Self::clock_fenced).
-    fn clock_fenced_end(&self) -> u64 {
-        self.clock_fenced()
-    }
 
     /// Calls a module, with a [`Context`](bareflow_abi::Context) around the
     /// call's input and `output`. The clock is read right before and right behind the

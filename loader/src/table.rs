@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 
 use crate::module::{Module, ModuleId};
-use crate::name::Name;
+use crate::name::{Key, Name};
 use crate::platform::Platform;
 
 /// Places of the first chunk; each further one has twice as many.
@@ -40,7 +40,7 @@ pub(crate) struct Table<P: Platform> {
     end: Cell<usize>,
     /// Claimed places that are free again; there is always room for all of them.
     vacant: RefCell<Vec<usize, P::Tables>>,
-    names: RefCell<HashMap<Name, Named, FxBuildHasher, P::Tables>>,
+    names: RefCell<HashMap<Key, Named, FxBuildHasher, P::Tables>>,
     loads: Cell<u64>,
 }
 
@@ -81,7 +81,7 @@ impl<P: Platform> Table<P> {
                 index
             }
         };
-        names.entry(name).or_default();
+        names.entry(Key::from(&name)).or_default();
         Some(index)
     }
 
@@ -90,8 +90,9 @@ impl<P: Platform> Table<P> {
         // There is room, and nobody else borrows these for longer than a moment.
         self.vacant.borrow_mut().push(index);
         let mut names = self.names.borrow_mut();
-        if names.get(name).is_some_and(|named| named.generation == 0) {
-            names.remove(name);
+        let key = Key::from(name);
+        if names.get(&key).is_some_and(|named| named.generation == 0) {
+            names.remove(&key);
         }
     }
 
@@ -139,12 +140,18 @@ impl<P: Platform> Table<P> {
     /// What is known of a name.
     #[inline]
     pub fn named(&self, name: &Name) -> Option<Named> {
-        self.names.try_borrow().ok()?.get(name).copied()
+        self.keyed(&Key::from(name))
+    }
+
+    /// What is known of a name, by its key.
+    #[inline]
+    pub fn keyed(&self, key: &Key) -> Option<Named> {
+        self.names.try_borrow().ok()?.get(key).copied()
     }
 
     /// Changes what is known of a name that was claimed.
     pub fn change(&self, name: &Name, change: impl FnOnce(&mut Named)) {
-        if let Some(named) = self.names.borrow_mut().get_mut(name) {
+        if let Some(named) = self.names.borrow_mut().get_mut(&Key::from(name)) {
             change(named);
         }
     }

@@ -5,7 +5,7 @@ use crate::error::LoadError;
 use crate::error::SelectError;
 use crate::manager::ModuleManager;
 use crate::module::ModuleId;
-use crate::name::{Name, Version};
+use crate::name::{Key, Name, Version};
 use crate::platform::Platform;
 use crate::policy::LoadOptions;
 
@@ -29,11 +29,10 @@ impl<P: Platform> ModuleManager<P> {
     #[must_use]
     #[inline]
     pub fn find(&self, name: &str) -> Option<ModuleId> {
-        match Name::new(name) {
-            Some(name) => self.table.named(&name)?.active,
+        match Key::of(name).and_then(|key| self.table.keyed(&key)) {
+            Some(named) => named.active,
             #[cfg(feature = "semver")]
-            None => self.select(name).ok(),
-            #[cfg(not(feature = "semver"))]
+            None if name.contains('@') => self.select(name).ok(),
             None => None,
         }
     }

@@ -2,12 +2,12 @@
 //! preserve.
 //!
 //! They differ in how they read the clock right before and right behind the call, and in what they do
-//! about the control bits of MXCSR. To look at these takes as long as all else together: a thorough gate does, and
-//! ends a call that changed them; any other puts them right unseen.
+//! about the direction flag and the control bits of MXCSR. To look at these takes longer than all else
+//! together: a thorough gate does, and ends a call that changed them; any other puts them right unseen.
 
 use std::arch::global_asm;
 
-/// The readings of the clock, as `clock.rs` has them, and what is done about MXCSR.
+/// The readings of the clock, as `clock.rs` has them, and what is done about the flag and MXCSR.
 macro_rules! code {
     (fast before) => {
         "rdtsc\n shl rdx, 32\n or rax, rdx\n mov [rcx + 24], rax"
@@ -16,7 +16,7 @@ macro_rules! code {
         "rdtsc\n shl rdx, 32\n or rax, rdx\n mov r9, rax"
     };
     (precise before) => {
-        "lfence\n rdtsc\n lfence\n shl rdx, 32\n or rax, rdx\n mov [rcx + 24], rax"
+        "lfence\n rdtsc\n shl rdx, 32\n or rax, rdx\n mov [rcx + 24], rax"
     };
     (precise behind) => {
         "lfence\n rdtsc\n shl rdx, 32\n or rax, rdx\n mov r9, rax"
@@ -25,10 +25,10 @@ macro_rules! code {
         ""
     };
     (put right) => {
-        "ldmxcsr [rip + bareflow_host_mxcsr]"
+        "cld\n ldmxcsr [rip + bareflow_host_mxcsr]"
     };
     (look at) => {
-        "stmxcsr [rsp - 8]\n mov ecx, [rsp - 8]\n and ecx, 0xffc0\n cmp ecx, 0x1f80\n jne bareflow_host_clobbered"
+        "pushfq\n pop rcx\n test ecx, 0x400\n jnz bareflow_host_clobbered\n stmxcsr [rsp - 8]\n mov ecx, [rsp - 8]\n and ecx, 0xffc0\n cmp ecx, 0x1f80\n jne bareflow_host_clobbered"
     };
 }
 
@@ -66,11 +66,6 @@ macro_rules! gate {
             "jne bareflow_host_clobbered",
             "cmp rbx, [rdx]",
             "jne bareflow_host_clobbered",
-            // The direction flag clear: a string instruction shows it for less than `pushfq` takes.
-            "mov rdi, rsp",
-            "scasb",
-            "cmp rdi, rsp",
-            "jb bareflow_host_clobbered",
             code!($put_or_look $right_or_at),
             // From here on the call can't be ended from outside any more.
             "mov qword ptr [r11], 0",

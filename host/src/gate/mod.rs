@@ -52,8 +52,7 @@ pub(crate) fn call(
         return call_otherwise(*call, output, caller, callees);
     }
     record.begin(call, call.image.stack_top);
-    let (result, cycles) = pass(call, call.image.context(), record, caller)?;
-    Ok(Returned { outcome: Outcome { result, output_length: 0 }, cycles })
+    pass(call, call.image.context(), record, caller)
 }
 
 /// Calls a module with input or output, or on a thread where another call is under way, or was made by another
@@ -99,22 +98,23 @@ fn enter(
     record.lend(call.input, output, callees);
     let (heap, heap_size) = call.image.segments.heap();
     let mut context = Context::new(&SERVICES, call.input, output).with_heap(heap, heap_size);
-    let passed = pass(call, &raw mut context, record, caller);
+    let mut returned = pass(call, &raw mut context, record, caller);
     record.take_back();
-    let (result, cycles) = passed?;
-    // The module could have written any length.
-    let output_length = context.output_length().min(capacity);
-    Ok(Returned { outcome: Outcome { result, output_length }, cycles })
+    if let Ok(returned) = &mut returned {
+        // The module could have written any length.
+        returned.outcome.output_length = context.output_length().min(capacity);
+    }
+    returned
 }
 
-/// Goes through the gate. Returns the result, and the cycles between the readings of the clock.
+/// Goes through the gate. Of the output nothing is known yet.
 #[inline(always)]
 fn pass(
     call: &Call<'_, Image>,
     context: *mut Context<'_>,
     record: &Record,
     caller: &Caller,
-) -> Result<(i32, u64), CallError> {
+) -> Result<Returned, CallError> {
     // The watchdog's signal never finds a call with another one's budget.
     caller.watched.begin(call.image.placement.budget.time_us);
     let gate: unsafe extern "C" fn() = match (call.timing, call.thorough) {
@@ -151,7 +151,7 @@ fn pass(
     }
     let cycles = if call.timing == Timing::Untimed { 0 } else { end.saturating_sub(record.start()) };
     // The upper half of the register means nothing.
-    Ok((result as u32 as i32, cycles))
+    Ok(Returned { outcome: Outcome { result: result as u32 as i32, output_length: 0 }, cycles })
 }
 
 /// Why the gate was left otherwise.

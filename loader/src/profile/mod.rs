@@ -22,8 +22,8 @@ pub enum Timing {
     /// Plainly: two clock reads and nothing more. A single reading may be a few
     /// instructions early or late, so only averages over many calls mean anything.
     Fast,
-    /// With a fence at both stamps (Intel SDM volume 2, RDTSC): each reading
-    /// covers the whole call and nothing else.
+    /// With a fence before both stamps (Intel SDM volume 2, RDTSC): each reading covers the whole call, and
+    /// nothing that came before it.
     Precise,
     /// Not at all: a call that its module's sampling leaves out, or one of a run with one clock for all.
     /// No option and no report names it.
@@ -50,26 +50,17 @@ impl Timing {
     /// Does `work` between two readings of the platform's clock, and says how many cycles lie between them.
     #[inline(always)]
     pub fn measure<T>(self, platform: &impl Platform, work: impl FnOnce() -> T) -> (T, u64) {
-        let start = self.start(platform);
+        let start = self.now(platform);
         let done = work();
-        let cycles = self.end(platform).saturating_sub(start);
+        let cycles = self.now(platform).saturating_sub(start);
         (done, cycles)
     }
 
     #[inline(always)]
-    fn start(self, platform: &impl Platform) -> u64 {
+    fn now(self, platform: &impl Platform) -> u64 {
         match self {
             Timing::Fast => platform.clock(),
             Timing::Precise => platform.clock_fenced(),
-            Timing::Untimed => 0,
-        }
-    }
-
-    #[inline(always)]
-    fn end(self, platform: &impl Platform) -> u64 {
-        match self {
-            Timing::Fast => platform.clock(),
-            Timing::Precise => platform.clock_fenced_end(),
             Timing::Untimed => 0,
         }
     }

@@ -6,19 +6,21 @@
 use core::cell::Cell;
 
 use allocator_api2::alloc::Allocator;
+use allocator_api2::boxed::Box;
 use allocator_api2::vec::Vec;
 
 use super::histogram::{BUCKETS, bucket, lower_bound};
 
-/// Readings that are buffered before they are folded.
+/// Readings there is room for before they are folded: as many as a byte can count.
 const BUFFERED: usize = 256;
 
 /// All readings so far, folded or not.
 #[derive(Debug)]
 pub(crate) struct Samples<A: Allocator> {
     /// Signed, since processors of the base level compare vectors of signed numbers only.
-    buffer: Vec<Cell<i32>, A>,
-    length: Cell<usize>,
+    buffer: Box<[Cell<i32>; BUFFERED], A>,
+    /// Readings that are buffered; less than there is room for.
+    length: Cell<u8>,
     histogram: Vec<Cell<u32>, A>,
     totals: Cell<Totals>,
 }
@@ -37,7 +39,7 @@ impl<A: Allocator + Clone> Samples<A> {
     /// Room for readings, or `None` when there is no memory.
     pub fn new(tables: &A) -> Option<Samples<A>> {
         Some(Samples {
-            buffer: zeroed(BUFFERED, tables)?,
+            buffer: Box::try_new_in([const { Cell::new(0) }; BUFFERED], tables.clone()).ok()?,
             length: Cell::new(0),
             histogram: zeroed(BUCKETS, tables)?,
             totals: Cell::new(Totals { count: 0, sum: 0, squares: 0, min: u64::MAX, max: 0 }),
@@ -48,7 +50,7 @@ impl<A: Allocator + Clone> Samples<A> {
 impl<A: Allocator> Samples<A> {
     /// Bytes of memory the readings take.
     pub fn table_bytes(&self) -> u64 {
-        (size_of_val(self.buffer.as_slice()) + size_of_val(self.histogram.as_slice())) as u64
+        (size_of_val(&*self.buffer) + size_of_val(self.histogram.as_slice())) as u64
     }
 
     /// Whether the next reading is the first one to be buffered: of all, or since they were folded.
@@ -60,18 +62,18 @@ impl<A: Allocator> Samples<A> {
     /// Takes one reading, in cycles.
     #[inline]
     pub fn push(&self, cycles: u64) {
+        let Ok(reading) = i32::try_from(cycles) else { return self.take_long(cycles) };
         let length = self.length.get();
-        match (i32::try_from(cycles), self.buffer.get(length)) {
-            (Ok(cycles), Some(place)) => place.set(cycles),
-            _ => return self.take_long(cycles),
+        if let Some(place) = self.buffer.get(usize::from(length)) {
+            place.set(reading);
         }
-        self.length.set(length + 1);
-        if length + 1 == BUFFERED {
-            self.fold();
+        match length.checked_add(1) {
+            Some(longer) => self.length.set(longer),
+            None => self.fold(BUFFERED),
         }
     }
 
-    /// Takes a reading that the buffer has no room for: a call of a second or more.
+    /// Takes a reading that is too large for the buffer: a call of a second or more.
     #[cold]
     #[inline(never)]
     fn take_long(&self, cycles: u64) {
@@ -82,7 +84,7 @@ impl<A: Allocator> Samples<A> {
 
     /// The sums, with every reading taken so far in them.
     pub fn totals(&self) -> Totals {
-        self.fold();
+        self.fold(self.length.get().into());
         self.totals.get()
     }
 
@@ -108,8 +110,8 @@ impl<A: Allocator> Samples<A> {
     /// now and then, which costs more than all that is done here.
     #[cold]
     #[inline(never)]
-    fn fold(&self) {
-        let length = self.length.replace(0).min(BUFFERED);
+    fn fold(&self, length: usize) {
+        self.length.set(0);
         let readings = self.buffer.get(..length).unwrap_or_default();
         let mut totals = self.totals.get();
         let (mut left, mut value) = (length, -1);

@@ -1,9 +1,13 @@
 //! A module's name, and its version.
 
+mod key;
+
 use core::fmt;
 
 use bareflow_abi::depends::VersionParts;
 use bareflow_abi::header::{Header, NAME_SIZE, is_name_byte};
+
+pub(crate) use key::Key;
 
 /// Longest name, in bytes.
 pub const MAX_NAME_LENGTH: usize = NAME_SIZE - 1;

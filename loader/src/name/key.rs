@@ -1,0 +1,100 @@
+//! A name as the table looks it up: four words that are compared and hashed at once.
+
+use core::hash::{Hash, Hasher};
+
+use super::{MAX_NAME_LENGTH, Name};
+
+/// The bytes of a name, padded with zeros. Not every key is that of a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Key([u64; 4]);
+
+/// Odd numbers without a pattern: digits of pi.
+const FACTORS: [u64; 4] = [0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7345, 0xa409_3822_299f_31d1, 0x082e_fa98_ec4e_6c89];
+
+impl Key {
+    /// The key of a text that may be a name; `None` when it is too long for one. A text that ends in zeros
+    /// has the key of the one without: names have none.
+    #[inline]
+    pub fn of(text: &str) -> Option<Key> {
+        let bytes = text.as_bytes();
+        if bytes.len() > MAX_NAME_LENGTH {
+            return None;
+        }
+        let (words, rest) = bytes.as_chunks::<8>();
+        let mut key = [0; 4];
+        for (place, word) in key.iter_mut().zip(words) {
+            *place = u64::from_le_bytes(*word);
+        }
+        if let Some(place) = key.get_mut(words.len()) {
+            *place = last_word(bytes, rest);
+        }
+        Some(Key(key))
+    }
+}
+
+/// The word that `rest`, less than eight bytes at the end of `bytes`, begins. It is put together from whole words, which
+/// is faster than byte by byte.
+#[inline(always)]
+fn last_word(bytes: &[u8], rest: &[u8]) -> u64 {
+    let missing = 8 * (8 - rest.len() as u32);
+    if let (Some(last), 1..) = (bytes.last_chunk::<8>(), rest.len()) {
+        return u64::from_le_bytes(*last) >> missing;
+    }
+    if let (Some(first), Some(last)) = (rest.first_chunk::<4>(), rest.last_chunk::<4>()) {
+        let last = u64::from(u32::from_le_bytes(*last)) << 32 >> missing;
+        return u64::from(u32::from_le_bytes(*first)) | last;
+    }
+    rest.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte))
+}
+
+impl From<&Name> for Key {
+    #[inline]
+    fn from(name: &Name) -> Key {
+        let (words, _) = name.0.as_chunks::<8>();
+        let mut key = [0; 4];
+        for (place, word) in key.iter_mut().zip(words) {
+            *place = u64::from_le_bytes(*word);
+        }
+        Key(key)
+    }
+}
+
+impl Hash for Key {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let [a, b, c, d] = self.0;
+        let [p, q, r, s] = FACTORS;
+        // No product waits for another one. The upper halves hold what the lower ones can't.
+        let half = |product: u64| product ^ (product >> 32);
+        state
+            .write_u64(half(a.wrapping_mul(p)) ^ half(b.wrapping_mul(q)) ^ half(c.wrapping_mul(r) ^ d.wrapping_mul(s)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::hash::BuildHasher;
+    use rustc_hash::FxBuildHasher;
+    use std::collections::BTreeSet;
+    use std::format;
+    use std::string::String;
+
+    #[test]
+    fn is_the_same_from_text_and_name() {
+        for length in 1..=MAX_NAME_LENGTH {
+            let text: String = ('a'..='z').chain('0'..='9').cycle().skip(length).take(length).collect();
+            assert_eq!(Key::of(&text), Name::new(&text).as_ref().map(Key::from), "{text}");
+        }
+        assert_eq!(Key::of(""), Some(Key([0; 4])));
+        assert_eq!(Key::of(&"a".repeat(32)), None);
+    }
+
+    #[test]
+    fn hashes_numbered_names_apart() {
+        let hash = |number| FxBuildHasher.hash_one(Key::of(&format!("module-{number}")));
+        assert_eq!((0..100_000).map(hash).collect::<BTreeSet<_>>().len(), 100_000);
+        // The upper seven bits tell names in one group of the table apart.
+        assert_eq!((0..100_000).map(|number| hash(number) >> 57).collect::<BTreeSet<_>>().len(), 128);
+    }
+}
