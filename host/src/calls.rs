@@ -135,7 +135,7 @@ fn fill_in(arguments: *mut CallArguments<'_>, outcome: Outcome) {
 }
 
 /// Bytes that are the module's to pass on, or else where they would begin.
-fn bytes<'call>(record: &'call Record, start: *const u8, length: usize) -> Result<&'call [u8], u64> {
+fn bytes(record: &Record, start: *const u8, length: usize) -> Result<&[u8], u64> {
     if length == 0 {
         return Ok(&[]);
     }

@@ -86,7 +86,7 @@ extern "C" fn log(_: *mut Context<'_>, text: *const u8, length: usize) -> u32 {
 }
 
 /// The bytes that the module logs, if they are its own to pass on and not too many.
-fn line<'call>(record: &'call Record, text: *const u8, length: usize) -> Option<&'call [u8]> {
+fn line(record: &Record, text: *const u8, length: usize) -> Option<&[u8]> {
     // No text at all has no address that means anything.
     if length == 0 {
         return Some(&[]);
