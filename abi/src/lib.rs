@@ -14,6 +14,7 @@ pub mod checksum;
 pub mod context;
 pub mod depends;
 pub mod entry;
+mod fields;
 pub mod fingerprint;
 pub mod header;
 #[cfg(all(bareflow_module, feature = "alloc"))]
@@ -24,6 +25,7 @@ pub mod record;
 mod runtime;
 pub mod state;
 pub mod trap;
+pub mod variant;
 
 pub use call::{CallArguments, CallRefused, Called};
 pub use context::{Context, EntryFn, Reason, Services};
