@@ -37,7 +37,7 @@ pub fn build(names: &[String]) -> Result<Ended, Problem> {
 }
 
 fn list(blob: &Blob) {
-    let code = RawModule::parse(&blob.bytes).map_or(0, |raw| raw.text.len());
+    let code = RawModule::parse(&blob.bytes).map_or(0, |raw| raw.code.text.len());
     say!("{:<31} {code:>8} {:>8}  {}", blob.name, blob.bytes.len(), blob.path.display());
 }
 

@@ -19,4 +19,5 @@ pub mod toolchain;
 
 pub use discover::{ModuleCrate, Workspace};
 pub use error::BuildError;
-pub use module::{Blob, build_module};
+pub use module::{Blob, build_module, build_recipes};
+pub use settings::Recipe;
