@@ -7,8 +7,8 @@ use bareflow_packer::{Settings, Variant, pack_variants};
 
 use crate::discover::ModuleCrate;
 use crate::error::BuildError;
-use crate::settings::Recipe;
 use crate::run::{command, output, read, write_if_changed};
+use crate::settings::Recipe;
 use crate::toolchain::{MODULE_TARGET, cargo, linker};
 
 /// The linker script of every module.
@@ -74,7 +74,8 @@ pub fn build_recipes(module: &ModuleCrate, recipes: &[Recipe], folder: &Path) ->
     let variants: Vec<_> = variants.collect();
     let elf = elves.first().map(Vec::as_slice).unwrap_or_default();
     let settings = pack_settings(module, recipes.first().map_or(1, |recipe| recipe.cpu_level))?;
-    let bytes = pack_variants(elf, &variants, &settings).map_err(|error| BuildError::Pack { krate: module.name.clone(), error })?;
+    let bytes = pack_variants(elf, &variants, &settings)
+        .map_err(|error| BuildError::Pack { krate: module.name.clone(), error })?;
     let path = folder.join(&module.name).with_extension("mod");
     write_if_changed(&path, &bytes)?;
     let pack_time = start.elapsed().saturating_sub(compile_time);

@@ -54,7 +54,9 @@ pub use budget::Budget;
 pub use code::Code;
 pub use depends::{Chain, Interval};
 pub use diagnosis::Diagnosis;
-pub use error::{BadCode, BadVariant, ExecuteError, InvalidModule, LoadError, MalformedModule, SelectError, UnloadError};
+pub use error::{
+    BadCode, BadVariant, ExecuteError, InvalidModule, LoadError, MalformedModule, SelectError, UnloadError,
+};
 pub use fault::{Fault, FaultKind};
 pub use free::FreeRanges;
 pub use manager::ModuleManager;

@@ -4,8 +4,8 @@ use crate::platform::ImageSize;
 use crate::testing::blob;
 use bareflow_abi::ABI_MINOR;
 use bareflow_abi::depends::BadDependency;
-use bareflow_abi::variant::{VARIANT_HEADER_SIZE, VariantHeader};
 use bareflow_abi::header::{HEADER_SIZE, SERVICE_CLOCK, SERVICE_LOG};
+use bareflow_abi::variant::{VARIANT_HEADER_SIZE, VariantHeader};
 use proptest::prelude::*;
 use std::string::ToString;
 
@@ -204,7 +204,10 @@ fn rejects_a_variant_of_the_wrong_shape() {
     refused(|header| header.fixup_size += 1, MalformedModule::Length { found, expected: found as u64 + 1 });
     refused(|header| header.rodata_size -= 1, MalformedModule::Length { found, expected: found as u64 - 1 });
     let huge = u64::from(u32::MAX);
-    refused(|header| header.rodata_size = u32::MAX, MalformedModule::SegmentTooLarge { segment: "rodata", found: huge });
+    refused(
+        |header| header.rodata_size = u32::MAX,
+        MalformedModule::SegmentTooLarge { segment: "rodata", found: huge },
+    );
 }
 
 #[test]
