@@ -13,6 +13,8 @@ pub mod call;
 pub mod checksum;
 pub mod context;
 pub mod depends;
+#[cfg(bareflow_driver)]
+pub mod driver;
 pub mod entry;
 mod fields;
 pub mod fingerprint;

@@ -54,7 +54,7 @@ pub fn show(workspace: &Workspace) -> Result<(), Box<dyn Error>> {
     for (name, expected, factor, bound) in MODULES {
         let module = workspace.modules.iter().find(|module| module.name == name).ok_or("a module is missing")?;
         let blob = build_module(module, &workspace.target.join("modules"))?;
-        for recipe in module.settings.recipes()?.into_iter().filter(|recipe| recipe.cpu_level <= cpu_level()) {
+        for recipe in module.recipes()?.into_iter().filter(|recipe| recipe.cpu_level <= cpu_level()) {
             let level = recipe.cpu_level;
             // Each level's code in a blob of its own.
             let folder = workspace.target.join(format!("bench/v{level}"));

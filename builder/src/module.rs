@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use bareflow_abi::checksum::crc32c;
 use bareflow_packer::{Settings, Variant, pack_variants};
 
 use crate::discover::ModuleCrate;
@@ -56,8 +57,7 @@ pub struct Blob {
 /// # Errors
 /// What stopped the build; nothing is written then.
 pub fn build_module(module: &ModuleCrate, folder: &Path) -> Result<Blob, BuildError> {
-    let wrong = |reason| BuildError::Settings { krate: module.name.clone(), reason };
-    build_recipes(module, &module.settings.recipes().map_err(wrong)?, folder)
+    build_recipes(module, &module.recipes()?, folder)
 }
 
 /// The same by other recipes than the module's own; the first one's code is the blob's, those behind it,
@@ -67,7 +67,7 @@ pub fn build_module(module: &ModuleCrate, folder: &Path) -> Result<Blob, BuildEr
 /// As [`build_module`].
 pub fn build_recipes(module: &ModuleCrate, recipes: &[Recipe], folder: &Path) -> Result<Blob, BuildError> {
     let start = Instant::now();
-    let libraries = recipes.iter().map(|recipe| compile(module, recipe)).collect::<Result<Vec<_>, _>>()?;
+    let libraries = recipes.iter().map(|recipe| compile(module, recipe, &build_folder(module, recipe), &[])).collect::<Result<Vec<_>, _>>()?;
     let compile_time = start.elapsed();
     let elves = libraries.iter().map(|library| link(module, library)).collect::<Result<Vec<_>, _>>()?;
     let variants = recipes.iter().zip(&elves).skip(1).map(|(recipe, elf)| Variant { level: recipe.cpu_level, elf });
@@ -82,16 +82,27 @@ pub fn build_recipes(module: &ModuleCrate, recipes: &[Recipe], folder: &Path) ->
     Ok(Blob { name: module.name.clone(), path, bytes, compile_time, pack_time })
 }
 
-/// Compiles the crate and all it depends on into one archive of objects.
-fn compile(module: &ModuleCrate, recipe: &Recipe) -> Result<PathBuf, BuildError> {
-    // Each level has a folder of its own, so that what one needs is not compiled over for the other.
-    let (build, processor) = match recipe.cpu_level {
-        1 => (module.target.join("module-build"), "-Ctarget-cpu=x86-64".to_owned()),
-        level => (module.target.join(format!("module-build/v{level}")), format!("-Ctarget-cpu=x86-64-v{level}")),
+/// Where a recipe's build lies: each level has a folder of its own, so that what one needs is not compiled over
+/// for the other.
+fn build_folder(module: &ModuleCrate, recipe: &Recipe) -> PathBuf {
+    let folder = module.target.join("module-build");
+    if recipe.cpu_level == 1 { folder } else { folder.join(format!("v{}", recipe.cpu_level)) }
+}
+
+/// Compiles the crate and all it depends on into one archive of objects, in the folder `build` and with `more` flags.
+pub(crate) fn compile(
+    module: &ModuleCrate,
+    recipe: &Recipe,
+    build: &Path,
+    more: &[&str],
+) -> Result<PathBuf, BuildError> {
+    let processor = match recipe.cpu_level {
+        1 => "-Ctarget-cpu=x86-64".to_owned(),
+        level => format!("-Ctarget-cpu=x86-64-v{level}"),
     };
     let mut cargo = command(cargo());
     cargo.args(["rustc", "--lib", "--crate-type", "staticlib", "--release", "--target", MODULE_TARGET]);
-    cargo.arg("--manifest-path").arg(&module.manifest).arg("--target-dir").arg(&build);
+    cargo.arg("--manifest-path").arg(&module.manifest).arg("--target-dir").arg(build);
     if module.root.join("Cargo.lock").is_file() {
         cargo.arg("--locked");
     }
@@ -99,9 +110,10 @@ fn compile(module: &ModuleCrate, recipe: &Recipe) -> Result<PathBuf, BuildError>
     let remap = format!("--remap-path-prefix={}=.", module.root.display());
     let registry = std::env::var("CARGO_HOME").or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cargo")));
     let remap_registry = registry.map(|home| format!("--remap-path-prefix={home}/registry/src=registry"));
-    let profile = recipe.profile.as_ref().map(|file| format!("-Cprofile-use={}", file.display()));
+    let profile = recipe.profile.as_ref().map(|file| named_by_content(file, module)).transpose()?;
+    let profile = profile.map(|file| format!("-Cprofile-use={}", file.display()));
     let flags = RUSTFLAGS.into_iter().chain([processor.as_str(), remap.as_str()]);
-    let flags: Vec<_> = flags.chain(remap_registry.as_deref().ok()).chain(profile.as_deref()).collect();
+    let flags: Vec<_> = flags.chain(remap_registry.as_deref().ok()).chain(profile.as_deref()).chain(more.iter().copied()).collect();
     cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
     for (key, value) in PROFILE {
         cargo.env(format!("CARGO_PROFILE_RELEASE_{key}"), value);
@@ -113,6 +125,14 @@ fn compile(module: &ModuleCrate, recipe: &Recipe) -> Result<PathBuf, BuildError>
         return Err(BuildError::Compile { krate: module.name.clone(), output });
     }
     Ok(build.join(MODULE_TARGET).join("release").join(format!("lib{}.a", module.library)))
+}
+
+/// A copy of a profile whose name changes with its content: cargo compiles anew when a path changes, not a file.
+fn named_by_content(file: &Path, module: &ModuleCrate) -> Result<PathBuf, BuildError> {
+    let bytes = read(file)?;
+    let copy = module.target.join(format!("module-build/profiles/{:08x}.profdata", crc32c(&[&bytes])));
+    write_if_changed(&copy, &bytes)?;
+    Ok(copy)
 }
 
 /// Links the archive at the format's fixed distances and returns the ELF file.

@@ -1,7 +1,7 @@
 //! What `package.metadata.bareflow` says of a module.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bareflow_abi::header::SERVICE_NAMES;
 use bareflow_packer::Depends;
@@ -33,6 +33,8 @@ pub struct ModuleSettings {
     /// The x86-64 levels ("v2" to "v4") the module is compiled for once more, each at an optimisation level.
     #[serde(default)]
     pub variants: BTreeMap<String, OptLevel>,
+    /// What was seen of it while it ran: a file of `llvm-profdata` in its folder.
+    pub profile: Option<String>,
 }
 
 /// How code is compiled.
@@ -132,13 +134,15 @@ impl ModuleSettings {
         depends.collect()
     }
 
-    /// How the module's code is compiled: for every processor, then for those of higher levels.
+    /// How the code of a module is compiled whose `Cargo.toml` lies in `folder`: for every processor, then for
+    /// those of higher levels.
     ///
     /// # Errors
     /// A level there isn't.
-    pub fn recipes(&self) -> Result<Vec<Recipe>, String> {
+    pub fn recipes(&self, folder: &Path) -> Result<Vec<Recipe>, String> {
+        let profile = self.profile.as_ref().map(|file| folder.join(file));
         let own = self.opt_level.as_ref().map_or(Ok("2".to_owned()), |level| opt_level("opt-level", level))?;
-        let mut recipes = vec![Recipe { cpu_level: 1, opt_level: own, profile: None }];
+        let mut recipes = vec![Recipe { cpu_level: 1, opt_level: own, profile: profile.clone() }];
         for (key, level) in &self.variants {
             let cpu_level = match key.as_str() {
                 "v2" => 2,
@@ -147,7 +151,7 @@ impl ModuleSettings {
                 _ => return Err(format!("variants: \"{key}\", expected \"v2\", \"v3\" or \"v4\"")),
             };
             let opt_level = opt_level(&format!("variants: {key}"), level)?;
-            recipes.push(Recipe { cpu_level, opt_level, profile: None });
+            recipes.push(Recipe { cpu_level, opt_level, profile: profile.clone() });
         }
         Ok(recipes)
     }
@@ -201,7 +205,7 @@ mod tests {
     fn defaults_without_a_table() {
         let settings = ModuleSettings::read("test", &json!(null)).unwrap();
         assert_eq!(settings, ModuleSettings::default());
-        assert_eq!(settings.recipes(), Ok(vec![recipe(1, "2")]));
+        assert_eq!(settings.recipes(Path::new("m")), Ok(vec![recipe(1, "2")]));
     }
 
     #[test]
@@ -210,13 +214,15 @@ mod tests {
             read(json!({ "stack": "16K", "heap": 4096, "time": "10ms", "needs": ["log", "clock"], "opt-level": 3 }));
         assert_eq!((settings.stack_size(), settings.heap_size()), (Ok(16384), Ok(4096)));
         assert_eq!((settings.time_us(), settings.services()), (Ok(10_000), Ok(3)));
-        assert_eq!(settings.recipes(), Ok(vec![recipe(1, "3")]));
+        assert_eq!(settings.recipes(Path::new("m")), Ok(vec![recipe(1, "3")]));
     }
 
     #[test]
     fn reads_variants() {
         let settings = read(json!({ "opt-level": "s", "variants": { "v4": 2, "v3": 3 } }));
-        assert_eq!(settings.recipes(), Ok(vec![recipe(1, "s"), recipe(3, "3"), recipe(4, "2")]));
+        assert_eq!(settings.recipes(Path::new("m")), Ok(vec![recipe(1, "s"), recipe(3, "3"), recipe(4, "2")]));
+        let profiled = read(json!({ "profile": "runs.profdata" })).recipes(Path::new("m")).unwrap();
+        assert_eq!(profiled[0].profile.as_deref(), Some(Path::new("m/runs.profdata")));
     }
 
     #[test]
@@ -233,9 +239,9 @@ mod tests {
         assert!(read(json!({ "needs": ["network"] })).services().unwrap_err().contains("network"));
         assert!(read(json!({ "stack": "16Q" })).stack_size().unwrap_err().contains("16Q"));
         assert!(read(json!({ "heap": "5G" })).heap_size().is_err());
-        assert!(read(json!({ "opt-level": 9 })).recipes().is_err());
-        assert!(read(json!({ "variants": { "v1": 3 } })).recipes().unwrap_err().contains("\"v1\", expected \"v2\""));
-        assert!(read(json!({ "variants": { "v3": 9 } })).recipes().unwrap_err().starts_with("variants: v3: \"9\""));
+        assert!(read(json!({ "opt-level": 9 })).recipes(Path::new("m")).is_err());
+        assert!(read(json!({ "variants": { "v1": 3 } })).recipes(Path::new("m")).unwrap_err().contains("\"v1\", expected \"v2\""));
+        assert!(read(json!({ "variants": { "v3": 9 } })).recipes(Path::new("m")).unwrap_err().starts_with("variants: v3: \"9\""));
         let error = read(json!({ "depends": { "sum": "one" } })).depends().unwrap_err();
         assert!(error.starts_with("depends: sum = \"one\": "), "{error}");
     }
