@@ -67,7 +67,10 @@ pub fn build_module(module: &ModuleCrate, folder: &Path) -> Result<Blob, BuildEr
 /// As [`build_module`].
 pub fn build_recipes(module: &ModuleCrate, recipes: &[Recipe], folder: &Path) -> Result<Blob, BuildError> {
     let start = Instant::now();
-    let libraries = recipes.iter().map(|recipe| compile(module, recipe, &build_folder(module, recipe), &[])).collect::<Result<Vec<_>, _>>()?;
+    let libraries = recipes
+        .iter()
+        .map(|recipe| compile(module, recipe, &build_folder(module, recipe), &[]))
+        .collect::<Result<Vec<_>, _>>()?;
     let compile_time = start.elapsed();
     let elves = libraries.iter().map(|library| link(module, library)).collect::<Result<Vec<_>, _>>()?;
     let variants = recipes.iter().zip(&elves).skip(1).map(|(recipe, elf)| Variant { level: recipe.cpu_level, elf });
@@ -113,7 +116,8 @@ pub(crate) fn compile(
     let profile = recipe.profile.as_ref().map(|file| named_by_content(file, module)).transpose()?;
     let profile = profile.map(|file| format!("-Cprofile-use={}", file.display()));
     let flags = RUSTFLAGS.into_iter().chain([processor.as_str(), remap.as_str()]);
-    let flags: Vec<_> = flags.chain(remap_registry.as_deref().ok()).chain(profile.as_deref()).chain(more.iter().copied()).collect();
+    let flags: Vec<_> =
+        flags.chain(remap_registry.as_deref().ok()).chain(profile.as_deref()).chain(more.iter().copied()).collect();
     cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
     for (key, value) in PROFILE {
         cargo.env(format!("CARGO_PROFILE_RELEASE_{key}"), value);

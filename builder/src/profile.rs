@@ -40,7 +40,8 @@ pub fn profile(module: &ModuleCrate, blob: &[u8], input: &[u8], calls: u32) -> R
     let input_file = folder.join("input");
     write_if_changed(&input_file, input).map_err(|error| error.to_string())?;
     let mut run = command(&driver);
-    run.arg(&input_file).args([calls, header.heap_size, u32::from(header.flags & FLAG_INIT != 0)].map(|number| number.to_string()));
+    run.arg(&input_file)
+        .args([calls, header.heap_size, u32::from(header.flags & FLAG_INIT != 0)].map(|number| number.to_string()));
     run.env("LLVM_PROFILE_FILE", raw.join("%p.profraw"));
     said(&mut run, "the module, run as a program,").map_err(|error| error.to_string())?;
     merge(&raw, &folder.join("runs.profdata"))

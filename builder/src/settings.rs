@@ -240,8 +240,18 @@ mod tests {
         assert!(read(json!({ "stack": "16Q" })).stack_size().unwrap_err().contains("16Q"));
         assert!(read(json!({ "heap": "5G" })).heap_size().is_err());
         assert!(read(json!({ "opt-level": 9 })).recipes(Path::new("m")).is_err());
-        assert!(read(json!({ "variants": { "v1": 3 } })).recipes(Path::new("m")).unwrap_err().contains("\"v1\", expected \"v2\""));
-        assert!(read(json!({ "variants": { "v3": 9 } })).recipes(Path::new("m")).unwrap_err().starts_with("variants: v3: \"9\""));
+        assert!(
+            read(json!({ "variants": { "v1": 3 } }))
+                .recipes(Path::new("m"))
+                .unwrap_err()
+                .contains("\"v1\", expected \"v2\"")
+        );
+        assert!(
+            read(json!({ "variants": { "v3": 9 } }))
+                .recipes(Path::new("m"))
+                .unwrap_err()
+                .starts_with("variants: v3: \"9\"")
+        );
         let error = read(json!({ "depends": { "sum": "one" } })).depends().unwrap_err();
         assert!(error.starts_with("depends: sum = \"one\": "), "{error}");
     }
