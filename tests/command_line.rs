@@ -154,6 +154,10 @@ fn wrong_usage_exits_with_2() {
         &["boot", "--machine", "no-such-machine"],
         &["new", "Upper"],
         &["build", "no-such-module"],
+        &["tune", "no-such-module"],
+        &["tune", "sum", "--cpu-levels", "v5"],
+        &["tune", "sum", "--opt-levels", "4"],
+        &["tune", "sum", "--repeat", "0"],
     ] {
         let output = bareflow(arguments);
         assert_code(&output, 2);

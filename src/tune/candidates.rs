@@ -10,15 +10,7 @@ use indicatif::ProgressBar;
 
 use super::Work;
 use crate::Problem;
-
-/// The optimisation levels that are tried.
-const OPT_LEVELS: [&str; 3] = ["s", "2", "3"];
-
-/// The x86-64 levels that are tried.
-const CPU_LEVELS: [u8; 4] = [1, 2, 3, 4];
-
-/// How many ways there are at most: each also with a profile.
-pub(super) const MOST: usize = 2 * OPT_LEVELS.len() * CPU_LEVELS.len();
+use crate::options::TuneOptions;
 
 /// Calls that a profile is made of.
 const PROFILED_CALLS: u32 = 20;
@@ -54,6 +46,7 @@ impl Candidate {
 pub(super) fn build(
     module: &ModuleCrate,
     work: &Work<'_>,
+    options: &TuneOptions,
     notes: &mut Vec<String>,
     progress: &ProgressBar,
 ) -> Result<Vec<Candidate>, Problem> {
@@ -65,14 +58,17 @@ pub(super) fn build(
         profile: seen.map(Path::to_owned),
     };
     progress.set_message("running it for its profile");
-    let plain = build_recipes(module, &[recipe(1, "2", None)], &folder)?;
-    let seen = profile(module, &plain.bytes, &work.input, PROFILED_CALLS)
-        .inspect_err(|missing| notes.push(format!("not built with a profile: {missing}")))
-        .ok();
-    for seen in [None, Some(seen)].into_iter().filter(|seen| !matches!(seen, Some(None))) {
-        let seen = seen.flatten();
-        for cpu_level in CPU_LEVELS {
-            for opt_level in OPT_LEVELS {
+    let mut profiles = vec![None];
+    if !options.no_profile {
+        let plain = build_recipes(module, &[recipe(1, "2", None)], &folder)?;
+        match profile(module, &plain.bytes, &work.input, PROFILED_CALLS) {
+            Ok(seen) => profiles.push(Some(seen)),
+            Err(missing) => notes.push(format!("not built with a profile: {missing}")),
+        }
+    }
+    for seen in profiles {
+        for &cpu_level in &options.cpu_levels {
+            for opt_level in &options.opt_levels {
                 let recipe = recipe(cpu_level, opt_level, seen.as_deref());
                 progress.set_message(format!("{} v{cpu_level} {opt_level}", module.name));
                 let bytes = build_recipes(module, std::slice::from_ref(&recipe), &folder)?.bytes;

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use super::candidates::Candidate;
 
-/// How much cheaper, in ticks per tick, a call must be for a further variant, or a profile, to pay.
-const PAYS: f64 = 0.95;
+/// What a call may take, in ticks per tick of what there is, for a further variant or a profile to pay.
+const PAYS: f64 = 0.9;
 
 /// Ticks that one reading of a clock which ticks in steps can be off by.
 const RESOLUTION: u64 = 26;
@@ -114,7 +114,7 @@ mod tests {
     fn takes_a_level_only_where_it_pays_over_the_one_below() {
         let all = [
             candidate(1, "2", false, 300, Some(10_000)),
-            candidate(2, "2", false, 300, Some(9_700)),
+            candidate(2, "2", false, 300, Some(9_200)),
             candidate(3, "3", false, 900, Some(4_000)),
             candidate(4, "3", false, 900, None),
         ];

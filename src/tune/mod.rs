@@ -69,8 +69,8 @@ fn measure(
 ) -> Result<(Vec<Candidate>, Vec<String>), Problem> {
     let mut notes = Vec::new();
     let work = Work { name: &module.name, needed: needed(workspace, module)?, input, repeat: options.repeat };
-    let progress = progress(candidates::MOST + 2);
-    let mut candidates = candidates::build(module, &work, &mut notes, &progress)?;
+    let progress = progress(2 * options.cpu_levels.len() * options.opt_levels.len() + 2);
+    let mut candidates = candidates::build(module, &work, options, &mut notes, &progress)?;
     progress.set_message("running here");
     here::measure(&mut candidates, &work)?;
     progress.inc(1);

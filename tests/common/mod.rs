@@ -6,6 +6,7 @@ pub mod console;
 pub mod fault_classes;
 pub mod mutate;
 pub mod server;
+pub mod workspace;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
