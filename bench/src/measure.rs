@@ -82,8 +82,16 @@ fn between(work: impl FnOnce()) -> u64 {
     fenced() - start
 }
 
+/// Waits until all that came before is done.
+#[inline(always)]
+pub fn fence() {
+    // SAFETY: every x86-64 processor has the instruction.
+    unsafe { _mm_lfence() };
+}
+
 /// The clock, read in order.
-fn fenced() -> u64 {
+#[inline(always)]
+pub fn fenced() -> u64 {
     // SAFETY: every x86-64 processor has the instructions, and Linux lets processes use them.
     unsafe {
         _mm_lfence();

@@ -1,6 +1,6 @@
 //! The gate through which modules are called, and its way back from a fault.
 
-use std::arch::global_asm;
+use std::arch::{asm, global_asm};
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
@@ -13,27 +13,19 @@ use crate::memory::Image;
 use crate::record::{MayCall, Record};
 use crate::services::SERVICES;
 
-/// What a thread keeps for the gate: its innermost call.
-pub(crate) type Thread = AtomicPtr<Record<'static>>;
+/// What a thread keeps for the gate: the record of its innermost call, or of its next one.
+pub(crate) type Thread = AtomicPtr<Record>;
 
-/// How the gate was left, and with what.
-#[repr(C)]
-struct Left {
-    result: u64,
-    status: Status,
-}
+/// How the gate was left: the module returned.
+const RETURNED: u64 = 0;
 
-/// How the gate was left.
-#[repr(u64)]
-#[expect(dead_code, reason = "the gate's code makes these")]
-enum Status {
-    Returned = 0,
-    Clobbered = 1,
-    Faulted = 2,
-}
+/// It returned without what a function must preserve.
+const CLOBBERED: u64 = 1;
 
 unsafe extern "C" {
-    fn bareflow_host_gate(entry: u64, context: *mut Context<'_>, reason: u32, record: *const c_void) -> Left;
+    /// Takes the entry in rax, the module's arguments in rdi and rsi, and the record in rcx. Returns the
+    /// result in rax, and in rdx how it was left. Keeps rbx and rbp alone.
+    fn bareflow_host_gate();
     fn bareflow_host_recover();
     safe fn bareflow_host_thread() -> *const c_void;
 }
@@ -53,43 +45,36 @@ global_asm!(
     "ret",
     ".global bareflow_host_gate",
     "bareflow_host_gate:",
-    "push rbx",
     "push rbp",
-    "push r12",
-    "push r13",
-    "push r14",
-    "push r15",
+    "push rbx",
     "mov [rcx], rsp",
     "mov rsp, [rcx + 8]",
-    "mov rax, rdi",
-    "mov rdi, rsi",
-    "mov esi, edx",
+    // What a function must keep: zeros, where the caller needs them no more.
+    "xor r12d, r12d",
+    "xor r13d, r13d",
+    "xor r14d, r14d",
+    "xor r15d, r15d",
     "call rax",
-    "mov r8d, eax",
-    // Did the module keep what a function must keep (System V ABI 3.2.1)?
+    // Did the module keep it (System V ABI 3.2.1)?
     "mov r11, [rip + bareflow_host_record@GOTTPOFF]",
     "mov r11, fs:[r11]",
     "mov rdx, [r11]",
     "cmp rsp, [r11 + 8]",
     "jne 3f",
-    "cmp r15, [rdx]",
+    "or r12, r13",
+    "or r14, r15",
+    "or r12, r14",
     "jne 3f",
-    "cmp r14, [rdx + 8]",
+    "cmp rbp, [rdx + 8]",
     "jne 3f",
-    "cmp r13, [rdx + 16]",
-    "jne 3f",
-    "cmp r12, [rdx + 24]",
-    "jne 3f",
-    "cmp rbp, [rdx + 32]",
-    "jne 3f",
-    "cmp rbx, [rdx + 40]",
+    "cmp rbx, [rdx]",
     "jne 3f",
     // The direction flag clear (a string instruction shows it for less than `pushfq`
     // takes), the control bits of MXCSR as they were.
-    "mov rsi, rsp",
-    "lodsb",
+    "mov rdi, rsp",
+    "scasb",
     "stmxcsr [rsp - 8]",
-    "cmp rsi, rsp",
+    "cmp rdi, rsp",
     "mov ecx, [rsp - 8]",
     "jb 3f",
     "and ecx, 0xffc0",
@@ -97,15 +82,8 @@ global_asm!(
     "jne 3f",
     // From here on the call can't be ended from outside any more.
     "mov qword ptr [r11], 0",
-    "mov rsp, rdx",
-    "mov eax, r8d",
+    "lea rsp, [rdx + 16]",
     "xor edx, edx",
-    "2: pop r15",
-    "pop r14",
-    "pop r13",
-    "pop r12",
-    "pop rbp",
-    "pop rbx",
     "ret",
     // A fault: the signal handler came here, with the stack as the gate left it.
     ".global bareflow_host_recover",
@@ -122,7 +100,9 @@ global_asm!(
     "push 0x1f80",
     "ldmxcsr [rsp]",
     "pop rcx",
-    "jmp 2b",
+    "pop rbx",
+    "pop rbp",
+    "ret",
 );
 
 /// Calls a module.
@@ -133,53 +113,119 @@ pub(crate) fn call(
     caller: &Caller,
     callees: MayCall<'_>,
 ) -> Result<Returned, CallError> {
-    let capacity = output.len();
+    let record = &caller.record;
+    // On a thread with one platform it stays so from the first call on.
+    if caller.thread.load(Ordering::Relaxed) != record.address() || record.is_under_way() {
+        return call_otherwise(call, output, caller, callees);
+    }
+    record.begin(call, call.image.stack_top);
+    enter(call, output, record, callees)
+}
+
+/// Calls a module on a thread where another call is under way, or was made by another platform.
+#[cold]
+#[inline(never)]
+fn call_otherwise(
+    call: &Call<'_, Image>,
+    output: &mut [u8],
+    caller: &Caller,
+    callees: MayCall<'_>,
+) -> Result<Returned, CallError> {
     let outer = caller.thread.load(Ordering::Relaxed);
-    let (stack_top, waiting) =
-        if outer.is_null() { (call.image.stack_top, 0) } else { inside(outer, call.image.stack_top) };
-    let record = Record::new(call, output, caller, stack_top, callees);
+    let Some(under_way) = current() else {
+        caller.take_over();
+        caller.record.begin(call, call.image.stack_top);
+        return enter(call, output, &caller.record, callees);
+    };
+    // It lies in the other one, and has a stack and a record of its own.
+    let top = call.image.stack_top;
+    let stack = caller.stack.above(top, under_way.stack_top());
+    let waiting = under_way.caller().watched.call();
+    let record = Record::idle();
+    record.belongs_to(caller);
+    record.begin(call, stack.unwrap_or(under_way.service_stack.get() & !15));
+    caller.thread.store(record.address(), Ordering::Release);
+    let returned = enter_lent(call, output, &record, callees);
+    caller.watched.go_on(waiting);
+    caller.thread.store(outer, Ordering::Release);
+    returned
+}
+
+/// Makes a call that was noted.
+#[inline(always)]
+fn enter(
+    call: &Call<'_, Image>,
+    output: &mut [u8],
+    record: &Record,
+    callees: MayCall<'_>,
+) -> Result<Returned, CallError> {
+    if call.input.is_empty() && output.is_empty() && callees.is_none() {
+        // The same context as ever: nobody but the module writes to it, and it says nothing that this call uses.
+        return pass(call, call.image.context(), record)
+            .map(|(result, cycles)| Returned { outcome: Outcome { result, output_length: 0 }, cycles });
+    }
+    enter_lent(call, output, record, callees)
+}
+
+/// Makes a call that was noted, with a context of its own.
+fn enter_lent(
+    call: &Call<'_, Image>,
+    output: &mut [u8],
+    record: &Record,
+    callees: MayCall<'_>,
+) -> Result<Returned, CallError> {
+    let capacity = output.len();
+    record.lend(call.input, output, callees);
     let (heap, heap_size) = call.image.segments.heap();
     let mut context = Context::new(&SERVICES, call.input, output).with_heap(heap, heap_size);
-    let record = (&raw const record).cast::<Record<'static>>().cast_mut();
+    let passed = pass(call, &raw mut context, record);
+    record.take_back();
+    let (result, cycles) = passed?;
+    // The module could have written any length.
+    let output_length = context.output_length().min(capacity);
+    Ok(Returned { outcome: Outcome { result, output_length }, cycles })
+}
+
+/// Goes through the gate. Returns the result, and the cycles between the readings of the clock.
+#[inline(always)]
+fn pass(call: &Call<'_, Image>, context: *mut Context<'_>, record: &Record) -> Result<(i32, u64), CallError> {
     // The watchdog's signal never finds a call with another one's budget.
-    caller.watched.begin(call.image.placement.budget.time_us);
-    caller.thread.store(record, Ordering::Release);
+    record.caller().watched.begin(call.image.placement.budget.time_us);
+    let (result, left): (u64, u64);
     let start = clock::read(call.timing);
-    // SAFETY: the entry lies in the sealed text of an image, as validation made
-    // sure; a fault in it ends here by way of the signal handler.
-    let returned = unsafe { bareflow_host_gate(call.entry, &raw mut context, call.reason as u32, record.cast()) };
-    let cycles = clock::read(call.timing).saturating_sub(start);
-    if !outer.is_null() {
-        caller.watched.go_on(waiting);
+    // SAFETY: the entry lies in the sealed text of an image, as validation made sure; a fault in it ends
+    // here by way of the signal handler. What the gate does not keep is given up here.
+    unsafe {
+        asm!(
+            "call {gate}",
+            gate = sym bareflow_host_gate,
+            inout("rax") call.entry => result,
+            in("rdi") context,
+            in("rsi") u64::from(call.reason as u32),
+            in("rcx") record.address(),
+            out("rdx") left,
+            out("r12") _,
+            out("r13") _,
+            out("r14") _,
+            out("r15") _,
+            clobber_abi("C"),
+        );
     }
-    caller.thread.store(outer, Ordering::Release);
-    match returned.status {
-        // The upper half of the register means nothing, and the module could have written any length.
-        Status::Returned => {
-            let output_length = context.output_length().min(capacity);
-            Ok(Returned { outcome: Outcome { result: returned.result as u32 as i32, output_length }, cycles })
-        }
-        Status::Clobbered => Err(CLOBBERED.into()),
-        // SAFETY: the record is this frame's own.
-        Status::Faulted => Err(unsafe { (*record).fault.get() }.unwrap_or(UNKNOWN).into()),
+    let cycles = clock::read(call.timing).saturating_sub(start);
+    let fault = record.end();
+    match left {
+        // The upper half of the register means nothing.
+        RETURNED => Ok((result as u32 as i32, cycles)),
+        CLOBBERED => Err(CLOBBERED_REGISTER.into()),
+        _ => Err(fault.unwrap_or(UNKNOWN).into()),
     }
 }
 
 /// What the gate itself finds out, when a call returns.
-const CLOBBERED: Fault = Fault { kind: FaultKind::ClobberedRegister, offset: Some(0), address: None };
+const CLOBBERED_REGISTER: Fault = Fault { kind: FaultKind::ClobberedRegister, offset: Some(0), address: None };
 
 /// A fault nobody noted, which can't be.
 const UNKNOWN: Fault = Fault { kind: FaultKind::GeneralProtection, offset: None, address: None };
-
-/// Where the stack of a call begins that is made from inside a service of
-/// another call, and would else begin at `top`; and what the watchdog knows of that one.
-#[cold]
-fn inside(outer: *const Record<'static>, top: u64) -> (u64, u64) {
-    // SAFETY: the outer call's frame holds its record, and waits for this call.
-    let outer = unsafe { &*outer };
-    let stack = outer.caller.stack.above(top, outer.stack_top());
-    (stack.unwrap_or(outer.service_stack.get() & !15), outer.caller.watched.call())
-}
 
 /// What this thread keeps for the gate.
 pub(crate) fn thread() -> &'static Thread {
@@ -188,10 +234,10 @@ pub(crate) fn thread() -> &'static Thread {
 }
 
 /// The call under way on this thread.
-pub(crate) fn current() -> Option<&'static Record<'static>> {
-    // SAFETY: not null only while a call is under way, whose frame holds the
-    // record; callers are signal handlers and services, which end before it does.
-    unsafe { thread().load(Ordering::Relaxed).as_ref() }
+pub(crate) fn current<'call>() -> Option<&'call Record> {
+    // SAFETY: a record is there until its caller takes it out of the word; while a call is under way, its
+    // caller waits. Signal handlers, services and calls inside of calls end before it does.
+    unsafe { thread().load(Ordering::Relaxed).as_ref() }.filter(|record| record.is_under_way())
 }
 
 /// Where a call goes on that is ended from outside.

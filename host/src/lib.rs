@@ -56,7 +56,7 @@ use child::Child;
 pub use cpu::{cpu_level, cpu_name};
 use memory::Arenas;
 pub use memory::{Image, ImageDraft};
-use record::MayCall;
+use record::{MayCall, Record};
 use stack::Stack;
 use watchdog::Watched;
 
@@ -67,7 +67,7 @@ pub type Log = Box<dyn Fn(&str)>;
 /// whose signal stack it has set up.
 pub struct HostPlatform {
     arenas: RefCell<Arenas>,
-    caller: Caller,
+    caller: Box<Caller>,
     cpu_level: u8,
     on_this_thread: PhantomData<*const ()>,
 }
@@ -83,14 +83,16 @@ impl HostPlatform {
     pub fn new(log: Log) -> std::io::Result<HostPlatform> {
         signals::install()?;
         let (arenas, stack) = (Arenas::new()?, Stack::map()?);
-        let caller = Caller {
+        let caller = Box::new(Caller {
+            record: Record::idle(),
             thread: gate::thread(),
             stack,
             watched: Watched::of_thread(),
             lines: Lines::Log(log),
             diagnosis: Cell::new(None),
             services: Cell::new(ServiceLog::EMPTY),
-        };
+        });
+        caller.settle();
         let arenas = RefCell::new(arenas);
         Ok(HostPlatform { arenas, caller, cpu_level: cpu_level(), on_this_thread: PhantomData })
     }

@@ -1,6 +1,9 @@
 //! Calls of loaded modules: profiled, contained, and followed by a restart
 //! where a fault calls for one.
 
+use core::cell::Ref;
+use core::num::NonZeroU32;
+
 use bareflow_abi::Reason;
 use bareflow_abi::header::FLAG_REENTRANT;
 
@@ -10,6 +13,8 @@ use crate::manager::ModuleManager;
 use crate::module::{Failure, Module, ModuleId, State};
 use crate::placed::PlacedModule;
 use crate::platform::{Call, CallError, Outcome, Platform, Returned};
+use crate::profile::Timing;
+use crate::profile::samples::Samples;
 use crate::raw::RawModule;
 use crate::valid::{Offer, ValidModule};
 
@@ -47,6 +52,14 @@ impl<P: Platform> ModuleManager<P> {
         }
     }
 
+    /// Times one in `every` calls of a module from now on. Returns `false` when it is gone.
+    pub fn sample(&self, id: ModuleId, every: NonZeroU32) -> bool {
+        self.get(id).is_some_and(|module| {
+            module.turns.set(every);
+            true
+        })
+    }
+
     /// The diagnosis of a module's last fault; it is handed out once.
     pub fn take_diagnosis(&self, id: ModuleId) -> Option<Diagnosis> {
         self.get(id)?.faults.diagnosis.take().map(|diagnosis| *diagnosis)
@@ -55,44 +68,117 @@ impl<P: Platform> ModuleManager<P> {
     /// Calls a module. What comes of it fits into registers: the errors' details are left where they are.
     #[inline(always)]
     fn attempt(&self, id: ModuleId, input: &[u8], output: &mut [u8]) -> Result<Returned, Failure> {
+        let module = self.begin_calls(id)?;
+        let timing = module.turns.next(self.timing);
+        let samples = match timing {
+            Timing::Untimed => None,
+            _ => Some(self.samples(&module)?),
+        };
+        let state = module.state.replace(State::Running);
+        let done = match self.call_platform(&run(&module, input, timing), &module.depends, output) {
+            Ok(returned) => {
+                if let Some(samples) = samples {
+                    samples.push(returned.cycles);
+                }
+                module.last_result.set(returned.outcome.result);
+                Ok(returned)
+            }
+            Err(error) => Err(self.note(&module, error, timing)),
+        };
+        self.end_calls(id, module, state, matches!(done, Err(Failure::Faulted)));
+        done
+    }
+
+    /// Calls a module `calls` times in a row, without input or output, reading the clock once for each: where one
+    /// call ends the next one begins. So a reading covers what the loader does between two calls, too.
+    /// Returns what the last call returned, or `None` if there was none.
+    ///
+    /// # Errors
+    /// The reason for which there are no more results.
+    pub fn execute_chained(&self, id: ModuleId, calls: u64) -> Result<Option<i32>, ExecuteError> {
+        self.attempt_chain(id, calls).map_err(|failure| self.explain(id, failure))
+    }
+
+    fn attempt_chain(&self, id: ModuleId, calls: u64) -> Result<Option<i32>, Failure> {
+        let module = self.begin_calls(id)?;
+        let samples = self.samples(&module)?;
+        let state = module.state.replace(State::Running);
+        let call = run(&module, &[], Timing::Untimed);
+        let (mut done, mut stamp) = (Ok(None), self.platform.clock());
+        for _ in 0..calls {
+            match self.call_platform(&call, &module.depends, &mut []) {
+                Ok(returned) => {
+                    let now = self.platform.clock();
+                    samples.push(now.saturating_sub(stamp));
+                    module.last_result.set(returned.outcome.result);
+                    (done, stamp) = (Ok(Some(returned.outcome.result)), now);
+                }
+                Err(error) => {
+                    done = Err(self.note(&module, error, self.timing));
+                    break;
+                }
+            }
+            if module.retired.get() {
+                done = Err(Failure::NotLoaded);
+                break;
+            }
+        }
+        let faulted = matches!(done, Err(Failure::Faulted));
+        self.end_calls(id, module, state, faulted);
+        done
+    }
+
+    /// The module at `id`, if it can be called now.
+    #[inline(always)]
+    fn begin_calls(&self, id: ModuleId) -> Result<Ref<'_, Module<P>>, Failure> {
         let Some(place) = self.table.place(id.index) else { return Err(Failure::NotLoaded) };
         // Borrowed for writing only while nobody can be here: when the module is registered, restarted or taken out.
         let Ok(borrowed) = place.try_borrow() else { return Err(Failure::Refused) };
-        let Some(module) = borrowed.as_ref().filter(|module| module.load == id.load && !module.retired.get()) else {
+        let Ok(module) = Ref::filter_map(borrowed, Option::as_ref) else { return Err(Failure::NotLoaded) };
+        if module.load != id.load || module.retired.get() {
             return Err(Failure::NotLoaded);
-        };
+        }
         let state = module.state.get();
         if state != State::Ready && !(state == State::Running && module.flags & FLAG_REENTRANT != 0) {
             return Err(Failure::Refused);
         }
-        let Some(samples) = module.recorder.samples(|| self.platform.tables()) else {
-            return Err(Failure::ProfileFull);
-        };
-        let (image, entry, timing) = (&module.placed.image, module.placed.entry, self.timing);
-        let call = Call { module: &module.name, image, entry, reason: Reason::Run, input, timing };
-        module.state.set(State::Running);
-        let done = match self.call_platform(&call, &module.depends, output) {
-            Ok(returned) => {
-                samples.push(returned.cycles);
-                module.last_result.set(Some(returned.outcome.result));
-                Ok(returned)
-            }
-            Err(CallError::NoMemory) => Err(Failure::NoMemory),
-            Err(CallError::Fault(fault)) => {
-                module.faults.note(fault, self.platform.diagnosis());
-                self.last_fault.set(Some(fault));
-                Err(Failure::Faulted)
-            }
-        };
+        Ok(module)
+    }
+
+    /// Ends what `begin_calls` began, where the module's state was `state`.
+    #[inline(always)]
+    fn end_calls(&self, id: ModuleId, module: Ref<'_, Module<P>>, state: State, faulted: bool) {
         module.state.set(state);
         let retired = module.retired.get();
-        drop(borrowed);
+        drop(module);
         if retired {
             self.leave_retired(id);
-        } else if matches!(done, Err(Failure::Faulted)) {
+        } else if faulted {
             self.fail(id);
         }
-        done
+    }
+
+    /// Where a module's readings go.
+    #[inline(always)]
+    fn samples<'module>(&self, module: &'module Module<P>) -> Result<&'module Samples<P::Tables>, Failure> {
+        module.recorder.samples(|| self.platform.tables()).ok_or(Failure::ProfileFull)
+    }
+
+    /// Takes note of a call that did not return.
+    #[cold]
+    #[inline(never)]
+    fn note(&self, module: &Module<P>, error: CallError, timing: Timing) -> Failure {
+        if timing == Timing::Untimed {
+            module.turns.take_back();
+        }
+        match error {
+            CallError::NoMemory => Failure::NoMemory,
+            CallError::Fault(fault) => {
+                module.faults.note(fault, self.platform.diagnosis());
+                self.last_fault.set(Some(fault));
+                Failure::Faulted
+            }
+        }
     }
 
     /// Ends a module that was replaced, behind its last call.
@@ -161,4 +247,11 @@ impl<P: Platform> ModuleManager<P> {
             (Failure::NotLoaded, _) => ExecuteError::NotLoaded,
         }
     }
+}
+
+/// A module's work.
+#[inline(always)]
+fn run<'call, P: Platform>(module: &'call Module<P>, input: &'call [u8], timing: Timing) -> Call<'call, P::Image> {
+    let (image, entry) = (&module.placed.image, module.placed.entry);
+    Call { module: &module.name, image, entry, reason: Reason::Run, input, timing }
 }

@@ -13,6 +13,7 @@ use crate::placed::PlacedModule;
 use crate::platform::Platform;
 use crate::policy::{LoadOptions, OnFault, Placement};
 use crate::profile::Recorder;
+use crate::profile::turns::Turns;
 
 /// A handle to a loaded module. It stays behind when the module is unloaded or
 /// replaced, and then leads nowhere: find the name again.
@@ -43,7 +44,9 @@ pub(crate) struct Module<P: Platform> {
     pub(crate) listed: Cell<bool>,
     /// The place of the next module of its name.
     pub(crate) next: Cell<Option<usize>>,
-    pub(crate) last_result: Cell<Option<i32>>,
+    /// What the last call returned, if any did.
+    pub(crate) last_result: Cell<i32>,
+    pub(crate) turns: Turns,
     /// The schema of its state; empty where it has none.
     pub(crate) schema: Vec<u8, P::Tables>,
     /// The list of the modules it may call; empty where it calls none.

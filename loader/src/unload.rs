@@ -110,7 +110,7 @@ impl<P: Platform> ModuleManager<P> {
         let exits = module.flags & FLAG_EXIT != 0 && module.state.get() != State::Stopped;
         let result = if exits { self.call(&module, Reason::Exit) } else { Ok(0) };
         let leak = self.account(&module);
-        let call_count = module.recorder.count() + u64::from(module.faults.count.get());
+        let call_count = module.recorder.count() + module.turns.untimed() + u64::from(module.faults.count.get());
         let (held, before) = (self.held_by(&module), self.platform.usage());
         let bindings = Dependencies::new(&module.depends).count() as u32;
         let Module { name, version, generation, placement, placed, schema, depends, faults, recorder, .. } = module;

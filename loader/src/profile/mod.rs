@@ -2,8 +2,10 @@
 
 pub mod histogram;
 pub(crate) mod samples;
+pub(crate) mod turns;
 
 use core::cell::OnceCell;
+use core::num::NonZeroU32;
 
 use allocator_api2::alloc::Allocator;
 use samples::Samples;
@@ -23,6 +25,9 @@ pub enum Timing {
     /// With a fence at both stamps (Intel SDM volume 2, RDTSC): each reading
     /// covers the whole call and nothing else.
     Precise,
+    /// Not at all: a call that its module's sampling leaves out, or one of a run with one clock for all.
+    /// No option and no report names it.
+    Untimed,
 }
 
 impl Timing {
@@ -32,6 +37,7 @@ impl Timing {
         match self {
             Timing::Fast => "fast",
             Timing::Precise => "precise",
+            Timing::Untimed => "untimed",
         }
     }
 
@@ -51,10 +57,11 @@ impl Timing {
     }
 
     #[inline(always)]
-    fn now(self, platform: &impl Platform) -> u64 {
+    pub(crate) fn now(self, platform: &impl Platform) -> u64 {
         match self {
             Timing::Fast => platform.clock(),
             Timing::Precise => platform.clock_fenced(),
+            Timing::Untimed => 0,
         }
     }
 }
@@ -91,9 +98,13 @@ pub struct ModuleProfile {
     pub blob_size: u64,
     /// Calls so far.
     pub call_count: u64,
-    /// Cycles of all calls that returned.
+    /// Calls that were timed and returned.
+    pub timed_calls: u64,
+    /// One in so many calls is timed now.
+    pub sample_every: NonZeroU32,
+    /// Cycles of all calls that were timed.
     pub total_cycles: u64,
-    /// Figures over all calls that returned; `None` before the first.
+    /// Figures over all calls that were timed; `None` before the first.
     pub cycles: Option<CycleStatistics>,
     /// What the last call returned; `None` before the first.
     pub last_result: Option<i32>,
