@@ -1,7 +1,7 @@
 //! `tune`: builds a module in many ways, runs all of them on the same input, and finds the ways that pay.
 //!
-//! [`candidates`] builds, [`here`] measures ticks in this process, [`kernel`] counts instructions in a kernel in
-//! QEMU, [`choice`] finds what pays, [`show`] shows it all and [`write`] writes it down.
+//! `candidates` builds, `here` measures ticks in this process, `kernel` counts instructions in a kernel in
+//! QEMU, `choice` finds what pays, `show` shows it all and `write` writes it down.
 
 mod candidates;
 mod choice;
