@@ -46,6 +46,8 @@ fn with_choice(text: &str, choice: &Choice) -> Result<String, String> {
         return Ok(document.to_string());
     }
     let variants = table.entry("variants").or_insert_with(|| Item::Value(Value::InlineTable(InlineTable::new())));
+    // There is no room for comments inside of braces.
+    let in_braces = variants.is_inline_table();
     let variants = variants.as_table_like_mut().ok_or("\"variants\" is no table, expected one")?;
     for level in 2..=4 {
         let key = format!("v{level}");
@@ -54,7 +56,9 @@ fn with_choice(text: &str, choice: &Choice) -> Result<String, String> {
             None => drop(variants.remove(&key)),
         }
     }
-    variants.fmt();
+    if in_braces {
+        variants.fmt();
+    }
     Ok(document.to_string())
 }
 
@@ -103,6 +107,9 @@ mod tests {
         let expected = "[package.metadata.bareflow]\n# Known.\nexpect = 5050\nopt-level = 2 # quick\n\n\
                         # Wide.\n[package.metadata.bareflow.variants]\nv3 = \"s\" # AVX2\n";
         assert_eq!(written, format!("{PLAIN}{expected}"));
+        let braces = format!("{PLAIN}[package.metadata.bareflow]\nopt-level = 2\nvariants = {{v2 = 2}} # both\n");
+        let written_in_braces = with_choice(&braces, &choice("2", &[(3, "3"), (4, "2")], false)).unwrap();
+        assert!(written_in_braces.ends_with("variants = { v3 = 3, v4 = 2 } # both\n"), "{written_in_braces}");
         let none = with_choice(&written, &choice("2", &[], false)).unwrap();
         assert!(!none.contains("variants") && none.contains("opt-level = 2 # quick\n"), "{none}");
     }
