@@ -95,11 +95,13 @@ fn names_the_pair_that_disagrees() {
     with_module(folder.path(), "torn", "    let _ = context;\n    i32::from(cfg!(target_feature = \"sse4.2\"))");
     let manifest = folder.path().join("modules/torn/Cargo.toml");
     let before = fs::read(&manifest).unwrap();
-    let output = bareflow(folder.path(), "tune torn --no-profile --cpu-levels v1,v2 --opt-levels 2 --write");
+    let output =
+        bareflow(folder.path(), "tune torn --no-profile --cpu-levels v1,v2 --opt-levels 2 --write --plot torn.svg");
     assert_code(&output, 1);
     let expected = "error: torn: x86-64-v1 at opt-level 2 and x86-64-v2 at opt-level 2 return different things at call 1: 0 against 1";
     assert!(errors(&output).contains(expected), "{}", errors(&output));
     assert_eq!(fs::read(&manifest).unwrap(), before, "nothing is written");
+    assert!(!folder.path().join("torn.svg").exists());
     let write = "    context.write(if cfg!(target_feature = \"sse4.2\") { b\"yes\" } else { b\"no\" });\n    7";
     let source = folder.path().join("modules/torn/src/lib.rs");
     let code = fs::read_to_string(&source).unwrap();

@@ -28,6 +28,9 @@ pub struct TuneOptions {
     /// Write the choice into the module's Cargo.toml.
     #[arg(long)]
     pub write: bool,
+    /// Draw the bars as SVG.
+    #[arg(long, value_name = "FILE.svg")]
+    pub plot: Option<PathBuf>,
     /// Write the figures as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,

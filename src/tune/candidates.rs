@@ -35,6 +35,12 @@ pub(super) struct Ticks {
 }
 
 impl Candidate {
+    /// How bars are named.
+    pub fn short(&self) -> String {
+        let with = if self.recipe.profile.is_some() { " profile" } else { "" };
+        format!("v{} {}{with}", self.recipe.cpu_level, self.recipe.opt_level)
+    }
+
     /// How messages name it.
     pub fn label(&self) -> String {
         let with = if self.recipe.profile.is_some() { " with a profile" } else { "" };

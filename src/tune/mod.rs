@@ -1,12 +1,13 @@
 //! `tune`: builds a module in many ways, runs all of them on the same input, and finds the ways that pay.
 //!
 //! `candidates` builds, `here` measures ticks in this process, `kernel` counts instructions in a kernel in
-//! QEMU, `choice` finds what pays, `show` shows it all and `write` writes it down.
+//! QEMU, `choice` finds what pays, `show` and `plot` show it all and `write` writes the choice down.
 
 mod candidates;
 mod choice;
 mod here;
 mod kernel;
+mod plot;
 mod show;
 mod write;
 
@@ -47,6 +48,9 @@ pub fn tune(options: &TuneOptions) -> Result<Ended, Problem> {
                 say!("\nwritten to {}", module.manifest.display());
             } else {
                 say!("\n`--write` writes it to {}", module.manifest.display());
+            }
+            if let Some(path) = &options.plot {
+                plot::plot(path, &module.name, &candidates)?;
             }
             if let Some(path) = &options.json {
                 write_json(path, &show::Tuning::new(module, &candidates, &choice, &notes, options.write))?;

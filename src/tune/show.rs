@@ -50,9 +50,7 @@ fn show_bars(candidates: &[Candidate]) {
     line!(console);
     line!(console, Title, "Performance Comparison (median ticks)");
     for (candidate, ticks) in ran() {
-        let recipe = &candidate.recipe;
-        let profile = if recipe.profile.is_some() { " profile" } else { "" };
-        let name = format!("v{} {}{profile}", recipe.cpu_level, recipe.opt_level);
+        let name = candidate.short();
         // At least one column, so that every candidate is seen.
         let columns = usize::try_from((ticks * BAR_WIDTH / longest).max(1)).unwrap_or_default();
         console.show(Style::Plain, format_args!("  {name:<12} "));
