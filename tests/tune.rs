@@ -123,3 +123,21 @@ fn says_which_build_faults_and_which_module_is_missing() {
     assert_code(&output, 2);
     assert!(errors(&output).contains("error: no module broken: there are breaks; "), "{}", errors(&output));
 }
+
+#[test]
+fn loads_what_the_module_calls_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let body = "    let called = context.call(\"helper\", context.input(), &mut [0; 8]);\n    called.map_or(-1, |called| called.result)";
+    with_module(folder.path(), "caller", body);
+    assert_code(&bareflow(folder.path(), "new helper"), 0);
+    let manifest = folder.path().join("modules/caller/Cargo.toml");
+    let text = fs::read_to_string(&manifest).unwrap();
+    let depends = "\n[package.metadata.bareflow.depends]\nhelper = \"*\"\n";
+    fs::write(&manifest, text + depends).unwrap();
+    let words = "tune caller --no-profile --cpu-levels v1 --opt-levels 2,3 --input hello --json tuning.json";
+    let output = bareflow(folder.path(), words);
+    assert_code(&output, 0);
+    let json: Value = serde_json::from_slice(&fs::read(folder.path().join("tuning.json")).unwrap()).unwrap();
+    assert!(json["candidates"][1]["instructions"].as_u64() > Some(0), "{json}");
+    assert_eq!(json["notes"], Value::Array(Vec::new()));
+}

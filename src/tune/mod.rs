@@ -86,23 +86,25 @@ fn measure(
 
 /// The blobs of all modules of the workspace that `module` calls, by whatever way, each before those that call it.
 fn needed(workspace: &Workspace, module: &ModuleCrate) -> Result<Vec<Vec<u8>>, BuildError> {
-    let mut order: Vec<&ModuleCrate> = Vec::new();
-    let mut waiting: Vec<&ModuleCrate> = vec![module];
-    while let Some(next) = waiting.pop() {
-        for name in next.settings.depends.keys() {
-            let found = workspace.modules.iter().find(|other| other.name == *name);
-            // One that is not of this workspace is missed, by its name, when the module is loaded.
-            let new = found.filter(|found| found.name != module.name);
-            if let Some(found) = new {
-                // Needed by a later one as well: it comes before that.
-                order.retain(|other| other.name != found.name);
-                if order.len() < workspace.modules.len() {
-                    order.push(found);
-                    waiting.push(found);
-                }
-            }
+    let (mut seen, mut order) = (vec![module.name.as_str()], Vec::new());
+    visit(workspace, module, &mut seen, &mut order);
+    let folder = workspace.target.join("modules");
+    order.into_iter().map(|module| Ok(build_module(module, &folder)?.bytes)).collect()
+}
+
+/// Puts into `order` what `module` calls and was not seen. What is not of this workspace is missed, by its name,
+/// when the module is loaded.
+fn visit<'all>(
+    workspace: &'all Workspace,
+    module: &'all ModuleCrate,
+    seen: &mut Vec<&'all str>,
+    order: &mut Vec<&'all ModuleCrate>,
+) {
+    for found in workspace.modules.iter().filter(|other| module.settings.depends.contains_key(&other.name)) {
+        if !seen.contains(&found.name.as_str()) {
+            seen.push(&found.name);
+            visit(workspace, found, seen, order);
+            order.push(found);
         }
     }
-    let folder = workspace.target.join("modules");
-    order.iter().rev().map(|module| Ok(build_module(module, &folder)?.bytes)).collect()
 }

@@ -14,6 +14,9 @@ const WIDTH: u32 = 900;
 const BAR: u32 = 24;
 const AROUND: u32 = 120;
 
+/// Of the bars.
+const COLOUR: RGBColor = RGBColor(70, 130, 90);
+
 /// Draws a bar for each candidate that ran here, as long as its median call.
 pub(super) fn plot(path: &Path, module: &str, candidates: &[Candidate]) -> Result<(), Problem> {
     let ran = candidates.iter().filter_map(|candidate| Some((candidate.short(), candidate.ticks?.median)));
@@ -40,10 +43,16 @@ fn draw(module: &str, bars: &[(String, u64)]) -> Result<String, Box<dyn Error>> 
             _ => None,
         };
         let label = |place: &SegmentValue<usize>| name(place).unwrap_or_default();
-        chart.configure_mesh().disable_y_mesh().y_labels(bars.len()).y_label_formatter(&label).draw()?;
+        chart
+            .configure_mesh()
+            .disable_y_mesh()
+            .x_max_light_lines(0)
+            .y_labels(bars.len())
+            .y_label_formatter(&label)
+            .draw()?;
         chart.draw_series(bars.iter().rev().enumerate().map(|(place, &(_, ticks))| {
             let corners = [(0, SegmentValue::Exact(place)), (ticks, SegmentValue::Exact(place + 1))];
-            let mut bar = Rectangle::new(corners, GREEN.mix(0.7).filled());
+            let mut bar = Rectangle::new(corners, COLOUR.filled());
             bar.set_margin(3, 3, 0, 0);
             bar
         }))?;
