@@ -10,7 +10,7 @@ use bareflow_builder::{Workspace, build_module};
 use bareflow_host::HostPlatform;
 use bareflow_loader::{ModuleId, ModuleManager, Timing};
 
-use crate::measure::{Code, entry, fence, fenced, plain};
+use crate::measure::{Code, entry, fence, fenced, fenced_end, plain};
 use crate::{table, verdict};
 
 /// How many modules are loaded.
@@ -92,14 +92,18 @@ fn measure(fast: &Manager, precise: &Manager, name: &str) -> Result<Vec<Row>, Bo
         let start = plain();
         black_box(plain() - start);
     };
-    let by_handle = || call(fast, black_box(id));
+    let mut held = fast.hold(id)?;
+    let mut by_handle = || match held.execute() {
+        Ok(result) => _ = black_box(result),
+        Err(error) => panic!("{error}"),
+    };
     let mut rows = vec![
-        ("fast, by handle", "rdtsc pair", Bound::Times(1.1), both(pair, by_handle)),
+        ("fast, by handle", "rdtsc pair", Bound::Times(1.1), both(pair, &mut by_handle)),
         (
             "fast, by name",
             "by handle",
             Bound::More(25.0),
-            both(by_handle, || {
+            both(&mut by_handle, || {
                 if let Some(id) = fast.find(black_box(name)) {
                     call(fast, id);
                 }
@@ -121,29 +125,27 @@ fn measure(fast: &Manager, precise: &Manager, name: &str) -> Result<Vec<Row>, Bo
             both(
                 || {
                     let start = fenced();
-                    black_box(fenced() - start);
+                    black_box(fenced_end() - start);
                 },
                 || call(precise, black_box(precise_id)),
             ),
         ),
     ];
-    let chain = || {
-        (0..BLOCKS)
-            .map(|_| {
-                let start = plain();
-                if let Err(error) = fast.execute_chained(black_box(id), CALLS) {
-                    panic!("{error}");
-                }
-                (plain() - start) as f64 / CALLS as f64
-            })
-            .collect()
-    };
     let one = both(|| _ = black_box(plain()), || ())[0];
-    rows.push(("a run with chained stamps", "one rdtsc", Bound::Ticks(28.0), [one, median(chain())]));
+    let mut chained = fast.hold(id)?;
+    let chain: Vec<f64> = (0..BLOCKS)
+        .map(|_| {
+            let start = plain();
+            let done = chained.execute_chained(CALLS);
+            let ticks = (plain() - start) as f64 / CALLS as f64;
+            done.map(|_| ticks)
+        })
+        .collect::<Result<_, _>>()?;
+    rows.push(("a run with chained stamps", "one rdtsc", Bound::Ticks(28.0), [one, median(chain)]));
     fast.sample(id, SAMPLED);
     let context = std::ptr::null_mut();
     let indirect = || _ = black_box(black_box(bare)(context, 0));
-    rows.push(("sampled, by handle", "bare indirect call", Bound::Times(3.0), both(indirect, by_handle)));
+    rows.push(("sampled, by handle", "bare indirect call", Bound::Times(3.0), both(indirect, &mut by_handle)));
     fast.sample(id, NonZeroU32::MIN);
     Ok(rows)
 }

@@ -98,14 +98,15 @@ impl HostPlatform {
     }
 
     /// Calls a module in its own process: there and back, since what that measures would leave the way out.
+    #[cold]
     fn call_child(
         &self,
-        call: &Call<'_, Image>,
+        call: Call<'_, Image>,
         child: &Child,
         output: &mut [u8],
         callees: MayCall<'_>,
     ) -> Result<Returned, CallError> {
-        let (result, cycles) = call.timing.measure(self, || child.call(call, output, &self.caller, callees));
+        let (result, cycles) = call.timing.measure(self, || child.call(&call, output, &self.caller, callees));
         result.map(|outcome| Returned { outcome, cycles })
     }
 
@@ -172,14 +173,19 @@ impl Platform for HostPlatform {
 
     #[inline(always)]
     fn clock_fenced(&self) -> u64 {
-        clock::now_fenced()
+        clock::fenced_start()
+    }
+
+    #[inline(always)]
+    fn clock_fenced_end(&self) -> u64 {
+        clock::fenced_end()
     }
 
     #[inline(always)]
     fn call(&self, call: &Call<'_, Image>, output: &mut [u8]) -> Result<Returned, CallError> {
         match &call.image.child {
             None => gate::call(call, output, &self.caller, None),
-            Some(child) => self.call_child(call, child, output, None),
+            Some(child) => self.call_child(*call, child, output, None),
         }
     }
 
@@ -191,7 +197,7 @@ impl Platform for HostPlatform {
     ) -> Result<Returned, CallError> {
         match &call.image.child {
             None => gate::call(call, output, &self.caller, Some(&callees)),
-            Some(child) => self.call_child(call, child, output, Some(&callees)),
+            Some(child) => self.call_child(*call, child, output, Some(&callees)),
         }
     }
 

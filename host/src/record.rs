@@ -17,8 +17,8 @@ use crate::stopwatch::{RunClock, Stopwatch};
 /// The modules that a call's may call, if any.
 pub(crate) type MayCall<'call> = Option<&'call &'call dyn Callees>;
 
-/// One call under way, and between calls what the thread keeps for the next one. The gate's code
-/// knows the first two fields' places, and the one of services the third.
+/// One call under way, and between calls what the thread keeps for the next one. The code of
+/// gate and services knows the first four fields' places.
 ///
 /// Calls write to it what differs between them; all else is as after [`idle`](Self::idle) again when they end.
 #[repr(C)]
@@ -29,6 +29,8 @@ pub(crate) struct Record {
     module_stack: Cell<u64>,
     /// The module's stack pointer when it called a service; 0 in its own code.
     pub service_stack: Cell<u64>,
+    /// What the clock said when the module was called.
+    start: Cell<u64>,
     module: Cell<*const Name>,
     image: Cell<*const Image>,
     caller: Cell<*const Caller>,
@@ -55,6 +57,7 @@ impl Record {
             own_stack: AtomicU64::new(0),
             module_stack: Cell::new(0),
             service_stack: Cell::new(0),
+            start: Cell::new(0),
             module: Cell::new(null()),
             image: Cell::new(null()),
             caller: Cell::new(null()),
@@ -93,20 +96,27 @@ impl Record {
         self.callees.set(null());
     }
 
-    /// Makes it ready for the next call. Returns the fault that was noted for this one.
+    /// Whether anything is to be done before the next call.
     #[inline(always)]
-    pub fn end(&self) -> Option<Fault> {
-        if self.touched.get() { self.clear() } else { None }
+    pub const fn is_touched(&self) -> bool {
+        self.touched.get()
     }
 
+    /// Makes it ready for the next call. Returns the fault that was noted for this one.
     #[cold]
-    fn clear(&self) -> Option<Fault> {
+    pub fn end(&self) -> Option<Fault> {
         for flag in [&self.touched, &self.called, &self.late] {
             flag.set(false);
         }
         self.service_stack.set(0);
         self.time.set(None);
         self.fault.take()
+    }
+
+    /// What the clock said when the module was called, where it was asked.
+    #[inline(always)]
+    pub const fn start(&self) -> u64 {
+        self.start.get()
     }
 
     /// Whether a call is under way.

@@ -5,7 +5,6 @@ use core::cell::Ref;
 use core::num::NonZeroU32;
 
 use bareflow_abi::Reason;
-use bareflow_abi::header::FLAG_REENTRANT;
 
 use crate::diagnosis::Diagnosis;
 use crate::error::{ExecuteError, LoadError};
@@ -68,14 +67,33 @@ impl<P: Platform> ModuleManager<P> {
     /// Calls a module. What comes of it fits into registers: the errors' details are left where they are.
     #[inline(always)]
     fn attempt(&self, id: ModuleId, input: &[u8], output: &mut [u8]) -> Result<Returned, Failure> {
-        let module = self.begin_calls(id)?;
+        let module = self.borrow(id)?;
+        let done = self.call_once(&module, input, output);
+        let retired = module.retired.get();
+        drop(module);
+        self.settle(id, retired, matches!(done, Err(Failure::Faulted)));
+        done
+    }
+
+    /// Calls a module that is borrowed.
+    #[inline(always)]
+    pub(crate) fn call_once(
+        &self,
+        module: &Module<P>,
+        input: &[u8],
+        output: &mut [u8],
+    ) -> Result<Returned, Failure> {
+        let state = module.callable()?;
         let timing = module.turns.next(self.timing);
         let samples = match timing {
             Timing::Untimed => None,
-            _ => Some(self.samples(&module)?),
+            _ => Some(self.samples(module)?),
         };
-        let state = module.state.replace(State::Running);
-        let done = match self.call_platform(&run(&module, input, timing), &module.depends, output) {
+        // The first call of all, and one in some hundred.
+        let thorough = samples.is_some_and(Samples::is_folded);
+        let call = Call { thorough, ..run(module, input, timing) };
+        module.state.set(State::Running);
+        let done = match self.call_platform(&call, &module.depends, output) {
             Ok(returned) => {
                 if let Some(samples) = samples {
                     samples.push(returned.cycles);
@@ -83,27 +101,18 @@ impl<P: Platform> ModuleManager<P> {
                 module.last_result.set(returned.outcome.result);
                 Ok(returned)
             }
-            Err(error) => Err(self.note(&module, error, timing)),
+            Err(error) => Err(self.note(module, error, timing)),
         };
-        self.end_calls(id, module, state, matches!(done, Err(Failure::Faulted)));
+        module.state.set(state);
         done
     }
 
-    /// Calls a module `calls` times in a row, without input or output, reading the clock once for each: where one
-    /// call ends the next one begins. So a reading covers what the loader does between two calls, too.
-    /// Returns what the last call returned, or `None` if there was none.
-    ///
-    /// # Errors
-    /// The reason for which there are no more results.
-    pub fn execute_chained(&self, id: ModuleId, calls: u64) -> Result<Option<i32>, ExecuteError> {
-        self.attempt_chain(id, calls).map_err(|failure| self.explain(id, failure))
-    }
-
-    fn attempt_chain(&self, id: ModuleId, calls: u64) -> Result<Option<i32>, Failure> {
-        let module = self.begin_calls(id)?;
-        let samples = self.samples(&module)?;
-        let state = module.state.replace(State::Running);
-        let call = run(&module, &[], Timing::Untimed);
+    /// Calls a module that is borrowed `calls` times in a row, reading the clock once for each.
+    pub(crate) fn call_chained(&self, module: &Module<P>, calls: u64) -> Result<Option<i32>, Failure> {
+        let state = module.callable()?;
+        let samples = self.samples(module)?;
+        let call = run(module, &[], Timing::Untimed);
+        module.state.set(State::Running);
         let (mut done, mut stamp) = (Ok(None), self.platform.clock());
         for _ in 0..calls {
             match self.call_platform(&call, &module.depends, &mut []) {
@@ -114,7 +123,7 @@ impl<P: Platform> ModuleManager<P> {
                     (done, stamp) = (Ok(Some(returned.outcome.result)), now);
                 }
                 Err(error) => {
-                    done = Err(self.note(&module, error, self.timing));
+                    done = Err(self.note(module, error, self.timing));
                     break;
                 }
             }
@@ -123,34 +132,25 @@ impl<P: Platform> ModuleManager<P> {
                 break;
             }
         }
-        let faulted = matches!(done, Err(Failure::Faulted));
-        self.end_calls(id, module, state, faulted);
+        module.state.set(state);
         done
     }
 
-    /// The module at `id`, if it can be called now.
+    /// The module at `id`, which stays there as long as it is borrowed.
     #[inline(always)]
-    fn begin_calls(&self, id: ModuleId) -> Result<Ref<'_, Module<P>>, Failure> {
+    pub(crate) fn borrow(&self, id: ModuleId) -> Result<Ref<'_, Module<P>>, Failure> {
         let Some(place) = self.table.place(id.index) else { return Err(Failure::NotLoaded) };
         // Borrowed for writing only while nobody can be here: when the module is registered, restarted or taken out.
         let Ok(borrowed) = place.try_borrow() else { return Err(Failure::Refused) };
-        let Ok(module) = Ref::filter_map(borrowed, Option::as_ref) else { return Err(Failure::NotLoaded) };
-        if module.load != id.load || module.retired.get() {
-            return Err(Failure::NotLoaded);
+        match Ref::filter_map(borrowed, Option::as_ref) {
+            Ok(module) if module.load == id.load => Ok(module),
+            _ => Err(Failure::NotLoaded),
         }
-        let state = module.state.get();
-        if state != State::Ready && !(state == State::Running && module.flags & FLAG_REENTRANT != 0) {
-            return Err(Failure::Refused);
-        }
-        Ok(module)
     }
 
-    /// Ends what `begin_calls` began, where the module's state was `state`.
+    /// Does what is to be done behind a call, or several, when the module is not borrowed any more.
     #[inline(always)]
-    fn end_calls(&self, id: ModuleId, module: Ref<'_, Module<P>>, state: State, faulted: bool) {
-        module.state.set(state);
-        let retired = module.retired.get();
-        drop(module);
+    pub(crate) fn settle(&self, id: ModuleId, retired: bool, faulted: bool) {
         if retired {
             self.leave_retired(id);
         } else if faulted {
@@ -234,7 +234,7 @@ impl<P: Platform> ModuleManager<P> {
     /// The error that a failure stands for.
     #[cold]
     #[inline(never)]
-    fn explain(&self, id: ModuleId, failure: Failure) -> ExecuteError {
+    pub(crate) fn explain(&self, id: ModuleId, failure: Failure) -> ExecuteError {
         let module = self.get(id);
         let fault = module.as_ref().and_then(|module| module.faults.last.get());
         let stopped = module.is_some_and(|module| module.state.get() == State::Stopped);
@@ -253,5 +253,5 @@ impl<P: Platform> ModuleManager<P> {
 #[inline(always)]
 fn run<'call, P: Platform>(module: &'call Module<P>, input: &'call [u8], timing: Timing) -> Call<'call, P::Image> {
     let (image, entry) = (&module.placed.image, module.placed.entry);
-    Call { module: &module.name, image, entry, reason: Reason::Run, input, timing }
+    Call { module: &module.name, image, entry, reason: Reason::Run, input, timing, thorough: false }
 }

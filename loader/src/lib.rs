@@ -27,6 +27,7 @@ mod execute;
 pub mod fault;
 pub mod fixups;
 pub mod free;
+pub mod held;
 pub mod manager;
 pub mod module;
 pub mod name;
@@ -59,6 +60,7 @@ pub use error::{
 };
 pub use fault::{Fault, FaultKind};
 pub use free::FreeRanges;
+pub use held::Held;
 pub use manager::ModuleManager;
 pub use module::ModuleId;
 pub use name::{Name, Version};

@@ -5,6 +5,7 @@ use core::cell::Cell;
 use allocator_api2::alloc::Allocator;
 use allocator_api2::boxed::Box;
 use allocator_api2::vec::Vec;
+use bareflow_abi::header::FLAG_REENTRANT;
 
 use crate::diagnosis::Diagnosis;
 use crate::fault::Fault;
@@ -53,6 +54,21 @@ pub(crate) struct Module<P: Platform> {
     pub(crate) depends: Vec<u8, P::Tables>,
     pub(crate) faults: Faults<P::Tables>,
     pub(crate) recorder: Recorder<P::Tables>,
+}
+
+impl<P: Platform> Module<P> {
+    /// What it is doing, if a call of it may begin.
+    #[inline(always)]
+    pub(crate) fn callable(&self) -> Result<State, Failure> {
+        if self.retired.get() {
+            return Err(Failure::NotLoaded);
+        }
+        match self.state.get() {
+            State::Ready => Ok(State::Ready),
+            State::Running if self.flags & FLAG_REENTRANT != 0 => Ok(State::Running),
+            State::Running | State::Stopped => Err(Failure::Refused),
+        }
+    }
 }
 
 /// How a module went wrong so far, and what is done about it.

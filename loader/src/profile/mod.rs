@@ -50,17 +50,26 @@ impl Timing {
     /// Does `work` between two readings of the platform's clock, and says how many cycles lie between them.
     #[inline(always)]
     pub fn measure<T>(self, platform: &impl Platform, work: impl FnOnce() -> T) -> (T, u64) {
-        let start = self.now(platform);
+        let start = self.start(platform);
         let done = work();
-        let cycles = self.now(platform).saturating_sub(start);
+        let cycles = self.end(platform).saturating_sub(start);
         (done, cycles)
     }
 
     #[inline(always)]
-    pub(crate) fn now(self, platform: &impl Platform) -> u64 {
+    fn start(self, platform: &impl Platform) -> u64 {
         match self {
             Timing::Fast => platform.clock(),
             Timing::Precise => platform.clock_fenced(),
+            Timing::Untimed => 0,
+        }
+    }
+
+    #[inline(always)]
+    fn end(self, platform: &impl Platform) -> u64 {
+        match self {
+            Timing::Fast => platform.clock(),
+            Timing::Precise => platform.clock_fenced_end(),
             Timing::Untimed => 0,
         }
     }
@@ -217,8 +226,7 @@ pub(crate) fn calibrate(platform: &impl Platform, timing: Timing) -> u64 {
     // The first round warms up; the second one counts.
     for _ in 0..2 {
         for distance in &mut distances {
-            let start = timing.now(platform);
-            *distance = timing.now(platform).saturating_sub(start);
+            *distance = timing.measure(platform, || ()).1;
         }
     }
     distances.sort_unstable();
