@@ -37,11 +37,11 @@ pub fn build(names: &[String]) -> Result<Ended, Problem> {
 }
 
 fn list(blob: &Blob) {
-    let code = RawModule::parse(&blob.bytes).map_or(0, |raw| raw.text.len());
+    let code = RawModule::parse(&blob.bytes).map_or(0, |raw| raw.code.text.len());
     say!("{:<31} {code:>8} {:>8}  {}", blob.name, blob.bytes.len(), blob.path.display());
 }
 
-fn select<'all>(workspace: &'all Workspace, names: &[String]) -> Result<Vec<&'all ModuleCrate>, BuildError> {
+pub(crate) fn select<'all>(workspace: &'all Workspace, names: &[String]) -> Result<Vec<&'all ModuleCrate>, BuildError> {
     if names.is_empty() {
         return Ok(workspace.modules.iter().collect());
     }
@@ -55,7 +55,7 @@ fn select<'all>(workspace: &'all Workspace, names: &[String]) -> Result<Vec<&'al
 }
 
 /// A line that shows how far the build is, on a terminal only.
-fn progress(modules: usize) -> ProgressBar {
+pub(crate) fn progress(modules: usize) -> ProgressBar {
     if !stderr().is_terminal() {
         return ProgressBar::hidden();
     }

@@ -17,6 +17,7 @@ pub mod options;
 pub mod output;
 pub mod qemu;
 pub mod serve;
+pub mod tune;
 pub mod watch;
 
 /// How a command ends.

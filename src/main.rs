@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use bareflow::options::{Command, Options};
-use bareflow::{Ended, boot, build_command, client, disk, host_run, inject, inspect, new, serve, watch};
+use bareflow::{Ended, boot, build_command, client, disk, host_run, inject, inspect, new, serve, tune, watch};
 use clap::Parser;
 
 fn main() -> ExitCode {
@@ -15,6 +15,7 @@ fn main() -> ExitCode {
         Command::Host(options) => host_run::host(options),
         Command::New { name } => new::new(name),
         Command::Build { names } => build_command::build(names),
+        Command::Tune(options) => tune::tune(options),
         Command::Inject(options) => inject::inject(options),
         Command::Disk(command) => disk::disk(command),
         Command::Inspect { file, json } => inspect::inspect(file, json.as_deref()),

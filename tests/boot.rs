@@ -95,6 +95,26 @@ fn runs_everything_in_the_user_domain_on_every_processor() {
 }
 
 #[test]
+fn picks_the_code_for_the_processor_and_returns_the_same() {
+    for (cpu, level) in [("qemu64", 1), ("Nehalem", 2), ("max", 3)] {
+        for domain in ["kernel", "user"] {
+            let options = format!("domain={domain} repeat=30");
+            let archive = archive(&[test_blob("vectors")], b"");
+            let machine = Machine { archive, command_line: options, cpu: cpu.into(), ..machine() };
+            let outcome = run(&machine, Ending::Passed);
+            let report = outcome.report.unwrap();
+            let levels = report.modules.iter().map(|module| (module.name.as_str(), module.cpu_level));
+            // There is no code of `compute` for the second level alone, and one code of all others.
+            let compute = if level < 3 { 1 } else { level };
+            let expected = [("fibonacci", 1), ("sum", 1), ("compute", compute), ("primes", 1), ("vectors", level)];
+            assert_eq!(levels.collect::<Vec<_>>(), expected, "{cpu} {domain}");
+            assert_eq!(report.modules[2].last_result, Some(4_488_500));
+            assert!(outcome.console.contains(&format!(" code for x86-64-v{level}")), "{}", outcome.console);
+        }
+    }
+}
+
+#[test]
 fn runs_blobs_of_the_first_abi() {
     let golden = common::root().join("tests/golden/abi-1.0");
     let mut files: Vec<_> = std::fs::read_dir(golden).unwrap().map(|entry| entry.unwrap().path()).collect();

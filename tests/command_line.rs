@@ -2,6 +2,7 @@
 
 mod common;
 
+use bareflow_loader::RawModule;
 use common::console::assert_console;
 use common::mutate::refused_files;
 use common::{assert_code, bareflow, blob, errors, root, test_blob, text};
@@ -32,7 +33,10 @@ fn host_shows_the_c_systems_text_and_writes_the_report() {
         (&"compute".into(), &10.into(), &4_488_500.into())
     );
     assert!(module["code_address"].as_str().unwrap().starts_with("0x"));
-    assert_eq!(module["code_size"].as_u64().unwrap() + 128 + 80, module["blob_size"].as_u64().unwrap());
+    let sum = &report["modules"][1];
+    assert_eq!((&sum["code_size"], &sum["blob_size"], &sum["cpu_level"]), (&6.into(), &134.into(), &1.into()));
+    let level = if bareflow_host::cpu_level() < 3 { 1 } else { 3 };
+    assert_eq!(module["cpu_level"], level, "the best code that this machine can run");
     assert_eq!(
         report["tests"][0],
         serde_json::json!({ "module": "sum", "expected": 5050, "result": 5050, "passed": true })
@@ -113,6 +117,11 @@ fn inspect_shows_a_blob_and_its_verdict() {
     assert_code(&output, 0);
     assert!(text(&output).contains("mov eax, 0x1a6d"), "{}", text(&output));
     assert_eq!(json(&path)["verdict"], "valid");
+    let output = bareflow(["inspect".into(), blob("compute"), "--json".into(), path.clone()]);
+    assert_code(&output, 0);
+    assert!(text(&output).contains("\nVariant for x86-64-v3, entry 0x"), "{}", text(&output));
+    assert!(text(&output).contains("ymm0"), "{}", text(&output));
+    assert_eq!(json(&path)["variants"][0]["cpu_level"], 3);
     for (file, message) in refused_files(folder.path(), &std::fs::read(blob("sum")).unwrap()) {
         let output = bareflow(["inspect".into(), file.clone()]);
         // A duplicate is one only beside the other.
@@ -145,6 +154,10 @@ fn wrong_usage_exits_with_2() {
         &["boot", "--machine", "no-such-machine"],
         &["new", "Upper"],
         &["build", "no-such-module"],
+        &["tune", "no-such-module"],
+        &["tune", "sum", "--cpu-levels", "v5"],
+        &["tune", "sum", "--opt-levels", "4"],
+        &["tune", "sum", "--repeat", "0"],
     ] {
         let output = bareflow(arguments);
         assert_code(&output, 2);
@@ -227,7 +240,8 @@ fn build_lists_the_blobs() {
 #[test]
 fn blobs_keep_within_their_bounds() {
     for (name, bound) in [("fibonacci", 160), ("sum", 160), ("primes", 288), ("compute", 704)] {
-        let size = std::fs::metadata(blob(name)).unwrap().len();
+        let bytes = std::fs::read(blob(name)).unwrap();
+        let size = bytes.len() - RawModule::parse(&bytes).unwrap().records.len();
         assert!(size <= bound, "{name} has {size} bytes, at most {bound} are allowed");
     }
 }

@@ -3,6 +3,8 @@
 mod common;
 
 use bareflow_abi::header::{Header, MAGIC};
+use bareflow_abi::record::VARIANT;
+use bareflow_abi::variant::VariantHeader;
 use common::root;
 
 fn read(path: &str) -> String {
@@ -14,9 +16,11 @@ fn the_format_is_documented_byte_by_byte() {
     let text = read("docs/format.md");
     let rows: Vec<_> = text.lines().filter(|line| line.starts_with("| ") && line.contains(" | `")).collect();
     let documented: Vec<_> = rows.iter().map(|row| row.split(" | ").take(3).collect::<Vec<_>>().join(" ")).collect();
-    let declared: Vec<_> =
-        Header::FIELDS.iter().map(|(name, offset, size)| format!("| {offset} {size} `{name}`")).collect();
+    // The header's table comes first, that of a variant behind it.
+    let fields = Header::FIELDS.iter().chain(VariantHeader::FIELDS);
+    let declared: Vec<_> = fields.map(|(name, offset, size)| format!("| {offset} {size} `{name}`")).collect();
     assert_eq!(documented, declared);
+    assert!(text.contains(&format!("0x{VARIANT:x}: the module's code for processors of a higher level")));
     assert!(text.contains(&format!("{MAGIC:#X}").replace("0X", "0x")));
 }
 

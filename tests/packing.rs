@@ -4,7 +4,8 @@
 mod common;
 
 use bareflow_builder::discover::module_at;
-use bareflow_builder::{BuildError, build_module};
+use bareflow_builder::{BuildError, Recipe, build_module, build_recipes};
+use bareflow_loader::RawModule;
 use bareflow_packer::PackError;
 use common::{root, test_blob};
 
@@ -68,12 +69,25 @@ fn rejects_constructors() {
 
 #[test]
 fn packs_the_same_bytes_again() {
-    let first = std::fs::read(test_blob("all-in-one")).unwrap();
-    let manifest = root().join("tests/modules/all-in-one/Cargo.toml");
-    let mut module = module_at(&manifest).unwrap();
-    module.target = tempfile::tempdir().unwrap().keep();
-    let folder = module.target.join("blobs");
-    let again = build_module(&module, &folder).unwrap();
-    std::fs::remove_dir_all(&module.target).unwrap();
-    assert!(first == again.bytes, "built in another folder, the blob has other bytes");
+    for name in ["all-in-one", "vectors"] {
+        let first = std::fs::read(test_blob(name)).unwrap();
+        let manifest = root().join("tests/modules").join(name).join("Cargo.toml");
+        let mut module = module_at(&manifest).unwrap();
+        module.target = tempfile::tempdir().unwrap().keep();
+        let folder = module.target.join("blobs");
+        let again = build_module(&module, &folder).unwrap();
+        std::fs::remove_dir_all(&module.target).unwrap();
+        assert!(first == again.bytes, "{name}: built in another folder, the blob has other bytes");
+    }
+}
+
+#[test]
+fn keeps_only_variants_that_differ() {
+    let manifest = root().join("modules/sum/Cargo.toml");
+    let module = module_at(&manifest).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = |cpu_level| Recipe { cpu_level, opt_level: "2".to_owned(), profile: None };
+    let blob = build_recipes(&module, &[1, 3].map(recipe), folder.path()).unwrap();
+    let raw = RawModule::parse(&blob.bytes).unwrap();
+    assert_eq!((raw.records.len(), blob.bytes.len()), (0, 134), "one constant is the same for all");
 }

@@ -15,7 +15,7 @@ use bareflow::qemu::{Ending, Killer, Machine};
 use bareflow::serve::{Socket, broker};
 use bareflow_protocol::control::{Called, Loaded, Push, Receipt, Wish};
 use bareflow_protocol::{Answer, Asked, Decoder, Message, Request, encode_frame};
-use common::mutate::with_header;
+use common::mutate::{renamed, with_header};
 use common::{blob, random, test_blob};
 use tempfile::TempDir;
 
@@ -185,6 +185,28 @@ fn calls_under_way_end_in_the_old_code_and_clients_are_heard_meanwhile() {
         let console = served.end();
         assert!(console.contains("Module unloaded: faults 0.1.0 (load 1)"), "{console}");
         assert!(!console.contains("[WARN]"), "{console}");
+    }
+}
+
+#[test]
+fn vector_registers_survive_what_clients_ask_for_meanwhile() {
+    const CALLS: u32 = 2000;
+    for domain in ["kernel", "user"] {
+        let served = Served::start(|machine| machine.command_line += &format!(" domain={domain}"));
+        let mut pusher = served.client();
+        let expected = match push(&mut pusher, &bytes(test_blob("vectors"))) {
+            loaded if loaded.generation == 1 => call(&mut pusher, "vectors", b"", 1).results,
+            other => panic!("{other:?}"),
+        };
+        let mut caller = served.client();
+        let calling = spawn(move || call(&mut caller, "vectors", b"", CALLS));
+        let other = renamed("vectors", "other", (1, 0, 0));
+        // Each one's `init` fills the registers, while the calls are interrupted for it.
+        while !calling.is_finished() {
+            push(&mut pusher, &other);
+        }
+        assert_eq!(calling.join().unwrap().results, [(expected[0].0, u64::from(CALLS))], "{domain}");
+        served.end();
     }
 }
 

@@ -1,12 +1,13 @@
 //! The fixed header every `.mod` blob opens with.
 //!
-//! Integers are little-endian. [`Header::to_bytes`] and
-//! [`Header::from_bytes`] are the only code that knows the byte order;
+//! Integers are little-endian, as `fields.rs` writes and reads them;
 //! `docs/format.md` shows the same table for people.
 
 use core::mem::{offset_of, size_of};
 
 use static_assertions::const_assert_eq;
+
+use crate::fields::fields;
 
 /// What a blob's first four bytes are: "MODB" read as a little-endian number.
 pub const MAGIC: u32 = 0x4D4F_4442;
@@ -63,42 +64,9 @@ pub const SERVICE_CALL: u32 = 1 << 2;
 /// Every service this version knows, with the name `Cargo.toml` and messages use.
 pub const SERVICE_NAMES: [(u32, &str); 3] = [(SERVICE_LOG, "log"), (SERVICE_CLOCK, "clock"), (SERVICE_CALL, "call")];
 
-macro_rules! header {
-    ($($(#[$doc:meta])+ $field:ident: $type:ty,)+) => {
-        /// The header's fields, in the order of the file.
-        #[repr(C)]
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-        pub struct Header {
-            $($(#[$doc])+ pub $field: $type,)+
-        }
-
-        impl Header {
-            /// Name, offset and size in bytes of every field, as `docs/format.md` lists them.
-            pub const FIELDS: &[(&'static str, usize, usize)] =
-                &[$((stringify!($field), offset_of!(Header, $field), size_of::<$type>())),+];
-
-            /// The header as it stands in the file.
-            #[must_use]
-            pub fn to_bytes(&self) -> [u8; HEADER_SIZE] {
-                // No `..`: a new field can't be forgotten here.
-                let Header { $($field),+ } = self;
-                let mut bytes = [0; HEADER_SIZE];
-                $(Field::write($field, &mut bytes[offset_of!(Header, $field)..][..size_of::<$type>()]);)+
-                bytes
-            }
-
-            /// The header that `bytes` spell. Nothing is judged here.
-            #[must_use]
-            pub fn from_bytes(bytes: &[u8; HEADER_SIZE]) -> Header {
-                Header {
-                    $($field: Field::read(&bytes[offset_of!(Header, $field)..][..size_of::<$type>()]),)+
-                }
-            }
-        }
-    };
-}
-
-header! {
+fields! {
+    /// The header's fields, in the order of the file.
+    Header, HEADER_SIZE;
     /// [`MAGIC`].
     magic: u32,
     /// [`FORMAT_VERSION`].
@@ -173,43 +141,7 @@ pub fn checksum_of(blob: &[u8]) -> Option<u32> {
     Some(crate::checksum::crc32c(&[before, behind]))
 }
 
-/// A field's little-endian form. `bytes` is exactly as long as the field.
-trait Field {
-    fn write(&self, bytes: &mut [u8]);
-    fn read(bytes: &[u8]) -> Self;
-}
-
-macro_rules! integer_field {
-    ($($type:ty)+) => {$(
-        impl Field for $type {
-            fn write(&self, bytes: &mut [u8]) {
-                bytes.copy_from_slice(&self.to_le_bytes());
-            }
-            fn read(bytes: &[u8]) -> $type {
-                let mut array = [0; size_of::<$type>()];
-                array.copy_from_slice(bytes);
-                <$type>::from_le_bytes(array)
-            }
-        }
-    )+};
-}
-
-integer_field!(u8 u16 u32 u64);
-
-impl<const N: usize> Field for [u8; N] {
-    fn write(&self, bytes: &mut [u8]) {
-        bytes.copy_from_slice(self);
-    }
-    fn read(bytes: &[u8]) -> [u8; N] {
-        let mut array = [0; N];
-        array.copy_from_slice(bytes);
-        array
-    }
-}
-
-// The file has no room for padding: the fields must fill the header exactly,
-// and the checksum must come last, so that it covers all before and behind it.
-const_assert_eq!(size_of::<Header>(), HEADER_SIZE);
+// The checksum must come last, so that it covers all before and behind it.
 const_assert_eq!(offset_of!(Header, abi_fingerprint), 16);
 const_assert_eq!(offset_of!(Header, name), 24);
 const_assert_eq!(offset_of!(Header, version_major), 56);

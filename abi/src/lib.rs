@@ -13,7 +13,10 @@ pub mod call;
 pub mod checksum;
 pub mod context;
 pub mod depends;
+#[cfg(bareflow_driver)]
+pub mod driver;
 pub mod entry;
+mod fields;
 pub mod fingerprint;
 pub mod header;
 #[cfg(all(bareflow_module, feature = "alloc"))]
@@ -24,6 +27,7 @@ pub mod record;
 mod runtime;
 pub mod state;
 pub mod trap;
+pub mod variant;
 
 pub use call::{CallArguments, CallRefused, Called};
 pub use context::{Context, EntryFn, Reason, Services};

@@ -16,3 +16,7 @@ pub const EXPECTED_RESULT: u32 = SKIPPABLE | 1;
 
 /// A [`Schema`](crate::state::Schema): which fields the module's state has.
 pub const STATE_SCHEMA: u32 = SKIPPABLE | 2;
+
+/// The module's code for processors of a higher level: a [`VariantHeader`](crate::variant::VariantHeader), then
+/// its segments and fix-ups. A loader that does not know it takes the blob's own segments.
+pub const VARIANT: u32 = SKIPPABLE | 3;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::{Metadata, MetadataCommand, Package};
 
 use crate::error::BuildError;
-use crate::settings::ModuleSettings;
+use crate::settings::{ModuleSettings, Recipe};
 
 /// One module crate.
 #[derive(Clone, Debug)]
@@ -24,6 +24,25 @@ pub struct ModuleCrate {
     pub target: PathBuf,
     /// Where its workspace lies.
     pub root: PathBuf,
+    /// Where its `bareflow-abi` lies, if that is in a folder.
+    pub abi: Option<PathBuf>,
+}
+
+impl ModuleCrate {
+    /// How its code is compiled: for every processor, then for those of higher levels.
+    ///
+    /// # Errors
+    /// What can't be understood of what it says of itself.
+    pub fn recipes(&self) -> Result<Vec<Recipe>, BuildError> {
+        let wrong = |reason| BuildError::Settings { krate: self.name.clone(), reason };
+        self.settings.recipes(self.folder()).map_err(wrong)
+    }
+
+    /// The folder of its `Cargo.toml`.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.manifest.parent().unwrap_or(Path::new("."))
+    }
 }
 
 /// A workspace with modules.
@@ -90,6 +109,7 @@ fn module_crate(package: &Package, metadata: &Metadata) -> Result<ModuleCrate, B
     let library = package.targets.iter().find(|target| target.is_lib());
     let no_library =
         || BuildError::Settings { krate: name.clone(), reason: "no library: a module has a src/lib.rs".to_owned() };
+    let abi = package.dependencies.iter().find(|dependency| dependency.name == "bareflow-abi");
     let version = &package.version;
     Ok(ModuleCrate {
         library: library.ok_or_else(no_library)?.name.replace('-', "_"),
@@ -98,6 +118,7 @@ fn module_crate(package: &Package, metadata: &Metadata) -> Result<ModuleCrate, B
         settings: ModuleSettings::read(&name, &package.metadata)?,
         target: metadata.target_directory.clone().into_std_path_buf(),
         root: metadata.workspace_root.clone().into_std_path_buf(),
+        abi: abi.and_then(|abi| abi.path.clone()).map(Into::into),
         name,
     })
 }

@@ -3,6 +3,7 @@
 //! The build script and the command line share this crate:
 //! [`discover::discover`] finds the module crates,
 //! [`build_module`] compiles, links and packs one,
+//! [`profile`] has one run to see what its code does,
 //! [`kernel`] puts the blobs into an archive and builds the kernel around it.
 //! [`toolchain`] is the only place that decides which compiler and linker are used.
 
@@ -13,10 +14,12 @@ pub mod error;
 mod interval;
 pub mod kernel;
 pub mod module;
+pub mod profile;
 pub mod run;
 pub mod settings;
 pub mod toolchain;
 
 pub use discover::{ModuleCrate, Workspace};
 pub use error::BuildError;
-pub use module::{Blob, build_module};
+pub use module::{Blob, build_module, build_recipes};
+pub use settings::Recipe;

@@ -3,23 +3,23 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use bareflow_packer::{Settings, pack};
+use bareflow_abi::checksum::crc32c;
+use bareflow_packer::{Settings, Variant, pack_variants};
 
 use crate::discover::ModuleCrate;
 use crate::error::BuildError;
 use crate::run::{command, output, read, write_if_changed};
+use crate::settings::Recipe;
 use crate::toolchain::{MODULE_TARGET, cargo, linker};
 
 /// The linker script of every module.
 const SCRIPT: &str = include_str!("../module.ld");
 
 /// Flags of the compiler that make code a kernel can call: no red zone (an
-/// interrupt would overwrite it), addresses relative to the code, and nothing
-/// but what every x86-64 processor has.
-const RUSTFLAGS: [&str; 6] = [
+/// interrupt would overwrite it), and addresses relative to the code.
+const RUSTFLAGS: [&str; 5] = [
     "-Cno-redzone=yes",
     "-Crelocation-model=pic",
-    "-Ctarget-cpu=x86-64",
     "-Cpanic=abort",
     "--cfg=bareflow_module",
     "--check-cfg=cfg(bareflow_module)",
@@ -57,25 +57,55 @@ pub struct Blob {
 /// # Errors
 /// What stopped the build; nothing is written then.
 pub fn build_module(module: &ModuleCrate, folder: &Path) -> Result<Blob, BuildError> {
-    let settings = pack_settings(module)?;
+    build_recipes(module, &module.recipes()?, folder)
+}
+
+/// The same by other recipes than the module's own; the first one's code is the blob's, those behind it,
+/// for processors of higher levels, are its variants.
+///
+/// # Errors
+/// As [`build_module`].
+pub fn build_recipes(module: &ModuleCrate, recipes: &[Recipe], folder: &Path) -> Result<Blob, BuildError> {
     let start = Instant::now();
-    let library = compile(module)?;
+    let libraries = recipes
+        .iter()
+        .map(|recipe| compile(module, recipe, &build_folder(module, recipe), &[]))
+        .collect::<Result<Vec<_>, _>>()?;
     let compile_time = start.elapsed();
-    let elf = link(module, &library)?;
-    let bytes = pack(&elf, &settings).map_err(|error| BuildError::Pack { krate: module.name.clone(), error })?;
+    let elves = libraries.iter().map(|library| link(module, library)).collect::<Result<Vec<_>, _>>()?;
+    let variants = recipes.iter().zip(&elves).skip(1).map(|(recipe, elf)| Variant { level: recipe.cpu_level, elf });
+    let variants: Vec<_> = variants.collect();
+    let elf = elves.first().map(Vec::as_slice).unwrap_or_default();
+    let settings = pack_settings(module, recipes.first().map_or(1, |recipe| recipe.cpu_level))?;
+    let bytes = pack_variants(elf, &variants, &settings)
+        .map_err(|error| BuildError::Pack { krate: module.name.clone(), error })?;
     let path = folder.join(&module.name).with_extension("mod");
     write_if_changed(&path, &bytes)?;
     let pack_time = start.elapsed().saturating_sub(compile_time);
     Ok(Blob { name: module.name.clone(), path, bytes, compile_time, pack_time })
 }
 
-/// Compiles the crate and all it depends on into one archive of objects.
-fn compile(module: &ModuleCrate) -> Result<PathBuf, BuildError> {
-    let wrong = |reason| BuildError::Settings { krate: module.name.clone(), reason };
-    let build = module.target.join("module-build");
+/// Where a recipe's build lies: each level has a folder of its own, so that what one needs is not compiled over
+/// for the other.
+fn build_folder(module: &ModuleCrate, recipe: &Recipe) -> PathBuf {
+    let folder = module.target.join("module-build");
+    if recipe.cpu_level == 1 { folder } else { folder.join(format!("v{}", recipe.cpu_level)) }
+}
+
+/// Compiles the crate and all it depends on into one archive of objects, in the folder `build` and with `more` flags.
+pub(crate) fn compile(
+    module: &ModuleCrate,
+    recipe: &Recipe,
+    build: &Path,
+    more: &[&str],
+) -> Result<PathBuf, BuildError> {
+    let processor = match recipe.cpu_level {
+        1 => "-Ctarget-cpu=x86-64".to_owned(),
+        level => format!("-Ctarget-cpu=x86-64-v{level}"),
+    };
     let mut cargo = command(cargo());
     cargo.args(["rustc", "--lib", "--crate-type", "staticlib", "--release", "--target", MODULE_TARGET]);
-    cargo.arg("--manifest-path").arg(&module.manifest).arg("--target-dir").arg(&build);
+    cargo.arg("--manifest-path").arg(&module.manifest).arg("--target-dir").arg(build);
     if module.root.join("Cargo.lock").is_file() {
         cargo.arg("--locked");
     }
@@ -83,18 +113,30 @@ fn compile(module: &ModuleCrate) -> Result<PathBuf, BuildError> {
     let remap = format!("--remap-path-prefix={}=.", module.root.display());
     let registry = std::env::var("CARGO_HOME").or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cargo")));
     let remap_registry = registry.map(|home| format!("--remap-path-prefix={home}/registry/src=registry"));
-    let flags: Vec<_> = RUSTFLAGS.into_iter().chain([remap.as_str()]).chain(remap_registry.as_deref().ok()).collect();
+    let profile = recipe.profile.as_ref().map(|file| named_by_content(file, module)).transpose()?;
+    let profile = profile.map(|file| format!("-Cprofile-use={}", file.display()));
+    let flags = RUSTFLAGS.into_iter().chain([processor.as_str(), remap.as_str()]);
+    let flags: Vec<_> =
+        flags.chain(remap_registry.as_deref().ok()).chain(profile.as_deref()).chain(more.iter().copied()).collect();
     cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
     for (key, value) in PROFILE {
         cargo.env(format!("CARGO_PROFILE_RELEASE_{key}"), value);
     }
-    cargo.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", module.settings.opt_level().map_err(wrong)?);
+    cargo.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", &recipe.opt_level);
     let said = output(&mut cargo)?;
     if !said.status.success() {
         let output = String::from_utf8_lossy(&said.stderr).into_owned();
         return Err(BuildError::Compile { krate: module.name.clone(), output });
     }
     Ok(build.join(MODULE_TARGET).join("release").join(format!("lib{}.a", module.library)))
+}
+
+/// A copy of a profile whose name changes with its content: cargo compiles anew when a path changes, not a file.
+fn named_by_content(file: &Path, module: &ModuleCrate) -> Result<PathBuf, BuildError> {
+    let bytes = read(file)?;
+    let copy = module.target.join(format!("module-build/profiles/{:08x}.profdata", crc32c(&[&bytes])));
+    write_if_changed(&copy, &bytes)?;
+    Ok(copy)
 }
 
 /// Links the archive at the format's fixed distances and returns the ELF file.
@@ -123,7 +165,7 @@ fn link(module: &ModuleCrate, library: &Path) -> Result<Vec<u8>, BuildError> {
     Err(BuildError::Link { krate: module.name.clone(), output })
 }
 
-fn pack_settings(module: &ModuleCrate) -> Result<Settings, BuildError> {
+fn pack_settings(module: &ModuleCrate, cpu_level: u8) -> Result<Settings, BuildError> {
     let wrong = |reason| BuildError::Settings { krate: module.name.clone(), reason };
     let part = |value: u64| {
         u32::try_from(value)
@@ -138,7 +180,7 @@ fn pack_settings(module: &ModuleCrate) -> Result<Settings, BuildError> {
         stack_size: settings.stack_size().map_err(wrong)?,
         heap_size: settings.heap_size().map_err(wrong)?,
         time_us: settings.time_us().map_err(wrong)?,
-        cpu_level: 1,
+        cpu_level,
         expect: settings.expect,
         depends: settings.depends().map_err(wrong)?,
     })

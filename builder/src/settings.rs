@@ -1,6 +1,7 @@
 //! What `package.metadata.bareflow` says of a module.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use bareflow_abi::header::SERVICE_NAMES;
 use bareflow_packer::Depends;
@@ -29,6 +30,22 @@ pub struct ModuleSettings {
     pub depends: BTreeMap<String, String>,
     /// The optimisation level: 1, 2, 3, "s" or "z".
     pub opt_level: Option<OptLevel>,
+    /// The x86-64 levels ("v2" to "v4") the module is compiled for once more, each at an optimisation level.
+    #[serde(default)]
+    pub variants: BTreeMap<String, OptLevel>,
+    /// What was seen of it while it ran: a file of `llvm-profdata` in its folder.
+    pub profile: Option<String>,
+}
+
+/// How code is compiled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recipe {
+    /// The x86-64 level of the processors it is for, 1 to 4.
+    pub cpu_level: u8,
+    /// The optimisation level, as cargo wants it.
+    pub opt_level: String,
+    /// What was seen of it while it ran, if the compiler is to know: a file of `llvm-profdata`.
+    pub profile: Option<PathBuf>,
 }
 
 /// A number, or a text with a unit.
@@ -117,19 +134,37 @@ impl ModuleSettings {
         depends.collect()
     }
 
-    /// The optimisation level, as cargo wants it.
+    /// How the code of a module is compiled whose `Cargo.toml` lies in `folder`: for every processor, then for
+    /// those of higher levels.
     ///
     /// # Errors
     /// A level there isn't.
-    pub fn opt_level(&self) -> Result<String, String> {
-        let level = match &self.opt_level {
-            None => "2".to_owned(),
-            Some(OptLevel::Number(level)) => level.to_string(),
-            Some(OptLevel::Text(level)) => level.clone(),
-        };
-        let known = ["0", "1", "2", "3", "s", "z"].contains(&level.as_str());
-        if known { Ok(level) } else { Err(format!("opt-level: \"{level}\", expected 0 to 3, \"s\" or \"z\"")) }
+    pub fn recipes(&self, folder: &Path) -> Result<Vec<Recipe>, String> {
+        let profile = self.profile.as_ref().map(|file| folder.join(file));
+        let own = self.opt_level.as_ref().map_or(Ok("2".to_owned()), |level| opt_level("opt-level", level))?;
+        let mut recipes = vec![Recipe { cpu_level: 1, opt_level: own, profile: profile.clone() }];
+        for (key, level) in &self.variants {
+            let cpu_level = match key.as_str() {
+                "v2" => 2,
+                "v3" => 3,
+                "v4" => 4,
+                _ => return Err(format!("variants: \"{key}\", expected \"v2\", \"v3\" or \"v4\"")),
+            };
+            let opt_level = opt_level(&format!("variants: {key}"), level)?;
+            recipes.push(Recipe { cpu_level, opt_level, profile: profile.clone() });
+        }
+        Ok(recipes)
     }
+}
+
+/// An optimisation level, as cargo wants it.
+fn opt_level(key: &str, level: &OptLevel) -> Result<String, String> {
+    let level = match level {
+        OptLevel::Number(level) => level.to_string(),
+        OptLevel::Text(level) => level.clone(),
+    };
+    let known = ["0", "1", "2", "3", "s", "z"].contains(&level.as_str());
+    if known { Ok(level) } else { Err(format!("{key}: \"{level}\", expected 0 to 3, \"s\" or \"z\"")) }
 }
 
 fn amount(key: &str, amount: Option<&Amount>, units: &[(&str, u64)]) -> Result<u32, String> {
@@ -158,6 +193,10 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    fn recipe(cpu_level: u8, opt_level: &str) -> Recipe {
+        Recipe { cpu_level, opt_level: opt_level.to_owned(), profile: None }
+    }
+
     fn read(table: serde_json::Value) -> ModuleSettings {
         ModuleSettings::read("test", &json!({ "bareflow": table })).unwrap()
     }
@@ -166,7 +205,7 @@ mod tests {
     fn defaults_without_a_table() {
         let settings = ModuleSettings::read("test", &json!(null)).unwrap();
         assert_eq!(settings, ModuleSettings::default());
-        assert_eq!(settings.opt_level(), Ok("2".to_owned()));
+        assert_eq!(settings.recipes(Path::new("m")), Ok(vec![recipe(1, "2")]));
     }
 
     #[test]
@@ -175,7 +214,15 @@ mod tests {
             read(json!({ "stack": "16K", "heap": 4096, "time": "10ms", "needs": ["log", "clock"], "opt-level": 3 }));
         assert_eq!((settings.stack_size(), settings.heap_size()), (Ok(16384), Ok(4096)));
         assert_eq!((settings.time_us(), settings.services()), (Ok(10_000), Ok(3)));
-        assert_eq!(settings.opt_level(), Ok("3".to_owned()));
+        assert_eq!(settings.recipes(Path::new("m")), Ok(vec![recipe(1, "3")]));
+    }
+
+    #[test]
+    fn reads_variants() {
+        let settings = read(json!({ "opt-level": "s", "variants": { "v4": 2, "v3": 3 } }));
+        assert_eq!(settings.recipes(Path::new("m")), Ok(vec![recipe(1, "s"), recipe(3, "3"), recipe(4, "2")]));
+        let profiled = read(json!({ "profile": "runs.profdata" })).recipes(Path::new("m")).unwrap();
+        assert_eq!(profiled[0].profile.as_deref(), Some(Path::new("m/runs.profdata")));
     }
 
     #[test]
@@ -192,7 +239,19 @@ mod tests {
         assert!(read(json!({ "needs": ["network"] })).services().unwrap_err().contains("network"));
         assert!(read(json!({ "stack": "16Q" })).stack_size().unwrap_err().contains("16Q"));
         assert!(read(json!({ "heap": "5G" })).heap_size().is_err());
-        assert!(read(json!({ "opt-level": 9 })).opt_level().is_err());
+        assert!(read(json!({ "opt-level": 9 })).recipes(Path::new("m")).is_err());
+        assert!(
+            read(json!({ "variants": { "v1": 3 } }))
+                .recipes(Path::new("m"))
+                .unwrap_err()
+                .contains("\"v1\", expected \"v2\"")
+        );
+        assert!(
+            read(json!({ "variants": { "v3": 9 } }))
+                .recipes(Path::new("m"))
+                .unwrap_err()
+                .starts_with("variants: v3: \"9\"")
+        );
         let error = read(json!({ "depends": { "sum": "one" } })).depends().unwrap_err();
         assert!(error.starts_with("depends: sum = \"one\": "), "{error}");
     }

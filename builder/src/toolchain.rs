@@ -111,6 +111,20 @@ pub fn linker() -> Result<PathBuf, BuildError> {
     })
 }
 
+/// All that is there of LLVM's tool of that name: the compiler's own, then those on the path, with a version
+/// behind their name or without, the newest first.
+#[must_use]
+pub fn tools(name: &str) -> Vec<PathBuf> {
+    let shipped = sysroot(&cargo_rustc()).map(|root| library(&root, MODULE_TARGET).join("bin"));
+    let own = shipped.into_iter().flat_map(|bin| [bin.join(name), bin.join(format!("rust-{name}"))]);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let names: Vec<_> =
+        [name.to_owned()].into_iter().chain((14..40).rev().map(|version| format!("{name}-{version}"))).collect();
+    let on_path = std::env::split_paths(&path)
+        .flat_map(|folder| names.iter().map(move |name| folder.join(name)).collect::<Vec<_>>());
+    own.chain(on_path.collect::<Vec<_>>()).filter(|tool| tool.is_file()).collect()
+}
+
 /// The compiler beside the cargo in use.
 fn cargo_rustc() -> PathBuf {
     let beside = cargo().with_file_name("rustc");

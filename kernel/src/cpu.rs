@@ -51,11 +51,14 @@ pub fn enable() {
     if xsave {
         let mut state = XCr0Flags::X87 | XCr0Flags::SSE;
         state.set(XCr0Flags::AVX, avx);
-        state.set(XCr0Flags::OPMASK | XCr0Flags::ZMM_HI256 | XCr0Flags::HI16_ZMM, avx && avx512);
+        state.set(AVX512, avx && avx512);
         // SAFETY: OSXSAVE is on, and each part was asked for only where CPUID has it.
         unsafe { XCr0::write(state) };
     }
 }
+
+/// The state of AVX-512, which is there as a whole or not at all (Intel SDM volume 1, 13.3).
+const AVX512: XCr0Flags = XCr0Flags::OPMASK.union(XCr0Flags::ZMM_HI256).union(XCr0Flags::HI16_ZMM);
 
 /// Whether the vector units' state is restored by `xrstor` rather than `fxrstor`. The gates read it.
 #[unsafe(export_name = "bareflow_has_xsave")]
@@ -107,14 +110,16 @@ pub fn mask_interrupts() {
     }
 }
 
-/// The x86-64 level (1 to 4, x86-64 psABI section 3.1.1) that modules may use.
+/// The x86-64 level (1 to 4, x86-64 psABI section 3.1.1) that modules may use: the processor has it, and
+/// [`enable`] switched on what it takes.
 pub fn level() -> u8 {
     let cpu = CpuId::new();
+    let enabled = |state| HAS_XSAVE.load(Ordering::Relaxed) && XCr0::read().contains(state);
     if !has_level_2(&cpu) {
         1
-    } else if !has_level_3(&cpu) {
+    } else if !has_level_3(&cpu) || !enabled(XCr0Flags::AVX) {
         2
-    } else if !has_level_4(&cpu) {
+    } else if !has_level_4(&cpu) || !enabled(AVX512) {
         3
     } else {
         4

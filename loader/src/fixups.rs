@@ -5,7 +5,7 @@
 //! one way to write each list: distances are 8 or more, since slots do not
 //! overlap, and no number carries a superfluous last byte.
 
-use crate::error::InvalidModule;
+use crate::error::BadCode;
 
 /// Bytes of a slot.
 pub const SLOT_SIZE_BYTES: u64 = 8;
@@ -40,7 +40,7 @@ impl<'blob> Fixups<'blob> {
 }
 
 impl Iterator for Fixups<'_> {
-    type Item = Result<u64, InvalidModule>;
+    type Item = Result<u64, BadCode>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {
@@ -55,7 +55,7 @@ impl Iterator for Fixups<'_> {
             }
             _ => {
                 self.rest = &[];
-                Some(Err(InvalidModule::FixupEncoding { behind: self.previous.unwrap_or(0) }))
+                Some(Err(BadCode::FixupEncoding { behind: self.previous.unwrap_or(0) }))
             }
         }
     }
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
     use std::vec::Vec;
 
-    fn all(encoded: &[u8]) -> Result<Vec<u64>, InvalidModule> {
+    fn all(encoded: &[u8]) -> Result<Vec<u64>, BadCode> {
         Fixups::new(encoded).collect()
     }
 
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn rejects_what_is_cut_off_or_not_canonical() {
-        let error = Err(InvalidModule::FixupEncoding { behind: 0 });
+        let error = Err(BadCode::FixupEncoding { behind: 0 });
         assert_eq!(all(&[0x80]), error);
         assert_eq!(all(&[0x88, 0x00]), error);
         assert_eq!(all(&[0x80, 0x80, 0x80, 0x80, 0x80, 0x01]), error);
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn rejects_slots_that_overlap() {
-        assert_eq!(all(&[16, 7]), Err(InvalidModule::FixupEncoding { behind: 16 }));
-        assert_eq!(all(&[16, 0]), Err(InvalidModule::FixupEncoding { behind: 16 }));
+        assert_eq!(all(&[16, 7]), Err(BadCode::FixupEncoding { behind: 16 }));
+        assert_eq!(all(&[16, 0]), Err(BadCode::FixupEncoding { behind: 16 }));
     }
 }

@@ -19,6 +19,7 @@
 extern crate std;
 
 pub mod budget;
+pub mod code;
 pub mod depends;
 pub mod diagnosis;
 pub mod error;
@@ -51,9 +52,12 @@ pub mod valid;
 mod versions;
 
 pub use budget::Budget;
+pub use code::Code;
 pub use depends::{Chain, Interval};
 pub use diagnosis::Diagnosis;
-pub use error::{ExecuteError, InvalidModule, LoadError, MalformedModule, SelectError, UnloadError};
+pub use error::{
+    BadCode, BadVariant, ExecuteError, InvalidModule, LoadError, MalformedModule, SelectError, UnloadError,
+};
 pub use fault::{Fault, FaultKind};
 pub use free::FreeRanges;
 pub use held::Held;

@@ -135,7 +135,8 @@ impl<P: Platform> ModuleManager<P> {
             generation: 0,
             load: self.table.next_load(),
             flags: raw.header.flags,
-            code_size: raw.text.len() as u64,
+            cpu_level: valid.code().header.level,
+            code_size: valid.code().text.len() as u64,
             blob_size: raw.blob().len() as u64,
             options: *options,
             placement,
@@ -295,6 +296,7 @@ impl<P: Platform> ModuleManager<P> {
             memory: self.held_by(module),
             code_address: module.placed.code_address,
             entry_address: module.placed.entry,
+            cpu_level: module.cpu_level,
             code_size: module.code_size,
             blob_size: module.blob_size,
             // The calls that faulted were calls, though they have no figure.

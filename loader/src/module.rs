@@ -31,6 +31,8 @@ pub(crate) struct Module<P: Platform> {
     pub(crate) generation: u32,
     pub(crate) load: u64,
     pub(crate) flags: u32,
+    /// The x86-64 level of the code that was placed.
+    pub(crate) cpu_level: u8,
     pub(crate) code_size: u64,
     pub(crate) blob_size: u64,
     pub(crate) options: LoadOptions,

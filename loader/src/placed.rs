@@ -2,10 +2,11 @@
 
 use bareflow_abi::layout::TEXT_OFFSET;
 
+use crate::code::Slot;
 use crate::fixups::SLOT_SIZE_BYTES;
 use crate::platform::{Draft, Platform, PlatformError};
 use crate::policy::Placement;
-use crate::valid::{Slot, ValidModule};
+use crate::valid::ValidModule;
 
 /// An image that can be called.
 #[derive(Debug)]
@@ -32,13 +33,13 @@ impl<Image> PlacedModule<Image> {
     where
         P: Platform<Image = Image>,
     {
-        let mut draft = platform.reserve(module.image_size(), placement)?;
-        let raw = module.raw();
-        copy(raw.text, draft.text());
-        copy(raw.rodata, draft.rodata());
-        copy(raw.data, draft.data());
+        let mut draft = platform.reserve(module.code().image_size(), placement)?;
+        let code = module.code();
+        copy(code.text, draft.text());
+        copy(code.rodata, draft.rodata());
+        copy(code.data, draft.data());
         let base = draft.base();
-        for slot in module.slots() {
+        for slot in code.slots() {
             let (segment, place) = match slot {
                 Slot::Rodata(place) => (draft.rodata(), place),
                 Slot::Data(place) => (draft.data(), place),
@@ -47,7 +48,7 @@ impl<Image> PlacedModule<Image> {
         }
         let code_address = base.wrapping_add(TEXT_OFFSET);
         let image = platform.seal(draft)?;
-        Ok(PlacedModule { image, code_address, entry: code_address.wrapping_add(u64::from(raw.header.entry)) })
+        Ok(PlacedModule { image, code_address, entry: code_address.wrapping_add(u64::from(code.header.entry)) })
     }
 }
 

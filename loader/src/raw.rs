@@ -4,8 +4,8 @@
 //! lies inside the file, and nothing lies beside them.
 
 use bareflow_abi::header::{FORMAT_VERSION, HEADER_SIZE, Header, KNOWN_FLAGS, MACHINE_X86_64, MAGIC};
-use bareflow_abi::layout::{MAX_ALIGNMENT, MAX_SEGMENT_SIZE};
 
+use crate::code::{Code, base, file_size};
 use crate::error::MalformedModule;
 
 /// A blob taken apart, not yet validated.
@@ -14,14 +14,8 @@ pub struct RawModule<'blob> {
     blob: &'blob [u8],
     /// The header as it stands there.
     pub header: Header,
-    /// The text segment.
-    pub text: &'blob [u8],
-    /// The read-only data.
-    pub rodata: &'blob [u8],
-    /// The initialised writable data.
-    pub data: &'blob [u8],
-    /// The encoded fix-ups.
-    pub fixups: &'blob [u8],
+    /// The blob's own code, for processors of the lowest level it is there for.
+    pub code: Code<'blob>,
     /// The records.
     pub records: &'blob [u8],
 }
@@ -38,19 +32,16 @@ impl<'blob> RawModule<'blob> {
         };
         let header = Header::from_bytes(header_bytes);
         check_kind(&header)?;
-        check_sizes(&header)?;
-
-        let mut parts = Parts { rest: body, header: &header, length: blob.len() };
-        let raw = RawModule {
-            blob,
-            header,
-            text: parts.take(header.text_size)?,
-            rodata: parts.take(header.rodata_size)?,
-            data: parts.take(header.data_size)?,
-            fixups: parts.take(header.fixup_size)?,
-            records: parts.take(header.record_size)?,
-        };
-        if parts.rest.is_empty() { Ok(raw) } else { Err(parts.mismatch()) }
+        let own = base(&header);
+        match Code::take(own, body)? {
+            Some((code, records)) if records.len() as u64 == u64::from(header.record_size) => {
+                Ok(RawModule { blob, header, code, records })
+            }
+            _ => {
+                let expected = HEADER_SIZE as u64 + file_size(&own) + u64::from(header.record_size);
+                Err(MalformedModule::Length { found: blob.len(), expected })
+            }
+        }
     }
 
     /// The whole file.
@@ -75,61 +66,14 @@ fn check_kind(header: &Header) -> Result<(), MalformedModule> {
     if header.flags & !KNOWN_FLAGS != 0 {
         return Err(MalformedModule::UnknownFlags { found: header.flags & !KNOWN_FLAGS });
     }
-    if header.reserved != [0; 3] {
-        return Err(MalformedModule::ReservedBytes { found: header.reserved });
-    }
     Ok(())
-}
-
-/// Does each segment fit its place in the address space?
-fn check_sizes(header: &Header) -> Result<(), MalformedModule> {
-    if header.text_size == 0 {
-        return Err(MalformedModule::NoText);
-    }
-    let segments = [
-        ("text", u64::from(header.text_size)),
-        ("rodata", u64::from(header.rodata_size)),
-        // Two u32 can't overflow a u64.
-        ("data and bss", u64::from(header.data_size) + u64::from(header.bss_size)),
-    ];
-    for (segment, size) in segments {
-        if size > MAX_SEGMENT_SIZE {
-            return Err(MalformedModule::SegmentTooLarge { segment, found: size });
-        }
-    }
-    if !header.alignment.is_power_of_two() || header.alignment > MAX_ALIGNMENT {
-        return Err(MalformedModule::Alignment { found: header.alignment });
-    }
-    Ok(())
-}
-
-/// The file behind the header, from which one part after the other is taken.
-struct Parts<'blob, 'header> {
-    rest: &'blob [u8],
-    header: &'header Header,
-    length: usize,
-}
-
-impl<'blob> Parts<'blob, '_> {
-    fn take(&mut self, size: u32) -> Result<&'blob [u8], MalformedModule> {
-        let size = usize::try_from(size).map_err(|_| self.mismatch())?;
-        let (part, rest) = self.rest.split_at_checked(size).ok_or_else(|| self.mismatch())?;
-        self.rest = rest;
-        Ok(part)
-    }
-
-    fn mismatch(&self) -> MalformedModule {
-        let header = self.header;
-        let parts = [header.text_size, header.rodata_size, header.data_size, header.fixup_size, header.record_size];
-        let expected = parts.iter().fold(HEADER_SIZE as u64, |sum, &size| sum + u64::from(size));
-        MalformedModule::Length { found: self.length, expected }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::blob;
+    use bareflow_abi::layout::MAX_SEGMENT_SIZE;
 
     /// The error that a valid blob gives once its header is changed by `change`.
     fn refusal(change: impl FnOnce(&mut Header)) -> MalformedModule {
@@ -142,9 +86,9 @@ mod tests {
     fn accepts_and_takes_apart() {
         let bytes = blob::full();
         let raw = RawModule::parse(&bytes).unwrap();
-        assert_eq!(raw.text, blob::TEXT);
-        assert_eq!(raw.rodata.len(), 16);
-        assert_eq!(raw.data.len(), 8);
+        assert_eq!(raw.code.text, blob::TEXT);
+        assert_eq!(raw.code.rodata.len(), 16);
+        assert_eq!(raw.code.data.len(), 8);
         assert_eq!(raw.blob().len(), bytes.len());
     }
 

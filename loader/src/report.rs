@@ -113,7 +113,12 @@ fn show_profile(console: &mut impl Console, profile: &ModuleProfile, overhead: u
         }
     }
     let (version, generation, size) = (profile.version, profile.generation, profile.blob_size);
-    line!(console, Plain, "  Version:       {version} (load {generation}), blob {size} bytes");
+    let level = profile.cpu_level;
+    line!(
+        console,
+        Plain,
+        "  Version:       {version} (load {generation}), blob {size} bytes, code for x86-64-v{level}"
+    );
     let Budget { time_us, stack, heap } = profile.budget;
     let domain = profile.domain.name();
     line!(console, Plain, "  Domain:        {domain}, within {time_us} us, stack {stack}, heap {heap} bytes");

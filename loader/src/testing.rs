@@ -21,9 +21,12 @@ pub mod blob {
     use bareflow_abi::depends::Dependency;
     use bareflow_abi::fingerprint::FINGERPRINT;
     use bareflow_abi::header::{FORMAT_VERSION, HEADER_SIZE, Header, MACHINE_X86_64, MAGIC, checksum_of};
-    use bareflow_abi::record::DEPENDENCIES;
+    use bareflow_abi::record::{DEPENDENCIES, VARIANT};
+    use bareflow_abi::variant::{VARIANT_HEADER_SIZE, VariantHeader};
     use bareflow_abi::{ABI_MAJOR, ABI_MINOR};
     use std::vec::Vec;
+
+    use crate::code::{base, file_size};
 
     /// The text of every blob here.
     pub const TEXT: [u8; 8] = [0xb8, 42, 0, 0, 0, 0xc3, 0, 0];
@@ -82,6 +85,24 @@ pub mod blob {
         let mut bytes = version(name, major, minor);
         add_record(&mut bytes, DEPENDENCIES, &list);
         bytes
+    }
+
+    /// As [`full`], with its code once more for processors of `level`, changed by `change`.
+    pub fn with_variant(level: u8, change: impl FnOnce(&mut VariantHeader)) -> Vec<u8> {
+        let mut bytes = full();
+        add_variant(&mut bytes, level, change);
+        bytes
+    }
+
+    /// Adds a variant behind all other records: the blob's own code, which returns 43 instead.
+    pub fn add_variant(bytes: &mut Vec<u8>, level: u8, change: impl FnOnce(&mut VariantHeader)) {
+        let header = Header::from_bytes(bytes.first_chunk().unwrap());
+        let mut fields = VariantHeader { level, ..base(&header) };
+        let length = file_size(&fields) as usize;
+        change(&mut fields);
+        let mut record = [&fields.to_bytes()[..], &bytes[HEADER_SIZE..][..length]].concat();
+        record[VARIANT_HEADER_SIZE + 1] = 43;
+        add_record(bytes, VARIANT, &record);
     }
 
     /// Adds a record behind all others.

@@ -4,14 +4,14 @@ use bareflow_abi::ABI_MAJOR;
 use bareflow_abi::depends::Dependencies;
 use bareflow_abi::fingerprint::FINGERPRINTS;
 use bareflow_abi::header::{FLAG_STATE, Header, checksum_of};
-use bareflow_abi::layout::{DATA_OFFSET, RODATA_OFFSET, TEXT_OFFSET};
-use bareflow_abi::record::{DEPENDENCIES, SKIPPABLE, STATE_SCHEMA};
+use bareflow_abi::record::{DEPENDENCIES, SKIPPABLE, STATE_SCHEMA, VARIANT};
 use bareflow_abi::state::Schema;
+use bareflow_abi::variant::MAX_LEVEL;
 
-use crate::error::InvalidModule;
-use crate::fixups::{Fixups, SLOT_SIZE_BYTES};
+use crate::code::Code;
+use crate::error::{BadVariant, InvalidModule};
 use crate::name::{Name, Version};
-use crate::platform::{ImageSize, Platform};
+use crate::platform::Platform;
 use crate::raw::RawModule;
 use crate::records::{Record, Records};
 
@@ -35,6 +35,7 @@ impl Offer {
 #[derive(Clone, Copy, Debug)]
 pub struct ValidModule<'blob> {
     raw: RawModule<'blob>,
+    code: Code<'blob>,
     name: Name,
 }
 
@@ -53,12 +54,8 @@ impl<'blob> ValidModule<'blob> {
         if Version::of(header) == (Version { major: 0, minor: 0, patch: 0 }) {
             return Err(InvalidModule::Version);
         }
-        // Without this a module could start another one's code.
-        if header.entry >= header.text_size {
-            return Err(InvalidModule::Entry { found: header.entry, text_size: header.text_size });
-        }
-        check_fixups(&raw)?;
-        check_records(&raw)?;
+        raw.code.check()?;
+        let code = check_records(&raw, offer.cpu_level)?;
         let missing = header.services & !offer.services;
         if missing != 0 {
             return Err(InvalidModule::Services { missing, offered: offer.services });
@@ -66,7 +63,7 @@ impl<'blob> ValidModule<'blob> {
         if !(1..=offer.cpu_level).contains(&header.cpu_level) {
             return Err(InvalidModule::CpuLevel { found: header.cpu_level, available: offer.cpu_level });
         }
-        Ok(ValidModule { raw, name })
+        Ok(ValidModule { raw, code, name })
     }
 
     /// The module's parts.
@@ -87,53 +84,10 @@ impl<'blob> ValidModule<'blob> {
         Version::of(&self.raw.header)
     }
 
-    /// The memory its image needs.
+    /// The code that is placed: that of the highest level which the machine offers.
     #[must_use]
-    pub fn image_size(&self) -> ImageSize {
-        let header = &self.raw.header;
-        ImageSize {
-            text: self.raw.text.len(),
-            rodata: self.raw.rodata.len(),
-            // At most 256 MiB, as the first stage checked.
-            data: self.raw.data.len() + header.bss_size as usize,
-            alignment: header.alignment as usize,
-        }
-    }
-
-    /// The fix-ups: which slots they are, and in which segment.
-    pub(crate) fn slots(&self) -> impl Iterator<Item = Slot> {
-        let raw = self.raw;
-        Fixups::new(raw.fixups).filter_map(move |offset| Slot::at(offset.ok()?, &raw))
-    }
-}
-
-/// A slot that lies wholly in one segment.
-pub(crate) enum Slot {
-    /// At this distance from the start of rodata.
-    Rodata(usize),
-    /// At this distance from the start of data.
-    Data(usize),
-}
-
-impl Slot {
-    /// The slot at `offset` from the image's base, or `None` when it lies
-    /// anywhere but in the bytes the file has for rodata and data.
-    fn at(offset: u64, raw: &RawModule<'_>) -> Option<Slot> {
-        let within = |start: u64, segment: &[u8]| {
-            let place = offset.checked_sub(start)?;
-            let end = place.checked_add(SLOT_SIZE_BYTES)?;
-            (end <= segment.len() as u64).then(|| usize::try_from(place).ok())?
-        };
-        within(RODATA_OFFSET, raw.rodata).map(Slot::Rodata).or_else(|| within(DATA_OFFSET, raw.data).map(Slot::Data))
-    }
-
-    /// What the slot holds in the file: its target's distance from the image's base.
-    fn target(&self, raw: &RawModule<'_>) -> Option<u64> {
-        let bytes = match *self {
-            Slot::Rodata(place) => raw.rodata.get(place..)?,
-            Slot::Data(place) => raw.data.get(place..)?,
-        };
-        bytes.first_chunk().map(|bytes| u64::from_le_bytes(*bytes))
+    pub const fn code(&self) -> &Code<'blob> {
+        &self.code
     }
 }
 
@@ -160,44 +114,23 @@ fn check_abi(header: &Header) -> Result<(), InvalidModule> {
     Ok(())
 }
 
-/// Does every fix-up change bytes of this image only, and point into it?
-fn check_fixups(raw: &RawModule<'_>) -> Result<(), InvalidModule> {
-    let mut count: u32 = 0;
-    for offset in Fixups::new(raw.fixups) {
-        let offset = offset?;
-        let slot = Slot::at(offset, raw).ok_or(InvalidModule::FixupSlot { found: offset })?;
-        let target = slot.target(raw).ok_or(InvalidModule::FixupSlot { found: offset })?;
-        if !points_into(target, &raw.header) {
-            return Err(InvalidModule::FixupTarget { slot: offset, found: target });
-        }
-        count = count.saturating_add(1);
-    }
-    if count != raw.header.fixup_count {
-        return Err(InvalidModule::FixupCount { found: count, expected: raw.header.fixup_count });
-    }
-    Ok(())
-}
-
-/// Whether `target`, a distance from the base, is in a segment or right behind
-/// it (where the end of a table points).
-fn points_into(target: u64, header: &Header) -> bool {
-    let data_size = u64::from(header.data_size) + u64::from(header.bss_size);
-    let segments = [
-        (TEXT_OFFSET, u64::from(header.text_size)),
-        (RODATA_OFFSET, u64::from(header.rodata_size)),
-        (DATA_OFFSET, data_size),
-    ];
-    segments.iter().any(|&(start, size)| (start..=start + size).contains(&target))
-}
-
-/// Are all records whole, and known or to be skipped?
-fn check_records(raw: &RawModule<'_>) -> Result<(), InvalidModule> {
+/// Are all records whole, and known or to be skipped? Every variant is checked; returned is the code of the
+/// highest level up to `cpu_level`.
+fn check_records<'blob>(raw: &RawModule<'blob>, cpu_level: u8) -> Result<Code<'blob>, InvalidModule> {
     let (mut schemas, mut lists) = (0, 0);
+    let (mut best, mut highest) = (raw.code, raw.header.cpu_level);
     for record in Records::new(raw.records) {
         let Record { kind, bytes } = record?;
         if kind == STATE_SCHEMA {
             schemas += 1;
             Schema::parse(bytes).ok_or(InvalidModule::StateSchema)?;
+        }
+        if kind == VARIANT {
+            let code = check_variant(bytes, highest)?;
+            highest = code.header.level;
+            if highest <= cpu_level {
+                best = code;
+            }
         }
         if kind == DEPENDENCIES {
             lists += 1;
@@ -212,7 +145,19 @@ fn check_records(raw: &RawModule<'_>) -> Result<(), InvalidModule> {
     }
     // A state is only asked for where its fields are known.
     let expected = u32::from(raw.header.flags & FLAG_STATE != 0);
-    if schemas == expected { Ok(()) } else { Err(InvalidModule::StateSchema) }
+    if schemas == expected { Ok(best) } else { Err(InvalidModule::StateSchema) }
+}
+
+/// Is this as good as the blob's own code, for a higher level than the one before?
+fn check_variant(record: &[u8], behind: u8) -> Result<Code<'_>, InvalidModule> {
+    let level = record.first().copied().unwrap_or_default();
+    let refused = |why| InvalidModule::Variant { level, why };
+    let code = Code::variant(record).map_err(refused)?;
+    if level <= behind || level > MAX_LEVEL {
+        return Err(refused(BadVariant::Level { behind }));
+    }
+    code.check().map_err(|why| refused(BadVariant::Code(why)))?;
+    Ok(code)
 }
 
 #[cfg(test)]

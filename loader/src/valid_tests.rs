@@ -1,8 +1,11 @@
 use super::*;
+use crate::error::{BadCode, MalformedModule};
+use crate::platform::ImageSize;
 use crate::testing::blob;
 use bareflow_abi::ABI_MINOR;
 use bareflow_abi::depends::BadDependency;
 use bareflow_abi::header::{HEADER_SIZE, SERVICE_CLOCK, SERVICE_LOG};
+use bareflow_abi::variant::{VARIANT_HEADER_SIZE, VariantHeader};
 use proptest::prelude::*;
 use std::string::ToString;
 
@@ -33,8 +36,8 @@ fn accepts_a_valid_module() {
     let module = validate(&bytes).unwrap();
     assert_eq!(module.name().as_str(), "full");
     assert_eq!(module.version(), Version { major: 1, minor: 0, patch: 0 });
-    assert_eq!(module.image_size(), ImageSize { text: 8, rodata: 16, data: 40, alignment: 16 });
-    assert_eq!(module.slots().count(), 2);
+    assert_eq!(module.code().image_size(), ImageSize { text: 8, rodata: 16, data: 40, alignment: 16 });
+    assert_eq!(module.code().slots().count(), 2);
 }
 
 #[test]
@@ -81,7 +84,7 @@ fn rejects_version_zero() {
 #[test]
 fn rejects_an_entry_outside_the_text() {
     for found in [8, u32::MAX] {
-        assert_eq!(refusal(|header| header.entry = found), InvalidModule::Entry { found, text_size: 8 });
+        assert_eq!(refusal(|header| header.entry = found), InvalidModule::Code(BadCode::Entry { found, text_size: 8 }));
     }
 }
 
@@ -95,30 +98,30 @@ const RECORDS: usize = 41;
 fn rejects_unreadable_fixups() {
     // The list's last byte says that another one follows.
     let error = refusal_with_byte(FIXUPS + 8, 0xff);
-    assert_eq!(error, InvalidModule::FixupEncoding { behind: 0x4000_0008 });
+    assert_eq!(error, InvalidModule::Code(BadCode::FixupEncoding { behind: 0x4000_0008 }));
 }
 
 #[test]
 fn rejects_another_number_of_fixups() {
     let error = refusal(|header| header.fixup_count = 1);
-    assert_eq!(error, InvalidModule::FixupCount { found: 2, expected: 1 });
+    assert_eq!(error, InvalidModule::Code(BadCode::FixupCount { found: 2, expected: 1 }));
 }
 
 #[test]
 fn rejects_slots_outside_rodata_and_data() {
     // Half beyond rodata's end; in the bss, for which the file has no bytes;
     // in the text, where the second one then overlaps nothing.
-    assert_eq!(refusal_with_byte(FIXUPS, 0x89), InvalidModule::FixupSlot { found: 0x4000_0009 });
-    assert_eq!(refusal_with_byte(FIXUPS + 5, 0xf9), InvalidModule::FixupSlot { found: 0x5000_0001 });
-    assert_eq!(refusal_with_byte(FIXUPS + 4, 0x00), InvalidModule::FixupEncoding { behind: 0 });
+    assert_eq!(refusal_with_byte(FIXUPS, 0x89), InvalidModule::Code(BadCode::FixupSlot { found: 0x4000_0009 }));
+    assert_eq!(refusal_with_byte(FIXUPS + 5, 0xf9), InvalidModule::Code(BadCode::FixupSlot { found: 0x5000_0001 }));
+    assert_eq!(refusal_with_byte(FIXUPS + 4, 0x00), InvalidModule::Code(BadCode::FixupEncoding { behind: 0 }));
 }
 
 #[test]
 fn rejects_slots_that_point_out_of_the_image() {
     let error = refusal_with_byte(SECOND_RODATA_SLOT, 9);
-    assert_eq!(error, InvalidModule::FixupTarget { slot: 0x4000_0008, found: 9 });
+    assert_eq!(error, InvalidModule::Code(BadCode::FixupTarget { slot: 0x4000_0008, found: 9 }));
     let error = refusal_with_byte(DATA, 0x29);
-    assert_eq!(error, InvalidModule::FixupTarget { slot: 0x5000_0000, found: 0x5000_0029 });
+    assert_eq!(error, InvalidModule::Code(BadCode::FixupTarget { slot: 0x5000_0000, found: 0x5000_0029 }));
 }
 
 #[test]
@@ -157,6 +160,79 @@ fn rejects_two_lists_of_dependencies() {
     assert_eq!(validate(&bytes).unwrap_err(), InvalidModule::TwoDependencyLists);
 }
 
+/// What is wrong with a variant whose fields `change` changed.
+fn refused_variant(change: impl FnOnce(&mut VariantHeader)) -> (u8, BadVariant) {
+    match validate(&blob::with_variant(3, change)).unwrap_err() {
+        InvalidModule::Variant { level, why } => (level, why),
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn picks_the_highest_level_that_is_offered() {
+    let mut bytes = blob::with_variant(2, |_| ());
+    blob::add_variant(&mut bytes, 4, |_| ());
+    for (cpu_level, expected) in [(1, (1, 42)), (2, (2, 43)), (3, (2, 43)), (4, (4, 43))] {
+        let module = ValidModule::validate(RawModule::parse(&bytes).unwrap(), Offer { cpu_level, ..OFFER }).unwrap();
+        let code = module.code();
+        assert_eq!((code.header.level, code.text[1]), expected);
+        assert_eq!((code.image_size().data, code.slots().count()), (40, 2));
+    }
+}
+
+#[test]
+fn rejects_a_variant_that_is_cut_off() {
+    let mut bytes = blob::full();
+    blob::add_record(&mut bytes, VARIANT, &[3; VARIANT_HEADER_SIZE - 1]);
+    let why = BadVariant::TooShort { found: VARIANT_HEADER_SIZE - 1 };
+    assert_eq!(validate(&bytes).unwrap_err(), InvalidModule::Variant { level: 3, why });
+    let mut empty = blob::full();
+    blob::add_record(&mut empty, VARIANT, b"");
+    let why = BadVariant::TooShort { found: 0 };
+    assert_eq!(validate(&empty).unwrap_err(), InvalidModule::Variant { level: 0, why });
+}
+
+#[test]
+fn rejects_a_variant_of_the_wrong_shape() {
+    let refused = |change: fn(&mut VariantHeader), why| {
+        assert_eq!(refused_variant(change), (3, BadVariant::Malformed(why)));
+    };
+    refused(|header| header.reserved = [0, 0, 1], MalformedModule::ReservedBytes { found: [0, 0, 1] });
+    refused(|header| header.text_size = 0, MalformedModule::NoText);
+    refused(|header| header.alignment = 3, MalformedModule::Alignment { found: 3 });
+    let found = VARIANT_HEADER_SIZE + 41;
+    refused(|header| header.fixup_size += 1, MalformedModule::Length { found, expected: found as u64 + 1 });
+    refused(|header| header.rodata_size -= 1, MalformedModule::Length { found, expected: found as u64 - 1 });
+    let huge = u64::from(u32::MAX);
+    refused(
+        |header| header.rodata_size = u32::MAX,
+        MalformedModule::SegmentTooLarge { segment: "rodata", found: huge },
+    );
+}
+
+#[test]
+fn rejects_variants_that_do_not_rise() {
+    for level in [0, 1, 5, 255] {
+        assert_eq!(refused_variant(|header| header.level = level), (level, BadVariant::Level { behind: 1 }));
+    }
+    let mut twice = blob::with_variant(3, |_| ());
+    blob::add_variant(&mut twice, 3, |_| ());
+    let why = BadVariant::Level { behind: 3 };
+    assert_eq!(validate(&twice).unwrap_err(), InvalidModule::Variant { level: 3, why });
+}
+
+#[test]
+fn rejects_a_variant_whose_code_can_not_be() {
+    let refused = |change: fn(&mut VariantHeader), why| {
+        assert_eq!(refused_variant(change), (3, BadVariant::Code(why)));
+    };
+    refused(|header| header.entry = 8, BadCode::Entry { found: 8, text_size: 8 });
+    refused(|header| header.fixup_count = 3, BadCode::FixupCount { found: 2, expected: 3 });
+    refused(|header| header.bss_size = 8, BadCode::FixupTarget { slot: 0x5000_0000, found: 0x5000_0028 });
+    let error = validate(&blob::with_variant(3, |header| header.entry = 8)).unwrap_err().to_string();
+    assert!(error.starts_with("bad variant for x86-64-v3: entry outside the text: offset 0x8"), "{error}");
+}
+
 #[test]
 fn rejects_services_that_are_not_offered() {
     let error = refusal(|header| header.services = SERVICE_LOG | 0x80);
@@ -172,7 +248,7 @@ fn rejects_a_higher_cpu_level() {
 
 #[test]
 fn rejects_every_single_bit_flip() {
-    for bytes in [blob::full(), blob::small("small")] {
+    for bytes in [blob::full(), blob::small("small"), blob::with_variant(2, |_| ())] {
         for bit in 0..bytes.len() * 8 {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
@@ -185,7 +261,7 @@ fn rejects_every_single_bit_flip() {
 /// Runs every check there is, whatever comes of it.
 fn judge(bytes: &[u8]) {
     if let Ok(raw) = RawModule::parse(bytes) {
-        let _ = ValidModule::validate(raw, OFFER).map(|module| module.slots().count());
+        let _ = ValidModule::validate(raw, OFFER).map(|module| module.code().slots().count());
     }
 }
 
@@ -197,7 +273,7 @@ proptest! {
 
     #[test]
     fn no_mutation_makes_it_panic(changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8)) {
-        let mut bytes = blob::full();
+        let mut bytes = blob::with_variant(2, |_| ());
         for (index, value) in changes {
             let index = index.index(bytes.len());
             bytes[index] = value;

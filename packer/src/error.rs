@@ -53,6 +53,25 @@ pub enum PackError {
         /// What is wrong with it.
         why: BadDependency,
     },
+    /// A variant that can't be packed.
+    Variant {
+        /// Its level.
+        level: u8,
+        /// Why.
+        error: Box<PackError>,
+    },
+    /// A variant for a level there isn't, or not above that of the code before it.
+    VariantLevel {
+        /// Its level.
+        found: u8,
+        /// The level before it.
+        behind: u8,
+    },
+    /// A variant that is another module: built against another ABI, with other flags or another state.
+    VariantDiffers {
+        /// Its level.
+        level: u8,
+    },
     /// No entry.
     MissingEntry,
     /// No descriptor.
@@ -131,6 +150,15 @@ impl fmt::Display for PackError {
                 "dependency \"{found}\": {}, expected the names of at most {MAX_DEPENDENCIES} other modules; change \
                  package.metadata.bareflow.depends in the module's Cargo.toml",
                 why.what()
+            ),
+            Self::Variant { level, error } => write!(out, "its variant for x86-64-v{level}: {error}"),
+            Self::VariantLevel { found, behind } => write!(
+                out,
+                "a variant for x86-64-v{found} behind code for x86-64-v{behind}, expected rising levels up to 4"
+            ),
+            Self::VariantDiffers { level } => write!(
+                out,
+                "its variant for x86-64-v{level} has other flags or another state; let neither depend on the target's features"
             ),
             Self::MissingEntry => write!(
                 out,

@@ -9,6 +9,7 @@
 pub mod elf;
 pub mod error;
 mod fixups;
+mod variants;
 
 use bareflow_abi::depends::{Dependencies, Dependency, VersionParts};
 use bareflow_abi::header::{
@@ -19,6 +20,7 @@ use bareflow_abi::record::{DEPENDENCIES, EXPECTED_RESULT, STATE_SCHEMA};
 
 use elf::Elf;
 pub use error::PackError;
+pub use variants::Variant;
 
 /// What a module's `Cargo.toml` says of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +62,15 @@ pub struct Depends {
 /// # Errors
 /// What keeps the module from being loaded.
 pub fn pack(elf: &[u8], settings: &Settings) -> Result<Vec<u8>, PackError> {
+    pack_variants(elf, &[], settings)
+}
+
+/// Packs `elf`, and with it the same module compiled for processors of higher levels, in rising order.
+/// Variants whose code is that of the level before them are left out.
+///
+/// # Errors
+/// What keeps the module, or one of the variants, from being loaded.
+pub fn pack_variants(elf: &[u8], variants: &[Variant<'_>], settings: &Settings) -> Result<Vec<u8>, PackError> {
     let name = name_field(&settings.name)?;
     if settings.version == (0, 0, 0) {
         return Err(PackError::NoVersion);
@@ -67,7 +78,8 @@ pub fn pack(elf: &[u8], settings: &Settings) -> Result<Vec<u8>, PackError> {
     let depends = dependencies(settings)?;
     let elf = Elf::read(elf)?;
     let (fixup_count, fixups) = fixups::encode(&elf.slots)?;
-    let records = records(settings, &depends, &elf);
+    let mut records = records(settings, &depends, &elf);
+    records.extend(variants::records(&elf, settings.cpu_level, variants)?);
     let (version_major, version_minor, version_patch) = settings.version;
     let descriptor = elf.descriptor;
     let header = Header {

@@ -99,6 +99,8 @@ pub struct Module {
     /// Address of its text.
     #[serde(with = "address")]
     pub code_address: u64,
+    /// The x86-64 level, 1 to 4, of the code that was picked for this machine.
+    pub cpu_level: u8,
     /// Bytes of its text.
     pub code_size: u64,
     /// Bytes of its blob.
@@ -252,6 +254,7 @@ mod tests {
             active: true,
             memory_bytes: 12288,
             code_address: 0xffff_ffff_9000_0000,
+            cpu_level: 1,
             code_size: 6,
             blob_size: 134,
             call_count: 1,

@@ -8,12 +8,14 @@ use std::path::Path;
 use bareflow_abi::depends::Dependencies;
 use bareflow_abi::header::Header;
 use bareflow_abi::layout::{DATA_OFFSET, RODATA_OFFSET};
-use bareflow_abi::record::{DEPENDENCIES, SKIPPABLE};
+use bareflow_abi::record::{DEPENDENCIES, SKIPPABLE, VARIANT};
+use bareflow_abi::variant::VariantHeader;
+use bareflow_loader::code::base;
 use bareflow_loader::error::ServiceNames;
 use bareflow_loader::fixups::Fixups;
 use bareflow_loader::records::Records;
 use bareflow_loader::valid::Offer;
-use bareflow_loader::{Interval, LoadError, RawModule, ValidModule};
+use bareflow_loader::{Code, Interval, LoadError, RawModule, ValidModule};
 use serde::Serialize;
 
 use crate::files::write_json;
@@ -31,6 +33,17 @@ struct Inspection {
     segments: Vec<Segment>,
     fixups: Vec<String>,
     records: Vec<Record>,
+    disassembly: Vec<Line>,
+    variants: Vec<Variant>,
+}
+
+/// The module's code for processors of a higher level.
+#[derive(Debug, Serialize)]
+struct Variant {
+    cpu_level: u8,
+    entry: String,
+    segments: Vec<Segment>,
+    fixups: Vec<String>,
     disassembly: Vec<Line>,
 }
 
@@ -93,10 +106,11 @@ fn examine(file: &str, blob: &[u8]) -> Inspection {
         valid: verdict.is_ok(),
         verdict: verdict.err().map_or("valid".to_owned(), |error| format!("refused: {error}")),
         header: header.as_ref().map(header_fields).unwrap_or_default(),
-        segments: header.as_ref().map(segments).unwrap_or_default(),
-        fixups: raw.map(|raw| Fixups::new(raw.fixups).map(fixup).collect()).unwrap_or_default(),
+        segments: header.map(|header| segments(&base(&header))).unwrap_or_default(),
+        fixups: raw.map(|raw| fixups(&raw.code)).unwrap_or_default(),
         records: raw.map(records).unwrap_or_default(),
-        disassembly: raw.map(|raw| disassemble(raw.text, raw.header.entry)).unwrap_or_default(),
+        disassembly: raw.map(|raw| disassemble(raw.code.text, raw.header.entry)).unwrap_or_default(),
+        variants: raw.map(variants).unwrap_or_default(),
     }
 }
 
@@ -119,7 +133,20 @@ fn header_fields(header: &Header) -> Vec<HeaderField> {
     fields.map(|&(name, offset, size)| HeaderField { name, offset, value: value(name, offset, size) }).collect()
 }
 
-fn segments(header: &Header) -> Vec<Segment> {
+/// Those that can be taken apart.
+fn variants(raw: RawModule<'_>) -> Vec<Variant> {
+    let records = Records::new(raw.records).flatten().filter(|record| record.kind == VARIANT);
+    let variant = |code: Code<'_>| Variant {
+        cpu_level: code.header.level,
+        entry: format!("{:#x}", code.header.entry),
+        segments: segments(&code.header),
+        fixups: fixups(&code),
+        disassembly: disassemble(code.text, code.header.entry),
+    };
+    records.filter_map(|record| Code::variant(record.bytes).ok()).map(variant).collect()
+}
+
+fn segments(header: &VariantHeader) -> Vec<Segment> {
     let segment = |name, offset: u64, size: u32, permission| Segment {
         name,
         offset: format!("{offset:#x}"),
@@ -134,8 +161,8 @@ fn segments(header: &Header) -> Vec<Segment> {
     ]
 }
 
-fn fixup(offset: Result<u64, bareflow_loader::InvalidModule>) -> String {
-    offset.map_or_else(|error| error.to_string(), place)
+fn fixups(code: &Code<'_>) -> Vec<String> {
+    Fixups::new(code.fixups).map(|offset| offset.map_or_else(|error| error.to_string(), place)).collect()
 }
 
 /// A distance from the image's base, as a place in a segment.
@@ -169,15 +196,7 @@ fn show(inspection: &Inspection) {
     for field in &inspection.header {
         say!("  {:>3}  {:<16} {}", field.offset, field.name, field.value);
     }
-    say!("\nSegments");
-    for segment in &inspection.segments {
-        let Segment { name, offset, size, permission } = segment;
-        say!("  {name:<7} {offset:>10} {size:>10} bytes  {permission}");
-    }
-    say!("\nFix-ups: {}", inspection.fixups.len());
-    for fixup in &inspection.fixups {
-        say!("  {fixup}");
-    }
+    show_code(&inspection.segments, &inspection.fixups);
     say!("\nRecords: {}", inspection.records.len());
     for Record { kind, skippable, length, depends } in &inspection.records {
         say!("  kind {kind}, {length} bytes{}", if *skippable { ", skippable" } else { "" });
@@ -185,9 +204,29 @@ fn show(inspection: &Inspection) {
             say!("    calls {needed}");
         }
     }
-    say!("\nDisassembly");
-    for line in &inspection.disassembly {
-        say!("  {:>8}  {:<24}  {}", line.offset, line.bytes, line.instruction);
+    show_disassembly(&inspection.disassembly);
+    for Variant { cpu_level, entry, segments, fixups, disassembly } in &inspection.variants {
+        say!("\nVariant for x86-64-v{cpu_level}, entry {entry}");
+        show_code(segments, fixups);
+        show_disassembly(disassembly);
     }
     say!("\nVerdict: {}", inspection.verdict);
+}
+
+fn show_code(segments: &[Segment], fixups: &[String]) {
+    say!("\nSegments");
+    for Segment { name, offset, size, permission } in segments {
+        say!("  {name:<7} {offset:>10} {size:>10} bytes  {permission}");
+    }
+    say!("\nFix-ups: {}", fixups.len());
+    for fixup in fixups {
+        say!("  {fixup}");
+    }
+}
+
+fn show_disassembly(lines: &[Line]) {
+    say!("\nDisassembly");
+    for line in lines {
+        say!("  {:>8}  {:<24}  {}", line.offset, line.bytes, line.instruction);
+    }
 }

@@ -4,6 +4,7 @@
 mod client;
 mod load;
 mod run;
+mod tune;
 
 use std::path::PathBuf;
 
@@ -15,6 +16,7 @@ pub use client::{
 };
 pub use load::{Domain, LoadingOptions, Timing};
 pub use run::{BootOptions, InjectOptions, MachineOptions, RunOptions, ServeOptions};
+pub use tune::TuneOptions;
 
 /// BareFlow: native modules, loaded into a running kernel.
 #[derive(Debug, Parser)]
@@ -42,6 +44,8 @@ pub enum Command {
         /// The modules to build; all when none is named.
         names: Vec<String>,
     },
+    /// Build a module in many ways, run all of them, and find those that pay.
+    Tune(TuneOptions),
     /// Flip bits of running modules in the kernel, and count what comes of it.
     Inject(InjectOptions),
     /// Show what is in a blob, and whether it would be loaded.

@@ -64,6 +64,7 @@ pub fn module(profile: &ModuleProfile, found: Option<&Diagnosis>) -> Module {
         active: profile.active,
         memory_bytes: profile.memory.pages * PAGE_SIZE + profile.memory.table_bytes,
         code_address: profile.code_address,
+        cpu_level: profile.cpu_level,
         code_size: profile.code_size,
         blob_size: profile.blob_size,
         call_count: profile.call_count,

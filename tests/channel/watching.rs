@@ -5,22 +5,12 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use crate::common::root;
+use crate::common;
 use crate::fake_kernel::Bench;
 
 /// A workspace, with one module, `answer`, if that is wanted.
 pub fn workspace(folder: &Path, with_answer: bool) {
-    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
-    let table = |name: &str| {
-        let lines = manifest.lines().skip_while(|line| *line != name);
-        lines.take_while(|line| !line.is_empty()).map(|line| format!("{line}\n")).collect::<String>()
-    };
-    let settings = ["[workspace.package]", "[workspace.lints.rust]", "[workspace.lints.clippy]"].map(table).concat();
-    let abi = format!("[workspace.dependencies]\nbareflow-abi = {{ path = {:?} }}\n", root().join("abi"));
-    let all = format!("[workspace]\nresolver = \"3\"\nmembers = [\"modules/*\"]\n{settings}{abi}");
-    fs::write(folder.join("Cargo.toml"), all).unwrap();
-    fs::copy(root().join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
-    fs::create_dir_all(folder.join("modules")).unwrap();
+    common::workspace::workspace(folder);
     if !with_answer {
         return;
     }

@@ -6,6 +6,7 @@ pub mod console;
 pub mod fault_classes;
 pub mod mutate;
 pub mod server;
+pub mod workspace;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -28,9 +29,18 @@ pub fn blob(name: &str) -> PathBuf {
 pub fn test_blob(name: &str) -> PathBuf {
     static BUILT: OnceLock<()> = OnceLock::new();
     BUILT.get_or_init(|| {
-        for name in
-            ["all-in-one", "counter", "counter-next", "counter-other", "echo", "faults", "heap", "panics", "relay"]
-        {
+        for name in [
+            "all-in-one",
+            "counter",
+            "counter-next",
+            "counter-other",
+            "echo",
+            "faults",
+            "heap",
+            "panics",
+            "relay",
+            "vectors",
+        ] {
             let manifest = root().join("tests/modules").join(name).join("Cargo.toml");
             let module = module_at(&manifest).unwrap_or_else(|error| panic!("{error}"));
             build_module(&module, &target().join("test-modules")).unwrap_or_else(|error| panic!("{error}"));

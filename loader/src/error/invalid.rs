@@ -6,7 +6,7 @@ use bareflow_abi::depends::{BadDependency, MAX_DEPENDENCIES};
 use bareflow_abi::header::{NAME_SIZE, SERVICE_NAMES};
 use bareflow_abi::{ABI_MAJOR, ABI_MINOR};
 
-use super::REBUILD;
+use super::{BadCode, BadVariant, REBUILD};
 use crate::name::MAX_NAME_LENGTH;
 
 /// The module has the right shape and may not be loaded all the same.
@@ -44,36 +44,14 @@ pub enum InvalidModule {
     },
     /// No version.
     Version,
-    /// An entry that isn't in the text.
-    Entry {
-        /// Its offset.
-        found: u32,
-        /// Bytes of text.
-        text_size: u32,
-    },
-    /// A fix-up that can't be read.
-    FixupEncoding {
-        /// The offset of the last one before it.
-        behind: u64,
-    },
-    /// Another number of fix-ups than announced.
-    FixupCount {
-        /// How many there are.
-        found: u32,
-        /// How many the header announces.
-        expected: u32,
-    },
-    /// A slot that isn't in rodata or data.
-    FixupSlot {
-        /// Its offset from the image's base.
-        found: u64,
-    },
-    /// A slot that would point out of the image.
-    FixupTarget {
-        /// The slot's offset.
-        slot: u64,
-        /// Where it points, from the image's base.
-        found: u64,
+    /// Code with an entry or fix-ups that can't be.
+    Code(BadCode),
+    /// A record with code for processors of a higher level that can't be used.
+    Variant {
+        /// The level it says it is for.
+        level: u8,
+        /// What is wrong with it.
+        why: BadVariant,
     },
     /// A record of the state's fields that can't be read, or one too many, or none where the flags speak of one.
     StateSchema,
@@ -138,21 +116,8 @@ impl fmt::Display for InvalidModule {
                 write!(out, "bad name: \"{name}\", expected 1 to {MAX_NAME_LENGTH} of a-z, 0-9, _ and -; {REBUILD}")
             }
             Self::Version => write!(out, "no version: 0.0.0; give the module's Cargo.toml a version"),
-            Self::Entry { found, text_size } => {
-                write!(out, "entry outside the text: offset {found:#x}, text has {text_size:#x} bytes; {REBUILD}")
-            }
-            Self::FixupEncoding { behind } => {
-                write!(out, "unreadable fix-up behind offset {behind:#x}; {REBUILD}")
-            }
-            Self::FixupCount { found, expected } => {
-                write!(out, "wrong number of fix-ups: {found}, the header announces {expected}; {REBUILD}")
-            }
-            Self::FixupSlot { found } => {
-                write!(out, "fix-up outside rodata and data: offset {found:#x}; {REBUILD}")
-            }
-            Self::FixupTarget { slot, found } => {
-                write!(out, "fix-up at offset {slot:#x} points out of the image: {found:#x}; {REBUILD}")
-            }
+            Self::Code(why) => write!(out, "{why}"),
+            Self::Variant { level, why } => write!(out, "bad variant for x86-64-v{level}: {why}"),
             Self::StateSchema => write!(
                 out,
                 "bad state schema: expected one record that lists the state's fields exactly where the flags announce a state; {REBUILD}"
@@ -204,6 +169,12 @@ impl fmt::Display for ServiceNames {
             }
         }
         if rest != 0 { write!(out, "{separator}unknown ({rest:#x})") } else { Ok(()) }
+    }
+}
+
+impl From<BadCode> for InvalidModule {
+    fn from(error: BadCode) -> InvalidModule {
+        InvalidModule::Code(error)
     }
 }
 

@@ -2,11 +2,13 @@
 //!
 //! The messages say what was found, what was expected and what to do.
 
+mod code;
 mod invalid;
 mod malformed;
 
 use core::fmt;
 
+pub use code::{BadCode, BadVariant};
 pub use invalid::{InvalidModule, ServiceNames};
 pub use malformed::MalformedModule;
 

@@ -90,6 +90,8 @@ pub struct ModuleProfile {
     pub code_address: u64,
     /// Address of its entry.
     pub entry_address: u64,
+    /// The x86-64 level its code was compiled for: that of the blob, or of the variant that was picked.
+    pub cpu_level: u8,
     /// Bytes of its text.
     pub code_size: u64,
     /// Bytes of its blob.

@@ -100,6 +100,7 @@ pub(super) mod tests {
             active: true,
             memory_bytes: 12288,
             code_address: 0x9000_0000,
+            cpu_level: 1,
             code_size: 6,
             blob_size: 134,
             call_count: 3,

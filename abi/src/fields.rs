@@ -1,0 +1,80 @@
+//! Tables of fields as they stand in a file, little-endian and without gaps: [`fields!`] is the only
+//! code that knows the byte order.
+
+macro_rules! fields {
+    ($(#[$about:meta])+ $name:ident, $length:expr; $($(#[$doc:meta])+ $field:ident: $type:ty,)+) => {
+        $(#[$about])+
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct $name {
+            $($(#[$doc])+ pub $field: $type,)+
+        }
+
+        impl $name {
+            /// Name, offset and size in bytes of every field, as `docs/format.md` lists them.
+            pub const FIELDS: &[(&'static str, usize, usize)] =
+                &[$((stringify!($field), core::mem::offset_of!($name, $field), size_of::<$type>())),+];
+
+            /// The fields as they stand in the file.
+            #[must_use]
+            pub fn to_bytes(&self) -> [u8; $length] {
+                // No `..`: a new field can't be forgotten here.
+                let $name { $($field),+ } = self;
+                let mut bytes = [0; $length];
+                $(crate::fields::Field::write(
+                    $field,
+                    &mut bytes[core::mem::offset_of!($name, $field)..][..size_of::<$type>()],
+                );)+
+                bytes
+            }
+
+            /// The fields that `bytes` spell. Nothing is judged here.
+            #[must_use]
+            pub fn from_bytes(bytes: &[u8; $length]) -> $name {
+                $name {
+                    $($field: crate::fields::Field::read(
+                        &bytes[core::mem::offset_of!($name, $field)..][..size_of::<$type>()],
+                    ),)+
+                }
+            }
+        }
+
+        // The file has no room for padding.
+        static_assertions::const_assert_eq!(size_of::<$name>(), $length);
+    };
+}
+pub(crate) use fields;
+
+/// A field's little-endian form. `bytes` is exactly as long as the field.
+pub(crate) trait Field {
+    fn write(&self, bytes: &mut [u8]);
+    fn read(bytes: &[u8]) -> Self;
+}
+
+macro_rules! integer_field {
+    ($($type:ty)+) => {$(
+        impl Field for $type {
+            fn write(&self, bytes: &mut [u8]) {
+                bytes.copy_from_slice(&self.to_le_bytes());
+            }
+            fn read(bytes: &[u8]) -> $type {
+                let mut array = [0; size_of::<$type>()];
+                array.copy_from_slice(bytes);
+                <$type>::from_le_bytes(array)
+            }
+        }
+    )+};
+}
+
+integer_field!(u8 u16 u32 u64);
+
+impl<const N: usize> Field for [u8; N] {
+    fn write(&self, bytes: &mut [u8]) {
+        bytes.copy_from_slice(self);
+    }
+    fn read(bytes: &[u8]) -> [u8; N] {
+        let mut array = [0; N];
+        array.copy_from_slice(bytes);
+        array
+    }
+}

@@ -1,0 +1,124 @@
+//! What the code of a module does while it runs, for the compiler to know when it compiles the module again.
+//!
+//! The module is compiled with counters, linked into an ordinary program (`driver/main.rs`) and called there;
+//! `llvm-profdata` makes one file of what was counted. Counters need files and so an operating system: a
+//! module in a kernel has none.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use bareflow_abi::header::{FLAG_INIT, Header};
+
+use crate::discover::ModuleCrate;
+use crate::error::BuildError;
+use crate::module::compile;
+use crate::run::{command, output, write_if_changed};
+use crate::settings::Recipe;
+use crate::toolchain::{cargo, linker, tools};
+
+/// The program the module is linked into.
+const DRIVER: &str = include_str!("../driver/main.rs");
+
+/// What keeps a module from being run for its profile.
+pub type Missing = String;
+
+/// Runs the module of `blob`, built from `module`, on `input` for so many `calls`, and returns the file that says
+/// what was seen.
+///
+/// # Errors
+/// Which tool is missing, or what it said.
+pub fn profile(module: &ModuleCrate, blob: &[u8], input: &[u8], calls: u32) -> Result<PathBuf, Missing> {
+    let folder = module.target.join("tune").join(&module.name);
+    // What an earlier run counted would be counted once more.
+    let raw = folder.join("counted");
+    let _ = fs::remove_dir_all(&raw);
+    let object = instrumented(module, &folder).map_err(|error| error.to_string())?;
+    let driver = driver(module, &folder, &object).map_err(|error| error.to_string())?;
+    let header = blob.first_chunk().map(Header::from_bytes).unwrap_or_default();
+    let input_file = folder.join("input");
+    write_if_changed(&input_file, input).map_err(|error| error.to_string())?;
+    let mut run = command(&driver);
+    run.arg(&input_file)
+        .args([calls, header.heap_size, u32::from(header.flags & FLAG_INIT != 0)].map(|number| number.to_string()));
+    run.env("LLVM_PROFILE_FILE", raw.join("%p.profraw"));
+    said(&mut run, "the module, run as a program,").map_err(|error| error.to_string())?;
+    merge(&raw, &folder.join("runs.profdata"))
+}
+
+/// The module with counters, in one object that shows nothing of itself but its entry.
+fn instrumented(module: &ModuleCrate, folder: &Path) -> Result<PathBuf, BuildError> {
+    let recipe = Recipe { cpu_level: 1, opt_level: "2".to_owned(), profile: None };
+    let build = module.target.join("module-build/counting");
+    let library = compile(module, &recipe, &build, &["-Cprofile-generate"])?;
+    let object = folder.join("module.o");
+    fs::create_dir_all(folder).map_err(|error| BuildError::File { path: folder.to_owned(), action: "make", error })?;
+    let mut lld = command(linker()?);
+    if lld.get_program().to_string_lossy().ends_with("rust-lld") {
+        lld.args(["-flavor", "gnu"]);
+    }
+    lld.args(["-r", "-u", "bareflow_entry", "-u", "__llvm_profile_runtime"]).arg(&library).arg("-o").arg(&object);
+    said(&mut lld, "the linker")?;
+    // The module brings its own `memcpy`, allocator and panic handler; the program has others.
+    let objcopy = tools("objcopy").into_iter().next().ok_or_else(|| BuildError::Tool {
+        tool: "objcopy".to_owned(),
+        reason: "it is not here; install the package binutils".to_owned(),
+    })?;
+    said(command(objcopy).arg("--keep-global-symbol=bareflow_entry").arg(&object), "objcopy")?;
+    Ok(object)
+}
+
+/// The program that calls it.
+fn driver(module: &ModuleCrate, folder: &Path, object: &Path) -> Result<PathBuf, BuildError> {
+    let abi = module.abi.as_ref().ok_or_else(|| BuildError::Metadata {
+        reason: format!("{} has no bareflow-abi in a folder to build against", module.name),
+    })?;
+    let package = folder.join("driver");
+    let manifest = format!(
+        "[package]\nname = \"driver\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[workspace]\n\n\
+         [dependencies]\nbareflow-abi = {{ path = {abi:?} }}\n"
+    );
+    write_if_changed(&package.join("Cargo.toml"), manifest.as_bytes())?;
+    write_if_changed(&package.join("src/main.rs"), DRIVER.as_bytes())?;
+    let lock = module.root.join("Cargo.lock");
+    if lock.is_file() && !package.join("Cargo.lock").is_file() {
+        write_if_changed(&package.join("Cargo.lock"), &crate::run::read(&lock)?)?;
+    }
+    let mut link = OsString::from("--cfg=bareflow_driver\x1f-Clink-arg=");
+    link.push(object);
+    let mut build = command(cargo());
+    build.args(["build", "--release", "--offline", "--manifest-path"]).arg(package.join("Cargo.toml"));
+    build.arg("--target-dir").arg(package.join("target")).env("CARGO_ENCODED_RUSTFLAGS", link);
+    // The object is not among what cargo knows of.
+    let program = package.join("target/release/driver");
+    let _ = fs::remove_file(&program);
+    let _ = fs::remove_dir_all(package.join("target/release/.fingerprint"));
+    said(&mut build, "cargo")?;
+    Ok(program)
+}
+
+/// One file of all that was counted, made by the first tool that understands this compiler's counts.
+fn merge(raw: &Path, merged: &Path) -> Result<PathBuf, Missing> {
+    let mut complaints = Vec::new();
+    for tool in tools("llvm-profdata") {
+        match said(command(&tool).arg("merge").arg(raw).arg("-o").arg(merged), "llvm-profdata") {
+            Ok(()) => return Ok(merged.to_owned()),
+            Err(error) => complaints.push(format!("{}: {error}", tool.display())),
+        }
+    }
+    let found = if complaints.is_empty() { "there is none".to_owned() } else { complaints.join("; ") };
+    Err(format!(
+        "no llvm-profdata that understands this compiler: {found}; `rustup component add llvm-tools` installs one"
+    ))
+}
+
+/// Runs a tool to its end.
+fn said(run: &mut Command, what: &str) -> Result<(), BuildError> {
+    let said = output(run)?;
+    if said.status.success() {
+        return Ok(());
+    }
+    let reason = String::from_utf8_lossy(&said.stderr).trim_end().to_owned();
+    Err(BuildError::Tool { tool: what.to_owned(), reason: format!("{}: {reason}", said.status) })
+}

@@ -1,0 +1,199 @@
+//! A module's code and data for one level of processors: the blob's own, or one of its variants. Both are
+//! taken apart, checked and placed by this same code.
+
+use bareflow_abi::header::Header;
+use bareflow_abi::layout::{DATA_OFFSET, MAX_ALIGNMENT, MAX_SEGMENT_SIZE, RODATA_OFFSET, TEXT_OFFSET};
+use bareflow_abi::variant::{VARIANT_HEADER_SIZE, VariantHeader};
+
+use crate::error::{BadCode, BadVariant, MalformedModule};
+use crate::fixups::{Fixups, SLOT_SIZE_BYTES};
+use crate::platform::ImageSize;
+
+/// Segments and fix-ups, and what is said of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Code<'blob> {
+    /// Level, entry, sizes and alignment.
+    pub header: VariantHeader,
+    /// The text segment.
+    pub text: &'blob [u8],
+    /// The read-only data.
+    pub rodata: &'blob [u8],
+    /// The initialised writable data.
+    pub data: &'blob [u8],
+    /// The encoded fix-ups.
+    pub fixups: &'blob [u8],
+}
+
+/// What a blob's header says of the blob's own code.
+#[must_use]
+pub const fn base(header: &Header) -> VariantHeader {
+    VariantHeader {
+        level: header.cpu_level,
+        reserved: header.reserved,
+        entry: header.entry,
+        text_size: header.text_size,
+        rodata_size: header.rodata_size,
+        data_size: header.data_size,
+        bss_size: header.bss_size,
+        alignment: header.alignment,
+        fixup_count: header.fixup_count,
+        fixup_size: header.fixup_size,
+    }
+}
+
+impl<'blob> Code<'blob> {
+    /// Takes a variant's record apart. The checks come in this order: length, reserved bytes, sizes.
+    ///
+    /// # Errors
+    /// The first check that fails.
+    pub fn variant(record: &'blob [u8]) -> Result<Code<'blob>, BadVariant> {
+        let Some((header, body)) = record.split_first_chunk::<VARIANT_HEADER_SIZE>() else {
+            return Err(BadVariant::TooShort { found: record.len() });
+        };
+        let header = VariantHeader::from_bytes(header);
+        let expected = VARIANT_HEADER_SIZE as u64 + file_size(&header);
+        match Code::take(header, body).map_err(BadVariant::Malformed)? {
+            Some((code, [])) => Ok(code),
+            _ => Err(BadVariant::Malformed(MalformedModule::Length { found: record.len(), expected })),
+        }
+    }
+
+    /// Takes what `header` announces off the start of `bytes`: its parts, and what is left. `None` when there
+    /// is too little.
+    pub(crate) fn take(
+        header: VariantHeader,
+        bytes: &'blob [u8],
+    ) -> Result<Option<(Code<'blob>, &'blob [u8])>, MalformedModule> {
+        check_sizes(&header)?;
+        let take = |rest: &mut &'blob [u8], size: u32| {
+            let (part, behind) = rest.split_at_checked(usize::try_from(size).ok()?)?;
+            *rest = behind;
+            Some(part)
+        };
+        let parts = || {
+            let mut rest = bytes;
+            let text = take(&mut rest, header.text_size)?;
+            let rodata = take(&mut rest, header.rodata_size)?;
+            let data = take(&mut rest, header.data_size)?;
+            let fixups = take(&mut rest, header.fixup_size)?;
+            Some((Code { header, text, rodata, data, fixups }, rest))
+        };
+        Ok(parts())
+    }
+
+    /// Checks the entry, then the fix-ups.
+    pub(crate) fn check(&self) -> Result<(), BadCode> {
+        let (entry, text_size) = (self.header.entry, self.header.text_size);
+        // Without this a module could start another one's code.
+        if entry >= text_size {
+            return Err(BadCode::Entry { found: entry, text_size });
+        }
+        self.check_fixups()
+    }
+
+    /// Does every fix-up change bytes of this image only, and point into it?
+    fn check_fixups(&self) -> Result<(), BadCode> {
+        let mut count: u32 = 0;
+        for offset in Fixups::new(self.fixups) {
+            let offset = offset?;
+            let slot = Slot::at(offset, self).ok_or(BadCode::FixupSlot { found: offset })?;
+            let target = slot.target(self).ok_or(BadCode::FixupSlot { found: offset })?;
+            if !self.points_into(target) {
+                return Err(BadCode::FixupTarget { slot: offset, found: target });
+            }
+            count = count.saturating_add(1);
+        }
+        let expected = self.header.fixup_count;
+        if count == expected { Ok(()) } else { Err(BadCode::FixupCount { found: count, expected }) }
+    }
+
+    /// Whether `target`, a distance from the base, is in a segment or right behind
+    /// it (where the end of a table points).
+    fn points_into(&self, target: u64) -> bool {
+        let header = &self.header;
+        let segments = [
+            (TEXT_OFFSET, u64::from(header.text_size)),
+            (RODATA_OFFSET, u64::from(header.rodata_size)),
+            (DATA_OFFSET, u64::from(header.data_size) + u64::from(header.bss_size)),
+        ];
+        segments.iter().any(|&(start, size)| (start..=start + size).contains(&target))
+    }
+
+    /// The memory its image needs.
+    #[must_use]
+    pub fn image_size(&self) -> ImageSize {
+        ImageSize {
+            text: self.text.len(),
+            rodata: self.rodata.len(),
+            // At most 256 MiB, as `check_sizes` made sure.
+            data: self.data.len() + self.header.bss_size as usize,
+            alignment: self.header.alignment as usize,
+        }
+    }
+
+    /// The fix-ups: which slots they are, and in which segment.
+    pub(crate) fn slots(self) -> impl Iterator<Item = Slot> {
+        Fixups::new(self.fixups).filter_map(move |offset| Slot::at(offset.ok()?, &self))
+    }
+}
+
+/// Bytes in the file of what `header` announces.
+pub(crate) fn file_size(header: &VariantHeader) -> u64 {
+    let parts = [header.text_size, header.rodata_size, header.data_size, header.fixup_size];
+    parts.iter().fold(0, |sum, &size| sum + u64::from(size))
+}
+
+/// Are the reserved bytes zero, and does each segment fit its place in the address space?
+fn check_sizes(header: &VariantHeader) -> Result<(), MalformedModule> {
+    if header.reserved != [0; 3] {
+        return Err(MalformedModule::ReservedBytes { found: header.reserved });
+    }
+    if header.text_size == 0 {
+        return Err(MalformedModule::NoText);
+    }
+    let segments = [
+        ("text", u64::from(header.text_size)),
+        ("rodata", u64::from(header.rodata_size)),
+        // Two u32 can't overflow a u64.
+        ("data and bss", u64::from(header.data_size) + u64::from(header.bss_size)),
+    ];
+    for (segment, size) in segments {
+        if size > MAX_SEGMENT_SIZE {
+            return Err(MalformedModule::SegmentTooLarge { segment, found: size });
+        }
+    }
+    if !header.alignment.is_power_of_two() || header.alignment > MAX_ALIGNMENT {
+        return Err(MalformedModule::Alignment { found: header.alignment });
+    }
+    Ok(())
+}
+
+/// A slot that lies wholly in one segment.
+pub(crate) enum Slot {
+    /// At this distance from the start of rodata.
+    Rodata(usize),
+    /// At this distance from the start of data.
+    Data(usize),
+}
+
+impl Slot {
+    /// The slot at `offset` from the image's base, or `None` when it lies
+    /// anywhere but in the bytes the file has for rodata and data.
+    fn at(offset: u64, code: &Code<'_>) -> Option<Slot> {
+        let within = |start: u64, segment: &[u8]| {
+            let place = offset.checked_sub(start)?;
+            let end = place.checked_add(SLOT_SIZE_BYTES)?;
+            (end <= segment.len() as u64).then(|| usize::try_from(place).ok())?
+        };
+        within(RODATA_OFFSET, code.rodata).map(Slot::Rodata).or_else(|| within(DATA_OFFSET, code.data).map(Slot::Data))
+    }
+
+    /// What the slot holds in the file: its target's distance from the image's base.
+    fn target(&self, code: &Code<'_>) -> Option<u64> {
+        let bytes = match *self {
+            Slot::Rodata(place) => code.rodata.get(place..)?,
+            Slot::Data(place) => code.data.get(place..)?,
+        };
+        bytes.first_chunk().map(|bytes| u64::from_le_bytes(*bytes))
+    }
+}

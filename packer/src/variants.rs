@@ -1,0 +1,96 @@
+//! The records of a module's variants.
+
+use bareflow_abi::record::VARIANT;
+use bareflow_abi::variant::{MAX_LEVEL, VariantHeader};
+
+use crate::elf::Elf;
+use crate::error::PackError;
+use crate::{fixups, record, size};
+
+/// The module compiled for processors of a higher level.
+#[derive(Clone, Copy, Debug)]
+pub struct Variant<'elf> {
+    /// The x86-64 level, above the module's own; 4 at the most.
+    pub level: u8,
+    /// The linked file.
+    pub elf: &'elf [u8],
+}
+
+/// A record for each variant that differs from the code before it, the first from `base`'s, which is of `level`.
+pub(crate) fn records(base: &Elf, level: u8, variants: &[Variant<'_>]) -> Result<Vec<u8>, PackError> {
+    let (mut records, mut below, mut behind) = (Vec::new(), base.clone(), level);
+    for &Variant { level, elf } in variants {
+        if level <= behind || level > MAX_LEVEL {
+            return Err(PackError::VariantLevel { found: level, behind });
+        }
+        behind = level;
+        let wrong = |error| PackError::Variant { level, error: Box::new(error) };
+        let elf = Elf::read(elf).map_err(wrong)?;
+        // What the header and the other records say holds for all variants.
+        if elf.descriptor != base.descriptor || elf.state_schema != base.state_schema {
+            return Err(PackError::VariantDiffers { level });
+        }
+        if elf != below {
+            records.extend(record(VARIANT, &encode(level, &elf).map_err(wrong)?));
+            below = elf;
+        }
+    }
+    Ok(records)
+}
+
+fn encode(level: u8, elf: &Elf) -> Result<Vec<u8>, PackError> {
+    let (fixup_count, fixups) = fixups::encode(&elf.slots)?;
+    let header = VariantHeader {
+        level,
+        reserved: [0; 3],
+        entry: elf.entry,
+        text_size: size(elf.text.len())?,
+        rodata_size: size(elf.rodata.len())?,
+        data_size: size(elf.data.len())?,
+        bss_size: elf.bss_size,
+        alignment: elf.alignment,
+        fixup_count,
+        fixup_size: size(fixups.len())?,
+    };
+    Ok([&header.to_bytes()[..], &elf.text, &elf.rodata, &elf.data, &fixups].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bareflow_abi::entry::Descriptor;
+
+    fn elf() -> Elf {
+        Elf {
+            text: vec![0xc3],
+            rodata: Vec::new(),
+            data: Vec::new(),
+            bss_size: 0,
+            alignment: 1,
+            entry: 0,
+            slots: Vec::new(),
+            descriptor: Descriptor::from_bytes(&[0; size_of::<Descriptor>()]),
+            state_schema: None,
+        }
+    }
+
+    #[test]
+    fn rejects_levels_that_do_not_rise() {
+        for (found, behind) in [(1, 1), (0, 1), (5, 1), (2, 3)] {
+            let refused = records(&elf(), behind, &[Variant { level: found, elf: b"" }]);
+            assert_eq!(refused, Err(PackError::VariantLevel { found, behind }));
+        }
+    }
+
+    #[test]
+    fn rejects_what_is_no_elf_and_says_which_variant() {
+        let error = records(&elf(), 1, &[Variant { level: 3, elf: b"no elf" }]).unwrap_err();
+        assert!(error.to_string().starts_with("its variant for x86-64-v3: "), "{error}");
+    }
+
+    #[test]
+    fn writes_down_what_a_loader_reads() {
+        let bytes = encode(3, &elf()).unwrap();
+        assert_eq!((bytes.len(), bytes[0], bytes[36]), (37, 3, 0xc3));
+    }
+}

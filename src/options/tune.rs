@@ -1,0 +1,49 @@
+//! What `tune` takes.
+
+use std::path::PathBuf;
+
+use clap::{Args, value_parser};
+
+/// What `tune` takes.
+#[derive(Debug, Args)]
+pub struct TuneOptions {
+    /// The module, by the name of its crate.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// What it is run on: a file's bytes, or else this very text.
+    #[arg(long, value_name = "FILE|TEXT")]
+    pub input: Option<String>,
+    /// How often each build is called in this process.
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = value_parser!(u32).range(1..))]
+    pub repeat: u32,
+    /// The x86-64 levels it is built for.
+    #[arg(long, value_name = "LEVELS", value_delimiter = ',', default_value = "v1,v2,v3,v4", value_parser = cpu_level)]
+    pub cpu_levels: Vec<u8>,
+    /// The optimisation levels it is built at.
+    #[arg(long, value_name = "LEVELS", value_delimiter = ',', default_value = "s,2,3", value_parser = opt_level)]
+    pub opt_levels: Vec<String>,
+    /// Build it without a profile of its runs alone.
+    #[arg(long)]
+    pub no_profile: bool,
+    /// Write the choice into the module's Cargo.toml.
+    #[arg(long)]
+    pub write: bool,
+    /// Draw the bars as SVG.
+    #[arg(long, value_name = "FILE.svg")]
+    pub plot: Option<PathBuf>,
+    /// Write the figures as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// Reads an x86-64 level.
+fn cpu_level(text: &str) -> Result<u8, String> {
+    let level = text.strip_prefix('v').and_then(|digit| digit.parse().ok());
+    level.filter(|level| (1..=4).contains(level)).ok_or_else(|| "expected some of v1, v2, v3, v4".to_owned())
+}
+
+/// Reads an optimisation level.
+fn opt_level(text: &str) -> Result<String, String> {
+    let known = ["0", "1", "2", "3", "s", "z"].contains(&text);
+    if known { Ok(text.to_owned()) } else { Err("expected some of 0, 1, 2, 3, s, z".to_owned()) }
+}

@@ -1,0 +1,104 @@
+//! The ways a module is built in.
+
+use std::path::Path;
+
+use bareflow_abi::header::{HEADER_SIZE, Header, checksum_of};
+use bareflow_builder::discover::ModuleCrate;
+use bareflow_builder::profile::profile;
+use bareflow_builder::{Recipe, build_recipes};
+use indicatif::ProgressBar;
+
+use super::Work;
+use crate::Problem;
+use crate::options::TuneOptions;
+
+/// Calls that a profile is made of.
+const PROFILED_CALLS: u32 = 20;
+
+/// One way, and what it came to.
+pub(super) struct Candidate {
+    /// How it was built.
+    pub recipe: Recipe,
+    /// Its blob, under a name of its own.
+    pub blob: Vec<u8>,
+    /// Ticks of a call in this process, where its processor can run it.
+    pub ticks: Option<Ticks>,
+    /// Instructions of a call in the kernel, where QEMU's processor can run it.
+    pub instructions: Option<u64>,
+}
+
+/// Ticks of a call, less the cost of measuring.
+#[derive(Clone, Copy)]
+pub(super) struct Ticks {
+    pub median: u64,
+    pub min: u64,
+}
+
+impl Candidate {
+    /// How bars are named.
+    pub fn short(&self) -> String {
+        let with = if self.recipe.profile.is_some() { " profile" } else { "" };
+        format!("v{} {}{with}", self.recipe.cpu_level, self.recipe.opt_level)
+    }
+
+    /// How messages name it.
+    pub fn label(&self) -> String {
+        let with = if self.recipe.profile.is_some() { " with a profile" } else { "" };
+        format!("x86-64-v{} at opt-level {}{with}", self.recipe.cpu_level, self.recipe.opt_level)
+    }
+}
+
+/// Builds all of them; without profiles, and a note why, where there can't be one.
+pub(super) fn build(
+    module: &ModuleCrate,
+    work: &Work<'_>,
+    options: &TuneOptions,
+    notes: &mut Vec<String>,
+    progress: &ProgressBar,
+) -> Result<Vec<Candidate>, Problem> {
+    let folder = module.target.join("tune").join(&module.name);
+    let mut candidates = Vec::new();
+    let recipe = |cpu_level, opt_level: &str, seen: Option<&Path>| Recipe {
+        cpu_level,
+        opt_level: opt_level.to_owned(),
+        profile: seen.map(Path::to_owned),
+    };
+    progress.set_message("running it for its profile");
+    let mut profiles = vec![None];
+    if !options.no_profile {
+        let plain = build_recipes(module, &[recipe(1, "2", None)], &folder)?;
+        match profile(module, &plain.bytes, &work.input, PROFILED_CALLS) {
+            Ok(seen) => profiles.push(Some(seen)),
+            Err(missing) => notes.push(format!("not built with a profile: {missing}")),
+        }
+    }
+    for seen in profiles {
+        for &cpu_level in &options.cpu_levels {
+            for opt_level in &options.opt_levels {
+                let recipe = recipe(cpu_level, opt_level, seen.as_deref());
+                progress.set_message(format!("{} v{cpu_level} {opt_level}", module.name));
+                let bytes = build_recipes(module, std::slice::from_ref(&recipe), &folder)?.bytes;
+                let blob = under_name(bytes, &format!("tune-{}", candidates.len()));
+                candidates.push(Candidate { recipe, blob, ticks: None, instructions: None });
+                progress.inc(1);
+            }
+        }
+    }
+    Ok(candidates)
+}
+
+/// The blob with another name in its header, so that all can be loaded at once.
+fn under_name(mut blob: Vec<u8>, name: &str) -> Vec<u8> {
+    if let Some(start) = blob.first_chunk_mut::<HEADER_SIZE>() {
+        let mut header = Header::from_bytes(start);
+        header.name = [0; 32];
+        for (place, byte) in header.name.iter_mut().zip(name.bytes()) {
+            *place = byte;
+        }
+        *start = header.to_bytes();
+        if let Some((checksum, field)) = checksum_of(&blob).zip(blob.get_mut(HEADER_SIZE - 4..HEADER_SIZE)) {
+            field.copy_from_slice(&checksum.to_le_bytes());
+        }
+    }
+    blob
+}

@@ -1,0 +1,78 @@
+//! Ticks of the candidates in this process.
+
+use bareflow_host::HostPlatform;
+use bareflow_loader::{InvalidModule, LoadError, ModuleId, ModuleManager, Timing};
+use bareflow_suite::OUTPUT_CAPACITY;
+
+use super::Work;
+use super::candidates::{Candidate, Ticks};
+use crate::Problem;
+
+/// Calls that come before those which count.
+const WARM_UP: u32 = 3;
+
+/// Measures all that this processor can run, by turns, so that what else the machine does hits all alike. All
+/// return the same and write the same, or the pair that doesn't is named.
+pub(super) fn measure(candidates: &mut [Candidate], work: &Work<'_>) -> Result<(), Problem> {
+    let platform = HostPlatform::new(Box::new(|_| ()))
+        .map_err(|error| format!("can't prepare this process for modules: {error}"))?;
+    let manager = ModuleManager::new(platform, Timing::Precise);
+    for blob in &work.needed {
+        manager.load(blob).map_err(|error| format!("a module that {} calls is refused: {error}", work.name))?;
+    }
+    let mut loaded: Vec<(usize, ModuleId, Vec<u64>)> = Vec::new();
+    for (index, candidate) in candidates.iter().enumerate() {
+        match manager.load(&candidate.blob) {
+            Ok(id) => loaded.push((index, id, Vec::new())),
+            // A processor without that level has no figure for it.
+            Err(LoadError::Invalid(InvalidModule::CpuLevel { .. })) => {}
+            Err(error) => return Err(format!("{}, {}, is refused: {error}", work.name, candidate.label()).into()),
+        }
+    }
+    let (mut output, mut expected) = (vec![0; OUTPUT_CAPACITY], vec![0; OUTPUT_CAPACITY]);
+    for call in 0..WARM_UP + work.repeat {
+        let mut first: Option<(usize, i32, usize)> = None;
+        for (index, id, cycles) in &mut loaded {
+            let returned = manager
+                .execute_timed(*id, &work.input, &mut output)
+                .map_err(|error| format!("{}, {}: {error}", work.name, candidates[*index].label()))?;
+            let (result, length) = (returned.outcome.result, returned.outcome.output_length);
+            match first {
+                None => {
+                    first = Some((*index, result, length));
+                    expected[..length].copy_from_slice(&output[..length]);
+                }
+                Some((other, as_returned, _)) if as_returned != result => {
+                    let found = format!("{as_returned} against {result}");
+                    return Err(disagreement(work, [&candidates[other], &candidates[*index]], "return", &found, call));
+                }
+                Some((other, _, written)) if expected[..written] != output[..length] => {
+                    let found = format!("{written} against {length} bytes");
+                    return Err(disagreement(work, [&candidates[other], &candidates[*index]], "write", &found, call));
+                }
+                Some(_) => {}
+            }
+            if call >= WARM_UP {
+                cycles.push(returned.cycles.saturating_sub(manager.call_overhead_cycles()));
+            }
+        }
+    }
+    for (index, _, mut cycles) in loaded {
+        cycles.sort_unstable();
+        let ticks = cycles.first().zip(cycles.get(cycles.len() / 2));
+        candidates[index].ticks = ticks.map(|(&min, &median)| Ticks { median, min });
+    }
+    Ok(())
+}
+
+/// Two builds of one module that do not do the same.
+pub(super) fn disagreement(work: &Work<'_>, pair: [&Candidate; 2], verb: &str, found: &str, call: u32) -> Problem {
+    let [one, other] = pair.map(Candidate::label);
+    format!(
+        "{}: {one} and {other} {verb} different things at call {}: {found}; \
+         does it depend on the clock, on uninitialised memory, or on the order of floating-point sums?",
+        work.name,
+        call + 1
+    )
+    .into()
+}

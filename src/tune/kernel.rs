@@ -1,0 +1,93 @@
+//! Instructions of the candidates in a kernel in QEMU, where one tick is one instruction.
+
+use std::time::Duration;
+
+use bareflow_protocol::Report;
+
+use super::Work;
+use super::candidates::Candidate;
+use super::here::disagreement;
+use crate::boot::boot_archive;
+use crate::files::Files;
+use crate::qemu::Machine;
+use crate::{Problem, embedded};
+
+/// Calls of each; the cheapest counts.
+const CALLS: u32 = 3;
+
+/// Seconds after which the kernel is given up.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Counts for all that QEMU's processor can run. Returns what is to be said where nothing could be counted. All
+/// return the same and write the same, or the pair that doesn't is named.
+pub(super) fn count(candidates: &mut [Candidate], work: &Work<'_>) -> Result<Option<String>, Problem> {
+    if embedded::KERNEL.is_empty() {
+        return Ok(Some(
+            "no instructions counted: this build has no kernel; run `make setup`, then build again".into(),
+        ));
+    }
+    let needed = work.needed.iter().map(|blob| ("needed".to_owned(), blob.clone()));
+    let own = candidates.iter().enumerate().map(|(index, candidate)| (label(index), candidate.blob.clone()));
+    let files = Files { blobs: needed.chain(own).collect(), input: work.input.clone(), ..Files::default() };
+    let machine = Machine {
+        icount: true,
+        timeout: PATIENCE,
+        command_line: format!("timing=precise repeat={CALLS} clock=icount"),
+        archive: boot_archive(&files),
+        ..Machine::new(embedded::KERNEL)
+    };
+    let outcome = match machine.run(|_| ()) {
+        Ok(outcome) => outcome,
+        Err(problem) => return Ok(Some(format!("no instructions counted: {problem}"))),
+    };
+    let console = outcome.console.clone();
+    let report = outcome.into_report()?;
+    let mut first: Option<(usize, i32, &str)> = None;
+    for index in 0..candidates.len() {
+        let Some((result, instructions)) = found(&report, work, index, &candidates[index])? else { continue };
+        let output = output(&console, &label(index));
+        match first {
+            None => first = Some((index, result, output)),
+            Some((other, as_returned, _)) if as_returned != result => {
+                let values = format!("{as_returned} against {result}, in the kernel");
+                let pair = [&candidates[other], &candidates[index]];
+                return Err(disagreement(work, pair, "return", &values, CALLS - 1));
+            }
+            Some((other, _, written)) if written != output => {
+                let pair = [&candidates[other], &candidates[index]];
+                return Err(disagreement(work, pair, "write", "other bytes, in the kernel", CALLS - 1));
+            }
+            Some(_) => {}
+        }
+        candidates[index].instructions = Some(instructions);
+    }
+    Ok(None)
+}
+
+fn label(index: usize) -> String {
+    format!("tune-{index}")
+}
+
+/// Result and instructions of a candidate; nothing where the processor can't run it.
+fn found(report: &Report, work: &Work<'_>, index: usize, candidate: &Candidate) -> Result<Option<(i32, u64)>, Problem> {
+    let name = label(index);
+    let said = |why: &str| format!("{}, {}, in the kernel: {why}", work.name, candidate.label());
+    if let Some(refusal) = report.refused.iter().find(|refusal| refusal.source == name) {
+        let is_level = refusal.error.starts_with("CPU level not available");
+        return if is_level { Ok(None) } else { Err(said(&refusal.error).into()) };
+    }
+    let module = report.modules.iter().find(|module| module.name == name).ok_or_else(|| said("not in its report"))?;
+    if let Some(fault) = &module.fault {
+        return Err(said(&format!("it faulted: {}", fault.kind)).into());
+    }
+    let figures = module.last_result.zip(module.corrected.min);
+    figures.map(Some).ok_or_else(|| said("it was not run").into())
+}
+
+/// What the console shows of the last call's output; nothing where there was none.
+fn output<'console>(console: &'console str, name: &str) -> &'console str {
+    let title = format!("] {name} Module");
+    let lines = console.lines().map(|line| line.trim_end_matches('\r')).skip_while(|line| !line.ends_with(&title));
+    let mut shown = lines.skip(1).take_while(|line| !line.starts_with('['));
+    shown.find_map(|line| line.strip_prefix("  Output: ")).unwrap_or_default()
+}

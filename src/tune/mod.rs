@@ -1,0 +1,110 @@
+//! `tune`: builds a module in many ways, runs all of them on the same input, and finds the ways that pay.
+//!
+//! `candidates` builds, `here` measures ticks in this process, `kernel` counts instructions in a kernel in
+//! QEMU, `choice` finds what pays, `show` and `plot` show it all and `write` writes the choice down.
+
+mod candidates;
+mod choice;
+mod here;
+mod kernel;
+mod plot;
+mod show;
+mod write;
+
+use bareflow_builder::discover::{ModuleCrate, discover};
+use bareflow_builder::{BuildError, Workspace, build_module};
+
+use crate::build_command::{progress, select};
+use crate::files::{read_input, write_json};
+use crate::options::TuneOptions;
+use crate::{Ended, Problem, new, say};
+use candidates::Candidate;
+
+/// What the candidates are run on.
+struct Work<'run> {
+    /// The module's own name.
+    name: &'run str,
+    /// The blobs of the modules that it calls.
+    needed: Vec<Vec<u8>>,
+    input: Vec<u8>,
+    repeat: u32,
+}
+
+/// Carries the command out.
+///
+/// # Errors
+/// When there is no workspace here, no such module, or a file that can't be read or written.
+pub fn tune(options: &TuneOptions) -> Result<Ended, Problem> {
+    let workspace = discover(&new::workspace_manifest()?)?;
+    let module = select(&workspace, std::slice::from_ref(&options.name))?;
+    let module = *module.first().ok_or("no module is named")?;
+    let input = read_input(options.input.as_deref())?;
+    match measure(&workspace, module, input, options) {
+        Ok((candidates, notes)) => {
+            let choice = choice::choose(&candidates);
+            show::show(&candidates, &choice, &notes);
+            if options.write {
+                write::write(module, &choice)?;
+                say!("\nwritten to {}", module.manifest.display());
+            } else {
+                say!("\n`--write` writes it to {}", module.manifest.display());
+            }
+            if let Some(path) = &options.plot {
+                plot::plot(path, &module.name, &candidates)?;
+            }
+            if let Some(path) = &options.json {
+                write_json(path, &show::Tuning::new(module, &candidates, &choice, &notes, options.write))?;
+            }
+            Ok(Ended::Passed)
+        }
+        Err(failure) => {
+            anstream::eprintln!("error: {failure}");
+            Ok(Ended::Failed)
+        }
+    }
+}
+
+/// All candidates with their figures, and what is to be said besides.
+fn measure(
+    workspace: &Workspace,
+    module: &ModuleCrate,
+    input: Vec<u8>,
+    options: &TuneOptions,
+) -> Result<(Vec<Candidate>, Vec<String>), Problem> {
+    let mut notes = Vec::new();
+    let work = Work { name: &module.name, needed: needed(workspace, module)?, input, repeat: options.repeat };
+    let progress = progress(2 * options.cpu_levels.len() * options.opt_levels.len() + 2);
+    let mut candidates = candidates::build(module, &work, options, &mut notes, &progress)?;
+    progress.set_message("running here");
+    here::measure(&mut candidates, &work)?;
+    progress.inc(1);
+    progress.set_message("running in the kernel");
+    notes.extend(kernel::count(&mut candidates, &work)?);
+    progress.finish_and_clear();
+    Ok((candidates, notes))
+}
+
+/// The blobs of all modules of the workspace that `module` calls, by whatever way, each before those that call it.
+fn needed(workspace: &Workspace, module: &ModuleCrate) -> Result<Vec<Vec<u8>>, BuildError> {
+    let (mut seen, mut order) = (vec![module.name.as_str()], Vec::new());
+    visit(workspace, module, &mut seen, &mut order);
+    let folder = workspace.target.join("modules");
+    order.into_iter().map(|module| Ok(build_module(module, &folder)?.bytes)).collect()
+}
+
+/// Puts into `order` what `module` calls and was not seen. What is not of this workspace is missed, by its name,
+/// when the module is loaded.
+fn visit<'all>(
+    workspace: &'all Workspace,
+    module: &'all ModuleCrate,
+    seen: &mut Vec<&'all str>,
+    order: &mut Vec<&'all ModuleCrate>,
+) {
+    for found in workspace.modules.iter().filter(|other| module.settings.depends.contains_key(&other.name)) {
+        if !seen.contains(&found.name.as_str()) {
+            seen.push(&found.name);
+            visit(workspace, found, seen, order);
+            order.push(found);
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The candidates' ticks as bars in an SVG file.
+
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+
+use plotters::prelude::*;
+
+use super::candidates::Candidate;
+use crate::Problem;
+
+/// Pixels from side to side, of a bar with the room around it, and of all that is above and below the bars.
+const WIDTH: u32 = 900;
+const BAR: u32 = 24;
+const AROUND: u32 = 120;
+
+/// Of the bars.
+const COLOUR: RGBColor = RGBColor(70, 130, 90);
+
+/// Draws a bar for each candidate that ran here, as long as its median call.
+pub(super) fn plot(path: &Path, module: &str, candidates: &[Candidate]) -> Result<(), Problem> {
+    let ran = candidates.iter().filter_map(|candidate| Some((candidate.short(), candidate.ticks?.median)));
+    let svg = draw(module, &ran.collect::<Vec<_>>()).map_err(|error| format!("can't draw the plot: {error}"))?;
+    fs::write(path, svg).map_err(|error| format!("can't write {}: {error}", path.display()).into())
+}
+
+fn draw(module: &str, bars: &[(String, u64)]) -> Result<String, Box<dyn Error>> {
+    let mut svg = String::new();
+    {
+        let height = BAR * u32::try_from(bars.len())? + AROUND;
+        let area = SVGBackend::with_string(&mut svg, (WIDTH, height)).into_drawing_area();
+        area.fill(&WHITE)?;
+        let longest = bars.iter().map(|(_, ticks)| *ticks).max().unwrap_or_default().max(1);
+        let mut chart = ChartBuilder::on(&area)
+            .caption(format!("{module}: median ticks of a call"), ("sans-serif", 20))
+            .margin(16)
+            .x_label_area_size(30)
+            .y_label_area_size(110)
+            .build_cartesian_2d(0..longest, (0..bars.len().saturating_sub(1)).into_segmented())?;
+        // The axis points up, and the first is to be on top.
+        let name = |place: &SegmentValue<usize>| match place {
+            SegmentValue::CenterOf(place) => bars.iter().rev().nth(*place).map(|(name, _)| name.clone()),
+            _ => None,
+        };
+        let label = |place: &SegmentValue<usize>| name(place).unwrap_or_default();
+        chart
+            .configure_mesh()
+            .disable_y_mesh()
+            .x_max_light_lines(0)
+            .y_labels(bars.len())
+            .y_label_formatter(&label)
+            .draw()?;
+        chart.draw_series(bars.iter().rev().enumerate().map(|(place, &(_, ticks))| {
+            let corners = [(0, SegmentValue::Exact(place)), (ticks, SegmentValue::Exact(place + 1))];
+            let mut bar = Rectangle::new(corners, COLOUR.filled());
+            bar.set_margin(3, 3, 0, 0);
+            bar
+        }))?;
+        area.present()?;
+    }
+    Ok(svg)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn draws_and_names_every_bar() {
+        let bars: Vec<_> = (1..=24).map(|number| (format!("v{number} s"), number * 100)).collect();
+        let svg = draw("sum", &bars).unwrap();
+        assert!(svg.starts_with("<svg ") && svg.contains("sum: median ticks of a call"), "{svg}");
+        for (name, _) in &bars {
+            assert!(svg.contains(&format!("\n{name}\n")), "{name}\n{svg}");
+        }
+        assert!(draw("sum", &[]).is_ok());
+    }
+}
