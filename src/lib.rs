@@ -8,6 +8,7 @@ pub mod client;
 pub mod diagnosis;
 pub mod disk;
 pub mod embedded;
+pub mod examples;
 pub mod files;
 pub mod host_run;
 pub mod inject;

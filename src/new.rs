@@ -7,6 +7,7 @@ use bareflow_builder::run::{command, output};
 use bareflow_builder::toolchain::cargo;
 use bareflow_loader::Name;
 
+use crate::options::NewOptions;
 use crate::{Ended, Problem, say};
 
 /// Keywords of the 2024 edition, which no function can be called, and the crates that come with the compiler.
@@ -18,7 +19,8 @@ const RESERVED: &str = "abstract as async await become box break const continue 
 ///
 /// # Errors
 /// When the name can't be a module's, or the crate can't be made.
-pub fn new(name: &str) -> Result<Ended, Problem> {
+pub fn new(options: &NewOptions) -> Result<Ended, Problem> {
+    let name = options.name.as_str();
     check_name(name)?;
     let manifest = workspace_manifest()?;
     let folder = manifest.with_file_name("modules").join(name);

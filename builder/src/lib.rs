@@ -11,6 +11,7 @@
 
 pub mod discover;
 pub mod error;
+pub mod example;
 mod interval;
 pub mod kernel;
 pub mod module;
@@ -21,5 +22,6 @@ pub mod toolchain;
 
 pub use discover::{ModuleCrate, Workspace};
 pub use error::BuildError;
+pub use example::Example;
 pub use module::{Blob, build_module, build_recipes};
 pub use settings::Recipe;
