@@ -20,6 +20,7 @@ pub mod qemu;
 pub mod serve;
 pub mod tune;
 pub mod watch;
+pub mod written;
 
 /// How a command ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

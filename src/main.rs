@@ -5,7 +5,9 @@
 use std::process::ExitCode;
 
 use bareflow::options::{Command, Options};
-use bareflow::{Ended, boot, build_command, client, disk, examples, host_run, inject, inspect, new, serve, tune, watch};
+use bareflow::{
+    Ended, boot, build_command, client, disk, examples, host_run, inject, inspect, new, serve, tune, watch,
+};
 use clap::Parser;
 
 fn main() -> ExitCode {

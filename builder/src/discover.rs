@@ -98,9 +98,10 @@ pub fn gallery(manifest: &Path) -> Result<Workspace, BuildError> {
     let around = metadata(manifest)?;
     let metadata = metadata(&around.workspace_root.join("gallery/Cargo.toml").into_std_path_buf())?;
     let target = around.target_directory.into_std_path_buf();
-    let modules = metadata.workspace_packages().into_iter().map(|package| {
-        Ok(ModuleCrate { target: target.clone(), ..module_crate(package, &metadata)? })
-    });
+    let modules = metadata
+        .workspace_packages()
+        .into_iter()
+        .map(|package| Ok(ModuleCrate { target: target.clone(), ..module_crate(package, &metadata)? }));
     let mut modules = modules.collect::<Result<Vec<_>, _>>()?;
     modules.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(Workspace { target, root: metadata.workspace_root.clone().into_std_path_buf(), modules })

@@ -75,9 +75,8 @@ fn bytes(value: &Value, folder: &Path) -> Result<Vec<u8>, String> {
     let found = match key.as_str() {
         "text" => source.as_bytes().to_vec(),
         "hex" => hex(source)?,
-        "file" => std::fs::read(folder.join(source)).map_err(|error| {
-            format!("can't read {source}: {error}; it is looked for in {}", folder.display())
-        })?,
+        "file" => std::fs::read(folder.join(source))
+            .map_err(|error| format!("can't read {source}: {error}; it is looked for in {}", folder.display()))?,
         other => return Err(format!("unknown key \"{other}\", expected text, hex or file, and length")),
     };
     let found = repeated(found, table)?;
@@ -100,7 +99,8 @@ fn hex(text: &str) -> Result<Vec<u8>, String> {
     let digit = |character: char| {
         character.to_digit(16).ok_or_else(|| format!("hex: '{character}', expected 0-9, a-f and blanks"))
     };
-    let digits = text.chars().filter(|character| !character.is_whitespace()).map(digit).collect::<Result<Vec<_>, _>>()?;
+    let digits =
+        text.chars().filter(|character| !character.is_whitespace()).map(digit).collect::<Result<Vec<_>, _>>()?;
     let (pairs, rest) = digits.as_chunks::<2>();
     if !rest.is_empty() {
         return Err(format!("hex: {} digits, expected two for each byte", digits.len()));

@@ -17,7 +17,7 @@ pub use client::{
 };
 pub use load::{Domain, LoadingOptions, Timing};
 pub use modules::{BuildOptions, NewOptions, TestOptions};
-pub use run::{BootOptions, InjectOptions, MachineOptions, RunOptions, ServeOptions};
+pub use run::{BootOptions, HostOptions, InjectOptions, MachineOptions, RunOptions, ServeOptions};
 pub use tune::TuneOptions;
 
 /// BareFlow: native modules, loaded into a running kernel.
@@ -35,7 +35,7 @@ pub enum Command {
     /// Boot the kernel in QEMU, run the four tests, then every further module and FILE.
     Boot(BootOptions),
     /// The same run in this process, without a kernel.
-    Host(RunOptions),
+    Host(HostOptions),
     /// Make a new module crate that builds as it stands.
     New(NewOptions),
     /// Build the blobs and list them with their sizes.

@@ -11,8 +11,8 @@ mod plot;
 mod show;
 mod write;
 
-use bareflow_builder::discover::{ModuleCrate, discover};
 use bareflow_builder::Workspace;
+use bareflow_builder::discover::{ModuleCrate, discover};
 
 use crate::build_command::{needed, progress, select};
 use crate::files::{read_input, write_json};
