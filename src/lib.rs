@@ -18,6 +18,7 @@ pub mod options;
 pub mod output;
 pub mod qemu;
 pub mod serve;
+mod standalone;
 pub mod tune;
 pub mod watch;
 pub mod written;

@@ -19,6 +19,7 @@ pub mod profile;
 pub mod run;
 pub mod settings;
 pub mod toolchain;
+pub mod vendor;
 
 pub use discover::{ModuleCrate, Workspace};
 pub use error::BuildError;
