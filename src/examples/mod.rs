@@ -26,22 +26,30 @@ struct Candidate {
     examples: Vec<Example>,
 }
 
+/// What came of a call.
+struct Done {
+    result: i32,
+    output: Vec<u8>,
+    /// How many instructions it took, where they are counted.
+    instructions: Option<u64>,
+}
+
 /// Where modules can be loaded and called.
 trait Place {
     /// What reports call it: `host` or `kernel`.
     fn name(&self) -> &'static str;
 
-    /// Loads a blob into a domain, behind those that it calls and in the place of what was loaded last.
+    /// Loads a module into a domain, behind those that it calls and in the place of what was loaded last.
     ///
     /// # Errors
     /// Why it is refused, or what keeps the place from answering.
-    fn load(&mut self, needed: &[Vec<u8>], blob: &[u8], domain: Domain) -> Result<Result<(), String>, Problem>;
+    fn load(&mut self, candidate: &Candidate, domain: Domain) -> Result<Result<(), String>, Problem>;
 
-    /// Calls what was loaded last, and returns its result and output.
+    /// Calls what was loaded last.
     ///
     /// # Errors
     /// Why there is no result, or what keeps the place from answering.
-    fn call(&mut self, input: &[u8]) -> Result<Result<(i32, Vec<u8>), String>, Problem>;
+    fn call(&mut self, input: &[u8]) -> Result<Result<Done, String>, Problem>;
 }
 
 /// Carries the command out.
@@ -86,7 +94,7 @@ pub fn test(options: &TestOptions) -> Result<Ended, Problem> {
     }
     let mut places: Vec<Box<dyn Place>> = vec![Box::new(here::Here::default())];
     if options.boot {
-        places.push(Box::new(kernel::Kernel::boot()?));
+        places.push(Box::new(kernel::Kernel::boot(&candidates)?));
     }
     for candidate in &candidates {
         let outcome = try_everywhere(candidate, &mut places)?;
@@ -127,26 +135,29 @@ fn try_everywhere(candidate: &Candidate, places: &mut [Box<dyn Place>]) -> Resul
     let mut trials = Vec::new();
     for place in places.iter_mut().filter(|_| !candidate.examples.is_empty()) {
         for domain in [Domain::Kernel, Domain::User] {
-            let failures = match place.load(&candidate.needed, &candidate.blob, domain)? {
-                Ok(()) => try_all(&candidate.examples, place.as_mut())?,
-                Err(refusal) => vec![format!("refused: {refusal}")],
-            };
-            trials.push(Trial { place: place.name(), domain: domain.name(), failures });
+            let mut trial = Trial::new(place.name(), domain.name());
+            match place.load(candidate, domain)? {
+                Ok(()) => try_all(&candidate.examples, place.as_mut(), &mut trial)?,
+                Err(refusal) => trial.failures.push(format!("refused: {refusal}")),
+            }
+            trials.push(trial);
         }
     }
     let (name, version) = (candidate.name.clone(), candidate.version.clone());
     Ok(Tested { name, version, examples: candidate.examples.len(), trials, error: None })
 }
 
-/// Tries all examples and says which failed.
-fn try_all(examples: &[Example], place: &mut dyn Place) -> Result<Vec<String>, Problem> {
-    let mut failures = Vec::new();
+/// Tries all examples, and notes which failed and what they took.
+fn try_all(examples: &[Example], place: &mut dyn Place, trial: &mut Trial) -> Result<(), Problem> {
     for (number, example) in (1..).zip(examples) {
         let failure = match place.call(&example.input)? {
-            Ok((result, output)) => show::difference(example, result, &output),
+            Ok(done) => {
+                trial.count(done.instructions);
+                show::difference(example, done.result, &done.output)
+            }
             Err(error) => Some(error),
         };
-        failures.extend(failure.map(|failure| format!("example {number}: {failure}")));
+        trial.failures.extend(failure.map(|failure| format!("example {number}: {failure}")));
     }
-    Ok(failures)
+    Ok(())
 }

@@ -33,8 +33,21 @@ pub(super) struct Trial {
     pub place: &'static str,
     /// `kernel` or `user`.
     pub domain: &'static str,
+    /// Instructions of all calls, with what measuring takes; nothing where they are not counted.
+    pub instructions: Option<u64>,
     /// What went wrong, and in which example.
     pub failures: Vec<String>,
+}
+
+impl Trial {
+    pub(super) fn new(place: &'static str, domain: &'static str) -> Trial {
+        Trial { place, domain, instructions: None, failures: Vec::new() }
+    }
+
+    /// Adds what a call took.
+    pub(super) fn count(&mut self, instructions: Option<u64>) {
+        self.instructions = instructions.map(|count| count + self.instructions.unwrap_or(0));
+    }
 }
 
 impl Tested {
@@ -51,9 +64,10 @@ impl Tested {
             1 => say!("{name} {version}: 1 example"),
             _ => say!("{name} {version}: {examples} examples"),
         }
-        for Trial { place, domain, failures } in &self.trials {
+        for Trial { place, domain, failures, instructions } in &self.trials {
             let said = if failures.is_empty() { "passed" } else { "FAILED" };
-            say!("  {place:<6}  {domain:<6} domain  {said}");
+            let count = instructions.map(|count| format!("  {count} instructions")).unwrap_or_default();
+            say!("  {place:<6}  {domain:<6} domain  {said}{count}");
             for failure in failures {
                 anstream::eprintln!("error: {name} {version}, {place}, {domain} domain: {failure}");
             }
