@@ -11,8 +11,8 @@ use bareflow_protocol::{Answer, Request};
 use tempfile::NamedTempFile;
 
 use super::{Candidate, Done, Place};
-use crate::client::error::Refused;
 use crate::client::Client;
+use crate::client::error::Refused;
 use crate::disk::create::{Content, temporary};
 use crate::qemu::{Machine, Running};
 use crate::{Problem, embedded};
