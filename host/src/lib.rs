@@ -59,6 +59,7 @@ pub use memory::{Image, ImageDraft};
 use record::{MayCall, Record};
 use stack::Stack;
 use watchdog::Watched;
+use watchdog::budgets::Expected;
 
 /// Where the lines go that modules log.
 pub type Log = Box<dyn Fn(&str)>;
@@ -69,6 +70,7 @@ pub struct HostPlatform {
     arenas: RefCell<Arenas>,
     caller: Box<Caller>,
     cpu_level: u8,
+    expected: Expected,
     on_this_thread: PhantomData<*const ()>,
 }
 
@@ -94,7 +96,13 @@ impl HostPlatform {
         });
         caller.settle();
         let arenas = RefCell::new(arenas);
-        Ok(HostPlatform { arenas, caller, cpu_level: cpu_level(), on_this_thread: PhantomData })
+        Ok(HostPlatform {
+            arenas,
+            caller,
+            cpu_level: cpu_level(),
+            expected: Expected::default(),
+            on_this_thread: PhantomData,
+        })
     }
 
     /// Calls a module in its own process: there and back, since what that measures would leave the way out.
@@ -111,9 +119,9 @@ impl HostPlatform {
     }
 
     /// Takes an image's memory back.
-    fn take_back(&self, image: Image) {
+    fn take_back(&self, image: &Image) {
         if image.placement.domain == Domain::Kernel {
-            watchdog::forget(image.placement.budget.time_us);
+            self.expected.forget(image.placement.budget.time_us);
         }
         self.arenas.borrow_mut().release(image);
     }
@@ -144,8 +152,8 @@ impl Platform for HostPlatform {
         let stack_top = self.caller.stack.bottom() + u64::from(placement.budget.stack).min(stack::MAX_SIZE);
         let draft = self.arenas.borrow_mut().reserve(size, placement, stack_top)?;
         // In the user domain this thread watches the time itself.
-        if placement.domain == Domain::Kernel && watchdog::expect(placement.budget.time_us).is_err() {
-            self.arenas.borrow_mut().release(draft.into_image());
+        if placement.domain == Domain::Kernel && self.expected.expect(placement.budget.time_us).is_err() {
+            self.arenas.borrow_mut().release(&draft.into_image());
             return Err(PlatformError { what: "start the watchdog's thread", bytes: 0 });
         }
         Ok(draft)
@@ -156,14 +164,15 @@ impl Platform for HostPlatform {
             Domain::Kernel => Ok(image),
             Domain::User => child::confine(image, &self.caller),
         });
-        sealed.map_err(|(image, error)| {
-            self.take_back(image);
+        sealed.map_err(|failed| {
+            let (image, error) = *failed;
+            self.take_back(&image);
             error
         })
     }
 
     fn release(&self, image: Image) {
-        self.take_back(image);
+        self.take_back(&image);
     }
 
     #[inline(always)]
