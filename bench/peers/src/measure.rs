@@ -79,7 +79,7 @@ pub fn table(what: &str, figures: &[Figure]) -> String {
             figure.name.clone(),
             ticks(figure.median),
             ticks(figure.min),
-            format!("{:.2}", figure.median / figures[0].median),
+            ratio(figure.median / figures[0].median),
         ]);
     }
     format!("{table}\n")
@@ -90,6 +90,11 @@ pub fn titled(titles: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_preset(ASCII_MARKDOWN).set_header(titles);
     table
+}
+
+/// A ratio for people, to at least two digits that say something.
+pub fn ratio(ratio: f64) -> String {
+    if ratio < 0.1 { format!("{ratio:.4}") } else { format!("{ratio:.2}") }
 }
 
 /// Ticks for people: a digit behind the point where that says something.

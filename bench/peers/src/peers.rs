@@ -59,13 +59,14 @@ impl Twins {
         let name = program.name;
         Contender::new("libloading (dlopen of a memory file)", move || {
             let file = memory_file(&self.bytes).unwrap_or_else(|error| panic!("a memory file: {error}"));
-            // SAFETY: as in `compile`, and `function` is one of its functions, used before it is closed.
-            unsafe {
-                let library = Library::new(format!("/proc/self/fd/{}", file.as_raw_fd())).expect("dlopen");
-                let function = library.get::<extern "C" fn() -> i32>(name.as_bytes()).expect("dlsym");
-                function()
-            }
+            open_and_call(&file, name)
         })
+    }
+
+    /// The same, where the memory file is there already.
+    pub fn reopening(&self, program: &Program) -> Result<Contender<'_>, Problem> {
+        let (name, file) = (program.name, memory_file(&self.bytes)?);
+        Ok(Contender::new("libloading (the file is there)", move || open_and_call(&file, name)))
     }
 
     /// `elf_loader`, from memory.
@@ -77,6 +78,16 @@ impl Twins {
             // SAFETY: as above.
             unsafe { library.get::<extern "C" fn() -> i32>(name).expect("the function")() }
         })
+    }
+}
+
+/// Opens a memory file that holds the twins, calls one of them, and closes it.
+fn open_and_call(file: &File, name: &str) -> i32 {
+    // SAFETY: the twins are functions without constructors, each an `int name(void)`; it is used before it is closed.
+    unsafe {
+        let library = Library::new(format!("/proc/self/fd/{}", file.as_raw_fd())).expect("dlopen");
+        let function = library.get::<extern "C" fn() -> i32>(name.as_bytes()).expect("dlsym");
+        function()
     }
 }
 

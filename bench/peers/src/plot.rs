@@ -10,6 +10,9 @@ use crate::peers::Problem;
 /// Pixels of a picture.
 const SIZE: (u32, u32) = (860, 480);
 
+/// How many times as high as the highest figure a plot is: room for the legend.
+const ROOM: f64 = 30.0;
+
 /// One line of a plot.
 #[derive(Clone, Debug)]
 pub struct Series {
@@ -31,8 +34,15 @@ pub fn lines(file: &Path, title: &str, across: &str, series: &[Series]) -> Resul
         .margin(12)
         .x_label_area_size(40)
         .y_label_area_size(70)
-        .build_cartesian_2d((left..right).log_scale(), (bottom / 2.0..top * 2.0).log_scale())?;
-    chart.configure_mesh().x_desc(across).y_desc("ticks, median").light_line_style(TRANSPARENT).draw()?;
+        .build_cartesian_2d((left..right).log_scale(), (bottom / 2.0..top * ROOM).log_scale())?;
+    chart
+        .configure_mesh()
+        .x_desc(across)
+        .y_desc("ticks, median")
+        .x_label_formatter(&|x| format!("{x:.0}"))
+        .y_label_formatter(&|y| format!("{y:.0}"))
+        .light_line_style(TRANSPARENT)
+        .draw()?;
     for (index, series) in series.iter().enumerate() {
         let colour = Palette99::pick(index).to_rgba();
         chart
@@ -40,7 +50,8 @@ pub fn lines(file: &Path, title: &str, across: &str, series: &[Series]) -> Resul
             .label(&series.name)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2)));
     }
-    chart.configure_series_labels().background_style(WHITE.mix(0.8)).border_style(BLACK).draw()?;
+    let legend = SeriesLabelPosition::UpperLeft;
+    chart.configure_series_labels().position(legend).background_style(WHITE.mix(0.8)).border_style(BLACK).draw()?;
     Ok(area.present()?)
 }
 
@@ -56,14 +67,15 @@ pub fn bars(file: &Path, title: &str, groups: &[(String, Vec<Figure>)]) -> Resul
         .margin(12)
         .x_label_area_size(40)
         .y_label_area_size(70)
-        .build_cartesian_2d(0.0..groups.len() as f64 + 1.4, (bottom..top * 2.0).log_scale())?;
+        .build_cartesian_2d(0.0..groups.len() as f64, (bottom..top * ROOM).log_scale())?;
     let name = |x: &f64| groups.get(*x as usize).filter(|_| x.fract() == 0.5).map_or("", |group| &group.0).to_owned();
     chart
         .configure_mesh()
         .disable_x_mesh()
-        .x_labels(2 * groups.len() + 4)
+        .x_labels(2 * groups.len() + 1)
         .x_label_formatter(&name)
         .y_desc("ticks per call, median")
+        .y_label_formatter(&|ticks| format!("{ticks:.0}"))
         .light_line_style(TRANSPARENT)
         .draw()?;
     let contenders = groups.first().map_or(0, |(_, figures)| figures.len());
@@ -78,7 +90,8 @@ pub fn bars(file: &Path, title: &str, groups: &[(String, Vec<Figure>)]) -> Resul
         let legend = move |(x, y)| Rectangle::new([(x, y - 5), (x + 12, y + 5)], colour.filled());
         chart.draw_series(bars)?.label(label).legend(legend);
     }
-    chart.configure_series_labels().background_style(WHITE.mix(0.8)).border_style(BLACK).draw()?;
+    let legend = SeriesLabelPosition::UpperLeft;
+    chart.configure_series_labels().position(legend).background_style(WHITE.mix(0.8)).border_style(BLACK).draw()?;
     Ok(area.present()?)
 }
 

@@ -2,7 +2,7 @@
 
 use bareflow_builder::Workspace;
 
-use crate::measure::{Contender, Figure, clock, compare, table, ticks, titled};
+use crate::measure::{Contender, Figure, clock, compare, ratio, table, ticks, titled};
 use crate::ours::{self, blob, by_hand, manager, padded, renamed};
 use crate::peers::{self, Problem, Twins};
 use crate::plot::Series;
@@ -27,13 +27,15 @@ pub fn loads(workspace: &Workspace) -> Result<String, Problem> {
     let twins = Twins::compile(workspace, "gcc", 0)?.ok_or("gcc is not here; run `make setup`")?;
     let mut contenders = vec![ours::loading(&manager, &sum), by_hand(&sum)?];
     contenders.push(twins.loading_by_dlopen(program));
+    contenders.push(twins.reopening(program)?);
     contenders.push(twins.loading_by_elf_loader(program));
     contenders.extend(peers::loading(program)?);
     let figures = compare(&mut contenders, program.expected, ROUNDS, 16);
     Ok(format!(
         "## Load from memory, call once, unload: `sum`\n\n{}\n\
          Each starts with the module's bytes in memory and ends with nothing left of it. `dlopen` takes no bytes, so \
-         they are written to a memory file (`memfd_create`), which is part of the work. wasmtime's bytes are machine \
+         they are written to a memory file (`memfd_create`), which is part of the work but where the file \
+         is said to be there. wasmtime's bytes are machine \
          code it compiled before; wasmi and rbpf translate theirs. Only BareFlow checks a checksum, contains faults \
          and keeps figures.\n",
         table("", &figures)
@@ -60,7 +62,7 @@ pub fn work(workspace: &Workspace) -> Result<(String, Vec<(String, Vec<Figure>)>
         all.push((program.name.to_owned(), figures));
     }
     text += "The same algorithms everywhere (`bench/twins/twins.c`, `bench/peers/src/programs.rs`); what a compiler \
-             makes of them is its own: BareFlow's modules are Rust, and `sum` and `fibonacci` are constants by then.\n";
+             makes of them is its own: a few ticks for `sum` or `fibonacci` mean that it is a constant by then.\n";
     Ok((text, all))
 }
 
@@ -160,7 +162,7 @@ pub fn sizes(workspace: &Workspace) -> Result<(String, Vec<Series>), Problem> {
                 ticks(figure.median),
                 ticks(figure.min),
                 format!("{:.2}", size as f64 / figure.median),
-                format!("{:.2}", figure.median / figures[0].median),
+                ratio(figure.median / figures[0].median),
             ]);
             if series.len() <= index {
                 series.push(Series { name: figure.name.clone(), points: Vec::new() });
