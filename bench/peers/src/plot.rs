@@ -4,8 +4,8 @@ use std::path::Path;
 
 use plotters::prelude::*;
 
-use crate::measure::Figure;
 use crate::peers::Problem;
+use crate::subjects::Group;
 
 /// Pixels of a picture.
 const SIZE: (u32, u32) = (860, 480);
@@ -32,6 +32,7 @@ pub fn lines(file: &Path, title: &str, across: &str, series: &[Series]) -> Resul
     let mut chart = ChartBuilder::on(&area)
         .caption(title, ("sans-serif", 18))
         .margin(12)
+        .margin_right(30)
         .x_label_area_size(40)
         .y_label_area_size(70)
         .build_cartesian_2d((left..right).log_scale(), (bottom / 2.0..top * ROOM).log_scale())?;
@@ -56,7 +57,7 @@ pub fn lines(file: &Path, title: &str, across: &str, series: &[Series]) -> Resul
 }
 
 /// Draws groups of bars, the same contenders in each.
-pub fn bars(file: &Path, title: &str, groups: &[(String, Vec<Figure>)]) -> Result<(), Problem> {
+pub fn bars(file: &Path, title: &str, groups: &[Group]) -> Result<(), Problem> {
     let figures = || groups.iter().flat_map(|(_, figures)| figures);
     let (bottom, top) = span(figures().map(|figure| figure.median));
     let bottom = bottom / 2.0;
@@ -65,6 +66,7 @@ pub fn bars(file: &Path, title: &str, groups: &[(String, Vec<Figure>)]) -> Resul
     let mut chart = ChartBuilder::on(&area)
         .caption(title, ("sans-serif", 18))
         .margin(12)
+        .margin_right(30)
         .x_label_area_size(40)
         .y_label_area_size(70)
         .build_cartesian_2d(0.0..groups.len() as f64, (bottom..top * ROOM).log_scale())?;
