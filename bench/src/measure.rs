@@ -79,24 +79,35 @@ fn time(code: Code, count: u64) -> u64 {
 fn between(work: impl FnOnce()) -> u64 {
     let start = fenced();
     work();
-    fenced() - start
+    fenced_end() - start
 }
 
-/// The clock, read in order.
-fn fenced() -> u64 {
-    // SAFETY: every x86-64 processor has the instructions, and Linux lets processes use them.
-    unsafe {
-        _mm_lfence();
-        let now = _rdtsc();
-        _mm_lfence();
-        now
-    }
+/// Waits until all that came before is done.
+#[inline(always)]
+pub fn fence() {
+    // SAFETY: every x86-64 processor has the instruction.
+    unsafe { _mm_lfence() };
+}
+
+/// The clock, read when everything before is done and before anything behind begins.
+#[inline(always)]
+pub fn fenced() -> u64 {
+    let now = fenced_end();
+    fence();
+    now
+}
+
+/// The clock, read when everything before is done.
+#[inline(always)]
+pub fn fenced_end() -> u64 {
+    fence();
+    plain()
 }
 
 /// The clock, read as it comes.
 #[inline(always)]
 pub fn plain() -> u64 {
-    // SAFETY: as above.
+    // SAFETY: as above, and Linux lets processes use it.
     unsafe { _rdtsc() }
 }
 

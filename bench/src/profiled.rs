@@ -1,7 +1,8 @@
-//! What a profiled call costs over the two clock reads it can't do without.
+//! What a profiled call costs over the clock reads it can't do without.
 
 use std::error::Error;
 use std::hint::black_box;
+use std::num::NonZeroU32;
 
 use bareflow_abi::header::{HEADER_SIZE, Header, checksum_of};
 use bareflow_builder::discover::module_at;
@@ -9,69 +10,174 @@ use bareflow_builder::{Workspace, build_module};
 use bareflow_host::HostPlatform;
 use bareflow_loader::{ModuleId, ModuleManager, Timing};
 
-use crate::measure::plain;
+use crate::measure::{Code, entry, fence, fenced, fenced_end, plain};
 use crate::{table, verdict};
 
 /// How many modules are loaded.
-const LOADED: [usize; 3] = [4, 16, 1000];
+const LOADED: [usize; 2] = [4, 1000];
 
 /// Calls in a block, and blocks of each kind, in turns.
 const CALLS: u64 = 20_000;
-const BLOCKS: usize = 60;
+const BLOCKS: usize = 61;
 
-/// At most this many times the bare pair.
-const BOUND: f64 = 1.1;
+/// One in so many calls is timed where calls are sampled.
+const SAMPLED: NonZeroU32 = NonZeroU32::new(100).unwrap();
+
+/// How a figure is held against what it is compared with.
+#[derive(Clone, Copy)]
+enum Bound {
+    /// At most so many times as much.
+    Times(f64),
+    /// At most so many ticks more.
+    More(f64),
+    /// At most so many ticks.
+    Ticks(f64),
+}
 
 /// Shows the table.
 pub fn show(workspace: &Workspace) -> Result<(), Box<dyn Error>> {
     let manifest = workspace.root.join("tests/modules/empty/Cargo.toml");
-    let blob = build_module(&module_at(&manifest)?, &workspace.target.join("test-modules"))?;
-    let mut rows = table(&["modules loaded", "bare rdtsc pair", "profiled call", "ratio", "at most", ""]);
+    let blob = build_module(&module_at(&manifest)?, &workspace.target.join("test-modules"))?.bytes;
+    let mut rows =
+        table(&["profiled calls of an empty module", "modules", "ticks", "compared with", "ticks", "bound", ""]);
     for loaded in LOADED {
-        let manager = ModuleManager::new(HostPlatform::new(Box::new(|line| println!("{line}")))?, Timing::Fast);
-        let ids = (0..loaded)
-            .map(|number| manager.load(&renamed(&blob.bytes, &format!("empty-{number}"))))
-            .collect::<Result<Vec<_>, _>>()?;
-        let (pair, call) = measure(&manager, ids[loaded / 2]);
-        let ratio = call / pair;
-        rows.add_row([
-            loaded.to_string(),
-            format!("{pair:.1}"),
-            format!("{call:.1}"),
-            format!("{ratio:.2}"),
-            BOUND.to_string(),
-            verdict(ratio, BOUND),
-        ]);
+        let [fast, precise] = [Timing::Fast, Timing::Precise].map(|timing| loaded_with(&blob, loaded, timing));
+        let (fast, precise) = (fast?, precise?);
+        let name = format!("empty-{}", loaded / 2);
+        for (label, against, bound, [reference, ours]) in measure(&fast, &precise, &name)? {
+            let (most, text) = match bound {
+                Bound::Times(times) => (reference * times, format!("{times} times")),
+                Bound::More(ticks) => (reference + ticks, format!("{ticks} more")),
+                Bound::Ticks(ticks) => (ticks, format!("{ticks}")),
+            };
+            let numbers = [ours, reference].map(|ticks| format!("{ticks:.1}"));
+            let [ours_text, reference_text] = numbers;
+            let loaded = loaded.to_string();
+            rows.add_row([
+                label.to_owned(),
+                loaded,
+                ours_text,
+                against.to_owned(),
+                reference_text,
+                text,
+                verdict(ours, most),
+            ]);
+        }
     }
-    println!("## Profiled calls of an empty module, fast mode, by handle, ticks\n\n{rows}\n");
-    println!("Median over {BLOCKS} blocks of {CALLS} calls each, blocks of both kinds in turns.\n");
+    println!("## Profiled calls, ticks per call\n\n{rows}\n");
+    println!(
+        "Medians over {BLOCKS} blocks of {CALLS} calls each, blocks of both kinds in turns. Sampled: one in {SAMPLED} is timed.\n"
+    );
     Ok(())
 }
 
-/// Ticks of a bare pair and of a profiled call.
-fn measure(manager: &ModuleManager<HostPlatform>, id: ModuleId) -> (f64, f64) {
-    let mut pairs = Vec::new();
-    let mut calls = Vec::new();
-    for _ in 0..BLOCKS {
-        pairs.push(block(|| {
-            let start = plain();
-            black_box(plain() - start);
-        }));
-        calls.push(block(|| match manager.execute(black_box(id)) {
-            Ok(result) => _ = black_box(result),
-            Err(error) => panic!("{error}"),
-        }));
+type Manager = ModuleManager<HostPlatform>;
+type Row = (&'static str, &'static str, Bound, [f64; 2]);
+
+fn loaded_with(blob: &[u8], count: usize, timing: Timing) -> Result<Manager, Box<dyn Error>> {
+    let manager = ModuleManager::new(HostPlatform::new(Box::new(|line| println!("{line}")))?, timing);
+    for number in 0..count {
+        manager.load(&renamed(blob, &format!("empty-{number}")))?;
     }
-    let median = |times: &mut Vec<f64>| {
-        times.sort_by(f64::total_cmp);
-        times[BLOCKS / 2]
+    Ok(manager)
+}
+
+fn measure(fast: &Manager, precise: &Manager, name: &str) -> Result<Vec<Row>, Box<dyn Error>> {
+    let find = |manager: &Manager| manager.find(name).ok_or("a module is missing");
+    let (id, precise_id) = (find(fast)?, find(precise)?);
+    let Code::Module(bare) = entry(fast.stats(id).ok_or("not loaded")?.entry_address) else {
+        return Err("no module".into());
     };
-    (median(&mut pairs), median(&mut calls))
+    let pair = || {
+        let start = plain();
+        black_box(plain() - start);
+    };
+    let mut held = fast.hold(id)?;
+    let mut by_handle = || match held.execute() {
+        Ok(result) => _ = black_box(result),
+        Err(error) => panic!("{error}"),
+    };
+    let mut rows = vec![
+        ("fast, by handle", "rdtsc pair", Bound::Times(1.1), both(pair, &mut by_handle)),
+        (
+            "fast, by name",
+            "by handle",
+            Bound::More(25.0),
+            both(&mut by_handle, || {
+                if let Some(id) = fast.find(black_box(name)) {
+                    call(fast, id);
+                }
+            }),
+        ),
+        (
+            "one fast call behind an lfence",
+            "lfence",
+            Bound::Ticks(84.0),
+            both(fence, || {
+                fence();
+                by_handle();
+            }),
+        ),
+        (
+            "precise, by handle",
+            "fenced pair",
+            Bound::Times(1.1),
+            both(
+                || {
+                    let start = fenced();
+                    black_box(fenced_end() - start);
+                },
+                || call(precise, black_box(precise_id)),
+            ),
+        ),
+    ];
+    let one = both(|| _ = black_box(plain()), || ())[0];
+    let mut chained = fast.hold(id)?;
+    let chain: Vec<f64> = (0..BLOCKS)
+        .map(|_| {
+            let start = plain();
+            let done = chained.execute_chained(CALLS);
+            let ticks = (plain() - start) as f64 / CALLS as f64;
+            done.map(|_| ticks)
+        })
+        .collect::<Result<_, _>>()?;
+    rows.push(("a run with chained stamps", "one rdtsc", Bound::Ticks(28.0), [one, median(chain)]));
+    fast.sample(id, SAMPLED);
+    let context = std::ptr::null_mut();
+    let indirect = || _ = black_box(black_box(bare)(context, 0));
+    rows.push(("sampled, by handle", "bare indirect call", Bound::Times(3.0), both(indirect, &mut by_handle)));
+    fast.sample(id, NonZeroU32::MIN);
+    Ok(rows)
+}
+
+/// Calls a module.
+#[inline(always)]
+fn call(manager: &Manager, id: ModuleId) {
+    match manager.execute(id) {
+        Ok(result) => _ = black_box(result),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Ticks that each of two things takes, blocks of both in turns.
+#[inline(always)]
+fn both(mut first: impl FnMut(), mut second: impl FnMut()) -> [f64; 2] {
+    let (mut one, mut other) = (Vec::new(), Vec::new());
+    for _ in 0..BLOCKS {
+        one.push(block(&mut first));
+        other.push(block(&mut second));
+    }
+    [median(one), median(other)]
+}
+
+fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[BLOCKS / 2]
 }
 
 /// Ticks that `work` takes, on average over a block.
 #[inline(always)]
-fn block(mut work: impl FnMut()) -> f64 {
+fn block(work: &mut impl FnMut()) -> f64 {
     let start = plain();
     for _ in 0..CALLS {
         work();

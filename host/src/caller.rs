@@ -2,6 +2,8 @@
 //! which a module of the user domain runs.
 
 use std::cell::Cell;
+use std::ptr::null_mut;
+use std::sync::atomic::Ordering;
 
 use bareflow_loader::diagnosis::ServiceLog;
 use bareflow_loader::{Diagnosis, Name, Printable};
@@ -10,11 +12,14 @@ use crate::Log;
 use crate::channel::Channel;
 use crate::confined;
 use crate::gate::Thread;
+use crate::record::Record;
 use crate::stack::Stack;
 use crate::watchdog::Watched;
 
-/// All that calls of one thread share.
+/// All that calls of one thread share. It stays where it is, since the thread and the record know where.
 pub(crate) struct Caller {
+    /// The call under way, if it lies in no other one.
+    pub record: Record,
     /// What the thread keeps for the gate.
     pub thread: &'static Thread,
     pub stack: Stack,
@@ -25,6 +30,29 @@ pub(crate) struct Caller {
     pub diagnosis: Cell<Option<Diagnosis>>,
     /// The last services of the call that called any.
     pub services: Cell<ServiceLog>,
+}
+
+impl Caller {
+    /// The side that calls modules on this thread, once it is where it stays.
+    pub fn settle(&self) {
+        self.record.belongs_to(self);
+    }
+
+    /// Has the thread's calls be these from now on, none being under way.
+    pub fn take_over(&self) {
+        self.thread.store(self.record.address(), Ordering::Release);
+        self.watched.watch(self.record.address());
+    }
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        let record = self.record.address();
+        self.watched.forget(record);
+        if self.thread.load(Ordering::Relaxed) == record {
+            self.thread.store(null_mut(), Ordering::Relaxed);
+        }
+    }
 }
 
 /// Where the lines go that modules log.

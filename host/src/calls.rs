@@ -71,7 +71,7 @@ extern "C" fn serve(_: *mut Context<'_>, arguments: *mut CallArguments<'_>) -> u
     record.log_service(ServiceCall { service: SERVICE_CALL, arguments: [address, 0] });
     let status = call(record, arguments).unwrap_or_else(|address| {
         let fault = Fault { kind: FaultKind::BadServiceArgument, offset: None, address: Some(address) };
-        record.fault.set(Some(fault));
+        record.set_fault(fault);
         0
     });
     let end = if record.leave_service() { AT_ITS_END } else { 0 };
@@ -82,7 +82,7 @@ extern "C" fn serve(_: *mut Context<'_>, arguments: *mut CallArguments<'_>) -> u
 ///
 /// # Errors
 /// The address that is not the module's to pass on.
-fn call(record: &Record<'_>, arguments: *mut CallArguments<'_>) -> Result<u32, u64> {
+fn call(record: &Record, arguments: *mut CallArguments<'_>) -> Result<u32, u64> {
     let (place, size) = (arguments.addr() as u64, size_of::<CallArguments<'_>>() as u64);
     if !record.may_write(place, size) {
         return Err(place);
@@ -104,12 +104,12 @@ fn call(record: &Record<'_>, arguments: *mut CallArguments<'_>) -> Result<u32, u
         // that is looked at meanwhile overlaps them, as was just found.
         unsafe { std::slice::from_raw_parts_mut(given.output, capacity) }
     };
-    let done = match (&record.caller.lines, record.callees) {
+    let done = match (&record.caller().lines, record.callees()) {
         (Lines::Parent(channel), _) => confined::call(channel, record, name, input, output),
         (Lines::Log(_), Some(callees)) => {
-            let paused = record.caller.watched.pause();
+            let paused = record.caller().watched.pause();
             let done = callees.call(name, input, output);
-            record.leave_out(record.caller.watched.resume(paused));
+            record.leave_out(record.caller().watched.resume(paused));
             done
         }
         (Lines::Log(_), None) => Err(CallRefused::NotDeclared),
@@ -135,7 +135,7 @@ fn fill_in(arguments: *mut CallArguments<'_>, outcome: Outcome) {
 }
 
 /// Bytes that are the module's to pass on, or else where they would begin.
-fn bytes<'call>(record: &Record<'call>, start: *const u8, length: usize) -> Result<&'call [u8], u64> {
+fn bytes<'call>(record: &'call Record, start: *const u8, length: usize) -> Result<&'call [u8], u64> {
     if length == 0 {
         return Ok(&[]);
     }

@@ -1,17 +1,6 @@
-//! The cycle clock.
+//! The cycle clock. The gate reads it like this, too.
 
 use std::arch::x86_64::{_mm_lfence, _rdtsc};
-
-use bareflow_loader::Timing;
-
-/// The clock, read as `timing` says.
-#[inline(always)]
-pub(crate) fn read(timing: Timing) -> u64 {
-    match timing {
-        Timing::Fast => now(),
-        Timing::Precise => now_fenced(),
-    }
-}
 
 /// The clock, read without ordering.
 #[inline(always)]
@@ -22,13 +11,17 @@ pub(crate) fn now() -> u64 {
 
 /// The clock, read when everything before is done and before anything behind begins.
 #[inline(always)]
-pub(crate) fn now_fenced() -> u64 {
-    // SAFETY: as above. The first fence waits for what came before, the second keeps
-    // what comes behind from beginning (Intel SDM volume 2, RDTSC).
-    unsafe {
-        _mm_lfence();
-        let now = _rdtsc();
-        _mm_lfence();
-        now
-    }
+pub(crate) fn fenced_start() -> u64 {
+    let now = fenced_end();
+    // SAFETY: as above. It keeps what comes behind from beginning (Intel SDM volume 2, RDTSC).
+    unsafe { _mm_lfence() };
+    now
+}
+
+/// The clock, read when everything before is done.
+#[inline(always)]
+pub(crate) fn fenced_end() -> u64 {
+    // SAFETY: as above. It waits for what came before.
+    unsafe { _mm_lfence() };
+    now()
 }

@@ -38,6 +38,7 @@ pub(crate) fn run(image: &Image, stack: Stack, channel: Channel, parent: u32) ->
     thread.store(null_mut(), Ordering::Relaxed);
     let confined = confine(image, &stack, &channel, parent);
     let caller = ManuallyDrop::new(Caller {
+        record: Record::idle(),
         thread,
         stack,
         watched: &UNWATCHED,
@@ -45,6 +46,7 @@ pub(crate) fn run(image: &Image, stack: Stack, channel: Channel, parent: u32) ->
         diagnosis: Cell::new(None),
         services: Cell::new(ServiceLog::EMPTY),
     });
+    caller.settle();
     if let (Some(()), Some(name), Lines::Parent(channel)) = (confined, Name::new("confined"), &caller.lines) {
         // Nothing but calls is asked for here.
         let _ = serve(channel, &Reply::Ready, image, &name, &caller);
@@ -71,7 +73,7 @@ fn serve(channel: &Channel, reply: &Reply, image: &Image, module: &Name, caller:
                 let (address, length) = (with_exposed_provenance_mut(output.0 as usize), output.1 as usize);
                 // SAFETY: and this one to its output.
                 let output = unsafe { slice::from_raw_parts_mut(address, length) };
-                let call = Call { module, image, entry, reason, input, timing: Timing::Fast };
+                let call = Call { module, image, entry, reason, input, timing: Timing::Fast, thorough: true };
                 let reply = match gate::call(&call, output, caller, None) {
                     Ok(returned) => Reply::Returned(returned.outcome),
                     Err(CallError::Fault(fault)) => Reply::Faulted(fault, caller.diagnosis.take()),
@@ -91,14 +93,14 @@ pub(crate) fn pass_on(channel: &Channel, text: &[u8]) {
     if let Some(record) = gate::current() {
         channel.put(0, text);
         // It says nothing else than to go on.
-        let _ = serve(channel, &Reply::Log(text.len() as u64), record.image, record.module, record.caller);
+        let _ = serve(channel, &Reply::Log(text.len() as u64), record.image(), record.module(), record.caller());
     }
 }
 
 /// Has the parent call another module for the call under way.
 pub(crate) fn call(
     channel: &Channel,
-    record: &Record<'_>,
+    record: &Record,
     name: &[u8],
     input: &[u8],
     output: &mut [u8],
@@ -107,7 +109,7 @@ pub(crate) fn call(
     let name = std::str::from_utf8(name).ok().and_then(Name::new).ok_or(CallRefused::NotDeclared)?;
     let mut field = [0; NAME_SIZE];
     field.iter_mut().zip(name.as_str().bytes()).for_each(|(place, byte)| *place = byte);
-    let ask = |reply: &Reply| serve(channel, reply, record.image, record.module, record.caller);
+    let ask = |reply: &Reply| serve(channel, reply, record.image(), record.module(), record.caller());
     let request = ask(&Reply::Call { name: field, input: input.len() as u64, output: output.len() as u64 });
     let (request, output_at) = match request {
         Request::Room { input: input_at, output: output_at } => {

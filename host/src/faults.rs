@@ -44,7 +44,7 @@ const REGISTERS: [c_int; 18] = [
 ];
 
 /// What the module did. The processor's exception number is in the context.
-pub(crate) fn fault(record: &Record<'_>, signal: c_int, info: &siginfo_t, registers: &Registers) -> Fault {
+pub(crate) fn fault(record: &Record, signal: c_int, info: &siginfo_t, registers: &Registers) -> Fault {
     let register = |index: c_int| registers[index as usize].cast_unsigned();
     let mut rip = register(REG_RIP);
     let mut address = None;
@@ -73,11 +73,11 @@ pub(crate) fn fault(record: &Record<'_>, signal: c_int, info: &siginfo_t, regist
         19 => FaultKind::Simd,
         _ => FaultKind::GeneralProtection,
     };
-    Fault { kind, offset: record.image.segments.offset_of(rip), address }
+    Fault { kind, offset: record.image().segments.offset_of(rip), address }
 }
 
 /// The call ends that a service found to be at its end: as if it had returned first.
-pub(crate) fn service_end(record: &Record<'_>, noted: Fault, registers: &mut Registers) -> Fault {
+pub(crate) fn service_end(record: &Record, noted: Fault, registers: &mut Registers) -> Fault {
     let stack = registers[REG_RSP as usize];
     if record.may_read(stack.cast_unsigned(), 8) {
         let mut bytes = [0; 8];
@@ -89,20 +89,20 @@ pub(crate) fn service_end(record: &Record<'_>, noted: Fault, registers: &mut Reg
 }
 
 /// The call's time is over.
-pub(crate) fn time_budget(record: &Record<'_>, registers: &Registers) -> Fault {
+pub(crate) fn time_budget(record: &Record, registers: &Registers) -> Fault {
     Fault { kind: FaultKind::TimeBudget, offset: offset_of(record, registers), address: None }
 }
 
 /// Where in the module's text execution is.
-fn offset_of(record: &Record<'_>, registers: &Registers) -> Option<u64> {
+fn offset_of(record: &Record, registers: &Registers) -> Option<u64> {
     let rip = registers[REG_RIP as usize].cast_unsigned();
-    record.image.segments.is_text(rip, 1).then(|| rip - record.image.segments.base)
+    record.image().segments.is_text(rip, 1).then(|| rip - record.image().segments.base)
 }
 
-fn page_fault(record: &Record<'_>, error: i64, address: u64) -> FaultKind {
+fn page_fault(record: &Record, error: i64, address: u64) -> FaultKind {
     if error & FETCH != 0 {
         FaultKind::PageExecute
-    } else if record.caller.stack.guards(address) {
+    } else if record.caller().stack.guards(address) {
         FaultKind::StackOverflow
     } else if error & WRITE != 0 {
         FaultKind::PageWrite
@@ -112,17 +112,17 @@ fn page_fault(record: &Record<'_>, error: i64, address: u64) -> FaultKind {
 }
 
 /// Whether the module's text has these bytes at `address`.
-fn is_code<const N: usize>(record: &Record<'_>, address: u64, code: [u8; N]) -> bool {
-    record.image.segments.is_text(address, N as u64) && bytes_at(address, N as u64) == code
+fn is_code<const N: usize>(record: &Record, address: u64, code: [u8; N]) -> bool {
+    record.image().segments.is_text(address, N as u64) && bytes_at(address, N as u64) == code
 }
 
 /// What is to be known of a fault beyond its kind and place.
-pub(crate) fn diagnosis(record: &Record<'_>, fault: &Fault, registers: &Registers) -> Diagnosis {
+pub(crate) fn diagnosis(record: &Record, fault: &Fault, registers: &Registers) -> Diagnosis {
     let register = |index: c_int| registers[index as usize].cast_unsigned();
     let mut code = [0; CODE_SIZE];
-    let start = fault.offset.map(|offset| record.image.segments.base + offset);
+    let start = fault.offset.map(|offset| record.image().segments.base + offset);
     let code_length = start.map_or(0, |start| {
-        (0..CODE_SIZE).take_while(|&index| record.image.segments.is_text(start + index as u64, 1)).count()
+        (0..CODE_SIZE).take_while(|&index| record.image().segments.is_text(start + index as u64, 1)).count()
     });
     for (index, place) in code.iter_mut().enumerate().take(code_length) {
         *place = bytes_at(start.unwrap_or(0) + index as u64, 1)[0];

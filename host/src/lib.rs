@@ -56,7 +56,7 @@ use child::Child;
 pub use cpu::{cpu_level, cpu_name};
 use memory::Arenas;
 pub use memory::{Image, ImageDraft};
-use record::MayCall;
+use record::{MayCall, Record};
 use stack::Stack;
 use watchdog::Watched;
 
@@ -67,7 +67,7 @@ pub type Log = Box<dyn Fn(&str)>;
 /// whose signal stack it has set up.
 pub struct HostPlatform {
     arenas: RefCell<Arenas>,
-    caller: Caller,
+    caller: Box<Caller>,
     cpu_level: u8,
     on_this_thread: PhantomData<*const ()>,
 }
@@ -83,27 +83,30 @@ impl HostPlatform {
     pub fn new(log: Log) -> std::io::Result<HostPlatform> {
         signals::install()?;
         let (arenas, stack) = (Arenas::new()?, Stack::map()?);
-        let caller = Caller {
+        let caller = Box::new(Caller {
+            record: Record::idle(),
             thread: gate::thread(),
             stack,
             watched: Watched::of_thread(),
             lines: Lines::Log(log),
             diagnosis: Cell::new(None),
             services: Cell::new(ServiceLog::EMPTY),
-        };
+        });
+        caller.settle();
         let arenas = RefCell::new(arenas);
         Ok(HostPlatform { arenas, caller, cpu_level: cpu_level(), on_this_thread: PhantomData })
     }
 
     /// Calls a module in its own process: there and back, since what that measures would leave the way out.
+    #[cold]
     fn call_child(
         &self,
-        call: &Call<'_, Image>,
+        call: Call<'_, Image>,
         child: &Child,
         output: &mut [u8],
         callees: MayCall<'_>,
     ) -> Result<Returned, CallError> {
-        let (result, cycles) = call.timing.measure(self, || child.call(call, output, &self.caller, callees));
+        let (result, cycles) = call.timing.measure(self, || child.call(&call, output, &self.caller, callees));
         result.map(|outcome| Returned { outcome, cycles })
     }
 
@@ -170,14 +173,19 @@ impl Platform for HostPlatform {
 
     #[inline(always)]
     fn clock_fenced(&self) -> u64 {
-        clock::now_fenced()
+        clock::fenced_start()
+    }
+
+    #[inline(always)]
+    fn clock_fenced_end(&self) -> u64 {
+        clock::fenced_end()
     }
 
     #[inline(always)]
     fn call(&self, call: &Call<'_, Image>, output: &mut [u8]) -> Result<Returned, CallError> {
         match &call.image.child {
             None => gate::call(call, output, &self.caller, None),
-            Some(child) => self.call_child(call, child, output, None),
+            Some(child) => self.call_child(*call, child, output, None),
         }
     }
 
@@ -189,7 +197,7 @@ impl Platform for HostPlatform {
     ) -> Result<Returned, CallError> {
         match &call.image.child {
             None => gate::call(call, output, &self.caller, Some(&callees)),
-            Some(child) => self.call_child(call, child, output, Some(&callees)),
+            Some(child) => self.call_child(*call, child, output, Some(&callees)),
         }
     }
 

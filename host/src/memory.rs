@@ -1,10 +1,12 @@
 //! Memory of modules: arenas of addresses, reserved once, in which segments are
 //! mapped when a module comes and unmapped when it goes.
 
+use std::cell::UnsafeCell;
 use std::io;
 use std::ptr::{null_mut, without_provenance_mut};
 
 use allocator_api2::alloc::Global;
+use bareflow_abi::Context;
 use bareflow_abi::layout::{IMAGE_SPAN, MAX_SEGMENT_SIZE};
 use bareflow_loader::segments::PAGE_SIZE;
 use bareflow_loader::{Draft, FreeRanges, ImageSize, Placement, PlatformError, Segments};
@@ -12,6 +14,7 @@ use libc::{MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_NORESERVE, MAP_PRI
 use libc::{PROT_EXEC, PROT_NONE, PROT_READ, PROT_WRITE};
 
 use crate::child::Child;
+use crate::services::SERVICES;
 
 /// Pages of offsets in an arena, which the three segments of an image share.
 const ARENA_PAGES: u64 = MAX_SEGMENT_SIZE / PAGE_SIZE;
@@ -29,8 +32,18 @@ pub struct Image {
     /// Where its stack begins.
     pub(crate) stack_top: u64,
     pub(crate) placement: Placement,
+    /// The context of calls without input and output.
+    context: UnsafeCell<Context<'static>>,
     /// The process it runs in, in the user domain.
     pub(crate) child: Option<Box<Child>>,
+}
+
+impl Image {
+    /// The context of calls without input and output. What a call left there says nothing to the next one.
+    #[inline(always)]
+    pub(crate) const fn context(&self) -> *mut Context<'static> {
+        self.context.get()
+    }
 }
 
 /// A module's memory while it is filled.
@@ -65,7 +78,9 @@ impl Arenas {
         let error = |what| PlatformError { what, bytes: (pages * PAGE_SIZE) as usize };
         let (arena, base) = self.take(pages).map_err(|_| error("reserve addresses"))?;
         let segments = Segments { base, size, heap };
-        let image = Image { arena, pages, segments, stack_top, placement: *placement, child: None };
+        let (heap_at, heap_size) = segments.heap();
+        let context = UnsafeCell::new(Context::new(&SERVICES, &[], &mut []).with_heap(heap_at, heap_size));
+        let image = Image { arena, pages, segments, stack_top, placement: *placement, context, child: None };
         for (start, bytes) in mapped(&segments) {
             if map_over(start, bytes as usize, PROT_READ | PROT_WRITE, 0).is_err() {
                 self.release(image);

@@ -1,7 +1,8 @@
 //! What is known of a call while it is under way.
 
 use std::cell::Cell;
-use std::sync::atomic::{Ordering, compiler_fence};
+use std::ptr::{from_ref, null};
+use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 use std::time::Duration;
 
 use bareflow_loader::diagnosis::{ServiceCall, ServiceLog};
@@ -16,24 +17,29 @@ use crate::stopwatch::{RunClock, Stopwatch};
 /// The modules that a call's may call, if any.
 pub(crate) type MayCall<'call> = Option<&'call &'call dyn Callees>;
 
-/// One call under way. The gate's code knows the first two fields' places, and
-/// the one of services the third.
+/// One call under way, and between calls what the thread keeps for the next one. The code of
+/// gate and services knows the first four fields' places.
+///
+/// Calls write to it what differs between them; all else is as after [`idle`](Self::idle) again when they end.
 #[repr(C)]
-pub(crate) struct Record<'call> {
-    /// Our own stack pointer, below the registers the gate saved; 0 before it did and
-    /// when it is about to take them back.
-    own_stack: Cell<u64>,
+pub(crate) struct Record {
+    /// Our own stack pointer, below what the gate saved; 0 before it did and when the call is at its end.
+    own_stack: AtomicU64,
     /// The top of the module's stack.
-    module_stack: u64,
+    module_stack: Cell<u64>,
     /// The module's stack pointer when it called a service; 0 in its own code.
     pub service_stack: Cell<u64>,
-    pub module: &'call Name,
-    pub image: &'call Image,
-    pub caller: &'call Caller,
+    /// What the clock said when the module was called.
+    start: Cell<u64>,
+    module: Cell<*const Name>,
+    image: Cell<*const Image>,
+    caller: Cell<*const Caller>,
     /// The context's buffers: address and length of input and output.
-    buffers: [(u64, u64); 2],
-    /// The modules it may call, if any.
-    pub callees: MayCall<'call>,
+    buffers: Cell<[(u64, u64); 2]>,
+    /// The modules it may call, or null.
+    callees: Cell<*const &'static dyn Callees>,
+    /// Whether anything below was changed.
+    touched: Cell<bool>,
     /// Whether it called a service; the caller has the log then.
     called: Cell<bool>,
     /// Whether its time was found to be over while it was inside a service.
@@ -41,28 +47,23 @@ pub(crate) struct Record<'call> {
     /// The time since it called another module for the first time, without that of those it called.
     time: Cell<Option<Stopwatch>>,
     /// What ends the call.
-    pub fault: Cell<Option<Fault>>,
+    fault: Cell<Option<Fault>>,
 }
 
-impl<'call> Record<'call> {
-    /// The record of a call that is about to begin, on a stack that begins there.
-    #[inline(always)]
-    pub fn new(
-        call: &Call<'call, Image>,
-        output: &[u8],
-        caller: &'call Caller,
-        module_stack: u64,
-        callees: MayCall<'call>,
-    ) -> Record<'call> {
+impl Record {
+    /// The record of no call.
+    pub const fn idle() -> Record {
         Record {
-            own_stack: Cell::new(0),
-            module_stack,
+            own_stack: AtomicU64::new(0),
+            module_stack: Cell::new(0),
             service_stack: Cell::new(0),
-            module: call.module,
-            image: call.image,
-            caller,
-            buffers: [call.input, output].map(|buffer| (buffer.as_ptr() as u64, buffer.len() as u64)),
-            callees,
+            start: Cell::new(0),
+            module: Cell::new(null()),
+            image: Cell::new(null()),
+            caller: Cell::new(null()),
+            buffers: Cell::new([(0, 0); 2]),
+            callees: Cell::new(null()),
+            touched: Cell::new(false),
             called: Cell::new(false),
             late: Cell::new(false),
             time: Cell::new(None),
@@ -70,16 +71,111 @@ impl<'call> Record<'call> {
         }
     }
 
+    /// Notes who calls: once, before the first call.
+    pub fn belongs_to(&self, caller: &Caller) {
+        self.caller.set(caller);
+    }
+
+    /// Notes a call that is about to begin, on a stack that begins there.
+    #[inline(always)]
+    pub fn begin(&self, call: &Call<'_, Image>, module_stack: u64) {
+        self.module_stack.set(module_stack);
+        self.module.set(call.module);
+        self.image.set(call.image);
+    }
+
+    /// Notes what the call about to begin may read and write, and whom it may call.
+    pub fn lend(&self, input: &[u8], output: &[u8], callees: MayCall<'_>) {
+        self.buffers.set([input, output].map(|buffer| (buffer.as_ptr() as u64, buffer.len() as u64)));
+        self.callees.set(callees.map_or(null(), |callees| from_ref(callees).cast()));
+    }
+
+    /// Notes that the call is at its end, and what was lent to it no longer its own.
+    pub fn take_back(&self) {
+        self.buffers.set([(0, 0); 2]);
+        self.callees.set(null());
+    }
+
+    /// Whether anything is to be done before the next call.
+    #[inline(always)]
+    pub const fn is_touched(&self) -> bool {
+        self.touched.get()
+    }
+
+    /// Makes it ready for the next call. Returns the fault that was noted for this one.
+    #[cold]
+    pub fn end(&self) -> Option<Fault> {
+        for flag in [&self.touched, &self.called, &self.late] {
+            flag.set(false);
+        }
+        self.service_stack.set(0);
+        self.time.set(None);
+        self.fault.take()
+    }
+
+    /// What the clock said when the module was called, where it was asked.
+    #[inline(always)]
+    pub const fn start(&self) -> u64 {
+        self.start.get()
+    }
+
+    /// Whether a call is under way.
+    #[inline(always)]
+    pub fn is_under_way(&self) -> bool {
+        self.own_stack.load(Ordering::Relaxed) != 0
+    }
+
+    /// Where the gate finds it.
+    #[inline(always)]
+    pub const fn address(&self) -> *mut Record {
+        from_ref(self).cast_mut()
+    }
+
+    /// The module's name.
+    pub fn module(&self) -> &Name {
+        // SAFETY: `begin` took it from the call, which borrows it and is under way.
+        unsafe { &*self.module.get() }
+    }
+
+    /// The module's memory.
+    pub fn image(&self) -> &Image {
+        // SAFETY: as above.
+        unsafe { &*self.image.get() }
+    }
+
+    /// Who calls.
+    pub fn caller(&self) -> &Caller {
+        // SAFETY: the caller holds the record, or made the call that one on the stack is for.
+        unsafe { &*self.caller.get() }
+    }
+
+    /// The modules it may call, if any.
+    pub fn callees(&self) -> Option<&dyn Callees> {
+        // SAFETY: `lend` took them from the call's arguments, and `take_back` comes before their end.
+        unsafe { self.callees.get().as_ref() }.copied()
+    }
+
+    /// What ends the call, if anything does already.
+    pub fn fault(&self) -> Option<Fault> {
+        self.fault.get()
+    }
+
+    /// Notes what ends the call.
+    pub fn set_fault(&self, fault: Fault) {
+        self.touched.set(true);
+        self.fault.set(Some(fault));
+    }
+
     /// Whether what happens here and now is the module's doing: it has been called,
     /// is not inside a service, that is, in our own code, and has not returned.
     pub fn is_in_module(&self) -> bool {
-        self.own_stack.get() != 0 && self.service_stack.get() == 0
+        self.own_stack.load(Ordering::Relaxed) != 0 && self.service_stack.get() == 0
     }
 
     /// Leaves the time that another module took out of its own. The watchdog may never find a call that does
     /// nothing but call others in its own code: whether its time is over shows here.
     pub fn leave_out(&self, took: [Duration; 2]) {
-        let start = || Stopwatch::start(RunClock::of_this_thread(), self.image.placement.budget.time_us);
+        let start = || Stopwatch::start(RunClock::of_this_thread(), self.image().placement.budget.time_us);
         let time = match self.time.get() {
             None => start(),
             Some(mut time) => {
@@ -90,27 +186,29 @@ impl<'call> Record<'call> {
         if time.left().is_none() {
             self.end_late();
         }
+        self.touched.set(true);
         self.time.set(Some(time));
     }
 
     /// Has a service end the call when it is done.
     pub fn end_late(&self) {
+        self.touched.set(true);
         self.late.set(true);
     }
 
     /// Whether `length` bytes from `address` on are the module's to pass on:
     /// in its segments, in its context's buffers, or on its stack.
     pub fn may_read(&self, address: u64, length: u64) -> bool {
-        let [input, output] = self.buffers;
-        self.image.segments.contains(address, length)
+        let [input, output] = self.buffers.get();
+        self.image().segments.contains(address, length)
             || [input, output, self.stack()].into_iter().any(|(start, size)| is_within(address, length, start, size))
     }
 
     /// Whether the module itself may write `length` bytes from `address` on: in its data, in its heap, in its
     /// output, or on its stack.
     pub fn may_write(&self, address: u64, length: u64) -> bool {
-        let ([_, _, (data, size)], heap) = (self.image.segments.all(), self.image.segments.heap());
-        let [_, output] = self.buffers;
+        let ([_, _, (data, size)], heap) = (self.image().segments.all(), self.image().segments.heap());
+        let [_, output] = self.buffers.get();
         [(data, size as u64), heap, output, self.stack()]
             .into_iter()
             .any(|(start, size)| is_within(address, length, start, size))
@@ -118,26 +216,28 @@ impl<'call> Record<'call> {
 
     /// Where its stack begins.
     pub const fn stack_top(&self) -> u64 {
-        self.module_stack
+        self.module_stack.get()
     }
 
     /// Its stack: address and length.
     fn stack(&self) -> (u64, u64) {
-        let bottom = self.caller.stack.bottom_below(self.module_stack);
-        (bottom, self.module_stack - bottom)
+        let top = self.stack_top();
+        let bottom = self.caller().stack.bottom_below(top);
+        (bottom, top - bottom)
     }
 
     /// Takes note of a service's call.
     pub fn log_service(&self, call: ServiceCall) {
         let mut log = self.services();
         log.push(call);
+        self.touched.set(true);
         self.called.set(true);
-        self.caller.services.set(log);
+        self.caller().services.set(log);
     }
 
     /// The services that were called last.
     pub fn services(&self) -> ServiceLog {
-        if self.called.get() { self.caller.services.get() } else { ServiceLog::EMPTY }
+        if self.called.get() { self.caller().services.get() } else { ServiceLog::EMPTY }
     }
 
     /// Notes that a service is at its end. Returns whether the call is, too.
@@ -147,14 +247,14 @@ impl<'call> Record<'call> {
         self.service_stack.set(0);
         compiler_fence(Ordering::SeqCst);
         if self.late.get() && self.fault.get().is_none() {
-            self.fault.set(Some(Fault { kind: FaultKind::TimeBudget, offset: None, address: None }));
+            self.set_fault(Fault { kind: FaultKind::TimeBudget, offset: None, address: None });
         }
         self.fault.get().is_some()
     }
 
     /// Notes the fault that ends the call, and says where execution goes on, on which stack.
     pub fn recover(&self, fault: Fault) -> (u64, u64) {
-        self.fault.set(Some(fault));
-        (gate::recovery(), self.own_stack.get())
+        self.set_fault(fault);
+        (gate::recovery(), self.own_stack.load(Ordering::Relaxed))
     }
 }

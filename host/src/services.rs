@@ -76,17 +76,17 @@ extern "C" fn log(_: *mut Context<'_>, text: *const u8, length: usize) -> u32 {
     let address = text.addr() as u64;
     record.log_service(ServiceCall { service: SERVICE_LOG, arguments: [address, length as u64] });
     match line(record, text, length) {
-        Some(bytes) => record.caller.lines.pass_on(record.module, bytes),
+        Some(bytes) => record.caller().lines.pass_on(record.module(), bytes),
         None => {
             let fault = Fault { kind: FaultKind::BadServiceArgument, offset: None, address: Some(address) };
-            record.fault.set(Some(fault));
+            record.set_fault(fault);
         }
     }
     record.leave_service().into()
 }
 
 /// The bytes that the module logs, if they are its own to pass on and not too many.
-fn line<'call>(record: &Record<'call>, text: *const u8, length: usize) -> Option<&'call [u8]> {
+fn line<'call>(record: &'call Record, text: *const u8, length: usize) -> Option<&'call [u8]> {
     // No text at all has no address that means anything.
     if length == 0 {
         return Some(&[]);

@@ -137,7 +137,7 @@ extern "C" fn handle(signal: c_int, info: *mut siginfo_t, context: *mut c_void) 
     let registers = &mut context.uc_mcontext.gregs;
     match gate::current().filter(|record| record.is_in_module()) {
         Some(record) => {
-            let fault = match record.fault.get() {
+            let fault = match record.fault() {
                 Some(noted) if registers[REG_RIP as usize].cast_unsigned() == services::end() => {
                     faults::service_end(record, noted, registers)
                 }
@@ -153,10 +153,10 @@ extern "C" fn handle(signal: c_int, info: *mut siginfo_t, context: *mut c_void) 
 }
 
 extern "C" fn handle_late(_: c_int, _: *mut siginfo_t, context: *mut c_void) {
-    let Some(record) = gate::current().filter(|record| record.caller.watched.is_overdue()) else { return };
+    let Some(record) = gate::current().filter(|record| record.caller().watched.is_overdue()) else { return };
     // SAFETY: the system passes it for as long as the handler runs.
     let registers = unsafe { &mut (*context.cast::<ucontext_t>()).uc_mcontext.gregs };
-    if record.is_in_module() && record.fault.get().is_none() {
+    if record.is_in_module() && record.fault().is_none() {
         end(record, faults::time_budget(record, registers), registers);
     } else {
         record.end_late();
@@ -164,8 +164,8 @@ extern "C" fn handle_late(_: c_int, _: *mut siginfo_t, context: *mut c_void) {
 }
 
 /// Ends a call: sends execution back to the gate.
-fn end(record: &Record<'_>, fault: Fault, registers: &mut Registers) {
-    record.caller.diagnosis.set(Some(faults::diagnosis(record, &fault, registers)));
+fn end(record: &Record, fault: Fault, registers: &mut Registers) {
+    record.caller().diagnosis.set(Some(faults::diagnosis(record, &fault, registers)));
     let (rip, rsp) = record.recover(fault);
     (registers[REG_RIP as usize], registers[REG_RSP as usize]) = (rip.cast_signed(), rsp.cast_signed());
     // Direction, trap and alignment-check flags are the module's: bit 1 is always set.

@@ -5,12 +5,13 @@
 
 use std::io;
 use std::ptr::null_mut;
-use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::record::Record;
+use crate::signals;
 use crate::stopwatch::{self, RunClock, Stopwatch};
-use crate::{gate, signals};
 
 /// The signal a late call gets.
 pub(crate) const SIGNAL: libc::c_int = libc::SIGVTALRM;
@@ -29,8 +30,10 @@ const MARK: u32 = 32;
 /// comes when the thread is at its end finds it, too.
 #[derive(Debug)]
 pub(crate) struct Watched {
-    /// The word that is null while there is no call.
-    thread: AtomicPtr<gate::Thread>,
+    /// Whether there is a thread it is for.
+    taken: AtomicBool,
+    /// The record of the outermost call, under way or not; null before the first.
+    record: AtomicPtr<Record>,
     /// The budget, in microseconds, of the innermost call or, without one, the last.
     /// The watchdog adds a mark in the upper half, which the next call overwrites.
     call: AtomicU64,
@@ -54,7 +57,8 @@ impl Watched {
     /// One that nobody looks at.
     pub const fn nobody() -> Watched {
         Watched {
-            thread: AtomicPtr::new(null_mut()),
+            taken: AtomicBool::new(false),
+            record: AtomicPtr::new(null_mut()),
             call: AtomicU64::new(0),
             overdue: AtomicU64::new(0),
             inner: [const { AtomicU64::new(0) }; 2],
@@ -64,6 +68,20 @@ impl Watched {
     /// That of this thread.
     pub fn of_thread() -> &'static Watched {
         OWN.with(|own| own.watched)
+    }
+
+    /// Notes whose calls are watched from now on.
+    pub fn watch(&self, record: *mut Record) {
+        self.record.store(record, Ordering::Release);
+    }
+
+    /// Notes that a record is about to go.
+    pub fn forget(&self, record: *mut Record) {
+        // The watchdog looks at records only while it has the list.
+        let _list = list();
+        if self.record.load(Ordering::Relaxed) == record {
+            self.record.store(null_mut(), Ordering::Relaxed);
+        }
     }
 
     /// Notes that a call begins.
@@ -127,7 +145,7 @@ thread_local! {
 impl Own {
     fn enter() -> Own {
         let mut list = list();
-        let free = list.threads.iter_mut().find(|entry| entry.watched.thread.load(Ordering::Relaxed).is_null());
+        let free = list.threads.iter_mut().find(|entry| !entry.watched.taken.load(Ordering::Relaxed));
         // SAFETY: takes nothing and always succeeds.
         let id = unsafe { libc::gettid() };
         let watched = match free {
@@ -141,16 +159,15 @@ impl Own {
                 watched
             }
         };
-        watched.thread.store((&raw const *gate::thread()).cast_mut(), Ordering::Relaxed);
+        watched.taken.store(true, Ordering::Relaxed);
         Own { watched }
     }
 }
 
 impl Drop for Own {
     fn drop(&mut self) {
-        // The watchdog looks at the thread's word only while it has the list.
-        let _list = list();
-        self.watched.thread.store(null_mut(), Ordering::Relaxed);
+        self.watched.forget(self.watched.record.load(Ordering::Relaxed));
+        self.watched.taken.store(false, Ordering::Relaxed);
     }
 }
 
@@ -221,10 +238,10 @@ fn watch() {
 
 impl Entry {
     fn look(&mut self) {
-        let thread = self.watched.thread.load(Ordering::Relaxed);
-        // SAFETY: the thread is there, and so is its word, until it takes itself off the list,
-        // which is locked. The word is read whole, as the thread writes it.
-        let calls = unsafe { thread.as_ref() }.is_some_and(|word| !word.load(Ordering::Acquire).is_null());
+        let record = self.watched.record.load(Ordering::Acquire);
+        // SAFETY: a record that is there goes only when it is noted nowhere, for which the list is
+        // locked. Of all of it only a word that is written whole is read.
+        let calls = unsafe { record.as_ref() }.is_some_and(Record::is_under_way);
         if !calls {
             self.seen.clear();
             return;

@@ -35,8 +35,15 @@ fn place(platform: &HostPlatform, code: &[u8]) -> Outcome<(Image, u64)> {
 
 fn call(platform: &HostPlatform, (image, entry): &(Image, u64)) -> Outcome<Result<i32, Fault>> {
     let module = Name::new("test").ok_or("a name")?;
-    let call =
-        Call { module: &module, image, entry: *entry, reason: Reason::Run, input: &[1; 100], timing: Timing::Fast };
+    let call = Call {
+        module: &module,
+        image,
+        entry: *entry,
+        reason: Reason::Run,
+        input: &[1; 100],
+        timing: Timing::Fast,
+        thorough: true,
+    };
     match platform.call(&call, &mut [0; 100]) {
         Ok(returned) => Ok(Ok(returned.outcome.result)),
         Err(CallError::Fault(fault)) => Ok(Err(fault)),

@@ -4,12 +4,23 @@ use core::arch::x86_64::{_mm_lfence, _rdtsc};
 
 use bareflow_loader::Timing;
 
-/// The clock, read as `timing` says.
+/// The clock at the beginning of what is timed.
 #[inline(always)]
-pub fn read(timing: Timing) -> u64 {
+pub fn start(timing: Timing) -> u64 {
     match timing {
         Timing::Fast => now(),
-        Timing::Precise => now_fenced(),
+        Timing::Precise => fenced_start(),
+        Timing::Untimed => 0,
+    }
+}
+
+/// The clock at its end.
+#[inline(always)]
+pub fn end(timing: Timing) -> u64 {
+    match timing {
+        Timing::Fast => now(),
+        Timing::Precise => fenced_end(),
+        Timing::Untimed => 0,
     }
 }
 
@@ -22,13 +33,17 @@ pub fn now() -> u64 {
 
 /// The clock, read when everything before is done and before anything behind begins.
 #[inline(always)]
-pub fn now_fenced() -> u64 {
-    // SAFETY: as above. The first fence waits for what came before, the
-    // second keeps what comes behind from beginning (Intel SDM volume 2, RDTSC).
-    unsafe {
-        _mm_lfence();
-        let now = _rdtsc();
-        _mm_lfence();
-        now
-    }
+pub fn fenced_start() -> u64 {
+    let now = fenced_end();
+    // SAFETY: as above. It keeps what comes behind from beginning (Intel SDM volume 2, RDTSC).
+    unsafe { _mm_lfence() };
+    now
+}
+
+/// The clock, read when everything before is done.
+#[inline(always)]
+pub fn fenced_end() -> u64 {
+    // SAFETY: as above. It waits for what came before.
+    unsafe { _mm_lfence() };
+    now()
 }

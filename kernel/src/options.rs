@@ -77,6 +77,7 @@ impl Options {
             "onfault" => {
                 self.load.on_fault = OnFault::parse(value).ok_or("onfault=stop, onfault=restart or onfault=restart:N")?;
             }
+            "sample" => self.load.sample_every = value.parse().map_err(|_| "sample=N with N from 1 to 4294967295")?,
             "color" => self.colour = flag(value, "1", "0", "color=0 or color=1")?,
             "clock" => self.icount = flag(value, "icount", "tsc", "clock=tsc or clock=icount")?,
             "exit" => self.halt = flag(value, "halt", "leave", "exit=leave or exit=halt")?,
@@ -84,7 +85,7 @@ impl Options {
             "soak" => self.soak = Some(value.parse().map_err(|_| "soak=N")?),
             "serve" => self.serve = flag(value, "1", "0", "serve=0 or serve=1")?,
             "inject" => self.campaign = Some(Campaign::read(value).ok_or("inject=SEED:FIRST:COUNT")?),
-            _ => return Err("timing, repeat, domain, elsewhere, budget, onfault, color, clock, exit, selfcheck, soak, serve or inject"),
+            _ => return Err("timing, repeat, domain, elsewhere, budget, onfault, sample, color, clock, exit, selfcheck, soak, serve or inject"),
         }
         Ok(())
     }

@@ -75,7 +75,12 @@ impl Platform for KernelPlatform {
 
     #[inline(always)]
     fn clock_fenced(&self) -> u64 {
-        clock::now_fenced()
+        clock::fenced_start()
+    }
+
+    #[inline(always)]
+    fn clock_fenced_end(&self) -> u64 {
+        clock::fenced_end()
     }
 
     #[inline(always)]

@@ -1,8 +1,10 @@
 //! Calls of loaded modules: profiled, contained, and followed by a restart
 //! where a fault calls for one.
 
+use core::cell::Ref;
+use core::num::NonZeroU32;
+
 use bareflow_abi::Reason;
-use bareflow_abi::header::FLAG_REENTRANT;
 
 use crate::diagnosis::Diagnosis;
 use crate::error::{ExecuteError, LoadError};
@@ -10,6 +12,8 @@ use crate::manager::ModuleManager;
 use crate::module::{Failure, Module, ModuleId, State};
 use crate::placed::PlacedModule;
 use crate::platform::{Call, CallError, Outcome, Platform, Returned};
+use crate::profile::Timing;
+use crate::profile::samples::Samples;
 use crate::raw::RawModule;
 use crate::valid::{Offer, ValidModule};
 
@@ -47,6 +51,14 @@ impl<P: Platform> ModuleManager<P> {
         }
     }
 
+    /// Times one in `every` calls of a module from now on. Returns `false` when it is gone.
+    pub fn sample(&self, id: ModuleId, every: NonZeroU32) -> bool {
+        self.get(id).is_some_and(|module| {
+            module.turns.set(every);
+            true
+        })
+    }
+
     /// The diagnosis of a module's last fault; it is handed out once.
     pub fn take_diagnosis(&self, id: ModuleId) -> Option<Diagnosis> {
         self.get(id)?.faults.diagnosis.take().map(|diagnosis| *diagnosis)
@@ -55,44 +67,118 @@ impl<P: Platform> ModuleManager<P> {
     /// Calls a module. What comes of it fits into registers: the errors' details are left where they are.
     #[inline(always)]
     fn attempt(&self, id: ModuleId, input: &[u8], output: &mut [u8]) -> Result<Returned, Failure> {
-        let Some(place) = self.table.place(id.index) else { return Err(Failure::NotLoaded) };
-        // Borrowed for writing only while nobody can be here: when the module is registered, restarted or taken out.
-        let Ok(borrowed) = place.try_borrow() else { return Err(Failure::Refused) };
-        let Some(module) = borrowed.as_ref().filter(|module| module.load == id.load && !module.retired.get()) else {
-            return Err(Failure::NotLoaded);
+        let module = self.borrow(id)?;
+        let done = self.call_once(&module, input, output);
+        let retired = module.retired.get();
+        drop(module);
+        self.settle(id, retired, matches!(done, Err(Failure::Faulted)));
+        done
+    }
+
+    /// Calls a module that is borrowed.
+    #[inline(always)]
+    pub(crate) fn call_once(
+        &self,
+        module: &Module<P>,
+        input: &[u8],
+        output: &mut [u8],
+    ) -> Result<Returned, Failure> {
+        let state = module.callable()?;
+        let timing = module.turns.next(self.timing);
+        let samples = match timing {
+            Timing::Untimed => None,
+            _ => Some(self.samples(module)?),
         };
-        let state = module.state.get();
-        if state != State::Ready && !(state == State::Running && module.flags & FLAG_REENTRANT != 0) {
-            return Err(Failure::Refused);
-        }
-        let Some(samples) = module.recorder.samples(|| self.platform.tables()) else {
-            return Err(Failure::ProfileFull);
-        };
-        let (image, entry, timing) = (&module.placed.image, module.placed.entry, self.timing);
-        let call = Call { module: &module.name, image, entry, reason: Reason::Run, input, timing };
+        // The first call of all, and one in some hundred.
+        let thorough = samples.is_some_and(Samples::is_folded);
+        let call = Call { thorough, ..run(module, input, timing) };
         module.state.set(State::Running);
         let done = match self.call_platform(&call, &module.depends, output) {
             Ok(returned) => {
-                samples.push(returned.cycles);
-                module.last_result.set(Some(returned.outcome.result));
+                if let Some(samples) = samples {
+                    samples.push(returned.cycles);
+                }
+                module.last_result.set(returned.outcome.result);
                 Ok(returned)
             }
-            Err(CallError::NoMemory) => Err(Failure::NoMemory),
-            Err(CallError::Fault(fault)) => {
-                module.faults.note(fault, self.platform.diagnosis());
-                self.last_fault.set(Some(fault));
-                Err(Failure::Faulted)
-            }
+            Err(error) => Err(self.note(module, error, timing)),
         };
         module.state.set(state);
-        let retired = module.retired.get();
-        drop(borrowed);
+        done
+    }
+
+    /// Calls a module that is borrowed `calls` times in a row, reading the clock once for each.
+    pub(crate) fn call_chained(&self, module: &Module<P>, calls: u64) -> Result<Option<i32>, Failure> {
+        let state = module.callable()?;
+        let samples = self.samples(module)?;
+        let call = run(module, &[], Timing::Untimed);
+        module.state.set(State::Running);
+        let (mut done, mut stamp) = (Ok(None), self.platform.clock());
+        for _ in 0..calls {
+            match self.call_platform(&call, &module.depends, &mut []) {
+                Ok(returned) => {
+                    let now = self.platform.clock();
+                    samples.push(now.saturating_sub(stamp));
+                    module.last_result.set(returned.outcome.result);
+                    (done, stamp) = (Ok(Some(returned.outcome.result)), now);
+                }
+                Err(error) => {
+                    done = Err(self.note(module, error, self.timing));
+                    break;
+                }
+            }
+            if module.retired.get() {
+                done = Err(Failure::NotLoaded);
+                break;
+            }
+        }
+        module.state.set(state);
+        done
+    }
+
+    /// The module at `id`, which stays there as long as it is borrowed.
+    #[inline(always)]
+    pub(crate) fn borrow(&self, id: ModuleId) -> Result<Ref<'_, Module<P>>, Failure> {
+        let Some(place) = self.table.place(id.index) else { return Err(Failure::NotLoaded) };
+        // Borrowed for writing only while nobody can be here: when the module is registered, restarted or taken out.
+        let Ok(borrowed) = place.try_borrow() else { return Err(Failure::Refused) };
+        match Ref::filter_map(borrowed, Option::as_ref) {
+            Ok(module) if module.load == id.load => Ok(module),
+            _ => Err(Failure::NotLoaded),
+        }
+    }
+
+    /// Does what is to be done behind a call, or several, when the module is not borrowed any more.
+    #[inline(always)]
+    pub(crate) fn settle(&self, id: ModuleId, retired: bool, faulted: bool) {
         if retired {
             self.leave_retired(id);
-        } else if matches!(done, Err(Failure::Faulted)) {
+        } else if faulted {
             self.fail(id);
         }
-        done
+    }
+
+    /// Where a module's readings go.
+    #[inline(always)]
+    fn samples<'module>(&self, module: &'module Module<P>) -> Result<&'module Samples<P::Tables>, Failure> {
+        module.recorder.samples(|| self.platform.tables()).ok_or(Failure::ProfileFull)
+    }
+
+    /// Takes note of a call that did not return.
+    #[cold]
+    #[inline(never)]
+    fn note(&self, module: &Module<P>, error: CallError, timing: Timing) -> Failure {
+        if timing == Timing::Untimed {
+            module.turns.take_back();
+        }
+        match error {
+            CallError::NoMemory => Failure::NoMemory,
+            CallError::Fault(fault) => {
+                module.faults.note(fault, self.platform.diagnosis());
+                self.last_fault.set(Some(fault));
+                Failure::Faulted
+            }
+        }
     }
 
     /// Ends a module that was replaced, behind its last call.
@@ -148,7 +234,7 @@ impl<P: Platform> ModuleManager<P> {
     /// The error that a failure stands for.
     #[cold]
     #[inline(never)]
-    fn explain(&self, id: ModuleId, failure: Failure) -> ExecuteError {
+    pub(crate) fn explain(&self, id: ModuleId, failure: Failure) -> ExecuteError {
         let module = self.get(id);
         let fault = module.as_ref().and_then(|module| module.faults.last.get());
         let stopped = module.is_some_and(|module| module.state.get() == State::Stopped);
@@ -161,4 +247,11 @@ impl<P: Platform> ModuleManager<P> {
             (Failure::NotLoaded, _) => ExecuteError::NotLoaded,
         }
     }
+}
+
+/// A module's work.
+#[inline(always)]
+fn run<'call, P: Platform>(module: &'call Module<P>, input: &'call [u8], timing: Timing) -> Call<'call, P::Image> {
+    let (image, entry) = (&module.placed.image, module.placed.entry);
+    Call { module: &module.name, image, entry, reason: Reason::Run, input, timing, thorough: false }
 }

@@ -13,6 +13,7 @@ use crate::module::{Faults, Module, ModuleId, State, copy_to};
 use crate::placed::PlacedModule;
 use crate::platform::{CallError, Platform};
 use crate::policy::{LoadOptions, Placement};
+use crate::profile::turns::Turns;
 use crate::profile::{ModuleProfile, Recorder, Timing, calibrate};
 use crate::raw::RawModule;
 use crate::state::{self, Carried, schema_bytes};
@@ -143,7 +144,8 @@ impl<P: Platform> ModuleManager<P> {
             retired: Cell::new(false),
             listed: Cell::new(false),
             next: Cell::new(None),
-            last_result: Cell::new(None),
+            last_result: Cell::new(0),
+            turns: Turns::new(options.sample_every),
             schema,
             depends,
             faults,
@@ -279,8 +281,9 @@ impl<P: Platform> ModuleManager<P> {
     }
 
     fn profile(&self, id: ModuleId, module: &Module<P>) -> ModuleProfile {
-        let (call_count, total_cycles, cycles) = module.recorder.statistics(self.overhead);
+        let (timed_calls, total_cycles, cycles) = module.recorder.statistics(self.overhead);
         let faults = &module.faults;
+        let returned = timed_calls + module.turns.untimed();
         ModuleProfile {
             name: module.name,
             version: module.version,
@@ -295,10 +298,12 @@ impl<P: Platform> ModuleManager<P> {
             code_size: module.code_size,
             blob_size: module.blob_size,
             // The calls that faulted were calls, though they have no figure.
-            call_count: call_count + u64::from(faults.count.get()),
+            call_count: returned + u64::from(faults.count.get()),
+            timed_calls,
+            sample_every: module.turns.every(),
             total_cycles,
             cycles,
-            last_result: module.last_result.get(),
+            last_result: (returned > 0).then_some(module.last_result.get()),
             stopped: module.state.get() == State::Stopped,
             fault: faults.last.get(),
             faults: faults.count.get(),

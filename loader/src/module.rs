@@ -5,6 +5,7 @@ use core::cell::Cell;
 use allocator_api2::alloc::Allocator;
 use allocator_api2::boxed::Box;
 use allocator_api2::vec::Vec;
+use bareflow_abi::header::FLAG_REENTRANT;
 
 use crate::diagnosis::Diagnosis;
 use crate::fault::Fault;
@@ -13,6 +14,7 @@ use crate::placed::PlacedModule;
 use crate::platform::Platform;
 use crate::policy::{LoadOptions, OnFault, Placement};
 use crate::profile::Recorder;
+use crate::profile::turns::Turns;
 
 /// A handle to a loaded module. It stays behind when the module is unloaded or
 /// replaced, and then leads nowhere: find the name again.
@@ -41,13 +43,30 @@ pub(crate) struct Module<P: Platform> {
     pub(crate) listed: Cell<bool>,
     /// The place of the next module of its name.
     pub(crate) next: Cell<Option<usize>>,
-    pub(crate) last_result: Cell<Option<i32>>,
+    /// What the last call returned, if any did.
+    pub(crate) last_result: Cell<i32>,
+    pub(crate) turns: Turns,
     /// The schema of its state; empty where it has none.
     pub(crate) schema: Vec<u8, P::Tables>,
     /// The list of the modules it may call; empty where it calls none.
     pub(crate) depends: Vec<u8, P::Tables>,
     pub(crate) faults: Faults<P::Tables>,
     pub(crate) recorder: Recorder<P::Tables>,
+}
+
+impl<P: Platform> Module<P> {
+    /// What it is doing, if a call of it may begin.
+    #[inline(always)]
+    pub(crate) fn callable(&self) -> Result<State, Failure> {
+        if self.retired.get() {
+            return Err(Failure::NotLoaded);
+        }
+        match self.state.get() {
+            State::Ready => Ok(State::Ready),
+            State::Running if self.flags & FLAG_REENTRANT != 0 => Ok(State::Running),
+            State::Running | State::Stopped => Err(Failure::Refused),
+        }
+    }
 }
 
 /// How a module went wrong so far, and what is done about it.

@@ -57,7 +57,19 @@ pub struct Call<'call, Image> {
     pub input: &'call [u8],
     /// How the clock is read around the call: see [`Timing::measure`].
     pub timing: Timing,
+    /// Whether the platform is to look at all that a module must preserve. Else it may put right unseen what takes
+    /// long to look at.
+    pub thorough: bool,
 }
+
+// Copies are made where a call leaves the usual way: so the usual one need not write it to memory.
+impl<Image> Clone for Call<'_, Image> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<Image> Copy for Call<'_, Image> {}
 
 /// The modules that the one may call which is being called: what its platform's service `call` asks.
 pub trait Callees {
@@ -216,6 +228,12 @@ pub trait Platform {
 
     /// The cycle clock, read when everything before is done and before anything behind begins.
     fn clock_fenced(&self) -> u64;
+
+    /// The cycle clock, read when everything before is done: enough at the end of what is timed. By default
+    /// as [`clock_fenced`](Self::clock_fenced).
+    fn clock_fenced_end(&self) -> u64 {
+        self.clock_fenced()
+    }
 
     /// Calls a module, with a [`Context`](bareflow_abi::Context) around the
     /// call's input and `output`. The clock is read right before and right behind the

@@ -2,6 +2,7 @@
 //! happens when it faults.
 
 use core::fmt;
+use core::num::NonZeroU32;
 
 use crate::budget::Budget;
 
@@ -97,11 +98,18 @@ pub struct LoadOptions {
     pub limits: Budget,
     /// What happens when it faults.
     pub on_fault: OnFault,
+    /// One in so many of its calls is timed; every one is counted.
+    pub sample_every: NonZeroU32,
 }
 
 impl Default for LoadOptions {
     fn default() -> LoadOptions {
-        LoadOptions { domain: Domain::default(), limits: Budget::LIMITS, on_fault: OnFault::default() }
+        LoadOptions {
+            domain: Domain::default(),
+            limits: Budget::LIMITS,
+            on_fault: OnFault::default(),
+            sample_every: NonZeroU32::MIN,
+        }
     }
 }
 

@@ -39,7 +39,8 @@ impl<P: Platform> Empty<P> {
 
     /// A call of it.
     pub const fn call(&self, timing: Timing) -> Call<'_, P::Image> {
-        Call { module: &self.name, image: &self.image, entry: self.entry, reason: Reason::Run, input: &[], timing }
+        let (image, entry) = (&self.image, self.entry);
+        Call { module: &self.name, image, entry, reason: Reason::Run, input: &[], timing, thorough: false }
     }
 
     /// Takes its memory back.

@@ -113,6 +113,11 @@ impl<P: Platform> Table<P> {
         self.at(id.index).filter(|module| module.load == id.load)
     }
 
+    /// Whether a call of the module that `id` leads to is under way, or somebody holds on to it.
+    pub fn is_borrowed(&self, id: ModuleId) -> bool {
+        self.place(id.index).is_some_and(|place| place.try_borrow_mut().is_err())
+    }
+
     /// The module in a place.
     pub fn at(&self, index: usize) -> Option<Ref<'_, Module<P>>> {
         Ref::filter_map(self.place(index)?.try_borrow().ok()?, Option::as_ref).ok()

@@ -13,6 +13,8 @@ use crate::manager::ModuleManager;
 use crate::module::{ModuleId, State};
 use crate::platform::{Call, CallError, Outcome, Platform};
 use crate::price::Empty;
+use crate::profile::Timing;
+use crate::state;
 
 /// A measurement takes at least so many times as long as reading the clock.
 const RESOLVED: u64 = 64;
@@ -242,8 +244,7 @@ impl<P: Platform> ModuleManager<P> {
             (State::Stopped, Some(fault)) => return Err(ExecuteError::Stopped(fault)),
             _ => return Err(ExecuteError::Busy),
         }
-        let (image, entry) = (&module.placed.image, module.placed.entry);
-        let call = Call { module: &module.name, image, entry, reason: Reason::Run, input, timing: self.timing };
+        let call = state::call(&module, &module.placed, Reason::Run, input, self.timing);
         module.state.set(State::Running);
         let done = self.timed(&call, &module.depends, calls, output);
         module.state.set(State::Ready);
@@ -270,7 +271,7 @@ impl<P: Platform> ModuleManager<P> {
         }
     }
 
-    /// Carries a call out so many times.
+    /// Carries a call out so many times: the first one as it says, the others without looking at what takes long.
     fn timed(
         &self,
         call: &Call<'_, P::Image>,
@@ -280,8 +281,9 @@ impl<P: Platform> ModuleManager<P> {
     ) -> Result<(Outcome, u64), CallError> {
         let (outcome, cycles) = self.timing.measure(&self.platform, || {
             let mut last = self.call_platform(call, depends, output)?;
+            let others = Call { timing: Timing::Untimed, thorough: false, ..*call };
             for _ in 1..calls {
-                last = self.call_platform(call, depends, output)?;
+                last = self.call_platform(&others, depends, output)?;
             }
             Ok::<_, CallError>(last.outcome)
         });

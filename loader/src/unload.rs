@@ -51,15 +51,17 @@ impl<P: Platform> ModuleManager<P> {
     /// other versions, if there are any.
     ///
     /// # Errors
-    /// When there is no such module, a call of it is under way, or others need it; then it stays as it is.
+    /// When there is no such module, a call of it is under way, somebody holds on to it, or others need it; then
+    /// it stays as it is.
     pub fn unload(&self, id: ModuleId) -> Result<Receipt, UnloadError> {
+        let held = self.table.is_borrowed(id);
         let name = {
             let module = self.get(id).ok_or(UnloadError::NotLoaded)?;
             let (name, version) = (module.name, module.version);
             if let Some(by) = self.dependents(id).find_map(|by| Some(self.get(by)?.name)) {
                 return Err(UnloadError::Needed { name, version, by });
             }
-            if module.state.get() == State::Running {
+            if module.state.get() == State::Running || held {
                 return Err(UnloadError::Busy { name, version });
             }
             self.unlink(id, &module);
@@ -110,7 +112,7 @@ impl<P: Platform> ModuleManager<P> {
         let exits = module.flags & FLAG_EXIT != 0 && module.state.get() != State::Stopped;
         let result = if exits { self.call(&module, Reason::Exit) } else { Ok(0) };
         let leak = self.account(&module);
-        let call_count = module.recorder.count() + u64::from(module.faults.count.get());
+        let call_count = module.recorder.count() + module.turns.untimed() + u64::from(module.faults.count.get());
         let (held, before) = (self.held_by(&module), self.platform.usage());
         let bindings = Dependencies::new(&module.depends).count() as u32;
         let Module { name, version, generation, placement, placed, schema, depends, faults, recorder, .. } = module;

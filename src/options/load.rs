@@ -1,5 +1,7 @@
 //! How modules are loaded, as the command line says it.
 
+use std::num::NonZeroU32;
+
 use bareflow_loader::{Budget, LoadOptions, OnFault};
 use clap::{Args, ValueEnum};
 
@@ -18,6 +20,9 @@ pub struct LoadingOptions {
     /// How the clock is read around calls.
     #[arg(long, value_enum, default_value_t = Timing::Precise)]
     pub timing: Timing,
+    /// Times one in N calls of each module, and counts all.
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub sample: NonZeroU32,
 }
 
 impl LoadingOptions {
@@ -28,6 +33,7 @@ impl LoadingOptions {
             domain: self.domain.into(),
             limits: self.budget.unwrap_or(Budget::LIMITS),
             on_fault: self.on_fault,
+            sample_every: self.sample,
         }
     }
 }

@@ -35,8 +35,8 @@ const fn usual(domain: Domain) -> Placement {
 /// Calls an image with input and output.
 fn call_with(platform: &HostPlatform, image: &Image, input: &[u8], output: &mut [u8]) -> Result<Outcome, CallError> {
     let name = Name::new("test").unwrap();
-    let call =
-        Call { module: &name, image, entry: image.segments.base, reason: Reason::Run, input, timing: Timing::Fast };
+    let (entry, timing) = (image.segments.base, Timing::Fast);
+    let call = Call { module: &name, image, entry, reason: Reason::Run, input, timing, thorough: true };
     platform.call(&call, output).map(|returned| returned.outcome)
 }
 

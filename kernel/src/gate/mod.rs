@@ -237,9 +237,9 @@ fn pass(record: Record, timing: Timing, enter: impl FnOnce(*mut Record) -> Left)
     let record: *mut Record = &raw mut record;
     let outer = CURRENT.load(Ordering::Relaxed);
     CURRENT.store(record, Ordering::Relaxed);
-    let start = clock::read(timing);
+    let start = clock::start(timing);
     let returned = enter(record);
-    let cycles = clock::read(timing).saturating_sub(start);
+    let cycles = clock::end(timing).saturating_sub(start);
     CURRENT.store(outer, Ordering::Relaxed);
     match returned.status {
         // The upper half of the register means nothing.

@@ -25,12 +25,12 @@ impl<P: Platform> ModuleManager<P> {
         depends: &[u8],
         output: &mut [u8],
     ) -> Result<Returned, CallError> {
-        if depends.is_empty() { self.platform.call(call, output) } else { self.call_bound(call, depends, output) }
+        if depends.is_empty() { self.platform.call(call, output) } else { self.call_bound(*call, depends, output) }
     }
 
     #[inline(never)]
-    fn call_bound(&self, call: &Call<'_, P::Image>, depends: &[u8], output: &mut [u8]) -> Result<Returned, CallError> {
-        self.platform.call_bound(call, output, &Bound { manager: self, depends })
+    fn call_bound(&self, call: Call<'_, P::Image>, depends: &[u8], output: &mut [u8]) -> Result<Returned, CallError> {
+        self.platform.call_bound(&call, output, &Bound { manager: self, depends })
     }
 
     /// The module that meets a dependency now.

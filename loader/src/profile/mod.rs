@@ -2,8 +2,10 @@
 
 pub mod histogram;
 pub(crate) mod samples;
+pub(crate) mod turns;
 
 use core::cell::OnceCell;
+use core::num::NonZeroU32;
 
 use allocator_api2::alloc::Allocator;
 use samples::Samples;
@@ -23,6 +25,9 @@ pub enum Timing {
     /// With a fence at both stamps (Intel SDM volume 2, RDTSC): each reading
     /// covers the whole call and nothing else.
     Precise,
+    /// Not at all: a call that its module's sampling leaves out, or one of a run with one clock for all.
+    /// No option and no report names it.
+    Untimed,
 }
 
 impl Timing {
@@ -32,6 +37,7 @@ impl Timing {
         match self {
             Timing::Fast => "fast",
             Timing::Precise => "precise",
+            Timing::Untimed => "untimed",
         }
     }
 
@@ -44,17 +50,27 @@ impl Timing {
     /// Does `work` between two readings of the platform's clock, and says how many cycles lie between them.
     #[inline(always)]
     pub fn measure<T>(self, platform: &impl Platform, work: impl FnOnce() -> T) -> (T, u64) {
-        let start = self.now(platform);
+        let start = self.start(platform);
         let done = work();
-        let cycles = self.now(platform).saturating_sub(start);
+        let cycles = self.end(platform).saturating_sub(start);
         (done, cycles)
     }
 
     #[inline(always)]
-    fn now(self, platform: &impl Platform) -> u64 {
+    fn start(self, platform: &impl Platform) -> u64 {
         match self {
             Timing::Fast => platform.clock(),
             Timing::Precise => platform.clock_fenced(),
+            Timing::Untimed => 0,
+        }
+    }
+
+    #[inline(always)]
+    fn end(self, platform: &impl Platform) -> u64 {
+        match self {
+            Timing::Fast => platform.clock(),
+            Timing::Precise => platform.clock_fenced_end(),
+            Timing::Untimed => 0,
         }
     }
 }
@@ -89,9 +105,13 @@ pub struct ModuleProfile {
     pub blob_size: u64,
     /// Calls so far.
     pub call_count: u64,
-    /// Cycles of all calls that returned.
+    /// Calls that were timed and returned.
+    pub timed_calls: u64,
+    /// One in so many calls is timed now.
+    pub sample_every: NonZeroU32,
+    /// Cycles of all calls that were timed.
     pub total_cycles: u64,
-    /// Figures over all calls that returned; `None` before the first.
+    /// Figures over all calls that were timed; `None` before the first.
     pub cycles: Option<CycleStatistics>,
     /// What the last call returned; `None` before the first.
     pub last_result: Option<i32>,
@@ -204,8 +224,7 @@ pub(crate) fn calibrate(platform: &impl Platform, timing: Timing) -> u64 {
     // The first round warms up; the second one counts.
     for _ in 0..2 {
         for distance in &mut distances {
-            let start = timing.now(platform);
-            *distance = timing.now(platform).saturating_sub(start);
+            *distance = timing.measure(platform, || ()).1;
         }
     }
     distances.sort_unstable();

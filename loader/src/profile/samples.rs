@@ -51,6 +51,12 @@ impl<A: Allocator> Samples<A> {
         (size_of_val(self.buffer.as_slice()) + size_of_val(self.histogram.as_slice())) as u64
     }
 
+    /// Whether the next reading is the first one to be buffered: of all, or since they were folded.
+    #[inline]
+    pub const fn is_folded(&self) -> bool {
+        self.length.get() == 0
+    }
+
     /// Takes one reading, in cycles.
     #[inline]
     pub fn push(&self, cycles: u64) {

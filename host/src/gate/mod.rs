@@ -1,0 +1,189 @@
+//! The gate through which modules are called, and its way back from a fault.
+
+mod code;
+
+use std::arch::asm;
+use std::ffi::c_void;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use bareflow_abi::Context;
+use bareflow_loader::{Call, CallError, Fault, FaultKind, Outcome, Returned, Timing};
+
+use crate::caller::Caller;
+use crate::memory::Image;
+use crate::record::{MayCall, Record};
+use crate::services::SERVICES;
+
+/// What a thread keeps for the gate: the record of its innermost call, or of its next one.
+pub(crate) type Thread = AtomicPtr<Record>;
+
+/// How the gate was left: the module returned.
+const RETURNED: u64 = 0;
+
+/// It returned without what a function must preserve.
+const CLOBBERED: u64 = 1;
+
+unsafe extern "C" {
+    // Each takes the entry in r8, the module's arguments in rdi and rsi, and the record in rcx. Returns the
+    // result in r8, the clock's second reading in r9, and in rdx how it was left. Keeps rbx and rbp alone.
+    fn bareflow_host_fast();
+    fn bareflow_host_fast_thorough();
+    fn bareflow_host_precise();
+    fn bareflow_host_precise_thorough();
+    fn bareflow_host_untimed();
+    fn bareflow_host_recover();
+    safe fn bareflow_host_thread() -> *const c_void;
+}
+
+/// Calls a module.
+#[inline(always)]
+pub(crate) fn call(
+    call: &Call<'_, Image>,
+    output: &mut [u8],
+    caller: &Caller,
+    callees: MayCall<'_>,
+) -> Result<Returned, CallError> {
+    let record = &caller.record;
+    // On a thread with one platform it stays so from the first call on.
+    let usual = caller.thread.load(Ordering::Relaxed) == record.address() && !record.is_under_way();
+    // Without input and output the context is the same as ever: nobody but the module writes to it, and it says
+    // nothing that this call uses.
+    if !usual || !call.input.is_empty() || !output.is_empty() || callees.is_some() {
+        return call_otherwise(*call, output, caller, callees);
+    }
+    record.begin(call, call.image.stack_top);
+    let (result, cycles) = pass(call, call.image.context(), record, caller)?;
+    Ok(Returned { outcome: Outcome { result, output_length: 0 }, cycles })
+}
+
+/// Calls a module with input or output, or on a thread where another call is under way, or was made by another
+/// platform.
+#[inline(never)]
+fn call_otherwise(
+    call: Call<'_, Image>,
+    output: &mut [u8],
+    caller: &Caller,
+    callees: MayCall<'_>,
+) -> Result<Returned, CallError> {
+    let outer = caller.thread.load(Ordering::Relaxed);
+    let Some(under_way) = current() else {
+        if outer != caller.record.address() {
+            caller.take_over();
+        }
+        caller.record.begin(&call, call.image.stack_top);
+        return enter(&call, output, &caller.record, caller, callees);
+    };
+    // It lies in the other one, and has a stack and a record of its own.
+    let top = call.image.stack_top;
+    let stack = caller.stack.above(top, under_way.stack_top());
+    let waiting = under_way.caller().watched.call();
+    let record = Record::idle();
+    record.belongs_to(caller);
+    record.begin(&call, stack.unwrap_or(under_way.service_stack.get() & !15));
+    caller.thread.store(record.address(), Ordering::Release);
+    let returned = enter(&call, output, &record, caller, callees);
+    caller.watched.go_on(waiting);
+    caller.thread.store(outer, Ordering::Release);
+    returned
+}
+
+/// Makes a call that was noted, with a context of its own.
+fn enter(
+    call: &Call<'_, Image>,
+    output: &mut [u8],
+    record: &Record,
+    caller: &Caller,
+    callees: MayCall<'_>,
+) -> Result<Returned, CallError> {
+    let capacity = output.len();
+    record.lend(call.input, output, callees);
+    let (heap, heap_size) = call.image.segments.heap();
+    let mut context = Context::new(&SERVICES, call.input, output).with_heap(heap, heap_size);
+    let passed = pass(call, &raw mut context, record, caller);
+    record.take_back();
+    let (result, cycles) = passed?;
+    // The module could have written any length.
+    let output_length = context.output_length().min(capacity);
+    Ok(Returned { outcome: Outcome { result, output_length }, cycles })
+}
+
+/// Goes through the gate. Returns the result, and the cycles between the readings of the clock.
+#[inline(always)]
+fn pass(
+    call: &Call<'_, Image>,
+    context: *mut Context<'_>,
+    record: &Record,
+    caller: &Caller,
+) -> Result<(i32, u64), CallError> {
+    // The watchdog's signal never finds a call with another one's budget.
+    caller.watched.begin(call.image.placement.budget.time_us);
+    let gate: unsafe extern "C" fn() = match (call.timing, call.thorough) {
+        (Timing::Fast, false) => bareflow_host_fast,
+        (Timing::Fast, true) => bareflow_host_fast_thorough,
+        (Timing::Precise, false) => bareflow_host_precise,
+        (Timing::Precise, true) => bareflow_host_precise_thorough,
+        (Timing::Untimed, _) => bareflow_host_untimed,
+    };
+    let (result, left, end): (u64, u64, u64);
+    // SAFETY: the entry lies in the sealed text of an image, as validation made sure; a fault in it ends
+    // here by way of the signal handler. What the gate does not keep is given up here.
+    unsafe {
+        asm!(
+            "call rdx",
+            inout("rdx") gate => left,
+            inout("r8") call.entry => result,
+            in("rdi") context,
+            in("rsi") u64::from(call.reason as u32),
+            in("rcx") record.address(),
+            out("r9") end,
+            out("r12") _,
+            out("r13") _,
+            out("r14") _,
+            out("r15") _,
+            clobber_abi("C"),
+        );
+    }
+    if left != RETURNED || record.is_touched() {
+        let fault = record.end();
+        if left != RETURNED {
+            return Err(failed(left, fault));
+        }
+    }
+    let cycles = if call.timing == Timing::Untimed { 0 } else { end.saturating_sub(record.start()) };
+    // The upper half of the register means nothing.
+    Ok((result as u32 as i32, cycles))
+}
+
+/// Why the gate was left otherwise.
+#[cold]
+#[inline(never)]
+fn failed(left: u64, fault: Option<Fault>) -> CallError {
+    match left {
+        CLOBBERED => CLOBBERED_REGISTER.into(),
+        _ => fault.unwrap_or(UNKNOWN).into(),
+    }
+}
+
+/// What the gate itself finds out, when a call returns.
+const CLOBBERED_REGISTER: Fault = Fault { kind: FaultKind::ClobberedRegister, offset: Some(0), address: None };
+
+/// A fault nobody noted, which can't be.
+const UNKNOWN: Fault = Fault { kind: FaultKind::GeneralProtection, offset: None, address: None };
+
+/// What this thread keeps for the gate.
+pub(crate) fn thread() -> &'static Thread {
+    // SAFETY: the word is there as long as the thread, which the platform and its calls never leave.
+    unsafe { &*bareflow_host_thread().cast() }
+}
+
+/// The call under way on this thread.
+pub(crate) fn current<'call>() -> Option<&'call Record> {
+    // SAFETY: a record is there until its caller takes it out of the word; while a call is under way, its
+    // caller waits. Signal handlers, services and calls inside of calls end before it does.
+    unsafe { thread().load(Ordering::Relaxed).as_ref() }.filter(|record| record.is_under_way())
+}
+
+/// Where a call goes on that is ended from outside.
+pub(crate) fn recovery() -> u64 {
+    bareflow_host_recover as *const () as u64
+}

@@ -1,0 +1,168 @@
+//! A module that somebody holds on to, for many calls in a row.
+
+use core::cell::Ref;
+
+use crate::error::ExecuteError;
+use crate::manager::ModuleManager;
+use crate::module::{Failure, Module, ModuleId};
+use crate::platform::{Outcome, Platform, Returned};
+
+/// A module that is not looked up for each call, as [`ModuleManager::execute`] does. Its memory stays while it is
+/// held, as during a call: where it is replaced meanwhile, its calls are refused, and it goes when it is let go.
+pub struct Held<'manager, P: Platform> {
+    manager: &'manager ModuleManager<P>,
+    id: ModuleId,
+    /// `None` when it is gone.
+    module: Option<Ref<'manager, Module<P>>>,
+}
+
+impl<P: Platform> ModuleManager<P> {
+    /// Holds on to a module.
+    ///
+    /// # Errors
+    /// [`ExecuteError::NotLoaded`] when it is gone.
+    pub fn hold(&self, id: ModuleId) -> Result<Held<'_, P>, ExecuteError> {
+        let module = self.borrow(id).map_err(|failure| self.explain(id, failure))?;
+        Ok(Held { manager: self, id, module: Some(module) })
+    }
+}
+
+impl<P: Platform> Held<'_, P> {
+    /// Calls it without input or output and profiles the call.
+    ///
+    /// # Errors
+    /// The reason for which there is no result.
+    #[inline]
+    pub fn execute(&mut self) -> Result<i32, ExecuteError> {
+        self.attempt(&[], &mut []).map(|returned| returned.outcome.result)
+    }
+
+    /// Calls it with `input`, lets it write to `output`, and profiles the call.
+    ///
+    /// # Errors
+    /// The reason for which there is no result.
+    #[inline]
+    pub fn execute_with(&mut self, input: &[u8], output: &mut [u8]) -> Result<Outcome, ExecuteError> {
+        self.attempt(input, output).map(|returned| returned.outcome)
+    }
+
+    /// Calls it `calls` times in a row, without input or output, reading the clock once for each: where one
+    /// call ends the next one begins. So a reading covers what the loader does between two calls, too, and none
+    /// of the calls is looked at thoroughly. Returns what the last call returned, or `None` if there was none.
+    ///
+    /// # Errors
+    /// The reason for which there are no more results.
+    pub fn execute_chained(&mut self, calls: u64) -> Result<Option<i32>, ExecuteError> {
+        let Some(module) = &self.module else { return Err(ExecuteError::NotLoaded) };
+        let done = self.manager.call_chained(module, calls);
+        done.map_err(|failure| self.fail(failure))
+    }
+
+    #[inline(always)]
+    fn attempt(&mut self, input: &[u8], output: &mut [u8]) -> Result<Returned, ExecuteError> {
+        let Some(module) = &self.module else { return Err(ExecuteError::NotLoaded) };
+        match self.manager.call_once(module, input, output) {
+            Ok(returned) => Ok(returned),
+            Err(failure) => Err(self.fail(failure)),
+        }
+    }
+
+    /// Does what is to be done behind a call without a result. For that the module is let go for a moment.
+    #[cold]
+    #[inline(never)]
+    fn fail(&mut self, failure: Failure) -> ExecuteError {
+        let error = self.manager.explain(self.id, failure);
+        self.let_go(matches!(failure, Failure::Faulted));
+        self.module = self.manager.borrow(self.id).ok();
+        error
+    }
+
+    fn let_go(&mut self, faulted: bool) {
+        if let Some(module) = self.module.take() {
+            let retired = module.retired.get();
+            drop(module);
+            self.manager.settle(self.id, retired, faulted);
+        }
+    }
+}
+
+impl<P: Platform> Drop for Held<'_, P> {
+    fn drop(&mut self) {
+        self.let_go(false);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::UnloadError;
+    use crate::fault::{Fault, FaultKind};
+    use crate::policy::{LoadOptions, OnFault};
+    use crate::profile::Timing;
+    use crate::testing::{FakePlatform, blob};
+
+    const FAULT: Fault = Fault { kind: FaultKind::Divide, offset: Some(0), address: None };
+
+    #[test]
+    fn counts_calls_like_any_other() {
+        let platform = FakePlatform::default();
+        let manager = ModuleManager::new(&platform, Timing::Fast);
+        let id = manager.load(&blob::small("held")).unwrap();
+        let mut held = manager.hold(id).unwrap();
+        assert_eq!((held.execute(), held.execute_chained(3)), (Ok(42), Ok(Some(42))));
+        assert_eq!(held.execute_chained(0), Ok(None));
+        let profile = manager.stats(id).unwrap();
+        assert_eq!((profile.call_count, profile.total_cycles, profile.last_result), (4, 40, Some(42)));
+    }
+
+    #[test]
+    fn what_is_held_goes_when_it_is_let_go() {
+        let platform = FakePlatform::default();
+        let manager = ModuleManager::new(&platform, Timing::Fast);
+        let id = manager.load(&blob::small("held")).unwrap();
+        let mut held = manager.hold(id).unwrap();
+        manager.replace(&blob::small("held"), &LoadOptions::default()).unwrap();
+        assert_eq!(held.execute(), Err(ExecuteError::NotLoaded));
+        assert_eq!(platform.images.get(), 1);
+        drop(held);
+        assert!(manager.hold(id).is_err());
+        assert_eq!(manager.take_receipt().map(|receipt| receipt.call_count), Some(0));
+    }
+
+    #[test]
+    fn is_restarted_after_a_fault() {
+        let platform = FakePlatform::default();
+        let manager = ModuleManager::new(&platform, Timing::Fast);
+        let options = LoadOptions { on_fault: OnFault::Restart, ..LoadOptions::default() };
+        let id = manager.load_with(&blob::small("held"), &options).unwrap();
+        let mut held = manager.hold(id).unwrap();
+        for chained in [false, true] {
+            platform.results.borrow_mut().push_back(Err(FAULT));
+            let done = if chained { held.execute_chained(1).map(|_| 0) } else { held.execute() };
+            assert_eq!(done, Err(ExecuteError::Faulted(FAULT)));
+            assert_eq!(held.execute(), Ok(42));
+        }
+        assert_eq!(manager.stats(id).map(|profile| (profile.restarts, profile.call_count)), Some((2, 4)));
+    }
+
+    #[test]
+    fn rejects_to_unload_what_is_held() {
+        let platform = FakePlatform::default();
+        let manager = ModuleManager::new(&platform, Timing::Fast);
+        let id = manager.load(&blob::small("held")).unwrap();
+        let mut held = manager.hold(id).unwrap();
+        assert!(matches!(manager.unload(id), Err(UnloadError::Busy { .. })));
+        assert_eq!(held.execute(), Ok(42));
+        drop(held);
+        assert!(manager.unload(id).is_ok());
+    }
+
+    #[test]
+    fn rejects_what_is_gone() {
+        let platform = FakePlatform::default();
+        let manager = ModuleManager::new(&platform, Timing::Fast);
+        let id = manager.load(&blob::small("held")).unwrap();
+        manager.unload(id).unwrap();
+        assert!(matches!(manager.hold(id), Err(ExecuteError::NotLoaded)));
+    }
+}
