@@ -85,6 +85,16 @@ mod tests {
     }
 
     #[test]
+    fn what_needs_the_usual_firmware_gets_it() {
+        let plain = Machine::new(b"");
+        let disk = Machine { data_disk: Some("d.img".into()), ..plain.clone() };
+        let screen = Machine { screen: true, ..plain.clone() };
+        assert!(!words(&disk).contains("-bios"), "{}", words(&disk));
+        assert!(words(&screen).contains("-vga std") && !words(&screen).contains("-bios"), "{}", words(&screen));
+        assert_eq!(words(&plain).contains("-bios"), firmware::minimal().is_some());
+    }
+
+    #[test]
     fn commas_of_paths_are_written_twice() {
         assert!(words(&Machine::new(b"")).contains("socket,id=c2,path=/a,,b "));
     }
