@@ -34,7 +34,9 @@ pub fn host(options: &RunOptions) -> Result<Ended, Problem> {
             call_overhead_cycles: 0,
             cpu: format!("{} (x86-64-v{})", cpu_name(), cpu_level()),
             domains: Vec::new(),
+            first_call_cycles: None,
         },
+        started: None,
     };
     let mut report = run(&manager, &plan, &mut Terminal);
     finish(&mut report, files, options)

@@ -46,6 +46,8 @@ pub struct Environment {
     pub cpu: String,
     /// What a call costs in each domain there is.
     pub domains: Vec<DomainCost>,
+    /// Clock ticks from the kernel's first instruction to the first call of the run; nothing in a process.
+    pub first_call_cycles: Option<u64>,
 }
 
 /// What a domain costs.
@@ -288,6 +290,7 @@ mod tests {
                 call_overhead_cycles: 26,
                 cpu: "test".into(),
                 domains: [DomainCost { domain: "kernel".into(), empty_call_cycles: 30 }].into(),
+                first_call_cycles: None,
             },
             tests: [Test { module: "sum".into(), expected: Some(5050), result: None, passed: false }].into(),
             refused: [Refusal { source: "x.mod".into(), error: "empty".into() }].into(),

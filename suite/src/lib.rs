@@ -55,8 +55,10 @@ pub struct Plan<'run> {
     pub load: LoadOptions,
     /// Names of modules that are loaded into the other domain.
     pub elsewhere: Vec<String>,
-    /// What the run runs on. The cost of measuring and the timing are filled in.
+    /// What the run runs on. What is measured and the timing are filled in.
     pub environment: Environment,
+    /// The clock when the kernel was entered; nothing in a process.
+    pub started: Option<u64>,
 }
 
 /// A run under way.
@@ -68,6 +70,8 @@ struct Run<'run, P: Platform, C> {
     refused: Vec<Refusal>,
     /// What is known of the faults.
     diagnoses: Vec<(ModuleId, Diagnosis)>,
+    /// The clock right before the first call.
+    first_call: Option<u64>,
 }
 
 /// What came of a load.
@@ -90,7 +94,7 @@ struct Further {
 /// Carries `plan` out.
 pub fn run<P: Platform>(manager: &ModuleManager<P>, plan: &Plan<'_>, console: &mut impl Console) -> Report {
     let (tests, refused, diagnoses) = (Vec::new(), Vec::new(), Vec::new());
-    let mut run = Run { manager, console, plan, tests, refused, diagnoses };
+    let mut run = Run { manager, console, plan, tests, refused, diagnoses, first_call: None };
     line!(run.console, Title, "{RULE}");
     line!(run.console, Title, "  DYNAMIC MODULE SYSTEM - LLVM AOT");
     line!(run.console, Title, "{RULE}");
@@ -104,7 +108,9 @@ pub fn run<P: Platform>(manager: &ModuleManager<P>, plan: &Plan<'_>, console: &m
     line!(run.console);
     line!(run.console, Title, "=== ALL MODULE TESTS COMPLETED ===");
     let (tests, refused, diagnoses) = (run.tests, run.refused, run.diagnoses);
-    report::report(manager, plan.environment.clone(), tests, refused, diagnoses)
+    let first_call_cycles = run.first_call.zip(plan.started).map(|(call, start)| call.saturating_sub(start));
+    let environment = Environment { first_call_cycles, ..plan.environment.clone() };
+    report::report(manager, environment, tests, refused, diagnoses)
 }
 
 impl<P: Platform, C: Console> Run<'_, P, C> {
@@ -195,6 +201,7 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
         let mut output = alloc::vec![0; OUTPUT_CAPACITY];
         let mut last = None;
         let mut passed = true;
+        self.note_first_call();
         for _ in 0..plan.repeat.max(1) {
             match self.manager.execute_with(module.id, plan.input, &mut output) {
                 Ok(outcome) => {
@@ -221,6 +228,11 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
             }
         }
         self.conclude(&module.label, module.expected, last.map(|outcome| outcome.result), passed, "Test passed!");
+    }
+
+    /// Reads the clock, if nothing was called before.
+    fn note_first_call(&mut self) {
+        self.first_call.get_or_insert_with(|| self.manager.platform().clock());
     }
 
     /// Shows why a call gave no result, and all that is known of the fault if it was one.
