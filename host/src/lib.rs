@@ -46,6 +46,7 @@ use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 
 use allocator_api2::alloc::Global;
+use bareflow_abi::checksum::Crc32c;
 use bareflow_loader::diagnosis::ServiceLog;
 use bareflow_loader::{
     Call, CallError, Callees, Diagnosis, Domain, ImageSize, Placement, Platform, PlatformError, Returned,
@@ -70,6 +71,7 @@ pub struct HostPlatform {
     arenas: RefCell<Arenas>,
     caller: Box<Caller>,
     cpu_level: u8,
+    checksum: Crc32c,
     expected: Expected,
     on_this_thread: PhantomData<*const ()>,
 }
@@ -100,6 +102,7 @@ impl HostPlatform {
             arenas,
             caller,
             cpu_level: cpu_level(),
+            checksum: Crc32c::detect(),
             expected: Expected::default(),
             on_this_thread: PhantomData,
         })
@@ -142,6 +145,10 @@ impl Platform for HostPlatform {
 
     fn cpu_level(&self) -> u8 {
         self.cpu_level
+    }
+
+    fn checksum(&self) -> Crc32c {
+        self.checksum
     }
 
     fn has_domain(&self, _: Domain) -> bool {

@@ -155,8 +155,8 @@ impl<P: Platform> ModuleManager<P> {
 
     /// Where a module's readings go.
     #[inline(always)]
-    fn samples<'module>(&self, module: &'module Module<P>) -> Result<&'module Samples<P::Tables>, Failure> {
-        module.recorder.samples(|| self.platform.tables()).ok_or(Failure::ProfileFull)
+    fn samples<'module>(&self, module: &'module Module<P>) -> Result<&'module Samples, Failure> {
+        module.recorder.samples(&self.spare, || self.platform.tables()).ok_or(Failure::ProfileFull)
     }
 
     /// Takes note of a call that did not return.

@@ -11,10 +11,10 @@ use crate::error::LoadError;
 use crate::fault::Fault;
 use crate::module::{Faults, Module, ModuleId, State, copy_to};
 use crate::placed::PlacedModule;
-use crate::platform::{CallError, Platform};
+use crate::platform::{CallError, Platform, Usage};
 use crate::policy::{LoadOptions, Placement};
 use crate::profile::turns::Turns;
-use crate::profile::{ModuleProfile, Recorder, Timing, calibrate};
+use crate::profile::{ModuleProfile, Recorder, Spare, Timing, calibrate};
 use crate::raw::RawModule;
 use crate::state::{self, Carried, schema_bytes};
 use crate::table::Table;
@@ -30,6 +30,7 @@ pub struct ModuleManager<P: Platform> {
     pub(crate) timing: Timing,
     overhead: u64,
     pub(crate) table: Table<P>,
+    pub(crate) spare: Spare<P::Tables>,
     /// What the module gave back that was retired and went last.
     pub(crate) receipt: Cell<Option<Receipt>>,
     /// The last fault of any call: the module it was may be gone.
@@ -53,6 +54,7 @@ impl<P: Platform> ModuleManager<P> {
             overhead: calibrate(&platform, timing),
             timing,
             table: Table::new(&platform.tables()),
+            spare: Spare::new(),
             receipt: Cell::new(None),
             last_fault: Cell::new(None),
             bound: Cell::new(0),
@@ -245,6 +247,14 @@ impl<P: Platform> ModuleManager<P> {
     #[must_use]
     pub const fn call_overhead_cycles(&self) -> u64 {
         self.overhead
+    }
+
+    /// What all images, and the tables but for what is kept for the next module, take now; `None` where the platform
+    /// does not count.
+    #[must_use]
+    pub fn usage(&self) -> Option<Usage> {
+        let spare = Usage { table_bytes: self.spare.table_bytes(), ..Usage::default() };
+        Some(self.platform.usage()?.less(spare))
     }
 
     /// The platform.

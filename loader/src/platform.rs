@@ -7,6 +7,7 @@
 use core::fmt;
 
 use allocator_api2::alloc::Allocator;
+use bareflow_abi::checksum::Crc32c;
 use bareflow_abi::{CallRefused, Reason};
 
 use crate::diagnosis::Diagnosis;
@@ -199,6 +200,11 @@ pub trait Platform {
     /// default what every x86-64 processor has.
     fn cpu_level(&self) -> u8 {
         1
+    }
+
+    /// How checksums are computed; by default in a way that every processor can, slowly.
+    fn checksum(&self) -> Crc32c {
+        Crc32c::BY_TABLE
     }
 
     /// Whether modules can run there; by default in the kernel domain alone.

@@ -113,12 +113,13 @@ impl<P: Platform> ModuleManager<P> {
         let result = if exits { self.call(&module, Reason::Exit) } else { Ok(0) };
         let leak = self.account(&module);
         let call_count = module.recorder.count() + module.turns.untimed() + u64::from(module.faults.count.get());
-        let (held, before) = (self.held_by(&module), self.platform.usage());
+        let (held, before) = (self.held_by(&module), self.usage());
         let bindings = Dependencies::new(&module.depends).count() as u32;
         let Module { name, version, generation, placement, placed, schema, depends, faults, recorder, .. } = module;
         self.platform.release(placed.image);
-        drop((schema, depends, faults, recorder));
-        let returned = before.zip(self.platform.usage()).map(|(before, after)| before.less(after));
+        recorder.leave(&self.spare);
+        drop((schema, depends, faults));
+        let returned = before.zip(self.usage()).map(|(before, after)| before.less(after));
         let exit_fault = match result {
             Err(CallError::Fault(fault)) => Some(fault),
             _ => None,

@@ -1,9 +1,10 @@
 //! Second stage: a module that may be loaded here.
 
 use bareflow_abi::ABI_MAJOR;
+use bareflow_abi::checksum::Crc32c;
 use bareflow_abi::depends::Dependencies;
 use bareflow_abi::fingerprint::FINGERPRINTS;
-use bareflow_abi::header::{FLAG_STATE, Header, checksum_of};
+use bareflow_abi::header::{FLAG_STATE, Header, checksum_by};
 use bareflow_abi::record::{DEPENDENCIES, SKIPPABLE, STATE_SCHEMA, VARIANT};
 use bareflow_abi::state::Schema;
 use bareflow_abi::variant::MAX_LEVEL;
@@ -22,12 +23,18 @@ pub struct Offer {
     pub services: u32,
     /// x86-64 level, 1 to 4.
     pub cpu_level: u8,
+    /// How checksums are computed.
+    pub checksum: Crc32c,
 }
 
 impl Offer {
     /// What `platform` offers.
     pub fn of(platform: &impl Platform) -> Offer {
-        Offer { services: platform.offered_services(), cpu_level: platform.cpu_level() }
+        Offer {
+            services: platform.offered_services(),
+            cpu_level: platform.cpu_level(),
+            checksum: platform.checksum(),
+        }
     }
 }
 
@@ -47,7 +54,7 @@ impl<'blob> ValidModule<'blob> {
     /// The first check that fails.
     pub fn validate(raw: RawModule<'blob>, offer: Offer) -> Result<ValidModule<'blob>, InvalidModule> {
         let header = &raw.header;
-        check_checksum(&raw)?;
+        check_checksum(&raw, offer.checksum)?;
         check_abi(header)?;
         let name = Name::from_field(header.name).ok_or(InvalidModule::Name { found: header.name })?;
         // 0.0.0 is what a header has that nobody filled in.
@@ -92,10 +99,10 @@ impl<'blob> ValidModule<'blob> {
 }
 
 /// Are these the bytes the packer wrote?
-fn check_checksum(raw: &RawModule<'_>) -> Result<(), InvalidModule> {
+fn check_checksum(raw: &RawModule<'_>, way: Crc32c) -> Result<(), InvalidModule> {
     let expected = raw.header.checksum;
     // A raw module is never shorter than a header.
-    let found = checksum_of(raw.blob()).unwrap_or(!expected);
+    let found = checksum_by(way, raw.blob()).unwrap_or(!expected);
     if found == expected { Ok(()) } else { Err(InvalidModule::Checksum { found, expected }) }
 }
 
