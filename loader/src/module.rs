@@ -126,6 +126,9 @@ pub(crate) enum Failure {
 /// A copy of `bytes` in the loader's tables; `None` when there is no memory.
 pub(crate) fn copy_to<A: Allocator>(bytes: &[u8], tables: A) -> Option<Vec<u8, A>> {
     let mut copy = Vec::new_in(tables);
+    if bytes.is_empty() {
+        return Some(copy);
+    }
     copy.try_reserve_exact(bytes.len()).ok()?;
     copy.extend_from_slice(bytes);
     Some(copy)

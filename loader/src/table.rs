@@ -162,12 +162,13 @@ impl<P: Platform> Table<P> {
             return;
         }
         let next = module.next.get();
-        let before = self
-            .versions(&module.name)
-            .find(|&other| self.get(other).is_some_and(|other| other.next.get() == Some(id.index)));
-        match before.and_then(|before| self.get(before)) {
-            Some(before) => before.next.set(next),
-            None => self.change(&module.name, |named| named.first = next),
+        if self.named(&module.name).is_some_and(|named| named.first == Some(id.index)) {
+            self.change(&module.name, |named| named.first = next);
+        } else {
+            let mut versions = self.versions(&module.name).filter_map(|other| self.get(other));
+            if let Some(before) = versions.find(|other| other.next.get() == Some(id.index)) {
+                before.next.set(next);
+            }
         }
         module.next.set(None);
     }

@@ -67,12 +67,10 @@ impl<P: Platform> ModuleManager<P> {
             self.unlink(id, &module);
             module.name
         };
-        let highest = self.highest(&name);
-        self.table.change(&name, |named| {
-            if named.active.is_none() {
-                named.active = highest;
-            }
-        });
+        if self.table.named(&name).is_some_and(|named| named.active.is_none() && named.first.is_some()) {
+            let highest = self.highest(&name);
+            self.table.change(&name, |named| named.active = highest);
+        }
         self.reap(id).ok_or(UnloadError::NotLoaded)
     }
 

@@ -52,6 +52,7 @@ impl<'blob> ValidModule<'blob> {
     ///
     /// # Errors
     /// The first check that fails.
+    #[inline]
     pub fn validate(raw: RawModule<'blob>, offer: Offer) -> Result<ValidModule<'blob>, InvalidModule> {
         let header = &raw.header;
         check_checksum(&raw, offer.checksum)?;
@@ -99,6 +100,7 @@ impl<'blob> ValidModule<'blob> {
 }
 
 /// Are these the bytes the packer wrote?
+#[inline]
 fn check_checksum(raw: &RawModule<'_>, way: Crc32c) -> Result<(), InvalidModule> {
     let expected = raw.header.checksum;
     // A raw module is never shorter than a header.
@@ -107,6 +109,7 @@ fn check_checksum(raw: &RawModule<'_>, way: Crc32c) -> Result<(), InvalidModule>
 }
 
 /// Will the code find `Context` and `Services` as it expects them?
+#[inline]
 fn check_abi(header: &Header) -> Result<(), InvalidModule> {
     if header.abi_major != ABI_MAJOR {
         return Err(InvalidModule::AbiMajor { found: header.abi_major });
@@ -123,6 +126,7 @@ fn check_abi(header: &Header) -> Result<(), InvalidModule> {
 
 /// Are all records whole, and known or to be skipped? Every variant is checked; returned is the code of the
 /// highest level up to `cpu_level`.
+#[inline]
 fn check_records<'blob>(raw: &RawModule<'blob>, cpu_level: u8) -> Result<Code<'blob>, InvalidModule> {
     let (mut schemas, mut lists) = (0, 0);
     let (mut best, mut highest) = (raw.code, raw.header.cpu_level);

@@ -61,6 +61,7 @@ impl Arenas {
     }
 
     /// Zeroed, writable memory for an image, whose stack begins at `stack_top`.
+    #[inline]
     pub fn reserve(
         &mut self,
         size: ImageSize,
@@ -86,6 +87,7 @@ impl Arenas {
     }
 
     /// A place among others: the image's base, and where text and rodata can be written.
+    #[inline]
     fn take_packed(&mut self, size: &ImageSize, heap: u64) -> io::Result<(u64, [u64; 2])> {
         let granules = Segments::granules(size, heap);
         let mut arenas = self.packed.iter_mut();
@@ -113,6 +115,7 @@ impl Arenas {
     }
 
     /// Takes the memory and the addresses back.
+    #[inline]
     pub fn release(&mut self, image: &Image) {
         let base = image.segments.base;
         if let Some(arena) = self.packed.iter_mut().find(|arena| arena.has(base)) {
@@ -130,6 +133,7 @@ impl ImageDraft {
     }
 
     /// Gives text and rodata their final permissions; data has its own already.
+    #[inline]
     pub(crate) fn seal(self) -> Result<Image, Box<(Image, PlatformError)>> {
         let image = self.image;
         match image.placement.domain {
@@ -144,6 +148,7 @@ impl ImageDraft {
         Ok(image)
     }
 
+    #[inline]
     fn segment(&mut self, index: usize, shift: u64) -> &mut [u8] {
         let (start, bytes) = self.image.segments.all()[index];
         if bytes == 0 {

@@ -28,6 +28,7 @@ impl Name {
     /// The name in a header's field, or `None` when it breaks the rule or
     /// anything but zeros follows it.
     #[must_use]
+    #[inline]
     pub fn from_field(field: [u8; NAME_SIZE]) -> Option<Name> {
         let length = field.iter().position(|&byte| byte == 0)?;
         let (text, padding) = field.split_at_checked(length)?;

@@ -185,7 +185,7 @@ impl<A: Allocator> Recorder<A> {
 
     /// Number of calls that returned.
     pub fn count(&self) -> u64 {
-        self.0.get().map_or(0, |samples| samples.totals().count)
+        self.0.get().map_or(0, |samples| samples.count())
     }
 
     /// Bytes of the loader's tables that the readings take.

@@ -80,6 +80,11 @@ impl Samples {
         self.totals.set(totals);
     }
 
+    /// Readings so far.
+    pub const fn count(&self) -> u64 {
+        self.totals.get().count + self.length.get() as u64
+    }
+
     /// The sums, with every reading taken so far in them.
     pub fn totals(&self) -> Totals {
         self.fold(self.length.get().into());
