@@ -246,7 +246,7 @@ impl<P: Platform> ModuleManager<P> {
         }
         let call = state::call(&module, &module.placed, Reason::Run, input, self.timing);
         module.state.set(State::Running);
-        let done = self.timed(&call, &module.depends, calls, output);
+        let done = self.timed(&call, module.kept.depends(), calls, output);
         module.state.set(State::Ready);
         let retired = module.retired.get();
         match done {
@@ -259,7 +259,7 @@ impl<P: Platform> ModuleManager<P> {
             }
             Err(CallError::NoMemory) => Err(ExecuteError::NoMemory),
             Err(CallError::Fault(fault)) => {
-                module.faults.note(fault, self.platform.diagnosis());
+                module.faults.note(fault, self.platform.diagnosis(), self.platform.tables());
                 drop(module);
                 if retired {
                     self.leave_retired(id);

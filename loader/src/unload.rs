@@ -99,7 +99,7 @@ impl<P: Platform> ModuleManager<P> {
         if self.get(id)?.state.get() == State::Running {
             return None;
         }
-        let module = self.table.place(id.index)?.try_borrow_mut().ok()?.take()?;
+        let module = self.table.empty(id.index)?;
         self.table.give_back(id.index, &module.name);
         self.count_bound(&module, false);
         Some(self.end(module))
@@ -112,17 +112,18 @@ impl<P: Platform> ModuleManager<P> {
         let leak = self.account(&module);
         let call_count = module.recorder.count() + module.turns.untimed() + u64::from(module.faults.count.get());
         let (held, before) = (self.held_by(&module), self.usage());
-        let bindings = Dependencies::new(&module.depends).count() as u32;
-        let Module { name, version, generation, placement, placed, schema, depends, faults, recorder, .. } = module;
+        let bindings = Dependencies::new(module.kept.depends()).count() as u32;
+        let Module { name, version, generation, placement, placed, kept, faults, recorder, .. } = module;
         self.platform.release(placed.image);
         recorder.leave(&self.spare);
-        drop((schema, depends, faults));
+        drop((kept, faults));
         let returned = before.zip(self.usage()).map(|(before, after)| before.less(after));
         let exit_fault = match result {
             Err(CallError::Fault(fault)) => Some(fault),
             _ => None,
         };
         let heap = placement.budget.heap;
+        let generation = generation.get();
         Receipt { name, version, generation, held, returned, call_count, heap, leak, bindings, exit_fault }
     }
 
@@ -134,7 +135,7 @@ impl<P: Platform> ModuleManager<P> {
         let mut counts = [0; 16];
         let call = state::call(module, &module.placed, Reason::Account, &[], self.timing);
         let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] =
-            match self.call_platform(&call, &module.depends, &mut counts) {
+            match self.call_platform(&call, module.kept.depends(), &mut counts) {
                 Ok(_) => counts,
                 // A module that faults even here has not said anything.
                 Err(_) => [0; 16],
@@ -147,8 +148,8 @@ impl<P: Platform> ModuleManager<P> {
 
     /// What a module has been given.
     pub(crate) fn held_by(&self, module: &Module<P>) -> Usage {
-        let tables = module.faults.table_bytes() + module.recorder.table_bytes();
-        let table_bytes = tables + (module.schema.capacity() + module.depends.capacity()) as u64;
+        let table_bytes =
+            module.faults.table_bytes() + module.recorder.table_bytes() + module.kept.table_bytes();
         self.platform.held(&module.placed.image) + Usage { pages: 0, table_bytes }
     }
 

@@ -16,13 +16,14 @@ impl<P: Platform> ModuleManager<P> {
     /// # Errors
     /// As [`load_with`](Self::load_with); only the very same version counts as loaded already.
     pub fn load_versioned(&self, blob: &[u8], options: &LoadOptions) -> Result<ModuleId, LoadError> {
-        let (prepared, _) = self.prepare(blob, options, |module| {
+        let (id, _) = self.prepare(blob, options, |module| {
             match self.find_version_of(&module.name(), |version| *version == module.version()) {
                 Some(id) => Err(self.already_loaded(id)),
                 None => Ok(None),
             }
         })?;
-        Ok(self.register(prepared, false))
+        self.enter(id, Some(false));
+        Ok(id)
     }
 
     /// The module that `name` stands for. With the feature `semver` it may be any selector that `select` takes.
