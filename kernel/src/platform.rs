@@ -71,7 +71,8 @@ impl Platform for KernelPlatform {
     }
 
     fn usage(&self) -> Option<Usage> {
-        Some(Usage { pages: frames::taken_frames(), table_bytes: heap_bytes() })
+        let (arena_bytes, frames) = Image::shared_usage();
+        Some(Usage { pages: frames::taken_frames().saturating_sub(frames), arena_bytes, table_bytes: heap_bytes() })
     }
 
     #[inline(always)]

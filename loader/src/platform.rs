@@ -145,6 +145,8 @@ impl fmt::Display for PlatformError {
 pub struct Usage {
     /// Pages: segments, stack, heap, and the page tables that map them.
     pub pages: u64,
+    /// Bytes of pages that images share.
+    pub arena_bytes: u64,
     /// Bytes of the loader's own tables.
     pub table_bytes: u64,
 }
@@ -153,7 +155,11 @@ impl core::ops::Add for Usage {
     type Output = Usage;
 
     fn add(self, other: Usage) -> Usage {
-        Usage { pages: self.pages + other.pages, table_bytes: self.table_bytes + other.table_bytes }
+        Usage {
+            pages: self.pages + other.pages,
+            arena_bytes: self.arena_bytes + other.arena_bytes,
+            table_bytes: self.table_bytes + other.table_bytes,
+        }
     }
 }
 
@@ -163,6 +169,7 @@ impl Usage {
     pub const fn less(self, after: Usage) -> Usage {
         Usage {
             pages: self.pages.saturating_sub(after.pages),
+            arena_bytes: self.arena_bytes.saturating_sub(after.arena_bytes),
             table_bytes: self.table_bytes.saturating_sub(after.table_bytes),
         }
     }

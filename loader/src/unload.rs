@@ -150,7 +150,7 @@ impl<P: Platform> ModuleManager<P> {
     pub(crate) fn held_by(&self, module: &Module<P>) -> Usage {
         let table_bytes =
             module.faults.table_bytes() + module.recorder.table_bytes() + module.kept.table_bytes();
-        self.platform.held(&module.placed.image) + Usage { pages: 0, table_bytes }
+        self.platform.held(&module.placed.image) + Usage { table_bytes, ..Usage::default() }
     }
 
     /// What the module gave back that was replaced while calls of it were under way, and went last; told once.

@@ -62,7 +62,7 @@ pub fn module(profile: &ModuleProfile, found: Option<&Diagnosis>) -> Module {
         }
         .to_string(),
         active: profile.active,
-        memory_bytes: profile.memory.pages * PAGE_SIZE + profile.memory.table_bytes,
+        memory_bytes: profile.memory.pages * PAGE_SIZE + profile.memory.arena_bytes + profile.memory.table_bytes,
         code_address: profile.code_address,
         cpu_level: profile.cpu_level,
         code_size: profile.code_size,

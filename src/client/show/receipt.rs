@@ -25,7 +25,8 @@ pub fn loaded(loaded: &Loaded) -> String {
         Some(None) => text.push_str("; the old one goes when its last call ends"),
         Some(Some(receipt)) => {
             let pages = count(receipt.pages_returned, "page");
-            let _ = write!(text, "; {pages} and {} bytes of tables given back", receipt.table_bytes_returned);
+            let (shared, tables) = (receipt.arena_bytes_returned, receipt.table_bytes_returned);
+            let _ = write!(text, "; {pages}, {shared} bytes of shared ones and {tables} bytes of tables given back");
             for line in complaints(receipt) {
                 let _ = write!(text, "\n  of the old one: {line}");
             }
@@ -42,6 +43,7 @@ pub fn text(receipt: &Receipt) -> String {
     let mut text = format!("{name} {version} (load {generation}) is unloaded after {calls}");
     let held = [
         ("pages", receipt.pages_held, receipt.pages_returned),
+        ("bytes of shared", receipt.arena_bytes_held, receipt.arena_bytes_returned),
         ("bytes of tables", receipt.table_bytes_held, receipt.table_bytes_returned),
     ];
     for (what, held, returned) in held {
@@ -64,6 +66,10 @@ fn complaints(receipt: &Receipt) -> Vec<String> {
     let mut all = Vec::new();
     if let Some(pages) = receipt.pages_held.checked_sub(receipt.pages_returned).filter(|&pages| pages > 0) {
         all.push(format!("leak: {} not returned", count(pages, "page")));
+    }
+    let shared = receipt.arena_bytes_held.checked_sub(receipt.arena_bytes_returned);
+    if let Some(bytes) = shared.filter(|&bytes| bytes > 0) {
+        all.push(format!("leak: {} of shared pages not returned", count(bytes, "byte")));
     }
     let tables = receipt.table_bytes_held.checked_sub(receipt.table_bytes_returned);
     if let Some(bytes) = tables.filter(|&bytes| bytes > 0) {
@@ -93,6 +99,8 @@ mod tests {
             call_count: 3,
             pages_held: 5,
             pages_returned: 5,
+            arena_bytes_held: 192,
+            arena_bytes_returned: 192,
             table_bytes_held: 812,
             table_bytes_returned: 812,
             heap_bytes: 65536,
