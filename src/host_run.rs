@@ -35,6 +35,7 @@ pub fn host(options: &RunOptions) -> Result<Ended, Problem> {
             cpu: format!("{} (x86-64-v{})", cpu_name(), cpu_level()),
             domains: Vec::new(),
             first_call_cycles: None,
+            load_cycles: None,
         },
         started: None,
     };

@@ -83,6 +83,7 @@ fn run_modules(found: &'static Boot, options: &Options) -> bool {
             cpu: format!("{} (x86-64-v{})", cpu::name(), cpu::level()),
             domains: Vec::new(),
             first_call_cycles: None,
+            load_cycles: None,
         },
         started: Some(boot::entered()),
     };

@@ -56,7 +56,7 @@ fn soak(manager: &Manager, source: &Source<'_>, options: &Options, rounds: u32) 
     let after = in_use(manager);
     let (Usage { pages, arena_bytes, table_bytes }, free) = before;
     let figures =
-        format!("{pages} pages, {arena_bytes} bytes of shared ones, {table_bytes} bytes of tables, {free} free frames");
+        format!("{pages} pages, {arena_bytes} shared bytes, {table_bytes} bytes of tables, {free} free frames");
     if after != before {
         return Err(format!("{figures} before, {after:?} behind {rounds} rounds; something stays behind"));
     }

@@ -48,6 +48,8 @@ pub struct Environment {
     pub domains: Vec<DomainCost>,
     /// Clock ticks from the kernel's first instruction to the first call of the run; nothing in a process.
     pub first_call_cycles: Option<u64>,
+    /// Clock ticks it takes to load the module `sum`, call it once and unload it: a median.
+    pub load_cycles: Option<u64>,
 }
 
 /// What a domain costs.
@@ -291,6 +293,7 @@ mod tests {
                 cpu: "test".into(),
                 domains: [DomainCost { domain: "kernel".into(), empty_call_cycles: 30 }].into(),
                 first_call_cycles: None,
+                load_cycles: None,
             },
             tests: [Test { module: "sum".into(), expected: Some(5050), result: None, passed: false }].into(),
             refused: [Refusal { source: "x.mod".into(), error: "empty".into() }].into(),

@@ -54,7 +54,7 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
             self.around.say(
                 Style::Warning,
                 format_args!(
-                    "[WARN] {name}: held {} pages, {} bytes of shared ones and {} bytes of tables, returned {}, {} and {}\n",
+                    "[WARN] {name}: held {} pages, {} shared bytes and {} bytes of tables, returned {}, {} and {}\n",
                     held.pages,
                     held.arena_bytes,
                     held.table_bytes,

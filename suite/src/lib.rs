@@ -31,6 +31,9 @@ pub use report::{fault, module};
 /// Bytes of output a module may write.
 pub const OUTPUT_CAPACITY: usize = 256 << 10;
 
+/// The embedded module that is loaded again to measure what a load costs.
+pub const LOADED_AGAIN: &str = "sum";
+
 /// A blob, and where it comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source<'blob> {
@@ -109,7 +112,9 @@ pub fn run<P: Platform>(manager: &ModuleManager<P>, plan: &Plan<'_>, console: &m
     line!(run.console, Title, "=== ALL MODULE TESTS COMPLETED ===");
     let (tests, refused, diagnoses) = (run.tests, run.refused, run.diagnoses);
     let first_call_cycles = run.first_call.zip(plan.started).map(|(call, start)| call.saturating_sub(start));
-    let environment = Environment { first_call_cycles, ..plan.environment.clone() };
+    let load_cycles = plan.embedded.iter().find(|source| source.label.trim_end_matches(".mod") == LOADED_AGAIN);
+    let load_cycles = load_cycles.and_then(|source| manager.load_cycles(source.bytes));
+    let environment = Environment { first_call_cycles, load_cycles, ..plan.environment.clone() };
     report::report(manager, environment, tests, refused, diagnoses)
 }
 
