@@ -122,6 +122,7 @@ impl HostPlatform {
     }
 
     /// Takes an image's memory back.
+    #[inline]
     fn take_back(&self, image: &Image) {
         if image.placement.domain == Domain::Kernel {
             self.expected.forget(image.placement.budget.time_us);
@@ -155,6 +156,7 @@ impl Platform for HostPlatform {
         true
     }
 
+    #[inline]
     fn reserve(&self, size: ImageSize, placement: &Placement) -> Result<ImageDraft, PlatformError> {
         let stack_top = self.caller.stack.bottom() + u64::from(placement.budget.stack).min(stack::MAX_SIZE);
         let draft = self.arenas.borrow_mut().reserve(size, placement, stack_top)?;
@@ -166,11 +168,12 @@ impl Platform for HostPlatform {
         Ok(draft)
     }
 
+    #[inline]
     fn seal(&self, draft: ImageDraft) -> Result<Image, PlatformError> {
-        let sealed = draft.seal().and_then(|image| match image.placement.domain {
-            Domain::Kernel => Ok(image),
-            Domain::User => child::confine(image, &self.caller),
-        });
+        if draft.is_shared() {
+            return Ok(draft.seal_shared());
+        }
+        let sealed = draft.seal().and_then(|image| child::confine(image, &self.caller));
         sealed.map_err(|failed| {
             let (image, error) = *failed;
             self.take_back(&image);
@@ -178,6 +181,7 @@ impl Platform for HostPlatform {
         })
     }
 
+    #[inline]
     fn release(&self, image: Image) {
         self.take_back(&image);
     }

@@ -129,28 +129,31 @@ impl<P: Platform> ModuleManager<P> {
         let placement = Placement { domain: options.domain, budget: Budget::of(&raw.header, &options.limits) };
         let placed = PlacedModule::place(valid, &placement, &self.platform)?;
         let load = self.table.next_load();
-        self.table.fill(index, Module {
-            name: valid.name(),
-            version: valid.version(),
-            generation: Cell::new(0),
-            load,
-            flags: raw.header.flags,
-            cpu_level: valid.code().header.level,
-            code_size: valid.code().text.len() as u64,
-            blob_size: raw.blob().len() as u64,
-            options: *options,
-            placement,
-            placed,
-            state: Cell::new(State::Preparing),
-            retired: Cell::new(false),
-            listed: Cell::new(false),
-            next: Cell::new(None),
-            last_result: Cell::new(0),
-            turns: Turns::new(options.sample_every),
-            kept,
-            faults: Faults::none(),
-            recorder: Recorder::new(),
-        });
+        self.table.fill(
+            index,
+            Module {
+                name: valid.name(),
+                version: valid.version(),
+                generation: Cell::new(0),
+                load,
+                flags: raw.header.flags,
+                cpu_level: valid.code().header.level,
+                code_size: valid.code().text.len() as u64,
+                blob_size: raw.blob().len() as u64,
+                options: *options,
+                placement,
+                placed,
+                state: Cell::new(State::Preparing),
+                retired: Cell::new(false),
+                listed: Cell::new(false),
+                next: Cell::new(None),
+                last_result: Cell::new(0),
+                turns: Turns::new(options.sample_every),
+                kept,
+                faults: Faults::none(),
+                recorder: Recorder::new(),
+            },
+        );
         Ok(ModuleId { index, load })
     }
 

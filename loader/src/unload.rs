@@ -148,8 +148,7 @@ impl<P: Platform> ModuleManager<P> {
 
     /// What a module has been given.
     pub(crate) fn held_by(&self, module: &Module<P>) -> Usage {
-        let table_bytes =
-            module.faults.table_bytes() + module.recorder.table_bytes() + module.kept.table_bytes();
+        let table_bytes = module.faults.table_bytes() + module.recorder.table_bytes() + module.kept.table_bytes();
         self.platform.held(&module.placed.image) + Usage { table_bytes, ..Usage::default() }
     }
 

@@ -30,11 +30,7 @@ pub struct Offer {
 impl Offer {
     /// What `platform` offers.
     pub fn of(platform: &impl Platform) -> Offer {
-        Offer {
-            services: platform.offered_services(),
-            cpu_level: platform.cpu_level(),
-            checksum: platform.checksum(),
-        }
+        Offer { services: platform.offered_services(), cpu_level: platform.cpu_level(), checksum: platform.checksum() }
     }
 }
 
@@ -42,7 +38,8 @@ impl Offer {
 #[derive(Clone, Copy, Debug)]
 pub struct ValidModule<'blob> {
     raw: RawModule<'blob>,
-    code: Code<'blob>,
+    /// The variant that is placed, where it is not the blob's own code.
+    variant: Option<Code<'blob>>,
     name: Name,
 }
 
@@ -63,7 +60,7 @@ impl<'blob> ValidModule<'blob> {
             return Err(InvalidModule::Version);
         }
         raw.code.check()?;
-        let code = check_records(&raw, offer.cpu_level)?;
+        let variant = check_records(&raw, offer.cpu_level)?;
         let missing = header.services & !offer.services;
         if missing != 0 {
             return Err(InvalidModule::Services { missing, offered: offer.services });
@@ -71,7 +68,7 @@ impl<'blob> ValidModule<'blob> {
         if !(1..=offer.cpu_level).contains(&header.cpu_level) {
             return Err(InvalidModule::CpuLevel { found: header.cpu_level, available: offer.cpu_level });
         }
-        Ok(ValidModule { raw, code, name })
+        Ok(ValidModule { raw, variant, name })
     }
 
     /// The module's parts.
@@ -95,7 +92,10 @@ impl<'blob> ValidModule<'blob> {
     /// The code that is placed: that of the highest level which the machine offers.
     #[must_use]
     pub const fn code(&self) -> &Code<'blob> {
-        &self.code
+        match &self.variant {
+            None => &self.raw.code,
+            Some(variant) => variant,
+        }
     }
 }
 
@@ -127,9 +127,9 @@ fn check_abi(header: &Header) -> Result<(), InvalidModule> {
 /// Are all records whole, and known or to be skipped? Every variant is checked; returned is the code of the
 /// highest level up to `cpu_level`.
 #[inline]
-fn check_records<'blob>(raw: &RawModule<'blob>, cpu_level: u8) -> Result<Code<'blob>, InvalidModule> {
+fn check_records<'blob>(raw: &RawModule<'blob>, cpu_level: u8) -> Result<Option<Code<'blob>>, InvalidModule> {
     let (mut schemas, mut lists) = (0, 0);
-    let (mut best, mut highest) = (raw.code, raw.header.cpu_level);
+    let (mut best, mut highest) = (None, raw.header.cpu_level);
     for record in Records::new(raw.records) {
         let Record { kind, bytes } = record?;
         if kind == STATE_SCHEMA {
@@ -140,7 +140,7 @@ fn check_records<'blob>(raw: &RawModule<'blob>, cpu_level: u8) -> Result<Code<'b
             let code = check_variant(bytes, highest)?;
             highest = code.header.level;
             if highest <= cpu_level {
-                best = code;
+                best = Some(code);
             }
         }
         if kind == DEPENDENCIES {

@@ -96,7 +96,10 @@ pub fn ps(options: &PlainOptions) -> Result<Ended, Problem> {
         let (Answer::Modules(found), Answer::Memory { pages, arena_bytes, table_bytes }) = (&found, &memory) else {
             return Err(unexpected(&found));
         };
-        say!("{}\n{pages} pages, {arena_bytes} shared bytes and {table_bytes} bytes of tables in use", modules::table(found));
+        say!(
+            "{}\n{pages} pages, {arena_bytes} shared bytes and {table_bytes} bytes of tables in use",
+            modules::table(found)
+        );
         let memory = json!({ "pages": pages, "arena_bytes": arena_bytes, "table_bytes": table_bytes });
         keep(options.dial.json.as_deref(), &json!({ "modules": found, "memory": memory }))?;
         Ok(Ended::Passed)

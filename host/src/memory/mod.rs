@@ -132,20 +132,26 @@ impl ImageDraft {
         self.image
     }
 
-    /// Gives text and rodata their final permissions; data has its own already.
+    /// Whether it shares pages with others.
     #[inline]
+    pub(crate) fn is_shared(&self) -> bool {
+        self.image.placement.domain == Domain::Kernel
+    }
+
+    /// The image, where that is so: its pages have their final permissions.
+    #[inline]
+    pub(crate) fn seal_shared(self) -> Image {
+        serialise();
+        self.image
+    }
+
+    /// Gives pages of its own their final permissions: text and rodata, since data has its own already.
     pub(crate) fn seal(self) -> Result<Image, Box<(Image, PlatformError)>> {
         let image = self.image;
-        match image.placement.domain {
-            Domain::Kernel => serialise(),
-            Domain::User => {
-                if let Err(bytes) = paged::protect(&image.segments) {
-                    let error = PlatformError { what: "protect pages", bytes: bytes as usize };
-                    return Err(Box::new((image, error)));
-                }
-            }
+        match paged::protect(&image.segments) {
+            Ok(()) => Ok(image),
+            Err(bytes) => Err(Box::new((image, PlatformError { what: "protect pages", bytes: bytes as usize }))),
         }
-        Ok(image)
     }
 
     #[inline]

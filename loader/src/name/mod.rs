@@ -32,8 +32,12 @@ impl Name {
     pub fn from_field(field: [u8; NAME_SIZE]) -> Option<Name> {
         let length = field.iter().position(|&byte| byte == 0)?;
         let (text, padding) = field.split_at_checked(length)?;
-        let valid = !text.is_empty() && text.iter().copied().all(is_name_byte) && padding.iter().all(|&byte| byte == 0);
-        valid.then_some(Name(field))
+        // Whole words of padding are looked at as such.
+        let (words, _) = field.as_chunks();
+        let used = length.div_ceil(8);
+        let rest = words.iter().skip(used).fold(0, |rest, word| rest | u64::from_le_bytes(*word));
+        let padded = rest == 0 && padding.iter().take(used * 8 - length).all(|&byte| byte == 0);
+        (padded && !text.is_empty() && text.iter().copied().all(is_name_byte)).then_some(Name(field))
     }
 
     /// The name as text.
