@@ -61,7 +61,7 @@ impl<'blob> Code<'blob> {
 
     /// Takes what `header` announces off the start of `bytes`: its parts, and what is left. `None` when there
     /// is too little.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(
         header: VariantHeader,
         bytes: &'blob [u8],

@@ -26,7 +26,7 @@ impl<'blob> RawModule<'blob> {
     ///
     /// # Errors
     /// The first check that fails.
-    #[inline]
+    #[inline(always)]
     pub fn parse(blob: &'blob [u8]) -> Result<RawModule<'blob>, MalformedModule> {
         let Some((header_bytes, body)) = blob.split_first_chunk::<HEADER_SIZE>() else {
             return Err(MalformedModule::TooShort { found: blob.len() });

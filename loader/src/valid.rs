@@ -49,7 +49,7 @@ impl<'blob> ValidModule<'blob> {
     ///
     /// # Errors
     /// The first check that fails.
-    #[inline]
+    #[inline(always)]
     pub fn validate(raw: RawModule<'blob>, offer: Offer) -> Result<ValidModule<'blob>, InvalidModule> {
         let header = &raw.header;
         check_checksum(&raw, offer.checksum)?;

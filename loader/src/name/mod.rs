@@ -30,14 +30,12 @@ impl Name {
     #[must_use]
     #[inline]
     pub fn from_field(field: [u8; NAME_SIZE]) -> Option<Name> {
-        let length = field.iter().position(|&byte| byte == 0)?;
-        let (text, padding) = field.split_at_checked(length)?;
-        // Whole words of padding are looked at as such.
+        let length = field.iter().take_while(|&&byte| is_name_byte(byte)).count();
+        // Zeros follow, at least one, as the last byte can't be one of the name's: looked at word by word.
         let (words, _) = field.as_chunks();
-        let used = length.div_ceil(8);
-        let rest = words.iter().skip(used).fold(0, |rest, word| rest | u64::from_le_bytes(*word));
-        let padded = rest == 0 && padding.iter().take(used * 8 - length).all(|&byte| byte == 0);
-        (padded && !text.is_empty() && text.iter().copied().all(is_name_byte)).then_some(Name(field))
+        let mut behind = words.iter().skip(length / 8).map(|word| u64::from_le_bytes(*word));
+        let first = behind.next()? >> (8 * (length % 8));
+        (length > 0 && behind.fold(first, |all, word| all | word) == 0).then_some(Name(field))
     }
 
     /// The name as text.
