@@ -14,7 +14,7 @@ use crate::placed::PlacedModule;
 use crate::platform::{CallError, Platform, Usage};
 use crate::policy::{LoadOptions, OnFault, Placement};
 use crate::profile::turns::Turns;
-use crate::profile::{ModuleProfile, Recorder, Spare, Timing, calibrate};
+use crate::profile::{ModuleProfile, Recorder, Spare, Timing, calibrate, step};
 use crate::raw::RawModule;
 use crate::state::{self, Carried, schema_bytes};
 use crate::table::{Named, Table};
@@ -29,6 +29,7 @@ pub struct ModuleManager<P: Platform> {
     pub(crate) platform: P,
     pub(crate) timing: Timing,
     overhead: u64,
+    step: u64,
     pub(crate) table: Table<P>,
     pub(crate) spare: Spare<P::Tables>,
     /// What the module gave back that was retired and went last.
@@ -46,6 +47,7 @@ impl<P: Platform> ModuleManager<P> {
     pub fn new(platform: P, timing: Timing) -> ModuleManager<P> {
         ModuleManager {
             overhead: calibrate(&platform, timing),
+            step: step(&platform),
             timing,
             table: Table::new(&platform.tables()),
             spare: Spare::new(),
@@ -231,6 +233,12 @@ impl<P: Platform> ModuleManager<P> {
     #[must_use]
     pub const fn call_overhead_cycles(&self) -> u64 {
         self.overhead
+    }
+
+    /// The clock's step, in cycles: figures that differ by less do not differ, and what takes less is not resolved.
+    #[must_use]
+    pub const fn clock_step_cycles(&self) -> u64 {
+        self.step
     }
 
     /// What all images, and the tables but for what is kept for the next module, take now; `None` where the platform

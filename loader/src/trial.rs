@@ -237,7 +237,13 @@ fn difference(given: [Outcome; 2], outputs: [&mut [u8]; 2]) -> Option<Difference
 
 impl<P: Platform> ModuleManager<P> {
     /// Calls a module so many times, at least once, and says what the last call gave, and how many cycles they all took.
-    fn batch(&self, id: ModuleId, calls: u32, input: &[u8], output: &mut [u8]) -> Result<(Outcome, u64), ExecuteError> {
+    pub(crate) fn batch(
+        &self,
+        id: ModuleId,
+        calls: u32,
+        input: &[u8],
+        output: &mut [u8],
+    ) -> Result<(Outcome, u64), ExecuteError> {
         let Some(module) = self.get(id) else { return Err(ExecuteError::NotLoaded) };
         match (module.state.get(), module.faults.last.get()) {
             (State::Ready, _) => {}
@@ -291,7 +297,7 @@ impl<P: Platform> ModuleManager<P> {
     }
 
     /// Hundredths of a cycle that one call takes, of so many, of a module that does nothing where `like` runs: the median.
-    fn empty_batch(&self, like: ModuleId, calls: u32) -> Option<u64> {
+    pub(crate) fn empty_batch(&self, like: ModuleId, calls: u32) -> Option<u64> {
         let domain = self.options(like)?.domain;
         let empty = Empty::place(&self.platform, domain)?;
         let mut measured = [0; BASELINE];

@@ -243,6 +243,27 @@ impl<A: Allocator> Spare<A> {
 /// Pairs of readings that [`calibrate`] takes.
 const CALIBRATION_PAIRS: usize = 255;
 
+/// The clock's step: a difference of two readings that is less is no difference. A quarter of all readings in a row
+/// that differ are no further apart.
+pub(crate) fn step(platform: &impl Platform) -> u64 {
+    let mut distances = [0; CALIBRATION_PAIRS];
+    let mut before = platform.clock();
+    for distance in &mut distances {
+        let mut now = platform.clock();
+        // A clock that stands still has no step.
+        for _ in 0..CALIBRATION_PAIRS {
+            if now != before {
+                break;
+            }
+            now = platform.clock();
+        }
+        *distance = now.saturating_sub(before);
+        before = now;
+    }
+    distances.sort_unstable();
+    distances[CALIBRATION_PAIRS / 4].max(1)
+}
+
 /// The cost of measuring: the median distance of two readings with nothing
 /// between them. Not the least one: a clock that ticks in steps shows less than
 /// it takes now and then.
