@@ -71,7 +71,7 @@ pub use platform::{
 };
 pub use policy::{Domain, LoadOptions, OnFault, Placement};
 pub use printable::Printable;
-pub use profile::{ModuleProfile, Timing};
+pub use profile::{ModuleProfile, Snapshot, Timing};
 pub use raw::RawModule;
 pub use reload::{Reloaded, Replaced};
 pub use report::RULE;

@@ -14,7 +14,7 @@ use crate::placed::PlacedModule;
 use crate::platform::{CallError, Platform, Usage};
 use crate::policy::{LoadOptions, OnFault, Placement};
 use crate::profile::turns::Turns;
-use crate::profile::{ModuleProfile, Recorder, Spare, Timing, calibrate, step};
+use crate::profile::{ModuleProfile, Recorder, Snapshot, Spare, Timing, calibrate, step};
 use crate::raw::RawModule;
 use crate::state::{self, Carried, schema_bytes};
 use crate::table::{Named, Table};
@@ -202,6 +202,15 @@ impl<P: Platform> ModuleManager<P> {
         self.get(id).map(|module| self.profile(id, &module))
     }
 
+    /// All readings of one module, to be merged with those of other threads or processors; `None` where it is gone, or
+    /// was never called.
+    #[must_use]
+    pub fn snapshot(&self, id: ModuleId) -> Option<Snapshot> {
+        let module = self.get(id)?;
+        let calls = module.recorder.count() + module.turns.untimed() + u64::from(module.faults.count.get());
+        module.recorder.snapshot(calls)
+    }
+
     /// The profiles of all modules, in the order of their places in the table.
     pub fn profiles(&self) -> impl Iterator<Item = ModuleProfile> {
         self.ids().filter_map(|id| self.stats(id))
@@ -284,8 +293,9 @@ impl<P: Platform> ModuleManager<P> {
     }
 
     fn profile(&self, id: ModuleId, module: &Module<P>) -> ModuleProfile {
-        let (timed_calls, total_cycles, cycles) = module.recorder.statistics(self.overhead);
         let faults = &module.faults;
+        let snapshot = module.recorder.snapshot(0);
+        let timed_calls = snapshot.as_ref().map_or(0, Snapshot::timed_calls);
         let returned = timed_calls + module.turns.untimed();
         ModuleProfile {
             name: module.name,
@@ -305,8 +315,8 @@ impl<P: Platform> ModuleManager<P> {
             call_count: returned + u64::from(faults.count.get()),
             timed_calls,
             sample_every: module.turns.every(),
-            total_cycles,
-            cycles,
+            total_cycles: snapshot.as_ref().map_or(0, Snapshot::total_cycles),
+            cycles: snapshot.and_then(|snapshot| snapshot.statistics(self.overhead)),
             last_result: (returned > 0).then_some(module.last_result.get()),
             stopped: module.state.get() == State::Stopped,
             fault: faults.last.get(),

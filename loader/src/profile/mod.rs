@@ -2,6 +2,7 @@
 
 pub mod histogram;
 pub(crate) mod samples;
+pub mod snapshot;
 pub(crate) mod turns;
 
 use core::cell::{Cell, OnceCell};
@@ -10,6 +11,7 @@ use core::num::NonZeroU32;
 use allocator_api2::alloc::Allocator;
 use allocator_api2::boxed::Box;
 use samples::Samples;
+pub use snapshot::Snapshot;
 
 use crate::budget::Budget;
 use crate::fault::Fault;
@@ -193,24 +195,9 @@ impl<A: Allocator> Recorder<A> {
         if self.0.get().is_some() { size_of::<Samples>() as u64 } else { 0 }
     }
 
-    /// Number of calls, their cycles in all, and the figures over them, where `overhead` is the cost of measuring.
-    pub fn statistics(&self, overhead: u64) -> (u64, u64, Option<CycleStatistics>) {
-        let Some(samples) = self.0.get() else { return (0, 0, None) };
-        let totals = samples.totals();
-        if totals.count == 0 {
-            return (0, 0, None);
-        }
-        let mean = totals.sum as f64 / totals.count as f64;
-        let (p50, p99) = (samples.percentile(50), samples.percentile(99));
-        let corrected = CorrectedStatistics {
-            min: totals.min.saturating_sub(overhead),
-            mean: (mean - overhead as f64).max(0.0),
-            p50: p50.saturating_sub(overhead),
-            p99: p99.saturating_sub(overhead),
-        };
-        let standard_deviation = totals.standard_deviation();
-        let (min, max) = (totals.min, totals.max);
-        (totals.count, totals.sum, Some(CycleStatistics { min, max, mean, standard_deviation, p50, p99, corrected }))
+    /// All readings, of so many calls; `None` before the first.
+    pub fn snapshot(&self, call_count: u64) -> Option<Snapshot> {
+        self.0.get().map(|samples| Snapshot::of(samples, call_count))
     }
 }
 

@@ -5,7 +5,7 @@
 
 use core::cell::Cell;
 
-use super::histogram::{BUCKETS, bucket, lower_bound};
+use super::histogram::{BUCKETS, bucket};
 
 /// Readings there is room for before they are folded: as many as a byte can count.
 const BUFFERED: usize = 256;
@@ -91,19 +91,9 @@ impl Samples {
         self.totals.get()
     }
 
-    /// The value that `per_cent` of the readings do not exceed, within 1/32.
-    pub fn percentile(&self, per_cent: u64) -> u64 {
-        let totals = self.totals();
-        // The rank of the reading asked for, counted from 1 (nearest-rank method).
-        let rank = (u128::from(totals.count) * u128::from(per_cent)).div_ceil(100).max(1);
-        let mut seen: u128 = 0;
-        for (index, count) in self.histogram.iter().enumerate() {
-            seen += u128::from(count.get());
-            if seen >= rank {
-                return lower_bound(index).clamp(totals.min, totals.max);
-            }
-        }
-        totals.max
+    /// How many readings lie in each bucket, but for those not folded yet.
+    pub fn histogram(&self) -> [u32; BUCKETS] {
+        self.histogram.each_ref().map(Cell::get)
     }
 
     /// Takes the buffered readings into the totals and the histogram. Short
@@ -168,7 +158,16 @@ const COUNTED_TOGETHER: usize = 8;
 const FEW: usize = 4;
 
 impl Totals {
-    const NONE: Totals = Totals { count: 0, sum: 0, squares: 0, min: u64::MAX, max: 0 };
+    pub const NONE: Totals = Totals { count: 0, sum: 0, squares: 0, min: u64::MAX, max: 0 };
+
+    /// Adds those of other readings.
+    pub fn add(&mut self, other: &Totals) {
+        self.count = self.count.saturating_add(other.count);
+        self.sum = self.sum.saturating_add(other.sum);
+        self.squares = self.squares.saturating_add(other.squares);
+        self.min = self.min.min(other.min);
+        self.max = self.max.max(other.max);
+    }
 
     /// Standard deviation of the readings, in cycles (of all of them: divided by n).
     pub fn standard_deviation(&self) -> f64 {
@@ -191,7 +190,13 @@ impl Totals {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::profile::Snapshot;
     use proptest::prelude::*;
+
+    fn percentile(samples: &Samples, per_cent: u8) -> u64 {
+        let statistics = Snapshot::of(samples, 0).statistics(0).unwrap();
+        if per_cent == 50 { statistics.p50 } else { statistics.p99 }
+    }
 
     fn samples(readings: impl IntoIterator<Item = u64>) -> Samples {
         let samples = Samples::new();
@@ -210,7 +215,7 @@ mod tests {
     fn equal_readings_do_not_deviate() {
         let samples = samples([26; 300]);
         assert_eq!(samples.totals().standard_deviation(), 0.0);
-        assert_eq!((samples.percentile(50), samples.percentile(99)), (26, 26));
+        assert_eq!((percentile(&samples, 50), percentile(&samples, 99)), (26, 26));
     }
 
     #[test]
@@ -219,7 +224,7 @@ mod tests {
             let mut samples = samples(readings);
             samples.clear();
             [7, 7].into_iter().for_each(|reading| samples.push(reading));
-            assert_eq!((samples.totals().count, samples.percentile(1), samples.percentile(99)), (2, 7, 7));
+            assert_eq!((samples.totals().count, percentile(&samples, 50), percentile(&samples, 99)), (2, 7, 7));
         }
     }
 
@@ -230,7 +235,7 @@ mod tests {
             readings.sort_unstable();
             for per_cent in [50, 99] {
                 let exact = readings[(readings.len() * per_cent).div_ceil(100).max(1) - 1];
-                let shown = samples.percentile(per_cent as u64);
+                let shown = percentile(&samples, per_cent as u8);
                 prop_assert!(shown.abs_diff(exact) <= exact / 32, "{shown} for {exact}");
             }
         }
