@@ -72,8 +72,10 @@ impl Packed {
         let offset = base - self.base;
         fill(self.alias + offset, size.text as u64, TRAP);
         fill(self.alias + MAX_SEGMENT_SIZE + offset, size.rodata as u64, 0);
-        let [_, _, (data, bytes)] = segments.mapped();
-        clear(data, bytes);
+        let [.., (data, bytes)] = segments.all();
+        let (heap_at, heap_size) = segments.heap();
+        // Without a heap the next image's data may begin on the same page.
+        clear(data, if heap == 0 { bytes as u64 } else { heap_at + heap_size - data });
         let (count, _) = Segments::granules(&size, heap);
         self.free.give_back(offset / GRANULE_SIZE, count);
     }
