@@ -1,6 +1,6 @@
 # The two commands of README: `make run` and `make test`.
 
-.PHONY: run test check bench setup clean
+.PHONY: run test check bench performance setup clean
 
 run: setup
 	cargo run -- boot
@@ -19,9 +19,20 @@ check:
 	scripts/kernel-check $(KERNEL_CRATES)
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 
+# Figures beside those of what a user could pick instead, whose crates are built for this alone:
+# tables and plots in target/bench.
 bench: setup
 	cargo build --release --locked -p bareflow
-	cargo run --release --locked -p bareflow-bench
+	mkdir -p target/bench
+	cargo run --release --locked -p bareflow-bench > target/bench/own.md
+	cat target/bench/own.md
+	cargo run --release --locked --manifest-path bench/peers/Cargo.toml --target-dir target/peers -- target/bench target/bench/own.md
+
+# The same, for docs/performance.md: on a machine that has nothing else to do.
+performance: bench
+	mkdir -p docs/performance
+	cp target/bench/performance.md docs/performance.md
+	cp target/bench/performance/*.svg docs/performance/
 
 setup:
 	@scripts/setup

@@ -52,7 +52,14 @@ pub fn host(options: &HostOptions) -> Result<Ended, Problem> {
             call_overhead_cycles: 0,
             cpu: format!("{} (x86-64-v{})", cpu_name(), cpu_level()),
             domains: Vec::new(),
+            first_call_cycles: None,
+            clock_step_cycles: 0,
+            clock_invariant: false,
+            clock_hertz: None,
+            load_cycles: None,
         },
+        batch: options.batch,
+        started: None,
     };
     let mut console = Keeping::default();
     let mut report = run(&manager, &plan, &mut console);

@@ -353,7 +353,8 @@ fn dump_screen(socket: &Path, file: &Path) -> Vec<u8> {
 fn shows_the_same_text_with_colours_on_the_vga_screen() {
     let folder = tempfile::tempdir().unwrap();
     let (socket, file) = (folder.path().join("qmp"), folder.path().join("screen"));
-    let machine = Machine { command_line: "exit=halt".to_owned(), qmp: Some(socket.clone()), ..machine() };
+    let machine =
+        Machine { command_line: "exit=halt".to_owned(), screen: true, qmp: Some(socket.clone()), ..machine() };
     let mut console = Vec::new();
     let mut screen = Vec::new();
     let outcome = machine

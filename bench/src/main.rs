@@ -2,10 +2,12 @@
 //! line says what was measured here and now; nothing is copied from anywhere.
 
 mod boot;
+mod empty_kernel;
 mod live;
 mod measure;
 mod price;
 mod profiled;
+mod size;
 mod twins;
 
 use std::error::Error;

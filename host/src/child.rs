@@ -63,13 +63,13 @@ const LATE: Fault = Fault { kind: FaultKind::TimeBudget, offset: None, address: 
 static STARTING: Mutex<()> = Mutex::new(());
 
 /// Moves a sealed image out of this process, into one of its own.
-pub(crate) fn confine(mut image: Image, caller: &Caller) -> Result<Image, (Image, PlatformError)> {
+pub(crate) fn confine(mut image: Image, caller: &Caller) -> Result<Image, Box<(Image, PlatformError)>> {
     match Child::start(&image, caller) {
         Ok(child) => {
             image.child = Some(Box::new(child));
             Ok(image)
         }
-        Err(what) => Err((image, PlatformError { what, bytes: 0 })),
+        Err(what) => Err(Box::new((image, PlatformError { what, bytes: 0 }))),
     }
 }
 
@@ -92,7 +92,7 @@ impl Child {
         })?;
         channel.keep_from_others().map_err(|_| "keep memory from other modules")?;
         drop(starting);
-        memory::vacate(image).map_err(|_| "unmap what is a module's process's")?;
+        memory::vacate(&image.segments).map_err(|_| "unmap what is a module's process's")?;
         let child = Child { process, channel, used: Cell::new(FIRST) };
         match child.answer(&mut None, START_US) {
             Ok(Reply::Ready) => Ok(child),

@@ -46,6 +46,7 @@ use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 
 use allocator_api2::alloc::Global;
+use bareflow_abi::checksum::Crc32c;
 use bareflow_loader::diagnosis::ServiceLog;
 use bareflow_loader::{
     Call, CallError, Callees, Diagnosis, Domain, ImageSize, Placement, Platform, PlatformError, Returned,
@@ -59,6 +60,7 @@ pub use memory::{Image, ImageDraft};
 use record::{MayCall, Record};
 use stack::Stack;
 use watchdog::Watched;
+use watchdog::budgets::Expected;
 
 /// Where the lines go that modules log.
 pub type Log = Box<dyn Fn(&str)>;
@@ -69,6 +71,8 @@ pub struct HostPlatform {
     arenas: RefCell<Arenas>,
     caller: Box<Caller>,
     cpu_level: u8,
+    checksum: Crc32c,
+    expected: Expected,
     on_this_thread: PhantomData<*const ()>,
 }
 
@@ -94,7 +98,14 @@ impl HostPlatform {
         });
         caller.settle();
         let arenas = RefCell::new(arenas);
-        Ok(HostPlatform { arenas, caller, cpu_level: cpu_level(), on_this_thread: PhantomData })
+        Ok(HostPlatform {
+            arenas,
+            caller,
+            cpu_level: cpu_level(),
+            checksum: Crc32c::detect(),
+            expected: Expected::default(),
+            on_this_thread: PhantomData,
+        })
     }
 
     /// Calls a module in its own process: there and back, since what that measures would leave the way out.
@@ -111,9 +122,10 @@ impl HostPlatform {
     }
 
     /// Takes an image's memory back.
-    fn take_back(&self, image: Image) {
+    #[inline]
+    fn take_back(&self, image: &Image) {
         if image.placement.domain == Domain::Kernel {
-            watchdog::forget(image.placement.budget.time_us);
+            self.expected.forget(image.placement.budget.time_us);
         }
         self.arenas.borrow_mut().release(image);
     }
@@ -136,34 +148,42 @@ impl Platform for HostPlatform {
         self.cpu_level
     }
 
+    fn checksum(&self) -> Crc32c {
+        self.checksum
+    }
+
     fn has_domain(&self, _: Domain) -> bool {
         true
     }
 
+    #[inline]
     fn reserve(&self, size: ImageSize, placement: &Placement) -> Result<ImageDraft, PlatformError> {
         let stack_top = self.caller.stack.bottom() + u64::from(placement.budget.stack).min(stack::MAX_SIZE);
         let draft = self.arenas.borrow_mut().reserve(size, placement, stack_top)?;
         // In the user domain this thread watches the time itself.
-        if placement.domain == Domain::Kernel && watchdog::expect(placement.budget.time_us).is_err() {
-            self.arenas.borrow_mut().release(draft.into_image());
+        if placement.domain == Domain::Kernel && self.expected.expect(placement.budget.time_us).is_err() {
+            self.arenas.borrow_mut().release(&draft.into_image());
             return Err(PlatformError { what: "start the watchdog's thread", bytes: 0 });
         }
         Ok(draft)
     }
 
+    #[inline]
     fn seal(&self, draft: ImageDraft) -> Result<Image, PlatformError> {
-        let sealed = draft.seal().and_then(|image| match image.placement.domain {
-            Domain::Kernel => Ok(image),
-            Domain::User => child::confine(image, &self.caller),
-        });
-        sealed.map_err(|(image, error)| {
-            self.take_back(image);
+        if draft.is_shared() {
+            return Ok(draft.seal_shared());
+        }
+        let sealed = draft.seal().and_then(|image| child::confine(image, &self.caller));
+        sealed.map_err(|failed| {
+            let (image, error) = *failed;
+            self.take_back(&image);
             error
         })
     }
 
+    #[inline]
     fn release(&self, image: Image) {
-        self.take_back(image);
+        self.take_back(&image);
     }
 
     #[inline(always)]

@@ -18,7 +18,7 @@ use crate::options::Options;
 use crate::platform::KernelPlatform;
 use crate::power::{End, halt, leave};
 use crate::serial::{COM2, Serial};
-use crate::{cpu, inject, selfcheck, serve, soak, traps};
+use crate::{boot, cpu, inject, selfcheck, serve, soak, traps};
 
 /// The blobs of `modules/`, as the build packed them.
 pub static EMBEDDED: &[u8] = include_bytes!(env!("BAREFLOW_ARCHIVE_FILE"));
@@ -53,7 +53,7 @@ pub fn main(boot: &'static Boot) -> ! {
 }
 
 /// Runs the embedded modules and those of the boot archive, and sends the report to the host.
-fn run_modules(boot: &'static Boot, options: &Options) -> bool {
+fn run_modules(found: &'static Boot, options: &Options) -> bool {
     let console = &mut KernelConsole;
     let mut refused = Vec::new();
     let mut read = |source: &str, bytes| {
@@ -64,7 +64,7 @@ fn run_modules(boot: &'static Boot, options: &Options) -> bool {
         })
     };
     let embedded = read("embedded modules", EMBEDDED);
-    let archive = read("boot archive", boot.archive);
+    let archive = read("boot archive", found.archive);
     let manager = ModuleManager::new(KernelPlatform::new(), options.timing);
     let (files, unreadable) = read_disk(manager.platform(), console);
     let on_disk = files.iter().map(|(label, bytes)| Source { label: label.clone(), bytes });
@@ -82,7 +82,14 @@ fn run_modules(boot: &'static Boot, options: &Options) -> bool {
             call_overhead_cycles: 0,
             cpu: format!("{} (x86-64-v{})", cpu::name(), cpu::level()),
             domains: Vec::new(),
+            first_call_cycles: None,
+            clock_step_cycles: 0,
+            clock_invariant: false,
+            clock_hertz: None,
+            load_cycles: None,
         },
+        batch: options.batch,
+        started: Some(boot::entered()),
     };
     let mut report = run(&manager, &plan, console);
     refused.extend(unreadable);

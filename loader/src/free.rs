@@ -22,15 +22,28 @@ impl<A: Allocator> FreeRanges<A> {
     /// returns the first of them. `None` also when there is no memory for the table
     /// to take them back.
     pub fn take(&mut self, count: u64) -> Option<u64> {
+        self.take_aligned(count, 1)
+    }
+
+    /// The same, where the first of them is a multiple of `alignment`, a power of two.
+    pub fn take_aligned(&mut self, count: u64, alignment: u64) -> Option<u64> {
         // Between any two free ranges lies a taken piece.
         let room = self.taken + 3;
         self.ranges.try_reserve(room.saturating_sub(self.ranges.len())).ok()?;
-        let index = self.ranges.iter().position(|&(_, free)| free >= count)?;
+        let skipped = |start: u64| start.wrapping_neg() & (alignment - 1);
+        let fits = |&(start, free): &(u64, u64)| free >= count.saturating_add(skipped(start));
+        let index = self.ranges.iter().position(fits)?;
         let range = self.ranges.get_mut(index)?;
-        let first = range.0;
-        *range = (first + count, range.1 - count);
-        if range.1 == 0 {
-            self.ranges.remove(index);
+        let (start, before) = (range.0, skipped(range.0));
+        let (first, behind) = (start + before, range.1 - before - count);
+        match (before, behind) {
+            (0, 0) => _ = self.ranges.remove(index),
+            (0, _) => *range = (first + count, behind),
+            (_, 0) => range.1 = before,
+            _ => {
+                range.1 = before;
+                self.ranges.insert(index + 1, (first + count, behind));
+            }
         }
         self.taken += 1;
         Some(first)
@@ -44,20 +57,26 @@ impl<A: Allocator> FreeRanges<A> {
         }
         self.taken = self.taken.saturating_sub(1);
         let index = self.ranges.partition_point(|&(start, _)| start < first);
-        self.ranges.insert(index, (first, count));
-        self.join(index);
-        if let Some(before) = index.checked_sub(1) {
-            self.join(before);
+        let end = first + count;
+        let touches = self.ranges.get(index).is_some_and(|&(next, _)| next == end);
+        match index.checked_sub(1).and_then(|before| self.ranges.get_mut(before)) {
+            Some((start, before)) if *start + *before == first => {
+                *before += count;
+                if touches {
+                    let (_, more) = self.ranges.remove(index);
+                    self.lengthen(index - 1, more);
+                }
+            }
+            _ => match self.ranges.get_mut(index) {
+                Some((start, behind)) if touches => (*start, *behind) = (first, *behind + count),
+                _ => self.ranges.insert(index, (first, count)),
+            },
         }
     }
 
-    /// Joins the range at `index` with the next one, if they touch.
-    fn join(&mut self, index: usize) {
-        if let Some([(start, count), (next, more)]) = self.ranges.get_mut(index..index + 2)
-            && *start + *count == *next
-        {
-            *count += *more;
-            self.ranges.remove(index + 1);
+    fn lengthen(&mut self, index: usize, more: u64) {
+        if let Some((_, count)) = self.ranges.get_mut(index) {
+            *count += more;
         }
     }
 }
@@ -80,15 +99,28 @@ mod tests {
         assert_eq!(free.ranges.as_slice(), [(0, 10)]);
     }
 
+    #[test]
+    fn takes_from_the_middle_what_is_to_be_aligned() {
+        let mut free = FreeRanges::new_in(Global);
+        free.give_back(1, 15);
+        assert_eq!(free.take_aligned(4, 4), Some(4));
+        assert_eq!(free.ranges.as_slice(), [(1, 3), (8, 8)]);
+        assert_eq!((free.take_aligned(8, 8), free.take_aligned(1, 8), free.take(3)), (Some(8), None, Some(1)));
+        free.give_back(4, 4);
+        assert_eq!((free.take_aligned(4, 4), free.take(1)), (Some(4), None));
+    }
+
     proptest! {
         #[test]
-        fn never_gives_a_number_out_twice(steps in prop::collection::vec((any::<bool>(), 1..9_u64), 1..200)) {
+        fn never_gives_a_number_out_twice(steps in prop::collection::vec((any::<bool>(), 1..9_u64, 0..3_u32), 1..200)) {
             let mut free = FreeRanges::new_in(Global);
             free.give_back(0, 64);
             let mut taken: std::vec::Vec<(u64, u64)> = std::vec::Vec::new();
-            for (takes, count) in steps {
+            for (takes, count, alignment) in steps {
                 if takes {
-                    taken.extend(free.take(count).map(|first| (first, count)));
+                    let first = free.take_aligned(count, 1 << alignment);
+                    prop_assert!(first.is_none_or(|first| first % (1 << alignment) == 0));
+                    taken.extend(first.map(|first| (first, count)));
                 } else if !taken.is_empty() {
                     let (first, count) = taken.swap_remove(count as usize % taken.len());
                     free.give_back(first, count);

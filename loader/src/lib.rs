@@ -18,6 +18,7 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod batch;
 pub mod budget;
 pub mod code;
 pub mod depends;
@@ -51,6 +52,7 @@ pub mod unload;
 pub mod valid;
 mod versions;
 
+pub use batch::Batched;
 pub use budget::Budget;
 pub use code::Code;
 pub use depends::{Chain, Interval};
@@ -69,7 +71,7 @@ pub use platform::{
 };
 pub use policy::{Domain, LoadOptions, OnFault, Placement};
 pub use printable::Printable;
-pub use profile::{ModuleProfile, Timing};
+pub use profile::{ModuleProfile, Snapshot, Timing};
 pub use raw::RawModule;
 pub use reload::{Reloaded, Replaced};
 pub use report::RULE;

@@ -15,6 +15,9 @@ pub struct Segments {
     pub heap: u64,
 }
 
+/// What segments that share pages begin at and are measured in, in bytes: a line of the cache.
+pub const GRANULE_SIZE: u64 = 64;
+
 /// What stack and heap begin at and are measured in.
 pub const PAGE_SIZE: u64 = 4096;
 
@@ -63,6 +66,23 @@ impl Segments {
         is_within(address, length, self.base + TEXT_OFFSET, self.size.text as u64)
     }
 
+    /// How many granules the longest segment takes, data and heap taken together, and what the first one's number
+    /// is to be a multiple of: where images share pages.
+    #[must_use]
+    pub const fn granules(size: &ImageSize, heap: u64) -> (u64, u64) {
+        let data = if heap == 0 { size.data as u64 } else { (size.data as u64).next_multiple_of(PAGE_SIZE) + heap };
+        let mut longest = size.text as u64;
+        if longest < size.rodata as u64 {
+            longest = size.rodata as u64;
+        }
+        if longest < data {
+            longest = data;
+        }
+        // A heap begins at a page's start, and so does then the data.
+        let alignment = if heap == 0 { size.alignment as u64 } else { PAGE_SIZE };
+        (longest.div_ceil(GRANULE_SIZE), alignment.div_ceil(GRANULE_SIZE))
+    }
+
     /// How many pages the longest segment takes, data and heap taken together.
     #[must_use]
     pub const fn pages(size: &ImageSize, heap: u64) -> u64 {
@@ -98,6 +118,8 @@ mod tests {
         assert_eq!(segments.mapped()[2], (0x1000 + DATA_OFFSET, 0x3000));
         assert!(!segments.contains(u64::MAX, u64::MAX));
         assert!(segments.is_text(0x1063, 1) && !segments.is_text(0x1063, 2));
+        assert_eq!((Segments::granules(&SIZE, 0), Segments::granules(&SIZE, 4096)), ((79, 1), (192, 64)));
+        assert_eq!(Segments::granules(&ImageSize { alignment: 256, data: 0, ..SIZE }, 0), (2, 4));
         assert_eq!((Segments::pages(&SIZE, 0), Segments::pages(&SIZE, 4096)), (2, 3));
     }
 }

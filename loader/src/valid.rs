@@ -1,9 +1,10 @@
 //! Second stage: a module that may be loaded here.
 
 use bareflow_abi::ABI_MAJOR;
+use bareflow_abi::checksum::Crc32c;
 use bareflow_abi::depends::Dependencies;
 use bareflow_abi::fingerprint::FINGERPRINTS;
-use bareflow_abi::header::{FLAG_STATE, Header, checksum_of};
+use bareflow_abi::header::{FLAG_STATE, Header, checksum_by};
 use bareflow_abi::record::{DEPENDENCIES, SKIPPABLE, STATE_SCHEMA, VARIANT};
 use bareflow_abi::state::Schema;
 use bareflow_abi::variant::MAX_LEVEL;
@@ -22,12 +23,14 @@ pub struct Offer {
     pub services: u32,
     /// x86-64 level, 1 to 4.
     pub cpu_level: u8,
+    /// How checksums are computed.
+    pub checksum: Crc32c,
 }
 
 impl Offer {
     /// What `platform` offers.
     pub fn of(platform: &impl Platform) -> Offer {
-        Offer { services: platform.offered_services(), cpu_level: platform.cpu_level() }
+        Offer { services: platform.offered_services(), cpu_level: platform.cpu_level(), checksum: platform.checksum() }
     }
 }
 
@@ -35,7 +38,8 @@ impl Offer {
 #[derive(Clone, Copy, Debug)]
 pub struct ValidModule<'blob> {
     raw: RawModule<'blob>,
-    code: Code<'blob>,
+    /// The variant that is placed, where it is not the blob's own code.
+    variant: Option<Code<'blob>>,
     name: Name,
 }
 
@@ -45,9 +49,10 @@ impl<'blob> ValidModule<'blob> {
     ///
     /// # Errors
     /// The first check that fails.
+    #[inline(always)]
     pub fn validate(raw: RawModule<'blob>, offer: Offer) -> Result<ValidModule<'blob>, InvalidModule> {
         let header = &raw.header;
-        check_checksum(&raw)?;
+        check_checksum(&raw, offer.checksum)?;
         check_abi(header)?;
         let name = Name::from_field(header.name).ok_or(InvalidModule::Name { found: header.name })?;
         // 0.0.0 is what a header has that nobody filled in.
@@ -55,7 +60,7 @@ impl<'blob> ValidModule<'blob> {
             return Err(InvalidModule::Version);
         }
         raw.code.check()?;
-        let code = check_records(&raw, offer.cpu_level)?;
+        let variant = check_records(&raw, offer.cpu_level)?;
         let missing = header.services & !offer.services;
         if missing != 0 {
             return Err(InvalidModule::Services { missing, offered: offer.services });
@@ -63,7 +68,7 @@ impl<'blob> ValidModule<'blob> {
         if !(1..=offer.cpu_level).contains(&header.cpu_level) {
             return Err(InvalidModule::CpuLevel { found: header.cpu_level, available: offer.cpu_level });
         }
-        Ok(ValidModule { raw, code, name })
+        Ok(ValidModule { raw, variant, name })
     }
 
     /// The module's parts.
@@ -87,19 +92,24 @@ impl<'blob> ValidModule<'blob> {
     /// The code that is placed: that of the highest level which the machine offers.
     #[must_use]
     pub const fn code(&self) -> &Code<'blob> {
-        &self.code
+        match &self.variant {
+            None => &self.raw.code,
+            Some(variant) => variant,
+        }
     }
 }
 
 /// Are these the bytes the packer wrote?
-fn check_checksum(raw: &RawModule<'_>) -> Result<(), InvalidModule> {
+#[inline]
+fn check_checksum(raw: &RawModule<'_>, way: Crc32c) -> Result<(), InvalidModule> {
     let expected = raw.header.checksum;
     // A raw module is never shorter than a header.
-    let found = checksum_of(raw.blob()).unwrap_or(!expected);
+    let found = checksum_by(way, raw.blob()).unwrap_or(!expected);
     if found == expected { Ok(()) } else { Err(InvalidModule::Checksum { found, expected }) }
 }
 
 /// Will the code find `Context` and `Services` as it expects them?
+#[inline]
 fn check_abi(header: &Header) -> Result<(), InvalidModule> {
     if header.abi_major != ABI_MAJOR {
         return Err(InvalidModule::AbiMajor { found: header.abi_major });
@@ -116,9 +126,10 @@ fn check_abi(header: &Header) -> Result<(), InvalidModule> {
 
 /// Are all records whole, and known or to be skipped? Every variant is checked; returned is the code of the
 /// highest level up to `cpu_level`.
-fn check_records<'blob>(raw: &RawModule<'blob>, cpu_level: u8) -> Result<Code<'blob>, InvalidModule> {
+#[inline]
+fn check_records<'blob>(raw: &RawModule<'blob>, cpu_level: u8) -> Result<Option<Code<'blob>>, InvalidModule> {
     let (mut schemas, mut lists) = (0, 0);
-    let (mut best, mut highest) = (raw.code, raw.header.cpu_level);
+    let (mut best, mut highest) = (None, raw.header.cpu_level);
     for record in Records::new(raw.records) {
         let Record { kind, bytes } = record?;
         if kind == STATE_SCHEMA {
@@ -129,7 +140,7 @@ fn check_records<'blob>(raw: &RawModule<'blob>, cpu_level: u8) -> Result<Code<'b
             let code = check_variant(bytes, highest)?;
             highest = code.header.level;
             if highest <= cpu_level {
-                best = code;
+                best = Some(code);
             }
         }
         if kind == DEPENDENCIES {

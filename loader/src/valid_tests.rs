@@ -4,12 +4,12 @@ use crate::platform::ImageSize;
 use crate::testing::blob;
 use bareflow_abi::ABI_MINOR;
 use bareflow_abi::depends::BadDependency;
-use bareflow_abi::header::{HEADER_SIZE, SERVICE_CLOCK, SERVICE_LOG};
+use bareflow_abi::header::{HEADER_SIZE, SERVICE_CLOCK, SERVICE_LOG, checksum_of};
 use bareflow_abi::variant::{VARIANT_HEADER_SIZE, VariantHeader};
 use proptest::prelude::*;
 use std::string::ToString;
 
-const OFFER: Offer = Offer { services: SERVICE_LOG | SERVICE_CLOCK, cpu_level: 2 };
+const OFFER: Offer = Offer { services: SERVICE_LOG | SERVICE_CLOCK, cpu_level: 2, checksum: Crc32c::BY_TABLE };
 
 fn validate(bytes: &[u8]) -> Result<ValidModule<'_>, InvalidModule> {
     ValidModule::validate(RawModule::parse(bytes).unwrap(), OFFER)

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::Machine;
+use super::{Machine, firmware};
 use crate::Problem;
 
 impl Machine {
@@ -14,6 +14,8 @@ impl Machine {
         // microvm has one serial port of its own, and no PCI.
         let is_microvm = self.machine.starts_with("microvm");
         add(&["-machine", &self.machine, "-cpu", &self.cpu, "-accel", &self.accel, "-m", "128"]);
+        // Nothing but what is said here: no network, no disk drives, no option ROMs of theirs.
+        add(&["-nodefaults", "-no-user-config"]);
         add(&["-display", "none", "-no-reboot", "-chardev", "stdio,id=c1,signal=off", "-serial", "chardev:c1"]);
         add(&["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04", "-chardev"]);
         add(&[&format!("socket,id=c2,path={}", option_value(channel))]);
@@ -21,6 +23,14 @@ impl Machine {
             add(&["-device", "isa-serial,chardev=c2,index=1"]);
         } else {
             add(&["-serial", "chardev:c2"]);
+        }
+        // The `bootloader` crate shows what it does on a screen.
+        if self.screen || self.disk.is_some() {
+            add(&["-vga", "std"]);
+        } else if self.data_disk.is_none()
+            && let Some(firmware) = firmware::minimal()
+        {
+            add(&["-bios", &firmware.to_string_lossy()]);
         }
         if self.icount {
             add(&["-icount", "shift=0,sleep=off"]);
@@ -72,6 +82,16 @@ mod tests {
         let microvm = Machine { machine: "microvm".into(), ..q35 };
         assert!(words(&microvm).contains("virtio-blk-device,drive=d0"), "{}", words(&microvm));
         assert!(!words(&Machine::new(b"")).contains("virtio"));
+    }
+
+    #[test]
+    fn what_needs_the_usual_firmware_gets_it() {
+        let plain = Machine::new(b"");
+        let disk = Machine { data_disk: Some("d.img".into()), ..plain.clone() };
+        let screen = Machine { screen: true, ..plain.clone() };
+        assert!(!words(&disk).contains("-bios"), "{}", words(&disk));
+        assert!(words(&screen).contains("-vga std") && !words(&screen).contains("-bios"), "{}", words(&screen));
+        assert_eq!(words(&plain).contains("-bios"), firmware::minimal().is_some());
     }
 
     #[test]

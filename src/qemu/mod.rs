@@ -1,11 +1,12 @@
 //! The one runner that boots kernels in QEMU. The console is COM1, the host's
 //! channel COM2, the end a write to isa-debug-exit.
 //!
-//! `arguments` says how QEMU is called, `process` starts it, `run` boots a
+//! `arguments` says how QEMU is called, `firmware` by which it starts, `process` starts it, `run` boots a
 //! kernel and waits for its end (`outcome`), `running` keeps one that is talked
 //! to meanwhile.
 
 mod arguments;
+mod firmware;
 mod outcome;
 mod process;
 mod run;
@@ -41,6 +42,8 @@ pub struct Machine {
     pub command_line: String,
     /// The boot archive; none when empty.
     pub archive: Vec<u8>,
+    /// Whether it has a text screen, which takes the firmware a while to set up.
+    pub screen: bool,
     /// Where QEMU listens for QMP, if anywhere.
     pub qmp: Option<PathBuf>,
     /// A disk to boot from instead of the kernel's ELF file.
@@ -63,6 +66,7 @@ impl Machine {
             patience: None,
             command_line: String::new(),
             archive: Vec::new(),
+            screen: false,
             qmp: None,
             disk: None,
             data_disk: None,

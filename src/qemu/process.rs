@@ -5,9 +5,13 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
+use std::time::Duration;
 
 use super::{Machine, QEMU};
 use crate::Problem;
+
+/// How long text gathers in the pipe before it is read.
+const GATHER: Duration = Duration::from_millis(1);
 
 /// QEMU while it runs. It does not outlive the run, however that ends.
 #[derive(Debug)]
@@ -45,6 +49,9 @@ pub(super) fn collect(stream: Option<impl Read + Send + 'static>) -> Receiver<Ve
                 if count == 0 || sender.send(buffer[..count].to_vec()).is_err() {
                     break;
                 }
+                // QEMU writes a serial port's bytes one by one: a reader that is woken by each
+                // takes the time from it.
+                thread::sleep(GATHER);
             }
         });
     }

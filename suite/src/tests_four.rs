@@ -68,6 +68,7 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
     }
 
     fn execute(&mut self, name: &str, id: ModuleId) -> Option<i32> {
+        self.note_first_call();
         let result: Result<i32, ExecuteError> = self.manager.execute(id);
         result.inspect_err(|error| self.show_error(name, id, error)).ok()
     }

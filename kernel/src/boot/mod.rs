@@ -3,10 +3,12 @@
 
 mod pvh;
 
+use core::sync::atomic::{AtomicU64, Ordering};
+
 use bootloader_api::config::Mapping;
 use bootloader_api::{BootInfo, BootloaderConfig, entry_point};
 
-use crate::{console, cpu, memory, run};
+use crate::{clock, console, cpu, memory, run};
 
 /// What the `bootloader` crate is asked for.
 const CONFIG: BootloaderConfig = {
@@ -18,8 +20,19 @@ const CONFIG: BootloaderConfig = {
 
 entry_point!(kernel_main, config = &CONFIG);
 
+/// The clock when the kernel was entered. The code at the PVH entry writes it.
+static ENTERED: AtomicU64 = AtomicU64::new(0);
+
+/// The clock when the kernel was entered.
+pub fn entered() -> u64 {
+    ENTERED.load(Ordering::Relaxed)
+}
+
 /// Takes the machine over and goes on to the run, on a stack and in page tables of the kernel's own.
 fn kernel_main(info: &'static mut BootInfo) -> ! {
+    if entered() == 0 {
+        ENTERED.store(clock::now(), Ordering::Relaxed);
+    }
     console::open();
     cpu::enable();
     cpu::mask_interrupts();

@@ -48,6 +48,9 @@ global_asm!(
     "pvh_entry:",
     "cld",
     "mov edi, ebx",
+    "rdtsc",
+    "mov [{entered} - {base}], eax",
+    "mov [{entered} - {base} + 4], edx",
     // Page directories: the first 4 GiB in pages of 2 MiB.
     "mov eax, 0x83",
     "mov edx, offset early_directories - {base}",
@@ -122,6 +125,7 @@ global_asm!(
     ".text",
     base = const KERNEL_BASE,
     start = sym start,
+    entered = sym super::ENTERED,
 );
 
 static COMMAND_LINE: Once<([u8; COMMAND_LINE_SIZE], usize)> = Once::new();

@@ -2,6 +2,7 @@
 //! two bytes each (IBM VGA technical reference, alphanumeric modes).
 
 use bareflow_loader::report::Style;
+use x86_64::instructions::port::Port;
 
 use crate::memory::physical;
 
@@ -10,6 +11,10 @@ const ADDRESS: u64 = 0xb8000;
 
 const COLUMNS: usize = 80;
 const ROWS: usize = 25;
+
+/// The adapter's miscellaneous output register, to be read (IBM VGA technical reference). Its bits are
+/// never all set; where there is no adapter, all are read so.
+const MISCELLANEOUS_OUTPUT: u16 = 0x3cc;
 
 /// An empty place: a space in light grey on black.
 const BLANK: u16 = 0x0720;
@@ -29,8 +34,13 @@ pub struct Screen {
 unsafe impl Send for Screen {}
 
 impl Screen {
-    /// The screen, if there is memory behind its address.
+    /// The screen, if there is an adapter, and memory behind the address.
     pub fn find() -> Option<Screen> {
+        // Without an adapter there may be ordinary memory, which nobody looks at.
+        // SAFETY: reading the register has no effect.
+        if unsafe { Port::<u8>::new(MISCELLANEOUS_OUTPUT).read() } == 0xff {
+            return None;
+        }
         let mut screen = Screen { memory: physical(ADDRESS).cast(), column: 0, row: 0, attribute: 0x07 };
         let before = screen.read(0);
         screen.write(0, !before);

@@ -3,15 +3,16 @@
 //!
 //! A call does no more for it than to write its budget down.
 
-use std::io;
+pub(crate) mod budgets;
+
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::record::Record;
-use crate::signals;
 use crate::stopwatch::{self, RunClock, Stopwatch};
+use budgets::Budget;
 
 /// The signal a late call gets.
 pub(crate) const SIGNAL: libc::c_int = libc::SIGVTALRM;
@@ -174,7 +175,7 @@ impl Drop for Own {
 struct List {
     threads: Vec<Entry>,
     /// The budgets of the images loaded.
-    budgets: Vec<u32>,
+    budgets: Vec<Arc<Budget>>,
     runs: bool,
 }
 
@@ -200,35 +201,15 @@ fn list() -> MutexGuard<'static, List> {
     LIST.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Takes note of an image's budget. Without images the watchdog sleeps.
-pub(crate) fn expect(budget_us: u32) -> io::Result<()> {
-    let mut list = list();
-    if !list.runs {
-        let thread = std::thread::Builder::new().name("bareflow-watchdog".to_owned());
-        signals::all_blocked(|| thread.spawn(watch))?;
-        list.runs = true;
-    }
-    list.budgets.push(budget_us);
-    NEWS.notify_one();
-    Ok(())
-}
-
-/// The image is gone.
-pub(crate) fn forget(budget_us: u32) {
-    let mut list = list();
-    if let Some(index) = list.budgets.iter().position(|&known| known == budget_us) {
-        list.budgets.swap_remove(index);
-    }
-}
-
 /// What the watchdog does.
 fn watch() {
     let mut list = list();
     loop {
-        list = match list.budgets.iter().min() {
+        list.budgets.retain(|budget| budget.is_used());
+        list = match list.budgets.iter().map(|budget| budget.time_us).min() {
             None => NEWS.wait(list).unwrap_or_else(PoisonError::into_inner),
-            Some(&budget) => {
-                let tick = Duration::from_micros((u64::from(budget) / 4).clamp(TICKS.0, TICKS.1));
+            Some(time_us) => {
+                let tick = Duration::from_micros((u64::from(time_us) / 4).clamp(TICKS.0, TICKS.1));
                 NEWS.wait_timeout(list, tick).unwrap_or_else(PoisonError::into_inner).0
             }
         };

@@ -1,0 +1,54 @@
+//! What the figures were measured on.
+
+use std::process::Command;
+use std::thread::available_parallelism;
+use std::time::{Duration, Instant};
+
+use crate::measure::clock;
+
+/// How long the clock is compared with the system's.
+const WINDOW: Duration = Duration::from_millis(200);
+
+/// A list of it, in Markdown.
+pub fn describe() -> String {
+    let (start, first) = (Instant::now(), clock());
+    std::thread::sleep(WINDOW);
+    let megahertz = (clock() - first) as f64 / start.elapsed().as_secs_f64() / 1e6;
+    let system = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let system = system
+        .lines()
+        .find_map(|line| line.strip_prefix("PRETTY_NAME="))
+        .unwrap_or("unknown")
+        .trim_matches('"')
+        .to_owned();
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let processors = available_parallelism().map_or(0, usize::from);
+    let mut lines = vec![
+        (
+            "processor",
+            format!("{} (x86-64-v{}), {processors} of them", bareflow_host::cpu_name(), bareflow_host::cpu_level()),
+        ),
+        ("clock", format!("TSC at {megahertz:.0} MHz, {} steps at a time", step())),
+        ("system", format!("{system}, {}", first_line("uname", "-sr"))),
+        ("load at the start", load.split_whitespace().take(3).collect::<Vec<_>>().join(" ")),
+    ];
+    for (what, tool) in [("rustc", "rustc"), ("gcc", "gcc"), ("clang", "clang"), ("QEMU", "qemu-system-x86_64")] {
+        lines.push((what, first_line(tool, "--version")));
+    }
+    lines.into_iter().map(|(what, text)| format!("- {what}: {text}\n")).collect()
+}
+
+/// The smallest step between two readings.
+fn step() -> u64 {
+    (0..10_000).map(|_| clock()).scan(clock(), |last, now| Some(now - std::mem::replace(last, now))).fold(0, gcd)
+}
+
+fn gcd(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+fn first_line(tool: &str, argument: &str) -> String {
+    let said = Command::new(tool).arg(argument).output();
+    let text = said.map(|said| String::from_utf8_lossy(&said.stdout).into_owned()).unwrap_or_default();
+    text.lines().next().unwrap_or("not here, left out").to_owned()
+}

@@ -1,0 +1,103 @@
+//! Clock readings around work, in turns, and the table that comes of them.
+
+use std::arch::x86_64::{_mm_lfence, _rdtsc};
+use std::hint::black_box;
+
+use comfy_table::Table;
+use comfy_table::presets::ASCII_MARKDOWN;
+
+/// Something that does the work so many times and returns what the last time gave.
+pub type Work<'a> = Box<dyn FnMut(u32) -> i32 + 'a>;
+
+/// One of those that are compared.
+pub struct Contender<'a> {
+    /// Its name in tables.
+    pub name: String,
+    work: Work<'a>,
+}
+
+/// What was measured of one.
+#[derive(Clone, Debug)]
+pub struct Figure {
+    /// Its name.
+    pub name: String,
+    /// Half of the rounds took no more ticks each time.
+    pub median: f64,
+    /// The cheapest round.
+    pub min: f64,
+}
+
+impl<'a> Contender<'a> {
+    /// One that does its work by `once`.
+    pub fn new(name: impl Into<String>, mut once: impl FnMut() -> i32 + 'a) -> Contender<'a> {
+        let work = move |count| (0..count).fold(0, |_, _| black_box(once()));
+        Contender { name: name.into(), work: Box::new(work) }
+    }
+}
+
+/// Measures all in turns, so that they meet the same machine: `rounds` rounds in which each does its
+/// work `count` times. The first round is not counted.
+///
+/// # Panics
+/// When one gives another result than `expected`: it would not be the same work.
+pub fn compare(contenders: &mut [Contender<'_>], expected: i32, rounds: usize, count: u32) -> Vec<Figure> {
+    let mut ticks = vec![Vec::with_capacity(rounds); contenders.len()];
+    for round in 0..=rounds {
+        for (contender, ticks) in contenders.iter_mut().zip(&mut ticks) {
+            let start = clock();
+            let result = (contender.work)(count);
+            let taken = clock() - start;
+            assert_eq!(result, expected, "{}", contender.name);
+            if round > 0 {
+                ticks.push(taken as f64 / f64::from(count));
+            }
+        }
+    }
+    let figures = contenders.iter().zip(ticks).map(|(contender, mut ticks)| {
+        ticks.sort_by(f64::total_cmp);
+        Figure { name: contender.name.clone(), median: ticks[rounds / 2], min: ticks[0] }
+    });
+    figures.collect()
+}
+
+/// The clock, read when all before is done and before anything behind begins.
+pub fn clock() -> u64 {
+    // SAFETY: every x86-64 processor has the instructions, and Linux lets processes use them.
+    unsafe {
+        _mm_lfence();
+        let now = _rdtsc();
+        _mm_lfence();
+        now
+    }
+}
+
+/// A table of these, the first of which is ours.
+pub fn table(what: &str, figures: &[Figure]) -> String {
+    let mut table = titled(&[what, "ticks, median", "ticks, min", "times ours"]);
+    for figure in figures {
+        table.add_row([
+            figure.name.clone(),
+            ticks(figure.median),
+            ticks(figure.min),
+            ratio(figure.median / figures[0].median),
+        ]);
+    }
+    format!("{table}\n")
+}
+
+/// An empty table.
+pub fn titled(titles: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(ASCII_MARKDOWN).set_header(titles);
+    table
+}
+
+/// A ratio for people, to at least two digits that say something.
+pub fn ratio(ratio: f64) -> String {
+    if ratio < 0.1 { format!("{ratio:.4}") } else { format!("{ratio:.2}") }
+}
+
+/// Ticks for people: a digit behind the point where that says something.
+pub fn ticks(ticks: f64) -> String {
+    if ticks < 1000.0 { format!("{ticks:.1}") } else { format!("{ticks:.0}") }
+}

@@ -1,0 +1,114 @@
+//! How large the loader is in a kernel, by what it is made of.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+
+use bareflow_builder::Workspace;
+use bareflow_builder::build_module;
+use bareflow_builder::discover::module_at;
+use bareflow_builder::kernel::build_binary;
+use bareflow_builder::toolchain::KernelToolchain;
+use object::{Object, ObjectSection, ObjectSymbol, SectionKind, SymbolKind};
+
+use crate::{table, verdict};
+
+/// Bytes of text the loader may take, at most.
+const BOUND: u64 = 8 << 10;
+
+/// The loader's own modules on the way of a blob to its figures: parse, validate, place, register, execute
+/// and profile, unload.
+const WAY: [&str; 15] = [
+    "raw", "records", "name", "valid", "segments", "fixups", "placed", "module", "manager", "table", "budget",
+    "execute", "platform", "profile", "unload",
+];
+
+/// What a kernel holds: bytes by section, and the text of functions by the loader's modules.
+struct Sizes {
+    sections: Vec<(String, u64)>,
+    groups: BTreeMap<String, u64>,
+}
+
+/// Shows the tables.
+pub fn show(workspace: &Workspace) -> Result<(), Box<dyn Error>> {
+    let toolchain = KernelToolchain::choose()?;
+    let build = workspace.target.join(format!("kernel-build-{}", toolchain.name()));
+    let own = Sizes::read(&build.join("x86_64-unknown-none/kernel/bareflow-kernel"))?;
+    let manifest = workspace.root.join("tests/modules/empty/Cargo.toml");
+    let blob = build_module(&module_at(&manifest)?, &workspace.target.join("test-modules"))?;
+    let least = Sizes::read(&build_binary(workspace, &toolchain, "embed-kernel", Some(&blob.path))?)?;
+    let mut rows =
+        table(&["part of the loader", "on the way of a blob", "bytes in the kernel", "in the least embedding"]);
+    let mut names: Vec<_> = own.groups.keys().chain(least.groups.keys()).collect();
+    names.sort_by_key(|name| (!on_the_way(name), *name));
+    names.dedup();
+    let of = |sizes: &Sizes, name: &str| sizes.groups.get(name).copied().unwrap_or_default();
+    for name in names {
+        let way = if on_the_way(name) { "yes" } else { "" };
+        rows.add_row([name, way, &of(&own, name).to_string(), &of(&least, name).to_string()]);
+    }
+    for (what, count) in [("all", (|_| true) as fn(&str) -> bool), ("all on the way", on_the_way)] {
+        rows.add_row([what, "", &own.sum(count).to_string(), &least.sum(count).to_string()]);
+    }
+    println!("## Text of the loader, with what is inlined into its functions\n\n{rows}\n");
+    let (all, way) = (least.sum(|_| true), least.sum(on_the_way));
+    let [all, way] = [all, way].map(|bytes| format!("{bytes} bytes ({})", verdict(bytes as f64, BOUND as f64)));
+    println!(
+        "At most {BOUND} bytes were asked for. The least embedding (`examples/embed-kernel`), which loads, executes and \
+         reads figures: {all}; of these on the way of a blob: {way}. The kernel besides reloads, keeps versions, tries \
+         candidates, diagnoses and reports.\n"
+    );
+    let mut rows = table(&["section", "bytes in the kernel", "in the least embedding"]);
+    for (name, size) in &own.sections {
+        let other = least.sections.iter().find(|(other, _)| other == name).map_or(0, |(_, size)| *size);
+        rows.add_row([name.clone(), size.to_string(), other.to_string()]);
+    }
+    println!("## Sections\n\n{rows}\n");
+    Ok(())
+}
+
+fn on_the_way(group: &str) -> bool {
+    WAY.contains(&group)
+}
+
+impl Sizes {
+    fn read(path: &Path) -> Result<Sizes, Box<dyn Error>> {
+        let bytes = fs::read(path)?;
+        let file = object::File::parse(&*bytes)?;
+        let loaded = |kind| {
+            matches!(
+                kind,
+                SectionKind::Text | SectionKind::ReadOnlyData | SectionKind::Data | SectionKind::UninitializedData
+            )
+        };
+        let sections = file.sections().filter(|section| loaded(section.kind()));
+        let sections = sections.map(|section| Ok((section.name()?.to_owned(), section.size())));
+        let mut groups = BTreeMap::new();
+        for symbol in file.symbols().filter(|symbol| symbol.kind() == SymbolKind::Text) {
+            if let Some(group) = group(&rustc_demangle::demangle(symbol.name()?).to_string()) {
+                *groups.entry(group).or_default() += symbol.size();
+            }
+        }
+        Ok(Sizes { sections: sections.collect::<Result<_, object::Error>>()?, groups })
+    }
+
+    fn sum(&self, count: fn(&str) -> bool) -> u64 {
+        self.groups.iter().filter(|(name, _)| count(name)).map(|(_, size)| size).sum()
+    }
+}
+
+/// Which of the loader's modules a function comes from; `None` for what others wrote.
+fn group(function: &str) -> Option<String> {
+    // A trait's method has its type first: what a platform does is not the loader's.
+    let path = match function.strip_prefix('<') {
+        Some(of) if of.starts_with("bareflow_loader::") => of,
+        Some(_) => return None,
+        None => function,
+    };
+    let behind = path.strip_prefix("bareflow_loader::").or_else(|| {
+        let (before, behind) = path.split_once("bareflow_loader::")?;
+        before.contains("drop_in_place").then_some(behind)
+    })?;
+    Some(behind.split("::").next().unwrap_or_default().to_owned())
+}

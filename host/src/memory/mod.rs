@@ -1,0 +1,206 @@
+//! Memory of modules. Those of the kernel domain share pages ([`packed`]), those of the user domain have
+//! pages of their own ([`paged`]).
+
+mod map;
+mod packed;
+mod paged;
+
+use std::arch::asm;
+use std::cell::UnsafeCell;
+use std::io;
+use std::ptr::with_exposed_provenance_mut;
+
+use bareflow_abi::Context;
+use bareflow_loader::{Domain, Draft, ImageSize, Placement, PlatformError, Segments};
+
+use crate::child::Child;
+use crate::services::SERVICES;
+use packed::Packed;
+use paged::Paged;
+pub(crate) use paged::vacate;
+
+/// A module's memory.
+#[derive(Debug)]
+pub struct Image {
+    pub(crate) segments: Segments,
+    /// Where its stack begins.
+    pub(crate) stack_top: u64,
+    pub(crate) placement: Placement,
+    /// The context of calls without input and output.
+    context: UnsafeCell<Context<'static>>,
+    /// The process it runs in, in the user domain.
+    pub(crate) child: Option<Box<Child>>,
+}
+
+impl Image {
+    /// The context of calls without input and output. What a call left there says nothing to the next one.
+    #[inline(always)]
+    pub(crate) const fn context(&self) -> *mut Context<'static> {
+        self.context.get()
+    }
+}
+
+/// A module's memory while it is filled.
+#[derive(Debug)]
+pub struct ImageDraft {
+    image: Image,
+    /// From where text lies to where it can be written, and the same for rodata.
+    shifts: [u64; 2],
+}
+
+/// All arenas of a platform.
+#[derive(Debug)]
+pub(crate) struct Arenas {
+    packed: Vec<Packed>,
+    paged: Vec<Paged>,
+}
+
+impl Arenas {
+    pub fn new() -> io::Result<Arenas> {
+        Ok(Arenas { packed: vec![Packed::new()?], paged: Vec::new() })
+    }
+
+    /// Zeroed, writable memory for an image, whose stack begins at `stack_top`.
+    #[inline]
+    pub fn reserve(
+        &mut self,
+        size: ImageSize,
+        placement: &Placement,
+        stack_top: u64,
+    ) -> Result<ImageDraft, PlatformError> {
+        let heap = u64::from(placement.budget.heap);
+        let error = |what| PlatformError { what, bytes: size.text + size.rodata + size.data + heap as usize };
+        let (base, shifts) = match placement.domain {
+            Domain::Kernel => self.take_packed(&size, heap),
+            Domain::User => self.take_paged(&size, heap).map(|base| (base, [0; 2])),
+        }
+        .map_err(|_| error("reserve addresses"))?;
+        let segments = Segments { base, size, heap };
+        let (heap_at, heap_size) = segments.heap();
+        let context = UnsafeCell::new(Context::new(&SERVICES, &[], &mut []).with_heap(heap_at, heap_size));
+        let image = Image { segments, stack_top, placement: *placement, context, child: None };
+        if placement.domain == Domain::User && paged::map_writable(&segments).is_err() {
+            self.release(&image);
+            return Err(error("map pages"));
+        }
+        Ok(ImageDraft { image, shifts })
+    }
+
+    /// A place among others: the image's base, and where text and rodata can be written.
+    #[inline]
+    fn take_packed(&mut self, size: &ImageSize, heap: u64) -> io::Result<(u64, [u64; 2])> {
+        let granules = Segments::granules(size, heap);
+        let mut arenas = self.packed.iter_mut();
+        let found = arenas.find_map(|arena| Some((arena.take(granules)?, arena.shifts())));
+        if let Some(found) = found {
+            return Ok(found);
+        }
+        let mut arena = Packed::new()?;
+        let base = arena.take(granules).ok_or(io::ErrorKind::OutOfMemory)?;
+        let found = (base, arena.shifts());
+        self.packed.push(arena);
+        Ok(found)
+    }
+
+    /// A place of its own: the image's base.
+    fn take_paged(&mut self, size: &ImageSize, heap: u64) -> io::Result<u64> {
+        let pages = Segments::pages(size, heap);
+        if let Some(base) = self.paged.iter_mut().find_map(|arena| arena.take(pages)) {
+            return Ok(base);
+        }
+        let mut arena = Paged::new()?;
+        let base = arena.take(pages).ok_or(io::ErrorKind::OutOfMemory)?;
+        self.paged.push(arena);
+        Ok(base)
+    }
+
+    /// Takes the memory and the addresses back.
+    #[inline]
+    pub fn release(&mut self, image: &Image) {
+        let base = image.segments.base;
+        if let Some(arena) = self.packed.iter_mut().find(|arena| arena.has(base)) {
+            arena.give_back(&image.segments);
+        } else if let Some(arena) = self.paged.iter_mut().find(|arena| arena.has(base)) {
+            arena.give_back(&image.segments);
+        }
+    }
+}
+
+impl ImageDraft {
+    /// The image, as it is.
+    pub(crate) fn into_image(self) -> Image {
+        self.image
+    }
+
+    /// Whether it shares pages with others.
+    #[inline]
+    pub(crate) fn is_shared(&self) -> bool {
+        self.image.placement.domain == Domain::Kernel
+    }
+
+    /// The image, where that is so: its pages have their final permissions.
+    #[inline]
+    pub(crate) fn seal_shared(self) -> Image {
+        serialise();
+        self.image
+    }
+
+    /// Gives pages of its own their final permissions: text and rodata, since data has its own already.
+    pub(crate) fn seal(self) -> Result<Image, Box<(Image, PlatformError)>> {
+        let image = self.image;
+        match paged::protect(&image.segments) {
+            Ok(()) => Ok(image),
+            Err(bytes) => Err(Box::new((image, PlatformError { what: "protect pages", bytes: bytes as usize }))),
+        }
+    }
+
+    #[inline]
+    fn segment(&mut self, index: usize, shift: u64) -> &mut [u8] {
+        let (start, bytes) = self.image.segments.all()[index];
+        if bytes == 0 {
+            return &mut [];
+        }
+        let address = with_exposed_provenance_mut(start.wrapping_add(shift) as usize);
+        // SAFETY: `reserve` found these bytes writable for this image alone, and
+        // the draft is borrowed for as long as the slice lives.
+        unsafe { std::slice::from_raw_parts_mut(address, bytes) }
+    }
+}
+
+impl Draft for ImageDraft {
+    fn base(&self) -> u64 {
+        self.image.segments.base
+    }
+    fn text(&mut self) -> &mut [u8] {
+        self.segment(0, self.shifts[0])
+    }
+    fn rodata(&mut self) -> &mut [u8] {
+        self.segment(1, self.shifts[1])
+    }
+    fn data(&mut self) -> &mut [u8] {
+        self.segment(2, 0)
+    }
+}
+
+/// Has the processor forget what it fetched before: code that was written through another address is run only behind
+/// this (Intel SDM volume 3, 10.3). Of the instructions that do it, a return from an interrupt takes the least time.
+fn serialise() {
+    // SAFETY: returns to the next instruction, with stack and flags as they are.
+    unsafe {
+        asm!(
+            "mov {stack}, rsp",
+            "mov {word:e}, ss",
+            "push {word}",
+            "push {stack}",
+            "pushfq",
+            "mov {word:e}, cs",
+            "push {word}",
+            "lea {word}, [rip + 2f]",
+            "push {word}",
+            "iretq",
+            "2:",
+            stack = out(reg) _,
+            word = out(reg) _,
+        );
+    }
+}
