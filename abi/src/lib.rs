@@ -22,6 +22,8 @@ pub mod header;
 #[cfg(all(bareflow_module, feature = "alloc"))]
 mod heap;
 pub mod layout;
+#[cfg(bareflow_module)]
+mod memory;
 pub mod record;
 #[cfg(bareflow_module)]
 mod runtime;

@@ -3,6 +3,7 @@
 
 mod client;
 mod load;
+mod modules;
 mod run;
 mod tune;
 
@@ -15,7 +16,8 @@ pub use client::{
     PushOptions, StatsOptions, WatchOptions, WishOptions,
 };
 pub use load::{Domain, LoadingOptions, Timing};
-pub use run::{BootOptions, InjectOptions, MachineOptions, RunOptions, ServeOptions};
+pub use modules::{BuildOptions, NewOptions, TestOptions};
+pub use run::{BootOptions, HostOptions, InjectOptions, MachineOptions, RunOptions, ServeOptions};
 pub use tune::TuneOptions;
 
 /// BareFlow: native modules, loaded into a running kernel.
@@ -33,17 +35,13 @@ pub enum Command {
     /// Boot the kernel in QEMU, run the four tests, then every further module and FILE.
     Boot(BootOptions),
     /// The same run in this process, without a kernel.
-    Host(RunOptions),
+    Host(HostOptions),
     /// Make a new module crate that builds as it stands.
-    New {
-        /// Its name: a-z, 0-9, _ and -, at most 31 of them, a letter first.
-        name: String,
-    },
+    New(NewOptions),
     /// Build the blobs and list them with their sizes.
-    Build {
-        /// The modules to build; all when none is named.
-        names: Vec<String>,
-    },
+    Build(BuildOptions),
+    /// Build modules and run their examples, here and, with `--boot`, in the kernel: in both domains each.
+    Test(TestOptions),
     /// Build a module in many ways, run all of them, and find those that pay.
     Tune(TuneOptions),
     /// Flip bits of running modules in the kernel, and count what comes of it.

@@ -29,6 +29,17 @@ pub struct RunOptions {
     pub loading: LoadingOptions,
 }
 
+/// What `host` takes besides.
+#[derive(Debug, Args)]
+pub struct HostOptions {
+    /// What is run.
+    #[command(flatten)]
+    pub run: RunOptions,
+    /// Write the output of the last module that has any; a picture (Netpbm's P6 or P5) as PNG if the name ends so.
+    #[arg(long, value_name = "FILE[.png]")]
+    pub output: Option<PathBuf>,
+}
+
 /// The machine that a kernel boots in.
 #[derive(Debug, Args)]
 pub struct MachineOptions {
