@@ -18,7 +18,7 @@ fn main() -> ExitCode {
         Command::Tune(options) => tune::tune(options),
         Command::Inject(options) => inject::inject(options),
         Command::Disk(command) => disk::disk(command),
-        Command::Inspect { file, json } => inspect::inspect(file, json.as_deref()),
+        Command::Inspect { file, allow, json } => inspect::inspect(file, *allow, json.as_deref()),
         Command::Serve(options) => serve::serve(options),
         Command::Ps(options) => client::ps(options),
         Command::Push(options) => client::push(options),

@@ -155,7 +155,8 @@ pub fn show_fault(console: &mut impl Console, profile: &ModuleProfile, fault: &F
     for call in diagnosis.services.calls() {
         let name = SERVICE_NAMES.iter().find(|(bit, _)| *bit == call.service).map_or("unknown", |(_, name)| name);
         let [first, second] = call.arguments;
-        line!(console, Plain, "  called {name}({first:#x}, {second:#x})");
+        let undeclared = if profile.services & call.service == 0 { ", which it does not declare" } else { "" };
+        line!(console, Plain, "  called {name}({first:#x}, {second:#x}){undeclared}");
     }
 }
 

@@ -18,6 +18,7 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod allowed;
 pub mod budget;
 pub mod code;
 pub mod depends;
@@ -51,6 +52,7 @@ pub mod unload;
 pub mod valid;
 mod versions;
 
+pub use allowed::Allowed;
 pub use budget::Budget;
 pub use code::Code;
 pub use depends::{Chain, Interval};

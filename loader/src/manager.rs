@@ -5,6 +5,7 @@ use core::cell::{Cell, Ref};
 use bareflow_abi::Reason;
 use bareflow_abi::header::FLAG_INIT;
 
+use crate::allowed::Allowed;
 use crate::budget::Budget;
 use crate::depends::{New, depends_bytes};
 use crate::error::LoadError;
@@ -91,6 +92,10 @@ impl<P: Platform> ModuleManager<P> {
         may_load: impl FnOnce(&ValidModule<'_>) -> Result<Option<ModuleId>, LoadError>,
     ) -> Result<(Prepared<P>, Carried), LoadError> {
         let valid = ValidModule::validate(RawModule::parse(blob)?, Offer::of(&self.platform))?;
+        let (declared, allowed) = (Allowed::declared(&valid.raw().header), options.allowed);
+        if !declared.beyond(allowed).is_none() {
+            return Err(LoadError::NotAllowed { refused: declared.beyond(allowed), allowed });
+        }
         let from = may_load(&valid)?;
         self.check_dependencies(&New::of(&valid), from)?;
         if !self.platform.has_domain(options.domain) {
@@ -128,7 +133,8 @@ impl<P: Platform> ModuleManager<P> {
         let faults = Faults::new(options.on_fault, raw.blob(), tables.clone()).ok_or(LoadError::TableFull)?;
         let copy = |bytes: &[u8]| copy_to(bytes, tables.clone()).ok_or(LoadError::TableFull);
         let (schema, depends) = (copy(schema_bytes(raw).unwrap_or_default())?, copy(depends_bytes(raw))?);
-        let placement = Placement { domain: options.domain, budget: Budget::of(&raw.header, &options.limits) };
+        let budget = Budget::of(&raw.header, &options.limits);
+        let placement = Placement { domain: options.domain, budget, services: raw.header.services };
         Ok(Module {
             name: valid.name(),
             version: valid.version(),
@@ -293,6 +299,7 @@ impl<P: Platform> ModuleManager<P> {
             retired: module.retired.get(),
             domain: module.placement.domain,
             budget: module.placement.budget,
+            services: module.placement.services,
             memory: self.held_by(module),
             code_address: module.placed.code_address,
             entry_address: module.placed.entry,

@@ -15,7 +15,7 @@ use bareflow_loader::error::ServiceNames;
 use bareflow_loader::fixups::Fixups;
 use bareflow_loader::records::Records;
 use bareflow_loader::valid::Offer;
-use bareflow_loader::{Code, Interval, LoadError, RawModule, ValidModule};
+use bareflow_loader::{Allowed, Code, Interval, LoadError, RawModule, ValidModule};
 use serde::Serialize;
 
 use crate::files::write_json;
@@ -29,6 +29,8 @@ struct Inspection {
     blob_size: usize,
     verdict: String,
     valid: bool,
+    /// The services it declares, and whether it wants a heap: as `--allow` takes it.
+    declares: String,
     header: Vec<HeaderField>,
     segments: Vec<Segment>,
     fixups: Vec<String>,
@@ -78,7 +80,7 @@ const OFFER: Offer = Offer { services: u32::MAX, cpu_level: 4 };
 ///
 /// # Errors
 /// When the JSON can't be written.
-pub fn inspect(file: &Path, json: Option<&Path>) -> Result<Ended, Problem> {
+pub fn inspect(file: &Path, allowed: Allowed, json: Option<&Path>) -> Result<Ended, Problem> {
     let blob = match fs::read(file) {
         Ok(blob) => blob,
         Err(error) => {
@@ -86,7 +88,7 @@ pub fn inspect(file: &Path, json: Option<&Path>) -> Result<Ended, Problem> {
             return Ok(Ended::Failed);
         }
     };
-    let inspection = examine(&file.display().to_string(), &blob);
+    let inspection = examine(&file.display().to_string(), &blob, allowed);
     show(&inspection);
     if let Some(path) = json {
         write_json(path, &inspection)?;
@@ -94,10 +96,14 @@ pub fn inspect(file: &Path, json: Option<&Path>) -> Result<Ended, Problem> {
     Ok(if inspection.valid { Ended::Passed } else { Ended::Failed })
 }
 
-fn examine(file: &str, blob: &[u8]) -> Inspection {
+fn examine(file: &str, blob: &[u8], allowed: Allowed) -> Inspection {
     let verdict: Result<ValidModule<'_>, LoadError> = RawModule::parse(blob)
         .map_err(LoadError::from)
-        .and_then(|raw| ValidModule::validate(raw, OFFER).map_err(LoadError::from));
+        .and_then(|raw| ValidModule::validate(raw, OFFER).map_err(LoadError::from))
+        .and_then(|valid| match Allowed::declared(&valid.raw().header).beyond(allowed) {
+            refused if refused.is_none() => Ok(valid),
+            refused => Err(LoadError::NotAllowed { refused, allowed }),
+        });
     let raw = RawModule::parse(blob).ok();
     let header = blob.first_chunk().map(Header::from_bytes);
     Inspection {
@@ -105,6 +111,7 @@ fn examine(file: &str, blob: &[u8]) -> Inspection {
         blob_size: blob.len(),
         valid: verdict.is_ok(),
         verdict: verdict.err().map_or("valid".to_owned(), |error| format!("refused: {error}")),
+        declares: header.as_ref().map(|header| Allowed::declared(header).to_string()).unwrap_or_default(),
         header: header.as_ref().map(header_fields).unwrap_or_default(),
         segments: header.map(|header| segments(&base(&header))).unwrap_or_default(),
         fixups: raw.map(|raw| fixups(&raw.code)).unwrap_or_default(),
@@ -192,6 +199,7 @@ fn depends(list: &[u8]) -> Vec<String> {
 
 fn show(inspection: &Inspection) {
     say!("{}: {} bytes", inspection.file, inspection.blob_size);
+    say!("declares {}", inspection.declares);
     say!("\nHeader");
     for field in &inspection.header {
         say!("  {:>3}  {:<16} {}", field.offset, field.name, field.value);

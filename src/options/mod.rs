@@ -52,6 +52,9 @@ pub enum Command {
     Inspect {
         /// The blob.
         file: PathBuf,
+        /// The policy that the verdict is by: `all`, `none`, or some of `log,clock,call,heap`.
+        #[arg(long, value_name = "SERVICES", default_value = "all", value_parser = load::allowed)]
+        allow: bareflow_loader::Allowed,
         /// Write the same as JSON.
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
