@@ -10,11 +10,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::{Ended, Problem, new, say};
 
-/// Carries the command out.
+/// Carries the command out. With `strip`, no blob names its functions.
 ///
 /// # Errors
 /// When there is no workspace here, or no module of a given name.
-pub fn build(names: &[String]) -> Result<Ended, Problem> {
+pub fn build(names: &[String], strip: bool) -> Result<Ended, Problem> {
     let workspace = discover(&new::workspace_manifest()?)?;
     let modules = select(&workspace, names)?;
     let progress = progress(modules.len());
@@ -23,7 +23,9 @@ pub fn build(names: &[String]) -> Result<Ended, Problem> {
     say!("{:<31} {:>8} {:>8}  FILE", "MODULE", "CODE", "BLOB");
     for module in modules {
         progress.set_message(module.name.clone());
-        match build_module(module, &folder) {
+        let mut module = module.clone();
+        module.settings.strip |= strip;
+        match build_module(&module, &folder) {
             Ok(blob) => progress.suspend(|| list(&blob)),
             Err(error) => {
                 progress.suspend(|| anstream::eprintln!("error: {error}"));

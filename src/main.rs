@@ -14,7 +14,7 @@ fn main() -> ExitCode {
         Command::Boot(options) => boot::boot(options),
         Command::Host(options) => host_run::host(options),
         Command::New { name } => new::new(name),
-        Command::Build { names } => build_command::build(names),
+        Command::Build { names, strip } => build_command::build(names, *strip),
         Command::Tune(options) => tune::tune(options),
         Command::Inject(options) => inject::inject(options),
         Command::Disk(command) => disk::disk(command),

@@ -26,6 +26,7 @@ pub mod record;
 #[cfg(bareflow_module)]
 mod runtime;
 pub mod state;
+pub mod symbols;
 pub mod trap;
 pub mod variant;
 

@@ -183,5 +183,6 @@ fn pack_settings(module: &ModuleCrate, cpu_level: u8) -> Result<Settings, BuildE
         cpu_level,
         expect: settings.expect,
         depends: settings.depends().map_err(wrong)?,
+        strip: settings.strip,
     })
 }

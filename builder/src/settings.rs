@@ -35,6 +35,9 @@ pub struct ModuleSettings {
     pub variants: BTreeMap<String, OptLevel>,
     /// What was seen of it while it ran: a file of `llvm-profdata` in its folder.
     pub profile: Option<String>,
+    /// Whether the blob goes without the names of its functions.
+    #[serde(default)]
+    pub strip: bool,
 }
 
 /// How code is compiled.

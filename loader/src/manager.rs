@@ -133,6 +133,7 @@ impl<P: Platform> ModuleManager<P> {
         let faults = Faults::new(options.on_fault, raw.blob(), tables.clone()).ok_or(LoadError::TableFull)?;
         let copy = |bytes: &[u8]| copy_to(bytes, tables.clone()).ok_or(LoadError::TableFull);
         let (schema, depends) = (copy(schema_bytes(raw).unwrap_or_default())?, copy(depends_bytes(raw))?);
+        let symbols = copy(valid.symbols())?;
         let budget = Budget::of(&raw.header, &options.limits);
         let placement = Placement { domain: options.domain, budget, services: raw.header.services };
         Ok(Module {
@@ -155,6 +156,7 @@ impl<P: Platform> ModuleManager<P> {
             turns: Turns::new(options.sample_every),
             schema,
             depends,
+            symbols,
             faults,
             recorder: Recorder::new(),
         })

@@ -7,7 +7,7 @@ use allocator_api2::boxed::Box;
 use allocator_api2::vec::Vec;
 use bareflow_abi::header::FLAG_REENTRANT;
 
-use crate::diagnosis::Diagnosis;
+use crate::diagnosis::{Diagnosis, InFunction};
 use crate::fault::Fault;
 use crate::name::{Name, Version};
 use crate::placed::PlacedModule;
@@ -52,11 +52,19 @@ pub(crate) struct Module<P: Platform> {
     pub(crate) schema: Vec<u8, P::Tables>,
     /// The list of the modules it may call; empty where it calls none.
     pub(crate) depends: Vec<u8, P::Tables>,
+    /// The functions of its code; empty where they are not known.
+    pub(crate) symbols: Vec<u8, P::Tables>,
     pub(crate) faults: Faults<P::Tables>,
     pub(crate) recorder: Recorder<P::Tables>,
 }
 
 impl<P: Platform> Module<P> {
+    /// Takes note of a fault, and of the function that it is in.
+    pub(crate) fn note(&self, fault: Fault, diagnosis: Option<Diagnosis>) {
+        let function = fault.offset.and_then(|offset| InFunction::find(&self.symbols, offset));
+        self.faults.note(fault, diagnosis.map(|diagnosis| Diagnosis { function, ..diagnosis }));
+    }
+
     /// What it is doing, if a call of it may begin.
     #[inline(always)]
     pub(crate) fn callable(&self) -> Result<State, Failure> {
@@ -105,7 +113,7 @@ impl<A: Allocator + Clone> Faults<A> {
     }
 
     /// Takes note of a fault. Without memory for it the diagnosis is lost.
-    pub(crate) fn note(&self, fault: Fault, diagnosis: Option<Diagnosis>) {
+    fn note(&self, fault: Fault, diagnosis: Option<Diagnosis>) {
         self.count.set(self.count.get().saturating_add(1));
         self.last.set(Some(fault));
         let tables = self.blob.allocator().clone();

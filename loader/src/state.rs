@@ -109,7 +109,7 @@ impl<P: Platform> ModuleManager<P> {
         old.state.set(State::Ready);
         let bytes = match saved {
             Err(LoadError::SaveFaulted(fault)) => {
-                old.faults.note(fault, self.platform.diagnosis());
+                old.note(fault, self.platform.diagnosis());
                 drop(old);
                 self.fail(from);
                 return Err(LoadError::SaveFaulted(fault));

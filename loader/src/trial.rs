@@ -259,7 +259,7 @@ impl<P: Platform> ModuleManager<P> {
             }
             Err(CallError::NoMemory) => Err(ExecuteError::NoMemory),
             Err(CallError::Fault(fault)) => {
-                module.faults.note(fault, self.platform.diagnosis());
+                module.note(fault, self.platform.diagnosis());
                 drop(module);
                 if retired {
                     self.leave_retired(id);

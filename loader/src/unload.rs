@@ -149,7 +149,8 @@ impl<P: Platform> ModuleManager<P> {
     /// What a module has been given.
     pub(crate) fn held_by(&self, module: &Module<P>) -> Usage {
         let tables = module.faults.table_bytes() + module.recorder.table_bytes();
-        let table_bytes = tables + (module.schema.capacity() + module.depends.capacity()) as u64;
+        let table_bytes =
+            tables + (module.schema.capacity() + module.depends.capacity() + module.symbols.capacity()) as u64;
         self.platform.held(&module.placed.image) + Usage { pages: 0, table_bytes }
     }
 

@@ -4,8 +4,9 @@ use bareflow_abi::ABI_MAJOR;
 use bareflow_abi::depends::Dependencies;
 use bareflow_abi::fingerprint::FINGERPRINTS;
 use bareflow_abi::header::{FLAG_STATE, Header, checksum_of};
-use bareflow_abi::record::{DEPENDENCIES, SKIPPABLE, STATE_SCHEMA, VARIANT};
+use bareflow_abi::record::{DEPENDENCIES, SKIPPABLE, STATE_SCHEMA, SYMBOLS, VARIANT};
 use bareflow_abi::state::Schema;
+use bareflow_abi::symbols::Symbols;
 use bareflow_abi::variant::MAX_LEVEL;
 
 use crate::code::Code;
@@ -36,6 +37,7 @@ impl Offer {
 pub struct ValidModule<'blob> {
     raw: RawModule<'blob>,
     code: Code<'blob>,
+    symbols: &'blob [u8],
     name: Name,
 }
 
@@ -55,7 +57,7 @@ impl<'blob> ValidModule<'blob> {
             return Err(InvalidModule::Version);
         }
         raw.code.check()?;
-        let code = check_records(&raw, offer.cpu_level)?;
+        let (code, symbols) = check_records(&raw, offer.cpu_level)?;
         let missing = header.services & !offer.services;
         if missing != 0 {
             return Err(InvalidModule::Services { missing, offered: offer.services });
@@ -63,7 +65,7 @@ impl<'blob> ValidModule<'blob> {
         if !(1..=offer.cpu_level).contains(&header.cpu_level) {
             return Err(InvalidModule::CpuLevel { found: header.cpu_level, available: offer.cpu_level });
         }
-        Ok(ValidModule { raw, code, name })
+        Ok(ValidModule { raw, code, symbols, name })
     }
 
     /// The module's parts.
@@ -88,6 +90,12 @@ impl<'blob> ValidModule<'blob> {
     #[must_use]
     pub const fn code(&self) -> &Code<'blob> {
         &self.code
+    }
+
+    /// The [`Symbols`] of that code; empty where it has none.
+    #[must_use]
+    pub const fn symbols(&self) -> &'blob [u8] {
+        self.symbols
     }
 }
 
@@ -115,10 +123,12 @@ fn check_abi(header: &Header) -> Result<(), InvalidModule> {
 }
 
 /// Are all records whole, and known or to be skipped? Every variant is checked; returned is the code of the
-/// highest level up to `cpu_level`.
-fn check_records<'blob>(raw: &RawModule<'blob>, cpu_level: u8) -> Result<Code<'blob>, InvalidModule> {
+/// highest level up to `cpu_level`, and its symbols.
+fn check_records<'blob>(raw: &RawModule<'blob>, cpu_level: u8) -> Result<(Code<'blob>, &'blob [u8]), InvalidModule> {
     let (mut schemas, mut lists) = (0, 0);
     let (mut best, mut highest) = (raw.code, raw.header.cpu_level);
+    // What the next record of symbols is of, as long as there was none.
+    let (mut symbols, mut nameless) = (&[][..], Some(raw.code));
     for record in Records::new(raw.records) {
         let Record { kind, bytes } = record?;
         if kind == STATE_SCHEMA {
@@ -128,8 +138,21 @@ fn check_records<'blob>(raw: &RawModule<'blob>, cpu_level: u8) -> Result<Code<'b
         if kind == VARIANT {
             let code = check_variant(bytes, highest)?;
             highest = code.header.level;
+            nameless = Some(code);
             if highest <= cpu_level {
-                best = code;
+                (best, symbols) = (code, &[][..]);
+            }
+        }
+        if kind == SYMBOLS {
+            let level = highest;
+            let code = nameless.take().ok_or(InvalidModule::TwoSymbolLists { level })?;
+            Symbols::check(bytes, code.header.text_size).map_err(|(number, why)| InvalidModule::Symbol {
+                level,
+                number,
+                why,
+            })?;
+            if level == best.header.level {
+                symbols = bytes;
             }
         }
         if kind == DEPENDENCIES {
@@ -145,7 +168,7 @@ fn check_records<'blob>(raw: &RawModule<'blob>, cpu_level: u8) -> Result<Code<'b
     }
     // A state is only asked for where its fields are known.
     let expected = u32::from(raw.header.flags & FLAG_STATE != 0);
-    if schemas == expected { Ok(best) } else { Err(InvalidModule::StateSchema) }
+    if schemas == expected { Ok((best, symbols)) } else { Err(InvalidModule::StateSchema) }
 }
 
 /// Is this as good as the blob's own code, for a higher level than the one before?

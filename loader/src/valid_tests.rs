@@ -5,6 +5,8 @@ use crate::testing::blob;
 use bareflow_abi::ABI_MINOR;
 use bareflow_abi::depends::BadDependency;
 use bareflow_abi::header::{HEADER_SIZE, SERVICE_CLOCK, SERVICE_LOG};
+use bareflow_abi::record::SYMBOLS;
+use bareflow_abi::symbols::{BadSymbol, Symbols};
 use bareflow_abi::variant::{VARIANT_HEADER_SIZE, VariantHeader};
 use proptest::prelude::*;
 use std::string::ToString;
@@ -28,6 +30,54 @@ fn refusal_with_byte(offset: usize, value: u8) -> InvalidModule {
     bytes[HEADER_SIZE + offset] = value;
     blob::seal(&mut bytes);
     validate(&bytes).unwrap_err()
+}
+
+/// As `full`, with a function of all its text, `work`; then a variant with such a one, `fast`.
+fn with_symbols() -> std::vec::Vec<u8> {
+    let mut bytes = blob::full();
+    blob::add_record(&mut bytes, SYMBOLS, b"\x00\x08\x04work");
+    blob::add_variant(&mut bytes, 3, |_| {});
+    blob::add_record(&mut bytes, SYMBOLS, b"\x00\x08\x04fast");
+    bytes
+}
+
+#[test]
+fn names_the_functions_of_the_code_that_is_picked() {
+    let bytes = with_symbols();
+    for (cpu_level, name) in [(1, "work"), (2, "work"), (3, "fast"), (4, "fast")] {
+        let valid = ValidModule::validate(RawModule::parse(&bytes).unwrap(), Offer { services: 0, cpu_level }).unwrap();
+        assert_eq!(Symbols::find(valid.symbols(), 7).map(|symbol| symbol.name), Some(name), "v{cpu_level}");
+    }
+    // A variant without names has none of the code before it.
+    let mut bytes = blob::full();
+    blob::add_record(&mut bytes, SYMBOLS, b"\x00\x08\x04work");
+    blob::add_variant(&mut bytes, 3, |_| {});
+    let valid = ValidModule::validate(RawModule::parse(&bytes).unwrap(), Offer { services: 0, cpu_level: 4 }).unwrap();
+    assert!(valid.symbols().is_empty());
+}
+
+#[test]
+fn rejects_symbols_that_can_not_be() {
+    let refusal = |records: &[&[u8]]| {
+        let mut bytes = blob::full();
+        records.iter().for_each(|record| blob::add_record(&mut bytes, SYMBOLS, record));
+        ValidModule::validate(RawModule::parse(&bytes).unwrap(), Offer { services: 0, cpu_level: 4 }).unwrap_err()
+    };
+    let error = refusal(&[b"\x00\x08\x04work\x00\x01\x01a"]);
+    assert_eq!(error, InvalidModule::Symbol { level: 1, number: 2, why: BadSymbol::Place });
+    assert_eq!(
+        error.to_string(),
+        "bad symbols for x86-64-v1: number 2: it has no bytes or ends behind the text, expected functions in the order \
+         of their addresses, with names of at most 255 bytes; rebuild the module or copy it again"
+    );
+    assert_eq!(refusal(&[b""]), InvalidModule::Symbol { level: 1, number: 1, why: BadSymbol::NoEntry });
+    let two = refusal(&[b"\x00\x08\x04work", b"\x00\x08\x04work"]);
+    assert_eq!(two, InvalidModule::TwoSymbolLists { level: 1 });
+    assert!(two.to_string().starts_with("two lists of symbols for x86-64-v1, expected one at most; "));
+    let mut bytes = with_symbols();
+    blob::add_record(&mut bytes, SYMBOLS, b"\x00\x08\x04fast");
+    let refused = ValidModule::validate(RawModule::parse(&bytes).unwrap(), Offer { services: 0, cpu_level: 1 });
+    assert_eq!(refused.unwrap_err(), InvalidModule::TwoSymbolLists { level: 3 });
 }
 
 #[test]
@@ -272,8 +322,23 @@ proptest! {
     }
 
     #[test]
+    fn no_list_of_symbols_makes_it_panic(
+        list in prop::collection::vec(any::<u8>(), 0..60),
+        offset in any::<u64>(),
+        text_size in any::<u32>(),
+    ) {
+        let found = Symbols::find(&list, offset);
+        if Symbols::check(&list, text_size).is_ok() {
+            prop_assert!(found.is_none_or(|symbol| symbol.contains(offset) && offset < u64::from(text_size)));
+        }
+        let mut bytes = blob::full();
+        blob::add_record(&mut bytes, SYMBOLS, &list);
+        judge(&bytes);
+    }
+
+    #[test]
     fn no_mutation_makes_it_panic(changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8)) {
-        let mut bytes = blob::with_variant(2, |_| ());
+        let mut bytes = with_symbols();
         for (index, value) in changes {
             let index = index.index(bytes.len());
             bytes[index] = value;

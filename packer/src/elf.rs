@@ -8,8 +8,9 @@ use object::read::elf::{ElfFile64, FileHeader, Rela, SectionHeader, Sym};
 use object::{LittleEndian, Object, ObjectSection, ObjectSymbol, SectionFlags};
 
 use crate::error::PackError;
+use crate::symbols::{self, Function};
 
-type File<'data> = ElfFile64<'data, LittleEndian>;
+pub(crate) type File<'data> = ElfFile64<'data, LittleEndian>;
 
 /// A module's parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub struct Elf {
     pub descriptor: Descriptor,
     /// The schema of its state, if it has one.
     pub state_schema: Option<Vec<u8>>,
+    /// Its functions.
+    pub symbols: Vec<Function>,
 }
 
 impl Elf {
@@ -57,6 +60,7 @@ impl Elf {
             slots: Vec::new(),
             descriptor: descriptor(&file)?,
             state_schema: state_schema(&file)?,
+            symbols: symbols::functions(&file),
         };
         elf.append_bss(&file)?;
         for segment in [&elf.text, &elf.rodata, &elf.data] {

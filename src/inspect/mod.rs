@@ -8,14 +8,15 @@ use std::path::Path;
 use bareflow_abi::depends::Dependencies;
 use bareflow_abi::header::Header;
 use bareflow_abi::layout::{DATA_OFFSET, RODATA_OFFSET};
-use bareflow_abi::record::{DEPENDENCIES, SKIPPABLE, VARIANT};
+use bareflow_abi::record::{DEPENDENCIES, SKIPPABLE, SYMBOLS, VARIANT};
+use bareflow_abi::symbols::Symbols;
 use bareflow_abi::variant::VariantHeader;
 use bareflow_loader::code::base;
 use bareflow_loader::error::ServiceNames;
 use bareflow_loader::fixups::Fixups;
 use bareflow_loader::records::Records;
 use bareflow_loader::valid::Offer;
-use bareflow_loader::{Allowed, Code, Interval, LoadError, RawModule, ValidModule};
+use bareflow_loader::{Allowed, Code, Interval, LoadError, Printable, RawModule, ValidModule};
 use serde::Serialize;
 
 use crate::files::write_json;
@@ -35,8 +36,17 @@ struct Inspection {
     segments: Vec<Segment>,
     fixups: Vec<String>,
     records: Vec<Record>,
+    symbols: Vec<Function>,
     disassembly: Vec<Line>,
     variants: Vec<Variant>,
+}
+
+/// A function that the blob names.
+#[derive(Debug, Serialize)]
+struct Function {
+    offset: String,
+    size: u32,
+    name: String,
 }
 
 /// The module's code for processors of a higher level.
@@ -46,6 +56,7 @@ struct Variant {
     entry: String,
     segments: Vec<Segment>,
     fixups: Vec<String>,
+    symbols: Vec<Function>,
     disassembly: Vec<Line>,
 }
 
@@ -116,7 +127,8 @@ fn examine(file: &str, blob: &[u8], allowed: Allowed) -> Inspection {
         segments: header.map(|header| segments(&base(&header))).unwrap_or_default(),
         fixups: raw.map(|raw| fixups(&raw.code)).unwrap_or_default(),
         records: raw.map(records).unwrap_or_default(),
-        disassembly: raw.map(|raw| disassemble(raw.code.text, raw.header.entry)).unwrap_or_default(),
+        symbols: raw.map(|raw| functions(own_symbols(raw))).unwrap_or_default(),
+        disassembly: raw.map(|raw| disassemble(raw.code.text, raw.header.entry, own_symbols(raw))).unwrap_or_default(),
         variants: raw.map(variants).unwrap_or_default(),
     }
 }
@@ -142,15 +154,39 @@ fn header_fields(header: &Header) -> Vec<HeaderField> {
 
 /// Those that can be taken apart.
 fn variants(raw: RawModule<'_>) -> Vec<Variant> {
-    let records = Records::new(raw.records).flatten().filter(|record| record.kind == VARIANT);
-    let variant = |code: Code<'_>| Variant {
+    let variant = |(code, list): (Code<'_>, &[u8])| Variant {
         cpu_level: code.header.level,
         entry: format!("{:#x}", code.header.entry),
         segments: segments(&code.header),
         fixups: fixups(&code),
-        disassembly: disassemble(code.text, code.header.entry),
+        symbols: functions(list),
+        disassembly: disassemble(code.text, code.header.entry, list),
     };
-    records.filter_map(|record| Code::variant(record.bytes).ok()).map(variant).collect()
+    // A variant's symbols are behind it.
+    let records: Vec<_> = Records::new(raw.records).flatten().collect();
+    let found = records.iter().enumerate().filter(|(_, record)| record.kind == VARIANT);
+    let found = found.map(|(place, record)| (record.bytes, symbols_of(records.get(place + 1..).unwrap_or_default())));
+    found.filter_map(|(bytes, list)| Some((Code::variant(bytes).ok()?, list))).map(variant).collect()
+}
+
+/// The symbols of the blob's own code, if there are any.
+fn own_symbols(raw: RawModule<'_>) -> &[u8] {
+    symbols_of(&Records::new(raw.records).flatten().collect::<Vec<_>>())
+}
+
+/// The symbols among these records before the next variant.
+fn symbols_of<'blob>(records: &[bareflow_loader::records::Record<'blob>]) -> &'blob [u8] {
+    let of_this = records.iter().take_while(|record| record.kind != VARIANT);
+    of_this.into_iter().find(|record| record.kind == SYMBOLS).map_or(&[], |record| record.bytes)
+}
+
+fn functions(list: &[u8]) -> Vec<Function> {
+    let function = |symbol: bareflow_abi::symbols::Symbol<'_>| Function {
+        offset: format!("{:#x}", symbol.offset),
+        size: symbol.size,
+        name: Printable(symbol.name.as_bytes()).to_string(),
+    };
+    Symbols::new(list).map_while(Result::ok).map(function).collect()
 }
 
 fn segments(header: &VariantHeader) -> Vec<Segment> {
@@ -212,10 +248,12 @@ fn show(inspection: &Inspection) {
             say!("    calls {needed}");
         }
     }
+    show_symbols(&inspection.symbols);
     show_disassembly(&inspection.disassembly);
-    for Variant { cpu_level, entry, segments, fixups, disassembly } in &inspection.variants {
+    for Variant { cpu_level, entry, segments, fixups, symbols, disassembly } in &inspection.variants {
         say!("\nVariant for x86-64-v{cpu_level}, entry {entry}");
         show_code(segments, fixups);
+        show_symbols(symbols);
         show_disassembly(disassembly);
     }
     say!("\nVerdict: {}", inspection.verdict);
@@ -232,9 +270,19 @@ fn show_code(segments: &[Segment], fixups: &[String]) {
     }
 }
 
+fn show_symbols(symbols: &[Function]) {
+    say!("\nSymbols: {}", symbols.len());
+    for Function { offset, size, name } in symbols {
+        say!("  {offset:>8} {size:>8} bytes  {name}");
+    }
+}
+
 fn show_disassembly(lines: &[Line]) {
     say!("\nDisassembly");
     for line in lines {
+        if let Some(function) = &line.function {
+            say!("{function}:");
+        }
         say!("  {:>8}  {:<24}  {}", line.offset, line.bytes, line.instruction);
     }
 }

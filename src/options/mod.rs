@@ -43,6 +43,9 @@ pub enum Command {
     Build {
         /// The modules to build; all when none is named.
         names: Vec<String>,
+        /// Leave the names of functions out of the blobs.
+        #[arg(long)]
+        strip: bool,
     },
     /// Build a module in many ways, run all of them, and find those that pay.
     Tune(TuneOptions),

@@ -4,6 +4,7 @@ use core::fmt;
 
 use bareflow_abi::depends::{BadDependency, MAX_DEPENDENCIES};
 use bareflow_abi::header::{NAME_SIZE, SERVICE_NAMES};
+use bareflow_abi::symbols::{BadSymbol, MAX_SYMBOL_NAME};
 use bareflow_abi::{ABI_MAJOR, ABI_MINOR};
 
 use super::{BadCode, BadVariant, REBUILD};
@@ -64,6 +65,20 @@ pub enum InvalidModule {
     },
     /// More than one list of dependencies.
     TwoDependencyLists,
+    /// A list of functions that can't be read.
+    Symbol {
+        /// The level of the code that it is of.
+        level: u8,
+        /// Which entry, counted from 1.
+        number: usize,
+        /// What is wrong with it.
+        why: BadSymbol,
+    },
+    /// More than one list of functions of one code.
+    TwoSymbolLists {
+        /// The code's level.
+        level: u8,
+    },
     /// A record that ends behind the file's end.
     RecordCutOff {
         /// Bytes left for it.
@@ -129,6 +144,15 @@ impl fmt::Display for InvalidModule {
                 why.what()
             ),
             Self::TwoDependencyLists => write!(out, "two lists of dependencies, expected one at most; {REBUILD}"),
+            Self::Symbol { level, number, why } => write!(
+                out,
+                "bad symbols for x86-64-v{level}: number {number}: {}, expected functions in the order of their addresses, \
+                 with names of at most {MAX_SYMBOL_NAME} bytes; {REBUILD}",
+                why.what()
+            ),
+            Self::TwoSymbolLists { level } => {
+                write!(out, "two lists of symbols for x86-64-v{level}, expected one at most; {REBUILD}")
+            }
             Self::RecordCutOff { left } => {
                 write!(out, "record cut off: it does not fit the {left} bytes left; {REBUILD}")
             }
