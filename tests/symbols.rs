@@ -6,9 +6,10 @@ use std::path::PathBuf;
 
 use bareflow_abi::record::SYMBOLS;
 use bareflow_abi::symbols::Symbols;
-use bareflow_builder::build_module;
 use bareflow_builder::discover::module_at;
-use bareflow_loader::RawModule;
+use bareflow_builder::{Recipe, build_module, build_recipes};
+use bareflow_loader::valid::Offer;
+use bareflow_loader::{RawModule, ValidModule};
 use bareflow_loader::records::Records;
 use common::{assert_code, bareflow, blob, root, test_blob, text};
 use serde_json::Value;
@@ -64,6 +65,25 @@ fn inspect_lists_symbols_and_labels_the_disassembly() {
         assert!(labelled.into_iter().any(|line| line["offset"] == offset), "{name} at {offset}");
     }
     assert!(shown.lines().any(|line| line.contains("call 0x") && line.contains("  ; ")), "{shown}");
+}
+
+#[test]
+fn each_variant_has_the_names_of_its_own_code() {
+    let module = module_at(&root().join("tests/modules/heap/Cargo.toml")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = |cpu_level| Recipe { cpu_level, opt_level: "2".to_owned(), profile: None };
+    let bytes = build_recipes(&module, &[1, 3].map(recipe), folder.path()).unwrap().bytes;
+    let raw = RawModule::parse(&bytes).unwrap();
+    for cpu_level in [1, 3] {
+        let valid = ValidModule::validate(raw, Offer { services: 0, cpu_level }).unwrap();
+        let code = valid.code();
+        assert_eq!(code.header.level, cpu_level);
+        // The entry is there under its name, at the place that the code itself says.
+        let entry = Symbols::find(valid.symbols(), code.header.entry.into()).unwrap();
+        assert_eq!((entry.name, entry.offset), ("bareflow_entry", code.header.entry));
+        assert_eq!(Symbols::check(valid.symbols(), code.header.text_size), Ok(()));
+    }
+    assert_eq!(count(&bytes), 2);
 }
 
 #[test]

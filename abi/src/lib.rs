@@ -22,6 +22,7 @@ pub mod header;
 #[cfg(all(bareflow_module, feature = "alloc"))]
 mod heap;
 pub mod layout;
+pub mod layout_record;
 pub mod record;
 #[cfg(bareflow_module)]
 mod runtime;

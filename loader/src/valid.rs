@@ -3,14 +3,14 @@
 use bareflow_abi::ABI_MAJOR;
 use bareflow_abi::depends::Dependencies;
 use bareflow_abi::fingerprint::FINGERPRINTS;
-use bareflow_abi::header::{FLAG_STATE, Header, checksum_of};
+use bareflow_abi::header::{FLAG_STATE, checksum_of};
 use bareflow_abi::record::{DEPENDENCIES, SKIPPABLE, STATE_SCHEMA, SYMBOLS, VARIANT};
 use bareflow_abi::state::Schema;
 use bareflow_abi::symbols::Symbols;
 use bareflow_abi::variant::MAX_LEVEL;
 
 use crate::code::Code;
-use crate::error::{BadVariant, InvalidModule};
+use crate::error::{BadVariant, Differences, InvalidModule};
 use crate::name::{Name, Version};
 use crate::platform::Platform;
 use crate::raw::RawModule;
@@ -50,7 +50,7 @@ impl<'blob> ValidModule<'blob> {
     pub fn validate(raw: RawModule<'blob>, offer: Offer) -> Result<ValidModule<'blob>, InvalidModule> {
         let header = &raw.header;
         check_checksum(&raw)?;
-        check_abi(header)?;
+        check_abi(&raw)?;
         let name = Name::from_field(header.name).ok_or(InvalidModule::Name { found: header.name })?;
         // 0.0.0 is what a header has that nobody filled in.
         if Version::of(header) == (Version { major: 0, minor: 0, patch: 0 }) {
@@ -108,16 +108,20 @@ fn check_checksum(raw: &RawModule<'_>) -> Result<(), InvalidModule> {
 }
 
 /// Will the code find `Context` and `Services` as it expects them?
-fn check_abi(header: &Header) -> Result<(), InvalidModule> {
+fn check_abi(raw: &RawModule<'_>) -> Result<(), InvalidModule> {
+    let header = &raw.header;
+    let minor = header.abi_minor;
+    let differs = || Differences::find(minor, header.abi_fingerprint, raw.records);
     if header.abi_major != ABI_MAJOR {
-        return Err(InvalidModule::AbiMajor { found: header.abi_major });
+        return Err(InvalidModule::AbiMajor { found: (header.abi_major, minor), differs: differs() });
     }
     // There is one fingerprint for each minor version this loader knows.
-    let Some(&expected) = FINGERPRINTS.get(usize::from(header.abi_minor)) else {
-        return Err(InvalidModule::AbiMinor { found: header.abi_minor });
+    let Some(&expected) = FINGERPRINTS.get(usize::from(minor)) else {
+        return Err(InvalidModule::AbiMinor { found: minor, differs: differs() });
     };
     if header.abi_fingerprint != expected {
-        return Err(InvalidModule::AbiFingerprint { found: header.abi_fingerprint, expected });
+        let found = header.abi_fingerprint;
+        return Err(InvalidModule::AbiFingerprint { found, expected, minor, differs: differs() });
     }
     Ok(())
 }

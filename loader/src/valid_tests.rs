@@ -4,8 +4,9 @@ use crate::platform::ImageSize;
 use crate::testing::blob;
 use bareflow_abi::ABI_MINOR;
 use bareflow_abi::depends::BadDependency;
-use bareflow_abi::header::{HEADER_SIZE, SERVICE_CLOCK, SERVICE_LOG};
-use bareflow_abi::record::SYMBOLS;
+use bareflow_abi::header::{HEADER_SIZE, Header, SERVICE_CLOCK, SERVICE_LOG};
+use bareflow_abi::layout_record::LAYOUT as LAYOUT_BYTES;
+use bareflow_abi::record::{LAYOUT, SYMBOLS};
 use bareflow_abi::symbols::{BadSymbol, Symbols};
 use bareflow_abi::variant::{VARIANT_HEADER_SIZE, VariantHeader};
 use proptest::prelude::*;
@@ -101,20 +102,59 @@ fn rejects_wrong_checksum() {
 
 #[test]
 fn rejects_another_abi_major() {
-    assert_eq!(refusal(|header| header.abi_major = 9), InvalidModule::AbiMajor { found: 9 });
+    let error = refusal(|header| header.abi_major = 9);
+    assert!(matches!(error, InvalidModule::AbiMajor { found: (9, ABI_MINOR), .. }));
+    let expected = "wrong ABI: major version 9 (9.2), expected 1 (up to 1.2); rebuild the module against this bareflow-abi";
+    assert_eq!(error.to_string(), expected);
 }
 
 #[test]
 fn rejects_a_newer_abi_minor() {
-    let found = ABI_MINOR + 1;
-    assert_eq!(refusal(|header| header.abi_minor = found), InvalidModule::AbiMinor { found });
+    let error = refusal(|header| header.abi_minor = ABI_MINOR + 1);
+    assert!(matches!(error, InvalidModule::AbiMinor { found, .. } if found == ABI_MINOR + 1));
+    assert!(error.to_string().starts_with("wrong ABI: version 1.3, this loader knows up to 1.2; rebuild "), "{error}");
 }
 
 #[test]
 fn rejects_another_fingerprint() {
-    let expected = FINGERPRINTS[usize::from(ABI_MINOR)];
     let error = refusal(|header| header.abi_fingerprint = 1);
-    assert_eq!(error, InvalidModule::AbiFingerprint { found: 1, expected });
+    let known = FINGERPRINTS[usize::from(ABI_MINOR)];
+    assert!(matches!(error, InvalidModule::AbiFingerprint { found: 1, expected, minor: ABI_MINOR, .. } if expected == known));
+    let expected = std::format!(
+        "wrong ABI: version 1.2 with fingerprint 0x0000000000000001, expected {known:#018x} (this loader has 1.2); \
+         rebuild the module against a released bareflow-abi"
+    );
+    assert_eq!(error.to_string(), expected, "nothing is known of that layout");
+}
+
+#[test]
+fn rejects_another_fingerprint_and_says_which_field_differs() {
+    // That of the first version, by a blob that says it is of the newest.
+    let error = refusal(|header| header.abi_fingerprint = FINGERPRINTS[0]).to_string();
+    for part in [
+        "; Context: expected heap at 64 (8 bytes), found no further field;",
+        "; Services: expected call at 24 (8 bytes), found no further field;",
+        "; CallArguments: expected name at 0 (8 bytes), found no further field;",
+    ] {
+        assert!(error.contains(part), "{error}");
+    }
+    // One that a record describes: a field grew in the middle, another type has one more.
+    let mut list = LAYOUT_BYTES.to_vec();
+    let length = list.len();
+    let place = list.windows(12).position(|part| part == b"Contextinput").unwrap();
+    list[place - 2] = 4;
+    list.extend([8, 5, 32, 0, 8, 0]);
+    list.extend(b"Servicesextra");
+    let refused = |list: &[u8]| {
+        let mut bytes = blob::full();
+        blob::add_record(&mut bytes, LAYOUT, list);
+        blob::change_header(&mut bytes, |header| header.abi_fingerprint = 1);
+        validate(&bytes).unwrap_err().to_string()
+    };
+    let differs = "; Context: expected input at 24 (8 bytes), found input at 24 (4 bytes)\
+        ; Services: expected no further field, found extra at 32 (8 bytes); rebuild ";
+    assert!(refused(&list).contains(differs), "{}", refused(&list));
+    assert!(refused(&list[..length - 1]).contains("; CallArguments: expected reserved at "), "{}", refused(&list));
 }
 
 #[test]

@@ -72,6 +72,7 @@ mod tests {
             slots: Vec::new(),
             descriptor: Descriptor::from_bytes(&[0; size_of::<Descriptor>()]),
             state_schema: None,
+            layout: None,
             symbols: Vec::new(),
         }
     }

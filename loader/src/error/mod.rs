@@ -4,12 +4,14 @@
 
 mod code;
 mod invalid;
+mod layout;
 mod malformed;
 
 use core::fmt;
 
 pub use code::{BadCode, BadVariant};
 pub use invalid::{InvalidModule, ServiceNames};
+pub use layout::Differences;
 pub use malformed::MalformedModule;
 
 use crate::allowed::Allowed;
