@@ -10,7 +10,7 @@ use crate::discover::ModuleCrate;
 use crate::error::BuildError;
 use crate::run::{command, output, read, write_if_changed};
 use crate::settings::Recipe;
-use crate::toolchain::{MODULE_TARGET, cargo, linker};
+use crate::toolchain::{MODULE_TARGET, linker, module_cargo};
 
 /// The linker script of every module.
 const SCRIPT: &str = include_str!("../module.ld");
@@ -103,7 +103,7 @@ pub(crate) fn compile(
         1 => "-Ctarget-cpu=x86-64".to_owned(),
         level => format!("-Ctarget-cpu=x86-64-v{level}"),
     };
-    let mut cargo = command(cargo());
+    let mut cargo = module_cargo()?;
     cargo.args(["rustc", "--lib", "--crate-type", "staticlib", "--release", "--target", MODULE_TARGET]);
     cargo.arg("--manifest-path").arg(&module.manifest).arg("--target-dir").arg(build);
     if module.root.join("Cargo.lock").is_file() {
