@@ -55,7 +55,13 @@ fn run_everywhere(command: &str) {
             for test in tests {
                 let module = test["module"].as_str().unwrap();
                 let (_, expected) = RESULTS.into_iter().find(|(name, _)| *name == module).unwrap();
-                assert_eq!(test["result"], expected, "{} of {} in {command}'s {domain} domain", module, folder.display());
+                assert_eq!(
+                    test["result"],
+                    expected,
+                    "{} of {} in {command}'s {domain} domain",
+                    module,
+                    folder.display()
+                );
             }
         }
     }
@@ -87,7 +93,9 @@ fn there_are_blobs_of_every_version_and_every_record() {
         let raw = RawModule::parse(&bytes).unwrap();
         kinds.extend(Records::new(raw.records).flatten().map(|record| record.kind));
     }
-    for kind in [STATE_SCHEMA, VARIANT, SYMBOLS, bareflow_abi::record::DEPENDENCIES, bareflow_abi::record::EXPECTED_RESULT] {
+    for kind in
+        [STATE_SCHEMA, VARIANT, SYMBOLS, bareflow_abi::record::DEPENDENCIES, bareflow_abi::record::EXPECTED_RESULT]
+    {
         assert!(kinds.contains(&kind), "no released blob has a record of kind {kind:#x}");
     }
 }
@@ -103,5 +111,8 @@ fn released_blobs_stay_as_they_are() {
         let name = path.strip_prefix(&golden).unwrap().display().to_string();
         found += &format!("{name} {} {checksum:#010x}\n", bytes.len());
     }
-    assert_eq!(found, listed, "released blobs are added to, and never changed: add the new ones to tests/golden/released");
+    assert_eq!(
+        found, listed,
+        "released blobs are added to, and never changed: add the new ones to tests/golden/released"
+    );
 }

@@ -8,9 +8,9 @@ use bareflow_abi::record::SYMBOLS;
 use bareflow_abi::symbols::Symbols;
 use bareflow_builder::discover::module_at;
 use bareflow_builder::{Recipe, build_module, build_recipes};
+use bareflow_loader::records::Records;
 use bareflow_loader::valid::Offer;
 use bareflow_loader::{RawModule, ValidModule};
-use bareflow_loader::records::Records;
 use common::{assert_code, bareflow, blob, root, test_blob, text};
 use serde_json::Value;
 

@@ -104,7 +104,8 @@ fn rejects_wrong_checksum() {
 fn rejects_another_abi_major() {
     let error = refusal(|header| header.abi_major = 9);
     assert!(matches!(error, InvalidModule::AbiMajor { found: (9, ABI_MINOR), .. }));
-    let expected = "wrong ABI: major version 9 (9.2), expected 1 (up to 1.2); rebuild the module against this bareflow-abi";
+    let expected =
+        "wrong ABI: major version 9 (9.2), expected 1 (up to 1.2); rebuild the module against this bareflow-abi";
     assert_eq!(error.to_string(), expected);
 }
 
@@ -119,7 +120,9 @@ fn rejects_a_newer_abi_minor() {
 fn rejects_another_fingerprint() {
     let error = refusal(|header| header.abi_fingerprint = 1);
     let known = FINGERPRINTS[usize::from(ABI_MINOR)];
-    assert!(matches!(error, InvalidModule::AbiFingerprint { found: 1, expected, minor: ABI_MINOR, .. } if expected == known));
+    assert!(
+        matches!(error, InvalidModule::AbiFingerprint { found: 1, expected, minor: ABI_MINOR, .. } if expected == known)
+    );
     let expected = std::format!(
         "wrong ABI: version 1.2 with fingerprint 0x0000000000000001, expected {known:#018x} (this loader has 1.2); \
          rebuild the module against a released bareflow-abi"

@@ -2,8 +2,8 @@
 
 use bareflow_abi::entry::{DESCRIPTOR_SECTION, Descriptor, ENTRY_SYMBOL};
 use bareflow_abi::fingerprint::FINGERPRINTS;
-use bareflow_abi::layout_record::LAYOUT_SECTION;
 use bareflow_abi::layout::{DATA_OFFSET, MAX_ALIGNMENT, MAX_SEGMENT_SIZE, RODATA_OFFSET, TEXT_OFFSET};
+use bareflow_abi::layout_record::LAYOUT_SECTION;
 use bareflow_abi::state::{SCHEMA_SECTION, Schema};
 use object::elf::{EM_X86_64, ET_DYN, FileHeader64, R_X86_64_RELATIVE, SHF_ALLOC, SHF_TLS, SHN_UNDEF, STT_TLS};
 use object::read::elf::{ElfFile64, FileHeader, Rela, SectionHeader, Sym};
