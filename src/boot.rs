@@ -20,7 +20,11 @@ pub fn boot(options: &BootOptions) -> Result<Ended, Problem> {
     let files = Files::read(&options.run)?;
     let machine = Machine {
         timeout: Duration::from_secs(options.timeout),
-        command_line: command_line(&options.run.loading, options.machine.icount, options.run.repeat),
+        command_line: format!(
+            "{} batch={}",
+            command_line(&options.run.loading, options.machine.icount, options.run.repeat),
+            u8::from(options.run.batch)
+        ),
         archive: boot_archive(&files),
         ..machine(&options.machine)?
     };

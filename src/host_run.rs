@@ -35,7 +35,12 @@ pub fn host(options: &RunOptions) -> Result<Ended, Problem> {
             cpu: format!("{} (x86-64-v{})", cpu_name(), cpu_level()),
             domains: Vec::new(),
             first_call_cycles: None,
+            clock_step_cycles: 0,
+            clock_invariant: false,
+            clock_hertz: None,
+            load_cycles: None,
         },
+        batch: options.batch,
         started: None,
     };
     let mut report = run(&manager, &plan, &mut Terminal);

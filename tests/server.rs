@@ -22,7 +22,7 @@ fn local(domain: Domain) -> Local {
 fn loads_calls_replaces_and_unloads() {
     for domain in Domain::ALL {
         let local = local(domain);
-        assert!(matches!(local.ask(Request::Hello), Answer::Welcome { control: 1, .. }));
+        assert!(matches!(local.ask(Request::Hello), Answer::Welcome { control: CONTROL_VERSION, .. }));
         let first = local.load(&bytes(blob("sum")));
         assert_eq!((first.generation, first.active, first.replaced), (1, true, None));
         let Answer::Called(called) = local.ask(Request::Call { module: "sum".into(), input: vec![], repeat: 1000 })

@@ -103,9 +103,9 @@ fn unload(client: &mut Client, module: &str) -> Receipt {
     }
 }
 
-fn memory(client: &mut Client) -> (u64, u64) {
+fn memory(client: &mut Client) -> [u64; 3] {
     match client.ask(Request::Memory) {
-        Ok(Answer::Memory { pages, table_bytes }) => (pages, table_bytes),
+        Ok(Answer::Memory { pages, arena_bytes, table_bytes }) => [pages, arena_bytes, table_bytes],
         other => panic!("{other:?}"),
     }
 }
@@ -113,9 +113,10 @@ fn memory(client: &mut Client) -> (u64, u64) {
 /// What was held came back, to the page and to the byte.
 #[track_caller]
 fn assert_balanced(receipt: &Receipt) {
-    let held = (receipt.pages_held, receipt.table_bytes_held);
-    assert_eq!((receipt.pages_returned, receipt.table_bytes_returned), held, "{receipt:?}");
-    assert!(held.0 > 0);
+    let held = [receipt.pages_held, receipt.arena_bytes_held, receipt.table_bytes_held];
+    let returned = [receipt.pages_returned, receipt.arena_bytes_returned, receipt.table_bytes_returned];
+    assert_eq!(returned, held, "{receipt:?}");
+    assert!(held[0] + held[1] > 0);
 }
 
 /// The same module with other numbers in it: `sum` of a later version, which returns 5051.

@@ -4,6 +4,7 @@ mod common;
 
 use std::path::PathBuf;
 
+use bareflow_abi::checksum::Crc32c;
 use bareflow_abi::record::SYMBOLS;
 use bareflow_abi::symbols::Symbols;
 use bareflow_builder::discover::module_at;
@@ -75,7 +76,7 @@ fn each_variant_has_the_names_of_its_own_code() {
     let bytes = build_recipes(&module, &[1, 3].map(recipe), folder.path()).unwrap().bytes;
     let raw = RawModule::parse(&bytes).unwrap();
     for cpu_level in [1, 3] {
-        let valid = ValidModule::validate(raw, Offer { services: 0, cpu_level }).unwrap();
+        let valid = ValidModule::validate(raw, Offer { services: 0, cpu_level, checksum: Crc32c::BY_TABLE }).unwrap();
         let code = valid.code();
         assert_eq!(code.header.level, cpu_level);
         // The entry is there under its name, at the place that the code itself says.

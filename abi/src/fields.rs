@@ -30,6 +30,7 @@ macro_rules! fields {
 
             /// The fields that `bytes` spell. Nothing is judged here.
             #[must_use]
+            #[inline]
             pub fn from_bytes(bytes: &[u8; $length]) -> $name {
                 $name {
                     $($field: crate::fields::Field::read(

@@ -7,6 +7,8 @@ use core::mem::{offset_of, size_of};
 
 use static_assertions::const_assert_eq;
 
+use crate::checksum::Crc32c;
+
 use crate::fields::fields;
 
 /// What a blob's first four bytes are: "MODB" read as a little-endian number.
@@ -136,9 +138,16 @@ impl Header {
 /// `blob`. `None` when `blob` is shorter than a header.
 #[must_use]
 pub fn checksum_of(blob: &[u8]) -> Option<u32> {
+    checksum_by(Crc32c::BY_TABLE, blob)
+}
+
+/// The same, computed that way.
+#[must_use]
+#[inline]
+pub fn checksum_by(way: Crc32c, blob: &[u8]) -> Option<u32> {
     let before = blob.get(..offset_of!(Header, checksum))?;
     let behind = blob.get(HEADER_SIZE..)?;
-    Some(crate::checksum::crc32c(&[before, behind]))
+    Some(way.of(&[before, behind]))
 }
 
 // The checksum must come last, so that it covers all before and behind it.

@@ -47,6 +47,7 @@ use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 
 use allocator_api2::alloc::Global;
+use bareflow_abi::checksum::Crc32c;
 use bareflow_loader::diagnosis::ServiceLog;
 use bareflow_loader::{
     Call, CallError, Callees, Diagnosis, Domain, ImageSize, Placement, Platform, PlatformError, Returned,
@@ -71,6 +72,7 @@ pub struct HostPlatform {
     arenas: RefCell<Arenas>,
     caller: Box<Caller>,
     cpu_level: u8,
+    checksum: Crc32c,
     expected: Expected,
     on_this_thread: PhantomData<*const ()>,
 }
@@ -101,6 +103,7 @@ impl HostPlatform {
             arenas,
             caller,
             cpu_level: cpu_level(),
+            checksum: Crc32c::detect(),
             expected: Expected::default(),
             on_this_thread: PhantomData,
         })
@@ -120,6 +123,7 @@ impl HostPlatform {
     }
 
     /// Takes an image's memory back.
+    #[inline]
     fn take_back(&self, image: &Image) {
         if image.placement.domain == Domain::Kernel {
             self.expected.forget(image.placement.budget.time_us);
@@ -145,10 +149,15 @@ impl Platform for HostPlatform {
         self.cpu_level
     }
 
+    fn checksum(&self) -> Crc32c {
+        self.checksum
+    }
+
     fn has_domain(&self, _: Domain) -> bool {
         true
     }
 
+    #[inline]
     fn reserve(&self, size: ImageSize, placement: &Placement) -> Result<ImageDraft, PlatformError> {
         let stack_top = self.caller.stack.bottom() + u64::from(placement.budget.stack).min(stack::MAX_SIZE);
         let draft = self.arenas.borrow_mut().reserve(size, placement, stack_top)?;
@@ -160,11 +169,12 @@ impl Platform for HostPlatform {
         Ok(draft)
     }
 
+    #[inline]
     fn seal(&self, draft: ImageDraft) -> Result<Image, PlatformError> {
-        let sealed = draft.seal().and_then(|image| match image.placement.domain {
-            Domain::Kernel => Ok(image),
-            Domain::User => child::confine(image, &self.caller),
-        });
+        if draft.is_shared() {
+            return Ok(draft.seal_shared());
+        }
+        let sealed = draft.seal().and_then(|image| child::confine(image, &self.caller));
         sealed.map_err(|failed| {
             let (image, error) = *failed;
             self.take_back(&image);
@@ -172,6 +182,7 @@ impl Platform for HostPlatform {
         })
     }
 
+    #[inline]
     fn release(&self, image: Image) {
         self.take_back(&image);
     }

@@ -12,6 +12,8 @@ pub struct Options {
     pub timing: Timing,
     /// How often every module but the four is run.
     pub repeat: u32,
+    /// Whether each module is called many times in a row at the end.
+    pub batch: bool,
     /// How modules are loaded.
     pub load: LoadOptions,
     /// Names of modules that are loaded into the other domain.
@@ -40,6 +42,7 @@ impl Options {
         let mut options = Options {
             timing: Timing::Precise,
             repeat: 1,
+            batch: false,
             load: LoadOptions::default(),
             elsewhere: Vec::new(),
             colour: false,
@@ -77,6 +80,7 @@ impl Options {
             "onfault" => {
                 self.load.on_fault = OnFault::parse(value).ok_or("onfault=stop, onfault=restart or onfault=restart:N")?;
             }
+            "batch" => self.batch = flag(value, "1", "0", "batch=0 or batch=1")?,
             "sample" => self.load.sample_every = value.parse().map_err(|_| "sample=N with N from 1 to 4294967295")?,
             "allow" => self.load.allowed = Allowed::parse(value).map_err(|_| "allow=all, allow=none or allow=log,clock,call,heap")?,
             "color" => self.colour = flag(value, "1", "0", "color=0 or color=1")?,
@@ -86,7 +90,7 @@ impl Options {
             "soak" => self.soak = Some(value.parse().map_err(|_| "soak=N")?),
             "serve" => self.serve = flag(value, "1", "0", "serve=0 or serve=1")?,
             "inject" => self.campaign = Some(Campaign::read(value).ok_or("inject=SEED:FIRST:COUNT")?),
-            _ => return Err("timing, repeat, domain, elsewhere, budget, onfault, sample, allow, color, clock, exit, selfcheck, soak, serve or inject"),
+            _ => return Err("timing, repeat, domain, elsewhere, budget, onfault, sample, batch, allow, color, clock, exit, selfcheck, soak, serve or inject"),
         }
         Ok(())
     }

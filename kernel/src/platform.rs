@@ -1,6 +1,7 @@
 //! The loader's [`Platform`], on bare metal.
 
 use allocator_api2::alloc::Global;
+use bareflow_abi::checksum::Crc32c;
 use bareflow_loader::{Call, CallError, Callees, Diagnosis, Domain, ImageSize, Returned, Placement, Platform, PlatformError, Usage};
 
 use crate::image::{self, Image, ImageDraft};
@@ -10,13 +11,14 @@ use crate::{clock, cpu, gate, services};
 /// The kernel's side of the loader.
 pub struct KernelPlatform {
     cpu_level: u8,
+    checksum: Crc32c,
 }
 
 impl KernelPlatform {
     /// The platform; once, when memory and traps are set up.
     pub fn new() -> KernelPlatform {
         image::open_arena();
-        KernelPlatform { cpu_level: cpu::level() }
+        KernelPlatform { cpu_level: cpu::level(), checksum: Crc32c::detect() }
     }
 }
 
@@ -35,6 +37,10 @@ impl Platform for KernelPlatform {
 
     fn cpu_level(&self) -> u8 {
         self.cpu_level
+    }
+
+    fn checksum(&self) -> Crc32c {
+        self.checksum
     }
 
     fn has_domain(&self, _: Domain) -> bool {
@@ -65,7 +71,8 @@ impl Platform for KernelPlatform {
     }
 
     fn usage(&self) -> Option<Usage> {
-        Some(Usage { pages: frames::taken_frames(), table_bytes: heap_bytes() })
+        let (arena_bytes, frames) = Image::shared_usage();
+        Some(Usage { pages: frames::taken_frames().saturating_sub(frames), arena_bytes, table_bytes: heap_bytes() })
     }
 
     #[inline(always)]

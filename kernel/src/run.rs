@@ -83,7 +83,12 @@ fn run_modules(found: &'static Boot, options: &Options) -> bool {
             cpu: format!("{} (x86-64-v{})", cpu::name(), cpu::level()),
             domains: Vec::new(),
             first_call_cycles: None,
+            clock_step_cycles: 0,
+            clock_invariant: false,
+            clock_hertz: None,
+            load_cycles: None,
         },
+        batch: options.batch,
         started: Some(boot::entered()),
     };
     let mut report = run(&manager, &plan, console);

@@ -9,7 +9,7 @@ use bareflow_suite::Source;
 use bareflow_suite::archive::Archive;
 
 use crate::console::KernelConsole;
-use crate::memory::{Boot, frames, heap_bytes};
+use crate::memory::{Boot, frames};
 use crate::options::Options;
 use crate::platform::KernelPlatform;
 
@@ -48,14 +48,15 @@ fn soak(manager: &Manager, source: &Source<'_>, options: &Options, rounds: u32) 
         name = load_and_unload(manager, source, options)?;
         reload(manager, source, options, FIRST)?;
     }
-    let before = in_use();
+    let before = in_use(manager);
     for _ in 0..rounds {
         load_and_unload(manager, source, options)?;
     }
     reload(manager, source, options, rounds)?;
-    let after = in_use();
-    let (Usage { pages, table_bytes }, free) = before;
-    let figures = format!("{pages} pages, {table_bytes} bytes of tables, {free} free frames");
+    let after = in_use(manager);
+    let (Usage { pages, arena_bytes, table_bytes }, free) = before;
+    let figures =
+        format!("{pages} pages, {arena_bytes} shared bytes, {table_bytes} bytes of tables, {free} free frames");
     if after != before {
         return Err(format!("{figures} before, {after:?} behind {rounds} rounds; something stays behind"));
     }
@@ -63,8 +64,8 @@ fn soak(manager: &Manager, source: &Source<'_>, options: &Options, rounds: u32) 
 }
 
 /// What is in use, and the frames that are free.
-fn in_use() -> (Usage, u64) {
-    (Usage { pages: frames::taken_frames(), table_bytes: heap_bytes() }, frames::free_frames())
+fn in_use(manager: &Manager) -> (Usage, u64) {
+    (manager.usage().unwrap_or_default(), frames::free_frames())
 }
 
 /// Loads a module, calls it, unloads it, and returns its name.

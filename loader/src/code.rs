@@ -26,6 +26,7 @@ pub struct Code<'blob> {
 
 /// What a blob's header says of the blob's own code.
 #[must_use]
+#[inline]
 pub const fn base(header: &Header) -> VariantHeader {
     VariantHeader {
         level: header.cpu_level,
@@ -60,6 +61,7 @@ impl<'blob> Code<'blob> {
 
     /// Takes what `header` announces off the start of `bytes`: its parts, and what is left. `None` when there
     /// is too little.
+    #[inline(always)]
     pub(crate) fn take(
         header: VariantHeader,
         bytes: &'blob [u8],
@@ -82,6 +84,7 @@ impl<'blob> Code<'blob> {
     }
 
     /// Checks the entry, then the fix-ups.
+    #[inline]
     pub(crate) fn check(&self) -> Result<(), BadCode> {
         let (entry, text_size) = (self.header.entry, self.header.text_size);
         // Without this a module could start another one's code.
@@ -92,6 +95,7 @@ impl<'blob> Code<'blob> {
     }
 
     /// Does every fix-up change bytes of this image only, and point into it?
+    #[inline]
     fn check_fixups(&self) -> Result<(), BadCode> {
         let mut count: u32 = 0;
         for offset in Fixups::new(self.fixups) {
@@ -121,6 +125,7 @@ impl<'blob> Code<'blob> {
 
     /// The memory its image needs.
     #[must_use]
+    #[inline]
     pub fn image_size(&self) -> ImageSize {
         ImageSize {
             text: self.text.len(),
@@ -132,18 +137,21 @@ impl<'blob> Code<'blob> {
     }
 
     /// The fix-ups: which slots they are, and in which segment.
+    #[inline]
     pub(crate) fn slots(self) -> impl Iterator<Item = Slot> {
         Fixups::new(self.fixups).filter_map(move |offset| Slot::at(offset.ok()?, &self))
     }
 }
 
 /// Bytes in the file of what `header` announces.
+#[inline]
 pub(crate) fn file_size(header: &VariantHeader) -> u64 {
     let parts = [header.text_size, header.rodata_size, header.data_size, header.fixup_size];
     parts.iter().fold(0, |sum, &size| sum + u64::from(size))
 }
 
 /// Are the reserved bytes zero, and does each segment fit its place in the address space?
+#[inline]
 fn check_sizes(header: &VariantHeader) -> Result<(), MalformedModule> {
     if header.reserved != [0; 3] {
         return Err(MalformedModule::ReservedBytes { found: header.reserved });

@@ -76,7 +76,7 @@ impl<'blob> New<'blob> {
 
 impl<'module, P: Platform> From<&'module Module<P>> for New<'module> {
     fn from(module: &'module Module<P>) -> New<'module> {
-        New { name: module.name, version: module.version, depends: &module.depends }
+        New { name: module.name, version: module.version, depends: module.kept.depends() }
     }
 }
 
@@ -100,8 +100,8 @@ impl<P: Platform> ModuleManager<P> {
         gone: ModuleId,
         new: Option<Version>,
     ) -> Option<Interval> {
-        let module = self.get(by).filter(|module| !module.retired.get() && !module.depends.is_empty())?;
-        let needed = Dependencies::new(&module.depends).find(|needed| needed.name == name.as_str())?;
+        let module = self.get(by).filter(|module| !module.retired.get() && !module.kept.depends().is_empty())?;
+        let needed = Dependencies::new(module.kept.depends()).find(|needed| needed.name == name.as_str())?;
         let admits = |version: Version| needed.admits(version.parts());
         let met = new.is_some_and(admits)
             || self
@@ -113,6 +113,9 @@ impl<P: Platform> ModuleManager<P> {
 
     /// Is all there that `new` needs, and does nothing of that lead back to it? `from` is the module whose place it takes.
     pub(crate) fn check_dependencies(&self, new: &New<'_>, from: Option<ModuleId>) -> Result<(), LoadError> {
+        if new.depends.is_empty() {
+            return Ok(());
+        }
         for needed in Dependencies::new(new.depends) {
             let found = self.table_versions(needed.name).any(|id| self.admitted(&needed, id));
             // A valid list has names by the rule.
@@ -142,7 +145,7 @@ impl<P: Platform> ModuleManager<P> {
 
     /// Counts a module that comes or goes, if it may call others.
     pub(crate) fn count_bound(&self, module: &Module<P>, comes: bool) {
-        if !module.depends.is_empty() {
+        if !module.kept.depends().is_empty() {
             let bound = self.bound.get();
             self.bound.set(if comes { bound + 1 } else { bound.saturating_sub(1) });
         }

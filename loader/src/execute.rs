@@ -88,7 +88,7 @@ impl<P: Platform> ModuleManager<P> {
         let thorough = samples.is_some_and(Samples::is_folded);
         let call = Call { thorough, ..run(module, input, timing) };
         module.state.set(State::Running);
-        let done = match self.call_platform(&call, &module.depends, output) {
+        let done = match self.call_platform(&call, module.kept.depends(), output) {
             Ok(returned) => {
                 if let Some(samples) = samples {
                     samples.push(returned.cycles);
@@ -110,7 +110,7 @@ impl<P: Platform> ModuleManager<P> {
         module.state.set(State::Running);
         let (mut done, mut stamp) = (Ok(None), self.platform.clock());
         for _ in 0..calls {
-            match self.call_platform(&call, &module.depends, &mut []) {
+            match self.call_platform(&call, module.kept.depends(), &mut []) {
                 Ok(returned) => {
                     let now = self.platform.clock();
                     samples.push(now.saturating_sub(stamp));
@@ -155,8 +155,8 @@ impl<P: Platform> ModuleManager<P> {
 
     /// Where a module's readings go.
     #[inline(always)]
-    fn samples<'module>(&self, module: &'module Module<P>) -> Result<&'module Samples<P::Tables>, Failure> {
-        module.recorder.samples(|| self.platform.tables()).ok_or(Failure::ProfileFull)
+    fn samples<'module>(&self, module: &'module Module<P>) -> Result<&'module Samples, Failure> {
+        module.recorder.samples(&self.spare, || self.platform.tables()).ok_or(Failure::ProfileFull)
     }
 
     /// Takes note of a call that did not return.
@@ -169,7 +169,7 @@ impl<P: Platform> ModuleManager<P> {
         match error {
             CallError::NoMemory => Failure::NoMemory,
             CallError::Fault(fault) => {
-                module.note(fault, self.platform.diagnosis());
+                module.note(fault, self.platform.diagnosis(), self.platform.tables());
                 self.last_fault.set(Some(fault));
                 Failure::Faulted
             }
@@ -192,7 +192,7 @@ impl<P: Platform> ModuleManager<P> {
         let Some(module) = self.get(id) else { return };
         let faults = &module.faults;
         module.state.set(State::Stopped);
-        if !faults.policy.restarts(faults.restarts.get()) {
+        if !module.options.on_fault.restarts(faults.restarts.get()) {
             return;
         }
         match self.remake(&module) {
@@ -201,14 +201,14 @@ impl<P: Platform> ModuleManager<P> {
                 self.restart(id, fresh);
             }
             // An `init` that faults keeps the module from coming back.
-            Err(LoadError::InitFaulted(fault)) => module.note(fault, self.platform.diagnosis()),
+            Err(LoadError::InitFaulted(fault)) => module.note(fault, self.platform.diagnosis(), self.platform.tables()),
             Err(_) => {}
         }
     }
 
     /// A fresh image of a module, made from its blob.
     fn remake(&self, module: &Module<P>) -> Result<PlacedModule<P::Image>, LoadError> {
-        let valid = ValidModule::validate(RawModule::parse(&module.faults.blob)?, Offer::of(&self.platform))?;
+        let valid = ValidModule::validate(RawModule::parse(module.kept.blob())?, Offer::of(&self.platform))?;
         self.place(&valid, module)
     }
 

@@ -57,20 +57,26 @@ impl<A: Allocator> FreeRanges<A> {
         }
         self.taken = self.taken.saturating_sub(1);
         let index = self.ranges.partition_point(|&(start, _)| start < first);
-        self.ranges.insert(index, (first, count));
-        self.join(index);
-        if let Some(before) = index.checked_sub(1) {
-            self.join(before);
+        let end = first + count;
+        let touches = self.ranges.get(index).is_some_and(|&(next, _)| next == end);
+        match index.checked_sub(1).and_then(|before| self.ranges.get_mut(before)) {
+            Some((start, before)) if *start + *before == first => {
+                *before += count;
+                if touches {
+                    let (_, more) = self.ranges.remove(index);
+                    self.lengthen(index - 1, more);
+                }
+            }
+            _ => match self.ranges.get_mut(index) {
+                Some((start, behind)) if touches => (*start, *behind) = (first, *behind + count),
+                _ => self.ranges.insert(index, (first, count)),
+            },
         }
     }
 
-    /// Joins the range at `index` with the next one, if they touch.
-    fn join(&mut self, index: usize) {
-        if let Some([(start, count), (next, more)]) = self.ranges.get_mut(index..index + 2)
-            && *start + *count == *next
-        {
-            *count += *more;
-            self.ranges.remove(index + 1);
+    fn lengthen(&mut self, index: usize, more: u64) {
+        if let Some((_, count)) = self.ranges.get_mut(index) {
+            *count += more;
         }
     }
 }

@@ -19,6 +19,7 @@
 extern crate std;
 
 pub mod allowed;
+pub mod batch;
 pub mod budget;
 pub mod code;
 pub mod depends;
@@ -53,6 +54,7 @@ pub mod valid;
 mod versions;
 
 pub use allowed::Allowed;
+pub use batch::Batched;
 pub use budget::Budget;
 pub use code::Code;
 pub use depends::{Chain, Interval};
@@ -71,7 +73,7 @@ pub use platform::{
 };
 pub use policy::{Domain, LoadOptions, OnFault, Placement};
 pub use printable::Printable;
-pub use profile::{ModuleProfile, Timing};
+pub use profile::{ModuleProfile, Snapshot, Timing};
 pub use raw::RawModule;
 pub use reload::{Reloaded, Replaced};
 pub use report::RULE;

@@ -10,15 +10,15 @@ use crate::budget::Budget;
 use crate::depends::{New, depends_bytes};
 use crate::error::LoadError;
 use crate::fault::Fault;
-use crate::module::{Faults, Module, ModuleId, State, copy_to};
+use crate::module::{Faults, Kept, Module, ModuleId, State};
 use crate::placed::PlacedModule;
-use crate::platform::{CallError, Platform};
-use crate::policy::{LoadOptions, Placement};
+use crate::platform::{CallError, Platform, Usage};
+use crate::policy::{LoadOptions, OnFault, Placement};
 use crate::profile::turns::Turns;
-use crate::profile::{ModuleProfile, Recorder, Timing, calibrate};
+use crate::profile::{ModuleProfile, Recorder, Snapshot, Spare, Timing, calibrate, step};
 use crate::raw::RawModule;
 use crate::state::{self, Carried, schema_bytes};
-use crate::table::Table;
+use crate::table::{Named, Table};
 use crate::unload::Receipt;
 use crate::valid::{Offer, ValidModule};
 
@@ -30,7 +30,9 @@ pub struct ModuleManager<P: Platform> {
     pub(crate) platform: P,
     pub(crate) timing: Timing,
     overhead: u64,
+    step: u64,
     pub(crate) table: Table<P>,
+    pub(crate) spare: Spare<P::Tables>,
     /// What the module gave back that was retired and went last.
     pub(crate) receipt: Cell<Option<Receipt>>,
     /// The last fault of any call: the module it was may be gone.
@@ -41,19 +43,15 @@ pub struct ModuleManager<P: Platform> {
     pub(crate) depth: Cell<usize>,
 }
 
-/// A module that is ready, in a place that is its own, and not yet to be found.
-pub(crate) struct Prepared<P: Platform> {
-    pub(crate) index: usize,
-    pub(crate) module: Module<P>,
-}
-
 impl<P: Platform> ModuleManager<P> {
     /// A manager without modules. Measures the cost of measuring.
     pub fn new(platform: P, timing: Timing) -> ModuleManager<P> {
         ModuleManager {
             overhead: calibrate(&platform, timing),
+            step: step(&platform),
             timing,
             table: Table::new(&platform.tables()),
+            spare: Spare::new(),
             receipt: Cell::new(None),
             last_fault: Cell::new(None),
             bound: Cell::new(0),
@@ -76,21 +74,23 @@ impl<P: Platform> ModuleManager<P> {
     /// # Errors
     /// The reason for which it is refused; then nothing of it stays behind.
     pub fn load_with(&self, blob: &[u8], options: &LoadOptions) -> Result<ModuleId, LoadError> {
-        let (prepared, _) = self.prepare(blob, options, |module| match self.find(module.name().as_str()) {
+        let (id, _) = self.prepare(blob, options, |module| match self.active(&module.name()) {
             Some(id) => Err(self.already_loaded(id)),
             None => Ok(None),
         })?;
-        Ok(self.register(prepared, true))
+        self.enter(id, Some(true));
+        Ok(id)
     }
 
-    /// Does all of a load but the last step. `may_load` has a say between the
-    /// checks of the blob itself and the first byte of memory, and names the module whose state the new one takes over.
+    /// Does all of a load but the last step: the module is ready, in a place that is its own, and not yet to be found.
+    /// `may_load` has a say between the checks of the blob itself and the first byte of memory, and names the module
+    /// whose state the new one takes over.
     pub(crate) fn prepare(
         &self,
         blob: &[u8],
         options: &LoadOptions,
         may_load: impl FnOnce(&ValidModule<'_>) -> Result<Option<ModuleId>, LoadError>,
-    ) -> Result<(Prepared<P>, Carried), LoadError> {
+    ) -> Result<(ModuleId, Carried), LoadError> {
         let valid = ValidModule::validate(RawModule::parse(blob)?, Offer::of(&self.platform))?;
         let (declared, allowed) = (Allowed::declared(&valid.raw().header), options.allowed);
         if !declared.beyond(allowed).is_none() {
@@ -104,62 +104,65 @@ impl<P: Platform> ModuleManager<P> {
         // Room first, so that nothing can fail once the module is initialised.
         let name = valid.name();
         let index = self.table.claim(name, &self.platform.tables()).ok_or(LoadError::TableFull)?;
-        let module = self.make(&valid, options).inspect_err(|_| self.table.give_back(index, &name))?;
-        let begin = || {
-            let carried = from.map_or(Ok(Carried::Nothing), |from| self.carry_state(from, &module))?;
-            self.initialise(&module, &module.placed)?;
-            // Its `init` may have been interrupted by another load.
-            self.check_dependencies(&New::from(&module), from)?;
-            Ok(carried)
-        };
-        match begin() {
-            Ok(carried) => Ok((Prepared { index, module }, carried)),
-            Err(error) => {
-                self.discard(Prepared { index, module });
-                Err(error)
-            }
-        }
+        let id = self.make(&valid, options, index).inspect_err(|_| self.table.give_back(index, &name))?;
+        self.make_ready(id, from).map(|carried| (id, carried)).inspect_err(|_| self.discard(id))
+    }
+
+    /// Initialises a module that was just made.
+    fn make_ready(&self, id: ModuleId, from: Option<ModuleId>) -> Result<Carried, LoadError> {
+        // Nobody else knows of it.
+        let Some(module) = self.get(id) else { return Err(LoadError::CandidateGone) };
+        let carried = from.map_or(Ok(Carried::Nothing), |from| self.carry_state(from, &module))?;
+        self.initialise(&module, &module.placed)?;
+        // Its `init` may have been interrupted by another load.
+        self.check_dependencies(&New::from(&*module), from)?;
+        Ok(carried)
     }
 
     /// Takes back what was prepared.
-    pub(crate) fn discard(&self, prepared: Prepared<P>) {
-        self.table.give_back(prepared.index, &prepared.module.name);
-        self.platform.release(prepared.module.placed.image);
+    pub(crate) fn discard(&self, id: ModuleId) {
+        if let Some(module) = self.table.empty(id.index) {
+            self.table.give_back(id.index, &module.name);
+            self.platform.release(module.placed.image);
+        }
     }
 
-    /// Makes a module of a valid one. No code of it has run.
-    fn make(&self, valid: &ValidModule<'_>, options: &LoadOptions) -> Result<Module<P>, LoadError> {
+    /// Makes a module of a valid one, in its place. No code of it has run.
+    fn make(&self, valid: &ValidModule<'_>, options: &LoadOptions, index: usize) -> Result<ModuleId, LoadError> {
         let (raw, tables) = (valid.raw(), self.platform.tables());
-        let faults = Faults::new(options.on_fault, raw.blob(), tables.clone()).ok_or(LoadError::TableFull)?;
-        let copy = |bytes: &[u8]| copy_to(bytes, tables.clone()).ok_or(LoadError::TableFull);
-        let (schema, depends) = (copy(schema_bytes(raw).unwrap_or_default())?, copy(depends_bytes(raw))?);
-        let symbols = copy(valid.symbols())?;
+        let blob = if options.on_fault == OnFault::Stop { &[] } else { raw.blob() };
+        let schema = schema_bytes(raw).unwrap_or_default();
+        let kept = Kept::new(schema, depends_bytes(raw), valid.symbols(), blob, tables).ok_or(LoadError::TableFull)?;
         let budget = Budget::of(&raw.header, &options.limits);
         let placement = Placement { domain: options.domain, budget, services: raw.header.services };
-        Ok(Module {
-            name: valid.name(),
-            version: valid.version(),
-            generation: 0,
-            load: self.table.next_load(),
-            flags: raw.header.flags,
-            cpu_level: valid.code().header.level,
-            code_size: valid.code().text.len() as u64,
-            blob_size: raw.blob().len() as u64,
-            options: *options,
-            placement,
-            placed: PlacedModule::place(valid, &placement, &self.platform)?,
-            state: Cell::new(State::Ready),
-            retired: Cell::new(false),
-            listed: Cell::new(false),
-            next: Cell::new(None),
-            last_result: Cell::new(0),
-            turns: Turns::new(options.sample_every),
-            schema,
-            depends,
-            symbols,
-            faults,
-            recorder: Recorder::new(),
-        })
+        let placed = PlacedModule::place(valid, &placement, &self.platform)?;
+        let load = self.table.next_load();
+        self.table.fill(
+            index,
+            Module {
+                name: valid.name(),
+                version: valid.version(),
+                generation: Cell::new(0),
+                load,
+                flags: raw.header.flags,
+                cpu_level: valid.code().header.level,
+                code_size: valid.code().text.len() as u64,
+                blob_size: raw.blob().len() as u64,
+                options: *options,
+                placement,
+                placed,
+                state: Cell::new(State::Preparing),
+                retired: Cell::new(false),
+                listed: Cell::new(false),
+                next: Cell::new(None),
+                last_result: Cell::new(0),
+                turns: Turns::new(options.sample_every),
+                kept,
+                faults: Faults::none(),
+                recorder: Recorder::new(),
+            },
+        );
+        Ok(ModuleId { index, load })
     }
 
     /// Gives the blob of `module` memory once more and calls its `init`.
@@ -178,48 +181,40 @@ impl<P: Platform> ModuleManager<P> {
         }
     }
 
-    /// Enters a module into the table and has it found by its name, which
-    /// now stands for it if it is `active` or nothing else of its name is.
-    pub(crate) fn register(&self, prepared: Prepared<P>, active: bool) -> ModuleId {
-        let id = self.enter(prepared);
-        self.list(id, active);
-        id
-    }
-
-    /// Enters a module into the table, where nobody finds it by its name.
-    pub(crate) fn enter(&self, prepared: Prepared<P>) -> ModuleId {
-        let Prepared { index, mut module } = prepared;
+    /// Enters a module that was prepared among those that can be called, and has it found by its name if it is to be
+    /// `listed`. The name then stands for it if that says so, or if it stands for nothing yet.
+    pub(crate) fn enter(&self, id: ModuleId, listed: Option<bool>) {
+        let Some(module) = self.get(id) else { return };
         self.count_bound(&module, true);
-        let id = ModuleId { index, load: module.load };
         self.table.change(&module.name, |named| {
             named.generation = named.generation.saturating_add(1);
-            module.generation = named.generation;
+            module.generation.set(named.generation);
+            if let Some(active) = listed {
+                list(named, id, &module, active);
+            }
         });
-        // The place was claimed for this module: nobody borrows it.
-        if let Some(place) = self.table.place(index) {
-            place.replace(Some(module));
-        }
-        id
+        module.state.set(State::Ready);
     }
 
-    /// Has a module found by its name.
-    pub(crate) fn list(&self, id: ModuleId, active: bool) {
+    /// Has a module found by its name, which stands for it from now on.
+    pub(crate) fn list(&self, id: ModuleId) {
         let Some(module) = self.get(id) else { return };
-        self.table.change(&module.name, |named| {
-            if !module.listed.replace(true) {
-                module.next.set(named.first);
-                named.first = Some(id.index);
-            }
-            if active || named.active.is_none() {
-                named.active = Some(id);
-            }
-        });
+        self.table.change(&module.name, |named| list(named, id, &module, true));
     }
 
     /// The profile of one module.
     #[must_use]
     pub fn stats(&self, id: ModuleId) -> Option<ModuleProfile> {
         self.get(id).map(|module| self.profile(id, &module))
+    }
+
+    /// All readings of one module, to be merged with those of other threads or processors; `None` where it is gone, or
+    /// was never called.
+    #[must_use]
+    pub fn snapshot(&self, id: ModuleId) -> Option<Snapshot> {
+        let module = self.get(id)?;
+        let calls = module.recorder.count() + module.turns.untimed() + u64::from(module.faults.count.get());
+        module.recorder.snapshot(calls)
     }
 
     /// The profiles of all modules, in the order of their places in the table.
@@ -255,6 +250,20 @@ impl<P: Platform> ModuleManager<P> {
         self.overhead
     }
 
+    /// The clock's step, in cycles: figures that differ by less do not differ, and what takes less is not resolved.
+    #[must_use]
+    pub const fn clock_step_cycles(&self) -> u64 {
+        self.step
+    }
+
+    /// What all images, and the tables but for what is kept for the next module, take now; `None` where the platform
+    /// does not count.
+    #[must_use]
+    pub fn usage(&self) -> Option<Usage> {
+        let spare = Usage { table_bytes: self.spare.table_bytes(), ..Usage::default() };
+        Some(self.platform.usage()?.less(spare))
+    }
+
     /// The platform.
     #[must_use]
     pub const fn platform(&self) -> &P {
@@ -286,17 +295,18 @@ impl<P: Platform> ModuleManager<P> {
     /// The same, in that image.
     fn call_in(&self, module: &Module<P>, placed: &PlacedModule<P::Image>, reason: Reason) -> Result<i32, CallError> {
         let call = state::call(module, placed, reason, &[], self.timing);
-        self.call_platform(&call, &module.depends, &mut []).map(|returned| returned.outcome.result)
+        self.call_platform(&call, module.kept.depends(), &mut []).map(|returned| returned.outcome.result)
     }
 
     fn profile(&self, id: ModuleId, module: &Module<P>) -> ModuleProfile {
-        let (timed_calls, total_cycles, cycles) = module.recorder.statistics(self.overhead);
         let faults = &module.faults;
+        let snapshot = module.recorder.snapshot(0);
+        let timed_calls = snapshot.as_ref().map_or(0, Snapshot::timed_calls);
         let returned = timed_calls + module.turns.untimed();
         ModuleProfile {
             name: module.name,
             version: module.version,
-            generation: module.generation,
+            generation: module.generation.get(),
             active: self.table.named(&module.name).is_some_and(|named| named.active == Some(id)),
             retired: module.retired.get(),
             domain: module.placement.domain,
@@ -312,14 +322,25 @@ impl<P: Platform> ModuleManager<P> {
             call_count: returned + u64::from(faults.count.get()),
             timed_calls,
             sample_every: module.turns.every(),
-            total_cycles,
-            cycles,
+            total_cycles: snapshot.as_ref().map_or(0, Snapshot::total_cycles),
+            cycles: snapshot.and_then(|snapshot| snapshot.statistics(self.overhead)),
             last_result: (returned > 0).then_some(module.last_result.get()),
             stopped: module.state.get() == State::Stopped,
             fault: faults.last.get(),
             faults: faults.count.get(),
             restarts: faults.restarts.get(),
         }
+    }
+}
+
+/// Adds a module to those of its name.
+fn list<P: Platform>(named: &mut Named, id: ModuleId, module: &Module<P>, active: bool) {
+    if !module.listed.replace(true) {
+        module.next.set(named.first);
+        named.first = Some(id.index);
+    }
+    if active || named.active.is_none() {
+        named.active = Some(id);
     }
 }
 

@@ -7,6 +7,7 @@
 use core::fmt;
 
 use allocator_api2::alloc::Allocator;
+use bareflow_abi::checksum::Crc32c;
 use bareflow_abi::{CallRefused, Reason};
 
 use crate::diagnosis::Diagnosis;
@@ -144,6 +145,8 @@ impl fmt::Display for PlatformError {
 pub struct Usage {
     /// Pages: segments, stack, heap, and the page tables that map them.
     pub pages: u64,
+    /// Bytes of pages that images share.
+    pub arena_bytes: u64,
     /// Bytes of the loader's own tables.
     pub table_bytes: u64,
 }
@@ -152,7 +155,11 @@ impl core::ops::Add for Usage {
     type Output = Usage;
 
     fn add(self, other: Usage) -> Usage {
-        Usage { pages: self.pages + other.pages, table_bytes: self.table_bytes + other.table_bytes }
+        Usage {
+            pages: self.pages + other.pages,
+            arena_bytes: self.arena_bytes + other.arena_bytes,
+            table_bytes: self.table_bytes + other.table_bytes,
+        }
     }
 }
 
@@ -162,6 +169,7 @@ impl Usage {
     pub const fn less(self, after: Usage) -> Usage {
         Usage {
             pages: self.pages.saturating_sub(after.pages),
+            arena_bytes: self.arena_bytes.saturating_sub(after.arena_bytes),
             table_bytes: self.table_bytes.saturating_sub(after.table_bytes),
         }
     }
@@ -199,6 +207,11 @@ pub trait Platform {
     /// default what every x86-64 processor has.
     fn cpu_level(&self) -> u8 {
         1
+    }
+
+    /// How checksums are computed; by default in a way that every processor can, slowly.
+    fn checksum(&self) -> Crc32c {
+        Crc32c::BY_TABLE
     }
 
     /// Whether modules can run there; by default in the kernel domain alone.

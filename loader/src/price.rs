@@ -6,7 +6,7 @@ use crate::budget::Budget;
 use crate::manager::ModuleManager;
 use crate::name::Name;
 use crate::platform::{Call, Draft, ImageSize, Platform};
-use crate::policy::{Domain, Placement};
+use crate::policy::{Domain, LoadOptions, Placement};
 use crate::profile::Timing;
 
 /// A module that returns 0 at once: `xor eax, eax; ret`.
@@ -14,6 +14,9 @@ const CODE: [u8; 3] = [0x31, 0xc0, 0xc3];
 
 /// Calls that are measured.
 const CALLS: usize = 63;
+
+/// Loads that are measured.
+const LOADS: usize = 15;
 
 /// A module that does nothing.
 pub(crate) struct Empty<P: Platform> {
@@ -58,6 +61,26 @@ impl<P: Platform> ModuleManager<P> {
         let cycles = self.measure(&empty.call(self.timing));
         empty.release(&self.platform);
         cycles
+    }
+
+    /// Cycles that it takes to load `blob` into the kernel domain, call it once and unload it: the median of some times,
+    /// behind a first one. `None` where that does not work. Nobody finds it meanwhile, but its name's loads are counted.
+    pub fn load_cycles(&self, blob: &[u8]) -> Option<u64> {
+        let once = || {
+            let start = self.platform.clock();
+            let id = self.load_candidate(blob, &LoadOptions::default()).ok()?;
+            let done = self.execute(id);
+            self.unload(id).ok()?;
+            let cycles = self.platform.clock().saturating_sub(start);
+            done.ok().map(|_| cycles)
+        };
+        once()?;
+        let mut cycles = [0; LOADS];
+        for cycles in &mut cycles {
+            *cycles = once()?;
+        }
+        cycles.sort_unstable();
+        cycles.get(LOADS / 2).copied()
     }
 
     fn measure(&self, call: &Call<'_, P::Image>) -> Option<u64> {

@@ -26,6 +26,7 @@ impl<'blob> RawModule<'blob> {
     ///
     /// # Errors
     /// The first check that fails.
+    #[inline(always)]
     pub fn parse(blob: &'blob [u8]) -> Result<RawModule<'blob>, MalformedModule> {
         let Some((header_bytes, body)) = blob.split_first_chunk::<HEADER_SIZE>() else {
             return Err(MalformedModule::TooShort { found: blob.len() });
@@ -52,6 +53,7 @@ impl<'blob> RawModule<'blob> {
 }
 
 /// Is this a module for this machine, in a format and with flags that are known?
+#[inline]
 fn check_kind(header: &Header) -> Result<(), MalformedModule> {
     if header.magic != MAGIC {
         return Err(MalformedModule::Magic { found: header.magic });

@@ -47,22 +47,20 @@ impl<P: Platform> ModuleManager<P> {
     pub fn replace(&self, blob: &[u8], options: &LoadOptions) -> Result<Reloaded, LoadError> {
         let start = self.platform.clock_fenced();
         let mut from = None;
-        let (prepared, state) = self.prepare(blob, options, |module| {
+        let (id, state) = self.prepare(blob, options, |module| {
             from = self.active(&module.name());
             self.check_dependents(&New::of(module), from)?;
             Ok(from)
         })?;
         // Its `init` may have been interrupted by another reload.
-        if self.active(&prepared.module.name) != from {
-            self.discard(prepared);
-            return Err(LoadError::Overtaken);
-        }
-        if let Err(error) = self.check_dependents(&New::from(&prepared.module), from) {
-            self.discard(prepared);
-            return Err(error);
-        }
+        let still = match self.get(id) {
+            Some(module) if self.active(&module.name) == from => self.check_dependents(&New::from(&*module), from),
+            _ => Err(LoadError::Overtaken),
+        };
+        still.inspect_err(|_| self.discard(id))?;
         let prepare_cycles = self.platform.clock_fenced().saturating_sub(start);
-        Ok(self.switch(self.enter(prepared), state, prepare_cycles))
+        self.enter(id, None);
+        Ok(self.switch(id, state, prepare_cycles))
     }
 
     /// Loads `blob` so that nobody finds it by its name: to try it out before it
@@ -71,12 +69,13 @@ impl<P: Platform> ModuleManager<P> {
     /// # Errors
     /// As [`replace`](Self::replace).
     pub fn load_candidate(&self, blob: &[u8], options: &LoadOptions) -> Result<ModuleId, LoadError> {
-        let (prepared, _) = self.prepare(blob, options, |module| {
+        let (id, _) = self.prepare(blob, options, |module| {
             let from = self.active(&module.name());
             self.check_dependents(&New::of(module), from)?;
             Ok(from)
         })?;
-        Ok(self.enter(prepared))
+        self.enter(id, None);
+        Ok(id)
     }
 
     /// Has a candidate take the place of the module its name stands for, with the state that one has now.
@@ -97,7 +96,7 @@ impl<P: Platform> ModuleManager<P> {
     }
 
     /// What a name stands for.
-    fn active(&self, name: &Name) -> Option<ModuleId> {
+    pub(crate) fn active(&self, name: &Name) -> Option<ModuleId> {
         self.table.named(name)?.active
     }
 
@@ -113,7 +112,7 @@ impl<P: Platform> ModuleManager<P> {
     /// The switch itself: from now on the module's name stands for it. Returns what it stood for.
     fn take_place(&self, id: ModuleId) -> Option<ModuleId> {
         let old = self.active(&self.get(id)?.name);
-        self.list(id, true);
+        self.list(id);
         old.filter(|old| *old != id)
     }
 
@@ -121,7 +120,7 @@ impl<P: Platform> ModuleManager<P> {
     fn leave(&self, old: ModuleId) -> Option<Replaced> {
         let (version, generation) = {
             let module = self.get(old)?;
-            (module.version, module.generation)
+            (module.version, module.generation.get())
         };
         Some(Replaced { version, generation, receipt: self.retire(old) })
     }

@@ -61,7 +61,7 @@ impl<P: Platform> ModuleManager<P> {
         line!(console, Plain, "Total calls:          {calls}");
         for profile in self.profiles() {
             line!(console);
-            show_profile(console, &profile, self.call_overhead_cycles());
+            show_profile(console, &profile, self.call_overhead_cycles(), self.clock_step_cycles());
         }
         self.show_comparison(console);
         self.show_price(console);
@@ -98,14 +98,14 @@ impl<P: Platform> ModuleManager<P> {
     }
 }
 
-fn show_profile(console: &mut impl Console, profile: &ModuleProfile, overhead: u64) {
+fn show_profile(console: &mut impl Console, profile: &ModuleProfile, overhead: u64, step: u64) {
     line!(console, Heading, "=== Module Stats: {} ===", profile.name);
     line!(console, Plain, "  Code address:  {:#x}", profile.code_address);
     line!(console, Plain, "  Code size:     {} bytes", profile.code_size);
     line!(console, Plain, "  Calls:         {}", profile.call_count);
     line!(console, Plain, "  Total cycles:  {}", profile.total_cycles);
     match &profile.cycles {
-        Some(cycles) => show_cycles(console, cycles, overhead),
+        Some(cycles) => show_cycles(console, cycles, overhead, step),
         None => {
             for title in ["Avg", "Min", "Max"] {
                 line!(console, Plain, "  {title} cycles:    -");
@@ -128,7 +128,7 @@ fn show_profile(console: &mut impl Console, profile: &ModuleProfile, overhead: u
     }
 }
 
-fn show_cycles(console: &mut impl Console, cycles: &CycleStatistics, overhead: u64) {
+fn show_cycles(console: &mut impl Console, cycles: &CycleStatistics, overhead: u64, step: u64) {
     let corrected = &cycles.corrected;
     line!(console, Plain, "  Avg cycles:    {}", Hundredths(cycles.mean));
     line!(console, Plain, "  Min cycles:    {}", cycles.min);
@@ -146,6 +146,9 @@ fn show_cycles(console: &mut impl Console, cycles: &CycleStatistics, overhead: u
         corrected.p50,
         corrected.p99
     );
+    if corrected.p50 < step {
+        line!(console, Warning, "    p50 is below the clock's step of {step} cycles: see --batch");
+    }
 }
 
 /// A figure with two decimals, or none where they are zero. Formatted as an

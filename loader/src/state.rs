@@ -92,9 +92,9 @@ impl<P: Platform> ModuleManager<P> {
     /// Has `new`, which is not initialised yet, take over the state of the module at `from`.
     pub(crate) fn carry_state(&self, from: ModuleId, new: &Module<P>) -> Result<Carried, LoadError> {
         let old = self.get(from).ok_or(LoadError::StateBusy)?;
-        let Some(old_schema) = Schema::parse(&old.schema) else { return Ok(Carried::Nothing) };
+        let Some(old_schema) = Schema::parse(old.kept.schema()) else { return Ok(Carried::Nothing) };
         let versions = [old.version, new.version];
-        let new_schema = Schema::parse(&new.schema).ok_or(LoadError::StateDropped { versions })?;
+        let new_schema = Schema::parse(new.kept.schema()).ok_or(LoadError::StateDropped { versions })?;
         let kept = old_schema.fingerprint == new_schema.fingerprint;
         if !kept && new.flags & FLAG_MIGRATE == 0 {
             return Err(LoadError::StateChanged { versions });
@@ -102,14 +102,14 @@ impl<P: Platform> ModuleManager<P> {
         match old.state.get() {
             State::Running => return Err(LoadError::StateBusy),
             State::Stopped => return Ok(Carried::Lost),
-            State::Ready => {}
+            State::Ready | State::Preparing => {}
         }
         old.state.set(State::Running);
         let saved = self.save_state(&old, old_schema);
         old.state.set(State::Ready);
         let bytes = match saved {
             Err(LoadError::SaveFaulted(fault)) => {
-                old.note(fault, self.platform.diagnosis());
+                old.note(fault, self.platform.diagnosis(), self.platform.tables());
                 drop(old);
                 self.fail(from);
                 return Err(LoadError::SaveFaulted(fault));
@@ -117,7 +117,7 @@ impl<P: Platform> ModuleManager<P> {
             saved => saved?,
         };
         let call = call(new, &new.placed, Reason::Migrate, &bytes, self.timing);
-        match self.call_platform(&call, &new.depends, &mut []) {
+        match self.call_platform(&call, new.kept.depends(), &mut []) {
             Ok(returned) if returned.outcome.result == 0 => Ok(if kept { Carried::Kept } else { Carried::Migrated }),
             Ok(returned) => Err(LoadError::MigrateFailed { result: returned.outcome.result }),
             Err(CallError::Fault(fault)) => Err(LoadError::MigrateFaulted(fault)),
@@ -127,16 +127,16 @@ impl<P: Platform> ModuleManager<P> {
 
     /// A module's state, as another version takes it over.
     fn save_state(&self, old: &Module<P>, schema: Schema<'_>) -> Result<Vec<u8, P::Tables>, LoadError> {
-        let (start, size) = (OldHeader::SIZE + old.schema.len(), schema.size as usize);
+        let (start, size) = (OldHeader::SIZE + old.kept.schema().len(), schema.size as usize);
         let mut bytes = Vec::new_in(self.platform.tables());
         bytes.try_reserve_exact(start + size).map_err(|_| LoadError::NoMemoryForState)?;
         let version = [old.version.major, old.version.minor, old.version.patch];
-        bytes.extend_from_slice(&OldHeader { version, schema_length: old.schema.len() as u32 }.to_bytes());
-        bytes.extend_from_slice(&old.schema);
+        bytes.extend_from_slice(&OldHeader { version, schema_length: old.kept.schema().len() as u32 }.to_bytes());
+        bytes.extend_from_slice(old.kept.schema());
         bytes.resize(start + size, 0);
         let room = bytes.get_mut(start..).unwrap_or_default();
         let call = call(old, &old.placed, Reason::Save, &[], self.timing);
-        match self.call_platform(&call, &old.depends, room).map(|returned| returned.outcome) {
+        match self.call_platform(&call, old.kept.depends(), room).map(|returned| returned.outcome) {
             Ok(Outcome { result: 0, output_length }) if output_length == size => Ok(bytes),
             Ok(Outcome { result, .. }) => Err(LoadError::SaveFailed { result }),
             Err(CallError::Fault(fault)) => Err(LoadError::SaveFaulted(fault)),

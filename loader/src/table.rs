@@ -9,7 +9,7 @@ use allocator_api2::vec::Vec;
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 
-use crate::module::{Module, ModuleId};
+use crate::module::{Module, ModuleId, State};
 use crate::name::{Key, Name};
 use crate::platform::Platform;
 
@@ -96,6 +96,19 @@ impl<P: Platform> Table<P> {
         }
     }
 
+    /// Puts a module into a place that was claimed for it.
+    pub fn fill(&self, index: usize, module: Module<P>) {
+        // Nobody borrows an empty place.
+        if let Some(mut place) = self.place(index).and_then(|place| place.try_borrow_mut().ok()) {
+            *place = Some(module);
+        }
+    }
+
+    /// Takes the module out of a place, unless it is borrowed. The place stays claimed.
+    pub fn empty(&self, index: usize) -> Option<Module<P>> {
+        self.place(index)?.try_borrow_mut().ok()?.take()
+    }
+
     /// The number of the next load.
     pub fn next_load(&self) -> u64 {
         self.loads.set(self.loads.get() + 1);
@@ -126,7 +139,8 @@ impl<P: Platform> Table<P> {
 
     /// The handles of all modules, in the order of their places.
     pub fn ids(&self) -> impl Iterator<Item = ModuleId> {
-        (0..self.end.get()).filter_map(|index| Some(ModuleId { index, load: self.at(index)?.load }))
+        let there = |index| self.at(index).filter(|module| module.state.get() != State::Preparing);
+        (0..self.end.get()).filter_map(move |index| Some(ModuleId { index, load: there(index)?.load }))
     }
 
     /// The handles of all modules of a name, the one loaded last first.
@@ -162,12 +176,13 @@ impl<P: Platform> Table<P> {
             return;
         }
         let next = module.next.get();
-        let before = self
-            .versions(&module.name)
-            .find(|&other| self.get(other).is_some_and(|other| other.next.get() == Some(id.index)));
-        match before.and_then(|before| self.get(before)) {
-            Some(before) => before.next.set(next),
-            None => self.change(&module.name, |named| named.first = next),
+        if self.named(&module.name).is_some_and(|named| named.first == Some(id.index)) {
+            self.change(&module.name, |named| named.first = next);
+        } else {
+            let mut versions = self.versions(&module.name).filter_map(|other| self.get(other));
+            if let Some(before) = versions.find(|other| other.next.get() == Some(id.index)) {
+                before.next.set(next);
+            }
         }
         module.next.set(None);
     }

@@ -229,10 +229,10 @@ impl Platform for &FakePlatform {
         self.images.set(self.images.get() - 1);
     }
     fn held(&self, _: &FakeImage) -> Usage {
-        Usage { pages: 1, table_bytes: 0 }
+        Usage { pages: 1, ..Usage::default() }
     }
     fn usage(&self) -> Option<Usage> {
-        Some(Usage { pages: self.images.get() as u64, table_bytes: 0 })
+        Some(Usage { pages: self.images.get() as u64, ..Usage::default() })
     }
     fn clock(&self) -> u64 {
         self.time.get()

@@ -237,7 +237,13 @@ fn difference(given: [Outcome; 2], outputs: [&mut [u8]; 2]) -> Option<Difference
 
 impl<P: Platform> ModuleManager<P> {
     /// Calls a module so many times, at least once, and says what the last call gave, and how many cycles they all took.
-    fn batch(&self, id: ModuleId, calls: u32, input: &[u8], output: &mut [u8]) -> Result<(Outcome, u64), ExecuteError> {
+    pub(crate) fn batch(
+        &self,
+        id: ModuleId,
+        calls: u32,
+        input: &[u8],
+        output: &mut [u8],
+    ) -> Result<(Outcome, u64), ExecuteError> {
         let Some(module) = self.get(id) else { return Err(ExecuteError::NotLoaded) };
         match (module.state.get(), module.faults.last.get()) {
             (State::Ready, _) => {}
@@ -246,7 +252,7 @@ impl<P: Platform> ModuleManager<P> {
         }
         let call = state::call(&module, &module.placed, Reason::Run, input, self.timing);
         module.state.set(State::Running);
-        let done = self.timed(&call, &module.depends, calls, output);
+        let done = self.timed(&call, module.kept.depends(), calls, output);
         module.state.set(State::Ready);
         let retired = module.retired.get();
         match done {
@@ -259,7 +265,7 @@ impl<P: Platform> ModuleManager<P> {
             }
             Err(CallError::NoMemory) => Err(ExecuteError::NoMemory),
             Err(CallError::Fault(fault)) => {
-                module.note(fault, self.platform.diagnosis());
+                module.note(fault, self.platform.diagnosis(), self.platform.tables());
                 drop(module);
                 if retired {
                     self.leave_retired(id);
@@ -291,7 +297,7 @@ impl<P: Platform> ModuleManager<P> {
     }
 
     /// Hundredths of a cycle that one call takes, of so many, of a module that does nothing where `like` runs: the median.
-    fn empty_batch(&self, like: ModuleId, calls: u32) -> Option<u64> {
+    pub(crate) fn empty_batch(&self, like: ModuleId, calls: u32) -> Option<u64> {
         let domain = self.options(like)?.domain;
         let empty = Empty::place(&self.platform, domain)?;
         let mut measured = [0; BASELINE];

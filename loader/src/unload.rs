@@ -67,12 +67,10 @@ impl<P: Platform> ModuleManager<P> {
             self.unlink(id, &module);
             module.name
         };
-        let highest = self.highest(&name);
-        self.table.change(&name, |named| {
-            if named.active.is_none() {
-                named.active = highest;
-            }
-        });
+        if self.table.named(&name).is_some_and(|named| named.active.is_none() && named.first.is_some()) {
+            let highest = self.highest(&name);
+            self.table.change(&name, |named| named.active = highest);
+        }
         self.reap(id).ok_or(UnloadError::NotLoaded)
     }
 
@@ -101,7 +99,7 @@ impl<P: Platform> ModuleManager<P> {
         if self.get(id)?.state.get() == State::Running {
             return None;
         }
-        let module = self.table.place(id.index)?.try_borrow_mut().ok()?.take()?;
+        let module = self.table.empty(id.index)?;
         self.table.give_back(id.index, &module.name);
         self.count_bound(&module, false);
         Some(self.end(module))
@@ -113,17 +111,19 @@ impl<P: Platform> ModuleManager<P> {
         let result = if exits { self.call(&module, Reason::Exit) } else { Ok(0) };
         let leak = self.account(&module);
         let call_count = module.recorder.count() + module.turns.untimed() + u64::from(module.faults.count.get());
-        let (held, before) = (self.held_by(&module), self.platform.usage());
-        let bindings = Dependencies::new(&module.depends).count() as u32;
-        let Module { name, version, generation, placement, placed, schema, depends, faults, recorder, .. } = module;
+        let (held, before) = (self.held_by(&module), self.usage());
+        let bindings = Dependencies::new(module.kept.depends()).count() as u32;
+        let Module { name, version, generation, placement, placed, kept, faults, recorder, .. } = module;
         self.platform.release(placed.image);
-        drop((schema, depends, faults, recorder));
-        let returned = before.zip(self.platform.usage()).map(|(before, after)| before.less(after));
+        recorder.leave(&self.spare);
+        drop((kept, faults));
+        let returned = before.zip(self.usage()).map(|(before, after)| before.less(after));
         let exit_fault = match result {
             Err(CallError::Fault(fault)) => Some(fault),
             _ => None,
         };
         let heap = placement.budget.heap;
+        let generation = generation.get();
         Receipt { name, version, generation, held, returned, call_count, heap, leak, bindings, exit_fault }
     }
 
@@ -135,7 +135,7 @@ impl<P: Platform> ModuleManager<P> {
         let mut counts = [0; 16];
         let call = state::call(module, &module.placed, Reason::Account, &[], self.timing);
         let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] =
-            match self.call_platform(&call, &module.depends, &mut counts) {
+            match self.call_platform(&call, module.kept.depends(), &mut counts) {
                 Ok(_) => counts,
                 // A module that faults even here has not said anything.
                 Err(_) => [0; 16],
@@ -148,10 +148,8 @@ impl<P: Platform> ModuleManager<P> {
 
     /// What a module has been given.
     pub(crate) fn held_by(&self, module: &Module<P>) -> Usage {
-        let tables = module.faults.table_bytes() + module.recorder.table_bytes();
-        let table_bytes =
-            tables + (module.schema.capacity() + module.depends.capacity() + module.symbols.capacity()) as u64;
-        self.platform.held(&module.placed.image) + Usage { pages: 0, table_bytes }
+        let table_bytes = module.faults.table_bytes() + module.recorder.table_bytes() + module.kept.table_bytes();
+        self.platform.held(&module.placed.image) + Usage { table_bytes, ..Usage::default() }
     }
 
     /// What the module gave back that was replaced while calls of it were under way, and went last; told once.

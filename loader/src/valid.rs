@@ -1,9 +1,10 @@
 //! Second stage: a module that may be loaded here.
 
 use bareflow_abi::ABI_MAJOR;
+use bareflow_abi::checksum::Crc32c;
 use bareflow_abi::depends::Dependencies;
 use bareflow_abi::fingerprint::FINGERPRINTS;
-use bareflow_abi::header::{FLAG_STATE, checksum_of};
+use bareflow_abi::header::{FLAG_STATE, checksum_by};
 use bareflow_abi::record::{DEPENDENCIES, SKIPPABLE, STATE_SCHEMA, SYMBOLS, VARIANT};
 use bareflow_abi::state::Schema;
 use bareflow_abi::symbols::Symbols;
@@ -23,12 +24,14 @@ pub struct Offer {
     pub services: u32,
     /// x86-64 level, 1 to 4.
     pub cpu_level: u8,
+    /// How checksums are computed.
+    pub checksum: Crc32c,
 }
 
 impl Offer {
     /// What `platform` offers.
     pub fn of(platform: &impl Platform) -> Offer {
-        Offer { services: platform.offered_services(), cpu_level: platform.cpu_level() }
+        Offer { services: platform.offered_services(), cpu_level: platform.cpu_level(), checksum: platform.checksum() }
     }
 }
 
@@ -36,7 +39,9 @@ impl Offer {
 #[derive(Clone, Copy, Debug)]
 pub struct ValidModule<'blob> {
     raw: RawModule<'blob>,
-    code: Code<'blob>,
+    /// The variant that is placed, where it is not the blob's own code.
+    variant: Option<Code<'blob>>,
+    /// The functions of the code that is placed.
     symbols: &'blob [u8],
     name: Name,
 }
@@ -47,9 +52,10 @@ impl<'blob> ValidModule<'blob> {
     ///
     /// # Errors
     /// The first check that fails.
+    #[inline(always)]
     pub fn validate(raw: RawModule<'blob>, offer: Offer) -> Result<ValidModule<'blob>, InvalidModule> {
         let header = &raw.header;
-        check_checksum(&raw)?;
+        check_checksum(&raw, offer.checksum)?;
         check_abi(&raw)?;
         let name = Name::from_field(header.name).ok_or(InvalidModule::Name { found: header.name })?;
         // 0.0.0 is what a header has that nobody filled in.
@@ -57,7 +63,7 @@ impl<'blob> ValidModule<'blob> {
             return Err(InvalidModule::Version);
         }
         raw.code.check()?;
-        let (code, symbols) = check_records(&raw, offer.cpu_level)?;
+        let (variant, symbols) = check_records(&raw, offer.cpu_level)?;
         let missing = header.services & !offer.services;
         if missing != 0 {
             return Err(InvalidModule::Services { missing, offered: offer.services });
@@ -65,7 +71,7 @@ impl<'blob> ValidModule<'blob> {
         if !(1..=offer.cpu_level).contains(&header.cpu_level) {
             return Err(InvalidModule::CpuLevel { found: header.cpu_level, available: offer.cpu_level });
         }
-        Ok(ValidModule { raw, code, symbols, name })
+        Ok(ValidModule { raw, variant, symbols, name })
     }
 
     /// The module's parts.
@@ -89,7 +95,10 @@ impl<'blob> ValidModule<'blob> {
     /// The code that is placed: that of the highest level which the machine offers.
     #[must_use]
     pub const fn code(&self) -> &Code<'blob> {
-        &self.code
+        match &self.variant {
+            None => &self.raw.code,
+            Some(variant) => variant,
+        }
     }
 
     /// The [`Symbols`] of that code; empty where it has none.
@@ -100,14 +109,16 @@ impl<'blob> ValidModule<'blob> {
 }
 
 /// Are these the bytes the packer wrote?
-fn check_checksum(raw: &RawModule<'_>) -> Result<(), InvalidModule> {
+#[inline]
+fn check_checksum(raw: &RawModule<'_>, way: Crc32c) -> Result<(), InvalidModule> {
     let expected = raw.header.checksum;
     // A raw module is never shorter than a header.
-    let found = checksum_of(raw.blob()).unwrap_or(!expected);
+    let found = checksum_by(way, raw.blob()).unwrap_or(!expected);
     if found == expected { Ok(()) } else { Err(InvalidModule::Checksum { found, expected }) }
 }
 
 /// Will the code find `Context` and `Services` as it expects them?
+#[inline]
 fn check_abi(raw: &RawModule<'_>) -> Result<(), InvalidModule> {
     let header = &raw.header;
     let minor = header.abi_minor;
@@ -127,12 +138,16 @@ fn check_abi(raw: &RawModule<'_>) -> Result<(), InvalidModule> {
 }
 
 /// Are all records whole, and known or to be skipped? Every variant is checked; returned is the code of the
-/// highest level up to `cpu_level`, and its symbols.
-fn check_records<'blob>(raw: &RawModule<'blob>, cpu_level: u8) -> Result<(Code<'blob>, &'blob [u8]), InvalidModule> {
+/// highest level up to `cpu_level`, if that is a variant's, and the functions of that code.
+#[inline]
+fn check_records<'blob>(
+    raw: &RawModule<'blob>,
+    cpu_level: u8,
+) -> Result<(Option<Code<'blob>>, &'blob [u8]), InvalidModule> {
     let (mut schemas, mut lists) = (0, 0);
-    let (mut best, mut highest) = (raw.code, raw.header.cpu_level);
-    // What the next record of symbols is of, as long as there was none.
-    let (mut symbols, mut nameless) = (&[][..], Some(raw.code));
+    let (mut best, mut highest) = (None, raw.header.cpu_level);
+    // The text of the code that the next list of functions is of, as long as there was none.
+    let (mut symbols, mut nameless) = (&[][..], Some(raw.header.text_size));
     for record in Records::new(raw.records) {
         let Record { kind, bytes } = record?;
         if kind == STATE_SCHEMA {
@@ -142,20 +157,16 @@ fn check_records<'blob>(raw: &RawModule<'blob>, cpu_level: u8) -> Result<(Code<'
         if kind == VARIANT {
             let code = check_variant(bytes, highest)?;
             highest = code.header.level;
-            nameless = Some(code);
+            nameless = Some(code.header.text_size);
             if highest <= cpu_level {
-                (best, symbols) = (code, &[][..]);
+                (best, symbols) = (Some(code), &[][..]);
             }
         }
         if kind == SYMBOLS {
             let level = highest;
-            let code = nameless.take().ok_or(InvalidModule::TwoSymbolLists { level })?;
-            Symbols::check(bytes, code.header.text_size).map_err(|(number, why)| InvalidModule::Symbol {
-                level,
-                number,
-                why,
-            })?;
-            if level == best.header.level {
+            let text_size = nameless.take().ok_or(InvalidModule::TwoSymbolLists { level })?;
+            Symbols::check(bytes, text_size).map_err(|(number, why)| InvalidModule::Symbol { level, number, why })?;
+            if level == best.map_or(raw.header.cpu_level, |code: Code<'_>| code.header.level) {
                 symbols = bytes;
             }
         }

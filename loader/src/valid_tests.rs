@@ -4,7 +4,7 @@ use crate::platform::ImageSize;
 use crate::testing::blob;
 use bareflow_abi::ABI_MINOR;
 use bareflow_abi::depends::BadDependency;
-use bareflow_abi::header::{HEADER_SIZE, Header, SERVICE_CLOCK, SERVICE_LOG};
+use bareflow_abi::header::{HEADER_SIZE, Header, SERVICE_CLOCK, SERVICE_LOG, checksum_of};
 use bareflow_abi::layout_record::LAYOUT as LAYOUT_BYTES;
 use bareflow_abi::record::{LAYOUT, SYMBOLS};
 use bareflow_abi::symbols::{BadSymbol, Symbols};
@@ -12,7 +12,7 @@ use bareflow_abi::variant::{VARIANT_HEADER_SIZE, VariantHeader};
 use proptest::prelude::*;
 use std::string::ToString;
 
-const OFFER: Offer = Offer { services: SERVICE_LOG | SERVICE_CLOCK, cpu_level: 2 };
+const OFFER: Offer = Offer { services: SERVICE_LOG | SERVICE_CLOCK, cpu_level: 2, checksum: Crc32c::BY_TABLE };
 
 fn validate(bytes: &[u8]) -> Result<ValidModule<'_>, InvalidModule> {
     ValidModule::validate(RawModule::parse(bytes).unwrap(), OFFER)
@@ -46,14 +46,14 @@ fn with_symbols() -> std::vec::Vec<u8> {
 fn names_the_functions_of_the_code_that_is_picked() {
     let bytes = with_symbols();
     for (cpu_level, name) in [(1, "work"), (2, "work"), (3, "fast"), (4, "fast")] {
-        let valid = ValidModule::validate(RawModule::parse(&bytes).unwrap(), Offer { services: 0, cpu_level }).unwrap();
+        let valid = ValidModule::validate(RawModule::parse(&bytes).unwrap(), Offer { cpu_level, ..OFFER }).unwrap();
         assert_eq!(Symbols::find(valid.symbols(), 7).map(|symbol| symbol.name), Some(name), "v{cpu_level}");
     }
     // A variant without names has none of the code before it.
     let mut bytes = blob::full();
     blob::add_record(&mut bytes, SYMBOLS, b"\x00\x08\x04work");
     blob::add_variant(&mut bytes, 3, |_| {});
-    let valid = ValidModule::validate(RawModule::parse(&bytes).unwrap(), Offer { services: 0, cpu_level: 4 }).unwrap();
+    let valid = ValidModule::validate(RawModule::parse(&bytes).unwrap(), Offer { cpu_level: 4, ..OFFER }).unwrap();
     assert!(valid.symbols().is_empty());
 }
 
@@ -62,7 +62,7 @@ fn rejects_symbols_that_can_not_be() {
     let refusal = |records: &[&[u8]]| {
         let mut bytes = blob::full();
         records.iter().for_each(|record| blob::add_record(&mut bytes, SYMBOLS, record));
-        ValidModule::validate(RawModule::parse(&bytes).unwrap(), Offer { services: 0, cpu_level: 4 }).unwrap_err()
+        ValidModule::validate(RawModule::parse(&bytes).unwrap(), Offer { cpu_level: 4, ..OFFER }).unwrap_err()
     };
     let error = refusal(&[b"\x00\x08\x04work\x00\x01\x01a"]);
     assert_eq!(error, InvalidModule::Symbol { level: 1, number: 2, why: BadSymbol::Place });
@@ -77,7 +77,7 @@ fn rejects_symbols_that_can_not_be() {
     assert!(two.to_string().starts_with("two lists of symbols for x86-64-v1, expected one at most; "));
     let mut bytes = with_symbols();
     blob::add_record(&mut bytes, SYMBOLS, b"\x00\x08\x04fast");
-    let refused = ValidModule::validate(RawModule::parse(&bytes).unwrap(), Offer { services: 0, cpu_level: 1 });
+    let refused = ValidModule::validate(RawModule::parse(&bytes).unwrap(), Offer { cpu_level: 1, ..OFFER });
     assert_eq!(refused.unwrap_err(), InvalidModule::TwoSymbolLists { level: 3 });
 }
 

@@ -16,13 +16,14 @@ impl<P: Platform> ModuleManager<P> {
     /// # Errors
     /// As [`load_with`](Self::load_with); only the very same version counts as loaded already.
     pub fn load_versioned(&self, blob: &[u8], options: &LoadOptions) -> Result<ModuleId, LoadError> {
-        let (prepared, _) = self.prepare(blob, options, |module| {
-            match self.find_version(module.name().as_str(), |version| *version == module.version()) {
+        let (id, _) = self.prepare(blob, options, |module| {
+            match self.find_version_of(&module.name(), |version| *version == module.version()) {
                 Some(id) => Err(self.already_loaded(id)),
                 None => Ok(None),
             }
         })?;
-        Ok(self.register(prepared, false))
+        self.enter(id, Some(false));
+        Ok(id)
     }
 
     /// The module that `name` stands for. With the feature `semver` it may be any selector that `select` takes.
@@ -38,9 +39,13 @@ impl<P: Platform> ModuleManager<P> {
     }
 
     /// The highest loaded version of `name` that `matches` says yes to; of equal ones that which was loaded last.
-    pub fn find_version(&self, name: &str, mut matches: impl FnMut(&Version) -> bool) -> Option<ModuleId> {
+    pub fn find_version(&self, name: &str, matches: impl FnMut(&Version) -> bool) -> Option<ModuleId> {
+        self.find_version_of(&Name::new(name)?, matches)
+    }
+
+    fn find_version_of(&self, name: &Name, mut matches: impl FnMut(&Version) -> bool) -> Option<ModuleId> {
         let mut best: Option<(Version, ModuleId)> = None;
-        for id in self.table.versions(&Name::new(name)?) {
+        for id in self.table.versions(name) {
             let Some(version) = self.get(id).map(|module| module.version) else { continue };
             if matches(&version) && best.is_none_or(|(best, _)| version > best) {
                 best = Some((version, id));
@@ -94,7 +99,7 @@ impl<P: Platform> ModuleManager<P> {
 
     /// The highest version of a name.
     pub(crate) fn highest(&self, name: &Name) -> Option<ModuleId> {
-        self.find_version(name.as_str(), |_| true)
+        self.find_version_of(name, |_| true)
     }
 
     pub(crate) fn already_loaded(&self, id: ModuleId) -> LoadError {

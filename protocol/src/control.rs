@@ -15,7 +15,7 @@ use crate::report::{Budget, Fault, Module};
 use crate::trial::{Comparison, Gate, Verdict};
 
 /// The version of this conversation.
-pub const CONTROL_VERSION: u16 = 1;
+pub const CONTROL_VERSION: u16 = 2;
 
 /// Most bytes of one [`Request::Chunk`]: what a client sends before it waits for an answer.
 pub const MAX_CHUNK: usize = 32 << 10;
@@ -240,6 +240,8 @@ pub enum Answer {
     Memory {
         /// Pages that modules and the kernel have.
         pages: u64,
+        /// Bytes of pages that images share.
+        arena_bytes: u64,
         /// Bytes of the kernel's heap.
         table_bytes: u64,
     },
@@ -301,6 +303,10 @@ pub struct Receipt {
     pub pages_held: u64,
     /// Pages it gave back.
     pub pages_returned: u64,
+    /// Bytes of pages it shared with others.
+    pub arena_bytes_held: u64,
+    /// Bytes of such that came back.
+    pub arena_bytes_returned: u64,
     /// Bytes the loader's tables had grown by for it.
     pub table_bytes_held: u64,
     /// Bytes they gave back.

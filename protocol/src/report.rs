@@ -48,6 +48,25 @@ pub struct Environment {
     pub domains: Vec<DomainCost>,
     /// Clock ticks from the kernel's first instruction to the first call of the run; nothing in a process.
     pub first_call_cycles: Option<u64>,
+    /// The clock's step, in cycles: what takes less is not resolved by a single call.
+    pub clock_step_cycles: u64,
+    /// Whether the clock ticks at the same rate at all times.
+    pub clock_invariant: bool,
+    /// The clock's ticks in a second, where the processor says so.
+    pub clock_hertz: Option<u64>,
+    /// Clock ticks it takes to load the module `sum`, call it once and unload it: a median.
+    pub load_cycles: Option<u64>,
+}
+
+/// What one of many calls in a row takes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Batch {
+    /// Calls in a row.
+    pub calls: u32,
+    /// Cycles of one of them, less those of a call of a module that does nothing.
+    pub cycles: f64,
+    /// What the clock's step makes of one call, in cycles.
+    pub resolution: f64,
 }
 
 /// What a domain costs.
@@ -125,6 +144,10 @@ pub struct Module {
     pub p99_cycles: Option<u64>,
     /// The figures less the cost of measuring.
     pub corrected: Corrected,
+    /// Calls that were timed and returned; the others were left out by sampling.
+    pub timed_calls: u64,
+    /// What one of many calls in a row takes, where that was asked for.
+    pub batch: Option<Batch>,
     /// What the last call returned.
     pub last_result: Option<i32>,
     /// Its last fault.
@@ -270,6 +293,8 @@ mod tests {
             p50_cycles: None,
             p99_cycles: None,
             corrected: Corrected::default(),
+            timed_calls: 1,
+            batch: None,
             last_result: None,
             fault: Some(Fault {
                 kind: "page_read".into(),
@@ -298,6 +323,10 @@ mod tests {
                 cpu: "test".into(),
                 domains: [DomainCost { domain: "kernel".into(), empty_call_cycles: 30 }].into(),
                 first_call_cycles: None,
+                clock_step_cycles: 26,
+                clock_invariant: true,
+                clock_hertz: None,
+                load_cycles: None,
             },
             tests: [Test { module: "sum".into(), expected: Some(5050), result: None, passed: false }].into(),
             refused: [Refusal { source: "x.mod".into(), error: "empty".into() }].into(),

@@ -111,8 +111,8 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
                 Answer::Done.into()
             }
             Request::Memory => {
-                let Usage { pages, table_bytes } = self.manager.platform().usage().unwrap_or_default();
-                Answer::Memory { pages, table_bytes }.into()
+                let Usage { pages, arena_bytes, table_bytes } = self.manager.usage().unwrap_or_default();
+                Answer::Memory { pages, arena_bytes, table_bytes }.into()
             }
             other => return Err(format!("{other:?}: this kernel does not know that; boot a newer one")),
         })

@@ -30,6 +30,8 @@ pub(crate) fn receipt(receipt: &Receipt) -> control::Receipt {
         call_count: receipt.call_count,
         pages_held: receipt.held.pages,
         pages_returned: returned.pages,
+        arena_bytes_held: receipt.held.arena_bytes,
+        arena_bytes_returned: returned.arena_bytes,
         table_bytes_held: receipt.held.table_bytes,
         table_bytes_returned: returned.table_bytes,
         heap_bytes: receipt.heap.into(),
@@ -52,8 +54,13 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
             self.around.say(
                 Style::Warning,
                 format_args!(
-                    "[WARN] {name}: held {} pages and {} bytes of tables, returned {} and {}\n",
-                    held.pages, held.table_bytes, returned.pages, returned.table_bytes
+                    "[WARN] {name}: held {} pages, {} shared bytes and {} bytes of tables, returned {}, {} and {}\n",
+                    held.pages,
+                    held.arena_bytes,
+                    held.table_bytes,
+                    returned.pages,
+                    returned.arena_bytes,
+                    returned.table_bytes
                 ),
             );
         }

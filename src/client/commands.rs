@@ -93,11 +93,14 @@ fn tell(dial: &Dial, request: Request, said: &str) -> Result<Ended, Problem> {
 pub fn ps(options: &PlainOptions) -> Result<Ended, Problem> {
     carry_out(&options.dial, |client| {
         let (found, memory) = (client.ask(Request::List)?, client.ask(Request::Memory)?);
-        let (Answer::Modules(found), Answer::Memory { pages, table_bytes }) = (&found, &memory) else {
+        let (Answer::Modules(found), Answer::Memory { pages, arena_bytes, table_bytes }) = (&found, &memory) else {
             return Err(unexpected(&found));
         };
-        say!("{}\n{pages} pages and {table_bytes} bytes of tables in use", modules::table(found));
-        let memory = json!({ "pages": pages, "table_bytes": table_bytes });
+        say!(
+            "{}\n{pages} pages, {arena_bytes} shared bytes and {table_bytes} bytes of tables in use",
+            modules::table(found)
+        );
+        let memory = json!({ "pages": pages, "arena_bytes": arena_bytes, "table_bytes": table_bytes });
         keep(options.dial.json.as_deref(), &json!({ "modules": found, "memory": memory }))?;
         Ok(Ended::Passed)
     })

@@ -5,6 +5,7 @@ pub(crate) mod disassembly;
 use std::fs;
 use std::path::Path;
 
+use bareflow_abi::checksum::Crc32c;
 use bareflow_abi::depends::Dependencies;
 use bareflow_abi::header::Header;
 use bareflow_abi::layout::{DATA_OFFSET, RODATA_OFFSET};
@@ -85,7 +86,7 @@ struct Record {
 }
 
 /// Everything a machine can offer: the verdict is on the blob alone.
-const OFFER: Offer = Offer { services: u32::MAX, cpu_level: 4 };
+const OFFER: Offer = Offer { services: u32::MAX, cpu_level: 4, checksum: Crc32c::BY_TABLE };
 
 /// Carries the command out.
 ///

@@ -21,6 +21,9 @@ pub struct RunOptions {
     /// Input of every module but the four: a file's bytes, or else this very text.
     #[arg(long, value_name = "FILE|TEXT")]
     pub input: Option<String>,
+    /// Call each module many times in a row at the end, and show what one call takes to a hundredth of a cycle.
+    #[arg(long)]
+    pub batch: bool,
     /// How modules are loaded.
     #[command(flatten)]
     pub loading: LoadingOptions,

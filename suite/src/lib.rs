@@ -10,6 +10,7 @@
 extern crate alloc;
 
 pub mod archive;
+mod clock;
 pub mod order;
 mod report;
 mod tests_four;
@@ -21,15 +22,19 @@ use bareflow_loader::diagnosis::show_fault;
 use bareflow_loader::records::Records;
 use bareflow_loader::report::{Console, RULE, Style};
 use bareflow_loader::{
-    Diagnosis, ExecuteError, LoadError, LoadOptions, ModuleId, ModuleManager, Name, Platform, Printable, RawModule,
-    line,
+    Batched, Diagnosis, ExecuteError, LoadError, LoadOptions, ModuleId, ModuleManager, Name, Platform, Printable,
+    RawModule, line,
 };
 use bareflow_protocol::Report;
 use bareflow_protocol::report::{Environment, Refusal, Test};
+pub use clock::ClockFacts;
 pub use report::{fault, module};
 
 /// Bytes of output a module may write.
 pub const OUTPUT_CAPACITY: usize = 256 << 10;
+
+/// The embedded module that is loaded again to measure what a load costs.
+pub const LOADED_AGAIN: &str = "sum";
 
 /// A blob, and where it comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +62,8 @@ pub struct Plan<'run> {
     pub elsewhere: Vec<String>,
     /// What the run runs on. What is measured and the timing are filled in.
     pub environment: Environment,
+    /// Whether each module is called many times in a row at the end, to say what one call takes.
+    pub batch: bool,
     /// The clock when the kernel was entered; nothing in a process.
     pub started: Option<u64>,
 }
@@ -105,12 +112,23 @@ pub fn run<P: Platform>(manager: &ModuleManager<P>, plan: &Plan<'_>, console: &m
         run.run_further(module, plan);
     }
     run.manager.report(run.console);
+    let batches = if plan.batch { run.measure_batches(plan) } else { Vec::new() };
     line!(run.console);
     line!(run.console, Title, "=== ALL MODULE TESTS COMPLETED ===");
     let (tests, refused, diagnoses) = (run.tests, run.refused, run.diagnoses);
     let first_call_cycles = run.first_call.zip(plan.started).map(|(call, start)| call.saturating_sub(start));
-    let environment = Environment { first_call_cycles, ..plan.environment.clone() };
-    report::report(manager, environment, tests, refused, diagnoses)
+    let load_cycles = plan.embedded.iter().find(|source| source.label.trim_end_matches(".mod") == LOADED_AGAIN);
+    let load_cycles = load_cycles.and_then(|source| manager.load_cycles(source.bytes));
+    let ClockFacts { invariant, hertz } = ClockFacts::read();
+    let environment = Environment {
+        first_call_cycles,
+        load_cycles,
+        clock_step_cycles: manager.clock_step_cycles(),
+        clock_invariant: invariant,
+        clock_hertz: hertz,
+        ..plan.environment.clone()
+    };
+    report::report(manager, environment, tests, refused, diagnoses, &batches)
 }
 
 impl<P: Platform, C: Console> Run<'_, P, C> {
@@ -228,6 +246,29 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
             }
         }
         self.conclude(&module.label, module.expected, last.map(|outcome| outcome.result), passed, "Test passed!");
+    }
+
+    /// Calls each module many times in a row and shows what one call takes.
+    fn measure_batches(&mut self, plan: &Plan<'_>) -> Vec<(ModuleId, Batched)> {
+        line!(self.console);
+        line!(self.console, Title, "Calls in a row (cycles per call, less an empty call)");
+        let mut output = alloc::vec![0; OUTPUT_CAPACITY];
+        let mut batches = Vec::new();
+        for profile in self.manager.profiles().filter(|profile| !profile.stopped) {
+            let name = profile.name;
+            let Some(id) = self.manager.find(name.as_str()) else { continue };
+            let four = tests_four::NAMES.contains(&name.as_str());
+            let (input, output): (&[u8], &mut [u8]) = if four { (&[], &mut []) } else { (plan.input, &mut output) };
+            match self.manager.batched(id, input, output) {
+                Ok(batched) => {
+                    let (cycles, part) = (batched.hundredths / 100, batched.hundredths % 100);
+                    line!(self.console, Plain, "  {name:<12} {cycles}.{part:02} ({} calls)", batched.calls);
+                    batches.push((id, batched));
+                }
+                Err(error) => self.show_error(name.as_str(), id, &error),
+            }
+        }
+        batches
     }
 
     /// Reads the clock, if nothing was called before.

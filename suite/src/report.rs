@@ -7,10 +7,10 @@ use alloc::vec::Vec;
 use bareflow_abi::header::SERVICE_NAMES;
 use bareflow_loader::diagnosis::REGISTER_NAMES;
 use bareflow_loader::segments::PAGE_SIZE;
-use bareflow_loader::{Diagnosis, Domain, ModuleId, ModuleManager, ModuleProfile, Platform, Printable};
+use bareflow_loader::{Batched, Diagnosis, Domain, ModuleId, ModuleManager, ModuleProfile, Platform, Printable};
 use bareflow_protocol::Report;
 use bareflow_protocol::report::{
-    self, Budget, Corrected, DomainCost, Environment, Fault, Module, Refusal, Register, SCHEMA, Test,
+    self, Batch, Budget, Corrected, DomainCost, Environment, Fault, Module, Refusal, Register, SCHEMA, Test,
 };
 
 pub(crate) fn report<P: Platform>(
@@ -19,6 +19,7 @@ pub(crate) fn report<P: Platform>(
     tests: Vec<Test>,
     refused: Vec<Refusal>,
     mut diagnoses: Vec<(ModuleId, Diagnosis)>,
+    batches: &[(ModuleId, Batched)],
 ) -> Report {
     environment.call_overhead_cycles = manager.call_overhead_cycles();
     environment.timing = manager.timing().name().to_string();
@@ -31,7 +32,8 @@ pub(crate) fn report<P: Platform>(
     for id in manager.ids() {
         let Some(profile) = manager.stats(id) else { continue };
         let found = diagnoses.iter().rposition(|(of, _)| *of == id).map(|index| diagnoses.swap_remove(index).1);
-        modules.push(module(&profile, found.as_ref()));
+        let batch = batches.iter().find(|(of, _)| *of == id).map(|(_, batched)| batch(batched));
+        modules.push(Module { batch, ..module(&profile, found.as_ref()) });
     }
     let no_fault = modules.iter().all(|module| module.faults == 0);
     Report {
@@ -62,7 +64,7 @@ pub fn module(profile: &ModuleProfile, found: Option<&Diagnosis>) -> Module {
         }
         .to_string(),
         active: profile.active,
-        memory_bytes: profile.memory.pages * PAGE_SIZE + profile.memory.table_bytes,
+        memory_bytes: profile.memory.pages * PAGE_SIZE + profile.memory.arena_bytes + profile.memory.table_bytes,
         code_address: profile.code_address,
         cpu_level: profile.cpu_level,
         code_size: profile.code_size,
@@ -81,6 +83,8 @@ pub fn module(profile: &ModuleProfile, found: Option<&Diagnosis>) -> Module {
             p50: corrected.map(|corrected| corrected.p50),
             p99: corrected.map(|corrected| corrected.p99),
         },
+        timed_calls: profile.timed_calls,
+        batch: None,
         last_result: profile.last_result,
         fault: profile.fault.as_ref().map(|found_fault| Fault {
             function: found.and_then(|found| found.function).map(|function| function.to_string()),
@@ -90,6 +94,14 @@ pub fn module(profile: &ModuleProfile, found: Option<&Diagnosis>) -> Module {
         faults: profile.faults,
         restarts: profile.restarts,
         budget: Budget { time_us: profile.budget.time_us, stack: profile.budget.stack, heap: profile.budget.heap },
+    }
+}
+
+fn batch(batched: &Batched) -> Batch {
+    Batch {
+        calls: batched.calls,
+        cycles: batched.hundredths as f64 / 100.0,
+        resolution: batched.resolution as f64 / 100.0,
     }
 }
 

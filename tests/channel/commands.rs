@@ -27,7 +27,7 @@ fn every_command_shows_its_answer_and_keeps_it() {
     let sum = sum.to_str().unwrap();
     let (shown, _, answer) = run(&bench, &["push", sum], 0);
     let expected = "sum 1.0.0 (load 2) in place of 1.0.0 (load 1); state none; prepared in 900 cycles, \
-        switched in 80; 5 pages and 812 bytes of tables given back\n";
+        switched in 80; 5 pages, 192 shared bytes and 812 bytes of tables given back\n";
     assert_eq!(shown, expected);
     assert_eq!((&answer["schema"], &answer["generation"]), (&1.into(), &2.into()));
     let cases: [(&[&str], &str, &str); 10] = [

@@ -141,7 +141,7 @@ impl Kernel {
                 Answer::Done
             }
             Request::List | Request::Stats { .. } => Answer::Modules(Vec::new()),
-            Request::Memory => Answer::Memory { pages: 1, table_bytes: 2 },
+            Request::Memory => Answer::Memory { pages: 1, arena_bytes: 3, table_bytes: 2 },
             Request::Upload { length, checksum } => {
                 self.uploads.insert(mark, (length, checksum, Vec::new()));
                 Answer::Received { length: 0 }
@@ -218,6 +218,8 @@ fn receipt(name: &str) -> Receipt {
         call_count: 3,
         pages_held: 5,
         pages_returned: 5,
+        arena_bytes_held: 192,
+        arena_bytes_returned: 192,
         table_bytes_held: 812,
         table_bytes_returned: 812,
         heap_bytes: 0,

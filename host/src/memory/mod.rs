@@ -61,6 +61,7 @@ impl Arenas {
     }
 
     /// Zeroed, writable memory for an image, whose stack begins at `stack_top`.
+    #[inline]
     pub fn reserve(
         &mut self,
         size: ImageSize,
@@ -87,6 +88,7 @@ impl Arenas {
     }
 
     /// A place among others: the image's base, and where text and rodata can be written.
+    #[inline]
     fn take_packed(&mut self, size: &ImageSize, heap: u64) -> io::Result<(u64, [u64; 2])> {
         let granules = Segments::granules(size, heap);
         let mut arenas = self.packed.iter_mut();
@@ -114,6 +116,7 @@ impl Arenas {
     }
 
     /// Takes the memory and the addresses back.
+    #[inline]
     pub fn release(&mut self, image: &Image) {
         let base = image.segments.base;
         if let Some(arena) = self.packed.iter_mut().find(|arena| arena.has(base)) {
@@ -130,21 +133,29 @@ impl ImageDraft {
         self.image
     }
 
-    /// Gives text and rodata their final permissions; data has its own already.
-    pub(crate) fn seal(self) -> Result<Image, Box<(Image, PlatformError)>> {
-        let image = self.image;
-        match image.placement.domain {
-            Domain::Kernel => serialise(),
-            Domain::User => {
-                if let Err(bytes) = paged::protect(&image.segments) {
-                    let error = PlatformError { what: "protect pages", bytes: bytes as usize };
-                    return Err(Box::new((image, error)));
-                }
-            }
-        }
-        Ok(image)
+    /// Whether it shares pages with others.
+    #[inline]
+    pub(crate) fn is_shared(&self) -> bool {
+        self.image.placement.domain == Domain::Kernel
     }
 
+    /// The image, where that is so: its pages have their final permissions.
+    #[inline]
+    pub(crate) fn seal_shared(self) -> Image {
+        serialise();
+        self.image
+    }
+
+    /// Gives pages of its own their final permissions: text and rodata, since data has its own already.
+    pub(crate) fn seal(self) -> Result<Image, Box<(Image, PlatformError)>> {
+        let image = self.image;
+        match paged::protect(&image.segments) {
+            Ok(()) => Ok(image),
+            Err(bytes) => Err(Box::new((image, PlatformError { what: "protect pages", bytes: bytes as usize }))),
+        }
+    }
+
+    #[inline]
     fn segment(&mut self, index: usize, shift: u64) -> &mut [u8] {
         let (start, bytes) = self.image.segments.all()[index];
         if bytes == 0 {

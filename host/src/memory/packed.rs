@@ -49,6 +49,7 @@ impl Packed {
     }
 
     /// The base of `count` granules for one image.
+    #[inline]
     pub fn take(&mut self, (count, alignment): (u64, u64)) -> Option<u64> {
         self.free.take_aligned(count, alignment).map(|first| self.base + first * GRANULE_SIZE)
     }
@@ -65,13 +66,16 @@ impl Packed {
     }
 
     /// Takes an image's place back, and leaves traps and zeros there.
+    #[inline]
     pub fn give_back(&mut self, segments: &Segments) {
         let Segments { base, size, heap } = *segments;
         let offset = base - self.base;
         fill(self.alias + offset, size.text as u64, TRAP);
         fill(self.alias + MAX_SEGMENT_SIZE + offset, size.rodata as u64, 0);
-        let [_, _, (data, bytes)] = segments.mapped();
-        clear(data, bytes);
+        let [.., (data, bytes)] = segments.all();
+        let (heap_at, heap_size) = segments.heap();
+        // Without a heap the next image's data may begin on the same page.
+        clear(data, if heap == 0 { bytes as u64 } else { heap_at + heap_size - data });
         let (count, _) = Segments::granules(&size, heap);
         self.free.give_back(offset / GRANULE_SIZE, count);
     }
@@ -103,6 +107,7 @@ fn memory_file(bytes: u64) -> io::Result<OwnedFd> {
 }
 
 /// Makes data zeros again: what is large by giving its whole pages back.
+#[inline]
 fn clear(start: u64, bytes: u64) {
     let (first, end) = (start.next_multiple_of(PAGE_SIZE), (start + bytes) & !(PAGE_SIZE - 1));
     if bytes < LARGE || !map::forget(first, end - first) {
@@ -112,7 +117,12 @@ fn clear(start: u64, bytes: u64) {
     fill(end, start + bytes - end, 0);
 }
 
+#[inline]
 fn fill(start: u64, bytes: u64, byte: u8) {
+    // Filling no bytes of a page that is not there may take processors hundreds of cycles: masked stores do.
+    if bytes == 0 {
+        return;
+    }
     // SAFETY: the bytes lie in the arena, writable, and belong to an image that nothing runs in any more.
     unsafe { with_exposed_provenance_mut::<u8>(start as usize).write_bytes(byte, bytes as usize) };
 }

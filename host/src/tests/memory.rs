@@ -66,3 +66,31 @@ fn refuses_what_a_channel_has_no_addresses_for() {
     channel.shrink().unwrap();
     assert!(channel.room() < crate::channel::KEPT);
 }
+
+#[test]
+fn leaves_what_others_have_on_the_same_page() {
+    let platform = platform();
+    let size = ImageSize { text: 3, rodata: 8, data: 8, alignment: 8 };
+    let fill = |byte: u8| {
+        let mut draft = platform.reserve(size, &usual(Domain::Kernel)).unwrap();
+        draft.text().copy_from_slice(&[0x31, 0xc0, 0xc3]);
+        draft.rodata().fill(byte);
+        draft.data().fill(byte);
+        platform.seal(draft).unwrap()
+    };
+    let bytes = |image: &Image| {
+        let [_, (rodata, _), (data, _)] = image.segments.all();
+        // SAFETY: both segments have eight bytes, and the image is there.
+        unsafe { [rodata, data].map(|start| *std::ptr::with_exposed_provenance::<[u8; 8]>(start as usize)) }
+    };
+    let [first, second, third] = [1, 2, 3].map(fill);
+    platform.release(second);
+    assert_eq!([bytes(&first), bytes(&third)], [[[1; 8]; 2], [[3; 8]; 2]]);
+    assert_eq!((call(&platform, &first), call(&platform, &third)), (Ok(0), Ok(0)));
+    // Whoever comes next finds zeros.
+    let mut draft = platform.reserve(size, &usual(Domain::Kernel)).unwrap();
+    assert_eq!((draft.rodata().to_vec(), draft.data().to_vec()), (vec![0; 8], vec![0; 8]));
+    for image in [first, third, platform.seal(draft).unwrap()] {
+        platform.release(image);
+    }
+}

@@ -5,6 +5,7 @@
 //! arena holds the kernel's alias of its frames, which are mapped once more,
 //! with the module's permissions, in page tables of its own ([`user`]).
 
+mod packed;
 pub mod user;
 
 use alloc::boxed::Box;
@@ -49,12 +50,14 @@ pub struct Image {
     alias: Segments,
     /// The lowest address of the stack, as the module sees it, and its size.
     stack: (u64, u64),
+    /// Pages of offsets that are its own; 0 where it shares pages with others.
     pages: u64,
 }
 
 /// Opens the arena.
 pub fn open_arena() {
-    FREE.lock().give_back(0, ARENA_PAGES);
+    packed::open();
+    FREE.lock().give_back(packed::SPAN / PAGE_SIZE, ARENA_PAGES - packed::SPAN / PAGE_SIZE);
     user::open_room();
 }
 
@@ -62,10 +65,15 @@ impl Image {
     /// Zeroed, writable memory for an image.
     pub fn reserve(size: ImageSize, placement: &Placement) -> Result<Image, PlatformError> {
         let heap = u64::from(placement.budget.heap);
-        let pages = Segments::pages(&size, heap);
-        let error = |what| PlatformError { what, bytes: (pages * PAGE_SIZE) as usize };
-        let first = FREE.lock().take(pages).ok_or_else(|| error("reserve addresses"))?;
-        let alias = Segments { base: ARENA + first * PAGE_SIZE, size, heap };
+        let shares = placement.domain == Domain::Kernel && packed::fits(&size, heap);
+        let pages = if shares { 0 } else { Segments::pages(&size, heap) };
+        let error = |what| PlatformError { what, bytes: (pages.max(1) * PAGE_SIZE) as usize };
+        let base = if shares {
+            packed::take(&size).map_err(|_| error("map pages"))?
+        } else {
+            ARENA + FREE.lock().take(pages).ok_or_else(|| error("reserve addresses"))? * PAGE_SIZE
+        };
+        let alias = Segments { base, size, heap };
         let stack_size = u64::from(placement.budget.stack);
         let (base, stack) = match placement.domain {
             Domain::Kernel => (alias.base, (MODULE_STACK.bottom(), stack_size.min(MODULE_STACK.size()))),
@@ -79,8 +87,7 @@ impl Image {
         let (stack_top, heap) = (stack.0 + stack.1, segments.heap());
         let services = placement.services;
         let mut image = Image { segments, stack_top, heap, services, ticks, user: None, alias, stack, pages };
-        let mapped = image.map(placement.domain);
-        if mapped.is_err() {
+        if pages > 0 && image.map(placement.domain).is_err() {
             image.release();
             return Err(error("map pages"));
         }
@@ -99,6 +106,10 @@ impl Image {
 
     /// Gives text and rodata their final permissions; data has its own already.
     pub fn seal(&mut self) -> Result<(), PlatformError> {
+        if self.pages == 0 {
+            packed::serialise();
+            return Ok(());
+        }
         let [text, rodata, _] = self.alias.all();
         // What runs in ring 3 never runs through the kernel's alias.
         let executable = if self.user.is_some() { READ_ONLY } else { READ_EXECUTE };
@@ -114,13 +125,19 @@ impl Image {
 
     /// The pages it takes, and the bytes of the kernel's heap.
     pub fn held(&self) -> Usage {
+        if self.pages == 0 {
+            return packed::held(&self.alias);
+        }
         let segments: u64 = self.alias.mapped().iter().map(|(_, bytes)| bytes.div_ceil(PAGE_SIZE)).sum();
         let user = self.user.as_ref().map_or(Usage::default(), |user| user.held());
-        Usage { pages: segments, table_bytes: 0 } + user
+        Usage { pages: segments, ..Usage::default() } + user
     }
 
     /// Gives all memory and the addresses back.
     pub fn release(self) {
+        if self.pages == 0 {
+            return packed::give_back(&self.alias);
+        }
         drop(self.user);
         for (start, bytes) in self.alias.mapped() {
             tables::unmap_range(start, bytes);
@@ -160,12 +177,18 @@ impl Image {
         self.user.as_ref()?.buffer_alias(address, length)
     }
 
+    /// Bytes that images have of pages they share, and frames that are there for such.
+    pub fn shared_usage() -> (u64, u64) {
+        packed::usage()
+    }
+
     fn segment(&mut self, index: usize) -> &mut [u8] {
         let (start, bytes) = self.alias.all()[index];
-        // SAFETY: `reserve` mapped these bytes writable for this image alone, and
+        let shift = if self.pages == 0 { packed::shifts()[index] } else { 0 };
+        // SAFETY: `reserve` found these bytes writable at this address for this image alone, and
         // the draft is borrowed for as long as the slice lives. A segment
         // without bytes has no page; its address is aligned and not null.
-        unsafe { core::slice::from_raw_parts_mut(start as *mut u8, bytes) }
+        unsafe { core::slice::from_raw_parts_mut(start.wrapping_add(shift) as *mut u8, bytes) }
     }
 }
 

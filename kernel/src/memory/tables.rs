@@ -149,6 +149,12 @@ pub fn map_zeroed_range(start: u64, bytes: u64) -> Result<(), OutOfFrames> {
     (start..start + bytes).step_by(PAGE_SIZE as usize).try_for_each(map_zeroed)
 }
 
+/// Maps the frame that is mapped at `there` at `address`, too. It stays the other mapping's.
+pub fn map_again(there: u64, address: u64, flags: PageTableFlags) -> Result<(), OutOfFrames> {
+    let frame = translate(PHYSICAL_MAP, VirtAddr::new(there)).ok_or(OutOfFrames)?;
+    map_to(&mut active(PHYSICAL_MAP), address, PhysFrame::containing_address(PhysAddr::new(frame)), flags)
+}
+
 /// Unmaps the pages of the `bytes` from `start` on, and gives frames and empty tables back.
 pub fn unmap_range(start: u64, bytes: u64) {
     (start..start + bytes).step_by(PAGE_SIZE as usize).for_each(unmap);

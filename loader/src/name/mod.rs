@@ -28,11 +28,14 @@ impl Name {
     /// The name in a header's field, or `None` when it breaks the rule or
     /// anything but zeros follows it.
     #[must_use]
+    #[inline]
     pub fn from_field(field: [u8; NAME_SIZE]) -> Option<Name> {
-        let length = field.iter().position(|&byte| byte == 0)?;
-        let (text, padding) = field.split_at_checked(length)?;
-        let valid = !text.is_empty() && text.iter().copied().all(is_name_byte) && padding.iter().all(|&byte| byte == 0);
-        valid.then_some(Name(field))
+        let length = field.iter().take_while(|&&byte| is_name_byte(byte)).count();
+        // Zeros follow, at least one, as the last byte can't be one of the name's: looked at word by word.
+        let (words, _) = field.as_chunks();
+        let mut behind = words.iter().skip(length / 8).map(|word| u64::from_le_bytes(*word));
+        let first = behind.next()? >> (8 * (length % 8));
+        (length > 0 && behind.fold(first, |all, word| all | word) == 0).then_some(Name(field))
     }
 
     /// The name as text.

@@ -2,13 +2,16 @@
 
 pub mod histogram;
 pub(crate) mod samples;
+pub mod snapshot;
 pub(crate) mod turns;
 
-use core::cell::OnceCell;
+use core::cell::{Cell, OnceCell};
 use core::num::NonZeroU32;
 
 use allocator_api2::alloc::Allocator;
+use allocator_api2::boxed::Box;
 use samples::Samples;
+pub use snapshot::Snapshot;
 
 use crate::budget::Budget;
 use crate::fault::Fault;
@@ -154,62 +157,101 @@ pub struct CorrectedStatistics {
 
 /// A module's readings, for which there is memory from the first call on.
 #[derive(Debug)]
-pub(crate) struct Recorder<A: Allocator>(OnceCell<Samples<A>>);
+pub(crate) struct Recorder<A: Allocator>(OnceCell<Box<Samples, A>>);
 
-impl<A: Allocator + Clone> Recorder<A> {
+impl<A: Allocator> Recorder<A> {
     pub const fn new() -> Recorder<A> {
         Recorder(OnceCell::new())
     }
 
     /// The readings; `None` when there is no memory for them.
     #[inline]
-    pub fn samples(&self, tables: impl FnOnce() -> A) -> Option<&Samples<A>> {
+    pub fn samples(&self, spare: &Spare<A>, tables: impl FnOnce() -> A) -> Option<&Samples> {
         match self.0.get() {
             Some(samples) => Some(samples),
-            None => self.first(tables()),
+            None => self.first(spare, tables()),
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn first(&self, tables: A) -> Option<&Samples<A>> {
-        let samples = Samples::new(&tables)?;
+    fn first(&self, spare: &Spare<A>, tables: A) -> Option<&Samples> {
+        let samples = spare.take().or_else(|| Box::try_new_in(Samples::new(), tables).ok())?;
         Some(self.0.get_or_init(|| samples))
+    }
+
+    /// Leaves the memory, if there is any, to the next module.
+    pub fn leave(self, spare: &Spare<A>) {
+        if let Some(samples) = self.0.into_inner() {
+            spare.put(samples);
+        }
     }
 
     /// Number of calls that returned.
     pub fn count(&self) -> u64 {
-        self.0.get().map_or(0, |samples| samples.totals().count)
+        self.0.get().map_or(0, |samples| samples.count())
     }
 
     /// Bytes of the loader's tables that the readings take.
     pub fn table_bytes(&self) -> u64 {
-        self.0.get().map_or(0, Samples::table_bytes)
+        if self.0.get().is_some() { size_of::<Samples>() as u64 } else { 0 }
     }
 
-    /// Number of calls, their cycles in all, and the figures over them, where `overhead` is the cost of measuring.
-    pub fn statistics(&self, overhead: u64) -> (u64, u64, Option<CycleStatistics>) {
-        let Some(samples) = self.0.get() else { return (0, 0, None) };
-        let totals = samples.totals();
-        if totals.count == 0 {
-            return (0, 0, None);
-        }
-        let mean = totals.sum as f64 / totals.count as f64;
-        let (p50, p99) = (samples.percentile(50), samples.percentile(99));
-        let corrected = CorrectedStatistics {
-            min: totals.min.saturating_sub(overhead),
-            mean: (mean - overhead as f64).max(0.0),
-            p50: p50.saturating_sub(overhead),
-            p99: p99.saturating_sub(overhead),
-        };
-        let standard_deviation = totals.standard_deviation();
-        let (min, max) = (totals.min, totals.max);
-        (totals.count, totals.sum, Some(CycleStatistics { min, max, mean, standard_deviation, p50, p99, corrected }))
+    /// All readings, of so many calls; `None` before the first.
+    pub fn snapshot(&self, call_count: u64) -> Option<Snapshot> {
+        self.0.get().map(|samples| Snapshot::of(samples, call_count))
+    }
+}
+
+/// Memory for one module's readings that nobody uses now.
+pub(crate) struct Spare<A: Allocator>(Cell<Option<Box<Samples, A>>>);
+
+impl<A: Allocator> Spare<A> {
+    pub const fn new() -> Spare<A> {
+        Spare(Cell::new(None))
+    }
+
+    /// Bytes of the loader's tables that it takes.
+    pub fn table_bytes(&self) -> u64 {
+        let samples = self.0.take();
+        let bytes = if samples.is_some() { size_of::<Samples>() } else { 0 };
+        self.0.set(samples);
+        bytes as u64
+    }
+
+    fn take(&self) -> Option<Box<Samples, A>> {
+        self.0.take()
+    }
+
+    fn put(&self, mut samples: Box<Samples, A>) {
+        samples.clear();
+        self.0.set(Some(samples));
     }
 }
 
 /// Pairs of readings that [`calibrate`] takes.
 const CALIBRATION_PAIRS: usize = 255;
+
+/// The clock's step: a difference of two readings that is less is no difference. A quarter of all readings in a row
+/// that differ are no further apart.
+pub(crate) fn step(platform: &impl Platform) -> u64 {
+    let mut distances = [0; CALIBRATION_PAIRS];
+    let mut before = platform.clock();
+    for distance in &mut distances {
+        let mut now = platform.clock();
+        // A clock that stands still has no step.
+        for _ in 0..CALIBRATION_PAIRS {
+            if now != before {
+                break;
+            }
+            now = platform.clock();
+        }
+        *distance = now.saturating_sub(before);
+        before = now;
+    }
+    distances.sort_unstable();
+    distances[CALIBRATION_PAIRS / 4].max(1)
+}
 
 /// The cost of measuring: the median distance of two readings with nothing
 /// between them. Not the least one: a clock that ticks in steps shows less than

@@ -5,24 +5,20 @@
 
 use core::cell::Cell;
 
-use allocator_api2::alloc::Allocator;
-use allocator_api2::boxed::Box;
-use allocator_api2::vec::Vec;
-
-use super::histogram::{BUCKETS, bucket, lower_bound};
+use super::histogram::{BUCKETS, bucket};
 
 /// Readings there is room for before they are folded: as many as a byte can count.
 const BUFFERED: usize = 256;
 
 /// All readings so far, folded or not.
 #[derive(Debug)]
-pub(crate) struct Samples<A: Allocator> {
-    /// Signed, since processors of the base level compare vectors of signed numbers only.
-    buffer: Box<[Cell<i32>; BUFFERED], A>,
+pub(crate) struct Samples {
     /// Readings that are buffered; less than there is room for.
     length: Cell<u8>,
-    histogram: Vec<Cell<u32>, A>,
     totals: Cell<Totals>,
+    /// Signed, since processors of the base level compare vectors of signed numbers only.
+    buffer: [Cell<i32>; BUFFERED],
+    histogram: [Cell<u32>; BUCKETS],
 }
 
 /// Sums over all folded readings.
@@ -35,22 +31,24 @@ pub(crate) struct Totals {
     pub max: u64,
 }
 
-impl<A: Allocator + Clone> Samples<A> {
-    /// Room for readings, or `None` when there is no memory.
-    pub fn new(tables: &A) -> Option<Samples<A>> {
-        Some(Samples {
-            buffer: Box::try_new_in([const { Cell::new(0) }; BUFFERED], tables.clone()).ok()?,
+impl Samples {
+    /// None.
+    pub const fn new() -> Samples {
+        Samples {
             length: Cell::new(0),
-            histogram: zeroed(BUCKETS, tables)?,
-            totals: Cell::new(Totals { count: 0, sum: 0, squares: 0, min: u64::MAX, max: 0 }),
-        })
+            totals: Cell::new(Totals::NONE),
+            buffer: [const { Cell::new(0) }; BUFFERED],
+            histogram: [const { Cell::new(0) }; BUCKETS],
+        }
     }
-}
 
-impl<A: Allocator> Samples<A> {
-    /// Bytes of memory the readings take.
-    pub fn table_bytes(&self) -> u64 {
-        (size_of_val(&*self.buffer) + size_of_val(self.histogram.as_slice())) as u64
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        // Where nothing was folded, nothing was counted.
+        if self.totals.replace(Totals::NONE) != Totals::NONE {
+            self.histogram.fill(Cell::new(0));
+        }
+        self.length.set(0);
     }
 
     /// Whether the next reading is the first one to be buffered: of all, or since they were folded.
@@ -82,25 +80,20 @@ impl<A: Allocator> Samples<A> {
         self.totals.set(totals);
     }
 
+    /// Readings so far.
+    pub const fn count(&self) -> u64 {
+        self.totals.get().count + self.length.get() as u64
+    }
+
     /// The sums, with every reading taken so far in them.
     pub fn totals(&self) -> Totals {
         self.fold(self.length.get().into());
         self.totals.get()
     }
 
-    /// The value that `per_cent` of the readings do not exceed, within 1/32.
-    pub fn percentile(&self, per_cent: u64) -> u64 {
-        let totals = self.totals();
-        // The rank of the reading asked for, counted from 1 (nearest-rank method).
-        let rank = (u128::from(totals.count) * u128::from(per_cent)).div_ceil(100).max(1);
-        let mut seen: u128 = 0;
-        for (index, count) in self.histogram.iter().enumerate() {
-            seen += u128::from(count.get());
-            if seen >= rank {
-                return lower_bound(index).clamp(totals.min, totals.max);
-            }
-        }
-        totals.max
+    /// How many readings lie in each bucket, but for those not folded yet.
+    pub fn histogram(&self) -> [u32; BUCKETS] {
+        self.histogram.each_ref().map(Cell::get)
     }
 
     /// Takes the buffered readings into the totals and the histogram. Short
@@ -164,14 +157,18 @@ const COUNTED_TOGETHER: usize = 8;
 /// So many readings are rather taken one by one.
 const FEW: usize = 4;
 
-fn zeroed<T: Default, A: Allocator + Clone>(length: usize, tables: &A) -> Option<Vec<Cell<T>, A>> {
-    let mut values = Vec::new_in(tables.clone());
-    values.try_reserve_exact(length).ok()?;
-    values.resize_with(length, Cell::default);
-    Some(values)
-}
-
 impl Totals {
+    pub const NONE: Totals = Totals { count: 0, sum: 0, squares: 0, min: u64::MAX, max: 0 };
+
+    /// Adds those of other readings.
+    pub fn add(&mut self, other: &Totals) {
+        self.count = self.count.saturating_add(other.count);
+        self.sum = self.sum.saturating_add(other.sum);
+        self.squares = self.squares.saturating_add(other.squares);
+        self.min = self.min.min(other.min);
+        self.max = self.max.max(other.max);
+    }
+
     /// Standard deviation of the readings, in cycles (of all of them: divided by n).
     pub fn standard_deviation(&self) -> f64 {
         let count = u128::from(self.count.max(1));
@@ -193,11 +190,16 @@ impl Totals {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use allocator_api2::alloc::Global;
+    use crate::profile::Snapshot;
     use proptest::prelude::*;
 
-    fn samples(readings: impl IntoIterator<Item = u64>) -> Samples<Global> {
-        let samples = Samples::new(&Global).unwrap();
+    fn percentile(samples: &Samples, per_cent: u8) -> u64 {
+        let statistics = Snapshot::of(samples, 0).statistics(0).unwrap();
+        if per_cent == 50 { statistics.p50 } else { statistics.p99 }
+    }
+
+    fn samples(readings: impl IntoIterator<Item = u64>) -> Samples {
+        let samples = Samples::new();
         readings.into_iter().for_each(|reading| samples.push(reading));
         samples
     }
@@ -213,7 +215,17 @@ mod tests {
     fn equal_readings_do_not_deviate() {
         let samples = samples([26; 300]);
         assert_eq!(samples.totals().standard_deviation(), 0.0);
-        assert_eq!((samples.percentile(50), samples.percentile(99)), (26, 26));
+        assert_eq!((percentile(&samples, 50), percentile(&samples, 99)), (26, 26));
+    }
+
+    #[test]
+    fn forgets_all() {
+        for readings in [1..2, 1..300] {
+            let mut samples = samples(readings);
+            samples.clear();
+            [7, 7].into_iter().for_each(|reading| samples.push(reading));
+            assert_eq!((samples.totals().count, percentile(&samples, 50), percentile(&samples, 99)), (2, 7, 7));
+        }
     }
 
     proptest! {
@@ -223,7 +235,7 @@ mod tests {
             readings.sort_unstable();
             for per_cent in [50, 99] {
                 let exact = readings[(readings.len() * per_cent).div_ceil(100).max(1) - 1];
-                let shown = samples.percentile(per_cent as u64);
+                let shown = percentile(&samples, per_cent as u8);
                 prop_assert!(shown.abs_diff(exact) <= exact / 32, "{shown} for {exact}");
             }
         }

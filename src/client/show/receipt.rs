@@ -25,7 +25,8 @@ pub fn loaded(loaded: &Loaded) -> String {
         Some(None) => text.push_str("; the old one goes when its last call ends"),
         Some(Some(receipt)) => {
             let pages = count(receipt.pages_returned, "page");
-            let _ = write!(text, "; {pages} and {} bytes of tables given back", receipt.table_bytes_returned);
+            let (shared, tables) = (receipt.arena_bytes_returned, receipt.table_bytes_returned);
+            let _ = write!(text, "; {pages}, {shared} shared bytes and {tables} bytes of tables given back");
             for line in complaints(receipt) {
                 let _ = write!(text, "\n  of the old one: {line}");
             }
@@ -42,6 +43,7 @@ pub fn text(receipt: &Receipt) -> String {
     let mut text = format!("{name} {version} (load {generation}) is unloaded after {calls}");
     let held = [
         ("pages", receipt.pages_held, receipt.pages_returned),
+        ("shared bytes", receipt.arena_bytes_held, receipt.arena_bytes_returned),
         ("bytes of tables", receipt.table_bytes_held, receipt.table_bytes_returned),
     ];
     for (what, held, returned) in held {
@@ -64,6 +66,10 @@ fn complaints(receipt: &Receipt) -> Vec<String> {
     let mut all = Vec::new();
     if let Some(pages) = receipt.pages_held.checked_sub(receipt.pages_returned).filter(|&pages| pages > 0) {
         all.push(format!("leak: {} not returned", count(pages, "page")));
+    }
+    let shared = receipt.arena_bytes_held.checked_sub(receipt.arena_bytes_returned);
+    if let Some(bytes) = shared.filter(|&bytes| bytes > 0) {
+        all.push(format!("leak: {} of shared pages not returned", count(bytes, "byte")));
     }
     let tables = receipt.table_bytes_held.checked_sub(receipt.table_bytes_returned);
     if let Some(bytes) = tables.filter(|&bytes| bytes > 0) {
@@ -93,6 +99,8 @@ mod tests {
             call_count: 3,
             pages_held: 5,
             pages_returned: 5,
+            arena_bytes_held: 192,
+            arena_bytes_returned: 192,
             table_bytes_held: 812,
             table_bytes_returned: 812,
             heap_bytes: 65536,
@@ -117,7 +125,7 @@ mod tests {
             verdict: None,
         };
         let expected = "sum 1.1.0 (load 2) in place of 1.0.0 (load 1); state none; prepared in 900 cycles, \
-            switched in 80; 5 pages and 812 bytes of tables given back";
+            switched in 80; 5 pages, 192 shared bytes and 812 bytes of tables given back";
         assert_eq!(loaded(&all), expected);
         all.replaced.as_mut().unwrap().receipt = None;
         assert!(loaded(&all).ends_with("switched in 80; the old one goes when its last call ends"));
@@ -139,6 +147,7 @@ mod tests {
         let expected = "\
 sum 1.0.0 (load 1) is unloaded after 3 calls
   pages                    5 held         4 returned
+  shared bytes           192 held       192 returned
   bytes of tables        812 held       800 returned
   bytes of heap        65536, gone with it
   bindings                 0

@@ -115,6 +115,8 @@ pub(super) mod tests {
             p50_cycles: Some(20),
             p99_cycles: Some(30),
             corrected: Corrected { min: Some(1), avg: Some(1.5), p50: Some(1), p99: Some(2) },
+            timed_calls: 0,
+            batch: None,
             last_result: Some(5050),
             fault: None,
             diagnosis: None,

@@ -1,0 +1,154 @@
+//! Where images of the kernel domain that are small share pages: once these are mapped, no page table is touched
+//! when one comes or goes.
+//!
+//! Text and rodata are mapped twice: where modules see them, executable or readable, and elsewhere, writable, for
+//! the loader alone. Whoever takes an image's place finds zeros.
+
+use core::arch::asm;
+
+use allocator_api2::alloc::Global;
+use bareflow_abi::layout::{DATA_OFFSET, RODATA_OFFSET, TEXT_OFFSET};
+use bareflow_loader::segments::{GRANULE_SIZE, PAGE_SIZE};
+use bareflow_loader::{FreeRanges, ImageSize, Segments, Usage};
+use spin::Mutex;
+
+use super::ARENA;
+use crate::memory::frames;
+use crate::memory::tables::{self, OutOfFrames, READ_EXECUTE, READ_ONLY};
+
+/// Bytes of offsets that these images have.
+pub const SPAN: u64 = 16 << 20;
+
+/// Bytes of the largest segment that lies here.
+const LARGEST: u64 = 16 << 10;
+
+/// Where text can be written, and behind it rodata.
+const ALIAS: u64 = 0xffff_ffff_b000_0000;
+
+/// What free text is full of: an instruction that traps.
+const TRAP: u8 = 0xcc;
+
+/// The state of the arena.
+struct Packed {
+    /// Granules of offsets that no image has.
+    free: FreeRanges<Global>,
+    /// Bytes of text, of rodata and of data, from the arena's start on, that have pages.
+    mapped: [u64; 3],
+    /// Frames these pages and their tables take.
+    frames: u64,
+    /// Bytes that images have.
+    used: u64,
+}
+
+static PACKED: Mutex<Packed> =
+    Mutex::new(Packed { free: FreeRanges::new_in(Global), mapped: [0; 3], frames: 0, used: 0 });
+
+/// Opens the arena.
+pub fn open() {
+    PACKED.lock().free.give_back(0, SPAN / GRANULE_SIZE);
+}
+
+/// Whether images of that size lie here.
+pub const fn fits(size: &ImageSize, heap: u64) -> bool {
+    heap == 0 && size.text as u64 <= LARGEST && size.rodata as u64 <= LARGEST && size.data as u64 <= LARGEST
+}
+
+/// The base of a place for an image.
+pub fn take(size: &ImageSize) -> Result<u64, OutOfFrames> {
+    let (count, alignment) = Segments::granules(size, 0);
+    let mut packed = PACKED.lock();
+    let first = packed.free.take_aligned(count, alignment).ok_or(OutOfFrames)?;
+    let offset = first * GRANULE_SIZE;
+    for (index, size) in [size.text, size.rodata, size.data].into_iter().enumerate() {
+        let end = offset + size as u64;
+        if size > 0 && end > packed.mapped[index] && packed.grow(index, end).is_err() {
+            packed.free.give_back(first, count);
+            return Err(OutOfFrames);
+        }
+    }
+    packed.used += count * GRANULE_SIZE;
+    Ok(ARENA + offset)
+}
+
+/// Takes an image's place back, and leaves traps and zeros there.
+pub fn give_back(segments: &Segments) {
+    let shifts = shifts();
+    let fillings = [TRAP, 0, 0];
+    for (((start, bytes), shift), filling) in segments.all().into_iter().zip(shifts).zip(fillings) {
+        if bytes > 0 {
+            // SAFETY: the bytes lie in the arena, writable at this address, and belong to an image that nothing runs in
+            // any more.
+            unsafe { (start.wrapping_add(shift) as *mut u8).write_bytes(filling, bytes) };
+        }
+    }
+    let (count, _) = Segments::granules(&segments.size, 0);
+    let mut packed = PACKED.lock();
+    packed.used -= count * GRANULE_SIZE;
+    packed.free.give_back((segments.base - ARENA) / GRANULE_SIZE, count);
+}
+
+/// From where text lies to where it can be written, and the same for rodata and data.
+pub const fn shifts() -> [u64; 3] {
+    let text = ALIAS.wrapping_sub(ARENA);
+    [text, text.wrapping_add(SPAN).wrapping_sub(RODATA_OFFSET), 0]
+}
+
+/// What an image has here.
+pub fn held(segments: &Segments) -> Usage {
+    let (count, _) = Segments::granules(&segments.size, 0);
+    Usage { arena_bytes: count * GRANULE_SIZE, ..Usage::default() }
+}
+
+/// Bytes that images have, and frames that are the arena's, used or not.
+pub fn usage() -> (u64, u64) {
+    let packed = PACKED.lock();
+    (packed.used, packed.frames)
+}
+
+impl Packed {
+    /// Maps pages, so that there are some up to `end` in this segment's part.
+    fn grow(&mut self, index: usize, end: u64) -> Result<(), OutOfFrames> {
+        let before = frames::taken_frames();
+        let grown = self.map_up_to(index, end);
+        self.frames += frames::taken_frames() - before;
+        grown
+    }
+
+    fn map_up_to(&mut self, index: usize, end: u64) -> Result<(), OutOfFrames> {
+        while self.mapped[index] < end {
+            let offset = self.mapped[index];
+            let place = ARENA + offset + [TEXT_OFFSET, RODATA_OFFSET, DATA_OFFSET][index];
+            let alias = place.wrapping_add(shifts()[index]);
+            let flags = [READ_EXECUTE, READ_ONLY][index.min(1)];
+            tables::map_zeroed_range(alias, PAGE_SIZE)?;
+            if alias != place {
+                tables::map_again(alias, place, flags).inspect_err(|_| tables::unmap_range(alias, PAGE_SIZE))?;
+            }
+            self.mapped[index] += PAGE_SIZE;
+        }
+        Ok(())
+    }
+}
+
+/// Has the processor forget what it fetched before: code that was written through another address is run only behind
+/// this (Intel SDM volume 3, 10.3). Of the instructions that do it, a return from an interrupt takes the least time.
+pub fn serialise() {
+    // SAFETY: returns to the next instruction, with stack and flags as they are.
+    unsafe {
+        asm!(
+            "mov {stack}, rsp",
+            "mov {word:e}, ss",
+            "push {word}",
+            "push {stack}",
+            "pushfq",
+            "mov {word:e}, cs",
+            "push {word}",
+            "lea {word}, [rip + 2f]",
+            "push {word}",
+            "iretq",
+            "2:",
+            stack = out(reg) _,
+            word = out(reg) _,
+        );
+    }
+}

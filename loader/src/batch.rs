@@ -1,0 +1,85 @@
+//! What one call takes where the clock can't tell: so many calls in a row that a hundredth of a cycle shows.
+
+use crate::error::ExecuteError;
+use crate::manager::ModuleManager;
+use crate::module::ModuleId;
+use crate::platform::{Outcome, Platform};
+
+/// What one of many calls in a row takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Batched {
+    /// Calls in a row.
+    pub calls: u32,
+    /// Hundredths of a cycle that one of them takes, less what a call of a module takes that does nothing: the median
+    /// of some rows. Never below 0.
+    pub hundredths: u64,
+    /// Hundredths of a cycle that the clock's step makes of one call: 1 or 0 where a row may be long enough.
+    pub resolution: u64,
+    /// What the last call gave.
+    pub outcome: Outcome,
+}
+
+/// Rows that are timed.
+const ROWS: usize = 15;
+
+/// Cycles a row may take, if it has more than one call.
+const LONGEST_ROW: u64 = 20_000_000;
+
+/// Hundredths in a cycle.
+const HUNDREDTHS: u64 = 100;
+
+impl<P: Platform> ModuleManager<P> {
+    /// Calls a module many times in a row, outside of its profile, and says what one call takes.
+    ///
+    /// # Errors
+    /// The reason for which a call gave no result.
+    pub fn batched(&self, id: ModuleId, input: &[u8], output: &mut [u8]) -> Result<Batched, ExecuteError> {
+        // The first row warms up; the second one shows how long a call takes.
+        self.batch(id, 1, input, output)?;
+        let (_, one) = self.batch(id, 1, input, output)?;
+        let step = self.clock_step_cycles();
+        let calls = (step * HUNDREDTHS).clamp(1, (LONGEST_ROW / one.max(1)).max(1));
+        let calls = u32::try_from(calls).unwrap_or(u32::MAX);
+        let baseline = self.empty_batch(id, calls).ok_or(ExecuteError::NoMemory)?;
+        let mut rows = [0; ROWS];
+        let mut last = None;
+        for row in &mut rows {
+            let (outcome, cycles) = self.batch(id, calls, input, output)?;
+            *row = cycles * HUNDREDTHS / u64::from(calls);
+            last = Some(outcome);
+        }
+        rows.sort_unstable();
+        let hundredths = rows.get(ROWS / 2).map_or(0, |row| row.saturating_sub(baseline));
+        let resolution = step * HUNDREDTHS / u64::from(calls);
+        let outcome = last.unwrap_or(Outcome { result: 0, output_length: 0 });
+        Ok(Batched { calls, hundredths, resolution, outcome })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::Timing;
+    use crate::testing::{FakePlatform, blob};
+
+    #[test]
+    fn takes_off_what_an_empty_module_takes() {
+        let platform = FakePlatform::default();
+        let manager = ModuleManager::new(&platform, Timing::Fast);
+        let id = manager.load(&blob::small("batched")).unwrap();
+        let batched = manager.batched(id, b"", &mut []).unwrap();
+        // Every call takes ten cycles there, that of an empty module, too.
+        assert_eq!((batched.hundredths, batched.outcome.result), (0, 42));
+        assert!(batched.resolution <= 1);
+        assert_eq!(manager.stats(id).unwrap().call_count, 0);
+    }
+
+    #[test]
+    fn rejects_what_is_gone() {
+        let platform = FakePlatform::default();
+        let manager = ModuleManager::new(&platform, Timing::Fast);
+        let id = manager.load(&blob::small("batched")).unwrap();
+        manager.unload(id).unwrap();
+        assert_eq!(manager.batched(id, b"", &mut []), Err(ExecuteError::NotLoaded));
+    }
+}

@@ -1,0 +1,155 @@
+//! Readings that can leave the thread they were taken on.
+//!
+//! Statistics belong to one thread, or one processor: each has a manager of its own, so that no call needs a lock or
+//! an instruction that others wait for. Who wants to know what all of them did merges snapshots.
+
+use super::histogram::{BUCKETS, lower_bound};
+use super::samples::{Samples, Totals};
+use super::{CorrectedStatistics, CycleStatistics};
+
+/// All readings of one module so far, or of several that are the same.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Calls that were counted, timed or not.
+    pub call_count: u64,
+    totals: Totals,
+    histogram: [u32; BUCKETS],
+}
+
+impl Snapshot {
+    /// No readings.
+    #[must_use]
+    pub const fn new() -> Snapshot {
+        Snapshot { call_count: 0, totals: Totals::NONE, histogram: [0; BUCKETS] }
+    }
+
+    pub(crate) fn of(samples: &Samples, call_count: u64) -> Snapshot {
+        let totals = samples.totals();
+        Snapshot { call_count, totals, histogram: samples.histogram() }
+    }
+
+    /// Adds what another one holds.
+    pub fn merge(&mut self, other: &Snapshot) {
+        self.call_count = self.call_count.saturating_add(other.call_count);
+        self.totals.add(&other.totals);
+        for (count, more) in self.histogram.iter_mut().zip(&other.histogram) {
+            *count = count.saturating_add(*more);
+        }
+    }
+
+    /// Calls that were timed.
+    #[must_use]
+    pub const fn timed_calls(&self) -> u64 {
+        self.totals.count
+    }
+
+    /// Cycles of all of these.
+    #[must_use]
+    pub const fn total_cycles(&self) -> u64 {
+        self.totals.sum
+    }
+
+    /// Figures over all of these, where measuring costs `overhead` cycles; `None` without any.
+    #[must_use]
+    pub fn statistics(&self, overhead: u64) -> Option<CycleStatistics> {
+        let totals = &self.totals;
+        if totals.count == 0 {
+            return None;
+        }
+        let mean = totals.sum as f64 / totals.count as f64;
+        let [p50, p99] = [50, 99].map(|per_cent| self.percentile(per_cent));
+        let corrected = CorrectedStatistics {
+            min: totals.min.saturating_sub(overhead),
+            mean: (mean - overhead as f64).max(0.0),
+            p50: p50.saturating_sub(overhead),
+            p99: p99.saturating_sub(overhead),
+        };
+        let (min, max, standard_deviation) = (totals.min, totals.max, totals.standard_deviation());
+        Some(CycleStatistics { min, max, mean, standard_deviation, p50, p99, corrected })
+    }
+
+    /// The value that `per_cent` of the readings do not exceed, within 1/32.
+    fn percentile(&self, per_cent: u64) -> u64 {
+        let totals = &self.totals;
+        // The rank of the reading asked for, counted from 1 (nearest-rank method).
+        let rank = (u128::from(totals.count) * u128::from(per_cent)).div_ceil(100).max(1);
+        let mut seen: u128 = 0;
+        for (index, count) in self.histogram.iter().enumerate() {
+            seen += u128::from(*count);
+            if seen >= rank {
+                return lower_bound(index).clamp(totals.min, totals.max);
+            }
+        }
+        totals.max
+    }
+}
+
+impl Default for Snapshot {
+    fn default() -> Snapshot {
+        Snapshot::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manager::ModuleManager;
+    use crate::profile::Timing;
+    use crate::testing::{FakePlatform, blob};
+    use core::num::NonZeroU32;
+    use std::sync::mpsc;
+    use std::thread;
+    use std::vec::Vec;
+
+    /// Calls that each thread makes. Miri takes long for each.
+    const CALLS: u64 = if cfg!(miri) { 300 } else { 20_000 };
+
+    /// Threads, and the snapshots each one sends while it goes on.
+    const THREADS: u64 = 4;
+    const SNAPSHOTS: u64 = 10;
+
+    #[test]
+    fn threads_that_call_at_once_lose_no_reading() {
+        let (sender, receiver) = mpsc::channel();
+        for number in 1..=THREADS {
+            let sender = sender.clone();
+            thread::spawn(move || {
+                let platform = FakePlatform::default();
+                let manager = ModuleManager::new(&platform, Timing::Fast);
+                let id = manager.load(&blob::small("shared")).unwrap();
+                manager.sample(id, NonZeroU32::new(number as u32).unwrap());
+                for call in 1..=CALLS {
+                    manager.execute(id).unwrap();
+                    if call % (CALLS / SNAPSHOTS) == 0 {
+                        sender.send((number as usize, call, manager.snapshot(id).unwrap())).unwrap();
+                    }
+                }
+            });
+        }
+        drop(sender);
+        let mut last: Vec<Option<Snapshot>> = std::vec![None; THREADS as usize + 1];
+        for (number, calls, snapshot) in receiver {
+            assert_eq!(snapshot.call_count, calls);
+            last[number] = Some(snapshot);
+        }
+        let mut all = Snapshot::new();
+        last.into_iter().flatten().for_each(|snapshot| all.merge(&snapshot));
+        let timed = (1..=THREADS).map(|number| CALLS.div_ceil(number)).sum::<u64>();
+        assert_eq!((all.call_count, all.timed_calls()), (THREADS * CALLS, timed));
+        // Every call takes ten cycles there.
+        assert_eq!(all.total_cycles(), 10 * timed);
+        let statistics = all.statistics(3).unwrap();
+        assert_eq!((statistics.min, statistics.p50, statistics.p99, statistics.max), (10, 10, 10, 10));
+        assert_eq!((statistics.standard_deviation, statistics.corrected.p50), (0.0, 7));
+    }
+
+    #[test]
+    fn nothing_has_no_statistics() {
+        let platform = FakePlatform::default();
+        let manager = ModuleManager::new(&platform, Timing::Fast);
+        let id = manager.load(&blob::small("idle")).unwrap();
+        assert!(manager.snapshot(id).is_none_or(|snapshot| snapshot.statistics(0).is_none()));
+        manager.unload(id).unwrap();
+        assert!(manager.snapshot(id).is_none());
+    }
+}
