@@ -66,8 +66,8 @@ fn picture(bytes: &[u8]) -> Result<Picture<'_>, String> {
         return Err(refused("expected a width, a height and 255"));
     };
     let pixels = rest.split_first().map(|(_, pixels)| pixels).unwrap_or_default();
-    let expected = u64::from(width) * u64::from(height) * if colour { 3 } else { 1 };
-    if pixels.len() as u64 != expected {
+    let expected = u128::from(width) * u128::from(height) * if colour { 3 } else { 1 };
+    if pixels.len() as u128 != expected {
         let found = pixels.len();
         return Err(refused(&format!("{width} by {height} pixels have {expected} bytes, found {found}")));
     }

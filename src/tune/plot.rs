@@ -30,13 +30,19 @@ fn draw(module: &str, bars: &[(String, u64)]) -> Result<String, Box<dyn Error>> 
         let height = BAR * u32::try_from(bars.len())? + AROUND;
         let area = SVGBackend::with_string(&mut svg, (WIDTH, height)).into_drawing_area();
         area.fill(&WHITE)?;
-        let longest = bars.iter().map(|(_, ticks)| *ticks).max().unwrap_or_default().max(1);
+        let title = format!("{module}: median ticks of a call");
+        if bars.is_empty() {
+            area.titled(&title, ("sans-serif", 20))?.present()?;
+            drop(area);
+            return Ok(svg);
+        }
+        let longest = bars.iter().map(|(_, ticks)| *ticks).max().unwrap_or_default().max(1) as f64;
         let mut chart = ChartBuilder::on(&area)
-            .caption(format!("{module}: median ticks of a call"), ("sans-serif", 20))
+            .caption(title, ("sans-serif", 20))
             .margin(16)
             .x_label_area_size(30)
             .y_label_area_size(110)
-            .build_cartesian_2d(0..longest, (0..bars.len().saturating_sub(1)).into_segmented())?;
+            .build_cartesian_2d(0.0..longest, (0..bars.len().saturating_sub(1)).into_segmented())?;
         // The axis points up, and the first is to be on top.
         let name = |place: &SegmentValue<usize>| match place {
             SegmentValue::CenterOf(place) => bars.iter().rev().nth(*place).map(|(name, _)| name.clone()),
@@ -51,7 +57,7 @@ fn draw(module: &str, bars: &[(String, u64)]) -> Result<String, Box<dyn Error>> 
             .y_label_formatter(&label)
             .draw()?;
         chart.draw_series(bars.iter().rev().enumerate().map(|(place, &(_, ticks))| {
-            let corners = [(0, SegmentValue::Exact(place)), (ticks, SegmentValue::Exact(place + 1))];
+            let corners = [(0.0, SegmentValue::Exact(place)), (ticks as f64, SegmentValue::Exact(place + 1))];
             let mut bar = Rectangle::new(corners, COLOUR.filled());
             bar.set_margin(3, 3, 0, 0);
             bar
