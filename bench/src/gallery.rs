@@ -45,8 +45,9 @@ pub fn show(workspace: &Workspace) -> Result<(), Box<dyn Error>> {
         let recipe = module.recipes()?.into_iter().take(1).collect::<Vec<_>>();
         let blob = build_recipes(&module, &recipe, &workspace.target.join("bench/gallery"))?.bytes;
         let examples = module.examples()?;
+        // The first of the longest: those behind it may be refused at once.
         let example: &Example =
-            examples.iter().max_by_key(|example| example.input.len()).ok_or("a module without an example")?;
+            examples.iter().rev().max_by_key(|example| example.input.len()).ok_or("a module without an example")?;
         std::fs::write(&input, &example.input)?;
         let manager = ModuleManager::new(HostPlatform::new(Box::new(|_| ()))?, Timing::Precise);
         let start = Instant::now();
