@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use bareflow_builder::discover::discover;
 use bareflow_builder::kernel::{archive, archive_of, build_kernel};
 use bareflow_builder::run::write_if_changed;
-use bareflow_builder::toolchain::KERNEL_TOOLCHAIN;
+use bareflow_builder::toolchain::{KERNEL_TOOLCHAIN, MODULE_TOOLCHAIN};
 use bareflow_builder::vendor::abi;
 use bareflow_builder::{BuildError, build_module};
 
@@ -39,6 +39,7 @@ fn build() -> Result<(), Box<dyn Error>> {
         println!("cargo::rerun-if-changed={source}");
     }
     println!("cargo::rerun-if-env-changed={KERNEL_TOOLCHAIN}");
+    println!("cargo::rerun-if-env-changed={MODULE_TOOLCHAIN}");
     let root = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?);
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
 

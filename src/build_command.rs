@@ -12,18 +12,20 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::options::BuildOptions;
 use crate::{Ended, Problem, new, say};
 
-/// Carries the command out.
+/// Carries the command out. With `strip`, no blob names its functions.
 ///
 /// # Errors
 /// When there is no workspace here, or no module of a given name.
-pub fn build(options: &BuildOptions) -> Result<Ended, Problem> {
+pub fn build(options: &BuildOptions, strip: bool) -> Result<Ended, Problem> {
     let modules = chosen(options)?;
     let progress = progress(modules.len());
     let mut ended = Ended::Passed;
     say!("{:<31} {:>8} {:>8}  FILE", "MODULE", "CODE", "BLOB");
     for (module, folder) in &modules {
         progress.set_message(module.name.clone());
-        match build_module(module, folder) {
+        let mut module = module.clone();
+        module.settings.strip |= strip;
+        match build_module(&module, folder) {
             Ok(blob) => progress.suspend(|| list(&blob)),
             Err(error) => {
                 progress.suspend(|| anstream::eprintln!("error: {error}"));

@@ -17,7 +17,8 @@ pub fn disassemble_faults(report: &mut Report) {
         if diagnosis.disassembly.is_empty() {
             continue;
         }
-        say!("\n[FAULT] code of {} {} at its {}:", module.name, module.version, fault.kind);
+        let function = fault.function.as_ref().map(|function| format!(" in {function}")).unwrap_or_default();
+        say!("\n[FAULT] code of {} {} at its {}{function}:", module.name, module.version, fault.kind);
         for line in &diagnosis.disassembly {
             say!("  {line}");
         }

@@ -115,19 +115,6 @@ fn picks_the_code_for_the_processor_and_returns_the_same() {
 }
 
 #[test]
-fn runs_blobs_of_the_first_abi() {
-    let golden = common::root().join("tests/golden/abi-1.0");
-    let mut files: Vec<_> = std::fs::read_dir(golden).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.sort();
-    for domain in ["kernel", "user"] {
-        let options = format!("domain={domain}");
-        let outcome =
-            run(&Machine { archive: archive(&files, b"hi"), command_line: options, ..machine() }, Ending::Passed);
-        assert_eq!(outcome.report.unwrap().tests.len(), 4 + files.len());
-    }
-}
-
-#[test]
 fn modules_call_each_other_in_and_across_domains() {
     // The one that is called comes last.
     let (one, two) = (renamed("relay", "one", (1, 0, 0)), renamed("relay", "two", (1, 0, 0)));

@@ -3,7 +3,7 @@
 mod common;
 
 use bareflow_abi::header::{Header, MAGIC};
-use bareflow_abi::record::VARIANT;
+use bareflow_abi::record::{LAYOUT, SYMBOLS, VARIANT};
 use bareflow_abi::variant::VariantHeader;
 use common::root;
 
@@ -21,6 +21,8 @@ fn the_format_is_documented_byte_by_byte() {
     let declared: Vec<_> = fields.map(|(name, offset, size)| format!("| {offset} {size} `{name}`")).collect();
     assert_eq!(documented, declared);
     assert!(text.contains(&format!("0x{VARIANT:x}: the module's code for processors of a higher level")));
+    assert!(text.contains(&format!("0x{SYMBOLS:x}: the functions of the code before it")));
+    assert!(text.contains(&format!("0x{LAYOUT:x}: the layout the module was built against")));
     assert!(text.contains(&format!("{MAGIC:#X}").replace("0X", "0x")));
 }
 

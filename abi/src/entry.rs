@@ -133,6 +133,10 @@ macro_rules! module {
                 })
             }
 
+            #[cfg_attr(bareflow_module, unsafe(link_section = ".bareflow.layout"), used)]
+            #[allow(dead_code)]
+            static LAYOUT: [u8; $crate::layout_record::LAYOUT_SIZE] = $crate::layout_record::LAYOUT;
+
             #[cfg_attr(bareflow_module, unsafe(link_section = ".bareflow.descriptor"), used)]
             #[allow(dead_code)]
             static DESCRIPTOR: $crate::entry::Descriptor = $crate::entry::Descriptor::new(FLAGS);
@@ -160,6 +164,10 @@ macro_rules! module {
                 $($crate::module!(@call $key $value, context, reason);)*
                 $crate::Entry::enter($run, context)
             }
+
+            #[cfg_attr(bareflow_module, unsafe(link_section = ".bareflow.layout"), used)]
+            #[allow(dead_code)]
+            static LAYOUT: [u8; $crate::layout_record::LAYOUT_SIZE] = $crate::layout_record::LAYOUT;
 
             #[cfg_attr(bareflow_module, unsafe(link_section = ".bareflow.descriptor"), used)]
             #[allow(dead_code)]

@@ -20,6 +20,20 @@ pub const FINGERPRINTS: [u64; crate::ABI_MINOR as usize + 1] =
 /// The fingerprint of the ABI as it is declared here.
 pub const FINGERPRINT: u64 = hash(CALL_FIELDS, hash(SERVICES_FIELDS, hash(CONTEXT_FIELDS, 0xcbf2_9ce4_8422_2325)));
 
+/// How many fields of `Context`, `Services` and `CallArguments` each minor version has: they only grow at the end.
+const COUNTS: [[usize; 3]; FINGERPRINTS.len()] = [[9, 4, 0], [11, 4, 0], [11, 5, CALL_FIELDS.len()]];
+
+/// The types of a minor version: the name of each, and its fields. Versions that are not known are taken for the newest.
+#[must_use]
+pub fn layout(minor: u16) -> [(&'static str, &'static [Field]); 3] {
+    let counts = COUNTS.get(usize::from(minor)).unwrap_or(&COUNTS[COUNTS.len() - 1]);
+    let types = [("Context", CONTEXT_FIELDS), ("Services", SERVICES_FIELDS), ("CallArguments", CALL_FIELDS)];
+    core::array::from_fn(|index| {
+        let ((name, fields), count) = (types[index], counts[index]);
+        (name, fields.get(..count).unwrap_or(fields))
+    })
+}
+
 /// All fields that make up the fingerprint, in its order.
 pub fn fields() -> impl Iterator<Item = &'static Field> {
     CONTEXT_FIELDS.iter().chain(SERVICES_FIELDS).chain(CALL_FIELDS)
@@ -76,6 +90,15 @@ pub(crate) use described;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn knows_the_layout_of_each_minor_version() {
+        for (minor, &released) in (0..).zip(&FINGERPRINTS) {
+            let hashed = layout(minor).iter().fold(0xcbf2_9ce4_8422_2325, |state, (_, fields)| hash(fields, state));
+            assert_eq!(hashed, released, "1.{minor}");
+        }
+        assert_eq!(layout(u16::MAX), layout(crate::ABI_MINOR));
+    }
 
     /// A change of layout needs a new minor version (added at the end) or a new major.
     #[test]

@@ -22,12 +22,14 @@ pub mod header;
 #[cfg(all(bareflow_module, feature = "alloc"))]
 mod heap;
 pub mod layout;
+pub mod layout_record;
 #[cfg(bareflow_module)]
 mod memory;
 pub mod record;
 #[cfg(bareflow_module)]
 mod runtime;
 pub mod state;
+pub mod symbols;
 pub mod trap;
 pub mod variant;
 

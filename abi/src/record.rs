@@ -20,3 +20,11 @@ pub const STATE_SCHEMA: u32 = SKIPPABLE | 2;
 /// The module's code for processors of a higher level: a [`VariantHeader`](crate::variant::VariantHeader), then
 /// its segments and fix-ups. A loader that does not know it takes the blob's own segments.
 pub const VARIANT: u32 = SKIPPABLE | 3;
+
+/// The functions of the code before it: the blob's own, or that of the variant right before. A list of
+/// [`Symbol`](crate::symbols::Symbol)s, for people who look for a fault.
+pub const SYMBOLS: u32 = SKIPPABLE | 4;
+
+/// The layout the module was built against, where its fingerprint is none of a released ABI:
+/// [`Fields`](crate::layout_record::Fields). It is looked at only for the message of a refusal.
+pub const LAYOUT: u32 = SKIPPABLE | 5;

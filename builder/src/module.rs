@@ -10,7 +10,7 @@ use crate::discover::ModuleCrate;
 use crate::error::BuildError;
 use crate::run::{command, output, read, write_if_changed};
 use crate::settings::Recipe;
-use crate::toolchain::{MODULE_TARGET, cargo, linker};
+use crate::toolchain::{MODULE_TARGET, linker, module_cargo};
 
 /// The linker script of every module.
 const SCRIPT: &str = include_str!("../module.ld");
@@ -103,7 +103,7 @@ pub(crate) fn compile(
         1 => "-Ctarget-cpu=x86-64".to_owned(),
         level => format!("-Ctarget-cpu=x86-64-v{level}"),
     };
-    let mut cargo = command(cargo());
+    let mut cargo = module_cargo()?;
     cargo.args(["rustc", "--lib", "--crate-type", "staticlib", "--release", "--target", MODULE_TARGET]);
     cargo.arg("--manifest-path").arg(&module.manifest).arg("--target-dir").arg(build);
     // A crate that is alone belongs to its author, who may just have named another dependency.
@@ -184,5 +184,6 @@ fn pack_settings(module: &ModuleCrate, cpu_level: u8) -> Result<Settings, BuildE
         cpu_level,
         expect: settings.expect,
         depends: settings.depends().map_err(wrong)?,
+        strip: settings.strip,
     })
 }

@@ -39,6 +39,9 @@ pub struct ModuleSettings {
     /// Calls, and what must come of them.
     #[serde(default)]
     pub example: Vec<ExampleSettings>,
+    /// Whether the blob goes without the names of its functions.
+    #[serde(default)]
+    pub strip: bool,
 }
 
 /// How code is compiled.

@@ -9,6 +9,9 @@ use crate::run::{command, output};
 /// Variable that forces the kernel's toolchain: `rustup` or `debian`.
 pub const KERNEL_TOOLCHAIN: &str = "BAREFLOW_KERNEL_TOOLCHAIN";
 
+/// Variable that has modules compiled by another compiler than the one that runs this build: `debian`.
+pub const MODULE_TOOLCHAIN: &str = "BAREFLOW_MODULE_TOOLCHAIN";
+
 /// The target modules are compiled for: its `core` has hard floats.
 pub const MODULE_TARGET: &str = "x86_64-unknown-linux-gnu";
 
@@ -93,6 +96,25 @@ impl KernelToolchain {
 #[must_use]
 pub fn cargo() -> PathBuf {
     std::env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from)
+}
+
+/// The `cargo` command that builds modules.
+///
+/// # Errors
+/// When the variable names a compiler there isn't.
+pub fn module_cargo() -> Result<Command, BuildError> {
+    match std::env::var(MODULE_TOOLCHAIN).as_deref() {
+        Err(_) | Ok("") => Ok(command(cargo())),
+        Ok("debian") => {
+            let mut cargo = command(Path::new(DEBIAN_BIN).join("cargo"));
+            cargo.env("RUSTC", Path::new(DEBIAN_BIN).join("rustc")).env_remove("RUSTUP_TOOLCHAIN");
+            Ok(cargo)
+        }
+        Ok(found) => Err(BuildError::Tool {
+            tool: MODULE_TOOLCHAIN.to_owned(),
+            reason: format!("\"{found}\", expected \"debian\" or nothing"),
+        }),
+    }
 }
 
 /// The linker: `rust-lld` of the compiler in use, or LLVM's own.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bareflow_abi::CallRefused;
 use bareflow_abi::call::CALLED;
-use bareflow_abi::header::NAME_SIZE;
+use bareflow_abi::header::{NAME_SIZE, SERVICE_CALL, SERVICE_LOG};
 use bareflow_loader::{Call, CallError, Fault, FaultKind, Name, Outcome, PlatformError};
 
 use crate::caller::Caller;
@@ -171,15 +171,16 @@ impl Child {
         let mut time = None;
         loop {
             let reply = self.say(request, &mut time, budget)?;
+            let declares = |service| call.image.placement.services & service != 0;
             // A module that does nothing but ask has a budget, too.
             let mut start = || *time.get_or_insert_with(|| Stopwatch::start(self.process.clock(), budget));
             request = match reply {
-                Reply::Log(length) => {
+                Reply::Log(length) if declares(SERVICE_LOG) => {
                     start();
                     self.log(length, call, caller)?;
                     Request::Continue
                 }
-                Reply::Call { name, input, output } => {
+                Reply::Call { name, input, output } if declares(SERVICE_CALL) => {
                     start();
                     self.call_other(name, (input, output), callees, &mut time, budget)?
                 }

@@ -136,7 +136,8 @@ pub(crate) fn diagnosis(record: &Record, fault: &Fault, registers: &Registers) -
         file: text(register(REG_RDX), register(REG_RCX)),
         line: register(REG_R8) as u32,
     });
-    Diagnosis { registers: REGISTERS.map(register), code, code_length, services: record.services(), panic }
+    let registers = REGISTERS.map(register);
+    Diagnosis { registers, code, code_length, services: record.services(), panic, function: None }
 }
 
 /// Bytes that were found to be the module's.

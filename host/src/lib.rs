@@ -3,7 +3,7 @@
 //! ```text
 //! memory.rs  stack.rs               where modules lie, and what they run on
 //! caller.rs  gate.rs  record.rs     a call, and what is known of it
-//! services.rs  calls.rs             what modules may ask for
+//! services.rs  calls.rs  undeclared.rs   what modules may ask for
 //! signals.rs  faults.rs             the end of a call that goes wrong
 //! watchdog.rs  stopwatch.rs         and of one that takes too long
 //! child.rs  process.rs              the user domain: a process for each image, as its parent sees it,
@@ -38,6 +38,7 @@ mod stopwatch;
 #[cfg(test)]
 mod tests;
 mod turn;
+mod undeclared;
 mod watchdog;
 mod wire;
 mod words;

@@ -3,26 +3,22 @@
 use std::arch::global_asm;
 use std::arch::x86_64::_rdtsc;
 
+use bareflow_abi::Context;
 use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_LOG};
-use bareflow_abi::{Context, Services};
 use bareflow_loader::diagnosis::ServiceCall;
 use bareflow_loader::{Fault, FaultKind};
 
-use crate::calls::bareflow_host_call;
 use crate::gate;
 use crate::record::Record;
 
 /// The services there are.
 pub(crate) const OFFERED: u32 = SERVICE_LOG | SERVICE_CLOCK | SERVICE_CALL;
 
-/// The table modules are given.
-pub(crate) static SERVICES: Services = Services::new(bareflow_host_log, clock).with_call(bareflow_host_call);
-
 /// Longest line a module may log, in bytes.
 pub(crate) const MAX_LINE: usize = 4096;
 
 unsafe extern "C" {
-    safe fn bareflow_host_log(context: *mut Context<'_>, text: *const u8, length: usize);
+    pub(crate) safe fn bareflow_host_log(context: *mut Context<'_>, text: *const u8, length: usize);
     fn bareflow_host_service_end();
 }
 
@@ -96,7 +92,7 @@ fn line(record: &Record, text: *const u8, length: usize) -> Option<&[u8]> {
     may.then(|| unsafe { std::slice::from_raw_parts(text, length) })
 }
 
-extern "C" fn clock(_: *mut Context<'_>) -> u64 {
+pub(crate) extern "C" fn clock(_: *mut Context<'_>) -> u64 {
     // SAFETY: every x86-64 processor has the instruction, and Linux lets processes use it.
     unsafe { _rdtsc() }
 }

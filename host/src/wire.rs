@@ -184,7 +184,7 @@ fn get_diagnosis(words: &mut Words<'_>) -> Option<Diagnosis> {
         services.push(ServiceCall { service: service.try_into().ok()?, arguments: [first, second] });
     }
     let panic = if words.get()? == 0 { None } else { Some(get_panic(words)?) };
-    Some(Diagnosis { registers, code, code_length, services, panic })
+    Some(Diagnosis { registers, code, code_length, services, panic, function: None })
 }
 
 fn get_panic(words: &mut Words<'_>) -> Option<PanicMessage> {

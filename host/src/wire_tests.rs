@@ -16,6 +16,7 @@ fn fault() -> Reply {
         code_length: 3,
         services,
         panic: Some(PanicMessage { message, file, line: u32::MAX }),
+        function: None,
     };
     Reply::Faulted(Fault { kind: FaultKind::Panic, offset: Some(8), address: None }, Some(diagnosis))
 }

@@ -2,6 +2,7 @@
 //! `syscall`, through the same table.
 
 mod call;
+pub mod undeclared;
 
 use core::arch::global_asm;
 use core::mem::offset_of;
@@ -19,9 +20,6 @@ use crate::{clock, console};
 
 /// The services there are.
 pub const OFFERED: u32 = SERVICE_LOG | SERVICE_CLOCK | SERVICE_CALL;
-
-/// The table modules in ring 0 are given.
-pub static SERVICES: Services = Services::new(bareflow_log, tell_time).with_call(bareflow_call);
 
 /// The stubs' numbers in their page.
 const RETURN_STUB: u64 = 0;
@@ -129,10 +127,19 @@ extern "C" fn tell_time(_: *mut Context<'_>) -> u64 {
     clock::now()
 }
 
+/// The address behind a stub's `syscall`.
+const fn stub(number: u64) -> u64 {
+    STUBS + number * STUB_SIZE + SYSCALL_SIZE
+}
+
 /// What a `syscall` in ring 3 means.
 pub fn handle_syscall(frame: &mut TrapFrame) {
     let Some(record) = gate::current() else { return };
-    let stub = |number| STUBS + number * STUB_SIZE + SYSCALL_SIZE;
+    if let Some(service) = undeclared::service_of(frame.rip, record.image().services).filter(|_| record.is_user()) {
+        let call = ServiceCall { service, arguments: [frame.rsi, frame.rdx] };
+        let fault = undeclared::fault(record, call, caller(record, frame));
+        return end_if_at_fault(frame, record, Some(fault));
+    }
     let fault = match frame.rip {
         rip if record.is_user() && rip == stub(LOG_STUB) => log(record, frame.rsi, frame.rdx, caller(record, frame)).err(),
         rip if record.is_user() && rip == stub(CLOCK_STUB) => {

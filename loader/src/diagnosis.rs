@@ -1,7 +1,10 @@
 //! What a person needs to understand a fault: registers, code, panic message
 //! and the last service calls.
 
+use core::fmt;
+
 use bareflow_abi::header::SERVICE_NAMES;
+use bareflow_abi::symbols::Symbols;
 
 use crate::fault::Fault;
 use crate::line;
@@ -99,6 +102,30 @@ pub struct PanicMessage {
     pub line: u32,
 }
 
+/// A place in a function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InFunction {
+    name: Text,
+    /// The instruction's distance from the function's first one, in bytes.
+    pub distance: u64,
+}
+
+impl InFunction {
+    /// The place `offset` bytes from the image's base, in code with these [`Symbols`].
+    pub(crate) fn find(symbols: &[u8], offset: u64) -> Option<InFunction> {
+        let symbol = Symbols::find(symbols, offset)?;
+        Some(InFunction { name: Text::new(symbol.name.as_bytes()), distance: offset - u64::from(symbol.offset) })
+    }
+}
+
+/// The function's name, and the distance if there is one: `sum::add+0x12`.
+impl fmt::Display for InFunction {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}", Printable(self.name.bytes()))?;
+        if self.distance > 0 { write!(out, "+{:#x}", self.distance) } else { Ok(()) }
+    }
+}
+
 /// All that is known of a fault beyond its kind and place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Diagnosis {
@@ -112,6 +139,8 @@ pub struct Diagnosis {
     pub services: ServiceLog,
     /// What a panic said.
     pub panic: Option<PanicMessage>,
+    /// The function that it happened in, where the blob names it; the loader fills it in.
+    pub function: Option<InFunction>,
 }
 
 impl Diagnosis {
@@ -120,7 +149,14 @@ impl Diagnosis {
     pub fn at(rip: u64) -> Diagnosis {
         let mut registers = [0; REGISTER_NAMES.len()];
         registers[0] = rip;
-        Diagnosis { registers, code: [0; CODE_SIZE], code_length: 0, services: ServiceLog::EMPTY, panic: None }
+        Diagnosis {
+            registers,
+            code: [0; CODE_SIZE],
+            code_length: 0,
+            services: ServiceLog::EMPTY,
+            panic: None,
+            function: None,
+        }
     }
 
     /// The module's bytes at the instruction.
@@ -135,6 +171,9 @@ pub fn show_fault(console: &mut impl Console, profile: &ModuleProfile, fault: &F
     console.show(crate::report::Style::Bad, format_args!("[FAULT]"));
     line!(console, Plain, " module {} {}: {fault}", profile.name, profile.version);
     let Some(diagnosis) = diagnosis else { return };
+    if let Some(function) = &diagnosis.function {
+        line!(console, Plain, "  in {function}");
+    }
     if let Some(PanicMessage { message, file, line }) = &diagnosis.panic {
         let (message, file) = (Printable(message.bytes()), Printable(file.bytes()));
         line!(console, Plain, "  panicked: {message} ({file}:{line})");
@@ -155,7 +194,8 @@ pub fn show_fault(console: &mut impl Console, profile: &ModuleProfile, fault: &F
     for call in diagnosis.services.calls() {
         let name = SERVICE_NAMES.iter().find(|(bit, _)| *bit == call.service).map_or("unknown", |(_, name)| name);
         let [first, second] = call.arguments;
-        line!(console, Plain, "  called {name}({first:#x}, {second:#x})");
+        let undeclared = if profile.services & call.service == 0 { ", which it does not declare" } else { "" };
+        line!(console, Plain, "  called {name}({first:#x}, {second:#x}){undeclared}");
     }
 }
 

@@ -169,7 +169,7 @@ impl<P: Platform> ModuleManager<P> {
         match error {
             CallError::NoMemory => Failure::NoMemory,
             CallError::Fault(fault) => {
-                module.faults.note(fault, self.platform.diagnosis(), self.platform.tables());
+                module.note(fault, self.platform.diagnosis(), self.platform.tables());
                 self.last_fault.set(Some(fault));
                 Failure::Faulted
             }
@@ -201,7 +201,7 @@ impl<P: Platform> ModuleManager<P> {
                 self.restart(id, fresh);
             }
             // An `init` that faults keeps the module from coming back.
-            Err(LoadError::InitFaulted(fault)) => faults.note(fault, self.platform.diagnosis(), self.platform.tables()),
+            Err(LoadError::InitFaulted(fault)) => module.note(fault, self.platform.diagnosis(), self.platform.tables()),
             Err(_) => {}
         }
     }

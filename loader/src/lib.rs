@@ -18,6 +18,7 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod allowed;
 pub mod batch;
 pub mod budget;
 pub mod code;
@@ -52,6 +53,7 @@ pub mod unload;
 pub mod valid;
 mod versions;
 
+pub use allowed::Allowed;
 pub use batch::Batched;
 pub use budget::Budget;
 pub use code::Code;

@@ -5,6 +5,7 @@ use core::cell::{Cell, Ref};
 use bareflow_abi::Reason;
 use bareflow_abi::header::FLAG_INIT;
 
+use crate::allowed::Allowed;
 use crate::budget::Budget;
 use crate::depends::{New, depends_bytes};
 use crate::error::LoadError;
@@ -91,6 +92,10 @@ impl<P: Platform> ModuleManager<P> {
         may_load: impl FnOnce(&ValidModule<'_>) -> Result<Option<ModuleId>, LoadError>,
     ) -> Result<(ModuleId, Carried), LoadError> {
         let valid = ValidModule::validate(RawModule::parse(blob)?, Offer::of(&self.platform))?;
+        let (declared, allowed) = (Allowed::declared(&valid.raw().header), options.allowed);
+        if !declared.beyond(allowed).is_none() {
+            return Err(LoadError::NotAllowed { refused: declared.beyond(allowed), allowed });
+        }
         let from = may_load(&valid)?;
         self.check_dependencies(&New::of(&valid), from)?;
         if !self.platform.has_domain(options.domain) {
@@ -127,8 +132,9 @@ impl<P: Platform> ModuleManager<P> {
         let (raw, tables) = (valid.raw(), self.platform.tables());
         let blob = if options.on_fault == OnFault::Stop { &[] } else { raw.blob() };
         let schema = schema_bytes(raw).unwrap_or_default();
-        let kept = Kept::new(schema, depends_bytes(raw), blob, tables).ok_or(LoadError::TableFull)?;
-        let placement = Placement { domain: options.domain, budget: Budget::of(&raw.header, &options.limits) };
+        let kept = Kept::new(schema, depends_bytes(raw), valid.symbols(), blob, tables).ok_or(LoadError::TableFull)?;
+        let budget = Budget::of(&raw.header, &options.limits);
+        let placement = Placement { domain: options.domain, budget, services: raw.header.services };
         let placed = PlacedModule::place(valid, &placement, &self.platform)?;
         let load = self.table.next_load();
         self.table.fill(
@@ -305,6 +311,7 @@ impl<P: Platform> ModuleManager<P> {
             retired: module.retired.get(),
             domain: module.placement.domain,
             budget: module.placement.budget,
+            services: module.placement.services,
             memory: self.held_by(module),
             code_address: module.placed.code_address,
             entry_address: module.placed.entry,

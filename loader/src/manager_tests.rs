@@ -5,7 +5,8 @@ use crate::name::{Name, Version};
 use crate::platform::Outcome;
 use crate::policy::{Domain, OnFault};
 use crate::testing::{FakePlatform, blob};
-use bareflow_abi::header::{FLAG_EXIT, FLAG_INIT, FLAG_REENTRANT};
+use bareflow_abi::header::{FLAG_EXIT, FLAG_INIT, FLAG_REENTRANT, SERVICE_CLOCK, SERVICE_LOG};
+use std::string::ToString;
 
 const FAULT: Fault = Fault { kind: FaultKind::Divide, offset: Some(3), address: None };
 
@@ -67,7 +68,7 @@ fn rejects_what_the_stages_refuse_and_keeps_nothing_of_it() {
     assert_eq!(manager.load(b""), Err(LoadError::Malformed(MalformedModule::TooShort { found: 0 })));
     let mut bytes = blob::full();
     blob::change_header(&mut bytes, |header| header.abi_major = 9);
-    assert_eq!(manager.load(&bytes), Err(LoadError::Invalid(InvalidModule::AbiMajor { found: 9 })));
+    assert!(matches!(manager.load(&bytes), Err(LoadError::Invalid(InvalidModule::AbiMajor { found: (9, _), .. }))));
     assert_eq!((platform.images.get(), manager.profiles().count()), (0, 0));
 }
 
@@ -144,6 +145,29 @@ fn rejects_a_domain_that_the_platform_has_not() {
     let options = LoadOptions { domain: Domain::User, ..LoadOptions::default() };
     let refused = manager(&platform).load_with(&blob::full(), &options);
     assert_eq!(refused, Err(LoadError::NoSuchDomain(Domain::User)));
+}
+
+#[test]
+fn rejects_what_declares_more_than_is_allowed() {
+    let platform = FakePlatform::default();
+    let manager = manager(&platform);
+    let mut bytes = blob::full();
+    blob::change_header(&mut bytes, |header| (header.services, header.heap_size) = (SERVICE_LOG | SERVICE_CLOCK, 1));
+    let load = |text| {
+        manager.load_with(&bytes, &LoadOptions { allowed: Allowed::parse(text).unwrap(), ..LoadOptions::default() })
+    };
+    let error = load("clock,call").unwrap_err();
+    let (refused, allowed) = (Allowed::parse("log,heap").unwrap(), Allowed::parse("clock,call").unwrap());
+    assert_eq!(error, LoadError::NotAllowed { refused, allowed });
+    assert_eq!(
+        error.to_string(),
+        "not allowed: the module declares log,heap, the policy allows clock,call; \
+         allow it, or remove it from the module's needs"
+    );
+    assert!(load("none").unwrap_err().to_string().contains("declares log,clock,heap, the policy allows none"));
+    assert!((platform.images.get(), platform.reasons.borrow().len()) == (0, 0), "nothing of it ran or stays");
+    let id = load("log,clock,heap").unwrap();
+    assert_eq!(manager.stats(id).map(|profile| profile.services), Some(SERVICE_LOG | SERVICE_CLOCK));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use allocator_api2::boxed::Box;
 use allocator_api2::vec::Vec;
 use bareflow_abi::header::FLAG_REENTRANT;
 
-use crate::diagnosis::Diagnosis;
+use crate::diagnosis::{Diagnosis, InFunction};
 use crate::fault::Fault;
 use crate::name::{Name, Version};
 use crate::placed::PlacedModule;
@@ -54,6 +54,12 @@ pub(crate) struct Module<P: Platform> {
 }
 
 impl<P: Platform> Module<P> {
+    /// Takes note of a fault, and of the function that it is in.
+    pub(crate) fn note(&self, fault: Fault, diagnosis: Option<Diagnosis>, tables: P::Tables) {
+        let function = fault.offset.and_then(|offset| InFunction::find(self.kept.symbols(), offset));
+        self.faults.note(fault, diagnosis.map(|diagnosis| Diagnosis { function, ..diagnosis }), tables);
+    }
+
     /// What it is doing, if a call of it may begin.
     #[inline(always)]
     pub(crate) fn callable(&self) -> Result<State, Failure> {
@@ -73,21 +79,23 @@ pub(crate) struct Kept<A: Allocator> {
     bytes: Vec<u8, A>,
     schema: u32,
     depends: u32,
+    symbols: u32,
 }
 
 impl<A: Allocator> Kept<A> {
-    /// Keeps a state's schema, a list of dependencies, and the whole blob, as far as they are there; `None` when there
-    /// is no memory.
-    pub(crate) fn new(schema: &[u8], depends: &[u8], blob: &[u8], tables: A) -> Option<Kept<A>> {
+    /// Keeps a state's schema, a list of dependencies, the code's functions, and the whole blob, as far as they are
+    /// there; `None` when there is no memory.
+    pub(crate) fn new(schema: &[u8], depends: &[u8], symbols: &[u8], blob: &[u8], tables: A) -> Option<Kept<A>> {
         let mut bytes = Vec::new_in(tables);
-        for part in [schema, depends, blob] {
+        for part in [schema, depends, symbols, blob] {
             // Copying nothing from nowhere takes processors long where copies are masked.
             if !part.is_empty() {
                 bytes.try_reserve_exact(part.len()).ok()?;
                 bytes.extend_from_slice(part);
             }
         }
-        Some(Kept { bytes, schema: u32::try_from(schema.len()).ok()?, depends: u32::try_from(depends.len()).ok()? })
+        let length = |part: &[u8]| u32::try_from(part.len()).ok();
+        Some(Kept { bytes, schema: length(schema)?, depends: length(depends)?, symbols: length(symbols)? })
     }
 
     /// The schema of the module's state; empty where it has none.
@@ -101,9 +109,14 @@ impl<A: Allocator> Kept<A> {
         if self.depends == 0 { &[] } else { self.part(self.schema, self.depends) }
     }
 
+    /// The functions of its code; empty where they are not known.
+    pub(crate) fn symbols(&self) -> &[u8] {
+        self.part(self.schema + self.depends, self.symbols)
+    }
+
     /// What the module is restarted from; empty where it never is.
     pub(crate) fn blob(&self) -> &[u8] {
-        self.bytes.get((self.schema + self.depends) as usize..).unwrap_or_default()
+        self.bytes.get((self.schema + self.depends + self.symbols) as usize..).unwrap_or_default()
     }
 
     fn part(&self, start: u32, length: u32) -> &[u8] {
@@ -139,7 +152,7 @@ impl<A: Allocator> Faults<A> {
     }
 
     /// Takes note of a fault. Without memory for it the diagnosis is lost.
-    pub(crate) fn note(&self, fault: Fault, diagnosis: Option<Diagnosis>, tables: A) {
+    fn note(&self, fault: Fault, diagnosis: Option<Diagnosis>, tables: A) {
         self.count.set(self.count.get().saturating_add(1));
         self.last.set(Some(fault));
         self.diagnosis.set(diagnosis.and_then(|diagnosis| Box::try_new_in(diagnosis, tables).ok()));

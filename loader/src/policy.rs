@@ -4,6 +4,7 @@
 use core::fmt;
 use core::num::NonZeroU32;
 
+use crate::allowed::Allowed;
 use crate::budget::Budget;
 
 /// Where a module's code runs.
@@ -100,6 +101,8 @@ pub struct LoadOptions {
     pub on_fault: OnFault,
     /// One in so many of its calls is timed; every one is counted.
     pub sample_every: NonZeroU32,
+    /// What it may use at most: one that declares more is refused.
+    pub allowed: Allowed,
 }
 
 impl Default for LoadOptions {
@@ -109,6 +112,7 @@ impl Default for LoadOptions {
             limits: Budget::LIMITS,
             on_fault: OnFault::default(),
             sample_every: NonZeroU32::MIN,
+            allowed: Allowed::ALL,
         }
     }
 }
@@ -120,6 +124,9 @@ pub struct Placement {
     pub domain: Domain,
     /// What its calls may use up.
     pub budget: Budget,
+    /// The services it declares: `SERVICE_*` bits of [`bareflow_abi::header`]. A call of another one is a
+    /// [`GeneralProtection`](crate::FaultKind::GeneralProtection) fault.
+    pub services: u32,
 }
 
 #[cfg(test)]

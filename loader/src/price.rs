@@ -33,7 +33,7 @@ impl<P: Platform> Empty<P> {
         }
         let name = Name::new("empty")?;
         let size = ImageSize { text: CODE.len(), rodata: 0, data: 0, alignment: 16 };
-        let mut draft = platform.reserve(size, &Placement { domain, budget: Budget::DEFAULT }).ok()?;
+        let mut draft = platform.reserve(size, &Placement { domain, budget: Budget::DEFAULT, services: 0 }).ok()?;
         draft.text().copy_from_slice(&CODE);
         let entry = draft.base();
         let image = platform.seal(draft).ok()?;

@@ -109,7 +109,7 @@ impl<P: Platform> ModuleManager<P> {
         old.state.set(State::Ready);
         let bytes = match saved {
             Err(LoadError::SaveFaulted(fault)) => {
-                old.faults.note(fault, self.platform.diagnosis(), self.platform.tables());
+                old.note(fault, self.platform.diagnosis(), self.platform.tables());
                 drop(old);
                 self.fail(from);
                 return Err(LoadError::SaveFaulted(fault));

@@ -4,13 +4,14 @@ use bareflow_abi::ABI_MAJOR;
 use bareflow_abi::checksum::Crc32c;
 use bareflow_abi::depends::Dependencies;
 use bareflow_abi::fingerprint::FINGERPRINTS;
-use bareflow_abi::header::{FLAG_STATE, Header, checksum_by};
-use bareflow_abi::record::{DEPENDENCIES, SKIPPABLE, STATE_SCHEMA, VARIANT};
+use bareflow_abi::header::{FLAG_STATE, checksum_by};
+use bareflow_abi::record::{DEPENDENCIES, SKIPPABLE, STATE_SCHEMA, SYMBOLS, VARIANT};
 use bareflow_abi::state::Schema;
+use bareflow_abi::symbols::Symbols;
 use bareflow_abi::variant::MAX_LEVEL;
 
 use crate::code::Code;
-use crate::error::{BadVariant, InvalidModule};
+use crate::error::{BadVariant, Differences, InvalidModule};
 use crate::name::{Name, Version};
 use crate::platform::Platform;
 use crate::raw::RawModule;
@@ -40,6 +41,8 @@ pub struct ValidModule<'blob> {
     raw: RawModule<'blob>,
     /// The variant that is placed, where it is not the blob's own code.
     variant: Option<Code<'blob>>,
+    /// The functions of the code that is placed.
+    symbols: &'blob [u8],
     name: Name,
 }
 
@@ -53,14 +56,14 @@ impl<'blob> ValidModule<'blob> {
     pub fn validate(raw: RawModule<'blob>, offer: Offer) -> Result<ValidModule<'blob>, InvalidModule> {
         let header = &raw.header;
         check_checksum(&raw, offer.checksum)?;
-        check_abi(header)?;
+        check_abi(&raw)?;
         let name = Name::from_field(header.name).ok_or(InvalidModule::Name { found: header.name })?;
         // 0.0.0 is what a header has that nobody filled in.
         if Version::of(header) == (Version { major: 0, minor: 0, patch: 0 }) {
             return Err(InvalidModule::Version);
         }
         raw.code.check()?;
-        let variant = check_records(&raw, offer.cpu_level)?;
+        let (variant, symbols) = check_records(&raw, offer.cpu_level)?;
         let missing = header.services & !offer.services;
         if missing != 0 {
             return Err(InvalidModule::Services { missing, offered: offer.services });
@@ -68,7 +71,7 @@ impl<'blob> ValidModule<'blob> {
         if !(1..=offer.cpu_level).contains(&header.cpu_level) {
             return Err(InvalidModule::CpuLevel { found: header.cpu_level, available: offer.cpu_level });
         }
-        Ok(ValidModule { raw, variant, name })
+        Ok(ValidModule { raw, variant, symbols, name })
     }
 
     /// The module's parts.
@@ -97,6 +100,12 @@ impl<'blob> ValidModule<'blob> {
             Some(variant) => variant,
         }
     }
+
+    /// The [`Symbols`] of that code; empty where it has none.
+    #[must_use]
+    pub const fn symbols(&self) -> &'blob [u8] {
+        self.symbols
+    }
 }
 
 /// Are these the bytes the packer wrote?
@@ -110,26 +119,35 @@ fn check_checksum(raw: &RawModule<'_>, way: Crc32c) -> Result<(), InvalidModule>
 
 /// Will the code find `Context` and `Services` as it expects them?
 #[inline]
-fn check_abi(header: &Header) -> Result<(), InvalidModule> {
+fn check_abi(raw: &RawModule<'_>) -> Result<(), InvalidModule> {
+    let header = &raw.header;
+    let minor = header.abi_minor;
+    let differs = || Differences::find(minor, header.abi_fingerprint, raw.records);
     if header.abi_major != ABI_MAJOR {
-        return Err(InvalidModule::AbiMajor { found: header.abi_major });
+        return Err(InvalidModule::AbiMajor { found: (header.abi_major, minor), differs: differs() });
     }
     // There is one fingerprint for each minor version this loader knows.
-    let Some(&expected) = FINGERPRINTS.get(usize::from(header.abi_minor)) else {
-        return Err(InvalidModule::AbiMinor { found: header.abi_minor });
+    let Some(&expected) = FINGERPRINTS.get(usize::from(minor)) else {
+        return Err(InvalidModule::AbiMinor { found: minor, differs: differs() });
     };
     if header.abi_fingerprint != expected {
-        return Err(InvalidModule::AbiFingerprint { found: header.abi_fingerprint, expected });
+        let found = header.abi_fingerprint;
+        return Err(InvalidModule::AbiFingerprint { found, expected, minor, differs: differs() });
     }
     Ok(())
 }
 
 /// Are all records whole, and known or to be skipped? Every variant is checked; returned is the code of the
-/// highest level up to `cpu_level`.
+/// highest level up to `cpu_level`, if that is a variant's, and the functions of that code.
 #[inline]
-fn check_records<'blob>(raw: &RawModule<'blob>, cpu_level: u8) -> Result<Option<Code<'blob>>, InvalidModule> {
+fn check_records<'blob>(
+    raw: &RawModule<'blob>,
+    cpu_level: u8,
+) -> Result<(Option<Code<'blob>>, &'blob [u8]), InvalidModule> {
     let (mut schemas, mut lists) = (0, 0);
     let (mut best, mut highest) = (None, raw.header.cpu_level);
+    // The text of the code that the next list of functions is of, as long as there was none.
+    let (mut symbols, mut nameless) = (&[][..], Some(raw.header.text_size));
     for record in Records::new(raw.records) {
         let Record { kind, bytes } = record?;
         if kind == STATE_SCHEMA {
@@ -139,8 +157,17 @@ fn check_records<'blob>(raw: &RawModule<'blob>, cpu_level: u8) -> Result<Option<
         if kind == VARIANT {
             let code = check_variant(bytes, highest)?;
             highest = code.header.level;
+            nameless = Some(code.header.text_size);
             if highest <= cpu_level {
-                best = Some(code);
+                (best, symbols) = (Some(code), &[][..]);
+            }
+        }
+        if kind == SYMBOLS {
+            let level = highest;
+            let text_size = nameless.take().ok_or(InvalidModule::TwoSymbolLists { level })?;
+            Symbols::check(bytes, text_size).map_err(|(number, why)| InvalidModule::Symbol { level, number, why })?;
+            if level == best.map_or(raw.header.cpu_level, |code: Code<'_>| code.header.level) {
+                symbols = bytes;
             }
         }
         if kind == DEPENDENCIES {
@@ -156,7 +183,7 @@ fn check_records<'blob>(raw: &RawModule<'blob>, cpu_level: u8) -> Result<Option<
     }
     // A state is only asked for where its fields are known.
     let expected = u32::from(raw.header.flags & FLAG_STATE != 0);
-    if schemas == expected { Ok(best) } else { Err(InvalidModule::StateSchema) }
+    if schemas == expected { Ok((best, symbols)) } else { Err(InvalidModule::StateSchema) }
 }
 
 /// Is this as good as the blob's own code, for a higher level than the one before?

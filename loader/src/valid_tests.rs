@@ -4,7 +4,10 @@ use crate::platform::ImageSize;
 use crate::testing::blob;
 use bareflow_abi::ABI_MINOR;
 use bareflow_abi::depends::BadDependency;
-use bareflow_abi::header::{HEADER_SIZE, SERVICE_CLOCK, SERVICE_LOG, checksum_of};
+use bareflow_abi::header::{HEADER_SIZE, Header, SERVICE_CLOCK, SERVICE_LOG, checksum_of};
+use bareflow_abi::layout_record::LAYOUT as LAYOUT_BYTES;
+use bareflow_abi::record::{LAYOUT, SYMBOLS};
+use bareflow_abi::symbols::{BadSymbol, Symbols};
 use bareflow_abi::variant::{VARIANT_HEADER_SIZE, VariantHeader};
 use proptest::prelude::*;
 use std::string::ToString;
@@ -30,6 +33,54 @@ fn refusal_with_byte(offset: usize, value: u8) -> InvalidModule {
     validate(&bytes).unwrap_err()
 }
 
+/// As `full`, with a function of all its text, `work`; then a variant with such a one, `fast`.
+fn with_symbols() -> std::vec::Vec<u8> {
+    let mut bytes = blob::full();
+    blob::add_record(&mut bytes, SYMBOLS, b"\x00\x08\x04work");
+    blob::add_variant(&mut bytes, 3, |_| {});
+    blob::add_record(&mut bytes, SYMBOLS, b"\x00\x08\x04fast");
+    bytes
+}
+
+#[test]
+fn names_the_functions_of_the_code_that_is_picked() {
+    let bytes = with_symbols();
+    for (cpu_level, name) in [(1, "work"), (2, "work"), (3, "fast"), (4, "fast")] {
+        let valid = ValidModule::validate(RawModule::parse(&bytes).unwrap(), Offer { cpu_level, ..OFFER }).unwrap();
+        assert_eq!(Symbols::find(valid.symbols(), 7).map(|symbol| symbol.name), Some(name), "v{cpu_level}");
+    }
+    // A variant without names has none of the code before it.
+    let mut bytes = blob::full();
+    blob::add_record(&mut bytes, SYMBOLS, b"\x00\x08\x04work");
+    blob::add_variant(&mut bytes, 3, |_| {});
+    let valid = ValidModule::validate(RawModule::parse(&bytes).unwrap(), Offer { cpu_level: 4, ..OFFER }).unwrap();
+    assert!(valid.symbols().is_empty());
+}
+
+#[test]
+fn rejects_symbols_that_can_not_be() {
+    let refusal = |records: &[&[u8]]| {
+        let mut bytes = blob::full();
+        records.iter().for_each(|record| blob::add_record(&mut bytes, SYMBOLS, record));
+        ValidModule::validate(RawModule::parse(&bytes).unwrap(), Offer { cpu_level: 4, ..OFFER }).unwrap_err()
+    };
+    let error = refusal(&[b"\x00\x08\x04work\x00\x01\x01a"]);
+    assert_eq!(error, InvalidModule::Symbol { level: 1, number: 2, why: BadSymbol::Place });
+    assert_eq!(
+        error.to_string(),
+        "bad symbols for x86-64-v1: number 2: it has no bytes or ends behind the text, expected functions in the order \
+         of their addresses, with names of at most 255 bytes; rebuild the module or copy it again"
+    );
+    assert_eq!(refusal(&[b""]), InvalidModule::Symbol { level: 1, number: 1, why: BadSymbol::NoEntry });
+    let two = refusal(&[b"\x00\x08\x04work", b"\x00\x08\x04work"]);
+    assert_eq!(two, InvalidModule::TwoSymbolLists { level: 1 });
+    assert!(two.to_string().starts_with("two lists of symbols for x86-64-v1, expected one at most; "));
+    let mut bytes = with_symbols();
+    blob::add_record(&mut bytes, SYMBOLS, b"\x00\x08\x04fast");
+    let refused = ValidModule::validate(RawModule::parse(&bytes).unwrap(), Offer { cpu_level: 1, ..OFFER });
+    assert_eq!(refused.unwrap_err(), InvalidModule::TwoSymbolLists { level: 3 });
+}
+
 #[test]
 fn accepts_a_valid_module() {
     let bytes = blob::full();
@@ -51,20 +102,62 @@ fn rejects_wrong_checksum() {
 
 #[test]
 fn rejects_another_abi_major() {
-    assert_eq!(refusal(|header| header.abi_major = 9), InvalidModule::AbiMajor { found: 9 });
+    let error = refusal(|header| header.abi_major = 9);
+    assert!(matches!(error, InvalidModule::AbiMajor { found: (9, ABI_MINOR), .. }));
+    let expected =
+        "wrong ABI: major version 9 (9.2), expected 1 (up to 1.2); rebuild the module against this bareflow-abi";
+    assert_eq!(error.to_string(), expected);
 }
 
 #[test]
 fn rejects_a_newer_abi_minor() {
-    let found = ABI_MINOR + 1;
-    assert_eq!(refusal(|header| header.abi_minor = found), InvalidModule::AbiMinor { found });
+    let error = refusal(|header| header.abi_minor = ABI_MINOR + 1);
+    assert!(matches!(error, InvalidModule::AbiMinor { found, .. } if found == ABI_MINOR + 1));
+    assert!(error.to_string().starts_with("wrong ABI: version 1.3, this loader knows up to 1.2; rebuild "), "{error}");
 }
 
 #[test]
 fn rejects_another_fingerprint() {
-    let expected = FINGERPRINTS[usize::from(ABI_MINOR)];
     let error = refusal(|header| header.abi_fingerprint = 1);
-    assert_eq!(error, InvalidModule::AbiFingerprint { found: 1, expected });
+    let known = FINGERPRINTS[usize::from(ABI_MINOR)];
+    assert!(
+        matches!(error, InvalidModule::AbiFingerprint { found: 1, expected, minor: ABI_MINOR, .. } if expected == known)
+    );
+    let expected = std::format!(
+        "wrong ABI: version 1.2 with fingerprint 0x0000000000000001, expected {known:#018x} (this loader has 1.2); \
+         rebuild the module against a released bareflow-abi"
+    );
+    assert_eq!(error.to_string(), expected, "nothing is known of that layout");
+}
+
+#[test]
+fn rejects_another_fingerprint_and_says_which_field_differs() {
+    // That of the first version, by a blob that says it is of the newest.
+    let error = refusal(|header| header.abi_fingerprint = FINGERPRINTS[0]).to_string();
+    for part in [
+        "; Context: expected heap at 64 (8 bytes), found no further field;",
+        "; Services: expected call at 24 (8 bytes), found no further field;",
+        "; CallArguments: expected name at 0 (8 bytes), found no further field;",
+    ] {
+        assert!(error.contains(part), "{error}");
+    }
+    // One that a record describes: a field grew in the middle, another type has one more.
+    let mut list = LAYOUT_BYTES.to_vec();
+    let length = list.len();
+    let place = list.windows(12).position(|part| part == b"Contextinput").unwrap();
+    list[place - 2] = 4;
+    list.extend([8, 5, 32, 0, 8, 0]);
+    list.extend(b"Servicesextra");
+    let refused = |list: &[u8]| {
+        let mut bytes = blob::full();
+        blob::add_record(&mut bytes, LAYOUT, list);
+        blob::change_header(&mut bytes, |header| header.abi_fingerprint = 1);
+        validate(&bytes).unwrap_err().to_string()
+    };
+    let differs = "; Context: expected input at 24 (8 bytes), found input at 24 (4 bytes)\
+        ; Services: expected no further field, found extra at 32 (8 bytes); rebuild ";
+    assert!(refused(&list).contains(differs), "{}", refused(&list));
+    assert!(refused(&list[..length - 1]).contains("; CallArguments: expected reserved at "), "{}", refused(&list));
 }
 
 #[test]
@@ -272,8 +365,23 @@ proptest! {
     }
 
     #[test]
+    fn no_list_of_symbols_makes_it_panic(
+        list in prop::collection::vec(any::<u8>(), 0..60),
+        offset in any::<u64>(),
+        text_size in any::<u32>(),
+    ) {
+        let found = Symbols::find(&list, offset);
+        if Symbols::check(&list, text_size).is_ok() {
+            prop_assert!(found.is_none_or(|symbol| symbol.contains(offset) && offset < u64::from(text_size)));
+        }
+        let mut bytes = blob::full();
+        blob::add_record(&mut bytes, SYMBOLS, &list);
+        judge(&bytes);
+    }
+
+    #[test]
     fn no_mutation_makes_it_panic(changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8)) {
-        let mut bytes = blob::with_variant(2, |_| ());
+        let mut bytes = with_symbols();
         for (index, value) in changes {
             let index = index.index(bytes.len());
             bytes[index] = value;

@@ -1,15 +1,18 @@
 //! Finds a module's parts in its ELF file, and refuses what is not a module's.
 
 use bareflow_abi::entry::{DESCRIPTOR_SECTION, Descriptor, ENTRY_SYMBOL};
+use bareflow_abi::fingerprint::FINGERPRINTS;
 use bareflow_abi::layout::{DATA_OFFSET, MAX_ALIGNMENT, MAX_SEGMENT_SIZE, RODATA_OFFSET, TEXT_OFFSET};
+use bareflow_abi::layout_record::LAYOUT_SECTION;
 use bareflow_abi::state::{SCHEMA_SECTION, Schema};
 use object::elf::{EM_X86_64, ET_DYN, FileHeader64, R_X86_64_RELATIVE, SHF_ALLOC, SHF_TLS, SHN_UNDEF, STT_TLS};
 use object::read::elf::{ElfFile64, FileHeader, Rela, SectionHeader, Sym};
 use object::{LittleEndian, Object, ObjectSection, ObjectSymbol, SectionFlags};
 
 use crate::error::PackError;
+use crate::symbols::{self, Function};
 
-type File<'data> = ElfFile64<'data, LittleEndian>;
+pub(crate) type File<'data> = ElfFile64<'data, LittleEndian>;
 
 /// A module's parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +35,10 @@ pub struct Elf {
     pub descriptor: Descriptor,
     /// The schema of its state, if it has one.
     pub state_schema: Option<Vec<u8>>,
+    /// The layout it was built against, where that is none of a released ABI and the file says it.
+    pub layout: Option<Vec<u8>>,
+    /// Its functions.
+    pub symbols: Vec<Function>,
 }
 
 impl Elf {
@@ -57,6 +64,8 @@ impl Elf {
             slots: Vec::new(),
             descriptor: descriptor(&file)?,
             state_schema: state_schema(&file)?,
+            layout: layout(&file)?,
+            symbols: symbols::functions(&file),
         };
         elf.append_bss(&file)?;
         for segment in [&elf.text, &elf.rodata, &elf.data] {
@@ -139,7 +148,8 @@ fn check_symbols(file: &File<'_>) -> Result<(), PackError> {
 
 /// Has every section that would be loaded a place in a blob?
 fn check_sections(file: &File<'_>) -> Result<(), PackError> {
-    const KNOWN: [&str; 7] = [".text", ".rodata", ".data", ".bss", ".rela.dyn", DESCRIPTOR_SECTION, SCHEMA_SECTION];
+    const KNOWN: [&str; 8] =
+        [".text", ".rodata", ".data", ".bss", ".rela.dyn", DESCRIPTOR_SECTION, SCHEMA_SECTION, LAYOUT_SECTION];
     for section in file.sections() {
         let SectionFlags::Elf { sh_flags } = section.flags() else { continue };
         let name = section.name().map_err(unreadable)?;
@@ -189,6 +199,14 @@ fn state_schema(file: &File<'_>) -> Result<Option<Vec<u8>>, PackError> {
     let bytes = section.data().map_err(unreadable)?;
     Schema::parse(bytes).ok_or(PackError::StateSchema { length: bytes.len() })?;
     Ok(Some(bytes.to_vec()))
+}
+
+/// What a loader with a released ABI has to be told of this one.
+fn layout(file: &File<'_>) -> Result<Option<Vec<u8>>, PackError> {
+    let section = file.section_by_name(LAYOUT_SECTION);
+    let bytes = section.map(|section| section.data().map_err(unreadable)).transpose()?;
+    let is_released = FINGERPRINTS.contains(&descriptor(file)?.abi_fingerprint);
+    Ok(bytes.filter(|bytes| !is_released && !bytes.is_empty()).map(<[u8]>::to_vec))
 }
 
 /// Offset and target of all dynamic relocations, which must all be of one type.

@@ -9,6 +9,7 @@
 pub mod elf;
 pub mod error;
 mod fixups;
+mod symbols;
 mod variants;
 
 use bareflow_abi::depends::{Dependencies, Dependency, VersionParts};
@@ -16,7 +17,7 @@ use bareflow_abi::header::{
     FORMAT_VERSION, HEADER_SIZE, Header, KNOWN_FLAGS, MACHINE_X86_64, MAGIC, NAME_SIZE, SERVICE_CALL, checksum_of,
     is_name_byte,
 };
-use bareflow_abi::record::{DEPENDENCIES, EXPECTED_RESULT, STATE_SCHEMA};
+use bareflow_abi::record::{DEPENDENCIES, EXPECTED_RESULT, LAYOUT, STATE_SCHEMA};
 
 use elf::Elf;
 pub use error::PackError;
@@ -43,6 +44,8 @@ pub struct Settings {
     pub expect: Option<i32>,
     /// The modules it may call; they get it the service for that.
     pub depends: Vec<Depends>,
+    /// Whether the names of its functions are left out.
+    pub strip: bool,
 }
 
 /// A module that may be called.
@@ -79,7 +82,7 @@ pub fn pack_variants(elf: &[u8], variants: &[Variant<'_>], settings: &Settings) 
     let elf = Elf::read(elf)?;
     let (fixup_count, fixups) = fixups::encode(&elf.slots)?;
     let mut records = records(settings, &depends, &elf);
-    records.extend(variants::records(&elf, settings.cpu_level, variants)?);
+    records.extend(variants::records(&elf, settings, variants)?);
     let (version_major, version_minor, version_patch) = settings.version;
     let descriptor = elf.descriptor;
     let header = Header {
@@ -149,7 +152,8 @@ fn records(settings: &Settings, depends: &[u8], elf: &Elf) -> Vec<u8> {
     let depends = (!depends.is_empty()).then(|| record(DEPENDENCIES, depends));
     let expect = settings.expect.map(|expect| record(EXPECTED_RESULT, &expect.to_le_bytes()));
     let state = elf.state_schema.as_ref().map(|schema| record(STATE_SCHEMA, schema));
-    [depends, expect, state].into_iter().flatten().flatten().collect()
+    let layout = elf.layout.as_ref().map(|layout| record(LAYOUT, layout));
+    [depends, expect, state, layout, symbols::record_of(elf, settings.strip)].into_iter().flatten().flatten().collect()
 }
 
 /// A record's kind, length and bytes.

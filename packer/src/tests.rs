@@ -1,7 +1,7 @@
 use super::*;
 use bareflow_abi::depends::BadDependency;
 
-fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     Settings {
         name: "test".to_owned(),
         version: (1, 2, 3),
@@ -12,6 +12,7 @@ fn settings() -> Settings {
         cpu_level: 1,
         expect: None,
         depends: Vec::new(),
+        strip: false,
     }
 }
 #[test]

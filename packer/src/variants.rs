@@ -5,7 +5,7 @@ use bareflow_abi::variant::{MAX_LEVEL, VariantHeader};
 
 use crate::elf::Elf;
 use crate::error::PackError;
-use crate::{fixups, record, size};
+use crate::{Settings, fixups, record, size, symbols};
 
 /// The module compiled for processors of a higher level.
 #[derive(Clone, Copy, Debug)]
@@ -16,9 +16,9 @@ pub struct Variant<'elf> {
     pub elf: &'elf [u8],
 }
 
-/// A record for each variant that differs from the code before it, the first from `base`'s, which is of `level`.
-pub(crate) fn records(base: &Elf, level: u8, variants: &[Variant<'_>]) -> Result<Vec<u8>, PackError> {
-    let (mut records, mut below, mut behind) = (Vec::new(), base.clone(), level);
+/// A record for each variant that differs from the code before it, the first from `base`'s.
+pub(crate) fn records(base: &Elf, settings: &Settings, variants: &[Variant<'_>]) -> Result<Vec<u8>, PackError> {
+    let (mut records, mut below, mut behind) = (Vec::new(), base.clone(), settings.cpu_level);
     for &Variant { level, elf } in variants {
         if level <= behind || level > MAX_LEVEL {
             return Err(PackError::VariantLevel { found: level, behind });
@@ -32,6 +32,7 @@ pub(crate) fn records(base: &Elf, level: u8, variants: &[Variant<'_>]) -> Result
         }
         if elf != below {
             records.extend(record(VARIANT, &encode(level, &elf).map_err(wrong)?));
+            records.extend(symbols::record_of(&elf, settings.strip).into_iter().flatten());
             below = elf;
         }
     }
@@ -71,20 +72,26 @@ mod tests {
             slots: Vec::new(),
             descriptor: Descriptor::from_bytes(&[0; size_of::<Descriptor>()]),
             state_schema: None,
+            layout: None,
+            symbols: Vec::new(),
         }
+    }
+
+    fn settings(cpu_level: u8) -> Settings {
+        Settings { cpu_level, ..crate::tests::settings() }
     }
 
     #[test]
     fn rejects_levels_that_do_not_rise() {
         for (found, behind) in [(1, 1), (0, 1), (5, 1), (2, 3)] {
-            let refused = records(&elf(), behind, &[Variant { level: found, elf: b"" }]);
+            let refused = records(&elf(), &settings(behind), &[Variant { level: found, elf: b"" }]);
             assert_eq!(refused, Err(PackError::VariantLevel { found, behind }));
         }
     }
 
     #[test]
     fn rejects_what_is_no_elf_and_says_which_variant() {
-        let error = records(&elf(), 1, &[Variant { level: 3, elf: b"no elf" }]).unwrap_err();
+        let error = records(&elf(), &settings(1), &[Variant { level: 3, elf: b"no elf" }]).unwrap_err();
         assert!(error.to_string().starts_with("its variant for x86-64-v3: "), "{error}");
     }
 

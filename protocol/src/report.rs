@@ -196,6 +196,8 @@ pub struct Fault {
     /// The address that was accessed.
     #[serde(with = "optional_address")]
     pub address: Option<u64>,
+    /// The function that the instruction is in, and its distance from that one's start, where the blob names it.
+    pub function: Option<String>,
 }
 
 /// What is known of a fault beyond its kind and place.
@@ -294,7 +296,12 @@ mod tests {
             timed_calls: 1,
             batch: None,
             last_result: None,
-            fault: Some(Fault { kind: "page_read".into(), offset: Some(3), address: Some(0) }),
+            fault: Some(Fault {
+                kind: "page_read".into(),
+                offset: Some(3),
+                address: Some(0),
+                function: Some("work+0x3".into()),
+            }),
             diagnosis: Some(Diagnosis {
                 registers: [Register { name: "rip".into(), value: u64::MAX }].into(),
                 code: [0x8b, 0].into(),

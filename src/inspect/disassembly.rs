@@ -1,6 +1,8 @@
 //! A module's text, instruction by instruction.
 
+use bareflow_abi::symbols::Symbols;
 use bareflow_abi::trap::PANIC_INSTRUCTION;
+use bareflow_loader::Printable;
 use iced_x86::{Decoder, DecoderOptions, Formatter, Instruction, IntelFormatter, Mnemonic, OpKind};
 use serde::Serialize;
 
@@ -10,12 +12,14 @@ use super::place;
 #[derive(Debug, Serialize)]
 pub(super) struct Line {
     pub offset: String,
+    /// The function that begins here.
+    pub function: Option<String>,
     pub bytes: String,
     pub instruction: String,
 }
 
 /// What an instruction is there for, where that is plain to see.
-fn note(instruction: &Instruction, bytes: &[u8], entry: u32) -> Option<String> {
+fn note(instruction: &Instruction, bytes: &[u8], entry: u32, symbols: &[u8]) -> Option<String> {
     if instruction.ip() == u64::from(entry) {
         return Some("entry".to_owned());
     }
@@ -25,8 +29,21 @@ fn note(instruction: &Instruction, bytes: &[u8], entry: u32) -> Option<String> {
     if instruction.is_ip_rel_memory_operand() {
         return Some(place(instruction.ip_rel_memory_address()));
     }
-    let calls = instruction.mnemonic() == Mnemonic::Call && instruction.op0_kind() == OpKind::NearBranch64;
-    (calls && instruction.near_branch_target() == u64::from(entry)).then(|| "calls the entry".to_owned())
+    if instruction.op0_kind() != OpKind::NearBranch64 {
+        return None;
+    }
+    let target = instruction.near_branch_target();
+    if let Some(name) = named_at(symbols, target) {
+        return Some(name);
+    }
+    let calls = instruction.mnemonic() == Mnemonic::Call;
+    (calls && target == u64::from(entry)).then(|| "calls the entry".to_owned())
+}
+
+/// The function that begins at `offset`.
+fn named_at(symbols: &[u8], offset: u64) -> Option<String> {
+    let symbol = Symbols::find(symbols, offset).filter(|symbol| u64::from(symbol.offset) == offset)?;
+    Some(Printable(symbol.name.as_bytes()).to_string())
 }
 
 fn formatter() -> IntelFormatter {
@@ -57,8 +74,8 @@ pub(crate) fn instructions_at(address: u64, code: &[u8]) -> Vec<String> {
     shown
 }
 
-/// The instructions of `text`, whose entry lies at `entry`.
-pub(super) fn disassemble(text: &[u8], entry: u32) -> Vec<Line> {
+/// The instructions of `text`, whose entry lies at `entry` and whose functions are these [`Symbols`].
+pub(super) fn disassemble(text: &[u8], entry: u32, symbols: &[u8]) -> Vec<Line> {
     let mut formatter = formatter();
     let mut decoder = Decoder::with_ip(64, text, 0, DecoderOptions::NONE);
     let mut lines = Vec::new();
@@ -68,11 +85,12 @@ pub(super) fn disassemble(text: &[u8], entry: u32) -> Vec<Line> {
         formatter.format(&instruction, &mut shown);
         let start = instruction.ip() as usize;
         let bytes = text.get(start..start + instruction.len()).unwrap_or_default();
-        if let Some(note) = note(&instruction, bytes, entry) {
+        if let Some(note) = note(&instruction, bytes, entry, symbols) {
             shown = format!("{shown}  ; {note}");
         }
         lines.push(Line {
             offset: format!("{start:#x}"),
+            function: named_at(symbols, instruction.ip()),
             bytes: bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
             instruction: shown,
         });

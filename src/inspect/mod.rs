@@ -9,14 +9,15 @@ use bareflow_abi::checksum::Crc32c;
 use bareflow_abi::depends::Dependencies;
 use bareflow_abi::header::Header;
 use bareflow_abi::layout::{DATA_OFFSET, RODATA_OFFSET};
-use bareflow_abi::record::{DEPENDENCIES, SKIPPABLE, VARIANT};
+use bareflow_abi::record::{DEPENDENCIES, SKIPPABLE, SYMBOLS, VARIANT};
+use bareflow_abi::symbols::Symbols;
 use bareflow_abi::variant::VariantHeader;
 use bareflow_loader::code::base;
 use bareflow_loader::error::ServiceNames;
 use bareflow_loader::fixups::Fixups;
 use bareflow_loader::records::Records;
 use bareflow_loader::valid::Offer;
-use bareflow_loader::{Code, Interval, LoadError, RawModule, ValidModule};
+use bareflow_loader::{Allowed, Code, Interval, LoadError, Printable, RawModule, ValidModule};
 use serde::Serialize;
 
 use crate::files::write_json;
@@ -30,12 +31,23 @@ struct Inspection {
     blob_size: usize,
     verdict: String,
     valid: bool,
+    /// The services it declares, and whether it wants a heap: as `--allow` takes it.
+    declares: String,
     header: Vec<HeaderField>,
     segments: Vec<Segment>,
     fixups: Vec<String>,
     records: Vec<Record>,
+    symbols: Vec<Function>,
     disassembly: Vec<Line>,
     variants: Vec<Variant>,
+}
+
+/// A function that the blob names.
+#[derive(Debug, Serialize)]
+struct Function {
+    offset: String,
+    size: u32,
+    name: String,
 }
 
 /// The module's code for processors of a higher level.
@@ -45,6 +57,7 @@ struct Variant {
     entry: String,
     segments: Vec<Segment>,
     fixups: Vec<String>,
+    symbols: Vec<Function>,
     disassembly: Vec<Line>,
 }
 
@@ -79,7 +92,7 @@ const OFFER: Offer = Offer { services: u32::MAX, cpu_level: 4, checksum: Crc32c:
 ///
 /// # Errors
 /// When the JSON can't be written.
-pub fn inspect(file: &Path, json: Option<&Path>) -> Result<Ended, Problem> {
+pub fn inspect(file: &Path, allowed: Allowed, json: Option<&Path>) -> Result<Ended, Problem> {
     let blob = match fs::read(file) {
         Ok(blob) => blob,
         Err(error) => {
@@ -87,7 +100,7 @@ pub fn inspect(file: &Path, json: Option<&Path>) -> Result<Ended, Problem> {
             return Ok(Ended::Failed);
         }
     };
-    let inspection = examine(&file.display().to_string(), &blob);
+    let inspection = examine(&file.display().to_string(), &blob, allowed);
     show(&inspection);
     if let Some(path) = json {
         write_json(path, &inspection)?;
@@ -95,10 +108,14 @@ pub fn inspect(file: &Path, json: Option<&Path>) -> Result<Ended, Problem> {
     Ok(if inspection.valid { Ended::Passed } else { Ended::Failed })
 }
 
-fn examine(file: &str, blob: &[u8]) -> Inspection {
+fn examine(file: &str, blob: &[u8], allowed: Allowed) -> Inspection {
     let verdict: Result<ValidModule<'_>, LoadError> = RawModule::parse(blob)
         .map_err(LoadError::from)
-        .and_then(|raw| ValidModule::validate(raw, OFFER).map_err(LoadError::from));
+        .and_then(|raw| ValidModule::validate(raw, OFFER).map_err(LoadError::from))
+        .and_then(|valid| match Allowed::declared(&valid.raw().header).beyond(allowed) {
+            refused if refused.is_none() => Ok(valid),
+            refused => Err(LoadError::NotAllowed { refused, allowed }),
+        });
     let raw = RawModule::parse(blob).ok();
     let header = blob.first_chunk().map(Header::from_bytes);
     Inspection {
@@ -106,11 +123,13 @@ fn examine(file: &str, blob: &[u8]) -> Inspection {
         blob_size: blob.len(),
         valid: verdict.is_ok(),
         verdict: verdict.err().map_or("valid".to_owned(), |error| format!("refused: {error}")),
+        declares: header.as_ref().map(|header| Allowed::declared(header).to_string()).unwrap_or_default(),
         header: header.as_ref().map(header_fields).unwrap_or_default(),
         segments: header.map(|header| segments(&base(&header))).unwrap_or_default(),
         fixups: raw.map(|raw| fixups(&raw.code)).unwrap_or_default(),
         records: raw.map(records).unwrap_or_default(),
-        disassembly: raw.map(|raw| disassemble(raw.code.text, raw.header.entry)).unwrap_or_default(),
+        symbols: raw.map(|raw| functions(own_symbols(raw))).unwrap_or_default(),
+        disassembly: raw.map(|raw| disassemble(raw.code.text, raw.header.entry, own_symbols(raw))).unwrap_or_default(),
         variants: raw.map(variants).unwrap_or_default(),
     }
 }
@@ -136,15 +155,39 @@ fn header_fields(header: &Header) -> Vec<HeaderField> {
 
 /// Those that can be taken apart.
 fn variants(raw: RawModule<'_>) -> Vec<Variant> {
-    let records = Records::new(raw.records).flatten().filter(|record| record.kind == VARIANT);
-    let variant = |code: Code<'_>| Variant {
+    let variant = |(code, list): (Code<'_>, &[u8])| Variant {
         cpu_level: code.header.level,
         entry: format!("{:#x}", code.header.entry),
         segments: segments(&code.header),
         fixups: fixups(&code),
-        disassembly: disassemble(code.text, code.header.entry),
+        symbols: functions(list),
+        disassembly: disassemble(code.text, code.header.entry, list),
     };
-    records.filter_map(|record| Code::variant(record.bytes).ok()).map(variant).collect()
+    // A variant's symbols are behind it.
+    let records: Vec<_> = Records::new(raw.records).flatten().collect();
+    let found = records.iter().enumerate().filter(|(_, record)| record.kind == VARIANT);
+    let found = found.map(|(place, record)| (record.bytes, symbols_of(records.get(place + 1..).unwrap_or_default())));
+    found.filter_map(|(bytes, list)| Some((Code::variant(bytes).ok()?, list))).map(variant).collect()
+}
+
+/// The symbols of the blob's own code, if there are any.
+fn own_symbols(raw: RawModule<'_>) -> &[u8] {
+    symbols_of(&Records::new(raw.records).flatten().collect::<Vec<_>>())
+}
+
+/// The symbols among these records before the next variant.
+fn symbols_of<'blob>(records: &[bareflow_loader::records::Record<'blob>]) -> &'blob [u8] {
+    let of_this = records.iter().take_while(|record| record.kind != VARIANT);
+    of_this.into_iter().find(|record| record.kind == SYMBOLS).map_or(&[], |record| record.bytes)
+}
+
+fn functions(list: &[u8]) -> Vec<Function> {
+    let function = |symbol: bareflow_abi::symbols::Symbol<'_>| Function {
+        offset: format!("{:#x}", symbol.offset),
+        size: symbol.size,
+        name: Printable(symbol.name.as_bytes()).to_string(),
+    };
+    Symbols::new(list).map_while(Result::ok).map(function).collect()
 }
 
 fn segments(header: &VariantHeader) -> Vec<Segment> {
@@ -193,6 +236,7 @@ fn depends(list: &[u8]) -> Vec<String> {
 
 fn show(inspection: &Inspection) {
     say!("{}: {} bytes", inspection.file, inspection.blob_size);
+    say!("declares {}", inspection.declares);
     say!("\nHeader");
     for field in &inspection.header {
         say!("  {:>3}  {:<16} {}", field.offset, field.name, field.value);
@@ -205,10 +249,12 @@ fn show(inspection: &Inspection) {
             say!("    calls {needed}");
         }
     }
+    show_symbols(&inspection.symbols);
     show_disassembly(&inspection.disassembly);
-    for Variant { cpu_level, entry, segments, fixups, disassembly } in &inspection.variants {
+    for Variant { cpu_level, entry, segments, fixups, symbols, disassembly } in &inspection.variants {
         say!("\nVariant for x86-64-v{cpu_level}, entry {entry}");
         show_code(segments, fixups);
+        show_symbols(symbols);
         show_disassembly(disassembly);
     }
     say!("\nVerdict: {}", inspection.verdict);
@@ -225,9 +271,19 @@ fn show_code(segments: &[Segment], fixups: &[String]) {
     }
 }
 
+fn show_symbols(symbols: &[Function]) {
+    say!("\nSymbols: {}", symbols.len());
+    for Function { offset, size, name } in symbols {
+        say!("  {offset:>8} {size:>8} bytes  {name}");
+    }
+}
+
 fn show_disassembly(lines: &[Line]) {
     say!("\nDisassembly");
     for line in lines {
+        if let Some(function) = &line.function {
+            say!("{function}:");
+        }
         say!("  {:>8}  {:<24}  {}", line.offset, line.bytes, line.instruction);
     }
 }

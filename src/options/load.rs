@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use bareflow_loader::{Budget, LoadOptions, OnFault};
+use bareflow_loader::{Allowed, Budget, LoadOptions, OnFault};
 use clap::{Args, ValueEnum};
 
 /// How modules are loaded, and their calls measured.
@@ -23,6 +23,9 @@ pub struct LoadingOptions {
     /// Times one in N calls of each module, and counts all.
     #[arg(long, value_name = "N", default_value = "1")]
     pub sample: NonZeroU32,
+    /// What modules may use: `all`, `none`, or some of `log,clock,call,heap`; those that declare more are refused.
+    #[arg(long, value_name = "SERVICES", default_value = "all", value_parser = allowed)]
+    pub allow: Allowed,
 }
 
 impl LoadingOptions {
@@ -34,6 +37,7 @@ impl LoadingOptions {
             limits: self.budget.unwrap_or(Budget::LIMITS),
             on_fault: self.on_fault,
             sample_every: self.sample,
+            allowed: self.allow,
         }
     }
 }
@@ -41,6 +45,11 @@ impl LoadingOptions {
 /// Reads limits.
 pub(super) fn budget(text: &str) -> Result<Budget, String> {
     Budget::LIMITS.parse(text).map_err(|error| error.to_string())
+}
+
+/// Reads what modules may use.
+pub(super) fn allowed(text: &str) -> Result<Allowed, String> {
+    Allowed::parse(text).map_err(|error| error.to_string())
 }
 
 /// Reads what happens to a module that faults.

@@ -39,7 +39,14 @@ pub enum Command {
     /// Make a new module crate that builds as it stands.
     New(NewOptions),
     /// Build the blobs and list them with their sizes.
-    Build(BuildOptions),
+    Build {
+        /// Which modules.
+        #[command(flatten)]
+        which: BuildOptions,
+        /// Leave the names of functions out of the blobs.
+        #[arg(long)]
+        strip: bool,
+    },
     /// Build modules and run their examples, here and, with `--boot`, in the kernel: in both domains each.
     Test(TestOptions),
     /// Build a module in many ways, run all of them, and find those that pay.
@@ -50,6 +57,9 @@ pub enum Command {
     Inspect {
         /// The blob.
         file: PathBuf,
+        /// The policy that the verdict is by: `all`, `none`, or some of `log,clock,call,heap`.
+        #[arg(long, value_name = "SERVICES", default_value = "all", value_parser = load::allowed)]
+        allow: bareflow_loader::Allowed,
         /// Write the same as JSON.
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,

@@ -86,7 +86,10 @@ pub fn module(profile: &ModuleProfile, found: Option<&Diagnosis>) -> Module {
         timed_calls: profile.timed_calls,
         batch: None,
         last_result: profile.last_result,
-        fault: profile.fault.as_ref().map(fault),
+        fault: profile.fault.as_ref().map(|found_fault| Fault {
+            function: found.and_then(|found| found.function).map(|function| function.to_string()),
+            ..fault(found_fault)
+        }),
         diagnosis: found.map(diagnosis),
         faults: profile.faults,
         restarts: profile.restarts,
@@ -104,7 +107,7 @@ fn batch(batched: &Batched) -> Batch {
 
 /// A fault, as it travels.
 pub fn fault(fault: &bareflow_loader::Fault) -> Fault {
-    Fault { kind: fault.kind.name().to_string(), offset: fault.offset, address: fault.address }
+    Fault { kind: fault.kind.name().to_string(), offset: fault.offset, address: fault.address, function: None }
 }
 
 fn diagnosis(found: &Diagnosis) -> report::Diagnosis {

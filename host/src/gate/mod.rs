@@ -12,7 +12,7 @@ use bareflow_loader::{Call, CallError, Fault, FaultKind, Outcome, Returned, Timi
 use crate::caller::Caller;
 use crate::memory::Image;
 use crate::record::{MayCall, Record};
-use crate::services::SERVICES;
+use crate::undeclared::table;
 
 /// What a thread keeps for the gate: the record of its innermost call, or of its next one.
 pub(crate) type Thread = AtomicPtr<Record>;
@@ -97,7 +97,7 @@ fn enter(
     let capacity = output.len();
     record.lend(call.input, output, callees);
     let (heap, heap_size) = call.image.segments.heap();
-    let mut context = Context::new(&SERVICES, call.input, output).with_heap(heap, heap_size);
+    let mut context = Context::new(table(call.image.placement.services), call.input, output).with_heap(heap, heap_size);
     let mut returned = pass(call, &raw mut context, record, caller);
     record.take_back();
     if let Ok(returned) = &mut returned {

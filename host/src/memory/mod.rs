@@ -14,7 +14,7 @@ use bareflow_abi::Context;
 use bareflow_loader::{Domain, Draft, ImageSize, Placement, PlatformError, Segments};
 
 use crate::child::Child;
-use crate::services::SERVICES;
+use crate::undeclared::table;
 use packed::Packed;
 use paged::Paged;
 pub(crate) use paged::vacate;
@@ -77,7 +77,8 @@ impl Arenas {
         .map_err(|_| error("reserve addresses"))?;
         let segments = Segments { base, size, heap };
         let (heap_at, heap_size) = segments.heap();
-        let context = UnsafeCell::new(Context::new(&SERVICES, &[], &mut []).with_heap(heap_at, heap_size));
+        let context =
+            UnsafeCell::new(Context::new(table(placement.services), &[], &mut []).with_heap(heap_at, heap_size));
         let image = Image { segments, stack_top, placement: *placement, context, child: None };
         if placement.domain == Domain::User && paged::map_writable(&segments).is_err() {
             self.release(&image);

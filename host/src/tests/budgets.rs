@@ -7,7 +7,7 @@ const SHORT: Budget = Budget { time_us: 20_000, ..Budget::DEFAULT };
 fn ends_calls_that_take_too_long() {
     let platform = platform();
     for domain in Domain::ALL {
-        let placement = Placement { domain, budget: SHORT };
+        let placement = Placement { domain, budget: SHORT, services: u32::MAX };
         for _ in 0..3 {
             let start = Instant::now();
             let fault = execute(&platform, &[0x90, 0xeb, 0xfe], &placement).unwrap_err();
@@ -23,7 +23,7 @@ fn ends_calls_that_take_too_long() {
 fn leaves_calls_alone_that_end_in_time() {
     let platform = platform();
     for domain in Domain::ALL {
-        let image = place(&platform, &RETURN_42, &Placement { domain, budget: SHORT });
+        let image = place(&platform, &RETURN_42, &Placement { domain, budget: SHORT, services: u32::MAX });
         let start = Instant::now();
         while start.elapsed() < Duration::from_millis(200) {
             assert_eq!(call(&platform, &image), Ok(42));
@@ -37,7 +37,8 @@ fn watches_threads_that_come_and_go() {
     for _ in 0..5 {
         let threads = [(); 3].map(|()| {
             std::thread::spawn(|| {
-                let placement = Placement { domain: Domain::Kernel, budget: Budget { time_us: 3000, ..SHORT } };
+                let placement =
+                    Placement { domain: Domain::Kernel, budget: Budget { time_us: 3000, ..SHORT }, services: u32::MAX };
                 execute(&platform(), &FOR_EVER, &placement).unwrap_err().kind
             })
         });
@@ -53,7 +54,7 @@ fn respects_the_stack_budget() {
     // sub rsp, 16384; push rax; add rsp, 16392; ret
     let code = [0x48, 0x81, 0xec, 0, 0x40, 0, 0, 0x50, 0x48, 0x81, 0xc4, 8, 0x40, 0, 0, 0xc3];
     for domain in Domain::ALL {
-        let with = |stack| Placement { domain, budget: Budget { stack, ..Budget::DEFAULT } };
+        let with = |stack| Placement { domain, budget: Budget { stack, ..Budget::DEFAULT }, services: u32::MAX };
         assert!(execute(&platform, &code, &with(20 << 10)).is_ok());
         let fault = execute(&platform, &code, &with(16 << 10)).unwrap_err();
         assert_eq!((fault.kind, fault.offset), (FaultKind::StackOverflow, Some(7)), "{domain:?}");

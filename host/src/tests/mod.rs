@@ -29,7 +29,7 @@ fn listening() -> (HostPlatform, Rc<RefCell<Vec<String>>>) {
 }
 
 const fn usual(domain: Domain) -> Placement {
-    Placement { domain, budget: Budget::DEFAULT }
+    Placement { domain, budget: Budget::DEFAULT, services: u32::MAX }
 }
 
 /// Calls an image with input and output.

@@ -31,7 +31,7 @@ fn nest(images: &[(&[u8], Placement)]) -> Results {
 fn both() -> impl Iterator<Item = [Placement; 2]> {
     let budget = Budget { time_us: 20_000, ..Budget::DEFAULT };
     let pairs = Domain::ALL.into_iter().flat_map(|inner| Domain::ALL.map(|outer| [inner, outer]));
-    pairs.map(move |[inner, outer]| [Placement { domain: inner, budget }, usual(outer)])
+    pairs.map(move |[inner, outer]| [Placement { domain: inner, budget, services: u32::MAX }, usual(outer)])
 }
 
 #[test]

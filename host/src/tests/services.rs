@@ -1,4 +1,5 @@
 use super::*;
+use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_LOG};
 use std::time::{Duration, Instant};
 
 /// Context's second word is the table of services, and that one's second word is `log`:
@@ -54,6 +55,28 @@ fn takes_other_arguments_for_faults() {
 }
 
 #[test]
+fn ends_a_module_that_calls_what_it_does_not_declare() {
+    let (platform, lines) = listening();
+    // push rbx; mov rax, [rdi + 8]; mov esi, 5; call [rax + 8 * service]
+    let code = |service: u8| [0x53, 0x48, 0x8b, 0x47, 8, 0xbe, 5, 0, 0, 0, 0xff, 0x50, 8 * service];
+    let services = [SERVICE_LOG, SERVICE_CLOCK, SERVICE_CALL];
+    for domain in Domain::ALL {
+        for (entry, service) in (1..).zip(services) {
+            let placement = Placement { services: !service, ..usual(domain) };
+            let fault = execute(&platform, &[&code(entry)[..], &AND_RETURN_42].concat(), &placement).unwrap_err();
+            let behind = code(entry).len() as u64;
+            let expected = Fault { kind: FaultKind::GeneralProtection, offset: Some(behind), address: None };
+            assert_eq!(fault, expected, "{domain:?} {entry}");
+            let diagnosis = platform.diagnosis().unwrap();
+            assert_eq!(diagnosis.services.calls().last().map(|call| call.service), Some(service));
+            assert!(lines.borrow().is_empty());
+            assert_eq!(execute(&platform, &logging(&AND_RETURN_42), &usual(domain)), Ok(42));
+            assert_eq!(lines.take(), ["  [LOG] test: hi"]);
+        }
+    }
+}
+
+#[test]
 fn logs_an_empty_line_from_anywhere() {
     let (platform, lines) = listening();
     // push rbx; mov rax, [rdi + 8]; mov esi, 1; xor edx, edx; call [rax + 8]
@@ -69,7 +92,8 @@ fn ends_a_module_that_does_nothing_but_log() {
     let budget = Budget { time_us: 20_000, ..Budget::DEFAULT };
     for domain in Domain::ALL {
         let platform = HostPlatform::new(Box::new(|_| std::thread::sleep(Duration::from_micros(10)))).unwrap();
-        let fault = execute(&platform, &logging(&AND_AGAIN), &Placement { domain, budget }).unwrap_err();
+        let fault =
+            execute(&platform, &logging(&AND_AGAIN), &Placement { domain, budget, services: u32::MAX }).unwrap_err();
         assert_eq!(fault.kind, FaultKind::TimeBudget, "{domain:?}");
     }
 }
@@ -82,7 +106,7 @@ fn ends_a_call_when_its_service_took_too_long() {
         while start.elapsed() < Duration::from_millis(300) {}
     };
     let platform = HostPlatform::new(Box::new(log)).unwrap();
-    let placement = Placement { domain: Domain::Kernel, budget };
+    let placement = Placement { domain: Domain::Kernel, budget, services: u32::MAX };
     let fault = execute(&platform, &logging(&AND_RETURN_42), &placement).unwrap_err();
     // Behind the call to the service.
     assert_eq!((fault.kind, fault.offset), (FaultKind::TimeBudget, Some(LOG_HI.len() as u64)));

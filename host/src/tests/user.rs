@@ -59,6 +59,6 @@ fn ends_a_module_that_sleeps() {
     let code = [
         0x6a, 0, 0x48, 0x89, 0xe7, 0x31, 0xf6, 0x31, 0xd2, 0x45, 0x31, 0xd2, 0xb8, 202, 0, 0, 0, 0x0f, 0x05, 0x0f, 0x0b,
     ];
-    let fault = execute(&platform, &code, &Placement { domain: Domain::User, budget }).unwrap_err();
+    let fault = execute(&platform, &code, &Placement { domain: Domain::User, budget, services: u32::MAX }).unwrap_err();
     assert_eq!(fault.kind, FaultKind::TimeBudget);
 }

@@ -10,7 +10,7 @@ use bareflow_loader::{Call, CallError, Outcome, Returned};
 
 use super::{Left, MayCall, Record, STACK_SHIFT, pass};
 use crate::image::Image;
-use crate::services::SERVICES;
+use crate::services::undeclared::table;
 
 unsafe extern "C" {
     fn bareflow_gate(context: *mut Context<'_>, reason: u32, entry: u64, record: *mut c_void) -> Left;
@@ -100,7 +100,7 @@ pub(super) fn call(
     let buffers = [input, (output.as_ptr() as u64, capacity as u64)];
     let record = Record::new(call.module, image, stack_top, buffers, callees);
     let (heap, heap_size) = image.heap;
-    let mut context = Context::new(&SERVICES, call.input, output).with_heap(heap, heap_size);
+    let mut context = Context::new(table(image.services), call.input, output).with_heap(heap, heap_size);
     let (result, cycles) = pass(record, call.timing, |record| {
         // SAFETY: the entry lies in the sealed text of an image, as validation made
         // sure; its stack is mapped; whatever it does to registers the gate undoes.

@@ -40,6 +40,8 @@ pub struct Image {
     pub stack_top: u64,
     /// Address and size of the heap, as the module sees it.
     pub heap: (u64, u64),
+    /// The services it declares: `SERVICE_*` bits.
+    pub services: u32,
     /// Timer ticks a call may see.
     pub ticks: u32,
     /// What a module of the user domain has besides.
@@ -83,7 +85,8 @@ impl Image {
         let segments = Segments { base, ..alias };
         let ticks = ticks_of(placement.budget.time_us);
         let (stack_top, heap) = (stack.0 + stack.1, segments.heap());
-        let mut image = Image { segments, stack_top, heap, ticks, user: None, alias, stack, pages };
+        let services = placement.services;
+        let mut image = Image { segments, stack_top, heap, services, ticks, user: None, alias, stack, pages };
         if pages > 0 && image.map(placement.domain).is_err() {
             image.release();
             return Err(error("map pages"));

@@ -4,9 +4,10 @@ use core::fmt;
 
 use bareflow_abi::depends::{BadDependency, MAX_DEPENDENCIES};
 use bareflow_abi::header::{NAME_SIZE, SERVICE_NAMES};
+use bareflow_abi::symbols::{BadSymbol, MAX_SYMBOL_NAME};
 use bareflow_abi::{ABI_MAJOR, ABI_MINOR};
 
-use super::{BadCode, BadVariant, REBUILD};
+use super::{BadCode, BadVariant, Differences, REBUILD};
 use crate::name::MAX_NAME_LENGTH;
 
 /// The module has the right shape and may not be loaded all the same.
@@ -22,13 +23,17 @@ pub enum InvalidModule {
     },
     /// An ABI with another major version.
     AbiMajor {
-        /// The version there.
-        found: u16,
+        /// The version there: major and minor.
+        found: (u16, u16),
+        /// Where the layout differs from this loader's newest, as far as that is known.
+        differs: Differences,
     },
     /// A newer minor version of the ABI.
     AbiMinor {
         /// The version there.
         found: u16,
+        /// Where the layout differs from this loader's newest, as far as that is known.
+        differs: Differences,
     },
     /// The layout the module was built against isn't that of its ABI version.
     AbiFingerprint {
@@ -36,6 +41,10 @@ pub enum InvalidModule {
         found: u64,
         /// The one of that version.
         expected: u64,
+        /// That version's minor part.
+        minor: u16,
+        /// Where the layout differs from that version's, as far as that is known.
+        differs: Differences,
     },
     /// A name that breaks the rule.
     Name {
@@ -64,6 +73,20 @@ pub enum InvalidModule {
     },
     /// More than one list of dependencies.
     TwoDependencyLists,
+    /// A list of functions that can't be read.
+    Symbol {
+        /// The level of the code that it is of.
+        level: u8,
+        /// Which entry, counted from 1.
+        number: usize,
+        /// What is wrong with it.
+        why: BadSymbol,
+    },
+    /// More than one list of functions of one code.
+    TwoSymbolLists {
+        /// The code's level.
+        level: u8,
+    },
     /// A record that ends behind the file's end.
     RecordCutOff {
         /// Bytes left for it.
@@ -96,19 +119,20 @@ impl fmt::Display for InvalidModule {
             Self::Checksum { found, expected } => {
                 write!(out, "checksum mismatch: header says {expected:#010x}, computed {found:#010x}; {REBUILD}")
             }
-            Self::AbiMajor { found } => write!(
+            Self::AbiMajor { found: (major, minor), differs } => write!(
                 out,
-                "wrong ABI: major version {found}, expected {ABI_MAJOR}; rebuild the module against this bareflow-abi"
+                "wrong ABI: major version {major} ({major}.{minor}), expected {ABI_MAJOR} \
+                 (up to {ABI_MAJOR}.{ABI_MINOR}){differs}; rebuild the module against this bareflow-abi"
             ),
-            Self::AbiMinor { found } => write!(
+            Self::AbiMinor { found, differs } => write!(
                 out,
-                "wrong ABI: version {ABI_MAJOR}.{found}, this loader knows up to {ABI_MAJOR}.{ABI_MINOR}; \
+                "wrong ABI: version {ABI_MAJOR}.{found}, this loader knows up to {ABI_MAJOR}.{ABI_MINOR}{differs}; \
                  rebuild the module against this bareflow-abi or update the loader"
             ),
-            Self::AbiFingerprint { found, expected } => write!(
+            Self::AbiFingerprint { found, expected, minor, differs } => write!(
                 out,
-                "wrong ABI: fingerprint {found:#018x}, expected {expected:#018x}; \
-                 rebuild the module against a released bareflow-abi"
+                "wrong ABI: version {ABI_MAJOR}.{minor} with fingerprint {found:#018x}, expected {expected:#018x} \
+                 (this loader has {ABI_MAJOR}.{ABI_MINOR}){differs}; rebuild the module against a released bareflow-abi"
             ),
             Self::Name { found } => {
                 let end = found.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
@@ -129,6 +153,15 @@ impl fmt::Display for InvalidModule {
                 why.what()
             ),
             Self::TwoDependencyLists => write!(out, "two lists of dependencies, expected one at most; {REBUILD}"),
+            Self::Symbol { level, number, why } => write!(
+                out,
+                "bad symbols for x86-64-v{level}: number {number}: {}, expected functions in the order of their addresses, \
+                 with names of at most {MAX_SYMBOL_NAME} bytes; {REBUILD}",
+                why.what()
+            ),
+            Self::TwoSymbolLists { level } => {
+                write!(out, "two lists of symbols for x86-64-v{level}, expected one at most; {REBUILD}")
+            }
             Self::RecordCutOff { left } => {
                 write!(out, "record cut off: it does not fit the {left} bytes left; {REBUILD}")
             }

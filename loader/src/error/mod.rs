@@ -4,14 +4,17 @@
 
 mod code;
 mod invalid;
+mod layout;
 mod malformed;
 
 use core::fmt;
 
 pub use code::{BadCode, BadVariant};
 pub use invalid::{InvalidModule, ServiceNames};
+pub use layout::Differences;
 pub use malformed::MalformedModule;
 
+use crate::allowed::Allowed;
 use crate::depends::Interval;
 use crate::fault::Fault;
 use crate::name::{Name, Version};
@@ -35,6 +38,13 @@ pub enum LoadError {
         name: Name,
         /// The version that is there.
         version: Version,
+    },
+    /// It declares more than it may use.
+    NotAllowed {
+        /// What is beyond the policy.
+        refused: Allowed,
+        /// The policy.
+        allowed: Allowed,
     },
     /// Modules can't run in that domain here.
     NoSuchDomain(Domain),
@@ -112,6 +122,11 @@ impl fmt::Display for LoadError {
             Self::AlreadyLoaded { name, version } => {
                 write!(out, "already loaded: {name} {version}; unload it first, or rename this one")
             }
+            Self::NotAllowed { refused, allowed } => write!(
+                out,
+                "not allowed: the module declares {refused}, the policy allows {allowed}; \
+                 allow it, or remove it from the module's needs"
+            ),
             Self::NoSuchDomain(domain) => {
                 write!(out, "no {} domain here; load the module into another one", domain.name())
             }

@@ -87,6 +87,8 @@ pub struct ModuleProfile {
     pub domain: Domain,
     /// What its calls may use up.
     pub budget: Budget,
+    /// The services it declares: `SERVICE_*` bits.
+    pub services: u32,
     /// Memory it has been given.
     pub memory: Usage,
     /// Address of its text.

@@ -8,6 +8,19 @@ use super::samples::{Samples, Totals};
 use super::{CorrectedStatistics, CycleStatistics};
 
 /// All readings of one module so far, or of several that are the same.
+///
+/// ```
+/// use bareflow_loader::Snapshot;
+/// use bareflow_loader::profile::CycleStatistics;
+///
+/// /// What calls took on all threads, each of which has sent `manager.snapshot(id)`.
+/// fn figures(of_threads: impl Iterator<Item = Snapshot>, overhead: u64) -> Option<CycleStatistics> {
+///     let mut all = Snapshot::new();
+///     of_threads.for_each(|snapshot| all.merge(&snapshot));
+///     all.statistics(overhead)
+/// }
+/// assert_eq!(figures([Snapshot::new()].into_iter(), 26), None);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     /// Calls that were counted, timed or not.

@@ -141,7 +141,7 @@ mod tests {
             table_bytes_returned: 800,
             leaked_blocks: 2,
             leaked_bytes: 48,
-            exit_fault: Some(Fault { kind: "divide".into(), offset: Some(3), address: None }),
+            exit_fault: Some(Fault { kind: "divide".into(), offset: Some(3), address: None, function: None }),
             ..receipt()
         };
         let expected = "\

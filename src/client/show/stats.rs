@@ -69,6 +69,9 @@ pub(super) fn fault_text(fault: &Fault) -> String {
     if let Some(address) = fault.address {
         let _ = write!(text, ", address {address:#x}");
     }
+    if let Some(function) = &fault.function {
+        let _ = write!(text, ", in {function}");
+    }
     text
 }
 
@@ -155,7 +158,7 @@ pub(super) mod tests {
             panic: None,
         };
         let faulty = Module {
-            fault: Some(Fault { kind: "page_read".into(), offset: None, address: Some(0) }),
+            fault: Some(Fault { kind: "page_read".into(), offset: None, address: Some(0), function: None }),
             diagnosis: Some(diagnosis),
             avg_cycles: None,
             ..module("sum", "1.0.0")

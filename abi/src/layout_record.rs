@@ -1,0 +1,126 @@
+//! The layout a module was built against, field by field: a record of blobs whose fingerprint is none of a
+//! released ABI, so that a loader can say where the two part.
+//!
+//! An entry is the lengths of the names of type and field, the field's offset and its size in bytes (a byte
+//! each, the latter two `u16`), then the two names.
+
+use crate::call::CALL_FIELDS;
+use crate::context::{CONTEXT_FIELDS, SERVICES_FIELDS};
+use crate::fingerprint::Field;
+
+/// The section a module's layout lies in; the packer reads it and drops it.
+pub const LAYOUT_SECTION: &str = ".bareflow.layout";
+
+/// Bytes of an entry before its names.
+const ENTRY_SIZE: usize = 6;
+
+/// Bytes of the layout of this very crate.
+pub const LAYOUT_SIZE: usize = size_of_all(CONTEXT_FIELDS) + size_of_all(SERVICES_FIELDS) + size_of_all(CALL_FIELDS);
+
+/// The layout of this very crate.
+pub const LAYOUT: [u8; LAYOUT_SIZE] = {
+    let mut bytes = [0; LAYOUT_SIZE];
+    let end = encode(CONTEXT_FIELDS, &mut bytes, 0);
+    let end = encode(SERVICES_FIELDS, &mut bytes, end);
+    encode(CALL_FIELDS, &mut bytes, end);
+    bytes
+};
+
+const fn size_of_all(fields: &[Field]) -> usize {
+    let (mut size, mut index) = (0, 0);
+    while index < fields.len() {
+        let (owner, name, ..) = fields[index];
+        size += ENTRY_SIZE + owner.len() + name.len();
+        index += 1;
+    }
+    size
+}
+
+const fn encode(fields: &[Field], bytes: &mut [u8], mut at: usize) -> usize {
+    let mut index = 0;
+    while index < fields.len() {
+        let (owner, name, offset, size) = fields[index];
+        let [offset, size] = [(offset as u16).to_le_bytes(), (size as u16).to_le_bytes()];
+        let head = [owner.len() as u8, name.len() as u8, offset[0], offset[1], size[0], size[1]];
+        at = put(&head, bytes, at);
+        at = put(owner.as_bytes(), bytes, at);
+        at = put(name.as_bytes(), bytes, at);
+        index += 1;
+    }
+    at
+}
+
+const fn put(from: &[u8], to: &mut [u8], at: usize) -> usize {
+    let mut index = 0;
+    while index < from.len() {
+        to[at + index] = from[index];
+        index += 1;
+    }
+    at + from.len()
+}
+
+/// A field as a layout describes it; nothing of it is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FieldEntry<'bytes> {
+    /// The name of the type it is of.
+    pub owner: &'bytes [u8],
+    /// Its own name.
+    pub name: &'bytes [u8],
+    /// Its offset in bytes.
+    pub offset: u16,
+    /// Its bytes.
+    pub size: u16,
+}
+
+/// The fields of a layout, one after the other; ends with the first that is cut off.
+#[derive(Clone, Debug)]
+pub struct Fields<'bytes>(&'bytes [u8]);
+
+impl<'bytes> Fields<'bytes> {
+    /// Reads `bytes`.
+    #[must_use]
+    pub const fn new(bytes: &'bytes [u8]) -> Fields<'bytes> {
+        Fields(bytes)
+    }
+}
+
+impl<'bytes> Iterator for Fields<'bytes> {
+    type Item = FieldEntry<'bytes>;
+
+    fn next(&mut self) -> Option<FieldEntry<'bytes>> {
+        let (&[owner, name, a, b, c, d], rest) = self.0.split_first_chunk::<ENTRY_SIZE>()?;
+        let (owner, rest) = rest.split_at_checked(owner.into())?;
+        let (name, rest) = rest.split_at_checked(name.into())?;
+        self.0 = rest;
+        Some(FieldEntry { owner, name, offset: u16::from_le_bytes([a, b]), size: u16::from_le_bytes([c, d]) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn describes_every_field() {
+        let read = Fields::new(&LAYOUT);
+        let mut declared = crate::fingerprint::fields();
+        for found in read {
+            let &(owner, name, offset, size) = declared.next().unwrap();
+            let expected = FieldEntry {
+                owner: owner.as_bytes(),
+                name: name.as_bytes(),
+                offset: u16::try_from(offset).unwrap(),
+                size: u16::try_from(size).unwrap(),
+            };
+            assert_eq!(found, expected);
+        }
+        assert_eq!(declared.next(), None);
+    }
+
+    #[test]
+    fn ends_where_it_is_cut_off() {
+        let whole = Fields::new(&LAYOUT).count();
+        assert_eq!(Fields::new(&LAYOUT[..LAYOUT_SIZE - 1]).count(), whole - 1);
+        assert_eq!(Fields::new(&LAYOUT[..5]).count(), 0);
+    }
+}

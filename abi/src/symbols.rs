@@ -1,0 +1,219 @@
+//! The functions of a module's code: a record of its blob, as the packer writes it and the loader reads it.
+//!
+//! An entry is the function's distance from the end of the one before it (the first one's from the start of
+//! the text), its size, and the length of its name, each in LEB128 as fix-ups are, and the name: UTF-8, demangled.
+
+/// Bytes of the longest name; longer ones are cut.
+pub const MAX_SYMBOL_NAME: usize = 255;
+
+/// A function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Symbol<'bytes> {
+    /// Its offset in the text.
+    pub offset: u32,
+    /// Its bytes, at least one.
+    pub size: u32,
+    /// Its name.
+    pub name: &'bytes str,
+}
+
+impl Symbol<'_> {
+    /// Writes the entry down, piece by piece, behind a function that ended at `end`. The names' bytes beyond
+    /// [`MAX_SYMBOL_NAME`] are left out.
+    pub fn encode(&self, end: u32, put: &mut dyn FnMut(&[u8])) {
+        let mut length = self.name.len().min(MAX_SYMBOL_NAME);
+        while !self.name.is_char_boundary(length) {
+            length -= 1;
+        }
+        for number in [self.offset.saturating_sub(end), self.size, length as u32] {
+            put_number(number, put);
+        }
+        put(self.name.as_bytes().get(..length).unwrap_or_default());
+    }
+
+    /// Whether the instruction at `offset` is the function's.
+    #[must_use]
+    pub const fn contains(&self, offset: u64) -> bool {
+        let start = self.offset as u64;
+        start <= offset && offset - start < self.size as u64
+    }
+}
+
+/// What is wrong with a list of functions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BadSymbol {
+    /// A list without entries.
+    NoEntry,
+    /// An entry that ends behind the list's end.
+    CutOff,
+    /// A number that is too large, or not in its shortest form.
+    Number,
+    /// A function without bytes, or one that ends behind the text.
+    Place,
+    /// A name that is empty, longer than [`MAX_SYMBOL_NAME`], or no UTF-8.
+    Name,
+}
+
+impl BadSymbol {
+    /// What it is, for messages.
+    #[must_use]
+    pub const fn what(self) -> &'static str {
+        match self {
+            BadSymbol::NoEntry => "it is not there",
+            BadSymbol::CutOff => "it ends behind the list's end",
+            BadSymbol::Number => "a number is too large or not in its shortest form",
+            BadSymbol::Place => "it has no bytes or ends behind the text",
+            BadSymbol::Name => "its name is empty, too long or no UTF-8",
+        }
+    }
+}
+
+/// The entries of a list, one after the other; ends behind the first that can't be read.
+#[derive(Clone, Debug)]
+pub struct Symbols<'bytes> {
+    rest: &'bytes [u8],
+    /// Where the function before ends.
+    end: u32,
+}
+
+impl<'bytes> Symbols<'bytes> {
+    /// Reads `bytes`.
+    #[must_use]
+    pub const fn new(bytes: &'bytes [u8]) -> Symbols<'bytes> {
+        Symbols { rest: bytes, end: 0 }
+    }
+
+    /// Judges the list `bytes` of code with so many bytes of text.
+    ///
+    /// # Errors
+    /// The first entry that is wrong, counted from 1, and what is wrong with it.
+    pub fn check(bytes: &'bytes [u8], text_size: u32) -> Result<(), (usize, BadSymbol)> {
+        let mut symbols = Symbols::new(bytes);
+        if bytes.is_empty() {
+            return Err((1, BadSymbol::NoEntry));
+        }
+        let mut number = 0;
+        while let Some(symbol) = symbols.next() {
+            number += 1;
+            symbol.map_err(|why| (number, why))?;
+            if symbols.end > text_size {
+                return Err((number, BadSymbol::Place));
+            }
+        }
+        Ok(())
+    }
+
+    /// The function whose instruction lies at `offset` from the start of the text.
+    #[must_use]
+    pub fn find(bytes: &'bytes [u8], offset: u64) -> Option<Symbol<'bytes>> {
+        Symbols::new(bytes).map_while(Result::ok).find(|symbol| symbol.contains(offset))
+    }
+
+    fn read(&mut self) -> Result<Symbol<'bytes>, BadSymbol> {
+        let [distance, size, length] = [self.number()?, self.number()?, self.number()?];
+        let offset = self.end.checked_add(distance).ok_or(BadSymbol::Place)?;
+        self.end = offset.checked_add(size).filter(|_| size > 0).ok_or(BadSymbol::Place)?;
+        let length = length as usize;
+        if length == 0 || length > MAX_SYMBOL_NAME {
+            return Err(BadSymbol::Name);
+        }
+        let (name, rest) = self.rest.split_at_checked(length).ok_or(BadSymbol::CutOff)?;
+        self.rest = rest;
+        let name = core::str::from_utf8(name).map_err(|_| BadSymbol::Name)?;
+        Ok(Symbol { offset, size, name })
+    }
+
+    fn number(&mut self) -> Result<u32, BadSymbol> {
+        let mut value: u64 = 0;
+        for shift in (0..35).step_by(7) {
+            let (&byte, rest) = self.rest.split_first().ok_or(BadSymbol::CutOff)?;
+            self.rest = rest;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                let shortest = byte != 0 || shift == 0;
+                return u32::try_from(value).ok().filter(|_| shortest).ok_or(BadSymbol::Number);
+            }
+        }
+        Err(BadSymbol::Number)
+    }
+}
+
+impl<'bytes> Iterator for Symbols<'bytes> {
+    type Item = Result<Symbol<'bytes>, BadSymbol>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let symbol = self.read();
+        if symbol.is_err() {
+            self.rest = &[];
+        }
+        Some(symbol)
+    }
+}
+
+fn put_number(mut number: u32, put: &mut dyn FnMut(&[u8])) {
+    while number >= 0x80 {
+        put(&[number.to_le_bytes()[0] | 0x80]);
+        number >>= 7;
+    }
+    put(&[number.to_le_bytes()[0]]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Entries of one letter each.
+    const LIST: [u8; 9] = [0, 4, 1, b'a', 0x80, 1, 2, 1, b'b'];
+
+    #[test]
+    fn reads_what_it_writes() {
+        let (a, b) = (Symbol { offset: 0, size: 4, name: "a" }, Symbol { offset: 132, size: 2, name: "b" });
+        let (mut written, mut length) = ([0; 16], 0);
+        let mut put = |bytes: &[u8]| {
+            written[length..length + bytes.len()].copy_from_slice(bytes);
+            length += bytes.len();
+        };
+        a.encode(0, &mut put);
+        b.encode(4, &mut put);
+        assert_eq!(&written[..length], LIST);
+        let mut read = Symbols::new(&LIST);
+        assert_eq!([read.next(), read.next(), read.next()], [Some(Ok(a)), Some(Ok(b)), None]);
+        assert_eq!(Symbols::check(&LIST, 134), Ok(()));
+        assert_eq!(
+            (Symbols::find(&LIST, 3), Symbols::find(&LIST, 4), Symbols::find(&LIST, 133)),
+            (Some(a), None, Some(b))
+        );
+    }
+
+    #[test]
+    fn cuts_long_names_between_letters() {
+        let text: [u8; 256] = core::array::from_fn(|index| [0xc3, 0xa4][index % 2]);
+        let mut total = 0;
+        let name = core::str::from_utf8(&text).unwrap_or_default();
+        Symbol { offset: 0, size: 1, name }.encode(0, &mut |bytes| total += bytes.len());
+        assert_eq!(total, 1 + 1 + 2 + 254);
+    }
+
+    #[test]
+    fn rejects_what_is_no_list() {
+        let cases: [(&[u8], (usize, BadSymbol)); 9] = [
+            (b"", (1, BadSymbol::NoEntry)),
+            (&LIST[..3], (1, BadSymbol::CutOff)),
+            (&LIST[..8], (2, BadSymbol::CutOff)),
+            (&[0x80, 0, 1, 1, b'a'], (1, BadSymbol::Number)),
+            (&[0xff, 0xff, 0xff, 0xff, 0x10, 1, 1, b'a'], (1, BadSymbol::Number)),
+            (&[0, 0, 1, b'a'], (1, BadSymbol::Place)),
+            (&[0x83, 1, 4, 1, b'a'], (1, BadSymbol::Place)),
+            (&[0, 1, 0], (1, BadSymbol::Name)),
+            (&[0, 1, 1, 0xff], (1, BadSymbol::Name)),
+        ];
+        for (bytes, expected) in cases {
+            assert_eq!(Symbols::check(bytes, 134), Err(expected), "{bytes:?}");
+        }
+        assert_eq!(Symbols::check(&LIST, 133), Err((2, BadSymbol::Place)));
+    }
+}

@@ -1,0 +1,89 @@
+//! The tables of services: one for each set that a module can declare. Where a service is not declared,
+//! its entry leads to code that ends the call.
+
+use std::arch::global_asm;
+
+use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_LOG};
+use bareflow_abi::{CallArguments, Context, Services};
+use bareflow_loader::diagnosis::ServiceCall;
+use bareflow_loader::{Fault, FaultKind};
+
+use crate::calls::bareflow_host_call;
+use crate::gate;
+use crate::services::{OFFERED, bareflow_host_log, clock};
+
+/// The tables, each at the number that its services' bits are.
+static TABLES: [Services; OFFERED as usize + 1] = {
+    let mut tables = [const { Services::new(bareflow_host_no_log, bareflow_host_no_clock) }; OFFERED as usize + 1];
+    let mut services = 0;
+    while services < tables.len() {
+        let declared = services as u32;
+        tables[services] = Services::new(
+            if declared & SERVICE_LOG == 0 { bareflow_host_no_log } else { bareflow_host_log },
+            if declared & SERVICE_CLOCK == 0 { bareflow_host_no_clock } else { clock },
+        )
+        .with_call(if declared & SERVICE_CALL == 0 { bareflow_host_no_call } else { bareflow_host_call });
+        services += 1;
+    }
+    tables
+};
+
+/// The table of a module that declares these services.
+pub(crate) const fn table(services: u32) -> &'static Services {
+    &TABLES[(services & OFFERED) as usize]
+}
+
+unsafe extern "C" {
+    safe fn bareflow_host_no_log(context: *mut Context<'_>, text: *const u8, length: usize);
+    safe fn bareflow_host_no_clock(context: *mut Context<'_>) -> u64;
+    safe fn bareflow_host_no_call(context: *mut Context<'_>, arguments: *mut CallArguments<'_>) -> u32;
+}
+
+// As `bareflow_host_log`, but for the end, which is always that of the call.
+global_asm!(
+    ".global bareflow_host_no_log",
+    ".global bareflow_host_no_clock",
+    ".global bareflow_host_no_call",
+    "bareflow_host_no_log:",
+    "mov r10d, {log}",
+    "jmp 2f",
+    "bareflow_host_no_clock:",
+    "mov r10d, {clock}",
+    "jmp 2f",
+    "bareflow_host_no_call:",
+    "mov r10d, {call}",
+    "2: push rbp",
+    "mov rbp, rsp",
+    "cld",
+    "mov rax, [rip + bareflow_host_record@GOTTPOFF]",
+    "mov rax, fs:[rax]",
+    "mov [rax + 16], rsp",
+    "mov rsp, [rax]",
+    "and rsp, -16",
+    "push rdi",
+    "push rsi",
+    "push rdx",
+    "push rcx",
+    "mov edi, r10d",
+    "call {undeclared}",
+    "pop rcx",
+    "pop rdx",
+    "pop rsi",
+    "pop rdi",
+    "mov rsp, rbp",
+    "pop rbp",
+    "jmp bareflow_host_service_end",
+    log = const SERVICE_LOG,
+    clock = const SERVICE_CLOCK,
+    call = const SERVICE_CALL,
+    undeclared = sym undeclared,
+);
+
+/// Notes the fault of a module that called `service`, and which arguments it passed.
+extern "C" fn undeclared(service: u32, first: u64, second: u64) {
+    let Some(record) = gate::current() else { return };
+    let used = if service == SERVICE_CLOCK { [0; 2] } else { [first, second] };
+    record.log_service(ServiceCall { service, arguments: used });
+    record.set_fault(Fault { kind: FaultKind::GeneralProtection, offset: None, address: None });
+    record.leave_service();
+}

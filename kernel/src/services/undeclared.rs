@@ -1,0 +1,93 @@
+//! The tables of services in ring 0: one for each set that a module can declare. Where a service is not
+//! declared, its entry leads to code that ends the call. In ring 3 there is one table, and the stubs of
+//! services that a module does not declare end its call, however it comes there.
+
+use core::arch::global_asm;
+
+use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_LOG};
+use bareflow_abi::{CallArguments, Context, Services};
+use bareflow_loader::diagnosis::{Diagnosis, ServiceCall};
+use bareflow_loader::{Fault, FaultKind};
+
+use super::{CALL_STUB, CLOCK_STUB, LOG_STUB, OFFERED, bareflow_call, bareflow_log, stub, tell_time};
+use crate::gate::{self, Record};
+
+/// The tables, each at the number that its services' bits are.
+static TABLES: [Services; OFFERED as usize + 1] = {
+    let mut tables = [const { Services::new(bareflow_no_log, bareflow_no_clock) }; OFFERED as usize + 1];
+    let mut services = 0;
+    while services < tables.len() {
+        let declared = services as u32;
+        tables[services] = Services::new(
+            if declared & SERVICE_LOG == 0 { bareflow_no_log } else { bareflow_log },
+            if declared & SERVICE_CLOCK == 0 { bareflow_no_clock } else { tell_time },
+        )
+        .with_call(if declared & SERVICE_CALL == 0 { bareflow_no_call } else { bareflow_call });
+        services += 1;
+    }
+    tables
+};
+
+/// The table of a module that declares these services.
+#[inline(always)]
+pub const fn table(services: u32) -> &'static Services {
+    &TABLES[(services & OFFERED) as usize]
+}
+
+unsafe extern "C" {
+    safe fn bareflow_no_log(context: *mut Context<'_>, text: *const u8, length: usize);
+    safe fn bareflow_no_clock(context: *mut Context<'_>) -> u64;
+    safe fn bareflow_no_call(context: *mut Context<'_>, arguments: *mut CallArguments<'_>) -> u32;
+}
+
+// As `bareflow_log`.
+global_asm!(
+    ".global bareflow_no_log",
+    ".global bareflow_no_clock",
+    ".global bareflow_no_call",
+    "bareflow_no_log:",
+    "mov ecx, {log}",
+    "jmp 2f",
+    "bareflow_no_clock:",
+    "mov ecx, {clock}",
+    "jmp 2f",
+    "bareflow_no_call:",
+    "mov ecx, {call}",
+    "2: push rbp",
+    "mov rbp, rsp",
+    "mov rdi, [rsp + 8]",
+    "cld",
+    "mov rax, [rip + bareflow_current_call]",
+    "mov rsp, [rax]",
+    "and rsp, -16",
+    "call {end_in_ring_0}",
+    // Reached only where no call is under way.
+    "mov rsp, rbp",
+    "pop rbp",
+    "ret",
+    log = const SERVICE_LOG,
+    clock = const SERVICE_CLOCK,
+    call = const SERVICE_CALL,
+    end_in_ring_0 = sym end_in_ring_0,
+);
+
+extern "C" fn end_in_ring_0(caller: u64, first: u64, second: u64, service: u32) {
+    let Some(record) = gate::current() else { return };
+    let fault = fault(record, ServiceCall { service, arguments: [first, second] }, caller);
+    let diagnosis = Diagnosis { services: record.services(), ..Diagnosis::at(caller) };
+    gate::end_call(fault, Some(diagnosis));
+}
+
+/// Notes what a module called that it does not declare, from `caller`, and says what fault that is.
+pub fn fault(record: &Record, call: ServiceCall, caller: u64) -> Fault {
+    let arguments = if call.service == SERVICE_CLOCK { [0; 2] } else { call.arguments };
+    record.log_service(ServiceCall { arguments, ..call });
+    Fault { kind: FaultKind::GeneralProtection, offset: record.image().segments.offset_of(caller), address: None }
+}
+
+/// The service whose stub a `syscall` ended at, if it is none of those `declared`.
+pub fn service_of(rip: u64, declared: u32) -> Option<u32> {
+    let stubs = [(LOG_STUB, SERVICE_LOG), (CLOCK_STUB, SERVICE_CLOCK), (CALL_STUB, SERVICE_CALL)];
+    let found = stubs.into_iter().find(|&(number, _)| rip == stub(number));
+    found.map(|(_, service)| service).filter(|service| declared & service == 0)
+}

@@ -1,0 +1,127 @@
+//! What modules may use at most: the policy of whoever loads them, against what their headers declare.
+
+use core::fmt;
+
+use bareflow_abi::header::{Header, SERVICE_NAMES};
+
+use crate::error::ServiceNames;
+
+/// The bit of the heap. It is no service, and no bit of a header's: a header declares it by its size.
+const HEAP: u32 = 1 << 31;
+
+/// Services, and the heap: those a module declares, or those it may declare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowed(u32);
+
+impl Allowed {
+    /// All there is: the usual policy.
+    pub const ALL: Allowed = Allowed(u32::MAX);
+
+    /// Nothing at all.
+    pub const NONE: Allowed = Allowed(0);
+
+    /// What a module declares.
+    #[must_use]
+    pub const fn declared(header: &Header) -> Allowed {
+        Allowed(header.services & !HEAP | if header.heap_size > 0 { HEAP } else { 0 })
+    }
+
+    /// Reads `all`, `none`, or some of `log,clock,call,heap`.
+    ///
+    /// # Errors
+    /// The part that means nothing.
+    pub fn parse(text: &str) -> Result<Allowed, NotAllowable<'_>> {
+        match text {
+            "all" => return Ok(Allowed::ALL),
+            "none" => return Ok(Allowed::NONE),
+            _ => {}
+        }
+        text.split(',').try_fold(Allowed::NONE, |Allowed(bits), part| {
+            let bit = names().find_map(|(bit, name)| (name == part).then_some(bit));
+            bit.map(|bit| Allowed(bits | bit)).ok_or(NotAllowable { part })
+        })
+    }
+
+    /// What of this `policy` does not allow.
+    #[must_use]
+    pub const fn beyond(self, policy: Allowed) -> Allowed {
+        Allowed(self.0 & !policy.0)
+    }
+
+    /// Whether it is nothing.
+    #[must_use]
+    pub const fn is_none(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// All names, with their bits.
+fn names() -> impl Iterator<Item = (u32, &'static str)> {
+    SERVICE_NAMES.into_iter().chain([(HEAP, "heap")])
+}
+
+/// As [`parse`](Allowed::parse) reads it; bits without a name are shown as a number.
+impl fmt::Display for Allowed {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known = names().fold(0, |bits, (bit, _)| bits | bit);
+        match self.0 {
+            u32::MAX => return out.write_str("all"),
+            0 => return out.write_str("none"),
+            _ => {}
+        }
+        let mut separator = "";
+        for (_, name) in names().filter(|(bit, _)| self.0 & bit != 0) {
+            write!(out, "{separator}{name}")?;
+            separator = ",";
+        }
+        if self.0 & !known != 0 { write!(out, "{separator}{}", ServiceNames(self.0 & !known)) } else { Ok(()) }
+    }
+}
+
+/// A part of a policy that means nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotAllowable<'text> {
+    /// The part.
+    pub part: &'text str,
+}
+
+impl fmt::Display for NotAllowable<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "\"{}\" can't be allowed, expected all, none, or some of log,clock,call,heap", self.part)
+    }
+}
+
+impl core::error::Error for NotAllowable<'_> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::ToString;
+
+    #[test]
+    fn reads_what_it_writes() {
+        for text in ["all", "none", "log", "clock,heap", "log,clock,call,heap"] {
+            assert_eq!(Allowed::parse(text).map(|allowed| allowed.to_string()), Ok(text.to_string()));
+        }
+        assert_eq!(Allowed::parse("heap,log"), Allowed::parse("log,heap"));
+    }
+
+    #[test]
+    fn rejects_other_words() {
+        for (text, part) in [("", ""), ("log,", ""), ("log,network", "network"), ("all,log", "all"), ("Log", "Log")] {
+            assert_eq!(Allowed::parse(text), Err(NotAllowable { part }), "{text}");
+        }
+        let text = NotAllowable { part: "network" }.to_string();
+        assert_eq!(text, "\"network\" can't be allowed, expected all, none, or some of log,clock,call,heap");
+    }
+
+    #[test]
+    fn says_what_a_header_declares() {
+        let header = Header { services: 0x41, heap_size: 1, ..Header::default() };
+        let declared = Allowed::declared(&header);
+        assert_eq!(declared.to_string(), "log,heap,unknown (0x40)");
+        assert_eq!(declared.beyond(Allowed::ALL), Allowed::NONE);
+        assert_eq!(declared.beyond(Allowed::parse("log").unwrap()).to_string(), "heap,unknown (0x40)");
+        assert!(Allowed::declared(&Header::default()).is_none());
+    }
+}

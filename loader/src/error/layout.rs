@@ -1,0 +1,110 @@
+//! Where the layout a module was built against parts from this loader's.
+
+use core::fmt;
+
+use bareflow_abi::fingerprint::{FINGERPRINTS, Field, layout};
+use bareflow_abi::layout_record::Fields;
+use bareflow_abi::record::LAYOUT;
+
+use crate::printable::Printable;
+use crate::records::Records;
+
+/// Bytes of a field's name that are kept.
+const NAME_SIZE: usize = 16;
+
+/// For each type of the ABI, the first field that differs from that of a minor version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Differences {
+    minor: u16,
+    types: [Option<Difference>; 3],
+}
+
+/// The first field of a type that differs; on one side there may be none left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Difference {
+    /// The how-manieth it is, counted from 0.
+    index: u8,
+    found: Option<Place>,
+}
+
+/// A field: the start of its name, its offset and its size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    name: [u8; NAME_SIZE],
+    length: u8,
+    offset: u16,
+    size: u16,
+}
+
+impl Differences {
+    /// What differs from the layout of this loader's version 1.`minor` in a blob with this fingerprint and these records:
+    /// the blob's layout is that of a released version, or a record describes it, or nothing is known of it.
+    pub(crate) fn find(minor: u16, fingerprint: u64, records: &[u8]) -> Differences {
+        let released = (0..).zip(FINGERPRINTS).find(|(_, known)| *known == fingerprint).map(|(version, _)| version);
+        let described = Records::new(records).flatten().find(|record| record.kind == LAYOUT);
+        let expected = layout(minor);
+        let types = match (released, described) {
+            (Some(version), _) => {
+                let found = layout(version);
+                core::array::from_fn(|index| first(expected[index].1, found[index].1.iter().map(Place::declared)))
+            }
+            (None, Some(record)) => expected.map(|(owner, fields)| {
+                let of_it = Fields::new(record.bytes).filter(|field| field.owner == owner.as_bytes());
+                first(fields, of_it.map(|field| Place::new(field.name, field.offset, field.size)))
+            }),
+            (None, None) => [None; 3],
+        };
+        Differences { minor, types }
+    }
+}
+
+/// The first place where two lists of fields differ.
+fn first(expected: &[Field], mut found: impl Iterator<Item = Place>) -> Option<Difference> {
+    let mut expected = expected.iter().map(Place::declared);
+    for index in 0..=u8::MAX {
+        match (expected.next(), found.next()) {
+            (None, None) => break,
+            (expected, found) if expected != found => return Some(Difference { index, found }),
+            _ => {}
+        }
+    }
+    None
+}
+
+impl Place {
+    fn new(bytes: &[u8], offset: u16, size: u16) -> Place {
+        let mut name = [0; NAME_SIZE];
+        name.iter_mut().zip(bytes).for_each(|(place, byte)| *place = *byte);
+        // At most 16.
+        Place { name, length: bytes.len().min(NAME_SIZE) as u8, offset, size }
+    }
+
+    fn declared(&(_, name, offset, size): &Field) -> Place {
+        // The types have less than 64 KiB.
+        Place::new(name.as_bytes(), offset as u16, size as u16)
+    }
+}
+
+/// `; Context: expected heap at 64 (8 bytes), found no further field`, for each type that differs.
+impl fmt::Display for Differences {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for ((owner, fields), difference) in layout(self.minor).iter().zip(self.types) {
+            if let Some(Difference { index, found }) = difference {
+                let expected = fields.get(usize::from(index)).map(Place::declared);
+                write!(out, "; {owner}: expected {}, found {}", Side(expected), Side(found))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A field, or that there is none.
+struct Side(Option<Place>);
+
+impl fmt::Display for Side {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(Place { name, length, offset, size }) = &self.0 else { return out.write_str("no further field") };
+        let name = Printable(name.get(..usize::from(*length)).unwrap_or_default());
+        write!(out, "{name} at {offset} ({size} bytes)")
+    }
+}

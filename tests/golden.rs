@@ -1,0 +1,118 @@
+//! Blobs as they were released, which load and run for ever: `tests/golden/abi-MAJOR.MINOR` holds some of each version
+//! of the ABI, and `abi-1.2-symbols` those with the newest records. They are never built anew: `tests/golden/released`
+//! says which bytes they have.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+
+use bareflow_abi::header::Header;
+use bareflow_abi::record::{STATE_SCHEMA, SYMBOLS, VARIANT};
+use bareflow_abi::{ABI_MAJOR, ABI_MINOR};
+use bareflow_loader::RawModule;
+use bareflow_loader::records::Records;
+use common::{assert_code, bareflow, root};
+use serde_json::Value;
+
+/// What the modules return for the input "hi".
+const RESULTS: [(&str, i64); 7] = [
+    ("all-in-one", 1023),
+    ("counter", 1),
+    ("echo", 2),
+    ("empty", 0),
+    ("heap", 1000),
+    // It is to call "hi", which it does not declare.
+    ("relay", -101),
+    ("vectors", -1_179_081_931),
+];
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    found.sort();
+    found
+}
+
+/// The folders of this major version: a new one may leave the old ones behind, and nothing else may.
+fn folders() -> Vec<PathBuf> {
+    let golden = entries(&root().join("tests/golden")).into_iter();
+    let of_this = format!("abi-{ABI_MAJOR}.");
+    golden.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with(&of_this)).collect()
+}
+
+fn run_everywhere(command: &str) {
+    for folder in folders() {
+        let files = entries(&folder);
+        for domain in ["kernel", "user"] {
+            let place = tempfile::tempdir().unwrap();
+            let report = place.path().join("report.json");
+            let words = [command, "--domain", domain, "--input", "hi", "--json"].map(PathBuf::from);
+            let output = bareflow(words.into_iter().chain([report.clone()]).chain(files.clone()));
+            assert_code(&output, 0);
+            let report: Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
+            // The four come first.
+            let tests = &report["tests"].as_array().unwrap()[4..];
+            assert_eq!(tests.len(), files.len(), "{}", folder.display());
+            for test in tests {
+                let module = test["module"].as_str().unwrap();
+                let (_, expected) = RESULTS.into_iter().find(|(name, _)| *name == module).unwrap();
+                assert_eq!(
+                    test["result"],
+                    expected,
+                    "{} of {} in {command}'s {domain} domain",
+                    module,
+                    folder.display()
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn every_released_blob_runs_in_the_kernel() {
+    run_everywhere("boot");
+}
+
+#[test]
+fn every_released_blob_runs_in_a_process() {
+    run_everywhere("host");
+}
+
+#[test]
+fn there_are_blobs_of_every_version_and_every_record() {
+    let mut kinds = Vec::new();
+    for minor in 0..=ABI_MINOR {
+        let folder = root().join(format!("tests/golden/abi-{ABI_MAJOR}.{minor}"));
+        for path in entries(&folder) {
+            let bytes = std::fs::read(&path).unwrap();
+            let header = Header::from_bytes(bytes.first_chunk().unwrap());
+            assert_eq!((header.abi_major, header.abi_minor), (ABI_MAJOR, minor), "{}", path.display());
+        }
+    }
+    for path in folders().iter().flat_map(|folder| entries(folder)) {
+        let bytes = std::fs::read(&path).unwrap();
+        let raw = RawModule::parse(&bytes).unwrap();
+        kinds.extend(Records::new(raw.records).flatten().map(|record| record.kind));
+    }
+    for kind in
+        [STATE_SCHEMA, VARIANT, SYMBOLS, bareflow_abi::record::DEPENDENCIES, bareflow_abi::record::EXPECTED_RESULT]
+    {
+        assert!(kinds.contains(&kind), "no released blob has a record of kind {kind:#x}");
+    }
+}
+
+#[test]
+fn released_blobs_stay_as_they_are() {
+    let listed = std::fs::read_to_string(root().join("tests/golden/released")).unwrap();
+    let golden = root().join("tests/golden");
+    let mut found = String::new();
+    for path in entries(&golden).iter().filter(|path| path.is_dir()).flat_map(|folder| entries(folder)) {
+        let bytes = std::fs::read(&path).unwrap();
+        let checksum = Header::from_bytes(bytes.first_chunk().unwrap()).checksum;
+        let name = path.strip_prefix(&golden).unwrap().display().to_string();
+        found += &format!("{name} {} {checksum:#010x}\n", bytes.len());
+    }
+    assert_eq!(
+        found, listed,
+        "released blobs are added to, and never changed: add the new ones to tests/golden/released"
+    );
+}
