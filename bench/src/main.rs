@@ -3,6 +3,7 @@
 
 mod boot;
 mod empty_kernel;
+mod gallery;
 mod live;
 mod measure;
 mod price;
@@ -20,8 +21,9 @@ use comfy_table::presets::ASCII_MARKDOWN;
 type Show = fn(&Workspace) -> Result<(), Box<dyn Error>>;
 
 /// All tables, by the names that arguments choose some of them by.
-const ALL: [(&str, Show); 5] = [
+const ALL: [(&str, Show); 6] = [
     ("twins", twins::show),
+    ("gallery", gallery::show),
     ("profiled", profiled::show),
     ("price", price::show),
     ("live", live::show),

@@ -6,10 +6,10 @@
 use bareflow_abi::Context;
 use sha2::{Digest, Sha256};
 
-bareflow_abi::module!(hash);
+bareflow_abi::module!(run);
 
 /// Writes the hash's 32 bytes, and returns how many there was room for.
-pub fn hash(context: &mut Context<'_>) -> i32 {
+pub fn run(context: &mut Context<'_>) -> i32 {
     let hash = Sha256::digest(context.input());
     context.write(&hash) as i32
 }
