@@ -7,15 +7,20 @@ use bareflow_suite::archive::Archive;
 use bareflow_suite::{Plan, Source, run};
 
 use crate::files::{Files, finish};
-use crate::options::RunOptions;
+use crate::options::HostOptions;
 use crate::output::Terminal;
+use crate::replay::replay;
 use crate::{Ended, Problem, embedded, say};
 
 /// Carries the command out.
 ///
 /// # Errors
 /// What keeps it from being carried out.
-pub fn host(options: &RunOptions) -> Result<Ended, Problem> {
+pub fn host(options: &HostOptions) -> Result<Ended, Problem> {
+    if let Some(recording) = &options.replay {
+        return replay(recording, &Files::blobs(&options.run.files));
+    }
+    let options = &options.run;
     let files = Files::read(options)?;
     let platform = HostPlatform::new(Box::new(|line| say!("{line}")))
         .map_err(|error| format!("can't prepare this process for modules: {error}"))?;

@@ -16,6 +16,7 @@ pub mod new;
 pub mod options;
 pub mod output;
 pub mod qemu;
+pub mod replay;
 pub mod serve;
 pub mod tune;
 pub mod watch;

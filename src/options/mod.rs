@@ -15,7 +15,7 @@ pub use client::{
     PushOptions, StatsOptions, WatchOptions, WishOptions,
 };
 pub use load::{Domain, LoadingOptions, Timing};
-pub use run::{BootOptions, InjectOptions, MachineOptions, RunOptions, ServeOptions};
+pub use run::{BootOptions, HostOptions, InjectOptions, MachineOptions, RunOptions, ServeOptions};
 pub use tune::TuneOptions;
 
 /// BareFlow: native modules, loaded into a running kernel.
@@ -33,7 +33,7 @@ pub enum Command {
     /// Boot the kernel in QEMU, run the four tests, then every further module and FILE.
     Boot(BootOptions),
     /// The same run in this process, without a kernel.
-    Host(RunOptions),
+    Host(HostOptions),
     /// Make a new module crate that builds as it stands.
     New {
         /// Its name: a-z, 0-9, _ and -, at most 31 of them, a letter first.

@@ -49,6 +49,17 @@ pub struct MachineOptions {
     pub disk: Option<PathBuf>,
 }
 
+/// What `host` takes.
+#[derive(Debug, Args)]
+pub struct HostOptions {
+    /// What is run.
+    #[command(flatten)]
+    pub run: RunOptions,
+    /// Make the calls of a recording instead, with what services told the modules then, and show the first difference.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "input", "repeat", "domain"])]
+    pub replay: Option<PathBuf>,
+}
+
 /// What `boot` takes besides.
 #[derive(Debug, Args)]
 pub struct BootOptions {
@@ -58,6 +69,9 @@ pub struct BootOptions {
     /// What it boots in.
     #[command(flatten)]
     pub machine: MachineOptions,
+    /// Keep what modules are called with, what they ask services for, and what comes of it, for `host --replay`.
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
     /// Seconds after which the kernel is given up.
     #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86400))]
     pub timeout: u64,
