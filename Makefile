@@ -14,6 +14,7 @@ KERNEL_CRATES = -p bareflow-kernel -p bareflow-abi -p bareflow-loader -p bareflo
 
 check:
 	cargo fmt --all --check
+	cargo fmt --manifest-path gallery/Cargo.toml --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	scripts/kernel-check $(KERNEL_CRATES)
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet

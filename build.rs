@@ -5,9 +5,10 @@ use std::fs;
 use std::path::PathBuf;
 
 use bareflow_builder::discover::discover;
-use bareflow_builder::kernel::{archive_of, build_kernel};
+use bareflow_builder::kernel::{archive, archive_of, build_kernel};
 use bareflow_builder::run::write_if_changed;
 use bareflow_builder::toolchain::{KERNEL_TOOLCHAIN, MODULE_TOOLCHAIN};
+use bareflow_builder::vendor::abi;
 use bareflow_builder::{BuildError, build_module};
 
 /// What blobs and kernel are made of.
@@ -46,6 +47,8 @@ fn build() -> Result<(), Box<dyn Error>> {
     let folder = workspace.target.join("modules");
     let blobs = workspace.modules.iter().map(|module| build_module(module, &folder)).collect::<Result<Vec<_>, _>>()?;
     write_if_changed(&out.join("modules.tar"), &archive_of(&blobs))?;
+    let files = abi(&root)?;
+    write_if_changed(&out.join("abi.tar"), &archive(files.iter().map(|(name, bytes)| (name.as_str(), &bytes[..]))))?;
     let kernel = match build_kernel(&workspace, &blobs) {
         Ok(path) => fs::read(path)?,
         Err(error @ BuildError::NoKernelTarget) => {

@@ -1,31 +1,31 @@
-//! `build`: the blobs, listed with their sizes.
+//! `build`: the blobs, listed with their sizes; and which modules a command means.
 
 use std::io::{IsTerminal, stderr};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bareflow_builder::discover::{ModuleCrate, Workspace, discover};
+use bareflow_builder::discover::{ModuleCrate, Workspace, discover, gallery, module_at};
 use bareflow_builder::{Blob, BuildError, build_module};
 use bareflow_loader::RawModule;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::options::BuildOptions;
 use crate::{Ended, Problem, new, say};
 
 /// Carries the command out. With `strip`, no blob names its functions.
 ///
 /// # Errors
 /// When there is no workspace here, or no module of a given name.
-pub fn build(names: &[String], strip: bool) -> Result<Ended, Problem> {
-    let workspace = discover(&new::workspace_manifest()?)?;
-    let modules = select(&workspace, names)?;
+pub fn build(options: &BuildOptions, strip: bool) -> Result<Ended, Problem> {
+    let modules = chosen(options)?;
     let progress = progress(modules.len());
-    let folder = workspace.target.join("modules");
     let mut ended = Ended::Passed;
     say!("{:<31} {:>8} {:>8}  FILE", "MODULE", "CODE", "BLOB");
-    for module in modules {
+    for (module, folder) in &modules {
         progress.set_message(module.name.clone());
         let mut module = module.clone();
         module.settings.strip |= strip;
-        match build_module(&module, &folder) {
+        match build_module(&module, folder) {
             Ok(blob) => progress.suspend(|| list(&blob)),
             Err(error) => {
                 progress.suspend(|| anstream::eprintln!("error: {error}"));
@@ -36,6 +36,47 @@ pub fn build(names: &[String], strip: bool) -> Result<Ended, Problem> {
     }
     progress.finish_and_clear();
     Ok(ended)
+}
+
+/// The modules that are meant, and the folder that each one's blob belongs in.
+///
+/// # Errors
+/// When there is no workspace and no crate here, or no module of a given name.
+pub(crate) fn chosen(options: &BuildOptions) -> Result<Vec<(ModuleCrate, PathBuf)>, Problem> {
+    if options.gallery {
+        let workspace = gallery(&new::workspace_manifest()?)?;
+        let all = select(&workspace, &options.names)?;
+        return Ok(all.into_iter().map(|module| (module.clone(), workspace.target.join("gallery"))).collect());
+    }
+    let inside = new::workspace_manifest();
+    if options.names.is_empty() && inside.is_err() && Path::new("Cargo.toml").is_file() {
+        return Ok(vec![crate_at(".")?]);
+    }
+    let (paths, names): (Vec<_>, Vec<_>) =
+        options.names.iter().cloned().partition(|name| is_path(name, inside.is_ok()));
+    let mut all = paths.iter().map(|path| crate_at(path)).collect::<Result<Vec<_>, _>>()?;
+    if paths.is_empty() || !names.is_empty() {
+        let workspace = discover(&inside?)?;
+        let folder = workspace.target.join("modules");
+        all.extend(select(&workspace, &names)?.into_iter().map(|module| (module.clone(), folder.clone())));
+    }
+    Ok(all)
+}
+
+/// No name has a slash or begins with a dot; outside of a workspace a folder needs neither.
+fn is_path(name: &str, in_workspace: bool) -> bool {
+    name.contains('/') || name.starts_with('.') || (!in_workspace && Path::new(name).is_dir())
+}
+
+/// The module crate of that folder, wherever it lies, and where its blob belongs.
+fn crate_at(folder: &str) -> Result<(ModuleCrate, PathBuf), Problem> {
+    let manifest = Path::new(folder).join("Cargo.toml");
+    if !manifest.is_file() {
+        return Err(format!("no Cargo.toml in {folder}; `bareflow new --standalone {folder}` makes a module").into());
+    }
+    let module = module_at(&manifest)?;
+    let blobs = module.target.join("modules");
+    Ok((module, blobs))
 }
 
 fn list(blob: &Blob) {
@@ -54,6 +95,31 @@ pub(crate) fn select<'all>(workspace: &'all Workspace, names: &[String]) -> Resu
         })
     };
     names.iter().map(find).collect()
+}
+
+/// The blobs of all modules of the workspace that `module` calls, by whatever way, each before those that call it.
+pub(crate) fn needed(workspace: &Workspace, module: &ModuleCrate) -> Result<Vec<Vec<u8>>, BuildError> {
+    let (mut seen, mut order) = (vec![module.name.as_str()], Vec::new());
+    visit(workspace, module, &mut seen, &mut order);
+    let folder = workspace.target.join("modules");
+    order.into_iter().map(|module| Ok(build_module(module, &folder)?.bytes)).collect()
+}
+
+/// Puts into `order` what `module` calls and was not seen. What is not of this workspace is missed, by its name,
+/// when the module is loaded.
+fn visit<'all>(
+    workspace: &'all Workspace,
+    module: &'all ModuleCrate,
+    seen: &mut Vec<&'all str>,
+    order: &mut Vec<&'all ModuleCrate>,
+) {
+    for found in workspace.modules.iter().filter(|other| module.settings.depends.contains_key(&other.name)) {
+        if !seen.contains(&found.name.as_str()) {
+            seen.push(&found.name);
+            visit(workspace, found, seen, order);
+            order.push(found);
+        }
+    }
 }
 
 /// A line that shows how far the build is, on a terminal only.

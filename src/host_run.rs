@@ -1,7 +1,10 @@
 //! `host`: the run in this process.
 
+use std::fmt;
+
 use bareflow_host::{HostPlatform, cpu_level, cpu_name};
 use bareflow_loader::ModuleManager;
+use bareflow_loader::report::{Console, Style};
 use bareflow_protocol::report::Environment;
 use bareflow_suite::archive::Archive;
 use bareflow_suite::{Plan, Source, run};
@@ -10,7 +13,21 @@ use crate::files::{Files, finish};
 use crate::options::HostOptions;
 use crate::output::Terminal;
 use crate::replay::replay;
-use crate::{Ended, Problem, embedded, say};
+use crate::{Ended, Problem, embedded, say, written};
+
+/// Standard output, and the last output of a module.
+#[derive(Default)]
+struct Keeping(Terminal, Option<Vec<u8>>);
+
+impl Console for Keeping {
+    fn show(&mut self, style: Style, text: fmt::Arguments<'_>) {
+        self.0.show(style, text);
+    }
+
+    fn keep_output(&mut self, _: &str, bytes: &[u8]) {
+        self.1 = Some(bytes.to_vec());
+    }
+}
 
 /// Carries the command out.
 ///
@@ -20,7 +37,7 @@ pub fn host(options: &HostOptions) -> Result<Ended, Problem> {
     if let Some(recording) = &options.replay {
         return replay(recording, &Files::blobs(&options.run.files));
     }
-    let options = &options.run;
+    let HostOptions { run: options, output, .. } = options;
     let files = Files::read(options)?;
     let platform = HostPlatform::new(Box::new(|line| say!("{line}")))
         .map_err(|error| format!("can't prepare this process for modules: {error}"))?;
@@ -48,6 +65,11 @@ pub fn host(options: &HostOptions) -> Result<Ended, Problem> {
         batch: options.batch,
         started: None,
     };
-    let mut report = run(&manager, &plan, &mut Terminal);
-    finish(&mut report, files, options)
+    let mut console = Keeping::default();
+    let mut report = run(&manager, &plan, &mut console);
+    let ended = finish(&mut report, files, options)?;
+    if let Some(path) = output {
+        written::write(path, &console.1.ok_or("no module wrote anything, so there is nothing to write to a file")?)?;
+    }
+    Ok(ended)
 }

@@ -8,6 +8,7 @@ pub mod client;
 pub mod diagnosis;
 pub mod disk;
 pub mod embedded;
+pub mod examples;
 pub mod files;
 pub mod host_run;
 pub mod inject;
@@ -18,8 +19,10 @@ pub mod output;
 pub mod qemu;
 pub mod replay;
 pub mod serve;
+mod standalone;
 pub mod tune;
 pub mod watch;
+pub mod written;
 
 /// How a command ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

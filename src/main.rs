@@ -5,7 +5,9 @@
 use std::process::ExitCode;
 
 use bareflow::options::{Command, Options};
-use bareflow::{Ended, boot, build_command, client, disk, host_run, inject, inspect, new, serve, tune, watch};
+use bareflow::{
+    Ended, boot, build_command, client, disk, examples, host_run, inject, inspect, new, serve, tune, watch,
+};
 use clap::Parser;
 
 fn main() -> ExitCode {
@@ -13,8 +15,9 @@ fn main() -> ExitCode {
     let ended = match &command {
         Command::Boot(options) => boot::boot(options),
         Command::Host(options) => host_run::host(options),
-        Command::New { name } => new::new(name),
-        Command::Build { names, strip } => build_command::build(names, *strip),
+        Command::New(options) => new::new(options),
+        Command::Build { which, strip } => build_command::build(which, *strip),
+        Command::Test(options) => examples::test(options),
         Command::Tune(options) => tune::tune(options),
         Command::Inject(options) => inject::inject(options),
         Command::Disk(command) => disk::disk(command),

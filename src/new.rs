@@ -7,7 +7,8 @@ use bareflow_builder::run::{command, output};
 use bareflow_builder::toolchain::cargo;
 use bareflow_loader::Name;
 
-use crate::{Ended, Problem, say};
+use crate::options::NewOptions;
+use crate::{Ended, Problem, say, standalone};
 
 /// Keywords of the 2024 edition, which no function can be called, and the crates that come with the compiler.
 const RESERVED: &str = "abstract as async await become box break const continue crate do dyn else enum extern false \
@@ -18,7 +19,11 @@ const RESERVED: &str = "abstract as async await become box break const continue 
 ///
 /// # Errors
 /// When the name can't be a module's, or the crate can't be made.
-pub fn new(name: &str) -> Result<Ended, Problem> {
+pub fn new(options: &NewOptions) -> Result<Ended, Problem> {
+    let name = options.name.as_str();
+    if options.standalone {
+        return standalone::new(name);
+    }
     check_name(name)?;
     let manifest = workspace_manifest()?;
     let folder = manifest.with_file_name("modules").join(name);
@@ -49,11 +54,14 @@ pub fn workspace_manifest() -> Result<PathBuf, Problem> {
     let here = std::env::current_dir()?;
     let is_root = |folder: &&Path| folder.join("Cargo.toml").is_file() && folder.join("modules").is_dir();
     let root = here.ancestors().find(is_root);
-    let missing = || format!("no workspace with a folder `modules` at or above {}; change to one", here.display());
+    let missing = || {
+        let here = here.display();
+        format!("no workspace with a folder `modules` at or above {here}; change to one, or name the folder of a crate")
+    };
     Ok(root.ok_or_else(missing)?.join("Cargo.toml"))
 }
 
-fn check_name(name: &str) -> Result<(), Problem> {
+pub(crate) fn check_name(name: &str) -> Result<(), Problem> {
     if Name::new(name).is_none() || !name.starts_with(|first: char| first.is_ascii_lowercase()) {
         let rule = "expected a letter, then a-z, 0-9, _ and -, at most 31 in all";
         return Err(format!("\"{name}\" can't be a module's name: {rule}").into());
@@ -103,7 +111,7 @@ needs = ["log"]
     )
 }
 
-fn source_text(name: &str) -> String {
+pub(crate) fn source_text(name: &str) -> String {
     let function = name.replace('-', "_");
     format!(
         r#"//! What {name} does.

@@ -46,8 +46,8 @@ pub fn replay(path: &Path, files: &Files) -> Result<Ended, Problem> {
         let blob = blob_of(module, &blobs)?;
         let calls = recording.calls.iter().enumerate().filter(|(_, call)| call.module == module.name);
         let replay = Replay { platform: &platform, script: &script, module, blob };
-        if let Some((number, difference)) = replay.run(calls)? {
-            say!("[DIFF] call {} of {}, {} of the recording: {difference}", number.0, module.name, number.1);
+        if let Some(Found { number, of_all, difference }) = replay.run(calls)? {
+            say!("[DIFF] call {number} of {}, {of_all} of the recording: {difference}", module.name);
             return Ok(Ended::Failed);
         }
     }
@@ -76,6 +76,13 @@ fn blob_of<'blob>(module: &RecordedModule, blobs: &[&'blob [u8]]) -> Result<&'bl
     Err(format!("the recording needs {name} {version} of {blob_size} bytes, found {found}; {remedy}").into())
 }
 
+/// A call that differs: its number among those of the module and among all, and how.
+struct Found {
+    number: usize,
+    of_all: usize,
+    difference: String,
+}
+
 /// The calls of one module.
 struct Replay<'run> {
     platform: &'run HostPlatform,
@@ -85,11 +92,8 @@ struct Replay<'run> {
 }
 
 impl Replay<'_> {
-    /// Makes the calls. Returns the first that differs, as its number among those of the module and among all, and how.
-    fn run<'call>(
-        &self,
-        calls: impl Iterator<Item = (usize, &'call RecordedCall)>,
-    ) -> Result<Option<((usize, usize), String)>, Problem> {
+    /// Makes the calls. Returns the first that differs.
+    fn run<'call>(&self, calls: impl Iterator<Item = (usize, &'call RecordedCall)>) -> Result<Option<Found>, Problem> {
         let RecordedModule { name, cpu_level, heap, stack, .. } = self.module;
         let refused = |error: &dyn std::fmt::Display| format!("{name}: {error}");
         let raw = RawModule::parse(self.blob).map_err(|error| refused(&error))?;
@@ -105,7 +109,7 @@ impl Replay<'_> {
         for (number, (place_in_all, call)) in (1..).zip(calls) {
             let difference = self.call(&valid.name(), &placed, call)?;
             if let Some(difference) = difference {
-                found = Some(((number, place_in_all + 1), difference));
+                found = Some(Found { number, of_all: place_in_all + 1, difference });
                 break;
             }
             // After a fault it is called again only where it was given a fresh image.

@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use bareflow_protocol::recording::{End, Event, RecordedCall, Recording};
 use common::{assert_code, bareflow, errors, test_blob, text};
 
+/// What is changed in a recorded call.
+type Change<'change> = &'change dyn Fn(&mut RecordedCall);
+
 /// Records a boot with these test modules, which ends with that code.
 fn record(domain: &str, input: &str, modules: &[&str], more: &[&str], code: i32) -> Recording {
     let folder = tempfile::tempdir().unwrap();
@@ -85,13 +88,13 @@ fn a_fault_of_the_kernel_is_the_same_in_a_process() {
 fn shows_the_first_difference() {
     let modules = ["echo", "relay"];
     let recorded = record("kernel", "echo hi", &modules, &[], 0);
-    let differs = |module: &str, change: &dyn Fn(&mut RecordedCall)| {
+    let differs = |module: &str, change: Change<'_>| {
         let mut recording = recorded.clone();
         change(call_of(&mut recording, module));
         let shown = replay(&recording, &modules, 1);
         shown.lines().find(|line| line.starts_with("[DIFF] call ")).unwrap_or_else(|| panic!("{shown}")).to_owned()
     };
-    let cases: [(&str, &dyn Fn(&mut RecordedCall), &str); 7] = [
+    let cases: [(&str, Change<'_>, &str); 7] = [
         (
             "echo",
             &|call| call.end = End::Returned { result: 8, output: b"echo hi".to_vec() },

@@ -4,6 +4,7 @@ mod common;
 
 use bareflow_abi::Header;
 use bareflow_loader::{Domain, LoadOptions};
+use bareflow_protocol::control::CONTROL_VERSION;
 use bareflow_protocol::trial::{Condition, Gate};
 use bareflow_protocol::{Answer, Request};
 use common::mutate::{renamed, with_header};

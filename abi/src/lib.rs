@@ -23,6 +23,8 @@ pub mod header;
 mod heap;
 pub mod layout;
 pub mod layout_record;
+#[cfg(bareflow_module)]
+mod memory;
 pub mod record;
 #[cfg(bareflow_module)]
 mod runtime;

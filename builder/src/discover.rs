@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::{Metadata, MetadataCommand, Package};
 
 use crate::error::BuildError;
+use crate::example::Example;
 use crate::settings::{ModuleSettings, Recipe};
 
 /// One module crate.
@@ -36,6 +37,15 @@ impl ModuleCrate {
     pub fn recipes(&self) -> Result<Vec<Recipe>, BuildError> {
         let wrong = |reason| BuildError::Settings { krate: self.name.clone(), reason };
         self.settings.recipes(self.folder()).map_err(wrong)
+    }
+
+    /// The calls that `bareflow test` tries.
+    ///
+    /// # Errors
+    /// What can't be understood of what it says of itself.
+    pub fn examples(&self) -> Result<Vec<Example>, BuildError> {
+        let wrong = |reason| BuildError::Settings { krate: self.name.clone(), reason };
+        self.settings.examples(self.folder()).map_err(wrong)
     }
 
     /// The folder of its `Cargo.toml`.
@@ -77,6 +87,24 @@ pub fn discover(manifest: &Path) -> Result<Workspace, BuildError> {
         (FIRST.iter().position(|name| *name == module.name).unwrap_or(FIRST.len()), module.name.clone())
     });
     Ok(Workspace { target: metadata.target_directory.clone().into_std_path_buf(), root, modules })
+}
+
+/// Finds the modules of the gallery of the workspace that `manifest` belongs to: all packages of the workspace below
+/// `gallery/`, by name. They are built in the target directory of the workspace around them.
+///
+/// # Errors
+/// When cargo can't read it, or a module's settings are wrong.
+pub fn gallery(manifest: &Path) -> Result<Workspace, BuildError> {
+    let around = metadata(manifest)?;
+    let metadata = metadata(&around.workspace_root.join("gallery/Cargo.toml").into_std_path_buf())?;
+    let target = around.target_directory.into_std_path_buf();
+    let modules = metadata
+        .workspace_packages()
+        .into_iter()
+        .map(|package| Ok(ModuleCrate { target: target.clone(), ..module_crate(package, &metadata)? }));
+    let mut modules = modules.collect::<Result<Vec<_>, _>>()?;
+    modules.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(Workspace { target, root: metadata.workspace_root.clone().into_std_path_buf(), modules })
 }
 
 /// The one module crate whose `Cargo.toml` is `manifest`, wherever it lies.

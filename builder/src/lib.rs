@@ -11,6 +11,7 @@
 
 pub mod discover;
 pub mod error;
+pub mod example;
 mod interval;
 pub mod kernel;
 pub mod module;
@@ -18,8 +19,10 @@ pub mod profile;
 pub mod run;
 pub mod settings;
 pub mod toolchain;
+pub mod vendor;
 
 pub use discover::{ModuleCrate, Workspace};
 pub use error::BuildError;
+pub use example::Example;
 pub use module::{Blob, build_module, build_recipes};
 pub use settings::Recipe;

@@ -106,7 +106,8 @@ pub(crate) fn compile(
     let mut cargo = module_cargo()?;
     cargo.args(["rustc", "--lib", "--crate-type", "staticlib", "--release", "--target", MODULE_TARGET]);
     cargo.arg("--manifest-path").arg(&module.manifest).arg("--target-dir").arg(build);
-    if module.root.join("Cargo.lock").is_file() {
+    // A crate that is alone belongs to its author, who may just have named another dependency.
+    if module.root != module.folder() && module.root.join("Cargo.lock").is_file() {
         cargo.arg("--locked");
     }
     // Paths in panic messages are the same on every machine.

@@ -8,6 +8,7 @@ use bareflow_packer::Depends;
 use serde::Deserialize;
 
 use crate::error::BuildError;
+use crate::example::{Example, ExampleSettings};
 use crate::interval;
 
 /// The table, as written in `Cargo.toml`.
@@ -35,6 +36,9 @@ pub struct ModuleSettings {
     pub variants: BTreeMap<String, OptLevel>,
     /// What was seen of it while it ran: a file of `llvm-profdata` in its folder.
     pub profile: Option<String>,
+    /// Calls, and what must come of them.
+    #[serde(default)]
+    pub example: Vec<ExampleSettings>,
     /// Whether the blob goes without the names of its functions.
     #[serde(default)]
     pub strip: bool,
@@ -137,6 +141,19 @@ impl ModuleSettings {
         depends.collect()
     }
 
+    /// The calls that `bareflow test` tries of a module whose `Cargo.toml` lies in `folder`: what it expects where it
+    /// is given nothing, then its examples.
+    ///
+    /// # Errors
+    /// An example that can't be understood or read.
+    pub fn examples(&self, folder: &Path) -> Result<Vec<Example>, String> {
+        let expected = self.expect.map(|result| Ok(Example { result: Some(result), ..Example::default() }));
+        let read = |(number, example): (usize, &ExampleSettings)| {
+            example.read(folder).map_err(|why| format!("example {number}: {why}"))
+        };
+        expected.into_iter().chain((1..).zip(&self.example).map(read)).collect()
+    }
+
     /// How the code of a module is compiled whose `Cargo.toml` lies in `folder`: for every processor, then for
     /// those of higher levels.
     ///
@@ -226,6 +243,17 @@ mod tests {
         assert_eq!(settings.recipes(Path::new("m")), Ok(vec![recipe(1, "s"), recipe(3, "3"), recipe(4, "2")]));
         let profiled = read(json!({ "profile": "runs.profdata" })).recipes(Path::new("m")).unwrap();
         assert_eq!(profiled[0].profile.as_deref(), Some(Path::new("m/runs.profdata")));
+    }
+
+    #[test]
+    fn reads_examples_behind_what_is_expected() {
+        let settings = read(json!({ "expect": 1, "example": [{ "input": "a", "output": "b" }, {}] }));
+        let error = settings.examples(Path::new("m")).unwrap_err();
+        assert!(error.starts_with("example 2: checks nothing"), "{error}");
+        let settings = read(json!({ "expect": 1, "example": [{ "input": "a", "output": "b" }] }));
+        let found = settings.examples(Path::new("m")).unwrap();
+        assert_eq!(found[0], Example { result: Some(1), ..Example::default() });
+        assert_eq!(found[1], Example { input: b"a".to_vec(), output: Some(b"b".to_vec()), result: None });
     }
 
     #[test]

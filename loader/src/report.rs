@@ -29,6 +29,11 @@ pub enum Style {
 pub trait Console {
     /// Shows `text`, which carries its own line ends.
     fn show(&mut self, style: Style, text: fmt::Arguments<'_>);
+
+    /// Is given all that a module wrote in its last call; does nothing unless somebody wants to keep it.
+    fn keep_output(&mut self, module: &str, bytes: &[u8]) {
+        let _ = (module, bytes);
+    }
 }
 
 /// Shows one line: `line!(console, Style::Good, "{name} loaded")`, or an empty one: `line!(console)`.

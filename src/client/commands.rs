@@ -18,7 +18,7 @@ use crate::options::{
     CallOptions, CompareOptions, Dial, FilesOptions, LoadFileOptions, LogOptions, ModuleOptions, PlainOptions,
     StatsOptions,
 };
-use crate::{Ended, Problem, say};
+use crate::{Ended, Problem, say, written};
 
 /// The version of the JSON form of answers.
 const SCHEMA: u32 = 1;
@@ -131,6 +131,9 @@ pub fn call(options: &CallOptions) -> Result<Ended, Problem> {
     ask(&options.dial, request, |answer| match answer {
         Answer::Called(called) => {
             show_call(&called);
+            if let Some(path) = &options.output {
+                written::write(path, &called.output)?;
+            }
             Ok(called)
         }
         other => Err(unexpected(&other)),

@@ -30,9 +30,9 @@ const FAT32_RANGE: std::ops::RangeInclusive<u64> = 40 << 20..=64 << 30;
 const VOLUME_ID: u32 = 0x4241_5245;
 
 /// A file for the image: its name there and its bytes.
-struct Content {
-    name: String,
-    bytes: Vec<u8>,
+pub(crate) struct Content {
+    pub name: String,
+    pub bytes: Vec<u8>,
 }
 
 /// Makes the image. Nothing is left behind when that fails.
@@ -43,17 +43,15 @@ pub fn create(options: &CreateOptions) -> Result<Ended, Problem> {
     }
     let contents = read_all(&options.files)?;
     let sum: u64 = contents.iter().map(|content| content.bytes.len() as u64).sum();
-    let size = options.size.unwrap_or_else(|| USUAL_SIZE.max((sum * 2).next_multiple_of(1 << 20)));
+    let size = options.size.unwrap_or_else(|| size_for(sum));
     let fat = options.fat.unwrap_or(if size > FAT16_SIZE { Fat::Fat32 } else { Fat::Fat16 });
     check_size(size, fat)?;
     let can_not = |error: &dyn std::fmt::Display| -> Problem {
         format!("can't make {}: {error}; check the folder and `--size`", path.display()).into()
     };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut image = NamedTempFile::new_in(folder).map_err(|error| can_not(&error))?;
-    image.as_file().set_len(size).map_err(|error| can_not(&error))?;
-    image.write_all(&partition_table(size, fat)).map_err(|error| can_not(&error))?;
-    fill(image.as_file(), size, fat, &contents).map_err(|error| can_not(&error))?;
+    let image = NamedTempFile::new_in(folder).map_err(|error| can_not(&error))?;
+    write(image.as_file(), size, fat, &contents).map_err(|error| can_not(&error))?;
     // Like any new file, not for the owner's eyes alone.
     let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     image.as_file().set_permissions(permissions).map_err(|error| can_not(&error))?;
@@ -62,6 +60,29 @@ pub fn create(options: &CreateOptions) -> Result<Ended, Problem> {
     let kind = if fat == Fat::Fat16 { "FAT16" } else { "FAT32" };
     say!("made {}: {kind}, {} MiB, {} in /modules", path.display(), size >> 20, contents.len());
     Ok(Ended::Passed)
+}
+
+/// A disk of the usual kind for a kernel of this process, with `contents` in /modules. It is gone with the file.
+///
+/// # Errors
+/// When it can't be made.
+pub(crate) fn temporary(contents: &[Content]) -> Result<NamedTempFile, Problem> {
+    let size = size_for(contents.iter().map(|content| content.bytes.len() as u64).sum());
+    let image = NamedTempFile::new()?;
+    write(image.as_file(), size, if size > FAT16_SIZE { Fat::Fat32 } else { Fat::Fat16 }, contents)?;
+    Ok(image)
+}
+
+/// Bytes of an image for so many of files.
+fn size_for(sum: u64) -> u64 {
+    USUAL_SIZE.max((sum * 2).next_multiple_of(1 << 20))
+}
+
+/// Makes `file` an image with `contents` in /modules.
+fn write(mut file: &fs::File, size: u64, fat: Fat, contents: &[Content]) -> Result<(), Problem> {
+    file.set_len(size)?;
+    file.write_all(&partition_table(size, fat))?;
+    fill(file, size, fat, contents)
 }
 
 /// The files' bytes, and the names they get.

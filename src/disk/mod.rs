@@ -1,6 +1,6 @@
 //! `disk`: images of disks with modules, for the kernel to load and save.
 
-mod create;
+pub(crate) mod create;
 mod image;
 mod list;
 pub mod options;

@@ -126,6 +126,9 @@ pub struct CallOptions {
     /// How often it is called.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u32).range(1..))]
     pub repeat: u32,
+    /// Write its last output; a picture (Netpbm's P6 or P5) as PNG if the name ends so.
+    #[arg(long, value_name = "FILE[.png]")]
+    pub output: Option<PathBuf>,
     /// Where the kernel is.
     #[command(flatten)]
     pub dial: Dial,

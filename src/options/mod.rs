@@ -3,6 +3,7 @@
 
 mod client;
 mod load;
+mod modules;
 mod run;
 mod tune;
 
@@ -15,6 +16,7 @@ pub use client::{
     PushOptions, StatsOptions, WatchOptions, WishOptions,
 };
 pub use load::{Domain, LoadingOptions, Timing};
+pub use modules::{BuildOptions, NewOptions, TestOptions};
 pub use run::{BootOptions, HostOptions, InjectOptions, MachineOptions, RunOptions, ServeOptions};
 pub use tune::TuneOptions;
 
@@ -35,18 +37,18 @@ pub enum Command {
     /// The same run in this process, without a kernel.
     Host(HostOptions),
     /// Make a new module crate that builds as it stands.
-    New {
-        /// Its name: a-z, 0-9, _ and -, at most 31 of them, a letter first.
-        name: String,
-    },
+    New(NewOptions),
     /// Build the blobs and list them with their sizes.
     Build {
-        /// The modules to build; all when none is named.
-        names: Vec<String>,
+        /// Which modules.
+        #[command(flatten)]
+        which: BuildOptions,
         /// Leave the names of functions out of the blobs.
         #[arg(long)]
         strip: bool,
     },
+    /// Build modules and run their examples, here and, with `--boot`, in the kernel: in both domains each.
+    Test(TestOptions),
     /// Build a module in many ways, run all of them, and find those that pay.
     Tune(TuneOptions),
     /// Flip bits of running modules in the kernel, and count what comes of it.

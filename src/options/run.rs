@@ -29,6 +29,20 @@ pub struct RunOptions {
     pub loading: LoadingOptions,
 }
 
+/// What `host` takes besides.
+#[derive(Debug, Args)]
+pub struct HostOptions {
+    /// What is run.
+    #[command(flatten)]
+    pub run: RunOptions,
+    /// Write the output of the last module that has any; a picture (Netpbm's P6 or P5) as PNG if the name ends so.
+    #[arg(long, value_name = "FILE[.png]")]
+    pub output: Option<PathBuf>,
+    /// Make the calls of a recording instead, with what services told the modules then, and show the first difference.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "input", "repeat", "domain", "output"])]
+    pub replay: Option<PathBuf>,
+}
+
 /// The machine that a kernel boots in.
 #[derive(Debug, Args)]
 pub struct MachineOptions {
@@ -47,17 +61,6 @@ pub struct MachineOptions {
     /// A raw disk image, which the kernel finds its files on and may write to.
     #[arg(long, value_name = "IMG")]
     pub disk: Option<PathBuf>,
-}
-
-/// What `host` takes.
-#[derive(Debug, Args)]
-pub struct HostOptions {
-    /// What is run.
-    #[command(flatten)]
-    pub run: RunOptions,
-    /// Make the calls of a recording instead, with what services told the modules then, and show the first difference.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "input", "repeat", "domain"])]
-    pub replay: Option<PathBuf>,
 }
 
 /// What `boot` takes besides.

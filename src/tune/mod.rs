@@ -11,10 +11,10 @@ mod plot;
 mod show;
 mod write;
 
+use bareflow_builder::Workspace;
 use bareflow_builder::discover::{ModuleCrate, discover};
-use bareflow_builder::{BuildError, Workspace, build_module};
 
-use crate::build_command::{progress, select};
+use crate::build_command::{needed, progress, select};
 use crate::files::{read_input, write_json};
 use crate::options::TuneOptions;
 use crate::{Ended, Problem, new, say};
@@ -82,29 +82,4 @@ fn measure(
     notes.extend(kernel::count(&mut candidates, &work)?);
     progress.finish_and_clear();
     Ok((candidates, notes))
-}
-
-/// The blobs of all modules of the workspace that `module` calls, by whatever way, each before those that call it.
-fn needed(workspace: &Workspace, module: &ModuleCrate) -> Result<Vec<Vec<u8>>, BuildError> {
-    let (mut seen, mut order) = (vec![module.name.as_str()], Vec::new());
-    visit(workspace, module, &mut seen, &mut order);
-    let folder = workspace.target.join("modules");
-    order.into_iter().map(|module| Ok(build_module(module, &folder)?.bytes)).collect()
-}
-
-/// Puts into `order` what `module` calls and was not seen. What is not of this workspace is missed, by its name,
-/// when the module is loaded.
-fn visit<'all>(
-    workspace: &'all Workspace,
-    module: &'all ModuleCrate,
-    seen: &mut Vec<&'all str>,
-    order: &mut Vec<&'all ModuleCrate>,
-) {
-    for found in workspace.modules.iter().filter(|other| module.settings.depends.contains_key(&other.name)) {
-        if !seen.contains(&found.name.as_str()) {
-            seen.push(&found.name);
-            visit(workspace, found, seen, order);
-            order.push(found);
-        }
-    }
 }

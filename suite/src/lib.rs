@@ -243,6 +243,7 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
             }
             if let Some(written) = output.get(..outcome.output_length).filter(|written| !written.is_empty()) {
                 line!(self.console, Plain, "  Output: {}", Printable(written));
+                self.console.keep_output(&module.label, written);
             }
         }
         self.conclude(&module.label, module.expected, last.map(|outcome| outcome.result), passed, "Test passed!");

@@ -1,0 +1,148 @@
+//! What a module's `Cargo.toml` says of single calls: what goes in, and what must come out.
+//!
+//! ```toml
+//! [[package.metadata.bareflow.example]]
+//! input = "abc"                           # a text
+//! output = { hex = "ba78 16bf" }          # or bytes, with blanks wherever one likes
+//! result = 4
+//!
+//! [[package.metadata.bareflow.example]]
+//! input = { text = "a", length = 1000 }   # a thousand of them
+//! output = { file = "examples/a.txt" }    # beside Cargo.toml
+//! ```
+
+use std::path::Path;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+/// Most bytes of an input or output: what the channel to a kernel takes at once.
+pub const MAX_EXAMPLE: usize = 1 << 20;
+
+/// One example, as written in `Cargo.toml`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ExampleSettings {
+    /// What the module is given: a text, or a table with `text`, `hex` or `file`; nothing when it is not there.
+    pub input: Option<Value>,
+    /// What it must write, in the same forms; anything when it is not there.
+    pub output: Option<Value>,
+    /// What it must return; anything when it is not there.
+    pub result: Option<i32>,
+}
+
+/// One call, and what must come of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Example {
+    /// What the module is given.
+    pub input: Vec<u8>,
+    /// What it must write, if that matters.
+    pub output: Option<Vec<u8>>,
+    /// What it must return, if that matters.
+    pub result: Option<i32>,
+}
+
+impl ExampleSettings {
+    /// The call that is meant. Files lie in `folder`.
+    ///
+    /// # Errors
+    /// What can't be understood or read.
+    pub fn read(&self, folder: &Path) -> Result<Example, String> {
+        if self.output.is_none() && self.result.is_none() {
+            return Err("checks nothing, expected `output`, `result` or both".to_owned());
+        }
+        let part = |key, value: &Option<Value>| {
+            let read = |value| bytes(value, folder).map_err(|why| format!("{key}: {why}"));
+            value.as_ref().map(read).transpose()
+        };
+        let input = part("input", &self.input)?.unwrap_or_default();
+        Ok(Example { input, output: part("output", &self.output)?, result: self.result })
+    }
+}
+
+/// The bytes that `value` spells.
+fn bytes(value: &Value, folder: &Path) -> Result<Vec<u8>, String> {
+    let table = match value {
+        Value::String(text) => return Ok(text.clone().into_bytes()),
+        Value::Object(table) => table,
+        other => return Err(format!("{other}, expected a text or a table with one of text, hex and file")),
+    };
+    let mut sources = table.iter().filter(|(key, _)| *key != "length");
+    let (Some((key, source)), None) = (sources.next(), sources.next()) else {
+        return Err(format!("{value}, expected one of text, hex and file"));
+    };
+    let source = source.as_str().ok_or_else(|| format!("{key} = {source}, expected a text"))?;
+    let found = match key.as_str() {
+        "text" => source.as_bytes().to_vec(),
+        "hex" => hex(source)?,
+        "file" => std::fs::read(folder.join(source))
+            .map_err(|error| format!("can't read {source}: {error}; it is looked for in {}", folder.display()))?,
+        other => return Err(format!("unknown key \"{other}\", expected text, hex or file, and length")),
+    };
+    let found = repeated(found, table)?;
+    let length = found.len();
+    if length > MAX_EXAMPLE { Err(format!("{length} bytes, expected at most {MAX_EXAMPLE}")) } else { Ok(found) }
+}
+
+/// `found` over and over again, if the table says up to which length.
+fn repeated(found: Vec<u8>, table: &Map<String, Value>) -> Result<Vec<u8>, String> {
+    let Some(length) = table.get("length") else { return Ok(found) };
+    let wanted = length.as_u64().and_then(|length| usize::try_from(length).ok());
+    let wanted = wanted.filter(|&length| length <= MAX_EXAMPLE && (length == 0 || !found.is_empty()));
+    let wanted = wanted
+        .ok_or_else(|| format!("length = {length}, expected a number up to {MAX_EXAMPLE}, and bytes to repeat"))?;
+    Ok(found.into_iter().cycle().take(wanted).collect())
+}
+
+/// The bytes that hexadecimal digits spell.
+fn hex(text: &str) -> Result<Vec<u8>, String> {
+    let digit = |character: char| {
+        character.to_digit(16).ok_or_else(|| format!("hex: '{character}', expected 0-9, a-f and blanks"))
+    };
+    let digits =
+        text.chars().filter(|character| !character.is_whitespace()).map(digit).collect::<Result<Vec<_>, _>>()?;
+    let (pairs, rest) = digits.as_chunks::<2>();
+    if !rest.is_empty() {
+        return Err(format!("hex: {} digits, expected two for each byte", digits.len()));
+    }
+    // A digit is at most 15.
+    Ok(pairs.iter().map(|&[high, low]| (high * 16 + low) as u8).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn read(value: Value) -> Result<Vec<u8>, String> {
+        bytes(&value, Path::new(env!("CARGO_MANIFEST_DIR")))
+    }
+
+    #[test]
+    fn reads_every_form() {
+        assert_eq!(read(json!("abc")).unwrap(), b"abc");
+        assert_eq!(read(json!({ "hex": "00 fF\n7f" })).unwrap(), [0, 255, 127]);
+        assert_eq!(read(json!({ "text": "ab", "length": 5 })).unwrap(), b"ababa");
+        assert_eq!(read(json!({ "text": "", "length": 0 })).unwrap(), b"");
+        assert!(read(json!({ "file": "Cargo.toml" })).unwrap().starts_with(b"[package]"));
+    }
+
+    #[test]
+    fn rejects_what_spells_no_bytes() {
+        let why = |value| read(value).unwrap_err();
+        assert!(why(json!(5)).contains("5, expected a text or a table"));
+        assert!(why(json!({ "text": "a", "hex": "00" })).contains("expected one of text, hex and file"));
+        assert!(why(json!({ "hex": "0x" })).contains("'x', expected 0-9"));
+        assert!(why(json!({ "hex": "000" })).contains("3 digits, expected two"));
+        assert!(why(json!({ "bytes": "00" })).contains("unknown key \"bytes\""));
+        assert!(why(json!({ "text": "", "length": 1 })).contains("bytes to repeat"));
+        assert!(why(json!({ "text": "a", "length": 9_999_999 })).contains("up to 1048576"));
+        assert!(why(json!({ "file": "none" })).contains("can't read none: "));
+    }
+
+    #[test]
+    fn rejects_an_example_that_checks_nothing() {
+        let nothing = ExampleSettings { input: Some(json!("abc")), ..ExampleSettings::default() };
+        assert!(nothing.read(Path::new(".")).unwrap_err().starts_with("checks nothing"));
+    }
+}

@@ -1,0 +1,114 @@
+//! The source of `bareflow-abi` as a crate that needs no workspace around it, for modules that lie anywhere.
+
+use std::path::{Path, PathBuf};
+
+use toml_edit::{DocumentMut, Item, Table, TableLike};
+
+use crate::error::BuildError;
+use crate::run::read;
+
+/// Tables whose entries a workspace may give, and the table of the workspace that they are in.
+const INHERITED: [(&str, &str); 2] = [("package", "package"), ("dependencies", "dependencies")];
+
+/// The files of the workspace at `root` that make its `abi` a crate of its own: path, in a fixed order, and bytes.
+///
+/// # Errors
+/// When a file can't be read, or a manifest can't be understood.
+pub fn abi(root: &Path) -> Result<Vec<(String, Vec<u8>)>, BuildError> {
+    let text = |path: &Path| Ok::<_, BuildError>(String::from_utf8_lossy(&read(path)?).into_owned());
+    let (own, workspace) = (text(&root.join("abi/Cargo.toml"))?, text(&root.join("Cargo.toml"))?);
+    let manifest = standalone_manifest(&own, &workspace).map_err(|reason| BuildError::Metadata { reason })?;
+    let mut files = vec![("Cargo.toml".to_owned(), manifest.into_bytes())];
+    for licence in ["LICENSE-APACHE", "LICENSE-MIT"] {
+        files.push((licence.to_owned(), read(&root.join(licence))?));
+    }
+    let mut folders = vec![root.join("abi/src")];
+    while let Some(folder) = folders.pop() {
+        for path in entries(&folder)? {
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path.strip_prefix(root.join("abi")).unwrap_or(&path).to_string_lossy().into_owned();
+                files.push((name, read(&path)?));
+            }
+        }
+    }
+    Ok(files)
+}
+
+/// What lies in a folder, in the order of the names.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, BuildError> {
+    let failed = |error| BuildError::File { path: folder.to_owned(), action: "list", error };
+    let found = std::fs::read_dir(folder).map_err(failed)?.map(|entry| Ok(entry.map_err(failed)?.path()));
+    let mut found = found.collect::<Result<Vec<_>, BuildError>>()?;
+    found.sort();
+    Ok(found)
+}
+
+/// The manifest `own` with what it takes from `workspace` written out.
+fn standalone_manifest(own: &str, workspace: &str) -> Result<String, String> {
+    let parse = |text: &str| text.parse::<DocumentMut>().map_err(|error| format!("a manifest: {error}"));
+    let (mut own, workspace) = (parse(own)?, parse(workspace)?);
+    let given = |table: &str, key: &str| {
+        let found = workspace.get("workspace").and_then(|found| found.get(table)?.get(key));
+        found.ok_or(format!("the workspace gives no {table}.{key}"))
+    };
+    for (table, source) in INHERITED {
+        let Some(entries) = own.get_mut(table).and_then(Item::as_table_like_mut) else { continue };
+        for (key, item) in entries.iter_mut().filter(|(_, item)| is_inherited(item)) {
+            *item = given(source, key.get())?.clone();
+        }
+    }
+    // Of the lints, what the compiler has to know of this crate.
+    let mut rust = Table::new();
+    rust.insert("unexpected_cfgs", given_lint(&workspace)?.clone());
+    let mut lints = Table::new();
+    lints.set_implicit(true);
+    lints.insert("rust", Item::Table(rust));
+    own.insert("lints", Item::Table(lints));
+    Ok(own.to_string())
+}
+
+fn given_lint(workspace: &DocumentMut) -> Result<&Item, String> {
+    let found = workspace.get("workspace").and_then(|found| found.get("lints")?.get("rust")?.get("unexpected_cfgs"));
+    found.ok_or("the workspace gives no lints.rust.unexpected_cfgs".to_owned())
+}
+
+/// Is it `KEY.workspace = true`?
+fn is_inherited(item: &Item) -> bool {
+    item.as_table_like().and_then(|table: &dyn TableLike| table.get("workspace")?.as_bool()) == Some(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WORKSPACE: &str = "[workspace.package]\nversion = \"1.2.3\"\n[workspace.dependencies]\nfoo = \"1\"\n\
+                             [workspace.lints.rust]\nunexpected_cfgs = { level = \"warn\" }\n";
+
+    #[test]
+    fn writes_out_what_is_inherited() {
+        let own = "[package]\nname = \"a\"\nversion.workspace = true\n\n[dependencies]\nfoo.workspace = true\n\
+                   bar = { version = \"3\", optional = true }\n\n[lints]\nworkspace = true\n";
+        let expected = "[package]\nname = \"a\"\nversion = \"1.2.3\"\n\n[dependencies]\nfoo = \"1\"\n\
+                        bar = { version = \"3\", optional = true }\n\n[lints.rust]\nunexpected_cfgs = { level = \"warn\" }\n";
+        let found = standalone_manifest(own, WORKSPACE).unwrap();
+        assert_eq!(found.replace("\n\n\n", "\n\n"), expected, "{found}");
+    }
+
+    #[test]
+    fn rejects_what_the_workspace_does_not_give() {
+        let own = "[package]\nedition.workspace = true\n";
+        assert_eq!(standalone_manifest(own, WORKSPACE), Err("the workspace gives no package.edition".to_owned()));
+    }
+
+    #[test]
+    fn finds_every_source_of_abi() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let files = abi(root).unwrap();
+        let has = |name: &str| files.iter().any(|(path, _)| path == name);
+        assert!(has("src/lib.rs") && has("src/state/cell.rs") && has("LICENSE-MIT"));
+        let manifest = String::from_utf8(files[0].1.clone()).unwrap();
+        assert!(!manifest.contains("workspace"), "{manifest}");
+    }
+}

@@ -1,0 +1,51 @@
+//! Examples in this process: in itself, and in a child process for the user domain.
+
+use bareflow_host::HostPlatform;
+use bareflow_loader::{Domain, LoadOptions, ModuleId, ModuleManager, OnFault, Timing};
+use bareflow_suite::OUTPUT_CAPACITY;
+
+use super::{Candidate, Done, Place};
+use crate::Problem;
+
+/// This process.
+#[derive(Default)]
+pub(super) struct Here {
+    /// What was loaded last, and its surroundings.
+    loaded: Option<(ModuleManager<HostPlatform>, ModuleId)>,
+}
+
+impl Place for Here {
+    fn name(&self) -> &'static str {
+        "host"
+    }
+
+    fn load(&mut self, candidate: &Candidate, domain: Domain) -> Result<Result<(), String>, Problem> {
+        self.loaded = None;
+        let platform = HostPlatform::new(Box::new(|_| ()))
+            .map_err(|error| format!("can't prepare this process for modules: {error}"))?;
+        let manager = ModuleManager::new(platform, Timing::Fast);
+        let options = LoadOptions { domain, on_fault: OnFault::Restart, ..LoadOptions::default() };
+        for blob in &candidate.needed {
+            if let Err(error) = manager.load_with(blob, &options) {
+                return Ok(Err(format!("a module that it calls is refused: {error}")));
+            }
+        }
+        match manager.load_with(&candidate.blob, &options) {
+            Ok(id) => self.loaded = Some((manager, id)),
+            Err(error) => return Ok(Err(error.to_string())),
+        }
+        Ok(Ok(()))
+    }
+
+    fn call(&mut self, input: &[u8]) -> Result<Result<Done, String>, Problem> {
+        let (manager, id) = self.loaded.as_ref().ok_or("no module is loaded")?;
+        let mut output = vec![0; OUTPUT_CAPACITY];
+        Ok(match manager.execute_with(*id, input, &mut output) {
+            Ok(done) => {
+                output.truncate(done.output_length);
+                Ok(Done { result: done.result, output, instructions: None })
+            }
+            Err(error) => Err(error.to_string()),
+        })
+    }
+}

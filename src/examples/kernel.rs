@@ -1,0 +1,147 @@
+//! Examples in a kernel, which is booted once for all of them, finds the blobs on its disk, and is told what to do over
+//! its channel.
+
+use std::path::Path;
+use std::time::Duration;
+
+use bareflow_disk::MODULES;
+use bareflow_loader::Domain;
+use bareflow_protocol::control::{Called, Wish};
+use bareflow_protocol::{Answer, Request};
+use tempfile::NamedTempFile;
+
+use super::{Candidate, Done, Place};
+use crate::client::Client;
+use crate::client::error::Refused;
+use crate::disk::create::{Content, temporary};
+use crate::qemu::{Machine, Running};
+use crate::{Problem, embedded};
+
+/// How long there may be no sign of the kernel: more than a call may take.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A kernel in QEMU.
+pub(super) struct Kernel {
+    client: Client,
+    /// What is loaded beside the kernel's own modules, in that order.
+    loaded: Vec<String>,
+    /// The machine and its disk end with these.
+    _machine: Running,
+    _disk: NamedTempFile,
+}
+
+impl Kernel {
+    /// Boots a kernel that finds all blobs on its disk.
+    pub(super) fn boot(candidates: &[Candidate]) -> Result<Kernel, Problem> {
+        if embedded::KERNEL.is_empty() {
+            return Err("this build has no kernel: no core library for x86_64-unknown-none was there; \
+                        run `make setup`, then build again"
+                .into());
+        }
+        let disk = temporary(&candidates.iter().flat_map(files).collect::<Vec<_>>())?;
+        // One tick is one instruction: what a call may take does not depend on what else this machine does.
+        let machine = Machine {
+            command_line: "serve=1 clock=icount".to_owned(),
+            icount: true,
+            data_disk: Some(disk.path().to_owned()),
+            ..Machine::new(embedded::KERNEL)
+        };
+        let machine = machine.start()?;
+        let link = machine.channel.try_clone()?;
+        let client = Client::greet(Box::new(link), Path::new("QEMU"), PATIENCE)?;
+        let mut kernel = Kernel { client, loaded: Vec::new(), _machine: machine, _disk: disk };
+        kernel.unload_all()?;
+        Ok(kernel)
+    }
+
+    /// Unloads what the kernel loads by itself, from its disk too: each module has its memory to itself.
+    fn unload_all(&mut self) -> Result<(), Problem> {
+        loop {
+            let Answer::Modules(found) = self.client.ask(Request::List)? else {
+                return Err("the kernel did not list its modules".into());
+            };
+            let mut done = 0;
+            for module in &found {
+                // What others need goes behind them.
+                done += usize::from(self.ask(Request::Unload { module: module.name.clone() })?.is_ok());
+            }
+            if done == found.len() {
+                return Ok(());
+            }
+            if done == 0 {
+                return Err("the kernel unloads none of the modules that it loaded by itself".into());
+            }
+        }
+    }
+
+    /// Asks the kernel; what it refuses is no problem.
+    fn ask(&mut self, request: Request) -> Result<Result<Answer, String>, Problem> {
+        match self.client.ask(request) {
+            Ok(answer) => Ok(Ok(answer)),
+            Err(problem) => Ok(Err(problem.downcast::<Refused>()?.0)),
+        }
+    }
+
+    fn load_file(&mut self, name: &str, domain: Domain) -> Result<Result<(), String>, Problem> {
+        let wish = Wish { domain: Some(domain.name().to_owned()), budget: None, on_fault: Some("restart".to_owned()) };
+        match self.ask(Request::Load { path: format!("/{MODULES}/{name}"), wish })? {
+            Ok(Answer::Loaded(loaded)) => self.loaded.push(loaded.name),
+            Ok(other) => return Err(unexpected(&other)),
+            Err(refusal) => return Ok(Err(refusal)),
+        }
+        Ok(Ok(()))
+    }
+}
+
+impl Place for Kernel {
+    fn name(&self) -> &'static str {
+        "kernel"
+    }
+
+    fn load(&mut self, candidate: &Candidate, domain: Domain) -> Result<Result<(), String>, Problem> {
+        while let Some(module) = self.loaded.pop() {
+            match self.ask(Request::Unload { module })? {
+                Ok(Answer::Unloaded(_)) => {}
+                Ok(other) => return Err(unexpected(&other)),
+                Err(refusal) => return Ok(Err(format!("what was tested before it can't be unloaded: {refusal}"))),
+            }
+        }
+        for number in 0..candidate.needed.len() {
+            if let Err(refusal) = self.load_file(&needed_file(candidate, number), domain)? {
+                return Ok(Err(format!("a module that it calls is refused: {refusal}")));
+            }
+        }
+        self.load_file(&own_file(candidate), domain)
+    }
+
+    fn call(&mut self, input: &[u8]) -> Result<Result<Done, String>, Problem> {
+        let module = self.loaded.last().cloned().ok_or("no module is loaded")?;
+        match self.ask(Request::Call { module, input: input.to_vec(), repeat: 1 })? {
+            Ok(Answer::Called(Called { result, output, total_cycles, .. })) => {
+                Ok(Ok(Done { result, output, instructions: Some(total_cycles) }))
+            }
+            Ok(other) => Err(unexpected(&other)),
+            Err(refusal) => Ok(Err(refusal)),
+        }
+    }
+}
+
+/// What a module is loaded from, with those that it calls before it.
+fn files(candidate: &Candidate) -> impl Iterator<Item = Content> {
+    let needed = candidate.needed.iter().enumerate();
+    let needed = needed.map(|(number, blob)| Content { name: needed_file(candidate, number), bytes: blob.clone() });
+    needed.chain([Content { name: own_file(candidate), bytes: candidate.blob.clone() }])
+}
+
+fn own_file(candidate: &Candidate) -> String {
+    format!("{}.mod", candidate.name)
+}
+
+fn needed_file(candidate: &Candidate, number: usize) -> String {
+    format!("{}.{number}.mod", candidate.name)
+}
+
+fn unexpected(answer: &Answer) -> Problem {
+    let shown: String = format!("{answer:?}").chars().take(80).collect();
+    format!("the kernel gave another request's answer: {shown}").into()
+}

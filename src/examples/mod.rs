@@ -1,0 +1,163 @@
+//! `test`: runs the examples that modules have in their `Cargo.toml`, in both domains, on the host (`here`) and in
+//! a kernel (`kernel`), and shows what came of them (`show`).
+
+mod here;
+mod kernel;
+mod show;
+
+use bareflow_builder::discover::discover;
+use bareflow_builder::{Example, ModuleCrate, build_module};
+use bareflow_loader::Domain;
+use bareflow_suite::archive::Archive;
+
+use crate::build_command::{chosen, needed, progress};
+use crate::files::write_json;
+use crate::options::TestOptions;
+use crate::{Ended, Problem, embedded};
+use show::{Tested, Trial};
+
+/// A module with its blob and its examples.
+struct Candidate {
+    name: String,
+    version: String,
+    /// The blobs of the modules that it calls, each before those that call it.
+    needed: Vec<Vec<u8>>,
+    blob: Vec<u8>,
+    examples: Vec<Example>,
+}
+
+/// What came of a call.
+struct Done {
+    result: i32,
+    output: Vec<u8>,
+    /// How many instructions it took, where they are counted.
+    instructions: Option<u64>,
+}
+
+/// Where modules can be loaded and called.
+trait Place {
+    /// What reports call it: `host` or `kernel`.
+    fn name(&self) -> &'static str;
+
+    /// Loads a module into a domain, behind those that it calls and in the place of what was loaded last.
+    ///
+    /// # Errors
+    /// Why it is refused, or what keeps the place from answering.
+    fn load(&mut self, candidate: &Candidate, domain: Domain) -> Result<Result<(), String>, Problem>;
+
+    /// Calls what was loaded last.
+    ///
+    /// # Errors
+    /// Why there is no result, or what keeps the place from answering.
+    fn call(&mut self, input: &[u8]) -> Result<Result<Done, String>, Problem>;
+}
+
+/// Carries the command out.
+///
+/// # Errors
+/// When there is nothing to test, or what keeps it from being tested.
+pub fn test(options: &TestOptions) -> Result<Ended, Problem> {
+    let modules = chosen(&options.which)?;
+    let progress = progress(modules.len());
+    let (mut tested, mut candidates) = (Vec::new(), Vec::new());
+    for (module, folder) in &modules {
+        progress.set_message(module.name.clone());
+        let examples = module.examples()?;
+        match build_module(module, folder) {
+            Ok(blob) => {
+                candidates.push(Candidate {
+                    name: module.name.clone(),
+                    version: version(module),
+                    needed: needed_by(module)?,
+                    blob: blob.bytes,
+                    examples,
+                });
+            }
+            Err(error) => {
+                progress.suspend(|| anstream::eprintln!("error: {error}"));
+                tested.push(Tested {
+                    name: module.name.clone(),
+                    version: version(module),
+                    examples: examples.len(),
+                    trials: Vec::new(),
+                    error: Some(error.to_string()),
+                });
+            }
+        }
+        progress.inc(1);
+    }
+    progress.finish_and_clear();
+    if tested.is_empty() && candidates.iter().all(|candidate| candidate.examples.is_empty()) {
+        return Err("no module here has an example; write one into its Cargo.toml: \
+                    [[package.metadata.bareflow.example]] with input, and output or result"
+            .into());
+    }
+    let mut places: Vec<Box<dyn Place>> = vec![Box::new(here::Here::default())];
+    if options.boot {
+        places.push(Box::new(kernel::Kernel::boot(&candidates)?));
+    }
+    for candidate in &candidates {
+        let outcome = try_everywhere(candidate, &mut places)?;
+        outcome.show();
+        tested.push(outcome);
+    }
+    let passed = tested.iter().all(Tested::passed);
+    if let Some(path) = &options.json {
+        write_json(path, &show::document(&tested, passed))?;
+    }
+    Ok(if passed { Ended::Passed } else { Ended::Failed })
+}
+
+fn version(module: &ModuleCrate) -> String {
+    let (major, minor, patch) = module.version;
+    format!("{major}.{minor}.{patch}")
+}
+
+/// The blobs of the modules that one calls: those of the workspace around it, or else those that this program carries.
+fn needed_by(module: &ModuleCrate) -> Result<Vec<Vec<u8>>, Problem> {
+    if module.settings.depends.is_empty() {
+        return Ok(Vec::new());
+    }
+    let workspace = discover(&module.root.join("Cargo.toml"))?;
+    let mut blobs = needed(&workspace, module)?;
+    for source in Archive::read(embedded::MODULES)?.blobs {
+        let name = source.label.trim_end_matches(".mod");
+        let is_there = workspace.modules.iter().any(|other| other.name == name);
+        if !is_there && module.settings.depends.contains_key(name) {
+            blobs.push(source.bytes.to_vec());
+        }
+    }
+    Ok(blobs)
+}
+
+/// Runs a module's examples in every place and domain.
+fn try_everywhere(candidate: &Candidate, places: &mut [Box<dyn Place>]) -> Result<Tested, Problem> {
+    let mut trials = Vec::new();
+    for place in places.iter_mut().filter(|_| !candidate.examples.is_empty()) {
+        for domain in [Domain::Kernel, Domain::User] {
+            let mut trial = Trial::new(place.name(), domain.name());
+            match place.load(candidate, domain)? {
+                Ok(()) => try_all(&candidate.examples, place.as_mut(), &mut trial)?,
+                Err(refusal) => trial.failures.push(format!("refused: {refusal}")),
+            }
+            trials.push(trial);
+        }
+    }
+    let (name, version) = (candidate.name.clone(), candidate.version.clone());
+    Ok(Tested { name, version, examples: candidate.examples.len(), trials, error: None })
+}
+
+/// Tries all examples, and notes which failed and what they took.
+fn try_all(examples: &[Example], place: &mut dyn Place, trial: &mut Trial) -> Result<(), Problem> {
+    for (number, example) in (1..).zip(examples) {
+        let failure = match place.call(&example.input)? {
+            Ok(done) => {
+                trial.count(done.instructions);
+                show::difference(example, done.result, &done.output)
+            }
+            Err(error) => Some(error),
+        };
+        trial.failures.extend(failure.map(|failure| format!("example {number}: {failure}")));
+    }
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! What came of examples, as text and as JSON.
+
+use bareflow_builder::Example;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::say;
+
+/// The version of the JSON form.
+const SCHEMA: u32 = 1;
+
+/// Bytes that a message shows of an output.
+const SHOWN: usize = 16;
+
+/// What came of one module's examples.
+#[derive(Debug, Serialize)]
+pub(super) struct Tested {
+    pub name: String,
+    pub version: String,
+    /// How many there are.
+    pub examples: usize,
+    pub trials: Vec<Trial>,
+    /// Why there is no blob, if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// What came of them in one place and domain.
+#[derive(Debug, Serialize)]
+pub(super) struct Trial {
+    /// `host` or `kernel`.
+    #[serde(rename = "where")]
+    pub place: &'static str,
+    /// `kernel` or `user`.
+    pub domain: &'static str,
+    /// Instructions of all calls, with what measuring takes; nothing where they are not counted.
+    pub instructions: Option<u64>,
+    /// What went wrong, and in which example.
+    pub failures: Vec<String>,
+}
+
+impl Trial {
+    pub(super) fn new(place: &'static str, domain: &'static str) -> Trial {
+        Trial { place, domain, instructions: None, failures: Vec::new() }
+    }
+
+    /// Adds what a call took.
+    pub(super) fn count(&mut self, instructions: Option<u64>) {
+        self.instructions = instructions.map(|count| count + self.instructions.unwrap_or(0));
+    }
+}
+
+impl Tested {
+    /// Whether all went as it should.
+    pub(super) fn passed(&self) -> bool {
+        self.error.is_none() && self.trials.iter().all(|trial| trial.failures.is_empty())
+    }
+
+    /// Shows it: a line for each place and domain, and one for each failure.
+    pub(super) fn show(&self) {
+        let Tested { name, version, examples, .. } = self;
+        match examples {
+            0 => say!("{name} {version}: no examples"),
+            1 => say!("{name} {version}: 1 example"),
+            _ => say!("{name} {version}: {examples} examples"),
+        }
+        for Trial { place, domain, failures, instructions } in &self.trials {
+            let said = if failures.is_empty() { "passed" } else { "FAILED" };
+            let count = instructions.map(|count| format!("  {count} instructions")).unwrap_or_default();
+            say!("  {place:<6}  {domain:<6} domain  {said}{count}");
+            for failure in failures {
+                anstream::eprintln!("error: {name} {version}, {place}, {domain} domain: {failure}");
+            }
+        }
+    }
+}
+
+/// All of it as JSON.
+pub(super) fn document(tested: &[Tested], passed: bool) -> Value {
+    json!({ "schema": SCHEMA, "modules": tested, "passed": passed })
+}
+
+/// What is wrong with a result and an output, if anything is.
+pub(super) fn difference(example: &Example, result: i32, output: &[u8]) -> Option<String> {
+    if let Some(expected) = example.result.filter(|&expected| expected != result) {
+        return Some(format!("returned {result}, expected {expected}"));
+    }
+    let expected = example.output.as_deref().filter(|&expected| expected != output)?;
+    let place = expected.iter().zip(output).take_while(|(one, other)| one == other).count();
+    let (found, wanted) = (part(output, place), part(expected, place));
+    let lengths = (output.len(), expected.len());
+    Some(format!("wrote {} bytes, expected {}; from byte {place} on {found}, expected {wanted}", lengths.0, lengths.1))
+}
+
+/// Some bytes from `place` on: as text where they are one.
+fn part(bytes: &[u8], place: usize) -> String {
+    let rest = bytes.get(place..).unwrap_or_default();
+    let shown = rest.get(..SHOWN).unwrap_or(rest);
+    let more = if rest.len() > shown.len() { " .." } else { "" };
+    if shown.is_empty() {
+        return "nothing".to_owned();
+    }
+    if shown.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ') {
+        return format!("\"{}\"{more}", String::from_utf8_lossy(shown));
+    }
+    let digits: Vec<_> = shown.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{}{more}", digits.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_the_first_difference() {
+        let example = Example { output: Some(b"hello".to_vec()), result: Some(5), ..Example::default() };
+        assert_eq!(difference(&example, 5, b"hello"), None);
+        assert_eq!(difference(&example, 4, b"hello").unwrap(), "returned 4, expected 5");
+        let said = difference(&example, 5, b"help").unwrap();
+        assert_eq!(said, "wrote 4 bytes, expected 5; from byte 3 on \"p\", expected \"lo\"");
+        let said = difference(&example, 5, &[0; 40]).unwrap();
+        assert!(said.starts_with("wrote 40 bytes, expected 5; from byte 0 on 00 00 00"), "{said}");
+        assert!(difference(&example, 5, b"hell").unwrap().contains("from byte 4 on nothing, expected \"o\""));
+    }
+}

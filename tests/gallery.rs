@@ -1,0 +1,104 @@
+//! Crates by authors who never saw this repository, as modules: their vectors hold on the host and in the kernel, in
+//! both domains; and what they lean on, the memory functions, does so at every length.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use common::{assert_code, bareflow, errors, root, text};
+use serde_json::Value;
+
+/// The crates that are there.
+const CRATES: [&str; 12] = [
+    "blake3",
+    "chacha20poly1305",
+    "ed25519-compact",
+    "embedded-graphics",
+    "lz4_flex",
+    "miniz_oxide",
+    "nalgebra",
+    "regex-automata",
+    "serde_json",
+    "sha2",
+    "smoltcp",
+    "wasmi",
+];
+
+/// Instructions by which a call may cost more in ring 3 than in ring 0.
+const CALL: u64 = 200;
+
+/// Tests what `arguments` name everywhere, and returns what the modules were.
+fn passes_everywhere(arguments: &[&str]) -> Vec<Value> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("found.json");
+    let more = ["--boot", "--json", path.to_str().unwrap()];
+    let output = bareflow([&["test"], arguments, &more].concat());
+    assert_code(&output, 0);
+    let json: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    assert_eq!(json["passed"], true, "{}", errors(&output));
+    let modules = json["modules"].as_array().unwrap().clone();
+    for module in &modules {
+        let examples = module["examples"].as_u64().unwrap();
+        assert!(examples >= 1, "{module}");
+        // Counted in a kernel where a tick is an instruction: the two rings differ by what a call costs, and no more.
+        let counts = [2, 3].map(|place: usize| module["trials"][place]["instructions"].as_u64().unwrap());
+        assert!(counts[0].abs_diff(counts[1]) <= counts[0] / 100 + CALL * examples, "{module}");
+        let places = module["trials"].as_array().unwrap().iter().map(|trial| {
+            assert_eq!(trial["failures"], Value::Array(Vec::new()));
+            [&trial["where"], &trial["domain"]].map(|word| word.as_str().unwrap().to_owned())
+        });
+        let expected = [["host", "kernel"], ["host", "user"], ["kernel", "kernel"], ["kernel", "user"]];
+        assert_eq!(places.collect::<Vec<_>>(), expected, "{module}");
+    }
+    modules
+}
+
+#[test]
+fn every_vector_holds_in_every_domain() {
+    let modules = passes_everywhere(&["--gallery"]);
+    let names: Vec<_> = modules.iter().map(|module| module["name"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(names, CRATES.map(|name| format!("gallery-{name}")));
+    // A picture that people can look at.
+    let folder = tempfile::tempdir().unwrap();
+    let png = folder.path().join("picture.png");
+    let blob = common::blob("x").ancestors().nth(2).unwrap().join("gallery/gallery-embedded-graphics.mod");
+    assert_code(&bareflow(["host", blob.to_str().unwrap(), "--output", png.to_str().unwrap()]), 0);
+    let decoder = png::Decoder::new(std::io::BufReader::new(fs::File::open(png).unwrap()));
+    let mut reader = decoder.read_info().unwrap();
+    let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+    let found = reader.next_frame(&mut pixels).unwrap();
+    assert_eq!((found.width, found.height), (128, 64));
+    let ppm = fs::read(root().join("gallery/embedded-graphics/picture.ppm")).unwrap();
+    assert!(ppm.ends_with(&pixels));
+}
+
+#[test]
+fn memory_functions_are_right_at_every_length() {
+    let modules = passes_everywhere(&["./tests/modules/memory"]);
+    assert_eq!(modules.len(), 1);
+}
+
+#[test]
+fn wrappers_are_short_and_safe_and_listed() {
+    let guide = fs::read_to_string(root().join("docs/modules.md")).unwrap();
+    let mut found = BTreeSet::new();
+    for entry in fs::read_dir(root().join("gallery")).unwrap() {
+        let folder = entry.unwrap().path();
+        let Ok(source) = fs::read_to_string(folder.join("src/lib.rs")) else { continue };
+        let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
+        assert!(source.lines().count() <= 40, "{name}: {} lines", source.lines().count());
+        assert!(source.contains("#![forbid(unsafe_code)]"), "{name}");
+        assert!(guide.contains(&format!("| `{name}` |")), "{name} is not in docs/modules.md");
+        found.insert(name);
+    }
+    assert_eq!(found, CRATES.map(str::to_owned).into());
+}
+
+#[test]
+fn the_ordinary_workspace_knows_nothing_of_it() {
+    let output = bareflow(["build", "gallery-sha2"]);
+    assert_code(&output, 2);
+    assert!(errors(&output).contains("no module gallery-sha2: there are fibonacci, "), "{}", errors(&output));
+    assert_eq!(text(&output), "");
+}
