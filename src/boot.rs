@@ -1,10 +1,13 @@
 //! `boot`: the run in a kernel, in QEMU.
 
 use std::io::Write;
+use std::path::Path;
 use std::time::Duration;
 
 use bareflow_builder::kernel::archive;
 use bareflow_loader::{Budget, LoadOptions};
+use bareflow_protocol::Message;
+use bareflow_protocol::recording::Recording;
 use bareflow_suite::archive::{INPUT, LABELS};
 
 use crate::files::{Files, finish};
@@ -21,16 +24,41 @@ pub fn boot(options: &BootOptions) -> Result<Ended, Problem> {
     let machine = Machine {
         timeout: Duration::from_secs(options.timeout),
         command_line: format!(
-            "{} batch={}",
+            "{} batch={} record={}",
             command_line(&options.run.loading, options.machine.icount, options.run.repeat),
-            u8::from(options.run.batch)
+            u8::from(options.run.batch),
+            u8::from(options.record.is_some())
         ),
         archive: boot_archive(&files),
         ..machine(&options.machine)?
     };
-    let outcome = machine.run(show)?;
+    let mut outcome = machine.run(show)?;
+    if let Some(path) = &options.record {
+        write_recording(path, std::mem::take(&mut outcome.messages))?;
+    }
     let mut report = outcome.into_report()?;
     finish(&mut report, files, &options.run)
+}
+
+/// Writes down what the kernel said of its calls.
+fn write_recording(path: &Path, messages: Vec<Message>) -> Result<(), Problem> {
+    let (mut recording, mut whole) = (Recording::default(), false);
+    for message in messages {
+        match message {
+            Message::Recorded(call) => recording.calls.push(call),
+            Message::RecordedModules(modules, cut) => {
+                (recording.modules, recording.cut, whole) = (modules, cut, true);
+            }
+            _ => {}
+        }
+    }
+    if !whole {
+        return Err("the kernel sent no whole recording on COM2, expected one; see its console above".into());
+    }
+    let bytes =
+        recording.to_bytes().ok_or("the recording is too long for a file; record fewer calls, or less input")?;
+    std::fs::write(path, bytes)
+        .map_err(|error| format!("can't write the recording {}: {error}; name another file", path.display()).into())
 }
 
 /// The machine that `options` describe, with the kernel of this build.

@@ -12,6 +12,7 @@ use bareflow_suite::{Plan, Source, run};
 use crate::files::{Files, finish};
 use crate::options::HostOptions;
 use crate::output::Terminal;
+use crate::replay::replay;
 use crate::{Ended, Problem, embedded, say, written};
 
 /// Standard output, and the last output of a module.
@@ -33,7 +34,10 @@ impl Console for Keeping {
 /// # Errors
 /// What keeps it from being carried out.
 pub fn host(options: &HostOptions) -> Result<Ended, Problem> {
-    let HostOptions { run: options, output } = options;
+    if let Some(recording) = &options.replay {
+        return replay(recording, &Files::blobs(&options.run.files));
+    }
+    let HostOptions { run: options, output, .. } = options;
     let files = Files::read(options)?;
     let platform = HostPlatform::new(Box::new(|line| say!("{line}")))
         .map_err(|error| format!("can't prepare this process for modules: {error}"))?;

@@ -17,6 +17,7 @@ pub mod new;
 pub mod options;
 pub mod output;
 pub mod qemu;
+pub mod replay;
 pub mod serve;
 mod standalone;
 pub mod tune;

@@ -8,13 +8,13 @@ use std::sync::atomic::Ordering;
 use bareflow_loader::diagnosis::ServiceLog;
 use bareflow_loader::{Diagnosis, Name, Printable};
 
-use crate::Log;
 use crate::channel::Channel;
 use crate::confined;
 use crate::gate::Thread;
 use crate::record::Record;
 use crate::stack::Stack;
 use crate::watchdog::Watched;
+use crate::{Clock, Log};
 
 /// All that calls of one thread share. It stays where it is, since the thread and the record know where.
 pub(crate) struct Caller {
@@ -26,6 +26,8 @@ pub(crate) struct Caller {
     /// Where the watchdog looks.
     pub watched: &'static Watched,
     pub lines: Lines,
+    /// What tells modules the time, if the processor does not.
+    pub clock: Option<Clock>,
     /// What is known of the last fault.
     pub diagnosis: Cell<Option<Diagnosis>>,
     /// The last services of the call that called any.

@@ -43,6 +43,7 @@ pub(crate) fn run(image: &Image, stack: Stack, channel: Channel, parent: u32) ->
         stack,
         watched: &UNWATCHED,
         lines: Lines::Parent(channel),
+        clock: None,
         diagnosis: Cell::new(None),
         services: Cell::new(ServiceLog::EMPTY),
     });

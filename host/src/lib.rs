@@ -66,6 +66,9 @@ use watchdog::budgets::Expected;
 /// Where the lines go that modules log.
 pub type Log = Box<dyn Fn(&str)>;
 
+/// What tells modules the time instead of the processor.
+pub type Clock = Box<dyn Fn() -> u64>;
+
 /// This process, as the loader sees it. It stays on the thread it was made on,
 /// whose signal stack it has set up.
 pub struct HostPlatform {
@@ -86,6 +89,18 @@ impl HostPlatform {
     /// # Errors
     /// When the system does not let it reserve addresses or handle signals.
     pub fn new(log: Log) -> std::io::Result<HostPlatform> {
+        HostPlatform::open(log, None)
+    }
+
+    /// The same, with a clock for the modules of the kernel domain; those of the user domain have the processor's.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_clock(log: Log, clock: Clock) -> std::io::Result<HostPlatform> {
+        HostPlatform::open(log, Some(clock))
+    }
+
+    fn open(log: Log, clock: Option<Clock>) -> std::io::Result<HostPlatform> {
         signals::install()?;
         let (arenas, stack) = (Arenas::new()?, Stack::map()?);
         let caller = Box::new(Caller {
@@ -94,6 +109,7 @@ impl HostPlatform {
             stack,
             watched: Watched::of_thread(),
             lines: Lines::Log(log),
+            clock,
             diagnosis: Cell::new(None),
             services: Cell::new(ServiceLog::EMPTY),
         });

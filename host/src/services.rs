@@ -19,6 +19,7 @@ pub(crate) const MAX_LINE: usize = 4096;
 
 unsafe extern "C" {
     pub(crate) safe fn bareflow_host_log(context: *mut Context<'_>, text: *const u8, length: usize);
+    pub(crate) safe fn bareflow_host_told_clock(context: *mut Context<'_>) -> u64;
     fn bareflow_host_service_end();
 }
 
@@ -56,9 +57,25 @@ global_asm!(
     "test eax, eax",
     "jnz bareflow_host_service_end",
     "ret",
+    // The embedder's clock, which is told from our own stack as well.
+    ".global bareflow_host_told_clock",
+    "bareflow_host_told_clock:",
+    "push rbp",
+    "mov rbp, rsp",
+    "cld",
+    "mov rax, [rip + bareflow_host_record@GOTTPOFF]",
+    "mov rax, fs:[rax]",
+    "mov [rax + 16], rsp",
+    "mov rsp, [rax]",
+    "and rsp, -16",
+    "call {told}",
+    "mov rsp, rbp",
+    "pop rbp",
+    "ret",
     "bareflow_host_service_end:",
     "ud2",
     log = sym log,
+    told = sym tell_time,
 );
 
 /// Where a service ends that ends the call.
@@ -90,6 +107,15 @@ fn line(record: &Record, text: *const u8, length: usize) -> Option<&[u8]> {
     let may = length <= MAX_LINE && record.may_read(text.addr() as u64, length as u64);
     // SAFETY: the bytes were just found to lie in memory of the module, which is mapped and waits.
     may.then(|| unsafe { std::slice::from_raw_parts(text, length) })
+}
+
+/// What the embedder's clock says.
+extern "C" fn tell_time() -> u64 {
+    let Some(record) = gate::current() else { return 0 };
+    let time = record.caller().clock.as_ref().map_or(0, |clock| clock());
+    // Where the call is at its end, its next service or the watchdog ends it.
+    record.leave_service();
+    time
 }
 
 pub(crate) extern "C" fn clock(_: *mut Context<'_>) -> u64 {

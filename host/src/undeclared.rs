@@ -8,25 +8,40 @@ use bareflow_abi::{CallArguments, Context, Services};
 use bareflow_loader::diagnosis::ServiceCall;
 use bareflow_loader::{Fault, FaultKind};
 
+use crate::caller::Caller;
 use crate::calls::bareflow_host_call;
 use crate::gate;
-use crate::services::{OFFERED, bareflow_host_log, clock};
+use crate::services::{OFFERED, bareflow_host_log, bareflow_host_told_clock, clock};
+
+/// Bit of a table whose clock is the embedder's.
+const TOLD: u32 = (OFFERED + 1).next_power_of_two();
 
 /// The tables, each at the number that its services' bits are.
-static TABLES: [Services; OFFERED as usize + 1] = {
-    let mut tables = [const { Services::new(bareflow_host_no_log, bareflow_host_no_clock) }; OFFERED as usize + 1];
+static TABLES: [Services; (OFFERED | TOLD) as usize + 1] = {
+    let mut tables =
+        [const { Services::new(bareflow_host_no_log, bareflow_host_no_clock) }; (OFFERED | TOLD) as usize + 1];
     let mut services = 0;
     while services < tables.len() {
         let declared = services as u32;
         tables[services] = Services::new(
             if declared & SERVICE_LOG == 0 { bareflow_host_no_log } else { bareflow_host_log },
-            if declared & SERVICE_CLOCK == 0 { bareflow_host_no_clock } else { clock },
+            match (declared & SERVICE_CLOCK, declared & TOLD) {
+                (0, _) => bareflow_host_no_clock,
+                (_, 0) => clock,
+                _ => bareflow_host_told_clock,
+            },
         )
         .with_call(if declared & SERVICE_CALL == 0 { bareflow_host_no_call } else { bareflow_host_call });
         services += 1;
     }
     tables
 };
+
+/// The same with the embedder's clock, if that has one.
+pub(crate) fn table_of(services: u32, caller: &Caller) -> &'static Services {
+    let told = if caller.clock.is_some() { TOLD } else { 0 };
+    &TABLES[(services & OFFERED | told) as usize]
+}
 
 /// The table of a module that declares these services.
 pub(crate) const fn table(services: u32) -> &'static Services {

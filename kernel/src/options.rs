@@ -28,6 +28,8 @@ pub struct Options {
     pub selfcheck: bool,
     /// How often each module of the boot archive is loaded and unloaded, and replaced, instead of run.
     pub soak: Option<u32>,
+    /// Whether calls are recorded.
+    pub record: bool,
     /// Whether the kernel stays up and answers clients.
     pub serve: bool,
     /// The part of a fault campaign to carry out, if any.
@@ -49,6 +51,7 @@ impl Options {
             icount: false,
             halt: false,
             selfcheck: false,
+            record: false,
             serve: false,
             soak: None,
             campaign: None,
@@ -88,9 +91,10 @@ impl Options {
             "exit" => self.halt = flag(value, "halt", "leave", "exit=leave or exit=halt")?,
             "selfcheck" => self.selfcheck = flag(value, "1", "0", "selfcheck=0 or selfcheck=1")?,
             "soak" => self.soak = Some(value.parse().map_err(|_| "soak=N")?),
+            "record" => self.record = flag(value, "1", "0", "record=0 or record=1")?,
             "serve" => self.serve = flag(value, "1", "0", "serve=0 or serve=1")?,
             "inject" => self.campaign = Some(Campaign::read(value).ok_or("inject=SEED:FIRST:COUNT")?),
-            _ => return Err("timing, repeat, domain, elsewhere, budget, onfault, sample, batch, allow, color, clock, exit, selfcheck, soak, serve or inject"),
+            _ => return Err("timing, repeat, domain, elsewhere, budget, onfault, sample, batch, allow, color, clock, exit, selfcheck, soak, record, serve or inject"),
         }
         Ok(())
     }

@@ -6,10 +6,11 @@ use bareflow_loader::{Call, CallError, Callees, Diagnosis, Domain, ImageSize, Re
 
 use crate::image::{self, Image, ImageDraft};
 use crate::memory::{frames, heap_bytes};
-use crate::{clock, cpu, gate, services};
+use crate::{clock, cpu, gate, recorder, services};
 
 /// The kernel's side of the loader.
-pub struct KernelPlatform {
+/// It records calls where `RECORDS`.
+pub struct KernelPlatform<const RECORDS: bool = false> {
     cpu_level: u8,
     checksum: Crc32c,
 }
@@ -17,12 +18,26 @@ pub struct KernelPlatform {
 impl KernelPlatform {
     /// The platform; once, when memory and traps are set up.
     pub fn new() -> KernelPlatform {
+        KernelPlatform::open()
+    }
+}
+
+impl KernelPlatform<true> {
+    /// The same, which records all calls.
+    pub fn recording() -> KernelPlatform<true> {
+        recorder::start();
+        KernelPlatform::open()
+    }
+}
+
+impl<const RECORDS: bool> KernelPlatform<RECORDS> {
+    fn open() -> KernelPlatform<RECORDS> {
         image::open_arena();
         KernelPlatform { cpu_level: cpu::level(), checksum: Crc32c::detect() }
     }
 }
 
-impl Platform for KernelPlatform {
+impl<const RECORDS: bool> Platform for KernelPlatform<RECORDS> {
     type Tables = Global;
     type Draft = ImageDraft;
     type Image = Image;
@@ -87,6 +102,9 @@ impl Platform for KernelPlatform {
 
     #[inline(always)]
     fn call(&self, call: &Call<'_, Image>, output: &mut [u8]) -> Result<Returned, CallError> {
+        if RECORDS {
+            return recorder::record(call, output, |output| gate::call(call, output, None));
+        }
         gate::call(call, output, None)
     }
 
@@ -96,6 +114,9 @@ impl Platform for KernelPlatform {
         output: &mut [u8],
         callees: &dyn Callees,
     ) -> Result<Returned, CallError> {
+        if RECORDS {
+            return recorder::record(call, output, |output| gate::call(call, output, Some(&callees)));
+        }
         gate::call(call, output, Some(&callees))
     }
 

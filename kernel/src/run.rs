@@ -5,7 +5,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use bareflow_loader::report::Style;
-use bareflow_loader::{ModuleManager, line};
+use bareflow_loader::{ModuleManager, Platform, line};
 use bareflow_protocol::Message;
 use bareflow_protocol::report::{Environment, Refusal};
 use bareflow_suite::archive::Archive;
@@ -18,7 +18,7 @@ use crate::options::Options;
 use crate::platform::KernelPlatform;
 use crate::power::{End, halt, leave};
 use crate::serial::{COM2, Serial};
-use crate::{boot, cpu, inject, selfcheck, serve, soak, traps};
+use crate::{boot, cpu, inject, recorder, selfcheck, serve, soak, traps};
 
 /// The blobs of `modules/`, as the build packed them.
 pub static EMBEDDED: &[u8] = include_bytes!(env!("BAREFLOW_ARCHIVE_FILE"));
@@ -44,7 +44,8 @@ pub fn main(boot: &'static Boot) -> ! {
         None if options.selfcheck => selfcheck::run(boot, &options),
         None if options.soak.is_some() => soak::run(boot, &options, options.soak.unwrap_or_default()),
         None if options.serve => serve::run(boot, &options, ticks),
-        None => run_modules(boot, &options),
+        None if options.record => run_modules(KernelPlatform::recording(), boot, &options),
+        None => run_modules(KernelPlatform::new(), boot, &options),
     };
     if options.halt {
         halt();
@@ -53,7 +54,11 @@ pub fn main(boot: &'static Boot) -> ! {
 }
 
 /// Runs the embedded modules and those of the boot archive, and sends the report to the host.
-fn run_modules(found: &'static Boot, options: &Options) -> bool {
+fn run_modules<const RECORDS: bool>(
+    platform: KernelPlatform<RECORDS>,
+    found: &'static Boot,
+    options: &Options,
+) -> bool {
     let console = &mut KernelConsole;
     let mut refused = Vec::new();
     let mut read = |source: &str, bytes| {
@@ -65,7 +70,7 @@ fn run_modules(found: &'static Boot, options: &Options) -> bool {
     };
     let embedded = read("embedded modules", EMBEDDED);
     let archive = read("boot archive", found.archive);
-    let manager = ModuleManager::new(KernelPlatform::new(), options.timing);
+    let manager = ModuleManager::new(platform, options.timing);
     let (files, unreadable) = read_disk(manager.platform(), console);
     let on_disk = files.iter().map(|(label, bytes)| Source { label: label.clone(), bytes });
     let plan = Plan {
@@ -96,12 +101,15 @@ fn run_modules(found: &'static Boot, options: &Options) -> bool {
     report.passed &= refused.is_empty();
     report.refused.splice(0..0, refused);
     let passed = report.passed;
+    if RECORDS {
+        recorder::send(&manager, tell_host);
+    }
     tell_host(&Message::Report(report));
     passed
 }
 
 /// The modules on the disk, in the order of their names, and the files that are none.
-fn read_disk(platform: &KernelPlatform, console: &mut KernelConsole) -> (Vec<(String, Vec<u8>)>, Vec<Refusal>) {
+fn read_disk(platform: &impl Platform, console: &mut KernelConsole) -> (Vec<(String, Vec<u8>)>, Vec<Refusal>) {
     let (mut disk, mut files, mut refused) = (Modules::find(), Vec::new(), Vec::new());
     let mut refuse = |source: String, error: String| {
         line!(console, Bad, "[ERROR] {source}: {error}");

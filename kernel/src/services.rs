@@ -16,7 +16,7 @@ use bareflow_loader::{Fault, FaultKind, Printable};
 use crate::gate::user::layout::{STUB_SIZE, STUBS, SYSCALL_SIZE};
 use crate::gate::{self, Record};
 use crate::traps::{TrapFrame, diagnose, divert, leave_module};
-use crate::{clock, console};
+use crate::{clock, console, recorder};
 
 /// The services there are.
 pub const OFFERED: u32 = SERVICE_LOG | SERVICE_CLOCK | SERVICE_CALL;
@@ -37,6 +37,7 @@ const STUB: [u8; 3] = [0x0f, 0x05, 0xc3];
 const MAX_LINE: usize = 4096;
 
 unsafe extern "C" {
+    safe fn bareflow_recorded_clock(context: *mut Context<'_>) -> u64;
     safe fn bareflow_log(context: *mut Context<'_>, text: *const u8, length: usize);
     safe fn bareflow_call(context: *mut Context<'_>, arguments: *mut CallArguments<'_>) -> u32;
 }
@@ -56,6 +57,19 @@ global_asm!(
     "mov rsp, [rax]",
     "and rsp, -16",
     "call {log}",
+    "mov rsp, rbp",
+    "pop rbp",
+    "ret",
+    // The same for `clock`, where the run is recorded.
+    ".global bareflow_recorded_clock",
+    "bareflow_recorded_clock:",
+    "push rbp",
+    "mov rbp, rsp",
+    "cld",
+    "mov rax, [rip + bareflow_current_call]",
+    "mov rsp, [rax]",
+    "and rsp, -16",
+    "call {clock}",
     "mov rsp, rbp",
     "pop rbp",
     "ret",
@@ -86,6 +100,7 @@ global_asm!(
     "mov rsp, rbp",
     "pop rbp",
     "ret",
+    clock = sym tell_and_record_time,
     log = sym log_in_ring_0,
     call = sym call_in_ring_0,
 );
@@ -123,6 +138,13 @@ extern "C" fn call_in_ring_3(frame: &mut TrapFrame) {
     end_if_at_fault(frame, record, fault);
 }
 
+/// The same where the run is recorded; on the kernel's stack.
+extern "C" fn tell_and_record_time() -> u64 {
+    let now = clock::now();
+    recorder::note_clock(now);
+    now
+}
+
 extern "C" fn tell_time(_: *mut Context<'_>) -> u64 {
     clock::now()
 }
@@ -145,6 +167,7 @@ pub fn handle_syscall(frame: &mut TrapFrame) {
         rip if record.is_user() && rip == stub(CLOCK_STUB) => {
             record.log_service(ServiceCall { service: SERVICE_CLOCK, arguments: [0; 2] });
             frame.rax = clock::now();
+            recorder::note_clock(frame.rax);
             None
         }
         rip if record.is_user() && rip == stub(CALL_STUB) => return divert(frame, record, call_in_ring_3),
@@ -177,6 +200,7 @@ fn log(record: &Record, address: u64, length: u64, caller: u64) -> Result<(), Fa
     record.log_service(ServiceCall { service: SERVICE_LOG, arguments: [address, length] });
     match record.bytes(address, length).filter(|bytes| bytes.len() <= MAX_LINE) {
         Some(bytes) => {
+            recorder::note_log(bytes);
             console::show(Style::Plain, format_args!("  [LOG] {}: {}\n", record.module(), Printable(bytes)));
             Ok(())
         }

@@ -13,6 +13,7 @@ pub mod campaign;
 pub mod control;
 pub mod faults;
 pub mod frame;
+pub mod recording;
 pub mod report;
 pub mod trial;
 
@@ -38,6 +39,10 @@ pub enum Message {
     Injection(Injection),
     /// What a client asked for, with the number of its request.
     Answer(u64, Answer),
+    /// A call of the run, where that is recorded: one message for each, in order, before the report.
+    Recorded(recording::RecordedCall),
+    /// The modules of a recording, behind its calls, and whether there were more calls than there was room for.
+    RecordedModules(Vec<recording::RecordedModule>, bool),
 }
 
 impl Message {

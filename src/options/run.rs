@@ -38,6 +38,9 @@ pub struct HostOptions {
     /// Write the output of the last module that has any; a picture (Netpbm's P6 or P5) as PNG if the name ends so.
     #[arg(long, value_name = "FILE[.png]")]
     pub output: Option<PathBuf>,
+    /// Make the calls of a recording instead, with what services told the modules then, and show the first difference.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "input", "repeat", "domain", "output"])]
+    pub replay: Option<PathBuf>,
 }
 
 /// The machine that a kernel boots in.
@@ -69,6 +72,9 @@ pub struct BootOptions {
     /// What it boots in.
     #[command(flatten)]
     pub machine: MachineOptions,
+    /// Keep what modules are called with, what they ask services for, and what comes of it, for `host --replay`.
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
     /// Seconds after which the kernel is given up.
     #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86400))]
     pub timeout: u64,

@@ -12,7 +12,7 @@ use bareflow_loader::{Call, CallError, Fault, FaultKind, Outcome, Returned, Timi
 use crate::caller::Caller;
 use crate::memory::Image;
 use crate::record::{MayCall, Record};
-use crate::undeclared::table;
+use crate::undeclared::table_of;
 
 /// What a thread keeps for the gate: the record of its innermost call, or of its next one.
 pub(crate) type Thread = AtomicPtr<Record>;
@@ -48,7 +48,7 @@ pub(crate) fn call(
     let usual = caller.thread.load(Ordering::Relaxed) == record.address() && !record.is_under_way();
     // Without input and output the context is the same as ever: nobody but the module writes to it, and it says
     // nothing that this call uses.
-    if !usual || !call.input.is_empty() || !output.is_empty() || callees.is_some() {
+    if !usual || !call.input.is_empty() || !output.is_empty() || callees.is_some() || caller.clock.is_some() {
         return call_otherwise(*call, output, caller, callees);
     }
     record.begin(call, call.image.stack_top);
@@ -97,7 +97,8 @@ fn enter(
     let capacity = output.len();
     record.lend(call.input, output, callees);
     let (heap, heap_size) = call.image.segments.heap();
-    let mut context = Context::new(table(call.image.placement.services), call.input, output).with_heap(heap, heap_size);
+    let mut context =
+        Context::new(table_of(call.image.placement.services, caller), call.input, output).with_heap(heap, heap_size);
     let mut returned = pass(call, &raw mut context, record, caller);
     record.take_back();
     if let Ok(returned) = &mut returned {

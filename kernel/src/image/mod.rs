@@ -18,6 +18,7 @@ use spin::Mutex;
 
 use crate::gate::user::layout;
 use crate::memory::MODULE_STACK;
+use crate::services::undeclared;
 use crate::memory::tables::{self, READ_EXECUTE, READ_ONLY};
 use crate::traps::timer::ticks_of;
 use user::UserSide;
@@ -40,7 +41,7 @@ pub struct Image {
     pub stack_top: u64,
     /// Address and size of the heap, as the module sees it.
     pub heap: (u64, u64),
-    /// The services it declares: `SERVICE_*` bits.
+    /// The services it declares, as [`undeclared::bits`] says them.
     pub services: u32,
     /// Timer ticks a call may see.
     pub ticks: u32,
@@ -85,7 +86,7 @@ impl Image {
         let segments = Segments { base, ..alias };
         let ticks = ticks_of(placement.budget.time_us);
         let (stack_top, heap) = (stack.0 + stack.1, segments.heap());
-        let services = placement.services;
+        let services = undeclared::bits(placement.services);
         let mut image = Image { segments, stack_top, heap, services, ticks, user: None, alias, stack, pages };
         if pages > 0 && image.map(placement.domain).is_err() {
             image.release();

@@ -10,6 +10,7 @@ use bareflow_loader::diagnosis::ServiceCall;
 use bareflow_loader::{Fault, FaultKind, Outcome};
 
 use crate::gate::{self, Record};
+use crate::recorder;
 
 /// What the service returns for a call that returned.
 const CALLED: u32 = bareflow_abi::call::CALLED;
@@ -50,6 +51,11 @@ pub fn call(record: &Record, address: u64, caller: u64) -> Result<u32, Fault> {
         Some(callees) => gate::nested(|| callees.call(name, input, output)),
         None => Err(CallRefused::NotDeclared),
     };
+    let (told, written) = match &done {
+        Ok(outcome) => ((CALLED, outcome.result), output.get(..outcome.output_length).unwrap_or_default()),
+        Err(refused) => ((*refused as u32, 0), &[][..]),
+    };
+    recorder::note_call(name, input, capacity, told, written);
     Ok(match done {
         Ok(outcome) => {
             fill_in(place, outcome);

@@ -9,18 +9,26 @@ use bareflow_abi::{CallArguments, Context, Services};
 use bareflow_loader::diagnosis::{Diagnosis, ServiceCall};
 use bareflow_loader::{Fault, FaultKind};
 
-use super::{CALL_STUB, CLOCK_STUB, LOG_STUB, OFFERED, bareflow_call, bareflow_log, stub, tell_time};
+use super::{CALL_STUB, CLOCK_STUB, LOG_STUB, OFFERED, bareflow_call, bareflow_log, bareflow_recorded_clock, stub, tell_time};
 use crate::gate::{self, Record};
+use crate::recorder;
+
+/// Bit of a table whose clock takes note of what it tells.
+const RECORDED: u32 = (OFFERED + 1).next_power_of_two();
 
 /// The tables, each at the number that its services' bits are.
-static TABLES: [Services; OFFERED as usize + 1] = {
-    let mut tables = [const { Services::new(bareflow_no_log, bareflow_no_clock) }; OFFERED as usize + 1];
+static TABLES: [Services; (OFFERED | RECORDED) as usize + 1] = {
+    let mut tables = [const { Services::new(bareflow_no_log, bareflow_no_clock) }; (OFFERED | RECORDED) as usize + 1];
     let mut services = 0;
     while services < tables.len() {
         let declared = services as u32;
         tables[services] = Services::new(
             if declared & SERVICE_LOG == 0 { bareflow_no_log } else { bareflow_log },
-            if declared & SERVICE_CLOCK == 0 { bareflow_no_clock } else { tell_time },
+            match (declared & SERVICE_CLOCK, declared & RECORDED) {
+                (0, _) => bareflow_no_clock,
+                (_, 0) => tell_time,
+                _ => bareflow_recorded_clock,
+            },
         )
         .with_call(if declared & SERVICE_CALL == 0 { bareflow_no_call } else { bareflow_call });
         services += 1;
@@ -31,7 +39,12 @@ static TABLES: [Services; OFFERED as usize + 1] = {
 /// The table of a module that declares these services.
 #[inline(always)]
 pub const fn table(services: u32) -> &'static Services {
-    &TABLES[(services & OFFERED) as usize]
+    &TABLES[(services & (OFFERED | RECORDED)) as usize]
+}
+
+/// The bits by which [`table`] finds that of a module which declares these services.
+pub fn bits(services: u32) -> u32 {
+    services & OFFERED | if recorder::is_on() { RECORDED } else { 0 }
 }
 
 unsafe extern "C" {

@@ -1,0 +1,273 @@
+//! What modules were called with, what they asked for, and what came of it: as a kernel sends it, and as a file.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use bareflow_abi::checksum::crc32c;
+use serde::{Deserialize, Serialize};
+
+/// What a file opens with.
+pub const MAGIC: [u8; 6] = *b"BFrec\0";
+
+/// The version of the file's form.
+pub const VERSION: u16 = 1;
+
+/// Bytes before a file's payload: magic, version, and the CRC-32C of the payload.
+const HEADER_SIZE: usize = 12;
+
+/// Most bytes of a file.
+pub const MAX_FILE: usize = 16 << 20;
+
+/// A run, call by call.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recording {
+    /// The modules that were called.
+    pub modules: Vec<RecordedModule>,
+    /// Their calls, in the order in which they began: one that a module made comes behind its caller's.
+    pub calls: Vec<RecordedCall>,
+    /// Whether there were more calls than there was room for.
+    pub cut: bool,
+}
+
+/// A module of a recording.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedModule {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Bytes of its blob.
+    pub blob_size: u64,
+    /// The x86-64 level of the code that ran.
+    pub cpu_level: u8,
+    /// Bytes of heap it had.
+    pub heap: u32,
+    /// Bytes of stack it had.
+    pub stack: u32,
+}
+
+/// A call of a module.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedCall {
+    /// The module's name.
+    pub module: String,
+    /// What for: the number of a [`Reason`](bareflow_abi::Reason).
+    pub reason: u32,
+    /// Its input.
+    pub input: Vec<u8>,
+    /// Bytes of output there was room for.
+    pub capacity: u32,
+    /// What it asked for, in order.
+    pub events: Vec<Event>,
+    /// What came of it.
+    pub end: End,
+}
+
+/// A service that a module called, and what it was told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// It logged this line.
+    Log(Vec<u8>),
+    /// It was told this time.
+    Clock(u64),
+    /// It called another module.
+    Call {
+        /// The name that it said.
+        name: Vec<u8>,
+        /// The input that it passed on.
+        input: Vec<u8>,
+        /// Bytes of output it had room for.
+        capacity: u32,
+        /// 0, or the number of a [`CallRefused`](bareflow_abi::CallRefused).
+        status: u32,
+        /// What the other one returned.
+        result: i32,
+        /// What that one wrote.
+        output: Vec<u8>,
+    },
+}
+
+/// How a call ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum End {
+    /// It returned.
+    Returned {
+        /// This.
+        result: i32,
+        /// And wrote this.
+        output: Vec<u8>,
+    },
+    /// It faulted.
+    Faulted {
+        /// The fault's kind.
+        kind: String,
+        /// Where.
+        offset: Option<u64>,
+    },
+    /// There was no memory for it.
+    NoMemory,
+}
+
+/// Bytes that are no recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BadRecording {
+    /// Fewer bytes than a header has, or more than a file may have.
+    Length {
+        /// Bytes there are.
+        found: usize,
+    },
+    /// Not the magic.
+    Magic,
+    /// A form that is not known.
+    Version {
+        /// Its version.
+        found: u16,
+    },
+    /// Other bytes than were written.
+    Checksum {
+        /// The checksum of the bytes as they are.
+        found: u32,
+        /// The one in the file.
+        expected: u32,
+    },
+    /// Bytes that spell no recording.
+    Payload,
+}
+
+impl fmt::Display for BadRecording {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Length { found } => {
+                write!(out, "{found} bytes, expected {HEADER_SIZE} to {MAX_FILE}; record it anew with `boot --record`")
+            }
+            Self::Magic => out.write_str("no recording: it opens with other bytes; name a file of `boot --record`"),
+            Self::Version { found } => {
+                write!(out, "a recording of form {found}, expected {VERSION}; record it anew with `boot --record`")
+            }
+            Self::Checksum { found, expected } => write!(
+                out,
+                "checksum mismatch: the recording says {expected:#010x}, computed {found:#010x}; copy it again"
+            ),
+            Self::Payload => out.write_str("its bytes spell no recording; record it anew with `boot --record`"),
+        }
+    }
+}
+
+impl core::error::Error for BadRecording {}
+
+impl Recording {
+    /// The recording as a file; `None` when it has more than [`MAX_FILE`] bytes.
+    #[must_use]
+    pub fn to_bytes(&self) -> Option<Vec<u8>> {
+        let payload = postcard::to_allocvec(self).ok()?;
+        let bytes = [&MAGIC[..], &VERSION.to_le_bytes(), &crc32c(&[&payload]).to_le_bytes(), &payload].concat();
+        (bytes.len() <= MAX_FILE).then_some(bytes)
+    }
+
+    /// The recording in a file.
+    ///
+    /// # Errors
+    /// What is wrong with it. The checks come in this order: length, magic, version, checksum, payload.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Recording, BadRecording> {
+        let length = BadRecording::Length { found: bytes.len() };
+        let (header, payload) = bytes.split_first_chunk::<HEADER_SIZE>().ok_or(length)?;
+        let [magic @ .., a, b, c, d, e, f] = *header;
+        if magic != MAGIC {
+            return Err(BadRecording::Magic);
+        }
+        let found = u16::from_le_bytes([a, b]);
+        if found != VERSION {
+            return Err(BadRecording::Version { found });
+        }
+        if bytes.len() > MAX_FILE {
+            return Err(length);
+        }
+        let (expected, found) = (u32::from_le_bytes([c, d, e, f]), crc32c(&[payload]));
+        if found != expected {
+            return Err(BadRecording::Checksum { found, expected });
+        }
+        match postcard::take_from_bytes(payload) {
+            Ok((recording, [])) => Ok(recording),
+            _ => Err(BadRecording::Payload),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+    use proptest::prelude::*;
+
+    fn recording() -> Recording {
+        let module = RecordedModule {
+            name: "echo".into(),
+            version: "0.1.0".into(),
+            blob_size: 9,
+            cpu_level: 1,
+            heap: 0,
+            stack: 8192,
+        };
+        let call =
+            Event::Call { name: [1].into(), input: [2].into(), capacity: 3, status: 0, result: -1, output: [4].into() };
+        let call = RecordedCall {
+            module: "echo".into(),
+            reason: 0,
+            input: [5].into(),
+            capacity: 6,
+            events: [Event::Log([7].into()), Event::Clock(u64::MAX), call].into(),
+            end: End::Returned { result: 8, output: [9].into() },
+        };
+        let fault = RecordedCall { end: End::Faulted { kind: "panic".into(), offset: Some(1) }, ..call.clone() };
+        Recording { modules: [module].into(), calls: [call, fault].into(), cut: true }
+    }
+
+    #[test]
+    fn reads_what_it_writes() {
+        let bytes = recording().to_bytes().unwrap();
+        assert_eq!(Recording::from_bytes(&bytes), Ok(recording()));
+    }
+
+    #[test]
+    fn rejects_every_bit_flip_and_truncation() {
+        let bytes = recording().to_bytes().unwrap();
+        for length in 0..bytes.len() {
+            assert!(Recording::from_bytes(&bytes[..length]).is_err(), "{length}");
+        }
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(Recording::from_bytes(&flipped).is_err(), "{bit}");
+        }
+    }
+
+    #[test]
+    fn rejects_what_is_none_and_says_why() {
+        let bytes = recording().to_bytes().unwrap();
+        let error = |at: usize, value: u8| {
+            let mut bytes = bytes.clone();
+            bytes[at] = value;
+            Recording::from_bytes(&bytes).unwrap_err()
+        };
+        assert_eq!(Recording::from_bytes(b"short"), Err(BadRecording::Length { found: 5 }));
+        assert_eq!(error(0, 0), BadRecording::Magic);
+        assert_eq!(error(6, 2), BadRecording::Version { found: 2 });
+        assert_eq!(error(6, 2).to_string(), "a recording of form 2, expected 1; record it anew with `boot --record`");
+        assert!(matches!(error(8, !bytes[8]), BadRecording::Checksum { .. }));
+        let mut longer = recording().to_bytes().unwrap();
+        longer.push(0);
+        let checksum = crc32c(&[&longer[HEADER_SIZE..]]);
+        longer[8..12].copy_from_slice(&checksum.to_le_bytes());
+        assert_eq!(Recording::from_bytes(&longer), Err(BadRecording::Payload));
+    }
+
+    proptest! {
+        #[test]
+        fn no_payload_makes_it_panic(payload in prop::collection::vec(any::<u8>(), 0..200)) {
+            let bytes = [&MAGIC[..], &VERSION.to_le_bytes(), &crc32c(&[&payload]).to_le_bytes(), &payload].concat();
+            let _ = Recording::from_bytes(&bytes);
+        }
+    }
+}

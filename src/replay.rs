@@ -1,0 +1,269 @@
+//! `host --replay`: the calls of a recording, made once more in this process, with what services told the modules then.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::path::Path;
+use std::rc::Rc;
+
+use bareflow_abi::call::CALLED;
+use bareflow_abi::{CallRefused, Reason};
+use bareflow_host::{HostPlatform, Image};
+use bareflow_loader::placed::PlacedModule;
+use bareflow_loader::valid::Offer;
+use bareflow_loader::{
+    Budget, Call, CallError, Callees, Domain, Name, Outcome, Placement, Platform, Printable, RawModule, Timing,
+    ValidModule,
+};
+use bareflow_protocol::recording::{End, Event, RecordedCall, RecordedModule, Recording};
+use bareflow_suite::archive::Archive;
+
+use crate::files::{Files, label};
+use crate::{Ended, Problem, embedded, say};
+
+/// Most bytes of output that a call is given room for.
+const MOST: u32 = 64 << 20;
+
+/// Carries the command out: with the embedded modules and `files`.
+///
+/// # Errors
+/// When the recording can't be read, or is none, or the modules of it are not there.
+pub fn replay(path: &Path, files: &Files) -> Result<Ended, Problem> {
+    let shown = label(path);
+    let bytes =
+        std::fs::read(path).map_err(|error| format!("{shown}: can't read: {error}; name a file of `boot --record`"))?;
+    let recording = Recording::from_bytes(&bytes).map_err(|error| format!("{shown}: {error}"))?;
+    let script = Rc::new(RefCell::new(Script::default()));
+    let (lines, clock) = (Rc::clone(&script), Rc::clone(&script));
+    let log = Box::new(move |line: &str| lines.borrow_mut().log(line));
+    let platform = HostPlatform::with_clock(log, Box::new(move || clock.borrow_mut().clock()))
+        .map_err(|error| format!("can't prepare this process for modules: {error}"))?;
+    let archive = Archive::read(embedded::MODULES)?;
+    let own = archive.blobs.iter().map(|source| source.bytes);
+    let blobs: Vec<_> = own.chain(files.blobs.iter().map(|(_, bytes)| bytes.as_slice())).collect();
+    for module in
+        recording.modules.iter().filter(|module| recording.calls.iter().any(|call| call.module == module.name))
+    {
+        let blob = blob_of(module, &blobs)?;
+        let calls = recording.calls.iter().enumerate().filter(|(_, call)| call.module == module.name);
+        let replay = Replay { platform: &platform, script: &script, module, blob };
+        if let Some(Found { number, of_all, difference }) = replay.run(calls)? {
+            say!("[DIFF] call {number} of {}, {of_all} of the recording: {difference}", module.name);
+            return Ok(Ended::Failed);
+        }
+    }
+    let cut = if recording.cut { "; the recording was cut, since there was no room for more" } else { "" };
+    say!("[OK] {} calls of {} modules replayed, no difference{cut}", recording.calls.len(), recording.modules.len());
+    Ok(Ended::Passed)
+}
+
+/// The blob of a recorded module.
+fn blob_of<'blob>(module: &RecordedModule, blobs: &[&'blob [u8]]) -> Result<&'blob [u8], Problem> {
+    let named: Vec<_> = blobs
+        .iter()
+        .filter_map(|blob| Some((*blob, RawModule::parse(blob).ok()?.header)))
+        .filter(|(_, header)| header.name_bytes() == module.name.as_bytes())
+        .collect();
+    let version = |header: &bareflow_abi::header::Header| bareflow_loader::Version::of(header).to_string();
+    let fits = |blob: &[u8], header| version(header) == module.version && blob.len() as u64 == module.blob_size;
+    if let Some((blob, _)) = named.iter().find(|(blob, header)| fits(blob, header)) {
+        return Ok(blob);
+    }
+    let found: Vec<_> =
+        named.iter().map(|(blob, header)| format!("{} of {} bytes", version(header), blob.len())).collect();
+    let found = if found.is_empty() { "none of that name".to_owned() } else { found.join(", ") };
+    let RecordedModule { name, version, blob_size, .. } = module;
+    let remedy = "name the file that was recorded";
+    Err(format!("the recording needs {name} {version} of {blob_size} bytes, found {found}; {remedy}").into())
+}
+
+/// A call that differs: its number among those of the module and among all, and how.
+struct Found {
+    number: usize,
+    of_all: usize,
+    difference: String,
+}
+
+/// The calls of one module.
+struct Replay<'run> {
+    platform: &'run HostPlatform,
+    script: &'run Rc<RefCell<Script>>,
+    module: &'run RecordedModule,
+    blob: &'run [u8],
+}
+
+impl Replay<'_> {
+    /// Makes the calls. Returns the first that differs.
+    fn run<'call>(&self, calls: impl Iterator<Item = (usize, &'call RecordedCall)>) -> Result<Option<Found>, Problem> {
+        let RecordedModule { name, cpu_level, heap, stack, .. } = self.module;
+        let refused = |error: &dyn std::fmt::Display| format!("{name}: {error}");
+        let raw = RawModule::parse(self.blob).map_err(|error| refused(&error))?;
+        // The code that ran then, if this processor has what it needs.
+        let offer = Offer { cpu_level: (*cpu_level).min(self.platform.cpu_level()), ..Offer::of(self.platform) };
+        let valid = ValidModule::validate(raw, offer).map_err(|error| refused(&error))?;
+        // A debugger may take its time.
+        let budget = Budget { time_us: Budget::LIMITS.time_us, stack: *stack, heap: *heap };
+        let placement = Placement { domain: Domain::Kernel, budget, services: raw.header.services };
+        let place = || PlacedModule::place(&valid, &placement, self.platform).map_err(|error| refused(&error));
+        let mut placed = place()?;
+        let mut found = None;
+        for (number, (place_in_all, call)) in (1..).zip(calls) {
+            let difference = self.call(&valid.name(), &placed, call)?;
+            if let Some(difference) = difference {
+                found = Some(Found { number, of_all: place_in_all + 1, difference });
+                break;
+            }
+            // After a fault it is called again only where it was given a fresh image.
+            if matches!(call.end, End::Faulted { .. }) {
+                let fresh = place()?;
+                self.platform.release(std::mem::replace(&mut placed, fresh).image);
+            }
+        }
+        self.platform.release(placed.image);
+        Ok(found)
+    }
+
+    /// Makes one call, and says what differs first.
+    fn call(&self, name: &Name, placed: &PlacedModule<Image>, call: &RecordedCall) -> Result<Option<String>, Problem> {
+        let reason = Reason::ALL.into_iter().find(|reason| *reason as u32 == call.reason);
+        let reason =
+            reason.ok_or_else(|| format!("a call for reason {}, expected one of those there are", call.reason))?;
+        if call.capacity > MOST {
+            return Err(
+                format!("a call with room for {} bytes of output, expected at most {MOST}", call.capacity).into()
+            );
+        }
+        if call.end == End::NoMemory {
+            return Ok(None);
+        }
+        *self.script.borrow_mut() =
+            Script { module: call.module.clone(), left: call.events.iter().cloned().collect(), ..Script::default() };
+        let mut output = vec![0; call.capacity as usize];
+        let (image, entry, input) = (&placed.image, placed.entry, call.input.as_slice());
+        let made = Call { module: name, image, entry, reason, input, timing: Timing::Fast, thorough: true };
+        let done = self.platform.call_bound(&made, &mut output, &Told(self.script));
+        let ended = match done {
+            Ok(returned) => {
+                output.truncate(returned.outcome.output_length);
+                End::Returned { result: returned.outcome.result, output }
+            }
+            Err(CallError::Fault(fault)) => End::Faulted { kind: fault.kind.name().to_owned(), offset: fault.offset },
+            Err(CallError::NoMemory) => return Err("no memory for the call's input and output".into()),
+        };
+        Ok(self.script.borrow_mut().first_difference(&call.end, &ended))
+    }
+}
+
+/// What services are to tell the call under way.
+#[derive(Default)]
+struct Script {
+    module: String,
+    left: VecDeque<Event>,
+    /// Events so far.
+    told: usize,
+    difference: Option<String>,
+}
+
+impl Script {
+    /// The next event, as long as nothing differs.
+    fn next(&mut self, asked: &str) -> Option<Event> {
+        if self.difference.is_some() {
+            return None;
+        }
+        self.told += 1;
+        let next = self.left.pop_front();
+        if next.is_none() {
+            self.differs("nothing", asked);
+        }
+        next
+    }
+
+    fn differs(&mut self, expected: &str, found: &str) {
+        let number = self.told;
+        self.difference.get_or_insert_with(|| format!("service call {number}: expected {expected}, found {found}"));
+    }
+
+    fn log(&mut self, line: &str) {
+        let logged = |module: &str, bytes: &[u8]| format!("  [LOG] {module}: {}", Printable(bytes));
+        say!("{line}");
+        match self.next(line.trim_start()) {
+            Some(Event::Log(bytes)) if logged(&self.module, &bytes) == line => {}
+            Some(other) => self.differs(&describe(&other), &format!("log, \"{}\"", line.trim_start())),
+            None => {}
+        }
+    }
+
+    fn clock(&mut self) -> u64 {
+        match self.next("clock") {
+            Some(Event::Clock(time)) => time,
+            Some(other) => {
+                self.differs(&describe(&other), "clock");
+                0
+            }
+            None => 0,
+        }
+    }
+
+    fn call(&mut self, name: &[u8], input: &[u8], output: &mut [u8]) -> Result<Outcome, CallRefused> {
+        let asked = asked(name, input, output.len());
+        match self.next(&asked) {
+            Some(Event::Call { name: other, input: given, capacity, status, result, output: written })
+                if other == name && given == input && capacity as usize == output.len() =>
+            {
+                if status != CALLED {
+                    return Err(CallRefused::from_number(status));
+                }
+                let length = written.len().min(output.len());
+                output[..length].copy_from_slice(&written[..length]);
+                return Ok(Outcome { result, output_length: length });
+            }
+            Some(other) => self.differs(&describe(&other), &asked),
+            None => {}
+        }
+        Err(CallRefused::NotLoaded)
+    }
+
+    /// What differs first: a service call, one that is missing, or the end.
+    fn first_difference(&mut self, expected: &End, found: &End) -> Option<String> {
+        if self.difference.is_none()
+            && let Some(missing) = self.left.front()
+        {
+            let end = describe_end(found);
+            self.difference =
+                Some(format!("service call {}: expected {}, found {end}", self.told + 1, describe(missing)));
+        }
+        let ends = || {
+            (expected != found).then(|| format!("expected {}, found {}", describe_end(expected), describe_end(found)))
+        };
+        self.difference.take().or_else(ends)
+    }
+}
+
+/// The other modules, as far as the recording knows what they said.
+struct Told<'run>(&'run Rc<RefCell<Script>>);
+
+impl Callees for Told<'_> {
+    fn call(&self, name: &[u8], input: &[u8], output: &mut [u8]) -> Result<Outcome, CallRefused> {
+        self.0.borrow_mut().call(name, input, output)
+    }
+}
+
+fn asked(name: &[u8], input: &[u8], capacity: usize) -> String {
+    format!("call of {} with \"{}\" and room for {capacity} bytes", Printable(name), Printable(input))
+}
+
+fn describe(event: &Event) -> String {
+    match event {
+        Event::Log(bytes) => format!("log, \"{}\"", Printable(bytes)),
+        Event::Clock(_) => "clock".to_owned(),
+        Event::Call { name, input, capacity, .. } => asked(name, input, *capacity as usize),
+    }
+}
+
+fn describe_end(end: &End) -> String {
+    match end {
+        End::Returned { result, output } => format!("the result {result} and the output \"{}\"", Printable(output)),
+        End::Faulted { kind, offset: Some(offset) } => format!("the fault {kind} at offset {offset:#x}"),
+        End::Faulted { kind, offset: None } => format!("the fault {kind} outside the module"),
+        End::NoMemory => "no memory".to_owned(),
+    }
+}
