@@ -2,12 +2,12 @@
 //! preserve.
 //!
 //! They differ in how they read the clock right before and right behind the call, and in what they do
-//! about the direction flag and the control bits of MXCSR. To look at these takes longer than all else
-//! together: a thorough gate does, and ends a call that changed them; any other puts them right unseen.
+//! about the control bits of MXCSR. To look at these takes longer than all else together: a thorough gate
+//! does, and ends a call that changed them; any other puts them right unseen.
 
 use std::arch::global_asm;
 
-/// The readings of the clock, as `clock.rs` has them, and what is done about the flag and MXCSR.
+/// The readings of the clock, as `clock.rs` has them, and what is done about MXCSR.
 macro_rules! code {
     (fast before) => {
         "rdtsc\n shl rdx, 32\n or rax, rdx\n mov [rcx + 24], rax"
@@ -25,10 +25,10 @@ macro_rules! code {
         ""
     };
     (put right) => {
-        "cld\n ldmxcsr [rip + bareflow_host_mxcsr]"
+        "ldmxcsr [rip + bareflow_host_mxcsr]"
     };
     (look at) => {
-        "pushfq\n pop rcx\n test ecx, 0x400\n jnz bareflow_host_clobbered\n stmxcsr [rsp - 8]\n mov ecx, [rsp - 8]\n and ecx, 0xffc0\n cmp ecx, 0x1f80\n jne bareflow_host_clobbered"
+        "stmxcsr [rsp - 8]\n mov ecx, [rsp - 8]\n and ecx, 0xffc0\n cmp ecx, 0x1f80\n jne bareflow_host_clobbered"
     };
 }
 
@@ -66,6 +66,11 @@ macro_rules! gate {
             "jne bareflow_host_clobbered",
             "cmp rbx, [rdx]",
             "jne bareflow_host_clobbered",
+            // The flags for direction, nested tasks and alignment are clear.
+            "pushfq",
+            "pop rcx",
+            "test ecx, 0x44400",
+            "jnz bareflow_host_clobbered",
             code!($put_or_look $right_or_at),
             // From here on the call can't be ended from outside any more.
             "mov qword ptr [r11], 0",
@@ -94,7 +99,8 @@ global_asm!(
     "mov rcx, fs:[r11]",
     "mov rsp, [rcx]",
     "mov qword ptr [rcx], 0",
-    "cld",
+    "push 0x202",
+    "popfq",
     "fninit",
     "ldmxcsr [rip + bareflow_host_mxcsr]",
     "pop rbx",

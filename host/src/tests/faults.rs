@@ -4,7 +4,7 @@ use bareflow_abi::trap::{HEAP_INSTRUCTION, PANIC_INSTRUCTION};
 #[test]
 fn contains_faults_and_goes_on() {
     let platform = platform();
-    let cases: [(&[u8], FaultKind); 16] = [
+    let cases: [(&[u8], FaultKind); 17] = [
         (&[0x31, 0xd2, 0x31, 0xc9, 0xf7, 0xf1], FaultKind::Divide),
         (&[0xcc], FaultKind::Breakpoint),
         (&[0x0f, 0x0b], FaultKind::InvalidOpcode),
@@ -21,6 +21,8 @@ fn contains_faults_and_goes_on() {
         (&[0x4d, 0x31, 0xff, 0x49, 0xf7, 0xd7, 0xc3], FaultKind::ClobberedRegister),
         (&[0xfd, 0xc3], FaultKind::ClobberedRegister),
         (&[0xff, 0x34, 0x24, 0xc3], FaultKind::ClobberedRegister),
+        // pushfq; or dword ptr [rsp], 0x40000; popfq; ret
+        (&[0x9c, 0x81, 0x0c, 0x24, 0, 0, 4, 0, 0x9d, 0xc3], FaultKind::ClobberedRegister),
         // push 0; ldmxcsr [rsp]; pop rax; ret
         (&[0x6a, 0x00, 0x0f, 0xae, 0x14, 0x24, 0x58, 0xc3], FaultKind::ClobberedRegister),
     ];

@@ -30,6 +30,18 @@ fn logs_what_the_module_may_pass_on() {
 }
 
 #[test]
+fn logs_whatever_the_flags_are() {
+    let (platform, lines) = listening();
+    // pushfq; or dword ptr [rsp], 0x40400; popfq: the flags for alignment and direction are set.
+    let flags = [0x9c, 0x81, 0x0c, 0x24, 0, 4, 4, 0, 0x9d];
+    let code = [&flags, logging(&AND_RETURN_42).as_slice()].concat();
+    for domain in Domain::ALL {
+        assert_eq!(execute(&platform, &code, &usual(domain)), Ok(42), "{domain:?}");
+    }
+    assert_eq!(lines.borrow().len(), 2);
+}
+
+#[test]
 fn takes_other_arguments_for_faults() {
     let (platform, lines) = listening();
     // mov rdi, rbx; mov rax, [rdi + 8]; xor esi, esi; mov edx, 9; call [rax + 8]
