@@ -13,6 +13,7 @@ use bareflow_loader::{Fault, FaultKind, Outcome};
 
 use crate::caller::Lines;
 use crate::record::Record;
+use crate::services::enter_service;
 use crate::{confined, gate};
 
 /// Set in what the service says where the call is at its end, above the status.
@@ -28,16 +29,7 @@ unsafe extern "C" {
 global_asm!(
     ".global bareflow_host_call",
     "bareflow_host_call:",
-    "push rbp",
-    "mov rbp, rsp",
-    "mov rax, [rip + bareflow_host_record@GOTTPOFF]",
-    "mov rax, fs:[rax]",
-    "mov [rax + 16], rsp",
-    "mov rsp, [rax]",
-    "and rsp, -16",
-    "pushfq",
-    "and dword ptr [rsp], 0xfffbbbff",
-    "popfq",
+    enter_service!(),
     "push rdi",
     "push rsi",
     "push rdx",

@@ -23,6 +23,26 @@ unsafe extern "C" {
     fn bareflow_host_service_end();
 }
 
+/// How every service begins: the module's stack pointer is noted, our own stack is there, and so is what compiled code
+/// relies on, whatever the module did (System V ABI 3.2.1): the flags for direction, nested tasks and alignment are clear.
+/// `rax` is used up.
+macro_rules! enter_service {
+    () => {
+        "push rbp
+        mov rbp, rsp
+        mov rax, [rip + bareflow_host_record@GOTTPOFF]
+        mov rax, fs:[rax]
+        mov [rax + 16], rsp
+        mov rsp, [rax]
+        and rsp, -16
+        pushfq
+        and dword ptr [rsp], 0xfffbbbff
+        popfq"
+    };
+}
+
+pub(crate) use enter_service;
+
 // A service runs on our own stack, below what the gate saved there: how much of
 // the module's stack is left is no concern of our code. A module that has no
 // room for the two words here overflows by itself.
@@ -34,18 +54,7 @@ global_asm!(
     ".global bareflow_host_log",
     ".global bareflow_host_service_end",
     "bareflow_host_log:",
-    "push rbp",
-    "mov rbp, rsp",
-    "mov rax, [rip + bareflow_host_record@GOTTPOFF]",
-    "mov rax, fs:[rax]",
-    "mov [rax + 16], rsp",
-    "mov rsp, [rax]",
-    "and rsp, -16",
-    // What compiled code relies on, whatever the module did (System V ABI 3.2.1): the flags for direction, nested
-    // tasks and alignment are clear.
-    "pushfq",
-    "and dword ptr [rsp], 0xfffbbbff",
-    "popfq",
+    enter_service!(),
     "push rdi",
     "push rsi",
     "push rdx",
@@ -63,16 +72,7 @@ global_asm!(
     // The embedder's clock, which is told from our own stack as well.
     ".global bareflow_host_told_clock",
     "bareflow_host_told_clock:",
-    "push rbp",
-    "mov rbp, rsp",
-    "mov rax, [rip + bareflow_host_record@GOTTPOFF]",
-    "mov rax, fs:[rax]",
-    "mov [rax + 16], rsp",
-    "mov rsp, [rax]",
-    "and rsp, -16",
-    "pushfq",
-    "and dword ptr [rsp], 0xfffbbbff",
-    "popfq",
+    enter_service!(),
     "call {told}",
     "mov rsp, rbp",
     "pop rbp",

@@ -11,6 +11,7 @@ use bareflow_loader::{Fault, FaultKind};
 use crate::caller::Caller;
 use crate::calls::bareflow_host_call;
 use crate::gate;
+use crate::services::enter_service;
 use crate::services::{OFFERED, bareflow_host_log, bareflow_host_told_clock, clock};
 
 /// Bit of a table whose clock is the embedder's.
@@ -67,16 +68,8 @@ global_asm!(
     "jmp 2f",
     "bareflow_host_no_call:",
     "mov r10d, {call}",
-    "2: push rbp",
-    "mov rbp, rsp",
-    "mov rax, [rip + bareflow_host_record@GOTTPOFF]",
-    "mov rax, fs:[rax]",
-    "mov [rax + 16], rsp",
-    "mov rsp, [rax]",
-    "and rsp, -16",
-    "pushfq",
-    "and dword ptr [rsp], 0xfffbbbff",
-    "popfq",
+    "2:",
+    enter_service!(),
     "push rdi",
     "push rsi",
     "push rdx",
