@@ -167,11 +167,11 @@ impl Child {
         caller: &Caller,
         callees: MayCall<'_>,
     ) -> Result<Reply, Silence> {
-        let budget = call.image.placement.budget.time_us;
+        let budget = call.image.time_us;
         let mut time = None;
         loop {
             let reply = self.say(request, &mut time, budget)?;
-            let declares = |service| call.image.placement.services & service != 0;
+            let declares = |service| call.image.services & service != 0;
             // A module that does nothing but ask has a budget, too.
             let mut start = || *time.get_or_insert_with(|| Stopwatch::start(self.process.clock(), budget));
             request = match reply {

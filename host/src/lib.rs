@@ -141,8 +141,8 @@ impl HostPlatform {
     /// Takes an image's memory back.
     #[inline]
     fn take_back(&self, image: &Image) {
-        if image.placement.domain == Domain::Kernel {
-            self.expected.forget(image.placement.budget.time_us);
+        if image.domain == Domain::Kernel {
+            self.expected.forget(image.time_us);
         }
         self.arenas.borrow_mut().release(image);
     }

@@ -175,7 +175,7 @@ impl Record {
     /// Leaves the time that another module took out of its own. The watchdog may never find a call that does
     /// nothing but call others in its own code: whether its time is over shows here.
     pub fn leave_out(&self, took: [Duration; 2]) {
-        let start = || Stopwatch::start(RunClock::of_this_thread(), self.image().placement.budget.time_us);
+        let start = || Stopwatch::start(RunClock::of_this_thread(), self.image().time_us);
         let time = match self.time.get() {
             None => start(),
             Some(mut time) => {

@@ -27,7 +27,7 @@ const CODES: [&[u8]; 3] = [&[0xb8, 42, 0, 0, 0, 0xc3], &[0x0f, 0x0b], &[0xeb, 0x
 fn place(platform: &HostPlatform, code: &[u8]) -> Outcome<(Image, u64)> {
     let placement =
         Placement { domain: Domain::User, budget: Budget { time_us: 5_000, ..Budget::DEFAULT }, services: u32::MAX };
-    let size = ImageSize { text: code.len(), rodata: 0, data: 4096, alignment: 16 };
+    let size = ImageSize { text: code.len() as u32, rodata: 0, data: 4096, alignment: 16 };
     let mut draft = platform.reserve(size, &placement).map_err(|error| error.to_string())?;
     draft.text().copy_from_slice(code);
     let base = draft.base();

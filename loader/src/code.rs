@@ -126,13 +126,13 @@ impl<'blob> Code<'blob> {
     /// The memory its image needs.
     #[must_use]
     #[inline]
-    pub fn image_size(&self) -> ImageSize {
+    pub const fn image_size(&self) -> ImageSize {
         ImageSize {
-            text: self.text.len(),
-            rodata: self.rodata.len(),
+            text: self.header.text_size,
+            rodata: self.header.rodata_size,
             // At most 256 MiB, as `check_sizes` made sure.
-            data: self.data.len() + self.header.bss_size as usize,
-            alignment: self.header.alignment as usize,
+            data: self.header.data_size.saturating_add(self.header.bss_size),
+            alignment: self.header.alignment,
         }
     }
 

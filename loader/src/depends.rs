@@ -51,13 +51,8 @@ impl fmt::Display for Interval {
 /// The list of modules that a module may call.
 #[must_use]
 pub fn dependencies_of<'blob>(raw: &RawModule<'blob>) -> Dependencies<'blob> {
-    Dependencies::new(depends_bytes(raw))
-}
-
-/// The record that holds it; empty where there is none.
-pub(crate) fn depends_bytes<'blob>(raw: &RawModule<'blob>) -> &'blob [u8] {
     let mut records = Records::new(raw.records).flatten();
-    records.find(|record| record.kind == DEPENDENCIES).map_or(&[], |record| record.bytes)
+    Dependencies::new(records.find(|record| record.kind == DEPENDENCIES).map_or(&[], |record| record.bytes))
 }
 
 /// What counts of a module that is to be found by its name from now on.
@@ -70,7 +65,7 @@ pub(crate) struct New<'module> {
 
 impl<'blob> New<'blob> {
     pub fn of(module: &ValidModule<'blob>) -> New<'blob> {
-        New { name: module.name(), version: module.version(), depends: depends_bytes(module.raw()) }
+        New { name: module.name(), version: module.version(), depends: module.parts().depends }
     }
 }
 
@@ -106,7 +101,7 @@ impl<P: Platform> ModuleManager<P> {
         let met = new.is_some_and(admits)
             || self
                 .table
-                .versions(name)
+                .versions(self.table.named(name))
                 .any(|other| other != gone && self.get(other).is_some_and(|other| admits(other.version)));
         (admits(version) && !met).then(|| Interval::of(&needed))
     }
@@ -153,7 +148,7 @@ impl<P: Platform> ModuleManager<P> {
 
     /// The listed modules of a name.
     fn table_versions(&self, name: &str) -> impl Iterator<Item = ModuleId> {
-        Name::new(name).into_iter().flat_map(|name| self.table.versions(&name))
+        Name::new(name).into_iter().flat_map(|name| self.table.versions(self.table.named(&name)))
     }
 
     /// Whether the module `id` is of a version that will do.

@@ -138,7 +138,7 @@ impl<P: Platform> ModuleManager<P> {
         // Borrowed for writing only while nobody can be here: when the module is registered, restarted or taken out.
         let Ok(borrowed) = place.try_borrow() else { return Err(Failure::Refused) };
         match Ref::filter_map(borrowed, Option::as_ref) {
-            Ok(module) if module.load == id.load => Ok(module),
+            Ok(module) if module.load.get() == Some(id.load) => Ok(module),
             _ => Err(Failure::NotLoaded),
         }
     }
@@ -192,7 +192,7 @@ impl<P: Platform> ModuleManager<P> {
         let Some(module) = self.get(id) else { return };
         let faults = &module.faults;
         module.state.set(State::Stopped);
-        if !module.options.on_fault.restarts(faults.restarts.get()) {
+        if !module.kept.options().on_fault.restarts(faults.restarts.get()) {
             return;
         }
         match self.remake(&module) {
@@ -231,7 +231,7 @@ impl<P: Platform> ModuleManager<P> {
     #[inline(never)]
     pub(crate) fn explain(&self, id: ModuleId, failure: Failure) -> ExecuteError {
         let module = self.get(id);
-        let fault = module.as_ref().and_then(|module| module.faults.last.get());
+        let fault = module.as_ref().and_then(|module| module.faults.last());
         let stopped = module.is_some_and(|module| module.state.get() == State::Stopped);
         match (failure, fault) {
             (Failure::ProfileFull, _) => ExecuteError::ProfileFull,

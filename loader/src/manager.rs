@@ -7,18 +7,18 @@ use bareflow_abi::header::FLAG_INIT;
 
 use crate::allowed::Allowed;
 use crate::budget::Budget;
-use crate::depends::{New, depends_bytes};
+use crate::depends::New;
 use crate::error::LoadError;
 use crate::fault::Fault;
 use crate::module::{Faults, Kept, Module, ModuleId, State};
 use crate::placed::PlacedModule;
 use crate::platform::{CallError, Platform, Usage};
-use crate::policy::{LoadOptions, OnFault, Placement};
+use crate::policy::{LoadOptions, Placement};
 use crate::profile::turns::Turns;
 use crate::profile::{ModuleProfile, Recorder, Snapshot, Spare, Timing, calibrate, step};
 use crate::raw::RawModule;
-use crate::state::{self, Carried, schema_bytes};
-use crate::table::{Named, Table};
+use crate::state::{self, Carried};
+use crate::table::{Claim, Named, Table};
 use crate::unload::Receipt;
 use crate::valid::{Offer, ValidModule};
 
@@ -102,9 +102,8 @@ impl<P: Platform> ModuleManager<P> {
             return Err(LoadError::NoSuchDomain(options.domain));
         }
         // Room first, so that nothing can fail once the module is initialised.
-        let name = valid.name();
-        let index = self.table.claim(name, &self.platform.tables()).ok_or(LoadError::TableFull)?;
-        let id = self.make(&valid, options, index).inspect_err(|_| self.table.give_back(index, &name))?;
+        let claim = self.table.claim(&valid.name(), &self.platform.tables()).ok_or(LoadError::TableFull)?;
+        let id = self.make(&valid, options, claim).inspect_err(|_| self.table.give_back(claim))?;
         self.make_ready(id, from).map(|carried| (id, carried)).inspect_err(|_| self.discard(id))
     }
 
@@ -122,47 +121,45 @@ impl<P: Platform> ModuleManager<P> {
     /// Takes back what was prepared.
     pub(crate) fn discard(&self, id: ModuleId) {
         if let Some(module) = self.table.empty(id.index) {
-            self.table.give_back(id.index, &module.name);
+            self.table.give_back(module.claim);
             self.platform.release(module.placed.image);
         }
     }
 
     /// Makes a module of a valid one, in its place. No code of it has run.
-    fn make(&self, valid: &ValidModule<'_>, options: &LoadOptions, index: usize) -> Result<ModuleId, LoadError> {
+    #[inline]
+    fn make(&self, valid: &ValidModule<'_>, options: &LoadOptions, claim: Claim) -> Result<ModuleId, LoadError> {
         let (raw, tables) = (valid.raw(), self.platform.tables());
-        let blob = if options.on_fault == OnFault::Stop { &[] } else { raw.blob() };
-        let schema = schema_bytes(raw).unwrap_or_default();
-        let kept = Kept::new(schema, depends_bytes(raw), valid.symbols(), blob, tables).ok_or(LoadError::TableFull)?;
+        let kept = Kept::new(valid, options, tables).ok_or(LoadError::TableFull)?;
         let budget = Budget::of(&raw.header, &options.limits);
         let placement = Placement { domain: options.domain, budget, services: raw.header.services };
         let placed = PlacedModule::place(valid, &placement, &self.platform)?;
         let load = self.table.next_load();
         self.table.fill(
-            index,
+            claim,
             Module {
                 name: valid.name(),
                 version: valid.version(),
                 generation: Cell::new(0),
-                load,
+                load: Cell::new(Some(load)),
+                claim,
                 flags: raw.header.flags,
                 cpu_level: valid.code().header.level,
-                code_size: valid.code().text.len() as u64,
-                blob_size: raw.blob().len() as u64,
-                options: *options,
-                placement,
-                placed,
                 state: Cell::new(State::Preparing),
                 retired: Cell::new(false),
                 listed: Cell::new(false),
-                next: Cell::new(None),
                 last_result: Cell::new(0),
+                code_size: valid.code().header.text_size,
+                blob_size: raw.blob().len() as u64,
+                placement,
+                placed,
                 turns: Turns::new(options.sample_every),
                 kept,
                 faults: Faults::none(),
                 recorder: Recorder::new(),
             },
         );
-        Ok(ModuleId { index, load })
+        Ok(ModuleId { index: claim.place, load })
     }
 
     /// Gives the blob of `module` memory once more and calls its `init`.
@@ -186,20 +183,31 @@ impl<P: Platform> ModuleManager<P> {
     pub(crate) fn enter(&self, id: ModuleId, listed: Option<bool>) {
         let Some(module) = self.get(id) else { return };
         self.count_bound(&module, true);
-        self.table.change(&module.name, |named| {
-            named.generation = named.generation.saturating_add(1);
-            module.generation.set(named.generation);
+        if let Some(named) = self.named(&module) {
+            let generation = named.generation.get().saturating_add(1);
+            named.generation.set(generation);
+            module.generation.set(generation);
             if let Some(active) = listed {
-                list(named, id, &module, active);
+                self.list(id, &module, named, active);
             }
-        });
+        }
         module.state.set(State::Ready);
     }
 
-    /// Has a module found by its name, which stands for it from now on.
-    pub(crate) fn list(&self, id: ModuleId) {
-        let Some(module) = self.get(id) else { return };
-        self.table.change(&module.name, |named| list(named, id, &module, true));
+    /// Has a module found by its name, which stands for it from now on if that says so, or if it stood for nothing.
+    pub(crate) fn list(&self, id: ModuleId, module: &Module<P>, named: &Named, active: bool) {
+        if !module.listed.replace(true) {
+            self.table.link(id, named);
+        }
+        if active || named.active.get().is_none() {
+            named.active.set(Some(id));
+        }
+    }
+
+    /// What is known of a module's name.
+    #[inline]
+    pub(crate) fn named(&self, module: &Module<P>) -> Option<&Named> {
+        self.table.names.get(module.claim.name)
     }
 
     /// The profile of one module.
@@ -213,8 +221,7 @@ impl<P: Platform> ModuleManager<P> {
     #[must_use]
     pub fn snapshot(&self, id: ModuleId) -> Option<Snapshot> {
         let module = self.get(id)?;
-        let calls = module.recorder.count() + module.turns.untimed() + u64::from(module.faults.count.get());
-        module.recorder.snapshot(calls)
+        module.recorder.snapshot(module.call_count())
     }
 
     /// The profiles of all modules, in the order of their places in the table.
@@ -225,7 +232,7 @@ impl<P: Platform> ModuleManager<P> {
     /// How a module was loaded.
     #[must_use]
     pub fn options(&self, id: ModuleId) -> Option<LoadOptions> {
-        self.get(id).map(|module| module.options)
+        self.get(id).map(|module| module.kept.options())
     }
 
     /// Shows `look` the image of a module, for an embedder that inspects its own memory.
@@ -307,16 +314,16 @@ impl<P: Platform> ModuleManager<P> {
             name: module.name,
             version: module.version,
             generation: module.generation.get(),
-            active: self.table.named(&module.name).is_some_and(|named| named.active == Some(id)),
+            active: self.named(module).is_some_and(|named| named.active.get() == Some(id)),
             retired: module.retired.get(),
             domain: module.placement.domain,
             budget: module.placement.budget,
             services: module.placement.services,
             memory: self.held_by(module),
-            code_address: module.placed.code_address,
+            code_address: module.placed.code_address(),
             entry_address: module.placed.entry,
             cpu_level: module.cpu_level,
-            code_size: module.code_size,
+            code_size: module.code_size.into(),
             blob_size: module.blob_size,
             // The calls that faulted were calls, though they have no figure.
             call_count: returned + u64::from(faults.count.get()),
@@ -326,21 +333,10 @@ impl<P: Platform> ModuleManager<P> {
             cycles: snapshot.and_then(|snapshot| snapshot.statistics(self.overhead)),
             last_result: (returned > 0).then_some(module.last_result.get()),
             stopped: module.state.get() == State::Stopped,
-            fault: faults.last.get(),
+            fault: faults.last(),
             faults: faults.count.get(),
             restarts: faults.restarts.get(),
         }
-    }
-}
-
-/// Adds a module to those of its name.
-fn list<P: Platform>(named: &mut Named, id: ModuleId, module: &Module<P>, active: bool) {
-    if !module.listed.replace(true) {
-        module.next.set(named.first);
-        named.first = Some(id.index);
-    }
-    if active || named.active.is_none() {
-        named.active = Some(id);
     }
 }
 

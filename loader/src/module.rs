@@ -1,6 +1,7 @@
 //! One loaded module: what it is, what it is doing, what came of it.
 
 use core::cell::Cell;
+use core::num::{NonZeroU8, NonZeroU64};
 
 use allocator_api2::alloc::Allocator;
 use allocator_api2::boxed::Box;
@@ -8,20 +9,22 @@ use allocator_api2::vec::Vec;
 use bareflow_abi::header::FLAG_REENTRANT;
 
 use crate::diagnosis::{Diagnosis, InFunction};
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultKind};
 use crate::name::{Name, Version};
 use crate::placed::PlacedModule;
 use crate::platform::Platform;
-use crate::policy::{LoadOptions, Placement};
+use crate::policy::{LoadOptions, OnFault, Placement};
 use crate::profile::Recorder;
 use crate::profile::turns::Turns;
+use crate::table::{Claim, Index};
+use crate::valid::{Parts, ValidModule};
 
 /// A handle to a loaded module. It stays behind when the module is unloaded or
 /// replaced, and then leads nowhere: find the name again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ModuleId {
-    pub(crate) index: usize,
-    pub(crate) load: u64,
+    pub(crate) index: Index,
+    pub(crate) load: NonZeroU64,
 }
 
 /// One loaded module.
@@ -29,24 +32,23 @@ pub(crate) struct Module<P: Platform> {
     pub(crate) name: Name,
     pub(crate) version: Version,
     pub(crate) generation: Cell<u32>,
-    pub(crate) load: u64,
+    /// Which load it was: what handles must say. `None` at its end, when no handle leads to it any more.
+    pub(crate) load: Cell<Option<NonZeroU64>>,
+    pub(crate) claim: Claim,
     pub(crate) flags: u32,
     /// The x86-64 level of the code that was placed.
     pub(crate) cpu_level: u8,
-    pub(crate) code_size: u64,
-    pub(crate) blob_size: u64,
-    pub(crate) options: LoadOptions,
-    pub(crate) placement: Placement,
-    pub(crate) placed: PlacedModule<P::Image>,
     pub(crate) state: Cell<State>,
     /// Whether it is to go as soon as no call of it is under way: no new one begins.
     pub(crate) retired: Cell<bool>,
     /// Whether it is among those found by its name.
     pub(crate) listed: Cell<bool>,
-    /// The place of the next module of its name.
-    pub(crate) next: Cell<Option<usize>>,
     /// What the last call returned, if any did.
     pub(crate) last_result: Cell<i32>,
+    pub(crate) code_size: u32,
+    pub(crate) blob_size: u64,
+    pub(crate) placement: Placement,
+    pub(crate) placed: PlacedModule<P::Image>,
     pub(crate) turns: Turns,
     pub(crate) kept: Kept<P::Tables>,
     pub(crate) faults: Faults<P::Tables>,
@@ -54,6 +56,16 @@ pub(crate) struct Module<P: Platform> {
 }
 
 impl<P: Platform> Module<P> {
+    /// Calls so far, those that faulted included.
+    pub(crate) fn call_count(&self) -> u64 {
+        self.recorder.count() + self.turns.untimed() + u64::from(self.faults.count.get())
+    }
+
+    /// Bytes of the loader's tables that it takes besides its place.
+    pub(crate) fn table_bytes(&self) -> u64 {
+        self.faults.table_bytes() + self.recorder.table_bytes() + self.kept.table_bytes()
+    }
+
     /// Takes note of a fault, and of the function that it is in.
     pub(crate) fn note(&self, fault: Fault, diagnosis: Option<Diagnosis>, tables: P::Tables) {
         let function = fault.offset.and_then(|offset| InFunction::find(self.kept.symbols(), offset));
@@ -74,18 +86,27 @@ impl<P: Platform> Module<P> {
     }
 }
 
-/// The parts of a blob that are of use later: of most, none.
+/// What is of use later of a blob and of how it was loaded: of most, nothing.
 pub(crate) struct Kept<A: Allocator> {
-    bytes: Vec<u8, A>,
+    /// How it was loaded, where not as usual.
+    unusual: Option<Box<LoadOptions, A>>,
+    bytes: Box<[u8], A>,
     schema: u32,
     depends: u32,
     symbols: u32,
 }
 
-impl<A: Allocator> Kept<A> {
-    /// Keeps a state's schema, a list of dependencies, the code's functions, and the whole blob, as far as they are
-    /// there; `None` when there is no memory.
-    pub(crate) fn new(schema: &[u8], depends: &[u8], symbols: &[u8], blob: &[u8], tables: A) -> Option<Kept<A>> {
+impl<A: Allocator + Clone> Kept<A> {
+    /// Keeps the options, a state's schema, a list of dependencies, the code's functions, and the whole blob, as far as
+    /// they are there, or of use; `None` when there is no memory.
+    #[inline]
+    pub(crate) fn new(valid: &ValidModule<'_>, options: &LoadOptions, tables: A) -> Option<Kept<A>> {
+        let unusual = match *options == LoadOptions::default() {
+            true => None,
+            false => Some(Box::try_new_in(*options, tables.clone()).ok()?),
+        };
+        let blob = if options.on_fault == OnFault::Stop { &[] } else { valid.raw().blob() };
+        let Parts { schema, depends, symbols } = *valid.parts();
         let mut bytes = Vec::new_in(tables);
         for part in [schema, depends, symbols, blob] {
             // Copying nothing from nowhere takes processors long where copies are masked.
@@ -95,7 +116,15 @@ impl<A: Allocator> Kept<A> {
             }
         }
         let length = |part: &[u8]| u32::try_from(part.len()).ok();
-        Some(Kept { bytes, schema: length(schema)?, depends: length(depends)?, symbols: length(symbols)? })
+        let (schema, depends, symbols) = (length(schema)?, length(depends)?, length(symbols)?);
+        Some(Kept { unusual, bytes: bytes.into_boxed_slice(), schema, depends, symbols })
+    }
+}
+
+impl<A: Allocator> Kept<A> {
+    /// How the module was loaded.
+    pub(crate) fn options(&self) -> LoadOptions {
+        self.unusual.as_deref().copied().unwrap_or_default()
     }
 
     /// The schema of the module's state; empty where it has none.
@@ -125,13 +154,49 @@ impl<A: Allocator> Kept<A> {
 
     /// Bytes of the loader's tables that all of it takes.
     pub(crate) fn table_bytes(&self) -> u64 {
-        self.bytes.capacity() as u64
+        let options = if self.unusual.is_some() { size_of::<LoadOptions>() } else { 0 };
+        (options + self.bytes.len()) as u64
+    }
+}
+
+/// A fault as long as nobody asks for it: in less than half the space.
+#[derive(Clone, Copy)]
+struct Noted {
+    address: u64,
+    offset: u32,
+    /// One more than the kind's number.
+    kind: NonZeroU8,
+    has_offset: bool,
+    has_address: bool,
+}
+
+impl From<Fault> for Noted {
+    fn from(fault: Fault) -> Noted {
+        // Images end below four gigabytes from their base.
+        let offset = fault.offset.and_then(|offset| u32::try_from(offset).ok());
+        Noted {
+            address: fault.address.unwrap_or_default(),
+            offset: offset.unwrap_or_default(),
+            kind: NonZeroU8::MIN.saturating_add(fault.kind as u8),
+            has_offset: offset.is_some(),
+            has_address: fault.address.is_some(),
+        }
+    }
+}
+
+impl Noted {
+    fn fault(self) -> Option<Fault> {
+        Some(Fault {
+            kind: *FaultKind::ALL.get(usize::from(self.kind.get() - 1))?,
+            offset: self.has_offset.then_some(self.offset.into()),
+            address: self.has_address.then_some(self.address),
+        })
     }
 }
 
 /// How a module went wrong so far.
 pub(crate) struct Faults<A: Allocator> {
-    pub(crate) last: Cell<Option<Fault>>,
+    last: Cell<Option<Noted>>,
     pub(crate) diagnosis: Cell<Option<Box<Diagnosis, A>>>,
     pub(crate) count: Cell<u32>,
     pub(crate) restarts: Cell<u32>,
@@ -141,6 +206,11 @@ impl<A: Allocator> Faults<A> {
     /// Not at all.
     pub(crate) const fn none() -> Faults<A> {
         Faults { last: Cell::new(None), diagnosis: Cell::new(None), count: Cell::new(0), restarts: Cell::new(0) }
+    }
+
+    /// The last one.
+    pub(crate) fn last(&self) -> Option<Fault> {
+        self.last.get()?.fault()
     }
 
     /// Bytes of the loader's tables that the diagnosis takes.
@@ -154,7 +224,7 @@ impl<A: Allocator> Faults<A> {
     /// Takes note of a fault. Without memory for it the diagnosis is lost.
     fn note(&self, fault: Fault, diagnosis: Option<Diagnosis>, tables: A) {
         self.count.set(self.count.get().saturating_add(1));
-        self.last.set(Some(fault));
+        self.last.set(Some(Noted::from(fault)));
         self.diagnosis.set(diagnosis.and_then(|diagnosis| Box::try_new_in(diagnosis, tables).ok()));
     }
 }
@@ -180,4 +250,21 @@ pub(crate) enum State {
     Running,
     /// Nothing any more: a call faulted.
     Stopped,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_noted_fault_is_the_same_again() {
+        for &kind in FaultKind::ALL {
+            for offset in [None, Some(0), Some(0x5fff_ffff)] {
+                for address in [None, Some(0), Some(u64::MAX)] {
+                    let fault = Fault { kind, offset, address };
+                    assert_eq!(Noted::from(fault).fault(), Some(fault));
+                }
+            }
+        }
+    }
 }

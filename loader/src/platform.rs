@@ -20,13 +20,13 @@ use crate::profile::Timing;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ImageSize {
     /// Bytes of text; at least 1.
-    pub text: usize,
+    pub text: u32,
     /// Bytes of read-only data.
-    pub rodata: usize,
+    pub rodata: u32,
     /// Bytes of writable data, bss included.
-    pub data: usize,
+    pub data: u32,
     /// What every segment's start is aligned to: a power of two, 4096 at the most.
-    pub alignment: usize,
+    pub alignment: u32,
 }
 
 /// An image's memory while the loader fills it: zeroed, writable, never executable.

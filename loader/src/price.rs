@@ -32,7 +32,7 @@ impl<P: Platform> Empty<P> {
             return None;
         }
         let name = Name::new("empty")?;
-        let size = ImageSize { text: CODE.len(), rodata: 0, data: 0, alignment: 16 };
+        let size = ImageSize { text: CODE.len() as u32, rodata: 0, data: 0, alignment: 16 };
         let mut draft = platform.reserve(size, &Placement { domain, budget: Budget::DEFAULT, services: 0 }).ok()?;
         draft.text().copy_from_slice(&CODE);
         let entry = draft.base();

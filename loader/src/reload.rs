@@ -97,7 +97,7 @@ impl<P: Platform> ModuleManager<P> {
 
     /// What a name stands for.
     pub(crate) fn active(&self, name: &Name) -> Option<ModuleId> {
-        self.table.named(name)?.active
+        self.table.named(name)?.active.get()
     }
 
     /// Has a module that is ready take its place, and what was there go.
@@ -111,8 +111,10 @@ impl<P: Platform> ModuleManager<P> {
 
     /// The switch itself: from now on the module's name stands for it. Returns what it stood for.
     fn take_place(&self, id: ModuleId) -> Option<ModuleId> {
-        let old = self.active(&self.get(id)?.name);
-        self.list(id);
+        let module = self.get(id)?;
+        let named = self.named(&module)?;
+        let old = named.active.get();
+        self.list(id, &module, named, true);
         old.filter(|old| *old != id)
     }
 

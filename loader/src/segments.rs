@@ -12,7 +12,7 @@ pub struct Segments {
     /// The segments' sizes.
     pub size: ImageSize,
     /// Bytes of heap, which follow the data's last page.
-    pub heap: u64,
+    pub heap: u32,
 }
 
 /// What segments that share pages begin at and are measured in, in bytes: a line of the cache.
@@ -26,16 +26,16 @@ impl Segments {
     #[must_use]
     pub const fn all(&self) -> [(u64, usize); 3] {
         [
-            (self.base + TEXT_OFFSET, self.size.text),
-            (self.base + RODATA_OFFSET, self.size.rodata),
-            (self.base + DATA_OFFSET, self.size.data),
+            (self.base + TEXT_OFFSET, self.size.text as usize),
+            (self.base + RODATA_OFFSET, self.size.rodata as usize),
+            (self.base + DATA_OFFSET, self.size.data as usize),
         ]
     }
 
     /// Address and length in bytes of the heap.
     #[must_use]
     pub const fn heap(&self) -> (u64, u64) {
-        (self.base + DATA_OFFSET + (self.size.data as u64).next_multiple_of(PAGE_SIZE), self.heap)
+        (self.base + DATA_OFFSET + (self.size.data as u64).next_multiple_of(PAGE_SIZE), self.heap as u64)
     }
 
     /// Address and length in bytes of what has pages of its own: text, rodata, and data with the heap.
@@ -69,8 +69,8 @@ impl Segments {
     /// How many granules the longest segment takes, data and heap taken together, and what the first one's number
     /// is to be a multiple of: where images share pages.
     #[must_use]
-    pub const fn granules(size: &ImageSize, heap: u64) -> (u64, u64) {
-        let data = if heap == 0 { size.data as u64 } else { (size.data as u64).next_multiple_of(PAGE_SIZE) + heap };
+    pub const fn granules(size: &ImageSize, heap: u32) -> (u64, u64) {
+        let data = if heap == 0 { size.data as u64 } else { (size.data as u64).next_multiple_of(PAGE_SIZE) + heap as u64 };
         let mut longest = size.text as u64;
         if longest < size.rodata as u64 {
             longest = size.rodata as u64;
@@ -85,8 +85,8 @@ impl Segments {
 
     /// How many pages the longest segment takes, data and heap taken together.
     #[must_use]
-    pub const fn pages(size: &ImageSize, heap: u64) -> u64 {
-        let data = (size.data as u64).div_ceil(PAGE_SIZE) + heap.div_ceil(PAGE_SIZE);
+    pub const fn pages(size: &ImageSize, heap: u32) -> u64 {
+        let data = (size.data as u64).div_ceil(PAGE_SIZE) + (heap as u64).div_ceil(PAGE_SIZE);
         let constant = if size.text > size.rodata { size.text } else { size.rodata };
         let constant = (constant as u64).div_ceil(PAGE_SIZE);
         if data > constant { data } else { constant }

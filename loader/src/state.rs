@@ -46,12 +46,8 @@ impl Carried {
 /// The schema of a module's state, if it has one.
 #[must_use]
 pub fn schema_of<'blob>(raw: &RawModule<'blob>) -> Option<Schema<'blob>> {
-    schema_bytes(raw).and_then(Schema::parse)
-}
-
-/// The record that holds it.
-pub(crate) fn schema_bytes<'blob>(raw: &RawModule<'blob>) -> Option<&'blob [u8]> {
-    Some(Records::new(raw.records).flatten().find(|record| record.kind == STATE_SCHEMA)?.bytes)
+    let mut records = Records::new(raw.records).flatten();
+    records.find(|record| record.kind == STATE_SCHEMA).and_then(|record| Schema::parse(record.bytes))
 }
 
 /// Two layouts, field by field: what an operator is shown when one can't take over the other's state.

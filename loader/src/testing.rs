@@ -218,7 +218,7 @@ impl Platform for &FakePlatform {
             return Err(OUT_OF_MEMORY);
         }
         self.images.set(self.images.get() + 1);
-        let zeroed = |length| std::vec![0; length];
+        let zeroed = |length: u32| std::vec![0; length as usize];
         let base = 0x1000_0000 * self.images.get() as u64;
         Ok(FakeImage { base, text: zeroed(size.text), rodata: zeroed(size.rodata), data: zeroed(size.data) })
     }

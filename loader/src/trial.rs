@@ -245,7 +245,7 @@ impl<P: Platform> ModuleManager<P> {
         output: &mut [u8],
     ) -> Result<(Outcome, u64), ExecuteError> {
         let Some(module) = self.get(id) else { return Err(ExecuteError::NotLoaded) };
-        match (module.state.get(), module.faults.last.get()) {
+        match (module.state.get(), module.faults.last()) {
             (State::Ready, _) => {}
             (State::Stopped, Some(fault)) => return Err(ExecuteError::Stopped(fault)),
             _ => return Err(ExecuteError::Busy),

@@ -11,6 +11,7 @@ use crate::module::{Module, ModuleId, State};
 use crate::name::{Name, Version};
 use crate::platform::{CallError, Leak, Platform, Usage};
 use crate::state;
+use crate::table::Named;
 
 /// What a module gave back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,21 +56,19 @@ impl<P: Platform> ModuleManager<P> {
     /// it stays as it is.
     pub fn unload(&self, id: ModuleId) -> Result<Receipt, UnloadError> {
         let held = self.table.is_borrowed(id);
-        let name = {
+        {
             let module = self.get(id).ok_or(UnloadError::NotLoaded)?;
-            let (name, version) = (module.name, module.version);
             if let Some(by) = self.dependents(id).find_map(|by| Some(self.get(by)?.name)) {
-                return Err(UnloadError::Needed { name, version, by });
+                return Err(UnloadError::Needed { name: module.name, version: module.version, by });
             }
             if module.state.get() == State::Running || held {
-                return Err(UnloadError::Busy { name, version });
+                return Err(UnloadError::Busy { name: module.name, version: module.version });
             }
-            self.unlink(id, &module);
-            module.name
-        };
-        if self.table.named(&name).is_some_and(|named| named.active.is_none() && named.first.is_some()) {
-            let highest = self.highest(&name);
-            self.table.change(&name, |named| named.active = highest);
+            if let Some(named) = self.unlink(id, &module)
+                && named.active.get().is_none()
+            {
+                named.active.set(self.highest(named));
+            }
         }
         self.reap(id).ok_or(UnloadError::NotLoaded)
     }
@@ -83,48 +82,56 @@ impl<P: Platform> ModuleManager<P> {
         self.reap(id)
     }
 
-    /// Takes a module out of its name's list: nobody finds it any more.
-    fn unlink(&self, id: ModuleId, module: &Module<P>) {
-        self.table.unlink(id, module);
-        self.table.change(&module.name, |named| {
-            if named.active == Some(id) {
-                named.active = None;
-            }
-        });
+    /// Takes a module out of its name's list, which is returned: nobody finds it any more.
+    fn unlink(&self, id: ModuleId, module: &Module<P>) -> Option<&Named> {
         module.retired.set(true);
+        let named = self.named(module)?;
+        if module.listed.replace(false) {
+            self.table.unlink(id, named);
+        }
+        if named.active.get() == Some(id) {
+            named.active.set(None);
+        }
+        Some(named)
     }
 
-    /// Ends a retired module, unless a call of it is under way.
+    /// Ends a retired module, unless a call of it is under way or somebody holds on to it: calls its `exit` and takes
+    /// back all it has.
     pub(crate) fn reap(&self, id: ModuleId) -> Option<Receipt> {
-        if self.get(id)?.state.get() == State::Running {
+        if self.table.is_borrowed(id) {
             return None;
         }
-        let module = self.table.empty(id.index)?;
-        self.table.give_back(id.index, &module.name);
-        self.count_bound(&module, false);
-        Some(self.end(module))
-    }
-
-    /// Calls a module's `exit` and takes back all it has.
-    fn end(&self, module: Module<P>) -> Receipt {
+        let module = self.get(id).filter(|module| module.state.get() != State::Running)?;
+        // From here on nobody gets at it, though it stays in its place until it has said its last word.
+        module.load.set(None);
         let exits = module.flags & FLAG_EXIT != 0 && module.state.get() != State::Stopped;
-        let result = if exits { self.call(&module, Reason::Exit) } else { Ok(0) };
-        let leak = self.account(&module);
-        let call_count = module.recorder.count() + module.turns.untimed() + u64::from(module.faults.count.get());
-        let (held, before) = (self.held_by(&module), self.usage());
-        let bindings = Dependencies::new(module.kept.depends()).count() as u32;
-        let Module { name, version, generation, placement, placed, kept, faults, recorder, .. } = module;
-        self.platform.release(placed.image);
-        recorder.leave(&self.spare);
-        drop((kept, faults));
-        let returned = before.zip(self.usage()).map(|(before, after)| before.less(after));
-        let exit_fault = match result {
+        let exit_fault = match if exits { self.call(&module, Reason::Exit) } else { Ok(0) } {
             Err(CallError::Fault(fault)) => Some(fault),
             _ => None,
         };
-        let heap = placement.budget.heap;
-        let generation = generation.get();
-        Receipt { name, version, generation, held, returned, call_count, heap, leak, bindings, exit_fault }
+        let leak = self.account(&module);
+        self.count_bound(&module, false);
+        let (claim, held, before) = (module.claim, self.held_by(&module), self.usage());
+        let mut receipt = Receipt {
+            name: module.name,
+            version: module.version,
+            generation: module.generation.get(),
+            held,
+            returned: None,
+            call_count: module.call_count(),
+            heap: module.placement.budget.heap,
+            leak,
+            bindings: Dependencies::new(module.kept.depends()).count() as u32,
+            exit_fault,
+        };
+        drop(module);
+        let Module { placed, recorder, kept, faults, .. } = self.table.empty(id.index)?;
+        self.table.give_back(claim);
+        self.platform.release(placed.image);
+        recorder.leave(&self.spare);
+        drop((kept, faults));
+        receipt.returned = before.zip(self.usage()).map(|(before, after)| before.less(after));
+        Some(receipt)
     }
 
     /// What a module has not freed in its own heap, where it keeps count.
@@ -148,8 +155,7 @@ impl<P: Platform> ModuleManager<P> {
 
     /// What a module has been given.
     pub(crate) fn held_by(&self, module: &Module<P>) -> Usage {
-        let table_bytes = module.faults.table_bytes() + module.recorder.table_bytes() + module.kept.table_bytes();
-        self.platform.held(&module.placed.image) + Usage { table_bytes, ..Usage::default() }
+        self.platform.held(&module.placed.image) + Usage { table_bytes: module.table_bytes(), ..Usage::default() }
     }
 
     /// What the module gave back that was replaced while calls of it were under way, and went last; told once.

@@ -41,9 +41,19 @@ pub struct ValidModule<'blob> {
     raw: RawModule<'blob>,
     /// The variant that is placed, where it is not the blob's own code.
     variant: Option<Code<'blob>>,
-    /// The functions of the code that is placed.
-    symbols: &'blob [u8],
+    parts: Parts<'blob>,
     name: Name,
+}
+
+/// The records that are of use once a module is placed; empty where there are none.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Parts<'blob> {
+    /// The [`Schema`] of its state.
+    pub schema: &'blob [u8],
+    /// The [`Dependencies`].
+    pub depends: &'blob [u8],
+    /// The [`Symbols`] of the code that is placed.
+    pub symbols: &'blob [u8],
 }
 
 impl<'blob> ValidModule<'blob> {
@@ -63,7 +73,7 @@ impl<'blob> ValidModule<'blob> {
             return Err(InvalidModule::Version);
         }
         raw.code.check()?;
-        let (variant, symbols) = check_records(&raw, offer.cpu_level)?;
+        let (variant, parts) = check_records(&raw, offer.cpu_level)?;
         let missing = header.services & !offer.services;
         if missing != 0 {
             return Err(InvalidModule::Services { missing, offered: offer.services });
@@ -71,7 +81,7 @@ impl<'blob> ValidModule<'blob> {
         if !(1..=offer.cpu_level).contains(&header.cpu_level) {
             return Err(InvalidModule::CpuLevel { found: header.cpu_level, available: offer.cpu_level });
         }
-        Ok(ValidModule { raw, variant, symbols, name })
+        Ok(ValidModule { raw, variant, parts, name })
     }
 
     /// The module's parts.
@@ -101,10 +111,10 @@ impl<'blob> ValidModule<'blob> {
         }
     }
 
-    /// The [`Symbols`] of that code; empty where it has none.
+    /// The records that are of use later.
     #[must_use]
-    pub const fn symbols(&self) -> &'blob [u8] {
-        self.symbols
+    pub const fn parts(&self) -> &Parts<'blob> {
+        &self.parts
     }
 }
 
@@ -138,52 +148,58 @@ fn check_abi(raw: &RawModule<'_>) -> Result<(), InvalidModule> {
 }
 
 /// Are all records whole, and known or to be skipped? Every variant is checked; returned is the code of the
-/// highest level up to `cpu_level`, if that is a variant's, and the functions of that code.
+/// highest level up to `cpu_level`, if that is a variant's, and the records of use, with the functions of that code.
 #[inline]
 fn check_records<'blob>(
     raw: &RawModule<'blob>,
     cpu_level: u8,
-) -> Result<(Option<Code<'blob>>, &'blob [u8]), InvalidModule> {
+) -> Result<(Option<Code<'blob>>, Parts<'blob>), InvalidModule> {
     let (mut schemas, mut lists) = (0, 0);
     let (mut best, mut highest) = (None, raw.header.cpu_level);
+    let mut parts = Parts::default();
     // The text of the code that the next list of functions is of, as long as there was none.
-    let (mut symbols, mut nameless) = (&[][..], Some(raw.header.text_size));
+    let mut nameless = Some(raw.header.text_size);
     for record in Records::new(raw.records) {
         let Record { kind, bytes } = record?;
-        if kind == STATE_SCHEMA {
-            schemas += 1;
-            Schema::parse(bytes).ok_or(InvalidModule::StateSchema)?;
-        }
-        if kind == VARIANT {
-            let code = check_variant(bytes, highest)?;
-            highest = code.header.level;
-            nameless = Some(code.header.text_size);
-            if highest <= cpu_level {
-                (best, symbols) = (Some(code), &[][..]);
+        match kind {
+            STATE_SCHEMA => {
+                schemas += 1;
+                Schema::parse(bytes).ok_or(InvalidModule::StateSchema)?;
+                parts.schema = bytes;
             }
-        }
-        if kind == SYMBOLS {
-            let level = highest;
-            let text_size = nameless.take().ok_or(InvalidModule::TwoSymbolLists { level })?;
-            Symbols::check(bytes, text_size).map_err(|(number, why)| InvalidModule::Symbol { level, number, why })?;
-            if level == best.map_or(raw.header.cpu_level, |code: Code<'_>| code.header.level) {
-                symbols = bytes;
+            VARIANT => {
+                let code = check_variant(bytes, highest)?;
+                highest = code.header.level;
+                nameless = Some(code.header.text_size);
+                if highest <= cpu_level {
+                    (best, parts.symbols) = (Some(code), &[][..]);
+                }
             }
-        }
-        if kind == DEPENDENCIES {
-            lists += 1;
-            if lists > 1 {
-                return Err(InvalidModule::TwoDependencyLists);
+            SYMBOLS => {
+                let level = highest;
+                let text_size = nameless.take().ok_or(InvalidModule::TwoSymbolLists { level })?;
+                Symbols::check(bytes, text_size)
+                    .map_err(|(number, why)| InvalidModule::Symbol { level, number, why })?;
+                if level == best.map_or(raw.header.cpu_level, |code: Code<'_>| code.header.level) {
+                    parts.symbols = bytes;
+                }
             }
-            Dependencies::check(bytes, raw.header.name_bytes())
-                .map_err(|(number, why)| InvalidModule::Dependency { number, why })?;
-        } else if kind & SKIPPABLE == 0 {
-            return Err(InvalidModule::UnknownRecord { found: kind });
+            DEPENDENCIES => {
+                lists += 1;
+                if lists > 1 {
+                    return Err(InvalidModule::TwoDependencyLists);
+                }
+                Dependencies::check(bytes, raw.header.name_bytes())
+                    .map_err(|(number, why)| InvalidModule::Dependency { number, why })?;
+                parts.depends = bytes;
+            }
+            _ if kind & SKIPPABLE == 0 => return Err(InvalidModule::UnknownRecord { found: kind }),
+            _ => {}
         }
     }
     // A state is only asked for where its fields are known.
     let expected = u32::from(raw.header.flags & FLAG_STATE != 0);
-    if schemas == expected { Ok((best, symbols)) } else { Err(InvalidModule::StateSchema) }
+    if schemas == expected { Ok((best, parts)) } else { Err(InvalidModule::StateSchema) }
 }
 
 /// Is this as good as the blob's own code, for a higher level than the one before?

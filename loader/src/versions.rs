@@ -8,6 +8,7 @@ use crate::module::ModuleId;
 use crate::name::{Key, Name, Version};
 use crate::platform::Platform;
 use crate::policy::LoadOptions;
+use crate::table::Named;
 
 impl<P: Platform> ModuleManager<P> {
     /// Loads `blob` beside other versions of its name, which goes on standing for
@@ -17,7 +18,8 @@ impl<P: Platform> ModuleManager<P> {
     /// As [`load_with`](Self::load_with); only the very same version counts as loaded already.
     pub fn load_versioned(&self, blob: &[u8], options: &LoadOptions) -> Result<ModuleId, LoadError> {
         let (id, _) = self.prepare(blob, options, |module| {
-            match self.find_version_of(&module.name(), |version| *version == module.version()) {
+            let named = self.table.named(&module.name());
+            match self.find_version_of(named, |version| *version == module.version()) {
                 Some(id) => Err(self.already_loaded(id)),
                 None => Ok(None),
             }
@@ -30,8 +32,8 @@ impl<P: Platform> ModuleManager<P> {
     #[must_use]
     #[inline]
     pub fn find(&self, name: &str) -> Option<ModuleId> {
-        match Key::of(name).and_then(|key| self.table.keyed(&key)) {
-            Some(named) => named.active,
+        match Key::of(name).and_then(|key| self.table.names.find(&key)) {
+            Some(named) => named.active.get(),
             #[cfg(feature = "semver")]
             None if name.contains('@') => self.select(name).ok(),
             None => None,
@@ -40,12 +42,12 @@ impl<P: Platform> ModuleManager<P> {
 
     /// The highest loaded version of `name` that `matches` says yes to; of equal ones that which was loaded last.
     pub fn find_version(&self, name: &str, matches: impl FnMut(&Version) -> bool) -> Option<ModuleId> {
-        self.find_version_of(&Name::new(name)?, matches)
+        self.find_version_of(self.table.named(&Name::new(name)?), matches)
     }
 
-    fn find_version_of(&self, name: &Name, mut matches: impl FnMut(&Version) -> bool) -> Option<ModuleId> {
+    fn find_version_of(&self, named: Option<&Named>, mut matches: impl FnMut(&Version) -> bool) -> Option<ModuleId> {
         let mut best: Option<(Version, ModuleId)> = None;
-        for id in self.table.versions(name) {
+        for id in self.table.versions(named) {
             let Some(version) = self.get(id).map(|module| module.version) else { continue };
             if matches(&version) && best.is_none_or(|(best, _)| version > best) {
                 best = Some((version, id));
@@ -93,13 +95,15 @@ impl<P: Platform> ModuleManager<P> {
     #[must_use]
     pub fn activate(&self, id: ModuleId) -> bool {
         let Some(module) = self.get(id).filter(|module| !module.retired.get()) else { return false };
-        self.table.change(&module.name, |named| named.active = Some(id));
-        true
+        self.named(&module).is_some_and(|named| {
+            named.active.set(Some(id));
+            true
+        })
     }
 
     /// The highest version of a name.
-    pub(crate) fn highest(&self, name: &Name) -> Option<ModuleId> {
-        self.find_version_of(name, |_| true)
+    pub(crate) fn highest(&self, named: &Named) -> Option<ModuleId> {
+        self.find_version_of(Some(named), |_| true)
     }
 
     pub(crate) fn already_loaded(&self, id: ModuleId) -> LoadError {

@@ -31,7 +31,7 @@ impl Platform for Tiny {
         Global
     }
     fn reserve(&self, size: ImageSize, _: &Placement) -> Result<OneImage, PlatformError> {
-        let bytes = size.text.max(size.rodata).max(size.data);
+        let bytes = size.text.max(size.rodata).max(size.data) as usize;
         if bytes > PAGE as usize { Err(PlatformError { what: "reserve an image", bytes }) } else { Ok(OneImage) }
     }
     fn seal(&self, draft: OneImage) -> Result<OneImage, PlatformError> {

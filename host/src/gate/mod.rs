@@ -98,7 +98,7 @@ fn enter(
     record.lend(call.input, output, callees);
     let (heap, heap_size) = call.image.segments.heap();
     let mut context =
-        Context::new(table_of(call.image.placement.services, caller), call.input, output).with_heap(heap, heap_size);
+        Context::new(table_of(call.image.services, caller), call.input, output).with_heap(heap, heap_size);
     let mut returned = pass(call, &raw mut context, record, caller);
     record.take_back();
     if let Ok(returned) = &mut returned {
@@ -117,7 +117,7 @@ fn pass(
     caller: &Caller,
 ) -> Result<Returned, CallError> {
     // The watchdog's signal never finds a call with another one's budget.
-    caller.watched.begin(call.image.placement.budget.time_us);
+    caller.watched.begin(call.image.time_us);
     let gate: unsafe extern "C" fn() = match (call.timing, call.thorough) {
         (Timing::Fast, false) => bareflow_host_fast,
         (Timing::Fast, true) => bareflow_host_fast_thorough,

@@ -25,7 +25,11 @@ pub struct Image {
     pub(crate) segments: Segments,
     /// Where its stack begins.
     pub(crate) stack_top: u64,
-    pub(crate) placement: Placement,
+    /// Microseconds that a call may take.
+    pub(crate) time_us: u32,
+    /// The services it declares.
+    pub(crate) services: u32,
+    pub(crate) domain: Domain,
     /// The context of calls without input and output.
     context: UnsafeCell<Context<'static>>,
     /// The process it runs in, in the user domain.
@@ -68,19 +72,20 @@ impl Arenas {
         placement: &Placement,
         stack_top: u64,
     ) -> Result<ImageDraft, PlatformError> {
-        let heap = u64::from(placement.budget.heap);
-        let error = |what| PlatformError { what, bytes: size.text + size.rodata + size.data + heap as usize };
-        let (base, shifts) = match placement.domain {
+        let Placement { domain, services, ref budget } = *placement;
+        let (heap, time_us) = (budget.heap, budget.time_us);
+        let bytes = || [size.text, size.rodata, size.data, heap].into_iter().map(|bytes| bytes as usize).sum();
+        let error = |what| PlatformError { what, bytes: bytes() };
+        let (base, shifts) = match domain {
             Domain::Kernel => self.take_packed(&size, heap),
             Domain::User => self.take_paged(&size, heap).map(|base| (base, [0; 2])),
         }
         .map_err(|_| error("reserve addresses"))?;
         let segments = Segments { base, size, heap };
         let (heap_at, heap_size) = segments.heap();
-        let context =
-            UnsafeCell::new(Context::new(table(placement.services), &[], &mut []).with_heap(heap_at, heap_size));
-        let image = Image { segments, stack_top, placement: *placement, context, child: None };
-        if placement.domain == Domain::User && paged::map_writable(&segments).is_err() {
+        let context = UnsafeCell::new(Context::new(table(services), &[], &mut []).with_heap(heap_at, heap_size));
+        let image = Image { segments, stack_top, time_us, services, domain, context, child: None };
+        if domain == Domain::User && paged::map_writable(&segments).is_err() {
             self.release(&image);
             return Err(error("map pages"));
         }
@@ -89,7 +94,7 @@ impl Arenas {
 
     /// A place among others: the image's base, and where text and rodata can be written.
     #[inline]
-    fn take_packed(&mut self, size: &ImageSize, heap: u64) -> io::Result<(u64, [u64; 2])> {
+    fn take_packed(&mut self, size: &ImageSize, heap: u32) -> io::Result<(u64, [u64; 2])> {
         let granules = Segments::granules(size, heap);
         let mut arenas = self.packed.iter_mut();
         let found = arenas.find_map(|arena| Some((arena.take(granules)?, arena.shifts())));
@@ -104,7 +109,7 @@ impl Arenas {
     }
 
     /// A place of its own: the image's base.
-    fn take_paged(&mut self, size: &ImageSize, heap: u64) -> io::Result<u64> {
+    fn take_paged(&mut self, size: &ImageSize, heap: u32) -> io::Result<u64> {
         let pages = Segments::pages(size, heap);
         if let Some(base) = self.paged.iter_mut().find_map(|arena| arena.take(pages)) {
             return Ok(base);
@@ -136,7 +141,7 @@ impl ImageDraft {
     /// Whether it shares pages with others.
     #[inline]
     pub(crate) fn is_shared(&self) -> bool {
-        self.image.placement.domain == Domain::Kernel
+        self.image.domain == Domain::Kernel
     }
 
     /// The image, where that is so: its pages have their final permissions.

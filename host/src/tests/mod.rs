@@ -57,7 +57,7 @@ fn execute(platform: &HostPlatform, code: &[u8], placement: &Placement) -> Resul
 }
 
 fn place(platform: &HostPlatform, code: &[u8], placement: &Placement) -> Image {
-    let size = ImageSize { text: code.len(), rodata: 4096, data: 4096, alignment: 16 };
+    let size = ImageSize { text: code.len() as u32, rodata: 4096, data: 4096, alignment: 16 };
     let mut draft = platform.reserve(size, placement).unwrap();
     draft.text().copy_from_slice(code);
     assert!(draft.data().iter().all(|&byte| byte == 0));

@@ -99,7 +99,7 @@ pub(super) fn call(
     let stack_top = image.stack_top + STACK_SHIFT.load(Ordering::Relaxed);
     let buffers = [input, (output.as_ptr() as u64, capacity as u64)];
     let record = Record::new(call.module, image, stack_top, buffers, callees);
-    let (heap, heap_size) = image.heap;
+    let (heap, heap_size) = image.segments.heap();
     let mut context = Context::new(table(image.services), call.input, output).with_heap(heap, heap_size);
     let (result, cycles) = pass(record, call.timing, |record| {
         // SAFETY: the entry lies in the sealed text of an image, as validation made

@@ -39,20 +39,18 @@ pub struct Image {
     pub segments: Segments,
     /// Where the stack begins, as the module sees it.
     pub stack_top: u64,
-    /// Address and size of the heap, as the module sees it.
-    pub heap: (u64, u64),
     /// The services it declares, as [`undeclared::bits`] says them.
     pub services: u32,
     /// Timer ticks a call may see.
     pub ticks: u32,
     /// What a module of the user domain has besides.
     pub user: Option<Box<UserSide>>,
-    /// The segments as the kernel sees them.
-    alias: Segments,
-    /// The lowest address of the stack, as the module sees it, and its size.
-    stack: (u64, u64),
+    /// The base as the kernel sees it.
+    alias: u64,
+    /// The stack's size.
+    stack: u32,
     /// Pages of offsets that are its own; 0 where it shares pages with others.
-    pages: u64,
+    pages: u32,
 }
 
 /// Opens the arena.
@@ -65,7 +63,7 @@ pub fn open_arena() {
 impl Image {
     /// Zeroed, writable memory for an image.
     pub fn reserve(size: ImageSize, placement: &Placement) -> Result<Image, PlatformError> {
-        let heap = u64::from(placement.budget.heap);
+        let heap = placement.budget.heap;
         let shares = placement.domain == Domain::Kernel && packed::fits(&size, heap);
         let pages = if shares { 0 } else { Segments::pages(&size, heap) };
         let error = |what| PlatformError { what, bytes: (pages.max(1) * PAGE_SIZE) as usize };
@@ -74,20 +72,21 @@ impl Image {
         } else {
             ARENA + FREE.lock().take(pages).ok_or_else(|| error("reserve addresses"))? * PAGE_SIZE
         };
-        let alias = Segments { base, size, heap };
-        let stack_size = u64::from(placement.budget.stack);
-        let (base, stack) = match placement.domain {
-            Domain::Kernel => (alias.base, (MODULE_STACK.bottom(), stack_size.min(MODULE_STACK.size()))),
-            Domain::User => {
-                let size = stack_size.min(layout::MAX_STACK);
-                (layout::BASE, (layout::STACK_TOP - size, size))
+        // A size that some room limits fits where it did before.
+        let stack = |room: u64| u64::from(placement.budget.stack).min(room) as u32;
+        let (alias, base, stack_top, stack) = match placement.domain {
+            Domain::Kernel => {
+                let stack = stack(MODULE_STACK.size());
+                (base, base, MODULE_STACK.bottom() + u64::from(stack), stack)
             }
+            Domain::User => (base, layout::BASE, layout::STACK_TOP, stack(layout::MAX_STACK)),
         };
-        let segments = Segments { base, ..alias };
         let ticks = ticks_of(placement.budget.time_us);
-        let (stack_top, heap) = (stack.0 + stack.1, segments.heap());
         let services = undeclared::bits(placement.services);
-        let mut image = Image { segments, stack_top, heap, services, ticks, user: None, alias, stack, pages };
+        let segments = Segments { base, size, heap };
+        // An arena has less pages than four gigabytes of them.
+        let pages = pages as u32;
+        let mut image = Image { segments, stack_top, services, ticks, user: None, alias, stack, pages };
         if pages > 0 && image.map(placement.domain).is_err() {
             image.release();
             return Err(error("map pages"));
@@ -96,11 +95,11 @@ impl Image {
     }
 
     fn map(&mut self, domain: Domain) -> Result<(), tables::OutOfFrames> {
-        for (start, bytes) in self.alias.mapped() {
+        for (start, bytes) in self.alias().mapped() {
             tables::map_zeroed_range(start, bytes)?;
         }
         if domain == Domain::User {
-            self.user = Some(Box::new(UserSide::new(self.stack.1)?));
+            self.user = Some(Box::new(UserSide::new(self.stack.into())?));
         }
         Ok(())
     }
@@ -111,7 +110,8 @@ impl Image {
             packed::serialise();
             return Ok(());
         }
-        let [text, rodata, _] = self.alias.all();
+        let alias = self.alias();
+        let [text, rodata, _] = alias.all();
         // What runs in ring 3 never runs through the kernel's alias.
         let executable = if self.user.is_some() { READ_ONLY } else { READ_EXECUTE };
         for ((start, bytes), flags) in [(text, executable), (rodata, READ_ONLY)] {
@@ -120,16 +120,16 @@ impl Image {
             }
         }
         let Some(user) = &mut self.user else { return Ok(()) };
-        let bytes = (self.pages * PAGE_SIZE) as usize;
-        user.show(&self.segments, &self.alias).map_err(|_| PlatformError { what: "map pages in ring 3", bytes })
+        let bytes = (u64::from(self.pages) * PAGE_SIZE) as usize;
+        user.show(&self.segments, &alias).map_err(|_| PlatformError { what: "map pages in ring 3", bytes })
     }
 
     /// The pages it takes, and the bytes of the kernel's heap.
     pub fn held(&self) -> Usage {
         if self.pages == 0 {
-            return packed::held(&self.alias);
+            return packed::held(&self.segments);
         }
-        let segments: u64 = self.alias.mapped().iter().map(|(_, bytes)| bytes.div_ceil(PAGE_SIZE)).sum();
+        let segments: u64 = self.alias().mapped().iter().map(|(_, bytes)| bytes.div_ceil(PAGE_SIZE)).sum();
         let user = self.user.as_ref().map_or(Usage::default(), |user| user.held());
         Usage { pages: segments, ..Usage::default() } + user
     }
@@ -137,32 +137,33 @@ impl Image {
     /// Gives all memory and the addresses back.
     pub fn release(self) {
         if self.pages == 0 {
-            return packed::give_back(&self.alias);
+            return packed::give_back(&self.segments);
         }
+        let alias = self.alias();
         drop(self.user);
-        for (start, bytes) in self.alias.mapped() {
+        for (start, bytes) in alias.mapped() {
             tables::unmap_range(start, bytes);
         }
-        FREE.lock().give_back((self.alias.base - ARENA) / PAGE_SIZE, self.pages);
+        FREE.lock().give_back((alias.base - ARENA) / PAGE_SIZE, self.pages.into());
     }
 
     /// Whether an access to `address` means that the stack has run out.
     pub fn guards(&self, address: u64) -> bool {
-        is_within(address, 1, self.stack.0.saturating_sub(PAGE_SIZE), PAGE_SIZE)
+        is_within(address, 1, self.stack().0.saturating_sub(PAGE_SIZE), PAGE_SIZE)
     }
 
     /// The kernel's address of `length` bytes that are to the module at
     /// `address`, if they lie in its segments, its heap or its stack.
     pub fn alias_of(&self, address: u64, length: u64) -> Option<u64> {
         if self.segments.contains(address, length) {
-            return Some(address - self.segments.base + self.alias.base);
+            return Some(address - self.segments.base + self.alias);
         }
         self.stack_alias(address, length)
     }
 
     /// The same for bytes on its stack alone.
     pub fn stack_alias(&self, address: u64, length: u64) -> Option<u64> {
-        let (start, size) = self.stack;
+        let (start, size) = self.stack();
         let stack = self.user.as_ref().map_or(start, |user| user.stack_alias());
         is_within(address, length, start, size).then(|| address - start + stack)
     }
@@ -183,8 +184,18 @@ impl Image {
         packed::usage()
     }
 
+    /// The segments as the kernel sees them.
+    const fn alias(&self) -> Segments {
+        Segments { base: self.alias, ..self.segments }
+    }
+
+    /// The lowest address of the stack, as the module sees it, and its size.
+    const fn stack(&self) -> (u64, u64) {
+        (self.stack_top - self.stack as u64, self.stack as u64)
+    }
+
     fn segment(&mut self, index: usize) -> &mut [u8] {
-        let (start, bytes) = self.alias.all()[index];
+        let (start, bytes) = self.alias().all()[index];
         let shift = if self.pages == 0 { packed::shifts()[index] } else { 0 };
         // SAFETY: `reserve` found these bytes writable at this address for this image alone, and
         // the draft is borrowed for as long as the slice lives. A segment

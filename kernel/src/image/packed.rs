@@ -49,7 +49,7 @@ pub fn open() {
 }
 
 /// Whether images of that size lie here.
-pub const fn fits(size: &ImageSize, heap: u64) -> bool {
+pub const fn fits(size: &ImageSize, heap: u32) -> bool {
     heap == 0 && size.text as u64 <= LARGEST && size.rodata as u64 <= LARGEST && size.data as u64 <= LARGEST
 }
 

@@ -35,7 +35,7 @@ impl<P: Platform> ModuleManager<P> {
 
     /// The module that meets a dependency now.
     fn meets(&self, needed: &Dependency<'_>) -> Option<ModuleId> {
-        let active = self.table.named(&Name::new(needed.name)?)?.active;
+        let active = self.active(&Name::new(needed.name)?);
         let active = active.filter(|&active| self.admitted(needed, active));
         active.or_else(|| self.find_version(needed.name, |version| needed.admits(version.parts())))
     }

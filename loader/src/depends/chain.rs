@@ -51,7 +51,7 @@ impl<P: Platform> ModuleManager<P> {
     pub fn dependency_cycle(&self, blob: &[u8]) -> Option<Chain<P::Tables>> {
         let valid = ValidModule::validate(RawModule::parse(blob).ok()?, Offer::of(&self.platform)).ok()?;
         // In the place of the old one, or beside it.
-        let from = self.table.named(&valid.name()).and_then(|named| named.active);
+        let from = self.active(&valid.name());
         let chain = |from| self.chain(&New::of(&valid), from).ok().flatten();
         chain(from).or_else(|| chain(None))
     }

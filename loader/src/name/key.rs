@@ -23,6 +23,9 @@ impl Eq for Key {}
 const FACTORS: [u64; 4] = [0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7345, 0xa409_3822_299f_31d1, 0x082e_fa98_ec4e_6c89];
 
 impl Key {
+    /// That of no name.
+    pub const BLANK: Key = Key([0; 4]);
+
     /// The key of a text that may be a name; `None` when it is too long for one. A text that ends in zeros
     /// has the key of the one without: names have none.
     #[inline]

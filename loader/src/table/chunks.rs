@@ -1,0 +1,105 @@
+//! A growing list whose elements never move: it grows by chunks, each about a quarter of all that is there.
+
+use core::cell::{Cell, OnceCell};
+
+use allocator_api2::alloc::Allocator;
+use allocator_api2::vec::Vec;
+
+/// Elements of the first chunk; a power of two.
+const FIRST_CHUNK: u32 = 64;
+
+/// So many chunks are of one size; the next ones are of twice that size.
+const ALIKE: u32 = 4;
+
+/// Chunks at the most: for 67 million elements.
+const CHUNKS: usize = 72;
+
+/// The list.
+pub(crate) struct Chunks<T, A: Allocator> {
+    chunks: [OnceCell<Vec<T, A>>; CHUNKS],
+    length: Cell<u32>,
+}
+
+impl<T, A: Allocator> Chunks<T, A> {
+    /// An empty one.
+    pub const fn new() -> Chunks<T, A> {
+        Chunks { chunks: [const { OnceCell::new() }; CHUNKS], length: Cell::new(0) }
+    }
+
+    /// Adds an element and returns its number; `None` when there is no memory. All elements of a chunk are made
+    /// by `blank` at once.
+    pub fn add(&self, tables: &A, blank: fn() -> T) -> Option<u32>
+    where
+        A: Clone,
+    {
+        let index = self.length.get();
+        let (number, _) = locate(index);
+        let chunk = self.chunks.get(number)?;
+        if chunk.get().is_none() {
+            let size = (FIRST_CHUNK as usize) << (number / ALIKE as usize);
+            let mut elements = Vec::new_in(tables.clone());
+            elements.try_reserve_exact(size).ok()?;
+            elements.resize_with(size, blank);
+            // It was just found to be empty.
+            let _ = chunk.set(elements);
+        }
+        self.length.set(index + 1);
+        Some(index)
+    }
+
+    /// How many were added.
+    pub const fn len(&self) -> u32 {
+        self.length.get()
+    }
+
+    /// The element of that number.
+    #[inline(always)]
+    pub fn get(&self, index: u32) -> Option<&T> {
+        let (chunk, offset) = locate(index);
+        self.chunks.get(chunk)?.get()?.get(offset)
+    }
+
+    /// All elements.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.chunks.iter_mut().filter_map(OnceCell::get_mut).flat_map(|chunk| chunk.iter_mut())
+    }
+}
+
+/// Which chunk an element lies in, and where.
+#[inline(always)]
+const fn locate(index: u32) -> (usize, usize) {
+    // So the first bit of a number says the size of its chunk, and the next two which one of that size.
+    let number = index as u64 + (ALIKE * FIRST_CHUNK) as u64;
+    let bits = number.ilog2() - ALIKE.ilog2();
+    let chunk = (number >> bits) as u32 + ALIKE * (bits - FIRST_CHUNK.ilog2()) - ALIKE;
+    (chunk as usize, (number & ((1 << bits) - 1)) as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use allocator_api2::alloc::Global;
+
+    #[test]
+    fn chunks_follow_each_other_without_a_gap() {
+        let places: std::vec::Vec<_> = (0..5000).map(locate).collect();
+        assert_eq!((places[0], places[63], places[64], places[255]), ((0, 0), (0, 63), (1, 0), (3, 63)));
+        assert_eq!((places[256], places[383], places[384]), ((4, 0), (4, 127), (5, 0)));
+        for pair in places.windows(2) {
+            let follows = if pair[0].0 == pair[1].0 { pair[1].1 == pair[0].1 + 1 } else { pair[1].1 == 0 };
+            assert!(follows && pair[1].1 < (FIRST_CHUNK as usize) << (pair[1].0 / ALIKE as usize), "{pair:?}");
+        }
+    }
+
+    #[test]
+    fn keeps_what_it_is_given_and_ends_at_its_end() {
+        let list = Chunks::new();
+        for number in 0..1000_u32 {
+            assert_eq!(list.add(&Global, || Cell::new(0)), Some(number));
+            list.get(number).unwrap().set(number);
+        }
+        assert!((0..1000).all(|number| list.get(number).unwrap().get() == number));
+        assert_eq!(list.len(), 1000);
+        assert!(list.get(u32::MAX).is_none());
+    }
+}
