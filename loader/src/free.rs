@@ -3,11 +3,11 @@
 use allocator_api2::alloc::Allocator;
 use allocator_api2::vec::Vec;
 
-/// Free numbers, as ranges in rising order that never touch.
+/// Free numbers below 2^32, as ranges in rising order that never touch.
 #[derive(Debug)]
 pub struct FreeRanges<A: Allocator> {
     /// First number and how many.
-    ranges: Vec<(u64, u64), A>,
+    ranges: Vec<(u32, u32), A>,
     /// How many pieces are taken: there is room in the table for all of them to come back.
     taken: usize,
 }
@@ -27,11 +27,12 @@ impl<A: Allocator> FreeRanges<A> {
 
     /// The same, where the first of them is a multiple of `alignment`, a power of two.
     pub fn take_aligned(&mut self, count: u64, alignment: u64) -> Option<u64> {
+        let (count, alignment) = (u32::try_from(count).ok()?, u32::try_from(alignment).ok()?);
         // Between any two free ranges lies a taken piece.
         let room = self.taken + 3;
         self.ranges.try_reserve(room.saturating_sub(self.ranges.len())).ok()?;
-        let skipped = |start: u64| start.wrapping_neg() & (alignment - 1);
-        let fits = |&(start, free): &(u64, u64)| free >= count.saturating_add(skipped(start));
+        let skipped = |start: u32| start.wrapping_neg() & (alignment - 1);
+        let fits = |&(start, free): &(u32, u32)| free >= count.saturating_add(skipped(start));
         let index = self.ranges.iter().position(fits)?;
         let range = self.ranges.get_mut(index)?;
         let (start, before) = (range.0, skipped(range.0));
@@ -46,13 +47,14 @@ impl<A: Allocator> FreeRanges<A> {
             }
         }
         self.taken += 1;
-        Some(first)
+        Some(first.into())
     }
 
     /// Puts numbers back, or in for the first time, and joins them with their neighbours.
-    /// Only the first time may there be no memory for the table; then they stay taken.
+    /// Only the first time may there be no memory for the table, or numbers that are too large; then they stay taken.
     pub fn give_back(&mut self, first: u64, count: u64) {
-        if count == 0 || self.ranges.try_reserve(1).is_err() {
+        let (Ok(first), Ok(count)) = (u32::try_from(first), u32::try_from(count)) else { return };
+        if count == 0 || first.checked_add(count).is_none() || self.ranges.try_reserve(1).is_err() {
             return;
         }
         self.taken = self.taken.saturating_sub(1);
@@ -74,7 +76,7 @@ impl<A: Allocator> FreeRanges<A> {
         }
     }
 
-    fn lengthen(&mut self, index: usize, more: u64) {
+    fn lengthen(&mut self, index: usize, more: u32) {
         if let Some((_, count)) = self.ranges.get_mut(index) {
             *count += more;
         }

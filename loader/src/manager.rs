@@ -121,7 +121,7 @@ impl<P: Platform> ModuleManager<P> {
     /// Takes back what was prepared.
     pub(crate) fn discard(&self, id: ModuleId) {
         if let Some(module) = self.table.empty(id.index) {
-            self.table.give_back(module.claim);
+            self.table.give_back(Claim { place: id.index, name: module.named });
             self.platform.release(module.placed.image);
         }
     }
@@ -142,7 +142,7 @@ impl<P: Platform> ModuleManager<P> {
                 version: valid.version(),
                 generation: Cell::new(0),
                 load: Cell::new(Some(load)),
-                claim,
+                named: claim.name,
                 flags: raw.header.flags,
                 cpu_level: valid.code().header.level,
                 state: Cell::new(State::Preparing),
@@ -150,6 +150,7 @@ impl<P: Platform> ModuleManager<P> {
                 listed: Cell::new(false),
                 last_result: Cell::new(0),
                 code_size: valid.code().header.text_size,
+                entry: valid.code().header.entry,
                 blob_size: raw.blob().len() as u64,
                 placement,
                 placed,
@@ -207,7 +208,7 @@ impl<P: Platform> ModuleManager<P> {
     /// What is known of a module's name.
     #[inline]
     pub(crate) fn named(&self, module: &Module<P>) -> Option<&Named> {
-        self.table.names.get(module.claim.name)
+        self.table.names.get(module.named)
     }
 
     /// The profile of one module.
@@ -320,7 +321,7 @@ impl<P: Platform> ModuleManager<P> {
             budget: module.placement.budget,
             services: module.placement.services,
             memory: self.held_by(module),
-            code_address: module.placed.code_address(),
+            code_address: module.placed.entry.wrapping_sub(module.entry.into()),
             entry_address: module.placed.entry,
             cpu_level: module.cpu_level,
             code_size: module.code_size.into(),

@@ -16,7 +16,7 @@ use crate::platform::Platform;
 use crate::policy::{LoadOptions, OnFault, Placement};
 use crate::profile::Recorder;
 use crate::profile::turns::Turns;
-use crate::table::{Claim, Index};
+use crate::table::Index;
 use crate::valid::{Parts, ValidModule};
 
 /// A handle to a loaded module. It stays behind when the module is unloaded or
@@ -34,7 +34,8 @@ pub(crate) struct Module<P: Platform> {
     pub(crate) generation: Cell<u32>,
     /// Which load it was: what handles must say. `None` at its end, when no handle leads to it any more.
     pub(crate) load: Cell<Option<NonZeroU64>>,
-    pub(crate) claim: Claim,
+    /// What is known of its name.
+    pub(crate) named: Index,
     pub(crate) flags: u32,
     /// The x86-64 level of the code that was placed.
     pub(crate) cpu_level: u8,
@@ -46,6 +47,8 @@ pub(crate) struct Module<P: Platform> {
     /// What the last call returned, if any did.
     pub(crate) last_result: Cell<i32>,
     pub(crate) code_size: u32,
+    /// Distance of the entry from the start of the text, in bytes.
+    pub(crate) entry: u32,
     pub(crate) blob_size: u64,
     pub(crate) placement: Placement,
     pub(crate) placed: PlacedModule<P::Image>,

@@ -15,8 +15,6 @@ pub struct PlacedModule<Image> {
     pub image: Image,
     /// Address of the entry.
     pub entry: u64,
-    /// Distance of the entry from the start of the text, in bytes.
-    pub entry_offset: u32,
 }
 
 impl<Image> PlacedModule<Image> {
@@ -46,15 +44,8 @@ impl<Image> PlacedModule<Image> {
             };
             relocate(segment, place, base);
         }
-        let entry_offset = code.header.entry;
-        let entry = base.wrapping_add(TEXT_OFFSET).wrapping_add(u64::from(entry_offset));
-        Ok(PlacedModule { image: platform.seal(draft)?, entry, entry_offset })
-    }
-
-    /// Address of the text segment, which is the image's base.
-    #[must_use]
-    pub const fn code_address(&self) -> u64 {
-        self.entry.wrapping_sub(self.entry_offset as u64)
+        let entry = base.wrapping_add(TEXT_OFFSET).wrapping_add(u64::from(code.header.entry));
+        Ok(PlacedModule { image: platform.seal(draft)?, entry })
     }
 }
 

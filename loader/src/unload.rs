@@ -11,7 +11,7 @@ use crate::module::{Module, ModuleId, State};
 use crate::name::{Name, Version};
 use crate::platform::{CallError, Leak, Platform, Usage};
 use crate::state;
-use crate::table::Named;
+use crate::table::{Claim, Named};
 
 /// What a module gave back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,7 +111,8 @@ impl<P: Platform> ModuleManager<P> {
         };
         let leak = self.account(&module);
         self.count_bound(&module, false);
-        let (claim, held, before) = (module.claim, self.held_by(&module), self.usage());
+        let claim = Claim { place: id.index, name: module.named };
+        let (held, before) = (self.held_by(&module), self.usage());
         let mut receipt = Receipt {
             name: module.name,
             version: module.version,

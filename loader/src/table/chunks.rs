@@ -1,22 +1,23 @@
-//! A growing list whose elements never move: it grows by chunks, each about a quarter of all that is there.
+//! A growing list whose elements never move: it grows by chunks, each at most an eighth of what is there.
 
 use core::cell::{Cell, OnceCell};
 
 use allocator_api2::alloc::Allocator;
+use allocator_api2::boxed::Box;
 use allocator_api2::vec::Vec;
 
 /// Elements of the first chunk; a power of two.
 const FIRST_CHUNK: u32 = 64;
 
 /// So many chunks are of one size; the next ones are of twice that size.
-const ALIKE: u32 = 4;
+const ALIKE: u32 = 8;
 
-/// Chunks at the most: for 67 million elements.
-const CHUNKS: usize = 72;
+/// Chunks at the most: for eight million elements.
+const CHUNKS: usize = 112;
 
 /// The list.
 pub(crate) struct Chunks<T, A: Allocator> {
-    chunks: [OnceCell<Vec<T, A>>; CHUNKS],
+    chunks: [OnceCell<Box<[T], A>>; CHUNKS],
     length: Cell<u32>,
 }
 
@@ -41,7 +42,7 @@ impl<T, A: Allocator> Chunks<T, A> {
             elements.try_reserve_exact(size).ok()?;
             elements.resize_with(size, blank);
             // It was just found to be empty.
-            let _ = chunk.set(elements);
+            let _ = chunk.set(elements.into_boxed_slice());
         }
         self.length.set(index + 1);
         Some(index)
@@ -68,7 +69,7 @@ impl<T, A: Allocator> Chunks<T, A> {
 /// Which chunk an element lies in, and where.
 #[inline(always)]
 const fn locate(index: u32) -> (usize, usize) {
-    // So the first bit of a number says the size of its chunk, and the next two which one of that size.
+    // So the first bit of a number says the size of its chunk, and the next three which one of that size.
     let number = index as u64 + (ALIKE * FIRST_CHUNK) as u64;
     let bits = number.ilog2() - ALIKE.ilog2();
     let chunk = (number >> bits) as u32 + ALIKE * (bits - FIRST_CHUNK.ilog2()) - ALIKE;
@@ -83,8 +84,8 @@ mod tests {
     #[test]
     fn chunks_follow_each_other_without_a_gap() {
         let places: std::vec::Vec<_> = (0..5000).map(locate).collect();
-        assert_eq!((places[0], places[63], places[64], places[255]), ((0, 0), (0, 63), (1, 0), (3, 63)));
-        assert_eq!((places[256], places[383], places[384]), ((4, 0), (4, 127), (5, 0)));
+        assert_eq!((places[0], places[63], places[64], places[511]), ((0, 0), (0, 63), (1, 0), (7, 63)));
+        assert_eq!((places[512], places[639], places[640]), ((8, 0), (8, 127), (9, 0)));
         for pair in places.windows(2) {
             let follows = if pair[0].0 == pair[1].0 { pair[1].1 == pair[0].1 + 1 } else { pair[1].1 == 0 };
             assert!(follows && pair[1].1 < (FIRST_CHUNK as usize) << (pair[1].0 / ALIKE as usize), "{pair:?}");
