@@ -15,6 +15,7 @@ use crate::platform::{Call, CallError, Outcome, Platform, Returned};
 use crate::profile::Timing;
 use crate::profile::samples::Samples;
 use crate::raw::RawModule;
+use crate::table::Place;
 use crate::valid::{Offer, ValidModule};
 
 impl<P: Platform> ModuleManager<P> {
@@ -136,7 +137,7 @@ impl<P: Platform> ModuleManager<P> {
     pub(crate) fn borrow(&self, id: ModuleId) -> Result<Ref<'_, Module<P>>, Failure> {
         let Some(place) = self.table.place(id.index) else { return Err(Failure::NotLoaded) };
         // Borrowed for writing only while nobody can be here: when the module is registered, restarted or taken out.
-        let Ok(borrowed) = place.try_borrow() else { return Err(Failure::Refused) };
+        let Ok(borrowed) = place.look() else { return Err(Failure::Refused) };
         match Ref::filter_map(borrowed, Option::as_ref) {
             Ok(module) if module.load.get() == Some(id.load) => Ok(module),
             _ => Err(Failure::NotLoaded),
@@ -215,7 +216,7 @@ impl<P: Platform> ModuleManager<P> {
     /// Gives a module a fresh image and takes the old one back. Where another call
     /// of the module is still in the old one, the module stays stopped.
     fn restart(&self, id: ModuleId, fresh: PlacedModule<P::Image>) {
-        let mut place = self.table.place(id.index).and_then(|place| place.try_borrow_mut().ok());
+        let mut place = self.table.place(id.index).and_then(Place::change);
         let Some(module) = place.as_deref_mut().and_then(Option::as_mut) else {
             return self.platform.release(fresh.image);
         };

@@ -1,6 +1,7 @@
 //! Last stage: the registry of loaded modules, their calls and their profiles.
 
 use core::cell::{Cell, Ref};
+use core::num::NonZeroU64;
 
 use bareflow_abi::Reason;
 use bareflow_abi::header::FLAG_INIT;
@@ -11,6 +12,7 @@ use crate::depends::New;
 use crate::error::LoadError;
 use crate::fault::Fault;
 use crate::module::{Faults, Kept, Module, ModuleId, State};
+use crate::name::Key;
 use crate::placed::PlacedModule;
 use crate::platform::{CallError, Platform, Usage};
 use crate::policy::{LoadOptions, Placement};
@@ -18,7 +20,7 @@ use crate::profile::turns::Turns;
 use crate::profile::{ModuleProfile, Recorder, Snapshot, Spare, Timing, calibrate, step};
 use crate::raw::RawModule;
 use crate::state::{self, Carried};
-use crate::table::{Claim, Named, Table};
+use crate::table::{Claim, Named, Place, Table};
 use crate::unload::Receipt;
 use crate::valid::{Offer, ValidModule};
 
@@ -41,6 +43,21 @@ pub struct ModuleManager<P: Platform> {
     pub(crate) bound: Cell<usize>,
     /// How many calls of modules by modules are under way.
     pub(crate) depth: Cell<usize>,
+}
+
+/// A module that is ready and not yet to be found.
+pub(crate) struct Prepared<'manager, P: Platform> {
+    pub claim: Claim<'manager, P>,
+    load: NonZeroU64,
+    /// What became of the state that it takes over.
+    pub carried: Carried,
+}
+
+impl<P: Platform> Prepared<'_, P> {
+    /// Its handle.
+    pub const fn id(&self) -> ModuleId {
+        ModuleId { index: self.claim.place.index(), load: self.load }
+    }
 }
 
 impl<P: Platform> ModuleManager<P> {
@@ -74,93 +91,114 @@ impl<P: Platform> ModuleManager<P> {
     /// # Errors
     /// The reason for which it is refused; then nothing of it stays behind.
     pub fn load_with(&self, blob: &[u8], options: &LoadOptions) -> Result<ModuleId, LoadError> {
-        let (id, _) = self.prepare(blob, options, |module| match self.active(&module.name()) {
+        let prepared = self.prepare(blob, options, |_, named| match named.and_then(|named| named.active.get()) {
             Some(id) => Err(self.already_loaded(id)),
             None => Ok(None),
         })?;
-        self.enter(id, Some(true));
-        Ok(id)
+        Ok(self.enter(&prepared, Some(true)))
     }
 
     /// Does all of a load but the last step: the module is ready, in a place that is its own, and not yet to be found.
-    /// `may_load` has a say between the checks of the blob itself and the first byte of memory, and names the module
-    /// whose state the new one takes over.
+    /// `may_load` has a say between the checks of the blob itself and the first byte of memory, knows what is known of
+    /// its name, and says which module's state the new one takes over.
+    #[inline(always)]
     pub(crate) fn prepare(
         &self,
         blob: &[u8],
         options: &LoadOptions,
-        may_load: impl FnOnce(&ValidModule<'_>) -> Result<Option<ModuleId>, LoadError>,
-    ) -> Result<(ModuleId, Carried), LoadError> {
+        may_load: impl FnOnce(&ValidModule<'_>, Option<&Named>) -> Result<Option<ModuleId>, LoadError>,
+    ) -> Result<Prepared<'_, P>, LoadError> {
         let valid = ValidModule::validate(RawModule::parse(blob)?, Offer::of(&self.platform))?;
         let (declared, allowed) = (Allowed::declared(&valid.raw().header), options.allowed);
         if !declared.beyond(allowed).is_none() {
             return Err(LoadError::NotAllowed { refused: declared.beyond(allowed), allowed });
         }
-        let from = may_load(&valid)?;
-        self.check_dependencies(&New::of(&valid), from)?;
+        let key = Key::from(&valid.name());
+        let known = self.table.names.find(&key);
+        let from = may_load(&valid, known)?;
+        if !valid.parts().depends.is_empty() {
+            self.check_dependencies(&New::of(&valid), from)?;
+        }
         if !self.platform.has_domain(options.domain) {
             return Err(LoadError::NoSuchDomain(options.domain));
         }
         // Room first, so that nothing can fail once the module is initialised.
-        let claim = self.table.claim(&valid.name(), &self.platform.tables()).ok_or(LoadError::TableFull)?;
-        let id = self.make(&valid, options, claim).inspect_err(|_| self.table.give_back(claim))?;
-        self.make_ready(id, from).map(|carried| (id, carried)).inspect_err(|_| self.discard(id))
+        let claim = self.table.claim(known, &key, &self.platform.tables()).ok_or(LoadError::TableFull)?;
+        let load = self.table.next_load();
+        self.make(&valid, options, &claim, load)
+            .inspect_err(|_| self.table.give_back(claim.place, Some(claim.named)))?;
+        let mut prepared = Prepared { claim, load, carried: Carried::Nothing };
+        match self.make_ready(&prepared, from) {
+            Ok(carried) => prepared.carried = carried,
+            Err(error) => return Err(self.discard(&prepared, error)),
+        }
+        Ok(prepared)
     }
 
     /// Initialises a module that was just made.
-    fn make_ready(&self, id: ModuleId, from: Option<ModuleId>) -> Result<Carried, LoadError> {
+    #[inline]
+    fn make_ready(&self, prepared: &Prepared<'_, P>, from: Option<ModuleId>) -> Result<Carried, LoadError> {
         // Nobody else knows of it.
-        let Some(module) = self.get(id) else { return Err(LoadError::CandidateGone) };
+        let Some(module) = prepared.claim.place.module() else { return Err(LoadError::CandidateGone) };
         let carried = from.map_or(Ok(Carried::Nothing), |from| self.carry_state(from, &module))?;
         self.initialise(&module, &module.placed)?;
         // Its `init` may have been interrupted by another load.
-        self.check_dependencies(&New::from(&*module), from)?;
+        if !module.kept.depends().is_empty() {
+            self.check_dependencies(&New::from(&*module), from)?;
+        }
         Ok(carried)
     }
 
-    /// Takes back what was prepared.
-    pub(crate) fn discard(&self, id: ModuleId) {
-        if let Some(module) = self.table.empty(id.index) {
-            self.table.give_back(Claim { place: id.index, name: module.named });
+    /// Takes back what was prepared, for that reason.
+    #[cold]
+    pub(crate) fn discard(&self, prepared: &Prepared<'_, P>, error: LoadError) -> LoadError {
+        let Claim { place, named } = prepared.claim;
+        if let Some(module) = place.empty() {
+            self.table.give_back(place, Some(named));
             self.platform.release(module.placed.image);
         }
+        error
     }
 
     /// Makes a module of a valid one, in its place. No code of it has run.
-    #[inline]
-    fn make(&self, valid: &ValidModule<'_>, options: &LoadOptions, claim: Claim) -> Result<ModuleId, LoadError> {
+    #[inline(always)]
+    fn make(
+        &self,
+        valid: &ValidModule<'_>,
+        options: &LoadOptions,
+        claim: &Claim<'_, P>,
+        load: NonZeroU64,
+    ) -> Result<(), LoadError> {
         let (raw, tables) = (valid.raw(), self.platform.tables());
         let kept = Kept::new(valid, options, tables).ok_or(LoadError::TableFull)?;
         let budget = Budget::of(&raw.header, &options.limits);
         let placement = Placement { domain: options.domain, budget, services: raw.header.services };
+        // Nobody borrows an empty place.
+        let Some(mut place) = claim.place.change() else { return Err(LoadError::TableFull) };
         let placed = PlacedModule::place(valid, &placement, &self.platform)?;
-        let load = self.table.next_load();
-        self.table.fill(
-            claim,
-            Module {
-                name: valid.name(),
-                version: valid.version(),
-                generation: Cell::new(0),
-                load: Cell::new(Some(load)),
-                named: claim.name,
-                flags: raw.header.flags,
-                cpu_level: valid.code().header.level,
-                state: Cell::new(State::Preparing),
-                retired: Cell::new(false),
-                listed: Cell::new(false),
-                last_result: Cell::new(0),
-                code_size: valid.code().header.text_size,
-                entry: valid.code().header.entry,
-                blob_size: raw.blob().len() as u64,
-                placement,
-                placed,
-                turns: Turns::new(options.sample_every),
-                kept,
-                faults: Faults::none(),
-                recorder: Recorder::new(),
-            },
-        );
-        Ok(ModuleId { index: claim.place, load })
+        *place = Some(Module {
+            name: valid.name(),
+            version: valid.version(),
+            generation: Cell::new(0),
+            load: Cell::new(Some(load)),
+            named: claim.named.index(),
+            flags: raw.header.flags,
+            cpu_level: valid.code().header.level,
+            state: Cell::new(State::Preparing),
+            retired: Cell::new(false),
+            listed: Cell::new(false),
+            last_result: Cell::new(0),
+            code_size: valid.code().header.text_size,
+            entry: valid.code().header.entry,
+            blob_size: raw.blob().len() as u64,
+            placement,
+            placed,
+            turns: Turns::new(options.sample_every),
+            kept,
+            faults: Faults::none(),
+            recorder: Recorder::new(),
+        });
+        Ok(())
     }
 
     /// Gives the blob of `module` memory once more and calls its `init`.
@@ -180,28 +218,30 @@ impl<P: Platform> ModuleManager<P> {
     }
 
     /// Enters a module that was prepared among those that can be called, and has it found by its name if it is to be
-    /// `listed`. The name then stands for it if that says so, or if it stands for nothing yet.
-    pub(crate) fn enter(&self, id: ModuleId, listed: Option<bool>) {
-        let Some(module) = self.get(id) else { return };
-        self.count_bound(&module, true);
-        if let Some(named) = self.named(&module) {
+    /// `listed`. The name then stands for it if that says so, or if it stands for nothing yet. Returns its handle.
+    #[inline]
+    pub(crate) fn enter(&self, prepared: &Prepared<'_, P>, listed: Option<bool>) -> ModuleId {
+        let Claim { place, named } = prepared.claim;
+        if let Some(module) = place.module() {
+            self.count_bound(&module, true);
             let generation = named.generation.get().saturating_add(1);
             named.generation.set(generation);
             module.generation.set(generation);
             if let Some(active) = listed {
-                self.list(id, &module, named, active);
+                self.list(place, &module, named, active);
             }
+            module.state.set(State::Ready);
         }
-        module.state.set(State::Ready);
+        prepared.id()
     }
 
     /// Has a module found by its name, which stands for it from now on if that says so, or if it stood for nothing.
-    pub(crate) fn list(&self, id: ModuleId, module: &Module<P>, named: &Named, active: bool) {
+    pub(crate) fn list(&self, place: &Place<P>, module: &Module<P>, named: &Named, active: bool) {
         if !module.listed.replace(true) {
-            self.table.link(id, named);
+            self.table.link(place, named);
         }
-        if active || named.active.get().is_none() {
-            named.active.set(Some(id));
+        if let (Some(load), true) = (module.load.get(), active || named.active.get().is_none()) {
+            named.active.set(Some(ModuleId { index: place.index(), load }));
         }
     }
 

@@ -8,6 +8,7 @@ use crate::name::{Name, Version};
 use crate::platform::Platform;
 use crate::policy::LoadOptions;
 use crate::state::Carried;
+use crate::table::Claim;
 use crate::unload::Receipt;
 
 /// What came of a reload.
@@ -47,20 +48,21 @@ impl<P: Platform> ModuleManager<P> {
     pub fn replace(&self, blob: &[u8], options: &LoadOptions) -> Result<Reloaded, LoadError> {
         let start = self.platform.clock_fenced();
         let mut from = None;
-        let (id, state) = self.prepare(blob, options, |module| {
-            from = self.active(&module.name());
+        let prepared = self.prepare(blob, options, |module, named| {
+            from = named.and_then(|named| named.active.get());
             self.check_dependents(&New::of(module), from)?;
             Ok(from)
         })?;
         // Its `init` may have been interrupted by another reload.
-        let still = match self.get(id) {
-            Some(module) if self.active(&module.name) == from => self.check_dependents(&New::from(&*module), from),
+        let Claim { place, named } = prepared.claim;
+        let still = match place.module() {
+            Some(module) if named.active.get() == from => self.check_dependents(&New::from(&*module), from),
             _ => Err(LoadError::Overtaken),
         };
-        still.inspect_err(|_| self.discard(id))?;
+        still.map_err(|error| self.discard(&prepared, error))?;
         let prepare_cycles = self.platform.clock_fenced().saturating_sub(start);
-        self.enter(id, None);
-        Ok(self.switch(id, state, prepare_cycles))
+        let id = self.enter(&prepared, None);
+        Ok(self.switch(id, prepared.carried, prepare_cycles))
     }
 
     /// Loads `blob` so that nobody finds it by its name: to try it out before it
@@ -69,13 +71,12 @@ impl<P: Platform> ModuleManager<P> {
     /// # Errors
     /// As [`replace`](Self::replace).
     pub fn load_candidate(&self, blob: &[u8], options: &LoadOptions) -> Result<ModuleId, LoadError> {
-        let (id, _) = self.prepare(blob, options, |module| {
-            let from = self.active(&module.name());
+        let prepared = self.prepare(blob, options, |module, named| {
+            let from = named.and_then(|named| named.active.get());
             self.check_dependents(&New::of(module), from)?;
             Ok(from)
         })?;
-        self.enter(id, None);
-        Ok(id)
+        Ok(self.enter(&prepared, None))
     }
 
     /// Has a candidate take the place of the module its name stands for, with the state that one has now.
@@ -111,10 +112,11 @@ impl<P: Platform> ModuleManager<P> {
 
     /// The switch itself: from now on the module's name stands for it. Returns what it stood for.
     fn take_place(&self, id: ModuleId) -> Option<ModuleId> {
-        let module = self.get(id)?;
+        let place = self.table.place(id.index)?;
+        let module = place.get(id.load)?;
         let named = self.named(&module)?;
         let old = named.active.get();
-        self.list(id, &module, named, true);
+        self.list(place, &module, named, true);
         old.filter(|old| *old != id)
     }
 

@@ -70,7 +70,8 @@ impl Segments {
     /// is to be a multiple of: where images share pages.
     #[must_use]
     pub const fn granules(size: &ImageSize, heap: u32) -> (u64, u64) {
-        let data = if heap == 0 { size.data as u64 } else { (size.data as u64).next_multiple_of(PAGE_SIZE) + heap as u64 };
+        let data =
+            if heap == 0 { size.data as u64 } else { (size.data as u64).next_multiple_of(PAGE_SIZE) + heap as u64 };
         let mut longest = size.text as u64;
         if longest < size.rodata as u64 {
             longest = size.rodata as u64;

@@ -1,5 +1,7 @@
 //! The end of a module, and the account of what it gave back.
 
+use core::cell::Ref;
+
 use bareflow_abi::Reason;
 use bareflow_abi::depends::Dependencies;
 use bareflow_abi::header::{FLAG_ACCOUNT, FLAG_EXIT};
@@ -11,7 +13,7 @@ use crate::module::{Module, ModuleId, State};
 use crate::name::{Name, Version};
 use crate::platform::{CallError, Leak, Platform, Usage};
 use crate::state;
-use crate::table::{Claim, Named};
+use crate::table::{Named, Place};
 
 /// What a module gave back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,53 +57,56 @@ impl<P: Platform> ModuleManager<P> {
     /// When there is no such module, a call of it is under way, somebody holds on to it, or others need it; then
     /// it stays as it is.
     pub fn unload(&self, id: ModuleId) -> Result<Receipt, UnloadError> {
-        let held = self.table.is_borrowed(id);
-        {
-            let module = self.get(id).ok_or(UnloadError::NotLoaded)?;
-            if let Some(by) = self.dependents(id).find_map(|by| Some(self.get(by)?.name)) {
-                return Err(UnloadError::Needed { name: module.name, version: module.version, by });
-            }
-            if module.state.get() == State::Running || held {
-                return Err(UnloadError::Busy { name: module.name, version: module.version });
-            }
-            if let Some(named) = self.unlink(id, &module)
-                && named.active.get().is_none()
-            {
-                named.active.set(self.highest(named));
-            }
+        let place = self.table.place(id.index).ok_or(UnloadError::NotLoaded)?;
+        let held = place.is_borrowed();
+        let module = place.get(id.load).ok_or(UnloadError::NotLoaded)?;
+        if let Some(by) = self.dependents(id).find_map(|by| Some(self.get(by)?.name)) {
+            return Err(UnloadError::Needed { name: module.name, version: module.version, by });
         }
-        self.reap(id).ok_or(UnloadError::NotLoaded)
+        if held || module.state.get() == State::Running {
+            return Err(UnloadError::Busy { name: module.name, version: module.version });
+        }
+        if let Some(named) = self.unlink(place, &module)
+            && named.active.get().is_none()
+        {
+            named.active.set(self.highest(named));
+        }
+        self.end(place, module).ok_or(UnloadError::NotLoaded)
     }
 
     /// Has a module go as soon as no call of it is under way, which may be at once: then its receipt is returned.
     pub(crate) fn retire(&self, id: ModuleId) -> Option<Receipt> {
-        {
-            let module = self.get(id)?;
-            self.unlink(id, &module);
-        }
+        let place = self.table.place(id.index)?;
+        self.unlink(place, &*place.get(id.load)?);
         self.reap(id)
     }
 
     /// Takes a module out of its name's list, which is returned: nobody finds it any more.
-    fn unlink(&self, id: ModuleId, module: &Module<P>) -> Option<&Named> {
+    #[inline]
+    fn unlink(&self, place: &Place<P>, module: &Module<P>) -> Option<&Named> {
         module.retired.set(true);
         let named = self.named(module)?;
         if module.listed.replace(false) {
-            self.table.unlink(id, named);
+            self.table.unlink(place, named);
         }
-        if named.active.get() == Some(id) {
+        if named.active.get().is_some_and(|active| module.load.get() == Some(active.load)) {
             named.active.set(None);
         }
         Some(named)
     }
 
-    /// Ends a retired module, unless a call of it is under way or somebody holds on to it: calls its `exit` and takes
-    /// back all it has.
+    /// Ends a retired module, unless a call of it is under way or somebody holds on to it.
     pub(crate) fn reap(&self, id: ModuleId) -> Option<Receipt> {
-        if self.table.is_borrowed(id) {
+        let place = self.table.place(id.index)?;
+        if place.is_borrowed() {
             return None;
         }
-        let module = self.get(id).filter(|module| module.state.get() != State::Running)?;
+        let module = place.get(id.load).filter(|module| module.state.get() != State::Running)?;
+        self.end(place, module)
+    }
+
+    /// Ends a retired module that nobody else has borrowed: calls its `exit` and takes back all it has.
+    fn end(&self, place: &Place<P>, module: Ref<'_, Module<P>>) -> Option<Receipt> {
         // From here on nobody gets at it, though it stays in its place until it has said its last word.
         module.load.set(None);
         let exits = module.flags & FLAG_EXIT != 0 && module.state.get() != State::Stopped;
@@ -111,28 +116,17 @@ impl<P: Platform> ModuleManager<P> {
         };
         let leak = self.account(&module);
         self.count_bound(&module, false);
-        let claim = Claim { place: id.index, name: module.named };
-        let (held, before) = (self.held_by(&module), self.usage());
-        let mut receipt = Receipt {
-            name: module.name,
-            version: module.version,
-            generation: module.generation.get(),
-            held,
-            returned: None,
-            call_count: module.call_count(),
-            heap: module.placement.budget.heap,
-            leak,
-            bindings: Dependencies::new(module.kept.depends()).count() as u32,
-            exit_fault,
-        };
+        let (named, held, before) = (self.named(&module), self.held_by(&module), self.usage());
+        let (call_count, bindings) = (module.call_count(), Dependencies::new(module.kept.depends()).count() as u32);
         drop(module);
-        let Module { placed, recorder, kept, faults, .. } = self.table.empty(id.index)?;
-        self.table.give_back(claim);
+        let Module { name, version, generation, placement, placed, recorder, kept, faults, .. } = place.empty()?;
+        self.table.give_back(place, named);
         self.platform.release(placed.image);
         recorder.leave(&self.spare);
         drop((kept, faults));
-        receipt.returned = before.zip(self.usage()).map(|(before, after)| before.less(after));
-        Some(receipt)
+        let returned = before.zip(self.usage()).map(|(before, after)| before.less(after));
+        let (generation, heap) = (generation.get(), placement.budget.heap);
+        Some(Receipt { name, version, generation, held, returned, call_count, heap, leak, bindings, exit_fault })
     }
 
     /// What a module has not freed in its own heap, where it keeps count.

@@ -178,8 +178,11 @@ fn check_records<'blob>(
             SYMBOLS => {
                 let level = highest;
                 let text_size = nameless.take().ok_or(InvalidModule::TwoSymbolLists { level })?;
-                Symbols::check(bytes, text_size)
-                    .map_err(|(number, why)| InvalidModule::Symbol { level, number, why })?;
+                Symbols::check(bytes, text_size).map_err(|(number, why)| InvalidModule::Symbol {
+                    level,
+                    number,
+                    why,
+                })?;
                 if level == best.map_or(raw.header.cpu_level, |code: Code<'_>| code.header.level) {
                     parts.symbols = bytes;
                 }

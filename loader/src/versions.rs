@@ -17,15 +17,13 @@ impl<P: Platform> ModuleManager<P> {
     /// # Errors
     /// As [`load_with`](Self::load_with); only the very same version counts as loaded already.
     pub fn load_versioned(&self, blob: &[u8], options: &LoadOptions) -> Result<ModuleId, LoadError> {
-        let (id, _) = self.prepare(blob, options, |module| {
-            let named = self.table.named(&module.name());
+        let prepared = self.prepare(blob, options, |module, named| {
             match self.find_version_of(named, |version| *version == module.version()) {
                 Some(id) => Err(self.already_loaded(id)),
                 None => Ok(None),
             }
         })?;
-        self.enter(id, Some(false));
-        Ok(id)
+        Ok(self.enter(&prepared, Some(false)))
     }
 
     /// The module that `name` stands for. With the feature `semver` it may be any selector that `select` takes.

@@ -72,8 +72,8 @@ const fn locate(index: u32) -> (usize, usize) {
     // So the first bit of a number says the size of its chunk, and the next three which one of that size.
     let number = index as u64 + (ALIKE * FIRST_CHUNK) as u64;
     let bits = number.ilog2() - ALIKE.ilog2();
-    let chunk = (number >> bits) as u32 + ALIKE * (bits - FIRST_CHUNK.ilog2()) - ALIKE;
-    (chunk as usize, (number & ((1 << bits) - 1)) as usize)
+    let chunk = (number >> bits) + (ALIKE * bits) as u64 - (ALIKE * (FIRST_CHUNK.ilog2() + 1)) as u64;
+    (chunk as usize, (number & !(u64::MAX << bits)) as usize)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 mod chunks;
 mod names;
 
-use core::cell::{Cell, Ref, RefCell};
+use core::cell::{BorrowError, Cell, Ref, RefCell, RefMut};
 use core::num::NonZeroU64;
 
 use chunks::Chunks;
@@ -24,9 +24,57 @@ pub(crate) const NOWHERE: Index = Index::MAX;
 
 /// A place for a module.
 pub(crate) struct Place<P: Platform> {
-    pub module: RefCell<Option<Module<P>>>,
+    module: RefCell<Option<Module<P>>>,
+    /// Its own number.
+    index: Cell<Index>,
     /// The place of the next module of its name; of a vacant one, the next vacant place.
     next: Cell<Index>,
+}
+
+impl<P: Platform> Place<P> {
+    fn blank() -> Place<P> {
+        Place { module: RefCell::new(None), index: Cell::new(NOWHERE), next: Cell::new(NOWHERE) }
+    }
+
+    /// Its own number.
+    pub const fn index(&self) -> Index {
+        self.index.get()
+    }
+
+    /// The module in it, if it is free to be looked at.
+    #[inline(always)]
+    pub fn look(&self) -> Result<Ref<'_, Option<Module<P>>>, BorrowError> {
+        self.module.try_borrow()
+    }
+
+    /// The module in it.
+    #[inline]
+    pub fn module(&self) -> Option<Ref<'_, Module<P>>> {
+        Ref::filter_map(self.look().ok()?, Option::as_ref).ok()
+    }
+
+    /// The module in it, where that is what a handle leads to.
+    #[inline]
+    pub fn get(&self, load: NonZeroU64) -> Option<Ref<'_, Module<P>>> {
+        self.module().filter(|module| module.load.get() == Some(load))
+    }
+
+    /// The module in it, to be changed, unless it is borrowed.
+    #[inline]
+    pub fn change(&self) -> Option<RefMut<'_, Option<Module<P>>>> {
+        self.module.try_borrow_mut().ok()
+    }
+
+    /// Whether a call of its module is under way, or somebody holds on to it.
+    pub fn is_borrowed(&self) -> bool {
+        self.change().is_none()
+    }
+
+    /// Takes the module out, unless it is borrowed. The place stays claimed.
+    #[inline(always)]
+    pub fn empty(&self) -> Option<Module<P>> {
+        self.change()?.take()
+    }
 }
 
 /// All places, and all names.
@@ -39,10 +87,9 @@ pub(crate) struct Table<P: Platform> {
 }
 
 /// What a load is given before there is a module: a place, and its name.
-#[derive(Clone, Copy)]
-pub(crate) struct Claim {
-    pub place: Index,
-    pub name: Index,
+pub(crate) struct Claim<'table, P: Platform> {
+    pub place: &'table Place<P>,
+    pub named: &'table Named,
 }
 
 impl<P: Platform> Table<P> {
@@ -51,49 +98,47 @@ impl<P: Platform> Table<P> {
         Table { places: Chunks::new(), vacant: Cell::new(NOWHERE), names: Names::new(tables), loads: Cell::new(0) }
     }
 
-    /// A place for a module of that name, which is the caller's until it fills it or
+    /// A place for a module of that name, of which that is known, which is the caller's until it fills it or
     /// gives it back. `None` when there is no memory.
-    pub fn claim(&self, name: &Name, tables: &P::Tables) -> Option<Claim> {
-        let name = self.names.claim(&Key::from(name), tables)?;
+    #[inline]
+    pub fn claim<'table>(
+        &'table self,
+        known: Option<&'table Named>,
+        key: &Key,
+        tables: &P::Tables,
+    ) -> Option<Claim<'table, P>> {
+        let named = self.names.claim(known, key, tables)?;
         let place = self.claim_place(tables);
         if place.is_none() {
-            self.names.give_back(name);
+            self.names.give_back(named);
         }
-        Some(Claim { place: place?, name })
+        Some(Claim { place: place?, named })
     }
 
-    fn claim_place(&self, tables: &P::Tables) -> Option<Index> {
-        let blank = || Place { module: RefCell::new(None), next: Cell::new(NOWHERE) };
+    #[inline]
+    fn claim_place(&self, tables: &P::Tables) -> Option<&Place<P>> {
         match self.vacant.get() {
-            NOWHERE => self.places.add(tables, blank),
+            NOWHERE => {
+                let index = self.places.add(tables, Place::blank)?;
+                let place = self.places.get(index)?;
+                place.index.set(index);
+                Some(place)
+            }
             vacant => {
-                self.vacant.set(self.places.get(vacant)?.next.replace(NOWHERE));
-                Some(vacant)
+                let place = self.places.get(vacant)?;
+                self.vacant.set(place.next.replace(NOWHERE));
+                Some(place)
             }
         }
     }
 
     /// Takes back a place that nobody is in, and the name if it was never anybody's.
-    pub fn give_back(&self, claim: Claim) {
-        if let Some(place) = self.places.get(claim.place) {
-            place.next.set(self.vacant.replace(claim.place));
+    #[inline]
+    pub fn give_back(&self, place: &Place<P>, named: Option<&Named>) {
+        place.next.set(self.vacant.replace(place.index()));
+        if let Some(named) = named {
+            self.names.give_back(named);
         }
-        self.names.give_back(claim.name);
-    }
-
-    /// Puts a module into a place that was claimed for it.
-    #[inline(always)]
-    pub fn fill(&self, claim: Claim, module: Module<P>) {
-        // Nobody borrows an empty place.
-        if let Some(mut place) = self.places.get(claim.place).and_then(|place| place.module.try_borrow_mut().ok()) {
-            *place = Some(module);
-        }
-    }
-
-    /// Takes the module out of a place, unless it is borrowed. The place stays claimed.
-    #[inline(always)]
-    pub fn empty(&self, index: Index) -> Option<Module<P>> {
-        self.place(index)?.try_borrow_mut().ok()?.take()
     }
 
     /// The number of the next load.
@@ -104,30 +149,19 @@ impl<P: Platform> Table<P> {
 
     /// The place of that index, claimed or not.
     #[inline(always)]
-    pub fn place(&self, index: Index) -> Option<&RefCell<Option<Module<P>>>> {
-        Some(&self.places.get(index)?.module)
+    pub fn place(&self, index: Index) -> Option<&Place<P>> {
+        self.places.get(index)
     }
 
     /// The module that `id` leads to.
     #[inline]
     pub fn get(&self, id: ModuleId) -> Option<Ref<'_, Module<P>>> {
-        self.at(id.index).filter(|module| module.load.get() == Some(id.load))
-    }
-
-    /// Whether a call of the module that `id` leads to is under way, or somebody holds on to it.
-    pub fn is_borrowed(&self, id: ModuleId) -> bool {
-        self.place(id.index).is_some_and(|place| place.try_borrow_mut().is_err())
-    }
-
-    /// The module in a place.
-    #[inline]
-    fn at(&self, index: Index) -> Option<Ref<'_, Module<P>>> {
-        Ref::filter_map(self.place(index)?.try_borrow().ok()?, Option::as_ref).ok()
+        self.place(id.index)?.get(id.load)
     }
 
     /// The handles of all modules, in the order of their places.
     pub fn ids(&self) -> impl Iterator<Item = ModuleId> {
-        let there = |index| self.at(index).filter(|module| module.state.get() != State::Preparing);
+        let there = |index| self.place(index)?.module().filter(|module| module.state.get() != State::Preparing);
         (0..self.places.len()).filter_map(move |index| Some(ModuleId { index, load: there(index)?.load.get()? }))
     }
 
@@ -136,7 +170,7 @@ impl<P: Platform> Table<P> {
         let there = |index: Index| (index != NOWHERE).then_some(index);
         let next = move |&index: &Index| there(self.places.get(index)?.next.get());
         core::iter::successors(named.and_then(|named| there(named.first.get())), next)
-            .filter_map(|index| Some(ModuleId { index, load: self.at(index)?.load.get()? }))
+            .filter_map(|index| Some(ModuleId { index, load: self.place(index)?.module()?.load.get()? }))
     }
 
     /// What is known of a name.
@@ -145,18 +179,16 @@ impl<P: Platform> Table<P> {
         self.names.find(&Key::from(name))
     }
 
-    /// Takes a module in among those that are found by their name.
-    pub fn link(&self, id: ModuleId, named: &Named) {
-        if let Some(place) = self.places.get(id.index) {
-            place.next.set(named.first.replace(id.index));
-        }
+    /// Takes a place in among those whose modules are found by their name.
+    pub fn link(&self, place: &Place<P>, named: &Named) {
+        place.next.set(named.first.replace(place.index()));
     }
 
-    /// Takes it out again. It keeps its place.
-    pub fn unlink(&self, id: ModuleId, named: &Named) {
-        let Some(place) = self.places.get(id.index) else { return };
+    /// Takes it out again.
+    #[inline]
+    pub fn unlink(&self, place: &Place<P>, named: &Named) {
         let mut before = &named.first;
-        while before.get() != id.index {
+        while before.get() != place.index() {
             let Some(other) = self.places.get(before.get()) else { return };
             before = &other.next;
         }

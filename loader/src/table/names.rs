@@ -15,6 +15,8 @@ use crate::name::Key;
 /// What is known of a name.
 pub(crate) struct Named {
     key: Cell<Key>,
+    /// Its own number.
+    index: Cell<Index>,
     /// The module that is meant by it.
     pub active: Cell<Option<ModuleId>>,
     /// The place of the first of all modules of that name that are found by it; each place knows the next one. Where
@@ -44,7 +46,14 @@ impl<A: Allocator + Clone> Names<A> {
     /// What is known of a name, by its key.
     #[inline]
     pub fn find(&self, key: &Key) -> Option<&Named> {
-        self.get(self.find_index(key)?)
+        let mut found = None;
+        // What it looks at last is what is meant.
+        let is = |&index: &Index| {
+            found = self.get(index);
+            found.is_some_and(|named| named.key.get() == *key)
+        };
+        self.index.try_borrow().ok()?.find(hash(key), is)?;
+        found
     }
 
     /// What is known of the name at `index`.
@@ -53,37 +62,28 @@ impl<A: Allocator + Clone> Names<A> {
         self.list.get(index)
     }
 
-    /// Where the name lies that a module is about to be loaded by. `None` when there is no memory.
-    pub fn claim(&self, key: &Key, tables: &A) -> Option<Index> {
-        let index = match self.find_index(key) {
-            Some(index) => index,
+    /// The name that a module is about to be loaded by; `known` is what `find` gave. `None` when there is no memory.
+    #[inline]
+    pub fn claim<'names>(&'names self, known: Option<&'names Named>, key: &Key, tables: &A) -> Option<&'names Named> {
+        let named = match known {
+            Some(named) => named,
             None => self.add(key, tables)?,
         };
-        let users = &self.get(index)?.users;
-        users.set(users.get() + 1);
-        Some(index)
+        named.users.set(named.users.get() + 1);
+        Some(named)
     }
 
     /// Takes back a claim, and the name if it was never loaded.
-    pub fn give_back(&self, index: Index) {
-        let Some(named) = self.get(index) else { return };
+    #[inline]
+    pub fn give_back(&self, named: &Named) {
         named.users.set(named.users.get() - 1);
         if named.users.get() == 0 && named.generation.get() == 0 {
-            self.forget(index, named);
+            self.forget(named);
         }
     }
 
-    #[inline(always)]
-    fn find_index(&self, key: &Key) -> Option<Index> {
-        self.index.try_borrow().ok()?.find(hash(key), |&index| self.is(index, key)).copied()
-    }
-
-    #[inline(always)]
-    fn is(&self, index: Index, key: &Key) -> bool {
-        self.get(index).is_some_and(|named| named.key.get() == *key)
-    }
-
-    fn add(&self, key: &Key, tables: &A) -> Option<Index> {
+    #[cold]
+    fn add(&self, key: &Key, tables: &A) -> Option<&Named> {
         let mut names = self.index.try_borrow_mut().ok()?;
         let hash_of = |&index: &Index| self.get(index).map_or(0, |named| hash(&named.key.get()));
         names.try_reserve(1, hash_of).ok()?;
@@ -96,12 +96,14 @@ impl<A: Allocator + Clone> Names<A> {
             self.vacant.set(named.first.replace(NOWHERE));
         }
         named.key.set(*key);
+        named.index.set(index);
         names.insert_unique(hash(key), index, hash_of);
-        Some(index)
+        Some(named)
     }
 
     #[cold]
-    fn forget(&self, index: Index, named: &Named) {
+    fn forget(&self, named: &Named) {
+        let index = named.index.get();
         if let Ok(entry) = self.index.borrow_mut().find_entry(hash(&named.key.get()), |&other| other == index) {
             entry.remove();
             named.first.set(self.vacant.replace(index));
@@ -110,9 +112,15 @@ impl<A: Allocator + Clone> Names<A> {
 }
 
 impl Named {
+    /// Its own number.
+    pub const fn index(&self) -> Index {
+        self.index.get()
+    }
+
     fn blank() -> Named {
         Named {
             key: Cell::new(Key::BLANK),
+            index: Cell::new(NOWHERE),
             active: Cell::new(None),
             first: Cell::new(NOWHERE),
             generation: Cell::new(0),
@@ -137,9 +145,9 @@ mod tests {
         let names = Names::new(&Global);
         let key = |number: u32| Key::of(&format!("name-{number}")).unwrap();
         for number in 0..1000 {
-            let index = names.claim(&key(number), &Global).unwrap();
+            let named = names.claim(None, &key(number), &Global).unwrap();
             assert!(names.find(&key(number)).is_some());
-            names.give_back(index);
+            names.give_back(named);
             assert!(names.find(&key(number)).is_none());
         }
         assert_eq!(names.list.len(), 1);
@@ -149,8 +157,8 @@ mod tests {
     fn a_name_stays_as_long_as_somebody_has_it() {
         let names = Names::new(&Global);
         let key = Key::of("name").unwrap();
-        let [outer, inner] = [(), ()].map(|()| names.claim(&key, &Global).unwrap());
-        assert_eq!(outer, inner);
+        let [outer, inner] = [(), ()].map(|()| names.claim(names.find(&key), &key, &Global).unwrap());
+        assert_eq!(outer.index(), inner.index());
         names.give_back(inner);
         names.find(&key).unwrap().generation.set(1);
         names.give_back(outer);
