@@ -60,7 +60,7 @@ pub fn replay(path: &Path, files: &Files) -> Result<Ended, Problem> {
 fn blob_of<'blob>(module: &RecordedModule, blobs: &[&'blob [u8]]) -> Result<&'blob [u8], Problem> {
     let named: Vec<_> = blobs
         .iter()
-        .filter_map(|blob| Some((*blob, RawModule::parse(blob).ok()?.header)))
+        .filter_map(|blob| Some((*blob, RawModule::parse(blob).ok()?.header())))
         .filter(|(_, header)| header.name_bytes() == module.name.as_bytes())
         .collect();
     let version = |header: &bareflow_abi::header::Header| bareflow_loader::Version::of(header).to_string();
@@ -102,7 +102,7 @@ impl Replay<'_> {
         let valid = ValidModule::validate(raw, offer).map_err(|error| refused(&error))?;
         // A debugger may take its time.
         let budget = Budget { time_us: Budget::LIMITS.time_us, stack: *stack, heap: *heap };
-        let placement = Placement { domain: Domain::Kernel, budget, services: raw.header.services };
+        let placement = Placement { domain: Domain::Kernel, budget, services: raw.header().services };
         let place = || PlacedModule::place(&valid, &placement, self.platform).map_err(|error| refused(&error));
         let mut placed = place()?;
         let mut found = None;

@@ -29,8 +29,9 @@ macro_rules! fields {
             }
 
             /// The fields that `bytes` spell. Nothing is judged here.
+            // Inlined, it reads no more than the fields that are used.
             #[must_use]
-            #[inline]
+            #[inline(always)]
             pub fn from_bytes(bytes: &[u8; $length]) -> $name {
                 $name {
                     $($field: crate::fields::Field::read(
@@ -58,6 +59,7 @@ macro_rules! integer_field {
             fn write(&self, bytes: &mut [u8]) {
                 bytes.copy_from_slice(&self.to_le_bytes());
             }
+            #[inline(always)]
             fn read(bytes: &[u8]) -> $type {
                 let mut array = [0; size_of::<$type>()];
                 array.copy_from_slice(bytes);
@@ -73,6 +75,7 @@ impl<const N: usize> Field for [u8; N] {
     fn write(&self, bytes: &mut [u8]) {
         bytes.copy_from_slice(self);
     }
+    #[inline(always)]
     fn read(bytes: &[u8]) -> [u8; N] {
         let mut array = [0; N];
         array.copy_from_slice(bytes);

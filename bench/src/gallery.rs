@@ -79,7 +79,7 @@ pub fn show(workspace: &Workspace) -> Result<(), Box<dyn Error>> {
             format!("{ratio:.3}"),
             format!("{BOUND}: {}", verdict(ratio, BOUND)),
             blob.len().to_string(),
-            RawModule::parse(&blob)?.header.fixup_count.to_string(),
+            RawModule::parse(&blob)?.header().fixup_count.to_string(),
             load.as_micros().to_string(),
         ]);
     }

@@ -91,7 +91,7 @@ pub fn show(workspace: &Workspace) -> Result<(), Box<dyn Error>> {
             }
             manager.unload(id)?;
         }
-        let size = blob.bytes.len() as u64 - u64::from(RawModule::parse(&blob.bytes)?.header.record_size);
+        let size = blob.bytes.len() as u64 - u64::from(RawModule::parse(&blob.bytes)?.header().record_size);
         sizes.add_row([
             name.to_owned(),
             size.to_string(),

@@ -138,8 +138,8 @@ impl<'blob> Code<'blob> {
 
     /// The fix-ups: which slots they are, and in which segment.
     #[inline]
-    pub(crate) fn slots(self) -> impl Iterator<Item = Slot> {
-        Fixups::new(self.fixups).filter_map(move |offset| Slot::at(offset.ok()?, &self))
+    pub(crate) fn slots(&self) -> impl Iterator<Item = Slot> {
+        Fixups::new(self.fixups).filter_map(|offset| Slot::at(offset.ok()?, self))
     }
 }
 

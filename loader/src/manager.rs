@@ -109,7 +109,7 @@ impl<P: Platform> ModuleManager<P> {
         may_load: impl FnOnce(&ValidModule<'_>, Option<&Named>) -> Result<Option<ModuleId>, LoadError>,
     ) -> Result<Prepared<'_, P>, LoadError> {
         let valid = ValidModule::validate(RawModule::parse(blob)?, Offer::of(&self.platform))?;
-        let (declared, allowed) = (Allowed::declared(&valid.raw().header), options.allowed);
+        let (declared, allowed) = (Allowed::declared(&valid.raw().header()), options.allowed);
         if !declared.beyond(allowed).is_none() {
             return Err(LoadError::NotAllowed { refused: declared.beyond(allowed), allowed });
         }
@@ -171,8 +171,8 @@ impl<P: Platform> ModuleManager<P> {
     ) -> Result<(), LoadError> {
         let (raw, tables) = (valid.raw(), self.platform.tables());
         let kept = Kept::new(valid, options, tables).ok_or(LoadError::TableFull)?;
-        let budget = Budget::of(&raw.header, &options.limits);
-        let placement = Placement { domain: options.domain, budget, services: raw.header.services };
+        let budget = Budget::of(&raw.header(), &options.limits);
+        let placement = Placement { domain: options.domain, budget, services: raw.header().services };
         // Nobody borrows an empty place.
         let Some(mut place) = claim.place.change() else { return Err(LoadError::TableFull) };
         let placed = PlacedModule::place(valid, &placement, &self.platform)?;
@@ -182,7 +182,7 @@ impl<P: Platform> ModuleManager<P> {
             generation: Cell::new(0),
             load: Cell::new(Some(load)),
             named: claim.named.index(),
-            flags: raw.header.flags,
+            flags: raw.header().flags,
             cpu_level: valid.code().header.level,
             state: Cell::new(State::Preparing),
             retired: Cell::new(false),

@@ -12,8 +12,7 @@ use crate::error::MalformedModule;
 #[derive(Clone, Copy, Debug)]
 pub struct RawModule<'blob> {
     blob: &'blob [u8],
-    /// The header as it stands there.
-    pub header: Header,
+    header: &'blob [u8; HEADER_SIZE],
     /// The blob's own code, for processors of the lowest level it is there for.
     pub code: Code<'blob>,
     /// The records.
@@ -36,13 +35,20 @@ impl<'blob> RawModule<'blob> {
         let own = base(&header);
         match Code::take(own, body)? {
             Some((code, records)) if records.len() as u64 == u64::from(header.record_size) => {
-                Ok(RawModule { blob, header, code, records })
+                Ok(RawModule { blob, header: header_bytes, code, records })
             }
             _ => {
                 let expected = HEADER_SIZE as u64 + file_size(&own) + u64::from(header.record_size);
                 Err(MalformedModule::Length { found: blob.len(), expected })
             }
         }
+    }
+
+    /// The header as it stands there: read anew each time, as far as it is of use.
+    #[must_use]
+    #[inline(always)]
+    pub fn header(&self) -> Header {
+        Header::from_bytes(self.header)
     }
 
     /// The whole file.

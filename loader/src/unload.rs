@@ -71,7 +71,7 @@ impl<P: Platform> ModuleManager<P> {
         {
             named.active.set(self.highest(named));
         }
-        self.end(place, module).ok_or(UnloadError::NotLoaded)
+        self.end(place, module)
     }
 
     /// Has a module go as soon as no call of it is under way, which may be at once: then its receipt is returned.
@@ -102,11 +102,11 @@ impl<P: Platform> ModuleManager<P> {
             return None;
         }
         let module = place.get(id.load).filter(|module| module.state.get() != State::Running)?;
-        self.end(place, module)
+        self.end(place, module).ok()
     }
 
     /// Ends a retired module that nobody else has borrowed: calls its `exit` and takes back all it has.
-    fn end(&self, place: &Place<P>, module: Ref<'_, Module<P>>) -> Option<Receipt> {
+    fn end(&self, place: &Place<P>, module: Ref<'_, Module<P>>) -> Result<Receipt, UnloadError> {
         // From here on nobody gets at it, though it stays in its place until it has said its last word.
         module.load.set(None);
         let exits = module.flags & FLAG_EXIT != 0 && module.state.get() != State::Stopped;
@@ -119,14 +119,15 @@ impl<P: Platform> ModuleManager<P> {
         let (named, held, before) = (self.named(&module), self.held_by(&module), self.usage());
         let (call_count, bindings) = (module.call_count(), Dependencies::new(module.kept.depends()).count() as u32);
         drop(module);
-        let Module { name, version, generation, placement, placed, recorder, kept, faults, .. } = place.empty()?;
+        let module = place.empty().ok_or(UnloadError::NotLoaded)?;
+        let Module { name, version, generation, placement, placed, recorder, kept, faults, .. } = module;
         self.table.give_back(place, named);
         self.platform.release(placed.image);
         recorder.leave(&self.spare);
         drop((kept, faults));
         let returned = before.zip(self.usage()).map(|(before, after)| before.less(after));
         let (generation, heap) = (generation.get(), placement.budget.heap);
-        Some(Receipt { name, version, generation, held, returned, call_count, heap, leak, bindings, exit_fault })
+        Ok(Receipt { name, version, generation, held, returned, call_count, heap, leak, bindings, exit_fault })
     }
 
     /// What a module has not freed in its own heap, where it keeps count.

@@ -42,7 +42,6 @@ pub struct ValidModule<'blob> {
     /// The variant that is placed, where it is not the blob's own code.
     variant: Option<Code<'blob>>,
     parts: Parts<'blob>,
-    name: Name,
 }
 
 /// The records that are of use once a module is placed; empty where there are none.
@@ -64,16 +63,17 @@ impl<'blob> ValidModule<'blob> {
     /// The first check that fails.
     #[inline(always)]
     pub fn validate(raw: RawModule<'blob>, offer: Offer) -> Result<ValidModule<'blob>, InvalidModule> {
-        let header = &raw.header;
+        let header = raw.header();
         check_checksum(&raw, offer.checksum)?;
         check_abi(&raw)?;
-        let name = Name::from_field(header.name).ok_or(InvalidModule::Name { found: header.name })?;
+        Name::from_field(header.name).ok_or(InvalidModule::Name { found: header.name })?;
         // 0.0.0 is what a header has that nobody filled in.
-        if Version::of(header) == (Version { major: 0, minor: 0, patch: 0 }) {
+        if Version::of(&header) == (Version { major: 0, minor: 0, patch: 0 }) {
             return Err(InvalidModule::Version);
         }
         raw.code.check()?;
-        let (variant, parts) = check_records(&raw, offer.cpu_level)?;
+        let mut valid = ValidModule { raw, variant: None, parts: Parts::default() };
+        valid.take_records(offer.cpu_level)?;
         let missing = header.services & !offer.services;
         if missing != 0 {
             return Err(InvalidModule::Services { missing, offered: offer.services });
@@ -81,7 +81,7 @@ impl<'blob> ValidModule<'blob> {
         if !(1..=offer.cpu_level).contains(&header.cpu_level) {
             return Err(InvalidModule::CpuLevel { found: header.cpu_level, available: offer.cpu_level });
         }
-        Ok(ValidModule { raw, variant, parts, name })
+        Ok(valid)
     }
 
     /// The module's parts.
@@ -92,14 +92,16 @@ impl<'blob> ValidModule<'blob> {
 
     /// The module's name.
     #[must_use]
-    pub const fn name(&self) -> Name {
-        self.name
+    #[inline]
+    pub fn name(&self) -> Name {
+        Name::valid(self.raw.header().name)
     }
 
     /// The module's version.
     #[must_use]
-    pub const fn version(&self) -> Version {
-        Version::of(&self.raw.header)
+    #[inline]
+    pub fn version(&self) -> Version {
+        Version::of(&self.raw.header())
     }
 
     /// The code that is placed: that of the highest level which the machine offers.
@@ -116,12 +118,66 @@ impl<'blob> ValidModule<'blob> {
     pub const fn parts(&self) -> &Parts<'blob> {
         &self.parts
     }
+
+    /// Are all records whole, and known or to be skipped? Every variant is checked. Takes the code of the highest level
+    /// up to `cpu_level`, if that is a variant's, and the records of use, with the functions of that code.
+    fn take_records(&mut self, cpu_level: u8) -> Result<(), InvalidModule> {
+        let header = self.raw.header();
+        let (mut schemas, mut lists) = (0, 0);
+        let mut highest = header.cpu_level;
+        // The text of the code that the next list of functions is of, as long as there was none.
+        let mut nameless = Some(header.text_size);
+        for record in Records::new(self.raw.records) {
+            let Record { kind, bytes } = record?;
+            match kind {
+                STATE_SCHEMA => {
+                    schemas += 1;
+                    Schema::parse(bytes).ok_or(InvalidModule::StateSchema)?;
+                    self.parts.schema = bytes;
+                }
+                VARIANT => {
+                    let code = check_variant(bytes, highest)?;
+                    highest = code.header.level;
+                    nameless = Some(code.header.text_size);
+                    if highest <= cpu_level {
+                        (self.variant, self.parts.symbols) = (Some(code), &[][..]);
+                    }
+                }
+                SYMBOLS => {
+                    let level = highest;
+                    let text_size = nameless.take().ok_or(InvalidModule::TwoSymbolLists { level })?;
+                    Symbols::check(bytes, text_size).map_err(|(number, why)| InvalidModule::Symbol {
+                        level,
+                        number,
+                        why,
+                    })?;
+                    if level == self.code().header.level {
+                        self.parts.symbols = bytes;
+                    }
+                }
+                DEPENDENCIES => {
+                    lists += 1;
+                    if lists > 1 {
+                        return Err(InvalidModule::TwoDependencyLists);
+                    }
+                    Dependencies::check(bytes, header.name_bytes())
+                        .map_err(|(number, why)| InvalidModule::Dependency { number, why })?;
+                    self.parts.depends = bytes;
+                }
+                _ if kind & SKIPPABLE == 0 => return Err(InvalidModule::UnknownRecord { found: kind }),
+                _ => {}
+            }
+        }
+        // A state is only asked for where its fields are known.
+        let expected = u32::from(header.flags & FLAG_STATE != 0);
+        if schemas == expected { Ok(()) } else { Err(InvalidModule::StateSchema) }
+    }
 }
 
 /// Are these the bytes the packer wrote?
 #[inline]
 fn check_checksum(raw: &RawModule<'_>, way: Crc32c) -> Result<(), InvalidModule> {
-    let expected = raw.header.checksum;
+    let expected = raw.header().checksum;
     // A raw module is never shorter than a header.
     let found = checksum_by(way, raw.blob()).unwrap_or(!expected);
     if found == expected { Ok(()) } else { Err(InvalidModule::Checksum { found, expected }) }
@@ -130,7 +186,7 @@ fn check_checksum(raw: &RawModule<'_>, way: Crc32c) -> Result<(), InvalidModule>
 /// Will the code find `Context` and `Services` as it expects them?
 #[inline]
 fn check_abi(raw: &RawModule<'_>) -> Result<(), InvalidModule> {
-    let header = &raw.header;
+    let header = raw.header();
     let minor = header.abi_minor;
     let differs = || Differences::find(minor, header.abi_fingerprint, raw.records);
     if header.abi_major != ABI_MAJOR {
@@ -145,64 +201,6 @@ fn check_abi(raw: &RawModule<'_>) -> Result<(), InvalidModule> {
         return Err(InvalidModule::AbiFingerprint { found, expected, minor, differs: differs() });
     }
     Ok(())
-}
-
-/// Are all records whole, and known or to be skipped? Every variant is checked; returned is the code of the
-/// highest level up to `cpu_level`, if that is a variant's, and the records of use, with the functions of that code.
-#[inline]
-fn check_records<'blob>(
-    raw: &RawModule<'blob>,
-    cpu_level: u8,
-) -> Result<(Option<Code<'blob>>, Parts<'blob>), InvalidModule> {
-    let (mut schemas, mut lists) = (0, 0);
-    let (mut best, mut highest) = (None, raw.header.cpu_level);
-    let mut parts = Parts::default();
-    // The text of the code that the next list of functions is of, as long as there was none.
-    let mut nameless = Some(raw.header.text_size);
-    for record in Records::new(raw.records) {
-        let Record { kind, bytes } = record?;
-        match kind {
-            STATE_SCHEMA => {
-                schemas += 1;
-                Schema::parse(bytes).ok_or(InvalidModule::StateSchema)?;
-                parts.schema = bytes;
-            }
-            VARIANT => {
-                let code = check_variant(bytes, highest)?;
-                highest = code.header.level;
-                nameless = Some(code.header.text_size);
-                if highest <= cpu_level {
-                    (best, parts.symbols) = (Some(code), &[][..]);
-                }
-            }
-            SYMBOLS => {
-                let level = highest;
-                let text_size = nameless.take().ok_or(InvalidModule::TwoSymbolLists { level })?;
-                Symbols::check(bytes, text_size).map_err(|(number, why)| InvalidModule::Symbol {
-                    level,
-                    number,
-                    why,
-                })?;
-                if level == best.map_or(raw.header.cpu_level, |code: Code<'_>| code.header.level) {
-                    parts.symbols = bytes;
-                }
-            }
-            DEPENDENCIES => {
-                lists += 1;
-                if lists > 1 {
-                    return Err(InvalidModule::TwoDependencyLists);
-                }
-                Dependencies::check(bytes, raw.header.name_bytes())
-                    .map_err(|(number, why)| InvalidModule::Dependency { number, why })?;
-                parts.depends = bytes;
-            }
-            _ if kind & SKIPPABLE == 0 => return Err(InvalidModule::UnknownRecord { found: kind }),
-            _ => {}
-        }
-    }
-    // A state is only asked for where its fields are known.
-    let expected = u32::from(raw.header.flags & FLAG_STATE != 0);
-    if schemas == expected { Ok((best, parts)) } else { Err(InvalidModule::StateSchema) }
 }
 
 /// Is this as good as the blob's own code, for a higher level than the one before?

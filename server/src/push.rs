@@ -175,5 +175,5 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
 
 /// The name in a blob's header, valid or not.
 fn active_of(blob: &[u8]) -> Option<Name> {
-    Name::from_field(RawModule::parse(blob).ok()?.header.name)
+    Name::from_field(RawModule::parse(blob).ok()?.header().name)
 }

@@ -112,7 +112,7 @@ fn examine(file: &str, blob: &[u8], allowed: Allowed) -> Inspection {
     let verdict: Result<ValidModule<'_>, LoadError> = RawModule::parse(blob)
         .map_err(LoadError::from)
         .and_then(|raw| ValidModule::validate(raw, OFFER).map_err(LoadError::from))
-        .and_then(|valid| match Allowed::declared(&valid.raw().header).beyond(allowed) {
+        .and_then(|valid| match Allowed::declared(&valid.raw().header()).beyond(allowed) {
             refused if refused.is_none() => Ok(valid),
             refused => Err(LoadError::NotAllowed { refused, allowed }),
         });
@@ -129,7 +129,7 @@ fn examine(file: &str, blob: &[u8], allowed: Allowed) -> Inspection {
         fixups: raw.map(|raw| fixups(&raw.code)).unwrap_or_default(),
         records: raw.map(records).unwrap_or_default(),
         symbols: raw.map(|raw| functions(own_symbols(raw))).unwrap_or_default(),
-        disassembly: raw.map(|raw| disassemble(raw.code.text, raw.header.entry, own_symbols(raw))).unwrap_or_default(),
+        disassembly: raw.map(|raw| disassemble(raw.code.text, raw.header().entry, own_symbols(raw))).unwrap_or_default(),
         variants: raw.map(variants).unwrap_or_default(),
     }
 }

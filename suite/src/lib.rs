@@ -189,7 +189,7 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
 
     /// How a blob is loaded.
     fn options(&self, source: &Source<'_>) -> LoadOptions {
-        let name = RawModule::parse(source.bytes).ok().and_then(|raw| Name::from_field(raw.header.name));
+        let name = RawModule::parse(source.bytes).ok().and_then(|raw| Name::from_field(raw.header().name));
         let elsewhere = name.is_some_and(|name| self.plan.elsewhere.iter().any(|other| other == name.as_str()));
         let domain = if elsewhere { self.plan.load.domain.other() } else { self.plan.load.domain };
         LoadOptions { domain, ..self.plan.load }

@@ -18,7 +18,7 @@ pub fn refusal<P: Platform>(manager: &ModuleManager<P>, blob: &[u8], error: &Loa
 /// Why the blob at `place` is refused, if it needs itself by way of others that can't be loaded either.
 pub fn circle(blobs: &[&[u8]], place: usize) -> Option<String> {
     let modules: Vec<_> = blobs.iter().map(|blob| RawModule::parse(blob).ok()).collect();
-    let name = |place: usize| Name::from_field(modules.get(place)?.as_ref()?.header.name);
+    let name = |place: usize| Name::from_field(modules.get(place)?.as_ref()?.header().name);
     // Which module can be reached, and by way of which.
     let mut reached = alloc::vec![None; blobs.len()];
     let mut next = alloc::vec![place];
@@ -31,7 +31,7 @@ pub fn circle(blobs: &[&[u8]], place: usize) -> Option<String> {
                 let version = modules
                     .get(index)
                     .and_then(Option::as_ref)
-                    .map(|other| [other.header.version_major, other.header.version_minor, other.header.version_patch]);
+                    .map(|other| [other.header().version_major, other.header().version_minor, other.header().version_patch]);
                 let same = name(index).is_some_and(|name| name.as_str() == needed.name);
                 if same && version.is_some_and(|version| needed.admits(version)) {
                     *known = Some(by);

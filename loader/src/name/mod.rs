@@ -38,6 +38,12 @@ impl Name {
         (length > 0 && behind.fold(first, |all, word| all | word) == 0).then_some(Name(field))
     }
 
+    /// The name in the header's field of a module that was validated.
+    #[inline]
+    pub(crate) const fn valid(field: [u8; NAME_SIZE]) -> Name {
+        Name(field)
+    }
+
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
