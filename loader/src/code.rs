@@ -159,17 +159,14 @@ fn check_sizes(header: &VariantHeader) -> Result<(), MalformedModule> {
     if header.text_size == 0 {
         return Err(MalformedModule::NoText);
     }
-    let segments = [
-        ("text", u64::from(header.text_size)),
-        ("rodata", u64::from(header.rodata_size)),
-        // Two u32 can't overflow a u64.
-        ("data and bss", u64::from(header.data_size) + u64::from(header.bss_size)),
-    ];
-    for (segment, size) in segments {
-        if size > MAX_SEGMENT_SIZE {
-            return Err(MalformedModule::SegmentTooLarge { segment, found: size });
-        }
-    }
+    let fits = |segment, found| match found {
+        ..=MAX_SEGMENT_SIZE => Ok(()),
+        _ => Err(MalformedModule::SegmentTooLarge { segment, found }),
+    };
+    fits("text", u64::from(header.text_size))?;
+    fits("rodata", u64::from(header.rodata_size))?;
+    // Two u32 can't overflow a u64.
+    fits("data and bss", u64::from(header.data_size) + u64::from(header.bss_size))?;
     if !header.alignment.is_power_of_two() || header.alignment > MAX_ALIGNMENT {
         return Err(MalformedModule::Alignment { found: header.alignment });
     }

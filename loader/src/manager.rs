@@ -108,7 +108,8 @@ impl<P: Platform> ModuleManager<P> {
         options: &LoadOptions,
         may_load: impl FnOnce(&ValidModule<'_>, Option<&Named>) -> Result<Option<ModuleId>, LoadError>,
     ) -> Result<Prepared<'_, P>, LoadError> {
-        let valid = ValidModule::validate(RawModule::parse(blob)?, Offer::of(&self.platform))?;
+        let mut valid = ValidModule::supposed(RawModule::parse(blob)?);
+        valid.prove(Offer::of(&self.platform))?;
         let (declared, allowed) = (Allowed::declared(&valid.raw().header()), options.allowed);
         if !declared.beyond(allowed).is_none() {
             return Err(LoadError::NotAllowed { refused: declared.beyond(allowed), allowed });

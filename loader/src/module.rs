@@ -111,12 +111,10 @@ impl<A: Allocator + Clone> Kept<A> {
         let blob = if options.on_fault == OnFault::Stop { &[] } else { valid.raw().blob() };
         let Parts { schema, depends, symbols } = *valid.parts();
         let mut bytes = Vec::new_in(tables);
-        for part in [schema, depends, symbols, blob] {
-            // Copying nothing from nowhere takes processors long where copies are masked.
-            if !part.is_empty() {
-                bytes.try_reserve_exact(part.len()).ok()?;
-                bytes.extend_from_slice(part);
-            }
+        let all = [schema, depends, symbols, blob];
+        if all.iter().any(|part| !part.is_empty()) {
+            bytes.try_reserve_exact(all.iter().map(|part| part.len()).sum()).ok()?;
+            all.into_iter().for_each(|part| bytes.extend_from_slice(part));
         }
         let length = |part: &[u8]| u32::try_from(part.len()).ok();
         let (schema, depends, symbols) = (length(schema)?, length(depends)?, length(symbols)?);

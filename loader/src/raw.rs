@@ -3,7 +3,9 @@
 //! Nothing is believed yet but the arithmetic: every part the header announces
 //! lies inside the file, and nothing lies beside them.
 
-use bareflow_abi::header::{FORMAT_VERSION, HEADER_SIZE, Header, KNOWN_FLAGS, MACHINE_X86_64, MAGIC};
+use core::mem::offset_of;
+
+use bareflow_abi::header::{FORMAT_VERSION, HEADER_SIZE, Header, KNOWN_FLAGS, MACHINE_X86_64, MAGIC, NAME_SIZE};
 
 use crate::code::{Code, base, file_size};
 use crate::error::MalformedModule;
@@ -49,6 +51,15 @@ impl<'blob> RawModule<'blob> {
     #[inline(always)]
     pub fn header(&self) -> Header {
         Header::from_bytes(self.header)
+    }
+
+    /// The header's field for the name.
+    #[must_use]
+    #[inline(always)]
+    pub fn name(&self) -> &'blob [u8; NAME_SIZE] {
+        let field = self.header.get(offset_of!(Header, name)..).and_then(|field| field.first_chunk());
+        // It lies inside.
+        field.unwrap_or(&[0; NAME_SIZE])
     }
 
     /// The whole file.

@@ -12,7 +12,7 @@ use bareflow_abi::variant::MAX_LEVEL;
 
 use crate::code::Code;
 use crate::error::{BadVariant, Differences, InvalidModule};
-use crate::name::{Name, Version};
+use crate::name::{Name, Version, is_name};
 use crate::platform::Platform;
 use crate::raw::RawModule;
 use crate::records::{Record, Records};
@@ -61,19 +61,34 @@ impl<'blob> ValidModule<'blob> {
     ///
     /// # Errors
     /// The first check that fails.
-    #[inline(always)]
     pub fn validate(raw: RawModule<'blob>, offer: Offer) -> Result<ValidModule<'blob>, InvalidModule> {
+        let mut valid = ValidModule::supposed(raw);
+        valid.prove(offer)?;
+        Ok(valid)
+    }
+
+    /// As if every check had been passed: to be proved at once. In two steps it stays where it is.
+    #[inline(always)]
+    pub(crate) fn supposed(raw: RawModule<'blob>) -> ValidModule<'blob> {
+        ValidModule { raw, variant: None, parts: Parts::default() }
+    }
+
+    /// Makes the checks.
+    #[inline(always)]
+    pub(crate) fn prove(&mut self, offer: Offer) -> Result<(), InvalidModule> {
+        let raw = &self.raw;
         let header = raw.header();
-        check_checksum(&raw, offer.checksum)?;
-        check_abi(&raw)?;
-        Name::from_field(header.name).ok_or(InvalidModule::Name { found: header.name })?;
+        check_checksum(raw, offer.checksum)?;
+        check_abi(raw)?;
+        if !is_name(raw.name()) {
+            return Err(InvalidModule::Name { found: *raw.name() });
+        }
         // 0.0.0 is what a header has that nobody filled in.
         if Version::of(&header) == (Version { major: 0, minor: 0, patch: 0 }) {
             return Err(InvalidModule::Version);
         }
         raw.code.check()?;
-        let mut valid = ValidModule { raw, variant: None, parts: Parts::default() };
-        valid.take_records(offer.cpu_level)?;
+        self.take_records(offer.cpu_level)?;
         let missing = header.services & !offer.services;
         if missing != 0 {
             return Err(InvalidModule::Services { missing, offered: offer.services });
@@ -81,7 +96,7 @@ impl<'blob> ValidModule<'blob> {
         if !(1..=offer.cpu_level).contains(&header.cpu_level) {
             return Err(InvalidModule::CpuLevel { found: header.cpu_level, available: offer.cpu_level });
         }
-        Ok(valid)
+        Ok(())
     }
 
     /// The module's parts.
@@ -94,7 +109,7 @@ impl<'blob> ValidModule<'blob> {
     #[must_use]
     #[inline]
     pub fn name(&self) -> Name {
-        Name::valid(self.raw.header().name)
+        Name::valid(*self.raw.name())
     }
 
     /// The module's version.
@@ -122,11 +137,10 @@ impl<'blob> ValidModule<'blob> {
     /// Are all records whole, and known or to be skipped? Every variant is checked. Takes the code of the highest level
     /// up to `cpu_level`, if that is a variant's, and the records of use, with the functions of that code.
     fn take_records(&mut self, cpu_level: u8) -> Result<(), InvalidModule> {
-        let header = self.raw.header();
         let (mut schemas, mut lists) = (0, 0);
-        let mut highest = header.cpu_level;
+        let mut highest = self.raw.header().cpu_level;
         // The text of the code that the next list of functions is of, as long as there was none.
-        let mut nameless = Some(header.text_size);
+        let mut nameless = Some(self.raw.header().text_size);
         for record in Records::new(self.raw.records) {
             let Record { kind, bytes } = record?;
             match kind {
@@ -160,7 +174,7 @@ impl<'blob> ValidModule<'blob> {
                     if lists > 1 {
                         return Err(InvalidModule::TwoDependencyLists);
                     }
-                    Dependencies::check(bytes, header.name_bytes())
+                    Dependencies::check(bytes, self.raw.header().name_bytes())
                         .map_err(|(number, why)| InvalidModule::Dependency { number, why })?;
                     self.parts.depends = bytes;
                 }
@@ -169,7 +183,7 @@ impl<'blob> ValidModule<'blob> {
             }
         }
         // A state is only asked for where its fields are known.
-        let expected = u32::from(header.flags & FLAG_STATE != 0);
+        let expected = u32::from(self.raw.header().flags & FLAG_STATE != 0);
         if schemas == expected { Ok(()) } else { Err(InvalidModule::StateSchema) }
     }
 }

@@ -28,14 +28,8 @@ impl Name {
     /// The name in a header's field, or `None` when it breaks the rule or
     /// anything but zeros follows it.
     #[must_use]
-    #[inline]
     pub fn from_field(field: [u8; NAME_SIZE]) -> Option<Name> {
-        let length = field.iter().take_while(|&&byte| is_name_byte(byte)).count();
-        // Zeros follow, at least one, as the last byte can't be one of the name's: looked at word by word.
-        let (words, _) = field.as_chunks();
-        let mut behind = words.iter().skip(length / 8).map(|word| u64::from_le_bytes(*word));
-        let first = behind.next()? >> (8 * (length % 8));
-        (length > 0 && behind.fold(first, |all, word| all | word) == 0).then_some(Name(field))
+        is_name(&field).then_some(Name(field))
     }
 
     /// The name in the header's field of a module that was validated.
@@ -51,6 +45,17 @@ impl Name {
         // Both defaults are unreachable: the constructors let only ASCII and a final zero in.
         core::str::from_utf8(self.0.get(..length).unwrap_or_default()).unwrap_or_default()
     }
+}
+
+/// Whether a header's field holds a name that follows the rule, and zeros behind it.
+#[inline]
+pub(crate) fn is_name(field: &[u8; NAME_SIZE]) -> bool {
+    let (words, _) = field.as_chunks::<8>();
+    let word = |index: usize| words.get(index).map_or(0, |word| u64::from_le_bytes(*word));
+    // The name ends in the last word that is not all zeros, at its last byte that is none.
+    let Some(last) = (0..words.len()).rev().find(|&index| word(index) != 0) else { return false };
+    let length = 8 * last + 8 - word(last).leading_zeros() as usize / 8;
+    length < NAME_SIZE && field.iter().take(length).all(|&byte| is_name_byte(byte))
 }
 
 impl fmt::Display for Name {
