@@ -78,8 +78,7 @@ impl<'module, P: Platform> From<&'module Module<P>> for New<'module> {
 impl<P: Platform> ModuleManager<P> {
     /// The modules that would not find what they need any more if this one were gone.
     pub fn dependents(&self, id: ModuleId) -> impl Iterator<Item = ModuleId> {
-        let module = if self.bound.get() > 0 { self.get(id) } else { None };
-        let gone = module.filter(|module| module.listed.get()).map(|module| (module.name, module.version));
+        let gone = self.get(id).filter(|module| module.listed.get()).map(|module| (module.name, module.version));
         gone.into_iter().flat_map(move |(name, version)| {
             self.ids().filter(move |&by| by != id && self.would_lack(by, &name, version, id, None).is_some())
         })

@@ -6,6 +6,7 @@ use core::num::{NonZeroU8, NonZeroU64};
 use allocator_api2::alloc::Allocator;
 use allocator_api2::boxed::Box;
 use allocator_api2::vec::Vec;
+use bareflow_abi::depends::Dependencies;
 use bareflow_abi::header::FLAG_REENTRANT;
 
 use crate::diagnosis::{Diagnosis, InFunction};
@@ -137,6 +138,13 @@ impl<A: Allocator> Kept<A> {
     #[inline(always)]
     pub(crate) fn depends(&self) -> &[u8] {
         if self.depends == 0 { &[] } else { self.part(self.schema, self.depends) }
+    }
+
+    /// How many those are.
+    #[inline]
+    pub(crate) fn dependencies(&self) -> u32 {
+        let depends = self.depends();
+        if depends.is_empty() { 0 } else { Dependencies::new(depends).count() as u32 }
     }
 
     /// The functions of its code; empty where they are not known.

@@ -1,5 +1,6 @@
 //! State that a module takes over from the one it replaces.
 
+use core::cell::Ref;
 use core::fmt;
 
 use allocator_api2::vec::Vec;
@@ -86,8 +87,13 @@ impl fmt::Display for Layouts<'_> {
 
 impl<P: Platform> ModuleManager<P> {
     /// Has `new`, which is not initialised yet, take over the state of the module at `from`.
+    #[inline]
     pub(crate) fn carry_state(&self, from: ModuleId, new: &Module<P>) -> Result<Carried, LoadError> {
         let old = self.get(from).ok_or(LoadError::StateBusy)?;
+        if old.kept.schema().is_empty() { Ok(Carried::Nothing) } else { self.carry_state_of(from, old, new) }
+    }
+
+    fn carry_state_of(&self, from: ModuleId, old: Ref<'_, Module<P>>, new: &Module<P>) -> Result<Carried, LoadError> {
         let Some(old_schema) = Schema::parse(old.kept.schema()) else { return Ok(Carried::Nothing) };
         let versions = [old.version, new.version];
         let new_schema = Schema::parse(new.kept.schema()).ok_or(LoadError::StateDropped { versions })?;

@@ -3,7 +3,6 @@
 use core::cell::Ref;
 
 use bareflow_abi::Reason;
-use bareflow_abi::depends::Dependencies;
 use bareflow_abi::header::{FLAG_ACCOUNT, FLAG_EXIT};
 
 use crate::error::UnloadError;
@@ -60,18 +59,28 @@ impl<P: Platform> ModuleManager<P> {
         let place = self.table.place(id.index).ok_or(UnloadError::NotLoaded)?;
         let held = place.is_borrowed();
         let module = place.get(id.load).ok_or(UnloadError::NotLoaded)?;
-        if let Some(by) = self.dependents(id).find_map(|by| Some(self.get(by)?.name)) {
+        if let Some(by) = self.needed_by(id) {
             return Err(UnloadError::Needed { name: module.name, version: module.version, by });
         }
         if held || module.state.get() == State::Running {
             return Err(UnloadError::Busy { name: module.name, version: module.version });
         }
-        if let Some(named) = self.unlink(place, &module)
+        let named = self.unlink(place, &module);
+        if let Some(named) = named
             && named.active.get().is_none()
         {
             named.active.set(self.highest(named));
         }
-        self.end(place, module)
+        self.end(place, module, named)
+    }
+
+    /// The name of a module that needs this one.
+    #[inline]
+    fn needed_by(&self, id: ModuleId) -> Option<Name> {
+        if self.bound.get() == 0 {
+            return None;
+        }
+        self.dependents(id).find_map(|by| Some(self.get(by)?.name))
     }
 
     /// Has a module go as soon as no call of it is under way, which may be at once: then its receipt is returned.
@@ -102,11 +111,12 @@ impl<P: Platform> ModuleManager<P> {
             return None;
         }
         let module = place.get(id.load).filter(|module| module.state.get() != State::Running)?;
-        self.end(place, module).ok()
+        let named = self.named(&module);
+        self.end(place, module, named).ok()
     }
 
     /// Ends a retired module that nobody else has borrowed: calls its `exit` and takes back all it has.
-    fn end(&self, place: &Place<P>, module: Ref<'_, Module<P>>) -> Result<Receipt, UnloadError> {
+    fn end(&self, place: &Place<P>, module: Ref<'_, Module<P>>, named: Option<&Named>) -> Result<Receipt, UnloadError> {
         // From here on nobody gets at it, though it stays in its place until it has said its last word.
         module.load.set(None);
         let exits = module.flags & FLAG_EXIT != 0 && module.state.get() != State::Stopped;
@@ -116,8 +126,8 @@ impl<P: Platform> ModuleManager<P> {
         };
         let leak = self.account(&module);
         self.count_bound(&module, false);
-        let (named, held, before) = (self.named(&module), self.held_by(&module), self.usage());
-        let (call_count, bindings) = (module.call_count(), Dependencies::new(module.kept.depends()).count() as u32);
+        let (held, before) = (self.held_by(&module), self.usage());
+        let (call_count, bindings) = (module.call_count(), module.kept.dependencies());
         drop(module);
         let module = place.empty().ok_or(UnloadError::NotLoaded)?;
         let Module { name, version, generation, placement, placed, recorder, kept, faults, .. } = module;

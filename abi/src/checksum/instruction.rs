@@ -46,8 +46,12 @@ impl Instruction {
 
     fn one_stream(self, state: u32, bytes: &[u8]) -> u32 {
         let (words, rest) = bytes.as_chunks();
-        let state = words.iter().fold(u64::from(state), |state, word| self.take_word(state, *word));
-        rest.iter().fold(state as u32, |state, byte| self.take_byte(state, *byte))
+        let mut state = words.iter().fold(u64::from(state), |state, word| self.take_word(state, *word)) as u32;
+        let (halves, rest) = rest.as_chunks();
+        if let [half] = halves {
+            state = self.take_half(state, *half);
+        }
+        rest.iter().fold(state, |state, byte| self.take_byte(state, *byte))
     }
 
     fn three_streams(self, state: u32, block: &[u8], size: usize, shift: u32) -> u32 {
@@ -68,6 +72,16 @@ impl Instruction {
         // SAFETY: the processor has the instruction: only `detect` makes an `Instruction`. It touches registers alone.
         unsafe {
             asm!("crc32 {}, {}", inout(reg) state, in(reg) u64::from_le_bytes(word),
+                options(pure, nomem, nostack, preserves_flags));
+        }
+        state
+    }
+
+    #[inline(always)]
+    fn take_half(self, mut state: u32, half: [u8; 4]) -> u32 {
+        // SAFETY: as above.
+        unsafe {
+            asm!("crc32 {:e}, {:e}", inout(reg) state, in(reg) u32::from_le_bytes(half),
                 options(pure, nomem, nostack, preserves_flags));
         }
         state

@@ -59,8 +59,9 @@ pub fn take(size: &ImageSize) -> Result<u64, OutOfFrames> {
     let mut packed = PACKED.lock();
     let first = packed.free.take_aligned(count, alignment).ok_or(OutOfFrames)?;
     let offset = first * GRANULE_SIZE;
-    for (index, size) in [size.text, size.rodata, size.data].into_iter().enumerate() {
-        let end = offset + size as u64;
+    let sizes = [size.text, size.rodata, size.data];
+    for index in 0..sizes.len() {
+        let (size, end) = (sizes[index], offset + u64::from(sizes[index]));
         if size > 0 && end > packed.mapped[index] && packed.grow(index, end).is_err() {
             packed.free.give_back(first, count);
             return Err(OutOfFrames);

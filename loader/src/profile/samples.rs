@@ -45,7 +45,8 @@ impl Samples {
     /// Forgets all.
     pub fn clear(&mut self) {
         // Where nothing was folded, nothing was counted.
-        if self.totals.replace(Totals::NONE) != Totals::NONE {
+        if self.totals.get().count > 0 {
+            self.totals.set(Totals::NONE);
             self.histogram.fill(Cell::new(0));
         }
         self.length.set(0);
