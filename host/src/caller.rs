@@ -22,6 +22,8 @@ pub(crate) struct Caller {
     pub record: Record,
     /// What the thread keeps for the gate.
     pub thread: &'static Thread,
+    /// The same, where calls may go the usual way, or else a word that no record's address is ever in.
+    pub usual: &'static Thread,
     pub stack: Stack,
     /// Where the watchdog looks.
     pub watched: &'static Watched,

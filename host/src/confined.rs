@@ -40,6 +40,7 @@ pub(crate) fn run(image: &Image, stack: Stack, channel: Channel, parent: u32) ->
     let caller = ManuallyDrop::new(Caller {
         record: Record::idle(),
         thread,
+        usual: &gate::NO_THREAD,
         stack,
         watched: &UNWATCHED,
         lines: Lines::Parent(channel),
@@ -75,7 +76,7 @@ fn serve(channel: &Channel, reply: &Reply, image: &Image, module: &Name, caller:
                 // SAFETY: and this one to its output.
                 let output = unsafe { slice::from_raw_parts_mut(address, length) };
                 let call = Call { module, image, entry, reason, input, timing: Timing::Fast, thorough: true };
-                let reply = match gate::call(&call, output, caller, None) {
+                let reply = match gate::call(call, output, caller, None) {
                     Ok(returned) => Reply::Returned(returned.outcome),
                     Err(CallError::Fault(fault)) => Reply::Faulted(fault, caller.diagnosis.take()),
                     // The gate needs no memory.

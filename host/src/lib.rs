@@ -50,7 +50,7 @@ use allocator_api2::alloc::Global;
 use bareflow_abi::checksum::Crc32c;
 use bareflow_loader::diagnosis::ServiceLog;
 use bareflow_loader::{
-    Call, CallError, Callees, Diagnosis, Domain, ImageSize, Placement, Platform, PlatformError, Returned,
+    Call, CallError, Callees, Diagnosis, Domain, ImageSize, Placement, Plain, Platform, PlatformError, Returned,
 };
 
 use caller::{Caller, Lines};
@@ -106,6 +106,7 @@ impl HostPlatform {
         let caller = Box::new(Caller {
             record: Record::idle(),
             thread: gate::thread(),
+            usual: if clock.is_some() { &gate::NO_THREAD } else { gate::thread() },
             stack,
             watched: Watched::of_thread(),
             lines: Lines::Log(log),
@@ -136,6 +137,11 @@ impl HostPlatform {
     ) -> Result<Returned, CallError> {
         let (result, cycles) = call.timing.measure(self, || child.call(&call, output, &self.caller, callees));
         result.map(|outcome| Returned { outcome, cycles })
+    }
+
+    #[inline(never)]
+    fn call_unusual(&self, call: Call<'_, Image>, otherwise: &mut Result<Returned, CallError>) {
+        *otherwise = self.call(&call, &mut []);
     }
 
     /// Takes an image's memory back.
@@ -216,9 +222,18 @@ impl Platform for HostPlatform {
     #[inline(always)]
     fn call(&self, call: &Call<'_, Image>, output: &mut [u8]) -> Result<Returned, CallError> {
         match &call.image.child {
-            None => gate::call(call, output, &self.caller, None),
+            None => gate::call(*call, output, &self.caller, None),
             Some(child) => self.call_child(*call, child, output, None),
         }
+    }
+
+    #[inline(always)]
+    fn call_plain(&self, call: &Call<'_, Image>, otherwise: &mut Result<Returned, CallError>) -> Option<Plain> {
+        if call.image.child.is_none() && gate::is_usual(call, &self.caller) {
+            return gate::call_plain(call, &self.caller, otherwise);
+        }
+        self.call_unusual(*call, otherwise);
+        None
     }
 
     fn call_bound(
@@ -228,7 +243,7 @@ impl Platform for HostPlatform {
         callees: &dyn Callees,
     ) -> Result<Returned, CallError> {
         match &call.image.child {
-            None => gate::call(call, output, &self.caller, Some(&callees)),
+            None => gate::call(*call, output, &self.caller, Some(&callees)),
             Some(child) => self.call_child(*call, child, output, Some(&callees)),
         }
     }

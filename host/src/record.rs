@@ -18,7 +18,7 @@ use crate::stopwatch::{RunClock, Stopwatch};
 pub(crate) type MayCall<'call> = Option<&'call &'call dyn Callees>;
 
 /// One call under way, and between calls what the thread keeps for the next one. The code of
-/// gate and services knows the first four fields' places.
+/// gate and services knows the first five fields' places.
 ///
 /// Calls write to it what differs between them; all else is as after [`idle`](Self::idle) again when they end.
 #[repr(C)]
@@ -31,6 +31,8 @@ pub(crate) struct Record {
     pub service_stack: Cell<u64>,
     /// What the clock said when the module was called.
     start: Cell<u64>,
+    /// [`TOUCHED`](gate::TOUCHED) where anything below was changed; else 0.
+    touched: Cell<u32>,
     module: Cell<*const Name>,
     image: Cell<*const Image>,
     caller: Cell<*const Caller>,
@@ -38,8 +40,6 @@ pub(crate) struct Record {
     buffers: Cell<[(u64, u64); 2]>,
     /// The modules it may call, or null.
     callees: Cell<*const &'static dyn Callees>,
-    /// Whether anything below was changed.
-    touched: Cell<bool>,
     /// Whether it called a service; the caller has the log then.
     called: Cell<bool>,
     /// Whether its time was found to be over while it was inside a service.
@@ -58,12 +58,12 @@ impl Record {
             module_stack: Cell::new(0),
             service_stack: Cell::new(0),
             start: Cell::new(0),
+            touched: Cell::new(0),
             module: Cell::new(null()),
             image: Cell::new(null()),
             caller: Cell::new(null()),
             buffers: Cell::new([(0, 0); 2]),
             callees: Cell::new(null()),
-            touched: Cell::new(false),
             called: Cell::new(false),
             late: Cell::new(false),
             time: Cell::new(None),
@@ -96,18 +96,12 @@ impl Record {
         self.callees.set(null());
     }
 
-    /// Whether anything is to be done before the next call.
-    #[inline(always)]
-    pub const fn is_touched(&self) -> bool {
-        self.touched.get()
-    }
-
     /// Makes it ready for the next call. Returns the fault that was noted for this one.
     #[cold]
     pub fn end(&self) -> Option<Fault> {
-        for flag in [&self.touched, &self.called, &self.late] {
-            flag.set(false);
-        }
+        self.touched.set(0);
+        self.called.set(false);
+        self.late.set(false);
         self.service_stack.set(0);
         self.time.set(None);
         self.fault.take()
@@ -162,7 +156,7 @@ impl Record {
 
     /// Notes what ends the call.
     pub fn set_fault(&self, fault: Fault) {
-        self.touched.set(true);
+        self.touched.set(gate::TOUCHED);
         self.fault.set(Some(fault));
     }
 
@@ -186,13 +180,13 @@ impl Record {
         if time.left().is_none() {
             self.end_late();
         }
-        self.touched.set(true);
+        self.touched.set(gate::TOUCHED);
         self.time.set(Some(time));
     }
 
     /// Has a service end the call when it is done.
     pub fn end_late(&self) {
-        self.touched.set(true);
+        self.touched.set(gate::TOUCHED);
         self.late.set(true);
     }
 
@@ -230,7 +224,7 @@ impl Record {
     pub fn log_service(&self, call: ServiceCall) {
         let mut log = self.services();
         log.push(call);
-        self.touched.set(true);
+        self.touched.set(gate::TOUCHED);
         self.called.set(true);
         self.caller().services.set(log);
     }

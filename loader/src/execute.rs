@@ -9,12 +9,14 @@ use bareflow_abi::Reason;
 use crate::diagnosis::Diagnosis;
 use crate::error::{ExecuteError, LoadError};
 use crate::manager::ModuleManager;
-use crate::module::{Failure, Module, ModuleId, State};
+use crate::module::{Failure, Module, ModuleId};
 use crate::placed::PlacedModule;
-use crate::platform::{Call, CallError, Outcome, Platform, Returned};
+use crate::platform::{Call, CallError, Outcome, Plain, Platform, Returned};
 use crate::profile::Timing;
 use crate::profile::samples::Samples;
+use crate::profile::turns::Turn;
 use crate::raw::RawModule;
+use crate::standing::State;
 use crate::table::Place;
 use crate::valid::{Offer, ValidModule};
 
@@ -70,37 +72,105 @@ impl<P: Platform> ModuleManager<P> {
     fn attempt(&self, id: ModuleId, input: &[u8], output: &mut [u8]) -> Result<Returned, Failure> {
         let module = self.borrow(id)?;
         let done = self.call_once(&module, input, output);
-        let retired = module.retired.get();
+        if done.is_ok() && module.standing.is_usual() {
+            return done;
+        }
+        let retired = module.standing.is_retired();
         drop(module);
         self.settle(id, retired, matches!(done, Err(Failure::Faulted)));
         done
     }
 
-    /// Calls a module that is borrowed.
+    /// Calls a module that is borrowed. The way that most calls go is short, and writes no result to memory.
     #[inline(always)]
     pub(crate) fn call_once(&self, module: &Module<P>, input: &[u8], output: &mut [u8]) -> Result<Returned, Failure> {
+        if input.is_empty() && output.is_empty() && module.standing.is_usual() {
+            match (module.turns.usual(), module.recorder.get()) {
+                (Turn::Timed, Some(samples)) if !samples.is_folded() => {
+                    return self.call_usual(module, self.timing, |cycles| samples.push(cycles));
+                }
+                (Turn::Counted, _) => return self.call_usual(module, Timing::Untimed, |_| ()),
+                _ => {}
+            }
+        }
+        apart(self.call_fully(module, input, output))
+    }
+
+    /// Calls a module that is ready in the usual way, and has `take` take the reading.
+    #[inline(always)]
+    fn call_usual(&self, module: &Module<P>, timing: Timing, take: impl FnOnce(u64)) -> Result<Returned, Failure> {
+        let mut otherwise = Err(CallError::NoMemory);
+        module.standing.set(State::Running);
+        match self.platform.call_plain(&run(module, &[], timing), &mut otherwise) {
+            Some(Plain { result, cycles }) => {
+                module.standing.set(State::Ready);
+                take(cycles);
+                module.last_result.set(result);
+                Ok(Returned { outcome: Outcome { result, output_length: 0 }, cycles })
+            }
+            None => apart(self.finish(module, State::Ready, timing, otherwise)),
+        }
+    }
+
+    /// Calls a module that is borrowed, in any way.
+    #[inline(never)]
+    fn call_fully(&self, module: &Module<P>, input: &[u8], output: &mut [u8]) -> Result<Returned, Failure> {
         let state = module.callable()?;
         let timing = module.turns.next(self.timing);
-        let samples = match timing {
-            Timing::Untimed => None,
-            _ => Some(self.samples(module)?),
-        };
         // The first call of all, and one in some hundred.
-        let thorough = samples.is_some_and(Samples::is_folded);
+        let thorough = timing != Timing::Untimed && self.samples(module)?.is_folded();
         let call = Call { thorough, ..run(module, input, timing) };
-        module.state.set(State::Running);
-        let done = match self.call_platform(&call, module.kept.depends(), output) {
-            Ok(returned) => {
-                if let Some(samples) = samples {
-                    samples.push(returned.cycles);
-                }
-                module.last_result.set(returned.outcome.result);
-                Ok(returned)
-            }
-            Err(error) => Err(self.note(module, error, timing)),
-        };
-        module.state.set(state);
-        done
+        module.standing.set(State::Running);
+        let done = self.call_platform(&call, module.kept.depends(), output);
+        self.finish(module, state, timing, done)
+    }
+
+    /// Takes note of a call that is at its end, of a module that was in that state before.
+    #[inline(never)]
+    fn finish(
+        &self,
+        module: &Module<P>,
+        state: State,
+        timing: Timing,
+        done: Result<Returned, CallError>,
+    ) -> Result<Returned, Failure> {
+        module.standing.set(state);
+        let returned = done.map_err(|error| self.note(module, error, timing))?;
+        if let (Timing::Fast | Timing::Precise, Some(samples)) = (timing, module.recorder.get()) {
+            samples.push(returned.cycles);
+        }
+        module.last_result.set(returned.outcome.result);
+        Ok(returned)
+    }
+
+    /// Makes a call of a module that has this list of dependencies. What comes of the usual one stays in registers.
+    #[inline(always)]
+    pub(crate) fn call_platform(
+        &self,
+        call: &Call<'_, P::Image>,
+        depends: &[u8],
+        output: &mut [u8],
+    ) -> Result<Returned, CallError> {
+        let mut otherwise = Err(CallError::NoMemory);
+        if !depends.is_empty() {
+            otherwise = self.call_bound(*call, depends, output);
+        } else if !call.input.is_empty() || !output.is_empty() {
+            otherwise = self.platform.call(call, output);
+        } else if let Some(Plain { result, cycles }) = self.platform.call_plain(call, &mut otherwise) {
+            return Ok(Returned { outcome: Outcome { result, output_length: 0 }, cycles });
+        }
+        apart(otherwise)
+    }
+
+    /// The same where it need not be fast.
+    #[inline(never)]
+    pub(crate) fn call_aside(
+        &self,
+        call: &Call<'_, P::Image>,
+        depends: &[u8],
+        output: &mut [u8],
+    ) -> Result<Returned, CallError> {
+        self.call_platform(call, depends, output)
     }
 
     /// Calls a module that is borrowed `calls` times in a row, reading the clock once for each.
@@ -108,7 +178,7 @@ impl<P: Platform> ModuleManager<P> {
         let state = module.callable()?;
         let samples = self.samples(module)?;
         let call = run(module, &[], Timing::Untimed);
-        module.state.set(State::Running);
+        module.standing.set(State::Running);
         let (mut done, mut stamp) = (Ok(None), self.platform.clock());
         for _ in 0..calls {
             match self.call_platform(&call, module.kept.depends(), &mut []) {
@@ -123,12 +193,12 @@ impl<P: Platform> ModuleManager<P> {
                     break;
                 }
             }
-            if module.retired.get() {
+            if module.standing.is_retired() {
                 done = Err(Failure::NotLoaded);
                 break;
             }
         }
-        module.state.set(state);
+        module.standing.set(state);
         done
     }
 
@@ -192,7 +262,7 @@ impl<P: Platform> ModuleManager<P> {
     pub(crate) fn fail(&self, id: ModuleId) {
         let Some(module) = self.get(id) else { return };
         let faults = &module.faults;
-        module.state.set(State::Stopped);
+        module.standing.set(State::Stopped);
         if !module.kept.options().on_fault.restarts(faults.restarts.get()) {
             return;
         }
@@ -222,7 +292,7 @@ impl<P: Platform> ModuleManager<P> {
         };
         let restarts = &module.faults.restarts;
         restarts.set(restarts.get().saturating_add(1));
-        module.state.set(State::Ready);
+        module.standing.set(State::Ready);
         let old = core::mem::replace(&mut module.placed, fresh);
         self.platform.release(old.image);
     }
@@ -233,7 +303,7 @@ impl<P: Platform> ModuleManager<P> {
     pub(crate) fn explain(&self, id: ModuleId, failure: Failure) -> ExecuteError {
         let module = self.get(id);
         let fault = module.as_ref().and_then(|module| module.faults.last());
-        let stopped = module.is_some_and(|module| module.state.get() == State::Stopped);
+        let stopped = module.is_some_and(|module| module.standing.state() == State::Stopped);
         match (failure, fault) {
             (Failure::ProfileFull, _) => ExecuteError::ProfileFull,
             (Failure::NoMemory, _) => ExecuteError::NoMemory,
@@ -242,6 +312,18 @@ impl<P: Platform> ModuleManager<P> {
             (Failure::Faulted, _) => self.last_fault.get().map_or(ExecuteError::NotLoaded, ExecuteError::Faulted),
             (Failure::NotLoaded, _) => ExecuteError::NotLoaded,
         }
+    }
+}
+
+/// The same once more, put together from its parts: it is read from where it lies, and a result that comes another way
+/// need not be written there.
+#[inline(always)]
+fn apart<E>(done: Result<Returned, E>) -> Result<Returned, E> {
+    match done {
+        Ok(Returned { outcome: Outcome { result, output_length }, cycles }) => {
+            Ok(Returned { outcome: Outcome { result, output_length }, cycles })
+        }
+        Err(error) => Err(error),
     }
 }
 

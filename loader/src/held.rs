@@ -32,9 +32,13 @@ impl<P: Platform> Held<'_, P> {
     ///
     /// # Errors
     /// The reason for which there is no result.
-    #[inline]
+    #[inline(always)]
     pub fn execute(&mut self) -> Result<i32, ExecuteError> {
-        self.attempt(&[], &mut []).map(|returned| returned.outcome.result)
+        let Some(module) = &self.module else { return Err(ExecuteError::NotLoaded) };
+        match self.manager.call_once(module, &[], &mut []) {
+            Ok(returned) => Ok(returned.outcome.result),
+            Err(failure) => Err(self.failed(failure)),
+        }
     }
 
     /// Calls it with `input`, lets it write to `output`, and profiles the call.
@@ -55,7 +59,7 @@ impl<P: Platform> Held<'_, P> {
     pub fn execute_chained(&mut self, calls: u64) -> Result<Option<i32>, ExecuteError> {
         let Some(module) = &self.module else { return Err(ExecuteError::NotLoaded) };
         let done = self.manager.call_chained(module, calls);
-        done.map_err(|failure| self.fail(failure))
+        done.map_err(|failure| self.failed(failure))
     }
 
     #[inline(always)]
@@ -63,23 +67,30 @@ impl<P: Platform> Held<'_, P> {
         let Some(module) = &self.module else { return Err(ExecuteError::NotLoaded) };
         match self.manager.call_once(module, input, output) {
             Ok(returned) => Ok(returned),
-            Err(failure) => Err(self.fail(failure)),
+            Err(failure) => Err(self.failed(failure)),
         }
+    }
+
+    /// The error behind a call without a result: by way of memory of its own, so that a result need not be written there.
+    #[inline(always)]
+    fn failed(&mut self, failure: Failure) -> ExecuteError {
+        let mut error = ExecuteError::NotLoaded;
+        self.fail(failure, &mut error);
+        error
     }
 
     /// Does what is to be done behind a call without a result. For that the module is let go for a moment.
     #[cold]
     #[inline(never)]
-    fn fail(&mut self, failure: Failure) -> ExecuteError {
-        let error = self.manager.explain(self.id, failure);
+    fn fail(&mut self, failure: Failure, error: &mut ExecuteError) {
+        *error = self.manager.explain(self.id, failure);
         self.let_go(matches!(failure, Failure::Faulted));
         self.module = self.manager.borrow(self.id).ok();
-        error
     }
 
     fn let_go(&mut self, faulted: bool) {
         if let Some(module) = self.module.take() {
-            let retired = module.retired.get();
+            let retired = module.standing.is_retired();
             drop(module);
             self.manager.settle(self.id, retired, faulted);
         }

@@ -44,6 +44,7 @@ pub mod records;
 pub mod reload;
 pub mod report;
 pub mod segments;
+mod standing;
 pub mod state;
 mod table;
 #[cfg(test)]
@@ -69,7 +70,8 @@ pub use manager::ModuleManager;
 pub use module::ModuleId;
 pub use name::{Name, Version};
 pub use platform::{
-    Call, CallError, Callees, Draft, ImageSize, Leak, MAX_DEPTH, Outcome, Platform, PlatformError, Returned, Usage,
+    Call, CallError, Callees, Draft, ImageSize, Leak, MAX_DEPTH, Outcome, Plain, Platform, PlatformError, Returned,
+    Usage,
 };
 pub use policy::{Domain, LoadOptions, OnFault, Placement};
 pub use printable::Printable;

@@ -11,7 +11,7 @@ use crate::budget::Budget;
 use crate::depends::New;
 use crate::error::LoadError;
 use crate::fault::Fault;
-use crate::module::{Faults, Kept, Module, ModuleId, State};
+use crate::module::{Faults, Kept, Module, ModuleId};
 use crate::name::Key;
 use crate::placed::PlacedModule;
 use crate::platform::{CallError, Platform, Usage};
@@ -19,6 +19,7 @@ use crate::policy::{LoadOptions, Placement};
 use crate::profile::turns::Turns;
 use crate::profile::{ModuleProfile, Recorder, Snapshot, Spare, Timing, calibrate, step};
 use crate::raw::RawModule;
+use crate::standing::{Standing, State};
 use crate::state::{self, Carried};
 use crate::table::{Claim, Named, Place, Table};
 use crate::unload::Receipt;
@@ -56,7 +57,7 @@ pub(crate) struct Prepared<'manager, P: Platform> {
 impl<P: Platform> Prepared<'_, P> {
     /// Its handle.
     pub const fn id(&self) -> ModuleId {
-        ModuleId { index: self.claim.place.index(), load: self.load }
+        ModuleId { index: self.claim.place.index() as usize, load: self.load }
     }
 }
 
@@ -185,8 +186,7 @@ impl<P: Platform> ModuleManager<P> {
             named: claim.named.index(),
             flags: raw.header().flags,
             cpu_level: valid.code().header.level,
-            state: Cell::new(State::Preparing),
-            retired: Cell::new(false),
+            standing: Standing::preparing(!valid.parts().depends.is_empty()),
             listed: Cell::new(false),
             last_result: Cell::new(0),
             code_size: valid.code().header.text_size,
@@ -231,7 +231,7 @@ impl<P: Platform> ModuleManager<P> {
             if let Some(active) = listed {
                 self.list(place, &module, named, active);
             }
-            module.state.set(State::Ready);
+            module.standing.set(State::Ready);
         }
         prepared.id()
     }
@@ -242,7 +242,7 @@ impl<P: Platform> ModuleManager<P> {
             self.table.link(place, named);
         }
         if let (Some(load), true) = (module.load.get(), active || named.active.get().is_none()) {
-            named.active.set(Some(ModuleId { index: place.index(), load }));
+            named.active.set(Some(ModuleId { index: place.index() as usize, load }));
         }
     }
 
@@ -344,7 +344,7 @@ impl<P: Platform> ModuleManager<P> {
     /// The same, in that image.
     fn call_in(&self, module: &Module<P>, placed: &PlacedModule<P::Image>, reason: Reason) -> Result<i32, CallError> {
         let call = state::call(module, placed, reason, &[], self.timing);
-        self.call_platform(&call, module.kept.depends(), &mut []).map(|returned| returned.outcome.result)
+        self.call_aside(&call, module.kept.depends(), &mut []).map(|returned| returned.outcome.result)
     }
 
     fn profile(&self, id: ModuleId, module: &Module<P>) -> ModuleProfile {
@@ -357,7 +357,7 @@ impl<P: Platform> ModuleManager<P> {
             version: module.version,
             generation: module.generation.get(),
             active: self.named(module).is_some_and(|named| named.active.get() == Some(id)),
-            retired: module.retired.get(),
+            retired: module.standing.is_retired(),
             domain: module.placement.domain,
             budget: module.placement.budget,
             services: module.placement.services,
@@ -374,7 +374,7 @@ impl<P: Platform> ModuleManager<P> {
             total_cycles: snapshot.as_ref().map_or(0, Snapshot::total_cycles),
             cycles: snapshot.and_then(|snapshot| snapshot.statistics(self.overhead)),
             last_result: (returned > 0).then_some(module.last_result.get()),
-            stopped: module.state.get() == State::Stopped,
+            stopped: module.standing.state() == State::Stopped,
             fault: faults.last(),
             faults: faults.count.get(),
             restarts: faults.restarts.get(),

@@ -175,13 +175,13 @@ fn refuses_overlapping_calls_unless_reentrant() {
     let platform = FakePlatform::default();
     let manager = manager(&platform);
     let id = manager.load(&blob::full()).unwrap();
-    manager.get(id).unwrap().state.set(State::Running);
+    manager.get(id).unwrap().standing.set(State::Running);
     assert_eq!(manager.execute(id), Err(ExecuteError::Busy));
     assert!(matches!(manager.unload(id), Err(UnloadError::Busy { .. })));
     let mut bytes = blob::small("reentrant");
     blob::change_header(&mut bytes, |header| header.flags = FLAG_REENTRANT);
     let id = manager.load(&bytes).unwrap();
-    manager.get(id).unwrap().state.set(State::Running);
+    manager.get(id).unwrap().standing.set(State::Running);
     assert_eq!(manager.execute(id), Ok(42));
 }
 

@@ -17,6 +17,7 @@ use crate::platform::Platform;
 use crate::policy::{LoadOptions, OnFault, Placement};
 use crate::profile::Recorder;
 use crate::profile::turns::Turns;
+use crate::standing::{Standing, State};
 use crate::table::Index;
 use crate::valid::{Parts, ValidModule};
 
@@ -24,7 +25,8 @@ use crate::valid::{Parts, ValidModule};
 /// replaced, and then leads nowhere: find the name again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ModuleId {
-    pub(crate) index: Index,
+    // A whole word: padding would be copied in overlapping pieces, and stall whoever looks it up.
+    pub(crate) index: usize,
     pub(crate) load: NonZeroU64,
 }
 
@@ -40,9 +42,7 @@ pub(crate) struct Module<P: Platform> {
     pub(crate) flags: u32,
     /// The x86-64 level of the code that was placed.
     pub(crate) cpu_level: u8,
-    pub(crate) state: Cell<State>,
-    /// Whether it is to go as soon as no call of it is under way: no new one begins.
-    pub(crate) retired: Cell<bool>,
+    pub(crate) standing: Standing,
     /// Whether it is among those found by its name.
     pub(crate) listed: Cell<bool>,
     /// What the last call returned, if any did.
@@ -77,12 +77,9 @@ impl<P: Platform> Module<P> {
     }
 
     /// What it is doing, if a call of it may begin.
-    #[inline(always)]
     pub(crate) fn callable(&self) -> Result<State, Failure> {
-        if self.retired.get() {
-            return Err(Failure::NotLoaded);
-        }
-        match self.state.get() {
+        match self.standing.state() {
+            _ if self.standing.is_retired() => Err(Failure::NotLoaded),
             State::Ready => Ok(State::Ready),
             State::Running if self.flags & FLAG_REENTRANT != 0 => Ok(State::Running),
             State::Preparing | State::Running | State::Stopped => Err(Failure::Refused),
@@ -246,19 +243,6 @@ pub(crate) enum Failure {
     ProfileFull,
     NoMemory,
     Faulted,
-}
-
-/// What a module is doing.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum State {
-    /// It is being loaded: its place is taken, and nobody finds it.
-    Preparing,
-    /// Nothing.
-    Ready,
-    /// A call.
-    Running,
-    /// Nothing any more: a call faulted.
-    Stopped,
 }
 
 #[cfg(test)]

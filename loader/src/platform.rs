@@ -103,6 +103,15 @@ pub struct Returned {
     pub cycles: u64,
 }
 
+/// What a platform says of a call without input and output that returned: it fits into registers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plain {
+    /// What the module returned.
+    pub result: i32,
+    /// As [`Returned::cycles`].
+    pub cycles: u64,
+}
+
 /// Why a call did not return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallError {
@@ -249,6 +258,14 @@ pub trait Platform {
     /// # Errors
     /// The fault the call ended in, or that there was no memory for it.
     fn call(&self, call: &Call<'_, Self::Image>, output: &mut [u8]) -> Result<Returned, CallError>;
+
+    /// The same for a call without input and output, as most are. Where it is made in the usual way, and returns, it is
+    /// told at once what came of it; else `otherwise` says so. By default no way is the usual one.
+    #[inline(always)]
+    fn call_plain(&self, call: &Call<'_, Self::Image>, otherwise: &mut Result<Returned, CallError>) -> Option<Plain> {
+        *otherwise = self.call(call, &mut []);
+        None
+    }
 
     /// The same for a module that may call others: its calls of the service `call` go to `callees`. By default
     /// the service is not there, and what modules say of it is not asked for.

@@ -85,7 +85,7 @@ impl<P: Platform> ModuleManager<P> {
     /// Why it can't take over that state, or that place; then the old one goes on. [`LoadError::CandidateGone`] when it is gone.
     pub fn promote(&self, id: ModuleId) -> Result<Reloaded, LoadError> {
         let start = self.platform.clock_fenced();
-        let module = self.get(id).filter(|module| !module.retired.get()).ok_or(LoadError::CandidateGone)?;
+        let module = self.get(id).filter(|module| !module.standing.is_retired()).ok_or(LoadError::CandidateGone)?;
         let from = self.active(&module.name).filter(|&from| from != id);
         let new = New::from(&*module);
         self.check_dependencies(&new, from)?;

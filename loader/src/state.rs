@@ -11,11 +11,12 @@ use bareflow_abi::state::{OldHeader, Schema};
 
 use crate::error::LoadError;
 use crate::manager::ModuleManager;
-use crate::module::{Module, ModuleId, State};
+use crate::module::{Module, ModuleId};
 use crate::placed::PlacedModule;
 use crate::platform::{Call, CallError, Outcome, Platform};
 use crate::raw::RawModule;
 use crate::records::Records;
+use crate::standing::State;
 
 /// What became of a module's state when another one took its place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,14 +102,14 @@ impl<P: Platform> ModuleManager<P> {
         if !kept && new.flags & FLAG_MIGRATE == 0 {
             return Err(LoadError::StateChanged { versions });
         }
-        match old.state.get() {
+        match old.standing.state() {
             State::Running => return Err(LoadError::StateBusy),
             State::Stopped => return Ok(Carried::Lost),
             State::Ready | State::Preparing => {}
         }
-        old.state.set(State::Running);
+        old.standing.set(State::Running);
         let saved = self.save_state(&old, old_schema);
-        old.state.set(State::Ready);
+        old.standing.set(State::Ready);
         let bytes = match saved {
             Err(LoadError::SaveFaulted(fault)) => {
                 old.note(fault, self.platform.diagnosis(), self.platform.tables());
@@ -119,7 +120,7 @@ impl<P: Platform> ModuleManager<P> {
             saved => saved?,
         };
         let call = call(new, &new.placed, Reason::Migrate, &bytes, self.timing);
-        match self.call_platform(&call, new.kept.depends(), &mut []) {
+        match self.call_aside(&call, new.kept.depends(), &mut []) {
             Ok(returned) if returned.outcome.result == 0 => Ok(if kept { Carried::Kept } else { Carried::Migrated }),
             Ok(returned) => Err(LoadError::MigrateFailed { result: returned.outcome.result }),
             Err(CallError::Fault(fault)) => Err(LoadError::MigrateFaulted(fault)),
@@ -138,7 +139,7 @@ impl<P: Platform> ModuleManager<P> {
         bytes.resize(start + size, 0);
         let room = bytes.get_mut(start..).unwrap_or_default();
         let call = call(old, &old.placed, Reason::Save, &[], self.timing);
-        match self.call_platform(&call, old.kept.depends(), room).map(|returned| returned.outcome) {
+        match self.call_aside(&call, old.kept.depends(), room).map(|returned| returned.outcome) {
             Ok(Outcome { result: 0, output_length }) if output_length == size => Ok(bytes),
             Ok(Outcome { result, .. }) => Err(LoadError::SaveFailed { result }),
             Err(CallError::Fault(fault)) => Err(LoadError::SaveFaulted(fault)),

@@ -10,10 +10,11 @@ use bareflow_abi::Reason;
 use crate::error::ExecuteError;
 use crate::fault::Fault;
 use crate::manager::ModuleManager;
-use crate::module::{ModuleId, State};
+use crate::module::ModuleId;
 use crate::platform::{Call, CallError, Outcome, Platform};
 use crate::price::Empty;
 use crate::profile::Timing;
+use crate::standing::State;
 use crate::state;
 
 /// A measurement takes at least so many times as long as reading the clock.
@@ -245,16 +246,16 @@ impl<P: Platform> ModuleManager<P> {
         output: &mut [u8],
     ) -> Result<(Outcome, u64), ExecuteError> {
         let Some(module) = self.get(id) else { return Err(ExecuteError::NotLoaded) };
-        match (module.state.get(), module.faults.last()) {
+        match (module.standing.state(), module.faults.last()) {
             (State::Ready, _) => {}
             (State::Stopped, Some(fault)) => return Err(ExecuteError::Stopped(fault)),
             _ => return Err(ExecuteError::Busy),
         }
         let call = state::call(&module, &module.placed, Reason::Run, input, self.timing);
-        module.state.set(State::Running);
+        module.standing.set(State::Running);
         let done = self.timed(&call, module.kept.depends(), calls, output);
-        module.state.set(State::Ready);
-        let retired = module.retired.get();
+        module.standing.set(State::Ready);
+        let retired = module.standing.is_retired();
         match done {
             Ok(done) => {
                 drop(module);

@@ -8,9 +8,10 @@ use bareflow_abi::header::{FLAG_ACCOUNT, FLAG_EXIT};
 use crate::error::UnloadError;
 use crate::fault::Fault;
 use crate::manager::ModuleManager;
-use crate::module::{Module, ModuleId, State};
+use crate::module::{Module, ModuleId};
 use crate::name::{Name, Version};
 use crate::platform::{CallError, Leak, Platform, Usage};
+use crate::standing::State;
 use crate::state;
 use crate::table::{Named, Place};
 
@@ -62,7 +63,7 @@ impl<P: Platform> ModuleManager<P> {
         if let Some(by) = self.needed_by(id) {
             return Err(UnloadError::Needed { name: module.name, version: module.version, by });
         }
-        if held || module.state.get() == State::Running {
+        if held || module.standing.state() == State::Running {
             return Err(UnloadError::Busy { name: module.name, version: module.version });
         }
         let named = self.unlink(place, &module);
@@ -93,7 +94,7 @@ impl<P: Platform> ModuleManager<P> {
     /// Takes a module out of its name's list, which is returned: nobody finds it any more.
     #[inline]
     fn unlink(&self, place: &Place<P>, module: &Module<P>) -> Option<&Named> {
-        module.retired.set(true);
+        module.standing.retire();
         let named = self.named(module)?;
         if module.listed.replace(false) {
             self.table.unlink(place, named);
@@ -110,7 +111,7 @@ impl<P: Platform> ModuleManager<P> {
         if place.is_borrowed() {
             return None;
         }
-        let module = place.get(id.load).filter(|module| module.state.get() != State::Running)?;
+        let module = place.get(id.load).filter(|module| module.standing.state() != State::Running)?;
         let named = self.named(&module);
         self.end(place, module, named).ok()
     }
@@ -119,7 +120,7 @@ impl<P: Platform> ModuleManager<P> {
     fn end(&self, place: &Place<P>, module: Ref<'_, Module<P>>, named: Option<&Named>) -> Result<Receipt, UnloadError> {
         // From here on nobody gets at it, though it stays in its place until it has said its last word.
         module.load.set(None);
-        let exits = module.flags & FLAG_EXIT != 0 && module.state.get() != State::Stopped;
+        let exits = module.flags & FLAG_EXIT != 0 && module.standing.state() != State::Stopped;
         let exit_fault = match if exits { self.call(&module, Reason::Exit) } else { Ok(0) } {
             Err(CallError::Fault(fault)) => Some(fault),
             _ => None,
@@ -142,13 +143,13 @@ impl<P: Platform> ModuleManager<P> {
 
     /// What a module has not freed in its own heap, where it keeps count.
     fn account(&self, module: &Module<P>) -> Leak {
-        if module.flags & FLAG_ACCOUNT == 0 || module.state.get() == State::Stopped {
+        if module.flags & FLAG_ACCOUNT == 0 || module.standing.state() == State::Stopped {
             return Leak::default();
         }
         let mut counts = [0; 16];
         let call = state::call(module, &module.placed, Reason::Account, &[], self.timing);
         let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] =
-            match self.call_platform(&call, module.kept.depends(), &mut counts) {
+            match self.call_aside(&call, module.kept.depends(), &mut counts) {
                 Ok(_) => counts,
                 // A module that faults even here has not said anything.
                 Err(_) => [0; 16],

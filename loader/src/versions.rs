@@ -92,7 +92,7 @@ impl<P: Platform> ModuleManager<P> {
     /// `false` when it is gone.
     #[must_use]
     pub fn activate(&self, id: ModuleId) -> bool {
-        let Some(module) = self.get(id).filter(|module| !module.retired.get()) else { return false };
+        let Some(module) = self.get(id).filter(|module| !module.standing.is_retired()) else { return false };
         self.named(&module).is_some_and(|named| {
             named.active.set(Some(id));
             true

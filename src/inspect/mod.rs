@@ -129,7 +129,9 @@ fn examine(file: &str, blob: &[u8], allowed: Allowed) -> Inspection {
         fixups: raw.map(|raw| fixups(&raw.code)).unwrap_or_default(),
         records: raw.map(records).unwrap_or_default(),
         symbols: raw.map(|raw| functions(own_symbols(raw))).unwrap_or_default(),
-        disassembly: raw.map(|raw| disassemble(raw.code.text, raw.header().entry, own_symbols(raw))).unwrap_or_default(),
+        disassembly: raw
+            .map(|raw| disassemble(raw.code.text, raw.header().entry, own_symbols(raw)))
+            .unwrap_or_default(),
         variants: raw.map(variants).unwrap_or_default(),
     }
 }

@@ -28,10 +28,9 @@ pub fn circle(blobs: &[&[u8]], place: usize) -> Option<String> {
         let Some(module) = modules.get(by).and_then(Option::as_ref) else { continue };
         for needed in dependencies_of(module) {
             for (index, known) in reached.iter_mut().enumerate().filter(|(_, known)| known.is_none()) {
-                let version = modules
-                    .get(index)
-                    .and_then(Option::as_ref)
-                    .map(|other| [other.header().version_major, other.header().version_minor, other.header().version_patch]);
+                let version = modules.get(index).and_then(Option::as_ref).map(|other| {
+                    [other.header().version_major, other.header().version_minor, other.header().version_patch]
+                });
                 let same = name(index).is_some_and(|name| name.as_str() == needed.name);
                 if same && version.is_some_and(|version| needed.admits(version)) {
                     *known = Some(by);

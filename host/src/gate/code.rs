@@ -1,22 +1,25 @@
 //! The gates' own code: onto the module's stack, into the module, and back with what a function must
 //! preserve.
 //!
-//! They differ in how they read the clock right before and right behind the call, and in what they do
-//! about the control bits of MXCSR. To look at these takes longer than all else together: a thorough gate
-//! does, and ends a call that changed them; any other puts them right unseen.
+//! They differ in how they read the clock right before and right behind the call, and in what they do about what
+//! a module may have changed and nobody relies on: registers that are given up here, flags, and the control bits of
+//! MXCSR. To look at these takes longer than all else together: a thorough gate does, and ends a call that changed
+//! any; another one puts right unseen what our own code needs. (The flags for alignment and nested tasks are put
+//! right where they are met with: by the handler of signals.)
 
 use std::arch::global_asm;
 
-/// The readings of the clock, as `clock.rs` has them, and what is done about MXCSR.
+/// The readings of the clock, as `clock.rs` has them, and what is done about all else.
 macro_rules! code {
+    // The halves of the first one are stored as they come: a fence would have to wait for more.
     (fast before) => {
-        "rdtsc\n shl rdx, 32\n or rax, rdx\n mov [rcx + 24], rax"
+        "rdtsc\n mov [rcx + 24], eax\n mov [rcx + 28], edx"
     };
     (fast behind) => {
         "rdtsc\n shl rdx, 32\n or rax, rdx\n mov r9, rax"
     };
     (precise before) => {
-        "lfence\n rdtsc\n shl rdx, 32\n or rax, rdx\n mov [rcx + 24], rax"
+        "lfence\n rdtsc\n mov [rcx + 24], eax\n mov [rcx + 28], edx"
     };
     (precise behind) => {
         "lfence\n rdtsc\n shl rdx, 32\n or rax, rdx\n mov r9, rax"
@@ -24,11 +27,20 @@ macro_rules! code {
     (untimed $where:ident) => {
         ""
     };
-    (put right) => {
-        "ldmxcsr [rip + bareflow_host_mxcsr]"
+    (put right before) => {
+        ""
     };
-    (look at) => {
-        "stmxcsr [rsp - 8]\n mov ecx, [rsp - 8]\n and ecx, 0xffc0\n cmp ecx, 0x1f80\n jne bareflow_host_clobbered"
+    (put right behind) => {
+        "cld\n ldmxcsr [rip + bareflow_host_mxcsr]"
+    };
+    (look at before) => {
+        "xor ebx, ebx\n xor r12d, r12d\n xor r13d, r13d\n xor r14d, r14d\n xor r15d, r15d"
+    };
+    // Registers that a function must preserve; the flags for direction, nested tasks and alignment; MXCSR.
+    (look at behind) => {
+        "or rbx, r12\n or r13, r14\n or rbx, r15\n or rbx, r13\n jne bareflow_host_clobbered\n \
+         pushfq\n pop rcx\n test ecx, 0x44400\n jnz bareflow_host_clobbered\n \
+         stmxcsr [rsp - 8]\n mov ecx, [rsp - 8]\n and ecx, 0xffc0\n cmp ecx, 0x1f80\n jne bareflow_host_clobbered"
     };
 }
 
@@ -42,12 +54,10 @@ macro_rules! gate {
             "push rbp",
             "push rbx",
             "mov [rcx], rsp",
-            "mov rsp, [rcx + 8]",
-            // What a function must keep: zeros, where the caller needs them no more.
-            "xor r12d, r12d",
-            "xor r13d, r13d",
-            "xor r14d, r14d",
-            "xor r15d, r15d",
+            // A function must preserve this.
+            "mov rbp, rsp",
+            "mov rsp, r9",
+            code!($put_or_look $right_or_at before),
             code!($clock before),
             "call r8",
             "mov r8d, eax",
@@ -55,27 +65,19 @@ macro_rules! gate {
             // Did the module keep it (System V ABI 3.2.1)?
             "mov r11, [rip + bareflow_host_record@GOTTPOFF]",
             "mov r11, fs:[r11]",
-            "mov rdx, [r11]",
             "cmp rsp, [r11 + 8]",
             "jne bareflow_host_clobbered",
-            "or r12, r13",
-            "or r14, r15",
-            "or r12, r14",
+            "cmp rbp, [r11]",
             "jne bareflow_host_clobbered",
-            "cmp rbp, [rdx + 8]",
-            "jne bareflow_host_clobbered",
-            "cmp rbx, [rdx]",
-            "jne bareflow_host_clobbered",
-            // The flags for direction, nested tasks and alignment are clear.
-            "pushfq",
-            "pop rcx",
-            "test ecx, 0x44400",
-            "jnz bareflow_host_clobbered",
-            code!($put_or_look $right_or_at),
+            code!($put_or_look $right_or_at behind),
             // From here on the call can't be ended from outside any more.
             "mov qword ptr [r11], 0",
-            "lea rsp, [rdx + 16]",
-            "xor edx, edx",
+            // Not from memory, so that nothing waits for that: it was just found to be the same.
+            "mov rsp, rbp",
+            "pop rbx",
+            "pop rbp",
+            // Whether anything else is to be done.
+            "mov edx, [r11 + 32]",
             "ret",
         );
     };

@@ -4,10 +4,11 @@ mod code;
 
 use std::arch::asm;
 use std::ffi::c_void;
+use std::ptr::null_mut;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use bareflow_abi::Context;
-use bareflow_loader::{Call, CallError, Fault, FaultKind, Outcome, Returned, Timing};
+use bareflow_loader::{Call, CallError, Fault, FaultKind, Outcome, Plain, Returned, Timing};
 
 use crate::caller::Caller;
 use crate::memory::Image;
@@ -17,14 +18,17 @@ use crate::undeclared::table_of;
 /// What a thread keeps for the gate: the record of its innermost call, or of its next one.
 pub(crate) type Thread = AtomicPtr<Record>;
 
-/// How the gate was left: the module returned.
+/// How the gate was left: the module returned, and there is nothing else to be done.
 const RETURNED: u64 = 0;
 
 /// It returned without what a function must preserve.
 const CLOBBERED: u64 = 1;
 
+/// It returned, and the record was touched.
+pub(crate) const TOUCHED: u32 = 4;
+
 unsafe extern "C" {
-    // Each takes the entry in r8, the module's arguments in rdi and rsi, and the record in rcx. Returns the
+    // Each takes the entry in r8, the module's arguments in rdi and rsi, its stack in r9, and the record in rcx. Returns the
     // result in r8, the clock's second reading in r9, and in rdx how it was left. Keeps rbx and rbp alone.
     fn bareflow_host_fast();
     fn bareflow_host_fast_thorough();
@@ -35,30 +39,37 @@ unsafe extern "C" {
     safe fn bareflow_host_thread() -> *const c_void;
 }
 
-/// Calls a module.
+/// What is no thread's: for callers whose calls never go the usual way.
+pub(crate) static NO_THREAD: Thread = AtomicPtr::new(null_mut());
+
+/// Whether a module can be called by [`call_plain`]: on a thread with one platform it stays so from the first call on.
 #[inline(always)]
-pub(crate) fn call(
-    call: &Call<'_, Image>,
-    output: &mut [u8],
-    caller: &Caller,
-    callees: MayCall<'_>,
-) -> Result<Returned, CallError> {
+pub(crate) fn is_usual(call: &Call<'_, Image>, caller: &Caller) -> bool {
     let record = &caller.record;
-    // On a thread with one platform it stays so from the first call on.
-    let usual = caller.thread.load(Ordering::Relaxed) == record.address() && !record.is_under_way();
-    // Without input and output the context is the same as ever: nobody but the module writes to it, and it says
-    // nothing that this call uses.
-    if !usual || !call.input.is_empty() || !output.is_empty() || callees.is_some() || caller.clock.is_some() {
-        return call_otherwise(*call, output, caller, callees);
-    }
-    record.begin(call, call.image.stack_top);
-    pass(call, call.image.context(), record, caller)
+    caller.usual.load(Ordering::Relaxed) == record.address() && !record.is_under_way() && call.input.is_empty()
 }
 
-/// Calls a module with input or output, or on a thread where another call is under way, or was made by another
-/// platform.
+/// Calls a module without input and output, and without others that it may call. Its context is the same as ever:
+/// nobody but the module writes to it, and it says nothing that this call uses.
+#[inline(always)]
+pub(crate) fn call_plain(
+    call: &Call<'_, Image>,
+    caller: &Caller,
+    otherwise: &mut Result<Returned, CallError>,
+) -> Option<Plain> {
+    let record = &caller.record;
+    record.begin(call, call.image.stack_top);
+    let (left, plain) = pass(call, call.image.context(), record, caller);
+    if left == RETURNED {
+        return Some(plain);
+    }
+    *otherwise = settle(left, plain, record);
+    None
+}
+
+/// Calls a module, in any way.
 #[inline(never)]
-fn call_otherwise(
+pub(crate) fn call(
     call: Call<'_, Image>,
     output: &mut [u8],
     caller: &Caller,
@@ -99,7 +110,8 @@ fn enter(
     let (heap, heap_size) = call.image.segments.heap();
     let mut context =
         Context::new(table_of(call.image.services, caller), call.input, output).with_heap(heap, heap_size);
-    let mut returned = pass(call, &raw mut context, record, caller);
+    let (left, plain) = pass(call, &raw mut context, record, caller);
+    let mut returned = settle(left, plain, record);
     record.take_back();
     if let Ok(returned) = &mut returned {
         // The module could have written any length.
@@ -108,14 +120,22 @@ fn enter(
     returned
 }
 
-/// Goes through the gate. Of the output nothing is known yet.
+/// What came of a call, of whose output nothing is known yet.
+#[inline(never)]
+fn settle(left: u64, Plain { result, cycles }: Plain, record: &Record) -> Result<Returned, CallError> {
+    let fault = if left == RETURNED { None } else { record.end() };
+    match left {
+        left if left == RETURNED || left == TOUCHED.into() => {
+            Ok(Returned { outcome: Outcome { result, output_length: 0 }, cycles })
+        }
+        CLOBBERED => Err(CLOBBERED_REGISTER.into()),
+        _ => Err(fault.unwrap_or(UNKNOWN).into()),
+    }
+}
+
+/// Goes through the gate. Says how it was left.
 #[inline(always)]
-fn pass(
-    call: &Call<'_, Image>,
-    context: *mut Context<'_>,
-    record: &Record,
-    caller: &Caller,
-) -> Result<Returned, CallError> {
+fn pass(call: &Call<'_, Image>, context: *mut Context<'_>, record: &Record, caller: &Caller) -> (u64, Plain) {
     // The watchdog's signal never finds a call with another one's budget.
     caller.watched.begin(call.image.time_us);
     let gate: unsafe extern "C" fn() = match (call.timing, call.thorough) {
@@ -136,7 +156,7 @@ fn pass(
             in("rdi") context,
             in("rsi") u64::from(call.reason as u32),
             in("rcx") record.address(),
-            out("r9") end,
+            inout("r9") record.stack_top() => end,
             out("r12") _,
             out("r13") _,
             out("r14") _,
@@ -144,25 +164,9 @@ fn pass(
             clobber_abi("C"),
         );
     }
-    if left != RETURNED || record.is_touched() {
-        let fault = record.end();
-        if left != RETURNED {
-            return Err(failed(left, fault));
-        }
-    }
     let cycles = if call.timing == Timing::Untimed { 0 } else { end.saturating_sub(record.start()) };
     // The upper half of the register means nothing.
-    Ok(Returned { outcome: Outcome { result: result as u32 as i32, output_length: 0 }, cycles })
-}
-
-/// Why the gate was left otherwise.
-#[cold]
-#[inline(never)]
-fn failed(left: u64, fault: Option<Fault>) -> CallError {
-    match left {
-        CLOBBERED => CLOBBERED_REGISTER.into(),
-        _ => fault.unwrap_or(UNKNOWN).into(),
-    }
+    (left, Plain { result: result as u32 as i32, cycles })
 }
 
 /// What the gate itself finds out, when a call returns.

@@ -5,10 +5,11 @@ use bareflow_abi::depends::{Dependencies, Dependency};
 
 use crate::error::ExecuteError;
 use crate::manager::ModuleManager;
-use crate::module::{ModuleId, State};
+use crate::module::ModuleId;
 use crate::name::Name;
 use crate::platform::{Call, CallError, Callees, MAX_DEPTH, Outcome, Platform, Returned};
 use crate::policy::Domain;
+use crate::standing::State;
 
 /// The modules that one with this list of dependencies may call.
 struct Bound<'manager, P: Platform> {
@@ -17,19 +18,14 @@ struct Bound<'manager, P: Platform> {
 }
 
 impl<P: Platform> ModuleManager<P> {
-    /// Calls a module that has this list of dependencies.
-    #[inline(always)]
-    pub(crate) fn call_platform(
+    /// Calls a module that may call those in this list.
+    #[inline(never)]
+    pub(crate) fn call_bound(
         &self,
-        call: &Call<'_, P::Image>,
+        call: Call<'_, P::Image>,
         depends: &[u8],
         output: &mut [u8],
     ) -> Result<Returned, CallError> {
-        if depends.is_empty() { self.platform.call(call, output) } else { self.call_bound(*call, depends, output) }
-    }
-
-    #[inline(never)]
-    fn call_bound(&self, call: Call<'_, P::Image>, depends: &[u8], output: &mut [u8]) -> Result<Returned, CallError> {
         self.platform.call_bound(&call, output, &Bound { manager: self, depends })
     }
 
@@ -44,7 +40,8 @@ impl<P: Platform> ModuleManager<P> {
     /// space has one stack, even where the module says that its calls may overlap.
     fn is_taken(&self, id: ModuleId) -> bool {
         let module = self.get(id);
-        module.is_some_and(|module| module.state.get() == State::Running && module.placement.domain == Domain::User)
+        module
+            .is_some_and(|module| module.standing.state() == State::Running && module.placement.domain == Domain::User)
     }
 }
 

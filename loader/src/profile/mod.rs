@@ -164,6 +164,12 @@ impl<A: Allocator> Recorder<A> {
         Recorder(OnceCell::new())
     }
 
+    /// The readings, if there was a first call.
+    #[inline(always)]
+    pub fn get(&self) -> Option<&Samples> {
+        self.0.get().map(|samples| &**samples)
+    }
+
     /// The readings; `None` when there is no memory for them.
     #[inline]
     pub fn samples(&self, spare: &Spare<A>, tables: impl FnOnce() -> A) -> Option<&Samples> {

@@ -17,6 +17,17 @@ pub(crate) struct Turns {
     passed: Cell<u64>,
 }
 
+/// What is to be done about a call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// It is timed, as all calls are.
+    Timed,
+    /// It is counted.
+    Counted,
+    /// It is timed, and those behind it are counted.
+    Ends,
+}
+
 impl Turns {
     /// One in `every` calls is timed, the first one first.
     pub fn new(every: NonZeroU32) -> Turns {
@@ -48,25 +59,30 @@ impl Turns {
         self.passed.set(self.passed.get().wrapping_sub(1));
     }
 
-    /// How the next call is timed, where timed calls are timed like that.
+    /// What is to be done about the next call. Where it is counted alone, that is done.
     #[inline(always)]
-    pub fn next(&self, timing: Timing) -> Timing {
+    pub fn usual(&self) -> Turn {
         match self.left.get() {
-            0 => timing,
-            1 => self.turn(timing),
+            0 => Turn::Timed,
+            1 => Turn::Ends,
             left => {
                 self.left.set(left - 1);
-                Timing::Untimed
+                Turn::Counted
             }
         }
     }
 
-    #[cold]
-    #[inline(never)]
-    fn turn(&self, timing: Timing) -> Timing {
-        self.passed.set(self.untimed());
-        self.count_from(self.every.get().get());
-        timing
+    /// How the next call is timed, where timed calls are timed like that.
+    pub fn next(&self, timing: Timing) -> Timing {
+        match self.usual() {
+            Turn::Timed => timing,
+            Turn::Counted => Timing::Untimed,
+            Turn::Ends => {
+                self.passed.set(self.untimed());
+                self.count_from(self.every.get().get());
+                timing
+            }
+        }
     }
 
     fn count_from(&self, left: u32) {

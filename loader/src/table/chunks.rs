@@ -34,7 +34,7 @@ impl<T, A: Allocator> Chunks<T, A> {
         A: Clone,
     {
         let index = self.length.get();
-        let (number, _) = locate(index);
+        let (number, _) = locate(index as usize);
         let chunk = self.chunks.get(number)?;
         if chunk.get().is_none() {
             let size = (FIRST_CHUNK as usize) << (number / ALIKE as usize);
@@ -55,7 +55,7 @@ impl<T, A: Allocator> Chunks<T, A> {
 
     /// The element of that number.
     #[inline(always)]
-    pub fn get(&self, index: u32) -> Option<&T> {
+    pub fn get(&self, index: usize) -> Option<&T> {
         let (chunk, offset) = locate(index);
         self.chunks.get(chunk)?.get()?.get(offset)
     }
@@ -68,7 +68,7 @@ impl<T, A: Allocator> Chunks<T, A> {
 
 /// Which chunk an element lies in, and where.
 #[inline(always)]
-const fn locate(index: u32) -> (usize, usize) {
+const fn locate(index: usize) -> (usize, usize) {
     // So the first bit of a number says the size of its chunk, and the next three which one of that size.
     let number = index as u64 + (ALIKE * FIRST_CHUNK) as u64;
     let bits = number.ilog2() - ALIKE.ilog2();
@@ -97,10 +97,10 @@ mod tests {
         let list = Chunks::new();
         for number in 0..1000_u32 {
             assert_eq!(list.add(&Global, || Cell::new(0)), Some(number));
-            list.get(number).unwrap().set(number);
+            list.get(number as usize).unwrap().set(number);
         }
-        assert!((0..1000).all(|number| list.get(number).unwrap().get() == number));
+        assert!((0..1000).all(|number| list.get(number as usize).unwrap().get() == number));
         assert_eq!(list.len(), 1000);
-        assert!(list.get(u32::MAX).is_none());
+        assert!(list.get(usize::MAX >> 1).is_none());
     }
 }

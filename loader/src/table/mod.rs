@@ -12,9 +12,10 @@ use core::num::NonZeroU64;
 use chunks::Chunks;
 pub(crate) use names::{Named, Names};
 
-use crate::module::{Module, ModuleId, State};
+use crate::module::{Module, ModuleId};
 use crate::name::{Key, Name};
 use crate::platform::Platform;
+use crate::standing::State;
 
 /// The number of a place, or of a name.
 pub(crate) type Index = u32;
@@ -120,12 +121,12 @@ impl<P: Platform> Table<P> {
         match self.vacant.get() {
             NOWHERE => {
                 let index = self.places.add(tables, Place::blank)?;
-                let place = self.places.get(index)?;
+                let place = self.place(index as usize)?;
                 place.index.set(index);
                 Some(place)
             }
             vacant => {
-                let place = self.places.get(vacant)?;
+                let place = self.place(vacant as usize)?;
                 self.vacant.set(place.next.replace(NOWHERE));
                 Some(place)
             }
@@ -149,7 +150,7 @@ impl<P: Platform> Table<P> {
 
     /// The place of that index, claimed or not.
     #[inline(always)]
-    pub fn place(&self, index: Index) -> Option<&Place<P>> {
+    pub fn place(&self, index: usize) -> Option<&Place<P>> {
         self.places.get(index)
     }
 
@@ -161,14 +162,15 @@ impl<P: Platform> Table<P> {
 
     /// The handles of all modules, in the order of their places.
     pub fn ids(&self) -> impl Iterator<Item = ModuleId> {
-        let there = |index| self.place(index)?.module().filter(|module| module.state.get() != State::Preparing);
-        (0..self.places.len()).filter_map(move |index| Some(ModuleId { index, load: there(index)?.load.get()? }))
+        let there = |index| self.place(index)?.module().filter(|module| module.standing.state() != State::Preparing);
+        (0..self.places.len() as usize)
+            .filter_map(move |index| Some(ModuleId { index, load: there(index)?.load.get()? }))
     }
 
     /// The handles of all modules of a name, the one loaded last first.
     pub fn versions<'table>(&'table self, named: Option<&Named>) -> impl Iterator<Item = ModuleId> + use<'table, P> {
-        let there = |index: Index| (index != NOWHERE).then_some(index);
-        let next = move |&index: &Index| there(self.places.get(index)?.next.get());
+        let there = |index: Index| (index != NOWHERE).then_some(index as usize);
+        let next = move |&index: &usize| there(self.place(index)?.next.get());
         core::iter::successors(named.and_then(|named| there(named.first.get())), next)
             .filter_map(|index| Some(ModuleId { index, load: self.place(index)?.module()?.load.get()? }))
     }
@@ -189,7 +191,7 @@ impl<P: Platform> Table<P> {
     pub fn unlink(&self, place: &Place<P>, named: &Named) {
         let mut before = &named.first;
         while before.get() != place.index() {
-            let Some(other) = self.places.get(before.get()) else { return };
+            let Some(other) = self.place(before.get() as usize) else { return };
             before = &other.next;
         }
         before.set(place.next.replace(NOWHERE));

@@ -59,7 +59,7 @@ impl<A: Allocator + Clone> Names<A> {
     /// What is known of the name at `index`.
     #[inline]
     pub fn get(&self, index: Index) -> Option<&Named> {
-        self.list.get(index)
+        self.list.get(index as usize)
     }
 
     /// The name that a module is about to be loaded by; `known` is what `find` gave. `None` when there is no memory.
