@@ -22,8 +22,6 @@ pub(crate) struct Caller {
     pub record: Record,
     /// What the thread keeps for the gate.
     pub thread: &'static Thread,
-    /// The same, where calls may go the usual way, or else a word that no record's address is ever in.
-    pub usual: &'static Thread,
     pub stack: Stack,
     /// Where the watchdog looks.
     pub watched: &'static Watched,
@@ -44,7 +42,12 @@ impl Caller {
 
     /// Has the thread's calls be these from now on, none being under way.
     pub fn take_over(&self) {
-        self.thread.store(self.record.address(), Ordering::Release);
+        let before = self.thread.swap(self.record.address(), Ordering::AcqRel);
+        // SAFETY: it is another platform's of this thread, which takes it out of the word at its end.
+        if let Some(before) = unsafe { before.as_ref() } {
+            before.put_away();
+        }
+        self.record.take_out();
         self.watched.watch(self.record.address());
     }
 }

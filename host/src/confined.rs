@@ -40,7 +40,6 @@ pub(crate) fn run(image: &Image, stack: Stack, channel: Channel, parent: u32) ->
     let caller = ManuallyDrop::new(Caller {
         record: Record::idle(),
         thread,
-        usual: &gate::NO_THREAD,
         stack,
         watched: &UNWATCHED,
         lines: Lines::Parent(channel),

@@ -60,6 +60,7 @@ use memory::Arenas;
 pub use memory::{Image, ImageDraft};
 use record::{MayCall, Record};
 use stack::Stack;
+use undeclared::table_of;
 use watchdog::Watched;
 use watchdog::budgets::Expected;
 
@@ -106,7 +107,6 @@ impl HostPlatform {
         let caller = Box::new(Caller {
             record: Record::idle(),
             thread: gate::thread(),
-            usual: if clock.is_some() { &gate::NO_THREAD } else { gate::thread() },
             stack,
             watched: Watched::of_thread(),
             lines: Lines::Log(log),
@@ -182,7 +182,8 @@ impl Platform for HostPlatform {
     #[inline]
     fn reserve(&self, size: ImageSize, placement: &Placement) -> Result<ImageDraft, PlatformError> {
         let stack_top = self.caller.stack.bottom() + u64::from(placement.budget.stack).min(stack::MAX_SIZE);
-        let draft = self.arenas.borrow_mut().reserve(size, placement, stack_top)?;
+        let services = table_of(placement.services, &self.caller);
+        let draft = self.arenas.borrow_mut().reserve(size, placement, stack_top, services)?;
         // In the user domain this thread watches the time itself.
         if placement.domain == Domain::Kernel && self.expected.expect(placement.budget.time_us).is_err() {
             self.arenas.borrow_mut().release(&draft.into_image());
@@ -229,7 +230,8 @@ impl Platform for HostPlatform {
 
     #[inline(always)]
     fn call_plain(&self, call: &Call<'_, Image>, otherwise: &mut Result<Returned, CallError>) -> Option<Plain> {
-        if call.image.child.is_none() && gate::is_usual(call, &self.caller) {
+        // On a thread with one platform it stays so from the first call on.
+        if self.caller.record.is_free() {
             return gate::call_plain(call, &self.caller, otherwise);
         }
         self.call_unusual(*call, otherwise);

@@ -17,13 +17,17 @@ use crate::stopwatch::{RunClock, Stopwatch};
 /// The modules that a call's may call, if any.
 pub(crate) type MayCall<'call> = Option<&'call &'call dyn Callees>;
 
+/// Instead of a stack pointer: of a record that its thread does not have.
+const AWAY: u64 = 1;
+
 /// One call under way, and between calls what the thread keeps for the next one. The code of
 /// gate and services knows the first five fields' places.
 ///
 /// Calls write to it what differs between them; all else is as after [`idle`](Self::idle) again when they end.
 #[repr(C)]
 pub(crate) struct Record {
-    /// Our own stack pointer, below what the gate saved; 0 before it did and when the call is at its end.
+    /// Our own stack pointer, below what the gate saved; 0 before it did and when the call is at its end, and [`AWAY`]
+    /// where the thread has another record.
     own_stack: AtomicU64,
     /// The top of the module's stack.
     module_stack: Cell<u64>,
@@ -54,7 +58,7 @@ impl Record {
     /// The record of no call.
     pub const fn idle() -> Record {
         Record {
-            own_stack: AtomicU64::new(0),
+            own_stack: AtomicU64::new(AWAY),
             module_stack: Cell::new(0),
             service_stack: Cell::new(0),
             start: Cell::new(0),
@@ -116,7 +120,23 @@ impl Record {
     /// Whether a call is under way.
     #[inline(always)]
     pub fn is_under_way(&self) -> bool {
-        self.own_stack.load(Ordering::Relaxed) != 0
+        self.own_stack.load(Ordering::Relaxed) > AWAY
+    }
+
+    /// Whether the next call may be noted here: the thread has this record, and no call is under way.
+    #[inline(always)]
+    pub fn is_free(&self) -> bool {
+        self.own_stack.load(Ordering::Relaxed) == 0
+    }
+
+    /// Notes that the thread has another record from now on.
+    pub fn put_away(&self) {
+        self.own_stack.store(AWAY, Ordering::Relaxed);
+    }
+
+    /// Notes that the thread has this record from now on.
+    pub fn take_out(&self) {
+        self.own_stack.store(0, Ordering::Relaxed);
     }
 
     /// Where the gate finds it.
@@ -163,7 +183,7 @@ impl Record {
     /// Whether what happens here and now is the module's doing: it has been called,
     /// is not inside a service, that is, in our own code, and has not returned.
     pub fn is_in_module(&self) -> bool {
-        self.own_stack.load(Ordering::Relaxed) != 0 && self.service_stack.get() == 0
+        self.is_under_way() && self.service_stack.get() == 0
     }
 
     /// Leaves the time that another module took out of its own. The watchdog may never find a call that does

@@ -38,15 +38,10 @@ static TABLES: [Services; (OFFERED | TOLD) as usize + 1] = {
     tables
 };
 
-/// The same with the embedder's clock, if that has one.
+/// The table of a module that declares these services, with the embedder's clock if that has one.
 pub(crate) fn table_of(services: u32, caller: &Caller) -> &'static Services {
     let told = if caller.clock.is_some() { TOLD } else { 0 };
     &TABLES[(services & OFFERED | told) as usize]
-}
-
-/// The table of a module that declares these services.
-pub(crate) const fn table(services: u32) -> &'static Services {
-    &TABLES[(services & OFFERED) as usize]
 }
 
 unsafe extern "C" {

@@ -100,7 +100,7 @@ impl<P: Platform> ModuleManager<P> {
     #[inline(always)]
     fn call_usual(&self, module: &Module<P>, timing: Timing, take: impl FnOnce(u64)) -> Result<Returned, Failure> {
         let mut otherwise = Err(CallError::NoMemory);
-        module.standing.set(State::Running);
+        module.standing.begin_usual();
         match self.platform.call_plain(&run(module, &[], timing), &mut otherwise) {
             Some(Plain { result, cycles }) => {
                 module.standing.set(State::Ready);
@@ -121,7 +121,7 @@ impl<P: Platform> ModuleManager<P> {
         let thorough = timing != Timing::Untimed && self.samples(module)?.is_folded();
         let call = Call { thorough, ..run(module, input, timing) };
         module.standing.set(State::Running);
-        let done = self.call_platform(&call, module.kept.depends(), output);
+        let done = self.call_aside(&call, module.kept.depends(), output);
         self.finish(module, state, timing, done)
     }
 
@@ -143,26 +143,27 @@ impl<P: Platform> ModuleManager<P> {
         Ok(returned)
     }
 
-    /// Makes a call of a module that has this list of dependencies. What comes of the usual one stays in registers.
+    /// Makes one of many calls of a module that has this list of dependencies. What comes of a plain one stays in
+    /// registers: see [`Platform::call_plain`].
     #[inline(always)]
-    pub(crate) fn call_platform(
+    pub(crate) fn call_in_a_row(
         &self,
         call: &Call<'_, P::Image>,
+        is_plain: bool,
         depends: &[u8],
         output: &mut [u8],
     ) -> Result<Returned, CallError> {
-        let mut otherwise = Err(CallError::NoMemory);
-        if !depends.is_empty() {
-            otherwise = self.call_bound(*call, depends, output);
-        } else if !call.input.is_empty() || !output.is_empty() {
-            otherwise = self.platform.call(call, output);
-        } else if let Some(Plain { result, cycles }) = self.platform.call_plain(call, &mut otherwise) {
-            return Ok(Returned { outcome: Outcome { result, output_length: 0 }, cycles });
+        if !is_plain {
+            return apart(self.call_aside(call, depends, output));
         }
-        apart(otherwise)
+        let mut otherwise = Err(CallError::NoMemory);
+        match self.platform.call_plain(call, &mut otherwise) {
+            Some(Plain { result, cycles }) => Ok(Returned { outcome: Outcome { result, output_length: 0 }, cycles }),
+            None => apart(otherwise),
+        }
     }
 
-    /// The same where it need not be fast.
+    /// Makes any call of a module that has this list of dependencies.
     #[inline(never)]
     pub(crate) fn call_aside(
         &self,
@@ -170,7 +171,7 @@ impl<P: Platform> ModuleManager<P> {
         depends: &[u8],
         output: &mut [u8],
     ) -> Result<Returned, CallError> {
-        self.call_platform(call, depends, output)
+        if depends.is_empty() { self.platform.call(call, output) } else { self.call_bound(call, depends, output) }
     }
 
     /// Calls a module that is borrowed `calls` times in a row, reading the clock once for each.
@@ -178,10 +179,11 @@ impl<P: Platform> ModuleManager<P> {
         let state = module.callable()?;
         let samples = self.samples(module)?;
         let call = run(module, &[], Timing::Untimed);
+        let is_plain = !module.standing.is_special();
         module.standing.set(State::Running);
         let (mut done, mut stamp) = (Ok(None), self.platform.clock());
         for _ in 0..calls {
-            match self.call_platform(&call, module.kept.depends(), &mut []) {
+            match self.call_in_a_row(&call, is_plain, module.kept.depends(), &mut []) {
                 Ok(returned) => {
                     let now = self.platform.clock();
                     samples.push(now.saturating_sub(stamp));

@@ -15,7 +15,7 @@ use crate::module::{Faults, Kept, Module, ModuleId};
 use crate::name::Key;
 use crate::placed::PlacedModule;
 use crate::platform::{CallError, Platform, Usage};
-use crate::policy::{LoadOptions, Placement};
+use crate::policy::{Domain, LoadOptions, Placement};
 use crate::profile::turns::Turns;
 use crate::profile::{ModuleProfile, Recorder, Snapshot, Spare, Timing, calibrate, step};
 use crate::raw::RawModule;
@@ -186,7 +186,7 @@ impl<P: Platform> ModuleManager<P> {
             named: claim.named.index(),
             flags: raw.header().flags,
             cpu_level: valid.code().header.level,
-            standing: Standing::preparing(!valid.parts().depends.is_empty()),
+            standing: Standing::preparing(options.domain != Domain::Kernel || !valid.parts().depends.is_empty()),
             listed: Cell::new(false),
             last_result: Cell::new(0),
             code_size: valid.code().header.text_size,

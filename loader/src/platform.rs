@@ -259,7 +259,7 @@ pub trait Platform {
     /// The fault the call ended in, or that there was no memory for it.
     fn call(&self, call: &Call<'_, Self::Image>, output: &mut [u8]) -> Result<Returned, CallError>;
 
-    /// The same for a call without input and output, as most are. Where it is made in the usual way, and returns, it is
+    /// The same for a call in the kernel domain without input and output, as most are. Where it is made in the usual way, and returns, it is
     /// told at once what came of it; else `otherwise` says so. By default no way is the usual one.
     #[inline(always)]
     fn call_plain(&self, call: &Call<'_, Self::Image>, otherwise: &mut Result<Returned, CallError>) -> Option<Plain> {

@@ -4,7 +4,6 @@ mod code;
 
 use std::arch::asm;
 use std::ffi::c_void;
-use std::ptr::null_mut;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use bareflow_abi::Context;
@@ -39,18 +38,9 @@ unsafe extern "C" {
     safe fn bareflow_host_thread() -> *const c_void;
 }
 
-/// What is no thread's: for callers whose calls never go the usual way.
-pub(crate) static NO_THREAD: Thread = AtomicPtr::new(null_mut());
-
-/// Whether a module can be called by [`call_plain`]: on a thread with one platform it stays so from the first call on.
-#[inline(always)]
-pub(crate) fn is_usual(call: &Call<'_, Image>, caller: &Caller) -> bool {
-    let record = &caller.record;
-    caller.usual.load(Ordering::Relaxed) == record.address() && !record.is_under_way() && call.input.is_empty()
-}
-
-/// Calls a module without input and output, and without others that it may call. Its context is the same as ever:
-/// nobody but the module writes to it, and it says nothing that this call uses.
+/// Calls a module of the kernel domain without input and output, and without others that it may call, where no call of
+/// this platform's is under way on its thread. Its context is the same as ever: nobody but the module writes to it, and
+/// it says nothing that this call uses.
 #[inline(always)]
 pub(crate) fn call_plain(
     call: &Call<'_, Image>,

@@ -10,11 +10,10 @@ use std::cell::UnsafeCell;
 use std::io;
 use std::ptr::with_exposed_provenance_mut;
 
-use bareflow_abi::Context;
+use bareflow_abi::{Context, Services};
 use bareflow_loader::{Domain, Draft, ImageSize, Placement, PlatformError, Segments};
 
 use crate::child::Child;
-use crate::undeclared::table;
 use packed::Packed;
 use paged::Paged;
 pub(crate) use paged::vacate;
@@ -64,13 +63,14 @@ impl Arenas {
         Ok(Arenas { packed: vec![Packed::new()?], paged: Vec::new() })
     }
 
-    /// Zeroed, writable memory for an image, whose stack begins at `stack_top`.
+    /// Zeroed, writable memory for an image, whose stack begins at `stack_top`, and whose services are in `table`.
     #[inline]
     pub fn reserve(
         &mut self,
         size: ImageSize,
         placement: &Placement,
         stack_top: u64,
+        table: &'static Services,
     ) -> Result<ImageDraft, PlatformError> {
         let Placement { domain, services, ref budget } = *placement;
         let (heap, time_us) = (budget.heap, budget.time_us);
@@ -83,7 +83,7 @@ impl Arenas {
         .map_err(|_| error("reserve addresses"))?;
         let segments = Segments { base, size, heap };
         let (heap_at, heap_size) = segments.heap();
-        let context = UnsafeCell::new(Context::new(table(services), &[], &mut []).with_heap(heap_at, heap_size));
+        let context = UnsafeCell::new(Context::new(table, &[], &mut []).with_heap(heap_at, heap_size));
         let image = Image { segments, stack_top, time_us, services, domain, context, child: None };
         if domain == Domain::User && paged::map_writable(&segments).is_err() {
             self.release(&image);

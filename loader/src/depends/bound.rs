@@ -19,14 +19,13 @@ struct Bound<'manager, P: Platform> {
 
 impl<P: Platform> ModuleManager<P> {
     /// Calls a module that may call those in this list.
-    #[inline(never)]
     pub(crate) fn call_bound(
         &self,
-        call: Call<'_, P::Image>,
+        call: &Call<'_, P::Image>,
         depends: &[u8],
         output: &mut [u8],
     ) -> Result<Returned, CallError> {
-        self.platform.call_bound(&call, output, &Bound { manager: self, depends })
+        self.platform.call_bound(call, output, &Bound { manager: self, depends })
     }
 
     /// The module that meets a dependency now.

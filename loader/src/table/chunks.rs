@@ -71,7 +71,8 @@ impl<T, A: Allocator> Chunks<T, A> {
 const fn locate(index: usize) -> (usize, usize) {
     // So the first bit of a number says the size of its chunk, and the next three which one of that size.
     let number = index as u64 + (ALIKE * FIRST_CHUNK) as u64;
-    let bits = number.ilog2() - ALIKE.ilog2();
+    // It is never 0, which the compiler does not see.
+    let bits = (number | 1).ilog2() - ALIKE.ilog2();
     let chunk = (number >> bits) + (ALIKE * bits) as u64 - (ALIKE * (FIRST_CHUNK.ilog2() + 1)) as u64;
     (chunk as usize, (number & !(u64::MAX << bits)) as usize)
 }
