@@ -21,7 +21,7 @@ pub(crate) type MayCall<'call> = Option<&'call &'call dyn Callees>;
 const AWAY: u64 = 1;
 
 /// One call under way, and between calls what the thread keeps for the next one. The code of
-/// gate and services knows the first five fields' places.
+/// gate and services knows the first six fields' places.
 ///
 /// Calls write to it what differs between them; all else is as after [`idle`](Self::idle) again when they end.
 #[repr(C)]
@@ -37,6 +37,8 @@ pub(crate) struct Record {
     start: Cell<u64>,
     /// [`TOUCHED`](gate::TOUCHED) where anything below was changed; else 0.
     touched: Cell<u32>,
+    /// 1 while a thorough gate's call is under way; else 0.
+    thorough: Cell<u32>,
     module: Cell<*const Name>,
     image: Cell<*const Image>,
     caller: Cell<*const Caller>,
@@ -63,6 +65,7 @@ impl Record {
             service_stack: Cell::new(0),
             start: Cell::new(0),
             touched: Cell::new(0),
+            thorough: Cell::new(0),
             module: Cell::new(null()),
             image: Cell::new(null()),
             caller: Cell::new(null()),
@@ -167,6 +170,11 @@ impl Record {
     pub fn callees(&self) -> Option<&dyn Callees> {
         // SAFETY: `lend` took them from the call's arguments, and `take_back` comes before their end.
         unsafe { self.callees.get().as_ref() }.copied()
+    }
+
+    /// Whether a thorough gate's call is under way: then its flags are the module's own doing.
+    pub const fn is_thorough(&self) -> bool {
+        self.thorough.get() != 0
     }
 
     /// What ends the call, if anything does already.

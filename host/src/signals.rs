@@ -1,6 +1,7 @@
 //! Faults of modules arrive as signals, and so does the watchdog's word that
 //! their time is over. The handlers send execution back to the gate.
 
+use std::arch::asm;
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::io;
@@ -10,7 +11,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bareflow_loader::Fault;
-use libc::{REG_EFL, REG_RIP, REG_RSP, siginfo_t, ucontext_t};
+use libc::{REG_EFL, REG_RIP, REG_RSP, REG_TRAPNO, siginfo_t, ucontext_t};
 
 use crate::faults::{self, Registers};
 use crate::record::Record;
@@ -21,6 +22,9 @@ pub(crate) const SIGNALS: [c_int; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGIL
 
 /// Flags that our own code can't run with: for alignment and nested tasks.
 const LEFT_SET: i64 = 0x44000;
+
+/// The processor's number of a misaligned access, where the flag for it is set.
+const ALIGNMENT_CHECK: i64 = 17;
 
 /// Bytes of the stack the handler runs on: a module may have used up its own.
 const STACK_SIZE: usize = 64 << 10;
@@ -135,10 +139,15 @@ fn check(result: c_int) -> io::Result<()> {
 }
 
 extern "C" fn handle(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
+    clear_flags();
     // SAFETY: the system passes both for as long as the handler runs.
     let (info, context) = unsafe { (&*info, &mut *context.cast::<ucontext_t>()) };
     let registers = &mut context.uc_mcontext.gregs;
+    let trap = registers[REG_TRAPNO as usize];
+    let flags = &mut registers[REG_EFL as usize];
     match gate::current().filter(|record| record.is_in_module()) {
+        // A call before this one may have left it set.
+        Some(record) if trap == ALIGNMENT_CHECK && !record.is_thorough() => *flags &= !LEFT_SET,
         Some(record) => {
             let fault = match record.fault() {
                 Some(noted) if registers[REG_RIP as usize].cast_unsigned() == services::end() => {
@@ -149,7 +158,7 @@ extern "C" fn handle(signal: c_int, info: *mut siginfo_t, context: *mut c_void) 
             end(record, fault, registers);
         }
         // A module left it so, and a gate that is not thorough let it pass.
-        None if registers[REG_EFL as usize] & LEFT_SET != 0 => registers[REG_EFL as usize] &= !LEFT_SET,
+        None if *flags & LEFT_SET != 0 => *flags &= !LEFT_SET,
         // SAFETY: ends the process, whose own code went wrong.
         None if CONFINED.load(Ordering::Relaxed) => unsafe { libc::_exit(1) },
         // Not a module's: as if this handler had never been. The instruction faults again.
@@ -158,6 +167,7 @@ extern "C" fn handle(signal: c_int, info: *mut siginfo_t, context: *mut c_void) 
 }
 
 extern "C" fn handle_late(_: c_int, _: *mut siginfo_t, context: *mut c_void) {
+    clear_flags();
     let Some(record) = gate::current().filter(|record| record.caller().watched.is_overdue()) else { return };
     // SAFETY: the system passes it for as long as the handler runs.
     let registers = unsafe { &mut (*context.cast::<ucontext_t>()).uc_mcontext.gregs };
@@ -166,6 +176,13 @@ extern "C" fn handle_late(_: c_int, _: *mut siginfo_t, context: *mut c_void) {
     } else {
         record.end_late();
     }
+}
+
+/// Clears the flags that handlers inherit from what they interrupt. That for nested tasks comes back from no handler: the
+/// system does not restore it.
+fn clear_flags() {
+    // SAFETY: no code of ours relies on any of them.
+    unsafe { asm!("push 0x202", "popfq") };
 }
 
 /// Ends a call: sends execution back to the gate.

@@ -93,7 +93,9 @@ impl<P: Platform> ModuleManager<P> {
                 _ => {}
             }
         }
-        apart(self.call_fully(module, input, output))
+        let mut returned = NOT_YET;
+        self.call_fully(module, input, output, &mut returned)?;
+        Ok(again(&returned))
     }
 
     /// Calls a module that is ready in the usual way, and has `take` take the reading.
@@ -108,13 +110,23 @@ impl<P: Platform> ModuleManager<P> {
                 module.last_result.set(result);
                 Ok(Returned { outcome: Outcome { result, output_length: 0 }, cycles })
             }
-            None => apart(self.finish(module, State::Ready, timing, otherwise)),
+            None => {
+                let mut returned = NOT_YET;
+                self.finish(module, State::Ready, timing, &otherwise, &mut returned)?;
+                Ok(again(&returned))
+            }
         }
     }
 
-    /// Calls a module that is borrowed, in any way.
+    /// Calls a module that is borrowed, in any way. What comes of it is in `returned`, unless it failed.
     #[inline(never)]
-    fn call_fully(&self, module: &Module<P>, input: &[u8], output: &mut [u8]) -> Result<Returned, Failure> {
+    fn call_fully(
+        &self,
+        module: &Module<P>,
+        input: &[u8],
+        output: &mut [u8],
+        returned: &mut Returned,
+    ) -> Result<(), Failure> {
         let state = module.callable()?;
         let timing = module.turns.next(self.timing);
         // The first call of all, and one in some hundred.
@@ -122,7 +134,7 @@ impl<P: Platform> ModuleManager<P> {
         let call = Call { thorough, ..run(module, input, timing) };
         module.standing.set(State::Running);
         let done = self.call_aside(&call, module.kept.depends(), output);
-        self.finish(module, state, timing, done)
+        self.finish(module, state, timing, &done, returned)
     }
 
     /// Takes note of a call that is at its end, of a module that was in that state before.
@@ -132,15 +144,16 @@ impl<P: Platform> ModuleManager<P> {
         module: &Module<P>,
         state: State,
         timing: Timing,
-        done: Result<Returned, CallError>,
-    ) -> Result<Returned, Failure> {
+        done: &Result<Returned, CallError>,
+        returned: &mut Returned,
+    ) -> Result<(), Failure> {
         module.standing.set(state);
-        let returned = done.map_err(|error| self.note(module, error, timing))?;
+        *returned = done.map_err(|error| self.note(module, error, timing))?;
         if let (Timing::Fast | Timing::Precise, Some(samples)) = (timing, module.recorder.get()) {
             samples.push(returned.cycles);
         }
         module.last_result.set(returned.outcome.result);
-        Ok(returned)
+        Ok(())
     }
 
     /// Makes one of many calls of a module that has this list of dependencies. What comes of a plain one stays in
@@ -154,12 +167,12 @@ impl<P: Platform> ModuleManager<P> {
         output: &mut [u8],
     ) -> Result<Returned, CallError> {
         if !is_plain {
-            return apart(self.call_aside(call, depends, output));
+            return self.call_aside(call, depends, output);
         }
         let mut otherwise = Err(CallError::NoMemory);
         match self.platform.call_plain(call, &mut otherwise) {
             Some(Plain { result, cycles }) => Ok(Returned { outcome: Outcome { result, output_length: 0 }, cycles }),
-            None => apart(otherwise),
+            None => otherwise,
         }
     }
 
@@ -317,16 +330,15 @@ impl<P: Platform> ModuleManager<P> {
     }
 }
 
-/// The same once more, put together from its parts: it is read from where it lies, and a result that comes another way
-/// need not be written there.
+/// Of a call that did not return yet.
+const NOT_YET: Returned = Returned { outcome: Outcome { result: 0, output_length: 0 }, cycles: 0 };
+
+/// The same once more, put together from its parts: it is read from where it lies, and what comes another way need not
+/// be written there.
 #[inline(always)]
-fn apart<E>(done: Result<Returned, E>) -> Result<Returned, E> {
-    match done {
-        Ok(Returned { outcome: Outcome { result, output_length }, cycles }) => {
-            Ok(Returned { outcome: Outcome { result, output_length }, cycles })
-        }
-        Err(error) => Err(error),
-    }
+fn again(returned: &Returned) -> Returned {
+    let Returned { outcome: Outcome { result, output_length }, cycles } = *returned;
+    Returned { outcome: Outcome { result, output_length }, cycles }
 }
 
 /// A module's work.

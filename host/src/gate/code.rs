@@ -4,8 +4,9 @@
 //! They differ in how they read the clock right before and right behind the call, and in what they do about what
 //! a module may have changed and nobody relies on: registers that are given up here, flags, and the control bits of
 //! MXCSR. To look at these takes longer than all else together: a thorough gate does, and ends a call that changed
-//! any; another one puts right unseen what our own code needs. (The flags for alignment and nested tasks are put
-//! right where they are met with: by the handler of signals.)
+//! any; another one puts right unseen what our own code needs. The flags for alignment and nested tasks, which
+//! take as long, are put right where they are met with, by the handler of signals. So that nobody is taken for another
+//! one, a thorough gate clears all flags first.
 
 use std::arch::global_asm;
 
@@ -34,11 +35,12 @@ macro_rules! code {
         "cld\n ldmxcsr [rip + bareflow_host_mxcsr]"
     };
     (look at before) => {
-        "xor ebx, ebx\n xor r12d, r12d\n xor r13d, r13d\n xor r14d, r14d\n xor r15d, r15d"
+        "push 0x202\n popfq\n mov dword ptr [rcx + 36], 1\n \
+         xor ebx, ebx\n xor r12d, r12d\n xor r13d, r13d\n xor r14d, r14d\n xor r15d, r15d"
     };
     // Registers that a function must preserve; the flags for direction, nested tasks and alignment; MXCSR.
     (look at behind) => {
-        "or rbx, r12\n or r13, r14\n or rbx, r15\n or rbx, r13\n jne bareflow_host_clobbered\n \
+        "mov dword ptr [r11 + 36], 0\n or rbx, r12\n or r13, r14\n or rbx, r15\n or rbx, r13\n jne bareflow_host_clobbered\n \
          pushfq\n pop rcx\n test ecx, 0x44400\n jnz bareflow_host_clobbered\n \
          stmxcsr [rsp - 8]\n mov ecx, [rsp - 8]\n and ecx, 0xffc0\n cmp ecx, 0x1f80\n jne bareflow_host_clobbered"
     };
@@ -101,6 +103,7 @@ global_asm!(
     "mov rcx, fs:[r11]",
     "mov rsp, [rcx]",
     "mov qword ptr [rcx], 0",
+    "mov dword ptr [rcx + 36], 0",
     "push 0x202",
     "popfq",
     "fninit",

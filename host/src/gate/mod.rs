@@ -48,8 +48,9 @@ pub(crate) fn call_plain(
     otherwise: &mut Result<Returned, CallError>,
 ) -> Option<Plain> {
     let record = &caller.record;
-    record.begin(call, call.image.stack_top);
-    let (left, plain) = pass(call, call.image.context(), record, caller);
+    let stack_top = call.image.stack_top;
+    record.begin(call, stack_top);
+    let (left, plain) = pass(call, stack_top, call.image.context(), record, caller);
     if left == RETURNED {
         return Some(plain);
     }
@@ -100,7 +101,7 @@ fn enter(
     let (heap, heap_size) = call.image.segments.heap();
     let mut context =
         Context::new(table_of(call.image.services, caller), call.input, output).with_heap(heap, heap_size);
-    let (left, plain) = pass(call, &raw mut context, record, caller);
+    let (left, plain) = pass(call, record.stack_top(), &raw mut context, record, caller);
     let mut returned = settle(left, plain, record);
     record.take_back();
     if let Ok(returned) = &mut returned {
@@ -123,9 +124,15 @@ fn settle(left: u64, Plain { result, cycles }: Plain, record: &Record) -> Result
     }
 }
 
-/// Goes through the gate. Says how it was left.
+/// Goes through the gate, onto a stack that begins there. Says how it was left.
 #[inline(always)]
-fn pass(call: &Call<'_, Image>, context: *mut Context<'_>, record: &Record, caller: &Caller) -> (u64, Plain) {
+fn pass(
+    call: &Call<'_, Image>,
+    stack_top: u64,
+    context: *mut Context<'_>,
+    record: &Record,
+    caller: &Caller,
+) -> (u64, Plain) {
     // The watchdog's signal never finds a call with another one's budget.
     caller.watched.begin(call.image.time_us);
     let gate: unsafe extern "C" fn() = match (call.timing, call.thorough) {
@@ -146,7 +153,7 @@ fn pass(call: &Call<'_, Image>, context: *mut Context<'_>, record: &Record, call
             in("rdi") context,
             in("rsi") u64::from(call.reason as u32),
             in("rcx") record.address(),
-            inout("r9") record.stack_top() => end,
+            inout("r9") stack_top => end,
             out("r12") _,
             out("r13") _,
             out("r14") _,

@@ -80,3 +80,46 @@ fn knows_more_of_a_fault_than_its_kind() {
         assert!(platform.diagnosis().is_none());
     }
 }
+
+#[test]
+fn goes_on_whatever_a_call_leaves_behind() {
+    // pushfq; or dword ptr [rsp], FLAGS; popfq; xor eax, eax; ret
+    let leaving =
+        |flags: u32| [&[0x9c, 0x81, 0x0c, 0x24][..], &flags.to_le_bytes(), &[0x9d, 0x31, 0xc0, 0xc3]].concat();
+    // mov ebx, 1; mov r12, rbx; mov r15, rbx; xor eax, eax; ret
+    let registers = vec![0xbb, 1, 0, 0, 0, 0x49, 0x89, 0xdc, 0x49, 0x89, 0xdf, 0x31, 0xc0, 0xc3];
+    // push 0x7f80; ldmxcsr [rsp]; pop rax; xor eax, eax; ret: rounds towards zero.
+    let rounding = vec![0x68, 0x80, 0x7f, 0, 0, 0x0f, 0xae, 0x14, 0x24, 0x58, 0x31, 0xc0, 0xc3];
+    // The flags for alignment, nested tasks and direction.
+    let codes = [leaving(0x40000), leaving(0x4000), leaving(0x400), registers, rounding];
+    let platform = platform();
+    assert_eq!(execute(&platform, &RETURN_42, &usual(Domain::Kernel)), Ok(42));
+    for (number, code) in codes.iter().enumerate() {
+        let image = place(&platform, code, &usual(Domain::Kernel));
+        for timing in [Timing::Fast, Timing::Precise, Timing::Untimed] {
+            let name = Name::new("test").unwrap();
+            let (entry, reason) = (image.segments.base, Reason::Run);
+            let call = Call { module: &name, image: &image, entry, reason, input: &[], timing, thorough: false };
+            let mut otherwise = Err(CallError::NoMemory);
+            let plain = platform.call_plain(&call, &mut otherwise);
+            assert_eq!(plain.map(|plain| plain.result), Some(0), "{number} {timing:?}");
+            // What needs the flags, the rounding, and registers of our own.
+            let bytes = std::hint::black_box([1_u8, 0, 0, 0, 0, 0, 0, 0, 2]);
+            let word: [u8; 8] = *bytes[1..].first_chunk().unwrap();
+            assert_eq!(std::hint::black_box(u64::from_le_bytes(word)), 2 << 56);
+            assert_eq!(execute(&platform, &RETURN_42, &usual(Domain::Kernel)), Ok(42));
+            assert_eq!(std::hint::black_box(2.0_f64) / 3.0, 2.0 / 3.0);
+        }
+        assert_eq!(call(&platform, &image).map_err(|fault| fault.kind), Err(FaultKind::ClobberedRegister), "{number}");
+        platform.release(image);
+    }
+    // mov eax, [rsp + 1]; xor eax, eax; ret: misaligned, which only the flag that another module left forbids.
+    let [leaves, misaligned] = [&leaving(0x40000)[..], &[0x8b, 0x44, 0x24, 1, 0x31, 0xc0, 0xc3]]
+        .map(|code| place(&platform, code, &usual(Domain::Kernel)));
+    for image in [&leaves, &misaligned] {
+        let name = Name::new("test").unwrap();
+        let (entry, reason, timing) = (image.segments.base, Reason::Run, Timing::Untimed);
+        let call = Call { module: &name, image, entry, reason, input: &[], timing, thorough: false };
+        assert_eq!(platform.call_plain(&call, &mut Err(CallError::NoMemory)).map(|plain| plain.result), Some(0));
+    }
+}

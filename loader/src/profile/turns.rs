@@ -62,11 +62,11 @@ impl Turns {
     /// What is to be done about the next call. Where it is counted alone, that is done.
     #[inline(always)]
     pub fn usual(&self) -> Turn {
-        match self.left.get() {
-            0 => Turn::Timed,
-            1 => Turn::Ends,
-            left => {
-                self.left.set(left - 1);
+        match self.left.get().checked_sub(1) {
+            None => Turn::Timed,
+            Some(0) => Turn::Ends,
+            Some(left) => {
+                self.left.set(left);
                 Turn::Counted
             }
         }
