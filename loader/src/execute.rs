@@ -132,8 +132,9 @@ impl<P: Platform> ModuleManager<P> {
         // The first call of all, and one in some hundred.
         let thorough = timing != Timing::Untimed && self.samples(module)?.is_folded();
         let call = Call { thorough, ..run(module, input, timing) };
+        let is_plain = input.is_empty() && output.is_empty() && !module.standing.is_special();
         module.standing.set(State::Running);
-        let done = self.call_aside(&call, module.kept.depends(), output);
+        let done = self.call_either_way(&call, is_plain, module.kept.depends(), output);
         self.finish(module, state, timing, &done, returned)
     }
 
@@ -156,10 +157,9 @@ impl<P: Platform> ModuleManager<P> {
         Ok(())
     }
 
-    /// Makes one of many calls of a module that has this list of dependencies. What comes of a plain one stays in
-    /// registers: see [`Platform::call_plain`].
+    /// Makes a call of a module that has this list of dependencies, by [`Platform::call_plain`] where it is plain.
     #[inline(always)]
-    pub(crate) fn call_in_a_row(
+    pub(crate) fn call_either_way(
         &self,
         call: &Call<'_, P::Image>,
         is_plain: bool,
@@ -167,7 +167,7 @@ impl<P: Platform> ModuleManager<P> {
         output: &mut [u8],
     ) -> Result<Returned, CallError> {
         if !is_plain {
-            return self.call_aside(call, depends, output);
+            return self.call_bound_or_not(call, depends, output);
         }
         let mut otherwise = Err(CallError::NoMemory);
         match self.platform.call_plain(call, &mut otherwise) {
@@ -178,7 +178,7 @@ impl<P: Platform> ModuleManager<P> {
 
     /// Makes any call of a module that has this list of dependencies.
     #[inline(never)]
-    pub(crate) fn call_aside(
+    pub(crate) fn call_bound_or_not(
         &self,
         call: &Call<'_, P::Image>,
         depends: &[u8],
@@ -196,7 +196,7 @@ impl<P: Platform> ModuleManager<P> {
         module.standing.set(State::Running);
         let (mut done, mut stamp) = (Ok(None), self.platform.clock());
         for _ in 0..calls {
-            match self.call_in_a_row(&call, is_plain, module.kept.depends(), &mut []) {
+            match self.call_either_way(&call, is_plain, module.kept.depends(), &mut []) {
                 Ok(returned) => {
                     let now = self.platform.clock();
                     samples.push(now.saturating_sub(stamp));

@@ -344,7 +344,7 @@ impl<P: Platform> ModuleManager<P> {
     /// The same, in that image.
     fn call_in(&self, module: &Module<P>, placed: &PlacedModule<P::Image>, reason: Reason) -> Result<i32, CallError> {
         let call = state::call(module, placed, reason, &[], self.timing);
-        self.call_aside(&call, module.kept.depends(), &mut []).map(|returned| returned.outcome.result)
+        self.call_bound_or_not(&call, module.kept.depends(), &mut []).map(|returned| returned.outcome.result)
     }
 
     fn profile(&self, id: ModuleId, module: &Module<P>) -> ModuleProfile {
