@@ -9,6 +9,7 @@ run: setup
 test: setup check
 	cargo build --workspace --locked
 	cargo test --workspace --locked
+	cargo test -p bareflow-loader --no-default-features --locked --lib features_tests
 
 KERNEL_CRATES = -p bareflow-kernel -p bareflow-abi -p bareflow-loader -p bareflow-protocol -p bareflow-suite -p bareflow-server -p bareflow-disk
 
@@ -16,6 +17,7 @@ check:
 	cargo fmt --all --check
 	cargo fmt --manifest-path gallery/Cargo.toml --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy -p bareflow-loader --no-default-features --locked -- -D warnings
 	scripts/kernel-check $(KERNEL_CRATES)
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use bareflow::qemu::{Ending, Machine};
 use bareflow_builder::discover::discover;
-use bareflow_builder::kernel::build_binary;
+use bareflow_builder::kernel::{Binary, build_binary};
 use bareflow_builder::toolchain::KernelToolchain;
 use common::{blob, root};
 
@@ -14,7 +14,7 @@ use common::{blob, root};
 fn a_kernel_of_ones_own_runs_a_module() {
     let workspace = discover(&root().join("Cargo.toml")).unwrap();
     let toolchain = KernelToolchain::choose().unwrap_or_else(|error| panic!("{error}"));
-    let elf = build_binary(&workspace, &toolchain, "embed-kernel", Some(&blob("sum")))
+    let elf = build_binary(&workspace, &toolchain, &Binary::LEAST, Some(&blob("sum")))
         .unwrap_or_else(|error| panic!("{error}"));
     let outcome = Machine::new(&std::fs::read(elf).unwrap()).run(|_| ()).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(outcome.ending, Ending::Passed, "\n{}\n{}", outcome.console, outcome.complaints);

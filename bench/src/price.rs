@@ -5,7 +5,7 @@ use std::error::Error;
 use bareflow::embedded::KERNEL;
 use bareflow::qemu::Machine;
 use bareflow_builder::discover::module_at;
-use bareflow_builder::kernel::build_binary;
+use bareflow_builder::kernel::{Binary, build_binary};
 use bareflow_builder::toolchain::KernelToolchain;
 use bareflow_builder::{Workspace, build_module};
 use bareflow_host::HostPlatform;
@@ -44,7 +44,9 @@ pub fn show(workspace: &Workspace) -> Result<(), Box<dyn Error>> {
 fn bare_call(workspace: &Workspace) -> Result<u64, Box<dyn Error>> {
     let manifest = workspace.root.join("tests/modules/empty/Cargo.toml");
     let blob = build_module(&module_at(&manifest)?, &workspace.target.join("test-modules"))?;
-    let elf = build_binary(workspace, &KernelToolchain::choose()?, "embed-kernel", Some(&blob.path))?;
+    // Compiled as the kernel is.
+    let binary = Binary { profile: Binary::KERNEL.profile, ..Binary::LEAST };
+    let elf = build_binary(workspace, &KernelToolchain::choose()?, &binary, Some(&blob.path))?;
     let console = Machine { icount: true, ..Machine::new(&std::fs::read(elf)?) }.run(|_| ())?.console;
     let words: Vec<_> = console.split_whitespace().collect();
     let count = words.iter().position(|word| *word == "cycles").and_then(|index| words.get(index - 1)?.parse().ok());

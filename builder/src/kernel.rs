@@ -41,7 +41,26 @@ pub fn build_kernel(workspace: &Workspace, blobs: &[Blob]) -> Result<PathBuf, Bu
     let toolchain = KernelToolchain::choose()?;
     let file = workspace.target.join("modules/modules.tar");
     write_if_changed(&file, &archive_of(blobs))?;
-    build_binary(workspace, &toolchain, "bareflow-kernel", Some(&file))
+    build_binary(workspace, &toolchain, &Binary::KERNEL, Some(&file))
+}
+
+/// A bare-metal binary of the workspace.
+#[derive(Clone, Copy, Debug)]
+pub struct Binary {
+    /// The package's name, and the binary's.
+    pub package: &'static str,
+    /// The profile it is compiled by.
+    pub profile: &'static str,
+    /// The package's features, with a space between them.
+    pub features: &'static str,
+}
+
+impl Binary {
+    /// The kernel.
+    pub const KERNEL: Binary = Binary { package: "bareflow-kernel", profile: "kernel", features: "" };
+
+    /// The least kernel that takes the loader in.
+    pub const LEAST: Binary = Binary { package: "embed-kernel", profile: "small", features: "" };
 }
 
 /// Builds one bare-metal binary of the workspace.
@@ -51,12 +70,14 @@ pub fn build_kernel(workspace: &Workspace, blobs: &[Blob]) -> Result<PathBuf, Bu
 pub fn build_binary(
     workspace: &Workspace,
     toolchain: &KernelToolchain,
-    package: &str,
+    binary: &Binary,
     archive: Option<&Path>,
 ) -> Result<PathBuf, BuildError> {
+    let Binary { package, profile, features } = *binary;
     let build = workspace.target.join(format!("kernel-build-{}", toolchain.name()));
     let mut cargo = toolchain.cargo();
-    cargo.arg("build").args(toolchain.arguments()).args(["--profile", "kernel", "--locked", "--package", package]);
+    cargo.arg("build").args(toolchain.arguments()).args(["--profile", profile, "--locked", "--package", package]);
+    cargo.args(["--features", features]);
     cargo.args(["--target", KERNEL_TARGET, "--target-dir"]).arg(&build);
     cargo.arg("--manifest-path").arg(workspace.root.join("Cargo.toml"));
     let remap = format!("--remap-path-prefix={}=.", workspace.root.display());
@@ -71,7 +92,7 @@ pub fn build_binary(
     }
     let said = output(&mut cargo)?;
     if said.status.success() {
-        return Ok(build.join(KERNEL_TARGET).join("kernel").join(package));
+        return Ok(build.join(KERNEL_TARGET).join(profile).join(package));
     }
     let output = String::from_utf8_lossy(&said.stderr).into_owned();
     Err(BuildError::Compile { krate: package.to_owned(), output })

@@ -157,6 +157,6 @@ impl<P: Platform> ModuleManager<P> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "semver"))]
 #[path = "depends_tests.rs"]
 mod tests;

@@ -278,7 +278,7 @@ impl<P: Platform> ModuleManager<P> {
         let Some(module) = self.get(id) else { return };
         let faults = &module.faults;
         module.standing.set(State::Stopped);
-        if !module.kept.options().on_fault.restarts(faults.restarts.get()) {
+        if !cfg!(feature = "restart") || !module.kept.options().on_fault.restarts(faults.restarts.get()) {
             return;
         }
         match self.remake(&module) {

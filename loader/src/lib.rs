@@ -27,6 +27,8 @@ pub mod diagnosis;
 pub mod error;
 mod execute;
 pub mod fault;
+#[cfg(all(test, not(any(feature = "depends", feature = "restart", feature = "variants"))))]
+mod features_tests;
 pub mod fixups;
 pub mod free;
 pub mod held;

@@ -118,7 +118,7 @@ impl<P: Platform> ModuleManager<P> {
         let key = Key::from(&valid.name());
         let known = self.table.names.find(&key);
         let from = may_load(&valid, known)?;
-        if !valid.parts().depends.is_empty() {
+        if cfg!(feature = "depends") && !valid.parts().depends.is_empty() {
             self.check_dependencies(&New::of(&valid), from)?;
         }
         if !self.platform.has_domain(options.domain) {

@@ -106,7 +106,8 @@ impl<A: Allocator + Clone> Kept<A> {
             true => None,
             false => Some(Box::try_new_in(*options, tables.clone()).ok()?),
         };
-        let blob = if options.on_fault == OnFault::Stop { &[] } else { valid.raw().blob() };
+        let restarts = cfg!(feature = "restart") && options.on_fault != OnFault::Stop;
+        let blob = if restarts { valid.raw().blob() } else { &[] };
         let Parts { schema, depends, symbols } = *valid.parts();
         let mut bytes = Vec::new_in(tables);
         let all = [schema, depends, symbols, blob];
@@ -134,7 +135,8 @@ impl<A: Allocator> Kept<A> {
     /// The list of the modules it may call; empty where it calls none.
     #[inline(always)]
     pub(crate) fn depends(&self) -> &[u8] {
-        if self.depends == 0 { &[] } else { self.part(self.schema, self.depends) }
+        let has_some = cfg!(feature = "depends") && self.depends > 0;
+        if has_some { self.part(self.schema, self.depends) } else { &[] }
     }
 
     /// How many those are.
@@ -146,7 +148,7 @@ impl<A: Allocator> Kept<A> {
 
     /// The functions of its code; empty where they are not known.
     pub(crate) fn symbols(&self) -> &[u8] {
-        self.part(self.schema + self.depends, self.symbols)
+        if cfg!(feature = "symbols") { self.part(self.schema + self.depends, self.symbols) } else { &[] }
     }
 
     /// What the module is restarted from; empty where it never is.

@@ -182,3 +182,16 @@ fn places_are_used_again() {
     assert_eq!((platform.images.get(), manager.ids().count()), (1, 1));
     assert!(manager.find("sort").unwrap().index < 3);
 }
+
+#[test]
+fn a_load_that_fails_inside_of_another_one_takes_no_name_away() {
+    let (platform, manager) = manager();
+    let initialised = || with_flags(blob::small("sort"), FLAG_INIT);
+    platform.results.borrow_mut().push_back(Ok(0));
+    platform.meanwhile.borrow_mut().push_back(Box::new(move || {
+        platform.results.borrow_mut().push_front(Ok(1));
+        assert_eq!(manager.load(&initialised()), Err(LoadError::InitFailed { result: 1 }));
+    }));
+    let id = manager.load(&initialised()).unwrap();
+    assert_eq!((manager.find("sort"), manager.stats(id).unwrap().generation), (Some(id), 1));
+}

@@ -149,7 +149,7 @@ impl<'blob> ValidModule<'blob> {
                     Schema::parse(bytes).ok_or(InvalidModule::StateSchema)?;
                     self.parts.schema = bytes;
                 }
-                VARIANT => {
+                VARIANT if cfg!(feature = "variants") => {
                     let code = check_variant(bytes, highest)?;
                     highest = code.header.level;
                     nameless = Some(code.header.text_size);
@@ -157,7 +157,7 @@ impl<'blob> ValidModule<'blob> {
                         (self.variant, self.parts.symbols) = (Some(code), &[][..]);
                     }
                 }
-                SYMBOLS => {
+                SYMBOLS if cfg!(feature = "symbols") => {
                     let level = highest;
                     let text_size = nameless.take().ok_or(InvalidModule::TwoSymbolLists { level })?;
                     Symbols::check(bytes, text_size).map_err(|(number, why)| InvalidModule::Symbol {
@@ -169,7 +169,7 @@ impl<'blob> ValidModule<'blob> {
                         self.parts.symbols = bytes;
                     }
                 }
-                DEPENDENCIES => {
+                DEPENDENCIES if cfg!(feature = "depends") => {
                     lists += 1;
                     if lists > 1 {
                         return Err(InvalidModule::TwoDependencyLists);
@@ -202,7 +202,10 @@ fn check_checksum(raw: &RawModule<'_>, way: Crc32c) -> Result<(), InvalidModule>
 fn check_abi(raw: &RawModule<'_>) -> Result<(), InvalidModule> {
     let header = raw.header();
     let minor = header.abi_minor;
-    let differs = || Differences::find(minor, header.abi_fingerprint, raw.records);
+    let differs = || match cfg!(feature = "differences") {
+        true => Differences::find(minor, header.abi_fingerprint, raw.records),
+        false => Differences::default(),
+    };
     if header.abi_major != ABI_MAJOR {
         return Err(InvalidModule::AbiMajor { found: (header.abi_major, minor), differs: differs() });
     }

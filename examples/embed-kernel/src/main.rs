@@ -4,6 +4,7 @@
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(target_os = "none")]
+#[cfg_attr(feature = "without-loader", path = "nothing.rs")]
 mod embedding;
 #[cfg(target_os = "none")]
 mod start;

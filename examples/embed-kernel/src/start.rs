@@ -9,6 +9,7 @@ use linked_list_allocator::LockedHeap;
 pub const PAGE: u64 = 2 << 20;
 
 /// Where an image's text executes. Its rodata and data lie at the loader's distances.
+#[cfg_attr(feature = "without-loader", expect(dead_code, reason = "no image is placed"))]
 pub const TEXT: u64 = 1 << 30;
 
 /// Where the three segments are written, one after the other.

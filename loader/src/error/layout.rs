@@ -13,7 +13,7 @@ use crate::records::Records;
 const NAME_SIZE: usize = 16;
 
 /// For each type of the ABI, the first field that differs from that of a minor version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Differences {
     minor: u16,
     types: [Option<Difference>; 3],

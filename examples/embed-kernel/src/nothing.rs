@@ -1,0 +1,7 @@
+//! In place of the loader: nothing, so that it can be measured what the loader takes.
+
+use crate::start::{TEXT_ALIAS, cycles, segment};
+
+pub fn run(blob: &[u8]) -> Option<(i32, u64)> {
+    segment(TEXT_ALIAS).first().map(|_| (blob.len() as i32, cycles()))
+}
