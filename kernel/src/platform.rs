@@ -2,42 +2,34 @@
 
 use allocator_api2::alloc::Global;
 use bareflow_abi::checksum::Crc32c;
-use bareflow_loader::{Call, CallError, Callees, Diagnosis, Domain, ImageSize, Returned, Placement, Platform, PlatformError, Usage};
+use bareflow_loader::{Call, CallError, Callees, Diagnosis, Domain, ImageSize, Plain, Returned, Placement, Platform, PlatformError, Usage};
 
 use crate::image::{self, Image, ImageDraft};
 use crate::memory::{frames, heap_bytes};
 use crate::{clock, cpu, gate, recorder, services};
 
 /// The kernel's side of the loader.
-/// It records calls where `RECORDS`.
-pub struct KernelPlatform<const RECORDS: bool = false> {
+pub struct KernelPlatform {
     cpu_level: u8,
     checksum: Crc32c,
+    records: bool,
 }
 
 impl KernelPlatform {
     /// The platform; once, when memory and traps are set up.
     pub fn new() -> KernelPlatform {
-        KernelPlatform::open()
-    }
-}
-
-impl KernelPlatform<true> {
-    /// The same, which records all calls.
-    pub fn recording() -> KernelPlatform<true> {
-        recorder::start();
-        KernelPlatform::open()
-    }
-}
-
-impl<const RECORDS: bool> KernelPlatform<RECORDS> {
-    fn open() -> KernelPlatform<RECORDS> {
         image::open_arena();
-        KernelPlatform { cpu_level: cpu::level(), checksum: Crc32c::detect() }
+        KernelPlatform { cpu_level: cpu::level(), checksum: Crc32c::detect(), records: false }
+    }
+
+    /// The same, which records all calls.
+    pub fn recording() -> KernelPlatform {
+        recorder::start();
+        KernelPlatform { records: true, ..KernelPlatform::new() }
     }
 }
 
-impl<const RECORDS: bool> Platform for KernelPlatform<RECORDS> {
+impl Platform for KernelPlatform {
     type Tables = Global;
     type Draft = ImageDraft;
     type Image = Image;
@@ -102,10 +94,19 @@ impl<const RECORDS: bool> Platform for KernelPlatform<RECORDS> {
 
     #[inline(always)]
     fn call(&self, call: &Call<'_, Image>, output: &mut [u8]) -> Result<Returned, CallError> {
-        if RECORDS {
+        if self.records {
             return recorder::record(call, output, |output| gate::call(call, output, None));
         }
         gate::call(call, output, None)
+    }
+
+    #[inline(always)]
+    fn call_plain(&self, call: &Call<'_, Image>, otherwise: &mut Result<Returned, CallError>) -> Option<Plain> {
+        if self.records {
+            *otherwise = self.call(call, &mut []);
+            return None;
+        }
+        gate::kernel::call_plain(call, otherwise)
     }
 
     fn call_bound(
@@ -114,7 +115,7 @@ impl<const RECORDS: bool> Platform for KernelPlatform<RECORDS> {
         output: &mut [u8],
         callees: &dyn Callees,
     ) -> Result<Returned, CallError> {
-        if RECORDS {
+        if self.records {
             return recorder::record(call, output, |output| gate::call(call, output, Some(&callees)));
         }
         gate::call(call, output, Some(&callees))

@@ -44,8 +44,10 @@ pub fn main(boot: &'static Boot) -> ! {
         None if options.selfcheck => selfcheck::run(boot, &options),
         None if options.soak.is_some() => soak::run(boot, &options, options.soak.unwrap_or_default()),
         None if options.serve => serve::run(boot, &options, ticks),
-        None if options.record => run_modules(KernelPlatform::recording(), boot, &options),
-        None => run_modules(KernelPlatform::new(), boot, &options),
+        None => {
+            let platform = if options.record { KernelPlatform::recording() } else { KernelPlatform::new() };
+            run_modules(platform, boot, &options)
+        }
     };
     if options.halt {
         halt();
@@ -54,11 +56,7 @@ pub fn main(boot: &'static Boot) -> ! {
 }
 
 /// Runs the embedded modules and those of the boot archive, and sends the report to the host.
-fn run_modules<const RECORDS: bool>(
-    platform: KernelPlatform<RECORDS>,
-    found: &'static Boot,
-    options: &Options,
-) -> bool {
+fn run_modules(platform: KernelPlatform, found: &'static Boot, options: &Options) -> bool {
     let console = &mut KernelConsole;
     let mut refused = Vec::new();
     let mut read = |source: &str, bytes| {
@@ -101,7 +99,7 @@ fn run_modules<const RECORDS: bool>(
     report.passed &= refused.is_empty();
     report.refused.splice(0..0, refused);
     let passed = report.passed;
-    if RECORDS {
+    if options.record {
         recorder::send(&manager, tell_host);
     }
     tell_host(&Message::Report(report));

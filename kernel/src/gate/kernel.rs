@@ -1,71 +1,79 @@
 //! The gate into the kernel domain: a call in ring 0. Interrupts are on, there as
 //! in the whole kernel, so that the timer ends it when its time is up.
 
-use core::arch::global_asm;
-use core::ffi::c_void;
+use core::arch::{asm, global_asm};
 use core::sync::atomic::Ordering;
 
 use bareflow_abi::Context;
-use bareflow_loader::{Call, CallError, Outcome, Returned};
+use bareflow_loader::{Call, CallError, Outcome, Plain, Returned};
 
-use super::{Left, MayCall, Record, STACK_SHIFT, pass};
+use super::{MayCall, RETURNED, Record, STACK_SHIFT, pass, settle};
 use crate::image::Image;
 use crate::services::undeclared::table;
 
 unsafe extern "C" {
-    fn bareflow_gate(context: *mut Context<'_>, reason: u32, entry: u64, record: *mut c_void) -> Left;
+    // Each takes the module's arguments in rdi and rsi, its entry in rdx, and the record in rcx. Returns the result in
+    // rax, and in rdx how it was left. Keeps rbx and rbp alone.
+    fn bareflow_gate();
+    fn bareflow_gate_thorough();
 }
 
+/// A gate of that name, and what it does about registers that a function must preserve and nobody relies on.
+macro_rules! gate {
+    ($name:literal, $before:literal, $behind:literal) => {
+        global_asm!(
+            concat!(".global ", $name),
+            concat!($name, ":"),
+            "push rbx",
+            "push rbp",
+            "mov [rcx], rsp",
+            // A function must preserve this.
+            "mov rbp, rsp",
+            "mov rsp, [rcx + 8]",
+            $before,
+            "call rdx",
+            // Did the module keep it (System V ABI 3.2.1)?
+            "mov rcx, [rip + bareflow_current_call]",
+            "cmp rsp, [rcx + 8]",
+            "jne bareflow_gate_clobbered",
+            "cmp rbp, [rcx]",
+            "jne bareflow_gate_clobbered",
+            $behind,
+            // The flags that must be clear are (trap, direction, nested task, alignment check), the
+            // interrupt flag is set, and the control bits of MXCSR are as they were. Both in one word.
+            "pushfq",
+            "stmxcsr [rsp + 4]",
+            "pop rcx",
+            "and rcx, [rip + bareflow_gate_mask]",
+            "cmp rcx, [rip + bareflow_gate_flags]",
+            "jne bareflow_gate_clobbered",
+            "mov rsp, rbp",
+            "pop rbp",
+            "pop rbx",
+            "xor edx, edx",
+            "ret",
+        );
+    };
+}
+
+gate!("bareflow_gate", "", "");
+gate!(
+    "bareflow_gate_thorough",
+    "xor ebx, ebx\n xor r12d, r12d\n xor r13d, r13d\n xor r14d, r14d\n xor r15d, r15d",
+    "or rbx, r12\n or r13, r14\n or rbx, r15\n or rbx, r13\n jne bareflow_gate_clobbered"
+);
+
 global_asm!(
-    ".global bareflow_gate",
-    "bareflow_gate:",
-    "push rbx",
-    "push rbp",
-    "push r12",
-    "push r13",
-    "push r14",
-    "push r15",
-    "mov [rcx], rsp",
-    "mov rsp, [rcx + 8]",
-    "call rdx",
-    // Did the module keep what a function must keep (System V ABI 3.2.1)?
-    "mov rcx, [rip + bareflow_current_call]",
-    "mov rdx, [rcx]",
-    "cmp rsp, [rcx + 8]",
-    "jne 2f",
-    "cmp r15, [rdx]",
-    "jne 2f",
-    "cmp r14, [rdx + 8]",
-    "jne 2f",
-    "cmp r13, [rdx + 16]",
-    "jne 2f",
-    "cmp r12, [rdx + 24]",
-    "jne 2f",
-    "cmp rbp, [rdx + 32]",
-    "jne 2f",
-    "cmp rbx, [rdx + 40]",
-    "jne 2f",
-    // The flags that must be clear are (trap, direction, nested task, alignment check), the
-    // interrupt flag is set, and the control bits of MXCSR are as they were. Both in one word.
-    "pushfq",
-    "stmxcsr [rsp + 4]",
-    "pop rcx",
-    "and rcx, [rip + 5f]",
-    "cmp rcx, [rip + 6f]",
-    "jne 2f",
-    // All registers are as they were: there is nothing to restore.
-    "lea rsp, [rdx + 48]",
-    "xor edx, edx",
-    "ret",
     ".balign 8",
-    "5: .long 0x44700, 0xffc0",
-    "6: .long 0x200, 0x1f80",
+    "bareflow_gate_mask: .long 0x44700, 0xffc0",
+    "bareflow_gate_flags: .long 0x200, 0x1f80",
     // A fault, in whichever domain: the trap handler came here, on the kernel's stack.
     ".global bareflow_gate_recover",
     "bareflow_gate_recover:",
     "mov edi, 2",
     "jmp 4f",
-    "2: mov edi, 1",
+    "bareflow_gate_clobbered:",
+    "mov edi, 1",
     "4: mov rax, [rip + bareflow_kernel_root]",
     "mov cr3, rax",
     "mov rcx, [rip + bareflow_current_call]",
@@ -78,10 +86,6 @@ global_asm!(
     "mov cr8, rax",
     "call bareflow_clear_vectors",
     "mov edx, edi",
-    "pop r15",
-    "pop r14",
-    "pop r13",
-    "pop r12",
     "pop rbp",
     "pop rbx",
     "ret",
@@ -94,19 +98,67 @@ pub(super) fn call(
     output: &mut [u8],
     callees: MayCall<'_>,
 ) -> Result<Returned, CallError> {
-    let (image, capacity) = (call.image, output.len());
+    let capacity = output.len();
     let input = (call.input.as_ptr() as u64, call.input.len() as u64);
-    let stack_top = image.stack_top + STACK_SHIFT.load(Ordering::Relaxed);
     let buffers = [input, (output.as_ptr() as u64, capacity as u64)];
-    let record = Record::new(call.module, image, stack_top, buffers, callees);
-    let (heap, heap_size) = image.segments.heap();
-    let mut context = Context::new(table(image.services), call.input, output).with_heap(heap, heap_size);
-    let (result, cycles) = pass(record, call.timing, |record| {
-        // SAFETY: the entry lies in the sealed text of an image, as validation made
-        // sure; its stack is mapped; whatever it does to registers the gate undoes.
-        unsafe { bareflow_gate(&raw mut context, call.reason as u32, call.entry, record.cast()) }
-    })?;
+    let mut context = context(call, output);
+    let (left, plain) = enter(call, &mut context, buffers, callees);
+    let Plain { result, cycles } = settle(left, plain)?;
     // The module could have written any length.
     let output_length = context.output_length().min(capacity);
     Ok(Returned { outcome: Outcome { result, output_length }, cycles })
+}
+
+/// Calls a module in ring 0 without input and output, and without others that it may call.
+#[inline(always)]
+pub fn call_plain(call: &Call<'_, Image>, otherwise: &mut Result<Returned, CallError>) -> Option<Plain> {
+    let (left, plain) = enter(call, &mut context(call, &mut []), [(0, 0); 2], None);
+    if left == RETURNED {
+        return Some(plain);
+    }
+    *otherwise = settle(left, plain).map(|Plain { result, cycles }| {
+        Returned { outcome: Outcome { result, output_length: 0 }, cycles }
+    });
+    None
+}
+
+#[inline(always)]
+fn context<'call>(call: &Call<'call, Image>, output: &'call mut [u8]) -> Context<'call> {
+    let (heap, heap_size) = call.image.segments.heap();
+    Context::new(table(call.image.services), call.input, output).with_heap(heap, heap_size)
+}
+
+#[inline(always)]
+fn enter(
+    call: &Call<'_, Image>,
+    context: &mut Context<'_>,
+    buffers: [(u64, u64); 2],
+    callees: MayCall<'_>,
+) -> (u64, Plain) {
+    let stack_top = call.image.stack_top + STACK_SHIFT.load(Ordering::Relaxed);
+    let record = Record::new(call.module, call.image, stack_top, buffers, callees);
+    // Registers that are given up here are not worth looking at each time.
+    let gate: unsafe extern "C" fn() = if call.thorough { bareflow_gate_thorough } else { bareflow_gate };
+    pass(record, call.timing, |record| {
+        let (result, left);
+        // SAFETY: the entry lies in the sealed text of an image, as validation made
+        // sure; its stack is mapped; what the gate does not keep is given up here.
+        unsafe {
+            asm!(
+                "call {gate}",
+                gate = in(reg) gate,
+                in("rdi") &raw mut *context,
+                in("rsi") u64::from(call.reason as u32),
+                inout("rdx") call.entry => left,
+                in("rcx") record,
+                out("rax") result,
+                out("r12") _,
+                out("r13") _,
+                out("r14") _,
+                out("r15") _,
+                clobber_abi("C"),
+            );
+        }
+        (result, left)
+    })
 }

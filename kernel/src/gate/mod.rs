@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use bareflow_loader::diagnosis::{Diagnosis, ServiceCall, ServiceLog};
 use bareflow_loader::segments::is_within;
-use bareflow_loader::{Call, CallError, Callees, Fault, FaultKind, Name, Returned, Timing};
+use bareflow_loader::{Call, CallError, Callees, Fault, FaultKind, Name, Plain, Returned, Timing};
 use spin::Mutex;
 
 use crate::clock;
@@ -21,7 +21,7 @@ use crate::memory::MODULE_STACK_DISTANCE;
 /// One call under way. The gates' code knows the first two fields' places.
 #[repr(C)]
 pub struct Record {
-    /// The kernel's stack pointer, below the registers the gate saved, as soon as it did.
+    /// The kernel's stack pointer, below rbp and rbx, which the gate saved, as soon as it did.
     kernel_stack: MaybeUninit<u64>,
     /// The module's stack pointer at its first instruction, or above its return address.
     module_stack: u64,
@@ -195,27 +195,16 @@ pub const TIME_IS_UP: u64 = 4;
 const TICK: u64 = 1 << 32;
 
 /// What a gate itself finds out, when a call returns.
-const CLOBBERED: Fault = Fault { kind: FaultKind::ClobberedRegister, offset: Some(0), address: None };
+const CLOBBERED_REGISTER: Fault = Fault { kind: FaultKind::ClobberedRegister, offset: Some(0), address: None };
 
 /// A fault nobody noted, which can't be.
 const UNKNOWN: Fault = Fault { kind: FaultKind::GeneralProtection, offset: None, address: None };
 
-/// How a gate was left, and with what.
-#[repr(C)]
-struct Left {
-    result: u64,
-    status: Status,
-}
+/// How a gate was left: the module returned.
+const RETURNED: u64 = 0;
 
-/// How a gate was left.
-#[repr(u64)]
-#[derive(PartialEq)]
-#[expect(dead_code, reason = "the gates' code makes these")]
-enum Status {
-    Returned = 0,
-    Clobbered = 1,
-    Faulted = 2,
-}
+/// It returned without what a function must preserve. Any other number means that it faulted.
+const CLOBBERED: u64 = 1;
 
 unsafe extern "C" {
     fn bareflow_gate_recover() -> !;
@@ -230,26 +219,33 @@ pub fn call(call: &Call<'_, Image>, output: &mut [u8], callees: MayCall<'_>) -> 
     }
 }
 
-/// Goes through a gate: makes `record` the call under way, calls `enter`, and reads what came of it.
+/// Goes through a gate: makes `record` the call under way, calls `enter`, and reads what came of it. `enter` says the
+/// result and how the gate was left.
 #[inline(always)]
-fn pass(record: Record, timing: Timing, enter: impl FnOnce(*mut Record) -> Left) -> Result<(i32, u64), CallError> {
+fn pass(record: Record, timing: Timing, enter: impl FnOnce(*mut Record) -> (u64, u64)) -> (u64, Plain) {
     let mut record = record;
     let record: *mut Record = &raw mut record;
     let outer = CURRENT.load(Ordering::Relaxed);
     CURRENT.store(record, Ordering::Relaxed);
     let start = clock::read(timing);
-    let returned = enter(record);
+    let (result, left) = enter(record);
     let cycles = clock::read(timing).saturating_sub(start);
     CURRENT.store(outer, Ordering::Relaxed);
-    match returned.status {
-        // The upper half of the register means nothing.
-        Status::Returned => Ok((returned.result as u32 as i32, cycles)),
-        Status::Clobbered => {
+    // The upper half of the register means nothing.
+    (left, Plain { result: result as u32 as i32, cycles })
+}
+
+/// What came of a call, by how its gate was left.
+#[inline]
+fn settle(left: u64, plain: Plain) -> Result<Plain, CallError> {
+    match left {
+        RETURNED => Ok(plain),
+        CLOBBERED => {
             FAULT_TIME.store(clock::now(), Ordering::Relaxed);
-            *FAULT.lock() = (CLOBBERED, None);
-            Err(CLOBBERED.into())
+            *FAULT.lock() = (CLOBBERED_REGISTER, None);
+            Err(CLOBBERED_REGISTER.into())
         }
-        Status::Faulted => Err(FAULT.lock().0.into()),
+        _ => Err(FAULT.lock().0.into()),
     }
 }
 

@@ -5,12 +5,11 @@
 //! never reads or writes through the module's addresses, but through its own
 //! alias of the same frames, so that SMAP stays on throughout.
 
-use core::arch::global_asm;
-use core::ffi::c_void;
+use core::arch::{asm, global_asm};
 
-use bareflow_loader::{Call, CallError, Outcome, Returned};
+use bareflow_loader::{Call, CallError, Outcome, Plain, Returned};
 
-use super::{Left, MayCall, Record, pass};
+use super::{MayCall, Record, pass, settle};
 use crate::image::Image;
 use crate::image::user::UserSide;
 
@@ -42,7 +41,9 @@ pub mod layout {
 }
 
 unsafe extern "C" {
-    fn bareflow_user_gate(entry: u64, context: u64, reason: u32, record: *mut c_void, root: u64) -> Left;
+    // Takes the entry in rdi, the context in rsi, the reason in edx, the record in rcx, and the page tables in r8. Keeps
+    // rbx and rbp alone.
+    fn bareflow_user_gate();
 }
 
 global_asm!(
@@ -50,10 +51,6 @@ global_asm!(
     "bareflow_user_gate:",
     "push rbx",
     "push rbp",
-    "push r12",
-    "push r13",
-    "push r14",
-    "push r15",
     "mov [rcx], rsp",
     "mov r9, [rcx + 8]",
     "mov r10d, edx",
@@ -102,10 +99,6 @@ global_asm!(
     "xrstor64 [rip + bareflow_clear_state]",
     "3: mov eax, r8d",
     "xor edx, edx",
-    "pop r15",
-    "pop r14",
-    "pop r13",
-    "pop r12",
     "pop rbp",
     "pop rbx",
     "ret",
@@ -160,10 +153,29 @@ pub(super) fn call(
     // Its return address, which `prepare` wrote, lies on top of its stack.
     let record = Record::new(call.module, image, layout::STACK_TOP - 8, buffers, callees);
     let root = user.root();
-    let (result, cycles) = pass(record, call.timing, |record| {
+    let (left, plain) = pass(record, call.timing, |record| {
+        let (result, left);
         // SAFETY: the entry lies in the image's text, as validation made sure; the page tables
         // hold nothing of the kernel's that ring 3 may touch; the gate comes back by the stub or a trap.
-        unsafe { bareflow_user_gate(call.entry, layout::CONTEXT, call.reason as u32, record.cast(), root) }
-    })?;
+        unsafe {
+            asm!(
+                "call {gate}",
+                gate = sym bareflow_user_gate,
+                in("rdi") call.entry,
+                in("rsi") layout::CONTEXT,
+                inout("rdx") u64::from(call.reason as u32) => left,
+                in("rcx") record,
+                in("r8") root,
+                out("rax") result,
+                out("r12") _,
+                out("r13") _,
+                out("r14") _,
+                out("r15") _,
+                clobber_abi("C"),
+            );
+        }
+        (result, left)
+    });
+    let Plain { result, cycles } = settle(left, plain)?;
     Ok(Returned { outcome: Outcome { result, output_length: user.take_output(output) }, cycles })
 }

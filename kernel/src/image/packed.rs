@@ -59,13 +59,13 @@ pub fn take(size: &ImageSize) -> Result<u64, OutOfFrames> {
     let mut packed = PACKED.lock();
     let first = packed.free.take_aligned(count, alignment).ok_or(OutOfFrames)?;
     let offset = first * GRANULE_SIZE;
-    let sizes = [size.text, size.rodata, size.data];
-    for index in 0..sizes.len() {
-        let (size, end) = (sizes[index], offset + u64::from(sizes[index]));
-        if size > 0 && end > packed.mapped[index] && packed.grow(index, end).is_err() {
-            packed.free.give_back(first, count);
-            return Err(OutOfFrames);
-        }
+    let grown = packed
+        .grow_for(0, offset, size.text)
+        .and_then(|()| packed.grow_for(1, offset, size.rodata))
+        .and_then(|()| packed.grow_for(2, offset, size.data));
+    if grown.is_err() {
+        packed.free.give_back(first, count);
+        return Err(OutOfFrames);
     }
     packed.used += count * GRANULE_SIZE;
     Ok(ARENA + offset)
@@ -107,7 +107,15 @@ pub fn usage() -> (u64, u64) {
 }
 
 impl Packed {
+    /// Maps pages where that segment has none up to the end of an image's.
+    #[inline(always)]
+    fn grow_for(&mut self, index: usize, offset: u64, size: u32) -> Result<(), OutOfFrames> {
+        let end = offset + u64::from(size);
+        if size > 0 && end > self.mapped[index] { self.grow(index, end) } else { Ok(()) }
+    }
+
     /// Maps pages, so that there are some up to `end` in this segment's part.
+    #[cold]
     fn grow(&mut self, index: usize, end: u64) -> Result<(), OutOfFrames> {
         let before = frames::taken_frames();
         let grown = self.map_up_to(index, end);
