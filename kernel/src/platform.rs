@@ -58,8 +58,13 @@ impl Platform for KernelPlatform {
         Image::reserve(size, placement).map(ImageDraft)
     }
 
+    #[inline(always)]
     fn seal(&self, draft: ImageDraft) -> Result<Image, PlatformError> {
         let mut image = draft.0;
+        if image.is_shared() {
+            image::serialise();
+            return Ok(image);
+        }
         match image.seal() {
             Ok(()) => Ok(image),
             Err(error) => {

@@ -12,7 +12,6 @@ use crate::depends::New;
 use crate::error::LoadError;
 use crate::fault::Fault;
 use crate::module::{Faults, Kept, Module, ModuleId};
-use crate::name::Key;
 use crate::placed::PlacedModule;
 use crate::platform::{CallError, Platform, Usage};
 use crate::policy::{Domain, LoadOptions, Placement};
@@ -115,19 +114,31 @@ impl<P: Platform> ModuleManager<P> {
         if !declared.beyond(allowed).is_none() {
             return Err(LoadError::NotAllowed { refused: declared.beyond(allowed), allowed });
         }
-        let key = Key::from(&valid.name());
-        let known = self.table.names.find(&key);
+        let known = self.table.named(&valid.name());
         let from = may_load(&valid, known)?;
+        self.install(&valid, known, from, options)
+    }
+
+    /// The part of a load behind all that its blob alone tells.
+    #[inline(never)]
+    fn install<'manager>(
+        &'manager self,
+        valid: &ValidModule<'_>,
+        known: Option<&'manager Named>,
+        from: Option<ModuleId>,
+        options: &LoadOptions,
+    ) -> Result<Prepared<'manager, P>, LoadError> {
         if cfg!(feature = "depends") && !valid.parts().depends.is_empty() {
-            self.check_dependencies(&New::of(&valid), from)?;
+            self.check_dependencies(&New::of(valid), from)?;
         }
         if !self.platform.has_domain(options.domain) {
             return Err(LoadError::NoSuchDomain(options.domain));
         }
         // Room first, so that nothing can fail once the module is initialised.
-        let claim = self.table.claim(known, &key, &self.platform.tables()).ok_or(LoadError::TableFull)?;
+        let (name, tables) = (valid.name(), self.platform.tables());
+        let claim = self.table.claim(known, &name, &tables).ok_or(LoadError::TableFull)?;
         let load = self.table.next_load();
-        self.make(&valid, options, &claim, load)
+        self.make(valid, options, &claim, load)
             .inspect_err(|_| self.table.give_back(claim.place, Some(claim.named)))?;
         let mut prepared = Prepared { claim, load, carried: Carried::Nothing };
         match self.make_ready(&prepared, from) {
@@ -138,7 +149,7 @@ impl<P: Platform> ModuleManager<P> {
     }
 
     /// Initialises a module that was just made.
-    #[inline]
+    #[inline(always)]
     fn make_ready(&self, prepared: &Prepared<'_, P>, from: Option<ModuleId>) -> Result<Carried, LoadError> {
         // Nobody else knows of it.
         let Some(module) = prepared.claim.place.module() else { return Err(LoadError::CandidateGone) };

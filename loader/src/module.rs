@@ -100,7 +100,7 @@ pub(crate) struct Kept<A: Allocator> {
 impl<A: Allocator + Clone> Kept<A> {
     /// Keeps the options, a state's schema, a list of dependencies, the code's functions, and the whole blob, as far as
     /// they are there, or of use; `None` when there is no memory.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn new(valid: &ValidModule<'_>, options: &LoadOptions, tables: A) -> Option<Kept<A>> {
         let unusual = match *options == LoadOptions::default() {
             true => None,
@@ -109,16 +109,24 @@ impl<A: Allocator + Clone> Kept<A> {
         let restarts = cfg!(feature = "restart") && options.on_fault != OnFault::Stop;
         let blob = if restarts { valid.raw().blob() } else { &[] };
         let Parts { schema, depends, symbols } = *valid.parts();
-        let mut bytes = Vec::new_in(tables);
-        let all = [schema, depends, symbols, blob];
-        if all.iter().any(|part| !part.is_empty()) {
-            bytes.try_reserve_exact(all.iter().map(|part| part.len()).sum()).ok()?;
-            all.into_iter().for_each(|part| bytes.extend_from_slice(part));
+        if schema.len() + depends.len() + symbols.len() + blob.len() == 0 {
+            let bytes = Vec::new_in(tables).into_boxed_slice();
+            return Some(Kept { unusual, bytes, schema: 0, depends: 0, symbols: 0 });
         }
         let length = |part: &[u8]| u32::try_from(part.len()).ok();
+        let bytes = joined([schema, depends, symbols, blob], tables)?;
         let (schema, depends, symbols) = (length(schema)?, length(depends)?, length(symbols)?);
-        Some(Kept { unusual, bytes: bytes.into_boxed_slice(), schema, depends, symbols })
+        Some(Kept { unusual, bytes, schema, depends, symbols })
     }
+}
+
+/// These one after the other; `None` when there is no memory.
+#[inline(never)]
+fn joined<A: Allocator>(parts: [&[u8]; 4], tables: A) -> Option<Box<[u8], A>> {
+    let mut bytes = Vec::new_in(tables);
+    bytes.try_reserve_exact(parts.iter().map(|part| part.len()).sum()).ok()?;
+    parts.into_iter().for_each(|part| bytes.extend_from_slice(part));
+    Some(bytes.into_boxed_slice())
 }
 
 impl<A: Allocator> Kept<A> {

@@ -23,6 +23,7 @@ impl<Image> PlacedModule<Image> {
     ///
     /// # Errors
     /// When the platform has no memory for it; then nothing stays behind.
+    #[inline(always)]
     pub fn place<P>(
         module: &ValidModule<'_>,
         placement: &Placement,

@@ -21,6 +21,7 @@ use crate::memory::MODULE_STACK;
 use crate::services::undeclared;
 use crate::memory::tables::{self, READ_EXECUTE, READ_ONLY};
 use crate::traps::timer::ticks_of;
+pub use packed::serialise;
 use user::UserSide;
 
 /// Address of the first image. Its rodata and data lie in the same two gigabytes.
@@ -104,12 +105,13 @@ impl Image {
         Ok(())
     }
 
-    /// Gives text and rodata their final permissions; data has its own already.
+    /// Whether it shares pages with others, which have their final permissions.
+    pub const fn is_shared(&self) -> bool {
+        self.pages == 0
+    }
+
+    /// Gives text and rodata pages of its own their final permissions; data has its own already.
     pub fn seal(&mut self) -> Result<(), PlatformError> {
-        if self.pages == 0 {
-            packed::serialise();
-            return Ok(());
-        }
         let alias = self.alias();
         let [text, rodata, _] = alias.all();
         // What runs in ring 3 never runs through the kernel's alias.

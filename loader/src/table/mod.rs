@@ -101,14 +101,14 @@ impl<P: Platform> Table<P> {
 
     /// A place for a module of that name, of which that is known, which is the caller's until it fills it or
     /// gives it back. `None` when there is no memory.
-    #[inline]
+    #[inline(always)]
     pub fn claim<'table>(
         &'table self,
         known: Option<&'table Named>,
-        key: &Key,
+        name: &Name,
         tables: &P::Tables,
     ) -> Option<Claim<'table, P>> {
-        let named = self.names.claim(known, key, tables)?;
+        let named = self.names.claim(known, name, tables)?;
         let place = self.claim_place(tables);
         if place.is_none() {
             self.names.give_back(named);
@@ -116,7 +116,7 @@ impl<P: Platform> Table<P> {
         Some(Claim { place: place?, named })
     }
 
-    #[inline]
+    #[inline(always)]
     fn claim_place(&self, tables: &P::Tables) -> Option<&Place<P>> {
         match self.vacant.get() {
             NOWHERE => {

@@ -10,7 +10,7 @@ use rustc_hash::FxBuildHasher;
 use super::chunks::Chunks;
 use super::{Index, NOWHERE};
 use crate::module::ModuleId;
-use crate::name::Key;
+use crate::name::{Key, Name};
 
 /// What is known of a name.
 pub(crate) struct Named {
@@ -63,11 +63,11 @@ impl<A: Allocator + Clone> Names<A> {
     }
 
     /// The name that a module is about to be loaded by; `known` is what `find` gave. `None` when there is no memory.
-    #[inline]
-    pub fn claim<'names>(&'names self, known: Option<&'names Named>, key: &Key, tables: &A) -> Option<&'names Named> {
+    #[inline(always)]
+    pub fn claim<'names>(&'names self, known: Option<&'names Named>, name: &Name, tables: &A) -> Option<&'names Named> {
         let named = match known {
             Some(named) => named,
-            None => self.add(key, tables)?,
+            None => self.add(&Key::from(name), tables)?,
         };
         named.users.set(named.users.get() + 1);
         Some(named)
@@ -143,9 +143,10 @@ mod tests {
     #[test]
     fn a_name_that_was_never_loaded_makes_room() {
         let names = Names::new(&Global);
-        let key = |number: u32| Key::of(&format!("name-{number}")).unwrap();
+        let name = |number: u32| Name::new(&format!("name-{number}")).unwrap();
+        let key = |number| Key::from(&name(number));
         for number in 0..1000 {
-            let named = names.claim(None, &key(number), &Global).unwrap();
+            let named = names.claim(None, &name(number), &Global).unwrap();
             assert!(names.find(&key(number)).is_some());
             names.give_back(named);
             assert!(names.find(&key(number)).is_none());
@@ -156,8 +157,9 @@ mod tests {
     #[test]
     fn a_name_stays_as_long_as_somebody_has_it() {
         let names = Names::new(&Global);
-        let key = Key::of("name").unwrap();
-        let [outer, inner] = [(), ()].map(|()| names.claim(names.find(&key), &key, &Global).unwrap());
+        let name = Name::new("name").unwrap();
+        let key = Key::from(&name);
+        let [outer, inner] = [(), ()].map(|()| names.claim(names.find(&key), &name, &Global).unwrap());
         assert_eq!(outer.index(), inner.index());
         names.give_back(inner);
         names.find(&key).unwrap().generation.set(1);
