@@ -7,18 +7,14 @@ use core::num::NonZeroU32;
 use bareflow_abi::Reason;
 
 use crate::diagnosis::Diagnosis;
-use crate::error::{ExecuteError, LoadError};
+use crate::error::ExecuteError;
 use crate::manager::ModuleManager;
 use crate::module::{Failure, Module, ModuleId};
-use crate::placed::PlacedModule;
 use crate::platform::{Call, CallError, Outcome, Plain, Platform, Returned};
 use crate::profile::Timing;
 use crate::profile::samples::Samples;
 use crate::profile::turns::Turn;
-use crate::raw::RawModule;
 use crate::standing::State;
-use crate::table::Place;
-use crate::valid::{Offer, ValidModule};
 
 impl<P: Platform> ModuleManager<P> {
     /// Calls a module without input or output and profiles the call.
@@ -269,47 +265,6 @@ impl<P: Platform> ModuleManager<P> {
         if let Some(receipt) = self.reap(id) {
             self.receipt.set(Some(receipt));
         }
-    }
-
-    /// Does after a fault what the module's policy says.
-    #[cold]
-    #[inline(never)]
-    pub(crate) fn fail(&self, id: ModuleId) {
-        let Some(module) = self.get(id) else { return };
-        let faults = &module.faults;
-        module.standing.set(State::Stopped);
-        if !cfg!(feature = "restart") || !module.kept.options().on_fault.restarts(faults.restarts.get()) {
-            return;
-        }
-        match self.remake(&module) {
-            Ok(fresh) => {
-                drop(module);
-                self.restart(id, fresh);
-            }
-            // An `init` that faults keeps the module from coming back.
-            Err(LoadError::InitFaulted(fault)) => module.note(fault, self.platform.diagnosis(), self.platform.tables()),
-            Err(_) => {}
-        }
-    }
-
-    /// A fresh image of a module, made from its blob.
-    fn remake(&self, module: &Module<P>) -> Result<PlacedModule<P::Image>, LoadError> {
-        let valid = ValidModule::validate(RawModule::parse(module.kept.blob())?, Offer::of(&self.platform))?;
-        self.place(&valid, module)
-    }
-
-    /// Gives a module a fresh image and takes the old one back. Where another call
-    /// of the module is still in the old one, the module stays stopped.
-    fn restart(&self, id: ModuleId, fresh: PlacedModule<P::Image>) {
-        let mut place = self.table.place(id.index).and_then(Place::change);
-        let Some(module) = place.as_deref_mut().and_then(Option::as_mut) else {
-            return self.platform.release(fresh.image);
-        };
-        let restarts = &module.faults.restarts;
-        restarts.set(restarts.get().saturating_add(1));
-        module.standing.set(State::Ready);
-        let old = core::mem::replace(&mut module.placed, fresh);
-        self.platform.release(old.image);
     }
 
     /// The error that a failure stands for.

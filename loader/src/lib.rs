@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! bytes -> RawModule -> ValidModule -> PlacedModule -> ModuleId -> execute + profile -> report
-//!          raw.rs       valid.rs       placed.rs       manager.rs  profile/           report.rs
+//!          raw.rs       valid.rs       placed.rs       load.rs     profile/           report.rs
 //! ```
 //!
 //! The embedder implements [`Platform`] (memory, clock, the call) and drives a
@@ -32,6 +32,7 @@ mod features_tests;
 pub mod fixups;
 pub mod free;
 pub mod held;
+mod load;
 pub mod manager;
 pub mod module;
 pub mod name;
@@ -45,6 +46,7 @@ pub mod raw;
 pub mod records;
 pub mod reload;
 pub mod report;
+mod restart;
 pub mod segments;
 mod standing;
 pub mod state;

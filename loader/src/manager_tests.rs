@@ -1,5 +1,6 @@
 use super::*;
-use crate::error::{ExecuteError, InvalidModule, MalformedModule, UnloadError};
+use crate::Allowed;
+use crate::error::{ExecuteError, InvalidModule, LoadError, MalformedModule, UnloadError};
 use crate::fault::{Fault, FaultKind};
 use crate::name::{Name, Version};
 use crate::platform::Outcome;

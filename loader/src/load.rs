@@ -1,0 +1,218 @@
+//! A load, from a blob to a module that can be called.
+
+use core::cell::Cell;
+use core::num::NonZeroU64;
+
+use bareflow_abi::Reason;
+use bareflow_abi::header::FLAG_INIT;
+
+use crate::allowed::Allowed;
+use crate::budget::Budget;
+use crate::depends::New;
+use crate::error::LoadError;
+use crate::manager::ModuleManager;
+use crate::module::{Faults, Kept, Module, ModuleId};
+use crate::placed::PlacedModule;
+use crate::platform::{CallError, Platform};
+use crate::policy::{Domain, LoadOptions, Placement};
+use crate::profile::Recorder;
+use crate::profile::turns::Turns;
+use crate::raw::RawModule;
+use crate::standing::{Standing, State};
+use crate::state::Carried;
+use crate::table::{Claim, Named, Place};
+use crate::valid::{Offer, ValidModule};
+
+/// A module that is ready and not yet to be found.
+pub(crate) struct Prepared<'manager, P: Platform> {
+    pub claim: Claim<'manager, P>,
+    load: NonZeroU64,
+    /// What became of the state that it takes over.
+    pub carried: Carried,
+}
+
+impl<P: Platform> Prepared<'_, P> {
+    /// Its handle.
+    pub const fn id(&self) -> ModuleId {
+        ModuleId { index: self.claim.place.index() as usize, load: self.load }
+    }
+}
+
+impl<P: Platform> ModuleManager<P> {
+    /// Loads `blob` into the kernel domain, with the usual limits, to be stopped by its first fault.
+    ///
+    /// # Errors
+    /// As [`load_with`](Self::load_with).
+    pub fn load(&self, blob: &[u8]) -> Result<ModuleId, LoadError> {
+        self.load_with(blob, &LoadOptions::default())
+    }
+
+    /// Loads `blob`: validates it, places it, calls its `init` if it has one,
+    /// and registers it.
+    ///
+    /// # Errors
+    /// The reason for which it is refused; then nothing of it stays behind.
+    pub fn load_with(&self, blob: &[u8], options: &LoadOptions) -> Result<ModuleId, LoadError> {
+        let prepared = self.prepare(blob, options, |_, named| match named.and_then(|named| named.active.get()) {
+            Some(id) => Err(self.already_loaded(id)),
+            None => Ok(None),
+        })?;
+        Ok(self.enter(&prepared, Some(true)))
+    }
+
+    /// Does all of a load but the last step: the module is ready, in a place that is its own, and not yet to be found.
+    /// `may_load` has a say between the checks of the blob itself and the first byte of memory, knows what is known of
+    /// its name, and says which module's state the new one takes over.
+    #[inline(always)]
+    pub(crate) fn prepare(
+        &self,
+        blob: &[u8],
+        options: &LoadOptions,
+        may_load: impl FnOnce(&ValidModule<'_>, Option<&Named>) -> Result<Option<ModuleId>, LoadError>,
+    ) -> Result<Prepared<'_, P>, LoadError> {
+        let mut valid = ValidModule::supposed(RawModule::parse(blob)?);
+        valid.prove(Offer::of(&self.platform))?;
+        let (declared, allowed) = (Allowed::declared(&valid.raw().header()), options.allowed);
+        if !declared.beyond(allowed).is_none() {
+            return Err(LoadError::NotAllowed { refused: declared.beyond(allowed), allowed });
+        }
+        let known = self.table.named(&valid.name());
+        let from = may_load(&valid, known)?;
+        self.install(&valid, known, from, options)
+    }
+
+    /// The part of a load behind all that its blob alone tells.
+    #[inline(never)]
+    fn install<'manager>(
+        &'manager self,
+        valid: &ValidModule<'_>,
+        known: Option<&'manager Named>,
+        from: Option<ModuleId>,
+        options: &LoadOptions,
+    ) -> Result<Prepared<'manager, P>, LoadError> {
+        if cfg!(feature = "depends") && !valid.parts().depends.is_empty() {
+            self.check_dependencies(&New::of(valid), from)?;
+        }
+        if !self.platform.has_domain(options.domain) {
+            return Err(LoadError::NoSuchDomain(options.domain));
+        }
+        // Room first, so that nothing can fail once the module is initialised.
+        let (name, tables) = (valid.name(), self.platform.tables());
+        let claim = self.table.claim(known, &name, &tables).ok_or(LoadError::TableFull)?;
+        let load = self.table.next_load();
+        self.make(valid, options, &claim, load)
+            .inspect_err(|_| self.table.give_back(claim.place, Some(claim.named)))?;
+        let mut prepared = Prepared { claim, load, carried: Carried::Nothing };
+        match self.make_ready(&prepared, from) {
+            Ok(carried) => prepared.carried = carried,
+            Err(error) => return Err(self.discard(&prepared, error)),
+        }
+        Ok(prepared)
+    }
+
+    /// Initialises a module that was just made.
+    #[inline(always)]
+    fn make_ready(&self, prepared: &Prepared<'_, P>, from: Option<ModuleId>) -> Result<Carried, LoadError> {
+        // Nobody else knows of it.
+        let Some(module) = prepared.claim.place.module() else { return Err(LoadError::CandidateGone) };
+        let carried = from.map_or(Ok(Carried::Nothing), |from| self.carry_state(from, &module))?;
+        self.initialise(&module, &module.placed)?;
+        // Its `init` may have been interrupted by another load.
+        if !module.kept.depends().is_empty() {
+            self.check_dependencies(&New::from(&*module), from)?;
+        }
+        Ok(carried)
+    }
+
+    /// Takes back what was prepared, for that reason.
+    #[cold]
+    pub(crate) fn discard(&self, prepared: &Prepared<'_, P>, error: LoadError) -> LoadError {
+        let Claim { place, named } = prepared.claim;
+        if let Some(module) = place.empty() {
+            self.table.give_back(place, Some(named));
+            self.platform.release(module.placed.image);
+        }
+        error
+    }
+
+    /// Makes a module of a valid one, in its place. No code of it has run.
+    #[inline(always)]
+    fn make(
+        &self,
+        valid: &ValidModule<'_>,
+        options: &LoadOptions,
+        claim: &Claim<'_, P>,
+        load: NonZeroU64,
+    ) -> Result<(), LoadError> {
+        let (raw, tables) = (valid.raw(), self.platform.tables());
+        let kept = Kept::new(valid, options, tables).ok_or(LoadError::TableFull)?;
+        let budget = Budget::of(&raw.header(), &options.limits);
+        let placement = Placement { domain: options.domain, budget, services: raw.header().services };
+        // Nobody borrows an empty place.
+        let Some(mut place) = claim.place.change() else { return Err(LoadError::TableFull) };
+        let placed = PlacedModule::place(valid, &placement, &self.platform)?;
+        *place = Some(Module {
+            name: valid.name(),
+            version: valid.version(),
+            generation: Cell::new(0),
+            load: Cell::new(Some(load)),
+            named: claim.named.index(),
+            flags: raw.header().flags,
+            cpu_level: valid.code().header.level,
+            standing: Standing::preparing(options.domain != Domain::Kernel || !valid.parts().depends.is_empty()),
+            listed: Cell::new(false),
+            last_result: Cell::new(0),
+            code_size: valid.code().header.text_size,
+            entry: valid.code().header.entry,
+            blob_size: raw.blob().len() as u64,
+            placement,
+            placed,
+            turns: Turns::new(options.sample_every),
+            kept,
+            faults: Faults::none(),
+            recorder: Recorder::new(),
+        });
+        Ok(())
+    }
+
+    /// Enters a module that was prepared among those that can be called, and has it found by its name if it is to be
+    /// `listed`. The name then stands for it if that says so, or if it stands for nothing yet. Returns its handle.
+    #[inline]
+    pub(crate) fn enter(&self, prepared: &Prepared<'_, P>, listed: Option<bool>) -> ModuleId {
+        let Claim { place, named } = prepared.claim;
+        if let Some(module) = place.module() {
+            self.count_bound(&module, true);
+            let generation = named.generation.get().saturating_add(1);
+            named.generation.set(generation);
+            module.generation.set(generation);
+            if let Some(active) = listed {
+                self.list(place, &module, named, active);
+            }
+            module.standing.set(State::Ready);
+        }
+        prepared.id()
+    }
+
+    /// Has a module found by its name, which stands for it from now on if that says so, or if it stood for nothing.
+    pub(crate) fn list(&self, place: &Place<P>, module: &Module<P>, named: &Named, active: bool) {
+        if !module.listed.replace(true) {
+            self.table.link(place, named);
+        }
+        if let (Some(load), true) = (module.load.get(), active || named.active.get().is_none()) {
+            named.active.set(Some(ModuleId { index: place.index() as usize, load }));
+        }
+    }
+
+    /// Calls a module's `init`, if it has one, in that image.
+    pub(crate) fn initialise(&self, module: &Module<P>, placed: &PlacedModule<P::Image>) -> Result<(), LoadError> {
+        if module.flags & FLAG_INIT == 0 {
+            return Ok(());
+        }
+        match self.call_in(module, placed, Reason::Init) {
+            Ok(0) => Ok(()),
+            Ok(result) => Err(LoadError::InitFailed { result }),
+            Err(CallError::Fault(fault)) => Err(LoadError::InitFaulted(fault)),
+            Err(CallError::NoMemory) => Err(LoadError::NoMemoryForInit),
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! What becomes of a module behind a fault: it is stopped, or gets a fresh image.
+
+use crate::error::LoadError;
+use crate::manager::ModuleManager;
+use crate::module::{Module, ModuleId};
+use crate::placed::PlacedModule;
+use crate::platform::Platform;
+use crate::raw::RawModule;
+use crate::standing::State;
+use crate::table::Place;
+use crate::valid::{Offer, ValidModule};
+
+impl<P: Platform> ModuleManager<P> {
+    /// Does after a fault what the module's policy says.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn fail(&self, id: ModuleId) {
+        let Some(module) = self.get(id) else { return };
+        let faults = &module.faults;
+        module.standing.set(State::Stopped);
+        if !cfg!(feature = "restart") || !module.kept.options().on_fault.restarts(faults.restarts.get()) {
+            return;
+        }
+        match self.remake(&module) {
+            Ok(fresh) => {
+                drop(module);
+                self.restart(id, fresh);
+            }
+            // An `init` that faults keeps the module from coming back.
+            Err(LoadError::InitFaulted(fault)) => module.note(fault, self.platform.diagnosis(), self.platform.tables()),
+            Err(_) => {}
+        }
+    }
+
+    /// A fresh image of a module, made from its blob.
+    fn remake(&self, module: &Module<P>) -> Result<PlacedModule<P::Image>, LoadError> {
+        let valid = ValidModule::validate(RawModule::parse(module.kept.blob())?, Offer::of(&self.platform))?;
+        self.place(&valid, module)
+    }
+
+    /// Gives a module a fresh image and takes the old one back. Where another call
+    /// of the module is still in the old one, the module stays stopped.
+    fn restart(&self, id: ModuleId, fresh: PlacedModule<P::Image>) {
+        let mut place = self.table.place(id.index).and_then(Place::change);
+        let Some(module) = place.as_deref_mut().and_then(Option::as_mut) else {
+            return self.platform.release(fresh.image);
+        };
+        let restarts = &module.faults.restarts;
+        restarts.set(restarts.get().saturating_add(1));
+        module.standing.set(State::Ready);
+        let old = core::mem::replace(&mut module.placed, fresh);
+        self.platform.release(old.image);
+    }
+
+    /// Gives the blob of `module` memory once more and calls its `init`.
+    pub(crate) fn place(
+        &self,
+        valid: &ValidModule<'_>,
+        module: &Module<P>,
+    ) -> Result<PlacedModule<P::Image>, LoadError> {
+        let placed = PlacedModule::place(valid, &module.placement, &self.platform)?;
+        match self.initialise(module, &placed) {
+            Ok(()) => Ok(placed),
+            Err(error) => {
+                self.platform.release(placed.image);
+                Err(error)
+            }
+        }
+    }
+}
