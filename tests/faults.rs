@@ -19,6 +19,9 @@ use common::{root, test_blob};
 /// Enough for every class that ends, and soon over for those that don't.
 const BUDGET: &str = "time=20ms";
 
+/// Instructions that a recovery may take: from the fault to the end of the next call of another module.
+const RECOVERY: u64 = 10_000;
+
 const DOMAINS: [&str; 2] = ["kernel", "user"];
 
 fn expected(class: &Class, domain: &str) -> Expect {
@@ -97,6 +100,11 @@ fn contains_every_class_and_says_so_in_the_docs() {
     }
     let written = std::fs::read_to_string(&path).unwrap_or_default();
     let remedy = "`BAREFLOW_BLESS=1 cargo test --test faults` writes docs/faults.md anew";
+    for table in &found {
+        let slow = table.rows.iter().filter(|row| row.recovery_cycles.is_some_and(|cycles| cycles > RECOVERY));
+        let slow: Vec<_> = slow.map(|row| (&row.name, row.recovery_cycles)).collect();
+        assert!(slow.is_empty(), "{}: more than {RECOVERY} instructions to recover: {slow:?}", table.domain);
+    }
     // Another compiler's kernel takes a few instructions more or less.
     assert!(without_figures(&written) == without_figures(&text), "docs/faults.md is not what was found; {remedy}");
 }

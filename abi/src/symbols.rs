@@ -107,10 +107,22 @@ impl<'bytes> Symbols<'bytes> {
     /// The function whose instruction lies at `offset` from the start of the text.
     #[must_use]
     pub fn find(bytes: &'bytes [u8], offset: u64) -> Option<Symbol<'bytes>> {
-        Symbols::new(bytes).map_while(Result::ok).find(|symbol| symbol.contains(offset))
+        let mut symbols = Symbols::new(bytes);
+        while let Ok((place, name)) = symbols.read_bytes() {
+            if place.contains(offset) {
+                return Some(Symbol { name: core::str::from_utf8(name).ok()?, ..place });
+            }
+        }
+        None
     }
 
     fn read(&mut self) -> Result<Symbol<'bytes>, BadSymbol> {
+        let (place, name) = self.read_bytes()?;
+        Ok(Symbol { name: core::str::from_utf8(name).map_err(|_| BadSymbol::Name)?, ..place })
+    }
+
+    /// The next entry, still without its name, and the name's bytes.
+    fn read_bytes(&mut self) -> Result<(Symbol<'bytes>, &'bytes [u8]), BadSymbol> {
         let [distance, size, length] = [self.number()?, self.number()?, self.number()?];
         let offset = self.end.checked_add(distance).ok_or(BadSymbol::Place)?;
         self.end = offset.checked_add(size).filter(|_| size > 0).ok_or(BadSymbol::Place)?;
@@ -120,8 +132,7 @@ impl<'bytes> Symbols<'bytes> {
         }
         let (name, rest) = self.rest.split_at_checked(length).ok_or(BadSymbol::CutOff)?;
         self.rest = rest;
-        let name = core::str::from_utf8(name).map_err(|_| BadSymbol::Name)?;
-        Ok(Symbol { offset, size, name })
+        Ok((Symbol { offset, size, name: "" }, name))
     }
 
     fn number(&mut self) -> Result<u32, BadSymbol> {

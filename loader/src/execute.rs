@@ -60,7 +60,7 @@ impl<P: Platform> ModuleManager<P> {
 
     /// The diagnosis of a module's last fault; it is handed out once.
     pub fn take_diagnosis(&self, id: ModuleId) -> Option<Diagnosis> {
-        self.get(id)?.faults.diagnosis.take().map(|diagnosis| *diagnosis)
+        self.get(id)?.take_diagnosis()
     }
 
     /// Calls a module. What comes of it fits into registers: the errors' details are left where they are.
@@ -251,7 +251,7 @@ impl<P: Platform> ModuleManager<P> {
         match error {
             CallError::NoMemory => Failure::NoMemory,
             CallError::Fault(fault) => {
-                module.note(fault, self.platform.diagnosis(), self.platform.tables());
+                module.faults.note(fault, self.platform.diagnosis(), self.platform.tables());
                 self.last_fault.set(Some(fault));
                 Failure::Faulted
             }

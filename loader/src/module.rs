@@ -70,10 +70,12 @@ impl<P: Platform> Module<P> {
         self.faults.table_bytes() + self.recorder.table_bytes() + self.kept.table_bytes()
     }
 
-    /// Takes note of a fault, and of the function that it is in.
-    pub(crate) fn note(&self, fault: Fault, diagnosis: Option<Diagnosis>, tables: P::Tables) {
-        let function = fault.offset.and_then(|offset| InFunction::find(self.kept.symbols(), offset));
-        self.faults.note(fault, diagnosis.map(|diagnosis| Diagnosis { function, ..diagnosis }), tables);
+    /// Hands out the diagnosis of the last fault, with the function that it is in: nobody looks for that before.
+    pub(crate) fn take_diagnosis(&self) -> Option<Diagnosis> {
+        let diagnosis = self.faults.diagnosis.take()?;
+        let offset = self.faults.last().and_then(|fault| fault.offset);
+        let function = offset.and_then(|offset| InFunction::find(self.kept.symbols(), offset));
+        Some(Diagnosis { function, ..*diagnosis })
     }
 
     /// What it is doing, if a call of it may begin.
@@ -213,7 +215,7 @@ impl Noted {
 /// How a module went wrong so far.
 pub(crate) struct Faults<A: Allocator> {
     last: Cell<Option<Noted>>,
-    pub(crate) diagnosis: Cell<Option<Box<Diagnosis, A>>>,
+    diagnosis: Cell<Option<Box<Diagnosis, A>>>,
     pub(crate) count: Cell<u32>,
     pub(crate) restarts: Cell<u32>,
 }
@@ -238,7 +240,7 @@ impl<A: Allocator> Faults<A> {
     }
 
     /// Takes note of a fault. Without memory for it the diagnosis is lost.
-    fn note(&self, fault: Fault, diagnosis: Option<Diagnosis>, tables: A) {
+    pub(crate) fn note(&self, fault: Fault, diagnosis: Option<Diagnosis>, tables: A) {
         self.count.set(self.count.get().saturating_add(1));
         self.last.set(Some(Noted::from(fault)));
         self.diagnosis.set(diagnosis.and_then(|diagnosis| Box::try_new_in(diagnosis, tables).ok()));

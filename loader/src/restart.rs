@@ -27,7 +27,9 @@ impl<P: Platform> ModuleManager<P> {
                 self.restart(id, fresh);
             }
             // An `init` that faults keeps the module from coming back.
-            Err(LoadError::InitFaulted(fault)) => module.note(fault, self.platform.diagnosis(), self.platform.tables()),
+            Err(LoadError::InitFaulted(fault)) => {
+                module.faults.note(fault, self.platform.diagnosis(), self.platform.tables())
+            }
             Err(_) => {}
         }
     }

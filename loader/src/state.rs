@@ -112,7 +112,7 @@ impl<P: Platform> ModuleManager<P> {
         old.standing.set(State::Ready);
         let bytes = match saved {
             Err(LoadError::SaveFaulted(fault)) => {
-                old.note(fault, self.platform.diagnosis(), self.platform.tables());
+                old.faults.note(fault, self.platform.diagnosis(), self.platform.tables());
                 drop(old);
                 self.fail(from);
                 return Err(LoadError::SaveFaulted(fault));

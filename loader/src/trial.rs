@@ -267,7 +267,7 @@ impl<P: Platform> ModuleManager<P> {
             }
             Err(CallError::NoMemory) => Err(ExecuteError::NoMemory),
             Err(CallError::Fault(fault)) => {
-                module.note(fault, self.platform.diagnosis(), self.platform.tables());
+                module.faults.note(fault, self.platform.diagnosis(), self.platform.tables());
                 drop(module);
                 if retired {
                     self.leave_retired(id);
