@@ -23,6 +23,7 @@ mod channel;
 mod child;
 mod clock;
 mod confined;
+mod counters;
 mod cpu;
 mod faults;
 mod gate;
@@ -43,18 +44,20 @@ mod watchdog;
 mod wire;
 mod words;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::marker::PhantomData;
 
 use allocator_api2::alloc::Global;
 use bareflow_abi::checksum::Crc32c;
 use bareflow_loader::diagnosis::ServiceLog;
 use bareflow_loader::{
-    Call, CallError, Callees, Diagnosis, Domain, ImageSize, Placement, Plain, Platform, PlatformError, Returned,
+    Call, CallError, Callees, Counters, Diagnosis, Domain, ImageSize, Placement, Plain, Platform, PlatformError,
+    Returned,
 };
 
 use caller::{Caller, Lines};
 use child::Child;
+use counters::Counting;
 pub use cpu::{cpu_level, cpu_name};
 use memory::Arenas;
 pub use memory::{Image, ImageDraft};
@@ -78,6 +81,8 @@ pub struct HostPlatform {
     cpu_level: u8,
     checksum: Crc32c,
     expected: Expected,
+    /// Opened by whoever asks first; `None` where there are no counters.
+    counting: OnceCell<Option<Counting>>,
     on_this_thread: PhantomData<*const ()>,
 }
 
@@ -122,6 +127,7 @@ impl HostPlatform {
             cpu_level: cpu_level(),
             checksum: Crc32c::detect(),
             expected: Expected::default(),
+            counting: OnceCell::new(),
             on_this_thread: PhantomData,
         })
     }
@@ -248,6 +254,10 @@ impl Platform for HostPlatform {
             None => gate::call(*call, output, &self.caller, Some(&callees)),
             Some(child) => self.call_child(*call, child, output, Some(&callees)),
         }
+    }
+
+    fn counters(&self) -> Option<Counters> {
+        self.counting.get_or_init(|| Counting::start().ok()).as_ref()?.read()
     }
 
     fn diagnosis(&self) -> Option<Diagnosis> {

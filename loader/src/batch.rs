@@ -1,5 +1,6 @@
 //! What one call takes where the clock can't tell: so many calls in a row that a hundredth of a cycle shows.
 
+use crate::counters::Counters;
 use crate::error::ExecuteError;
 use crate::manager::ModuleManager;
 use crate::module::ModuleId;
@@ -15,6 +16,9 @@ pub struct Batched {
     pub hundredths: u64,
     /// Hundredths of a cycle that the clock's step makes of one call: 1 or 0 where a row may be long enough.
     pub resolution: u64,
+    /// Hundredths of what the processor counts during one call, less the same: of one row. `None` where it counts nothing,
+    /// and for calls in the user domain.
+    pub counters: Option<Counters>,
     /// What the last call gave.
     pub outcome: Outcome,
 }
@@ -52,7 +56,16 @@ impl<P: Platform> ModuleManager<P> {
         let hundredths = rows.get(ROWS / 2).map_or(0, |row| row.saturating_sub(baseline));
         let resolution = step * HUNDREDTHS / u64::from(calls);
         let outcome = last.unwrap_or(Outcome { result: 0, output_length: 0 });
-        Ok(Batched { calls, hundredths, resolution, outcome })
+        let counters = self.count(id, calls, input, output);
+        Ok(Batched { calls, hundredths, resolution, counters, outcome })
+    }
+
+    /// What the processor counts during a row of calls.
+    fn count(&self, id: ModuleId, calls: u32, input: &[u8], output: &mut [u8]) -> Option<Counters> {
+        let before = self.platform.counters()?;
+        self.batch(id, calls, input, output).ok()?;
+        let counted = self.platform.counters()?.since(before);
+        Some(counted.of_one(self.count_empty(id, calls)?, calls))
     }
 }
 
@@ -72,6 +85,18 @@ mod tests {
         assert_eq!((batched.hundredths, batched.outcome.result), (0, 42));
         assert!(batched.resolution <= 1);
         assert_eq!(manager.stats(id).unwrap().call_count, 0);
+    }
+
+    #[test]
+    fn counts_what_the_processor_does() {
+        for counts in [false, true] {
+            let platform = FakePlatform { counts, ..FakePlatform::default() };
+            let manager = ModuleManager::new(&platform, Timing::Fast);
+            let id = manager.load(&blob::small("batched")).unwrap();
+            let batched = manager.batched(id, b"", &mut []).unwrap();
+            let expected = Counters { instructions: 6000, ..Counters::default() };
+            assert_eq!(batched.counters, counts.then_some(expected));
+        }
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub mod allowed;
 pub mod batch;
 pub mod budget;
 pub mod code;
+pub mod counters;
 pub mod depends;
 pub mod diagnosis;
 pub mod error;
@@ -62,6 +63,7 @@ pub use allowed::Allowed;
 pub use batch::Batched;
 pub use budget::Budget;
 pub use code::Code;
+pub use counters::Counters;
 pub use depends::{Chain, Interval};
 pub use diagnosis::Diagnosis;
 pub use error::{

@@ -10,6 +10,7 @@ use allocator_api2::alloc::Allocator;
 use bareflow_abi::checksum::Crc32c;
 use bareflow_abi::{CallRefused, Reason};
 
+use crate::counters::Counters;
 use crate::diagnosis::Diagnosis;
 use crate::fault::Fault;
 use crate::name::Name;
@@ -290,6 +291,12 @@ pub trait Platform {
 
     /// What all images and all that [`tables`](Self::tables) gave out take now; `None` where nobody counts.
     fn usage(&self) -> Option<Usage> {
+        None
+    }
+
+    /// What the processor has counted of this thread, or of itself, so far; `None` where it counts nothing, or nobody may
+    /// read it.
+    fn counters(&self) -> Option<Counters> {
         None
     }
 

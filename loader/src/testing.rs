@@ -11,6 +11,7 @@ use allocator_api2::alloc::Global;
 use bareflow_abi::Reason;
 use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_LOG};
 
+use crate::counters::Counters;
 use crate::fault::Fault;
 use crate::platform::{Call, CallError, Callees, Draft, ImageSize, Outcome, Platform, PlatformError, Returned, Usage};
 use crate::policy::{Domain, Placement};
@@ -169,6 +170,10 @@ pub struct FakePlatform {
     pub output: &'static [u8],
     /// What its clock says.
     pub time: Cell<u64>,
+    /// Whether it counts instructions: a hundred of each call, but 40 of that of an empty module.
+    pub counts: bool,
+    /// Those so far.
+    pub instructions: Cell<u64>,
     /// What happens during the next calls, while the module's code would run.
     pub meanwhile: RefCell<VecDeque<Box<dyn FnOnce()>>>,
     /// What the next modules that may call others do first.
@@ -188,6 +193,8 @@ impl Default for FakePlatform {
             has_user: false,
             output: b"",
             time: Cell::new(0),
+            counts: false,
+            instructions: Cell::new(0),
             meanwhile: RefCell::default(),
             inside: RefCell::default(),
         }
@@ -243,6 +250,8 @@ impl Platform for &FakePlatform {
     fn call(&self, call: &Call<'_, FakeImage>, output: &mut [u8]) -> Result<Returned, CallError> {
         let ((), cycles) = call.timing.measure(self, || self.time.set(self.time.get() + 10));
         self.reasons.borrow_mut().push(call.reason);
+        let instructions = if call.module.as_str() == "empty" { 40 } else { 100 };
+        self.instructions.set(self.instructions.get() + instructions);
         let meanwhile = self.meanwhile.borrow_mut().pop_front();
         if let Some(meanwhile) = meanwhile {
             meanwhile();
@@ -255,6 +264,9 @@ impl Platform for &FakePlatform {
             .unwrap_or(Ok(42))
             .map(|result| Returned { outcome: Outcome { result, output_length }, cycles })
             .map_err(CallError::Fault)
+    }
+    fn counters(&self) -> Option<Counters> {
+        self.counts.then(|| Counters { instructions: self.instructions.get(), ..Counters::default() })
     }
     fn call_bound(
         &self,

@@ -7,6 +7,7 @@
 use allocator_api2::vec::Vec;
 use bareflow_abi::Reason;
 
+use crate::counters::Counters;
 use crate::error::ExecuteError;
 use crate::fault::Fault;
 use crate::manager::ModuleManager;
@@ -299,6 +300,21 @@ impl<P: Platform> ModuleManager<P> {
             Ok::<_, CallError>(last.outcome)
         });
         Ok((outcome?, cycles.saturating_sub(self.call_overhead_cycles())))
+    }
+
+    /// What the processor counts during so many calls of a module that does nothing, if `like` runs in the kernel domain.
+    pub(crate) fn count_empty(&self, like: ModuleId, calls: u32) -> Option<Counters> {
+        let domain = self.options(like)?.domain;
+        if domain != Domain::Kernel {
+            return None;
+        }
+        let empty = Empty::place(&self.platform, domain)?;
+        let before = self.platform.counters();
+        let done = self.timed(&empty.call(self.timing), domain, &[], calls, &mut []);
+        let after = self.platform.counters();
+        empty.release(&self.platform);
+        done.ok()?;
+        Some(after?.since(before?))
     }
 
     /// Hundredths of a cycle that one call takes, of so many, of a module that does nothing where `like` runs: the median.

@@ -67,6 +67,21 @@ pub struct Batch {
     pub cycles: f64,
     /// What the clock's step makes of one call, in cycles.
     pub resolution: f64,
+    /// What the processor counts during one of them, less the same, where it counts.
+    pub counters: Option<BatchCounters>,
+}
+
+/// What a processor counts during one call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BatchCounters {
+    /// Cycles of the core.
+    pub core_cycles: f64,
+    /// Instructions.
+    pub instructions: f64,
+    /// Branches that were guessed wrong.
+    pub branch_misses: f64,
+    /// Accesses that the last level of the cache did not have.
+    pub cache_misses: f64,
 }
 
 /// What a domain costs.

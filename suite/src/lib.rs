@@ -15,6 +15,7 @@ pub mod order;
 mod report;
 mod tests_four;
 
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bareflow_abi::record::EXPECTED_RESULT;
@@ -22,8 +23,8 @@ use bareflow_loader::diagnosis::show_fault;
 use bareflow_loader::records::Records;
 use bareflow_loader::report::{Console, RULE, Style};
 use bareflow_loader::{
-    Batched, Diagnosis, ExecuteError, LoadError, LoadOptions, ModuleId, ModuleManager, Name, Platform, Printable,
-    RawModule, line,
+    Batched, Counters, Diagnosis, ExecuteError, LoadError, LoadOptions, ModuleId, ModuleManager, Name, Platform,
+    Printable, RawModule, line,
 };
 use bareflow_protocol::Report;
 use bareflow_protocol::report::{Environment, Refusal, Test};
@@ -264,12 +265,27 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
                 Ok(batched) => {
                     let (cycles, part) = (batched.hundredths / 100, batched.hundredths % 100);
                     line!(self.console, Plain, "  {name:<12} {cycles}.{part:02} ({} calls)", batched.calls);
+                    if let Some(counted) = &batched.counters {
+                        self.show_counters(counted);
+                    }
                     batches.push((id, batched));
                 }
                 Err(error) => self.show_error(name.as_str(), id, &error),
             }
         }
         batches
+    }
+
+    /// Shows what the processor counted.
+    fn show_counters(&mut self, counted: &Counters) {
+        let Counters { core_cycles, instructions, branch_misses, cache_misses } = *counted;
+        let [cycles, instructions, branches, caches] = [core_cycles, instructions, branch_misses, cache_misses]
+            .map(|hundredths| format!("{}.{:02}", hundredths / 100, hundredths % 100));
+        line!(
+            self.console,
+            Plain,
+            "    {instructions} instructions, {cycles} cycles of the core, {branches} branches and {caches} cache lines missed"
+        );
     }
 
     /// Reads the clock, if nothing was called before.

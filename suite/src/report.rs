@@ -10,7 +10,8 @@ use bareflow_loader::segments::PAGE_SIZE;
 use bareflow_loader::{Batched, Diagnosis, Domain, ModuleId, ModuleManager, ModuleProfile, Platform, Printable};
 use bareflow_protocol::Report;
 use bareflow_protocol::report::{
-    self, Batch, Budget, Corrected, DomainCost, Environment, Fault, Module, Refusal, Register, SCHEMA, Test,
+    self, Batch, BatchCounters, Budget, Corrected, DomainCost, Environment, Fault, Module, Refusal, Register, SCHEMA,
+    Test,
 };
 
 pub(crate) fn report<P: Platform>(
@@ -102,6 +103,12 @@ fn batch(batched: &Batched) -> Batch {
         calls: batched.calls,
         cycles: batched.hundredths as f64 / 100.0,
         resolution: batched.resolution as f64 / 100.0,
+        counters: batched.counters.as_ref().map(|counted| BatchCounters {
+            core_cycles: counted.core_cycles as f64 / 100.0,
+            instructions: counted.instructions as f64 / 100.0,
+            branch_misses: counted.branch_misses as f64 / 100.0,
+            cache_misses: counted.cache_misses as f64 / 100.0,
+        }),
     }
 }
 
