@@ -85,6 +85,10 @@ fn a_signal_ends_kernel_and_socket() {
 /// The process ids of a process's children.
 fn children(parent: u32) -> Vec<String> {
     let tasks = std::fs::read_dir(format!("/proc/{parent}/task")).unwrap();
-    let lists = tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("children")).unwrap());
+    let lists = tasks.filter_map(|task| match std::fs::read_to_string(task.unwrap().path().join("children")) {
+        // A thread that ended since then: its children are another one's now.
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        list => Some(list.unwrap()),
+    });
     lists.flat_map(|list| list.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect()
 }
