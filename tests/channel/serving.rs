@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::common::{assert_code, bareflow, blob, errors, text};
 use bareflow::embedded::KERNEL;
+use rustix::io::Errno;
 use tempfile::TempDir;
 
 /// A kernel that is served.
@@ -87,7 +88,7 @@ fn children(parent: u32) -> Vec<String> {
     let tasks = std::fs::read_dir(format!("/proc/{parent}/task")).unwrap();
     let lists = tasks.filter_map(|task| match std::fs::read_to_string(task.unwrap().path().join("children")) {
         // A thread that ended since then: its children are another one's now.
-        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::NOENT | Errno::SRCH)) => None,
         list => Some(list.unwrap()),
     });
     lists.flat_map(|list| list.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect()
