@@ -80,8 +80,8 @@ fn announce(budget: &Arc<Budget>) -> io::Result<()> {
         signals::all_blocked(|| thread.spawn(watch))?;
         list.runs = true;
     }
-    if !list.budgets.iter().any(|known| Arc::ptr_eq(known, budget)) {
-        list.budgets.push(Arc::clone(budget));
+    if !list.budgets.iter().any(|(known, _)| Arc::ptr_eq(known, budget)) {
+        list.budgets.push((Arc::clone(budget), 0));
         NEWS.notify_one();
     }
     Ok(())

@@ -20,6 +20,9 @@ pub(crate) const SIGNAL: libc::c_int = libc::SIGVTALRM;
 /// How often the watchdog looks, in microseconds: four times in the smallest budget, within these.
 const TICKS: (u64, u64) = (1_000, 50_000);
 
+/// So many times the watchdog looks before it forgets a budget that no image has: to wake it takes longer than a load.
+const LOOKS: u32 = 100;
+
 /// Calls inside of each other whose time is known: twice as many as modules can bring about, since a call
 /// that waits for another one counts as one more.
 const DEPTH: usize = 4 * bareflow_loader::MAX_DEPTH;
@@ -174,8 +177,8 @@ impl Drop for Own {
 
 struct List {
     threads: Vec<Entry>,
-    /// The budgets of the images loaded.
-    budgets: Vec<Arc<Budget>>,
+    /// The budgets of the images loaded, or that were loaded not long ago, and how often they were found to be unused.
+    budgets: Vec<(Arc<Budget>, u32)>,
     runs: bool,
 }
 
@@ -205,8 +208,11 @@ fn list() -> MutexGuard<'static, List> {
 fn watch() {
     let mut list = list();
     loop {
-        list.budgets.retain(|budget| budget.is_used());
-        list = match list.budgets.iter().map(|budget| budget.time_us).min() {
+        list.budgets.retain_mut(|(budget, unused)| {
+            *unused = if budget.is_used() { 0 } else { *unused + 1 };
+            *unused < LOOKS
+        });
+        list = match list.budgets.iter().map(|(budget, _)| budget.time_us).min() {
             None => NEWS.wait(list).unwrap_or_else(PoisonError::into_inner),
             Some(time_us) => {
                 let tick = Duration::from_micros((u64::from(time_us) / 4).clamp(TICKS.0, TICKS.1));
