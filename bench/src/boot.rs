@@ -22,6 +22,9 @@ const MACHINES: [(&str, Option<f64>); 3] = [("q35", Some(0.180)), ("pc", None), 
 /// Milliseconds of the guest's time from the kernel's entry to the first call of a module, at most.
 const FIRST_CALL: f64 = 5.0;
 
+/// Instructions that a load, a call and an unload of `sum` may take in the kernel.
+const LOAD: u64 = 1_500;
+
 /// Shows the tables.
 pub fn show(workspace: &Workspace) -> Result<(), Box<dyn Error>> {
     let program = workspace.target.join("release/bareflow");
@@ -80,12 +83,13 @@ fn boot_empty(machine: &str) -> Result<f64, Box<dyn Error>> {
 
 /// Shows when the first module is called.
 fn show_first_call() -> Result<(), Box<dyn Error>> {
-    let mut rows = table(&["machine", "instructions", "ms", "at most", ""]);
+    let (mut rows, mut load) = (table(&["machine", "instructions", "ms", "at most", ""]), None);
     for (name, _) in MACHINES {
         let machine = Machine { icount: true, command_line: "clock=icount".into(), ..Machine::new(KERNEL) };
         let report = Machine { machine: name.to_owned(), ..machine }.run(|_| ())?.into_report()?;
         let ticks =
             report.environment.first_call_cycles.ok_or("the kernel does not say when it made its first call")?;
+        load = load.or(report.environment.load_cycles);
         let milliseconds = ticks as f64 / 1e6;
         rows.add_row([
             name.to_owned(),
@@ -97,6 +101,11 @@ fn show_first_call() -> Result<(), Box<dyn Error>> {
     }
     println!("## From the kernel's entry to the first call of a module, by `--icount`\n\n{rows}\n");
     println!("An instruction is a nanosecond of the guest's time.\n");
+    let load = load.ok_or("the kernel does not say what a load takes")?;
+    println!(
+        "A load, a call and an unload of `sum` in the kernel: {load} instructions, at most {LOAD}: {}.\n",
+        verdict(load as f64, LOAD as f64)
+    );
     Ok(())
 }
 
