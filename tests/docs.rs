@@ -45,6 +45,7 @@ fn the_architectures_tests_exist() {
         "loader/src/profile",
         "host/src",
         "host/src/tests",
+        "host/tests",
         "disk/src/tests",
         "tests",
     ] {
