@@ -16,23 +16,21 @@ pub struct Counters {
 impl Counters {
     /// Those of so many calls, in hundredths of one call's, less what as many calls of a module take that does nothing.
     pub(crate) fn of_one(self, nothing: Counters, calls: u32) -> Counters {
-        let hundredths =
-            |all: u64, nothing: u64| all.saturating_sub(nothing).saturating_mul(100) / u64::from(calls.max(1));
-        Counters {
-            core_cycles: hundredths(self.core_cycles, nothing.core_cycles),
-            instructions: hundredths(self.instructions, nothing.instructions),
-            branch_misses: hundredths(self.branch_misses, nothing.branch_misses),
-            cache_misses: hundredths(self.cache_misses, nothing.cache_misses),
-        }
+        self.with(nothing, |all, nothing| all.saturating_sub(nothing).saturating_mul(100) / u64::from(calls.max(1)))
     }
 
     /// Those since `before`.
     pub(crate) fn since(self, before: Counters) -> Counters {
+        self.with(before, u64::wrapping_sub)
+    }
+
+    /// What `of` makes of each, and the same of the others.
+    fn with(self, other: Counters, of: impl Fn(u64, u64) -> u64) -> Counters {
         Counters {
-            core_cycles: self.core_cycles.wrapping_sub(before.core_cycles),
-            instructions: self.instructions.wrapping_sub(before.instructions),
-            branch_misses: self.branch_misses.wrapping_sub(before.branch_misses),
-            cache_misses: self.cache_misses.wrapping_sub(before.cache_misses),
+            core_cycles: of(self.core_cycles, other.core_cycles),
+            instructions: of(self.instructions, other.instructions),
+            branch_misses: of(self.branch_misses, other.branch_misses),
+            cache_misses: of(self.cache_misses, other.cache_misses),
         }
     }
 }
