@@ -1,13 +1,13 @@
 //! The gate into the kernel domain: a call in ring 0. Interrupts are on, there as
 //! in the whole kernel, so that the timer ends it when its time is up.
 
-use core::arch::{asm, global_asm};
+use core::arch::global_asm;
 use core::sync::atomic::Ordering;
 
 use bareflow_abi::Context;
 use bareflow_loader::{Call, CallError, Outcome, Plain, Returned};
 
-use super::{MayCall, RETURNED, Record, STACK_SHIFT, pass, settle};
+use super::{MayCall, RETURNED, Record, STACK_SHIFT, pass, settle, through};
 use crate::image::Image;
 use crate::services::undeclared::table;
 
@@ -140,25 +140,10 @@ fn enter(
     // Registers that are given up here are not worth looking at each time.
     let gate: unsafe extern "C" fn() = if call.thorough { bareflow_gate_thorough } else { bareflow_gate };
     pass(record, call.timing, |record| {
-        let (result, left);
         // SAFETY: the entry lies in the sealed text of an image, as validation made
         // sure; its stack is mapped; what the gate does not keep is given up here.
         unsafe {
-            asm!(
-                "call {gate}",
-                gate = in(reg) gate,
-                in("rdi") &raw mut *context,
-                in("rsi") u64::from(call.reason as u32),
-                inout("rdx") call.entry => left,
-                in("rcx") record,
-                out("rax") result,
-                out("r12") _,
-                out("r13") _,
-                out("r14") _,
-                out("r15") _,
-                clobber_abi("C"),
-            );
+            through!([in(reg) gate], record, call.entry, "rdi" = &raw mut *context, "rsi" = u64::from(call.reason as u32))
         }
-        (result, left)
     })
 }

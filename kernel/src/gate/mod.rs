@@ -219,6 +219,29 @@ pub fn call(call: &Call<'_, Image>, output: &mut [u8], callees: MayCall<'_>) -> 
     }
 }
 
+/// Calls a gate, an operand of `asm!`, with that record in rcx, that value in rdx, and these values in their registers, and gives up what it does not keep. Says the
+/// module's result, and how the gate was left.
+macro_rules! through {
+    ([$($gate:tt)*], $record:expr, $rdx:expr, $($register:tt = $value:expr),*) => {{
+        let (result, left): (u64, u64);
+        core::arch::asm!(
+            "call {gate}",
+            gate = $($gate)*,
+            $(in($register) $value,)*
+            in("rcx") $record,
+            inout("rdx") $rdx => left,
+            out("rax") result,
+            out("r12") _,
+            out("r13") _,
+            out("r14") _,
+            out("r15") _,
+            clobber_abi("C"),
+        );
+        (result, left)
+    }};
+}
+use through;
+
 /// Goes through a gate: makes `record` the call under way, calls `enter`, and reads what came of it. `enter` says the
 /// result and how the gate was left.
 #[inline(always)]

@@ -5,11 +5,11 @@
 //! never reads or writes through the module's addresses, but through its own
 //! alias of the same frames, so that SMAP stays on throughout.
 
-use core::arch::{asm, global_asm};
+use core::arch::global_asm;
 
 use bareflow_loader::{Call, CallError, Outcome, Plain, Returned};
 
-use super::{MayCall, Record, pass, settle};
+use super::{MayCall, Record, pass, settle, through};
 use crate::image::Image;
 use crate::image::user::UserSide;
 
@@ -154,27 +154,12 @@ pub(super) fn call(
     let record = Record::new(call.module, image, layout::STACK_TOP - 8, buffers, callees);
     let root = user.root();
     let (left, plain) = pass(record, call.timing, |record| {
-        let (result, left);
         // SAFETY: the entry lies in the image's text, as validation made sure; the page tables
         // hold nothing of the kernel's that ring 3 may touch; the gate comes back by the stub or a trap.
         unsafe {
-            asm!(
-                "call {gate}",
-                gate = sym bareflow_user_gate,
-                in("rdi") call.entry,
-                in("rsi") layout::CONTEXT,
-                inout("rdx") u64::from(call.reason as u32) => left,
-                in("rcx") record,
-                in("r8") root,
-                out("rax") result,
-                out("r12") _,
-                out("r13") _,
-                out("r14") _,
-                out("r15") _,
-                clobber_abi("C"),
-            );
+            let reason = u64::from(call.reason as u32);
+            through!([sym bareflow_user_gate], record, reason, "rdi" = call.entry, "rsi" = layout::CONTEXT, "r8" = root)
         }
-        (result, left)
     });
     let Plain { result, cycles } = settle(left, plain)?;
     Ok(Returned { outcome: Outcome { result, output_length: user.take_output(output) }, cycles })

@@ -73,7 +73,7 @@ impl Image {
         } else {
             ARENA + FREE.lock().take(pages).ok_or_else(|| error("reserve addresses"))? * PAGE_SIZE
         };
-        // A size that some room limits fits where it did before.
+        // Both rooms are far below four gigabytes.
         let stack = |room: u64| u64::from(placement.budget.stack).min(room) as u32;
         let (alias, base, stack_top, stack) = match placement.domain {
             Domain::Kernel => {
@@ -85,7 +85,7 @@ impl Image {
         let ticks = ticks_of(placement.budget.time_us);
         let services = undeclared::bits(placement.services);
         let segments = Segments { base, size, heap };
-        // An arena has less pages than four gigabytes of them.
+        // An arena has far less than 2^32 pages.
         let pages = pages as u32;
         let mut image = Image { segments, stack_top, services, ticks, user: None, alias, stack, pages };
         if pages > 0 && image.map(placement.domain).is_err() {
