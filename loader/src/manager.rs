@@ -43,7 +43,7 @@ impl<P: Platform> ModuleManager<P> {
             overhead: calibrate(&platform, timing),
             step: step(&platform),
             timing,
-            table: Table::new(&platform.tables()),
+            table: Table::new(),
             spare: Spare::new(),
             receipt: Cell::new(None),
             last_fault: Cell::new(None),
@@ -56,7 +56,7 @@ impl<P: Platform> ModuleManager<P> {
     /// What is known of a module's name.
     #[inline]
     pub(crate) fn named(&self, module: &Module<P>) -> Option<&Named> {
-        self.table.names.get(module.named)
+        self.table.name_at(module.named)
     }
 
     /// The profile of one module.

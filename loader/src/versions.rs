@@ -30,7 +30,7 @@ impl<P: Platform> ModuleManager<P> {
     #[must_use]
     #[inline]
     pub fn find(&self, name: &str) -> Option<ModuleId> {
-        match Key::of(name).and_then(|key| self.table.names.find(&key)) {
+        match Key::of(name).and_then(|key| self.table.find(&key)) {
             Some(named) => named.active.get(),
             #[cfg(feature = "semver")]
             None if name.contains('@') => self.select(name).ok(),

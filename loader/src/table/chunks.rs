@@ -3,11 +3,10 @@
 use core::cell::{Cell, OnceCell};
 
 use allocator_api2::alloc::Allocator;
-use allocator_api2::boxed::Box;
 use allocator_api2::vec::Vec;
 
 /// Elements of the first chunk; a power of two.
-const FIRST_CHUNK: u32 = 64;
+pub(super) const FIRST_CHUNK: u32 = 64;
 
 /// So many chunks are of one size; the next ones are of twice that size.
 const ALIKE: u32 = 8;
@@ -17,7 +16,7 @@ const CHUNKS: usize = 112;
 
 /// The list.
 pub(crate) struct Chunks<T, A: Allocator> {
-    chunks: [OnceCell<Box<[T], A>>; CHUNKS],
+    chunks: [OnceCell<Vec<T, A>>; CHUNKS],
     length: Cell<u32>,
 }
 
@@ -27,9 +26,9 @@ impl<T, A: Allocator> Chunks<T, A> {
         Chunks { chunks: [const { OnceCell::new() }; CHUNKS], length: Cell::new(0) }
     }
 
-    /// Adds an element and returns its number; `None` when there is no memory. All elements of a chunk are made
-    /// by `blank` at once.
-    pub fn add(&self, tables: &A, blank: fn() -> T) -> Option<u32>
+    /// Adds an element; `None` when there is no memory. All elements of a chunk are made at once, by `blank`, from their
+    /// numbers.
+    pub fn add(&self, tables: &A, blank: fn(u32) -> T) -> Option<&T>
     where
         A: Clone,
     {
@@ -37,15 +36,15 @@ impl<T, A: Allocator> Chunks<T, A> {
         let (number, _) = locate(index as usize);
         let chunk = self.chunks.get(number)?;
         if chunk.get().is_none() {
-            let size = (FIRST_CHUNK as usize) << (number / ALIKE as usize);
             let mut elements = Vec::new_in(tables.clone());
-            elements.try_reserve_exact(size).ok()?;
-            elements.resize_with(size, blank);
+            let size = FIRST_CHUNK << (number as u32 / ALIKE);
+            elements.try_reserve_exact(size as usize).ok()?;
+            elements.extend((index..index + size).map(blank));
             // It was just found to be empty.
-            let _ = chunk.set(elements.into_boxed_slice());
+            let _ = chunk.set(elements);
         }
         self.length.set(index + 1);
-        Some(index)
+        self.get(index as usize)
     }
 
     /// How many were added.
@@ -54,7 +53,7 @@ impl<T, A: Allocator> Chunks<T, A> {
     }
 
     /// The element of that number.
-    #[inline(always)]
+    #[inline]
     pub fn get(&self, index: usize) -> Option<&T> {
         let (chunk, offset) = locate(index);
         self.chunks.get(chunk)?.get()?.get(offset)
@@ -73,8 +72,9 @@ const fn locate(index: usize) -> (usize, usize) {
     let number = index as u64 + (ALIKE * FIRST_CHUNK) as u64;
     // It is never 0, which the compiler does not see.
     let bits = (number | 1).ilog2() - ALIKE.ilog2();
-    let chunk = (number >> bits) + (ALIKE * bits) as u64 - (ALIKE * (FIRST_CHUNK.ilog2() + 1)) as u64;
-    (chunk as usize, (number & !(u64::MAX << bits)) as usize)
+    let first = number >> bits;
+    let chunk = first + (ALIKE * bits) as u64 - (ALIKE * (FIRST_CHUNK.ilog2() + 1)) as u64;
+    (chunk as usize, (number ^ (first << bits)) as usize)
 }
 
 #[cfg(test)]
@@ -97,7 +97,7 @@ mod tests {
     fn keeps_what_it_is_given_and_ends_at_its_end() {
         let list = Chunks::new();
         for number in 0..1000_u32 {
-            assert_eq!(list.add(&Global, || Cell::new(0)), Some(number));
+            assert_eq!(list.add(&Global, |number| Cell::new(number + 1)).map(Cell::get), Some(number + 1));
             list.get(number as usize).unwrap().set(number);
         }
         assert!((0..1000).all(|number| list.get(number as usize).unwrap().get() == number));

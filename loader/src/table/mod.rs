@@ -9,11 +9,11 @@ mod names;
 use core::cell::{BorrowError, Cell, Ref, RefCell, RefMut};
 use core::num::NonZeroU64;
 
-use chunks::Chunks;
-pub(crate) use names::{Named, Names};
+use chunks::{Chunks, FIRST_CHUNK};
+pub(crate) use names::Named;
 
 use crate::module::{Module, ModuleId};
-use crate::name::{Key, Name};
+use crate::name::Name;
 use crate::platform::Platform;
 use crate::standing::State;
 
@@ -26,20 +26,15 @@ pub(crate) const NOWHERE: Index = Index::MAX;
 /// A place for a module.
 pub(crate) struct Place<P: Platform> {
     module: RefCell<Option<Module<P>>>,
-    /// Its own number.
-    index: Cell<Index>,
+    index: Index,
     /// The place of the next module of its name; of a vacant one, the next vacant place.
     next: Cell<Index>,
 }
 
 impl<P: Platform> Place<P> {
-    fn blank() -> Place<P> {
-        Place { module: RefCell::new(None), index: Cell::new(NOWHERE), next: Cell::new(NOWHERE) }
-    }
-
     /// Its own number.
     pub const fn index(&self) -> Index {
-        self.index.get()
+        self.index
     }
 
     /// The module in it, if it is free to be looked at.
@@ -78,12 +73,28 @@ impl<P: Platform> Place<P> {
     }
 }
 
+/// A place and a name of the same number, which have nothing else to do with each other: so one list holds both.
+struct Slot<P: Platform> {
+    place: Place<P>,
+    named: Named,
+}
+
+impl<P: Platform> Slot<P> {
+    fn blank(index: Index) -> Slot<P> {
+        let place = Place { module: RefCell::new(None), index, next: Cell::new(NOWHERE) };
+        Slot { place, named: Named::blank(index) }
+    }
+}
+
 /// All places, and all names.
 pub(crate) struct Table<P: Platform> {
-    places: Chunks<Place<P>, P::Tables>,
+    slots: Chunks<Slot<P>, P::Tables>,
     /// The first place that is nobody's.
     vacant: Cell<Index>,
-    pub names: Names<P::Tables>,
+    /// The first name that is nobody's.
+    vacant_name: Cell<Index>,
+    /// Chains of names.
+    chains: Cell<u32>,
     loads: Cell<u64>,
 }
 
@@ -95,8 +106,14 @@ pub(crate) struct Claim<'table, P: Platform> {
 
 impl<P: Platform> Table<P> {
     /// A table without modules.
-    pub fn new(tables: &P::Tables) -> Table<P> {
-        Table { places: Chunks::new(), vacant: Cell::new(NOWHERE), names: Names::new(tables), loads: Cell::new(0) }
+    pub const fn new() -> Table<P> {
+        Table {
+            slots: Chunks::new(),
+            vacant: Cell::new(NOWHERE),
+            vacant_name: Cell::new(NOWHERE),
+            chains: Cell::new(FIRST_CHUNK),
+            loads: Cell::new(0),
+        }
     }
 
     /// A place for a module of that name, of which that is known, which is the caller's until it fills it or
@@ -108,29 +125,32 @@ impl<P: Platform> Table<P> {
         name: &Name,
         tables: &P::Tables,
     ) -> Option<Claim<'table, P>> {
-        let named = self.names.claim(known, name, tables)?;
+        let named = self.claim_name(known, name, tables)?;
         let place = self.claim_place(tables);
         if place.is_none() {
-            self.names.give_back(named);
+            self.give_back_name(named);
         }
         Some(Claim { place: place?, named })
     }
 
     #[inline(always)]
     fn claim_place(&self, tables: &P::Tables) -> Option<&Place<P>> {
-        match self.vacant.get() {
-            NOWHERE => {
-                let index = self.places.add(tables, Place::blank)?;
-                let place = self.place(index as usize)?;
-                place.index.set(index);
-                Some(place)
-            }
-            vacant => {
-                let place = self.place(vacant as usize)?;
-                self.vacant.set(place.next.replace(NOWHERE));
-                Some(place)
-            }
+        if self.vacant.get() == NOWHERE {
+            self.grow(tables)?;
         }
+        let place = self.place(self.vacant.get() as usize)?;
+        self.vacant.set(place.next.replace(NOWHERE));
+        Some(place)
+    }
+
+    /// Adds a vacant place and a vacant name; `None` when there is no memory.
+    #[cold]
+    #[inline(never)]
+    fn grow(&self, tables: &P::Tables) -> Option<()> {
+        let Slot { place, named } = self.slots.add(tables, Slot::blank)?;
+        place.next.set(self.vacant.replace(place.index));
+        self.add_name(named);
+        Some(())
     }
 
     /// Takes back a place that nobody is in, and the name if it was never anybody's.
@@ -138,7 +158,7 @@ impl<P: Platform> Table<P> {
     pub fn give_back(&self, place: &Place<P>, named: Option<&Named>) {
         place.next.set(self.vacant.replace(place.index()));
         if let Some(named) = named {
-            self.names.give_back(named);
+            self.give_back_name(named);
         }
     }
 
@@ -149,9 +169,9 @@ impl<P: Platform> Table<P> {
     }
 
     /// The place of that index, claimed or not.
-    #[inline(always)]
+    #[inline]
     pub fn place(&self, index: usize) -> Option<&Place<P>> {
-        self.places.get(index)
+        self.slots.get(index).map(|slot| &slot.place)
     }
 
     /// The module that `id` leads to.
@@ -163,7 +183,7 @@ impl<P: Platform> Table<P> {
     /// The handles of all modules, in the order of their places.
     pub fn ids(&self) -> impl Iterator<Item = ModuleId> {
         let there = |index| self.place(index)?.module().filter(|module| module.standing.state() != State::Preparing);
-        (0..self.places.len() as usize)
+        (0..self.slots.len() as usize)
             .filter_map(move |index| Some(ModuleId { index, load: there(index)?.load.get()? }))
     }
 
@@ -173,12 +193,6 @@ impl<P: Platform> Table<P> {
         let next = move |&index: &usize| there(self.place(index)?.next.get());
         core::iter::successors(named.and_then(|named| there(named.first.get())), next)
             .filter_map(|index| Some(ModuleId { index, load: self.place(index)?.module()?.load.get()? }))
-    }
-
-    /// What is known of a name.
-    #[inline]
-    pub fn named(&self, name: &Name) -> Option<&Named> {
-        self.names.find(&Key::from(name))
     }
 
     /// Takes a place in among those whose modules are found by their name.
@@ -199,6 +213,6 @@ impl<P: Platform> Table<P> {
 
     /// Empties all places.
     pub fn drain(&mut self) -> impl Iterator<Item = Module<P>> {
-        self.places.iter_mut().filter_map(|place| place.module.get_mut().take())
+        self.slots.iter_mut().filter_map(|slot| slot.place.module.get_mut().take())
     }
 }

@@ -1,73 +1,88 @@
-//! What names stand for. A name that was loaded once is known from then on, and keeps its place.
+//! What names stand for. A name that was loaded once is known from then on, and keeps its number.
+//!
+//! Names whose keys spread to the same number are in one chain, which begins at the name of that number, whatever that
+//! one is called.
 
-use core::cell::{Cell, RefCell};
-use core::hash::BuildHasher;
+use core::cell::Cell;
 
-use allocator_api2::alloc::Allocator;
-use hashbrown::HashTable;
-use rustc_hash::FxBuildHasher;
-
-use super::chunks::Chunks;
-use super::{Index, NOWHERE};
+use super::{Index, NOWHERE, Table};
 use crate::module::ModuleId;
 use crate::name::{Key, Name};
+use crate::platform::Platform;
 
 /// What is known of a name.
 pub(crate) struct Named {
     key: Cell<Key>,
-    /// Its own number.
-    index: Cell<Index>,
-    /// The module that is meant by it.
-    pub active: Cell<Option<ModuleId>>,
-    /// The place of the first of all modules of that name that are found by it; each place knows the next one. Where
-    /// the name is nobody's, the next such.
-    pub first: Cell<Index>,
-    /// How many loads of it there were.
-    pub generation: Cell<u32>,
+    index: Index,
+    /// The first name of the chain that begins here.
+    chain: Cell<Index>,
+    /// The next name of the same chain; of a vacant one, the next vacant name.
+    next: Cell<Index>,
     /// Places that modules of that name have.
     users: Cell<u32>,
+    /// How many loads of it there were.
+    pub generation: Cell<u32>,
+    /// The place of the first of all modules of that name that are found by it; each place knows the next one.
+    pub first: Cell<Index>,
+    /// The module that is meant by it.
+    pub active: Cell<Option<ModuleId>>,
 }
 
-/// All names.
-pub(crate) struct Names<A: Allocator> {
-    index: RefCell<HashTable<Index, A>>,
-    list: Chunks<Named, A>,
-    /// The first element of the list that is nobody's.
-    vacant: Cell<Index>,
+impl Named {
+    /// Nobody's.
+    pub const fn blank(index: Index) -> Named {
+        Named {
+            key: Cell::new(Key::BLANK),
+            index,
+            chain: Cell::new(NOWHERE),
+            next: Cell::new(NOWHERE),
+            users: Cell::new(0),
+            generation: Cell::new(0),
+            first: Cell::new(NOWHERE),
+            active: Cell::new(None),
+        }
+    }
+
+    /// Its own number.
+    pub const fn index(&self) -> Index {
+        self.index
+    }
 }
 
-impl<A: Allocator + Clone> Names<A> {
-    /// None.
-    pub fn new(tables: &A) -> Names<A> {
-        let index = RefCell::new(HashTable::new_in(tables.clone()));
-        Names { index, list: Chunks::new(), vacant: Cell::new(NOWHERE) }
+impl<P: Platform> Table<P> {
+    /// What is known of a name.
+    #[inline]
+    pub fn named(&self, name: &Name) -> Option<&Named> {
+        self.find(&Key::from(name))
     }
 
     /// What is known of a name, by its key.
     #[inline]
     pub fn find(&self, key: &Key) -> Option<&Named> {
-        let mut found = None;
-        // What it looks at last is what is meant.
-        let is = |&index: &Index| {
-            found = self.get(index);
-            found.is_some_and(|named| named.key.get() == *key)
-        };
-        self.index.try_borrow().ok()?.find(hash(key), is)?;
-        found
+        let mut named = self.name_at(self.chain(key)?.get())?;
+        while named.key.get() != *key {
+            named = self.name_at(named.next.get())?;
+        }
+        Some(named)
     }
 
-    /// What is known of the name at `index`.
+    /// What is known of the name of that number.
     #[inline]
-    pub fn get(&self, index: Index) -> Option<&Named> {
-        self.list.get(index as usize)
+    pub fn name_at(&self, index: Index) -> Option<&Named> {
+        self.slots.get(index as usize).map(|slot| &slot.named)
     }
 
     /// The name that a module is about to be loaded by; `known` is what `find` gave. `None` when there is no memory.
     #[inline(always)]
-    pub fn claim<'names>(&'names self, known: Option<&'names Named>, name: &Name, tables: &A) -> Option<&'names Named> {
+    pub(super) fn claim_name<'table>(
+        &'table self,
+        known: Option<&'table Named>,
+        name: &Name,
+        tables: &P::Tables,
+    ) -> Option<&'table Named> {
         let named = match known {
             Some(named) => named,
-            None => self.add(&Key::from(name), tables)?,
+            None => self.learn(&Key::from(name), tables)?,
         };
         named.users.set(named.users.get() + 1);
         Some(named)
@@ -75,95 +90,125 @@ impl<A: Allocator + Clone> Names<A> {
 
     /// Takes back a claim, and the name if it was never loaded.
     #[inline]
-    pub fn give_back(&self, named: &Named) {
+    pub(super) fn give_back_name(&self, named: &Named) {
         named.users.set(named.users.get() - 1);
         if named.users.get() == 0 && named.generation.get() == 0 {
             self.forget(named);
         }
     }
 
-    #[cold]
-    fn add(&self, key: &Key, tables: &A) -> Option<&Named> {
-        let mut names = self.index.try_borrow_mut().ok()?;
-        let hash_of = |&index: &Index| self.get(index).map_or(0, |named| hash(&named.key.get()));
-        names.try_reserve(1, hash_of).ok()?;
-        let index = match self.vacant.get() {
-            NOWHERE => self.list.add(tables, Named::blank)?,
-            vacant => vacant,
-        };
-        let named = self.get(index)?;
-        if index == self.vacant.get() {
-            self.vacant.set(named.first.replace(NOWHERE));
+    /// Takes in a vacant name, and makes twice as many chains once there are twice as many names.
+    pub(super) fn add_name(&self, named: &Named) {
+        named.next.set(self.vacant_name.replace(named.index));
+        if named.index + 1 < 2 * self.chains.get() {
+            return;
         }
+        self.chains.set(2 * self.chains.get());
+        let all = || (0..=named.index).filter_map(|index| self.name_at(index));
+        all().for_each(|named| named.chain.set(NOWHERE));
+        all().filter(|named| named.key.get() != Key::BLANK).for_each(|named| self.chain_up(named));
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn learn(&self, key: &Key, tables: &P::Tables) -> Option<&Named> {
+        if self.vacant_name.get() == NOWHERE {
+            self.grow(tables)?;
+        }
+        let named = self.name_at(self.vacant_name.get())?;
+        self.vacant_name.set(named.next.get());
         named.key.set(*key);
-        named.index.set(index);
-        names.insert_unique(hash(key), index, hash_of);
+        self.chain_up(named);
         Some(named)
     }
 
     #[cold]
+    #[inline(never)]
     fn forget(&self, named: &Named) {
-        let index = named.index.get();
-        if let Ok(entry) = self.index.borrow_mut().find_entry(hash(&named.key.get()), |&other| other == index) {
-            entry.remove();
-            named.first.set(self.vacant.replace(index));
+        let mut before = self.chain(&named.key.get());
+        while let Some(link) = before.filter(|link| link.get() != named.index) {
+            before = self.name_at(link.get()).map(|named| &named.next);
+        }
+        if let Some(link) = before {
+            link.set(named.next.get());
+        }
+        named.key.set(Key::BLANK);
+        named.next.set(self.vacant_name.replace(named.index));
+    }
+
+    /// Puts a name into the chain that it belongs to.
+    fn chain_up(&self, named: &Named) {
+        if let Some(chain) = self.chain(&named.key.get()) {
+            named.next.set(chain.replace(named.index));
         }
     }
-}
 
-impl Named {
-    /// Its own number.
-    pub const fn index(&self) -> Index {
-        self.index.get()
+    /// Where the chain begins that a name is in.
+    #[inline]
+    fn chain(&self, key: &Key) -> Option<&Cell<Index>> {
+        // Always a power of two.
+        Some(&self.name_at(key.spread() & (self.chains.get() - 1))?.chain)
     }
-
-    fn blank() -> Named {
-        Named {
-            key: Cell::new(Key::BLANK),
-            index: Cell::new(NOWHERE),
-            active: Cell::new(None),
-            first: Cell::new(NOWHERE),
-            generation: Cell::new(0),
-            users: Cell::new(0),
-        }
-    }
-}
-
-#[inline(always)]
-fn hash(key: &Key) -> u64 {
-    FxBuildHasher.hash_one(key)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::FakePlatform;
     use allocator_api2::alloc::Global;
     use std::format;
+    use std::vec::Vec;
+
+    type Names<'platform> = Table<&'platform FakePlatform>;
+
+    fn name(number: u32) -> Name {
+        Name::new(&format!("name-{number}")).unwrap()
+    }
 
     #[test]
     fn a_name_that_was_never_loaded_makes_room() {
-        let names = Names::new(&Global);
-        let name = |number: u32| Name::new(&format!("name-{number}")).unwrap();
-        let key = |number| Key::from(&name(number));
+        let table = Names::new();
         for number in 0..1000 {
-            let named = names.claim(None, &name(number), &Global).unwrap();
-            assert!(names.find(&key(number)).is_some());
-            names.give_back(named);
-            assert!(names.find(&key(number)).is_none());
+            let named = table.claim_name(None, &name(number), &Global).unwrap();
+            assert!(table.named(&name(number)).is_some());
+            table.give_back_name(named);
+            assert!(table.named(&name(number)).is_none());
         }
-        assert_eq!(names.list.len(), 1);
+        assert_eq!(table.slots.len(), 1);
     }
 
     #[test]
     fn a_name_stays_as_long_as_somebody_has_it() {
-        let names = Names::new(&Global);
-        let name = Name::new("name").unwrap();
-        let key = Key::from(&name);
-        let [outer, inner] = [(), ()].map(|()| names.claim(names.find(&key), &name, &Global).unwrap());
+        let (table, name) = (Names::new(), name(0));
+        let [outer, inner] =
+            [(), ()].map(|()| table.claim_name(table.named(&name), &name, &Global).unwrap());
         assert_eq!(outer.index(), inner.index());
-        names.give_back(inner);
-        names.find(&key).unwrap().generation.set(1);
-        names.give_back(outer);
-        assert_eq!(names.find(&key).unwrap().generation.get(), 1);
+        table.give_back_name(inner);
+        table.named(&name).unwrap().generation.set(1);
+        table.give_back_name(outer);
+        assert_eq!(table.named(&name).unwrap().generation.get(), 1);
+    }
+
+    #[test]
+    fn finds_every_name_while_there_come_more_and_some_go() {
+        let table = Names::new();
+        let mut there = Vec::new();
+        for number in 0..10_000 {
+            let named = table.claim_name(None, &name(number), &Global).unwrap();
+            if number % 3 == 0 {
+                table.give_back_name(named);
+            } else {
+                there.push((name(number), named.index()));
+            }
+        }
+        assert!(there.iter().all(|(name, index)| table.named(name).is_some_and(|named| named.index() == *index)));
+        assert!((0..10_000).step_by(3).all(|number| table.named(&name(number)).is_none()));
+        assert!(table.find(&Key::BLANK).is_none());
+        let length = |index| {
+            let first = table.name_at(index).unwrap().chain.get();
+            core::iter::successors(table.name_at(first), |named| table.name_at(named.next.get())).count()
+        };
+        let longest = (0..table.chains.get()).map(length).max();
+        assert!(longest < Some(10), "a chain of {longest:?} names");
     }
 }
