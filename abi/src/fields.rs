@@ -61,9 +61,7 @@ macro_rules! integer_field {
             }
             #[inline(always)]
             fn read(bytes: &[u8]) -> $type {
-                let mut array = [0; size_of::<$type>()];
-                array.copy_from_slice(bytes);
-                <$type>::from_le_bytes(array)
+                bytes.first_chunk().map_or(0, |bytes| <$type>::from_le_bytes(*bytes))
             }
         }
     )+};
@@ -77,8 +75,6 @@ impl<const N: usize> Field for [u8; N] {
     }
     #[inline(always)]
     fn read(bytes: &[u8]) -> [u8; N] {
-        let mut array = [0; N];
-        array.copy_from_slice(bytes);
-        array
+        bytes.first_chunk().copied().unwrap_or([0; N])
     }
 }
