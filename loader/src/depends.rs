@@ -125,6 +125,7 @@ impl<P: Platform> ModuleManager<P> {
     }
 
     /// Do those that call the module at `from` find a version that will do when `new` has its place?
+    #[cfg(feature = "reload")]
     pub(crate) fn check_dependents(&self, new: &New<'_>, from: Option<ModuleId>) -> Result<(), LoadError> {
         let Some(from) = from.filter(|_| self.bound.get() > 0) else { return Ok(()) };
         let Some(version) = self.get(from).map(|old| old.version) else { return Ok(()) };

@@ -228,10 +228,11 @@ impl<P: Platform> ModuleManager<P> {
     /// Does what is to be done behind a call, or several, when the module is not borrowed any more.
     #[inline(always)]
     pub(crate) fn settle(&self, id: ModuleId, retired: bool, faulted: bool) {
-        if retired {
-            self.leave_retired(id);
-        } else if faulted {
-            self.fail(id);
+        match retired {
+            #[cfg(feature = "reload")]
+            true => self.leave_retired(id),
+            _ if faulted => self.fail(id),
+            _ => {}
         }
     }
 
@@ -255,15 +256,6 @@ impl<P: Platform> ModuleManager<P> {
                 self.last_fault.set(Some(fault));
                 Failure::Faulted
             }
-        }
-    }
-
-    /// Ends a module that was replaced, behind its last call.
-    #[cold]
-    #[inline(never)]
-    pub(crate) fn leave_retired(&self, id: ModuleId) {
-        if let Some(receipt) = self.reap(id) {
-            self.receipt.set(Some(receipt));
         }
     }
 

@@ -103,7 +103,7 @@ impl<P: Platform> Drop for Held<'_, P> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "reload"))]
 mod tests {
     use super::*;
     use crate::error::UnloadError;

@@ -9,8 +9,8 @@
 //! ```
 //!
 //! The embedder implements [`Platform`] (memory, clock, the call) and drives a
-//! [`ModuleManager`]. There is no `unsafe` here and no need of a global
-//! allocator.
+//! [`ModuleManager`]. There is no `unsafe` here, and memory for tables comes
+//! from the platform's allocator alone.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -45,6 +45,7 @@ pub mod printable;
 pub mod profile;
 pub mod raw;
 pub mod records;
+#[cfg(feature = "reload")]
 pub mod reload;
 pub mod report;
 mod restart;
@@ -83,6 +84,7 @@ pub use policy::{Domain, LoadOptions, OnFault, Placement};
 pub use printable::Printable;
 pub use profile::{ModuleProfile, Snapshot, Timing};
 pub use raw::RawModule;
+#[cfg(feature = "reload")]
 pub use reload::{Reloaded, Replaced};
 pub use report::RULE;
 pub use segments::Segments;

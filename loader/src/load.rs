@@ -115,7 +115,10 @@ impl<P: Platform> ModuleManager<P> {
     fn make_ready(&self, prepared: &Prepared<'_, P>, from: Option<ModuleId>) -> Result<Carried, LoadError> {
         // Nobody else knows of it.
         let Some(module) = prepared.claim.place.module() else { return Err(LoadError::CandidateGone) };
-        let carried = from.map_or(Ok(Carried::Nothing), |from| self.carry_state(from, &module))?;
+        let carried = match from {
+            Some(from) if cfg!(feature = "reload") => self.carry_state(from, &module)?,
+            _ => Carried::Nothing,
+        };
         self.initialise(&module, &module.placed)?;
         // Its `init` may have been interrupted by another load.
         if !module.kept.depends().is_empty() {

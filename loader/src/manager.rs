@@ -13,6 +13,7 @@ use crate::profile::{ModuleProfile, Snapshot, Spare, Timing, calibrate, step};
 use crate::standing::State;
 use crate::state;
 use crate::table::{Named, Table};
+#[cfg(feature = "reload")]
 use crate::unload::Receipt;
 
 /// All loaded modules of one [`Platform`].
@@ -27,6 +28,7 @@ pub struct ModuleManager<P: Platform> {
     pub(crate) table: Table<P>,
     pub(crate) spare: Spare<P::Tables>,
     /// What the module gave back that was retired and went last.
+    #[cfg(feature = "reload")]
     pub(crate) receipt: Cell<Option<Receipt>>,
     /// The last fault of any call: the module it was may be gone.
     pub(crate) last_fault: Cell<Option<Fault>>,
@@ -45,6 +47,7 @@ impl<P: Platform> ModuleManager<P> {
             timing,
             table: Table::new(),
             spare: Spare::new(),
+            #[cfg(feature = "reload")]
             receipt: Cell::new(None),
             last_fault: Cell::new(None),
             bound: Cell::new(0),
@@ -183,9 +186,7 @@ impl<P: Platform> ModuleManager<P> {
 
 impl<P: Platform> Drop for ModuleManager<P> {
     fn drop(&mut self) {
-        for module in self.table.drain() {
-            self.platform.release(module.placed.image);
-        }
+        self.table.drain(|module| self.platform.release(module.placed.image));
     }
 }
 

@@ -90,63 +90,75 @@ impl<P: Platform> Module<P> {
 }
 
 /// What is of use later of a blob and of how it was loaded: of most, nothing.
-pub(crate) struct Kept<A: Allocator> {
-    /// How it was loaded, where not as usual.
-    unusual: Option<Box<LoadOptions, A>>,
-    bytes: Box<[u8], A>,
-    schema: u32,
-    depends: u32,
-    symbols: u32,
+pub(crate) struct Kept<A: Allocator>(Option<Box<Parcel<A>, A>>);
+
+/// What is kept.
+struct Parcel<A: Allocator> {
+    options: LoadOptions,
+    /// A state's schema, a list of dependencies, the code's functions, and the whole blob.
+    bytes: Vec<u8, A>,
+    schema: usize,
+    depends: usize,
+    symbols: usize,
 }
 
 impl<A: Allocator + Clone> Kept<A> {
-    /// Keeps the options, a state's schema, a list of dependencies, the code's functions, and the whole blob, as far as
-    /// they are there, or of use; `None` when there is no memory.
+    /// Keeps the options and the parts of the blob, as far as they are there, or of use; `None` when there is no memory.
     #[inline(always)]
     pub(crate) fn new(valid: &ValidModule<'_>, options: &LoadOptions, tables: A) -> Option<Kept<A>> {
-        let unusual = match *options == LoadOptions::default() {
-            true => None,
-            false => Some(Box::try_new_in(*options, tables.clone()).ok()?),
-        };
-        let restarts = cfg!(feature = "restart") && options.on_fault != OnFault::Stop;
-        let blob = if restarts { valid.raw().blob() } else { &[] };
-        let Parts { schema, depends, symbols } = *valid.parts();
-        if schema.len() + depends.len() + symbols.len() + blob.len() == 0 {
-            let bytes = Vec::new_in(tables).into_boxed_slice();
-            return Some(Kept { unusual, bytes, schema: 0, depends: 0, symbols: 0 });
+        let [schema, depends, symbols, blob] = parts(valid, options);
+        if schema.len() + depends.len() + symbols.len() + blob.len() == 0 && *options == LoadOptions::default() {
+            return Some(Kept(None));
         }
-        let length = |part: &[u8]| u32::try_from(part.len()).ok();
-        let bytes = joined([schema, depends, symbols, blob], tables)?;
-        let (schema, depends, symbols) = (length(schema)?, length(depends)?, length(symbols)?);
-        Some(Kept { unusual, bytes, schema, depends, symbols })
+        Parcel::new(valid, options, tables)
     }
 }
 
-/// These one after the other; `None` when there is no memory.
-#[inline(never)]
-fn joined<A: Allocator>(parts: [&[u8]; 4], tables: A) -> Option<Box<[u8], A>> {
-    let mut bytes = Vec::new_in(tables);
-    bytes.try_reserve_exact(parts.iter().map(|part| part.len()).sum()).ok()?;
-    parts.into_iter().for_each(|part| bytes.extend_from_slice(part));
-    Some(bytes.into_boxed_slice())
+/// Schema, dependencies, functions and blob, as far as they are of use.
+#[inline(always)]
+fn parts<'blob>(valid: &ValidModule<'blob>, options: &LoadOptions) -> [&'blob [u8]; 4] {
+    let Parts { schema, depends, symbols } = *valid.parts();
+    let restarts = cfg!(feature = "restart") && options.on_fault != OnFault::Stop;
+    [
+        if cfg!(feature = "reload") { schema } else { &[] },
+        if cfg!(feature = "depends") { depends } else { &[] },
+        if cfg!(feature = "symbols") { symbols } else { &[] },
+        if restarts { valid.raw().blob() } else { &[] },
+    ]
+}
+
+impl<A: Allocator + Clone> Parcel<A> {
+    #[cold]
+    #[inline(never)]
+    fn new(valid: &ValidModule<'_>, options: &LoadOptions, tables: A) -> Option<Kept<A>> {
+        let [schema, depends, symbols, blob] = parts(valid, options);
+        let mut bytes = Vec::new_in(tables.clone());
+        bytes.try_reserve_exact(schema.len() + depends.len() + symbols.len() + blob.len()).ok()?;
+        bytes.extend_from_slice(schema);
+        bytes.extend_from_slice(depends);
+        bytes.extend_from_slice(symbols);
+        bytes.extend_from_slice(blob);
+        let (schema, depends, symbols) = (schema.len(), depends.len(), symbols.len());
+        let parcel = Parcel { options: *options, bytes, schema, depends, symbols };
+        Some(Kept(Some(Box::try_new_in(parcel, tables).ok()?)))
+    }
 }
 
 impl<A: Allocator> Kept<A> {
     /// How the module was loaded.
     pub(crate) fn options(&self) -> LoadOptions {
-        self.unusual.as_deref().copied().unwrap_or_default()
+        self.0.as_ref().map_or_else(LoadOptions::default, |parcel| parcel.options)
     }
 
     /// The schema of the module's state; empty where it has none.
     pub(crate) fn schema(&self) -> &[u8] {
-        self.bytes.get(..self.schema as usize).unwrap_or_default()
+        self.part(|parcel| (0, parcel.schema))
     }
 
     /// The list of the modules it may call; empty where it calls none.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn depends(&self) -> &[u8] {
-        let has_some = cfg!(feature = "depends") && self.depends > 0;
-        if has_some { self.part(self.schema, self.depends) } else { &[] }
+        if cfg!(feature = "depends") { self.part(|parcel| (parcel.schema, parcel.depends)) } else { &[] }
     }
 
     /// How many those are.
@@ -158,22 +170,28 @@ impl<A: Allocator> Kept<A> {
 
     /// The functions of its code; empty where they are not known.
     pub(crate) fn symbols(&self) -> &[u8] {
-        if cfg!(feature = "symbols") { self.part(self.schema + self.depends, self.symbols) } else { &[] }
+        if cfg!(feature = "symbols") { self.part(|parcel| (parcel.schema + parcel.depends, parcel.symbols)) } else { &[] }
     }
 
     /// What the module is restarted from; empty where it never is.
     pub(crate) fn blob(&self) -> &[u8] {
-        self.bytes.get((self.schema + self.depends + self.symbols) as usize..).unwrap_or_default()
+        self.part(|parcel| {
+            let start = parcel.schema + parcel.depends + parcel.symbols;
+            (start, parcel.bytes.len() - start)
+        })
     }
 
-    fn part(&self, start: u32, length: u32) -> &[u8] {
-        self.bytes.get(start as usize..(start + length) as usize).unwrap_or_default()
+    /// A part, of which `place` says start and length.
+    #[inline]
+    fn part(&self, place: impl FnOnce(&Parcel<A>) -> (usize, usize)) -> &[u8] {
+        let Some(parcel) = &self.0 else { return &[] };
+        let (start, length) = place(parcel);
+        parcel.bytes.get(start..start + length).unwrap_or_default()
     }
 
     /// Bytes of the loader's tables that all of it takes.
     pub(crate) fn table_bytes(&self) -> u64 {
-        let options = if self.unusual.is_some() { size_of::<LoadOptions>() } else { 0 };
-        (options + self.bytes.len()) as u64
+        self.0.as_ref().map_or(0, |parcel| (size_of::<Parcel<A>>() + parcel.bytes.len()) as u64)
     }
 }
 

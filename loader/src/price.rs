@@ -6,7 +6,9 @@ use crate::budget::Budget;
 use crate::manager::ModuleManager;
 use crate::name::Name;
 use crate::platform::{Call, Draft, ImageSize, Platform};
-use crate::policy::{Domain, LoadOptions, Placement};
+#[cfg(feature = "reload")]
+use crate::policy::LoadOptions;
+use crate::policy::{Domain, Placement};
 use crate::profile::Timing;
 
 /// A module that returns 0 at once: `xor eax, eax; ret`.
@@ -16,6 +18,7 @@ const CODE: [u8; 3] = [0x31, 0xc0, 0xc3];
 const CALLS: usize = 63;
 
 /// Loads that are measured.
+#[cfg(feature = "reload")]
 const LOADS: usize = 15;
 
 /// A module that does nothing.
@@ -65,6 +68,7 @@ impl<P: Platform> ModuleManager<P> {
 
     /// Cycles that it takes to load `blob` into the kernel domain, call it once and unload it: the median of some times,
     /// behind a first one. `None` where that does not work. Nobody finds it meanwhile, but its name's loads are counted.
+    #[cfg(feature = "reload")]
     pub fn load_cycles(&self, blob: &[u8]) -> Option<u64> {
         let once = || {
             let start = self.platform.clock();

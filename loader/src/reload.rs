@@ -1,12 +1,13 @@
-//! Hot reload: a module takes the place of the one its name stands for.
+//! Hot reload: a module takes the place of the one its name stands for, which goes behind its last call.
 
 use crate::depends::New;
 use crate::error::LoadError;
 use crate::manager::ModuleManager;
 use crate::module::ModuleId;
-use crate::name::{Name, Version};
+use crate::name::Version;
 use crate::platform::Platform;
 use crate::policy::LoadOptions;
+use crate::standing::State;
 use crate::state::Carried;
 use crate::table::Claim;
 use crate::unload::Receipt;
@@ -96,11 +97,6 @@ impl<P: Platform> ModuleManager<P> {
         Ok(self.switch(id, state, prepare_cycles))
     }
 
-    /// What a name stands for.
-    pub(crate) fn active(&self, name: &Name) -> Option<ModuleId> {
-        self.table.named(name)?.active.get()
-    }
-
     /// Has a module that is ready take its place, and what was there go.
     fn switch(&self, id: ModuleId, state: Carried, prepare_cycles: u64) -> Reloaded {
         let start = self.platform.clock_fenced();
@@ -127,6 +123,38 @@ impl<P: Platform> ModuleManager<P> {
             (module.version, module.generation.get())
         };
         Some(Replaced { version, generation, receipt: self.retire(old) })
+    }
+
+    /// Has a module go as soon as no call of it is under way, which may be at once: then its receipt is returned.
+    pub(crate) fn retire(&self, id: ModuleId) -> Option<Receipt> {
+        let place = self.table.place(id.index)?;
+        self.unlink(place, &*place.get(id.load)?);
+        self.reap(id)
+    }
+
+    /// Ends a retired module, unless a call of it is under way or somebody holds on to it.
+    pub(crate) fn reap(&self, id: ModuleId) -> Option<Receipt> {
+        let place = self.table.place(id.index)?;
+        if place.is_borrowed() {
+            return None;
+        }
+        let module = place.get(id.load).filter(|module| module.standing.state() != State::Running)?;
+        let named = self.named(&module);
+        self.end(place, module, named).ok()
+    }
+
+    /// Ends a module that was replaced, behind its last call.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn leave_retired(&self, id: ModuleId) {
+        if let Some(receipt) = self.reap(id) {
+            self.receipt.set(Some(receipt));
+        }
+    }
+
+    /// What the module gave back that was replaced while calls of it were under way, and went last; told once.
+    pub fn take_receipt(&self) -> Option<Receipt> {
+        self.receipt.take()
     }
 }
 

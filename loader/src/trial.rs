@@ -258,26 +258,15 @@ impl<P: Platform> ModuleManager<P> {
         let done = self.timed(&call, module.placement.domain, module.kept.depends(), calls, output);
         module.standing.set(State::Ready);
         let retired = module.standing.is_retired();
-        match done {
-            Ok(done) => {
-                drop(module);
-                if retired {
-                    self.leave_retired(id);
-                }
-                Ok(done)
-            }
-            Err(CallError::NoMemory) => Err(ExecuteError::NoMemory),
-            Err(CallError::Fault(fault)) => {
-                module.faults.note(fault, self.platform.diagnosis(), self.platform.tables());
-                drop(module);
-                if retired {
-                    self.leave_retired(id);
-                } else {
-                    self.fail(id);
-                }
-                Err(ExecuteError::Faulted(fault))
-            }
+        if let Err(CallError::Fault(fault)) = done {
+            module.faults.note(fault, self.platform.diagnosis(), self.platform.tables());
         }
+        drop(module);
+        self.settle(id, retired, matches!(done, Err(CallError::Fault(_))));
+        done.map_err(|error| match error {
+            CallError::NoMemory => ExecuteError::NoMemory,
+            CallError::Fault(fault) => ExecuteError::Faulted(fault),
+        })
     }
 
     /// Carries a call out so many times: the first one as it says, the others without looking at what takes long.

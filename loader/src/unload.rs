@@ -84,16 +84,9 @@ impl<P: Platform> ModuleManager<P> {
         self.dependents(id).find_map(|by| Some(self.get(by)?.name))
     }
 
-    /// Has a module go as soon as no call of it is under way, which may be at once: then its receipt is returned.
-    pub(crate) fn retire(&self, id: ModuleId) -> Option<Receipt> {
-        let place = self.table.place(id.index)?;
-        self.unlink(place, &*place.get(id.load)?);
-        self.reap(id)
-    }
-
     /// Takes a module out of its name's list, which is returned: nobody finds it any more.
     #[inline]
-    fn unlink(&self, place: &Place<P>, module: &Module<P>) -> Option<&Named> {
+    pub(crate) fn unlink(&self, place: &Place<P>, module: &Module<P>) -> Option<&Named> {
         module.standing.retire();
         let named = self.named(module)?;
         if module.listed.replace(false) {
@@ -105,19 +98,8 @@ impl<P: Platform> ModuleManager<P> {
         Some(named)
     }
 
-    /// Ends a retired module, unless a call of it is under way or somebody holds on to it.
-    pub(crate) fn reap(&self, id: ModuleId) -> Option<Receipt> {
-        let place = self.table.place(id.index)?;
-        if place.is_borrowed() {
-            return None;
-        }
-        let module = place.get(id.load).filter(|module| module.standing.state() != State::Running)?;
-        let named = self.named(&module);
-        self.end(place, module, named).ok()
-    }
-
     /// Ends a retired module that nobody else has borrowed: calls its `exit` and takes back all it has.
-    fn end(&self, place: &Place<P>, module: Ref<'_, Module<P>>, named: Option<&Named>) -> Result<Receipt, UnloadError> {
+    pub(crate) fn end(&self, place: &Place<P>, module: Ref<'_, Module<P>>, named: Option<&Named>) -> Result<Receipt, UnloadError> {
         // From here on nobody gets at it, though it stays in its place until it has said its last word.
         module.load.set(None);
         let exits = module.flags & FLAG_EXIT != 0 && module.standing.state() != State::Stopped;
@@ -163,10 +145,5 @@ impl<P: Platform> ModuleManager<P> {
     /// What a module has been given.
     pub(crate) fn held_by(&self, module: &Module<P>) -> Usage {
         self.platform.held(&module.placed.image) + Usage { table_bytes: module.table_bytes(), ..Usage::default() }
-    }
-
-    /// What the module gave back that was replaced while calls of it were under way, and went last; told once.
-    pub fn take_receipt(&self) -> Option<Receipt> {
-        self.receipt.take()
     }
 }

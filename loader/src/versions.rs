@@ -86,6 +86,11 @@ impl<P: Platform> ModuleManager<P> {
         found.ok_or(if self.find(name).is_some() { SelectError::NoSuchVersion } else { SelectError::NoSuchName })
     }
 
+    /// What a name stands for.
+    pub(crate) fn active(&self, name: &Name) -> Option<ModuleId> {
+        self.table.named(name)?.active.get()
+    }
+
     /// Has a module's name stand for it.
     ///
     /// # Errors

@@ -52,6 +52,7 @@ impl Platform for Tiny {
         Ok(Returned { outcome: Outcome { result, output_length: context.output_length() }, cycles })
     }
 }
+#[inline(never)]
 pub fn run(blob: &[u8]) -> Option<(i32, u64)> {
     let manager = ModuleManager::new(Tiny, Timing::Precise);
     let id = manager.load(blob).ok()?;

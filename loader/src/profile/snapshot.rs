@@ -82,13 +82,14 @@ impl Snapshot {
     }
 
     /// The value that `per_cent` of the readings do not exceed, within 1/32.
+    #[inline(never)]
     fn percentile(&self, per_cent: u64) -> u64 {
         let totals = &self.totals;
         // The rank of the reading asked for, counted from 1 (nearest-rank method).
-        let rank = (u128::from(totals.count) * u128::from(per_cent)).div_ceil(100).max(1);
-        let mut seen: u128 = 0;
+        let rank = totals.count / 100 * per_cent + (totals.count % 100 * per_cent).div_ceil(100);
+        let mut seen: u64 = 0;
         for (index, count) in self.histogram.iter().enumerate() {
-            seen += u128::from(*count);
+            seen += u64::from(*count);
             if seen >= rank {
                 return lower_bound(index).clamp(totals.min, totals.max);
             }

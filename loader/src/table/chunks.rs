@@ -39,7 +39,9 @@ impl<T, A: Allocator> Chunks<T, A> {
             let mut elements = Vec::new_in(tables.clone());
             let size = FIRST_CHUNK << (number as u32 / ALIKE);
             elements.try_reserve_exact(size as usize).ok()?;
-            elements.extend((index..index + size).map(blank));
+            for number in index..index + size {
+                elements.push(blank(number));
+            }
             // It was just found to be empty.
             let _ = chunk.set(elements);
         }
@@ -57,11 +59,6 @@ impl<T, A: Allocator> Chunks<T, A> {
     pub fn get(&self, index: usize) -> Option<&T> {
         let (chunk, offset) = locate(index);
         self.chunks.get(chunk)?.get()?.get(offset)
-    }
-
-    /// All elements.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.chunks.iter_mut().filter_map(OnceCell::get_mut).flat_map(|chunk| chunk.iter_mut())
     }
 }
 

@@ -211,8 +211,9 @@ impl<P: Platform> Table<P> {
         before.set(place.next.replace(NOWHERE));
     }
 
-    /// Empties all places.
-    pub fn drain(&mut self) -> impl Iterator<Item = Module<P>> {
-        self.slots.iter_mut().filter_map(|slot| slot.place.module.get_mut().take())
+    /// Empties all places that nobody is in.
+    pub fn drain(&self, release: impl Fn(Module<P>)) {
+        let places = (0..self.slots.len() as usize).filter_map(|index| self.place(index));
+        places.filter_map(Place::empty).for_each(release);
     }
 }

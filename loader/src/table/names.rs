@@ -104,7 +104,7 @@ impl<P: Platform> Table<P> {
             return;
         }
         self.chains.set(2 * self.chains.get());
-        let all = || (0..=named.index).filter_map(|index| self.name_at(index));
+        let all = || (0..self.slots.len()).filter_map(|index| self.name_at(index));
         all().for_each(|named| named.chain.set(NOWHERE));
         all().filter(|named| named.key.get() != Key::BLANK).for_each(|named| self.chain_up(named));
     }
