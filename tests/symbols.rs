@@ -80,9 +80,9 @@ fn each_variant_has_the_names_of_its_own_code() {
         let code = valid.code();
         assert_eq!(code.header.level, cpu_level);
         // The entry is there under its name, at the place that the code itself says.
-        let entry = Symbols::find(valid.parts().symbols, code.header.entry.into()).unwrap();
+        let entry = Symbols::find(valid.symbols(), code.header.entry.into()).unwrap();
         assert_eq!((entry.name, entry.offset), ("bareflow_entry", code.header.entry));
-        assert_eq!(Symbols::check(valid.parts().symbols, code.header.text_size), Ok(()));
+        assert_eq!(Symbols::check(valid.symbols(), code.header.text_size), Ok(()));
     }
     assert_eq!(count(&bytes), 2);
 }

@@ -161,6 +161,7 @@ impl HostPlatform {
 }
 
 impl Platform for HostPlatform {
+    const HAS_USUAL_WAY: bool = true;
     type Tables = Global;
     type Draft = ImageDraft;
     type Image = Image;

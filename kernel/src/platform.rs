@@ -30,6 +30,7 @@ impl KernelPlatform {
 }
 
 impl Platform for KernelPlatform {
+    const HAS_USUAL_WAY: bool = true;
     type Tables = Global;
     type Draft = ImageDraft;
     type Image = Image;

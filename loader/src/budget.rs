@@ -32,7 +32,7 @@ impl Budget {
     #[must_use]
     pub fn of(header: &Header, limits: &Budget) -> Budget {
         let wish = |wanted: u32, default: u32, limit: u32| if wanted == 0 { default } else { wanted }.min(limit);
-        let pages = |bytes: u32| bytes.checked_next_multiple_of(GRAIN).unwrap_or(!(GRAIN - 1));
+        let pages = |bytes: u32| bytes.saturating_add(GRAIN - 1) & !(GRAIN - 1);
         Budget {
             time_us: wish(header.time_us, Budget::DEFAULT.time_us, limits.time_us).max(1),
             stack: pages(wish(header.stack_size, Budget::DEFAULT.stack, limits.stack)).max(LEAST_STACK),

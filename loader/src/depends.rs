@@ -65,7 +65,7 @@ pub(crate) struct New<'module> {
 
 impl<'blob> New<'blob> {
     pub fn of(module: &ValidModule<'blob>) -> New<'blob> {
-        New { name: module.name(), version: module.version(), depends: module.parts().depends }
+        New { name: module.name(), version: module.version(), depends: module.depends() }
     }
 }
 
@@ -126,8 +126,20 @@ impl<P: Platform> ModuleManager<P> {
 
     /// Do those that call the module at `from` find a version that will do when `new` has its place?
     #[cfg(feature = "reload")]
-    pub(crate) fn check_dependents(&self, new: &New<'_>, from: Option<ModuleId>) -> Result<(), LoadError> {
-        let Some(from) = from.filter(|_| self.bound.get() > 0) else { return Ok(()) };
+    #[inline]
+    pub(crate) fn check_dependents<'new>(
+        &self,
+        from: Option<ModuleId>,
+        new: impl FnOnce() -> New<'new>,
+    ) -> Result<(), LoadError> {
+        match from {
+            Some(from) if self.bound.get() > 0 => self.check_each_dependent(from, &new()),
+            _ => Ok(()),
+        }
+    }
+
+    #[cfg(feature = "reload")]
+    fn check_each_dependent(&self, from: ModuleId, new: &New<'_>) -> Result<(), LoadError> {
         let Some(version) = self.get(from).map(|old| old.version) else { return Ok(()) };
         for by in self.ids() {
             if let Some(versions) = self.would_lack(by, &new.name, version, from, Some(new.version))

@@ -80,7 +80,7 @@ impl<P: Platform> ModuleManager<P> {
     /// Calls a module that is borrowed. The way that most calls go is short, and writes no result to memory.
     #[inline(always)]
     pub(crate) fn call_once(&self, module: &Module<P>, input: &[u8], output: &mut [u8]) -> Result<Returned, Failure> {
-        if input.is_empty() && output.is_empty() && module.standing.is_usual() {
+        if P::HAS_USUAL_WAY && input.is_empty() && output.is_empty() && module.standing.is_usual() {
             match (module.turns.usual(), module.recorder.get()) {
                 (Turn::Timed, Some(samples)) if !samples.is_folded() => {
                     return self.call_usual(module, self.timing, |cycles| samples.push(cycles));
@@ -162,7 +162,7 @@ impl<P: Platform> ModuleManager<P> {
         depends: &[u8],
         output: &mut [u8],
     ) -> Result<Returned, CallError> {
-        if !is_plain {
+        if !P::HAS_USUAL_WAY || !is_plain {
             return self.call_bound_or_not(call, depends, output);
         }
         let mut otherwise = Err(CallError::NoMemory);
@@ -263,16 +263,16 @@ impl<P: Platform> ModuleManager<P> {
     #[cold]
     #[inline(never)]
     pub(crate) fn explain(&self, id: ModuleId, failure: Failure) -> ExecuteError {
-        let module = self.get(id);
-        let fault = module.as_ref().and_then(|module| module.faults.last());
-        let stopped = module.is_some_and(|module| module.standing.state() == State::Stopped);
-        match (failure, fault) {
-            (Failure::ProfileFull, _) => ExecuteError::ProfileFull,
-            (Failure::NoMemory, _) => ExecuteError::NoMemory,
-            (Failure::Refused, Some(fault)) if stopped => ExecuteError::Stopped(fault),
-            (Failure::Refused, _) => ExecuteError::Busy,
-            (Failure::Faulted, _) => self.last_fault.get().map_or(ExecuteError::NotLoaded, ExecuteError::Faulted),
-            (Failure::NotLoaded, _) => ExecuteError::NotLoaded,
+        match failure {
+            Failure::NotLoaded => ExecuteError::NotLoaded,
+            Failure::NoMemory => ExecuteError::NoMemory,
+            Failure::ProfileFull => ExecuteError::ProfileFull,
+            Failure::Faulted => self.last_fault.get().map_or(ExecuteError::NotLoaded, ExecuteError::Faulted),
+            Failure::Refused => {
+                let stopped = self.get(id).filter(|module| module.standing.state() == State::Stopped);
+                let fault = stopped.and_then(|module| module.faults.last());
+                fault.map_or(ExecuteError::Busy, ExecuteError::Stopped)
+            }
         }
     }
 }

@@ -90,7 +90,7 @@ impl<P: Platform> ModuleManager<P> {
         from: Option<ModuleId>,
         options: &LoadOptions,
     ) -> Result<Prepared<'manager, P>, LoadError> {
-        if cfg!(feature = "depends") && !valid.parts().depends.is_empty() {
+        if valid.calls_others() {
             self.check_dependencies(&New::of(valid), from)?;
         }
         if !self.platform.has_domain(options.domain) {
@@ -162,7 +162,7 @@ impl<P: Platform> ModuleManager<P> {
             named: claim.named.index(),
             flags: raw.header().flags,
             cpu_level: valid.code().header.level,
-            standing: Standing::preparing(options.domain != Domain::Kernel || !valid.parts().depends.is_empty()),
+            standing: Standing::preparing(options.domain != Domain::Kernel || valid.calls_others()),
             listed: Cell::new(false),
             last_result: Cell::new(0),
             code_size: valid.code().header.text_size,

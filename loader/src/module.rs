@@ -19,7 +19,7 @@ use crate::profile::Recorder;
 use crate::profile::turns::Turns;
 use crate::standing::{Standing, State};
 use crate::table::Index;
-use crate::valid::{Parts, ValidModule};
+use crate::valid::ValidModule;
 
 /// A handle to a loaded module. It stays behind when the module is unloaded or
 /// replaced, and then leads nowhere: find the name again.
@@ -106,32 +106,20 @@ impl<A: Allocator + Clone> Kept<A> {
     /// Keeps the options and the parts of the blob, as far as they are there, or of use; `None` when there is no memory.
     #[inline(always)]
     pub(crate) fn new(valid: &ValidModule<'_>, options: &LoadOptions, tables: A) -> Option<Kept<A>> {
-        let [schema, depends, symbols, blob] = parts(valid, options);
-        if schema.len() + depends.len() + symbols.len() + blob.len() == 0 && *options == LoadOptions::default() {
+        if !valid.has_parts() && *options == LoadOptions::default() {
             return Some(Kept(None));
         }
         Parcel::new(valid, options, tables)
     }
 }
 
-/// Schema, dependencies, functions and blob, as far as they are of use.
-#[inline(always)]
-fn parts<'blob>(valid: &ValidModule<'blob>, options: &LoadOptions) -> [&'blob [u8]; 4] {
-    let Parts { schema, depends, symbols } = *valid.parts();
-    let restarts = cfg!(feature = "restart") && options.on_fault != OnFault::Stop;
-    [
-        if cfg!(feature = "reload") { schema } else { &[] },
-        if cfg!(feature = "depends") { depends } else { &[] },
-        if cfg!(feature = "symbols") { symbols } else { &[] },
-        if restarts { valid.raw().blob() } else { &[] },
-    ]
-}
-
 impl<A: Allocator + Clone> Parcel<A> {
     #[cold]
     #[inline(never)]
     fn new(valid: &ValidModule<'_>, options: &LoadOptions, tables: A) -> Option<Kept<A>> {
-        let [schema, depends, symbols, blob] = parts(valid, options);
+        let restarts = cfg!(feature = "restart") && options.on_fault != OnFault::Stop;
+        let (schema, depends, symbols) = (valid.schema(), valid.depends(), valid.symbols());
+        let blob = if restarts { valid.raw().blob() } else { &[] };
         let mut bytes = Vec::new_in(tables.clone());
         bytes.try_reserve_exact(schema.len() + depends.len() + symbols.len() + blob.len()).ok()?;
         bytes.extend_from_slice(schema);
@@ -170,7 +158,11 @@ impl<A: Allocator> Kept<A> {
 
     /// The functions of its code; empty where they are not known.
     pub(crate) fn symbols(&self) -> &[u8] {
-        if cfg!(feature = "symbols") { self.part(|parcel| (parcel.schema + parcel.depends, parcel.symbols)) } else { &[] }
+        if cfg!(feature = "symbols") {
+            self.part(|parcel| (parcel.schema + parcel.depends, parcel.symbols))
+        } else {
+            &[]
+        }
     }
 
     /// What the module is restarted from; empty where it never is.

@@ -260,8 +260,12 @@ pub trait Platform {
     /// The fault the call ended in, or that there was no memory for it.
     fn call(&self, call: &Call<'_, Self::Image>, output: &mut [u8]) -> Result<Returned, CallError>;
 
-    /// The same for a call in the kernel domain without input and output, as most are. Where it is made in the usual way, and returns, it is
-    /// told at once what came of it; else `otherwise` says so. By default no way is the usual one.
+    /// Whether there is a usual way of calls, which [`call_plain`](Self::call_plain) goes; by default there is none.
+    const HAS_USUAL_WAY: bool = false;
+
+    /// The same for a call in the kernel domain without input and output, as most are. Where it is made in the usual
+    /// way, and returns, it is told at once what came of it; else `otherwise` says so. Asked for nothing where no way
+    /// is the usual one.
     #[inline(always)]
     fn call_plain(&self, call: &Call<'_, Self::Image>, otherwise: &mut Result<Returned, CallError>) -> Option<Plain> {
         *otherwise = self.call(call, &mut []);

@@ -51,13 +51,13 @@ impl<P: Platform> ModuleManager<P> {
         let mut from = None;
         let prepared = self.prepare(blob, options, |module, named| {
             from = named.and_then(|named| named.active.get());
-            self.check_dependents(&New::of(module), from)?;
+            self.check_dependents(from, || New::of(module))?;
             Ok(from)
         })?;
         // Its `init` may have been interrupted by another reload.
         let Claim { place, named } = prepared.claim;
         let still = match place.module() {
-            Some(module) if named.active.get() == from => self.check_dependents(&New::from(&*module), from),
+            Some(module) if named.active.get() == from => self.check_dependents(from, || New::from(&*module)),
             _ => Err(LoadError::Overtaken),
         };
         still.map_err(|error| self.discard(&prepared, error))?;
@@ -74,7 +74,7 @@ impl<P: Platform> ModuleManager<P> {
     pub fn load_candidate(&self, blob: &[u8], options: &LoadOptions) -> Result<ModuleId, LoadError> {
         let prepared = self.prepare(blob, options, |module, named| {
             let from = named.and_then(|named| named.active.get());
-            self.check_dependents(&New::of(module), from)?;
+            self.check_dependents(from, || New::of(module))?;
             Ok(from)
         })?;
         Ok(self.enter(&prepared, None))
@@ -90,7 +90,7 @@ impl<P: Platform> ModuleManager<P> {
         let from = self.active(&module.name).filter(|&from| from != id);
         let new = New::from(&*module);
         self.check_dependencies(&new, from)?;
-        self.check_dependents(&new, from)?;
+        self.check_dependents(from, || new)?;
         let state = from.map_or(Ok(Carried::Nothing), |from| self.carry_state(from, &module))?;
         drop(module);
         let prepare_cycles = self.platform.clock_fenced().saturating_sub(start);

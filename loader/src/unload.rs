@@ -99,7 +99,12 @@ impl<P: Platform> ModuleManager<P> {
     }
 
     /// Ends a retired module that nobody else has borrowed: calls its `exit` and takes back all it has.
-    pub(crate) fn end(&self, place: &Place<P>, module: Ref<'_, Module<P>>, named: Option<&Named>) -> Result<Receipt, UnloadError> {
+    pub(crate) fn end(
+        &self,
+        place: &Place<P>,
+        module: Ref<'_, Module<P>>,
+        named: Option<&Named>,
+    ) -> Result<Receipt, UnloadError> {
         // From here on nobody gets at it, though it stays in its place until it has said its last word.
         module.load.set(None);
         let exits = module.flags & FLAG_EXIT != 0 && module.standing.state() != State::Stopped;

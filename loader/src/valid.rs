@@ -41,18 +41,10 @@ pub struct ValidModule<'blob> {
     raw: RawModule<'blob>,
     /// The variant that is placed, where it is not the blob's own code.
     variant: Option<Code<'blob>>,
-    parts: Parts<'blob>,
-}
-
-/// The records that are of use once a module is placed; empty where there are none.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Parts<'blob> {
-    /// The [`Schema`] of its state.
-    pub schema: &'blob [u8],
-    /// The [`Dependencies`].
-    pub depends: &'blob [u8],
-    /// The [`Symbols`] of the code that is placed.
-    pub symbols: &'blob [u8],
+    // The records that are of use once it is placed.
+    schema: Option<&'blob [u8]>,
+    depends: Option<&'blob [u8]>,
+    symbols: Option<&'blob [u8]>,
 }
 
 impl<'blob> ValidModule<'blob> {
@@ -70,7 +62,7 @@ impl<'blob> ValidModule<'blob> {
     /// As if every check had been passed: to be proved at once. In two steps it stays where it is.
     #[inline(always)]
     pub(crate) fn supposed(raw: RawModule<'blob>) -> ValidModule<'blob> {
-        ValidModule { raw, variant: None, parts: Parts::default() }
+        ValidModule { raw, variant: None, schema: None, depends: None, symbols: None }
     }
 
     /// Makes the checks.
@@ -128,10 +120,39 @@ impl<'blob> ValidModule<'blob> {
         }
     }
 
-    /// The records that are of use later.
+    /// The [`Schema`] of its state; empty where it has none, or no module is ever replaced.
     #[must_use]
-    pub const fn parts(&self) -> &Parts<'blob> {
-        &self.parts
+    #[inline]
+    pub fn schema(&self) -> &'blob [u8] {
+        if cfg!(feature = "reload") { self.schema.unwrap_or_default() } else { &[] }
+    }
+
+    /// The [`Dependencies`]; empty where it calls no others.
+    #[must_use]
+    #[inline]
+    pub fn depends(&self) -> &'blob [u8] {
+        if cfg!(feature = "depends") { self.depends.unwrap_or_default() } else { &[] }
+    }
+
+    /// The [`Symbols`] of the code that is placed; empty where they are not known.
+    #[must_use]
+    #[inline]
+    pub fn symbols(&self) -> &'blob [u8] {
+        if cfg!(feature = "symbols") { self.symbols.unwrap_or_default() } else { &[] }
+    }
+
+    /// Whether it has any of these.
+    #[inline]
+    pub(crate) fn has_parts(&self) -> bool {
+        (cfg!(feature = "reload") && self.schema.is_some())
+            || self.calls_others()
+            || (cfg!(feature = "symbols") && self.symbols.is_some())
+    }
+
+    /// Whether it may call others.
+    #[inline]
+    pub(crate) fn calls_others(&self) -> bool {
+        cfg!(feature = "depends") && self.depends.is_some()
     }
 
     /// Are all records whole, and known or to be skipped? Every variant is checked. Takes the code of the highest level
@@ -147,14 +168,14 @@ impl<'blob> ValidModule<'blob> {
                 STATE_SCHEMA => {
                     schemas += 1;
                     Schema::parse(bytes).ok_or(InvalidModule::StateSchema)?;
-                    self.parts.schema = bytes;
+                    self.schema = Some(bytes);
                 }
                 VARIANT if cfg!(feature = "variants") => {
                     let code = check_variant(bytes, highest)?;
                     highest = code.header.level;
                     nameless = Some(code.header.text_size);
                     if highest <= cpu_level {
-                        (self.variant, self.parts.symbols) = (Some(code), &[][..]);
+                        (self.variant, self.symbols) = (Some(code), None);
                     }
                 }
                 SYMBOLS if cfg!(feature = "symbols") => {
@@ -166,7 +187,7 @@ impl<'blob> ValidModule<'blob> {
                         why,
                     })?;
                     if level == self.code().header.level {
-                        self.parts.symbols = bytes;
+                        self.symbols = Some(bytes);
                     }
                 }
                 DEPENDENCIES if cfg!(feature = "depends") => {
@@ -176,7 +197,7 @@ impl<'blob> ValidModule<'blob> {
                     }
                     Dependencies::check(bytes, self.raw.header().name_bytes())
                         .map_err(|(number, why)| InvalidModule::Dependency { number, why })?;
-                    self.parts.depends = bytes;
+                    self.depends = Some(bytes);
                 }
                 _ if kind & SKIPPABLE == 0 => return Err(InvalidModule::UnknownRecord { found: kind }),
                 _ => {}

@@ -47,14 +47,14 @@ fn names_the_functions_of_the_code_that_is_picked() {
     let bytes = with_symbols();
     for (cpu_level, name) in [(1, "work"), (2, "work"), (3, "fast"), (4, "fast")] {
         let valid = ValidModule::validate(RawModule::parse(&bytes).unwrap(), Offer { cpu_level, ..OFFER }).unwrap();
-        assert_eq!(Symbols::find(valid.parts().symbols, 7).map(|symbol| symbol.name), Some(name), "v{cpu_level}");
+        assert_eq!(Symbols::find(valid.symbols(), 7).map(|symbol| symbol.name), Some(name), "v{cpu_level}");
     }
     // A variant without names has none of the code before it.
     let mut bytes = blob::full();
     blob::add_record(&mut bytes, SYMBOLS, b"\x00\x08\x04work");
     blob::add_variant(&mut bytes, 3, |_| {});
     let valid = ValidModule::validate(RawModule::parse(&bytes).unwrap(), Offer { cpu_level: 4, ..OFFER }).unwrap();
-    assert!(valid.parts().symbols.is_empty());
+    assert!(valid.symbols().is_empty());
 }
 
 #[test]

@@ -244,14 +244,9 @@ pub(crate) fn step(platform: &impl Platform) -> u64 {
     let mut distances = [0; CALIBRATION_PAIRS];
     let mut before = platform.clock();
     for distance in &mut distances {
-        let mut now = platform.clock();
         // A clock that stands still has no step.
-        for _ in 0..CALIBRATION_PAIRS {
-            if now != before {
-                break;
-            }
-            now = platform.clock();
-        }
+        let mut readings = (0..CALIBRATION_PAIRS).map(|_| platform.clock());
+        let now = readings.find(|&now| now != before).unwrap_or(before);
         *distance = now.saturating_sub(before);
         before = now;
     }

@@ -61,7 +61,8 @@ impl Samples {
     /// Takes one reading, in cycles.
     #[inline]
     pub fn push(&self, cycles: u64) {
-        let Ok(reading) = i32::try_from(cycles) else { return self.take_long(cycles) };
+        // A call of a second or more is too long for the buffer.
+        let Ok(reading) = i32::try_from(cycles) else { return self.take(cycles, 1) };
         let length = self.length.get();
         if let Some(place) = self.buffer.get(usize::from(length)) {
             place.set(reading);
@@ -70,15 +71,6 @@ impl Samples {
             Some(longer) => self.length.set(longer),
             None => self.fold(BUFFERED),
         }
-    }
-
-    /// Takes a reading that is too large for the buffer: a call of a second or more.
-    #[cold]
-    #[inline(never)]
-    fn take_long(&self, cycles: u64) {
-        let mut totals = self.totals.get();
-        self.take(&mut totals, cycles, 1);
-        self.totals.set(totals);
     }
 
     /// Readings so far.
@@ -94,7 +86,11 @@ impl Samples {
 
     /// How many readings lie in each bucket, but for those not folded yet.
     pub fn histogram(&self) -> [u32; BUCKETS] {
-        self.histogram.each_ref().map(Cell::get)
+        let mut counts = [0; BUCKETS];
+        for (copy, count) in counts.iter_mut().zip(&self.histogram) {
+            *copy = count.get();
+        }
+        counts
     }
 
     /// Takes the buffered readings into the totals and the histogram. Short
@@ -107,45 +103,47 @@ impl Samples {
     fn fold(&self, length: usize) {
         self.length.set(0);
         let readings = self.buffer.get(..length).unwrap_or_default();
-        let mut totals = self.totals.get();
-        let (mut left, mut value) = (length, -1);
-        let mut next = readings.iter().fold(i32::MAX, |least, reading| least.min(reading.get()));
-        for _ in 0..COUNTED_TOGETHER {
-            if left <= FEW {
-                break;
-            }
+        // None is less than the first value, which is none that is read.
+        let (mut left, mut value, mut next) = (length, -1, -1);
+        for _ in 0..=COUNTED_TOGETHER {
             value = next;
-            let (mut count, mut above) = (0_i32, i32::MAX);
+            let mut count = 0_i32;
+            next = i32::MAX;
             for reading in readings.iter().map(Cell::get) {
                 count += i32::from(reading == value);
                 let candidate = if reading > value { reading } else { i32::MAX };
-                above = above.min(candidate);
+                next = next.min(candidate);
             }
-            next = above;
-            self.take(&mut totals, u64::from(value.cast_unsigned()), count as usize);
+            self.take(u64::from(value.cast_unsigned()), count as usize);
             left -= count as usize;
+            if left <= FEW {
+                break;
+            }
         }
         if left > 0 {
             for reading in readings.iter().map(Cell::get).filter(|&reading| reading > value) {
-                self.take(&mut totals, u64::from(reading.cast_unsigned()), 1);
+                self.take(u64::from(reading.cast_unsigned()), 1);
             }
         }
-        self.totals.set(totals);
     }
 
     /// Takes `count` readings of the same value.
-    #[inline]
-    fn take(&self, totals: &mut Totals, cycles: u64, count: usize) {
+    #[cold]
+    #[inline(never)]
+    fn take(&self, cycles: u64, count: usize) {
         if count == 0 {
             return;
         }
+        let mut totals = self.totals.get();
         let times = count as u64;
         totals.count += times;
-        totals.sum = totals.sum.saturating_add(cycles.saturating_mul(times));
-        let squares = (u128::from(cycles) * u128::from(cycles)).saturating_mul(u128::from(times));
+        let all = cycles.saturating_mul(times);
+        totals.sum = totals.sum.saturating_add(all);
+        let squares = u128::from(all) * u128::from(cycles);
         totals.squares = totals.squares.saturating_add(squares);
         totals.min = totals.min.min(cycles);
         totals.max = totals.max.max(cycles);
+        self.totals.set(totals);
         if let Some(place) = self.histogram.get(bucket(cycles)) {
             place.set(place.get().saturating_add(count as u32));
         }
@@ -176,15 +174,13 @@ impl Totals {
         let sum = u128::from(self.sum);
         // n * sum of squares - square of the sum is n^2 times the variance, and exact.
         let exact = self.squares.checked_mul(count).zip(sum.checked_mul(sum));
-        let scaled = exact.map(|(left, right)| left.saturating_sub(right));
-        match scaled {
-            // Hundredths, as long as they fit.
-            Some(scaled) => match scaled.checked_mul(10_000) {
-                Some(hundredths) => hundredths.isqrt() as f64 / count as f64 / 100.0,
-                None => scaled.isqrt() as f64 / count as f64,
-            },
-            None => (self.squares / count).saturating_sub((sum / count).pow(2)).isqrt() as f64,
-        }
+        let (scaled, count) = match exact {
+            Some((left, right)) => (left.saturating_sub(right), count),
+            None => ((self.squares / count).saturating_sub((sum / count).pow(2)), 1),
+        };
+        // Hundredths, as long as they fit.
+        let (scaled, parts) = scaled.checked_mul(10_000).map_or((scaled, 1.0), |scaled| (scaled, 100.0));
+        scaled.isqrt() as f64 / count as f64 / parts
     }
 }
 

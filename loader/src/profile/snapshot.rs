@@ -91,7 +91,7 @@ impl Snapshot {
         for (index, count) in self.histogram.iter().enumerate() {
             seen += u64::from(*count);
             if seen >= rank {
-                return lower_bound(index).clamp(totals.min, totals.max);
+                return lower_bound(index).max(totals.min).min(totals.max);
             }
         }
         totals.max

@@ -39,11 +39,9 @@ impl<T, A: Allocator> Chunks<T, A> {
             let mut elements = Vec::new_in(tables.clone());
             let size = FIRST_CHUNK << (number as u32 / ALIKE);
             elements.try_reserve_exact(size as usize).ok()?;
-            for number in index..index + size {
-                elements.push(blank(number));
-            }
-            // It was just found to be empty.
-            let _ = chunk.set(elements);
+            let mut numbers = index..;
+            elements.resize_with(size as usize, || blank(numbers.next().unwrap_or(index)));
+            chunk.get_or_init(|| elements);
         }
         self.length.set(index + 1);
         self.get(index as usize)

@@ -103,10 +103,13 @@ impl<P: Platform> Table<P> {
         if named.index + 1 < 2 * self.chains.get() {
             return;
         }
-        self.chains.set(2 * self.chains.get());
-        let all = || (0..self.slots.len()).filter_map(|index| self.name_at(index));
-        all().for_each(|named| named.chain.set(NOWHERE));
-        all().filter(|named| named.key.get() != Key::BLANK).for_each(|named| self.chain_up(named));
+        for number in 0..self.chains.replace(2 * self.chains.get()) {
+            let mut rest = self.name_at(number).map_or(NOWHERE, |named| named.chain.replace(NOWHERE));
+            while let Some(named) = self.name_at(rest) {
+                rest = named.next.get();
+                self.chain_up(named);
+            }
+        }
     }
 
     #[cold]
@@ -180,8 +183,7 @@ mod tests {
     #[test]
     fn a_name_stays_as_long_as_somebody_has_it() {
         let (table, name) = (Names::new(), name(0));
-        let [outer, inner] =
-            [(), ()].map(|()| table.claim_name(table.named(&name), &name, &Global).unwrap());
+        let [outer, inner] = [(), ()].map(|()| table.claim_name(table.named(&name), &name, &Global).unwrap());
         assert_eq!(outer.index(), inner.index());
         table.give_back_name(inner);
         table.named(&name).unwrap().generation.set(1);
