@@ -55,6 +55,7 @@ impl Platform for KernelPlatform {
         true
     }
 
+    #[inline(always)]
     fn reserve(&self, size: ImageSize, placement: &Placement) -> Result<ImageDraft, PlatformError> {
         Image::reserve(size, placement).map(ImageDraft)
     }
@@ -75,6 +76,7 @@ impl Platform for KernelPlatform {
         }
     }
 
+    #[inline(always)]
     fn release(&self, image: Image) {
         image.release();
     }
@@ -84,8 +86,7 @@ impl Platform for KernelPlatform {
     }
 
     fn usage(&self) -> Option<Usage> {
-        let (arena_bytes, frames) = Image::shared_usage();
-        Some(Usage { pages: frames::taken_frames().saturating_sub(frames), arena_bytes, table_bytes: heap_bytes() })
+        Some(Usage { pages: frames::taken_frames(), arena_bytes: Image::shared_bytes(), table_bytes: heap_bytes() })
     }
 
     #[inline(always)]

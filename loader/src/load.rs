@@ -154,7 +154,8 @@ impl<P: Platform> ModuleManager<P> {
         // Nobody borrows an empty place.
         let Some(mut place) = claim.place.change() else { return Err(LoadError::TableFull) };
         let placed = PlacedModule::place(valid, &placement, &self.platform)?;
-        *place = Some(Module {
+        // It is empty: what is made this way is made where it lies.
+        place.get_or_insert_with(|| Module {
             name: valid.name(),
             version: valid.version(),
             generation: Cell::new(0),

@@ -106,7 +106,7 @@ impl<A: Allocator + Clone> Kept<A> {
     /// Keeps the options and the parts of the blob, as far as they are there, or of use; `None` when there is no memory.
     #[inline(always)]
     pub(crate) fn new(valid: &ValidModule<'_>, options: &LoadOptions, tables: A) -> Option<Kept<A>> {
-        if !valid.has_parts() && *options == LoadOptions::default() {
+        if !valid.has_parts() && options.are_usual() {
             return Some(Kept(None));
         }
         Parcel::new(valid, options, tables)

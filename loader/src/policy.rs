@@ -105,6 +105,23 @@ pub struct LoadOptions {
     pub allowed: Allowed,
 }
 
+impl LoadOptions {
+    /// Whether these are the default ones.
+    // The derived comparison looks at one after the other, and takes twice as long.
+    #[inline]
+    pub(crate) fn are_usual(&self) -> bool {
+        let LoadOptions { domain, limits: Budget { time_us, stack, heap }, on_fault, sample_every, allowed } = *self;
+        let usual = Budget::LIMITS;
+        (time_us == usual.time_us)
+            & (stack == usual.stack)
+            & (heap == usual.heap)
+            & (sample_every == NonZeroU32::MIN)
+            & (allowed == Allowed::ALL)
+            & (domain == Domain::Kernel)
+            & (on_fault == OnFault::Stop)
+    }
+}
+
 impl Default for LoadOptions {
     fn default() -> LoadOptions {
         LoadOptions {
@@ -148,6 +165,26 @@ mod tests {
     fn rejects_other_words() {
         for text in ["", "Stop", "restart:", "restart:-1", "stop:1", "restart:99999999999"] {
             assert_eq!(OnFault::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_option_is_told_from_the_usual_one() {
+        let usual = LoadOptions::default();
+        assert!(usual.are_usual());
+        let limits = |time_us, stack, heap| LoadOptions { limits: Budget { time_us, stack, heap }, ..usual };
+        let Budget { time_us, stack, heap } = Budget::LIMITS;
+        for other in [
+            LoadOptions { domain: Domain::User, ..usual },
+            limits(1, stack, heap),
+            limits(time_us, 1, heap),
+            limits(time_us, stack, 1),
+            LoadOptions { on_fault: OnFault::Restart, ..usual },
+            LoadOptions { on_fault: OnFault::RestartTimes(0), ..usual },
+            LoadOptions { sample_every: NonZeroU32::MAX, ..usual },
+            LoadOptions { allowed: Allowed::NONE, ..usual },
+        ] {
+            assert!(!other.are_usual(), "{other:?}");
         }
     }
 

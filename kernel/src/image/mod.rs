@@ -63,6 +63,7 @@ pub fn open_arena() {
 
 impl Image {
     /// Zeroed, writable memory for an image.
+    #[inline(always)]
     pub fn reserve(size: ImageSize, placement: &Placement) -> Result<Image, PlatformError> {
         let heap = placement.budget.heap;
         let shares = placement.domain == Domain::Kernel && packed::fits(&size, heap);
@@ -181,9 +182,10 @@ impl Image {
         self.user.as_ref()?.buffer_alias(address, length)
     }
 
-    /// Bytes that images have of pages they share, and frames that are there for such.
-    pub fn shared_usage() -> (u64, u64) {
-        packed::usage()
+    /// Bytes that images have of pages they share.
+    #[inline]
+    pub fn shared_bytes() -> u64 {
+        packed::used()
     }
 
     /// The segments as the kernel sees them.

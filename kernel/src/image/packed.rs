@@ -5,6 +5,7 @@
 //! the loader alone. Whoever takes an image's place finds zeros.
 
 use core::arch::asm;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use allocator_api2::alloc::Global;
 use bareflow_abi::layout::{DATA_OFFSET, RODATA_OFFSET, TEXT_OFFSET};
@@ -34,14 +35,12 @@ struct Packed {
     free: FreeRanges<Global>,
     /// Bytes of text, of rodata and of data, from the arena's start on, that have pages.
     mapped: [u64; 3],
-    /// Frames these pages and their tables take.
-    frames: u64,
-    /// Bytes that images have.
-    used: u64,
 }
 
-static PACKED: Mutex<Packed> =
-    Mutex::new(Packed { free: FreeRanges::new_in(Global), mapped: [0; 3], frames: 0, used: 0 });
+static PACKED: Mutex<Packed> = Mutex::new(Packed { free: FreeRanges::new_in(Global), mapped: [0; 3] });
+
+/// Bytes that images have.
+static USED: AtomicU64 = AtomicU64::new(0);
 
 /// Opens the arena.
 pub fn open() {
@@ -54,6 +53,7 @@ pub const fn fits(size: &ImageSize, heap: u32) -> bool {
 }
 
 /// The base of a place for an image.
+#[inline]
 pub fn take(size: &ImageSize) -> Result<u64, OutOfFrames> {
     let (count, alignment) = Segments::granules(size, 0);
     let mut packed = PACKED.lock();
@@ -67,7 +67,7 @@ pub fn take(size: &ImageSize) -> Result<u64, OutOfFrames> {
         packed.free.give_back(first, count);
         return Err(OutOfFrames);
     }
-    packed.used += count * GRANULE_SIZE;
+    USED.fetch_add(count * GRANULE_SIZE, Ordering::Relaxed);
     Ok(ARENA + offset)
 }
 
@@ -84,7 +84,7 @@ pub fn give_back(segments: &Segments) {
     }
     let (count, _) = Segments::granules(&segments.size, 0);
     let mut packed = PACKED.lock();
-    packed.used -= count * GRANULE_SIZE;
+    USED.fetch_sub(count * GRANULE_SIZE, Ordering::Relaxed);
     packed.free.give_back((segments.base - ARENA) / GRANULE_SIZE, count);
 }
 
@@ -100,10 +100,10 @@ pub fn held(segments: &Segments) -> Usage {
     Usage { arena_bytes: count * GRANULE_SIZE, ..Usage::default() }
 }
 
-/// Bytes that images have, and frames that are the arena's, used or not.
-pub fn usage() -> (u64, u64) {
-    let packed = PACKED.lock();
-    (packed.used, packed.frames)
+/// Bytes that images have.
+#[inline]
+pub fn used() -> u64 {
+    USED.load(Ordering::Relaxed)
 }
 
 impl Packed {
@@ -119,7 +119,7 @@ impl Packed {
     fn grow(&mut self, index: usize, end: u64) -> Result<(), OutOfFrames> {
         let before = frames::taken_frames();
         let grown = self.map_up_to(index, end);
-        self.frames += frames::taken_frames() - before;
+        frames::share(frames::taken_frames() - before);
         grown
     }
 

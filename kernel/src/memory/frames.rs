@@ -21,17 +21,18 @@ struct Frames {
     /// Address of the first frame that was given back; 0 for none.
     returned: u64,
     free: u64,
-    /// Frames that were handed out and did not come back.
-    taken: u64,
     /// Where physical memory is mapped.
     offset: u64,
 }
 
 static FRAMES: Mutex<Frames> =
-    Mutex::new(Frames { fresh: [(0, 0); REGIONS], count: 0, returned: 0, free: 0, taken: 0, offset: 0 });
+    Mutex::new(Frames { fresh: [(0, 0); REGIONS], count: 0, returned: 0, free: 0, offset: 0 });
 
-/// Of those, the ones that hold page tables which many share.
-static SHARED_TABLES: AtomicU64 = AtomicU64::new(0);
+/// Frames that were handed out and did not come back. Changed by whoever has locked the others alone.
+static TAKEN: AtomicU64 = AtomicU64::new(0);
+
+/// Of these, the ones that many share.
+static SHARED: AtomicU64 = AtomicU64::new(0);
 
 /// Adds regions, each from its start to its end. `offset` is where physical memory is mapped now.
 pub fn add_all(regions: impl Iterator<Item = (u64, u64)>, offset: u64) {
@@ -62,9 +63,15 @@ pub fn free_frames() -> u64 {
     FRAMES.lock().free
 }
 
-/// How many frames somebody has, but for page tables that are everybody's.
+/// How many frames somebody has, but for those that many share.
+#[inline]
 pub fn taken_frames() -> u64 {
-    FRAMES.lock().taken.saturating_sub(SHARED_TABLES.load(Ordering::Relaxed))
+    TAKEN.load(Ordering::Relaxed).saturating_sub(SHARED.load(Ordering::Relaxed))
+}
+
+/// So many frames, which were handed out before, are for many from now on.
+pub fn share(count: u64) {
+    SHARED.fetch_add(count, Ordering::Relaxed);
 }
 
 /// Takes a piece in a row out of the largest region: `wanted` bytes, or the
@@ -95,7 +102,7 @@ pub fn allocate() -> Option<PhysFrame> {
         address
     };
     frames.free -= 1;
-    frames.taken += 1;
+    TAKEN.fetch_add(1, Ordering::Relaxed);
     Some(PhysFrame::containing_address(PhysAddr::new(address)))
 }
 
@@ -108,7 +115,7 @@ pub fn release(frame: PhysFrame) {
     unsafe { next.write(frames.returned) };
     frames.returned = address;
     frames.free += 1;
-    frames.taken = frames.taken.saturating_sub(1);
+    TAKEN.fetch_sub(1, Ordering::Relaxed);
 }
 
 /// Frames for the page tables that everybody shares, as the paging code of the `x86_64` crate wants them.
@@ -118,14 +125,14 @@ pub struct SharedTables;
 unsafe impl FrameAllocator<Size4KiB> for SharedTables {
     fn allocate_frame(&mut self) -> Option<PhysFrame> {
         let frame = allocate()?;
-        SHARED_TABLES.fetch_add(1, Ordering::Relaxed);
+        share(1);
         Some(frame)
     }
 }
 
 impl FrameDeallocator<Size4KiB> for SharedTables {
     unsafe fn deallocate_frame(&mut self, frame: PhysFrame) {
-        SHARED_TABLES.fetch_sub(1, Ordering::Relaxed);
+        SHARED.fetch_sub(1, Ordering::Relaxed);
         release(frame);
     }
 }
