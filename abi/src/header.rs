@@ -28,9 +28,20 @@ pub const NAME_SIZE: usize = 32;
 
 /// Whether a module's name may contain `byte`. A name has 1 to 31 of these.
 #[must_use]
+#[inline]
 pub const fn is_name_byte(byte: u8) -> bool {
-    matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-')
+    NAME_BYTES[byte as usize]
 }
+
+/// Of every byte, whether a name may contain it.
+const NAME_BYTES: [bool; 256] = {
+    let (mut table, mut byte) = ([false; 256], 0);
+    while byte < table.len() {
+        table[byte] = matches!(byte as u8, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
+        byte += 1;
+    }
+    table
+};
 
 /// Header flag: the module wants to be called with [`Reason::Init`](crate::Reason::Init).
 pub const FLAG_INIT: u32 = 1 << 0;

@@ -88,12 +88,13 @@ impl fmt::Display for Layouts<'_> {
 
 impl<P: Platform> ModuleManager<P> {
     /// Has `new`, which is not initialised yet, take over the state of the module at `from`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn carry_state(&self, from: ModuleId, new: &Module<P>) -> Result<Carried, LoadError> {
         let old = self.get(from).ok_or(LoadError::StateBusy)?;
         if old.kept.schema().is_empty() { Ok(Carried::Nothing) } else { self.carry_state_of(from, old, new) }
     }
 
+    #[inline(never)]
     fn carry_state_of(&self, from: ModuleId, old: Ref<'_, Module<P>>, new: &Module<P>) -> Result<Carried, LoadError> {
         let Some(old_schema) = Schema::parse(old.kept.schema()) else { return Ok(Carried::Nothing) };
         let versions = [old.version, new.version];

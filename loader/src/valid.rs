@@ -69,8 +69,9 @@ impl<'blob> ValidModule<'blob> {
     #[inline(always)]
     pub(crate) fn prove(&mut self, offer: Offer) -> Result<(), InvalidModule> {
         let raw = &self.raw;
-        let header = raw.header();
         check_checksum(raw, offer.checksum)?;
+        // Read behind it, not kept meanwhile.
+        let header = raw.header();
         check_abi(raw)?;
         if !is_name(raw.name()) {
             return Err(InvalidModule::Name { found: *raw.name() });
@@ -157,7 +158,17 @@ impl<'blob> ValidModule<'blob> {
 
     /// Are all records whole, and known or to be skipped? Every variant is checked. Takes the code of the highest level
     /// up to `cpu_level`, if that is a variant's, and the records of use, with the functions of that code.
+    #[inline]
     fn take_records(&mut self, cpu_level: u8) -> Result<(), InvalidModule> {
+        let schemas = if self.raw.records.is_empty() { 0 } else { self.take_each_record(cpu_level)? };
+        // A state is only asked for where its fields are known.
+        let expected = u32::from(self.raw.header().flags & FLAG_STATE != 0);
+        if schemas == expected { Ok(()) } else { Err(InvalidModule::StateSchema) }
+    }
+
+    /// Returns how many schemas there are.
+    #[inline(never)]
+    fn take_each_record(&mut self, cpu_level: u8) -> Result<u32, InvalidModule> {
         let (mut schemas, mut lists) = (0, 0);
         let mut highest = self.raw.header().cpu_level;
         // The text of the code that the next list of functions is of, as long as there was none.
@@ -203,9 +214,7 @@ impl<'blob> ValidModule<'blob> {
                 _ => {}
             }
         }
-        // A state is only asked for where its fields are known.
-        let expected = u32::from(self.raw.header().flags & FLAG_STATE != 0);
-        if schemas == expected { Ok(()) } else { Err(InvalidModule::StateSchema) }
+        Ok(schemas)
     }
 }
 

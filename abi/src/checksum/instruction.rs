@@ -31,9 +31,11 @@ impl Instruction {
     /// The sum's state behind `bytes`.
     #[inline]
     pub fn take(self, state: u32, bytes: &[u8]) -> u32 {
-        if bytes.len() < 3 * STREAMS[1] {
-            return self.one_stream(state, bytes);
-        }
+        if bytes.len() < 3 * STREAMS[1] { self.one_stream(state, bytes) } else { self.take_long(state, bytes) }
+    }
+
+    #[inline(never)]
+    fn take_long(self, state: u32, bytes: &[u8]) -> u32 {
         let (mut state, mut rest) = (state, bytes);
         for (size, shift) in STREAMS.into_iter().zip(SHIFTS) {
             while let Some((block, behind)) = rest.split_at_checked(3 * size) {
@@ -44,6 +46,7 @@ impl Instruction {
         self.one_stream(state, rest)
     }
 
+    #[inline]
     fn one_stream(self, state: u32, bytes: &[u8]) -> u32 {
         let (words, rest) = bytes.as_chunks();
         let mut state = words.iter().fold(u64::from(state), |state, word| self.take_word(state, *word)) as u32;
