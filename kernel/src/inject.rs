@@ -297,7 +297,7 @@ fn flip(frame: &mut TrapFrame, record: &Record, plan: &mut Plan) {
         Target::Text => Some((text.0, text.1 as u64)),
         Target::Rodata => Some((rodata.0, rodata.1 as u64)),
         Target::Data => Some((data.0, data.1 as u64)),
-        Target::Stack => image.stack_top.checked_sub(frame.rsp).map(|size| (frame.rsp, size)),
+        Target::Stack => image.stack_top().checked_sub(frame.rsp).map(|size| (frame.rsp, size)),
         Target::Register => None,
     };
     let flipped = range.filter(|&(_, size)| size > 0).and_then(|(start, size)| {

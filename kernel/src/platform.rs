@@ -62,18 +62,12 @@ impl Platform for KernelPlatform {
 
     #[inline(always)]
     fn seal(&self, draft: ImageDraft) -> Result<Image, PlatformError> {
-        let mut image = draft.0;
-        if image.is_shared() {
-            image::serialise();
-            return Ok(image);
+        let image = draft.0;
+        if !image.is_shared() {
+            return image.sealed();
         }
-        match image.seal() {
-            Ok(()) => Ok(image),
-            Err(error) => {
-                image.release();
-                Err(error)
-            }
-        }
+        image::serialise();
+        Ok(image)
     }
 
     #[inline(always)]

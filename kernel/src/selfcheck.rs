@@ -86,7 +86,7 @@ fn commit(
         Err(ExecuteError::Faulted(fault)) => Some(fault),
         _ => None,
     };
-    let root = manager.with_image(id, |image| image.user.as_ref().map(|user| user.root())).flatten();
+    let root = manager.with_image(id, |image| image.user().map(|user| user.root())).flatten();
     let bad_pages = root.map_or(0, tables::writable_and_executable);
     // What the module's profile and the diagnosis take of the heap is not a matter of frames.
     let _ = manager.unload(id);

@@ -135,7 +135,7 @@ fn enter(
     buffers: [(u64, u64); 2],
     callees: MayCall<'_>,
 ) -> (u64, Plain) {
-    let stack_top = call.image.stack_top + STACK_SHIFT.load(Ordering::Relaxed);
+    let stack_top = call.image.kernel_stack_top() + STACK_SHIFT.load(Ordering::Relaxed);
     let record = Record::new(call.module, call.image, stack_top, buffers, callees);
     // Registers that are given up here are not worth looking at each time.
     let gate: unsafe extern "C" fn() = if call.thorough { bareflow_gate_thorough } else { bareflow_gate };

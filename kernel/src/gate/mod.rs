@@ -60,7 +60,7 @@ impl Record {
 
     /// Whether the module runs in ring 3.
     pub fn is_user(&self) -> bool {
-        self.image().user.is_some()
+        self.image().user().is_some()
     }
 
     /// What a call begins with, on `image`, with its stack from `module_stack` down.
@@ -143,7 +143,7 @@ impl Record {
 
     /// How far above the first stack of the kernel domain this call's stack lies.
     fn stack_shift(&self) -> u64 {
-        if self.is_user() { 0 } else { self.module_stack - self.image().stack_top }
+        if self.is_user() { 0 } else { self.module_stack - self.image().stack_top() }
     }
 
     /// Takes note of a service's call.
@@ -213,7 +213,7 @@ unsafe extern "C" {
 /// Calls a module.
 #[inline(always)]
 pub fn call(call: &Call<'_, Image>, output: &mut [u8], callees: MayCall<'_>) -> Result<Returned, CallError> {
-    match &call.image.user {
+    match call.image.user() {
         None => kernel::call(call, output, callees),
         Some(user) => user::call(call, user, output, callees),
     }

@@ -8,9 +8,8 @@
 mod packed;
 pub mod user;
 
-use alloc::boxed::Box;
-
 use allocator_api2::alloc::Global;
+use allocator_api2::boxed::Box;
 use bareflow_abi::layout::MAX_SEGMENT_SIZE;
 use bareflow_loader::segments::{PAGE_SIZE, is_within};
 use bareflow_loader::{Domain, Draft, FreeRanges, ImageSize, Placement, PlatformError, Segments, Usage};
@@ -38,20 +37,25 @@ static FREE: Mutex<FreeRanges<Global>> = Mutex::new(FreeRanges::new_in(Global));
 pub struct Image {
     /// The segments as the module sees them.
     pub segments: Segments,
-    /// Where the stack begins, as the module sees it.
-    pub stack_top: u64,
     /// The services it declares, as [`undeclared::bits`] says them.
     pub services: u32,
     /// Timer ticks a call may see.
     pub ticks: u32,
-    /// What a module of the user domain has besides.
-    pub user: Option<Box<UserSide>>,
-    /// The base as the kernel sees it.
-    alias: u64,
     /// The stack's size.
     stack: u32,
-    /// Pages of offsets that are its own; 0 where it shares pages with others.
-    pages: u32,
+    /// What it has besides where it shares no pages with others.
+    own: Option<Box<Own>>,
+}
+
+/// What an image with pages of its own has besides.
+#[derive(Debug)]
+struct Own {
+    /// The base as the kernel sees it.
+    alias: u64,
+    /// Pages of offsets.
+    pages: u64,
+    /// What a module of the user domain has.
+    user: Option<UserSide>,
 }
 
 /// Opens the arena.
@@ -65,89 +69,110 @@ impl Image {
     /// Zeroed, writable memory for an image.
     #[inline(always)]
     pub fn reserve(size: ImageSize, placement: &Placement) -> Result<Image, PlatformError> {
-        let heap = placement.budget.heap;
-        let shares = placement.domain == Domain::Kernel && packed::fits(&size, heap);
-        let pages = if shares { 0 } else { Segments::pages(&size, heap) };
-        let error = |what| PlatformError { what, bytes: (pages.max(1) * PAGE_SIZE) as usize };
-        let base = if shares {
-            packed::take(&size).map_err(|_| error("map pages"))?
+        let Placement { domain, budget, services } = *placement;
+        let room = if domain == Domain::Kernel { MODULE_STACK.size() } else { layout::MAX_STACK };
+        let mut image = Image {
+            segments: Segments { base: 0, size, heap: budget.heap },
+            services: undeclared::bits(services),
+            ticks: ticks_of(budget.time_us),
+            // Both rooms are far below four gigabytes.
+            stack: budget.stack.min(room as u32),
+            own: None,
+        };
+        if domain == Domain::Kernel && packed::fits(&size, budget.heap) {
+            image.segments.base = packed::take(&size).map_err(|_| no_pages(1))?;
+            Ok(image)
         } else {
-            ARENA + FREE.lock().take(pages).ok_or_else(|| error("reserve addresses"))? * PAGE_SIZE
-        };
-        // Both rooms are far below four gigabytes.
-        let stack = |room: u64| u64::from(placement.budget.stack).min(room) as u32;
-        let (alias, base, stack_top, stack) = match placement.domain {
-            Domain::Kernel => {
-                let stack = stack(MODULE_STACK.size());
-                (base, base, MODULE_STACK.bottom() + u64::from(stack), stack)
-            }
-            Domain::User => (base, layout::BASE, layout::STACK_TOP, stack(layout::MAX_STACK)),
-        };
-        let ticks = ticks_of(placement.budget.time_us);
-        let services = undeclared::bits(placement.services);
-        let segments = Segments { base, size, heap };
-        // An arena has far less than 2^32 pages.
-        let pages = pages as u32;
-        let mut image = Image { segments, stack_top, services, ticks, user: None, alias, stack, pages };
-        if pages > 0 && image.map(placement.domain).is_err() {
-            image.release();
-            return Err(error("map pages"));
+            image.with_pages(domain)
         }
-        Ok(image)
+    }
+
+    /// The same with pages of its own.
+    #[inline(never)]
+    fn with_pages(mut self, domain: Domain) -> Result<Image, PlatformError> {
+        let pages = Segments::pages(&self.segments.size, self.segments.heap);
+        let bytes = (pages * PAGE_SIZE) as usize;
+        let first = FREE.lock().take(pages).ok_or(PlatformError { what: "reserve addresses", bytes })?;
+        let alias = ARENA + first * PAGE_SIZE;
+        self.segments.base = if domain == Domain::Kernel { alias } else { layout::BASE };
+        let Ok(own) = Box::try_new_in(Own { alias, pages, user: None }, Global) else {
+            FREE.lock().give_back(first, pages);
+            return Err(no_pages(pages));
+        };
+        self.own = Some(own);
+        match self.map(domain) {
+            Ok(()) => Ok(self),
+            Err(_) => {
+                self.release();
+                Err(no_pages(pages))
+            }
+        }
     }
 
     fn map(&mut self, domain: Domain) -> Result<(), tables::OutOfFrames> {
         for (start, bytes) in self.alias().mapped() {
             tables::map_zeroed_range(start, bytes)?;
         }
-        if domain == Domain::User {
-            self.user = Some(Box::new(UserSide::new(self.stack.into())?));
+        if let (Domain::User, Some(own)) = (domain, &mut self.own) {
+            own.user = Some(UserSide::new(self.stack.into())?);
         }
         Ok(())
     }
 
     /// Whether it shares pages with others, which have their final permissions.
     pub const fn is_shared(&self) -> bool {
-        self.pages == 0
+        self.own.is_none()
+    }
+
+    /// What a module of the user domain has besides.
+    #[inline]
+    pub fn user(&self) -> Option<&UserSide> {
+        self.own.as_ref()?.user.as_ref()
     }
 
     /// Gives text and rodata pages of its own their final permissions; data has its own already.
-    pub fn seal(&mut self) -> Result<(), PlatformError> {
-        let alias = self.alias();
+    #[inline(never)]
+    pub fn sealed(mut self) -> Result<Image, PlatformError> {
+        let (segments, alias) = (self.segments, self.alias());
         let [text, rodata, _] = alias.all();
         // What runs in ring 3 never runs through the kernel's alias.
-        let executable = if self.user.is_some() { READ_ONLY } else { READ_EXECUTE };
+        let executable = if self.user().is_some() { READ_ONLY } else { READ_EXECUTE };
         for ((start, bytes), flags) in [(text, executable), (rodata, READ_ONLY)] {
             for address in (start..start + bytes as u64).step_by(PAGE_SIZE as usize) {
                 tables::protect(address, flags);
             }
         }
-        let Some(user) = &mut self.user else { return Ok(()) };
-        let bytes = (u64::from(self.pages) * PAGE_SIZE) as usize;
-        user.show(&self.segments, &alias).map_err(|_| PlatformError { what: "map pages in ring 3", bytes })
+        let shown = match &mut self.own {
+            Some(own) => own.user.as_mut().map_or(Ok(()), |user| user.show(&segments, &alias)),
+            None => Ok(()),
+        };
+        if shown.is_err() {
+            self.release();
+            return Err(PlatformError { what: "map pages in ring 3", bytes: alias.heap().1 as usize });
+        }
+        Ok(self)
     }
 
     /// The pages it takes, and the bytes of the kernel's heap.
+    #[inline]
     pub fn held(&self) -> Usage {
-        if self.pages == 0 {
-            return packed::held(&self.segments);
+        match &self.own {
+            None => packed::held(&self.segments),
+            Some(own) => {
+                let pages = self.alias().mapped().iter().map(|(_, bytes)| bytes.div_ceil(PAGE_SIZE)).sum();
+                let user = own.user.as_ref().map_or(Usage::default(), UserSide::held);
+                Usage { pages, table_bytes: size_of::<Own>() as u64, ..Usage::default() } + user
+            }
         }
-        let segments: u64 = self.alias().mapped().iter().map(|(_, bytes)| bytes.div_ceil(PAGE_SIZE)).sum();
-        let user = self.user.as_ref().map_or(Usage::default(), |user| user.held());
-        Usage { pages: segments, ..Usage::default() } + user
     }
 
     /// Gives all memory and the addresses back.
+    #[inline]
     pub fn release(self) {
-        if self.pages == 0 {
-            return packed::give_back(&self.segments);
+        match self.own {
+            None => packed::give_back(&self.segments),
+            Some(own) => release_own(own, self.segments),
         }
-        let alias = self.alias();
-        drop(self.user);
-        for (start, bytes) in alias.mapped() {
-            tables::unmap_range(start, bytes);
-        }
-        FREE.lock().give_back((alias.base - ARENA) / PAGE_SIZE, self.pages.into());
     }
 
     /// Whether an access to `address` means that the stack has run out.
@@ -159,7 +184,7 @@ impl Image {
     /// `address`, if they lie in its segments, its heap or its stack.
     pub fn alias_of(&self, address: u64, length: u64) -> Option<u64> {
         if self.segments.contains(address, length) {
-            return Some(address - self.segments.base + self.alias);
+            return Some(address - self.segments.base + self.alias().base);
         }
         self.stack_alias(address, length)
     }
@@ -167,7 +192,7 @@ impl Image {
     /// The same for bytes on its stack alone.
     pub fn stack_alias(&self, address: u64, length: u64) -> Option<u64> {
         let (start, size) = self.stack();
-        let stack = self.user.as_ref().map_or(start, |user| user.stack_alias());
+        let stack = self.user().map_or(start, UserSide::stack_alias);
         is_within(address, length, start, size).then(|| address - start + stack)
     }
 
@@ -179,7 +204,7 @@ impl Image {
 
     /// The same for the input and the output of a module of the user domain.
     pub fn buffer_alias(&self, address: u64, length: u64) -> Option<u64> {
-        self.user.as_ref()?.buffer_alias(address, length)
+        self.user()?.buffer_alias(address, length)
     }
 
     /// Bytes that images have of pages they share.
@@ -189,23 +214,54 @@ impl Image {
     }
 
     /// The segments as the kernel sees them.
-    const fn alias(&self) -> Segments {
-        Segments { base: self.alias, ..self.segments }
+    #[inline]
+    fn alias(&self) -> Segments {
+        let base = self.own.as_ref().map_or(self.segments.base, |own| own.alias);
+        Segments { base, ..self.segments }
+    }
+
+    /// Where the stack begins in the kernel domain.
+    #[inline(always)]
+    pub const fn kernel_stack_top(&self) -> u64 {
+        MODULE_STACK.bottom() + self.stack as u64
+    }
+
+    /// Where the stack begins, as the module sees it.
+    pub fn stack_top(&self) -> u64 {
+        if self.user().is_some() { layout::STACK_TOP } else { self.kernel_stack_top() }
     }
 
     /// The lowest address of the stack, as the module sees it, and its size.
-    const fn stack(&self) -> (u64, u64) {
-        (self.stack_top - self.stack as u64, self.stack as u64)
+    fn stack(&self) -> (u64, u64) {
+        (self.stack_top() - u64::from(self.stack), self.stack.into())
     }
 
     fn segment(&mut self, index: usize) -> &mut [u8] {
         let (start, bytes) = self.alias().all()[index];
-        let shift = if self.pages == 0 { packed::shifts()[index] } else { 0 };
+        let shift = if self.is_shared() { packed::shifts()[index] } else { 0 };
         // SAFETY: `reserve` found these bytes writable at this address for this image alone, and
         // the draft is borrowed for as long as the slice lives. A segment
         // without bytes has no page; its address is aligned and not null.
         unsafe { core::slice::from_raw_parts_mut(start.wrapping_add(shift) as *mut u8, bytes) }
     }
+}
+
+/// Gives pages and addresses of an image back that has its own.
+#[inline(never)]
+fn release_own(own: Box<Own>, segments: Segments) {
+    let Own { alias, pages, .. } = *own;
+    // First of all nobody else sees them any more.
+    drop(own);
+    for (start, bytes) in (Segments { base: alias, ..segments }).mapped() {
+        tables::unmap_range(start, bytes);
+    }
+    FREE.lock().give_back((alias - ARENA) / PAGE_SIZE, pages);
+}
+
+/// So many pages can't be had.
+#[cold]
+const fn no_pages(pages: u64) -> PlatformError {
+    PlatformError { what: "map pages", bytes: (pages * PAGE_SIZE) as usize }
 }
 
 /// An image that is being filled: only this can be written to.

@@ -136,13 +136,12 @@ impl UserSide {
         Ok(side)
     }
 
-    /// The pages it takes, and the bytes of the kernel's heap.
+    /// The pages it takes.
     pub fn held(&self) -> Usage {
         let buffers = [&self.input, &self.output].map(|buffer| buffer.size.load(Ordering::Relaxed));
         let bytes = self.stack.size + self.context.size + buffers.iter().sum::<u64>();
         Usage {
             pages: bytes / PAGE_SIZE + self.space.tables_held(),
-            table_bytes: size_of::<UserSide>() as u64,
             ..Usage::default()
         }
     }
