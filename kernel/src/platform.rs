@@ -75,6 +75,7 @@ impl Platform for KernelPlatform {
         image.release();
     }
 
+    #[inline(always)]
     fn held(&self, image: &Image) -> Usage {
         image.held()
     }

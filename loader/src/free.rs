@@ -26,6 +26,7 @@ impl<A: Allocator> FreeRanges<A> {
     }
 
     /// The same, where the first of them is a multiple of `alignment`, a power of two.
+    #[inline(always)]
     pub fn take_aligned(&mut self, count: u64, alignment: u64) -> Option<u64> {
         let (count, alignment) = (u32::try_from(count).ok()?, u32::try_from(alignment).ok()?);
         // Between any two free ranges lies a taken piece.
@@ -52,6 +53,7 @@ impl<A: Allocator> FreeRanges<A> {
 
     /// Puts numbers back, or in for the first time, and joins them with their neighbours.
     /// Only the first time may there be no memory for the table, or numbers that are too large; then they stay taken.
+    #[inline(always)]
     pub fn give_back(&mut self, first: u64, count: u64) {
         let (Ok(first), Ok(count)) = (u32::try_from(first), u32::try_from(count)) else { return };
         if count == 0 || first.checked_add(count).is_none() || self.ranges.try_reserve(1).is_err() {

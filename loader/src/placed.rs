@@ -34,9 +34,9 @@ impl<Image> PlacedModule<Image> {
     {
         let mut draft = platform.reserve(module.code().image_size(), placement)?;
         let code = module.code();
-        copy(code.text, draft.text());
-        copy(code.rodata, draft.rodata());
-        copy(code.data, draft.data());
+        copy(code.text, &mut draft, P::Draft::text);
+        copy(code.rodata, &mut draft, P::Draft::rodata);
+        copy(code.data, &mut draft, P::Draft::data);
         let base = draft.base();
         for slot in code.slots() {
             let (segment, place) = match slot {
@@ -52,12 +52,13 @@ impl<Image> PlacedModule<Image> {
 
 /// Copies a segment's bytes to the start of its memory. Both come from one
 /// `ImageSize`, so the memory is long enough.
-fn copy(bytes: &[u8], memory: &mut [u8]) {
+#[inline(always)]
+fn copy<D>(bytes: &[u8], draft: &mut D, memory: fn(&mut D) -> &mut [u8]) {
     // Copying none may touch pages that are not there, which takes processors long where copies are masked.
     if bytes.is_empty() {
         return;
     }
-    if let Some(start) = memory.get_mut(..bytes.len()) {
+    if let Some(start) = memory(draft).get_mut(..bytes.len()) {
         start.copy_from_slice(bytes);
     }
 }

@@ -148,6 +148,7 @@ impl<P: Platform> ModuleManager<P> {
     }
 
     /// What a module has been given.
+    #[inline]
     pub(crate) fn held_by(&self, module: &Module<P>) -> Usage {
         self.platform.held(&module.placed.image) + Usage { table_bytes: module.table_bytes(), ..Usage::default() }
     }

@@ -154,7 +154,7 @@ impl Image {
     }
 
     /// The pages it takes, and the bytes of the kernel's heap.
-    #[inline]
+    #[inline(always)]
     pub fn held(&self) -> Usage {
         match &self.own {
             None => packed::held(&self.segments),
@@ -167,7 +167,7 @@ impl Image {
     }
 
     /// Gives all memory and the addresses back.
-    #[inline]
+    #[inline(always)]
     pub fn release(self) {
         match self.own {
             None => packed::give_back(&self.segments),

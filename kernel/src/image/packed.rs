@@ -53,7 +53,7 @@ pub const fn fits(size: &ImageSize, heap: u32) -> bool {
 }
 
 /// The base of a place for an image.
-#[inline]
+#[inline(always)]
 pub fn take(size: &ImageSize) -> Result<u64, OutOfFrames> {
     let (count, alignment) = Segments::granules(size, 0);
     let mut packed = PACKED.lock();
@@ -72,6 +72,7 @@ pub fn take(size: &ImageSize) -> Result<u64, OutOfFrames> {
 }
 
 /// Takes an image's place back, and leaves traps and zeros there.
+#[inline(always)]
 pub fn give_back(segments: &Segments) {
     let shifts = shifts();
     let fillings = [TRAP, 0, 0];
@@ -95,6 +96,7 @@ pub const fn shifts() -> [u64; 3] {
 }
 
 /// What an image has here.
+#[inline(always)]
 pub fn held(segments: &Segments) -> Usage {
     let (count, _) = Segments::granules(&segments.size, 0);
     Usage { arena_bytes: count * GRANULE_SIZE, ..Usage::default() }
