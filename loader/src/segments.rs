@@ -35,7 +35,7 @@ impl Segments {
     /// Address and length in bytes of the heap.
     #[must_use]
     pub const fn heap(&self) -> (u64, u64) {
-        (self.base + DATA_OFFSET + (self.size.data as u64).next_multiple_of(PAGE_SIZE), self.heap as u64)
+        (self.base + DATA_OFFSET + whole_pages(self.size.data), self.heap as u64)
     }
 
     /// Address and length in bytes of what has pages of its own: text, rodata, and data with the heap.
@@ -71,7 +71,7 @@ impl Segments {
     #[must_use]
     pub const fn granules(size: &ImageSize, heap: u32) -> (u64, u64) {
         let data =
-            if heap == 0 { size.data as u64 } else { (size.data as u64).next_multiple_of(PAGE_SIZE) + heap as u64 };
+            if heap == 0 { size.data as u64 } else { whole_pages(size.data) + heap as u64 };
         let mut longest = size.text as u64;
         if longest < size.rodata as u64 {
             longest = size.rodata as u64;
@@ -92,6 +92,11 @@ impl Segments {
         let constant = (constant as u64).div_ceil(PAGE_SIZE);
         if data > constant { data } else { constant }
     }
+}
+
+/// So many bytes, and those up to the end of their last page.
+const fn whole_pages(bytes: u32) -> u64 {
+    (bytes as u64 + PAGE_SIZE - 1) & !(PAGE_SIZE - 1)
 }
 
 /// Whether `length` bytes from `address` on lie in the `size` bytes from `start` on.

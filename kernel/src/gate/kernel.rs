@@ -7,7 +7,7 @@ use core::sync::atomic::Ordering;
 use bareflow_abi::Context;
 use bareflow_loader::{Call, CallError, Outcome, Plain, Returned};
 
-use super::{MayCall, RETURNED, Record, STACK_SHIFT, pass, settle, through};
+use super::{Buffer, MayCall, RETURNED, Record, STACK_SHIFT, pass, settle, through};
 use crate::image::Image;
 use crate::services::undeclared::table;
 
@@ -100,7 +100,7 @@ pub(super) fn call(
 ) -> Result<Returned, CallError> {
     let capacity = output.len();
     let input = (call.input.as_ptr() as u64, call.input.len() as u64);
-    let buffers = [input, (output.as_ptr() as u64, capacity as u64)];
+    let buffers = (input, (output.as_ptr() as u64, capacity as u64));
     let mut context = context(call, output);
     let (left, plain) = enter(call, &mut context, buffers, callees);
     let Plain { result, cycles } = settle(left, plain)?;
@@ -112,7 +112,7 @@ pub(super) fn call(
 /// Calls a module in ring 0 without input and output, and without others that it may call.
 #[inline(always)]
 pub fn call_plain(call: &Call<'_, Image>, otherwise: &mut Result<Returned, CallError>) -> Option<Plain> {
-    let (left, plain) = enter(call, &mut context(call, &mut []), [(0, 0); 2], None);
+    let (left, plain) = enter(call, &mut context(call, &mut []), ((0, 0), (0, 0)), None);
     if left == RETURNED {
         return Some(plain);
     }
@@ -132,7 +132,7 @@ fn context<'call>(call: &Call<'call, Image>, output: &'call mut [u8]) -> Context
 fn enter(
     call: &Call<'_, Image>,
     context: &mut Context<'_>,
-    buffers: [(u64, u64); 2],
+    buffers: (Buffer, Buffer),
     callees: MayCall<'_>,
 ) -> (u64, Plain) {
     let stack_top = call.image.kernel_stack_top() + STACK_SHIFT.load(Ordering::Relaxed);

@@ -30,11 +30,16 @@ pub struct Record {
     /// The module's name.
     pub module: *const Name,
     image: *const Image,
-    /// Input and output as the module sees them: address and length.
-    buffers: [(u64, u64); 2],
+    /// As the module sees it.
+    input: Buffer,
+    /// The same.
+    output: Buffer,
     /// The modules it may call, or null.
     callees: *const &'static dyn Callees,
 }
+
+/// Address and length of a call's input or output.
+pub type Buffer = (u64, u64);
 
 /// The modules that a call's may call, if any.
 pub type MayCall<'call> = Option<&'call &'call dyn Callees>;
@@ -69,7 +74,7 @@ impl Record {
         module: &Name,
         image: &Image,
         module_stack: u64,
-        buffers: [(u64, u64); 2],
+        (input, output): (Buffer, Buffer),
         callees: MayCall<'_>,
     ) -> Record {
         Record {
@@ -78,7 +83,8 @@ impl Record {
             events: AtomicU64::new(0),
             module,
             image,
-            buffers,
+            input,
+            output,
             callees: match callees {
                 Some(callees) => core::ptr::from_ref(callees).cast(),
                 None => core::ptr::null(),
@@ -94,10 +100,10 @@ impl Record {
             return Some(&[]);
         }
         let image = self.image();
-        let within = |&(start, size): &(u64, u64)| is_within(address, length, start, size);
+        let lent = [self.input, self.output].iter().any(|&(start, size)| is_within(address, length, start, size));
         let alias = self.alias_of(address, length).or_else(|| match self.is_user() {
-            true => image.buffer_alias(address, length).filter(|_| self.buffers.iter().any(within)),
-            false => self.buffers.iter().any(within).then_some(address),
+            true => image.buffer_alias(address, length).filter(|_| lent),
+            false => lent.then_some(address),
         })?;
         // SAFETY: the bytes were just found to lie in memory that was mapped for this
         // module or lent to its call; it stays mapped as long as the call, and waits.
@@ -108,7 +114,7 @@ impl Record {
     /// data, in its heap, on its stack, or in its output.
     pub fn writable(&self, address: u64, length: u64) -> Option<u64> {
         let (image, shift) = (self.image(), self.stack_shift());
-        let [_, (output, room)] = self.buffers;
+        let (output, room) = self.output;
         if image.is_data(address, length) {
             return image.alias_of(address, length);
         }

@@ -149,7 +149,7 @@ pub(super) fn call(
     let (image, capacity) = (call.image, output.len());
     user.fill_input(call.input).and_then(|()| user.make_output(capacity)).map_err(|_| CallError::NoMemory)?;
     user.prepare(call.input.len(), capacity);
-    let buffers = [(layout::INPUT, call.input.len() as u64), (layout::OUTPUT, capacity as u64)];
+    let buffers = ((layout::INPUT, call.input.len() as u64), (layout::OUTPUT, capacity as u64));
     // Its return address, which `prepare` wrote, lies on top of its stack.
     let record = Record::new(call.module, image, layout::STACK_TOP - 8, buffers, callees);
     let root = user.root();
