@@ -62,12 +62,17 @@ impl Platform for KernelPlatform {
 
     #[inline(always)]
     fn seal(&self, draft: ImageDraft) -> Result<Image, PlatformError> {
-        let image = draft.0;
-        if !image.is_shared() {
-            return image.sealed();
+        let mut image = draft.0;
+        match image.seal() {
+            Ok(()) => {
+                image::serialise();
+                Ok(image)
+            }
+            Err(error) => {
+                image.release();
+                Err(error)
+            }
         }
-        image::serialise();
-        Ok(image)
     }
 
     #[inline(always)]

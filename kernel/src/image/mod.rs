@@ -5,32 +5,24 @@
 //! arena holds the kernel's alias of its frames, which are mapped once more,
 //! with the module's permissions, in page tables of its own ([`user`]).
 
+mod own;
 mod packed;
 pub mod user;
 
-use allocator_api2::alloc::Global;
 use allocator_api2::boxed::Box;
-use bareflow_abi::layout::MAX_SEGMENT_SIZE;
 use bareflow_loader::segments::{PAGE_SIZE, is_within};
-use bareflow_loader::{Domain, Draft, FreeRanges, ImageSize, Placement, PlatformError, Segments, Usage};
-use spin::Mutex;
+use bareflow_loader::{Domain, Draft, ImageSize, Placement, PlatformError, Segments, Usage};
 
 use crate::gate::user::layout;
 use crate::memory::MODULE_STACK;
 use crate::services::undeclared;
-use crate::memory::tables::{self, READ_EXECUTE, READ_ONLY};
 use crate::traps::timer::ticks_of;
+use own::Own;
 pub use packed::serialise;
 use user::UserSide;
 
 /// Address of the first image. Its rodata and data lie in the same two gigabytes.
 const ARENA: u64 = 0xffff_ffff_9000_0000;
-
-/// Pages of offsets in the arena, which the three segments share.
-const ARENA_PAGES: u64 = MAX_SEGMENT_SIZE / PAGE_SIZE;
-
-/// Pages of offsets that no image has.
-static FREE: Mutex<FreeRanges<Global>> = Mutex::new(FreeRanges::new_in(Global));
 
 /// A module's memory.
 #[derive(Debug)]
@@ -47,21 +39,10 @@ pub struct Image {
     own: Option<Box<Own>>,
 }
 
-/// What an image with pages of its own has besides.
-#[derive(Debug)]
-struct Own {
-    /// The base as the kernel sees it.
-    alias: u64,
-    /// Pages of offsets.
-    pages: u64,
-    /// What a module of the user domain has.
-    user: Option<UserSide>,
-}
-
 /// Opens the arena.
 pub fn open_arena() {
     packed::open();
-    FREE.lock().give_back(packed::SPAN / PAGE_SIZE, ARENA_PAGES - packed::SPAN / PAGE_SIZE);
+    own::open();
     user::open_room();
 }
 
@@ -71,52 +52,16 @@ impl Image {
     pub fn reserve(size: ImageSize, placement: &Placement) -> Result<Image, PlatformError> {
         let Placement { domain, budget, services } = *placement;
         let room = if domain == Domain::Kernel { MODULE_STACK.size() } else { layout::MAX_STACK };
-        let mut image = Image {
-            segments: Segments { base: 0, size, heap: budget.heap },
-            services: undeclared::bits(services),
-            ticks: ticks_of(budget.time_us),
-            // Both rooms are far below four gigabytes.
-            stack: budget.stack.min(room as u32),
-            own: None,
-        };
-        if domain == Domain::Kernel && packed::fits(&size, budget.heap) {
-            image.segments.base = packed::take(&size).map_err(|_| no_pages(1))?;
-            Ok(image)
+        // Both rooms are far below four gigabytes.
+        let (heap, stack) = (budget.heap, budget.stack.min(room as u32));
+        let (base, own) = if domain == Domain::Kernel && packed::fits(&size, heap) {
+            (packed::take(&size).map_err(|_| no_pages(1))?, None)
         } else {
-            image.with_pages(domain)
-        }
-    }
-
-    /// The same with pages of its own.
-    #[inline(never)]
-    fn with_pages(mut self, domain: Domain) -> Result<Image, PlatformError> {
-        let pages = Segments::pages(&self.segments.size, self.segments.heap);
-        let bytes = (pages * PAGE_SIZE) as usize;
-        let first = FREE.lock().take(pages).ok_or(PlatformError { what: "reserve addresses", bytes })?;
-        let alias = ARENA + first * PAGE_SIZE;
-        self.segments.base = if domain == Domain::Kernel { alias } else { layout::BASE };
-        let Ok(own) = Box::try_new_in(Own { alias, pages, user: None }, Global) else {
-            FREE.lock().give_back(first, pages);
-            return Err(no_pages(pages));
+            let own = Own::new(size, heap, domain, stack)?;
+            (own.base(), Some(own))
         };
-        self.own = Some(own);
-        match self.map(domain) {
-            Ok(()) => Ok(self),
-            Err(_) => {
-                self.release();
-                Err(no_pages(pages))
-            }
-        }
-    }
-
-    fn map(&mut self, domain: Domain) -> Result<(), tables::OutOfFrames> {
-        for (start, bytes) in self.alias().mapped() {
-            tables::map_zeroed_range(start, bytes)?;
-        }
-        if let (Domain::User, Some(own)) = (domain, &mut self.own) {
-            own.user = Some(UserSide::new(self.stack.into())?);
-        }
-        Ok(())
+        let (services, ticks) = (undeclared::bits(services), ticks_of(budget.time_us));
+        Ok(Image { segments: Segments { base, size, heap }, services, ticks, stack, own })
     }
 
     /// Whether it shares pages with others, which have their final permissions.
@@ -130,40 +75,17 @@ impl Image {
         self.own.as_ref()?.user.as_ref()
     }
 
-    /// Gives text and rodata pages of its own their final permissions; data has its own already.
-    #[inline(never)]
-    pub fn sealed(mut self) -> Result<Image, PlatformError> {
-        let (segments, alias) = (self.segments, self.alias());
-        let [text, rodata, _] = alias.all();
-        // What runs in ring 3 never runs through the kernel's alias.
-        let executable = if self.user().is_some() { READ_ONLY } else { READ_EXECUTE };
-        for ((start, bytes), flags) in [(text, executable), (rodata, READ_ONLY)] {
-            for address in (start..start + bytes as u64).step_by(PAGE_SIZE as usize) {
-                tables::protect(address, flags);
-            }
-        }
-        let shown = match &mut self.own {
-            Some(own) => own.user.as_mut().map_or(Ok(()), |user| user.show(&segments, &alias)),
-            None => Ok(()),
-        };
-        if shown.is_err() {
-            self.release();
-            return Err(PlatformError { what: "map pages in ring 3", bytes: alias.heap().1 as usize });
-        }
-        Ok(self)
+    /// Gives text and rodata their final permissions where they have pages of their own; data has its own already.
+    #[inline(always)]
+    pub fn seal(&mut self) -> Result<(), PlatformError> {
+        let Some(own) = &mut self.own else { return Ok(()) };
+        own.seal().map_err(|_| PlatformError { what: "map pages in ring 3", bytes: own.bytes() })
     }
 
     /// The pages it takes, and the bytes of the kernel's heap.
     #[inline(always)]
     pub fn held(&self) -> Usage {
-        match &self.own {
-            None => packed::held(&self.segments),
-            Some(own) => {
-                let pages = self.alias().mapped().iter().map(|(_, bytes)| bytes.div_ceil(PAGE_SIZE)).sum();
-                let user = own.user.as_ref().map_or(Usage::default(), UserSide::held);
-                Usage { pages, table_bytes: size_of::<Own>() as u64, ..Usage::default() } + user
-            }
-        }
+        self.own.as_ref().map_or_else(|| packed::held(&self.segments), |own| own.held())
     }
 
     /// Gives all memory and the addresses back.
@@ -171,7 +93,7 @@ impl Image {
     pub fn release(self) {
         match self.own {
             None => packed::give_back(&self.segments),
-            Some(own) => release_own(own, self.segments),
+            Some(own) => Own::release(own),
         }
     }
 
@@ -215,9 +137,8 @@ impl Image {
 
     /// The segments as the kernel sees them.
     #[inline]
-    fn alias(&self) -> Segments {
-        let base = self.own.as_ref().map_or(self.segments.base, |own| own.alias);
-        Segments { base, ..self.segments }
+    fn alias(&self) -> &Segments {
+        self.own.as_ref().map_or(&self.segments, |own| &own.alias)
     }
 
     /// Where the stack begins in the kernel domain.
@@ -244,18 +165,6 @@ impl Image {
         // without bytes has no page; its address is aligned and not null.
         unsafe { core::slice::from_raw_parts_mut(start.wrapping_add(shift) as *mut u8, bytes) }
     }
-}
-
-/// Gives pages and addresses of an image back that has its own.
-#[inline(never)]
-fn release_own(own: Box<Own>, segments: Segments) {
-    let Own { alias, pages, .. } = *own;
-    // First of all nobody else sees them any more.
-    drop(own);
-    for (start, bytes) in (Segments { base: alias, ..segments }).mapped() {
-        tables::unmap_range(start, bytes);
-    }
-    FREE.lock().give_back((alias - ARENA) / PAGE_SIZE, pages);
 }
 
 /// So many pages can't be had.

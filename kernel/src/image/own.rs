@@ -1,0 +1,112 @@
+//! What an image has besides that shares no pages with others: one that is large, has a heap, or runs in the user
+//! domain.
+
+use allocator_api2::alloc::Global;
+use allocator_api2::boxed::Box;
+use bareflow_abi::layout::MAX_SEGMENT_SIZE;
+use bareflow_loader::segments::PAGE_SIZE;
+use bareflow_loader::{Domain, FreeRanges, ImageSize, PlatformError, Segments, Usage};
+use spin::Mutex;
+
+use super::user::UserSide;
+use super::{ARENA, no_pages, packed};
+use crate::gate::user::layout;
+use crate::memory::tables::{self, OutOfFrames, READ_EXECUTE, READ_ONLY};
+
+/// Pages of offsets in the arena, which the three segments share.
+const ARENA_PAGES: u64 = MAX_SEGMENT_SIZE / PAGE_SIZE;
+
+/// Pages of offsets that no image has.
+static FREE: Mutex<FreeRanges<Global>> = Mutex::new(FreeRanges::new_in(Global));
+
+/// Opens the part of the arena that is not for images which share pages.
+pub fn open() {
+    FREE.lock().give_back(packed::SPAN / PAGE_SIZE, ARENA_PAGES - packed::SPAN / PAGE_SIZE);
+}
+
+/// See above.
+#[derive(Debug)]
+pub struct Own {
+    /// The segments as the kernel sees them.
+    pub alias: Segments,
+    /// What a module of the user domain has.
+    pub user: Option<UserSide>,
+    /// Pages of offsets.
+    pages: u64,
+}
+
+impl Own {
+    /// Zeroed, writable pages for an image of that size, with a heap, and with a stack where it runs in the user domain.
+    #[inline(never)]
+    pub fn new(size: ImageSize, heap: u32, domain: Domain, stack: u32) -> Result<Box<Own>, PlatformError> {
+        let pages = Segments::pages(&size, heap);
+        let bytes = (pages * PAGE_SIZE) as usize;
+        let first = FREE.lock().take(pages).ok_or(PlatformError { what: "reserve addresses", bytes })?;
+        let alias = Segments { base: ARENA + first * PAGE_SIZE, size, heap };
+        let Ok(mut own) = Box::try_new_in(Own { alias, user: None, pages }, Global) else {
+            FREE.lock().give_back(first, pages);
+            return Err(no_pages(pages));
+        };
+        match own.map(domain, stack) {
+            Ok(()) => Ok(own),
+            Err(_) => {
+                Own::release(own);
+                Err(no_pages(pages))
+            }
+        }
+    }
+
+    fn map(&mut self, domain: Domain, stack: u32) -> Result<(), OutOfFrames> {
+        for (start, bytes) in self.alias.mapped() {
+            tables::map_zeroed_range(start, bytes)?;
+        }
+        if domain == Domain::User {
+            self.user = Some(UserSide::new(stack.into())?);
+        }
+        Ok(())
+    }
+
+    /// The base as the module sees it.
+    pub const fn base(&self) -> u64 {
+        if self.user.is_some() { layout::BASE } else { self.alias.base }
+    }
+
+    /// Bytes of its pages of offsets.
+    pub const fn bytes(&self) -> usize {
+        (self.pages * PAGE_SIZE) as usize
+    }
+
+    /// Gives text and rodata their final permissions; data has its own already.
+    #[inline(never)]
+    pub fn seal(&mut self) -> Result<(), OutOfFrames> {
+        let [text, rodata, _] = self.alias.all();
+        // What runs in ring 3 never runs through the kernel's alias.
+        let executable = if self.user.is_some() { READ_ONLY } else { READ_EXECUTE };
+        for ((start, bytes), flags) in [(text, executable), (rodata, READ_ONLY)] {
+            for address in (start..start + bytes as u64).step_by(PAGE_SIZE as usize) {
+                tables::protect(address, flags);
+            }
+        }
+        let seen = Segments { base: self.base(), ..self.alias };
+        self.user.as_mut().map_or(Ok(()), |user| user.show(&seen, &self.alias))
+    }
+
+    /// The pages it takes, and the bytes of the kernel's heap.
+    pub fn held(&self) -> Usage {
+        let pages = self.alias.mapped().iter().map(|(_, bytes)| bytes.div_ceil(PAGE_SIZE)).sum();
+        let user = self.user.as_ref().map_or(Usage::default(), UserSide::held);
+        Usage { pages, table_bytes: size_of::<Own>() as u64, ..Usage::default() } + user
+    }
+
+    /// Gives pages and addresses back.
+    #[inline(never)]
+    pub fn release(own: Box<Own>) {
+        let Own { alias, pages, .. } = *own;
+        // First of all nobody else sees them any more.
+        drop(own);
+        for (start, bytes) in alias.mapped() {
+            tables::unmap_range(start, bytes);
+        }
+        FREE.lock().give_back((alias.base - ARENA) / PAGE_SIZE, pages);
+    }
+}
