@@ -91,17 +91,18 @@ impl<'blob> Code<'blob> {
         if entry >= text_size {
             return Err(BadCode::Entry { found: entry, text_size });
         }
-        if self.fixups.is_empty() && self.header.fixup_count == 0 { Ok(()) } else { self.check_fixups() }
+        // By value, so that codes without any, as most are, need not lie in memory for this.
+        if self.fixups.is_empty() && self.header.fixup_count == 0 { Ok(()) } else { Code { ..*self }.check_fixups() }
     }
 
     /// Does every fix-up change bytes of this image only, and point into it?
     #[inline(never)]
-    fn check_fixups(&self) -> Result<(), BadCode> {
+    fn check_fixups(self) -> Result<(), BadCode> {
         let mut count: u32 = 0;
         for offset in Fixups::new(self.fixups) {
             let offset = offset?;
-            let slot = Slot::at(offset, self).ok_or(BadCode::FixupSlot { found: offset })?;
-            let target = slot.target(self).ok_or(BadCode::FixupSlot { found: offset })?;
+            let slot = Slot::at(offset, &self).ok_or(BadCode::FixupSlot { found: offset })?;
+            let target = slot.target(&self).ok_or(BadCode::FixupSlot { found: offset })?;
             if !self.points_into(target) {
                 return Err(BadCode::FixupTarget { slot: offset, found: target });
             }

@@ -82,7 +82,7 @@ impl<P: Platform> ModuleManager<P> {
     }
 
     /// The part of a load behind all that its blob alone tells.
-    #[inline(never)]
+    #[inline(always)]
     fn install<'manager>(
         &'manager self,
         valid: &ValidModule<'_>,
@@ -154,8 +154,12 @@ impl<P: Platform> ModuleManager<P> {
         // Nobody borrows an empty place.
         let Some(mut place) = claim.place.change() else { return Err(LoadError::TableFull) };
         let placed = PlacedModule::place(valid, &placement, &self.platform)?;
-        // It is empty: what is made this way is made where it lies.
-        place.get_or_insert_with(|| Module {
+        // Where it is seen to be empty, it is filled without a detour.
+        if place.is_some() {
+            self.platform.release(placed.image);
+            return Err(LoadError::TableFull);
+        }
+        *place = Some(Module {
             name: valid.name(),
             version: valid.version(),
             generation: Cell::new(0),

@@ -109,14 +109,14 @@ impl<A: Allocator + Clone> Kept<A> {
         if !valid.has_parts() && options.are_usual() {
             return Some(Kept(None));
         }
-        Parcel::new(valid, options, tables)
+        Parcel::new(*valid, options, tables)
     }
 }
 
 impl<A: Allocator + Clone> Parcel<A> {
     #[cold]
     #[inline(never)]
-    fn new(valid: &ValidModule<'_>, options: &LoadOptions, tables: A) -> Option<Kept<A>> {
+    fn new(valid: ValidModule<'_>, options: &LoadOptions, tables: A) -> Option<Kept<A>> {
         let restarts = cfg!(feature = "restart") && options.on_fault != OnFault::Stop;
         let (schema, depends, symbols) = (valid.schema(), valid.depends(), valid.symbols());
         let blob = if restarts { valid.raw().blob() } else { &[] };

@@ -70,8 +70,7 @@ impl Segments {
     /// is to be a multiple of: where images share pages.
     #[must_use]
     pub const fn granules(size: &ImageSize, heap: u32) -> (u64, u64) {
-        let data =
-            if heap == 0 { size.data as u64 } else { whole_pages(size.data) + heap as u64 };
+        let data = if heap == 0 { size.data as u64 } else { whole_pages(size.data) + heap as u64 };
         let mut longest = size.text as u64;
         if longest < size.rodata as u64 {
             longest = size.rodata as u64;

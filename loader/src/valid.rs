@@ -39,9 +39,14 @@ impl Offer {
 #[derive(Clone, Copy, Debug)]
 pub struct ValidModule<'blob> {
     raw: RawModule<'blob>,
-    /// The variant that is placed, where it is not the blob's own code.
-    variant: Option<Code<'blob>>,
-    // The records that are of use once it is placed.
+    /// The code that is placed: the blob's own, or a variant.
+    code: Code<'blob>,
+    parts: Parts<'blob>,
+}
+
+/// The records that are of use once a module is placed.
+#[derive(Clone, Copy, Debug)]
+struct Parts<'blob> {
     schema: Option<&'blob [u8]>,
     depends: Option<&'blob [u8]>,
     symbols: Option<&'blob [u8]>,
@@ -62,14 +67,14 @@ impl<'blob> ValidModule<'blob> {
     /// As if every check had been passed: to be proved at once. In two steps it stays where it is.
     #[inline(always)]
     pub(crate) fn supposed(raw: RawModule<'blob>) -> ValidModule<'blob> {
-        ValidModule { raw, variant: None, schema: None, depends: None, symbols: None }
+        ValidModule { raw, code: raw.code, parts: Parts { schema: None, depends: None, symbols: None } }
     }
 
     /// Makes the checks.
     #[inline(always)]
     pub(crate) fn prove(&mut self, offer: Offer) -> Result<(), InvalidModule> {
         let raw = &self.raw;
-        check_checksum(raw, offer.checksum)?;
+        check_checksum(raw.blob(), raw.header().checksum, offer.checksum)?;
         // Read behind it, not kept meanwhile.
         let header = raw.header();
         check_abi(raw)?;
@@ -115,115 +120,119 @@ impl<'blob> ValidModule<'blob> {
     /// The code that is placed: that of the highest level which the machine offers.
     #[must_use]
     pub const fn code(&self) -> &Code<'blob> {
-        match &self.variant {
-            None => &self.raw.code,
-            Some(variant) => variant,
-        }
+        &self.code
     }
 
     /// The [`Schema`] of its state; empty where it has none, or no module is ever replaced.
     #[must_use]
     #[inline]
     pub fn schema(&self) -> &'blob [u8] {
-        if cfg!(feature = "reload") { self.schema.unwrap_or_default() } else { &[] }
+        if cfg!(feature = "reload") { self.parts.schema.unwrap_or_default() } else { &[] }
     }
 
     /// The [`Dependencies`]; empty where it calls no others.
     #[must_use]
     #[inline]
     pub fn depends(&self) -> &'blob [u8] {
-        if cfg!(feature = "depends") { self.depends.unwrap_or_default() } else { &[] }
+        if cfg!(feature = "depends") { self.parts.depends.unwrap_or_default() } else { &[] }
     }
 
     /// The [`Symbols`] of the code that is placed; empty where they are not known.
     #[must_use]
     #[inline]
     pub fn symbols(&self) -> &'blob [u8] {
-        if cfg!(feature = "symbols") { self.symbols.unwrap_or_default() } else { &[] }
+        if cfg!(feature = "symbols") { self.parts.symbols.unwrap_or_default() } else { &[] }
     }
 
     /// Whether it has any of these.
     #[inline]
     pub(crate) fn has_parts(&self) -> bool {
-        (cfg!(feature = "reload") && self.schema.is_some())
+        (cfg!(feature = "reload") && self.parts.schema.is_some())
             || self.calls_others()
-            || (cfg!(feature = "symbols") && self.symbols.is_some())
+            || (cfg!(feature = "symbols") && self.parts.symbols.is_some())
     }
 
     /// Whether it may call others.
     #[inline]
     pub(crate) fn calls_others(&self) -> bool {
-        cfg!(feature = "depends") && self.depends.is_some()
+        cfg!(feature = "depends") && self.parts.depends.is_some()
     }
 
     /// Are all records whole, and known or to be skipped? Every variant is checked. Takes the code of the highest level
     /// up to `cpu_level`, if that is a variant's, and the records of use, with the functions of that code.
     #[inline]
     fn take_records(&mut self, cpu_level: u8) -> Result<(), InvalidModule> {
-        let schemas = if self.raw.records.is_empty() { 0 } else { self.take_each_record(cpu_level)? };
+        let mut schemas = 0;
+        if !self.raw.records.is_empty() {
+            (self.code, self.parts, schemas) = take_each_record(self.raw, cpu_level)?;
+        }
         // A state is only asked for where its fields are known.
         let expected = u32::from(self.raw.header().flags & FLAG_STATE != 0);
         if schemas == expected { Ok(()) } else { Err(InvalidModule::StateSchema) }
     }
+}
 
-    /// Returns how many schemas there are.
-    #[inline(never)]
-    fn take_each_record(&mut self, cpu_level: u8) -> Result<u32, InvalidModule> {
-        let (mut schemas, mut lists) = (0, 0);
-        let mut highest = self.raw.header().cpu_level;
-        // The text of the code that the next list of functions is of, as long as there was none.
-        let mut nameless = Some(self.raw.header().text_size);
-        for record in Records::new(self.raw.records) {
-            let Record { kind, bytes } = record?;
-            match kind {
-                STATE_SCHEMA => {
-                    schemas += 1;
-                    Schema::parse(bytes).ok_or(InvalidModule::StateSchema)?;
-                    self.schema = Some(bytes);
-                }
-                VARIANT if cfg!(feature = "variants") => {
-                    let code = check_variant(bytes, highest)?;
-                    highest = code.header.level;
-                    nameless = Some(code.header.text_size);
-                    if highest <= cpu_level {
-                        (self.variant, self.symbols) = (Some(code), None);
-                    }
-                }
-                SYMBOLS if cfg!(feature = "symbols") => {
-                    let level = highest;
-                    let text_size = nameless.take().ok_or(InvalidModule::TwoSymbolLists { level })?;
-                    Symbols::check(bytes, text_size).map_err(|(number, why)| InvalidModule::Symbol {
-                        level,
-                        number,
-                        why,
-                    })?;
-                    if level == self.code().header.level {
-                        self.symbols = Some(bytes);
-                    }
-                }
-                DEPENDENCIES if cfg!(feature = "depends") => {
-                    lists += 1;
-                    if lists > 1 {
-                        return Err(InvalidModule::TwoDependencyLists);
-                    }
-                    Dependencies::check(bytes, self.raw.header().name_bytes())
-                        .map_err(|(number, why)| InvalidModule::Dependency { number, why })?;
-                    self.depends = Some(bytes);
-                }
-                _ if kind & SKIPPABLE == 0 => return Err(InvalidModule::UnknownRecord { found: kind }),
-                _ => {}
+/// See above; and how many schemas there are.
+// By value, so that most modules, which have no records, need not lie in memory for this.
+#[inline(never)]
+fn take_each_record<'blob>(
+    raw: RawModule<'blob>,
+    cpu_level: u8,
+) -> Result<(Code<'blob>, Parts<'blob>, u32), InvalidModule> {
+    let (mut code, mut parts) = (raw.code, Parts { schema: None, depends: None, symbols: None });
+    let (mut schemas, mut lists) = (0, 0);
+    let mut highest = raw.header().cpu_level;
+    // The text of the code that the next list of functions is of, as long as there was none.
+    let mut nameless = Some(raw.header().text_size);
+    for record in Records::new(raw.records) {
+        let Record { kind, bytes } = record?;
+        match kind {
+            STATE_SCHEMA => {
+                schemas += 1;
+                Schema::parse(bytes).ok_or(InvalidModule::StateSchema)?;
+                parts.schema = Some(bytes);
             }
+            VARIANT if cfg!(feature = "variants") => {
+                let variant = check_variant(bytes, highest)?;
+                highest = variant.header.level;
+                nameless = Some(variant.header.text_size);
+                if highest <= cpu_level {
+                    (code, parts.symbols) = (variant, None);
+                }
+            }
+            SYMBOLS if cfg!(feature = "symbols") => {
+                let level = highest;
+                let text_size = nameless.take().ok_or(InvalidModule::TwoSymbolLists { level })?;
+                Symbols::check(bytes, text_size).map_err(|(number, why)| InvalidModule::Symbol {
+                    level,
+                    number,
+                    why,
+                })?;
+                if level == code.header.level {
+                    parts.symbols = Some(bytes);
+                }
+            }
+            DEPENDENCIES if cfg!(feature = "depends") => {
+                lists += 1;
+                if lists > 1 {
+                    return Err(InvalidModule::TwoDependencyLists);
+                }
+                Dependencies::check(bytes, raw.header().name_bytes())
+                    .map_err(|(number, why)| InvalidModule::Dependency { number, why })?;
+                parts.depends = Some(bytes);
+            }
+            _ if kind & SKIPPABLE == 0 => return Err(InvalidModule::UnknownRecord { found: kind }),
+            _ => {}
         }
-        Ok(schemas)
     }
+    Ok((code, parts, schemas))
 }
 
 /// Are these the bytes the packer wrote?
 #[inline]
-fn check_checksum(raw: &RawModule<'_>, way: Crc32c) -> Result<(), InvalidModule> {
-    let expected = raw.header().checksum;
+fn check_checksum(blob: &[u8], expected: u32, way: Crc32c) -> Result<(), InvalidModule> {
     // A raw module is never shorter than a header.
-    let found = checksum_by(way, raw.blob()).unwrap_or(!expected);
+    let found = checksum_by(way, blob).unwrap_or(!expected);
     if found == expected { Ok(()) } else { Err(InvalidModule::Checksum { found, expected }) }
 }
 
