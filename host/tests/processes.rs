@@ -29,7 +29,8 @@ fn place(platform: &HostPlatform, code: &[u8]) -> Outcome<(Image, u64)> {
         Placement { domain: Domain::User, budget: Budget { time_us: 5_000, ..Budget::DEFAULT }, services: u32::MAX };
     let size = ImageSize { text: code.len() as u32, rodata: 0, data: 4096, alignment: 16 };
     let mut draft = platform.reserve(size, &placement).map_err(|error| error.to_string())?;
-    draft.text().copy_from_slice(code);
+    let [text, ..] = draft.segments();
+    text.copy_from_slice(code);
     let base = draft.base();
     Ok((platform.seal(draft).map_err(|error| error.to_string())?, base))
 }

@@ -2,7 +2,7 @@
 
 use bareflow_abi::layout::TEXT_OFFSET;
 
-use crate::code::Slot;
+use crate::code::{Code, Slot};
 use crate::fixups::SLOT_SIZE_BYTES;
 use crate::platform::{Draft, Platform, PlatformError};
 use crate::policy::Placement;
@@ -33,17 +33,14 @@ impl<Image> PlacedModule<Image> {
         P: Platform<Image = Image>,
     {
         let mut draft = platform.reserve(module.code().image_size(), placement)?;
-        let code = module.code();
-        copy(code.text, &mut draft, P::Draft::text);
-        copy(code.rodata, &mut draft, P::Draft::rodata);
-        copy(code.data, &mut draft, P::Draft::data);
-        let base = draft.base();
-        for slot in code.slots() {
-            let (segment, place) = match slot {
-                Slot::Rodata(place) => (draft.rodata(), place),
-                Slot::Data(place) => (draft.data(), place),
-            };
-            relocate(segment, place, base);
+        let (code, base) = (module.code(), draft.base());
+        let [text, rodata, data] = draft.segments();
+        copy(code.text, text);
+        copy(code.rodata, rodata);
+        copy(code.data, data);
+        if !code.fixups.is_empty() {
+            // By value: codes without fix-ups, as most are, need not lie in memory for this.
+            relocate_all(Code { ..*code }, base, rodata, data);
         }
         let entry = base.wrapping_add(TEXT_OFFSET).wrapping_add(u64::from(code.header.entry));
         Ok(PlacedModule { image: platform.seal(draft)?, entry })
@@ -53,13 +50,24 @@ impl<Image> PlacedModule<Image> {
 /// Copies a segment's bytes to the start of its memory. Both come from one
 /// `ImageSize`, so the memory is long enough.
 #[inline(always)]
-fn copy<D>(bytes: &[u8], draft: &mut D, memory: fn(&mut D) -> &mut [u8]) {
+fn copy(bytes: &[u8], memory: &mut [u8]) {
     // Copying none may touch pages that are not there, which takes processors long where copies are masked.
     if bytes.is_empty() {
         return;
     }
-    if let Some(start) = memory(draft).get_mut(..bytes.len()) {
+    if let Some(start) = memory.get_mut(..bytes.len()) {
         start.copy_from_slice(bytes);
+    }
+}
+
+/// Applies all fix-ups to an image that will lie at `base`.
+#[inline(never)]
+fn relocate_all(code: Code<'_>, base: u64, rodata: &mut [u8], data: &mut [u8]) {
+    for slot in code.slots() {
+        match slot {
+            Slot::Rodata(place) => relocate(rodata, place, base),
+            Slot::Data(place) => relocate(data, place, base),
+        }
     }
 }
 

@@ -36,12 +36,8 @@ pub struct ImageSize {
 pub trait Draft {
     /// The address the image is linked against: that of its text, once sealed.
     fn base(&self) -> u64;
-    /// The text segment, as long as [`ImageSize::text`].
-    fn text(&mut self) -> &mut [u8];
-    /// The read-only data, as long as [`ImageSize::rodata`].
-    fn rodata(&mut self) -> &mut [u8];
-    /// The writable data, as long as [`ImageSize::data`].
-    fn data(&mut self) -> &mut [u8];
+    /// Text, read-only data and writable data, as long as [`ImageSize`] said.
+    fn segments(&mut self) -> [&mut [u8]; 3];
 }
 
 /// One call into a module.

@@ -37,7 +37,8 @@ impl<P: Platform> Empty<P> {
         let name = Name::new("empty")?;
         let size = ImageSize { text: CODE.len() as u32, rodata: 0, data: 0, alignment: 16 };
         let mut draft = platform.reserve(size, &Placement { domain, budget: Budget::DEFAULT, services: 0 }).ok()?;
-        draft.text().copy_from_slice(&CODE);
+        let [text, ..] = draft.segments();
+        text.copy_from_slice(&CODE);
         let entry = draft.base();
         let image = platform.seal(draft).ok()?;
         Some(Empty { name, image, entry })

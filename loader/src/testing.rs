@@ -143,14 +143,8 @@ impl Draft for FakeImage {
     fn base(&self) -> u64 {
         self.base
     }
-    fn text(&mut self) -> &mut [u8] {
-        &mut self.text
-    }
-    fn rodata(&mut self) -> &mut [u8] {
-        &mut self.rodata
-    }
-    fn data(&mut self) -> &mut [u8] {
-        &mut self.data
+    fn segments(&mut self) -> [&mut [u8]; 3] {
+        [&mut self.text, &mut self.rodata, &mut self.data]
     }
 }
 

@@ -12,14 +12,8 @@ impl Draft for OneImage {
     fn base(&self) -> u64 {
         TEXT
     }
-    fn text(&mut self) -> &mut [u8] {
-        segment(TEXT_ALIAS)
-    }
-    fn rodata(&mut self) -> &mut [u8] {
-        segment(TEXT_ALIAS + PAGE)
-    }
-    fn data(&mut self) -> &mut [u8] {
-        segment(TEXT_ALIAS + 2 * PAGE)
+    fn segments(&mut self) -> [&mut [u8]; 3] {
+        [0, 1, 2].map(|number| segment(TEXT_ALIAS + number * PAGE))
     }
 }
 

@@ -159,32 +159,26 @@ impl ImageDraft {
             Err(bytes) => Err(Box::new((image, PlatformError { what: "protect pages", bytes: bytes as usize }))),
         }
     }
-
-    #[inline]
-    fn segment(&mut self, index: usize, shift: u64) -> &mut [u8] {
-        let (start, bytes) = self.image.segments.all()[index];
-        if bytes == 0 {
-            return &mut [];
-        }
-        let address = with_exposed_provenance_mut(start.wrapping_add(shift) as usize);
-        // SAFETY: `reserve` found these bytes writable for this image alone, and
-        // the draft is borrowed for as long as the slice lives.
-        unsafe { std::slice::from_raw_parts_mut(address, bytes) }
-    }
 }
 
 impl Draft for ImageDraft {
     fn base(&self) -> u64 {
         self.image.segments.base
     }
-    fn text(&mut self) -> &mut [u8] {
-        self.segment(0, self.shifts[0])
-    }
-    fn rodata(&mut self) -> &mut [u8] {
-        self.segment(1, self.shifts[1])
-    }
-    fn data(&mut self) -> &mut [u8] {
-        self.segment(2, 0)
+    #[inline]
+    fn segments(&mut self) -> [&mut [u8]; 3] {
+        let [text, rodata, data] = self.image.segments.all();
+        let [text_shift, rodata_shift] = self.shifts;
+        let slice = |(start, bytes): (u64, usize), shift: u64| -> &mut [u8] {
+            if bytes == 0 {
+                return &mut [];
+            }
+            let address = with_exposed_provenance_mut(start.wrapping_add(shift) as usize);
+            // SAFETY: `reserve` found these bytes writable for this image alone, the segments lie apart, and
+            // the draft is borrowed for as long as the slices live.
+            unsafe { std::slice::from_raw_parts_mut(address, bytes) }
+        };
+        [slice(text, text_shift), slice(rodata, rodata_shift), slice(data, 0)]
     }
 }
 

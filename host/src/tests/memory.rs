@@ -73,9 +73,10 @@ fn leaves_what_others_have_on_the_same_page() {
     let size = ImageSize { text: 3, rodata: 8, data: 8, alignment: 8 };
     let fill = |byte: u8| {
         let mut draft = platform.reserve(size, &usual(Domain::Kernel)).unwrap();
-        draft.text().copy_from_slice(&[0x31, 0xc0, 0xc3]);
-        draft.rodata().fill(byte);
-        draft.data().fill(byte);
+        let [text, rodata, data] = draft.segments();
+        text.copy_from_slice(&[0x31, 0xc0, 0xc3]);
+        rodata.fill(byte);
+        data.fill(byte);
         platform.seal(draft).unwrap()
     };
     let bytes = |image: &Image| {
@@ -89,7 +90,8 @@ fn leaves_what_others_have_on_the_same_page() {
     assert_eq!((call(&platform, &first), call(&platform, &third)), (Ok(0), Ok(0)));
     // Whoever comes next finds zeros.
     let mut draft = platform.reserve(size, &usual(Domain::Kernel)).unwrap();
-    assert_eq!((draft.rodata().to_vec(), draft.data().to_vec()), (vec![0; 8], vec![0; 8]));
+    let [_, rodata, data] = draft.segments();
+    assert_eq!((rodata.to_vec(), data.to_vec()), (vec![0; 8], vec![0; 8]));
     for image in [first, third, platform.seal(draft).unwrap()] {
         platform.release(image);
     }

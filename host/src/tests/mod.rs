@@ -59,9 +59,10 @@ fn execute(platform: &HostPlatform, code: &[u8], placement: &Placement) -> Resul
 fn place(platform: &HostPlatform, code: &[u8], placement: &Placement) -> Image {
     let size = ImageSize { text: code.len() as u32, rodata: 4096, data: 4096, alignment: 16 };
     let mut draft = platform.reserve(size, placement).unwrap();
-    draft.text().copy_from_slice(code);
-    assert!(draft.data().iter().all(|&byte| byte == 0));
-    draft.data().fill(1);
+    let [text, _, data] = draft.segments();
+    text.copy_from_slice(code);
+    assert!(data.iter().all(|&byte| byte == 0));
+    data.fill(1);
     platform.seal(draft).unwrap()
 }
 

@@ -64,11 +64,6 @@ impl Image {
         Ok(Image { segments: Segments { base, size, heap }, services, ticks, stack, own })
     }
 
-    /// Whether it shares pages with others, which have their final permissions.
-    pub const fn is_shared(&self) -> bool {
-        self.own.is_none()
-    }
-
     /// What a module of the user domain has besides.
     #[inline]
     pub fn user(&self) -> Option<&UserSide> {
@@ -157,13 +152,22 @@ impl Image {
         (self.stack_top() - u64::from(self.stack), self.stack.into())
     }
 
-    fn segment(&mut self, index: usize) -> &mut [u8] {
-        let (start, bytes) = self.alias().all()[index];
-        let shift = if self.is_shared() { packed::shifts()[index] } else { 0 };
-        // SAFETY: `reserve` found these bytes writable at this address for this image alone, and
-        // the draft is borrowed for as long as the slice lives. A segment
-        // without bytes has no page; its address is aligned and not null.
-        unsafe { core::slice::from_raw_parts_mut(start.wrapping_add(shift) as *mut u8, bytes) }
+    /// The segments, where they can be written.
+    #[inline(always)]
+    fn writable(&mut self) -> [&mut [u8]; 3] {
+        let shifts = if self.own.is_some() { [0; 3] } else { packed::shifts() };
+        let [text, rodata, data] = self.alias().all();
+        let [text_shift, rodata_shift, data_shift] = shifts;
+        // SAFETY: `reserve` found these bytes writable at these addresses for this image alone, and the segments lie
+        // apart. The draft is borrowed for as long as the slices live. A segment without bytes has no page; its
+        // address is aligned and not null.
+        unsafe {
+            [
+                core::slice::from_raw_parts_mut(text.0.wrapping_add(text_shift) as *mut u8, text.1),
+                core::slice::from_raw_parts_mut(rodata.0.wrapping_add(rodata_shift) as *mut u8, rodata.1),
+                core::slice::from_raw_parts_mut(data.0.wrapping_add(data_shift) as *mut u8, data.1),
+            ]
+        }
     }
 }
 
@@ -180,13 +184,8 @@ impl Draft for ImageDraft {
     fn base(&self) -> u64 {
         self.0.segments.base
     }
-    fn text(&mut self) -> &mut [u8] {
-        self.0.segment(0)
-    }
-    fn rodata(&mut self) -> &mut [u8] {
-        self.0.segment(1)
-    }
-    fn data(&mut self) -> &mut [u8] {
-        self.0.segment(2)
+    #[inline(always)]
+    fn segments(&mut self) -> [&mut [u8]; 3] {
+        self.0.writable()
     }
 }
