@@ -27,8 +27,22 @@ use crate::valid::{Offer, ValidModule};
 pub(crate) struct Prepared<'manager, P: Platform> {
     pub claim: Claim<'manager, P>,
     load: NonZeroU64,
-    /// What became of the state that it takes over.
+    /// The module whose state it takes over.
+    pub from: Option<ModuleId>,
+    /// What became of that state.
     pub carried: Carried,
+}
+
+/// Which modules of its name one may meet that is loaded.
+#[derive(Clone, Copy)]
+pub(crate) enum Meets {
+    /// Those that the name does not stand for.
+    Inactive,
+    /// Those of other versions.
+    OtherVersions,
+    /// Any. It takes over the state of the one that the name stands for.
+    #[cfg(feature = "reload")]
+    Any,
 }
 
 impl<P: Platform> Prepared<'_, P> {
@@ -53,22 +67,17 @@ impl<P: Platform> ModuleManager<P> {
     /// # Errors
     /// The reason for which it is refused; then nothing of it stays behind.
     pub fn load_with(&self, blob: &[u8], options: &LoadOptions) -> Result<ModuleId, LoadError> {
-        let prepared = self.prepare(blob, options, |_, named| match named.and_then(|named| named.active.get()) {
-            Some(id) => Err(self.already_loaded(id)),
-            None => Ok(None),
-        })?;
+        let prepared = self.prepare(blob, options, Meets::Inactive)?;
         Ok(self.enter(&prepared, Some(true)))
     }
 
     /// Does all of a load but the last step: the module is ready, in a place that is its own, and not yet to be found.
-    /// `may_load` has a say between the checks of the blob itself and the first byte of memory, knows what is known of
-    /// its name, and says which module's state the new one takes over.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn prepare(
         &self,
         blob: &[u8],
         options: &LoadOptions,
-        may_load: impl FnOnce(&ValidModule<'_>, Option<&Named>) -> Result<Option<ModuleId>, LoadError>,
+        meets: Meets,
     ) -> Result<Prepared<'_, P>, LoadError> {
         let mut valid = ValidModule::supposed(RawModule::parse(blob)?);
         valid.prove(Offer::of(&self.platform))?;
@@ -77,11 +86,35 @@ impl<P: Platform> ModuleManager<P> {
             return Err(LoadError::NotAllowed { refused: declared.beyond(allowed), allowed });
         }
         let known = self.table.named(&valid.name());
-        let from = may_load(&valid, known)?;
+        let from = self.meet(&valid, known, meets)?;
         self.install(&valid, known, from, options)
     }
 
-    /// The part of a load behind all that its blob alone tells.
+    /// May a module meet those of its name, of which that is known? Returns the one whose state it takes over.
+    #[inline(always)]
+    fn meet(
+        &self,
+        valid: &ValidModule<'_>,
+        known: Option<&Named>,
+        meets: Meets,
+    ) -> Result<Option<ModuleId>, LoadError> {
+        let active = known.and_then(|named| named.active.get());
+        let same = match meets {
+            #[cfg(feature = "reload")]
+            Meets::Any => {
+                self.check_dependents(active, || New::of(valid))?;
+                return Ok(active);
+            }
+            Meets::Inactive => active,
+            Meets::OtherVersions => {
+                let version = valid.version();
+                self.find_version_of(known, |other| *other == version)
+            }
+        };
+        same.map_or(Ok(None), |same| Err(self.already_loaded(same)))
+    }
+
+    /// The part of a load behind all that its blob, and its name, alone tell.
     #[inline(always)]
     fn install<'manager>(
         &'manager self,
@@ -102,8 +135,8 @@ impl<P: Platform> ModuleManager<P> {
         let load = self.table.next_load();
         self.make(valid, options, &claim, load)
             .inspect_err(|_| self.table.give_back(claim.place, Some(claim.named)))?;
-        let mut prepared = Prepared { claim, load, carried: Carried::Nothing };
-        match self.make_ready(&prepared, from) {
+        let mut prepared = Prepared { claim, load, from, carried: Carried::Nothing };
+        match self.make_ready(&prepared) {
             Ok(carried) => prepared.carried = carried,
             Err(error) => return Err(self.discard(&prepared, error)),
         }
@@ -112,7 +145,8 @@ impl<P: Platform> ModuleManager<P> {
 
     /// Initialises a module that was just made.
     #[inline(always)]
-    fn make_ready(&self, prepared: &Prepared<'_, P>, from: Option<ModuleId>) -> Result<Carried, LoadError> {
+    fn make_ready(&self, prepared: &Prepared<'_, P>) -> Result<Carried, LoadError> {
+        let from = prepared.from;
         // Nobody else knows of it.
         let Some(module) = prepared.claim.place.module() else { return Err(LoadError::CandidateGone) };
         let carried = match from {
@@ -154,11 +188,6 @@ impl<P: Platform> ModuleManager<P> {
         // Nobody borrows an empty place.
         let Some(mut place) = claim.place.change() else { return Err(LoadError::TableFull) };
         let placed = PlacedModule::place(valid, &placement, &self.platform)?;
-        // Where it is seen to be empty, it is filled without a detour.
-        if place.is_some() {
-            self.platform.release(placed.image);
-            return Err(LoadError::TableFull);
-        }
         *place = Some(Module {
             name: valid.name(),
             version: valid.version(),

@@ -2,6 +2,7 @@
 
 use crate::depends::New;
 use crate::error::LoadError;
+use crate::load::Meets;
 use crate::manager::ModuleManager;
 use crate::module::ModuleId;
 use crate::name::Version;
@@ -48,14 +49,9 @@ impl<P: Platform> ModuleManager<P> {
     /// The reason for which the new one is refused; then the old one goes on as if nothing had been.
     pub fn replace(&self, blob: &[u8], options: &LoadOptions) -> Result<Reloaded, LoadError> {
         let start = self.platform.clock_fenced();
-        let mut from = None;
-        let prepared = self.prepare(blob, options, |module, named| {
-            from = named.and_then(|named| named.active.get());
-            self.check_dependents(from, || New::of(module))?;
-            Ok(from)
-        })?;
+        let prepared = self.prepare(blob, options, Meets::Any)?;
         // Its `init` may have been interrupted by another reload.
-        let Claim { place, named } = prepared.claim;
+        let (&Claim { place, named }, from) = (&prepared.claim, prepared.from);
         let still = match place.module() {
             Some(module) if named.active.get() == from => self.check_dependents(from, || New::from(&*module)),
             _ => Err(LoadError::Overtaken),
@@ -72,11 +68,7 @@ impl<P: Platform> ModuleManager<P> {
     /// # Errors
     /// As [`replace`](Self::replace).
     pub fn load_candidate(&self, blob: &[u8], options: &LoadOptions) -> Result<ModuleId, LoadError> {
-        let prepared = self.prepare(blob, options, |module, named| {
-            let from = named.and_then(|named| named.active.get());
-            self.check_dependents(from, || New::of(module))?;
-            Ok(from)
-        })?;
+        let prepared = self.prepare(blob, options, Meets::Any)?;
         Ok(self.enter(&prepared, None))
     }
 

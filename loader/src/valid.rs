@@ -160,7 +160,7 @@ impl<'blob> ValidModule<'blob> {
 
     /// Are all records whole, and known or to be skipped? Every variant is checked. Takes the code of the highest level
     /// up to `cpu_level`, if that is a variant's, and the records of use, with the functions of that code.
-    #[inline]
+    #[inline(always)]
     fn take_records(&mut self, cpu_level: u8) -> Result<(), InvalidModule> {
         let mut schemas = 0;
         if !self.raw.records.is_empty() {

@@ -3,6 +3,7 @@
 use crate::error::LoadError;
 #[cfg(feature = "semver")]
 use crate::error::SelectError;
+use crate::load::Meets;
 use crate::manager::ModuleManager;
 use crate::module::ModuleId;
 use crate::name::{Key, Name, Version};
@@ -17,12 +18,7 @@ impl<P: Platform> ModuleManager<P> {
     /// # Errors
     /// As [`load_with`](Self::load_with); only the very same version counts as loaded already.
     pub fn load_versioned(&self, blob: &[u8], options: &LoadOptions) -> Result<ModuleId, LoadError> {
-        let prepared = self.prepare(blob, options, |module, named| {
-            match self.find_version_of(named, |version| *version == module.version()) {
-                Some(id) => Err(self.already_loaded(id)),
-                None => Ok(None),
-            }
-        })?;
+        let prepared = self.prepare(blob, options, Meets::OtherVersions)?;
         Ok(self.enter(&prepared, Some(false)))
     }
 
@@ -43,7 +39,11 @@ impl<P: Platform> ModuleManager<P> {
         self.find_version_of(self.table.named(&Name::new(name)?), matches)
     }
 
-    fn find_version_of(&self, named: Option<&Named>, mut matches: impl FnMut(&Version) -> bool) -> Option<ModuleId> {
+    pub(crate) fn find_version_of(
+        &self,
+        named: Option<&Named>,
+        mut matches: impl FnMut(&Version) -> bool,
+    ) -> Option<ModuleId> {
         let mut best: Option<(Version, ModuleId)> = None;
         for id in self.table.versions(named) {
             let Some(version) = self.get(id).map(|module| module.version) else { continue };
