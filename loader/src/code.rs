@@ -91,22 +91,25 @@ impl<'blob> Code<'blob> {
         if entry >= text_size {
             return Err(BadCode::Entry { found: entry, text_size });
         }
-        // By value, so that codes without any, as most are, need not lie in memory for this.
-        if self.fixups.is_empty() && self.header.fixup_count == 0 { Ok(()) } else { Code { ..*self }.check_fixups() }
+        self.check_fixups()
     }
 
     /// Does every fix-up change bytes of this image only, and point into it?
-    #[inline(never)]
-    fn check_fixups(self) -> Result<(), BadCode> {
+    #[inline]
+    fn check_fixups(&self) -> Result<(), BadCode> {
         let mut count: u32 = 0;
-        for offset in Fixups::new(self.fixups) {
-            let offset = offset?;
-            let slot = Slot::at(offset, &self).ok_or(BadCode::FixupSlot { found: offset })?;
-            let target = slot.target(&self).ok_or(BadCode::FixupSlot { found: offset })?;
-            if !self.points_into(target) {
-                return Err(BadCode::FixupTarget { slot: offset, found: target });
+        // Most code has none.
+        if !self.fixups.is_empty() {
+            for offset in Fixups::new(self.fixups) {
+                let offset = offset?;
+                let slot = Slot::at(offset, self.rodata.len(), self.data.len());
+                let target = slot.and_then(|slot| slot.target(self.rodata, self.data));
+                let target = target.ok_or(BadCode::FixupSlot { found: offset })?;
+                if !self.points_into(target) {
+                    return Err(BadCode::FixupTarget { slot: offset, found: target });
+                }
+                count = count.saturating_add(1);
             }
-            count = count.saturating_add(1);
         }
         let expected = self.header.fixup_count;
         if count == expected { Ok(()) } else { Err(BadCode::FixupCount { found: count, expected }) }
@@ -135,12 +138,6 @@ impl<'blob> Code<'blob> {
             data: self.header.data_size.saturating_add(self.header.bss_size),
             alignment: self.header.alignment,
         }
-    }
-
-    /// The fix-ups: which slots they are, and in which segment.
-    #[inline]
-    pub(crate) fn slots(&self) -> impl Iterator<Item = Slot> {
-        Fixups::new(self.fixups).filter_map(|offset| Slot::at(offset.ok()?, self))
     }
 }
 
@@ -183,22 +180,27 @@ pub(crate) enum Slot {
 }
 
 impl Slot {
+    /// The slots of these fix-ups, of code with so many bytes in the file for rodata and for data.
+    pub fn all(fixups: &[u8], rodata: usize, data: usize) -> impl Iterator<Item = Slot> {
+        Fixups::new(fixups).filter_map(move |offset| Slot::at(offset.ok()?, rodata, data))
+    }
+
     /// The slot at `offset` from the image's base, or `None` when it lies
     /// anywhere but in the bytes the file has for rodata and data.
-    fn at(offset: u64, code: &Code<'_>) -> Option<Slot> {
-        let within = |start: u64, segment: &[u8]| {
+    fn at(offset: u64, rodata: usize, data: usize) -> Option<Slot> {
+        let within = |start: u64, size: usize| {
             let place = offset.checked_sub(start)?;
             let end = place.checked_add(SLOT_SIZE_BYTES)?;
-            (end <= segment.len() as u64).then(|| usize::try_from(place).ok())?
+            (end <= size as u64).then(|| usize::try_from(place).ok())?
         };
-        within(RODATA_OFFSET, code.rodata).map(Slot::Rodata).or_else(|| within(DATA_OFFSET, code.data).map(Slot::Data))
+        within(RODATA_OFFSET, rodata).map(Slot::Rodata).or_else(|| within(DATA_OFFSET, data).map(Slot::Data))
     }
 
     /// What the slot holds in the file: its target's distance from the image's base.
-    fn target(&self, code: &Code<'_>) -> Option<u64> {
+    fn target(&self, rodata: &[u8], data: &[u8]) -> Option<u64> {
         let bytes = match *self {
-            Slot::Rodata(place) => code.rodata.get(place..)?,
-            Slot::Data(place) => code.data.get(place..)?,
+            Slot::Rodata(place) => rodata.get(place..)?,
+            Slot::Data(place) => data.get(place..)?,
         };
         bytes.first_chunk().map(|bytes| u64::from_le_bytes(*bytes))
     }

@@ -109,17 +109,23 @@ impl<A: Allocator + Clone> Kept<A> {
         if !valid.has_parts() && options.are_usual() {
             return Some(Kept(None));
         }
-        Parcel::new(*valid, options, tables)
+        let restarts = cfg!(feature = "restart") && options.on_fault != OnFault::Stop;
+        let blob = if restarts { valid.raw().blob() } else { &[] };
+        Parcel::new(options, tables, valid.schema(), valid.depends(), valid.symbols(), blob)
     }
 }
 
 impl<A: Allocator + Clone> Parcel<A> {
     #[cold]
     #[inline(never)]
-    fn new(valid: ValidModule<'_>, options: &LoadOptions, tables: A) -> Option<Kept<A>> {
-        let restarts = cfg!(feature = "restart") && options.on_fault != OnFault::Stop;
-        let (schema, depends, symbols) = (valid.schema(), valid.depends(), valid.symbols());
-        let blob = if restarts { valid.raw().blob() } else { &[] };
+    fn new(
+        options: &LoadOptions,
+        tables: A,
+        schema: &[u8],
+        depends: &[u8],
+        symbols: &[u8],
+        blob: &[u8],
+    ) -> Option<Kept<A>> {
         let mut bytes = Vec::new_in(tables.clone());
         bytes.try_reserve_exact(schema.len() + depends.len() + symbols.len() + blob.len()).ok()?;
         bytes.extend_from_slice(schema);

@@ -2,7 +2,7 @@
 
 use bareflow_abi::layout::TEXT_OFFSET;
 
-use crate::code::{Code, Slot};
+use crate::code::Slot;
 use crate::fixups::SLOT_SIZE_BYTES;
 use crate::platform::{Draft, Platform, PlatformError};
 use crate::policy::Placement;
@@ -39,8 +39,8 @@ impl<Image> PlacedModule<Image> {
         copy(code.rodata, rodata);
         copy(code.data, data);
         if !code.fixups.is_empty() {
-            // By value: codes without fix-ups, as most are, need not lie in memory for this.
-            relocate_all(Code { ..*code }, base, rodata, data);
+            let slots = (code.fixups, code.rodata.len(), code.data.len());
+            relocate_all(slots, base, rodata, data);
         }
         let entry = base.wrapping_add(TEXT_OFFSET).wrapping_add(u64::from(code.header.entry));
         Ok(PlacedModule { image: platform.seal(draft)?, entry })
@@ -62,8 +62,9 @@ fn copy(bytes: &[u8], memory: &mut [u8]) {
 
 /// Applies all fix-ups to an image that will lie at `base`.
 #[inline(never)]
-fn relocate_all(code: Code<'_>, base: u64, rodata: &mut [u8], data: &mut [u8]) {
-    for slot in code.slots() {
+fn relocate_all(slots: (&[u8], usize, usize), base: u64, rodata: &mut [u8], data: &mut [u8]) {
+    let (fixups, rodata_size, data_size) = slots;
+    for slot in Slot::all(fixups, rodata_size, data_size) {
         match slot {
             Slot::Rodata(place) => relocate(rodata, place, base),
             Slot::Data(place) => relocate(data, place, base),

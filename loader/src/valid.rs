@@ -4,7 +4,7 @@ use bareflow_abi::ABI_MAJOR;
 use bareflow_abi::checksum::Crc32c;
 use bareflow_abi::depends::Dependencies;
 use bareflow_abi::fingerprint::FINGERPRINTS;
-use bareflow_abi::header::{FLAG_STATE, checksum_by};
+use bareflow_abi::header::{FLAG_STATE, Header, checksum_by};
 use bareflow_abi::record::{DEPENDENCIES, SKIPPABLE, STATE_SCHEMA, SYMBOLS, VARIANT};
 use bareflow_abi::state::Schema;
 use bareflow_abi::symbols::Symbols;
@@ -164,7 +164,9 @@ impl<'blob> ValidModule<'blob> {
     fn take_records(&mut self, cpu_level: u8) -> Result<(), InvalidModule> {
         let mut schemas = 0;
         if !self.raw.records.is_empty() {
-            (self.code, self.parts, schemas) = take_each_record(self.raw, cpu_level)?;
+            let header = self.raw.header();
+            let (variant, parts, count) = take_each_record(self.raw.records, &header, cpu_level)?;
+            (self.code, self.parts, schemas) = (variant.unwrap_or(self.code), parts, count);
         }
         // A state is only asked for where its fields are known.
         let expected = u32::from(self.raw.header().flags & FLAG_STATE != 0);
@@ -173,18 +175,18 @@ impl<'blob> ValidModule<'blob> {
 }
 
 /// See above; and how many schemas there are.
-// By value, so that most modules, which have no records, need not lie in memory for this.
 #[inline(never)]
 fn take_each_record<'blob>(
-    raw: RawModule<'blob>,
+    records: &'blob [u8],
+    header: &Header,
     cpu_level: u8,
-) -> Result<(Code<'blob>, Parts<'blob>, u32), InvalidModule> {
-    let (mut code, mut parts) = (raw.code, Parts { schema: None, depends: None, symbols: None });
+) -> Result<(Option<Code<'blob>>, Parts<'blob>, u32), InvalidModule> {
+    let (mut code, mut parts) = (None, Parts { schema: None, depends: None, symbols: None });
     let (mut schemas, mut lists) = (0, 0);
-    let mut highest = raw.header().cpu_level;
+    let (mut highest, mut placed) = (header.cpu_level, header.cpu_level);
     // The text of the code that the next list of functions is of, as long as there was none.
-    let mut nameless = Some(raw.header().text_size);
-    for record in Records::new(raw.records) {
+    let mut nameless = Some(header.text_size);
+    for record in Records::new(records) {
         let Record { kind, bytes } = record?;
         match kind {
             STATE_SCHEMA => {
@@ -197,7 +199,7 @@ fn take_each_record<'blob>(
                 highest = variant.header.level;
                 nameless = Some(variant.header.text_size);
                 if highest <= cpu_level {
-                    (code, parts.symbols) = (variant, None);
+                    (code, placed, parts.symbols) = (Some(variant), highest, None);
                 }
             }
             SYMBOLS if cfg!(feature = "symbols") => {
@@ -208,7 +210,7 @@ fn take_each_record<'blob>(
                     number,
                     why,
                 })?;
-                if level == code.header.level {
+                if level == placed {
                     parts.symbols = Some(bytes);
                 }
             }
@@ -217,7 +219,7 @@ fn take_each_record<'blob>(
                 if lists > 1 {
                     return Err(InvalidModule::TwoDependencyLists);
                 }
-                Dependencies::check(bytes, raw.header().name_bytes())
+                Dependencies::check(bytes, header.name_bytes())
                     .map_err(|(number, why)| InvalidModule::Dependency { number, why })?;
                 parts.depends = Some(bytes);
             }
