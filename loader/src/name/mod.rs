@@ -48,14 +48,14 @@ impl Name {
 }
 
 /// Whether a header's field holds a name that follows the rule, and zeros behind it.
-#[inline]
+#[inline(never)]
 pub(crate) fn is_name(field: &[u8; NAME_SIZE]) -> bool {
     let (words, _) = field.as_chunks::<8>();
     let word = |index: usize| words.get(index).map_or(0, |word| u64::from_le_bytes(*word));
     // The name ends in the last word that is not all zeros, at its last byte that is none.
     let Some(last) = (0..words.len()).rev().find(|&index| word(index) != 0) else { return false };
     let length = 8 * last + 8 - word(last).leading_zeros() as usize / 8;
-    length < NAME_SIZE && field.iter().take(length).all(|&byte| is_name_byte(byte))
+    length < NAME_SIZE && field.get(..length).is_some_and(|name| name.iter().all(|&byte| is_name_byte(byte)))
 }
 
 impl fmt::Display for Name {
