@@ -153,7 +153,9 @@ impl<P: Platform> ModuleManager<P> {
             Some(from) if cfg!(feature = "reload") => self.carry_state(from, &module)?,
             _ => Carried::Nothing,
         };
-        self.initialise(&module, &module.placed)?;
+        if module.flags & FLAG_INIT != 0 {
+            self.initialise(&module, &module.placed)?;
+        }
         // Its `init` may have been interrupted by another load.
         if !module.kept.depends().is_empty() {
             self.check_dependencies(&New::from(&*module), from)?;

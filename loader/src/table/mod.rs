@@ -175,7 +175,7 @@ impl<P: Platform> Table<P> {
     }
 
     /// The module that `id` leads to.
-    #[inline]
+    #[inline(always)]
     pub fn get(&self, id: ModuleId) -> Option<Ref<'_, Module<P>>> {
         self.place(id.index)?.get(id.load)
     }
