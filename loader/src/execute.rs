@@ -219,7 +219,7 @@ impl<P: Platform> ModuleManager<P> {
         let Some(place) = self.table.place(id.index) else { return Err(Failure::NotLoaded) };
         // Borrowed for writing only while nobody can be here: when the module is registered, restarted or taken out.
         let Ok(borrowed) = place.look() else { return Err(Failure::Refused) };
-        match Ref::filter_map(borrowed, Option::as_ref) {
+        match Ref::filter_map(borrowed, Option::as_deref) {
             Ok(module) if module.load.get() == Some(id.load) => Ok(module),
             _ => Err(Failure::NotLoaded),
         }

@@ -1,6 +1,7 @@
 //! A load, from a blob to a module that can be called.
 
 use core::cell::Cell;
+use core::mem::ManuallyDrop;
 use core::num::NonZeroU64;
 
 use bareflow_abi::Reason;
@@ -190,7 +191,7 @@ impl<P: Platform> ModuleManager<P> {
         // Nobody borrows an empty place.
         let Some(mut place) = claim.place.change() else { return Err(LoadError::TableFull) };
         let placed = PlacedModule::place(valid, &placement, &self.platform)?;
-        *place = Some(Module {
+        *place = Some(ManuallyDrop::new(Module {
             name: valid.name(),
             version: valid.version(),
             generation: Cell::new(0),
@@ -210,7 +211,7 @@ impl<P: Platform> ModuleManager<P> {
             kept,
             faults: Faults::none(),
             recorder: Recorder::new(),
-        });
+        }));
         Ok(())
     }
 

@@ -44,7 +44,7 @@ impl<P: Platform> ModuleManager<P> {
     /// of the module is still in the old one, the module stays stopped.
     fn restart(&self, id: ModuleId, fresh: PlacedModule<P::Image>) {
         let mut place = self.table.place(id.index).and_then(Place::change);
-        let Some(module) = place.as_deref_mut().and_then(Option::as_mut) else {
+        let Some(module) = place.as_deref_mut().and_then(Option::as_deref_mut) else {
             return self.platform.release(fresh.image);
         };
         let restarts = &module.faults.restarts;

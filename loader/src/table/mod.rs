@@ -7,6 +7,7 @@ mod chunks;
 mod names;
 
 use core::cell::{BorrowError, Cell, Ref, RefCell, RefMut};
+use core::mem::ManuallyDrop;
 use core::num::NonZeroU64;
 
 use chunks::{Chunks, FIRST_CHUNK};
@@ -23,9 +24,13 @@ pub(crate) type Index = u32;
 /// The number of none.
 pub(crate) const NOWHERE: Index = Index::MAX;
 
+/// A module, or none. It leaves its place by [`Place::empty`] alone: so nothing is to be dropped where one is filled,
+/// which need not be found out each time.
+pub(crate) type Seat<P> = Option<ManuallyDrop<Module<P>>>;
+
 /// A place for a module.
 pub(crate) struct Place<P: Platform> {
-    module: RefCell<Option<Module<P>>>,
+    module: RefCell<Seat<P>>,
     index: Index,
     /// The place of the next module of its name; of a vacant one, the next vacant place.
     next: Cell<Index>,
@@ -39,14 +44,14 @@ impl<P: Platform> Place<P> {
 
     /// The module in it, if it is free to be looked at.
     #[inline(always)]
-    pub fn look(&self) -> Result<Ref<'_, Option<Module<P>>>, BorrowError> {
+    pub fn look(&self) -> Result<Ref<'_, Seat<P>>, BorrowError> {
         self.module.try_borrow()
     }
 
     /// The module in it.
     #[inline]
     pub fn module(&self) -> Option<Ref<'_, Module<P>>> {
-        Ref::filter_map(self.look().ok()?, Option::as_ref).ok()
+        Ref::filter_map(self.look().ok()?, Option::as_deref).ok()
     }
 
     /// The module in it, where that is what a handle leads to.
@@ -57,7 +62,7 @@ impl<P: Platform> Place<P> {
 
     /// The module in it, to be changed, unless it is borrowed.
     #[inline]
-    pub fn change(&self) -> Option<RefMut<'_, Option<Module<P>>>> {
+    pub fn change(&self) -> Option<RefMut<'_, Seat<P>>> {
         self.module.try_borrow_mut().ok()
     }
 
@@ -69,7 +74,7 @@ impl<P: Platform> Place<P> {
     /// Takes the module out, unless it is borrowed. The place stays claimed.
     #[inline(always)]
     pub fn empty(&self) -> Option<Module<P>> {
-        self.change()?.take()
+        self.change()?.take().map(ManuallyDrop::into_inner)
     }
 }
 
