@@ -108,7 +108,7 @@ impl<P: Platform> ModuleManager<P> {
             }
             None => {
                 let mut returned = NOT_YET;
-                self.finish(module, State::Ready, timing, &otherwise, &mut returned)?;
+                self.finish_unusual(module, timing, &otherwise, &mut returned)?;
                 Ok(again(&returned))
             }
         }
@@ -134,8 +134,21 @@ impl<P: Platform> ModuleManager<P> {
         self.finish(module, state, timing, &done, returned)
     }
 
-    /// Takes note of a call that is at its end, of a module that was in that state before.
+    /// Takes note of a call that began in the usual way, and is at its end in another one.
+    #[cold]
     #[inline(never)]
+    fn finish_unusual(
+        &self,
+        module: &Module<P>,
+        timing: Timing,
+        done: &Result<Returned, CallError>,
+        returned: &mut Returned,
+    ) -> Result<(), Failure> {
+        self.finish(module, State::Ready, timing, done, returned)
+    }
+
+    /// Takes note of a call that is at its end, of a module that was in that state before.
+    #[inline(always)]
     fn finish(
         &self,
         module: &Module<P>,

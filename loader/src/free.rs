@@ -31,9 +31,11 @@ impl<A: Allocator> FreeRanges<A> {
         let (count, alignment) = (u32::try_from(count).ok()?, u32::try_from(alignment).ok()?);
         // Between any two free ranges lies a taken piece.
         let room = self.taken + 3;
-        self.ranges.try_reserve(room.saturating_sub(self.ranges.len())).ok()?;
+        if self.ranges.capacity() < room {
+            self.ranges.try_reserve(room - self.ranges.len()).ok()?;
+        }
         let skipped = |start: u32| start.wrapping_neg() & (alignment - 1);
-        let fits = |&(start, free): &(u32, u32)| free >= count.saturating_add(skipped(start));
+        let fits = |&(start, free): &(u32, u32)| u64::from(free) >= u64::from(count) + u64::from(skipped(start));
         let index = self.ranges.iter().position(fits)?;
         let range = self.ranges.get_mut(index)?;
         let (start, before) = (range.0, skipped(range.0));

@@ -106,7 +106,17 @@ pub struct LoadOptions {
 }
 
 impl LoadOptions {
-    /// Whether these are the default ones.
+    /// Into the kernel domain, with the usual limits, to be stopped by the first fault, every call timed, allowed
+    /// all there is: the default.
+    pub const USUAL: LoadOptions = LoadOptions {
+        domain: Domain::Kernel,
+        limits: Budget::LIMITS,
+        on_fault: OnFault::Stop,
+        sample_every: NonZeroU32::MIN,
+        allowed: Allowed::ALL,
+    };
+
+    /// Whether these are the usual ones.
     // The derived comparison looks at one after the other, and takes twice as long.
     #[inline]
     pub(crate) fn are_usual(&self) -> bool {
@@ -124,13 +134,7 @@ impl LoadOptions {
 
 impl Default for LoadOptions {
     fn default() -> LoadOptions {
-        LoadOptions {
-            domain: Domain::default(),
-            limits: Budget::LIMITS,
-            on_fault: OnFault::default(),
-            sample_every: NonZeroU32::MIN,
-            allowed: Allowed::ALL,
-        }
+        LoadOptions::USUAL
     }
 }
 

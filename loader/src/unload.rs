@@ -99,6 +99,7 @@ impl<P: Platform> ModuleManager<P> {
     }
 
     /// Ends a retired module that nobody else has borrowed: calls its `exit` and takes back all it has.
+    #[inline(always)]
     pub(crate) fn end(
         &self,
         place: &Place<P>,

@@ -28,11 +28,8 @@ struct Frames {
 static FRAMES: Mutex<Frames> =
     Mutex::new(Frames { fresh: [(0, 0); REGIONS], count: 0, returned: 0, free: 0, offset: 0 });
 
-/// Frames that were handed out and did not come back. Changed by whoever has locked the others alone.
+/// Frames that were handed out and did not come back, but for those that many share.
 static TAKEN: AtomicU64 = AtomicU64::new(0);
-
-/// Of these, the ones that many share.
-static SHARED: AtomicU64 = AtomicU64::new(0);
 
 /// Adds regions, each from its start to its end. `offset` is where physical memory is mapped now.
 pub fn add_all(regions: impl Iterator<Item = (u64, u64)>, offset: u64) {
@@ -66,12 +63,12 @@ pub fn free_frames() -> u64 {
 /// How many frames somebody has, but for those that many share.
 #[inline]
 pub fn taken_frames() -> u64 {
-    TAKEN.load(Ordering::Relaxed).saturating_sub(SHARED.load(Ordering::Relaxed))
+    TAKEN.load(Ordering::Relaxed)
 }
 
 /// So many frames, which were handed out before, are for many from now on.
 pub fn share(count: u64) {
-    SHARED.fetch_add(count, Ordering::Relaxed);
+    TAKEN.fetch_sub(count, Ordering::Relaxed);
 }
 
 /// Takes a piece in a row out of the largest region: `wanted` bytes, or the
@@ -132,7 +129,7 @@ unsafe impl FrameAllocator<Size4KiB> for SharedTables {
 
 impl FrameDeallocator<Size4KiB> for SharedTables {
     unsafe fn deallocate_frame(&mut self, frame: PhysFrame) {
-        SHARED.fetch_sub(1, Ordering::Relaxed);
+        TAKEN.fetch_add(1, Ordering::Relaxed);
         release(frame);
     }
 }

@@ -175,14 +175,17 @@ impl<A: Allocator> Recorder<A> {
     pub fn samples(&self, spare: &Spare<A>, tables: impl FnOnce() -> A) -> Option<&Samples> {
         match self.0.get() {
             Some(samples) => Some(samples),
-            None => self.first(spare, tables()),
+            None => match spare.take() {
+                Some(samples) => Some(self.0.get_or_init(|| samples)),
+                None => self.first(tables()),
+            },
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn first(&self, spare: &Spare<A>, tables: A) -> Option<&Samples> {
-        let samples = spare.take().or_else(|| Box::try_new_in(Samples::new(), tables).ok())?;
+    fn first(&self, tables: A) -> Option<&Samples> {
+        let samples = Box::try_new_in(Samples::new(), tables).ok()?;
         Some(self.0.get_or_init(|| samples))
     }
 
