@@ -35,6 +35,8 @@ pub struct Image {
     pub ticks: u32,
     /// The stack's size.
     stack: u32,
+    /// Granules that it takes where it shares pages with others.
+    granules: u32,
     /// What it has besides where it shares no pages with others.
     own: Option<Box<Own>>,
 }
@@ -54,14 +56,14 @@ impl Image {
         let room = if domain == Domain::Kernel { MODULE_STACK.size() } else { layout::MAX_STACK };
         // Both rooms are far below four gigabytes.
         let (heap, stack) = (budget.heap, budget.stack.min(room as u32));
-        let (base, own) = if domain == Domain::Kernel && packed::fits(&size, heap) {
+        let ((base, granules), own) = if domain == Domain::Kernel && packed::fits(&size, heap) {
             (packed::take(&size).map_err(|_| no_pages(1))?, None)
         } else {
             let own = Own::new(size, heap, domain, stack)?;
-            (own.base(), Some(own))
+            ((own.base(), 0), Some(own))
         };
         let (services, ticks) = (undeclared::bits(services), ticks_of(budget.time_us));
-        Ok(Image { segments: Segments { base, size, heap }, services, ticks, stack, own })
+        Ok(Image { segments: Segments { base, size, heap }, services, ticks, stack, granules, own })
     }
 
     /// What a module of the user domain has besides.
@@ -80,14 +82,14 @@ impl Image {
     /// The pages it takes, and the bytes of the kernel's heap.
     #[inline(always)]
     pub fn held(&self) -> Usage {
-        self.own.as_ref().map_or_else(|| packed::held(&self.segments), |own| own.held())
+        self.own.as_ref().map_or_else(|| packed::held(self.granules), |own| own.held())
     }
 
     /// Gives all memory and the addresses back.
     #[inline(always)]
     pub fn release(self) {
         match self.own {
-            None => packed::give_back(&self.segments),
+            None => packed::give_back(&self.segments, self.granules),
             Some(own) => Own::release(own),
         }
     }

@@ -52,9 +52,9 @@ pub const fn fits(size: &ImageSize, heap: u32) -> bool {
     heap == 0 && size.text as u64 <= LARGEST && size.rodata as u64 <= LARGEST && size.data as u64 <= LARGEST
 }
 
-/// The base of a place for an image.
+/// The base of a place for an image, and how many granules it takes there.
 #[inline(always)]
-pub fn take(size: &ImageSize) -> Result<u64, OutOfFrames> {
+pub fn take(size: &ImageSize) -> Result<(u64, u32), OutOfFrames> {
     let (count, alignment) = Segments::granules(size, 0);
     let mut packed = PACKED.lock();
     let first = packed.free.take_aligned(count, alignment).ok_or(OutOfFrames)?;
@@ -68,12 +68,13 @@ pub fn take(size: &ImageSize) -> Result<u64, OutOfFrames> {
         return Err(OutOfFrames);
     }
     USED.fetch_add(count * GRANULE_SIZE, Ordering::Relaxed);
-    Ok(ARENA + offset)
+    // No segment is larger than `LARGEST`.
+    Ok((ARENA + offset, count as u32))
 }
 
-/// Takes an image's place back, and leaves traps and zeros there.
+/// Takes an image's place back, of so many granules, and leaves traps and zeros there.
 #[inline(always)]
-pub fn give_back(segments: &Segments) {
+pub fn give_back(segments: &Segments, granules: u32) {
     let shifts = shifts();
     let fillings = [TRAP, 0, 0];
     for (((start, bytes), shift), filling) in segments.all().into_iter().zip(shifts).zip(fillings) {
@@ -83,7 +84,7 @@ pub fn give_back(segments: &Segments) {
             unsafe { (start.wrapping_add(shift) as *mut u8).write_bytes(filling, bytes) };
         }
     }
-    let (count, _) = Segments::granules(&segments.size, 0);
+    let count = u64::from(granules);
     let mut packed = PACKED.lock();
     USED.fetch_sub(count * GRANULE_SIZE, Ordering::Relaxed);
     packed.free.give_back((segments.base - ARENA) / GRANULE_SIZE, count);
@@ -95,11 +96,10 @@ pub const fn shifts() -> [u64; 3] {
     [text, text.wrapping_add(SPAN).wrapping_sub(RODATA_OFFSET), 0]
 }
 
-/// What an image has here.
+/// What an image of so many granules has here.
 #[inline(always)]
-pub fn held(segments: &Segments) -> Usage {
-    let (count, _) = Segments::granules(&segments.size, 0);
-    Usage { arena_bytes: count * GRANULE_SIZE, ..Usage::default() }
+pub fn held(granules: u32) -> Usage {
+    Usage { arena_bytes: u64::from(granules) * GRANULE_SIZE, ..Usage::default() }
 }
 
 /// Bytes that images have.

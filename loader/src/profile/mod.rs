@@ -190,6 +190,7 @@ impl<A: Allocator> Recorder<A> {
     }
 
     /// Leaves the memory, if there is any, to the next module.
+    #[inline]
     pub fn leave(self, spare: &Spare<A>) {
         if let Some(samples) = self.0.into_inner() {
             spare.put(samples);
@@ -232,6 +233,7 @@ impl<A: Allocator> Spare<A> {
         self.0.take()
     }
 
+    #[inline]
     fn put(&self, mut samples: Box<Samples, A>) {
         samples.clear();
         self.0.set(Some(samples));

@@ -51,13 +51,13 @@ impl Named {
 
 impl<P: Platform> Table<P> {
     /// What is known of a name.
-    #[inline]
+    #[inline(always)]
     pub fn named(&self, name: &Name) -> Option<&Named> {
         self.find(&Key::from(name))
     }
 
     /// What is known of a name, by its key.
-    #[inline]
+    #[inline(always)]
     pub fn find(&self, key: &Key) -> Option<&Named> {
         let mut named = self.name_at(self.chain(key)?.get())?;
         while named.key.get() != *key {
