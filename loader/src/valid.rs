@@ -75,12 +75,12 @@ impl<'blob> ValidModule<'blob> {
     pub(crate) fn prove(&mut self, offer: Offer) -> Result<(), InvalidModule> {
         let raw = &self.raw;
         check_checksum(raw.blob(), raw.header().checksum, offer.checksum)?;
-        // Read behind it, not kept meanwhile.
-        let header = raw.header();
         check_abi(raw)?;
         if !is_name(raw.name()) {
             return Err(InvalidModule::Name { found: *raw.name() });
         }
+        // Read here, not kept meanwhile.
+        let header = raw.header();
         // 0.0.0 is what a header has that nobody filled in.
         if Version::of(&header) == (Version { major: 0, minor: 0, patch: 0 }) {
             return Err(InvalidModule::Version);

@@ -78,10 +78,12 @@ pub fn give_back(segments: &Segments, granules: u32) {
     let shifts = shifts();
     let fillings = [TRAP, 0, 0];
     for (((start, bytes), shift), filling) in segments.all().into_iter().zip(shifts).zip(fillings) {
-        if bytes > 0 {
-            // SAFETY: the bytes lie in the arena, writable at this address, and belong to an image that nothing runs in
-            // any more.
-            unsafe { (start.wrapping_add(shift) as *mut u8).write_bytes(filling, bytes) };
+        // By granules, which are pages' parts: of a length that is known, this needs no function.
+        for place in (0..bytes as u64).step_by(GRANULE_SIZE as usize) {
+            let granule = start.wrapping_add(shift).wrapping_add(place) as *mut u8;
+            // SAFETY: the granule lies in the arena, writable at this address, and belongs to an image that nothing runs
+            // in any more.
+            unsafe { granule.write_bytes(filling, GRANULE_SIZE as usize) };
         }
     }
     let count = u64::from(granules);
@@ -112,8 +114,8 @@ impl Packed {
     /// Maps pages where that segment has none up to the end of an image's.
     #[inline(always)]
     fn grow_for(&mut self, index: usize, offset: u64, size: u32) -> Result<(), OutOfFrames> {
-        let end = offset + u64::from(size);
-        if size > 0 && end > self.mapped[index] { self.grow(index, end) } else { Ok(()) }
+        let end = if size == 0 { 0 } else { offset + u64::from(size) };
+        if end > self.mapped[index] { self.grow(index, end) } else { Ok(()) }
     }
 
     /// Maps pages, so that there are some up to `end` in this segment's part.

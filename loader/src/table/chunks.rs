@@ -53,7 +53,7 @@ impl<T, A: Allocator> Chunks<T, A> {
     }
 
     /// The element of that number.
-    #[inline]
+    #[inline(always)]
     pub fn get(&self, index: usize) -> Option<&T> {
         let (chunk, offset) = locate(index);
         self.chunks.get(chunk)?.get()?.get(offset)
