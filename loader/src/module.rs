@@ -111,14 +111,14 @@ impl<A: Allocator + Clone> Kept<A> {
         }
         let restarts = cfg!(feature = "restart") && options.on_fault != OnFault::Stop;
         let blob = if restarts { valid.raw().blob() } else { &[] };
-        Parcel::new(options, tables, valid.schema(), valid.depends(), valid.symbols(), blob)
+        Parcel::keep(options, tables, valid.schema(), valid.depends(), valid.symbols(), blob)
     }
 }
 
 impl<A: Allocator + Clone> Parcel<A> {
     #[cold]
     #[inline(never)]
-    fn new(
+    fn keep(
         options: &LoadOptions,
         tables: A,
         schema: &[u8],

@@ -60,7 +60,7 @@ static TICKS: AtomicU64 = AtomicU64::new(0);
 
 /// Ticks that a call of so many microseconds may see: it may begin right before one.
 pub const fn ticks_of(time_us: u32) -> u32 {
-    ((time_us as u64 + TICK_US as u64 - 1) / TICK_US as u64) as u32
+    time_us.div_ceil(TICK_US)
 }
 
 /// Starts the ticks, and says whether there are any.
