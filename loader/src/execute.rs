@@ -83,9 +83,9 @@ impl<P: Platform> ModuleManager<P> {
         if P::HAS_USUAL_WAY && input.is_empty() && output.is_empty() && module.standing.is_usual() {
             match (module.turns.usual(), module.recorder.get()) {
                 (Turn::Timed, Some(samples)) if !samples.is_folded() => {
-                    return self.call_usual(module, self.timing, |cycles| samples.push(cycles));
+                    return self.call_usual(module, self.timing, false, |cycles| samples.push(cycles));
                 }
-                (Turn::Counted, _) => return self.call_usual(module, Timing::Untimed, |_| ()),
+                (Turn::Counted, _) => return self.call_usual(module, Timing::Untimed, false, |_| ()),
                 _ => {}
             }
         }
@@ -96,10 +96,17 @@ impl<P: Platform> ModuleManager<P> {
 
     /// Calls a module that is ready in the usual way, and has `take` take the reading.
     #[inline(always)]
-    fn call_usual(&self, module: &Module<P>, timing: Timing, take: impl FnOnce(u64)) -> Result<Returned, Failure> {
+    fn call_usual(
+        &self,
+        module: &Module<P>,
+        timing: Timing,
+        thorough: bool,
+        take: impl FnOnce(u64),
+    ) -> Result<Returned, Failure> {
         let mut otherwise = Err(CallError::NoMemory);
         module.standing.begin_usual();
-        match self.platform.call_plain(&run(module, &[], timing), &mut otherwise) {
+        let call = Call { thorough, ..run(module, &[], timing) };
+        match self.platform.call_plain(&call, &mut otherwise) {
             Some(Plain { result, cycles }) => {
                 module.standing.set(State::Ready);
                 take(cycles);
@@ -117,6 +124,25 @@ impl<P: Platform> ModuleManager<P> {
     /// Calls a module that is borrowed, in any way. What comes of it is in `returned`, unless it failed.
     #[inline(never)]
     fn call_fully(
+        &self,
+        module: &Module<P>,
+        input: &[u8],
+        output: &mut [u8],
+        returned: &mut Returned,
+    ) -> Result<(), Failure> {
+        let is_plain = P::HAS_USUAL_WAY && input.is_empty() && output.is_empty();
+        if !is_plain || !module.standing.is_usual() || !module.turns.times_all() {
+            return self.call_otherwise(module, input, output, returned);
+        }
+        // The first call of all, or one in some hundred.
+        let samples = self.samples(module)?;
+        *returned = self.call_usual(module, self.timing, true, |cycles| samples.push(cycles))?;
+        Ok(())
+    }
+
+    /// The same where it does not go the usual way.
+    #[inline(never)]
+    fn call_otherwise(
         &self,
         module: &Module<P>,
         input: &[u8],

@@ -49,6 +49,12 @@ impl Turns {
         self.count_from(u32::from(every != NonZeroU32::MIN));
     }
 
+    /// Whether every call is timed.
+    #[inline]
+    pub const fn times_all(&self) -> bool {
+        self.left.get() == 0
+    }
+
     /// Calls so far that were not timed.
     pub const fn untimed(&self) -> u64 {
         self.passed.get().wrapping_add((self.from.get() - self.left.get()) as u64)
