@@ -55,6 +55,10 @@ impl<T, A: Allocator> Chunks<T, A> {
     /// The element of that number.
     #[inline(always)]
     pub fn get(&self, index: usize) -> Option<&T> {
+        // Most tables have no more than these.
+        if index < FIRST_CHUNK as usize {
+            return self.chunks.first()?.get()?.get(index);
+        }
         let (chunk, offset) = locate(index);
         self.chunks.get(chunk)?.get()?.get(offset)
     }
@@ -63,10 +67,6 @@ impl<T, A: Allocator> Chunks<T, A> {
 /// Which chunk an element lies in, and where.
 #[inline(always)]
 const fn locate(index: usize) -> (usize, usize) {
-    // Most tables have no more than these.
-    if index < (ALIKE * FIRST_CHUNK) as usize {
-        return (index / FIRST_CHUNK as usize, index % FIRST_CHUNK as usize);
-    }
     // So the first bit of a number says the size of its chunk, and the next three which one of that size.
     let number = index as u64 + (ALIKE * FIRST_CHUNK) as u64;
     // It is never 0, which the compiler does not see.
