@@ -8,6 +8,7 @@
 mod bound;
 mod chain;
 
+use core::cell::Cell;
 use core::fmt;
 
 use bareflow_abi::depends::{Dependencies, Dependency};
@@ -151,11 +152,17 @@ impl<P: Platform> ModuleManager<P> {
         Ok(())
     }
 
-    /// Counts a module that comes or goes, if it may call others.
-    pub(crate) fn count_bound(&self, module: &Module<P>, comes: bool) {
+    /// Counts a module that comes or goes, if it may call others, or has state.
+    pub(crate) fn count_module(&self, module: &Module<P>, comes: bool) {
+        let change = |count: &Cell<usize>| {
+            let before = count.get();
+            count.set(if comes { before + 1 } else { before.saturating_sub(1) });
+        };
         if !module.kept.depends().is_empty() {
-            let bound = self.bound.get();
-            self.bound.set(if comes { bound + 1 } else { bound.saturating_sub(1) });
+            change(&self.bound);
+        }
+        if !module.kept.schema().is_empty() {
+            change(&self.stateful);
         }
     }
 

@@ -221,7 +221,7 @@ impl<P: Platform> ModuleManager<P> {
     pub(crate) fn enter(&self, prepared: &Prepared<'_, P>, listed: Option<bool>) -> ModuleId {
         let Claim { place, named } = prepared.claim;
         if let Some(module) = place.module() {
-            self.count_bound(&module, true);
+            self.count_module(&module, true);
             let generation = named.generation.get().saturating_add(1);
             named.generation.set(generation);
             module.generation.set(generation);

@@ -34,6 +34,8 @@ pub struct ModuleManager<P: Platform> {
     pub(crate) last_fault: Cell<Option<Fault>>,
     /// How many modules there are that may call others.
     pub(crate) bound: Cell<usize>,
+    /// How many modules there are that have state.
+    pub(crate) stateful: Cell<usize>,
     /// How many calls of modules by modules are under way.
     pub(crate) depth: Cell<usize>,
 }
@@ -51,6 +53,7 @@ impl<P: Platform> ModuleManager<P> {
             receipt: Cell::new(None),
             last_fault: Cell::new(None),
             bound: Cell::new(0),
+            stateful: Cell::new(0),
             depth: Cell::new(0),
             platform,
         }

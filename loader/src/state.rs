@@ -90,6 +90,9 @@ impl<P: Platform> ModuleManager<P> {
     /// Has `new`, which is not initialised yet, take over the state of the module at `from`.
     #[inline(always)]
     pub(crate) fn carry_state(&self, from: ModuleId, new: &Module<P>) -> Result<Carried, LoadError> {
+        if self.stateful.get() == 0 {
+            return Ok(Carried::Nothing);
+        }
         let old = self.table.get(from).ok_or(LoadError::StateBusy)?;
         if old.kept.schema().is_empty() { Ok(Carried::Nothing) } else { self.carry_state_of(from, old, new) }
     }

@@ -114,7 +114,7 @@ impl<P: Platform> ModuleManager<P> {
             _ => None,
         };
         let leak = self.account(&module);
-        self.count_bound(&module, false);
+        self.count_module(&module, false);
         let (held, before) = (self.held_by(&module), self.usage());
         let (call_count, bindings) = (module.call_count(), module.kept.dependencies());
         drop(module);
