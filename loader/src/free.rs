@@ -34,12 +34,15 @@ impl<A: Allocator> FreeRanges<A> {
         if self.ranges.capacity() < room {
             self.ranges.try_reserve(room - self.ranges.len()).ok()?;
         }
-        let skipped = |start: u32| start.wrapping_neg() & (alignment - 1);
-        let fits = |&(start, free): &(u32, u32)| u64::from(free) >= u64::from(count) + u64::from(skipped(start));
-        let index = self.ranges.iter().position(fits)?;
+        // What is skipped before a piece of that range, and what is left behind it, where there is room.
+        let around = |&(start, free): &(u32, u32)| {
+            let before = start.wrapping_neg() & (alignment - 1);
+            Some((before, free.checked_sub(before)?.checked_sub(count)?))
+        };
+        let mut all = self.ranges.iter().enumerate();
+        let (index, (before, behind)) = all.find_map(|(index, range)| Some((index, around(range)?)))?;
         let range = self.ranges.get_mut(index)?;
-        let (start, before) = (range.0, skipped(range.0));
-        let (first, behind) = (start + before, range.1 - before - count);
+        let first = range.0 + before;
         match (before, behind) {
             (0, 0) => _ = self.ranges.remove(index),
             (0, _) => *range = (first + count, behind),

@@ -85,7 +85,7 @@ impl<P: Platform> ModuleManager<P> {
     }
 
     /// Takes a module out of its name's list, which is returned: nobody finds it any more.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn unlink(&self, place: &Place<P>, module: &Module<P>) -> Option<&Named> {
         module.standing.retire();
         let named = self.named(module)?;
