@@ -30,10 +30,7 @@ impl<A: Allocator> FreeRanges<A> {
     pub fn take_aligned(&mut self, count: u64, alignment: u64) -> Option<u64> {
         let (count, alignment) = (u32::try_from(count).ok()?, u32::try_from(alignment).ok()?);
         // Between any two free ranges lies a taken piece.
-        let room = self.taken + 3;
-        if self.ranges.capacity() < room {
-            self.ranges.try_reserve(room - self.ranges.len()).ok()?;
-        }
+        self.make_room(self.taken + 3)?;
         // What is skipped before a piece of that range, and what is left behind it, where there is room.
         let around = |&(start, free): &(u32, u32)| {
             let before = start.wrapping_neg() & (alignment - 1);
@@ -44,12 +41,12 @@ impl<A: Allocator> FreeRanges<A> {
         let range = self.ranges.get_mut(index)?;
         let first = range.0 + before;
         match (before, behind) {
-            (0, 0) => _ = self.ranges.remove(index),
+            (0, 0) => _ = self.remove(index),
             (0, _) => *range = (first + count, behind),
             (_, 0) => range.1 = before,
             _ => {
                 range.1 = before;
-                self.ranges.insert(index + 1, (first + count, behind));
+                self.insert(index + 1, (first + count, behind));
             }
         }
         self.taken += 1;
@@ -61,7 +58,7 @@ impl<A: Allocator> FreeRanges<A> {
     #[inline(always)]
     pub fn give_back(&mut self, first: u64, count: u64) {
         let (Ok(first), Ok(count)) = (u32::try_from(first), u32::try_from(count)) else { return };
-        if count == 0 || first.checked_add(count).is_none() || self.ranges.try_reserve(1).is_err() {
+        if count == 0 || first.checked_add(count).is_none() || self.make_room(self.ranges.len() + 1).is_none() {
             return;
         }
         self.taken = self.taken.saturating_sub(1);
@@ -72,15 +69,38 @@ impl<A: Allocator> FreeRanges<A> {
             Some((start, before)) if *start + *before == first => {
                 *before += count;
                 if touches {
-                    let (_, more) = self.ranges.remove(index);
+                    let (_, more) = self.remove(index);
                     self.lengthen(index - 1, more);
                 }
             }
             _ => match self.ranges.get_mut(index) {
                 Some((start, behind)) if touches => (*start, *behind) = (first, *behind + count),
-                _ => self.ranges.insert(index, (first, count)),
+                _ => self.insert(index, (first, count)),
             },
         }
+    }
+
+    /// Has the table have room for so many ranges; `None` when there is no memory.
+    #[inline(always)]
+    fn make_room(&mut self, ranges: usize) -> Option<()> {
+        if ranges <= self.ranges.capacity() { Some(()) } else { self.grow(ranges) }
+    }
+
+    // What follows is rare: a piece that is taken mostly begins where a range does, and goes back to where one begins.
+
+    #[inline(never)]
+    fn grow(&mut self, ranges: usize) -> Option<()> {
+        self.ranges.try_reserve(ranges - self.ranges.len()).ok()
+    }
+
+    #[inline(never)]
+    fn insert(&mut self, index: usize, range: (u32, u32)) {
+        self.ranges.insert(index, range);
+    }
+
+    #[inline(never)]
+    fn remove(&mut self, index: usize) -> (u32, u32) {
+        self.ranges.remove(index)
     }
 
     fn lengthen(&mut self, index: usize, more: u32) {

@@ -170,7 +170,7 @@ impl<P: Platform> ModuleManager<P> {
         let Claim { place, named } = prepared.claim;
         if let Some(module) = place.empty() {
             self.table.give_back(place, Some(named));
-            self.platform.release(module.placed.image);
+            self.release(module.placed.image);
         }
         error
     }

@@ -132,6 +132,13 @@ impl<P: Platform> ModuleManager<P> {
         &self.platform
     }
 
+    /// Takes an image's memory back, where that is not what most images come to.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn release(&self, image: P::Image) {
+        self.platform.release(image);
+    }
+
     pub(crate) fn get(&self, id: ModuleId) -> Option<Ref<'_, Module<P>>> {
         self.table.get(id)
     }
@@ -189,7 +196,7 @@ impl<P: Platform> ModuleManager<P> {
 
 impl<P: Platform> Drop for ModuleManager<P> {
     fn drop(&mut self) {
-        self.table.drain(|module| self.platform.release(module.placed.image));
+        self.table.drain(|module| self.release(module.placed.image));
     }
 }
 

@@ -30,6 +30,7 @@ pub(crate) struct Empty<P: Platform> {
 
 impl<P: Platform> Empty<P> {
     /// Places it; `None` where the domain is missing or has no memory left.
+    #[inline(never)]
     pub fn place(platform: &P, domain: Domain) -> Option<Empty<P>> {
         if !platform.has_domain(domain) {
             return None;

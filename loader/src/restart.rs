@@ -45,13 +45,13 @@ impl<P: Platform> ModuleManager<P> {
     fn restart(&self, id: ModuleId, fresh: PlacedModule<P::Image>) {
         let mut place = self.table.place(id.index).and_then(Place::change);
         let Some(module) = place.as_deref_mut().and_then(Option::as_deref_mut) else {
-            return self.platform.release(fresh.image);
+            return self.release(fresh.image);
         };
         let restarts = &module.faults.restarts;
         restarts.set(restarts.get().saturating_add(1));
         module.standing.set(State::Ready);
         let old = core::mem::replace(&mut module.placed, fresh);
-        self.platform.release(old.image);
+        self.release(old.image);
     }
 
     /// Gives the blob of `module` memory once more and calls its `init`.
@@ -64,7 +64,7 @@ impl<P: Platform> ModuleManager<P> {
         match self.initialise(module, &placed) {
             Ok(()) => Ok(placed),
             Err(error) => {
-                self.platform.release(placed.image);
+                self.release(placed.image);
                 Err(error)
             }
         }

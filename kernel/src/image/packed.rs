@@ -75,21 +75,35 @@ pub fn take(size: &ImageSize) -> Result<(u64, u32), OutOfFrames> {
 /// Takes an image's place back, of so many granules, and leaves traps and zeros there.
 #[inline(always)]
 pub fn give_back(segments: &Segments, granules: u32) {
-    let shifts = shifts();
-    let fillings = [TRAP, 0, 0];
-    for (((start, bytes), shift), filling) in segments.all().into_iter().zip(shifts).zip(fillings) {
-        // By granules, which are pages' parts: of a length that is known, this needs no function.
-        for place in (0..bytes as u64).step_by(GRANULE_SIZE as usize) {
-            let granule = start.wrapping_add(shift).wrapping_add(place) as *mut u8;
-            // SAFETY: the granule lies in the arena, writable at this address, and belongs to an image that nothing runs
-            // in any more.
-            unsafe { granule.write_bytes(filling, GRANULE_SIZE as usize) };
-        }
+    let ([text, rodata, data], [text_shift, rodata_shift, data_shift]) = (segments.all(), shifts());
+    fill(text, text_shift, TRAP);
+    if rodata.1 + data.1 > 0 {
+        clear(rodata, rodata_shift);
+        clear(data, data_shift);
     }
     let count = u64::from(granules);
     let mut packed = PACKED.lock();
     USED.fetch_sub(count * GRANULE_SIZE, Ordering::Relaxed);
     packed.free.give_back((segments.base - ARENA) / GRANULE_SIZE, count);
+}
+
+/// Fills a segment of an image's place that is given back, up to the end of its last granule. It is written to at that
+/// distance from its address.
+#[inline(always)]
+fn fill((start, bytes): (u64, usize), shift: u64, filling: u8) {
+    // Of a length that is known, each granule takes a few stores and no function.
+    for place in (0..bytes as u64).step_by(GRANULE_SIZE as usize) {
+        let granule = start.wrapping_add(shift).wrapping_add(place) as *mut u8;
+        // SAFETY: the granule lies in the arena, writable at this address, and belongs to an image that nothing runs in any
+        // more.
+        unsafe { granule.write_bytes(filling, GRANULE_SIZE as usize) };
+    }
+}
+
+/// The same with zeros, which fewer images need.
+#[inline(never)]
+fn clear(segment: (u64, usize), shift: u64) {
+    fill(segment, shift, 0);
 }
 
 /// From where text lies to where it can be written, and the same for rodata and data.
