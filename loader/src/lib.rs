@@ -21,6 +21,7 @@ extern crate std;
 pub mod allowed;
 pub mod batch;
 pub mod budget;
+mod call;
 pub mod code;
 pub mod counters;
 pub mod depends;
