@@ -138,10 +138,13 @@ fn keeps_what_others_need() {
 fn counts_the_list_among_what_a_module_holds() {
     let (_, manager) = manager();
     manager.load(&version("sum", 1, 0)).unwrap();
-    let caller = manager.load(&depending("caller", 1, 0, &[("sum", 1, 2)])).unwrap();
-    let without = manager.load(&version("without", 1, 0)).unwrap();
-    let held = [caller, without].map(|id| manager.stats(id).unwrap().memory.table_bytes);
-    assert_eq!(held[0] - held[1], 1 + 3 + 24);
+    manager.load(&version("total", 1, 0)).unwrap();
+    let both = manager.load(&depending("both", 1, 0, &[("sum", 1, 2), ("total", 1, 2)])).unwrap();
+    let one = manager.load(&depending("one", 1, 0, &[("sum", 1, 2)])).unwrap();
+    let none = manager.load(&version("none", 1, 0)).unwrap();
+    let held = [both, one, none].map(|id| manager.stats(id).unwrap().memory.table_bytes);
+    assert_eq!(held[0] - held[1], 1 + 5 + 24);
+    assert!(held[1] - held[2] > 1 + 3 + 24 && held[2] == 0);
 }
 
 #[test]
