@@ -6,7 +6,7 @@ use allocator_api2::alloc::Allocator;
 use allocator_api2::vec::Vec;
 
 /// Elements of the first chunk; a power of two.
-pub(super) const FIRST_CHUNK: u32 = 64;
+const FIRST_CHUNK: u32 = 64;
 
 /// So many chunks are of one size; the next ones are of twice that size.
 const ALIKE: u32 = 8;

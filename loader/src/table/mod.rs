@@ -4,13 +4,15 @@
 //! modules in other places are under way. A call borrows its own place.
 
 mod chunks;
+mod heads;
 mod names;
 
 use core::cell::{BorrowError, Cell, Ref, RefCell, RefMut};
 use core::mem::ManuallyDrop;
 use core::num::NonZeroU64;
 
-use chunks::{Chunks, FIRST_CHUNK};
+use chunks::Chunks;
+use heads::Heads;
 pub(crate) use names::Named;
 
 use crate::module::{Module, ModuleId};
@@ -98,8 +100,8 @@ pub(crate) struct Table<P: Platform> {
     vacant: Cell<Index>,
     /// The first name that is nobody's.
     vacant_name: Cell<Index>,
-    /// Chains of names.
-    chains: Cell<u32>,
+    /// Where the chains of names begin.
+    heads: Heads<P::Tables>,
     loads: Cell<u64>,
 }
 
@@ -116,7 +118,7 @@ impl<P: Platform> Table<P> {
             slots: Chunks::new(),
             vacant: Cell::new(NOWHERE),
             vacant_name: Cell::new(NOWHERE),
-            chains: Cell::new(FIRST_CHUNK),
+            heads: Heads::new(),
             loads: Cell::new(0),
         }
     }
@@ -152,9 +154,12 @@ impl<P: Platform> Table<P> {
     #[cold]
     #[inline(never)]
     fn grow(&self, tables: &P::Tables) -> Option<()> {
+        if self.heads.len() == 0 {
+            self.heads.grow(tables)?;
+        }
         let Slot { place, named } = self.slots.add(tables, Slot::blank)?;
         place.next.set(self.vacant.replace(place.index));
-        self.add_name(named);
+        self.add_name(named, tables);
         Some(())
     }
 

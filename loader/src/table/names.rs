@@ -1,7 +1,6 @@
 //! What names stand for. A name that was loaded once is known from then on, and keeps its number.
 //!
-//! Names whose keys spread to the same number are in one chain, which begins at the name of that number, whatever that
-//! one is called.
+//! Names whose keys spread to the same number are in one chain.
 
 use core::cell::Cell;
 
@@ -14,8 +13,6 @@ use crate::platform::Platform;
 pub(crate) struct Named {
     key: Cell<Key>,
     index: Index,
-    /// The first name of the chain that begins here.
-    chain: Cell<Index>,
     /// The next name of the same chain; of a vacant one, the next vacant name.
     next: Cell<Index>,
     /// Places that modules of that name have.
@@ -34,7 +31,6 @@ impl Named {
         Named {
             key: Cell::new(Key::BLANK),
             index,
-            chain: Cell::new(NOWHERE),
             next: Cell::new(NOWHERE),
             users: Cell::new(0),
             generation: Cell::new(0),
@@ -59,7 +55,7 @@ impl<P: Platform> Table<P> {
     /// What is known of a name, by its key.
     #[inline(always)]
     pub fn find(&self, key: &Key) -> Option<&Named> {
-        let mut named = self.name_at(self.chain(key)?.get())?;
+        let mut named = self.name_at(self.heads.of(key)?.get())?;
         while named.key.get() != *key {
             named = self.name_at(named.next.get())?;
         }
@@ -98,18 +94,14 @@ impl<P: Platform> Table<P> {
     }
 
     /// Takes in a vacant name, and makes twice as many chains once there are twice as many names.
-    pub(super) fn add_name(&self, named: &Named) {
+    pub(super) fn add_name(&self, named: &Named, tables: &P::Tables) {
         named.next.set(self.vacant_name.replace(named.index));
-        if named.index + 1 < 2 * self.chains.get() {
+        // Without memory for them the chains become longer.
+        if named.index as usize + 1 < 2 * self.heads.len() || self.heads.grow(tables).is_none() {
             return;
         }
-        for number in 0..self.chains.replace(2 * self.chains.get()) {
-            let mut rest = self.name_at(number).map_or(NOWHERE, |named| named.chain.replace(NOWHERE));
-            while let Some(named) = self.name_at(rest) {
-                rest = named.next.get();
-                self.chain_up(named);
-            }
-        }
+        let all = (0..self.slots.len()).filter_map(|index| self.name_at(index));
+        all.filter(|named| named.key.get() != Key::BLANK).for_each(|named| self.chain_up(named));
     }
 
     #[cold]
@@ -128,7 +120,7 @@ impl<P: Platform> Table<P> {
     #[cold]
     #[inline(never)]
     fn forget(&self, named: &Named) {
-        let mut before = self.chain(&named.key.get());
+        let mut before = self.heads.of(&named.key.get());
         while let Some(link) = before.filter(|link| link.get() != named.index) {
             before = self.name_at(link.get()).map(|named| &named.next);
         }
@@ -141,16 +133,9 @@ impl<P: Platform> Table<P> {
 
     /// Puts a name into the chain that it belongs to.
     fn chain_up(&self, named: &Named) {
-        if let Some(chain) = self.chain(&named.key.get()) {
+        if let Some(chain) = self.heads.of(&named.key.get()) {
             named.next.set(chain.replace(named.index));
         }
-    }
-
-    /// Where the chain begins that a name is in.
-    #[inline]
-    fn chain(&self, key: &Key) -> Option<&Cell<Index>> {
-        // Always a power of two.
-        Some(&self.name_at(key.spread() & (self.chains.get() - 1))?.chain)
     }
 }
 
@@ -206,11 +191,11 @@ mod tests {
         assert!(there.iter().all(|(name, index)| table.named(name).is_some_and(|named| named.index() == *index)));
         assert!((0..10_000).step_by(3).all(|number| table.named(&name(number)).is_none()));
         assert!(table.find(&Key::BLANK).is_none());
-        let length = |index| {
-            let first = table.name_at(index).unwrap().chain.get();
+        let length = |name: &Name| {
+            let first = table.heads.of(&Key::from(name)).unwrap().get();
             core::iter::successors(table.name_at(first), |named| table.name_at(named.next.get())).count()
         };
-        let longest = (0..table.chains.get()).map(length).max();
+        let longest = there.iter().map(|(name, _)| length(name)).max();
         assert!(longest < Some(10), "a chain of {longest:?} names");
     }
 }

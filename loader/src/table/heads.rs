@@ -1,0 +1,73 @@
+//! Where the chains of names begin: in a list that is left for one of twice its length now and then. What is left stays
+//! where it is, since lists of the loader never move.
+
+use core::cell::{Cell, OnceCell};
+
+use allocator_api2::alloc::Allocator;
+use allocator_api2::vec::Vec;
+
+use super::{Index, NOWHERE};
+use crate::name::Key;
+
+/// Chains of the first list; a power of two.
+const FIRST_LIST: usize = 64;
+
+/// Lists at the most: for eight million names.
+const LISTS: usize = 18;
+
+/// The lists.
+pub(crate) struct Heads<A: Allocator> {
+    lists: [OnceCell<Vec<Cell<Index>, A>>; LISTS],
+    /// Which one counts.
+    last: Cell<usize>,
+}
+
+impl<A: Allocator + Clone> Heads<A> {
+    /// No chains.
+    pub const fn new() -> Heads<A> {
+        Heads { lists: [const { OnceCell::new() }; LISTS], last: Cell::new(0) }
+    }
+
+    /// How many chains there are.
+    pub fn len(&self) -> usize {
+        self.lists.get(self.last.get()).and_then(OnceCell::get).map_or(0, Vec::len)
+    }
+
+    /// Where the chain begins that a name of that key is in.
+    #[inline(always)]
+    pub fn of(&self, key: &Key) -> Option<&Cell<Index>> {
+        let list = self.lists.get(self.last.get())?.get()?;
+        // The length is a power of two.
+        list.get(key.spread() as usize & list.len().wrapping_sub(1))
+    }
+
+    /// Makes chains, or twice as many as there were, all of them empty; `None` when there is no memory: then those
+    /// there were go on.
+    pub fn grow(&self, tables: &A) -> Option<()> {
+        let next = self.last.get() + usize::from(self.len() > 0);
+        let (size, list) = (FIRST_LIST << next, self.lists.get(next)?);
+        let mut chains = Vec::new_in(tables.clone());
+        chains.try_reserve_exact(size).ok()?;
+        chains.resize_with(size, || Cell::new(NOWHERE));
+        list.get_or_init(|| chains);
+        self.last.set(next);
+        Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use allocator_api2::alloc::Global;
+
+    #[test]
+    fn doubles_until_there_are_no_more_lists() {
+        let heads = Heads::new();
+        assert!(heads.len() == 0 && heads.of(&Key::BLANK).is_none());
+        for size in (0..LISTS).map(|list| FIRST_LIST << list) {
+            assert_eq!(heads.grow(&Global), Some(()));
+            assert_eq!((heads.len(), heads.of(&Key::BLANK).map(Cell::get)), (size, Some(NOWHERE)));
+        }
+        assert_eq!((heads.grow(&Global), heads.len()), (None, FIRST_LIST << (LISTS - 1)));
+    }
+}
