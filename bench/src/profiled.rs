@@ -96,7 +96,8 @@ fn measure(fast: &Manager, precise: &Manager, name: &str) -> Result<Vec<Row>, Bo
         let start = fenced();
         black_box(fenced() - start);
     };
-    let by_id = || done(fast.execute(black_box(id)));
+    let by_id = || done(fast.execute(id));
+    let fenced_by_id = || done(precise.execute(precise_id));
     let by_name = || fast.find(black_box(name)).into_iter().for_each(|id| done(fast.execute(id)));
     let (mut first, mut second, mut third) = (fast.hold(id)?, fast.hold(id)?, precise.hold(precise_id)?);
     let (by_handle, fenced_by_handle) = (|| done(first.execute()), || done(third.execute()));
@@ -110,6 +111,7 @@ fn measure(fast: &Manager, precise: &Manager, name: &str) -> Result<Vec<Row>, Bo
         ("fast, by name", "by handle", Bound::More(25.0), both(by_id, by_name)),
         ("one fast call behind an lfence", "lfence", Bound::Ticks(84.0), both(fence, behind_fence)),
         ("precise, held", "fenced pair", Bound::Times(1.1), both(fenced_pair, fenced_by_handle)),
+        ("precise, by handle", "fenced pair", Bound::Times(1.1), both(fenced_pair, fenced_by_id)),
     ];
     let one = both(|| _ = black_box(plain()), || ())[0];
     let mut chained = || {
