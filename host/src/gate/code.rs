@@ -17,16 +17,20 @@ macro_rules! code {
         "rdtsc\n mov [rcx + 24], eax\n mov [rcx + 28], edx"
     };
     (fast behind) => {
-        "rdtsc\n shl rdx, 32\n or rax, rdx\n mov r9, rax"
+        "rdtsc\n shl rdx, 32\n lea r9, [rax + rdx]"
     };
     (precise before) => {
         "lfence\n rdtsc\n mov [rcx + 24], eax\n mov [rcx + 28], edx"
     };
     (precise behind) => {
-        "lfence\n rdtsc\n shl rdx, 32\n or rax, rdx\n mov r9, rax"
+        "lfence\n rdtsc\n shl rdx, 32\n lea r9, [rax + rdx]"
     };
-    (untimed $where:ident) => {
+    (untimed before) => {
         ""
+    };
+    // So no time has passed.
+    (untimed behind) => {
+        "xor r9d, r9d"
     };
     (put right before) => {
         ""
