@@ -177,6 +177,6 @@ impl<P: Platform> ModuleManager<P> {
     }
 }
 
-#[cfg(all(test, feature = "semver"))]
+#[cfg(all(test, feature = "semver", feature = "depends", feature = "reload"))]
 #[path = "depends_tests.rs"]
 mod tests;

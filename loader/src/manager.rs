@@ -196,7 +196,9 @@ impl<P: Platform> ModuleManager<P> {
 
 impl<P: Platform> Drop for ModuleManager<P> {
     fn drop(&mut self) {
-        self.table.drain(|module| self.release(module.placed.image));
+        for module in self.table.drain() {
+            self.platform.release(module.placed.image);
+        }
     }
 }
 

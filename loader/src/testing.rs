@@ -13,7 +13,9 @@ use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_LOG};
 
 use crate::counters::Counters;
 use crate::fault::Fault;
-use crate::platform::{Call, CallError, Callees, Draft, ImageSize, Outcome, Platform, PlatformError, Returned, Usage};
+use crate::platform::{
+    Call, CallError, Callees, Draft, ImageSize, Outcome, Plain, Platform, PlatformError, Returned, Usage,
+};
 use crate::policy::{Domain, Placement};
 use crate::report::{Console, Style};
 
@@ -198,6 +200,7 @@ impl Default for FakePlatform {
 const OUT_OF_MEMORY: PlatformError = PlatformError { what: "reserve an image", bytes: 0 };
 
 impl Platform for &FakePlatform {
+    const HAS_USUAL_WAY: bool = true;
     type Tables = Global;
     type Draft = FakeImage;
     type Image = FakeImage;
@@ -258,6 +261,15 @@ impl Platform for &FakePlatform {
             .unwrap_or(Ok(42))
             .map(|result| Returned { outcome: Outcome { result, output_length }, cycles })
             .map_err(CallError::Fault)
+    }
+    fn call_plain(&self, call: &Call<'_, FakeImage>, otherwise: &mut Result<Returned, CallError>) -> Option<Plain> {
+        match self.call(call, &mut []) {
+            Ok(Returned { outcome, cycles }) => Some(Plain { result: outcome.result, cycles }),
+            error => {
+                *otherwise = error;
+                None
+            }
+        }
     }
     fn counters(&self) -> Option<Counters> {
         self.counts.then(|| Counters { instructions: self.instructions.get(), ..Counters::default() })

@@ -210,7 +210,7 @@ fn take_each_record<'blob>(
                     number,
                     why,
                 })?;
-                if level == placed {
+                if level == placed && !bytes.is_empty() {
                     parts.symbols = Some(bytes);
                 }
             }
@@ -221,7 +221,8 @@ fn take_each_record<'blob>(
                 }
                 Dependencies::check(bytes, header.name_bytes())
                     .map_err(|(number, why)| InvalidModule::Dependency { number, why })?;
-                parts.depends = Some(bytes);
+                // An empty one is none.
+                parts.depends = Some(bytes).filter(|list| !list.is_empty());
             }
             _ if kind & SKIPPABLE == 0 => return Err(InvalidModule::UnknownRecord { found: kind }),
             _ => {}

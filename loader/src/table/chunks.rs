@@ -62,6 +62,11 @@ impl<T, A: Allocator> Chunks<T, A> {
         let (chunk, offset) = locate(index);
         self.chunks.get(chunk)?.get()?.get(offset)
     }
+
+    /// All elements.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.chunks.iter_mut().filter_map(OnceCell::get_mut).flat_map(|chunk| chunk.iter_mut())
+    }
 }
 
 /// Which chunk an element lies in, and where.

@@ -80,22 +80,10 @@ impl<P: Platform> Place<P> {
     }
 }
 
-/// A place and a name of the same number, which have nothing else to do with each other: so one list holds both.
-struct Slot<P: Platform> {
-    place: Place<P>,
-    named: Named,
-}
-
-impl<P: Platform> Slot<P> {
-    fn blank(index: Index) -> Slot<P> {
-        let place = Place { module: RefCell::new(None), index, next: Cell::new(NOWHERE) };
-        Slot { place, named: Named::blank(index) }
-    }
-}
-
 /// All places, and all names.
 pub(crate) struct Table<P: Platform> {
-    slots: Chunks<Slot<P>, P::Tables>,
+    places: Chunks<Place<P>, P::Tables>,
+    names: Chunks<Named, P::Tables>,
     /// The first place that is nobody's.
     vacant: Cell<Index>,
     /// The first name that is nobody's.
@@ -115,7 +103,8 @@ impl<P: Platform> Table<P> {
     /// A table without modules.
     pub const fn new() -> Table<P> {
         Table {
-            slots: Chunks::new(),
+            places: Chunks::new(),
+            names: Chunks::new(),
             vacant: Cell::new(NOWHERE),
             vacant_name: Cell::new(NOWHERE),
             heads: Heads::new(),
@@ -142,25 +131,20 @@ impl<P: Platform> Table<P> {
 
     #[inline(always)]
     fn claim_place(&self, tables: &P::Tables) -> Option<&Place<P>> {
-        if self.vacant.get() == NOWHERE {
-            self.grow(tables)?;
-        }
-        let place = self.place(self.vacant.get() as usize)?;
+        let place = match self.vacant.get() {
+            NOWHERE => self.add_place(tables)?,
+            vacant => self.place(vacant as usize)?,
+        };
         self.vacant.set(place.next.replace(NOWHERE));
         Some(place)
     }
 
-    /// Adds a vacant place and a vacant name; `None` when there is no memory.
+    /// Adds a place; `None` when there is no memory.
     #[cold]
     #[inline(never)]
-    fn grow(&self, tables: &P::Tables) -> Option<()> {
-        if self.heads.len() == 0 {
-            self.heads.grow(tables)?;
-        }
-        let Slot { place, named } = self.slots.add(tables, Slot::blank)?;
-        place.next.set(self.vacant.replace(place.index));
-        self.add_name(named, tables);
-        Some(())
+    fn add_place(&self, tables: &P::Tables) -> Option<&Place<P>> {
+        let blank = |index| Place { module: RefCell::new(None), index, next: Cell::new(NOWHERE) };
+        self.places.add(tables, blank)
     }
 
     /// Takes back a place that nobody is in, and the name if it was never anybody's.
@@ -181,7 +165,7 @@ impl<P: Platform> Table<P> {
     /// The place of that index, claimed or not.
     #[inline]
     pub fn place(&self, index: usize) -> Option<&Place<P>> {
-        self.slots.get(index).map(|slot| &slot.place)
+        self.places.get(index)
     }
 
     /// The module that `id` leads to.
@@ -193,7 +177,7 @@ impl<P: Platform> Table<P> {
     /// The handles of all modules, in the order of their places.
     pub fn ids(&self) -> impl Iterator<Item = ModuleId> {
         let there = |index| self.place(index)?.module().filter(|module| module.standing.state() != State::Preparing);
-        (0..self.slots.len() as usize)
+        (0..self.places.len() as usize)
             .filter_map(move |index| Some(ModuleId { index, load: there(index)?.load.get()? }))
     }
 
@@ -221,9 +205,8 @@ impl<P: Platform> Table<P> {
         before.set(place.next.replace(NOWHERE));
     }
 
-    /// Empties all places that nobody is in.
-    pub fn drain(&self, release: impl Fn(Module<P>)) {
-        let places = (0..self.slots.len() as usize).filter_map(|index| self.place(index));
-        places.filter_map(Place::empty).for_each(release);
+    /// Empties all places.
+    pub fn drain(&mut self) -> impl Iterator<Item = Module<P>> {
+        self.places.iter_mut().filter_map(|place| place.module.get_mut().take().map(ManuallyDrop::into_inner))
     }
 }

@@ -65,7 +65,7 @@ impl<P: Platform> Table<P> {
     /// What is known of the name of that number.
     #[inline]
     pub fn name_at(&self, index: Index) -> Option<&Named> {
-        self.slots.get(index as usize).map(|slot| &slot.named)
+        self.names.get(index as usize)
     }
 
     /// The name that a module is about to be loaded by; `known` is what `find` gave. `None` when there is no memory.
@@ -93,28 +93,30 @@ impl<P: Platform> Table<P> {
         }
     }
 
-    /// Takes in a vacant name, and makes twice as many chains once there are twice as many names.
-    pub(super) fn add_name(&self, named: &Named, tables: &P::Tables) {
-        named.next.set(self.vacant_name.replace(named.index));
-        // Without memory for them the chains become longer.
-        if named.index as usize + 1 < 2 * self.heads.len() || self.heads.grow(tables).is_none() {
-            return;
-        }
-        let all = (0..self.slots.len()).filter_map(|index| self.name_at(index));
-        all.filter(|named| named.key.get() != Key::BLANK).for_each(|named| self.chain_up(named));
-    }
-
     #[cold]
     #[inline(never)]
     fn learn(&self, key: &Key, tables: &P::Tables) -> Option<&Named> {
-        if self.vacant_name.get() == NOWHERE {
-            self.grow(tables)?;
-        }
-        let named = self.name_at(self.vacant_name.get())?;
+        let named = match self.vacant_name.get() {
+            NOWHERE => self.add_name(tables)?,
+            vacant => self.name_at(vacant)?,
+        };
         self.vacant_name.set(named.next.get());
         named.key.set(*key);
         self.chain_up(named);
         Some(named)
+    }
+
+    /// Adds a name, and makes twice as many chains once there are twice as many names; `None` when there is no memory.
+    fn add_name(&self, tables: &P::Tables) -> Option<&Named> {
+        let chains = self.heads.len();
+        // Without memory for more the chains become longer.
+        if chains == 0 {
+            self.heads.grow(tables)?;
+        } else if self.names.len() as usize >= 2 * chains && self.heads.grow(tables).is_some() {
+            let all = (0..self.names.len()).filter_map(|index| self.name_at(index));
+            all.for_each(|named| self.chain_up(named));
+        }
+        self.names.add(tables, Named::blank)
     }
 
     #[cold]
@@ -162,7 +164,7 @@ mod tests {
             table.give_back_name(named);
             assert!(table.named(&name(number)).is_none());
         }
-        assert_eq!(table.slots.len(), 1);
+        assert_eq!(table.names.len(), 1);
     }
 
     #[test]
