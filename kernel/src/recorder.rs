@@ -2,7 +2,7 @@
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use bareflow_loader::{Call, CallError, ModuleManager, Platform, Returned};
 use bareflow_protocol::Message;
@@ -15,8 +15,8 @@ const ROOM: usize = 2 << 20;
 /// What a call or an event is taken to need besides its bytes.
 const EACH: usize = 96;
 
-/// Whether calls are recorded.
-static ON: AtomicBool = AtomicBool::new(false);
+/// One while calls are recorded, else none.
+static ON: AtomicU32 = AtomicU32::new(0);
 
 /// All that is recorded.
 static RECORDER: Mutex<Recorder> = Mutex::new(Recorder { calls: Vec::new(), open: Vec::new(), left: ROOM, cut: false });
@@ -31,11 +31,16 @@ struct Recorder {
 
 /// Records calls from now on.
 pub fn start() {
-    ON.store(true, Ordering::Relaxed);
+    ON.store(1, Ordering::Relaxed);
 }
 
-/// Whether calls are recorded.
+/// One while calls are recorded, else none.
 pub fn is_on() -> bool {
+    recordings() > 0
+}
+
+/// One while calls are recorded, else none: for whoever adds it to something.
+pub fn recordings() -> u32 {
     ON.load(Ordering::Relaxed)
 }
 
@@ -146,7 +151,7 @@ pub fn note_call(name: &[u8], input: &[u8], capacity: usize, (status, result): (
 /// Sends all that was recorded of the modules that are loaded, and forgets it. What the loader itself called, to
 /// measure, is nobody's.
 pub fn send<P: Platform>(manager: &ModuleManager<P>, send: impl Fn(&Message)) {
-    ON.store(false, Ordering::Relaxed);
+    ON.store(0, Ordering::Relaxed);
     let mut recorder = RECORDER.lock();
     let cut = recorder.cut;
     let modules: Vec<_> = manager
