@@ -144,7 +144,9 @@ impl<P: Platform> Table<P> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::FakePlatform;
+    use crate::manager::ModuleManager;
+    use crate::profile::Timing;
+    use crate::testing::{FakePlatform, blob};
     use allocator_api2::alloc::Global;
     use std::format;
     use std::vec::Vec;
@@ -176,6 +178,17 @@ mod tests {
         table.named(&name).unwrap().generation.set(1);
         table.give_back_name(outer);
         assert_eq!(table.named(&name).unwrap().generation.get(), 1);
+    }
+
+    #[test]
+    fn names_that_stay_keep_no_places() {
+        let platform = FakePlatform::default();
+        let manager = ModuleManager::new(&platform, Timing::Fast);
+        for number in 0..200 {
+            let id = manager.load(&blob::version(name(number).as_str(), 1, 0)).unwrap();
+            manager.unload(id).unwrap();
+        }
+        assert_eq!((manager.table.places.len(), manager.table.names.len()), (1, 200));
     }
 
     #[test]
