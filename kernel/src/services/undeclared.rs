@@ -44,7 +44,7 @@ pub const fn table(services: u32) -> &'static Services {
 
 /// The bits by which [`table`] finds that of a module which declares these services.
 pub fn bits(services: u32) -> u32 {
-    services & OFFERED | RECORDED * recorder::recordings()
+    (services & OFFERED) | (RECORDED * recorder::recordings())
 }
 
 unsafe extern "C" {
