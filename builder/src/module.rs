@@ -1,6 +1,7 @@
 //! Compiles, links and packs one module crate.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use bareflow_abi::checksum::crc32c;
@@ -140,13 +141,17 @@ fn named_by_content(file: &Path, module: &ModuleCrate) -> Result<PathBuf, BuildE
     Ok(copy)
 }
 
+/// Links of this process so far.
+static LINKS: AtomicU32 = AtomicU32::new(0);
+
 /// Links the archive at the format's fixed distances and returns the ELF file.
 fn link(module: &ModuleCrate, library: &Path) -> Result<Vec<u8>, BuildError> {
     let folder = module.target.join("module-build/elf");
     let script = folder.join("module.ld");
     write_if_changed(&script, SCRIPT.as_bytes())?;
-    // Another build of the same module may be under way: each links to a file of its own.
-    let elf = folder.join(format!("{}.{}", module.name, std::process::id()));
+    // Another build of the same module may be under way, in this process or in another one: each links to a file of its own.
+    let link = LINKS.fetch_add(1, Ordering::Relaxed);
+    let elf = folder.join(format!("{}.{}.{link}", module.name, std::process::id()));
     let mut lld = command(linker()?);
     if lld.get_program().to_string_lossy().ends_with("rust-lld") {
         lld.args(["-flavor", "gnu"]);
