@@ -26,8 +26,8 @@ pub(crate) type Index = u32;
 /// The number of none.
 pub(crate) const NOWHERE: Index = Index::MAX;
 
-/// A module, or none. It leaves its place by [`Place::empty`] alone: so nothing is to be dropped where one is filled,
-/// which need not be found out each time.
+/// A module, or none. It leaves its place by [`Place::empty`] and [`Table::drain`] alone: so nothing is to be dropped where
+/// one is filled, which need not be found out each time.
 pub(crate) type Seat<P> = Option<ManuallyDrop<Module<P>>>;
 
 /// A place for a module.
