@@ -45,7 +45,7 @@ pub struct ValidModule<'blob> {
 }
 
 /// The records that are of use once a module is placed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Parts<'blob> {
     schema: Option<&'blob [u8]>,
     depends: Option<&'blob [u8]>,
@@ -67,7 +67,7 @@ impl<'blob> ValidModule<'blob> {
     /// As if every check had been passed: to be proved at once. In two steps it stays where it is.
     #[inline(always)]
     pub(crate) fn supposed(raw: RawModule<'blob>) -> ValidModule<'blob> {
-        ValidModule { raw, code: raw.code, parts: Parts { schema: None, depends: None, symbols: None } }
+        ValidModule { raw, code: raw.code, parts: Parts::default() }
     }
 
     /// Makes the checks.
@@ -181,7 +181,7 @@ fn take_each_record<'blob>(
     header: &Header,
     cpu_level: u8,
 ) -> Result<(Option<Code<'blob>>, Parts<'blob>, u32), InvalidModule> {
-    let (mut code, mut parts) = (None, Parts { schema: None, depends: None, symbols: None });
+    let (mut code, mut parts) = (None, Parts::default());
     let (mut schemas, mut lists) = (0, 0);
     let (mut highest, mut placed) = (header.cpu_level, header.cpu_level);
     // The text of the code that the next list of functions is of, as long as there was none.
