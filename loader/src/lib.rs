@@ -11,6 +11,23 @@
 //! The embedder implements [`Platform`] (memory, clock, the call) and drives a
 //! [`ModuleManager`]. There is no `unsafe` here, and memory for tables comes
 //! from the platform's allocator alone.
+//!
+//! # Before the first module in a kernel
+//!
+//! What can't be seen from the trait's methods, and goes wrong late and far away where it is left out. The page
+//! `docs/embedding.md` of BareFlow's repository has the registers, the vectors, and where all of it stands in BareFlow's own
+//! kernel.
+//!
+//! | | |
+//! |---|---|
+//! | processor | Modules use SSE2: CR0.MP and NE set, EM and TS clear; CR4.OSFXSR and OSXMMEXCPT; EFER.NXE. Higher levels need XCR0: [`Platform::cpu_level`] |
+//! | red zone | Modules use it. In ring 0 every vector, those of devices included, has an IST stack |
+//! | faults | Vectors 0, 1, 3 to 8, 10 to 14, 16, 17, 19, NMI and the timer end in a [`Fault`]; execution goes on behind the call |
+//! | panics, used-up heaps | `ud1` with the bytes of [`bareflow_abi::trap`] |
+//! | stack, heap, time, services | The platform provides them, by [`Placement`]; the loader enforces none of it |
+//! | allocator | [`Platform::tables`] is an `Allocator` of `allocator-api2` 0.2: of another version the trait is another one |
+//! | addresses | One image spans 1.5 GiB ([`bareflow_abi::layout::IMAGE_SPAN`]), and many share that span: [`FreeRanges`], [`Segments::pages`] |
+//! | locks | The manager is `Send`, not `Sync`. It may be re-entered by `&self` from inside a call; a lock around it that is held during a call may not |
 
 #![no_std]
 #![forbid(unsafe_code)]

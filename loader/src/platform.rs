@@ -191,6 +191,24 @@ pub struct Leak {
 }
 
 /// The surroundings of a [`ModuleManager`](crate::ModuleManager).
+///
+/// Seven methods have no default; with those alone modules run that only compute. What the processor must have
+/// switched on, which traps are to be contained and how a module panics is on the [front page](crate).
+///
+/// | wanted | override |
+/// |---|---|
+/// | modules that log, read the clock or call others | [`offered_services`](Self::offered_services), [`call_bound`](Self::call_bound) |
+/// | ring 3 | [`has_domain`](Self::has_domain) |
+/// | fast loads | [`checksum`](Self::checksum): [`Crc32c::detect`], once |
+/// | code for newer processors | [`cpu_level`](Self::cpu_level) |
+/// | fast calls | [`HAS_USUAL_WAY`](Self::HAS_USUAL_WAY), [`call_plain`](Self::call_plain) |
+/// | receipts with figures | [`held`](Self::held), [`usage`](Self::usage) |
+/// | what a panic said | [`diagnosis`](Self::diagnosis) |
+///
+/// Calls lie in each other, up to [`MAX_DEPTH`] deep: where modules call others, and where one is loaded, replaced or unloaded during a
+/// call, since that calls its `init`, `exit` or state's handlers. So what a platform keeps of a call it keeps
+/// for each, and puts the outer one's back, also behind a fault. No lock is held while module code runs: a fault skips
+/// whatever would release it.
 pub trait Platform {
     /// Where the loader's own tables come from.
     type Tables: Allocator + Clone;
@@ -200,17 +218,17 @@ pub trait Platform {
     /// read only, data read and write.
     type Image;
 
-    /// The allocator of the loader's tables.
+    /// The allocator of the loader's tables: of the crate `allocator-api2`, in the version that the loader uses.
     fn tables(&self) -> Self::Tables;
 
     /// Which services modules are really given: `SERVICE_*` bits of
-    /// [`bareflow_abi::header`]; by default none.
+    /// [`bareflow_abi::header`]; by default none. A blob that declares another one is refused.
     fn offered_services(&self) -> u32 {
         0
     }
 
     /// The x86-64 level (1 to 4) that processor and kernel let modules use; by
-    /// default what every x86-64 processor has.
+    /// default what every x86-64 processor has. A promise: the vector units' state for it is switched on (CR4.OSXSAVE, XCR0).
     fn cpu_level(&self) -> u8 {
         1
     }
@@ -228,6 +246,10 @@ pub trait Platform {
     /// Zeroed memory for an image that runs where `placement` says, with its
     /// stack and heap.
     ///
+    /// All of `placement` is the platform's to provide: a stack of `budget.stack` bytes above an unmapped page, a heap of
+    /// `budget.heap` bytes that stays the image's, an end for calls that take longer than `budget.time_us`, and a table with the
+    /// services it names and no others. Images may interleave: see [`Segments::pages`](crate::Segments::pages).
+    ///
     /// # Errors
     /// When there is not enough.
     fn reserve(&self, size: ImageSize, placement: &Placement) -> Result<Self::Draft, PlatformError>;
@@ -235,11 +257,14 @@ pub trait Platform {
     /// Gives each segment its final permission. No alias that stays behind is
     /// writable and executable. A draft that can't be sealed is released.
     ///
+    /// Before text runs that was written through another address, the processor executes a serialising instruction (Intel SDM
+    /// volume 3, Handling Self- and Cross-Modifying Code).
+    ///
     /// # Errors
     /// When memory for page tables runs out.
     fn seal(&self, draft: Self::Draft) -> Result<Self::Image, PlatformError>;
 
-    /// Takes an image's memory back. Nothing runs in it any more.
+    /// Takes an image's memory back. Nothing runs in it any more. Whoever has its place next finds zeros.
     fn release(&self, image: Self::Image);
 
     /// The cycle clock, read without ordering: cheap, and a few instructions early or late.
@@ -251,6 +276,10 @@ pub trait Platform {
     /// Calls a module, with a [`Context`](bareflow_abi::Context) around the
     /// call's input and `output`. The clock is read right before and right behind the
     /// call itself, so that what the platform prepares is not taken for the module's.
+    ///
+    /// The entry is an [`EntryFn`](bareflow_abi::EntryFn). A module may leave every register changed, and write any number
+    /// as the context's output length: the platform keeps the registers it needs, and limits the length. A module with a heap
+    /// has it in each call's context, at the same place ([`with_heap`](bareflow_abi::Context::with_heap)).
     ///
     /// # Errors
     /// The fault the call ended in, or that there was no memory for it.
@@ -270,6 +299,8 @@ pub trait Platform {
 
     /// The same for a module that may call others: its calls of the service `call` go to `callees`. By default
     /// the service is not there, and what modules say of it is not asked for.
+    ///
+    /// `callees` is good until the call ends. It comes back to this platform, for another image.
     ///
     /// # Errors
     /// As [`call`](Self::call).
