@@ -100,6 +100,13 @@ const STAR: u32 = 0xc000_0081;
 const LSTAR: u32 = 0xc000_0082;
 const SYSCALL_MASK: u32 = 0xc000_0084;
 
+/// Takes interrupts of every priority from now on: a module of the kernel domain may have returned with some kept away,
+/// and no gate looks at that each time.
+pub fn take_all_interrupts() {
+    // SAFETY: the kernel runs at the lowest priority there is.
+    unsafe { asm!("mov cr8, {}", in(reg) 0_u64, options(nomem, nostack, preserves_flags)) };
+}
+
 /// Keeps devices quiet. The firmware leaves its timer running on a vector that
 /// is an exception's, where it would arrive as soon as a module sets the interrupt flag.
 pub fn mask_interrupts() {

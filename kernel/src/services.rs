@@ -86,6 +86,9 @@ global_asm!(
     "push 0x202",
     "popfq",
     "clts",
+    // Nor is it kept from the timer.
+    "xor eax, eax",
+    "mov cr8, rax",
     "sub rsp, 16",
     "stmxcsr [rsp]",
     "fnstcw [rsp + 4]",

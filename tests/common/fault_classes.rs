@@ -134,10 +134,19 @@ pub const CLASSES: &[Class] = classes! {
     int_1 B "int 1, a forged single step": PROTECTION, PROTECTION;
     int_2 B "int 2, a forged non-maskable interrupt": PROTECTION, PROTECTION;
     int_4 B "int 4": PROTECTION, PROTECTION;
+    int_5 B "int 5": PROTECTION, PROTECTION;
+    int_6 B "int 6, a forged invalid opcode": PROTECTION, PROTECTION;
+    int_7 B "int 7, a forged missing unit": PROTECTION, PROTECTION;
     int_8 B "int 8, a forged double fault": PROTECTION, PROTECTION;
+    int_10 B "int 10": PROTECTION, PROTECTION;
+    int_11 B "int 11": PROTECTION, PROTECTION;
+    int_12 B "int 12, a forged stack fault": PROTECTION, PROTECTION;
     int_13 B "int 13, a forged protection fault": PROTECTION, PROTECTION;
     int_14 B "int 14, a forged page fault": PROTECTION, PROTECTION;
+    int_16 B "int 16, a forged x87 exception": PROTECTION, PROTECTION;
+    int_17 B "int 17, a forged alignment check": PROTECTION, PROTECTION;
     int_18 B "int 18, a forged machine check": PROTECTION, PROTECTION;
+    int_19 B "int 19, a forged SIMD exception": PROTECTION, PROTECTION;
     int_32 B "int 32, a forged tick": PROTECTION, PROTECTION;
     int_47 B "int 47, a forged interrupt that was taken back": LEGAL, PROTECTION;
     int_128 B "int 0x80, another system's call": PROTECTION, PROTECTION;
@@ -148,6 +157,16 @@ pub const CLASSES: &[Class] = classes! {
     shadowed_int3 B "single steps into a breakpoint behind a write to ss":
         FaultAny(&["breakpoint", "general_protection"]), FaultAny(&["breakpoint", "general_protection"]);
     raise_iopl B "claims the right to use ports, and uses one": LEGAL, PROTECTION;
+    ticks_behind_cd20 B "runs for some ticks behind a number that ends in the bytes of int 32": LEGAL, LEGAL;
+    divide_behind_cd00 B "divides by zero behind a number that ends in the bytes of int 0": DIVIDE, DIVIDE;
+    wide_divide_behind_cd00 B "the same by 64 bits in memory": DIVIDE, DIVIDE;
+    opcode_behind_cd06 B "ud2 behind a number that ends in the bytes of int 6": OPCODE, OPCODE;
+    read_behind_cd0e B "reads address 0 behind a number that ends in the bytes of int 14": READ, READ;
+    push_behind_cd0e B "pushes for ever behind a number that ends in the bytes of int 14": OVERFLOW, OVERFLOW;
+    x87_behind_cd10 B "an x87 exception behind a number that ends in the bytes of int 16": X87, X87;
+    meet_debug_register B "arms a debug register, and meets it": LEGAL, PROTECTION;
+    watch_context B "arms a debug register for the kernel to meet": CLOBBERED, PROTECTION;
+    guard_debug_registers B "guards the debug registers": CLOBBERED, PROTECTION;
 
     // Without end.
     spin_on_own_lock L "takes a lock twice": TIME, TIME;
@@ -270,6 +289,14 @@ pub const CLASSES: &[Class] = classes! {
     stac_on_return B "returns with user pages open to the kernel":
         FaultAny(&["clobbered_register", "invalid_opcode"]), OPCODE;
     iopl_on_return B "returns with the right to use ports claimed": LEGAL, LEGAL;
+    raise_priority_on_return B "returns with interrupts kept away by the processor's priority": CLOBBERED, PROTECTION;
+    arm_debug_register B "returns with a debug register armed": CLOBBERED, PROTECTION;
+    units_off_on_return B "returns with the vector units switched off": OPCODE, PROTECTION;
+    all_flags_on_return B "returns with all flags set, that for single steps too": PROTECTION, PROTECTION;
+    clobber_denormals B "returns with tiny numbers taken for zero": CLOBBERED, LEGAL;
+    turn_x87 B "returns with the x87 stack turned": LEGAL, LEGAL;
+    return_16 B "returns with the stack pointer 16 too high": CLOBBERED, LEGAL;
+    return_from_data B "returns from a stack of its own": CLOBBERED, LEGAL;
 
     // Privileged instructions.
     cli B "switches interrupts off": CLOBBERED, PROTECTION;
@@ -412,4 +439,32 @@ pub const CLASSES: &[Class] = classes! {
     call_output_off_data B "has more output written than it has data": ARGUMENT, ARGUMENT;
     call_without_room B "calls a module without room for output": LEGAL, LEGAL;
     call_loop B "asks for calls for ever": TIME, TIME;
+
+    // The same harm by other instructions.
+    copy_up B "copies upwards beyond its stack": WRITE, WRITE;
+    fill_up B "fills memory upwards beyond its stack": WRITE, WRITE;
+    fill_down B "fills memory downwards beyond its stack": OVERFLOW, OVERFLOW;
+    fill_text B "fills its own text": WRITE, WRITE;
+    read_up B "reads a string upwards beyond its stack": READ, READ;
+    pop_loop B "pops for ever": READ, READ;
+    save_units_null B "saves the x87 and vector units at address 0": WRITE, WRITE;
+    save_units_odd B "saves them at an odd address": PROTECTION_OR_LEGAL, PROTECTION_OR_LEGAL;
+    restore_units_garbage B "restores them from ones": OPCODE_OR_PROTECTION, OPCODE_OR_PROTECTION;
+    exchange_16_odd B "exchanges 16 bytes at an odd address": PROTECTION, PROTECTION;
+    idiv_overflow_wide B "divides 128 bits to more than 64": DIVIDE, DIVIDE;
+    call_low B "calls address 8": EXECUTE, EXECUTE;
+    jump_by_far_table B "jumps by a table that is far away": READ, READ;
+    mutual_recursion B "calls itself by way of another function, for ever": OVERFLOW, OVERFLOW;
+    skip_guard B "writes 16 KiB below its stack": WRITE, WRITE;
+    leave_bad_frame B "leaves a frame at address 16": READ, READ;
+    return_loop B "returns to itself for ever": TIME, TIME;
+    hlt_loop B "halts for ever": TIME, PROTECTION;
+    use_x87 B "uses the x87 unit": LEGAL, LEGAL;
+    use_units_off B "switches the vector units off, and uses them": OPCODE, PROTECTION;
+    store_gs B "writes by gs": WRITE, WRITE;
+    write_low B "writes address 16": WRITE, WRITE;
+    read_beyond_memory B "reads behind the kernel's view of all memory": READ, READ;
+    odd_flags B "sets flags of 16-bit tasks": LEGAL, LEGAL;
+    set_selectors B "leaves selectors of its own": LEGAL, LEGAL;
+    see_selectors B "looks at the selectors that another call left": NotHere("ring 0 reads all there is"), LEGAL;
 };

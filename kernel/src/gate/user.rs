@@ -68,6 +68,11 @@ global_asm!(
     // Interrupts on, all else clear.
     "mov r11d, 0x202",
     "xor eax, eax",
+    // Selectors of another module's.
+    "mov ds, eax",
+    "mov es, eax",
+    "mov fs, eax",
+    "mov gs, eax",
     "xor ebx, ebx",
     "xor edx, edx",
     "xor ebp, ebp",
@@ -81,8 +86,8 @@ global_asm!(
     "sysretq",
     "4: fxrstor64 [rip + bareflow_clear_state]",
     "jmp 3b",
-    // Every `syscall` arrives here, with interrupts off and the address behind it in rcx
-    // (Intel SDM volume 2, SYSCALL). Only the page of stubs has those that mean something.
+    // Every `syscall` arrives here, with interrupts on as in ring 3 (see `cpu`) and the address behind it in rcx
+    // (Intel SDM volume 2, SYSCALL). Traps have stacks of their own. Only the page of stubs has those that mean something.
     ".global bareflow_syscall",
     "bareflow_syscall:",
     "cmp rcx, {returned}",

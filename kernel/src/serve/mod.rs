@@ -16,6 +16,7 @@ use bareflow_suite::archive::Archive;
 use x86_64::instructions::hlt;
 
 use crate::console::{self, KernelConsole};
+use crate::cpu;
 use crate::disk::modules::{Modules, path_of};
 use crate::memory::Boot;
 use crate::options::Options;
@@ -47,6 +48,8 @@ pub fn run(boot: &'static Boot, options: &Options, ticks: bool) -> bool {
     server.announce();
     let mut idle = 0;
     while !server.has_ended() {
+        // Whatever the last call left: without ticks nothing would end the next one, or the wait.
+        cpu::take_all_interrupts();
         let came = port::take(|bytes| server.receive(bytes));
         let worked = server.step();
         idle = if came || worked { 0 } else { idle + 1 };

@@ -32,8 +32,8 @@ unsafe extern "C" {
     safe fn bareflow_divert();
 }
 
-// The interrupted module's frame lies on top of the stack, the work's address is in rbx. Its vector
-// registers and its page tables are put away, since code of another module may run before it goes on.
+// The interrupted module's frame lies on top of the stack, the work's address is in rbx. Its vector registers,
+// its selectors and its page tables are put away, since code of another module may run before it goes on.
 global_asm!(
     "bareflow_divert:",
     "mov rbp, rsp",
@@ -42,6 +42,12 @@ global_asm!(
     "mov r12, cr3",
     "mov rax, [rip + bareflow_kernel_root]",
     "mov cr3, rax",
+    "mov r13d, ds",
+    "mov r14d, es",
+    "mov eax, fs",
+    "push rax",
+    "mov eax, gs",
+    "push rax",
     // The largest state there is with AVX-512 takes 2,696 bytes (Intel SDM volume 1, 13.4 and 13.5). Of its
     // header `xsave` writes the first word alone, and `xrstor` wants the others to be zero.
     "sub rsp, 2752",
@@ -68,6 +74,12 @@ global_asm!(
     "jmp 3f",
     "2: fxrstor64 [rsp]",
     "3: mov cr3, r12",
+    "mov ds, r13d",
+    "mov es, r14d",
+    "mov eax, [rbp - 8]",
+    "mov fs, eax",
+    "mov eax, [rbp - 16]",
+    "mov gs, eax",
     "mov rsp, rbp",
     "jmp bareflow_trap_return",
 );

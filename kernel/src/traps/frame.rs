@@ -5,6 +5,13 @@ use core::arch::global_asm;
 /// Number of vectors with a stub: the processor's own exceptions, and interrupts.
 pub const VECTORS: usize = 48;
 
+/// Vectors whose exceptions come with an error code, a bit each: 8, 10 to 14, 17, 21, 29
+/// and 30 (Intel SDM volume 3, table 7-1; AMD APM 2, 8.2).
+pub const ERROR_CODES: u64 = 0x6022_7d00;
+
+/// The error code of such a vector where there was none, since software raised it: real ones have 32 bits.
+pub const NO_ERROR_CODE: u64 = u64::MAX;
+
 /// Registers at the moment of a trap, in the order of the stubs' pushes.
 #[repr(C)]
 #[derive(Clone, Debug)]
@@ -27,7 +34,7 @@ pub struct TrapFrame {
     pub rax: u64,
     /// The exception's number.
     pub vector: u64,
-    /// Its error code; 0 where it has none.
+    /// Its error code; 0 where it has none, or [`NO_ERROR_CODE`].
     pub error: u64,
     /// What the processor pushed (Intel SDM volume 3, 7.14.2).
     pub rip: u64,
@@ -81,21 +88,22 @@ impl TrapFrame {
 }
 
 global_asm!(
-    // One stub for each vector, 16 bytes apart. Vectors 8, 10 to 14, 17, 21, 29
-    // and 30 come with an error code (Intel SDM volume 3, table 7-1; AMD APM 2, 8.2),
-    // but not when software raises them by `int`: every stack's top is a multiple of
-    // 16, so five words leave it at an odd multiple of 8, and six do not.
+    // One stub for each vector, 16 bytes apart. Some come with an error code, but not when
+    // software raises them by `int`: every stack's top is a multiple of 16, so five words
+    // leave it at an odd multiple of 8, and six do not.
     ".balign 16",
     ".global bareflow_trap_stubs",
     "bareflow_trap_stubs:",
     ".set vector, 0",
     ".rept 48",
     ".balign 16",
-    ".if (vector < 32) && ((0x60227d00 >> vector) & 1)",
+    ".if (vector < 32) && (({error_codes} >> vector) & 1)",
     "test spl, 8",
     "jz 2f",
-    ".endif",
+    "push -1",
+    ".else",
     "push 0",
+    ".endif",
     "2:",
     "push vector",
     "jmp bareflow_trap",
@@ -145,6 +153,7 @@ global_asm!(
     "pop rax",
     "add rsp, 16",
     "iretq",
+    error_codes = const ERROR_CODES,
     handler = sym super::handler::handle,
 );
 

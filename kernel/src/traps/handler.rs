@@ -9,8 +9,9 @@ use x86_64::registers::control::Cr2;
 
 use super::dump::{diagnose, dump_kernel_trap};
 use super::frame::TrapFrame;
+use super::origin::{is_behind_int, is_code, is_software};
 use super::tables::KERNEL_CODE;
-use super::timer;
+use super::{debug, timer};
 use crate::gate::{self, Record};
 use crate::{inject, serve, services};
 use crate::memory::{KERNEL_STACK, image_range};
@@ -32,9 +33,6 @@ const BREAKPOINT: u64 = 3;
 /// What the gate gives for a vector where ring 3 executed `syscall`.
 pub const SYSCALL: u64 = 0x100;
 
-/// First byte of `int N`, which the exception's number follows.
-const INT: u8 = 0xcd;
-
 /// Bit 1, which is always set, and interrupts: no direction, no trap, no alignment check.
 const CLEAR_FLAGS: u64 = 0x202;
 
@@ -55,19 +53,19 @@ pub extern "C" fn handle(frame: &mut TrapFrame) {
         return gate::ask_to_break_off(record, gate::NON_MASKABLE_CAME);
     }
     let record = call.filter(|_| !own);
-    if frame.vector == timer::SPURIOUS {
+    if frame.vector == timer::SPURIOUS || frame.vector == DEBUG && debug::was_armed_register() {
         return;
     }
-    if frame.vector == timer::TICK {
+    let forged = record.is_some_and(|record| is_software(frame, record));
+    if frame.vector == timer::TICK && !forged {
         timer::end_of_interrupt();
         serve::take_what_came();
         if inject::on_tick(frame, record) {
             return;
         }
-        let forged = record.is_some_and(|record| is_interrupt_instruction(frame, record));
-        match call.filter(|call| !forged && gate::tick(call)) {
+        match call.filter(|call| gate::tick(call)) {
             Some(call) if own => return gate::ask_to_break_off(call, gate::TIME_IS_UP),
-            None if !forged => return serve::preempt::on_tick(frame, record),
+            None => return serve::preempt::on_tick(frame, record),
             _ => {}
         }
     }
@@ -79,7 +77,7 @@ pub extern "C" fn handle(frame: &mut TrapFrame) {
         leave(End::Panicked);
     }
     let address = Cr2::read_raw();
-    match record.and_then(|record| Some((record, fault(frame, record, address)?))) {
+    match record.and_then(|record| Some((record, fault(frame, record, address, forged)?))) {
         Some((record, fault)) => {
             let diagnosis = diagnose(frame, record, &fault);
             leave_module(frame, fault, Some(diagnosis));
@@ -114,13 +112,15 @@ fn is_kernels_own(frame: &TrapFrame) -> bool {
     frame.cs & 3 == 0 && in_image && on_own_stack
 }
 
-/// What the module did; `None` for what no module can cause.
-fn fault(frame: &mut TrapFrame, record: &Record, address: u64) -> Option<Fault> {
+/// What the module did; `None` for what no module can cause. It may have `forged` the trap.
+fn fault(frame: &mut TrapFrame, record: &Record, address: u64, forged: bool) -> Option<Fault> {
     let mut accessed = None;
     let kind = match frame.vector {
         // An exception that software raises only looks like one, machine checks included.
-        _ if is_interrupt_instruction(frame, record) => {
-            frame.rip = frame.rip.wrapping_sub(2);
+        _ if forged => {
+            if is_behind_int(frame, record) {
+                frame.rip = frame.rip.wrapping_sub(2);
+            }
             FaultKind::GeneralProtection
         }
         0 => FaultKind::Divide,
@@ -158,14 +158,4 @@ fn page_fault(error: u64, record: &Record, address: u64) -> FaultKind {
     } else {
         FaultKind::PageRead
     }
-}
-
-/// Whether the trap comes from the instruction `int` with its very number.
-fn is_interrupt_instruction(frame: &TrapFrame, record: &Record) -> bool {
-    is_code(record, frame.rip.wrapping_sub(2), [INT, frame.vector as u8])
-}
-
-/// Whether the module's text has these bytes at `address`.
-fn is_code<const N: usize>(record: &Record, address: u64, code: [u8; N]) -> bool {
-    record.image().segments.is_text(address, N as u64) && record.bytes(address, N as u64) == Some(&code)
 }

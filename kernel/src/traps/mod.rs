@@ -1,10 +1,12 @@
 //! Exceptions: every one of them ends in a dump and, when a module is at
 //! fault, in that module's end alone.
 
+mod debug;
 mod divert;
 mod dump;
 mod frame;
 mod handler;
+mod origin;
 mod tables;
 pub mod timer;
 

@@ -21,8 +21,8 @@ use super::timer;
 /// Bytes of a trap's stack.
 const STACK_SIZE: usize = 16 << 10;
 
-/// Stacks: for ordinary exceptions, double faults, NMIs and machine checks.
-const STACKS: usize = 4;
+/// Stacks: for ordinary exceptions, double faults, NMIs, machine checks and debug exceptions, which may interrupt the others.
+const STACKS: usize = 5;
 
 #[repr(C, align(16))]
 struct TrapStack(UnsafeCell<[u8; STACK_SIZE]>);
@@ -106,6 +106,7 @@ fn set_stub<F>(entry: &mut Entry<F>, vector: usize) -> &mut EntryOptions {
         8 => 1,
         2 => 2,
         18 => 3,
+        1 => 4,
         _ => 0,
     };
     assert!(vector < VECTORS);

@@ -6,6 +6,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use x86_64::instructions::port::Port;
 use x86_64::registers::model_specific::Msr;
 
+use crate::cpu;
 use crate::memory::tables::map_device;
 
 /// Microseconds between two ticks.
@@ -29,6 +30,9 @@ const BASE_ADDRESS: u64 = 0xf_ffff_f000;
 /// Offsets of registers (Intel SDM volume 3, table 11-1).
 const END_OF_INTERRUPT: u64 = 0xb0;
 const SPURIOUS_VECTOR: u64 = 0xf0;
+/// A bit for each vector whose interrupt was delivered and has not ended: 32 in each of eight registers.
+const IN_SERVICE: u64 = 0x100;
+const IN_SERVICE_DISTANCE: u64 = 0x10;
 const LVT_TIMER: u64 = 0x320;
 const LVT_LINT0: u64 = 0x350;
 const LVT_LINT1: u64 = 0x360;
@@ -114,7 +118,14 @@ pub fn counted() -> u64 {
 
 /// Milliseconds since the start; they stand still where there are no ticks.
 pub fn milliseconds() -> u64 {
+    // Who asks may wait for them.
+    cpu::take_all_interrupts();
     TICKS.load(Ordering::Relaxed) * u64::from(TICK_US) / 1000
+}
+
+/// Whether the timer sent a tick whose end was not signalled yet: what `int` raises sets no bit (Intel SDM volume 3, 11.8.4).
+pub fn is_in_service() -> bool {
+    RUNNING.load(Ordering::Relaxed) && read(IN_SERVICE + TICK / 32 * IN_SERVICE_DISTANCE) >> (TICK % 32) & 1 != 0
 }
 
 /// Counts a tick, and says that it was handled.

@@ -28,6 +28,7 @@ mod stack;
 mod system;
 #[cfg(test)]
 mod tests;
+mod variants;
 
 use core::arch::naked_asm;
 
@@ -38,7 +39,7 @@ use bareflow_abi::entry::Descriptor;
 type Class = (&'static str, fn(&mut Context<'_>) -> i32);
 
 /// All classes.
-static GROUPS: [&[Class]; 17] = [
+static GROUPS: [&[Class]; 19] = [
     arithmetic::CLASSES,
     opcodes::CLASSES,
     interrupts::CLASSES,
@@ -56,6 +57,8 @@ static GROUPS: [&[Class]; 17] = [
     services::CLASSES,
     service_entries::CLASSES,
     calls::CLASSES,
+    variants::INSTRUCTIONS,
+    variants::CLASSES,
 ];
 
 /// What the input `good` returns.

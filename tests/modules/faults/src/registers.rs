@@ -69,4 +69,20 @@ returns! {
     stac_on_return { ".byte 0x0f, 0x01, 0xcb" }
     /// Returns with a right to use ports.
     iopl_on_return { "pushfq", "or dword ptr [rsp], 0x3000", "popfq" }
+    /// Returns with interrupts kept away by the processor's priority.
+    raise_priority_on_return { "mov ecx, 15", "mov cr8, rcx" }
+    /// Returns with a breakpoint at an address of its own.
+    arm_debug_register { "lea rcx, [rip]", "mov dr0, rcx", "mov ecx, 0x401", "mov dr7, rcx" }
+    /// Returns with the kernel's vector units switched off.
+    units_off_on_return { "mov rcx, cr0", "or rcx, 8", "mov cr0, rcx" }
+    /// Returns with all flags set that may be.
+    all_flags_on_return { "push -1", "popfq" }
+    /// Returns with tiny numbers taken for zero.
+    clobber_denormals { "push 0x1fc0", "ldmxcsr [rsp]", "pop rcx" }
+    /// Returns with the x87 unit's stack turned.
+    turn_x87 { "fincstp", "fincstp", "fld1" }
+    /// Returns by an instruction that takes 16 bytes more off the stack.
+    return_16 { "ret 16" }
+    /// Returns from a stack of its own.
+    return_from_data { "pop rcx", "lea rsp, [rip + {frame}]", "push rcx" }
 }

@@ -1,0 +1,120 @@
+//! Whether a trap is what it looks like, or a module raised it by the instruction `int N`.
+//!
+//! The processor's own state decides wherever it has any that says so. The bytes before the instruction pointer alone never
+//! do but for vectors that end the call either way: `mov eax, 0x20cd0000` ends in those of `int 32`, too.
+
+use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags};
+use x86_64::registers::model_specific::Msr;
+use x86_64::registers::mxcsr;
+use x86_64::registers::rflags::RFlags;
+
+use super::frame::{NO_ERROR_CODE, TrapFrame};
+use super::timer;
+use crate::gate::Record;
+
+/// First byte of `int N`, which the exception's number follows.
+const INT: u8 = 0xcd;
+
+/// The register that says whether a machine check is being handled, and its bit (Intel SDM volume 3, 16.3.1.2).
+const MACHINE_CHECK_STATUS: u32 = 0x17a;
+const IN_PROGRESS: u64 = 1 << 2;
+
+/// Bit of the x87 status word: an exception that is not masked is pending (Intel SDM volume 1, 8.1.3).
+const X87_PENDING: u16 = 1 << 7;
+
+/// How far the mask of each SSE exception lies above its flag (Intel SDM volume 1, 10.2.3).
+const MASKS_SHIFT: u32 = 7;
+const SSE_EXCEPTIONS: u32 = 0x3f;
+
+/// Prefixes that may stand before an instruction, but for those of 64-bit operands, 0x40 to 0x4f (Intel SDM volume 2, 2.1.1).
+const PREFIXES: [u8; 11] = [0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf0, 0xf2, 0xf3];
+
+/// Bytes of the longest instruction.
+const LONGEST: u64 = 15;
+
+/// Whether the trap that interrupted a module comes from the instruction `int` with its very number. A tick is to be asked for
+/// before its end is signalled.
+pub fn is_software(frame: &TrapFrame, record: &Record) -> bool {
+    if frame.cs & 3 != 0 {
+        // In ring 3 each but this is a protection fault whose error code says which it was.
+        return frame.vector == 3 && is_behind_int(frame, record);
+    }
+    match frame.vector {
+        vector if has_error_code(vector) => frame.error == NO_ERROR_CODE,
+        timer::TICK => !timer::is_in_service(),
+        18 => !is_machine_check(),
+        // Nothing raises these in 64-bit mode. What the next is looked at for is its place alone.
+        4 | 5 | 9 => true,
+        1..=3 => is_behind_int(frame, record),
+        // What is left are faults: the processor sets the flag, and `int` does not (Intel SDM volume 3, 18.3.1.1).
+        // QEMU's emulator of 7.2 sets it never.
+        _ if frame.rflags & RFlags::RESUME_FLAG.bits() != 0 => false,
+        0 => is_behind_int(frame, record) && !is_division(&code_at(frame, record)),
+        6 => is_behind_int(frame, record) && !is_undefined(&code_at(frame, record)),
+        7 => !are_units_off(),
+        16 => are_units_off() || !is_x87_pending(),
+        19 => are_units_off() || !is_sse_pending(),
+        _ => false,
+    }
+}
+
+/// Whether the module's text has the instruction `int` with that very number right before the place of a trap.
+pub fn is_behind_int(frame: &TrapFrame, record: &Record) -> bool {
+    is_code(record, frame.rip.wrapping_sub(2), [INT, frame.vector as u8])
+}
+
+/// Whether the module's text has these bytes at `address`.
+pub fn is_code<const N: usize>(record: &Record, address: u64, code: [u8; N]) -> bool {
+    record.image().segments.is_text(address, N as u64) && record.bytes(address, N as u64) == Some(&code)
+}
+
+/// The exceptions that come with an error code (Intel SDM volume 3, table 7-1; AMD APM 2, 8.2).
+const fn has_error_code(vector: u64) -> bool {
+    vector < 32 && super::frame::ERROR_CODES >> vector & 1 != 0
+}
+
+fn is_machine_check() -> bool {
+    // SAFETY: a processor on which the bit could be set has that register; reading it has no effect.
+    Cr4::read().contains(Cr4Flags::MACHINE_CHECK_EXCEPTION)
+        && unsafe { Msr::new(MACHINE_CHECK_STATUS).read() } & IN_PROGRESS != 0
+}
+
+/// Whether an instruction of the x87 or the vector unit would raise another exception first.
+fn are_units_off() -> bool {
+    Cr0::read().intersects(Cr0Flags::TASK_SWITCHED | Cr0Flags::EMULATE_COPROCESSOR)
+}
+
+fn is_x87_pending() -> bool {
+    let status: u16;
+    // SAFETY: this form waits for no exception, and changes nothing; the units are on, as the caller has looked.
+    unsafe { core::arch::asm!("fnstsw ax", out("ax") status, options(nomem, nostack, preserves_flags)) };
+    status & X87_PENDING != 0
+}
+
+fn is_sse_pending() -> bool {
+    let word = mxcsr::read().bits();
+    word & !(word >> MASKS_SHIFT) & SSE_EXCEPTIONS != 0
+}
+
+/// The module's text from the place of a trap on; zeros where it ends.
+fn code_at(frame: &TrapFrame, record: &Record) -> [u8; LONGEST as usize] {
+    let mut code = [0; LONGEST as usize];
+    for (place, address) in code.iter_mut().zip(frame.rip..) {
+        let byte = record.bytes(address, 1).filter(|_| record.image().segments.is_text(address, 1));
+        *place = byte.and_then(|byte| byte.first()).copied().unwrap_or(0);
+    }
+    code
+}
+
+/// Whether an instruction is `div` or `idiv`: nothing else raises a divide error.
+fn is_division(code: &[u8]) -> bool {
+    let is_prefix = |byte: &u8| PREFIXES.contains(byte) || (0x40..0x50).contains(byte);
+    let code = code.get(code.iter().take_while(|byte| is_prefix(byte)).count()..).unwrap_or_default();
+    // The register field of the byte behind the opcode says which instruction of the group it is.
+    matches!(code, [0xf6 | 0xf7, operands, ..] if operands >> 3 & 0b110 == 0b110)
+}
+
+/// Whether an instruction is one of those that are undefined for ever.
+const fn is_undefined(code: &[u8]) -> bool {
+    matches!(code, [0x0f, 0x0b | 0xb9 | 0xff, ..] | [_, 0x0f, 0x0b | 0xb9 | 0xff, ..])
+}
