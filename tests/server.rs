@@ -44,6 +44,26 @@ fn loads_calls_replaces_and_unloads() {
 }
 
 #[test]
+fn no_call_sees_what_another_one_wrote() {
+    for domain in Domain::ALL {
+        let local = local(domain);
+        local.load(&bytes(blob("sum")));
+        local.load(&bytes(test_blob("echo")));
+        local.load(&bytes(test_blob("faults")));
+        // One module writes and says so, one fills all there is and says nothing; the same one claims all there is.
+        assert_eq!(local.call("echo", &[0xa5; 64]).output, [0xa5; 64], "{domain:?}");
+        for before in [b"output_length_max", &b"output_unclaimed"[..]] {
+            assert_eq!(local.call("faults", before).result, 0, "{domain:?}");
+            assert_eq!(local.call("sum", b"").result, 5050);
+            let claimed = local.call("faults", b"output_length_max").output;
+            assert_eq!(claimed.len(), 256 << 10, "{domain:?}");
+            let own = domain == Domain::User && before == b"output_unclaimed";
+            assert!(claimed.iter().all(|&byte| byte == 0) || own, "{domain:?}");
+        }
+    }
+}
+
+#[test]
 fn refuses_what_can_not_be_and_changes_nothing() {
     let local = local(Domain::Kernel);
     local.load(&bytes(blob("sum")));

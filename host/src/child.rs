@@ -133,6 +133,9 @@ impl Child {
             Ok(Reply::Returned(Outcome { result, output_length })) => {
                 let output_length = output_length.min(output.len());
                 self.channel.get(output_at, &mut output[..output_length]);
+                // The module's next call may be another client's.
+                self.channel.clear(input_at, call.input.len());
+                self.channel.clear(output_at, output_length);
                 if input_at == FIRST {
                     // Where this fails, the memory stays until another call has it.
                     let _ = self.channel.shrink();

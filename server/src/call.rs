@@ -75,11 +75,11 @@ impl Calls {
 }
 
 impl<P: Platform, S: Surroundings> Server<'_, P, S> {
-    /// Makes some of the calls.
-    pub(crate) fn call_some(&self, calls: &mut Calls) -> Slice {
+    /// Makes some of the calls of the job of that number.
+    pub(crate) fn call_some(&self, job: u64, calls: &mut Calls) -> Slice {
         let until = self.around.milliseconds() + SLICE;
         let mut outputs = self.outputs.borrow_mut();
-        let [output, _] = &mut *outputs;
+        let [output, _] = outputs.of(job);
         loop {
             for _ in 0..CALLS_AT_ONCE.min(calls.repeat - calls.done) {
                 if let Err(error) = self.call_once(calls, output) {
@@ -109,13 +109,19 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
                     *calls.id.insert(id)
                 }
             };
+            // What the call before wrote is not this one's.
+            let before = calls.last.map_or(0, |last| last.outcome.output_length);
+            output.iter_mut().take(before).for_each(|byte| *byte = 0);
             match self.manager.execute_timed(id, &calls.input, output) {
                 Ok(returned) => {
                     calls.count(returned);
                     return Ok(());
                 }
                 // Another one took its place: that is called from now on.
-                Err(ExecuteError::NotLoaded) => calls.id = None,
+                Err(ExecuteError::NotLoaded) => {
+                    calls.id = None;
+                    output.fill(0);
+                }
                 Err(error) => {
                     self.explain(id, &error);
                     return Err(error.to_string());

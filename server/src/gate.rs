@@ -95,11 +95,11 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
     }
 
     /// Takes some measurements.
-    pub(crate) fn compare_some(&self, comparing: &mut Comparing<P>) -> Slice {
+    pub(crate) fn compare_some(&self, job: u64, comparing: &mut Comparing<P>) -> Slice {
         let until = self.around.milliseconds() + SLICE;
         let mut outputs = self.outputs.borrow_mut();
         loop {
-            let [first, second] = &mut *outputs;
+            let [first, second] = outputs.of(job);
             match comparing.trial.step(&self.manager, &comparing.input, [first, second]) {
                 Ok(true) => return Slice::Done(self.conclude(comparing, None)),
                 Err(error) => {

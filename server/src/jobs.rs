@@ -69,8 +69,8 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
         let Some(mut job) = self.jobs.borrow_mut().pop_front() else { return false };
         self.current.set(Some(job.client()));
         let slice = match &mut job.work {
-            Work::Call(calls) => self.call_some(calls),
-            Work::Compare(comparing) => self.compare_some(comparing),
+            Work::Call(calls) => self.call_some(job.number, calls),
+            Work::Compare(comparing) => self.compare_some(job.number, comparing),
             Work::Unload(id) => self.try_unload(*id, job.began),
             Work::Push(push) => self.push_again(push, self.around.milliseconds().saturating_sub(job.began)),
         };

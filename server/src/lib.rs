@@ -19,6 +19,7 @@ mod first;
 mod gate;
 mod jobs;
 mod library;
+mod outputs;
 mod push;
 mod requests;
 mod tell;
@@ -26,7 +27,6 @@ mod uploads;
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
-use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::fmt;
@@ -35,11 +35,11 @@ use bareflow_loader::report::Style;
 use bareflow_loader::{LoadOptions, ModuleManager, Platform};
 use bareflow_protocol::control::{Asked, File, MAX_REQUEST};
 use bareflow_protocol::{Answer, Decoder, Message};
-use bareflow_suite::OUTPUT_CAPACITY;
 
 use first::Waiting;
 use jobs::Job;
 use library::Library;
+use outputs::Outputs;
 use uploads::Uploads;
 
 /// Bytes of memory that stay free whatever clients send: more than one request and its answer take.
@@ -103,9 +103,7 @@ pub struct Server<'blobs, P: Platform, S: Surroundings> {
     last_came: Cell<u64>,
     uploads: RefCell<Uploads>,
     library: RefCell<Library<'blobs>>,
-    /// What modules write to: one side's calls use one, a comparison both. Here from the start, so that
-    /// many calls that wait take no memory.
-    outputs: RefCell<[Vec<u8>; 2]>,
+    outputs: RefCell<Outputs>,
     jobs: RefCell<VecDeque<Job<P>>>,
     /// Blobs of the start that miss another module.
     waiting: RefCell<Vec<Waiting<'blobs>>>,
@@ -126,7 +124,7 @@ impl<'blobs, P: Platform, S: Surroundings> Server<'blobs, P, S> {
             last_came: Cell::new(0),
             uploads: RefCell::new(Uploads::default()),
             library: RefCell::new(Library::default()),
-            outputs: RefCell::new([vec![0; OUTPUT_CAPACITY], vec![0; OUTPUT_CAPACITY]]),
+            outputs: RefCell::new(Outputs::new()),
             jobs: RefCell::new(VecDeque::new()),
             waiting: RefCell::new(Vec::new()),
             ended: Cell::new(false),

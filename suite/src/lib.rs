@@ -222,6 +222,9 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
         let mut passed = true;
         self.note_first_call();
         for _ in 0..plan.repeat.max(1) {
+            // What the call before wrote is not this one's.
+            let before = last.map_or(0, |last: bareflow_loader::Outcome| last.output_length);
+            output.iter_mut().take(before).for_each(|byte| *byte = 0);
             match self.manager.execute_with(module.id, plan.input, &mut output) {
                 Ok(outcome) => {
                     passed &= module.expected.is_none_or(|expected| expected == outcome.result);
@@ -260,6 +263,7 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
             let name = profile.name;
             let Some(id) = self.manager.find(name.as_str()) else { continue };
             let four = tests_four::NAMES.contains(&name.as_str());
+            output.fill(0);
             let (input, output): (&[u8], &mut [u8]) = if four { (&[], &mut []) } else { (plan.input, &mut output) };
             match self.manager.batched(id, input, output) {
                 Ok(batched) => {

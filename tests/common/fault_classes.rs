@@ -382,6 +382,7 @@ pub const CLASSES: &[Class] = classes! {
     output_non_canonical B "writes output to a non-canonical address": PROTECTION, PROTECTION;
     output_elsewhere B "writes output to its own data": LEGAL, LEGAL;
     output_length_max B "claims more output than there is memory": LEGAL, LEGAL;
+    output_unclaimed B "fills its output, and claims none": LEGAL, LEGAL;
     input_in_kernel B "reads input from the kernel's text": LEGAL, READ;
     services_null B "calls a service of a table at 0": READ, READ;
     services_non_canonical B "calls a service of a table at a non-canonical address": PROTECTION, PROTECTION;

@@ -220,16 +220,20 @@ impl UserSide {
         }
     }
 
-    /// Copies what the module says it wrote, and returns how many bytes those are.
+    /// Copies what the module says it wrote, and returns how many bytes those are. They are zeros then to its next call, which may
+    /// be another client's.
     #[inline]
     pub fn take_output(&self, output: &mut [u8]) -> usize {
         // SAFETY: the page is mapped, any bytes are a context as far as its length goes, and the module waits.
         let said = unsafe { (*self.context_alias()).output_length() };
         let length = said.min(output.len()).min(self.output.size.load(Ordering::Relaxed) as usize);
         if length > 0 {
-            let alias = self.output.alias.load(Ordering::Relaxed) as *const u8;
-            // SAFETY: so many bytes were just found to be mapped there, and in the slice.
-            unsafe { core::ptr::copy_nonoverlapping(alias, output.as_mut_ptr(), length) };
+            let alias = self.output.alias.load(Ordering::Relaxed) as *mut u8;
+            // SAFETY: so many bytes were just found to be mapped there writable, and in the slice.
+            unsafe {
+                core::ptr::copy_nonoverlapping(alias, output.as_mut_ptr(), length);
+                alias.write_bytes(0, length);
+            }
         }
         length
     }

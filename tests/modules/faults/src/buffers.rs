@@ -11,6 +11,7 @@ classes!(
     output_non_canonical,
     output_elsewhere,
     output_length_max,
+    output_unclaimed,
     input_in_kernel,
     services_null,
     services_non_canonical,
@@ -42,6 +43,16 @@ fn output_elsewhere(context: &mut Context<'_>) -> i32 {
 /// Claims to have written more than there is memory.
 fn output_length_max(context: &mut Context<'_>) -> i32 {
     fields(context).output_length = usize::MAX;
+    0
+}
+
+/// Fills all of the output, and says that it wrote nothing.
+fn output_unclaimed(context: &mut Context<'_>) -> i32 {
+    let room = fields(context).output_capacity;
+    for _ in 0..room {
+        context.write(&[0xc3]);
+    }
+    fields(context).output_length = 0;
     0
 }
 

@@ -19,7 +19,7 @@ extern "C" fn clock(_: *mut Context<'_>) -> u64 {
 
 fn call(input: &[u8]) -> (i32, String) {
     let services = Services::new(log, clock);
-    let mut output = [0; 4096];
+    let mut output = [0; 8192];
     let mut context = Context::new(&services, input, &mut output);
     let result = entry(&mut context, 0);
     let length = context.output_length();

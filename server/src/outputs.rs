@@ -1,0 +1,30 @@
+//! What modules write their output to: one side's calls use one buffer, a comparison both.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use bareflow_suite::OUTPUT_CAPACITY;
+
+/// The buffers. They are there from the start, so that many calls that wait take no memory. No module finds in them what a
+/// call for somebody else wrote: whatever length it claims to have written, that is not what its caller gets.
+pub(crate) struct Outputs {
+    buffers: [Vec<u8>; 2],
+    /// The number of the job that wrote to them last.
+    job: u64,
+}
+
+impl Outputs {
+    /// Both of them.
+    pub fn new() -> Outputs {
+        Outputs { buffers: [vec![0; OUTPUT_CAPACITY], vec![0; OUTPUT_CAPACITY]], job: 0 }
+    }
+
+    /// Both, for the job of that number: zeroed where another one's calls came before.
+    pub fn of(&mut self, job: u64) -> &mut [Vec<u8>; 2] {
+        if core::mem::replace(&mut self.job, job) != job {
+            // Not only what they said they wrote: a module may write more than it says.
+            self.buffers.iter_mut().for_each(|buffer| buffer.fill(0));
+        }
+        &mut self.buffers
+    }
+}
