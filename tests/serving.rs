@@ -189,6 +189,91 @@ fn calls_under_way_end_in_the_old_code_and_clients_are_heard_meanwhile() {
     }
 }
 
+/// A call of `faults` that takes so many seconds, unless it ends otherwise; its client waits.
+fn begin_endless(served: &Served, input: &'static [u8], seconds: u32) -> JoinHandle<String> {
+    let mut client = served.client();
+    push(&mut client, &with_header(&bytes(test_blob("faults")), |header| header.time_us = seconds * 1_000_000));
+    let looping = spawn(move || {
+        let request = Request::Call { module: "faults".into(), input: input.to_vec(), repeat: 1 };
+        client.ask(request).unwrap_err().to_string()
+    });
+    std::thread::sleep(Duration::from_millis(300));
+    looping
+}
+
+#[test]
+fn clients_are_heard_behind_each_service_of_a_module_that_does_nothing_else() {
+    for domain in ["kernel", "user"] {
+        for input in ["log_loop", "clock_loop", "call_loop"] {
+            let served = Served::start(|machine| machine.command_line += &format!(" domain={domain} budget=time=10s"));
+            let mut client = served.client();
+            let looping = begin_endless(&served, input.as_bytes(), 2);
+            assert!(matches!(client.ask(Request::List), Ok(Answer::Modules(_))));
+            assert!(!looping.is_finished(), "{domain} {input}: heard behind the call only");
+            let loaded = push(&mut client, &bytes(test_blob("faults")));
+            assert!(loaded.replaced.unwrap().receipt.is_none(), "{domain} {input}: replaced behind the call only");
+            let error = looping.join().unwrap();
+            assert!(error.contains("time_budget"), "{domain} {input}: {error}");
+            served.end();
+        }
+    }
+}
+
+#[test]
+fn clients_are_heard_while_the_init_of_another_ones_module_runs() {
+    for domain in ["kernel", "user"] {
+        let served = Served::start(|machine| machine.command_line += &format!(" domain={domain} budget=time=10s"));
+        let [first, second, mut third] = [(); 3].map(|()| served.client());
+        let looping = begin_endless(&served, b"loop_forever", 4);
+        // Two pushes whose `init` takes three seconds each: one of them begins during the call, the other one waits for that.
+        let sluggish = with_header(&bytes(test_blob("sluggish")), |header| header.time_us = 3_000_000);
+        let other = with_header(&renamed("sluggish", "slower", (1, 0, 0)), |header| header.time_us = 3_000_000);
+        let start = |client: Client, blob: Vec<u8>| {
+            let mut client = client;
+            spawn(move || {
+                upload(&mut client, &blob, &mut |_, _| ()).unwrap_or_else(|error| panic!("{error}"));
+                let push = Push { label: "test".to_owned(), wish: Wish::default(), beside: false, gate: None };
+                client.ask(Request::Push(push)).unwrap_err().to_string()
+            })
+        };
+        let pushes = [start(first, sluggish), start(second, other)];
+        std::thread::sleep(Duration::from_millis(500));
+        for _ in 0..3 {
+            assert!(matches!(third.ask(Request::List), Ok(Answer::Modules(_))));
+            assert!(pushes.iter().all(|push| !push.is_finished()), "{domain}: heard behind an `init` only");
+        }
+        // Its own push waits for both, and is not lost.
+        assert_eq!(push(&mut third, &other_sum(2)).version, "0.2.0");
+        for push in pushes {
+            let error = push.join().unwrap();
+            assert!(error.contains("time_budget"), "{domain}: {error}");
+        }
+        assert!(looping.join().unwrap().contains("time_budget"));
+        assert_eq!(call(&mut third, "sum", b"", 1).result, 5051);
+        served.end();
+    }
+}
+
+#[test]
+fn a_module_that_returns_with_interrupts_kept_away_keeps_nobody_waiting() {
+    let served = Served::start(|_| ());
+    let mut client = served.client();
+    push(&mut client, &bytes(test_blob("faults")));
+    // The first call is looked at thoroughly, this one is not.
+    for input in ["good", "raise_priority_on_return", "arm_debug_register"] {
+        let request = Request::Call { module: "faults".into(), input: input.into(), repeat: 1 };
+        let _ = client.ask(request).map_err(|error| error.to_string());
+        std::thread::sleep(Duration::from_millis(100));
+        assert_eq!(call(&mut client, "sum", b"", 1000).result, 5050);
+    }
+    // Another client's call is ended in time.
+    let mut other = served.client();
+    push(&mut other, &renamed("faults", "other", (1, 0, 0)));
+    let request = Request::Call { module: "other".into(), input: b"loop_forever".to_vec(), repeat: 1 };
+    assert!(other.ask(request).unwrap_err().to_string().contains("time_budget"));
+    served.end();
+}
+
 #[test]
 fn vector_registers_survive_what_clients_ask_for_meanwhile() {
     const CALLS: u32 = 2000;

@@ -148,7 +148,9 @@ impl Channel {
         self.check(offset, length);
         let start = self.data(offset);
         // SAFETY: the data's range has just been checked; the direction flag is clear (System V ABI 3.2.1).
-        unsafe { asm!("rep stosb", inout("rdi") start => _, inout("rcx") length => _, in("al") 0_u8, options(nostack)) };
+        unsafe {
+            asm!("rep stosb", inout("rdi") start => _, inout("rcx") length => _, in("al") 0_u8, options(nostack))
+        };
     }
 
     fn check(&self, offset: u64, length: usize) {

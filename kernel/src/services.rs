@@ -16,6 +16,7 @@ use bareflow_loader::{Fault, FaultKind, Printable};
 use crate::gate::user::layout::{STUB_SIZE, STUBS, SYSCALL_SIZE};
 use crate::gate::{self, Record};
 use crate::traps::{TrapFrame, diagnose, divert, leave_module};
+use crate::serve::preempt;
 use crate::{clock, console, recorder};
 
 /// The services there are.
@@ -111,6 +112,7 @@ global_asm!(
 extern "C" fn log_in_ring_0(_: *mut Context<'_>, text: *const u8, length: usize, caller: u64) {
     let Some(record) = gate::current() else { return };
     let done = log(record, text as u64, length as u64, caller);
+    preempt::behind_service_in_ring_0();
     if let Some(fault) = done.err().or_else(|| gate::break_off(record)) {
         let diagnosis = Diagnosis { services: record.services(), ..Diagnosis::at(caller) };
         gate::end_call(fault, Some(diagnosis));
@@ -120,6 +122,7 @@ extern "C" fn log_in_ring_0(_: *mut Context<'_>, text: *const u8, length: usize,
 extern "C" fn call_in_ring_0(_: *mut Context<'_>, arguments: *mut CallArguments<'_>, caller: u64) -> u32 {
     let Some(record) = gate::current() else { return CallRefused::NotDeclared as u32 };
     let done = call::call(record, arguments as u64, caller);
+    preempt::behind_call();
     if let Some(fault) = done.err().or_else(|| gate::break_off(record)) {
         let diagnosis = Diagnosis { services: record.services(), ..Diagnosis::at(caller) };
         gate::end_call(fault, Some(diagnosis));
@@ -138,6 +141,7 @@ extern "C" fn call_in_ring_3(frame: &mut TrapFrame) {
         }
         Err(fault) => Some(fault),
     };
+    preempt::behind_call();
     end_if_at_fault(frame, record, fault);
 }
 
@@ -145,6 +149,7 @@ extern "C" fn call_in_ring_3(frame: &mut TrapFrame) {
 extern "C" fn tell_and_record_time() -> u64 {
     let now = clock::now();
     recorder::note_clock(now);
+    preempt::behind_service_in_ring_0();
     now
 }
 
@@ -163,7 +168,8 @@ pub fn handle_syscall(frame: &mut TrapFrame) {
     if let Some(service) = undeclared::service_of(frame.rip, record.image().services).filter(|_| record.is_user()) {
         let call = ServiceCall { service, arguments: [frame.rsi, frame.rdx] };
         let fault = undeclared::fault(record, call, caller(record, frame));
-        return end_if_at_fault(frame, record, Some(fault));
+        end_if_at_fault(frame, record, Some(fault));
+        return;
     }
     let fault = match frame.rip {
         rip if record.is_user() && rip == stub(LOG_STUB) => log(record, frame.rsi, frame.rdx, caller(record, frame)).err(),
@@ -181,15 +187,17 @@ pub fn handle_syscall(frame: &mut TrapFrame) {
             Some(Fault { kind: FaultKind::GeneralProtection, offset: record.image().segments.offset_of(rip), address: None })
         }
     };
-    end_if_at_fault(frame, record, fault);
+    if !end_if_at_fault(frame, record, fault) {
+        preempt::behind_service(frame, record);
+    }
 }
 
-/// Ends the call behind a service if that found a fault, or the call is to end anyway.
-fn end_if_at_fault(frame: &mut TrapFrame, record: &Record, fault: Option<Fault>) {
-    if let Some(fault) = fault.or_else(|| gate::break_off(record)) {
-        let diagnosis = diagnose(frame, record, &fault);
-        leave_module(frame, fault, Some(diagnosis));
-    }
+/// Ends the call behind a service if that found a fault, or the call is to end anyway; says whether it does.
+fn end_if_at_fault(frame: &mut TrapFrame, record: &Record, fault: Option<Fault>) -> bool {
+    let Some(fault) = fault.or_else(|| gate::break_off(record)) else { return false };
+    let diagnosis = diagnose(frame, record, &fault);
+    leave_module(frame, fault, Some(diagnosis));
+    true
 }
 
 /// Where a stub was called from: the word on top of the module's stack.

@@ -5,8 +5,8 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use bareflow_loader::{ModuleId, Platform, UnloadError};
-use bareflow_protocol::Answer;
 use bareflow_protocol::control::{NUMBER_BITS, Push};
+use bareflow_protocol::{Answer, Request};
 
 use crate::call::Calls;
 use crate::gate::Comparing;
@@ -42,6 +42,10 @@ pub(crate) enum Work<P: Platform> {
     Push(Box<(Vec<u8>, Push)>),
     /// Two modules side by side.
     Compare(Box<Comparing<P>>),
+    /// A request that could not be looked at when it came.
+    Later(Box<Request>),
+    /// A comparison that nobody waits for any more, whose copies could not be taken back then.
+    Drop(Box<Comparing<P>>),
 }
 
 /// What a slice of a job ends in.
@@ -67,12 +71,17 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
     /// Carries out a slice of the job whose turn it is; says whether there was one.
     pub fn step(&self) -> bool {
         let Some(mut job) = self.jobs.borrow_mut().pop_front() else { return false };
+        job = match self.take_up_later(job) {
+            Some(job) => job,
+            None => return true,
+        };
         self.current.set(Some(job.client()));
         let slice = match &mut job.work {
             Work::Call(calls) => self.call_some(job.number, calls),
             Work::Compare(comparing) => self.compare_some(job.number, comparing),
             Work::Unload(id) => self.try_unload(*id, job.began),
             Work::Push(push) => self.push_again(push, self.around.milliseconds().saturating_sub(job.began)),
+            Work::Later(_) | Work::Drop(_) => return true,
         };
         self.current.set(None);
         let cancelled = self.cancelled.take();
@@ -95,23 +104,39 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
         true
     }
 
+    /// Does what waited until code of modules may run, if the job is that.
+    fn take_up_later(&self, job: Job<P>) -> Option<Job<P>> {
+        match job.work {
+            Work::Later(request) => self.take_up(job.number, (job.number >> NUMBER_BITS) as u32, *request),
+            Work::Drop(comparing) => self.drop_candidates(&comparing),
+            work => return Some(Job { work, ..job }),
+        }
+        None
+    }
+
     /// Ends what has waited for too long, and carries out nothing else: while a call is under way, or there is nothing to do.
     pub fn look_at_clock(&self) {
         self.give_up_half_a_frame();
+        if !self.around.may_run_modules() {
+            return;
+        }
         let now = self.around.milliseconds();
         loop {
             let late = {
                 let mut jobs = self.jobs.borrow_mut();
-                let is_late = |job: &Job<P>| {
-                    matches!(job.work, Work::Unload(_) | Work::Push(_)) && now.saturating_sub(job.began) >= PATIENCE
+                let is_late = |job: &Job<P>| match job.work {
+                    Work::Unload(_) | Work::Push(_) => now.saturating_sub(job.began) >= PATIENCE,
+                    Work::Later(_) | Work::Drop(_) => true,
+                    Work::Call(_) | Work::Compare(_) => false,
                 };
                 jobs.iter().position(is_late).and_then(|index| jobs.remove(index))
             };
-            let Some(mut job) = late else { return };
+            let Some(job) = late else { return };
+            let Some(mut job) = self.take_up_later(job) else { continue };
             let slice = match &mut job.work {
                 Work::Unload(id) => self.try_unload(*id, job.began),
                 Work::Push(push) => self.push_again(push, now.saturating_sub(job.began)),
-                Work::Call(_) | Work::Compare(_) => return,
+                Work::Call(_) | Work::Compare(_) | Work::Later(_) | Work::Drop(_) => return,
             };
             if let Slice::Done(answer) = slice {
                 self.answer(job.number, answer);
@@ -139,8 +164,12 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
 
     /// Undoes what a job leaves behind.
     pub(crate) fn abandon(&self, work: Work<P>) {
-        if let Work::Compare(comparing) = work {
-            self.drop_candidates(&comparing);
+        match work {
+            Work::Compare(comparing) | Work::Drop(comparing) if !self.around.may_run_modules() => {
+                self.jobs.borrow_mut().push_back(Job::new(0, Work::Drop(comparing), self.around.milliseconds()));
+            }
+            Work::Compare(comparing) | Work::Drop(comparing) => self.drop_candidates(&comparing),
+            Work::Call(_) | Work::Unload(_) | Work::Push(_) | Work::Later(_) => {}
         }
     }
 }

@@ -64,6 +64,11 @@ pub trait Surroundings {
     /// Milliseconds since some point in the past.
     fn milliseconds(&self) -> u64;
 
+    /// Whether a request may run code of modules now. Otherwise those that would wait.
+    fn may_run_modules(&self) -> bool {
+        true
+    }
+
     /// `tsc`, or `icount` where a tick of the clock is an instruction.
     fn clock_name(&self) -> &'static str;
 

@@ -1,5 +1,6 @@
 //! What each request means.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -35,7 +36,16 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
     /// Does what a client asks for, or begins to.
     pub(crate) fn handle(&self, asked: Asked) {
         let (number, client) = (asked.number, asked.client());
-        match self.understand(client, asked.request) {
+        // Nobody would be heard until an `init` of theirs has ended, since another one is under way.
+        if matches!(asked.request, Request::Push(_) | Request::Load { .. }) && !self.around.may_run_modules() {
+            return self.queue(number, Work::Later(Box::new(asked.request)));
+        }
+        self.take_up(number, client, asked.request);
+    }
+
+    /// Does what a client asked for, now or earlier.
+    pub(crate) fn take_up(&self, number: u64, client: u32, request: Request) {
+        match self.understand(client, request) {
             Ok(Next::Answer(answer)) => self.answer(number, answer),
             Ok(Next::Work(work)) => self.queue(number, work),
             Err(error) => self.refuse(number, &error),

@@ -172,6 +172,7 @@ pub const CLASSES: &[Class] = classes! {
     spin_on_own_lock L "takes a lock twice": TIME, TIME;
     wait_for_event L "waits for what never comes": TIME, TIME;
     clock_loop B "calls a service for ever": TIME, TIME;
+    log_loop B "logs for ever": TIME, TIME;
     loop_forever BL "loops for ever": TIME, TIME;
     pause_loop L "loops for ever, at rest": TIME, TIME;
     cli_loop BL "loops for ever with interrupts off": NeedsNmi, PROTECTION;

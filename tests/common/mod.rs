@@ -39,6 +39,7 @@ pub fn test_blob(name: &str) -> PathBuf {
             "heap",
             "panics",
             "relay",
+            "sluggish",
             "vectors",
         ] {
             let manifest = root().join("tests/modules").join(name).join("Cargo.toml");

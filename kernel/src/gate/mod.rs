@@ -290,13 +290,15 @@ pub fn current() -> Option<&'static Record> {
 static STACK_SHIFT: AtomicU64 = AtomicU64::new(0);
 
 /// Does the kernel's own work while a call is under way that does not know of it: no tick counts for
-/// that call, and modules that run meanwhile have a stack of their own.
+/// that call, modules that run meanwhile have a stack of their own, and what they call is not taken for that call's.
 pub fn interlude(work: impl FnOnce()) {
     let call = CURRENT.swap(core::ptr::null_mut(), Ordering::Relaxed);
+    let services = *SERVICES.lock();
     let shift = STACK_SHIFT.load(Ordering::Relaxed);
     STACK_SHIFT.store(shift + MODULE_STACK_DISTANCE, Ordering::Relaxed);
     work();
     STACK_SHIFT.store(shift, Ordering::Relaxed);
+    *SERVICES.lock() = services;
     CURRENT.store(call, Ordering::Relaxed);
 }
 

@@ -2,20 +2,32 @@
 //! kernel look at the port, on its own stack, before the module goes on.
 //!
 //! Only a module's own code is interrupted so, never the kernel's: nothing of the
-//! kernel is half done then. What clients ask for in that moment may load, replace
-//! and list modules; calls wait until the one under way has ended.
+//! kernel is half done then. A tick that meets a service only takes note, and clients are heard
+//! behind it. What they ask for in that moment may load, replace and list modules; calls wait until
+//! the one under way has ended. Code of a module that is loaded then is interrupted likewise, but
+//! what would run yet more code waits.
 
-use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use core::arch::global_asm;
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+
+use x86_64::instructions::interrupts;
 
 use super::{KernelServer, port};
+use crate::cpu;
 use crate::gate::{self, Record};
 use crate::traps::{TrapFrame, divert, timer};
 
 /// The server that clients are heard by.
 static SERVER: AtomicPtr<KernelServer> = AtomicPtr::new(core::ptr::null_mut());
 
-/// Whether a client is being heard already.
-static HEARING: AtomicBool = AtomicBool::new(false);
+/// How many times the kernel is hearing clients: while it does so for one, code of a module may run.
+static DEPTH: AtomicU32 = AtomicU32::new(0);
+
+/// The depth at which nobody else is heard, and no module's code runs.
+const DEEPEST: u32 = 2;
+
+/// Whether a client is to be heard whom no tick could have heard, since it met the kernel's work for a module.
+static WAITING: AtomicBool = AtomicBool::new(false);
 
 /// Milliseconds after which the server looks at the clock, though no client said anything.
 const LOOK_EACH: u64 = 64;
@@ -25,18 +37,92 @@ pub fn install(server: &'static KernelServer) {
     SERVER.store(core::ptr::from_ref(server).cast_mut(), Ordering::Relaxed);
 }
 
-/// At a tick that interrupted a module: has the kernel hear a client first, if there is one to be heard.
+/// Whether code of modules may run for what a client asks.
+pub fn may_run_modules() -> bool {
+    DEPTH.load(Ordering::Relaxed) < DEEPEST
+}
+
+/// At a tick that interrupted a module, or the kernel's work for one: has the kernel hear a client as soon as it can,
+/// if there is one to be heard.
 pub fn on_tick(frame: &mut TrapFrame, record: Option<&Record>) {
-    let Some(record) = record else { return };
     let due = port::has_bytes() || timer::milliseconds().is_multiple_of(LOOK_EACH);
-    if !due || SERVER.load(Ordering::Relaxed).is_null() || HEARING.swap(true, Ordering::Relaxed) {
+    if !due || SERVER.load(Ordering::Relaxed).is_null() || !may_run_modules() {
         return;
     }
-    divert(frame, record, hear);
+    match record {
+        Some(record) => divert(frame, record, hear_diverted),
+        None => WAITING.store(gate::current().is_some(), Ordering::Relaxed),
+    }
+}
+
+/// Behind a service that a module in ring 3 called: hears a client first, if one waits.
+pub fn behind_service(frame: &mut TrapFrame, record: &Record) {
+    if is_waiting() {
+        divert(frame, record, hear_diverted);
+    }
+}
+
+/// Behind a service on the kernel's stack, with flags and control words as compiled code relies on them: the same.
+pub fn behind_call() {
+    if is_waiting() {
+        hear();
+    }
+}
+
+/// Behind a service that a module in ring 0 called, on the kernel's stack: the same. Where that module keeps
+/// interrupts away, it is not interrupted by clients either.
+pub fn behind_service_in_ring_0() {
+    if is_waiting() && interrupts::are_enabled() {
+        bareflow_hear();
+    }
+}
+
+fn is_waiting() -> bool {
+    WAITING.load(Ordering::Relaxed) && may_run_modules() && WAITING.swap(false, Ordering::Relaxed)
+}
+
+unsafe extern "C" {
+    safe fn bareflow_hear();
+}
+
+// Code of another module may run: flags and control words are put where that may rely on them, and back for
+// the one that called the service (System V ABI 3.2.1). It keeps no other registers of these units.
+global_asm!(
+    ".global bareflow_hear",
+    "bareflow_hear:",
+    "push rbp",
+    "mov rbp, rsp",
+    "pushfq",
+    "push 0x202",
+    "popfq",
+    "clts",
+    "sub rsp, 24",
+    "and rsp, -16",
+    "stmxcsr [rsp]",
+    "fnstcw [rsp + 4]",
+    "mov dword ptr [rsp + 8], 0x1f80",
+    "ldmxcsr [rsp + 8]",
+    "fninit",
+    "call {hear}",
+    "fninit",
+    "fldcw [rsp + 4]",
+    "ldmxcsr [rsp]",
+    "lea rsp, [rbp - 8]",
+    "popfq",
+    "pop rbp",
+    "ret",
+    hear = sym hear,
+);
+
+extern "C" fn hear_diverted(_: &mut TrapFrame) {
+    hear();
 }
 
 /// Hears what clients say.
-extern "C" fn hear(_: &mut TrapFrame) {
+extern "C" fn hear() {
+    DEPTH.fetch_add(1, Ordering::Relaxed);
+    // Whom the module that waits keeps away.
+    cpu::take_all_interrupts();
     // SAFETY: `install` was given a reference for ever.
     if let Some(server) = unsafe { SERVER.load(Ordering::Relaxed).as_ref() } {
         gate::interlude(|| {
@@ -44,5 +130,5 @@ extern "C" fn hear(_: &mut TrapFrame) {
             server.look_at_clock();
         });
     }
-    HEARING.store(false, Ordering::Relaxed);
+    DEPTH.fetch_sub(1, Ordering::Relaxed);
 }

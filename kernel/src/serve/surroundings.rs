@@ -10,7 +10,7 @@ use bareflow_server::Surroundings;
 
 use spin::Mutex;
 
-use super::port;
+use super::{port, preempt};
 use crate::console;
 use crate::disk::modules::Modules;
 use crate::traps::timer;
@@ -36,6 +36,10 @@ impl Surroundings for KernelSurroundings {
 
     fn milliseconds(&self) -> u64 {
         timer::milliseconds()
+    }
+
+    fn may_run_modules(&self) -> bool {
+        preempt::may_run_modules()
     }
 
     fn clock_name(&self) -> &'static str {

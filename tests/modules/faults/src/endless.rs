@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use bareflow_abi::Context;
 
-classes!(spin_on_own_lock, wait_for_event, clock_loop);
+classes!(spin_on_own_lock, wait_for_event, clock_loop, log_loop);
 
 instructions! { in INSTRUCTIONS:
     loop_forever -> ! { "2: jmp 2b" }
@@ -43,4 +43,11 @@ fn clock_loop(context: &mut Context<'_>) -> i32 {
     let start = context.clock();
     while context.clock() >= start {}
     0
+}
+
+/// Logs without end.
+fn log_loop(context: &mut Context<'_>) -> i32 {
+    loop {
+        context.log("again");
+    }
 }
