@@ -6,42 +6,65 @@ use std::arch::asm;
 use std::cell::Cell;
 use std::ffi::{c_int, c_ulong};
 use std::mem::ManuallyDrop;
-use std::ptr::{null_mut, with_exposed_provenance, with_exposed_provenance_mut, without_provenance_mut};
+use std::ptr::{with_exposed_provenance, with_exposed_provenance_mut, without_provenance_mut};
 use std::slice;
-use std::sync::atomic::Ordering;
 
 use bareflow_abi::CallRefused;
 use bareflow_abi::call::CALLED;
 use bareflow_abi::header::NAME_SIZE;
 use bareflow_loader::diagnosis::ServiceLog;
+use bareflow_loader::segments::PAGE_SIZE;
 use bareflow_loader::{Call, CallError, Name, Outcome, Timing};
 
 use crate::caller::{Caller, Lines};
 use crate::channel::Channel;
 use crate::gate;
-use crate::mappings::{self, Kept};
+use crate::ground::Ground;
+use crate::mappings::{self, Fate, Kept};
 use crate::memory::Image;
 use crate::record::Record;
+use crate::seccomp::leave;
 use crate::stack::Stack;
 use crate::turn::Side;
 use crate::watchdog::Watched;
 use crate::wire::{Reply, Request};
 use crate::{seccomp, signals};
 
-/// Nobody looks there: the parent watches the time.
-static UNWATCHED: Watched = Watched::nobody();
+/// More than a thread's own variables take, and what its C library keeps of it above them.
+const THREAD_SIZE: u64 = 8 << 10;
+
+/// What the process goes on with.
+struct Life {
+    ground: Ground,
+    image: ManuallyDrop<Image>,
+    stack: Stack,
+    channel: Channel,
+    parent: u32,
+    /// Nobody looks there: the parent watches the time.
+    watched: Watched,
+}
 
 /// The whole life of the process.
 pub(crate) fn run(image: &Image, stack: Stack, channel: Channel, parent: u32) -> ! {
-    let thread = gate::thread();
-    // A call that the parent is inside of is none of this process's.
-    thread.store(null_mut(), Ordering::Relaxed);
-    let confined = confine(image, &stack, &channel, parent);
+    let Ok(ground) = Ground::map() else { leave() };
+    // SAFETY: the image is never dropped here, and this process has one thread, which goes on with this one.
+    let image = ManuallyDrop::new(unsafe { std::ptr::read(image) });
+    ground.go_on(Life { ground, image, stack, channel, parent, watched: Watched::nobody() }, live)
+}
+
+/// The same on a stack that has nothing of the parent's.
+extern "C" fn live(life: *mut Life) -> ! {
+    // SAFETY: it lies on top of this stack for good.
+    let life: &'static Life = unsafe { &*life };
+    let confined = confine(life);
+    let Life { ref image, ref watched, ref stack, .. } = *life;
+    // SAFETY: the process drops neither of the two.
+    let channel = unsafe { std::ptr::read(&raw const life.channel) };
     let caller = ManuallyDrop::new(Caller {
         record: Record::idle(),
-        thread,
-        stack,
-        watched: &UNWATCHED,
+        thread: gate::thread(),
+        stack: stack.alias(),
+        watched,
         lines: Lines::Parent(channel),
         clock: None,
         diagnosis: Cell::new(None),
@@ -135,14 +158,15 @@ pub(crate) fn call(
 }
 
 /// Gives up all but what the module and its calls need.
-fn confine(image: &Image, stack: &Stack, channel: &Channel, parent: u32) -> Option<()> {
+fn confine(life: &Life) -> Option<()> {
     option(libc::PR_SET_PDEATHSIG, libc::SIGKILL as c_ulong)?;
     // SAFETY: takes nothing and always succeeds.
-    if unsafe { libc::getppid() }.cast_unsigned() != parent {
+    if unsafe { libc::getppid() }.cast_unsigned() != life.parent {
         return None;
     }
-    signals::confine().ok()?;
-    unmap(image, stack, channel)?;
+    let (start, size) = life.ground.signals();
+    signals::confine(start, size).ok()?;
+    strip(life)?;
     let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: nobody uses a descriptor after this; the limit is this frame's own.
     unsafe {
@@ -151,11 +175,56 @@ fn confine(image: &Image, stack: &Stack, channel: &Channel, parent: u32) -> Opti
     }
     option(libc::PR_SET_DUMPABLE, 0)?;
     option(libc::PR_SET_NO_NEW_PRIVS, 1)?;
-    seccomp::confine().ok()
+    seccomp::confine(life.channel.turn().word()).ok()
 }
 
-/// Unmaps what else the process inherited: above all memory that it shares with others.
-fn unmap(image: &Image, stack: &Stack, channel: &Channel) -> Option<()> {
+/// Unmaps what else the process inherited, and puts zeros in the place of what must be there but for what it holds.
+fn strip(life: &Life) -> Option<()> {
+    let Life { ref channel, ref image, ref stack, ground, .. } = *life;
+    let length = read_maps(channel)?;
+    // SAFETY: these bytes have just been read, and nobody changes them.
+    let maps = unsafe { slice::from_raw_parts(with_exposed_provenance(channel.data(0) as usize), length as usize) };
+    let thread = thread_pages(maps)?;
+    let [text, rodata, data] = image.segments.mapped().map(|(start, size)| (start, start + size));
+    let ranges = [text, rodata, data, stack.range(), channel.range(), ground.range(), thread];
+    // What compiled code calls by itself, and what is called here: most of it is the C library's, whose
+    // variables say how it does that.
+    let library = [
+        libc::memcpy as *const () as u64,
+        libc::memmove as *const () as u64,
+        libc::memset as *const () as u64,
+        libc::memcmp as *const () as u64,
+        libc::syscall as *const () as u64,
+        libc::prctl as *const () as u64,
+    ];
+    let kept = Kept { ranges: &ranges, code: &[live as *const () as u64], variables: &library };
+    mappings::strip(maps, kept, |fate, start, end| match fate {
+        // SAFETY: nothing that this process goes on to use lies there.
+        Fate::Unmap => unsafe { libc::munmap(without_provenance_mut(start as usize), (end - start) as usize) == 0 },
+        Fate::Zero => zero(start, end),
+    })?;
+    // Other modules ran on the stacks, and other code had this thread's variables.
+    let (start, end) = stack.range();
+    // SAFETY: the pages are this process's own, and hold nothing that it uses: from here on they are zeros.
+    done(unsafe {
+        libc::madvise(without_provenance_mut(start as usize), (end - start) as usize, libc::MADV_DONTNEED)
+    })?;
+    let pointer = thread_pointer();
+    if !zero(thread.0, thread.1) {
+        return None;
+    }
+    for word in [0, 16] {
+        // The block's own address, in both places where it is to be found (System V ABI 3.4.6, and the GNU C library's).
+        // SAFETY: the words lie in the pages that were just mapped.
+        unsafe { with_exposed_provenance_mut::<u64>((pointer + word) as usize).write_volatile(pointer) };
+    }
+    // The list says where all lay.
+    channel.clear(0, length as usize);
+    Some(())
+}
+
+/// Reads the list of what is mapped into the channel, and returns its length.
+fn read_maps(channel: &Channel) -> Option<u64> {
     // SAFETY: the path is a C string.
     let maps = unsafe { libc::open(c"/proc/self/maps".as_ptr(), libc::O_RDONLY) };
     let room = channel.room();
@@ -165,22 +234,31 @@ fn unmap(image: &Image, stack: &Stack, channel: &Channel) -> Option<()> {
         // SAFETY: `room` bytes of the channel are this side's until it passes the turn on.
         match unsafe { libc::read(maps, place.cast(), (room - length) as usize) } {
             // A list that does not fit is not the whole list.
-            0 if length < room => break,
-            count => length += u64::try_from(count).ok().filter(|&count| count > 0)?,
+            0 => return Some(length).filter(|&length| length < room),
+            count => length += u64::try_from(count).ok()?,
         }
     }
-    // SAFETY: these bytes have just been read, and nobody changes them.
-    let maps = unsafe { slice::from_raw_parts(with_exposed_provenance(channel.data(0) as usize), length as usize) };
-    let [text, rodata, data] = image.segments.mapped().map(|(start, size)| (start, start + size));
-    let ranges = [text, rodata, data, stack.range(), channel.range(), signals::stack()?];
-    let local = (&raw const ranges).addr() as u64;
+}
+
+/// The pages of this thread's variables that are used here, and of what its C library keeps of it.
+fn thread_pages(maps: &[u8]) -> Option<(u64, u64)> {
+    let pointer = thread_pointer();
     // SAFETY: takes nothing and always succeeds.
     let errors = unsafe { libc::__errno_location() }.addr() as u64;
-    let around = [local, errors, gate::thread().as_ptr().addr() as u64, thread_pointer()];
-    mappings::strip(maps, Kept { ranges: &ranges, around: &around }, |start, end| {
-        // SAFETY: nothing that this process goes on to use lies there.
-        unsafe { libc::munmap(without_provenance_mut(start as usize), (end - start) as usize) == 0 }
-    })
+    let (start, end) = mappings::around(maps, pointer)?;
+    let used = [errors, (&raw const *gate::thread()).addr() as u64, pointer];
+    let first = used.into_iter().min()?;
+    let used = used.into_iter().all(|address| (start..end).contains(&address));
+    let pages = (first & !(PAGE_SIZE - 1), end.min((pointer + THREAD_SIZE).next_multiple_of(PAGE_SIZE)));
+    Some(pages).filter(|_| used)
+}
+
+/// Puts zeros in the place of what is there.
+fn zero(start: u64, end: u64) -> bool {
+    let (place, protection) = (without_provenance_mut(start as usize), libc::PROT_READ | libc::PROT_WRITE);
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
+    // SAFETY: callers have nothing there that this process goes on to use.
+    unsafe { libc::mmap(place, (end - start) as usize, protection, flags, -1, 0) == place }
 }
 
 /// What the variables of this thread lie below, and its C library's notes above.
@@ -199,9 +277,4 @@ fn option(option: c_int, value: c_ulong) -> Option<()> {
 
 fn done(result: c_int) -> Option<()> {
     (result == 0).then_some(())
-}
-
-fn leave() -> ! {
-    // SAFETY: ends the process.
-    unsafe { libc::_exit(1) }
 }

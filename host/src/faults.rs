@@ -43,7 +43,8 @@ const REGISTERS: [c_int; 18] = [
     libc::REG_R15,
 ];
 
-/// What the module did. The processor's exception number is in the context.
+/// What the module did. The processor's exception number is in the context, and left over from an earlier one where the
+/// system itself sends the signal: so both have to agree.
 pub(crate) fn fault(record: &Record, signal: c_int, info: &siginfo_t, registers: &Registers) -> Fault {
     let register = |index: c_int| registers[index as usize].cast_unsigned();
     let mut rip = register(REG_RIP);
@@ -54,23 +55,25 @@ pub(crate) fn fault(record: &Record, signal: c_int, info: &siginfo_t, registers:
             rip = rip.wrapping_sub(SYSTEM_CALL_SIZE);
             FaultKind::GeneralProtection
         }
-        0 => FaultKind::Divide,
-        3 => {
+        0 if signal == libc::SIGFPE => FaultKind::Divide,
+        3 if signal == libc::SIGTRAP => {
             rip = rip.wrapping_sub(1);
             FaultKind::Breakpoint
         }
-        6 if is_code(record, rip, PANIC_INSTRUCTION) => FaultKind::Panic,
-        6 if is_code(record, rip, HEAP_INSTRUCTION) => FaultKind::HeapBudget,
-        6 => FaultKind::InvalidOpcode,
-        14 => {
+        6 if signal == libc::SIGILL => match () {
+            () if is_code(record, rip, PANIC_INSTRUCTION) => FaultKind::Panic,
+            () if is_code(record, rip, HEAP_INSTRUCTION) => FaultKind::HeapBudget,
+            () => FaultKind::InvalidOpcode,
+        },
+        14 if info.si_code != libc::SI_KERNEL => {
             // SAFETY: this exception's signals carry the address that was accessed.
             let accessed = unsafe { info.si_addr() }.addr() as u64;
             address = Some(accessed);
             page_fault(record, registers[REG_ERR as usize], accessed)
         }
-        16 => FaultKind::X87,
-        17 => FaultKind::Alignment,
-        19 => FaultKind::Simd,
+        16 if signal == libc::SIGFPE => FaultKind::X87,
+        17 if signal == libc::SIGBUS => FaultKind::Alignment,
+        19 if signal == libc::SIGFPE => FaultKind::Simd,
         _ => FaultKind::GeneralProtection,
     };
     Fault { kind, offset: record.image().segments.offset_of(rip), address }

@@ -7,7 +7,7 @@
 //! signals.rs  faults.rs             the end of a call that goes wrong
 //! watchdog.rs  stopwatch.rs         and of one that takes too long
 //! child.rs  process.rs              the user domain: a process for each image, as its parent sees it,
-//! confined.rs  mappings.rs  seccomp.rs   as it is,
+//! confined.rs  ground.rs  mappings.rs  seccomp.rs   as it is,
 //! channel.rs  turn.rs  wire.rs  words.rs and what the two share
 //! clock.rs  cpu.rs                  the processor
 //! ```
@@ -27,6 +27,7 @@ mod counters;
 mod cpu;
 mod faults;
 mod gate;
+mod ground;
 mod mappings;
 mod memory;
 mod process;

@@ -8,6 +8,7 @@ struct Mapping<'maps> {
     start: u64,
     end: u64,
     shared: bool,
+    writable: bool,
     /// Whether there is a file behind it.
     file: bool,
     path: &'maps [u8],
@@ -18,10 +19,11 @@ impl<'maps> Mapping<'maps> {
         let mut fields = line.splitn(6, |&byte| byte == b' ');
         let mut range = fields.next()?.split(|&byte| byte == b'-');
         let (start, end) = (number(range.next()?)?, number(range.next()?)?);
-        let shared = *fields.next()?.get(3)? == b's';
+        let rights = fields.next()?;
+        let (shared, writable) = (*rights.get(3)? == b's', *rights.get(1)? == b'w');
         let file = fields.nth(2)? != b"0";
         let path = fields.next().unwrap_or_default().trim_ascii_start();
-        Some(Mapping { start, end, shared, file, path })
+        Some(Mapping { start, end, shared, writable, file, path })
     }
 }
 
@@ -33,46 +35,77 @@ fn number(digits: &[u8]) -> Option<u64> {
 /// What stays.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Kept<'ranges> {
-    /// These and nothing around them: first address and the one behind the last.
+    /// These pages and nothing around them: first address and the one behind the last.
     pub ranges: &'ranges [(u64, u64)],
-    /// What is private and less than [`NEAR`] bytes from these: the process's own code
-    /// can't do without, and nobody knows where exactly it begins and ends.
-    pub around: &'ranges [u64],
+    /// Addresses of code: the files that these are from stay, but what may be written of them becomes zero.
+    pub code: &'ranges [u64],
+    /// Addresses of code that can't do without its variables: of those files all stays.
+    pub variables: &'ranges [u64],
 }
 
-/// More than a stack and a thread's own variables take.
-const NEAR: u64 = 256 << 10;
+/// What becomes of a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It goes.
+    Unmap,
+    /// Zeros take its place.
+    Zero,
+}
 
 impl Kept<'_> {
-    /// The first part, from `address` on, of a private or shared mapping that stays.
-    fn next(&self, address: u64, shared: bool) -> Option<(u64, u64)> {
-        let around = if shared { &[] } else { self.around };
-        let near = around.iter().map(|place| (place.saturating_sub(NEAR), place + NEAR));
-        let pages = self.ranges.iter().copied().chain(near).map(|(start, end)| {
-            // From the beginning of a page to the end of one.
-            (start & !(PAGE_SIZE - 1), end.next_multiple_of(PAGE_SIZE))
-        });
+    /// The first part, from `address` on, of a mapping that stays.
+    fn next(&self, address: u64) -> Option<(u64, u64)> {
+        // From the beginning of a page to the end of one.
+        let pages = self.ranges.iter().map(|&(start, end)| (start & !(PAGE_SIZE - 1), end.next_multiple_of(PAGE_SIZE)));
         pages.filter(|&(_, end)| end > address).map(|(start, end)| (start.max(address), end)).min()
     }
 }
 
-/// Hands `unmap` each range of the list `maps` that does not stay. Private
-/// mappings of files stay, with the bss behind them, and so does the system's own code.
+/// The mappings of a list; an item without one for a line that is none.
+fn mappings(maps: &[u8]) -> impl Iterator<Item = Option<Mapping<'_>>> {
+    maps.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).map(Mapping::parse)
+}
+
+/// The mapping that an address lies in: its first address, and the one behind its last.
+pub(crate) fn around(maps: &[u8], address: u64) -> Option<(u64, u64)> {
+    mappings(maps)
+        .flatten()
+        .map(|mapping| (mapping.start, mapping.end))
+        .find(|range| (range.0..range.1).contains(&address))
+}
+
+/// Whether one of these addresses is of the file.
+fn is_of(maps: &[u8], path: &[u8], addresses: &[u64]) -> bool {
+    let of_file = |mapping: &Mapping<'_>| mapping.file && mapping.path == path;
+    let has = |mapping: Mapping<'_>| addresses.iter().any(|address| (mapping.start..mapping.end).contains(address));
+    mappings(maps).flatten().filter(of_file).any(has)
+}
+
+/// Says of each range of the list `maps` what becomes of it, unless it stays. The system's own code stays.
 ///
-/// Returns `None` if the list is none, or `unmap` returned `false`.
-pub(crate) fn strip(maps: &[u8], kept: Kept<'_>, mut unmap: impl FnMut(u64, u64) -> bool) -> Option<()> {
-    let mut bss = None;
-    for line in maps.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
-        let Mapping { start, end, shared, file, path } = Mapping::parse(line)?;
-        let own = !shared && (file || bss == Some(start) && path.is_empty());
-        bss = (own && file).then_some(end);
-        if own || path.starts_with(b"[v") {
+/// Returns `None` if the list is none, or `change` returned `false`.
+pub(crate) fn strip(maps: &[u8], kept: Kept<'_>, mut change: impl FnMut(Fate, u64, u64) -> bool) -> Option<()> {
+    // The file whose bss the next mapping may be, and where that would begin.
+    let mut before: Option<(&[u8], u64)> = None;
+    for mapping in mappings(maps) {
+        let Mapping { start, end, shared, writable, file, path } = mapping?;
+        let bss = before.filter(|&(_, at)| at == start && path.is_empty() && !shared).map(|(path, _)| path);
+        let of = if file && !shared { Some(path) } else { bss };
+        before = of.filter(|_| file).map(|path| (path, end));
+        if path.starts_with(b"[v") || of.is_some_and(|path| is_of(maps, path, kept.variables)) {
+            continue;
+        }
+        let fate = match of {
+            Some(path) if is_of(maps, path, kept.code) => Fate::Zero,
+            _ => Fate::Unmap,
+        };
+        if fate == Fate::Zero && !writable {
             continue;
         }
         let mut address = start;
         while address < end {
-            let (next, behind) = kept.next(address, shared).unwrap_or((end, end));
-            if next > address && !unmap(address, next.min(end)) {
+            let (next, behind) = kept.next(address).unwrap_or((end, end));
+            if next > address && !change(fate, address, next.min(end)) {
                 return None;
             }
             address = behind;
@@ -83,20 +116,24 @@ pub(crate) fn strip(maps: &[u8], kept: Kept<'_>, mut unmap: impl FnMut(u64, u64)
 
 #[cfg(test)]
 mod tests {
+    use super::Fate::{Unmap, Zero};
     use super::*;
 
     const MAPS: &[u8] = b"1000-3000 r-xp 00000000 fe:00 77    /bin/a b\n\
-        3000-4000 rw-p 00000000 00:00 0\n\
+        3000-4000 rw-p 00002000 fe:00 77    /bin/a b\n\
+        4000-5000 rw-p 00000000 00:00 0\n\
         5000-9000 rw-p 00000000 00:00 0       [heap]\n\
         9000-a000 rw-s 00000000 fe:00 78      /data\n\
         a000-b000 rw-s 00000000 00:01 79      /memfd:bareflow (deleted)\n\
-        1000000-2000000 rw-p 00000000 00:00 0\n\
+        b000-c000 r--p 00000000 fe:00 80      /secret\n\
+        10000-11000 r-xp 00000000 fe:00 81    /lib/libc.so\n\
+        11000-12000 rw-p 00001000 fe:00 81    /lib/libc.so\n\
         7000000-7001000 r-xp 00000000 00:00 0 [vdso]\n";
 
-    fn stripped(ranges: &[(u64, u64)], around: &[u64]) -> Vec<(u64, u64)> {
+    fn stripped(ranges: &[(u64, u64)], code: &[u64], variables: &[u64]) -> Vec<(Fate, u64, u64)> {
         let mut gone = Vec::new();
-        strip(MAPS, Kept { ranges, around }, |start, end| {
-            gone.push((start, end));
+        strip(MAPS, Kept { ranges, code, variables }, |fate, start, end| {
+            gone.push((fate, start, end));
             true
         })
         .unwrap();
@@ -104,25 +141,38 @@ mod tests {
     }
 
     #[test]
-    fn leaves_what_is_needed() {
-        let last = (0x100_0000, 0x200_0000);
+    fn leaves_what_is_needed_and_nothing_private() {
         let ranges = [(0xa000, 0xb000), (0x8000, 0x9000), (0x6000, 0x6800)];
-        assert_eq!(stripped(&ranges, &[]), [(0x5000, 0x6000), (0x7000, 0x8000), (0x9000, 0xa000), last]);
-        assert_eq!(stripped(&[(0x5800, 0x300_0000)], &[]), []);
-        assert_eq!(stripped(&[(0x6000, 0x8000), (0x7000, 0x20_0000)], &[]), [(0x5000, 0x6000), last]);
+        let expected = [
+            (Zero, 0x3000, 0x4000),
+            (Zero, 0x4000, 0x5000),
+            (Unmap, 0x5000, 0x6000),
+            (Unmap, 0x7000, 0x8000),
+            (Unmap, 0x9000, 0xa000),
+            (Unmap, 0xb000, 0xc000),
+        ];
+        assert_eq!(stripped(&ranges, &[0x1234], &[0x10_234]), expected);
     }
 
     #[test]
-    fn leaves_what_is_near_but_nothing_shared() {
-        let (shared, last) =
-            ([(0x9000, 0xa000), (0xa000, 0xb000)], [(0x100_0000, 0x178_0000), (0x180_0000, 0x200_0000)]);
-        assert_eq!(stripped(&[], &[0x8008, 0x17c_0000]), [shared, last].concat());
+    fn leaves_nothing_of_files_whose_code_is_not_used() {
+        let gone = stripped(&[(0x1800, 0xb800)], &[], &[]);
+        assert_eq!(gone, [(Unmap, 0x10_000, 0x11_000), (Unmap, 0x11_000, 0x12_000)]);
+        // A program that is all in one has its variables, and the C library's.
+        let gone = stripped(&[(0x5000, 0xc000)], &[0x1000], &[0x1000]);
+        assert_eq!(gone, [(Unmap, 0x10_000, 0x11_000), (Unmap, 0x11_000, 0x12_000)]);
+    }
+
+    #[test]
+    fn finds_what_an_address_lies_in() {
+        assert_eq!(around(MAPS, 0x5008), Some((0x5000, 0x9000)));
+        assert_eq!(around(MAPS, 0xc000), None);
     }
 
     #[test]
     fn refuses_what_is_no_list() {
-        let kept = Kept { ranges: &[], around: &[] };
-        assert_eq!(strip(b"1000 rw-p", kept, |_, _| true), None);
-        assert_eq!(strip(MAPS, kept, |_, _| false), None);
+        let kept = Kept { ranges: &[], code: &[], variables: &[] };
+        assert_eq!(strip(b"1000 rw-p", kept, |_, _, _| true), None);
+        assert_eq!(strip(MAPS, kept, |_, _, _| false), None);
     }
 }

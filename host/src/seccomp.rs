@@ -1,14 +1,67 @@
 //! What a process may ask of the system in which a module runs: to sleep until
-//! its turn, to wake who waits for it, to go on behind a signal, and to end.
+//! its turn, to wake who waits for it, to go on behind a signal, and to end. But for going on, which
+//! concerns its own registers alone, it may so from two instructions of ours only, and with the very arguments that those use.
 
+use std::arch::global_asm;
 use std::io;
+use std::ptr::null;
+use std::sync::atomic::AtomicU32;
 
-use libc::{BPF_ABS, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, sock_filter, sock_fprog};
+use libc::{BPF_ABS, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, c_int, sock_filter, sock_fprog, timespec};
 
-/// Places in what the system shows a filter (Linux, `struct seccomp_data`).
+unsafe extern "C" {
+    fn bareflow_host_futex(word: *const AtomicU32, operation: c_int, value: u32, time: *const timespec);
+    safe fn bareflow_host_futex_end();
+    safe fn bareflow_host_leave() -> !;
+    safe fn bareflow_host_leave_end();
+}
+
+// The system shows a filter the address behind the instruction.
+global_asm!(
+    ".global bareflow_host_futex",
+    ".global bareflow_host_futex_end",
+    ".global bareflow_host_leave",
+    ".global bareflow_host_leave_end",
+    "bareflow_host_futex:",
+    "mov r10, rcx",
+    "mov eax, {futex}",
+    "syscall",
+    "bareflow_host_futex_end:",
+    "ret",
+    "bareflow_host_leave:",
+    "mov edi, 1",
+    "mov eax, {exit_group}",
+    "syscall",
+    "bareflow_host_leave_end:",
+    "ud2",
+    futex = const libc::SYS_futex,
+    exit_group = const libc::SYS_exit_group,
+);
+
+/// Sleeps while the word has that value, but not for longer than that time.
+pub(crate) fn sleep(word: &AtomicU32, value: u32, longest: Option<&timespec>) {
+    // SAFETY: the system reads the word and the time, which are both there.
+    unsafe { bareflow_host_futex(word, libc::FUTEX_WAIT, value, longest.map_or(null(), |time| &raw const *time)) };
+}
+
+/// Wakes who sleeps so.
+pub(crate) fn wake(word: &AtomicU32) {
+    // SAFETY: touches no memory.
+    unsafe { bareflow_host_futex(word, libc::FUTEX_WAKE, 1, null()) };
+}
+
+/// Ends the process, which gave up.
+pub(crate) fn leave() -> ! {
+    bareflow_host_leave()
+}
+
+/// Places in what the system shows a filter (Linux, `struct seccomp_data`), and how far the upper half of a
+/// number lies behind the lower one.
 const NUMBER: u32 = 0;
 const ARCHITECTURE: u32 = 4;
-const SECOND_ARGUMENT: u32 = 24;
+const INSTRUCTION: u32 = 8;
+const ARGUMENTS: [u32; 4] = [16, 24, 32, 40];
+const UPPER: u32 = 4;
 
 /// `AUDIT_ARCH_X86_64`: 64-bit calls alone, where numbers mean what they mean here.
 const X86_64: u32 = 0xc000_003e;
@@ -26,24 +79,65 @@ const fn finish(action: u32) -> sock_filter {
     sock_filter { code: (BPF_RET | BPF_K) as u16, jt: 0, jf: 0, k: action }
 }
 
-/// Everything else is refused with a signal, which is the module's fault.
-static FILTER: [sock_filter; 11] = [
-    load(ARCHITECTURE),
-    compare(X86_64, 0, 7),
-    load(NUMBER),
-    compare(libc::SYS_rt_sigreturn as u32, 6, 0),
-    compare(libc::SYS_exit_group as u32, 5, 0),
-    compare(libc::SYS_futex as u32, 0, 3),
-    load(SECOND_ARGUMENT),
-    compare(libc::FUTEX_WAIT as u32, 2, 0),
-    compare(libc::FUTEX_WAKE as u32, 1, 0),
-    finish(libc::SECCOMP_RET_TRAP),
-    finish(libc::SECCOMP_RET_ALLOW),
-];
+/// Both halves of a number.
+const fn halves(number: u64) -> [u32; 2] {
+    [number as u32, (number >> 32) as u32]
+}
 
-/// Gives this process the filter, for good.
-pub(crate) fn confine() -> io::Result<()> {
-    let program = sock_fprog { len: FILTER.len() as u16, filter: FILTER.as_ptr().cast_mut() };
+/// Number of instructions, and the places of the last two: that which refuses, with a signal that is the module's fault, and that
+/// which allows.
+const LENGTH: usize = 29;
+const REFUSE: u8 = 27;
+const ALLOW: u8 = 28;
+
+/// The filter of a process that sleeps at `word`. Behind each comparison, the distance is from the next instruction.
+fn filter(word: u64) -> [sock_filter; LENGTH] {
+    let refuse = |at: u8| REFUSE - at - 1;
+    let allow = |at: u8| ALLOW - at - 1;
+    let [futex, futex_upper] = halves(bareflow_host_futex_end as *const () as u64);
+    let [leave, leave_upper] = halves(bareflow_host_leave_end as *const () as u64);
+    let [word, word_upper] = halves(word);
+    [
+        load(ARCHITECTURE),
+        compare(X86_64, 0, refuse(1)),
+        load(NUMBER),
+        compare(libc::SYS_rt_sigreturn as u32, allow(3), 0),
+        compare(libc::SYS_exit_group as u32, 23 - 5, 0),
+        compare(libc::SYS_futex as u32, 0, refuse(5)),
+        // To sleep or to wake.
+        load(INSTRUCTION),
+        compare(futex, 0, refuse(7)),
+        load(INSTRUCTION + UPPER),
+        compare(futex_upper, 0, refuse(9)),
+        load(ARGUMENTS[0]),
+        compare(word, 0, refuse(11)),
+        load(ARGUMENTS[0] + UPPER),
+        compare(word_upper, 0, refuse(13)),
+        load(ARGUMENTS[1]),
+        compare(libc::FUTEX_WAIT as u32, 0, 20 - 16),
+        // To sleep, without a time.
+        load(ARGUMENTS[3]),
+        compare(0, 0, refuse(17)),
+        load(ARGUMENTS[3] + UPPER),
+        compare(0, allow(19), refuse(19)),
+        // To wake, one.
+        compare(libc::FUTEX_WAKE as u32, 0, refuse(20)),
+        load(ARGUMENTS[2]),
+        compare(1, allow(22), refuse(22)),
+        // To end.
+        load(INSTRUCTION),
+        compare(leave, 0, refuse(24)),
+        load(INSTRUCTION + UPPER),
+        compare(leave_upper, allow(26), refuse(26)),
+        finish(libc::SECCOMP_RET_TRAP),
+        finish(libc::SECCOMP_RET_ALLOW),
+    ]
+}
+
+/// Gives this process the filter, for good. It sleeps at `word` alone.
+pub(crate) fn confine(word: &AtomicU32) -> io::Result<()> {
+    let filter = filter(word.as_ptr().addr() as u64);
+    let program = sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
     // SAFETY: the system copies the filter, and changes no memory.
     let result = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }

@@ -6,16 +6,15 @@ use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::io;
 use std::mem::zeroed;
-use std::ptr::{null, null_mut};
+use std::ptr::null_mut;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use bareflow_loader::Fault;
 use libc::{REG_EFL, REG_RIP, REG_RSP, REG_TRAPNO, siginfo_t, ucontext_t};
 
 use crate::faults::{self, Registers};
 use crate::record::Record;
-use crate::{gate, services, watchdog};
+use crate::{gate, seccomp, services, watchdog};
 
 /// What a module can bring about.
 pub(crate) const SIGNALS: [c_int; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP];
@@ -31,9 +30,6 @@ const STACK_SIZE: usize = 64 << 10;
 
 /// What the signals did before.
 static BEFORE: OnceLock<Vec<libc::sigaction>> = OnceLock::new();
-
-/// Whether this process is one that a module of the user domain runs in.
-pub(crate) static CONFINED: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
     static HAS_STACK: Cell<bool> = const { Cell::new(false) };
@@ -74,16 +70,6 @@ fn set_stack() -> io::Result<()> {
     }
 }
 
-/// The first address of this thread's stack for handlers, and the one behind its last.
-pub(crate) fn stack() -> Option<(u64, u64)> {
-    // SAFETY: all zeros are a valid description, which the system then fills in.
-    let mut stack: libc::stack_t = unsafe { zeroed() };
-    // SAFETY: the description is this frame's own.
-    check(unsafe { libc::sigaltstack(null(), &raw mut stack) }).ok()?;
-    let start = stack.ss_sp.addr() as u64;
-    Some((start, start + stack.ss_size as u64))
-}
-
 type Handler = extern "C" fn(c_int, *mut siginfo_t, *mut c_void);
 
 /// Sets a handler; returns what was there before.
@@ -101,13 +87,15 @@ fn set_handler(signal: c_int, handler: Handler) -> io::Result<libc::sigaction> {
     Ok(old)
 }
 
-/// Makes the handlers those of a process that a module runs in alone: a system
-/// call that is refused is the module's fault, and nobody sends anything else.
-pub(crate) fn confine() -> io::Result<()> {
-    CONFINED.store(true, Ordering::Relaxed);
+/// Makes the handlers those of a process that a module runs in alone, on a stack of `size` bytes from `start` on: a
+/// system call that is refused is the module's fault, and nobody sends anything else.
+pub(crate) fn confine(start: *mut c_void, size: usize) -> io::Result<()> {
+    let stack = libc::stack_t { ss_sp: start, ss_flags: 0, ss_size: size };
+    // SAFETY: the caller mapped the stack for this.
+    check(unsafe { libc::sigaltstack(&raw const stack, null_mut()) })?;
     let mut set = no_signals();
     for signal in SIGNALS.into_iter().chain([libc::SIGSYS]) {
-        set_handler(signal, handle)?;
+        set_handler(signal, handle_confined)?;
         // SAFETY: the set is this frame's own.
         unsafe { libc::sigaddset(&raw mut set, signal) };
     }
@@ -139,6 +127,22 @@ fn check(result: c_int) -> io::Result<()> {
 }
 
 extern "C" fn handle(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
+    if !is_modules(signal, info, context) {
+        // As if this handler had never been. The instruction faults again.
+        restore(signal);
+    }
+}
+
+/// The same in a process that a module runs in alone.
+extern "C" fn handle_confined(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
+    if !is_modules(signal, info, context) {
+        // Its own code went wrong.
+        seccomp::leave();
+    }
+}
+
+/// Does what is to be done about a signal that a module brought about, or that comes of what one left; says whether it is one.
+fn is_modules(signal: c_int, info: *mut siginfo_t, context: *mut c_void) -> bool {
     clear_flags();
     // SAFETY: the system passes both for as long as the handler runs.
     let (info, context) = unsafe { (&*info, &mut *context.cast::<ucontext_t>()) };
@@ -159,11 +163,9 @@ extern "C" fn handle(signal: c_int, info: *mut siginfo_t, context: *mut c_void) 
         }
         // A module left it so, and a gate that is not thorough let it pass.
         None if *flags & LEFT_SET != 0 => *flags &= !LEFT_SET,
-        // SAFETY: ends the process, whose own code went wrong.
-        None if CONFINED.load(Ordering::Relaxed) => unsafe { libc::_exit(1) },
-        // Not a module's: as if this handler had never been. The instruction faults again.
-        None => restore(signal),
+        None => return false,
     }
+    true
 }
 
 extern "C" fn handle_late(_: c_int, _: *mut siginfo_t, context: *mut c_void) {

@@ -1,11 +1,10 @@
 //! Whose turn it is on a channel, and waiting for it.
 
 use std::arch::x86_64::{__cpuid, __rdtscp};
-use std::ptr::null;
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 use std::time::Duration;
 
-use crate::clock;
+use crate::{clock, seccomp};
 
 /// How long to look for one's turn before going to sleep, in ticks: about as
 /// long as falling asleep and waking up.
@@ -38,6 +37,11 @@ pub(crate) struct Turn {
 }
 
 impl Turn {
+    /// The word that sides sleep at.
+    pub const fn word(&self) -> &AtomicU32 {
+        &self.side
+    }
+
     /// Whether it is that side's turn. What the other side wrote before is there then.
     pub fn is(&self, side: Side) -> bool {
         self.side.load(Ordering::Acquire) == side as u32
@@ -52,8 +56,7 @@ impl Turn {
         // Either this side sees that the other one sleeps, or that one sees whose turn it is.
         fence(Ordering::SeqCst);
         if self.asleep[side as usize].load(Ordering::Relaxed) != 0 {
-            // SAFETY: wakes who sleeps at this address, and touches no memory.
-            unsafe { libc::syscall(libc::SYS_futex, self.side.as_ptr(), libc::FUTEX_WAKE, 1) };
+            seccomp::wake(&self.side);
         }
     }
 
@@ -84,9 +87,7 @@ impl Turn {
                 tv_sec: longest.as_secs().cast_signed(),
                 tv_nsec: longest.subsec_nanos().into(),
             });
-            let time = time.as_ref().map_or(null(), |time| &raw const *time);
-            // SAFETY: reads the word and the time, which are both there.
-            unsafe { libc::syscall(libc::SYS_futex, self.side.as_ptr(), libc::FUTEX_WAIT, turn, time) };
+            seccomp::sleep(&self.side, turn, time.as_ref());
         }
         asleep.store(0, Ordering::Relaxed);
     }

@@ -1,8 +1,11 @@
 //! What the processes of the user domain leave behind, and what they inherit.
 //! A process of its own, without other threads: what it has can be counted.
 
+use std::cell::Cell;
 use std::error::Error;
 use std::fs;
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use bareflow_abi::Reason;
 use bareflow_host::{HostPlatform, Image};
@@ -16,6 +19,8 @@ fn main() -> Outcome<()> {
     let platform = HostPlatform::new(Box::new(|_| ()))?;
     leaves_nothing_behind(&platform)?;
     sees_nothing_of_its_parent(&platform)?;
+    finds_no_secret(&platform)?;
+    finds_no_others_stack(&platform)?;
     ends_with_its_image(platform)?;
     println!("all is well");
     Ok(())
@@ -25,8 +30,11 @@ fn main() -> Outcome<()> {
 const CODES: [&[u8]; 3] = [&[0xb8, 42, 0, 0, 0, 0xc3], &[0x0f, 0x0b], &[0xeb, 0xfe]];
 
 fn place(platform: &HostPlatform, code: &[u8]) -> Outcome<(Image, u64)> {
-    let placement =
-        Placement { domain: Domain::User, budget: Budget { time_us: 5_000, ..Budget::DEFAULT }, services: u32::MAX };
+    place_in(platform, code, Domain::User)
+}
+
+fn place_in(platform: &HostPlatform, code: &[u8], domain: Domain) -> Outcome<(Image, u64)> {
+    let placement = Placement { domain, budget: Budget { time_us: 5_000, ..Budget::DEFAULT }, services: u32::MAX };
     let size = ImageSize { text: code.len() as u32, rodata: 0, data: 4096, alignment: 16 };
     let mut draft = platform.reserve(size, &placement).map_err(|error| error.to_string())?;
     let [text, ..] = draft.segments();
@@ -100,6 +108,79 @@ fn sees_nothing_of_its_parent(platform: &HostPlatform) -> Outcome<()> {
     }
     assert_eq!(call(platform, &other)?, Ok(42));
     platform.release(other.0);
+    Ok(())
+}
+
+/// What a process may hold secrets in.
+const SECRET: u32 = 0x5ec2_e7a5;
+static INITIALISED: AtomicU32 = AtomicU32::new(SECRET);
+static WRITTEN: AtomicU32 = AtomicU32::new(0);
+thread_local! {
+    static THREADS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Nothing that the parent holds is there, wherever it holds it.
+fn finds_no_secret(platform: &HostPlatform) -> Outcome<()> {
+    WRITTEN.store(SECRET, Ordering::Relaxed);
+    THREADS.set(SECRET);
+    let local = [SECRET; 4096];
+    let boxed = Box::new(SECRET);
+    // A file that is mapped privately, as libraries are.
+    let path = std::env::temp_dir().join(format!("bareflow-secret-{}", std::process::id()));
+    fs::write(&path, SECRET.to_ne_bytes())?;
+    let file = fs::File::open(&path)?;
+    fs::remove_file(&path)?;
+    let (rights, kind) = (libc::PROT_READ, libc::MAP_PRIVATE);
+    // SAFETY: the system chooses the place, so that nothing is replaced.
+    let mapped = unsafe { libc::mmap(std::ptr::null_mut(), 4096, rights, kind, file.as_raw_fd(), 0) };
+    assert_ne!(mapped, libc::MAP_FAILED);
+    // The environment, on the main thread's stack, and what says where it is.
+    let stack = fs::read_to_string("/proc/self/maps")?;
+    let stack = stack.lines().find(|line| line.contains("[stack]")).ok_or("a stack")?;
+    let top = u64::from_str_radix(stack.split(['-', ' ']).nth(1).ok_or("its end")?, 16)?;
+    let guard: u64;
+    // SAFETY: the word is this thread's, whose C library keeps a secret there.
+    unsafe { std::arch::asm!("mov {}, fs:[0x28]", out(reg) guard, options(nostack, readonly, preserves_flags)) };
+    assert!(guard != 0 || cfg!(target_env = "musl"));
+    let thread: u64;
+    // SAFETY: the word there is its own address (System V ABI 3.4.6).
+    unsafe { std::arch::asm!("mov {}, fs:[0]", out(reg) thread, options(nostack, readonly, preserves_flags)) };
+    let places = [
+        ("initialised", (&raw const INITIALISED).addr() as u64),
+        ("written", (&raw const WRITTEN).addr() as u64),
+        ("thread's", THREADS.with(|secret| secret.as_ptr().addr() as u64)),
+        ("local", (&raw const local[100]).addr() as u64),
+        ("boxed", (&raw const *boxed).addr() as u64),
+        ("mapped", mapped.addr() as u64),
+        ("environment", top - 64),
+        ("guard", thread + 0x28),
+    ];
+    for (name, address) in places {
+        match read(platform, address)? {
+            Ok(found) => assert_eq!(found, 0, "{name}"),
+            Err(fault) => assert_eq!((fault.kind, fault.address), (FaultKind::PageRead, Some(address)), "{name}"),
+        }
+    }
+    // SAFETY: mapped above.
+    unsafe { libc::munmap(mapped, 4096) };
+    Ok(())
+}
+
+/// What a module of the kernel domain left on the stack is not on the stack of one in a process.
+fn finds_no_others_stack(platform: &HostPlatform) -> Outcome<()> {
+    // mov dword ptr [rsp - 0x40], SECRET; ret, and: mov eax, [rsp - 0x40]; ret
+    let leave = [&[0xc7, 0x44, 0x24, 0xc0][..], &SECRET.to_le_bytes(), &[0xc3]].concat();
+    let find = [0x8b, 0x44, 0x24, 0xc0, 0xc3];
+    for domain in [Domain::Kernel, Domain::User] {
+        let left = place_in(platform, &leave, Domain::Kernel)?;
+        call(platform, &left)?.map_err(|fault| fault.to_string())?;
+        platform.release(left.0);
+        let finder = place_in(platform, &find, domain)?;
+        let found = call(platform, &finder)?.map_err(|fault| fault.to_string())?;
+        // In the kernel domain it is there to be found, so that this would find it.
+        assert_eq!(found.cast_unsigned() == SECRET, domain == Domain::Kernel);
+        platform.release(finder.0);
+    }
     Ok(())
 }
 
