@@ -31,13 +31,22 @@ static FRAMES: Mutex<Frames> =
 /// Frames that were handed out and did not come back, but for those that many share.
 static TAKEN: AtomicU64 = AtomicU64::new(0);
 
+/// Where memory begins that nobody's code lay in: the first MiB is the firmware's, and what boot loaders for a BIOS do,
+/// they do below 16 MiB.
+const LOADERS: u64 = 1 << 20;
+const UNTOUCHED: u64 = 16 << 20;
+
 /// Adds regions, each from its start to its end. `offset` is where physical memory is mapped now.
-pub fn add_all(regions: impl Iterator<Item = (u64, u64)>, offset: u64) {
+pub fn add_all(regions: impl Iterator<Item = (u64, u64)> + Clone, offset: u64) {
     let mut frames = FRAMES.lock();
     frames.offset = offset;
-    for (start, end) in regions {
-        // Frame 0 would be taken for the end of the list, and the first MiB is the firmware's.
-        let start = start.max(1 << 20).next_multiple_of(PAGE_SIZE);
+    // Frames that boot loaders used come last. An emulator that translates code looks closely at each write to a page
+    // whose code it has translated once: a stack there makes every call take some hundred times as long.
+    let high = regions.clone().map(|(start, end)| (start.max(UNTOUCHED), end));
+    let low = regions.map(|(start, end)| (start.max(LOADERS), end.min(UNTOUCHED)));
+    for (start, end) in high.chain(low) {
+        // Frame 0 would be taken for the end of the list.
+        let start = start.next_multiple_of(PAGE_SIZE);
         let end = end & !(PAGE_SIZE - 1);
         let count = frames.count;
         if start < end
