@@ -55,7 +55,7 @@ fn runs_everything_at_once_and_contains_a_panic() {
     assert!(console.contains("[FAULT] module panics 0.1.0: panic at offset "), "{console}");
     assert!(console.contains("=== ALL MODULE TESTS COMPLETED ==="), "{console}");
     let report = outcome.report.unwrap();
-    assert_eq!(report.modules[6].fault.as_ref().map(|fault| fault.kind.as_str()), Some("panic"));
+    assert_eq!(report.modules[6].fault.as_ref().map(|fault| &*fault.kind), Some("panic"));
     assert_eq!(report.tests.iter().filter(|test| test.passed).count(), 6);
 }
 
@@ -76,7 +76,7 @@ fn refuses_bad_blobs_and_runs_the_rest() {
 
 /// What a module's fault is in a report, or nothing.
 fn kind(outcome: &Outcome, module: usize) -> Option<&str> {
-    outcome.report.as_ref()?.modules[module].fault.as_ref().map(|fault| fault.kind.as_str())
+    outcome.report.as_ref()?.modules[module].fault.as_ref().map(|fault| &*fault.kind)
 }
 
 #[test]
@@ -197,7 +197,7 @@ fn contains_a_fault_of_a_module_that_another_one_calls() {
             let (relay, faults) = (module("relay"), module("faults"));
             assert_eq!((relay.faults, relay.call_count), (0, 2), "{domain} {elsewhere}\n{}", outcome.console);
             let expected = if kind.is_empty() { (0, None, Some(6765)) } else { (2, Some(kind), Some(-104)) };
-            let fault = faults.fault.as_ref().map(|fault| fault.kind.as_str());
+            let fault = faults.fault.as_ref().map(|fault| &*fault.kind);
             let result = report.tests.iter().find(|test| test.module == "relay").unwrap().result;
             assert_eq!((faults.faults, fault, result), expected, "{domain} {elsewhere}\n{}", outcome.console);
         }
@@ -235,7 +235,7 @@ fn restarts_a_module_that_faulted() {
         let outcome = run(&machine, Ending::Failed);
         let module = outcome.report.unwrap().modules.swap_remove(4);
         let counts = (module.faults, module.restarts, module.call_count, module.generation);
-        assert_eq!((counts, module.state.as_str()), ((3, 2, 3, 1), "faulted"), "{domain}\n{}", outcome.console);
+        assert_eq!((counts, &*module.state), ((3, 2, 3, 1), "faulted"), "{domain}\n{}", outcome.console);
     }
 }
 

@@ -26,8 +26,7 @@ fn loads_calls_replaces_and_unloads() {
         assert!(matches!(local.ask(Request::Hello), Answer::Welcome { control: CONTROL_VERSION, .. }));
         let first = local.load(&bytes(blob("sum")));
         assert_eq!((first.generation, first.active, first.replaced), (1, true, None));
-        let Answer::Called(called) = local.ask(Request::Call { module: "sum".into(), input: vec![], repeat: 1000 })
-        else {
+        let Answer::Called(called) = local.ask(Request::Call { module: "sum", input: &[], repeat: 1000 }) else {
             panic!("not called")
         };
         assert_eq!((called.calls, called.result, called.results), (1000, 5050, vec![(5050, 1000)]));
@@ -36,10 +35,10 @@ fn loads_calls_replaces_and_unloads() {
         assert_eq!((second.version.as_str(), second.generation, replaced.generation), ("0.2.0", 2, 1));
         assert_eq!(replaced.receipt.unwrap().call_count, 1000);
         let Answer::Modules(modules) = local.ask(Request::List) else { panic!("no list") };
-        assert_eq!((modules.len(), modules[0].generation, modules[0].domain.as_str()), (1, 2, domain.name()));
-        let Answer::Unloaded(receipt) = local.ask(Request::Unload { module: "sum".into() }) else { panic!("loaded") };
+        assert_eq!((modules.len(), modules[0].generation, &*modules[0].domain), (1, 2, domain.name()));
+        let Answer::Unloaded(receipt) = local.ask(Request::Unload { module: "sum" }) else { panic!("loaded") };
         assert_eq!((receipt.generation, receipt.call_count, receipt.exit_fault), (2, 0, None));
-        assert!(local.refused(Request::Unload { module: "sum".into() }).contains("no module of that name"));
+        assert!(local.refused(Request::Unload { module: "sum" }).contains("no module of that name"));
     }
 }
 
@@ -70,15 +69,15 @@ fn refuses_what_can_not_be_and_changes_nothing() {
     let torn = &bytes(blob("primes"))[..200];
     assert!(refusal(local.push(torn, |_| ())).contains("bytes"));
     assert!(refusal(local.push(&bytes(blob("sum")), |push| push.beside = true)).contains("already loaded: sum"));
-    let wrong = refusal(local.push(&bytes(blob("sum")), |push| push.wish.domain = Some("ring0".into())));
+    let wrong = refusal(local.push(&bytes(blob("sum")), |push| push.wish.domain = Some("ring0")));
     assert!(wrong.contains("expected kernel or user"), "{wrong}");
-    let wrong = refusal(local.push(&bytes(blob("sum")), |push| push.wish.on_fault = Some("pray".into())));
+    let wrong = refusal(local.push(&bytes(blob("sum")), |push| push.wish.on_fault = Some("pray")));
     assert!(wrong.contains("expected stop, restart or restart:N"), "{wrong}");
     for (module, error) in [("Sum", "no name"), ("nothing", "no module"), ("sum@^9", "none of such a version")] {
-        let call = Request::Call { module: module.into(), input: vec![], repeat: 1 };
+        let call = Request::Call { module, input: &[], repeat: 1 };
         assert!(local.refused(call).contains(error), "{module}");
     }
-    assert!(local.refused(Request::Call { module: "sum".into(), input: vec![], repeat: 0 }).contains("0 calls"));
+    assert!(local.refused(Request::Call { module: "sum", input: &[], repeat: 0 }).contains("0 calls"));
     let Answer::Modules(modules) = local.ask(Request::List) else { panic!("no list") };
     assert_eq!((modules.len(), modules[0].generation, local.call("sum", b"").result), (1, 1, 5050));
 }
@@ -117,7 +116,7 @@ fn a_state_that_can_not_be_taken_over_stays_where_it_is() {
     local.load(&renamed("echo", "echo", (1, 0, 0)));
     assert_eq!(local.call("counter", b"").result, 2);
     // What faulted has nothing worth keeping.
-    let fault = Request::Call { module: "counter".into(), input: b"fault".to_vec(), repeat: 1 };
+    let fault = Request::Call { module: "counter", input: b"fault", repeat: 1 };
     assert!(local.refused(fault).contains("faulted: panic"));
     assert_eq!(local.load(&renamed("counter", "counter", (1, 0, 0))).state, "lost");
     assert_eq!(local.call("counter", b"").result, 1);
@@ -129,7 +128,7 @@ fn what_a_module_leaks_is_named() {
         let local = local(domain);
         local.load(&bytes(test_blob("heap")));
         assert_eq!((local.call("heap", b"").result, local.call("heap", b"leak").result), (1000, 0));
-        let Answer::Unloaded(receipt) = local.ask(Request::Unload { module: "heap".into() }) else { panic!("loaded") };
+        let Answer::Unloaded(receipt) = local.ask(Request::Unload { module: "heap" }) else { panic!("loaded") };
         assert_eq!((receipt.leaked_blocks, receipt.leaked_bytes), (3, 300));
     }
 }
@@ -146,9 +145,9 @@ fn versions_live_side_by_side_and_are_compared() {
     assert_eq!(local.call("work@^1", b"x").version, "1.9.0");
     assert_eq!(local.call("work@2.0.0", b"").result, 1000);
     let compare = |second: &str| {
-        let modules = ["work@1.2.0".to_owned(), second.to_owned()];
-        match local.ask(Request::Compare { modules, input: b"input".to_vec(), over: 50 }) {
-            Answer::Compared(comparison) => *comparison,
+        let modules = ["work@1.2.0", second];
+        match local.ask(Request::Compare { modules, input: b"input", over: 50 }) {
+            Answer::Compared(comparison) => comparison,
             other => panic!("{other:?}"),
         }
     };
@@ -165,13 +164,13 @@ fn versions_live_side_by_side_and_are_compared() {
     let other = compare("work@^2");
     assert_eq!(other.difference.as_deref(), Some("results 5 and 1000"));
     assert!(other.ratios[1].is_some_and(|ratio| ratio > 2.0), "{:?}", other.ratios);
-    assert!(matches!(local.ask(Request::Activate { module: "work@2.0.0".into() }), Answer::Done));
+    assert!(matches!(local.ask(Request::Activate { module: "work@2.0.0" }), Answer::Done));
     assert_eq!(local.call("work", b"").version, "2.0.0");
 }
 
 fn gated(local: &Local, blob: &[u8], conditions: &str, input: Option<&[u8]>) -> Answer {
     let conditions = Condition::parse_all(conditions).unwrap();
-    let gate = Gate { conditions, over: 100, input: input.map(<[u8]>::to_vec) };
+    let gate = Gate { conditions, over: 100, input };
     local.push(blob, |push| push.gate = Some(gate))
 }
 
@@ -221,7 +220,7 @@ fn a_gate_hands_the_state_over_as_it_is_then() {
 fn a_client_that_leaves_takes_its_work_along() {
     let local = local(Domain::Kernel);
     local.load(&bytes(blob("sum")));
-    let call = Request::Call { module: "sum".into(), input: vec![], repeat: u32::MAX };
+    let call = Request::Call { module: "sum", input: &[], repeat: u32::MAX };
     let asked = bareflow_protocol::Asked { number: 7 << 32 | 1, request: call };
     local.server.receive(&asked.to_frame());
     assert!(local.server.step());
@@ -245,7 +244,7 @@ fn a_thousand_modules_are_called() {
     assert!((0..1000).all(|number| local.call(&format!("sum-{number}"), b"").result == 5050));
     for number in 0..1000 {
         let module = format!("sum-{number}");
-        assert!(matches!(local.ask(Request::Unload { module }), Answer::Unloaded(_)));
+        assert!(matches!(local.ask(Request::Unload { module: &module }), Answer::Unloaded(_)));
     }
     let Answer::Modules(modules) = local.ask(Request::List) else { panic!("no list") };
     assert!(modules.is_empty());

@@ -81,15 +81,15 @@ fn bytes(path: PathBuf) -> Vec<u8> {
 
 fn push(client: &mut Client, blob: &[u8]) -> Loaded {
     upload(client, blob, &mut |_, _| ()).unwrap_or_else(|error| panic!("{error}"));
-    let push = Push { label: "test".to_owned(), wish: Wish::default(), beside: false, gate: None };
+    let push = Push { label: "test", wish: Wish::default(), beside: false, gate: None };
     match client.ask(Request::Push(push)).unwrap_or_else(|error| panic!("{error}")) {
-        Answer::Loaded(loaded) => *loaded,
+        Answer::Loaded(loaded) => loaded,
         other => panic!("{other:?}"),
     }
 }
 
 fn call(client: &mut Client, module: &str, input: &[u8], repeat: u32) -> Called {
-    let request = Request::Call { module: module.to_owned(), input: input.to_vec(), repeat };
+    let request = Request::Call { module, input, repeat };
     match client.ask(request).unwrap_or_else(|error| panic!("{error}")) {
         Answer::Called(called) => called,
         other => panic!("{other:?}"),
@@ -97,7 +97,7 @@ fn call(client: &mut Client, module: &str, input: &[u8], repeat: u32) -> Called 
 }
 
 fn unload(client: &mut Client, module: &str) -> Receipt {
-    match client.ask(Request::Unload { module: module.to_owned() }).unwrap_or_else(|error| panic!("{error}")) {
+    match client.ask(Request::Unload { module }).unwrap_or_else(|error| panic!("{error}")) {
         Answer::Unloaded(receipt) => receipt,
         other => panic!("{other:?}"),
     }
@@ -165,7 +165,7 @@ fn calls_under_way_end_in_the_old_code_and_clients_are_heard_meanwhile() {
         push(&mut client, &with_header(&bytes(test_blob("faults")), |header| header.time_us = 4_000_000));
         let mut caller = served.client();
         let looping = spawn(move || {
-            let request = Request::Call { module: "faults".into(), input: b"loop_forever".to_vec(), repeat: 1 };
+            let request = Request::Call { module: "faults", input: b"loop_forever", repeat: 1 };
             caller.ask(request).unwrap_err().to_string()
         });
         // Until the loop runs, which takes its four seconds.
@@ -182,7 +182,7 @@ fn calls_under_way_end_in_the_old_code_and_clients_are_heard_meanwhile() {
         assert!(under_way, "{domain}: heard only after {heard:?}");
         let Ok(Answer::Modules(modules)) = client.ask(Request::List) else { panic!("no list") };
         let faults: Vec<_> = modules.iter().filter(|module| module.name == "faults").collect();
-        assert_eq!((faults.len(), faults[0].generation, faults[0].state.as_str()), (1, 2, "loaded"));
+        assert_eq!((faults.len(), faults[0].generation, &*faults[0].state), (1, 2, "loaded"));
         let console = served.end();
         assert!(console.contains("Module unloaded: faults 0.1.0 (load 1)"), "{console}");
         assert!(!console.contains("[WARN]"), "{console}");
@@ -194,7 +194,7 @@ fn begin_endless(served: &Served, input: &'static [u8], seconds: u32) -> JoinHan
     let mut client = served.client();
     push(&mut client, &with_header(&bytes(test_blob("faults")), |header| header.time_us = seconds * 1_000_000));
     let looping = spawn(move || {
-        let request = Request::Call { module: "faults".into(), input: input.to_vec(), repeat: 1 };
+        let request = Request::Call { module: "faults", input, repeat: 1 };
         client.ask(request).unwrap_err().to_string()
     });
     std::thread::sleep(Duration::from_millis(300));
@@ -232,7 +232,7 @@ fn clients_are_heard_while_the_init_of_another_ones_module_runs() {
             let mut client = client;
             spawn(move || {
                 upload(&mut client, &blob, &mut |_, _| ()).unwrap_or_else(|error| panic!("{error}"));
-                let push = Push { label: "test".to_owned(), wish: Wish::default(), beside: false, gate: None };
+                let push = Push { label: "test", wish: Wish::default(), beside: false, gate: None };
                 client.ask(Request::Push(push)).unwrap_err().to_string()
             })
         };
@@ -261,7 +261,7 @@ fn a_module_that_returns_with_interrupts_kept_away_keeps_nobody_waiting() {
     push(&mut client, &bytes(test_blob("faults")));
     // The first call is looked at thoroughly, this one is not.
     for input in ["good", "raise_priority_on_return", "arm_debug_register"] {
-        let request = Request::Call { module: "faults".into(), input: input.into(), repeat: 1 };
+        let request = Request::Call { module: "faults", input: input.as_bytes(), repeat: 1 };
         let _ = client.ask(request).map_err(|error| error.to_string());
         std::thread::sleep(Duration::from_millis(100));
         assert_eq!(call(&mut client, "sum", b"", 1000).result, 5050);
@@ -269,7 +269,7 @@ fn a_module_that_returns_with_interrupts_kept_away_keeps_nobody_waiting() {
     // Another client's call is ended in time.
     let mut other = served.client();
     push(&mut other, &renamed("faults", "other", (1, 0, 0)));
-    let request = Request::Call { module: "other".into(), input: b"loop_forever".to_vec(), repeat: 1 };
+    let request = Request::Call { module: "other", input: b"loop_forever", repeat: 1 };
     assert!(other.ask(request).unwrap_err().to_string().contains("time_budget"));
     served.end();
 }
@@ -304,11 +304,11 @@ fn an_unload_waits_for_calls_and_names_who_blocks() {
     push(&mut client, &faults);
     let mut caller = served.client();
     let looping = spawn(move || {
-        let request = Request::Call { module: "faults".into(), input: b"loop_forever".to_vec(), repeat: 1 };
+        let request = Request::Call { module: "faults", input: b"loop_forever", repeat: 1 };
         caller.ask(request).unwrap_err().to_string()
     });
     std::thread::sleep(Duration::from_millis(300));
-    let error = client.ask(Request::Unload { module: "faults".into() }).unwrap_err().to_string();
+    let error = client.ask(Request::Unload { module: "faults" }).unwrap_err().to_string();
     assert!(error.contains("a call of faults 0.1.0 is under way"), "{error}");
     assert!(looping.join().unwrap().contains("time_budget"));
     assert_balanced(&unload(&mut client, "faults"));
@@ -383,12 +383,12 @@ fn a_client_may_die_at_every_boundary_of_a_push() {
     let sum = bytes(blob("sum"));
     let frame = |number, request| Asked { number, request }.to_frame();
     let checksum = bareflow_abi::checksum::crc32c(&[&sum]);
-    let push = Push { label: "x".into(), wish: Wish::default(), beside: false, gate: None };
+    let push = Push { label: "x", wish: Wish::default(), beside: false, gate: None };
     let messages = [
         frame(1, Request::Hello),
         frame(2, Request::Upload { length: sum.len() as u32, checksum }),
-        frame(3, Request::Chunk { offset: 0, bytes: sum[..50].to_vec() }),
-        frame(4, Request::Chunk { offset: 50, bytes: sum[50..].to_vec() }),
+        frame(3, Request::Chunk { offset: 0, bytes: &sum[..50] }),
+        frame(4, Request::Chunk { offset: 50, bytes: &sum[50..] }),
         frame(5, Request::Push(push)),
     ];
     for whole in 0..=messages.len() {
@@ -484,15 +484,15 @@ fn modules_are_loaded_from_the_disk_and_saved_there() {
     let served = serve();
     let mut client = served.client();
     assert_eq!(call(&mut client, "echo", b"four", 1).result, 4);
-    let Ok(Answer::Files(listed)) = client.ask(Request::Files { path: "/modules".into() }) else { panic!("no files") };
+    let Ok(Answer::Files(listed)) = client.ask(Request::Files { path: "/modules" }) else { panic!("no files") };
     let names: Vec<_> = listed.iter().map(|file| file.name.as_str()).collect();
     assert_eq!(names, ["sum.mod", "echo.mod", "bad.mod"]);
     push(&mut client, &other_sum(7));
-    let Ok(Answer::Saved { path, .. }) = client.ask(Request::Save { module: "sum".into() }) else {
-        panic!("not saved")
-    };
+    let Ok(Answer::Saved { path, .. }) = client.ask(Request::Save { module: "sum" }) else { panic!("not saved") };
     assert!(path.starts_with("/modules/") && path.ends_with(".MOD"), "{path}");
-    let load = |path: &str| Request::Load { path: path.into(), wish: Wish::default() };
+    fn load(path: &str) -> Request<'_> {
+        Request::Load { path, wish: Wish::default() }
+    }
     assert!(client.ask(load("/modules/none.mod")).unwrap_err().to_string().contains("no such file"));
     assert!(client.ask(load("/modules/bad.mod")).is_err());
     let console = served.end();

@@ -161,9 +161,9 @@ fn push(client: &mut Client, blob: &[u8]) -> Result<Loaded, Box<dyn Error>> {
 }
 
 fn load(client: &mut Client) -> Result<Loaded, Box<dyn Error>> {
-    let push = Push { label: "bench".to_owned(), wish: Wish::default(), beside: false, gate: None };
+    let push = Push { label: "bench", wish: Wish::default(), beside: false, gate: None };
     match client.ask(Request::Push(push))? {
-        Answer::Loaded(loaded) => Ok(*loaded),
+        Answer::Loaded(loaded) => Ok(loaded),
         other => Err(format!("{other:?}").into()),
     }
 }

@@ -120,7 +120,7 @@ fn read_disk(platform: &impl Platform, console: &mut KernelConsole) -> (Vec<(Str
                 let path = path_of(&chosen.file);
                 match disk.read(&path) {
                     Ok(bytes) => files.push((path, bytes)),
-                    Err(error) => refuse(path, error),
+                    Err(error) => refuse(path, error.into_owned()),
                 }
             }
         }

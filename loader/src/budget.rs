@@ -40,6 +40,16 @@ impl Budget {
         }
     }
 
+    /// Returns these limits, none of them above the one in `bounds`.
+    #[must_use]
+    pub fn within(self, bounds: &Budget) -> Budget {
+        Budget {
+            time_us: self.time_us.min(bounds.time_us),
+            stack: self.stack.min(bounds.stack),
+            heap: self.heap.min(bounds.heap),
+        }
+    }
+
     /// These limits with those changed that `text` names: `time=10ms,stack=16K,heap=1M`, any
     /// of the three, in `us`, `ms` or `s`, in bytes, `K` or `M`.
     ///

@@ -66,6 +66,8 @@ pub mod records;
 #[cfg(feature = "reload")]
 pub mod reload;
 pub mod report;
+#[cfg(feature = "semver")]
+mod requirement;
 mod restart;
 pub mod segments;
 mod standing;

@@ -6,6 +6,7 @@ use bareflow_abi::Reason;
 
 use crate::fault::Fault;
 use crate::module::{Module, ModuleId};
+use crate::name::Name;
 use crate::placed::PlacedModule;
 use crate::platform::{CallError, Platform, Usage};
 use crate::policy::LoadOptions;
@@ -93,6 +94,18 @@ impl<P: Platform> ModuleManager<P> {
     /// Shows `look` the image of a module, for an embedder that inspects its own memory.
     pub fn with_image<T>(&self, id: ModuleId, look: impl FnOnce(&P::Image) -> T) -> Option<T> {
         Some(look(&self.get(id)?.placed.image))
+    }
+
+    /// Returns what a load is identified by for people: the module's name, and which of that name's loads it is.
+    #[must_use]
+    pub fn load_of(&self, id: ModuleId) -> Option<(Name, u32)> {
+        self.get(id).map(|module| (module.name, module.generation.get()))
+    }
+
+    /// Returns whether a handle still leads to a module.
+    #[must_use]
+    pub fn is_loaded(&self, id: ModuleId) -> bool {
+        self.get(id).is_some()
     }
 
     /// The handles of all modules, in the order of their places in the table.

@@ -23,7 +23,7 @@ use crate::valid::ValidModule;
 
 /// A handle to a loaded module. It stays behind when the module is unloaded or
 /// replaced, and then leads nowhere: find the name again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ModuleId {
     // A whole word: padding would be copied in overlapping pieces, and stall whoever looks it up.
     pub(crate) index: usize,

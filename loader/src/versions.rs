@@ -9,6 +9,8 @@ use crate::module::ModuleId;
 use crate::name::{Key, Name, Version};
 use crate::platform::Platform;
 use crate::policy::LoadOptions;
+#[cfg(feature = "semver")]
+use crate::requirement::Requirement;
 use crate::table::Named;
 
 impl<P: Platform> ModuleManager<P> {
@@ -69,20 +71,8 @@ impl<P: Platform> ModuleManager<P> {
         if requirement.is_empty() {
             return self.find(name).ok_or(SelectError::NoSuchName);
         }
-        let exact = semver::Version::parse(requirement).ok();
-        let wanted = semver::VersionReq::parse(requirement);
-        if exact.is_none() && wanted.is_err() {
-            return Err(SelectError::Requirement);
-        }
-        let matches = |version: &Version| {
-            let Version { major, minor, patch } = *version;
-            let version = semver::Version::new(major.into(), minor.into(), patch.into());
-            match &exact {
-                Some(exact) => *exact == version,
-                None => wanted.as_ref().is_ok_and(|wanted| wanted.matches(&version)),
-            }
-        };
-        let found = self.find_version(name, matches);
+        let wanted = Requirement::parse(requirement).ok_or(SelectError::Requirement)?;
+        let found = self.find_version(name, |version| wanted.admits(version));
         found.ok_or(if self.find(name).is_some() { SelectError::NoSuchVersion } else { SelectError::NoSuchName })
     }
 

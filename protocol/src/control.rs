@@ -4,7 +4,7 @@
 //! number, after any number of [`Answer::Progress`]. Between many clients and
 //! the one serial port stands a broker, which marks each number with its client.
 
-use alloc::boxed::Box;
+use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -26,19 +26,24 @@ pub const MAX_REQUEST: usize = (1 << 20) + 4096;
 /// Most bytes of one blob.
 pub const MAX_BLOB: u32 = 16 << 20;
 
+/// Most bytes of a selector, such as `name@^1.2`, of a label, and of a path.
+pub const MAX_WORD: usize = 255;
+
 /// Bits of a request's number that are its client's own; those above are the broker's mark.
 pub const NUMBER_BITS: u32 = 32;
 
-/// A request, with the number that its answer will carry.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Asked {
+/// A request, with the number that its answer will carry. It borrows what is in the payload, so that
+/// decoding it takes no memory, whatever its sender makes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Asked<'payload> {
     /// The number: the broker's mark in the upper half, the client's own in the lower one.
     pub number: u64,
     /// The request.
-    pub request: Request,
+    #[serde(borrow)]
+    pub request: Request<'payload>,
 }
 
-impl Asked {
+impl<'payload> Asked<'payload> {
     /// The request as a frame; empty when it is longer than a frame can be.
     #[must_use]
     pub fn to_frame(&self) -> Vec<u8> {
@@ -49,11 +54,17 @@ impl Asked {
     ///
     /// # Errors
     /// [`FrameError::Payload`] when it is none, or has bytes left over.
-    pub fn from_payload(payload: &[u8]) -> Result<Asked, FrameError> {
+    pub fn from_payload(payload: &'payload [u8]) -> Result<Asked<'payload>, FrameError> {
         match postcard::take_from_bytes(payload) {
             Ok((asked, [])) => Ok(asked),
             _ => Err(FrameError::Payload { length: payload.len() }),
         }
+    }
+
+    /// Reads the number alone, of a request whose payload begins so; 0 where that is none.
+    #[must_use]
+    pub fn number_in(head: &[u8]) -> u64 {
+        postcard::take_from_bytes(head).map_or(0, |(number, _)| number)
     }
 
     /// The broker's mark of the client that asks; 0 without a broker.
@@ -64,9 +75,10 @@ impl Asked {
 }
 
 /// What a client asks for.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "a box would be memory that the kernel may not have")]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub enum Request {
+pub enum Request<'payload> {
     /// Begin: forget what this client left half done. Answer: [`Answer::Welcome`].
     Hello,
     /// This client is gone: forget what it left half done. Answer: [`Answer::Done`].
@@ -77,7 +89,8 @@ pub enum Request {
     /// [`Answer::Modules`].
     Stats {
         /// Which.
-        module: Option<String>,
+        #[serde(borrow)]
+        module: Option<&'payload str>,
     },
     /// A blob of so many bytes will come in chunks. Answer: [`Answer::Received`].
     Upload {
@@ -91,52 +104,57 @@ pub enum Request {
         /// Where it begins.
         offset: u32,
         /// At most [`MAX_CHUNK`] bytes.
-        bytes: Vec<u8>,
+        #[serde(borrow)]
+        bytes: &'payload [u8],
     },
     /// Load the blob that came. Answer: [`Answer::Loaded`] or [`Answer::GateFailed`].
-    Push(Push),
+    Push(#[serde(borrow)] Push<'payload>),
     /// Load a file from the disk. Answer: [`Answer::Loaded`].
     Load {
         /// Its path, such as `/modules/sum.mod`.
-        path: String,
+        path: &'payload str,
         /// How.
-        wish: Wish,
+        #[serde(borrow)]
+        wish: Wish<'payload>,
     },
     /// The files of a folder on the disk. Answer: [`Answer::Files`].
     Files {
         /// The folder's path.
-        path: String,
+        path: &'payload str,
     },
     /// Write a module's blob to the disk, so that it is there at the next boot. Answer: [`Answer::Saved`].
     Save {
         /// Which: `name` or `name@version`.
-        module: String,
+        module: &'payload str,
     },
     /// Call a module. Answer: [`Answer::Called`].
     Call {
         /// Which: `name` or `name@version`.
-        module: String,
+        module: &'payload str,
         /// What it is given.
-        input: Vec<u8>,
+        #[serde(borrow)]
+        input: &'payload [u8],
         /// How often.
         repeat: u32,
     },
     /// Unload a module. Answer: [`Answer::Unloaded`].
     Unload {
         /// Which: `name` or `name@version`.
-        module: String,
+        module: &'payload str,
     },
     /// Make a module the one that its name stands for. Answer: [`Answer::Done`].
     Activate {
         /// Which: `name@version`.
-        module: String,
+        module: &'payload str,
     },
     /// Run two modules side by side. Answer: [`Answer::Compared`].
     Compare {
         /// The two: `name` or `name@version`.
-        modules: [String; 2],
+        #[serde(borrow)]
+        modules: [&'payload str; 2],
         /// What both are given.
-        input: Vec<u8>,
+        #[serde(borrow)]
+        input: &'payload [u8],
         /// How many measurements are taken of each.
         over: u32,
     },
@@ -152,31 +170,36 @@ pub enum Request {
 }
 
 /// How a blob that came is to be loaded.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Push {
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Push<'payload> {
     /// What messages call it: the file's name.
-    pub label: String,
+    pub label: &'payload str,
     /// How its module runs.
-    pub wish: Wish,
+    #[serde(borrow)]
+    pub wish: Wish<'payload>,
     /// Whether it is loaded beside the one of its name, instead of in its place.
     pub beside: bool,
     /// What it has to prove before it takes the other one's place.
-    pub gate: Option<Gate>,
+    #[serde(borrow)]
+    pub gate: Option<Gate<'payload>>,
 }
 
 /// How a module is to run. What is not said stays as it is with the module of
 /// its name, or else is the kernel's usual.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Wish {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Wish<'payload> {
     /// `kernel` or `user`.
-    pub domain: Option<String>,
+    #[serde(borrow)]
+    pub domain: Option<&'payload str>,
     /// The most it may use up.
     pub budget: Option<Budget>,
     /// `stop`, `restart` or `restart:N`.
-    pub on_fault: Option<String>,
+    #[serde(borrow)]
+    pub on_fault: Option<&'payload str>,
 }
 
 /// What a client gets.
+#[expect(clippy::large_enum_variant, reason = "a box would be memory that the kernel may not have")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Answer {
@@ -185,9 +208,9 @@ pub enum Answer {
         /// [`CONTROL_VERSION`].
         control: u16,
         /// The kernel's version.
-        version: String,
+        version: Cow<'static, str>,
         /// `tsc`, or `icount` where a tick is an instruction.
-        clock: String,
+        clock: Cow<'static, str>,
     },
     /// So many bytes of the upload are there.
     Received {
@@ -197,9 +220,9 @@ pub enum Answer {
     /// The modules, in the order of their names.
     Modules(Vec<Module>),
     /// The module was loaded.
-    Loaded(Box<Loaded>),
+    Loaded(Loaded),
     /// The module did not prove itself, and was unloaded.
-    GateFailed(Box<Verdict>),
+    GateFailed(Verdict),
     /// The module was called.
     Called(Called),
     /// The module was unloaded.
@@ -214,7 +237,7 @@ pub enum Answer {
         bytes: u64,
     },
     /// The comparison.
-    Compared(Box<Comparison>),
+    Compared(Comparison),
     /// The console's lines.
     Log {
         /// Number of the first line here; higher than was asked for where older ones are gone.
@@ -234,7 +257,7 @@ pub enum Answer {
     /// It was refused, and nothing was changed.
     Refused {
         /// What was found, what was expected, and what to do.
-        error: String,
+        error: Cow<'static, str>,
     },
     /// What is in use of the memory; zeros where nobody counts.
     Memory {
@@ -261,7 +284,7 @@ pub struct Loaded {
     /// What it took the place of.
     pub replaced: Option<Replaced>,
     /// What became of the module's state: `none`, `kept` or `migrated`.
-    pub state: String,
+    pub state: Cow<'static, str>,
     /// What each step took, in the kernel's clock.
     pub cycles: LoadCycles,
     /// What it proved, where that was asked for.

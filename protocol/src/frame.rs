@@ -3,10 +3,12 @@
 //! A frame opens with a mark, so that a receiver that joins late or meets
 //! garbage finds the next one.
 
+use alloc::collections::TryReserveError;
 use alloc::vec::Vec;
 use core::fmt;
 
 use bareflow_abi::checksum::crc32c;
+use serde::Serialize;
 
 /// What every frame opens with.
 pub const MARK: [u8; 4] = *b"BFm\x01";
@@ -45,7 +47,17 @@ pub enum FrameError {
         /// Its length.
         length: usize,
     },
+    /// Bytes that there was no memory for.
+    NoMemory {
+        /// How many.
+        length: usize,
+        /// The first bytes of the payload, zeros behind its end: enough for a request's number.
+        head: [u8; HEAD],
+    },
 }
+
+/// Bytes of a payload that [`FrameError::NoMemory`] keeps: the longest number there is.
+pub const HEAD: usize = 10;
 
 impl fmt::Display for FrameError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -60,6 +72,9 @@ impl fmt::Display for FrameError {
             Self::Payload { length } => {
                 write!(out, "a payload of {length} bytes is no known message; do both sides have the same version?")
             }
+            Self::NoMemory { length, .. } => {
+                write!(out, "no memory for {length} bytes; unload a module or give the system more memory")
+            }
         }
     }
 }
@@ -69,9 +84,44 @@ impl core::error::Error for FrameError {}
 /// `payload` as a frame, or `None` when it is too long for one.
 #[must_use]
 pub fn encode_frame(payload: &[u8]) -> Option<Vec<u8>> {
-    let length = u32::try_from(payload.len()).ok().filter(|_| payload.len() <= MAX_PAYLOAD)?;
-    let checksum = crc32c(&[&length.to_le_bytes(), payload]);
-    Some([&MARK, &length.to_le_bytes(), &checksum.to_le_bytes(), payload].concat())
+    let header = header_of(payload)?;
+    Some([&header[..], payload].concat())
+}
+
+fn header_of(payload: &[u8]) -> Option<[u8; HEADER_SIZE]> {
+    let length = u32::try_from(payload.len()).ok().filter(|_| payload.len() <= MAX_PAYLOAD)?.to_le_bytes();
+    let checksum = crc32c(&[&length, payload]).to_le_bytes();
+    let mut header = [0; HEADER_SIZE];
+    header.iter_mut().zip([MARK, length, checksum].as_flattened()).for_each(|(place, byte)| *place = *byte);
+    Some(header)
+}
+
+/// Returns the bytes that a message takes as a frame, were it as long as it may.
+#[must_use]
+pub fn frame_size(message: &impl Serialize) -> usize {
+    // What is in memory can be written: nothing in our messages refuses.
+    postcard::experimental::serialized_size(message).map_or(usize::MAX, |length| HEADER_SIZE.saturating_add(length))
+}
+
+/// Writes `message` into `frame`, in place of what was there, as a frame ready to be sent.
+///
+/// # Errors
+/// [`FrameError::NoMemory`] where `frame` can't become as long as it has to be, and [`FrameError::Length`] where
+/// no frame may be. Then `frame` is empty.
+pub fn write_frame(frame: &mut Vec<u8>, message: &impl Serialize) -> Result<(), FrameError> {
+    frame.clear();
+    let size = frame_size(message);
+    let length = size.saturating_sub(HEADER_SIZE);
+    if length > MAX_PAYLOAD {
+        return Err(FrameError::Length { found: length, limit: MAX_PAYLOAD });
+    }
+    frame.try_reserve_exact(size).map_err(|_| FrameError::NoMemory { length, head: [0; HEAD] })?;
+    // Within the capacity: takes no memory.
+    frame.resize(size, 0);
+    let (head, payload) = frame.split_at_mut(HEADER_SIZE);
+    let header = postcard::to_slice(message, payload).ok().and_then(|payload| header_of(payload));
+    head.copy_from_slice(&header.unwrap_or_default());
+    Ok(())
 }
 
 /// Finds the frames in a stream of bytes.
@@ -81,6 +131,8 @@ pub struct Decoder {
     /// Where in `received` begins what was not looked at yet.
     start: usize,
     limit: usize,
+    /// Bytes that there was no memory for.
+    lost: usize,
 }
 
 impl Default for Decoder {
@@ -99,21 +151,40 @@ impl Decoder {
     /// The same, for a receiver that takes no payload of more bytes than that.
     #[must_use]
     pub const fn with_limit(limit: usize) -> Decoder {
-        Decoder { received: Vec::new(), start: 0, limit }
+        Decoder { received: Vec::new(), start: 0, limit, lost: 0 }
     }
 
-    /// Takes bytes as they arrive.
+    /// Reserves memory for the longest frame, and for a piece of so many bytes behind it: pushes of that
+    /// many bytes, with [`next_payload`](Self::next_payload) behind each until it finds none, take no more.
+    ///
+    /// # Errors
+    /// When there is no such memory.
+    pub fn reserve(&mut self, piece: usize) -> Result<(), TryReserveError> {
+        // Twice, since what was looked at already is moved out of the way seldom.
+        self.received.try_reserve_exact(2 * (HEADER_SIZE + self.limit + piece))
+    }
+
+    /// Takes bytes as they arrive. Those that there is no memory for are lost, with the frame that they belong to;
+    /// [`next_payload`](Self::next_payload) says so.
     pub fn push(&mut self, bytes: &[u8]) {
         // Moved seldom: each byte is moved once for each that came at the most.
         if self.start > self.received.len() / 2 {
             self.received.drain(..self.start);
             self.start = 0;
         }
+        if self.received.try_reserve(bytes.len()).is_err() {
+            self.lost += self.rest().len() + bytes.len();
+            (self.received, self.start) = (Vec::new(), 0);
+            return;
+        }
         self.received.extend_from_slice(bytes);
     }
 
     /// The next payload, or what stands in its place; `None` until more bytes arrive.
     pub fn next_payload(&mut self) -> Option<Result<Vec<u8>, FrameError>> {
+        if self.lost > 0 {
+            return Some(Err(FrameError::NoMemory { length: core::mem::take(&mut self.lost), head: [0; HEAD] }));
+        }
         let skipped = find_mark(self.rest());
         if skipped > 0 {
             self.start += skipped;
@@ -134,9 +205,21 @@ impl Decoder {
             self.start += MARK.len();
             return Some(Err(FrameError::Checksum { found, expected }));
         }
-        let payload = payload.to_vec();
+        let mut copy = Vec::new();
+        let room = copy.try_reserve_exact(length);
+        let payload = match room {
+            Ok(()) => {
+                copy.extend_from_slice(payload);
+                Ok(copy)
+            }
+            Err(_) => {
+                let mut head = [0; HEAD];
+                head.iter_mut().zip(payload).for_each(|(place, byte)| *place = *byte);
+                Err(FrameError::NoMemory { length, head })
+            }
+        };
         self.start += HEADER_SIZE + length;
-        Some(Ok(payload))
+        Some(payload)
     }
 
     /// Bytes that wait for the rest of their frame: what is left over when the stream ends.
@@ -168,6 +251,7 @@ fn find_mark(bytes: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec;
     use proptest::prelude::*;
 
     #[test]
@@ -199,6 +283,30 @@ mod tests {
         assert!(matches!(decoder.next_payload(), Some(Err(FrameError::Checksum { .. }))));
         assert!(matches!(decoder.next_payload(), Some(Err(FrameError::Garbage { .. }))));
         assert_eq!(decoder.next_payload(), Some(Ok(b"second".to_vec())));
+    }
+
+    #[test]
+    fn writes_the_frame_that_would_be_encoded() {
+        let mut frame = b"what was there".to_vec();
+        write_frame(&mut frame, &("text", 7_u64)).unwrap();
+        assert_eq!(frame, encode_frame(&postcard::to_allocvec(&("text", 7_u64)).unwrap()).unwrap());
+        let long = write_frame(&mut frame, &"x".repeat(MAX_PAYLOAD));
+        assert!(matches!(long, Err(FrameError::Length { limit: MAX_PAYLOAD, .. })) && frame.is_empty());
+    }
+
+    #[test]
+    fn takes_no_memory_for_what_it_reserved_some_for() {
+        let mut decoder = Decoder::with_limit(1000);
+        decoder.reserve(64).unwrap();
+        let (at, capacity) = (decoder.received.as_ptr(), decoder.received.capacity());
+        let frames = [vec![1; 1000], vec![2; 7], vec![3; 999]].map(|payload| encode_frame(&payload).unwrap());
+        for piece in frames.concat().repeat(20).chunks(64) {
+            decoder.push(piece);
+            while let Some(payload) = decoder.next_payload() {
+                assert!(payload.is_ok());
+            }
+        }
+        assert_eq!((decoder.received.as_ptr(), decoder.received.capacity()), (at, capacity));
     }
 
     #[test]

@@ -24,10 +24,11 @@ use serde::{Deserialize, Serialize};
 pub use campaign::Injection;
 pub use control::{Answer, Asked, Request};
 pub use faults::FaultTable;
-pub use frame::{Decoder, FrameError, encode_frame};
+pub use frame::{Decoder, FrameError, encode_frame, write_frame};
 pub use report::Report;
 
 /// One message from the kernel to the host.
+#[expect(clippy::large_enum_variant, reason = "a box would be memory that the kernel may not have")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Message {

@@ -1,6 +1,7 @@
 //! The result of a run. Its JSON form is a contract: fields may be added, never
 //! renamed.
 
+use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -125,9 +126,9 @@ pub struct Module {
     /// The how-manieth load of that name it is.
     pub generation: u32,
     /// `kernel` or `user`.
-    pub domain: String,
+    pub domain: Cow<'static, str>,
     /// `loaded`, `faulted`, or `retired` while the last calls of a module that was replaced are under way.
-    pub state: String,
+    pub state: Cow<'static, str>,
     /// Whether its name stands for it: another version of it may be loaded beside it.
     pub active: bool,
     /// Bytes of memory it takes: segments, stack, heap, page tables.
@@ -178,7 +179,7 @@ pub struct Module {
 }
 
 /// What the calls of a module may use up.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Budget {
     /// Time of one call, in microseconds.
     pub time_us: u32,
@@ -205,7 +206,7 @@ pub struct Corrected {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fault {
     /// Its kind.
-    pub kind: String,
+    pub kind: Cow<'static, str>,
     /// The instruction's distance from the image's base; nothing when execution had left it.
     pub offset: Option<u64>,
     /// The address that was accessed.
@@ -234,7 +235,7 @@ pub struct Diagnosis {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Register {
     /// Its name.
-    pub name: String,
+    pub name: Cow<'static, str>,
     /// What was in it.
     #[serde(with = "address")]
     pub value: u64,

@@ -7,15 +7,20 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use conditions::{Conditions, MAX_CONDITIONS};
+
+mod conditions;
+
 /// What a module has to prove before it takes another one's place.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Gate {
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Gate<'payload> {
     /// All of these have to hold.
-    pub conditions: Vec<Condition>,
+    pub conditions: Conditions,
     /// How many measurements are taken of each of the two.
     pub over: u32,
     /// What both are given; what the module was called with last, when nothing is said.
-    pub input: Option<Vec<u8>>,
+    #[serde(borrow)]
+    pub input: Option<&'payload [u8]>,
 }
 
 /// One condition.
@@ -70,8 +75,14 @@ impl Condition {
     ///
     /// # Errors
     /// What was found and what was expected.
-    pub fn parse_all(text: &str) -> Result<Vec<Condition>, String> {
-        text.split(',').map(|word| Condition::parse(word.trim())).collect()
+    pub fn parse_all(text: &str) -> Result<Conditions, String> {
+        let mut conditions = Conditions::default();
+        text.split(',')
+            .try_for_each(|word| Condition::parse(word.trim()).map(|condition| conditions.push(condition)))?;
+        match conditions.excess() {
+            0 => Ok(conditions),
+            _ => Err(alloc::format!("{} conditions, expected at most {MAX_CONDITIONS}", conditions.asked())),
+        }
     }
 
     fn parse(word: &str) -> Result<Condition, String> {
@@ -176,8 +187,14 @@ mod tests {
     #[test]
     fn reads_conditions() {
         let conditions = Condition::parse_all("p99<=1.05, outputs-equal").unwrap();
-        let text: Vec<_> = conditions.iter().map(ToString::to_string).collect();
+        let text: Vec<_> = conditions.as_slice().iter().map(ToString::to_string).collect();
         assert_eq!(text, ["p99<=1.05", "outputs-equal"]);
+    }
+
+    #[test]
+    fn rejects_more_conditions_than_a_gate_has_room_for() {
+        let text = ["outputs-equal"; MAX_CONDITIONS + 1].join(",");
+        assert_eq!(Condition::parse_all(&text).unwrap_err(), "17 conditions, expected at most 16");
     }
 
     #[test]

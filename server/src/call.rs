@@ -1,17 +1,17 @@
 //! Calls that a client asks for.
 
-use alloc::boxed::Box;
-use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
+use allocator_api2::boxed::Box;
 use bareflow_loader::diagnosis::show_fault;
 use bareflow_loader::{ExecuteError, ModuleId, Platform, Returned};
 use bareflow_protocol::Answer;
 use bareflow_protocol::control::Called;
+use bareflow_suite::fallible::{NoMemory, Reason, copy};
+use bareflow_suite::{reason, text};
 
 use crate::jobs::{SLICE, Slice, Work};
-use crate::library::load_of;
 use crate::tell::Voice;
 use crate::{Server, Surroundings};
 
@@ -39,26 +39,34 @@ pub(crate) struct Calls {
 
 impl<P: Platform> Work<P> {
     /// So many calls of a module.
-    pub fn call(selector: String, input: Vec<u8>, repeat: u32) -> Result<Work<P>, String> {
+    pub fn call(selector: &str, input: &[u8], repeat: u32) -> Result<Work<P>, Reason> {
         if repeat == 0 {
-            return Err("0 calls, expected at least 1".to_string());
+            return Err("0 calls, expected at least 1".into());
         }
-        Ok(Work::Call(Box::new(Calls {
-            selector,
-            input,
+        let mut results = Vec::new();
+        results.try_reserve_exact(MAX_RESULTS).map_err(NoMemory::from)?;
+        let calls = Calls {
+            selector: text!("{selector}")?,
+            input: copy(input)?,
             id: None,
             repeat,
             done: 0,
             last: None,
-            results: Vec::new(),
+            results,
             total_cycles: 0,
             min_cycles: u64::MAX,
             max_cycles: 0,
-        })))
+        };
+        Ok(Work::Call(Box::try_new(calls).map_err(|_| NoMemory)?))
     }
 }
 
 impl Calls {
+    /// Bytes that the client has sent along.
+    pub fn input_bytes(&self) -> usize {
+        self.input.len()
+    }
+
     fn count(&mut self, returned: Returned) {
         let (result, cycles) = (returned.outcome.result, returned.cycles);
         self.done += 1;
@@ -84,12 +92,14 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
             for _ in 0..CALLS_AT_ONCE.min(calls.repeat - calls.done) {
                 if let Err(error) = self.call_once(calls, output) {
                     let done = calls.done;
-                    let error = format!("{}: {error} (call {} of {})", calls.selector, done + 1, calls.repeat);
+                    let error = reason!("{}: {error} (call {} of {})", calls.selector, done + 1, calls.repeat);
                     return Slice::Done(Answer::Refused { error });
                 }
             }
             if calls.done == calls.repeat {
-                return Slice::Done(self.called(calls, output));
+                return Slice::Done(
+                    self.called(calls, output).unwrap_or_else(|error| Answer::Refused { error: error.into() }),
+                );
             }
             if self.around.milliseconds() >= until {
                 return Slice::More(calls.done.into(), calls.repeat.into());
@@ -97,15 +107,13 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
         }
     }
 
-    fn call_once(&self, calls: &mut Calls, output: &mut [u8]) -> Result<(), String> {
+    fn call_once(&self, calls: &mut Calls, output: &mut [u8]) -> Result<(), Reason> {
         loop {
             let id = match calls.id {
                 Some(id) => id,
                 None => {
                     let id = self.select(&calls.selector)?;
-                    if let Some(profile) = self.manager.stats(id) {
-                        self.library.borrow_mut().note_input(&load_of(&profile), &calls.input);
-                    }
+                    self.library.borrow_mut().note_input(id, &calls.input);
                     *calls.id.insert(id)
                 }
             };
@@ -124,7 +132,7 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
                 }
                 Err(error) => {
                     self.explain(id, &error);
-                    return Err(error.to_string());
+                    return Err(reason!("{error}"));
                 }
             }
         }
@@ -135,25 +143,25 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
         let (ExecuteError::Faulted(fault), Some(profile)) = (error, self.manager.stats(id)) else { return };
         let diagnosis = self.manager.take_diagnosis(id);
         show_fault(&mut Voice(&self.around), &profile, fault, diagnosis.as_ref());
-        self.library.borrow_mut().note_fault(&load_of(&profile), diagnosis);
+        self.library.borrow_mut().note_fault(id, diagnosis);
     }
 
-    fn called(&self, calls: &mut Calls, output: &[u8]) -> Answer {
+    fn called(&self, calls: &mut Calls, output: &[u8]) -> Result<Answer, NoMemory> {
         let (Some(last), Some(profile)) = (calls.last, calls.id.and_then(|id| self.manager.stats(id))) else {
-            let error = format!("{}: it was unloaded just behind its last call", calls.selector);
-            return Answer::Refused { error };
+            let error = reason!("{}: it was unloaded just behind its last call", calls.selector);
+            return Ok(Answer::Refused { error });
         };
-        Answer::Called(Called {
-            name: profile.name.to_string(),
-            version: profile.version.to_string(),
+        Ok(Answer::Called(Called {
+            name: text!("{}", profile.name)?,
+            version: text!("{}", profile.version)?,
             generation: profile.generation,
             calls: calls.done.into(),
             result: last.outcome.result,
             results: core::mem::take(&mut calls.results),
-            output: output.get(..last.outcome.output_length).unwrap_or_default().to_vec(),
+            output: copy(output.get(..last.outcome.output_length).unwrap_or_default())?,
             total_cycles: calls.total_cycles,
             min_cycles: calls.min_cycles,
             max_cycles: calls.max_cycles,
-        })
+        }))
     }
 }

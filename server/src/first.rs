@@ -1,14 +1,14 @@
 //! Loads at the start. What misses another module waits until that is there.
 
 use alloc::borrow::Cow;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use bareflow_loader::{LoadError, Platform};
-use bareflow_protocol::control::Wish;
-use bareflow_suite::order;
+use bareflow_suite::fallible::NO_MEMORY;
+use bareflow_suite::{order, text};
 
-use crate::library::load_of;
+use crate::push::Wanted;
 use crate::{Server, Surroundings};
 
 /// A blob of the start, and what it misses.
@@ -39,13 +39,17 @@ impl<'blobs, P: Platform, S: Surroundings> Server<'blobs, P, S> {
         let waiting = self.waiting.take();
         let blobs: Vec<&[u8]> = waiting.iter().map(|one| &*one.blob).collect();
         for (place, one) in waiting.iter().enumerate() {
-            let error = order::circle(&blobs, place).or_else(|| one.error.map(|error| error.to_string()));
-            self.say_refused(&one.label, &error.unwrap_or_default());
+            match (order::circle(&blobs, place), one.error) {
+                (Some(circle), _) => self.say_refused(&one.label, &circle),
+                (None, Some(error)) => self.say_refused(&one.label, &error),
+                (None, None) => {}
+            }
         }
     }
 
     fn begin(&self, label: &str, blob: Cow<'blobs, [u8]>, replaces: bool) {
-        let mut loaded = self.try_first(Waiting { label: label.to_string(), blob, replaces, error: None });
+        let Ok(text) = text!("{label}") else { return self.say_refused(label, &NO_MEMORY) };
+        let mut loaded = self.try_first(Waiting { label: text, blob, replaces, error: None });
         // One that came may be what others wait for, and those what others wait for.
         while loaded {
             loaded = false;
@@ -57,31 +61,30 @@ impl<'blobs, P: Platform, S: Surroundings> Server<'blobs, P, S> {
 
     /// Says whether the module is there now.
     fn try_first(&self, mut one: Waiting<'blobs>) -> bool {
-        let options = match self.options(&one.blob, &Wish::default()) {
-            Ok(options) if one.replaces => options,
-            _ => self.defaults,
-        };
+        let options = if one.replaces { self.options(&one.blob, &Wanted::default()) } else { self.defaults };
         let done = if one.replaces {
+            // What it replaced is said on the console; nobody waits for the answer.
             self.manager.replace(&one.blob, &options).map(|reloaded| {
-                // What it replaced is said on the console; nobody waits for the answer.
-                let _ = self.replaced(reloaded, Some(one.blob.to_vec()), None);
-                None
+                self.tell_replaced(&reloaded);
+                reloaded.id
             })
         } else {
-            self.manager.load_with(&one.blob, &options).map(Some)
+            self.manager.load_with(&one.blob, &options)
         };
         match done {
-            Ok(None) => return true,
-            Ok(Some(id)) => {
-                if let Some(profile) = self.manager.stats(id) {
-                    self.library.borrow_mut().keep(load_of(&profile), one.blob);
-                }
+            Ok(id) => {
+                self.library.borrow_mut().keep(id, one.blob);
                 self.say_loaded(id);
                 return true;
             }
             Err(error @ LoadError::MissingDependency { .. }) => {
                 one.error = Some(error);
-                self.waiting.borrow_mut().push(one);
+                let mut waiting = self.waiting.borrow_mut();
+                if waiting.try_reserve(1).is_ok() {
+                    waiting.push(one);
+                } else {
+                    self.say_refused(&one.label, &error);
+                }
             }
             Err(error) => self.say_refused(&one.label, &order::refusal(&self.manager, &one.blob, &error)),
         }

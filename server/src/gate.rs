@@ -1,20 +1,18 @@
 //! Two modules side by side: because a client wants to see them so, or because
 //! one has to prove itself before it takes the other one's place.
 
-use alloc::boxed::Box;
-use alloc::format;
-use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use bareflow_loader::trial::{Difference, TrialError};
-use bareflow_loader::{LoadOptions, ModuleId, Platform, Trial};
+use allocator_api2::boxed::Box;
+use bareflow_loader::trial::{Difference, Distribution, TrialError};
+use bareflow_loader::{LoadOptions, ModuleId, ModuleProfile, Platform, Trial};
 use bareflow_protocol::Answer;
-use bareflow_protocol::trial::{Comparison, Condition, Gate, Side, Verdict};
-use bareflow_suite::order;
+use bareflow_protocol::trial::{Comparison, Conditions, Gate, MAX_CONDITIONS, Side, Verdict};
+use bareflow_suite::fallible::{NoMemory, Reason, copy};
+use bareflow_suite::{order, reason, text};
 
 use crate::jobs::{SLICE, Slice, Work};
-use crate::library::load_of;
-use crate::{NO_ROOM, Server, Surroundings, has_room};
+use crate::{Server, Surroundings, room};
 
 mod judge;
 
@@ -33,21 +31,31 @@ pub(crate) struct Comparing<P: Platform> {
 
 /// A module that is to take another one's place.
 struct Candidate {
-    conditions: Vec<Condition>,
+    conditions: Conditions,
     blob: Vec<u8>,
     /// What is left to drop when it is over: the copy of the old one, and the candidate unless it was promoted.
     shadow: ModuleId,
     candidate: Option<ModuleId>,
 }
 
+impl<P: Platform> Comparing<P> {
+    /// Bytes that the client has sent along.
+    pub fn input_bytes(&self) -> usize {
+        self.input.len()
+    }
+}
+
 impl<P: Platform, S: Surroundings> Server<'_, P, S> {
     /// Begins to compare two modules.
-    pub(crate) fn compare(&self, ids: [ModuleId; 2], input: Vec<u8>, over: u32) -> Result<Work<P>, String> {
+    pub(crate) fn compare(&self, ids: [ModuleId; 2], input: &[u8], over: u32) -> Result<Work<P>, Reason> {
         if !(1..=MAX_MEASUREMENTS).contains(&over) {
-            return Err(format!("{over} measurements, expected 1 to {MAX_MEASUREMENTS}"));
+            return Err(reason!("{over} measurements, expected 1 to {MAX_MEASUREMENTS}"));
         }
         let trial = Trial::new(&self.manager, ids, over).map_err(|error| explain(error, ["", ""]))?;
-        Ok(Work::Compare(Box::new(Comparing { trial, ids, input, over, gate: None })))
+        // The measurements are kept until the end.
+        room()?;
+        let comparing = Comparing { trial, ids, input: copy(input)?, over, gate: None };
+        Ok(Work::Compare(Box::try_new(comparing).map_err(|_| NoMemory)?))
     }
 
     /// Begins to find out whether a blob may take the place of `old`. Both run as copies that nobody else calls.
@@ -56,20 +64,18 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
         old: ModuleId,
         blob: Vec<u8>,
         options: &LoadOptions,
-        gate: &Gate,
-    ) -> Result<Work<P>, String> {
-        let load =
-            self.manager.stats(old).map(|profile| load_of(&profile)).ok_or("the old module is gone; try again")?;
+        gate: &Gate<'_>,
+    ) -> Result<Work<P>, Reason> {
+        if gate.conditions.excess() > 0 {
+            let asked = gate.conditions.asked();
+            return Err(reason!("{asked} conditions, expected at most {MAX_CONDITIONS}"));
+        }
         let (old_blob, last_input) = {
             let library = self.library.borrow();
-            let kept = library.get(&load).ok_or("the old module's blob was not kept; push without a gate")?;
-            let mut blob = Vec::new();
-            if blob.try_reserve_exact(kept.blob.len()).is_err() || !has_room() {
-                return Err(NO_ROOM.to_string());
-            }
-            blob.extend_from_slice(&kept.blob);
-            (blob, kept.input.clone())
+            let kept = library.get(old).ok_or("the old module's blob was not kept; push without a gate")?;
+            (copy(&kept.blob)?, copy(&kept.input)?)
         };
+        room()?;
         let old_options = self.manager.options(old).unwrap_or(*options);
         let candidate = self
             .manager
@@ -77,12 +83,11 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
             .map_err(|error| order::refusal(&self.manager, &blob, &error))?;
         let shadow = self.manager.load_candidate(&old_blob, &old_options).map_err(|error| {
             self.drop_one(candidate);
-            format!("no second copy of the old module: {error}")
+            reason!("no second copy of the old module: {error}")
         })?;
-        let input = gate.input.clone().unwrap_or(last_input);
-        match self.compare([shadow, candidate], input, gate.over) {
+        match self.compare([shadow, candidate], gate.input.unwrap_or(&last_input), gate.over) {
             Ok(Work::Compare(mut comparing)) => {
-                let (conditions, candidate) = (gate.conditions.clone(), Some(candidate));
+                let (conditions, candidate) = (gate.conditions, Some(candidate));
                 comparing.gate = Some(Candidate { conditions, blob, shadow, candidate });
                 Ok(Work::Compare(comparing))
             }
@@ -130,63 +135,69 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
     }
 
     /// Answers a comparison that is over.
-    fn conclude(&self, comparing: &mut Comparing<P>, error: Option<(usize, String)>) -> Answer {
-        let Some(mut comparison) = self.comparison(comparing) else {
-            return Answer::Refused { error: "one of the two was unloaded meanwhile; try again".to_string() };
-        };
+    fn conclude(&self, comparing: &mut Comparing<P>, error: Option<(usize, Reason)>) -> Answer {
+        self.concluded(comparing, error).unwrap_or_else(|error| Answer::Refused { error })
+    }
+
+    fn concluded(&self, comparing: &mut Comparing<P>, error: Option<(usize, Reason)>) -> Result<Answer, Reason> {
+        let comparison = self.comparison(comparing)?;
+        let mut comparison = comparison.ok_or("one of the two was unloaded meanwhile; try again")?;
         let Some(gate) = &mut comparing.gate else {
-            return match error {
-                Some((_, error)) => Answer::Refused { error },
-                None => Answer::Compared(Box::new(comparison)),
-            };
+            return error.map_or(Ok(Answer::Compared(comparison)), |(_, error)| Err(error));
         };
         if let Some((side, error)) = error {
             comparison.outputs_equal = false;
-            comparison.difference = Some(error.clone());
+            comparison.difference = Some(text!("{error}")?);
             if let Some(side) = comparison.sides.get_mut(side) {
-                side.fault = Some(error);
+                side.fault = Some(text!("{error}")?);
             }
         }
         let failed = comparison.sides.iter().any(|side| side.fault.is_some());
-        let conditions = judge::judge(&gate.conditions, &comparison, comparing.trial.distributions(&self.manager));
+        let measured = comparing.trial.distributions(&self.manager);
+        let conditions = judge::judge(gate.conditions.as_slice(), &comparison, measured)?;
         let passed = !failed && conditions.iter().all(|condition| condition.held);
         let verdict = Verdict { passed, conditions, comparison };
-        let Some(id) = gate.candidate.filter(|_| passed) else { return Answer::GateFailed(Box::new(verdict)) };
+        let Some(id) = gate.candidate.filter(|_| passed) else { return Ok(Answer::GateFailed(verdict)) };
+        let texts = self.load_texts(&gate.blob)?;
+        self.library.borrow_mut().reserve()?;
         match self.manager.promote(id) {
             Ok(reloaded) => {
                 gate.candidate = None;
-                self.replaced(reloaded, Some(core::mem::take(&mut gate.blob)), Some(verdict))
+                Ok(self.replaced(&reloaded, core::mem::take(&mut gate.blob), texts, Some(verdict)))
             }
-            Err(error) => Answer::Refused { error: order::refusal(&self.manager, &gate.blob, &error) },
+            Err(error) => Err(order::refusal(&self.manager, &gate.blob, &error)),
         }
     }
 
-    /// What was found out about the two.
-    fn comparison(&self, comparing: &mut Comparing<P>) -> Option<Comparison> {
-        let profiles = [self.manager.stats(comparing.ids[0])?, self.manager.stats(comparing.ids[1])?];
+    /// What was found out about the two; nothing where one of them is gone.
+    fn comparison(&self, comparing: &mut Comparing<P>) -> Result<Option<Comparison>, NoMemory> {
+        let [Some(first), Some(second)] = comparing.ids.map(|id| self.manager.stats(id)) else { return Ok(None) };
         let difference = comparing.trial.difference();
         let measured = comparing.trial.distributions(&self.manager);
         let classes = judge::classes(&measured);
-        let side = |index: usize| Side {
-            name: profiles[index].name.to_string(),
-            version: profiles[index].version.to_string(),
-            generation: profiles[index].generation,
-            batch: measured[index].batch,
-            measurements: measured[index].hundredths.len() as u32,
-            cycles: judge::figures(&measured[index]),
-            histogram: judge::histogram(&measured[index], &classes),
-            fault: None,
+        let side = |profile: &ModuleProfile, measured: &Distribution<'_>| -> Result<Side, NoMemory> {
+            Ok(Side {
+                name: text!("{}", profile.name)?,
+                version: text!("{}", profile.version)?,
+                generation: profile.generation,
+                batch: measured.batch,
+                measurements: measured.hundredths.len() as u32,
+                cycles: judge::figures(measured),
+                histogram: judge::histogram(measured, &classes)?,
+                fault: None,
+            })
         };
-        let sides = [side(0), side(1)];
-        let ratios = judge::ratios(&sides);
+        let sides = [side(&first, &measured[0])?, side(&second, &measured[1])?];
+        let ratios = judge::ratios(&sides)?;
         let difference = difference.map(|difference| match difference {
-            Difference::Results([first, second]) => format!("results {first} and {second}"),
-            Difference::Lengths([first, second]) => format!("outputs of {first} and {second} bytes"),
+            Difference::Results([first, second]) => text!("results {first} and {second}"),
+            Difference::Lengths([first, second]) => text!("outputs of {first} and {second} bytes"),
             Difference::Bytes { at, found: [first, second] } => {
-                format!("byte {at} of the output {first:#04x} and {second:#04x}")
+                text!("byte {at} of the output {first:#04x} and {second:#04x}")
             }
         });
-        Some(Comparison { sides, ratios, outputs_equal: difference.is_none(), difference })
+        let difference = difference.transpose()?;
+        Ok(Some(Comparison { sides, ratios, outputs_equal: difference.is_none(), difference }))
     }
 
     /// Takes back the copies that a gate made.
@@ -207,11 +218,11 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
     }
 }
 
-fn explain(error: TrialError, names: [&str; 2]) -> String {
+fn explain(error: TrialError, names: [&str; 2]) -> Reason {
     let name = |side: usize| names.get(side).copied().unwrap_or_default();
     match error {
-        TrialError::Faulted(side, fault) => format!("{} faulted: {fault}", name(side)),
-        TrialError::Refused(side, error) => format!("{}: {error}", name(side)),
-        TrialError::NoMemory => "no memory for so many measurements; ask for fewer".to_string(),
+        TrialError::Faulted(side, fault) => reason!("{} faulted: {fault}", name(side)),
+        TrialError::Refused(side, error) => reason!("{}: {error}", name(side)),
+        TrialError::NoMemory => "no memory for so many measurements; ask for fewer".into(),
     }
 }

@@ -1,16 +1,21 @@
 //! What takes its time: carried out slice by slice, in turn.
 
-use alloc::boxed::Box;
-use alloc::format;
 use alloc::vec::Vec;
 
-use bareflow_loader::{ModuleId, Platform, UnloadError};
-use bareflow_protocol::control::{NUMBER_BITS, Push};
-use bareflow_protocol::{Answer, Request};
+use allocator_api2::boxed::Box;
+use core::fmt;
+
+use bareflow_loader::{ModuleId, ModuleManager, Platform, UnloadError};
+use bareflow_protocol::Answer;
+use bareflow_protocol::control::{Asked, NUMBER_BITS};
+use bareflow_suite::fallible::Reason;
+use bareflow_suite::reason;
 
 use crate::call::Calls;
 use crate::gate::Comparing;
-use crate::{Server, Surroundings};
+use crate::push::Wanted;
+use crate::tell::{self, ReceiptTexts};
+use crate::{Server, Surroundings, room};
 
 /// How long an unload or a reload waits for calls under way, in milliseconds.
 pub(crate) const PATIENCE: u64 = 2000;
@@ -20,6 +25,16 @@ pub(crate) const SLICE: u64 = 2;
 
 /// How often a client is told how far its job is, in milliseconds.
 const TELL_EACH: u64 = 250;
+
+/// Requests that may wait for their turn, of all clients.
+pub(crate) const MAX_JOBS: usize = 256;
+
+/// Places for jobs: those that wait, the one that is carried out, and one that is put back by whoever is heard meanwhile.
+pub(crate) const JOB_PLACES: usize = MAX_JOBS + 2;
+
+/// Requests of one client that may wait for their turn, and the bytes of input they may bring.
+const MAX_JOBS_OF_CLIENT: usize = 64;
+const MAX_INPUTS_OF_CLIENT: usize = 4 << 20;
 
 /// A request that is not answered yet.
 pub(crate) struct Job<P: Platform> {
@@ -39,16 +54,36 @@ pub(crate) enum Work<P: Platform> {
     /// An unload that waits for calls under way.
     Unload(ModuleId),
     /// A blob that takes the place of a module with state, and waits for calls under way.
-    Push(Box<(Vec<u8>, Push)>),
+    Push(Box<Waiting>),
     /// Two modules side by side.
     Compare(Box<Comparing<P>>),
-    /// A request that could not be looked at when it came.
-    Later(Box<Request>),
+    /// A request that could not be looked at when it came: its payload.
+    Later(Vec<u8>),
     /// A comparison that nobody waits for any more, whose copies could not be taken back then.
     Drop(Box<Comparing<P>>),
 }
 
+/// A blob that waits to be loaded, and how its client wants that to be done.
+#[derive(Default)]
+pub(crate) struct Waiting {
+    pub blob: Vec<u8>,
+    pub wanted: Wanted,
+}
+
+impl<P: Platform> Work<P> {
+    /// Bytes that a client has sent along.
+    fn input_bytes(&self) -> usize {
+        match self {
+            Work::Call(calls) => calls.input_bytes(),
+            Work::Compare(comparing) => comparing.input_bytes(),
+            Work::Later(payload) => payload.len(),
+            Work::Unload(_) | Work::Push(_) | Work::Drop(_) => 0,
+        }
+    }
+}
+
 /// What a slice of a job ends in.
+#[expect(clippy::large_enum_variant, reason = "a box would be memory that may not be there")]
 pub(crate) enum Slice {
     /// There is more to do: so much is done, of so much.
     More(u64, u64),
@@ -107,11 +142,62 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
     /// Does what waited until code of modules may run, if the job is that.
     fn take_up_later(&self, job: Job<P>) -> Option<Job<P>> {
         match job.work {
-            Work::Later(request) => self.take_up(job.number, (job.number >> NUMBER_BITS) as u32, *request),
+            Work::Later(payload) => {
+                // It was understood when it came.
+                if let Ok(asked) = Asked::from_payload(&payload) {
+                    self.take_up(asked);
+                }
+            }
             Work::Drop(comparing) => self.drop_candidates(&comparing),
             work => return Some(Job { work, ..job }),
         }
         None
+    }
+
+    /// Puts work behind what is being done.
+    pub(crate) fn queue(&self, number: u64, work: Work<P>) {
+        let job = Job::new(number, work, self.around.milliseconds());
+        match self.may_wait(&job) {
+            // Within what was reserved for `MAX_JOBS`.
+            Ok(()) => self.jobs.borrow_mut().push_back(job),
+            Err(reason) => {
+                self.abandon(job.work);
+                self.refuse(number, reason);
+            }
+        }
+    }
+
+    fn may_wait(&self, job: &Job<P>) -> Result<(), Reason> {
+        let jobs = self.jobs.borrow();
+        let own = || jobs.iter().filter(|other| other.client() == job.client());
+        let (count, inputs) = (own().count(), own().map(|other| other.work.input_bytes()).sum::<usize>());
+        if jobs.len() >= MAX_JOBS {
+            return Err(reason!("{MAX_JOBS} requests wait already; try again later"));
+        }
+        if count >= MAX_JOBS_OF_CLIENT {
+            return Err(reason!("{count} requests of this client wait already; wait for their answers"));
+        }
+        if inputs + job.work.input_bytes() > MAX_INPUTS_OF_CLIENT {
+            return Err(reason!(
+                "{inputs} bytes of input of this client wait already, expected at most {MAX_INPUTS_OF_CLIENT}; wait \
+                 for their answers"
+            ));
+        }
+        Ok(room()?)
+    }
+
+    /// Drops the jobs of a client that is gone.
+    pub(crate) fn drop_jobs_of(&self, client: u32) {
+        let count = self.jobs.borrow().len();
+        for _ in 0..count {
+            let Some(job) = self.jobs.borrow_mut().pop_front() else { return };
+            if job.client() == client {
+                self.abandon(job.work);
+            } else {
+                // The place that it had.
+                self.jobs.borrow_mut().push_back(job);
+            }
+        }
     }
 
     /// Ends what has waited for too long, and carries out nothing else: while a call is under way, or there is nothing to do.
@@ -121,6 +207,7 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
             return;
         }
         let now = self.around.milliseconds();
+        self.uploads.borrow_mut().expire(now);
         loop {
             let late = {
                 let mut jobs = self.jobs.borrow_mut();
@@ -146,19 +233,24 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
 
     fn try_unload(&self, id: ModuleId, began: u64) -> Slice {
         let waited = self.around.milliseconds().saturating_sub(began);
+        let texts = self.manager.stats(id).map(|profile| ReceiptTexts::new(&profile.name, &profile.version));
+        let texts = match texts {
+            Some(Ok(texts)) => texts,
+            Some(Err(error)) => return Slice::Done(Answer::Refused { error: error.into() }),
+            None => return Slice::Done(Answer::Refused { error: "it is gone already; see `ps`".into() }),
+        };
         match self.manager.unload(id) {
             Ok(receipt) => {
                 self.say_gone(&receipt);
                 self.tidy();
-                Slice::Done(Answer::Unloaded(crate::tell::receipt(&receipt)))
+                Slice::Done(Answer::Unloaded(tell::receipt(&receipt, texts)))
             }
             Err(UnloadError::Busy { .. }) if waited < PATIENCE => Slice::More(0, 1),
             Err(error @ UnloadError::Needed { .. }) => {
-                let name = |by| self.manager.stats(by).map(|by| format!("{} {}", by.name, by.version));
-                let names: Vec<_> = self.manager.dependents(id).filter_map(name).collect();
-                Slice::Done(Answer::Refused { error: format!("{error} (needed by {})", names.join(", ")) })
+                let users = Users(&self.manager, id);
+                Slice::Done(Answer::Refused { error: reason!("{error} (needed by {users})") })
             }
-            Err(error) => Slice::Done(Answer::Refused { error: format!("{error} (waited {waited} ms)") }),
+            Err(error) => Slice::Done(Answer::Refused { error: reason!("{error} (waited {waited} ms)") }),
         }
     }
 
@@ -166,10 +258,25 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
     pub(crate) fn abandon(&self, work: Work<P>) {
         match work {
             Work::Compare(comparing) | Work::Drop(comparing) if !self.around.may_run_modules() => {
+                // In the place of the job that it was.
                 self.jobs.borrow_mut().push_back(Job::new(0, Work::Drop(comparing), self.around.milliseconds()));
             }
             Work::Compare(comparing) | Work::Drop(comparing) => self.drop_candidates(&comparing),
             Work::Call(_) | Work::Unload(_) | Work::Push(_) | Work::Later(_) => {}
         }
+    }
+}
+
+/// The modules that may call one, as text.
+struct Users<'manager, P: Platform>(&'manager ModuleManager<P>, ModuleId);
+
+impl<P: Platform> fmt::Display for Users<'_, P> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Users(manager, id) = self;
+        let users = manager.dependents(*id).filter_map(|user| manager.stats(user));
+        users.enumerate().try_for_each(|(place, user)| {
+            let comma = if place == 0 { "" } else { ", " };
+            write!(out, "{comma}{} {}", user.name, user.version)
+        })
     }
 }

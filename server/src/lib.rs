@@ -34,24 +34,34 @@ use core::fmt;
 use bareflow_loader::report::Style;
 use bareflow_loader::{LoadOptions, ModuleManager, Platform};
 use bareflow_protocol::control::{Asked, File, MAX_REQUEST};
-use bareflow_protocol::{Answer, Decoder, Message};
+use bareflow_protocol::frame::frame_size;
+use bareflow_protocol::{Answer, Decoder, FrameError, Message, write_frame};
+use bareflow_suite::fallible::{NO_MEMORY, NoMemory, Reason};
+use bareflow_suite::reason;
 
 use first::Waiting;
-use jobs::Job;
+use jobs::{JOB_PLACES, Job};
 use library::Library;
 use outputs::Outputs;
 use uploads::Uploads;
 
-/// Bytes of memory that stay free whatever clients send: more than one request and its answer take.
+/// Bytes of memory that nothing is kept in, so that there is some to look around and to unload with. Where it
+/// is used up all the same, requests are refused one by one: nothing here takes memory without asking.
 const HEADROOM: usize = 6 << 20;
 
-/// Whether there is memory left for what clients want to have kept.
-pub(crate) fn has_room() -> bool {
-    Vec::<u8>::new().try_reserve_exact(HEADROOM).is_ok()
+/// Checks that there is memory left for what clients want to have kept.
+pub(crate) fn room() -> Result<(), NoMemory> {
+    Ok(Vec::<u8>::new().try_reserve_exact(HEADROOM)?)
 }
 
-/// What is said where there is not.
-pub(crate) const NO_ROOM: &str = "no memory for that; unload a module or give the system more memory";
+/// Modules that may be loaded at once, the copies for comparisons not counted.
+pub const MAX_MODULES: usize = 4096;
+
+/// Bytes of the frame that most answers fit into, and that a refusal always does.
+const FRAME: usize = 16 << 10;
+
+/// Bytes that are received at once, at the most.
+const PIECE: usize = 4096;
 
 /// How long the rest of a frame may take, in milliseconds.
 const HALF_A_FRAME: u64 = 1000;
@@ -76,25 +86,28 @@ pub trait Surroundings {
     fn say(&self, style: Style, text: fmt::Arguments<'_>);
 
     /// The console's lines from that number on, and the number of the first of them.
-    fn log(&self, from: u64) -> (u64, Vec<String>);
+    ///
+    /// # Errors
+    /// Why there are none to be had.
+    fn log(&self, from: u64) -> Result<(u64, Vec<String>), Reason>;
 
     /// The files of a folder on the disk.
     ///
     /// # Errors
     /// Why there are none to be had.
-    fn files(&self, path: &str) -> Result<Vec<File>, String>;
+    fn files(&self, path: &str) -> Result<Vec<File>, Reason>;
 
     /// A file's bytes.
     ///
     /// # Errors
     /// Why there are none to be had.
-    fn read(&self, path: &str) -> Result<Vec<u8>, String>;
+    fn read(&self, path: &str) -> Result<Vec<u8>, Reason>;
 
     /// Writes a module's blob to the disk, and says where it lies.
     ///
     /// # Errors
     /// Why it could not be written; then what was there before is there still.
-    fn save(&self, name: &str, blob: &[u8]) -> Result<String, String>;
+    fn save(&self, name: &str, blob: &[u8]) -> Result<String, Reason>;
 }
 
 /// The server.
@@ -109,6 +122,8 @@ pub struct Server<'blobs, P: Platform, S: Surroundings> {
     uploads: RefCell<Uploads>,
     library: RefCell<Library<'blobs>>,
     outputs: RefCell<Outputs>,
+    /// The frame that answers are written to.
+    frame: RefCell<Vec<u8>>,
     jobs: RefCell<VecDeque<Job<P>>>,
     /// Blobs of the start that miss another module.
     waiting: RefCell<Vec<Waiting<'blobs>>>,
@@ -119,23 +134,34 @@ pub struct Server<'blobs, P: Platform, S: Surroundings> {
 }
 
 impl<'blobs, P: Platform, S: Surroundings> Server<'blobs, P, S> {
-    /// A server of these modules.
-    pub fn new(manager: ModuleManager<P>, around: S, defaults: LoadOptions) -> Server<'blobs, P, S> {
-        Server {
+    /// A server of these modules. What every request needs is taken now: memory for a request on its way, for
+    /// an answer, for outputs and for jobs that wait.
+    ///
+    /// # Errors
+    /// [`NoMemory`].
+    pub fn new(manager: ModuleManager<P>, around: S, defaults: LoadOptions) -> Result<Server<'blobs, P, S>, NoMemory> {
+        let mut decoder = Decoder::with_limit(MAX_REQUEST);
+        decoder.reserve(PIECE)?;
+        let mut frame = Vec::new();
+        frame.try_reserve_exact(FRAME)?;
+        let mut jobs = VecDeque::new();
+        jobs.try_reserve_exact(JOB_PLACES)?;
+        Ok(Server {
             manager,
             around,
             defaults,
-            decoder: RefCell::new(Decoder::with_limit(MAX_REQUEST)),
+            decoder: RefCell::new(decoder),
             last_came: Cell::new(0),
             uploads: RefCell::new(Uploads::default()),
             library: RefCell::new(Library::default()),
-            outputs: RefCell::new(Outputs::new()),
-            jobs: RefCell::new(VecDeque::new()),
+            outputs: RefCell::new(Outputs::new()?),
+            frame: RefCell::new(frame),
+            jobs: RefCell::new(jobs),
             waiting: RefCell::new(Vec::new()),
             ended: Cell::new(false),
             current: Cell::new(None),
             cancelled: Cell::new(false),
-        }
+        })
     }
 
     /// The modules.
@@ -161,8 +187,10 @@ impl<'blobs, P: Platform, S: Surroundings> Server<'blobs, P, S> {
     /// Takes bytes as they arrive, and answers the requests that are complete.
     pub fn receive(&self, bytes: &[u8]) {
         self.last_came.set(self.around.milliseconds());
-        self.decoder.borrow_mut().push(bytes);
-        self.answer_all();
+        for piece in bytes.chunks(PIECE) {
+            self.decoder.borrow_mut().push(piece);
+            self.answer_all();
+        }
     }
 
     /// Whether the rest of a frame is to come.
@@ -185,20 +213,45 @@ impl<'blobs, P: Platform, S: Surroundings> Server<'blobs, P, S> {
             let payload = self.decoder.borrow_mut().next_payload();
             match payload {
                 None => return,
-                Some(payload) => match payload.and_then(|payload| Asked::from_payload(&payload)) {
-                    Ok(asked) => self.handle(asked),
-                    // Nobody knows whose that was.
-                    Err(error) => self.refuse(0, &error),
-                },
+                Some(Ok(payload)) => self.handle(payload),
+                Some(Err(error @ FrameError::NoMemory { head, .. })) => {
+                    self.refuse(Asked::number_in(&head), reason!("{error}"));
+                }
+                Some(Err(error)) => self.refuse(0, reason!("{error}")),
             }
         }
     }
 
+    /// Sends an answer; where there is no memory for it, that is the answer.
     fn answer(&self, number: u64, answer: Answer) {
-        self.around.send(&Message::Answer(number, answer).to_frame());
+        let message = Message::Answer(number, answer);
+        let mut frame = self.frame.borrow_mut();
+        let mut long = Vec::new();
+        // What does not fit gets memory of its own, which goes with it.
+        if write_within(&mut frame, &message) {
+            return self.around.send(&frame);
+        }
+        match write_frame(&mut long, &message) {
+            Ok(()) => self.around.send(&long),
+            Err(error) => {
+                let error = if matches!(error, FrameError::NoMemory { .. }) { NO_MEMORY } else { TOO_LONG };
+                // It fits: see `FRAME`.
+                if write_within(&mut frame, &Message::Answer(number, Answer::Refused { error: error.into() })) {
+                    self.around.send(&frame);
+                }
+            }
+        }
     }
 
-    fn refuse(&self, number: u64, error: &dyn fmt::Display) {
-        self.answer(number, Answer::Refused { error: alloc::format!("{error}") });
+    fn refuse(&self, number: u64, error: Reason) {
+        self.answer(number, Answer::Refused { error });
     }
+}
+
+/// What is said where an answer is longer than a frame can be.
+const TOO_LONG: &str = "the answer is longer than a frame can be; ask for less, such as one module";
+
+/// Writes a message as a frame where its memory suffices; says whether it did.
+fn write_within(frame: &mut Vec<u8>, message: &Message) -> bool {
+    frame_size(message) <= frame.capacity() && write_frame(frame, message).is_ok()
 }

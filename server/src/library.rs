@@ -2,25 +2,17 @@
 //! saved and tried out against another one, its last input, and what is known of its last fault.
 
 use alloc::borrow::Cow;
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use bareflow_loader::{Diagnosis, ModuleProfile, Name};
+use bareflow_loader::{Diagnosis, ModuleId};
+use bareflow_suite::fallible::{self, NoMemory};
 
 /// Longest input that is kept, in bytes.
 const MAX_INPUT: usize = 64 << 10;
 
-/// A load: a name and which of its loads.
-pub(crate) type Load = (Name, u32);
-
-/// Which load a profile is that of.
-pub(crate) const fn load_of(profile: &ModuleProfile) -> Load {
-    (profile.name, profile.generation)
-}
-
-/// Everything that is kept, by load.
+/// Everything that is kept, in the order of its loads.
 #[derive(Debug, Default)]
-pub(crate) struct Library<'blobs>(BTreeMap<Load, Kept<'blobs>>);
+pub(crate) struct Library<'blobs>(Vec<(ModuleId, Kept<'blobs>)>);
 
 /// What is kept of one load.
 #[derive(Debug, Default)]
@@ -34,32 +26,57 @@ pub(crate) struct Kept<'blobs> {
 }
 
 impl<'blobs> Library<'blobs> {
-    /// Keeps a blob.
-    pub fn keep(&mut self, load: Load, blob: Cow<'blobs, [u8]>) {
-        self.0.insert(load, Kept { blob, ..Kept::default() });
+    /// Makes room for one more load, so that [`keep`](Self::keep) can't fail behind it.
+    pub fn reserve(&mut self) -> Result<(), NoMemory> {
+        Ok(self.0.try_reserve(1)?)
+    }
+
+    /// Keeps a blob, if there is room for what is kept of a load.
+    pub fn keep(&mut self, id: ModuleId, blob: Cow<'blobs, [u8]>) {
+        let kept = Kept { blob, ..Kept::default() };
+        match self.place(id) {
+            Ok(place) => {
+                if let Some(known) = self.0.get_mut(place) {
+                    known.1 = kept;
+                }
+            }
+            Err(place) if self.reserve().is_ok() => self.0.insert(place, (id, kept)),
+            Err(_) => {}
+        }
+    }
+
+    fn place(&self, id: ModuleId) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&id, |(of, _)| *of)
     }
 
     /// What is kept of a load.
-    pub fn get(&self, load: &Load) -> Option<&Kept<'blobs>> {
-        self.0.get(load)
+    pub fn get(&self, id: ModuleId) -> Option<&Kept<'blobs>> {
+        Some(&self.0.get(self.place(id).ok()?)?.1)
     }
 
-    /// Takes note of an input, unless it is too long to be kept.
-    pub fn note_input(&mut self, load: &Load, input: &[u8]) {
-        if let Some(kept) = self.0.get_mut(load).filter(|kept| kept.input != input && input.len() <= MAX_INPUT) {
-            kept.input = input.to_vec();
+    fn get_mut(&mut self, id: ModuleId) -> Option<&mut Kept<'blobs>> {
+        let place = self.place(id).ok()?;
+        Some(&mut self.0.get_mut(place)?.1)
+    }
+
+    /// Takes note of an input, unless it is too long to be kept or there is no memory for it.
+    pub fn note_input(&mut self, id: ModuleId, input: &[u8]) {
+        if let Some(kept) = self.get_mut(id).filter(|kept| kept.input != input && input.len() <= MAX_INPUT)
+            && let Ok(input) = fallible::copy(input)
+        {
+            kept.input = input;
         }
     }
 
     /// Takes note of what is known of a fault.
-    pub fn note_fault(&mut self, load: &Load, diagnosis: Option<Diagnosis>) {
-        if let Some(kept) = self.0.get_mut(load) {
+    pub fn note_fault(&mut self, id: ModuleId, diagnosis: Option<Diagnosis>) {
+        if let Some(kept) = self.get_mut(id) {
             kept.diagnosis = diagnosis;
         }
     }
 
     /// Forgets what is gone.
-    pub fn retain(&mut self, is_loaded: impl Fn(&Load) -> bool) {
-        self.0.retain(|load, _| is_loaded(load));
+    pub fn retain(&mut self, is_loaded: impl Fn(ModuleId) -> bool) {
+        self.0.retain(|(id, _)| is_loaded(*id));
     }
 }

@@ -1,9 +1,9 @@
 //! What modules write their output to: one side's calls use one buffer, a comparison both.
 
-use alloc::vec;
 use alloc::vec::Vec;
 
 use bareflow_suite::OUTPUT_CAPACITY;
+use bareflow_suite::fallible::NoMemory;
 
 /// The buffers. They are there from the start, so that many calls that wait take no memory. No module finds in them what a
 /// call for somebody else wrote: whatever length it claims to have written, that is not what its caller gets.
@@ -15,8 +15,8 @@ pub(crate) struct Outputs {
 
 impl Outputs {
     /// Both of them.
-    pub fn new() -> Outputs {
-        Outputs { buffers: [vec![0; OUTPUT_CAPACITY], vec![0; OUTPUT_CAPACITY]], job: 0 }
+    pub fn new() -> Result<Outputs, NoMemory> {
+        Ok(Outputs { buffers: [zeros(OUTPUT_CAPACITY)?, zeros(OUTPUT_CAPACITY)?], job: 0 })
     }
 
     /// Both, for the job of that number: zeroed where another one's calls came before.
@@ -27,4 +27,11 @@ impl Outputs {
         }
         &mut self.buffers
     }
+}
+
+fn zeros(length: usize) -> Result<Vec<u8>, NoMemory> {
+    let mut zeros = Vec::new();
+    zeros.try_reserve_exact(length)?;
+    zeros.resize(length, 0);
+    Ok(zeros)
 }

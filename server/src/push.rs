@@ -1,74 +1,128 @@
 //! Loads: blobs that clients send, or that lie on the disk. Those at the start: [`first`](crate::first).
+//!
+//! What the answer needs is made before the load, so that a load which was carried out is never answered by
+//! a refusal because memory ran out behind it.
 
 use alloc::borrow::Cow;
-use alloc::boxed::Box;
-use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
+use allocator_api2::boxed::Box;
 use bareflow_loader::report::Style;
 use bareflow_loader::state::{Layouts, schema_of};
 use bareflow_loader::{
     Budget, Carried, Domain, LoadError, LoadOptions, ModuleId, Name, OnFault, Platform, Printable, RawModule, Reloaded,
+    Version,
 };
 use bareflow_protocol::Answer;
-use bareflow_protocol::control::{LoadCycles, Loaded, Push, Replaced, Wish};
-use bareflow_protocol::trial::Verdict;
-use bareflow_suite::order;
+use bareflow_protocol::control::{LoadCycles, Loaded, Push, Replaced};
+use bareflow_protocol::trial::{Gate, Verdict};
+use bareflow_suite::fallible::{NoMemory, Reason};
+use bareflow_suite::{order, reason, text};
 
-use crate::jobs::{PATIENCE, Slice, Work};
-use crate::library::load_of;
-use crate::requests::{Handled, Next};
-use crate::{Server, Surroundings, tell};
+use crate::jobs::{PATIENCE, Slice, Waiting, Work};
+use crate::requests::{Handled, Next, bounded};
+use crate::tell::{self, ReceiptTexts};
+use crate::{MAX_MODULES, Server, Surroundings};
+
+/// How a client wants a blob to be loaded.
+#[derive(Debug, Default)]
+pub(crate) struct Wanted {
+    /// What messages call it.
+    label: String,
+    domain: Option<Domain>,
+    limits: Option<Budget>,
+    on_fault: Option<OnFault>,
+    /// Beside the module of its name, instead of in its place.
+    beside: bool,
+}
+
+/// The texts of the answer to a load.
+pub(crate) struct LoadTexts {
+    name: String,
+    version: String,
+    /// Those of the module that it takes the place of.
+    old: Option<(String, ReceiptTexts)>,
+}
 
 impl<P: Platform, S: Surroundings> Server<'_, P, S> {
-    /// Loads a blob in place of the module of its name.
-    pub(crate) fn load(&self, blob: Vec<u8>, label: &str, wish: &Wish) -> Handled<P> {
-        let push = Push { label: label.to_string(), wish: wish.clone(), beside: false, gate: None };
-        self.push(blob, push)
+    /// Understands how a client wants a blob to be loaded.
+    pub(crate) fn wanted(&self, push: &Push<'_>) -> Result<Wanted, Reason> {
+        let domain = push.wish.domain.map(|word| {
+            let word = bounded(word)?;
+            let domain = Domain::from_name(word)
+                .ok_or_else(|| reason!("domain \"{}\", expected kernel or user", Printable(word.as_bytes())))?;
+            if self.defaults.domain == Domain::User && domain != Domain::User {
+                return Err("domain \"kernel\", expected user: this kernel was started for modules of ring 3".into());
+            }
+            Ok::<_, Reason>(domain)
+        });
+        let on_fault = push.wish.on_fault.map(|word| {
+            let word = bounded(word)?;
+            OnFault::parse(word).ok_or_else(|| {
+                reason!("policy \"{}\", expected stop, restart or restart:N", Printable(word.as_bytes()))
+            })
+        });
+        let limits = push.wish.budget.map(|wish| {
+            let wish = Budget { time_us: wish.time_us, stack: wish.stack, heap: wish.heap };
+            wish.within(&self.defaults.limits)
+        });
+        let label = text!("{}", bounded(push.label)?)?;
+        Ok(Wanted { label, domain: domain.transpose()?, limits, on_fault: on_fault.transpose()?, beside: push.beside })
     }
 
-    /// Loads a blob as its client wishes.
-    pub(crate) fn push(&self, blob: Vec<u8>, push: Push) -> Handled<P> {
-        let options = self.options(&blob, &push.wish)?;
+    /// Loads a blob as its client wants it to be.
+    pub(crate) fn push(&self, blob: Vec<u8>, wanted: Wanted, gate: Option<&Gate<'_>>) -> Handled<P> {
+        let options = self.options(&blob, &wanted);
         let refused = |error: LoadError| {
             let text = order::refusal(&self.manager, &blob, &error);
-            self.say_refused(&push.label, &text);
-            format!("{text}{}", self.layouts(&blob, &error))
+            self.say_refused(&wanted.label, &text);
+            match self.layouts(&blob, &error) {
+                Some(layouts) => reason!("{text}{layouts}"),
+                None => text,
+            }
         };
-        if let Some(gate) = &push.gate {
-            if push.beside {
+        if self.manager.ids().count() >= MAX_MODULES {
+            return Err(reason!("{MAX_MODULES} modules are loaded, and no more may be; unload some first"));
+        }
+        if let Some(gate) = gate {
+            if wanted.beside {
                 return Err("a gate is for a module that takes another one's place; leave out one of the two".into());
             }
             // Where there is nothing to be better than, there is nothing to prove.
-            if let Some(old) = active_of(&blob).and_then(|name| self.manager.find(name.as_str())) {
+            if let Some(old) = name_of(&blob).and_then(|name| self.manager.find(name.as_str())) {
                 return self.open_gate(old, blob, &options, gate).map(Next::Work);
             }
         }
-        if push.beside {
+        let texts = self.load_texts(&blob)?;
+        self.library.borrow_mut().reserve()?;
+        if wanted.beside {
             let start = self.manager.platform().clock_fenced();
             let id = self.manager.load_versioned(&blob, &options).map_err(refused)?;
             let prepare = self.manager.platform().clock_fenced().saturating_sub(start);
             let cycles = LoadCycles { prepare, switch: 0 };
-            return Ok(self.loaded(id, Some(blob), None, cycles, Carried::Nothing, None).into());
+            return Ok(self.loaded(id, blob, texts, cycles, Carried::Nothing, None).into());
         }
+        // What would wait, should the old module be busy.
+        let waiting = Box::try_new_uninit().map_err(|_| NoMemory)?;
         match self.manager.replace(&blob, &options) {
-            Ok(reloaded) => Ok(self.replaced(reloaded, Some(blob), None).into()),
-            Err(LoadError::StateBusy) => Ok(Next::Work(Work::Push(Box::new((blob, push))))),
+            Ok(reloaded) => Ok(self.replaced(&reloaded, blob, texts, None).into()),
+            Err(LoadError::StateBusy) => Ok(Next::Work(Work::Push(Box::write(waiting, Waiting { blob, wanted })))),
             Err(error) => Err(refused(error)),
         }
     }
 
     /// Tries again to load a blob that has to wait for a call of the old module.
-    pub(crate) fn push_again(&self, (blob, push): &mut (Vec<u8>, Push), waited: u64) -> Slice {
-        match self.push(core::mem::take(blob), push.clone()) {
+    pub(crate) fn push_again(&self, waiting: &mut Waiting, waited: u64) -> Slice {
+        let Waiting { blob, wanted } = core::mem::take(waiting);
+        match self.push(blob, wanted, None) {
             Ok(Next::Answer(answer)) => Slice::Done(answer),
             Ok(Next::Work(Work::Push(mut again))) if waited < PATIENCE => {
-                *blob = core::mem::take(&mut again.0);
+                *waiting = core::mem::take(&mut *again);
                 Slice::More(0, 1)
             }
             Ok(Next::Work(_)) => {
-                let error = format!("{} (waited {waited} ms)", LoadError::StateBusy);
+                let error = reason!("{} (waited {waited} ms)", LoadError::StateBusy);
                 Slice::Done(Answer::Refused { error })
             }
             Err(error) => Slice::Done(Answer::Refused { error }),
@@ -76,87 +130,107 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
     }
 
     /// Both states' fields, where one can't take over the other's.
-    fn layouts(&self, blob: &[u8], error: &LoadError) -> String {
+    fn layouts(&self, blob: &[u8], error: &LoadError) -> Option<Reason> {
         if !matches!(error, LoadError::StateChanged { .. } | LoadError::StateDropped { .. }) {
-            return String::new();
+            return None;
         }
-        let old = active_of(blob).and_then(|name| self.manager.stats(self.manager.find(name.as_str())?));
         let library = self.library.borrow();
-        let old = old.and_then(|old| RawModule::parse(&library.get(&load_of(&old))?.blob).ok());
+        let old = name_of(blob).and_then(|name| library.get(self.manager.find(name.as_str())?));
+        let old = old.and_then(|old| RawModule::parse(&old.blob).ok());
         let new = RawModule::parse(blob).ok();
-        Layouts { old: old.as_ref().and_then(schema_of), new: new.as_ref().and_then(schema_of) }.to_string()
+        let layouts = Layouts { old: old.as_ref().and_then(schema_of), new: new.as_ref().and_then(schema_of) };
+        Some(reason!("{layouts}"))
+    }
+
+    /// Makes the texts of the answer to a load, or to a promotion, of a blob.
+    pub(crate) fn load_texts(&self, blob: &[u8]) -> Result<LoadTexts, NoMemory> {
+        let header = RawModule::parse(blob).map(|raw| raw.header()).unwrap_or_default();
+        let version = Version { major: header.version_major, minor: header.version_minor, patch: header.version_patch };
+        let name = Name::from_field(header.name);
+        let name = name.as_ref().map_or("", Name::as_str);
+        let old = self.manager.find(name).and_then(|old| self.manager.stats(old));
+        let old = match old {
+            Some(old) => Some((text!("{}", old.version)?, ReceiptTexts::new(&old.name, &old.version)?)),
+            None => None,
+        };
+        Ok(LoadTexts { name: text!("{name}")?, version: text!("{version}")?, old })
     }
 
     /// Answers a load that may have replaced a module.
-    pub(crate) fn replaced(&self, reloaded: Reloaded, blob: Option<Vec<u8>>, verdict: Option<Verdict>) -> Answer {
-        let replaced = reloaded.replaced.map(|old| Replaced {
-            version: old.version.to_string(),
+    pub(crate) fn replaced(
+        &self,
+        reloaded: &Reloaded,
+        blob: Vec<u8>,
+        mut texts: LoadTexts,
+        verdict: Option<Verdict>,
+    ) -> Answer {
+        let replaced = reloaded.replaced.zip(texts.old.take()).map(|(old, (version, texts))| Replaced {
+            version,
             generation: old.generation,
-            receipt: old.receipt.as_ref().map(tell::receipt),
+            receipt: old.receipt.as_ref().map(|receipt| tell::receipt(receipt, texts)),
         });
         let cycles = LoadCycles { prepare: reloaded.prepare_cycles, switch: reloaded.switch_cycles };
-        let answer = self.loaded(reloaded.id, blob, replaced, cycles, reloaded.state, verdict);
+        let answer = self.loaded(reloaded.id, blob, texts, cycles, reloaded.state, verdict);
+        self.tell_replaced(reloaded);
+        match answer {
+            Answer::Loaded(loaded) => Answer::Loaded(Loaded { replaced, ..loaded }),
+            other => other,
+        }
+    }
+
+    /// Says on the console what a load replaced, and forgets it.
+    pub(crate) fn tell_replaced(&self, reloaded: &Reloaded) {
         if let Some(receipt) = reloaded.replaced.and_then(|old| old.receipt) {
             self.say_gone(&receipt);
         }
         self.tidy();
-        answer
     }
 
     fn loaded(
         &self,
         id: ModuleId,
-        blob: Option<Vec<u8>>,
-        replaced: Option<Replaced>,
+        blob: Vec<u8>,
+        texts: LoadTexts,
         cycles: LoadCycles,
         state: Carried,
         verdict: Option<Verdict>,
     ) -> Answer {
         let Some(profile) = self.manager.stats(id) else {
-            return Answer::Refused { error: "it is gone already; push it again".to_string() };
+            return Answer::Refused { error: "it is gone already; push it again".into() };
         };
-        if let Some(blob) = blob {
-            self.library.borrow_mut().keep(load_of(&profile), Cow::Owned(blob));
-        }
+        self.library.borrow_mut().keep(id, Cow::Owned(blob));
         self.say_loaded(id);
-        Answer::Loaded(Box::new(Loaded {
-            name: profile.name.to_string(),
-            version: profile.version.to_string(),
+        Answer::Loaded(Loaded {
+            name: texts.name,
+            version: texts.version,
             generation: profile.generation,
             active: profile.active,
-            replaced,
-            state: state.name().to_string(),
+            replaced: None,
+            state: state.name().into(),
             cycles,
             verdict,
-        }))
+        })
     }
 
-    /// How a blob is to be loaded: as the client wishes, or else as the module of its name is, or else as usual.
-    pub(crate) fn options(&self, blob: &[u8], wish: &Wish) -> Result<LoadOptions, String> {
-        let old = active_of(blob).and_then(|name| self.manager.options(self.manager.find(name.as_str())?));
-        let mut options = old.unwrap_or(self.defaults);
-        if let Some(domain) = &wish.domain {
-            options.domain = Domain::from_name(domain)
-                .ok_or_else(|| format!("domain \"{}\", expected kernel or user", Printable(domain.as_bytes())))?;
+    /// How a blob is to be loaded: as the client wants, or else as the module of its name is, or else as usual.
+    pub(crate) fn options(&self, blob: &[u8], wanted: &Wanted) -> LoadOptions {
+        let old = name_of(blob).and_then(|name| self.manager.options(self.manager.find(name.as_str())?));
+        let options = old.unwrap_or(self.defaults);
+        LoadOptions {
+            domain: wanted.domain.unwrap_or(options.domain),
+            limits: wanted.limits.unwrap_or(options.limits),
+            on_fault: wanted.on_fault.unwrap_or(options.on_fault),
+            ..options
         }
-        if let Some(policy) = &wish.on_fault {
-            options.on_fault = OnFault::parse(policy).ok_or_else(|| {
-                format!("policy \"{}\", expected stop, restart or restart:N", Printable(policy.as_bytes()))
-            })?;
-        }
-        if let Some(budget) = &wish.budget {
-            options.limits = Budget { time_us: budget.time_us, stack: budget.stack, heap: budget.heap };
-        }
-        Ok(options)
     }
 
     /// Writes a module's blob to the disk.
     pub(crate) fn save(&self, selector: &str) -> Handled<P> {
         let id = self.select(selector)?;
-        let profile = self.manager.stats(id).ok_or_else(|| format!("{selector}: it is gone; see `ps`"))?;
+        let (name, _) = self.manager.load_of(id).ok_or("it is gone; see `ps`")?;
         let library = self.library.borrow();
-        let kept = library.get(&load_of(&profile)).ok_or_else(|| format!("{selector}: its blob was not kept"))?;
-        let path = self.around.save(profile.name.as_str(), &kept.blob)?;
+        let kept = library.get(id).ok_or_else(|| reason!("{selector}: its blob was not kept; push it again"))?;
+        let path = self.around.save(name.as_str(), &kept.blob)?;
         Ok(Answer::Saved { path, bytes: kept.blob.len() as u64 }.into())
     }
 
@@ -167,13 +241,13 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
         self.around.say(Style::Plain, format_args!(" Module loaded: {name} {version} (load {generation})\n"));
     }
 
-    pub(crate) fn say_refused(&self, label: &str, error: &str) {
+    pub(crate) fn say_refused(&self, label: &str, error: &dyn core::fmt::Display) {
         self.around.say(Style::Bad, format_args!("[ERROR]"));
         self.around.say(Style::Plain, format_args!(" {}: {error}\n", Printable(label.as_bytes())));
     }
 }
 
 /// The name in a blob's header, valid or not.
-fn active_of(blob: &[u8]) -> Option<Name> {
+fn name_of(blob: &[u8]) -> Option<Name> {
     Name::from_field(RawModule::parse(blob).ok()?.header().name)
 }

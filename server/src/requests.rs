@@ -1,24 +1,21 @@
 //! What each request means.
 
-use alloc::boxed::Box;
-use alloc::collections::VecDeque;
-use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
-use bareflow_loader::{ModuleId, Platform, Usage};
-use bareflow_protocol::control::{Asked, CONTROL_VERSION};
+use bareflow_loader::{ModuleId, Platform, Printable, Usage};
+use bareflow_protocol::control::{Asked, CONTROL_VERSION, MAX_WORD, Push};
 use bareflow_protocol::{Answer, Request};
+use bareflow_suite::fallible::Reason;
+use bareflow_suite::reason;
 
-use crate::jobs::{Job, Work};
-use crate::{Server, Surroundings, has_room};
-
-/// Requests that may wait for their turn.
-const MAX_JOBS: usize = 256;
+use crate::jobs::Work;
+use crate::{Server, Surroundings};
 
 /// What comes of a request: an answer, or nothing yet.
-pub(crate) type Handled<P> = Result<Next<P>, String>;
+pub(crate) type Handled<P> = Result<Next<P>, Reason>;
 
 /// What is to be done about a request.
+#[expect(clippy::large_enum_variant, reason = "a box would be memory that may not be there")]
 pub(crate) enum Next<P: Platform> {
     /// It is answered.
     Answer(Answer),
@@ -33,36 +30,33 @@ impl<P: Platform> From<Answer> for Next<P> {
 }
 
 impl<P: Platform, S: Surroundings> Server<'_, P, S> {
-    /// Does what a client asks for, or begins to.
-    pub(crate) fn handle(&self, asked: Asked) {
-        let (number, client) = (asked.number, asked.client());
+    /// Does what the request in a payload asks for, or begins to.
+    pub(crate) fn handle(&self, payload: Vec<u8>) {
+        let (number, waits) = match Asked::from_payload(&payload) {
+            Ok(asked) => (asked.number, matches!(asked.request, Request::Push(_) | Request::Load { .. })),
+            // Nobody knows whose that was.
+            Err(error) => return self.refuse(0, reason!("{error}")),
+        };
         // Nobody would be heard until an `init` of theirs has ended, since another one is under way.
-        if matches!(asked.request, Request::Push(_) | Request::Load { .. }) && !self.around.may_run_modules() {
-            return self.queue(number, Work::Later(Box::new(asked.request)));
+        if waits && !self.around.may_run_modules() {
+            return self.queue(number, Work::Later(payload));
         }
-        self.take_up(number, client, asked.request);
+        if let Ok(asked) = Asked::from_payload(&payload) {
+            self.take_up(asked);
+        }
     }
 
     /// Does what a client asked for, now or earlier.
-    pub(crate) fn take_up(&self, number: u64, client: u32, request: Request) {
-        match self.understand(client, request) {
-            Ok(Next::Answer(answer)) => self.answer(number, answer),
-            Ok(Next::Work(work)) => self.queue(number, work),
-            Err(error) => self.refuse(number, &error),
+    pub(crate) fn take_up(&self, asked: Asked<'_>) {
+        match self.understand(asked.client(), asked.request) {
+            Ok(Next::Answer(answer)) => self.answer(asked.number, answer),
+            Ok(Next::Work(work)) => self.queue(asked.number, work),
+            Err(reason) => self.refuse(asked.number, reason),
         }
     }
 
-    /// Puts work behind what is being done.
-    fn queue(&self, number: u64, work: Work<P>) {
-        if self.jobs.borrow().len() >= MAX_JOBS || !has_room() {
-            self.abandon(work);
-            return self
-                .refuse(number, &format!("{MAX_JOBS} requests wait already, or memory is short; try again later"));
-        }
-        self.jobs.borrow_mut().push_back(Job::new(number, work, self.around.milliseconds()));
-    }
-
-    fn understand(&self, client: u32, request: Request) -> Handled<P> {
+    fn understand(&self, client: u32, request: Request<'_>) -> Handled<P> {
+        let now = || self.around.milliseconds();
         Ok(match request {
             Request::Hello => {
                 self.forget(client);
@@ -72,48 +66,50 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
                 self.forget(client);
                 Answer::Done.into()
             }
-            Request::List => Answer::Modules(self.modules(None, false)).into(),
+            Request::List => Answer::Modules(self.modules(None, false)?).into(),
             Request::Stats { module } => {
-                let one = module.map(|module| self.select(&module)).transpose()?;
-                Answer::Modules(self.modules(one, true)).into()
+                let one = module.map(|module| self.select(module)).transpose()?;
+                Answer::Modules(self.modules(one, true)?).into()
             }
             Request::Upload { length, checksum } => {
-                self.uploads.borrow_mut().begin(client, length, checksum)?;
+                self.uploads.borrow_mut().begin(client, length, checksum, now())?;
                 Answer::Received { length: 0 }.into()
             }
             Request::Chunk { offset, bytes } => {
-                let length = self.uploads.borrow_mut().add(client, offset, &bytes)?;
+                let length = self.uploads.borrow_mut().add(client, offset, bytes, now())?;
                 Answer::Received { length }.into()
             }
             Request::Push(push) => {
+                let wanted = self.wanted(&push)?;
                 let blob = self.uploads.borrow_mut().take(client)?;
-                self.push(blob, push)?
+                self.push(blob, wanted, push.gate.as_ref())?
             }
             Request::Load { path, wish } => {
-                let blob = self.around.read(&path)?;
-                self.load(blob, &path, &wish)?
+                let wanted = self.wanted(&Push { label: bounded(path)?, wish, beside: false, gate: None })?;
+                let blob = self.around.read(path)?;
+                self.push(blob, wanted, None)?
             }
-            Request::Files { path } => Answer::Files(self.around.files(&path)?).into(),
-            Request::Save { module } => self.save(&module)?,
+            Request::Files { path } => Answer::Files(self.around.files(bounded(path)?)?).into(),
+            Request::Save { module } => self.save(module)?,
             Request::Call { module, input, repeat } => {
                 // What is wrong with the name is said at once.
-                self.select(&module)?;
+                self.select(module)?;
                 Next::Work(Work::call(module, input, repeat)?)
             }
-            Request::Unload { module } => Next::Work(Work::Unload(self.select(&module)?)),
+            Request::Unload { module } => Next::Work(Work::Unload(self.select(module)?)),
             Request::Activate { module } => {
-                let id = self.select(&module)?;
+                let id = self.select(module)?;
                 if !self.manager.activate(id) {
-                    return Err(format!("{module} is about to go; choose another one"));
+                    return Err(reason!("{module} is about to go; choose another one"));
                 }
                 Answer::Done.into()
             }
             Request::Compare { modules: [first, second], input, over } => {
-                let ids = [self.select(&first)?, self.select(&second)?];
+                let ids = [self.select(first)?, self.select(second)?];
                 Next::Work(self.compare(ids, input, over)?)
             }
             Request::Log { from } => {
-                let (first, lines) = self.around.log(from);
+                let (first, lines) = self.around.log(from)?;
                 Answer::Log { first, lines }.into()
             }
             Request::Shutdown => {
@@ -124,18 +120,19 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
                 let Usage { pages, arena_bytes, table_bytes } = self.manager.usage().unwrap_or_default();
                 Answer::Memory { pages, arena_bytes, table_bytes }.into()
             }
-            other => return Err(format!("{other:?}: this kernel does not know that; boot a newer one")),
+            _ => return Err("this kernel does not know that request; boot a newer one".into()),
         })
     }
 
     pub(crate) fn welcome(&self) -> Answer {
-        let version = env!("CARGO_PKG_VERSION").to_string();
-        Answer::Welcome { control: CONTROL_VERSION, version, clock: self.around.clock_name().to_string() }
+        let version = env!("CARGO_PKG_VERSION").into();
+        Answer::Welcome { control: CONTROL_VERSION, version, clock: self.around.clock_name().into() }
     }
 
     /// The module that a client means.
-    pub(crate) fn select(&self, selector: &str) -> Result<ModuleId, String> {
-        self.manager.select(selector).map_err(|error| format!("{selector}: {error}"))
+    pub(crate) fn select(&self, selector: &str) -> Result<ModuleId, Reason> {
+        let selector = bounded(selector)?;
+        self.manager.select(selector).map_err(|error| reason!("{}: {error}", Printable(selector.as_bytes())))
     }
 
     /// Forgets what a client left half done.
@@ -144,14 +141,14 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
         if self.current.get() == Some(client) {
             self.cancelled.set(true);
         }
-        let gone: VecDeque<_> = {
-            let mut jobs = self.jobs.borrow_mut();
-            let (gone, stay) = core::mem::take(&mut *jobs).into_iter().partition(|job| job.client() == client);
-            *jobs = stay;
-            gone
-        };
-        for job in gone {
-            self.abandon(job.work);
-        }
+        self.drop_jobs_of(client);
+    }
+}
+
+/// Refuses a selector, label or path that is longer than any that there is.
+pub(crate) fn bounded(word: &str) -> Result<&str, Reason> {
+    match word.len() {
+        ..=MAX_WORD => Ok(word),
+        length => Err(reason!("a name of {length} bytes, expected at most {MAX_WORD}; see `ps` and `ls`")),
     }
 }

@@ -1,14 +1,14 @@
 //! From the loader's words to those that travel, and to the console's.
 
-use alloc::string::ToString;
+use alloc::string::String;
 use core::fmt;
 
 use bareflow_loader::report::{Console, Style};
-use bareflow_loader::{Platform, Receipt, Usage};
+use bareflow_loader::{Name, Platform, Receipt, Usage, Version};
 use bareflow_protocol::control;
-use bareflow_suite::fault;
+use bareflow_suite::fallible::NoMemory;
+use bareflow_suite::{fault, text};
 
-use crate::library::load_of;
 use crate::{Server, Surroundings};
 
 /// The console, by way of the surroundings.
@@ -20,12 +20,25 @@ impl<S: Surroundings> Console for Voice<'_, S> {
     }
 }
 
+/// The texts of a receipt, which are made before the module goes.
+pub(crate) struct ReceiptTexts {
+    name: String,
+    version: String,
+}
+
+impl ReceiptTexts {
+    /// Makes those of a module of that name and version.
+    pub fn new(name: &Name, version: &Version) -> Result<ReceiptTexts, NoMemory> {
+        Ok(ReceiptTexts { name: text!("{name}")?, version: text!("{version}")? })
+    }
+}
+
 /// A receipt, as it travels. Where nobody counts, all that was held counts as returned.
-pub(crate) fn receipt(receipt: &Receipt) -> control::Receipt {
+pub(crate) fn receipt(receipt: &Receipt, texts: ReceiptTexts) -> control::Receipt {
     let returned: Usage = receipt.returned.unwrap_or(receipt.held);
     control::Receipt {
-        name: receipt.name.to_string(),
-        version: receipt.version.to_string(),
+        name: texts.name,
+        version: texts.version,
         generation: receipt.generation,
         call_count: receipt.call_count,
         pages_held: receipt.held.pages,
@@ -76,8 +89,6 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
 
     /// Forgets what is kept of modules that are gone.
     pub(crate) fn tidy(&self) {
-        let loaded: alloc::collections::BTreeSet<_> =
-            self.manager.profiles().map(|profile| load_of(&profile)).collect();
-        self.library.borrow_mut().retain(|load| loaded.contains(load));
+        self.library.borrow_mut().retain(|id| self.manager.is_loaded(id));
     }
 }

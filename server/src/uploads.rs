@@ -1,62 +1,87 @@
 //! Blobs on their way: what each client has sent so far.
 
-use alloc::collections::BTreeMap;
-use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use bareflow_abi::checksum::crc32c;
 use bareflow_protocol::control::MAX_BLOB;
+use bareflow_suite::fallible::{Reason, push};
+use bareflow_suite::reason;
 
-use crate::has_room;
+use crate::room;
 
 /// Clients that may have a blob on its way at once.
 const MAX_UPLOADS: usize = 64;
 
-/// All blobs on their way, by client.
+/// Bytes of all blobs on their way, as announced, at the most.
+const MAX_ANNOUNCED: usize = 2 * MAX_BLOB as usize;
+
+/// How long a blob may be on its way without any byte of it coming, in milliseconds.
+const PATIENCE_MS: u64 = 10_000;
+
+/// All blobs on their way.
 #[derive(Debug, Default)]
-pub(crate) struct Uploads(BTreeMap<u32, Upload>);
+pub(crate) struct Uploads(Vec<Upload>);
 
 /// One blob on its way.
 #[derive(Debug)]
 struct Upload {
+    client: u32,
     length: usize,
     checksum: u32,
     bytes: Vec<u8>,
+    /// When a part of it came last.
+    came_ms: u64,
 }
 
 impl Uploads {
     /// Begins an upload; what the client had sent before is forgotten.
-    pub fn begin(&mut self, client: u32, length: u32, checksum: u32) -> Result<(), String> {
-        self.0.remove(&client);
+    pub fn begin(&mut self, client: u32, length: u32, checksum: u32, now_ms: u64) -> Result<(), Reason> {
+        self.forget(client);
+        self.expire(now_ms);
         if length > MAX_BLOB {
-            return Err(format!("a blob of {length} bytes, expected at most {MAX_BLOB}; make the module smaller"));
+            return Err(reason!("a blob of {length} bytes, expected at most {MAX_BLOB}; make the module smaller"));
         }
         if self.0.len() >= MAX_UPLOADS {
-            return Err(format!("{MAX_UPLOADS} clients are sending blobs already; try again later"));
+            return Err(reason!("{MAX_UPLOADS} clients are sending blobs already; try again later"));
         }
-        let (length, mut bytes) = (length as usize, Vec::new());
-        if bytes.try_reserve_exact(length).is_err() || !has_room() {
-            return Err(format!(
-                "no memory for a blob of {length} bytes; unload a module or give the system more memory"
+        let length = length as usize;
+        let announced: usize = self.0.iter().map(|upload| upload.length).sum();
+        if announced + length > MAX_ANNOUNCED {
+            return Err(reason!(
+                "a blob of {length} bytes beside {announced} on their way, expected at most {MAX_ANNOUNCED} in all; \
+                 try again later"
             ));
         }
-        self.0.insert(client, Upload { length, checksum, bytes });
-        Ok(())
+        let no_memory =
+            || reason!("no memory for a blob of {length} bytes; unload a module or give the system more memory");
+        let mut bytes = Vec::new();
+        if bytes.try_reserve_exact(length).is_err() || room().is_err() {
+            return Err(no_memory());
+        }
+        Ok(push(&mut self.0, Upload { client, length, checksum, bytes, came_ms: now_ms })?)
+    }
+
+    /// Forgets blobs of which nothing came for long.
+    pub fn expire(&mut self, now_ms: u64) {
+        self.0.retain(|upload| now_ms.saturating_sub(upload.came_ms) < PATIENCE_MS);
     }
 
     /// Takes a part, and says how many bytes are there without a gap.
-    pub fn add(&mut self, client: u32, offset: u32, bytes: &[u8]) -> Result<u32, String> {
-        let upload = self.0.get_mut(&client).ok_or("bytes of a blob that was not announced; send its length first")?;
+    pub fn add(&mut self, client: u32, offset: u32, bytes: &[u8], now_ms: u64) -> Result<u32, Reason> {
+        let mut uploads = self.0.iter_mut();
+        let upload = uploads
+            .find(|upload| upload.client == client)
+            .ok_or("bytes of a blob that was not announced, or was given up; send its length first")?;
+        upload.came_ms = now_ms;
         let (there, offset) = (upload.bytes.len(), offset as usize);
         // What came before comes again when an answer was lost.
         let known = there.checked_sub(offset).ok_or_else(|| {
-            format!("bytes from {offset} on, expected those from {there} on; send the missing ones first")
+            reason!("bytes from {offset} on, expected those from {there} on; send the missing ones first")
         })?;
         let new = bytes.get(known..).unwrap_or_default();
         if there + new.len() > upload.length {
             let length = upload.length;
-            return Err(format!("{} bytes of a blob of {length}; send it anew", there + new.len()));
+            return Err(reason!("{} bytes of a blob of {length}; send it anew", there + new.len()));
         }
         upload.bytes.extend_from_slice(new);
         // No longer than a blob can be.
@@ -64,15 +89,16 @@ impl Uploads {
     }
 
     /// The blob, when all of it is there. Complete or not, it is no longer on its way.
-    pub fn take(&mut self, client: u32) -> Result<Vec<u8>, String> {
-        let Upload { length, checksum, bytes } =
-            self.0.remove(&client).ok_or("no blob was sent; send one before asking for its load")?;
+    pub fn take(&mut self, client: u32) -> Result<Vec<u8>, Reason> {
+        let place = self.0.iter().position(|upload| upload.client == client);
+        let place = place.ok_or("no blob was sent, or it was given up; send one before asking for its load")?;
+        let Upload { length, checksum, bytes, .. } = self.0.swap_remove(place);
         if bytes.len() < length {
-            return Err(format!("{} of {length} bytes of the blob came; send it again", bytes.len()));
+            return Err(reason!("{} of {length} bytes of the blob came; send it again", bytes.len()));
         }
         let found = crc32c(&[&bytes]);
         if found != checksum {
-            return Err(format!(
+            return Err(reason!(
                 "checksum mismatch on the way: sent {checksum:#010x}, computed {found:#010x}; send it again"
             ));
         }
@@ -81,7 +107,7 @@ impl Uploads {
 
     /// Forgets what a client has sent.
     pub fn forget(&mut self, client: u32) {
-        self.0.remove(&client);
+        self.0.retain(|upload| upload.client != client);
     }
 }
 
@@ -91,55 +117,76 @@ mod tests {
 
     fn sent() -> Uploads {
         let mut uploads = Uploads::default();
-        uploads.begin(1, 6, crc32c(&[b"blob!!"])).unwrap();
+        uploads.begin(1, 6, crc32c(&[b"blob!!"]), 0).unwrap();
         uploads
     }
 
     #[test]
     fn joins_parts_and_parts_that_come_twice() {
         let mut uploads = sent();
-        assert_eq!((uploads.add(1, 0, b"blo"), uploads.add(1, 0, b"blo")), (Ok(3), Ok(3)));
-        assert_eq!(uploads.add(1, 2, b"ob!!"), Ok(6));
+        assert_eq!((uploads.add(1, 0, b"blo", 0), uploads.add(1, 0, b"blo", 0)), (Ok(3), Ok(3)));
+        assert_eq!(uploads.add(1, 2, b"ob!!", 0), Ok(6));
         assert_eq!(uploads.take(1), Ok(b"blob!!".to_vec()));
         assert!(uploads.take(1).is_err());
     }
 
     #[test]
     fn rejects_a_gap() {
-        assert!(sent().add(1, 1, b"l").unwrap_err().contains("expected those from 0 on"));
+        assert!(sent().add(1, 1, b"l", 0).unwrap_err().contains("expected those from 0 on"));
     }
 
     #[test]
     fn rejects_too_much() {
-        assert!(sent().add(1, 0, b"blob!!!").unwrap_err().contains("7 bytes of a blob of 6"));
-        assert!(sent().begin(2, MAX_BLOB + 1, 0).unwrap_err().contains("expected at most"));
+        assert!(sent().add(1, 0, b"blob!!!", 0).unwrap_err().contains("7 bytes of a blob of 6"));
+        assert!(sent().begin(2, MAX_BLOB + 1, 0, 0).unwrap_err().contains("expected at most"));
     }
 
     #[test]
     fn rejects_bytes_nobody_announced() {
-        assert!(sent().add(2, 0, b"b").unwrap_err().contains("not announced"));
+        assert!(sent().add(2, 0, b"b", 0).unwrap_err().contains("not announced"));
     }
 
     #[test]
     fn rejects_a_blob_that_is_cut_off() {
         let mut uploads = sent();
-        uploads.add(1, 0, b"blo").unwrap();
+        uploads.add(1, 0, b"blo", 0).unwrap();
         assert!(uploads.take(1).unwrap_err().contains("3 of 6 bytes"));
     }
 
     #[test]
     fn rejects_other_bytes_than_were_sent() {
         let mut uploads = sent();
-        uploads.add(1, 0, b"blob!?").unwrap();
+        uploads.add(1, 0, b"blob!?", 0).unwrap();
         assert!(uploads.take(1).unwrap_err().contains("checksum mismatch"));
     }
 
     #[test]
     fn rejects_too_many_at_once() {
         let mut uploads = Uploads::default();
-        assert!((0..64).all(|client| uploads.begin(client, 1, 0).is_ok()));
-        assert!(uploads.begin(64, 1, 0).unwrap_err().contains("64 clients"));
+        assert!((0..64).all(|client| uploads.begin(client, 1, 0, 0).is_ok()));
+        assert!(uploads.begin(64, 1, 0, 0).unwrap_err().contains("64 clients"));
         uploads.forget(3);
-        assert!(uploads.begin(64, 1, 0).is_ok());
+        assert!(uploads.begin(64, 1, 0, 0).is_ok());
+    }
+
+    #[test]
+    fn rejects_more_bytes_in_all_than_there_shall_be() {
+        let mut uploads = Uploads::default();
+        assert!((0..2).all(|client| uploads.begin(client, MAX_BLOB, 0, 0).is_ok()));
+        assert!(uploads.begin(2, 1, 0, 0).unwrap_err().contains("expected at most 33554432 in all"));
+        uploads.forget(1);
+        assert!(uploads.begin(2, 1, 0, 0).is_ok());
+    }
+
+    #[test]
+    fn gives_up_what_was_only_announced() {
+        let mut uploads = Uploads::default();
+        uploads.begin(1, 6, crc32c(&[b"blob!!"]), 0).unwrap();
+        uploads.begin(2, 6, 0, 0).unwrap();
+        assert_eq!(uploads.add(1, 0, b"blo", PATIENCE_MS - 1), Ok(3));
+        uploads.expire(PATIENCE_MS);
+        assert!(uploads.add(2, 0, b"b", PATIENCE_MS).unwrap_err().contains("given up"));
+        assert_eq!(uploads.add(1, 3, b"b!!", PATIENCE_MS), Ok(6));
+        assert_eq!(uploads.take(1), Ok(b"blob!!".to_vec()));
     }
 }

@@ -60,7 +60,7 @@ pub(super) fn carry_out(
 /// Asks for one thing; `show` is given the answer, and says what of it is kept as JSON.
 fn ask<T: Serialize>(
     dial: &Dial,
-    request: Request,
+    request: Request<'_>,
     show: impl FnOnce(Answer) -> Result<T, Problem>,
 ) -> Result<Ended, Problem> {
     carry_out(dial, |client| {
@@ -76,7 +76,7 @@ fn ask<T: Serialize>(
 }
 
 /// Asks for something that is only done.
-fn tell(dial: &Dial, request: Request, said: &str) -> Result<Ended, Problem> {
+fn tell(dial: &Dial, request: Request<'_>, said: &str) -> Result<Ended, Problem> {
     ask(dial, request, |answer| match answer {
         Answer::Done => {
             say!("{said}");
@@ -111,7 +111,7 @@ pub fn ps(options: &PlainOptions) -> Result<Ended, Problem> {
 /// # Errors
 /// What keeps it from being carried out.
 pub fn stats(options: &StatsOptions) -> Result<Ended, Problem> {
-    ask(&options.dial, Request::Stats { module: options.name.clone() }, |answer| match answer {
+    ask(&options.dial, Request::Stats { module: options.name.as_deref() }, |answer| match answer {
         Answer::Modules(mut found) => {
             found.iter_mut().for_each(disassemble);
             say!("{}", statistics::text(&found));
@@ -127,7 +127,7 @@ pub fn stats(options: &StatsOptions) -> Result<Ended, Problem> {
 /// What keeps it from being carried out.
 pub fn call(options: &CallOptions) -> Result<Ended, Problem> {
     let input = read_input(options.input.as_deref())?;
-    let request = Request::Call { module: options.name.clone(), input, repeat: options.repeat };
+    let request = Request::Call { module: &options.name, input: &input, repeat: options.repeat };
     ask(&options.dial, request, |answer| match answer {
         Answer::Called(called) => {
             show_call(&called);
@@ -161,7 +161,7 @@ fn show_call(called: &Called) {
 /// # Errors
 /// What keeps it from being carried out.
 pub fn unload(options: &ModuleOptions) -> Result<Ended, Problem> {
-    ask(&options.dial, Request::Unload { module: options.name.clone() }, |answer| match answer {
+    ask(&options.dial, Request::Unload { module: &options.name }, |answer| match answer {
         Answer::Unloaded(given_back) => {
             say!("{}", receipt::text(&given_back));
             Ok(given_back)
@@ -175,7 +175,7 @@ pub fn unload(options: &ModuleOptions) -> Result<Ended, Problem> {
 /// # Errors
 /// What keeps it from being carried out.
 pub fn activate(options: &ModuleOptions) -> Result<Ended, Problem> {
-    let request = Request::Activate { module: options.name.clone() };
+    let request = Request::Activate { module: &options.name };
     tell(&options.dial, request, &format!("{} is what its name stands for now", options.name))
 }
 
@@ -184,8 +184,8 @@ pub fn activate(options: &ModuleOptions) -> Result<Ended, Problem> {
 /// # Errors
 /// What keeps it from being carried out.
 pub fn compare(options: &CompareOptions) -> Result<Ended, Problem> {
-    let modules = [options.first.clone(), options.second.clone()];
-    let request = Request::Compare { modules, input: read_input(options.input.as_deref())?, over: options.over };
+    let (modules, input) = ([&*options.first, &*options.second], read_input(options.input.as_deref())?);
+    let request = Request::Compare { modules, input: &input, over: options.over };
     ask(&options.dial, request, |answer| match answer {
         Answer::Compared(found) => {
             say!("{}", comparison::text(&found));
@@ -227,7 +227,7 @@ pub fn log(options: &LogOptions) -> Result<Ended, Problem> {
 /// # Errors
 /// What keeps it from being carried out.
 pub fn load(options: &LoadFileOptions) -> Result<Ended, Problem> {
-    let request = Request::Load { path: options.path.clone(), wish: options.wish.wish() };
+    let request = Request::Load { path: &options.path, wish: options.wish.wish() };
     ask(&options.dial, request, |answer| match answer {
         Answer::Loaded(loaded) => {
             say!("{}", receipt::loaded(&loaded));
@@ -242,7 +242,7 @@ pub fn load(options: &LoadFileOptions) -> Result<Ended, Problem> {
 /// # Errors
 /// What keeps it from being carried out.
 pub fn ls(options: &FilesOptions) -> Result<Ended, Problem> {
-    ask(&options.dial, Request::Files { path: options.path.clone() }, |answer| match answer {
+    ask(&options.dial, Request::Files { path: &options.path }, |answer| match answer {
         Answer::Files(files) => {
             let row = |file: &bareflow_protocol::control::File| {
                 let size = if file.folder { "-".to_owned() } else { file.bytes.to_string() };
@@ -261,7 +261,7 @@ pub fn ls(options: &FilesOptions) -> Result<Ended, Problem> {
 /// # Errors
 /// What keeps it from being carried out.
 pub fn save(options: &ModuleOptions) -> Result<Ended, Problem> {
-    ask(&options.dial, Request::Save { module: options.name.clone() }, |answer| match answer {
+    ask(&options.dial, Request::Save { module: &options.name }, |answer| match answer {
         Answer::Saved { path, bytes } => {
             say!("{} is at {path} now: {bytes} bytes", options.name);
             Ok(json!({ "path": path, "bytes": bytes }))

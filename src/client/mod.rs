@@ -73,7 +73,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Refused`] when the kernel refuses, [`Lost`] when it does not answer.
-    pub fn ask(&mut self, request: Request) -> Result<Answer, Problem> {
+    pub fn ask(&mut self, request: Request<'_>) -> Result<Answer, Problem> {
         self.ask_with(request, &mut |_, _| ())
     }
 
@@ -81,7 +81,7 @@ impl Client {
     ///
     /// # Errors
     /// As with [`Client::ask`].
-    pub fn ask_with(&mut self, request: Request, progress: &mut dyn FnMut(u64, u64)) -> Result<Answer, Problem> {
+    pub fn ask_with(&mut self, request: Request<'_>, progress: &mut dyn FnMut(u64, u64)) -> Result<Answer, Problem> {
         let Patience { name, times, each } = patience(&request, self.link.loses_bytes(), self.timeout);
         self.number = self.number.checked_add(1).unwrap_or(1);
         let frame = Asked { number: self.number.into(), request }.to_frame();
@@ -94,7 +94,7 @@ impl Client {
         for _ in 0..times {
             self.link.write_all(&frame).and_then(|()| self.link.flush()).map_err(|error| self.broken(&error))?;
             match self.wait(each, progress, &mut instead)? {
-                Some(Answer::Refused { error }) => return Err(Refused(error).into()),
+                Some(Answer::Refused { error }) => return Err(Refused(error.into_owned()).into()),
                 Some(answer) => return Ok(answer),
                 // What is left of a frame that lost bytes must not swallow the next one.
                 None => self.decoder = Decoder::new(),
@@ -122,7 +122,7 @@ impl Client {
                     Ok(Message::Answer(number, answer)) if number == u64::from(self.number) => return Ok(Some(answer)),
                     // No request of that number was sent: this one did not arrive as it was.
                     Ok(Message::Answer(0, Answer::Refused { error })) => {
-                        *instead = Some(error);
+                        *instead = Some(error.into_owned());
                         return Ok(None);
                     }
                     // An answer that comes twice since its request was sent twice, or a report.

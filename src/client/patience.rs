@@ -25,7 +25,7 @@ pub(super) struct Patience {
 
 /// The patience for `request`. Only where bytes get lost, and only what does no harm when it is done twice,
 /// is sent more than once; all else is given up after `timeout`.
-pub(super) fn patience(request: &Request, loses_bytes: bool, timeout: Duration) -> Patience {
+pub(super) fn patience(request: &Request<'_>, loses_bytes: bool, timeout: Duration) -> Patience {
     let (name, again) = match request {
         Request::Hello => ("hello", true),
         Request::Goodbye => ("goodbye", true),
@@ -65,7 +65,7 @@ mod tests {
     #[test]
     fn only_what_does_no_harm_is_sent_again_and_only_where_bytes_get_lost() {
         let timeout = Duration::from_secs(9);
-        let call = Request::Call { module: "sum".into(), input: Vec::new(), repeat: 1 };
+        let call = Request::Call { module: "sum", input: &[], repeat: 1 };
         assert_eq!(patience(&call, true, timeout), Patience { name: "call", times: 1, each: timeout });
         assert_eq!(patience(&Request::List, true, timeout).times, ATTEMPTS.0);
         assert_eq!(patience(&Request::List, false, timeout), Patience { name: "ps", times: 1, each: timeout });

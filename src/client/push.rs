@@ -28,14 +28,12 @@ const STANDSTILLS: u32 = 8;
 /// What keeps it from being carried out.
 pub fn push(options: &PushOptions) -> Result<Ended, Problem> {
     let blob = read_blob(&options.file)?;
-    let gate = match options.conditions().map_err(|expected| format!("--gate: {expected}"))? {
-        Some(conditions) => {
-            let input = options.input.as_deref().map(|input| read_input(Some(input))).transpose()?;
-            Some(Gate { conditions, over: options.over.unwrap_or(OVER), input })
-        }
-        None => None,
-    };
-    let push = Push { label: label(&options.file), wish: options.wish.wish(), beside: options.beside, gate };
+    let input = options.input.as_deref().map(|input| read_input(Some(input))).transpose()?;
+    let conditions = options.conditions().map_err(|expected| format!("--gate: {expected}"))?;
+    let over = options.over.unwrap_or(OVER);
+    let gate = conditions.map(|conditions| Gate { conditions, over, input: input.as_deref() });
+    let label_of_file = label(&options.file);
+    let push = Push { label: &label_of_file, wish: options.wish.wish(), beside: options.beside, gate };
     carry_out(&options.dial, |client| {
         let bar = progress_bar();
         let mut show = |done, of| {
@@ -104,7 +102,7 @@ pub fn upload(client: &mut Client, blob: &[u8], progress: &mut dyn FnMut(u64, u6
         if standstills > STANDSTILLS {
             return Err(format!("the kernel keeps {there} of {length} bytes and takes no more; try again").into());
         }
-        let bytes = rest.get(..client.chunk_size()).unwrap_or(rest).to_vec();
+        let bytes = rest.get(..client.chunk_size()).unwrap_or(rest);
         request = Request::Chunk { offset: there, bytes };
     }
 }

@@ -63,7 +63,7 @@ impl Kernel {
             let mut done = 0;
             for module in &found {
                 // What others need goes behind them.
-                done += usize::from(self.ask(Request::Unload { module: module.name.clone() })?.is_ok());
+                done += usize::from(self.ask(Request::Unload { module: &module.name })?.is_ok());
             }
             if done == found.len() {
                 return Ok(());
@@ -75,7 +75,7 @@ impl Kernel {
     }
 
     /// Asks the kernel; what it refuses is no problem.
-    fn ask(&mut self, request: Request) -> Result<Result<Answer, String>, Problem> {
+    fn ask(&mut self, request: Request<'_>) -> Result<Result<Answer, String>, Problem> {
         match self.client.ask(request) {
             Ok(answer) => Ok(Ok(answer)),
             Err(problem) => Ok(Err(problem.downcast::<Refused>()?.0)),
@@ -83,8 +83,8 @@ impl Kernel {
     }
 
     fn load_file(&mut self, name: &str, domain: Domain) -> Result<Result<(), String>, Problem> {
-        let wish = Wish { domain: Some(domain.name().to_owned()), budget: None, on_fault: Some("restart".to_owned()) };
-        match self.ask(Request::Load { path: format!("/{MODULES}/{name}"), wish })? {
+        let wish = Wish { domain: Some(domain.name()), budget: None, on_fault: Some("restart") };
+        match self.ask(Request::Load { path: &format!("/{MODULES}/{name}"), wish })? {
             Ok(Answer::Loaded(loaded)) => self.loaded.push(loaded.name),
             Ok(other) => return Err(unexpected(&other)),
             Err(refusal) => return Ok(Err(refusal)),
@@ -100,7 +100,7 @@ impl Place for Kernel {
 
     fn load(&mut self, candidate: &Candidate, domain: Domain) -> Result<Result<(), String>, Problem> {
         while let Some(module) = self.loaded.pop() {
-            match self.ask(Request::Unload { module })? {
+            match self.ask(Request::Unload { module: &module })? {
                 Ok(Answer::Unloaded(_)) => {}
                 Ok(other) => return Err(unexpected(&other)),
                 Err(refusal) => return Ok(Err(format!("what was tested before it can't be unloaded: {refusal}"))),
@@ -116,7 +116,7 @@ impl Place for Kernel {
 
     fn call(&mut self, input: &[u8]) -> Result<Result<Done, String>, Problem> {
         let module = self.loaded.last().cloned().ok_or("no module is loaded")?;
-        match self.ask(Request::Call { module, input: input.to_vec(), repeat: 1 })? {
+        match self.ask(Request::Call { module: &module, input, repeat: 1 })? {
             Ok(Answer::Called(Called { result, output, total_cycles, .. })) => {
                 Ok(Ok(Done { result, output, instructions: Some(total_cycles) }))
             }

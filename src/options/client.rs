@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use bareflow_loader::{Budget, OnFault};
+use bareflow_loader::Budget;
 use bareflow_protocol::control::Wish;
 use bareflow_protocol::report;
-use bareflow_protocol::trial::Condition;
+use bareflow_protocol::trial::{Condition, Conditions};
 use clap::{Args, value_parser};
 
 use super::load::{Domain, budget, on_fault};
@@ -45,22 +45,27 @@ pub struct WishOptions {
     #[arg(long, value_name = "LIMITS", value_parser = budget)]
     pub budget: Option<Budget>,
     /// What happens when it faults: `stop`, `restart`, or `restart:N` for at most N times.
-    #[arg(long, value_name = "POLICY", value_parser = on_fault)]
-    pub on_fault: Option<OnFault>,
+    #[arg(long, value_name = "POLICY", value_parser = policy)]
+    pub on_fault: Option<String>,
 }
 
 impl WishOptions {
     /// The same, as the kernel is told.
     #[must_use]
-    pub fn wish(&self) -> Wish {
+    pub fn wish(&self) -> Wish<'_> {
         let budget =
             |limits: Budget| report::Budget { time_us: limits.time_us, stack: limits.stack, heap: limits.heap };
         Wish {
-            domain: self.domain.map(|domain| bareflow_loader::Domain::from(domain).name().to_owned()),
+            domain: self.domain.map(|domain| bareflow_loader::Domain::from(domain).name()),
             budget: self.budget.map(budget),
-            on_fault: self.on_fault.map(|policy| policy.to_string()),
+            on_fault: self.on_fault.as_deref(),
         }
     }
+}
+
+/// The text of what happens to a module that faults, which the kernel reads again.
+fn policy(text: &str) -> Result<String, String> {
+    on_fault(text).map(|_| text.to_owned())
 }
 
 /// What `push` takes.
@@ -94,7 +99,7 @@ impl PushOptions {
     ///
     /// # Errors
     /// What was found and what was expected.
-    pub fn conditions(&self) -> Result<Option<Vec<Condition>>, String> {
+    pub fn conditions(&self) -> Result<Option<Conditions>, String> {
         self.gate.as_deref().map(Condition::parse_all).transpose()
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! Every client has two threads, one for each direction; two more serve the
 //! kernel. Requests wait in a bounded queue, so a slow kernel slows its clients
-//! down and loses nothing; and none is sent before the kernel has said its first
+//! down and loses nothing, and each client has a few in it at the most (`flow`); and none is sent before the kernel has said its first
 //! word, since a port that it has not opened loses what comes.
 
 use std::io::{ErrorKind, Read, Write};
@@ -18,7 +18,8 @@ use bareflow_protocol::control::{MAX_REQUEST, NUMBER_BITS};
 use bareflow_protocol::{Answer, Asked, Decoder, FrameError, Message, Request};
 
 use super::client_queue::client_queue;
-use super::clients::Clients;
+use super::clients::{Admission, Clients, MAX_CLIENTS};
+use super::flow::Flow;
 use crate::Problem;
 
 /// Requests that wait for the kernel at most.
@@ -93,7 +94,12 @@ fn deliver(number: u64, answer: Answer, clients: &Clients) {
     let (mark, own) = ((number >> NUMBER_BITS) as u32, number & u64::from(u32::MAX));
     match answer {
         Answer::Refused { error } if mark == 0 => anstream::eprintln!("[SERVE] the kernel refused a frame: {error}"),
-        answer => clients.pass(mark, Message::Answer(own, answer).to_frame()),
+        answer => {
+            if !matches!(answer, Answer::Progress { .. }) {
+                clients.answered(mark);
+            }
+            clients.pass(mark, Message::Answer(own, answer).to_frame());
+        }
     }
 }
 
@@ -117,11 +123,19 @@ fn accept<'scope>(
             }
         };
         let (queue, outlet) = client_queue(&stream);
-        let Some(mark) = clients.admit(queue) else { return };
+        let (mark, flow) = match clients.admit(queue) {
+            Admission::Admitted(mark, flow) => (mark, flow),
+            Admission::Full => {
+                let error = format!("{MAX_CLIENTS} clients are connected, and no more may be; try again later");
+                turn_away(&stream, error);
+                continue;
+            }
+            Admission::Closed => return,
+        };
         let requests = requests.clone();
         scope.spawn(move || outlet.run());
         scope.spawn(move || {
-            listen(&stream, mark, clients, &requests);
+            listen(&stream, mark, clients, &flow, &requests);
             // The kernel forgets what it left half done. Nobody is there to send to when the kernel is gone.
             let _ = requests.send(Asked { number: marked(mark, 0), request: Request::Goodbye }.to_frame());
             clients.forget(mark);
@@ -129,8 +143,14 @@ fn accept<'scope>(
     }
 }
 
+/// Tells a client that it is not let in. One that does not take that at once is not told.
+fn turn_away(mut stream: &UnixStream, error: String) {
+    let frame = Message::Answer(0, Answer::Refused { error: error.into() }).to_frame();
+    let _ = stream.set_nonblocking(true).and_then(|()| stream.write_all(&frame));
+}
+
 /// Passes a client's requests on until its connection ends.
-fn listen(mut stream: &UnixStream, mark: u32, clients: &Clients, requests: &SyncSender<Vec<u8>>) {
+fn listen(mut stream: &UnixStream, mark: u32, clients: &Clients, flow: &Flow, requests: &SyncSender<Vec<u8>>) {
     let mut decoder = Decoder::with_limit(MAX_REQUEST);
     let mut buffer = vec![0; 64 << 10];
     while let Some(bytes) = receive(&mut stream, &mut buffer) {
@@ -140,7 +160,7 @@ fn listen(mut stream: &UnixStream, mark: u32, clients: &Clients, requests: &Sync
             match found.and_then(|payload| request(&payload, mark)) {
                 // Nobody takes requests any more when the kernel is gone.
                 Ok(frame) => {
-                    if requests.send(frame).is_err() {
+                    if !flow.begin() || requests.send(frame).is_err() {
                         return;
                     }
                 }
@@ -166,7 +186,7 @@ fn request(payload: &[u8], mark: u32) -> Result<Vec<u8>, FrameError> {
 
 /// The answer to what is no request.
 fn refusal(error: FrameError) -> Vec<u8> {
-    Message::Answer(0, Answer::Refused { error: error.to_string() }).to_frame()
+    Message::Answer(0, Answer::Refused { error: error.to_string().into() }).to_frame()
 }
 
 fn marked(mark: u32, number: u64) -> u64 {

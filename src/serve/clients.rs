@@ -1,9 +1,24 @@
 //! The clients of a broker, by their marks.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::client_queue::ClientQueue;
+use super::flow::Flow;
+
+/// Clients that may be connected at once: each may have a request of a megabyte on its way.
+pub(super) const MAX_CLIENTS: usize = 128;
+
+/// What comes of a client that wants to be let in.
+#[derive(Debug)]
+pub(super) enum Admission {
+    /// It is let in, with this mark.
+    Admitted(u32, Arc<Flow>),
+    /// There are too many.
+    Full,
+    /// No more are let in.
+    Closed,
+}
 
 /// All clients that are connected.
 #[derive(Debug, Default)]
@@ -11,7 +26,7 @@ pub(super) struct Clients(Mutex<Table>);
 
 #[derive(Debug, Default)]
 struct Table {
-    queues: HashMap<u32, ClientQueue>,
+    clients: HashMap<u32, (ClientQueue, Arc<Flow>)>,
     last: u32,
     closed: bool,
 }
@@ -21,33 +36,48 @@ impl Clients {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets a client in and returns its mark; nothing when no more are let in.
-    pub(super) fn admit(&self, queue: ClientQueue) -> Option<u32> {
+    /// Lets a client in, unless no more are.
+    pub(super) fn admit(&self, queue: ClientQueue) -> Admission {
         let mut table = self.lock();
         if table.closed {
-            return None;
+            return Admission::Closed;
+        }
+        if table.clients.len() >= MAX_CLIENTS {
+            return Admission::Full;
         }
         // 0 is the mark of requests that no broker saw.
-        let free = |mark: &u32| *mark != 0 && !table.queues.contains_key(mark);
-        let mark = (1..=u32::MAX).map(|step| table.last.wrapping_add(step)).find(free)?;
+        let free = |mark: &u32| *mark != 0 && !table.clients.contains_key(mark);
+        let marks = (1..=u32::MAX).map(|step| table.last.wrapping_add(step));
+        let Some(mark) = { marks }.find(free) else { return Admission::Full };
         table.last = mark;
-        table.queues.insert(mark, queue);
-        Some(mark)
+        let flow = Arc::new(Flow::new());
+        table.clients.insert(mark, (queue, Arc::clone(&flow)));
+        Admission::Admitted(mark, flow)
     }
 
     /// Forgets a client: no answer reaches it any more.
     pub(super) fn forget(&self, mark: u32) {
-        self.lock().queues.remove(&mark);
+        if let Some((_, flow)) = self.lock().clients.remove(&mark) {
+            flow.close();
+        }
+    }
+
+    /// Takes note that a request of a client has its answer.
+    pub(super) fn answered(&self, mark: u32) {
+        if let Some((_, flow)) = self.lock().clients.get(&mark) {
+            flow.end();
+        }
     }
 
     /// Passes a frame on to a client. One that does not take its answers is dropped.
     pub(super) fn pass(&self, mark: u32, frame: Vec<u8>) {
         let mut table = self.lock();
         // An answer to one that is gone has nobody to go to.
-        let Some(queue) = table.queues.get(&mark) else { return };
+        let Some((queue, flow)) = table.clients.get(&mark) else { return };
         if !queue.offer(frame) {
             queue.hang_up();
-            table.queues.remove(&mark);
+            flow.close();
+            table.clients.remove(&mark);
             anstream::eprintln!("[SERVE] client {mark} does not take its answers, so it was dropped");
         }
     }
@@ -56,7 +86,8 @@ impl Clients {
     pub(super) fn close(&self) {
         let mut table = self.lock();
         table.closed = true;
-        table.queues.clear();
+        table.clients.values().for_each(|(_, flow)| flow.close());
+        table.clients.clear();
     }
 
     /// Whether nobody is let in any more.
@@ -77,11 +108,26 @@ mod tests {
         let clients = Clients::default();
         let (stream, _other) = UnixStream::pair().unwrap();
         let stream = Arc::new(stream);
-        let queue = || client_queue(&stream).0;
-        assert_eq!((clients.admit(queue()), clients.admit(queue())), (Some(1), Some(2)));
+        let mark = || match clients.admit(client_queue(&stream).0) {
+            Admission::Admitted(mark, _) => Some(mark),
+            Admission::Full | Admission::Closed => None,
+        };
+        assert_eq!((mark(), mark()), (Some(1), Some(2)));
         clients.lock().last = u32::MAX;
-        assert_eq!(clients.admit(queue()), Some(3));
+        assert_eq!(mark(), Some(3));
         clients.close();
-        assert_eq!(clients.admit(queue()), None);
+        assert_eq!(mark(), None);
+    }
+
+    #[test]
+    fn rejects_more_clients_than_there_may_be() {
+        let clients = Clients::default();
+        let (stream, _other) = UnixStream::pair().unwrap();
+        let stream = Arc::new(stream);
+        let admit = || clients.admit(client_queue(&stream).0);
+        assert!((0..MAX_CLIENTS).all(|_| matches!(admit(), Admission::Admitted(..))));
+        assert!(matches!(admit(), Admission::Full));
+        clients.forget(7);
+        assert!(matches!(admit(), Admission::Admitted(..)));
     }
 }

@@ -4,6 +4,7 @@
 pub mod broker;
 mod client_queue;
 mod clients;
+mod flow;
 mod socket;
 
 use std::sync::atomic::{AtomicBool, Ordering};

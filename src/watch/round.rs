@@ -36,14 +36,14 @@ fn milliseconds<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result
 }
 
 /// Builds `module`, sends it, and lets the kernel load it as `wish` says.
-pub(super) fn run(module: &ModuleCrate, wish: Wish, client: &mut Client) -> Result<Round, Problem> {
+pub(super) fn run(module: &ModuleCrate, wish: Wish<'_>, client: &mut Client) -> Result<Round, Problem> {
     let blob = build_module(module, &module.target.join("modules"))?;
     let start = Instant::now();
     upload(client, &blob.bytes, &mut |_, _| ())?;
     let transfer = start.elapsed();
     let label = format!("{}.mod", module.name);
     let start = Instant::now();
-    let answer = client.ask(Request::Push(Push { label, wish, beside: false, gate: None }))?;
+    let answer = client.ask(Request::Push(Push { label: &label, wish, beside: false, gate: None }))?;
     let kernel = start.elapsed();
     let Answer::Loaded(loaded) = answer else {
         return Err("the kernel gave another request's answer; serve it by the same build as this program".into());

@@ -11,6 +11,7 @@ extern crate alloc;
 
 pub mod archive;
 mod clock;
+pub mod fallible;
 pub mod order;
 mod report;
 mod tests_four;
@@ -176,7 +177,7 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
             }
             Err(LoadError::MissingDependency { .. }) => Loading::Waits,
             Err(error) => {
-                let text = order::refusal(self.manager, source.bytes, &error);
+                let text = order::refusal(self.manager, source.bytes, &error).into_owned();
                 if let LoadError::AlreadyLoaded { name, .. } = &error {
                     line!(self.console, Warning, "[WARN] Module already loaded: {name}");
                     self.refused.push(Refusal { source: source.label.clone(), error: text });

@@ -1,17 +1,21 @@
 //! Loads that need each other: which come first, and why some never can.
 
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use bareflow_loader::depends::dependencies_of;
 use bareflow_loader::{LoadError, ModuleManager, Name, Platform, RawModule};
 
+use crate::fallible::Reason;
+use crate::reason;
+
 /// Why a blob is refused, with the whole way on which it would come to call itself if it is that.
-pub fn refusal<P: Platform>(manager: &ModuleManager<P>, blob: &[u8], error: &LoadError) -> String {
-    match (error, manager.dependency_cycle(blob)) {
-        (LoadError::DependencyCycle { .. }, Some(chain)) => format!("{error} ({chain})"),
-        _ => error.to_string(),
+pub fn refusal<P: Platform>(manager: &ModuleManager<P>, blob: &[u8], error: &LoadError) -> Reason {
+    let is_cycle = matches!(error, LoadError::DependencyCycle { .. });
+    match is_cycle.then(|| manager.dependency_cycle(blob)).flatten() {
+        Some(chain) => reason!("{error} ({chain})"),
+        None => reason!("{error}"),
     }
 }
 

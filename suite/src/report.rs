@@ -1,6 +1,5 @@
 //! From the manager's figures to the report that travels.
 
-use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
@@ -14,11 +13,14 @@ use bareflow_protocol::report::{
     Test,
 };
 
+use crate::fallible::{NoMemory, collect, copy};
+use crate::text;
+
 pub(crate) fn report<P: Platform>(
     manager: &ModuleManager<P>,
     mut environment: Environment,
     tests: Vec<Test>,
-    refused: Vec<Refusal>,
+    mut refused: Vec<Refusal>,
     mut diagnoses: Vec<(ModuleId, Diagnosis)>,
     batches: &[(ModuleId, Batched)],
 ) -> Report {
@@ -34,7 +36,10 @@ pub(crate) fn report<P: Platform>(
         let Some(profile) = manager.stats(id) else { continue };
         let found = diagnoses.iter().rposition(|(of, _)| *of == id).map(|index| diagnoses.swap_remove(index).1);
         let batch = batches.iter().find(|(of, _)| *of == id).map(|(_, batched)| batch(batched));
-        modules.push(Module { batch, ..module(&profile, found.as_ref()) });
+        match module(&profile, found.as_ref()) {
+            Ok(module) => modules.push(Module { batch, ..module }),
+            Err(error) => refused.push(Refusal { source: profile.name.to_string(), error: error.to_string() }),
+        }
     }
     let no_fault = modules.iter().all(|module| module.faults == 0);
     Report {
@@ -50,20 +55,23 @@ pub(crate) fn report<P: Platform>(
 }
 
 /// A module's profile, as it travels, with what is known of its last fault.
-pub fn module(profile: &ModuleProfile, found: Option<&Diagnosis>) -> Module {
+///
+/// # Errors
+/// [`NoMemory`].
+pub fn module(profile: &ModuleProfile, found: Option<&Diagnosis>) -> Result<Module, NoMemory> {
     let cycles = profile.cycles.as_ref();
     let corrected = cycles.map(|cycles| &cycles.corrected);
-    Module {
-        name: profile.name.to_string(),
-        version: profile.version.to_string(),
+    let state = match (profile.retired, profile.stopped) {
+        (true, _) => "retired",
+        (false, true) => "faulted",
+        (false, false) => "loaded",
+    };
+    Ok(Module {
+        name: text!("{}", profile.name)?,
+        version: text!("{}", profile.version)?,
         generation: profile.generation,
-        domain: profile.domain.name().to_string(),
-        state: match (profile.retired, profile.stopped) {
-            (true, _) => "retired",
-            (false, true) => "faulted",
-            (false, false) => "loaded",
-        }
-        .to_string(),
+        domain: profile.domain.name().into(),
+        state: state.into(),
         active: profile.active,
         memory_bytes: profile.memory.pages * PAGE_SIZE + profile.memory.arena_bytes + profile.memory.table_bytes,
         code_address: profile.code_address,
@@ -87,15 +95,12 @@ pub fn module(profile: &ModuleProfile, found: Option<&Diagnosis>) -> Module {
         timed_calls: profile.timed_calls,
         batch: None,
         last_result: profile.last_result,
-        fault: profile.fault.as_ref().map(|found_fault| Fault {
-            function: found.and_then(|found| found.function).map(|function| function.to_string()),
-            ..fault(found_fault)
-        }),
-        diagnosis: found.map(diagnosis),
+        fault: profile.fault.as_ref().map(|found_fault| in_function(found_fault, found)).transpose()?,
+        diagnosis: found.map(diagnosis).transpose()?,
         faults: profile.faults,
         restarts: profile.restarts,
         budget: Budget { time_us: profile.budget.time_us, stack: profile.budget.stack, heap: profile.budget.heap },
-    }
+    })
 }
 
 fn batch(batched: &Batched) -> Batch {
@@ -113,25 +118,32 @@ fn batch(batched: &Batched) -> Batch {
 }
 
 /// A fault, as it travels.
+#[must_use]
 pub fn fault(fault: &bareflow_loader::Fault) -> Fault {
-    Fault { kind: fault.kind.name().to_string(), offset: fault.offset, address: fault.address, function: None }
+    Fault { kind: fault.kind.name().into(), offset: fault.offset, address: fault.address, function: None }
 }
 
-fn diagnosis(found: &Diagnosis) -> report::Diagnosis {
+/// The same, with the function that it happened in.
+fn in_function(found_fault: &bareflow_loader::Fault, found: Option<&Diagnosis>) -> Result<Fault, NoMemory> {
+    let function = found.and_then(|found| found.function.as_ref());
+    Ok(Fault { function: function.map(|function| text!("{function}")).transpose()?, ..fault(found_fault) })
+}
+
+fn diagnosis(found: &Diagnosis) -> Result<report::Diagnosis, NoMemory> {
     let registers = REGISTER_NAMES.iter().zip(found.registers);
     let panic = found.panic.as_ref().map(|panic| {
         let (message, file) = (Printable(panic.message.bytes()), Printable(panic.file.bytes()));
-        format!("{message} ({file}:{})", panic.line)
+        text!("{message} ({file}:{})", panic.line)
     });
     let call = |service: u32, [first, second]: [u64; 2]| {
         let name = SERVICE_NAMES.iter().find(|(bit, _)| *bit == service).map_or("unknown", |(_, name)| name);
-        format!("{name}({first:#x}, {second:#x})")
+        text!("{name}({first:#x}, {second:#x})")
     };
-    report::Diagnosis {
-        registers: registers.map(|(name, value)| Register { name: (*name).to_string(), value }).collect(),
-        code: found.code().to_vec(),
+    Ok(report::Diagnosis {
+        registers: collect::<_, NoMemory>(registers.map(|(name, value)| Ok(Register { name: (*name).into(), value })))?,
+        code: copy(found.code())?,
         disassembly: Vec::new(),
-        services: found.services.calls().iter().map(|service| call(service.service, service.arguments)).collect(),
-        panic,
-    }
+        services: collect(found.services.calls().iter().map(|service| call(service.service, service.arguments)))?,
+        panic: panic.transpose()?,
+    })
 }

@@ -101,10 +101,10 @@ pub fn answer_all(stream: &mut (impl Read + Write), seen: &Mutex<Seen>) {
             Err(_) => return,
         }
         while let Some(payload) = decoder.next_payload() {
-            let asked = match payload.and_then(|payload| Asked::from_payload(&payload)) {
+            let asked = match payload.as_deref().map_err(|error| *error).and_then(Asked::from_payload) {
                 Ok(asked) => asked,
                 Err(error) => {
-                    let refused = Answer::Refused { error: error.to_string() };
+                    let refused = Answer::Refused { error: error.to_string().into() };
                     stream.write_all(&Message::Answer(0, refused).to_frame()).unwrap();
                     continue;
                 }
@@ -129,8 +129,8 @@ struct Kernel {
 }
 
 impl Kernel {
-    fn answer(&mut self, mark: u32, request: Request, seen: &mut Seen) -> Vec<Answer> {
-        let refused = |error: &str| Answer::Refused { error: error.to_owned() };
+    fn answer(&mut self, mark: u32, request: Request<'_>, seen: &mut Seen) -> Vec<Answer> {
+        let refused = |error: &str| Answer::Refused { error: error.to_owned().into() };
         vec![match request {
             Request::Hello => {
                 Answer::Welcome { control: CONTROL_VERSION, version: "0.0.0".into(), clock: "tsc".into() }
@@ -160,8 +160,8 @@ impl Kernel {
                     seen.pushes += 1;
                     self.loads += 1;
                     match push.gate {
-                        Some(gate) if gate.conditions.len() > 1 => Answer::GateFailed(Box::new(verdict())),
-                        _ => Answer::Loaded(Box::new(self.loaded(&push.label))),
+                        Some(gate) if gate.conditions.asked() > 1 => Answer::GateFailed(verdict()),
+                        _ => Answer::Loaded(self.loaded(push.label)),
                     }
                 }
                 _ => refused("no whole blob is there, expected one by Upload and Chunk; push it again"),
@@ -169,13 +169,13 @@ impl Kernel {
             Request::Call { module, .. } if module == "nobody" => refused("no module nobody is loaded; see `ps`"),
             Request::Call { module, input, repeat } => {
                 let called = Called {
-                    name: module,
+                    name: module.to_owned(),
                     version: "1.0.0".into(),
                     generation: 1,
                     results: vec![(input.len() as i32, repeat.into())],
                     calls: repeat.into(),
                     result: input.len() as i32,
-                    output: input,
+                    output: input.to_vec(),
                     total_cycles: 70,
                     min_cycles: 20,
                     max_cycles: 30,
@@ -183,13 +183,13 @@ impl Kernel {
                 return vec![Answer::Progress { done: 1, of: 2 }, Answer::Called(called)];
             }
             Request::Unload { module } => Answer::Unloaded(receipt(&module)),
-            Request::Compare { .. } => Answer::Compared(Box::new(verdict().comparison)),
+            Request::Compare { .. } => Answer::Compared(verdict().comparison),
             Request::Log { from } => Answer::Log { first: from.max(2), lines: vec!["x".repeat(LOG_LINE)] },
             Request::Files { .. } => {
                 Answer::Files(vec![File { name: "sum.mod".into(), bytes: 134, folder: false, problem: None }])
             }
             Request::Save { module } => Answer::Saved { path: format!("/modules/{module}.mod"), bytes: 134 },
-            Request::Load { .. } => Answer::Loaded(Box::new(self.loaded("/sum.mod"))),
+            Request::Load { .. } => Answer::Loaded(self.loaded("/sum.mod")),
             _ => Answer::Done,
         }]
     }

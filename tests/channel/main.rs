@@ -22,15 +22,15 @@ use bareflow_protocol::control::{MAX_CHUNK, Push, Wish};
 use bareflow_protocol::{Answer, Asked, Decoder, Message, Request};
 use fake_kernel::Bench;
 
-fn call(input: &str) -> Request {
-    Request::Call { module: "echo".into(), input: input.into(), repeat: 1 }
+fn call(input: &str) -> Request<'_> {
+    Request::Call { module: "echo", input: input.as_bytes(), repeat: 1 }
 }
 
-fn push() -> Request {
-    Request::Push(Push { label: "sum.mod".into(), wish: Wish::default(), beside: false, gate: None })
+fn push() -> Request<'static> {
+    Request::Push(Push { label: "sum.mod", wish: Wish::default(), beside: false, gate: None })
 }
 
-fn frame(number: u64, request: Request) -> Vec<u8> {
+fn frame(number: u64, request: Request<'_>) -> Vec<u8> {
     Asked { number, request }.to_frame()
 }
 
@@ -139,8 +139,8 @@ fn a_client_that_dies_at_any_point_of_a_push_disturbs_nobody() {
     let requests = [
         Request::Hello,
         upload_request.clone(),
-        Request::Chunk { offset: 0, bytes: first.to_vec() },
-        Request::Chunk { offset: MAX_CHUNK as u32, bytes: second.to_vec() },
+        Request::Chunk { offset: 0, bytes: first },
+        Request::Chunk { offset: MAX_CHUNK as u32, bytes: second },
         push(),
     ];
     let frames: Vec<_> = (1..).zip(requests.clone()).map(|(number, request)| frame(number, request)).collect();
@@ -204,7 +204,7 @@ fn a_slow_kernel_loses_nothing() {
         let mut stream = stream.try_clone().unwrap();
         move || {
             for number in 1..=100 {
-                let chunk = Request::Chunk { offset: 0, bytes: vec![1; MAX_CHUNK] };
+                let chunk = Request::Chunk { offset: 0, bytes: &[1; MAX_CHUNK] };
                 stream.write_all(&frame(number, chunk)).unwrap();
             }
         }

@@ -12,6 +12,7 @@ use bareflow_loader::{LoadOptions, ModuleManager, Timing};
 use bareflow_protocol::control::{Asked, Called, File, Loaded, MAX_CHUNK, Push, Wish};
 use bareflow_protocol::{Answer, Decoder, Message, Request};
 use bareflow_server::{Server, Surroundings};
+use bareflow_suite::fallible::Reason;
 
 /// What is around the server.
 pub struct Memory {
@@ -34,17 +35,17 @@ impl Surroundings for Memory {
     fn say(&self, _: Style, text: fmt::Arguments<'_>) {
         self.console.borrow_mut().push_str(&text.to_string());
     }
-    fn log(&self, from: u64) -> (u64, Vec<String>) {
-        (from, self.console.borrow().lines().skip(from as usize).map(str::to_owned).collect())
+    fn log(&self, from: u64) -> Result<(u64, Vec<String>), Reason> {
+        Ok((from, self.console.borrow().lines().skip(from as usize).map(str::to_owned).collect()))
     }
-    fn files(&self, _: &str) -> Result<Vec<File>, String> {
-        Err("no disk".to_owned())
+    fn files(&self, _: &str) -> Result<Vec<File>, Reason> {
+        Err("no disk".into())
     }
-    fn read(&self, _: &str) -> Result<Vec<u8>, String> {
-        Err("no disk".to_owned())
+    fn read(&self, _: &str) -> Result<Vec<u8>, Reason> {
+        Err("no disk".into())
     }
-    fn save(&self, _: &str, _: &[u8]) -> Result<String, String> {
-        Err("no disk".to_owned())
+    fn save(&self, _: &str, _: &[u8]) -> Result<String, Reason> {
+        Err("no disk".into())
     }
 }
 
@@ -60,7 +61,7 @@ impl Local {
     pub fn new(options: LoadOptions) -> Local {
         let platform = HostPlatform::new(Box::new(|_| ())).unwrap();
         let memory = Memory { start: Instant::now(), sent: RefCell::default(), console: RefCell::default() };
-        let server = Server::new(ModuleManager::new(platform, Timing::Fast), memory, options);
+        let server = Server::new(ModuleManager::new(platform, Timing::Fast), memory, options).unwrap();
         Local { server, decoder: RefCell::default(), number: Cell::new(0) }
     }
 
@@ -78,7 +79,7 @@ impl Local {
     }
 
     /// Asks, and waits for the answer.
-    pub fn ask(&self, request: Request) -> Answer {
+    pub fn ask(&self, request: Request<'_>) -> Answer {
         let number = self.number.get() + 1;
         self.number.set(number);
         self.server.receive(&Asked { number, request }.to_frame());
@@ -94,21 +95,26 @@ impl Local {
     }
 
     /// Sends a blob and has it loaded.
-    pub fn push(&self, blob: &[u8], change: impl FnOnce(&mut Push)) -> Answer {
-        self.ask(Request::Upload { length: blob.len() as u32, checksum: crc32c(&[blob]) });
-        for (index, chunk) in blob.chunks(MAX_CHUNK).enumerate() {
-            self.ask(Request::Chunk { offset: (index * MAX_CHUNK) as u32, bytes: chunk.to_vec() });
-        }
-        let mut push = Push { label: "test.mod".to_owned(), wish: Wish::default(), beside: false, gate: None };
+    pub fn push<'push>(&self, blob: &[u8], change: impl FnOnce(&mut Push<'push>)) -> Answer {
+        self.upload(blob);
+        let mut push = Push { label: "test.mod", wish: Wish::default(), beside: false, gate: None };
         change(&mut push);
         self.ask(Request::Push(push))
+    }
+
+    /// Sends a blob.
+    pub fn upload(&self, blob: &[u8]) {
+        self.ask(Request::Upload { length: blob.len() as u32, checksum: crc32c(&[blob]) });
+        for (index, chunk) in blob.chunks(MAX_CHUNK).enumerate() {
+            self.ask(Request::Chunk { offset: (index * MAX_CHUNK) as u32, bytes: chunk });
+        }
     }
 
     /// The same, where it must be loaded.
     #[track_caller]
     pub fn load(&self, blob: &[u8]) -> Loaded {
         match self.push(blob, |_| ()) {
-            Answer::Loaded(loaded) => *loaded,
+            Answer::Loaded(loaded) => loaded,
             other => panic!("{other:?}"),
         }
     }
@@ -116,7 +122,7 @@ impl Local {
     /// Calls a module once.
     #[track_caller]
     pub fn call(&self, module: &str, input: &[u8]) -> Called {
-        match self.ask(Request::Call { module: module.to_owned(), input: input.to_vec(), repeat: 1 }) {
+        match self.ask(Request::Call { module, input, repeat: 1 }) {
             Answer::Called(called) => called,
             other => panic!("{other:?}"),
         }
@@ -124,7 +130,7 @@ impl Local {
 
     /// Asks for what must be refused, and returns why.
     #[track_caller]
-    pub fn refused(&self, request: Request) -> String {
+    pub fn refused(&self, request: Request<'_>) -> String {
         refusal(self.ask(request))
     }
 }
@@ -133,7 +139,7 @@ impl Local {
 #[track_caller]
 pub fn refusal(answer: Answer) -> String {
     match answer {
-        Answer::Refused { error } => error,
+        Answer::Refused { error } => error.into_owned(),
         other => panic!("not refused: {other:?}"),
     }
 }

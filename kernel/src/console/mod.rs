@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use core::fmt::{self, Write};
 
 use bareflow_loader::report::{Console, Style};
+use bareflow_suite::fallible::NoMemory;
 use spin::{Mutex, MutexGuard};
 
 use crate::serial::{COM1, Serial};
@@ -60,7 +61,10 @@ pub fn flush() {
 }
 
 /// The lines shown from that number on, counted from 0, as far as they are kept, and the number of the first of them.
-pub fn lines_from(from: u64) -> (u64, Vec<String>) {
+///
+/// # Errors
+/// [`NoMemory`].
+pub fn lines_from(from: u64) -> Result<(u64, Vec<String>), NoMemory> {
     TRANSCRIPT.lock().lines_from(from)
 }
 

@@ -2,6 +2,11 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::ops::Range;
+
+use bareflow_loader::Printable;
+use bareflow_suite::fallible::{NoMemory, collect};
+use bareflow_suite::text;
 
 /// Bytes that are kept.
 const SIZE: usize = 64 << 10;
@@ -33,20 +38,28 @@ impl Transcript {
     }
 
     /// The whole lines from that number on, counted from 0, and the number of the first of them.
-    pub fn lines_from(&self, from: u64) -> (u64, Vec<String>) {
-        let kept = self.written.min(SIZE);
-        let mut text = Vec::with_capacity(kept);
-        text.extend((self.written - kept..self.written).filter_map(|index| self.bytes.get(index % SIZE)));
-        let mut lines: Vec<&[u8]> = text.split(|&byte| byte == b'\n').collect();
-        // Behind the last line end is a line that has not ended, or nothing.
-        lines.pop();
-        if self.written > kept && !lines.is_empty() {
-            // The first one has lost its beginning.
-            lines.remove(0);
-        }
-        let first = self.lines - lines.len() as u64;
-        let skipped = from.saturating_sub(first).min(lines.len() as u64);
-        let wanted = lines.iter().skip(skipped as usize);
-        (first + skipped, wanted.map(|line| String::from_utf8_lossy(line).into_owned()).collect())
+    ///
+    /// # Errors
+    /// [`NoMemory`].
+    pub fn lines_from(&self, from: u64) -> Result<(u64, Vec<String>), NoMemory> {
+        let start = self.written - self.written.min(SIZE);
+        let byte = |index: usize| self.bytes.get(index % SIZE).copied().unwrap_or_default();
+        let is_end = |index: &usize| byte(*index) == b'\n';
+        // The first line has lost its beginning where older text is gone.
+        let start = if start == 0 { 0 } else { (start..self.written).find(is_end).map_or(self.written, |end| end + 1) };
+        let ends = (start..self.written).filter(is_end);
+        let first = self.lines - ends.clone().count() as u64;
+        let skipped = from.saturating_sub(first).min(self.lines - first);
+        let mut line_start = start;
+        let lines = ends.map(|end| core::mem::replace(&mut line_start, end + 1)..end);
+        let text = |line: Range<usize>| -> Result<String, NoMemory> {
+            let mut bytes = Vec::new();
+            bytes.try_reserve_exact(line.len())?;
+            bytes.extend(line.map(byte));
+            // What modules log is shown by its printable part, so it is text.
+            String::from_utf8(bytes).or_else(|error| text!("{}", Printable(error.as_bytes())))
+        };
+        let lines = collect(lines.skip(skipped as usize).map(text))?;
+        Ok((first + skipped, lines))
     }
 }

@@ -6,7 +6,9 @@ use alloc::vec::Vec;
 
 use bareflow_disk::{File, Selection};
 use bareflow_loader::valid::Offer;
-use bareflow_loader::{LoadError, Platform, RawModule, ValidModule};
+use bareflow_loader::{LoadError, Platform, Printable, RawModule, ValidModule};
+use bareflow_suite::fallible::Reason;
+use bareflow_suite::reason;
 
 use super::{KernelDisk, open};
 
@@ -47,13 +49,13 @@ impl Modules {
     ///
     /// # Errors
     /// Why they can't be listed.
-    pub fn list(&mut self, path: &str) -> Result<Vec<File>, String> {
+    pub fn list(&mut self, path: &str) -> Result<Vec<File>, Reason> {
         if path.trim_end_matches('/') != FOLDER {
-            return Err(format!("{path}: only {FOLDER} is looked into"));
+            return Err(reason!("{}: only {FOLDER} is looked into", Printable(path.as_bytes())));
         }
-        let listing = self.disk()?.list().map_err(|error| error.to_string())?;
+        let listing = self.disk()?.list().map_err(|error| reason!("{error}"))?;
         match listing.cut {
-            Some(error) if listing.files.is_empty() => Err(error.to_string()),
+            Some(error) if listing.files.is_empty() => Err(reason!("{error}")),
             _ => Ok(listing.files),
         }
     }
@@ -62,25 +64,29 @@ impl Modules {
     ///
     /// # Errors
     /// Why there are none.
-    pub fn read(&mut self, path: &str) -> Result<Vec<u8>, String> {
-        let name = path.strip_prefix(FOLDER).and_then(|name| name.strip_prefix('/'));
-        let name = name.ok_or_else(|| format!("{path}: no such file, expected {FOLDER}/NAME.mod; see `ls`"))?;
+    pub fn read(&mut self, path: &str) -> Result<Vec<u8>, Reason> {
+        let shown = Printable(path.as_bytes());
+        // FAT does not tell letters' cases apart.
+        let name = match path.split_at_checked(FOLDER.len() + 1) {
+            Some((folder, name)) if folder.trim_end_matches('/').eq_ignore_ascii_case(FOLDER) => name,
+            _ => return Err(reason!("{shown}: no such file, expected {FOLDER}/NAME.mod; see `ls`")),
+        };
         let files = self.list(FOLDER)?;
         let file = files.iter().find(|file| file.name.eq_ignore_ascii_case(name));
-        let file = file.ok_or_else(|| format!("{path}: no such file; see `ls`"))?;
-        self.disk()?.read(file).map_err(|error| format!("{path}: {error}"))
+        let file = file.ok_or_else(|| reason!("{shown}: no such file; see `ls`"))?;
+        self.disk()?.read(file).map_err(|error| reason!("{shown}: {error}"))
     }
 
     /// Writes the blob of the module of that name, and says where it lies.
     ///
     /// # Errors
     /// Why it could not be written.
-    pub fn save(&mut self, name: &str, blob: &[u8]) -> Result<String, String> {
-        self.disk()?.save(name, blob).map(|saved| saved.path).map_err(|error| error.to_string())
+    pub fn save(&mut self, name: &str, blob: &[u8]) -> Result<String, Reason> {
+        self.disk()?.save(name, blob).map(|saved| saved.path).map_err(|error| reason!("{error}"))
     }
 
-    fn disk(&mut self) -> Result<&mut KernelDisk, String> {
-        self.0.as_mut().map_err(|reason| reason.clone())
+    fn disk(&mut self) -> Result<&mut KernelDisk, Reason> {
+        self.0.as_mut().map_err(|reason| reason!("{reason}"))
     }
 }
 

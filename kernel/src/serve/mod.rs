@@ -35,7 +35,14 @@ pub fn run(boot: &'static Boot, options: &Options, ticks: bool) -> bool {
     port::open();
     let manager = ModuleManager::new(KernelPlatform::new(), options.timing);
     let around = KernelSurroundings::new(options.icount, Modules::find());
-    let server: &'static KernelServer = Box::leak(Box::new(Server::new(manager, around, options.load)));
+    let server = match Server::new(manager, around, options.load) {
+        Ok(server) => server,
+        Err(error) => {
+            console::show(Style::Bad, format_args!("[ERROR] no clients can be served: {error}\n"));
+            return false;
+        }
+    };
+    let server: &'static KernelServer = Box::leak(Box::new(server));
     greet();
     load_all(server, boot);
     load_disk(server);

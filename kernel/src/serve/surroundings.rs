@@ -1,12 +1,14 @@
 //! What the server asks of the kernel besides its modules.
 
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
 use bareflow_loader::report::Style;
 use bareflow_protocol::control::File;
 use bareflow_server::Surroundings;
+use bareflow_suite::fallible::{NoMemory, Reason, collect};
+use bareflow_suite::text;
 
 use spin::Mutex;
 
@@ -50,26 +52,28 @@ impl Surroundings for KernelSurroundings {
         console::show(style, text);
     }
 
-    fn log(&self, from: u64) -> (u64, Vec<String>) {
-        console::lines_from(from)
+    fn log(&self, from: u64) -> Result<(u64, Vec<String>), Reason> {
+        Ok(console::lines_from(from)?)
     }
 
-    fn files(&self, path: &str) -> Result<Vec<File>, String> {
+    fn files(&self, path: &str) -> Result<Vec<File>, Reason> {
         let files = self.disk.lock().list(path)?;
-        let file = |file: bareflow_disk::File| File {
-            name: file.name,
-            bytes: file.bytes,
-            folder: file.folder,
-            problem: file.problem.map(|problem| problem.to_string()),
+        let file = |file: bareflow_disk::File| -> Result<File, NoMemory> {
+            Ok(File {
+                name: file.name,
+                bytes: file.bytes,
+                folder: file.folder,
+                problem: file.problem.map(|problem| text!("{problem}")).transpose()?,
+            })
         };
-        Ok(files.into_iter().map(file).collect())
+        Ok(collect(files.into_iter().map(file))?)
     }
 
-    fn read(&self, path: &str) -> Result<Vec<u8>, String> {
+    fn read(&self, path: &str) -> Result<Vec<u8>, Reason> {
         self.disk.lock().read(path)
     }
 
-    fn save(&self, name: &str, blob: &[u8]) -> Result<String, String> {
+    fn save(&self, name: &str, blob: &[u8]) -> Result<String, Reason> {
         self.disk.lock().save(name, blob)
     }
 }

@@ -1,4 +1,5 @@
-//! What names stand for. A name that was loaded once is known from then on, and keeps its number.
+//! What names stand for. A name that was loaded once is known from then on, and keeps its number and its
+//! count of loads, as long as there are few ([`KEPT`]): beyond that one that nobody uses is forgotten.
 //!
 //! Names whose keys spread to the same number are in one chain.
 
@@ -8,6 +9,9 @@ use super::{Index, NOWHERE, Table};
 use crate::module::ModuleId;
 use crate::name::{Key, Name};
 use crate::platform::Platform;
+
+/// Names that are kept though nobody uses them, as long as there are no more names in all.
+const KEPT: u32 = 1024;
 
 /// What is known of a name.
 pub(crate) struct Named {
@@ -84,11 +88,11 @@ impl<P: Platform> Table<P> {
         Some(named)
     }
 
-    /// Takes back a claim, and the name if it was never loaded.
+    /// Takes back a claim, and the name if it was never loaded, or if there are many.
     #[inline]
     pub(super) fn give_back_name(&self, named: &Named) {
         named.users.set(named.users.get() - 1);
-        if named.users.get() == 0 && named.generation.get() == 0 {
+        if named.users.get() == 0 && (named.generation.get() == 0 || self.names.len() > KEPT) {
             self.forget(named);
         }
     }
@@ -130,6 +134,7 @@ impl<P: Platform> Table<P> {
             link.set(named.next.get());
         }
         named.key.set(Key::BLANK);
+        named.generation.set(0);
         named.next.set(self.vacant_name.replace(named.index));
     }
 
@@ -189,6 +194,25 @@ mod tests {
             manager.unload(id).unwrap();
         }
         assert_eq!((manager.table.places.len(), manager.table.names.len()), (1, 200));
+    }
+
+    #[test]
+    fn names_that_nobody_uses_are_forgotten_once_there_are_many() {
+        let platform = FakePlatform::default();
+        let manager = ModuleManager::new(&platform, Timing::Fast);
+        let used = manager.load(&blob::version("used", 1, 0)).unwrap();
+        for number in 0..3 * KEPT {
+            let id = manager.load(&blob::version(name(number).as_str(), 1, 0)).unwrap();
+            assert_eq!(manager.stats(id).unwrap().generation, 1);
+            manager.unload(id).unwrap();
+        }
+        assert_eq!(manager.table.names.len(), KEPT + 1);
+        // Of the first ones the count of loads is known still; one that was forgotten begins anew.
+        for (number, generation) in [(7, 2), (2 * KEPT, 1)] {
+            let id = manager.load(&blob::version(name(number).as_str(), 1, 0)).unwrap();
+            assert_eq!(manager.stats(id).unwrap().generation, generation);
+        }
+        assert_eq!(manager.find("used"), Some(used));
     }
 
     #[test]

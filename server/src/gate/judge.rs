@@ -1,11 +1,12 @@
 //! From measurements to figures, and from figures to a verdict.
 
-use alloc::format;
-use alloc::string::ToString;
 use alloc::vec::Vec;
+use core::fmt;
 
 use bareflow_loader::trial::Distribution;
 use bareflow_protocol::trial::{Class, Comparison, Condition, Figure, Judged, Side};
+use bareflow_suite::fallible::{NoMemory, collect};
+use bareflow_suite::text;
 
 /// Classes of a histogram.
 const CLASSES: usize = 12;
@@ -25,22 +26,22 @@ pub(super) fn figures(measured: &Distribution<'_>) -> [f64; 5] {
 }
 
 /// The second one's figures over the first one's.
-pub(super) fn ratios(sides: &[Side; 2]) -> Vec<Option<f64>> {
+pub(super) fn ratios(sides: &[Side; 2]) -> Result<Vec<Option<f64>>, NoMemory> {
     let [first, second] = sides;
     let pairs = first.cycles.iter().zip(&second.cycles);
-    pairs.map(|(first, second)| (*first > 0.0).then(|| second / first)).collect()
+    collect(pairs.map(|(first, second)| Ok((*first > 0.0).then(|| second / first))))
 }
 
 /// The borders of classes that hold 99 of 100 measurements of both sides; the last class holds the rest.
-pub(super) fn classes(measured: &[Distribution<'_>; 2]) -> Vec<f64> {
+pub(super) fn classes(measured: &[Distribution<'_>; 2]) -> [f64; CLASSES] {
     let least = measured.iter().map(|side| side.percentile(0)).fold(f64::INFINITY, f64::min);
     let most = measured.iter().map(|side| side.percentile(99)).fold(0.0, f64::max);
     let width = ((most - least) / (CLASSES - 1) as f64).max(1.0 / HUNDREDTHS);
-    (0..CLASSES).map(|class| least + width * class as f64).collect()
+    core::array::from_fn(|class| least + width * class as f64)
 }
 
 /// How many measurements fell into each class.
-pub(super) fn histogram(measured: &Distribution<'_>, borders: &[f64]) -> Vec<Class> {
+pub(super) fn histogram(measured: &Distribution<'_>, borders: &[f64]) -> Result<Vec<Class>, NoMemory> {
     let greatest = measured.percentile(100);
     let below = borders.iter().skip(1).copied().chain([f64::INFINITY]);
     let class = |(from, below): (f64, f64)| {
@@ -52,20 +53,24 @@ pub(super) fn histogram(measured: &Distribution<'_>, borders: &[f64]) -> Vec<Cla
         let below = if below.is_finite() { below } else { greatest.max(from) };
         Class { from, below, count: count.count() as u32 }
     };
-    borders.iter().copied().zip(below).map(class).collect()
+    collect(borders.iter().copied().zip(below).map(|borders| Ok(class(borders))))
 }
 
 /// Looks at each condition. What the clock can't resolve makes no difference.
-pub(super) fn judge(conditions: &[Condition], comparison: &Comparison, measured: [Distribution<'_>; 2]) -> Vec<Judged> {
+pub(super) fn judge(
+    conditions: &[Condition],
+    comparison: &Comparison,
+    measured: [Distribution<'_>; 2],
+) -> Result<Vec<Judged>, NoMemory> {
     let resolution = measured.iter().map(|side| side.resolution).max().unwrap_or(0) as f64 / HUNDREDTHS;
-    conditions.iter().map(|condition| judge_one(condition, comparison, resolution)).collect()
+    collect(conditions.iter().map(|condition| judge_one(condition, comparison, resolution)))
 }
 
-fn judge_one(condition: &Condition, comparison: &Comparison, resolution: f64) -> Judged {
+fn judge_one(condition: &Condition, comparison: &Comparison, resolution: f64) -> Result<Judged, NoMemory> {
     let (held, found) = match *condition {
         Condition::OutputsEqual => match &comparison.difference {
-            None => (comparison.outputs_equal, "results and outputs are the same".to_string()),
-            Some(difference) => (false, difference.clone()),
+            None => (comparison.outputs_equal, text!("results and outputs are the same")?),
+            Some(difference) => (false, text!("{difference}")?),
         },
         Condition::AtMost { figure, ratio } => {
             let [old, new] = [0, 1].map(|side: usize| {
@@ -75,11 +80,24 @@ fn judge_one(condition: &Condition, comparison: &Comparison, resolution: f64) ->
             let limit = old.max(resolution) * ratio;
             let held = new <= limit;
             let name = figure.name();
-            let times = if old > 0.0 { format!(", {:.2} times", new / old) } else { "".to_string() };
-            let excess =
-                if held { "".to_string() } else { format!("; {:.2} cycles above the {limit:.2} allowed", new - limit) };
-            (held, format!("{name} {old:.2} -> {new:.2} cycles{times}{excess}"))
+            let times = Times((old > 0.0).then(|| new / old));
+            let found = if held {
+                text!("{name} {old:.2} -> {new:.2} cycles{times}")?
+            } else {
+                let excess = new - limit;
+                text!("{name} {old:.2} -> {new:.2} cycles{times}; {excess:.2} cycles above the {limit:.2} allowed")?
+            };
+            (held, found)
         }
     };
-    Judged { condition: condition.to_string(), held, found }
+    Ok(Judged { condition: text!("{condition}")?, held, found })
+}
+
+/// A ratio as text; nothing where there is none.
+struct Times(Option<f64>);
+
+impl fmt::Display for Times {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |times| write!(out, ", {times:.2} times"))
+    }
 }

@@ -61,7 +61,7 @@ fn module_text(module: &Module) -> String {
 
 /// A fault on one line.
 pub(super) fn fault_text(fault: &Fault) -> String {
-    let mut text = fault.kind.clone();
+    let mut text = fault.kind.to_string();
     let _ = match fault.offset {
         Some(offset) => write!(text, " at offset {offset:#x}"),
         None => write!(text, " outside the module"),

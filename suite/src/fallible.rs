@@ -1,0 +1,134 @@
+//! Texts and lists that are made only where there is memory for them.
+//!
+//! `format!` and `Vec::push` end the kernel where memory runs out. What clients and modules can bring
+//! about is made with these instead: they return [`NoMemory`], which becomes a [`Reason`] for people.
+
+use alloc::borrow::Cow;
+use alloc::collections::TryReserveError;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::{self, Write};
+
+/// The reason for a refusal: a text of its own, or one that takes no memory.
+pub type Reason = Cow<'static, str>;
+
+/// What is said where memory runs out.
+pub const NO_MEMORY: &str = "no memory for that; unload a module or give the system more memory";
+
+/// Memory ran out; nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoMemory;
+
+impl fmt::Display for NoMemory {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(NO_MEMORY)
+    }
+}
+
+impl core::error::Error for NoMemory {}
+
+impl From<TryReserveError> for NoMemory {
+    fn from(_: TryReserveError) -> NoMemory {
+        NoMemory
+    }
+}
+
+impl From<NoMemory> for Reason {
+    fn from(_: NoMemory) -> Reason {
+        Cow::Borrowed(NO_MEMORY)
+    }
+}
+
+/// Formats a text; see [`text!`](crate::text!).
+///
+/// # Errors
+/// [`NoMemory`].
+pub fn format(arguments: fmt::Arguments<'_>) -> Result<String, NoMemory> {
+    let mut length = Length(0);
+    // Neither writer refuses anything, and what is formatted here does not either.
+    let _ = length.write_fmt(arguments);
+    let mut text = String::new();
+    text.try_reserve_exact(length.0)?;
+    let _ = text.write_fmt(arguments);
+    Ok(text)
+}
+
+/// Formats a text: what `format!` would be if it returned [`NoMemory`].
+#[macro_export]
+macro_rules! text {
+    ($($argument:tt)*) => {
+        $crate::fallible::format(::core::format_args!($($argument)*))
+    };
+}
+
+/// Formats a [`Reason`]; where there is no memory for it, that is the reason.
+#[macro_export]
+macro_rules! reason {
+    ($($argument:tt)*) => {
+        $crate::fallible::format(::core::format_args!($($argument)*))
+            .map_or_else($crate::fallible::Reason::from, $crate::fallible::Reason::Owned)
+    };
+}
+
+/// Copies bytes.
+///
+/// # Errors
+/// [`NoMemory`].
+pub fn copy(bytes: &[u8]) -> Result<Vec<u8>, NoMemory> {
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(bytes.len())?;
+    copy.extend_from_slice(bytes);
+    Ok(copy)
+}
+
+/// Adds an item to a list.
+///
+/// # Errors
+/// [`NoMemory`]; then the list is as it was.
+pub fn push<T>(list: &mut Vec<T>, item: T) -> Result<(), NoMemory> {
+    list.try_reserve(1)?;
+    list.push(item);
+    Ok(())
+}
+
+/// Collects items, of which there may be any number.
+///
+/// # Errors
+/// The first one among the items, or [`NoMemory`].
+pub fn collect<T, E: From<NoMemory>>(items: impl Iterator<Item = Result<T, E>>) -> Result<Vec<T>, E> {
+    let mut list = Vec::new();
+    for item in items {
+        push(&mut list, item?)?;
+    }
+    Ok(list)
+}
+
+/// A writer that only counts.
+struct Length(usize);
+
+impl Write for Length {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0 += text.len();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_as_format_does() {
+        let name = "sum";
+        assert_eq!(text!("{name}: {}", 5050).as_deref(), Ok("sum: 5050"));
+        assert_eq!(text!("{name}").map(|text| text.capacity()), Ok(3));
+        assert_eq!(reason!("{name}!"), "sum!");
+    }
+
+    #[test]
+    fn collects_until_something_fails() {
+        assert_eq!(collect::<_, NoMemory>((0..5).map(Ok)), Ok(alloc::vec![0, 1, 2, 3, 4]));
+        assert_eq!(collect([Ok(1), Err(NoMemory), Ok(2)].into_iter()), Err(NoMemory));
+        assert_eq!(copy(b"bytes"), Ok(b"bytes".to_vec()));
+    }
+}

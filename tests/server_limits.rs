@@ -1,0 +1,128 @@
+//! What clients can't do to a server: the limits of what they may send, keep and ask for.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use bareflow_loader::{Budget, Domain, LoadOptions};
+use bareflow_protocol::control::{MAX_WORD, Wish};
+use bareflow_protocol::report;
+use bareflow_protocol::trial::{Condition, Conditions, Gate};
+use bareflow_protocol::{Answer, Asked, Request, encode_frame};
+use common::server::{Local, refusal};
+use common::{blob, test_blob};
+
+fn bytes(path: std::path::PathBuf) -> Vec<u8> {
+    std::fs::read(path).unwrap()
+}
+
+/// A request's payload of the same fields as a push with a gate, whose conditions are that many bytes.
+fn push_with_conditions(count: usize) -> Vec<u8> {
+    let gate = Gate { conditions: Conditions::default(), over: 7, input: None };
+    let push = bareflow_protocol::control::Push { label: "x", wish: Wish::default(), beside: false, gate: Some(gate) };
+    let payload = postcard(&Asked { number: 1, request: Request::Push(push) });
+    // The number of conditions, which is 0 here, stands before `over` and `input`.
+    let (head, tail) = payload.split_at(payload.len() - 3);
+    let one = postcard(&Condition::OutputsEqual);
+    let mut count_bytes = Vec::new();
+    let mut rest = count;
+    while rest >= 0x80 {
+        count_bytes.push(rest as u8 | 0x80);
+        rest >>= 7;
+    }
+    count_bytes.push(rest as u8);
+    [head, &count_bytes, &one.repeat(count), &tail[1..]].concat()
+}
+
+fn postcard(value: &impl serde::Serialize) -> Vec<u8> {
+    let mut frame = Vec::new();
+    bareflow_protocol::write_frame(&mut frame, value).unwrap();
+    frame.split_off(12)
+}
+
+#[test]
+fn rejects_more_conditions_than_a_gate_may_have() {
+    let local = Local::new(LoadOptions::default());
+    local.load(&bytes(blob("sum")));
+    local.upload(&bytes(blob("sum")));
+    local.server.receive(&encode_frame(&push_with_conditions(1_000_000)).unwrap());
+    let answers = local.answers();
+    let [(1, Answer::Refused { error })] = &answers[..] else { panic!("{answers:?}") };
+    assert_eq!(error, "1000000 conditions, expected at most 16");
+    assert_eq!(local.call("sum", b"").result, 5050);
+}
+
+#[test]
+fn rejects_names_that_are_longer_than_any() {
+    let local = Local::new(LoadOptions::default());
+    local.load(&bytes(blob("sum")));
+    let long = "\u{1}".repeat(1_000_000);
+    for request in [
+        Request::Stats { module: Some(&long) },
+        Request::Call { module: &long, input: b"", repeat: 1 },
+        Request::Unload { module: &long },
+        Request::Files { path: &long },
+        Request::Load { path: &long, wish: Wish::default() },
+        Request::Compare { modules: ["sum", &long], input: b"", over: 1 },
+    ] {
+        let expected = format!("a name of 1000000 bytes, expected at most {MAX_WORD}; see `ps` and `ls`");
+        assert_eq!(local.refused(request), expected);
+    }
+    for change in [Wish { domain: Some(&long), ..Wish::default() }, Wish { on_fault: Some(&long), ..Wish::default() }] {
+        let answer = local.push(&bytes(blob("sum")), |push| push.wish = change);
+        assert!(refusal(answer).contains("expected at most 255"));
+    }
+    assert!(refusal(local.push(&bytes(blob("sum")), |push| push.label = &long)).contains("expected at most 255"));
+}
+
+#[test]
+fn a_budget_of_a_client_stays_within_that_of_the_server() {
+    let limits = Budget { time_us: 20_000, ..Budget::LIMITS };
+    let local = Local::new(LoadOptions { limits, ..LoadOptions::default() });
+    let wish = report::Budget { time_us: u32::MAX, stack: u32::MAX, heap: u32::MAX };
+    let answer = local.push(&bytes(test_blob("faults")), |push| push.wish.budget = Some(wish));
+    assert!(matches!(answer, Answer::Loaded(_)), "{answer:?}");
+    let start = Instant::now();
+    let error = local.refused(Request::Call { module: "faults", input: b"loop_forever", repeat: 1 });
+    assert!(error.contains("faulted: time_budget"), "{error}");
+    // Its header asks for 100 ms; without the limit it would be the client's 71 minutes.
+    assert!(start.elapsed() < Duration::from_secs(30));
+    let Answer::Modules(modules) = local.ask(Request::List) else { panic!("no list") };
+    assert_eq!(modules[0].budget.time_us, 20_000);
+}
+
+#[test]
+fn rejects_the_kernel_domain_where_the_server_is_for_ring_3() {
+    let local = Local::new(LoadOptions { domain: Domain::User, ..LoadOptions::default() });
+    let answer = local.push(&bytes(blob("sum")), |push| push.wish.domain = Some("kernel"));
+    assert!(refusal(answer).contains("expected user: this kernel was started for modules of ring 3"));
+    assert!(matches!(local.push(&bytes(blob("sum")), |push| push.wish.domain = Some("user")), Answer::Loaded(_)));
+}
+
+#[test]
+fn rejects_requests_beyond_those_of_one_client_that_may_wait() {
+    let local = Local::new(LoadOptions::default());
+    local.load(&bytes(blob("sum")));
+    let input = vec![7; 1 << 20];
+    let call = |number: u64, input| {
+        let request = Request::Call { module: "sum", input, repeat: 1 };
+        local.server.receive(&Asked { number, request }.to_frame());
+    };
+    (1..=4).for_each(|number| call(1 << 32 | number, &input));
+    assert!(local.answers().is_empty());
+    call(1 << 32 | 5, &input);
+    let answers = local.answers();
+    let [(_, Answer::Refused { error })] = &answers[..] else { panic!("{answers:?}") };
+    assert!(error.contains("4194304 bytes of input of this client wait already"), "{error}");
+    (6..=65).for_each(|number| call(1 << 32 | number, &[]));
+    assert!(local.answers().is_empty());
+    call(1 << 32 | 66, &[]);
+    let answers = local.answers();
+    let [(_, Answer::Refused { error })] = &answers[..] else { panic!("{answers:?}") };
+    assert!(error.contains("64 requests of this client wait already"), "{error}");
+    // Another client's are taken.
+    call(2 << 32 | 1, &input);
+    assert!(local.answers().is_empty());
+    while local.server.step() {}
+    assert_eq!(local.answers().iter().filter(|(_, answer)| matches!(answer, Answer::Called(_))).count(), 65);
+}
