@@ -28,7 +28,7 @@ struct Served {
 
 impl Drop for Served {
     fn drop(&mut self) {
-        // A test that failed leaves no kernel behind.
+        // A test that failed, or does not wait for a call, leaves no kernel behind.
         self.killer.kill();
     }
 }
@@ -205,16 +205,16 @@ fn begin_endless(served: &Served, input: &'static [u8], seconds: u32) -> JoinHan
 fn clients_are_heard_behind_each_service_of_a_module_that_does_nothing_else() {
     for domain in ["kernel", "user"] {
         for input in ["log_loop", "clock_loop", "call_loop"] {
-            let served = Served::start(|machine| machine.command_line += &format!(" domain={domain} budget=time=10s"));
+            let served = Served::start(|machine| machine.command_line += &format!(" domain={domain}"));
             let mut client = served.client();
-            let looping = begin_endless(&served, input.as_bytes(), 2);
+            // Far more than the rest takes on any machine; nobody waits for its end.
+            let looping = begin_endless(&served, input.as_bytes(), 60);
             assert!(matches!(client.ask(Request::List), Ok(Answer::Modules(_))));
             assert!(!looping.is_finished(), "{domain} {input}: heard behind the call only");
             let loaded = push(&mut client, &bytes(test_blob("faults")));
             assert!(loaded.replaced.unwrap().receipt.is_none(), "{domain} {input}: replaced behind the call only");
-            let error = looping.join().unwrap();
-            assert!(error.contains("time_budget"), "{domain} {input}: {error}");
-            served.end();
+            drop(served);
+            assert!(looping.join().unwrap().contains("is gone"), "{domain} {input}: ended otherwise");
         }
     }
 }
