@@ -15,7 +15,8 @@ from wire import (
 
 SECOND_US = 1_000_000
 MANY_CONDITIONS = 1_050_000
-LONG = 1_040_000
+LONGEST = 1_040_000
+LONG = 100_000
 NAMES = 1_100
 DOMAINS = ("kernel", "user")
 
@@ -50,12 +51,17 @@ def loaded(client, image, **how):
 
 def many_conditions(connect, options):
     """A gate with as many conditions as a frame has room for: 16 bytes of memory for each byte sent."""
+    client = connect()
+    loaded(client, blob("gated", blobs.INNOCENT))
+    client.upload(blob("gated", blobs.INNOCENT, minor=1))
     gate = varint(MANY_CONDITIONS) + b"\1" * MANY_CONDITIONS + varint(10) + b"\0"
-    return refused(connect().ask(push(gate=gate)), "the push")
+    error = refused(client.ask(push(gate=gate)), "the push", "conditions")
+    client.unload("gated")
+    return error
 
 
 def long_names(connect, options):
-    """Names and selectors of a megabyte, while uploads that never come hold the memory."""
+    """Names and selectors of up to a megabyte, while uploads that never come hold the memory."""
     holders, held = [], 0
     for size in (8 << 20 >> shift for shift in range(10)):
         while len(holders) < 60:
@@ -67,7 +73,7 @@ def long_names(connect, options):
             held += size
     long, client = text(b"\1" * LONG), connect()
     requests = {
-        "stats": varint(STATS) + b"\1" + long,
+        "stats": varint(STATS) + b"\1" + text(b"\1" * LONGEST),
         "call": varint(CALL) + long + text(b"") + varint(1),
         "unload": varint(UNLOAD) + long,
         "activate": varint(ACTIVATE) + long,
