@@ -34,7 +34,7 @@ pub fn replay(path: &Path, files: &Files) -> Result<Ended, Problem> {
     let recording = Recording::from_bytes(&bytes).map_err(|error| format!("{shown}: {error}"))?;
     let script = Rc::new(RefCell::new(Script::default()));
     let (lines, clock) = (Rc::clone(&script), Rc::clone(&script));
-    let log = Box::new(move |line: &str| lines.borrow_mut().log(line));
+    let log = Box::new(move |line: std::fmt::Arguments<'_>| lines.borrow_mut().log(&line.to_string()));
     let platform = HostPlatform::with_clock(log, Box::new(move || clock.borrow_mut().clock()))
         .map_err(|error| format!("can't prepare this process for modules: {error}"))?;
     let archive = Archive::read(embedded::MODULES)?;

@@ -74,7 +74,7 @@ impl Lines {
     /// Passes on what a module logs.
     pub fn pass_on(&self, module: &Name, text: &[u8]) {
         match self {
-            Lines::Log(log) => log(&format!("  [LOG] {module}: {}", Printable(text))),
+            Lines::Log(log) => log(format_args!("  [LOG] {module}: {}", Printable(text))),
             Lines::Parent(channel) => confined::pass_on(channel, text),
         }
     }

@@ -1,5 +1,6 @@
 //! A module of the user domain as its parent sees it: a process, and the channel to it.
 
+use allocator_api2::boxed::Box;
 use std::cell::Cell;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -63,13 +64,17 @@ const LATE: Fault = Fault { kind: FaultKind::TimeBudget, offset: None, address: 
 static STARTING: Mutex<()> = Mutex::new(());
 
 /// Moves a sealed image out of this process, into one of its own.
-pub(crate) fn confine(mut image: Image, caller: &Caller) -> Result<Image, Box<(Image, PlatformError)>> {
+#[expect(clippy::result_large_err, reason = "a box would be memory that may not be there")]
+pub(crate) fn confine(mut image: Image, caller: &Caller) -> Result<Image, (Image, PlatformError)> {
+    let Ok(place) = Box::try_new_uninit() else {
+        return Err((image, PlatformError { what: "take memory for a module's process", bytes: size_of::<Child>() }));
+    };
     match Child::start(&image, caller) {
         Ok(child) => {
-            image.child = Some(Box::new(child));
+            image.child = Some(Box::write(place, child));
             Ok(image)
         }
-        Err(what) => Err(Box::new((image, PlatformError { what, bytes: 0 }))),
+        Err(what) => Err((image, PlatformError { what, bytes: 0 })),
     }
 }
 

@@ -46,6 +46,7 @@ mod wire;
 mod words;
 
 use std::cell::{Cell, OnceCell, RefCell};
+use std::fmt;
 use std::marker::PhantomData;
 
 use allocator_api2::alloc::Global;
@@ -69,7 +70,7 @@ use watchdog::Watched;
 use watchdog::budgets::Expected;
 
 /// Where the lines go that modules log.
-pub type Log = Box<dyn Fn(&str)>;
+pub type Log = Box<dyn Fn(fmt::Arguments<'_>)>;
 
 /// What tells modules the time instead of the processor.
 pub type Clock = Box<dyn Fn() -> u64>;
@@ -206,8 +207,7 @@ impl Platform for HostPlatform {
             return Ok(draft.seal_shared());
         }
         let sealed = draft.seal().and_then(|image| child::confine(image, &self.caller));
-        sealed.map_err(|failed| {
-            let (image, error) = *failed;
+        sealed.map_err(|(image, error)| {
             self.take_back(&image);
             error
         })

@@ -61,6 +61,16 @@ impl<'payload> Asked<'payload> {
         }
     }
 
+    /// Returns the frame of the request in `payload`, with another number; all else stays byte by byte as it is.
+    /// `None` where the payload is none, or too long.
+    #[must_use]
+    pub fn renumbered(payload: &[u8], number: u64) -> Option<Vec<u8>> {
+        let (_, rest) = postcard::take_from_bytes::<u64>(payload).ok()?;
+        let mut renumbered = postcard::to_allocvec(&number).ok()?;
+        renumbered.extend_from_slice(rest);
+        encode_frame(&renumbered)
+    }
+
     /// Reads the number alone, of a request whose payload begins so; 0 where that is none.
     #[must_use]
     pub fn number_in(head: &[u8]) -> u64 {

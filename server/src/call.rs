@@ -25,8 +25,10 @@ const MAX_RESULTS: usize = 16;
 pub(crate) struct Calls {
     selector: String,
     input: Vec<u8>,
-    /// What the selector meant last.
+    /// What the selector meant last, and the texts for that module: made before it is called.
     id: Option<ModuleId>,
+    name: String,
+    version: String,
     repeat: u32,
     done: u32,
     /// What came of the last one.
@@ -49,6 +51,8 @@ impl<P: Platform> Work<P> {
             selector: text!("{selector}")?,
             input: copy(input)?,
             id: None,
+            name: String::new(),
+            version: String::new(),
             repeat,
             done: 0,
             last: None,
@@ -97,9 +101,7 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
                 }
             }
             if calls.done == calls.repeat {
-                return Slice::Done(
-                    self.called(calls, output).unwrap_or_else(|error| Answer::Refused { error: error.into() }),
-                );
+                return Slice::Done(self.called(calls, output));
             }
             if self.around.milliseconds() >= until {
                 return Slice::More(calls.done.into(), calls.repeat.into());
@@ -113,6 +115,9 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
                 Some(id) => id,
                 None => {
                     let id = self.select(&calls.selector)?;
+                    if let Some(profile) = self.manager.stats(id) {
+                        (calls.name, calls.version) = (text!("{}", profile.name)?, text!("{}", profile.version)?);
+                    }
                     self.library.borrow_mut().note_input(id, &calls.input);
                     *calls.id.insert(id)
                 }
@@ -146,22 +151,25 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
         self.library.borrow_mut().note_fault(id, diagnosis);
     }
 
-    fn called(&self, calls: &mut Calls, output: &[u8]) -> Result<Answer, NoMemory> {
+    /// Answers calls that were made. The answer takes the output's buffer along: see [`Server::recycle`].
+    fn called(&self, calls: &mut Calls, output: &mut Vec<u8>) -> Answer {
         let (Some(last), Some(profile)) = (calls.last, calls.id.and_then(|id| self.manager.stats(id))) else {
             let error = reason!("{}: it was unloaded just behind its last call", calls.selector);
-            return Ok(Answer::Refused { error });
+            return Answer::Refused { error };
         };
-        Ok(Answer::Called(Called {
-            name: text!("{}", profile.name)?,
-            version: text!("{}", profile.version)?,
+        let mut output = core::mem::take(output);
+        output.truncate(last.outcome.output_length);
+        Answer::Called(Called {
+            name: core::mem::take(&mut calls.name),
+            version: core::mem::take(&mut calls.version),
             generation: profile.generation,
             calls: calls.done.into(),
             result: last.outcome.result,
             results: core::mem::take(&mut calls.results),
-            output: copy(output.get(..last.outcome.output_length).unwrap_or_default())?,
+            output,
             total_cycles: calls.total_cycles,
             min_cycles: calls.min_cycles,
             max_cycles: calls.max_cycles,
-        }))
+        })
     }
 }

@@ -121,7 +121,11 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
         self.current.set(None);
         let cancelled = self.cancelled.take();
         match slice {
-            _ if cancelled => self.abandon(job.work),
+            Slice::Done(answer) if cancelled => {
+                self.recycle(answer);
+                self.abandon(job.work);
+            }
+            Slice::More(..) if cancelled => self.abandon(job.work),
             Slice::Done(answer) => {
                 self.answer(job.number, answer);
                 self.abandon(job.work);

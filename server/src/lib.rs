@@ -37,7 +37,7 @@ use bareflow_protocol::control::{Asked, File, MAX_REQUEST};
 use bareflow_protocol::frame::frame_size;
 use bareflow_protocol::{Answer, Decoder, FrameError, Message, write_frame};
 use bareflow_suite::fallible::{NO_MEMORY, NoMemory, Reason};
-use bareflow_suite::reason;
+use bareflow_suite::{OUTPUT_CAPACITY, reason};
 
 use first::Waiting;
 use jobs::{JOB_PLACES, Job};
@@ -57,8 +57,9 @@ pub(crate) fn room() -> Result<(), NoMemory> {
 /// Modules that may be loaded at once, the copies for comparisons not counted.
 pub const MAX_MODULES: usize = 4096;
 
-/// Bytes of the frame that most answers fit into, and that a refusal always does.
-const FRAME: usize = 16 << 10;
+/// Bytes of the frame that most answers fit into, and that a refusal and what came of a call always do: a call
+/// that was made is never answered by a refusal for want of memory.
+const FRAME: usize = OUTPUT_CAPACITY + (16 << 10);
 
 /// Bytes that are received at once, at the most.
 const PIECE: usize = 4096;
@@ -229,7 +230,11 @@ impl<'blobs, P: Platform, S: Surroundings> Server<'blobs, P, S> {
         let mut long = Vec::new();
         // What does not fit gets memory of its own, which goes with it.
         if write_within(&mut frame, &message) {
-            return self.around.send(&frame);
+            self.around.send(&frame);
+            if let Message::Answer(_, answer) = message {
+                self.recycle(answer);
+            }
+            return;
         }
         match write_frame(&mut long, &message) {
             Ok(()) => self.around.send(&long),
@@ -240,6 +245,13 @@ impl<'blobs, P: Platform, S: Surroundings> Server<'blobs, P, S> {
                     self.around.send(&frame);
                 }
             }
+        }
+    }
+
+    /// Takes back the buffer that an answer brought a call's output in.
+    fn recycle(&self, answer: Answer) {
+        if let Answer::Called(called) = answer {
+            self.outputs.borrow_mut().take_back(called.output);
         }
     }
 

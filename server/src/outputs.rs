@@ -27,6 +27,16 @@ impl Outputs {
         }
         &mut self.buffers
     }
+
+    /// Takes a buffer back that was cut to what a call wrote, and sent as that.
+    pub fn take_back(&mut self, mut buffer: Vec<u8>) {
+        let [first, _] = &mut self.buffers;
+        if first.is_empty() && buffer.capacity() >= OUTPUT_CAPACITY {
+            // Within its capacity.
+            buffer.resize(OUTPUT_CAPACITY, 0);
+            *first = buffer;
+        }
+    }
 }
 
 fn zeros(length: usize) -> Result<Vec<u8>, NoMemory> {

@@ -180,8 +180,9 @@ fn listen(mut stream: &UnixStream, mark: u32, clients: &Clients, flow: &Flow, re
 
 /// The request in a payload, marked with its client, as a frame.
 fn request(payload: &[u8], mark: u32) -> Result<Vec<u8>, FrameError> {
-    let Asked { number, request } = Asked::from_payload(payload)?;
-    Ok(Asked { number: marked(mark, number), request }.to_frame())
+    let number = Asked::from_payload(payload)?.number;
+    // Passed on as it is: what it has too much of is the kernel's to refuse.
+    Asked::renumbered(payload, marked(mark, number)).ok_or(FrameError::Payload { length: payload.len() })
 }
 
 /// The answer to what is no request.

@@ -2,7 +2,7 @@
 //! would send and get goes through memory.
 
 use std::cell::{Cell, RefCell};
-use std::fmt;
+use std::fmt::{self, Write};
 use std::time::Instant;
 
 use bareflow_abi::checksum::crc32c;
@@ -33,7 +33,7 @@ impl Surroundings for Memory {
         "tsc"
     }
     fn say(&self, _: Style, text: fmt::Arguments<'_>) {
-        self.console.borrow_mut().push_str(&text.to_string());
+        let _ = self.console.borrow_mut().write_fmt(text);
     }
     fn log(&self, from: u64) -> Result<(u64, Vec<String>), Reason> {
         Ok((from, self.console.borrow().lines().skip(from as usize).map(str::to_owned).collect()))
@@ -65,10 +65,18 @@ impl Local {
         Local { server, decoder: RefCell::default(), number: Cell::new(0) }
     }
 
+    /// Makes room for what the server will say, so that it takes no memory meanwhile.
+    pub fn reserve(&self) {
+        self.server.surroundings().sent.borrow_mut().reserve(1 << 20);
+        self.server.surroundings().console.borrow_mut().reserve(1 << 20);
+    }
+
     /// All answers so far that nobody has looked at.
     pub fn answers(&self) -> Vec<(u64, Answer)> {
         let mut decoder = self.decoder.borrow_mut();
-        decoder.push(&self.server.surroundings().sent.take());
+        let mut sent = self.server.surroundings().sent.borrow_mut();
+        decoder.push(&sent);
+        sent.clear();
         let payloads = std::iter::from_fn(|| decoder.next_payload()).map(Result::unwrap);
         payloads
             .map(|payload| match Message::from_payload(&payload).unwrap() {

@@ -5,6 +5,7 @@ mod map;
 mod packed;
 mod paged;
 
+use allocator_api2::boxed::Box;
 use std::arch::asm;
 use std::cell::UnsafeCell;
 use std::io;
@@ -101,6 +102,7 @@ impl Arenas {
         if let Some(found) = found {
             return Ok(found);
         }
+        self.packed.try_reserve(1).map_err(|_| io::ErrorKind::OutOfMemory)?;
         let mut arena = Packed::new()?;
         let base = arena.take(granules).ok_or(io::ErrorKind::OutOfMemory)?;
         let found = (base, arena.shifts());
@@ -114,6 +116,7 @@ impl Arenas {
         if let Some(base) = self.paged.iter_mut().find_map(|arena| arena.take(pages)) {
             return Ok(base);
         }
+        self.paged.try_reserve(1).map_err(|_| io::ErrorKind::OutOfMemory)?;
         let mut arena = Paged::new()?;
         let base = arena.take(pages).ok_or(io::ErrorKind::OutOfMemory)?;
         self.paged.push(arena);
@@ -152,11 +155,12 @@ impl ImageDraft {
     }
 
     /// Gives pages of its own their final permissions: text and rodata, since data has its own already.
-    pub(crate) fn seal(self) -> Result<Image, Box<(Image, PlatformError)>> {
+    #[expect(clippy::result_large_err, reason = "a box would be memory that may not be there")]
+    pub(crate) fn seal(self) -> Result<Image, (Image, PlatformError)> {
         let image = self.image;
         match paged::protect(&image.segments) {
             Ok(()) => Ok(image),
-            Err(bytes) => Err(Box::new((image, PlatformError { what: "protect pages", bytes: bytes as usize }))),
+            Err(bytes) => Err((image, PlatformError { what: "protect pages", bytes: bytes as usize })),
         }
     }
 }

@@ -25,7 +25,7 @@ fn platform() -> HostPlatform {
 fn listening() -> (HostPlatform, Rc<RefCell<Vec<String>>>) {
     let lines = Rc::new(RefCell::new(Vec::new()));
     let sink = Rc::clone(&lines);
-    (HostPlatform::new(Box::new(move |line| sink.borrow_mut().push(line.to_owned()))).unwrap(), lines)
+    (HostPlatform::new(Box::new(move |line| sink.borrow_mut().push(line.to_string()))).unwrap(), lines)
 }
 
 const fn usual(domain: Domain) -> Placement {

@@ -12,7 +12,7 @@ fn nest(images: &[(&[u8], Placement)]) -> Results {
     let result = Rc::new(Cell::new(None));
     let (seen, found) = (Rc::downgrade(&known), Rc::clone(&result));
     let nested = Cell::new(false);
-    let log = move |_: &str| {
+    let log = move |_: std::fmt::Arguments<'_>| {
         let known = seen.upgrade().unwrap();
         if !nested.replace(true) {
             let (platform, images) = known.get().unwrap();

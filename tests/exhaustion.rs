@@ -1,0 +1,271 @@
+//! Memory that runs out at every allocation there is: whatever a client asks for, the first, the second, .. the
+//! last allocation on the way fails, until none is left to fail. Each time the answer is a typed refusal, all is
+//! as before, and no memory is lost. After the manner of SQLite's tests of memory that runs out
+//! (<https://www.sqlite.org/malloc.html#testing>).
+//!
+//! An allocation that can't report failure ends this process, which is how one would be found.
+
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use bareflow_loader::{Domain, LoadOptions};
+use bareflow_protocol::control::{Asked, Push, Wish};
+use bareflow_protocol::trial::{Condition, Gate};
+use bareflow_protocol::{Answer, Request};
+use common::mutate::renamed;
+use common::server::Local;
+use common::{blob, test_blob};
+
+/// The system's allocator, some of whose allocations fail.
+struct Failing;
+
+thread_local! {
+    /// How many more allocations of this thread succeed before one fails; nothing where all do.
+    static LEFT: Cell<Option<u64>> = const { Cell::new(None) };
+    /// Bytes that this thread has allocated and not given back, while it counts.
+    static BYTES: Cell<i64> = const { Cell::new(0) };
+}
+
+#[global_allocator]
+static ALLOCATOR: Failing = Failing;
+
+impl Failing {
+    /// Counts an allocation; false where it is the one that fails.
+    fn may(&self) -> bool {
+        match LEFT.get() {
+            Some(0) => {
+                LEFT.set(None);
+                false
+            }
+            Some(left) => {
+                LEFT.set(Some(left - 1));
+                true
+            }
+            None => true,
+        }
+    }
+}
+
+// SAFETY: all memory is the system allocator's, which gets what it gave out with the layout that was asked for;
+// where nothing is asked of it, null is returned, which says that there is no memory.
+unsafe impl GlobalAlloc for Failing {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if !self.may() {
+            return std::ptr::null_mut();
+        }
+        BYTES.set(BYTES.get() + layout.size() as i64);
+        // SAFETY: the caller's promises are the same.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        BYTES.set(BYTES.get() - layout.size() as i64);
+        // SAFETY: as above.
+        unsafe { System.dealloc(block, layout) }
+    }
+}
+
+fn bytes(path: std::path::PathBuf) -> Vec<u8> {
+    std::fs::read(path).unwrap()
+}
+
+/// A server with modules of all kinds.
+fn server(domain: Domain) -> Local {
+    let local = Local::new(LoadOptions { domain, ..LoadOptions::default() });
+    for blob in [bytes(blob("sum")), bytes(test_blob("echo")), bytes(test_blob("heap")), bytes(test_blob("faults"))] {
+        local.load(&blob);
+    }
+    local.load(&renamed("counter", "counter", (1, 0, 0)));
+    // Each has its readings from here on.
+    for module in ["counter", "echo", "sum", "heap"] {
+        local.call(module, b"input");
+    }
+    local
+}
+
+/// What there is: each module with its load, and what the counter has counted to.
+fn state(local: &Local) -> Vec<String> {
+    let Answer::Modules(modules) = local.ask(Request::List) else { panic!("no list") };
+    modules.iter().map(|m| format!("{} {} {} {} {}", m.name, m.version, m.generation, m.state, m.active)).collect()
+}
+
+/// Lets each allocation fail that `request` leads to, one in each round, until the answer is none of memory.
+/// `before` is done before each round; it undoes what the round before did, where that was carried out though an
+/// allocation failed, since it could be done without.
+#[track_caller]
+fn exhaust(local: &Local, request: Request<'_>, before: impl Fn(&Local)) -> (Answer, u64) {
+    let before_all = state(local);
+    local.reserve();
+    for allowed in 0..100_000 {
+        before(local);
+        let frame = local.frame(request);
+        let held = BYTES.get();
+        LEFT.set(Some(allowed));
+        local.hear(&frame);
+        let failed = LEFT.replace(None).is_none();
+        let answer = local.last_answer();
+        if !failed {
+            return (answer, allowed);
+        }
+        match &answer {
+            Answer::Refused { error } => {
+                assert!(error.contains("memory"), "{request:?}, allocation {allowed}: {error}");
+                assert_eq!(state(local), before_all, "{request:?}, allocation {allowed}");
+            }
+            // What the allocation was for could be done without.
+            _ => continue,
+        }
+        drop(answer);
+        let lost = BYTES.get() - held;
+        assert!(lost <= 0, "{request:?}, allocation {allowed}: {lost} bytes are lost");
+    }
+    panic!("{request:?}: there is no end of allocations");
+}
+
+#[test]
+fn what_only_looks() {
+    for domain in Domain::ALL {
+        let local = server(domain);
+        let _ = local.ask(Request::Call { module: "faults", input: b"ud2", repeat: 1 });
+        for request in [
+            Request::Hello,
+            Request::List,
+            Request::Memory,
+            Request::Stats { module: None },
+            Request::Stats { module: Some("faults") },
+            Request::Stats { module: Some("sum@^0.1") },
+            Request::Stats { module: Some("nobody@^0.1") },
+            Request::Files { path: "/modules" },
+            Request::Save { module: "sum" },
+            Request::Activate { module: "sum" },
+        ] {
+            let (answer, allocations) = exhaust(&local, request, |_| ());
+            println!("{domain:?} {}: {allocations} allocations", name(&request));
+            drop(answer);
+        }
+    }
+}
+
+#[test]
+fn calls_and_comparisons() {
+    for domain in Domain::ALL {
+        let local = server(domain);
+        for request in [
+            Request::Call { module: "sum", input: b"", repeat: 3 },
+            Request::Call { module: "echo", input: b"another input", repeat: 1 },
+            Request::Call { module: "heap", input: b"", repeat: 1 },
+            Request::Compare { modules: ["sum", "echo"], input: b"in", over: 5 },
+        ] {
+            let (answer, allocations) = exhaust(&local, request, |_| ());
+            println!("{domain:?} {}: {allocations} allocations", name(&request));
+            assert!(matches!(answer, Answer::Called(_) | Answer::Compared(_)), "{answer:?}");
+        }
+    }
+}
+
+#[test]
+fn a_fault_and_what_is_known_of_it() {
+    for domain in Domain::ALL {
+        let local = server(domain);
+        for input in ["ud2", "panic_words", "panic_formatted", "array_bounds"] {
+            let request = Request::Call { module: "faults", input: input.as_bytes(), repeat: 1 };
+            let reload = |local: &Local| {
+                let _ = local.ask(Request::Unload { module: "faults" });
+                local.load(&bytes(test_blob("faults")));
+            };
+            // Each round counts as a load of its own, so that what there is differs from the start.
+            let frame_of = |local: &Local| local.frame(request);
+            for allowed in 0..100_000 {
+                reload(&local);
+                local.reserve();
+                let frame = frame_of(&local);
+                LEFT.set(Some(allowed));
+                local.hear(&frame);
+                let failed = LEFT.replace(None).is_none();
+                let answer = local.last_answer();
+                let Answer::Refused { error } = &answer else { panic!("{answer:?}") };
+                assert!(error.contains("memory") || error.contains("faulted"), "{input} {allowed}: {error}");
+                if !failed {
+                    assert!(error.contains("faulted"), "{error}");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn loads_reloads_and_unloads() {
+    for domain in Domain::ALL {
+        let local = server(domain);
+        let (sum, next) = (renamed("echo", "fresh", (1, 0, 0)), renamed("counter-next", "counter", (2, 0, 0)));
+        let push = |beside| Request::Push(Push { label: "x.mod", wish: Wish::default(), beside, gate: None });
+        // A new one, one beside it, and then both go again.
+        let (answer, first) = exhaust(&local, push(false), |local| {
+            let _ = local.ask(Request::Unload { module: "fresh" });
+            local.upload(&sum);
+        });
+        assert!(matches!(answer, Answer::Loaded(_)), "{answer:?}");
+        let other = renamed("echo", "fresh", (3, 0, 0));
+        let (answer, second) = exhaust(&local, push(true), |local| {
+            let _ = local.ask(Request::Unload { module: "fresh@3.0.0" });
+            local.upload(&other);
+        });
+        assert!(matches!(answer, Answer::Loaded(_)), "{answer:?}");
+        let (answer, unloads) = exhaust(&local, Request::Unload { module: "fresh@3.0.0" }, |_| ());
+        assert!(matches!(answer, Answer::Unloaded(_)), "{answer:?}");
+        // State that is migrated.
+        let (answer, reload) = exhaust(&local, push(false), |local| {
+            assert_eq!(local.call("counter", b"").version, "1.0.0", "reloaded though memory ran out");
+            local.upload(&next);
+        });
+        let Answer::Loaded(loaded) = &answer else { panic!("{answer:?}") };
+        assert_eq!(loaded.state, "migrated");
+        // The counter has counted the calls of each round, and this one.
+        assert_eq!(i64::from(local.call("counter", b"").result), reload as i64 + 3);
+        // A gate.
+        let conditions = Condition::parse_all("outputs-equal,p50<=100").unwrap();
+        let gate = Some(Gate { conditions, over: 5, input: Some(b"in") });
+        let gated = Request::Push(Push { label: "x.mod", wish: Wish::default(), beside: false, gate });
+        let (answer, gate) = exhaust(&local, gated, |local| local.upload(&renamed("echo", "echo", (9, 0, 0))));
+        assert!(matches!(answer, Answer::Loaded(_)), "{answer:?}");
+        println!(
+            "{domain:?}: load {first}, beside {second}, unload {unloads}, reload with state {reload}, gate {gate} allocations"
+        );
+    }
+}
+
+#[test]
+fn blobs_on_their_way() {
+    let local = server(Domain::Kernel);
+    let sum = bytes(blob("sum"));
+    let checksum = bareflow_abi::checksum::crc32c(&[&sum]);
+    exhaust(&local, Request::Upload { length: sum.len() as u32, checksum }, |_| ());
+    let begin = |local: &Local| drop(local.ask(Request::Upload { length: sum.len() as u32, checksum }));
+    exhaust(&local, Request::Chunk { offset: 0, bytes: &sum }, begin);
+}
+
+fn name(request: &Request<'_>) -> String {
+    format!("{request:?}").chars().take(60).collect()
+}
+
+/// A request as a frame, as it comes.
+impl Local {
+    fn frame(&self, request: Request<'_>) -> Vec<u8> {
+        Asked { number: 1 << 20, request }.to_frame()
+    }
+
+    /// Hears a frame, and does all that comes of it.
+    fn hear(&self, frame: &[u8]) {
+        self.server.receive(frame);
+        while self.server.step() {}
+    }
+
+    fn last_answer(&self) -> Answer {
+        let answers = self.answers();
+        let mut answers = answers.into_iter().filter(|(_, answer)| !matches!(answer, Answer::Progress { .. }));
+        answers.next_back().expect("an answer").1
+    }
+}
