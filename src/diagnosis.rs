@@ -1,5 +1,6 @@
 //! What the host adds to a module's fault: its code as text.
 
+use bareflow_loader::FaultKind;
 use bareflow_protocol::Report;
 use bareflow_protocol::report::Module;
 
@@ -25,9 +26,13 @@ pub fn disassemble_faults(report: &mut Report) {
     }
 }
 
-/// Disassembles the code at a module's fault.
+/// Disassembles the code at a module's fault. What a module ends in by its own word is the same in all of them, and
+/// says nothing.
 pub fn disassemble(module: &mut Module) {
-    let (Some(diagnosis), Some(_)) = (&mut module.diagnosis, &module.fault) else { return };
+    let (Some(diagnosis), Some(fault)) = (&mut module.diagnosis, &module.fault) else { return };
+    if FaultKind::ALL.iter().any(|kind| kind.is_modules_own_word() && kind.name() == fault.kind) {
+        return;
+    }
     let Some(rip) = diagnosis.registers.first().map(|register| register.value) else { return };
     diagnosis.disassembly = instructions_at(rip, &diagnosis.code);
     diagnosis.disassembly.truncate(SHOWN);

@@ -16,8 +16,8 @@ use crate::{Context, Reason};
 struct Heap {
     talc: TalcLock<RawSpinlock, Manual>,
     open: AtomicBool,
-    /// Whether the last request could not be met.
-    used_up: AtomicBool,
+    /// Bytes of the last request if it could not be met, else 0.
+    refused: AtomicU64,
     /// Blocks that are not freed, and their bytes.
     blocks: AtomicU64,
     bytes: AtomicU64,
@@ -27,7 +27,7 @@ struct Heap {
 static HEAP: Heap = Heap {
     talc: TalcLock::new(Manual),
     open: AtomicBool::new(false),
-    used_up: AtomicBool::new(false),
+    refused: AtomicU64::new(0),
     blocks: AtomicU64::new(0),
     bytes: AtomicU64::new(0),
 };
@@ -77,7 +77,7 @@ unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let mut talc = self.talc.lock();
         // SAFETY: as the caller promises.
-        let block = self.note(unsafe { talc.allocate(layout) }.map_or(null_mut(), NonNull::as_ptr));
+        let block = self.note(unsafe { talc.allocate(layout) }.map_or(null_mut(), NonNull::as_ptr), layout.size());
         if !block.is_null() {
             add(&self.blocks, 1);
             add(&self.bytes, layout.size() as u64);
@@ -95,7 +95,7 @@ unsafe impl GlobalAlloc for Heap {
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         // SAFETY: as the caller promises.
-        let block = self.note(unsafe { self.talc.realloc(pointer, layout, size) });
+        let block = self.note(unsafe { self.talc.realloc(pointer, layout, size) }, size);
         if !block.is_null() {
             let _held = self.talc.lock();
             add(&self.bytes, (size as u64).wrapping_sub(layout.size() as u64));
@@ -105,8 +105,9 @@ unsafe impl GlobalAlloc for Heap {
 }
 
 impl Heap {
-    fn note(&self, pointer: *mut u8) -> *mut u8 {
-        self.used_up.store(pointer == null_mut(), Ordering::Relaxed);
+    fn note(&self, pointer: *mut u8, asked: usize) -> *mut u8 {
+        let refused = if pointer.is_null() { asked.max(1) as u64 } else { 0 };
+        self.refused.store(refused, Ordering::Relaxed);
         pointer
     }
 }
@@ -115,11 +116,22 @@ impl Heap {
 /// in this file of its own.
 const ALLOC_ERROR_FILE: &str = "alloc/src/alloc.rs";
 
-/// Ends the module if its panic is that of an allocation which could not be met.
+/// Ends the module if its panic is that of an allocation which could not be met: by `ud1 eax, [rax + 0x68]`, with the
+/// bytes that were asked for in `rdi`, their complement in `rsi` for whoever doubts it, and the panic in `r9`.
+#[inline(always)]
 pub(crate) fn stop_if_used_up(info: &PanicInfo<'_>) {
     let by_alloc = info.location().is_some_and(|location| location.file().ends_with(ALLOC_ERROR_FILE));
-    if by_alloc && HEAP.used_up.load(Ordering::Relaxed) {
+    let asked = HEAP.refused.load(Ordering::Relaxed);
+    if by_alloc && asked > 0 {
         // SAFETY: the instruction never completes.
-        unsafe { asm!("ud1 eax, dword ptr [rax + 0x68]", options(noreturn, nostack, readonly)) }
+        unsafe {
+            asm!(
+                "ud1 eax, dword ptr [rax + 0x68]",
+                in("rdi") asked,
+                in("rsi") !asked,
+                in("r9") info,
+                options(noreturn, nostack, readonly),
+            )
+        }
     }
 }

@@ -1,28 +1,63 @@
 //! What becomes of a module's panic. Only in a module build.
 
 use core::arch::asm;
+use core::fmt::{self, Write};
+use core::mem::MaybeUninit;
 use core::panic::PanicInfo;
+
+use crate::trap::PANIC_TEXT_SIZE;
 
 /// A panic is an undefined instruction of its own: `ud1 eax, [rax + 0x62]`.
 /// The loader's side tells it from a stray `ud2` by these bytes, and finds the
-/// message, its length, the file, its length and the line in `rdi`, `rsi`,
-/// `rdx`, `rcx` and `r8`.
+/// message, its length, the file, its length, the line, and where on the stack to look for who panicked, in `rdi`,
+/// `rsi`, `rdx`, `rcx`, `r8` and `r9`.
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
-    let message = info.message().as_str().unwrap_or("a formatted message");
     #[cfg(feature = "alloc")]
     crate::heap::stop_if_used_up(info);
+    let message = info.message();
+    let mut text = Formatted { bytes: [MaybeUninit::uninit(); PANIC_TEXT_SIZE], length: 0 };
+    let (start, length) = match message.as_str() {
+        Some(message) => (message.as_ptr(), message.len()),
+        None => {
+            // An error says that there was no room for all of it, or that a `Display` gave up: what there is goes out.
+            let _ = text.write_fmt(format_args!("{message}"));
+            (text.bytes.as_ptr().cast(), text.length)
+        }
+    };
     let (file, line) = info.location().map_or(("", 0), |location| (location.file(), location.line()));
     // SAFETY: the instruction never completes; it only reads registers.
     unsafe {
         asm!(
             "ud1 eax, dword ptr [rax + 0x62]",
-            in("rdi") message.as_ptr(),
-            in("rsi") message.len(),
+            in("rdi") start,
+            in("rsi") length,
             in("rdx") file.as_ptr(),
             in("rcx") file.len(),
             in("r8") line,
+            // It lies in the frame of the function that `core` panics by: above are its caller's.
+            in("r9") info,
             options(noreturn, nostack, readonly),
         )
+    }
+}
+
+/// A formatted message, as far as it is kept. A length above the bytes that there are says that it was cut.
+struct Formatted {
+    bytes: [MaybeUninit<u8>; PANIC_TEXT_SIZE],
+    length: usize,
+}
+
+impl Write for Formatted {
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        for byte in part.bytes() {
+            let Some(place) = self.bytes.get_mut(self.length) else {
+                self.length = PANIC_TEXT_SIZE + 1;
+                return Err(fmt::Error);
+            };
+            place.write(byte);
+            self.length += 1;
+        }
+        Ok(())
     }
 }

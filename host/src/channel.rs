@@ -21,7 +21,7 @@ const SPAN: u64 = 8 << 30;
 pub(crate) const KEPT: u64 = 4 << 20;
 
 /// Words of a message.
-pub(crate) const WORDS: usize = 96;
+pub(crate) const WORDS: usize = 160;
 
 /// Where the data begins.
 const DATA: u64 = PAGE_SIZE;

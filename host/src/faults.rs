@@ -3,9 +3,10 @@
 use std::ffi::c_int;
 
 use bareflow_abi::trap::{HEAP_INSTRUCTION, PANIC_INSTRUCTION};
-use bareflow_loader::diagnosis::{CODE_SIZE, Diagnosis, MESSAGE_SIZE, PanicMessage, Text};
+use bareflow_loader::diagnosis::callers::SEARCHED_SIZE;
+use bareflow_loader::diagnosis::{CODE_SIZE, Callers, Diagnosis, MESSAGE_SIZE, PanicMessage, Text, heap_request};
 use bareflow_loader::{Fault, FaultKind};
-use libc::{REG_EFL, REG_ERR, REG_R8, REG_RCX, REG_RDI, REG_RDX, REG_RIP, REG_RSI, REG_RSP, REG_TRAPNO, siginfo_t};
+use libc::{REG_EFL, REG_ERR, REG_R8, REG_R9, REG_RCX, REG_RDI, REG_RDX, REG_RIP, REG_RSI, REG_RSP, REG_TRAPNO, siginfo_t};
 
 use crate::record::Record;
 
@@ -34,7 +35,7 @@ const REGISTERS: [c_int; 18] = [
     libc::REG_RBP,
     REG_RSP,
     REG_R8,
-    libc::REG_R9,
+    REG_R9,
     libc::REG_R10,
     libc::REG_R11,
     libc::REG_R12,
@@ -132,15 +133,30 @@ pub(crate) fn diagnosis(record: &Record, fault: &Fault, registers: &Registers) -
     }
     let text = |address, length| {
         let shown = u64::min(length, MESSAGE_SIZE as u64);
-        Text::new(if record.may_read(address, shown) { bytes_at(address, shown) } else { b"(unreadable)" })
+        let text = Text::new(if record.may_read(address, shown) { bytes_at(address, shown) } else { b"(unreadable)" });
+        text.cut(length > shown)
     };
     let panic = (fault.kind == FaultKind::Panic).then(|| PanicMessage {
         message: text(register(REG_RDI), register(REG_RSI)),
         file: text(register(REG_RDX), register(REG_RCX)),
         line: register(REG_R8) as u32,
     });
+    let heap_request = heap_request(fault, register(REG_RDI), register(REG_RSI));
+    let is_own_word = fault.kind.is_modules_own_word();
+    let callers = if is_own_word { callers(record, [REG_R9, REG_RSP].map(register)) } else { Callers::NONE };
     let registers = REGISTERS.map(register);
-    Diagnosis { registers, code, code_length, services: record.services(), panic, function: None }
+    Diagnosis { registers, code, code_length, services: record.services(), panic, heap_request, callers, function: None }
+}
+
+/// The return addresses on the module's stack, from the first of two addresses on that lies there.
+fn callers(record: &Record, starts: [u64; 2]) -> Callers {
+    let top = record.stack_top();
+    let Some(start) = starts.into_iter().find(|&start| start % 8 == 0 && start < top && record.may_read(start, top - start))
+    else {
+        return Callers::NONE;
+    };
+    let text = |address, length| Some(bytes_at(address, length));
+    Callers::find(&record.image().segments, bytes_at(start, SEARCHED_SIZE.min(top - start)), text)
 }
 
 /// Bytes that were found to be the module's.

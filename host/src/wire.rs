@@ -6,7 +6,8 @@ use std::sync::atomic::AtomicU64;
 
 use bareflow_abi::Reason;
 use bareflow_abi::header::NAME_SIZE;
-use bareflow_loader::diagnosis::{CODE_SIZE, Diagnosis, MESSAGE_SIZE, PanicMessage, SERVICE_CALLS};
+use bareflow_loader::diagnosis::callers::CALLERS;
+use bareflow_loader::diagnosis::{CODE_SIZE, Callers, Diagnosis, MESSAGE_SIZE, PanicMessage, SERVICE_CALLS};
 use bareflow_loader::diagnosis::{ServiceCall, ServiceLog, Text};
 use bareflow_loader::{Fault, FaultKind, Outcome};
 
@@ -163,7 +164,9 @@ fn put_diagnosis(words: &mut Words<'_>, diagnosis: &Diagnosis) {
     }
     words.put(diagnosis.panic.is_some().into());
     if let Some(panic) = &diagnosis.panic {
-        for text in [panic.message.bytes(), panic.file.bytes()] {
+        for text in [panic.message, panic.file] {
+            words.put(text.is_cut().into());
+            let text = text.bytes();
             let mut bytes = [0; MESSAGE_SIZE];
             bytes.iter_mut().zip(text).for_each(|(place, byte)| *place = *byte);
             words.put(text.len() as u64);
@@ -171,6 +174,10 @@ fn put_diagnosis(words: &mut Words<'_>, diagnosis: &Diagnosis) {
         }
         words.put(panic.line.into());
     }
+    words.put_option(diagnosis.heap_request);
+    let callers = diagnosis.callers.offsets();
+    words.put(callers.len() as u64);
+    callers.iter().for_each(|&offset| words.put(offset));
 }
 
 fn get_diagnosis(words: &mut Words<'_>) -> Option<Diagnosis> {
@@ -184,13 +191,19 @@ fn get_diagnosis(words: &mut Words<'_>) -> Option<Diagnosis> {
         services.push(ServiceCall { service: service.try_into().ok()?, arguments: [first, second] });
     }
     let panic = if words.get()? == 0 { None } else { Some(get_panic(words)?) };
-    Some(Diagnosis { registers, code, code_length, services, panic, function: None })
+    let heap_request = words.get_option()?;
+    let mut callers = Callers::NONE;
+    for _ in 0..words.get().filter(|&count| count <= CALLERS as u64)? {
+        callers.push(words.get()?);
+    }
+    Some(Diagnosis { registers, code, code_length, services, panic, heap_request, callers, function: None })
 }
 
 fn get_panic(words: &mut Words<'_>) -> Option<PanicMessage> {
     let mut text = || {
+        let is_cut = words.get()? != 0;
         let length = usize::try_from(words.get()?).ok()?;
-        Some(Text::new(words.get_bytes::<MESSAGE_SIZE>()?.get(..length)?))
+        Some(Text::new(words.get_bytes::<MESSAGE_SIZE>()?.get(..length)?).cut(is_cut))
     };
     let (message, file) = (text()?, text()?);
     Some(PanicMessage { message, file, line: words.get()?.try_into().ok()? })

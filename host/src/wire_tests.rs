@@ -9,13 +9,17 @@ fn words(value: u64) -> [AtomicU64; WORDS] {
 fn fault() -> Reply {
     let mut services = ServiceLog::EMPTY;
     (0..4).for_each(|service| services.push(ServiceCall { service, arguments: [5, 6] }));
-    let (message, file) = (Text::new(&[7; MESSAGE_SIZE]), Text::new(b"src/lib.rs"));
+    let (message, file) = (Text::new(&[7; MESSAGE_SIZE]).cut(true), Text::new(b"src/lib.rs"));
+    let mut callers = Callers::NONE;
+    (1..=CALLERS as u64).for_each(|offset| callers.push(offset));
     let diagnosis = Diagnosis {
         registers: std::array::from_fn(|index| index as u64),
         code: [9; CODE_SIZE],
         code_length: 3,
         services,
         panic: Some(PanicMessage { message, file, line: u32::MAX }),
+        heap_request: Some(11),
+        callers,
         function: None,
     };
     Reply::Faulted(Fault { kind: FaultKind::Panic, offset: Some(8), address: None }, Some(diagnosis))

@@ -1,12 +1,19 @@
 //! What a person needs to understand a fault: registers, code, panic message
-//! and the last service calls.
+//! and the last service calls; who called ([`callers`]), and what to do ([`remedy`]).
+
+pub mod callers;
+pub mod remedy;
 
 use core::fmt;
 
 use bareflow_abi::header::SERVICE_NAMES;
-use bareflow_abi::symbols::Symbols;
+use bareflow_abi::symbols::{Symbol, Symbols};
+use bareflow_abi::trap::PANIC_TEXT_SIZE;
 
-use crate::fault::Fault;
+pub use callers::Callers;
+pub use remedy::{Explained, Remedy};
+
+use crate::fault::{Fault, FaultKind};
 use crate::line;
 use crate::printable::Printable;
 use crate::profile::ModuleProfile;
@@ -25,7 +32,7 @@ pub const CODE_SIZE: usize = 16;
 pub const SERVICE_CALLS: usize = 4;
 
 /// Longest part of a panic's message that is kept, in bytes.
-pub const MESSAGE_SIZE: usize = 160;
+pub const MESSAGE_SIZE: usize = PANIC_TEXT_SIZE;
 
 /// One call of a service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,6 +79,7 @@ impl ServiceLog {
 pub struct Text {
     bytes: [u8; MESSAGE_SIZE],
     length: usize,
+    is_cut: bool,
 }
 
 impl Text {
@@ -79,7 +87,7 @@ impl Text {
     #[must_use]
     pub fn new(bytes: &[u8]) -> Text {
         let length = bytes.len().min(MESSAGE_SIZE);
-        let mut text = Text { bytes: [0; MESSAGE_SIZE], length };
+        let mut text = Text { bytes: [0; MESSAGE_SIZE], length, is_cut: bytes.len() > length };
         text.bytes.iter_mut().zip(bytes).for_each(|(place, byte)| *place = *byte);
         text
     }
@@ -88,6 +96,34 @@ impl Text {
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         self.bytes.get(..self.length).unwrap_or_default()
+    }
+
+    /// The same text, of one that had more bytes.
+    #[must_use]
+    pub fn cut(self, is_cut: bool) -> Text {
+        Text { is_cut: self.is_cut || is_cut, ..self }
+    }
+
+    /// Whether there were more bytes.
+    #[must_use]
+    pub const fn is_cut(&self) -> bool {
+        self.is_cut
+    }
+}
+
+/// The text on one line, and whether that is all of it.
+impl fmt::Display for Text {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = self.bytes();
+        if !self.is_cut {
+            return Printable(bytes).fmt(out);
+        }
+        // A character of several bytes that was cut says nothing.
+        let whole = match core::str::from_utf8(bytes) {
+            Err(error) if error.error_len().is_none() => error.valid_up_to(),
+            _ => bytes.len(),
+        };
+        write!(out, "{} .. (cut after {} bytes)", Printable(bytes.get(..whole).unwrap_or(bytes)), self.length)
     }
 }
 
@@ -113,8 +149,19 @@ pub struct InFunction {
 impl InFunction {
     /// The place `offset` bytes from the image's base, in code with these [`Symbols`].
     pub(crate) fn find(symbols: &[u8], offset: u64) -> Option<InFunction> {
-        let symbol = Symbols::find(symbols, offset)?;
-        Some(InFunction { name: Text::new(symbol.name.as_bytes()), distance: offset - u64::from(symbol.offset) })
+        Symbols::find(symbols, offset).map(|symbol| InFunction::new(&symbol, offset))
+    }
+
+    /// The place `offset` bytes from the image's base, which lies in `function` or just behind it.
+    fn new(function: &Symbol<'_>, offset: u64) -> InFunction {
+        InFunction { name: Text::new(function.name.as_bytes()), distance: offset - u64::from(function.offset) }
+    }
+
+    /// The function to blame for `fault`, in code with these [`Symbols`]: the one it happened in, but of a panic and of
+    /// a heap that is used up the one that asked for what can't be.
+    pub(crate) fn to_blame(symbols: &[u8], fault: &Fault, callers: &Callers) -> Option<InFunction> {
+        let asked = fault.kind.is_modules_own_word().then(|| callers.to_blame(symbols)).flatten();
+        asked.or_else(|| InFunction::find(symbols, fault.offset?))
     }
 }
 
@@ -139,7 +186,11 @@ pub struct Diagnosis {
     pub services: ServiceLog,
     /// What a panic said.
     pub panic: Option<PanicMessage>,
-    /// The function that it happened in, where the blob names it; the loader fills it in.
+    /// Bytes that were asked for where the heap was used up.
+    pub heap_request: Option<u64>,
+    /// The return addresses on the stack, of a panic and where the heap was used up.
+    pub callers: Callers,
+    /// The function that is to blame, where the blob names it; the loader fills it in.
     pub function: Option<InFunction>,
 }
 
@@ -155,6 +206,8 @@ impl Diagnosis {
             code_length: 0,
             services: ServiceLog::EMPTY,
             panic: None,
+            heap_request: None,
+            callers: Callers::NONE,
             function: None,
         }
     }
@@ -166,17 +219,27 @@ impl Diagnosis {
     }
 }
 
+/// The bytes that were asked for where a heap is used up, as two registers of the module's say: the one has them, the
+/// other their complement. A module built before it said so has something else there.
+#[must_use]
+pub fn heap_request(fault: &Fault, bytes: u64, complement: u64) -> Option<u64> {
+    (fault.kind == FaultKind::HeapBudget && bytes == !complement).then_some(bytes)
+}
+
 /// Shows a module's fault and, where there is one, its diagnosis.
 pub fn show_fault(console: &mut impl Console, profile: &ModuleProfile, fault: &Fault, diagnosis: Option<&Diagnosis>) {
     console.show(crate::report::Style::Bad, format_args!("[FAULT]"));
     line!(console, Plain, " module {} {}: {fault}", profile.name, profile.version);
+    let remedy = Remedy::of(fault, diagnosis, &profile.budget, profile.services);
+    if let Some(remedy) = remedy {
+        line!(console, Plain, "  {remedy}");
+    }
     let Some(diagnosis) = diagnosis else { return };
     if let Some(function) = &diagnosis.function {
         line!(console, Plain, "  in {function}");
     }
     if let Some(PanicMessage { message, file, line }) = &diagnosis.panic {
-        let (message, file) = (Printable(message.bytes()), Printable(file.bytes()));
-        line!(console, Plain, "  panicked: {message} ({file}:{line})");
+        line!(console, Plain, "  panicked: {message} ({}:{line})", Printable(file.bytes()));
     }
     for (names, values) in REGISTER_NAMES.chunks(3).zip(diagnosis.registers.chunks(3)) {
         for (name, value) in names.iter().zip(values) {
@@ -184,7 +247,8 @@ pub fn show_fault(console: &mut impl Console, profile: &ModuleProfile, fault: &F
         }
         line!(console);
     }
-    if !diagnosis.code().is_empty() {
+    // What a module ends in by its own word is the same in all of them.
+    if !diagnosis.code().is_empty() && !fault.kind.is_modules_own_word() {
         console.show(crate::report::Style::Plain, format_args!("  code  "));
         for byte in diagnosis.code() {
             console.show(crate::report::Style::Plain, format_args!(" {byte:02x}"));
@@ -216,5 +280,14 @@ mod tests {
     fn cuts_long_text() {
         assert_eq!(Text::new(&[7; 500]).bytes(), [7; MESSAGE_SIZE]);
         assert_eq!(Text::new(b"short").bytes(), b"short");
+        assert_eq!((Text::new(&[7; 500]).is_cut(), Text::new(&[7; MESSAGE_SIZE]).is_cut()), (true, false));
+    }
+
+    #[test]
+    fn says_that_a_text_was_cut_and_shows_no_half_character() {
+        use std::string::ToString;
+        assert_eq!(Text::new(b"whole").to_string(), "whole");
+        assert_eq!(Text::new(b"a part").cut(true).to_string(), "a part .. (cut after 6 bytes)");
+        assert_eq!(Text::new("half \u{fc}".as_bytes().split_last().unwrap().1).cut(true).to_string(), "half  .. (cut after 6 bytes)");
     }
 }

@@ -66,6 +66,15 @@ fault_kinds! {
     NonMaskable = "non_maskable",
 }
 
+impl FaultKind {
+    /// Whether a module ends so by an instruction of its panic handler or its allocator: then not the function that
+    /// this is in is to blame, but one that called it.
+    #[must_use]
+    pub const fn is_modules_own_word(self) -> bool {
+        matches!(self, FaultKind::Panic | FaultKind::HeapBudget)
+    }
+}
+
 impl fmt::Display for FaultKind {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.name())

@@ -73,8 +73,8 @@ impl<P: Platform> Module<P> {
     /// Hands out the diagnosis of the last fault, with the function that it is in: nobody looks for that before.
     pub(crate) fn take_diagnosis(&self) -> Option<Diagnosis> {
         let diagnosis = self.faults.diagnosis.take()?;
-        let offset = self.faults.last().and_then(|fault| fault.offset);
-        let function = offset.and_then(|offset| InFunction::find(self.kept.symbols(), offset));
+        let blamed = |fault: Fault| InFunction::to_blame(self.kept.symbols(), &fault, &diagnosis.callers);
+        let function = self.faults.last().and_then(blamed);
         Some(Diagnosis { function, ..*diagnosis })
     }
 

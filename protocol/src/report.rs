@@ -212,7 +212,8 @@ pub struct Fault {
     /// The address that was accessed.
     #[serde(with = "optional_address")]
     pub address: Option<u64>,
-    /// The function that the instruction is in, and its distance from that one's start, where the blob names it.
+    /// The function that the instruction is in, and its distance from that one's start, where the blob names it; of a
+    /// panic and where the heap was used up, the one that asked for it.
     pub function: Option<String>,
 }
 
@@ -229,6 +230,9 @@ pub struct Diagnosis {
     pub services: Vec<String>,
     /// What a panic said, and where.
     pub panic: Option<String>,
+    /// What can be done about it in the module's `Cargo.toml`.
+    #[serde(default)]
+    pub remedy: Option<String>,
 }
 
 /// A register.
@@ -324,6 +328,7 @@ mod tests {
                 disassembly: ["mov eax,[rax]".into()].into(),
                 services: ["log(0x0, 0x1)".into()].into(),
                 panic: None,
+                remedy: Some("set heap".into()),
             }),
             faults: 1,
             restarts: 0,

@@ -136,19 +136,20 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
                     output.fill(0);
                 }
                 Err(error) => {
-                    self.explain(id, &error);
-                    return Err(reason!("{error}"));
+                    return Err(self.explain(id, &error).unwrap_or_else(|| reason!("{error}")));
                 }
             }
         }
     }
 
-    /// Shows what is known of a fault, and keeps it.
-    pub(crate) fn explain(&self, id: ModuleId, error: &ExecuteError) {
-        let (ExecuteError::Faulted(fault), Some(profile)) = (error, self.manager.stats(id)) else { return };
+    /// Shows what is known of a fault, keeps it, and says it on one line.
+    pub(crate) fn explain(&self, id: ModuleId, error: &ExecuteError) -> Option<Reason> {
+        let (ExecuteError::Faulted(fault), Some(profile)) = (error, self.manager.stats(id)) else { return None };
         let diagnosis = self.manager.take_diagnosis(id);
         show_fault(&mut Voice(&self.around), &profile, fault, diagnosis.as_ref());
+        let explained = reason!("faulted: {}", profile.explain(fault, diagnosis.as_ref()));
         self.library.borrow_mut().note_fault(id, diagnosis);
+        Some(explained)
     }
 
     /// Answers calls that were made. The answer takes the output's buffer along: see [`Server::recycle`].

@@ -130,7 +130,7 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
         if let TrialError::Faulted(side, fault) = error
             && let Some(id) = comparing.ids.get(*side)
         {
-            self.explain(*id, &bareflow_loader::ExecuteError::Faulted(*fault));
+            let _ = self.explain(*id, &bareflow_loader::ExecuteError::Faulted(*fault));
         }
     }
 

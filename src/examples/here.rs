@@ -1,7 +1,7 @@
 //! Examples in this process: in itself, and in a child process for the user domain.
 
 use bareflow_host::HostPlatform;
-use bareflow_loader::{Domain, LoadOptions, ModuleId, ModuleManager, OnFault, Timing};
+use bareflow_loader::{Domain, ExecuteError, LoadOptions, ModuleId, ModuleManager, OnFault, Timing};
 use bareflow_suite::OUTPUT_CAPACITY;
 
 use super::{Candidate, Done, Place};
@@ -44,6 +44,11 @@ impl Place for Here {
             Ok(done) => {
                 output.truncate(done.output_length);
                 Ok(Done { result: done.result, output, instructions: None })
+            }
+            Err(ExecuteError::Faulted(fault)) => {
+                let diagnosis = manager.take_diagnosis(*id);
+                let explained = manager.stats(*id).map(|profile| profile.explain(&fault, diagnosis.as_ref()).to_string());
+                Err(format!("faulted: {}", explained.unwrap_or_else(|| fault.to_string())))
             }
             Err(error) => Err(error.to_string()),
         })

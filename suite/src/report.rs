@@ -4,7 +4,7 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use bareflow_abi::header::SERVICE_NAMES;
-use bareflow_loader::diagnosis::REGISTER_NAMES;
+use bareflow_loader::diagnosis::{REGISTER_NAMES, Remedy};
 use bareflow_loader::segments::PAGE_SIZE;
 use bareflow_loader::{Batched, Diagnosis, Domain, ModuleId, ModuleManager, ModuleProfile, Platform, Printable};
 use bareflow_protocol::Report;
@@ -96,7 +96,7 @@ pub fn module(profile: &ModuleProfile, found: Option<&Diagnosis>) -> Result<Modu
         batch: None,
         last_result: profile.last_result,
         fault: profile.fault.as_ref().map(|found_fault| in_function(found_fault, found)).transpose()?,
-        diagnosis: found.map(diagnosis).transpose()?,
+        diagnosis: found.map(|found| explained(profile, found)).transpose()?,
         faults: profile.faults,
         restarts: profile.restarts,
         budget: Budget { time_us: profile.budget.time_us, stack: profile.budget.stack, heap: profile.budget.heap },
@@ -132,8 +132,7 @@ fn in_function(found_fault: &bareflow_loader::Fault, found: Option<&Diagnosis>) 
 fn diagnosis(found: &Diagnosis) -> Result<report::Diagnosis, NoMemory> {
     let registers = REGISTER_NAMES.iter().zip(found.registers);
     let panic = found.panic.as_ref().map(|panic| {
-        let (message, file) = (Printable(panic.message.bytes()), Printable(panic.file.bytes()));
-        text!("{message} ({file}:{})", panic.line)
+        text!("{} ({}:{})", panic.message, Printable(panic.file.bytes()), panic.line)
     });
     let call = |service: u32, [first, second]: [u64; 2]| {
         let name = SERVICE_NAMES.iter().find(|(bit, _)| *bit == service).map_or("unknown", |(_, name)| name);
@@ -145,5 +144,13 @@ fn diagnosis(found: &Diagnosis) -> Result<report::Diagnosis, NoMemory> {
         disassembly: Vec::new(),
         services: collect(found.services.calls().iter().map(|service| call(service.service, service.arguments)))?,
         panic: panic.transpose()?,
+        remedy: None,
     })
+}
+
+/// The same, with what can be done about the module's last fault.
+fn explained(profile: &ModuleProfile, found: &Diagnosis) -> Result<report::Diagnosis, NoMemory> {
+    let remedy = |fault| Remedy::of(fault, Some(found), &profile.budget, profile.services);
+    let remedy = profile.fault.as_ref().and_then(remedy);
+    Ok(report::Diagnosis { remedy: remedy.map(|remedy| text!("{remedy}")).transpose()?, ..diagnosis(found)? })
 }

@@ -125,6 +125,11 @@ impl Record {
         }
     }
 
+    /// Where the module's stack begins.
+    pub const fn stack_top(&self) -> u64 {
+        self.module_stack
+    }
+
     /// The kernel's stack pointer, below what the gate saved.
     pub fn kernel_stack(&self) -> u64 {
         // SAFETY: the gate saved it before the module's first instruction, and nothing of

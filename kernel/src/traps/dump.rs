@@ -1,6 +1,7 @@
 //! What people see of a trap.
 
-use bareflow_loader::diagnosis::{CODE_SIZE, Diagnosis, MESSAGE_SIZE, PanicMessage, Text};
+use bareflow_loader::diagnosis::callers::SEARCHED_SIZE;
+use bareflow_loader::diagnosis::{CODE_SIZE, Callers, Diagnosis, MESSAGE_SIZE, PanicMessage, Text, heap_request};
 use bareflow_loader::report::Style;
 use bareflow_loader::{Fault, FaultKind};
 
@@ -49,7 +50,7 @@ pub fn diagnose(frame: &TrapFrame, record: &Record, fault: &Fault) -> Diagnosis 
     }
     let text = |address, length: u64| {
         let shown = length.min(MESSAGE_SIZE as u64);
-        Text::new(record.bytes(address, shown).unwrap_or(b"(unreadable)"))
+        Text::new(record.bytes(address, shown).unwrap_or(b"(unreadable)")).cut(length > shown)
     };
     // The panic handler's registers: see `abi`.
     diagnosis.panic = (fault.kind == FaultKind::Panic).then(|| PanicMessage {
@@ -57,7 +58,22 @@ pub fn diagnose(frame: &TrapFrame, record: &Record, fault: &Fault) -> Diagnosis 
         file: text(rdx, rcx),
         line: r8 as u32,
     });
+    diagnosis.heap_request = heap_request(fault, rdi, rsi);
+    if fault.kind.is_modules_own_word() {
+        diagnosis.callers = callers(record, [r9, rsp]);
+    }
     diagnosis
+}
+
+/// The return addresses on the module's stack, from the first of two addresses on that lies there.
+fn callers(record: &Record, starts: [u64; 2]) -> Callers {
+    let top = record.stack_top();
+    let stack = |start: u64| {
+        let length = top.checked_sub(start).filter(|&length| start % 8 == 0 && length > 0)?;
+        record.bytes(start, length.min(SEARCHED_SIZE))
+    };
+    let Some(stack) = starts.into_iter().find_map(stack) else { return Callers::NONE };
+    Callers::find(&record.image().segments, stack, |address, length| record.bytes(address, length))
 }
 
 /// Shows a trap in the kernel itself.

@@ -76,11 +76,13 @@ pub(super) fn fault_text(fault: &Fault) -> String {
 }
 
 fn diagnosis_lines(diagnosis: &Diagnosis) -> Vec<String> {
-    let mut lines: Vec<_> = diagnosis.panic.iter().map(|panic| format!("  panicked: {panic}")).collect();
+    let mut lines: Vec<_> = diagnosis.remedy.iter().map(|remedy| format!("  {remedy}")).collect();
+    lines.extend(diagnosis.panic.iter().map(|panic| format!("  panicked: {panic}")));
     for registers in diagnosis.registers.chunks(REGISTERS) {
         lines.push(registers.iter().map(|r| format!("  {:<6} {:#018x}", r.name, r.value)).collect());
     }
-    if !diagnosis.code.is_empty() {
+    // Where there is nothing to be seen in it, it was not taken apart either.
+    if !diagnosis.code.is_empty() && !diagnosis.disassembly.is_empty() {
         lines.push(diagnosis.code.iter().fold("  code  ".to_owned(), |line, byte| format!("{line} {byte:02x}")));
     }
     lines.extend(diagnosis.disassembly.iter().map(|instruction| format!("    {instruction}")));
@@ -156,6 +158,7 @@ pub(super) mod tests {
             disassembly: ["0x90000003: mov eax, [rax]".into()].into(),
             services: ["log(0x0, 0x1)".into()].into(),
             panic: None,
+            remedy: None,
         };
         let faulty = Module {
             fault: Some(Fault { kind: "page_read".into(), offset: None, address: Some(0), function: None }),

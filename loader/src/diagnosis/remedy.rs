@@ -1,0 +1,243 @@
+//! What a fault means for whoever wrote the module, and the line in its `Cargo.toml` that would have kept it away.
+
+use core::fmt;
+
+use bareflow_abi::header::{SERVICE_CALL, SERVICE_NAMES};
+
+use super::Diagnosis;
+use crate::budget::Budget;
+use crate::fault::{Fault, FaultKind};
+use crate::printable::Printable;
+use crate::profile::ModuleProfile;
+
+/// The table in a module's `Cargo.toml`.
+const TABLE: &str = "[package.metadata.bareflow]";
+
+/// What can be done about a fault in the module's `Cargo.toml`, if anything can: shown as a sentence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// It allocates, and has no heap.
+    NoHeap,
+    /// Its heap is too small.
+    Heap {
+        /// Bytes that were asked for, where that is known.
+        asked: Option<u64>,
+        /// Bytes that there are.
+        size: u32,
+    },
+    /// Its stack is too small.
+    Stack {
+        /// Bytes that there are.
+        size: u32,
+    },
+    /// Its time is too short.
+    Time {
+        /// Microseconds that a call may take.
+        us: u32,
+    },
+    /// It called a service that it does not declare.
+    Undeclared {
+        /// The service's `SERVICE_*` bit.
+        service: u32,
+        /// The bits of those that it declares.
+        declared: u32,
+    },
+}
+
+impl Remedy {
+    /// The remedy for `fault`, of a module with this `budget` that declares these services.
+    #[must_use]
+    pub fn of(fault: &Fault, diagnosis: Option<&Diagnosis>, budget: &Budget, declared: u32) -> Option<Remedy> {
+        match fault.kind {
+            FaultKind::HeapBudget if budget.heap == 0 => Some(Remedy::NoHeap),
+            FaultKind::HeapBudget => {
+                Some(Remedy::Heap { asked: diagnosis.and_then(|found| found.heap_request), size: budget.heap })
+            }
+            FaultKind::StackOverflow => Some(Remedy::Stack { size: budget.stack }),
+            FaultKind::TimeBudget => Some(Remedy::Time { us: budget.time_us }),
+            FaultKind::GeneralProtection => {
+                let service = diagnosis?.services.calls().last()?.service;
+                (declared & service == 0).then_some(Remedy::Undeclared { service, declared })
+            }
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Remedy {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Remedy::NoHeap => write!(out, "it allocates and declares no heap: set heap = \"64K\" in {TABLE}"),
+            Remedy::Heap { asked, size } => {
+                if let Some(asked) = asked {
+                    write!(out, "it asked for {asked} bytes more, ")?;
+                }
+                let least = asked.unwrap_or(0).saturating_add(size.into());
+                write!(out, "its heap has {}: ", Size(size.into()))?;
+                enlarge(out, "heap", size, least, Budget::LIMITS.heap)
+            }
+            Remedy::Stack { size } => {
+                write!(out, "its stack has {}: ", Size(size.into()))?;
+                enlarge(out, "stack", size, size.into(), Budget::LIMITS.stack)
+            }
+            Remedy::Time { us } => {
+                write!(out, "a call may take {}: ", Time(us))?;
+                let (next, limit) = (us.saturating_mul(2), Budget::LIMITS.time_us);
+                match next <= limit {
+                    true => write!(out, "set time = \"{}\" in {TABLE} if it needs longer", Time(next)),
+                    false => write!(out, "more than {} takes `--budget time=..` as well", Time(limit)),
+                }
+            }
+            Remedy::Undeclared { service: SERVICE_CALL, .. } => {
+                write!(out, "it called another module and declares none: set depends = {{ NAME = \"VERSION\" }} in {TABLE}")
+            }
+            Remedy::Undeclared { service, declared } => {
+                let name = |bit: u32| SERVICE_NAMES.iter().find(|(known, _)| *known == bit).map_or("unknown", |(_, name)| name);
+                write!(out, "it called {} and does not declare it: set needs = [", name(service))?;
+                let mut separator = "";
+                for (bit, name) in SERVICE_NAMES {
+                    if bit != SERVICE_CALL && (declared | service) & bit != 0 {
+                        write!(out, "{separator}\"{name}\"")?;
+                        separator = ", ";
+                    }
+                }
+                write!(out, "] in {TABLE}")
+            }
+        }
+    }
+}
+
+/// Says which line gives a module the next power of two above `size` that `least` bytes fit into.
+fn enlarge(out: &mut fmt::Formatter<'_>, key: &str, size: u32, least: u64, limit: u32) -> fmt::Result {
+    let next = u64::from(size).saturating_mul(2).max(least).checked_next_power_of_two().unwrap_or(u64::MAX);
+    if next <= limit.into() {
+        return write!(out, "set {key} = \"{}\" in {TABLE} if it needs more", Size(next));
+    }
+    write!(out, "more than {} takes `--budget {key}=..` as well", Size(limit.into()))
+}
+
+/// Bytes as `Cargo.toml` has them.
+struct Size(u64);
+
+impl fmt::Display for Size {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            bytes if bytes > 0 && bytes % (1 << 20) == 0 => write!(out, "{}M", bytes >> 20),
+            bytes if bytes > 0 && bytes % (1 << 10) == 0 => write!(out, "{}K", bytes >> 10),
+            bytes => write!(out, "{bytes}"),
+        }
+    }
+}
+
+/// Microseconds as `Cargo.toml` has them.
+struct Time(u32);
+
+impl fmt::Display for Time {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            us if us > 0 && us % 1_000_000 == 0 => write!(out, "{}s", us / 1_000_000),
+            us if us > 0 && us % 1_000 == 0 => write!(out, "{}ms", us / 1_000),
+            us => write!(out, "{us}us"),
+        }
+    }
+}
+
+/// A fault with all of its diagnosis that fits a line: where a command has one line for it.
+#[derive(Clone, Copy, Debug)]
+pub struct Explained<'fault> {
+    /// The fault.
+    pub fault: &'fault Fault,
+    /// What more is known of it.
+    pub diagnosis: Option<&'fault Diagnosis>,
+    /// What can be done about it.
+    pub remedy: Option<Remedy>,
+}
+
+impl ModuleProfile {
+    /// A fault of the module on one line, with what more is known of it and what can be done about it.
+    #[must_use]
+    pub fn explain<'fault>(&self, fault: &'fault Fault, diagnosis: Option<&'fault Diagnosis>) -> Explained<'fault> {
+        Explained { fault, diagnosis, remedy: Remedy::of(fault, diagnosis, &self.budget, self.services) }
+    }
+}
+
+impl fmt::Display for Explained<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.fault.fmt(out)?;
+        if let Some(function) = self.diagnosis.and_then(|found| found.function) {
+            write!(out, " in {function}")?;
+        }
+        if let Some(panic) = self.diagnosis.and_then(|found| found.panic.as_ref()) {
+            write!(out, ": {} ({}:{})", panic.message, Printable(panic.file.bytes()), panic.line)?;
+        }
+        match self.remedy {
+            Some(remedy) => write!(out, "; {remedy}"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnosis::{ServiceCall, ServiceLog};
+    use bareflow_abi::header::{SERVICE_CLOCK, SERVICE_LOG};
+    use std::string::ToString;
+
+    fn said(kind: FaultKind, diagnosis: Option<&Diagnosis>, budget: Budget) -> Option<std::string::String> {
+        let fault = Fault { kind, offset: None, address: None };
+        Remedy::of(&fault, diagnosis, &budget, SERVICE_LOG).map(|remedy| remedy.to_string())
+    }
+
+    #[test]
+    fn names_the_line_that_gives_a_module_more() {
+        let say = |kind, budget| said(kind, None, budget).unwrap();
+        let usual = Budget::DEFAULT;
+        assert_eq!(
+            say(FaultKind::HeapBudget, usual),
+            "it allocates and declares no heap: set heap = \"64K\" in [package.metadata.bareflow]"
+        );
+        assert_eq!(
+            say(FaultKind::StackOverflow, usual),
+            "its stack has 64K: set stack = \"128K\" in [package.metadata.bareflow] if it needs more"
+        );
+        assert_eq!(
+            say(FaultKind::TimeBudget, Budget { time_us: 1_500, ..usual }),
+            "a call may take 1500us: set time = \"3ms\" in [package.metadata.bareflow] if it needs longer"
+        );
+        let most = Budget { time_us: 60_000_000, stack: 1 << 20, heap: 16 << 20 };
+        for (kind, end) in [
+            (FaultKind::HeapBudget, "its heap has 16M: more than 16M takes `--budget heap=..` as well"),
+            (FaultKind::StackOverflow, "its stack has 1M: more than 1M takes `--budget stack=..` as well"),
+            (FaultKind::TimeBudget, "a call may take 60s: more than 60s takes `--budget time=..` as well"),
+        ] {
+            assert_eq!(say(kind, most), end);
+        }
+        assert_eq!(said(FaultKind::Divide, None, usual), None);
+    }
+
+    #[test]
+    fn gives_a_heap_room_for_what_was_asked_for() {
+        let diagnosis = Diagnosis { heap_request: Some(300_000), ..Diagnosis::at(0) };
+        let found = said(FaultKind::HeapBudget, Some(&diagnosis), Budget { heap: 4096, ..Budget::DEFAULT }).unwrap();
+        assert_eq!(
+            found,
+            "it asked for 300000 bytes more, its heap has 4K: set heap = \"512K\" in [package.metadata.bareflow] if it needs more"
+        );
+    }
+
+    #[test]
+    fn names_services_that_are_not_declared() {
+        let called = |service| {
+            let mut services = ServiceLog::EMPTY;
+            services.push(ServiceCall { service, arguments: [0; 2] });
+            said(FaultKind::GeneralProtection, Some(&Diagnosis { services, ..Diagnosis::at(0) }), Budget::DEFAULT)
+        };
+        assert_eq!(
+            called(SERVICE_CLOCK).unwrap(),
+            "it called clock and does not declare it: set needs = [\"log\", \"clock\"] in [package.metadata.bareflow]"
+        );
+        assert!(called(SERVICE_CALL).unwrap().contains("set depends = { NAME = \"VERSION\" } in [package"));
+        assert_eq!(called(SERVICE_LOG), None);
+    }
+}

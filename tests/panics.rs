@@ -1,0 +1,105 @@
+//! What is said of a panic and of a budget that is used up: the whole message, who is to blame, and what to do, wherever
+//! a fault is shown.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use common::{assert_code, bareflow, errors, root, test_blob, text};
+use serde_json::Value;
+
+/// Runs a blob, and returns what was shown and what the report says of it.
+fn run(command: &str, domain: &str, more: &[&str], blob: &Path) -> (String, Value) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("report.json");
+    let mut words: Vec<PathBuf> = [command, "--domain", domain].into_iter().chain(more.iter().copied()).map(PathBuf::from).collect();
+    words.extend(["--json".into(), path.clone(), blob.to_owned()]);
+    let output = bareflow(words);
+    assert_code(&output, 1);
+    let report: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    (text(&output), report["modules"][4].clone())
+}
+
+const PLACES: [(&str, &str); 4] = [("host", "kernel"), ("host", "user"), ("boot", "kernel"), ("boot", "user")];
+
+#[test]
+fn every_panic_says_all_of_its_message() {
+    let cases = [
+        ("i", "index out of bounds: the len is 3 but the index is 4 (tests/modules/panics/src/lib.rs:", "bareflow_entry+0x"),
+        ("expect", "there is none (tests/modules/panics/src/lib.rs:", "bareflow_entry+0x"),
+        ("unwrap", "called `Result::unwrap()` on an `Err` value: 7 (tests", "bareflow_entry+0x"),
+        ("escapes", "7 \\u{1b}[31mred\\nforged (tests", "bareflow_entry+0x"),
+        ("inside", "inside a Display (tests", "panics::Numbers as "),
+    ];
+    for (input, message, function) in cases {
+        for domain in ["kernel", "user"] {
+            let (shown, module) = run("host", domain, &["--input", input], &test_blob("panics"));
+            assert!(shown.contains(&format!("  panicked: {message}")), "{input} {domain}\n{shown}");
+            assert!(module["diagnosis"]["panic"].as_str().unwrap().starts_with(message), "{module}");
+            assert!(module["fault"]["function"].as_str().unwrap().contains(function), "{module}");
+            // The handler is the same in every module.
+            assert_eq!(module["diagnosis"]["disassembly"], Value::Array(Vec::new()));
+            assert!(!shown.contains("rust_begin_unwind") && !shown.contains("ud1"), "{shown}");
+        }
+    }
+}
+
+#[test]
+fn a_panic_is_told_in_every_place_and_says_where_it_was_cut() {
+    let numbers: String = (0..100).map(|number| format!("{number},")).collect();
+    let kept = &numbers[..256];
+    for (command, domain) in PLACES {
+        let (shown, module) = run(command, domain, &["--input", "long"], &test_blob("panics"));
+        let line = format!("  panicked: {kept} .. (cut after 256 bytes) (tests/modules/panics/src/lib.rs:");
+        assert!(shown.contains(&line), "{command} {domain}\n{shown}");
+        let function = module["fault"]["function"].as_str().unwrap_or_else(|| panic!("{command} {domain} {module}"));
+        assert!(function.starts_with("bareflow_entry+0x"), "{function}");
+    }
+}
+
+#[test]
+fn used_up_budgets_say_what_to_write() {
+    let heap = "it asked for ";
+    for (command, domain) in PLACES {
+        let (shown, module) = run(command, domain, &["--input", "exhaust"], &test_blob("heap"));
+        let remedy = module["diagnosis"]["remedy"].as_str().unwrap_or_else(|| panic!("{command} {domain} {module}"));
+        assert!(remedy.starts_with(heap) && remedy.contains("bytes more, its heap has 1M: set heap = \"2M\" in "), "{remedy}");
+        assert!(shown.contains(&format!("\n  {remedy}\n")), "{shown}");
+        let function = module["fault"]["function"].as_str().unwrap();
+        assert!(!function.contains("stop_if_used_up") && !function.contains("__rust"), "{function}");
+        let (shown, module) = run(command, domain, &["--input", "recursion", "--budget", "stack=16K"], &test_blob("faults"));
+        let remedy = "its stack has 16K: set stack = \"32K\" in [package.metadata.bareflow] if it needs more";
+        assert_eq!(module["diagnosis"]["remedy"], remedy, "{shown}");
+    }
+}
+
+/// A crate of its own with this code, metadata and features of `bareflow-abi`.
+fn crate_with(folder: &Path, name: &str, features: &str, metadata: &str, code: &str) -> String {
+    let path = folder.join(name);
+    fs::create_dir_all(path.join("src")).unwrap();
+    let abi = root().join("abi");
+    let manifest = format!(
+        "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[dependencies]\n\
+         bareflow-abi = {{ path = {abi:?}, features = [{features}] }}\n\n\
+         [package.metadata.bareflow]\n{metadata}\n\n[workspace]\n"
+    );
+    fs::write(path.join("Cargo.toml"), manifest).unwrap();
+    fs::write(path.join("src/lib.rs"), code).unwrap();
+    format!("{}/", path.display())
+}
+
+#[test]
+fn examples_show_panics_with_their_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let code = "#![no_std]\nuse bareflow_abi::Context;\nbareflow_abi::module!(work);\n\
+                pub fn work(context: &mut Context<'_>) -> i32 { part(context.input().len()) }\n\
+                #[inline(never)]\nfn part(length: usize) -> i32 { [1, 2][length] }\n";
+    let example = "[[package.metadata.bareflow.example]]\ninput = \"four\"\nresult = 1";
+    let path = crate_with(folder.path(), "wordy", "", example, code);
+    let output = bareflow(["test", "--boot", &path]);
+    assert_code(&output, 1);
+    let shown = errors(&output);
+    let said = shown.lines().filter(|line| line.contains(" in wordy::part+0x") && line.contains("index out of bounds: the len is 2 but the index is 4 (src/lib.rs:6)"));
+    assert_eq!(said.count(), 4, "one for each place and domain\n{shown}");
+}
