@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bareflow_builder::discover::{ModuleCrate, Workspace, discover, gallery, module_at};
-use bareflow_builder::{Blob, BuildError, build_module};
+use bareflow_builder::run::flags_set_aside;
+use bareflow_builder::{Blob, BuildError, Checks, build_module};
 use bareflow_loader::RawModule;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -18,6 +19,7 @@ use crate::{Ended, Problem, new, say};
 /// When there is no workspace here, or no module of a given name.
 pub fn build(options: &BuildOptions, strip: bool) -> Result<Ended, Problem> {
     let modules = chosen(options)?;
+    warn_of_flags();
     let progress = progress(modules.len());
     let mut ended = Ended::Passed;
     say!("{:<31} {:>8} {:>8}  FILE", "MODULE", "CODE", "BLOB");
@@ -26,7 +28,10 @@ pub fn build(options: &BuildOptions, strip: bool) -> Result<Ended, Problem> {
         let mut module = module.clone();
         module.settings.strip |= strip;
         match build_module(&module, folder) {
-            Ok(blob) => progress.suspend(|| list(&blob)),
+            Ok(blob) => progress.suspend(|| {
+                list(&blob);
+                warn(&blob);
+            }),
             Err(error) => {
                 progress.suspend(|| anstream::eprintln!("error: {error}"));
                 ended = Ended::Failed;
@@ -43,6 +48,19 @@ pub fn build(options: &BuildOptions, strip: bool) -> Result<Ended, Problem> {
 /// # Errors
 /// When there is no workspace and no crate here, or no module of a given name.
 pub(crate) fn chosen(options: &BuildOptions) -> Result<Vec<(ModuleCrate, PathBuf)>, Problem> {
+    let mut all = all_chosen(options)?;
+    if all.is_empty() {
+        let manifest = new::workspace_manifest()?;
+        let folder = manifest.with_file_name("modules");
+        return Err(format!("no module in {}; `bareflow new NAME` makes one there", folder.display()).into());
+    }
+    if options.debug {
+        all.iter_mut().for_each(|(module, _)| module.checks = Checks::ALL);
+    }
+    Ok(all)
+}
+
+fn all_chosen(options: &BuildOptions) -> Result<Vec<(ModuleCrate, PathBuf)>, Problem> {
     if options.gallery {
         let workspace = gallery(&new::workspace_manifest()?)?;
         let all = select(&workspace, &options.names)?;
@@ -70,8 +88,16 @@ fn is_path(name: &str, in_workspace: bool) -> bool {
 
 /// The module crate of that folder, wherever it lies, and where its blob belongs.
 fn crate_at(folder: &str) -> Result<(ModuleCrate, PathBuf), Problem> {
-    let manifest = Path::new(folder).join("Cargo.toml");
+    // Who names the manifest means its crate.
+    let path = Path::new(folder);
+    let manifest = if path.ends_with("Cargo.toml") { path.to_owned() } else { path.join("Cargo.toml") };
     if !manifest.is_file() {
+        let around = path.canonicalize().ok();
+        let around =
+            around.as_deref().and_then(|path| path.ancestors().find(|folder| folder.join("Cargo.toml").is_file()));
+        if let Some(around) = around {
+            return Err(format!("no Cargo.toml in {folder}; the crate around it is {}", around.display()).into());
+        }
         return Err(format!("no Cargo.toml in {folder}; `bareflow new --standalone {folder}` makes a module").into());
     }
     let module = module_at(&manifest)?;
@@ -82,6 +108,23 @@ fn crate_at(folder: &str) -> Result<(ModuleCrate, PathBuf), Problem> {
 fn list(blob: &Blob) {
     let code = RawModule::parse(&blob.bytes).map_or(0, |raw| raw.code.text.len());
     say!("{:<31} {code:>8} {:>8}  {}", blob.name, blob.bytes.len(), blob.path.display());
+}
+
+/// Says what the author of a module that was built should look at.
+pub(crate) fn warn(blob: &Blob) {
+    for warning in &blob.warnings {
+        anstream::eprintln!("warning: module {}: {warning}", blob.name);
+    }
+}
+
+/// Says which flags of the compiler no build of a module looks at.
+pub(crate) fn warn_of_flags() {
+    for name in flags_set_aside() {
+        anstream::eprintln!(
+            "warning: {name} is set aside: the same sources give the same module everywhere; write `rustflags = [..]` into \
+             [package.metadata.bareflow]"
+        );
+    }
 }
 
 pub(crate) fn select<'all>(workspace: &'all Workspace, names: &[String]) -> Result<Vec<&'all ModuleCrate>, BuildError> {

@@ -3,9 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use bareflow_builder::discover::is_bareflows_own;
 use bareflow_builder::run::{command, output};
 use bareflow_builder::toolchain::cargo;
 use bareflow_loader::Name;
+use toml_edit::DocumentMut;
 
 use crate::options::NewOptions;
 use crate::{Ended, Problem, say, standalone};
@@ -25,7 +27,18 @@ pub fn new(options: &NewOptions) -> Result<Ended, Problem> {
         return standalone::new(name);
     }
     check_name(name)?;
-    let manifest = workspace_manifest()?;
+    let alone =
+        |problem: Problem| format!("{problem}; or `bareflow new --standalone {name}`, which needs no workspace");
+    let manifest = workspace_manifest().map_err(alone)?;
+    let root = manifest.parent().unwrap_or(Path::new("."));
+    if !fs::read_to_string(&manifest)?.contains("bareflow-abi") {
+        let root = root.display();
+        return Err(format!(
+            "the workspace at {root} has no bareflow-abi among its dependencies; `bareflow new --standalone {name}` makes a \
+             module that brings its own"
+        )
+        .into());
+    }
     let folder = manifest.with_file_name("modules").join(name);
     if folder.exists() {
         return Err(format!("{} is there already; choose another name or remove it", folder.display()).into());
@@ -36,7 +49,8 @@ pub fn new(options: &NewOptions) -> Result<Ended, Problem> {
         return Err(problem);
     }
     say!("made {}", folder.display());
-    say!("next: `cargo test -p {name}`, `cargo run -- build {name}`, `cargo run -- boot --input hello`");
+    let command = if is_bareflows_own(root) { "cargo run --" } else { "bareflow" };
+    say!("next: `cargo test -p {name}`, `{command} build {name}`, `{command} boot --input hello`");
     Ok(Ended::Passed)
 }
 
@@ -46,19 +60,31 @@ fn create(name: &str, folder: &Path) -> Result<(), Problem> {
     Ok(fs::write(folder.join("src/lib.rs"), source_text(name))?)
 }
 
-/// The `Cargo.toml` of the workspace around the current folder: the one beside `modules/`.
+/// The `Cargo.toml` of the workspace around the current folder, where that has a folder `modules` with crates in it, or
+/// for them. As for cargo, the first folder with a table `[workspace]` is the workspace.
 ///
 /// # Errors
 /// When there is none.
 pub fn workspace_manifest() -> Result<PathBuf, Problem> {
     let here = std::env::current_dir()?;
-    let is_root = |folder: &&Path| folder.join("Cargo.toml").is_file() && folder.join("modules").is_dir();
-    let root = here.ancestors().find(is_root);
-    let missing = || {
+    workspace_around(&here).ok_or_else(|| {
         let here = here.display();
         format!("no workspace with a folder `modules` at or above {here}; change to one, or name the folder of a crate")
+            .into()
+    })
+}
+
+fn workspace_around(here: &Path) -> Option<PathBuf> {
+    let table = |manifest: &Path, name: &str| {
+        let document: Option<DocumentMut> = fs::read_to_string(manifest).ok().and_then(|text| text.parse().ok());
+        document.is_some_and(|document| document.contains_key(name))
     };
-    Ok(root.ok_or_else(missing)?.join("Cargo.toml"))
+    let manifest =
+        here.ancestors().map(|folder| folder.join("Cargo.toml")).find(|manifest| table(manifest, "workspace"))?;
+    let entries = fs::read_dir(manifest.with_file_name("modules")).ok()?;
+    let has_crates = entries.flatten().any(|entry| entry.path().join("Cargo.toml").is_file());
+    // A crate that is its own workspace may have such a folder for anything.
+    (has_crates || !table(&manifest, "package")).then_some(manifest)
 }
 
 pub(crate) fn check_name(name: &str) -> Result<(), Problem> {
@@ -162,6 +188,30 @@ mod tests {{
 #[cfg(test)]
 mod tests {
     use super::check_name;
+
+    #[test]
+    fn the_workspace_is_cargos_and_has_modules() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |path: &str| folder.path().join(path);
+        let write = |path: &str, text: &str| {
+            std::fs::create_dir_all(at(path).parent().unwrap()).unwrap();
+            std::fs::write(at(path), text).unwrap();
+        };
+        // An ordinary package with a folder of that name is no workspace, nor is a crate inside it that is alone.
+        write("kernel/Cargo.toml", "[package]\nname = \"kernel\"\n");
+        write("kernel/modules/net/Cargo.toml", "[package]\nname = \"net\"\n\n[workspace]\n");
+        write("kernel/modules/net/modules/net.mod", "");
+        assert_eq!(super::workspace_around(&at("kernel")), None);
+        assert_eq!(super::workspace_around(&at("kernel/modules/net")), None);
+        // A workspace for modules is one without any, too.
+        write("plain/Cargo.toml", "[workspace]\n");
+        assert_eq!(super::workspace_around(&at("plain")), None);
+        std::fs::create_dir(at("plain/modules")).unwrap();
+        assert_eq!(super::workspace_around(&at("plain/modules")), Some(at("plain/Cargo.toml")));
+        write("both/Cargo.toml", "[package]\nname = \"both\"\n\n[workspace]\n");
+        write("both/modules/sum/Cargo.toml", "[package]\n");
+        assert_eq!(super::workspace_around(&at("both/modules/sum")), Some(at("both/Cargo.toml")));
+    }
 
     #[test]
     fn rejects_bad_names() {

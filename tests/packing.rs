@@ -28,8 +28,9 @@ fn refusal(name: &str) -> (PackError, String) {
 #[test]
 fn rejects_undefined_symbols() {
     let (error, text) = refusal("undefined-symbol");
-    assert_eq!(error, PackError::UndefinedSymbol { symbol: "nowhere_to_be_found".to_owned() });
+    assert_eq!(error, PackError::UndefinedSymbols { symbols: vec!["nowhere_to_be_found".to_owned()] });
     assert!(text.contains("define it in the crate"), "{text}");
+    assert!(text.contains("\n  nowhere_to_be_found is needed by bareflow_entry"), "{text}");
 }
 
 #[test]

@@ -13,7 +13,8 @@ use serde_json::Value;
 fn run(command: &str, domain: &str, more: &[&str], blob: &Path) -> (String, Value) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("report.json");
-    let mut words: Vec<PathBuf> = [command, "--domain", domain].into_iter().chain(more.iter().copied()).map(PathBuf::from).collect();
+    let mut words: Vec<PathBuf> =
+        [command, "--domain", domain].into_iter().chain(more.iter().copied()).map(PathBuf::from).collect();
     words.extend(["--json".into(), path.clone(), blob.to_owned()]);
     let output = bareflow(words);
     assert_code(&output, 1);
@@ -26,7 +27,11 @@ const PLACES: [(&str, &str); 4] = [("host", "kernel"), ("host", "user"), ("boot"
 #[test]
 fn every_panic_says_all_of_its_message() {
     let cases = [
-        ("i", "index out of bounds: the len is 3 but the index is 4 (tests/modules/panics/src/lib.rs:", "bareflow_entry+0x"),
+        (
+            "i",
+            "index out of bounds: the len is 3 but the index is 4 (tests/modules/panics/src/lib.rs:",
+            "bareflow_entry+0x",
+        ),
         ("expect", "there is none (tests/modules/panics/src/lib.rs:", "bareflow_entry+0x"),
         ("unwrap", "called `Result::unwrap()` on an `Err` value: 7 (tests", "bareflow_entry+0x"),
         ("escapes", "7 \\u{1b}[31mred\\nforged (tests", "bareflow_entry+0x"),
@@ -64,11 +69,15 @@ fn used_up_budgets_say_what_to_write() {
     for (command, domain) in PLACES {
         let (shown, module) = run(command, domain, &["--input", "exhaust"], &test_blob("heap"));
         let remedy = module["diagnosis"]["remedy"].as_str().unwrap_or_else(|| panic!("{command} {domain} {module}"));
-        assert!(remedy.starts_with(heap) && remedy.contains("bytes more, its heap has 1M: set heap = \"2M\" in "), "{remedy}");
+        assert!(
+            remedy.starts_with(heap) && remedy.contains("bytes more, its heap has 256K: set heap = \"512K\" in "),
+            "{remedy}"
+        );
         assert!(shown.contains(&format!("\n  {remedy}\n")), "{shown}");
         let function = module["fault"]["function"].as_str().unwrap();
         assert!(!function.contains("stop_if_used_up") && !function.contains("__rust"), "{function}");
-        let (shown, module) = run(command, domain, &["--input", "recursion", "--budget", "stack=16K"], &test_blob("faults"));
+        let (shown, module) =
+            run(command, domain, &["--input", "recursion", "--budget", "stack=16K"], &test_blob("faults"));
         let remedy = "its stack has 16K: set stack = \"32K\" in [package.metadata.bareflow] if it needs more";
         assert_eq!(module["diagnosis"]["remedy"], remedy, "{shown}");
     }
@@ -100,6 +109,9 @@ fn examples_show_panics_with_their_words() {
     let output = bareflow(["test", "--boot", &path]);
     assert_code(&output, 1);
     let shown = errors(&output);
-    let said = shown.lines().filter(|line| line.contains(" in wordy::part+0x") && line.contains("index out of bounds: the len is 2 but the index is 4 (src/lib.rs:6)"));
+    let said = shown.lines().filter(|line| {
+        line.contains(" in wordy::part+0x")
+            && line.contains("index out of bounds: the len is 2 but the index is 4 (src/lib.rs:6)")
+    });
     assert_eq!(said.count(), 4, "one for each place and domain\n{shown}");
 }

@@ -214,6 +214,8 @@ impl<'call> Context<'call> {
 
     /// Writes one line to the embedder's log.
     pub fn log(&mut self, line: &str) {
+        #[cfg(bareflow_module)]
+        crate::uses::mark!("l");
         let log = self.services().log;
         log(self, line.as_ptr(), line.len());
     }
@@ -221,6 +223,8 @@ impl<'call> Context<'call> {
     /// The embedder's cycle clock: ticks since some point in the past, never fewer than before.
     #[must_use]
     pub fn clock(&mut self) -> u64 {
+        #[cfg(bareflow_module)]
+        crate::uses::mark!("t");
         let clock = self.services().clock;
         clock(self)
     }
@@ -234,6 +238,8 @@ impl<'call> Context<'call> {
     pub fn call(&mut self, module: &str, input: &[u8], output: &mut [u8]) -> Result<Called, CallRefused> {
         let room = output.len();
         let mut arguments = CallArguments::new(module, input, output);
+        #[cfg(bareflow_module)]
+        crate::uses::mark!("c");
         let call = self.services().call;
         match call(self, &raw mut arguments) {
             CALLED => Ok(Called { result: arguments.result, output_length: arguments.output_length.min(room) }),

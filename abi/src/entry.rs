@@ -2,13 +2,17 @@
 
 use crate::context::Context;
 use crate::fingerprint::FINGERPRINT;
-use crate::header::FLAG_ACCOUNT;
+use crate::header::{FLAG_ACCOUNT, FLAG_REENTRANT};
 
 /// The symbol of a module's entry.
 pub const ENTRY_SYMBOL: &str = "bareflow_entry";
 
 /// The section a module's [`Descriptor`] lies in; the packer reads it and drops it.
 pub const DESCRIPTOR_SECTION: &str = ".bareflow.descriptor";
+
+/// The section of a module's marks: a letter for each place that calls a service (`l`og, clock (`t`ime), `c`all) or
+/// allocates on the `h`eap. The packer reads it and drops it.
+pub const USES_SECTION: &str = ".bareflow.uses";
 
 /// What a module was built against and wants, as the packer finds it in the ELF file.
 #[repr(C)]
@@ -31,6 +35,11 @@ impl Descriptor {
     /// The descriptor of a module built against this very crate.
     #[must_use]
     pub const fn new(flags: u32) -> Descriptor {
+        assert!(
+            !cfg!(feature = "critical-section") || flags & FLAG_REENTRANT == 0,
+            "module!: calls of a reentrant module overlap, and no critical section keeps them apart; \
+             leave out `reentrant` or the feature `critical-section` of bareflow-abi"
+        );
         let flags = if cfg!(feature = "alloc") { flags | FLAG_ACCOUNT } else { flags };
         Descriptor { abi_fingerprint: FINGERPRINT, abi_major: crate::ABI_MAJOR, abi_minor: crate::ABI_MINOR, flags }
     }

@@ -75,6 +75,7 @@ fn add(count: &AtomicU64, much: u64) {
 // SAFETY: all is passed on to the allocator, which the lock guards.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        crate::uses::mark!("h");
         let mut talc = self.talc.lock();
         // SAFETY: as the caller promises.
         let block = self.note(unsafe { talc.allocate(layout) }.map_or(null_mut(), NonNull::as_ptr), layout.size());

@@ -12,6 +12,8 @@
 pub mod call;
 pub mod checksum;
 pub mod context;
+#[cfg(all(bareflow_module, feature = "critical-section"))]
+mod critical;
 pub mod depends;
 #[cfg(bareflow_driver)]
 pub mod driver;
@@ -31,6 +33,8 @@ mod runtime;
 pub mod state;
 pub mod symbols;
 pub mod trap;
+#[cfg(bareflow_module)]
+mod uses;
 pub mod variant;
 
 pub use call::{CallArguments, CallRefused, Called};

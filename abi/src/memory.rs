@@ -4,13 +4,21 @@
 //! the first store, so that one function is both `memcpy` and `memmove`. Long ones take the string instructions,
 //! which processors since 2013 (ERMSB, Intel optimization manual 3.7.6) run at full width. Vector registers are a
 //! module's own, and each x86-64 processor has those of SSE2. The direction flag is clear on entry (System V ABI 3.2.1).
+//!
+//! They are called `bareflow_memcpy` and so on here, and the linker gives them their usual names where a module has none
+//! of its own by them: two definitions of a name in one crate would be an error, even where one of them is weak.
 
 use core::arch::global_asm;
 
 global_asm!(
     ".macro function name",
     ".section .text.\\name, \"ax\", @progbits",
-    "weak \\name",
+    "own \\name",
+    ".endm",
+    ".macro own name",
+    ".global bareflow_\\name",
+    ".type bareflow_\\name, @function",
+    "bareflow_\\name:",
     ".endm",
     ".macro weak name",
     ".weak \\name",
@@ -19,7 +27,7 @@ global_asm!(
     ".endm",
     // rax = memmove(rdi: to, rsi: from, rdx: length)
     "function memcpy",
-    "weak memmove",
+    "own memmove",
     "mov rax, rdi",
     "cmp rdx, 16",
     "jb 3f",
@@ -149,7 +157,7 @@ global_asm!(
     "1: ret",
     // eax = memcmp(rdi: one, rsi: other, rdx: length)
     "function memcmp",
-    "weak bcmp",
+    "own bcmp",
     "xor ecx, ecx",
     "cmp rdx, 8",
     "jb 3f",
@@ -184,12 +192,23 @@ global_asm!(
     "sub eax, r9d",
     "jz 4b",
     "5: ret",
+    // rax = strlen(rdi: text)
+    "function strlen",
+    "mov rax, rdi",
+    "1: cmp byte ptr [rax], 0",
+    "lea rax, [rax + 1]",
+    "jne 1b",
+    "not rdi",
+    "add rax, rdi",
+    "ret",
     // `alloc` as it is shipped has code that frees values while a panic unwinds, and names these two. A module's
     // panic does not unwind, so nothing ever comes to either.
-    "function _Unwind_Resume",
+    ".section .text._Unwind_Resume, \"ax\", @progbits",
+    "weak _Unwind_Resume",
     "weak rust_eh_personality",
     "ud2",
     ".purgem weak",
+    ".purgem own",
     ".purgem function",
     ".text",
 );

@@ -1,10 +1,13 @@
 //! What becomes of a module's panic. Only in a module build.
 
 use core::arch::asm;
+#[cfg(not(feature = "short-panics"))]
 use core::fmt::{self, Write};
+#[cfg(not(feature = "short-panics"))]
 use core::mem::MaybeUninit;
 use core::panic::PanicInfo;
 
+#[cfg(not(feature = "short-panics"))]
 use crate::trap::PANIC_TEXT_SIZE;
 
 /// A panic is an undefined instruction of its own: `ud1 eax, [rax + 0x62]`.
@@ -16,9 +19,16 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     #[cfg(feature = "alloc")]
     crate::heap::stop_if_used_up(info);
     let message = info.message();
+    #[cfg(not(feature = "short-panics"))]
     let mut text = Formatted { bytes: [MaybeUninit::uninit(); PANIC_TEXT_SIZE], length: 0 };
     let (start, length) = match message.as_str() {
         Some(message) => (message.as_ptr(), message.len()),
+        #[cfg(feature = "short-panics")]
+        None => {
+            let message = "a formatted message";
+            (message.as_ptr(), message.len())
+        }
+        #[cfg(not(feature = "short-panics"))]
         None => {
             // An error says that there was no room for all of it, or that a `Display` gave up: what there is goes out.
             let _ = text.write_fmt(format_args!("{message}"));
@@ -43,11 +53,13 @@ fn panic(info: &PanicInfo<'_>) -> ! {
 }
 
 /// A formatted message, as far as it is kept. A length above the bytes that there are says that it was cut.
+#[cfg(not(feature = "short-panics"))]
 struct Formatted {
     bytes: [MaybeUninit<u8>; PANIC_TEXT_SIZE],
     length: usize,
 }
 
+#[cfg(not(feature = "short-panics"))]
 impl Write for Formatted {
     fn write_str(&mut self, part: &str) -> fmt::Result {
         for byte in part.bytes() {

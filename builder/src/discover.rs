@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use cargo_metadata::{Metadata, MetadataCommand, Package};
+use cargo_metadata::{Metadata, MetadataCommand, Package, TargetKind};
 
 use crate::error::BuildError;
 use crate::example::Example;
+use crate::flags::{self, Checks};
 use crate::settings::{ModuleSettings, Recipe};
 
 /// One module crate.
@@ -27,6 +28,10 @@ pub struct ModuleCrate {
     pub root: PathBuf,
     /// Where its `bareflow-abi` lies, if that is in a folder.
     pub abi: Option<PathBuf>,
+    /// Where the crates lie that it depends on by a path, itself left out: one save there changes it, too.
+    pub beside: Vec<PathBuf>,
+    /// Checks that its code is compiled with besides those that its own files ask for.
+    pub checks: Checks,
 }
 
 impl ModuleCrate {
@@ -36,7 +41,19 @@ impl ModuleCrate {
     /// What can't be understood of what it says of itself.
     pub fn recipes(&self) -> Result<Vec<Recipe>, BuildError> {
         let wrong = |reason| BuildError::Settings { krate: self.name.clone(), reason };
-        self.settings.recipes(self.folder()).map_err(wrong)
+        let mut recipes = self.settings.recipes(self.folder()).map_err(wrong)?;
+        if let (None, Some(level), Some(recipe)) =
+            (&self.settings.opt_level, flags::own(self)?.opt_level, recipes.first_mut())
+        {
+            recipe.opt_level = level;
+        }
+        Ok(recipes)
+    }
+
+    /// Whether it is one of BareFlow's own checkout, whose lock file is kept as it is.
+    #[must_use]
+    pub fn is_bareflows_own(&self) -> bool {
+        [Some(self.root.as_path()), self.root.parent()].into_iter().flatten().any(is_bareflows_own)
     }
 
     /// The calls that `bareflow test` tries.
@@ -64,6 +81,12 @@ pub struct Workspace {
     pub target: PathBuf,
     /// The crates below `modules/`: the four in the C system's order, then by name.
     pub modules: Vec<ModuleCrate>,
+}
+
+/// Whether a folder is a checkout of BareFlow itself.
+#[must_use]
+pub fn is_bareflows_own(folder: &Path) -> bool {
+    ["abi/src/fingerprint.rs", "builder/module.ld", "kernel/Cargo.toml"].iter().all(|file| folder.join(file).is_file())
 }
 
 /// The C system's order of loading.
@@ -118,7 +141,10 @@ pub fn module_at(manifest: &Path) -> Result<ModuleCrate, BuildError> {
         action: "find",
         error,
     })?;
-    let package = metadata.packages.iter().find(|package| package.manifest_path.as_std_path() == manifest);
+    // Cargo says the way it took, links included.
+    let is_it =
+        |package: &&Package| package.manifest_path.as_std_path().canonicalize().is_ok_and(|path| path == manifest);
+    let package = metadata.packages.iter().find(is_it);
     let missing = || BuildError::Metadata { reason: format!("{} has no package", manifest.display()) };
     module_crate(package.ok_or_else(missing)?, &metadata)
 }
@@ -126,27 +152,45 @@ pub fn module_at(manifest: &Path) -> Result<ModuleCrate, BuildError> {
 fn metadata(manifest: &Path) -> Result<Metadata, BuildError> {
     let mut command = MetadataCommand::new();
     command.manifest_path(manifest).no_deps();
-    for name in ["RUSTFLAGS", "RUSTC", "RUSTC_WORKSPACE_WRAPPER"] {
+    for name in ["RUSTFLAGS", "RUSTC", "RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_TARGET"] {
         command.env_remove(name);
     }
     command.exec().map_err(|error| BuildError::Metadata { reason: error.to_string() })
 }
 
+/// Kinds of libraries that a module can be made of: it is compiled as one of its own, whatever the crate says.
+const LIBRARIES: [TargetKind; 5] =
+    [TargetKind::Lib, TargetKind::RLib, TargetKind::CDyLib, TargetKind::DyLib, TargetKind::StaticLib];
+
 fn module_crate(package: &Package, metadata: &Metadata) -> Result<ModuleCrate, BuildError> {
     let name = package.name.to_string();
-    let library = package.targets.iter().find(|target| target.is_lib());
-    let no_library =
-        || BuildError::Settings { krate: name.clone(), reason: "no library: a module has a src/lib.rs".to_owned() };
+    let wrong = |reason: String| BuildError::Manifest { krate: name.clone(), reason };
+    let library = package.targets.iter().find(|target| target.kind.iter().any(|kind| LIBRARIES.contains(kind)));
+    let library = library.ok_or_else(|| wrong("no library, expected a src/lib.rs".to_owned()))?;
     let abi = package.dependencies.iter().find(|dependency| dependency.name == "bareflow-abi");
+    let beside = package.dependencies.iter().filter_map(|dependency| dependency.path.clone()).map(Into::into).collect();
     let version = &package.version;
+    if !version.pre.is_empty() || !version.build.is_empty() {
+        return Err(wrong(format!(
+            "version = \"{version}\", expected three numbers: modules have no pre-releases and no build metadata, and \
+             would be taken for {}.{}.{}",
+            version.major, version.minor, version.patch
+        )));
+    }
+    let parts = [version.major, version.minor, version.patch];
+    if let Some(part) = parts.into_iter().find(|&part| part > u32::MAX.into()) {
+        return Err(wrong(format!("version = \"{version}\": {part} is too large, expected at most {}", u32::MAX)));
+    }
     Ok(ModuleCrate {
-        library: library.ok_or_else(no_library)?.name.replace('-', "_"),
+        library: library.name.replace('-', "_"),
         version: (version.major, version.minor, version.patch),
         manifest: package.manifest_path.clone().into_std_path_buf(),
         settings: ModuleSettings::read(&name, &package.metadata)?,
         target: metadata.target_directory.clone().into_std_path_buf(),
         root: metadata.workspace_root.clone().into_std_path_buf(),
         abi: abi.and_then(|abi| abi.path.clone()).map(Into::into),
+        beside,
+        checks: Checks::default(),
         name,
     })
 }

@@ -21,6 +21,13 @@ pub enum BuildError {
         /// What is wrong, what was expected, what to do.
         reason: String,
     },
+    /// A `Cargo.toml` that can't be a module's.
+    Manifest {
+        /// The crate.
+        krate: String,
+        /// What is wrong, what was expected, what to do.
+        reason: String,
+    },
     /// A module that isn't there.
     NoSuchModule {
         /// The name asked for.
@@ -55,6 +62,8 @@ pub enum BuildError {
         krate: String,
         /// Why.
         error: PackError,
+        /// What the linker adds to that: who needs what is missing.
+        notes: Vec<String>,
     },
     /// A file that can't be read or written.
     File {
@@ -76,22 +85,69 @@ impl fmt::Display for BuildError {
             Self::Settings { krate, reason } => {
                 write!(out, "module {krate}: package.metadata.bareflow in its Cargo.toml: {reason}")
             }
+            Self::Manifest { krate, reason } => write!(out, "module {krate}: its Cargo.toml: {reason}"),
             Self::NoSuchModule { name, known } => write!(
                 out,
                 "no module {name}: there are {}; `bareflow new {name}` makes it",
                 if known.is_empty() { "none".to_owned() } else { known.join(", ") }
             ),
             Self::Tool { tool, reason } => write!(out, "can't run {tool}: {reason}"),
-            Self::Compile { krate, output } => write!(out, "module {krate} does not compile:\n{}", output.trim_end()),
+            Self::Compile { krate, output } => {
+                write!(out, "module {krate} does not compile:\n{}", output.trim_end())?;
+                hints(output).iter().try_for_each(|hint| write!(out, "\nhelp: {hint}"))
+            }
             Self::Link { krate, output } => write!(out, "module {krate} does not link:\n{}", output.trim_end()),
-            Self::Pack { krate, error } => write!(out, "module {krate} can't be packed: {error}"),
+            Self::Pack { krate, error, notes } => {
+                write!(out, "module {krate} can't be packed: {error}")?;
+                notes.iter().try_for_each(|note| write!(out, "\n  {note}"))
+            }
             Self::File { path, action, error } => write!(out, "can't {action} {}: {error}", path.display()),
             Self::NoKernelTarget => out.write_str(
                 "no core library for x86_64-unknown-none: neither rustup's target nor Debian's compiler with its \
-                 source is here; run `make setup`",
+                 source is here; run `rustup target add x86_64-unknown-none`, or `make setup` in BareFlow's own checkout",
             ),
         }
     }
 }
 
 impl std::error::Error for BuildError {}
+
+/// What the compiler can't know of modules, where its own advice leads nowhere.
+fn hints(output: &str) -> Vec<String> {
+    let mut hints = Vec::new();
+    if output.contains("no global memory allocator found") {
+        hints.push(
+            "a module's allocator is the feature `alloc` of bareflow-abi: write `features = [\"alloc\"]` beside it among \
+             the dependencies, and `heap = \"64K\"` into [package.metadata.bareflow]"
+                .to_owned(),
+        );
+    }
+    if output.contains("E0152") || output.contains("found duplicate lang item") {
+        // "the lang item is first defined in crate `std` (which `NAME` depends on)"
+        let by = output.split("(which `").nth(1).and_then(|rest| rest.split('`').next());
+        let name = by.unwrap_or("a dependency");
+        hints.push(format!(
+            "{name} uses `std`, which a module can't: write `default-features = false` beside it among the dependencies, \
+             if it has a feature `std`; where the module's own default features turn that on, write it into \
+             [package.metadata.bareflow]"
+        ));
+    }
+    hints
+}
+
+#[cfg(test)]
+mod tests {
+    use super::hints;
+
+    #[test]
+    fn says_what_the_compiler_does_not_know() {
+        assert!(
+            hints("error: no global memory allocator found but one is required")[0].contains("features = [\"alloc\"]")
+        );
+        let said = "error[E0152]: found duplicate lang item `panic_impl`\n  = note: the lang item is first defined in crate \
+                    `std` (which `either` depends on)";
+        let hint = hints(said).remove(0);
+        assert!(hint.starts_with("either uses `std`") && hint.contains("default-features = false"), "{hint}");
+        assert!(hints("error[E0308]: mismatched types").is_empty());
+    }
+}

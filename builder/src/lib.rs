@@ -12,6 +12,7 @@
 pub mod discover;
 pub mod error;
 pub mod example;
+pub mod flags;
 mod interval;
 pub mod kernel;
 pub mod module;
@@ -24,5 +25,6 @@ pub mod vendor;
 pub use discover::{ModuleCrate, Workspace};
 pub use error::BuildError;
 pub use example::Example;
+pub use flags::Checks;
 pub use module::{Blob, build_module, build_recipes};
 pub use settings::Recipe;

@@ -5,10 +5,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use bareflow_abi::checksum::crc32c;
-use bareflow_packer::{Settings, Variant, pack_variants};
+use bareflow_abi::header::{SERVICE_CALL, SERVICE_NAMES};
+use bareflow_abi::layout::MAX_SEGMENT_SIZE;
+use bareflow_packer::{
+    Collection, PackError, Settings, Variant, collections, demangle, pack_variants, undefined_among,
+};
 
 use crate::discover::ModuleCrate;
 use crate::error::BuildError;
+use crate::flags::{self, Checks};
 use crate::run::{command, output, read, write_if_changed};
 use crate::settings::Recipe;
 use crate::toolchain::{MODULE_TARGET, linker, module_cargo};
@@ -27,14 +32,12 @@ const RUSTFLAGS: [&str; 5] = [
 ];
 
 /// Settings of cargo's release profile: everything in one unit, nothing for a debugger.
-const PROFILE: [(&str, &str); 8] = [
+const PROFILE: [(&str, &str); 6] = [
     ("LTO", "fat"),
     ("CODEGEN_UNITS", "1"),
     ("PANIC", "abort"),
     ("DEBUG", "0"),
     ("STRIP", "none"),
-    ("DEBUG_ASSERTIONS", "false"),
-    ("OVERFLOW_CHECKS", "false"),
     ("INCREMENTAL", "false"),
 ];
 
@@ -51,6 +54,8 @@ pub struct Blob {
     pub compile_time: Duration,
     /// What linking and packing took.
     pub pack_time: Duration,
+    /// What its author should look at, though it was built.
+    pub warnings: Vec<String>,
 }
 
 /// Builds `module` and writes its blob to `folder`.
@@ -78,18 +83,23 @@ pub fn build_recipes(module: &ModuleCrate, recipes: &[Recipe], folder: &Path) ->
     let variants: Vec<_> = variants.collect();
     let elf = elves.first().map(Vec::as_slice).unwrap_or_default();
     let settings = pack_settings(module, recipes.first().map_or(1, |recipe| recipe.cpu_level))?;
-    let bytes = pack_variants(elf, &variants, &settings)
-        .map_err(|error| BuildError::Pack { krate: module.name.clone(), error })?;
+    let bytes = pack_variants(elf, &variants, &settings).map_err(|error| {
+        let notes =
+            if let PackError::UndefinedSymbols { .. } = error { who_needs(module, &libraries) } else { Vec::new() };
+        BuildError::Pack { krate: module.name.clone(), error, notes }
+    })?;
     let path = folder.join(&module.name).with_extension("mod");
     write_if_changed(&path, &bytes)?;
     let pack_time = start.elapsed().saturating_sub(compile_time);
-    Ok(Blob { name: module.name.clone(), path, bytes, compile_time, pack_time })
+    let warnings = warnings(module, elf, &settings);
+    Ok(Blob { name: module.name.clone(), path, bytes, compile_time, pack_time, warnings })
 }
 
 /// Where a recipe's build lies: each level has a folder of its own, so that what one needs is not compiled over
 /// for the other.
 fn build_folder(module: &ModuleCrate, recipe: &Recipe) -> PathBuf {
-    let folder = module.target.join("module-build");
+    let folder =
+        module.target.join(if module.checks == Checks::default() { "module-build" } else { "module-build/debug" });
     if recipe.cpu_level == 1 { folder } else { folder.join(format!("v{}", recipe.cpu_level)) }
 }
 
@@ -107,10 +117,17 @@ pub(crate) fn compile(
     let mut cargo = module_cargo()?;
     cargo.args(["rustc", "--lib", "--crate-type", "staticlib", "--release", "--target", MODULE_TARGET]);
     cargo.arg("--manifest-path").arg(&module.manifest).arg("--target-dir").arg(build);
-    // A crate that is alone belongs to its author, who may just have named another dependency.
-    if module.root != module.folder() && module.root.join("Cargo.lock").is_file() {
+    // Any other crate belongs to its author, who may just have named another dependency.
+    if module.is_bareflows_own() && module.root.join("Cargo.lock").is_file() {
         cargo.arg("--locked");
     }
+    if !module.settings.features.is_empty() {
+        cargo.arg("--features").arg(module.settings.features.join(","));
+    }
+    if module.settings.default_features == Some(false) {
+        cargo.arg("--no-default-features");
+    }
+    let own = flags::own(module)?;
     // Paths in panic messages are the same on every machine.
     let remap = format!("--remap-path-prefix={}=.", module.root.display());
     let registry = std::env::var("CARGO_HOME").or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cargo")));
@@ -118,13 +135,25 @@ pub(crate) fn compile(
     let profile = recipe.profile.as_ref().map(|file| named_by_content(file, module)).transpose()?;
     let profile = profile.map(|file| format!("-Cprofile-use={}", file.display()));
     let flags = RUSTFLAGS.into_iter().chain([processor.as_str(), remap.as_str()]);
-    let flags: Vec<_> =
-        flags.chain(remap_registry.as_deref().ok()).chain(profile.as_deref()).chain(more.iter().copied()).collect();
+    let flags: Vec<_> = flags
+        .chain(remap_registry.as_deref().ok())
+        .chain(profile.as_deref())
+        .chain(more.iter().copied())
+        .chain(own.rustflags.iter().map(String::as_str))
+        .collect();
     cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
     for (key, value) in PROFILE {
         cargo.env(format!("CARGO_PROFILE_RELEASE_{key}"), value);
     }
     cargo.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", &recipe.opt_level);
+    for (key, asked, own) in [
+        ("OVERFLOW_CHECKS", module.checks.overflow, own.checks.overflow),
+        ("DEBUG_ASSERTIONS", module.checks.debug_assertions, own.checks.debug_assertions),
+    ] {
+        cargo.env(format!("CARGO_PROFILE_RELEASE_{key}"), (asked || own).to_string());
+    }
+    // Both go before what the profile and any configuration say.
+    cargo.env("CARGO_INCREMENTAL", "0").env("RUSTC_WRAPPER", "");
     let said = output(&mut cargo)?;
     if !said.status.success() {
         let output = String::from_utf8_lossy(&said.stderr).into_owned();
@@ -144,38 +173,142 @@ fn named_by_content(file: &Path, module: &ModuleCrate) -> Result<PathBuf, BuildE
 /// Links of this process so far.
 static LINKS: AtomicU32 = AtomicU32::new(0);
 
+/// The functions of `abi` that have other names there, so that a module may have its own by these.
+const MEMORY: [&str; 6] = ["memcpy", "memmove", "memset", "memcmp", "bcmp", "strlen"];
+
+/// What a module's link needs that only a first one shows.
+#[derive(Default)]
+struct Needs {
+    /// Those of [`MEMORY`] that are called and nobody defines.
+    memory: Vec<&'static str>,
+    /// Sections that things are collected in from all over the program.
+    collections: Vec<Collection>,
+}
+
 /// Links the archive at the format's fixed distances and returns the ELF file.
 fn link(module: &ModuleCrate, library: &Path) -> Result<Vec<u8>, BuildError> {
+    let first = link_with(module, library, &Needs::default())?;
+    let needs = Needs { memory: undefined_among(&first, &MEMORY), collections: collections(&first) };
+    if needs.memory.is_empty() && needs.collections.is_empty() { Ok(first) } else { link_with(module, library, &needs) }
+}
+
+fn link_with(module: &ModuleCrate, library: &Path, needs: &Needs) -> Result<Vec<u8>, BuildError> {
+    // An undefined symbol stays in the symbol table, where the packer finds and names it.
+    let (said, elf) = run_linker(module, library, needs, "--unresolved-symbols=ignore-all")?;
+    let krate = module.name.clone();
+    match elf {
+        Some(bytes) => Ok(bytes),
+        None if said.contains("address range overlaps") => {
+            let error = PackError::TooLarge { found: MAX_SEGMENT_SIZE + 1 };
+            Err(BuildError::Pack { krate, error, notes: vec![said.trim_end().to_owned()] })
+        }
+        None => Err(BuildError::Link { krate, output: said }),
+    }
+}
+
+/// The linker script of a module with these collections.
+fn script(collections: &[Collection]) -> String {
+    let entries = |writable: bool| {
+        let mine = collections.iter().filter(|found| found.is_writable == writable);
+        mine.map(|found| format!("{0} : {{ KEEP(*({0})) }}\n", found.name)).collect::<String>()
+    };
+    let script = SCRIPT.replace("/* collections to read */", &entries(false));
+    script.replace("/* collections to write */", &entries(true))
+}
+
+/// Runs the linker. Returns what it said, and the file where there is one.
+fn run_linker(
+    module: &ModuleCrate,
+    library: &Path,
+    needs: &Needs,
+    unresolved: &str,
+) -> Result<(String, Option<Vec<u8>>), BuildError> {
     let folder = module.target.join("module-build/elf");
-    let script = folder.join("module.ld");
-    write_if_changed(&script, SCRIPT.as_bytes())?;
     // Another build of the same module may be under way, in this process or in another one: each links to a file of its own.
     let link = LINKS.fetch_add(1, Ordering::Relaxed);
-    let elf = folder.join(format!("{}.{}.{link}", module.name, std::process::id()));
+    let name = format!("{}.{}.{link}", module.name, std::process::id());
+    let (elf, layout) = (folder.join(&name), format!("{name}.ld"));
+    write_if_changed(&folder.join(&layout), script(&needs.collections).as_bytes())?;
+    // In its folder: the linker makes a pattern of the file's whole path, in which `%` is not itself.
     let mut lld = command(linker()?);
+    lld.current_dir(&folder);
     if lld.get_program().to_string_lossy().ends_with("rust-lld") {
         lld.args(["-flavor", "gnu"]);
     }
     lld.args(["-pie", "--no-dynamic-linker", "--gc-sections", "-z", "norelro", "--build-id=none", "--strip-debug"]);
-    // An undefined symbol stays in the symbol table, where the packer finds and names it.
-    lld.args(["--unresolved-symbols=ignore-all", "--no-warnings", "-u", "bareflow_entry", "-T"]).arg(&script);
-    lld.arg(library).arg("-o").arg(&elf);
-    let said = output(&mut lld)?;
-    if said.status.success() {
-        let bytes = read(&elf)?;
-        // For people with a debugger; whose file it is does not matter.
-        let _ = std::fs::rename(&elf, folder.join(&module.name).with_extension("elf"));
-        return Ok(bytes);
+    // What is collected in a section of its own is kept where somebody asks for that section's start and end.
+    lld.args(["-z", "nostart-stop-gc", unresolved, "--no-warnings", "-u", "bareflow_entry", "-T", &layout]);
+    lld.args(needs.memory.iter().map(|name| format!("--defsym={name}=bareflow_{name}")));
+    lld.arg(library).arg("-o").arg(&name);
+    let said = output(&mut lld);
+    let _ = std::fs::remove_file(folder.join(&layout));
+    let said = said?;
+    let text = String::from_utf8_lossy(&said.stderr).into_owned();
+    if !said.status.success() {
+        let _ = std::fs::remove_file(&elf);
+        return Ok((text, None));
     }
-    let output = String::from_utf8_lossy(&said.stderr).into_owned();
-    Err(BuildError::Link { krate: module.name.clone(), output })
+    let bytes = read(&elf)?;
+    // For people with a debugger; whose file it is does not matter.
+    let _ = std::fs::rename(&elf, folder.join(&module.name).with_extension("elf"));
+    Ok((text, Some(bytes)))
+}
+
+/// Who needs the symbols that nobody defines, as the linker says it.
+fn who_needs(module: &ModuleCrate, libraries: &[PathBuf]) -> Vec<String> {
+    let all = Needs { memory: MEMORY.to_vec(), ..Needs::default() };
+    let Some(library) = libraries.first() else { return Vec::new() };
+    let Ok((said, _)) = run_linker(module, library, &all, "--unresolved-symbols=report-all") else { return Vec::new() };
+    let mut notes: Vec<String> = Vec::new();
+    for line in said.lines() {
+        if let Some((_, symbol)) = line.split_once("undefined symbol: ") {
+            notes.push(format!("{symbol} is needed by"));
+        } else if let (Some(inside), Some(last)) =
+            (line.strip_prefix(">>>").and_then(|line| line.rsplit_once(":(")), notes.last_mut())
+        {
+            let function = inside.1.split(')').next().unwrap_or_default().trim_start_matches(".text.");
+            let separator = if last.ends_with(" by") { " " } else { ", " };
+            *last += &format!("{separator}{:#}", demangle(function));
+        }
+    }
+    notes.retain(|note| !note.ends_with(" by"));
+    notes
+}
+
+/// What the author of a module should look at, though it was built.
+fn warnings(module: &ModuleCrate, elf: &[u8], settings: &Settings) -> Vec<String> {
+    let mut warnings = module.settings.doubts();
+    let uses = bareflow_packer::uses(elf);
+    if uses.heap && settings.heap_size == 0 {
+        warnings
+            .push("it allocates and declares no heap: set heap = \"64K\" in [package.metadata.bareflow]".to_owned());
+    }
+    let missing = uses.services & !settings.services;
+    let wanted = (missing | settings.services) & !SERVICE_CALL;
+    let needs = SERVICE_NAMES.iter().filter(|(bit, _)| wanted & bit != 0);
+    let needs: Vec<_> = needs.map(|(_, name)| format!("\"{name}\"")).collect();
+    for (bit, name) in SERVICE_NAMES.iter().filter(|(bit, _)| missing & bit != 0) {
+        warnings.push(match *bit {
+            SERVICE_CALL if !settings.depends.is_empty() => continue,
+            SERVICE_CALL => "it calls other modules and declares none: set depends = { NAME = \"VERSION\" } in [package.metadata.bareflow]".to_owned(),
+            _ => format!("it calls {name} and does not declare it: set needs = [{}] in [package.metadata.bareflow]", needs.join(", ")),
+        });
+    }
+    let lock = std::fs::read_to_string(module.root.join("Cargo.lock")).unwrap_or_default();
+    if module.root == module.folder() && lock.contains("name = \"const-random\"") {
+        warnings.push(
+            "const-random draws numbers while it is compiled: the blob has other bytes after each clean build, unless the \
+             variable CONST_RANDOM_SEED is set"
+                .to_owned(),
+        );
+    }
+    warnings
 }
 
 fn pack_settings(module: &ModuleCrate, cpu_level: u8) -> Result<Settings, BuildError> {
     let wrong = |reason| BuildError::Settings { krate: module.name.clone(), reason };
     let part = |value: u64| {
-        u32::try_from(value)
-            .map_err(|_| wrong(format!("version part {value} is too large, expected at most {}", u32::MAX)))
+        u32::try_from(value).map_err(|_| wrong(format!("version part {value}, expected at most {}", u32::MAX)))
     };
     let (major, minor, patch) = module.version;
     let settings = &module.settings;

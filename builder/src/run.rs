@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 
 use crate::error::BuildError;
 
-/// Variables of an outer cargo or clippy that must not reach an inner build.
+/// Variables of an outer cargo or clippy, or of the user's shell, that must not reach an inner build.
 const LEAKING: [&str; 8] = [
     "RUSTFLAGS",
     "CARGO_ENCODED_RUSTFLAGS",
@@ -17,8 +17,25 @@ const LEAKING: [&str; 8] = [
     "RUSTC_WORKSPACE_WRAPPER",
     "RUSTDOC",
     "CARGO_TARGET_DIR",
-    "CARGO_BUILD_TARGET",
+    "CARGO_INCREMENTAL",
 ];
+
+/// How many compilers may run at once is the user's to say: it changes no byte.
+const HARMLESS: &str = "CARGO_BUILD_JOBS";
+
+/// Whether a variable changes what an inner build makes.
+fn is_leaking(name: &str) -> bool {
+    let starts = ["CARGO_PROFILE_", "CARGO_FEATURE_", "CARGO_BUILD_", "CARGO_UNSTABLE_"];
+    let of_target = name.starts_with("CARGO_TARGET_") && name.ends_with("_RUSTFLAGS");
+    name != HARMLESS && (LEAKING.contains(&name) || of_target || starts.iter().any(|start| name.starts_with(start)))
+}
+
+/// The variables with flags of the compiler that are set here, and that no build of a module looks at.
+#[must_use]
+pub fn flags_set_aside() -> Vec<String> {
+    let names = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
+    names.filter(|name| is_leaking(name) && name.ends_with("RUSTFLAGS")).collect()
+}
 
 /// A command for `tool` that an outer build doesn't influence.
 #[must_use]
@@ -26,8 +43,7 @@ pub fn command(tool: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(tool);
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
-        if LEAKING.contains(&name.as_ref()) || name.starts_with("CARGO_PROFILE_") || name.starts_with("CARGO_FEATURE_")
-        {
+        if is_leaking(&name) {
             command.env_remove(name.as_ref());
         }
     }
@@ -41,7 +57,12 @@ pub fn command(tool: impl AsRef<OsStr>) -> Command {
 /// When it can't be started.
 pub fn output(command: &mut Command) -> Result<Output, BuildError> {
     let tool = command.get_program().to_string_lossy().into_owned();
-    command.output().map_err(|error| BuildError::Tool { tool, reason: format!("{error}; run `make setup`") })
+    command.output().map_err(|error| BuildError::Tool {
+        tool,
+        reason: format!(
+            "{error}; install it, or put its folder into PATH (in BareFlow's own checkout `make setup` does)"
+        ),
+    })
 }
 
 /// Writes `bytes` to `path` at once or not at all, and only when they differ
@@ -70,4 +91,40 @@ pub fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<(), BuildError> {
 /// When it can't be read.
 pub fn read(path: &Path) -> Result<Vec<u8>, BuildError> {
     std::fs::read(path).map_err(|error| BuildError::File { path: path.to_owned(), action: "read", error })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_inner_build_does_not_see_is_all_that_changes_bytes() {
+        for name in [
+            "RUSTFLAGS",
+            "CARGO_INCREMENTAL",
+            "CARGO_BUILD_INCREMENTAL",
+            "CARGO_BUILD_RUSTC_WRAPPER",
+            "CARGO_BUILD_TARGET",
+            "CARGO_PROFILE_RELEASE_LTO",
+            "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS",
+            "CARGO_TARGET_DIR",
+        ] {
+            assert!(is_leaking(name), "{name}");
+        }
+        for name in [
+            "CARGO_HOME",
+            "CARGO_BUILD_JOBS",
+            "CARGO_NET_OFFLINE",
+            "PATH",
+            "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER",
+        ] {
+            assert!(!is_leaking(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_tool_that_is_not_there_is_named_with_a_remedy() {
+        let error = output(&mut command("/no/such/tool")).unwrap_err().to_string();
+        assert!(error.starts_with("can't run /no/such/tool: ") && error.contains("install it"), "{error}");
+    }
 }

@@ -42,6 +42,14 @@ pub struct ModuleSettings {
     /// Whether the blob goes without the names of its functions.
     #[serde(default)]
     pub strip: bool,
+    /// The crate's own features that are turned on for the module.
+    #[serde(default)]
+    pub features: Vec<String>,
+    /// Whether its default features are on; they are, where nothing is said.
+    pub default_features: Option<bool>,
+    /// Flags of the compiler: `--cfg` and lints.
+    #[serde(default)]
+    pub rustflags: Vec<String>,
 }
 
 /// How code is compiled.
@@ -65,6 +73,15 @@ pub enum Amount {
     Text(String),
 }
 
+impl std::fmt::Display for Amount {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Amount::Number(number) => write!(out, "{number}"),
+            Amount::Text(text) => write!(out, "\"{text}\""),
+        }
+    }
+}
+
 /// A number, or one of cargo's letters.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
@@ -79,7 +96,11 @@ pub enum OptLevel {
 const MEMORY: [(&str, u64); 3] = [("K", 1 << 10), ("M", 1 << 20), ("G", 1 << 30)];
 
 /// Units of time, in microseconds.
-const TIME: [(&str, u64); 3] = [("us", 1), ("ms", 1_000), ("s", 1_000_000)];
+const TIME: [(&str, u64); 4] = [("us", 1), ("ms", 1_000), ("s", 1_000_000), ("min", 60_000_000)];
+
+/// What a module gets at most unless whoever loads it allows for more, as `bareflow_loader::Budget::LIMITS` has it.
+const LIMITS: [(&str, u64, &str); 3] =
+    [("stack", 1 << 20, "1M"), ("heap", 16 << 20, "16M"), ("time", 60_000_000, "60s")];
 
 impl ModuleSettings {
     /// Reads the table out of a package's metadata; without one all is as usual.
@@ -114,6 +135,33 @@ impl ModuleSettings {
     /// What can't be understood.
     pub fn time_us(&self) -> Result<u32, String> {
         amount("time", self.time.as_ref(), &TIME)
+    }
+
+    /// What is wished for and will not come as it stands, or is hardly what was meant.
+    #[must_use]
+    pub fn doubts(&self) -> Vec<String> {
+        let mut doubts = Vec::new();
+        let wishes = [(&self.stack, self.stack_size()), (&self.heap, self.heap_size()), (&self.time, self.time_us())];
+        for ((key, limit, shown), (amount, found)) in LIMITS.into_iter().zip(wishes) {
+            let (Some(amount), Ok(found)) = (amount, found) else { continue };
+            let found = u64::from(found);
+            if found > limit {
+                doubts.push(format!(
+                    "{key} = {amount} is above the limit of {shown}, which is what it gets unless it is loaded with \
+                     `--budget {key}=..`"
+                ));
+            }
+            match amount {
+                Amount::Number(number) if key == "time" && (1..1_000).contains(number) => {
+                    doubts.push(format!("time = {number} is so many microseconds; is \"{number}ms\" meant?"));
+                }
+                Amount::Number(number) if key != "time" && (1..4096).contains(number) => {
+                    doubts.push(format!("{key} = {number} is so many bytes; is \"{number}K\" meant?"));
+                }
+                _ => {}
+            }
+        }
+        doubts
     }
 
     /// The needed services, as bits.
@@ -195,7 +243,8 @@ fn amount(key: &str, amount: Option<&Amount>, units: &[(&str, u64)]) -> Result<u
     };
     let refused = || {
         let units: Vec<_> = units.iter().map(|(unit, _)| *unit).collect();
-        format!("{key}: {amount:?}, expected a number that fits 32 bits, or a text with a unit ({})", units.join(", "))
+        let amount = amount.map(ToString::to_string).unwrap_or_default();
+        format!("{key} = {amount}, expected a number that fits 32 bits, or a text with a unit ({})", units.join(", "))
     };
     value.and_then(|value| u32::try_from(value).ok()).ok_or_else(refused)
 }
@@ -226,6 +275,27 @@ mod tests {
         let settings = ModuleSettings::read("test", &json!(null)).unwrap();
         assert_eq!(settings, ModuleSettings::default());
         assert_eq!(settings.recipes(Path::new("m")), Ok(vec![recipe(1, "2")]));
+    }
+
+    #[test]
+    fn doubts_wishes_above_the_limits_and_numbers_without_units() {
+        let doubts = read(json!({ "stack": "2M", "heap": "64M", "time": "2min" })).doubts();
+        let starts = [
+            "stack = \"2M\" is above the limit of 1M",
+            "heap = \"64M\" is above the limit of 16M",
+            "time = \"2min\" is above the limit of 60s",
+        ];
+        assert_eq!(doubts.len(), starts.len(), "{doubts:?}");
+        assert!(doubts.iter().zip(starts).all(|(doubt, start)| doubt.starts_with(start)), "{doubts:?}");
+        let doubts = read(json!({ "heap": 256, "time": 10, "stack": 65536 })).doubts();
+        assert_eq!(
+            doubts,
+            [
+                "heap = 256 is so many bytes; is \"256K\" meant?",
+                "time = 10 is so many microseconds; is \"10ms\" meant?"
+            ]
+        );
+        assert!(read(json!({ "stack": "1M", "heap": "16M", "time": "60s" })).doubts().is_empty());
     }
 
     #[test]

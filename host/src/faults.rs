@@ -6,7 +6,9 @@ use bareflow_abi::trap::{HEAP_INSTRUCTION, PANIC_INSTRUCTION};
 use bareflow_loader::diagnosis::callers::SEARCHED_SIZE;
 use bareflow_loader::diagnosis::{CODE_SIZE, Callers, Diagnosis, MESSAGE_SIZE, PanicMessage, Text, heap_request};
 use bareflow_loader::{Fault, FaultKind};
-use libc::{REG_EFL, REG_ERR, REG_R8, REG_R9, REG_RCX, REG_RDI, REG_RDX, REG_RIP, REG_RSI, REG_RSP, REG_TRAPNO, siginfo_t};
+use libc::{
+    REG_EFL, REG_ERR, REG_R8, REG_R9, REG_RCX, REG_RDI, REG_RDX, REG_RIP, REG_RSI, REG_RSP, REG_TRAPNO, siginfo_t,
+};
 
 use crate::record::Record;
 
@@ -145,13 +147,23 @@ pub(crate) fn diagnosis(record: &Record, fault: &Fault, registers: &Registers) -
     let is_own_word = fault.kind.is_modules_own_word();
     let callers = if is_own_word { callers(record, [REG_R9, REG_RSP].map(register)) } else { Callers::NONE };
     let registers = REGISTERS.map(register);
-    Diagnosis { registers, code, code_length, services: record.services(), panic, heap_request, callers, function: None }
+    Diagnosis {
+        registers,
+        code,
+        code_length,
+        services: record.services(),
+        panic,
+        heap_request,
+        callers,
+        function: None,
+    }
 }
 
 /// The return addresses on the module's stack, from the first of two addresses on that lies there.
 fn callers(record: &Record, starts: [u64; 2]) -> Callers {
     let top = record.stack_top();
-    let Some(start) = starts.into_iter().find(|&start| start % 8 == 0 && start < top && record.may_read(start, top - start))
+    let Some(start) =
+        starts.into_iter().find(|&start| start % 8 == 0 && start < top && record.may_read(start, top - start))
     else {
         return Callers::NONE;
     };

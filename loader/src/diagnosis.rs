@@ -288,6 +288,9 @@ mod tests {
         use std::string::ToString;
         assert_eq!(Text::new(b"whole").to_string(), "whole");
         assert_eq!(Text::new(b"a part").cut(true).to_string(), "a part .. (cut after 6 bytes)");
-        assert_eq!(Text::new("half \u{fc}".as_bytes().split_last().unwrap().1).cut(true).to_string(), "half  .. (cut after 6 bytes)");
+        assert_eq!(
+            Text::new("half \u{fc}".as_bytes().split_last().unwrap().1).cut(true).to_string(),
+            "half  .. (cut after 6 bytes)"
+        );
     }
 }

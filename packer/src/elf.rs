@@ -1,12 +1,18 @@
 //! Finds a module's parts in its ELF file, and refuses what is not a module's.
 
+use std::ops::Range;
+
+use bareflow_abi::ABI_MAJOR;
 use bareflow_abi::entry::{DESCRIPTOR_SECTION, Descriptor, ENTRY_SYMBOL};
 use bareflow_abi::fingerprint::FINGERPRINTS;
+use bareflow_abi::header::FLAG_STATE;
 use bareflow_abi::layout::{DATA_OFFSET, MAX_ALIGNMENT, MAX_SEGMENT_SIZE, RODATA_OFFSET, TEXT_OFFSET};
 use bareflow_abi::layout_record::LAYOUT_SECTION;
 use bareflow_abi::state::{SCHEMA_SECTION, Schema};
-use object::elf::{EM_X86_64, ET_DYN, FileHeader64, R_X86_64_RELATIVE, SHF_ALLOC, SHF_TLS, SHN_UNDEF, STT_TLS};
-use object::read::elf::{ElfFile64, FileHeader, Rela, SectionHeader, Sym};
+use object::elf::{
+    EM_X86_64, ET_DYN, FileHeader64, R_X86_64_RELATIVE, SHF_ALLOC, SHF_TLS, SHF_WRITE, SHN_UNDEF, STB_WEAK, STT_TLS,
+};
+use object::read::elf::{ElfFile64, ElfSection64, FileHeader, Rela, SectionHeader, Sym};
 use object::{LittleEndian, Object, ObjectSection, ObjectSymbol, SectionFlags};
 
 use crate::error::PackError;
@@ -56,8 +62,12 @@ impl Elf {
         let entry = entry(&file)?;
         let mut elf = Elf {
             text: section_at(&file, ".text", TEXT_OFFSET)?,
-            rodata: section_at(&file, ".rodata", RODATA_OFFSET)?,
-            data: section_at(&file, ".data", DATA_OFFSET)?,
+            rodata: with_collections(&file, section_at(&file, ".rodata", RODATA_OFFSET)?, RODATA_OFFSET..DATA_OFFSET)?,
+            data: with_collections(
+                &file,
+                section_at(&file, ".data", DATA_OFFSET)?,
+                DATA_OFFSET..DATA_OFFSET + MAX_SEGMENT_SIZE,
+            )?,
             bss_size: 0,
             alignment: alignment(&file)?,
             entry,
@@ -72,6 +82,7 @@ impl Elf {
             check_size(segment.len() as u64)?;
         }
         elf.relocate(&file, relocations)?;
+        elf.check()?;
         Ok(elf)
     }
 
@@ -82,14 +93,37 @@ impl Elf {
         let misplaced =
             PackError::Misplaced { section: ".bss".to_owned(), found: bss.address(), expected: DATA_OFFSET };
         let start = start.filter(|&start| start <= MAX_SEGMENT_SIZE).ok_or(misplaced)?;
+        let end = start.saturating_add(bss.size());
+        check_size(end)?;
         // Nothing but zeros before it: then all of it can be bss.
         if self.data.is_empty() {
-            self.bss_size = narrow(start + bss.size())?;
+            self.bss_size = narrow(end)?;
         } else {
             self.data.resize(narrow(start)? as usize, 0);
             self.bss_size = narrow(bss.size())?;
         }
-        check_size(start + bss.size())
+        Ok(())
+    }
+
+    /// Is this what a loader takes? In its words: some code, with the entry in it, built against an ABI that it knows.
+    fn check(&self) -> Result<(), PackError> {
+        let text_size = self.text.len() as u64;
+        if text_size == 0 {
+            return Err(PackError::NoText);
+        }
+        if u64::from(self.entry) >= text_size {
+            return Err(PackError::EntryOutside { entry: self.entry.into(), text_size });
+        }
+        let Descriptor { abi_fingerprint, abi_major, abi_minor, flags } = self.descriptor;
+        // A state is only asked for where its fields are known.
+        if (flags & FLAG_STATE != 0) != self.state_schema.is_some() {
+            return Err(PackError::StateSchema { length: self.state_schema.as_ref().map_or(0, Vec::len) });
+        }
+        let known = FINGERPRINTS.get(usize::from(abi_minor)).filter(|_| abi_major == ABI_MAJOR);
+        if known != Some(&abi_fingerprint) {
+            return Err(PackError::ForeignAbi { found: (abi_major, abi_minor), fingerprint: abi_fingerprint });
+        }
+        Ok(())
     }
 
     /// Writes the targets into their slots.
@@ -131,19 +165,84 @@ fn check_kind(file: &File<'_>) -> Result<(), PackError> {
     Err(PackError::WrongKind { found: format!("machine {machine}, type {kind}") })
 }
 
-/// Is every symbol defined, and none thread-local?
+/// Is every symbol defined, or weak and so 0 by the ELF ABI, and none thread-local?
 fn check_symbols(file: &File<'_>) -> Result<(), PackError> {
+    let mut undefined = Vec::new();
     for symbol in file.symbols() {
         let raw = symbol.elf_symbol();
         let name = symbol.name().map_err(unreadable)?.to_owned();
         if raw.st_type() == STT_TLS {
             return Err(PackError::ThreadLocal { symbol: name });
         }
-        if raw.st_shndx(LittleEndian) == SHN_UNDEF && !name.is_empty() {
-            return Err(PackError::UndefinedSymbol { symbol: name });
+        if raw.st_shndx(LittleEndian) == SHN_UNDEF && !name.is_empty() && raw.st_bind() != STB_WEAK {
+            undefined.push(name);
         }
     }
-    Ok(())
+    if undefined.is_empty() {
+        return Ok(());
+    }
+    undefined.sort_unstable();
+    Err(PackError::UndefinedSymbols { symbols: undefined })
+}
+
+/// Whether a section is one of those that crates collect things in from all over a program: then its name is an
+/// identifier of C, and the linker makes `__start_` and `__stop_` of it, by which they are found.
+fn is_collection(name: &str) -> bool {
+    !name.starts_with(|first: char| first.is_ascii_digit())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+/// A section that things are collected in from all over a program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Collection {
+    /// Its name, an identifier of C.
+    pub name: String,
+    /// Whether its flags say that it is written to, be it only when it is relocated.
+    pub is_writable: bool,
+}
+
+/// The collections of a linked file, in its order. They belong behind `.rodata` or `.data`, which the linker does not know.
+#[must_use]
+pub fn collections(elf: &[u8]) -> Vec<Collection> {
+    let Ok(file) = File::parse(elf) else { return Vec::new() };
+    let is_one = |section: &ElfSection64<'_, '_, LittleEndian>| {
+        section.size() > 0 && is_loaded(section) && section.name().is_ok_and(is_collection)
+    };
+    let found = file.sections().filter(is_one);
+    let collection = |section: ElfSection64<'_, '_, LittleEndian>| Collection {
+        name: section.name().unwrap_or_default().to_owned(),
+        is_writable: matches!(section.flags(), SectionFlags::Elf { sh_flags } if sh_flags & u64::from(SHF_WRITE) != 0),
+    };
+    found.map(collection).collect()
+}
+
+/// A segment with the collections that the linker put behind its section, in the order of their addresses.
+fn with_collections(file: &File<'_>, mut bytes: Vec<u8>, place: Range<u64>) -> Result<Vec<u8>, PackError> {
+    let mut found: Vec<_> = file
+        .sections()
+        .filter(|section| section.size() > 0 && is_loaded(section) && place.contains(&section.address()))
+        .filter(|section| section.name().is_ok_and(is_collection))
+        .collect();
+    found.sort_by_key(|section| section.address());
+    for section in found {
+        let start = section.address() - place.start;
+        let misplaced = || PackError::Misplaced {
+            section: section.name().unwrap_or_default().to_owned(),
+            found: section.address(),
+            expected: place.start + bytes.len() as u64,
+        };
+        check_size(start.saturating_add(section.size()))?;
+        if start < bytes.len() as u64 {
+            return Err(misplaced());
+        }
+        bytes.resize(start as usize, 0);
+        bytes.extend_from_slice(section.data().map_err(unreadable)?);
+    }
+    Ok(bytes)
+}
+
+fn is_loaded(section: &ElfSection64<'_, '_, LittleEndian>) -> bool {
+    matches!(section.flags(), SectionFlags::Elf { sh_flags } if sh_flags & u64::from(SHF_ALLOC) != 0)
 }
 
 /// Has every section that would be loaded a place in a blob?
@@ -156,7 +255,9 @@ fn check_sections(file: &File<'_>) -> Result<(), PackError> {
         if sh_flags & u64::from(SHF_TLS) != 0 {
             return Err(PackError::ThreadLocal { symbol: name.to_owned() });
         }
-        if sh_flags & u64::from(SHF_ALLOC) != 0 && section.size() > 0 && !KNOWN.contains(&name) {
+        let is_collected =
+            is_collection(name) && (RODATA_OFFSET..DATA_OFFSET + MAX_SEGMENT_SIZE).contains(&section.address());
+        if sh_flags & u64::from(SHF_ALLOC) != 0 && section.size() > 0 && !KNOWN.contains(&name) && !is_collected {
             return Err(PackError::UnknownSection { section: name.to_owned() });
         }
     }
@@ -176,9 +277,17 @@ fn section_at(file: &File<'_>, name: &str, expected: u64) -> Result<Vec<u8>, Pac
 
 /// The largest alignment of the loaded sections.
 fn alignment(file: &File<'_>) -> Result<u32, PackError> {
-    let sections = [".text", ".rodata", ".data", ".bss"].iter().filter_map(|name| file.section_by_name(name));
-    let found = sections.filter(|section| section.size() > 0).map(|section| section.align()).max().unwrap_or(1).max(1);
-    if found > u64::from(MAX_ALIGNMENT) { Err(PackError::Alignment { found }) } else { narrow(found) }
+    let is_part = |name: &str| [".text", ".rodata", ".data", ".bss"].contains(&name) || is_collection(name);
+    let sections = file.sections().filter(|section| is_loaded(section) && section.name().is_ok_and(is_part));
+    let mut largest = 1;
+    for section in sections.filter(|section| section.size() > 0) {
+        let found = section.align().max(1);
+        if found > u64::from(MAX_ALIGNMENT) || !found.is_power_of_two() {
+            return Err(PackError::Alignment { found });
+        }
+        largest = largest.max(found);
+    }
+    narrow(largest)
 }
 
 fn entry(file: &File<'_>) -> Result<u32, PackError> {

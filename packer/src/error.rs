@@ -5,6 +5,7 @@ use std::fmt;
 use bareflow_abi::depends::{BadDependency, MAX_DEPENDENCIES};
 use bareflow_abi::entry::ENTRY_SYMBOL;
 use bareflow_abi::header::NAME_SIZE;
+use bareflow_abi::{ABI_MAJOR, ABI_MINOR};
 
 /// Why a module can't be packed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,10 +28,10 @@ pub enum PackError {
         /// What it is.
         found: String,
     },
-    /// A symbol nothing defines.
-    UndefinedSymbol {
-        /// Its name.
-        symbol: String,
+    /// Symbols nothing defines.
+    UndefinedSymbols {
+        /// Their names.
+        symbols: Vec<String>,
     },
     /// Thread-local storage.
     ThreadLocal {
@@ -100,7 +101,23 @@ pub enum PackError {
         /// Its size in bytes.
         found: u64,
     },
-    /// An alignment above a page.
+    /// No code.
+    NoText,
+    /// An entry that lies outside of the code.
+    EntryOutside {
+        /// Its offset in bytes.
+        entry: u64,
+        /// Bytes of code.
+        text_size: u64,
+    },
+    /// Code built against an ABI that this version's loader knows nothing of.
+    ForeignAbi {
+        /// Its version.
+        found: (u16, u16),
+        /// Its fingerprint.
+        fingerprint: u64,
+    },
+    /// An alignment above a page, or one that is no power of two.
     Alignment {
         /// The alignment in bytes.
         found: u64,
@@ -131,11 +148,16 @@ impl fmt::Display for PackError {
             Self::WrongKind { found } => {
                 write!(out, "wrong kind of ELF file: {found}, expected a position-independent x86-64 executable")
             }
-            Self::UndefinedSymbol { symbol } => write!(
-                out,
-                "undefined symbol: {symbol}; a module has nothing to link against: define it in the crate, \
-                 or turn off the feature of the dependency that needs it"
-            ),
+            Self::UndefinedSymbols { symbols } => {
+                let plural = if symbols.len() == 1 { "undefined symbol" } else { "undefined symbols" };
+                let names: Vec<_> =
+                    symbols.iter().map(|name| format!("{:#}", rustc_demangle::demangle(name))).collect();
+                let remedy = match symbols.iter().any(|name| name.starts_with("_critical_section_1_0_")) {
+                    true => "turn on the feature `critical-section` of bareflow-abi",
+                    false => "define it in the crate, or drop what refers to it: a module is linked with nothing else",
+                };
+                write!(out, "{plural}: {}; {remedy}", names.join(", "))
+            }
             Self::ThreadLocal { symbol } => write!(
                 out,
                 "thread-local storage: {symbol}; a module has no threads of its own: use an ordinary static"
@@ -184,8 +206,24 @@ impl fmt::Display for PackError {
                 write!(out, "too large: {found} bytes, a segment has at most 256 MiB; make the module smaller")
             }
             Self::Alignment { found } => {
-                write!(out, "alignment of {found} bytes, at most 4096 are possible; lower the `align` attribute")
+                write!(
+                    out,
+                    "alignment of {found} bytes, expected a power of two up to 4096; lower the `align` attribute"
+                )
             }
+            Self::NoText => {
+                write!(out, "no code: section .text is empty; write `bareflow_abi::module!(function);` in src/lib.rs")
+            }
+            Self::EntryOutside { entry, text_size } => write!(
+                out,
+                "entry at {entry:#x}, expected inside the {text_size} bytes of .text; link with the module.ld of this version"
+            ),
+            Self::ForeignAbi { found: (major, minor), fingerprint } => write!(
+                out,
+                "built against ABI {major}.{minor} with fingerprint {fingerprint:#018x}, expected {ABI_MAJOR}.0 to \
+                 {ABI_MAJOR}.{ABI_MINOR} as released; build against the bareflow-abi of this version \
+                 (`bareflow new --standalone` writes it)"
+            ),
             Self::OverlappingSlots { first, second } => write!(
                 out,
                 "fix-ups at {first:#x} and {second:#x} overlap; remove the packed structure that holds the pointers"

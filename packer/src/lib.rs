@@ -10,6 +10,7 @@ pub mod elf;
 pub mod error;
 mod fixups;
 mod symbols;
+mod uses;
 mod variants;
 
 use bareflow_abi::depends::{Dependencies, Dependency, VersionParts};
@@ -20,7 +21,10 @@ use bareflow_abi::header::{
 use bareflow_abi::record::{DEPENDENCIES, EXPECTED_RESULT, LAYOUT, STATE_SCHEMA};
 
 use elf::Elf;
+pub use elf::{Collection, collections};
 pub use error::PackError;
+pub use rustc_demangle::demangle;
+pub use uses::{Uses, undefined_among, uses};
 pub use variants::Variant;
 
 /// What a module's `Cargo.toml` says of it.

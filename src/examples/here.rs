@@ -1,17 +1,24 @@
 //! Examples in this process: in itself, and in a child process for the user domain.
 
 use bareflow_host::HostPlatform;
-use bareflow_loader::{Domain, ExecuteError, LoadOptions, ModuleId, ModuleManager, OnFault, Timing};
+use bareflow_loader::{Budget, Domain, ExecuteError, LoadOptions, ModuleId, ModuleManager, OnFault, Timing};
 use bareflow_suite::OUTPUT_CAPACITY;
 
 use super::{Candidate, Done, Place};
 use crate::Problem;
 
 /// This process.
-#[derive(Default)]
 pub(super) struct Here {
     /// What was loaded last, and its surroundings.
     loaded: Option<(ModuleManager<HostPlatform>, ModuleId)>,
+    /// What modules get at most.
+    limits: Option<Budget>,
+}
+
+impl Here {
+    pub(super) fn new(limits: Option<Budget>) -> Here {
+        Here { loaded: None, limits }
+    }
 }
 
 impl Place for Here {
@@ -24,7 +31,12 @@ impl Place for Here {
         let platform = HostPlatform::new(Box::new(|_| ()))
             .map_err(|error| format!("can't prepare this process for modules: {error}"))?;
         let manager = ModuleManager::new(platform, Timing::Fast);
-        let options = LoadOptions { domain, on_fault: OnFault::Restart, ..LoadOptions::default() };
+        let options = LoadOptions {
+            domain,
+            on_fault: OnFault::Restart,
+            limits: self.limits.unwrap_or(Budget::LIMITS),
+            ..LoadOptions::default()
+        };
         for blob in &candidate.needed {
             if let Err(error) = manager.load_with(blob, &options) {
                 return Ok(Err(format!("a module that it calls is refused: {error}")));
@@ -47,7 +59,8 @@ impl Place for Here {
             }
             Err(ExecuteError::Faulted(fault)) => {
                 let diagnosis = manager.take_diagnosis(*id);
-                let explained = manager.stats(*id).map(|profile| profile.explain(&fault, diagnosis.as_ref()).to_string());
+                let explained =
+                    manager.stats(*id).map(|profile| profile.explain(&fault, diagnosis.as_ref()).to_string());
                 Err(format!("faulted: {}", explained.unwrap_or_else(|| fault.to_string())))
             }
             Err(error) => Err(error.to_string()),

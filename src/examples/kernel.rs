@@ -5,9 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use bareflow_disk::MODULES;
-use bareflow_loader::Domain;
+use bareflow_loader::{Budget, Domain};
 use bareflow_protocol::control::{Called, Wish};
-use bareflow_protocol::{Answer, Request};
+use bareflow_protocol::{Answer, Request, report};
 use tempfile::NamedTempFile;
 
 use super::{Candidate, Done, Place};
@@ -25,6 +25,8 @@ pub(super) struct Kernel {
     client: Client,
     /// What is loaded beside the kernel's own modules, in that order.
     loaded: Vec<String>,
+    /// What modules get at most.
+    limits: Option<report::Budget>,
     /// The machine and its disk end with these.
     _machine: Running,
     _disk: NamedTempFile,
@@ -32,7 +34,7 @@ pub(super) struct Kernel {
 
 impl Kernel {
     /// Boots a kernel that finds all blobs on its disk.
-    pub(super) fn boot(candidates: &[Candidate]) -> Result<Kernel, Problem> {
+    pub(super) fn boot(candidates: &[Candidate], limits: Option<Budget>) -> Result<Kernel, Problem> {
         if embedded::KERNEL.is_empty() {
             return Err("this build has no kernel: no core library for x86_64-unknown-none was there; \
                         run `make setup`, then build again"
@@ -49,7 +51,13 @@ impl Kernel {
         let machine = machine.start()?;
         let link = machine.channel.try_clone()?;
         let client = Client::greet(Box::new(link), Path::new("QEMU"), PATIENCE)?;
-        let mut kernel = Kernel { client, loaded: Vec::new(), _machine: machine, _disk: disk };
+        let mut kernel = Kernel {
+            client,
+            loaded: Vec::new(),
+            limits: limits.map(|Budget { time_us, stack, heap }| report::Budget { time_us, stack, heap }),
+            _machine: machine,
+            _disk: disk,
+        };
         kernel.unload_all()?;
         Ok(kernel)
     }
@@ -83,7 +91,7 @@ impl Kernel {
     }
 
     fn load_file(&mut self, name: &str, domain: Domain) -> Result<Result<(), String>, Problem> {
-        let wish = Wish { domain: Some(domain.name()), budget: None, on_fault: Some("restart") };
+        let wish = Wish { domain: Some(domain.name()), budget: self.limits.clone(), on_fault: Some("restart") };
         match self.ask(Request::Load { path: &format!("/{MODULES}/{name}"), wish })? {
             Ok(Answer::Loaded(loaded)) => self.loaded.push(loaded.name),
             Ok(other) => return Err(unexpected(&other)),

@@ -10,7 +10,7 @@ use bareflow_builder::{Example, ModuleCrate, build_module};
 use bareflow_loader::Domain;
 use bareflow_suite::archive::Archive;
 
-use crate::build_command::{chosen, needed, progress};
+use crate::build_command::{chosen, needed, progress, warn, warn_of_flags};
 use crate::files::write_json;
 use crate::options::TestOptions;
 use crate::{Ended, Problem, embedded};
@@ -58,6 +58,7 @@ trait Place {
 /// When there is nothing to test, or what keeps it from being tested.
 pub fn test(options: &TestOptions) -> Result<Ended, Problem> {
     let modules = chosen(&options.which)?;
+    warn_of_flags();
     let progress = progress(modules.len());
     let (mut tested, mut candidates) = (Vec::new(), Vec::new());
     for (module, folder) in &modules {
@@ -65,6 +66,7 @@ pub fn test(options: &TestOptions) -> Result<Ended, Problem> {
         let examples = module.examples()?;
         match build_module(module, folder) {
             Ok(blob) => {
+                progress.suspend(|| warn(&blob));
                 candidates.push(Candidate {
                     name: module.name.clone(),
                     version: version(module),
@@ -92,9 +94,9 @@ pub fn test(options: &TestOptions) -> Result<Ended, Problem> {
                     [[package.metadata.bareflow.example]] with input, and output or result"
             .into());
     }
-    let mut places: Vec<Box<dyn Place>> = vec![Box::new(here::Here::default())];
+    let mut places: Vec<Box<dyn Place>> = vec![Box::new(here::Here::new(options.budget))];
     if options.boot {
-        places.push(Box::new(kernel::Kernel::boot(&candidates)?));
+        places.push(Box::new(kernel::Kernel::boot(&candidates, options.budget)?));
     }
     for candidate in &candidates {
         let outcome = try_everywhere(candidate, &mut places)?;

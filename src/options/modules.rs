@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use bareflow_loader::Budget;
 use clap::Args;
 
 /// What `new` takes.
@@ -25,6 +26,9 @@ pub struct BuildOptions {
     /// Build those of the gallery.
     #[arg(long)]
     pub gallery: bool,
+    /// Check arithmetic for overflow and look at debug assertions, whatever the crate says: what fails is a panic.
+    #[arg(long)]
+    pub debug: bool,
 }
 
 /// What `test` takes.
@@ -36,6 +40,9 @@ pub struct TestOptions {
     /// Run the examples in the kernel, too.
     #[arg(long)]
     pub boot: bool,
+    /// The most a call may take and a module may have, whatever it asks for: `time=10ms,stack=16K,heap=1M`, any of them.
+    #[arg(long, value_name = "LIMITS", value_parser = super::load::budget)]
+    pub budget: Option<Budget>,
     /// Write what came of it as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,

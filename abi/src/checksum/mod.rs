@@ -2,6 +2,7 @@
 
 #[cfg(all(target_arch = "x86_64", not(bareflow_module)))]
 mod instruction;
+#[cfg(any(test, all(target_arch = "x86_64", not(bareflow_module))))]
 mod shift;
 
 /// The reflected polynomial.

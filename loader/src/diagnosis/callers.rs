@@ -140,7 +140,12 @@ mod tests {
         let found = Callers::find(&segments, &stack, bytes);
         assert_eq!(found.offsets(), [10, 20, 30, 40]);
         let (mut symbols, mut end) = (Vec::new(), 0);
-        for (offset, size, name) in [(0, 10, "core::panicking::panic_fmt"), (10, 10, "<alloc::vec::Vec>::push"), (20, 10, "work::part"), (30, 10, "last")] {
+        for (offset, size, name) in [
+            (0, 10, "core::panicking::panic_fmt"),
+            (10, 10, "<alloc::vec::Vec>::push"),
+            (20, 10, "work::part"),
+            (30, 10, "last"),
+        ] {
             Symbol { offset, size, name }.encode(end, &mut |bytes| symbols.extend_from_slice(bytes));
             end = offset + size;
         }

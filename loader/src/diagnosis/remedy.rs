@@ -89,10 +89,15 @@ impl fmt::Display for Remedy {
                 }
             }
             Remedy::Undeclared { service: SERVICE_CALL, .. } => {
-                write!(out, "it called another module and declares none: set depends = {{ NAME = \"VERSION\" }} in {TABLE}")
+                write!(
+                    out,
+                    "it called another module and declares none: set depends = {{ NAME = \"VERSION\" }} in {TABLE}"
+                )
             }
             Remedy::Undeclared { service, declared } => {
-                let name = |bit: u32| SERVICE_NAMES.iter().find(|(known, _)| *known == bit).map_or("unknown", |(_, name)| name);
+                let name = |bit: u32| {
+                    SERVICE_NAMES.iter().find(|(known, _)| *known == bit).map_or("unknown", |(_, name)| name)
+                };
                 write!(out, "it called {} and does not declare it: set needs = [", name(service))?;
                 let mut separator = "";
                 for (bit, name) in SERVICE_NAMES {

@@ -15,7 +15,9 @@ pub fn panics(context: &mut Context<'_>) -> i32 {
     match context.input() {
         [] => panic!("a module's own words"),
         b"expect" => nothing(context.input()).expect("there is none"),
-        b"unwrap" => i32::from(core::str::from_utf8(&context.input()[..1]).map_err(|_| 0).and(Err::<u8, _>(7)).unwrap()),
+        b"unwrap" => {
+            i32::from(core::str::from_utf8(&context.input()[..1]).map_err(|_| 0).and(Err::<u8, _>(7)).unwrap())
+        }
         b"long" => panic!("{}", Numbers(20_000)),
         b"escapes" => panic!("{} \u{1b}[31mred\nforged", context.input().len()),
         b"inside" => panic!("{}", Numbers(0)),

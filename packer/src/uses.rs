@@ -1,0 +1,40 @@
+//! What a linked file says of the code in it: which services it calls, whether it allocates, and what it lacks.
+
+use bareflow_abi::entry::USES_SECTION;
+use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_LOG};
+use object::elf::SHN_UNDEF;
+use object::read::elf::Sym;
+use object::{LittleEndian, Object, ObjectSection, ObjectSymbol};
+
+use crate::elf::File;
+
+/// What a module's code does, as its marks say. Where it is built against an older `abi` there are none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Uses {
+    /// The `SERVICE_*` bits of those it calls.
+    pub services: u32,
+    /// Whether it allocates.
+    pub heap: bool,
+}
+
+/// What the code in a linked file does.
+#[must_use]
+pub fn uses(elf: &[u8]) -> Uses {
+    let file = File::parse(elf).ok();
+    let marks = file.as_ref().and_then(|file| file.section_by_name(USES_SECTION)?.data().ok()).unwrap_or_default();
+    let bits = [(b'l', SERVICE_LOG), (b't', SERVICE_CLOCK), (b'c', SERVICE_CALL)];
+    let services = bits.iter().filter(|(letter, _)| marks.contains(letter)).fold(0, |all, (_, bit)| all | bit);
+    Uses { services, heap: marks.contains(&b'h') }
+}
+
+/// Which of `names` a linked file needs and does not define.
+#[must_use]
+pub fn undefined_among<'name>(elf: &[u8], names: &[&'name str]) -> Vec<&'name str> {
+    let Ok(file) = File::parse(elf) else { return Vec::new() };
+    let undefined: Vec<_> = file
+        .symbols()
+        .filter(|symbol| symbol.elf_symbol().st_shndx(LittleEndian) == SHN_UNDEF)
+        .filter_map(|symbol| symbol.name().ok())
+        .collect();
+    names.iter().copied().filter(|name| undefined.contains(name)).collect()
+}
