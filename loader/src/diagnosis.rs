@@ -159,8 +159,8 @@ impl InFunction {
 
     /// The function to blame for `fault`, in code with these [`Symbols`]: the one it happened in, but of a panic and of
     /// a heap that is used up the one that asked for what can't be.
-    pub(crate) fn to_blame(symbols: &[u8], fault: &Fault, callers: &Callers) -> Option<InFunction> {
-        let asked = fault.kind.is_modules_own_word().then(|| callers.to_blame(symbols)).flatten();
+    pub(crate) fn blamed(symbols: &[u8], fault: &Fault, callers: &Callers) -> Option<InFunction> {
+        let asked = fault.kind.is_modules_own_word().then(|| callers.blamed(symbols)).flatten();
         asked.or_else(|| InFunction::find(symbols, fault.offset?))
     }
 }

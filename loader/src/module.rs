@@ -73,7 +73,7 @@ impl<P: Platform> Module<P> {
     /// Hands out the diagnosis of the last fault, with the function that it is in: nobody looks for that before.
     pub(crate) fn take_diagnosis(&self) -> Option<Diagnosis> {
         let diagnosis = self.faults.diagnosis.take()?;
-        let blamed = |fault: Fault| InFunction::to_blame(self.kept.symbols(), &fault, &diagnosis.callers);
+        let blamed = |fault: Fault| InFunction::blamed(self.kept.symbols(), &fault, &diagnosis.callers);
         let function = self.faults.last().and_then(blamed);
         Some(Diagnosis { function, ..*diagnosis })
     }

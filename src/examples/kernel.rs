@@ -91,7 +91,7 @@ impl Kernel {
     }
 
     fn load_file(&mut self, name: &str, domain: Domain) -> Result<Result<(), String>, Problem> {
-        let wish = Wish { domain: Some(domain.name()), budget: self.limits.clone(), on_fault: Some("restart") };
+        let wish = Wish { domain: Some(domain.name()), budget: self.limits, on_fault: Some("restart") };
         match self.ask(Request::Load { path: &format!("/{MODULES}/{name}"), wish })? {
             Ok(Answer::Loaded(loaded)) => self.loaded.push(loaded.name),
             Ok(other) => return Err(unexpected(&other)),

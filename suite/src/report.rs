@@ -131,9 +131,8 @@ fn in_function(found_fault: &bareflow_loader::Fault, found: Option<&Diagnosis>) 
 
 fn diagnosis(found: &Diagnosis) -> Result<report::Diagnosis, NoMemory> {
     let registers = REGISTER_NAMES.iter().zip(found.registers);
-    let panic = found.panic.as_ref().map(|panic| {
-        text!("{} ({}:{})", panic.message, Printable(panic.file.bytes()), panic.line)
-    });
+    let panic =
+        found.panic.as_ref().map(|panic| text!("{} ({}:{})", panic.message, Printable(panic.file.bytes()), panic.line));
     let call = |service: u32, [first, second]: [u64; 2]| {
         let name = SERVICE_NAMES.iter().find(|(bit, _)| *bit == service).map_or("unknown", |(_, name)| name);
         text!("{name}({first:#x}, {second:#x})")

@@ -65,7 +65,7 @@ impl Callers {
     }
 
     /// The first of them whose function is not the library's.
-    pub(super) fn to_blame(&self, symbols: &[u8]) -> Option<InFunction> {
+    pub(super) fn blamed(&self, symbols: &[u8]) -> Option<InFunction> {
         let place = |&offset: &u64| {
             // A call that never returns may be the last of its function's bytes.
             let symbol = Symbols::find(symbols, offset.checked_sub(1)?).filter(is_not_library)?;
@@ -149,9 +149,9 @@ mod tests {
             Symbol { offset, size, name }.encode(end, &mut |bytes| symbols.extend_from_slice(bytes));
             end = offset + size;
         }
-        let blamed = found.to_blame(&symbols).map(|place| std::format!("{place}"));
+        let blamed = found.blamed(&symbols).map(|place| std::format!("{place}"));
         // Its last instruction is the call.
         assert_eq!(blamed.as_deref(), Some("work::part+0xa"));
-        assert_eq!(Callers::NONE.to_blame(&symbols), None);
+        assert_eq!(Callers::NONE.blamed(&symbols), None);
     }
 }
