@@ -29,7 +29,7 @@ pub fn watch(options: &WatchOptions) -> Result<Ended, Problem> {
     let mut module = find(&options.name)?;
     let folder = module.manifest.parent().unwrap_or(Path::new(".")).to_owned();
     let mut client = Client::dial(&options.dial)?;
-    let saves = Saves::below(&folder)?;
+    let saves = Saves::below(&folder, &module.beside)?;
     say!("watching {}; Ctrl-C ends", folder.display());
     let mut manifest_saved = false;
     loop {

@@ -1,6 +1,6 @@
 //! Notices that files are saved.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -31,12 +31,16 @@ pub(super) struct Saved {
 }
 
 impl Saves {
-    /// Watches all files below `folder`.
-    pub(super) fn below(folder: &Path) -> Result<Saves, Problem> {
-        let failed = |error| format!("can't watch {}: {error}", folder.display());
+    /// Watches all files below `folder`, and below those `beside` it that it depends on. One that `folder` lies in is left
+    /// out: what a build writes there would start the next.
+    pub(super) fn below(folder: &Path, beside: &[PathBuf]) -> Result<Saves, Problem> {
         let (sender, events) = channel();
-        let mut watcher = recommended_watcher(sender).map_err(failed)?;
-        watcher.watch(folder, RecursiveMode::Recursive).map_err(failed)?;
+        let failed = |folder: &Path, error| format!("can't watch {}: {error}", folder.display());
+        let mut watcher = recommended_watcher(sender).map_err(|error| failed(folder, error))?;
+        let others = beside.iter().map(PathBuf::as_path).filter(|other| !folder.starts_with(other));
+        for each in std::iter::once(folder).chain(others.filter(|other| !other.starts_with(folder))) {
+            watcher.watch(each, RecursiveMode::Recursive).map_err(|error| failed(each, error))?;
+        }
         Ok(Saves { events, _watcher: watcher })
     }
 
@@ -95,7 +99,7 @@ mod tests {
         fs::create_dir(folder.path().join("src")).unwrap();
         let file = folder.path().join("src/lib.rs");
         fs::write(&file, "old").unwrap();
-        let saves = Saves::below(folder.path()).unwrap();
+        let saves = Saves::below(folder.path(), &[]).unwrap();
         assert_eq!(saves.next(Duration::from_millis(20)).unwrap(), None);
         fs::write(&file, "new").unwrap();
         assert_eq!(saves.next(LONG).unwrap(), Some(Saved { manifest: false }));
@@ -106,5 +110,17 @@ mod tests {
         assert_eq!(saves.next(Duration::from_millis(50)).unwrap(), None);
         fs::write(folder.path().join("Cargo.toml"), "").unwrap();
         assert_eq!(saves.next(LONG).unwrap(), Some(Saved { manifest: true }));
+    }
+
+    #[test]
+    fn notices_saves_in_what_the_crate_depends_on() {
+        let place = tempfile::tempdir().unwrap();
+        let (own, shared) = (place.path().join("own"), place.path().join("shared"));
+        [&own, &shared].iter().for_each(|folder| std::fs::create_dir(folder).unwrap());
+        let saves = Saves::below(&own, &[shared.clone(), place.path().to_owned()]).unwrap();
+        std::fs::write(place.path().join("output"), "").unwrap();
+        assert_eq!(saves.next(Duration::from_millis(50)).unwrap(), None);
+        std::fs::write(shared.join("lib.rs"), "").unwrap();
+        assert_eq!(saves.next(Duration::from_secs(10)).unwrap(), Some(Saved { manifest: false }));
     }
 }
