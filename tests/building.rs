@@ -277,3 +277,19 @@ fn what_was_forgotten_is_named_with_the_line_to_write() {
     );
     assert_code(&run(folder.path(), &["test", "--budget", "stack=2M", "./lax"]), 0);
 }
+
+#[test]
+fn short_panics_leave_out_what_formats_messages() {
+    let folder = tempfile::tempdir().unwrap();
+    let code = "bareflow_abi::module!(work);\npub fn work() -> i32 { [1, 2][core::hint::black_box(7)] }\n";
+    let built = |features: &str| {
+        write_crate(&folder.path().join("brief"), features, "[package.metadata.bareflow]\nexpect = 7", code);
+        let output = run(folder.path(), &["test", "./brief"]);
+        assert_code(&output, 1);
+        (fs::metadata(folder.path().join("brief/target/modules/brief.mod")).unwrap().len(), errors(&output))
+    };
+    let ((whole, told), (short, kept)) = (built(""), built("\"short-panics\""));
+    assert!(told.contains("the len is 2 but the index is 7 (src/lib.rs:3)"), "{told}");
+    assert!(kept.contains("a formatted message (src/lib.rs:3)"), "{kept}");
+    assert!(short + 500 < whole, "{short} bytes, {whole} with formatting");
+}

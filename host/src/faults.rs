@@ -163,7 +163,7 @@ pub(crate) fn diagnosis(record: &Record, fault: &Fault, registers: &Registers) -
 fn callers(record: &Record, starts: [u64; 2]) -> Callers {
     let top = record.stack_top();
     let Some(start) =
-        starts.into_iter().find(|&start| start % 8 == 0 && start < top && record.may_read(start, top - start))
+        starts.into_iter().find(|&start| start.is_multiple_of(8) && start < top && record.may_read(start, top - start))
     else {
         return Callers::NONE;
     };

@@ -69,7 +69,7 @@ pub fn diagnose(frame: &TrapFrame, record: &Record, fault: &Fault) -> Diagnosis 
 fn callers(record: &Record, starts: [u64; 2]) -> Callers {
     let top = record.stack_top();
     let stack = |start: u64| {
-        let length = top.checked_sub(start).filter(|&length| start % 8 == 0 && length > 0)?;
+        let length = top.checked_sub(start).filter(|&length| start.is_multiple_of(8) && length > 0)?;
         record.bytes(start, length.min(SEARCHED_SIZE))
     };
     let Some(stack) = starts.into_iter().find_map(stack) else { return Callers::NONE };
