@@ -13,6 +13,7 @@ use bareflow_suite::archive::{INPUT, LABELS};
 use crate::files::{Files, finish};
 use crate::options::{BootOptions, LoadingOptions, MachineOptions, Timing};
 use crate::qemu::Machine;
+use crate::setup::kernel_remedy;
 use crate::{Ended, Problem, embedded, output};
 
 /// Carries the command out.
@@ -30,6 +31,8 @@ pub fn boot(options: &BootOptions) -> Result<Ended, Problem> {
             u8::from(options.record.is_some())
         ),
         archive: boot_archive(&files),
+        // Nobody asks for anything to be saved.
+        data_disk_read_only: true,
         ..machine(&options.machine)?
     };
     let mut outcome = machine.run(show)?;
@@ -67,9 +70,8 @@ fn write_recording(path: &Path, messages: Vec<Message>) -> Result<(), Problem> {
 /// When this build has no kernel, or there is no such disk.
 pub fn machine(options: &MachineOptions) -> Result<Machine, Problem> {
     if embedded::KERNEL.is_empty() {
-        return Err("this build has no kernel: no core library for x86_64-unknown-none was there; \
-                    run `make setup`, then build again"
-            .into());
+        let missing = "this build has no kernel: no core library for x86_64-unknown-none was there";
+        return Err(format!("{missing}; {}", kernel_remedy()).into());
     }
     if let Some(disk) = options.disk.as_ref().filter(|disk| !disk.is_file()) {
         return Err(format!("{} is no file, expected a raw disk image; check `--disk`", disk.display()).into());
@@ -79,6 +81,7 @@ pub fn machine(options: &MachineOptions) -> Result<Machine, Problem> {
         cpu: options.cpu.clone(),
         accel: options.accel.clone(),
         icount: options.icount,
+        memory_megabytes: options.memory,
         data_disk: options.disk.clone(),
         ..Machine::new(embedded::KERNEL)
     })

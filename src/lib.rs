@@ -19,6 +19,7 @@ pub mod output;
 pub mod qemu;
 pub mod replay;
 pub mod serve;
+pub mod setup;
 mod standalone;
 pub mod tune;
 pub mod watch;

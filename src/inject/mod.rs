@@ -21,6 +21,7 @@ use crate::boot::boot_archive;
 use crate::files::{Files, write_json};
 use crate::options::InjectOptions;
 use crate::qemu::{Ending, Machine};
+use crate::setup::kernel_remedy;
 use crate::{Ended, Problem, embedded, new, say};
 use state::State;
 use tally::Tally;
@@ -52,7 +53,7 @@ struct Summary<'tally> {
 /// What keeps it from being carried out.
 pub fn inject(options: &InjectOptions) -> Result<Ended, Problem> {
     if embedded::KERNEL.is_empty() {
-        return Err("this build has no kernel; run `make setup`, then build again".into());
+        return Err(format!("this build has no kernel; {}", kernel_remedy()).into());
     }
     let files = Files { blobs: blobs(options)?, ..Files::default() };
     let archive = boot_archive(&files);

@@ -58,7 +58,10 @@ pub struct MachineOptions {
     /// QEMU's accelerator.
     #[arg(long, default_value = "tcg")]
     pub accel: String,
-    /// A raw disk image, which the kernel finds its files on and may write to.
+    /// Its memory: 128M when not said.
+    #[arg(long, value_name = "SIZE", default_value = "128M", value_parser = megabytes)]
+    pub memory: u32,
+    /// A raw disk image, which the kernel finds its files on; `serve` lets it be written to.
     #[arg(long, value_name = "IMG")]
     pub disk: Option<PathBuf>,
 }
@@ -121,4 +124,34 @@ pub struct InjectOptions {
     /// Write the outcome as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+}
+
+/// Reads a size of memory, in units of 1024 KiB.
+fn megabytes(text: &str) -> Result<u32, String> {
+    let (digits, unit) = text.split_at(text.trim_end_matches(|last: char| last.is_ascii_alphabetic()).len());
+    let factor = match unit {
+        "" | "M" | "MiB" => 1,
+        "G" | "GiB" => 1024,
+        _ => return Err(EXPECTED_MEMORY.to_owned()),
+    };
+    let found = digits.parse::<u32>().ok().and_then(|count| count.checked_mul(factor));
+    found.filter(|count| MEMORY.contains(count)).ok_or_else(|| EXPECTED_MEMORY.to_owned())
+}
+
+/// The sizes of memory that a machine may have: less holds no kernel.
+const MEMORY: std::ops::RangeInclusive<u32> = 64..=65_536;
+
+const EXPECTED_MEMORY: &str = "expected a size from 64M to 64G, such as 256M";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_sizes_of_memory() {
+        assert_eq!((megabytes("256M"), megabytes("1G"), megabytes("128")), (Ok(256), Ok(1024), Ok(128)));
+        for wrong in ["", "M", "0", "12K", "63M", "65G", "4194304G", "-5M", "1.5G", "\u{e9}"] {
+            assert_eq!(megabytes(wrong), Err(EXPECTED_MEMORY.to_owned()), "{wrong}");
+        }
+    }
 }

@@ -7,18 +7,19 @@ use super::{Machine, firmware};
 use crate::Problem;
 
 impl Machine {
-    /// QEMU's arguments. What it needs as files is written to `folder`; COM2 is the socket at `channel`.
-    pub(super) fn arguments(&self, folder: &Path, channel: &Path) -> Result<Vec<OsString>, Problem> {
+    /// QEMU's arguments. What it needs as files is written to `folder`; COM2 is the socket that it has as standard
+    /// input.
+    pub(super) fn arguments(&self, folder: &Path) -> Result<Vec<OsString>, Problem> {
         let mut all: Vec<OsString> = Vec::new();
         let mut add = |words: &[&str]| all.extend(words.iter().map(OsString::from));
         // microvm has one serial port of its own, and no PCI.
         let is_microvm = self.machine.starts_with("microvm");
-        add(&["-machine", &self.machine, "-cpu", &self.cpu, "-accel", &self.accel, "-m", "128"]);
+        let megabytes = self.memory_megabytes.to_string();
+        add(&["-machine", &self.machine, "-cpu", &self.cpu, "-accel", &self.accel, "-m", &megabytes]);
         // Nothing but what is said here: no network, no disk drives, no option ROMs of theirs.
         add(&["-nodefaults", "-no-user-config"]);
-        add(&["-display", "none", "-no-reboot", "-chardev", "stdio,id=c1,signal=off", "-serial", "chardev:c1"]);
-        add(&["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04", "-chardev"]);
-        add(&[&format!("socket,id=c2,path={}", option_value(channel))]);
+        add(&["-display", "none", "-no-reboot", "-chardev", "file,id=c1,path=/dev/stdout", "-serial", "chardev:c1"]);
+        add(&["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04", "-chardev", "socket,id=c2,fd=0"]);
         if is_microvm {
             add(&["-device", "isa-serial,chardev=c2,index=1"]);
         } else {
@@ -40,7 +41,8 @@ impl Machine {
         }
         if let Some(disk) = &self.data_disk {
             let device = if is_microvm { "virtio-blk-device" } else { "virtio-blk-pci" };
-            add(&["-drive", &format!("if=none,id=d0,format=raw,file={}", option_value(disk))]);
+            let access = if self.data_disk_read_only { "readonly=on," } else { "" };
+            add(&["-drive", &format!("if=none,id=d0,format=raw,{access}file={}", option_value(disk))]);
             add(&["-device", &format!("{device},drive=d0")]);
         }
         if let Some(disk) = &self.disk {
@@ -70,7 +72,7 @@ mod tests {
 
     fn words(machine: &Machine) -> String {
         let folder = tempfile::tempdir().unwrap();
-        let words = machine.arguments(folder.path(), Path::new("/a,b")).unwrap();
+        let words = machine.arguments(folder.path()).unwrap();
         words.join(&OsString::from(" ")).into_string().unwrap()
     }
 
@@ -96,6 +98,20 @@ mod tests {
 
     #[test]
     fn commas_of_paths_are_written_twice() {
-        assert!(words(&Machine::new(b"")).contains("socket,id=c2,path=/a,,b "));
+        let machine = Machine { qmp: Some("/a,b".into()), ..Machine::new(b"") };
+        assert!(words(&machine).contains("-qmp unix:/a,,b,server=on,wait=off"), "{}", words(&machine));
+    }
+
+    #[test]
+    fn a_disk_that_nothing_is_saved_to_is_only_read() {
+        let machine = Machine { data_disk: Some("d.img".into()), data_disk_read_only: true, ..Machine::new(b"") };
+        assert!(words(&machine).contains("format=raw,readonly=on,file=d.img"), "{}", words(&machine));
+    }
+
+    #[test]
+    fn the_machine_has_as_much_memory_as_is_said() {
+        assert!(words(&Machine::new(b"")).contains(" -m 128 "));
+        let machine = Machine { memory_megabytes: 512, ..Machine::new(b"") };
+        assert!(words(&machine).contains(" -m 512 "), "{}", words(&machine));
     }
 }

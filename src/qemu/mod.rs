@@ -1,16 +1,18 @@
 //! The one runner that boots kernels in QEMU. The console is COM1, the host's
 //! channel COM2, the end a write to isa-debug-exit.
 //!
-//! `arguments` says how QEMU is called, `firmware` by which it starts, `process` starts it, `run` boots a
-//! kernel and waits for its end (`outcome`), `running` keeps one that is talked
-//! to meanwhile.
+//! `arguments` says how QEMU is called, `firmware` by which it starts, `process` starts it, `guard` ends it should
+//! this process be killed, `streams` reads what it writes, `run` boots a kernel and waits for its end (`outcome`),
+//! `running` keeps one that is talked to meanwhile.
 
 mod arguments;
 mod firmware;
+mod guard;
 mod outcome;
 mod process;
 mod run;
 mod running;
+mod streams;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -32,6 +34,8 @@ pub struct Machine {
     pub cpu: String,
     /// QEMU's accelerator.
     pub accel: String,
+    /// Its memory, in units of 1024 KiB.
+    pub memory_megabytes: u32,
     /// Whether a clock tick is an instruction.
     pub icount: bool,
     /// How long to wait for the end.
@@ -48,8 +52,10 @@ pub struct Machine {
     pub qmp: Option<PathBuf>,
     /// A disk to boot from instead of the kernel's ELF file.
     pub disk: Option<PathBuf>,
-    /// A disk that the kernel finds its files on, and may write to.
+    /// A disk that the kernel finds its files on.
     pub data_disk: Option<PathBuf>,
+    /// Whether that disk may not be written to.
+    pub data_disk_read_only: bool,
 }
 
 impl Machine {
@@ -61,6 +67,7 @@ impl Machine {
             machine: "q35".to_owned(),
             cpu: "max".to_owned(),
             accel: "tcg".to_owned(),
+            memory_megabytes: 128,
             icount: false,
             timeout: Duration::from_secs(60),
             patience: None,
@@ -70,6 +77,7 @@ impl Machine {
             qmp: None,
             disk: None,
             data_disk: None,
+            data_disk_read_only: false,
         }
     }
 }

@@ -6,6 +6,7 @@ use bareflow_protocol::{Message, Report};
 
 use super::QEMU;
 use crate::Problem;
+use crate::setup::setup_and;
 
 /// How a machine ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub struct Outcome {
     pub messages: Vec<Message>,
     /// What QEMU said on standard error.
     pub complaints: String,
+    /// The accelerator it ran on.
+    pub accel: String,
 }
 
 impl Ending {
@@ -59,9 +62,7 @@ impl Outcome {
         let complaints = self.complaints.trim_end();
         match (self.ending, self.report) {
             (Ending::Passed | Ending::Failed, Some(report)) => Ok(report),
-            (Ending::GivenUp, _) => {
-                Err("no answer in time, expected the end of the run; try a larger `--timeout`".into())
-            }
+            (Ending::GivenUp, _) => Err(given_up(&self.accel, complaints).into()),
             (Ending::Panicked, _) => Err("the kernel panicked; its console above shows why".into()),
             (Ending::Exited(code), _) => Err(ended_by_itself(code, complaints).into()),
             (_, None) => Err("the kernel ended without a report on COM2; boot with a machine that has the port".into()),
@@ -69,15 +70,66 @@ impl Outcome {
     }
 }
 
+/// Why a run that did not end came to nothing.
+fn given_up(accel: &str, complaints: &str) -> String {
+    let other = match accel {
+        "tcg" => String::new(),
+        accel => format!(", or `--accel tcg` should {accel} not work here"),
+    };
+    format!("no answer in time, expected the end of the run; try a larger `--timeout`{other}{}", behind(complaints))
+}
+
 /// Why a run that QEMU itself ended came to nothing.
 pub(super) fn ended_by_itself(code: Option<i32>, complaints: &str) -> String {
     let code = code.map_or("by a signal".to_owned(), |code| format!("with code {code}"));
-    let said = if complaints.is_empty() { String::new() } else { format!("\n{complaints}") };
-    let remedy = "check `--machine`, `--cpu` and `--accel`, or run `make setup`";
-    format!("{QEMU} ended {code}, expected the kernel to end the run; {remedy}{said}")
+    let remedy = match complaints {
+        said if said.contains("Failed to get \"write\" lock")
+            || said.contains("Failed to get shared \"write\" lock") =>
+        {
+            "another QEMU has the disk open, such as that of a `bareflow serve`: end it, or give this one a copy".into()
+        }
+        said if said.contains("Cannot set up guest memory") => "try a smaller `--memory`".into(),
+        said if said.contains("Could not open") => "check `--disk`".into(),
+        _ => setup_and("check `--machine`, `--cpu` and `--accel`"),
+    };
+    format!("{QEMU} ended {code}, expected the kernel to end the run; {remedy}{}", behind(complaints))
+}
+
+/// What QEMU said, on lines of its own.
+fn behind(complaints: &str) -> String {
+    if complaints.is_empty() { String::new() } else { format!("; QEMU said:\n{complaints}") }
 }
 
 /// Bytes as text, whatever they are.
 pub(super) fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given_up(accel: &str, complaints: &str) -> String {
+        let (console, complaints, accel) = (String::new(), complaints.to_owned(), accel.to_owned());
+        let ending = Ending::GivenUp;
+        let outcome = Outcome { ending, console, report: None, messages: Vec::new(), complaints, accel };
+        outcome.into_report().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_qemu_said_is_shown_where_it_is_given_up() {
+        let expected = "no answer in time, expected the end of the run; try a larger `--timeout`, or `--accel tcg` \
+                        should kvm not work here; QEMU said:\nKVM internal error. Suberror: 1";
+        assert_eq!(given_up("kvm", "KVM internal error. Suberror: 1\n"), expected);
+        assert!(given_up("tcg", "").ends_with("try a larger `--timeout`"));
+    }
+
+    #[test]
+    fn what_qemu_ended_by_has_its_own_remedy() {
+        let lock = "qemu-system-x86_64: -device virtio-blk-pci,drive=d0: Failed to get \"write\" lock";
+        let said = ended_by_itself(Some(1), lock);
+        assert!(said.contains("another QEMU has the disk open") && said.ends_with(lock), "{said}");
+        assert!(!said.contains("--machine"), "{said}");
+        assert!(ended_by_itself(Some(1), "unsupported machine type").contains("check `--machine`"));
+    }
 }

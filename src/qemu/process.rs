@@ -1,59 +1,67 @@
-//! QEMU as a process: started, listened to, and never left behind.
+//! QEMU as a process: started, and never left behind.
 
-use std::io::{ErrorKind, Read};
-use std::path::Path;
+use std::io::ErrorKind;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread;
-use std::time::Duration;
 
+use tempfile::TempDir;
+
+use super::guard::Guard;
 use super::{Machine, QEMU};
 use crate::Problem;
+use crate::setup::setup_or;
 
-/// How long text gathers in the pipe before it is read.
-const GATHER: Duration = Duration::from_millis(1);
+/// How QEMU is installed elsewhere than in the checkout.
+const PACKAGE: &str = "install QEMU for x86: the package qemu-system-x86 on Debian and Ubuntu";
 
-/// QEMU while it runs. It does not outlive the run, however that ends.
+/// QEMU while it runs. It does not outlive the run, however that ends: it is killed here when the run ends, and by its
+/// guard when this process does.
 #[derive(Debug)]
-pub(super) struct Process(pub Child);
+pub(super) struct Process {
+    /// QEMU itself.
+    pub child: Child,
+    /// Ends behind the process, so that it finds nothing to do.
+    _guard: Guard,
+    /// Holds the kernel's file.
+    _folder: TempDir,
+}
 
 impl Drop for Process {
     fn drop(&mut self) {
         // Both fail only where it has ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
 impl Machine {
-    /// Starts QEMU, with COM2 at `channel`.
-    pub(super) fn spawn(&self, folder: &Path, channel: &Path) -> Result<Process, Problem> {
+    /// Starts QEMU. Returns it and the host's end of COM2.
+    pub(super) fn spawn(&self) -> Result<(Process, UnixStream), Problem> {
+        let folder = folder()?;
+        let mut guard = Guard::of(folder.path())?;
+        // Standard input is the one descriptor that a process can be given and nobody else gets; and there is no
+        // path that could be too long.
+        let (channel, other_end) = UnixStream::pair()?;
         let mut command = Command::new(QEMU);
-        command.args(self.arguments(folder, channel)?);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.args(self.arguments(folder.path())?);
+        command.stdin(OwnedFd::from(other_end)).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().map_err(|error| match error.kind() {
-            ErrorKind::NotFound => format!("{QEMU} is not installed; run `make setup`"),
+            ErrorKind::NotFound => format!("{QEMU} is not installed; {}", setup_or(PACKAGE)),
             _ => format!("can't start {QEMU}: {error}"),
         })?;
-        Ok(Process(child))
+        let told = guard.watch(&child);
+        // Whatever comes of that, the process is ended by its end.
+        let process = Process { child, _guard: guard, _folder: folder };
+        told?;
+        Ok((process, channel))
     }
 }
 
-/// Reads a stream to its end, chunk by chunk, in a thread of its own.
-pub(super) fn collect(stream: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
-    let (sender, receiver) = channel();
-    if let Some(mut stream) = stream {
-        thread::spawn(move || {
-            let mut buffer = [0; 4096];
-            while let Ok(count) = stream.read(&mut buffer) {
-                if count == 0 || sender.send(buffer[..count].to_vec()).is_err() {
-                    break;
-                }
-                // QEMU writes a serial port's bytes one by one: a reader that is woken by each
-                // takes the time from it.
-                thread::sleep(GATHER);
-            }
-        });
-    }
-    receiver
+/// A folder for what QEMU reads.
+fn folder() -> Result<TempDir, Problem> {
+    tempfile::Builder::new().prefix("bareflow-").tempdir().map_err(|error| {
+        let place = std::env::temp_dir();
+        format!("can't make a folder in {}: {error}; name another place by TMPDIR", place.display()).into()
+    })
 }

@@ -1,9 +1,9 @@
 //! Boots a kernel and waits for its end.
 
 use std::io::Read;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::process::Child;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,11 +11,14 @@ use bareflow_protocol::{Decoder, Message};
 
 use super::Machine;
 use super::outcome::{Ending, Outcome, lossy};
-use super::process::collect;
+use super::streams::{Overflow, chunks, complaints, said};
 use crate::Problem;
 
 /// How often is looked whether time is up.
 const POLL: Duration = Duration::from_millis(50);
+
+/// Messages that wait to be taken at most: behind them the kernel waits.
+const WAITING: usize = 1024;
 
 impl Machine {
     /// Boots and waits for the end. `show` gets the console as it comes.
@@ -23,24 +26,19 @@ impl Machine {
     /// # Errors
     /// When QEMU can't be started.
     pub fn run(&self, mut show: impl FnMut(&[u8])) -> Result<Outcome, Problem> {
-        let folder = tempfile::tempdir()?;
-        let channel_path = folder.path().join("com2");
-        let listener = UnixListener::bind(&channel_path)?;
-        let mut qemu = self.spawn(folder.path(), &channel_path)?;
-        let (sender, receiver) = channel();
-        let reader = thread::spawn(move || receive(&listener, &sender));
-        let complaints = collect(qemu.0.stderr.take());
+        let (mut qemu, channel) = self.spawn()?;
+        let (sender, receiver) = sync_channel(WAITING);
+        let reader = thread::spawn(move || receive(channel, &sender));
+        let complaints = complaints(qemu.child.stderr.take());
         let mut messages = Vec::new();
-        let (console, in_time) = self.follow(&mut qemu.0, &mut show, &receiver, &mut messages);
+        let (console, in_time) = self.follow(&mut qemu.child, &mut show, &receiver, &mut messages);
         if !in_time {
             // It may have ended just now.
-            let _ = qemu.0.kill();
+            let _ = qemu.child.kill();
         }
-        // Whatever came of it, the listener must not wait for a QEMU that never connected.
-        let _ = UnixStream::connect(&channel_path);
-        let status = qemu.0.wait()?;
-        reader.join().map_err(|_| "the reader of COM2 panicked")?;
+        let status = qemu.child.wait()?;
         messages.extend(receiver);
+        reader.join().map_err(|_| "the reader of COM2 panicked")?;
         let is_report = |message: &Message| matches!(message, Message::Report(_));
         let (mut reports, messages): (Vec<_>, Vec<_>) = messages.into_iter().partition(is_report);
         let report = reports.pop().and_then(|message| match message {
@@ -48,8 +46,8 @@ impl Machine {
             _ => None,
         });
         let ending = Ending::of(status, in_time);
-        let (console, complaints) = (lossy(&console), lossy(&complaints.into_iter().flatten().collect::<Vec<_>>()));
-        Ok(Outcome { ending, console, report, messages, complaints })
+        let (console, complaints, accel) = (lossy(&console), said(complaints), self.accel.clone());
+        Ok(Outcome { ending, console, report, messages, complaints, accel })
     }
 
     /// Passes the console on until it ends, and collects messages meanwhile. Returns all of
@@ -62,7 +60,7 @@ impl Machine {
         messages: &mut Vec<Message>,
     ) -> (Vec<u8>, bool) {
         let (start, mut last_sign) = (Instant::now(), Instant::now());
-        let chunks = collect(child.stdout.take());
+        let chunks = chunks(child.stdout.take(), Overflow::Wait);
         let mut console = Vec::new();
         loop {
             match chunks.recv_timeout(POLL) {
@@ -86,9 +84,8 @@ impl Machine {
     }
 }
 
-/// Waits for QEMU on COM2's socket and passes messages on until it hangs up.
-fn receive(listener: &UnixListener, sender: &Sender<Message>) {
-    let Ok((mut stream, _)) = listener.accept() else { return };
+/// Passes messages on from COM2 until QEMU hangs up.
+fn receive(mut stream: UnixStream, sender: &SyncSender<Message>) {
     let mut decoder = Decoder::new();
     let mut buffer = [0; 4096];
     // A connection that breaks has said what it has said.

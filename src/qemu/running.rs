@@ -1,34 +1,31 @@
 //! A kernel that keeps running while the host talks to it.
 
-use std::io::ErrorKind;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::process::ExitStatus;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use tempfile::TempDir;
-
 use super::Machine;
-use super::outcome::{Ending, ended_by_itself, lossy};
-use super::process::{Process, collect};
+use super::outcome::{Ending, ended_by_itself};
+use super::process::Process;
+use super::streams::{Overflow, chunks, complaints, said};
 use crate::Problem;
 
-/// How often is looked whether QEMU has connected or ended.
+/// How often is looked whether QEMU has ended.
 const POLL: Duration = Duration::from_millis(10);
 
 /// A machine that runs. It ends when this does.
 #[derive(Debug)]
 pub struct Running {
     process: Arc<Mutex<Process>>,
-    /// What the console shows, as it comes; ends when QEMU does.
+    /// What the console shows, as it comes; ends when QEMU does. What is not taken in time is dropped, and a line
+    /// says how much that was, so that the kernel waits for nobody.
     pub console: Receiver<Vec<u8>>,
     /// The host's end of COM2.
     pub channel: UnixStream,
-    complaints: Receiver<Vec<u8>>,
-    /// Holds the kernel's file.
-    _folder: TempDir,
+    complaints: JoinHandle<Vec<u8>>,
 }
 
 /// Ends a machine from another thread.
@@ -39,37 +36,20 @@ impl Killer {
     /// Ends the machine at once.
     pub fn kill(&self) {
         // It fails only where the machine has ended already.
-        let _ = lock(&self.0).0.kill();
+        let _ = lock(&self.0).child.kill();
     }
 }
 
 impl Machine {
-    /// Boots and returns as soon as COM2 is there.
+    /// Boots and returns at once.
     ///
     /// # Errors
-    /// When QEMU can't be started, or ends before.
+    /// When QEMU can't be started; what it ends with [`Running::wait`] says.
     pub fn start(&self) -> Result<Running, Problem> {
-        let folder = tempfile::tempdir()?;
-        let path = folder.path().join("com2");
-        let listener = UnixListener::bind(&path)?;
-        listener.set_nonblocking(true)?;
-        let mut process = self.spawn(folder.path(), &path)?;
-        let console = collect(process.0.stdout.take());
-        let complaints = collect(process.0.stderr.take());
-        let channel = loop {
-            match listener.accept() {
-                Ok((channel, _)) => break channel,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                Err(error) => return Err(format!("can't wait for QEMU on {}: {error}", path.display()).into()),
-            }
-            if let Some(status) = process.0.try_wait()? {
-                let said: Vec<u8> = complaints.iter().flatten().collect();
-                return Err(ended_by_itself(status.code(), lossy(&said).trim_end()).into());
-            }
-            thread::sleep(POLL);
-        };
-        channel.set_nonblocking(false)?;
-        Ok(Running { process: Arc::new(Mutex::new(process)), console, channel, complaints, _folder: folder })
+        let (mut process, channel) = self.spawn()?;
+        let console = chunks(process.child.stdout.take(), Overflow::Drop);
+        let complaints = complaints(process.child.stderr.take());
+        Ok(Running { process: Arc::new(Mutex::new(process)), console, channel, complaints })
     }
 }
 
@@ -92,17 +72,14 @@ impl Running {
             Ending::Failed => Err("the kernel ended with a failure, expected an end by `bareflow shutdown`; \
                      its console above shows why"
                 .into()),
-            Ending::Exited(_) | Ending::GivenUp => {
-                let said: Vec<u8> = self.complaints.iter().flatten().collect();
-                Err(ended_by_itself(status.code(), lossy(&said).trim_end()).into())
-            }
+            Ending::Exited(_) | Ending::GivenUp => Err(ended_by_itself(status.code(), &said(self.complaints)).into()),
         }
     }
 
     /// Waits without holding the lock, so that the machine can be killed meanwhile.
     fn status(&self) -> Result<ExitStatus, Problem> {
         loop {
-            if let Some(status) = lock(&self.process).0.try_wait()? {
+            if let Some(status) = lock(&self.process).child.try_wait()? {
                 return Ok(status);
             }
             thread::sleep(POLL);

@@ -6,7 +6,7 @@
 //! down and loses nothing, and each client has a few in it at the most (`flow`); and none is sent before the kernel has said its first
 //! word, since a port that it has not opened loses what comes.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
@@ -16,6 +16,8 @@ use std::time::Duration;
 
 use bareflow_protocol::control::{MAX_REQUEST, NUMBER_BITS};
 use bareflow_protocol::{Answer, Asked, Decoder, FrameError, Message, Request};
+
+use rustix::event::{PollFd, PollFlags, poll};
 
 use super::client_queue::client_queue;
 use super::clients::{Admission, Clients, MAX_CLIENTS};
@@ -30,16 +32,26 @@ const WAITING: usize = 16;
 /// # Errors
 /// When `listener` or `kernel` can't be used.
 pub fn run(listener: &UnixListener, kernel: &UnixStream) -> Result<(), Problem> {
-    let address = listener.local_addr()?;
-    let path = address.as_pathname().ok_or("a listener without a path, expected one at a socket file")?;
+    run_and_tell(listener, kernel, || ())
+}
+
+/// The same; `up` is called when the kernel has said its first word.
+///
+/// # Errors
+/// As with [`run`].
+pub fn run_and_tell(listener: &UnixListener, kernel: &UnixStream, up: impl FnOnce()) -> Result<(), Problem> {
+    listener.set_nonblocking(true)?;
+    // Ends the wait for clients. A connection of one's own would not: somebody may have removed the socket's file.
+    let (end, ended) = UnixStream::pair()?;
     let clients = Clients::default();
     let (requests, waiting) = sync_channel(WAITING);
     thread::scope(|scope| {
         let (ready, readiness) = channel();
         scope.spawn(move || send(readiness, waiting, kernel));
         let clients = &clients;
-        scope.spawn(move || accept(scope, listener, clients, &requests));
+        scope.spawn(move || accept(scope, listener, &ended, clients, &requests));
         route(kernel, clients, || {
+            up();
             // Nobody waits for it any more when the kernel takes no requests.
             let _ = ready.send(());
         });
@@ -47,7 +59,7 @@ pub fn run(listener: &UnixListener, kernel: &UnixStream) -> Result<(), Problem> 
         clients.close();
         // Wakes those who wait for the kernel, and the one who waits for clients.
         let _ = kernel.shutdown(Shutdown::Both);
-        let _ = UnixStream::connect(path);
+        drop(end);
     });
     Ok(())
 }
@@ -107,15 +119,14 @@ fn deliver(number: u64, answer: Answer, clients: &Clients) {
 fn accept<'scope>(
     scope: &'scope Scope<'scope, '_>,
     listener: &UnixListener,
+    ended: &UnixStream,
     clients: &'scope Clients,
     requests: &SyncSender<Vec<u8>>,
 ) {
-    for stream in listener.incoming() {
-        if clients.is_closed() {
-            return;
-        }
-        let stream = match stream {
-            Ok(stream) => Arc::new(stream),
+    while !clients.is_closed() {
+        let stream = match next_client(listener, ended) {
+            Ok(Some(stream)) => Arc::new(stream),
+            Ok(None) => continue,
             Err(error) => {
                 anstream::eprintln!("[SERVE] can't let a client in: {error}");
                 thread::sleep(Duration::from_millis(100));
@@ -140,6 +151,21 @@ fn accept<'scope>(
             let _ = requests.send(Asked { number: marked(mark, 0), request: Request::Goodbye }.to_frame());
             clients.forget(mark);
         });
+    }
+}
+
+/// Waits for a client; nothing when one went again at once, or `ended` did.
+fn next_client(listener: &UnixListener, ended: &UnixStream) -> io::Result<Option<UnixStream>> {
+    let mut waited_for = [PollFd::new(listener, PollFlags::IN), PollFd::new(ended, PollFlags::IN)];
+    let found = poll(&mut waited_for, None).map_err(io::Error::from).and_then(|_| listener.accept());
+    match found {
+        Ok((stream, _)) => {
+            // On some systems it is as the listener is.
+            stream.set_nonblocking(false)?;
+            Ok(Some(stream))
+        }
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

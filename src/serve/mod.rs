@@ -7,15 +7,20 @@ mod clients;
 mod flow;
 mod socket;
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use crate::files::Files;
 use crate::options::ServeOptions;
 use crate::qemu::{Killer, Machine};
 use crate::{Ended, Problem, boot, say};
 pub use socket::{Socket, default_path};
+
+/// How often is looked whether the kernel is up.
+const POLL: Duration = Duration::from_millis(50);
 
 /// Carries the command out.
 ///
@@ -30,7 +35,11 @@ pub fn serve(options: &ServeOptions) -> Result<Ended, Problem> {
     }
     let command_line = boot::command_line(&options.loading, options.machine.icount, 1);
     let archive = boot::boot_archive(&files);
-    let machine = Machine { command_line: format!("{command_line} serve=1"), archive, ..machine };
+    let data_disk_read_only = machine.data_disk.as_deref().is_some_and(is_read_only);
+    if data_disk_read_only {
+        anstream::eprintln!("[SERVE] the disk may not be written to, so `save` will be refused");
+    }
+    let machine = Machine { command_line: format!("{command_line} serve=1"), archive, data_disk_read_only, ..machine };
     let socket = Socket::bind(&path)?;
     let stopped = Arc::new(AtomicBool::new(false));
     let (told, killer) = mpsc::channel();
@@ -38,10 +47,13 @@ pub fn serve(options: &ServeOptions) -> Result<Ended, Problem> {
     let running = machine.start()?;
     // Nobody listens only after a signal, which has ended the machine then.
     let _ = told.send(running.killer());
-    say!("serving at {}; `bareflow shutdown` ends it", path.display());
+    let up = AtomicBool::new(false);
     let ended = thread::scope(|scope| {
-        let broker = scope.spawn(|| broker::run(socket.listener(), &running.channel).map_err(|e| e.to_string()));
-        running.console.iter().for_each(|text| boot::show(&text));
+        let broker = scope.spawn(|| {
+            let up = || up.store(true, Ordering::Release);
+            broker::run_and_tell(socket.listener(), &running.channel, up).map_err(|error| error.to_string())
+        });
+        show(&running.console, &up, &path);
         // The console ends with QEMU, and the channel with it.
         let _ = running.channel.shutdown(std::net::Shutdown::Both);
         broker.join().unwrap_or_else(|_| Err("the broker panicked".to_owned()))
@@ -53,6 +65,30 @@ pub fn serve(options: &ServeOptions) -> Result<Ended, Problem> {
     left?;
     ended?;
     Ok(Ended::Passed)
+}
+
+/// Whether a file that is there may only be read.
+fn is_read_only(path: &Path) -> bool {
+    std::fs::OpenOptions::new().read(true).write(true).open(path).is_err()
+}
+
+/// Shows the console to its end, and between two of its lines, once the kernel is `up`, where clients find it.
+fn show(console: &mpsc::Receiver<Vec<u8>>, up: &AtomicBool, path: &Path) {
+    let (mut said, mut at_line_start) = (false, true);
+    loop {
+        match console.recv_timeout(POLL) {
+            Ok(text) => {
+                boot::show(&text);
+                at_line_start = text.ends_with(b"\n");
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) => {}
+            Err(mpsc::RecvTimeoutError::Disconnected) => return,
+        }
+        if !said && at_line_start && up.load(Ordering::Acquire) {
+            say!("serving at {}; `bareflow shutdown` ends it", path.display());
+            said = true;
+        }
+    }
 }
 
 /// Lets Ctrl-C and SIGTERM end the machine; all else follows from that. A machine that is not there yet is

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
@@ -24,6 +24,13 @@ pub fn default_path() -> PathBuf {
 pub struct Socket {
     listener: UnixListener,
     path: PathBuf,
+    /// The file that was made: its device and its number there.
+    file: Option<(u64, u64)>,
+}
+
+/// Which file is at `path`.
+fn file_at(path: &Path) -> Option<(u64, u64)> {
+    fs::symlink_metadata(path).ok().map(|found| (found.dev(), found.ino()))
 }
 
 impl Socket {
@@ -53,7 +60,7 @@ impl Socket {
         }
         let failed = |error| format!("can't listen at {shown}: {error}; name another socket by `--socket`");
         let listener = UnixListener::bind(path).map_err(failed)?;
-        Ok(Socket { listener, path: path.to_owned() })
+        Ok(Socket { listener, path: path.to_owned(), file: file_at(path) })
     }
 
     /// What accepts clients.
@@ -65,8 +72,10 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        // Somebody may have removed it before.
-        let _ = fs::remove_file(&self.path);
+        // Somebody may have removed it, and another kernel may be found there by now.
+        if self.file.is_some() && file_at(&self.path) == self.file {
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -89,5 +98,18 @@ mod tests {
         fs::write(&path, "text").unwrap();
         assert!(Socket::bind(&path).unwrap_err().to_string().contains("is no socket"));
         assert_eq!(fs::read(&path).unwrap(), b"text");
+    }
+
+    #[test]
+    fn leaves_the_socket_of_another_one_that_came_meanwhile() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let first = Socket::bind(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        let second = Socket::bind(&path).unwrap();
+        drop(first);
+        assert!(UnixStream::connect(&path).is_ok());
+        drop(second);
+        assert!(!path.exists());
     }
 }

@@ -10,6 +10,7 @@ use super::here::disagreement;
 use crate::boot::boot_archive;
 use crate::files::Files;
 use crate::qemu::Machine;
+use crate::setup::kernel_remedy;
 use crate::{Problem, embedded};
 
 /// Calls of each; the cheapest counts.
@@ -22,9 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// return the same and write the same, or the pair that doesn't is named.
 pub(super) fn count(candidates: &mut [Candidate], work: &Work<'_>) -> Result<Option<String>, Problem> {
     if embedded::KERNEL.is_empty() {
-        return Ok(Some(
-            "no instructions counted: this build has no kernel; run `make setup`, then build again".into(),
-        ));
+        return Ok(Some(format!("no instructions counted: this build has no kernel; {}", kernel_remedy())));
     }
     let needed = work.needed.iter().map(|blob| ("needed".to_owned(), blob.clone()));
     let own = candidates.iter().enumerate().map(|(index, candidate)| (label(index), candidate.blob.clone()));

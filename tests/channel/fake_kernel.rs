@@ -166,7 +166,7 @@ impl Kernel {
                 }
                 _ => refused("no whole blob is there, expected one by Upload and Chunk; push it again"),
             },
-            Request::Call { module, .. } if module == "nobody" => refused("no module nobody is loaded; see `ps`"),
+            Request::Call { module: "nobody", .. } => refused("no module nobody is loaded; see `ps`"),
             Request::Call { module, input, repeat } => {
                 let called = Called {
                     name: module.to_owned(),
@@ -182,7 +182,7 @@ impl Kernel {
                 };
                 return vec![Answer::Progress { done: 1, of: 2 }, Answer::Called(called)];
             }
-            Request::Unload { module } => Answer::Unloaded(receipt(&module)),
+            Request::Unload { module } => Answer::Unloaded(receipt(module)),
             Request::Compare { .. } => Answer::Compared(verdict().comparison),
             Request::Log { from } => Answer::Log { first: from.max(2), lines: vec!["x".repeat(LOG_LINE)] },
             Request::Files { .. } => {

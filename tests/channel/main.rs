@@ -138,16 +138,16 @@ fn a_client_that_dies_at_any_point_of_a_push_disturbs_nobody() {
     let upload_request = Request::Upload { length: blob.len() as u32, checksum: crc32c(&[&blob]) };
     let requests = [
         Request::Hello,
-        upload_request.clone(),
+        upload_request,
         Request::Chunk { offset: 0, bytes: first },
         Request::Chunk { offset: MAX_CHUNK as u32, bytes: second },
         push(),
     ];
-    let frames: Vec<_> = (1..).zip(requests.clone()).map(|(number, request)| frame(number, request)).collect();
+    let frames: Vec<_> = (1..).zip(requests).map(|(number, request)| frame(number, request)).collect();
     // Another push is under way all the time.
     let mut other = bench.client();
     assert_eq!(other.ask(upload_request).unwrap(), Answer::Received { length: 0 });
-    assert_eq!(other.ask(requests[2].clone()).unwrap(), Answer::Received { length: MAX_CHUNK as u32 });
+    assert_eq!(other.ask(requests[2]).unwrap(), Answer::Received { length: MAX_CHUNK as u32 });
     for whole in 0..=frames.len() {
         for half in [false, true] {
             let mut stream = bench.raw();
@@ -164,7 +164,7 @@ fn a_client_that_dies_at_any_point_of_a_push_disturbs_nobody() {
     marks.sort_unstable();
     assert_eq!(marks, (2..).take(dead).collect::<Vec<u32>>(), "each once, and never the living one's");
     assert_eq!(bench.seen.lock().unwrap().pushes, 2, "only whole pushes are done");
-    assert_eq!(other.ask(requests[3].clone()).unwrap(), Answer::Received { length: blob.len() as u32 });
+    assert_eq!(other.ask(requests[3]).unwrap(), Answer::Received { length: blob.len() as u32 });
     assert!(matches!(other.ask(push()), Ok(Answer::Loaded(_))));
     let mut shown = Vec::new();
     upload(&mut other, &blob, &mut |done, of| shown.push((done, of))).unwrap();

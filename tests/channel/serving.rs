@@ -73,13 +73,13 @@ fn a_signal_ends_kernel_and_socket() {
     for signal in ["-TERM", "-INT"] {
         let served = Served::start(&["--machine", "microvm"]);
         served.run(&["ps"]);
-        let qemu = children(served.child.id());
-        assert_eq!(qemu.len(), 1);
+        let processes = children(served.child.id());
+        assert_eq!(processes.len(), 2, "QEMU and its guard");
         assert!(Command::new("kill").arg(signal).arg(served.child.id().to_string()).status().unwrap().success());
         let (code, said) = served.end();
         assert_eq!(code, Some(2), "{said}");
         assert!(said.starts_with("error: stopped by a signal, expected `bareflow shutdown`"), "{said}");
-        assert!(!Path::new("/proc").join(&qemu[0]).exists(), "QEMU is gone");
+        assert!(processes.iter().all(|process| !Path::new("/proc").join(process).exists()), "both are gone");
     }
 }
 

@@ -1,0 +1,53 @@
+//! What cleans up behind this process when it is killed.
+//!
+//! A killed process runs no code of its own, and QEMU would go on without end, as would its folder. So a shell waits
+//! for the end of a pipe that this process holds open: however this process ends, the pipe ends with it.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+
+use crate::Problem;
+
+/// Reads QEMU's process number, waits for the pipe's end, then ends QEMU and removes its folder. Who has that number
+/// by then and does not name the folder is somebody else. What a terminal sends to all its processes is not for it.
+const SCRIPT: &str = r#"trap '' HUP INT TERM
+read -r pid
+read -r _
+if [ -n "$pid" ] && grep -qaF -- "$1" "/proc/$pid/cmdline"; then kill -9 "$pid"; fi
+rm -rf -- "$1""#;
+
+/// The shell that waits.
+#[derive(Debug)]
+pub(super) struct Guard {
+    shell: Child,
+    pipe: Option<ChildStdin>,
+}
+
+impl Guard {
+    /// Guards `folder`, which the arguments of the QEMU to come have to name.
+    pub fn of(folder: &Path) -> Result<Guard, Problem> {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", SCRIPT, "sh"]).arg(folder);
+        let mut shell =
+            command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().map_err(|error| {
+                format!("can't start /bin/sh, which ends QEMU should this program be killed: {error}")
+            })?;
+        let pipe = shell.stdin.take();
+        Ok(Guard { shell, pipe })
+    }
+
+    /// Tells which process is QEMU.
+    pub fn watch(&mut self, process: &Child) -> Result<(), Problem> {
+        let pipe = self.pipe.as_mut().ok_or("the guard of QEMU has no pipe")?;
+        Ok(writeln!(pipe, "{}", process.id()).map_err(|error| format!("the guard of QEMU is gone: {error}"))?)
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        drop(self.pipe.take());
+        // It fails only where it has been waited for.
+        let _ = self.shell.wait();
+    }
+}
