@@ -178,6 +178,22 @@ impl<'call> Context<'call> {
         self
     }
 
+    /// The same context, with a pointer of the embedder's own, which [`renew`](Self::renew) keeps.
+    ///
+    /// The table's functions find it there ([`embedder`](Self::embedder)). A module can read and overwrite it, so no more
+    /// may hang on it than the embedder trusts the module with; in a domain whose modules are not trusted it stays null.
+    #[must_use]
+    pub const fn with_embedder(mut self, embedder: *mut c_void) -> Context<'call> {
+        self.embedder = embedder;
+        self
+    }
+
+    /// The embedder's own pointer; null where it gave none, as in BareFlow's own user domains.
+    #[must_use]
+    pub const fn embedder(&self) -> *mut c_void {
+        self.embedder
+    }
+
     /// The module's heap; without bytes where it has none. For the allocator in `abi` alone.
     #[cfg(all(bareflow_module, feature = "alloc"))]
     pub(crate) const fn heap(&self) -> (*mut u8, usize) {
@@ -310,6 +326,26 @@ mod tests {
         assert_eq!(context.clock(), 42);
         assert_eq!(context.output_length(), 4);
     }
+
+    extern "C" fn count_lines(context: *mut Context<'_>, _: *const u8, _: usize) {
+        // SAFETY: `Context::log` passes itself; the test that has this table gave it a number of its own.
+        unsafe { *(*context).embedder().cast::<u32>() += 1 };
+    }
+
+    #[test]
+    fn carries_the_embedders_pointer() {
+        assert!(Context::new(&SERVICES, b"", &mut []).embedder().is_null());
+        let (table, mut lines) = (Services::new(count_lines, clock), 0_u32);
+        let pointer = (&raw mut lines).cast::<c_void>();
+        let mut context = Context::new(&table, b"", &mut []).with_embedder(pointer).with_heap(0, 0);
+        context.log("one");
+        // SAFETY: no bytes are always there.
+        unsafe { context.renew(0, 0) };
+        context.log("two");
+        assert_eq!(context.embedder(), pointer);
+        assert_eq!(lines, 2);
+    }
+
     #[test]
     fn calls_other_modules() {
         let mut context = Context::new(&SERVICES, b"in", &mut []);

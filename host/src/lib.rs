@@ -206,7 +206,10 @@ impl Platform for HostPlatform {
         if draft.is_shared() {
             return Ok(draft.seal_shared());
         }
-        let sealed = draft.seal().and_then(|image| child::confine(image, &self.caller));
+        let sealed = match draft.seal() {
+            Ok(image) => child::confine(image, &self.caller),
+            Err(refused) => Err(refused),
+        };
         sealed.map_err(|(image, error)| {
             self.take_back(&image);
             error
