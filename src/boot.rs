@@ -1,6 +1,5 @@
 //! `boot`: the run in a kernel, in QEMU.
 
-use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
@@ -87,9 +86,9 @@ pub fn machine(options: &MachineOptions) -> Result<Machine, Problem> {
     })
 }
 
-/// Passes a piece of the kernel's console on. Whoever reads may stop reading; the run goes on.
+/// Passes a piece of the kernel's console on.
 pub fn show(text: &[u8]) {
-    let _ = std::io::stdout().write_all(text).and_then(|()| std::io::stdout().flush());
+    output::show_bytes(text);
 }
 
 /// The words of the kernel's command line that every boot has.

@@ -33,7 +33,7 @@ pub fn build(options: &BuildOptions, strip: bool) -> Result<Ended, Problem> {
                 warn(&blob);
             }),
             Err(error) => {
-                progress.suspend(|| anstream::eprintln!("error: {error}"));
+                progress.suspend(|| crate::complain!("error: {error}"));
                 ended = Ended::Failed;
             }
         }
@@ -60,6 +60,15 @@ pub(crate) fn chosen(options: &BuildOptions) -> Result<Vec<(ModuleCrate, PathBuf
     Ok(all)
 }
 
+/// The one module that a name or a folder means.
+///
+/// # Errors
+/// As with [`chosen`].
+pub(crate) fn chosen_one(name: &str) -> Result<(ModuleCrate, PathBuf), Problem> {
+    let options = BuildOptions { names: vec![name.to_owned()], ..BuildOptions::default() };
+    chosen(&options)?.into_iter().next().ok_or_else(|| format!("no module {name}").into())
+}
+
 fn all_chosen(options: &BuildOptions) -> Result<Vec<(ModuleCrate, PathBuf)>, Problem> {
     if options.gallery {
         let workspace = gallery(&new::workspace_manifest()?)?;
@@ -69,6 +78,19 @@ fn all_chosen(options: &BuildOptions) -> Result<Vec<(ModuleCrate, PathBuf)>, Pro
     let inside = new::workspace_manifest();
     if options.names.is_empty() && inside.is_err() && Path::new("Cargo.toml").is_file() {
         return Ok(vec![crate_at(".")?]);
+    }
+    if inside.is_err()
+        && let [name] = options.names.as_slice()
+        && !is_path(name, false)
+        && Path::new("Cargo.toml").is_file()
+    {
+        // Its own name means the crate here, as its folder does.
+        let (module, blobs) = crate_at(".")?;
+        if module.name == *name {
+            return Ok(vec![(module, blobs)]);
+        }
+        let found = module.name;
+        return Err(format!("no module {name}: the crate here is {found}; name that, or the folder of another").into());
     }
     let (paths, names): (Vec<_>, Vec<_>) =
         options.names.iter().cloned().partition(|name| is_path(name, inside.is_ok()));
@@ -113,14 +135,14 @@ fn list(blob: &Blob) {
 /// Says what the author of a module that was built should look at.
 pub(crate) fn warn(blob: &Blob) {
     for warning in &blob.warnings {
-        anstream::eprintln!("warning: module {}: {warning}", blob.name);
+        crate::complain!("warning: module {}: {warning}", blob.name);
     }
 }
 
 /// Says which flags of the compiler no build of a module looks at.
 pub(crate) fn warn_of_flags() {
     for name in flags_set_aside() {
-        anstream::eprintln!(
+        crate::complain!(
             "warning: {name} is set aside: the same sources give the same module everywhere; write `rustflags = [..]` into \
              [package.metadata.bareflow]"
         );

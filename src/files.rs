@@ -6,9 +6,13 @@ use std::path::{Path, PathBuf};
 use bareflow_protocol::Report;
 use bareflow_protocol::report::Refusal;
 
-use crate::Problem;
+use bareflow_protocol::control::MAX_BLOB;
+
 use crate::diagnosis::disassemble_faults;
+use crate::input::{read_at_most, read_input};
 use crate::options::RunOptions;
+use crate::output::{report_refused, write_out};
+use crate::{Problem, complain};
 
 /// The blobs that could be read, those that could not, and the input.
 #[derive(Debug, Default)]
@@ -36,11 +40,10 @@ impl Files {
         let mut files = Files::default();
         for path in paths {
             let label = label(path);
-            match fs::read(path) {
+            match read_blob(path) {
                 Ok(bytes) => files.blobs.push((label, bytes)),
                 Err(error) => {
-                    let error = format!("can't read: {error}; name a .mod file, such as target/modules/sum.mod");
-                    anstream::eprintln!("[ERROR] {label}: {error}");
+                    report_refused(&label, &error);
                     files.unreadable.push(Refusal { source: label, error });
                 }
             }
@@ -49,24 +52,25 @@ impl Files {
     }
 }
 
+/// The bytes of a file that could be a blob: no more is read than one may have.
+///
+/// # Errors
+/// Why it is none, and what to do.
+pub fn read_blob(path: &Path) -> Result<Vec<u8>, String> {
+    let limit = MAX_BLOB as usize;
+    match read_at_most(path, limit) {
+        Ok(bytes) if bytes.len() > limit => {
+            Err(format!("more than {limit} bytes, expected a module of at most so many; name another file"))
+        }
+        Ok(bytes) => Ok(bytes),
+        Err(error) => Err(format!("can't read: {error}; name a .mod file, such as target/modules/sum.mod")),
+    }
+}
+
 /// The path on one line.
 #[must_use]
 pub fn label(path: &Path) -> String {
     path.to_string_lossy().replace(|character: char| character.is_control(), "?")
-}
-
-/// The bytes of the file of that name, or else the text itself; nothing when nothing is said.
-///
-/// # Errors
-/// When there is such a file, but it can't be read.
-pub fn read_input(input: Option<&str>) -> Result<Vec<u8>, Problem> {
-    let Some(input) = input else { return Ok(Vec::new()) };
-    let path = Path::new(input);
-    // A pipe counts as well; a folder has no bytes, so its name is a text.
-    if fs::metadata(path).is_ok_and(|found| !found.is_dir()) {
-        return fs::read(path).map_err(|error| format!("can't read the input {input}: {error}").into());
-    }
-    Ok(input.as_bytes().to_vec())
 }
 
 /// Adds what could not be read to the report, and writes it where `options` say.
@@ -80,15 +84,62 @@ pub fn finish(report: &mut Report, files: Files, options: &RunOptions) -> Result
     if let Some(path) = &options.json {
         write_json(path, report)?;
     }
+    summarise(report);
     Ok(if report.passed { crate::Ended::Passed } else { crate::Ended::Failed })
 }
 
-/// Writes `value` as JSON to `path`.
+/// Says at the end what failed, where something did: a run's text is long.
+fn summarise(report: &Report) {
+    if report.passed {
+        return;
+    }
+    let style = anstyle::AnsiColor::Red.on_default();
+    complain!("{style}error: not all passed:{style:#}");
+    for refusal in &report.refused {
+        complain!("  refused  {}: {}", refusal.source, refusal.error);
+    }
+    for module in &report.modules {
+        if let Some(fault) = &module.fault {
+            complain!("  faulted  {} {}: {}", module.name, module.version, fault.kind);
+        }
+    }
+    for test in report.tests.iter().filter(|test| !test.passed) {
+        if let (Some(result), Some(expected)) = (test.result, test.expected) {
+            complain!("  failed   {}: returned {result}, expected {expected}", test.module);
+        }
+    }
+}
+
+/// Writes `value` as JSON to `path`; `-` is standard output.
 ///
 /// # Errors
 /// When the file can't be written.
 pub fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), Problem> {
     let mut text = serde_json::to_string_pretty(value)?;
     text.push('\n');
+    if path == Path::new("-") {
+        write_out(text.as_bytes());
+        return Ok(());
+    }
     fs::write(path, text).map_err(|error| format!("can't write {}: {error}", path.display()).into())
+}
+
+/// Makes sure that a file for JSON can be written, before the work that its contents are made of.
+///
+/// # Errors
+/// Why it can't.
+pub fn check_json(path: &Path) -> Result<(), Problem> {
+    let there = fs::metadata(path);
+    // A pipe or a device may do something when it is opened.
+    if path == Path::new("-") || there.as_ref().is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+        return Ok(());
+    }
+    let failed =
+        |error| format!("--json: can't write {}: {error}; nothing was done: name another file", path.display());
+    fs::OpenOptions::new().append(true).create(true).open(path).map_err(failed)?;
+    if there.is_err() {
+        // It was made to try it.
+        let _ = fs::remove_file(path);
+    }
+    Ok(())
 }

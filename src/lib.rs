@@ -12,6 +12,7 @@ pub mod examples;
 pub mod files;
 pub mod host_run;
 pub mod inject;
+pub mod input;
 pub mod inspect;
 pub mod new;
 pub mod options;

@@ -2,17 +2,57 @@
 
 #![forbid(unsafe_code)]
 
+use std::io::ErrorKind;
+use std::path::Path;
 use std::process::ExitCode;
 
+use bareflow::files::check_json;
 use bareflow::options::{Command, Options};
+use bareflow::output::{self, Place};
 use bareflow::{
-    Ended, boot, build_command, client, disk, examples, host_run, inject, inspect, new, serve, tune, watch,
+    Ended, Problem, boot, build_command, client, complain, disk, examples, host_run, inject, inspect, new, serve, tune,
+    watch,
 };
 use clap::Parser;
 
 fn main() -> ExitCode {
-    let command = Options::parse().command.unwrap_or_default();
-    let ended = match &command {
+    let options = match Options::try_parse() {
+        Ok(options) => options,
+        Err(said) => {
+            // Help and versions come this way, too; on a closed pipe nobody waits for them.
+            return match said.print() {
+                Err(error) if error.kind() != ErrorKind::BrokenPipe && !said.use_stderr() => {
+                    complain!("error: can't write to standard output: {error}");
+                    ExitCode::from(2)
+                }
+                _ => ExitCode::from(u8::try_from(said.exit_code()).unwrap_or(2)),
+            };
+        }
+    };
+    let json = options.command.json();
+    output::set_place(match json {
+        _ if options.quiet => Place::Nowhere,
+        Some(path) if path == Path::new("-") => Place::Errors,
+        _ => Place::Output,
+    });
+    let ended = json.map_or(Ok(()), check_json).and_then(|()| carry_out(&options.command));
+    let ended = match (ended, output::finish()) {
+        (Err(problem), _) => Err(problem),
+        (Ok(_), Err(error)) => Err(error.into()),
+        (ended, Ok(())) => ended,
+    };
+    match ended {
+        Ok(Ended::Passed) => ExitCode::SUCCESS,
+        Ok(Ended::Failed) => ExitCode::from(1),
+        Err(problem) => {
+            complain!("error: {problem}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn carry_out(command: &Command) -> Result<Ended, Problem> {
+    match command {
         Command::Boot(options) => boot::boot(options),
         Command::Host(options) => host_run::host(options),
         Command::New(options) => new::new(options),
@@ -36,13 +76,5 @@ fn main() -> ExitCode {
         Command::Ls(options) => client::ls(options),
         Command::Save(options) => client::save(options),
         Command::Shutdown(options) => client::shutdown(options),
-    };
-    match ended {
-        Ok(Ended::Passed) => ExitCode::SUCCESS,
-        Ok(Ended::Failed) => ExitCode::from(1),
-        Err(problem) => {
-            anstream::eprintln!("error: {problem}");
-            ExitCode::from(2)
-        }
     }
 }

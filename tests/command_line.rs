@@ -252,3 +252,149 @@ fn blobs_keep_within_their_bounds() {
         assert!(size <= bound, "{name} has {size} bytes, at most {bound} are allowed");
     }
 }
+
+#[test]
+fn without_a_command_the_help_is_shown() {
+    let output = bareflow([""; 0]);
+    assert_code(&output, 2);
+    assert!(errors(&output).contains("Usage: bareflow") && errors(&output).contains("serve"), "{}", errors(&output));
+}
+
+#[test]
+fn what_can_not_be_written_is_an_error() {
+    let sum = blob("sum");
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("disk.img");
+    let (sum, image) = (sum.to_str().unwrap(), image.to_str().unwrap());
+    let cases: [&[&str]; 8] = [
+        &["--help"],
+        &["--version"],
+        &["host"],
+        &["build", "sum"],
+        &["inspect", sum],
+        &["disk", "create", image, sum],
+        &["disk", "list", image],
+        &["inspect", sum, "--json", "-"],
+    ];
+    for words in cases {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_bareflow"));
+        let output = command.args(words).current_dir(root()).stdout(full).output().unwrap();
+        assert_code(&output, 2);
+        assert!(
+            errors(&output).contains("error: can't write to standard output: No space left"),
+            "{}",
+            errors(&output)
+        );
+    }
+    // Who stops reading is no failure.
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_bareflow"));
+    command.arg("host").current_dir(root()).stdout(std::process::Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    // Nor is a standard error that can't be written a reason to panic.
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_bareflow"));
+    assert_eq!(command.args(["inspect", "/no/such"]).stderr(full).status().unwrap().code(), Some(1));
+}
+
+#[test]
+fn json_on_standard_output_is_json_alone() {
+    let output = bareflow(["host", "--json", "-"]);
+    assert_code(&output, 0);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["total_calls"], 13);
+    assert_console(&errors(&output));
+    let output = bareflow(["host", "--json", "-", "--quiet"]);
+    assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap()["passed"], true);
+    assert_eq!(errors(&output), "");
+    let output = bareflow(["-q", "host"]);
+    assert_code(&output, 0);
+    assert_eq!((text(&output), errors(&output)), (String::new(), String::new()));
+}
+
+#[test]
+fn a_place_for_json_is_tried_before_the_run_and_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = folder.path().join("kept.json");
+    std::fs::write(&kept, "before").unwrap();
+    for path in ["/nonexistent/x.json", "/"] {
+        let output = bareflow(["host", "--json", path]);
+        assert_code(&output, 2);
+        assert!(errors(&output).contains("nothing was done") && text(&output).is_empty(), "{}", errors(&output));
+    }
+    let output = bareflow(["build", "no-such", "--json", kept.to_str().unwrap()]);
+    assert_code(&output, 2);
+    for path in [&kept, &folder.path().join("new.json")] {
+        let output = bareflow(["host", "--input", "@/no/such", "--json", path.to_str().unwrap()]);
+        assert_code(&output, 2);
+    }
+    assert_eq!(std::fs::read(&kept).unwrap(), b"before");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn the_last_lines_say_what_failed() {
+    let files = ["/no/such.mod".into(), test_blob("panics")];
+    let output = bareflow([std::path::PathBuf::from("host")].into_iter().chain(files));
+    assert_code(&output, 1);
+    let said = errors(&output);
+    let summary = said.split_once("error: not all passed:\n").unwrap().1;
+    let lines: Vec<_> = summary.lines().collect();
+    assert!(lines[0].starts_with("  refused  /no/such.mod: can't read: "), "{said}");
+    assert!(lines[1].starts_with("  faulted  panics 0.1.0: panic"), "{said}");
+    assert_eq!(errors(&bareflow(["host"])), "");
+}
+
+#[test]
+fn inspect_of_what_is_no_blob_says_so_and_shows_no_fields() {
+    let output = bareflow(["inspect", "Cargo.toml"]);
+    assert_code(&output, 1);
+    let shown = text(&output);
+    assert!(shown.starts_with("Cargo.toml: ") && shown.contains(" bytes\nno blob of a module\n"), "{shown}");
+    assert!(shown.contains("Verdict: refused: ") && shown.lines().count() == 4, "{shown}");
+}
+
+#[test]
+fn no_more_is_read_than_a_module_may_have() {
+    let socket = ["push", "/dev/zero", "--socket", "/no/such/socket"];
+    for (words, code) in [(&socket[..], 2), (&["inspect", "/dev/zero"], 1), (&["host", "/dev/zero"], 1)] {
+        let output = bareflow(words);
+        assert_code(&output, code);
+        assert!(errors(&output).contains("/dev/zero: more than "), "{}", errors(&output));
+        assert!(!errors(&output).contains("can't read"), "{}", errors(&output));
+    }
+}
+
+#[test]
+fn an_input_may_come_from_standard_input() {
+    use std::io::Write;
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_bareflow"));
+    command.args(["host", "--input", "-"]).arg(test_blob("echo")).current_dir(root());
+    command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"from a pipe").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_code(&output, 0);
+    assert!(text(&output).contains("  Output: from a pipe\n"), "{}", text(&output));
+    let output = bareflow(["host", "--input", "./no-such-file.bin"]);
+    assert_code(&output, 0);
+    assert!(errors(&output).starts_with("warning: there is no file ./no-such-file.bin"), "{}", errors(&output));
+}
+
+#[test]
+fn a_kernel_is_looked_for_where_the_variable_and_the_runtime_folder_say() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = |variable: &str| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_bareflow"));
+        command.arg("ps").current_dir(folder.path()).env_remove("BAREFLOW_SOCKET");
+        let output = command.env(variable, folder.path().join("x")).output().unwrap();
+        assert_code(&output, 2);
+        errors(&output)
+    };
+    let place = folder.path().join("x").display().to_string();
+    assert!(said("BAREFLOW_SOCKET").contains(&format!("no kernel at {place}: ")), "{}", said("BAREFLOW_SOCKET"));
+    let looked_for = format!("no kernel at {place}/bareflow.sock: ");
+    assert!(said("XDG_RUNTIME_DIR").contains(&looked_for), "{}", said("XDG_RUNTIME_DIR"));
+}

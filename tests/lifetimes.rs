@@ -162,3 +162,21 @@ fn serve_says_where_it_is_found_only_when_it_is() {
     assert!(shown.contains(&format!("\nserving at {}; ", serve.socket().display())), "{shown}");
     assert_eq!(serve.end().0, Some(0));
 }
+
+#[test]
+fn a_kernel_served_in_a_workspace_is_found_from_anywhere() {
+    let (workspace, runtime) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    common::workspace::workspace(workspace.path());
+    let command = |folder: &Path, word: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bareflow"));
+        command.arg(word).current_dir(folder).env("XDG_RUNTIME_DIR", runtime.path()).env_remove("BAREFLOW_SOCKET");
+        command
+    };
+    let mut serve = command(workspace.path(), "serve").stdout(Stdio::null()).spawn().unwrap();
+    wait_until("it is found", || runtime.path().join("bareflow.sock").exists());
+    assert!(workspace.path().join("target/bareflow.sock").exists());
+    assert_code(&command(Path::new("/"), "ps").output().unwrap(), 0);
+    assert_code(&command(workspace.path(), "shutdown").output().unwrap(), 0);
+    assert_eq!(serve.wait().unwrap().code(), Some(0));
+    assert_eq!(fs::read_dir(runtime.path()).unwrap().count(), 0);
+}

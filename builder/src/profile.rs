@@ -61,12 +61,18 @@ fn instrumented(module: &ModuleCrate, folder: &Path) -> Result<PathBuf, BuildErr
     lld.args(["-r", "-u", "bareflow_entry", "-u", "__llvm_profile_runtime"]).arg(&library).arg("-o").arg(&object);
     said(&mut lld, "the linker")?;
     // The module brings its own `memcpy`, allocator and panic handler; the program has others.
-    let objcopy = tools("objcopy").into_iter().next().ok_or_else(|| BuildError::Tool {
+    // One that is found may not work, such as a rust-objcopy whose libraries are elsewhere: then the next one.
+    let mut failed = BuildError::Tool {
         tool: "objcopy".to_owned(),
         reason: "it is not here; install the package binutils".to_owned(),
-    })?;
-    said(command(objcopy).arg("--keep-global-symbol=bareflow_entry").arg(&object), "objcopy")?;
-    Ok(object)
+    };
+    for objcopy in tools("objcopy") {
+        match said(command(objcopy).arg("--keep-global-symbol=bareflow_entry").arg(&object), "objcopy") {
+            Ok(_) => return Ok(object),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
 }
 
 /// The program that calls it.

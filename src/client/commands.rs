@@ -13,7 +13,8 @@ use super::push::progress_bar;
 use super::show::{compare as comparison, modules, receipt, stats as statistics, table};
 use super::{Client, unexpected};
 use crate::diagnosis::disassemble;
-use crate::files::{read_input, write_json};
+use crate::files::write_json;
+use crate::input::read_input;
 use crate::options::{
     CallOptions, CompareOptions, Dial, FilesOptions, LoadFileOptions, LogOptions, ModuleOptions, PlainOptions,
     StatsOptions,
@@ -47,7 +48,7 @@ pub(super) fn carry_out(
     match Client::dial(dial).and_then(|mut client| act(&mut client)) {
         Err(problem) => match problem.downcast::<Refused>() {
             Ok(refused) => {
-                anstream::eprintln!("error: {refused}");
+                crate::complain!("error: {refused}");
                 keep(dial.json.as_deref(), &json!({ "error": refused.0 }))?;
                 Ok(Ended::Failed)
             }
@@ -208,7 +209,7 @@ pub fn log(options: &LogOptions) -> Result<Ended, Problem> {
                 other => return Err(unexpected(&other)),
             };
             if first > next {
-                anstream::eprintln!("[{} older lines are gone]", first - next);
+                crate::complain!("[{} older lines are gone]", first - next);
             }
             lines.iter().for_each(|line| say!("{line}"));
             // A kernel that counts backwards would have the same lines shown without end.

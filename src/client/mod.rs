@@ -17,7 +17,7 @@ use bareflow_protocol::{Answer, Asked, Decoder, Message, Request};
 
 use crate::Problem;
 use crate::options::Dial;
-use crate::serve::default_path;
+use crate::serve::place;
 use error::{Lost, Refused};
 use link::{Link, Port};
 use patience::{Patience, patience};
@@ -45,9 +45,7 @@ impl Client {
         if let Some(port) = &dial.port {
             return Client::greet(Box::new(Port::open(port)?), port, timeout);
         }
-        let path = dial.socket.clone().unwrap_or_else(default_path);
-        let stream = std::os::unix::net::UnixStream::connect(&path)
-            .map_err(|error| format!("no kernel at {}: {error}; run `bareflow serve` first", path.display()))?;
+        let (path, stream) = place::connect(dial.socket.as_deref())?;
         Client::greet(Box::new(stream), &path, timeout)
     }
 

@@ -1,10 +1,9 @@
 //! `push`: a blob on its way into a running kernel.
 
 use std::io::{IsTerminal, stderr};
-use std::path::Path;
 
 use bareflow_abi::checksum::crc32c;
-use bareflow_protocol::control::{MAX_BLOB, Push};
+use bareflow_protocol::control::Push;
 use bareflow_protocol::trial::Gate;
 use bareflow_protocol::{Answer, Request};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -12,7 +11,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::commands::{carry_out, keep};
 use super::show::{compare, receipt};
 use super::{Client, unexpected};
-use crate::files::{label, read_input};
+use crate::files::{label, read_blob};
+use crate::input::read_input;
 use crate::options::PushOptions;
 use crate::{Ended, Problem, say};
 
@@ -27,7 +27,7 @@ const STANDSTILLS: u32 = 8;
 /// # Errors
 /// What keeps it from being carried out.
 pub fn push(options: &PushOptions) -> Result<Ended, Problem> {
-    let blob = read_blob(&options.file)?;
+    let blob = read_blob(&options.file).map_err(|error| format!("{}: {error}", label(&options.file)))?;
     let input = options.input.as_deref().map(|input| read_input(Some(input))).transpose()?;
     let conditions = options.conditions().map_err(|expected| format!("--gate: {expected}"))?;
     let over = options.over.unwrap_or(OVER);
@@ -54,28 +54,13 @@ pub fn push(options: &PushOptions) -> Result<Ended, Problem> {
             }
             Answer::GateFailed(verdict) => {
                 say!("{}", compare::verdict(&verdict));
-                anstream::eprintln!(
-                    "error: {} did not pass its gate and was unloaded; see above",
-                    label(&options.file)
-                );
+                crate::complain!("error: {} did not pass its gate and was unloaded; see above", label(&options.file));
                 keep(json, &verdict)?;
                 Ok(Ended::Failed)
             }
             other => Err(unexpected(&other)),
         }
     })
-}
-
-/// The bytes of a file that could be a blob.
-fn read_blob(path: &Path) -> Result<Vec<u8>, Problem> {
-    let name = "name a .mod file, such as target/modules/sum.mod";
-    let failed = |error| format!("can't read {}: {error}; {name}", label(path));
-    let bytes = std::fs::read(path).map_err(failed)?;
-    if bytes.len() > MAX_BLOB as usize {
-        let (found, label) = (bytes.len(), label(path));
-        return Err(format!("{label} has {found} bytes, expected at most {MAX_BLOB}; {name}").into());
-    }
-    Ok(bytes)
 }
 
 /// Brings a blob to the kernel, piece by piece; the next request can use it. `progress` is told how many

@@ -41,6 +41,9 @@ pub fn create(options: &CreateOptions) -> Result<Ended, Problem> {
     if path.exists() && !options.force {
         return Err(format!("{} is there already; choose another name or add `--force`", path.display()).into());
     }
+    if options.files.is_empty() && !options.empty {
+        return Err("no file is named; name the .mod files for the disk, or add `--empty` for one without any".into());
+    }
     let contents = read_all(&options.files)?;
     let sum: u64 = contents.iter().map(|content| content.bytes.len() as u64).sum();
     let size = options.size.unwrap_or_else(|| size_for(sum));

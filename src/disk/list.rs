@@ -21,7 +21,7 @@ pub fn list(path: &Path) -> Result<Ended, Problem> {
     let listing = disk.list().map_err(|error| format!("{shown}: {error}"))?;
     let mut ended = Ended::Passed;
     let mut complain = |name: &str, error: &dyn std::fmt::Display| {
-        anstream::eprintln!("[ERROR] {name}: {error}");
+        crate::complain!("[ERROR] {name}: {error}");
         ended = Ended::Failed;
     };
     say!("{shown}: {}, {} in /modules", disk.kind(), listing.files.len());

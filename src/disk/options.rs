@@ -25,6 +25,9 @@ pub struct CreateOptions {
     /// The blobs to put on it; their contents are not judged.
     #[arg(value_name = "FILE.mod")]
     pub files: Vec<PathBuf>,
+    /// Make it although no file is named.
+    #[arg(long, conflicts_with = "files")]
+    pub empty: bool,
     /// Its size, such as 64M or 1G; 64M, or more where the files need it, when not said.
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub size: Option<u64>,

@@ -76,7 +76,7 @@ pub fn test(options: &TestOptions) -> Result<Ended, Problem> {
                 });
             }
             Err(error) => {
-                progress.suspend(|| anstream::eprintln!("error: {error}"));
+                progress.suspend(|| crate::complain!("error: {error}"));
                 tested.push(Tested {
                     name: module.name.clone(),
                     version: version(module),
@@ -116,7 +116,7 @@ fn version(module: &ModuleCrate) -> String {
 }
 
 /// The blobs of the modules that one calls: those of the workspace around it, or else those that this program carries.
-fn needed_by(module: &ModuleCrate) -> Result<Vec<Vec<u8>>, Problem> {
+pub(crate) fn needed_by(module: &ModuleCrate) -> Result<Vec<Vec<u8>>, Problem> {
     if module.settings.depends.is_empty() {
         return Ok(Vec::new());
     }

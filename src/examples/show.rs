@@ -69,7 +69,7 @@ impl Tested {
             let count = instructions.map(|count| format!("  {count} instructions")).unwrap_or_default();
             say!("  {place:<6}  {domain:<6} domain  {said}{count}");
             for failure in failures {
-                anstream::eprintln!("error: {name} {version}, {place}, {domain} domain: {failure}");
+                crate::complain!("error: {name} {version}, {place}, {domain} domain: {failure}");
             }
         }
     }

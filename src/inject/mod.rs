@@ -14,11 +14,11 @@ use bareflow_builder::build_module;
 use bareflow_builder::discover::module_at;
 use bareflow_protocol::Message;
 use bareflow_suite::archive::Archive;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use serde::Serialize;
 
 use crate::boot::boot_archive;
-use crate::files::{Files, write_json};
+use crate::files::{Files, read_blob, write_json};
 use crate::options::InjectOptions;
 use crate::qemu::{Ending, Machine};
 use crate::setup::kernel_remedy;
@@ -88,7 +88,7 @@ pub fn inject(options: &InjectOptions) -> Result<Ended, Problem> {
 fn blobs(options: &InjectOptions) -> Result<Vec<(String, Vec<u8>)>, Problem> {
     if !options.files.is_empty() {
         let read = |path: &PathBuf| {
-            let bytes = std::fs::read(path).map_err(|error| format!("can't read {}: {error}", path.display()))?;
+            let bytes = read_blob(path).map_err(|error| format!("{}: {error}", path.display()))?;
             Ok((path.display().to_string(), bytes))
         };
         return options.files.iter().map(read).collect();
@@ -193,6 +193,10 @@ fn progress(count: u64) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new(count);
-    let style = ProgressStyle::with_template("{pos}/{len} {wide_bar} {per_sec} {eta}");
-    style.map_or(bar.clone(), |style| bar.with_style(style))
+    let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+        // It can't be shown where that fails.
+        let _ = write!(out, "{:.0}/s", state.per_sec());
+    };
+    let style = ProgressStyle::with_template("{pos}/{len} {wide_bar} {rate} {eta}");
+    style.map_or(bar.clone(), |style| bar.with_style(style.with_key("rate", rate)))
 }

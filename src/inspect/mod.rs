@@ -2,12 +2,11 @@
 
 pub(crate) mod disassembly;
 
-use std::fs;
 use std::path::Path;
 
 use bareflow_abi::checksum::Crc32c;
 use bareflow_abi::depends::Dependencies;
-use bareflow_abi::header::Header;
+use bareflow_abi::header::{Header, MAGIC};
 use bareflow_abi::layout::{DATA_OFFSET, RODATA_OFFSET};
 use bareflow_abi::record::{DEPENDENCIES, SKIPPABLE, SYMBOLS, VARIANT};
 use bareflow_abi::symbols::Symbols;
@@ -20,7 +19,8 @@ use bareflow_loader::valid::Offer;
 use bareflow_loader::{Allowed, Code, Interval, LoadError, Printable, RawModule, ValidModule};
 use serde::Serialize;
 
-use crate::files::write_json;
+use crate::files::{read_blob, write_json};
+use crate::output::report_refused;
 use crate::{Ended, Problem, say};
 use disassembly::{Line, disassemble};
 
@@ -93,10 +93,10 @@ const OFFER: Offer = Offer { services: u32::MAX, cpu_level: 4, checksum: Crc32c:
 /// # Errors
 /// When the JSON can't be written.
 pub fn inspect(file: &Path, allowed: Allowed, json: Option<&Path>) -> Result<Ended, Problem> {
-    let blob = match fs::read(file) {
+    let blob = match read_blob(file) {
         Ok(blob) => blob,
         Err(error) => {
-            anstream::eprintln!("[ERROR] {}: can't read: {error}; name a .mod file", file.display());
+            report_refused(&file.display().to_string(), &error);
             return Ok(Ended::Failed);
         }
     };
@@ -117,7 +117,9 @@ fn examine(file: &str, blob: &[u8], allowed: Allowed) -> Inspection {
             refused => Err(LoadError::NotAllowed { refused, allowed }),
         });
     let raw = RawModule::parse(blob).ok();
-    let header = blob.first_chunk().map(Header::from_bytes);
+    // What does not begin as a blob has no fields that could mean anything.
+    let header = blob.first_chunk().map(Header::from_bytes).filter(|header| header.magic == MAGIC);
+    let raw = raw.filter(|_| header.is_some());
     Inspection {
         file: file.to_owned(),
         blob_size: blob.len(),
@@ -238,6 +240,10 @@ fn depends(list: &[u8]) -> Vec<String> {
 
 fn show(inspection: &Inspection) {
     say!("{}: {} bytes", inspection.file, inspection.blob_size);
+    if inspection.header.is_empty() {
+        say!("no blob of a module\n\nVerdict: {}", inspection.verdict);
+        return;
+    }
     say!("declares {}", inspection.declares);
     say!("\nHeader");
     for field in &inspection.header {

@@ -1,5 +1,6 @@
 //! What the commands take that talk to a running kernel.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use bareflow_loader::Budget;
@@ -13,7 +14,8 @@ use super::load::{Domain, budget, on_fault};
 /// Where the kernel is, and what becomes of its answer.
 #[derive(Debug, Args)]
 pub struct Dial {
-    /// Where `serve` listens; `target/bareflow.sock` of the workspace when not said.
+    /// Where `serve` listens; when not said, what BAREFLOW_SOCKET names, target/bareflow.sock of the workspace, or
+    /// bareflow.sock in the user's runtime folder.
     #[arg(long, value_name = "PATH", conflicts_with = "port")]
     pub socket: Option<PathBuf>,
     /// A serial port with the kernel at its other end, such as /dev/ttyS0, instead of `serve`.
@@ -22,7 +24,7 @@ pub struct Dial {
     /// Seconds without a sign of the kernel after which a request is given up.
     #[arg(long, value_name = "S", default_value_t = 600, value_parser = value_parser!(u64).range(1..=86400))]
     pub timeout: u64,
-    /// Write the answer as JSON.
+    /// Write the answer as JSON; `-` is standard output.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 }
@@ -83,9 +85,9 @@ pub struct PushOptions {
     /// How many measurements the gate takes of each; 1000 when not said.
     #[arg(long, value_name = "N", requires = "gate", value_parser = value_parser!(u32).range(1..))]
     pub over: Option<u32>,
-    /// Input of the gate's calls: a file's bytes, or else this very text; that of the module's last call when not said.
-    #[arg(long, value_name = "FILE|TEXT", requires = "gate")]
-    pub input: Option<String>,
+    /// Input of the gate's calls: `-` (standard input), `@FILE`, `hex:00ff`, `text:..`, or a file's name, or else this very text; that of the module's last call when not said.
+    #[arg(long, value_name = "INPUT", requires = "gate")]
+    pub input: Option<OsString>,
     /// How it runs.
     #[command(flatten)]
     pub wish: WishOptions,
@@ -107,7 +109,8 @@ impl PushOptions {
 /// What `watch` takes.
 #[derive(Debug, Args)]
 pub struct WatchOptions {
-    /// The module: a crate below `modules/`.
+    /// The module: its name, or the folder of its crate.
+    #[arg(value_name = "NAME|PATH")]
     pub name: String,
     /// End after one round: 0 when the module runs, 1 when it was not built or was refused.
     #[arg(long)]
@@ -125,9 +128,9 @@ pub struct WatchOptions {
 pub struct CallOptions {
     /// The module: NAME or NAME@VERSION.
     pub name: String,
-    /// Its input: a file's bytes, or else this very text.
-    #[arg(long, value_name = "FILE|TEXT")]
-    pub input: Option<String>,
+    /// Its input: `-` (standard input), `@FILE`, `hex:00ff`, `text:..`, or a file's name, or else this very text.
+    #[arg(long, value_name = "INPUT")]
+    pub input: Option<OsString>,
     /// How often it is called.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u32).range(1..))]
     pub repeat: u32,
@@ -156,9 +159,9 @@ pub struct CompareOptions {
     pub first: String,
     /// The second one.
     pub second: String,
-    /// Input of both: a file's bytes, or else this very text.
-    #[arg(long, value_name = "FILE|TEXT")]
-    pub input: Option<String>,
+    /// Input of both: `-` (standard input), `@FILE`, `hex:00ff`, `text:..`, or a file's name, or else this very text.
+    #[arg(long, value_name = "INPUT")]
+    pub input: Option<OsString>,
     /// How many measurements are taken of each.
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = value_parser!(u32).range(1..))]
     pub over: u32,

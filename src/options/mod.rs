@@ -7,7 +7,7 @@ mod modules;
 mod run;
 mod tune;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 
@@ -22,11 +22,14 @@ pub use tune::TuneOptions;
 
 /// BareFlow: native modules, loaded into a running kernel.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, arg_required_else_help = true)]
 pub struct Options {
-    /// What to do; boot when nothing is said.
+    /// Show no text but errors; results are in files and in the exit code.
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// What to do.
     #[command(subcommand)]
-    pub command: Option<Command>,
+    pub command: Command,
 }
 
 /// What to do.
@@ -60,7 +63,7 @@ pub enum Command {
         /// The policy that the verdict is by: `all`, `none`, or some of `log,clock,call,heap`.
         #[arg(long, value_name = "SERVICES", default_value = "all", value_parser = load::allowed)]
         allow: bareflow_loader::Allowed,
-        /// Write the same as JSON.
+        /// Write the same as JSON; `-` is standard output.
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
@@ -97,12 +100,30 @@ pub enum Command {
     Shutdown(PlainOptions),
 }
 
-impl Default for Command {
-    fn default() -> Command {
-        let Some(Command::Boot(options)) = Options::parse_from(["bareflow", "boot"]).command else {
-            unreachable!("`boot` parses as boot")
+impl Command {
+    /// Where its outcome is to be written as JSON, if anywhere.
+    #[must_use]
+    pub fn json(&self) -> Option<&Path> {
+        let json = match self {
+            Command::Boot(options) => &options.run.json,
+            Command::Host(options) => &options.run.json,
+            Command::Test(options) => &options.json,
+            Command::Tune(options) => &options.json,
+            Command::Inject(options) => &options.json,
+            Command::Inspect { json, .. } => json,
+            Command::Ps(options) | Command::Shutdown(options) => &options.dial.json,
+            Command::Push(options) => &options.dial.json,
+            Command::Watch(options) => &options.dial.json,
+            Command::Call(options) => &options.dial.json,
+            Command::Unload(options) | Command::Activate(options) | Command::Save(options) => &options.dial.json,
+            Command::Compare(options) => &options.dial.json,
+            Command::Stats(options) => &options.dial.json,
+            Command::Log(options) => &options.dial.json,
+            Command::Load(options) => &options.dial.json,
+            Command::Ls(options) => &options.dial.json,
+            Command::New(_) | Command::Build { .. } | Command::Disk(_) | Command::Serve(_) => &None,
         };
-        Command::Boot(options)
+        json.as_deref()
     }
 }
 
@@ -114,6 +135,23 @@ mod tests {
     #[test]
     fn is_consistent() {
         Options::command().debug_assert();
-        assert!(matches!(Command::default(), Command::Boot(_)));
+    }
+
+    #[test]
+    fn every_command_that_writes_json_is_known_for_it() {
+        for command in Options::command().get_subcommands() {
+            let name = command.get_name();
+            if !command.get_arguments().any(|argument| argument.get_id() == "json") {
+                continue;
+            }
+            let needs: &[&str] = match name {
+                "compare" => &["a", "b"],
+                "tune" | "inspect" | "push" | "watch" | "call" | "unload" | "activate" | "load" | "save" => &["a"],
+                _ => &[],
+            };
+            let words = ["bareflow", name, "--json", "-"].into_iter().chain(needs.iter().copied());
+            let options = Options::try_parse_from(words).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!(options.command.json(), Some(Path::new("-")), "{name}");
+        }
     }
 }

@@ -17,7 +17,7 @@ pub struct NewOptions {
 }
 
 /// What `build` takes.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct BuildOptions {
     /// The modules to build, by name or by the folder of their crate; when none is named, all of the workspace, or
     /// else the crate here.
@@ -43,7 +43,7 @@ pub struct TestOptions {
     /// The most a call may take and a module may have, whatever it asks for: `time=10ms,stack=16K,heap=1M`, any of them.
     #[arg(long, value_name = "LIMITS", value_parser = super::load::budget)]
     pub budget: Option<Budget>,
-    /// Write what came of it as JSON.
+    /// Write what came of it as JSON; `-` is standard output.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 }

@@ -1,5 +1,6 @@
 //! What the commands take that run modules themselves: here, or in a kernel they boot.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -12,15 +13,15 @@ pub struct RunOptions {
     /// Further blobs to load and run.
     #[arg(value_name = "FILE.mod")]
     pub files: Vec<PathBuf>,
-    /// Write the report as JSON.
+    /// Write the report as JSON; `-` is standard output.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
     /// How often every module but the four is run.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub repeat: u32,
-    /// Input of every module but the four: a file's bytes, or else this very text.
-    #[arg(long, value_name = "FILE|TEXT")]
-    pub input: Option<String>,
+    /// Input of every module but the four: `-` (standard input), `@FILE`, `hex:00ff`, `text:..`, or a file's name, or else this very text.
+    #[arg(long, value_name = "INPUT")]
+    pub input: Option<OsString>,
     /// Call each module many times in a row at the end, and show what one call takes to a hundredth of a cycle.
     #[arg(long)]
     pub batch: bool,
@@ -89,7 +90,8 @@ pub struct ServeOptions {
     /// Further blobs to load at the start.
     #[arg(value_name = "FILE.mod")]
     pub files: Vec<PathBuf>,
-    /// Where clients find the kernel; `target/bareflow.sock` of the workspace when not said.
+    /// Where clients find the kernel; when not said, what BAREFLOW_SOCKET names, target/bareflow.sock of the
+    /// workspace, or bareflow.sock in the user's runtime folder.
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
     /// How modules are loaded.
@@ -121,7 +123,7 @@ pub struct InjectOptions {
     /// Where the campaign's progress is kept, so that it can be gone on with.
     #[arg(long, value_name = "FILE")]
     pub state: Option<PathBuf>,
-    /// Write the outcome as JSON.
+    /// Write the outcome as JSON; `-` is standard output.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 }

@@ -1,5 +1,6 @@
 //! What `tune` takes.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, value_parser};
@@ -7,12 +8,12 @@ use clap::{Args, value_parser};
 /// What `tune` takes.
 #[derive(Debug, Args)]
 pub struct TuneOptions {
-    /// The module, by the name of its crate.
-    #[arg(value_name = "NAME")]
+    /// The module: its name, or the folder of its crate.
+    #[arg(value_name = "NAME|PATH")]
     pub name: String,
-    /// What it is run on: a file's bytes, or else this very text.
-    #[arg(long, value_name = "FILE|TEXT")]
-    pub input: Option<String>,
+    /// What it is run on: `-` (standard input), `@FILE`, `hex:00ff`, `text:..`, or a file's name, or else this very text.
+    #[arg(long, value_name = "INPUT")]
+    pub input: Option<OsString>,
     /// How often each build is called in this process.
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = value_parser!(u32).range(1..))]
     pub repeat: u32,
@@ -31,7 +32,7 @@ pub struct TuneOptions {
     /// Draw the bars as SVG.
     #[arg(long, value_name = "FILE.svg")]
     pub plot: Option<PathBuf>,
-    /// Write the figures as JSON.
+    /// Write the figures as JSON; `-` is standard output.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 }

@@ -96,7 +96,7 @@ fn route(mut kernel: &UnixStream, clients: &Clients, heard: impl FnOnce()) {
                 Ok(Message::Answer(number, answer)) => deliver(number, answer, clients),
                 // What a run reports is of no interest to those who ask.
                 Ok(_) => {}
-                Err(error) => anstream::eprintln!("[SERVE] from the kernel: {error}"),
+                Err(error) => crate::complain!("[SERVE] from the kernel: {error}"),
             }
         }
     }
@@ -105,7 +105,7 @@ fn route(mut kernel: &UnixStream, clients: &Clients, heard: impl FnOnce()) {
 fn deliver(number: u64, answer: Answer, clients: &Clients) {
     let (mark, own) = ((number >> NUMBER_BITS) as u32, number & u64::from(u32::MAX));
     match answer {
-        Answer::Refused { error } if mark == 0 => anstream::eprintln!("[SERVE] the kernel refused a frame: {error}"),
+        Answer::Refused { error } if mark == 0 => crate::complain!("[SERVE] the kernel refused a frame: {error}"),
         answer => {
             if !matches!(answer, Answer::Progress { .. }) {
                 clients.answered(mark);
@@ -128,7 +128,7 @@ fn accept<'scope>(
             Ok(Some(stream)) => Arc::new(stream),
             Ok(None) => continue,
             Err(error) => {
-                anstream::eprintln!("[SERVE] can't let a client in: {error}");
+                crate::complain!("[SERVE] can't let a client in: {error}");
                 thread::sleep(Duration::from_millis(100));
                 continue;
             }

@@ -78,7 +78,7 @@ impl Clients {
             queue.hang_up();
             flow.close();
             table.clients.remove(&mark);
-            anstream::eprintln!("[SERVE] client {mark} does not take its answers, so it was dropped");
+            crate::complain!("[SERVE] client {mark} does not take its answers, so it was dropped");
         }
     }
 

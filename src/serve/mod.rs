@@ -5,6 +5,7 @@ pub mod broker;
 mod client_queue;
 mod clients;
 mod flow;
+pub mod place;
 mod socket;
 
 use std::path::Path;
@@ -17,7 +18,7 @@ use crate::files::Files;
 use crate::options::ServeOptions;
 use crate::qemu::{Killer, Machine};
 use crate::{Ended, Problem, boot, say};
-pub use socket::{Socket, default_path};
+pub use socket::Socket;
 
 /// How often is looked whether the kernel is up.
 const POLL: Duration = Duration::from_millis(50);
@@ -27,7 +28,7 @@ const POLL: Duration = Duration::from_millis(50);
 /// # Errors
 /// What keeps it from being carried out, or what the kernel ended with.
 pub fn serve(options: &ServeOptions) -> Result<Ended, Problem> {
-    let path = options.socket.clone().unwrap_or_else(default_path);
+    let (path, link) = place::to_listen(options.socket.as_deref());
     let machine = boot::machine(&options.machine)?;
     let files = Files::blobs(&options.files);
     if let Some(refused) = files.unreadable.first() {
@@ -37,10 +38,11 @@ pub fn serve(options: &ServeOptions) -> Result<Ended, Problem> {
     let archive = boot::boot_archive(&files);
     let data_disk_read_only = machine.data_disk.as_deref().is_some_and(is_read_only);
     if data_disk_read_only {
-        anstream::eprintln!("[SERVE] the disk may not be written to, so `save` will be refused");
+        crate::complain!("[SERVE] the disk may not be written to, so `save` will be refused");
     }
     let machine = Machine { command_line: format!("{command_line} serve=1"), archive, data_disk_read_only, ..machine };
     let socket = Socket::bind(&path)?;
+    let _link = link.and_then(|link| place::Link::publish(&link, &path));
     let stopped = Arc::new(AtomicBool::new(false));
     let (told, killer) = mpsc::channel();
     end_on_signals(&stopped, killer)?;

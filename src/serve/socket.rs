@@ -6,18 +6,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use crate::{Problem, new};
-
-/// Where the socket is unless something else is said: below the workspace, or else the current folder.
-#[must_use]
-pub fn default_path() -> PathBuf {
-    let relative = Path::new("target").join("bareflow.sock");
-    let root = new::workspace_manifest().ok().and_then(|manifest| manifest.parent().map(Path::to_owned));
-    match root {
-        Some(root) if std::env::current_dir().is_ok_and(|here| here != root) => root.join(relative),
-        _ => relative,
-    }
-}
+use crate::Problem;
 
 /// A socket that is listened at. It is removed at the end.
 #[derive(Debug)]
@@ -41,7 +30,10 @@ impl Socket {
     pub fn bind(path: &Path) -> Result<Socket, Problem> {
         let shown = path.display();
         if let Ok(there) = fs::symlink_metadata(path) {
-            if !there.file_type().is_socket() {
+            // A link that leads nowhere, or to a socket, is a kernel's that was served elsewhere.
+            let is_link = there.file_type().is_symlink();
+            let leads_to_other = is_link && fs::metadata(path).is_ok_and(|found| !found.file_type().is_socket());
+            if leads_to_other || !is_link && !there.file_type().is_socket() {
                 return Err(format!("{shown} is no socket, expected one or nothing; name another by `--socket`").into());
             }
             match UnixStream::connect(path) {
@@ -49,7 +41,7 @@ impl Socket {
                     let remedy = "end it by `bareflow shutdown`, or name another socket by `--socket`";
                     return Err(format!("a kernel is served at {shown} already; {remedy}").into());
                 }
-                Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+                Err(error) if matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound) => {
                     fs::remove_file(path).map_err(|error| format!("can't remove the old socket {shown}: {error}"))?;
                 }
                 Err(error) => return Err(format!("can't tell who listens at {shown}: {error}").into()),

@@ -11,13 +11,14 @@ mod plot;
 mod show;
 mod write;
 
-use bareflow_builder::Workspace;
-use bareflow_builder::discover::{ModuleCrate, discover};
+use bareflow_builder::discover::ModuleCrate;
 
-use crate::build_command::{needed, progress, select};
-use crate::files::{read_input, write_json};
+use crate::build_command::{chosen_one, progress};
+use crate::examples::needed_by;
+use crate::files::write_json;
+use crate::input::read_input;
 use crate::options::TuneOptions;
-use crate::{Ended, Problem, new, say};
+use crate::{Ended, Problem, say};
 use candidates::Candidate;
 
 /// What the candidates are run on.
@@ -33,13 +34,12 @@ struct Work<'run> {
 /// Carries the command out.
 ///
 /// # Errors
-/// When there is no workspace here, no such module, or a file that can't be read or written.
+/// When there is no such module, or a file that can't be read or written.
 pub fn tune(options: &TuneOptions) -> Result<Ended, Problem> {
-    let workspace = discover(&new::workspace_manifest()?)?;
-    let module = select(&workspace, std::slice::from_ref(&options.name))?;
-    let module = *module.first().ok_or("no module is named")?;
+    let (module, _) = chosen_one(&options.name)?;
+    let module = &module;
     let input = read_input(options.input.as_deref())?;
-    match measure(&workspace, module, input, options) {
+    match measure(module, input, options) {
         Ok((candidates, notes)) => {
             let choice = choice::choose(&candidates);
             show::show(&candidates, &choice, &notes);
@@ -58,7 +58,7 @@ pub fn tune(options: &TuneOptions) -> Result<Ended, Problem> {
             Ok(Ended::Passed)
         }
         Err(failure) => {
-            anstream::eprintln!("error: {failure}");
+            crate::complain!("error: {failure}");
             Ok(Ended::Failed)
         }
     }
@@ -66,13 +66,12 @@ pub fn tune(options: &TuneOptions) -> Result<Ended, Problem> {
 
 /// All candidates with their figures, and what is to be said besides.
 fn measure(
-    workspace: &Workspace,
     module: &ModuleCrate,
     input: Vec<u8>,
     options: &TuneOptions,
 ) -> Result<(Vec<Candidate>, Vec<String>), Problem> {
     let mut notes = Vec::new();
-    let work = Work { name: &module.name, needed: needed(workspace, module)?, input, repeat: options.repeat };
+    let work = Work { name: &module.name, needed: needed_by(module)?, input, repeat: options.repeat };
     let progress = progress(2 * options.cpu_levels.len() * options.opt_levels.len() + 2);
     let mut candidates = candidates::build(module, &work, options, &mut notes, &progress)?;
     progress.set_message("running here");

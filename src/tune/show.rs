@@ -37,7 +37,7 @@ pub(super) fn show(candidates: &[Candidate], choice: &Choice, notes: &[String]) 
     );
     show_bars(candidates);
     for note in notes {
-        anstream::eprintln!("note: {note}");
+        crate::complain!("note: {note}");
     }
     say!("\nchoice: {}", settings(choice));
 }

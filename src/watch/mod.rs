@@ -1,4 +1,4 @@
-//! `watch`: a module that is built and pushed whenever one of its files is
+//! `watch`: a module that is built and pushed at once and whenever one of its files is
 //! saved. `saves` notices that, `round` does the rest.
 
 mod round;
@@ -7,42 +7,53 @@ mod saves;
 use std::path::Path;
 use std::time::Duration;
 
-use bareflow_builder::BuildError;
-use bareflow_builder::discover::{ModuleCrate, discover};
+use bareflow_builder::discover::ModuleCrate;
 
+use crate::build_command::chosen_one;
 use crate::client::Client;
 use crate::client::error::Lost;
 use crate::files::write_json;
 use crate::options::WatchOptions;
-use crate::{Ended, Problem, new, say};
+use crate::{Ended, Problem, complain, new, say};
 use round::Round;
 use saves::Saves;
 
 /// How often is looked whether the kernel is still there.
 const CHECK: Duration = Duration::from_millis(250);
 
-/// Carries the command out.
+/// Carries the command out: builds and loads the module, then does so again at each save. When the kernel goes, it
+/// waits for the next one. With `--once` it waits for one save, and ends with what came of that.
 ///
 /// # Errors
-/// What keeps it from being carried out: it ends so when the kernel is gone.
+/// What keeps it from being carried out: there is no such module, or no kernel at the start.
 pub fn watch(options: &WatchOptions) -> Result<Ended, Problem> {
-    let mut module = find(&options.name)?;
+    let (mut module, _) = chosen_one(&options.name)?;
     let folder = module.manifest.parent().unwrap_or(Path::new(".")).to_owned();
     let mut client = Client::dial(&options.dial)?;
     let saves = Saves::below(&folder, &module.beside)?;
     say!("watching {}; Ctrl-C ends", folder.display());
-    let mut manifest_saved = false;
+    let (mut manifest_saved, mut due) = (false, !options.once);
     loop {
-        let Some(saved) = saves.next(CHECK)? else {
-            client.check()?;
-            continue;
-        };
-        manifest_saved |= saved.manifest;
-        let round = match renew(&mut module, &mut manifest_saved)
+        if !due {
+            match saves.next(CHECK)? {
+                Some(saved) => manifest_saved |= saved.manifest,
+                None if client.check().is_ok() => continue,
+                // The next one has what it was booted with.
+                None => client = next_kernel(options)?,
+            }
+        }
+        due = false;
+        let round = match renew(&mut module, options, &mut manifest_saved)
             .and_then(|()| round::run(&module, options.wish.wish(), &mut client))
         {
             Ok(round) => round,
-            Err(problem) if problem.is::<Lost>() => return Err(problem),
+            Err(problem) if problem.is::<Lost>() && options.once => return Err(problem),
+            Err(problem) if problem.is::<Lost>() => {
+                complain!("{problem}");
+                client = next_kernel(options)?;
+                due = true;
+                continue;
+            }
             Err(problem) => Round::failed(&module, problem.to_string()),
         };
         if let Some(path) = &options.dial.json {
@@ -55,19 +66,35 @@ pub fn watch(options: &WatchOptions) -> Result<Ended, Problem> {
     }
 }
 
-/// The module of that name in this workspace.
-fn find(name: &str) -> Result<ModuleCrate, Problem> {
-    let workspace = discover(&new::workspace_manifest()?)?;
-    let known = workspace.modules.iter().map(|module| module.name.clone()).collect();
-    let missing = || BuildError::NoSuchModule { name: name.to_owned(), known };
-    Ok(workspace.modules.into_iter().find(|module| module.name == name).ok_or_else(missing)?)
+/// Waits for a kernel where one was. What keeps it from being talked to is said once.
+fn next_kernel(options: &WatchOptions) -> Result<Client, Problem> {
+    if options.once {
+        return Err("the kernel is gone before anything was saved; run `bareflow serve` again".into());
+    }
+    say!("the kernel is gone; waiting for the next one");
+    let mut said = String::new();
+    loop {
+        match Client::dial(&options.dial) {
+            Ok(client) => return Ok(client),
+            Err(problem) => {
+                let problem = problem.to_string();
+                if problem != said && !problem.starts_with("no kernel") {
+                    complain!("{problem}");
+                    said = problem;
+                }
+            }
+        }
+        std::thread::sleep(CHECK);
+    }
 }
 
 /// Reads the module anew once its manifest was saved: version and settings may be others now.
-fn renew(module: &mut ModuleCrate, manifest_saved: &mut bool) -> Result<(), Problem> {
+fn renew(module: &mut ModuleCrate, options: &WatchOptions, manifest_saved: &mut bool) -> Result<(), Problem> {
     if *manifest_saved {
-        new::enter_into_lock_file(&new::workspace_manifest()?)?;
-        *module = find(&module.name)?;
+        if module.is_bareflows_own() {
+            new::enter_into_lock_file(&module.root.join("Cargo.toml"))?;
+        }
+        (*module, _) = chosen_one(&options.name)?;
         *manifest_saved = false;
     }
     Ok(())

@@ -83,7 +83,7 @@ impl Round {
         match (&self.error, self.generation) {
             (None, Some(generation)) => say!("{now} {module} {version} (load {generation}): {}: running", self.parts()),
             (None, None) => say!("{now} {module} {version}: {}: running", self.parts()),
-            (Some(error), _) => anstream::eprintln!("{now} {module} {version}: {}", error.trim_end()),
+            (Some(error), _) => crate::complain!("{now} {module} {version}: {}", error.trim_end()),
         }
     }
 

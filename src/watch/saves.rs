@@ -59,7 +59,7 @@ impl Saves {
                 },
             };
             match self.events.recv_timeout(wait) {
-                Ok(Ok(event)) if is_change(&event) => {
+                Ok(Ok(event)) if is_change(&event) && !event.paths.iter().all(|path| is_temporary(path)) => {
                     if saved.is_none() {
                         quiet_from = Instant::now();
                     }
@@ -84,6 +84,15 @@ fn is_change(event: &Event) -> bool {
 
 fn is_manifest(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name == "Cargo.toml")
+}
+
+/// Whether a file is an editor's own: a swap file, a lock, a copy, or a try whether files can be made.
+fn is_temporary(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let (hidden, ending) = (name.starts_with('.'), name.rsplit('.').next().unwrap_or_default());
+    let is_swap = hidden && ["swp", "swo", "swn", "swx", "swap", "tmp"].contains(&ending);
+    let is_lock = name.starts_with(".#") || name.starts_with('#') && name.ends_with('#');
+    is_swap || is_lock || name.starts_with(".goutputstream-") || name.ends_with('~') || name == "4913"
 }
 
 #[cfg(test)]
@@ -122,5 +131,20 @@ mod tests {
         assert_eq!(saves.next(Duration::from_millis(50)).unwrap(), None);
         std::fs::write(shared.join("lib.rs"), "").unwrap();
         assert_eq!(saves.next(Duration::from_secs(10)).unwrap(), Some(Saved { manifest: false }));
+    }
+
+    #[test]
+    fn what_editors_write_for_themselves_is_no_save() {
+        for name in [".lib.rs.swp", ".lib.rs.swx", ".#lib.rs", "#lib.rs#", "lib.rs~", "4913", ".goutputstream-1A2B"] {
+            assert!(is_temporary(Path::new("src").join(name).as_path()), "{name}");
+        }
+        for name in ["lib.rs", "Cargo.toml", ".cargo", "table.tmp", "a#b"] {
+            assert!(!is_temporary(Path::new("src").join(name).as_path()), "{name}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let saves = Saves::below(folder.path(), &[]).unwrap();
+        fs::write(folder.path().join(".lib.rs.swp"), "x").unwrap();
+        std::os::unix::fs::symlink("nobody@nowhere", folder.path().join(".#lib.rs")).unwrap();
+        assert_eq!(saves.next(Duration::from_millis(50)).unwrap(), None);
     }
 }

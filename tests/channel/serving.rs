@@ -19,16 +19,32 @@ impl Served {
     pub fn start(more: &[&str]) -> Served {
         assert!(!KERNEL.is_empty(), "this build has no kernel; run `make setup`");
         let folder = tempfile::tempdir().unwrap();
+        let child = Served::spawn(&folder, more);
+        let served = Served { folder, child };
+        served.wait();
+        served
+    }
+
+    fn spawn(folder: &TempDir, more: &[&str]) -> Child {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bareflow"));
         command.arg("serve").arg("--socket").arg(folder.path().join("s")).args(more);
-        let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let served = Served { folder, child };
+        command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// Ends the kernel and serves another one at the same place.
+    pub fn restart(&mut self) {
+        self.run(&["shutdown"]);
+        self.child.wait().unwrap();
+        self.child = Served::spawn(&self.folder, &[]);
+        self.wait();
+    }
+
+    fn wait(&self) {
         let start = Instant::now();
-        while !served.socket().exists() {
+        while !self.socket().exists() {
             assert!(start.elapsed() < Duration::from_secs(20), "no socket");
             std::thread::sleep(Duration::from_millis(5));
         }
-        served
     }
 
     pub fn socket(&self) -> PathBuf {
@@ -37,7 +53,7 @@ impl Served {
 
     /// Runs a command to success.
     #[track_caller]
-    fn run(&self, words: &[&str]) -> String {
+    pub fn run(&self, words: &[&str]) -> String {
         let output = bareflow(words.iter().copied().chain(["--socket", self.socket().to_str().unwrap()]));
         assert_code(&output, 0);
         text(&output)

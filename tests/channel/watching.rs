@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use crate::common;
 use crate::fake_kernel::Bench;
+use crate::serving::Served;
 
 /// A workspace, with one module, `answer`, if that is wanted.
 pub fn workspace(folder: &Path, with_answer: bool) {
@@ -45,7 +46,9 @@ fn a_saved_file_is_built_and_pushed() {
     let text = fs::read_to_string(&source).unwrap();
     let json = folder.path().join("round.json");
     let (mut child, mut output) = start(&bench, folder.path(), &["--json", json.to_str().unwrap()]);
-    for round in 1..=3 {
+    // What is there is built and loaded first.
+    assert!(next_line(&mut output).ends_with(" ms: running\n"));
+    for round in 2..=4 {
         fs::write(&source, format!("{text}// round {round}\n")).unwrap();
         let line = next_line(&mut output);
         let parts = [" answer 1.0.0 (load ", ": compile ", " ms, pack ", " ms, transfer ", " ms, kernel "];
@@ -59,11 +62,13 @@ fn a_saved_file_is_built_and_pushed() {
     assert!(next_line(&mut output).ends_with(" ms: running\n"));
     let round: serde_json::Value = serde_json::from_slice(&fs::read(json).unwrap()).unwrap();
     assert!(round["compile_ms"].as_f64().unwrap() > 0.0 && round["error"].is_null(), "{round}");
-    assert_eq!((&round["schema"], &round["generation"]), (&1.into(), &5.into()));
+    assert_eq!((&round["schema"], &round["generation"]), (&1.into(), &6.into()));
     // It settled: nothing was pushed but what was saved.
-    assert_eq!(bench.seen.lock().unwrap().pushes, 4);
+    assert_eq!(bench.seen.lock().unwrap().pushes, 5);
     bench.end();
-    assert_eq!(child.wait().unwrap().code(), Some(2), "the kernel is gone");
+    assert_eq!(next_line(&mut output), "the kernel is gone; waiting for the next one\n");
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 #[test]
@@ -83,4 +88,31 @@ fn once_ends_after_one_round() {
     assert!(next_line(&mut output).ends_with(" ms: running\n"));
     assert_eq!(child.wait().unwrap().code(), Some(0));
     bench.end();
+}
+
+#[test]
+fn a_standalone_crate_is_watched_and_goes_to_the_next_kernel() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut new = Command::new(env!("CARGO_BIN_EXE_bareflow"));
+    let made = new.args(["new", "--standalone", "answer"]).current_dir(folder.path()).output().unwrap();
+    assert!(made.status.success(), "{}", common::errors(&made));
+    let mut first = Served::start(&[]);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bareflow"));
+    command.args(["watch", "answer", "--socket"]).arg(first.socket());
+    command.current_dir(folder.path().join("answer")).env_remove("CARGO_TARGET_DIR").stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    assert!(next_line(&mut output).starts_with("watching "));
+    assert!(next_line(&mut output).ends_with(" ms: running\n"));
+    assert!(first.run(&["ps"]).contains("\nanswer "));
+    first.restart();
+    assert_eq!(next_line(&mut output), "the kernel is gone; waiting for the next one\n");
+    fs::write(folder.path().join("answer/src/.lib.rs.swp"), "no save").unwrap();
+    let source = folder.path().join("answer/src/lib.rs");
+    let text = fs::read_to_string(&source).unwrap();
+    fs::write(&source, format!("{text}// saved\n")).unwrap();
+    let line = next_line(&mut output);
+    assert!(line.contains(" answer 0.1.0 (load 1): ") && line.ends_with(" ms: running\n"), "{line}");
+    child.kill().unwrap();
+    child.wait().unwrap();
 }

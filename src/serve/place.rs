@@ -1,0 +1,133 @@
+//! Where `serve` listens, and where clients look for it, when nothing is said.
+//!
+//! In order: `--socket`, the variable `BAREFLOW_SOCKET`, `target/bareflow.sock` of the workspace at or above the
+//! current folder, `bareflow.sock` in the user's runtime folder. A kernel that is served in a workspace is found from
+//! elsewhere through a link in the runtime folder, unless another one is there already.
+
+use std::env;
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, symlink};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use crate::{Problem, new};
+
+/// The variable that says where the socket is.
+pub const VARIABLE: &str = "BAREFLOW_SOCKET";
+
+/// The socket's name in the runtime folder.
+const NAME: &str = "bareflow.sock";
+
+/// The socket that a user names: by the option, or else by the variable.
+fn said(option: Option<&Path>) -> Option<PathBuf> {
+    let variable = || env::var_os(VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from);
+    option.map(Path::to_owned).or_else(variable)
+}
+
+/// The workspace's, relative where the current folder is its root.
+fn of_workspace() -> Option<PathBuf> {
+    let relative = Path::new("target").join(NAME);
+    let root = new::workspace_manifest().ok()?.parent()?.to_owned();
+    Some(if env::current_dir().is_ok_and(|here| here == root) { relative } else { root.join(relative) })
+}
+
+/// The one in a folder that is this user's alone.
+fn of_user() -> Option<PathBuf> {
+    let folder = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let runtime = folder("XDG_RUNTIME_DIR").or_else(|| Some(folder("HOME")?.join(".cache").join("bareflow")));
+    Some(runtime?.join(NAME))
+}
+
+/// Where `serve` listens, and the link by which it is found from elsewhere.
+#[must_use]
+pub fn to_listen(option: Option<&Path>) -> (PathBuf, Option<PathBuf>) {
+    if let Some(path) = said(option) {
+        return (path, None);
+    }
+    let Some(path) = of_workspace() else {
+        return (of_user().unwrap_or_else(|| Path::new("target").join(NAME)), None);
+    };
+    (path, of_user())
+}
+
+/// Connects to the kernel that is served.
+///
+/// # Errors
+/// When none is, with all places that were looked at.
+pub fn connect(option: Option<&Path>) -> Result<(PathBuf, UnixStream), Problem> {
+    let places = match said(option) {
+        Some(path) => vec![path],
+        None => [of_workspace(), of_user()].into_iter().flatten().collect(),
+    };
+    let mut tried = Vec::new();
+    for path in places {
+        match UnixStream::connect(&path) {
+            Ok(stream) => return Ok((path, stream)),
+            Err(error) => tried.push(format!("no kernel at {}: {error}", path.display())),
+        }
+    }
+    if tried.is_empty() {
+        tried.push("no kernel: no workspace is here, and no XDG_RUNTIME_DIR or HOME is set".to_owned());
+    }
+    let found = tried.join(", ");
+    Err(format!("{found}; run `bareflow serve` first, or say where it is by `--socket` or {VARIABLE}").into())
+}
+
+/// A link to a socket. It is removed at the end.
+#[derive(Debug)]
+pub struct Link {
+    at: PathBuf,
+    to: PathBuf,
+}
+
+impl Link {
+    /// Makes the link `at`, unless something is there that is used. Who can't make one is found in its workspace only.
+    #[must_use]
+    pub fn publish(at: &Path, to: &Path) -> Option<Link> {
+        let to = std::path::absolute(to).ok()?;
+        if let Ok(there) = fs::symlink_metadata(at) {
+            let may_go = there.file_type().is_symlink() || there.file_type().is_socket();
+            if !may_go || UnixStream::connect(at).is_ok() {
+                return None;
+            }
+            fs::remove_file(at).ok()?;
+        }
+        fs::create_dir_all(at.parent()?).ok()?;
+        symlink(&to, at).ok()?;
+        Some(Link { at: at.to_owned(), to })
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        // Another kernel's may be there by now.
+        if fs::read_link(&self.at).is_ok_and(|to| to == self.to) {
+            let _ = fs::remove_file(&self.at);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixListener;
+
+    #[test]
+    fn a_link_takes_the_place_of_what_nobody_uses_and_of_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let (at, to) = (folder.path().join("run/s"), folder.path().join("s"));
+        let listener = UnixListener::bind(&to).unwrap();
+        let link = Link::publish(&at, &to).unwrap();
+        assert!(UnixStream::connect(&at).is_ok());
+        assert!(Link::publish(&at, &folder.path().join("other")).is_none(), "a kernel is found there");
+        drop(listener);
+        let newer = Link::publish(&at, &folder.path().join("other")).unwrap();
+        drop(link);
+        assert!(fs::symlink_metadata(&at).is_ok(), "another one's stays");
+        drop(newer);
+        assert!(fs::symlink_metadata(&at).is_err());
+        fs::write(&at, "kept").unwrap();
+        assert!(Link::publish(&at, &to).is_none());
+        assert_eq!(fs::read(&at).unwrap(), b"kept");
+    }
+}
