@@ -85,7 +85,7 @@ fn without_a_kernel_or_with_wrong_words_the_exit_is_2() {
     let output = bareflow(["ps", "--socket", name]);
     assert_code(&output, 2);
     let wrong: [(&[&str], &str); 8] = [
-        (&["push", "/no/such.mod"], "can't read /no/such.mod"),
+        (&["push", "/no/such.mod"], "/no/such.mod: can't read: "),
         (&["push", sum.to_str().unwrap(), "--gate", "p98<=1"], "--gate: \"p98<=1\", expected outputs-equal"),
         (&["push", sum.to_str().unwrap(), "--over", "5"], "--gate"),
         (&["call"], "required arguments"),
