@@ -47,9 +47,13 @@ pub struct File {
 }
 
 impl File {
-    /// Whether its name ends in `.mod`; a folder's may, too.
+    /// Whether its name ends in `.mod`; a folder's may, too. macOS puts a file of its own beside each that it copies:
+    /// `._NAME.mod` is none.
     #[must_use]
     pub fn is_module(&self) -> bool {
+        if self.name.starts_with("._") {
+            return false;
+        }
         let ending = self.name.len().checked_sub(4).and_then(|start| self.name.get(start..));
         ending.is_some_and(|ending| ending.eq_ignore_ascii_case(".mod"))
     }
@@ -102,17 +106,22 @@ pub fn put_stamp(entry: &mut [u8], stamp: Stamp) {
     put(entry, 22, &stamp.0.to_le_bytes());
 }
 
+/// Bytes of a short name as it is shown: both its parts and the point.
+const SHORT_NAME_SHOWN: usize = 12;
+
 /// The short name as it is shown: `NAME.EXT`, in small letters where the entry says so.
-pub fn short_name(entry: &Entry) -> String {
+pub fn short_name(entry: &Entry) -> Result<String, DiskError> {
     let (base, ending) = (entry.get(..8).unwrap_or_default(), entry.get(8..11).unwrap_or_default());
     let case = u8_at(entry, 12);
     let mut name = String::new();
+    let wanted = SHORT_NAME_SHOWN;
+    name.try_reserve_exact(wanted).map_err(|_| DiskError::OutOfMemory { wanted: wanted as u64 })?;
     push(&mut name, base, case & 0x08 != 0);
     if ending.iter().any(|&byte| byte != b' ') {
         name.push('.');
         push(&mut name, ending, case & 0x10 != 0);
     }
-    name
+    Ok(name)
 }
 
 fn push(name: &mut String, field: &[u8], small: bool) {

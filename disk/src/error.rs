@@ -50,6 +50,15 @@ pub enum DiskError {
         /// What was expected.
         expected: &'static str,
     },
+    /// The file system is of a kind that is not read here.
+    Unsupported {
+        /// Which field of its first sector says so.
+        field: &'static str,
+        /// What it says.
+        found: u64,
+        /// What was expected.
+        expected: &'static str,
+    },
     /// There is no folder `/modules`.
     NoModulesFolder,
     /// A folder's clusters don't end.
@@ -155,6 +164,10 @@ impl fmt::Display for DiskError {
             }
             DiskError::BootSector { field, found, expected } => {
                 write!(out, "boot sector damaged: {field} is {found}, expected {expected}; {REPAIR}")
+            }
+            DiskError::Unsupported { field, found, expected } => {
+                write!(out, "not a kind of file system that is read here: {field} is {found}, expected {expected}; ")?;
+                write!(out, "{CREATE}")
             }
             DiskError::NoModulesFolder => {
                 write!(out, "no folder /modules, expected modules there; make it with `mmd`, or {CREATE}")

@@ -41,8 +41,24 @@ impl<D: BlockDevice> Disk<D> {
     }
 
     /// Whether these are the file's bytes. A file that can't be read has others.
-    pub(crate) fn holds(&mut self, file: &File, bytes: &[u8]) -> bool {
-        file.bytes == bytes.len() as u64 && self.read(file).is_ok_and(|found| found == bytes)
+    pub(crate) fn holds(&mut self, file: &File, bytes: &[u8]) -> Result<bool, DiskError> {
+        if file.bytes != bytes.len() as u64 {
+            return Ok(false);
+        }
+        let chain = match self.chain(file) {
+            Err(error @ DiskError::OutOfMemory { .. }) => return Err(error),
+            Err(_) => return Ok(false),
+            Ok(chain) => chain,
+        };
+        for (&cluster, part) in chain.iter().zip(bytes.chunks(self.layout.cluster_size())) {
+            let first = self.layout.sector_of(cluster)?;
+            for (sector, expected) in (first..).zip(part.chunks(SECTOR_SIZE)) {
+                if !self.read_sector(sector).is_ok_and(|found| found.starts_with(expected)) {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
     }
 
     /// The clusters of a file: exactly as many as its length needs, none of them twice, since

@@ -1,6 +1,5 @@
 //! Folders: their sectors one by one, and what they list.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::device::{BlockDevice, SECTOR_SIZE, Sector};
@@ -9,7 +8,7 @@ use crate::error::DiskError;
 use crate::layout::{Folder, Kind};
 use crate::long_name::LongName;
 use crate::table::Link;
-use crate::{Disk, MODULES};
+use crate::{Disk, MODULES, fallible};
 
 /// Most names that are read of a folder.
 pub const MAX_FILES: usize = 4096;
@@ -50,7 +49,7 @@ impl Walk {
 impl<D: BlockDevice> Disk<D> {
     /// The folder `/modules`.
     pub(crate) fn modules(&mut self) -> Result<Folder, DiskError> {
-        let listing = self.list_folder(self.layout.root);
+        let listing = self.list_folder(self.layout.root)?;
         let mut folders = listing.files.into_iter().filter(|file| file.folder);
         match folders.find(|folder| folder.name.eq_ignore_ascii_case(MODULES)) {
             Some(File { problem: Some(problem), .. }) => Err(problem),
@@ -60,10 +59,13 @@ impl<D: BlockDevice> Disk<D> {
     }
 
     /// What is in a folder, as far as it can be read.
-    pub(crate) fn list_folder(&mut self, folder: Folder) -> Listing {
+    pub(crate) fn list_folder(&mut self, folder: Folder) -> Result<Listing, DiskError> {
         let mut files = Vec::new();
-        let cut = self.collect(folder, &mut files).err();
-        Listing { files, cut }
+        match self.collect(folder, &mut files) {
+            // This is no fault of the folder's: its files would seem to be gone.
+            Err(error @ DiskError::OutOfMemory { .. }) => Err(error),
+            collected => Ok(Listing { files, cut: collected.err() }),
+        }
     }
 
     fn collect(&mut self, folder: Folder, files: &mut Vec<File>) -> Result<(), DiskError> {
@@ -79,7 +81,8 @@ impl<D: BlockDevice> Disk<D> {
                         if files.len() == MAX_FILES {
                             return Err(DiskError::TooManyFiles);
                         }
-                        files.push(self.read_entry(entry, number, &mut long_name));
+                        let file = self.read_entry(entry, number, &mut long_name)?;
+                        fallible::push(files, file)?;
                     }
                     _ => long_name = LongName::default(),
                 }
@@ -89,15 +92,17 @@ impl<D: BlockDevice> Disk<D> {
         Ok(())
     }
 
-    fn read_entry(&self, entry: &Entry, number: u32, long_name: &mut LongName) -> File {
+    fn read_entry(&self, entry: &Entry, number: u32, long_name: &mut LongName) -> Result<File, DiskError> {
         let mut file = entry::read(entry, number..=number, self.layout.kind == Kind::Fat32);
-        let (name, first): (String, u32) =
-            long_name.take(&file.short).unwrap_or_else(|| (entry::short_name(entry), number));
+        let (name, first) = match long_name.take(&file.short)? {
+            Some(found) => found,
+            None => (entry::short_name(entry)?, number),
+        };
         file.name = name;
         file.entries = first..=number;
         let has_clusters = file.folder || file.bytes > 0;
         file.problem = if has_clusters { self.layout.sector_of(file.first_cluster).err() } else { None };
-        file
+        Ok(file)
     }
 
     /// The next sector of a folder, or `None` behind its last.

@@ -51,12 +51,13 @@ pub enum Folder {
     },
 }
 
-/// Fewer clusters are FAT12; as many as the second, or more, are FAT32.
-const FAT16_CLUSTERS: u32 = 4085;
-const FAT32_CLUSTERS: u32 = 65525;
+/// Fewer clusters are FAT12; as many as the second, or more, FAT16 can't have. FAT32 should have more, but may have
+/// fewer: `mkfs.vfat -F 32` makes such.
+const FAT16_CLUSTERS: u64 = 4085;
+const FAT32_CLUSTERS: u64 = 65525;
 
 /// Numbers of clusters end here; what is above has a meaning of its own.
-const MAX_CLUSTERS: u32 = 0x0fff_fff5;
+const MAX_CLUSTERS: u64 = 0x0fff_fff5;
 
 /// The parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,10 +116,13 @@ impl Layout {
         let table_sectors = if word(22) != 0 { word(22) } else { long(36) };
         let (cluster_sectors, reserved, tables, root_entries) = (byte(13), word(14), byte(16), word(17));
         check("the mark at its end", word(510), "43605", |mark| mark == 0xaa55)?;
-        check("bytes of a sector", word(11), "512", |size| size == SECTOR_SIZE as u64)?;
+        let is_size = |size: u64| (512..=4096).contains(&size) && size.is_power_of_two();
+        check("bytes of a sector", word(11), "512", is_size)?;
+        support("bytes of a sector", word(11), "512", |size| size == SECTOR_SIZE as u64)?;
         check("sectors of a cluster", cluster_sectors, "1, 2, 4 .. 128", u64::is_power_of_two)?;
         check("reserved sectors", reserved, "1 or more", |count| count > 0)?;
-        check("number of tables", tables, "1 or 2", |count| count == 1 || count == 2)?;
+        check("number of tables", tables, "1 or 2", |count| count > 0)?;
+        support("number of tables", tables, "1 or 2", |count| count <= 2)?;
         check("sectors", sectors, "as many as the partition has, or fewer", |count| count <= partition.sectors)?;
         check("sectors of a table", table_sectors, "1 or more", |count| count > 0)?;
         check("entries of the root", root_entries, "a multiple of 16", |count| count % 16 == 0)?;
@@ -128,10 +132,18 @@ impl Layout {
         let data = root + root_entries / 16;
         check("sectors", sectors, "more than tables and root take", |count| count > data)?;
         let clusters = (sectors - data) / cluster_sectors;
-        let expected = "4085 to 268435445 (FAT12 is too small)";
-        let in_range = |count: u64| (u64::from(FAT16_CLUSTERS)..=u64::from(MAX_CLUSTERS)).contains(&count);
-        check("number of clusters", clusters, expected, in_range)?;
-        let kind = if clusters < u64::from(FAT32_CLUSTERS) { Kind::Fat16 } else { Kind::Fat32 };
+        // As Linux tells them apart: FAT32 has nothing where FAT12 and FAT16 have the length of a table.
+        let kind = if word(22) == 0 { Kind::Fat32 } else { Kind::Fat16 };
+        match kind {
+            Kind::Fat16 => {
+                check("number of clusters", clusters, "fewer than 65525 in FAT16", |count| count < FAT32_CLUSTERS)?;
+                support("number of clusters", clusters, "4085 or more: not FAT12", |count| count >= FAT16_CLUSTERS)?;
+            }
+            Kind::Fat32 => {
+                let in_range = |count| (1..=MAX_CLUSTERS).contains(&count);
+                check("number of clusters", clusters, "1 to 268435445", in_range)?;
+            }
+        }
         let room = table_sectors * SECTOR_SIZE as u64 / kind.entry_size() as u64;
         check("entries of a table", room, "one for each cluster and two more", |count| count >= clusters + 2)?;
         let layout = Layout {
@@ -150,8 +162,8 @@ impl Layout {
             return Ok(layout);
         }
         check("entries of the root", root_entries, "0 in FAT32", |count| count == 0)?;
-        check("flags of the tables", word(40) & 0x80, "0: all tables say the same", |flag| flag == 0)?;
-        check("version", word(42), "0", |version| version == 0)?;
+        support("flags of the tables", word(40) & 0x80, "0: all tables say the same", |flag| flag == 0)?;
+        support("version", word(42), "0", |version| version == 0)?;
         let first = long(44);
         check("first cluster of the root", first, "a cluster", |first| (2..clusters + 2).contains(&first))?;
         let info = Some(word(48)).filter(|&info| info > 0 && info < reserved).map(|info| partition.start + info);
@@ -166,6 +178,16 @@ fn check(
     holds: impl FnOnce(u64) -> bool,
 ) -> Result<(), DiskError> {
     if holds(found) { Ok(()) } else { Err(DiskError::BootSector { field, found, expected }) }
+}
+
+/// The same for what is no damage, but of a kind that is not read here.
+fn support(
+    field: &'static str,
+    found: u64,
+    expected: &'static str,
+    holds: impl FnOnce(u64) -> bool,
+) -> Result<(), DiskError> {
+    if holds(found) { Ok(()) } else { Err(DiskError::Unsupported { field, found, expected }) }
 }
 
 /// A number that came from 32 bits or was checked against such a one.

@@ -17,7 +17,7 @@
 //! On the host, where images are made, `hadris-fat` does it.
 //!
 //! There is no `unsafe` here, and no allocation that a disk can make larger than the
-//! file it is for, or than [`MAX_FILES`] names.
+//! file it is for, or than [`MAX_FILES`] names; and each that fails is an error (`fallible`).
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -30,6 +30,7 @@ mod bytes;
 mod device;
 mod entry;
 mod error;
+mod fallible;
 mod file;
 mod folder;
 mod layout;
@@ -81,11 +82,11 @@ impl<D: BlockDevice> Disk<D> {
     /// What is in `/modules`.
     ///
     /// # Errors
-    /// When there is no such folder, or it can't be looked for. What goes wrong in the
-    /// folder itself is part of the listing.
+    /// When there is no such folder, or it can't be looked for, or there is no memory for the listing. What else goes
+    /// wrong in the folder itself is part of the listing.
     pub fn list(&mut self) -> Result<Listing, DiskError> {
         let folder = self.modules()?;
-        Ok(self.list_folder(folder))
+        self.list_folder(folder)
     }
 
     /// `FAT16` or `FAT32`.

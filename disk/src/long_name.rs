@@ -4,6 +4,7 @@ use alloc::string::String;
 
 use crate::bytes::{u8_at, u16_at};
 use crate::entry::{Entry, ShortName};
+use crate::error::DiskError;
 
 /// UTF-16 units in each entry, and where they lie.
 const UNITS: usize = 13;
@@ -52,13 +53,16 @@ impl LongName {
 
     /// The name of the entry with this short name, if it is whole and that one's, and where its
     /// entries begin. Forgets it.
-    pub fn take(&mut self, short: &ShortName) -> Option<(String, u32)> {
+    pub fn take(&mut self, short: &ShortName) -> Result<Option<(String, u32)>, DiskError> {
         let whole = core::mem::take(&mut self.part) == 1 && self.checksum == checksum(short);
-        let units = self.units.get(..usize::from(self.parts) * UNITS).filter(|_| whole)?;
+        let Some(units) = self.units.get(..usize::from(self.parts) * UNITS).filter(|_| whole) else { return Ok(None) };
         let units = units.iter().copied().take_while(|&unit| unit != 0);
         let characters = char::decode_utf16(units).map(|found| found.unwrap_or(char::REPLACEMENT_CHARACTER));
-        let name: String = characters.map(|found| if found.is_control() { '?' } else { found }).collect();
-        (!name.is_empty()).then_some((name, self.first_entry))
+        let shown = characters.map(|found| if found.is_control() { '?' } else { found });
+        let (length, mut name) = (shown.clone().map(char::len_utf8).sum(), String::new());
+        name.try_reserve_exact(length).map_err(|_| DiskError::OutOfMemory { wanted: length as u64 })?;
+        name.extend(shown);
+        Ok((!name.is_empty()).then_some((name, self.first_entry)))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The partition table in a disk's first sector (MBR).
+//! The partition table in a disk's first sector (MBR), or a file system that takes the whole disk.
 
 use crate::bytes::{u8_at, u16_at, u32_at};
 use crate::device::{BlockDevice, SECTOR_SIZE};
@@ -23,13 +23,24 @@ const GUID_TYPE: u8 = 0xee;
 const ENTRIES: usize = 446;
 const ENTRY_SIZE: usize = 16;
 
-/// The first FAT16 or FAT32 partition.
+/// Whether the disk's first sector is a file system's and not a partition table: as it is where somebody made one on
+/// the whole disk. It begins with a jump, as boot code may, and with numbers that boot code does not have there.
+fn is_file_system(sector: &[u8; SECTOR_SIZE]) -> bool {
+    let size = u16_at(sector, 11);
+    let begins = matches!(u8_at(sector, 0), 0xeb | 0xe9) && (512..=4096).contains(&size) && size.is_power_of_two();
+    begins && u8_at(sector, 13).is_power_of_two() && u16_at(sector, 14) > 0 && u8_at(sector, 16) > 0
+}
+
+/// The first FAT16 or FAT32 partition, or the whole disk where it is one file system.
 pub fn find(device: &mut impl BlockDevice) -> Result<Partition, DiskError> {
     let mut sector = [0; SECTOR_SIZE];
     device.read(0, &mut sector).map_err(DiskError::device("read", 0))?;
     let found = u16_at(&sector, 510);
     if found != 0xaa55 {
         return Err(DiskError::NoPartitionTable { found });
+    }
+    if is_file_system(&sector) {
+        return Ok(Partition { start: 0, sectors: device.sectors() });
     }
     let entry = |index: usize| ENTRIES + index * ENTRY_SIZE;
     let types = [0, 1, 2, 3].map(|index| u8_at(&sector, entry(index) + 4));

@@ -1,11 +1,11 @@
 //! Changing a folder's entries: finding a free one, and changing those of a file.
 
-use crate::Disk;
 use crate::device::BlockDevice;
 use crate::entry::{ENTRY_SIZE, FREE, File, LAST};
 use crate::error::DiskError;
 use crate::folder::{ENTRIES, Walk};
 use crate::layout::Folder;
+use crate::{Disk, fallible};
 
 /// Where an entry is to be written.
 pub struct Place {
@@ -53,7 +53,7 @@ impl<D: BlockDevice> Disk<D> {
             for (number, entry) in numbers.zip(bytes.as_chunks_mut::<ENTRY_SIZE>().0) {
                 let last = number == *file.entries.end();
                 if last && !entry.starts_with(&file.short) {
-                    return Err(DiskError::EntryChanged { file: file.name.clone() });
+                    return Err(DiskError::EntryChanged { file: fallible::copy(&file.name)? });
                 }
                 if file.entries.contains(&number) {
                     change(entry, last);
@@ -64,6 +64,6 @@ impl<D: BlockDevice> Disk<D> {
                 return Ok(());
             }
         }
-        Err(DiskError::EntryChanged { file: file.name.clone() })
+        Err(DiskError::EntryChanged { file: fallible::copy(&file.name)? })
     }
 }

@@ -11,12 +11,11 @@
 //! behind are clusters that are taken and nobody's (`fsck.vfat -a` frees them), and
 //! an older file beside the new one, which the next save of that module removes.
 
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use bareflow_abi::header::{HEADER_SIZE, Header, MAGIC, is_name_byte};
 
-use crate::Disk;
 use crate::bytes::put;
 use crate::device::BlockDevice;
 use crate::entry::{self, ENTRY_SIZE, FREE, File, LAST, ShortName};
@@ -25,6 +24,7 @@ use crate::file::MAX_FILE_SIZE;
 use crate::layout::Folder;
 use crate::place::Place;
 use crate::stamp::Stamp;
+use crate::{Disk, fallible};
 
 /// Names that are tried, from the checksum on.
 const NAMES: u32 = 65536;
@@ -57,7 +57,7 @@ impl<D: BlockDevice> Disk<D> {
     pub fn save(&mut self, name: &str, blob: &[u8]) -> Result<Saved, DiskError> {
         let header = blob.first_chunk::<HEADER_SIZE>().map(Header::from_bytes);
         let header = header.filter(|header| module_of(header) == Some(name));
-        let header = header.ok_or_else(|| DiskError::NotThatModule { expected: name.to_string() })?;
+        let Some(header) = header else { return Err(DiskError::NotThatModule { expected: fallible::copy(name)? }) };
         let found = blob.len() as u64;
         let bytes = u32::try_from(found).ok().filter(|_| found <= MAX_FILE_SIZE);
         let bytes = bytes.ok_or(DiskError::TooLarge { found })?;
@@ -69,18 +69,51 @@ impl<D: BlockDevice> Disk<D> {
 
     fn save_module(&mut self, name: &str, header: &Header, blob: &[u8], bytes: u32) -> Result<Saved, DiskError> {
         let folder = self.modules()?;
-        let listing = self.list_folder(folder);
+        let listing = self.list_folder(folder)?;
         if let Some(error) = listing.cut {
             return Err(error);
         }
-        let older: Vec<&File> = listing.files.iter().filter(|file| self.is_of(file, name)).collect();
-        let newest = older.iter().copied().max_by_key(|file| file.stamp);
-        let stamp = match newest {
+        let mut older: Vec<&File> = Vec::new();
+        for file in &listing.files {
+            if self.is_of(file, name) {
+                fallible::push(&mut older, file)?;
+            }
+        }
+        let stamp = match older.iter().copied().max_by_key(|file| file.stamp) {
             None => Stamp::FIRST,
-            Some(file) => file.stamp.next().ok_or_else(|| DiskError::NoLaterStamp { file: file.name.clone() })?,
+            Some(file) => match file.stamp.next() {
+                Some(next) => next,
+                None => return Err(DiskError::NoLaterStamp { file: fallible::copy(&file.name)? }),
+            },
         };
-        let same = older.iter().copied().find(|file| self.holds(file, blob));
-        let (file, taken) = match same {
+        let mut same = None;
+        for &file in &older {
+            if self.holds(file, blob)? {
+                same = Some(file);
+                break;
+            }
+        }
+        older.retain(|&file| Some(file) != same);
+        let short = free_name(header.checksum, &listing.files)?;
+        // All memory is taken before anything is written: what runs out of it has changed nothing.
+        let path = match same {
+            Some(same) => fallible::format(format_args!("/{}/{}", crate::MODULES, same.name))?,
+            None => {
+                let name = entry::short_name(&entry::write(&short, 0, 0, stamp))?;
+                fallible::format(format_args!("/{}/{name}", crate::MODULES))?
+            }
+        };
+        let (mut chains, mut removed) = (Vec::new(), Vec::new());
+        for file in &older {
+            let chain = match self.chain(file) {
+                Err(error @ DiskError::OutOfMemory { .. }) => return Err(error),
+                // A chain that is damaged may lead to another file's clusters: it stays.
+                found => found.unwrap_or_default(),
+            };
+            fallible::push(&mut chains, chain)?;
+            fallible::push(&mut removed, fallible::copy(&file.name)?)?;
+        }
+        let taken = match same {
             // The bytes are there already: the file becomes the newest.
             Some(same) => {
                 self.change_entries(folder, same, |entry, last| {
@@ -88,21 +121,15 @@ impl<D: BlockDevice> Disk<D> {
                         entry::put_stamp(entry, stamp);
                     }
                 })?;
-                (same.name.clone(), 0)
+                0
             }
-            None => {
-                let short = free_name(header.checksum, &listing.files)?;
-                let taken = self.write_file(folder, &short, blob, bytes, stamp)?;
-                (entry::short_name(&entry::write(&short, 0, 0, stamp)), taken)
-            }
+            None => self.write_file(folder, &short, blob, bytes, stamp)?,
         };
         self.flush()?;
-        let older: Vec<&File> = older.into_iter().filter(|&file| Some(file) != same).collect();
-        let released = self.remove(folder, &older)?;
+        let released = self.remove(folder, &older, &chains)?;
         self.count_free(taken, released)?;
         self.flush()?;
-        let removed = older.iter().map(|file| file.name.clone()).collect();
-        Ok(Saved { path: alloc::format!("/{}/{file}", crate::MODULES), bytes: u64::from(bytes), removed })
+        Ok(Saved { path, bytes: u64::from(bytes), removed })
     }
 
     /// Whether the file's header carries that module name. One that can't be read carries none.
@@ -158,18 +185,16 @@ impl<D: BlockDevice> Disk<D> {
     }
 
     /// Steps 3 and 4 but for the last flush. Returns how many clusters became free.
-    fn remove(&mut self, folder: Folder, files: &[&File]) -> Result<usize, DiskError> {
+    fn remove(&mut self, folder: Folder, files: &[&File], chains: &[Vec<u32>]) -> Result<usize, DiskError> {
         let mut released = 0;
         if files.is_empty() {
             return Ok(released);
         }
-        // A chain that is damaged may lead to another file's clusters: it stays.
-        let chains: Vec<_> = files.iter().map(|file| self.chain(file).unwrap_or_default()).collect();
         for file in files {
             self.change_entries(folder, file, |entry, _| put(entry, 0, &[FREE]))?;
         }
         self.flush()?;
-        for chain in &chains {
+        for chain in chains {
             self.release(chain)?;
             released += chain.len();
         }
@@ -181,7 +206,11 @@ impl<D: BlockDevice> Disk<D> {
 fn free_name(checksum: u32, files: &[File]) -> Result<ShortName, DiskError> {
     let names = (0..NAMES).map(|tried| {
         let mut short = *b"        MOD";
-        put(&mut short, 0, alloc::format!("{:08X}", checksum.wrapping_add(tried)).as_bytes());
+        let number = checksum.wrapping_add(tried);
+        for (place, digit) in short.iter_mut().take(8).zip((0..8).rev()) {
+            let digit = (number >> (4 * digit) & 0xf) as u8;
+            *place = if digit < 10 { b'0' + digit } else { b'A' + digit - 10 };
+        }
         short
     });
     let mut free = names.filter(|short| files.iter().all(|file| file.short != *short));

@@ -1,17 +1,16 @@
 //! Which files are the modules to load.
 
-use alloc::collections::BTreeMap;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Display;
 
 use bareflow_abi::header::{HEADER_SIZE, Header};
 
-use crate::Disk;
 use crate::device::BlockDevice;
 use crate::entry::File;
 use crate::error::DiskError;
 use crate::save::module_of;
+use crate::{Disk, fallible};
 
 /// The modules on a disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,8 +41,9 @@ pub struct Refused {
     pub error: String,
 }
 
-/// A file that may hold a module, and what ranks it: date, version, place in the folder.
+/// A file that may hold a module, that module, and what ranks it: date, version, place in the folder.
 struct Candidate {
+    module: String,
     rank: (u32, [u32; 3], u32),
     file: File,
 }
@@ -56,7 +56,7 @@ impl<D: BlockDevice> Disk<D> {
     /// `validate` says. One file is in memory at a time.
     ///
     /// # Errors
-    /// When there is no folder `/modules`, or it can't be looked for. A folder that can be read in
+    /// When there is no folder `/modules`, or it can't be looked for, or there is no memory for the selection. A folder that can be read in
     /// part is gone through in part, and refused under its own name besides.
     pub fn select<E: Display>(
         &mut self,
@@ -64,67 +64,74 @@ impl<D: BlockDevice> Disk<D> {
     ) -> Result<Selection, DiskError> {
         let listing = self.list()?;
         let mut selection = Selection::default();
-        let mut modules: BTreeMap<String, Vec<Candidate>> = BTreeMap::new();
+        let mut candidates: Vec<Candidate> = Vec::new();
         for file in listing.files.into_iter().filter(File::is_module) {
-            match self.candidate(file, &mut validate) {
-                Ok((module, candidate)) => modules.entry(module).or_default().push(candidate),
-                Err(refused) => selection.refused.push(refused),
+            match self.candidate(file, &mut validate)? {
+                Ok(candidate) => fallible::push(&mut candidates, candidate)?,
+                Err(refused) => fallible::push(&mut selection.refused, refused)?,
             }
         }
         if let Some(error) = listing.cut {
-            let file = alloc::format!("/{}", crate::MODULES);
-            selection.refused.push(Refused { file, error: error.to_string() });
+            let file = fallible::format(format_args!("/{}", crate::MODULES))?;
+            let error = fallible::format(format_args!("{error}"))?;
+            fallible::push(&mut selection.refused, Refused { file, error })?;
         }
-        for (module, mut candidates) in modules {
-            candidates.sort_by_key(|candidate| core::cmp::Reverse(candidate.rank));
-            let mut chosen = false;
-            for Candidate { file, .. } in candidates {
-                if chosen {
-                    selection.superseded.push(file.name);
-                    continue;
-                }
-                match self.validate(&file, &mut validate) {
-                    Ok(()) => {
-                        chosen = true;
-                        selection.chosen.push(Chosen { module: module.clone(), file });
-                    }
-                    Err(error) => selection.refused.push(Refused { file: file.name, error }),
-                }
+        // By module, the best of each first. No two have the same place in the folder, and nothing is allocated.
+        candidates.sort_unstable_by(|a, b| a.module.cmp(&b.module).then(b.rank.cmp(&a.rank)));
+        for Candidate { module, file, .. } in candidates {
+            if selection.chosen.last().is_some_and(|chosen| chosen.module == module) {
+                fallible::push(&mut selection.superseded, file.name)?;
+                continue;
+            }
+            match self.validate(&file, &mut validate)? {
+                Ok(()) => fallible::push(&mut selection.chosen, Chosen { module, file })?,
+                Err(error) => fallible::push(&mut selection.refused, Refused { file: file.name, error })?,
             }
         }
         Ok(selection)
     }
 
-    /// The module that the file's header names, and the file's rank among that module's.
+    /// The module that the file's header names, and the file's rank among that module's; or why there is none.
     fn candidate<E: Display>(
         &mut self,
         file: File,
         validate: &mut impl FnMut(&[u8]) -> Result<(), E>,
-    ) -> Result<(String, Candidate), Refused> {
+    ) -> Result<Result<Candidate, Refused>, DiskError> {
         let mut head = [0; HEADER_SIZE];
-        let read = self.read_head(&file, &mut head).map_err(|error| error.to_string());
+        let read = self.read_head(&file, &mut head);
         let header = Header::from_bytes(&head);
         let error = match (read, module_of(&header)) {
-            (Err(error), _) => error,
+            (Err(error), _) => fallible::format(format_args!("{error}"))?,
             (Ok(true), Some(module)) => {
                 let version = [header.version_major, header.version_minor, header.version_patch];
                 let rank = (file.stamp.0, version, *file.entries.end());
-                return Ok((module.to_string(), Candidate { rank, file }));
+                return Ok(Ok(Candidate { module: fallible::copy(module)?, rank, file }));
             }
-            _ => self.validate(&file, validate).err().unwrap_or_else(|| {
-                let found = file.bytes;
-                alloc::format!("{found} bytes without a module's name, expected a blob; pack the module again")
-            }),
+            _ => match self.validate(&file, validate)? {
+                Err(error) => error,
+                Ok(()) => fallible::format(format_args!(
+                    "{} bytes without a module's name, expected a blob; pack the module again",
+                    file.bytes
+                ))?,
+            },
         };
-        Err(Refused { file: file.name, error })
+        Ok(Err(Refused { file: file.name, error }))
     }
 
+    /// What `validate` says of the file, or why it can't be read: a file that is too large for the memory there is
+    /// is refused alone.
     fn validate<E: Display>(
         &mut self,
         file: &File,
         validate: &mut impl FnMut(&[u8]) -> Result<(), E>,
-    ) -> Result<(), String> {
-        let bytes = self.read(file).map_err(|error| error.to_string())?;
-        validate(&bytes).map_err(|error| error.to_string())
+    ) -> Result<Result<(), String>, DiskError> {
+        let error = match self.read(file) {
+            Ok(bytes) => match validate(&bytes) {
+                Ok(()) => return Ok(Ok(())),
+                Err(error) => fallible::format(format_args!("{error}"))?,
+            },
+            Err(error) => fallible::format(format_args!("{error}"))?,
+        };
+        Ok(Err(error))
     }
 }

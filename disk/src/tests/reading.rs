@@ -16,9 +16,16 @@ fn open_error(kind: usize, change: impl FnOnce(&mut [u8])) -> DiskError {
 /// Opens after a change of the boot sector, and gives the field that was refused.
 fn boot_error(kind: usize, offset: usize, bytes: &[u8]) -> &'static str {
     let error = open_error(kind, |base| base[START * SECTOR_SIZE + offset..][..bytes.len()].copy_from_slice(bytes));
-    assert!(error.to_string().contains("expected") && error.to_string().contains("fsck.vfat"), "{error}");
+    assert!(error.to_string().contains("expected"), "{error}");
     match error {
-        DiskError::BootSector { field, .. } => field,
+        DiskError::BootSector { field, .. } => {
+            assert!(error.to_string().contains("fsck.vfat"), "{error}");
+            field
+        }
+        DiskError::Unsupported { field, .. } => {
+            assert!(!error.to_string().contains("damaged"), "{error}");
+            field
+        }
         error => panic!("{error}"),
     }
 }
@@ -174,4 +181,68 @@ fn rejects_what_the_device_can_not_read() {
     memory.broken = Some(0);
     let error = Disk::open(memory).map(|_| ()).unwrap_err();
     assert_eq!(error, DiskError::Device { action: "read", sector: 0, error: broken });
+}
+
+#[test]
+fn what_is_no_damage_is_not_called_so() {
+    for (offset, bytes) in [(11, &4096_u16.to_le_bytes()[..]), (16, &[3])] {
+        let change = |base: &mut [u8]| base[START * SECTOR_SIZE + offset..][..bytes.len()].copy_from_slice(bytes);
+        let error = open_error(0, change);
+        assert!(matches!(error, DiskError::Unsupported { .. }), "{error}");
+    }
+}
+
+/// What `mkfs.vfat` makes of so many bytes, with `START` sectors before it.
+fn made_by_mkfs(kind: &str, sectors: usize, before: usize) -> Option<Vec<u8>> {
+    let name = std::format!("bareflow-mkfs-{}-{kind}-{before}.img", std::process::id());
+    let path = std::env::temp_dir().join(name);
+    std::fs::File::create(&path).unwrap().set_len((sectors * SECTOR_SIZE) as u64).unwrap();
+    let programs = ["mkfs.vfat", "/usr/sbin/mkfs.vfat", "/sbin/mkfs.vfat"];
+    let run = |program| std::process::Command::new(program).args(["-F", kind]).arg(&path).output().ok();
+    let output = programs.into_iter().find_map(run)?;
+    assert!(output.status.success(), "{}", std::string::String::from_utf8_lossy(&output.stderr));
+    let mut bytes = std::vec![0; before * SECTOR_SIZE];
+    bytes.extend(std::fs::read(&path).unwrap());
+    std::fs::remove_file(path).unwrap();
+    Some(bytes)
+}
+
+/// Opens a disk that `mkfs.vfat` made, which has no folder yet: the error says that all else was understood.
+fn open_made(base: &[u8]) -> &'static str {
+    let mut disk = Disk::open(Memory::new(base)).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(disk.list().map(|_| ()), Err(DiskError::NoModulesFolder));
+    disk.kind()
+}
+
+#[test]
+fn a_fat32_file_system_with_few_clusters_is_read() {
+    let mut base = made_by_mkfs("32", 65_536, START).expect("mkfs.vfat is missing; run `make setup`");
+    base[446 + 4] = 0x0c;
+    base[446 + 8..][..4].copy_from_slice(&(START as u32).to_le_bytes());
+    base[446 + 12..][..4].copy_from_slice(&65_536_u32.to_le_bytes());
+    base[510..][..2].copy_from_slice(&[0x55, 0xaa]);
+    assert_eq!(open_made(&base), "FAT32");
+}
+
+#[test]
+fn a_file_system_on_the_whole_disk_is_read_and_saved_to() {
+    for (kind, sectors) in [("16", 32_768), ("32", 131_072)] {
+        let base = made_by_mkfs(kind, sectors, 0).expect("mkfs.vfat is missing; run `make setup`");
+        assert_eq!(open_made(&base), std::format!("FAT{kind}"));
+    }
+    let with_table = image(KINDS[0], &[("sum.mod", &blob("sum", 1, 1200))]);
+    let whole = &with_table[START * SECTOR_SIZE..];
+    let mut disk = Disk::open(Memory::new(whole)).unwrap();
+    disk.save("sum", &blob("sum", 2, 900)).unwrap();
+    let file = disk.list().unwrap().files.remove(0);
+    assert_eq!(disk.read(&file).unwrap(), blob("sum", 2, 900));
+    let memory = disk.into_device();
+    assert_eq!(memory.sector(0), whole[..SECTOR_SIZE], "the first sector stays");
+}
+
+#[test]
+fn what_macos_puts_beside_files_is_no_module() {
+    let base = image(KINDS[0], &[("._sum.mod", &[0, 5, 0x16, 7]), ("sum.mod", &blob("sum", 1, 1200))]);
+    let (chosen, selection) = super::modules(&mut Disk::open(Memory::new(&base)).unwrap());
+    assert_eq!((chosen.len(), selection.refused.len()), (1, 0), "{selection:?}");
 }
