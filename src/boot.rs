@@ -101,10 +101,10 @@ pub fn command_line(loading: &LoadingOptions, icount: bool, repeat: u32) -> Stri
     let clock = if icount { "icount" } else { "tsc" };
     let colour = u8::from(output::shows_colour());
     let LoadOptions { domain, limits, on_fault, sample_every, allowed } = loading.load();
-    let Budget { time_us, stack, heap } = limits;
+    let Budget { time_us, stack, heap, data } = limits;
     format!(
         "timing={timing} repeat={repeat} clock={clock} color={colour} domain={} \
-         budget=time={time_us}us,stack={stack},heap={heap} onfault={on_fault} sample={sample_every} allow={allowed}",
+         budget=time={time_us}us,stack={stack},heap={heap},data={data} onfault={on_fault} sample={sample_every} allow={allowed}",
         domain.name()
     )
 }

@@ -101,7 +101,7 @@ impl Replay<'_> {
         let offer = Offer { cpu_level: (*cpu_level).min(self.platform.cpu_level()), ..Offer::of(self.platform) };
         let valid = ValidModule::validate(raw, offer).map_err(|error| refused(&error))?;
         // A debugger may take its time.
-        let budget = Budget { time_us: Budget::LIMITS.time_us, stack: *stack, heap: *heap };
+        let budget = Budget { time_us: Budget::LIMITS.time_us, stack: *stack, heap: *heap, ..Budget::LIMITS };
         let placement = Placement { domain: Domain::Kernel, budget, services: raw.header().services };
         let place = || PlacedModule::place(&valid, &placement, self.platform).map_err(|error| refused(&error));
         let mut placed = place()?;

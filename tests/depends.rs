@@ -167,7 +167,7 @@ fn each_call_has_its_own_time() {
             load_into(&local, callee, &bytes("faults"));
             let answer = local.push(&relay("relay", &[any("faults")]), |push| {
                 push.wish.domain = Some(caller.name());
-                push.wish.budget = Some(Budget { time_us: 30_000, stack: 64 << 10, heap: 0 });
+                push.wish.budget = Some(Budget { time_us: 30_000, stack: 64 << 10, heap: 0, data: 1 << 20 });
             });
             assert!(matches!(answer, Answer::Loaded(_)), "{answer:?}");
             assert_eq!(called(&local, "relay", "faults loop_forever").0, -104, "{caller:?} {callee:?}");
@@ -186,7 +186,7 @@ fn a_module_that_does_nothing_but_call_has_a_budget() {
             load_into(&local, callee, &bytes("echo"));
             let answer = local.push(&bytes("relay"), |push| {
                 push.wish.domain = Some(caller.name());
-                push.wish.budget = Some(Budget { time_us: 1_000, stack: 64 << 10, heap: 0 });
+                push.wish.budget = Some(Budget { time_us: 1_000, stack: 64 << 10, heap: 0, data: 1 << 20 });
             });
             assert!(matches!(answer, Answer::Loaded(_)), "{answer:?}");
             let call = Request::Call { module: "relay", input: b"*echo x", repeat: 1 };

@@ -78,7 +78,7 @@ impl Options {
             "elsewhere" => self.elsewhere = value.split(',').map(String::from).collect(),
             "budget" => {
                 let limits = self.load.limits.parse(value);
-                self.load.limits = limits.map_err(|_| "budget=time=10ms,stack=16K,heap=1M")?;
+                self.load.limits = limits.map_err(|_| "budget=time=10ms,stack=16K,heap=1M,data=1M")?;
             }
             "onfault" => {
                 self.load.on_fault = OnFault::parse(value).ok_or("onfault=stop, onfault=restart or onfault=restart:N")?;

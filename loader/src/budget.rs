@@ -1,4 +1,4 @@
-//! What a module may use up: time, stack and heap.
+//! What a module may use up: time, stack, heap and data.
 
 use core::fmt;
 
@@ -13,6 +13,8 @@ pub struct Budget {
     pub stack: u32,
     /// Heap of the module, in bytes: whole pages.
     pub heap: u32,
+    /// Data and bss of the module, in bytes. What its blob has of them can't be cut: one that has more is refused.
+    pub data: u32,
 }
 
 /// Bytes that stack and heap are rounded up to.
@@ -23,12 +25,12 @@ const LEAST_STACK: u32 = 2 * GRAIN;
 
 impl Budget {
     /// What a module gets that does not say what it wants.
-    pub const DEFAULT: Budget = Budget { time_us: 1_000_000, stack: 64 << 10, heap: 0 };
+    pub const DEFAULT: Budget = Budget { time_us: 1_000_000, stack: 64 << 10, heap: 0, data: 0 };
 
     /// The limits unless the embedder sets others.
-    pub const LIMITS: Budget = Budget { time_us: 60_000_000, stack: 1 << 20, heap: 16 << 20 };
+    pub const LIMITS: Budget = Budget { time_us: 60_000_000, stack: 1 << 20, heap: 16 << 20, data: 64 << 20 };
 
-    /// The budget of a module: what its header asks for, or the default, within `limits`.
+    /// The budget of a module: what its header asks for, or the default, within `limits`; and the data that it has.
     #[must_use]
     pub fn of(header: &Header, limits: &Budget) -> Budget {
         let wish = |wanted: u32, default: u32, limit: u32| if wanted == 0 { default } else { wanted }.min(limit);
@@ -37,6 +39,7 @@ impl Budget {
             time_us: wish(header.time_us, Budget::DEFAULT.time_us, limits.time_us).max(1),
             stack: pages(wish(header.stack_size, Budget::DEFAULT.stack, limits.stack)).max(LEAST_STACK),
             heap: pages(wish(header.heap_size, Budget::DEFAULT.heap, limits.heap)),
+            data: header.data_size.saturating_add(header.bss_size),
         }
     }
 
@@ -47,11 +50,12 @@ impl Budget {
             time_us: self.time_us.min(bounds.time_us),
             stack: self.stack.min(bounds.stack),
             heap: self.heap.min(bounds.heap),
+            data: self.data.min(bounds.data),
         }
     }
 
-    /// These limits with those changed that `text` names: `time=10ms,stack=16K,heap=1M`, any
-    /// of the three, in `us`, `ms` or `s`, in bytes, `K` or `M`.
+    /// These limits with those changed that `text` names: `time=10ms,stack=16K,heap=1M,data=1M`, any
+    /// of the four, in `us`, `ms` or `s`, in bytes, `K` or `M`.
     ///
     /// # Errors
     /// The part that can't be understood.
@@ -64,6 +68,7 @@ impl Budget {
                 "time" => (&mut budget.time_us, &[("us", 1), ("ms", 1_000), ("s", 1_000_000)]),
                 "stack" => (&mut budget.stack, &SIZES),
                 "heap" => (&mut budget.heap, &SIZES),
+                "data" => (&mut budget.data, &SIZES),
                 _ => return Err(bad),
             };
             let digits = value.trim_end_matches(|last: char| !last.is_ascii_digit());
@@ -85,7 +90,11 @@ pub struct BadBudget<'text> {
 
 impl fmt::Display for BadBudget<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "\"{}\" is no budget, expected time=10ms, stack=16K or heap=1M, joined by commas", self.part)
+        write!(
+            out,
+            "\"{}\" is no budget, expected time=10ms, stack=16K, heap=1M or data=1M, joined by commas",
+            self.part
+        )
     }
 }
 
@@ -98,21 +107,23 @@ mod tests {
 
     #[test]
     fn takes_the_header_within_the_limits() {
-        let limits = Budget { time_us: 500, stack: 20_000, heap: 10_000 };
+        let limits = Budget { time_us: 500, stack: 20_000, heap: 10_000, data: 0 };
         let silent = Budget::of(&Header::default(), &Budget::LIMITS);
         assert_eq!(silent, Budget::DEFAULT);
-        let greedy = Header { time_us: 1000, stack_size: u32::MAX, heap_size: u32::MAX, ..Header::default() };
-        assert_eq!(Budget::of(&greedy, &limits), Budget { time_us: 500, stack: 20_480, heap: 12_288 });
+        let greedy =
+            Header { time_us: 1000, stack_size: u32::MAX, heap_size: u32::MAX, bss_size: 5, ..Header::default() };
+        assert_eq!(Budget::of(&greedy, &limits), Budget { time_us: 500, stack: 20_480, heap: 12_288, data: 5 });
         let modest = Header { time_us: 7, stack_size: 1, heap_size: 1, ..Header::default() };
-        assert_eq!(Budget::of(&modest, &limits), Budget { time_us: 7, stack: 8192, heap: 4096 });
-        let all = Budget { time_us: u32::MAX, stack: u32::MAX, heap: u32::MAX };
+        assert_eq!(Budget::of(&modest, &limits), Budget { time_us: 7, stack: 8192, heap: 4096, data: 0 });
+        let all = Budget { time_us: u32::MAX, stack: u32::MAX, heap: u32::MAX, data: u32::MAX };
         assert_eq!(Budget::of(&greedy, &all).heap, !4095);
     }
 
     #[test]
     fn reads_what_people_write() {
         let read = |text| Budget::LIMITS.parse(text);
-        assert_eq!(read("time=10ms,stack=16K,heap=1M"), Ok(Budget { time_us: 10_000, stack: 16 << 10, heap: 1 << 20 }));
+        let all = Budget { time_us: 10_000, stack: 16 << 10, heap: 1 << 20, data: 3 << 10 };
+        assert_eq!(read("time=10ms,stack=16K,heap=1M,data=3K"), Ok(all));
         assert_eq!(read("time=2s").map(|budget| budget.time_us), Ok(2_000_000));
         assert_eq!(read("stack=0,time=5us"), Ok(Budget { time_us: 5, stack: 0, ..Budget::LIMITS }));
     }

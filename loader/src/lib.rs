@@ -80,6 +80,8 @@ pub mod unload;
 pub mod valid;
 mod versions;
 
+/// The allocator traits that [`Platform::Tables`] is one of, in the version that this crate was built with.
+pub use allocator_api2;
 pub use allowed::Allowed;
 pub use batch::Batched;
 pub use budget::Budget;

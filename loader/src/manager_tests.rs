@@ -1,11 +1,11 @@
 use super::*;
-use crate::Allowed;
 use crate::error::{ExecuteError, InvalidModule, LoadError, MalformedModule, UnloadError};
 use crate::fault::{Fault, FaultKind};
 use crate::name::{Name, Version};
 use crate::platform::Outcome;
 use crate::policy::{Domain, OnFault};
 use crate::testing::{FakePlatform, blob};
+use crate::{Allowed, Budget, RawModule};
 use bareflow_abi::header::{FLAG_EXIT, FLAG_INIT, FLAG_REENTRANT, SERVICE_CLOCK, SERVICE_LOG};
 use std::string::ToString;
 
@@ -173,7 +173,7 @@ fn rejects_what_declares_more_than_is_allowed() {
 
 #[test]
 fn refuses_overlapping_calls_unless_reentrant() {
-    let platform = FakePlatform::default();
+    let platform = FakePlatform { has_user: true, ..FakePlatform::default() };
     let manager = manager(&platform);
     let id = manager.load(&blob::full()).unwrap();
     manager.get(id).unwrap().standing.set(State::Running);
@@ -184,6 +184,26 @@ fn refuses_overlapping_calls_unless_reentrant() {
     let id = manager.load(&bytes).unwrap();
     manager.get(id).unwrap().standing.set(State::Running);
     assert_eq!(manager.execute(id), Ok(42));
+    // An address space has one stack, whatever the module says.
+    manager.get(id).unwrap().standing.set(State::Ready);
+    manager.unload(id).unwrap();
+    let id = manager.load_with(&bytes, &LoadOptions { domain: Domain::User, ..LoadOptions::USUAL }).unwrap();
+    manager.get(id).unwrap().standing.set(State::Running);
+    assert_eq!(manager.execute(id), Err(ExecuteError::Busy));
+}
+
+#[test]
+fn rejects_more_data_than_the_limit() {
+    let platform = FakePlatform::default();
+    let manager = manager(&platform);
+    let data = blob::full();
+    let found = RawModule::parse(&data).map(|raw| raw.header().data_size + raw.header().bss_size).unwrap();
+    let load = |limit| {
+        let limits = Budget { data: limit, ..Budget::LIMITS };
+        manager.load_with(&data, &LoadOptions { limits, ..LoadOptions::USUAL })
+    };
+    assert_eq!(load(found - 1), Err(LoadError::DataBudget { found, limit: found - 1 }));
+    assert_eq!(manager.stats(load(found).unwrap()).unwrap().budget.data, found);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::fault::{Fault, FaultKind};
 use crate::name::{Name, Version};
 use crate::placed::PlacedModule;
 use crate::platform::Platform;
-use crate::policy::{LoadOptions, OnFault, Placement};
+use crate::policy::{Domain, LoadOptions, OnFault, Placement};
 use crate::profile::Recorder;
 use crate::profile::turns::Turns;
 use crate::standing::{Standing, State};
@@ -83,7 +83,10 @@ impl<P: Platform> Module<P> {
         match self.standing.state() {
             _ if self.standing.is_retired() => Err(Failure::NotLoaded),
             State::Ready => Ok(State::Ready),
-            State::Running if self.flags & FLAG_REENTRANT != 0 => Ok(State::Running),
+            // An address space has one stack, even where the module says that its calls may overlap.
+            State::Running if self.flags & FLAG_REENTRANT != 0 && self.placement.domain == Domain::Kernel => {
+                Ok(State::Running)
+            }
             State::Preparing | State::Running | State::Stopped => Err(Failure::Refused),
         }
     }

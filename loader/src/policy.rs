@@ -120,11 +120,13 @@ impl LoadOptions {
     // The derived comparison looks at one after the other, and takes twice as long.
     #[inline]
     pub(crate) fn are_usual(&self) -> bool {
-        let LoadOptions { domain, limits: Budget { time_us, stack, heap }, on_fault, sample_every, allowed } = *self;
+        let LoadOptions { domain, limits: Budget { time_us, stack, heap, data }, on_fault, sample_every, allowed } =
+            *self;
         let usual = Budget::LIMITS;
         (time_us == usual.time_us)
             & (stack == usual.stack)
             & (heap == usual.heap)
+            & (data == usual.data)
             & (sample_every == NonZeroU32::MIN)
             & (allowed == Allowed::ALL)
             & (domain == Domain::Kernel)
@@ -176,13 +178,15 @@ mod tests {
     fn every_option_is_told_from_the_usual_one() {
         let usual = LoadOptions::default();
         assert!(usual.are_usual());
-        let limits = |time_us, stack, heap| LoadOptions { limits: Budget { time_us, stack, heap }, ..usual };
-        let Budget { time_us, stack, heap } = Budget::LIMITS;
+        let limits =
+            |time_us, stack, heap, data| LoadOptions { limits: Budget { time_us, stack, heap, data }, ..usual };
+        let Budget { time_us, stack, heap, data } = Budget::LIMITS;
         for other in [
             LoadOptions { domain: Domain::User, ..usual },
-            limits(1, stack, heap),
-            limits(time_us, 1, heap),
-            limits(time_us, stack, 1),
+            limits(1, stack, heap, data),
+            limits(time_us, 1, heap, data),
+            limits(time_us, stack, 1, data),
+            limits(time_us, stack, heap, 1),
             LoadOptions { on_fault: OnFault::Restart, ..usual },
             LoadOptions { on_fault: OnFault::RestartTimes(0), ..usual },
             LoadOptions { sample_every: NonZeroU32::MAX, ..usual },

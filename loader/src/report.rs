@@ -124,7 +124,7 @@ fn show_profile(console: &mut impl Console, profile: &ModuleProfile, overhead: u
         Plain,
         "  Version:       {version} (load {generation}), blob {size} bytes, code for x86-64-v{level}"
     );
-    let Budget { time_us, stack, heap } = profile.budget;
+    let Budget { time_us, stack, heap, .. } = profile.budget;
     let domain = profile.domain.name();
     line!(console, Plain, "  Domain:        {domain}, within {time_us} us, stack {stack}, heap {heap} bytes");
     if let Some(fault) = profile.fault {

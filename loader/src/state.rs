@@ -14,6 +14,7 @@ use crate::manager::ModuleManager;
 use crate::module::{Module, ModuleId};
 use crate::placed::PlacedModule;
 use crate::platform::{Call, CallError, Outcome, Platform};
+use crate::printable::Printable;
 use crate::raw::RawModule;
 use crate::records::Records;
 use crate::standing::State;
@@ -78,7 +79,9 @@ impl fmt::Display for Layouts<'_> {
                     Some(other) if other.fingerprint != field.fingerprint => "  <- another type",
                     Some(_) => "",
                 };
-                write!(out, "\n    {offset:>6} {}: {} ({} bytes){mark}", field.name, field.kind, field.size)?;
+                // The blob's own words, which may hold anything.
+                let [name, kind] = [field.name, field.kind].map(|text| Printable(text.as_bytes()));
+                write!(out, "\n    {offset:>6} {name}: {kind} ({} bytes){mark}", field.size)?;
                 offset += field.size;
             }
         }

@@ -191,7 +191,12 @@ fn take_each_record<'blob>(
         match kind {
             STATE_SCHEMA => {
                 schemas += 1;
-                Schema::parse(bytes).ok_or(InvalidModule::StateSchema)?;
+                let size = Schema::parse(bytes).ok_or(InvalidModule::StateSchema)?.size;
+                // It lies in a static.
+                let data = header.data_size.saturating_add(header.bss_size);
+                if size > data {
+                    return Err(InvalidModule::StateSize { found: size, data });
+                }
                 parts.schema = Some(bytes);
             }
             VARIANT if cfg!(feature = "variants") => {

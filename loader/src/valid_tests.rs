@@ -236,6 +236,31 @@ fn rejects_an_unknown_record() {
 }
 
 #[test]
+fn rejects_a_state_that_the_module_has_no_room_for() {
+    let with_state = |size: u32| {
+        let mut bytes = blob::small("state");
+        blob::change_header(&mut bytes, |header| (header.flags, header.bss_size) = (FLAG_STATE, 64));
+        let field = bareflow_abi::state::Field { name: "all", kind: "bytes", size, fingerprint: 1 };
+        let fields = [field];
+        let fingerprint = bareflow_abi::state::Schema::fingerprint_of(&fields);
+        let lengths = [3_u8, 5];
+        let schema = [
+            &size.to_le_bytes()[..],
+            &1_u32.to_le_bytes(),
+            &fingerprint.to_le_bytes(),
+            &size.to_le_bytes(),
+            &1_u64.to_le_bytes(),
+            &lengths,
+            b"allbytes",
+        ];
+        blob::add_record(&mut bytes, STATE_SCHEMA, &schema.concat());
+        validate(&bytes).map(|_| ())
+    };
+    assert_eq!(with_state(64), Ok(()));
+    assert_eq!(with_state(65), Err(InvalidModule::StateSize { found: 65, data: 64 }));
+}
+
+#[test]
 fn rejects_a_dependency_that_can_not_be() {
     let refused = |bytes: &[u8], number, why: BadDependency| {
         let error = validate(bytes).unwrap_err();

@@ -15,7 +15,7 @@ use crate::report::{Budget, Fault, Module};
 use crate::trial::{Comparison, Gate, Verdict};
 
 /// The version of this conversation.
-pub const CONTROL_VERSION: u16 = 2;
+pub const CONTROL_VERSION: u16 = 3;
 
 /// Most bytes of one [`Request::Chunk`]: what a client sends before it waits for an answer.
 pub const MAX_CHUNK: usize = 32 << 10;

@@ -187,6 +187,9 @@ pub struct Budget {
     pub stack: u32,
     /// Bytes of heap.
     pub heap: u32,
+    /// Bytes of data and bss.
+    #[serde(default)]
+    pub data: u32,
 }
 
 /// Figures less the cost of measuring.
@@ -332,7 +335,7 @@ mod tests {
             }),
             faults: 1,
             restarts: 0,
-            budget: Budget { time_us: 1000, stack: 65536, heap: 0 },
+            budget: Budget { time_us: 1000, stack: 65536, heap: 0, data: 0 },
         };
         Report {
             schema: SCHEMA,

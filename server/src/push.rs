@@ -64,7 +64,7 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
             })
         });
         let limits = push.wish.budget.map(|wish| {
-            let wish = Budget { time_us: wish.time_us, stack: wish.stack, heap: wish.heap };
+            let wish = Budget { time_us: wish.time_us, stack: wish.stack, heap: wish.heap, data: wish.data };
             wish.within(&self.defaults.limits)
         });
         let label = text!("{}", bounded(push.label)?)?;

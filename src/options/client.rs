@@ -43,7 +43,7 @@ pub struct WishOptions {
     /// Where its code runs.
     #[arg(long, value_enum)]
     pub domain: Option<Domain>,
-    /// The most a call may take and the module may have: `time=10ms,stack=16K,heap=1M`, any of them.
+    /// The most a call may take and the module may have: `time=10ms,stack=16K,heap=1M,data=1M`, any of them.
     #[arg(long, value_name = "LIMITS", value_parser = budget)]
     pub budget: Option<Budget>,
     /// What happens when it faults: `stop`, `restart`, or `restart:N` for at most N times.
@@ -55,8 +55,7 @@ impl WishOptions {
     /// The same, as the kernel is told.
     #[must_use]
     pub fn wish(&self) -> Wish<'_> {
-        let budget =
-            |limits: Budget| report::Budget { time_us: limits.time_us, stack: limits.stack, heap: limits.heap };
+        let budget = |Budget { time_us, stack, heap, data }: Budget| report::Budget { time_us, stack, heap, data };
         Wish {
             domain: self.domain.map(|domain| bareflow_loader::Domain::from(domain).name()),
             budget: self.budget.map(budget),

@@ -11,7 +11,7 @@ pub struct LoadingOptions {
     /// Where the code of modules runs.
     #[arg(long, value_enum, default_value_t = Domain::Kernel)]
     pub domain: Domain,
-    /// The most a call may take and a module may have, whatever it asks for: `time=10ms,stack=16K,heap=1M`, any of them.
+    /// The most a call may take and a module may have, whatever it asks for: `time=10ms,stack=16K,heap=1M,data=1M`, any of them.
     #[arg(long, value_name = "LIMITS", value_parser = budget)]
     pub budget: Option<Budget>,
     /// What happens to a module that faults: `stop`, `restart`, or `restart:N` for at most N times.

@@ -99,7 +99,12 @@ pub fn module(profile: &ModuleProfile, found: Option<&Diagnosis>) -> Result<Modu
         diagnosis: found.map(|found| explained(profile, found)).transpose()?,
         faults: profile.faults,
         restarts: profile.restarts,
-        budget: Budget { time_us: profile.budget.time_us, stack: profile.budget.stack, heap: profile.budget.heap },
+        budget: Budget {
+            time_us: profile.budget.time_us,
+            stack: profile.budget.stack,
+            heap: profile.budget.heap,
+            data: profile.budget.data,
+        },
     })
 }
 

@@ -7,9 +7,11 @@ use allocator_api2::alloc::Global;
 use bareflow_abi::Context;
 use bareflow_loader::segments::{PAGE_SIZE, is_within};
 use bareflow_loader::{FreeRanges, Segments, Usage};
+use bareflow_suite::OUTPUT_CAPACITY;
 use spin::{Mutex, Once};
 
 use crate::gate::user::layout;
+use crate::memory::frames::Promise;
 use crate::memory::space::{EXECUTE, READ, Space, WRITE};
 use crate::memory::tables::{self, OutOfFrames};
 use crate::services::{fill_stubs, fill_table};
@@ -61,9 +63,15 @@ impl Drop for Pages {
     }
 }
 
-/// Input or output: pages that are there from the first call on that needs them.
+/// Frames that are promised to a module for its output, and for inputs that are not long, with their page tables.
+const OUTPUT_FRAMES: u64 = OUTPUT_CAPACITY as u64 / PAGE_SIZE + 2;
+const INPUT_FRAMES: u64 = 16 + 2;
+
+/// Input or output: pages that are there from the first call on that needs them. Until then frames are promised
+/// for them, so that a module which was loaded can be called, whatever was loaded behind it.
 #[derive(Debug)]
 struct Buffer {
+    promise: Promise,
     address: u64,
     pages: Mutex<Option<Pages>>,
     /// The kernel's address of the pages, and their size.
@@ -72,8 +80,9 @@ struct Buffer {
 }
 
 impl Buffer {
-    const fn new(address: u64) -> Buffer {
-        Buffer { address, pages: Mutex::new(None), alias: AtomicU64::new(0), size: AtomicU64::new(0) }
+    fn new(address: u64, frames: u64) -> Result<Buffer, OutOfFrames> {
+        let promise = Promise::new(frames).ok_or(OutOfFrames)?;
+        Ok(Buffer { promise, address, pages: Mutex::new(None), alias: AtomicU64::new(0), size: AtomicU64::new(0) })
     }
 
     /// Makes room for `bytes`, visible in `space` with `flags`.
@@ -83,6 +92,7 @@ impl Buffer {
         if bytes > layout::BUFFER_ROOM {
             return Err(OutOfFrames);
         }
+        self.promise.redeem();
         let fresh = Pages::new(bytes)?;
         space.unmap(self.address, self.size.swap(0, Ordering::Relaxed));
         if let Err(error) = space.map(self.address, fresh.start, fresh.size, flags) {
@@ -123,8 +133,8 @@ impl UserSide {
             return_address: stack.start + stack.size - 8,
             stack,
             context: Pages::new(PAGE_SIZE)?,
-            input: Buffer::new(layout::INPUT),
-            output: Buffer::new(layout::OUTPUT),
+            input: Buffer::new(layout::INPUT, INPUT_FRAMES)?,
+            output: Buffer::new(layout::OUTPUT, OUTPUT_FRAMES)?,
         };
         let shared = SHARED.call_once(|| shared_pages().ok());
         let (stubs, services) = shared.as_ref().ok_or(OutOfFrames)?;

@@ -21,12 +21,14 @@ struct Frames {
     /// Address of the first frame that was given back; 0 for none.
     returned: u64,
     free: u64,
+    /// Of the free ones, those that are promised: see [`Promise`].
+    promised: u64,
     /// Where physical memory is mapped.
     offset: u64,
 }
 
 static FRAMES: Mutex<Frames> =
-    Mutex::new(Frames { fresh: [(0, 0); REGIONS], count: 0, returned: 0, free: 0, offset: 0 });
+    Mutex::new(Frames { fresh: [(0, 0); REGIONS], count: 0, returned: 0, free: 0, promised: 0, offset: 0 });
 
 /// Frames that were handed out and did not come back, but for those that many share.
 static TAKEN: AtomicU64 = AtomicU64::new(0);
@@ -92,9 +94,39 @@ pub fn allocate_largest(wanted: u64, share: u64) -> (u64, u64) {
     (start, size)
 }
 
-/// One frame, with whatever was in it.
+/// Frames that are free, and stay so until whoever they are promised to needs them.
+#[derive(Debug)]
+pub struct Promise(AtomicU64);
+
+impl Promise {
+    /// Promises so many frames; `None` where fewer are free and not promised.
+    pub fn new(count: u64) -> Option<Promise> {
+        let mut frames = FRAMES.lock();
+        if frames.free - frames.promised < count {
+            return None;
+        }
+        frames.promised += count;
+        Some(Promise(AtomicU64::new(count)))
+    }
+
+    /// Ends the promise: the frames can be allocated now.
+    pub fn redeem(&self) {
+        FRAMES.lock().promised -= self.0.swap(0, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        self.redeem();
+    }
+}
+
+/// One frame, with whatever was in it; `None` where none is left but those that are promised.
 pub fn allocate() -> Option<PhysFrame> {
     let mut frames = FRAMES.lock();
+    if frames.free <= frames.promised {
+        return None;
+    }
     let address = if frames.returned != 0 {
         let address = frames.returned;
         let next = (frames.offset + address) as *const u64;

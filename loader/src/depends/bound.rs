@@ -8,8 +8,6 @@ use crate::manager::ModuleManager;
 use crate::module::ModuleId;
 use crate::name::Name;
 use crate::platform::{Call, CallError, Callees, MAX_DEPTH, Outcome, Platform, Returned};
-use crate::policy::Domain;
-use crate::standing::State;
 
 /// The modules that one with this list of dependencies may call.
 struct Bound<'manager, P: Platform> {
@@ -34,14 +32,6 @@ impl<P: Platform> ModuleManager<P> {
         let active = active.filter(|&active| self.admitted(needed, active));
         active.or_else(|| self.find_version(needed.name, |version| needed.admits(version.parts())))
     }
-
-    /// Whether a call may not begin since another one is under way in the same place: an address
-    /// space has one stack, even where the module says that its calls may overlap.
-    fn is_taken(&self, id: ModuleId) -> bool {
-        let module = self.get(id);
-        module
-            .is_some_and(|module| module.standing.state() == State::Running && module.placement.domain == Domain::User)
-    }
 }
 
 impl<P: Platform> Callees for Bound<'_, P> {
@@ -49,9 +39,6 @@ impl<P: Platform> Callees for Bound<'_, P> {
         let mut dependencies = Dependencies::new(self.depends);
         let needed = dependencies.find(|needed| needed.name.as_bytes() == name).ok_or(CallRefused::NotDeclared)?;
         let id = self.manager.meets(&needed).ok_or(CallRefused::NotLoaded)?;
-        if self.manager.is_taken(id) {
-            return Err(CallRefused::Busy);
-        }
         let depth = &self.manager.depth;
         if depth.get() + 1 >= MAX_DEPTH {
             return Err(CallRefused::TooDeep);

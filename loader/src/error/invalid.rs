@@ -64,6 +64,13 @@ pub enum InvalidModule {
     },
     /// A record of the state's fields that can't be read, or one too many, or none where the flags speak of one.
     StateSchema,
+    /// A state that is larger than what the module has to keep it in.
+    StateSize {
+        /// Bytes of the state, by its schema.
+        found: u32,
+        /// Bytes of data and bss.
+        data: u32,
+    },
     /// An entry of the list of dependencies that can't be one.
     Dependency {
         /// Which, counted from 1.
@@ -146,6 +153,9 @@ impl fmt::Display for InvalidModule {
                 out,
                 "bad state schema: expected one record that lists the state's fields exactly where the flags announce a state; {REBUILD}"
             ),
+            Self::StateSize { found, data } => {
+                write!(out, "a state of {found} bytes in {data} bytes of data, expected no more than those; {REBUILD}")
+            }
             Self::Dependency { number, why } => write!(
                 out,
                 "bad dependency: number {number}: {}, expected at most {MAX_DEPENDENCIES} other modules' names, each once, \

@@ -46,6 +46,13 @@ pub enum LoadError {
         /// The policy.
         allowed: Allowed,
     },
+    /// Its data and bss are larger than they may be.
+    DataBudget {
+        /// Their bytes.
+        found: u32,
+        /// The most there may be.
+        limit: u32,
+    },
     /// Modules can't run in that domain here.
     NoSuchDomain(Domain),
     /// Memory for the image ran out.
@@ -127,6 +134,13 @@ impl fmt::Display for LoadError {
                 "not allowed: the module declares {refused}, the policy allows {allowed}; \
                  allow it, or remove it from the module's needs"
             ),
+            Self::DataBudget { found, limit } => {
+                write!(
+                    out,
+                    "data and bss of {found} bytes, expected at most {limit}; make the module's statics smaller, or \
+                     raise the limit (`--budget data=..`)"
+                )
+            }
             Self::NoSuchDomain(domain) => {
                 write!(out, "no {} domain here; load the module into another one", domain.name())
             }

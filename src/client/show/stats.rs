@@ -124,7 +124,7 @@ pub(super) mod tests {
             diagnosis: None,
             faults: 0,
             restarts: 0,
-            budget: Budget { time_us: 1000, stack: 65536, heap: 0 },
+            budget: Budget { time_us: 1000, stack: 65536, heap: 0, data: 0 },
         }
     }
 
