@@ -36,7 +36,7 @@ fn push_with_conditions(count: usize) -> Vec<u8> {
 
 fn postcard(value: &impl serde::Serialize) -> Vec<u8> {
     let mut frame = Vec::new();
-    bareflow_protocol::write_frame(&mut frame, value).unwrap();
+    bareflow_protocol::write_frame(&mut frame, value, usize::MAX).unwrap();
     frame.split_off(12)
 }
 

@@ -6,6 +6,7 @@ use bareflow_abi::header::Header;
 
 /// What a call may use, or a limit on that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
 pub struct Budget {
     /// Time of one call, in microseconds.
     pub time_us: u32,
@@ -25,12 +26,12 @@ const LEAST_STACK: u32 = 2 * GRAIN;
 
 impl Budget {
     /// What a module gets that does not say what it wants.
-    pub const DEFAULT: Budget = Budget { time_us: 1_000_000, stack: 64 << 10, heap: 0, data: 0 };
+    pub const DEFAULT: Budget = Budget { time_us: 1_000_000, stack: 64 << 10, heap: 0, data: Budget::LIMITS.data };
 
     /// The limits unless the embedder sets others.
     pub const LIMITS: Budget = Budget { time_us: 60_000_000, stack: 1 << 20, heap: 16 << 20, data: 64 << 20 };
 
-    /// The budget of a module: what its header asks for, or the default, within `limits`; and the data that it has.
+    /// The budget of a module: what its header asks for, or the default, within `limits`. Its data has the limit itself.
     #[must_use]
     pub fn of(header: &Header, limits: &Budget) -> Budget {
         let wish = |wanted: u32, default: u32, limit: u32| if wanted == 0 { default } else { wanted }.min(limit);
@@ -39,7 +40,7 @@ impl Budget {
             time_us: wish(header.time_us, Budget::DEFAULT.time_us, limits.time_us).max(1),
             stack: pages(wish(header.stack_size, Budget::DEFAULT.stack, limits.stack)).max(LEAST_STACK),
             heap: pages(wish(header.heap_size, Budget::DEFAULT.heap, limits.heap)),
-            data: header.data_size.saturating_add(header.bss_size),
+            data: limits.data,
         }
     }
 
@@ -107,14 +108,13 @@ mod tests {
 
     #[test]
     fn takes_the_header_within_the_limits() {
-        let limits = Budget { time_us: 500, stack: 20_000, heap: 10_000, data: 0 };
+        let limits = Budget { time_us: 500, stack: 20_000, heap: 10_000, data: 9 };
         let silent = Budget::of(&Header::default(), &Budget::LIMITS);
         assert_eq!(silent, Budget::DEFAULT);
-        let greedy =
-            Header { time_us: 1000, stack_size: u32::MAX, heap_size: u32::MAX, bss_size: 5, ..Header::default() };
-        assert_eq!(Budget::of(&greedy, &limits), Budget { time_us: 500, stack: 20_480, heap: 12_288, data: 5 });
+        let greedy = Header { time_us: 1000, stack_size: u32::MAX, heap_size: u32::MAX, ..Header::default() };
+        assert_eq!(Budget::of(&greedy, &limits), Budget { time_us: 500, stack: 20_480, heap: 12_288, data: 9 });
         let modest = Header { time_us: 7, stack_size: 1, heap_size: 1, ..Header::default() };
-        assert_eq!(Budget::of(&modest, &limits), Budget { time_us: 7, stack: 8192, heap: 4096, data: 0 });
+        assert_eq!(Budget::of(&modest, &limits), Budget { time_us: 7, stack: 8192, heap: 4096, data: 9 });
         let all = Budget { time_us: u32::MAX, stack: u32::MAX, heap: u32::MAX, data: u32::MAX };
         assert_eq!(Budget::of(&greedy, &all).heap, !4095);
     }

@@ -135,7 +135,7 @@ impl<'blob> Code<'blob> {
             text: self.header.text_size,
             rodata: self.header.rodata_size,
             // At most 256 MiB, as `check_sizes` made sure.
-            data: self.header.data_size.saturating_add(self.header.bss_size),
+            data: self.header.data_size.wrapping_add(self.header.bss_size),
             alignment: self.header.alignment,
         }
     }

@@ -90,10 +90,6 @@ impl<P: Platform> ModuleManager<P> {
                 return Err(LoadError::NotAllowed { refused, allowed });
             }
         }
-        let (data, limit) = (valid.code().image_size().data, options.limits.data);
-        if data > limit {
-            return Err(LoadError::DataBudget { found: data, limit });
-        }
         let known = self.table.named(&valid.name());
         let from = self.meet(&valid, known, meets)?;
         self.install(&valid, known, from, options)

@@ -3,8 +3,9 @@
 use bareflow_abi::layout::TEXT_OFFSET;
 
 use crate::code::Slot;
+use crate::error::LoadError;
 use crate::fixups::SLOT_SIZE_BYTES;
-use crate::platform::{Draft, Platform, PlatformError};
+use crate::platform::{Draft, Platform};
 use crate::policy::Placement;
 use crate::valid::ValidModule;
 
@@ -22,17 +23,21 @@ impl<Image> PlacedModule<Image> {
     /// and seals it.
     ///
     /// # Errors
-    /// When the platform has no memory for it; then nothing stays behind.
+    /// When its data is larger than its budget, or the platform has no memory for it; then nothing stays behind.
     #[inline(always)]
     pub fn place<P>(
         module: &ValidModule<'_>,
         placement: &Placement,
         platform: &P,
-    ) -> Result<PlacedModule<Image>, PlatformError>
+    ) -> Result<PlacedModule<Image>, LoadError>
     where
         P: Platform<Image = Image>,
     {
-        let mut draft = platform.reserve(module.code().image_size(), placement)?;
+        let size = module.code().image_size();
+        if size.data > placement.budget.data {
+            return Err(LoadError::DataBudget { found: size.data, limit: placement.budget.data });
+        }
+        let mut draft = platform.reserve(size, placement)?;
         let (code, base) = (module.code(), draft.base());
         let [text, rodata, data] = draft.segments();
         copy(code.text, text);

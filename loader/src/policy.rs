@@ -120,13 +120,15 @@ impl LoadOptions {
     // The derived comparison looks at one after the other, and takes twice as long.
     #[inline]
     pub(crate) fn are_usual(&self) -> bool {
-        let LoadOptions { domain, limits: Budget { time_us, stack, heap, data }, on_fault, sample_every, allowed } =
-            *self;
-        let usual = Budget::LIMITS;
-        (time_us == usual.time_us)
-            & (stack == usual.stack)
-            & (heap == usual.heap)
-            & (data == usual.data)
+        let LoadOptions { domain, limits, on_fault, sample_every, allowed } = *self;
+        // Two at a time: half the comparisons.
+        let pairs = |limits: Budget| {
+            let pair = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
+            [pair(limits.time_us, limits.stack), pair(limits.heap, limits.data)]
+        };
+        let ([first, second], [usual_first, usual_second]) = (pairs(limits), pairs(Budget::LIMITS));
+        (first == usual_first)
+            & (second == usual_second)
             & (sample_every == NonZeroU32::MIN)
             & (allowed == Allowed::ALL)
             & (domain == Domain::Kernel)

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use bareflow_abi::checksum::crc32c;
+use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 
 /// What every frame opens with.
@@ -96,32 +97,74 @@ fn header_of(payload: &[u8]) -> Option<[u8; HEADER_SIZE]> {
     Some(header)
 }
 
-/// Returns the bytes that a message takes as a frame, were it as long as it may.
-#[must_use]
-pub fn frame_size(message: &impl Serialize) -> usize {
-    // What is in memory can be written: nothing in our messages refuses.
-    postcard::experimental::serialized_size(message).map_or(usize::MAX, |length| HEADER_SIZE.saturating_add(length))
-}
-
-/// Writes `message` into `frame`, in place of what was there, as a frame ready to be sent.
+/// Writes `message` into `frame`, in place of what was there, as a frame ready to be sent, which is no longer than
+/// `most` bytes: its capacity, say, where it shall take no memory.
 ///
 /// # Errors
-/// [`FrameError::NoMemory`] where `frame` can't become as long as it has to be, and [`FrameError::Length`] where
-/// no frame may be. Then `frame` is empty.
-pub fn write_frame(frame: &mut Vec<u8>, message: &impl Serialize) -> Result<(), FrameError> {
+/// [`FrameError::Length`] where it would be longer, and [`FrameError::NoMemory`] where `frame` can't become as long as
+/// it has to be. Then `frame` is empty.
+pub fn write_frame(frame: &mut Vec<u8>, message: &impl Serialize, most: usize) -> Result<(), FrameError> {
     frame.clear();
-    let size = frame_size(message);
-    let length = size.saturating_sub(HEADER_SIZE);
-    if length > MAX_PAYLOAD {
-        return Err(FrameError::Length { found: length, limit: MAX_PAYLOAD });
+    let most = most.min(HEADER_SIZE + MAX_PAYLOAD);
+    let mut refused = None;
+    let header = [0; HEADER_SIZE];
+    // Nothing in our messages refuses to be written.
+    let _ = Growing { frame, most, refused: &mut refused }
+        .try_extend(&header)
+        .and_then(|()| postcard::serialize_with_flavor(message, Growing { frame, most, refused: &mut refused }));
+    if let Some(error) = refused {
+        frame.clear();
+        return Err(error);
     }
-    frame.try_reserve_exact(size).map_err(|_| FrameError::NoMemory { length, head: [0; HEAD] })?;
-    // Within the capacity: takes no memory.
-    frame.resize(size, 0);
-    let (head, payload) = frame.split_at_mut(HEADER_SIZE);
-    let header = postcard::to_slice(message, payload).ok().and_then(|payload| header_of(payload));
-    head.copy_from_slice(&header.unwrap_or_default());
+    let header = frame.get(HEADER_SIZE..).and_then(header_of).unwrap_or(header);
+    if let Some(place) = frame.first_chunk_mut() {
+        *place = header;
+    }
     Ok(())
+}
+
+/// A frame that grows as long as there is memory, up to a length.
+struct Growing<'frame> {
+    frame: &'frame mut Vec<u8>,
+    most: usize,
+    /// Why it grew no more.
+    refused: &'frame mut Option<FrameError>,
+}
+
+impl Flavor for Growing<'_> {
+    type Output = ();
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        let length = self.frame.len();
+        let room = self.most.saturating_sub(length);
+        // By half of what there is, so that a long frame is not copied for each of its bytes.
+        let more = bytes.len().max(length / 2).min(room);
+        let refused = if bytes.len() > room {
+            let (found, limit) = (length + bytes.len(), self.most);
+            Some(FrameError::Length {
+                found: found.saturating_sub(HEADER_SIZE),
+                limit: limit.saturating_sub(HEADER_SIZE),
+            })
+        } else if bytes.len() > self.frame.capacity() - length && self.frame.try_reserve_exact(more).is_err() {
+            Some(FrameError::NoMemory { length: length + bytes.len(), head: [0; HEAD] })
+        } else {
+            None
+        };
+        if refused.is_some() {
+            *self.refused = refused;
+            return Err(postcard::Error::SerializeBufferFull);
+        }
+        self.frame.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.try_extend(&[byte])
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
+    }
 }
 
 /// Finds the frames in a stream of bytes.
@@ -288,10 +331,16 @@ mod tests {
     #[test]
     fn writes_the_frame_that_would_be_encoded() {
         let mut frame = b"what was there".to_vec();
-        write_frame(&mut frame, &("text", 7_u64)).unwrap();
+        write_frame(&mut frame, &("text", 7_u64), usize::MAX).unwrap();
         assert_eq!(frame, encode_frame(&postcard::to_allocvec(&("text", 7_u64)).unwrap()).unwrap());
-        let long = write_frame(&mut frame, &"x".repeat(MAX_PAYLOAD));
+        let long = write_frame(&mut frame, &"x".repeat(MAX_PAYLOAD), usize::MAX);
         assert!(matches!(long, Err(FrameError::Length { limit: MAX_PAYLOAD, .. })) && frame.is_empty());
+        let mut short = Vec::with_capacity(100);
+        let (capacity, at) = (short.capacity(), short.as_ptr());
+        assert!(write_frame(&mut short, &"x".repeat(capacity - HEADER_SIZE - 1), capacity).is_ok());
+        let long = write_frame(&mut short, &"x".repeat(capacity - HEADER_SIZE), capacity);
+        assert!(matches!(long, Err(FrameError::Length { .. })) && short.is_empty());
+        assert_eq!((short.capacity(), short.as_ptr()), (capacity, at));
     }
 
     #[test]

@@ -51,7 +51,10 @@ impl Message {
     /// frame can be, which no report is.
     #[must_use]
     pub fn to_frame(&self) -> Vec<u8> {
-        postcard::to_allocvec(self).ok().and_then(|payload| encode_frame(&payload)).unwrap_or_default()
+        let mut frame = Vec::new();
+        // Where it fails it is empty.
+        let _ = write_frame(&mut frame, self, usize::MAX);
+        frame
     }
 
     /// The message in a frame's payload.

@@ -187,7 +187,7 @@ pub struct Budget {
     pub stack: u32,
     /// Bytes of heap.
     pub heap: u32,
-    /// Bytes of data and bss.
+    /// Bytes of data and bss, at the most.
     #[serde(default)]
     pub data: u32,
 }

@@ -34,7 +34,6 @@ use core::fmt;
 use bareflow_loader::report::Style;
 use bareflow_loader::{LoadOptions, ModuleManager, Platform};
 use bareflow_protocol::control::{Asked, File, MAX_REQUEST};
-use bareflow_protocol::frame::frame_size;
 use bareflow_protocol::{Answer, Decoder, FrameError, Message, write_frame};
 use bareflow_suite::fallible::{NO_MEMORY, NoMemory, Reason};
 use bareflow_suite::{OUTPUT_CAPACITY, reason};
@@ -227,24 +226,24 @@ impl<'blobs, P: Platform, S: Surroundings> Server<'blobs, P, S> {
     fn answer(&self, number: u64, answer: Answer) {
         let message = Message::Answer(number, answer);
         let mut frame = self.frame.borrow_mut();
-        let mut long = Vec::new();
         // What does not fit gets memory of its own, which goes with it.
-        if write_within(&mut frame, &message) {
+        let within = frame.capacity();
+        if write_frame(&mut frame, &message, within).is_ok() {
             self.around.send(&frame);
             if let Message::Answer(_, answer) = message {
                 self.recycle(answer);
             }
             return;
         }
-        match write_frame(&mut long, &message) {
-            Ok(()) => self.around.send(&long),
-            Err(error) => {
-                let error = if matches!(error, FrameError::NoMemory { .. }) { NO_MEMORY } else { TOO_LONG };
-                // It fits: see `FRAME`.
-                if write_within(&mut frame, &Message::Answer(number, Answer::Refused { error: error.into() })) {
-                    self.around.send(&frame);
-                }
-            }
+        let mut long = Vec::new();
+        let error = match write_frame(&mut long, &message, usize::MAX) {
+            Ok(()) => return self.around.send(&long),
+            Err(FrameError::NoMemory { .. }) => NO_MEMORY,
+            Err(_) => TOO_LONG,
+        };
+        // It fits: see `FRAME`.
+        if write_frame(&mut frame, &Message::Answer(number, Answer::Refused { error: error.into() }), within).is_ok() {
+            self.around.send(&frame);
         }
     }
 
@@ -262,8 +261,3 @@ impl<'blobs, P: Platform, S: Surroundings> Server<'blobs, P, S> {
 
 /// What is said where an answer is longer than a frame can be.
 const TOO_LONG: &str = "the answer is longer than a frame can be; ask for less, such as one module";
-
-/// Writes a message as a frame where its memory suffices; says whether it did.
-fn write_within(frame: &mut Vec<u8>, message: &Message) -> bool {
-    frame_size(message) <= frame.capacity() && write_frame(frame, message).is_ok()
-}

@@ -54,7 +54,7 @@ impl Kernel {
         let mut kernel = Kernel {
             client,
             loaded: Vec::new(),
-            limits: limits.map(|Budget { time_us, stack, heap }| report::Budget { time_us, stack, heap }),
+            limits: limits.map(|Budget { time_us, stack, heap, data }| report::Budget { time_us, stack, heap, data }),
             _machine: machine,
             _disk: disk,
         };

@@ -210,7 +210,7 @@ mod tests {
             say(FaultKind::TimeBudget, Budget { time_us: 1_500, ..usual }),
             "a call may take 1500us: set time = \"3ms\" in [package.metadata.bareflow] if it needs longer"
         );
-        let most = Budget { time_us: 60_000_000, stack: 1 << 20, heap: 16 << 20 };
+        let most = Budget::LIMITS;
         for (kind, end) in [
             (FaultKind::HeapBudget, "its heap has 16M: more than 16M takes `--budget heap=..` as well"),
             (FaultKind::StackOverflow, "its stack has 1M: more than 1M takes `--budget stack=..` as well"),

@@ -88,6 +88,8 @@ pub(crate) struct Table<P: Platform> {
     vacant: Cell<Index>,
     /// The first name that is nobody's.
     vacant_name: Cell<Index>,
+    /// The name that is looked at next for one that nobody uses.
+    looked_at: Cell<Index>,
     /// Where the chains of names begin.
     heads: Heads<P::Tables>,
     loads: Cell<u64>,
@@ -107,6 +109,7 @@ impl<P: Platform> Table<P> {
             names: Chunks::new(),
             vacant: Cell::new(NOWHERE),
             vacant_name: Cell::new(NOWHERE),
+            looked_at: Cell::new(0),
             heads: Heads::new(),
             loads: Cell::new(0),
         }

@@ -1,5 +1,5 @@
 //! What names stand for. A name that was loaded once is known from then on, and keeps its number and its
-//! count of loads, as long as there are few ([`KEPT`]): beyond that one that nobody uses is forgotten.
+//! count of loads. Once there are many ([`KEPT`]), a new one takes the place of one that nobody uses.
 //!
 //! Names whose keys spread to the same number are in one chain.
 
@@ -12,6 +12,9 @@ use crate::platform::Platform;
 
 /// Names that are kept though nobody uses them, as long as there are no more names in all.
 const KEPT: u32 = 1024;
+
+/// How many names are looked at for one that nobody uses: enough to find most, and none for many that are used.
+const LOOKS: u32 = 16;
 
 /// What is known of a name.
 pub(crate) struct Named {
@@ -88,11 +91,11 @@ impl<P: Platform> Table<P> {
         Some(named)
     }
 
-    /// Takes back a claim, and the name if it was never loaded, or if there are many.
+    /// Takes back a claim, and the name if it was never loaded.
     #[inline]
     pub(super) fn give_back_name(&self, named: &Named) {
         named.users.set(named.users.get() - 1);
-        if named.users.get() == 0 && (named.generation.get() == 0 || self.names.len() > KEPT) {
+        if named.users.get() == 0 && named.generation.get() == 0 {
             self.forget(named);
         }
     }
@@ -100,6 +103,9 @@ impl<P: Platform> Table<P> {
     #[cold]
     #[inline(never)]
     fn learn(&self, key: &Key, tables: &P::Tables) -> Option<&Named> {
+        if self.vacant_name.get() == NOWHERE && self.names.len() >= KEPT {
+            self.forget_unused();
+        }
         let named = match self.vacant_name.get() {
             NOWHERE => self.add_name(tables)?,
             vacant => self.name_at(vacant)?,
@@ -108,6 +114,18 @@ impl<P: Platform> Table<P> {
         named.key.set(*key);
         self.chain_up(named);
         Some(named)
+    }
+
+    /// Forgets the next name that nobody uses, if there is one among the next few.
+    fn forget_unused(&self) {
+        let count = self.names.len();
+        let from = self.looked_at.get();
+        for index in (from..from + LOOKS).map(|index| index % count) {
+            self.looked_at.set((index + 1) % count);
+            if let Some(named) = self.name_at(index).filter(|named| named.users.get() == 0) {
+                return self.forget(named);
+            }
+        }
     }
 
     /// Adds a name, and makes twice as many chains once there are twice as many names; `None` when there is no memory.
@@ -206,9 +224,9 @@ mod tests {
             assert_eq!(manager.stats(id).unwrap().generation, 1);
             manager.unload(id).unwrap();
         }
-        assert_eq!(manager.table.names.len(), KEPT + 1);
-        // Of the first ones the count of loads is known still; one that was forgotten begins anew.
-        for (number, generation) in [(7, 2), (2 * KEPT, 1)] {
+        assert_eq!(manager.table.names.len(), KEPT);
+        // Of the last ones the count of loads is known still; one that was forgotten begins anew.
+        for (number, generation) in [(3 * KEPT - 7, 2), (7, 1)] {
             let id = manager.load(&blob::version(name(number).as_str(), 1, 0)).unwrap();
             assert_eq!(manager.stats(id).unwrap().generation, generation);
         }
