@@ -5,12 +5,13 @@ use core::alloc::{GlobalAlloc, Layout};
 use core::arch::asm;
 use core::panic::PanicInfo;
 use core::ptr::{NonNull, null_mut};
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 
 use spinning_top::RawSpinlock;
 use talc::TalcLock;
 use talc::source::Manual;
 
+use crate::heap_note::{HEAP_NOTE_MARK, HEAP_NOTE_SIZE};
 use crate::{Context, Reason};
 
 struct Heap {
@@ -21,6 +22,9 @@ struct Heap {
     /// Blocks that are not freed, and their bytes.
     blocks: AtomicU64,
     bytes: AtomicU64,
+    /// The most these bytes were so far, and where the note of that lies.
+    peak: AtomicU64,
+    note: AtomicPtr<[u64; 2]>,
 }
 
 #[global_allocator]
@@ -30,6 +34,8 @@ static HEAP: Heap = Heap {
     refused: AtomicU64::new(0),
     blocks: AtomicU64::new(0),
     bytes: AtomicU64::new(0),
+    peak: AtomicU64::new(0),
+    note: AtomicPtr::new(null_mut()),
 };
 
 /// Gives the allocator its memory, at the module's first call; accounts for it where it is called for that.
@@ -60,9 +66,15 @@ fn open_first(context: &Context<'_>) {
     let mut talc = HEAP.talc.lock();
     if !HEAP.open.swap(true, Ordering::Relaxed) {
         let (start, size) = context.heap();
+        let Some(room) = size.checked_sub(HEAP_NOTE_SIZE) else { return };
+        let note = start.cast::<[u64; 2]>();
         // SAFETY: the loader gave this memory to this module alone, for as long as it is
         // loaded. A heap too small for the allocator's own tables is one without room.
-        let _ = unsafe { talc.claim(start, size) };
+        unsafe {
+            note.write_unaligned([HEAP_NOTE_MARK, 0]);
+            let _ = talc.claim(start.add(HEAP_NOTE_SIZE), room);
+        }
+        HEAP.note.store(note, Ordering::Relaxed);
     }
 }
 
@@ -81,7 +93,7 @@ unsafe impl GlobalAlloc for Heap {
         let block = self.note(unsafe { talc.allocate(layout) }.map_or(null_mut(), NonNull::as_ptr), layout.size());
         if !block.is_null() {
             add(&self.blocks, 1);
-            add(&self.bytes, layout.size() as u64);
+            self.grow(layout.size() as u64);
         }
         block
     }
@@ -99,13 +111,26 @@ unsafe impl GlobalAlloc for Heap {
         let block = self.note(unsafe { self.talc.realloc(pointer, layout, size) }, size);
         if !block.is_null() {
             let _held = self.talc.lock();
-            add(&self.bytes, (size as u64).wrapping_sub(layout.size() as u64));
+            self.grow((size as u64).wrapping_sub(layout.size() as u64));
         }
         block
     }
 }
 
 impl Heap {
+    /// Adds to the bytes that are not freed, while the allocator's lock is held.
+    #[inline(always)]
+    fn grow(&self, much: u64) {
+        let bytes = self.bytes.load(Ordering::Relaxed).wrapping_add(much);
+        self.bytes.store(bytes, Ordering::Relaxed);
+        if bytes > self.peak.load(Ordering::Relaxed) {
+            self.peak.store(bytes, Ordering::Relaxed);
+            let note = self.note.load(Ordering::Relaxed);
+            // SAFETY: there are bytes, so the heap was opened, and the note lies at its start, where only this writes.
+            unsafe { (&raw mut (*note)[1]).write_unaligned(bytes) };
+        }
+    }
+
     fn note(&self, pointer: *mut u8, asked: usize) -> *mut u8 {
         let refused = if pointer.is_null() { asked.max(1) as u64 } else { 0 };
         self.refused.store(refused, Ordering::Relaxed);

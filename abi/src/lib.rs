@@ -23,6 +23,7 @@ pub mod fingerprint;
 pub mod header;
 #[cfg(all(bareflow_module, feature = "alloc"))]
 mod heap;
+pub mod heap_note;
 pub mod layout;
 pub mod layout_record;
 #[cfg(bareflow_module)]

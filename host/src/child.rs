@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bareflow_abi::CallRefused;
 use bareflow_abi::call::CALLED;
 use bareflow_abi::header::{NAME_SIZE, SERVICE_CALL, SERVICE_LOG};
-use bareflow_loader::{Call, CallError, Fault, FaultKind, Name, Outcome, PlatformError};
+use bareflow_loader::{Call, CallError, Fault, FaultKind, Name, Outcome, PeakUse, PlatformError};
 
 use crate::caller::Caller;
 use crate::channel::Channel;
@@ -151,11 +151,30 @@ impl Child {
                 caller.diagnosis.set(diagnosis);
                 fault
             }
-            Ok(Reply::Ready | Reply::Log(_) | Reply::Call { .. } | Reply::Passed) | Err(Silence::Lost) => LOST,
+            Ok(Reply::Ready | Reply::Log(_) | Reply::Call { .. } | Reply::Passed | Reply::Peak(_))
+            | Err(Silence::Lost) => LOST,
             Err(Silence::Late) => LATE,
         };
         self.process.end();
         Err(fault.into())
+    }
+
+    /// The most stack and heap that calls have used, as the process says it; nothing where it is gone, or in a call.
+    pub fn peak_use(&self, image: &Image, caller: &Caller) -> PeakUse {
+        if self.used.get() != FIRST {
+            return PeakUse::default();
+        }
+        match self.say(Request::Peak, &mut None, START_US) {
+            Ok(Reply::Peak(PeakUse { stack_bytes, heap_bytes })) => {
+                let stack = image.stack_top - caller.stack.bottom();
+                let (_, heap) = image.segments.heap();
+                PeakUse {
+                    stack_bytes: stack_bytes.map(|bytes| bytes.min(stack)),
+                    heap_bytes: heap_bytes.map(|bytes| bytes.min(heap)),
+                }
+            }
+            Ok(_) | Err(Silence::Late | Silence::Lost) => PeakUse::default(),
+        }
     }
 
     /// Room in the channel for input and output: their offsets, and where it ends. Nobody has it yet.

@@ -14,7 +14,7 @@ use bareflow_abi::call::CALLED;
 use bareflow_abi::header::NAME_SIZE;
 use bareflow_loader::diagnosis::ServiceLog;
 use bareflow_loader::segments::PAGE_SIZE;
-use bareflow_loader::{Call, CallError, Name, Outcome, Timing};
+use bareflow_loader::{Call, CallError, Name, Outcome, PeakUse, Timing};
 
 use crate::caller::{Caller, Lines};
 use crate::channel::Channel;
@@ -105,6 +105,10 @@ fn serve(channel: &Channel, reply: &Reply, image: &Image, module: &Name, caller:
                     Err(CallError::NoMemory) => leave(),
                 };
                 reply.write(channel.words());
+            }
+            Some(Request::Peak) => {
+                let stack_bytes = Some(caller.stack.peak_below(image.stack_top));
+                Reply::Peak(PeakUse { stack_bytes, heap_bytes: image.peak_heap() }).write(channel.words());
             }
             Some(request) => return request,
             None => leave(),

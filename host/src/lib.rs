@@ -53,8 +53,8 @@ use allocator_api2::alloc::Global;
 use bareflow_abi::checksum::Crc32c;
 use bareflow_loader::diagnosis::ServiceLog;
 use bareflow_loader::{
-    Call, CallError, Callees, Counters, Diagnosis, Domain, ImageSize, Placement, Plain, Platform, PlatformError,
-    Returned,
+    Call, CallError, Callees, Counters, Diagnosis, Domain, ImageSize, PeakUse, Placement, Plain, Platform,
+    PlatformError, Returned,
 };
 
 use caller::{Caller, Lines};
@@ -258,6 +258,14 @@ impl Platform for HostPlatform {
         match &call.image.child {
             None => gate::call(*call, output, &self.caller, Some(&callees)),
             Some(child) => self.call_child(*call, child, output, Some(&callees)),
+        }
+    }
+
+    fn peak_use(&self, image: &Image) -> PeakUse {
+        match &image.child {
+            // All modules share a stack there.
+            None => PeakUse { stack_bytes: None, heap_bytes: image.peak_heap() },
+            Some(child) => child.peak_use(image, &self.caller),
         }
     }
 

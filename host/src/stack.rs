@@ -4,6 +4,8 @@
 use std::io;
 use std::ptr::{null_mut, without_provenance_mut};
 
+use bareflow_loader::PeakUse;
+
 /// Bytes below the stack that are never mapped.
 const GUARD_SIZE: u64 = 64 << 10;
 
@@ -63,6 +65,14 @@ impl Stack {
     /// The first address, that of a guard, and the one behind the last.
     pub const fn range(&self) -> (u64, u64) {
         (self.guard, self.guard + LEVELS * LEVEL_SIZE)
+    }
+
+    /// Bytes that calls have used of the stack that begins at `top`, which was full of zeros at first.
+    pub fn peak_below(&self, top: u64) -> u64 {
+        let bottom = self.bottom_below(top);
+        let words = std::ptr::with_exposed_provenance(bottom as usize);
+        // SAFETY: the stack's pages are mapped, and nothing runs on it now.
+        PeakUse::of_stack(unsafe { std::slice::from_raw_parts(words, (top - bottom) as usize / 8) })
     }
 
     /// The same stacks, for a copy of this process that never drops it.

@@ -9,7 +9,7 @@ use bareflow_abi::header::NAME_SIZE;
 use bareflow_loader::diagnosis::callers::CALLERS;
 use bareflow_loader::diagnosis::{CODE_SIZE, Callers, Diagnosis, MESSAGE_SIZE, PanicMessage, SERVICE_CALLS};
 use bareflow_loader::diagnosis::{ServiceCall, ServiceLog, Text};
-use bareflow_loader::{Fault, FaultKind, Outcome};
+use bareflow_loader::{Fault, FaultKind, Outcome, PeakUse};
 
 use crate::words::Words;
 
@@ -22,6 +22,8 @@ pub(crate) enum Request {
     Continue,
     /// For what is passed on to another module there is room at these offsets of the data: input and output.
     Room { input: u64, output: u64 },
+    /// Say how much stack and heap calls have used so far.
+    Peak,
     /// What came of the call of another module: its status, and its outcome if it returned.
     Called { status: u32, outcome: Outcome },
 }
@@ -40,6 +42,8 @@ pub(crate) enum Reply {
     Call { name: [u8; NAME_SIZE], input: u64, output: u64 },
     /// The input for that module lies where there is room for it.
     Passed,
+    /// The most stack and heap that calls have used.
+    Peak(PeakUse),
     /// The call went wrong.
     Faulted(Fault, Option<Diagnosis>),
 }
@@ -50,6 +54,7 @@ impl Request {
         let mut words = Words::of(words);
         match *self {
             Request::Continue => words.put(0),
+            Request::Peak => words.put(4),
             Request::Room { input, output } => words.put_all([2, input, output]),
             Request::Called { status, outcome } => {
                 words.put_all([3, status.into()]);
@@ -66,6 +71,7 @@ impl Request {
         let mut words = Words::of(words);
         match words.get()? {
             0 => Some(Request::Continue),
+            4 => Some(Request::Peak),
             1 => {
                 let [entry, reason, input, input_length, output, output_length] = words.get_all()?;
                 let reason = Reason::ALL.into_iter().find(|&known| known as u64 == reason)?;
@@ -100,6 +106,11 @@ impl Reply {
                 words.put_bytes(name);
             }
             Reply::Passed => words.put(5),
+            Reply::Peak(peak) => {
+                words.put(6);
+                words.put_option(peak.stack_bytes);
+                words.put_option(peak.heap_bytes);
+            }
             Reply::Faulted(fault, diagnosis) => {
                 words.put(3);
                 put_fault(&mut words, fault);
@@ -121,6 +132,7 @@ impl Reply {
                 Some(Reply::Call { name: words.get_bytes()?, input, output })
             }
             5 => Some(Reply::Passed),
+            6 => Some(Reply::Peak(PeakUse { stack_bytes: words.get_option()?, heap_bytes: words.get_option()? })),
             3 => {
                 let fault = get_fault(&mut words)?;
                 let diagnosis = if words.get()? == 0 { None } else { Some(get_diagnosis(&mut words)?) };

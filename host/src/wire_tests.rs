@@ -30,14 +30,15 @@ fn reads_what_it_writes() {
     let returned = Reply::Returned(Outcome { result: -1, output_length: 3 });
     let bare = Reply::Faulted(Fault { kind: FaultKind::Divide, offset: None, address: Some(1) }, None);
     let call = Reply::Call { name: [b'a'; NAME_SIZE], input: 7, output: 8 };
-    for reply in [Reply::Ready, Reply::Log(5), returned, bare, call, Reply::Passed, fault()] {
+    let peak = Reply::Peak(PeakUse { stack_bytes: Some(4096), heap_bytes: None });
+    for reply in [Reply::Ready, Reply::Log(5), returned, bare, call, Reply::Passed, peak, fault()] {
         let words = words(u64::MAX);
         reply.write(&words);
         assert_eq!(Reply::read(&words), Some(reply));
     }
     let call = Request::Call { entry: 1, reason: Reason::Exit, input: (2, 3), output: (4, 5) };
     let called = Request::Called { status: 3, outcome: Outcome { result: -7, output_length: 9 } };
-    for request in [Request::Continue, Request::Room { input: 1, output: 2 }, called, call] {
+    for request in [Request::Continue, Request::Peak, Request::Room { input: 1, output: 2 }, called, call] {
         let words = words(u64::MAX);
         request.write(&words);
         assert_eq!(Request::read(&words), Some(request));
@@ -46,7 +47,7 @@ fn reads_what_it_writes() {
 
 #[test]
 fn takes_nothing_for_a_message_that_is_none() {
-    for number in 6..1000 {
+    for number in 7..1000 {
         assert_eq!(Reply::read(&words(number)), None);
     }
     // Each word out of its range: the message is refused, or says something else that is in range.

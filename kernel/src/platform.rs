@@ -2,7 +2,7 @@
 
 use allocator_api2::alloc::Global;
 use bareflow_abi::checksum::Crc32c;
-use bareflow_loader::{Call, CallError, Callees, Diagnosis, Domain, ImageSize, Plain, Returned, Placement, Platform, PlatformError, Usage};
+use bareflow_loader::{Call, CallError, Callees, Diagnosis, Domain, ImageSize, PeakUse, Plain, Returned, Placement, Platform, PlatformError, Usage};
 
 use crate::image::{self, Image, ImageDraft};
 use crate::memory::{frames, heap_bytes};
@@ -83,6 +83,10 @@ impl Platform for KernelPlatform {
     #[inline(always)]
     fn held(&self, image: &Image) -> Usage {
         image.held()
+    }
+
+    fn peak_use(&self, image: &Image) -> PeakUse {
+        image.peak_use()
     }
 
     fn usage(&self) -> Option<Usage> {

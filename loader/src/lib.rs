@@ -55,6 +55,7 @@ mod load;
 pub mod manager;
 pub mod module;
 pub mod name;
+mod peak;
 pub mod placed;
 pub mod platform;
 pub mod policy;
@@ -98,6 +99,7 @@ pub use held::Held;
 pub use manager::ModuleManager;
 pub use module::ModuleId;
 pub use name::{Name, Version};
+pub use peak::PeakUse;
 pub use platform::{
     Call, CallError, Callees, Draft, ImageSize, Leak, MAX_DEPTH, Outcome, Plain, Platform, PlatformError, Returned,
     Usage,

@@ -7,6 +7,7 @@ use bareflow_abi::Reason;
 use crate::fault::Fault;
 use crate::module::{Module, ModuleId};
 use crate::name::Name;
+use crate::peak::PeakUse;
 use crate::placed::PlacedModule;
 use crate::platform::{CallError, Platform, Usage};
 use crate::policy::LoadOptions;
@@ -70,6 +71,13 @@ impl<P: Platform> ModuleManager<P> {
     #[must_use]
     pub fn stats(&self, id: ModuleId) -> Option<ModuleProfile> {
         self.get(id).map(|module| self.profile(id, &module))
+    }
+
+    /// The most stack and heap that the calls of one module have used since it was loaded or restarted. Takes as long as looking
+    /// through its stack may take.
+    #[must_use]
+    pub fn peak_use(&self, id: ModuleId) -> PeakUse {
+        self.get(id).map_or(PeakUse::default(), |module| self.platform.peak_use(&module.placed.image))
     }
 
     /// All readings of one module, to be merged with those of other threads or processors; `None` where it is gone, or

@@ -14,6 +14,7 @@ use crate::counters::Counters;
 use crate::diagnosis::Diagnosis;
 use crate::fault::Fault;
 use crate::name::Name;
+use crate::peak::PeakUse;
 use crate::policy::{Domain, Placement};
 use crate::profile::Timing;
 
@@ -323,6 +324,13 @@ pub trait Platform {
     /// What all images and all that [`tables`](Self::tables) gave out take now; `None` where nobody counts.
     fn usage(&self) -> Option<Usage> {
         None
+    }
+
+    /// The most stack and heap that an image's calls have used so far; nothing by default. Asked for now and then, and not
+    /// during calls: who keeps no books may look through the memory ([`PeakUse::of_stack`], [`PeakUse::of_heap`]).
+    fn peak_use(&self, image: &Self::Image) -> PeakUse {
+        let _ = image;
+        PeakUse::default()
     }
 
     /// What the processor has counted of this thread, or of itself, so far; `None` where it counts nothing, or nobody may

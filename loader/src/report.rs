@@ -4,6 +4,7 @@ use core::fmt;
 
 use crate::budget::Budget;
 use crate::manager::ModuleManager;
+use crate::peak::PeakUse;
 use crate::platform::Platform;
 use crate::policy::Domain;
 use crate::profile::{CycleStatistics, ModuleProfile};
@@ -64,9 +65,11 @@ impl<P: Platform> ModuleManager<P> {
         line!(console, Title, "{RULE}");
         line!(console, Plain, "Total modules loaded: {count}");
         line!(console, Plain, "Total calls:          {calls}");
-        for profile in self.profiles() {
+        for (id, profile) in self.ids().filter_map(|id| Some((id, self.stats(id)?))) {
             line!(console);
             show_profile(console, &profile, self.call_overhead_cycles(), self.clock_step_cycles());
+            show_peak(console, self.peak_use(id));
+            show_last_fault(console, &profile);
         }
         self.show_comparison(console);
         self.show_price(console);
@@ -127,6 +130,19 @@ fn show_profile(console: &mut impl Console, profile: &ModuleProfile, overhead: u
     let Budget { time_us, stack, heap, .. } = profile.budget;
     let domain = profile.domain.name();
     line!(console, Plain, "  Domain:        {domain}, within {time_us} us, stack {stack}, heap {heap} bytes");
+}
+
+/// Shows what is known of the most stack and heap in use; nothing where all that is known is that there is no heap.
+fn show_peak(console: &mut impl Console, peak: PeakUse) {
+    match (peak.stack_bytes, peak.heap_bytes) {
+        (Some(stack), Some(heap)) => line!(console, Plain, "  Peak use:      stack {stack}, heap {heap} bytes"),
+        (Some(stack), None) => line!(console, Plain, "  Peak use:      stack {stack} bytes"),
+        (None, Some(heap @ 1..)) => line!(console, Plain, "  Peak use:      heap {heap} bytes"),
+        (None, _) => {}
+    }
+}
+
+fn show_last_fault(console: &mut impl Console, profile: &ModuleProfile) {
     if let Some(fault) = profile.fault {
         line!(console, Bad, "  Fault:         {fault}");
         line!(console, Bad, "  Faults:        {}, restarts {}", profile.faults, profile.restarts);

@@ -176,6 +176,12 @@ pub struct Module {
     pub restarts: u32,
     /// What its calls may use up.
     pub budget: Budget,
+    /// The most bytes of stack that its calls have used since it was loaded or restarted, where that is known and was asked for.
+    #[serde(default)]
+    pub peak_stack_bytes: Option<u64>,
+    /// The most bytes of its heap that were allocated at once, in the same way.
+    #[serde(default)]
+    pub peak_heap_bytes: Option<u64>,
 }
 
 /// What the calls of a module may use up.
@@ -336,6 +342,8 @@ mod tests {
             faults: 1,
             restarts: 0,
             budget: Budget { time_us: 1000, stack: 65536, heap: 0, data: 0 },
+            peak_stack_bytes: Some(4096),
+            peak_heap_bytes: None,
         };
         Report {
             schema: SCHEMA,

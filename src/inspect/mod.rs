@@ -16,7 +16,8 @@ use bareflow_loader::error::ServiceNames;
 use bareflow_loader::fixups::Fixups;
 use bareflow_loader::records::Records;
 use bareflow_loader::valid::Offer;
-use bareflow_loader::{Allowed, Code, Interval, LoadError, Printable, RawModule, ValidModule};
+use bareflow_loader::{Allowed, Budget, Code, Interval, LoadError, Printable, RawModule, ValidModule};
+use bareflow_protocol::report;
 use serde::Serialize;
 
 use crate::files::{read_blob, write_json};
@@ -33,6 +34,9 @@ struct Inspection {
     valid: bool,
     /// The services it declares, and whether it wants a heap: as `--allow` takes it.
     declares: String,
+    /// What its calls get where no option sets other limits, and those limits; nothing where it would be refused.
+    budget: Option<report::Budget>,
+    limits: report::Budget,
     header: Vec<HeaderField>,
     segments: Vec<Segment>,
     fixups: Vec<String>,
@@ -120,12 +124,16 @@ fn examine(file: &str, blob: &[u8], allowed: Allowed) -> Inspection {
     // What does not begin as a blob has no fields that could mean anything.
     let header = blob.first_chunk().map(Header::from_bytes).filter(|header| header.magic == MAGIC);
     let raw = raw.filter(|_| header.is_some());
+    let budget = |Budget { time_us, stack, heap, data }| report::Budget { time_us, stack, heap, data };
+    let wanted = verdict.as_ref().ok().map(|valid| Budget::of(&valid.raw().header(), &Budget::LIMITS));
     Inspection {
         file: file.to_owned(),
         blob_size: blob.len(),
         valid: verdict.is_ok(),
         verdict: verdict.err().map_or("valid".to_owned(), |error| format!("refused: {error}")),
         declares: header.as_ref().map(|header| Allowed::declared(header).to_string()).unwrap_or_default(),
+        budget: wanted.map(budget),
+        limits: budget(Budget::LIMITS),
         header: header.as_ref().map(header_fields).unwrap_or_default(),
         segments: header.map(|header| segments(&base(&header))).unwrap_or_default(),
         fixups: raw.map(|raw| fixups(&raw.code)).unwrap_or_default(),
@@ -264,6 +272,13 @@ fn show(inspection: &Inspection) {
         show_code(segments, fixups);
         show_symbols(symbols);
         show_disassembly(disassembly);
+    }
+    if let Some(report::Budget { time_us, stack, heap, data: _ }) = inspection.budget {
+        let report::Budget { time_us: most_us, stack: most_stack, heap: most_heap, data } = inspection.limits;
+        say!("\nBudget: {time_us} us, stack {stack}, heap {heap} bytes");
+        say!(
+            "  limits: {most_us} us, stack {most_stack}, heap {most_heap}, data {data} bytes, unless --budget says otherwise"
+        );
     }
     say!("\nVerdict: {}", inspection.verdict);
 }

@@ -6,7 +6,9 @@ use alloc::vec::Vec;
 use bareflow_abi::header::SERVICE_NAMES;
 use bareflow_loader::diagnosis::{REGISTER_NAMES, Remedy};
 use bareflow_loader::segments::PAGE_SIZE;
-use bareflow_loader::{Batched, Diagnosis, Domain, ModuleId, ModuleManager, ModuleProfile, Platform, Printable};
+use bareflow_loader::{
+    Batched, Diagnosis, Domain, ModuleId, ModuleManager, ModuleProfile, PeakUse, Platform, Printable,
+};
 use bareflow_protocol::Report;
 use bareflow_protocol::report::{
     self, Batch, BatchCounters, Budget, Corrected, DomainCost, Environment, Fault, Module, Refusal, Register, SCHEMA,
@@ -36,7 +38,7 @@ pub(crate) fn report<P: Platform>(
         let Some(profile) = manager.stats(id) else { continue };
         let found = diagnoses.iter().rposition(|(of, _)| *of == id).map(|index| diagnoses.swap_remove(index).1);
         let batch = batches.iter().find(|(of, _)| *of == id).map(|(_, batched)| batch(batched));
-        match module(&profile, found.as_ref()) {
+        match module(&profile, manager.peak_use(id), found.as_ref()) {
             Ok(module) => modules.push(Module { batch, ..module }),
             Err(error) => refused.push(Refusal { source: profile.name.to_string(), error: error.to_string() }),
         }
@@ -54,11 +56,11 @@ pub(crate) fn report<P: Platform>(
     }
 }
 
-/// A module's profile, as it travels, with what is known of its last fault.
+/// A module's profile, as it travels, with the most its calls have used and what is known of its last fault.
 ///
 /// # Errors
 /// [`NoMemory`].
-pub fn module(profile: &ModuleProfile, found: Option<&Diagnosis>) -> Result<Module, NoMemory> {
+pub fn module(profile: &ModuleProfile, peak: PeakUse, found: Option<&Diagnosis>) -> Result<Module, NoMemory> {
     let cycles = profile.cycles.as_ref();
     let corrected = cycles.map(|cycles| &cycles.corrected);
     let state = match (profile.retired, profile.stopped) {
@@ -105,6 +107,8 @@ pub fn module(profile: &ModuleProfile, found: Option<&Diagnosis>) -> Result<Modu
             heap: profile.budget.heap,
             data: profile.budget.data,
         },
+        peak_stack_bytes: peak.stack_bytes,
+        peak_heap_bytes: peak.heap_bytes,
     })
 }
 

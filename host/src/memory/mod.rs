@@ -9,10 +9,10 @@ use allocator_api2::boxed::Box;
 use std::arch::asm;
 use std::cell::UnsafeCell;
 use std::io;
-use std::ptr::with_exposed_provenance_mut;
+use std::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
 
 use bareflow_abi::{Context, Services};
-use bareflow_loader::{Domain, Draft, ImageSize, Placement, PlatformError, Segments};
+use bareflow_loader::{Domain, Draft, ImageSize, PeakUse, Placement, PlatformError, Segments};
 
 use crate::child::Child;
 use packed::Packed;
@@ -41,6 +41,14 @@ impl Image {
     #[inline(always)]
     pub(crate) const fn context(&self) -> *mut Context<'static> {
         self.context.get()
+    }
+
+    /// The most bytes of its heap that were allocated at once, if its allocator says so. Where it has a process of its own, asked
+    /// there.
+    pub(crate) fn peak_heap(&self) -> Option<u64> {
+        let (heap, size) = self.segments.heap();
+        // SAFETY: a heap takes whole pages, which are mapped there; the module whose it is does not run now.
+        PeakUse::of_heap(size, || unsafe { with_exposed_provenance::<[u64; 2]>(heap as usize).read_volatile() })
     }
 }
 

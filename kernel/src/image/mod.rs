@@ -11,7 +11,7 @@ pub mod user;
 
 use allocator_api2::boxed::Box;
 use bareflow_loader::segments::{PAGE_SIZE, is_within};
-use bareflow_loader::{Domain, Draft, ImageSize, Placement, PlatformError, Segments, Usage};
+use bareflow_loader::{Domain, Draft, ImageSize, PeakUse, Placement, PlatformError, Segments, Usage};
 
 use crate::gate::user::layout;
 use crate::memory::MODULE_STACK;
@@ -83,6 +83,16 @@ impl Image {
     #[inline(always)]
     pub fn held(&self) -> Usage {
         self.own.as_ref().map_or_else(|| packed::held(self.granules), |own| own.held())
+    }
+
+    /// The most stack and heap its calls have used. In the kernel domain all modules share a stack, so nobody knows whose
+    /// words are there.
+    pub fn peak_use(&self) -> PeakUse {
+        let (heap, heap_size) = self.alias().heap();
+        // SAFETY: a heap takes whole pages, which are mapped there; the module whose it is does not run now.
+        let heap_bytes = PeakUse::of_heap(heap_size, || unsafe { (heap as *const [u64; 2]).read_volatile() });
+        let stack = self.user().map(|user| user.peak_stack().min(self.stack.into()));
+        PeakUse { stack_bytes: stack, heap_bytes }
     }
 
     /// Gives all memory and the addresses back.

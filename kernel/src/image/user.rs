@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use allocator_api2::alloc::Global;
 use bareflow_abi::Context;
 use bareflow_loader::segments::{PAGE_SIZE, is_within};
-use bareflow_loader::{FreeRanges, Segments, Usage};
+use bareflow_loader::{FreeRanges, PeakUse, Segments, Usage};
 use bareflow_suite::OUTPUT_CAPACITY;
 use spin::{Mutex, Once};
 
@@ -174,6 +174,12 @@ impl UserSide {
     /// The kernel's address of the stack's lowest byte.
     pub const fn stack_alias(&self) -> u64 {
         self.stack.start
+    }
+
+    /// Bytes of the stack that calls have used so far: it was full of zeros at first.
+    pub fn peak_stack(&self) -> u64 {
+        // SAFETY: these pages are mapped, and are this module's alone, which does not run now.
+        PeakUse::of_stack(unsafe { core::slice::from_raw_parts(self.stack.start as *const u64, self.stack.size as usize / 8) })
     }
 
     /// The kernel's address of bytes of input or output.

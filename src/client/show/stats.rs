@@ -49,6 +49,12 @@ fn module_text(module: &Module) -> String {
         "  Domain:        {domain}, within {} us, stack {}, heap {} bytes",
         budget.time_us, budget.stack, budget.heap
     ));
+    match (module.peak_stack_bytes, module.peak_heap_bytes) {
+        (Some(stack), Some(heap)) => lines.push(format!("  Peak use:      stack {stack}, heap {heap} bytes")),
+        (Some(stack), None) => lines.push(format!("  Peak use:      stack {stack} bytes")),
+        (None, Some(heap @ 1..)) => lines.push(format!("  Peak use:      heap {heap} bytes")),
+        (None, _) => {}
+    }
     lines.push(format!("  Memory:        {} bytes", module.memory_bytes));
     lines.push(format!("  State:         {}, last result {}", module.state, or_dash(module.last_result)));
     if let Some(fault) = &module.fault {
@@ -125,6 +131,8 @@ pub(super) mod tests {
             faults: 0,
             restarts: 0,
             budget: Budget { time_us: 1000, stack: 65536, heap: 0, data: 0 },
+            peak_stack_bytes: Some(4096),
+            peak_heap_bytes: Some(300),
         }
     }
 
@@ -145,6 +153,7 @@ pub(super) mod tests {
     avg 1.50, min 1, p50 1, p99 2
   Version:       1.0.0 (load 1), blob 134 bytes
   Domain:        kernel, within 1000 us, stack 65536, heap 0 bytes
+  Peak use:      stack 4096, heap 300 bytes
   Memory:        12288 bytes
   State:         loaded, last result 5050";
         assert_eq!(text(&[module("sum", "1.0.0")]), expected);

@@ -1,6 +1,7 @@
 //! Uses collections of `alloc` on the module's own heap. Given `exhaust` it
 //! takes memory until there is none; given `try` it is told so and goes on.
-//! Given `leak` it keeps three blocks of a hundred bytes for ever.
+//! Given `leak` it keeps three blocks of a hundred bytes for ever. Given `deep` it uses 20,000 bytes of stack, and given
+//! `much` 30,000 bytes of heap at once.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -23,6 +24,8 @@ pub fn heap(context: &mut Context<'_>) -> i32 {
         b"exhaust" => exhaust(),
         b"try" => return try_to_exhaust(),
         b"leak" => return leak(),
+        b"deep" => return deep(20) * 50,
+        b"much" => return much(),
         _ => {}
     }
     let mut names: BTreeMap<String, Box<u64>> = BTreeMap::new();
@@ -40,6 +43,19 @@ fn leak() -> i32 {
         core::mem::forget(black_box(Box::new([1_u8; 100])));
     }
     0
+}
+
+/// Uses a thousand bytes of stack, so many times.
+#[inline(never)]
+fn deep(times: i32) -> i32 {
+    let frame = black_box([1_u8; 1000]);
+    if times > 1 { deep(times - 1) + i32::from(black_box(&frame)[0]) } else { 1 }
+}
+
+fn much() -> i32 {
+    let mut block = black_box(Vec::<u8>::with_capacity(20_000));
+    block.resize(30_000, 1);
+    black_box(&block).iter().map(|&byte| i32::from(byte)).sum::<i32>() / 30
 }
 
 fn exhaust() {
