@@ -75,17 +75,18 @@ fn rejects_what_can_not_be_put_on_a_disk_and_leaves_nothing() {
     let before = fs::read_dir(folder.path()).unwrap().count();
     let (new, sum) = (path("new.img"), sum.to_str().unwrap().to_owned());
     let file = |name: &str| path(name).to_str().unwrap().to_owned();
-    let cases: [(&Path, Vec<String>, &str); 8] = [
+    let cases: [(&Path, Vec<String>, &str); 9] = [
         (&path("there.img"), vec![sum.clone()], "is there already; choose another name or add `--force`"),
-        (&path("no/folder.img"), vec![], "can't make"),
+        (&path("no/folder.img"), vec![sum.clone()], "can't make"),
+        (&new, vec![], "no file is named; name the .mod files for the disk, or add `--empty`"),
         (&new, vec![file("missing.mod")], "can't read"),
         (&new, vec![file("text.txt")], "expected NAME.mod"),
         (&new, vec![file("large.mod")], "expected 16777216 at the most"),
         (&new, vec![sum.clone(), file("SUM.mod")], "is named twice"),
-        (&new, vec!["--size".into(), "4M".into()], "4 MiB, expected 8 to 2048 for FAT16"),
+        (&new, vec!["--empty".into(), "--size".into(), "4M".into()], "4 MiB, expected 8 to 2048 for FAT16"),
         (
             &new,
-            vec!["--fat".into(), "32".into(), "--size".into(), "8M".into()],
+            vec!["--empty".into(), "--fat".into(), "32".into(), "--size".into(), "8M".into()],
             "8 MiB, expected 40 to 65536 for FAT32",
         ),
     ];

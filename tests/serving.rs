@@ -487,12 +487,18 @@ fn modules_are_loaded_from_the_disk_and_saved_there() {
     let Ok(Answer::Files(listed)) = client.ask(Request::Files { path: "/modules" }) else { panic!("no files") };
     let names: Vec<_> = listed.iter().map(|file| file.name.as_str()).collect();
     assert_eq!(names, ["sum.mod", "echo.mod", "bad.mod"]);
+    let held: Vec<_> = listed.iter().map(|file| (file.module.as_deref(), file.version.as_deref())).collect();
+    // A blob that is cut short still names its module.
+    assert_eq!(held, ["sum", "echo", "primes"].map(|module| (Some(module), Some("0.1.0"))));
     push(&mut client, &other_sum(7));
     let Ok(Answer::Saved { path, .. }) = client.ask(Request::Save { module: "sum" }) else { panic!("not saved") };
     assert!(path.starts_with("/modules/") && path.ends_with(".MOD"), "{path}");
     fn load(path: &str) -> Request<'_> {
         Request::Load { path, wish: Wish::default() }
     }
+    // By the name of the module, whatever its file is called.
+    assert!(matches!(client.ask(load("sum")), Ok(Answer::Loaded(loaded)) if loaded.version == "0.7.0"));
+    assert!(client.ask(load("nobody")).unwrap_err().to_string().contains("no file of a module of that name"));
     assert!(client.ask(load("/modules/none.mod")).unwrap_err().to_string().contains("no such file"));
     assert!(client.ask(load("/modules/bad.mod")).is_err());
     let console = served.end();

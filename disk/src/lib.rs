@@ -51,7 +51,7 @@ pub use error::DiskError;
 pub use file::MAX_FILE_SIZE;
 pub use folder::{Listing, MAX_FILES};
 pub use save::Saved;
-pub use select::{Chosen, Refused, Selection};
+pub use select::{Chosen, Identity, Refused, Selection};
 pub use stamp::Stamp;
 
 use layout::Layout;

@@ -41,14 +41,58 @@ pub struct Refused {
     pub error: String,
 }
 
-/// A file that may hold a module, that module, and what ranks it: date, version, place in the folder.
+/// What ranks a module's files: date, version, place in the folder.
+type Rank = (u32, [u32; 3], u32);
+
+/// A file that may hold a module, that module, and its rank.
 struct Candidate {
     module: String,
-    rank: (u32, [u32; 3], u32),
+    rank: Rank,
     file: File,
 }
 
+/// What a file's header says that it holds; whether the rest is sound was not looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The module's name.
+    pub module: String,
+    /// Its version: major, minor, patch.
+    pub version: [u32; 3],
+}
+
 impl<D: BlockDevice> Disk<D> {
+    /// What a file holds by its header; nothing where that can't be read, or the file is no blob.
+    ///
+    /// # Errors
+    /// When there is no memory for the name.
+    pub fn identify(&mut self, file: &File) -> Result<Option<Identity>, DiskError> {
+        let mut head = [0; HEADER_SIZE];
+        if !file.is_module() || self.read_head(file, &mut head) != Ok(true) {
+            return Ok(None);
+        }
+        let header = Header::from_bytes(&head);
+        let Some(module) = module_of(&header) else { return Ok(None) };
+        let version = [header.version_major, header.version_minor, header.version_patch];
+        Ok(Some(Identity { module: fallible::copy(module)?, version }))
+    }
+
+    /// The newest file of a module in `/modules`, as [`select`](Disk::select) ranks them; whether it is sound was not
+    /// looked at.
+    ///
+    /// # Errors
+    /// When there is no folder `/modules`, or it can't be looked for, or there is no memory for its listing.
+    pub fn find(&mut self, module: &str) -> Result<Option<File>, DiskError> {
+        let mut best: Option<(Rank, File)> = None;
+        for file in self.list()?.files {
+            let Some(found) = self.identify(&file)?.filter(|found| found.module == module) else { continue };
+            let rank = (file.stamp.0, found.version, *file.entries.end());
+            if best.as_ref().is_none_or(|(highest, _)| rank > *highest) {
+                best = Some((rank, file));
+            }
+        }
+        Ok(best.map(|(_, file)| file))
+    }
+
     /// Chooses the files to load: all of `/modules` whose names end in `.mod`. Of the files of
     /// one module, the newest that `validate` accepts is chosen: the one with the latest
     /// date; of those with the same date, the one with the highest version, then the one that comes

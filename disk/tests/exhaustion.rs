@@ -170,6 +170,15 @@ fn selecting_refuses_what_there_is_no_memory_for() {
 }
 
 #[test]
+fn finding_a_module_takes_no_memory_that_may_not_be_missing() {
+    let (file, allocations) = exhaust(&image(), |disk| disk.find("sum"), |_| false);
+    assert_eq!(file.unwrap().name, "sum of another version.mod", "the newest, or else the highest version");
+    assert!(allocations > 40, "{allocations}");
+    let (none, _) = exhaust(&image(), |disk| disk.find("nobody"), |_| false);
+    assert_eq!(none, None);
+}
+
+#[test]
 fn saving_changes_nothing_where_memory_runs_out() {
     let base = image();
     for blob in [blob("sum", 3, 5000), blob("sum", 1, 3000), blob("new", 1, 900)] {

@@ -392,4 +392,8 @@ pub struct File {
     pub folder: bool,
     /// What keeps it from being read, if anything is known to.
     pub problem: Option<String>,
+    /// The module that it holds by its header, if it is a blob.
+    pub module: Option<String>,
+    /// That module's version.
+    pub version: Option<String>,
 }

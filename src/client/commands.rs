@@ -247,10 +247,12 @@ pub fn ls(options: &FilesOptions) -> Result<Ended, Problem> {
         Answer::Files(files) => {
             let row = |file: &bareflow_protocol::control::File| {
                 let size = if file.folder { "-".to_owned() } else { file.bytes.to_string() };
+                let name = format!("{}{}", file.name, if file.folder { "/" } else { "" });
+                let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
                 let problem = file.problem.clone().unwrap_or_default();
-                vec![size, format!("{}{}", file.name, if file.folder { "/" } else { "" }), problem]
+                vec![size, name, or_dash(&file.module), or_dash(&file.version), problem]
             };
-            say!("{}", table::aligned(&["BYTES", "NAME", ""], &[0], files.iter().map(row)));
+            say!("{}", table::aligned(&["BYTES", "NAME", "MODULE", "VERSION", ""], &[0], files.iter().map(row)));
             Ok(json!({ "files": files }))
         }
         other => Err(unexpected(&other)),

@@ -193,7 +193,8 @@ pub struct LogOptions {
 /// What `load` takes.
 #[derive(Debug, Args)]
 pub struct LoadFileOptions {
-    /// The file on the kernel's disk, such as /modules/sum.mod.
+    /// The file on the kernel's disk, such as /modules/sum.mod, or the name of the module that it holds.
+    #[arg(value_name = "PATH|NAME")]
     pub path: String,
     /// How its module runs.
     #[command(flatten)]

@@ -38,7 +38,7 @@ fn every_command_shows_its_answer_and_keeps_it() {
         (&["unload", "sum"], "sum 1.0.0 (load 1) is unloaded after 3 calls\n  pages ", "pages_held"),
         (&["activate", "sum@1.0.0"], "sum@1.0.0 is what its name stands for now\n", "done"),
         (&["compare", "a", "b", "--over", "5"], "results and outputs are equal\n", "ratios"),
-        (&["ls"], "BYTES  NAME\n  134  sum.mod\n", "files"),
+        (&["ls"], "BYTES  NAME     MODULE  VERSION\n  134  sum.mod  sum     1.0.0\n", "files"),
         (&["save", "sum"], "sum is at /modules/sum.mod now: 134 bytes\n", "path"),
         (&["load", "/modules/sum.mod"], "sum 1.0.0 (load 2)", "replaced"),
     ];

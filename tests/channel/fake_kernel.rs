@@ -186,7 +186,9 @@ impl Kernel {
             Request::Compare { .. } => Answer::Compared(verdict().comparison),
             Request::Log { from } => Answer::Log { first: from.max(2), lines: vec!["x".repeat(LOG_LINE)] },
             Request::Files { .. } => {
-                Answer::Files(vec![File { name: "sum.mod".into(), bytes: 134, folder: false, problem: None }])
+                let (module, version) = (Some("sum".into()), Some("1.0.0".into()));
+                let name = "sum.mod".into();
+                Answer::Files(vec![File { name, bytes: 134, folder: false, problem: None, module, version }])
             }
             Request::Save { module } => Answer::Saved { path: format!("/modules/{module}.mod"), bytes: 134 },
             Request::Load { .. } => Answer::Loaded(self.loaded("/sum.mod")),

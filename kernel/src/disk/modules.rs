@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use bareflow_disk::{File, Selection};
+use bareflow_disk::{File, Identity, Selection};
 use bareflow_loader::valid::Offer;
 use bareflow_loader::{LoadError, Platform, Printable, RawModule, ValidModule};
 use bareflow_suite::fallible::Reason;
@@ -60,12 +60,25 @@ impl Modules {
         }
     }
 
-    /// A file's bytes.
+    /// What a file holds by its header.
+    ///
+    /// # Errors
+    /// When there is no memory for that.
+    pub fn identify(&mut self, file: &File) -> Result<Option<Identity>, Reason> {
+        self.disk()?.identify(file).map_err(|error| reason!("{error}"))
+    }
+
+    /// The bytes of the file at that path, or of the newest one of the module of that name.
     ///
     /// # Errors
     /// Why there are none.
     pub fn read(&mut self, path: &str) -> Result<Vec<u8>, Reason> {
         let shown = Printable(path.as_bytes());
+        if !path.contains('/') {
+            let found = self.disk()?.find(path).map_err(|error| reason!("{error}"))?;
+            let file = found.ok_or_else(|| reason!("{shown}: no file of a module of that name; see `ls`"))?;
+            return self.disk()?.read(&file).map_err(|error| reason!("{shown}: {error}"));
+        }
         // FAT does not tell letters' cases apart.
         let name = match path.split_at_checked(FOLDER.len() + 1) {
             Some((folder, name)) if folder.trim_end_matches('/').eq_ignore_ascii_case(FOLDER) => name,

@@ -7,7 +7,7 @@ use core::fmt;
 use bareflow_loader::report::Style;
 use bareflow_protocol::control::File;
 use bareflow_server::Surroundings;
-use bareflow_suite::fallible::{NoMemory, Reason, collect};
+use bareflow_suite::fallible::{Reason, collect};
 use bareflow_suite::text;
 
 use spin::Mutex;
@@ -57,16 +57,21 @@ impl Surroundings for KernelSurroundings {
     }
 
     fn files(&self, path: &str) -> Result<Vec<File>, Reason> {
-        let files = self.disk.lock().list(path)?;
-        let file = |file: bareflow_disk::File| -> Result<File, NoMemory> {
+        let mut disk = self.disk.lock();
+        let files = disk.list(path)?;
+        let file = |file: bareflow_disk::File| -> Result<File, Reason> {
+            let identity = disk.identify(&file)?;
+            let version = identity.as_ref().map(|found| found.version);
             Ok(File {
+                version: version.map(|[major, minor, patch]| text!("{major}.{minor}.{patch}")).transpose()?,
+                module: identity.map(|found| found.module),
                 name: file.name,
                 bytes: file.bytes,
                 folder: file.folder,
                 problem: file.problem.map(|problem| text!("{problem}")).transpose()?,
             })
         };
-        Ok(collect(files.into_iter().map(file))?)
+        collect(files.into_iter().map(file))
     }
 
     fn read(&self, path: &str) -> Result<Vec<u8>, Reason> {
