@@ -141,3 +141,27 @@ fn loads_what_the_module_calls_first() {
     assert!(json["candidates"][1]["instructions"].as_u64() > Some(0), "{json}");
     assert_eq!(json["notes"], Value::Array(Vec::new()));
 }
+
+#[test]
+fn takes_a_standalone_crate_by_its_name_and_by_its_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |words: &[&str], below: &str| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_bareflow"));
+        command.args(words).current_dir(folder.path().join(below)).env_remove("CARGO_TARGET_DIR");
+        command.output().unwrap()
+    };
+    common::assert_code(&run(&["new", "--standalone", "answer"], ""), 0);
+    let few = ["--cpu-levels", "v1", "--opt-levels", "2", "--no-profile", "--repeat", "5", "--input", "hi"];
+    for (name, below) in [("answer", "answer"), (".", "answer"), ("./answer", "")] {
+        let output = run(&[&["tune", name][..], &few].concat(), below);
+        common::assert_code(&output, 0);
+        assert!(common::text(&output).contains("answer/Cargo.toml"), "{}", common::text(&output));
+    }
+    let output = run(&["tune", "other"], "answer");
+    common::assert_code(&output, 2);
+    assert!(
+        common::errors(&output).contains("no module other: the crate here is answer"),
+        "{}",
+        common::errors(&output)
+    );
+}
