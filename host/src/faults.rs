@@ -2,9 +2,8 @@
 
 use std::ffi::c_int;
 
-use bareflow_abi::trap::{HEAP_INSTRUCTION, PANIC_INSTRUCTION};
-use bareflow_loader::diagnosis::callers::SEARCHED_SIZE;
-use bareflow_loader::diagnosis::{CODE_SIZE, Callers, Diagnosis, MESSAGE_SIZE, PanicMessage, Text, heap_request};
+use bareflow_loader::diagnosis::Diagnosis;
+use bareflow_loader::diagnosis::decode::Memory;
 use bareflow_loader::{Fault, FaultKind};
 use libc::{
     REG_EFL, REG_ERR, REG_R8, REG_R9, REG_RCX, REG_RDI, REG_RDX, REG_RIP, REG_RSI, REG_RSP, REG_TRAPNO, siginfo_t,
@@ -63,11 +62,7 @@ pub(crate) fn fault(record: &Record, signal: c_int, info: &siginfo_t, registers:
             rip = rip.wrapping_sub(1);
             FaultKind::Breakpoint
         }
-        6 if signal == libc::SIGILL => match () {
-            () if is_code(record, rip, PANIC_INSTRUCTION) => FaultKind::Panic,
-            () if is_code(record, rip, HEAP_INSTRUCTION) => FaultKind::HeapBudget,
-            () => FaultKind::InvalidOpcode,
-        },
+        6 if signal == libc::SIGILL => memory_of(record).kind_of_invalid_opcode(rip),
         14 if info.si_code != libc::SI_KERNEL => {
             // SAFETY: this exception's signals carry the address that was accessed.
             let accessed = unsafe { info.si_addr() }.addr() as u64;
@@ -117,58 +112,16 @@ fn page_fault(record: &Record, error: i64, address: u64) -> FaultKind {
     }
 }
 
-/// Whether the module's text has these bytes at `address`.
-fn is_code<const N: usize>(record: &Record, address: u64, code: [u8; N]) -> bool {
-    record.image().segments.is_text(address, N as u64) && bytes_at(address, N as u64) == code
-}
-
 /// What is to be known of a fault beyond its kind and place.
 pub(crate) fn diagnosis(record: &Record, fault: &Fault, registers: &Registers) -> Diagnosis {
-    let register = |index: c_int| registers[index as usize].cast_unsigned();
-    let mut code = [0; CODE_SIZE];
-    let start = fault.offset.map(|offset| record.image().segments.base + offset);
-    let code_length = start.map_or(0, |start| {
-        (0..CODE_SIZE).take_while(|&index| record.image().segments.is_text(start + index as u64, 1)).count()
-    });
-    for (index, place) in code.iter_mut().enumerate().take(code_length) {
-        *place = bytes_at(start.unwrap_or(0) + index as u64, 1)[0];
-    }
-    let text = |address, length| {
-        let shown = u64::min(length, MESSAGE_SIZE as u64);
-        let text = Text::new(if record.may_read(address, shown) { bytes_at(address, shown) } else { b"(unreadable)" });
-        text.cut(length > shown)
-    };
-    let panic = (fault.kind == FaultKind::Panic).then(|| PanicMessage {
-        message: text(register(REG_RDI), register(REG_RSI)),
-        file: text(register(REG_RDX), register(REG_RCX)),
-        line: register(REG_R8) as u32,
-    });
-    let heap_request = heap_request(fault, register(REG_RDI), register(REG_RSI));
-    let is_own_word = fault.kind.is_modules_own_word();
-    let callers = if is_own_word { callers(record, [REG_R9, REG_RSP].map(register)) } else { Callers::NONE };
-    let registers = REGISTERS.map(register);
-    Diagnosis {
-        registers,
-        code,
-        code_length,
-        services: record.services(),
-        panic,
-        heap_request,
-        callers,
-        function: None,
-    }
+    let registers = REGISTERS.map(|index| registers[index as usize].cast_unsigned());
+    memory_of(record).diagnose(fault, registers, record.services())
 }
 
-/// The return addresses on the module's stack, from the first of two addresses on that lies there.
-fn callers(record: &Record, starts: [u64; 2]) -> Callers {
-    let top = record.stack_top();
-    let Some(start) =
-        starts.into_iter().find(|&start| start.is_multiple_of(8) && start < top && record.may_read(start, top - start))
-    else {
-        return Callers::NONE;
-    };
-    let text = |address, length| Some(bytes_at(address, length));
-    Callers::find(&record.image().segments, bytes_at(start, SEARCHED_SIZE.min(top - start)), text)
+/// The module's memory.
+fn memory_of(record: &Record) -> Memory<'_, impl Fn(u64, u64) -> Option<&'static [u8]>> {
+    let bytes = |address, length| record.may_read(address, length).then(|| bytes_at(address, length));
+    Memory { segments: &record.image().segments, stack_top: record.stack_top(), bytes }
 }
 
 /// Bytes that were found to be the module's.

@@ -2,6 +2,7 @@
 //! and the last service calls; who called ([`callers`]), and what to do ([`remedy`]).
 
 pub mod callers;
+pub mod decode;
 pub mod remedy;
 
 use core::fmt;
@@ -13,7 +14,7 @@ use bareflow_abi::trap::PANIC_TEXT_SIZE;
 pub use callers::Callers;
 pub use remedy::{Explained, Remedy};
 
-use crate::fault::{Fault, FaultKind};
+use crate::fault::Fault;
 use crate::line;
 use crate::printable::Printable;
 use crate::profile::ModuleProfile;
@@ -217,13 +218,6 @@ impl Diagnosis {
     pub fn code(&self) -> &[u8] {
         self.code.get(..self.code_length).unwrap_or_default()
     }
-}
-
-/// The bytes that were asked for where a heap is used up, as two registers of the module's say: the one has them, the
-/// other their complement. A module built before it said so has something else there.
-#[must_use]
-pub fn heap_request(fault: &Fault, bytes: u64, complement: u64) -> Option<u64> {
-    (fault.kind == FaultKind::HeapBudget && bytes == !complement).then_some(bytes)
 }
 
 /// Shows a module's fault and, where there is one, its diagnosis.

@@ -1,7 +1,7 @@
 //! What people see of a trap.
 
-use bareflow_loader::diagnosis::callers::SEARCHED_SIZE;
-use bareflow_loader::diagnosis::{CODE_SIZE, Callers, Diagnosis, MESSAGE_SIZE, PanicMessage, Text, heap_request};
+use bareflow_loader::diagnosis::Diagnosis;
+use bareflow_loader::diagnosis::decode::Memory;
 use bareflow_loader::report::Style;
 use bareflow_loader::{Fault, FaultKind};
 
@@ -37,43 +37,20 @@ const NAMES: [&str; 22] = [
 
 /// What is to be known of a module's fault beyond its kind and place.
 pub fn diagnose(frame: &TrapFrame, record: &Record, fault: &Fault) -> Diagnosis {
-    let mut diagnosis = Diagnosis { services: record.services(), ..Diagnosis::at(frame.rip) };
     let TrapFrame { rax, rbx, rcx, rdx, rsi, rdi, rbp, rsp, r8, r9, r10, r11, r12, r13, r14, r15, .. } = *frame;
-    diagnosis.registers = [
+    let registers = [
         frame.rip, frame.rflags, rax, rbx, rcx, rdx, rsi, rdi, rbp, rsp, r8, r9, r10, r11, r12, r13, r14, r15,
     ];
-    let segments = &record.image().segments;
-    let count = (0..CODE_SIZE as u64).take_while(|&index| segments.is_text(frame.rip.wrapping_add(index), 1)).count();
-    for (place, byte) in diagnosis.code.iter_mut().zip(record.bytes(frame.rip, count as u64).unwrap_or_default()) {
-        *place = *byte;
-        diagnosis.code_length += 1;
-    }
-    let text = |address, length: u64| {
-        let shown = length.min(MESSAGE_SIZE as u64);
-        Text::new(record.bytes(address, shown).unwrap_or(b"(unreadable)")).cut(length > shown)
-    };
-    // The panic handler's registers: see `abi`.
-    diagnosis.panic = (fault.kind == FaultKind::Panic).then(|| PanicMessage {
-        message: text(rdi, rsi),
-        file: text(rdx, rcx),
-        line: r8 as u32,
-    });
-    diagnosis.heap_request = heap_request(fault, rdi, rsi);
-    if fault.kind.is_modules_own_word() {
-        diagnosis.callers = callers(record, [r9, rsp]);
-    }
-    diagnosis
+    let bytes = |address, length| record.bytes(address, length);
+    let memory = Memory { segments: &record.image().segments, stack_top: record.stack_top(), bytes };
+    memory.diagnose(fault, registers, record.services())
 }
 
-/// The return addresses on the module's stack, from the first of two addresses on that lies there.
-fn callers(record: &Record, starts: [u64; 2]) -> Callers {
-    let top = record.stack_top();
-    let stack = |start: u64| {
-        let length = top.checked_sub(start).filter(|&length| start.is_multiple_of(8) && length > 0)?;
-        record.bytes(start, length.min(SEARCHED_SIZE))
-    };
-    let Some(stack) = starts.into_iter().find_map(stack) else { return Callers::NONE };
-    Callers::find(&record.image().segments, stack, |address, length| record.bytes(address, length))
+/// What an invalid instruction of a module's is: the end that it asked for itself, or just that.
+pub fn kind_of_invalid_opcode(frame: &TrapFrame, record: &Record) -> FaultKind {
+    let bytes = |address, length| record.bytes(address, length);
+    let memory = Memory { segments: &record.image().segments, stack_top: record.stack_top(), bytes };
+    memory.kind_of_invalid_opcode(frame.rip)
 }
 
 /// Shows a trap in the kernel itself.

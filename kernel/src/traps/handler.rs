@@ -2,14 +2,13 @@
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use bareflow_abi::trap::{HEAP_INSTRUCTION, PANIC_INSTRUCTION};
 use bareflow_loader::{Diagnosis, Fault, FaultKind};
 use x86_64::instructions::interrupts;
 use x86_64::registers::control::Cr2;
 
-use super::dump::{diagnose, dump_kernel_trap};
+use super::dump::{diagnose, dump_kernel_trap, kind_of_invalid_opcode};
 use super::frame::TrapFrame;
-use super::origin::{is_behind_int, is_code, is_software};
+use super::origin::{is_behind_int, is_software};
 use super::tables::KERNEL_CODE;
 use super::{debug, timer};
 use crate::gate::{self, Record};
@@ -130,9 +129,8 @@ fn fault(frame: &mut TrapFrame, record: &Record, address: u64, forged: bool) -> 
             frame.rip = frame.rip.wrapping_sub(1);
             FaultKind::Breakpoint
         }
-        6 if is_code(record, frame.rip, PANIC_INSTRUCTION) => FaultKind::Panic,
-        6 if is_code(record, frame.rip, HEAP_INSTRUCTION) => FaultKind::HeapBudget,
-        6 | 7 => FaultKind::InvalidOpcode,
+        6 => kind_of_invalid_opcode(frame, record),
+        7 => FaultKind::InvalidOpcode,
         8 if record.guards(address) => FaultKind::StackOverflow,
         14 => {
             accessed = Some(address);

@@ -64,7 +64,7 @@ pub fn is_behind_int(frame: &TrapFrame, record: &Record) -> bool {
 }
 
 /// Whether the module's text has these bytes at `address`.
-pub fn is_code<const N: usize>(record: &Record, address: u64, code: [u8; N]) -> bool {
+fn is_code<const N: usize>(record: &Record, address: u64, code: [u8; N]) -> bool {
     record.image().segments.is_text(address, N as u64) && record.bytes(address, N as u64) == Some(&code)
 }
 
