@@ -10,7 +10,7 @@ use common::{assert_code, bareflow, errors, root, text};
 use serde_json::Value;
 
 /// The crates that are there.
-const CRATES: [&str; 14] = [
+const CRATES: [&str; 15] = [
     "blake3",
     "chacha20poly1305",
     "ed25519-compact",
@@ -21,6 +21,7 @@ const CRATES: [&str; 14] = [
     "miniz_oxide",
     "nalgebra",
     "regex-automata",
+    "secp256k1",
     "serde_json",
     "sha2",
     "smoltcp",
