@@ -113,5 +113,7 @@ fn examples_show_panics_with_their_words() {
         line.contains(" in wordy::part+0x")
             && line.contains("index out of bounds: the len is 2 but the index is 4 (src/lib.rs:6)")
     });
-    assert_eq!(said.count(), 4, "one for each place and domain\n{shown}");
+    let places =
+        "error: wordy 0.1.0, host, kernel domain; host, user domain; kernel, kernel domain; kernel, user domain: ";
+    assert_eq!(said.map(|line| line.starts_with(places)).collect::<Vec<_>>(), [true], "once for all places\n{shown}");
 }

@@ -162,7 +162,7 @@ fn exit_codes_and_messages_say_what_came_of_the_examples() {
     with("output = \"hello\"", "output = \"hellO\"");
     fails(
         1,
-        "error: echo 0.1.0, host, user domain: example 1: wrote 5 bytes, expected 5; from byte 4 on \"o\", expected \"O\"",
+        "error: echo 0.1.0, host, kernel domain; host, user domain: example 1: wrote 5 bytes, expected 5; from byte 4 on \"o\", expected \"O\"",
     );
     let json: Value = serde_json::from_slice(&fs::read(work.join("found.json")).unwrap()).unwrap();
     assert_eq!((&json["passed"], &json["modules"][0]["trials"][1]["domain"]), (&false.into(), &"user".into()));

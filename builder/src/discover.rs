@@ -130,6 +130,39 @@ pub fn gallery(manifest: &Path) -> Result<Workspace, BuildError> {
     Ok(Workspace { target, root: metadata.workspace_root.clone().into_std_path_buf(), modules })
 }
 
+/// Finds where the crates lie that `module` depends on by a path, and those that these depend on by a path, and so on.
+/// Each is there once, nearest first.
+///
+/// # Errors
+/// When cargo can't read one of them.
+pub fn all_beside(module: &ModuleCrate) -> Result<Vec<PathBuf>, BuildError> {
+    let mut found = module.beside.clone();
+    let mut next = 0;
+    while let Some(folder) = found.get(next) {
+        let manifest = folder.join("Cargo.toml");
+        let metadata = metadata(&manifest)?;
+        let is_it = |package: &&Package| is_same(package.manifest_path.as_std_path(), &manifest);
+        let package = metadata.packages.iter().find(is_it);
+        for path in package.into_iter().flat_map(paths_of) {
+            if !found.contains(&path) {
+                found.push(path);
+            }
+        }
+        next += 1;
+    }
+    Ok(found)
+}
+
+/// Whether two paths lead to the same file that is there.
+fn is_same(one: &Path, other: &Path) -> bool {
+    one.canonicalize().is_ok_and(|one| other.canonicalize().is_ok_and(|other| one == other))
+}
+
+/// Where the crates lie that a package depends on by a path.
+fn paths_of(package: &Package) -> impl Iterator<Item = PathBuf> {
+    package.dependencies.iter().filter_map(|dependency| dependency.path.clone()).map(Into::into)
+}
+
 /// The one module crate whose `Cargo.toml` is `manifest`, wherever it lies.
 ///
 /// # Errors
@@ -168,7 +201,7 @@ fn module_crate(package: &Package, metadata: &Metadata) -> Result<ModuleCrate, B
     let library = package.targets.iter().find(|target| target.kind.iter().any(|kind| LIBRARIES.contains(kind)));
     let library = library.ok_or_else(|| wrong("no library, expected a src/lib.rs".to_owned()))?;
     let abi = package.dependencies.iter().find(|dependency| dependency.name == "bareflow-abi");
-    let beside = package.dependencies.iter().filter_map(|dependency| dependency.path.clone()).map(Into::into).collect();
+    let beside = paths_of(package).collect();
     let version = &package.version;
     if !version.pre.is_empty() || !version.build.is_empty() {
         return Err(wrong(format!(
@@ -193,4 +226,35 @@ fn module_crate(package: &Package, metadata: &Metadata) -> Result<ModuleCrate, B
         checks: Checks::default(),
         name,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn finds_what_lies_beside_what_lies_beside() {
+        let place = tempfile::tempdir().unwrap();
+        let place = place.path().canonicalize().unwrap();
+        // The last two depend on each other by a way that cargo allows: for tests.
+        let crates = [
+            ("own", "[dependencies]\nnear = { path = \"../near\" }"),
+            ("near", "[dependencies]\nfar = { path = \"../far\" }"),
+            ("far", "[dev-dependencies]\nnear = { path = \"../near\" }"),
+        ];
+        for (name, dependencies) in crates {
+            fs::create_dir_all(place.join(name).join("src")).unwrap();
+            fs::write(place.join(name).join("src/lib.rs"), "").unwrap();
+            let manifest = format!(
+                "[package]\nname = \"{name}\"\nversion = \"1.0.0\"\nedition = \"2024\"\n{dependencies}\n[workspace]\n"
+            );
+            fs::write(place.join(name).join("Cargo.toml"), manifest).unwrap();
+        }
+        let own = module_at(&place.join("own/Cargo.toml")).unwrap();
+        assert_eq!(own.beside, [place.join("near")]);
+        assert_eq!(all_beside(&own).unwrap(), ["near", "far"].map(|name| place.join(name)));
+        fs::write(place.join("near/Cargo.toml"), "[package").unwrap();
+        assert!(all_beside(&own).unwrap_err().to_string().contains("near"));
+    }
 }

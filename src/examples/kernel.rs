@@ -129,9 +129,16 @@ impl Place for Kernel {
                 Ok(Ok(Done { result, output, instructions: Some(total_cycles) }))
             }
             Ok(other) => Err(unexpected(&other)),
-            Err(refusal) => Ok(Err(refusal)),
+            Err(refusal) => Ok(Err(of_one_call(&module, &refusal).to_owned())),
         }
     }
+}
+
+/// What the server says of a call without the module's name and the call's number, which it puts around: there is one
+/// call, of the module whose examples these are.
+fn of_one_call<'refusal>(module: &str, refusal: &'refusal str) -> &'refusal str {
+    let text = refusal.strip_prefix(module).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(refusal);
+    text.strip_suffix(" (call 1 of 1)").unwrap_or(text)
 }
 
 /// What a module is loaded from, with those that it calls before it.

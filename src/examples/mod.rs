@@ -4,6 +4,7 @@
 mod here;
 mod kernel;
 mod show;
+mod told;
 
 use bareflow_builder::discover::discover;
 use bareflow_builder::{Example, ModuleCrate, build_module};

@@ -4,6 +4,7 @@ use bareflow_builder::Example;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::told;
 use crate::say;
 
 /// The version of the JSON form.
@@ -68,9 +69,9 @@ impl Tested {
             let said = if failures.is_empty() { "passed" } else { "FAILED" };
             let count = instructions.map(|count| format!("  {count} instructions")).unwrap_or_default();
             say!("  {place:<6}  {domain:<6} domain  {said}{count}");
-            for failure in failures {
-                crate::complain!("error: {name} {version}, {place}, {domain} domain: {failure}");
-            }
+        }
+        for failure in told::once(&self.trials) {
+            crate::complain!("error: {name} {version}, {failure}");
         }
     }
 }
@@ -100,11 +101,17 @@ fn part(bytes: &[u8], place: usize) -> String {
     if shown.is_empty() {
         return "nothing".to_owned();
     }
-    if shown.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ') {
-        return format!("\"{}\"{more}", String::from_utf8_lossy(shown));
+    if shown.iter().all(|byte| byte.is_ascii_graphic() || b" \n\r\t".contains(byte)) {
+        let text: String = String::from_utf8_lossy(shown).chars().map(in_quotes).collect();
+        return format!("\"{text}\"{more}");
     }
     let digits: Vec<_> = shown.iter().map(|byte| format!("{byte:02x}")).collect();
     format!("{}{more}", digits.join(" "))
+}
+
+/// A character as text in quotes has it: what ends a line, or moves on in one, is escaped.
+fn in_quotes(character: char) -> String {
+    if character.is_ascii_control() { character.escape_default().to_string() } else { character.to_string() }
 }
 
 #[cfg(test)]
@@ -120,6 +127,9 @@ mod tests {
         assert_eq!(said, "wrote 4 bytes, expected 5; from byte 3 on \"p\", expected \"lo\"");
         let said = difference(&example, 5, &[0; 40]).unwrap();
         assert!(said.starts_with("wrote 40 bytes, expected 5; from byte 0 on 00 00 00"), "{said}");
+        let lines = Example { output: Some(b"one\n\t\"two\"\n".to_vec()), ..Example::default() };
+        let said = difference(&lines, 0, b"one\r\n").unwrap();
+        assert!(said.ends_with(r#"from byte 3 on "\r\n", expected "\n\t"two"\n""#), "{said}");
         assert!(difference(&example, 5, b"hell").unwrap().contains("from byte 4 on nothing, expected \"o\""));
     }
 }

@@ -7,7 +7,7 @@ mod saves;
 use std::path::Path;
 use std::time::Duration;
 
-use bareflow_builder::discover::ModuleCrate;
+use bareflow_builder::discover::{ModuleCrate, all_beside};
 
 use crate::build_command::chosen_one;
 use crate::client::Client;
@@ -30,7 +30,7 @@ pub fn watch(options: &WatchOptions) -> Result<Ended, Problem> {
     let (mut module, _) = chosen_one(&options.name)?;
     let folder = module.manifest.parent().unwrap_or(Path::new(".")).to_owned();
     let mut client = Client::dial(&options.dial)?;
-    let saves = Saves::below(&folder, &module.beside)?;
+    let saves = Saves::below(&folder, &all_beside(&module)?)?;
     say!("watching {}; Ctrl-C ends", folder.display());
     let (mut manifest_saved, mut due) = (false, !options.once);
     loop {
