@@ -359,6 +359,21 @@ fn memory_is_as_before_behind_ten_thousand_loads() {
 }
 
 #[test]
+fn memory_that_runs_out_anywhere_refuses_and_loses_nothing() {
+    for domain in ["kernel", "user"] {
+        let blobs = [renamed("counter", "counter", (1, 0, 0)), renamed("counter-next", "counter", (2, 0, 0))];
+        let blobs = blobs.into_iter().enumerate().map(|(number, bytes)| (format!("{number}.mod"), bytes)).collect();
+        let archive = boot_archive(&Files { blobs, ..Files::default() });
+        let command_line = format!("exhaust=1 domain={domain}");
+        let machine = Machine { command_line, archive, timeout: Duration::from_secs(300), ..Machine::new(KERNEL) };
+        let outcome = machine.run(|_| ()).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(outcome.ending, Ending::Passed, "{domain}\n{}", outcome.console);
+        assert_eq!(outcome.console.matches("[OK]").count(), 2, "{}", outcome.console);
+        print!("{domain}\n{}", outcome.console);
+    }
+}
+
+#[test]
 fn a_thousand_modules_are_loaded_at_once_and_called() {
     let served = Served::start(|_| ());
     let mut client = served.client();

@@ -28,6 +28,8 @@ pub struct Options {
     pub selfcheck: bool,
     /// How often each module of the boot archive is loaded and unloaded, and replaced, instead of run.
     pub soak: Option<u32>,
+    /// Whether memory is to run out at every place there is.
+    pub exhaust: bool,
     /// Whether calls are recorded.
     pub record: bool,
     /// Whether the kernel stays up and answers clients.
@@ -54,6 +56,7 @@ impl Options {
             record: false,
             serve: false,
             soak: None,
+            exhaust: false,
             campaign: None,
             warnings: Vec::new(),
         };
@@ -90,11 +93,12 @@ impl Options {
             "clock" => self.icount = flag(value, "icount", "tsc", "clock=tsc or clock=icount")?,
             "exit" => self.halt = flag(value, "halt", "leave", "exit=leave or exit=halt")?,
             "selfcheck" => self.selfcheck = flag(value, "1", "0", "selfcheck=0 or selfcheck=1")?,
+            "exhaust" => self.exhaust = flag(value, "1", "0", "exhaust=0 or exhaust=1")?,
             "soak" => self.soak = Some(value.parse().map_err(|_| "soak=N")?),
             "record" => self.record = flag(value, "1", "0", "record=0 or record=1")?,
             "serve" => self.serve = flag(value, "1", "0", "serve=0 or serve=1")?,
             "inject" => self.campaign = Some(Campaign::read(value).ok_or("inject=SEED:FIRST:COUNT")?),
-            _ => return Err("timing, repeat, domain, elsewhere, budget, onfault, sample, batch, allow, color, clock, exit, selfcheck, soak, record, serve or inject"),
+            _ => return Err("timing, repeat, domain, elsewhere, budget, onfault, sample, batch, allow, color, clock, exit, selfcheck, soak, exhaust, record, serve or inject"),
         }
         Ok(())
     }

@@ -18,7 +18,7 @@ use crate::options::Options;
 use crate::platform::KernelPlatform;
 use crate::power::{End, halt, leave};
 use crate::serial::{COM2, Serial};
-use crate::{boot, cpu, inject, recorder, selfcheck, serve, soak, traps};
+use crate::{boot, cpu, exhaust, inject, recorder, selfcheck, serve, soak, traps};
 
 /// The blobs of `modules/`, as the build packed them.
 pub static EMBEDDED: &[u8] = include_bytes!(env!("BAREFLOW_ARCHIVE_FILE"));
@@ -42,6 +42,7 @@ pub fn main(boot: &'static Boot) -> ! {
     let passed = match options.campaign {
         Some(campaign) => inject::run(boot, &options, campaign),
         None if options.selfcheck => selfcheck::run(boot, &options),
+        None if options.exhaust => exhaust::run(boot, &options),
         None if options.soak.is_some() => soak::run(boot, &options, options.soak.unwrap_or_default()),
         None if options.serve => serve::run(boot, &options, ticks),
         None => {
