@@ -1,6 +1,6 @@
 # The two commands of README: `make run` and `make test`.
 
-.PHONY: run test check bench performance setup clean
+.PHONY: run test check attacks bench performance setup clean
 
 run: setup
 	cargo run -- boot
@@ -20,6 +20,14 @@ check:
 	cargo clippy -p bareflow-loader --no-default-features --locked -- -D warnings
 	scripts/kernel-check $(KERNEL_CRATES)
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+
+# Everything that clients and modules try on a kernel that `serve` keeps up: some minutes.
+attacks: setup
+	cargo build --locked -p bareflow
+	@folder=$$(mktemp -d); target/debug/bareflow serve --socket $$folder/s >$$folder/log & \
+	while ! [ -S $$folder/s ]; do sleep 0.1; done; \
+	tests/attacks/run $$folder/s; status=$$?; \
+	target/debug/bareflow shutdown --socket $$folder/s; rm -r $$folder; exit $$status
 
 # Figures beside those of what a user could pick instead, whose crates are built for this alone:
 # tables and plots in target/bench.

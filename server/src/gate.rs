@@ -7,7 +7,7 @@ use allocator_api2::boxed::Box;
 use bareflow_loader::trial::{Difference, Distribution, TrialError};
 use bareflow_loader::{LoadOptions, ModuleId, ModuleProfile, Platform, Trial};
 use bareflow_protocol::Answer;
-use bareflow_protocol::trial::{Comparison, Conditions, Gate, MAX_CONDITIONS, Side, Verdict};
+use bareflow_protocol::trial::{Comparison, Conditions, Gate, Side, Verdict};
 use bareflow_suite::fallible::{NoMemory, Reason, copy};
 use bareflow_suite::{order, reason, text};
 
@@ -66,10 +66,6 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
         options: &LoadOptions,
         gate: &Gate<'_>,
     ) -> Result<Work<P>, Reason> {
-        if gate.conditions.excess() > 0 {
-            let asked = gate.conditions.asked();
-            return Err(reason!("{asked} conditions, expected at most {MAX_CONDITIONS}"));
-        }
         let (old_blob, last_input) = {
             let library = self.library.borrow();
             let kept = library.get(old).ok_or("the old module's blob was not kept; push without a gate")?;

@@ -16,7 +16,7 @@ use bareflow_loader::{
 };
 use bareflow_protocol::Answer;
 use bareflow_protocol::control::{LoadCycles, Loaded, Push, Replaced};
-use bareflow_protocol::trial::{Gate, Verdict};
+use bareflow_protocol::trial::{Gate, MAX_CONDITIONS, Verdict};
 use bareflow_suite::fallible::{NoMemory, Reason};
 use bareflow_suite::{order, reason, text};
 
@@ -48,6 +48,10 @@ pub(crate) struct LoadTexts {
 impl<P: Platform, S: Surroundings> Server<'_, P, S> {
     /// Understands how a client wants a blob to be loaded.
     pub(crate) fn wanted(&self, push: &Push<'_>) -> Result<Wanted, Reason> {
+        if let Some(gate) = push.gate.filter(|gate| gate.conditions.excess() > 0) {
+            let asked = gate.conditions.asked();
+            return Err(reason!("{asked} conditions, expected at most {MAX_CONDITIONS}"));
+        }
         let domain = push.wish.domain.map(|word| {
             let word = bounded(word)?;
             let domain = Domain::from_name(word)

@@ -42,7 +42,7 @@ unsafe impl Hal for KernelHal {
         let wanted = pages as u64 * PAGE_SIZE;
         let (start, size) = match pages {
             1 => frames::allocate().map_or((0, 0), |frame| (frame.start_address().as_u64(), PAGE_SIZE)),
-            _ => frames::allocate_largest(wanted, 1),
+            _ => frames::allocate_largest(wanted, (1, 1)),
         };
         if size < wanted {
             release(start, size);

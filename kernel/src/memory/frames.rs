@@ -82,12 +82,12 @@ pub fn share(count: u64) {
     TAKEN.fetch_sub(count, Ordering::Relaxed);
 }
 
-/// Takes a piece in a row out of the largest region: `wanted` bytes, or the
-/// region's `share`th part if that is less. Returns its address and size.
-pub fn allocate_largest(wanted: u64, share: u64) -> (u64, u64) {
+/// Takes a piece in a row out of the largest region: `wanted` bytes, or so many of so many parts of the
+/// region if that is less. Returns its address and size.
+pub fn allocate_largest(wanted: u64, (parts, of): (u64, u64)) -> (u64, u64) {
     let mut frames = FRAMES.lock();
     let Some(region) = frames.fresh.iter_mut().max_by_key(|(start, end)| end - start) else { return (0, 0) };
-    let size = wanted.min((region.1 - region.0) / share) & !(PAGE_SIZE - 1);
+    let size = wanted.min((region.1 - region.0) / of * parts) & !(PAGE_SIZE - 1);
     region.1 -= size;
     let start = region.1;
     frames.free -= size / PAGE_SIZE;

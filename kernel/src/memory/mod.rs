@@ -35,9 +35,10 @@ pub const MODULE_STACK_DISTANCE: u64 = 2 << 20;
 /// ask for while the innermost is under way.
 pub const MODULE_STACKS: u64 = bareflow_loader::MAX_DEPTH as u64 + 1;
 
-/// Bytes of the kernel's heap at the most, and as a part of all memory.
-const HEAP_SIZE: u64 = 32 << 20;
-const HEAP_SHARE: u64 = 4;
+/// Bytes of the kernel's heap at the most, and as a part of all memory: of 128 MiB it has room for the longest
+/// blob that is loaded, for the one that shall take its place, and for answers besides.
+const HEAP_SIZE: u64 = 1 << 30;
+const HEAP_SHARE: (u64, u64) = (3, 8);
 
 #[global_allocator]
 static HEAP: Heap = Heap { blocks: LockedHeap::empty(), bytes: AtomicU64::new(0) };
