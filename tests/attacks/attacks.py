@@ -317,3 +317,6 @@ ALL = (
     many_conditions, long_names, huge_state, lifted_budget, greedy_bss, deaf_flood, looping_init, tick_behind_int,
     raised_priority, armed_breakpoint, stale_output, escapes_in_fields, evaded_budget, forgotten_names, many_modules,
 )
+
+# Those that send much, or wait for long.
+LONG = [many_conditions, long_names, looping_init, forgotten_names, many_modules]
