@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::BufReader;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use bareflow::files::Files;
 use bareflow::qemu::{Ending, Machine, Outcome};
 use common::console::assert_console;
 use common::mutate::{depending, file, refused_files, renamed, with_header};
+use common::qmp::qmp;
 use common::{assert_code, bareflow, blob, test_blob, text};
 
 fn machine() -> Machine {
@@ -313,17 +314,6 @@ fn gives_a_kernel_up_that_does_not_end() {
     let outcome = run(&machine, Ending::GivenUp);
     let error = outcome.into_report().unwrap_err().to_string();
     assert!(error.contains("no answer in time"), "{error}");
-}
-
-/// Sends a command over QMP and waits for its answer.
-fn qmp(stream: &mut BufReader<UnixStream>, command: &str) {
-    stream.get_mut().write_all(command.as_bytes()).unwrap();
-    let mut line = String::new();
-    while !line.contains("\"return\"") {
-        line.clear();
-        assert_ne!(stream.read_line(&mut line).unwrap(), 0, "QEMU hung up at {command}");
-        assert!(!line.contains("\"error\""), "{line}");
-    }
 }
 
 /// The text screen's memory, once the console has shown its last line.

@@ -226,7 +226,7 @@ fn loads_reloads_and_unloads() {
         // The counter has counted the calls of each round, and this one.
         assert_eq!(i64::from(local.call("counter", b"").result), reload as i64 + 3);
         // A gate.
-        let conditions = Condition::parse_all("outputs-equal,p50<=100").unwrap();
+        let conditions = Condition::parse_all("outputs-equal").unwrap();
         let gate = Some(Gate { conditions, over: 5, input: Some(b"in") });
         let gated = Request::Push(Push { label: "x.mod", wish: Wish::default(), beside: false, gate });
         let (answer, gate) = exhaust(&local, gated, |local| local.upload(&renamed("echo", "echo", (9, 0, 0))));

@@ -2,6 +2,7 @@
 //! `bootloader` crate. Both end in [`kernel_main`] with a [`BootInfo`].
 
 mod pvh;
+mod screen;
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -34,6 +35,9 @@ fn kernel_main(info: &'static mut BootInfo) -> ! {
         ENTERED.store(clock::now(), Ordering::Relaxed);
     }
     console::open();
+    if let Some(framebuffer) = info.framebuffer.as_mut() {
+        screen::write(framebuffer, "BareFlow runs. Its console is the serial port COM1, at 115200 baud.");
+    }
     cpu::enable();
     cpu::mask_interrupts();
     memory::take_over(info, pvh::command_line(), run::main)
