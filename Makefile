@@ -25,7 +25,7 @@ check:
 attacks: setup
 	cargo build --locked -p bareflow
 	@folder=$$(mktemp -d); target/debug/bareflow serve --socket $$folder/s >$$folder/log & \
-	while ! [ -S $$folder/s ]; do sleep 0.1; done; \
+	serve=$$!; while ! [ -S $$folder/s ] && kill -0 $$serve; do sleep 0.1; done; \
 	tests/attacks/run $$folder/s; status=$$?; \
 	target/debug/bareflow shutdown --socket $$folder/s; rm -r $$folder; exit $$status
 

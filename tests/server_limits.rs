@@ -5,10 +5,11 @@ mod common;
 use std::time::{Duration, Instant};
 
 use bareflow_loader::{Budget, Domain, LoadOptions};
-use bareflow_protocol::control::{MAX_WORD, Wish};
+use bareflow_protocol::control::{MAX_WORD, Push, Wish};
 use bareflow_protocol::report;
 use bareflow_protocol::trial::{Condition, Conditions, Gate};
 use bareflow_protocol::{Answer, Asked, Request, encode_frame};
+use common::mutate::renamed;
 use common::server::{Local, refusal};
 use common::{blob, test_blob};
 
@@ -125,4 +126,36 @@ fn rejects_requests_beyond_those_of_one_client_that_may_wait() {
     assert!(local.answers().is_empty());
     while local.server.step() {}
     assert_eq!(local.answers().iter().filter(|(_, answer)| matches!(answer, Answer::Called(_))).count(), 65);
+}
+
+#[test]
+fn rejects_to_take_the_place_of_a_module_it_was_not_compared_with() {
+    let local = Local::new(LoadOptions::default());
+    local.load(&renamed("echo", "work", (1, 0, 0)));
+    // Its comparison has begun; meanwhile another client replaces what it is compared with.
+    let conditions = Condition::parse_all("outputs-equal").unwrap();
+    let gate = Gate { conditions, over: 1000, input: Some(b"in") };
+    local.upload(&renamed("echo", "work", (1, 1, 0)));
+    let push = Push { label: "x", wish: Wish::default(), beside: false, gate: Some(gate) };
+    local.server.receive(&Asked { number: 7, request: Request::Push(push) }.to_frame());
+    local.load(&renamed("echo", "work", (1, 5, 0)));
+    while local.server.step() {}
+    let answers = local.answers();
+    let Some((7, Answer::Refused { error })) = answers.last() else { panic!("{answers:?}") };
+    assert!(error.contains("was replaced or unloaded meanwhile"), "{error}");
+    let Answer::Modules(modules) = local.ask(Request::List) else { panic!("no list") };
+    assert_eq!((modules.len(), modules[0].version.as_str()), (1, "1.5.0"));
+}
+
+#[test]
+fn rejects_ratios_that_are_none() {
+    let local = Local::new(LoadOptions::default());
+    local.load(&renamed("echo", "work", (1, 0, 0)));
+    for ratio in [f64::NAN, f64::INFINITY, 0.0, -1.0] {
+        let figure = bareflow_protocol::trial::Figure::P50;
+        let conditions = [Condition::AtMost { figure, ratio }].into_iter().collect();
+        let gate = Gate { conditions, over: 10, input: None };
+        let answer = local.push(&renamed("echo", "work", (1, 1, 0)), |push| push.gate = Some(gate));
+        assert!(refusal(answer).contains("expected a ratio above 0"), "{ratio}");
+    }
 }

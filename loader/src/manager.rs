@@ -77,7 +77,9 @@ impl<P: Platform> ModuleManager<P> {
     /// through its stack may take.
     #[must_use]
     pub fn peak_use(&self, id: ModuleId) -> PeakUse {
-        self.get(id).map_or(PeakUse::default(), |module| self.platform.peak_use(&module.placed.image))
+        // Not while it runs, when its memory is its own.
+        let module = self.get(id).filter(|module| module.standing.state() != State::Running);
+        module.map_or(PeakUse::default(), |module| self.platform.peak_use(&module.placed.image))
     }
 
     /// All readings of one module, to be merged with those of other threads or processors; `None` where it is gone, or

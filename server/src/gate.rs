@@ -33,12 +33,19 @@ pub(crate) struct Comparing<P: Platform> {
 struct Candidate {
     conditions: Conditions,
     blob: Vec<u8>,
+    /// The module that it is judged against, and whose place it may take.
+    old: ModuleId,
     /// What is left to drop when it is over: the copy of the old one, and the candidate unless it was promoted.
     shadow: ModuleId,
     candidate: Option<ModuleId>,
 }
 
 impl<P: Platform> Comparing<P> {
+    /// Whether copies of modules were loaded for it, which have to go behind it.
+    pub const fn has_copies(&self) -> bool {
+        self.gate.is_some()
+    }
+
     /// Bytes that the client has sent along.
     pub fn input_bytes(&self) -> usize {
         self.input.len()
@@ -84,7 +91,7 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
         match self.compare([shadow, candidate], gate.input.unwrap_or(&last_input), gate.over) {
             Ok(Work::Compare(mut comparing)) => {
                 let (conditions, candidate) = (gate.conditions, Some(candidate));
-                comparing.gate = Some(Candidate { conditions, blob, shadow, candidate });
+                comparing.gate = Some(Candidate { conditions, blob, old, shadow, candidate });
                 Ok(Work::Compare(comparing))
             }
             other => {
@@ -154,6 +161,11 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
         let passed = !failed && conditions.iter().all(|condition| condition.held);
         let verdict = Verdict { passed, conditions, comparison };
         let Some(id) = gate.candidate.filter(|_| passed) else { return Ok(Answer::GateFailed(verdict)) };
+        // What it was judged against may be no more what it would take the place of.
+        let name = self.manager.load_of(id).map(|(name, _)| name);
+        if name.and_then(|name| self.manager.find(name.as_str())) != Some(gate.old) {
+            return Err("the module it was compared with was replaced or unloaded meanwhile; push it again".into());
+        }
         let texts = self.load_texts(&gate.blob)?;
         self.library.borrow_mut().reserve()?;
         match self.manager.promote(id) {

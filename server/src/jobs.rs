@@ -261,7 +261,9 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
     /// Undoes what a job leaves behind.
     pub(crate) fn abandon(&self, work: Work<P>) {
         match work {
-            Work::Compare(comparing) | Work::Drop(comparing) if !self.around.may_run_modules() => {
+            Work::Compare(comparing) | Work::Drop(comparing)
+                if comparing.has_copies() && !self.around.may_run_modules() =>
+            {
                 // In the place of the job that it was.
                 self.jobs.borrow_mut().push_back(Job::new(0, Work::Drop(comparing), self.around.milliseconds()));
             }

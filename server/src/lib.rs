@@ -53,7 +53,7 @@ pub(crate) fn room() -> Result<(), NoMemory> {
     Ok(Vec::<u8>::new().try_reserve_exact(HEADROOM)?)
 }
 
-/// Modules that may be loaded at once, the copies for comparisons not counted.
+/// Modules that may be loaded at once, the copies for comparisons included.
 pub const MAX_MODULES: usize = 4096;
 
 /// Bytes of the frame that most answers fit into, and that a refusal and what came of a call always do: a call

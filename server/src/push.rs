@@ -16,7 +16,7 @@ use bareflow_loader::{
 };
 use bareflow_protocol::Answer;
 use bareflow_protocol::control::{LoadCycles, Loaded, Push, Replaced};
-use bareflow_protocol::trial::{Gate, MAX_CONDITIONS, Verdict};
+use bareflow_protocol::trial::{Condition, Gate, MAX_CONDITIONS, Verdict};
 use bareflow_suite::fallible::{NoMemory, Reason};
 use bareflow_suite::{order, reason, text};
 
@@ -51,6 +51,13 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
         if let Some(gate) = push.gate.filter(|gate| gate.conditions.excess() > 0) {
             let asked = gate.conditions.asked();
             return Err(reason!("{asked} conditions, expected at most {MAX_CONDITIONS}"));
+        }
+        let is_ratio = |ratio: f64| ratio.is_finite() && ratio > 0.0;
+        let conditions = push.gate.map(|gate| gate.conditions).unwrap_or_default();
+        for condition in conditions.as_slice() {
+            if matches!(condition, Condition::AtMost { ratio, .. } if !is_ratio(*ratio)) {
+                return Err(reason!("condition {condition}, expected a ratio above 0"));
+            }
         }
         let domain = push.wish.domain.map(|word| {
             let word = bounded(word)?;

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use bareflow_abi::checksum::crc32c;
-use bareflow_protocol::control::MAX_BLOB;
+use bareflow_protocol::control::{MAX_BLOB, MAX_CHUNK};
 use bareflow_suite::fallible::{Reason, push};
 use bareflow_suite::reason;
 
@@ -17,6 +17,9 @@ const MAX_ANNOUNCED: usize = 2 * MAX_BLOB as usize;
 
 /// How long a blob may be on its way without any byte of it coming, in milliseconds.
 const PATIENCE_MS: u64 = 10_000;
+
+/// How long a blob that came may wait for its load, which waits in turn for whatever runs: longer than any call may take.
+const WAIT_MS: u64 = 180_000;
 
 /// All blobs on their way.
 #[derive(Debug, Default)]
@@ -63,11 +66,17 @@ impl Uploads {
 
     /// Forgets blobs of which nothing came for long.
     pub fn expire(&mut self, now_ms: u64) {
-        self.0.retain(|upload| now_ms.saturating_sub(upload.came_ms) < PATIENCE_MS);
+        self.0.retain(|upload| {
+            let patience = if upload.bytes.len() < upload.length { PATIENCE_MS } else { WAIT_MS };
+            now_ms.saturating_sub(upload.came_ms) < patience
+        });
     }
 
     /// Takes a part, and says how many bytes are there without a gap.
     pub fn add(&mut self, client: u32, offset: u32, bytes: &[u8], now_ms: u64) -> Result<u32, Reason> {
+        if bytes.len() > MAX_CHUNK {
+            return Err(reason!("{} bytes at once, expected at most {MAX_CHUNK}; send smaller pieces", bytes.len()));
+        }
         let mut uploads = self.0.iter_mut();
         let upload = uploads
             .find(|upload| upload.client == client)
@@ -142,6 +151,11 @@ mod tests {
     }
 
     #[test]
+    fn rejects_a_piece_that_is_too_long() {
+        assert!(sent().add(1, 0, &[0; MAX_CHUNK + 1], 0).unwrap_err().contains("expected at most 32768"));
+    }
+
+    #[test]
     fn rejects_bytes_nobody_announced() {
         assert!(sent().add(2, 0, b"b", 0).unwrap_err().contains("not announced"));
     }
@@ -187,6 +201,10 @@ mod tests {
         uploads.expire(PATIENCE_MS);
         assert!(uploads.add(2, 0, b"b", PATIENCE_MS).unwrap_err().contains("given up"));
         assert_eq!(uploads.add(1, 3, b"b!!", PATIENCE_MS), Ok(6));
-        assert_eq!(uploads.take(1), Ok(b"blob!!".to_vec()));
+        // One that came waits for its load, but not for ever.
+        uploads.expire(2 * PATIENCE_MS);
+        assert_eq!(uploads.0.len(), 1);
+        uploads.expire(PATIENCE_MS + WAIT_MS);
+        assert!(uploads.take(1).unwrap_err().contains("given up"));
     }
 }

@@ -24,6 +24,9 @@ use super::clients::{Admission, Clients, MAX_CLIENTS};
 use super::flow::Flow;
 use crate::Problem;
 
+/// How long a client is waited for that is not let in.
+const TURNED_AWAY: Duration = Duration::from_millis(100);
+
 /// Requests that wait for the kernel at most.
 const WAITING: usize = 16;
 
@@ -107,8 +110,11 @@ fn deliver(number: u64, answer: Answer, clients: &Clients) {
     match answer {
         Answer::Refused { error } if mark == 0 => crate::complain!("[SERVE] the kernel refused a frame: {error}"),
         answer => {
-            if !matches!(answer, Answer::Progress { .. }) {
-                clients.answered(mark);
+            match answer {
+                Answer::Progress { .. } => {}
+                // What it had asked for before is forgotten, and gets no answer.
+                Answer::Welcome { .. } => clients.greeted(mark),
+                _ => clients.answered(mark),
             }
             clients.pass(mark, Message::Answer(own, answer).to_frame());
         }
@@ -133,9 +139,10 @@ fn accept<'scope>(
                 continue;
             }
         };
-        let (queue, outlet) = client_queue(&stream);
-        let (mark, flow) = match clients.admit(queue) {
-            Admission::Admitted(mark, flow) => (mark, flow),
+        let flow = Arc::new(Flow::new());
+        let (queue, outlet) = client_queue(&stream, &flow);
+        let mark = match clients.admit(queue, &flow) {
+            Admission::Admitted(mark) => mark,
             Admission::Full => {
                 let error = format!("{MAX_CLIENTS} clients are connected, and no more may be; try again later");
                 turn_away(&stream, error);
@@ -148,7 +155,8 @@ fn accept<'scope>(
         scope.spawn(move || {
             listen(&stream, mark, clients, &flow, &requests);
             // The kernel forgets what it left half done. Nobody is there to send to when the kernel is gone.
-            let _ = requests.send(Asked { number: marked(mark, 0), request: Request::Goodbye }.to_frame());
+            let goodbye = Asked { number: marked(mark, 0), request: Request::Goodbye }.to_frame();
+            let _ = requests.send(goodbye);
             clients.forget(mark);
         });
     }
@@ -172,7 +180,10 @@ fn next_client(listener: &UnixListener, ended: &UnixStream) -> io::Result<Option
 /// Tells a client that it is not let in. One that does not take that at once is not told.
 fn turn_away(mut stream: &UnixStream, error: String) {
     let frame = Message::Answer(0, Answer::Refused { error: error.into() }).to_frame();
-    let _ = stream.set_nonblocking(true).and_then(|()| stream.write_all(&frame));
+    let _ = stream.set_write_timeout(Some(TURNED_AWAY)).and_then(|()| stream.write_all(&frame));
+    // What it sends first is read, or else its end of the connection would break before it has read why.
+    let mut hello = [0; 4096];
+    let _ = stream.set_read_timeout(Some(TURNED_AWAY)).and_then(|()| stream.read(&mut hello));
 }
 
 /// Passes a client's requests on until its connection ends.

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
+use super::flow::Flow;
+
 /// Answers that wait for a client at most.
 const CAPACITY: usize = 256;
 
@@ -26,14 +28,15 @@ pub(super) struct ClientQueue {
 pub(super) struct Outlet {
     frames: Receiver<Vec<u8>>,
     stream: Arc<UnixStream>,
+    flow: Arc<Flow>,
 }
 
-/// A queue to the client behind `stream`.
-pub(super) fn client_queue(stream: &Arc<UnixStream>) -> (ClientQueue, Outlet) {
+/// A queue to the client behind `stream`, whose requests `flow` counts.
+pub(super) fn client_queue(stream: &Arc<UnixStream>, flow: &Arc<Flow>) -> (ClientQueue, Outlet) {
     let (sender, receiver) = sync_channel(CAPACITY);
     (
         ClientQueue { frames: sender, stream: Arc::clone(stream) },
-        Outlet { frames: receiver, stream: Arc::clone(stream) },
+        Outlet { frames: receiver, stream: Arc::clone(stream), flow: Arc::clone(flow) },
     )
 }
 
@@ -60,5 +63,7 @@ impl Outlet {
             let _ = self.frames.iter().try_for_each(|frame| stream.write_all(&frame));
         }
         let _ = stream.shutdown(Shutdown::Both);
+        // Its reader may wait for an answer before it reads on, and would not notice.
+        self.flow.close();
     }
 }

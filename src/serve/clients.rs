@@ -13,7 +13,7 @@ pub(super) const MAX_CLIENTS: usize = 128;
 #[derive(Debug)]
 pub(super) enum Admission {
     /// It is let in, with this mark.
-    Admitted(u32, Arc<Flow>),
+    Admitted(u32),
     /// There are too many.
     Full,
     /// No more are let in.
@@ -37,7 +37,7 @@ impl Clients {
     }
 
     /// Lets a client in, unless no more are.
-    pub(super) fn admit(&self, queue: ClientQueue) -> Admission {
+    pub(super) fn admit(&self, queue: ClientQueue, flow: &Arc<Flow>) -> Admission {
         let mut table = self.lock();
         if table.closed {
             return Admission::Closed;
@@ -50,9 +50,8 @@ impl Clients {
         let marks = (1..=u32::MAX).map(|step| table.last.wrapping_add(step));
         let Some(mark) = { marks }.find(free) else { return Admission::Full };
         table.last = mark;
-        let flow = Arc::new(Flow::new());
-        table.clients.insert(mark, (queue, Arc::clone(&flow)));
-        Admission::Admitted(mark, flow)
+        table.clients.insert(mark, (queue, Arc::clone(flow)));
+        Admission::Admitted(mark)
     }
 
     /// Forgets a client: no answer reaches it any more.
@@ -66,6 +65,13 @@ impl Clients {
     pub(super) fn answered(&self, mark: u32) {
         if let Some((_, flow)) = self.lock().clients.get(&mark) {
             flow.end();
+        }
+    }
+
+    /// Takes note that a client began anew.
+    pub(super) fn greeted(&self, mark: u32) {
+        if let Some((_, flow)) = self.lock().clients.get(&mark) {
+            flow.begin_anew();
         }
     }
 
@@ -108,8 +114,9 @@ mod tests {
         let clients = Clients::default();
         let (stream, _other) = UnixStream::pair().unwrap();
         let stream = Arc::new(stream);
-        let mark = || match clients.admit(client_queue(&stream).0) {
-            Admission::Admitted(mark, _) => Some(mark),
+        let flow = Arc::new(Flow::new());
+        let mark = || match clients.admit(client_queue(&stream, &flow).0, &flow) {
+            Admission::Admitted(mark) => Some(mark),
             Admission::Full | Admission::Closed => None,
         };
         assert_eq!((mark(), mark()), (Some(1), Some(2)));
@@ -124,7 +131,8 @@ mod tests {
         let clients = Clients::default();
         let (stream, _other) = UnixStream::pair().unwrap();
         let stream = Arc::new(stream);
-        let admit = || clients.admit(client_queue(&stream).0);
+        let flow = Arc::new(Flow::new());
+        let admit = || clients.admit(client_queue(&stream, &flow).0, &flow);
         assert!((0..MAX_CLIENTS).all(|_| matches!(admit(), Admission::Admitted(..))));
         assert!(matches!(admit(), Admission::Full));
         clients.forget(7);

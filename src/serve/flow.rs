@@ -37,6 +37,15 @@ impl Flow {
         self.changed.notify_one();
     }
 
+    /// Forgets requests that get no answer any more.
+    pub(super) fn begin_anew(&self) {
+        let mut unanswered = self.unanswered.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = &mut *unanswered {
+            *count = 0;
+        }
+        self.changed.notify_one();
+    }
+
     /// Lets nobody wait any more.
     pub(super) fn close(&self) {
         *self.unanswered.lock().unwrap_or_else(PoisonError::into_inner) = None;

@@ -1,5 +1,5 @@
 //! `serve`: a kernel in QEMU that keeps running, and the broker between it and
-//! any number of clients (`broker`), which find it at a socket (`socket`).
+//! its clients (`broker`), which find it at a socket (`socket`).
 
 pub mod broker;
 mod client_queue;

@@ -92,12 +92,22 @@ impl Buffer {
         if bytes > layout::BUFFER_ROOM {
             return Err(OutOfFrames);
         }
-        self.promise.redeem();
-        let fresh = Pages::new(bytes)?;
+        let promised = self.promise.redeem();
+        let fresh = match Pages::new(bytes) {
+            Ok(fresh) => fresh,
+            Err(error) => {
+                // This call asked for too much; the next one may not.
+                self.promise.renew(promised);
+                return Err(error);
+            }
+        };
         space.unmap(self.address, self.size.swap(0, Ordering::Relaxed));
+        *self.pages.lock() = None;
         if let Err(error) = space.map(self.address, fresh.start, fresh.size, flags) {
             // Nothing of what goes back may be left in the module's sight.
             space.unmap(self.address, fresh.size);
+            drop(fresh);
+            self.promise.renew(promised);
             return Err(error);
         }
         self.alias.store(fresh.start, Ordering::Relaxed);

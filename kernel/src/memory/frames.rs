@@ -109,15 +109,25 @@ impl Promise {
         Some(Promise(AtomicU64::new(count)))
     }
 
-    /// Ends the promise: the frames can be allocated now.
-    pub fn redeem(&self) {
-        FRAMES.lock().promised -= self.0.swap(0, Ordering::Relaxed);
+    /// Ends the promise: the frames can be allocated now. Returns how many those are.
+    pub fn redeem(&self) -> u64 {
+        let count = self.0.swap(0, Ordering::Relaxed);
+        FRAMES.lock().promised -= count;
+        count
+    }
+
+    /// Promises frames again that came back unused.
+    pub fn renew(&self, count: u64) {
+        let mut frames = FRAMES.lock();
+        let count = count.min(frames.free - frames.promised);
+        frames.promised += count;
+        self.0.store(count, Ordering::Relaxed);
     }
 }
 
 impl Drop for Promise {
     fn drop(&mut self) {
-        self.redeem();
+        let _ = self.redeem();
     }
 }
 
