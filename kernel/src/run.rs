@@ -118,14 +118,16 @@ fn read_disk(platform: &impl Platform, console: &mut KernelConsole) -> (Vec<(Str
         Ok(selection) => {
             selection.refused.into_iter().for_each(|refused| refuse(refused.file, refused.error));
             for chosen in selection.chosen {
-                let path = path_of(&chosen.file);
-                match disk.read(&path) {
-                    Ok(bytes) => files.push((path, bytes)),
-                    Err(error) => refuse(path, error.into_owned()),
+                match path_of(&chosen.file) {
+                    Ok(path) => match disk.read(&path) {
+                        Ok(bytes) => files.push((path, bytes)),
+                        Err(error) => refuse(path, error.into_owned()),
+                    },
+                    Err(error) => refuse(chosen.module, error.to_string()),
                 }
             }
         }
-        Err(error) => refuse("disk".to_string(), error),
+        Err(error) => refuse("disk".to_string(), error.into_owned()),
     }
     (files, refused)
 }

@@ -2,10 +2,9 @@
 
 use alloc::borrow::Cow;
 use alloc::string::String;
-use alloc::vec::Vec;
 
 use bareflow_loader::{LoadError, Platform};
-use bareflow_suite::fallible::NO_MEMORY;
+use bareflow_suite::fallible::{NO_MEMORY, NoMemory, collect};
 use bareflow_suite::{order, text};
 
 use crate::push::Wanted;
@@ -37,9 +36,10 @@ impl<'blobs, P: Platform, S: Surroundings> Server<'blobs, P, S> {
     /// At the end of the start: refuses what still misses another module.
     pub fn refuse_waiting(&self) {
         let waiting = self.waiting.take();
-        let blobs: Vec<&[u8]> = waiting.iter().map(|one| &*one.blob).collect();
+        // Without memory to look for circles, what is missed is said alone.
+        let blobs = collect(waiting.iter().map(|one| Ok::<&[u8], NoMemory>(&one.blob))).unwrap_or_default();
         for (place, one) in waiting.iter().enumerate() {
-            match (order::circle(&blobs, place), one.error) {
+            match (order::circle(&blobs, place).ok().flatten(), one.error) {
                 (Some(circle), _) => self.say_refused(&one.label, &circle),
                 (None, Some(error)) => self.say_refused(&one.label, &error),
                 (None, None) => {}

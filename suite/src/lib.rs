@@ -30,6 +30,7 @@ use bareflow_loader::{
 use bareflow_protocol::Report;
 use bareflow_protocol::report::{Environment, Refusal, Test};
 pub use clock::ClockFacts;
+use fallible::Reason;
 pub use report::{fault, module};
 
 /// Bytes of output a module may write.
@@ -201,7 +202,7 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
     fn refuse_all(&mut self, waiting: &[&Source<'_>]) {
         let blobs: Vec<_> = waiting.iter().map(|source| source.bytes).collect();
         for (place, source) in waiting.iter().enumerate() {
-            let circle = order::circle(&blobs, place);
+            let circle = order::circle(&blobs, place).ok().flatten().map(Reason::into_owned);
             let missing = || self.manager.load_with(source.bytes, &self.options(source)).err();
             let error = circle.or_else(|| missing().map(|error| error.to_string()));
             self.refuse(source, error.unwrap_or_default());

@@ -1,13 +1,12 @@
 //! Loads that need each other: which come first, and why some never can.
 
-use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
 use bareflow_loader::depends::dependencies_of;
 use bareflow_loader::{LoadError, ModuleManager, Name, Platform, RawModule};
 
-use crate::fallible::Reason;
+use crate::fallible::{NoMemory, Reason, collect, push};
 use crate::reason;
 
 /// Why a blob is refused, with the whole way on which it would come to call itself if it is that.
@@ -20,12 +19,16 @@ pub fn refusal<P: Platform>(manager: &ModuleManager<P>, blob: &[u8], error: &Loa
 }
 
 /// Why the blob at `place` is refused, if it needs itself by way of others that can't be loaded either.
-pub fn circle(blobs: &[&[u8]], place: usize) -> Option<String> {
-    let modules: Vec<_> = blobs.iter().map(|blob| RawModule::parse(blob).ok()).collect();
+///
+/// # Errors
+/// [`NoMemory`].
+pub fn circle(blobs: &[&[u8]], place: usize) -> Result<Option<Reason>, NoMemory> {
+    let modules = collect(blobs.iter().map(|blob| Ok::<_, NoMemory>(RawModule::parse(blob).ok())))?;
     let name = |place: usize| Name::from_field(modules.get(place)?.as_ref()?.header().name);
     // Which module can be reached, and by way of which.
-    let mut reached = alloc::vec![None; blobs.len()];
-    let mut next = alloc::vec![place];
+    let mut reached = collect(blobs.iter().map(|_| Ok::<Option<usize>, NoMemory>(None)))?;
+    let mut next = Vec::new();
+    push(&mut next, place)?;
     let mut done = 0;
     while let Some(&by) = next.get(done) {
         done += 1;
@@ -38,21 +41,37 @@ pub fn circle(blobs: &[&[u8]], place: usize) -> Option<String> {
                 let same = name(index).is_some_and(|name| name.as_str() == needed.name);
                 if same && version.is_some_and(|version| needed.admits(version)) {
                     *known = Some(by);
-                    next.push(index);
+                    push(&mut next, index)?;
                 }
             }
         }
     }
     // Back from the module to itself.
-    let mut way = alloc::vec![name(place)?];
-    let mut at = (*reached.get(place)?)?;
-    while at != place {
-        way.push(name(at)?);
-        at = (*reached.get(at)?)?;
+    let mut way = Vec::new();
+    let mut at = Some(place);
+    while let Some(index) = at {
+        let Some(name) = name(index) else { return Ok(None) };
+        push(&mut way, name)?;
+        if index == place && way.len() > 1 {
+            break;
+        }
+        at = reached.get(index).copied().flatten();
     }
-    way.push(name(place)?);
     way.reverse();
-    let error = LoadError::DependencyCycle { name: *way.get(1)? };
-    let way: Vec<_> = way.iter().map(Name::as_str).collect();
-    Some(format!("{error} ({})", way.join(" -> ")))
+    Ok(match (at, way.get(1)) {
+        (Some(_), Some(&name)) => Some(reason!("{} ({})", LoadError::DependencyCycle { name }, Way(&way))),
+        _ => None,
+    })
+}
+
+/// Names, from one to the next.
+struct Way<'names>(&'names [Name]);
+
+impl fmt::Display for Way<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().enumerate().try_for_each(|(place, name)| {
+            let arrow = if place == 0 { "" } else { " -> " };
+            write!(out, "{arrow}{name}")
+        })
+    }
 }

@@ -1,14 +1,13 @@
 //! The modules on the disk, as the rest of the kernel asks for them: by path.
 
-use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use bareflow_disk::{File, Identity, Selection};
 use bareflow_loader::valid::Offer;
 use bareflow_loader::{LoadError, Platform, Printable, RawModule, ValidModule};
-use bareflow_suite::fallible::Reason;
-use bareflow_suite::reason;
+use bareflow_suite::fallible::{NoMemory, Reason};
+use bareflow_suite::{reason, text};
 
 use super::{KernelDisk, open};
 
@@ -32,17 +31,17 @@ impl Modules {
     ///
     /// # Errors
     /// What is wrong with the disk.
-    pub fn select(&mut self, platform: &impl Platform) -> Result<Selection, String> {
+    pub fn select(&mut self, platform: &impl Platform) -> Result<Selection, Reason> {
         let disk = match &mut self.0 {
             Ok(disk) => disk,
             Err(reason) if reason.starts_with("no disk") => return Ok(Selection::default()),
-            Err(reason) => return Err(reason.clone()),
+            Err(reason) => return Err(reason!("{reason}")),
         };
         let validate = |blob: &[u8]| -> Result<(), LoadError> {
             ValidModule::validate(RawModule::parse(blob)?, Offer::of(platform))?;
             Ok(())
         };
-        disk.select(validate).map_err(|error| error.to_string())
+        disk.select(validate).map_err(|error| reason!("{error}"))
     }
 
     /// The files of a folder.
@@ -104,6 +103,9 @@ impl Modules {
 }
 
 /// The path of a file of the folder.
-pub fn path_of(file: &File) -> String {
-    format!("{FOLDER}/{}", file.name)
+///
+/// # Errors
+/// [`NoMemory`].
+pub fn path_of(file: &File) -> Result<String, NoMemory> {
+    text!("{FOLDER}/{}", file.name)
 }

@@ -101,7 +101,10 @@ fn load_disk(server: &KernelServer) {
                 console::show(Style::Plain, format_args!(" {}: {}\n", refused.file, refused.error));
             }
             for chosen in &selection.chosen {
-                server.load_file(&path_of(&chosen.file));
+                match path_of(&chosen.file) {
+                    Ok(path) => server.load_file(&path),
+                    Err(error) => console::show(Style::Bad, format_args!("[ERROR] {}: {error}\n", chosen.module)),
+                }
             }
         }
         Err(error) => console::show(Style::Bad, format_args!("[ERROR] disk: {error}\n")),
