@@ -197,7 +197,8 @@ fn listen(mut stream: &UnixStream, mark: u32, clients: &Clients, flow: &Flow, re
             match found.and_then(|payload| request(&payload, mark)) {
                 // Nobody takes requests any more when the kernel is gone.
                 Ok(frame) => {
-                    if !flow.begin() || requests.send(frame).is_err() {
+                    flow.begin();
+                    if requests.send(frame).is_err() {
                         return;
                     }
                 }

@@ -19,12 +19,15 @@ impl Flow {
         Flow { unanswered: Mutex::new(Some(0)), changed: Condvar::new() }
     }
 
-    /// Waits until one more request may be sent, and counts it; false when the client is gone.
-    pub(super) fn begin(&self) -> bool {
+    /// Waits until one more request may be sent, and counts it. What a client had sent before it went is passed on
+    /// without waiting: its end comes right behind.
+    pub(super) fn begin(&self) {
         let unanswered = self.unanswered.lock().unwrap_or_else(PoisonError::into_inner);
         let full = |count: &mut Option<usize>| count.is_some_and(|count| count >= UNANSWERED);
         let mut unanswered = self.changed.wait_while(unanswered, full).unwrap_or_else(PoisonError::into_inner);
-        unanswered.as_mut().map(|count| *count += 1).is_some()
+        if let Some(count) = &mut *unanswered {
+            *count += 1;
+        }
     }
 
     /// Counts an answer.
@@ -61,17 +64,17 @@ mod tests {
     #[test]
     fn lets_a_few_through_and_the_next_one_behind_an_answer() {
         let flow = Flow::new();
-        assert!((0..UNANSWERED).all(|_| flow.begin()));
+        (0..UNANSWERED).for_each(|_| flow.begin());
         let (sent, began) = channel();
         std::thread::scope(|scope| {
             scope.spawn(|| sent.send(flow.begin()).unwrap());
             assert!(began.try_recv().is_err());
             flow.end();
-            assert_eq!(began.recv(), Ok(true));
+            assert_eq!(began.recv(), Ok(()));
             // Full again: one that waits is let go when the client is gone.
             scope.spawn(|| sent.send(flow.begin()).unwrap());
             flow.close();
-            assert_eq!(began.recv(), Ok(false));
+            assert_eq!(began.recv(), Ok(()));
         });
     }
 }
