@@ -67,12 +67,16 @@ mod tests {
         (0..UNANSWERED).for_each(|_| flow.begin());
         let (sent, began) = channel();
         std::thread::scope(|scope| {
-            scope.spawn(|| sent.send(flow.begin()).unwrap());
+            let wait = || {
+                flow.begin();
+                sent.send(()).unwrap();
+            };
+            scope.spawn(wait);
             assert!(began.try_recv().is_err());
             flow.end();
             assert_eq!(began.recv(), Ok(()));
             // Full again: one that waits is let go when the client is gone.
-            scope.spawn(|| sent.send(flow.begin()).unwrap());
+            scope.spawn(wait);
             flow.close();
             assert_eq!(began.recv(), Ok(()));
         });
