@@ -32,18 +32,18 @@ impl<P: Platform> From<Answer> for Next<P> {
 impl<P: Platform, S: Surroundings> Server<'_, P, S> {
     /// Does what the request in a payload asks for, or begins to.
     pub(crate) fn handle(&self, payload: Vec<u8>) {
-        let (number, waits) = match Asked::from_payload(&payload) {
-            Ok(asked) => (asked.number, matches!(asked.request, Request::Push(_) | Request::Load { .. })),
+        let number = match Asked::from_payload(&payload) {
+            // Nobody would be heard until an `init` of theirs has ended, since another one is under way.
+            Ok(Asked { number, request: Request::Push(_) | Request::Load { .. } })
+                if !self.around.may_run_modules() =>
+            {
+                number
+            }
+            Ok(asked) => return self.take_up(asked),
             // Nobody knows whose that was.
             Err(error) => return self.refuse(0, reason!("{error}")),
         };
-        // Nobody would be heard until an `init` of theirs has ended, since another one is under way.
-        if waits && !self.around.may_run_modules() {
-            return self.queue(number, Work::Later(payload));
-        }
-        if let Ok(asked) = Asked::from_payload(&payload) {
-            self.take_up(asked);
-        }
+        self.queue(number, Work::Later(payload));
     }
 
     /// Does what a client asked for, now or earlier.
