@@ -9,6 +9,7 @@ pub mod diagnosis;
 pub mod disk;
 pub mod embedded;
 pub mod examples;
+mod explain;
 pub mod files;
 pub mod host_run;
 pub mod inject;

@@ -6,6 +6,9 @@ mod common;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use bareflow_loader::{Domain, LoadOptions};
+use common::mutate::renamed;
+use common::server::{Local, refusal};
 use common::{assert_code, bareflow, errors, root, test_blob, text};
 use serde_json::Value;
 
@@ -116,4 +119,68 @@ fn examples_show_panics_with_their_words() {
     let places =
         "error: wordy 0.1.0, host, kernel domain; host, user domain; kernel, kernel domain; kernel, user domain: ";
     assert_eq!(said.map(|line| line.starts_with(places)).collect::<Vec<_>>(), [true], "once for all places\n{shown}");
+}
+
+/// What is said of a panic in the `init` of the module `early`, in parts.
+const EARLY: [&str; 3] =
+    ["init faulted: panic at offset ", "early::", ": no table of 3 rows (tests/modules/early/src/lib.rs:"];
+
+#[test]
+fn a_panic_while_a_module_is_loaded_says_all_of_its_message() {
+    for (command, domain) in PLACES {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("report.json");
+        let words = [command.as_ref(), "--domain".as_ref(), domain.as_ref(), "--json".as_ref(), path.as_os_str()];
+        let output = bareflow(words.into_iter().chain([test_blob("early").as_os_str()]));
+        assert_code(&output, 1);
+        let shown = text(&output);
+        let line = shown.lines().find(|line| line.starts_with("[ERROR]")).unwrap_or_else(|| panic!("{shown}"));
+        assert!(EARLY.iter().all(|part| line.contains(part)), "{command} {domain}\n{shown}");
+        assert!(shown.contains("  panicked: no table of 3 rows (tests/modules/early/src/lib.rs:"), "{shown}");
+        let report: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+        let error = report["refused"][0]["error"].as_str().unwrap_or_else(|| panic!("{report}"));
+        assert!(EARLY.iter().all(|part| error.contains(part)), "{command} {domain} {error}");
+    }
+}
+
+#[test]
+fn a_client_is_told_all_of_a_panic_while_its_module_is_loaded() {
+    for domain in Domain::ALL {
+        let local = Local::new(LoadOptions { domain, ..LoadOptions::default() });
+        let error = refusal(local.push(&fs::read(test_blob("early")).unwrap(), |_| ()));
+        assert!(EARLY.iter().all(|part| error.contains(part)), "{domain:?} {error}");
+        local.load(&renamed("counter", "early", (1, 0, 0)));
+        let error = refusal(local.push(&renamed("early", "early", (2, 0, 0)), |_| ()));
+        let migrate = ["migrate faulted: panic at offset ", ": nothing like 1.0 (tests/modules/early/src/lib.rs:"];
+        assert!(migrate.iter().all(|part| error.contains(part)), "{domain:?} {error}");
+        let console = local.server.surroundings().console.borrow();
+        assert!(
+            console.contains("  panicked: no table of 3 rows (") && console.contains("  panicked: nothing like 1.0")
+        );
+    }
+    // At the start.
+    let local = Local::new(LoadOptions::default());
+    local.server.load_first("early.mod", Box::leak(fs::read(test_blob("early")).unwrap().into_boxed_slice()));
+    let console = local.server.surroundings().console.borrow();
+    assert!(console.contains("[ERROR] early.mod: init faulted: panic at offset "), "{console}");
+    assert!(EARLY.iter().all(|part| console.contains(part)), "{console}");
+}
+
+#[test]
+fn tests_and_tune_tell_a_panic_while_a_module_is_loaded() {
+    let folder = tempfile::tempdir().unwrap();
+    let code = "#![no_std]\nuse bareflow_abi::Context;\nbareflow_abi::module!(work, init = init);\n\
+                pub fn work(_: &mut Context<'_>) -> i32 { 0 }\n\
+                fn init() -> i32 { panic!(\"too {}\", \"early\") }\n";
+    let example = "[[package.metadata.bareflow.example]]\nresult = 0";
+    let path = crate_with(folder.path(), "hasty", "", example, code);
+    for words in [&["test", "--boot"][..], &["tune", "--repeat", "1", "--opt-levels", "3", "--no-profile"]] {
+        let output = bareflow(words.iter().copied().chain([&*path]));
+        assert!(!output.status.success());
+        let shown = errors(&output);
+        assert!(
+            shown.contains("init faulted: panic at offset ") && shown.contains(": too early (src/lib.rs:5)"),
+            "{shown}"
+        );
+    }
 }

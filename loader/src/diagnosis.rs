@@ -3,6 +3,7 @@
 
 pub mod callers;
 pub mod decode;
+mod load;
 pub mod remedy;
 
 use core::fmt;
@@ -12,10 +13,13 @@ use bareflow_abi::symbols::{Symbol, Symbols};
 use bareflow_abi::trap::PANIC_TEXT_SIZE;
 
 pub use callers::Callers;
+pub use load::LoadFault;
 pub use remedy::{Explained, Remedy};
 
+use crate::budget::Budget;
 use crate::fault::Fault;
 use crate::line;
+use crate::name::{Name, Version};
 use crate::printable::Printable;
 use crate::profile::ModuleProfile;
 use crate::report::Console;
@@ -220,11 +224,31 @@ impl Diagnosis {
     }
 }
 
+/// What is told of a module along with its fault.
+#[derive(Clone, Copy, Debug)]
+struct Subject {
+    name: Name,
+    version: Version,
+    budget: Budget,
+    services: u32,
+}
+
+impl Subject {
+    fn of(profile: &ModuleProfile) -> Subject {
+        let ModuleProfile { name, version, budget, services, .. } = *profile;
+        Subject { name, version, budget, services }
+    }
+}
+
 /// Shows a module's fault and, where there is one, its diagnosis.
 pub fn show_fault(console: &mut impl Console, profile: &ModuleProfile, fault: &Fault, diagnosis: Option<&Diagnosis>) {
+    show(console, &Subject::of(profile), fault, diagnosis);
+}
+
+fn show(console: &mut impl Console, subject: &Subject, fault: &Fault, diagnosis: Option<&Diagnosis>) {
     console.show(crate::report::Style::Bad, format_args!("[FAULT]"));
-    line!(console, Plain, " module {} {}: {fault}", profile.name, profile.version);
-    let remedy = Remedy::of(fault, diagnosis, &profile.budget, profile.services);
+    line!(console, Plain, " module {} {}: {fault}", subject.name, subject.version);
+    let remedy = Remedy::of(fault, diagnosis, &subject.budget, subject.services);
     if let Some(remedy) = remedy {
         line!(console, Plain, "  {remedy}");
     }
@@ -252,7 +276,7 @@ pub fn show_fault(console: &mut impl Console, profile: &ModuleProfile, fault: &F
     for call in diagnosis.services.calls() {
         let name = SERVICE_NAMES.iter().find(|(bit, _)| *bit == call.service).map_or("unknown", |(_, name)| name);
         let [first, second] = call.arguments;
-        let undeclared = if profile.services & call.service == 0 { ", which it does not declare" } else { "" };
+        let undeclared = if subject.services & call.service == 0 { ", which it does not declare" } else { "" };
         line!(console, Plain, "  called {name}({first:#x}, {second:#x}){undeclared}");
     }
 }

@@ -89,7 +89,7 @@ pub use budget::Budget;
 pub use code::Code;
 pub use counters::Counters;
 pub use depends::{Chain, Interval};
-pub use diagnosis::Diagnosis;
+pub use diagnosis::{Diagnosis, LoadFault};
 pub use error::{
     BadCode, BadVariant, ExecuteError, InvalidModule, LoadError, MalformedModule, SelectError, UnloadError,
 };

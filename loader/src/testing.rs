@@ -12,6 +12,7 @@ use bareflow_abi::Reason;
 use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_LOG};
 
 use crate::counters::Counters;
+use crate::diagnosis::Diagnosis;
 use crate::fault::Fault;
 use crate::platform::{
     Call, CallError, Callees, Draft, ImageSize, Outcome, Plain, Platform, PlatformError, Returned, Usage,
@@ -154,6 +155,8 @@ impl Draft for FakeImage {
 pub struct FakePlatform {
     /// What the next calls do, instead of returning 42.
     pub results: RefCell<VecDeque<Result<i32, Fault>>>,
+    /// What is known of the next faults.
+    pub diagnoses: RefCell<VecDeque<Diagnosis>>,
     /// The reasons of all calls so far.
     pub reasons: RefCell<Vec<Reason>>,
     /// Images that are reserved or sealed, and not released.
@@ -183,6 +186,7 @@ impl Default for FakePlatform {
     fn default() -> FakePlatform {
         FakePlatform {
             results: RefCell::default(),
+            diagnoses: RefCell::default(),
             reasons: RefCell::default(),
             images: Cell::new(0),
             capacity: usize::MAX,
@@ -270,6 +274,9 @@ impl Platform for &FakePlatform {
                 None
             }
         }
+    }
+    fn diagnosis(&self) -> Option<Diagnosis> {
+        self.diagnoses.borrow_mut().pop_front()
     }
     fn counters(&self) -> Option<Counters> {
         self.counts.then(|| Counters { instructions: self.instructions.get(), ..Counters::default() })

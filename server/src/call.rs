@@ -5,11 +5,11 @@ use alloc::vec::Vec;
 
 use allocator_api2::boxed::Box;
 use bareflow_loader::diagnosis::show_fault;
-use bareflow_loader::{ExecuteError, ModuleId, Platform, Returned};
+use bareflow_loader::{ExecuteError, LoadError, LoadOptions, ModuleId, Platform, Returned};
 use bareflow_protocol::Answer;
 use bareflow_protocol::control::Called;
 use bareflow_suite::fallible::{NoMemory, Reason, copy};
-use bareflow_suite::{reason, text};
+use bareflow_suite::{order, reason, text};
 
 use crate::jobs::{SLICE, Slice, Work};
 use crate::tell::Voice;
@@ -150,6 +150,11 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
         let explained = reason!("faulted: {}", profile.explain(fault, diagnosis.as_ref()));
         self.library.borrow_mut().note_fault(id, diagnosis);
         Some(explained)
+    }
+
+    /// Says on one line why a load was refused. A fault is shown with all that is known of it.
+    pub(crate) fn explain_load(&self, blob: &[u8], options: &LoadOptions, error: &LoadError) -> Reason {
+        order::refusal(&self.manager, blob, options, error, &mut Voice(&self.around))
     }
 
     /// Answers calls that were made. The answer takes the output's buffer along: see [`Server::recycle`].

@@ -86,7 +86,7 @@ impl<'blobs, P: Platform, S: Surroundings> Server<'blobs, P, S> {
                     self.say_refused(&one.label, &error);
                 }
             }
-            Err(error) => self.say_refused(&one.label, &order::refusal(&self.manager, &one.blob, &error)),
+            Err(error) => self.say_refused(&one.label, &self.explain_load(&one.blob, &options, &error)),
         }
         false
     }

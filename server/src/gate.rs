@@ -9,7 +9,7 @@ use bareflow_loader::{LoadOptions, ModuleId, ModuleProfile, Platform, Trial};
 use bareflow_protocol::Answer;
 use bareflow_protocol::trial::{Comparison, Conditions, Gate, Side, Verdict};
 use bareflow_suite::fallible::{NoMemory, Reason, copy};
-use bareflow_suite::{order, reason, text};
+use bareflow_suite::{reason, text};
 
 use crate::jobs::{SLICE, Slice, Work};
 use crate::{Server, Surroundings, room};
@@ -80,11 +80,10 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
         };
         room()?;
         let old_options = self.manager.options(old).unwrap_or(*options);
-        let candidate = self
-            .manager
-            .load_candidate(&blob, options)
-            .map_err(|error| order::refusal(&self.manager, &blob, &error))?;
+        let candidate =
+            self.manager.load_candidate(&blob, options).map_err(|error| self.explain_load(&blob, options, &error))?;
         let shadow = self.manager.load_candidate(&old_blob, &old_options).map_err(|error| {
+            let error = self.explain_load(&old_blob, &old_options, &error);
             self.drop_one(candidate);
             reason!("no second copy of the old module: {error}")
         })?;
@@ -168,12 +167,13 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
         }
         let texts = self.load_texts(&gate.blob)?;
         self.library.borrow_mut().reserve()?;
+        let options = self.manager.options(id).unwrap_or(self.defaults);
         match self.manager.promote(id) {
             Ok(reloaded) => {
                 gate.candidate = None;
                 Ok(self.replaced(&reloaded, core::mem::take(&mut gate.blob), texts, Some(verdict)))
             }
-            Err(error) => Err(order::refusal(&self.manager, &gate.blob, &error)),
+            Err(error) => Err(self.explain_load(&gate.blob, &options, &error)),
         }
     }
 

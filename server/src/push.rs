@@ -18,7 +18,7 @@ use bareflow_protocol::Answer;
 use bareflow_protocol::control::{LoadCycles, Loaded, Push, Replaced};
 use bareflow_protocol::trial::{Condition, Gate, MAX_CONDITIONS, Verdict};
 use bareflow_suite::fallible::{NoMemory, Reason};
-use bareflow_suite::{order, reason, text};
+use bareflow_suite::{reason, text};
 
 use crate::jobs::{PATIENCE, Slice, Waiting, Work};
 use crate::requests::{Handled, Next, bounded};
@@ -86,7 +86,7 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
     pub(crate) fn push(&self, blob: Vec<u8>, wanted: Wanted, gate: Option<&Gate<'_>>) -> Handled<P> {
         let options = self.options(&blob, &wanted);
         let refused = |error: LoadError| {
-            let text = order::refusal(&self.manager, &blob, &error);
+            let text = self.explain_load(&blob, &options, &error);
             self.say_refused(&wanted.label, &text);
             match self.layouts(&blob, &error) {
                 Some(layouts) => reason!("{text}{layouts}"),

@@ -1,11 +1,11 @@
 //! Examples in this process: in itself, and in a child process for the user domain.
 
 use bareflow_host::HostPlatform;
-use bareflow_loader::{Budget, Domain, ExecuteError, LoadOptions, ModuleId, ModuleManager, OnFault, Timing};
+use bareflow_loader::{Budget, Domain, LoadOptions, ModuleId, ModuleManager, OnFault, Timing};
 use bareflow_suite::OUTPUT_CAPACITY;
 
 use super::{Candidate, Done, Place};
-use crate::Problem;
+use crate::{Problem, explain};
 
 /// This process.
 pub(super) struct Here {
@@ -39,12 +39,13 @@ impl Place for Here {
         };
         for blob in &candidate.needed {
             if let Err(error) = manager.load_with(blob, &options) {
+                let error = explain::load_error(&manager, blob, &options, &error);
                 return Ok(Err(format!("a module that it calls is refused: {error}")));
             }
         }
         match manager.load_with(&candidate.blob, &options) {
             Ok(id) => self.loaded = Some((manager, id)),
-            Err(error) => return Ok(Err(error.to_string())),
+            Err(error) => return Ok(Err(explain::load_error(&manager, &candidate.blob, &options, &error))),
         }
         Ok(Ok(()))
     }
@@ -57,13 +58,7 @@ impl Place for Here {
                 output.truncate(done.output_length);
                 Ok(Done { result: done.result, output, instructions: None })
             }
-            Err(ExecuteError::Faulted(fault)) => {
-                let diagnosis = manager.take_diagnosis(*id);
-                let explained =
-                    manager.stats(*id).map(|profile| profile.explain(&fault, diagnosis.as_ref()).to_string());
-                Err(format!("faulted: {}", explained.unwrap_or_else(|| fault.to_string())))
-            }
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(explain::call_error(manager, *id, &error)),
         })
     }
 }

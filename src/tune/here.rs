@@ -1,12 +1,12 @@
 //! Ticks of the candidates in this process.
 
 use bareflow_host::HostPlatform;
-use bareflow_loader::{InvalidModule, LoadError, ModuleId, ModuleManager, Timing};
+use bareflow_loader::{InvalidModule, LoadError, LoadOptions, ModuleId, ModuleManager, Timing};
 use bareflow_suite::OUTPUT_CAPACITY;
 
 use super::Work;
 use super::candidates::{Candidate, Ticks};
-use crate::Problem;
+use crate::{Problem, explain};
 
 /// Calls that come before those which count.
 const WARM_UP: u32 = 3;
@@ -17,8 +17,10 @@ pub(super) fn measure(candidates: &mut [Candidate], work: &Work<'_>) -> Result<(
     let platform = HostPlatform::new(Box::new(|_| ()))
         .map_err(|error| format!("can't prepare this process for modules: {error}"))?;
     let manager = ModuleManager::new(platform, Timing::Precise);
+    let refused = |blob: &[u8], error| explain::load_error(&manager, blob, &LoadOptions::default(), &error);
     for blob in &work.needed {
-        manager.load(blob).map_err(|error| format!("a module that {} calls is refused: {error}", work.name))?;
+        let loaded = manager.load(blob).map_err(|error| refused(blob, error));
+        loaded.map_err(|error| format!("a module that {} calls is refused: {error}", work.name))?;
     }
     let mut loaded: Vec<(usize, ModuleId, Vec<u64>)> = Vec::new();
     for (index, candidate) in candidates.iter().enumerate() {
@@ -26,16 +28,20 @@ pub(super) fn measure(candidates: &mut [Candidate], work: &Work<'_>) -> Result<(
             Ok(id) => loaded.push((index, id, Vec::new())),
             // A processor without that level has no figure for it.
             Err(LoadError::Invalid(InvalidModule::CpuLevel { .. })) => {}
-            Err(error) => return Err(format!("{}, {}, is refused: {error}", work.name, candidate.label()).into()),
+            Err(error) => {
+                let error = refused(&candidate.blob, error);
+                return Err(format!("{}, {}, is refused: {error}", work.name, candidate.label()).into());
+            }
         }
     }
     let (mut output, mut expected) = (vec![0; OUTPUT_CAPACITY], vec![0; OUTPUT_CAPACITY]);
     for call in 0..WARM_UP + work.repeat {
         let mut first: Option<(usize, i32, usize)> = None;
         for (index, id, cycles) in &mut loaded {
-            let returned = manager
-                .execute_timed(*id, &work.input, &mut output)
-                .map_err(|error| format!("{}, {}: {error}", work.name, candidates[*index].label()))?;
+            let returned = manager.execute_timed(*id, &work.input, &mut output).map_err(|error| {
+                let error = explain::call_error(&manager, *id, &error);
+                format!("{}, {}: {error}", work.name, candidates[*index].label())
+            })?;
             let (result, length) = (returned.outcome.result, returned.outcome.output_length);
             match first {
                 None => {

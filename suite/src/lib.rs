@@ -169,7 +169,8 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
     }
 
     fn load(&mut self, source: &Source<'_>) -> Loading {
-        match self.manager.load_with(source.bytes, &self.options(source)) {
+        let options = self.options(source);
+        match self.manager.load_with(source.bytes, &options) {
             Ok(id) => {
                 let Some(profile) = self.manager.stats(id) else { return Loading::Refused };
                 self.console.show(Style::Good, format_args!("[OK]"));
@@ -178,7 +179,7 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
             }
             Err(LoadError::MissingDependency { .. }) => Loading::Waits,
             Err(error) => {
-                let text = order::refusal(self.manager, source.bytes, &error).into_owned();
+                let text = order::refusal(self.manager, source.bytes, &options, &error, self.console).into_owned();
                 if let LoadError::AlreadyLoaded { name, .. } = &error {
                     line!(self.console, Warning, "[WARN] Module already loaded: {name}");
                     self.refused.push(Refusal { source: source.label.clone(), error: text });

@@ -4,13 +4,25 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use bareflow_loader::depends::dependencies_of;
-use bareflow_loader::{LoadError, ModuleManager, Name, Platform, RawModule};
+use bareflow_loader::report::Console;
+use bareflow_loader::{LoadError, LoadOptions, ModuleManager, Name, Platform, RawModule};
 
 use crate::fallible::{NoMemory, Reason, collect, push};
 use crate::reason;
 
-/// Why a blob is refused, with the whole way on which it would come to call itself if it is that.
-pub fn refusal<P: Platform>(manager: &ModuleManager<P>, blob: &[u8], error: &LoadError) -> Reason {
+/// Why a blob is refused that was to be loaded with these `options`: with the whole way on which it would come to call
+/// itself if it is that, and with what is known of the fault if it is one. That is shown on the console as well.
+pub fn refusal<P: Platform>(
+    manager: &ModuleManager<P>,
+    blob: &[u8],
+    options: &LoadOptions,
+    error: &LoadError,
+    console: &mut impl Console,
+) -> Reason {
+    if let Some(fault) = manager.load_fault(blob, options, error) {
+        fault.show(console);
+        return reason!("{fault}");
+    }
     let is_cycle = matches!(error, LoadError::DependencyCycle { .. });
     match is_cycle.then(|| manager.dependency_cycle(blob)).flatten() {
         Some(chain) => reason!("{error} ({chain})"),

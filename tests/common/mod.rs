@@ -35,6 +35,7 @@ pub fn test_blob(name: &str) -> PathBuf {
             "counter",
             "counter-next",
             "counter-other",
+            "early",
             "echo",
             "faults",
             "heap",

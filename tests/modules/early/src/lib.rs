@@ -1,0 +1,30 @@
+//! Panics before it can be called: when it is loaded, or when it is to take over a state.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+use bareflow_abi::Context;
+use bareflow_abi::state::Old;
+
+bareflow_abi::state! {
+    /// A state like no other's.
+    pub struct Table {
+        /// What nobody gets to.
+        pub early: u64 = 0,
+    }
+}
+
+bareflow_abi::module!(work, state = Table, init = init, migrate = migrate);
+
+/// Returns 0; nobody gets here.
+pub fn work(_: &mut Context<'_>, _: &mut Table) -> i32 {
+    0
+}
+
+fn init() -> i32 {
+    panic!("no table of {} rows", 3)
+}
+
+fn migrate(old: &Old<'_>, _: &mut Table) -> i32 {
+    panic!("nothing like {}.{}", old.version[0], old.version[1])
+}
