@@ -6,7 +6,7 @@ use bareflow_loader::{Domain, LoadOptions};
 use bareflow_protocol::report::Budget;
 use bareflow_protocol::{Answer, Request};
 use common::fault_classes::{CLASSES, Expect};
-use common::mutate::{Needs, depending, renamed};
+use common::mutate::{Needs, depending, renamed, with_header};
 use common::server::{Local, refusal};
 use common::test_blob;
 
@@ -234,4 +234,41 @@ fn what_others_need_may_come_later_at_the_start() {
         assert!(console.contains(part), "{part}\n{console}");
     }
     assert_eq!(local.server.manager().ids().count(), 3);
+}
+
+#[test]
+fn as_many_files_wait_at_the_start_as_may_and_no_more() {
+    let local = local(Domain::Kernel);
+    let leak = |blob: Vec<u8>| -> &'static [u8] { blob.leak() };
+    let name = |number: usize| format!("r{number}");
+    // Each waits for the next one, and the last one for the first: a ring of all that may wait.
+    for number in 0..257 {
+        let needed = name((number + 1) % 256);
+        local.server.load_first(&format!("{number}.mod"), leak(relay(&name(number), &[any(&needed)])));
+    }
+    let refused =
+        "[ERROR] 256.mod: it needs r1 >=0.0.0, and 256 files wait for others already; load what is needed first";
+    let said = |part: &str| local.server.surroundings().console.borrow().matches(part).count();
+    assert_eq!((said("[ERROR]"), said(refused)), (1, 1));
+    local.server.refuse_waiting();
+    assert_eq!((said("[ERROR]"), said("dependency cycle: ")), (257, 256));
+    assert!(said("(r0 -> r1 -> r2 -> ") == 1 && said(" -> r254 -> r255 -> r0)\n") == 1);
+    assert_eq!(local.server.manager().ids().count(), 0);
+}
+
+#[test]
+fn no_more_modules_are_loaded_at_the_start_than_may_be() {
+    let local = local(Domain::Kernel);
+    let blob = bytes("relay");
+    for number in 0..4097 {
+        let blob = with_header(&blob, |header| {
+            header.name = [0; 32];
+            let name = format!("m{number}");
+            header.name[..name.len()].copy_from_slice(name.as_bytes());
+        });
+        local.server.load_first(&format!("{number}.mod"), depending(&blob, &[]).leak());
+    }
+    assert_eq!(local.server.manager().ids().count(), 4096);
+    let console = local.server.surroundings().console.borrow();
+    assert!(console.ends_with("[ERROR] 4096.mod: 4096 modules are loaded, and no more may be; unload some first\n"));
 }

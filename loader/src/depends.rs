@@ -35,6 +35,12 @@ pub struct Interval {
 }
 
 impl Interval {
+    /// Whether a version is one of them.
+    #[must_use]
+    pub fn admits(&self, version: &Version) -> bool {
+        *version >= self.from && self.below.is_none_or(|below| *version < below)
+    }
+
     /// That of a dependency.
     #[must_use]
     pub fn of(needed: &Dependency<'_>) -> Interval {

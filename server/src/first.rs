@@ -3,20 +3,25 @@
 use alloc::borrow::Cow;
 use alloc::string::String;
 
-use bareflow_loader::{LoadError, Platform};
-use bareflow_suite::fallible::{NO_MEMORY, NoMemory, collect};
-use bareflow_suite::{order, text};
+use bareflow_loader::{Interval, LoadError, Name, Platform};
+use bareflow_suite::fallible::{NO_MEMORY, Reason};
+use bareflow_suite::order::Needs;
+use bareflow_suite::{reason, text};
 
-use crate::push::Wanted;
+use crate::push::{Wanted, check_module_count};
 use crate::{Server, Surroundings};
 
-/// A blob of the start, and what it misses.
-pub(crate) struct Waiting<'blobs> {
+/// Blobs that may wait for others at the start.
+const MAX_PENDING: usize = 256;
+
+/// A blob of the start that misses another module.
+pub(crate) struct PendingLoad<'blobs> {
     label: String,
     blob: Cow<'blobs, [u8]>,
     /// Whether it may take the place of another one: what is on the disk stands for what is in the image.
     replaces: bool,
-    error: Option<LoadError>,
+    /// What it misses: a name, and which versions of it would do.
+    misses: Option<(Name, Interval)>,
 }
 
 impl<'blobs, P: Platform, S: Surroundings> Server<'blobs, P, S> {
@@ -35,13 +40,16 @@ impl<'blobs, P: Platform, S: Surroundings> Server<'blobs, P, S> {
 
     /// At the end of the start: refuses what still misses another module.
     pub fn refuse_waiting(&self) {
-        let waiting = self.waiting.take();
+        let pending = self.pending.take();
         // Without memory to look for circles, what is missed is said alone.
-        let blobs = collect(waiting.iter().map(|one| Ok::<&[u8], NoMemory>(&one.blob))).unwrap_or_default();
-        for (place, one) in waiting.iter().enumerate() {
-            match (order::circle(&blobs, place).ok().flatten(), one.error) {
+        let needs = Needs::of(pending.iter().map(|one| &*one.blob)).ok();
+        for (place, one) in pending.iter().enumerate() {
+            let circle = needs.as_ref().and_then(|needs| needs.circle(place).ok().flatten());
+            match (circle, one.misses) {
                 (Some(circle), _) => self.say_refused(&one.label, &circle),
-                (None, Some(error)) => self.say_refused(&one.label, &error),
+                (None, Some((name, versions))) => {
+                    self.say_refused(&one.label, &LoadError::MissingDependency { name, versions });
+                }
                 (None, None) => {}
             }
         }
@@ -49,18 +57,32 @@ impl<'blobs, P: Platform, S: Surroundings> Server<'blobs, P, S> {
 
     fn begin(&self, label: &str, blob: Cow<'blobs, [u8]>, replaces: bool) {
         let Ok(text) = text!("{label}") else { return self.say_refused(label, &NO_MEMORY) };
-        let mut loaded = self.try_first(Waiting { label: text, blob, replaces, error: None });
-        // One that came may be what others wait for, and those what others wait for.
-        while loaded {
-            loaded = false;
-            for one in self.waiting.take() {
-                loaded |= self.try_first(one);
-            }
+        if !self.try_first(PendingLoad { label: text, blob, replaces, misses: None }) {
+            return;
+        }
+        // One that came may be what others wait for, and those what others wait for. What still misses something is
+        // not tried again: that would read all of its blob.
+        loop {
+            let found = self.pending.borrow().iter().position(|one| self.is_met(one));
+            let Some(place) = found else { return };
+            let one = self.pending.borrow_mut().remove(place);
+            self.try_first(one);
         }
     }
 
+    /// Whether what it missed is there now.
+    fn is_met(&self, one: &PendingLoad<'_>) -> bool {
+        one.misses.is_some_and(|(name, versions)| {
+            self.manager.find_version(name.as_str(), |version| versions.admits(version)).is_some()
+        })
+    }
+
     /// Says whether the module is there now.
-    fn try_first(&self, mut one: Waiting<'blobs>) -> bool {
+    fn try_first(&self, mut one: PendingLoad<'blobs>) -> bool {
+        if let Err(error) = check_module_count(&self.manager) {
+            self.say_refused(&one.label, &error);
+            return false;
+        }
         let options = if one.replaces { self.options(&one.blob, &Wanted::default()) } else { self.defaults };
         let done = if one.replaces {
             // What it replaced is said on the console; nobody waits for the answer.
@@ -77,17 +99,28 @@ impl<'blobs, P: Platform, S: Surroundings> Server<'blobs, P, S> {
                 self.say_loaded(id);
                 return true;
             }
-            Err(error @ LoadError::MissingDependency { .. }) => {
-                one.error = Some(error);
-                let mut waiting = self.waiting.borrow_mut();
-                if waiting.try_reserve(1).is_ok() {
-                    waiting.push(one);
-                } else {
-                    self.say_refused(&one.label, &error);
-                }
+            Err(LoadError::MissingDependency { name, versions }) => {
+                one.misses = Some((name, versions));
+                self.wait(one, name, versions);
             }
             Err(error) => self.say_refused(&one.label, &self.explain_load(&one.blob, &options, &error)),
         }
         false
+    }
+
+    /// Keeps a blob until what it misses is there.
+    fn wait(&self, one: PendingLoad<'blobs>, name: Name, versions: Interval) {
+        let mut pending = self.pending.borrow_mut();
+        let refusal: Reason = if pending.len() >= MAX_PENDING {
+            reason!(
+                "it needs {name} {versions}, and {MAX_PENDING} files wait for others already; load what is needed \
+                 first: an archive is loaded in its order"
+            )
+        } else if pending.try_reserve(1).is_err() {
+            NO_MEMORY.into()
+        } else {
+            return pending.push(one);
+        };
+        self.say_refused(&one.label, &refusal);
     }
 }

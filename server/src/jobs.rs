@@ -54,7 +54,7 @@ pub(crate) enum Work<P: Platform> {
     /// An unload that waits for calls under way.
     Unload(ModuleId),
     /// A blob that takes the place of a module with state, and waits for calls under way.
-    Push(Box<Waiting>),
+    Push(Box<DeferredPush>),
     /// Two modules side by side.
     Compare(Box<Comparing<P>>),
     /// A request that could not be looked at when it came: its payload.
@@ -65,7 +65,7 @@ pub(crate) enum Work<P: Platform> {
 
 /// A blob that waits to be loaded, and how its client wants that to be done.
 #[derive(Default)]
-pub(crate) struct Waiting {
+pub(crate) struct DeferredPush {
     pub blob: Vec<u8>,
     pub wanted: Wanted,
 }

@@ -38,7 +38,7 @@ use bareflow_protocol::{Answer, Decoder, FrameError, Message, write_frame};
 use bareflow_suite::fallible::{NO_MEMORY, NoMemory, Reason};
 use bareflow_suite::{OUTPUT_CAPACITY, reason};
 
-use first::Waiting;
+use first::PendingLoad;
 use jobs::{JOB_PLACES, Job};
 use library::Library;
 use outputs::Outputs;
@@ -126,7 +126,7 @@ pub struct Server<'blobs, P: Platform, S: Surroundings> {
     frame: RefCell<Vec<u8>>,
     jobs: RefCell<VecDeque<Job<P>>>,
     /// Blobs of the start that miss another module.
-    waiting: RefCell<Vec<Waiting<'blobs>>>,
+    pending: RefCell<Vec<PendingLoad<'blobs>>>,
     ended: Cell<bool>,
     /// Whose job is under way, and whether that client left meanwhile.
     current: Cell<Option<u32>>,
@@ -157,7 +157,7 @@ impl<'blobs, P: Platform, S: Surroundings> Server<'blobs, P, S> {
             outputs: RefCell::new(Outputs::new()?),
             frame: RefCell::new(frame),
             jobs: RefCell::new(jobs),
-            waiting: RefCell::new(Vec::new()),
+            pending: RefCell::new(Vec::new()),
             ended: Cell::new(false),
             current: Cell::new(None),
             cancelled: Cell::new(false),

@@ -11,8 +11,8 @@ use allocator_api2::boxed::Box;
 use bareflow_loader::report::Style;
 use bareflow_loader::state::{Layouts, schema_of};
 use bareflow_loader::{
-    Budget, Carried, Domain, LoadError, LoadOptions, ModuleId, Name, OnFault, Platform, Printable, RawModule, Reloaded,
-    Version,
+    Budget, Carried, Domain, LoadError, LoadOptions, ModuleId, ModuleManager, Name, OnFault, Platform, Printable,
+    RawModule, Reloaded, Version,
 };
 use bareflow_protocol::Answer;
 use bareflow_protocol::control::{LoadCycles, Loaded, Push, Replaced};
@@ -20,7 +20,7 @@ use bareflow_protocol::trial::{Condition, Gate, MAX_CONDITIONS, Verdict};
 use bareflow_suite::fallible::{NoMemory, Reason};
 use bareflow_suite::{reason, text};
 
-use crate::jobs::{PATIENCE, Slice, Waiting, Work};
+use crate::jobs::{DeferredPush, PATIENCE, Slice, Work};
 use crate::requests::{Handled, Next, bounded};
 use crate::tell::{self, ReceiptTexts};
 use crate::{MAX_MODULES, Server, Surroundings};
@@ -93,9 +93,7 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
                 None => text,
             }
         };
-        if self.manager.ids().count() >= MAX_MODULES {
-            return Err(reason!("{MAX_MODULES} modules are loaded, and no more may be; unload some first"));
-        }
+        check_module_count(&self.manager)?;
         if let Some(gate) = gate {
             if wanted.beside {
                 return Err("a gate is for a module that takes another one's place; leave out one of the two".into());
@@ -118,14 +116,14 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
         let waiting = Box::try_new_uninit().map_err(|_| NoMemory)?;
         match self.manager.replace(&blob, &options) {
             Ok(reloaded) => Ok(self.replaced(&reloaded, blob, texts, None).into()),
-            Err(LoadError::StateBusy) => Ok(Next::Work(Work::Push(Box::write(waiting, Waiting { blob, wanted })))),
+            Err(LoadError::StateBusy) => Ok(Next::Work(Work::Push(Box::write(waiting, DeferredPush { blob, wanted })))),
             Err(error) => Err(refused(error)),
         }
     }
 
     /// Tries again to load a blob that has to wait for a call of the old module.
-    pub(crate) fn push_again(&self, waiting: &mut Waiting, waited: u64) -> Slice {
-        let Waiting { blob, wanted } = core::mem::take(waiting);
+    pub(crate) fn push_again(&self, waiting: &mut DeferredPush, waited: u64) -> Slice {
+        let DeferredPush { blob, wanted } = core::mem::take(waiting);
         match self.push(blob, wanted, None) {
             Ok(Next::Answer(answer)) => Slice::Done(answer),
             Ok(Next::Work(Work::Push(mut again))) if waited < PATIENCE => {
@@ -256,6 +254,14 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
         self.around.say(Style::Bad, format_args!("[ERROR]"));
         self.around.say(Style::Plain, format_args!(" {}: {error}\n", Printable(label.as_bytes())));
     }
+}
+
+/// Checks that there may be one more module.
+pub(crate) fn check_module_count<P: Platform>(manager: &ModuleManager<P>) -> Result<(), Reason> {
+    if manager.ids().count() >= MAX_MODULES {
+        return Err(reason!("{MAX_MODULES} modules are loaded, and no more may be; unload some first"));
+    }
+    Ok(())
 }
 
 /// The name in a blob's header, valid or not.

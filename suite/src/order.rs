@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 use core::fmt;
 
+use bareflow_abi::Header;
 use bareflow_loader::depends::dependencies_of;
 use bareflow_loader::report::Console;
 use bareflow_loader::{LoadError, LoadOptions, ModuleManager, Name, Platform, RawModule};
@@ -30,50 +31,84 @@ pub fn refusal<P: Platform>(
     }
 }
 
-/// Why the blob at `place` is refused, if it needs itself by way of others that can't be loaded either.
-///
-/// # Errors
-/// [`NoMemory`].
-pub fn circle(blobs: &[&[u8]], place: usize) -> Result<Option<Reason>, NoMemory> {
-    let modules = collect(blobs.iter().map(|blob| Ok::<_, NoMemory>(RawModule::parse(blob).ok())))?;
-    let name = |place: usize| Name::from_field(modules.get(place)?.as_ref()?.header().name);
-    // Which module can be reached, and by way of which.
-    let mut reached = collect(blobs.iter().map(|_| Ok::<Option<usize>, NoMemory>(None)))?;
-    let mut next = Vec::new();
-    push(&mut next, place)?;
-    let mut done = 0;
-    while let Some(&by) = next.get(done) {
-        done += 1;
-        let Some(module) = modules.get(by).and_then(Option::as_ref) else { continue };
-        for needed in dependencies_of(module) {
-            for (index, known) in reached.iter_mut().enumerate().filter(|(_, known)| known.is_none()) {
-                let version = modules.get(index).and_then(Option::as_ref).map(|other| {
-                    [other.header().version_major, other.header().version_minor, other.header().version_patch]
-                });
-                let same = name(index).is_some_and(|name| name.as_str() == needed.name);
-                if same && version.is_some_and(|version| needed.admits(version)) {
+/// Which of some blobs need which others of them.
+pub struct Needs<'blobs> {
+    modules: Vec<Option<RawModule<'blobs>>>,
+    /// The place of a blob, and that of one that it may call, in rising order.
+    edges: Vec<(usize, usize)>,
+}
+
+impl<'blobs> Needs<'blobs> {
+    /// Finds out who needs whom.
+    ///
+    /// # Errors
+    /// [`NoMemory`].
+    pub fn of(blobs: impl Iterator<Item = &'blobs [u8]>) -> Result<Needs<'blobs>, NoMemory> {
+        let modules = collect(blobs.map(|blob| Ok::<_, NoMemory>(RawModule::parse(blob).ok())))?;
+        let mut needs = Needs { modules, edges: Vec::new() };
+        let named = collect((0..needs.modules.len()).map(|place| Ok::<_, NoMemory>(needs.name(place))))?;
+        for (by, module) in needs.modules.iter().enumerate() {
+            for needed in module.iter().flat_map(dependencies_of) {
+                for (place, (module, name)) in needs.modules.iter().zip(&named).enumerate() {
+                    let (Some(module), Some(name)) = (module, name) else { continue };
+                    let Header { version_major, version_minor, version_patch, .. } = module.header();
+                    let version = [version_major, version_minor, version_patch];
+                    if name.as_str() == needed.name && needed.admits(version) {
+                        push(&mut needs.edges, (by, place))?;
+                    }
+                }
+            }
+        }
+        Ok(needs)
+    }
+
+    fn name(&self, place: usize) -> Option<Name> {
+        Name::from_field(self.modules.get(place)?.as_ref()?.header().name)
+    }
+
+    /// The places of those that the one at `place` may call.
+    fn needed_by(&self, place: usize) -> impl Iterator<Item = usize> {
+        let start = self.edges.partition_point(|(by, _)| *by < place);
+        let behind = self.edges.get(start..).unwrap_or_default();
+        behind.iter().take_while(move |(by, _)| *by == place).map(|(_, needed)| *needed)
+    }
+
+    /// Why the blob at `place` is refused, if it needs itself by way of others that can't be loaded either.
+    ///
+    /// # Errors
+    /// [`NoMemory`].
+    pub fn circle(&self, place: usize) -> Result<Option<Reason>, NoMemory> {
+        // Which module can be reached, and by way of which.
+        let mut reached = collect(self.modules.iter().map(|_| Ok::<Option<usize>, NoMemory>(None)))?;
+        let mut next = Vec::new();
+        push(&mut next, place)?;
+        let mut done = 0;
+        while let Some(&by) = next.get(done) {
+            done += 1;
+            for index in self.needed_by(by) {
+                if let Some(known @ None) = reached.get_mut(index) {
                     *known = Some(by);
                     push(&mut next, index)?;
                 }
             }
         }
-    }
-    // Back from the module to itself.
-    let mut way = Vec::new();
-    let mut at = Some(place);
-    while let Some(index) = at {
-        let Some(name) = name(index) else { return Ok(None) };
-        push(&mut way, name)?;
-        if index == place && way.len() > 1 {
-            break;
+        // Back from the module to itself.
+        let mut way = Vec::new();
+        let mut at = Some(place);
+        while let Some(index) = at {
+            let Some(name) = self.name(index) else { return Ok(None) };
+            push(&mut way, name)?;
+            if index == place && way.len() > 1 {
+                break;
+            }
+            at = reached.get(index).copied().flatten();
         }
-        at = reached.get(index).copied().flatten();
+        way.reverse();
+        Ok(match (at, way.get(1)) {
+            (Some(_), Some(&name)) => Some(reason!("{} ({})", LoadError::DependencyCycle { name }, Way(&way))),
+            _ => None,
+        })
     }
-    way.reverse();
-    Ok(match (at, way.get(1)) {
-        (Some(_), Some(&name)) => Some(reason!("{} ({})", LoadError::DependencyCycle { name }, Way(&way))),
-        _ => None,
-    })
 }
 
 /// Names, from one to the next.
