@@ -277,3 +277,19 @@ fn a_million_random_messages_change_nothing() {
     local.answers();
     assert_eq!(local.call("sum", b"").result, 5050);
 }
+
+#[test]
+fn clients_are_heard_between_the_last_measurement_and_its_figures() {
+    let local = local(Domain::Kernel);
+    local.load(&renamed("echo", "one", (1, 0, 0)));
+    local.load(&renamed("echo", "other", (1, 0, 0)));
+    let compare = Request::Compare { modules: ["one", "other"], input: b"x", over: 3 };
+    local.server.receive(&bareflow_protocol::control::Asked { number: 1000, request: compare }.to_frame());
+    assert!(local.server.step());
+    assert_eq!(local.answers().len(), 0, "three are measured at once, and not yet in order");
+    assert!(matches!(local.ask(Request::List), Answer::Modules(_)));
+    assert!(local.server.step());
+    let answers = local.answers();
+    let [(1000, Answer::Compared(comparison))] = &answers[..] else { panic!("{answers:?}") };
+    assert_eq!(comparison.sides.each_ref().map(|side| side.measurements), [3, 3]);
+}

@@ -4,6 +4,8 @@
 //! the clock can resolve, many are timed at once; what the same number of calls of a
 //! module takes that does nothing is taken off.
 
+mod sort;
+
 use allocator_api2::vec::Vec;
 use bareflow_abi::Reason;
 
@@ -18,6 +20,7 @@ use crate::price::Empty;
 use crate::profile::Timing;
 use crate::standing::State;
 use crate::state;
+use sort::Sorting;
 
 /// A measurement takes at least so many times as long as reading the clock.
 const RESOLVED: u64 = 64;
@@ -48,6 +51,8 @@ struct Side<P: Platform> {
     baseline: u64,
     /// Hundredths of a cycle of one call, by measurement.
     measured: Vec<u64, P::Tables>,
+    /// How far they are put in order, once all were taken.
+    sorting: Option<Sorting>,
 }
 
 /// What two modules gave for the same input, where it was not the same.
@@ -117,7 +122,7 @@ impl<P: Platform> Trial<P> {
         let side = |id| {
             let mut measured = Vec::new_in(manager.platform.tables());
             measured.try_reserve_exact(over as usize).map_err(|_| TrialError::NoMemory)?;
-            Ok(Side { id, baseline: 0, measured })
+            Ok(Side { id, baseline: 0, measured, sorting: None })
         };
         let [first, second] = ids;
         Ok(Trial { sides: [side(first)?, side(second)?], batch: 0, over, difference: None })
@@ -156,13 +161,26 @@ impl<P: Platform> Trial<P> {
         self.difference
     }
 
-    /// What each side's calls took.
+    /// Puts the measurements in order, which takes long where there are many: so many steps of it, each of which moves
+    /// about twenty of a million. Says whether that is done; then [`distributions`](Self::distributions) takes no time.
+    pub fn sort_some(&mut self, steps: usize) -> bool {
+        let mut all = true;
+        for side in &mut self.sides {
+            let sorting = side.sorting.get_or_insert(Sorting::of(side.measured.len()));
+            all &= sorting.advance(&mut side.measured, steps);
+        }
+        all
+    }
+
+    /// What each side's calls took. Puts in order what [`sort_some`](Self::sort_some) left.
     pub fn distributions(&mut self, manager: &ModuleManager<P>) -> [Distribution<'_>; 2] {
+        while !self.sort_some(usize::MAX) {}
         let step = manager.call_overhead_cycles().max(1) * HUNDREDTHS;
         let batch = self.batch;
-        self.sides.each_mut().map(|side| {
-            side.measured.sort_unstable();
-            Distribution { batch, hundredths: &side.measured, resolution: step / u64::from(batch.max(1)) }
+        self.sides.each_ref().map(|side| Distribution {
+            batch,
+            hundredths: &side.measured,
+            resolution: step / u64::from(batch.max(1)),
         })
     }
 
@@ -181,6 +199,7 @@ impl<P: Platform> Trial<P> {
         // There is room for as many as were asked for.
         if side.measured.len() < side.measured.capacity() {
             side.measured.push(hundredths);
+            side.sorting = None;
         }
         Ok(outcome)
     }

@@ -16,6 +16,9 @@ use crate::{Server, Surroundings, room};
 
 mod judge;
 
+/// Steps of sorting between two looks at the clock: some tens of microseconds.
+const SORTED_AT_ONCE: usize = 256;
+
 /// Most measurements of each side.
 const MAX_MEASUREMENTS: u32 = 1_000_000;
 
@@ -25,6 +28,8 @@ pub(crate) struct Comparing<P: Platform> {
     ids: [ModuleId; 2],
     input: Vec<u8>,
     over: u32,
+    /// Whether all measurements are taken, and what ended them early: which side's fault it was, and what is said.
+    ended: Option<Option<(usize, Reason)>>,
     /// What depends on it, if it is a gate.
     gate: Option<Candidate>,
 }
@@ -61,7 +66,7 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
         let trial = Trial::new(&self.manager, ids, over).map_err(|error| explain(error, ["", ""]))?;
         // The measurements are kept until the end.
         room()?;
-        let comparing = Comparing { trial, ids, input: copy(input)?, over, gate: None };
+        let comparing = Comparing { trial, ids, input: copy(input)?, over, ended: None, gate: None };
         Ok(Work::Compare(Box::try_new(comparing).map_err(|_| NoMemory)?))
     }
 
@@ -101,14 +106,27 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
         }
     }
 
-    /// Takes some measurements.
+    /// Takes some measurements, or puts some in order that were taken.
     pub(crate) fn compare_some(&self, job: u64, comparing: &mut Comparing<P>) -> Slice {
         let until = self.around.milliseconds() + SLICE;
         let mut outputs = self.outputs.borrow_mut();
+        let more = Slice::More(comparing.trial.done().into(), comparing.over.into());
+        while comparing.ended.is_some() {
+            if comparing.trial.sort_some(SORTED_AT_ONCE) {
+                let error = comparing.ended.take().flatten();
+                return Slice::Done(self.conclude(comparing, error));
+            }
+            if self.around.milliseconds() >= until {
+                return more;
+            }
+        }
         loop {
             let [first, second] = outputs.of(job);
             match comparing.trial.step(&self.manager, &comparing.input, [first, second]) {
-                Ok(true) => return Slice::Done(self.conclude(comparing, None)),
+                Ok(true) => {
+                    comparing.ended = Some(None);
+                    return more;
+                }
                 Err(error) => {
                     let side = usize::from(!matches!(error, TrialError::Faulted(0, _) | TrialError::Refused(0, _)));
                     let names = if comparing.gate.is_some() {
@@ -117,7 +135,8 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
                         ["the first", "the second"]
                     };
                     self.explain_trial(comparing, &error);
-                    return Slice::Done(self.conclude(comparing, Some((side, explain(error, names)))));
+                    comparing.ended = Some(Some((side, explain(error, names))));
+                    return more;
                 }
                 Ok(false) if self.around.milliseconds() >= until => {
                     return Slice::More(comparing.trial.done().into(), comparing.over.into());

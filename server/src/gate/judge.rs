@@ -44,14 +44,14 @@ pub(super) fn classes(measured: &[Distribution<'_>; 2]) -> [f64; CLASSES] {
 pub(super) fn histogram(measured: &Distribution<'_>, borders: &[f64]) -> Result<Vec<Class>, NoMemory> {
     let greatest = measured.percentile(100);
     let below = borders.iter().skip(1).copied().chain([f64::INFINITY]);
+    // They are in rising order.
+    let less =
+        |border: f64| measured.hundredths.partition_point(|&hundredths| (hundredths as f64 / HUNDREDTHS) < border);
     let class = |(from, below): (f64, f64)| {
-        let count = measured.hundredths.iter().filter(|&&hundredths| {
-            let cycles = hundredths as f64 / HUNDREDTHS;
-            from <= cycles && cycles < below
-        });
+        let count = less(below).saturating_sub(less(from));
         // JSON has no infinity.
         let below = if below.is_finite() { below } else { greatest.max(from) };
-        Class { from, below, count: count.count() as u32 }
+        Class { from, below, count: count as u32 }
     };
     collect(borders.iter().copied().zip(below).map(|borders| Ok(class(borders))))
 }
@@ -99,5 +99,19 @@ struct Times(Option<f64>);
 impl fmt::Display for Times {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.map_or(Ok(()), |times| write!(out, ", {times:.2} times"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_measurement_is_in_one_class() {
+        let hundredths = [100, 100, 150, 200, 399, 400, 100_000];
+        let measured = Distribution { batch: 1, hundredths: &hundredths, resolution: 1 };
+        let classes = histogram(&measured, &[1.0, 2.0, 4.0]).unwrap();
+        let found: Vec<_> = classes.iter().map(|class| (class.from, class.below, class.count)).collect();
+        assert_eq!(found, [(1.0, 2.0, 3), (2.0, 4.0, 2), (4.0, 1000.0, 2)]);
     }
 }
