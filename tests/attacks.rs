@@ -34,6 +34,6 @@ fn a_served_kernel_holds_against_clients_and_modules() {
     drop(serve);
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(said.lines().filter(|line| line.starts_with("ok")).count(), 10, "{said}");
+    assert_eq!(said.lines().filter(|line| line.starts_with("ok")).count(), 11, "{said}");
     print!("{said}");
 }

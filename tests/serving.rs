@@ -38,6 +38,7 @@ impl Served {
         assert!(!KERNEL.is_empty(), "this build has no kernel; run `make setup`");
         let mut machine = Machine::new(KERNEL);
         machine.command_line = "serve=1".to_owned();
+        machine.virtio_channel = true;
         change(&mut machine);
         let folder = tempfile::tempdir().unwrap();
         let socket = Socket::bind(&folder.path().join("s")).unwrap();
@@ -153,7 +154,7 @@ fn no_call_is_lost_while_a_module_is_replaced() {
     let console = served.end();
     let gone = console.lines().filter_map(|line| line.strip_prefix("[OK] Module unloaded: sum "));
     let calls: Vec<u64> = gone.map(|line| line.split(' ').nth(4).unwrap().parse().unwrap()).collect();
-    assert_eq!((calls.len(), calls.iter().sum::<u64>()), (1001, u64::from(CALLS)));
+    assert_eq!((calls.len(), calls.iter().sum::<u64>()), (1001, u64::from(CALLS)), "{console}");
     assert!(!console.contains("[WARN]"), "{console}");
 }
 

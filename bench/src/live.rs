@@ -131,7 +131,8 @@ struct Served(std::thread::JoinHandle<Result<(), String>>, UnixStream);
 impl Served {
     fn start(icount: bool) -> Result<Served, Box<dyn Error>> {
         let clock = if icount { "clock=icount" } else { "" };
-        let machine = Machine { icount, command_line: format!("serve=1 {clock}"), ..Machine::new(KERNEL) };
+        let command_line = format!("serve=1 {clock}");
+        let machine = Machine { icount, command_line, virtio_channel: true, ..Machine::new(KERNEL) };
         let running = machine.start()?;
         let channel = running.channel.try_clone()?;
         // It greets when it listens.

@@ -34,6 +34,8 @@ pub struct Options {
     pub record: bool,
     /// Whether the kernel stays up and answers clients.
     pub serve: bool,
+    /// Whether they are on a virtio console instead of COM2.
+    pub virtio: bool,
     /// The part of a fault campaign to carry out, if any.
     pub campaign: Option<Campaign>,
     /// What could not be understood.
@@ -55,6 +57,7 @@ impl Options {
             selfcheck: false,
             record: false,
             serve: false,
+            virtio: false,
             soak: None,
             exhaust: false,
             campaign: None,
@@ -97,8 +100,9 @@ impl Options {
             "soak" => self.soak = Some(value.parse().map_err(|_| "soak=N")?),
             "record" => self.record = flag(value, "1", "0", "record=0 or record=1")?,
             "serve" => self.serve = flag(value, "1", "0", "serve=0 or serve=1")?,
+            "channel" => self.virtio = flag(value, "virtio", "com2", "channel=com2 or channel=virtio")?,
             "inject" => self.campaign = Some(Campaign::read(value).ok_or("inject=SEED:FIRST:COUNT")?),
-            _ => return Err("timing, repeat, domain, elsewhere, budget, onfault, sample, batch, allow, color, clock, exit, selfcheck, soak, exhaust, record, serve or inject"),
+            _ => return Err("timing, repeat, domain, elsewhere, budget, onfault, sample, batch, allow, color, clock, exit, selfcheck, soak, exhaust, record, serve, channel or inject"),
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! Last stage: the registry of loaded modules, their calls and their profiles.
 
+#[cfg(feature = "reload")]
+use core::cell::RefCell;
 use core::cell::{Cell, Ref};
 
 use bareflow_abi::Reason;
@@ -16,7 +18,7 @@ use crate::standing::State;
 use crate::state;
 use crate::table::{Named, Table};
 #[cfg(feature = "reload")]
-use crate::unload::Receipt;
+use crate::{platform::MAX_DEPTH, unload::Receipt};
 
 /// All loaded modules of one [`Platform`].
 ///
@@ -29,9 +31,9 @@ pub struct ModuleManager<P: Platform> {
     step: u64,
     pub(crate) table: Table<P>,
     pub(crate) spare: Spare<P::Tables>,
-    /// What the module gave back that was retired and went last.
+    /// The receipts of modules that were retired during calls, the oldest first: one for each call under way.
     #[cfg(feature = "reload")]
-    pub(crate) receipt: Cell<Option<Receipt>>,
+    pub(crate) receipts: RefCell<[Option<Receipt>; MAX_DEPTH]>,
     /// The last fault of any call: the module it was may be gone.
     pub(crate) last_fault: Cell<Option<Fault>>,
     /// How many modules there are that may call others.
@@ -52,7 +54,7 @@ impl<P: Platform> ModuleManager<P> {
             table: Table::new(),
             spare: Spare::new(),
             #[cfg(feature = "reload")]
-            receipt: Cell::new(None),
+            receipts: RefCell::new([None; MAX_DEPTH]),
             last_fault: Cell::new(None),
             bound: Cell::new(0),
             stateful: Cell::new(0),

@@ -140,13 +140,24 @@ impl<P: Platform> ModuleManager<P> {
     #[inline(never)]
     pub(crate) fn leave_retired(&self, id: ModuleId) {
         if let Some(receipt) = self.reap(id) {
-            self.receipt.set(Some(receipt));
+            let mut receipts = self.receipts.borrow_mut();
+            if receipts.iter().all(Option::is_some) {
+                // Nobody takes them.
+                receipts.rotate_left(1);
+                receipts.last_mut().into_iter().for_each(|last| *last = None);
+            }
+            receipts.iter_mut().find(|place| place.is_none()).into_iter().for_each(|place| *place = Some(receipt));
         }
     }
 
-    /// What the module gave back that was replaced while calls of it were under way, and went last; told once.
+    /// Takes the receipt of a module that was replaced while calls of it were under way, and went behind the last one:
+    /// of those that were not taken yet the oldest one. One call, with those that lie in it, leaves
+    /// [`MAX_DEPTH`](crate::MAX_DEPTH) of them at the most, and so many are kept.
     pub fn take_receipt(&self) -> Option<Receipt> {
-        self.receipt.take()
+        let mut receipts = self.receipts.borrow_mut();
+        let first = receipts.iter_mut().find_map(Option::take);
+        receipts.rotate_left(usize::from(first.is_some()));
+        first
     }
 }
 

@@ -85,6 +85,24 @@ fn the_last_of_overlapping_calls_ends_the_old_code() {
 }
 
 #[test]
+fn no_receipt_of_calls_within_calls_is_lost() {
+    let (platform, manager) = manager();
+    let ids = ["outer", "inner"].map(|name| manager.load(&blob::version(name, 1, 0)).unwrap());
+    platform.meanwhile.borrow_mut().push_back(Box::new(move || {
+        platform.meanwhile.borrow_mut().push_back(Box::new(|| {
+            for name in ["outer", "inner"] {
+                manager.replace(&blob::version(name, 2, 0), &options()).unwrap();
+            }
+        }));
+        assert_eq!(manager.execute(ids[1]), Ok(42));
+    }));
+    assert_eq!(manager.execute(ids[0]), Ok(42));
+    let receipts = std::iter::from_fn(|| manager.take_receipt());
+    let names: Vec<_> = receipts.map(|receipt| receipt.name).collect();
+    assert_eq!(names.iter().map(|name| name.as_str()).collect::<Vec<_>>(), ["inner", "outer"]);
+}
+
+#[test]
 fn a_replaced_module_that_faults_is_gone_all_the_same() {
     let (platform, manager) = manager();
     let old = manager.load(&blob::small("sort")).unwrap();

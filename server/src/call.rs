@@ -125,7 +125,9 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
             // What the call before wrote is not this one's.
             let before = calls.last.map_or(0, |last| last.outcome.output_length);
             output.iter_mut().take(before).for_each(|byte| *byte = 0);
-            match self.manager.execute_timed(id, &calls.input, output) {
+            let executed = self.manager.execute_timed(id, &calls.input, output);
+            self.note_the_gone();
+            match executed {
                 Ok(returned) => {
                     calls.count(returned);
                     return Ok(());

@@ -81,7 +81,7 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
 
     /// Takes note of what is gone: modules that were replaced and whose last call has ended.
     pub(crate) fn note_the_gone(&self) {
-        if let Some(receipt) = self.manager.take_receipt() {
+        while let Some(receipt) = self.manager.take_receipt() {
             self.say_gone(&receipt);
             self.tidy();
         }

@@ -44,6 +44,7 @@ impl Kernel {
         // One tick is one instruction: what a call may take does not depend on what else this machine does.
         let machine = Machine {
             command_line: "serve=1 clock=icount".to_owned(),
+            virtio_channel: true,
             icount: true,
             data_disk: Some(disk.path().to_owned()),
             ..Machine::new(embedded::KERNEL)

@@ -7,8 +7,8 @@ use super::{Machine, firmware};
 use crate::Problem;
 
 impl Machine {
-    /// QEMU's arguments. What it needs as files is written to `folder`; COM2 is the socket that it has as standard
-    /// input.
+    /// QEMU's arguments. What it needs as files is written to `folder`; the host's channel is the
+    /// socket that it has as standard input.
     pub(super) fn arguments(&self, folder: &Path) -> Result<Vec<OsString>, Problem> {
         let mut all: Vec<OsString> = Vec::new();
         let mut add = |words: &[&str]| all.extend(words.iter().map(OsString::from));
@@ -20,10 +20,13 @@ impl Machine {
         add(&["-nodefaults", "-no-user-config"]);
         add(&["-display", "none", "-no-reboot", "-chardev", "file,id=c1,path=/dev/stdout", "-serial", "chardev:c1"]);
         add(&["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04", "-chardev", "socket,id=c2,fd=0"]);
-        if is_microvm {
-            add(&["-device", "isa-serial,chardev=c2,index=1"]);
-        } else {
-            add(&["-serial", "chardev:c2"]);
+        match (self.virtio_channel, is_microvm) {
+            (true, _) => {
+                let device = if is_microvm { "virtio-serial-device" } else { "virtio-serial-pci" };
+                add(&["-device", &format!("{device},max_ports=1"), "-device", "virtconsole,chardev=c2"]);
+            }
+            (false, true) => add(&["-device", "isa-serial,chardev=c2,index=1"]),
+            (false, false) => add(&["-serial", "chardev:c2"]),
         }
         // The `bootloader` crate shows what it does on a screen.
         if self.screen || self.disk.is_some() {
@@ -51,7 +54,9 @@ impl Machine {
         }
         let kernel = folder.join("kernel.elf");
         std::fs::write(&kernel, &self.kernel)?;
-        add(&["-kernel", &kernel.to_string_lossy(), "-append", &self.command_line]);
+        let channel = if self.virtio_channel { " channel=virtio" } else { "" };
+        let command_line = format!("{}{channel}", self.command_line);
+        add(&["-kernel", &kernel.to_string_lossy(), "-append", &command_line]);
         if !self.archive.is_empty() {
             let archive = folder.join("boot.tar");
             std::fs::write(&archive, &self.archive)?;
@@ -84,6 +89,17 @@ mod tests {
         let microvm = Machine { machine: "microvm".into(), ..q35 };
         assert!(words(&microvm).contains("virtio-blk-device,drive=d0"), "{}", words(&microvm));
         assert!(!words(&Machine::new(b"")).contains("virtio"));
+    }
+
+    #[test]
+    fn the_channel_is_what_the_machine_can_have() {
+        let q35 = Machine { virtio_channel: true, command_line: "serve=1".into(), ..Machine::new(b"") };
+        let expected = "-device virtio-serial-pci,max_ports=1 -device virtconsole,chardev=c2";
+        assert!(words(&q35).contains(expected), "{}", words(&q35));
+        assert!(words(&q35).ends_with("-append serve=1 channel=virtio"), "{}", words(&q35));
+        let microvm = Machine { machine: "microvm".into(), ..q35 };
+        assert!(words(&microvm).contains("virtio-serial-device"), "{}", words(&microvm));
+        assert!(words(&Machine::new(b"")).contains("-serial chardev:c2"));
     }
 
     #[test]

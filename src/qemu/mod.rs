@@ -1,5 +1,5 @@
 //! The one runner that boots kernels in QEMU. The console is COM1, the host's
-//! channel COM2, the end a write to isa-debug-exit.
+//! channel COM2 or a virtio console, the end a write to isa-debug-exit.
 //!
 //! `arguments` says how QEMU is called, `firmware` by which it starts, `process` starts it, `guard` ends it should
 //! this process be killed, `streams` reads what it writes, `run` boots a kernel and waits for its end (`outcome`),
@@ -44,6 +44,8 @@ pub struct Machine {
     pub patience: Option<Duration>,
     /// The kernel's command line.
     pub command_line: String,
+    /// Whether the host's channel is a virtio console, which takes pages at a time, instead of COM2.
+    pub virtio_channel: bool,
     /// The boot archive; none when empty.
     pub archive: Vec<u8>,
     /// Whether it has a text screen, which takes the firmware a while to set up.
@@ -72,6 +74,7 @@ impl Machine {
             timeout: Duration::from_secs(60),
             patience: None,
             command_line: String::new(),
+            virtio_channel: false,
             archive: Vec::new(),
             screen: false,
             qmp: None,

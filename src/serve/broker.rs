@@ -2,33 +2,35 @@
 //! other. It marks each request with its client and brings each answer back.
 //!
 //! Every client has two threads, one for each direction; two more serve the
-//! kernel. Requests wait in a bounded queue, so a slow kernel slows its clients
-//! down and loses nothing, and each client has a few in it at the most (`flow`); and none is sent before the kernel has said its first
-//! word, since a port that it has not opened loses what comes.
+//! kernel. Requests are sent in turn (`turns`), so a slow kernel slows its clients
+//! down and loses nothing, and each client has a few without an answer at the most
+//! (`flow`); and none is sent before the kernel has said its first word, since a port
+//! that it has not opened loses what comes.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, Scope};
 use std::time::Duration;
 
 use bareflow_protocol::control::{MAX_REQUEST, NUMBER_BITS};
 use bareflow_protocol::{Answer, Asked, Decoder, FrameError, Message, Request};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::client_queue::client_queue;
 use super::clients::{Admission, Clients, MAX_CLIENTS};
 use super::flow::Flow;
+use super::turns::Turns;
 use crate::Problem;
 
 /// How long a client is waited for that is not let in.
 const TURNED_AWAY: Duration = Duration::from_millis(100);
 
-/// Requests that wait for the kernel at most.
-const WAITING: usize = 16;
+/// How often is looked whether a client that sends no more still takes its answers.
+const LOOK_EACH: Duration = Duration::from_millis(50);
 
 /// Serves clients that come to `listener`, until the kernel behind `kernel` hangs up.
 ///
@@ -47,18 +49,19 @@ pub fn run_and_tell(listener: &UnixListener, kernel: &UnixStream, up: impl FnOnc
     // Ends the wait for clients. A connection of one's own would not: somebody may have removed the socket's file.
     let (end, ended) = UnixStream::pair()?;
     let clients = Clients::default();
-    let (requests, waiting) = sync_channel(WAITING);
+    let requests = Turns::default();
     thread::scope(|scope| {
         let (ready, readiness) = channel();
-        scope.spawn(move || send(readiness, waiting, kernel));
-        let clients = &clients;
-        scope.spawn(move || accept(scope, listener, &ended, clients, &requests));
+        let (clients, requests) = (&clients, &requests);
+        scope.spawn(move || send(&readiness, requests, kernel));
+        scope.spawn(move || accept(scope, listener, &ended, clients, requests));
         route(kernel, clients, || {
             up();
             // Nobody waits for it any more when the kernel takes no requests.
             let _ = ready.send(());
         });
         drop(ready);
+        requests.close();
         clients.close();
         // Wakes those who wait for the kernel, and the one who waits for clients.
         let _ = kernel.shutdown(Shutdown::Both);
@@ -68,17 +71,17 @@ pub fn run_and_tell(listener: &UnixListener, kernel: &UnixStream, up: impl FnOnc
 }
 
 /// Sends requests to the kernel as they come, once it is ready.
-fn send(readiness: Receiver<()>, waiting: Receiver<Vec<u8>>, mut kernel: &UnixStream) {
-    if readiness.recv().is_err() {
-        return waiting.iter().for_each(drop);
-    }
-    for frame in &waiting {
-        if kernel.write_all(&frame).is_err() {
-            // It has hung up: `route` notices, and clients are told by the end of their connections.
-            let _ = kernel.shutdown(Shutdown::Both);
-            return waiting.iter().for_each(drop);
+fn send(readiness: &Receiver<()>, requests: &Turns, mut kernel: &UnixStream) {
+    if readiness.recv().is_ok() {
+        while let Some(frame) = requests.take() {
+            if kernel.write_all(&frame).is_err() {
+                // It has hung up: `route` notices, and clients are told by the end of their connections.
+                let _ = kernel.shutdown(Shutdown::Both);
+                break;
+            }
         }
     }
+    requests.close();
 }
 
 /// Brings answers to their clients until the kernel hangs up. `heard` is told of the kernel's first message.
@@ -127,7 +130,7 @@ fn accept<'scope>(
     listener: &UnixListener,
     ended: &UnixStream,
     clients: &'scope Clients,
-    requests: &SyncSender<Vec<u8>>,
+    requests: &'scope Turns,
 ) {
     while !clients.is_closed() {
         let stream = match next_client(listener, ended) {
@@ -150,13 +153,14 @@ fn accept<'scope>(
             }
             Admission::Closed => return,
         };
-        let requests = requests.clone();
         scope.spawn(move || outlet.run());
         scope.spawn(move || {
-            listen(&stream, mark, clients, &flow, &requests);
+            listen(&stream, mark, clients, &flow, requests);
+            // It may have closed one direction only, and wait for answers.
+            while flow.is_waiting(LOOK_EACH) && !has_hung_up(&stream) {}
             // The kernel forgets what it left half done. Nobody is there to send to when the kernel is gone.
             let goodbye = Asked { number: marked(mark, 0), request: Request::Goodbye }.to_frame();
-            let _ = requests.send(goodbye);
+            requests.put(mark, goodbye);
             clients.forget(mark);
         });
     }
@@ -177,6 +181,13 @@ fn next_client(listener: &UnixListener, ended: &UnixStream) -> io::Result<Option
     }
 }
 
+/// Whether the other end of a connection is closed in both directions.
+fn has_hung_up(stream: &UnixStream) -> bool {
+    let mut waited_for = [PollFd::new(stream, PollFlags::empty())];
+    let looked = poll(&mut waited_for, Some(&Timespec::default()));
+    looked.is_ok_and(|_| waited_for.iter().any(|one| one.revents().intersects(PollFlags::HUP | PollFlags::ERR)))
+}
+
 /// Tells a client that it is not let in. One that does not take that at once is not told.
 fn turn_away(mut stream: &UnixStream, error: String) {
     let frame = Message::Answer(0, Answer::Refused { error: error.into() }).to_frame();
@@ -187,7 +198,7 @@ fn turn_away(mut stream: &UnixStream, error: String) {
 }
 
 /// Passes a client's requests on until its connection ends.
-fn listen(mut stream: &UnixStream, mark: u32, clients: &Clients, flow: &Flow, requests: &SyncSender<Vec<u8>>) {
+fn listen(mut stream: &UnixStream, mark: u32, clients: &Clients, flow: &Flow, requests: &Turns) {
     let mut decoder = Decoder::with_limit(MAX_REQUEST);
     let mut buffer = vec![0; 64 << 10];
     while let Some(bytes) = receive(&mut stream, &mut buffer) {
@@ -198,7 +209,7 @@ fn listen(mut stream: &UnixStream, mark: u32, clients: &Clients, flow: &Flow, re
                 // Nobody takes requests any more when the kernel is gone.
                 Ok(frame) => {
                     flow.begin();
-                    if requests.send(frame).is_err() {
+                    if !requests.put(mark, frame) {
                         return;
                     }
                 }

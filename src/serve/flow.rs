@@ -2,6 +2,7 @@
 //! requests keeps those of others waiting for a few of them at the most.
 
 use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 /// Requests of one client that may be on their way, or in the kernel.
 const UNANSWERED: usize = 4;
@@ -38,6 +39,14 @@ impl Flow {
             *count = count.saturating_sub(1);
         }
         self.changed.notify_one();
+    }
+
+    /// Waits for an answer, at most so long; says whether there are requests that still wait for theirs.
+    pub(super) fn is_waiting(&self, patience: Duration) -> bool {
+        let unanswered = self.unanswered.lock().unwrap_or_else(PoisonError::into_inner);
+        let some = |count: &mut Option<usize>| count.is_some_and(|count| count > 0);
+        let waited = self.changed.wait_timeout_while(unanswered, patience, some);
+        waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
     /// Forgets requests that get no answer any more.

@@ -7,6 +7,7 @@ mod clients;
 mod flow;
 pub mod place;
 mod socket;
+mod turns;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,7 +41,8 @@ pub fn serve(options: &ServeOptions) -> Result<Ended, Problem> {
     if data_disk_read_only {
         crate::complain!("[SERVE] the disk may not be written to, so `save` will be refused");
     }
-    let machine = Machine { command_line: format!("{command_line} serve=1"), archive, data_disk_read_only, ..machine };
+    let command_line = format!("{command_line} serve=1");
+    let machine = Machine { command_line, virtio_channel: true, archive, data_disk_read_only, ..machine };
     let socket = Socket::bind(&path)?;
     let _link = link.and_then(|link| place::Link::publish(&link, &path));
     let stopped = Arc::new(AtomicBool::new(false));

@@ -10,7 +10,7 @@ import blobs
 from blobs import blob
 from wire import (
     ACTIVATE, CALL, CALLED, COMPARE, LIST, LOAD, LOADED, MEMORY, MODULES, REFUSED, SAVE, STATS, UNLOAD, UNLOADED, UPLOAD,
-    HELLO, RECEIVED, WELCOME, call, push, text, varint, wish,
+    HELLO, RECEIVED, WELCOME, call, frame, push, text, varint, wish,
 )
 
 SECOND_US = 1_000_000
@@ -178,6 +178,34 @@ def deaf_flood(connect, options):
     return f"another client was welcome after {waited:.1f} s"
 
 
+def large_flood(connect, options):
+    """Requests of a megabyte each, of one client that reads no answer, while another one asks for lists."""
+    flooder, other = connect(), connect()
+    loaded(other, blob("large", blobs.INNOCENT))
+    large = frame(varint(1) + call("large", b"a" * LONGEST))
+
+    def flood():
+        try:
+            while True:
+                flooder.socket.sendall(large)
+        except OSError:
+            pass  # The flood is over.
+
+    thread = threading.Thread(target=flood, daemon=True)
+    thread.start()
+    time.sleep(0.2)
+    waits = []
+    for _ in range(20):
+        start = time.monotonic()
+        answer = other.ask(varint(LIST))
+        waits.append(time.monotonic() - start)
+        expect(answer.kind == MODULES, f"answer {answer.kind}", "a list")
+    flooder.close()
+    other.unload("large")
+    expect(max(waits) < options.patience, f"a list after {max(waits):.1f} s", f"one within {options.patience} s")
+    return f"another client's lists came after {sorted(waits)[len(waits) // 2]:.3f} s, the last after {max(waits):.3f} s"
+
+
 def looping_init(connect, options):
     """A module whose `init` loops, pushed while a call of another one loops: does a third client get a word in?"""
     caller, pusher = connect(), connect()
@@ -314,7 +342,7 @@ def many_modules(connect, options):
 
 # The last one leaves its modules behind.
 ALL = (
-    many_conditions, long_names, huge_state, lifted_budget, greedy_bss, deaf_flood, looping_init, tick_behind_int,
+    many_conditions, long_names, huge_state, lifted_budget, greedy_bss, deaf_flood, large_flood, looping_init, tick_behind_int,
     raised_priority, armed_breakpoint, stale_output, escapes_in_fields, evaded_budget, forgotten_names, many_modules,
 )
 

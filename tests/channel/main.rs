@@ -131,6 +131,27 @@ fn what_is_no_request_is_answered_and_goes_no_further() {
 }
 
 #[test]
+fn who_closed_the_sending_end_still_gets_every_answer() {
+    let bench = Bench::start();
+    let mut stream = bench.raw();
+    let inputs: Vec<String> = (0..9).map(|number| format!("request {number}")).collect();
+    for (number, input) in (1..).zip(&inputs) {
+        stream.write_all(&frame(number, call(input))).unwrap();
+    }
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut decoder = Decoder::new();
+    let answers = std::iter::from_fn(|| next_answer(&mut stream, &mut decoder));
+    let called = answers.filter_map(|(_, answer)| match answer {
+        Answer::Called(called) => Some(String::from_utf8(called.output).unwrap()),
+        _ => None,
+    });
+    assert_eq!(called.collect::<Vec<_>>(), inputs);
+    // Then the connection ends, and the kernel forgets the client.
+    bench.wait(|seen| seen.goodbyes.len() == 1);
+    bench.end();
+}
+
+#[test]
 fn a_client_that_dies_at_any_point_of_a_push_disturbs_nobody() {
     let bench = Bench::start();
     let blob = vec![7; MAX_CHUNK + 100];

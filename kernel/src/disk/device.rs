@@ -7,13 +7,17 @@ use virtio_drivers::device::blk::{BlkReq, BlkResp, VirtIOBlk};
 use virtio_drivers::transport::SomeTransport;
 use virtio_drivers::Error;
 
-use super::hal::{KernelHal, PIECE_SIZE, prepare};
+use crate::virtio;
+use crate::virtio::hal::{KernelHal, PIECE_SIZE, prepare};
 
 /// How often is looked for an answer before the device is given up: ten seconds and more.
 const PATIENCE: u64 = 1 << 31;
 
 /// Sectors of one request.
 const PIECE_SECTORS: u64 = (PIECE_SIZE / SECTOR_SIZE) as u64;
+
+/// Pieces of one request: what is wanted, the data, what came of it.
+const PIECES: usize = 3;
 
 /// The device.
 pub struct VirtioDisk {
@@ -25,7 +29,7 @@ pub struct VirtioDisk {
 impl VirtioDisk {
     /// Starts the device.
     pub fn new(transport: SomeTransport<'static>) -> Result<VirtioDisk, Error> {
-        if !prepare() {
+        if !prepare(PIECES) {
             return Err(Error::DmaError);
         }
         Ok(VirtioDisk { device: VirtIOBlk::new(transport)?, lost: false })
@@ -106,19 +110,6 @@ impl BlockDevice for VirtioDisk {
 /// The device did not answer.
 const LOST: DeviceError = DeviceError { reason: "it does not answer" };
 
-/// What the driver says, as a text that stays.
 fn reason(error: Error) -> DeviceError {
-    let reason = match error {
-        Error::QueueFull => "its queue is full",
-        Error::NotReady => "it is not ready",
-        Error::WrongToken => "it answered another request",
-        Error::AlreadyUsed => "its queue is in use already",
-        Error::InvalidParam => "it does not take the request",
-        Error::DmaError => "there is no memory for the request",
-        Error::IoError => "it says that it failed",
-        Error::Unsupported => "it can't do that",
-        Error::ConfigSpaceTooSmall | Error::ConfigSpaceMissing => "its configuration is missing",
-        Error::SocketDeviceError(_) => "it is a socket",
-    };
-    DeviceError { reason }
+    DeviceError { reason: virtio::reason(error) }
 }

@@ -1,5 +1,5 @@
 //! A kernel that stays up: it loads what it has and what is on its disk, and then
-//! answers what clients ask on COM2 ([`bareflow_server`]), until one asks for the end.
+//! answers what clients ask ([`bareflow_server`]), until one asks for the end.
 
 mod port;
 pub mod preempt;
@@ -32,7 +32,10 @@ const PATIENCE: u32 = 2_000;
 
 /// Serves until a client asks for the end; says whether all went well.
 pub fn run(boot: &'static Boot, options: &Options, ticks: bool) -> bool {
-    port::open();
+    if let Err(error) = port::open(options.virtio) {
+        console::show(Style::Bad, format_args!("[ERROR] no clients can be served: {error}\n"));
+        return false;
+    }
     let manager = ModuleManager::new(KernelPlatform::new(), options.timing);
     let around = KernelSurroundings::new(options.icount, Modules::find());
     let server = match Server::new(manager, around, options.load) {
@@ -50,7 +53,7 @@ pub fn run(boot: &'static Boot, options: &Options, ticks: bool) -> bool {
     preempt::install(server);
     let count = server.manager().ids().count();
     console::show(Style::Good, format_args!("[OK]"));
-    console::show(Style::Plain, format_args!(" Serving {count} modules on COM2\n"));
+    console::show(Style::Plain, format_args!(" Serving {count} modules on {}\n", if options.virtio { "a virtio console" } else { "COM2" }));
     // Bytes that came before the port was open are lost: from here on none are.
     server.announce();
     let mut idle = 0;

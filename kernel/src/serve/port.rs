@@ -1,11 +1,13 @@
-//! The clients' bytes: COM2, read whenever somebody looks and at each tick, so that
-//! at 115200 baud nothing is lost while a module runs.
+//! The clients' bytes: a virtio console, or COM2, read whenever somebody looks and at each
+//! tick, so that at 115200 baud nothing is lost while a module runs.
 
 use alloc::collections::VecDeque;
 
 use spin::Mutex;
 
 use crate::serial::{COM2, Serial};
+use crate::virtio::channel::{Channel, OpenError};
+use crate::virtio::hal::PIECE_SIZE;
 
 /// Bytes that are kept until somebody takes them. When they are full, the port's own
 /// buffer fills up, and the sender waits or sends again.
@@ -14,20 +16,35 @@ const SIZE: usize = 64 << 10;
 /// Bytes that are taken at once.
 const PIECE: usize = 1024;
 
+/// Where bytes come from and go to.
+enum Port {
+    /// None was opened.
+    None,
+    /// COM2.
+    Serial(Serial),
+    /// A virtio console.
+    Virtio(Channel),
+}
+
 /// What came.
 struct Received {
-    port: Option<Serial>,
+    port: Port,
     bytes: VecDeque<u8>,
 }
 
-static RECEIVED: Mutex<Received> = Mutex::new(Received { port: None, bytes: VecDeque::new() });
+static RECEIVED: Mutex<Received> = Mutex::new(Received { port: Port::None, bytes: VecDeque::new() });
 
-/// Opens the port.
-pub fn open() {
+/// Opens COM2, or the virtio console.
+///
+/// # Errors
+/// When there is no virtio console that can be used.
+pub fn open(virtio: bool) -> Result<(), OpenError> {
+    let port = if virtio { Port::Virtio(Channel::open()?) } else { Port::Serial(Serial::open(COM2)) };
     let mut received = RECEIVED.lock();
-    received.port = Some(Serial::open(COM2));
+    received.port = port;
     // Room once and for all: a tick must not ask for memory.
     received.bytes.reserve_exact(SIZE);
+    Ok(())
 }
 
 /// Takes over what is in the port's own buffer: at a tick. Where it interrupted somebody who does the same, that one does it.
@@ -59,17 +76,23 @@ pub fn take(mut receive: impl FnMut(&[u8])) -> bool {
 
 /// Sends bytes.
 pub fn send(bytes: &[u8]) {
-    // A port that did not take them all this time may take the next ones.
-    let port = RECEIVED.lock().port.clone();
-    if let Some(mut port) = port {
-        port.send(bytes);
-    }
+    let mut received = RECEIVED.lock();
+    let mut serial = match &mut received.port {
+        Port::None => return,
+        // What comes meanwhile stays with the device.
+        Port::Virtio(channel) => return channel.send(bytes),
+        // A port that did not take them all this time may take the next ones.
+        Port::Serial(serial) => serial.clone(),
+    };
+    // Ticks take over what comes meanwhile.
+    drop(received);
+    serial.send(bytes);
 }
 
 /// Waits until all has left the port.
 pub fn flush() {
-    if let Some(port) = RECEIVED.lock().port.as_ref() {
-        port.flush();
+    if let Port::Serial(serial) = &RECEIVED.lock().port {
+        serial.flush();
     }
 }
 
@@ -85,11 +108,19 @@ impl Received {
     }
 
     fn fill(&mut self) {
-        let Some(port) = &self.port else { return };
-        while self.bytes.len() < SIZE
-            && let Some(byte) = port.receive()
-        {
-            self.bytes.push_back(byte);
+        let Received { port, bytes } = self;
+        match port {
+            Port::None => {}
+            Port::Serial(serial) => {
+                while bytes.len() < SIZE
+                    && let Some(byte) = serial.receive()
+                {
+                    bytes.push_back(byte);
+                }
+            }
+            // Room for all that may have come.
+            Port::Virtio(channel) if bytes.len() <= SIZE - PIECE_SIZE => channel.receive(|came| bytes.extend(came)),
+            Port::Virtio(_) => {}
         }
     }
 }

@@ -16,20 +16,22 @@ use crate::memory::{PAGE_SIZE, frames, physical};
 /// Bytes of the largest piece.
 pub const PIECE_SIZE: usize = PAGE_SIZE as usize;
 
-/// Pieces of one request: what is wanted, the data, what came of it.
-const PIECES: usize = 3;
+/// Pieces of all devices: three of a request to the disk (what is wanted, the data, what came of it), one for each
+/// direction of the channel.
+const PIECES: usize = 5;
 
 /// A frame for a piece: its address, 0 before [`prepare`], and whether it is in use.
 static PIECE_FRAMES: Mutex<[(u64, bool); PIECES]> = Mutex::new([(0, false); PIECES]);
 
-/// Takes the frames for one request at a time. Says whether there were enough.
-pub fn prepare() -> bool {
-    PIECE_FRAMES.lock().iter_mut().all(|(address, _)| {
-        if *address == 0 {
-            *address = frames::allocate().map_or(0, |frame| frame.start_address().as_u64());
-        }
-        *address != 0
-    })
+/// Takes frames for so many pieces of one device that are shared at a time. Says whether there were enough.
+pub fn prepare(count: usize) -> bool {
+    let mut pieces = PIECE_FRAMES.lock();
+    let mut prepared = 0;
+    for (address, _) in pieces.iter_mut().filter(|(address, _)| *address == 0).take(count) {
+        *address = frames::allocate().map_or(0, |frame| frame.start_address().as_u64());
+        prepared += usize::from(*address != 0);
+    }
+    prepared == count
 }
 
 /// The kernel's memory, as the driver wants it.
@@ -67,8 +69,9 @@ unsafe impl Hal for KernelHal {
 
     unsafe fn share(buffer: NonNull<[u8]>, direction: BufferDirection) -> PhysAddr {
         let mut frames = PIECE_FRAMES.lock();
-        let free = frames.iter_mut().find(|(_, used)| !*used).filter(|_| buffer.len() <= PIECE_SIZE);
-        let (address, used) = free.expect("one request at a time, of three pieces of a page at the most");
+        let is_free = |(address, used): &&mut (u64, bool)| *address != 0 && !*used;
+        let free = frames.iter_mut().find(is_free).filter(|_| buffer.len() <= PIECE_SIZE);
+        let (address, used) = free.expect("as many pieces as were prepared, of a page at the most");
         *used = true;
         if direction != BufferDirection::DeviceToDriver {
             // SAFETY: the buffer is valid, as the caller says; the frame is as long or longer, and nobody else's.

@@ -3,13 +3,16 @@
 
 use alloc::vec;
 
-use virtio_drivers::transport::pci::bus::{Command, ConfigurationAccess, DeviceFunction, HeaderType, PciRoot};
+use spin::Mutex;
+use virtio_drivers::transport::pci::bus::{
+    BarInfo, Command, ConfigurationAccess, DeviceFunction, HeaderType, MemoryBarType, PciRoot,
+};
 use virtio_drivers::transport::pci::{PciTransport, VirtioPciError, virtio_device_type};
 use virtio_drivers::transport::{DeviceType, SomeTransport};
 use x86_64::instructions::port::Port;
 
 use super::hal::KernelHal;
-use super::{OpenError, window};
+use super::{TransportError, window};
 
 /// The ports: where, and what.
 const ADDRESS: u16 = 0xcf8;
@@ -23,6 +26,14 @@ const BUSES: u8 = 0x18;
 
 /// Where the host's own bridge is.
 const HOST_BRIDGE: DeviceFunction = DeviceFunction { bus: 0, device: 0, function: 0 };
+
+/// Where addresses are given from, on a machine whose firmware gives none: what q35 and pc leave between memory and
+/// the interrupt controllers (QEMU's `hw/i386/pc_q35.c`).
+const HOLE: u32 = 0xfd00_0000;
+const HOLE_END: u32 = 0xfe80_0000;
+
+/// Where the next one begins.
+static NEXT: Mutex<u32> = Mutex::new(HOLE);
 
 /// Configuration space, through the ports.
 struct Ports;
@@ -58,25 +69,55 @@ pub fn is_there() -> bool {
     Ports.read_word(HOST_BRIDGE, 0) != NOTHING
 }
 
-/// The first virtio block device, with its registers mapped.
-pub fn find_block_device() -> Result<Option<SomeTransport<'static>>, OpenError> {
+/// The first device of that type, with its registers mapped.
+pub fn find(device_type: DeviceType) -> Result<Option<SomeTransport<'static>>, TransportError> {
     let mut root = PciRoot::new(Ports);
-    let Some(function) = find(&root) else { return Ok(None) };
+    let Some(function) = find_function(&root, device_type) else { return Ok(None) };
+    assign_addresses(&mut root, function)?;
     // It may write to memory; it asks for no interrupts.
     let command = Command::MEMORY_SPACE | Command::BUS_MASTER | Command::INTERRUPT_DISABLE;
-    let ranges = root.bars(function).map_err(|error| OpenError::Transport(VirtioPciError::Pci(error)))?;
+    let ranges = root.bars(function).map_err(|error| TransportError::Transport(VirtioPciError::Pci(error)))?;
     for (address, size) in ranges.iter().flatten().filter_map(|range| range.memory_address_size()) {
         if address != 0 {
             window::map(address, size)?;
         }
     }
     root.set_command(function, command);
-    let transport = PciTransport::new::<KernelHal, _>(&mut root, function).map_err(OpenError::Transport)?;
+    let transport = PciTransport::new::<KernelHal, _>(&mut root, function).map_err(TransportError::Transport)?;
     Ok(Some(transport.into()))
 }
 
+/// Gives registers an address that the firmware gave none: qboot gives none to any device. Behind a bridge it would
+/// have to let them through; none is given there.
+fn assign_addresses(root: &mut PciRoot<Ports>, function: DeviceFunction) -> Result<(), TransportError> {
+    let ranges = root.bars(function).map_err(|error| TransportError::Transport(VirtioPciError::Pci(error)))?;
+    for (index, range) in (0..).zip(&ranges) {
+        let Some(BarInfo::Memory { address_type, address: 0, size, .. }) = *range else { continue };
+        if size == 0 {
+            continue;
+        }
+        let address = unassigned(size).filter(|_| function.bus == 0).ok_or(TransportError::Address { size })?;
+        match address_type {
+            MemoryBarType::Width64 => root.set_bar_64(function, index, address.into()),
+            MemoryBarType::Width32 => root.set_bar_32(function, index, address),
+            MemoryBarType::Below1MiB => return Err(TransportError::Address { size }),
+        }
+    }
+    Ok(())
+}
+
+/// An aligned range of so many bytes of the hole, which nobody was given yet.
+fn unassigned(size: u64) -> Option<u32> {
+    let size = u32::try_from(size).ok()?;
+    let mut next = NEXT.lock();
+    let start = next.checked_next_multiple_of(size)?;
+    let end = start.checked_add(size).filter(|end| *end <= HOLE_END)?;
+    *next = end;
+    Some(start)
+}
+
 /// Goes through bus 0 and all buses behind bridges, each once.
-fn find(root: &PciRoot<Ports>) -> Option<DeviceFunction> {
+fn find_function(root: &PciRoot<Ports>, device_type: DeviceType) -> Option<DeviceFunction> {
     let mut seen = [false; 256];
     let mut buses = vec![0_u8];
     while let Some(bus) = buses.pop() {
@@ -84,7 +125,7 @@ fn find(root: &PciRoot<Ports>) -> Option<DeviceFunction> {
             continue;
         }
         for (function, info) in root.enumerate_bus(bus) {
-            if virtio_device_type(&info) == Some(DeviceType::Block) {
+            if virtio_device_type(&info) == Some(device_type) {
                 return Some(function);
             }
             if info.header_type == HeaderType::PciPciBridge {

@@ -4,7 +4,7 @@ use core::ptr::NonNull;
 
 use spin::Mutex;
 
-use super::OpenError;
+use super::TransportError;
 use crate::memory::PAGE_SIZE;
 use crate::memory::tables::map_device;
 
@@ -27,12 +27,12 @@ struct Windows {
 static WINDOWS: Mutex<Windows> = Mutex::new(Windows { ranges: [(0, 0, 0); RANGES], count: 0, used: 0 });
 
 /// Maps `size` bytes of registers that begin at `physical`, unless they are mapped already.
-pub fn map(physical: u64, size: u64) -> Result<(), OpenError> {
+pub fn map(physical: u64, size: u64) -> Result<(), TransportError> {
     let mut windows = WINDOWS.lock();
     if find_in(&windows, physical, size).is_some() {
         return Ok(());
     }
-    let failed = OpenError::Registers { size };
+    let failed = TransportError::Registers { size };
     let start = physical & !(PAGE_SIZE - 1);
     let end = physical.checked_add(size).and_then(|end| end.checked_next_multiple_of(PAGE_SIZE));
     let Some(pages) = end.map(|end| end - start).filter(|pages| pages + windows.used <= SIZE) else {

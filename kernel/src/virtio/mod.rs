@@ -1,0 +1,75 @@
+//! Virtio devices (OASIS, Virtual I/O Device 1.1): finding them (`pci`, `mmio`), where
+//! their registers are mapped (`window`), the memory that they share with their drivers
+//! (`hal`), and the channel to the host (`channel`). No interrupts: the kernel looks.
+
+pub mod channel;
+pub mod hal;
+mod mmio;
+mod pci;
+mod window;
+
+use core::fmt;
+
+use virtio_drivers::transport::pci::VirtioPciError;
+use virtio_drivers::transport::{DeviceType, SomeTransport};
+
+/// Finds the first device of that type: on a PCI bus, or else, on a machine without one, among microvm's devices.
+///
+/// # Errors
+/// When its registers can't be used.
+pub fn find(device_type: DeviceType) -> Result<Option<SomeTransport<'static>>, TransportError> {
+    if pci::is_there() { pci::find(device_type) } else { mmio::find(device_type) }
+}
+
+/// Why a device's registers can't be used.
+#[derive(Debug)]
+pub enum TransportError {
+    /// They can't be mapped.
+    Registers {
+        /// Bytes they take.
+        size: u64,
+    },
+    /// The firmware gave them no address, and there is none left.
+    Address {
+        /// Bytes they take.
+        size: u64,
+    },
+    /// It is no virtio device of version 1.
+    Transport(VirtioPciError),
+}
+
+impl fmt::Display for TransportError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TransportError::Registers { size } => {
+                let most = window::SIZE;
+                write!(out, "the device's registers take {size} bytes, expected frames to map them and {most} at the ")?;
+                write!(out, "most; give the machine more memory or another device")
+            }
+            TransportError::Address { size } => {
+                write!(out, "the firmware gave the device's {size} bytes of registers no address, and none is left; ")?;
+                write!(out, "attach it to the root bus")
+            }
+            TransportError::Transport(error) => {
+                write!(out, "the device's registers: {error} Expected virtio 1.0; attach it as `virtio-...-pci`")
+            }
+        }
+    }
+}
+
+/// What the drivers say, as a text that stays.
+pub const fn reason(error: virtio_drivers::Error) -> &'static str {
+    use virtio_drivers::Error;
+    match error {
+        Error::QueueFull => "its queue is full",
+        Error::NotReady => "it is not ready",
+        Error::WrongToken => "it answered another request",
+        Error::AlreadyUsed => "its queue is in use already",
+        Error::InvalidParam => "it does not take the request",
+        Error::DmaError => "there is no memory for the request",
+        Error::IoError => "it says that it failed",
+        Error::Unsupported => "it can't do that",
+        Error::ConfigSpaceTooSmall | Error::ConfigSpaceMissing => "its configuration is missing",
+        Error::SocketDeviceError(_) => "it is a socket",
+    }
+}

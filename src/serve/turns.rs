@@ -1,0 +1,102 @@
+//! Requests on their way to the kernel, clients in turn: each has one that waits at the most, so that what one
+//! client sends keeps another one waiting for a request or two, and memory for what they all send has an end.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// The requests that wait, in the order in which they are sent.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    frames: VecDeque<(u32, Vec<u8>)>,
+    /// Whose was taken last.
+    last: u32,
+    closed: bool,
+}
+
+impl Turns {
+    /// Puts in a client's request, as soon as the one before it has been taken. Returns false when nobody takes any more.
+    pub(super) fn put(&self, client: u32, frame: Vec<u8>) -> bool {
+        let has_one =
+            |waiting: &mut Waiting| !waiting.closed && waiting.frames.iter().any(|(other, _)| *other == client);
+        let mut waiting = self.wait_while(has_one);
+        if waiting.closed {
+            return false;
+        }
+        waiting.frames.push_back((client, frame));
+        self.changed.notify_all();
+        true
+    }
+
+    /// Takes the request whose turn it is, as soon as there is one: of whoever waits longest but the one whose was taken
+    /// last. Nothing when no more are sent.
+    pub(super) fn take(&self) -> Option<Vec<u8>> {
+        let mut waiting = self.wait_while(|waiting| !waiting.closed && waiting.frames.is_empty());
+        if waiting.closed {
+            return None;
+        }
+        let other = waiting.frames.iter().position(|(client, _)| *client != waiting.last);
+        let (client, frame) = waiting.frames.remove(other.unwrap_or(0))?;
+        waiting.last = client;
+        self.changed.notify_all();
+        Some(frame)
+    }
+
+    /// Lets nobody wait any more, and drops what did.
+    pub(super) fn close(&self) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        *waiting = Waiting { closed: true, ..Waiting::default() };
+        self.changed.notify_all();
+    }
+
+    fn wait_while(&self, condition: impl FnMut(&mut Waiting) -> bool) -> MutexGuard<'_, Waiting> {
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        self.changed.wait_while(waiting, condition).unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    #[test]
+    fn one_of_many_requests_is_behind_one_of_each_other_client() {
+        let turns = Turns::default();
+        thread::scope(|scope| {
+            // Its second one waits until the first one is taken.
+            scope.spawn(|| assert!([[1], [2]].iter().all(|frame| turns.put(1, frame.to_vec()))));
+            while turns.waiting.lock().unwrap().frames.is_empty() {
+                thread::yield_now();
+            }
+            assert!(turns.put(2, vec![3]));
+            assert_eq!([turns.take(), turns.take(), turns.take()], [Some(vec![1]), Some(vec![3]), Some(vec![2])]);
+        });
+    }
+
+    #[test]
+    fn who_was_heard_last_lets_another_one_go_first() {
+        let turns = Turns::default();
+        let put = |client, frame| assert!(turns.put(client, vec![frame]));
+        put(1, 1);
+        assert_eq!(turns.take(), Some(vec![1]));
+        [(1, 2), (2, 3), (3, 4)].map(|(client, frame)| put(client, frame));
+        assert_eq!([turns.take(), turns.take(), turns.take()], [Some(vec![3]), Some(vec![2]), Some(vec![4])]);
+    }
+
+    #[test]
+    fn nobody_waits_for_a_kernel_that_is_gone() {
+        let turns = Turns::default();
+        thread::scope(|scope| {
+            let taken = scope.spawn(|| turns.take());
+            turns.close();
+            assert_eq!(taken.join().unwrap(), None);
+        });
+        assert!(!turns.put(1, vec![1]));
+    }
+}
