@@ -85,7 +85,7 @@ mod tests {
         let put = |client, frame| assert!(turns.put(client, vec![frame]));
         put(1, 1);
         assert_eq!(turns.take(), Some(vec![1]));
-        [(1, 2), (2, 3), (3, 4)].map(|(client, frame)| put(client, frame));
+        [(1, 2), (2, 3), (3, 4)].into_iter().for_each(|(client, frame)| put(client, frame));
         assert_eq!([turns.take(), turns.take(), turns.take()], [Some(vec![3]), Some(vec![2]), Some(vec![4])]);
     }
 

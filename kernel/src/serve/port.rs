@@ -17,6 +17,7 @@ const SIZE: usize = 64 << 10;
 const PIECE: usize = 1024;
 
 /// Where bytes come from and go to.
+#[expect(clippy::large_enum_variant, reason = "there is one")]
 enum Port {
     /// None was opened.
     None,
