@@ -52,6 +52,24 @@ pub struct Settings {
     pub strip: bool,
 }
 
+/// What holds where nothing is said. Name and version are still to be said: without them nothing is packed.
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            name: String::new(),
+            version: (0, 0, 0),
+            services: 0,
+            stack_size: 0,
+            heap_size: 0,
+            time_us: 0,
+            cpu_level: 1,
+            expect: None,
+            depends: Vec::new(),
+            strip: false,
+        }
+    }
+}
+
 /// A module that may be called.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Depends {

@@ -2,18 +2,7 @@ use super::*;
 use bareflow_abi::depends::BadDependency;
 
 pub(crate) fn settings() -> Settings {
-    Settings {
-        name: "test".to_owned(),
-        version: (1, 2, 3),
-        services: 0,
-        stack_size: 0,
-        heap_size: 0,
-        time_us: 0,
-        cpu_level: 1,
-        expect: None,
-        depends: Vec::new(),
-        strip: false,
-    }
+    Settings { name: "test".to_owned(), version: (1, 2, 3), ..Settings::default() }
 }
 #[test]
 fn rejects_bad_names() {

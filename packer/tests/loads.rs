@@ -10,18 +10,7 @@ use object::{Architecture, BinaryFormat, Endianness, SymbolFlags, SymbolKind, Sy
 use proptest::prelude::*;
 
 fn settings() -> Settings {
-    Settings {
-        name: "test".to_owned(),
-        version: (1, 2, 3),
-        services: 0,
-        stack_size: 0,
-        heap_size: 0,
-        time_us: 0,
-        cpu_level: 1,
-        expect: None,
-        depends: Vec::new(),
-        strip: false,
-    }
+    Settings { name: "test".to_owned(), version: (1, 2, 3), ..Settings::default() }
 }
 
 /// A file as the linker makes it: 16 bytes of code at address 0, with the entry at `entry`, and a descriptor.
