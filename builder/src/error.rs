@@ -94,7 +94,8 @@ impl fmt::Display for BuildError {
             Self::Tool { tool, reason } => write!(out, "can't run {tool}: {reason}"),
             Self::Compile { krate, output } => {
                 write!(out, "module {krate} does not compile:\n{}", output.trim_end())?;
-                hints(output).iter().try_for_each(|hint| write!(out, "\nhelp: {hint}"))
+                // The compiler may have been asked for colours.
+                hints(&anstream::adapter::strip_str(output).to_string()).iter().try_for_each(|hint| write!(out, "\nhelp: {hint}"))
             }
             Self::Link { krate, output } => write!(out, "module {krate} does not link:\n{}", output.trim_end()),
             Self::Pack { krate, error, notes } => {
@@ -137,7 +138,14 @@ fn hints(output: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::hints;
+    use super::{BuildError, hints};
+
+    #[test]
+    fn finds_what_the_compiler_says_in_colours() {
+        let output = "\x1b[1m\x1b[91merror\x1b[0m: no global \x1b[1mmemory\x1b[0m allocator found".to_owned();
+        let said = BuildError::Compile { krate: "m".to_owned(), output: output.clone() }.to_string();
+        assert!(said.contains(&output) && said.contains("\nhelp: a module's allocator is the feature"), "{said}");
+    }
 
     #[test]
     fn says_what_the_compiler_does_not_know() {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::discover::Workspace;
 use crate::error::BuildError;
 use crate::module::Blob;
-use crate::run::{output, write_if_changed};
+use crate::run::{ask_for_colours, output, write_if_changed};
 use crate::toolchain::{KERNEL_TARGET, KernelToolchain};
 
 /// What the kernel's addresses need: fixed ones, in the upper two gigabytes.
@@ -90,6 +90,7 @@ pub fn build_binary(
     if let Some(archive) = archive {
         cargo.env("BAREFLOW_ARCHIVE", archive);
     }
+    ask_for_colours(&mut cargo);
     let said = output(&mut cargo)?;
     if said.status.success() {
         return Ok(build.join(KERNEL_TARGET).join(profile).join(package));

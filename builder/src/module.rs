@@ -14,7 +14,7 @@ use bareflow_packer::{
 use crate::discover::ModuleCrate;
 use crate::error::BuildError;
 use crate::flags::{self, Checks};
-use crate::run::{command, output, read, write_if_changed};
+use crate::run::{ask_for_colours, command, output, read, write_if_changed};
 use crate::settings::Recipe;
 use crate::toolchain::{MODULE_TARGET, linker, module_cargo};
 
@@ -154,6 +154,7 @@ pub(crate) fn compile(
     }
     // Both go before what the profile and any configuration say.
     cargo.env("CARGO_INCREMENTAL", "0").env("RUSTC_WRAPPER", "");
+    ask_for_colours(&mut cargo);
     let said = output(&mut cargo)?;
     if !said.status.success() {
         let output = String::from_utf8_lossy(&said.stderr).into_owned();

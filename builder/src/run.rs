@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::Permissions;
+use std::io::IsTerminal;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -51,6 +52,20 @@ pub fn command(tool: impl AsRef<OsStr>) -> Command {
     command
 }
 
+/// Has cargo speak in colours where what it says is shown on a terminal: it does not see that by itself, since what it
+/// says is looked through first.
+pub fn ask_for_colours(cargo: &mut Command) {
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    if wants_colours(std::io::stderr().is_terminal(), set("NO_COLOR"), set("CARGO_TERM_COLOR")) {
+        cargo.env("CARGO_TERM_COLOR", "always");
+    }
+}
+
+/// What the user says of colours goes before what the place is.
+const fn wants_colours(is_terminal: bool, no_color: bool, has_own_wish: bool) -> bool {
+    is_terminal && !no_color && !has_own_wish
+}
+
 /// Runs `command` to its end and collects what it says.
 ///
 /// # Errors
@@ -96,6 +111,13 @@ pub fn read(path: &Path) -> Result<Vec<u8>, BuildError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn colours_are_for_terminals_unless_the_user_says_otherwise() {
+        assert!(wants_colours(true, false, false));
+        assert!(!wants_colours(false, false, false) && !wants_colours(true, true, false));
+        assert!(!wants_colours(true, false, true));
+    }
 
     #[test]
     fn what_an_inner_build_does_not_see_is_all_that_changes_bytes() {

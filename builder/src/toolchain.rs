@@ -128,7 +128,8 @@ pub fn linker() -> Result<PathBuf, BuildError> {
         .flat_map(|path| std::env::split_paths(&path).map(|folder| folder.join("ld.lld")).collect::<Vec<_>>());
     shipped.into_iter().chain(installed).find(|linker| linker.is_file()).ok_or_else(|| BuildError::Tool {
         tool: "rust-lld".to_owned(),
-        reason: "neither the compiler's rust-lld nor ld.lld is there; run `make setup` or install the package lld"
+        reason: "neither the compiler's rust-lld nor ld.lld is there; install the package lld (in BareFlow's own \
+                 checkout `make setup` does)"
             .to_owned(),
     })
 }

@@ -15,6 +15,7 @@ use crate::client::Client;
 use crate::client::error::Refused;
 use crate::disk::create::{Content, temporary};
 use crate::qemu::{Machine, Running};
+use crate::setup::kernel_remedy;
 use crate::{Problem, embedded};
 
 /// How long there may be no sign of the kernel: more than a call may take.
@@ -36,9 +37,11 @@ impl Kernel {
     /// Boots a kernel that finds all blobs on its disk.
     pub(super) fn boot(candidates: &[Candidate], limits: Option<Budget>) -> Result<Kernel, Problem> {
         if embedded::KERNEL.is_empty() {
-            return Err("this build has no kernel: no core library for x86_64-unknown-none was there; \
-                        run `make setup`, then build again"
-                .into());
+            let remedy = kernel_remedy();
+            return Err(format!(
+                "this build has no kernel: no core library for x86_64-unknown-none was there; {remedy}"
+            )
+            .into());
         }
         let disk = temporary(&candidates.iter().flat_map(files).collect::<Vec<_>>())?;
         // One tick is one instruction: what a call may take does not depend on what else this machine does.

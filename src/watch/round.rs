@@ -26,8 +26,14 @@ pub(super) struct Round {
     transfer: Option<Duration>,
     #[serde(rename = "kernel_ms", serialize_with = "milliseconds")]
     kernel: Option<Duration>,
-    /// Why the module does not run.
+    /// Why the module does not run: in colours, where the compiler said so.
+    #[serde(serialize_with = "plainly")]
     pub error: Option<String>,
+}
+
+/// A text without colours.
+fn plainly<S: Serializer>(text: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
+    text.as_deref().map(|text| anstream::adapter::strip_str(text).to_string()).serialize(serializer)
 }
 
 /// A time as a number of milliseconds, to the microsecond.
