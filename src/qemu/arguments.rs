@@ -50,6 +50,8 @@ impl Machine {
         }
         if let Some(disk) = &self.disk {
             add(&["-drive", &format!("format=raw,snapshot=on,file={}", option_value(disk))]);
+            // Nothing else here names the folder, by which the guard knows its QEMU.
+            add(&["-pidfile", &folder.join("pid").to_string_lossy()]);
             return Ok(all);
         }
         let kernel = folder.join("kernel.elf");
@@ -110,6 +112,18 @@ mod tests {
         assert!(!words(&disk).contains("-bios"), "{}", words(&disk));
         assert!(words(&screen).contains("-vga std") && !words(&screen).contains("-bios"), "{}", words(&screen));
         assert_eq!(words(&plain).contains("-bios"), firmware::minimal().is_some());
+    }
+
+    #[test]
+    fn every_machine_names_its_folder_by_which_it_is_ended() {
+        let plain = Machine::new(b"");
+        let from_disk = Machine { disk: Some("d.img".into()), ..plain.clone() };
+        for machine in [plain, from_disk] {
+            let folder = tempfile::tempdir().unwrap();
+            let words = machine.arguments(folder.path()).unwrap();
+            let folder = folder.path().to_str().unwrap();
+            assert!(words.iter().any(|word| word.to_str().unwrap().starts_with(folder)), "{words:?}");
+        }
     }
 
     #[test]
