@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::thread::{JoinHandle, spawn};
@@ -13,7 +14,8 @@ use bareflow::embedded::KERNEL;
 use bareflow::files::Files;
 use bareflow::qemu::{Ending, Killer, Machine};
 use bareflow::serve::{Socket, broker};
-use bareflow_protocol::control::{Called, Loaded, Push, Receipt, Wish};
+use bareflow_protocol::control::{Called, FileList, Loaded, Push, Receipt, Wish};
+use bareflow_protocol::trial::{Condition, Gate};
 use bareflow_protocol::{Answer, Asked, Decoder, Message, Request, encode_frame};
 use common::mutate::{renamed, with_header};
 use common::{blob, random, test_blob};
@@ -256,6 +258,35 @@ fn clients_are_heard_while_the_init_of_another_ones_module_runs() {
 }
 
 #[test]
+fn a_client_that_leaves_during_its_modules_init_takes_its_gate_along() {
+    let served = Served::start(|_| ());
+    let mut other = served.client();
+    push(&mut other, &renamed("slow", "slow", (1, 0, 0)));
+    let candidate = renamed("slow", "slow", (2, 0, 0));
+    let checksum = bareflow_abi::checksum::crc32c(&[&candidate]);
+    let gate = Gate { conditions: Condition::parse_all("outputs-equal").unwrap(), input: None, over: 1 };
+    let frames = [
+        Request::Hello,
+        Request::Upload { length: candidate.len() as u32, checksum },
+        Request::Chunk { offset: 0, bytes: &candidate },
+        Request::Push(Push { label: "test", wish: Wish::default(), beside: false, gate: Some(gate) }),
+    ];
+    let mut leaving = UnixStream::connect(served.socket()).unwrap();
+    for (number, request) in (1..).zip(frames) {
+        leaving.write_all(&Asked { number, request }.to_frame()).unwrap();
+    }
+    drop(leaving);
+    // This load waits for the candidate's, and its call for the comparison if there is one.
+    std::thread::sleep(Duration::from_millis(300));
+    push(&mut other, &other_sum(2));
+    assert_eq!(call(&mut other, "sum", b"", 1).result, 5051);
+    let Ok(Answer::Modules(modules)) = other.ask(Request::List) else { panic!("no list") };
+    let slow: Vec<_> = modules.iter().filter(|module| module.name == "slow").map(|module| &*module.version).collect();
+    assert_eq!(slow, ["1.0.0"], "a gate was opened for nobody");
+    served.end();
+}
+
+#[test]
 fn a_module_that_returns_with_interrupts_kept_away_keeps_nobody_waiting() {
     let served = Served::start(|_| ());
     let mut client = served.client();
@@ -394,7 +425,6 @@ fn a_thousand_modules_are_loaded_at_once_and_called() {
 
 #[test]
 fn a_client_may_die_at_every_boundary_of_a_push() {
-    use std::io::Write;
     let served = Served::start(|_| ());
     let sum = bytes(blob("sum"));
     let frame = |number, request| Asked { number, request }.to_frame();
@@ -506,7 +536,12 @@ fn modules_are_loaded_from_the_disk_and_saved_there() {
     let served = serve();
     let mut client = served.client();
     assert_eq!(call(&mut client, "echo", b"four", 1).result, 4);
-    let Ok(Answer::Files(listed)) = client.ask(Request::Files { path: "/modules" }) else { panic!("no files") };
+    let Ok(Answer::Files(FileList { files: listed, cut: None })) = client.ask(Request::Files { path: "/modules" })
+    else {
+        panic!("no files")
+    };
+    let empty = client.ask(Request::Files { path: "" }).unwrap_err().to_string();
+    assert!(empty.contains("an empty path: only /modules is looked into"), "{empty}");
     let names: Vec<_> = listed.iter().map(|file| file.name.as_str()).collect();
     assert_eq!(names, ["sum.mod", "echo.mod", "bad.mod"]);
     let held: Vec<_> = listed.iter().map(|file| (file.module.as_deref(), file.version.as_deref())).collect();

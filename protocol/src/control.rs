@@ -15,7 +15,7 @@ use crate::report::{Budget, Fault, Module};
 use crate::trial::{Comparison, Gate, Verdict};
 
 /// The version of this conversation.
-pub const CONTROL_VERSION: u16 = 3;
+pub const CONTROL_VERSION: u16 = 4;
 
 /// Most bytes of one [`Request::Chunk`]: what a client sends before it waits for an answer.
 pub const MAX_CHUNK: usize = 32 << 10;
@@ -238,7 +238,7 @@ pub enum Answer {
     /// The module was unloaded.
     Unloaded(Receipt),
     /// The files.
-    Files(Vec<File>),
+    Files(FileList),
     /// The blob was written.
     Saved {
         /// The file's path.
@@ -264,7 +264,8 @@ pub enum Answer {
     },
     /// It is done.
     Done,
-    /// It was refused, and nothing was changed.
+    /// There is no result. What a request asks for is done whole or not at all; but modules that it called, `init`
+    /// included, may have changed their own state before they faulted, and what a fault does to them is done.
     Refused {
         /// What was found, what was expected, and what to do.
         error: Cow<'static, str>,
@@ -379,6 +380,15 @@ pub struct Called {
     pub min_cycles: u64,
     /// The dearest call.
     pub max_cycles: u64,
+}
+
+/// The files of a folder on the disk.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct FileList {
+    /// Those that are known.
+    pub files: Vec<File>,
+    /// What kept the rest of the folder from being read, if anything.
+    pub cut: Option<String>,
 }
 
 /// A file on the disk.

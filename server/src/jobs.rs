@@ -110,16 +110,14 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
             Some(job) => job,
             None => return true,
         };
-        self.current.set(Some(job.client()));
-        let slice = match &mut job.work {
-            Work::Call(calls) => self.call_some(job.number, calls),
-            Work::Compare(comparing) => self.compare_some(job.number, comparing),
-            Work::Unload(id) => self.try_unload(*id, job.began),
-            Work::Push(push) => self.push_again(push, self.around.milliseconds().saturating_sub(job.began)),
-            Work::Later(_) | Work::Drop(_) => return true,
-        };
-        self.current.set(None);
-        let cancelled = self.cancelled.take();
+        let (slice, cancelled) = self.run_for(job.client(), || match &mut job.work {
+            Work::Call(calls) => Some(self.call_some(job.number, calls)),
+            Work::Compare(comparing) => Some(self.compare_some(job.number, comparing)),
+            Work::Unload(id) => Some(self.try_unload(*id, job.began)),
+            Work::Push(push) => Some(self.push_again(push, self.around.milliseconds().saturating_sub(job.began))),
+            Work::Later(_) | Work::Drop(_) => None,
+        });
+        let Some(slice) = slice else { return true };
         match slice {
             Slice::Done(answer) if cancelled => {
                 self.recycle(answer);
@@ -141,6 +139,14 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
         }
         self.note_the_gone();
         true
+    }
+
+    /// Does `work`, which may run code of modules, for that client; says whether that client left meanwhile.
+    pub(crate) fn run_for<Made>(&self, client: u32, work: impl FnOnce() -> Made) -> (Made, bool) {
+        self.current.set(Some(client));
+        let made = work();
+        self.current.set(None);
+        (made, self.cancelled.take())
     }
 
     /// Does what waited until code of modules may run, if the job is that.
@@ -224,13 +230,16 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
             };
             let Some(job) = late else { return };
             let Some(mut job) = self.take_up_later(job) else { continue };
-            let slice = match &mut job.work {
-                Work::Unload(id) => self.try_unload(*id, job.began),
-                Work::Push(push) => self.push_again(push, now.saturating_sub(job.began)),
-                Work::Call(_) | Work::Compare(_) | Work::Later(_) | Work::Drop(_) => return,
-            };
-            if let Slice::Done(answer) = slice {
-                self.answer(job.number, answer);
+            let (slice, cancelled) = self.run_for(job.client(), || match &mut job.work {
+                Work::Unload(id) => Some(self.try_unload(*id, job.began)),
+                Work::Push(push) => Some(self.push_again(push, now.saturating_sub(job.began))),
+                Work::Call(_) | Work::Compare(_) | Work::Later(_) | Work::Drop(_) => None,
+            });
+            match slice {
+                Some(Slice::Done(answer)) if cancelled => self.recycle(answer),
+                Some(Slice::Done(answer)) => self.answer(job.number, answer),
+                Some(Slice::More(..)) => {}
+                None => return,
             }
         }
     }

@@ -33,7 +33,7 @@ use core::fmt;
 
 use bareflow_loader::report::Style;
 use bareflow_loader::{LoadOptions, ModuleManager, Platform};
-use bareflow_protocol::control::{Asked, File, MAX_REQUEST};
+use bareflow_protocol::control::{Asked, FileList, MAX_REQUEST};
 use bareflow_protocol::{Answer, Decoder, FrameError, Message, write_frame};
 use bareflow_suite::fallible::{NO_MEMORY, NoMemory, Reason};
 use bareflow_suite::{OUTPUT_CAPACITY, reason};
@@ -91,11 +91,11 @@ pub trait Surroundings {
     /// Why there are none to be had.
     fn log(&self, from: u64) -> Result<(u64, Vec<String>), Reason>;
 
-    /// The files of a folder on the disk.
+    /// The files of a folder on the disk, as far as it can be read.
     ///
     /// # Errors
     /// Why there are none to be had.
-    fn files(&self, path: &str) -> Result<Vec<File>, Reason>;
+    fn files(&self, path: &str) -> Result<FileList, Reason>;
 
     /// A file's bytes.
     ///

@@ -48,7 +48,16 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
 
     /// Does what a client asked for, now or earlier.
     pub(crate) fn take_up(&self, asked: Asked<'_>) {
-        match self.understand(asked.client(), asked.request) {
+        let client = asked.client();
+        let (next, cancelled) = match asked.request {
+            // The only ones that run code of modules at once: their `init`, during which their client may leave.
+            Request::Push(_) | Request::Load { .. } => self.run_for(client, || self.understand(client, asked.request)),
+            request => (self.understand(client, request), false),
+        };
+        match next {
+            Ok(Next::Answer(answer)) if cancelled => self.recycle(answer),
+            Ok(Next::Work(work)) if cancelled => self.abandon(work),
+            Err(_) if cancelled => {}
             Ok(Next::Answer(answer)) => self.answer(asked.number, answer),
             Ok(Next::Work(work)) => self.queue(asked.number, work),
             Err(reason) => self.refuse(asked.number, reason),

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use bareflow_protocol::control::Called;
+use bareflow_protocol::control::{Called, File, FileList};
 use bareflow_protocol::{Answer, Request};
 use serde::Serialize;
 use serde_json::json;
@@ -244,8 +244,8 @@ pub fn load(options: &LoadFileOptions) -> Result<Ended, Problem> {
 /// What keeps it from being carried out.
 pub fn ls(options: &FilesOptions) -> Result<Ended, Problem> {
     ask(&options.dial, Request::Files { path: &options.path }, |answer| match answer {
-        Answer::Files(files) => {
-            let row = |file: &bareflow_protocol::control::File| {
+        Answer::Files(FileList { files, cut }) => {
+            let row = |file: &File| {
                 let size = if file.folder { "-".to_owned() } else { file.bytes.to_string() };
                 let name = format!("{}{}", file.name, if file.folder { "/" } else { "" });
                 let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
@@ -253,7 +253,10 @@ pub fn ls(options: &FilesOptions) -> Result<Ended, Problem> {
                 vec![size, name, or_dash(&file.module), or_dash(&file.version), problem]
             };
             say!("{}", table::aligned(&["BYTES", "NAME", "MODULE", "VERSION", ""], &[0], files.iter().map(row)));
-            Ok(json!({ "files": files }))
+            if let Some(cut) = &cut {
+                crate::complain!("[WARN] {}: there may be more: {cut}", options.path);
+            }
+            Ok(json!({ "files": files, "cut": cut }))
         }
         other => Err(unexpected(&other)),
     })

@@ -206,8 +206,10 @@ fn listen(mut stream: &UnixStream, mark: u32, clients: &Clients, flow: &Flow, re
         let mut wrong = None;
         while let Some(found) = decoder.next_payload() {
             match found.and_then(|payload| request(&payload, mark)) {
+                // Its answer could not be told from another one's.
+                Ok(Err(refusal)) => clients.pass(mark, refusal),
                 // Nobody takes requests any more when the kernel is gone.
-                Ok(frame) => {
+                Ok(Ok(frame)) => {
                     flow.begin();
                     if !requests.put(mark, frame) {
                         return;
@@ -227,11 +229,15 @@ fn listen(mut stream: &UnixStream, mark: u32, clients: &Clients, flow: &Flow, re
     }
 }
 
-/// The request in a payload, marked with its client, as a frame.
-fn request(payload: &[u8], mark: u32) -> Result<Vec<u8>, FrameError> {
+/// The request in a payload, marked with its client, as a frame; the answer, where its number leaves no room for the mark.
+fn request(payload: &[u8], mark: u32) -> Result<Result<Vec<u8>, Vec<u8>>, FrameError> {
     let number = Asked::from_payload(payload)?.number;
+    if number >> NUMBER_BITS != 0 {
+        let error = format!("request number {number}, expected at most {}; count from 1 again", u32::MAX).into();
+        return Ok(Err(Message::Answer(number, Answer::Refused { error }).to_frame()));
+    }
     // Passed on as it is: what it has too much of is the kernel's to refuse.
-    Asked::renumbered(payload, marked(mark, number)).ok_or(FrameError::Payload { length: payload.len() })
+    Asked::renumbered(payload, marked(mark, number)).map(Ok).ok_or(FrameError::Payload { length: payload.len() })
 }
 
 /// The answer to what is no request.

@@ -47,6 +47,9 @@ fn every_command_shows_its_answer_and_keeps_it() {
         assert!(shown.contains(expected), "{words:?}: {shown}");
         assert!(answer["schema"] == 1 && !answer[field].is_null(), "{words:?}: {answer}");
     }
+    let (_, said, answer) = run(&bench, &["ls"], 0);
+    assert_eq!(said, "[WARN] /modules: there may be more: the folder is damaged\n");
+    assert_eq!(answer["cut"], "the folder is damaged");
     let (shown, said, answer) = run(&bench, &["log"], 0);
     assert!(shown.starts_with("xxx") && said.contains("[2 older lines are gone]"), "{said}");
     assert_eq!(answer["first"], 2);

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bareflow::client::Client;
 use bareflow::serve::{Socket, broker};
 use bareflow_abi::checksum::crc32c;
-use bareflow_protocol::control::{CONTROL_VERSION, Called, File, LoadCycles, Loaded, Receipt, Replaced};
+use bareflow_protocol::control::{CONTROL_VERSION, Called, File, FileList, LoadCycles, Loaded, Receipt, Replaced};
 use bareflow_protocol::trial::{Comparison, Judged, Side, Verdict};
 use bareflow_protocol::{Answer, Asked, Decoder, Message, Request};
 use tempfile::TempDir;
@@ -188,7 +188,8 @@ impl Kernel {
             Request::Files { .. } => {
                 let (module, version) = (Some("sum".into()), Some("1.0.0".into()));
                 let name = "sum.mod".into();
-                Answer::Files(vec![File { name, bytes: 134, folder: false, problem: None, module, version }])
+                let files = vec![File { name, bytes: 134, folder: false, problem: None, module, version }];
+                Answer::Files(FileList { files, cut: Some("the folder is damaged".into()) })
             }
             Request::Save { module } => Answer::Saved { path: format!("/modules/{module}.mod"), bytes: 134 },
             Request::Load { .. } => Answer::Loaded(self.loaded("/sum.mod")),

@@ -41,6 +41,7 @@ pub fn test_blob(name: &str) -> PathBuf {
             "heap",
             "panics",
             "relay",
+            "slow",
             "sluggish",
             "vectors",
         ] {

@@ -9,7 +9,7 @@ use bareflow_abi::checksum::crc32c;
 use bareflow_host::HostPlatform;
 use bareflow_loader::report::Style;
 use bareflow_loader::{LoadOptions, ModuleManager, Timing};
-use bareflow_protocol::control::{Asked, Called, File, Loaded, MAX_CHUNK, Push, Wish};
+use bareflow_protocol::control::{Asked, Called, FileList, Loaded, MAX_CHUNK, Push, Wish};
 use bareflow_protocol::{Answer, Decoder, Message, Request};
 use bareflow_server::{Server, Surroundings};
 use bareflow_suite::fallible::Reason;
@@ -38,7 +38,7 @@ impl Surroundings for Memory {
     fn log(&self, from: u64) -> Result<(u64, Vec<String>), Reason> {
         Ok((from, self.console.borrow().lines().skip(from as usize).map(str::to_owned).collect()))
     }
-    fn files(&self, _: &str) -> Result<Vec<File>, Reason> {
+    fn files(&self, _: &str) -> Result<FileList, Reason> {
         Err("no disk".into())
     }
     fn read(&self, _: &str) -> Result<Vec<u8>, Reason> {

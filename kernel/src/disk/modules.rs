@@ -3,7 +3,7 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use bareflow_disk::{File, Identity, Selection};
+use bareflow_disk::{File, Identity, Listing, Selection};
 use bareflow_loader::valid::Offer;
 use bareflow_loader::{LoadError, Platform, Printable, RawModule, ValidModule};
 use bareflow_suite::fallible::{NoMemory, Reason};
@@ -22,7 +22,7 @@ impl Modules {
     pub fn find() -> Modules {
         Modules(match open() {
             Ok(Some(disk)) => Ok(disk),
-            Ok(None) => Err("no disk is attached; boot with `--disk IMG`".to_string()),
+            Ok(None) => Err("no disk is attached; serve one: `bareflow serve --disk IMG`".to_string()),
             Err(error) => Err(error.to_string()),
         })
     }
@@ -44,18 +44,19 @@ impl Modules {
         disk.select(validate).map_err(|error| reason!("{error}"))
     }
 
-    /// The files of a folder.
+    /// The files of a folder, and what kept the rest from being read.
     ///
     /// # Errors
     /// Why they can't be listed.
-    pub fn list(&mut self, path: &str) -> Result<Vec<File>, Reason> {
+    pub fn list(&mut self, path: &str) -> Result<Listing, Reason> {
         if path.trim_end_matches('/') != FOLDER {
-            return Err(reason!("{}: only {FOLDER} is looked into", Printable(path.as_bytes())));
+            let found = if path.is_empty() { "an empty path" } else { path };
+            return Err(reason!("{}: only {FOLDER} is looked into; ask for that", Printable(found.as_bytes())));
         }
         let listing = self.disk()?.list().map_err(|error| reason!("{error}"))?;
         match listing.cut {
             Some(error) if listing.files.is_empty() => Err(reason!("{error}")),
-            _ => Ok(listing.files),
+            _ => Ok(listing),
         }
     }
 
@@ -83,9 +84,12 @@ impl Modules {
             Some((folder, name)) if folder.trim_end_matches('/').eq_ignore_ascii_case(FOLDER) => name,
             _ => return Err(reason!("{shown}: no such file, expected {FOLDER}/NAME.mod; see `ls`")),
         };
-        let files = self.list(FOLDER)?;
+        let Listing { files, cut } = self.list(FOLDER)?;
         let file = files.iter().find(|file| file.name.eq_ignore_ascii_case(name));
-        let file = file.ok_or_else(|| reason!("{shown}: no such file; see `ls`"))?;
+        let file = file.ok_or_else(|| match cut {
+            None => reason!("{shown}: no such file; see `ls`"),
+            Some(error) => reason!("{shown}: not in the part of {FOLDER} that can be read: {error}"),
+        })?;
         self.disk()?.read(file).map_err(|error| reason!("{shown}: {error}"))
     }
 

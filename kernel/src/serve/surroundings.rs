@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use bareflow_loader::report::Style;
-use bareflow_protocol::control::File;
+use bareflow_disk::Listing;
+use bareflow_protocol::control::{File, FileList};
 use bareflow_server::Surroundings;
 use bareflow_suite::fallible::{Reason, collect};
 use bareflow_suite::text;
@@ -56,9 +57,9 @@ impl Surroundings for KernelSurroundings {
         Ok(console::lines_from(from)?)
     }
 
-    fn files(&self, path: &str) -> Result<Vec<File>, Reason> {
+    fn files(&self, path: &str) -> Result<FileList, Reason> {
         let mut disk = self.disk.lock();
-        let files = disk.list(path)?;
+        let Listing { files, cut } = disk.list(path)?;
         let file = |file: bareflow_disk::File| -> Result<File, Reason> {
             let identity = disk.identify(&file)?;
             let version = identity.as_ref().map(|found| found.version);
@@ -71,7 +72,8 @@ impl Surroundings for KernelSurroundings {
                 problem: file.problem.map(|problem| text!("{problem}")).transpose()?,
             })
         };
-        collect(files.into_iter().map(file))
+        let cut = cut.map(|error| text!("{error}")).transpose()?;
+        Ok(FileList { files: collect(files.into_iter().map(file))?, cut })
     }
 
     fn read(&self, path: &str) -> Result<Vec<u8>, Reason> {
