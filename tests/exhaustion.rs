@@ -6,9 +6,8 @@
 //! An allocation that can't report failure ends this process, which is how one would be found.
 
 mod common;
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+#[path = "common/failing.rs"]
+mod failing;
 
 use bareflow_loader::{Domain, LoadOptions};
 use bareflow_protocol::control::{Asked, Push, Wish};
@@ -17,55 +16,7 @@ use bareflow_protocol::{Answer, Request};
 use common::mutate::renamed;
 use common::server::Local;
 use common::{blob, test_blob};
-
-/// The system's allocator, some of whose allocations fail.
-struct Failing;
-
-thread_local! {
-    /// How many more allocations of this thread succeed before one fails; nothing where all do.
-    static LEFT: Cell<Option<u64>> = const { Cell::new(None) };
-    /// Bytes that this thread has allocated and not given back, while it counts.
-    static BYTES: Cell<i64> = const { Cell::new(0) };
-}
-
-#[global_allocator]
-static ALLOCATOR: Failing = Failing;
-
-impl Failing {
-    /// Counts an allocation; false where it is the one that fails.
-    fn may(&self) -> bool {
-        match LEFT.get() {
-            Some(0) => {
-                LEFT.set(None);
-                false
-            }
-            Some(left) => {
-                LEFT.set(Some(left - 1));
-                true
-            }
-            None => true,
-        }
-    }
-}
-
-// SAFETY: all memory is the system allocator's, which gets what it gave out with the layout that was asked for;
-// where nothing is asked of it, null is returned, which says that there is no memory.
-unsafe impl GlobalAlloc for Failing {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if !self.may() {
-            return std::ptr::null_mut();
-        }
-        BYTES.set(BYTES.get() + layout.size() as i64);
-        // SAFETY: the caller's promises are the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        BYTES.set(BYTES.get() - layout.size() as i64);
-        // SAFETY: as above.
-        unsafe { System.dealloc(block, layout) }
-    }
-}
+use failing::{BYTES, LEFT};
 
 fn bytes(path: std::path::PathBuf) -> Vec<u8> {
     std::fs::read(path).unwrap()

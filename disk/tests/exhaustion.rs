@@ -3,8 +3,9 @@
 //!
 //! An allocation that can't report failure ends this process, which is how one would be found.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+#[path = "../../tests/common/failing.rs"]
+mod failing;
+
 use std::fmt::Debug;
 use std::io::Cursor;
 
@@ -13,37 +14,7 @@ use bareflow_disk::{BlockDevice, DeviceError, Disk, DiskError, SECTOR_SIZE};
 use hadris_fat::format::{FatFormatOptions, FatTypeSelection, FatVolumeFormatter};
 use hadris_fat::{FatVolume, FatVolumeWriteExt};
 
-/// The system's allocator, some of whose allocations fail.
-struct Failing;
-
-thread_local! {
-    /// How many more allocations of this thread succeed before one fails; nothing where all do.
-    static LEFT: Cell<Option<u64>> = const { Cell::new(None) };
-}
-
-#[global_allocator]
-static ALLOCATOR: Failing = Failing;
-
-// SAFETY: all memory is the system allocator's, which gets what it gave out with the layout that was asked for;
-// where nothing is asked of it, null is returned, which says that there is no memory.
-unsafe impl GlobalAlloc for Failing {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        match LEFT.get() {
-            Some(0) => {
-                LEFT.set(None);
-                return std::ptr::null_mut();
-            }
-            left => LEFT.set(left.map(|left| left - 1)),
-        }
-        // SAFETY: the caller's promises are the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: as above.
-        unsafe { System.dealloc(block, layout) }
-    }
-}
+use failing::LEFT;
 
 /// A disk in memory, which takes none of its own.
 struct Memory {
