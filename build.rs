@@ -12,17 +12,19 @@ use bareflow_builder::vendor::abi;
 use bareflow_builder::{BuildError, build_module};
 
 /// What blobs and kernel are made of.
-const SOURCES: [&str; 12] = [
+const SOURCES: [&str; 14] = [
     "Cargo.toml",
     "Cargo.lock",
     "build.rs",
     "abi",
     "builder",
+    "disk",
     "kernel",
     "loader",
     "modules",
     "packer",
     "protocol",
+    "runtime",
     "server",
     "suite",
 ];

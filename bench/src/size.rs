@@ -66,7 +66,7 @@ pub fn show(workspace: &Workspace) -> Result<(), Box<dyn Error>> {
     let (all, way) = (least.sum(|_| true), least.sum(on_the_way));
     let [all, way] = [all, way].map(|bytes| format!("{bytes} bytes ({})", verdict(bytes as f64, BOUND as f64)));
     println!(
-        "At most {BOUND} bytes were asked for. The least embedding (`examples/embed-kernel`, compiled for size, with none \
+        "At most {BOUND} bytes were asked for. The least embedding (`bench/least-kernel`, compiled for size, with none \
          of the loader's features), which loads, executes and reads figures: {all}; of these on the way of a blob: {way}. \
          The kernel besides reloads, keeps versions, tries candidates, diagnoses and reports.\n"
     );
@@ -102,7 +102,7 @@ impl Sizes {
             let name = rustc_demangle::demangle(symbol.name()?).to_string();
             if let Some(group) = group(&name) {
                 *groups.entry(group).or_default() += symbol.size();
-            } else if name.starts_with("embed_kernel::embedding::") {
+            } else if name.starts_with("least_kernel::embedding::") {
                 embedding += symbol.size();
             }
         }

@@ -59,8 +59,11 @@ impl Binary {
     /// The kernel.
     pub const KERNEL: Binary = Binary { package: "bareflow-kernel", profile: "kernel", features: "" };
 
-    /// The least kernel that takes the loader in.
-    pub const LEAST: Binary = Binary { package: "embed-kernel", profile: "small", features: "" };
+    /// The least that a kernel can do with the loader.
+    pub const LEAST: Binary = Binary { package: "least-kernel", profile: "small", features: "" };
+
+    /// The example of a kernel that takes the loader in.
+    pub const EMBEDDING: Binary = Binary { package: "embed-kernel", profile: "small", features: "" };
 }
 
 /// Builds one bare-metal binary of the workspace.

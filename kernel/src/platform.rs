@@ -65,7 +65,7 @@ impl Platform for KernelPlatform {
         let mut image = draft.0;
         match image.seal() {
             Ok(()) => {
-                image::serialise();
+                bareflow_runtime::serialize();
                 Ok(image)
             }
             Err(error) => {

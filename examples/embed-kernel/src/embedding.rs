@@ -1,56 +1,18 @@
-//! The loader in a kernel of one's own: a platform, a manager, a call.
+//! The loader in a kernel of one's own, which has page tables and an allocator of frames.
 
-use crate::start::{PAGE, TEXT, TEXT_ALIAS, cycles, segment};
-use allocator_api2::alloc::Global;
-use bareflow_abi::{Context, EntryFn, Services};
-use bareflow_loader::*;
+use bareflow_loader::{ModuleManager, Timing};
+use bareflow_runtime::{Direct, MappedPages};
 
-/// Pages that `start.rs` mapped at `TEXT` and the loader's distances, and for writing at `TEXT_ALIAS`.
-struct OneImage;
-struct Tiny;
-impl Draft for OneImage {
-    fn base(&self) -> u64 {
-        TEXT
-    }
-    fn segments(&mut self) -> [&mut [u8]; 3] {
-        [0, 1, 2].map(|number| segment(TEXT_ALIAS + number * PAGE))
-    }
-}
+use crate::memory::{self, MODULES};
 
-impl Platform for Tiny {
-    type Tables = Global;
-    type Draft = OneImage;
-    type Image = OneImage;
-    fn tables(&self) -> Global {
-        Global
-    }
-    fn reserve(&self, size: ImageSize, _: &Placement) -> Result<OneImage, PlatformError> {
-        let bytes = size.text.max(size.rodata).max(size.data) as usize;
-        if bytes > PAGE as usize { Err(PlatformError { what: "reserve an image", bytes }) } else { Ok(OneImage) }
-    }
-    fn seal(&self, draft: OneImage) -> Result<OneImage, PlatformError> {
-        Ok(draft)
-    }
-    fn release(&self, _: OneImage) {}
-    fn clock(&self) -> u64 {
-        cycles()
-    }
-    fn clock_fenced(&self) -> u64 {
-        cycles()
-    }
-    // A function of its own, for the loader's size to be told.
-    #[inline(never)]
-    fn call(&self, call: &Call<'_, OneImage>, output: &mut [u8]) -> Result<Returned, CallError> {
-        let mut context = Context::new(&Services::NONE, call.input, output);
-        // SAFETY: the loader validated the entry and placed it in executable memory.
-        let entry: EntryFn = unsafe { core::mem::transmute(call.entry) };
-        let (result, cycles) = call.timing.measure(self, || entry(&mut context, call.reason as u32));
-        Ok(Returned { outcome: Outcome { result, output_length: context.output_length() }, cycles })
-    }
-}
-#[inline(never)]
-pub fn run(blob: &[u8]) -> Option<(i32, u64)> {
-    let manager = ModuleManager::new(Tiny, Timing::Precise);
-    let id = manager.load(blob).ok()?;
-    Some((manager.execute(id).ok()?, manager.stats(id)?.cycles?.corrected.min))
+/// Loads two modules, calls both and unloads them. Returns their results.
+pub fn run(sum: &[u8], primes: &[u8]) -> Option<[i32; 2]> {
+    let pages = MappedPages::new(memory::mapper(), memory::Frames);
+    // SAFETY: nothing else lies behind `MODULES`, and the blobs are our own.
+    let platform = unsafe { Direct::new(pages, MODULES) };
+    let manager = ModuleManager::new(platform, Timing::Precise);
+    let modules = [manager.load(sum).ok()?, manager.load(primes).ok()?];
+    let results = modules.map(|module| manager.execute(module).unwrap_or(-1));
+    modules.map(|module| manager.unload(module).is_ok());
+    Some(results)
 }

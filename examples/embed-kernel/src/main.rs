@@ -1,11 +1,12 @@
-//! Somebody else's kernel, as small as can be: `start.rs` boots it, and
-//! `embedding.rs` is all that taking the loader in needs.
+//! Somebody else's kernel: `start.rs` boots it, `memory.rs` has its page tables
+//! and frames, and `embedding.rs` is all that taking the loader in needs.
 
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(target_os = "none")]
-#[cfg_attr(feature = "without-loader", path = "nothing.rs")]
 mod embedding;
+#[cfg(target_os = "none")]
+mod memory;
 #[cfg(target_os = "none")]
 mod start;
 

@@ -3,25 +3,9 @@
 use core::arch::{asm, global_asm};
 use core::fmt::Write;
 
-use linked_list_allocator::LockedHeap;
-
-/// Bytes of each segment's place.
-pub const PAGE: u64 = 2 << 20;
-
-/// Where an image's text executes. Its rodata and data lie at the loader's distances.
-#[cfg_attr(feature = "without-loader", expect(dead_code, reason = "no image is placed"))]
-pub const TEXT: u64 = 1 << 30;
-
-/// Where the three segments are written, one after the other.
-pub const TEXT_ALIAS: u64 = 4 << 20;
-
-/// The heap, of one page.
-const HEAP: u64 = 16 << 20;
-
-#[global_allocator]
-static ALLOCATOR: LockedHeap = LockedHeap::empty();
-
-static BLOB: &[u8] = include_bytes!(env!("BAREFLOW_ARCHIVE"));
+/// The modules, as `cargo build` made them.
+static SUM: &[u8] = include_bytes!(concat!(env!("BAREFLOW_ARCHIVE"), "/sum.mod"));
+static PRIMES: &[u8] = include_bytes!(concat!(env!("BAREFLOW_ARCHIVE"), "/primes.mod"));
 
 global_asm!(
     ".section .note.pvh, \"a\", @note",
@@ -32,7 +16,7 @@ global_asm!(
     ".code32",
     ".global start",
     "start: cld",
-    // 1 GiB as it is, in pages of 2 MiB; then text, rodata and data with their own permissions.
+    // 1 GiB as it is, in pages of 2 MiB.
     "mov eax, 0x83",
     "mov edi, offset low",
     "mov ecx, 512",
@@ -41,17 +25,8 @@ global_asm!(
     "add edi, 8",
     "dec ecx",
     "jnz 2b",
-    "mov dword ptr [text], 0x400081",
-    "mov dword ptr [others], 0x600081",
-    "mov dword ptr [others + 4], 0x80000000",
-    "mov dword ptr [others + 128 * 8], 0x800083",
-    "mov dword ptr [others + 128 * 8 + 4], 0x80000000",
     "mov eax, offset low + 3",
     "mov [middle], eax",
-    "mov eax, offset text + 3",
-    "mov [middle + 8], eax",
-    "mov eax, offset others + 3",
-    "mov [middle + 16], eax",
     "mov eax, offset middle + 3",
     "mov [root], eax",
     // PAE and SSE, long mode and no-execute, paging and write protection.
@@ -87,8 +62,6 @@ global_asm!(
     "root: .skip 4096",
     "middle: .skip 4096",
     "low: .skip 4096",
-    "text: .skip 4096",
-    "others: .skip 4096",
     ".skip 64 * 1024",
     "stack_end:",
     ".text",
@@ -96,26 +69,13 @@ global_asm!(
 );
 
 extern "C" fn main() -> ! {
-    // SAFETY: the page is mapped, and nothing else lies there.
-    unsafe { ALLOCATOR.lock().init(HEAP as *mut u8, PAGE as usize) };
-    let result = crate::embedding::run(BLOB);
-    let _ = match result {
-        Some((result, cycles)) => writeln!(Serial, "sum.mod: {result} in {cycles} cycles"),
-        None => writeln!(Serial, "sum.mod: refused"),
+    crate::memory::init();
+    let results = crate::embedding::run(SUM, PRIMES);
+    let _ = match results {
+        Some([sum, primes]) => writeln!(Serial, "sum: {sum}, primes: {primes}"),
+        None => writeln!(Serial, "a module was refused"),
     };
-    leave(if result.is_some_and(|(result, _)| result == 5050) { 0x10 } else { 0x11 })
-}
-
-/// The memory of one segment, to be written.
-pub fn segment(address: u64) -> &'static mut [u8] {
-    // SAFETY: the page is mapped writable, and only the one image is ever placed.
-    unsafe { core::slice::from_raw_parts_mut(address as *mut u8, PAGE as usize) }
-}
-
-/// The processor's cycle counter.
-pub fn cycles() -> u64 {
-    // SAFETY: every x86-64 processor has the instruction.
-    unsafe { core::arch::x86_64::_rdtsc() }
+    leave(if results == Some([5050, 168]) { 0x10 } else { 0x11 })
 }
 
 struct Serial;

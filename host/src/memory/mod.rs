@@ -6,7 +6,6 @@ mod packed;
 mod paged;
 
 use allocator_api2::boxed::Box;
-use std::arch::asm;
 use std::cell::UnsafeCell;
 use std::io;
 use std::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
@@ -15,6 +14,7 @@ use bareflow_abi::{Context, Services};
 use bareflow_loader::{Domain, Draft, ImageSize, PeakUse, Placement, PlatformError, Segments};
 
 use crate::child::Child;
+use bareflow_runtime::serialize;
 use packed::Packed;
 use paged::Paged;
 pub(crate) use paged::vacate;
@@ -158,7 +158,7 @@ impl ImageDraft {
     /// The image, where that is so: its pages have their final permissions.
     #[inline]
     pub(crate) fn seal_shared(self) -> Image {
-        serialise();
+        serialize();
         self.image
     }
 
@@ -191,28 +191,5 @@ impl Draft for ImageDraft {
             unsafe { std::slice::from_raw_parts_mut(address, bytes) }
         };
         [slice(text, text_shift), slice(rodata, rodata_shift), slice(data, 0)]
-    }
-}
-
-/// Has the processor forget what it fetched before: code that was written through another address is run only behind
-/// this (Intel SDM volume 3, 10.3). Of the instructions that do it, a return from an interrupt takes the least time.
-fn serialise() {
-    // SAFETY: returns to the next instruction, with stack and flags as they are.
-    unsafe {
-        asm!(
-            "mov {stack}, rsp",
-            "mov {word:e}, ss",
-            "push {word}",
-            "push {stack}",
-            "pushfq",
-            "mov {word:e}, cs",
-            "push {word}",
-            "lea {word}, [rip + 2f]",
-            "push {word}",
-            "iretq",
-            "2:",
-            stack = out(reg) _,
-            word = out(reg) _,
-        );
     }
 }

@@ -18,7 +18,6 @@ use crate::memory::MODULE_STACK;
 use crate::services::undeclared;
 use crate::traps::timer::ticks_of;
 use own::Own;
-pub use packed::serialise;
 use user::UserSide;
 
 /// Address of the first image. Its rodata and data lie in the same two gigabytes.

@@ -4,7 +4,6 @@
 //! Text and rodata are mapped twice: where modules see them, executable or readable, and elsewhere, writable, for
 //! the loader alone. Whoever takes an image's place finds zeros.
 
-use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use allocator_api2::alloc::Global;
@@ -154,28 +153,5 @@ impl Packed {
             self.mapped[index] += PAGE_SIZE;
         }
         Ok(())
-    }
-}
-
-/// Has the processor forget what it fetched before: code that was written through another address is run only behind
-/// this (Intel SDM volume 3, 10.3). Of the instructions that do it, a return from an interrupt takes the least time.
-pub fn serialise() {
-    // SAFETY: returns to the next instruction, with stack and flags as they are.
-    unsafe {
-        asm!(
-            "mov {stack}, rsp",
-            "mov {word:e}, ss",
-            "push {word}",
-            "push {stack}",
-            "pushfq",
-            "mov {word:e}, cs",
-            "push {word}",
-            "lea {word}, [rip + 2f]",
-            "push {word}",
-            "iretq",
-            "2:",
-            stack = out(reg) _,
-            word = out(reg) _,
-        );
     }
 }

@@ -1,0 +1,240 @@
+//! A platform without containment: modules run in ring 0, called as ordinary functions.
+
+use core::arch::x86_64::{_mm_lfence, _rdtsc};
+use core::cell::RefCell;
+use core::ffi::c_void;
+use core::mem::transmute;
+use core::ptr::{null_mut, with_exposed_provenance_mut};
+use core::slice::{from_raw_parts, from_raw_parts_mut};
+
+use allocator_api2::alloc::Global;
+use bareflow_abi::header::{SERVICE_CLOCK, SERVICE_LOG};
+use bareflow_abi::layout::{IMAGE_SPAN, MAX_SEGMENT_SIZE};
+use bareflow_abi::{Context, EntryFn, Services};
+use bareflow_loader::free::FreeRanges;
+use bareflow_loader::segments::{PAGE_SIZE, Segments};
+use bareflow_loader::{Call, CallError, Draft, ImageSize, Outcome, Placement, Platform, PlatformError, Returned};
+
+use crate::serialize;
+
+/// Bytes of address space that the images of one [`Direct`] lie in: most of them are never mapped.
+pub const SPAN_BYTES: u64 = IMAGE_SPAN;
+
+/// Whole pages of 4096 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageRange {
+    /// Address of the first one.
+    pub start: u64,
+    /// Their length in bytes.
+    pub bytes: usize,
+}
+
+/// How sealed pages may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Read and executed.
+    Execute,
+    /// Read only.
+    Read,
+}
+
+/// The pages of a kernel, as [`Direct`] asks for them.
+///
+/// # Safety
+/// After [`allocate`](Self::allocate) returned `true`, the pages are zeroed, writable and nobody else's, until
+/// [`free`](Self::free). What is not mapped through another address stays as [`protect`](Self::protect) left it.
+pub unsafe trait PageMemory {
+    /// Maps zeroed pages, which can be written and not executed. Returns `false`, with nothing mapped, when there are too few.
+    ///
+    /// # Safety
+    /// The pages lie in the span that [`Direct::new`] was given, and are not mapped.
+    unsafe fn allocate(&self, pages: PageRange) -> bool;
+
+    /// Changes what may be done with pages, on every processor. Returns `false` when that is not possible.
+    ///
+    /// # Safety
+    /// [`allocate`](Self::allocate) mapped them, and nobody writes to them any more.
+    unsafe fn protect(&self, pages: PageRange, access: Access) -> bool;
+
+    /// Unmaps pages and takes them back.
+    ///
+    /// # Safety
+    /// [`allocate`](Self::allocate) mapped them, and nobody uses them any more.
+    unsafe fn free(&self, pages: PageRange);
+
+    /// Reads the cycle clock; by default the processor's time-stamp counter.
+    fn clock(&self) -> u64 {
+        // SAFETY: every x86-64 processor has the instruction.
+        unsafe { _rdtsc() }
+    }
+}
+
+/// A platform that runs modules in ring 0, on the caller's stack.
+///
+/// A fault of a module is a fault of the kernel; budgets of time and stack bind nobody; modules have their heap. Modules
+/// can read the clock, and log where [`with_log`](Self::with_log) says how.
+pub struct Direct<M> {
+    memory: M,
+    base: u64,
+    /// Pages, counted from the start of each kind of segment: the three of an image have the same numbers.
+    free: RefCell<FreeRanges<Global>>,
+    log: Option<fn(&str)>,
+    services: Services,
+}
+
+impl<M: PageMemory> Direct<M> {
+    /// Creates a platform whose images lie in the [`SPAN_BYTES`] from `base` on, which is a multiple of 4096.
+    ///
+    /// # Safety
+    /// Nothing else uses these addresses. Every blob that is loaded is code that the kernel trusts as its own: a valid
+    /// blob can do whatever the kernel can.
+    pub unsafe fn new(memory: M, base: u64) -> Direct<M> {
+        let mut free = FreeRanges::new_in(Global);
+        free.give_back(0, MAX_SEGMENT_SIZE / PAGE_SIZE);
+        Direct { memory, base, free: RefCell::new(free), log: None, services: Services::new(log, clock) }
+    }
+
+    /// Shows the lines that modules log.
+    #[must_use]
+    pub fn with_log(self, log: fn(&str)) -> Direct<M> {
+        Direct { log: Some(log), ..self }
+    }
+
+    /// Maps an image's segments; those that were mapped before one could not be are freed.
+    fn map(&self, segments: &Segments) -> bool {
+        let mapped = pages(segments);
+        for (count, pages) in mapped.into_iter().enumerate() {
+            // SAFETY: `reserve` took these page numbers out of the free ones, so nothing is mapped there.
+            if pages.bytes > 0 && !unsafe { self.memory.allocate(pages) } {
+                self.unmap(mapped.into_iter().take(count));
+                return false;
+            }
+        }
+        true
+    }
+
+    fn unmap(&self, mapped: impl Iterator<Item = PageRange>) {
+        for pages in mapped.filter(|pages| pages.bytes > 0) {
+            // SAFETY: `map` mapped them; their image goes with them.
+            unsafe { self.memory.free(pages) };
+        }
+    }
+
+    fn take_back(&self, image: &DirectImage) {
+        self.unmap(pages(&image.segments).into_iter());
+        self.free.borrow_mut().give_back(image.first_page, image.pages);
+    }
+}
+
+/// An image in memory of its own.
+#[derive(Debug)]
+pub struct DirectImage {
+    segments: Segments,
+    first_page: u64,
+    pages: u64,
+}
+
+/// The pages of text, rodata, and data with the heap.
+fn pages(segments: &Segments) -> [PageRange; 3] {
+    segments.mapped().map(|(start, bytes)| PageRange { start, bytes: bytes.next_multiple_of(PAGE_SIZE) as usize })
+}
+
+impl Draft for DirectImage {
+    fn base(&self) -> u64 {
+        self.segments.base
+    }
+
+    fn segments(&mut self) -> [&mut [u8]; 3] {
+        self.segments.all().map(|(start, bytes)| match bytes {
+            0 => &mut [][..],
+            // SAFETY: `reserve` mapped these bytes writable for this image alone; the segments lie apart, and the
+            // image is borrowed for as long as the slices live.
+            _ => unsafe { from_raw_parts_mut(with_exposed_provenance_mut(start as usize), bytes) },
+        })
+    }
+}
+
+impl<M: PageMemory> Platform for Direct<M> {
+    type Tables = Global;
+    type Draft = DirectImage;
+    type Image = DirectImage;
+
+    fn tables(&self) -> Global {
+        Global
+    }
+
+    fn offered_services(&self) -> u32 {
+        if self.log.is_some() { SERVICE_CLOCK | SERVICE_LOG } else { SERVICE_CLOCK }
+    }
+
+    fn reserve(&self, size: ImageSize, placement: &Placement) -> Result<DirectImage, PlatformError> {
+        let heap = placement.budget.heap;
+        let pages = Segments::pages(&size, heap);
+        let failed = PlatformError { what: "map pages", bytes: (pages * PAGE_SIZE) as usize };
+        let first_page = self.free.borrow_mut().take(pages).ok_or(failed)?;
+        let segments = Segments { base: self.base + first_page * PAGE_SIZE, size, heap };
+        if !self.map(&segments) {
+            self.free.borrow_mut().give_back(first_page, pages);
+            return Err(failed);
+        }
+        Ok(DirectImage { segments, first_page, pages })
+    }
+
+    fn seal(&self, image: DirectImage) -> Result<DirectImage, PlatformError> {
+        let [text, rodata, _] = pages(&image.segments);
+        for (pages, access) in [(text, Access::Execute), (rodata, Access::Read)] {
+            // SAFETY: `reserve` mapped them, and the loader has written what it wanted to.
+            if pages.bytes > 0 && !unsafe { self.memory.protect(pages, access) } {
+                self.take_back(&image);
+                return Err(PlatformError { what: "protect pages", bytes: pages.bytes });
+            }
+        }
+        serialize();
+        Ok(image)
+    }
+
+    fn release(&self, image: DirectImage) {
+        self.take_back(&image);
+    }
+
+    fn clock(&self) -> u64 {
+        self.memory.clock()
+    }
+
+    fn clock_fenced(&self) -> u64 {
+        // SAFETY: every x86-64 processor has the instruction.
+        unsafe { _mm_lfence() };
+        self.memory.clock()
+    }
+
+    fn call(&self, call: &Call<'_, DirectImage>, output: &mut [u8]) -> Result<Returned, CallError> {
+        let capacity = output.len();
+        let (heap, heap_bytes) = call.image.segments.heap();
+        let log = self.log.map_or(null_mut(), |log| log as *mut c_void);
+        let mut context = Context::new(&self.services, call.input, output).with_embedder(log);
+        if heap_bytes > 0 {
+            context = context.with_heap(heap, heap_bytes);
+        }
+        // SAFETY: the loader validated the entry to lie in the image's text, which is sealed; whoever made this
+        // platform vouches for what the blobs do.
+        let entry: EntryFn = unsafe { transmute(call.entry as *const ()) };
+        let (result, cycles) = call.timing.measure(self, || entry(&mut context, call.reason as u32));
+        let output_length = context.output_length().min(capacity);
+        Ok(Returned { outcome: Outcome { result, output_length }, cycles })
+    }
+}
+
+extern "C" fn log(context: *mut Context<'_>, text: *const u8, bytes: usize) {
+    // SAFETY: a module passes its call's context, and its text by pointer and length; it is trusted to.
+    let (context, text) = unsafe { (&*context, from_raw_parts(text, bytes)) };
+    if let (false, Ok(text)) = (context.embedder().is_null(), core::str::from_utf8(text)) {
+        // SAFETY: `call` put a function of this type there.
+        let log: fn(&str) = unsafe { transmute(context.embedder()) };
+        log(text);
+    }
+}
+
+extern "C" fn clock(_: *mut Context<'_>) -> u64 {
+    // SAFETY: every x86-64 processor has the instruction.
+    unsafe { _rdtsc() }
+}
