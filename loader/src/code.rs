@@ -6,7 +6,7 @@ use bareflow_abi::layout::{DATA_OFFSET, MAX_ALIGNMENT, MAX_SEGMENT_SIZE, RODATA_
 use bareflow_abi::variant::{VARIANT_HEADER_SIZE, VariantHeader};
 
 use crate::error::{BadCode, BadVariant, MalformedModule};
-use crate::fixups::{Fixups, SLOT_SIZE_BYTES};
+use crate::fixups::{FIXUP_SIZE_BYTES, Fixups};
 use crate::platform::ImageSize;
 
 /// Segments and fix-ups, and what is said of them.
@@ -102,11 +102,11 @@ impl<'blob> Code<'blob> {
         if !self.fixups.is_empty() {
             for offset in Fixups::new(self.fixups) {
                 let offset = offset?;
-                let slot = Slot::at(offset, self.rodata.len(), self.data.len());
-                let target = slot.and_then(|slot| slot.target(self.rodata, self.data));
-                let target = target.ok_or(BadCode::FixupSlot { found: offset })?;
+                let fixup = Fixup::at(offset, self.rodata.len(), self.data.len());
+                let target = fixup.and_then(|fixup| fixup.target(self.rodata, self.data));
+                let target = target.ok_or(BadCode::FixupOutside { found: offset })?;
                 if !self.points_into(target) {
-                    return Err(BadCode::FixupTarget { slot: offset, found: target });
+                    return Err(BadCode::FixupTarget { fixup: offset, found: target });
                 }
                 count = count.saturating_add(1);
             }
@@ -171,36 +171,36 @@ fn check_sizes(header: &VariantHeader) -> Result<(), MalformedModule> {
     Ok(())
 }
 
-/// A slot that lies wholly in one segment.
-pub(crate) enum Slot {
+/// A fix-up that lies wholly in one segment.
+pub(crate) enum Fixup {
     /// At this distance from the start of rodata.
     Rodata(usize),
     /// At this distance from the start of data.
     Data(usize),
 }
 
-impl Slot {
-    /// The slots of these fix-ups, of code with so many bytes in the file for rodata and for data.
-    pub fn all(fixups: &[u8], rodata: usize, data: usize) -> impl Iterator<Item = Slot> {
-        Fixups::new(fixups).filter_map(move |offset| Slot::at(offset.ok()?, rodata, data))
+impl Fixup {
+    /// The fix-ups of this list, of code with so many bytes in the file for rodata and for data.
+    pub fn all(fixups: &[u8], rodata: usize, data: usize) -> impl Iterator<Item = Fixup> {
+        Fixups::new(fixups).filter_map(move |offset| Fixup::at(offset.ok()?, rodata, data))
     }
 
-    /// The slot at `offset` from the image's base, or `None` when it lies
+    /// The fix-up at `offset` from the image's base, or `None` when it lies
     /// anywhere but in the bytes the file has for rodata and data.
-    fn at(offset: u64, rodata: usize, data: usize) -> Option<Slot> {
+    fn at(offset: u64, rodata: usize, data: usize) -> Option<Fixup> {
         let within = |start: u64, size: usize| {
-            let place = offset.checked_sub(start)?;
-            let end = place.checked_add(SLOT_SIZE_BYTES)?;
-            (end <= size as u64).then(|| usize::try_from(place).ok())?
+            let distance = offset.checked_sub(start)?;
+            let end = distance.checked_add(FIXUP_SIZE_BYTES)?;
+            (end <= size as u64).then(|| usize::try_from(distance).ok())?
         };
-        within(RODATA_OFFSET, rodata).map(Slot::Rodata).or_else(|| within(DATA_OFFSET, data).map(Slot::Data))
+        within(RODATA_OFFSET, rodata).map(Fixup::Rodata).or_else(|| within(DATA_OFFSET, data).map(Fixup::Data))
     }
 
-    /// What the slot holds in the file: its target's distance from the image's base.
+    /// What the fix-up holds in the file: its target's distance from the image's base.
     fn target(&self, rodata: &[u8], data: &[u8]) -> Option<u64> {
         let bytes = match *self {
-            Slot::Rodata(place) => rodata.get(place..)?,
-            Slot::Data(place) => data.get(place..)?,
+            Fixup::Rodata(start) => rodata.get(start..)?,
+            Fixup::Data(start) => data.get(start..)?,
         };
         bytes.first_chunk().map(|bytes| u64::from_le_bytes(*bytes))
     }

@@ -1,16 +1,16 @@
-//! The fix-ups: 64-bit slots to which the address of the image is added.
+//! The fix-ups: 64-bit words to which the address of the image is added.
 //!
 //! Each is stored as its distance from the one before (the first one's from the
 //! image's base) in LEB128, seven bits to a byte, the lowest first. There is
-//! one way to write each list: distances are 8 or more, since slots do not
+//! one way to write each list: distances are 8 or more, since fix-ups do not
 //! overlap, and no number carries a superfluous last byte.
 
 use crate::error::BadCode;
 
-/// Bytes of a slot.
-pub const SLOT_SIZE_BYTES: u64 = 8;
+/// Bytes of a fix-up.
+pub const FIXUP_SIZE_BYTES: u64 = 8;
 
-/// The slots' offsets from the image's base, in rising order.
+/// The fix-ups' offsets from the image's base, in rising order.
 #[derive(Clone, Debug)]
 pub struct Fixups<'blob> {
     rest: &'blob [u8],
@@ -46,7 +46,7 @@ impl Iterator for Fixups<'_> {
         if self.rest.is_empty() {
             return None;
         }
-        let behind = self.previous.map_or(0, |offset| offset + SLOT_SIZE_BYTES);
+        let behind = self.previous.map_or(0, |offset| offset + FIXUP_SIZE_BYTES);
         let offset = self.number().and_then(|distance| self.previous.unwrap_or(0).checked_add(distance));
         match offset {
             Some(offset) if offset >= behind => {
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn rejects_slots_that_overlap() {
+    fn rejects_fixups_that_overlap() {
         assert_eq!(all(&[16, 7]), Err(BadCode::FixupEncoding { behind: 16 }));
         assert_eq!(all(&[16, 0]), Err(BadCode::FixupEncoding { behind: 16 }));
     }

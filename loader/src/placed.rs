@@ -2,9 +2,9 @@
 
 use bareflow_abi::layout::TEXT_OFFSET;
 
-use crate::code::Slot;
+use crate::code::Fixup;
 use crate::error::LoadError;
-use crate::fixups::SLOT_SIZE_BYTES;
+use crate::fixups::FIXUP_SIZE_BYTES;
 use crate::platform::{Draft, Platform};
 use crate::policy::Placement;
 use crate::valid::ValidModule;
@@ -44,8 +44,8 @@ impl<Image> PlacedModule<Image> {
         copy(code.rodata, rodata);
         copy(code.data, data);
         if !code.fixups.is_empty() {
-            let slots = (code.fixups, code.rodata.len(), code.data.len());
-            relocate_all(slots, base, rodata, data);
+            let lists = (code.fixups, code.rodata.len(), code.data.len());
+            relocate_all(lists, base, rodata, data);
         }
         let entry = base.wrapping_add(TEXT_OFFSET).wrapping_add(u64::from(code.header.entry));
         Ok(PlacedModule { image: platform.seal(draft)?, entry })
@@ -67,20 +67,20 @@ fn copy(bytes: &[u8], memory: &mut [u8]) {
 
 /// Applies all fix-ups to an image that will lie at `base`.
 #[inline(never)]
-fn relocate_all(slots: (&[u8], usize, usize), base: u64, rodata: &mut [u8], data: &mut [u8]) {
-    let (fixups, rodata_size, data_size) = slots;
-    for slot in Slot::all(fixups, rodata_size, data_size) {
-        match slot {
-            Slot::Rodata(place) => relocate(rodata, place, base),
-            Slot::Data(place) => relocate(data, place, base),
+fn relocate_all(lists: (&[u8], usize, usize), base: u64, rodata: &mut [u8], data: &mut [u8]) {
+    let (fixups, rodata_size, data_size) = lists;
+    for fixup in Fixup::all(fixups, rodata_size, data_size) {
+        match fixup {
+            Fixup::Rodata(start) => relocate(rodata, start, base),
+            Fixup::Data(start) => relocate(data, start, base),
         }
     }
 }
 
-/// Adds `base` to the slot at `place`, which validation found to be inside.
-fn relocate(segment: &mut [u8], place: usize, base: u64) {
-    let slot = segment.get_mut(place..).and_then(|rest| rest.first_chunk_mut::<{ SLOT_SIZE_BYTES as usize }>());
-    if let Some(slot) = slot {
-        *slot = u64::from_le_bytes(*slot).wrapping_add(base).to_le_bytes();
+/// Adds `base` to the fix-up at `start`, which validation found to be inside.
+fn relocate(segment: &mut [u8], start: usize, base: u64) {
+    let fixup = segment.get_mut(start..).and_then(|rest| rest.first_chunk_mut::<{ FIXUP_SIZE_BYTES as usize }>());
+    if let Some(fixup) = fixup {
+        *fixup = u64::from_le_bytes(*fixup).wrapping_add(base).to_le_bytes();
     }
 }

@@ -56,7 +56,7 @@ pub mod blob {
         bytes
     }
 
-    /// A blob with everything a blob can have: a slot in rodata that points to
+    /// A blob with everything a blob can have: a fix-up in rodata that points to
     /// its text, one in data that points to its bss' end, and a skippable record.
     pub fn full() -> Vec<u8> {
         let mut bytes = small("full");

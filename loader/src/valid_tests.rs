@@ -1,5 +1,5 @@
 use super::*;
-use crate::code::Slot;
+use crate::code::Fixup;
 use crate::error::{BadCode, MalformedModule};
 use crate::platform::ImageSize;
 use crate::testing::blob;
@@ -15,8 +15,8 @@ use std::string::ToString;
 
 const OFFER: Offer = Offer { services: SERVICE_LOG | SERVICE_CLOCK, cpu_level: 2, checksum: Crc32c::BY_TABLE };
 
-fn slots(code: &Code<'_>) -> usize {
-    Slot::all(code.fixups, code.rodata.len(), code.data.len()).count()
+fn fixups(code: &Code<'_>) -> usize {
+    Fixup::all(code.fixups, code.rodata.len(), code.data.len()).count()
 }
 
 fn validate(bytes: &[u8]) -> Result<ValidModule<'_>, InvalidModule> {
@@ -93,7 +93,7 @@ fn accepts_a_valid_module() {
     assert_eq!(module.name().as_str(), "full");
     assert_eq!(module.version(), Version { major: 1, minor: 0, patch: 0 });
     assert_eq!(module.code().image_size(), ImageSize { text: 8, rodata: 16, data: 40, alignment: 16 });
-    assert_eq!(slots(module.code()), 2);
+    assert_eq!(fixups(module.code()), 2);
 }
 
 #[test]
@@ -209,17 +209,17 @@ fn rejects_another_number_of_fixups() {
 fn rejects_slots_outside_rodata_and_data() {
     // Half beyond rodata's end; in the bss, for which the file has no bytes;
     // in the text, where the second one then overlaps nothing.
-    assert_eq!(refusal_with_byte(FIXUPS, 0x89), InvalidModule::Code(BadCode::FixupSlot { found: 0x4000_0009 }));
-    assert_eq!(refusal_with_byte(FIXUPS + 5, 0xf9), InvalidModule::Code(BadCode::FixupSlot { found: 0x5000_0001 }));
+    assert_eq!(refusal_with_byte(FIXUPS, 0x89), InvalidModule::Code(BadCode::FixupOutside { found: 0x4000_0009 }));
+    assert_eq!(refusal_with_byte(FIXUPS + 5, 0xf9), InvalidModule::Code(BadCode::FixupOutside { found: 0x5000_0001 }));
     assert_eq!(refusal_with_byte(FIXUPS + 4, 0x00), InvalidModule::Code(BadCode::FixupEncoding { behind: 0 }));
 }
 
 #[test]
 fn rejects_slots_that_point_out_of_the_image() {
     let error = refusal_with_byte(SECOND_RODATA_SLOT, 9);
-    assert_eq!(error, InvalidModule::Code(BadCode::FixupTarget { slot: 0x4000_0008, found: 9 }));
+    assert_eq!(error, InvalidModule::Code(BadCode::FixupTarget { fixup: 0x4000_0008, found: 9 }));
     let error = refusal_with_byte(DATA, 0x29);
-    assert_eq!(error, InvalidModule::Code(BadCode::FixupTarget { slot: 0x5000_0000, found: 0x5000_0029 }));
+    assert_eq!(error, InvalidModule::Code(BadCode::FixupTarget { fixup: 0x5000_0000, found: 0x5000_0029 }));
 }
 
 #[test]
@@ -299,7 +299,7 @@ fn picks_the_highest_level_that_is_offered() {
         let module = ValidModule::validate(RawModule::parse(&bytes).unwrap(), Offer { cpu_level, ..OFFER }).unwrap();
         let code = module.code();
         assert_eq!((code.header.level, code.text[1]), expected);
-        assert_eq!((code.image_size().data, slots(code)), (40, 2));
+        assert_eq!((code.image_size().data, fixups(code)), (40, 2));
     }
 }
 
@@ -351,7 +351,7 @@ fn rejects_a_variant_whose_code_can_not_be() {
     };
     refused(|header| header.entry = 8, BadCode::Entry { found: 8, text_size: 8 });
     refused(|header| header.fixup_count = 3, BadCode::FixupCount { found: 2, expected: 3 });
-    refused(|header| header.bss_size = 8, BadCode::FixupTarget { slot: 0x5000_0000, found: 0x5000_0028 });
+    refused(|header| header.bss_size = 8, BadCode::FixupTarget { fixup: 0x5000_0000, found: 0x5000_0028 });
     let error = validate(&blob::with_variant(3, |header| header.entry = 8)).unwrap_err().to_string();
     assert!(error.starts_with("bad variant for x86-64-v3: entry outside the text: offset 0x8"), "{error}");
 }
@@ -384,7 +384,7 @@ fn rejects_every_single_bit_flip() {
 /// Runs every check there is, whatever comes of it.
 fn judge(bytes: &[u8]) {
     if let Ok(raw) = RawModule::parse(bytes) {
-        let _ = ValidModule::validate(raw, OFFER).map(|module| slots(module.code()));
+        let _ = ValidModule::validate(raw, OFFER).map(|module| fixups(module.code()));
     }
 }
 

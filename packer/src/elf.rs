@@ -25,9 +25,9 @@ pub(crate) type File<'data> = ElfFile64<'data, LittleEndian>;
 pub struct Elf {
     /// The text segment.
     pub text: Vec<u8>,
-    /// The read-only data, its slots filled with their targets.
+    /// The read-only data, its fix-ups filled with their targets.
     pub rodata: Vec<u8>,
-    /// The initialised data, its slots filled with their targets.
+    /// The initialised data, its fix-ups filled with their targets.
     pub data: Vec<u8>,
     /// Bytes of bss.
     pub bss_size: u32,
@@ -35,8 +35,8 @@ pub struct Elf {
     pub alignment: u32,
     /// Offset of the entry in the text.
     pub entry: u32,
-    /// Offsets of the slots from the image's base, in rising order.
-    pub slots: Vec<u64>,
+    /// Offsets of the fix-ups from the image's base, in rising order.
+    pub fixups: Vec<u64>,
     /// What the module was built against.
     pub descriptor: Descriptor,
     /// The schema of its state, if it has one.
@@ -71,7 +71,7 @@ impl Elf {
             bss_size: 0,
             alignment: alignment(&file)?,
             entry,
-            slots: Vec::new(),
+            fixups: Vec::new(),
             descriptor: descriptor(&file)?,
             state_schema: state_schema(&file)?,
             layout: layout(&file)?,
@@ -126,7 +126,7 @@ impl Elf {
         Ok(())
     }
 
-    /// Writes the targets into their slots.
+    /// Writes the targets into their fix-ups.
     fn relocate(&mut self, file: &File<'_>, relocations: Vec<(u64, u64)>) -> Result<(), PackError> {
         for (offset, target) in relocations {
             let segment = match offset {
@@ -134,12 +134,12 @@ impl Elf {
                 DATA_OFFSET.. => self.data.get_mut((offset - DATA_OFFSET) as usize..),
                 _ => None,
             };
-            let slot = segment.and_then(|rest| rest.first_chunk_mut::<8>());
-            let slot = slot.ok_or_else(|| refused_relocation(file, offset, R_X86_64_RELATIVE, None))?;
-            *slot = target.to_le_bytes();
-            self.slots.push(offset);
+            let fixup = segment.and_then(|rest| rest.first_chunk_mut::<8>());
+            let fixup = fixup.ok_or_else(|| refused_relocation(file, offset, R_X86_64_RELATIVE, None))?;
+            *fixup = target.to_le_bytes();
+            self.fixups.push(offset);
         }
-        self.slots.sort_unstable();
+        self.fixups.sort_unstable();
         Ok(())
     }
 }

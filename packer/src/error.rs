@@ -123,7 +123,7 @@ pub enum PackError {
         found: u64,
     },
     /// Two fix-ups that overlap.
-    OverlappingSlots {
+    OverlappingFixups {
         /// Offset of the first.
         first: u64,
         /// Offset of the second.
@@ -224,7 +224,7 @@ impl fmt::Display for PackError {
                  {ABI_MAJOR}.{ABI_MINOR} as released; build against the bareflow-abi of this version \
                  (`bareflow new --standalone` writes it)"
             ),
-            Self::OverlappingSlots { first, second } => write!(
+            Self::OverlappingFixups { first, second } => write!(
                 out,
                 "fix-ups at {first:#x} and {second:#x} overlap; remove the packed structure that holds the pointers"
             ),

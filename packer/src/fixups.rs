@@ -2,23 +2,23 @@
 
 use crate::error::PackError;
 
-/// Number and encoded form of `slots`, which rise.
-pub(crate) fn encode(slots: &[u64]) -> Result<(u32, Vec<u8>), PackError> {
+/// Number and encoded form of fix-ups at these rising offsets.
+pub(crate) fn encode(fixups: &[u64]) -> Result<(u32, Vec<u8>), PackError> {
     let mut encoded = Vec::new();
     let mut previous = None;
-    for &slot in slots {
-        if let Some(before) = previous.filter(|before| slot < before + 8) {
-            return Err(PackError::OverlappingSlots { first: before, second: slot });
+    for &fixup in fixups {
+        if let Some(before) = previous.filter(|before| fixup < before + 8) {
+            return Err(PackError::OverlappingFixups { first: before, second: fixup });
         }
-        let mut distance = slot - previous.unwrap_or(0);
+        let mut distance = fixup - previous.unwrap_or(0);
         while distance >= 0x80 {
             encoded.push(distance.to_le_bytes()[0] | 0x80);
             distance >>= 7;
         }
         encoded.push(distance.to_le_bytes()[0]);
-        previous = Some(slot);
+        previous = Some(fixup);
     }
-    Ok((crate::size(slots.len())?, encoded))
+    Ok((crate::size(fixups.len())?, encoded))
 }
 
 #[cfg(test)]
@@ -33,7 +33,7 @@ mod tests {
     }
 
     #[test]
-    fn rejects_slots_that_overlap() {
-        assert_eq!(encode(&[8, 12]), Err(PackError::OverlappingSlots { first: 8, second: 12 }));
+    fn rejects_fixups_that_overlap() {
+        assert_eq!(encode(&[8, 12]), Err(PackError::OverlappingFixups { first: 8, second: 12 }));
     }
 }

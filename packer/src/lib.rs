@@ -102,7 +102,7 @@ pub fn pack_variants(elf: &[u8], variants: &[Variant<'_>], settings: &Settings) 
     }
     let depends = dependencies(settings)?;
     let elf = Elf::read(elf)?;
-    let (fixup_count, fixups) = fixups::encode(&elf.slots)?;
+    let (fixup_count, fixups) = fixups::encode(&elf.fixups)?;
     let mut records = records(settings, &depends, &elf);
     records.extend(variants::records(&elf, settings, variants)?);
     let (version_major, version_minor, version_patch) = settings.version;

@@ -40,7 +40,7 @@ pub(crate) fn records(base: &Elf, settings: &Settings, variants: &[Variant<'_>])
 }
 
 fn encode(level: u8, elf: &Elf) -> Result<Vec<u8>, PackError> {
-    let (fixup_count, fixups) = fixups::encode(&elf.slots)?;
+    let (fixup_count, fixups) = fixups::encode(&elf.fixups)?;
     let header = VariantHeader {
         level,
         reserved: [0; 3],
@@ -69,7 +69,7 @@ mod tests {
             bss_size: 0,
             alignment: 1,
             entry: 0,
-            slots: Vec::new(),
+            fixups: Vec::new(),
             descriptor: Descriptor::from_bytes(&[0; size_of::<Descriptor>()]),
             state_schema: None,
             layout: None,

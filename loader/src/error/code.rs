@@ -29,15 +29,15 @@ pub enum BadCode {
         /// How many the header announces.
         expected: u32,
     },
-    /// A slot that isn't in rodata or data.
-    FixupSlot {
+    /// A fix-up that isn't in rodata or data.
+    FixupOutside {
         /// Its offset from the image's base.
         found: u64,
     },
-    /// A slot that would point out of the image.
+    /// A fix-up that would point out of the image.
     FixupTarget {
-        /// The slot's offset.
-        slot: u64,
+        /// The fix-up's offset.
+        fixup: u64,
         /// Where it points, from the image's base.
         found: u64,
     },
@@ -55,11 +55,11 @@ impl fmt::Display for BadCode {
             Self::FixupCount { found, expected } => {
                 write!(out, "wrong number of fix-ups: {found}, the header announces {expected}; {REBUILD}")
             }
-            Self::FixupSlot { found } => {
+            Self::FixupOutside { found } => {
                 write!(out, "fix-up outside rodata and data: offset {found:#x}; {REBUILD}")
             }
-            Self::FixupTarget { slot, found } => {
-                write!(out, "fix-up at offset {slot:#x} points out of the image: {found:#x}; {REBUILD}")
+            Self::FixupTarget { fixup, found } => {
+                write!(out, "fix-up at offset {fixup:#x} points out of the image: {found:#x}; {REBUILD}")
             }
         }
     }
