@@ -21,7 +21,7 @@ const BOUND: u64 = 8 << 10;
 /// and profile, unload.
 const WAY: [&str; 19] = [
     "raw", "records", "name", "valid", "code", "segments", "fixups", "placed", "load", "module", "standing", "manager",
-    "table", "budget", "execute", "call", "platform", "profile", "unload",
+    "registry", "budget", "execute", "call", "platform", "profile", "unload",
 ];
 
 /// What of the loader is inlined into the example's functions.

@@ -107,8 +107,8 @@ impl<P: Platform> ModuleManager<P> {
         let admits = |version: Version| needed.admits(version.parts());
         let met = new.is_some_and(admits)
             || self
-                .table
-                .versions(self.table.named(name))
+                .registry
+                .versions(self.registry.named(name))
                 .any(|other| other != gone && self.get(other).is_some_and(|other| admits(other.version)));
         (admits(version) && !met).then(|| Interval::of(&needed))
     }
@@ -119,7 +119,7 @@ impl<P: Platform> ModuleManager<P> {
             return Ok(());
         }
         for needed in Dependencies::new(new.depends) {
-            let found = self.table_versions(needed.name).any(|id| self.admitted(&needed, id));
+            let found = self.versions_of(needed.name).any(|id| self.admitted(&needed, id));
             // A valid list has names by the rule.
             if let (false, Some(name)) = (found, Name::new(needed.name)) {
                 return Err(LoadError::MissingDependency { name, versions: Interval::of(&needed) });
@@ -173,8 +173,8 @@ impl<P: Platform> ModuleManager<P> {
     }
 
     /// The listed modules of a name.
-    fn table_versions(&self, name: &str) -> impl Iterator<Item = ModuleId> {
-        Name::new(name).into_iter().flat_map(|name| self.table.versions(self.table.named(&name)))
+    fn versions_of(&self, name: &str) -> impl Iterator<Item = ModuleId> {
+        Name::new(name).into_iter().flat_map(|name| self.registry.versions(self.registry.named(&name)))
     }
 
     /// Whether the module `id` is of a version that will do.

@@ -64,6 +64,7 @@ pub mod printable;
 pub mod profile;
 pub mod raw;
 pub mod records;
+mod registry;
 #[cfg(feature = "reload")]
 pub mod reload;
 pub mod report;
@@ -73,7 +74,6 @@ mod restart;
 pub mod segments;
 mod standing;
 pub mod state;
-mod table;
 #[cfg(test)]
 mod testing;
 pub mod trial;

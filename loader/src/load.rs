@@ -19,9 +19,9 @@ use crate::policy::{Domain, LoadOptions, Placement};
 use crate::profile::Recorder;
 use crate::profile::turns::Turns;
 use crate::raw::RawModule;
+use crate::registry::{Claim, Named, Place};
 use crate::standing::{Standing, State};
 use crate::state::Carried;
-use crate::table::{Claim, Named, Place};
 use crate::valid::{Offer, ValidModule};
 
 /// A module that is ready and not yet to be found.
@@ -90,7 +90,7 @@ impl<P: Platform> ModuleManager<P> {
                 return Err(LoadError::NotAllowed { refused, allowed });
             }
         }
-        let known = self.table.named(&valid.name());
+        let known = self.registry.named(&valid.name());
         let from = self.meet(&valid, known, meets)?;
         self.install(&valid, known, from, options)
     }
@@ -136,10 +136,10 @@ impl<P: Platform> ModuleManager<P> {
         }
         // Room first, so that nothing can fail once the module is initialised.
         let (name, tables) = (valid.name(), self.platform.tables());
-        let claim = self.table.claim(known, &name, &tables).ok_or(LoadError::TableFull)?;
-        let load = self.table.next_load();
+        let claim = self.registry.claim(known, &name, &tables).ok_or(LoadError::NoMemory)?;
+        let load = self.registry.next_load();
         self.make(valid, options, &claim, load)
-            .inspect_err(|_| self.table.give_back(claim.place, Some(claim.named)))?;
+            .inspect_err(|_| self.registry.give_back(claim.place, Some(claim.named)))?;
         let mut prepared = Prepared { claim, load, from, carried: Carried::Nothing };
         match self.make_ready(&prepared) {
             Ok(carried) => prepared.carried = carried,
@@ -173,7 +173,7 @@ impl<P: Platform> ModuleManager<P> {
     pub(crate) fn discard(&self, prepared: &Prepared<'_, P>, error: LoadError) -> LoadError {
         let Claim { place, named } = prepared.claim;
         if let Some(module) = place.empty() {
-            self.table.give_back(place, Some(named));
+            self.registry.give_back(place, Some(named));
             self.release(module.placed.image);
         }
         error
@@ -189,11 +189,11 @@ impl<P: Platform> ModuleManager<P> {
         load: NonZeroU64,
     ) -> Result<(), LoadError> {
         let (raw, tables) = (valid.raw(), self.platform.tables());
-        let kept = Kept::new(valid, options, tables).ok_or(LoadError::TableFull)?;
+        let kept = Kept::new(valid, options, tables).ok_or(LoadError::NoMemory)?;
         let budget = Budget::of(&raw.header(), &options.limits);
         let placement = Placement { domain: options.domain, budget, services: raw.header().services };
         // Nobody borrows an empty place.
-        let Some(mut place) = claim.place.change() else { return Err(LoadError::TableFull) };
+        let Some(mut place) = claim.place.change() else { return Err(LoadError::NoMemory) };
         let placed = PlacedModule::place(valid, &placement, &self.platform)?;
         *place = Some(ManuallyDrop::new(Module {
             name: valid.name(),
@@ -240,7 +240,7 @@ impl<P: Platform> ModuleManager<P> {
     /// Has a module found by its name, which stands for it from now on if that says so, or if it stood for nothing.
     pub(crate) fn list(&self, place: &Place<P>, module: &Module<P>, named: &Named, active: bool) {
         if !module.listed.replace(true) {
-            self.table.link(place, named);
+            self.registry.link(place, named);
         }
         if let (Some(load), true) = (module.load.get(), active || named.active.get().is_none()) {
             named.active.set(Some(ModuleId { index: place.index() as usize, load }));

@@ -14,9 +14,9 @@ use crate::placed::PlacedModule;
 use crate::platform::{CallError, Platform, Usage};
 use crate::policy::LoadOptions;
 use crate::profile::{ModuleProfile, Snapshot, Spare, Timing, calibrate, step};
+use crate::registry::{Named, Registry};
 use crate::standing::State;
 use crate::state;
-use crate::table::{Named, Table};
 #[cfg(feature = "reload")]
 use crate::{platform::MAX_DEPTH, unload::Receipt};
 
@@ -29,7 +29,7 @@ pub struct ModuleManager<P: Platform> {
     pub(crate) timing: Timing,
     overhead: u64,
     step: u64,
-    pub(crate) table: Table<P>,
+    pub(crate) registry: Registry<P>,
     pub(crate) spare: Spare<P::Tables>,
     /// The receipts of modules that were retired during calls, the oldest first: one for each call under way.
     #[cfg(feature = "reload")]
@@ -51,7 +51,7 @@ impl<P: Platform> ModuleManager<P> {
             overhead: calibrate(&platform, timing),
             step: step(&platform),
             timing,
-            table: Table::new(),
+            registry: Registry::new(),
             spare: Spare::new(),
             #[cfg(feature = "reload")]
             receipts: RefCell::new([None; MAX_DEPTH]),
@@ -66,7 +66,7 @@ impl<P: Platform> ModuleManager<P> {
     /// What is known of a module's name.
     #[inline]
     pub(crate) fn named(&self, module: &Module<P>) -> Option<&Named> {
-        self.table.name_at(module.named)
+        self.registry.name_at(module.named)
     }
 
     /// The profile of one module.
@@ -92,7 +92,7 @@ impl<P: Platform> ModuleManager<P> {
         module.recorder.snapshot(module.call_count())
     }
 
-    /// The profiles of all modules, in the order of their places in the table.
+    /// The profiles of all modules, in the order of their places in the registry.
     pub fn profiles(&self) -> impl Iterator<Item = ModuleProfile> {
         self.ids().filter_map(|id| self.stats(id))
     }
@@ -120,9 +120,9 @@ impl<P: Platform> ModuleManager<P> {
         self.get(id).is_some()
     }
 
-    /// The handles of all modules, in the order of their places in the table.
+    /// The handles of all modules, in the order of their places in the registry.
     pub fn ids(&self) -> impl Iterator<Item = ModuleId> {
-        self.table.ids()
+        self.registry.ids()
     }
 
     /// How the clock is read around calls.
@@ -165,7 +165,7 @@ impl<P: Platform> ModuleManager<P> {
     }
 
     pub(crate) fn get(&self, id: ModuleId) -> Option<Ref<'_, Module<P>>> {
-        self.table.get(id)
+        self.registry.get(id)
     }
 
     /// Calls a module outside of its profile.
@@ -221,7 +221,7 @@ impl<P: Platform> ModuleManager<P> {
 
 impl<P: Platform> Drop for ModuleManager<P> {
     fn drop(&mut self) {
-        for module in self.table.drain() {
+        for module in self.registry.drain() {
             self.platform.release(module.placed.image);
         }
     }

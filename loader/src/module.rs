@@ -17,8 +17,8 @@ use crate::platform::Platform;
 use crate::policy::{Domain, LoadOptions, OnFault, Placement};
 use crate::profile::Recorder;
 use crate::profile::turns::Turns;
+use crate::registry::Index;
 use crate::standing::{Standing, State};
-use crate::table::Index;
 use crate::valid::ValidModule;
 
 /// A handle to a loaded module. It stays behind when the module is unloaded or

@@ -8,9 +8,9 @@ use crate::module::ModuleId;
 use crate::name::Version;
 use crate::platform::Platform;
 use crate::policy::LoadOptions;
+use crate::registry::Claim;
 use crate::standing::State;
 use crate::state::Carried;
-use crate::table::Claim;
 use crate::unload::Receipt;
 
 /// What came of a reload.
@@ -100,7 +100,7 @@ impl<P: Platform> ModuleManager<P> {
 
     /// The switch itself: from now on the module's name stands for it. Returns what it stood for.
     fn take_place(&self, id: ModuleId) -> Option<ModuleId> {
-        let place = self.table.place(id.index)?;
+        let place = self.registry.place(id.index)?;
         let module = place.get(id.load)?;
         let named = self.named(&module)?;
         let old = named.active.get();
@@ -119,14 +119,14 @@ impl<P: Platform> ModuleManager<P> {
 
     /// Has a module go as soon as no call of it is under way, which may be at once: then its receipt is returned.
     pub(crate) fn retire(&self, id: ModuleId) -> Option<Receipt> {
-        let place = self.table.place(id.index)?;
+        let place = self.registry.place(id.index)?;
         self.unlink(place, &*place.get(id.load)?);
         self.reap(id)
     }
 
     /// Ends a retired module, unless a call of it is under way or somebody holds on to it.
     pub(crate) fn reap(&self, id: ModuleId) -> Option<Receipt> {
-        let place = self.table.place(id.index)?;
+        let place = self.registry.place(id.index)?;
         if place.is_borrowed() {
             return None;
         }

@@ -6,8 +6,8 @@ use crate::module::{Module, ModuleId};
 use crate::placed::PlacedModule;
 use crate::platform::Platform;
 use crate::raw::RawModule;
+use crate::registry::Place;
 use crate::standing::State;
-use crate::table::Place;
 use crate::valid::{Offer, ValidModule};
 
 impl<P: Platform> ModuleManager<P> {
@@ -43,7 +43,7 @@ impl<P: Platform> ModuleManager<P> {
     /// Gives a module a fresh image and takes the old one back. Where another call
     /// of the module is still in the old one, the module stays stopped.
     fn restart(&self, id: ModuleId, fresh: PlacedModule<P::Image>) {
-        let mut place = self.table.place(id.index).and_then(Place::change);
+        let mut place = self.registry.place(id.index).and_then(Place::change);
         let Some(module) = place.as_deref_mut().and_then(Option::as_deref_mut) else {
             return self.release(fresh.image);
         };

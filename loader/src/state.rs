@@ -96,7 +96,7 @@ impl<P: Platform> ModuleManager<P> {
         if self.stateful.get() == 0 {
             return Ok(Carried::Nothing);
         }
-        let old = self.table.get(from).ok_or(LoadError::StateBusy)?;
+        let old = self.registry.get(from).ok_or(LoadError::StateBusy)?;
         if old.kept.schema().is_empty() { Ok(Carried::Nothing) } else { self.carry_state_of(from, old, new) }
     }
 

@@ -11,9 +11,9 @@ use crate::manager::ModuleManager;
 use crate::module::{Module, ModuleId};
 use crate::name::{Name, Version};
 use crate::platform::{CallError, Leak, Platform, Usage};
+use crate::registry::{Named, Place};
 use crate::standing::State;
 use crate::state;
-use crate::table::{Named, Place};
 
 /// What a module gave back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl<P: Platform> ModuleManager<P> {
     /// When there is no such module, a call of it is under way, somebody holds on to it, or others need it; then
     /// it stays as it is.
     pub fn unload(&self, id: ModuleId) -> Result<Receipt, UnloadError> {
-        let place = self.table.place(id.index).ok_or(UnloadError::NotLoaded)?;
+        let place = self.registry.place(id.index).ok_or(UnloadError::NotLoaded)?;
         let held = place.is_borrowed();
         let module = place.get(id.load).ok_or(UnloadError::NotLoaded)?;
         if let Some(by) = self.needed_by(id) {
@@ -90,7 +90,7 @@ impl<P: Platform> ModuleManager<P> {
         module.standing.retire();
         let named = self.named(module)?;
         if module.listed.replace(false) {
-            self.table.unlink(place, named);
+            self.registry.unlink(place, named);
         }
         if named.active.get().is_some_and(|active| module.load.get() == Some(active.load)) {
             named.active.set(None);
@@ -120,7 +120,7 @@ impl<P: Platform> ModuleManager<P> {
         drop(module);
         let module = place.empty().ok_or(UnloadError::NotLoaded)?;
         let Module { name, version, generation, placement, placed, recorder, kept, faults, .. } = module;
-        self.table.give_back(place, named);
+        self.registry.give_back(place, named);
         self.platform.release(placed.image);
         recorder.leave(&self.spare);
         drop((kept, faults));

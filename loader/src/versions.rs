@@ -9,9 +9,9 @@ use crate::module::ModuleId;
 use crate::name::{Key, Name, Version};
 use crate::platform::Platform;
 use crate::policy::LoadOptions;
+use crate::registry::Named;
 #[cfg(feature = "semver")]
 use crate::requirement::Requirement;
-use crate::table::Named;
 
 impl<P: Platform> ModuleManager<P> {
     /// Loads `blob` beside other versions of its name, which goes on standing for
@@ -28,7 +28,7 @@ impl<P: Platform> ModuleManager<P> {
     #[must_use]
     #[inline]
     pub fn find(&self, name: &str) -> Option<ModuleId> {
-        match Key::of(name).and_then(|key| self.table.find(&key)) {
+        match Key::of(name).and_then(|key| self.registry.find(&key)) {
             Some(named) => named.active.get(),
             #[cfg(feature = "semver")]
             None if name.contains('@') => self.select(name).ok(),
@@ -38,7 +38,7 @@ impl<P: Platform> ModuleManager<P> {
 
     /// The highest loaded version of `name` that `matches` says yes to; of equal ones that which was loaded last.
     pub fn find_version(&self, name: &str, matches: impl FnMut(&Version) -> bool) -> Option<ModuleId> {
-        self.find_version_of(self.table.named(&Name::new(name)?), matches)
+        self.find_version_of(self.registry.named(&Name::new(name)?), matches)
     }
 
     pub(crate) fn find_version_of(
@@ -47,7 +47,7 @@ impl<P: Platform> ModuleManager<P> {
         mut matches: impl FnMut(&Version) -> bool,
     ) -> Option<ModuleId> {
         let mut best: Option<(Version, ModuleId)> = None;
-        for id in self.table.versions(named) {
+        for id in self.registry.versions(named) {
             let Some(version) = self.get(id).map(|module| module.version) else { continue };
             if matches(&version) && best.is_none_or(|(best, _)| version > best) {
                 best = Some((version, id));
@@ -78,7 +78,7 @@ impl<P: Platform> ModuleManager<P> {
 
     /// What a name stands for.
     pub(crate) fn active(&self, name: &Name) -> Option<ModuleId> {
-        self.table.named(name)?.active.get()
+        self.registry.named(name)?.active.get()
     }
 
     /// Has a module's name stand for it.
@@ -101,7 +101,7 @@ impl<P: Platform> ModuleManager<P> {
 
     pub(crate) fn already_loaded(&self, id: ModuleId) -> LoadError {
         // It was found just now.
-        self.get(id).map_or(LoadError::TableFull, |module| LoadError::AlreadyLoaded {
+        self.get(id).map_or(LoadError::NoMemory, |module| LoadError::AlreadyLoaded {
             name: module.name,
             version: module.version,
         })

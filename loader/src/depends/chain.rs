@@ -86,10 +86,10 @@ impl<P: Platform> ModuleManager<P> {
             if needed.name == new.name.as_str() && needed.admits(new.version.parts()) {
                 return Ok(true);
             }
-            for id in self.table_versions(needed.name) {
+            for id in self.versions_of(needed.name) {
                 let known = Some(id) == from || reached.iter().any(|reached| reached.id == id);
                 if !known && self.admitted(&needed, id) {
-                    reached.try_reserve(1).map_err(|_| LoadError::TableFull)?;
+                    reached.try_reserve(1).map_err(|_| LoadError::NoMemory)?;
                     reached.push(Reached { id, by });
                 }
             }
@@ -107,7 +107,7 @@ impl<P: Platform> ModuleManager<P> {
         let mut others = Vec::new_in(self.platform.tables());
         let mut place = last;
         while let Some(Reached { id, by }) = place.and_then(|place| reached.get(place)) {
-            others.try_reserve(1).map_err(|_| LoadError::TableFull)?;
+            others.try_reserve(1).map_err(|_| LoadError::NoMemory)?;
             others.extend(self.get(*id).map(|module| module.name));
             place = *by;
         }

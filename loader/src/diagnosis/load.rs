@@ -114,7 +114,7 @@ mod tests {
         let found = manager.load_fault(&bytes, &options, &error).unwrap();
         let line = "init faulted: panic at offset 0x5: no table (src/lib.rs:7); correct the module";
         assert_eq!(found.to_string(), line);
-        assert!(manager.load_fault(&bytes, &options, &LoadError::TableFull).is_none());
+        assert!(manager.load_fault(&bytes, &options, &LoadError::NoMemory).is_none());
     }
 
     #[test]

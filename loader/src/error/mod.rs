@@ -58,7 +58,7 @@ pub enum LoadError {
     /// Memory for the image ran out.
     Platform(PlatformError),
     /// Memory for the loader's tables ran out.
-    TableFull,
+    NoMemory,
     /// The module's `init` said no.
     InitFailed {
         /// What it returned.
@@ -145,7 +145,7 @@ impl fmt::Display for LoadError {
                 write!(out, "no {} domain here; load the module into another one", domain.name())
             }
             Self::Platform(error) => error.fmt(out),
-            Self::TableFull => {
+            Self::NoMemory => {
                 out.write_str("no memory for the module table; unload a module or give the system more memory")
             }
             Self::InitFailed { result } => {

@@ -1,4 +1,4 @@
-//! A name as the table looks it up: four words that are compared and hashed at once.
+//! A name as the registry looks it up: four words that are compared and hashed at once.
 
 use super::{MAX_NAME_LENGTH, Name};
 

@@ -1,4 +1,4 @@
-//! The table of loaded modules, and what their names stand for.
+//! The registry of loaded modules, and what their names stand for.
 //!
 //! A place in it never moves: it can be filled and emptied while calls of the
 //! modules in other places are under way. A call borrows its own place.
@@ -26,8 +26,8 @@ pub(crate) type Index = u32;
 /// The number of none.
 pub(crate) const NOWHERE: Index = Index::MAX;
 
-/// A module, or none. It leaves its place by [`Place::empty`] and [`Table::drain`] alone: so nothing is to be dropped where
-/// one is filled, which need not be found out each time.
+/// A module, or none. It leaves its place by [`Place::empty`] and [`Registry::drain`] alone: so nothing is to be
+/// dropped where one is filled, which need not be found out each time.
 pub(crate) type Seat<P> = Option<ManuallyDrop<Module<P>>>;
 
 /// A place for a module.
@@ -81,7 +81,7 @@ impl<P: Platform> Place<P> {
 }
 
 /// All places, and all names.
-pub(crate) struct Table<P: Platform> {
+pub(crate) struct Registry<P: Platform> {
     places: Chunks<Place<P>, P::Tables>,
     names: Chunks<Named, P::Tables>,
     /// The first place that is nobody's.
@@ -96,15 +96,15 @@ pub(crate) struct Table<P: Platform> {
 }
 
 /// What a load is given before there is a module: a place, and its name.
-pub(crate) struct Claim<'table, P: Platform> {
-    pub place: &'table Place<P>,
-    pub named: &'table Named,
+pub(crate) struct Claim<'registry, P: Platform> {
+    pub place: &'registry Place<P>,
+    pub named: &'registry Named,
 }
 
-impl<P: Platform> Table<P> {
-    /// A table without modules.
-    pub const fn new() -> Table<P> {
-        Table {
+impl<P: Platform> Registry<P> {
+    /// A registry without modules.
+    pub const fn new() -> Registry<P> {
+        Registry {
             places: Chunks::new(),
             names: Chunks::new(),
             vacant: Cell::new(NOWHERE),
@@ -118,12 +118,12 @@ impl<P: Platform> Table<P> {
     /// A place for a module of that name, of which that is known, which is the caller's until it fills it or
     /// gives it back. `None` when there is no memory.
     #[inline(always)]
-    pub fn claim<'table>(
-        &'table self,
-        known: Option<&'table Named>,
+    pub fn claim<'registry>(
+        &'registry self,
+        known: Option<&'registry Named>,
         name: &Name,
         tables: &P::Tables,
-    ) -> Option<Claim<'table, P>> {
+    ) -> Option<Claim<'registry, P>> {
         let named = self.claim_name(known, name, tables)?;
         let place = self.claim_place(tables);
         if place.is_none() {
@@ -185,7 +185,10 @@ impl<P: Platform> Table<P> {
     }
 
     /// The handles of all modules of a name, the one loaded last first.
-    pub fn versions<'table>(&'table self, named: Option<&Named>) -> impl Iterator<Item = ModuleId> + use<'table, P> {
+    pub fn versions<'registry>(
+        &'registry self,
+        named: Option<&Named>,
+    ) -> impl Iterator<Item = ModuleId> + use<'registry, P> {
         let there = |index: Index| (index != NOWHERE).then_some(index as usize);
         let next = move |&index: &usize| there(self.place(index)?.next.get());
         core::iter::successors(named.and_then(|named| there(named.first.get())), next)

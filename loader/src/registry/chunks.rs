@@ -26,8 +26,8 @@ impl<T, A: Allocator> Chunks<T, A> {
         Chunks { chunks: [const { OnceCell::new() }; CHUNKS], length: Cell::new(0) }
     }
 
-    /// Adds an element; `None` when there is no memory. All elements of a chunk are made at once, by `blank`, from their
-    /// numbers.
+    /// Adds an element; `None` when there is no memory. All elements of a chunk are made at once, by `blank`, from
+    /// their numbers.
     pub fn add(&self, tables: &A, blank: fn(u32) -> T) -> Option<&T>
     where
         A: Clone,

@@ -5,7 +5,7 @@
 
 use core::cell::Cell;
 
-use super::{Index, NOWHERE, Table};
+use super::{Index, NOWHERE, Registry};
 use crate::module::ModuleId;
 use crate::name::{Key, Name};
 use crate::platform::Platform;
@@ -52,7 +52,7 @@ impl Named {
     }
 }
 
-impl<P: Platform> Table<P> {
+impl<P: Platform> Registry<P> {
     /// What is known of a name.
     #[inline(always)]
     pub fn named(&self, name: &Name) -> Option<&Named> {
@@ -77,12 +77,12 @@ impl<P: Platform> Table<P> {
 
     /// The name that a module is about to be loaded by; `known` is what `find` gave. `None` when there is no memory.
     #[inline(always)]
-    pub(super) fn claim_name<'table>(
-        &'table self,
-        known: Option<&'table Named>,
+    pub(super) fn claim_name<'registry>(
+        &'registry self,
+        known: Option<&'registry Named>,
         name: &Name,
         tables: &P::Tables,
-    ) -> Option<&'table Named> {
+    ) -> Option<&'registry Named> {
         let named = match known {
             Some(named) => named,
             None => self.learn(&Key::from(name), tables)?,
@@ -174,7 +174,7 @@ mod tests {
     use std::format;
     use std::vec::Vec;
 
-    type Names<'platform> = Table<&'platform FakePlatform>;
+    type Names<'platform> = Registry<&'platform FakePlatform>;
 
     fn name(number: u32) -> Name {
         Name::new(&format!("name-{number}")).unwrap()
@@ -182,25 +182,25 @@ mod tests {
 
     #[test]
     fn a_name_that_was_never_loaded_makes_room() {
-        let table = Names::new();
+        let registry = Names::new();
         for number in 0..1000 {
-            let named = table.claim_name(None, &name(number), &Global).unwrap();
-            assert!(table.named(&name(number)).is_some());
-            table.give_back_name(named);
-            assert!(table.named(&name(number)).is_none());
+            let named = registry.claim_name(None, &name(number), &Global).unwrap();
+            assert!(registry.named(&name(number)).is_some());
+            registry.give_back_name(named);
+            assert!(registry.named(&name(number)).is_none());
         }
-        assert_eq!(table.names.len(), 1);
+        assert_eq!(registry.names.len(), 1);
     }
 
     #[test]
     fn a_name_stays_as_long_as_somebody_has_it() {
-        let (table, name) = (Names::new(), name(0));
-        let [outer, inner] = [(), ()].map(|()| table.claim_name(table.named(&name), &name, &Global).unwrap());
+        let (registry, name) = (Names::new(), name(0));
+        let [outer, inner] = [(), ()].map(|()| registry.claim_name(registry.named(&name), &name, &Global).unwrap());
         assert_eq!(outer.index(), inner.index());
-        table.give_back_name(inner);
-        table.named(&name).unwrap().generation.set(1);
-        table.give_back_name(outer);
-        assert_eq!(table.named(&name).unwrap().generation.get(), 1);
+        registry.give_back_name(inner);
+        registry.named(&name).unwrap().generation.set(1);
+        registry.give_back_name(outer);
+        assert_eq!(registry.named(&name).unwrap().generation.get(), 1);
     }
 
     #[test]
@@ -211,7 +211,7 @@ mod tests {
             let id = manager.load(&blob::version(name(number).as_str(), 1, 0)).unwrap();
             manager.unload(id).unwrap();
         }
-        assert_eq!((manager.table.places.len(), manager.table.names.len()), (1, 200));
+        assert_eq!((manager.registry.places.len(), manager.registry.names.len()), (1, 200));
     }
 
     #[test]
@@ -224,7 +224,7 @@ mod tests {
             assert_eq!(manager.stats(id).unwrap().generation, 1);
             manager.unload(id).unwrap();
         }
-        assert_eq!(manager.table.names.len(), KEPT);
+        assert_eq!(manager.registry.names.len(), KEPT);
         // Of the last ones the count of loads is known still; one that was forgotten begins anew.
         for (number, generation) in [(3 * KEPT - 7, 2), (7, 1)] {
             let id = manager.load(&blob::version(name(number).as_str(), 1, 0)).unwrap();
@@ -235,22 +235,22 @@ mod tests {
 
     #[test]
     fn finds_every_name_while_there_come_more_and_some_go() {
-        let table = Names::new();
+        let registry = Names::new();
         let mut there = Vec::new();
         for number in 0..10_000 {
-            let named = table.claim_name(None, &name(number), &Global).unwrap();
+            let named = registry.claim_name(None, &name(number), &Global).unwrap();
             if number % 3 == 0 {
-                table.give_back_name(named);
+                registry.give_back_name(named);
             } else {
                 there.push((name(number), named.index()));
             }
         }
-        assert!(there.iter().all(|(name, index)| table.named(name).is_some_and(|named| named.index() == *index)));
-        assert!((0..10_000).step_by(3).all(|number| table.named(&name(number)).is_none()));
-        assert!(table.find(&Key::BLANK).is_none());
+        assert!(there.iter().all(|(name, index)| registry.named(name).is_some_and(|named| named.index() == *index)));
+        assert!((0..10_000).step_by(3).all(|number| registry.named(&name(number)).is_none()));
+        assert!(registry.find(&Key::BLANK).is_none());
         let length = |name: &Name| {
-            let first = table.heads.of(&Key::from(name)).unwrap().get();
-            core::iter::successors(table.name_at(first), |named| table.name_at(named.next.get())).count()
+            let first = registry.heads.of(&Key::from(name)).unwrap().get();
+            core::iter::successors(registry.name_at(first), |named| registry.name_at(named.next.get())).count()
         };
         let longest = there.iter().map(|(name, _)| length(name)).max();
         assert!(longest < Some(10), "a chain of {longest:?} names");
