@@ -75,7 +75,7 @@ impl<P: Platform> ModuleManager<P> {
     /// The module at `id`, which stays there as long as it is borrowed.
     #[inline(always)]
     pub(crate) fn borrow(&self, id: ModuleId) -> Result<Ref<'_, Module<P>>, Failure> {
-        let Some(place) = self.registry.place(id.index) else { return Err(Failure::NotLoaded) };
+        let Some(place) = self.registry.slot(id.index) else { return Err(Failure::NotLoaded) };
         // Borrowed for writing only while nobody can be here: when the module is registered, restarted or taken out.
         let Ok(borrowed) = place.look() else { return Err(Failure::Refused) };
         match Ref::filter_map(borrowed, Option::as_deref) {

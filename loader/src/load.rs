@@ -19,7 +19,7 @@ use crate::policy::{Domain, LoadOptions, Placement};
 use crate::profile::Recorder;
 use crate::profile::turns::Turns;
 use crate::raw::RawModule;
-use crate::registry::{Claim, Named, Place};
+use crate::registry::{Claim, Named, Slot};
 use crate::standing::{Standing, State};
 use crate::state::Carried;
 use crate::valid::{Offer, ValidModule};
@@ -49,7 +49,7 @@ pub(crate) enum Meets {
 impl<P: Platform> Prepared<'_, P> {
     /// Its handle.
     pub const fn id(&self) -> ModuleId {
-        ModuleId { index: self.claim.place.index() as usize, load: self.load }
+        ModuleId { index: self.claim.slot.index() as usize, load: self.load }
     }
 }
 
@@ -72,7 +72,7 @@ impl<P: Platform> ModuleManager<P> {
         Ok(self.enter(&prepared, Some(true)))
     }
 
-    /// Does all of a load but the last step: the module is ready, in a place that is its own, and not yet to be found.
+    /// Does all of a load but the last step: the module is ready, in a slot of its own, and not yet to be found.
     #[inline]
     pub(crate) fn prepare(
         &self,
@@ -139,7 +139,7 @@ impl<P: Platform> ModuleManager<P> {
         let claim = self.registry.claim(known, &name, &tables).ok_or(LoadError::NoMemory)?;
         let load = self.registry.next_load();
         self.make(valid, options, &claim, load)
-            .inspect_err(|_| self.registry.give_back(claim.place, Some(claim.named)))?;
+            .inspect_err(|_| self.registry.give_back(claim.slot, Some(claim.named)))?;
         let mut prepared = Prepared { claim, load, from, carried: Carried::Nothing };
         match self.make_ready(&prepared) {
             Ok(carried) => prepared.carried = carried,
@@ -153,7 +153,7 @@ impl<P: Platform> ModuleManager<P> {
     fn make_ready(&self, prepared: &Prepared<'_, P>) -> Result<Carried, LoadError> {
         let from = prepared.from;
         // Nobody else knows of it.
-        let Some(module) = prepared.claim.place.module() else { return Err(LoadError::CandidateGone) };
+        let Some(module) = prepared.claim.slot.module() else { return Err(LoadError::CandidateGone) };
         let carried = match from {
             Some(from) if cfg!(feature = "reload") => self.carry_state(from, &module)?,
             _ => Carried::Nothing,
@@ -171,15 +171,15 @@ impl<P: Platform> ModuleManager<P> {
     /// Takes back what was prepared, for that reason.
     #[cold]
     pub(crate) fn discard(&self, prepared: &Prepared<'_, P>, error: LoadError) -> LoadError {
-        let Claim { place, named } = prepared.claim;
-        if let Some(module) = place.empty() {
-            self.registry.give_back(place, Some(named));
+        let Claim { slot, named } = prepared.claim;
+        if let Some(module) = slot.empty() {
+            self.registry.give_back(slot, Some(named));
             self.release(module.placed.image);
         }
         error
     }
 
-    /// Makes a module of a valid one, in its place. No code of it has run.
+    /// Makes a module of a valid one, in its slot. No code of it has run.
     #[inline(always)]
     fn make(
         &self,
@@ -192,10 +192,10 @@ impl<P: Platform> ModuleManager<P> {
         let kept = Kept::new(valid, options, tables).ok_or(LoadError::NoMemory)?;
         let budget = Budget::of(&raw.header(), &options.limits);
         let placement = Placement { domain: options.domain, budget, services: raw.header().services };
-        // Nobody borrows an empty place.
-        let Some(mut place) = claim.place.change() else { return Err(LoadError::NoMemory) };
+        // Nobody borrows an empty slot.
+        let Some(mut slot) = claim.slot.change() else { return Err(LoadError::NoMemory) };
         let placed = PlacedModule::place(valid, &placement, &self.platform)?;
-        *place = Some(ManuallyDrop::new(Module {
+        *slot = Some(ManuallyDrop::new(Module {
             name: valid.name(),
             version: valid.version(),
             generation: Cell::new(0),
@@ -223,14 +223,14 @@ impl<P: Platform> ModuleManager<P> {
     /// `listed`. The name then stands for it if that says so, or if it stands for nothing yet. Returns its handle.
     #[inline]
     pub(crate) fn enter(&self, prepared: &Prepared<'_, P>, listed: Option<bool>) -> ModuleId {
-        let Claim { place, named } = prepared.claim;
-        if let Some(module) = place.module() {
+        let Claim { slot, named } = prepared.claim;
+        if let Some(module) = slot.module() {
             self.count_module(&module, true);
             let generation = named.generation.get().saturating_add(1);
             named.generation.set(generation);
             module.generation.set(generation);
             if let Some(active) = listed {
-                self.list(place, &module, named, active);
+                self.list(slot, &module, named, active);
             }
             module.standing.set(State::Ready);
         }
@@ -238,12 +238,12 @@ impl<P: Platform> ModuleManager<P> {
     }
 
     /// Has a module found by its name, which stands for it from now on if that says so, or if it stood for nothing.
-    pub(crate) fn list(&self, place: &Place<P>, module: &Module<P>, named: &Named, active: bool) {
+    pub(crate) fn list(&self, slot: &Slot<P>, module: &Module<P>, named: &Named, active: bool) {
         if !module.listed.replace(true) {
-            self.registry.link(place, named);
+            self.registry.link(slot, named);
         }
         if let (Some(load), true) = (module.load.get(), active || named.active.get().is_none()) {
-            named.active.set(Some(ModuleId { index: place.index() as usize, load }));
+            named.active.set(Some(ModuleId { index: slot.index() as usize, load }));
         }
     }
 

@@ -92,7 +92,7 @@ impl<P: Platform> ModuleManager<P> {
         module.recorder.snapshot(module.call_count())
     }
 
-    /// The profiles of all modules, in the order of their places in the registry.
+    /// The profiles of all modules, in the order of their slots in the registry.
     pub fn profiles(&self) -> impl Iterator<Item = ModuleProfile> {
         self.ids().filter_map(|id| self.stats(id))
     }
@@ -120,7 +120,7 @@ impl<P: Platform> ModuleManager<P> {
         self.get(id).is_some()
     }
 
-    /// The handles of all modules, in the order of their places in the registry.
+    /// The handles of all modules, in the order of their slots in the registry.
     pub fn ids(&self) -> impl Iterator<Item = ModuleId> {
         self.registry.ids()
     }

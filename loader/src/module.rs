@@ -65,7 +65,7 @@ impl<P: Platform> Module<P> {
         self.recorder.count() + self.turns.untimed() + u64::from(self.faults.count.get())
     }
 
-    /// Bytes of the loader's tables that it takes besides its place.
+    /// Bytes of the loader's tables that it takes besides its slot.
     pub(crate) fn table_bytes(&self) -> u64 {
         self.faults.table_bytes() + self.recorder.table_bytes() + self.kept.table_bytes()
     }

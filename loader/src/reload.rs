@@ -51,8 +51,8 @@ impl<P: Platform> ModuleManager<P> {
         let start = self.platform.clock_fenced();
         let prepared = self.prepare(blob, options, Meets::Any)?;
         // Its `init` may have been interrupted by another reload.
-        let (&Claim { place, named }, from) = (&prepared.claim, prepared.from);
-        let still = match place.module() {
+        let (&Claim { slot, named }, from) = (&prepared.claim, prepared.from);
+        let still = match slot.module() {
             Some(module) if named.active.get() == from => self.check_dependents(from, || New::from(&*module)),
             _ => Err(LoadError::Overtaken),
         };
@@ -100,11 +100,11 @@ impl<P: Platform> ModuleManager<P> {
 
     /// The switch itself: from now on the module's name stands for it. Returns what it stood for.
     fn take_place(&self, id: ModuleId) -> Option<ModuleId> {
-        let place = self.registry.place(id.index)?;
-        let module = place.get(id.load)?;
+        let slot = self.registry.slot(id.index)?;
+        let module = slot.get(id.load)?;
         let named = self.named(&module)?;
         let old = named.active.get();
-        self.list(place, &module, named, true);
+        self.list(slot, &module, named, true);
         old.filter(|old| *old != id)
     }
 
@@ -119,20 +119,20 @@ impl<P: Platform> ModuleManager<P> {
 
     /// Has a module go as soon as no call of it is under way, which may be at once: then its receipt is returned.
     pub(crate) fn retire(&self, id: ModuleId) -> Option<Receipt> {
-        let place = self.registry.place(id.index)?;
-        self.unlink(place, &*place.get(id.load)?);
+        let slot = self.registry.slot(id.index)?;
+        self.unlink(slot, &*slot.get(id.load)?);
         self.reap(id)
     }
 
     /// Ends a retired module, unless a call of it is under way or somebody holds on to it.
     pub(crate) fn reap(&self, id: ModuleId) -> Option<Receipt> {
-        let place = self.registry.place(id.index)?;
-        if place.is_borrowed() {
+        let slot = self.registry.slot(id.index)?;
+        if slot.is_borrowed() {
             return None;
         }
-        let module = place.get(id.load).filter(|module| module.standing.state() != State::Running)?;
+        let module = slot.get(id.load).filter(|module| module.standing.state() != State::Running)?;
         let named = self.named(&module);
-        self.end(place, module, named).ok()
+        self.end(slot, module, named).ok()
     }
 
     /// Ends a module that was replaced, behind its last call.
@@ -146,7 +146,7 @@ impl<P: Platform> ModuleManager<P> {
                 receipts.rotate_left(1);
                 receipts.last_mut().into_iter().for_each(|last| *last = None);
             }
-            receipts.iter_mut().find(|place| place.is_none()).into_iter().for_each(|place| *place = Some(receipt));
+            receipts.iter_mut().find(|slot| slot.is_none()).into_iter().for_each(|slot| *slot = Some(receipt));
         }
     }
 

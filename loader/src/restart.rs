@@ -6,7 +6,7 @@ use crate::module::{Module, ModuleId};
 use crate::placed::PlacedModule;
 use crate::platform::Platform;
 use crate::raw::RawModule;
-use crate::registry::Place;
+use crate::registry::Slot;
 use crate::standing::State;
 use crate::valid::{Offer, ValidModule};
 
@@ -43,8 +43,8 @@ impl<P: Platform> ModuleManager<P> {
     /// Gives a module a fresh image and takes the old one back. Where another call
     /// of the module is still in the old one, the module stays stopped.
     fn restart(&self, id: ModuleId, fresh: PlacedModule<P::Image>) {
-        let mut place = self.registry.place(id.index).and_then(Place::change);
-        let Some(module) = place.as_deref_mut().and_then(Option::as_deref_mut) else {
+        let mut slot = self.registry.slot(id.index).and_then(Slot::change);
+        let Some(module) = slot.as_deref_mut().and_then(Option::as_deref_mut) else {
             return self.release(fresh.image);
         };
         let restarts = &module.faults.restarts;

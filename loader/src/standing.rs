@@ -12,7 +12,7 @@ pub(crate) enum State {
     Running,
     /// Nothing any more: a call faulted.
     Stopped,
-    /// It is being loaded: its place is taken, and nobody finds it.
+    /// It is being loaded: its slot is taken, and nobody finds it.
     Preparing,
 }
 

@@ -11,7 +11,7 @@ use crate::manager::ModuleManager;
 use crate::module::{Module, ModuleId};
 use crate::name::{Name, Version};
 use crate::platform::{CallError, Leak, Platform, Usage};
-use crate::registry::{Named, Place};
+use crate::registry::{Named, Slot};
 use crate::standing::State;
 use crate::state;
 
@@ -57,22 +57,22 @@ impl<P: Platform> ModuleManager<P> {
     /// When there is no such module, a call of it is under way, somebody holds on to it, or others need it; then
     /// it stays as it is.
     pub fn unload(&self, id: ModuleId) -> Result<Receipt, UnloadError> {
-        let place = self.registry.place(id.index).ok_or(UnloadError::NotLoaded)?;
-        let held = place.is_borrowed();
-        let module = place.get(id.load).ok_or(UnloadError::NotLoaded)?;
+        let slot = self.registry.slot(id.index).ok_or(UnloadError::NotLoaded)?;
+        let held = slot.is_borrowed();
+        let module = slot.get(id.load).ok_or(UnloadError::NotLoaded)?;
         if let Some(by) = self.needed_by(id) {
             return Err(UnloadError::Needed { name: module.name, version: module.version, by });
         }
         if held || module.standing.state() == State::Running {
             return Err(UnloadError::Busy { name: module.name, version: module.version });
         }
-        let named = self.unlink(place, &module);
+        let named = self.unlink(slot, &module);
         if let Some(named) = named
             && named.active.get().is_none()
         {
             named.active.set(self.highest(named));
         }
-        self.end(place, module, named)
+        self.end(slot, module, named)
     }
 
     /// The name of a module that needs this one.
@@ -86,11 +86,11 @@ impl<P: Platform> ModuleManager<P> {
 
     /// Takes a module out of its name's list, which is returned: nobody finds it any more.
     #[inline(always)]
-    pub(crate) fn unlink(&self, place: &Place<P>, module: &Module<P>) -> Option<&Named> {
+    pub(crate) fn unlink(&self, slot: &Slot<P>, module: &Module<P>) -> Option<&Named> {
         module.standing.retire();
         let named = self.named(module)?;
         if module.listed.replace(false) {
-            self.registry.unlink(place, named);
+            self.registry.unlink(slot, named);
         }
         if named.active.get().is_some_and(|active| module.load.get() == Some(active.load)) {
             named.active.set(None);
@@ -102,11 +102,11 @@ impl<P: Platform> ModuleManager<P> {
     #[inline(always)]
     pub(crate) fn end(
         &self,
-        place: &Place<P>,
+        slot: &Slot<P>,
         module: Ref<'_, Module<P>>,
         named: Option<&Named>,
     ) -> Result<Receipt, UnloadError> {
-        // From here on nobody gets at it, though it stays in its place until it has said its last word.
+        // From here on nobody gets at it, though it stays in its slot until it has said its last word.
         module.load.set(None);
         let exits = module.flags & FLAG_EXIT != 0 && module.standing.state() != State::Stopped;
         let exit_fault = match if exits { self.call(&module, Reason::Exit) } else { Ok(0) } {
@@ -118,9 +118,9 @@ impl<P: Platform> ModuleManager<P> {
         let (held, before) = (self.held_by(&module), self.usage());
         let (call_count, bindings) = (module.call_count(), module.kept.dependencies());
         drop(module);
-        let module = place.empty().ok_or(UnloadError::NotLoaded)?;
+        let module = slot.empty().ok_or(UnloadError::NotLoaded)?;
         let Module { name, version, generation, placement, placed, recorder, kept, faults, .. } = module;
-        self.registry.give_back(place, named);
+        self.registry.give_back(slot, named);
         self.platform.release(placed.image);
         recorder.leave(&self.spare);
         drop((kept, faults));

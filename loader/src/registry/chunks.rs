@@ -88,10 +88,10 @@ mod tests {
 
     #[test]
     fn chunks_follow_each_other_without_a_gap() {
-        let places: std::vec::Vec<_> = (0..5000).map(locate).collect();
-        assert_eq!((places[0], places[63], places[64], places[511]), ((0, 0), (0, 63), (1, 0), (7, 63)));
-        assert_eq!((places[512], places[639], places[640]), ((8, 0), (8, 127), (9, 0)));
-        for pair in places.windows(2) {
+        let slots: std::vec::Vec<_> = (0..5000).map(locate).collect();
+        assert_eq!((slots[0], slots[63], slots[64], slots[511]), ((0, 0), (0, 63), (1, 0), (7, 63)));
+        assert_eq!((slots[512], slots[639], slots[640]), ((8, 0), (8, 127), (9, 0)));
+        for pair in slots.windows(2) {
             let follows = if pair[0].0 == pair[1].0 { pair[1].1 == pair[0].1 + 1 } else { pair[1].1 == 0 };
             assert!(follows && pair[1].1 < (FIRST_CHUNK as usize) << (pair[1].0 / ALIKE as usize), "{pair:?}");
         }

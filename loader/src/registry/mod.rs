@@ -1,7 +1,7 @@
 //! The registry of loaded modules, and what their names stand for.
 //!
-//! A place in it never moves: it can be filled and emptied while calls of the
-//! modules in other places are under way. A call borrows its own place.
+//! A slot never moves: it can be filled and emptied while calls of the
+//! modules in other slots are under way. A call borrows its own slot.
 
 mod chunks;
 mod heads;
@@ -20,25 +20,25 @@ use crate::name::Name;
 use crate::platform::Platform;
 use crate::standing::State;
 
-/// The number of a place, or of a name.
+/// The number of a slot, or of a name.
 pub(crate) type Index = u32;
 
 /// The number of none.
 pub(crate) const NOWHERE: Index = Index::MAX;
 
-/// A module, or none. It leaves its place by [`Place::empty`] and [`Registry::drain`] alone: so nothing is to be
+/// A module, or none. It leaves its slot by [`Slot::empty`] and [`Registry::drain`] alone: so nothing is to be
 /// dropped where one is filled, which need not be found out each time.
 pub(crate) type Seat<P> = Option<ManuallyDrop<Module<P>>>;
 
-/// A place for a module.
-pub(crate) struct Place<P: Platform> {
+/// A slot for a module.
+pub(crate) struct Slot<P: Platform> {
     module: RefCell<Seat<P>>,
     index: Index,
-    /// The place of the next module of its name; of a vacant one, the next vacant place.
+    /// The slot of the next module of its name; of a vacant one, the next vacant slot.
     next: Cell<Index>,
 }
 
-impl<P: Platform> Place<P> {
+impl<P: Platform> Slot<P> {
     /// Its own number.
     pub const fn index(&self) -> Index {
         self.index
@@ -73,18 +73,18 @@ impl<P: Platform> Place<P> {
         self.change().is_none()
     }
 
-    /// Takes the module out, unless it is borrowed. The place stays claimed.
+    /// Takes the module out, unless it is borrowed. The slot stays claimed.
     #[inline(always)]
     pub fn empty(&self) -> Option<Module<P>> {
         self.change()?.take().map(ManuallyDrop::into_inner)
     }
 }
 
-/// All places, and all names.
+/// All slots, and all names.
 pub(crate) struct Registry<P: Platform> {
-    places: Chunks<Place<P>, P::Tables>,
+    slots: Chunks<Slot<P>, P::Tables>,
     names: Chunks<Named, P::Tables>,
-    /// The first place that is nobody's.
+    /// The first slot that is nobody's.
     vacant: Cell<Index>,
     /// The first name that is nobody's.
     vacant_name: Cell<Index>,
@@ -95,9 +95,9 @@ pub(crate) struct Registry<P: Platform> {
     loads: Cell<u64>,
 }
 
-/// What a load is given before there is a module: a place, and its name.
+/// What a load is given before there is a module: a slot, and its name.
 pub(crate) struct Claim<'registry, P: Platform> {
-    pub place: &'registry Place<P>,
+    pub slot: &'registry Slot<P>,
     pub named: &'registry Named,
 }
 
@@ -105,7 +105,7 @@ impl<P: Platform> Registry<P> {
     /// A registry without modules.
     pub const fn new() -> Registry<P> {
         Registry {
-            places: Chunks::new(),
+            slots: Chunks::new(),
             names: Chunks::new(),
             vacant: Cell::new(NOWHERE),
             vacant_name: Cell::new(NOWHERE),
@@ -115,7 +115,7 @@ impl<P: Platform> Registry<P> {
         }
     }
 
-    /// A place for a module of that name, of which that is known, which is the caller's until it fills it or
+    /// A slot for a module of that name, of which that is known, which is the caller's until it fills it or
     /// gives it back. `None` when there is no memory.
     #[inline(always)]
     pub fn claim<'registry>(
@@ -125,35 +125,35 @@ impl<P: Platform> Registry<P> {
         tables: &P::Tables,
     ) -> Option<Claim<'registry, P>> {
         let named = self.claim_name(known, name, tables)?;
-        let place = self.claim_place(tables);
-        if place.is_none() {
+        let slot = self.claim_slot(tables);
+        if slot.is_none() {
             self.give_back_name(named);
         }
-        Some(Claim { place: place?, named })
+        Some(Claim { slot: slot?, named })
     }
 
     #[inline(always)]
-    fn claim_place(&self, tables: &P::Tables) -> Option<&Place<P>> {
-        let place = match self.vacant.get() {
-            NOWHERE => self.add_place(tables)?,
-            vacant => self.place(vacant as usize)?,
+    fn claim_slot(&self, tables: &P::Tables) -> Option<&Slot<P>> {
+        let slot = match self.vacant.get() {
+            NOWHERE => self.add_slot(tables)?,
+            vacant => self.slot(vacant as usize)?,
         };
-        self.vacant.set(place.next.replace(NOWHERE));
-        Some(place)
+        self.vacant.set(slot.next.replace(NOWHERE));
+        Some(slot)
     }
 
-    /// Adds a place; `None` when there is no memory.
+    /// Adds a slot; `None` when there is no memory.
     #[cold]
     #[inline(never)]
-    fn add_place(&self, tables: &P::Tables) -> Option<&Place<P>> {
-        let blank = |index| Place { module: RefCell::new(None), index, next: Cell::new(NOWHERE) };
-        self.places.add(tables, blank)
+    fn add_slot(&self, tables: &P::Tables) -> Option<&Slot<P>> {
+        let blank = |index| Slot { module: RefCell::new(None), index, next: Cell::new(NOWHERE) };
+        self.slots.add(tables, blank)
     }
 
-    /// Takes back a place that nobody is in, and the name if it was never anybody's.
+    /// Takes back a slot that nobody is in, and the name if it was never anybody's.
     #[inline]
-    pub fn give_back(&self, place: &Place<P>, named: Option<&Named>) {
-        place.next.set(self.vacant.replace(place.index()));
+    pub fn give_back(&self, slot: &Slot<P>, named: Option<&Named>) {
+        slot.next.set(self.vacant.replace(slot.index()));
         if let Some(named) = named {
             self.give_back_name(named);
         }
@@ -165,22 +165,22 @@ impl<P: Platform> Registry<P> {
         NonZeroU64::new(self.loads.get()).unwrap_or(NonZeroU64::MAX)
     }
 
-    /// The place of that index, claimed or not.
+    /// The slot of that index, claimed or not.
     #[inline]
-    pub fn place(&self, index: usize) -> Option<&Place<P>> {
-        self.places.get(index)
+    pub fn slot(&self, index: usize) -> Option<&Slot<P>> {
+        self.slots.get(index)
     }
 
     /// The module that `id` leads to.
     #[inline(always)]
     pub fn get(&self, id: ModuleId) -> Option<Ref<'_, Module<P>>> {
-        self.place(id.index)?.get(id.load)
+        self.slot(id.index)?.get(id.load)
     }
 
-    /// The handles of all modules, in the order of their places.
+    /// The handles of all modules, in the order of their slots.
     pub fn ids(&self) -> impl Iterator<Item = ModuleId> {
-        let there = |index| self.place(index)?.module().filter(|module| module.standing.state() != State::Preparing);
-        (0..self.places.len() as usize)
+        let there = |index| self.slot(index)?.module().filter(|module| module.standing.state() != State::Preparing);
+        (0..self.slots.len() as usize)
             .filter_map(move |index| Some(ModuleId { index, load: there(index)?.load.get()? }))
     }
 
@@ -190,29 +190,29 @@ impl<P: Platform> Registry<P> {
         named: Option<&Named>,
     ) -> impl Iterator<Item = ModuleId> + use<'registry, P> {
         let there = |index: Index| (index != NOWHERE).then_some(index as usize);
-        let next = move |&index: &usize| there(self.place(index)?.next.get());
+        let next = move |&index: &usize| there(self.slot(index)?.next.get());
         core::iter::successors(named.and_then(|named| there(named.first.get())), next)
-            .filter_map(|index| Some(ModuleId { index, load: self.place(index)?.module()?.load.get()? }))
+            .filter_map(|index| Some(ModuleId { index, load: self.slot(index)?.module()?.load.get()? }))
     }
 
-    /// Takes a place in among those whose modules are found by their name.
-    pub fn link(&self, place: &Place<P>, named: &Named) {
-        place.next.set(named.first.replace(place.index()));
+    /// Takes a slot in among those whose modules are found by their name.
+    pub fn link(&self, slot: &Slot<P>, named: &Named) {
+        slot.next.set(named.first.replace(slot.index()));
     }
 
     /// Takes it out again.
     #[inline]
-    pub fn unlink(&self, place: &Place<P>, named: &Named) {
+    pub fn unlink(&self, slot: &Slot<P>, named: &Named) {
         let mut before = &named.first;
-        while before.get() != place.index() {
-            let Some(other) = self.place(before.get() as usize) else { return };
+        while before.get() != slot.index() {
+            let Some(other) = self.slot(before.get() as usize) else { return };
             before = &other.next;
         }
-        before.set(place.next.replace(NOWHERE));
+        before.set(slot.next.replace(NOWHERE));
     }
 
-    /// Empties all places.
+    /// Empties all slots.
     pub fn drain(&mut self) -> impl Iterator<Item = Module<P>> {
-        self.places.iter_mut().filter_map(|place| place.module.get_mut().take().map(ManuallyDrop::into_inner))
+        self.slots.iter_mut().filter_map(|slot| slot.module.get_mut().take().map(ManuallyDrop::into_inner))
     }
 }

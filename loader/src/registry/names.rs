@@ -22,11 +22,11 @@ pub(crate) struct Named {
     index: Index,
     /// The next name of the same chain; of a vacant one, the next vacant name.
     next: Cell<Index>,
-    /// Places that modules of that name have.
+    /// Slots that modules of that name have.
     users: Cell<u32>,
     /// How many loads of it there were.
     pub generation: Cell<u32>,
-    /// The place of the first of all modules of that name that are found by it; each place knows the next one.
+    /// The slot of the first of all modules of that name that are found by it; each slot knows the next one.
     pub first: Cell<Index>,
     /// The module that is meant by it.
     pub active: Cell<Option<ModuleId>>,
@@ -204,14 +204,14 @@ mod tests {
     }
 
     #[test]
-    fn names_that_stay_keep_no_places() {
+    fn names_that_stay_keep_no_slots() {
         let platform = FakePlatform::default();
         let manager = ModuleManager::new(&platform, Timing::Fast);
         for number in 0..200 {
             let id = manager.load(&blob::version(name(number).as_str(), 1, 0)).unwrap();
             manager.unload(id).unwrap();
         }
-        assert_eq!((manager.registry.places.len(), manager.registry.names.len()), (1, 200));
+        assert_eq!((manager.registry.slots.len(), manager.registry.names.len()), (1, 200));
     }
 
     #[test]
