@@ -28,11 +28,11 @@ pub(crate) const NOWHERE: Index = Index::MAX;
 
 /// A module, or none. It leaves its slot by [`Slot::empty`] and [`Registry::drain`] alone: so nothing is to be
 /// dropped where one is filled, which need not be found out each time.
-pub(crate) type Seat<P> = Option<ManuallyDrop<Module<P>>>;
+pub(crate) type SlotContents<P> = Option<ManuallyDrop<Module<P>>>;
 
 /// A slot for a module.
 pub(crate) struct Slot<P: Platform> {
-    module: RefCell<Seat<P>>,
+    module: RefCell<SlotContents<P>>,
     index: Index,
     /// The slot of the next module of its name; of a vacant one, the next vacant slot.
     next: Cell<Index>,
@@ -46,7 +46,7 @@ impl<P: Platform> Slot<P> {
 
     /// The module in it, if it is free to be looked at.
     #[inline(always)]
-    pub fn look(&self) -> Result<Ref<'_, Seat<P>>, BorrowError> {
+    pub fn look(&self) -> Result<Ref<'_, SlotContents<P>>, BorrowError> {
         self.module.try_borrow()
     }
 
@@ -64,7 +64,7 @@ impl<P: Platform> Slot<P> {
 
     /// The module in it, to be changed, unless it is borrowed.
     #[inline]
-    pub fn change(&self) -> Option<RefMut<'_, Seat<P>>> {
+    pub fn change(&self) -> Option<RefMut<'_, SlotContents<P>>> {
         self.module.try_borrow_mut().ok()
     }
 
