@@ -19,14 +19,14 @@ use crate::policy::{Domain, LoadOptions, Placement};
 use crate::profile::Recorder;
 use crate::profile::turns::Turns;
 use crate::raw::RawModule;
-use crate::registry::{Claim, Named, Slot};
+use crate::registry::{Named, Reservation, Slot};
 use crate::standing::{Standing, State};
 use crate::state::Carried;
 use crate::valid::{Offer, ValidModule};
 
 /// A module that is ready and not yet to be found.
 pub(crate) struct Prepared<'manager, P: Platform> {
-    pub claim: Claim<'manager, P>,
+    pub reservation: Reservation<'manager, P>,
     load: NonZeroU64,
     /// The module whose state it takes over.
     pub from: Option<ModuleId>,
@@ -49,7 +49,7 @@ pub(crate) enum Meets {
 impl<P: Platform> Prepared<'_, P> {
     /// Its handle.
     pub const fn id(&self) -> ModuleId {
-        ModuleId { index: self.claim.slot.index() as usize, load: self.load }
+        ModuleId { index: self.reservation.slot.index() as usize, load: self.load }
     }
 }
 
@@ -136,11 +136,11 @@ impl<P: Platform> ModuleManager<P> {
         }
         // Room first, so that nothing can fail once the module is initialised.
         let (name, tables) = (valid.name(), self.platform.tables());
-        let claim = self.registry.claim(known, &name, &tables).ok_or(LoadError::NoMemory)?;
+        let reservation = self.registry.reserve(known, &name, &tables).ok_or(LoadError::NoMemory)?;
         let load = self.registry.next_load();
-        self.make(valid, options, &claim, load)
-            .inspect_err(|_| self.registry.give_back(claim.slot, Some(claim.named)))?;
-        let mut prepared = Prepared { claim, load, from, carried: Carried::Nothing };
+        self.make(valid, options, &reservation, load)
+            .inspect_err(|_| self.registry.release(reservation.slot, Some(reservation.named)))?;
+        let mut prepared = Prepared { reservation, load, from, carried: Carried::Nothing };
         match self.make_ready(&prepared) {
             Ok(carried) => prepared.carried = carried,
             Err(error) => return Err(self.discard(&prepared, error)),
@@ -153,7 +153,7 @@ impl<P: Platform> ModuleManager<P> {
     fn make_ready(&self, prepared: &Prepared<'_, P>) -> Result<Carried, LoadError> {
         let from = prepared.from;
         // Nobody else knows of it.
-        let Some(module) = prepared.claim.slot.module() else { return Err(LoadError::CandidateGone) };
+        let Some(module) = prepared.reservation.slot.module() else { return Err(LoadError::CandidateGone) };
         let carried = match from {
             Some(from) if cfg!(feature = "reload") => self.carry_state(from, &module)?,
             _ => Carried::Nothing,
@@ -171,9 +171,9 @@ impl<P: Platform> ModuleManager<P> {
     /// Takes back what was prepared, for that reason.
     #[cold]
     pub(crate) fn discard(&self, prepared: &Prepared<'_, P>, error: LoadError) -> LoadError {
-        let Claim { slot, named } = prepared.claim;
+        let Reservation { slot, named } = prepared.reservation;
         if let Some(module) = slot.empty() {
-            self.registry.give_back(slot, Some(named));
+            self.registry.release(slot, Some(named));
             self.release(module.placed.image);
         }
         error
@@ -185,7 +185,7 @@ impl<P: Platform> ModuleManager<P> {
         &self,
         valid: &ValidModule<'_>,
         options: &LoadOptions,
-        claim: &Claim<'_, P>,
+        reservation: &Reservation<'_, P>,
         load: NonZeroU64,
     ) -> Result<(), LoadError> {
         let (raw, tables) = (valid.raw(), self.platform.tables());
@@ -193,14 +193,14 @@ impl<P: Platform> ModuleManager<P> {
         let budget = Budget::of(&raw.header(), &options.limits);
         let placement = Placement { domain: options.domain, budget, services: raw.header().services };
         // Nobody borrows an empty slot.
-        let Some(mut slot) = claim.slot.change() else { return Err(LoadError::NoMemory) };
+        let Some(mut slot) = reservation.slot.change() else { return Err(LoadError::NoMemory) };
         let placed = PlacedModule::place(valid, &placement, &self.platform)?;
         *slot = Some(ManuallyDrop::new(Module {
             name: valid.name(),
             version: valid.version(),
             generation: Cell::new(0),
             load: Cell::new(Some(load)),
-            named: claim.named.index(),
+            named: reservation.named.index(),
             flags: raw.header().flags,
             cpu_level: valid.code().header.level,
             standing: Standing::preparing(options.domain != Domain::Kernel || valid.calls_others()),
@@ -223,7 +223,7 @@ impl<P: Platform> ModuleManager<P> {
     /// `listed`. The name then stands for it if that says so, or if it stands for nothing yet. Returns its handle.
     #[inline]
     pub(crate) fn enter(&self, prepared: &Prepared<'_, P>, listed: Option<bool>) -> ModuleId {
-        let Claim { slot, named } = prepared.claim;
+        let Reservation { slot, named } = prepared.reservation;
         if let Some(module) = slot.module() {
             self.count_module(&module, true);
             let generation = named.generation.get().saturating_add(1);

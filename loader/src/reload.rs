@@ -8,7 +8,7 @@ use crate::module::ModuleId;
 use crate::name::Version;
 use crate::platform::Platform;
 use crate::policy::LoadOptions;
-use crate::registry::Claim;
+use crate::registry::Reservation;
 use crate::standing::State;
 use crate::state::Carried;
 use crate::unload::Receipt;
@@ -51,7 +51,7 @@ impl<P: Platform> ModuleManager<P> {
         let start = self.platform.clock_fenced();
         let prepared = self.prepare(blob, options, Meets::Any)?;
         // Its `init` may have been interrupted by another reload.
-        let (&Claim { slot, named }, from) = (&prepared.claim, prepared.from);
+        let (&Reservation { slot, named }, from) = (&prepared.reservation, prepared.from);
         let still = match slot.module() {
             Some(module) if named.active.get() == from => self.check_dependents(from, || New::from(&*module)),
             _ => Err(LoadError::Overtaken),

@@ -120,7 +120,7 @@ impl<P: Platform> ModuleManager<P> {
         drop(module);
         let module = slot.empty().ok_or(UnloadError::NotLoaded)?;
         let Module { name, version, generation, placement, placed, recorder, kept, faults, .. } = module;
-        self.registry.give_back(slot, named);
+        self.registry.release(slot, named);
         self.platform.release(placed.image);
         recorder.leave(&self.spare);
         drop((kept, faults));

@@ -73,7 +73,7 @@ impl<P: Platform> Slot<P> {
         self.change().is_none()
     }
 
-    /// Takes the module out, unless it is borrowed. The slot stays claimed.
+    /// Takes the module out, unless it is borrowed. The slot stays reserved.
     #[inline(always)]
     pub fn empty(&self) -> Option<Module<P>> {
         self.change()?.take().map(ManuallyDrop::into_inner)
@@ -96,7 +96,7 @@ pub(crate) struct Registry<P: Platform> {
 }
 
 /// What a load is given before there is a module: a slot, and its name.
-pub(crate) struct Claim<'registry, P: Platform> {
+pub(crate) struct Reservation<'registry, P: Platform> {
     pub slot: &'registry Slot<P>,
     pub named: &'registry Named,
 }
@@ -115,25 +115,25 @@ impl<P: Platform> Registry<P> {
         }
     }
 
-    /// A slot for a module of that name, of which that is known, which is the caller's until it fills it or
-    /// gives it back. `None` when there is no memory.
+    /// A slot for a module of that name, of which that is known, which is the caller's until it fills or releases
+    /// it. `None` when there is no memory.
     #[inline(always)]
-    pub fn claim<'registry>(
+    pub fn reserve<'registry>(
         &'registry self,
         known: Option<&'registry Named>,
         name: &Name,
         tables: &P::Tables,
-    ) -> Option<Claim<'registry, P>> {
-        let named = self.claim_name(known, name, tables)?;
-        let slot = self.claim_slot(tables);
+    ) -> Option<Reservation<'registry, P>> {
+        let named = self.reserve_name(known, name, tables)?;
+        let slot = self.reserve_slot(tables);
         if slot.is_none() {
-            self.give_back_name(named);
+            self.release_name(named);
         }
-        Some(Claim { slot: slot?, named })
+        Some(Reservation { slot: slot?, named })
     }
 
     #[inline(always)]
-    fn claim_slot(&self, tables: &P::Tables) -> Option<&Slot<P>> {
+    fn reserve_slot(&self, tables: &P::Tables) -> Option<&Slot<P>> {
         let slot = match self.vacant.get() {
             NOWHERE => self.add_slot(tables)?,
             vacant => self.slot(vacant as usize)?,
@@ -152,10 +152,10 @@ impl<P: Platform> Registry<P> {
 
     /// Takes back a slot that nobody is in, and the name if it was never anybody's.
     #[inline]
-    pub fn give_back(&self, slot: &Slot<P>, named: Option<&Named>) {
+    pub fn release(&self, slot: &Slot<P>, named: Option<&Named>) {
         slot.next.set(self.vacant.replace(slot.index()));
         if let Some(named) = named {
-            self.give_back_name(named);
+            self.release_name(named);
         }
     }
 
@@ -165,7 +165,7 @@ impl<P: Platform> Registry<P> {
         NonZeroU64::new(self.loads.get()).unwrap_or(NonZeroU64::MAX)
     }
 
-    /// The slot of that index, claimed or not.
+    /// The slot of that index, reserved or not.
     #[inline]
     pub fn slot(&self, index: usize) -> Option<&Slot<P>> {
         self.slots.get(index)

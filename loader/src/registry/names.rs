@@ -77,7 +77,7 @@ impl<P: Platform> Registry<P> {
 
     /// The name that a module is about to be loaded by; `known` is what `find` gave. `None` when there is no memory.
     #[inline(always)]
-    pub(super) fn claim_name<'registry>(
+    pub(super) fn reserve_name<'registry>(
         &'registry self,
         known: Option<&'registry Named>,
         name: &Name,
@@ -91,9 +91,9 @@ impl<P: Platform> Registry<P> {
         Some(named)
     }
 
-    /// Takes back a claim, and the name if it was never loaded.
+    /// Takes back a reservation, and the name if it was never loaded.
     #[inline]
-    pub(super) fn give_back_name(&self, named: &Named) {
+    pub(super) fn release_name(&self, named: &Named) {
         named.users.set(named.users.get() - 1);
         if named.users.get() == 0 && named.generation.get() == 0 {
             self.forget(named);
@@ -184,9 +184,9 @@ mod tests {
     fn a_name_that_was_never_loaded_makes_room() {
         let registry = Names::new();
         for number in 0..1000 {
-            let named = registry.claim_name(None, &name(number), &Global).unwrap();
+            let named = registry.reserve_name(None, &name(number), &Global).unwrap();
             assert!(registry.named(&name(number)).is_some());
-            registry.give_back_name(named);
+            registry.release_name(named);
             assert!(registry.named(&name(number)).is_none());
         }
         assert_eq!(registry.names.len(), 1);
@@ -195,11 +195,11 @@ mod tests {
     #[test]
     fn a_name_stays_as_long_as_somebody_has_it() {
         let (registry, name) = (Names::new(), name(0));
-        let [outer, inner] = [(), ()].map(|()| registry.claim_name(registry.named(&name), &name, &Global).unwrap());
+        let [outer, inner] = [(), ()].map(|()| registry.reserve_name(registry.named(&name), &name, &Global).unwrap());
         assert_eq!(outer.index(), inner.index());
-        registry.give_back_name(inner);
+        registry.release_name(inner);
         registry.named(&name).unwrap().generation.set(1);
-        registry.give_back_name(outer);
+        registry.release_name(outer);
         assert_eq!(registry.named(&name).unwrap().generation.get(), 1);
     }
 
@@ -238,9 +238,9 @@ mod tests {
         let registry = Names::new();
         let mut there = Vec::new();
         for number in 0..10_000 {
-            let named = registry.claim_name(None, &name(number), &Global).unwrap();
+            let named = registry.reserve_name(None, &name(number), &Global).unwrap();
             if number % 3 == 0 {
-                registry.give_back_name(named);
+                registry.release_name(named);
             } else {
                 there.push((name(number), named.index()));
             }
