@@ -75,9 +75,9 @@ impl<P: Platform> ModuleManager<P> {
     /// The module at `id`, which stays there as long as it is borrowed.
     #[inline(always)]
     pub(crate) fn borrow(&self, id: ModuleId) -> Result<Ref<'_, Module<P>>, Failure> {
-        let Some(place) = self.registry.slot(id.index) else { return Err(Failure::NotLoaded) };
+        let Some(slot) = self.registry.slot(id.index) else { return Err(Failure::NotLoaded) };
         // Borrowed for writing only while nobody can be here: when the module is registered, restarted or taken out.
-        let Ok(borrowed) = place.look() else { return Err(Failure::Refused) };
+        let Ok(borrowed) = slot.try_borrow() else { return Err(Failure::Refused) };
         match Ref::filter_map(borrowed, Option::as_deref) {
             Ok(module) if module.load.get() == Some(id.load) => Ok(module),
             _ => Err(Failure::NotLoaded),

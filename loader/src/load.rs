@@ -172,7 +172,7 @@ impl<P: Platform> ModuleManager<P> {
     #[cold]
     pub(crate) fn discard(&self, prepared: &Prepared<'_, P>, error: LoadError) -> LoadError {
         let Reservation { slot, named } = prepared.reservation;
-        if let Some(module) = slot.empty() {
+        if let Some(module) = slot.take() {
             self.registry.release(slot, Some(named));
             self.release(module.placed.image);
         }
@@ -193,7 +193,7 @@ impl<P: Platform> ModuleManager<P> {
         let budget = Budget::of(&raw.header(), &options.limits);
         let placement = Placement { domain: options.domain, budget, services: raw.header().services };
         // Nobody borrows an empty slot.
-        let Some(mut slot) = reservation.slot.change() else { return Err(LoadError::NoMemory) };
+        let Some(mut slot) = reservation.slot.try_borrow_mut() else { return Err(LoadError::NoMemory) };
         let placed = PlacedModule::place(valid, &placement, &self.platform)?;
         *slot = Some(ManuallyDrop::new(Module {
             name: valid.name(),

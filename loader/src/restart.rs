@@ -43,7 +43,7 @@ impl<P: Platform> ModuleManager<P> {
     /// Gives a module a fresh image and takes the old one back. Where another call
     /// of the module is still in the old one, the module stays stopped.
     fn restart(&self, id: ModuleId, fresh: PlacedModule<P::Image>) {
-        let mut slot = self.registry.slot(id.index).and_then(Slot::change);
+        let mut slot = self.registry.slot(id.index).and_then(Slot::try_borrow_mut);
         let Some(module) = slot.as_deref_mut().and_then(Option::as_deref_mut) else {
             return self.release(fresh.image);
         };

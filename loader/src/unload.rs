@@ -118,7 +118,7 @@ impl<P: Platform> ModuleManager<P> {
         let (held, before) = (self.held_by(&module), self.usage());
         let (call_count, bindings) = (module.call_count(), module.kept.dependencies());
         drop(module);
-        let module = slot.empty().ok_or(UnloadError::NotLoaded)?;
+        let module = slot.take().ok_or(UnloadError::NotLoaded)?;
         let Module { name, version, generation, placement, placed, recorder, kept, faults, .. } = module;
         self.registry.release(slot, named);
         self.platform.release(placed.image);

@@ -26,7 +26,7 @@ pub(crate) type Index = u32;
 /// The number of none.
 pub(crate) const NOWHERE: Index = Index::MAX;
 
-/// A module, or none. It leaves its slot by [`Slot::empty`] and [`Registry::drain`] alone: so nothing is to be
+/// A module, or none. It leaves its slot by [`Slot::take`] and [`Registry::drain`] alone: so nothing is to be
 /// dropped where one is filled, which need not be found out each time.
 pub(crate) type SlotContents<P> = Option<ManuallyDrop<Module<P>>>;
 
@@ -46,14 +46,14 @@ impl<P: Platform> Slot<P> {
 
     /// The module in it, if it is free to be looked at.
     #[inline(always)]
-    pub fn look(&self) -> Result<Ref<'_, SlotContents<P>>, BorrowError> {
+    pub fn try_borrow(&self) -> Result<Ref<'_, SlotContents<P>>, BorrowError> {
         self.module.try_borrow()
     }
 
     /// The module in it.
     #[inline]
     pub fn module(&self) -> Option<Ref<'_, Module<P>>> {
-        Ref::filter_map(self.look().ok()?, Option::as_deref).ok()
+        Ref::filter_map(self.try_borrow().ok()?, Option::as_deref).ok()
     }
 
     /// The module in it, where that is what a handle leads to.
@@ -64,19 +64,19 @@ impl<P: Platform> Slot<P> {
 
     /// The module in it, to be changed, unless it is borrowed.
     #[inline]
-    pub fn change(&self) -> Option<RefMut<'_, SlotContents<P>>> {
+    pub fn try_borrow_mut(&self) -> Option<RefMut<'_, SlotContents<P>>> {
         self.module.try_borrow_mut().ok()
     }
 
     /// Whether a call of its module is under way, or somebody holds on to it.
     pub fn is_borrowed(&self) -> bool {
-        self.change().is_none()
+        self.try_borrow_mut().is_none()
     }
 
     /// Takes the module out, unless it is borrowed. The slot stays reserved.
     #[inline(always)]
-    pub fn empty(&self) -> Option<Module<P>> {
-        self.change()?.take().map(ManuallyDrop::into_inner)
+    pub fn take(&self) -> Option<Module<P>> {
+        self.try_borrow_mut()?.take().map(ManuallyDrop::into_inner)
     }
 }
 
