@@ -6,7 +6,7 @@ use core::cell::{Cell, OnceCell};
 use allocator_api2::alloc::Allocator;
 use allocator_api2::vec::Vec;
 
-use super::{Index, NOWHERE};
+use super::{Index, NIL};
 use crate::name::Key;
 
 /// Chains of the first list; a power of two.
@@ -48,7 +48,7 @@ impl<A: Allocator + Clone> Heads<A> {
         let (size, list) = (FIRST_LIST << next, self.lists.get(next)?);
         let mut chains = Vec::new_in(tables.clone());
         chains.try_reserve_exact(size).ok()?;
-        chains.resize_with(size, || Cell::new(NOWHERE));
+        chains.resize_with(size, || Cell::new(NIL));
         list.get_or_init(|| chains);
         self.last.set(next);
         Some(())
@@ -66,7 +66,7 @@ mod tests {
         assert!(heads.len() == 0 && heads.of(&Key::BLANK).is_none());
         for size in (0..LISTS).map(|list| FIRST_LIST << list) {
             assert_eq!(heads.grow(&Global), Some(()));
-            assert_eq!((heads.len(), heads.of(&Key::BLANK).map(Cell::get)), (size, Some(NOWHERE)));
+            assert_eq!((heads.len(), heads.of(&Key::BLANK).map(Cell::get)), (size, Some(NIL)));
         }
         assert_eq!((heads.grow(&Global), heads.len()), (None, FIRST_LIST << (LISTS - 1)));
     }

@@ -24,7 +24,7 @@ use crate::standing::State;
 pub(crate) type Index = u32;
 
 /// The number of none.
-pub(crate) const NOWHERE: Index = Index::MAX;
+pub(crate) const NIL: Index = Index::MAX;
 
 /// A module, or none. It leaves its slot by [`Slot::take`] and [`Registry::drain`] alone: so nothing is to be
 /// dropped where one is filled, which need not be found out each time.
@@ -107,8 +107,8 @@ impl<P: Platform> Registry<P> {
         Registry {
             slots: Chunks::new(),
             names: Chunks::new(),
-            vacant: Cell::new(NOWHERE),
-            vacant_name: Cell::new(NOWHERE),
+            vacant: Cell::new(NIL),
+            vacant_name: Cell::new(NIL),
             looked_at: Cell::new(0),
             heads: Heads::new(),
             loads: Cell::new(0),
@@ -135,10 +135,10 @@ impl<P: Platform> Registry<P> {
     #[inline(always)]
     fn reserve_slot(&self, tables: &P::Tables) -> Option<&Slot<P>> {
         let slot = match self.vacant.get() {
-            NOWHERE => self.add_slot(tables)?,
+            NIL => self.add_slot(tables)?,
             vacant => self.slot(vacant as usize)?,
         };
-        self.vacant.set(slot.next.replace(NOWHERE));
+        self.vacant.set(slot.next.replace(NIL));
         Some(slot)
     }
 
@@ -146,7 +146,7 @@ impl<P: Platform> Registry<P> {
     #[cold]
     #[inline(never)]
     fn add_slot(&self, tables: &P::Tables) -> Option<&Slot<P>> {
-        let blank = |index| Slot { module: RefCell::new(None), index, next: Cell::new(NOWHERE) };
+        let blank = |index| Slot { module: RefCell::new(None), index, next: Cell::new(NIL) };
         self.slots.add(tables, blank)
     }
 
@@ -189,7 +189,7 @@ impl<P: Platform> Registry<P> {
         &'registry self,
         named: Option<&Named>,
     ) -> impl Iterator<Item = ModuleId> + use<'registry, P> {
-        let there = |index: Index| (index != NOWHERE).then_some(index as usize);
+        let there = |index: Index| (index != NIL).then_some(index as usize);
         let next = move |&index: &usize| there(self.slot(index)?.next.get());
         core::iter::successors(named.and_then(|named| there(named.first.get())), next)
             .filter_map(|index| Some(ModuleId { index, load: self.slot(index)?.module()?.load.get()? }))
@@ -208,7 +208,7 @@ impl<P: Platform> Registry<P> {
             let Some(other) = self.slot(before.get() as usize) else { return };
             before = &other.next;
         }
-        before.set(slot.next.replace(NOWHERE));
+        before.set(slot.next.replace(NIL));
     }
 
     /// Empties all slots.

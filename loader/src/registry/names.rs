@@ -5,7 +5,7 @@
 
 use core::cell::Cell;
 
-use super::{Index, NOWHERE, Registry};
+use super::{Index, NIL, Registry};
 use crate::module::ModuleId;
 use crate::name::{Key, Name};
 use crate::platform::Platform;
@@ -38,10 +38,10 @@ impl Named {
         Named {
             key: Cell::new(Key::BLANK),
             index,
-            next: Cell::new(NOWHERE),
+            next: Cell::new(NIL),
             users: Cell::new(0),
             generation: Cell::new(0),
-            first: Cell::new(NOWHERE),
+            first: Cell::new(NIL),
             active: Cell::new(None),
         }
     }
@@ -103,11 +103,11 @@ impl<P: Platform> Registry<P> {
     #[cold]
     #[inline(never)]
     fn learn(&self, key: &Key, tables: &P::Tables) -> Option<&Named> {
-        if self.vacant_name.get() == NOWHERE && self.names.len() >= KEPT {
+        if self.vacant_name.get() == NIL && self.names.len() >= KEPT {
             self.forget_unused();
         }
         let named = match self.vacant_name.get() {
-            NOWHERE => self.add_name(tables)?,
+            NIL => self.add_name(tables)?,
             vacant => self.name_at(vacant)?,
         };
         self.vacant_name.set(named.next.get());
