@@ -108,7 +108,7 @@ impl<P: Platform> ModuleManager<P> {
         let met = new.is_some_and(admits)
             || self
                 .registry
-                .versions(self.registry.named(name))
+                .versions(self.registry.name_entry(name))
                 .any(|other| other != gone && self.get(other).is_some_and(|other| admits(other.version)));
         (admits(version) && !met).then(|| Interval::of(&needed))
     }
@@ -174,7 +174,7 @@ impl<P: Platform> ModuleManager<P> {
 
     /// The listed modules of a name.
     fn versions_of(&self, name: &str) -> impl Iterator<Item = ModuleId> {
-        Name::new(name).into_iter().flat_map(|name| self.registry.versions(self.registry.named(&name)))
+        Name::new(name).into_iter().flat_map(|name| self.registry.versions(self.registry.name_entry(&name)))
     }
 
     /// Whether the module `id` is of a version that will do.

@@ -19,7 +19,7 @@ use crate::policy::{Domain, LoadOptions, Placement};
 use crate::profile::Recorder;
 use crate::profile::turns::Turns;
 use crate::raw::RawModule;
-use crate::registry::{Named, Reservation, Slot};
+use crate::registry::{NameEntry, Reservation, Slot};
 use crate::standing::{Standing, State};
 use crate::state::Carried;
 use crate::valid::{Offer, ValidModule};
@@ -90,7 +90,7 @@ impl<P: Platform> ModuleManager<P> {
                 return Err(LoadError::NotAllowed { refused, allowed });
             }
         }
-        let known = self.registry.named(&valid.name());
+        let known = self.registry.name_entry(&valid.name());
         let from = self.meet(&valid, known, meets)?;
         self.install(&valid, known, from, options)
     }
@@ -100,10 +100,10 @@ impl<P: Platform> ModuleManager<P> {
     fn meet(
         &self,
         valid: &ValidModule<'_>,
-        known: Option<&Named>,
+        known: Option<&NameEntry>,
         meets: Meets,
     ) -> Result<Option<ModuleId>, LoadError> {
-        let active = known.and_then(|named| named.active.get());
+        let active = known.and_then(|name_entry| name_entry.active.get());
         let same = match meets {
             #[cfg(feature = "reload")]
             Meets::Any => {
@@ -124,7 +124,7 @@ impl<P: Platform> ModuleManager<P> {
     fn install<'manager>(
         &'manager self,
         valid: &ValidModule<'_>,
-        known: Option<&'manager Named>,
+        known: Option<&'manager NameEntry>,
         from: Option<ModuleId>,
         options: &LoadOptions,
     ) -> Result<Prepared<'manager, P>, LoadError> {
@@ -139,7 +139,7 @@ impl<P: Platform> ModuleManager<P> {
         let reservation = self.registry.reserve(known, &name, &tables).ok_or(LoadError::NoMemory)?;
         let load = self.registry.next_load();
         self.make(valid, options, &reservation, load)
-            .inspect_err(|_| self.registry.release(reservation.slot, Some(reservation.named)))?;
+            .inspect_err(|_| self.registry.release(reservation.slot, Some(reservation.name_entry)))?;
         let mut prepared = Prepared { reservation, load, from, carried: Carried::Nothing };
         match self.make_ready(&prepared) {
             Ok(carried) => prepared.carried = carried,
@@ -171,9 +171,9 @@ impl<P: Platform> ModuleManager<P> {
     /// Takes back what was prepared, for that reason.
     #[cold]
     pub(crate) fn discard(&self, prepared: &Prepared<'_, P>, error: LoadError) -> LoadError {
-        let Reservation { slot, named } = prepared.reservation;
+        let Reservation { slot, name_entry } = prepared.reservation;
         if let Some(module) = slot.take() {
-            self.registry.release(slot, Some(named));
+            self.registry.release(slot, Some(name_entry));
             self.release(module.placed.image);
         }
         error
@@ -200,7 +200,7 @@ impl<P: Platform> ModuleManager<P> {
             version: valid.version(),
             generation: Cell::new(0),
             load: Cell::new(Some(load)),
-            named: reservation.named.index(),
+            name_index: reservation.name_entry.index(),
             flags: raw.header().flags,
             cpu_level: valid.code().header.level,
             standing: Standing::preparing(options.domain != Domain::Kernel || valid.calls_others()),
@@ -223,14 +223,14 @@ impl<P: Platform> ModuleManager<P> {
     /// `listed`. The name then stands for it if that says so, or if it stands for nothing yet. Returns its handle.
     #[inline]
     pub(crate) fn enter(&self, prepared: &Prepared<'_, P>, listed: Option<bool>) -> ModuleId {
-        let Reservation { slot, named } = prepared.reservation;
+        let Reservation { slot, name_entry } = prepared.reservation;
         if let Some(module) = slot.module() {
             self.count_module(&module, true);
-            let generation = named.generation.get().saturating_add(1);
-            named.generation.set(generation);
+            let generation = name_entry.generation.get().saturating_add(1);
+            name_entry.generation.set(generation);
             module.generation.set(generation);
             if let Some(active) = listed {
-                self.list(slot, &module, named, active);
+                self.list(slot, &module, name_entry, active);
             }
             module.standing.set(State::Ready);
         }
@@ -238,12 +238,12 @@ impl<P: Platform> ModuleManager<P> {
     }
 
     /// Has a module found by its name, which stands for it from now on if that says so, or if it stood for nothing.
-    pub(crate) fn list(&self, slot: &Slot<P>, module: &Module<P>, named: &Named, active: bool) {
+    pub(crate) fn list(&self, slot: &Slot<P>, module: &Module<P>, name_entry: &NameEntry, active: bool) {
         if !module.listed.replace(true) {
-            self.registry.link(slot, named);
+            self.registry.link(slot, name_entry);
         }
-        if let (Some(load), true) = (module.load.get(), active || named.active.get().is_none()) {
-            named.active.set(Some(ModuleId { index: slot.index() as usize, load }));
+        if let (Some(load), true) = (module.load.get(), active || name_entry.active.get().is_none()) {
+            name_entry.active.set(Some(ModuleId { index: slot.index() as usize, load }));
         }
     }
 

@@ -14,7 +14,7 @@ use crate::placed::PlacedModule;
 use crate::platform::{CallError, Platform, Usage};
 use crate::policy::LoadOptions;
 use crate::profile::{ModuleProfile, Snapshot, Spare, Timing, calibrate, step};
-use crate::registry::{Named, Registry};
+use crate::registry::{NameEntry, Registry};
 use crate::standing::State;
 use crate::state;
 #[cfg(feature = "reload")]
@@ -65,8 +65,8 @@ impl<P: Platform> ModuleManager<P> {
 
     /// What is known of a module's name.
     #[inline]
-    pub(crate) fn named(&self, module: &Module<P>) -> Option<&Named> {
-        self.registry.name_at(module.named)
+    pub(crate) fn name_entry(&self, module: &Module<P>) -> Option<&NameEntry> {
+        self.registry.name_at(module.name_index)
     }
 
     /// The profile of one module.
@@ -193,7 +193,7 @@ impl<P: Platform> ModuleManager<P> {
             name: module.name,
             version: module.version,
             generation: module.generation.get(),
-            active: self.named(module).is_some_and(|named| named.active.get() == Some(id)),
+            active: self.name_entry(module).is_some_and(|name_entry| name_entry.active.get() == Some(id)),
             retired: module.standing.is_retired(),
             domain: module.placement.domain,
             budget: module.placement.budget,

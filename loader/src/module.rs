@@ -38,7 +38,7 @@ pub(crate) struct Module<P: Platform> {
     /// Which load it was: what handles must say. `None` at its end, when no handle leads to it any more.
     pub(crate) load: Cell<Option<NonZeroU64>>,
     /// What is known of its name.
-    pub(crate) named: Index,
+    pub(crate) name_index: Index,
     pub(crate) flags: u32,
     /// The x86-64 level of the code that was placed.
     pub(crate) cpu_level: u8,

@@ -51,9 +51,9 @@ impl<P: Platform> ModuleManager<P> {
         let start = self.platform.clock_fenced();
         let prepared = self.prepare(blob, options, Meets::Any)?;
         // Its `init` may have been interrupted by another reload.
-        let (&Reservation { slot, named }, from) = (&prepared.reservation, prepared.from);
+        let (&Reservation { slot, name_entry }, from) = (&prepared.reservation, prepared.from);
         let still = match slot.module() {
-            Some(module) if named.active.get() == from => self.check_dependents(from, || New::from(&*module)),
+            Some(module) if name_entry.active.get() == from => self.check_dependents(from, || New::from(&*module)),
             _ => Err(LoadError::Overtaken),
         };
         still.map_err(|error| self.discard(&prepared, error))?;
@@ -102,9 +102,9 @@ impl<P: Platform> ModuleManager<P> {
     fn take_place(&self, id: ModuleId) -> Option<ModuleId> {
         let slot = self.registry.slot(id.index)?;
         let module = slot.get(id.load)?;
-        let named = self.named(&module)?;
-        let old = named.active.get();
-        self.list(slot, &module, named, true);
+        let name_entry = self.name_entry(&module)?;
+        let old = name_entry.active.get();
+        self.list(slot, &module, name_entry, true);
         old.filter(|old| *old != id)
     }
 
@@ -131,8 +131,8 @@ impl<P: Platform> ModuleManager<P> {
             return None;
         }
         let module = slot.get(id.load).filter(|module| module.standing.state() != State::Running)?;
-        let named = self.named(&module);
-        self.end(slot, module, named).ok()
+        let name_entry = self.name_entry(&module);
+        self.end(slot, module, name_entry).ok()
     }
 
     /// Ends a module that was replaced, behind its last call.

@@ -11,7 +11,7 @@ use crate::manager::ModuleManager;
 use crate::module::{Module, ModuleId};
 use crate::name::{Name, Version};
 use crate::platform::{CallError, Leak, Platform, Usage};
-use crate::registry::{Named, Slot};
+use crate::registry::{NameEntry, Slot};
 use crate::standing::State;
 use crate::state;
 
@@ -66,13 +66,13 @@ impl<P: Platform> ModuleManager<P> {
         if held || module.standing.state() == State::Running {
             return Err(UnloadError::Busy { name: module.name, version: module.version });
         }
-        let named = self.unlink(slot, &module);
-        if let Some(named) = named
-            && named.active.get().is_none()
+        let name_entry = self.unlink(slot, &module);
+        if let Some(name_entry) = name_entry
+            && name_entry.active.get().is_none()
         {
-            named.active.set(self.highest(named));
+            name_entry.active.set(self.highest(name_entry));
         }
-        self.end(slot, module, named)
+        self.end(slot, module, name_entry)
     }
 
     /// The name of a module that needs this one.
@@ -86,16 +86,16 @@ impl<P: Platform> ModuleManager<P> {
 
     /// Takes a module out of its name's list, which is returned: nobody finds it any more.
     #[inline(always)]
-    pub(crate) fn unlink(&self, slot: &Slot<P>, module: &Module<P>) -> Option<&Named> {
+    pub(crate) fn unlink(&self, slot: &Slot<P>, module: &Module<P>) -> Option<&NameEntry> {
         module.standing.retire();
-        let named = self.named(module)?;
+        let name_entry = self.name_entry(module)?;
         if module.listed.replace(false) {
-            self.registry.unlink(slot, named);
+            self.registry.unlink(slot, name_entry);
         }
-        if named.active.get().is_some_and(|active| module.load.get() == Some(active.load)) {
-            named.active.set(None);
+        if name_entry.active.get().is_some_and(|active| module.load.get() == Some(active.load)) {
+            name_entry.active.set(None);
         }
-        Some(named)
+        Some(name_entry)
     }
 
     /// Ends a retired module that nobody else has borrowed: calls its `exit` and takes back all it has.
@@ -104,7 +104,7 @@ impl<P: Platform> ModuleManager<P> {
         &self,
         slot: &Slot<P>,
         module: Ref<'_, Module<P>>,
-        named: Option<&Named>,
+        name_entry: Option<&NameEntry>,
     ) -> Result<Receipt, UnloadError> {
         // From here on nobody gets at it, though it stays in its slot until it has said its last word.
         module.load.set(None);
@@ -120,7 +120,7 @@ impl<P: Platform> ModuleManager<P> {
         drop(module);
         let module = slot.take().ok_or(UnloadError::NotLoaded)?;
         let Module { name, version, generation, placement, placed, recorder, kept, faults, .. } = module;
-        self.registry.release(slot, named);
+        self.registry.release(slot, name_entry);
         self.platform.release(placed.image);
         recorder.leave(&self.spare);
         drop((kept, faults));

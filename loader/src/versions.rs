@@ -9,7 +9,7 @@ use crate::module::ModuleId;
 use crate::name::{Key, Name, Version};
 use crate::platform::Platform;
 use crate::policy::LoadOptions;
-use crate::registry::Named;
+use crate::registry::NameEntry;
 #[cfg(feature = "semver")]
 use crate::requirement::Requirement;
 
@@ -29,7 +29,7 @@ impl<P: Platform> ModuleManager<P> {
     #[inline]
     pub fn find(&self, name: &str) -> Option<ModuleId> {
         match Key::of(name).and_then(|key| self.registry.find(&key)) {
-            Some(named) => named.active.get(),
+            Some(name_entry) => name_entry.active.get(),
             #[cfg(feature = "semver")]
             None if name.contains('@') => self.select(name).ok(),
             None => None,
@@ -38,16 +38,16 @@ impl<P: Platform> ModuleManager<P> {
 
     /// The highest loaded version of `name` that `matches` says yes to; of equal ones that which was loaded last.
     pub fn find_version(&self, name: &str, matches: impl FnMut(&Version) -> bool) -> Option<ModuleId> {
-        self.find_version_of(self.registry.named(&Name::new(name)?), matches)
+        self.find_version_of(self.registry.name_entry(&Name::new(name)?), matches)
     }
 
     pub(crate) fn find_version_of(
         &self,
-        named: Option<&Named>,
+        name_entry: Option<&NameEntry>,
         mut matches: impl FnMut(&Version) -> bool,
     ) -> Option<ModuleId> {
         let mut best: Option<(Version, ModuleId)> = None;
-        for id in self.registry.versions(named) {
+        for id in self.registry.versions(name_entry) {
             let Some(version) = self.get(id).map(|module| module.version) else { continue };
             if matches(&version) && best.is_none_or(|(best, _)| version > best) {
                 best = Some((version, id));
@@ -78,7 +78,7 @@ impl<P: Platform> ModuleManager<P> {
 
     /// What a name stands for.
     pub(crate) fn active(&self, name: &Name) -> Option<ModuleId> {
-        self.registry.named(name)?.active.get()
+        self.registry.name_entry(name)?.active.get()
     }
 
     /// Has a module's name stand for it.
@@ -88,15 +88,15 @@ impl<P: Platform> ModuleManager<P> {
     #[must_use]
     pub fn activate(&self, id: ModuleId) -> bool {
         let Some(module) = self.get(id).filter(|module| !module.standing.is_retired()) else { return false };
-        self.named(&module).is_some_and(|named| {
-            named.active.set(Some(id));
+        self.name_entry(&module).is_some_and(|name_entry| {
+            name_entry.active.set(Some(id));
             true
         })
     }
 
     /// The highest version of a name.
-    pub(crate) fn highest(&self, named: &Named) -> Option<ModuleId> {
-        self.find_version_of(Some(named), |_| true)
+    pub(crate) fn highest(&self, name_entry: &NameEntry) -> Option<ModuleId> {
+        self.find_version_of(Some(name_entry), |_| true)
     }
 
     pub(crate) fn already_loaded(&self, id: ModuleId) -> LoadError {

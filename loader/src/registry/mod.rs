@@ -13,7 +13,7 @@ use core::num::NonZeroU64;
 
 use chunks::Chunks;
 use heads::Heads;
-pub(crate) use names::Named;
+pub(crate) use names::NameEntry;
 
 use crate::module::{Module, ModuleId};
 use crate::name::Name;
@@ -83,7 +83,7 @@ impl<P: Platform> Slot<P> {
 /// All slots, and all names.
 pub(crate) struct Registry<P: Platform> {
     slots: Chunks<Slot<P>, P::Tables>,
-    names: Chunks<Named, P::Tables>,
+    names: Chunks<NameEntry, P::Tables>,
     /// The first slot that is nobody's.
     vacant: Cell<Index>,
     /// The first name that is nobody's.
@@ -98,7 +98,7 @@ pub(crate) struct Registry<P: Platform> {
 /// What a load is given before there is a module: a slot, and its name.
 pub(crate) struct Reservation<'registry, P: Platform> {
     pub slot: &'registry Slot<P>,
-    pub named: &'registry Named,
+    pub name_entry: &'registry NameEntry,
 }
 
 impl<P: Platform> Registry<P> {
@@ -120,16 +120,16 @@ impl<P: Platform> Registry<P> {
     #[inline(always)]
     pub fn reserve<'registry>(
         &'registry self,
-        known: Option<&'registry Named>,
+        known: Option<&'registry NameEntry>,
         name: &Name,
         tables: &P::Tables,
     ) -> Option<Reservation<'registry, P>> {
-        let named = self.reserve_name(known, name, tables)?;
+        let name_entry = self.reserve_name(known, name, tables)?;
         let slot = self.reserve_slot(tables);
         if slot.is_none() {
-            self.release_name(named);
+            self.release_name(name_entry);
         }
-        Some(Reservation { slot: slot?, named })
+        Some(Reservation { slot: slot?, name_entry })
     }
 
     #[inline(always)]
@@ -152,10 +152,10 @@ impl<P: Platform> Registry<P> {
 
     /// Takes back a slot that nobody is in, and the name if it was never anybody's.
     #[inline]
-    pub fn release(&self, slot: &Slot<P>, named: Option<&Named>) {
+    pub fn release(&self, slot: &Slot<P>, name_entry: Option<&NameEntry>) {
         slot.next.set(self.vacant.replace(slot.index()));
-        if let Some(named) = named {
-            self.release_name(named);
+        if let Some(name_entry) = name_entry {
+            self.release_name(name_entry);
         }
     }
 
@@ -187,23 +187,23 @@ impl<P: Platform> Registry<P> {
     /// The handles of all modules of a name, the one loaded last first.
     pub fn versions<'registry>(
         &'registry self,
-        named: Option<&Named>,
+        name_entry: Option<&NameEntry>,
     ) -> impl Iterator<Item = ModuleId> + use<'registry, P> {
         let there = |index: Index| (index != NIL).then_some(index as usize);
         let next = move |&index: &usize| there(self.slot(index)?.next.get());
-        core::iter::successors(named.and_then(|named| there(named.first.get())), next)
+        core::iter::successors(name_entry.and_then(|name_entry| there(name_entry.first.get())), next)
             .filter_map(|index| Some(ModuleId { index, load: self.slot(index)?.module()?.load.get()? }))
     }
 
     /// Takes a slot in among those whose modules are found by their name.
-    pub fn link(&self, slot: &Slot<P>, named: &Named) {
-        slot.next.set(named.first.replace(slot.index()));
+    pub fn link(&self, slot: &Slot<P>, name_entry: &NameEntry) {
+        slot.next.set(name_entry.first.replace(slot.index()));
     }
 
     /// Takes it out again.
     #[inline]
-    pub fn unlink(&self, slot: &Slot<P>, named: &Named) {
-        let mut before = &named.first;
+    pub fn unlink(&self, slot: &Slot<P>, name_entry: &NameEntry) {
+        let mut before = &name_entry.first;
         while before.get() != slot.index() {
             let Some(other) = self.slot(before.get() as usize) else { return };
             before = &other.next;

@@ -17,7 +17,7 @@ const KEPT: u32 = 1024;
 const LOOKS: u32 = 16;
 
 /// What is known of a name.
-pub(crate) struct Named {
+pub(crate) struct NameEntry {
     key: Cell<Key>,
     index: Index,
     /// The next name of the same chain; of a vacant one, the next vacant name.
@@ -32,10 +32,10 @@ pub(crate) struct Named {
     pub active: Cell<Option<ModuleId>>,
 }
 
-impl Named {
+impl NameEntry {
     /// Nobody's.
-    pub const fn blank(index: Index) -> Named {
-        Named {
+    pub const fn blank(index: Index) -> NameEntry {
+        NameEntry {
             key: Cell::new(Key::BLANK),
             index,
             next: Cell::new(NIL),
@@ -55,23 +55,23 @@ impl Named {
 impl<P: Platform> Registry<P> {
     /// What is known of a name.
     #[inline(always)]
-    pub fn named(&self, name: &Name) -> Option<&Named> {
+    pub fn name_entry(&self, name: &Name) -> Option<&NameEntry> {
         self.find(&Key::from(name))
     }
 
     /// What is known of a name, by its key.
     #[inline(always)]
-    pub fn find(&self, key: &Key) -> Option<&Named> {
-        let mut named = self.name_at(self.heads.of(key)?.get())?;
-        while named.key.get() != *key {
-            named = self.name_at(named.next.get())?;
+    pub fn find(&self, key: &Key) -> Option<&NameEntry> {
+        let mut name_entry = self.name_at(self.heads.of(key)?.get())?;
+        while name_entry.key.get() != *key {
+            name_entry = self.name_at(name_entry.next.get())?;
         }
-        Some(named)
+        Some(name_entry)
     }
 
     /// What is known of the name of that number.
     #[inline]
-    pub fn name_at(&self, index: Index) -> Option<&Named> {
+    pub fn name_at(&self, index: Index) -> Option<&NameEntry> {
         self.names.get(index as usize)
     }
 
@@ -79,41 +79,41 @@ impl<P: Platform> Registry<P> {
     #[inline(always)]
     pub(super) fn reserve_name<'registry>(
         &'registry self,
-        known: Option<&'registry Named>,
+        known: Option<&'registry NameEntry>,
         name: &Name,
         tables: &P::Tables,
-    ) -> Option<&'registry Named> {
-        let named = match known {
-            Some(named) => named,
+    ) -> Option<&'registry NameEntry> {
+        let name_entry = match known {
+            Some(name_entry) => name_entry,
             None => self.learn(&Key::from(name), tables)?,
         };
-        named.users.set(named.users.get() + 1);
-        Some(named)
+        name_entry.users.set(name_entry.users.get() + 1);
+        Some(name_entry)
     }
 
     /// Takes back a reservation, and the name if it was never loaded.
     #[inline]
-    pub(super) fn release_name(&self, named: &Named) {
-        named.users.set(named.users.get() - 1);
-        if named.users.get() == 0 && named.generation.get() == 0 {
-            self.forget(named);
+    pub(super) fn release_name(&self, name_entry: &NameEntry) {
+        name_entry.users.set(name_entry.users.get() - 1);
+        if name_entry.users.get() == 0 && name_entry.generation.get() == 0 {
+            self.forget(name_entry);
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn learn(&self, key: &Key, tables: &P::Tables) -> Option<&Named> {
+    fn learn(&self, key: &Key, tables: &P::Tables) -> Option<&NameEntry> {
         if self.vacant_name.get() == NIL && self.names.len() >= KEPT {
             self.forget_unused();
         }
-        let named = match self.vacant_name.get() {
+        let name_entry = match self.vacant_name.get() {
             NIL => self.add_name(tables)?,
             vacant => self.name_at(vacant)?,
         };
-        self.vacant_name.set(named.next.get());
-        named.key.set(*key);
-        self.chain_up(named);
-        Some(named)
+        self.vacant_name.set(name_entry.next.get());
+        name_entry.key.set(*key);
+        self.chain_up(name_entry);
+        Some(name_entry)
     }
 
     /// Forgets the next name that nobody uses, if there is one among the next few.
@@ -122,44 +122,44 @@ impl<P: Platform> Registry<P> {
         let from = self.looked_at.get();
         for index in (from..from + LOOKS).map(|index| index % count) {
             self.looked_at.set((index + 1) % count);
-            if let Some(named) = self.name_at(index).filter(|named| named.users.get() == 0) {
-                return self.forget(named);
+            if let Some(name_entry) = self.name_at(index).filter(|name_entry| name_entry.users.get() == 0) {
+                return self.forget(name_entry);
             }
         }
     }
 
     /// Adds a name, and makes twice as many chains once there are twice as many names; `None` when there is no memory.
-    fn add_name(&self, tables: &P::Tables) -> Option<&Named> {
+    fn add_name(&self, tables: &P::Tables) -> Option<&NameEntry> {
         let chains = self.heads.len();
         // Without memory for more the chains become longer.
         if chains == 0 {
             self.heads.grow(tables)?;
         } else if self.names.len() as usize >= 2 * chains && self.heads.grow(tables).is_some() {
             let all = (0..self.names.len()).filter_map(|index| self.name_at(index));
-            all.for_each(|named| self.chain_up(named));
+            all.for_each(|name_entry| self.chain_up(name_entry));
         }
-        self.names.add(tables, Named::blank)
+        self.names.add(tables, NameEntry::blank)
     }
 
     #[cold]
     #[inline(never)]
-    fn forget(&self, named: &Named) {
-        let mut before = self.heads.of(&named.key.get());
-        while let Some(link) = before.filter(|link| link.get() != named.index) {
-            before = self.name_at(link.get()).map(|named| &named.next);
+    fn forget(&self, name_entry: &NameEntry) {
+        let mut before = self.heads.of(&name_entry.key.get());
+        while let Some(link) = before.filter(|link| link.get() != name_entry.index) {
+            before = self.name_at(link.get()).map(|name_entry| &name_entry.next);
         }
         if let Some(link) = before {
-            link.set(named.next.get());
+            link.set(name_entry.next.get());
         }
-        named.key.set(Key::BLANK);
-        named.generation.set(0);
-        named.next.set(self.vacant_name.replace(named.index));
+        name_entry.key.set(Key::BLANK);
+        name_entry.generation.set(0);
+        name_entry.next.set(self.vacant_name.replace(name_entry.index));
     }
 
     /// Puts a name into the chain that it belongs to.
-    fn chain_up(&self, named: &Named) {
-        if let Some(chain) = self.heads.of(&named.key.get()) {
-            named.next.set(chain.replace(named.index));
+    fn chain_up(&self, name_entry: &NameEntry) {
+        if let Some(chain) = self.heads.of(&name_entry.key.get()) {
+            name_entry.next.set(chain.replace(name_entry.index));
         }
     }
 }
@@ -184,10 +184,10 @@ mod tests {
     fn a_name_that_was_never_loaded_makes_room() {
         let registry = Names::new();
         for number in 0..1000 {
-            let named = registry.reserve_name(None, &name(number), &Global).unwrap();
-            assert!(registry.named(&name(number)).is_some());
-            registry.release_name(named);
-            assert!(registry.named(&name(number)).is_none());
+            let name_entry = registry.reserve_name(None, &name(number), &Global).unwrap();
+            assert!(registry.name_entry(&name(number)).is_some());
+            registry.release_name(name_entry);
+            assert!(registry.name_entry(&name(number)).is_none());
         }
         assert_eq!(registry.names.len(), 1);
     }
@@ -195,12 +195,13 @@ mod tests {
     #[test]
     fn a_name_stays_as_long_as_somebody_has_it() {
         let (registry, name) = (Names::new(), name(0));
-        let [outer, inner] = [(), ()].map(|()| registry.reserve_name(registry.named(&name), &name, &Global).unwrap());
+        let [outer, inner] =
+            [(), ()].map(|()| registry.reserve_name(registry.name_entry(&name), &name, &Global).unwrap());
         assert_eq!(outer.index(), inner.index());
         registry.release_name(inner);
-        registry.named(&name).unwrap().generation.set(1);
+        registry.name_entry(&name).unwrap().generation.set(1);
         registry.release_name(outer);
-        assert_eq!(registry.named(&name).unwrap().generation.get(), 1);
+        assert_eq!(registry.name_entry(&name).unwrap().generation.get(), 1);
     }
 
     #[test]
@@ -238,19 +239,24 @@ mod tests {
         let registry = Names::new();
         let mut there = Vec::new();
         for number in 0..10_000 {
-            let named = registry.reserve_name(None, &name(number), &Global).unwrap();
+            let name_entry = registry.reserve_name(None, &name(number), &Global).unwrap();
             if number % 3 == 0 {
-                registry.release_name(named);
+                registry.release_name(name_entry);
             } else {
-                there.push((name(number), named.index()));
+                there.push((name(number), name_entry.index()));
             }
         }
-        assert!(there.iter().all(|(name, index)| registry.named(name).is_some_and(|named| named.index() == *index)));
-        assert!((0..10_000).step_by(3).all(|number| registry.named(&name(number)).is_none()));
+        assert!(
+            there
+                .iter()
+                .all(|(name, index)| registry.name_entry(name).is_some_and(|name_entry| name_entry.index() == *index))
+        );
+        assert!((0..10_000).step_by(3).all(|number| registry.name_entry(&name(number)).is_none()));
         assert!(registry.find(&Key::BLANK).is_none());
         let length = |name: &Name| {
             let first = registry.heads.of(&Key::from(name)).unwrap().get();
-            core::iter::successors(registry.name_at(first), |named| registry.name_at(named.next.get())).count()
+            core::iter::successors(registry.name_at(first), |name_entry| registry.name_at(name_entry.next.get()))
+                .count()
         };
         let longest = there.iter().map(|(name, _)| length(name)).max();
         assert!(longest < Some(10), "a chain of {longest:?} names");
