@@ -23,7 +23,7 @@ pub(crate) struct NameEntry {
     /// The next name of the same chain; of a vacant one, the next vacant name.
     next: Cell<Index>,
     /// Slots that modules of that name have.
-    users: Cell<u32>,
+    refcount: Cell<u32>,
     /// How many loads of it there were.
     pub generation: Cell<u32>,
     /// The slot of the first of all modules of that name that are found by it; each slot knows the next one.
@@ -39,7 +39,7 @@ impl NameEntry {
             key: Cell::new(Key::BLANK),
             index,
             next: Cell::new(NIL),
-            users: Cell::new(0),
+            refcount: Cell::new(0),
             generation: Cell::new(0),
             first: Cell::new(NIL),
             active: Cell::new(None),
@@ -87,15 +87,15 @@ impl<P: Platform> Registry<P> {
             Some(name_entry) => name_entry,
             None => self.learn(&Key::from(name), tables)?,
         };
-        name_entry.users.set(name_entry.users.get() + 1);
+        name_entry.refcount.set(name_entry.refcount.get() + 1);
         Some(name_entry)
     }
 
     /// Takes back a reservation, and the name if it was never loaded.
     #[inline]
     pub(super) fn release_name(&self, name_entry: &NameEntry) {
-        name_entry.users.set(name_entry.users.get() - 1);
-        if name_entry.users.get() == 0 && name_entry.generation.get() == 0 {
+        name_entry.refcount.set(name_entry.refcount.get() - 1);
+        if name_entry.refcount.get() == 0 && name_entry.generation.get() == 0 {
             self.forget(name_entry);
         }
     }
@@ -122,7 +122,7 @@ impl<P: Platform> Registry<P> {
         let from = self.looked_at.get();
         for index in (from..from + LOOKS).map(|index| index % count) {
             self.looked_at.set((index + 1) % count);
-            if let Some(name_entry) = self.name_at(index).filter(|name_entry| name_entry.users.get() == 0) {
+            if let Some(name_entry) = self.name_at(index).filter(|name_entry| name_entry.refcount.get() == 0) {
                 return self.forget(name_entry);
             }
         }
