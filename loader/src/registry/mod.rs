@@ -89,7 +89,7 @@ pub(crate) struct Registry<P: Platform> {
     /// The first name that is nobody's.
     vacant_name: Cell<Index>,
     /// The name that is looked at next for one that nobody uses.
-    looked_at: Cell<Index>,
+    eviction_cursor: Cell<Index>,
     /// Where the chains of names begin.
     heads: Heads<P::Tables>,
     loads: Cell<u64>,
@@ -109,7 +109,7 @@ impl<P: Platform> Registry<P> {
             names: Chunks::new(),
             vacant: Cell::new(NIL),
             vacant_name: Cell::new(NIL),
-            looked_at: Cell::new(0),
+            eviction_cursor: Cell::new(0),
             heads: Heads::new(),
             loads: Cell::new(0),
         }

@@ -1,5 +1,5 @@
 //! What names stand for. A name that was loaded once is known from then on, and keeps its number and its
-//! count of loads. Once there are many ([`KEPT`]), a new one takes the place of one that nobody uses.
+//! count of loads. Once there are many ([`EVICTION_THRESHOLD`]), a new one takes the place of one that nobody uses.
 //!
 //! Names whose keys spread to the same number are in one chain.
 
@@ -11,10 +11,10 @@ use crate::name::{Key, Name};
 use crate::platform::Platform;
 
 /// Names that are kept though nobody uses them, as long as there are no more names in all.
-const KEPT: u32 = 1024;
+const EVICTION_THRESHOLD: u32 = 1024;
 
 /// How many names are looked at for one that nobody uses: enough to find most, and none for many that are used.
-const LOOKS: u32 = 16;
+const EVICTION_SCAN: u32 = 16;
 
 /// What is known of a name.
 pub(crate) struct NameEntry {
@@ -85,7 +85,7 @@ impl<P: Platform> Registry<P> {
     ) -> Option<&'registry NameEntry> {
         let name_entry = match known {
             Some(name_entry) => name_entry,
-            None => self.learn(&Key::from(name), tables)?,
+            None => self.intern(&Key::from(name), tables)?,
         };
         name_entry.refcount.set(name_entry.refcount.get() + 1);
         Some(name_entry)
@@ -96,15 +96,15 @@ impl<P: Platform> Registry<P> {
     pub(super) fn release_name(&self, name_entry: &NameEntry) {
         name_entry.refcount.set(name_entry.refcount.get() - 1);
         if name_entry.refcount.get() == 0 && name_entry.generation.get() == 0 {
-            self.forget(name_entry);
+            self.evict(name_entry);
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn learn(&self, key: &Key, tables: &P::Tables) -> Option<&NameEntry> {
-        if self.vacant_name.get() == NIL && self.names.len() >= KEPT {
-            self.forget_unused();
+    fn intern(&self, key: &Key, tables: &P::Tables) -> Option<&NameEntry> {
+        if self.vacant_name.get() == NIL && self.names.len() >= EVICTION_THRESHOLD {
+            self.evict_unused();
         }
         let name_entry = match self.vacant_name.get() {
             NIL => self.add_name(tables)?,
@@ -116,14 +116,14 @@ impl<P: Platform> Registry<P> {
         Some(name_entry)
     }
 
-    /// Forgets the next name that nobody uses, if there is one among the next few.
-    fn forget_unused(&self) {
+    /// Evicts the next name that nobody uses, if there is one among the next few.
+    fn evict_unused(&self) {
         let count = self.names.len();
-        let from = self.looked_at.get();
-        for index in (from..from + LOOKS).map(|index| index % count) {
-            self.looked_at.set((index + 1) % count);
+        let from = self.eviction_cursor.get();
+        for index in (from..from + EVICTION_SCAN).map(|index| index % count) {
+            self.eviction_cursor.set((index + 1) % count);
             if let Some(name_entry) = self.name_at(index).filter(|name_entry| name_entry.refcount.get() == 0) {
-                return self.forget(name_entry);
+                return self.evict(name_entry);
             }
         }
     }
@@ -143,7 +143,7 @@ impl<P: Platform> Registry<P> {
 
     #[cold]
     #[inline(never)]
-    fn forget(&self, name_entry: &NameEntry) {
+    fn evict(&self, name_entry: &NameEntry) {
         let mut before = self.heads.of(&name_entry.key.get());
         while let Some(link) = before.filter(|link| link.get() != name_entry.index) {
             before = self.name_at(link.get()).map(|name_entry| &name_entry.next);
@@ -216,18 +216,18 @@ mod tests {
     }
 
     #[test]
-    fn names_that_nobody_uses_are_forgotten_once_there_are_many() {
+    fn names_that_nobody_uses_are_evicted_once_there_are_many() {
         let platform = FakePlatform::default();
         let manager = ModuleManager::new(&platform, Timing::Fast);
         let used = manager.load(&blob::version("used", 1, 0)).unwrap();
-        for number in 0..3 * KEPT {
+        for number in 0..3 * EVICTION_THRESHOLD {
             let id = manager.load(&blob::version(name(number).as_str(), 1, 0)).unwrap();
             assert_eq!(manager.stats(id).unwrap().generation, 1);
             manager.unload(id).unwrap();
         }
-        assert_eq!(manager.registry.names.len(), KEPT);
-        // Of the last ones the count of loads is known still; one that was forgotten begins anew.
-        for (number, generation) in [(3 * KEPT - 7, 2), (7, 1)] {
+        assert_eq!(manager.registry.names.len(), EVICTION_THRESHOLD);
+        // Of the last ones the count of loads is known still; one that was evicted begins anew.
+        for (number, generation) in [(3 * EVICTION_THRESHOLD - 7, 2), (7, 1)] {
             let id = manager.load(&blob::version(name(number).as_str(), 1, 0)).unwrap();
             assert_eq!(manager.stats(id).unwrap().generation, generation);
         }
