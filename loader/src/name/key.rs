@@ -18,7 +18,8 @@ impl PartialEq for Key {
 impl Eq for Key {}
 
 /// Odd numbers without a pattern: digits of pi.
-const FACTORS: [u64; 4] = [0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7345, 0xa409_3822_299f_31d1, 0x082e_fa98_ec4e_6c89];
+const HASH_MULTIPLIERS: [u64; 4] =
+    [0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7345, 0xa409_3822_299f_31d1, 0x082e_fa98_ec4e_6c89];
 
 impl Key {
     /// That of no name.
@@ -74,9 +75,9 @@ impl From<&Name> for Key {
 impl Key {
     /// A number that hardly any other key has; its lower bits, too, depend on all of the key.
     #[inline(always)]
-    pub const fn spread(&self) -> u32 {
+    pub const fn hash(&self) -> u32 {
         let [a, b, c, d] = self.0;
-        let [p, q, r, s] = FACTORS;
+        let [p, q, r, s] = HASH_MULTIPLIERS;
         // No product waits for another one. The upper halves hold what the lower ones can't.
         let sum = a.wrapping_mul(p) ^ b.wrapping_mul(q) ^ c.wrapping_mul(r) ^ d.wrapping_mul(s);
         ((sum ^ (sum >> 32)).wrapping_mul(p) >> 32) as u32
@@ -101,11 +102,11 @@ mod tests {
     }
 
     #[test]
-    fn spreads_numbered_names() {
-        let spread = |number| Key::of(&format!("module-{number}")).map(|key| key.spread());
-        assert_eq!((0..10_000).map(spread).collect::<BTreeSet<_>>().len(), 10_000);
+    fn hashes_numbered_names_apart() {
+        let hash = |number| Key::of(&format!("module-{number}")).map(|key| key.hash());
+        assert_eq!((0..10_000).map(hash).collect::<BTreeSet<_>>().len(), 10_000);
         // Four out of five numbers are used where there are twice as many names.
-        let lower = (0..1 << 17).filter_map(spread).map(|spread| spread & 0xffff);
+        let lower = (0..1 << 17).filter_map(hash).map(|hash| hash & 0xffff);
         assert!(lower.collect::<BTreeSet<_>>().len() > (1 << 16) * 4 / 5);
     }
 }

@@ -4,7 +4,7 @@
 //! modules in other slots are under way. A call borrows its own slot.
 
 mod chunks;
-mod heads;
+mod hash_index;
 mod names;
 
 use core::cell::{BorrowError, Cell, Ref, RefCell, RefMut};
@@ -12,7 +12,7 @@ use core::mem::ManuallyDrop;
 use core::num::NonZeroU64;
 
 use chunks::Chunks;
-use heads::Heads;
+use hash_index::HashIndex;
 pub(crate) use names::NameEntry;
 
 use crate::module::{Module, ModuleId};
@@ -91,7 +91,7 @@ pub(crate) struct Registry<P: Platform> {
     /// The name that is looked at next for one that nobody uses.
     eviction_cursor: Cell<Index>,
     /// Where the chains of names begin.
-    heads: Heads<P::Tables>,
+    hash_index: HashIndex<P::Tables>,
     loads: Cell<u64>,
 }
 
@@ -110,7 +110,7 @@ impl<P: Platform> Registry<P> {
             vacant: Cell::new(NIL),
             vacant_name: Cell::new(NIL),
             eviction_cursor: Cell::new(0),
-            heads: Heads::new(),
+            hash_index: HashIndex::new(),
             loads: Cell::new(0),
         }
     }

@@ -1,7 +1,7 @@
 //! What names stand for. A name that was loaded once is known from then on, and keeps its number and its
 //! count of loads. Once there are many ([`EVICTION_THRESHOLD`]), a new one takes the place of one that nobody uses.
 //!
-//! Names whose keys spread to the same number are in one chain.
+//! Names whose keys hash to the same number are in one chain.
 
 use core::cell::Cell;
 
@@ -62,7 +62,7 @@ impl<P: Platform> Registry<P> {
     /// What is known of a name, by its key.
     #[inline(always)]
     pub fn find(&self, key: &Key) -> Option<&NameEntry> {
-        let mut name_entry = self.name_at(self.heads.of(key)?.get())?;
+        let mut name_entry = self.name_at(self.hash_index.of(key)?.get())?;
         while name_entry.key.get() != *key {
             name_entry = self.name_at(name_entry.next.get())?;
         }
@@ -112,7 +112,7 @@ impl<P: Platform> Registry<P> {
         };
         self.vacant_name.set(name_entry.next.get());
         name_entry.key.set(*key);
-        self.chain_up(name_entry);
+        self.link_into_chain(name_entry);
         Some(name_entry)
     }
 
@@ -130,13 +130,13 @@ impl<P: Platform> Registry<P> {
 
     /// Adds a name, and makes twice as many chains once there are twice as many names; `None` when there is no memory.
     fn add_name(&self, tables: &P::Tables) -> Option<&NameEntry> {
-        let chains = self.heads.len();
+        let chains = self.hash_index.len();
         // Without memory for more the chains become longer.
         if chains == 0 {
-            self.heads.grow(tables)?;
-        } else if self.names.len() as usize >= 2 * chains && self.heads.grow(tables).is_some() {
+            self.hash_index.grow(tables)?;
+        } else if self.names.len() as usize >= 2 * chains && self.hash_index.grow(tables).is_some() {
             let all = (0..self.names.len()).filter_map(|index| self.name_at(index));
-            all.for_each(|name_entry| self.chain_up(name_entry));
+            all.for_each(|name_entry| self.link_into_chain(name_entry));
         }
         self.names.add(tables, NameEntry::blank)
     }
@@ -144,7 +144,7 @@ impl<P: Platform> Registry<P> {
     #[cold]
     #[inline(never)]
     fn evict(&self, name_entry: &NameEntry) {
-        let mut before = self.heads.of(&name_entry.key.get());
+        let mut before = self.hash_index.of(&name_entry.key.get());
         while let Some(link) = before.filter(|link| link.get() != name_entry.index) {
             before = self.name_at(link.get()).map(|name_entry| &name_entry.next);
         }
@@ -157,8 +157,8 @@ impl<P: Platform> Registry<P> {
     }
 
     /// Puts a name into the chain that it belongs to.
-    fn chain_up(&self, name_entry: &NameEntry) {
-        if let Some(chain) = self.heads.of(&name_entry.key.get()) {
+    fn link_into_chain(&self, name_entry: &NameEntry) {
+        if let Some(chain) = self.hash_index.of(&name_entry.key.get()) {
             name_entry.next.set(chain.replace(name_entry.index));
         }
     }
@@ -254,7 +254,7 @@ mod tests {
         assert!((0..10_000).step_by(3).all(|number| registry.name_entry(&name(number)).is_none()));
         assert!(registry.find(&Key::BLANK).is_none());
         let length = |name: &Name| {
-            let first = registry.heads.of(&Key::from(name)).unwrap().get();
+            let first = registry.hash_index.of(&Key::from(name)).unwrap().get();
             core::iter::successors(registry.name_at(first), |name_entry| registry.name_at(name_entry.next.get()))
                 .count()
         };

@@ -16,16 +16,16 @@ const FIRST_LIST: usize = 64;
 const LISTS: usize = 18;
 
 /// The lists.
-pub(crate) struct Heads<A: Allocator> {
+pub(crate) struct HashIndex<A: Allocator> {
     lists: [OnceCell<Vec<Cell<Index>, A>>; LISTS],
     /// Which one counts.
     last: Cell<usize>,
 }
 
-impl<A: Allocator + Clone> Heads<A> {
+impl<A: Allocator + Clone> HashIndex<A> {
     /// No chains.
-    pub const fn new() -> Heads<A> {
-        Heads { lists: [const { OnceCell::new() }; LISTS], last: Cell::new(0) }
+    pub const fn new() -> HashIndex<A> {
+        HashIndex { lists: [const { OnceCell::new() }; LISTS], last: Cell::new(0) }
     }
 
     /// How many chains there are.
@@ -38,7 +38,7 @@ impl<A: Allocator + Clone> Heads<A> {
     pub fn of(&self, key: &Key) -> Option<&Cell<Index>> {
         let list = self.lists.get(self.last.get())?.get()?;
         // The length is a power of two.
-        list.get(key.spread() as usize & list.len().wrapping_sub(1))
+        list.get(key.hash() as usize & list.len().wrapping_sub(1))
     }
 
     /// Makes chains, or twice as many as there were, all of them empty; `None` when there is no memory: then those
@@ -62,12 +62,12 @@ mod tests {
 
     #[test]
     fn doubles_until_there_are_no_more_lists() {
-        let heads = Heads::new();
-        assert!(heads.len() == 0 && heads.of(&Key::BLANK).is_none());
+        let hash_index = HashIndex::new();
+        assert!(hash_index.len() == 0 && hash_index.of(&Key::BLANK).is_none());
         for size in (0..LISTS).map(|list| FIRST_LIST << list) {
-            assert_eq!(heads.grow(&Global), Some(()));
-            assert_eq!((heads.len(), heads.of(&Key::BLANK).map(Cell::get)), (size, Some(NIL)));
+            assert_eq!(hash_index.grow(&Global), Some(()));
+            assert_eq!((hash_index.len(), hash_index.of(&Key::BLANK).map(Cell::get)), (size, Some(NIL)));
         }
-        assert_eq!((heads.grow(&Global), heads.len()), (None, FIRST_LIST << (LISTS - 1)));
+        assert_eq!((hash_index.grow(&Global), hash_index.len()), (None, FIRST_LIST << (LISTS - 1)));
     }
 }
