@@ -3,17 +3,17 @@
 //! A slot never moves: it can be filled and emptied while calls of the
 //! modules in other slots are under way. A call borrows its own slot.
 
-mod chunks;
 mod hash_index;
 mod names;
+mod stable_vec;
 
 use core::cell::{BorrowError, Cell, Ref, RefCell, RefMut};
 use core::mem::ManuallyDrop;
 use core::num::NonZeroU64;
 
-use chunks::Chunks;
 use hash_index::HashIndex;
 pub(crate) use names::NameEntry;
+use stable_vec::StableVec;
 
 use crate::module::{Module, ModuleId};
 use crate::name::Name;
@@ -82,8 +82,8 @@ impl<P: Platform> Slot<P> {
 
 /// All slots, and all names.
 pub(crate) struct Registry<P: Platform> {
-    slots: Chunks<Slot<P>, P::Tables>,
-    names: Chunks<NameEntry, P::Tables>,
+    slots: StableVec<Slot<P>, P::Tables>,
+    names: StableVec<NameEntry, P::Tables>,
     /// The first slot that is nobody's.
     vacant: Cell<Index>,
     /// The first name that is nobody's.
@@ -105,8 +105,8 @@ impl<P: Platform> Registry<P> {
     /// A registry without modules.
     pub const fn new() -> Registry<P> {
         Registry {
-            slots: Chunks::new(),
-            names: Chunks::new(),
+            slots: StableVec::new(),
+            names: StableVec::new(),
             vacant: Cell::new(NIL),
             vacant_name: Cell::new(NIL),
             eviction_cursor: Cell::new(0),

@@ -11,19 +11,19 @@ const FIRST_CHUNK: u32 = 64;
 /// So many chunks are of one size; the next ones are of twice that size.
 const ALIKE: u32 = 8;
 
-/// Chunks at the most: for eight million elements.
+/// StableVec at the most: for eight million elements.
 const CHUNKS: usize = 112;
 
 /// The list.
-pub(crate) struct Chunks<T, A: Allocator> {
+pub(crate) struct StableVec<T, A: Allocator> {
     chunks: [OnceCell<Vec<T, A>>; CHUNKS],
     length: Cell<u32>,
 }
 
-impl<T, A: Allocator> Chunks<T, A> {
+impl<T, A: Allocator> StableVec<T, A> {
     /// An empty one.
-    pub const fn new() -> Chunks<T, A> {
-        Chunks { chunks: [const { OnceCell::new() }; CHUNKS], length: Cell::new(0) }
+    pub const fn new() -> StableVec<T, A> {
+        StableVec { chunks: [const { OnceCell::new() }; CHUNKS], length: Cell::new(0) }
     }
 
     /// Adds an element; `None` when there is no memory. All elements of a chunk are made at once, by `blank`, from
@@ -88,10 +88,10 @@ mod tests {
 
     #[test]
     fn chunks_follow_each_other_without_a_gap() {
-        let slots: std::vec::Vec<_> = (0..5000).map(locate).collect();
-        assert_eq!((slots[0], slots[63], slots[64], slots[511]), ((0, 0), (0, 63), (1, 0), (7, 63)));
-        assert_eq!((slots[512], slots[639], slots[640]), ((8, 0), (8, 127), (9, 0)));
-        for pair in slots.windows(2) {
+        let locations: std::vec::Vec<_> = (0..5000).map(locate).collect();
+        assert_eq!((locations[0], locations[63], locations[64], locations[511]), ((0, 0), (0, 63), (1, 0), (7, 63)));
+        assert_eq!((locations[512], locations[639], locations[640]), ((8, 0), (8, 127), (9, 0)));
+        for pair in locations.windows(2) {
             let follows = if pair[0].0 == pair[1].0 { pair[1].1 == pair[0].1 + 1 } else { pair[1].1 == 0 };
             assert!(follows && pair[1].1 < (FIRST_CHUNK as usize) << (pair[1].0 / ALIKE as usize), "{pair:?}");
         }
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn keeps_what_it_is_given_and_ends_at_its_end() {
-        let list = Chunks::new();
+        let list = StableVec::new();
         for number in 0..1000_u32 {
             assert_eq!(list.add(&Global, |number| Cell::new(number + 1)).map(Cell::get), Some(number + 1));
             list.get(number as usize).unwrap().set(number);
