@@ -79,7 +79,7 @@ impl<P: Platform> ModuleManager<P> {
         // Borrowed for writing only while nobody can be here: when the module is registered, restarted or taken out.
         let Ok(borrowed) = slot.try_borrow() else { return Err(Failure::Refused) };
         match Ref::filter_map(borrowed, Option::as_deref) {
-            Ok(module) if module.load.get() == Some(id.load) => Ok(module),
+            Ok(module) if module.epoch.get() == Some(id.epoch) => Ok(module),
             _ => Err(Failure::NotLoaded),
         }
     }

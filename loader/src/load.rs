@@ -27,7 +27,7 @@ use crate::valid::{Offer, ValidModule};
 /// A module that is ready and not yet to be found.
 pub(crate) struct Prepared<'manager, P: Platform> {
     pub reservation: Reservation<'manager, P>,
-    load: NonZeroU64,
+    epoch: NonZeroU64,
     /// The module whose state it takes over.
     pub from: Option<ModuleId>,
     /// What became of that state.
@@ -49,7 +49,7 @@ pub(crate) enum Meets {
 impl<P: Platform> Prepared<'_, P> {
     /// Its handle.
     pub const fn id(&self) -> ModuleId {
-        ModuleId { index: self.reservation.slot.index() as usize, load: self.load }
+        ModuleId { index: self.reservation.slot.index() as usize, epoch: self.epoch }
     }
 }
 
@@ -137,10 +137,10 @@ impl<P: Platform> ModuleManager<P> {
         // Room first, so that nothing can fail once the module is initialised.
         let (name, tables) = (valid.name(), self.platform.tables());
         let reservation = self.registry.reserve(known, &name, &tables).ok_or(LoadError::NoMemory)?;
-        let load = self.registry.next_load();
-        self.make(valid, options, &reservation, load)
+        let epoch = self.registry.next_epoch();
+        self.make(valid, options, &reservation, epoch)
             .inspect_err(|_| self.registry.release(reservation.slot, Some(reservation.name_entry)))?;
-        let mut prepared = Prepared { reservation, load, from, carried: Carried::Nothing };
+        let mut prepared = Prepared { reservation, epoch, from, carried: Carried::Nothing };
         match self.make_ready(&prepared) {
             Ok(carried) => prepared.carried = carried,
             Err(error) => return Err(self.discard(&prepared, error)),
@@ -186,7 +186,7 @@ impl<P: Platform> ModuleManager<P> {
         valid: &ValidModule<'_>,
         options: &LoadOptions,
         reservation: &Reservation<'_, P>,
-        load: NonZeroU64,
+        epoch: NonZeroU64,
     ) -> Result<(), LoadError> {
         let (raw, tables) = (valid.raw(), self.platform.tables());
         let kept = Kept::new(valid, options, tables).ok_or(LoadError::NoMemory)?;
@@ -199,7 +199,7 @@ impl<P: Platform> ModuleManager<P> {
             name: valid.name(),
             version: valid.version(),
             generation: Cell::new(0),
-            load: Cell::new(Some(load)),
+            epoch: Cell::new(Some(epoch)),
             name_index: reservation.name_entry.index(),
             flags: raw.header().flags,
             cpu_level: valid.code().header.level,
@@ -242,8 +242,8 @@ impl<P: Platform> ModuleManager<P> {
         if !module.listed.replace(true) {
             self.registry.link(slot, name_entry);
         }
-        if let (Some(load), true) = (module.load.get(), active || name_entry.active.get().is_none()) {
-            name_entry.active.set(Some(ModuleId { index: slot.index() as usize, load }));
+        if let (Some(epoch), true) = (module.epoch.get(), active || name_entry.active.get().is_none()) {
+            name_entry.active.set(Some(ModuleId { index: slot.index() as usize, epoch }));
         }
     }
 

@@ -27,7 +27,7 @@ use crate::valid::ValidModule;
 pub struct ModuleId {
     // A whole word: padding would be copied in overlapping pieces, and stall whoever looks it up.
     pub(crate) index: usize,
-    pub(crate) load: NonZeroU64,
+    pub(crate) epoch: NonZeroU64,
 }
 
 /// One loaded module.
@@ -35,8 +35,8 @@ pub(crate) struct Module<P: Platform> {
     pub(crate) name: Name,
     pub(crate) version: Version,
     pub(crate) generation: Cell<u32>,
-    /// Which load it was: what handles must say. `None` at its end, when no handle leads to it any more.
-    pub(crate) load: Cell<Option<NonZeroU64>>,
+    /// Which load it was: what handles must carry. `None` at its end, when no handle leads to it any more.
+    pub(crate) epoch: Cell<Option<NonZeroU64>>,
     /// What is known of its name.
     pub(crate) name_index: Index,
     pub(crate) flags: u32,

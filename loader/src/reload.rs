@@ -101,7 +101,7 @@ impl<P: Platform> ModuleManager<P> {
     /// The switch itself: from now on the module's name stands for it. Returns what it stood for.
     fn take_place(&self, id: ModuleId) -> Option<ModuleId> {
         let slot = self.registry.slot(id.index)?;
-        let module = slot.get(id.load)?;
+        let module = slot.get(id.epoch)?;
         let name_entry = self.name_entry(&module)?;
         let old = name_entry.active.get();
         self.list(slot, &module, name_entry, true);
@@ -120,7 +120,7 @@ impl<P: Platform> ModuleManager<P> {
     /// Has a module go as soon as no call of it is under way, which may be at once: then its receipt is returned.
     pub(crate) fn retire(&self, id: ModuleId) -> Option<Receipt> {
         let slot = self.registry.slot(id.index)?;
-        self.unlink(slot, &*slot.get(id.load)?);
+        self.unlink(slot, &*slot.get(id.epoch)?);
         self.reap(id)
     }
 
@@ -130,7 +130,7 @@ impl<P: Platform> ModuleManager<P> {
         if slot.is_borrowed() {
             return None;
         }
-        let module = slot.get(id.load).filter(|module| module.standing.state() != State::Running)?;
+        let module = slot.get(id.epoch).filter(|module| module.standing.state() != State::Running)?;
         let name_entry = self.name_entry(&module);
         self.end(slot, module, name_entry).ok()
     }

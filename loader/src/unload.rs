@@ -59,7 +59,7 @@ impl<P: Platform> ModuleManager<P> {
     pub fn unload(&self, id: ModuleId) -> Result<Receipt, UnloadError> {
         let slot = self.registry.slot(id.index).ok_or(UnloadError::NotLoaded)?;
         let held = slot.is_borrowed();
-        let module = slot.get(id.load).ok_or(UnloadError::NotLoaded)?;
+        let module = slot.get(id.epoch).ok_or(UnloadError::NotLoaded)?;
         if let Some(by) = self.needed_by(id) {
             return Err(UnloadError::Needed { name: module.name, version: module.version, by });
         }
@@ -92,7 +92,7 @@ impl<P: Platform> ModuleManager<P> {
         if module.listed.replace(false) {
             self.registry.unlink(slot, name_entry);
         }
-        if name_entry.active.get().is_some_and(|active| module.load.get() == Some(active.load)) {
+        if name_entry.active.get().is_some_and(|active| module.epoch.get() == Some(active.epoch)) {
             name_entry.active.set(None);
         }
         Some(name_entry)
@@ -107,7 +107,7 @@ impl<P: Platform> ModuleManager<P> {
         name_entry: Option<&NameEntry>,
     ) -> Result<Receipt, UnloadError> {
         // From here on nobody gets at it, though it stays in its slot until it has said its last word.
-        module.load.set(None);
+        module.epoch.set(None);
         let exits = module.flags & FLAG_EXIT != 0 && module.standing.state() != State::Stopped;
         let exit_fault = match if exits { self.call(&module, Reason::Exit) } else { Ok(0) } {
             Err(CallError::Fault(fault)) => Some(fault),

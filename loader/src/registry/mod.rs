@@ -58,8 +58,8 @@ impl<P: Platform> Slot<P> {
 
     /// The module in it, where that is what a handle leads to.
     #[inline]
-    pub fn get(&self, load: NonZeroU64) -> Option<Ref<'_, Module<P>>> {
-        self.module().filter(|module| module.load.get() == Some(load))
+    pub fn get(&self, epoch: NonZeroU64) -> Option<Ref<'_, Module<P>>> {
+        self.module().filter(|module| module.epoch.get() == Some(epoch))
     }
 
     /// The module in it, to be changed, unless it is borrowed.
@@ -92,7 +92,7 @@ pub(crate) struct Registry<P: Platform> {
     eviction_cursor: Cell<Index>,
     /// Where the chains of names begin.
     hash_index: HashIndex<P::Tables>,
-    loads: Cell<u64>,
+    last_epoch: Cell<u64>,
 }
 
 /// What a load is given before there is a module: a slot, and its name.
@@ -111,7 +111,7 @@ impl<P: Platform> Registry<P> {
             vacant_name: Cell::new(NIL),
             eviction_cursor: Cell::new(0),
             hash_index: HashIndex::new(),
-            loads: Cell::new(0),
+            last_epoch: Cell::new(0),
         }
     }
 
@@ -159,10 +159,10 @@ impl<P: Platform> Registry<P> {
         }
     }
 
-    /// The number of the next load.
-    pub fn next_load(&self) -> NonZeroU64 {
-        self.loads.set(self.loads.get() + 1);
-        NonZeroU64::new(self.loads.get()).unwrap_or(NonZeroU64::MAX)
+    /// The epoch of the next load.
+    pub fn next_epoch(&self) -> NonZeroU64 {
+        self.last_epoch.set(self.last_epoch.get() + 1);
+        NonZeroU64::new(self.last_epoch.get()).unwrap_or(NonZeroU64::MAX)
     }
 
     /// The slot of that index, reserved or not.
@@ -174,14 +174,14 @@ impl<P: Platform> Registry<P> {
     /// The module that `id` leads to.
     #[inline(always)]
     pub fn get(&self, id: ModuleId) -> Option<Ref<'_, Module<P>>> {
-        self.slot(id.index)?.get(id.load)
+        self.slot(id.index)?.get(id.epoch)
     }
 
     /// The handles of all modules, in the order of their slots.
     pub fn ids(&self) -> impl Iterator<Item = ModuleId> {
         let there = |index| self.slot(index)?.module().filter(|module| module.standing.state() != State::Preparing);
         (0..self.slots.len() as usize)
-            .filter_map(move |index| Some(ModuleId { index, load: there(index)?.load.get()? }))
+            .filter_map(move |index| Some(ModuleId { index, epoch: there(index)?.epoch.get()? }))
     }
 
     /// The handles of all modules of a name, the one loaded last first.
@@ -192,7 +192,7 @@ impl<P: Platform> Registry<P> {
         let there = |index: Index| (index != NIL).then_some(index as usize);
         let next = move |&index: &usize| there(self.slot(index)?.next.get());
         core::iter::successors(name_entry.and_then(|name_entry| there(name_entry.first.get())), next)
-            .filter_map(|index| Some(ModuleId { index, load: self.slot(index)?.module()?.load.get()? }))
+            .filter_map(|index| Some(ModuleId { index, epoch: self.slot(index)?.module()?.epoch.get()? }))
     }
 
     /// Takes a slot in among those whose modules are found by their name.
