@@ -20,8 +20,25 @@ const BOUND: u64 = 8 << 10;
 /// The loader's own modules on the way of a blob to its figures: parse, validate, place, register, execute
 /// and profile, unload.
 const WAY: [&str; 19] = [
-    "raw", "records", "name", "valid", "code", "segments", "fixups", "placed", "load", "module", "standing", "manager",
-    "registry", "budget", "execute", "call", "platform", "profile", "unload",
+    "raw",
+    "records",
+    "name",
+    "valid",
+    "code",
+    "segments",
+    "fixups",
+    "placed",
+    "load",
+    "module",
+    "lifecycle",
+    "manager",
+    "registry",
+    "budget",
+    "execute",
+    "call",
+    "platform",
+    "profile",
+    "unload",
 ];
 
 /// What of the loader is inlined into the example's functions.

@@ -2,19 +2,19 @@
 
 use bareflow_abi::Reason;
 
+use crate::lifecycle::ModuleState;
 use crate::manager::ModuleManager;
 use crate::module::{Failure, Module};
 use crate::platform::{Call, CallError, Outcome, Plain, Platform, Returned};
 use crate::profile::Timing;
 use crate::profile::samples::Samples;
 use crate::profile::turns::Turn;
-use crate::standing::State;
 
 impl<P: Platform> ModuleManager<P> {
     /// Calls a module that is borrowed. The way that most calls go is short, and writes no result to memory.
     #[inline(always)]
     pub(crate) fn call_once(&self, module: &Module<P>, input: &[u8], output: &mut [u8]) -> Result<Returned, Failure> {
-        if P::HAS_USUAL_WAY && input.is_empty() && output.is_empty() && module.standing.is_usual() {
+        if P::HAS_USUAL_WAY && input.is_empty() && output.is_empty() && module.lifecycle.is_usual() {
             match (module.turns.usual(), module.recorder.get()) {
                 (Turn::Timed, Some(samples)) if !samples.is_folded() => {
                     return self.call_usual(module, self.timing, false, |cycles| samples.push(cycles));
@@ -38,11 +38,11 @@ impl<P: Platform> ModuleManager<P> {
         take: impl FnOnce(u64),
     ) -> Result<Returned, Failure> {
         let mut otherwise = Err(CallError::NoMemory);
-        module.standing.begin_usual();
+        module.lifecycle.begin_usual();
         let call = Call { thorough, ..run(module, &[], timing) };
         match self.platform.call_plain(&call, &mut otherwise) {
             Some(Plain { result, cycles }) => {
-                module.standing.set(State::Ready);
+                module.lifecycle.set(ModuleState::Live);
                 take(cycles);
                 module.last_result.set(result);
                 Ok(Returned { outcome: Outcome { result, output_length: 0 }, cycles })
@@ -65,7 +65,7 @@ impl<P: Platform> ModuleManager<P> {
         returned: &mut Returned,
     ) -> Result<(), Failure> {
         let is_plain = P::HAS_USUAL_WAY && input.is_empty() && output.is_empty();
-        if !is_plain || !module.standing.is_usual() || !module.turns.times_all() {
+        if !is_plain || !module.lifecycle.is_usual() || !module.turns.times_all() {
             return self.call_otherwise(module, input, output, returned);
         }
         // The first call of all, or one in some hundred.
@@ -88,8 +88,8 @@ impl<P: Platform> ModuleManager<P> {
         // The first call of all, and one in some hundred.
         let thorough = timing != Timing::Untimed && self.samples(module)?.is_folded();
         let call = Call { thorough, ..run(module, input, timing) };
-        let is_plain = input.is_empty() && output.is_empty() && !module.standing.is_special();
-        module.standing.set(State::Running);
+        let is_plain = input.is_empty() && output.is_empty() && !module.lifecycle.is_special();
+        module.lifecycle.set(ModuleState::Running);
         let done = self.call_either_way(&call, is_plain, module.kept.depends(), output);
         self.finish(module, state, timing, &done, returned)
     }
@@ -104,7 +104,7 @@ impl<P: Platform> ModuleManager<P> {
         done: &Result<Returned, CallError>,
         returned: &mut Returned,
     ) -> Result<(), Failure> {
-        self.finish(module, State::Ready, timing, done, returned)
+        self.finish(module, ModuleState::Live, timing, done, returned)
     }
 
     /// Takes note of a call that is at its end, of a module that was in that state before.
@@ -112,12 +112,12 @@ impl<P: Platform> ModuleManager<P> {
     fn finish(
         &self,
         module: &Module<P>,
-        state: State,
+        state: ModuleState,
         timing: Timing,
         done: &Result<Returned, CallError>,
         returned: &mut Returned,
     ) -> Result<(), Failure> {
-        module.standing.set(state);
+        module.lifecycle.set(state);
         *returned = done.map_err(|error| self.note(module, error, timing))?;
         if let (Timing::Fast | Timing::Precise, Some(samples)) = (timing, module.recorder.get()) {
             samples.push(returned.cycles);
@@ -161,8 +161,8 @@ impl<P: Platform> ModuleManager<P> {
         let state = module.callable()?;
         let samples = self.samples(module)?;
         let call = run(module, &[], Timing::Untimed);
-        let is_plain = !module.standing.is_special();
-        module.standing.set(State::Running);
+        let is_plain = !module.lifecycle.is_special();
+        module.lifecycle.set(ModuleState::Running);
         let (mut done, mut stamp) = (Ok(None), self.platform.clock());
         for _ in 0..calls {
             match self.call_either_way(&call, is_plain, module.kept.depends(), &mut []) {
@@ -177,12 +177,12 @@ impl<P: Platform> ModuleManager<P> {
                     break;
                 }
             }
-            if module.standing.is_retired() {
+            if module.lifecycle.is_retired() {
                 done = Err(Failure::NotLoaded);
                 break;
             }
         }
-        module.standing.set(state);
+        module.lifecycle.set(state);
         done
     }
 

@@ -102,7 +102,7 @@ impl<P: Platform> ModuleManager<P> {
         new: Option<Version>,
     ) -> Option<Interval> {
         let module =
-            self.get(by).filter(|module| !module.standing.is_retired() && !module.kept.depends().is_empty())?;
+            self.get(by).filter(|module| !module.lifecycle.is_retired() && !module.kept.depends().is_empty())?;
         let needed = Dependencies::new(module.kept.depends()).find(|needed| needed.name == name.as_str())?;
         let admits = |version: Version| needed.admits(version.parts());
         let met = new.is_some_and(admits)

@@ -6,10 +6,10 @@ use core::num::NonZeroU32;
 
 use crate::diagnosis::Diagnosis;
 use crate::error::ExecuteError;
+use crate::lifecycle::ModuleState;
 use crate::manager::ModuleManager;
 use crate::module::{Failure, Module, ModuleId};
 use crate::platform::{Outcome, Platform, Returned};
-use crate::standing::State;
 
 impl<P: Platform> ModuleManager<P> {
     /// Calls a module without input or output and profiles the call.
@@ -63,10 +63,10 @@ impl<P: Platform> ModuleManager<P> {
     fn attempt(&self, id: ModuleId, input: &[u8], output: &mut [u8]) -> Result<Returned, Failure> {
         let module = self.borrow(id)?;
         let done = self.call_once(&module, input, output);
-        if done.is_ok() && module.standing.is_usual() {
+        if done.is_ok() && module.lifecycle.is_usual() {
             return done;
         }
-        let retired = module.standing.is_retired();
+        let retired = module.lifecycle.is_retired();
         drop(module);
         self.settle(id, retired, matches!(done, Err(Failure::Faulted)));
         done
@@ -105,7 +105,7 @@ impl<P: Platform> ModuleManager<P> {
             Failure::ProfileFull => ExecuteError::ProfileFull,
             Failure::Faulted => self.last_fault.get().map_or(ExecuteError::NotLoaded, ExecuteError::Faulted),
             Failure::Refused => {
-                let stopped = self.get(id).filter(|module| module.standing.state() == State::Stopped);
+                let stopped = self.get(id).filter(|module| module.lifecycle.state() == ModuleState::Stopped);
                 let fault = stopped.and_then(|module| module.faults.last());
                 fault.map_or(ExecuteError::Busy, ExecuteError::Stopped)
             }

@@ -90,7 +90,7 @@ impl<P: Platform> Held<'_, P> {
 
     fn let_go(&mut self, faulted: bool) {
         if let Some(module) = self.module.take() {
-            let retired = module.standing.is_retired();
+            let retired = module.lifecycle.is_retired();
             drop(module);
             self.manager.settle(self.id, retired, faulted);
         }

@@ -51,6 +51,7 @@ mod features_tests;
 pub mod fixups;
 pub mod free;
 pub mod held;
+mod lifecycle;
 mod load;
 pub mod manager;
 pub mod module;
@@ -72,7 +73,6 @@ pub mod report;
 mod requirement;
 mod restart;
 pub mod segments;
-mod standing;
 pub mod state;
 #[cfg(test)]
 mod testing;

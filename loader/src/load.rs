@@ -11,6 +11,7 @@ use crate::allowed::Allowed;
 use crate::budget::Budget;
 use crate::depends::New;
 use crate::error::LoadError;
+use crate::lifecycle::{Lifecycle, ModuleState};
 use crate::manager::ModuleManager;
 use crate::module::{Faults, Kept, Module, ModuleId};
 use crate::placed::PlacedModule;
@@ -20,7 +21,6 @@ use crate::profile::Recorder;
 use crate::profile::turns::Turns;
 use crate::raw::RawModule;
 use crate::registry::{NameEntry, Reservation, Slot};
-use crate::standing::{Standing, State};
 use crate::state::Carried;
 use crate::valid::{Offer, ValidModule};
 
@@ -203,7 +203,7 @@ impl<P: Platform> ModuleManager<P> {
             name_index: reservation.name_entry.index(),
             flags: raw.header().flags,
             cpu_level: valid.code().header.level,
-            standing: Standing::preparing(options.domain != Domain::Kernel || valid.calls_others()),
+            lifecycle: Lifecycle::loading(options.domain != Domain::Kernel || valid.calls_others()),
             listed: Cell::new(false),
             last_result: Cell::new(0),
             code_size: valid.code().header.text_size,
@@ -232,7 +232,7 @@ impl<P: Platform> ModuleManager<P> {
             if let Some(active) = listed {
                 self.list(slot, &module, name_entry, active);
             }
-            module.standing.set(State::Ready);
+            module.lifecycle.set(ModuleState::Live);
         }
         prepared.id()
     }

@@ -7,6 +7,7 @@ use core::cell::{Cell, Ref};
 use bareflow_abi::Reason;
 
 use crate::fault::Fault;
+use crate::lifecycle::ModuleState;
 use crate::module::{Module, ModuleId};
 use crate::name::Name;
 use crate::peak::PeakUse;
@@ -15,7 +16,6 @@ use crate::platform::{CallError, Platform, Usage};
 use crate::policy::LoadOptions;
 use crate::profile::{ModuleProfile, Snapshot, Spare, Timing, calibrate, step};
 use crate::registry::{NameEntry, Registry};
-use crate::standing::State;
 use crate::state;
 #[cfg(feature = "reload")]
 use crate::{platform::MAX_DEPTH, unload::Receipt};
@@ -80,7 +80,7 @@ impl<P: Platform> ModuleManager<P> {
     #[must_use]
     pub fn peak_use(&self, id: ModuleId) -> PeakUse {
         // Not while it runs, when its memory is its own.
-        let module = self.get(id).filter(|module| module.standing.state() != State::Running);
+        let module = self.get(id).filter(|module| module.lifecycle.state() != ModuleState::Running);
         module.map_or(PeakUse::default(), |module| self.platform.peak_use(&module.placed.image))
     }
 
@@ -194,7 +194,7 @@ impl<P: Platform> ModuleManager<P> {
             version: module.version,
             generation: module.generation.get(),
             active: self.name_entry(module).is_some_and(|name_entry| name_entry.active.get() == Some(id)),
-            retired: module.standing.is_retired(),
+            retired: module.lifecycle.is_retired(),
             domain: module.placement.domain,
             budget: module.placement.budget,
             services: module.placement.services,
@@ -211,7 +211,7 @@ impl<P: Platform> ModuleManager<P> {
             total_cycles: snapshot.as_ref().map_or(0, Snapshot::total_cycles),
             cycles: snapshot.and_then(|snapshot| snapshot.statistics(self.overhead)),
             last_result: (returned > 0).then_some(module.last_result.get()),
-            stopped: module.standing.state() == State::Stopped,
+            stopped: module.lifecycle.state() == ModuleState::Stopped,
             fault: faults.last(),
             faults: faults.count.get(),
             restarts: faults.restarts.get(),

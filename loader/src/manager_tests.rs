@@ -176,19 +176,19 @@ fn refuses_overlapping_calls_unless_reentrant() {
     let platform = FakePlatform { has_user: true, ..FakePlatform::default() };
     let manager = manager(&platform);
     let id = manager.load(&blob::full()).unwrap();
-    manager.get(id).unwrap().standing.set(State::Running);
+    manager.get(id).unwrap().lifecycle.set(ModuleState::Running);
     assert_eq!(manager.execute(id), Err(ExecuteError::Busy));
     assert!(matches!(manager.unload(id), Err(UnloadError::Busy { .. })));
     let mut bytes = blob::small("reentrant");
     blob::change_header(&mut bytes, |header| header.flags = FLAG_REENTRANT);
     let id = manager.load(&bytes).unwrap();
-    manager.get(id).unwrap().standing.set(State::Running);
+    manager.get(id).unwrap().lifecycle.set(ModuleState::Running);
     assert_eq!(manager.execute(id), Ok(42));
     // An address space has one stack, whatever the module says.
-    manager.get(id).unwrap().standing.set(State::Ready);
+    manager.get(id).unwrap().lifecycle.set(ModuleState::Live);
     manager.unload(id).unwrap();
     let id = manager.load_with(&bytes, &LoadOptions { domain: Domain::User, ..LoadOptions::USUAL }).unwrap();
-    manager.get(id).unwrap().standing.set(State::Running);
+    manager.get(id).unwrap().lifecycle.set(ModuleState::Running);
     assert_eq!(manager.execute(id), Err(ExecuteError::Busy));
 }
 

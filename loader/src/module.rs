@@ -11,6 +11,7 @@ use bareflow_abi::header::FLAG_REENTRANT;
 
 use crate::diagnosis::{Diagnosis, InFunction};
 use crate::fault::{Fault, FaultKind};
+use crate::lifecycle::{Lifecycle, ModuleState};
 use crate::name::{Name, Version};
 use crate::placed::PlacedModule;
 use crate::platform::Platform;
@@ -18,7 +19,6 @@ use crate::policy::{Domain, LoadOptions, OnFault, Placement};
 use crate::profile::Recorder;
 use crate::profile::turns::Turns;
 use crate::registry::Index;
-use crate::standing::{Standing, State};
 use crate::valid::ValidModule;
 
 /// A handle to a loaded module. It stays behind when the module is unloaded or
@@ -42,7 +42,7 @@ pub(crate) struct Module<P: Platform> {
     pub(crate) flags: u32,
     /// The x86-64 level of the code that was placed.
     pub(crate) cpu_level: u8,
-    pub(crate) standing: Standing,
+    pub(crate) lifecycle: Lifecycle,
     /// Whether it is among those found by its name.
     pub(crate) listed: Cell<bool>,
     /// What the last call returned, if any did.
@@ -79,15 +79,15 @@ impl<P: Platform> Module<P> {
     }
 
     /// What it is doing, if a call of it may begin.
-    pub(crate) fn callable(&self) -> Result<State, Failure> {
-        match self.standing.state() {
-            _ if self.standing.is_retired() => Err(Failure::NotLoaded),
-            State::Ready => Ok(State::Ready),
+    pub(crate) fn callable(&self) -> Result<ModuleState, Failure> {
+        match self.lifecycle.state() {
+            _ if self.lifecycle.is_retired() => Err(Failure::NotLoaded),
+            ModuleState::Live => Ok(ModuleState::Live),
             // An address space has one stack, even where the module says that its calls may overlap.
-            State::Running if self.flags & FLAG_REENTRANT != 0 && self.placement.domain == Domain::Kernel => {
-                Ok(State::Running)
+            ModuleState::Running if self.flags & FLAG_REENTRANT != 0 && self.placement.domain == Domain::Kernel => {
+                Ok(ModuleState::Running)
             }
-            State::Preparing | State::Running | State::Stopped => Err(Failure::Refused),
+            ModuleState::Loading | ModuleState::Running | ModuleState::Stopped => Err(Failure::Refused),
         }
     }
 }

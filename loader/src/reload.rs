@@ -2,6 +2,7 @@
 
 use crate::depends::New;
 use crate::error::LoadError;
+use crate::lifecycle::ModuleState;
 use crate::load::Meets;
 use crate::manager::ModuleManager;
 use crate::module::ModuleId;
@@ -9,7 +10,6 @@ use crate::name::Version;
 use crate::platform::Platform;
 use crate::policy::LoadOptions;
 use crate::registry::Reservation;
-use crate::standing::State;
 use crate::state::Carried;
 use crate::unload::Receipt;
 
@@ -78,7 +78,7 @@ impl<P: Platform> ModuleManager<P> {
     /// Why it can't take over that state, or that place; then the old one goes on. [`LoadError::CandidateGone`] when it is gone.
     pub fn promote(&self, id: ModuleId) -> Result<Reloaded, LoadError> {
         let start = self.platform.clock_fenced();
-        let module = self.get(id).filter(|module| !module.standing.is_retired()).ok_or(LoadError::CandidateGone)?;
+        let module = self.get(id).filter(|module| !module.lifecycle.is_retired()).ok_or(LoadError::CandidateGone)?;
         let from = self.active(&module.name).filter(|&from| from != id);
         let new = New::from(&*module);
         self.check_dependencies(&new, from)?;
@@ -130,7 +130,7 @@ impl<P: Platform> ModuleManager<P> {
         if slot.is_borrowed() {
             return None;
         }
-        let module = slot.get(id.epoch).filter(|module| module.standing.state() != State::Running)?;
+        let module = slot.get(id.epoch).filter(|module| module.lifecycle.state() != ModuleState::Running)?;
         let name_entry = self.name_entry(&module);
         self.end(slot, module, name_entry).ok()
     }

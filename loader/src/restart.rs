@@ -1,13 +1,13 @@
 //! What becomes of a module behind a fault: it is stopped, or gets a fresh image.
 
 use crate::error::LoadError;
+use crate::lifecycle::ModuleState;
 use crate::manager::ModuleManager;
 use crate::module::{Module, ModuleId};
 use crate::placed::PlacedModule;
 use crate::platform::Platform;
 use crate::raw::RawModule;
 use crate::registry::Slot;
-use crate::standing::State;
 use crate::valid::{Offer, ValidModule};
 
 impl<P: Platform> ModuleManager<P> {
@@ -17,7 +17,7 @@ impl<P: Platform> ModuleManager<P> {
     pub(crate) fn fail(&self, id: ModuleId) {
         let Some(module) = self.get(id) else { return };
         let faults = &module.faults;
-        module.standing.set(State::Stopped);
+        module.lifecycle.set(ModuleState::Stopped);
         if !cfg!(feature = "restart") || !module.kept.options().on_fault.restarts(faults.restarts.get()) {
             return;
         }
@@ -49,7 +49,7 @@ impl<P: Platform> ModuleManager<P> {
         };
         let restarts = &module.faults.restarts;
         restarts.set(restarts.get().saturating_add(1));
-        module.standing.set(State::Ready);
+        module.lifecycle.set(ModuleState::Live);
         let old = core::mem::replace(&mut module.placed, fresh);
         self.release(old.image);
     }

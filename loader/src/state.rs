@@ -10,6 +10,7 @@ use bareflow_abi::record::STATE_SCHEMA;
 use bareflow_abi::state::{OldHeader, Schema};
 
 use crate::error::LoadError;
+use crate::lifecycle::ModuleState;
 use crate::manager::ModuleManager;
 use crate::module::{Module, ModuleId};
 use crate::placed::PlacedModule;
@@ -17,7 +18,6 @@ use crate::platform::{Call, CallError, Outcome, Platform};
 use crate::printable::Printable;
 use crate::raw::RawModule;
 use crate::records::Records;
-use crate::standing::State;
 
 /// What became of a module's state when another one took its place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -109,14 +109,14 @@ impl<P: Platform> ModuleManager<P> {
         if !kept && new.flags & FLAG_MIGRATE == 0 {
             return Err(LoadError::StateChanged { versions });
         }
-        match old.standing.state() {
-            State::Running => return Err(LoadError::StateBusy),
-            State::Stopped => return Ok(Carried::Lost),
-            State::Ready | State::Preparing => {}
+        match old.lifecycle.state() {
+            ModuleState::Running => return Err(LoadError::StateBusy),
+            ModuleState::Stopped => return Ok(Carried::Lost),
+            ModuleState::Live | ModuleState::Loading => {}
         }
-        old.standing.set(State::Running);
+        old.lifecycle.set(ModuleState::Running);
         let saved = self.save_state(&old, old_schema);
-        old.standing.set(State::Ready);
+        old.lifecycle.set(ModuleState::Live);
         let bytes = match saved {
             Err(LoadError::SaveFaulted(fault)) => {
                 old.faults.note(fault, self.platform.diagnosis(), self.platform.tables());

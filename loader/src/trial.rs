@@ -12,13 +12,13 @@ use bareflow_abi::Reason;
 use crate::counters::Counters;
 use crate::error::ExecuteError;
 use crate::fault::Fault;
+use crate::lifecycle::ModuleState;
 use crate::manager::ModuleManager;
 use crate::module::ModuleId;
 use crate::platform::{Call, CallError, Outcome, Platform};
 use crate::policy::Domain;
 use crate::price::Empty;
 use crate::profile::Timing;
-use crate::standing::State;
 use crate::state;
 use sort::Sorting;
 
@@ -267,16 +267,16 @@ impl<P: Platform> ModuleManager<P> {
         output: &mut [u8],
     ) -> Result<(Outcome, u64), ExecuteError> {
         let Some(module) = self.get(id) else { return Err(ExecuteError::NotLoaded) };
-        match (module.standing.state(), module.faults.last()) {
-            (State::Ready, _) => {}
-            (State::Stopped, Some(fault)) => return Err(ExecuteError::Stopped(fault)),
+        match (module.lifecycle.state(), module.faults.last()) {
+            (ModuleState::Live, _) => {}
+            (ModuleState::Stopped, Some(fault)) => return Err(ExecuteError::Stopped(fault)),
             _ => return Err(ExecuteError::Busy),
         }
         let call = state::call(&module, &module.placed, Reason::Run, input, self.timing);
-        module.standing.set(State::Running);
+        module.lifecycle.set(ModuleState::Running);
         let done = self.timed(&call, module.placement.domain, module.kept.depends(), calls, output);
-        module.standing.set(State::Ready);
-        let retired = module.standing.is_retired();
+        module.lifecycle.set(ModuleState::Live);
+        let retired = module.lifecycle.is_retired();
         if let Err(CallError::Fault(fault)) = done {
             module.faults.note(fault, self.platform.diagnosis(), self.platform.tables());
         }

@@ -7,12 +7,12 @@ use bareflow_abi::header::{FLAG_ACCOUNT, FLAG_EXIT};
 
 use crate::error::UnloadError;
 use crate::fault::Fault;
+use crate::lifecycle::ModuleState;
 use crate::manager::ModuleManager;
 use crate::module::{Module, ModuleId};
 use crate::name::{Name, Version};
 use crate::platform::{CallError, Leak, Platform, Usage};
 use crate::registry::{NameEntry, Slot};
-use crate::standing::State;
 use crate::state;
 
 /// What a module gave back.
@@ -63,7 +63,7 @@ impl<P: Platform> ModuleManager<P> {
         if let Some(by) = self.needed_by(id) {
             return Err(UnloadError::Needed { name: module.name, version: module.version, by });
         }
-        if held || module.standing.state() == State::Running {
+        if held || module.lifecycle.state() == ModuleState::Running {
             return Err(UnloadError::Busy { name: module.name, version: module.version });
         }
         let name_entry = self.unlink(slot, &module);
@@ -87,7 +87,7 @@ impl<P: Platform> ModuleManager<P> {
     /// Takes a module out of its name's list, which is returned: nobody finds it any more.
     #[inline(always)]
     pub(crate) fn unlink(&self, slot: &Slot<P>, module: &Module<P>) -> Option<&NameEntry> {
-        module.standing.retire();
+        module.lifecycle.retire();
         let name_entry = self.name_entry(module)?;
         if module.listed.replace(false) {
             self.registry.unlink(slot, name_entry);
@@ -108,7 +108,7 @@ impl<P: Platform> ModuleManager<P> {
     ) -> Result<Receipt, UnloadError> {
         // From here on nobody gets at it, though it stays in its slot until it has said its last word.
         module.epoch.set(None);
-        let exits = module.flags & FLAG_EXIT != 0 && module.standing.state() != State::Stopped;
+        let exits = module.flags & FLAG_EXIT != 0 && module.lifecycle.state() != ModuleState::Stopped;
         let exit_fault = match if exits { self.call(&module, Reason::Exit) } else { Ok(0) } {
             Err(CallError::Fault(fault)) => Some(fault),
             _ => None,
@@ -131,7 +131,7 @@ impl<P: Platform> ModuleManager<P> {
 
     /// What a module has not freed in its own heap, where it keeps count.
     fn account(&self, module: &Module<P>) -> Leak {
-        if module.flags & FLAG_ACCOUNT == 0 || module.standing.state() == State::Stopped {
+        if module.flags & FLAG_ACCOUNT == 0 || module.lifecycle.state() == ModuleState::Stopped {
             return Leak::default();
         }
         let mut counts = [0; 16];

@@ -87,7 +87,7 @@ impl<P: Platform> ModuleManager<P> {
     /// `false` when it is gone.
     #[must_use]
     pub fn activate(&self, id: ModuleId) -> bool {
-        let Some(module) = self.get(id).filter(|module| !module.standing.is_retired()) else { return false };
+        let Some(module) = self.get(id).filter(|module| !module.lifecycle.is_retired()) else { return false };
         self.name_entry(&module).is_some_and(|name_entry| {
             name_entry.active.set(Some(id));
             true

@@ -15,10 +15,10 @@ use hash_index::HashIndex;
 pub(crate) use names::NameEntry;
 use stable_vec::StableVec;
 
+use crate::lifecycle::ModuleState;
 use crate::module::{Module, ModuleId};
 use crate::name::Name;
 use crate::platform::Platform;
-use crate::standing::State;
 
 /// The number of a slot, or of a name.
 pub(crate) type Index = u32;
@@ -179,7 +179,8 @@ impl<P: Platform> Registry<P> {
 
     /// The handles of all modules, in the order of their slots.
     pub fn ids(&self) -> impl Iterator<Item = ModuleId> {
-        let there = |index| self.slot(index)?.module().filter(|module| module.standing.state() != State::Preparing);
+        let there =
+            |index| self.slot(index)?.module().filter(|module| module.lifecycle.state() != ModuleState::Loading);
         (0..self.slots.len() as usize)
             .filter_map(move |index| Some(ModuleId { index, epoch: there(index)?.epoch.get()? }))
     }

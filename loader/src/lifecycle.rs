@@ -5,19 +5,19 @@ use core::cell::Cell;
 
 /// What a module is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum State {
+pub(crate) enum ModuleState {
     /// Nothing.
-    Ready,
+    Live,
     /// A call.
     Running,
     /// Nothing any more: a call faulted.
     Stopped,
     /// It is being loaded: its slot is taken, and nobody finds it.
-    Preparing,
+    Loading,
 }
 
 /// The bits of the state.
-const STATE: u8 = 0b11;
+const STATE_BITS: u8 = 0b11;
 
 /// It is to go as soon as no call of it is under way: no new one begins.
 const RETIRED: u8 = 1 << 2;
@@ -25,14 +25,14 @@ const RETIRED: u8 = 1 << 2;
 /// It may call others, or does not run in the kernel domain.
 const SPECIAL: u8 = 1 << 3;
 
-/// Of a module that is ready, is not to go, and is not special: zero.
-pub(crate) struct Standing(Cell<u8>);
+/// Of a module that is live, is not to go, and is not special: zero.
+pub(crate) struct Lifecycle(Cell<u8>);
 
-impl Standing {
+impl Lifecycle {
     /// That of a module that is being loaded. It is special where it may call others, or does not run in the kernel
     /// domain.
-    pub const fn preparing(is_special: bool) -> Standing {
-        Standing(Cell::new(State::Preparing as u8 | if is_special { SPECIAL } else { 0 }))
+    pub const fn loading(is_special: bool) -> Lifecycle {
+        Lifecycle(Cell::new(ModuleState::Loading as u8 | if is_special { SPECIAL } else { 0 }))
     }
 
     /// Whether its calls go the usual way.
@@ -43,25 +43,25 @@ impl Standing {
 
     /// What it is doing.
     #[inline]
-    pub const fn state(&self) -> State {
-        match self.0.get() & STATE {
-            0 => State::Ready,
-            1 => State::Running,
-            2 => State::Stopped,
-            _ => State::Preparing,
+    pub const fn state(&self) -> ModuleState {
+        match self.0.get() & STATE_BITS {
+            0 => ModuleState::Live,
+            1 => ModuleState::Running,
+            2 => ModuleState::Stopped,
+            _ => ModuleState::Loading,
         }
     }
 
     /// Notes that a call begins of a module whose calls go the usual way.
     #[inline(always)]
     pub fn begin_usual(&self) {
-        self.0.set(State::Running as u8);
+        self.0.set(ModuleState::Running as u8);
     }
 
     /// Notes what it is doing from now on.
     #[inline(always)]
-    pub fn set(&self, state: State) {
-        self.0.set(self.0.get() & !STATE | state as u8);
+    pub fn set(&self, state: ModuleState) {
+        self.0.set(self.0.get() & !STATE_BITS | state as u8);
     }
 
     /// Whether it may call others, or does not run in the kernel domain.
@@ -88,19 +88,22 @@ mod tests {
     #[test]
     fn a_state_changes_nothing_else() {
         for is_special in [false, true] {
-            let standing = Standing::preparing(is_special);
-            for state in [State::Running, State::Stopped, State::Preparing, State::Ready] {
-                standing.set(state);
-                assert_eq!((standing.state(), standing.is_retired()), (state, false));
-                assert_eq!(standing.is_usual(), state == State::Ready && !is_special);
+            let lifecycle = Lifecycle::loading(is_special);
+            for state in [ModuleState::Running, ModuleState::Stopped, ModuleState::Loading, ModuleState::Live] {
+                lifecycle.set(state);
+                assert_eq!((lifecycle.state(), lifecycle.is_retired()), (state, false));
+                assert_eq!(lifecycle.is_usual(), state == ModuleState::Live && !is_special);
             }
-            if standing.is_usual() {
-                standing.begin_usual();
-                assert_eq!(standing.state(), State::Running);
+            if lifecycle.is_usual() {
+                lifecycle.begin_usual();
+                assert_eq!(lifecycle.state(), ModuleState::Running);
             }
-            standing.retire();
-            standing.set(State::Ready);
-            assert_eq!((standing.state(), standing.is_retired(), standing.is_usual()), (State::Ready, true, false));
+            lifecycle.retire();
+            lifecycle.set(ModuleState::Live);
+            assert_eq!(
+                (lifecycle.state(), lifecycle.is_retired(), lifecycle.is_usual()),
+                (ModuleState::Live, true, false)
+            );
         }
     }
 }
