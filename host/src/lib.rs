@@ -53,7 +53,7 @@ use allocator_api2::alloc::Global;
 use bareflow_abi::checksum::Crc32c;
 use bareflow_loader::diagnosis::ServiceLog;
 use bareflow_loader::{
-    Call, CallError, Callees, Counters, Diagnosis, Domain, ImageSize, PeakUse, Placement, Plain, Platform,
+    Call, CallError, Callees, Counters, Diagnosis, Domain, FastReturn, ImageSize, PeakUse, Placement, Platform,
     PlatformError, Returned,
 };
 
@@ -148,8 +148,8 @@ impl HostPlatform {
     }
 
     #[inline(never)]
-    fn call_unusual(&self, call: Call<'_, Image>, otherwise: &mut Result<Returned, CallError>) {
-        *otherwise = self.call(&call, &mut []);
+    fn call_slow(&self, call: Call<'_, Image>, slow_result: &mut Result<Returned, CallError>) {
+        *slow_result = self.call(&call, &mut []);
     }
 
     /// Takes an image's memory back.
@@ -163,7 +163,7 @@ impl HostPlatform {
 }
 
 impl Platform for HostPlatform {
-    const HAS_USUAL_WAY: bool = true;
+    const HAS_FAST_PATH: bool = true;
     type Tables = Global;
     type Draft = ImageDraft;
     type Image = Image;
@@ -240,12 +240,12 @@ impl Platform for HostPlatform {
     }
 
     #[inline(always)]
-    fn call_plain(&self, call: &Call<'_, Image>, otherwise: &mut Result<Returned, CallError>) -> Option<Plain> {
+    fn call_fast(&self, call: &Call<'_, Image>, slow_result: &mut Result<Returned, CallError>) -> Option<FastReturn> {
         // On a thread with one platform it stays so from the first call on.
         if self.caller.record.is_free() {
-            return gate::call_plain(call, &self.caller, otherwise);
+            return gate::call_fast(call, &self.caller, slow_result);
         }
-        self.call_unusual(*call, otherwise);
+        self.call_slow(*call, slow_result);
         None
     }
 

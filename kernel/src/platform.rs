@@ -2,7 +2,7 @@
 
 use allocator_api2::alloc::Global;
 use bareflow_abi::checksum::Crc32c;
-use bareflow_loader::{Call, CallError, Callees, Diagnosis, Domain, ImageSize, PeakUse, Plain, Returned, Placement, Platform, PlatformError, Usage};
+use bareflow_loader::{Call, CallError, Callees, Diagnosis, Domain, ImageSize, PeakUse, FastReturn, Returned, Placement, Platform, PlatformError, Usage};
 
 use crate::image::{self, Image, ImageDraft};
 use crate::memory::{frames, heap_bytes};
@@ -30,7 +30,7 @@ impl KernelPlatform {
 }
 
 impl Platform for KernelPlatform {
-    const HAS_USUAL_WAY: bool = true;
+    const HAS_FAST_PATH: bool = true;
     type Tables = Global;
     type Draft = ImageDraft;
     type Image = Image;
@@ -112,12 +112,12 @@ impl Platform for KernelPlatform {
     }
 
     #[inline(always)]
-    fn call_plain(&self, call: &Call<'_, Image>, otherwise: &mut Result<Returned, CallError>) -> Option<Plain> {
+    fn call_fast(&self, call: &Call<'_, Image>, slow_result: &mut Result<Returned, CallError>) -> Option<FastReturn> {
         if self.records {
-            *otherwise = self.call(call, &mut []);
+            *slow_result = self.call(call, &mut []);
             return None;
         }
-        gate::kernel::call_plain(call, otherwise)
+        gate::kernel::call_fast(call, slow_result)
     }
 
     fn call_bound(

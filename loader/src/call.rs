@@ -1,82 +1,87 @@
-//! How a module is called that is borrowed: by the short way that most calls go, or by another one.
+//! How a module is called that is borrowed: by the fast path that most calls take, or by a slow one.
 
 use bareflow_abi::Reason;
 
 use crate::lifecycle::ModuleState;
 use crate::manager::ModuleManager;
 use crate::module::{Failure, Module};
-use crate::platform::{Call, CallError, Outcome, Plain, Platform, Returned};
+use crate::platform::{Call, CallError, FastReturn, Outcome, Platform, Returned};
 use crate::profile::Timing;
 use crate::profile::samples::Samples;
 use crate::profile::turns::Turn;
 
 impl<P: Platform> ModuleManager<P> {
-    /// Calls a module that is borrowed. The way that most calls go is short, and writes no result to memory.
+    /// Calls a module that is borrowed. The fast path is short, and writes no result to memory.
     #[inline(always)]
-    pub(crate) fn call_once(&self, module: &Module<P>, input: &[u8], output: &mut [u8]) -> Result<Returned, Failure> {
-        if P::HAS_USUAL_WAY && input.is_empty() && output.is_empty() && module.lifecycle.is_usual() {
+    pub(crate) fn call_profiled(
+        &self,
+        module: &Module<P>,
+        input: &[u8],
+        output: &mut [u8],
+    ) -> Result<Returned, Failure> {
+        if P::HAS_FAST_PATH && input.is_empty() && output.is_empty() && module.lifecycle.is_fast() {
             match (module.turns.usual(), module.recorder.get()) {
                 (Turn::Timed, Some(samples)) if !samples.is_folded() => {
-                    return self.call_usual(module, self.timing, false, |cycles| samples.push(cycles));
+                    return self.call_fast(module, self.timing, false, |cycles| samples.push(cycles));
                 }
-                (Turn::Counted, _) => return self.call_usual(module, Timing::Untimed, false, |_| ()),
+                (Turn::Counted, _) => return self.call_fast(module, Timing::Untimed, false, |_| ()),
                 _ => {}
             }
         }
-        let mut returned = NOT_YET;
-        self.call_fully(module, input, output, &mut returned)?;
-        Ok(again(&returned))
+        let mut returned = NOT_RETURNED;
+        self.call_slow(module, input, output, &mut returned)?;
+        Ok(copied(&returned))
     }
 
-    /// Calls a module that is ready in the usual way, and has `take` take the reading.
+    /// Calls a live module on the fast path, and hands the reading to `take`.
     #[inline(always)]
-    fn call_usual(
+    fn call_fast(
         &self,
         module: &Module<P>,
         timing: Timing,
         thorough: bool,
         take: impl FnOnce(u64),
     ) -> Result<Returned, Failure> {
-        let mut otherwise = Err(CallError::NoMemory);
-        module.lifecycle.begin_usual();
+        let mut slow_result = Err(CallError::NoMemory);
+        module.lifecycle.begin_fast();
         let call = Call { thorough, ..run(module, &[], timing) };
-        match self.platform.call_plain(&call, &mut otherwise) {
-            Some(Plain { result, cycles }) => {
+        match self.platform.call_fast(&call, &mut slow_result) {
+            Some(FastReturn { result, cycles }) => {
                 module.lifecycle.set(ModuleState::Live);
                 take(cycles);
                 module.last_result.set(result);
                 Ok(Returned { outcome: Outcome { result, output_length: 0 }, cycles })
             }
             None => {
-                let mut returned = NOT_YET;
-                self.finish_unusual(module, timing, &otherwise, &mut returned)?;
-                Ok(again(&returned))
+                let mut returned = NOT_RETURNED;
+                self.finish_slow(module, timing, &slow_result, &mut returned)?;
+                Ok(copied(&returned))
             }
         }
     }
 
-    /// Calls a module that is borrowed, in any way. What comes of it is in `returned`, unless it failed.
+    /// Calls a module that is borrowed, on any path. What comes of it is in `returned`, unless it failed.
     #[inline(never)]
-    fn call_fully(
+    fn call_slow(
         &self,
         module: &Module<P>,
         input: &[u8],
         output: &mut [u8],
         returned: &mut Returned,
     ) -> Result<(), Failure> {
-        let is_plain = P::HAS_USUAL_WAY && input.is_empty() && output.is_empty();
-        if !is_plain || !module.lifecycle.is_usual() || !module.turns.times_all() {
-            return self.call_otherwise(module, input, output, returned);
+        let may_be_fast = P::HAS_FAST_PATH && input.is_empty() && output.is_empty();
+        if !may_be_fast || !module.lifecycle.is_fast() || !module.turns.times_all() {
+            return self.call_off_fast_path(module, input, output, returned);
         }
         // The first call of all, or one in some hundred.
         let samples = self.samples(module)?;
-        *returned = self.call_usual(module, self.timing, true, |cycles| samples.push(cycles))?;
+        *returned = self.call_fast(module, self.timing, true, |cycles| samples.push(cycles))?;
         Ok(())
     }
 
-    /// The same where it does not go the usual way.
+    /// The same where it can not take the fast path.
     #[inline(never)]
-    fn call_otherwise(
+    fn call_off_fast_path(
         &self,
         module: &Module<P>,
         input: &[u8],
@@ -88,16 +93,16 @@ impl<P: Platform> ModuleManager<P> {
         // The first call of all, and one in some hundred.
         let thorough = timing != Timing::Untimed && self.samples(module)?.is_folded();
         let call = Call { thorough, ..run(module, input, timing) };
-        let is_plain = input.is_empty() && output.is_empty() && !module.lifecycle.is_special();
+        let may_be_fast = input.is_empty() && output.is_empty() && !module.lifecycle.is_slow_path_only();
         module.lifecycle.set(ModuleState::Running);
-        let done = self.call_either_way(&call, is_plain, module.kept.depends(), output);
+        let done = self.call_platform(&call, may_be_fast, module.kept.depends(), output);
         self.finish(module, state, timing, &done, returned)
     }
 
-    /// Takes note of a call that began in the usual way, and is at its end in another one.
+    /// Takes note of a call that began on the fast path and left it.
     #[cold]
     #[inline(never)]
-    fn finish_unusual(
+    fn finish_slow(
         &self,
         module: &Module<P>,
         timing: Timing,
@@ -126,28 +131,30 @@ impl<P: Platform> ModuleManager<P> {
         Ok(())
     }
 
-    /// Makes a call of a module that has this list of dependencies, by [`Platform::call_plain`] where it is plain.
+    /// Makes a call of a module that has this list of dependencies, on the fast path where it may take that.
     #[inline(always)]
-    pub(crate) fn call_either_way(
+    pub(crate) fn call_platform(
         &self,
         call: &Call<'_, P::Image>,
-        is_plain: bool,
+        may_be_fast: bool,
         depends: &[u8],
         output: &mut [u8],
     ) -> Result<Returned, CallError> {
-        if !P::HAS_USUAL_WAY || !is_plain {
-            return self.call_bound_or_not(call, depends, output);
+        if !P::HAS_FAST_PATH || !may_be_fast {
+            return self.call_platform_slow(call, depends, output);
         }
-        let mut otherwise = Err(CallError::NoMemory);
-        match self.platform.call_plain(call, &mut otherwise) {
-            Some(Plain { result, cycles }) => Ok(Returned { outcome: Outcome { result, output_length: 0 }, cycles }),
-            None => otherwise,
+        let mut slow_result = Err(CallError::NoMemory);
+        match self.platform.call_fast(call, &mut slow_result) {
+            Some(FastReturn { result, cycles }) => {
+                Ok(Returned { outcome: Outcome { result, output_length: 0 }, cycles })
+            }
+            None => slow_result,
         }
     }
 
     /// Makes any call of a module that has this list of dependencies.
     #[inline(never)]
-    pub(crate) fn call_bound_or_not(
+    pub(crate) fn call_platform_slow(
         &self,
         call: &Call<'_, P::Image>,
         depends: &[u8],
@@ -161,11 +168,11 @@ impl<P: Platform> ModuleManager<P> {
         let state = module.callable()?;
         let samples = self.samples(module)?;
         let call = run(module, &[], Timing::Untimed);
-        let is_plain = !module.lifecycle.is_special();
+        let may_be_fast = !module.lifecycle.is_slow_path_only();
         module.lifecycle.set(ModuleState::Running);
         let (mut done, mut stamp) = (Ok(None), self.platform.clock());
         for _ in 0..calls {
-            match self.call_either_way(&call, is_plain, module.kept.depends(), &mut []) {
+            match self.call_platform(&call, may_be_fast, module.kept.depends(), &mut []) {
                 Ok(returned) => {
                     let now = self.platform.clock();
                     samples.push(now.saturating_sub(stamp));
@@ -211,12 +218,12 @@ impl<P: Platform> ModuleManager<P> {
 }
 
 /// Of a call that did not return yet.
-const NOT_YET: Returned = Returned { outcome: Outcome { result: 0, output_length: 0 }, cycles: 0 };
+const NOT_RETURNED: Returned = Returned { outcome: Outcome { result: 0, output_length: 0 }, cycles: 0 };
 
 /// The same once more, put together from its parts: it is read from where it lies, and what comes another way need not
 /// be written there.
 #[inline(always)]
-fn again(returned: &Returned) -> Returned {
+fn copied(returned: &Returned) -> Returned {
     let Returned { outcome: Outcome { result, output_length }, cycles } = *returned;
     Returned { outcome: Outcome { result, output_length }, cycles }
 }

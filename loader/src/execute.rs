@@ -62,8 +62,8 @@ impl<P: Platform> ModuleManager<P> {
     #[inline(always)]
     fn attempt(&self, id: ModuleId, input: &[u8], output: &mut [u8]) -> Result<Returned, Failure> {
         let module = self.borrow(id)?;
-        let done = self.call_once(&module, input, output);
-        if done.is_ok() && module.lifecycle.is_usual() {
+        let done = self.call_profiled(&module, input, output);
+        if done.is_ok() && module.lifecycle.is_fast() {
             return done;
         }
         let retired = module.lifecycle.is_retired();

@@ -35,7 +35,7 @@ impl<P: Platform> Held<'_, P> {
     #[inline(always)]
     pub fn execute(&mut self) -> Result<i32, ExecuteError> {
         let Some(module) = &self.module else { return Err(ExecuteError::NotLoaded) };
-        match self.manager.call_once(module, &[], &mut []) {
+        match self.manager.call_profiled(module, &[], &mut []) {
             Ok(returned) => Ok(returned.outcome.result),
             Err(failure) => Err(self.failed(failure)),
         }
@@ -65,7 +65,7 @@ impl<P: Platform> Held<'_, P> {
     #[inline(always)]
     fn attempt(&mut self, input: &[u8], output: &mut [u8]) -> Result<Returned, ExecuteError> {
         let Some(module) = &self.module else { return Err(ExecuteError::NotLoaded) };
-        match self.manager.call_once(module, input, output) {
+        match self.manager.call_profiled(module, input, output) {
             Ok(returned) => Ok(returned),
             Err(failure) => Err(self.failed(failure)),
         }

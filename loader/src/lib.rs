@@ -101,8 +101,8 @@ pub use module::ModuleId;
 pub use name::{Name, Version};
 pub use peak::PeakUse;
 pub use platform::{
-    Call, CallError, Callees, Draft, ImageSize, Leak, MAX_DEPTH, Outcome, Plain, Platform, PlatformError, Returned,
-    Usage,
+    Call, CallError, Callees, Draft, FastReturn, ImageSize, Leak, MAX_DEPTH, Outcome, Platform, PlatformError,
+    Returned, Usage,
 };
 pub use policy::{Domain, LoadOptions, OnFault, Placement};
 pub use printable::Printable;

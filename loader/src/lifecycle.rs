@@ -1,5 +1,5 @@
-//! What a module is doing, and what else its calls depend on, in one byte: so one look tells whether they go the usual
-//! way.
+//! What a module is doing, and what else its calls depend on, in one byte: so one look tells whether they take the fast
+//! path.
 
 use core::cell::Cell;
 
@@ -23,21 +23,21 @@ const STATE_BITS: u8 = 0b11;
 const RETIRED: u8 = 1 << 2;
 
 /// It may call others, or does not run in the kernel domain.
-const SPECIAL: u8 = 1 << 3;
+const SLOW_PATH_ONLY: u8 = 1 << 3;
 
-/// Of a module that is live, is not to go, and is not special: zero.
+/// Of a module that is live, is not to go, and may take the fast path: zero.
 pub(crate) struct Lifecycle(Cell<u8>);
 
 impl Lifecycle {
-    /// That of a module that is being loaded. It is special where it may call others, or does not run in the kernel
-    /// domain.
-    pub const fn loading(is_special: bool) -> Lifecycle {
-        Lifecycle(Cell::new(ModuleState::Loading as u8 | if is_special { SPECIAL } else { 0 }))
+    /// That of a module that is being loaded. It takes no fast path where it may call others, or does not run in the
+    /// kernel domain.
+    pub const fn loading(is_slow_path_only: bool) -> Lifecycle {
+        Lifecycle(Cell::new(ModuleState::Loading as u8 | if is_slow_path_only { SLOW_PATH_ONLY } else { 0 }))
     }
 
-    /// Whether its calls go the usual way.
+    /// Whether its calls take the fast path.
     #[inline(always)]
-    pub const fn is_usual(&self) -> bool {
+    pub const fn is_fast(&self) -> bool {
         self.0.get() == 0
     }
 
@@ -52,9 +52,9 @@ impl Lifecycle {
         }
     }
 
-    /// Notes that a call begins of a module whose calls go the usual way.
+    /// Notes that a call begins of a module whose calls take the fast path.
     #[inline(always)]
-    pub fn begin_usual(&self) {
+    pub fn begin_fast(&self) {
         self.0.set(ModuleState::Running as u8);
     }
 
@@ -65,8 +65,8 @@ impl Lifecycle {
     }
 
     /// Whether it may call others, or does not run in the kernel domain.
-    pub const fn is_special(&self) -> bool {
-        self.0.get() & SPECIAL != 0
+    pub const fn is_slow_path_only(&self) -> bool {
+        self.0.get() & SLOW_PATH_ONLY != 0
     }
 
     /// Whether it is to go.
@@ -87,21 +87,21 @@ mod tests {
 
     #[test]
     fn a_state_changes_nothing_else() {
-        for is_special in [false, true] {
-            let lifecycle = Lifecycle::loading(is_special);
+        for is_slow_path_only in [false, true] {
+            let lifecycle = Lifecycle::loading(is_slow_path_only);
             for state in [ModuleState::Running, ModuleState::Stopped, ModuleState::Loading, ModuleState::Live] {
                 lifecycle.set(state);
                 assert_eq!((lifecycle.state(), lifecycle.is_retired()), (state, false));
-                assert_eq!(lifecycle.is_usual(), state == ModuleState::Live && !is_special);
+                assert_eq!(lifecycle.is_fast(), state == ModuleState::Live && !is_slow_path_only);
             }
-            if lifecycle.is_usual() {
-                lifecycle.begin_usual();
+            if lifecycle.is_fast() {
+                lifecycle.begin_fast();
                 assert_eq!(lifecycle.state(), ModuleState::Running);
             }
             lifecycle.retire();
             lifecycle.set(ModuleState::Live);
             assert_eq!(
-                (lifecycle.state(), lifecycle.is_retired(), lifecycle.is_usual()),
+                (lifecycle.state(), lifecycle.is_retired(), lifecycle.is_fast()),
                 (ModuleState::Live, true, false)
             );
         }

@@ -181,7 +181,7 @@ impl<P: Platform> ModuleManager<P> {
         reason: Reason,
     ) -> Result<i32, CallError> {
         let call = state::call(module, placed, reason, &[], self.timing);
-        self.call_bound_or_not(&call, module.kept.depends(), &mut []).map(|returned| returned.outcome.result)
+        self.call_platform_slow(&call, module.kept.depends(), &mut []).map(|returned| returned.outcome.result)
     }
 
     fn profile(&self, id: ModuleId, module: &Module<P>) -> ModuleProfile {

@@ -61,7 +61,7 @@ pub struct Call<'call, Image> {
     pub thorough: bool,
 }
 
-// Copies are made where a call leaves the usual way: so the usual one need not write it to memory.
+// Copies are made where a call leaves the fast path: so that one need not write it to memory.
 impl<Image> Clone for Call<'_, Image> {
     fn clone(&self) -> Self {
         *self
@@ -103,7 +103,7 @@ pub struct Returned {
 
 /// What a platform says of a call without input and output that returned: it fits into registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Plain {
+pub struct FastReturn {
     /// What the module returned.
     pub result: i32,
     /// As [`Returned::cycles`].
@@ -202,7 +202,7 @@ pub struct Leak {
 /// | ring 3 | [`has_domain`](Self::has_domain) |
 /// | fast loads | [`checksum`](Self::checksum): [`Crc32c::detect`], once |
 /// | code for newer processors | [`cpu_level`](Self::cpu_level) |
-/// | fast calls | [`HAS_USUAL_WAY`](Self::HAS_USUAL_WAY), [`call_plain`](Self::call_plain) |
+/// | fast calls | [`HAS_FAST_PATH`](Self::HAS_FAST_PATH), [`call_fast`](Self::call_fast) |
 /// | receipts with figures | [`held`](Self::held), [`usage`](Self::usage) |
 /// | what a panic said | [`diagnosis`](Self::diagnosis) |
 ///
@@ -286,15 +286,18 @@ pub trait Platform {
     /// The fault the call ended in, or that there was no memory for it.
     fn call(&self, call: &Call<'_, Self::Image>, output: &mut [u8]) -> Result<Returned, CallError>;
 
-    /// Whether there is a usual way of calls, which [`call_plain`](Self::call_plain) goes; by default there is none.
-    const HAS_USUAL_WAY: bool = false;
+    /// Whether there is a fast path of calls, [`call_fast`](Self::call_fast); by default there is none.
+    const HAS_FAST_PATH: bool = false;
 
-    /// The same for a call in the kernel domain without input and output, as most are. Where it is made in the usual
-    /// way, and returns, it is told at once what came of it; else `otherwise` says so. Asked for nothing where no way
-    /// is the usual one.
+    /// The same for a call in the kernel domain without input and output, as most are. Where it takes the fast path,
+    /// and returns, what came of it is returned; else it is in `slow_result`. Never called where there is no fast path.
     #[inline(always)]
-    fn call_plain(&self, call: &Call<'_, Self::Image>, otherwise: &mut Result<Returned, CallError>) -> Option<Plain> {
-        *otherwise = self.call(call, &mut []);
+    fn call_fast(
+        &self,
+        call: &Call<'_, Self::Image>,
+        slow_result: &mut Result<Returned, CallError>,
+    ) -> Option<FastReturn> {
+        *slow_result = self.call(call, &mut []);
         None
     }
 

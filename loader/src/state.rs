@@ -127,7 +127,7 @@ impl<P: Platform> ModuleManager<P> {
             saved => saved?,
         };
         let call = call(new, &new.placed, Reason::Migrate, &bytes, self.timing);
-        match self.call_bound_or_not(&call, new.kept.depends(), &mut []) {
+        match self.call_platform_slow(&call, new.kept.depends(), &mut []) {
             Ok(returned) if returned.outcome.result == 0 => Ok(if kept { Carried::Kept } else { Carried::Migrated }),
             Ok(returned) => Err(LoadError::MigrateFailed { result: returned.outcome.result }),
             Err(CallError::Fault(fault)) => Err(LoadError::MigrateFaulted(fault)),
@@ -146,7 +146,7 @@ impl<P: Platform> ModuleManager<P> {
         bytes.resize(start + size, 0);
         let room = bytes.get_mut(start..).unwrap_or_default();
         let call = call(old, &old.placed, Reason::Save, &[], self.timing);
-        match self.call_bound_or_not(&call, old.kept.depends(), room).map(|returned| returned.outcome) {
+        match self.call_platform_slow(&call, old.kept.depends(), room).map(|returned| returned.outcome) {
             Ok(Outcome { result: 0, output_length }) if output_length == size => Ok(bytes),
             Ok(Outcome { result, .. }) => Err(LoadError::SaveFailed { result }),
             Err(CallError::Fault(fault)) => Err(LoadError::SaveFaulted(fault)),

@@ -15,7 +15,7 @@ use crate::counters::Counters;
 use crate::diagnosis::Diagnosis;
 use crate::fault::Fault;
 use crate::platform::{
-    Call, CallError, Callees, Draft, ImageSize, Outcome, Plain, Platform, PlatformError, Returned, Usage,
+    Call, CallError, Callees, Draft, FastReturn, ImageSize, Outcome, Platform, PlatformError, Returned, Usage,
 };
 use crate::policy::{Domain, Placement};
 use crate::report::{Console, Style};
@@ -204,7 +204,7 @@ impl Default for FakePlatform {
 const OUT_OF_MEMORY: PlatformError = PlatformError { what: "reserve an image", bytes: 0 };
 
 impl Platform for &FakePlatform {
-    const HAS_USUAL_WAY: bool = true;
+    const HAS_FAST_PATH: bool = true;
     type Tables = Global;
     type Draft = FakeImage;
     type Image = FakeImage;
@@ -266,11 +266,15 @@ impl Platform for &FakePlatform {
             .map(|result| Returned { outcome: Outcome { result, output_length }, cycles })
             .map_err(CallError::Fault)
     }
-    fn call_plain(&self, call: &Call<'_, FakeImage>, otherwise: &mut Result<Returned, CallError>) -> Option<Plain> {
+    fn call_fast(
+        &self,
+        call: &Call<'_, FakeImage>,
+        slow_result: &mut Result<Returned, CallError>,
+    ) -> Option<FastReturn> {
         match self.call(call, &mut []) {
-            Ok(Returned { outcome, cycles }) => Some(Plain { result: outcome.result, cycles }),
+            Ok(Returned { outcome, cycles }) => Some(FastReturn { result: outcome.result, cycles }),
             error => {
-                *otherwise = error;
+                *slow_result = error;
                 None
             }
         }

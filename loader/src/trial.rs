@@ -298,12 +298,12 @@ impl<P: Platform> ModuleManager<P> {
         output: &mut [u8],
     ) -> Result<(Outcome, u64), CallError> {
         let is_empty = call.input.is_empty() && output.is_empty() && depends.is_empty();
-        let is_plain = is_empty && domain == Domain::Kernel;
+        let may_be_fast = is_empty && domain == Domain::Kernel;
         let (outcome, cycles) = self.timing.measure(&self.platform, || {
-            let mut last = self.call_either_way(call, is_plain, depends, output)?;
+            let mut last = self.call_platform(call, may_be_fast, depends, output)?;
             let others = Call { timing: Timing::Untimed, thorough: false, ..*call };
             for _ in 1..calls {
-                last = self.call_either_way(&others, is_plain, depends, output)?;
+                last = self.call_platform(&others, may_be_fast, depends, output)?;
             }
             Ok::<_, CallError>(last.outcome)
         });

@@ -137,7 +137,7 @@ impl<P: Platform> ModuleManager<P> {
         let mut counts = [0; 16];
         let call = state::call(module, &module.placed, Reason::Account, &[], self.timing);
         let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] =
-            match self.call_bound_or_not(&call, module.kept.depends(), &mut counts) {
+            match self.call_platform_slow(&call, module.kept.depends(), &mut counts) {
                 Ok(_) => counts,
                 // A module that faults even here has not said anything.
                 Err(_) => [0; 16],

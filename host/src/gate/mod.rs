@@ -7,7 +7,7 @@ use std::ffi::c_void;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use bareflow_abi::Context;
-use bareflow_loader::{Call, CallError, Fault, FaultKind, Outcome, Plain, Returned, Timing};
+use bareflow_loader::{Call, CallError, FastReturn, Fault, FaultKind, Outcome, Returned, Timing};
 
 use crate::caller::Caller;
 use crate::memory::Image;
@@ -51,19 +51,19 @@ const _: () = assert!(Timing::Fast as usize == 0 && Timing::Precise as usize == 
 /// this platform's is under way on its thread. Its context is the same as ever: nobody but the module writes to it, and
 /// it says nothing that this call uses.
 #[inline(always)]
-pub(crate) fn call_plain(
+pub(crate) fn call_fast(
     call: &Call<'_, Image>,
     caller: &Caller,
-    otherwise: &mut Result<Returned, CallError>,
-) -> Option<Plain> {
+    slow_result: &mut Result<Returned, CallError>,
+) -> Option<FastReturn> {
     let record = &caller.record;
     let stack_top = call.image.stack_top;
     record.begin(call, stack_top);
-    let (left, plain) = pass(call, stack_top, call.image.context(), record, caller);
+    let (left, fast) = pass(call, stack_top, call.image.context(), record, caller);
     if left == RETURNED {
-        return Some(plain);
+        return Some(fast);
     }
-    *otherwise = settle(left, plain, record);
+    *slow_result = settle(left, fast, record);
     None
 }
 
@@ -110,8 +110,8 @@ fn enter(
     let (heap, heap_size) = call.image.segments.heap();
     let mut context =
         Context::new(table_of(call.image.services, caller), call.input, output).with_heap(heap, heap_size);
-    let (left, plain) = pass(call, record.stack_top(), &raw mut context, record, caller);
-    let mut returned = settle(left, plain, record);
+    let (left, fast) = pass(call, record.stack_top(), &raw mut context, record, caller);
+    let mut returned = settle(left, fast, record);
     record.take_back();
     if let Ok(returned) = &mut returned {
         // The module could have written any length.
@@ -122,7 +122,7 @@ fn enter(
 
 /// What came of a call, of whose output nothing is known yet.
 #[inline(never)]
-fn settle(left: u64, Plain { result, cycles }: Plain, record: &Record) -> Result<Returned, CallError> {
+fn settle(left: u64, FastReturn { result, cycles }: FastReturn, record: &Record) -> Result<Returned, CallError> {
     let fault = if left == RETURNED { None } else { record.end() };
     match left {
         left if left == RETURNED || left == TOUCHED.into() => {
@@ -141,7 +141,7 @@ fn pass(
     context: *mut Context<'_>,
     record: &Record,
     caller: &Caller,
-) -> (u64, Plain) {
+) -> (u64, FastReturn) {
     // The watchdog's signal never finds a call with another one's budget.
     caller.watched.begin(call.image.time_us);
     let gates = if call.thorough { &THOROUGH_GATES } else { &GATES };
@@ -167,7 +167,7 @@ fn pass(
     }
     let cycles = end.saturating_sub(record.start());
     // The upper half of the register means nothing.
-    (left, Plain { result: result as u32 as i32, cycles })
+    (left, FastReturn { result: result as u32 as i32, cycles })
 }
 
 /// What the gate itself finds out, when a call returns.

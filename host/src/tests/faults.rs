@@ -101,7 +101,7 @@ fn goes_on_whatever_a_call_leaves_behind() {
             let (entry, reason) = (image.segments.base, Reason::Run);
             let call = Call { module: &name, image: &image, entry, reason, input: &[], timing, thorough: false };
             let mut otherwise = Err(CallError::NoMemory);
-            let plain = platform.call_plain(&call, &mut otherwise);
+            let plain = platform.call_fast(&call, &mut otherwise);
             assert_eq!(plain.map(|plain| plain.result), Some(0), "{number} {timing:?}");
             // What needs the flags, the rounding, and registers of our own.
             let bytes = std::hint::black_box([1_u8, 0, 0, 0, 0, 0, 0, 0, 2]);
@@ -120,6 +120,6 @@ fn goes_on_whatever_a_call_leaves_behind() {
         let name = Name::new("test").unwrap();
         let (entry, reason, timing) = (image.segments.base, Reason::Run, Timing::Untimed);
         let call = Call { module: &name, image, entry, reason, input: &[], timing, thorough: false };
-        assert_eq!(platform.call_plain(&call, &mut Err(CallError::NoMemory)).map(|plain| plain.result), Some(0));
+        assert_eq!(platform.call_fast(&call, &mut Err(CallError::NoMemory)).map(|plain| plain.result), Some(0));
     }
 }

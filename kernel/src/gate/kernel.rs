@@ -5,7 +5,7 @@ use core::arch::global_asm;
 use core::sync::atomic::Ordering;
 
 use bareflow_abi::Context;
-use bareflow_loader::{Call, CallError, Outcome, Plain, Returned};
+use bareflow_loader::{Call, CallError, Outcome, FastReturn, Returned};
 
 use super::{Buffer, MayCall, RETURNED, Record, STACK_SHIFT, pass, settle, through};
 use crate::image::Image;
@@ -106,8 +106,8 @@ pub(super) fn call(
     let input = (call.input.as_ptr() as u64, call.input.len() as u64);
     let buffers = (input, (output.as_ptr() as u64, capacity as u64));
     let mut context = context(call, output);
-    let (left, plain) = enter(call, &mut context, buffers, callees);
-    let Plain { result, cycles } = settle(left, plain)?;
+    let (left, returned) = enter(call, &mut context, buffers, callees);
+    let FastReturn { result, cycles } = settle(left, returned)?;
     // The module could have written any length.
     let output_length = context.output_length().min(capacity);
     Ok(Returned { outcome: Outcome { result, output_length }, cycles })
@@ -115,12 +115,12 @@ pub(super) fn call(
 
 /// Calls a module in ring 0 without input and output, and without others that it may call.
 #[inline(always)]
-pub fn call_plain(call: &Call<'_, Image>, otherwise: &mut Result<Returned, CallError>) -> Option<Plain> {
-    let (left, plain) = enter(call, &mut context(call, &mut []), ((0, 0), (0, 0)), None);
+pub fn call_fast(call: &Call<'_, Image>, slow_result: &mut Result<Returned, CallError>) -> Option<FastReturn> {
+    let (left, returned) = enter(call, &mut context(call, &mut []), ((0, 0), (0, 0)), None);
     if left == RETURNED {
-        return Some(plain);
+        return Some(returned);
     }
-    *otherwise = settle(left, plain).map(|Plain { result, cycles }| {
+    *slow_result = settle(left, returned).map(|FastReturn { result, cycles }| {
         Returned { outcome: Outcome { result, output_length: 0 }, cycles }
     });
     None
@@ -138,7 +138,7 @@ fn enter(
     context: &mut Context<'_>,
     buffers: (Buffer, Buffer),
     callees: MayCall<'_>,
-) -> (u64, Plain) {
+) -> (u64, FastReturn) {
     let stack_top = call.image.kernel_stack_top() + STACK_SHIFT.load(Ordering::Relaxed);
     let record = Record::new(call.module, call.image, stack_top, buffers, callees);
     // Registers that are given up here are not worth looking at each time.

@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use bareflow_loader::diagnosis::{Diagnosis, ServiceCall, ServiceLog};
 use bareflow_loader::segments::is_within;
-use bareflow_loader::{Call, CallError, Callees, Fault, FaultKind, Name, Plain, Returned, Timing};
+use bareflow_loader::{Call, CallError, Callees, Fault, FaultKind, Name, FastReturn, Returned, Timing};
 use spin::Mutex;
 
 use crate::clock;
@@ -256,7 +256,7 @@ use through;
 /// Goes through a gate: makes `record` the call under way, calls `enter`, and reads what came of it. `enter` says the
 /// result and how the gate was left.
 #[inline(always)]
-fn pass(record: Record, timing: Timing, enter: impl FnOnce(*mut Record) -> (u64, u64)) -> (u64, Plain) {
+fn pass(record: Record, timing: Timing, enter: impl FnOnce(*mut Record) -> (u64, u64)) -> (u64, FastReturn) {
     let mut record = record;
     let record: *mut Record = &raw mut record;
     let outer = CURRENT.load(Ordering::Relaxed);
@@ -266,14 +266,14 @@ fn pass(record: Record, timing: Timing, enter: impl FnOnce(*mut Record) -> (u64,
     let cycles = clock::read(timing).saturating_sub(start);
     CURRENT.store(outer, Ordering::Relaxed);
     // The upper half of the register means nothing.
-    (left, Plain { result: result as u32 as i32, cycles })
+    (left, FastReturn { result: result as u32 as i32, cycles })
 }
 
 /// What came of a call, by how its gate was left.
 #[inline]
-fn settle(left: u64, plain: Plain) -> Result<Plain, CallError> {
+fn settle(left: u64, returned: FastReturn) -> Result<FastReturn, CallError> {
     match left {
-        RETURNED => Ok(plain),
+        RETURNED => Ok(returned),
         CLOBBERED => {
             FAULT_TIME.store(clock::now(), Ordering::Relaxed);
             *FAULT.lock() = (CLOBBERED_REGISTER, None);

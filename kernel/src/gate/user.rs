@@ -7,7 +7,7 @@
 
 use core::arch::global_asm;
 
-use bareflow_loader::{Call, CallError, Outcome, Plain, Returned};
+use bareflow_loader::{Call, CallError, Outcome, FastReturn, Returned};
 
 use super::{MayCall, Record, pass, settle, through};
 use crate::image::Image;
@@ -158,7 +158,7 @@ pub(super) fn call(
     // Its return address, which `prepare` wrote, lies on top of its stack.
     let record = Record::new(call.module, image, layout::STACK_TOP - 8, buffers, callees);
     let root = user.root();
-    let (left, plain) = pass(record, call.timing, |record| {
+    let (left, returned) = pass(record, call.timing, |record| {
         // SAFETY: the entry lies in the image's text, as validation made sure; the page tables
         // hold nothing of the kernel's that ring 3 may touch; the gate comes back by the stub or a trap.
         unsafe {
@@ -166,6 +166,6 @@ pub(super) fn call(
             through!([sym bareflow_user_gate], record, reason, "rdi" = call.entry, "rsi" = layout::CONTEXT, "r8" = root)
         }
     });
-    let Plain { result, cycles } = settle(left, plain)?;
+    let FastReturn { result, cycles } = settle(left, returned)?;
     Ok(Returned { outcome: Outcome { result, output_length: user.take_output(output) }, cycles })
 }
