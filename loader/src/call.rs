@@ -95,7 +95,7 @@ impl<P: Platform> ModuleManager<P> {
         let call = Call { thorough, ..run(module, input, timing) };
         let may_be_fast = input.is_empty() && output.is_empty() && !module.lifecycle.is_slow_path_only();
         module.lifecycle.set(ModuleState::Running);
-        let done = self.call_platform(&call, may_be_fast, module.kept.depends(), output);
+        let done = self.call_platform(&call, may_be_fast, module.metadata.depends(), output);
         self.finish(module, state, timing, &done, returned)
     }
 
@@ -172,7 +172,7 @@ impl<P: Platform> ModuleManager<P> {
         module.lifecycle.set(ModuleState::Running);
         let (mut done, mut stamp) = (Ok(None), self.platform.clock());
         for _ in 0..calls {
-            match self.call_platform(&call, may_be_fast, module.kept.depends(), &mut []) {
+            match self.call_platform(&call, may_be_fast, module.metadata.depends(), &mut []) {
                 Ok(returned) => {
                     let now = self.platform.clock();
                     samples.push(now.saturating_sub(stamp));

@@ -78,7 +78,7 @@ impl<'blob> New<'blob> {
 
 impl<'module, P: Platform> From<&'module Module<P>> for New<'module> {
     fn from(module: &'module Module<P>) -> New<'module> {
-        New { name: module.name, version: module.version, depends: module.kept.depends() }
+        New { name: module.name, version: module.version, depends: module.metadata.depends() }
     }
 }
 
@@ -102,8 +102,8 @@ impl<P: Platform> ModuleManager<P> {
         new: Option<Version>,
     ) -> Option<Interval> {
         let module =
-            self.get(by).filter(|module| !module.lifecycle.is_retired() && !module.kept.depends().is_empty())?;
-        let needed = Dependencies::new(module.kept.depends()).find(|needed| needed.name == name.as_str())?;
+            self.get(by).filter(|module| !module.lifecycle.is_retired() && !module.metadata.depends().is_empty())?;
+        let needed = Dependencies::new(module.metadata.depends()).find(|needed| needed.name == name.as_str())?;
         let admits = |version: Version| needed.admits(version.parts());
         let met = new.is_some_and(admits)
             || self
@@ -164,10 +164,10 @@ impl<P: Platform> ModuleManager<P> {
             let before = count.get();
             count.set(if comes { before + 1 } else { before.saturating_sub(1) });
         };
-        if !module.kept.depends().is_empty() {
+        if !module.metadata.depends().is_empty() {
             change(&self.bound);
         }
-        if !module.kept.schema().is_empty() {
+        if !module.metadata.schema().is_empty() {
             change(&self.stateful);
         }
     }

@@ -13,7 +13,7 @@ use crate::depends::New;
 use crate::error::LoadError;
 use crate::lifecycle::{Lifecycle, ModuleState};
 use crate::manager::ModuleManager;
-use crate::module::{Faults, Kept, Module, ModuleId};
+use crate::module::{Faults, Metadata, Module, ModuleId};
 use crate::placed::PlacedModule;
 use crate::platform::{CallError, Platform};
 use crate::policy::{Domain, LoadOptions, Placement};
@@ -162,7 +162,7 @@ impl<P: Platform> ModuleManager<P> {
             self.initialise(&module, &module.placed)?;
         }
         // Its `init` may have been interrupted by another load.
-        if !module.kept.depends().is_empty() {
+        if !module.metadata.depends().is_empty() {
             self.check_dependencies(&New::from(&*module), from)?;
         }
         Ok(carried)
@@ -189,7 +189,7 @@ impl<P: Platform> ModuleManager<P> {
         epoch: NonZeroU64,
     ) -> Result<(), LoadError> {
         let (raw, tables) = (valid.raw(), self.platform.tables());
-        let kept = Kept::new(valid, options, tables).ok_or(LoadError::NoMemory)?;
+        let metadata = Metadata::new(valid, options, tables).ok_or(LoadError::NoMemory)?;
         let budget = Budget::of(&raw.header(), &options.limits);
         let placement = Placement { domain: options.domain, budget, services: raw.header().services };
         // Nobody borrows an empty slot.
@@ -212,7 +212,7 @@ impl<P: Platform> ModuleManager<P> {
             placement,
             placed,
             turns: Turns::new(options.sample_every),
-            kept,
+            metadata,
             faults: Faults::none(),
             recorder: Recorder::new(),
         }));

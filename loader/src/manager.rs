@@ -100,7 +100,7 @@ impl<P: Platform> ModuleManager<P> {
     /// How a module was loaded.
     #[must_use]
     pub fn options(&self, id: ModuleId) -> Option<LoadOptions> {
-        self.get(id).map(|module| module.kept.options())
+        self.get(id).map(|module| module.metadata.options())
     }
 
     /// Shows `look` the image of a module, for an embedder that inspects its own memory.
@@ -181,7 +181,7 @@ impl<P: Platform> ModuleManager<P> {
         reason: Reason,
     ) -> Result<i32, CallError> {
         let call = state::call(module, placed, reason, &[], self.timing);
-        self.call_platform_slow(&call, module.kept.depends(), &mut []).map(|returned| returned.outcome.result)
+        self.call_platform_slow(&call, module.metadata.depends(), &mut []).map(|returned| returned.outcome.result)
     }
 
     fn profile(&self, id: ModuleId, module: &Module<P>) -> ModuleProfile {

@@ -54,7 +54,7 @@ pub(crate) struct Module<P: Platform> {
     pub(crate) placement: Placement,
     pub(crate) placed: PlacedModule<P::Image>,
     pub(crate) turns: Turns,
-    pub(crate) kept: Kept<P::Tables>,
+    pub(crate) metadata: Metadata<P::Tables>,
     pub(crate) faults: Faults<P::Tables>,
     pub(crate) recorder: Recorder<P::Tables>,
 }
@@ -67,13 +67,13 @@ impl<P: Platform> Module<P> {
 
     /// Bytes of the loader's tables that it takes besides its slot.
     pub(crate) fn table_bytes(&self) -> u64 {
-        self.faults.table_bytes() + self.recorder.table_bytes() + self.kept.table_bytes()
+        self.faults.table_bytes() + self.recorder.table_bytes() + self.metadata.table_bytes()
     }
 
     /// Hands out the diagnosis of the last fault, with the function that it is in: nobody looks for that before.
     pub(crate) fn take_diagnosis(&self) -> Option<Diagnosis> {
         let diagnosis = self.faults.diagnosis.take()?;
-        let blamed = |fault: Fault| InFunction::blamed(self.kept.symbols(), &fault, &diagnosis.callers);
+        let blamed = |fault: Fault| InFunction::blamed(self.metadata.symbols(), &fault, &diagnosis.callers);
         let function = self.faults.last().and_then(blamed);
         Some(Diagnosis { function, ..*diagnosis })
     }
@@ -92,11 +92,11 @@ impl<P: Platform> Module<P> {
     }
 }
 
-/// What is of use later of a blob and of how it was loaded: of most, nothing.
-pub(crate) struct Kept<A: Allocator>(Option<Box<Parcel<A>, A>>);
+/// What of a blob, and of how it was loaded, is of use later: of most, nothing.
+pub(crate) struct Metadata<A: Allocator>(Option<Box<MetadataParts<A>, A>>);
 
-/// What is kept.
-struct Parcel<A: Allocator> {
+/// The metadata of a module that has any.
+struct MetadataParts<A: Allocator> {
     options: LoadOptions,
     /// A state's schema, a list of dependencies, the code's functions, and the whole blob.
     bytes: Vec<u8, A>,
@@ -105,30 +105,30 @@ struct Parcel<A: Allocator> {
     symbols: usize,
 }
 
-impl<A: Allocator + Clone> Kept<A> {
+impl<A: Allocator + Clone> Metadata<A> {
     /// Keeps the options and the parts of the blob, as far as they are there, or of use; `None` when there is no memory.
     #[inline(always)]
-    pub(crate) fn new(valid: &ValidModule<'_>, options: &LoadOptions, tables: A) -> Option<Kept<A>> {
+    pub(crate) fn new(valid: &ValidModule<'_>, options: &LoadOptions, tables: A) -> Option<Metadata<A>> {
         if !valid.has_parts() && options.are_usual() {
-            return Some(Kept(None));
+            return Some(Metadata(None));
         }
         let restarts = cfg!(feature = "restart") && options.on_fault != OnFault::Stop;
         let blob = if restarts { valid.raw().blob() } else { &[] };
-        Parcel::keep(options, tables, valid.schema(), valid.depends(), valid.symbols(), blob)
+        MetadataParts::collect(options, tables, valid.schema(), valid.depends(), valid.symbols(), blob)
     }
 }
 
-impl<A: Allocator + Clone> Parcel<A> {
+impl<A: Allocator + Clone> MetadataParts<A> {
     #[cold]
     #[inline(never)]
-    fn keep(
+    fn collect(
         options: &LoadOptions,
         tables: A,
         schema: &[u8],
         depends: &[u8],
         symbols: &[u8],
         blob: &[u8],
-    ) -> Option<Kept<A>> {
+    ) -> Option<Metadata<A>> {
         let mut bytes = Vec::new_in(tables.clone());
         bytes.try_reserve_exact(schema.len() + depends.len() + symbols.len() + blob.len()).ok()?;
         bytes.extend_from_slice(schema);
@@ -136,26 +136,26 @@ impl<A: Allocator + Clone> Parcel<A> {
         bytes.extend_from_slice(symbols);
         bytes.extend_from_slice(blob);
         let (schema, depends, symbols) = (schema.len(), depends.len(), symbols.len());
-        let parcel = Parcel { options: *options, bytes, schema, depends, symbols };
-        Some(Kept(Some(Box::try_new_in(parcel, tables).ok()?)))
+        let parts = MetadataParts { options: *options, bytes, schema, depends, symbols };
+        Some(Metadata(Some(Box::try_new_in(parts, tables).ok()?)))
     }
 }
 
-impl<A: Allocator> Kept<A> {
+impl<A: Allocator> Metadata<A> {
     /// How the module was loaded.
     pub(crate) fn options(&self) -> LoadOptions {
-        self.0.as_ref().map_or_else(LoadOptions::default, |parcel| parcel.options)
+        self.0.as_ref().map_or_else(LoadOptions::default, |parts| parts.options)
     }
 
     /// The schema of the module's state; empty where it has none.
     pub(crate) fn schema(&self) -> &[u8] {
-        self.part(|parcel| (0, parcel.schema))
+        self.part(|parts| (0, parts.schema))
     }
 
     /// The list of the modules it may call; empty where it calls none.
     #[inline]
     pub(crate) fn depends(&self) -> &[u8] {
-        if cfg!(feature = "depends") { self.part(|parcel| (parcel.schema, parcel.depends)) } else { &[] }
+        if cfg!(feature = "depends") { self.part(|parts| (parts.schema, parts.depends)) } else { &[] }
     }
 
     /// How many those are.
@@ -167,32 +167,28 @@ impl<A: Allocator> Kept<A> {
 
     /// The functions of its code; empty where they are not known.
     pub(crate) fn symbols(&self) -> &[u8] {
-        if cfg!(feature = "symbols") {
-            self.part(|parcel| (parcel.schema + parcel.depends, parcel.symbols))
-        } else {
-            &[]
-        }
+        if cfg!(feature = "symbols") { self.part(|parts| (parts.schema + parts.depends, parts.symbols)) } else { &[] }
     }
 
     /// What the module is restarted from; empty where it never is.
     pub(crate) fn blob(&self) -> &[u8] {
-        self.part(|parcel| {
-            let start = parcel.schema + parcel.depends + parcel.symbols;
-            (start, parcel.bytes.len() - start)
+        self.part(|parts| {
+            let start = parts.schema + parts.depends + parts.symbols;
+            (start, parts.bytes.len() - start)
         })
     }
 
     /// A part, of which `place` says start and length.
     #[inline]
-    fn part(&self, place: impl FnOnce(&Parcel<A>) -> (usize, usize)) -> &[u8] {
-        let Some(parcel) = &self.0 else { return &[] };
-        let (start, length) = place(parcel);
-        parcel.bytes.get(start..start + length).unwrap_or_default()
+    fn part(&self, place: impl FnOnce(&MetadataParts<A>) -> (usize, usize)) -> &[u8] {
+        let Some(parts) = &self.0 else { return &[] };
+        let (start, length) = place(parts);
+        parts.bytes.get(start..start + length).unwrap_or_default()
     }
 
     /// Bytes of the loader's tables that all of it takes.
     pub(crate) fn table_bytes(&self) -> u64 {
-        self.0.as_ref().map_or(0, |parcel| (size_of::<Parcel<A>>() + parcel.bytes.len()) as u64)
+        self.0.as_ref().map_or(0, |parts| (size_of::<MetadataParts<A>>() + parts.bytes.len()) as u64)
     }
 }
 

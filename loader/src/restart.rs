@@ -18,7 +18,7 @@ impl<P: Platform> ModuleManager<P> {
         let Some(module) = self.get(id) else { return };
         let faults = &module.faults;
         module.lifecycle.set(ModuleState::Stopped);
-        if !cfg!(feature = "restart") || !module.kept.options().on_fault.restarts(faults.restarts.get()) {
+        if !cfg!(feature = "restart") || !module.metadata.options().on_fault.restarts(faults.restarts.get()) {
             return;
         }
         match self.remake(&module) {
@@ -36,7 +36,7 @@ impl<P: Platform> ModuleManager<P> {
 
     /// A fresh image of a module, made from its blob.
     fn remake(&self, module: &Module<P>) -> Result<PlacedModule<P::Image>, LoadError> {
-        let valid = ValidModule::validate(RawModule::parse(module.kept.blob())?, Offer::of(&self.platform))?;
+        let valid = ValidModule::validate(RawModule::parse(module.metadata.blob())?, Offer::of(&self.platform))?;
         self.place(&valid, module)
     }
 

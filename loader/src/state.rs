@@ -97,16 +97,16 @@ impl<P: Platform> ModuleManager<P> {
             return Ok(Carried::Nothing);
         }
         let old = self.registry.get(from).ok_or(LoadError::StateBusy)?;
-        if old.kept.schema().is_empty() { Ok(Carried::Nothing) } else { self.carry_state_of(from, old, new) }
+        if old.metadata.schema().is_empty() { Ok(Carried::Nothing) } else { self.carry_state_of(from, old, new) }
     }
 
     #[inline(never)]
     fn carry_state_of(&self, from: ModuleId, old: Ref<'_, Module<P>>, new: &Module<P>) -> Result<Carried, LoadError> {
-        let Some(old_schema) = Schema::parse(old.kept.schema()) else { return Ok(Carried::Nothing) };
+        let Some(old_schema) = Schema::parse(old.metadata.schema()) else { return Ok(Carried::Nothing) };
         let versions = [old.version, new.version];
-        let new_schema = Schema::parse(new.kept.schema()).ok_or(LoadError::StateDropped { versions })?;
-        let kept = old_schema.fingerprint == new_schema.fingerprint;
-        if !kept && new.flags & FLAG_MIGRATE == 0 {
+        let new_schema = Schema::parse(new.metadata.schema()).ok_or(LoadError::StateDropped { versions })?;
+        let is_same = old_schema.fingerprint == new_schema.fingerprint;
+        if !is_same && new.flags & FLAG_MIGRATE == 0 {
             return Err(LoadError::StateChanged { versions });
         }
         match old.lifecycle.state() {
@@ -127,8 +127,8 @@ impl<P: Platform> ModuleManager<P> {
             saved => saved?,
         };
         let call = call(new, &new.placed, Reason::Migrate, &bytes, self.timing);
-        match self.call_platform_slow(&call, new.kept.depends(), &mut []) {
-            Ok(returned) if returned.outcome.result == 0 => Ok(if kept { Carried::Kept } else { Carried::Migrated }),
+        match self.call_platform_slow(&call, new.metadata.depends(), &mut []) {
+            Ok(returned) if returned.outcome.result == 0 => Ok(if is_same { Carried::Kept } else { Carried::Migrated }),
             Ok(returned) => Err(LoadError::MigrateFailed { result: returned.outcome.result }),
             Err(CallError::Fault(fault)) => Err(LoadError::MigrateFaulted(fault)),
             Err(CallError::NoMemory) => Err(LoadError::NoMemoryForState),
@@ -137,16 +137,16 @@ impl<P: Platform> ModuleManager<P> {
 
     /// A module's state, as another version takes it over.
     fn save_state(&self, old: &Module<P>, schema: Schema<'_>) -> Result<Vec<u8, P::Tables>, LoadError> {
-        let (start, size) = (OldHeader::SIZE + old.kept.schema().len(), schema.size as usize);
+        let (start, size) = (OldHeader::SIZE + old.metadata.schema().len(), schema.size as usize);
         let mut bytes = Vec::new_in(self.platform.tables());
         bytes.try_reserve_exact(start + size).map_err(|_| LoadError::NoMemoryForState)?;
         let version = [old.version.major, old.version.minor, old.version.patch];
-        bytes.extend_from_slice(&OldHeader { version, schema_length: old.kept.schema().len() as u32 }.to_bytes());
-        bytes.extend_from_slice(old.kept.schema());
+        bytes.extend_from_slice(&OldHeader { version, schema_length: old.metadata.schema().len() as u32 }.to_bytes());
+        bytes.extend_from_slice(old.metadata.schema());
         bytes.resize(start + size, 0);
         let room = bytes.get_mut(start..).unwrap_or_default();
         let call = call(old, &old.placed, Reason::Save, &[], self.timing);
-        match self.call_platform_slow(&call, old.kept.depends(), room).map(|returned| returned.outcome) {
+        match self.call_platform_slow(&call, old.metadata.depends(), room).map(|returned| returned.outcome) {
             Ok(Outcome { result: 0, output_length }) if output_length == size => Ok(bytes),
             Ok(Outcome { result, .. }) => Err(LoadError::SaveFailed { result }),
             Err(CallError::Fault(fault)) => Err(LoadError::SaveFaulted(fault)),

@@ -274,7 +274,7 @@ impl<P: Platform> ModuleManager<P> {
         }
         let call = state::call(&module, &module.placed, Reason::Run, input, self.timing);
         module.lifecycle.set(ModuleState::Running);
-        let done = self.timed(&call, module.placement.domain, module.kept.depends(), calls, output);
+        let done = self.timed(&call, module.placement.domain, module.metadata.depends(), calls, output);
         module.lifecycle.set(ModuleState::Live);
         let retired = module.lifecycle.is_retired();
         if let Err(CallError::Fault(fault)) = done {

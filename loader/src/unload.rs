@@ -116,14 +116,14 @@ impl<P: Platform> ModuleManager<P> {
         let leak = self.account(&module);
         self.count_module(&module, false);
         let (held, before) = (self.held_by(&module), self.usage());
-        let (call_count, bindings) = (module.call_count(), module.kept.dependencies());
+        let (call_count, bindings) = (module.call_count(), module.metadata.dependencies());
         drop(module);
         let module = slot.take().ok_or(UnloadError::NotLoaded)?;
-        let Module { name, version, generation, placement, placed, recorder, kept, faults, .. } = module;
+        let Module { name, version, generation, placement, placed, recorder, metadata, faults, .. } = module;
         self.registry.release(slot, name_entry);
         self.platform.release(placed.image);
         recorder.leave(&self.spare);
-        drop((kept, faults));
+        drop((metadata, faults));
         let returned = before.zip(self.usage()).map(|(before, after)| before.less(after));
         let (generation, heap) = (generation.get(), placement.budget.heap);
         Ok(Receipt { name, version, generation, held, returned, call_count, heap, leak, bindings, exit_fault })
@@ -137,7 +137,7 @@ impl<P: Platform> ModuleManager<P> {
         let mut counts = [0; 16];
         let call = state::call(module, &module.placed, Reason::Account, &[], self.timing);
         let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] =
-            match self.call_platform_slow(&call, module.kept.depends(), &mut counts) {
+            match self.call_platform_slow(&call, module.metadata.depends(), &mut counts) {
                 Ok(_) => counts,
                 // A module that faults even here has not said anything.
                 Err(_) => [0; 16],

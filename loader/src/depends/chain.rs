@@ -65,7 +65,7 @@ impl<P: Platform> ModuleManager<P> {
         let mut next = 0;
         while let Some(id) = reached.get(next).map(|reached| reached.id) {
             let Some(module) = self.get(id) else { break };
-            if self.reach(&mut reached, module.kept.depends(), Some(next), new, from)? {
+            if self.reach(&mut reached, module.metadata.depends(), Some(next), new, from)? {
                 return self.way(&reached, Some(next), new);
             }
             next += 1;
