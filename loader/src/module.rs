@@ -194,7 +194,7 @@ impl<A: Allocator> Metadata<A> {
 
 /// A fault as long as nobody asks for it: in less than half the space.
 #[derive(Clone, Copy)]
-struct Noted {
+struct PackedFault {
     address: u64,
     offset: u32,
     /// One more than the kind's number.
@@ -203,11 +203,11 @@ struct Noted {
     has_address: bool,
 }
 
-impl From<Fault> for Noted {
-    fn from(fault: Fault) -> Noted {
+impl From<Fault> for PackedFault {
+    fn from(fault: Fault) -> PackedFault {
         // Images end below four gigabytes from their base.
         let offset = fault.offset.and_then(|offset| u32::try_from(offset).ok());
-        Noted {
+        PackedFault {
             address: fault.address.unwrap_or_default(),
             offset: offset.unwrap_or_default(),
             kind: NonZeroU8::MIN.saturating_add(fault.kind as u8),
@@ -217,7 +217,7 @@ impl From<Fault> for Noted {
     }
 }
 
-impl Noted {
+impl PackedFault {
     fn fault(self) -> Option<Fault> {
         Some(Fault {
             kind: *FaultKind::ALL.get(usize::from(self.kind.get() - 1))?,
@@ -229,7 +229,7 @@ impl Noted {
 
 /// How a module went wrong so far.
 pub(crate) struct Faults<A: Allocator> {
-    last: Cell<Option<Noted>>,
+    last: Cell<Option<PackedFault>>,
     diagnosis: Cell<Option<Box<Diagnosis, A>>>,
     pub(crate) count: Cell<u32>,
     pub(crate) restarts: Cell<u32>,
@@ -257,7 +257,7 @@ impl<A: Allocator> Faults<A> {
     /// Takes note of a fault. Without memory for it the diagnosis is lost.
     pub(crate) fn note(&self, fault: Fault, diagnosis: Option<Diagnosis>, tables: A) {
         self.count.set(self.count.get().saturating_add(1));
-        self.last.set(Some(Noted::from(fault)));
+        self.last.set(Some(PackedFault::from(fault)));
         self.diagnosis.set(diagnosis.and_then(|diagnosis| Box::try_new_in(diagnosis, tables).ok()));
     }
 }
@@ -277,12 +277,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_noted_fault_is_the_same_again() {
+    fn a_packed_fault_is_the_same_again() {
         for &kind in FaultKind::ALL {
             for offset in [None, Some(0), Some(0x5fff_ffff)] {
                 for address in [None, Some(0), Some(u64::MAX)] {
                     let fault = Fault { kind, offset, address };
-                    assert_eq!(Noted::from(fault).fault(), Some(fault));
+                    assert_eq!(PackedFault::from(fault).fault(), Some(fault));
                 }
             }
         }
