@@ -34,16 +34,16 @@ pub(crate) struct Prepared<'manager, P: Platform> {
     pub carried: Carried,
 }
 
-/// Which modules of its name one may meet that is loaded.
+/// What a load does where modules of its name are loaded.
 #[derive(Clone, Copy)]
-pub(crate) enum Meets {
-    /// Those that the name does not stand for.
-    Inactive,
-    /// Those of other versions.
-    OtherVersions,
-    /// Any. It takes over the state of the one that the name stands for.
+pub(crate) enum IfLoaded {
+    /// It is refused where one is active.
+    RejectActive,
+    /// It is refused where one has the same version.
+    RejectSameVersion,
+    /// It takes the place of the active one, and takes over its state.
     #[cfg(feature = "reload")]
-    Any,
+    Replace,
 }
 
 impl<P: Platform> Prepared<'_, P> {
@@ -68,7 +68,7 @@ impl<P: Platform> ModuleManager<P> {
     /// # Errors
     /// The reason for which it is refused; then nothing of it stays behind.
     pub fn load_with(&self, blob: &[u8], options: &LoadOptions) -> Result<ModuleId, LoadError> {
-        let prepared = self.prepare(blob, options, Meets::Inactive)?;
+        let prepared = self.prepare(blob, options, IfLoaded::RejectActive)?;
         Ok(self.enter(&prepared, Some(true)))
     }
 
@@ -78,7 +78,7 @@ impl<P: Platform> ModuleManager<P> {
         &self,
         blob: &[u8],
         options: &LoadOptions,
-        meets: Meets,
+        if_loaded: IfLoaded,
     ) -> Result<Prepared<'_, P>, LoadError> {
         let mut valid = ValidModule::supposed(RawModule::parse(blob)?);
         valid.prove(Offer::of(&self.platform))?;
@@ -91,27 +91,27 @@ impl<P: Platform> ModuleManager<P> {
             }
         }
         let known = self.registry.name_entry(&valid.name());
-        let from = self.meet(&valid, known, meets)?;
+        let from = self.check_name_conflict(&valid, known, if_loaded)?;
         self.install(&valid, known, from, options)
     }
 
     /// May a module meet those of its name, of which that is known? Returns the one whose state it takes over.
     #[inline(always)]
-    fn meet(
+    fn check_name_conflict(
         &self,
         valid: &ValidModule<'_>,
         known: Option<&NameEntry>,
-        meets: Meets,
+        if_loaded: IfLoaded,
     ) -> Result<Option<ModuleId>, LoadError> {
         let active = known.and_then(|name_entry| name_entry.active.get());
-        let same = match meets {
+        let same = match if_loaded {
             #[cfg(feature = "reload")]
-            Meets::Any => {
+            IfLoaded::Replace => {
                 self.check_dependents(active, || New::of(valid))?;
                 return Ok(active);
             }
-            Meets::Inactive => active,
-            Meets::OtherVersions => {
+            IfLoaded::RejectActive => active,
+            IfLoaded::RejectSameVersion => {
                 let version = valid.version();
                 self.find_version_of(known, |other| *other == version)
             }

@@ -3,7 +3,7 @@
 use crate::depends::New;
 use crate::error::LoadError;
 use crate::lifecycle::ModuleState;
-use crate::load::Meets;
+use crate::load::IfLoaded;
 use crate::manager::ModuleManager;
 use crate::module::ModuleId;
 use crate::name::Version;
@@ -49,7 +49,7 @@ impl<P: Platform> ModuleManager<P> {
     /// The reason for which the new one is refused; then the old one goes on as if nothing had been.
     pub fn replace(&self, blob: &[u8], options: &LoadOptions) -> Result<Reloaded, LoadError> {
         let start = self.platform.clock_fenced();
-        let prepared = self.prepare(blob, options, Meets::Any)?;
+        let prepared = self.prepare(blob, options, IfLoaded::Replace)?;
         // Its `init` may have been interrupted by another reload.
         let (&Reservation { slot, name_entry }, from) = (&prepared.reservation, prepared.from);
         let still = match slot.module() {
@@ -68,7 +68,7 @@ impl<P: Platform> ModuleManager<P> {
     /// # Errors
     /// As [`replace`](Self::replace).
     pub fn load_candidate(&self, blob: &[u8], options: &LoadOptions) -> Result<ModuleId, LoadError> {
-        let prepared = self.prepare(blob, options, Meets::Any)?;
+        let prepared = self.prepare(blob, options, IfLoaded::Replace)?;
         Ok(self.enter(&prepared, None))
     }
 

@@ -3,7 +3,7 @@
 use crate::error::LoadError;
 #[cfg(feature = "semver")]
 use crate::error::SelectError;
-use crate::load::Meets;
+use crate::load::IfLoaded;
 use crate::manager::ModuleManager;
 use crate::module::ModuleId;
 use crate::name::{Key, Name, Version};
@@ -20,7 +20,7 @@ impl<P: Platform> ModuleManager<P> {
     /// # Errors
     /// As [`load_with`](Self::load_with); only the very same version counts as loaded already.
     pub fn load_versioned(&self, blob: &[u8], options: &LoadOptions) -> Result<ModuleId, LoadError> {
-        let prepared = self.prepare(blob, options, Meets::OtherVersions)?;
+        let prepared = self.prepare(blob, options, IfLoaded::RejectSameVersion)?;
         Ok(self.enter(&prepared, Some(false)))
     }
 
