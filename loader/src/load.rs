@@ -25,7 +25,7 @@ use crate::state::Carried;
 use crate::valid::{Offer, ValidModule};
 
 /// A module that is ready and not yet to be found.
-pub(crate) struct Prepared<'manager, P: Platform> {
+pub(crate) struct PendingModule<'manager, P: Platform> {
     pub reservation: Reservation<'manager, P>,
     epoch: NonZeroU64,
     /// The module whose state it takes over.
@@ -46,7 +46,7 @@ pub(crate) enum IfLoaded {
     Replace,
 }
 
-impl<P: Platform> Prepared<'_, P> {
+impl<P: Platform> PendingModule<'_, P> {
     /// Its handle.
     pub const fn id(&self) -> ModuleId {
         ModuleId { index: self.reservation.slot.index() as usize, epoch: self.epoch }
@@ -68,8 +68,8 @@ impl<P: Platform> ModuleManager<P> {
     /// # Errors
     /// The reason for which it is refused; then nothing of it stays behind.
     pub fn load_with(&self, blob: &[u8], options: &LoadOptions) -> Result<ModuleId, LoadError> {
-        let prepared = self.prepare(blob, options, IfLoaded::RejectActive)?;
-        Ok(self.enter(&prepared, Some(true)))
+        let pending = self.prepare(blob, options, IfLoaded::RejectActive)?;
+        Ok(self.enter(&pending, Some(true)))
     }
 
     /// Does all of a load but the last step: the module is ready, in a slot of its own, and not yet to be found.
@@ -79,7 +79,7 @@ impl<P: Platform> ModuleManager<P> {
         blob: &[u8],
         options: &LoadOptions,
         if_loaded: IfLoaded,
-    ) -> Result<Prepared<'_, P>, LoadError> {
+    ) -> Result<PendingModule<'_, P>, LoadError> {
         let mut valid = ValidModule::supposed(RawModule::parse(blob)?);
         valid.prove(Offer::of(&self.platform))?;
         // What a module declares is looked at where not all is allowed.
@@ -127,7 +127,7 @@ impl<P: Platform> ModuleManager<P> {
         known: Option<&'manager NameEntry>,
         from: Option<ModuleId>,
         options: &LoadOptions,
-    ) -> Result<Prepared<'manager, P>, LoadError> {
+    ) -> Result<PendingModule<'manager, P>, LoadError> {
         if valid.calls_others() {
             self.check_dependencies(&New::of(valid), from)?;
         }
@@ -140,20 +140,20 @@ impl<P: Platform> ModuleManager<P> {
         let epoch = self.registry.next_epoch();
         self.make(valid, options, &reservation, epoch)
             .inspect_err(|_| self.registry.release(reservation.slot, Some(reservation.name_entry)))?;
-        let mut prepared = Prepared { reservation, epoch, from, carried: Carried::Nothing };
-        match self.make_ready(&prepared) {
-            Ok(carried) => prepared.carried = carried,
-            Err(error) => return Err(self.discard(&prepared, error)),
+        let mut pending = PendingModule { reservation, epoch, from, carried: Carried::Nothing };
+        match self.make_ready(&pending) {
+            Ok(carried) => pending.carried = carried,
+            Err(error) => return Err(self.discard(&pending, error)),
         }
-        Ok(prepared)
+        Ok(pending)
     }
 
     /// Initialises a module that was just made.
     #[inline(always)]
-    fn make_ready(&self, prepared: &Prepared<'_, P>) -> Result<Carried, LoadError> {
-        let from = prepared.from;
+    fn make_ready(&self, pending: &PendingModule<'_, P>) -> Result<Carried, LoadError> {
+        let from = pending.from;
         // Nobody else knows of it.
-        let Some(module) = prepared.reservation.slot.module() else { return Err(LoadError::CandidateGone) };
+        let Some(module) = pending.reservation.slot.module() else { return Err(LoadError::CandidateGone) };
         let carried = match from {
             Some(from) if cfg!(feature = "reload") => self.carry_state(from, &module)?,
             _ => Carried::Nothing,
@@ -170,8 +170,8 @@ impl<P: Platform> ModuleManager<P> {
 
     /// Takes back what was prepared, for that reason.
     #[cold]
-    pub(crate) fn discard(&self, prepared: &Prepared<'_, P>, error: LoadError) -> LoadError {
-        let Reservation { slot, name_entry } = prepared.reservation;
+    pub(crate) fn discard(&self, pending: &PendingModule<'_, P>, error: LoadError) -> LoadError {
+        let Reservation { slot, name_entry } = pending.reservation;
         if let Some(module) = slot.take() {
             self.registry.release(slot, Some(name_entry));
             self.release(module.placed.image);
@@ -222,8 +222,8 @@ impl<P: Platform> ModuleManager<P> {
     /// Enters a module that was prepared among those that can be called, and has it found by its name if it is to be
     /// `listed`. The name then stands for it if that says so, or if it stands for nothing yet. Returns its handle.
     #[inline]
-    pub(crate) fn enter(&self, prepared: &Prepared<'_, P>, listed: Option<bool>) -> ModuleId {
-        let Reservation { slot, name_entry } = prepared.reservation;
+    pub(crate) fn enter(&self, pending: &PendingModule<'_, P>, listed: Option<bool>) -> ModuleId {
+        let Reservation { slot, name_entry } = pending.reservation;
         if let Some(module) = slot.module() {
             self.count_module(&module, true);
             let generation = name_entry.generation.get().saturating_add(1);
@@ -234,7 +234,7 @@ impl<P: Platform> ModuleManager<P> {
             }
             module.lifecycle.set(ModuleState::Live);
         }
-        prepared.id()
+        pending.id()
     }
 
     /// Has a module found by its name, which stands for it from now on if that says so, or if it stood for nothing.

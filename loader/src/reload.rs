@@ -49,17 +49,17 @@ impl<P: Platform> ModuleManager<P> {
     /// The reason for which the new one is refused; then the old one goes on as if nothing had been.
     pub fn replace(&self, blob: &[u8], options: &LoadOptions) -> Result<Reloaded, LoadError> {
         let start = self.platform.clock_fenced();
-        let prepared = self.prepare(blob, options, IfLoaded::Replace)?;
+        let pending = self.prepare(blob, options, IfLoaded::Replace)?;
         // Its `init` may have been interrupted by another reload.
-        let (&Reservation { slot, name_entry }, from) = (&prepared.reservation, prepared.from);
+        let (&Reservation { slot, name_entry }, from) = (&pending.reservation, pending.from);
         let still = match slot.module() {
             Some(module) if name_entry.active.get() == from => self.check_dependents(from, || New::from(&*module)),
             _ => Err(LoadError::Overtaken),
         };
-        still.map_err(|error| self.discard(&prepared, error))?;
+        still.map_err(|error| self.discard(&pending, error))?;
         let prepare_cycles = self.platform.clock_fenced().saturating_sub(start);
-        let id = self.enter(&prepared, None);
-        Ok(self.switch(id, prepared.carried, prepare_cycles))
+        let id = self.enter(&pending, None);
+        Ok(self.switch(id, pending.carried, prepare_cycles))
     }
 
     /// Loads `blob` so that nobody finds it by its name: to try it out before it
@@ -68,8 +68,8 @@ impl<P: Platform> ModuleManager<P> {
     /// # Errors
     /// As [`replace`](Self::replace).
     pub fn load_candidate(&self, blob: &[u8], options: &LoadOptions) -> Result<ModuleId, LoadError> {
-        let prepared = self.prepare(blob, options, IfLoaded::Replace)?;
-        Ok(self.enter(&prepared, None))
+        let pending = self.prepare(blob, options, IfLoaded::Replace)?;
+        Ok(self.enter(&pending, None))
     }
 
     /// Has a candidate take the place of the module its name stands for, with the state that one has now.

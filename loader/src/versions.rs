@@ -20,8 +20,8 @@ impl<P: Platform> ModuleManager<P> {
     /// # Errors
     /// As [`load_with`](Self::load_with); only the very same version counts as loaded already.
     pub fn load_versioned(&self, blob: &[u8], options: &LoadOptions) -> Result<ModuleId, LoadError> {
-        let prepared = self.prepare(blob, options, IfLoaded::RejectSameVersion)?;
-        Ok(self.enter(&prepared, Some(false)))
+        let pending = self.prepare(blob, options, IfLoaded::RejectSameVersion)?;
+        Ok(self.enter(&pending, Some(false)))
     }
 
     /// The module that `name` stands for. With the feature `semver` it may be any selector that `select` takes.
