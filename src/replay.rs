@@ -9,7 +9,7 @@ use bareflow_abi::call::CALLED;
 use bareflow_abi::{CallRefused, Reason};
 use bareflow_host::{HostPlatform, Image};
 use bareflow_loader::placed::PlacedModule;
-use bareflow_loader::valid::Offer;
+use bareflow_loader::valid::Capabilities;
 use bareflow_loader::{
     Budget, Call, CallError, Callees, Domain, Name, Outcome, Placement, Platform, Printable, RawModule, Timing,
     ValidModule,
@@ -98,8 +98,9 @@ impl Replay<'_> {
         let refused = |error: &dyn std::fmt::Display| format!("{name}: {error}");
         let raw = RawModule::parse(self.blob).map_err(|error| refused(&error))?;
         // The code that ran then, if this processor has what it needs.
-        let offer = Offer { cpu_level: (*cpu_level).min(self.platform.cpu_level()), ..Offer::of(self.platform) };
-        let valid = ValidModule::validate(raw, offer).map_err(|error| refused(&error))?;
+        let capabilities =
+            Capabilities { cpu_level: (*cpu_level).min(self.platform.cpu_level()), ..Capabilities::of(self.platform) };
+        let valid = ValidModule::validate(raw, capabilities).map_err(|error| refused(&error))?;
         // A debugger may take its time.
         let budget = Budget { time_us: Budget::LIMITS.time_us, stack: *stack, heap: *heap, ..Budget::LIMITS };
         let placement = Placement { domain: Domain::Kernel, budget, services: raw.header().services };

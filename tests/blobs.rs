@@ -4,15 +4,15 @@
 mod common;
 
 use bareflow_abi::checksum::Crc32c;
-use bareflow_loader::valid::Offer;
+use bareflow_loader::valid::Capabilities;
 use bareflow_loader::{RawModule, ValidModule};
 use common::{blob, test_blob};
 use proptest::prelude::*;
 
-const OFFER: Offer = Offer { services: u32::MAX, cpu_level: 4, checksum: Crc32c::BY_TABLE };
+const CAPABILITIES: Capabilities = Capabilities { services: u32::MAX, cpu_level: 4, checksum: Crc32c::BY_TABLE };
 
 fn accepted(bytes: &[u8]) -> bool {
-    RawModule::parse(bytes).is_ok_and(|raw| ValidModule::validate(raw, OFFER).is_ok())
+    RawModule::parse(bytes).is_ok_and(|raw| ValidModule::validate(raw, CAPABILITIES).is_ok())
 }
 
 #[test]

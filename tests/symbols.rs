@@ -10,7 +10,7 @@ use bareflow_abi::symbols::Symbols;
 use bareflow_builder::discover::module_at;
 use bareflow_builder::{Recipe, build_module, build_recipes};
 use bareflow_loader::records::Records;
-use bareflow_loader::valid::Offer;
+use bareflow_loader::valid::Capabilities;
 use bareflow_loader::{RawModule, ValidModule};
 use common::{assert_code, bareflow, blob, root, test_blob, text};
 use serde_json::Value;
@@ -76,7 +76,8 @@ fn each_variant_has_the_names_of_its_own_code() {
     let bytes = build_recipes(&module, &[1, 3].map(recipe), folder.path()).unwrap().bytes;
     let raw = RawModule::parse(&bytes).unwrap();
     for cpu_level in [1, 3] {
-        let valid = ValidModule::validate(raw, Offer { services: 0, cpu_level, checksum: Crc32c::BY_TABLE }).unwrap();
+        let valid =
+            ValidModule::validate(raw, Capabilities { services: 0, cpu_level, checksum: Crc32c::BY_TABLE }).unwrap();
         let code = valid.code();
         assert_eq!(code.header.level, cpu_level);
         // The entry is there under its name, at the place that the code itself says.

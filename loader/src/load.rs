@@ -22,7 +22,7 @@ use crate::profile::turns::Turns;
 use crate::raw::RawModule;
 use crate::registry::{NameEntry, Reservation, Slot};
 use crate::state::Carried;
-use crate::valid::{Offer, ValidModule};
+use crate::valid::{Capabilities, ValidModule};
 
 /// A module that is ready and not yet to be found.
 pub(crate) struct PendingModule<'manager, P: Platform> {
@@ -81,7 +81,7 @@ impl<P: Platform> ModuleManager<P> {
         if_loaded: IfLoaded,
     ) -> Result<PendingModule<'_, P>, LoadError> {
         let mut valid = ValidModule::supposed(RawModule::parse(blob)?);
-        valid.prove(Offer::of(&self.platform))?;
+        valid.prove(Capabilities::of(&self.platform))?;
         // What a module declares is looked at where not all is allowed.
         let allowed = options.allowed;
         if allowed != Allowed::ALL {

@@ -8,7 +8,7 @@ use crate::placed::PlacedModule;
 use crate::platform::Platform;
 use crate::raw::RawModule;
 use crate::registry::Slot;
-use crate::valid::{Offer, ValidModule};
+use crate::valid::{Capabilities, ValidModule};
 
 impl<P: Platform> ModuleManager<P> {
     /// Does after a fault what the module's policy says.
@@ -36,7 +36,7 @@ impl<P: Platform> ModuleManager<P> {
 
     /// A fresh image of a module, made from its blob.
     fn remake(&self, module: &Module<P>) -> Result<PlacedModule<P::Image>, LoadError> {
-        let valid = ValidModule::validate(RawModule::parse(module.metadata.blob())?, Offer::of(&self.platform))?;
+        let valid = ValidModule::validate(RawModule::parse(module.metadata.blob())?, Capabilities::of(&self.platform))?;
         self.place(&valid, module)
     }
 

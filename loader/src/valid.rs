@@ -19,7 +19,7 @@ use crate::records::{Record, Records};
 
 /// What a machine offers to modules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Offer {
+pub struct Capabilities {
     /// `SERVICE_*` bits.
     pub services: u32,
     /// x86-64 level, 1 to 4.
@@ -28,10 +28,14 @@ pub struct Offer {
     pub checksum: Crc32c,
 }
 
-impl Offer {
+impl Capabilities {
     /// What `platform` offers.
-    pub fn of(platform: &impl Platform) -> Offer {
-        Offer { services: platform.offered_services(), cpu_level: platform.cpu_level(), checksum: platform.checksum() }
+    pub fn of(platform: &impl Platform) -> Capabilities {
+        Capabilities {
+            services: platform.offered_services(),
+            cpu_level: platform.cpu_level(),
+            checksum: platform.checksum(),
+        }
     }
 }
 
@@ -58,9 +62,9 @@ impl<'blob> ValidModule<'blob> {
     ///
     /// # Errors
     /// The first check that fails.
-    pub fn validate(raw: RawModule<'blob>, offer: Offer) -> Result<ValidModule<'blob>, InvalidModule> {
+    pub fn validate(raw: RawModule<'blob>, capabilities: Capabilities) -> Result<ValidModule<'blob>, InvalidModule> {
         let mut valid = ValidModule::supposed(raw);
-        valid.prove(offer)?;
+        valid.prove(capabilities)?;
         Ok(valid)
     }
 
@@ -72,9 +76,9 @@ impl<'blob> ValidModule<'blob> {
 
     /// Makes the checks.
     #[inline(always)]
-    pub(crate) fn prove(&mut self, offer: Offer) -> Result<(), InvalidModule> {
+    pub(crate) fn prove(&mut self, capabilities: Capabilities) -> Result<(), InvalidModule> {
         let raw = &self.raw;
-        check_checksum(raw.blob(), raw.header().checksum, offer.checksum)?;
+        check_checksum(raw.blob(), raw.header().checksum, capabilities.checksum)?;
         check_abi(raw)?;
         if !is_name(raw.name()) {
             return Err(InvalidModule::Name { found: *raw.name() });
@@ -86,13 +90,13 @@ impl<'blob> ValidModule<'blob> {
             return Err(InvalidModule::Version);
         }
         raw.code.check()?;
-        self.take_records(offer.cpu_level)?;
-        let missing = header.services & !offer.services;
+        self.take_records(capabilities.cpu_level)?;
+        let missing = header.services & !capabilities.services;
         if missing != 0 {
-            return Err(InvalidModule::Services { missing, offered: offer.services });
+            return Err(InvalidModule::Services { missing, offered: capabilities.services });
         }
-        if !(1..=offer.cpu_level).contains(&header.cpu_level) {
-            return Err(InvalidModule::CpuLevel { found: header.cpu_level, available: offer.cpu_level });
+        if !(1..=capabilities.cpu_level).contains(&header.cpu_level) {
+            return Err(InvalidModule::CpuLevel { found: header.cpu_level, available: capabilities.cpu_level });
         }
         Ok(())
     }

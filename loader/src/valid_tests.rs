@@ -13,14 +13,15 @@ use bareflow_abi::variant::{VARIANT_HEADER_SIZE, VariantHeader};
 use proptest::prelude::*;
 use std::string::ToString;
 
-const OFFER: Offer = Offer { services: SERVICE_LOG | SERVICE_CLOCK, cpu_level: 2, checksum: Crc32c::BY_TABLE };
+const CAPABILITIES: Capabilities =
+    Capabilities { services: SERVICE_LOG | SERVICE_CLOCK, cpu_level: 2, checksum: Crc32c::BY_TABLE };
 
 fn fixups(code: &Code<'_>) -> usize {
     Fixup::all(code.fixups, code.rodata.len(), code.data.len()).count()
 }
 
 fn validate(bytes: &[u8]) -> Result<ValidModule<'_>, InvalidModule> {
-    ValidModule::validate(RawModule::parse(bytes).unwrap(), OFFER)
+    ValidModule::validate(RawModule::parse(bytes).unwrap(), CAPABILITIES)
 }
 
 /// The error that the full blob gives once its header is changed by `change`.
@@ -51,14 +52,17 @@ fn with_symbols() -> std::vec::Vec<u8> {
 fn names_the_functions_of_the_code_that_is_picked() {
     let bytes = with_symbols();
     for (cpu_level, name) in [(1, "work"), (2, "work"), (3, "fast"), (4, "fast")] {
-        let valid = ValidModule::validate(RawModule::parse(&bytes).unwrap(), Offer { cpu_level, ..OFFER }).unwrap();
+        let valid =
+            ValidModule::validate(RawModule::parse(&bytes).unwrap(), Capabilities { cpu_level, ..CAPABILITIES })
+                .unwrap();
         assert_eq!(Symbols::find(valid.symbols(), 7).map(|symbol| symbol.name), Some(name), "v{cpu_level}");
     }
     // A variant without names has none of the code before it.
     let mut bytes = blob::full();
     blob::add_record(&mut bytes, SYMBOLS, b"\x00\x08\x04work");
     blob::add_variant(&mut bytes, 3, |_| {});
-    let valid = ValidModule::validate(RawModule::parse(&bytes).unwrap(), Offer { cpu_level: 4, ..OFFER }).unwrap();
+    let valid = ValidModule::validate(RawModule::parse(&bytes).unwrap(), Capabilities { cpu_level: 4, ..CAPABILITIES })
+        .unwrap();
     assert!(valid.symbols().is_empty());
 }
 
@@ -67,7 +71,8 @@ fn rejects_symbols_that_can_not_be() {
     let refusal = |records: &[&[u8]]| {
         let mut bytes = blob::full();
         records.iter().for_each(|record| blob::add_record(&mut bytes, SYMBOLS, record));
-        ValidModule::validate(RawModule::parse(&bytes).unwrap(), Offer { cpu_level: 4, ..OFFER }).unwrap_err()
+        ValidModule::validate(RawModule::parse(&bytes).unwrap(), Capabilities { cpu_level: 4, ..CAPABILITIES })
+            .unwrap_err()
     };
     let error = refusal(&[b"\x00\x08\x04work\x00\x01\x01a"]);
     assert_eq!(error, InvalidModule::Symbol { level: 1, number: 2, why: BadSymbol::Place });
@@ -82,7 +87,8 @@ fn rejects_symbols_that_can_not_be() {
     assert!(two.to_string().starts_with("two lists of symbols for x86-64-v1, expected one at most; "));
     let mut bytes = with_symbols();
     blob::add_record(&mut bytes, SYMBOLS, b"\x00\x08\x04fast");
-    let refused = ValidModule::validate(RawModule::parse(&bytes).unwrap(), Offer { cpu_level: 1, ..OFFER });
+    let refused =
+        ValidModule::validate(RawModule::parse(&bytes).unwrap(), Capabilities { cpu_level: 1, ..CAPABILITIES });
     assert_eq!(refused.unwrap_err(), InvalidModule::TwoSymbolLists { level: 3 });
 }
 
@@ -296,7 +302,9 @@ fn picks_the_highest_level_that_is_offered() {
     let mut bytes = blob::with_variant(2, |_| ());
     blob::add_variant(&mut bytes, 4, |_| ());
     for (cpu_level, expected) in [(1, (1, 42)), (2, (2, 43)), (3, (2, 43)), (4, (4, 43))] {
-        let module = ValidModule::validate(RawModule::parse(&bytes).unwrap(), Offer { cpu_level, ..OFFER }).unwrap();
+        let module =
+            ValidModule::validate(RawModule::parse(&bytes).unwrap(), Capabilities { cpu_level, ..CAPABILITIES })
+                .unwrap();
         let code = module.code();
         assert_eq!((code.header.level, code.text[1]), expected);
         assert_eq!((code.image_size().data, fixups(code)), (40, 2));
@@ -359,7 +367,7 @@ fn rejects_a_variant_whose_code_can_not_be() {
 #[test]
 fn rejects_services_that_are_not_offered() {
     let error = refusal(|header| header.services = SERVICE_LOG | 0x80);
-    assert_eq!(error, InvalidModule::Services { missing: 0x80, offered: OFFER.services });
+    assert_eq!(error, InvalidModule::Services { missing: 0x80, offered: CAPABILITIES.services });
 }
 
 #[test]
@@ -375,7 +383,7 @@ fn rejects_every_single_bit_flip() {
         for bit in 0..bytes.len() * 8 {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            let accepted = RawModule::parse(&flipped).is_ok_and(|raw| ValidModule::validate(raw, OFFER).is_ok());
+            let accepted = RawModule::parse(&flipped).is_ok_and(|raw| ValidModule::validate(raw, CAPABILITIES).is_ok());
             assert!(!accepted, "bit {bit}");
         }
     }
@@ -384,7 +392,7 @@ fn rejects_every_single_bit_flip() {
 /// Runs every check there is, whatever comes of it.
 fn judge(bytes: &[u8]) {
     if let Ok(raw) = RawModule::parse(bytes) {
-        let _ = ValidModule::validate(raw, OFFER).map(|module| fixups(module.code()));
+        let _ = ValidModule::validate(raw, CAPABILITIES).map(|module| fixups(module.code()));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use bareflow_abi::checksum::Crc32c;
 use bareflow_abi::entry::{DESCRIPTOR_SECTION, Descriptor};
-use bareflow_loader::valid::Offer;
+use bareflow_loader::valid::Capabilities;
 use bareflow_loader::{RawModule, ValidModule};
 use bareflow_packer::{PackError, Settings, pack};
 use object::write::{Object, StandardSection, Symbol, SymbolSection};
@@ -47,8 +47,8 @@ fn good() -> Vec<u8> {
 /// Whether a loader takes a blob.
 fn loads(blob: &[u8]) -> Result<(), String> {
     let raw = RawModule::parse(blob).map_err(|error| error.to_string())?;
-    let offer = Offer { services: u32::MAX, cpu_level: 4, checksum: Crc32c::BY_TABLE };
-    ValidModule::validate(raw, offer).map(|_| ()).map_err(|error| error.to_string())
+    let capabilities = Capabilities { services: u32::MAX, cpu_level: 4, checksum: Crc32c::BY_TABLE };
+    ValidModule::validate(raw, capabilities).map(|_| ()).map_err(|error| error.to_string())
 }
 
 #[test]

@@ -15,7 +15,7 @@ use bareflow_loader::code::base;
 use bareflow_loader::error::ServiceNames;
 use bareflow_loader::fixups::Fixups;
 use bareflow_loader::records::Records;
-use bareflow_loader::valid::Offer;
+use bareflow_loader::valid::Capabilities;
 use bareflow_loader::{Allowed, Budget, Code, Interval, LoadError, Printable, RawModule, ValidModule};
 use bareflow_protocol::report;
 use serde::Serialize;
@@ -90,7 +90,7 @@ struct Record {
 }
 
 /// Everything a machine can offer: the verdict is on the blob alone.
-const OFFER: Offer = Offer { services: u32::MAX, cpu_level: 4, checksum: Crc32c::BY_TABLE };
+const CAPABILITIES: Capabilities = Capabilities { services: u32::MAX, cpu_level: 4, checksum: Crc32c::BY_TABLE };
 
 /// Carries the command out.
 ///
@@ -115,7 +115,7 @@ pub fn inspect(file: &Path, allowed: Allowed, json: Option<&Path>) -> Result<End
 fn examine(file: &str, blob: &[u8], allowed: Allowed) -> Inspection {
     let verdict: Result<ValidModule<'_>, LoadError> = RawModule::parse(blob)
         .map_err(LoadError::from)
-        .and_then(|raw| ValidModule::validate(raw, OFFER).map_err(LoadError::from))
+        .and_then(|raw| ValidModule::validate(raw, CAPABILITIES).map_err(LoadError::from))
         .and_then(|valid| match Allowed::declared(&valid.raw().header()).beyond(allowed) {
             refused if refused.is_none() => Ok(valid),
             refused => Err(LoadError::NotAllowed { refused, allowed }),

@@ -4,7 +4,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use bareflow_disk::{File, Identity, Listing, Selection};
-use bareflow_loader::valid::Offer;
+use bareflow_loader::valid::Capabilities;
 use bareflow_loader::{LoadError, Platform, Printable, RawModule, ValidModule};
 use bareflow_suite::fallible::{NoMemory, Reason};
 use bareflow_suite::{reason, text};
@@ -38,7 +38,7 @@ impl Modules {
             Err(reason) => return Err(reason!("{reason}")),
         };
         let validate = |blob: &[u8]| -> Result<(), LoadError> {
-            ValidModule::validate(RawModule::parse(blob)?, Offer::of(platform))?;
+            ValidModule::validate(RawModule::parse(blob)?, Capabilities::of(platform))?;
             Ok(())
         };
         disk.select(validate).map_err(|error| reason!("{error}"))

@@ -13,7 +13,7 @@ use crate::module::ModuleId;
 use crate::name::Name;
 use crate::platform::Platform;
 use crate::raw::RawModule;
-use crate::valid::{Offer, ValidModule};
+use crate::valid::{Capabilities, ValidModule};
 
 /// The modules on that way, each of which calls the next one, and the last one the first: `a -> b -> a`.
 #[derive(Clone, Debug)]
@@ -49,7 +49,7 @@ impl<P: Platform> ModuleManager<P> {
     /// along with [`LoadError::DependencyCycle`].
     #[must_use]
     pub fn dependency_cycle(&self, blob: &[u8]) -> Option<Chain<P::Tables>> {
-        let valid = ValidModule::validate(RawModule::parse(blob).ok()?, Offer::of(&self.platform)).ok()?;
+        let valid = ValidModule::validate(RawModule::parse(blob).ok()?, Capabilities::of(&self.platform)).ok()?;
         // In the place of the old one, or beside it.
         let from = self.active(&valid.name());
         let chain = |from| self.chain(&New::of(&valid), from).ok().flatten();

@@ -13,7 +13,7 @@ use crate::platform::Platform;
 use crate::policy::LoadOptions;
 use crate::raw::RawModule;
 use crate::report::Console;
-use crate::valid::{Offer, ValidModule};
+use crate::valid::{Capabilities, ValidModule};
 
 /// A fault that a load was refused for, with all that is known of it.
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +60,8 @@ impl<P: Platform> ModuleManager<P> {
         match error {
             LoadError::InitFaulted(fault) | LoadError::MigrateFaulted(fault) => {
                 let diagnosis = self.platform.diagnosis();
-                let valid = ValidModule::validate(RawModule::parse(blob).ok()?, Offer::of(&self.platform)).ok()?;
+                let valid =
+                    ValidModule::validate(RawModule::parse(blob).ok()?, Capabilities::of(&self.platform)).ok()?;
                 let header = valid.raw().header();
                 let subject = Subject {
                     name: valid.name(),
