@@ -45,12 +45,12 @@ pub struct ValidModule<'blob> {
     raw: RawModule<'blob>,
     /// The code that is placed: the blob's own, or a variant.
     code: Code<'blob>,
-    parts: Parts<'blob>,
+    optional: OptionalRecords<'blob>,
 }
 
 /// The records that are of use once a module is placed.
 #[derive(Clone, Copy, Debug, Default)]
-struct Parts<'blob> {
+struct OptionalRecords<'blob> {
     schema: Option<&'blob [u8]>,
     depends: Option<&'blob [u8]>,
     symbols: Option<&'blob [u8]>,
@@ -71,7 +71,7 @@ impl<'blob> ValidModule<'blob> {
     /// As if every check had been passed: to be proved at once. In two steps it stays where it is.
     #[inline(always)]
     pub(crate) fn supposed(raw: RawModule<'blob>) -> ValidModule<'blob> {
-        ValidModule { raw, code: raw.code, parts: Parts::default() }
+        ValidModule { raw, code: raw.code, optional: OptionalRecords::default() }
     }
 
     /// Makes the checks.
@@ -131,35 +131,35 @@ impl<'blob> ValidModule<'blob> {
     #[must_use]
     #[inline]
     pub fn schema(&self) -> &'blob [u8] {
-        if cfg!(feature = "reload") { self.parts.schema.unwrap_or_default() } else { &[] }
+        if cfg!(feature = "reload") { self.optional.schema.unwrap_or_default() } else { &[] }
     }
 
     /// The [`Dependencies`]; empty where it calls no others.
     #[must_use]
     #[inline]
     pub fn depends(&self) -> &'blob [u8] {
-        if cfg!(feature = "depends") { self.parts.depends.unwrap_or_default() } else { &[] }
+        if cfg!(feature = "depends") { self.optional.depends.unwrap_or_default() } else { &[] }
     }
 
     /// The [`Symbols`] of the code that is placed; empty where they are not known.
     #[must_use]
     #[inline]
     pub fn symbols(&self) -> &'blob [u8] {
-        if cfg!(feature = "symbols") { self.parts.symbols.unwrap_or_default() } else { &[] }
+        if cfg!(feature = "symbols") { self.optional.symbols.unwrap_or_default() } else { &[] }
     }
 
     /// Whether it has any of these.
     #[inline]
-    pub(crate) fn has_parts(&self) -> bool {
-        (cfg!(feature = "reload") && self.parts.schema.is_some())
+    pub(crate) fn has_optional_records(&self) -> bool {
+        (cfg!(feature = "reload") && self.optional.schema.is_some())
             || self.calls_others()
-            || (cfg!(feature = "symbols") && self.parts.symbols.is_some())
+            || (cfg!(feature = "symbols") && self.optional.symbols.is_some())
     }
 
     /// Whether it may call others.
     #[inline]
     pub(crate) fn calls_others(&self) -> bool {
-        cfg!(feature = "depends") && self.parts.depends.is_some()
+        cfg!(feature = "depends") && self.optional.depends.is_some()
     }
 
     /// Are all records whole, and known or to be skipped? Every variant is checked. Takes the code of the highest level
@@ -169,8 +169,8 @@ impl<'blob> ValidModule<'blob> {
         let mut schemas = 0;
         if !self.raw.records.is_empty() {
             let header = self.raw.header();
-            let (variant, parts, count) = take_each_record(self.raw.records, &header, cpu_level)?;
-            (self.code, self.parts, schemas) = (variant.unwrap_or(self.code), parts, count);
+            let (variant, optional, count) = take_each_record(self.raw.records, &header, cpu_level)?;
+            (self.code, self.optional, schemas) = (variant.unwrap_or(self.code), optional, count);
         }
         // A state is only asked for where its fields are known.
         let expected = u32::from(self.raw.header().flags & FLAG_STATE != 0);
@@ -184,8 +184,8 @@ fn take_each_record<'blob>(
     records: &'blob [u8],
     header: &Header,
     cpu_level: u8,
-) -> Result<(Option<Code<'blob>>, Parts<'blob>, u32), InvalidModule> {
-    let (mut code, mut parts) = (None, Parts::default());
+) -> Result<(Option<Code<'blob>>, OptionalRecords<'blob>, u32), InvalidModule> {
+    let (mut code, mut optional) = (None, OptionalRecords::default());
     let (mut schemas, mut lists) = (0, 0);
     let (mut highest, mut placed) = (header.cpu_level, header.cpu_level);
     // The text of the code that the next list of functions is of, as long as there was none.
@@ -201,14 +201,14 @@ fn take_each_record<'blob>(
                 if size > data {
                     return Err(InvalidModule::StateSize { found: size, data });
                 }
-                parts.schema = Some(bytes);
+                optional.schema = Some(bytes);
             }
             VARIANT if cfg!(feature = "variants") => {
                 let variant = check_variant(bytes, highest)?;
                 highest = variant.header.level;
                 nameless = Some(variant.header.text_size);
                 if highest <= cpu_level {
-                    (code, placed, parts.symbols) = (Some(variant), highest, None);
+                    (code, placed, optional.symbols) = (Some(variant), highest, None);
                 }
             }
             SYMBOLS if cfg!(feature = "symbols") => {
@@ -220,7 +220,7 @@ fn take_each_record<'blob>(
                     why,
                 })?;
                 if level == placed && !bytes.is_empty() {
-                    parts.symbols = Some(bytes);
+                    optional.symbols = Some(bytes);
                 }
             }
             DEPENDENCIES if cfg!(feature = "depends") => {
@@ -231,13 +231,13 @@ fn take_each_record<'blob>(
                 Dependencies::check(bytes, header.name_bytes())
                     .map_err(|(number, why)| InvalidModule::Dependency { number, why })?;
                 // An empty one is none.
-                parts.depends = Some(bytes).filter(|list| !list.is_empty());
+                optional.depends = Some(bytes).filter(|list| !list.is_empty());
             }
             _ if kind & SKIPPABLE == 0 => return Err(InvalidModule::UnknownRecord { found: kind }),
             _ => {}
         }
     }
-    Ok((code, parts, schemas))
+    Ok((code, optional, schemas))
 }
 
 /// Are these the bytes the packer wrote?
