@@ -85,7 +85,7 @@ impl<'module, P: Platform> From<&'module Module<P>> for New<'module> {
 impl<P: Platform> ModuleManager<P> {
     /// The modules that would not find what they need any more if this one were gone.
     pub fn dependents(&self, id: ModuleId) -> impl Iterator<Item = ModuleId> {
-        let gone = self.get(id).filter(|module| module.listed.get()).map(|module| (module.name, module.version));
+        let gone = self.get(id).filter(|module| module.published.get()).map(|module| (module.name, module.version));
         gone.into_iter().flat_map(move |(name, version)| {
             self.ids().filter(move |&by| by != id && self.would_lack(by, &name, version, id, None).is_some())
         })
@@ -172,7 +172,7 @@ impl<P: Platform> ModuleManager<P> {
         }
     }
 
-    /// The listed modules of a name.
+    /// The published modules of a name.
     fn versions_of(&self, name: &str) -> impl Iterator<Item = ModuleId> {
         Name::new(name).into_iter().flat_map(|name| self.registry.versions(self.registry.name_entry(&name)))
     }

@@ -89,7 +89,7 @@ impl<P: Platform> ModuleManager<P> {
     pub(crate) fn settle(&self, id: ModuleId, retired: bool, faulted: bool) {
         match retired {
             #[cfg(feature = "reload")]
-            true => self.leave_retired(id),
+            true => self.reap_retired(id),
             _ if faulted => self.fail(id),
             _ => {}
         }

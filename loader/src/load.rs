@@ -69,7 +69,7 @@ impl<P: Platform> ModuleManager<P> {
     /// The reason for which it is refused; then nothing of it stays behind.
     pub fn load_with(&self, blob: &[u8], options: &LoadOptions) -> Result<ModuleId, LoadError> {
         let pending = self.prepare(blob, options, IfLoaded::RejectActive)?;
-        Ok(self.enter(&pending, Some(true)))
+        Ok(self.go_live(&pending, Some(true)))
     }
 
     /// Does all of a load but the last step: the module is ready, in a slot of its own, and not yet to be found.
@@ -204,7 +204,7 @@ impl<P: Platform> ModuleManager<P> {
             flags: raw.header().flags,
             cpu_level: valid.code().header.level,
             lifecycle: Lifecycle::loading(options.domain != Domain::Kernel || valid.calls_others()),
-            listed: Cell::new(false),
+            published: Cell::new(false),
             last_result: Cell::new(0),
             code_size: valid.code().header.text_size,
             entry: valid.code().header.entry,
@@ -219,18 +219,18 @@ impl<P: Platform> ModuleManager<P> {
         Ok(())
     }
 
-    /// Enters a module that was prepared among those that can be called, and has it found by its name if it is to be
-    /// `listed`. The name then stands for it if that says so, or if it stands for nothing yet. Returns its handle.
+    /// Makes a pending module one that can be called, and publishes it if it is to be
+    /// `published`. The name then stands for it if that says so, or if it stands for nothing yet. Returns its handle.
     #[inline]
-    pub(crate) fn enter(&self, pending: &PendingModule<'_, P>, listed: Option<bool>) -> ModuleId {
+    pub(crate) fn go_live(&self, pending: &PendingModule<'_, P>, published: Option<bool>) -> ModuleId {
         let Reservation { slot, name_entry } = pending.reservation;
         if let Some(module) = slot.module() {
             self.count_module(&module, true);
             let generation = name_entry.generation.get().saturating_add(1);
             name_entry.generation.set(generation);
             module.generation.set(generation);
-            if let Some(active) = listed {
-                self.list(slot, &module, name_entry, active);
+            if let Some(active) = published {
+                self.publish(slot, &module, name_entry, active);
             }
             module.lifecycle.set(ModuleState::Live);
         }
@@ -238,8 +238,8 @@ impl<P: Platform> ModuleManager<P> {
     }
 
     /// Has a module found by its name, which stands for it from now on if that says so, or if it stood for nothing.
-    pub(crate) fn list(&self, slot: &Slot<P>, module: &Module<P>, name_entry: &NameEntry, active: bool) {
-        if !module.listed.replace(true) {
+    pub(crate) fn publish(&self, slot: &Slot<P>, module: &Module<P>, name_entry: &NameEntry, active: bool) {
+        if !module.published.replace(true) {
             self.registry.link(slot, name_entry);
         }
         if let (Some(epoch), true) = (module.epoch.get(), active || name_entry.active.get().is_none()) {

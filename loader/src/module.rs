@@ -44,7 +44,7 @@ pub(crate) struct Module<P: Platform> {
     pub(crate) cpu_level: u8,
     pub(crate) lifecycle: Lifecycle,
     /// Whether it is among those found by its name.
-    pub(crate) listed: Cell<bool>,
+    pub(crate) published: Cell<bool>,
     /// What the last call returned, if any did.
     pub(crate) last_result: Cell<i32>,
     pub(crate) code_size: u32,

@@ -58,7 +58,7 @@ impl<P: Platform> ModuleManager<P> {
         };
         still.map_err(|error| self.discard(&pending, error))?;
         let prepare_cycles = self.platform.clock_fenced().saturating_sub(start);
-        let id = self.enter(&pending, None);
+        let id = self.go_live(&pending, None);
         Ok(self.switch(id, pending.carried, prepare_cycles))
     }
 
@@ -69,7 +69,7 @@ impl<P: Platform> ModuleManager<P> {
     /// As [`replace`](Self::replace).
     pub fn load_candidate(&self, blob: &[u8], options: &LoadOptions) -> Result<ModuleId, LoadError> {
         let pending = self.prepare(blob, options, IfLoaded::Replace)?;
-        Ok(self.enter(&pending, None))
+        Ok(self.go_live(&pending, None))
     }
 
     /// Has a candidate take the place of the module its name stands for, with the state that one has now.
@@ -92,24 +92,24 @@ impl<P: Platform> ModuleManager<P> {
     /// Has a module that is ready take its place, and what was there go.
     fn switch(&self, id: ModuleId, state: Carried, prepare_cycles: u64) -> Reloaded {
         let start = self.platform.clock_fenced();
-        let old = self.take_place(id);
+        let old = self.publish_as_active(id);
         let switch_cycles = self.platform.clock_fenced().saturating_sub(start);
-        let replaced = old.and_then(|old| self.leave(old));
+        let replaced = old.and_then(|old| self.retire_replaced(old));
         Reloaded { id, replaced, state, prepare_cycles, switch_cycles }
     }
 
     /// The switch itself: from now on the module's name stands for it. Returns what it stood for.
-    fn take_place(&self, id: ModuleId) -> Option<ModuleId> {
+    fn publish_as_active(&self, id: ModuleId) -> Option<ModuleId> {
         let slot = self.registry.slot(id.index)?;
         let module = slot.get(id.epoch)?;
         let name_entry = self.name_entry(&module)?;
         let old = name_entry.active.get();
-        self.list(slot, &module, name_entry, true);
+        self.publish(slot, &module, name_entry, true);
         old.filter(|old| *old != id)
     }
 
     /// Has a module go whose place is taken.
-    fn leave(&self, old: ModuleId) -> Option<Replaced> {
+    fn retire_replaced(&self, old: ModuleId) -> Option<Replaced> {
         let (version, generation) = {
             let module = self.get(old)?;
             (module.version, module.generation.get())
@@ -120,7 +120,7 @@ impl<P: Platform> ModuleManager<P> {
     /// Has a module go as soon as no call of it is under way, which may be at once: then its receipt is returned.
     pub(crate) fn retire(&self, id: ModuleId) -> Option<Receipt> {
         let slot = self.registry.slot(id.index)?;
-        self.unlink(slot, &*slot.get(id.epoch)?);
+        self.unpublish(slot, &*slot.get(id.epoch)?);
         self.reap(id)
     }
 
@@ -138,7 +138,7 @@ impl<P: Platform> ModuleManager<P> {
     /// Ends a module that was replaced, behind its last call.
     #[cold]
     #[inline(never)]
-    pub(crate) fn leave_retired(&self, id: ModuleId) {
+    pub(crate) fn reap_retired(&self, id: ModuleId) {
         if let Some(receipt) = self.reap(id) {
             let mut receipts = self.receipts.borrow_mut();
             if receipts.iter().all(Option::is_some) {

@@ -66,7 +66,7 @@ impl<P: Platform> ModuleManager<P> {
         if held || module.lifecycle.state() == ModuleState::Running {
             return Err(UnloadError::Busy { name: module.name, version: module.version });
         }
-        let name_entry = self.unlink(slot, &module);
+        let name_entry = self.unpublish(slot, &module);
         if let Some(name_entry) = name_entry
             && name_entry.active.get().is_none()
         {
@@ -86,10 +86,10 @@ impl<P: Platform> ModuleManager<P> {
 
     /// Takes a module out of its name's list, which is returned: nobody finds it any more.
     #[inline(always)]
-    pub(crate) fn unlink(&self, slot: &Slot<P>, module: &Module<P>) -> Option<&NameEntry> {
+    pub(crate) fn unpublish(&self, slot: &Slot<P>, module: &Module<P>) -> Option<&NameEntry> {
         module.lifecycle.retire();
         let name_entry = self.name_entry(module)?;
-        if module.listed.replace(false) {
+        if module.published.replace(false) {
             self.registry.unlink(slot, name_entry);
         }
         if name_entry.active.get().is_some_and(|active| module.epoch.get() == Some(active.epoch)) {

@@ -21,7 +21,7 @@ impl<P: Platform> ModuleManager<P> {
     /// As [`load_with`](Self::load_with); only the very same version counts as loaded already.
     pub fn load_versioned(&self, blob: &[u8], options: &LoadOptions) -> Result<ModuleId, LoadError> {
         let pending = self.prepare(blob, options, IfLoaded::RejectSameVersion)?;
-        Ok(self.enter(&pending, Some(false)))
+        Ok(self.go_live(&pending, Some(false)))
     }
 
     /// The module that `name` stands for. With the feature `semver` it may be any selector that `select` takes.
