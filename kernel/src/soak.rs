@@ -4,7 +4,7 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 
-use bareflow_loader::{Carried, ModuleId, ModuleManager, Receipt, Usage, line};
+use bareflow_loader::{StateTransfer, ModuleId, ModuleManager, Receipt, Usage, line};
 use bareflow_suite::Source;
 use bareflow_suite::archive::Archive;
 
@@ -85,7 +85,7 @@ fn reload(manager: &Manager, source: &Source<'_>, options: &Options, rounds: u32
         if round % 100 == 0 {
             let result = call(manager, id)?;
             // A state that is kept counts on.
-            if state == Some(Carried::Kept) && result != (round / 100 + 1) as i32 {
+            if state == Some(StateTransfer::Kept) && result != (round / 100 + 1) as i32 {
                 return Err(format!("call {} behind {round} reloads returned {result}", round / 100 + 1));
             }
         }

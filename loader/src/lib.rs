@@ -112,7 +112,7 @@ pub use raw::RawModule;
 pub use reload::{Reloaded, Replaced};
 pub use report::RULE;
 pub use segments::Segments;
-pub use state::Carried;
+pub use state::StateTransfer;
 pub use trial::Trial;
 pub use unload::Receipt;
 pub use valid::ValidModule;

@@ -21,7 +21,7 @@ use crate::profile::Recorder;
 use crate::profile::turns::Turns;
 use crate::raw::RawModule;
 use crate::registry::{NameEntry, Reservation, Slot};
-use crate::state::Carried;
+use crate::state::StateTransfer;
 use crate::valid::{Capabilities, ValidModule};
 
 /// A module that is ready and not yet to be found.
@@ -31,7 +31,7 @@ pub(crate) struct PendingModule<'manager, P: Platform> {
     /// The module whose state it takes over.
     pub from: Option<ModuleId>,
     /// What became of that state.
-    pub carried: Carried,
+    pub state_transfer: StateTransfer,
 }
 
 /// What a load does where modules of its name are loaded.
@@ -140,9 +140,9 @@ impl<P: Platform> ModuleManager<P> {
         let epoch = self.registry.next_epoch();
         self.make(valid, options, &reservation, epoch)
             .inspect_err(|_| self.registry.release(reservation.slot, Some(reservation.name_entry)))?;
-        let mut pending = PendingModule { reservation, epoch, from, carried: Carried::Nothing };
+        let mut pending = PendingModule { reservation, epoch, from, state_transfer: StateTransfer::Nothing };
         match self.make_ready(&pending) {
-            Ok(carried) => pending.carried = carried,
+            Ok(state_transfer) => pending.state_transfer = state_transfer,
             Err(error) => return Err(self.discard(&pending, error)),
         }
         Ok(pending)
@@ -150,13 +150,13 @@ impl<P: Platform> ModuleManager<P> {
 
     /// Initialises a module that was just made.
     #[inline(always)]
-    fn make_ready(&self, pending: &PendingModule<'_, P>) -> Result<Carried, LoadError> {
+    fn make_ready(&self, pending: &PendingModule<'_, P>) -> Result<StateTransfer, LoadError> {
         let from = pending.from;
         // Nobody else knows of it.
         let Some(module) = pending.reservation.slot.module() else { return Err(LoadError::CandidateGone) };
-        let carried = match from {
-            Some(from) if cfg!(feature = "reload") => self.carry_state(from, &module)?,
-            _ => Carried::Nothing,
+        let state_transfer = match from {
+            Some(from) if cfg!(feature = "reload") => self.transfer_state(from, &module)?,
+            _ => StateTransfer::Nothing,
         };
         if module.flags & FLAG_INIT != 0 {
             self.initialise(&module, &module.placed)?;
@@ -165,7 +165,7 @@ impl<P: Platform> ModuleManager<P> {
         if !module.metadata.depends().is_empty() {
             self.check_dependencies(&New::from(&*module), from)?;
         }
-        Ok(carried)
+        Ok(state_transfer)
     }
 
     /// Takes back what was prepared, for that reason.

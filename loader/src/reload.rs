@@ -10,7 +10,7 @@ use crate::name::Version;
 use crate::platform::Platform;
 use crate::policy::LoadOptions;
 use crate::registry::Reservation;
-use crate::state::Carried;
+use crate::state::StateTransfer;
 use crate::unload::Receipt;
 
 /// What came of a reload.
@@ -21,7 +21,7 @@ pub struct Reloaded {
     /// The one it took the place of, if there was one.
     pub replaced: Option<Replaced>,
     /// What became of the old one's state.
-    pub state: Carried,
+    pub state: StateTransfer,
     /// Cycles until the new one was ready.
     pub prepare_cycles: u64,
     /// Cycles it took to have the name stand for it.
@@ -59,7 +59,7 @@ impl<P: Platform> ModuleManager<P> {
         still.map_err(|error| self.discard(&pending, error))?;
         let prepare_cycles = self.platform.clock_fenced().saturating_sub(start);
         let id = self.go_live(&pending, None);
-        Ok(self.switch(id, pending.carried, prepare_cycles))
+        Ok(self.switch(id, pending.state_transfer, prepare_cycles))
     }
 
     /// Loads `blob` so that nobody finds it by its name: to try it out before it
@@ -83,14 +83,14 @@ impl<P: Platform> ModuleManager<P> {
         let new = New::from(&*module);
         self.check_dependencies(&new, from)?;
         self.check_dependents(from, || new)?;
-        let state = from.map_or(Ok(Carried::Nothing), |from| self.carry_state(from, &module))?;
+        let state = from.map_or(Ok(StateTransfer::Nothing), |from| self.transfer_state(from, &module))?;
         drop(module);
         let prepare_cycles = self.platform.clock_fenced().saturating_sub(start);
         Ok(self.switch(id, state, prepare_cycles))
     }
 
     /// Has a module that is ready take its place, and what was there go.
-    fn switch(&self, id: ModuleId, state: Carried, prepare_cycles: u64) -> Reloaded {
+    fn switch(&self, id: ModuleId, state: StateTransfer, prepare_cycles: u64) -> Reloaded {
         let start = self.platform.clock_fenced();
         let old = self.publish_as_active(id);
         let switch_cycles = self.platform.clock_fenced().saturating_sub(start);

@@ -21,7 +21,7 @@ use crate::records::Records;
 
 /// What became of a module's state when another one took its place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Carried {
+pub enum StateTransfer {
     /// There was none.
     #[default]
     Nothing,
@@ -33,15 +33,15 @@ pub enum Carried {
     Lost,
 }
 
-impl Carried {
+impl StateTransfer {
     /// The word that reports use.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Carried::Nothing => "none",
-            Carried::Kept => "kept",
-            Carried::Migrated => "migrated",
-            Carried::Lost => "lost",
+            StateTransfer::Nothing => "none",
+            StateTransfer::Kept => "kept",
+            StateTransfer::Migrated => "migrated",
+            StateTransfer::Lost => "lost",
         }
     }
 }
@@ -92,17 +92,26 @@ impl fmt::Display for Layouts<'_> {
 impl<P: Platform> ModuleManager<P> {
     /// Has `new`, which is not initialised yet, take over the state of the module at `from`.
     #[inline(always)]
-    pub(crate) fn carry_state(&self, from: ModuleId, new: &Module<P>) -> Result<Carried, LoadError> {
+    pub(crate) fn transfer_state(&self, from: ModuleId, new: &Module<P>) -> Result<StateTransfer, LoadError> {
         if self.stateful.get() == 0 {
-            return Ok(Carried::Nothing);
+            return Ok(StateTransfer::Nothing);
         }
         let old = self.registry.get(from).ok_or(LoadError::StateBusy)?;
-        if old.metadata.schema().is_empty() { Ok(Carried::Nothing) } else { self.carry_state_of(from, old, new) }
+        if old.metadata.schema().is_empty() {
+            Ok(StateTransfer::Nothing)
+        } else {
+            self.transfer_state_of(from, old, new)
+        }
     }
 
     #[inline(never)]
-    fn carry_state_of(&self, from: ModuleId, old: Ref<'_, Module<P>>, new: &Module<P>) -> Result<Carried, LoadError> {
-        let Some(old_schema) = Schema::parse(old.metadata.schema()) else { return Ok(Carried::Nothing) };
+    fn transfer_state_of(
+        &self,
+        from: ModuleId,
+        old: Ref<'_, Module<P>>,
+        new: &Module<P>,
+    ) -> Result<StateTransfer, LoadError> {
+        let Some(old_schema) = Schema::parse(old.metadata.schema()) else { return Ok(StateTransfer::Nothing) };
         let versions = [old.version, new.version];
         let new_schema = Schema::parse(new.metadata.schema()).ok_or(LoadError::StateDropped { versions })?;
         let is_same = old_schema.fingerprint == new_schema.fingerprint;
@@ -111,7 +120,7 @@ impl<P: Platform> ModuleManager<P> {
         }
         match old.lifecycle.state() {
             ModuleState::Running => return Err(LoadError::StateBusy),
-            ModuleState::Stopped => return Ok(Carried::Lost),
+            ModuleState::Stopped => return Ok(StateTransfer::Lost),
             ModuleState::Live | ModuleState::Loading => {}
         }
         old.lifecycle.set(ModuleState::Running);
@@ -128,7 +137,9 @@ impl<P: Platform> ModuleManager<P> {
         };
         let call = call(new, &new.placed, Reason::Migrate, &bytes, self.timing);
         match self.call_platform_slow(&call, new.metadata.depends(), &mut []) {
-            Ok(returned) if returned.outcome.result == 0 => Ok(if is_same { Carried::Kept } else { Carried::Migrated }),
+            Ok(returned) if returned.outcome.result == 0 => {
+                Ok(if is_same { StateTransfer::Kept } else { StateTransfer::Migrated })
+            }
             Ok(returned) => Err(LoadError::MigrateFailed { result: returned.outcome.result }),
             Err(CallError::Fault(fault)) => Err(LoadError::MigrateFaulted(fault)),
             Err(CallError::NoMemory) => Err(LoadError::NoMemoryForState),

@@ -11,8 +11,8 @@ use allocator_api2::boxed::Box;
 use bareflow_loader::report::Style;
 use bareflow_loader::state::{Layouts, schema_of};
 use bareflow_loader::{
-    Budget, Carried, Domain, LoadError, LoadOptions, ModuleId, ModuleManager, Name, OnFault, Platform, Printable,
-    RawModule, Reloaded, Version,
+    Budget, Domain, LoadError, LoadOptions, ModuleId, ModuleManager, Name, OnFault, Platform, Printable, RawModule,
+    Reloaded, StateTransfer, Version,
 };
 use bareflow_protocol::Answer;
 use bareflow_protocol::control::{LoadCycles, Loaded, Push, Replaced};
@@ -110,7 +110,7 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
             let id = self.manager.load_versioned(&blob, &options).map_err(refused)?;
             let prepare = self.manager.platform().clock_fenced().saturating_sub(start);
             let cycles = LoadCycles { prepare, switch: 0 };
-            return Ok(self.loaded(id, blob, texts, cycles, Carried::Nothing, None).into());
+            return Ok(self.loaded(id, blob, texts, cycles, StateTransfer::Nothing, None).into());
         }
         // What would wait, should the old module be busy.
         let waiting = Box::try_new_uninit().map_err(|_| NoMemory)?;
@@ -201,7 +201,7 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
         blob: Vec<u8>,
         texts: LoadTexts,
         cycles: LoadCycles,
-        state: Carried,
+        state: StateTransfer,
         verdict: Option<Verdict>,
     ) -> Answer {
         let Some(profile) = self.manager.stats(id) else {
