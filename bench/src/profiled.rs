@@ -102,7 +102,7 @@ fn measure(fast: &Manager, precise: &Manager, name: &str) -> Result<Vec<Row>, Bo
     let by_id = || done(fast.execute(id));
     let fenced_by_id = || done(precise.execute(precise_id));
     let by_name = || fast.find(black_box(name)).into_iter().for_each(|id| done(fast.execute(id)));
-    let (mut first, mut second, mut third) = (fast.hold(id)?, fast.hold(id)?, precise.hold(precise_id)?);
+    let (mut first, mut second, mut third) = (fast.pin(id)?, fast.pin(id)?, precise.pin(precise_id)?);
     let (by_handle, fenced_by_handle) = (|| done(first.execute()), || done(third.execute()));
     let behind_fence = || {
         fence();

@@ -50,13 +50,13 @@ pub mod fault;
 mod features_tests;
 pub mod fixups;
 pub mod free;
-pub mod held;
 mod lifecycle;
 mod load;
 pub mod manager;
 pub mod module;
 pub mod name;
 mod peak;
+pub mod pinned;
 pub mod placed;
 pub mod platform;
 pub mod policy;
@@ -95,11 +95,11 @@ pub use error::{
 };
 pub use fault::{Fault, FaultKind};
 pub use free::FreeRanges;
-pub use held::Held;
 pub use manager::ModuleManager;
 pub use module::ModuleId;
 pub use name::{Name, Version};
 pub use peak::PeakUse;
+pub use pinned::PinnedModule;
 pub use platform::{
     Call, CallError, Callees, Draft, FastReturn, ImageSize, Leak, MAX_DEPTH, Outcome, Platform, PlatformError,
     Returned, Usage,

@@ -124,7 +124,7 @@ impl<P: Platform> ModuleManager<P> {
         self.reap(id)
     }
 
-    /// Ends a retired module, unless a call of it is under way or somebody holds on to it.
+    /// Ends a retired module, unless a call of it is under way or it is pinned.
     pub(crate) fn reap(&self, id: ModuleId) -> Option<Receipt> {
         let slot = self.registry.slot(id.index)?;
         if slot.is_borrowed() {

@@ -54,7 +54,7 @@ impl<P: Platform> ModuleManager<P> {
     /// other versions, if there are any.
     ///
     /// # Errors
-    /// When there is no such module, a call of it is under way, somebody holds on to it, or others need it; then
+    /// When there is no such module, a call of it is under way, it is pinned, or others need it; then
     /// it stays as it is.
     pub fn unload(&self, id: ModuleId) -> Result<Receipt, UnloadError> {
         let slot = self.registry.slot(id.index).ok_or(UnloadError::NotLoaded)?;

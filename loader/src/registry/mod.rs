@@ -68,7 +68,7 @@ impl<P: Platform> Slot<P> {
         self.module.try_borrow_mut().ok()
     }
 
-    /// Whether a call of its module is under way, or somebody holds on to it.
+    /// Whether a call of its module is under way, or it is pinned.
     pub fn is_borrowed(&self) -> bool {
         self.try_borrow_mut().is_none()
     }

@@ -1,4 +1,4 @@
-//! A module that somebody holds on to, for many calls in a row.
+//! A module that is pinned, for many calls in a row.
 
 use core::cell::Ref;
 
@@ -8,8 +8,8 @@ use crate::module::{Failure, Module, ModuleId};
 use crate::platform::{Outcome, Platform, Returned};
 
 /// A module that is not looked up for each call, as [`ModuleManager::execute`] does. Its memory stays while it is
-/// held, as during a call: where it is replaced meanwhile, its calls are refused, and it goes when it is let go.
-pub struct Held<'manager, P: Platform> {
+/// pinned, as during a call: where it is replaced meanwhile, its calls are refused, and it goes when it is unpinned.
+pub struct PinnedModule<'manager, P: Platform> {
     manager: &'manager ModuleManager<P>,
     id: ModuleId,
     /// `None` when it is gone.
@@ -17,17 +17,17 @@ pub struct Held<'manager, P: Platform> {
 }
 
 impl<P: Platform> ModuleManager<P> {
-    /// Holds on to a module.
+    /// Pins a module.
     ///
     /// # Errors
     /// [`ExecuteError::NotLoaded`] when it is gone.
-    pub fn hold(&self, id: ModuleId) -> Result<Held<'_, P>, ExecuteError> {
+    pub fn pin(&self, id: ModuleId) -> Result<PinnedModule<'_, P>, ExecuteError> {
         let module = self.borrow(id).map_err(|failure| self.explain(id, failure))?;
-        Ok(Held { manager: self, id, module: Some(module) })
+        Ok(PinnedModule { manager: self, id, module: Some(module) })
     }
 }
 
-impl<P: Platform> Held<'_, P> {
+impl<P: Platform> PinnedModule<'_, P> {
     /// Calls it without input or output and profiles the call.
     ///
     /// # Errors
@@ -71,7 +71,8 @@ impl<P: Platform> Held<'_, P> {
         }
     }
 
-    /// The error behind a call without a result: by way of memory of its own, so that a result need not be written there.
+    /// The error behind a call without a result: by way of memory of its own, so that a result need not be written
+    /// there.
     #[inline(always)]
     fn failed(&mut self, failure: Failure) -> ExecuteError {
         let mut error = ExecuteError::NotLoaded;
@@ -79,16 +80,16 @@ impl<P: Platform> Held<'_, P> {
         error
     }
 
-    /// Does what is to be done behind a call without a result. For that the module is let go for a moment.
+    /// Does what is to be done behind a call without a result. For that the module is unpinned for a moment.
     #[cold]
     #[inline(never)]
     fn fail(&mut self, failure: Failure, error: &mut ExecuteError) {
         *error = self.manager.explain(self.id, failure);
-        self.let_go(matches!(failure, Failure::Faulted));
+        self.unpin(matches!(failure, Failure::Faulted));
         self.module = self.manager.borrow(self.id).ok();
     }
 
-    fn let_go(&mut self, faulted: bool) {
+    fn unpin(&mut self, faulted: bool) {
         if let Some(module) = self.module.take() {
             let retired = module.lifecycle.is_retired();
             drop(module);
@@ -97,9 +98,9 @@ impl<P: Platform> Held<'_, P> {
     }
 }
 
-impl<P: Platform> Drop for Held<'_, P> {
+impl<P: Platform> Drop for PinnedModule<'_, P> {
     fn drop(&mut self) {
-        self.let_go(false);
+        self.unpin(false);
     }
 }
 
@@ -119,24 +120,24 @@ mod tests {
         let platform = FakePlatform::default();
         let manager = ModuleManager::new(&platform, Timing::Fast);
         let id = manager.load(&blob::small("held")).unwrap();
-        let mut held = manager.hold(id).unwrap();
-        assert_eq!((held.execute(), held.execute_chained(3)), (Ok(42), Ok(Some(42))));
-        assert_eq!(held.execute_chained(0), Ok(None));
+        let mut pinned = manager.pin(id).unwrap();
+        assert_eq!((pinned.execute(), pinned.execute_chained(3)), (Ok(42), Ok(Some(42))));
+        assert_eq!(pinned.execute_chained(0), Ok(None));
         let profile = manager.stats(id).unwrap();
         assert_eq!((profile.call_count, profile.total_cycles, profile.last_result), (4, 40, Some(42)));
     }
 
     #[test]
-    fn what_is_held_goes_when_it_is_let_go() {
+    fn what_is_pinned_goes_when_it_is_unpinned() {
         let platform = FakePlatform::default();
         let manager = ModuleManager::new(&platform, Timing::Fast);
         let id = manager.load(&blob::small("held")).unwrap();
-        let mut held = manager.hold(id).unwrap();
+        let mut pinned = manager.pin(id).unwrap();
         manager.replace(&blob::small("held"), &LoadOptions::default()).unwrap();
-        assert_eq!(held.execute(), Err(ExecuteError::NotLoaded));
+        assert_eq!(pinned.execute(), Err(ExecuteError::NotLoaded));
         assert_eq!(platform.images.get(), 1);
-        drop(held);
-        assert!(manager.hold(id).is_err());
+        drop(pinned);
+        assert!(manager.pin(id).is_err());
         assert_eq!(manager.take_receipt().map(|receipt| receipt.call_count), Some(0));
     }
 
@@ -146,25 +147,25 @@ mod tests {
         let manager = ModuleManager::new(&platform, Timing::Fast);
         let options = LoadOptions { on_fault: OnFault::Restart, ..LoadOptions::default() };
         let id = manager.load_with(&blob::small("held"), &options).unwrap();
-        let mut held = manager.hold(id).unwrap();
+        let mut pinned = manager.pin(id).unwrap();
         for chained in [false, true] {
             platform.results.borrow_mut().push_back(Err(FAULT));
-            let done = if chained { held.execute_chained(1).map(|_| 0) } else { held.execute() };
+            let done = if chained { pinned.execute_chained(1).map(|_| 0) } else { pinned.execute() };
             assert_eq!(done, Err(ExecuteError::Faulted(FAULT)));
-            assert_eq!(held.execute(), Ok(42));
+            assert_eq!(pinned.execute(), Ok(42));
         }
         assert_eq!(manager.stats(id).map(|profile| (profile.restarts, profile.call_count)), Some((2, 4)));
     }
 
     #[test]
-    fn rejects_to_unload_what_is_held() {
+    fn rejects_to_unload_what_is_pinned() {
         let platform = FakePlatform::default();
         let manager = ModuleManager::new(&platform, Timing::Fast);
         let id = manager.load(&blob::small("held")).unwrap();
-        let mut held = manager.hold(id).unwrap();
+        let mut pinned = manager.pin(id).unwrap();
         assert!(matches!(manager.unload(id), Err(UnloadError::Busy { .. })));
-        assert_eq!(held.execute(), Ok(42));
-        drop(held);
+        assert_eq!(pinned.execute(), Ok(42));
+        drop(pinned);
         assert!(manager.unload(id).is_ok());
     }
 
@@ -174,6 +175,6 @@ mod tests {
         let manager = ModuleManager::new(&platform, Timing::Fast);
         let id = manager.load(&blob::small("held")).unwrap();
         manager.unload(id).unwrap();
-        assert!(matches!(manager.hold(id), Err(ExecuteError::NotLoaded)));
+        assert!(matches!(manager.pin(id), Err(ExecuteError::NotLoaded)));
     }
 }
