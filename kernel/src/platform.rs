@@ -81,8 +81,8 @@ impl Platform for KernelPlatform {
     }
 
     #[inline(always)]
-    fn held(&self, image: &Image) -> Usage {
-        image.held()
+    fn image_usage(&self, image: &Image) -> Usage {
+        image.usage()
     }
 
     fn peak_use(&self, image: &Image) -> PeakUse {

@@ -148,7 +148,7 @@ impl<P: Platform> ModuleManager<P> {
     #[must_use]
     pub fn usage(&self) -> Option<Usage> {
         let spare = Usage { table_bytes: self.spare.table_bytes(), ..Usage::default() };
-        Some(self.platform.usage()?.less(spare))
+        Some(self.platform.usage()?.saturating_sub(spare))
     }
 
     /// The platform.
@@ -198,7 +198,7 @@ impl<P: Platform> ModuleManager<P> {
             domain: module.placement.domain,
             budget: module.placement.budget,
             services: module.placement.services,
-            memory: self.held_by(module),
+            memory: self.usage_of(module),
             code_address: module.placed.entry.wrapping_sub(module.entry.into()),
             entry_address: module.placed.entry,
             cpu_level: module.cpu_level,

@@ -173,7 +173,7 @@ impl core::ops::Add for Usage {
 impl Usage {
     /// What is in use less in `after`.
     #[must_use]
-    pub const fn less(self, after: Usage) -> Usage {
+    pub const fn saturating_sub(self, after: Usage) -> Usage {
         Usage {
             pages: self.pages.saturating_sub(after.pages),
             arena_bytes: self.arena_bytes.saturating_sub(after.arena_bytes),
@@ -203,7 +203,7 @@ pub struct Leak {
 /// | fast loads | [`checksum`](Self::checksum): [`Crc32c::detect`], once |
 /// | code for newer processors | [`cpu_level`](Self::cpu_level) |
 /// | fast calls | [`HAS_FAST_PATH`](Self::HAS_FAST_PATH), [`call_fast`](Self::call_fast) |
-/// | receipts with figures | [`held`](Self::held), [`usage`](Self::usage) |
+/// | receipts with figures | [`image_usage`](Self::image_usage), [`usage`](Self::usage) |
 /// | what a panic said | [`diagnosis`](Self::diagnosis) |
 ///
 /// Calls lie in each other, up to [`MAX_DEPTH`] deep: where modules call others, and where one is loaded, replaced or unloaded during a
@@ -319,7 +319,7 @@ pub trait Platform {
     }
 
     /// What an image takes, as [`usage`](Self::usage) counts it.
-    fn held(&self, image: &Self::Image) -> Usage {
+    fn image_usage(&self, image: &Self::Image) -> Usage {
         let _ = image;
         Usage::default()
     }

@@ -236,7 +236,7 @@ impl Platform for &FakePlatform {
     fn release(&self, _: FakeImage) {
         self.images.set(self.images.get() - 1);
     }
-    fn held(&self, _: &FakeImage) -> Usage {
+    fn image_usage(&self, _: &FakeImage) -> Usage {
         Usage { pages: 1, ..Usage::default() }
     }
     fn usage(&self) -> Option<Usage> {

@@ -115,7 +115,7 @@ impl<P: Platform> ModuleManager<P> {
         };
         let leak = self.account(&module);
         self.count_module(&module, false);
-        let (held, before) = (self.held_by(&module), self.usage());
+        let (held, before) = (self.usage_of(&module), self.usage());
         let (call_count, bindings) = (module.call_count(), module.metadata.dependencies());
         drop(module);
         let module = slot.take().ok_or(UnloadError::NotLoaded)?;
@@ -124,7 +124,7 @@ impl<P: Platform> ModuleManager<P> {
         self.platform.release(placed.image);
         recorder.leave(&self.spare);
         drop((metadata, faults));
-        let returned = before.zip(self.usage()).map(|(before, after)| before.less(after));
+        let returned = before.zip(self.usage()).map(|(before, after)| before.saturating_sub(after));
         let (generation, heap) = (generation.get(), placement.budget.heap);
         Ok(Receipt { name, version, generation, held, returned, call_count, heap, leak, bindings, exit_fault })
     }
@@ -150,7 +150,8 @@ impl<P: Platform> ModuleManager<P> {
 
     /// What a module has been given.
     #[inline]
-    pub(crate) fn held_by(&self, module: &Module<P>) -> Usage {
-        self.platform.held(&module.placed.image) + Usage { table_bytes: module.table_bytes(), ..Usage::default() }
+    pub(crate) fn usage_of(&self, module: &Module<P>) -> Usage {
+        self.platform.image_usage(&module.placed.image)
+            + Usage { table_bytes: module.table_bytes(), ..Usage::default() }
     }
 }

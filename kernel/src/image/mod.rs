@@ -80,8 +80,8 @@ impl Image {
 
     /// The pages it takes, and the bytes of the kernel's heap.
     #[inline(always)]
-    pub fn held(&self) -> Usage {
-        self.own.as_ref().map_or_else(|| packed::held(self.granules), |own| own.held())
+    pub fn usage(&self) -> Usage {
+        self.own.as_ref().map_or_else(|| packed::usage(self.granules), |own| own.usage())
     }
 
     /// The most stack and heap its calls have used. In the kernel domain all modules share a stack, so nobody knows whose

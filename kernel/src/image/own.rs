@@ -92,9 +92,9 @@ impl Own {
     }
 
     /// The pages it takes, and the bytes of the kernel's heap.
-    pub fn held(&self) -> Usage {
+    pub fn usage(&self) -> Usage {
         let pages = self.alias.mapped().iter().map(|(_, bytes)| bytes.div_ceil(PAGE_SIZE)).sum();
-        let user = self.user.as_ref().map_or(Usage::default(), UserSide::held);
+        let user = self.user.as_ref().map_or(Usage::default(), UserSide::usage);
         Usage { pages, table_bytes: size_of::<Own>() as u64, ..Usage::default() } + user
     }
 

@@ -113,7 +113,7 @@ pub const fn shifts() -> [u64; 3] {
 
 /// What an image of so many granules has here.
 #[inline(always)]
-pub fn held(granules: u32) -> Usage {
+pub fn usage(granules: u32) -> Usage {
     Usage { arena_bytes: u64::from(granules) * GRANULE_SIZE, ..Usage::default() }
 }
 

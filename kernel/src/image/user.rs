@@ -157,7 +157,7 @@ impl UserSide {
     }
 
     /// The pages it takes.
-    pub fn held(&self) -> Usage {
+    pub fn usage(&self) -> Usage {
         let buffers = [&self.input, &self.output].map(|buffer| buffer.size.load(Ordering::Relaxed));
         let bytes = self.stack.size + self.context.size + buffers.iter().sum::<u64>();
         Usage {
