@@ -62,23 +62,23 @@ pub fn dependencies_of<'blob>(raw: &RawModule<'blob>) -> Dependencies<'blob> {
     Dependencies::new(records.find(|record| record.kind == DEPENDENCIES).map_or(&[], |record| record.bytes))
 }
 
-/// What counts of a module that is to be found by its name from now on.
+/// What counts of a module that is to be published.
 #[derive(Clone, Copy)]
-pub(crate) struct New<'module> {
+pub(crate) struct Candidate<'module> {
     pub name: Name,
     pub version: Version,
     pub depends: &'module [u8],
 }
 
-impl<'blob> New<'blob> {
-    pub fn of(module: &ValidModule<'blob>) -> New<'blob> {
-        New { name: module.name(), version: module.version(), depends: module.depends() }
+impl<'blob> Candidate<'blob> {
+    pub fn of(module: &ValidModule<'blob>) -> Candidate<'blob> {
+        Candidate { name: module.name(), version: module.version(), depends: module.depends() }
     }
 }
 
-impl<'module, P: Platform> From<&'module Module<P>> for New<'module> {
-    fn from(module: &'module Module<P>) -> New<'module> {
-        New { name: module.name, version: module.version, depends: module.metadata.depends() }
+impl<'module, P: Platform> From<&'module Module<P>> for Candidate<'module> {
+    fn from(module: &'module Module<P>) -> Candidate<'module> {
+        Candidate { name: module.name, version: module.version, depends: module.metadata.depends() }
     }
 }
 
@@ -87,13 +87,13 @@ impl<P: Platform> ModuleManager<P> {
     pub fn dependents(&self, id: ModuleId) -> impl Iterator<Item = ModuleId> {
         let gone = self.get(id).filter(|module| module.published.get()).map(|module| (module.name, module.version));
         gone.into_iter().flat_map(move |(name, version)| {
-            self.ids().filter(move |&by| by != id && self.would_lack(by, &name, version, id, None).is_some())
+            self.ids().filter(move |&by| by != id && self.requirement_lost(by, &name, version, id, None).is_some())
         })
     }
 
     /// What the module `by` needs and would not find if the module `gone`, of that name and version,
     /// were gone, and a version `new` of that name were there.
-    fn would_lack(
+    fn requirement_lost(
         &self,
         by: ModuleId,
         name: &Name,
@@ -114,7 +114,7 @@ impl<P: Platform> ModuleManager<P> {
     }
 
     /// Is all there that `new` needs, and does nothing of that lead back to it? `from` is the module whose place it takes.
-    pub(crate) fn check_dependencies(&self, new: &New<'_>, from: Option<ModuleId>) -> Result<(), LoadError> {
+    pub(crate) fn check_dependencies(&self, new: &Candidate<'_>, from: Option<ModuleId>) -> Result<(), LoadError> {
         if new.depends.is_empty() {
             return Ok(());
         }
@@ -137,7 +137,7 @@ impl<P: Platform> ModuleManager<P> {
     pub(crate) fn check_dependents<'new>(
         &self,
         from: Option<ModuleId>,
-        new: impl FnOnce() -> New<'new>,
+        new: impl FnOnce() -> Candidate<'new>,
     ) -> Result<(), LoadError> {
         match from {
             Some(from) if self.bound.get() > 0 => self.check_each_dependent(from, &new()),
@@ -146,10 +146,10 @@ impl<P: Platform> ModuleManager<P> {
     }
 
     #[cfg(feature = "reload")]
-    fn check_each_dependent(&self, from: ModuleId, new: &New<'_>) -> Result<(), LoadError> {
+    fn check_each_dependent(&self, from: ModuleId, new: &Candidate<'_>) -> Result<(), LoadError> {
         let Some(version) = self.get(from).map(|old| old.version) else { return Ok(()) };
         for by in self.ids() {
-            if let Some(versions) = self.would_lack(by, &new.name, version, from, Some(new.version))
+            if let Some(versions) = self.requirement_lost(by, &new.name, version, from, Some(new.version))
                 && let Some(by) = self.get(by).map(|by| by.name)
             {
                 return Err(LoadError::StillNeeded { by, versions });

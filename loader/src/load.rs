@@ -9,7 +9,7 @@ use bareflow_abi::header::FLAG_INIT;
 
 use crate::allowed::Allowed;
 use crate::budget::Budget;
-use crate::depends::New;
+use crate::depends::Candidate;
 use crate::error::LoadError;
 use crate::lifecycle::{Lifecycle, ModuleState};
 use crate::manager::ModuleManager;
@@ -107,7 +107,7 @@ impl<P: Platform> ModuleManager<P> {
         let same = match if_loaded {
             #[cfg(feature = "reload")]
             IfLoaded::Replace => {
-                self.check_dependents(active, || New::of(valid))?;
+                self.check_dependents(active, || Candidate::of(valid))?;
                 return Ok(active);
             }
             IfLoaded::RejectActive => active,
@@ -129,7 +129,7 @@ impl<P: Platform> ModuleManager<P> {
         options: &LoadOptions,
     ) -> Result<PendingModule<'manager, P>, LoadError> {
         if valid.calls_others() {
-            self.check_dependencies(&New::of(valid), from)?;
+            self.check_dependencies(&Candidate::of(valid), from)?;
         }
         if !self.platform.has_domain(options.domain) {
             return Err(LoadError::NoSuchDomain(options.domain));
@@ -163,7 +163,7 @@ impl<P: Platform> ModuleManager<P> {
         }
         // Its `init` may have been interrupted by another load.
         if !module.metadata.depends().is_empty() {
-            self.check_dependencies(&New::from(&*module), from)?;
+            self.check_dependencies(&Candidate::from(&*module), from)?;
         }
         Ok(state_transfer)
     }

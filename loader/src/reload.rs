@@ -1,6 +1,6 @@
 //! Hot reload: a module takes the place of the one its name stands for, which goes behind its last call.
 
-use crate::depends::New;
+use crate::depends::Candidate;
 use crate::error::LoadError;
 use crate::lifecycle::ModuleState;
 use crate::load::IfLoaded;
@@ -53,7 +53,9 @@ impl<P: Platform> ModuleManager<P> {
         // Its `init` may have been interrupted by another reload.
         let (&Reservation { slot, name_entry }, from) = (&pending.reservation, pending.from);
         let still = match slot.module() {
-            Some(module) if name_entry.active.get() == from => self.check_dependents(from, || New::from(&*module)),
+            Some(module) if name_entry.active.get() == from => {
+                self.check_dependents(from, || Candidate::from(&*module))
+            }
             _ => Err(LoadError::Overtaken),
         };
         still.map_err(|error| self.discard(&pending, error))?;
@@ -80,7 +82,7 @@ impl<P: Platform> ModuleManager<P> {
         let start = self.platform.clock_fenced();
         let module = self.get(id).filter(|module| !module.lifecycle.is_retired()).ok_or(LoadError::CandidateGone)?;
         let from = self.active(&module.name).filter(|&from| from != id);
-        let new = New::from(&*module);
+        let new = Candidate::from(&*module);
         self.check_dependencies(&new, from)?;
         self.check_dependents(from, || new)?;
         let state = from.map_or(Ok(StateTransfer::Nothing), |from| self.transfer_state(from, &module))?;

@@ -6,7 +6,7 @@ use allocator_api2::alloc::Allocator;
 use allocator_api2::vec::Vec;
 use bareflow_abi::depends::Dependencies;
 
-use super::New;
+use super::Candidate;
 use crate::error::LoadError;
 use crate::manager::ModuleManager;
 use crate::module::ModuleId;
@@ -52,12 +52,16 @@ impl<P: Platform> ModuleManager<P> {
         let valid = ValidModule::validate(RawModule::parse(blob).ok()?, Capabilities::of(&self.platform)).ok()?;
         // In the place of the old one, or beside it.
         let from = self.active(&valid.name());
-        let chain = |from| self.chain(&New::of(&valid), from).ok().flatten();
+        let chain = |from| self.chain(&Candidate::of(&valid), from).ok().flatten();
         chain(from).or_else(|| chain(None))
     }
 
     /// The shortest way from `new` back to it, by any versions that might be called; the one at `from` will be gone then.
-    pub(super) fn chain(&self, new: &New<'_>, from: Option<ModuleId>) -> Result<Option<Chain<P::Tables>>, LoadError> {
+    pub(super) fn chain(
+        &self,
+        new: &Candidate<'_>,
+        from: Option<ModuleId>,
+    ) -> Result<Option<Chain<P::Tables>>, LoadError> {
         let mut reached = Vec::new_in(self.platform.tables());
         if self.reach(&mut reached, new.depends, None, new, from)? {
             return self.way(&reached, None, new);
@@ -79,7 +83,7 @@ impl<P: Platform> ModuleManager<P> {
         reached: &mut Vec<Reached, P::Tables>,
         depends: &[u8],
         by: Option<usize>,
-        new: &New<'_>,
+        new: &Candidate<'_>,
         from: Option<ModuleId>,
     ) -> Result<bool, LoadError> {
         for needed in Dependencies::new(depends) {
@@ -102,7 +106,7 @@ impl<P: Platform> ModuleManager<P> {
         &self,
         reached: &[Reached],
         last: Option<usize>,
-        new: &New<'_>,
+        new: &Candidate<'_>,
     ) -> Result<Option<Chain<P::Tables>>, LoadError> {
         let mut others = Vec::new_in(self.platform.tables());
         let mut place = last;
