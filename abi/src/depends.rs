@@ -15,7 +15,7 @@ pub type VersionParts = [u32; 3];
 const NONE: VersionParts = [u32::MAX; 3];
 
 /// Bytes of an entry behind its name.
-const INTERVAL_SIZE: usize = 24;
+const RANGE_SIZE: usize = 24;
 
 /// A module that may be called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +58,7 @@ pub enum BadDependency {
     Twice,
     /// The module's own name.
     Itself,
-    /// An interval without a version in it.
+    /// A range without a version in it.
     Empty,
     /// More than [`MAX_DEPENDENCIES`].
     TooMany,
@@ -121,12 +121,12 @@ impl<'bytes> Dependencies<'bytes> {
     fn read(&mut self) -> Result<Dependency<'bytes>, BadDependency> {
         let (length, rest) = self.0.split_first().ok_or(BadDependency::CutOff)?;
         let (name, rest) = rest.split_at_checked(usize::from(*length)).ok_or(BadDependency::CutOff)?;
-        let (interval, rest) = rest.split_first_chunk::<INTERVAL_SIZE>().ok_or(BadDependency::CutOff)?;
+        let (range, rest) = rest.split_first_chunk::<RANGE_SIZE>().ok_or(BadDependency::CutOff)?;
         let valid = (1..NAME_SIZE).contains(&name.len()) && name.iter().copied().all(is_name_byte);
         let name = core::str::from_utf8(name).ok().filter(|_| valid).ok_or(BadDependency::Name)?;
         self.0 = rest;
         let mut parts =
-            interval.chunks_exact(4).map(|part| part.iter().rev().fold(0, |all, &byte| all << 8 | u32::from(byte)));
+            range.chunks_exact(4).map(|part| part.iter().rev().fold(0, |all, &byte| all << 8 | u32::from(byte)));
         let mut next = || parts.next().unwrap_or_default();
         let (from, below) = ([next(), next(), next()], [next(), next(), next()]);
         Ok(Dependency { name, from, below: Some(below).filter(|below| *below != NONE) })

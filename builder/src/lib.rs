@@ -13,7 +13,6 @@ pub mod discover;
 pub mod error;
 pub mod example;
 pub mod flags;
-mod interval;
 pub mod kernel;
 pub mod module;
 pub mod profile;
@@ -21,6 +20,7 @@ pub mod run;
 pub mod settings;
 pub mod toolchain;
 pub mod vendor;
+mod version_range;
 
 pub use discover::{ModuleCrate, Workspace};
 pub use error::BuildError;

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::error::BuildError;
 use crate::example::{Example, ExampleSettings};
-use crate::interval;
+use crate::version_range;
 
 /// The table, as written in `Cargo.toml`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -183,7 +183,7 @@ impl ModuleSettings {
     pub fn depends(&self) -> Result<Vec<Depends>, String> {
         let depends = self.depends.iter().map(|(name, requirement)| {
             let (from, below) =
-                interval::of(requirement).map_err(|why| format!("depends: {name} = \"{requirement}\": {why}"))?;
+                version_range::of(requirement).map_err(|why| format!("depends: {name} = \"{requirement}\": {why}"))?;
             Ok(Depends { name: name.clone(), from, below })
         });
         depends.collect()

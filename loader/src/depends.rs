@@ -1,7 +1,7 @@
 //! Which modules call which: what a load needs, what an unload would take away, and where calls
 //! would go round in a circle.
 //!
-//! A dependency is a name and an interval of versions. It is met at each call anew (`bound`): by
+//! A dependency is a name and a range of versions. It is met at each call anew (`bound`): by
 //! the module its name stands for, if that will do, or else by the highest version that will. So a reload
 //! rebinds by itself. The checks look at every version that might be called, so none can become a circle later.
 
@@ -27,14 +27,14 @@ use crate::valid::ValidModule;
 
 /// Which versions will do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Interval {
+pub struct VersionRange {
     /// The lowest.
     pub from: Version,
     /// The first that is too high, if any is.
     pub below: Option<Version>,
 }
 
-impl Interval {
+impl VersionRange {
     /// Whether a version is one of them.
     #[must_use]
     pub fn admits(&self, version: &Version) -> bool {
@@ -43,12 +43,12 @@ impl Interval {
 
     /// That of a dependency.
     #[must_use]
-    pub fn of(needed: &Dependency<'_>) -> Interval {
-        Interval { from: needed.from.into(), below: needed.below.map(Version::from) }
+    pub fn of(needed: &Dependency<'_>) -> VersionRange {
+        VersionRange { from: needed.from.into(), below: needed.below.map(Version::from) }
     }
 }
 
-impl fmt::Display for Interval {
+impl fmt::Display for VersionRange {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, ">={}", self.from)?;
         self.below.map_or(Ok(()), |below| write!(out, ", <{below}"))
@@ -100,7 +100,7 @@ impl<P: Platform> ModuleManager<P> {
         version: Version,
         gone: ModuleId,
         new: Option<Version>,
-    ) -> Option<Interval> {
+    ) -> Option<VersionRange> {
         let module =
             self.get(by).filter(|module| !module.lifecycle.is_retired() && !module.metadata.depends().is_empty())?;
         let needed = Dependencies::new(module.metadata.depends()).find(|needed| needed.name == name.as_str())?;
@@ -110,7 +110,7 @@ impl<P: Platform> ModuleManager<P> {
                 .registry
                 .versions(self.registry.name_entry(name))
                 .any(|other| other != gone && self.get(other).is_some_and(|other| admits(other.version)));
-        (admits(version) && !met).then(|| Interval::of(&needed))
+        (admits(version) && !met).then(|| VersionRange::of(&needed))
     }
 
     /// Is all there that `new` needs, and does nothing of that lead back to it? `from` is the module whose place it takes.
@@ -122,7 +122,7 @@ impl<P: Platform> ModuleManager<P> {
             let found = self.versions_of(needed.name).any(|id| self.admitted(&needed, id));
             // A valid list has names by the rule.
             if let (false, Some(name)) = (found, Name::new(needed.name)) {
-                return Err(LoadError::MissingDependency { name, versions: Interval::of(&needed) });
+                return Err(LoadError::MissingDependency { name, versions: VersionRange::of(&needed) });
             }
         }
         match self.chain(new, from)? {

@@ -29,9 +29,9 @@ fn name(text: &str) -> Name {
     Name::new(text).unwrap()
 }
 
-fn interval(from: u32, below: u32) -> Interval {
+fn range(from: u32, below: u32) -> VersionRange {
     let version = |major| Version { major, minor: 0, patch: 0 };
-    Interval { from: version(from), below: Some(version(below)) }
+    VersionRange { from: version(from), below: Some(version(below)) }
 }
 
 /// What the next module that may call others does: calls one, and is told that.
@@ -90,7 +90,7 @@ fn a_reload_rebinds_by_itself() {
 fn rejects_what_is_missing() {
     let (platform, manager) = manager();
     let needs = depending("caller", 1, 0, &[("sum", 2, 3)]);
-    let missing = LoadError::MissingDependency { name: name("sum"), versions: interval(2, 3) };
+    let missing = LoadError::MissingDependency { name: name("sum"), versions: range(2, 3) };
     assert_eq!(manager.load(&needs), Err(missing));
     manager.load(&version("sum", 1, 0)).unwrap();
     assert_eq!(manager.replace(&needs, &options()).unwrap_err(), missing);
@@ -109,7 +109,7 @@ fn rejects_a_load_whose_dependency_went_meanwhile() {
     crate::testing::blob::change_header(&mut needs, |header| header.flags = FLAG_INIT);
     platform.inside.borrow_mut().push_back(Box::new(move |_| assert!(manager.unload(sum).is_ok())));
     platform.results.borrow_mut().push_back(Ok(0));
-    assert_eq!(manager.load(&needs), Err(LoadError::MissingDependency { name: name("sum"), versions: interval(1, 2) }));
+    assert_eq!(manager.load(&needs), Err(LoadError::MissingDependency { name: name("sum"), versions: range(1, 2) }));
     assert_eq!((platform.images.get(), manager.ids().count()), (0, 0));
 }
 
@@ -126,7 +126,7 @@ fn keeps_what_others_need() {
     manager.load_versioned(&version("sum", 3, 0), &options()).unwrap();
     assert_eq!(manager.dependents(sum).collect::<Vec<_>>(), [first]);
     let error = manager.replace(&version("sum", 2, 0), &options()).unwrap_err();
-    assert_eq!(error, LoadError::StillNeeded { by: name("first"), versions: interval(1, 2) });
+    assert_eq!(error, LoadError::StillNeeded { by: name("first"), versions: range(1, 2) });
     assert!(manager.replace(&version("sum", 1, 5), &options()).is_ok());
     let sum = manager.find("sum").unwrap();
     assert_eq!(manager.unload(first).unwrap().bindings, 1);

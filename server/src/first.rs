@@ -3,7 +3,7 @@
 use alloc::borrow::Cow;
 use alloc::string::String;
 
-use bareflow_loader::{Interval, LoadError, Name, Platform};
+use bareflow_loader::{LoadError, Name, Platform, VersionRange};
 use bareflow_suite::fallible::{NO_MEMORY, Reason};
 use bareflow_suite::order::Needs;
 use bareflow_suite::{reason, text};
@@ -21,7 +21,7 @@ pub(crate) struct PendingLoad<'blobs> {
     /// Whether it may take the place of another one: what is on the disk stands for what is in the image.
     replaces: bool,
     /// What it misses: a name, and which versions of it would do.
-    misses: Option<(Name, Interval)>,
+    misses: Option<(Name, VersionRange)>,
 }
 
 impl<'blobs, P: Platform, S: Surroundings> Server<'blobs, P, S> {
@@ -109,7 +109,7 @@ impl<'blobs, P: Platform, S: Surroundings> Server<'blobs, P, S> {
     }
 
     /// Keeps a blob until what it misses is there.
-    fn wait(&self, one: PendingLoad<'blobs>, name: Name, versions: Interval) {
+    fn wait(&self, one: PendingLoad<'blobs>, name: Name, versions: VersionRange) {
         let mut pending = self.pending.borrow_mut();
         let refusal: Reason = if pending.len() >= MAX_PENDING {
             reason!(

@@ -16,7 +16,7 @@ use bareflow_loader::error::ServiceNames;
 use bareflow_loader::fixups::Fixups;
 use bareflow_loader::records::Records;
 use bareflow_loader::valid::Capabilities;
-use bareflow_loader::{Allowed, Budget, Code, Interval, LoadError, Printable, RawModule, ValidModule};
+use bareflow_loader::{Allowed, Budget, Code, LoadError, Printable, RawModule, ValidModule, VersionRange};
 use bareflow_protocol::report;
 use serde::Serialize;
 
@@ -243,7 +243,7 @@ fn records(raw: RawModule<'_>) -> Vec<Record> {
 
 /// What a list of dependencies says.
 fn depends(list: &[u8]) -> Vec<String> {
-    Dependencies::new(list).map(|needed| format!("{} {}", needed.name, Interval::of(&needed))).collect()
+    Dependencies::new(list).map(|needed| format!("{} {}", needed.name, VersionRange::of(&needed))).collect()
 }
 
 fn show(inspection: &Inspection) {

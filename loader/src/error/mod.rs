@@ -15,7 +15,7 @@ pub use layout::Differences;
 pub use malformed::MalformedModule;
 
 use crate::allowed::Allowed;
-use crate::depends::Interval;
+use crate::depends::VersionRange;
 use crate::fault::Fault;
 use crate::name::{Name, Version};
 use crate::platform::PlatformError;
@@ -101,7 +101,7 @@ pub enum LoadError {
         /// Its name.
         name: Name,
         /// Which versions of it would do.
-        versions: Interval,
+        versions: VersionRange,
     },
     /// By way of the modules it calls, this one would call itself.
     DependencyCycle {
@@ -113,7 +113,7 @@ pub enum LoadError {
         /// That module.
         by: Name,
         /// Which versions would do.
-        versions: Interval,
+        versions: VersionRange,
     },
     /// The candidate for another one's place is gone.
     CandidateGone,

@@ -1,10 +1,10 @@
-//! From a version requirement, by the rules of Cargo, to the one interval of versions that meets it.
+//! From a version requirement, by the rules of Cargo, to the one range of versions that meets it.
 
 use bareflow_abi::depends::VersionParts;
 use semver::{Comparator, Op, VersionReq};
 
 /// The lowest version that will do, and the first one that is too high, if any is.
-pub(crate) type Interval = (VersionParts, Option<VersionParts>);
+pub(crate) type VersionRange = (VersionParts, Option<VersionParts>);
 
 /// A version whose parts may still grow by one.
 type Wide = [u64; 3];
@@ -13,7 +13,7 @@ type Wide = [u64; 3];
 ///
 /// # Errors
 /// What is wrong with it, what was expected, what to do.
-pub(crate) fn of(requirement: &str) -> Result<Interval, String> {
+pub(crate) fn of(requirement: &str) -> Result<VersionRange, String> {
     let parsed = VersionReq::parse(requirement)
         .map_err(|error| format!("{error}; expected a requirement such as \"^1\" or \">=1.2, <3\""))?;
     let (mut from, mut below): (Wide, Option<Wide>) = ([0; 3], None);
@@ -39,7 +39,8 @@ pub(crate) fn of(requirement: &str) -> Result<Interval, String> {
     Ok((from, below))
 }
 
-/// What one part of a requirement means, as <https://doc.rust-lang.org/cargo/reference/specifying-dependencies.html> has it.
+/// What one part of a requirement means, as <https://doc.rust-lang.org/cargo/reference/specifying-dependencies.html>
+/// has it.
 fn bounds(comparator: &Comparator) -> (Wide, Option<Wide>) {
     let (major, minor, patch) = (comparator.major, comparator.minor, comparator.patch);
     let least = [major, minor.unwrap_or(0), patch.unwrap_or(0)];
