@@ -1,12 +1,12 @@
-//! Which modules call which: what a load needs, what an unload would take away, and where calls
-//! would go round in a circle.
+//! Which modules call which: what a load needs, what an unload would take away, and where calls would form a
+//! cycle.
 //!
 //! A dependency is a name and a range of versions. It is met at each call anew (`bound`): by
 //! the module its name stands for, if that will do, or else by the highest version that will. So a reload
-//! rebinds by itself. The checks look at every version that might be called, so none can become a circle later.
+//! rebinds by itself. The checks look at every version that might be called, so none can become a cycle later.
 
 mod bound;
-mod chain;
+mod cycle;
 
 use core::cell::Cell;
 use core::fmt;
@@ -14,7 +14,7 @@ use core::fmt;
 use bareflow_abi::depends::{Dependencies, Dependency};
 use bareflow_abi::record::DEPENDENCIES;
 
-pub use chain::Chain;
+pub use cycle::DependencyCycle;
 
 use crate::error::LoadError;
 use crate::manager::ModuleManager;
@@ -125,8 +125,8 @@ impl<P: Platform> ModuleManager<P> {
                 return Err(LoadError::MissingDependency { name, versions: VersionRange::of(&needed) });
             }
         }
-        match self.chain(new, from)? {
-            Some(chain) => Err(LoadError::DependencyCycle { name: chain.second() }),
+        match self.find_cycle(new, from)? {
+            Some(cycle) => Err(LoadError::DependencyCycle { name: cycle.second() }),
             None => Ok(()),
         }
     }

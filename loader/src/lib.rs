@@ -88,7 +88,7 @@ pub use batch::Batched;
 pub use budget::Budget;
 pub use code::Code;
 pub use counters::Counters;
-pub use depends::{Chain, VersionRange};
+pub use depends::{DependencyCycle, VersionRange};
 pub use diagnosis::{Diagnosis, LoadFault};
 pub use error::{
     BadCode, BadVariant, ExecuteError, InvalidModule, LoadError, MalformedModule, SelectError, UnloadError,

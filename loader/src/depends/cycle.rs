@@ -1,4 +1,4 @@
-//! The way on which a module would come to call itself.
+//! The cycle of calls by which a module would come to call itself.
 
 use core::fmt;
 
@@ -15,15 +15,15 @@ use crate::platform::Platform;
 use crate::raw::RawModule;
 use crate::valid::{Capabilities, ValidModule};
 
-/// The modules on that way, each of which calls the next one, and the last one the first: `a -> b -> a`.
+/// The modules on that cycle, each of which calls the next one, and the last one the first: `a -> b -> a`.
 #[derive(Clone, Debug)]
-pub struct Chain<A: Allocator> {
+pub struct DependencyCycle<A: Allocator> {
     first: Name,
     /// The others, the last one first.
     others: Vec<Name, A>,
 }
 
-impl<A: Allocator> Chain<A> {
+impl<A: Allocator> DependencyCycle<A> {
     /// The one that the first one calls.
     pub(super) fn second(&self) -> Name {
         // A list that names its own module is refused long before.
@@ -31,46 +31,47 @@ impl<A: Allocator> Chain<A> {
     }
 }
 
-impl<A: Allocator> fmt::Display for Chain<A> {
+impl<A: Allocator> fmt::Display for DependencyCycle<A> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}", self.first)?;
         self.others.iter().rev().chain([&self.first]).try_for_each(|name| write!(out, " -> {name}"))
     }
 }
 
-/// A module that can be reached, and by way of which of those found before.
-struct Reached {
+/// A module that calls lead to, and which of those visited before calls it.
+struct Visited {
     id: ModuleId,
     by: Option<usize>,
 }
 
 impl<P: Platform> ModuleManager<P> {
-    /// The way on which the module in `blob` would come to call itself if it were loaded: what to show
+    /// The cycle by which the module in `blob` would come to call itself if it were loaded: what to show
     /// along with [`LoadError::DependencyCycle`].
     #[must_use]
-    pub fn dependency_cycle(&self, blob: &[u8]) -> Option<Chain<P::Tables>> {
+    pub fn dependency_cycle(&self, blob: &[u8]) -> Option<DependencyCycle<P::Tables>> {
         let valid = ValidModule::validate(RawModule::parse(blob).ok()?, Capabilities::of(&self.platform)).ok()?;
         // In the place of the old one, or beside it.
         let from = self.active(&valid.name());
-        let chain = |from| self.chain(&Candidate::of(&valid), from).ok().flatten();
-        chain(from).or_else(|| chain(None))
+        let find = |from| self.find_cycle(&Candidate::of(&valid), from).ok().flatten();
+        find(from).or_else(|| find(None))
     }
 
-    /// The shortest way from `new` back to it, by any versions that might be called; the one at `from` will be gone then.
-    pub(super) fn chain(
+    /// The shortest cycle from `new` back to it, by any versions that might be called; the one at `from` will be gone
+    /// then.
+    pub(super) fn find_cycle(
         &self,
         new: &Candidate<'_>,
         from: Option<ModuleId>,
-    ) -> Result<Option<Chain<P::Tables>>, LoadError> {
-        let mut reached = Vec::new_in(self.platform.tables());
-        if self.reach(&mut reached, new.depends, None, new, from)? {
-            return self.way(&reached, None, new);
+    ) -> Result<Option<DependencyCycle<P::Tables>>, LoadError> {
+        let mut visited = Vec::new_in(self.platform.tables());
+        if self.visit(&mut visited, new.depends, None, new, from)? {
+            return self.cycle_from(&visited, None, new);
         }
         let mut next = 0;
-        while let Some(id) = reached.get(next).map(|reached| reached.id) {
+        while let Some(id) = visited.get(next).map(|visited| visited.id) {
             let Some(module) = self.get(id) else { break };
-            if self.reach(&mut reached, module.metadata.depends(), Some(next), new, from)? {
-                return self.way(&reached, Some(next), new);
+            if self.visit(&mut visited, module.metadata.depends(), Some(next), new, from)? {
+                return self.cycle_from(&visited, Some(next), new);
             }
             next += 1;
         }
@@ -78,9 +79,9 @@ impl<P: Platform> ModuleManager<P> {
     }
 
     /// Adds what a list of dependencies leads to. Says whether that is `new` itself.
-    fn reach(
+    fn visit(
         &self,
-        reached: &mut Vec<Reached, P::Tables>,
+        visited: &mut Vec<Visited, P::Tables>,
         depends: &[u8],
         by: Option<usize>,
         new: &Candidate<'_>,
@@ -91,10 +92,10 @@ impl<P: Platform> ModuleManager<P> {
                 return Ok(true);
             }
             for id in self.versions_of(needed.name) {
-                let known = Some(id) == from || reached.iter().any(|reached| reached.id == id);
+                let known = Some(id) == from || visited.iter().any(|visited| visited.id == id);
                 if !known && self.admitted(&needed, id) {
-                    reached.try_reserve(1).map_err(|_| LoadError::NoMemory)?;
-                    reached.push(Reached { id, by });
+                    visited.try_reserve(1).map_err(|_| LoadError::NoMemory)?;
+                    visited.push(Visited { id, by });
                 }
             }
         }
@@ -102,19 +103,19 @@ impl<P: Platform> ModuleManager<P> {
     }
 
     /// The names from `new` to the one at `last`.
-    fn way(
+    fn cycle_from(
         &self,
-        reached: &[Reached],
+        visited: &[Visited],
         last: Option<usize>,
         new: &Candidate<'_>,
-    ) -> Result<Option<Chain<P::Tables>>, LoadError> {
+    ) -> Result<Option<DependencyCycle<P::Tables>>, LoadError> {
         let mut others = Vec::new_in(self.platform.tables());
-        let mut place = last;
-        while let Some(Reached { id, by }) = place.and_then(|place| reached.get(place)) {
+        let mut at = last;
+        while let Some(Visited { id, by }) = at.and_then(|at| visited.get(at)) {
             others.try_reserve(1).map_err(|_| LoadError::NoMemory)?;
             others.extend(self.get(*id).map(|module| module.name));
-            place = *by;
+            at = *by;
         }
-        Ok(Some(Chain { first: new.name, others }))
+        Ok(Some(DependencyCycle { first: new.name, others }))
     }
 }
