@@ -141,7 +141,7 @@ impl Replay<'_> {
         let mut output = vec![0; call.capacity as usize];
         let (image, entry, input) = (&placed.image, placed.entry, call.input.as_slice());
         let made = Call { module: name, image, entry, reason, input, timing: Timing::Fast, thorough: true };
-        let done = self.platform.call_bound(&made, &mut output, &Told(self.script));
+        let done = self.platform.call_with_callees(&made, &mut output, &Told(self.script));
         let ended = match done {
             Ok(returned) => {
                 output.truncate(returned.outcome.output_length);

@@ -14,7 +14,7 @@ use crate::caller::Caller;
 use crate::channel::Channel;
 use crate::memory::{self, Image};
 use crate::process::Process;
-use crate::record::MayCall;
+use crate::record::OptionalCallees;
 use crate::services::MAX_LINE;
 use crate::stopwatch::Stopwatch;
 use crate::turn::Side;
@@ -120,7 +120,7 @@ impl Child {
         call: &Call<'_, Image>,
         output: &mut [u8],
         caller: &Caller,
-        callees: MayCall<'_>,
+        callees: OptionalCallees<'_>,
     ) -> Result<Outcome, CallError> {
         let (input_at, output_at, end) =
             self.room(call.input.len() as u64, output.len() as u64).ok_or(CallError::NoMemory)?;
@@ -192,7 +192,7 @@ impl Child {
         mut request: Request,
         call: &Call<'_, Image>,
         caller: &Caller,
-        callees: MayCall<'_>,
+        callees: OptionalCallees<'_>,
     ) -> Result<Reply, Silence> {
         let budget = call.image.time_us;
         let mut time = None;
@@ -242,7 +242,7 @@ impl Child {
         &self,
         name: [u8; NAME_SIZE],
         (input, output): (u64, u64),
-        callees: MayCall<'_>,
+        callees: OptionalCallees<'_>,
         time: &mut Option<Stopwatch>,
         budget_us: u32,
     ) -> Result<Request, Silence> {

@@ -63,7 +63,7 @@ use counters::Counting;
 pub use cpu::{cpu_level, cpu_name};
 use memory::Arenas;
 pub use memory::{Image, ImageDraft};
-use record::{MayCall, Record};
+use record::{OptionalCallees, Record};
 use stack::Stack;
 use undeclared::table_of;
 use watchdog::Watched;
@@ -141,7 +141,7 @@ impl HostPlatform {
         call: Call<'_, Image>,
         child: &Child,
         output: &mut [u8],
-        callees: MayCall<'_>,
+        callees: OptionalCallees<'_>,
     ) -> Result<Returned, CallError> {
         let (result, cycles) = call.timing.measure(self, || child.call(&call, output, &self.caller, callees));
         result.map(|outcome| Returned { outcome, cycles })
@@ -249,7 +249,7 @@ impl Platform for HostPlatform {
         None
     }
 
-    fn call_bound(
+    fn call_with_callees(
         &self,
         call: &Call<'_, Image>,
         output: &mut [u8],

@@ -15,7 +15,7 @@ use crate::memory::Image;
 use crate::stopwatch::{RunClock, Stopwatch};
 
 /// The modules that a call's may call, if any.
-pub(crate) type MayCall<'call> = Option<&'call &'call dyn Callees>;
+pub(crate) type OptionalCallees<'call> = Option<&'call &'call dyn Callees>;
 
 /// Instead of a stack pointer: of a record that its thread does not have.
 const AWAY: u64 = 1;
@@ -92,7 +92,7 @@ impl Record {
     }
 
     /// Notes what the call about to begin may read and write, and whom it may call.
-    pub fn lend(&self, input: &[u8], output: &[u8], callees: MayCall<'_>) {
+    pub fn lend(&self, input: &[u8], output: &[u8], callees: OptionalCallees<'_>) {
         self.buffers.set([input, output].map(|buffer| (buffer.as_ptr() as u64, buffer.len() as u64)));
         self.callees.set(callees.map_or(null(), |callees| from_ref(callees).cast()));
     }

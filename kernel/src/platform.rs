@@ -120,7 +120,7 @@ impl Platform for KernelPlatform {
         gate::kernel::call_fast(call, slow_result)
     }
 
-    fn call_bound(
+    fn call_with_callees(
         &self,
         call: &Call<'_, Image>,
         output: &mut [u8],

@@ -160,7 +160,11 @@ impl<P: Platform> ModuleManager<P> {
         depends: &[u8],
         output: &mut [u8],
     ) -> Result<Returned, CallError> {
-        if depends.is_empty() { self.platform.call(call, output) } else { self.call_bound(call, depends, output) }
+        if depends.is_empty() {
+            self.platform.call(call, output)
+        } else {
+            self.call_with_callees(call, depends, output)
+        }
     }
 
     /// Calls a module that is borrowed `calls` times in a row, reading the clock once for each.

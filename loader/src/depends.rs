@@ -1,12 +1,12 @@
 //! Which modules call which: what a load needs, what an unload would take away, and where calls would form a
 //! cycle.
 //!
-//! A dependency is a name and a range of versions. It is met at each call anew (`bound`): by
+//! A dependency is a name and a range of versions. It is resolved at each call anew (`resolve`): by
 //! the module its name stands for, if that will do, or else by the highest version that will. So a reload
 //! rebinds by itself. The checks look at every version that might be called, so none can become a cycle later.
 
-mod bound;
 mod cycle;
+mod resolve;
 
 use core::cell::Cell;
 use core::fmt;
@@ -140,7 +140,7 @@ impl<P: Platform> ModuleManager<P> {
         new: impl FnOnce() -> Candidate<'new>,
     ) -> Result<(), LoadError> {
         match from {
-            Some(from) if self.bound.get() > 0 => self.check_each_dependent(from, &new()),
+            Some(from) if self.callers.get() > 0 => self.check_each_dependent(from, &new()),
             _ => Ok(()),
         }
     }
@@ -165,7 +165,7 @@ impl<P: Platform> ModuleManager<P> {
             count.set(if comes { before + 1 } else { before.saturating_sub(1) });
         };
         if !module.metadata.depends().is_empty() {
-            change(&self.bound);
+            change(&self.callers);
         }
         if !module.metadata.schema().is_empty() {
             change(&self.stateful);

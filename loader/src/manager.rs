@@ -37,7 +37,7 @@ pub struct ModuleManager<P: Platform> {
     /// The last fault of any call: the module it was may be gone.
     pub(crate) last_fault: Cell<Option<Fault>>,
     /// How many modules there are that may call others.
-    pub(crate) bound: Cell<usize>,
+    pub(crate) callers: Cell<usize>,
     /// How many modules there are that have state.
     pub(crate) stateful: Cell<usize>,
     /// How many calls of modules by modules are under way.
@@ -56,7 +56,7 @@ impl<P: Platform> ModuleManager<P> {
             #[cfg(feature = "reload")]
             receipts: RefCell::new([None; MAX_DEPTH]),
             last_fault: Cell::new(None),
-            bound: Cell::new(0),
+            callers: Cell::new(0),
             stateful: Cell::new(0),
             depth: Cell::new(0),
             platform,

@@ -198,7 +198,7 @@ pub struct Leak {
 ///
 /// | wanted | override |
 /// |---|---|
-/// | modules that log, read the clock or call others | [`offered_services`](Self::offered_services), [`call_bound`](Self::call_bound) |
+/// | modules that log, read the clock or call others | [`offered_services`](Self::offered_services), [`call_with_callees`](Self::call_with_callees) |
 /// | ring 3 | [`has_domain`](Self::has_domain) |
 /// | fast loads | [`checksum`](Self::checksum): [`Crc32c::detect`], once |
 /// | code for newer processors | [`cpu_level`](Self::cpu_level) |
@@ -308,7 +308,7 @@ pub trait Platform {
     ///
     /// # Errors
     /// As [`call`](Self::call).
-    fn call_bound(
+    fn call_with_callees(
         &self,
         call: &Call<'_, Self::Image>,
         output: &mut [u8],

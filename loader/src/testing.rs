@@ -285,7 +285,7 @@ impl Platform for &FakePlatform {
     fn counters(&self) -> Option<Counters> {
         self.counts.then(|| Counters { instructions: self.instructions.get(), ..Counters::default() })
     }
-    fn call_bound(
+    fn call_with_callees(
         &self,
         call: &Call<'_, FakeImage>,
         output: &mut [u8],

@@ -78,7 +78,7 @@ impl<P: Platform> ModuleManager<P> {
     /// The name of a module that needs this one.
     #[inline]
     fn needed_by(&self, id: ModuleId) -> Option<Name> {
-        if !cfg!(feature = "depends") || self.bound.get() == 0 {
+        if !cfg!(feature = "depends") || self.callers.get() == 0 {
             return None;
         }
         self.dependents(id).find_map(|by| Some(self.get(by)?.name))

@@ -11,7 +11,7 @@ use bareflow_loader::{Call, CallError, FastReturn, Fault, FaultKind, Outcome, Re
 
 use crate::caller::Caller;
 use crate::memory::Image;
-use crate::record::{MayCall, Record};
+use crate::record::{OptionalCallees, Record};
 use crate::undeclared::table_of;
 
 /// What a thread keeps for the gate: the record of its innermost call, or of its next one.
@@ -73,7 +73,7 @@ pub(crate) fn call(
     call: Call<'_, Image>,
     output: &mut [u8],
     caller: &Caller,
-    callees: MayCall<'_>,
+    callees: OptionalCallees<'_>,
 ) -> Result<Returned, CallError> {
     let outer = caller.thread.load(Ordering::Relaxed);
     let Some(under_way) = current() else {
@@ -103,7 +103,7 @@ fn enter(
     output: &mut [u8],
     record: &Record,
     caller: &Caller,
-    callees: MayCall<'_>,
+    callees: OptionalCallees<'_>,
 ) -> Result<Returned, CallError> {
     let capacity = output.len();
     record.lend(call.input, output, callees);

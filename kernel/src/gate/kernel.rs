@@ -7,7 +7,7 @@ use core::sync::atomic::Ordering;
 use bareflow_abi::Context;
 use bareflow_loader::{Call, CallError, Outcome, FastReturn, Returned};
 
-use super::{Buffer, MayCall, RETURNED, Record, STACK_SHIFT, pass, settle, through};
+use super::{Buffer, OptionalCallees, RETURNED, Record, STACK_SHIFT, pass, settle, through};
 use crate::image::Image;
 use crate::services::undeclared::table;
 
@@ -100,7 +100,7 @@ global_asm!(
 pub(super) fn call(
     call: &Call<'_, Image>,
     output: &mut [u8],
-    callees: MayCall<'_>,
+    callees: OptionalCallees<'_>,
 ) -> Result<Returned, CallError> {
     let capacity = output.len();
     let input = (call.input.as_ptr() as u64, call.input.len() as u64);
@@ -137,7 +137,7 @@ fn enter(
     call: &Call<'_, Image>,
     context: &mut Context<'_>,
     buffers: (Buffer, Buffer),
-    callees: MayCall<'_>,
+    callees: OptionalCallees<'_>,
 ) -> (u64, FastReturn) {
     let stack_top = call.image.kernel_stack_top() + STACK_SHIFT.load(Ordering::Relaxed);
     let record = Record::new(call.module, call.image, stack_top, buffers, callees);

@@ -42,7 +42,7 @@ pub struct Record {
 pub type Buffer = (u64, u64);
 
 /// The modules that a call's may call, if any.
-pub type MayCall<'call> = Option<&'call &'call dyn Callees>;
+pub type OptionalCallees<'call> = Option<&'call &'call dyn Callees>;
 
 impl Record {
     /// The module's name.
@@ -75,7 +75,7 @@ impl Record {
         image: &Image,
         module_stack: u64,
         (input, output): (Buffer, Buffer),
-        callees: MayCall<'_>,
+        callees: OptionalCallees<'_>,
     ) -> Record {
         Record {
             kernel_stack: MaybeUninit::uninit(),
@@ -223,7 +223,7 @@ unsafe extern "C" {
 
 /// Calls a module.
 #[inline(always)]
-pub fn call(call: &Call<'_, Image>, output: &mut [u8], callees: MayCall<'_>) -> Result<Returned, CallError> {
+pub fn call(call: &Call<'_, Image>, output: &mut [u8], callees: OptionalCallees<'_>) -> Result<Returned, CallError> {
     match call.image.user() {
         None => kernel::call(call, output, callees),
         Some(user) => user::call(call, user, output, callees),

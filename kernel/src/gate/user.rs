@@ -9,7 +9,7 @@ use core::arch::global_asm;
 
 use bareflow_loader::{Call, CallError, Outcome, FastReturn, Returned};
 
-use super::{MayCall, Record, pass, settle, through};
+use super::{OptionalCallees, Record, pass, settle, through};
 use crate::image::Image;
 use crate::image::user::UserSide;
 
@@ -149,7 +149,7 @@ pub(super) fn call(
     call: &Call<'_, Image>,
     user: &UserSide,
     output: &mut [u8],
-    callees: MayCall<'_>,
+    callees: OptionalCallees<'_>,
 ) -> Result<Returned, CallError> {
     let (image, capacity) = (call.image, output.len());
     user.fill_input(call.input).and_then(|()| user.make_output(capacity)).map_err(|_| CallError::NoMemory)?;

@@ -10,35 +10,35 @@ use crate::name::Name;
 use crate::platform::{Call, CallError, Callees, MAX_DEPTH, Outcome, Platform, Returned};
 
 /// The modules that one with this list of dependencies may call.
-struct Bound<'manager, P: Platform> {
+struct CalleeResolver<'manager, P: Platform> {
     manager: &'manager ModuleManager<P>,
     depends: &'manager [u8],
 }
 
 impl<P: Platform> ModuleManager<P> {
     /// Calls a module that may call those in this list.
-    pub(crate) fn call_bound(
+    pub(crate) fn call_with_callees(
         &self,
         call: &Call<'_, P::Image>,
         depends: &[u8],
         output: &mut [u8],
     ) -> Result<Returned, CallError> {
-        self.platform.call_bound(call, output, &Bound { manager: self, depends })
+        self.platform.call_with_callees(call, output, &CalleeResolver { manager: self, depends })
     }
 
-    /// The module that meets a dependency now.
-    fn meets(&self, needed: &Dependency<'_>) -> Option<ModuleId> {
+    /// The module that a dependency resolves to now.
+    fn resolve(&self, needed: &Dependency<'_>) -> Option<ModuleId> {
         let active = self.active(&Name::new(needed.name)?);
         let active = active.filter(|&active| self.admitted(needed, active));
         active.or_else(|| self.find_version(needed.name, |version| needed.admits(version.parts())))
     }
 }
 
-impl<P: Platform> Callees for Bound<'_, P> {
+impl<P: Platform> Callees for CalleeResolver<'_, P> {
     fn call(&self, name: &[u8], input: &[u8], output: &mut [u8]) -> Result<Outcome, CallRefused> {
         let mut dependencies = Dependencies::new(self.depends);
         let needed = dependencies.find(|needed| needed.name.as_bytes() == name).ok_or(CallRefused::NotDeclared)?;
-        let id = self.manager.meets(&needed).ok_or(CallRefused::NotLoaded)?;
+        let id = self.manager.resolve(&needed).ok_or(CallRefused::NotLoaded)?;
         let depth = &self.manager.depth;
         if depth.get() + 1 >= MAX_DEPTH {
             return Err(CallRefused::TooDeep);
