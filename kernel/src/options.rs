@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use bareflow_loader::{Allowed, Domain, LoadOptions, OnFault, Timing};
+use bareflow_loader::{Permissions, Domain, LoadOptions, OnFault, Timing};
 
 /// What the command line asks for.
 pub struct Options {
@@ -91,7 +91,7 @@ impl Options {
             }
             "batch" => self.batch = flag(value, "1", "0", "batch=0 or batch=1")?,
             "sample" => self.load.sample_every = value.parse().map_err(|_| "sample=N with N from 1 to 4294967295")?,
-            "allow" => self.load.allowed = Allowed::parse(value).map_err(|_| "allow=all, allow=none or allow=log,clock,call,heap")?,
+            "allow" => self.load.allowed = Permissions::parse(value).map_err(|_| "allow=all, allow=none or allow=log,clock,call,heap")?,
             "color" => self.colour = flag(value, "1", "0", "color=0 or color=1")?,
             "clock" => self.icount = flag(value, "icount", "tsc", "clock=tsc or clock=icount")?,
             "exit" => self.halt = flag(value, "halt", "leave", "exit=leave or exit=halt")?,

@@ -35,7 +35,6 @@
 #[cfg(test)]
 extern crate std;
 
-pub mod allowed;
 pub mod batch;
 pub mod budget;
 mod call;
@@ -56,6 +55,7 @@ pub mod manager;
 pub mod module;
 pub mod name;
 mod peak;
+pub mod permissions;
 pub mod pinned;
 pub mod placed;
 pub mod platform;
@@ -83,7 +83,6 @@ mod versions;
 
 /// The allocator traits that [`Platform::Tables`] is one of, in the version that this crate was built with.
 pub use allocator_api2;
-pub use allowed::Allowed;
 pub use batch::Batched;
 pub use budget::Budget;
 pub use code::Code;
@@ -99,6 +98,7 @@ pub use manager::ModuleManager;
 pub use module::ModuleId;
 pub use name::{Name, Version};
 pub use peak::PeakUse;
+pub use permissions::Permissions;
 pub use pinned::PinnedModule;
 pub use platform::{
     Call, CallError, Callees, Draft, FastReturn, ImageSize, Leak, MAX_DEPTH, Outcome, Platform, PlatformError,

@@ -7,13 +7,13 @@ use core::num::NonZeroU64;
 use bareflow_abi::Reason;
 use bareflow_abi::header::FLAG_INIT;
 
-use crate::allowed::Allowed;
 use crate::budget::Budget;
 use crate::depends::Candidate;
 use crate::error::LoadError;
 use crate::lifecycle::{Lifecycle, ModuleState};
 use crate::manager::ModuleManager;
 use crate::module::{Faults, Metadata, Module, ModuleId};
+use crate::permissions::Permissions;
 use crate::placed::PlacedModule;
 use crate::platform::{CallError, Platform};
 use crate::policy::{Domain, LoadOptions, Placement};
@@ -84,8 +84,8 @@ impl<P: Platform> ModuleManager<P> {
         valid.prove(Capabilities::of(&self.platform))?;
         // What a module declares is looked at where not all is allowed.
         let allowed = options.allowed;
-        if allowed != Allowed::ALL {
-            let refused = Allowed::declared(&valid.raw().header()).beyond(allowed);
+        if allowed != Permissions::ALL {
+            let refused = Permissions::declared(&valid.raw().header()).difference(allowed);
             if !refused.is_none() {
                 return Err(LoadError::NotAllowed { refused, allowed });
             }

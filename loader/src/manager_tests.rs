@@ -5,7 +5,7 @@ use crate::name::{Name, Version};
 use crate::platform::Outcome;
 use crate::policy::{Domain, OnFault};
 use crate::testing::{FakePlatform, blob};
-use crate::{Allowed, Budget, RawModule};
+use crate::{Budget, Permissions, RawModule};
 use bareflow_abi::header::{FLAG_EXIT, FLAG_INIT, FLAG_REENTRANT, SERVICE_CLOCK, SERVICE_LOG};
 use std::string::ToString;
 
@@ -155,10 +155,10 @@ fn rejects_what_declares_more_than_is_allowed() {
     let mut bytes = blob::full();
     blob::change_header(&mut bytes, |header| (header.services, header.heap_size) = (SERVICE_LOG | SERVICE_CLOCK, 1));
     let load = |text| {
-        manager.load_with(&bytes, &LoadOptions { allowed: Allowed::parse(text).unwrap(), ..LoadOptions::default() })
+        manager.load_with(&bytes, &LoadOptions { allowed: Permissions::parse(text).unwrap(), ..LoadOptions::default() })
     };
     let error = load("clock,call").unwrap_err();
-    let (refused, allowed) = (Allowed::parse("log,heap").unwrap(), Allowed::parse("clock,call").unwrap());
+    let (refused, allowed) = (Permissions::parse("log,heap").unwrap(), Permissions::parse("clock,call").unwrap());
     assert_eq!(error, LoadError::NotAllowed { refused, allowed });
     assert_eq!(
         error.to_string(),

@@ -4,8 +4,8 @@
 use core::fmt;
 use core::num::NonZeroU32;
 
-use crate::allowed::Allowed;
 use crate::budget::Budget;
+use crate::permissions::Permissions;
 
 /// Where a module's code runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -102,7 +102,7 @@ pub struct LoadOptions {
     /// One in so many of its calls is timed; every one is counted.
     pub sample_every: NonZeroU32,
     /// What it may use at most: one that declares more is refused.
-    pub allowed: Allowed,
+    pub allowed: Permissions,
 }
 
 impl LoadOptions {
@@ -113,7 +113,7 @@ impl LoadOptions {
         limits: Budget::LIMITS,
         on_fault: OnFault::Stop,
         sample_every: NonZeroU32::MIN,
-        allowed: Allowed::ALL,
+        allowed: Permissions::ALL,
     };
 
     /// Whether these are the usual ones.
@@ -130,7 +130,7 @@ impl LoadOptions {
         (first == usual_first)
             & (second == usual_second)
             & (sample_every == NonZeroU32::MIN)
-            & (allowed == Allowed::ALL)
+            & (allowed == Permissions::ALL)
             & (domain == Domain::Kernel)
             & (on_fault == OnFault::Stop)
     }
@@ -192,7 +192,7 @@ mod tests {
             LoadOptions { on_fault: OnFault::Restart, ..usual },
             LoadOptions { on_fault: OnFault::RestartTimes(0), ..usual },
             LoadOptions { sample_every: NonZeroU32::MAX, ..usual },
-            LoadOptions { allowed: Allowed::NONE, ..usual },
+            LoadOptions { allowed: Permissions::NONE, ..usual },
         ] {
             assert!(!other.are_usual(), "{other:?}");
         }

@@ -16,7 +16,7 @@ use bareflow_loader::error::ServiceNames;
 use bareflow_loader::fixups::Fixups;
 use bareflow_loader::records::Records;
 use bareflow_loader::valid::Capabilities;
-use bareflow_loader::{Allowed, Budget, Code, LoadError, Printable, RawModule, ValidModule, VersionRange};
+use bareflow_loader::{Budget, Code, LoadError, Permissions, Printable, RawModule, ValidModule, VersionRange};
 use bareflow_protocol::report;
 use serde::Serialize;
 
@@ -96,7 +96,7 @@ const CAPABILITIES: Capabilities = Capabilities { services: u32::MAX, cpu_level:
 ///
 /// # Errors
 /// When the JSON can't be written.
-pub fn inspect(file: &Path, allowed: Allowed, json: Option<&Path>) -> Result<Ended, Problem> {
+pub fn inspect(file: &Path, allowed: Permissions, json: Option<&Path>) -> Result<Ended, Problem> {
     let blob = match read_blob(file) {
         Ok(blob) => blob,
         Err(error) => {
@@ -112,11 +112,11 @@ pub fn inspect(file: &Path, allowed: Allowed, json: Option<&Path>) -> Result<End
     Ok(if inspection.valid { Ended::Passed } else { Ended::Failed })
 }
 
-fn examine(file: &str, blob: &[u8], allowed: Allowed) -> Inspection {
+fn examine(file: &str, blob: &[u8], allowed: Permissions) -> Inspection {
     let verdict: Result<ValidModule<'_>, LoadError> = RawModule::parse(blob)
         .map_err(LoadError::from)
         .and_then(|raw| ValidModule::validate(raw, CAPABILITIES).map_err(LoadError::from))
-        .and_then(|valid| match Allowed::declared(&valid.raw().header()).beyond(allowed) {
+        .and_then(|valid| match Permissions::declared(&valid.raw().header()).difference(allowed) {
             refused if refused.is_none() => Ok(valid),
             refused => Err(LoadError::NotAllowed { refused, allowed }),
         });
@@ -131,7 +131,7 @@ fn examine(file: &str, blob: &[u8], allowed: Allowed) -> Inspection {
         blob_size: blob.len(),
         valid: verdict.is_ok(),
         verdict: verdict.err().map_or("valid".to_owned(), |error| format!("refused: {error}")),
-        declares: header.as_ref().map(|header| Allowed::declared(header).to_string()).unwrap_or_default(),
+        declares: header.as_ref().map(|header| Permissions::declared(header).to_string()).unwrap_or_default(),
         budget: wanted.map(budget),
         limits: budget(Budget::LIMITS),
         header: header.as_ref().map(header_fields).unwrap_or_default(),

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use bareflow_loader::{Allowed, Budget, LoadOptions, OnFault};
+use bareflow_loader::{Budget, LoadOptions, OnFault, Permissions};
 use clap::{Args, ValueEnum};
 
 /// How modules are loaded, and their calls measured.
@@ -25,7 +25,7 @@ pub struct LoadingOptions {
     pub sample: NonZeroU32,
     /// What modules may use: `all`, `none`, or some of `log,clock,call,heap`; those that declare more are refused.
     #[arg(long, value_name = "SERVICES", default_value = "all", value_parser = allowed)]
-    pub allow: Allowed,
+    pub allow: Permissions,
 }
 
 impl LoadingOptions {
@@ -48,8 +48,8 @@ pub(super) fn budget(text: &str) -> Result<Budget, String> {
 }
 
 /// Reads what modules may use.
-pub(super) fn allowed(text: &str) -> Result<Allowed, String> {
-    Allowed::parse(text).map_err(|error| error.to_string())
+pub(super) fn allowed(text: &str) -> Result<Permissions, String> {
+    Permissions::parse(text).map_err(|error| error.to_string())
 }
 
 /// Reads what happens to a module that faults.

@@ -62,7 +62,7 @@ pub enum Command {
         file: PathBuf,
         /// The policy that the verdict is by: `all`, `none`, or some of `log,clock,call,heap`.
         #[arg(long, value_name = "SERVICES", default_value = "all", value_parser = load::allowed)]
-        allow: bareflow_loader::Allowed,
+        allow: bareflow_loader::Permissions,
         /// Write the same as JSON; `-` is standard output.
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,

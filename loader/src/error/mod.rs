@@ -14,10 +14,10 @@ pub use invalid::{InvalidModule, ServiceNames};
 pub use layout::Differences;
 pub use malformed::MalformedModule;
 
-use crate::allowed::Allowed;
 use crate::depends::VersionRange;
 use crate::fault::Fault;
 use crate::name::{Name, Version};
+use crate::permissions::Permissions;
 use crate::platform::PlatformError;
 use crate::policy::Domain;
 
@@ -42,9 +42,9 @@ pub enum LoadError {
     /// It declares more than it may use.
     NotAllowed {
         /// What is beyond the policy.
-        refused: Allowed,
+        refused: Permissions,
         /// The policy.
-        allowed: Allowed,
+        allowed: Permissions,
     },
     /// Its data and bss are larger than they may be.
     DataBudget {

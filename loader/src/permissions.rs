@@ -11,41 +11,41 @@ const HEAP: u32 = 1 << 31;
 
 /// Services, and the heap: those a module declares, or those it may declare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Allowed(u32);
+pub struct Permissions(u32);
 
-impl Allowed {
+impl Permissions {
     /// All there is: the usual policy.
-    pub const ALL: Allowed = Allowed(u32::MAX);
+    pub const ALL: Permissions = Permissions(u32::MAX);
 
     /// Nothing at all.
-    pub const NONE: Allowed = Allowed(0);
+    pub const NONE: Permissions = Permissions(0);
 
     /// What a module declares.
     #[must_use]
-    pub const fn declared(header: &Header) -> Allowed {
-        Allowed(header.services & !HEAP | if header.heap_size > 0 { HEAP } else { 0 })
+    pub const fn declared(header: &Header) -> Permissions {
+        Permissions(header.services & !HEAP | if header.heap_size > 0 { HEAP } else { 0 })
     }
 
     /// Reads `all`, `none`, or some of `log,clock,call,heap`.
     ///
     /// # Errors
     /// The part that means nothing.
-    pub fn parse(text: &str) -> Result<Allowed, NotAllowable<'_>> {
+    pub fn parse(text: &str) -> Result<Permissions, UnknownPermission<'_>> {
         match text {
-            "all" => return Ok(Allowed::ALL),
-            "none" => return Ok(Allowed::NONE),
+            "all" => return Ok(Permissions::ALL),
+            "none" => return Ok(Permissions::NONE),
             _ => {}
         }
-        text.split(',').try_fold(Allowed::NONE, |Allowed(bits), part| {
+        text.split(',').try_fold(Permissions::NONE, |Permissions(bits), part| {
             let bit = names().find_map(|(bit, name)| (name == part).then_some(bit));
-            bit.map(|bit| Allowed(bits | bit)).ok_or(NotAllowable { part })
+            bit.map(|bit| Permissions(bits | bit)).ok_or(UnknownPermission { part })
         })
     }
 
     /// What of this `policy` does not allow.
     #[must_use]
-    pub const fn beyond(self, policy: Allowed) -> Allowed {
-        Allowed(self.0 & !policy.0)
+    pub const fn difference(self, policy: Permissions) -> Permissions {
+        Permissions(self.0 & !policy.0)
     }
 
     /// Whether it is nothing.
@@ -60,8 +60,8 @@ fn names() -> impl Iterator<Item = (u32, &'static str)> {
     SERVICE_NAMES.into_iter().chain([(HEAP, "heap")])
 }
 
-/// As [`parse`](Allowed::parse) reads it; bits without a name are shown as a number.
-impl fmt::Display for Allowed {
+/// As [`parse`](Permissions::parse) reads it; bits without a name are shown as a number.
+impl fmt::Display for Permissions {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let known = names().fold(0, |bits, (bit, _)| bits | bit);
         match self.0 {
@@ -80,18 +80,18 @@ impl fmt::Display for Allowed {
 
 /// A part of a policy that means nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotAllowable<'text> {
+pub struct UnknownPermission<'text> {
     /// The part.
     pub part: &'text str,
 }
 
-impl fmt::Display for NotAllowable<'_> {
+impl fmt::Display for UnknownPermission<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "\"{}\" can't be allowed, expected all, none, or some of log,clock,call,heap", self.part)
     }
 }
 
-impl core::error::Error for NotAllowable<'_> {}
+impl core::error::Error for UnknownPermission<'_> {}
 
 #[cfg(test)]
 mod tests {
@@ -101,27 +101,27 @@ mod tests {
     #[test]
     fn reads_what_it_writes() {
         for text in ["all", "none", "log", "clock,heap", "log,clock,call,heap"] {
-            assert_eq!(Allowed::parse(text).map(|allowed| allowed.to_string()), Ok(text.to_string()));
+            assert_eq!(Permissions::parse(text).map(|allowed| allowed.to_string()), Ok(text.to_string()));
         }
-        assert_eq!(Allowed::parse("heap,log"), Allowed::parse("log,heap"));
+        assert_eq!(Permissions::parse("heap,log"), Permissions::parse("log,heap"));
     }
 
     #[test]
     fn rejects_other_words() {
         for (text, part) in [("", ""), ("log,", ""), ("log,network", "network"), ("all,log", "all"), ("Log", "Log")] {
-            assert_eq!(Allowed::parse(text), Err(NotAllowable { part }), "{text}");
+            assert_eq!(Permissions::parse(text), Err(UnknownPermission { part }), "{text}");
         }
-        let text = NotAllowable { part: "network" }.to_string();
+        let text = UnknownPermission { part: "network" }.to_string();
         assert_eq!(text, "\"network\" can't be allowed, expected all, none, or some of log,clock,call,heap");
     }
 
     #[test]
     fn says_what_a_header_declares() {
         let header = Header { services: 0x41, heap_size: 1, ..Header::default() };
-        let declared = Allowed::declared(&header);
+        let declared = Permissions::declared(&header);
         assert_eq!(declared.to_string(), "log,heap,unknown (0x40)");
-        assert_eq!(declared.beyond(Allowed::ALL), Allowed::NONE);
-        assert_eq!(declared.beyond(Allowed::parse("log").unwrap()).to_string(), "heap,unknown (0x40)");
-        assert!(Allowed::declared(&Header::default()).is_none());
+        assert_eq!(declared.difference(Permissions::ALL), Permissions::NONE);
+        assert_eq!(declared.difference(Permissions::parse("log").unwrap()).to_string(), "heap,unknown (0x40)");
+        assert!(Permissions::declared(&Header::default()).is_none());
     }
 }
