@@ -59,7 +59,7 @@ impl<P: Platform> ModuleManager<P> {
     /// # Errors
     /// As [`load_with`](Self::load_with).
     pub fn load(&self, blob: &[u8]) -> Result<ModuleId, LoadError> {
-        self.load_with(blob, &LoadOptions::USUAL)
+        self.load_with(blob, &LoadOptions::DEFAULT)
     }
 
     /// Loads `blob`: validates it, places it, calls its `init` if it has one,

@@ -187,7 +187,7 @@ fn refuses_overlapping_calls_unless_reentrant() {
     // An address space has one stack, whatever the module says.
     manager.get(id).unwrap().lifecycle.set(ModuleState::Live);
     manager.unload(id).unwrap();
-    let id = manager.load_with(&bytes, &LoadOptions { domain: Domain::User, ..LoadOptions::USUAL }).unwrap();
+    let id = manager.load_with(&bytes, &LoadOptions { domain: Domain::User, ..LoadOptions::DEFAULT }).unwrap();
     manager.get(id).unwrap().lifecycle.set(ModuleState::Running);
     assert_eq!(manager.execute(id), Err(ExecuteError::Busy));
 }
@@ -200,7 +200,7 @@ fn rejects_more_data_than_the_limit() {
     let found = RawModule::parse(&data).map(|raw| raw.header().data_size + raw.header().bss_size).unwrap();
     let load = |limit| {
         let limits = Budget { data: limit, ..Budget::LIMITS };
-        manager.load_with(&data, &LoadOptions { limits, ..LoadOptions::USUAL })
+        manager.load_with(&data, &LoadOptions { limits, ..LoadOptions::DEFAULT })
     };
     assert_eq!(load(found - 1), Err(LoadError::DataBudget { found, limit: found - 1 }));
     assert!(load(found).is_ok());

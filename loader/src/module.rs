@@ -109,7 +109,7 @@ impl<A: Allocator + Clone> Metadata<A> {
     /// Keeps the options and the parts of the blob, as far as they are there, or of use; `None` when there is no memory.
     #[inline(always)]
     pub(crate) fn new(valid: &ValidModule<'_>, options: &LoadOptions, tables: A) -> Option<Metadata<A>> {
-        if !valid.has_optional_records() && options.are_usual() {
+        if !valid.has_optional_records() && options.are_default() {
             return Some(Metadata(None));
         }
         let restarts = cfg!(feature = "restart") && options.on_fault != OnFault::Stop;

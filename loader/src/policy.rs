@@ -108,7 +108,7 @@ pub struct LoadOptions {
 impl LoadOptions {
     /// Into the kernel domain, with the usual limits, to be stopped by the first fault, every call timed, allowed
     /// all there is: the default.
-    pub const USUAL: LoadOptions = LoadOptions {
+    pub const DEFAULT: LoadOptions = LoadOptions {
         domain: Domain::Kernel,
         limits: Budget::LIMITS,
         on_fault: OnFault::Stop,
@@ -116,19 +116,19 @@ impl LoadOptions {
         allowed: Permissions::ALL,
     };
 
-    /// Whether these are the usual ones.
+    /// Whether these are the default.
     // The derived comparison looks at one after the other, and takes twice as long.
     #[inline]
-    pub(crate) fn are_usual(&self) -> bool {
+    pub(crate) fn are_default(&self) -> bool {
         let LoadOptions { domain, limits, on_fault, sample_every, allowed } = *self;
         // Two at a time: half the comparisons.
         let pairs = |limits: Budget| {
             let pair = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
             [pair(limits.time_us, limits.stack), pair(limits.heap, limits.data)]
         };
-        let ([first, second], [usual_first, usual_second]) = (pairs(limits), pairs(Budget::LIMITS));
-        (first == usual_first)
-            & (second == usual_second)
+        let ([first, second], [default_first, default_second]) = (pairs(limits), pairs(Budget::LIMITS));
+        (first == default_first)
+            & (second == default_second)
             & (sample_every == NonZeroU32::MIN)
             & (allowed == Permissions::ALL)
             & (domain == Domain::Kernel)
@@ -138,7 +138,7 @@ impl LoadOptions {
 
 impl Default for LoadOptions {
     fn default() -> LoadOptions {
-        LoadOptions::USUAL
+        LoadOptions::DEFAULT
     }
 }
 
@@ -177,24 +177,24 @@ mod tests {
     }
 
     #[test]
-    fn every_option_is_told_from_the_usual_one() {
-        let usual = LoadOptions::default();
-        assert!(usual.are_usual());
+    fn every_option_is_told_from_the_default() {
+        let default = LoadOptions::default();
+        assert!(default.are_default());
         let limits =
-            |time_us, stack, heap, data| LoadOptions { limits: Budget { time_us, stack, heap, data }, ..usual };
+            |time_us, stack, heap, data| LoadOptions { limits: Budget { time_us, stack, heap, data }, ..default };
         let Budget { time_us, stack, heap, data } = Budget::LIMITS;
         for other in [
-            LoadOptions { domain: Domain::User, ..usual },
+            LoadOptions { domain: Domain::User, ..default },
             limits(1, stack, heap, data),
             limits(time_us, 1, heap, data),
             limits(time_us, stack, 1, data),
             limits(time_us, stack, heap, 1),
-            LoadOptions { on_fault: OnFault::Restart, ..usual },
-            LoadOptions { on_fault: OnFault::RestartTimes(0), ..usual },
-            LoadOptions { sample_every: NonZeroU32::MAX, ..usual },
-            LoadOptions { allowed: Permissions::NONE, ..usual },
+            LoadOptions { on_fault: OnFault::Restart, ..default },
+            LoadOptions { on_fault: OnFault::RestartTimes(0), ..default },
+            LoadOptions { sample_every: NonZeroU32::MAX, ..default },
+            LoadOptions { allowed: Permissions::NONE, ..default },
         ] {
-            assert!(!other.are_usual(), "{other:?}");
+            assert!(!other.are_default(), "{other:?}");
         }
     }
 

@@ -74,7 +74,7 @@ impl<P: Platform> ModuleManager<P> {
     pub fn load_cycles(&self, blob: &[u8]) -> Option<u64> {
         let once = || {
             let start = self.platform.clock();
-            let id = self.load_candidate(blob, &LoadOptions::USUAL).ok()?;
+            let id = self.load_candidate(blob, &LoadOptions::DEFAULT).ok()?;
             let done = self.execute(id);
             self.unload(id).ok()?;
             let cycles = self.platform.clock().saturating_sub(start);
