@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use bareflow_loader::{Permissions, Domain, LoadOptions, OnFault, Timing};
+use bareflow_loader::{Permissions, Domain, LoadOptions, FaultPolicy, Timing};
 
 /// What the command line asks for.
 pub struct Options {
@@ -87,7 +87,7 @@ impl Options {
                 self.load.limits = limits.map_err(|_| "budget=time=10ms,stack=16K,heap=1M,data=1M")?;
             }
             "onfault" => {
-                self.load.on_fault = OnFault::parse(value).ok_or("onfault=stop, onfault=restart or onfault=restart:N")?;
+                self.load.on_fault = FaultPolicy::parse(value).ok_or("onfault=stop, onfault=restart or onfault=restart:N")?;
             }
             "batch" => self.batch = flag(value, "1", "0", "batch=0 or batch=1")?,
             "sample" => self.load.sample_every = value.parse().map_err(|_| "sample=N with N from 1 to 4294967295")?,

@@ -5,7 +5,7 @@ use bareflow_abi::record::DEPENDENCIES;
 use crate::error::{InvalidModule, LoadError};
 use crate::fault::{Fault, FaultKind};
 use crate::manager::ModuleManager;
-use crate::policy::{LoadOptions, OnFault};
+use crate::policy::{FaultPolicy, LoadOptions};
 use crate::profile::Timing;
 use crate::testing::{FakePlatform, blob};
 
@@ -30,7 +30,7 @@ fn stops_what_would_be_restarted() {
     const FAULT: Fault = Fault { kind: FaultKind::Divide, offset: Some(0), address: None };
     let platform = FakePlatform::default();
     let manager = ModuleManager::new(&platform, Timing::Fast);
-    let options = LoadOptions { on_fault: OnFault::Restart, ..LoadOptions::default() };
+    let options = LoadOptions { on_fault: FaultPolicy::Restart, ..LoadOptions::default() };
     let id = manager.load_with(&blob::full(), &options).unwrap();
     platform.results.borrow_mut().push_back(Err(FAULT));
     assert!(manager.execute(id).is_err() && manager.stats(id).unwrap().stopped);

@@ -104,7 +104,7 @@ pub use platform::{
     Call, CallError, Callees, Draft, FastReturn, ImageSize, Leak, MAX_DEPTH, Outcome, Platform, PlatformError,
     Returned, Usage,
 };
-pub use policy::{Domain, LoadOptions, OnFault, Placement};
+pub use policy::{Domain, FaultPolicy, LoadOptions, Placement};
 pub use printable::Printable;
 pub use profile::{ModuleProfile, Snapshot, Timing};
 pub use raw::RawModule;

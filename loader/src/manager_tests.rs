@@ -3,7 +3,7 @@ use crate::error::{ExecuteError, InvalidModule, LoadError, MalformedModule, Unlo
 use crate::fault::{Fault, FaultKind};
 use crate::name::{Name, Version};
 use crate::platform::Outcome;
-use crate::policy::{Domain, OnFault};
+use crate::policy::{Domain, FaultPolicy};
 use crate::testing::{FakePlatform, blob};
 use crate::{Budget, Permissions, RawModule};
 use bareflow_abi::header::{FLAG_EXIT, FLAG_INIT, FLAG_REENTRANT, SERVICE_CLOCK, SERVICE_LOG};
@@ -109,7 +109,7 @@ fn stops_a_module_that_faulted() {
 fn restarts_a_module_as_often_as_its_policy_says() {
     let platform = FakePlatform::default();
     let manager = manager(&platform);
-    let options = LoadOptions { on_fault: OnFault::RestartTimes(1), ..LoadOptions::default() };
+    let options = LoadOptions { on_fault: FaultPolicy::RestartTimes(1), ..LoadOptions::default() };
     let id = manager.load_with(&blob::full(), &options).unwrap();
     assert_eq!(manager.execute(id), Ok(42));
     platform.results.borrow_mut().extend([Err(FAULT), Ok(7), Err(FAULT)]);
@@ -126,7 +126,7 @@ fn restarts_a_module_as_often_as_its_policy_says() {
 fn stops_a_module_whose_init_faults_when_it_is_restarted() {
     let platform = FakePlatform::default();
     let manager = manager(&platform);
-    let options = LoadOptions { on_fault: OnFault::Restart, ..LoadOptions::default() };
+    let options = LoadOptions { on_fault: FaultPolicy::Restart, ..LoadOptions::default() };
     platform.results.borrow_mut().extend([Ok(0), Err(FAULT), Err(FAULT)]);
     let id = manager.load_with(&with_init_and_exit(), &options).unwrap();
     assert_eq!(manager.execute(id), Err(ExecuteError::Faulted(FAULT)));

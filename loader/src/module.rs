@@ -15,7 +15,7 @@ use crate::lifecycle::{Lifecycle, ModuleState};
 use crate::name::{Name, Version};
 use crate::placed::PlacedModule;
 use crate::platform::Platform;
-use crate::policy::{Domain, LoadOptions, OnFault, Placement};
+use crate::policy::{Domain, FaultPolicy, LoadOptions, Placement};
 use crate::profile::Recorder;
 use crate::profile::turns::Turns;
 use crate::registry::Index;
@@ -112,7 +112,7 @@ impl<A: Allocator + Clone> Metadata<A> {
         if !valid.has_optional_records() && options.are_default() {
             return Some(Metadata(None));
         }
-        let restarts = cfg!(feature = "restart") && options.on_fault != OnFault::Stop;
+        let restarts = cfg!(feature = "restart") && options.on_fault != FaultPolicy::Stop;
         let blob = if restarts { valid.raw().blob() } else { &[] };
         MetadataParts::collect(options, tables, valid.schema(), valid.depends(), valid.symbols(), blob)
     }

@@ -109,7 +109,7 @@ mod tests {
     use super::*;
     use crate::error::UnloadError;
     use crate::fault::{Fault, FaultKind};
-    use crate::policy::{LoadOptions, OnFault};
+    use crate::policy::{FaultPolicy, LoadOptions};
     use crate::profile::Timing;
     use crate::testing::{FakePlatform, blob};
 
@@ -145,7 +145,7 @@ mod tests {
     fn is_restarted_after_a_fault() {
         let platform = FakePlatform::default();
         let manager = ModuleManager::new(&platform, Timing::Fast);
-        let options = LoadOptions { on_fault: OnFault::Restart, ..LoadOptions::default() };
+        let options = LoadOptions { on_fault: FaultPolicy::Restart, ..LoadOptions::default() };
         let id = manager.load_with(&blob::small("held"), &options).unwrap();
         let mut pinned = manager.pin(id).unwrap();
         for chained in [false, true] {

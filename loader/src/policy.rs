@@ -48,7 +48,7 @@ impl Domain {
 
 /// What happens to a module after a fault.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnFault {
+pub enum FaultPolicy {
     /// It is stopped: further calls are refused.
     #[default]
     Stop,
@@ -58,14 +58,14 @@ pub enum OnFault {
     RestartTimes(u32),
 }
 
-impl OnFault {
+impl FaultPolicy {
     /// Reads `stop`, `restart` or `restart:3`.
     #[must_use]
-    pub fn parse(text: &str) -> Option<OnFault> {
+    pub fn parse(text: &str) -> Option<FaultPolicy> {
         match text.split_once(':') {
-            None if text == "stop" => Some(OnFault::Stop),
-            None if text == "restart" => Some(OnFault::Restart),
-            Some(("restart", times)) => times.parse().ok().map(OnFault::RestartTimes),
+            None if text == "stop" => Some(FaultPolicy::Stop),
+            None if text == "restart" => Some(FaultPolicy::Restart),
+            Some(("restart", times)) => times.parse().ok().map(FaultPolicy::RestartTimes),
             _ => None,
         }
     }
@@ -73,19 +73,19 @@ impl OnFault {
     /// Whether a module is restarted that was restarted `restarts` times before.
     pub(crate) const fn restarts(self, restarts: u32) -> bool {
         match self {
-            OnFault::Stop => false,
-            OnFault::Restart => true,
-            OnFault::RestartTimes(times) => restarts < times,
+            FaultPolicy::Stop => false,
+            FaultPolicy::Restart => true,
+            FaultPolicy::RestartTimes(times) => restarts < times,
         }
     }
 }
 
-impl fmt::Display for OnFault {
+impl fmt::Display for FaultPolicy {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            OnFault::Stop => out.write_str("stop"),
-            OnFault::Restart => out.write_str("restart"),
-            OnFault::RestartTimes(times) => write!(out, "restart:{times}"),
+            FaultPolicy::Stop => out.write_str("stop"),
+            FaultPolicy::Restart => out.write_str("restart"),
+            FaultPolicy::RestartTimes(times) => write!(out, "restart:{times}"),
         }
     }
 }
@@ -98,7 +98,7 @@ pub struct LoadOptions {
     /// The most it may use up, whatever its header asks for.
     pub limits: Budget,
     /// What happens when it faults.
-    pub on_fault: OnFault,
+    pub on_fault: FaultPolicy,
     /// One in so many of its calls is timed; every one is counted.
     pub sample_every: NonZeroU32,
     /// What it may use at most: one that declares more is refused.
@@ -111,7 +111,7 @@ impl LoadOptions {
     pub const DEFAULT: LoadOptions = LoadOptions {
         domain: Domain::Kernel,
         limits: Budget::LIMITS,
-        on_fault: OnFault::Stop,
+        on_fault: FaultPolicy::Stop,
         sample_every: NonZeroU32::MIN,
         allowed: Permissions::ALL,
     };
@@ -132,7 +132,7 @@ impl LoadOptions {
             & (sample_every == NonZeroU32::MIN)
             & (allowed == Permissions::ALL)
             & (domain == Domain::Kernel)
-            & (on_fault == OnFault::Stop)
+            & (on_fault == FaultPolicy::Stop)
     }
 }
 
@@ -161,8 +161,8 @@ mod tests {
 
     #[test]
     fn reads_its_own_names() {
-        for policy in [OnFault::Stop, OnFault::Restart, OnFault::RestartTimes(3)] {
-            assert_eq!(OnFault::parse(&policy.to_string()), Some(policy));
+        for policy in [FaultPolicy::Stop, FaultPolicy::Restart, FaultPolicy::RestartTimes(3)] {
+            assert_eq!(FaultPolicy::parse(&policy.to_string()), Some(policy));
         }
         for domain in Domain::ALL {
             assert_eq!(Domain::from_name(domain.name()), Some(domain));
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn rejects_other_words() {
         for text in ["", "Stop", "restart:", "restart:-1", "stop:1", "restart:99999999999"] {
-            assert_eq!(OnFault::parse(text), None, "{text}");
+            assert_eq!(FaultPolicy::parse(text), None, "{text}");
         }
     }
 
@@ -189,8 +189,8 @@ mod tests {
             limits(time_us, 1, heap, data),
             limits(time_us, stack, 1, data),
             limits(time_us, stack, heap, 1),
-            LoadOptions { on_fault: OnFault::Restart, ..default },
-            LoadOptions { on_fault: OnFault::RestartTimes(0), ..default },
+            LoadOptions { on_fault: FaultPolicy::Restart, ..default },
+            LoadOptions { on_fault: FaultPolicy::RestartTimes(0), ..default },
             LoadOptions { sample_every: NonZeroU32::MAX, ..default },
             LoadOptions { allowed: Permissions::NONE, ..default },
         ] {
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn counts_restarts() {
-        assert!(OnFault::RestartTimes(2).restarts(1) && !OnFault::RestartTimes(2).restarts(2));
-        assert!(OnFault::Restart.restarts(u32::MAX) && !OnFault::Stop.restarts(0));
+        assert!(FaultPolicy::RestartTimes(2).restarts(1) && !FaultPolicy::RestartTimes(2).restarts(2));
+        assert!(FaultPolicy::Restart.restarts(u32::MAX) && !FaultPolicy::Stop.restarts(0));
     }
 }

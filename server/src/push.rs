@@ -11,7 +11,7 @@ use allocator_api2::boxed::Box;
 use bareflow_loader::report::Style;
 use bareflow_loader::state::{Layouts, schema_of};
 use bareflow_loader::{
-    Budget, Domain, LoadError, LoadOptions, ModuleId, ModuleManager, Name, OnFault, Platform, Printable, RawModule,
+    Budget, Domain, FaultPolicy, LoadError, LoadOptions, ModuleId, ModuleManager, Name, Platform, Printable, RawModule,
     Reloaded, StateTransfer, Version,
 };
 use bareflow_protocol::Answer;
@@ -32,7 +32,7 @@ pub(crate) struct Wanted {
     label: String,
     domain: Option<Domain>,
     limits: Option<Budget>,
-    on_fault: Option<OnFault>,
+    on_fault: Option<FaultPolicy>,
     /// Beside the module of its name, instead of in its place.
     beside: bool,
 }
@@ -70,7 +70,7 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
         });
         let on_fault = push.wish.on_fault.map(|word| {
             let word = bounded(word)?;
-            OnFault::parse(word).ok_or_else(|| {
+            FaultPolicy::parse(word).ok_or_else(|| {
                 reason!("policy \"{}\", expected stop, restart or restart:N", Printable(word.as_bytes()))
             })
         });

@@ -1,7 +1,7 @@
 //! Examples in this process: in itself, and in a child process for the user domain.
 
 use bareflow_host::HostPlatform;
-use bareflow_loader::{Budget, Domain, LoadOptions, ModuleId, ModuleManager, OnFault, Timing};
+use bareflow_loader::{Budget, Domain, FaultPolicy, LoadOptions, ModuleId, ModuleManager, Timing};
 use bareflow_suite::OUTPUT_CAPACITY;
 
 use super::{Candidate, Done, Place};
@@ -33,7 +33,7 @@ impl Place for Here {
         let manager = ModuleManager::new(platform, Timing::Fast);
         let options = LoadOptions {
             domain,
-            on_fault: OnFault::Restart,
+            on_fault: FaultPolicy::Restart,
             limits: self.limits.unwrap_or(Budget::LIMITS),
             ..LoadOptions::default()
         };

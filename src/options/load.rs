@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use bareflow_loader::{Budget, LoadOptions, OnFault, Permissions};
+use bareflow_loader::{Budget, FaultPolicy, LoadOptions, Permissions};
 use clap::{Args, ValueEnum};
 
 /// How modules are loaded, and their calls measured.
@@ -16,7 +16,7 @@ pub struct LoadingOptions {
     pub budget: Option<Budget>,
     /// What happens to a module that faults: `stop`, `restart`, or `restart:N` for at most N times.
     #[arg(long, value_name = "POLICY", default_value = "stop", value_parser = on_fault)]
-    pub on_fault: OnFault,
+    pub on_fault: FaultPolicy,
     /// How the clock is read around calls.
     #[arg(long, value_enum, default_value_t = Timing::Precise)]
     pub timing: Timing,
@@ -53,8 +53,8 @@ pub(super) fn allowed(text: &str) -> Result<Permissions, String> {
 }
 
 /// Reads what happens to a module that faults.
-pub(super) fn on_fault(text: &str) -> Result<OnFault, String> {
-    OnFault::parse(text).ok_or_else(|| "expected stop, restart or restart:N".to_owned())
+pub(super) fn on_fault(text: &str) -> Result<FaultPolicy, String> {
+    FaultPolicy::parse(text).ok_or_else(|| "expected stop, restart or restart:N".to_owned())
 }
 
 /// Where the code of modules runs.
