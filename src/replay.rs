@@ -11,7 +11,7 @@ use bareflow_host::{HostPlatform, Image};
 use bareflow_loader::placed::PlacedModule;
 use bareflow_loader::valid::Capabilities;
 use bareflow_loader::{
-    Budget, Call, CallError, Callees, Domain, Name, Outcome, Placement, Platform, Printable, RawModule, Timing,
+    Budget, Call, CallError, CallOutcome, Callees, Domain, Name, Placement, Platform, Printable, RawModule, Timing,
     ValidModule,
 };
 use bareflow_protocol::recording::{End, Event, RecordedCall, RecordedModule, Recording};
@@ -204,7 +204,7 @@ impl Script {
         }
     }
 
-    fn call(&mut self, name: &[u8], input: &[u8], output: &mut [u8]) -> Result<Outcome, CallRefused> {
+    fn call(&mut self, name: &[u8], input: &[u8], output: &mut [u8]) -> Result<CallOutcome, CallRefused> {
         let asked = asked(name, input, output.len());
         match self.next(&asked) {
             Some(Event::Call { name: other, input: given, capacity, status, result, output: written })
@@ -215,7 +215,7 @@ impl Script {
                 }
                 let length = written.len().min(output.len());
                 output[..length].copy_from_slice(&written[..length]);
-                return Ok(Outcome { result, output_length: length });
+                return Ok(CallOutcome { result, output_length: length });
             }
             Some(other) => self.differs(&describe(&other), &asked),
             None => {}
@@ -243,7 +243,7 @@ impl Script {
 struct Told<'run>(&'run Rc<RefCell<Script>>);
 
 impl Callees for Told<'_> {
-    fn call(&self, name: &[u8], input: &[u8], output: &mut [u8]) -> Result<Outcome, CallRefused> {
+    fn call(&self, name: &[u8], input: &[u8], output: &mut [u8]) -> Result<CallOutcome, CallRefused> {
         self.0.borrow_mut().call(name, input, output)
     }
 }

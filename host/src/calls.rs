@@ -9,7 +9,7 @@ use bareflow_abi::call::CALLED;
 use bareflow_abi::header::SERVICE_CALL;
 use bareflow_abi::{CallArguments, CallRefused, Context};
 use bareflow_loader::diagnosis::ServiceCall;
-use bareflow_loader::{Fault, FaultKind, Outcome};
+use bareflow_loader::{CallOutcome, Fault, FaultKind};
 
 use crate::caller::Lines;
 use crate::record::Record;
@@ -118,7 +118,7 @@ fn call(record: &Record, arguments: *mut CallArguments<'_>) -> Result<u32, u64> 
 }
 
 /// Writes down what came of a call whose arguments the module may write.
-fn fill_in(arguments: *mut CallArguments<'_>, outcome: Outcome) {
+fn fill_in(arguments: *mut CallArguments<'_>, outcome: CallOutcome) {
     let length = arguments.wrapping_byte_add(offset_of!(CallArguments<'_>, output_length));
     let result = arguments.wrapping_byte_add(offset_of!(CallArguments<'_>, result));
     // SAFETY: both lie in the arguments, which `call` found to be the module's to write; it still waits.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bareflow_abi::CallRefused;
 use bareflow_abi::call::CALLED;
 use bareflow_abi::header::{NAME_SIZE, SERVICE_CALL, SERVICE_LOG};
-use bareflow_loader::{Call, CallError, Fault, FaultKind, Name, Outcome, PeakUse, PlatformError};
+use bareflow_loader::{Call, CallError, CallOutcome, Fault, FaultKind, Name, PeakUse, PlatformError};
 
 use crate::caller::Caller;
 use crate::channel::Channel;
@@ -121,7 +121,7 @@ impl Child {
         output: &mut [u8],
         caller: &Caller,
         callees: OptionalCallees<'_>,
-    ) -> Result<Outcome, CallError> {
+    ) -> Result<CallOutcome, CallError> {
         let (input_at, output_at, end) =
             self.room(call.input.len() as u64, output.len() as u64).ok_or(CallError::NoMemory)?;
         self.channel.put(input_at, call.input);
@@ -135,7 +135,7 @@ impl Child {
         let reply = self.converse(request, call, caller, callees);
         self.used.set(input_at);
         let fault = match reply {
-            Ok(Reply::Returned(Outcome { result, output_length })) => {
+            Ok(Reply::Returned(CallOutcome { result, output_length })) => {
                 let output_length = output_length.min(output.len());
                 self.channel.get(output_at, &mut output[..output_length]);
                 // The module's next call may be another client's.
@@ -145,7 +145,7 @@ impl Child {
                     // Where this fails, the memory stays until another call has it.
                     let _ = self.channel.shrink();
                 }
-                return Ok(Outcome { result, output_length });
+                return Ok(CallOutcome { result, output_length });
             }
             Ok(Reply::Faulted(fault, diagnosis)) => {
                 caller.diagnosis.set(diagnosis);
@@ -247,7 +247,7 @@ impl Child {
         budget_us: u32,
     ) -> Result<Request, Silence> {
         let refused = |why: CallRefused| {
-            Ok(Request::Called { status: why as u32, outcome: Outcome { result: 0, output_length: 0 } })
+            Ok(Request::Called { status: why as u32, outcome: CallOutcome { result: 0, output_length: 0 } })
         };
         let (Some(callees), Some(name)) = (callees, Name::from_field(name)) else {
             return refused(CallRefused::NotDeclared);

@@ -14,7 +14,7 @@ use bareflow_abi::call::CALLED;
 use bareflow_abi::header::NAME_SIZE;
 use bareflow_loader::diagnosis::ServiceLog;
 use bareflow_loader::segments::PAGE_SIZE;
-use bareflow_loader::{Call, CallError, Name, Outcome, PeakUse, Timing};
+use bareflow_loader::{Call, CallError, CallOutcome, Name, PeakUse, Timing};
 
 use crate::caller::{Caller, Lines};
 use crate::channel::Channel;
@@ -132,7 +132,7 @@ pub(crate) fn call(
     name: &[u8],
     input: &[u8],
     output: &mut [u8],
-) -> Result<Outcome, CallRefused> {
+) -> Result<CallOutcome, CallRefused> {
     // What is no name is nobody's.
     let name = std::str::from_utf8(name).ok().and_then(Name::new).ok_or(CallRefused::NotDeclared)?;
     let mut field = [0; NAME_SIZE];
@@ -153,7 +153,7 @@ pub(crate) fn call(
             if let Some(output) = output.get_mut(..length) {
                 channel.get(output_at, output);
             }
-            Ok(Outcome { output_length: length, ..outcome })
+            Ok(CallOutcome { output_length: length, ..outcome })
         }
         Request::Called { status, .. } => Err(CallRefused::from_number(status)),
         // The parent is at odds with itself.

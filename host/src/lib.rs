@@ -54,7 +54,7 @@ use bareflow_abi::checksum::Crc32c;
 use bareflow_loader::diagnosis::ServiceLog;
 use bareflow_loader::{
     Call, CallError, Callees, Counters, Diagnosis, Domain, FastReturn, ImageSize, PeakUse, Placement, Platform,
-    PlatformError, Returned,
+    PlatformError, TimedCall,
 };
 
 use caller::{Caller, Lines};
@@ -142,13 +142,13 @@ impl HostPlatform {
         child: &Child,
         output: &mut [u8],
         callees: OptionalCallees<'_>,
-    ) -> Result<Returned, CallError> {
+    ) -> Result<TimedCall, CallError> {
         let (result, cycles) = call.timing.measure(self, || child.call(&call, output, &self.caller, callees));
-        result.map(|outcome| Returned { outcome, cycles })
+        result.map(|outcome| TimedCall { outcome, cycles })
     }
 
     #[inline(never)]
-    fn call_slow(&self, call: Call<'_, Image>, slow_result: &mut Result<Returned, CallError>) {
+    fn call_slow(&self, call: Call<'_, Image>, slow_result: &mut Result<TimedCall, CallError>) {
         *slow_result = self.call(&call, &mut []);
     }
 
@@ -232,7 +232,7 @@ impl Platform for HostPlatform {
     }
 
     #[inline(always)]
-    fn call(&self, call: &Call<'_, Image>, output: &mut [u8]) -> Result<Returned, CallError> {
+    fn call(&self, call: &Call<'_, Image>, output: &mut [u8]) -> Result<TimedCall, CallError> {
         match &call.image.child {
             None => gate::call(*call, output, &self.caller, None),
             Some(child) => self.call_child(*call, child, output, None),
@@ -240,7 +240,7 @@ impl Platform for HostPlatform {
     }
 
     #[inline(always)]
-    fn call_fast(&self, call: &Call<'_, Image>, slow_result: &mut Result<Returned, CallError>) -> Option<FastReturn> {
+    fn call_fast(&self, call: &Call<'_, Image>, slow_result: &mut Result<TimedCall, CallError>) -> Option<FastReturn> {
         // On a thread with one platform it stays so from the first call on.
         if self.caller.record.is_free() {
             return gate::call_fast(call, &self.caller, slow_result);
@@ -254,7 +254,7 @@ impl Platform for HostPlatform {
         call: &Call<'_, Image>,
         output: &mut [u8],
         callees: &dyn Callees,
-    ) -> Result<Returned, CallError> {
+    ) -> Result<TimedCall, CallError> {
         match &call.image.child {
             None => gate::call(*call, output, &self.caller, Some(&callees)),
             Some(child) => self.call_child(*call, child, output, Some(&callees)),

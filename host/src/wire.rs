@@ -9,7 +9,7 @@ use bareflow_abi::header::NAME_SIZE;
 use bareflow_loader::diagnosis::callers::CALLERS;
 use bareflow_loader::diagnosis::{CODE_SIZE, Callers, Diagnosis, MESSAGE_SIZE, PanicMessage, SERVICE_CALLS};
 use bareflow_loader::diagnosis::{ServiceCall, ServiceLog, Text};
-use bareflow_loader::{Fault, FaultKind, Outcome, PeakUse};
+use bareflow_loader::{CallOutcome, Fault, FaultKind, PeakUse};
 
 use crate::words::Words;
 
@@ -25,7 +25,7 @@ pub(crate) enum Request {
     /// Say how much stack and heap calls have used so far.
     Peak,
     /// What came of the call of another module: its status, and its outcome if it returned.
-    Called { status: u32, outcome: Outcome },
+    Called { status: u32, outcome: CallOutcome },
 }
 
 /// What the child says.
@@ -37,7 +37,7 @@ pub(crate) enum Reply {
     /// Log a line of that many bytes.
     Log(u64),
     /// The call returned.
-    Returned(Outcome),
+    Returned(CallOutcome),
     /// Call the module of that name, with so many bytes of input and so much room for output.
     Call { name: [u8; NAME_SIZE], input: u64, output: u64 },
     /// The input for that module lies where there is room for it.
@@ -143,14 +143,14 @@ impl Reply {
     }
 }
 
-fn put_outcome(words: &mut Words<'_>, Outcome { result, output_length }: Outcome) {
+fn put_outcome(words: &mut Words<'_>, CallOutcome { result, output_length }: CallOutcome) {
     words.put_all([u64::from(result.cast_unsigned()), output_length as u64]);
 }
 
-fn get_outcome(words: &mut Words<'_>) -> Option<Outcome> {
+fn get_outcome(words: &mut Words<'_>) -> Option<CallOutcome> {
     let [result, length] = words.get_all()?;
     let result = u32::try_from(result).ok()?.cast_signed();
-    Some(Outcome { result, output_length: length.try_into().ok()? })
+    Some(CallOutcome { result, output_length: length.try_into().ok()? })
 }
 
 fn put_fault(words: &mut Words<'_>, fault: &Fault) {

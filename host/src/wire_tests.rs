@@ -27,7 +27,7 @@ fn fault() -> Reply {
 
 #[test]
 fn reads_what_it_writes() {
-    let returned = Reply::Returned(Outcome { result: -1, output_length: 3 });
+    let returned = Reply::Returned(CallOutcome { result: -1, output_length: 3 });
     let bare = Reply::Faulted(Fault { kind: FaultKind::Divide, offset: None, address: Some(1) }, None);
     let call = Reply::Call { name: [b'a'; NAME_SIZE], input: 7, output: 8 };
     let peak = Reply::Peak(PeakUse { stack_bytes: Some(4096), heap_bytes: None });
@@ -37,7 +37,7 @@ fn reads_what_it_writes() {
         assert_eq!(Reply::read(&words), Some(reply));
     }
     let call = Request::Call { entry: 1, reason: Reason::Exit, input: (2, 3), output: (4, 5) };
-    let called = Request::Called { status: 3, outcome: Outcome { result: -7, output_length: 9 } };
+    let called = Request::Called { status: 3, outcome: CallOutcome { result: -7, output_length: 9 } };
     for request in [Request::Continue, Request::Peak, Request::Room { input: 1, output: 2 }, called, call] {
         let words = words(u64::MAX);
         request.write(&words);

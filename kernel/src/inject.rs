@@ -146,7 +146,7 @@ fn call(
     id: ModuleId,
     plan: Plan,
     output: &mut [u8],
-) -> (Result<bareflow_loader::Outcome, ExecuteError>, Option<Plan>) {
+) -> (Result<bareflow_loader::CallOutcome, ExecuteError>, Option<Plan>) {
     let entry = manager.stats(id).map_or(0, |profile| profile.entry_address);
     let replaced = manager.with_image(id, |image| exchange(image, entry, BREAKPOINT)).flatten();
     *PLAN.lock() = replaced.map(|replaced| Plan { entry, replaced, ..plan });

@@ -2,7 +2,7 @@
 
 use allocator_api2::alloc::Global;
 use bareflow_abi::checksum::Crc32c;
-use bareflow_loader::{Call, CallError, Callees, Diagnosis, Domain, ImageSize, PeakUse, FastReturn, Returned, Placement, Platform, PlatformError, Usage};
+use bareflow_loader::{Call, CallError, Callees, Diagnosis, Domain, ImageSize, PeakUse, FastReturn, TimedCall, Placement, Platform, PlatformError, Usage};
 
 use crate::image::{self, Image, ImageDraft};
 use crate::memory::{frames, heap_bytes};
@@ -104,7 +104,7 @@ impl Platform for KernelPlatform {
     }
 
     #[inline(always)]
-    fn call(&self, call: &Call<'_, Image>, output: &mut [u8]) -> Result<Returned, CallError> {
+    fn call(&self, call: &Call<'_, Image>, output: &mut [u8]) -> Result<TimedCall, CallError> {
         if self.records {
             return recorder::record(call, output, |output| gate::call(call, output, None));
         }
@@ -112,7 +112,7 @@ impl Platform for KernelPlatform {
     }
 
     #[inline(always)]
-    fn call_fast(&self, call: &Call<'_, Image>, slow_result: &mut Result<Returned, CallError>) -> Option<FastReturn> {
+    fn call_fast(&self, call: &Call<'_, Image>, slow_result: &mut Result<TimedCall, CallError>) -> Option<FastReturn> {
         if self.records {
             *slow_result = self.call(call, &mut []);
             return None;
@@ -125,7 +125,7 @@ impl Platform for KernelPlatform {
         call: &Call<'_, Image>,
         output: &mut [u8],
         callees: &dyn Callees,
-    ) -> Result<Returned, CallError> {
+    ) -> Result<TimedCall, CallError> {
         if self.records {
             return recorder::record(call, output, |output| gate::call(call, output, Some(&callees)));
         }

@@ -4,7 +4,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use bareflow_loader::{Call, CallError, ModuleManager, Platform, Returned};
+use bareflow_loader::{Call, CallError, ModuleManager, Platform, TimedCall};
 use bareflow_protocol::Message;
 use bareflow_protocol::recording::{End, Event, RecordedCall, RecordedModule};
 use spin::Mutex;
@@ -85,7 +85,7 @@ impl Recorder {
         Some(())
     }
 
-    fn end(&mut self, done: Result<&Returned, &CallError>, output: &[u8]) -> Option<()> {
+    fn end(&mut self, done: Result<&TimedCall, &CallError>, output: &[u8]) -> Option<()> {
         let end = match done {
             Ok(returned) => {
                 let output = self.copy(output.get(..returned.outcome.output_length).unwrap_or_default())?;
@@ -112,8 +112,8 @@ fn with(work: impl FnOnce(&mut Recorder) -> Option<()>) {
 pub fn record<Image>(
     call: &Call<'_, Image>,
     output: &mut [u8],
-    carry_out: impl FnOnce(&mut [u8]) -> Result<Returned, CallError>,
-) -> Result<Returned, CallError> {
+    carry_out: impl FnOnce(&mut [u8]) -> Result<TimedCall, CallError>,
+) -> Result<TimedCall, CallError> {
     with(|recorder| recorder.begin(call, output.len()));
     let done = carry_out(output);
     with(|recorder| recorder.end(done.as_ref(), output));

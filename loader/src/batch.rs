@@ -4,7 +4,7 @@ use crate::counters::Counters;
 use crate::error::ExecuteError;
 use crate::manager::ModuleManager;
 use crate::module::ModuleId;
-use crate::platform::{Outcome, Platform};
+use crate::platform::{CallOutcome, Platform};
 
 /// What one of many calls in a row takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub struct Batched {
     /// and for calls in the user domain.
     pub counters: Option<Counters>,
     /// What the last call gave.
-    pub outcome: Outcome,
+    pub outcome: CallOutcome,
 }
 
 /// Rows that are timed.
@@ -55,7 +55,7 @@ impl<P: Platform> ModuleManager<P> {
         rows.sort_unstable();
         let hundredths = rows.get(ROWS / 2).map_or(0, |row| row.saturating_sub(baseline));
         let resolution = step * HUNDREDTHS / u64::from(calls);
-        let outcome = last.unwrap_or(Outcome { result: 0, output_length: 0 });
+        let outcome = last.unwrap_or(CallOutcome { result: 0, output_length: 0 });
         let counters = self.count(id, calls, input, output);
         Ok(Batched { calls, hundredths, resolution, counters, outcome })
     }

@@ -5,7 +5,7 @@ use bareflow_abi::Reason;
 use crate::lifecycle::ModuleState;
 use crate::manager::ModuleManager;
 use crate::module::{Failure, Module};
-use crate::platform::{Call, CallError, FastReturn, Outcome, Platform, Returned};
+use crate::platform::{Call, CallError, CallOutcome, FastReturn, Platform, TimedCall};
 use crate::profile::Timing;
 use crate::profile::samples::Samples;
 use crate::profile::turns::Turn;
@@ -18,7 +18,7 @@ impl<P: Platform> ModuleManager<P> {
         module: &Module<P>,
         input: &[u8],
         output: &mut [u8],
-    ) -> Result<Returned, Failure> {
+    ) -> Result<TimedCall, Failure> {
         if P::HAS_FAST_PATH && input.is_empty() && output.is_empty() && module.lifecycle.is_fast() {
             match (module.turns.usual(), module.recorder.get()) {
                 (Turn::Timed, Some(samples)) if !samples.is_folded() => {
@@ -41,7 +41,7 @@ impl<P: Platform> ModuleManager<P> {
         timing: Timing,
         thorough: bool,
         take: impl FnOnce(u64),
-    ) -> Result<Returned, Failure> {
+    ) -> Result<TimedCall, Failure> {
         let mut slow_result = Err(CallError::NoMemory);
         module.lifecycle.begin_fast();
         let call = Call { thorough, ..run(module, &[], timing) };
@@ -50,7 +50,7 @@ impl<P: Platform> ModuleManager<P> {
                 module.lifecycle.set(ModuleState::Live);
                 take(cycles);
                 module.last_result.set(result);
-                Ok(Returned { outcome: Outcome { result, output_length: 0 }, cycles })
+                Ok(TimedCall { outcome: CallOutcome { result, output_length: 0 }, cycles })
             }
             None => {
                 let mut returned = NOT_RETURNED;
@@ -67,7 +67,7 @@ impl<P: Platform> ModuleManager<P> {
         module: &Module<P>,
         input: &[u8],
         output: &mut [u8],
-        returned: &mut Returned,
+        returned: &mut TimedCall,
     ) -> Result<(), Failure> {
         let may_be_fast = P::HAS_FAST_PATH && input.is_empty() && output.is_empty();
         if !may_be_fast || !module.lifecycle.is_fast() || !module.turns.times_all() {
@@ -86,7 +86,7 @@ impl<P: Platform> ModuleManager<P> {
         module: &Module<P>,
         input: &[u8],
         output: &mut [u8],
-        returned: &mut Returned,
+        returned: &mut TimedCall,
     ) -> Result<(), Failure> {
         let state = module.callable()?;
         let timing = module.turns.next(self.timing);
@@ -106,8 +106,8 @@ impl<P: Platform> ModuleManager<P> {
         &self,
         module: &Module<P>,
         timing: Timing,
-        done: &Result<Returned, CallError>,
-        returned: &mut Returned,
+        done: &Result<TimedCall, CallError>,
+        returned: &mut TimedCall,
     ) -> Result<(), Failure> {
         self.finish(module, ModuleState::Live, timing, done, returned)
     }
@@ -119,8 +119,8 @@ impl<P: Platform> ModuleManager<P> {
         module: &Module<P>,
         state: ModuleState,
         timing: Timing,
-        done: &Result<Returned, CallError>,
-        returned: &mut Returned,
+        done: &Result<TimedCall, CallError>,
+        returned: &mut TimedCall,
     ) -> Result<(), Failure> {
         module.lifecycle.set(state);
         *returned = done.map_err(|error| self.note(module, error, timing))?;
@@ -139,14 +139,14 @@ impl<P: Platform> ModuleManager<P> {
         may_be_fast: bool,
         depends: &[u8],
         output: &mut [u8],
-    ) -> Result<Returned, CallError> {
+    ) -> Result<TimedCall, CallError> {
         if !P::HAS_FAST_PATH || !may_be_fast {
             return self.call_platform_slow(call, depends, output);
         }
         let mut slow_result = Err(CallError::NoMemory);
         match self.platform.call_fast(call, &mut slow_result) {
             Some(FastReturn { result, cycles }) => {
-                Ok(Returned { outcome: Outcome { result, output_length: 0 }, cycles })
+                Ok(TimedCall { outcome: CallOutcome { result, output_length: 0 }, cycles })
             }
             None => slow_result,
         }
@@ -159,7 +159,7 @@ impl<P: Platform> ModuleManager<P> {
         call: &Call<'_, P::Image>,
         depends: &[u8],
         output: &mut [u8],
-    ) -> Result<Returned, CallError> {
+    ) -> Result<TimedCall, CallError> {
         if depends.is_empty() {
             self.platform.call(call, output)
         } else {
@@ -222,14 +222,14 @@ impl<P: Platform> ModuleManager<P> {
 }
 
 /// Of a call that did not return yet.
-const NOT_RETURNED: Returned = Returned { outcome: Outcome { result: 0, output_length: 0 }, cycles: 0 };
+const NOT_RETURNED: TimedCall = TimedCall { outcome: CallOutcome { result: 0, output_length: 0 }, cycles: 0 };
 
 /// The same once more, put together from its parts: it is read from where it lies, and what comes another way need not
 /// be written there.
 #[inline(always)]
-fn copied(returned: &Returned) -> Returned {
-    let Returned { outcome: Outcome { result, output_length }, cycles } = *returned;
-    Returned { outcome: Outcome { result, output_length }, cycles }
+fn copied(returned: &TimedCall) -> TimedCall {
+    let TimedCall { outcome: CallOutcome { result, output_length }, cycles } = *returned;
+    TimedCall { outcome: CallOutcome { result, output_length }, cycles }
 }
 
 /// A module's work.

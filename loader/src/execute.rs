@@ -9,7 +9,7 @@ use crate::error::ExecuteError;
 use crate::lifecycle::ModuleState;
 use crate::manager::ModuleManager;
 use crate::module::{Failure, Module, ModuleId};
-use crate::platform::{Outcome, Platform, Returned};
+use crate::platform::{CallOutcome, Platform, TimedCall};
 
 impl<P: Platform> ModuleManager<P> {
     /// Calls a module without input or output and profiles the call.
@@ -29,7 +29,7 @@ impl<P: Platform> ModuleManager<P> {
     /// # Errors
     /// The reason for which there is no result.
     #[inline]
-    pub fn execute_with(&self, id: ModuleId, input: &[u8], output: &mut [u8]) -> Result<Outcome, ExecuteError> {
+    pub fn execute_with(&self, id: ModuleId, input: &[u8], output: &mut [u8]) -> Result<CallOutcome, ExecuteError> {
         self.execute_timed(id, input, output).map(|returned| returned.outcome)
     }
 
@@ -38,7 +38,7 @@ impl<P: Platform> ModuleManager<P> {
     /// # Errors
     /// The reason for which there is no result.
     #[inline]
-    pub fn execute_timed(&self, id: ModuleId, input: &[u8], output: &mut [u8]) -> Result<Returned, ExecuteError> {
+    pub fn execute_timed(&self, id: ModuleId, input: &[u8], output: &mut [u8]) -> Result<TimedCall, ExecuteError> {
         match self.attempt(id, input, output) {
             Ok(returned) => Ok(returned),
             Err(failure) => Err(self.explain(id, failure)),
@@ -60,7 +60,7 @@ impl<P: Platform> ModuleManager<P> {
 
     /// Calls a module. What comes of it fits into registers: the errors' details are left where they are.
     #[inline(always)]
-    fn attempt(&self, id: ModuleId, input: &[u8], output: &mut [u8]) -> Result<Returned, Failure> {
+    fn attempt(&self, id: ModuleId, input: &[u8], output: &mut [u8]) -> Result<TimedCall, Failure> {
         let module = self.borrow(id)?;
         let done = self.call_profiled(&module, input, output);
         if done.is_ok() && module.lifecycle.is_fast() {

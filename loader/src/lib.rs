@@ -101,8 +101,8 @@ pub use peak::PeakUse;
 pub use permissions::Permissions;
 pub use pinned::PinnedModule;
 pub use platform::{
-    Call, CallError, Callees, Draft, FastReturn, ImageSize, Leak, MAX_DEPTH, Outcome, Platform, PlatformError,
-    Returned, Usage,
+    Call, CallError, CallOutcome, Callees, Draft, FastReturn, ImageSize, Leak, MAX_DEPTH, Platform, PlatformError,
+    TimedCall, Usage,
 };
 pub use policy::{Domain, FaultPolicy, LoadOptions, Placement};
 pub use printable::Printable;

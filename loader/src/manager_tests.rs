@@ -2,7 +2,7 @@ use super::*;
 use crate::error::{ExecuteError, InvalidModule, LoadError, MalformedModule, UnloadError};
 use crate::fault::{Fault, FaultKind};
 use crate::name::{Name, Version};
-use crate::platform::Outcome;
+use crate::platform::CallOutcome;
 use crate::policy::{Domain, FaultPolicy};
 use crate::testing::{FakePlatform, blob};
 use crate::{Budget, Permissions, RawModule};
@@ -31,7 +31,7 @@ fn loads_finds_and_executes() {
     assert_eq!(manager.find("Full!"), None);
     assert_eq!(manager.execute(id), Ok(42));
     let mut output = [0; 2];
-    assert_eq!(manager.execute_with(id, b"in", &mut output), Ok(Outcome { result: 42, output_length: 2 }));
+    assert_eq!(manager.execute_with(id, b"in", &mut output), Ok(CallOutcome { result: 42, output_length: 2 }));
     assert_eq!(&output, b"ou");
     let profile = manager.stats(id).unwrap();
     assert_eq!((profile.call_count, profile.total_cycles, profile.last_result), (2, 20, Some(42)));

@@ -5,7 +5,7 @@ use core::cell::Ref;
 use crate::error::ExecuteError;
 use crate::manager::ModuleManager;
 use crate::module::{Failure, Module, ModuleId};
-use crate::platform::{Outcome, Platform, Returned};
+use crate::platform::{CallOutcome, Platform, TimedCall};
 
 /// A module that is not looked up for each call, as [`ModuleManager::execute`] does. Its memory stays while it is
 /// pinned, as during a call: where it is replaced meanwhile, its calls are refused, and it goes when it is unpinned.
@@ -46,7 +46,7 @@ impl<P: Platform> PinnedModule<'_, P> {
     /// # Errors
     /// The reason for which there is no result.
     #[inline]
-    pub fn execute_with(&mut self, input: &[u8], output: &mut [u8]) -> Result<Outcome, ExecuteError> {
+    pub fn execute_with(&mut self, input: &[u8], output: &mut [u8]) -> Result<CallOutcome, ExecuteError> {
         self.attempt(input, output).map(|returned| returned.outcome)
     }
 
@@ -63,7 +63,7 @@ impl<P: Platform> PinnedModule<'_, P> {
     }
 
     #[inline(always)]
-    fn attempt(&mut self, input: &[u8], output: &mut [u8]) -> Result<Returned, ExecuteError> {
+    fn attempt(&mut self, input: &[u8], output: &mut [u8]) -> Result<TimedCall, ExecuteError> {
         let Some(module) = &self.module else { return Err(ExecuteError::NotLoaded) };
         match self.manager.call_profiled(module, input, output) {
             Ok(returned) => Ok(returned),

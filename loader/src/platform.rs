@@ -76,7 +76,7 @@ pub trait Callees {
     ///
     /// # Errors
     /// Why there is no result.
-    fn call(&self, name: &[u8], input: &[u8], output: &mut [u8]) -> Result<Outcome, CallRefused>;
+    fn call(&self, name: &[u8], input: &[u8], output: &mut [u8]) -> Result<CallOutcome, CallRefused>;
 }
 
 /// How many calls may lie in each other, the outermost included: a platform that offers the service `call` has
@@ -85,7 +85,7 @@ pub const MAX_DEPTH: usize = 5;
 
 /// A call that returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outcome {
+pub struct CallOutcome {
     /// What the module returned.
     pub result: i32,
     /// How many bytes of output it says it wrote: never more than there was room for.
@@ -94,9 +94,9 @@ pub struct Outcome {
 
 /// What a platform says of a call that returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Returned {
+pub struct TimedCall {
     /// What came of it.
-    pub outcome: Outcome,
+    pub outcome: CallOutcome,
     /// Cycles between the readings of the clock right before and right behind it.
     pub cycles: u64,
 }
@@ -106,7 +106,7 @@ pub struct Returned {
 pub struct FastReturn {
     /// What the module returned.
     pub result: i32,
-    /// As [`Returned::cycles`].
+    /// As [`TimedCall::cycles`].
     pub cycles: u64,
 }
 
@@ -284,7 +284,7 @@ pub trait Platform {
     ///
     /// # Errors
     /// The fault the call ended in, or that there was no memory for it.
-    fn call(&self, call: &Call<'_, Self::Image>, output: &mut [u8]) -> Result<Returned, CallError>;
+    fn call(&self, call: &Call<'_, Self::Image>, output: &mut [u8]) -> Result<TimedCall, CallError>;
 
     /// Whether there is a fast path of calls, [`call_fast`](Self::call_fast); by default there is none.
     const HAS_FAST_PATH: bool = false;
@@ -295,7 +295,7 @@ pub trait Platform {
     fn call_fast(
         &self,
         call: &Call<'_, Self::Image>,
-        slow_result: &mut Result<Returned, CallError>,
+        slow_result: &mut Result<TimedCall, CallError>,
     ) -> Option<FastReturn> {
         *slow_result = self.call(call, &mut []);
         None
@@ -313,7 +313,7 @@ pub trait Platform {
         call: &Call<'_, Self::Image>,
         output: &mut [u8],
         callees: &dyn Callees,
-    ) -> Result<Returned, CallError> {
+    ) -> Result<TimedCall, CallError> {
         let _ = callees;
         self.call(call, output)
     }

@@ -14,7 +14,7 @@ use crate::lifecycle::ModuleState;
 use crate::manager::ModuleManager;
 use crate::module::{Module, ModuleId};
 use crate::placed::PlacedModule;
-use crate::platform::{Call, CallError, Outcome, Platform};
+use crate::platform::{Call, CallError, CallOutcome, Platform};
 use crate::printable::Printable;
 use crate::raw::RawModule;
 use crate::records::Records;
@@ -158,8 +158,8 @@ impl<P: Platform> ModuleManager<P> {
         let room = bytes.get_mut(start..).unwrap_or_default();
         let call = call(old, &old.placed, Reason::Save, &[], self.timing);
         match self.call_platform_slow(&call, old.metadata.depends(), room).map(|returned| returned.outcome) {
-            Ok(Outcome { result: 0, output_length }) if output_length == size => Ok(bytes),
-            Ok(Outcome { result, .. }) => Err(LoadError::SaveFailed { result }),
+            Ok(CallOutcome { result: 0, output_length }) if output_length == size => Ok(bytes),
+            Ok(CallOutcome { result, .. }) => Err(LoadError::SaveFailed { result }),
             Err(CallError::Fault(fault)) => Err(LoadError::SaveFaulted(fault)),
             Err(CallError::NoMemory) => Err(LoadError::NoMemoryForState),
         }

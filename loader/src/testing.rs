@@ -15,7 +15,7 @@ use crate::counters::Counters;
 use crate::diagnosis::Diagnosis;
 use crate::fault::Fault;
 use crate::platform::{
-    Call, CallError, Callees, Draft, FastReturn, ImageSize, Outcome, Platform, PlatformError, Returned, Usage,
+    Call, CallError, CallOutcome, Callees, Draft, FastReturn, ImageSize, Platform, PlatformError, TimedCall, Usage,
 };
 use crate::policy::{Domain, Placement};
 use crate::report::{Console, Style};
@@ -248,7 +248,7 @@ impl Platform for &FakePlatform {
     fn clock_fenced(&self) -> u64 {
         self.time.get()
     }
-    fn call(&self, call: &Call<'_, FakeImage>, output: &mut [u8]) -> Result<Returned, CallError> {
+    fn call(&self, call: &Call<'_, FakeImage>, output: &mut [u8]) -> Result<TimedCall, CallError> {
         let ((), cycles) = call.timing.measure(self, || self.time.set(self.time.get() + 10));
         self.reasons.borrow_mut().push(call.reason);
         let instructions = if call.module.as_str() == "empty" { 40 } else { 100 };
@@ -263,16 +263,16 @@ impl Platform for &FakePlatform {
             .borrow_mut()
             .pop_front()
             .unwrap_or(Ok(42))
-            .map(|result| Returned { outcome: Outcome { result, output_length }, cycles })
+            .map(|result| TimedCall { outcome: CallOutcome { result, output_length }, cycles })
             .map_err(CallError::Fault)
     }
     fn call_fast(
         &self,
         call: &Call<'_, FakeImage>,
-        slow_result: &mut Result<Returned, CallError>,
+        slow_result: &mut Result<TimedCall, CallError>,
     ) -> Option<FastReturn> {
         match self.call(call, &mut []) {
-            Ok(Returned { outcome, cycles }) => Some(FastReturn { result: outcome.result, cycles }),
+            Ok(TimedCall { outcome, cycles }) => Some(FastReturn { result: outcome.result, cycles }),
             error => {
                 *slow_result = error;
                 None
@@ -290,7 +290,7 @@ impl Platform for &FakePlatform {
         call: &Call<'_, FakeImage>,
         output: &mut [u8],
         callees: &dyn Callees,
-    ) -> Result<Returned, CallError> {
+    ) -> Result<TimedCall, CallError> {
         let inside = self.inside.borrow_mut().pop_front();
         if let Some(inside) = inside {
             inside(callees);

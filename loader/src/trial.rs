@@ -15,7 +15,7 @@ use crate::fault::Fault;
 use crate::lifecycle::ModuleState;
 use crate::manager::ModuleManager;
 use crate::module::ModuleId;
-use crate::platform::{Call, CallError, Outcome, Platform};
+use crate::platform::{Call, CallError, CallOutcome, Platform};
 use crate::policy::Domain;
 use crate::price::Empty;
 use crate::profile::Timing;
@@ -191,7 +191,7 @@ impl<P: Platform> Trial<P> {
         index: usize,
         input: &[u8],
         output: &mut [u8],
-    ) -> Result<Outcome, TrialError> {
+    ) -> Result<CallOutcome, TrialError> {
         let batch = self.batch;
         let Some(side) = self.sides.get_mut(index) else { return Err(TrialError::NoMemory) };
         let (outcome, cycles) = manager.batch(side.id, batch, input, output).map_err(|error| at(index, error))?;
@@ -243,7 +243,7 @@ fn at(index: usize, error: ExecuteError) -> TrialError {
     }
 }
 
-fn difference(given: [Outcome; 2], outputs: [&mut [u8]; 2]) -> Option<Difference> {
+fn difference(given: [CallOutcome; 2], outputs: [&mut [u8]; 2]) -> Option<Difference> {
     let [first, second] = given;
     if first.result != second.result {
         return Some(Difference::Results([first.result, second.result]));
@@ -265,7 +265,7 @@ impl<P: Platform> ModuleManager<P> {
         calls: u32,
         input: &[u8],
         output: &mut [u8],
-    ) -> Result<(Outcome, u64), ExecuteError> {
+    ) -> Result<(CallOutcome, u64), ExecuteError> {
         let Some(module) = self.get(id) else { return Err(ExecuteError::NotLoaded) };
         match (module.lifecycle.state(), module.faults.last()) {
             (ModuleState::Live, _) => {}
@@ -296,7 +296,7 @@ impl<P: Platform> ModuleManager<P> {
         depends: &[u8],
         calls: u32,
         output: &mut [u8],
-    ) -> Result<(Outcome, u64), CallError> {
+    ) -> Result<(CallOutcome, u64), CallError> {
         let is_empty = call.input.is_empty() && output.is_empty() && depends.is_empty();
         let may_be_fast = is_empty && domain == Domain::Kernel;
         let (outcome, cycles) = self.timing.measure(&self.platform, || {

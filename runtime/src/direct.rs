@@ -13,7 +13,7 @@ use bareflow_abi::layout::{IMAGE_SPAN, MAX_SEGMENT_SIZE};
 use bareflow_abi::{Context, EntryFn, Services};
 use bareflow_loader::free::FreeRanges;
 use bareflow_loader::segments::{PAGE_SIZE, Segments};
-use bareflow_loader::{Call, CallError, Draft, ImageSize, Outcome, Placement, Platform, PlatformError, Returned};
+use bareflow_loader::{Call, CallError, CallOutcome, Draft, ImageSize, Placement, Platform, PlatformError, TimedCall};
 
 use crate::serialize;
 
@@ -207,7 +207,7 @@ impl<M: PageMemory> Platform for Direct<M> {
         self.memory.clock()
     }
 
-    fn call(&self, call: &Call<'_, DirectImage>, output: &mut [u8]) -> Result<Returned, CallError> {
+    fn call(&self, call: &Call<'_, DirectImage>, output: &mut [u8]) -> Result<TimedCall, CallError> {
         let capacity = output.len();
         let (heap, heap_bytes) = call.image.segments.heap();
         let log = self.log.map_or(null_mut(), |log| log as *mut c_void);
@@ -220,7 +220,7 @@ impl<M: PageMemory> Platform for Direct<M> {
         let entry: EntryFn = unsafe { transmute(call.entry as *const ()) };
         let (result, cycles) = call.timing.measure(self, || entry(&mut context, call.reason as u32));
         let output_length = context.output_length().min(capacity);
-        Ok(Returned { outcome: Outcome { result, output_length }, cycles })
+        Ok(TimedCall { outcome: CallOutcome { result, output_length }, cycles })
     }
 }
 

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use allocator_api2::boxed::Box;
 use bareflow_loader::diagnosis::show_fault;
-use bareflow_loader::{ExecuteError, LoadError, LoadOptions, ModuleId, Platform, Returned};
+use bareflow_loader::{ExecuteError, LoadError, LoadOptions, ModuleId, Platform, TimedCall};
 use bareflow_protocol::Answer;
 use bareflow_protocol::control::Called;
 use bareflow_suite::fallible::{NoMemory, Reason, copy};
@@ -32,7 +32,7 @@ pub(crate) struct Calls {
     repeat: u32,
     done: u32,
     /// What came of the last one.
-    last: Option<Returned>,
+    last: Option<TimedCall>,
     results: Vec<(i32, u64)>,
     total_cycles: u64,
     min_cycles: u64,
@@ -71,7 +71,7 @@ impl Calls {
         self.input.len()
     }
 
-    fn count(&mut self, returned: Returned) {
+    fn count(&mut self, returned: TimedCall) {
         let (result, cycles) = (returned.outcome.result, returned.cycles);
         self.done += 1;
         self.last = Some(returned);

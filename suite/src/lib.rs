@@ -226,7 +226,7 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
         self.note_first_call();
         for _ in 0..plan.repeat.max(1) {
             // What the call before wrote is not this one's.
-            let before = last.map_or(0, |last: bareflow_loader::Outcome| last.output_length);
+            let before = last.map_or(0, |last: bareflow_loader::CallOutcome| last.output_length);
             output.iter_mut().take(before).for_each(|byte| *byte = 0);
             match self.manager.execute_with(module.id, plan.input, &mut output) {
                 Ok(outcome) => {

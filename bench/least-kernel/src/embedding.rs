@@ -40,12 +40,12 @@ impl Platform for Tiny {
     }
     // A function of its own, for the loader's size to be told.
     #[inline(never)]
-    fn call(&self, call: &Call<'_, OneImage>, output: &mut [u8]) -> Result<Returned, CallError> {
+    fn call(&self, call: &Call<'_, OneImage>, output: &mut [u8]) -> Result<TimedCall, CallError> {
         let mut context = Context::new(&Services::NONE, call.input, output);
         // SAFETY: the loader validated the entry and placed it in executable memory.
         let entry: EntryFn = unsafe { core::mem::transmute(call.entry) };
         let (result, cycles) = call.timing.measure(self, || entry(&mut context, call.reason as u32));
-        Ok(Returned { outcome: Outcome { result, output_length: context.output_length() }, cycles })
+        Ok(TimedCall { outcome: Outcome { result, output_length: context.output_length() }, cycles })
     }
 }
 #[inline(never)]

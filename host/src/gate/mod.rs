@@ -7,7 +7,7 @@ use std::ffi::c_void;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use bareflow_abi::Context;
-use bareflow_loader::{Call, CallError, FastReturn, Fault, FaultKind, Outcome, Returned, Timing};
+use bareflow_loader::{Call, CallError, CallOutcome, FastReturn, Fault, FaultKind, TimedCall, Timing};
 
 use crate::caller::Caller;
 use crate::memory::Image;
@@ -54,7 +54,7 @@ const _: () = assert!(Timing::Fast as usize == 0 && Timing::Precise as usize == 
 pub(crate) fn call_fast(
     call: &Call<'_, Image>,
     caller: &Caller,
-    slow_result: &mut Result<Returned, CallError>,
+    slow_result: &mut Result<TimedCall, CallError>,
 ) -> Option<FastReturn> {
     let record = &caller.record;
     let stack_top = call.image.stack_top;
@@ -74,7 +74,7 @@ pub(crate) fn call(
     output: &mut [u8],
     caller: &Caller,
     callees: OptionalCallees<'_>,
-) -> Result<Returned, CallError> {
+) -> Result<TimedCall, CallError> {
     let outer = caller.thread.load(Ordering::Relaxed);
     let Some(under_way) = current() else {
         if outer != caller.record.address() {
@@ -104,7 +104,7 @@ fn enter(
     record: &Record,
     caller: &Caller,
     callees: OptionalCallees<'_>,
-) -> Result<Returned, CallError> {
+) -> Result<TimedCall, CallError> {
     let capacity = output.len();
     record.lend(call.input, output, callees);
     let (heap, heap_size) = call.image.segments.heap();
@@ -122,11 +122,11 @@ fn enter(
 
 /// What came of a call, of whose output nothing is known yet.
 #[inline(never)]
-fn settle(left: u64, FastReturn { result, cycles }: FastReturn, record: &Record) -> Result<Returned, CallError> {
+fn settle(left: u64, FastReturn { result, cycles }: FastReturn, record: &Record) -> Result<TimedCall, CallError> {
     let fault = if left == RETURNED { None } else { record.end() };
     match left {
         left if left == RETURNED || left == TOUCHED.into() => {
-            Ok(Returned { outcome: Outcome { result, output_length: 0 }, cycles })
+            Ok(TimedCall { outcome: CallOutcome { result, output_length: 0 }, cycles })
         }
         CLOBBERED => Err(CLOBBERED_REGISTER.into()),
         _ => Err(fault.unwrap_or(UNKNOWN).into()),

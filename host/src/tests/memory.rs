@@ -35,7 +35,7 @@ fn passes_input_and_output() {
             let input = (0..size).map(|index| index as u8).collect::<Vec<_>>();
             let mut output = vec![0xff; size + 1];
             let outcome = call_with(&platform, &image, &input, &mut output).unwrap();
-            assert_eq!(outcome, Outcome { result: 7, output_length: size });
+            assert_eq!(outcome, CallOutcome { result: 7, output_length: size });
             assert!(output[..size] == input && output[size] == 0xff, "{domain:?} {size}");
         }
         platform.release(image);

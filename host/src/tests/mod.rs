@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use bareflow_abi::Reason;
 use bareflow_loader::{
-    Budget, Call, CallError, Domain, Draft, Fault, FaultKind, ImageSize, Name, Outcome, Placement, Platform, Timing,
+    Budget, Call, CallError, CallOutcome, Domain, Draft, Fault, FaultKind, ImageSize, Name, Placement, Platform, Timing,
 };
 
 use crate::{HostPlatform, Image};
@@ -33,7 +33,12 @@ const fn usual(domain: Domain) -> Placement {
 }
 
 /// Calls an image with input and output.
-fn call_with(platform: &HostPlatform, image: &Image, input: &[u8], output: &mut [u8]) -> Result<Outcome, CallError> {
+fn call_with(
+    platform: &HostPlatform,
+    image: &Image,
+    input: &[u8],
+    output: &mut [u8],
+) -> Result<CallOutcome, CallError> {
     let name = Name::new("test").unwrap();
     let (entry, timing) = (image.segments.base, Timing::Fast);
     let call = Call { module: &name, image, entry, reason: Reason::Run, input, timing, thorough: true };

@@ -5,7 +5,7 @@ use core::arch::global_asm;
 use core::sync::atomic::Ordering;
 
 use bareflow_abi::Context;
-use bareflow_loader::{Call, CallError, Outcome, FastReturn, Returned};
+use bareflow_loader::{Call, CallError, CallOutcome, FastReturn, TimedCall};
 
 use super::{Buffer, OptionalCallees, RETURNED, Record, STACK_SHIFT, pass, settle, through};
 use crate::image::Image;
@@ -101,7 +101,7 @@ pub(super) fn call(
     call: &Call<'_, Image>,
     output: &mut [u8],
     callees: OptionalCallees<'_>,
-) -> Result<Returned, CallError> {
+) -> Result<TimedCall, CallError> {
     let capacity = output.len();
     let input = (call.input.as_ptr() as u64, call.input.len() as u64);
     let buffers = (input, (output.as_ptr() as u64, capacity as u64));
@@ -110,18 +110,18 @@ pub(super) fn call(
     let FastReturn { result, cycles } = settle(left, returned)?;
     // The module could have written any length.
     let output_length = context.output_length().min(capacity);
-    Ok(Returned { outcome: Outcome { result, output_length }, cycles })
+    Ok(TimedCall { outcome: CallOutcome { result, output_length }, cycles })
 }
 
 /// Calls a module in ring 0 without input and output, and without others that it may call.
 #[inline(always)]
-pub fn call_fast(call: &Call<'_, Image>, slow_result: &mut Result<Returned, CallError>) -> Option<FastReturn> {
+pub fn call_fast(call: &Call<'_, Image>, slow_result: &mut Result<TimedCall, CallError>) -> Option<FastReturn> {
     let (left, returned) = enter(call, &mut context(call, &mut []), ((0, 0), (0, 0)), None);
     if left == RETURNED {
         return Some(returned);
     }
     *slow_result = settle(left, returned).map(|FastReturn { result, cycles }| {
-        Returned { outcome: Outcome { result, output_length: 0 }, cycles }
+        TimedCall { outcome: CallOutcome { result, output_length: 0 }, cycles }
     });
     None
 }

@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use bareflow_loader::diagnosis::{Diagnosis, ServiceCall, ServiceLog};
 use bareflow_loader::segments::is_within;
-use bareflow_loader::{Call, CallError, Callees, Fault, FaultKind, Name, FastReturn, Returned, Timing};
+use bareflow_loader::{Call, CallError, Callees, Fault, FaultKind, Name, FastReturn, TimedCall, Timing};
 use spin::Mutex;
 
 use crate::clock;
@@ -223,7 +223,7 @@ unsafe extern "C" {
 
 /// Calls a module.
 #[inline(always)]
-pub fn call(call: &Call<'_, Image>, output: &mut [u8], callees: OptionalCallees<'_>) -> Result<Returned, CallError> {
+pub fn call(call: &Call<'_, Image>, output: &mut [u8], callees: OptionalCallees<'_>) -> Result<TimedCall, CallError> {
     match call.image.user() {
         None => kernel::call(call, output, callees),
         Some(user) => user::call(call, user, output, callees),

@@ -7,7 +7,7 @@
 
 use core::arch::global_asm;
 
-use bareflow_loader::{Call, CallError, Outcome, FastReturn, Returned};
+use bareflow_loader::{Call, CallError, CallOutcome, FastReturn, TimedCall};
 
 use super::{OptionalCallees, Record, pass, settle, through};
 use crate::image::Image;
@@ -150,7 +150,7 @@ pub(super) fn call(
     user: &UserSide,
     output: &mut [u8],
     callees: OptionalCallees<'_>,
-) -> Result<Returned, CallError> {
+) -> Result<TimedCall, CallError> {
     let (image, capacity) = (call.image, output.len());
     user.fill_input(call.input).and_then(|()| user.make_output(capacity)).map_err(|_| CallError::NoMemory)?;
     user.prepare(call.input.len(), capacity);
@@ -167,5 +167,5 @@ pub(super) fn call(
         }
     });
     let FastReturn { result, cycles } = settle(left, returned)?;
-    Ok(Returned { outcome: Outcome { result, output_length: user.take_output(output) }, cycles })
+    Ok(TimedCall { outcome: CallOutcome { result, output_length: user.take_output(output) }, cycles })
 }

@@ -7,7 +7,7 @@ use core::ops::Range;
 use bareflow_abi::header::SERVICE_CALL;
 use bareflow_abi::{CallArguments, CallRefused};
 use bareflow_loader::diagnosis::ServiceCall;
-use bareflow_loader::{Fault, FaultKind, Outcome};
+use bareflow_loader::{Fault, FaultKind, CallOutcome};
 
 use crate::gate::{self, Record};
 use crate::recorder;
@@ -66,7 +66,7 @@ pub fn call(record: &Record, address: u64, caller: u64) -> Result<u32, Fault> {
 }
 
 /// Writes down what came of the call whose arguments lie there.
-fn fill_in(place: u64, outcome: Outcome) {
+fn fill_in(place: u64, outcome: CallOutcome) {
     let length = place as usize + offset_of!(CallArguments<'_>, output_length);
     let result = place as usize + offset_of!(CallArguments<'_>, result);
     // SAFETY: both lie in the arguments, which `call` found to be the module's to write; it still waits.

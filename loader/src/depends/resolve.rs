@@ -7,7 +7,7 @@ use crate::error::ExecuteError;
 use crate::manager::ModuleManager;
 use crate::module::ModuleId;
 use crate::name::Name;
-use crate::platform::{Call, CallError, Callees, MAX_DEPTH, Outcome, Platform, Returned};
+use crate::platform::{Call, CallError, CallOutcome, Callees, MAX_DEPTH, Platform, TimedCall};
 
 /// The modules that one with this list of dependencies may call.
 struct CalleeResolver<'manager, P: Platform> {
@@ -22,7 +22,7 @@ impl<P: Platform> ModuleManager<P> {
         call: &Call<'_, P::Image>,
         depends: &[u8],
         output: &mut [u8],
-    ) -> Result<Returned, CallError> {
+    ) -> Result<TimedCall, CallError> {
         self.platform.call_with_callees(call, output, &CalleeResolver { manager: self, depends })
     }
 
@@ -35,7 +35,7 @@ impl<P: Platform> ModuleManager<P> {
 }
 
 impl<P: Platform> Callees for CalleeResolver<'_, P> {
-    fn call(&self, name: &[u8], input: &[u8], output: &mut [u8]) -> Result<Outcome, CallRefused> {
+    fn call(&self, name: &[u8], input: &[u8], output: &mut [u8]) -> Result<CallOutcome, CallRefused> {
         let mut dependencies = Dependencies::new(self.depends);
         let needed = dependencies.find(|needed| needed.name.as_bytes() == name).ok_or(CallRefused::NotDeclared)?;
         let id = self.manager.resolve(&needed).ok_or(CallRefused::NotLoaded)?;
