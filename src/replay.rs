@@ -140,7 +140,7 @@ impl Replay<'_> {
             Script { module: call.module.clone(), left: call.events.iter().cloned().collect(), ..Script::default() };
         let mut output = vec![0; call.capacity as usize];
         let (image, entry, input) = (&placed.image, placed.entry, call.input.as_slice());
-        let made = Call { module: name, image, entry, reason, input, timing: Timing::Fast, thorough: true };
+        let made = Call { module: name, image, entry, reason, input, timing: Timing::Fast, check_abi: true };
         let done = self.platform.call_with_callees(&made, &mut output, &Told(self.script));
         let ended = match done {
             Ok(returned) => {

@@ -97,7 +97,7 @@ fn serve(channel: &Channel, reply: &Reply, image: &Image, module: &Name, caller:
                 let (address, length) = (with_exposed_provenance_mut(output.0 as usize), output.1 as usize);
                 // SAFETY: and this one to its output.
                 let output = unsafe { slice::from_raw_parts_mut(address, length) };
-                let call = Call { module, image, entry, reason, input, timing: Timing::Fast, thorough: true };
+                let call = Call { module, image, entry, reason, input, timing: Timing::Fast, check_abi: true };
                 let reply = match gate::call(call, output, caller, None) {
                     Ok(returned) => Reply::Returned(returned.outcome),
                     Err(CallError::Fault(fault)) => Reply::Faulted(fault, caller.diagnosis.take()),

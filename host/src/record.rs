@@ -37,8 +37,8 @@ pub(crate) struct Record {
     start: Cell<u64>,
     /// [`TOUCHED`](gate::TOUCHED) where anything below was changed; else 0.
     touched: Cell<u32>,
-    /// 1 while a thorough gate's call is under way; else 0.
-    thorough: Cell<u32>,
+    /// 1 while a checking gate's call is under way; else 0.
+    check_abi: Cell<u32>,
     module: Cell<*const Name>,
     image: Cell<*const Image>,
     caller: Cell<*const Caller>,
@@ -65,7 +65,7 @@ impl Record {
             service_stack: Cell::new(0),
             start: Cell::new(0),
             touched: Cell::new(0),
-            thorough: Cell::new(0),
+            check_abi: Cell::new(0),
             module: Cell::new(null()),
             image: Cell::new(null()),
             caller: Cell::new(null()),
@@ -172,9 +172,9 @@ impl Record {
         unsafe { self.callees.get().as_ref() }.copied()
     }
 
-    /// Whether a thorough gate's call is under way: then its flags are the module's own doing.
-    pub const fn is_thorough(&self) -> bool {
-        self.thorough.get() != 0
+    /// Whether a checking gate's call is under way: then its flags are the module's own doing.
+    pub const fn is_checking(&self) -> bool {
+        self.check_abi.get() != 0
     }
 
     /// What ends the call, if anything does already.

@@ -151,7 +151,7 @@ fn is_modules(signal: c_int, info: *mut siginfo_t, context: *mut c_void) -> bool
     let flags = &mut registers[REG_EFL as usize];
     match gate::current().filter(|record| record.is_in_module()) {
         // A call before this one may have left it set.
-        Some(record) if trap == ALIGNMENT_CHECK && !record.is_thorough() => *flags &= !LEFT_SET,
+        Some(record) if trap == ALIGNMENT_CHECK && !record.is_checking() => *flags &= !LEFT_SET,
         Some(record) => {
             let fault = match record.fault() {
                 Some(noted) if registers[REG_RIP as usize].cast_unsigned() == services::end() => {
@@ -161,7 +161,7 @@ fn is_modules(signal: c_int, info: *mut siginfo_t, context: *mut c_void) -> bool
             };
             end(record, fault, registers);
         }
-        // A module left it so, and a gate that is not thorough let it pass.
+        // A module left it so, and a gate that does not check let it pass.
         None if *flags & LEFT_SET != 0 => *flags &= !LEFT_SET,
         None => return false,
     }

@@ -52,7 +52,7 @@ fn call(platform: &HostPlatform, (image, entry): &(Image, u64)) -> Outcome<Resul
         reason: Reason::Run,
         input: &[1; 100],
         timing: Timing::Fast,
-        thorough: true,
+        check_abi: true,
     };
     match platform.call(&call, &mut [0; 100]) {
         Ok(returned) => Ok(Ok(returned.outcome.result)),

@@ -39,12 +39,12 @@ impl<P: Platform> ModuleManager<P> {
         &self,
         module: &Module<P>,
         timing: Timing,
-        thorough: bool,
+        check_abi: bool,
         take: impl FnOnce(u64),
     ) -> Result<TimedCall, Failure> {
         let mut slow_result = Err(CallError::NoMemory);
         module.lifecycle.begin_fast();
-        let call = Call { thorough, ..run(module, &[], timing) };
+        let call = Call { check_abi, ..run(module, &[], timing) };
         match self.platform.call_fast(&call, &mut slow_result) {
             Some(FastReturn { result, cycles }) => {
                 module.lifecycle.set(ModuleState::Live);
@@ -91,8 +91,8 @@ impl<P: Platform> ModuleManager<P> {
         let state = module.callable()?;
         let timing = module.turns.next(self.timing);
         // The first call of all, and one in some hundred.
-        let thorough = timing != Timing::Untimed && self.samples(module)?.is_folded();
-        let call = Call { thorough, ..run(module, input, timing) };
+        let check_abi = timing != Timing::Untimed && self.samples(module)?.is_folded();
+        let call = Call { check_abi, ..run(module, input, timing) };
         let may_be_fast = input.is_empty() && output.is_empty() && !module.lifecycle.is_slow_path_only();
         module.lifecycle.set(ModuleState::Running);
         let done = self.call_platform(&call, may_be_fast, module.metadata.depends(), output);
@@ -236,5 +236,5 @@ fn copied(returned: &TimedCall) -> TimedCall {
 #[inline(always)]
 fn run<'call, P: Platform>(module: &'call Module<P>, input: &'call [u8], timing: Timing) -> Call<'call, P::Image> {
     let (image, entry) = (&module.placed.image, module.placed.entry);
-    Call { module: &module.name, image, entry, reason: Reason::Run, input, timing, thorough: false }
+    Call { module: &module.name, image, entry, reason: Reason::Run, input, timing, check_abi: false }
 }

@@ -52,7 +52,7 @@ impl<P: Platform> PinnedModule<'_, P> {
 
     /// Calls it `calls` times in a row, without input or output, reading the clock once for each: where one
     /// call ends the next one begins. So a reading covers what the loader does between two calls, too, and none
-    /// of the calls is looked at thoroughly. Returns what the last call returned, or `None` if there was none.
+    /// of the calls is checked. Returns what the last call returned, or `None` if there was none.
     ///
     /// # Errors
     /// The reason for which there are no more results.

@@ -58,7 +58,7 @@ pub struct Call<'call, Image> {
     pub timing: Timing,
     /// Whether the platform is to look at all that a module must preserve. Else it may put right unseen what takes
     /// long to look at.
-    pub thorough: bool,
+    pub check_abi: bool,
 }
 
 // Copies are made where a call leaves the fast path: so that one need not write it to memory.

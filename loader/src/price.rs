@@ -48,7 +48,7 @@ impl<P: Platform> Empty<P> {
     /// A call of it.
     pub const fn call(&self, timing: Timing) -> Call<'_, P::Image> {
         let (image, entry) = (&self.image, self.entry);
-        Call { module: &self.name, image, entry, reason: Reason::Run, input: &[], timing, thorough: false }
+        Call { module: &self.name, image, entry, reason: Reason::Run, input: &[], timing, check_abi: false }
     }
 
     /// Takes its memory back.

@@ -174,5 +174,5 @@ pub(crate) const fn call<'call, P: Platform>(
     input: &'call [u8],
     timing: crate::Timing,
 ) -> Call<'call, P::Image> {
-    Call { module: &module.name, image: &placed.image, entry: placed.entry, reason, input, timing, thorough: true }
+    Call { module: &module.name, image: &placed.image, entry: placed.entry, reason, input, timing, check_abi: true }
 }

@@ -301,7 +301,7 @@ impl<P: Platform> ModuleManager<P> {
         let may_be_fast = is_empty && domain == Domain::Kernel;
         let (outcome, cycles) = self.timing.measure(&self.platform, || {
             let mut last = self.call_platform(call, may_be_fast, depends, output)?;
-            let others = Call { timing: Timing::Untimed, thorough: false, ..*call };
+            let others = Call { timing: Timing::Untimed, check_abi: false, ..*call };
             for _ in 1..calls {
                 last = self.call_platform(&others, may_be_fast, depends, output)?;
             }

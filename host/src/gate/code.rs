@@ -3,10 +3,10 @@
 //!
 //! They differ in how they read the clock right before and right behind the call, and in what they do about what
 //! a module may have changed and nobody relies on: registers that are given up here, flags, and the control bits of
-//! MXCSR. To look at these takes longer than all else together: a thorough gate does, and ends a call that changed
+//! MXCSR. To look at these takes longer than all else together: a checking gate does, and ends a call that changed
 //! any; another one puts right unseen what our own code needs. The flags for alignment and nested tasks, which
 //! take as long, are put right where they are met with, by the handler of signals. So that nobody is taken for another
-//! one, a thorough gate clears all flags first.
+//! one, a checking gate clears all flags first.
 
 use std::arch::global_asm;
 
@@ -90,9 +90,9 @@ macro_rules! gate {
 }
 
 gate!("bareflow_host_fast", fast, put right);
-gate!("bareflow_host_fast_thorough", fast, look at);
+gate!("bareflow_host_fast_checking", fast, look at);
 gate!("bareflow_host_precise", precise, put right);
-gate!("bareflow_host_precise_thorough", precise, look at);
+gate!("bareflow_host_precise_checking", precise, look at);
 gate!("bareflow_host_untimed", untimed, put right);
 
 global_asm!(

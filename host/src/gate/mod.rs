@@ -30,9 +30,9 @@ unsafe extern "C" {
     // Each takes the entry in r8, the module's arguments in rdi and rsi, its stack in r9, and the record in rcx. Returns the
     // result in r8, the clock's second reading in r9, and in rdx how it was left. Keeps rbx and rbp alone.
     fn bareflow_host_fast();
-    fn bareflow_host_fast_thorough();
+    fn bareflow_host_fast_checking();
     fn bareflow_host_precise();
-    fn bareflow_host_precise_thorough();
+    fn bareflow_host_precise_checking();
     fn bareflow_host_untimed();
     fn bareflow_host_recover();
     safe fn bareflow_host_thread() -> *const c_void;
@@ -41,9 +41,9 @@ unsafe extern "C" {
 /// The gates, at the numbers of their timings.
 static GATES: [unsafe extern "C" fn(); 3] = [bareflow_host_fast, bareflow_host_precise, bareflow_host_untimed];
 
-/// The thorough ones. What is not timed is not looked at either.
-static THOROUGH_GATES: [unsafe extern "C" fn(); 3] =
-    [bareflow_host_fast_thorough, bareflow_host_precise_thorough, bareflow_host_untimed];
+/// The checking ones. What is not timed is not looked at either.
+static CHECKING_GATES: [unsafe extern "C" fn(); 3] =
+    [bareflow_host_fast_checking, bareflow_host_precise_checking, bareflow_host_untimed];
 
 const _: () = assert!(Timing::Fast as usize == 0 && Timing::Precise as usize == 1 && Timing::Untimed as usize == 2);
 
@@ -144,7 +144,7 @@ fn pass(
 ) -> (u64, FastReturn) {
     // The watchdog's signal never finds a call with another one's budget.
     caller.watched.begin(call.image.time_us);
-    let gates = if call.thorough { &THOROUGH_GATES } else { &GATES };
+    let gates = if call.check_abi { &CHECKING_GATES } else { &GATES };
     let gate = gates[call.timing as usize];
     let (result, left, end): (u64, u64, u64);
     // SAFETY: the entry lies in the sealed text of an image, as validation made sure; a fault in it ends

@@ -41,7 +41,7 @@ fn call_with(
 ) -> Result<CallOutcome, CallError> {
     let name = Name::new("test").unwrap();
     let (entry, timing) = (image.segments.base, Timing::Fast);
-    let call = Call { module: &name, image, entry, reason: Reason::Run, input, timing, thorough: true };
+    let call = Call { module: &name, image, entry, reason: Reason::Run, input, timing, check_abi: true };
     platform.call(&call, output).map(|returned| returned.outcome)
 }
 

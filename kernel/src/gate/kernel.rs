@@ -15,7 +15,7 @@ unsafe extern "C" {
     // Each takes the module's arguments in rdi and rsi, its entry in rdx, and the record in rcx. Returns the result in
     // rax, and in rdx how it was left. Keeps rbx and rbp alone.
     fn bareflow_gate();
-    fn bareflow_gate_thorough();
+    fn bareflow_gate_checking();
 }
 
 /// A gate of that name, and what it does about registers that a function must preserve and nobody relies on.
@@ -58,7 +58,7 @@ macro_rules! gate {
 
 gate!("bareflow_gate", "", "");
 gate!(
-    "bareflow_gate_thorough",
+    "bareflow_gate_checking",
     "xor ebx, ebx\n xor r12d, r12d\n xor r13d, r13d\n xor r14d, r14d\n xor r15d, r15d",
     // No interrupts are kept away by their priority, and no debug register is armed, nor those registers' own guard.
     "mov rcx, dr7\n and ecx, 0x20ff\n mov rdx, cr8\n or rcx, rdx
@@ -142,7 +142,7 @@ fn enter(
     let stack_top = call.image.kernel_stack_top() + STACK_SHIFT.load(Ordering::Relaxed);
     let record = Record::new(call.module, call.image, stack_top, buffers, callees);
     // Registers that are given up here are not worth looking at each time.
-    let gate: unsafe extern "C" fn() = if call.thorough { bareflow_gate_thorough } else { bareflow_gate };
+    let gate: unsafe extern "C" fn() = if call.check_abi { bareflow_gate_checking } else { bareflow_gate };
     pass(record, call.timing, |record| {
         // SAFETY: the entry lies in the sealed text of an image, as validation made
         // sure; its stack is mapped; what the gate does not keep is given up here.
