@@ -36,7 +36,7 @@ pub(crate) struct Caller {
 
 impl Caller {
     /// The side that calls modules on this thread, once it is where it stays.
-    pub fn settle(&self) {
+    pub fn bind_record(&self) {
         self.record.belongs_to(self);
     }
 

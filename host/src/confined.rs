@@ -70,7 +70,7 @@ extern "C" fn live(life: *mut Life) -> ! {
         diagnosis: Cell::new(None),
         services: Cell::new(ServiceLog::EMPTY),
     });
-    caller.settle();
+    caller.bind_record();
     if let (Some(()), Some(name), Lines::Parent(channel)) = (confined, Name::new("confined"), &caller.lines) {
         // Nothing but calls is asked for here.
         let _ = serve(channel, &Reply::Ready, image, &name, &caller);

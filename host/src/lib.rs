@@ -121,7 +121,7 @@ impl HostPlatform {
             diagnosis: Cell::new(None),
             services: Cell::new(ServiceLog::EMPTY),
         });
-        caller.settle();
+        caller.bind_record();
         let arenas = RefCell::new(arenas);
         Ok(HostPlatform {
             arenas,

@@ -123,7 +123,7 @@ impl<P: Platform> ModuleManager<P> {
         returned: &mut TimedCall,
     ) -> Result<(), Failure> {
         module.lifecycle.set(state);
-        *returned = done.map_err(|error| self.note(module, error, timing))?;
+        *returned = done.map_err(|error| self.note_failure(module, error, timing))?;
         if let (Timing::Fast | Timing::Precise, Some(samples)) = (timing, module.recorder.get()) {
             samples.push(returned.cycles);
         }
@@ -184,7 +184,7 @@ impl<P: Platform> ModuleManager<P> {
                     (done, stamp) = (Ok(Some(returned.outcome.result)), now);
                 }
                 Err(error) => {
-                    done = Err(self.note(module, error, self.timing));
+                    done = Err(self.note_failure(module, error, self.timing));
                     break;
                 }
             }
@@ -206,7 +206,7 @@ impl<P: Platform> ModuleManager<P> {
     /// Takes note of a call that did not return.
     #[cold]
     #[inline(never)]
-    fn note(&self, module: &Module<P>, error: CallError, timing: Timing) -> Failure {
+    fn note_failure(&self, module: &Module<P>, error: CallError, timing: Timing) -> Failure {
         if timing == Timing::Untimed {
             module.turns.take_back();
         }

@@ -18,9 +18,9 @@ impl<P: Platform> ModuleManager<P> {
     /// The reason for which there is no result.
     #[inline]
     pub fn execute(&self, id: ModuleId) -> Result<i32, ExecuteError> {
-        match self.attempt(id, &[], &mut []) {
+        match self.try_call(id, &[], &mut []) {
             Ok(returned) => Ok(returned.outcome.result),
-            Err(failure) => Err(self.explain(id, failure)),
+            Err(failure) => Err(self.to_error(id, failure)),
         }
     }
 
@@ -39,9 +39,9 @@ impl<P: Platform> ModuleManager<P> {
     /// The reason for which there is no result.
     #[inline]
     pub fn execute_timed(&self, id: ModuleId, input: &[u8], output: &mut [u8]) -> Result<TimedCall, ExecuteError> {
-        match self.attempt(id, input, output) {
+        match self.try_call(id, input, output) {
             Ok(returned) => Ok(returned),
-            Err(failure) => Err(self.explain(id, failure)),
+            Err(failure) => Err(self.to_error(id, failure)),
         }
     }
 
@@ -60,7 +60,7 @@ impl<P: Platform> ModuleManager<P> {
 
     /// Calls a module. What comes of it fits into registers: the errors' details are left where they are.
     #[inline(always)]
-    fn attempt(&self, id: ModuleId, input: &[u8], output: &mut [u8]) -> Result<TimedCall, Failure> {
+    fn try_call(&self, id: ModuleId, input: &[u8], output: &mut [u8]) -> Result<TimedCall, Failure> {
         let module = self.borrow(id)?;
         let done = self.call_profiled(&module, input, output);
         if done.is_ok() && module.lifecycle.is_fast() {
@@ -68,7 +68,7 @@ impl<P: Platform> ModuleManager<P> {
         }
         let retired = module.lifecycle.is_retired();
         drop(module);
-        self.settle(id, retired, matches!(done, Err(Failure::Faulted)));
+        self.after_call(id, retired, matches!(done, Err(Failure::Faulted)));
         done
     }
 
@@ -86,7 +86,7 @@ impl<P: Platform> ModuleManager<P> {
 
     /// Does what is to be done behind a call, or several, when the module is not borrowed any more.
     #[inline(always)]
-    pub(crate) fn settle(&self, id: ModuleId, retired: bool, faulted: bool) {
+    pub(crate) fn after_call(&self, id: ModuleId, retired: bool, faulted: bool) {
         match retired {
             #[cfg(feature = "reload")]
             true => self.reap_retired(id),
@@ -98,7 +98,7 @@ impl<P: Platform> ModuleManager<P> {
     /// The error that a failure stands for.
     #[cold]
     #[inline(never)]
-    pub(crate) fn explain(&self, id: ModuleId, failure: Failure) -> ExecuteError {
+    pub(crate) fn to_error(&self, id: ModuleId, failure: Failure) -> ExecuteError {
         match failure {
             Failure::NotLoaded => ExecuteError::NotLoaded,
             Failure::NoMemory => ExecuteError::NoMemory,

@@ -22,7 +22,7 @@ impl<P: Platform> ModuleManager<P> {
     /// # Errors
     /// [`ExecuteError::NotLoaded`] when it is gone.
     pub fn pin(&self, id: ModuleId) -> Result<PinnedModule<'_, P>, ExecuteError> {
-        let module = self.borrow(id).map_err(|failure| self.explain(id, failure))?;
+        let module = self.borrow(id).map_err(|failure| self.to_error(id, failure))?;
         Ok(PinnedModule { manager: self, id, module: Some(module) })
     }
 }
@@ -47,7 +47,7 @@ impl<P: Platform> PinnedModule<'_, P> {
     /// The reason for which there is no result.
     #[inline]
     pub fn execute_with(&mut self, input: &[u8], output: &mut [u8]) -> Result<CallOutcome, ExecuteError> {
-        self.attempt(input, output).map(|returned| returned.outcome)
+        self.try_call(input, output).map(|returned| returned.outcome)
     }
 
     /// Calls it `calls` times in a row, without input or output, reading the clock once for each: where one
@@ -63,7 +63,7 @@ impl<P: Platform> PinnedModule<'_, P> {
     }
 
     #[inline(always)]
-    fn attempt(&mut self, input: &[u8], output: &mut [u8]) -> Result<TimedCall, ExecuteError> {
+    fn try_call(&mut self, input: &[u8], output: &mut [u8]) -> Result<TimedCall, ExecuteError> {
         let Some(module) = &self.module else { return Err(ExecuteError::NotLoaded) };
         match self.manager.call_profiled(module, input, output) {
             Ok(returned) => Ok(returned),
@@ -84,7 +84,7 @@ impl<P: Platform> PinnedModule<'_, P> {
     #[cold]
     #[inline(never)]
     fn fail(&mut self, failure: Failure, error: &mut ExecuteError) {
-        *error = self.manager.explain(self.id, failure);
+        *error = self.manager.to_error(self.id, failure);
         self.unpin(matches!(failure, Failure::Faulted));
         self.module = self.manager.borrow(self.id).ok();
     }
@@ -93,7 +93,7 @@ impl<P: Platform> PinnedModule<'_, P> {
         if let Some(module) = self.module.take() {
             let retired = module.lifecycle.is_retired();
             drop(module);
-            self.manager.settle(self.id, retired, faulted);
+            self.manager.after_call(self.id, retired, faulted);
         }
     }
 }

@@ -140,7 +140,7 @@ impl<P: Platform> Trial<P> {
     ) -> Result<bool, TrialError> {
         let [first, second] = outputs;
         if self.batch == 0 {
-            self.settle(manager, input, [&mut *first, &mut *second])?;
+            self.choose_batch(manager, input, [&mut *first, &mut *second])?;
         }
         let given = [self.measure(manager, 0, input, &mut *first)?, self.measure(manager, 1, input, &mut *second)?];
         if self.difference.is_none() {
@@ -206,7 +206,7 @@ impl<P: Platform> Trial<P> {
 
     /// Finds out how many calls make a measurement, and what nothing costs. Both
     /// sides are called as often as each other: they may count their calls.
-    fn settle(
+    fn choose_batch(
         &mut self,
         manager: &ModuleManager<P>,
         input: &[u8],
@@ -281,7 +281,7 @@ impl<P: Platform> ModuleManager<P> {
             module.faults.note(fault, self.platform.diagnosis(), self.platform.tables());
         }
         drop(module);
-        self.settle(id, retired, matches!(done, Err(CallError::Fault(_))));
+        self.after_call(id, retired, matches!(done, Err(CallError::Fault(_))));
         done.map_err(|error| match error {
             CallError::NoMemory => ExecuteError::NoMemory,
             CallError::Fault(fault) => ExecuteError::Faulted(fault),

@@ -63,7 +63,7 @@ pub(crate) fn call_fast(
     if left == RETURNED {
         return Some(fast);
     }
-    *slow_result = settle(left, fast, record);
+    *slow_result = decode_return(left, fast, record);
     None
 }
 
@@ -111,7 +111,7 @@ fn enter(
     let mut context =
         Context::new(table_of(call.image.services, caller), call.input, output).with_heap(heap, heap_size);
     let (left, fast) = pass(call, record.stack_top(), &raw mut context, record, caller);
-    let mut returned = settle(left, fast, record);
+    let mut returned = decode_return(left, fast, record);
     record.take_back();
     if let Ok(returned) = &mut returned {
         // The module could have written any length.
@@ -122,7 +122,11 @@ fn enter(
 
 /// What came of a call, of whose output nothing is known yet.
 #[inline(never)]
-fn settle(left: u64, FastReturn { result, cycles }: FastReturn, record: &Record) -> Result<TimedCall, CallError> {
+fn decode_return(
+    left: u64,
+    FastReturn { result, cycles }: FastReturn,
+    record: &Record,
+) -> Result<TimedCall, CallError> {
     let fault = if left == RETURNED { None } else { record.end() };
     match left {
         left if left == RETURNED || left == TOUCHED.into() => {

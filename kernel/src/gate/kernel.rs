@@ -7,7 +7,7 @@ use core::sync::atomic::Ordering;
 use bareflow_abi::Context;
 use bareflow_loader::{Call, CallError, CallOutcome, FastReturn, TimedCall};
 
-use super::{Buffer, OptionalCallees, RETURNED, Record, STACK_SHIFT, pass, settle, through};
+use super::{Buffer, OptionalCallees, RETURNED, Record, STACK_SHIFT, pass, decode_return, through};
 use crate::image::Image;
 use crate::services::undeclared::table;
 
@@ -107,7 +107,7 @@ pub(super) fn call(
     let buffers = (input, (output.as_ptr() as u64, capacity as u64));
     let mut context = context(call, output);
     let (left, returned) = enter(call, &mut context, buffers, callees);
-    let FastReturn { result, cycles } = settle(left, returned)?;
+    let FastReturn { result, cycles } = decode_return(left, returned)?;
     // The module could have written any length.
     let output_length = context.output_length().min(capacity);
     Ok(TimedCall { outcome: CallOutcome { result, output_length }, cycles })
@@ -120,7 +120,7 @@ pub fn call_fast(call: &Call<'_, Image>, slow_result: &mut Result<TimedCall, Cal
     if left == RETURNED {
         return Some(returned);
     }
-    *slow_result = settle(left, returned).map(|FastReturn { result, cycles }| {
+    *slow_result = decode_return(left, returned).map(|FastReturn { result, cycles }| {
         TimedCall { outcome: CallOutcome { result, output_length: 0 }, cycles }
     });
     None

@@ -271,7 +271,7 @@ fn pass(record: Record, timing: Timing, enter: impl FnOnce(*mut Record) -> (u64,
 
 /// What came of a call, by how its gate was left.
 #[inline]
-fn settle(left: u64, returned: FastReturn) -> Result<FastReturn, CallError> {
+fn decode_return(left: u64, returned: FastReturn) -> Result<FastReturn, CallError> {
     match left {
         RETURNED => Ok(returned),
         CLOBBERED => {

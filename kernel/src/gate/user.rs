@@ -9,7 +9,7 @@ use core::arch::global_asm;
 
 use bareflow_loader::{Call, CallError, CallOutcome, FastReturn, TimedCall};
 
-use super::{OptionalCallees, Record, pass, settle, through};
+use super::{OptionalCallees, Record, pass, decode_return, through};
 use crate::image::Image;
 use crate::image::user::UserSide;
 
@@ -166,6 +166,6 @@ pub(super) fn call(
             through!([sym bareflow_user_gate], record, reason, "rdi" = call.entry, "rsi" = layout::CONTEXT, "r8" = root)
         }
     });
-    let FastReturn { result, cycles } = settle(left, returned)?;
+    let FastReturn { result, cycles } = decode_return(left, returned)?;
     Ok(TimedCall { outcome: CallOutcome { result, output_length: user.take_output(output) }, cycles })
 }
