@@ -7,8 +7,8 @@ use crate::manager::ModuleManager;
 use crate::module::{Failure, Module};
 use crate::platform::{Call, CallError, CallOutcome, FastReturn, Platform, TimedCall};
 use crate::profile::Timing;
+use crate::profile::sampler::Decision;
 use crate::profile::samples::Samples;
-use crate::profile::turns::Turn;
 
 impl<P: Platform> ModuleManager<P> {
     /// Calls a module that is borrowed. The fast path is short, and writes no result to memory.
@@ -20,11 +20,11 @@ impl<P: Platform> ModuleManager<P> {
         output: &mut [u8],
     ) -> Result<TimedCall, Failure> {
         if P::HAS_FAST_PATH && input.is_empty() && output.is_empty() && module.lifecycle.is_fast() {
-            match (module.turns.usual(), module.recorder.get()) {
-                (Turn::Timed, Some(samples)) if !samples.is_folded() => {
+            match (module.sampler.decide(), module.recorder.get()) {
+                (Decision::Time, Some(samples)) if !samples.is_folded() => {
                     return self.call_fast(module, self.timing, false, |cycles| samples.push(cycles));
                 }
-                (Turn::Counted, _) => return self.call_fast(module, Timing::Untimed, false, |_| ()),
+                (Decision::Count, _) => return self.call_fast(module, Timing::Untimed, false, |_| ()),
                 _ => {}
             }
         }
@@ -70,7 +70,7 @@ impl<P: Platform> ModuleManager<P> {
         returned: &mut TimedCall,
     ) -> Result<(), Failure> {
         let may_be_fast = P::HAS_FAST_PATH && input.is_empty() && output.is_empty();
-        if !may_be_fast || !module.lifecycle.is_fast() || !module.turns.times_all() {
+        if !may_be_fast || !module.lifecycle.is_fast() || !module.sampler.times_all() {
             return self.call_off_fast_path(module, input, output, returned);
         }
         // The first call of all, or one in some hundred.
@@ -89,7 +89,7 @@ impl<P: Platform> ModuleManager<P> {
         returned: &mut TimedCall,
     ) -> Result<(), Failure> {
         let state = module.callable()?;
-        let timing = module.turns.next(self.timing);
+        let timing = module.sampler.next(self.timing);
         // The first call of all, and one in some hundred.
         let check_abi = timing != Timing::Untimed && self.samples(module)?.is_folded();
         let call = Call { check_abi, ..run(module, input, timing) };
@@ -208,7 +208,7 @@ impl<P: Platform> ModuleManager<P> {
     #[inline(never)]
     fn note_failure(&self, module: &Module<P>, error: CallError, timing: Timing) -> Failure {
         if timing == Timing::Untimed {
-            module.turns.take_back();
+            module.sampler.uncount();
         }
         match error {
             CallError::NoMemory => Failure::NoMemory,

@@ -48,7 +48,7 @@ impl<P: Platform> ModuleManager<P> {
     /// Times one in `every` calls of a module from now on. Returns `false` when it is gone.
     pub fn sample(&self, id: ModuleId, every: NonZeroU32) -> bool {
         self.get(id).is_some_and(|module| {
-            module.turns.set(every);
+            module.sampler.set(every);
             true
         })
     }

@@ -18,7 +18,7 @@ use crate::placed::PlacedModule;
 use crate::platform::{CallError, Platform};
 use crate::policy::{Domain, LoadOptions, Placement};
 use crate::profile::Recorder;
-use crate::profile::turns::Turns;
+use crate::profile::sampler::Sampler;
 use crate::raw::RawModule;
 use crate::registry::{NameEntry, Reservation, Slot};
 use crate::state::StateTransfer;
@@ -211,7 +211,7 @@ impl<P: Platform> ModuleManager<P> {
             blob_size: raw.blob().len() as u64,
             placement,
             placed,
-            turns: Turns::new(options.sample_every),
+            sampler: Sampler::new(options.sample_every),
             metadata,
             faults: Faults::none(),
             recorder: Recorder::new(),

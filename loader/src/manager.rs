@@ -188,7 +188,7 @@ impl<P: Platform> ModuleManager<P> {
         let faults = &module.faults;
         let snapshot = module.recorder.snapshot(0);
         let timed_calls = snapshot.as_ref().map_or(0, Snapshot::timed_calls);
-        let returned = timed_calls + module.turns.untimed();
+        let returned = timed_calls + module.sampler.untimed();
         ModuleProfile {
             name: module.name,
             version: module.version,
@@ -207,7 +207,7 @@ impl<P: Platform> ModuleManager<P> {
             // The calls that faulted were calls, though they have no figure.
             call_count: returned + u64::from(faults.count.get()),
             timed_calls,
-            sample_every: module.turns.every(),
+            sample_every: module.sampler.every(),
             total_cycles: snapshot.as_ref().map_or(0, Snapshot::total_cycles),
             cycles: snapshot.and_then(|snapshot| snapshot.statistics(self.overhead)),
             last_result: (returned > 0).then_some(module.last_result.get()),

@@ -17,7 +17,7 @@ use crate::placed::PlacedModule;
 use crate::platform::Platform;
 use crate::policy::{Domain, FaultPolicy, LoadOptions, Placement};
 use crate::profile::Recorder;
-use crate::profile::turns::Turns;
+use crate::profile::sampler::Sampler;
 use crate::registry::Index;
 use crate::valid::ValidModule;
 
@@ -53,7 +53,7 @@ pub(crate) struct Module<P: Platform> {
     pub(crate) blob_size: u64,
     pub(crate) placement: Placement,
     pub(crate) placed: PlacedModule<P::Image>,
-    pub(crate) turns: Turns,
+    pub(crate) sampler: Sampler,
     pub(crate) metadata: Metadata<P::Tables>,
     pub(crate) faults: Faults<P::Tables>,
     pub(crate) recorder: Recorder<P::Tables>,
@@ -62,7 +62,7 @@ pub(crate) struct Module<P: Platform> {
 impl<P: Platform> Module<P> {
     /// Calls so far, those that faulted included.
     pub(crate) fn call_count(&self) -> u64 {
-        self.recorder.count() + self.turns.untimed() + u64::from(self.faults.count.get())
+        self.recorder.count() + self.sampler.untimed() + u64::from(self.faults.count.get())
     }
 
     /// Bytes of the loader's tables that it takes besides its slot.

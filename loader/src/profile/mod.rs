@@ -1,9 +1,9 @@
 //! What calls cost: readings, statistics, and the cost of reading itself.
 
 pub mod histogram;
+pub(crate) mod sampler;
 pub(crate) mod samples;
 pub mod snapshot;
-pub(crate) mod turns;
 
 use core::cell::{Cell, OnceCell};
 use core::num::NonZeroU32;
