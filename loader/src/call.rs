@@ -8,7 +8,7 @@ use crate::module::{Failure, Module};
 use crate::platform::{Call, CallError, CallOutcome, FastReturn, Platform, TimedCall};
 use crate::profile::Timing;
 use crate::profile::sampler::Decision;
-use crate::profile::samples::Samples;
+use crate::profile::samples::SampleBuffer;
 
 impl<P: Platform> ModuleManager<P> {
     /// Calls a module that is borrowed. The fast path is short, and writes no result to memory.
@@ -20,8 +20,8 @@ impl<P: Platform> ModuleManager<P> {
         output: &mut [u8],
     ) -> Result<TimedCall, Failure> {
         if P::HAS_FAST_PATH && input.is_empty() && output.is_empty() && module.lifecycle.is_fast() {
-            match (module.sampler.decide(), module.recorder.get()) {
-                (Decision::Time, Some(samples)) if !samples.is_folded() => {
+            match (module.sampler.decide(), module.profile_buffer.get()) {
+                (Decision::Time, Some(samples)) if !samples.is_flushed() => {
                     return self.call_fast(module, self.timing, false, |cycles| samples.push(cycles));
                 }
                 (Decision::Count, _) => return self.call_fast(module, Timing::Untimed, false, |_| ()),
@@ -91,7 +91,7 @@ impl<P: Platform> ModuleManager<P> {
         let state = module.callable()?;
         let timing = module.sampler.next(self.timing);
         // The first call of all, and one in some hundred.
-        let check_abi = timing != Timing::Untimed && self.samples(module)?.is_folded();
+        let check_abi = timing != Timing::Untimed && self.samples(module)?.is_flushed();
         let call = Call { check_abi, ..run(module, input, timing) };
         let may_be_fast = input.is_empty() && output.is_empty() && !module.lifecycle.is_slow_path_only();
         module.lifecycle.set(ModuleState::Running);
@@ -124,7 +124,7 @@ impl<P: Platform> ModuleManager<P> {
     ) -> Result<(), Failure> {
         module.lifecycle.set(state);
         *returned = done.map_err(|error| self.note_failure(module, error, timing))?;
-        if let (Timing::Fast | Timing::Precise, Some(samples)) = (timing, module.recorder.get()) {
+        if let (Timing::Fast | Timing::Precise, Some(samples)) = (timing, module.profile_buffer.get()) {
             samples.push(returned.cycles);
         }
         module.last_result.set(returned.outcome.result);
@@ -199,8 +199,8 @@ impl<P: Platform> ModuleManager<P> {
 
     /// Where a module's readings go.
     #[inline(always)]
-    fn samples<'module>(&self, module: &'module Module<P>) -> Result<&'module Samples, Failure> {
-        module.recorder.samples(&self.spare, || self.platform.tables()).ok_or(Failure::ProfileFull)
+    fn samples<'module>(&self, module: &'module Module<P>) -> Result<&'module SampleBuffer, Failure> {
+        module.profile_buffer.samples(&self.spare_buffer, || self.platform.tables()).ok_or(Failure::ProfileFull)
     }
 
     /// Takes note of a call that did not return.

@@ -17,7 +17,7 @@ use crate::permissions::Permissions;
 use crate::placed::PlacedModule;
 use crate::platform::{CallError, Platform};
 use crate::policy::{Domain, LoadOptions, Placement};
-use crate::profile::Recorder;
+use crate::profile::ProfileBuffer;
 use crate::profile::sampler::Sampler;
 use crate::raw::RawModule;
 use crate::registry::{NameEntry, Reservation, Slot};
@@ -214,7 +214,7 @@ impl<P: Platform> ModuleManager<P> {
             sampler: Sampler::new(options.sample_every),
             metadata,
             faults: Faults::none(),
-            recorder: Recorder::new(),
+            profile_buffer: ProfileBuffer::new(),
         }));
         Ok(())
     }

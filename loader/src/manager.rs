@@ -14,7 +14,7 @@ use crate::peak::PeakUse;
 use crate::placed::PlacedModule;
 use crate::platform::{CallError, Platform, Usage};
 use crate::policy::LoadOptions;
-use crate::profile::{ModuleProfile, Snapshot, Spare, Timing, calibrate, step};
+use crate::profile::{ModuleProfile, Snapshot, SpareBuffer, Timing, calibrate, step};
 use crate::registry::{NameEntry, Registry};
 use crate::state;
 #[cfg(feature = "reload")]
@@ -30,7 +30,7 @@ pub struct ModuleManager<P: Platform> {
     overhead: u64,
     step: u64,
     pub(crate) registry: Registry<P>,
-    pub(crate) spare: Spare<P::Tables>,
+    pub(crate) spare_buffer: SpareBuffer<P::Tables>,
     /// The receipts of modules that were retired during calls, the oldest first: one for each call under way.
     #[cfg(feature = "reload")]
     pub(crate) receipts: RefCell<[Option<Receipt>; MAX_DEPTH]>,
@@ -52,7 +52,7 @@ impl<P: Platform> ModuleManager<P> {
             step: step(&platform),
             timing,
             registry: Registry::new(),
-            spare: Spare::new(),
+            spare_buffer: SpareBuffer::new(),
             #[cfg(feature = "reload")]
             receipts: RefCell::new([None; MAX_DEPTH]),
             last_fault: Cell::new(None),
@@ -89,7 +89,7 @@ impl<P: Platform> ModuleManager<P> {
     #[must_use]
     pub fn snapshot(&self, id: ModuleId) -> Option<Snapshot> {
         let module = self.get(id)?;
-        module.recorder.snapshot(module.call_count())
+        module.profile_buffer.snapshot(module.call_count())
     }
 
     /// The profiles of all modules, in the order of their slots in the registry.
@@ -147,8 +147,8 @@ impl<P: Platform> ModuleManager<P> {
     /// does not count.
     #[must_use]
     pub fn usage(&self) -> Option<Usage> {
-        let spare = Usage { table_bytes: self.spare.table_bytes(), ..Usage::default() };
-        Some(self.platform.usage()?.saturating_sub(spare))
+        let spare_buffer = Usage { table_bytes: self.spare_buffer.table_bytes(), ..Usage::default() };
+        Some(self.platform.usage()?.saturating_sub(spare_buffer))
     }
 
     /// The platform.
@@ -186,7 +186,7 @@ impl<P: Platform> ModuleManager<P> {
 
     fn profile(&self, id: ModuleId, module: &Module<P>) -> ModuleProfile {
         let faults = &module.faults;
-        let snapshot = module.recorder.snapshot(0);
+        let snapshot = module.profile_buffer.snapshot(0);
         let timed_calls = snapshot.as_ref().map_or(0, Snapshot::timed_calls);
         let returned = timed_calls + module.sampler.untimed();
         ModuleProfile {

@@ -16,7 +16,7 @@ use crate::name::{Name, Version};
 use crate::placed::PlacedModule;
 use crate::platform::Platform;
 use crate::policy::{Domain, FaultPolicy, LoadOptions, Placement};
-use crate::profile::Recorder;
+use crate::profile::ProfileBuffer;
 use crate::profile::sampler::Sampler;
 use crate::registry::Index;
 use crate::valid::ValidModule;
@@ -56,18 +56,18 @@ pub(crate) struct Module<P: Platform> {
     pub(crate) sampler: Sampler,
     pub(crate) metadata: Metadata<P::Tables>,
     pub(crate) faults: Faults<P::Tables>,
-    pub(crate) recorder: Recorder<P::Tables>,
+    pub(crate) profile_buffer: ProfileBuffer<P::Tables>,
 }
 
 impl<P: Platform> Module<P> {
     /// Calls so far, those that faulted included.
     pub(crate) fn call_count(&self) -> u64 {
-        self.recorder.count() + self.sampler.untimed() + u64::from(self.faults.count.get())
+        self.profile_buffer.count() + self.sampler.untimed() + u64::from(self.faults.count.get())
     }
 
     /// Bytes of the loader's tables that it takes besides its slot.
     pub(crate) fn table_bytes(&self) -> u64 {
-        self.faults.table_bytes() + self.recorder.table_bytes() + self.metadata.table_bytes()
+        self.faults.table_bytes() + self.profile_buffer.table_bytes() + self.metadata.table_bytes()
     }
 
     /// Hands out the diagnosis of the last fault, with the function that it is in: nobody looks for that before.

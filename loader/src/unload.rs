@@ -119,10 +119,10 @@ impl<P: Platform> ModuleManager<P> {
         let (call_count, bindings) = (module.call_count(), module.metadata.dependencies());
         drop(module);
         let module = slot.take().ok_or(UnloadError::NotLoaded)?;
-        let Module { name, version, generation, placement, placed, recorder, metadata, faults, .. } = module;
+        let Module { name, version, generation, placement, placed, profile_buffer, metadata, faults, .. } = module;
         self.registry.release(slot, name_entry);
         self.platform.release(placed.image);
-        recorder.leave(&self.spare);
+        profile_buffer.recycle(&self.spare_buffer);
         drop((metadata, faults));
         let returned = before.zip(self.usage()).map(|(before, after)| before.saturating_sub(after));
         let (generation, heap) = (generation.get(), placement.budget.heap);

@@ -10,7 +10,7 @@ use core::num::NonZeroU32;
 
 use allocator_api2::alloc::Allocator;
 use allocator_api2::boxed::Box;
-use samples::Samples;
+use samples::SampleBuffer;
 pub use snapshot::Snapshot;
 
 use crate::budget::Budget;
@@ -157,25 +157,25 @@ pub struct CorrectedStatistics {
 
 /// A module's readings, for which there is memory from the first call on.
 #[derive(Debug)]
-pub(crate) struct Recorder<A: Allocator>(OnceCell<Box<Samples, A>>);
+pub(crate) struct ProfileBuffer<A: Allocator>(OnceCell<Box<SampleBuffer, A>>);
 
-impl<A: Allocator> Recorder<A> {
-    pub const fn new() -> Recorder<A> {
-        Recorder(OnceCell::new())
+impl<A: Allocator> ProfileBuffer<A> {
+    pub const fn new() -> ProfileBuffer<A> {
+        ProfileBuffer(OnceCell::new())
     }
 
     /// The readings, if there was a first call.
     #[inline(always)]
-    pub fn get(&self) -> Option<&Samples> {
+    pub fn get(&self) -> Option<&SampleBuffer> {
         self.0.get().map(|samples| &**samples)
     }
 
     /// The readings; `None` when there is no memory for them.
     #[inline]
-    pub fn samples(&self, spare: &Spare<A>, tables: impl FnOnce() -> A) -> Option<&Samples> {
+    pub fn samples(&self, spare_buffer: &SpareBuffer<A>, tables: impl FnOnce() -> A) -> Option<&SampleBuffer> {
         match self.0.get() {
             Some(samples) => Some(samples),
-            None => match spare.take() {
+            None => match spare_buffer.take() {
                 Some(samples) => Some(self.0.get_or_init(|| samples)),
                 None => self.first(tables()),
             },
@@ -184,16 +184,16 @@ impl<A: Allocator> Recorder<A> {
 
     #[cold]
     #[inline(never)]
-    fn first(&self, tables: A) -> Option<&Samples> {
-        let samples = Box::try_new_in(Samples::new(), tables).ok()?;
+    fn first(&self, tables: A) -> Option<&SampleBuffer> {
+        let samples = Box::try_new_in(SampleBuffer::new(), tables).ok()?;
         Some(self.0.get_or_init(|| samples))
     }
 
     /// Leaves the memory, if there is any, to the next module.
     #[inline]
-    pub fn leave(self, spare: &Spare<A>) {
+    pub fn recycle(self, spare_buffer: &SpareBuffer<A>) {
         if let Some(samples) = self.0.into_inner() {
-            spare.put(samples);
+            spare_buffer.put(samples);
         }
     }
 
@@ -204,7 +204,7 @@ impl<A: Allocator> Recorder<A> {
 
     /// Bytes of the loader's tables that the readings take.
     pub fn table_bytes(&self) -> u64 {
-        if self.0.get().is_some() { size_of::<Samples>() as u64 } else { 0 }
+        if self.0.get().is_some() { size_of::<SampleBuffer>() as u64 } else { 0 }
     }
 
     /// All readings, of so many calls; `None` before the first.
@@ -214,27 +214,27 @@ impl<A: Allocator> Recorder<A> {
 }
 
 /// Memory for one module's readings that nobody uses now.
-pub(crate) struct Spare<A: Allocator>(Cell<Option<Box<Samples, A>>>);
+pub(crate) struct SpareBuffer<A: Allocator>(Cell<Option<Box<SampleBuffer, A>>>);
 
-impl<A: Allocator> Spare<A> {
-    pub const fn new() -> Spare<A> {
-        Spare(Cell::new(None))
+impl<A: Allocator> SpareBuffer<A> {
+    pub const fn new() -> SpareBuffer<A> {
+        SpareBuffer(Cell::new(None))
     }
 
     /// Bytes of the loader's tables that it takes.
     pub fn table_bytes(&self) -> u64 {
         let samples = self.0.take();
-        let bytes = if samples.is_some() { size_of::<Samples>() } else { 0 };
+        let bytes = if samples.is_some() { size_of::<SampleBuffer>() } else { 0 };
         self.0.set(samples);
         bytes as u64
     }
 
-    fn take(&self) -> Option<Box<Samples, A>> {
+    fn take(&self) -> Option<Box<SampleBuffer, A>> {
         self.0.take()
     }
 
     #[inline]
-    fn put(&self, mut samples: Box<Samples, A>) {
+    fn put(&self, mut samples: Box<SampleBuffer, A>) {
         samples.clear();
         self.0.set(Some(samples));
     }

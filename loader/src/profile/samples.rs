@@ -7,12 +7,12 @@ use core::cell::Cell;
 
 use super::histogram::{BUCKETS, bucket};
 
-/// Readings there is room for before they are folded: as many as a byte can count.
+/// Readings there is room for before they are flushed: as many as a byte can count.
 const BUFFERED: usize = 256;
 
-/// All readings so far, folded or not.
+/// All readings so far, flushed or not.
 #[derive(Debug)]
-pub(crate) struct Samples {
+pub(crate) struct SampleBuffer {
     /// Readings that are buffered; less than there is room for.
     length: Cell<u8>,
     totals: Cell<Totals>,
@@ -21,7 +21,7 @@ pub(crate) struct Samples {
     histogram: [Cell<u32>; BUCKETS],
 }
 
-/// Sums over all folded readings.
+/// Sums over all flushed readings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Totals {
     pub count: u64,
@@ -31,10 +31,10 @@ pub(crate) struct Totals {
     pub max: u64,
 }
 
-impl Samples {
+impl SampleBuffer {
     /// None.
-    pub const fn new() -> Samples {
-        Samples {
+    pub const fn new() -> SampleBuffer {
+        SampleBuffer {
             length: Cell::new(0),
             totals: Cell::new(Totals::NONE),
             buffer: [const { Cell::new(0) }; BUFFERED],
@@ -44,7 +44,7 @@ impl Samples {
 
     /// Forgets all.
     pub fn clear(&mut self) {
-        // Where nothing was folded, nothing was counted.
+        // Where nothing was flushed, nothing was counted.
         if self.totals.get().count > 0 {
             self.totals.set(Totals::NONE);
             self.histogram.fill(Cell::new(0));
@@ -52,9 +52,9 @@ impl Samples {
         self.length.set(0);
     }
 
-    /// Whether the next reading is the first one to be buffered: of all, or since they were folded.
+    /// Whether the next reading is the first one to be buffered: of all, or since they were flushed.
     #[inline]
-    pub const fn is_folded(&self) -> bool {
+    pub const fn is_flushed(&self) -> bool {
         self.length.get() == 0
     }
 
@@ -69,7 +69,7 @@ impl Samples {
         }
         match length.checked_add(1) {
             Some(longer) => self.length.set(longer),
-            None => self.fold(BUFFERED),
+            None => self.flush(BUFFERED),
         }
     }
 
@@ -80,11 +80,11 @@ impl Samples {
 
     /// The sums, with every reading taken so far in them.
     pub fn totals(&self) -> Totals {
-        self.fold(self.length.get().into());
+        self.flush(self.length.get().into());
         self.totals.get()
     }
 
-    /// How many readings lie in each bucket, but for those not folded yet.
+    /// How many readings lie in each bucket, but for those not flushed yet.
     pub fn histogram(&self) -> [u32; BUCKETS] {
         let mut counts = [0; BUCKETS];
         for (copy, count) in counts.iter_mut().zip(&self.histogram) {
@@ -100,7 +100,7 @@ impl Samples {
     /// now and then, which costs more than all that is done here.
     #[cold]
     #[inline(never)]
-    fn fold(&self, length: usize) {
+    fn flush(&self, length: usize) {
         self.length.set(0);
         let readings = self.buffer.get(..length).unwrap_or_default();
         // None is less than the first value, which is none that is read.
@@ -190,19 +190,19 @@ mod tests {
     use crate::profile::Snapshot;
     use proptest::prelude::*;
 
-    fn percentile(samples: &Samples, per_cent: u8) -> u64 {
+    fn percentile(samples: &SampleBuffer, per_cent: u8) -> u64 {
         let statistics = Snapshot::of(samples, 0).statistics(0).unwrap();
         if per_cent == 50 { statistics.p50 } else { statistics.p99 }
     }
 
-    fn samples(readings: impl IntoIterator<Item = u64>) -> Samples {
-        let samples = Samples::new();
+    fn samples(readings: impl IntoIterator<Item = u64>) -> SampleBuffer {
+        let samples = SampleBuffer::new();
         readings.into_iter().for_each(|reading| samples.push(reading));
         samples
     }
 
     #[test]
-    fn sums_across_several_folds() {
+    fn sums_across_several_flushes() {
         let totals = samples(1..=1000).totals();
         assert_eq!(totals, Totals { count: 1000, sum: 500_500, squares: 333_833_500, min: 1, max: 1000 });
         assert!((totals.standard_deviation() - 288.67).abs() < 0.01);

@@ -4,7 +4,7 @@
 //! an instruction that others wait for. Who wants to know what all of them did merges snapshots.
 
 use super::histogram::{BUCKETS, lower_bound};
-use super::samples::{Samples, Totals};
+use super::samples::{SampleBuffer, Totals};
 use super::{CorrectedStatistics, CycleStatistics};
 
 /// All readings of one module so far, or of several that are the same.
@@ -36,7 +36,7 @@ impl Snapshot {
         Snapshot { call_count: 0, totals: Totals::NONE, histogram: [0; BUCKETS] }
     }
 
-    pub(crate) fn of(samples: &Samples, call_count: u64) -> Snapshot {
+    pub(crate) fn of(samples: &SampleBuffer, call_count: u64) -> Snapshot {
         let totals = samples.totals();
         Snapshot { call_count, totals, histogram: samples.histogram() }
     }
