@@ -8,14 +8,14 @@ use crate::platform::{CallOutcome, Platform};
 
 /// What one of many calls in a row takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Batched {
+pub struct BatchTiming {
     /// Calls in a row.
     pub calls: u32,
     /// Hundredths of a cycle that one of them takes, less what a call of a module takes that does nothing: the median
     /// of some rows. Never below 0.
-    pub hundredths: u64,
+    pub centicycles: u64,
     /// Hundredths of a cycle that the clock's step makes of one call: 1 or 0 where a row may be long enough.
-    pub resolution: u64,
+    pub resolution_centicycles: u64,
     /// Hundredths of what the processor counts during one call, less the same: of one row. `None` where it counts nothing,
     /// and for calls in the user domain.
     pub counters: Option<Counters>,
@@ -30,34 +30,34 @@ const ROWS: usize = 15;
 const LONGEST_ROW: u64 = 20_000_000;
 
 /// Hundredths in a cycle.
-const HUNDREDTHS: u64 = 100;
+const CENTICYCLES_PER_CYCLE: u64 = 100;
 
 impl<P: Platform> ModuleManager<P> {
     /// Calls a module many times in a row, outside of its profile, and says what one call takes.
     ///
     /// # Errors
     /// The reason for which a call gave no result.
-    pub fn batched(&self, id: ModuleId, input: &[u8], output: &mut [u8]) -> Result<Batched, ExecuteError> {
+    pub fn batched(&self, id: ModuleId, input: &[u8], output: &mut [u8]) -> Result<BatchTiming, ExecuteError> {
         // The first row warms up; the second one shows how long a call takes.
         self.batch(id, 1, input, output)?;
         let (_, one) = self.batch(id, 1, input, output)?;
         let step = self.clock_step_cycles();
-        let calls = (step * HUNDREDTHS).clamp(1, (LONGEST_ROW / one.max(1)).max(1));
+        let calls = (step * CENTICYCLES_PER_CYCLE).clamp(1, (LONGEST_ROW / one.max(1)).max(1));
         let calls = u32::try_from(calls).unwrap_or(u32::MAX);
         let baseline = self.empty_batch(id, calls).ok_or(ExecuteError::NoMemory)?;
         let mut rows = [0; ROWS];
         let mut last = None;
         for row in &mut rows {
             let (outcome, cycles) = self.batch(id, calls, input, output)?;
-            *row = cycles * HUNDREDTHS / u64::from(calls);
+            *row = cycles * CENTICYCLES_PER_CYCLE / u64::from(calls);
             last = Some(outcome);
         }
         rows.sort_unstable();
-        let hundredths = rows.get(ROWS / 2).map_or(0, |row| row.saturating_sub(baseline));
-        let resolution = step * HUNDREDTHS / u64::from(calls);
+        let centicycles = rows.get(ROWS / 2).map_or(0, |row| row.saturating_sub(baseline));
+        let resolution_centicycles = step * CENTICYCLES_PER_CYCLE / u64::from(calls);
         let outcome = last.unwrap_or(CallOutcome { result: 0, output_length: 0 });
         let counters = self.count(id, calls, input, output);
-        Ok(Batched { calls, hundredths, resolution, counters, outcome })
+        Ok(BatchTiming { calls, centicycles, resolution_centicycles, counters, outcome })
     }
 
     /// What the processor counts during a row of calls.
@@ -82,8 +82,8 @@ mod tests {
         let id = manager.load(&blob::small("batched")).unwrap();
         let batched = manager.batched(id, b"", &mut []).unwrap();
         // Every call takes ten cycles there, that of an empty module, too.
-        assert_eq!((batched.hundredths, batched.outcome.result), (0, 42));
-        assert!(batched.resolution <= 1);
+        assert_eq!((batched.centicycles, batched.outcome.result), (0, 42));
+        assert!(batched.resolution_centicycles <= 1);
         assert_eq!(manager.stats(id).unwrap().call_count, 0);
     }
 

@@ -83,7 +83,7 @@ mod versions;
 
 /// The allocator traits that [`Platform::Tables`] is one of, in the version that this crate was built with.
 pub use allocator_api2;
-pub use batch::Batched;
+pub use batch::BatchTiming;
 pub use budget::Budget;
 pub use code::Code;
 pub use counters::Counters;

@@ -32,7 +32,7 @@ const MAX_BATCH: u32 = 4096;
 const BASELINE: usize = 31;
 
 /// A measurement's hundredths of a cycle.
-const HUNDREDTHS: u64 = 100;
+const CENTICYCLES_PER_CYCLE: u64 = 100;
 
 /// Two modules under comparison.
 pub struct Trial<P: Platform> {
@@ -88,29 +88,29 @@ pub struct Distribution<'trial> {
     /// Calls in one measurement.
     pub batch: u32,
     /// Hundredths of a cycle of one call, in rising order.
-    pub hundredths: &'trial [u64],
+    pub centicycles: &'trial [u64],
     /// The least difference between two calls that can be seen, in hundredths of a cycle.
-    pub resolution: u64,
+    pub resolution_centicycles: u64,
 }
 
 impl Distribution<'_> {
     /// What `per_cent` of the measurements do not exceed, in cycles (nearest rank).
     #[must_use]
     pub fn percentile(&self, per_cent: usize) -> f64 {
-        let rank = (self.hundredths.len() * per_cent).div_ceil(100).max(1);
-        self.hundredths.get(rank - 1).map_or(0.0, |&hundredths| cycles(hundredths))
+        let rank = (self.centicycles.len() * per_cent).div_ceil(100).max(1);
+        self.centicycles.get(rank - 1).map_or(0.0, |&centicycles| cycles(centicycles))
     }
 
     /// The mean, in cycles.
     #[must_use]
     pub fn mean(&self) -> f64 {
-        let sum: u128 = self.hundredths.iter().copied().map(u128::from).sum();
-        sum as f64 / self.hundredths.len().max(1) as f64 / HUNDREDTHS as f64
+        let sum: u128 = self.centicycles.iter().copied().map(u128::from).sum();
+        sum as f64 / self.centicycles.len().max(1) as f64 / CENTICYCLES_PER_CYCLE as f64
     }
 }
 
-fn cycles(hundredths: u64) -> f64 {
-    hundredths as f64 / HUNDREDTHS as f64
+fn cycles(centicycles: u64) -> f64 {
+    centicycles as f64 / CENTICYCLES_PER_CYCLE as f64
 }
 
 impl<P: Platform> Trial<P> {
@@ -175,12 +175,12 @@ impl<P: Platform> Trial<P> {
     /// What each side's calls took. Puts in order what [`sort_some`](Self::sort_some) left.
     pub fn distributions(&mut self, manager: &ModuleManager<P>) -> [Distribution<'_>; 2] {
         while !self.sort_some(usize::MAX) {}
-        let step = manager.call_overhead_cycles().max(1) * HUNDREDTHS;
+        let step = manager.call_overhead_cycles().max(1) * CENTICYCLES_PER_CYCLE;
         let batch = self.batch;
         self.sides.each_ref().map(|side| Distribution {
             batch,
-            hundredths: &side.measured,
-            resolution: step / u64::from(batch.max(1)),
+            centicycles: &side.measured,
+            resolution_centicycles: step / u64::from(batch.max(1)),
         })
     }
 
@@ -195,10 +195,10 @@ impl<P: Platform> Trial<P> {
         let batch = self.batch;
         let Some(side) = self.sides.get_mut(index) else { return Err(TrialError::NoMemory) };
         let (outcome, cycles) = manager.batch(side.id, batch, input, output).map_err(|error| at(index, error))?;
-        let hundredths = (cycles * HUNDREDTHS / u64::from(batch)).saturating_sub(side.baseline);
+        let centicycles = (cycles * CENTICYCLES_PER_CYCLE / u64::from(batch)).saturating_sub(side.baseline);
         // There is room for as many as were asked for.
         if side.measured.len() < side.measured.capacity() {
-            side.measured.push(hundredths);
+            side.measured.push(centicycles);
             side.sorting = None;
         }
         Ok(outcome)
@@ -332,7 +332,7 @@ impl<P: Platform> ModuleManager<P> {
         let mut measured = [0; BASELINE];
         let all = measured.iter_mut().try_for_each(|measured| {
             let (_, cycles) = self.timed(&empty.call(self.timing), domain, &[], calls, &mut []).ok()?;
-            *measured = cycles * HUNDREDTHS / u64::from(calls);
+            *measured = cycles * CENTICYCLES_PER_CYCLE / u64::from(calls);
             Some(())
         });
         empty.release(&self.platform);

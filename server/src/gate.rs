@@ -208,7 +208,7 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
                 version: text!("{}", profile.version)?,
                 generation: profile.generation,
                 batch: measured.batch,
-                measurements: measured.hundredths.len() as u32,
+                measurements: measured.centicycles.len() as u32,
                 cycles: judge::figures(measured),
                 histogram: judge::histogram(measured, &classes)?,
                 fault: None,

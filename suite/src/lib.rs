@@ -24,7 +24,7 @@ use bareflow_loader::diagnosis::show_fault;
 use bareflow_loader::records::Records;
 use bareflow_loader::report::{Console, RULE, Style};
 use bareflow_loader::{
-    Batched, Counters, Diagnosis, ExecuteError, LoadError, LoadOptions, ModuleId, ModuleManager, Name, Platform,
+    BatchTiming, Counters, Diagnosis, ExecuteError, LoadError, LoadOptions, ModuleId, ModuleManager, Name, Platform,
     Printable, RawModule, line,
 };
 use bareflow_protocol::Report;
@@ -257,7 +257,7 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
     }
 
     /// Calls each module many times in a row and shows what one call takes.
-    fn measure_batches(&mut self, plan: &Plan<'_>) -> Vec<(ModuleId, Batched)> {
+    fn measure_batches(&mut self, plan: &Plan<'_>) -> Vec<(ModuleId, BatchTiming)> {
         line!(self.console);
         line!(self.console, Title, "Calls in a row (cycles per call, less an empty call)");
         let mut output = alloc::vec![0; OUTPUT_CAPACITY];
@@ -270,7 +270,7 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
             let (input, output): (&[u8], &mut [u8]) = if four { (&[], &mut []) } else { (plan.input, &mut output) };
             match self.manager.batched(id, input, output) {
                 Ok(batched) => {
-                    let (cycles, part) = (batched.hundredths / 100, batched.hundredths % 100);
+                    let (cycles, part) = (batched.centicycles / 100, batched.centicycles % 100);
                     line!(self.console, Plain, "  {name:<12} {cycles}.{part:02} ({} calls)", batched.calls);
                     if let Some(counted) = &batched.counters {
                         self.show_counters(counted);

@@ -7,7 +7,7 @@ use bareflow_abi::header::SERVICE_NAMES;
 use bareflow_loader::diagnosis::{REGISTER_NAMES, Remedy};
 use bareflow_loader::segments::PAGE_SIZE;
 use bareflow_loader::{
-    Batched, Diagnosis, Domain, ModuleId, ModuleManager, ModuleProfile, PeakUse, Platform, Printable,
+    BatchTiming, Diagnosis, Domain, ModuleId, ModuleManager, ModuleProfile, PeakUse, Platform, Printable,
 };
 use bareflow_protocol::Report;
 use bareflow_protocol::report::{
@@ -24,7 +24,7 @@ pub(crate) fn report<P: Platform>(
     tests: Vec<Test>,
     mut refused: Vec<Refusal>,
     mut diagnoses: Vec<(ModuleId, Diagnosis)>,
-    batches: &[(ModuleId, Batched)],
+    batches: &[(ModuleId, BatchTiming)],
 ) -> Report {
     environment.call_overhead_cycles = manager.call_overhead_cycles();
     environment.timing = manager.timing().name().to_string();
@@ -112,11 +112,11 @@ pub fn module(profile: &ModuleProfile, peak: PeakUse, found: Option<&Diagnosis>)
     })
 }
 
-fn batch(batched: &Batched) -> Batch {
+fn batch(batched: &BatchTiming) -> Batch {
     Batch {
         calls: batched.calls,
-        cycles: batched.hundredths as f64 / 100.0,
-        resolution: batched.resolution as f64 / 100.0,
+        cycles: batched.centicycles as f64 / 100.0,
+        resolution: batched.resolution_centicycles as f64 / 100.0,
         counters: batched.counters.as_ref().map(|counted| BatchCounters {
             core_cycles: counted.core_cycles as f64 / 100.0,
             instructions: counted.instructions as f64 / 100.0,

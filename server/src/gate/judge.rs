@@ -12,7 +12,7 @@ use bareflow_suite::text;
 const CLASSES: usize = 12;
 
 /// Hundredths of a cycle in a cycle.
-const HUNDREDTHS: f64 = 100.0;
+const CENTICYCLES_PER_CYCLE: f64 = 100.0;
 
 /// The figures of a distribution, in the order of [`Figure::ALL`].
 pub(super) fn figures(measured: &Distribution<'_>) -> [f64; 5] {
@@ -36,7 +36,7 @@ pub(super) fn ratios(sides: &[Side; 2]) -> Result<Vec<Option<f64>>, NoMemory> {
 pub(super) fn classes(measured: &[Distribution<'_>; 2]) -> [f64; CLASSES] {
     let least = measured.iter().map(|side| side.percentile(0)).fold(f64::INFINITY, f64::min);
     let most = measured.iter().map(|side| side.percentile(99)).fold(0.0, f64::max);
-    let width = ((most - least) / (CLASSES - 1) as f64).max(1.0 / HUNDREDTHS);
+    let width = ((most - least) / (CLASSES - 1) as f64).max(1.0 / CENTICYCLES_PER_CYCLE);
     core::array::from_fn(|class| least + width * class as f64)
 }
 
@@ -45,8 +45,9 @@ pub(super) fn histogram(measured: &Distribution<'_>, borders: &[f64]) -> Result<
     let greatest = measured.percentile(100);
     let below = borders.iter().skip(1).copied().chain([f64::INFINITY]);
     // They are in rising order.
-    let less =
-        |border: f64| measured.hundredths.partition_point(|&hundredths| (hundredths as f64 / HUNDREDTHS) < border);
+    let less = |border: f64| {
+        measured.centicycles.partition_point(|&centicycles| (centicycles as f64 / CENTICYCLES_PER_CYCLE) < border)
+    };
     let class = |(from, below): (f64, f64)| {
         let count = less(below).saturating_sub(less(from));
         // JSON has no infinity.
@@ -62,7 +63,8 @@ pub(super) fn judge(
     comparison: &Comparison,
     measured: [Distribution<'_>; 2],
 ) -> Result<Vec<Judged>, NoMemory> {
-    let resolution = measured.iter().map(|side| side.resolution).max().unwrap_or(0) as f64 / HUNDREDTHS;
+    let resolution =
+        measured.iter().map(|side| side.resolution_centicycles).max().unwrap_or(0) as f64 / CENTICYCLES_PER_CYCLE;
     collect(conditions.iter().map(|condition| judge_one(condition, comparison, resolution)))
 }
 
@@ -108,8 +110,8 @@ mod tests {
 
     #[test]
     fn each_measurement_is_in_one_class() {
-        let hundredths = [100, 100, 150, 200, 399, 400, 100_000];
-        let measured = Distribution { batch: 1, hundredths: &hundredths, resolution: 1 };
+        let centicycles = [100, 100, 150, 200, 399, 400, 100_000];
+        let measured = Distribution { batch: 1, centicycles: &centicycles, resolution_centicycles: 1 };
         let classes = histogram(&measured, &[1.0, 2.0, 4.0]).unwrap();
         let found: Vec<_> = classes.iter().map(|class| (class.from, class.below, class.count)).collect();
         assert_eq!(found, [(1.0, 2.0, 3), (2.0, 4.0, 2), (4.0, 1000.0, 2)]);
