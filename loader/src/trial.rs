@@ -9,6 +9,7 @@ mod sort;
 use allocator_api2::vec::Vec;
 use bareflow_abi::Reason;
 
+use crate::call_cost::EmptyModule;
 use crate::counters::Counters;
 use crate::error::ExecuteError;
 use crate::fault::Fault;
@@ -17,7 +18,6 @@ use crate::manager::ModuleManager;
 use crate::module::ModuleId;
 use crate::platform::{Call, CallError, CallOutcome, Platform};
 use crate::policy::Domain;
-use crate::price::Empty;
 use crate::profile::Timing;
 use crate::state;
 use sort::Sorting;
@@ -316,7 +316,7 @@ impl<P: Platform> ModuleManager<P> {
         if domain != Domain::Kernel {
             return None;
         }
-        let empty = Empty::place(&self.platform, domain)?;
+        let empty = EmptyModule::place(&self.platform, domain)?;
         let before = self.platform.counters();
         let done = self.timed(&empty.call(self.timing), domain, &[], calls, &mut []);
         let after = self.platform.counters();
@@ -328,7 +328,7 @@ impl<P: Platform> ModuleManager<P> {
     /// Hundredths of a cycle that one call takes, of so many, of a module that does nothing where `like` runs: the median.
     pub(crate) fn empty_batch(&self, like: ModuleId, calls: u32) -> Option<u64> {
         let domain = self.options(like)?.domain;
-        let empty = Empty::place(&self.platform, domain)?;
+        let empty = EmptyModule::place(&self.platform, domain)?;
         let mut measured = [0; BASELINE];
         let all = measured.iter_mut().try_for_each(|measured| {
             let (_, cycles) = self.timed(&empty.call(self.timing), domain, &[], calls, &mut []).ok()?;

@@ -22,16 +22,16 @@ const CALLS: usize = 63;
 const LOADS: usize = 15;
 
 /// A module that does nothing.
-pub(crate) struct Empty<P: Platform> {
+pub(crate) struct EmptyModule<P: Platform> {
     name: Name,
     image: P::Image,
     entry: u64,
 }
 
-impl<P: Platform> Empty<P> {
+impl<P: Platform> EmptyModule<P> {
     /// Places it; `None` where the domain is missing or has no memory left.
     #[inline(never)]
-    pub fn place(platform: &P, domain: Domain) -> Option<Empty<P>> {
+    pub fn place(platform: &P, domain: Domain) -> Option<EmptyModule<P>> {
         if !platform.has_domain(domain) {
             return None;
         }
@@ -42,7 +42,7 @@ impl<P: Platform> Empty<P> {
         text.copy_from_slice(&CODE);
         let entry = draft.base();
         let image = platform.seal(draft).ok()?;
-        Some(Empty { name, image, entry })
+        Some(EmptyModule { name, image, entry })
     }
 
     /// A call of it.
@@ -62,14 +62,15 @@ impl<P: Platform> ModuleManager<P> {
     /// of measuring: the median of some calls. `None` where the domain is missing
     /// or has no memory left.
     pub fn empty_call_cycles(&self, domain: Domain) -> Option<u64> {
-        let empty = Empty::place(&self.platform, domain)?;
+        let empty = EmptyModule::place(&self.platform, domain)?;
         let cycles = self.measure(&empty.call(self.timing));
         empty.release(&self.platform);
         cycles
     }
 
-    /// Cycles that it takes to load `blob` into the kernel domain, call it once and unload it: the median of some times,
-    /// behind a first one. `None` where that does not work. Nobody finds it meanwhile, but its name's loads are counted.
+    /// Cycles that it takes to load `blob` into the kernel domain, call it once and unload it: the median of some
+    /// times, behind a first one. `None` where that does not work. Nobody finds it meanwhile, but its name's loads are
+    /// counted.
     #[cfg(feature = "reload")]
     pub fn load_cycles(&self, blob: &[u8]) -> Option<u64> {
         let once = || {
