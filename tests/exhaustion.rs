@@ -10,8 +10,8 @@ mod common;
 mod failing;
 
 use bareflow_loader::{Domain, LoadOptions};
+use bareflow_protocol::comparison::{Condition, Gate};
 use bareflow_protocol::control::{Asked, Push, Wish};
-use bareflow_protocol::trial::{Condition, Gate};
 use bareflow_protocol::{Answer, Request};
 use common::mutate::renamed;
 use common::server::Local;

@@ -4,8 +4,8 @@ mod common;
 
 use bareflow_abi::Header;
 use bareflow_loader::{Domain, LoadOptions};
+use bareflow_protocol::comparison::{Condition, Gate};
 use bareflow_protocol::control::CONTROL_VERSION;
-use bareflow_protocol::trial::{Condition, Gate};
 use bareflow_protocol::{Answer, Request};
 use common::mutate::{renamed, with_header};
 use common::server::{Local, refusal};

@@ -5,9 +5,9 @@ mod common;
 use std::time::{Duration, Instant};
 
 use bareflow_loader::{Budget, Domain, LoadOptions};
+use bareflow_protocol::comparison::{Condition, Conditions, Gate};
 use bareflow_protocol::control::{MAX_WORD, Push, Wish};
 use bareflow_protocol::report;
-use bareflow_protocol::trial::{Condition, Conditions, Gate};
 use bareflow_protocol::{Answer, Asked, Request, encode_frame};
 use common::mutate::renamed;
 use common::server::{Local, refusal};
@@ -152,7 +152,7 @@ fn rejects_ratios_that_are_none() {
     let local = Local::new(LoadOptions::default());
     local.load(&renamed("echo", "work", (1, 0, 0)));
     for ratio in [f64::NAN, f64::INFINITY, 0.0, -1.0] {
-        let figure = bareflow_protocol::trial::Figure::P50;
+        let figure = bareflow_protocol::comparison::Figure::P50;
         let conditions = [Condition::AtMost { figure, ratio }].into_iter().collect();
         let gate = Gate { conditions, over: 10, input: None };
         let answer = local.push(&renamed("echo", "work", (1, 1, 0)), |push| push.gate = Some(gate));

@@ -35,6 +35,7 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod ab_test;
 pub mod batch;
 pub mod budget;
 mod call;
@@ -76,11 +77,11 @@ pub mod segments;
 pub mod state;
 #[cfg(test)]
 mod testing;
-pub mod trial;
 pub mod unload;
 pub mod valid;
 mod versions;
 
+pub use ab_test::AbTest;
 /// The allocator traits that [`Platform::Tables`] is one of, in the version that this crate was built with.
 pub use allocator_api2;
 pub use batch::BatchTiming;
@@ -113,6 +114,5 @@ pub use reload::{Reloaded, Replaced};
 pub use report::RULE;
 pub use segments::Segments;
 pub use state::StateTransfer;
-pub use trial::Trial;
 pub use unload::Receipt;
 pub use valid::ValidModule;

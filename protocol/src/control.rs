@@ -10,9 +10,9 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use crate::comparison::{Comparison, Gate, Verdict};
 use crate::frame::{FrameError, encode_frame};
 use crate::report::{Budget, Fault, Module};
-use crate::trial::{Comparison, Gate, Verdict};
 
 /// The version of this conversation.
 pub const CONTROL_VERSION: u16 = 4;

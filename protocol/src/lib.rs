@@ -10,12 +10,12 @@
 extern crate alloc;
 
 pub mod campaign;
+pub mod comparison;
 pub mod control;
 pub mod faults;
 pub mod frame;
 pub mod recording;
 pub mod report;
-pub mod trial;
 
 use alloc::vec::Vec;
 

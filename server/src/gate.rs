@@ -4,10 +4,10 @@
 use alloc::vec::Vec;
 
 use allocator_api2::boxed::Box;
-use bareflow_loader::trial::{Difference, Distribution, TrialError};
-use bareflow_loader::{LoadOptions, ModuleId, ModuleProfile, Platform, Trial};
+use bareflow_loader::ab_test::{AbTestError, Difference, Distribution};
+use bareflow_loader::{AbTest, LoadOptions, ModuleId, ModuleProfile, Platform};
 use bareflow_protocol::Answer;
-use bareflow_protocol::trial::{Comparison, Conditions, Gate, Side, Verdict};
+use bareflow_protocol::comparison::{Arm, Comparison, Conditions, Gate, Verdict};
 use bareflow_suite::fallible::{NoMemory, Reason, copy};
 use bareflow_suite::{reason, text};
 
@@ -24,7 +24,7 @@ const MAX_MEASUREMENTS: u32 = 1_000_000;
 
 /// A comparison under way.
 pub(crate) struct Comparing<P: Platform> {
-    trial: Trial<P>,
+    ab_test: AbTest<P>,
     ids: [ModuleId; 2],
     input: Vec<u8>,
     over: u32,
@@ -63,10 +63,10 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
         if !(1..=MAX_MEASUREMENTS).contains(&over) {
             return Err(reason!("{over} measurements, expected 1 to {MAX_MEASUREMENTS}"));
         }
-        let trial = Trial::new(&self.manager, ids, over).map_err(|error| explain(error, ["", ""]))?;
+        let ab_test = AbTest::new(&self.manager, ids, over).map_err(|error| explain(error, ["", ""]))?;
         // The measurements are kept until the end.
         room()?;
-        let comparing = Comparing { trial, ids, input: copy(input)?, over, ended: None, gate: None };
+        let comparing = Comparing { ab_test, ids, input: copy(input)?, over, ended: None, gate: None };
         Ok(Work::Compare(Box::try_new(comparing).map_err(|_| NoMemory)?))
     }
 
@@ -110,9 +110,9 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
     pub(crate) fn compare_some(&self, job: u64, comparing: &mut Comparing<P>) -> Slice {
         let until = self.around.milliseconds() + SLICE;
         let mut outputs = self.outputs.borrow_mut();
-        let more = Slice::More(comparing.trial.done().into(), comparing.over.into());
+        let more = Slice::More(comparing.ab_test.done().into(), comparing.over.into());
         while comparing.ended.is_some() {
-            if comparing.trial.sort_some(SORTED_AT_ONCE) {
+            if comparing.ab_test.sort_some(SORTED_AT_ONCE) {
                 let error = comparing.ended.take().flatten();
                 return Slice::Done(self.conclude(comparing, error));
             }
@@ -122,34 +122,34 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
         }
         loop {
             let [first, second] = outputs.of(job);
-            match comparing.trial.step(&self.manager, &comparing.input, [first, second]) {
+            match comparing.ab_test.step(&self.manager, &comparing.input, [first, second]) {
                 Ok(true) => {
                     comparing.ended = Some(None);
                     return more;
                 }
                 Err(error) => {
-                    let side = usize::from(!matches!(error, TrialError::Faulted(0, _) | TrialError::Refused(0, _)));
+                    let arm = usize::from(!matches!(error, AbTestError::Faulted(0, _) | AbTestError::Refused(0, _)));
                     let names = if comparing.gate.is_some() {
                         ["the old one", "the new one"]
                     } else {
                         ["the first", "the second"]
                     };
-                    self.explain_trial(comparing, &error);
-                    comparing.ended = Some(Some((side, explain(error, names))));
+                    self.explain_ab_test(comparing, &error);
+                    comparing.ended = Some(Some((arm, explain(error, names))));
                     return more;
                 }
                 Ok(false) if self.around.milliseconds() >= until => {
-                    return Slice::More(comparing.trial.done().into(), comparing.over.into());
+                    return Slice::More(comparing.ab_test.done().into(), comparing.over.into());
                 }
                 Ok(false) => {}
             }
         }
     }
 
-    /// Shows what is known of a fault that ended a trial.
-    fn explain_trial(&self, comparing: &Comparing<P>, error: &TrialError) {
-        if let TrialError::Faulted(side, fault) = error
-            && let Some(id) = comparing.ids.get(*side)
+    /// Shows what is known of a fault that ended an A/B test.
+    fn explain_ab_test(&self, comparing: &Comparing<P>, error: &AbTestError) {
+        if let AbTestError::Faulted(arm, fault) = error
+            && let Some(id) = comparing.ids.get(*arm)
         {
             let _ = self.explain(*id, &bareflow_loader::ExecuteError::Faulted(*fault));
         }
@@ -166,15 +166,15 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
         let Some(gate) = &mut comparing.gate else {
             return error.map_or(Ok(Answer::Compared(comparison)), |(_, error)| Err(error));
         };
-        if let Some((side, error)) = error {
+        if let Some((arm, error)) = error {
             comparison.outputs_equal = false;
             comparison.difference = Some(text!("{error}")?);
-            if let Some(side) = comparison.sides.get_mut(side) {
-                side.fault = Some(text!("{error}")?);
+            if let Some(arm) = comparison.sides.get_mut(arm) {
+                arm.fault = Some(text!("{error}")?);
             }
         }
-        let failed = comparison.sides.iter().any(|side| side.fault.is_some());
-        let measured = comparing.trial.distributions(&self.manager);
+        let failed = comparison.sides.iter().any(|arm| arm.fault.is_some());
+        let measured = comparing.ab_test.distributions(&self.manager);
         let conditions = judge::judge(gate.conditions.as_slice(), &comparison, measured)?;
         let passed = !failed && conditions.iter().all(|condition| condition.held);
         let verdict = Verdict { passed, conditions, comparison };
@@ -199,11 +199,11 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
     /// What was found out about the two; nothing where one of them is gone.
     fn comparison(&self, comparing: &mut Comparing<P>) -> Result<Option<Comparison>, NoMemory> {
         let [Some(first), Some(second)] = comparing.ids.map(|id| self.manager.stats(id)) else { return Ok(None) };
-        let difference = comparing.trial.difference();
-        let measured = comparing.trial.distributions(&self.manager);
+        let difference = comparing.ab_test.difference();
+        let measured = comparing.ab_test.distributions(&self.manager);
         let classes = judge::classes(&measured);
-        let side = |profile: &ModuleProfile, measured: &Distribution<'_>| -> Result<Side, NoMemory> {
-            Ok(Side {
+        let arm = |profile: &ModuleProfile, measured: &Distribution<'_>| -> Result<Arm, NoMemory> {
+            Ok(Arm {
                 name: text!("{}", profile.name)?,
                 version: text!("{}", profile.version)?,
                 generation: profile.generation,
@@ -214,7 +214,7 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
                 fault: None,
             })
         };
-        let sides = [side(&first, &measured[0])?, side(&second, &measured[1])?];
+        let sides = [arm(&first, &measured[0])?, arm(&second, &measured[1])?];
         let ratios = judge::ratios(&sides)?;
         let difference = difference.map(|difference| match difference {
             Difference::Results([first, second]) => text!("results {first} and {second}"),
@@ -245,11 +245,11 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
     }
 }
 
-fn explain(error: TrialError, names: [&str; 2]) -> Reason {
-    let name = |side: usize| names.get(side).copied().unwrap_or_default();
+fn explain(error: AbTestError, names: [&str; 2]) -> Reason {
+    let name = |arm: usize| names.get(arm).copied().unwrap_or_default();
     match error {
-        TrialError::Faulted(side, fault) => reason!("{} faulted: {fault}", name(side)),
-        TrialError::Refused(side, error) => reason!("{}: {error}", name(side)),
-        TrialError::NoMemory => "no memory for so many measurements; ask for fewer".into(),
+        AbTestError::Faulted(arm, fault) => reason!("{} faulted: {fault}", name(arm)),
+        AbTestError::Refused(arm, error) => reason!("{}: {error}", name(arm)),
+        AbTestError::NoMemory => "no memory for so many measurements; ask for fewer".into(),
     }
 }

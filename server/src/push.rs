@@ -15,8 +15,8 @@ use bareflow_loader::{
     Reloaded, StateTransfer, Version,
 };
 use bareflow_protocol::Answer;
+use bareflow_protocol::comparison::{Condition, Gate, MAX_CONDITIONS, Verdict};
 use bareflow_protocol::control::{LoadCycles, Loaded, Push, Replaced};
-use bareflow_protocol::trial::{Condition, Gate, MAX_CONDITIONS, Verdict};
 use bareflow_suite::fallible::{NoMemory, Reason};
 use bareflow_suite::{reason, text};
 

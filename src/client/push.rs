@@ -3,8 +3,8 @@
 use std::io::{IsTerminal, stderr};
 
 use bareflow_abi::checksum::crc32c;
+use bareflow_protocol::comparison::Gate;
 use bareflow_protocol::control::Push;
-use bareflow_protocol::trial::Gate;
 use bareflow_protocol::{Answer, Request};
 use indicatif::{ProgressBar, ProgressStyle};
 

@@ -4,9 +4,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use bareflow_loader::Budget;
+use bareflow_protocol::comparison::{Condition, Conditions};
 use bareflow_protocol::control::Wish;
 use bareflow_protocol::report;
-use bareflow_protocol::trial::{Condition, Conditions};
 use clap::{Args, value_parser};
 
 use super::load::{Domain, budget, on_fault};

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use bareflow::client::Client;
 use bareflow::serve::{Socket, broker};
 use bareflow_abi::checksum::crc32c;
+use bareflow_protocol::comparison::{Arm, Comparison, Judged, Verdict};
 use bareflow_protocol::control::{CONTROL_VERSION, Called, File, FileList, LoadCycles, Loaded, Receipt, Replaced};
-use bareflow_protocol::trial::{Comparison, Judged, Side, Verdict};
 use bareflow_protocol::{Answer, Asked, Decoder, Message, Request};
 use tempfile::TempDir;
 
@@ -234,7 +234,7 @@ fn receipt(name: &str) -> Receipt {
 }
 
 fn verdict() -> Verdict {
-    let side = || Side {
+    let side = || Arm {
         name: "sum".into(),
         version: "1.0.0".into(),
         generation: 1,

@@ -3,8 +3,8 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use bareflow_loader::trial::Distribution;
-use bareflow_protocol::trial::{Class, Comparison, Condition, Figure, Judged, Side};
+use bareflow_loader::ab_test::Distribution;
+use bareflow_protocol::comparison::{Arm, Class, Comparison, Condition, Figure, Judged};
 use bareflow_suite::fallible::{NoMemory, collect};
 use bareflow_suite::text;
 
@@ -26,7 +26,7 @@ pub(super) fn figures(measured: &Distribution<'_>) -> [f64; 5] {
 }
 
 /// The second one's figures over the first one's.
-pub(super) fn ratios(sides: &[Side; 2]) -> Result<Vec<Option<f64>>, NoMemory> {
+pub(super) fn ratios(sides: &[Arm; 2]) -> Result<Vec<Option<f64>>, NoMemory> {
     let [first, second] = sides;
     let pairs = first.cycles.iter().zip(&second.cycles);
     collect(pairs.map(|(first, second)| Ok((*first > 0.0).then(|| second / first))))
@@ -34,8 +34,8 @@ pub(super) fn ratios(sides: &[Side; 2]) -> Result<Vec<Option<f64>>, NoMemory> {
 
 /// The borders of classes that hold 99 of 100 measurements of both sides; the last class holds the rest.
 pub(super) fn classes(measured: &[Distribution<'_>; 2]) -> [f64; CLASSES] {
-    let least = measured.iter().map(|side| side.percentile(0)).fold(f64::INFINITY, f64::min);
-    let most = measured.iter().map(|side| side.percentile(99)).fold(0.0, f64::max);
+    let least = measured.iter().map(|arm| arm.percentile(0)).fold(f64::INFINITY, f64::min);
+    let most = measured.iter().map(|arm| arm.percentile(99)).fold(0.0, f64::max);
     let width = ((most - least) / (CLASSES - 1) as f64).max(1.0 / CENTICYCLES_PER_CYCLE);
     core::array::from_fn(|class| least + width * class as f64)
 }
@@ -64,7 +64,7 @@ pub(super) fn judge(
     measured: [Distribution<'_>; 2],
 ) -> Result<Vec<Judged>, NoMemory> {
     let resolution =
-        measured.iter().map(|side| side.resolution_centicycles).max().unwrap_or(0) as f64 / CENTICYCLES_PER_CYCLE;
+        measured.iter().map(|arm| arm.resolution_centicycles).max().unwrap_or(0) as f64 / CENTICYCLES_PER_CYCLE;
     collect(conditions.iter().map(|condition| judge_one(condition, comparison, resolution)))
 }
 
@@ -75,9 +75,9 @@ fn judge_one(condition: &Condition, comparison: &Comparison, resolution: f64) ->
             Some(difference) => (false, text!("{difference}")?),
         },
         Condition::AtMost { figure, ratio } => {
-            let [old, new] = [0, 1].map(|side: usize| {
+            let [old, new] = [0, 1].map(|arm: usize| {
                 let index = Figure::ALL.iter().position(|other| *other == figure).unwrap_or(0);
-                comparison.sides.get(side).and_then(|side| side.cycles.get(index)).copied().unwrap_or(0.0)
+                comparison.sides.get(arm).and_then(|arm| arm.cycles.get(index)).copied().unwrap_or(0.0)
             });
             let limit = old.max(resolution) * ratio;
             let held = new <= limit;

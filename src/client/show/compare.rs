@@ -1,6 +1,6 @@
 //! Two modules side by side.
 
-use bareflow_protocol::trial::{self, Comparison, Side, Verdict};
+use bareflow_protocol::comparison::{self, Arm, Comparison, Verdict};
 
 use super::{Figure, or_dash, table};
 
@@ -24,15 +24,15 @@ pub fn verdict(verdict: &Verdict) -> String {
 #[must_use]
 pub fn text(comparison: &Comparison) -> String {
     let [first, second] = &comparison.sides;
-    let title = |side: &Side| format!("{} {} (load {})", side.name, side.version, side.generation);
+    let title = |side: &Arm| format!("{} {} (load {})", side.name, side.version, side.generation);
     let titles = [title(first), title(second)];
     let mut rows = Vec::new();
-    for (index, figure) in trial::Figure::ALL.into_iter().enumerate() {
-        let cycles = |side: &Side| or_dash(side.cycles.get(index).copied().map(Figure));
+    for (index, figure) in comparison::Figure::ALL.into_iter().enumerate() {
+        let cycles = |side: &Arm| or_dash(side.cycles.get(index).copied().map(Figure));
         let ratio = comparison.ratios.get(index).copied().flatten().map(|ratio| format!("{ratio:.3}"));
         rows.push(vec![figure.name().to_owned(), cycles(first), cycles(second), or_dash(ratio)]);
     }
-    let row = |name: &str, of: fn(&Side) -> u32| {
+    let row = |name: &str, of: fn(&Arm) -> u32| {
         vec![name.to_owned(), of(first).to_string(), of(second).to_string(), String::new()]
     };
     rows.push(row("measurements", |side| side.measurements));
@@ -55,7 +55,7 @@ pub fn text(comparison: &Comparison) -> String {
 }
 
 /// The classes of a side as bars.
-fn histogram(side: &Side, title: &str) -> String {
+fn histogram(side: &Arm, title: &str) -> String {
     let Some(most) = side.histogram.iter().map(|class| class.count).max().filter(|&most| most > 0) else {
         return String::new();
     };
@@ -70,11 +70,11 @@ fn histogram(side: &Side, title: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bareflow_protocol::trial::{Class, Judged};
+    use bareflow_protocol::comparison::{Class, Judged};
 
-    fn side(version: &str, generation: u32, counts: [u32; 2]) -> Side {
+    fn side(version: &str, generation: u32, counts: [u32; 2]) -> Arm {
         let class = |from, below, count| Class { from, below, count };
-        Side {
+        Arm {
             name: "sum".into(),
             version: version.into(),
             generation,

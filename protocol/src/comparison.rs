@@ -115,7 +115,7 @@ impl fmt::Display for Condition {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     /// The old or first one, and the new or second one.
-    pub sides: [Side; 2],
+    pub sides: [Arm; 2],
     /// The second one's figures over the first one's, in the order of [`Figure::ALL`]; nothing where a figure of
     /// the first one is 0.
     pub ratios: Vec<Option<f64>>,
@@ -127,7 +127,7 @@ pub struct Comparison {
 
 /// One of the two.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Side {
+pub struct Arm {
     /// Its name.
     pub name: String,
     /// Its version.

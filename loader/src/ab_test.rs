@@ -35,17 +35,17 @@ const BASELINE: usize = 31;
 const CENTICYCLES_PER_CYCLE: u64 = 100;
 
 /// Two modules under comparison.
-pub struct Trial<P: Platform> {
-    sides: [Side<P>; 2],
+pub struct AbTest<P: Platform> {
+    arms: [Arm<P>; 2],
     /// Calls in one measurement, of both alike; 0 before the first.
     batch: u32,
-    over: u32,
+    measurements: u32,
     /// What was different, the first time anything was.
     difference: Option<Difference>,
 }
 
 /// One of the two.
-struct Side<P: Platform> {
+struct Arm<P: Platform> {
     id: ModuleId,
     /// Hundredths of a cycle that a call of nothing takes in such a batch.
     baseline: u64,
@@ -71,24 +71,24 @@ pub enum Difference {
     },
 }
 
-/// Why a trial ended early.
+/// Why an A/B test ended early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TrialError {
-    /// This side, 0 or 1, faulted.
+pub enum AbTestError {
+    /// This arm, 0 or 1, faulted.
     Faulted(usize, Fault),
-    /// This side could not be called.
+    /// This arm could not be called.
     Refused(usize, ExecuteError),
     /// Memory for the measurements ran out.
     NoMemory,
 }
 
-/// What one side's calls took.
+/// What one arm's calls took.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Distribution<'trial> {
+pub struct Distribution<'test> {
     /// Calls in one measurement.
     pub batch: u32,
     /// Hundredths of a cycle of one call, in rising order.
-    pub centicycles: &'trial [u64],
+    pub centicycles: &'test [u64],
     /// The least difference between two calls that can be seen, in hundredths of a cycle.
     pub resolution_centicycles: u64,
 }
@@ -113,19 +113,19 @@ fn cycles(centicycles: u64) -> f64 {
     centicycles as f64 / CENTICYCLES_PER_CYCLE as f64
 }
 
-impl<P: Platform> Trial<P> {
-    /// A trial of two modules, with `over` measurements of each.
+impl<P: Platform> AbTest<P> {
+    /// An A/B test of two modules, with so many measurements of each.
     ///
     /// # Errors
-    /// [`TrialError::NoMemory`].
-    pub fn new(manager: &ModuleManager<P>, ids: [ModuleId; 2], over: u32) -> Result<Trial<P>, TrialError> {
-        let side = |id| {
+    /// [`AbTestError::NoMemory`].
+    pub fn new(manager: &ModuleManager<P>, ids: [ModuleId; 2], measurements: u32) -> Result<AbTest<P>, AbTestError> {
+        let arm = |id| {
             let mut measured = Vec::new_in(manager.platform.tables());
-            measured.try_reserve_exact(over as usize).map_err(|_| TrialError::NoMemory)?;
-            Ok(Side { id, baseline: 0, measured, sorting: None })
+            measured.try_reserve_exact(measurements as usize).map_err(|_| AbTestError::NoMemory)?;
+            Ok(Arm { id, baseline: 0, measured, sorting: None })
         };
         let [first, second] = ids;
-        Ok(Trial { sides: [side(first)?, side(second)?], batch: 0, over, difference: None })
+        Ok(AbTest { arms: [arm(first)?, arm(second)?], batch: 0, measurements, difference: None })
     }
 
     /// Takes one measurement of each, and says whether that was the last one. `outputs` are as long as each other.
@@ -137,7 +137,7 @@ impl<P: Platform> Trial<P> {
         manager: &ModuleManager<P>,
         input: &[u8],
         outputs: [&mut [u8]; 2],
-    ) -> Result<bool, TrialError> {
+    ) -> Result<bool, AbTestError> {
         let [first, second] = outputs;
         if self.batch == 0 {
             self.choose_batch(manager, input, [&mut *first, &mut *second])?;
@@ -146,13 +146,13 @@ impl<P: Platform> Trial<P> {
         if self.difference.is_none() {
             self.difference = difference(given, [first, second]);
         }
-        Ok(self.done() >= self.over)
+        Ok(self.done() >= self.measurements)
     }
 
     /// Measurements of each so far.
     #[must_use]
     pub fn done(&self) -> u32 {
-        self.sides.iter().map(|side| side.measured.len() as u32).min().unwrap_or(0)
+        self.arms.iter().map(|arm| arm.measured.len() as u32).min().unwrap_or(0)
     }
 
     /// What was different first, if anything was.
@@ -165,61 +165,61 @@ impl<P: Platform> Trial<P> {
     /// about twenty of a million. Says whether that is done; then [`distributions`](Self::distributions) takes no time.
     pub fn sort_some(&mut self, steps: usize) -> bool {
         let mut all = true;
-        for side in &mut self.sides {
-            let sorting = side.sorting.get_or_insert(Sorting::of(side.measured.len()));
-            all &= sorting.advance(&mut side.measured, steps);
+        for arm in &mut self.arms {
+            let sorting = arm.sorting.get_or_insert(Sorting::of(arm.measured.len()));
+            all &= sorting.advance(&mut arm.measured, steps);
         }
         all
     }
 
-    /// What each side's calls took. Puts in order what [`sort_some`](Self::sort_some) left.
+    /// What each arm's calls took. Puts in order what [`sort_some`](Self::sort_some) left.
     pub fn distributions(&mut self, manager: &ModuleManager<P>) -> [Distribution<'_>; 2] {
         while !self.sort_some(usize::MAX) {}
         let step = manager.call_overhead_cycles().max(1) * CENTICYCLES_PER_CYCLE;
         let batch = self.batch;
-        self.sides.each_ref().map(|side| Distribution {
+        self.arms.each_ref().map(|arm| Distribution {
             batch,
-            centicycles: &side.measured,
+            centicycles: &arm.measured,
             resolution_centicycles: step / u64::from(batch.max(1)),
         })
     }
 
-    /// Takes one measurement of a side.
+    /// Takes one measurement of an arm.
     fn measure(
         &mut self,
         manager: &ModuleManager<P>,
         index: usize,
         input: &[u8],
         output: &mut [u8],
-    ) -> Result<CallOutcome, TrialError> {
+    ) -> Result<CallOutcome, AbTestError> {
         let batch = self.batch;
-        let Some(side) = self.sides.get_mut(index) else { return Err(TrialError::NoMemory) };
-        let (outcome, cycles) = manager.batch(side.id, batch, input, output).map_err(|error| at(index, error))?;
-        let centicycles = (cycles * CENTICYCLES_PER_CYCLE / u64::from(batch)).saturating_sub(side.baseline);
+        let Some(arm) = self.arms.get_mut(index) else { return Err(AbTestError::NoMemory) };
+        let (outcome, cycles) = manager.batch(arm.id, batch, input, output).map_err(|error| at(index, error))?;
+        let centicycles = (cycles * CENTICYCLES_PER_CYCLE / u64::from(batch)).saturating_sub(arm.baseline);
         // There is room for as many as were asked for.
-        if side.measured.len() < side.measured.capacity() {
-            side.measured.push(centicycles);
-            side.sorting = None;
+        if arm.measured.len() < arm.measured.capacity() {
+            arm.measured.push(centicycles);
+            arm.sorting = None;
         }
         Ok(outcome)
     }
 
-    /// Finds out how many calls make a measurement, and what nothing costs. Both
-    /// sides are called as often as each other: they may count their calls.
+    /// Finds out how many calls make a measurement, and what nothing costs. Both arms
+    /// are called as often as each other: they may count their calls.
     fn choose_batch(
         &mut self,
         manager: &ModuleManager<P>,
         input: &[u8],
         mut outputs: [&mut [u8]; 2],
-    ) -> Result<(), TrialError> {
+    ) -> Result<(), AbTestError> {
         let enough = manager.call_overhead_cycles().max(1) * RESOLVED;
         let mut batch = 1;
         loop {
             let mut least = u64::MAX;
-            for (index, (side, output)) in self.sides.iter().zip(&mut outputs).enumerate() {
+            for (index, (arm, output)) in self.arms.iter().zip(&mut outputs).enumerate() {
                 // The first round warms up.
                 for round in 0..2 {
-                    let (_, cycles) = manager.batch(side.id, batch, input, output).map_err(|error| at(index, error))?;
+                    let (_, cycles) = manager.batch(arm.id, batch, input, output).map_err(|error| at(index, error))?;
                     least = if round == 0 { least } else { least.min(cycles) };
                 }
             }
@@ -228,18 +228,18 @@ impl<P: Platform> Trial<P> {
             }
             batch *= 2;
         }
-        for side in &mut self.sides {
-            side.baseline = manager.empty_batch(side.id, batch).ok_or(TrialError::NoMemory)?;
+        for arm in &mut self.arms {
+            arm.baseline = manager.empty_batch(arm.id, batch).ok_or(AbTestError::NoMemory)?;
         }
         self.batch = batch;
         Ok(())
     }
 }
 
-fn at(index: usize, error: ExecuteError) -> TrialError {
+fn at(index: usize, error: ExecuteError) -> AbTestError {
     match error {
-        ExecuteError::Faulted(fault) => TrialError::Faulted(index, fault),
-        error => TrialError::Refused(index, error),
+        ExecuteError::Faulted(fault) => AbTestError::Faulted(index, fault),
+        error => AbTestError::Refused(index, error),
     }
 }
 
@@ -258,7 +258,8 @@ fn difference(given: [CallOutcome; 2], outputs: [&mut [u8]; 2]) -> Option<Differ
 }
 
 impl<P: Platform> ModuleManager<P> {
-    /// Calls a module so many times, at least once, and says what the last call gave, and how many cycles they all took.
+    /// Calls a module so many times, at least once, and says what the last call gave, and how many cycles they all
+    /// took.
     pub(crate) fn batch(
         &self,
         id: ModuleId,
@@ -310,7 +311,8 @@ impl<P: Platform> ModuleManager<P> {
         Ok((outcome?, cycles.saturating_sub(self.call_overhead_cycles())))
     }
 
-    /// What the processor counts during so many calls of a module that does nothing, if `like` runs in the kernel domain.
+    /// What the processor counts during so many calls of a module that does nothing, if `like` runs in the kernel
+    /// domain.
     pub(crate) fn count_empty(&self, like: ModuleId, calls: u32) -> Option<Counters> {
         let domain = self.options(like)?.domain;
         if domain != Domain::Kernel {
@@ -325,7 +327,8 @@ impl<P: Platform> ModuleManager<P> {
         Some(after?.since(before?))
     }
 
-    /// Hundredths of a cycle that one call takes, of so many, of a module that does nothing where `like` runs: the median.
+    /// Hundredths of a cycle that one call takes, of so many, of a module that does nothing where `like` runs: the
+    /// median.
     pub(crate) fn empty_batch(&self, like: ModuleId, calls: u32) -> Option<u64> {
         let domain = self.options(like)?.domain;
         let empty = EmptyModule::place(&self.platform, domain)?;

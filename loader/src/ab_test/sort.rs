@@ -17,7 +17,8 @@ impl Sorting {
         Sorting::Heaping(length / 2)
     }
 
-    /// Carries out so many steps; each takes as long as the logarithm of the length. Says whether `items` are in order now.
+    /// Carries out so many steps; each takes as long as the logarithm of the length. Says whether `items` are in order
+    /// now.
     pub fn advance(&mut self, items: &mut [u64], steps: usize) -> bool {
         for _ in 0..steps {
             *self = match *self {
