@@ -164,11 +164,11 @@ impl HostPlatform {
 
 impl Platform for HostPlatform {
     const HAS_FAST_PATH: bool = true;
-    type Tables = Global;
+    type Alloc = Global;
     type Draft = ImageDraft;
     type Image = Image;
 
-    fn tables(&self) -> Global {
+    fn allocator(&self) -> Global {
         Global
     }
 

@@ -31,11 +31,11 @@ impl KernelPlatform {
 
 impl Platform for KernelPlatform {
     const HAS_FAST_PATH: bool = true;
-    type Tables = Global;
+    type Alloc = Global;
     type Draft = ImageDraft;
     type Image = Image;
 
-    fn tables(&self) -> Global {
+    fn allocator(&self) -> Global {
         Global
     }
 

@@ -50,7 +50,7 @@ struct Arm<P: Platform> {
     /// Hundredths of a cycle that a call of nothing takes in such a batch.
     baseline: u64,
     /// Hundredths of a cycle of one call, by measurement.
-    measured: Vec<u64, P::Tables>,
+    measured: Vec<u64, P::Alloc>,
     /// How far they are put in order, once all were taken.
     sorting: Option<Sorting>,
 }
@@ -120,7 +120,7 @@ impl<P: Platform> AbTest<P> {
     /// [`AbTestError::NoMemory`].
     pub fn new(manager: &ModuleManager<P>, ids: [ModuleId; 2], measurements: u32) -> Result<AbTest<P>, AbTestError> {
         let arm = |id| {
-            let mut measured = Vec::new_in(manager.platform.tables());
+            let mut measured = Vec::new_in(manager.platform.allocator());
             measured.try_reserve_exact(measurements as usize).map_err(|_| AbTestError::NoMemory)?;
             Ok(Arm { id, baseline: 0, measured, sorting: None })
         };
@@ -279,7 +279,7 @@ impl<P: Platform> ModuleManager<P> {
         module.lifecycle.set(ModuleState::Live);
         let retired = module.lifecycle.is_retired();
         if let Err(CallError::Fault(fault)) = done {
-            module.faults.note(fault, self.platform.diagnosis(), self.platform.tables());
+            module.faults.note(fault, self.platform.diagnosis(), self.platform.allocator());
         }
         drop(module);
         self.after_call(id, retired, matches!(done, Err(CallError::Fault(_))));

@@ -200,7 +200,7 @@ impl<P: Platform> ModuleManager<P> {
     /// Where a module's readings go.
     #[inline(always)]
     fn samples<'module>(&self, module: &'module Module<P>) -> Result<&'module SampleBuffer, Failure> {
-        module.profile_buffer.samples(&self.spare_buffer, || self.platform.tables()).ok_or(Failure::ProfileFull)
+        module.profile_buffer.samples(&self.spare_buffer, || self.platform.allocator()).ok_or(Failure::ProfileFull)
     }
 
     /// Takes note of a call that did not return.
@@ -213,7 +213,7 @@ impl<P: Platform> ModuleManager<P> {
         match error {
             CallError::NoMemory => Failure::NoMemory,
             CallError::Fault(fault) => {
-                module.faults.note(fault, self.platform.diagnosis(), self.platform.tables());
+                module.faults.note(fault, self.platform.diagnosis(), self.platform.allocator());
                 self.last_fault.set(Some(fault));
                 Failure::Faulted
             }

@@ -14,8 +14,8 @@ pub struct FreeRanges<A: Allocator> {
 
 impl<A: Allocator> FreeRanges<A> {
     /// Nothing is free.
-    pub const fn new_in(tables: A) -> FreeRanges<A> {
-        FreeRanges { ranges: Vec::new_in(tables), taken: 0 }
+    pub const fn new_in(allocator: A) -> FreeRanges<A> {
+        FreeRanges { ranges: Vec::new_in(allocator), taken: 0 }
     }
 
     /// Takes `count` numbers in a row out of the first range that has them, and

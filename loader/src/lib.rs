@@ -25,7 +25,7 @@
 //! | faults | Vectors 0, 1, 3 to 8, 10 to 14, 16, 17, 19, NMI and the timer end in a [`Fault`]; execution goes on behind the call |
 //! | panics, used-up heaps | `ud1` with the bytes of [`bareflow_abi::trap`] |
 //! | stack, heap, time, services | The platform provides them, by [`Placement`]; the loader enforces none of it |
-//! | allocator | [`Platform::tables`] is an `Allocator` of `allocator-api2` 0.2: of another version the trait is another one |
+//! | allocator | [`Platform::allocator`] is an `Allocator` of `allocator-api2` 0.2: of another version the trait is another one |
 //! | addresses | One image spans 1.5 GiB ([`bareflow_abi::layout::IMAGE_SPAN`]), and many share that span: [`FreeRanges`], [`Segments::pages`] |
 //! | locks | The manager is `Send`, not `Sync`. It may be re-entered by `&self` from inside a call; a lock around it that is held during a call may not |
 
@@ -82,7 +82,7 @@ pub mod valid;
 mod versions;
 
 pub use ab_test::AbTest;
-/// The allocator traits that [`Platform::Tables`] is one of, in the version that this crate was built with.
+/// The allocator traits that [`Platform::Alloc`] is one of, in the version that this crate was built with.
 pub use allocator_api2;
 pub use batch::BatchTiming;
 pub use budget::Budget;

@@ -135,8 +135,8 @@ impl<P: Platform> ModuleManager<P> {
             return Err(LoadError::NoSuchDomain(options.domain));
         }
         // Room first, so that nothing can fail once the module is initialised.
-        let (name, tables) = (valid.name(), self.platform.tables());
-        let reservation = self.registry.reserve(known, &name, &tables).ok_or(LoadError::NoMemory)?;
+        let (name, allocator) = (valid.name(), self.platform.allocator());
+        let reservation = self.registry.reserve(known, &name, &allocator).ok_or(LoadError::NoMemory)?;
         let epoch = self.registry.next_epoch();
         self.make(valid, options, &reservation, epoch)
             .inspect_err(|_| self.registry.release(reservation.slot, Some(reservation.name_entry)))?;
@@ -188,8 +188,8 @@ impl<P: Platform> ModuleManager<P> {
         reservation: &Reservation<'_, P>,
         epoch: NonZeroU64,
     ) -> Result<(), LoadError> {
-        let (raw, tables) = (valid.raw(), self.platform.tables());
-        let metadata = Metadata::new(valid, options, tables).ok_or(LoadError::NoMemory)?;
+        let (raw, allocator) = (valid.raw(), self.platform.allocator());
+        let metadata = Metadata::new(valid, options, allocator).ok_or(LoadError::NoMemory)?;
         let budget = Budget::of(&raw.header(), &options.limits);
         let placement = Placement { domain: options.domain, budget, services: raw.header().services };
         // Nobody borrows an empty slot.

@@ -30,7 +30,7 @@ pub struct ModuleManager<P: Platform> {
     overhead: u64,
     step: u64,
     pub(crate) registry: Registry<P>,
-    pub(crate) spare_buffer: SpareBuffer<P::Tables>,
+    pub(crate) spare_buffer: SpareBuffer<P::Alloc>,
     /// The receipts of modules that were retired during calls, the oldest first: one for each call under way.
     #[cfg(feature = "reload")]
     pub(crate) receipts: RefCell<[Option<Receipt>; MAX_DEPTH]>,

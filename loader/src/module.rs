@@ -54,9 +54,9 @@ pub(crate) struct Module<P: Platform> {
     pub(crate) placement: Placement,
     pub(crate) placed: PlacedModule<P::Image>,
     pub(crate) sampler: Sampler,
-    pub(crate) metadata: Metadata<P::Tables>,
-    pub(crate) faults: Faults<P::Tables>,
-    pub(crate) profile_buffer: ProfileBuffer<P::Tables>,
+    pub(crate) metadata: Metadata<P::Alloc>,
+    pub(crate) faults: Faults<P::Alloc>,
+    pub(crate) profile_buffer: ProfileBuffer<P::Alloc>,
 }
 
 impl<P: Platform> Module<P> {
@@ -108,13 +108,13 @@ struct MetadataParts<A: Allocator> {
 impl<A: Allocator + Clone> Metadata<A> {
     /// Keeps the options and the parts of the blob, as far as they are there, or of use; `None` when there is no memory.
     #[inline(always)]
-    pub(crate) fn new(valid: &ValidModule<'_>, options: &LoadOptions, tables: A) -> Option<Metadata<A>> {
+    pub(crate) fn new(valid: &ValidModule<'_>, options: &LoadOptions, allocator: A) -> Option<Metadata<A>> {
         if !valid.has_optional_records() && options.are_default() {
             return Some(Metadata(None));
         }
         let restarts = cfg!(feature = "restart") && options.on_fault != FaultPolicy::Stop;
         let blob = if restarts { valid.raw().blob() } else { &[] };
-        MetadataParts::collect(options, tables, valid.schema(), valid.depends(), valid.symbols(), blob)
+        MetadataParts::collect(options, allocator, valid.schema(), valid.depends(), valid.symbols(), blob)
     }
 }
 
@@ -123,13 +123,13 @@ impl<A: Allocator + Clone> MetadataParts<A> {
     #[inline(never)]
     fn collect(
         options: &LoadOptions,
-        tables: A,
+        allocator: A,
         schema: &[u8],
         depends: &[u8],
         symbols: &[u8],
         blob: &[u8],
     ) -> Option<Metadata<A>> {
-        let mut bytes = Vec::new_in(tables.clone());
+        let mut bytes = Vec::new_in(allocator.clone());
         bytes.try_reserve_exact(schema.len() + depends.len() + symbols.len() + blob.len()).ok()?;
         bytes.extend_from_slice(schema);
         bytes.extend_from_slice(depends);
@@ -137,7 +137,7 @@ impl<A: Allocator + Clone> MetadataParts<A> {
         bytes.extend_from_slice(blob);
         let (schema, depends, symbols) = (schema.len(), depends.len(), symbols.len());
         let parts = MetadataParts { options: *options, bytes, schema, depends, symbols };
-        Some(Metadata(Some(Box::try_new_in(parts, tables).ok()?)))
+        Some(Metadata(Some(Box::try_new_in(parts, allocator).ok()?)))
     }
 }
 
@@ -255,10 +255,10 @@ impl<A: Allocator> Faults<A> {
     }
 
     /// Takes note of a fault. Without memory for it the diagnosis is lost.
-    pub(crate) fn note(&self, fault: Fault, diagnosis: Option<Diagnosis>, tables: A) {
+    pub(crate) fn note(&self, fault: Fault, diagnosis: Option<Diagnosis>, allocator: A) {
         self.count.set(self.count.get().saturating_add(1));
         self.last.set(Some(PackedFault::from(fault)));
-        self.diagnosis.set(diagnosis.and_then(|diagnosis| Box::try_new_in(diagnosis, tables).ok()));
+        self.diagnosis.set(diagnosis.and_then(|diagnosis| Box::try_new_in(diagnosis, allocator).ok()));
     }
 }
 

@@ -212,7 +212,7 @@ pub struct Leak {
 /// whatever would release it.
 pub trait Platform {
     /// Where the loader's own tables come from.
-    type Tables: Allocator + Clone;
+    type Alloc: Allocator + Clone;
     /// Memory of an image that is being filled.
     type Draft: Draft;
     /// Memory of an image that can be called: text read and execute, rodata
@@ -220,7 +220,7 @@ pub trait Platform {
     type Image;
 
     /// The allocator of the loader's tables: of the crate `allocator-api2`, in the version that the loader uses.
-    fn tables(&self) -> Self::Tables;
+    fn allocator(&self) -> Self::Alloc;
 
     /// Which services modules are really given: `SERVICE_*` bits of
     /// [`bareflow_abi::header`]; by default none. A blob that declares another one is refused.
@@ -324,7 +324,7 @@ pub trait Platform {
         Usage::default()
     }
 
-    /// What all images and all that [`tables`](Self::tables) gave out take now; `None` where nobody counts.
+    /// What all images and all that [`allocator`](Self::allocator) gave out take now; `None` where nobody counts.
     fn usage(&self) -> Option<Usage> {
         None
     }

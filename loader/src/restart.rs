@@ -28,7 +28,7 @@ impl<P: Platform> ModuleManager<P> {
             }
             // An `init` that faults keeps the module from coming back.
             Err(LoadError::InitFaulted(fault)) => {
-                module.faults.note(fault, self.platform.diagnosis(), self.platform.tables())
+                module.faults.note(fault, self.platform.diagnosis(), self.platform.allocator())
             }
             Err(_) => {}
         }

@@ -128,7 +128,7 @@ impl<P: Platform> ModuleManager<P> {
         old.lifecycle.set(ModuleState::Live);
         let bytes = match saved {
             Err(LoadError::SaveFaulted(fault)) => {
-                old.faults.note(fault, self.platform.diagnosis(), self.platform.tables());
+                old.faults.note(fault, self.platform.diagnosis(), self.platform.allocator());
                 drop(old);
                 self.fail(from);
                 return Err(LoadError::SaveFaulted(fault));
@@ -147,9 +147,9 @@ impl<P: Platform> ModuleManager<P> {
     }
 
     /// A module's state, as another version takes it over.
-    fn save_state(&self, old: &Module<P>, schema: Schema<'_>) -> Result<Vec<u8, P::Tables>, LoadError> {
+    fn save_state(&self, old: &Module<P>, schema: Schema<'_>) -> Result<Vec<u8, P::Alloc>, LoadError> {
         let (start, size) = (OldHeader::SIZE + old.metadata.schema().len(), schema.size as usize);
-        let mut bytes = Vec::new_in(self.platform.tables());
+        let mut bytes = Vec::new_in(self.platform.allocator());
         bytes.try_reserve_exact(start + size).map_err(|_| LoadError::NoMemoryForState)?;
         let version = [old.version.major, old.version.minor, old.version.patch];
         bytes.extend_from_slice(&OldHeader { version, schema_length: old.metadata.schema().len() as u32 }.to_bytes());

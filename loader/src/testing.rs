@@ -205,11 +205,11 @@ const OUT_OF_MEMORY: PlatformError = PlatformError { what: "reserve an image", b
 
 impl Platform for &FakePlatform {
     const HAS_FAST_PATH: bool = true;
-    type Tables = Global;
+    type Alloc = Global;
     type Draft = FakeImage;
     type Image = FakeImage;
 
-    fn tables(&self) -> Global {
+    fn allocator(&self) -> Global {
         Global
     }
     fn offered_services(&self) -> u32 {

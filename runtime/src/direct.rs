@@ -155,11 +155,11 @@ impl Draft for DirectImage {
 }
 
 impl<M: PageMemory> Platform for Direct<M> {
-    type Tables = Global;
+    type Alloc = Global;
     type Draft = DirectImage;
     type Image = DirectImage;
 
-    fn tables(&self) -> Global {
+    fn allocator(&self) -> Global {
         Global
     }
 

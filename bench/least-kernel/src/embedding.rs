@@ -18,10 +18,10 @@ impl Draft for OneImage {
 }
 
 impl Platform for Tiny {
-    type Tables = Global;
+    type Alloc = Global;
     type Draft = OneImage;
     type Image = OneImage;
-    fn tables(&self) -> Global {
+    fn allocator(&self) -> Global {
         Global
     }
     fn reserve(&self, size: ImageSize, _: &Placement) -> Result<OneImage, PlatformError> {

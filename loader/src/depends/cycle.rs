@@ -48,7 +48,7 @@ impl<P: Platform> ModuleManager<P> {
     /// The cycle by which the module in `blob` would come to call itself if it were loaded: what to show
     /// along with [`LoadError::DependencyCycle`].
     #[must_use]
-    pub fn dependency_cycle(&self, blob: &[u8]) -> Option<DependencyCycle<P::Tables>> {
+    pub fn dependency_cycle(&self, blob: &[u8]) -> Option<DependencyCycle<P::Alloc>> {
         let valid = ValidModule::validate(RawModule::parse(blob).ok()?, Capabilities::of(&self.platform)).ok()?;
         // In the place of the old one, or beside it.
         let from = self.active(&valid.name());
@@ -62,8 +62,8 @@ impl<P: Platform> ModuleManager<P> {
         &self,
         new: &Candidate<'_>,
         from: Option<ModuleId>,
-    ) -> Result<Option<DependencyCycle<P::Tables>>, LoadError> {
-        let mut visited = Vec::new_in(self.platform.tables());
+    ) -> Result<Option<DependencyCycle<P::Alloc>>, LoadError> {
+        let mut visited = Vec::new_in(self.platform.allocator());
         if self.visit(&mut visited, new.depends, None, new, from)? {
             return self.cycle_from(&visited, None, new);
         }
@@ -81,7 +81,7 @@ impl<P: Platform> ModuleManager<P> {
     /// Adds what a list of dependencies leads to. Says whether that is `new` itself.
     fn visit(
         &self,
-        visited: &mut Vec<Visited, P::Tables>,
+        visited: &mut Vec<Visited, P::Alloc>,
         depends: &[u8],
         by: Option<usize>,
         new: &Candidate<'_>,
@@ -108,8 +108,8 @@ impl<P: Platform> ModuleManager<P> {
         visited: &[Visited],
         last: Option<usize>,
         new: &Candidate<'_>,
-    ) -> Result<Option<DependencyCycle<P::Tables>>, LoadError> {
-        let mut others = Vec::new_in(self.platform.tables());
+    ) -> Result<Option<DependencyCycle<P::Alloc>>, LoadError> {
+        let mut others = Vec::new_in(self.platform.allocator());
         let mut at = last;
         while let Some(Visited { id, by }) = at.and_then(|at| visited.get(at)) {
             others.try_reserve(1).map_err(|_| LoadError::NoMemory)?;

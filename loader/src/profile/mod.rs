@@ -172,20 +172,20 @@ impl<A: Allocator> ProfileBuffer<A> {
 
     /// The readings; `None` when there is no memory for them.
     #[inline]
-    pub fn samples(&self, spare_buffer: &SpareBuffer<A>, tables: impl FnOnce() -> A) -> Option<&SampleBuffer> {
+    pub fn samples(&self, spare_buffer: &SpareBuffer<A>, allocator: impl FnOnce() -> A) -> Option<&SampleBuffer> {
         match self.0.get() {
             Some(samples) => Some(samples),
             None => match spare_buffer.take() {
                 Some(samples) => Some(self.0.get_or_init(|| samples)),
-                None => self.first(tables()),
+                None => self.first(allocator()),
             },
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn first(&self, tables: A) -> Option<&SampleBuffer> {
-        let samples = Box::try_new_in(SampleBuffer::new(), tables).ok()?;
+    fn first(&self, allocator: A) -> Option<&SampleBuffer> {
+        let samples = Box::try_new_in(SampleBuffer::new(), allocator).ok()?;
         Some(self.0.get_or_init(|| samples))
     }
 

@@ -43,10 +43,10 @@ impl<A: Allocator + Clone> HashIndex<A> {
 
     /// Makes chains, or twice as many as there were, all of them empty; `None` when there is no memory: then those
     /// there were go on.
-    pub fn grow(&self, tables: &A) -> Option<()> {
+    pub fn grow(&self, allocator: &A) -> Option<()> {
         let next = self.last.get() + usize::from(self.len() > 0);
         let (size, list) = (FIRST_LIST << next, self.lists.get(next)?);
-        let mut chains = Vec::new_in(tables.clone());
+        let mut chains = Vec::new_in(allocator.clone());
         chains.try_reserve_exact(size).ok()?;
         chains.resize_with(size, || Cell::new(NIL));
         list.get_or_init(|| chains);

@@ -82,8 +82,8 @@ impl<P: Platform> Slot<P> {
 
 /// All slots, and all names.
 pub(crate) struct Registry<P: Platform> {
-    slots: StableVec<Slot<P>, P::Tables>,
-    names: StableVec<NameEntry, P::Tables>,
+    slots: StableVec<Slot<P>, P::Alloc>,
+    names: StableVec<NameEntry, P::Alloc>,
     /// The first slot that is nobody's.
     vacant: Cell<Index>,
     /// The first name that is nobody's.
@@ -91,7 +91,7 @@ pub(crate) struct Registry<P: Platform> {
     /// The name that is looked at next for one that nobody uses.
     eviction_cursor: Cell<Index>,
     /// Where the chains of names begin.
-    hash_index: HashIndex<P::Tables>,
+    hash_index: HashIndex<P::Alloc>,
     last_epoch: Cell<u64>,
 }
 
@@ -122,10 +122,10 @@ impl<P: Platform> Registry<P> {
         &'registry self,
         known: Option<&'registry NameEntry>,
         name: &Name,
-        tables: &P::Tables,
+        allocator: &P::Alloc,
     ) -> Option<Reservation<'registry, P>> {
-        let name_entry = self.reserve_name(known, name, tables)?;
-        let slot = self.reserve_slot(tables);
+        let name_entry = self.reserve_name(known, name, allocator)?;
+        let slot = self.reserve_slot(allocator);
         if slot.is_none() {
             self.release_name(name_entry);
         }
@@ -133,9 +133,9 @@ impl<P: Platform> Registry<P> {
     }
 
     #[inline(always)]
-    fn reserve_slot(&self, tables: &P::Tables) -> Option<&Slot<P>> {
+    fn reserve_slot(&self, allocator: &P::Alloc) -> Option<&Slot<P>> {
         let slot = match self.vacant.get() {
-            NIL => self.add_slot(tables)?,
+            NIL => self.add_slot(allocator)?,
             vacant => self.slot(vacant as usize)?,
         };
         self.vacant.set(slot.next.replace(NIL));
@@ -145,9 +145,9 @@ impl<P: Platform> Registry<P> {
     /// Adds a slot; `None` when there is no memory.
     #[cold]
     #[inline(never)]
-    fn add_slot(&self, tables: &P::Tables) -> Option<&Slot<P>> {
+    fn add_slot(&self, allocator: &P::Alloc) -> Option<&Slot<P>> {
         let blank = |index| Slot { module: RefCell::new(None), index, next: Cell::new(NIL) };
-        self.slots.add(tables, blank)
+        self.slots.add(allocator, blank)
     }
 
     /// Takes back a slot that nobody is in, and the name if it was never anybody's.

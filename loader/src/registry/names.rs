@@ -81,11 +81,11 @@ impl<P: Platform> Registry<P> {
         &'registry self,
         known: Option<&'registry NameEntry>,
         name: &Name,
-        tables: &P::Tables,
+        allocator: &P::Alloc,
     ) -> Option<&'registry NameEntry> {
         let name_entry = match known {
             Some(name_entry) => name_entry,
-            None => self.intern(&Key::from(name), tables)?,
+            None => self.intern(&Key::from(name), allocator)?,
         };
         name_entry.refcount.set(name_entry.refcount.get() + 1);
         Some(name_entry)
@@ -102,12 +102,12 @@ impl<P: Platform> Registry<P> {
 
     #[cold]
     #[inline(never)]
-    fn intern(&self, key: &Key, tables: &P::Tables) -> Option<&NameEntry> {
+    fn intern(&self, key: &Key, allocator: &P::Alloc) -> Option<&NameEntry> {
         if self.vacant_name.get() == NIL && self.names.len() >= EVICTION_THRESHOLD {
             self.evict_unused();
         }
         let name_entry = match self.vacant_name.get() {
-            NIL => self.add_name(tables)?,
+            NIL => self.add_name(allocator)?,
             vacant => self.name_at(vacant)?,
         };
         self.vacant_name.set(name_entry.next.get());
@@ -129,16 +129,16 @@ impl<P: Platform> Registry<P> {
     }
 
     /// Adds a name, and makes twice as many chains once there are twice as many names; `None` when there is no memory.
-    fn add_name(&self, tables: &P::Tables) -> Option<&NameEntry> {
+    fn add_name(&self, allocator: &P::Alloc) -> Option<&NameEntry> {
         let chains = self.hash_index.len();
         // Without memory for more the chains become longer.
         if chains == 0 {
-            self.hash_index.grow(tables)?;
-        } else if self.names.len() as usize >= 2 * chains && self.hash_index.grow(tables).is_some() {
+            self.hash_index.grow(allocator)?;
+        } else if self.names.len() as usize >= 2 * chains && self.hash_index.grow(allocator).is_some() {
             let all = (0..self.names.len()).filter_map(|index| self.name_at(index));
             all.for_each(|name_entry| self.link_into_chain(name_entry));
         }
-        self.names.add(tables, NameEntry::blank)
+        self.names.add(allocator, NameEntry::blank)
     }
 
     #[cold]

@@ -28,7 +28,7 @@ impl<T, A: Allocator> StableVec<T, A> {
 
     /// Adds an element; `None` when there is no memory. All elements of a chunk are made at once, by `blank`, from
     /// their numbers.
-    pub fn add(&self, tables: &A, blank: fn(u32) -> T) -> Option<&T>
+    pub fn add(&self, allocator: &A, blank: fn(u32) -> T) -> Option<&T>
     where
         A: Clone,
     {
@@ -36,7 +36,7 @@ impl<T, A: Allocator> StableVec<T, A> {
         let (number, _) = locate(index as usize);
         let chunk = self.chunks.get(number)?;
         if chunk.get().is_none() {
-            let mut elements = Vec::new_in(tables.clone());
+            let mut elements = Vec::new_in(allocator.clone());
             let size = FIRST_CHUNK << (number as u32 / ALIKE);
             elements.try_reserve_exact(size as usize).ok()?;
             let mut numbers = index..;
