@@ -62,7 +62,7 @@ use child::Child;
 use counters::Counting;
 pub use cpu::{cpu_level, cpu_name};
 use memory::Arenas;
-pub use memory::{Image, ImageDraft};
+pub use memory::{Image, UnsealedImage};
 use record::{OptionalCallees, Record};
 use stack::Stack;
 use undeclared::table_of;
@@ -165,7 +165,7 @@ impl HostPlatform {
 impl Platform for HostPlatform {
     const HAS_FAST_PATH: bool = true;
     type Alloc = Global;
-    type Draft = ImageDraft;
+    type WritableImage = UnsealedImage;
     type Image = Image;
 
     fn allocator(&self) -> Global {
@@ -189,24 +189,24 @@ impl Platform for HostPlatform {
     }
 
     #[inline]
-    fn reserve(&self, size: ImageSize, placement: &Placement) -> Result<ImageDraft, PlatformError> {
+    fn allocate(&self, size: ImageSize, placement: &Placement) -> Result<UnsealedImage, PlatformError> {
         let stack_top = self.caller.stack.bottom() + u64::from(placement.budget.stack).min(stack::MAX_SIZE);
         let services = table_of(placement.services, &self.caller);
-        let draft = self.arenas.borrow_mut().reserve(size, placement, stack_top, services)?;
+        let unsealed = self.arenas.borrow_mut().allocate(size, placement, stack_top, services)?;
         // In the user domain this thread watches the time itself.
         if placement.domain == Domain::Kernel && self.expected.expect(placement.budget.time_us).is_err() {
-            self.arenas.borrow_mut().release(&draft.into_image());
+            self.arenas.borrow_mut().release(&unsealed.into_image());
             return Err(PlatformError { what: "start the watchdog's thread", bytes: 0 });
         }
-        Ok(draft)
+        Ok(unsealed)
     }
 
     #[inline]
-    fn seal(&self, draft: ImageDraft) -> Result<Image, PlatformError> {
-        if draft.is_shared() {
-            return Ok(draft.seal_shared());
+    fn seal(&self, unsealed: UnsealedImage) -> Result<Image, PlatformError> {
+        if unsealed.is_shared() {
+            return Ok(unsealed.seal_shared());
         }
-        let sealed = match draft.seal() {
+        let sealed = match unsealed.seal() {
             Ok(image) => child::confine(image, &self.caller),
             Err(refused) => Err(refused),
         };

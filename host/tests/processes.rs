@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use bareflow_abi::Reason;
 use bareflow_host::{HostPlatform, Image};
 use bareflow_loader::{
-    Budget, Call, CallError, Domain, Draft, Fault, FaultKind, ImageSize, Name, Placement, Platform, Timing,
+    Budget, Call, CallError, Domain, Fault, FaultKind, ImageSize, Name, Placement, Platform, Timing, WritableImage,
 };
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -36,11 +36,11 @@ fn place(platform: &HostPlatform, code: &[u8]) -> Outcome<(Image, u64)> {
 fn place_in(platform: &HostPlatform, code: &[u8], domain: Domain) -> Outcome<(Image, u64)> {
     let placement = Placement { domain, budget: Budget { time_us: 5_000, ..Budget::DEFAULT }, services: u32::MAX };
     let size = ImageSize { text: code.len() as u32, rodata: 0, data: 4096, alignment: 16 };
-    let mut draft = platform.reserve(size, &placement).map_err(|error| error.to_string())?;
-    let [text, ..] = draft.segments();
+    let mut image = platform.allocate(size, &placement).map_err(|error| error.to_string())?;
+    let [text, ..] = image.segments();
     text.copy_from_slice(code);
-    let base = draft.base();
-    Ok((platform.seal(draft).map_err(|error| error.to_string())?, base))
+    let base = image.base();
+    Ok((platform.seal(image).map_err(|error| error.to_string())?, base))
 }
 
 fn call(platform: &HostPlatform, (image, entry): &(Image, u64)) -> Outcome<Result<i32, Fault>> {

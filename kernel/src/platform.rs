@@ -4,7 +4,7 @@ use allocator_api2::alloc::Global;
 use bareflow_abi::checksum::Crc32c;
 use bareflow_loader::{Call, CallError, Callees, Diagnosis, Domain, ImageSize, PeakUse, FastReturn, TimedCall, Placement, Platform, PlatformError, Usage};
 
-use crate::image::{self, Image, ImageDraft};
+use crate::image::{self, Image, UnsealedImage};
 use crate::memory::{frames, heap_bytes};
 use crate::{clock, cpu, gate, recorder, services};
 
@@ -32,7 +32,7 @@ impl KernelPlatform {
 impl Platform for KernelPlatform {
     const HAS_FAST_PATH: bool = true;
     type Alloc = Global;
-    type Draft = ImageDraft;
+    type WritableImage = UnsealedImage;
     type Image = Image;
 
     fn allocator(&self) -> Global {
@@ -56,13 +56,13 @@ impl Platform for KernelPlatform {
     }
 
     #[inline(always)]
-    fn reserve(&self, size: ImageSize, placement: &Placement) -> Result<ImageDraft, PlatformError> {
-        Image::reserve(size, placement).map(ImageDraft)
+    fn allocate(&self, size: ImageSize, placement: &Placement) -> Result<UnsealedImage, PlatformError> {
+        Image::allocate(size, placement).map(UnsealedImage)
     }
 
     #[inline(always)]
-    fn seal(&self, draft: ImageDraft) -> Result<Image, PlatformError> {
-        let mut image = draft.0;
+    fn seal(&self, unsealed: UnsealedImage) -> Result<Image, PlatformError> {
+        let mut image = unsealed.0;
         match image.seal() {
             Ok(()) => {
                 bareflow_runtime::serialize();

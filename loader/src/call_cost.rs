@@ -5,7 +5,7 @@ use bareflow_abi::Reason;
 use crate::budget::Budget;
 use crate::manager::ModuleManager;
 use crate::name::Name;
-use crate::platform::{Call, Draft, ImageSize, Platform};
+use crate::platform::{Call, ImageSize, Platform, WritableImage};
 #[cfg(feature = "reload")]
 use crate::policy::LoadOptions;
 use crate::policy::{Domain, Placement};
@@ -37,11 +37,11 @@ impl<P: Platform> EmptyModule<P> {
         }
         let name = Name::new("empty")?;
         let size = ImageSize { text: CODE.len() as u32, rodata: 0, data: 0, alignment: 16 };
-        let mut draft = platform.reserve(size, &Placement { domain, budget: Budget::DEFAULT, services: 0 }).ok()?;
-        let [text, ..] = draft.segments();
+        let mut image = platform.allocate(size, &Placement { domain, budget: Budget::DEFAULT, services: 0 }).ok()?;
+        let [text, ..] = image.segments();
         text.copy_from_slice(&CODE);
-        let entry = draft.base();
-        let image = platform.seal(draft).ok()?;
+        let entry = image.base();
+        let image = platform.seal(image).ok()?;
         Some(EmptyModule { name, image, entry })
     }
 

@@ -102,8 +102,8 @@ pub use peak::PeakUse;
 pub use permissions::Permissions;
 pub use pinned::PinnedModule;
 pub use platform::{
-    Call, CallError, CallOutcome, Callees, Draft, FastReturn, ImageSize, Leak, MAX_DEPTH, Platform, PlatformError,
-    TimedCall, Usage,
+    Call, CallError, CallOutcome, Callees, FastReturn, ImageSize, Leak, MAX_DEPTH, Platform, PlatformError, TimedCall,
+    Usage, WritableImage,
 };
 pub use policy::{Domain, FaultPolicy, LoadOptions, Placement};
 pub use printable::Printable;

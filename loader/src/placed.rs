@@ -5,7 +5,7 @@ use bareflow_abi::layout::TEXT_OFFSET;
 use crate::code::Fixup;
 use crate::error::LoadError;
 use crate::fixups::FIXUP_SIZE_BYTES;
-use crate::platform::{Draft, Platform};
+use crate::platform::{Platform, WritableImage};
 use crate::policy::Placement;
 use crate::valid::ValidModule;
 
@@ -37,9 +37,9 @@ impl<Image> PlacedModule<Image> {
         if size.data > placement.budget.data {
             return Err(LoadError::DataBudget { found: size.data, limit: placement.budget.data });
         }
-        let mut draft = platform.reserve(size, placement)?;
-        let (code, base) = (module.code(), draft.base());
-        let [text, rodata, data] = draft.segments();
+        let mut image = platform.allocate(size, placement)?;
+        let (code, base) = (module.code(), image.base());
+        let [text, rodata, data] = image.segments();
         copy(code.text, text);
         copy(code.rodata, rodata);
         copy(code.data, data);
@@ -48,7 +48,7 @@ impl<Image> PlacedModule<Image> {
             relocate_all(lists, base, rodata, data);
         }
         let entry = base.wrapping_add(TEXT_OFFSET).wrapping_add(u64::from(code.header.entry));
-        Ok(PlacedModule { image: platform.seal(draft)?, entry })
+        Ok(PlacedModule { image: platform.seal(image)?, entry })
     }
 }
 

@@ -33,8 +33,8 @@ pub struct ImageSize {
 
 /// An image's memory while the loader fills it: zeroed, writable, never executable.
 ///
-/// The segments lie at [`bareflow_abi::layout`]'s distances from [`base`](Draft::base).
-pub trait Draft {
+/// The segments lie at [`bareflow_abi::layout`]'s distances from [`base`](WritableImage::base).
+pub trait WritableImage {
     /// The address the image is linked against: that of its text, once sealed.
     fn base(&self) -> u64;
     /// Text, read-only data and writable data, as long as [`ImageSize`] said.
@@ -214,7 +214,7 @@ pub trait Platform {
     /// Where the loader's own tables come from.
     type Alloc: Allocator + Clone;
     /// Memory of an image that is being filled.
-    type Draft: Draft;
+    type WritableImage: WritableImage;
     /// Memory of an image that can be called: text read and execute, rodata
     /// read only, data read and write.
     type Image;
@@ -253,17 +253,17 @@ pub trait Platform {
     ///
     /// # Errors
     /// When there is not enough.
-    fn reserve(&self, size: ImageSize, placement: &Placement) -> Result<Self::Draft, PlatformError>;
+    fn allocate(&self, size: ImageSize, placement: &Placement) -> Result<Self::WritableImage, PlatformError>;
 
     /// Gives each segment its final permission. No alias that stays behind is
-    /// writable and executable. A draft that can't be sealed is released.
+    /// writable and executable. An image that can't be sealed is released.
     ///
     /// Before text runs that was written through another address, the processor executes a serialising instruction (Intel SDM
     /// volume 3, Handling Self- and Cross-Modifying Code).
     ///
     /// # Errors
     /// When memory for page tables runs out.
-    fn seal(&self, draft: Self::Draft) -> Result<Self::Image, PlatformError>;
+    fn seal(&self, image: Self::WritableImage) -> Result<Self::Image, PlatformError>;
 
     /// Takes an image's memory back. Nothing runs in it any more. Whoever has its place next finds zeros.
     fn release(&self, image: Self::Image);

@@ -15,7 +15,8 @@ use crate::counters::Counters;
 use crate::diagnosis::Diagnosis;
 use crate::fault::Fault;
 use crate::platform::{
-    Call, CallError, CallOutcome, Callees, Draft, FastReturn, ImageSize, Platform, PlatformError, TimedCall, Usage,
+    Call, CallError, CallOutcome, Callees, FastReturn, ImageSize, Platform, PlatformError, TimedCall, Usage,
+    WritableImage,
 };
 use crate::policy::{Domain, Placement};
 use crate::report::{Console, Style};
@@ -142,7 +143,7 @@ pub struct FakeImage {
     pub data: Vec<u8>,
 }
 
-impl Draft for FakeImage {
+impl WritableImage for FakeImage {
     fn base(&self) -> u64 {
         self.base
     }
@@ -206,7 +207,7 @@ const OUT_OF_MEMORY: PlatformError = PlatformError { what: "reserve an image", b
 impl Platform for &FakePlatform {
     const HAS_FAST_PATH: bool = true;
     type Alloc = Global;
-    type Draft = FakeImage;
+    type WritableImage = FakeImage;
     type Image = FakeImage;
 
     fn allocator(&self) -> Global {
@@ -221,7 +222,7 @@ impl Platform for &FakePlatform {
     fn has_domain(&self, domain: Domain) -> bool {
         domain == Domain::Kernel || self.has_user
     }
-    fn reserve(&self, size: ImageSize, _: &Placement) -> Result<FakeImage, PlatformError> {
+    fn allocate(&self, size: ImageSize, _: &Placement) -> Result<FakeImage, PlatformError> {
         if self.images.get() == self.capacity {
             return Err(OUT_OF_MEMORY);
         }
@@ -230,8 +231,8 @@ impl Platform for &FakePlatform {
         let base = 0x1000_0000 * self.images.get() as u64;
         Ok(FakeImage { base, text: zeroed(size.text), rodata: zeroed(size.rodata), data: zeroed(size.data) })
     }
-    fn seal(&self, draft: FakeImage) -> Result<FakeImage, PlatformError> {
-        Ok(draft)
+    fn seal(&self, image: FakeImage) -> Result<FakeImage, PlatformError> {
+        Ok(image)
     }
     fn release(&self, _: FakeImage) {
         self.images.set(self.images.get() - 1);

@@ -13,7 +13,9 @@ use bareflow_abi::layout::{IMAGE_SPAN, MAX_SEGMENT_SIZE};
 use bareflow_abi::{Context, EntryFn, Services};
 use bareflow_loader::free::FreeRanges;
 use bareflow_loader::segments::{PAGE_SIZE, Segments};
-use bareflow_loader::{Call, CallError, CallOutcome, Draft, ImageSize, Placement, Platform, PlatformError, TimedCall};
+use bareflow_loader::{
+    Call, CallError, CallOutcome, ImageSize, Placement, Platform, PlatformError, TimedCall, WritableImage,
+};
 
 use crate::serialize;
 
@@ -104,7 +106,7 @@ impl<M: PageMemory> Direct<M> {
     fn map(&self, segments: &Segments) -> bool {
         let mapped = pages(segments);
         for (count, pages) in mapped.into_iter().enumerate() {
-            // SAFETY: `reserve` took these page numbers out of the free ones, so nothing is mapped there.
+            // SAFETY: `allocate` took these page numbers out of the free ones, so nothing is mapped there.
             if pages.bytes > 0 && !unsafe { self.memory.allocate(pages) } {
                 self.unmap(mapped.into_iter().take(count));
                 return false;
@@ -139,7 +141,7 @@ fn pages(segments: &Segments) -> [PageRange; 3] {
     segments.mapped().map(|(start, bytes)| PageRange { start, bytes: bytes.next_multiple_of(PAGE_SIZE) as usize })
 }
 
-impl Draft for DirectImage {
+impl WritableImage for DirectImage {
     fn base(&self) -> u64 {
         self.segments.base
     }
@@ -147,7 +149,7 @@ impl Draft for DirectImage {
     fn segments(&mut self) -> [&mut [u8]; 3] {
         self.segments.all().map(|(start, bytes)| match bytes {
             0 => &mut [][..],
-            // SAFETY: `reserve` mapped these bytes writable for this image alone; the segments lie apart, and the
+            // SAFETY: `allocate` mapped these bytes writable for this image alone; the segments lie apart, and the
             // image is borrowed for as long as the slices live.
             _ => unsafe { from_raw_parts_mut(with_exposed_provenance_mut(start as usize), bytes) },
         })
@@ -156,7 +158,7 @@ impl Draft for DirectImage {
 
 impl<M: PageMemory> Platform for Direct<M> {
     type Alloc = Global;
-    type Draft = DirectImage;
+    type WritableImage = DirectImage;
     type Image = DirectImage;
 
     fn allocator(&self) -> Global {
@@ -167,7 +169,7 @@ impl<M: PageMemory> Platform for Direct<M> {
         if self.log.is_some() { SERVICE_CLOCK | SERVICE_LOG } else { SERVICE_CLOCK }
     }
 
-    fn reserve(&self, size: ImageSize, placement: &Placement) -> Result<DirectImage, PlatformError> {
+    fn allocate(&self, size: ImageSize, placement: &Placement) -> Result<DirectImage, PlatformError> {
         let heap = placement.budget.heap;
         let pages = Segments::pages(&size, heap);
         let failed = PlatformError { what: "map pages", bytes: (pages * PAGE_SIZE) as usize };
@@ -183,7 +185,7 @@ impl<M: PageMemory> Platform for Direct<M> {
     fn seal(&self, image: DirectImage) -> Result<DirectImage, PlatformError> {
         let [text, rodata, _] = pages(&image.segments);
         for (pages, access) in [(text, Access::Execute), (rodata, Access::Read)] {
-            // SAFETY: `reserve` mapped them, and the loader has written what it wanted to.
+            // SAFETY: `allocate` mapped them, and the loader has written what it wanted to.
             if pages.bytes > 0 && !unsafe { self.memory.protect(pages, access) } {
                 self.take_back(&image);
                 return Err(PlatformError { what: "protect pages", bytes: pages.bytes });

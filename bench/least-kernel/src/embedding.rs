@@ -8,7 +8,7 @@ use bareflow_loader::*;
 /// Pages that `start.rs` mapped at `TEXT` and the loader's distances, and for writing at `TEXT_ALIAS`.
 struct OneImage;
 struct Tiny;
-impl Draft for OneImage {
+impl WritableImage for OneImage {
     fn base(&self) -> u64 {
         TEXT
     }
@@ -19,7 +19,7 @@ impl Draft for OneImage {
 
 impl Platform for Tiny {
     type Alloc = Global;
-    type Draft = OneImage;
+    type WritableImage = OneImage;
     type Image = OneImage;
     fn allocator(&self) -> Global {
         Global

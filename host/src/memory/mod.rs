@@ -11,7 +11,7 @@ use std::io;
 use std::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
 
 use bareflow_abi::{Context, Services};
-use bareflow_loader::{Domain, Draft, ImageSize, PeakUse, Placement, PlatformError, Segments};
+use bareflow_loader::{Domain, ImageSize, PeakUse, Placement, PlatformError, Segments, WritableImage};
 
 use crate::child::Child;
 use bareflow_runtime::serialize;
@@ -54,7 +54,7 @@ impl Image {
 
 /// A module's memory while it is filled.
 #[derive(Debug)]
-pub struct ImageDraft {
+pub struct UnsealedImage {
     image: Image,
     /// From where text lies to where it can be written, and the same for rodata.
     shifts: [u64; 2],
@@ -74,13 +74,13 @@ impl Arenas {
 
     /// Zeroed, writable memory for an image, whose stack begins at `stack_top`, and whose services are in `table`.
     #[inline]
-    pub fn reserve(
+    pub fn allocate(
         &mut self,
         size: ImageSize,
         placement: &Placement,
         stack_top: u64,
         table: &'static Services,
-    ) -> Result<ImageDraft, PlatformError> {
+    ) -> Result<UnsealedImage, PlatformError> {
         let Placement { domain, services, ref budget } = *placement;
         let (heap, time_us) = (budget.heap, budget.time_us);
         let bytes = || [size.text, size.rodata, size.data, heap].into_iter().map(|bytes| bytes as usize).sum();
@@ -98,7 +98,7 @@ impl Arenas {
             self.release(&image);
             return Err(error("map pages"));
         }
-        Ok(ImageDraft { image, shifts })
+        Ok(UnsealedImage { image, shifts })
     }
 
     /// A place among others: the image's base, and where text and rodata can be written.
@@ -143,7 +143,7 @@ impl Arenas {
     }
 }
 
-impl ImageDraft {
+impl UnsealedImage {
     /// The image, as it is.
     pub(crate) fn into_image(self) -> Image {
         self.image
@@ -173,7 +173,7 @@ impl ImageDraft {
     }
 }
 
-impl Draft for ImageDraft {
+impl WritableImage for UnsealedImage {
     fn base(&self) -> u64 {
         self.image.segments.base
     }
@@ -186,8 +186,8 @@ impl Draft for ImageDraft {
                 return &mut [];
             }
             let address = with_exposed_provenance_mut(start.wrapping_add(shift) as usize);
-            // SAFETY: `reserve` found these bytes writable for this image alone, the segments lie apart, and
-            // the draft is borrowed for as long as the slices live.
+            // SAFETY: `allocate` found these bytes writable for this image alone, the segments lie apart, and
+            // the image is borrowed for as long as the slices live.
             unsafe { std::slice::from_raw_parts_mut(address, bytes) }
         };
         [slice(text, text_shift), slice(rodata, rodata_shift), slice(data, 0)]

@@ -72,12 +72,12 @@ fn leaves_what_others_have_on_the_same_page() {
     let platform = platform();
     let size = ImageSize { text: 3, rodata: 8, data: 8, alignment: 8 };
     let fill = |byte: u8| {
-        let mut draft = platform.reserve(size, &usual(Domain::Kernel)).unwrap();
-        let [text, rodata, data] = draft.segments();
+        let mut image = platform.allocate(size, &usual(Domain::Kernel)).unwrap();
+        let [text, rodata, data] = image.segments();
         text.copy_from_slice(&[0x31, 0xc0, 0xc3]);
         rodata.fill(byte);
         data.fill(byte);
-        platform.seal(draft).unwrap()
+        platform.seal(image).unwrap()
     };
     let bytes = |image: &Image| {
         let [_, (rodata, _), (data, _)] = image.segments.all();
@@ -89,10 +89,10 @@ fn leaves_what_others_have_on_the_same_page() {
     assert_eq!([bytes(&first), bytes(&third)], [[[1; 8]; 2], [[3; 8]; 2]]);
     assert_eq!((call(&platform, &first), call(&platform, &third)), (Ok(0), Ok(0)));
     // Whoever comes next finds zeros.
-    let mut draft = platform.reserve(size, &usual(Domain::Kernel)).unwrap();
-    let [_, rodata, data] = draft.segments();
+    let mut image = platform.allocate(size, &usual(Domain::Kernel)).unwrap();
+    let [_, rodata, data] = image.segments();
     assert_eq!((rodata.to_vec(), data.to_vec()), (vec![0; 8], vec![0; 8]));
-    for image in [first, third, platform.seal(draft).unwrap()] {
+    for image in [first, third, platform.seal(image).unwrap()] {
         platform.release(image);
     }
 }

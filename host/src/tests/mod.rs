@@ -12,7 +12,8 @@ use std::rc::Rc;
 
 use bareflow_abi::Reason;
 use bareflow_loader::{
-    Budget, Call, CallError, CallOutcome, Domain, Draft, Fault, FaultKind, ImageSize, Name, Placement, Platform, Timing,
+    Budget, Call, CallError, CallOutcome, Domain, Fault, FaultKind, ImageSize, Name, Placement, Platform, Timing,
+    WritableImage,
 };
 
 use crate::{HostPlatform, Image};
@@ -63,12 +64,12 @@ fn execute(platform: &HostPlatform, code: &[u8], placement: &Placement) -> Resul
 
 fn place(platform: &HostPlatform, code: &[u8], placement: &Placement) -> Image {
     let size = ImageSize { text: code.len() as u32, rodata: 4096, data: 4096, alignment: 16 };
-    let mut draft = platform.reserve(size, placement).unwrap();
-    let [text, _, data] = draft.segments();
+    let mut image = platform.allocate(size, placement).unwrap();
+    let [text, _, data] = image.segments();
     text.copy_from_slice(code);
     assert!(data.iter().all(|&byte| byte == 0));
     data.fill(1);
-    platform.seal(draft).unwrap()
+    platform.seal(image).unwrap()
 }
 
 /// `mov eax, 42; ret`

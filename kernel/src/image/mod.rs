@@ -11,7 +11,7 @@ pub mod user;
 
 use allocator_api2::boxed::Box;
 use bareflow_loader::segments::{PAGE_SIZE, is_within};
-use bareflow_loader::{Domain, Draft, ImageSize, PeakUse, Placement, PlatformError, Segments, Usage};
+use bareflow_loader::{Domain, WritableImage, ImageSize, PeakUse, Placement, PlatformError, Segments, Usage};
 
 use crate::gate::user::layout;
 use crate::memory::MODULE_STACK;
@@ -50,7 +50,7 @@ pub fn open_arena() {
 impl Image {
     /// Zeroed, writable memory for an image.
     #[inline(always)]
-    pub fn reserve(size: ImageSize, placement: &Placement) -> Result<Image, PlatformError> {
+    pub fn allocate(size: ImageSize, placement: &Placement) -> Result<Image, PlatformError> {
         let Placement { domain, budget, services } = *placement;
         let room = if domain == Domain::Kernel { MODULE_STACK.size() } else { layout::MAX_STACK };
         // Both rooms are far below four gigabytes.
@@ -169,8 +169,8 @@ impl Image {
         let shifts = if self.own.is_some() { [0; 3] } else { packed::shifts() };
         let [text, rodata, data] = self.alias().all();
         let [text_shift, rodata_shift, data_shift] = shifts;
-        // SAFETY: `reserve` found these bytes writable at these addresses for this image alone, and the segments lie
-        // apart. The draft is borrowed for as long as the slices live. A segment without bytes has no page; its
+        // SAFETY: `allocate` found these bytes writable at these addresses for this image alone, and the segments lie
+        // apart. The image is borrowed for as long as the slices live. A segment without bytes has no page; its
         // address is aligned and not null.
         unsafe {
             [
@@ -189,9 +189,9 @@ const fn no_pages(pages: u64) -> PlatformError {
 }
 
 /// An image that is being filled: only this can be written to.
-pub struct ImageDraft(pub Image);
+pub struct UnsealedImage(pub Image);
 
-impl Draft for ImageDraft {
+impl WritableImage for UnsealedImage {
     fn base(&self) -> u64 {
         self.0.segments.base
     }
