@@ -26,7 +26,7 @@
 //! | panics, used-up heaps | `ud1` with the bytes of [`bareflow_abi::trap`] |
 //! | stack, heap, time, services | The platform provides them, by [`Placement`]; the loader enforces none of it |
 //! | allocator | [`Platform::allocator`] is an `Allocator` of `allocator-api2` 0.2: of another version the trait is another one |
-//! | addresses | One image spans 1.5 GiB ([`bareflow_abi::layout::IMAGE_SPAN`]), and many share that span: [`FreeRanges`], [`Segments::pages`] |
+//! | addresses | One image spans 1.5 GiB ([`bareflow_abi::layout::IMAGE_SPAN`]), and many share that span: [`RangeAllocator`], [`Segments::pages`] |
 //! | locks | The manager is `Send`, not `Sync`. It may be re-entered by `&self` from inside a call; a lock around it that is held during a call may not |
 
 #![no_std]
@@ -50,7 +50,6 @@ pub mod fault;
 #[cfg(all(test, not(any(feature = "depends", feature = "restart", feature = "variants"))))]
 mod features_tests;
 pub mod fixups;
-pub mod free;
 mod lifecycle;
 mod load;
 pub mod manager;
@@ -64,6 +63,7 @@ pub mod platform;
 pub mod policy;
 pub mod printable;
 pub mod profile;
+pub mod range_allocator;
 pub mod raw;
 pub mod records;
 mod registry;
@@ -94,7 +94,6 @@ pub use error::{
     BadCode, BadVariant, ExecuteError, InvalidModule, LoadError, MalformedModule, SelectError, UnloadError,
 };
 pub use fault::{Fault, FaultKind};
-pub use free::FreeRanges;
 pub use manager::ModuleManager;
 pub use module::ModuleId;
 pub use name::{Name, Version};
@@ -108,6 +107,7 @@ pub use platform::{
 pub use policy::{Domain, FaultPolicy, LoadOptions, Placement};
 pub use printable::Printable;
 pub use profile::{ModuleProfile, Snapshot, Timing};
+pub use range_allocator::RangeAllocator;
 pub use raw::RawModule;
 #[cfg(feature = "reload")]
 pub use reload::{Reloaded, Replaced};

@@ -11,7 +11,7 @@ use allocator_api2::alloc::Global;
 use bareflow_abi::header::{SERVICE_CLOCK, SERVICE_LOG};
 use bareflow_abi::layout::{IMAGE_SPAN, MAX_SEGMENT_SIZE};
 use bareflow_abi::{Context, EntryFn, Services};
-use bareflow_loader::free::FreeRanges;
+use bareflow_loader::range_allocator::RangeAllocator;
 use bareflow_loader::segments::{PAGE_SIZE, Segments};
 use bareflow_loader::{
     Call, CallError, CallOutcome, ImageSize, Placement, Platform, PlatformError, TimedCall, WritableImage,
@@ -79,7 +79,7 @@ pub struct Direct<M> {
     memory: M,
     base: u64,
     /// Pages, counted from the start of each kind of segment: the three of an image have the same numbers.
-    free: RefCell<FreeRanges<Global>>,
+    ranges: RefCell<RangeAllocator<Global>>,
     log: Option<fn(&str)>,
     services: Services,
 }
@@ -91,9 +91,9 @@ impl<M: PageMemory> Direct<M> {
     /// Nothing else uses these addresses. Every blob that is loaded is code that the kernel trusts as its own: a valid
     /// blob can do whatever the kernel can.
     pub unsafe fn new(memory: M, base: u64) -> Direct<M> {
-        let mut free = FreeRanges::new_in(Global);
-        free.give_back(0, MAX_SEGMENT_SIZE / PAGE_SIZE);
-        Direct { memory, base, free: RefCell::new(free), log: None, services: Services::new(log, clock) }
+        let mut ranges = RangeAllocator::new_in(Global);
+        ranges.free(0, MAX_SEGMENT_SIZE / PAGE_SIZE);
+        Direct { memory, base, ranges: RefCell::new(ranges), log: None, services: Services::new(log, clock) }
     }
 
     /// Shows the lines that modules log.
@@ -122,9 +122,9 @@ impl<M: PageMemory> Direct<M> {
         }
     }
 
-    fn take_back(&self, image: &DirectImage) {
+    fn free_image(&self, image: &DirectImage) {
         self.unmap(pages(&image.segments).into_iter());
-        self.free.borrow_mut().give_back(image.first_page, image.pages);
+        self.ranges.borrow_mut().free(image.first_page, image.pages);
     }
 }
 
@@ -173,10 +173,10 @@ impl<M: PageMemory> Platform for Direct<M> {
         let heap = placement.budget.heap;
         let pages = Segments::pages(&size, heap);
         let failed = PlatformError { what: "map pages", bytes: (pages * PAGE_SIZE) as usize };
-        let first_page = self.free.borrow_mut().take(pages).ok_or(failed)?;
+        let first_page = self.ranges.borrow_mut().allocate(pages).ok_or(failed)?;
         let segments = Segments { base: self.base + first_page * PAGE_SIZE, size, heap };
         if !self.map(&segments) {
-            self.free.borrow_mut().give_back(first_page, pages);
+            self.ranges.borrow_mut().free(first_page, pages);
             return Err(failed);
         }
         Ok(DirectImage { segments, first_page, pages })
@@ -187,7 +187,7 @@ impl<M: PageMemory> Platform for Direct<M> {
         for (pages, access) in [(text, Access::Execute), (rodata, Access::Read)] {
             // SAFETY: `allocate` mapped them, and the loader has written what it wanted to.
             if pages.bytes > 0 && !unsafe { self.memory.protect(pages, access) } {
-                self.take_back(&image);
+                self.free_image(&image);
                 return Err(PlatformError { what: "protect pages", bytes: pages.bytes });
             }
         }
@@ -196,7 +196,7 @@ impl<M: PageMemory> Platform for Direct<M> {
     }
 
     fn release(&self, image: DirectImage) {
-        self.take_back(&image);
+        self.free_image(&image);
     }
 
     fn clock(&self) -> u64 {

@@ -86,8 +86,8 @@ impl Arenas {
         let bytes = || [size.text, size.rodata, size.data, heap].into_iter().map(|bytes| bytes as usize).sum();
         let error = |what| PlatformError { what, bytes: bytes() };
         let (base, shifts) = match domain {
-            Domain::Kernel => self.take_packed(&size, heap),
-            Domain::User => self.take_paged(&size, heap).map(|base| (base, [0; 2])),
+            Domain::Kernel => self.allocate_packed(&size, heap),
+            Domain::User => self.allocate_paged(&size, heap).map(|base| (base, [0; 2])),
         }
         .map_err(|_| error("reserve addresses"))?;
         let segments = Segments { base, size, heap };
@@ -103,30 +103,30 @@ impl Arenas {
 
     /// A place among others: the image's base, and where text and rodata can be written.
     #[inline]
-    fn take_packed(&mut self, size: &ImageSize, heap: u32) -> io::Result<(u64, [u64; 2])> {
+    fn allocate_packed(&mut self, size: &ImageSize, heap: u32) -> io::Result<(u64, [u64; 2])> {
         let granules = Segments::granules(size, heap);
         let mut arenas = self.packed.iter_mut();
-        let found = arenas.find_map(|arena| Some((arena.take(granules)?, arena.shifts())));
+        let found = arenas.find_map(|arena| Some((arena.allocate(granules)?, arena.shifts())));
         if let Some(found) = found {
             return Ok(found);
         }
         self.packed.try_reserve(1).map_err(|_| io::ErrorKind::OutOfMemory)?;
         let mut arena = Packed::new()?;
-        let base = arena.take(granules).ok_or(io::ErrorKind::OutOfMemory)?;
+        let base = arena.allocate(granules).ok_or(io::ErrorKind::OutOfMemory)?;
         let found = (base, arena.shifts());
         self.packed.push(arena);
         Ok(found)
     }
 
     /// A place of its own: the image's base.
-    fn take_paged(&mut self, size: &ImageSize, heap: u32) -> io::Result<u64> {
+    fn allocate_paged(&mut self, size: &ImageSize, heap: u32) -> io::Result<u64> {
         let pages = Segments::pages(size, heap);
-        if let Some(base) = self.paged.iter_mut().find_map(|arena| arena.take(pages)) {
+        if let Some(base) = self.paged.iter_mut().find_map(|arena| arena.allocate(pages)) {
             return Ok(base);
         }
         self.paged.try_reserve(1).map_err(|_| io::ErrorKind::OutOfMemory)?;
         let mut arena = Paged::new()?;
-        let base = arena.take(pages).ok_or(io::ErrorKind::OutOfMemory)?;
+        let base = arena.allocate(pages).ok_or(io::ErrorKind::OutOfMemory)?;
         self.paged.push(arena);
         Ok(base)
     }
@@ -136,9 +136,9 @@ impl Arenas {
     pub fn release(&mut self, image: &Image) {
         let base = image.segments.base;
         if let Some(arena) = self.packed.iter_mut().find(|arena| arena.has(base)) {
-            arena.give_back(&image.segments);
+            arena.free(&image.segments);
         } else if let Some(arena) = self.paged.iter_mut().find(|arena| arena.has(base)) {
-            arena.give_back(&image.segments);
+            arena.free(&image.segments);
         }
     }
 }

@@ -10,7 +10,7 @@ use std::ptr::with_exposed_provenance_mut;
 use allocator_api2::alloc::Global;
 use bareflow_abi::layout::{DATA_OFFSET, IMAGE_SPAN, MAX_SEGMENT_SIZE, RODATA_OFFSET};
 use bareflow_loader::segments::{GRANULE_SIZE, PAGE_SIZE};
-use bareflow_loader::{FreeRanges, Segments};
+use bareflow_loader::{RangeAllocator, Segments};
 use libc::{PROT_EXEC, PROT_READ, PROT_WRITE};
 
 use super::map;
@@ -28,12 +28,12 @@ pub(crate) struct Packed {
     /// Where text and, behind it, rodata can be written.
     alias: u64,
     /// Granules of offsets that no image has.
-    free: FreeRanges<Global>,
+    ranges: RangeAllocator<Global>,
 }
 
 impl Packed {
     pub fn new() -> io::Result<Packed> {
-        let mut arena = Packed { base: map::reserve_span()?, alias: 0, free: FreeRanges::new_in(Global) };
+        let mut arena = Packed { base: map::reserve_span()?, alias: 0, ranges: RangeAllocator::new_in(Global) };
         let file = memory_file(2 * MAX_SEGMENT_SIZE)?;
         let file = file.as_raw_fd();
         let base = arena.base;
@@ -44,14 +44,14 @@ impl Packed {
         // Processes that other modules run in have no business with it.
         map::keep_from_copies(base, IMAGE_SPAN)?;
         map::keep_from_copies(arena.alias, 2 * MAX_SEGMENT_SIZE)?;
-        arena.free.give_back(0, MAX_SEGMENT_SIZE / GRANULE_SIZE);
+        arena.ranges.free(0, MAX_SEGMENT_SIZE / GRANULE_SIZE);
         Ok(arena)
     }
 
     /// The base of `count` granules for one image.
     #[inline]
-    pub fn take(&mut self, (count, alignment): (u64, u64)) -> Option<u64> {
-        self.free.take_aligned(count, alignment).map(|first| self.base + first * GRANULE_SIZE)
+    pub fn allocate(&mut self, (count, alignment): (u64, u64)) -> Option<u64> {
+        self.ranges.allocate_aligned(count, alignment).map(|first| self.base + first * GRANULE_SIZE)
     }
 
     /// Whether an image lies here.
@@ -67,7 +67,7 @@ impl Packed {
 
     /// Takes an image's place back, and leaves traps and zeros there.
     #[inline]
-    pub fn give_back(&mut self, segments: &Segments) {
+    pub fn free(&mut self, segments: &Segments) {
         let Segments { base, size, heap } = *segments;
         let offset = base - self.base;
         fill(self.alias + offset, size.text as u64, TRAP);
@@ -77,7 +77,7 @@ impl Packed {
         // Without a heap the next image's data may begin on the same page.
         clear(data, if heap == 0 { bytes as u64 } else { heap_at + heap_size - data });
         let (count, _) = Segments::granules(&size, heap);
-        self.free.give_back(offset / GRANULE_SIZE, count);
+        self.ranges.free(offset / GRANULE_SIZE, count);
     }
 }
 

@@ -6,7 +6,7 @@ use std::io;
 use allocator_api2::alloc::Global;
 use bareflow_abi::layout::{IMAGE_SPAN, MAX_SEGMENT_SIZE};
 use bareflow_loader::segments::PAGE_SIZE;
-use bareflow_loader::{FreeRanges, Segments};
+use bareflow_loader::{RangeAllocator, Segments};
 use libc::{MAP_NORESERVE, PROT_EXEC, PROT_NONE, PROT_READ, PROT_WRITE};
 
 use super::map;
@@ -16,19 +16,19 @@ use super::map;
 pub(crate) struct Paged {
     base: u64,
     /// Pages of offsets that no image has.
-    free: FreeRanges<Global>,
+    ranges: RangeAllocator<Global>,
 }
 
 impl Paged {
     pub fn new() -> io::Result<Paged> {
-        let mut free = FreeRanges::new_in(Global);
-        free.give_back(0, MAX_SEGMENT_SIZE / PAGE_SIZE);
-        Ok(Paged { base: map::reserve_span()?, free })
+        let mut ranges = RangeAllocator::new_in(Global);
+        ranges.free(0, MAX_SEGMENT_SIZE / PAGE_SIZE);
+        Ok(Paged { base: map::reserve_span()?, ranges })
     }
 
     /// The base of `pages` for one image.
-    pub fn take(&mut self, pages: u64) -> Option<u64> {
-        self.free.take(pages).map(|first| self.base + first * PAGE_SIZE)
+    pub fn allocate(&mut self, pages: u64) -> Option<u64> {
+        self.ranges.allocate(pages).map(|first| self.base + first * PAGE_SIZE)
     }
 
     /// Whether an image lies here.
@@ -37,11 +37,11 @@ impl Paged {
     }
 
     /// Takes an image's pages and its place back.
-    pub fn give_back(&mut self, segments: &Segments) {
+    pub fn free(&mut self, segments: &Segments) {
         // Where this fails the pages stay, and so do their addresses: nothing may be placed there.
         if vacate(segments).is_ok() {
             let pages = Segments::pages(&segments.size, segments.heap);
-            self.free.give_back((segments.base - self.base) / PAGE_SIZE, pages);
+            self.ranges.free((segments.base - self.base) / PAGE_SIZE, pages);
         }
     }
 }

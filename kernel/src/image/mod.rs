@@ -56,7 +56,7 @@ impl Image {
         // Both rooms are far below four gigabytes.
         let (heap, stack) = (budget.heap, budget.stack.min(room as u32));
         let ((base, granules), own) = if domain == Domain::Kernel && packed::fits(&size, heap) {
-            (packed::take(&size).map_err(|_| no_pages(1))?, None)
+            (packed::allocate(&size).map_err(|_| no_pages(1))?, None)
         } else {
             let own = Own::new(size, heap, domain, stack)?;
             ((own.base(), 0), Some(own))
@@ -98,7 +98,7 @@ impl Image {
     #[inline(always)]
     pub fn release(self) {
         match self.own {
-            None => packed::give_back(&self.segments, self.granules),
+            None => packed::free(&self.segments, self.granules),
             Some(own) => Own::release(own),
         }
     }

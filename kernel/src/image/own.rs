@@ -5,7 +5,7 @@ use allocator_api2::alloc::Global;
 use allocator_api2::boxed::Box;
 use bareflow_abi::layout::MAX_SEGMENT_SIZE;
 use bareflow_loader::segments::PAGE_SIZE;
-use bareflow_loader::{Domain, FreeRanges, ImageSize, PlatformError, Segments, Usage};
+use bareflow_loader::{Domain, RangeAllocator, ImageSize, PlatformError, Segments, Usage};
 use spin::Mutex;
 
 use super::user::UserSide;
@@ -17,11 +17,11 @@ use crate::memory::tables::{self, OutOfFrames, READ_EXECUTE, READ_ONLY};
 const ARENA_PAGES: u64 = MAX_SEGMENT_SIZE / PAGE_SIZE;
 
 /// Pages of offsets that no image has.
-static FREE: Mutex<FreeRanges<Global>> = Mutex::new(FreeRanges::new_in(Global));
+static RANGES: Mutex<RangeAllocator<Global>> = Mutex::new(RangeAllocator::new_in(Global));
 
 /// Opens the part of the arena that is not for images which share pages.
 pub fn open() {
-    FREE.lock().give_back(packed::SPAN / PAGE_SIZE, ARENA_PAGES - packed::SPAN / PAGE_SIZE);
+    RANGES.lock().free(packed::SPAN / PAGE_SIZE, ARENA_PAGES - packed::SPAN / PAGE_SIZE);
 }
 
 /// See above.
@@ -41,10 +41,10 @@ impl Own {
     pub fn new(size: ImageSize, heap: u32, domain: Domain, stack: u32) -> Result<Box<Own>, PlatformError> {
         let pages = Segments::pages(&size, heap);
         let bytes = (pages * PAGE_SIZE) as usize;
-        let first = FREE.lock().take(pages).ok_or(PlatformError { what: "reserve addresses", bytes })?;
+        let first = RANGES.lock().allocate(pages).ok_or(PlatformError { what: "reserve addresses", bytes })?;
         let alias = Segments { base: ARENA + first * PAGE_SIZE, size, heap };
         let Ok(mut own) = Box::try_new_in(Own { alias, user: None, pages }, Global) else {
-            FREE.lock().give_back(first, pages);
+            RANGES.lock().free(first, pages);
             return Err(no_pages(pages));
         };
         match own.map(domain, stack) {
@@ -107,6 +107,6 @@ impl Own {
         for (start, bytes) in alias.mapped() {
             tables::unmap_range(start, bytes);
         }
-        FREE.lock().give_back((alias.base - ARENA) / PAGE_SIZE, pages);
+        RANGES.lock().free((alias.base - ARENA) / PAGE_SIZE, pages);
     }
 }

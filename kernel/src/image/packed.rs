@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use allocator_api2::alloc::Global;
 use bareflow_abi::layout::{DATA_OFFSET, RODATA_OFFSET, TEXT_OFFSET};
 use bareflow_loader::segments::{GRANULE_SIZE, PAGE_SIZE};
-use bareflow_loader::{FreeRanges, ImageSize, Segments, Usage};
+use bareflow_loader::{RangeAllocator, ImageSize, Segments, Usage};
 use spin::Mutex;
 
 use super::ARENA;
@@ -31,19 +31,19 @@ const TRAP: u8 = 0xcc;
 /// The state of the arena.
 struct Packed {
     /// Granules of offsets that no image has.
-    free: FreeRanges<Global>,
+    ranges: RangeAllocator<Global>,
     /// Bytes of text, of rodata and of data, from the arena's start on, that have pages.
     mapped: [u64; 3],
 }
 
-static PACKED: Mutex<Packed> = Mutex::new(Packed { free: FreeRanges::new_in(Global), mapped: [0; 3] });
+static PACKED: Mutex<Packed> = Mutex::new(Packed { ranges: RangeAllocator::new_in(Global), mapped: [0; 3] });
 
 /// Bytes that images have.
 static USED: AtomicU64 = AtomicU64::new(0);
 
 /// Opens the arena.
 pub fn open() {
-    PACKED.lock().free.give_back(0, SPAN / GRANULE_SIZE);
+    PACKED.lock().ranges.free(0, SPAN / GRANULE_SIZE);
 }
 
 /// Whether images of that size lie here.
@@ -53,17 +53,17 @@ pub const fn fits(size: &ImageSize, heap: u32) -> bool {
 
 /// The base of a place for an image, and how many granules it takes there.
 #[inline(always)]
-pub fn take(size: &ImageSize) -> Result<(u64, u32), OutOfFrames> {
+pub fn allocate(size: &ImageSize) -> Result<(u64, u32), OutOfFrames> {
     let (count, alignment) = Segments::granules(size, 0);
     let mut packed = PACKED.lock();
-    let first = packed.free.take_aligned(count, alignment).ok_or(OutOfFrames)?;
+    let first = packed.ranges.allocate_aligned(count, alignment).ok_or(OutOfFrames)?;
     let offset = first * GRANULE_SIZE;
     let grown = packed
         .grow_for(0, offset, size.text)
         .and_then(|()| packed.grow_for(1, offset, size.rodata))
         .and_then(|()| packed.grow_for(2, offset, size.data));
     if grown.is_err() {
-        packed.free.give_back(first, count);
+        packed.ranges.free(first, count);
         return Err(OutOfFrames);
     }
     USED.fetch_add(count * GRANULE_SIZE, Ordering::Relaxed);
@@ -73,7 +73,7 @@ pub fn take(size: &ImageSize) -> Result<(u64, u32), OutOfFrames> {
 
 /// Takes an image's place back, of so many granules, and leaves traps and zeros there.
 #[inline(always)]
-pub fn give_back(segments: &Segments, granules: u32) {
+pub fn free(segments: &Segments, granules: u32) {
     let ([text, rodata, data], [text_shift, rodata_shift, data_shift]) = (segments.all(), shifts());
     fill(text, text_shift, TRAP);
     if rodata.1 + data.1 > 0 {
@@ -83,7 +83,7 @@ pub fn give_back(segments: &Segments, granules: u32) {
     let count = u64::from(granules);
     let mut packed = PACKED.lock();
     USED.fetch_sub(count * GRANULE_SIZE, Ordering::Relaxed);
-    packed.free.give_back((segments.base - ARENA) / GRANULE_SIZE, count);
+    packed.ranges.free((segments.base - ARENA) / GRANULE_SIZE, count);
 }
 
 /// Fills a segment of an image's place that is given back, up to the end of its last granule. It is written to at that
@@ -91,8 +91,8 @@ pub fn give_back(segments: &Segments, granules: u32) {
 #[inline(always)]
 fn fill((start, bytes): (u64, usize), shift: u64, filling: u8) {
     // Of a length that is known, each granule takes a few stores and no function.
-    for place in (0..bytes as u64).step_by(GRANULE_SIZE as usize) {
-        let granule = start.wrapping_add(shift).wrapping_add(place) as *mut u8;
+    for address in (0..bytes as u64).step_by(GRANULE_SIZE as usize) {
+        let granule = start.wrapping_add(shift).wrapping_add(address) as *mut u8;
         // SAFETY: the granule lies in the arena, writable at this address, and belongs to an image that nothing runs in any
         // more.
         unsafe { granule.write_bytes(filling, GRANULE_SIZE as usize) };
@@ -143,12 +143,12 @@ impl Packed {
     fn map_up_to(&mut self, index: usize, end: u64) -> Result<(), OutOfFrames> {
         while self.mapped[index] < end {
             let offset = self.mapped[index];
-            let place = ARENA + offset + [TEXT_OFFSET, RODATA_OFFSET, DATA_OFFSET][index];
-            let alias = place.wrapping_add(shifts()[index]);
+            let address = ARENA + offset + [TEXT_OFFSET, RODATA_OFFSET, DATA_OFFSET][index];
+            let alias = address.wrapping_add(shifts()[index]);
             let flags = [READ_EXECUTE, READ_ONLY][index.min(1)];
             tables::map_zeroed_range(alias, PAGE_SIZE)?;
-            if alias != place {
-                tables::map_again(alias, place, flags).inspect_err(|_| tables::unmap_range(alias, PAGE_SIZE))?;
+            if alias != address {
+                tables::map_again(alias, address, flags).inspect_err(|_| tables::unmap_range(alias, PAGE_SIZE))?;
             }
             self.mapped[index] += PAGE_SIZE;
         }

@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use allocator_api2::alloc::Global;
 use bareflow_abi::Context;
 use bareflow_loader::segments::{PAGE_SIZE, is_within};
-use bareflow_loader::{FreeRanges, PeakUse, Segments, Usage};
+use bareflow_loader::{RangeAllocator, PeakUse, Segments, Usage};
 use bareflow_suite::OUTPUT_CAPACITY;
 use spin::{Mutex, Once};
 
@@ -22,14 +22,14 @@ const ROOM: u64 = 0xffff_ffff_f000_0000;
 const ROOM_PAGES: u64 = 0xffff;
 
 /// Pages of that room which nobody has.
-static FREE: Mutex<FreeRanges<Global>> = Mutex::new(FreeRanges::new_in(Global));
+static RANGES: Mutex<RangeAllocator<Global>> = Mutex::new(RangeAllocator::new_in(Global));
 
 /// The pages of stubs and services, the same for all modules.
 static SHARED: Once<Option<(Pages, Pages)>> = Once::new();
 
 /// Opens the room.
 pub fn open_room() {
-    FREE.lock().give_back(0, ROOM_PAGES);
+    RANGES.lock().free(0, ROOM_PAGES);
 }
 
 /// Zeroed pages that the kernel can write to.
@@ -42,7 +42,7 @@ struct Pages {
 impl Pages {
     fn new(bytes: u64) -> Result<Pages, OutOfFrames> {
         let size = bytes.next_multiple_of(PAGE_SIZE);
-        let first = FREE.lock().take(size / PAGE_SIZE).ok_or(OutOfFrames)?;
+        let first = RANGES.lock().allocate(size / PAGE_SIZE).ok_or(OutOfFrames)?;
         let pages = Pages { start: ROOM + first * PAGE_SIZE, size };
         tables::map_zeroed_range(pages.start, size)?;
         Ok(pages)
@@ -59,7 +59,7 @@ impl Pages {
 impl Drop for Pages {
     fn drop(&mut self) {
         tables::unmap_range(self.start, self.size);
-        FREE.lock().give_back((self.start - ROOM) / PAGE_SIZE, self.size / PAGE_SIZE);
+        RANGES.lock().free((self.start - ROOM) / PAGE_SIZE, self.size / PAGE_SIZE);
     }
 }
 

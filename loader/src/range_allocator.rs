@@ -5,29 +5,29 @@ use allocator_api2::vec::Vec;
 
 /// Free numbers below 2^32, as ranges in rising order that never touch.
 #[derive(Debug)]
-pub struct FreeRanges<A: Allocator> {
+pub struct RangeAllocator<A: Allocator> {
     /// First number and how many.
     ranges: Vec<(u32, u32), A>,
     /// How many pieces are taken: there is room in the table for all of them to come back.
     taken: usize,
 }
 
-impl<A: Allocator> FreeRanges<A> {
+impl<A: Allocator> RangeAllocator<A> {
     /// Nothing is free.
-    pub const fn new_in(allocator: A) -> FreeRanges<A> {
-        FreeRanges { ranges: Vec::new_in(allocator), taken: 0 }
+    pub const fn new_in(allocator: A) -> RangeAllocator<A> {
+        RangeAllocator { ranges: Vec::new_in(allocator), taken: 0 }
     }
 
     /// Takes `count` numbers in a row out of the first range that has them, and
     /// returns the first of them. `None` also when there is no memory for the table
     /// to take them back.
-    pub fn take(&mut self, count: u64) -> Option<u64> {
-        self.take_aligned(count, 1)
+    pub fn allocate(&mut self, count: u64) -> Option<u64> {
+        self.allocate_aligned(count, 1)
     }
 
     /// The same, where the first of them is a multiple of `alignment`, a power of two.
     #[inline(always)]
-    pub fn take_aligned(&mut self, count: u64, alignment: u64) -> Option<u64> {
+    pub fn allocate_aligned(&mut self, count: u64, alignment: u64) -> Option<u64> {
         let (count, alignment) = (u32::try_from(count).ok()?, u32::try_from(alignment).ok()?);
         // Between any two free ranges lies a taken piece.
         self.make_room(self.taken + 3)?;
@@ -56,7 +56,7 @@ impl<A: Allocator> FreeRanges<A> {
     /// Puts numbers back, or in for the first time, and joins them with their neighbours.
     /// Only the first time may there be no memory for the table, or numbers that are too large; then they stay taken.
     #[inline(always)]
-    pub fn give_back(&mut self, first: u64, count: u64) {
+    pub fn free(&mut self, first: u64, count: u64) {
         let (Ok(first), Ok(count)) = (u32::try_from(first), u32::try_from(count)) else { return };
         if count == 0 || first.checked_add(count).is_none() || self.make_room(self.ranges.len() + 1).is_none() {
             return;
@@ -119,45 +119,48 @@ mod tests {
 
     #[test]
     fn takes_the_first_that_fits_and_joins_neighbours() {
-        let mut free = FreeRanges::new_in(Global);
-        assert_eq!(free.take(1), None);
-        free.give_back(0, 10);
-        assert_eq!((free.take(4), free.take(4), free.take(4)), (Some(0), Some(4), None));
-        free.give_back(0, 4);
-        free.give_back(4, 4);
-        assert_eq!(free.ranges.as_slice(), [(0, 10)]);
+        let mut ranges = RangeAllocator::new_in(Global);
+        assert_eq!(ranges.allocate(1), None);
+        ranges.free(0, 10);
+        assert_eq!((ranges.allocate(4), ranges.allocate(4), ranges.allocate(4)), (Some(0), Some(4), None));
+        ranges.free(0, 4);
+        ranges.free(4, 4);
+        assert_eq!(ranges.ranges.as_slice(), [(0, 10)]);
     }
 
     #[test]
     fn takes_from_the_middle_what_is_to_be_aligned() {
-        let mut free = FreeRanges::new_in(Global);
-        free.give_back(1, 15);
-        assert_eq!(free.take_aligned(4, 4), Some(4));
-        assert_eq!(free.ranges.as_slice(), [(1, 3), (8, 8)]);
-        assert_eq!((free.take_aligned(8, 8), free.take_aligned(1, 8), free.take(3)), (Some(8), None, Some(1)));
-        free.give_back(4, 4);
-        assert_eq!((free.take_aligned(4, 4), free.take(1)), (Some(4), None));
+        let mut ranges = RangeAllocator::new_in(Global);
+        ranges.free(1, 15);
+        assert_eq!(ranges.allocate_aligned(4, 4), Some(4));
+        assert_eq!(ranges.ranges.as_slice(), [(1, 3), (8, 8)]);
+        assert_eq!(
+            (ranges.allocate_aligned(8, 8), ranges.allocate_aligned(1, 8), ranges.allocate(3)),
+            (Some(8), None, Some(1))
+        );
+        ranges.free(4, 4);
+        assert_eq!((ranges.allocate_aligned(4, 4), ranges.allocate(1)), (Some(4), None));
     }
 
     proptest! {
         #[test]
         fn never_gives_a_number_out_twice(steps in prop::collection::vec((any::<bool>(), 1..9_u64, 0..3_u32), 1..200)) {
-            let mut free = FreeRanges::new_in(Global);
-            free.give_back(0, 64);
+            let mut ranges = RangeAllocator::new_in(Global);
+            ranges.free(0, 64);
             let mut taken: std::vec::Vec<(u64, u64)> = std::vec::Vec::new();
             for (takes, count, alignment) in steps {
                 if takes {
-                    let first = free.take_aligned(count, 1 << alignment);
+                    let first = ranges.allocate_aligned(count, 1 << alignment);
                     prop_assert!(first.is_none_or(|first| first % (1 << alignment) == 0));
                     taken.extend(first.map(|first| (first, count)));
                 } else if !taken.is_empty() {
                     let (first, count) = taken.swap_remove(count as usize % taken.len());
-                    free.give_back(first, count);
+                    ranges.free(first, count);
                 }
                 let numbers: std::vec::Vec<_> = taken.iter().flat_map(|&(first, count)| first..first + count).collect();
                 prop_assert_eq!(numbers.iter().collect::<BTreeSet<_>>().len(), numbers.len());
                 prop_assert!(numbers.iter().all(|&number| number < 64));
-                prop_assert!(free.ranges.windows(2).all(|pair| pair[0].0 + pair[0].1 < pair[1].0));
+                prop_assert!(ranges.ranges.windows(2).all(|pair| pair[0].0 + pair[0].1 < pair[1].0));
             }
         }
     }
