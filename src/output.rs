@@ -117,7 +117,7 @@ impl Console for Terminal {
             Style::Title => AnsiColor::Cyan.on_default(),
             Style::Heading | Style::Warning => AnsiColor::Yellow.on_default(),
             Style::Good => AnsiColor::Green.on_default(),
-            Style::Bad => AnsiColor::Red.on_default(),
+            Style::Error => AnsiColor::Red.on_default(),
         };
         show(format_args!("{style}{text}{style:#}"));
     }

@@ -37,7 +37,7 @@ pub fn run(boot: &'static Boot, options: &Options) -> bool {
     let console = &mut KernelConsole;
     let archive = Archive::read(boot.archive).unwrap_or_default();
     let [first, second, ..] = &archive.blobs[..] else {
-        line!(console, Bad, "[ERROR] two modules of one name are wanted in the boot archive");
+        line!(console, Error, "[ERROR] two modules of one name are wanted in the boot archive");
         return false;
     };
     let manager = Manager::new(KernelPlatform::new(), options.timing);
@@ -45,7 +45,7 @@ pub fn run(boot: &'static Boot, options: &Options) -> bool {
     if let Err(error) = each(&manager, [first, second], options, |_, attempt| {
         attempt().map(|()| 0).map_err(|error| error.to_string())
     }) {
-        line!(console, Bad, "[ERROR] with all memory there is: {error}");
+        line!(console, Error, "[ERROR] with all memory there is: {error}");
         return false;
     }
     let mut passed = true;
@@ -61,7 +61,7 @@ pub fn run(boot: &'static Boot, options: &Options) -> bool {
                 steps[3]
             ),
             Err(error) => {
-                line!(console, Bad, "[ERROR] {what}: {error}");
+                line!(console, Error, "[ERROR] {what}: {error}");
                 passed = false;
             }
         }

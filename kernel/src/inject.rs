@@ -87,7 +87,7 @@ pub fn run(boot: &'static Boot, options: &Options, campaign: Campaign) -> bool {
     match inject(boot, options, campaign) {
         Ok(right) => right,
         Err(error) => {
-            line!(&mut KernelConsole, Bad, "[ERROR] {error}");
+            line!(&mut KernelConsole, Error, "[ERROR] {error}");
             false
         }
     }

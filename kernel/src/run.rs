@@ -62,7 +62,7 @@ fn run_modules(platform: KernelPlatform, found: &'static Boot, options: &Options
     let mut refused = Vec::new();
     let mut read = |source: &str, bytes| {
         Archive::read(bytes).unwrap_or_else(|error| {
-            line!(console, Bad, "[ERROR] {source}: {error}");
+            line!(console, Error, "[ERROR] {source}: {error}");
             refused.push(Refusal { source: source.to_string(), error });
             Archive::default()
         })
@@ -111,7 +111,7 @@ fn run_modules(platform: KernelPlatform, found: &'static Boot, options: &Options
 fn read_disk(platform: &impl Platform, console: &mut KernelConsole) -> (Vec<(String, Vec<u8>)>, Vec<Refusal>) {
     let (mut disk, mut files, mut refused) = (Modules::find(), Vec::new(), Vec::new());
     let mut refuse = |source: String, error: String| {
-        line!(console, Bad, "[ERROR] {source}: {error}");
+        line!(console, Error, "[ERROR] {source}: {error}");
         refused.push(Refusal { source, error });
     };
     match disk.select(platform) {
@@ -141,6 +141,6 @@ pub fn tell_host(message: &Message) {
 
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
-    console::show(Style::Bad, format_args!("[PANIC] {info}\n"));
+    console::show(Style::Error, format_args!("[PANIC] {info}\n"));
     leave(End::Panicked)
 }

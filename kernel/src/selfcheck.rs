@@ -36,7 +36,7 @@ pub fn run(boot: &'static Boot, options: &Options) -> bool {
             passed
         }
         Err(error) => {
-            line!(console, Bad, "[ERROR] {error}");
+            line!(console, Error, "[ERROR] {error}");
             false
         }
     }
@@ -58,7 +58,7 @@ fn check(boot: &'static Boot, options: &Options) -> Result<FaultTable, String> {
         let (row, bad_pages) = commit(&manager, faulty.bytes, name, options).map_err(|error| error.to_string())?;
         let console = &mut KernelConsole;
         let good = row.next_is_good && row.frames_missing == 0;
-        let (style, verdict) = if good { (Style::Good, "[OK]") } else { (Style::Bad, "[FAIL]") };
+        let (style, verdict) = if good { (Style::Good, "[OK]") } else { (Style::Error, "[FAIL]") };
         bareflow_loader::report::Console::show(console, style, format_args!("{verdict}"));
         line!(console, Plain, " {}: {:?}", row.name, row.outcome);
         table.writable_and_executable += bad_pages;

@@ -24,7 +24,7 @@ pub fn run(boot: &'static Boot, options: &Options, rounds: u32) -> bool {
     let archive = match Archive::read(boot.archive) {
         Ok(archive) => archive,
         Err(error) => {
-            line!(console, Bad, "[ERROR] boot archive: {error}");
+            line!(console, Error, "[ERROR] boot archive: {error}");
             return false;
         }
     };
@@ -34,7 +34,7 @@ pub fn run(boot: &'static Boot, options: &Options, rounds: u32) -> bool {
         match soak(&manager, source, options, rounds) {
             Ok(said) => line!(console, Plain, "[OK] {said}"),
             Err(error) => {
-                line!(console, Bad, "[ERROR] {}: {error}", source.label);
+                line!(console, Error, "[ERROR] {}: {error}", source.label);
                 passed = false;
             }
         }

@@ -246,7 +246,7 @@ pub fn show_fault(console: &mut impl Console, profile: &ModuleProfile, fault: &F
 }
 
 fn show(console: &mut impl Console, subject: &Subject, fault: &Fault, diagnosis: Option<&Diagnosis>) {
-    console.show(crate::report::Style::Bad, format_args!("[FAULT]"));
+    console.show(crate::report::Style::Error, format_args!("[FAULT]"));
     line!(console, Plain, " module {} {}: {fault}", subject.name, subject.version);
     let remedy = Remedy::of(fault, diagnosis, &subject.budget, subject.services);
     if let Some(remedy) = remedy {

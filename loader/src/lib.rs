@@ -111,7 +111,7 @@ pub use range_allocator::RangeAllocator;
 pub use raw::RawModule;
 #[cfg(feature = "reload")]
 pub use reload::{Reloaded, Replaced};
-pub use report::RULE;
+pub use report::SEPARATOR;
 pub use segments::Segments;
 pub use state::StateTransfer;
 pub use unload::Receipt;

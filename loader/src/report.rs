@@ -21,7 +21,7 @@ pub enum Style {
     /// As good news: green.
     Good,
     /// As bad news: red.
-    Bad,
+    Error,
     /// As something to look at: yellow.
     Warning,
 }
@@ -50,7 +50,7 @@ macro_rules! line {
 }
 
 /// The rule above and below a title.
-pub const RULE: &str = "========================================";
+pub const SEPARATOR: &str = "========================================";
 
 /// Columns of the longest bar.
 const BAR_WIDTH: u64 = 40;
@@ -60,9 +60,9 @@ impl<P: Platform> ModuleManager<P> {
     pub fn report(&self, console: &mut impl Console) {
         let count = self.profiles().count();
         let calls = self.profiles().fold(0_u64, |sum, profile| sum.saturating_add(profile.call_count));
-        line!(console, Title, "{RULE}");
+        line!(console, Title, "{SEPARATOR}");
         line!(console, Title, "      MODULE SYSTEM STATISTICS");
-        line!(console, Title, "{RULE}");
+        line!(console, Title, "{SEPARATOR}");
         line!(console, Plain, "Total modules loaded: {count}");
         line!(console, Plain, "Total calls:          {calls}");
         for (id, profile) in self.ids().filter_map(|id| Some((id, self.stats(id)?))) {
@@ -73,7 +73,7 @@ impl<P: Platform> ModuleManager<P> {
         }
         self.show_comparison(console);
         self.show_price(console);
-        line!(console, Title, "{RULE}");
+        line!(console, Title, "{SEPARATOR}");
     }
 
     /// Shows what a call costs in each domain there is.
@@ -144,8 +144,8 @@ fn show_peak(console: &mut impl Console, peak: PeakUse) {
 
 fn show_last_fault(console: &mut impl Console, profile: &ModuleProfile) {
     if let Some(fault) = profile.fault {
-        line!(console, Bad, "  Fault:         {fault}");
-        line!(console, Bad, "  Faults:        {}, restarts {}", profile.faults, profile.restarts);
+        line!(console, Error, "  Fault:         {fault}");
+        line!(console, Error, "  Faults:        {}, restarts {}", profile.faults, profile.restarts);
     }
 }
 

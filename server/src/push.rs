@@ -251,7 +251,7 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
     }
 
     pub(crate) fn say_refused(&self, label: &str, error: &dyn core::fmt::Display) {
-        self.around.say(Style::Bad, format_args!("[ERROR]"));
+        self.around.say(Style::Error, format_args!("[ERROR]"));
         self.around.say(Style::Plain, format_args!(" {}: {error}\n", Printable(label.as_bytes())));
     }
 }

@@ -22,7 +22,7 @@ use alloc::vec::Vec;
 use bareflow_abi::record::EXPECTED_RESULT;
 use bareflow_loader::diagnosis::show_fault;
 use bareflow_loader::records::Records;
-use bareflow_loader::report::{Console, RULE, Style};
+use bareflow_loader::report::{Console, SEPARATOR, Style};
 use bareflow_loader::{
     BatchTiming, Counters, Diagnosis, ExecuteError, LoadError, LoadOptions, ModuleId, ModuleManager, Name, Platform,
     Printable, RawModule, line,
@@ -105,9 +105,9 @@ struct Further {
 pub fn run<P: Platform>(manager: &ModuleManager<P>, plan: &Plan<'_>, console: &mut impl Console) -> Report {
     let (tests, refused, diagnoses) = (Vec::new(), Vec::new(), Vec::new());
     let mut run = Run { manager, console, plan, tests, refused, diagnoses, first_call: None };
-    line!(run.console, Title, "{RULE}");
+    line!(run.console, Title, "{SEPARATOR}");
     line!(run.console, Title, "  DYNAMIC MODULE SYSTEM - LLVM AOT");
-    line!(run.console, Title, "{RULE}");
+    line!(run.console, Title, "{SEPARATOR}");
     line!(run.console);
     let further = run.load_all(plan);
     run.run_the_four();
@@ -211,7 +211,7 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
     }
 
     fn refuse(&mut self, source: &Source<'_>, error: String) {
-        self.console.show(Style::Bad, format_args!("[ERROR]"));
+        self.console.show(Style::Error, format_args!("[ERROR]"));
         line!(self.console, Plain, " {}: {error}", source.label);
         self.refused.push(Refusal { source: source.label.clone(), error });
     }
@@ -302,7 +302,7 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
 
     /// Shows why a call gave no result, and all that is known of the fault if it was one.
     fn show_error(&mut self, source: &str, id: ModuleId, error: &ExecuteError) {
-        self.console.show(Style::Bad, format_args!("  [ERROR]"));
+        self.console.show(Style::Error, format_args!("  [ERROR]"));
         line!(self.console, Plain, " {source}: {error}");
         let (ExecuteError::Faulted(fault), Some(profile)) = (error, self.manager.stats(id)) else { return };
         let diagnosis = self.manager.take_diagnosis(id);
@@ -316,7 +316,7 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
             self.console.show(Style::Good, format_args!("  [OK]"));
             line!(self.console, Plain, " {praise}");
         } else {
-            self.console.show(Style::Bad, format_args!("  [FAIL]"));
+            self.console.show(Style::Error, format_args!("  [FAIL]"));
             line!(self.console, Plain, " Test failed!");
         }
         line!(self.console);

@@ -62,7 +62,7 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
     fn find(&mut self, name: &str) -> Option<ModuleId> {
         let id = self.manager.find(name);
         if id.is_none() {
-            line!(self.console, Bad, "[ERROR] Module not found: {name}");
+            line!(self.console, Error, "[ERROR] Module not found: {name}");
         }
         id
     }

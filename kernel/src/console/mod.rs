@@ -126,6 +126,6 @@ fn ansi(style: Style) -> &'static str {
         Style::Title => "\x1b[36m",
         Style::Heading | Style::Warning => "\x1b[33m",
         Style::Good => "\x1b[32m",
-        Style::Bad => "\x1b[31m",
+        Style::Error => "\x1b[31m",
     }
 }

@@ -60,7 +60,7 @@ impl Screen {
             Style::Title => 0x0b,
             Style::Heading | Style::Warning => 0x0e,
             Style::Good => 0x0a,
-            Style::Bad => 0x0c,
+            Style::Error => 0x0c,
         };
     }
 

@@ -10,7 +10,7 @@ pub use port::take_what_came;
 use alloc::boxed::Box;
 
 use bareflow_loader::report::Style;
-use bareflow_loader::{ModuleManager, RULE};
+use bareflow_loader::{ModuleManager, SEPARATOR};
 use bareflow_server::Server;
 use bareflow_suite::archive::Archive;
 use x86_64::instructions::hlt;
@@ -33,7 +33,7 @@ const PATIENCE: u32 = 2_000;
 /// Serves until a client asks for the end; says whether all went well.
 pub fn run(boot: &'static Boot, options: &Options, ticks: bool) -> bool {
     if let Err(error) = port::open(options.virtio) {
-        console::show(Style::Bad, format_args!("[ERROR] no clients can be served: {error}\n"));
+        console::show(Style::Error, format_args!("[ERROR] no clients can be served: {error}\n"));
         return false;
     }
     let manager = ModuleManager::new(KernelPlatform::new(), options.timing);
@@ -41,7 +41,7 @@ pub fn run(boot: &'static Boot, options: &Options, ticks: bool) -> bool {
     let server = match Server::new(manager, around, options.load) {
         Ok(server) => server,
         Err(error) => {
-            console::show(Style::Bad, format_args!("[ERROR] no clients can be served: {error}\n"));
+            console::show(Style::Error, format_args!("[ERROR] no clients can be served: {error}\n"));
             return false;
         }
     };
@@ -78,9 +78,9 @@ pub fn run(boot: &'static Boot, options: &Options, ticks: bool) -> bool {
 
 fn greet() {
     let console = &mut KernelConsole;
-    bareflow_loader::line!(console, Title, "{RULE}");
+    bareflow_loader::line!(console, Title, "{SEPARATOR}");
     bareflow_loader::line!(console, Title, "  DYNAMIC MODULE SYSTEM - LLVM AOT");
-    bareflow_loader::line!(console, Title, "{RULE}");
+    bareflow_loader::line!(console, Title, "{SEPARATOR}");
     bareflow_loader::line!(console);
 }
 
@@ -89,7 +89,7 @@ fn load_all(server: &KernelServer, boot: &'static Boot) {
     for (source, bytes) in [("embedded modules", EMBEDDED), ("boot archive", boot.archive)] {
         match Archive::read(bytes) {
             Ok(archive) => archive.blobs.iter().for_each(|blob| server.load_first(&blob.label, blob.bytes)),
-            Err(error) => console::show(Style::Bad, format_args!("[ERROR] {source}: {error}\n")),
+            Err(error) => console::show(Style::Error, format_args!("[ERROR] {source}: {error}\n")),
         }
     }
 }
@@ -100,16 +100,16 @@ fn load_disk(server: &KernelServer) {
     match selected {
         Ok(selection) => {
             for refused in &selection.refused {
-                console::show(Style::Bad, format_args!("[ERROR]"));
+                console::show(Style::Error, format_args!("[ERROR]"));
                 console::show(Style::Plain, format_args!(" {}: {}\n", refused.file, refused.error));
             }
             for chosen in &selection.chosen {
                 match path_of(&chosen.file) {
                     Ok(path) => server.load_file(&path),
-                    Err(error) => console::show(Style::Bad, format_args!("[ERROR] {}: {error}\n", chosen.module)),
+                    Err(error) => console::show(Style::Error, format_args!("[ERROR] {}: {error}\n", chosen.module)),
                 }
             }
         }
-        Err(error) => console::show(Style::Bad, format_args!("[ERROR] disk: {error}\n")),
+        Err(error) => console::show(Style::Error, format_args!("[ERROR] disk: {error}\n")),
     }
 }

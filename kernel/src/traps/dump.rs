@@ -55,7 +55,7 @@ pub fn kind_of_invalid_opcode(frame: &TrapFrame, record: &Record) -> FaultKind {
 
 /// Shows a trap in the kernel itself.
 pub(super) fn dump_kernel_trap(frame: &TrapFrame, address: u64) {
-    show(Style::Bad, format_args!("[PANIC]"));
+    show(Style::Error, format_args!("[PANIC]"));
     show(Style::Plain, format_args!(" exception in the kernel, address {address:#x}\n"));
     dump_registers(frame);
 }
