@@ -27,7 +27,7 @@ pub struct Code<'blob> {
 /// What a blob's header says of the blob's own code.
 #[must_use]
 #[inline]
-pub const fn base(header: &Header) -> VariantHeader {
+pub const fn base_header(header: &Header) -> VariantHeader {
     VariantHeader {
         level: header.cpu_level,
         reserved: header.reserved,
@@ -53,7 +53,7 @@ impl<'blob> Code<'blob> {
         };
         let header = VariantHeader::from_bytes(header);
         let expected = VARIANT_HEADER_SIZE as u64 + file_size(&header);
-        match Code::take(header, body).map_err(BadVariant::Malformed)? {
+        match Code::parse(header, body).map_err(BadVariant::Malformed)? {
             Some((code, [])) => Ok(code),
             _ => Err(BadVariant::Malformed(MalformedModule::Length { found: record.len(), expected })),
         }
@@ -62,7 +62,7 @@ impl<'blob> Code<'blob> {
     /// Takes what `header` announces off the start of `bytes`: its parts, and what is left. `None` when there
     /// is too little.
     #[inline(always)]
-    pub(crate) fn take(
+    pub(crate) fn parse(
         header: VariantHeader,
         bytes: &'blob [u8],
     ) -> Result<Option<(Code<'blob>, &'blob [u8])>, MalformedModule> {

@@ -7,7 +7,7 @@ use core::mem::offset_of;
 
 use bareflow_abi::header::{FORMAT_VERSION, HEADER_SIZE, Header, KNOWN_FLAGS, MACHINE_X86_64, MAGIC, NAME_SIZE};
 
-use crate::code::{Code, base, file_size};
+use crate::code::{Code, base_header, file_size};
 use crate::error::MalformedModule;
 
 /// A blob taken apart, not yet validated.
@@ -34,8 +34,8 @@ impl<'blob> RawModule<'blob> {
         };
         let header = Header::from_bytes(header_bytes);
         check_kind(&header)?;
-        let own = base(&header);
-        match Code::take(own, body)? {
+        let own = base_header(&header);
+        match Code::parse(own, body)? {
             Some((code, records)) if records.len() as u64 == u64::from(header.record_size) => {
                 Ok(RawModule { blob, header: header_bytes, code, records })
             }

@@ -31,7 +31,7 @@ pub mod blob {
     use bareflow_abi::{ABI_MAJOR, ABI_MINOR};
     use std::vec::Vec;
 
-    use crate::code::{base, file_size};
+    use crate::code::{base_header, file_size};
 
     /// The text of every blob here.
     pub const TEXT: [u8; 8] = [0xb8, 42, 0, 0, 0, 0xc3, 0, 0];
@@ -102,7 +102,7 @@ pub mod blob {
     /// Adds a variant behind all other records: the blob's own code, which returns 43 instead.
     pub fn add_variant(bytes: &mut Vec<u8>, level: u8, change: impl FnOnce(&mut VariantHeader)) {
         let header = Header::from_bytes(bytes.first_chunk().unwrap());
-        let mut fields = VariantHeader { level, ..base(&header) };
+        let mut fields = VariantHeader { level, ..base_header(&header) };
         let length = file_size(&fields) as usize;
         change(&mut fields);
         let mut record = [&fields.to_bytes()[..], &bytes[HEADER_SIZE..][..length]].concat();

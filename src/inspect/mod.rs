@@ -11,7 +11,7 @@ use bareflow_abi::layout::{DATA_OFFSET, RODATA_OFFSET};
 use bareflow_abi::record::{DEPENDENCIES, SKIPPABLE, SYMBOLS, VARIANT};
 use bareflow_abi::symbols::Symbols;
 use bareflow_abi::variant::VariantHeader;
-use bareflow_loader::code::base;
+use bareflow_loader::code::base_header;
 use bareflow_loader::error::ServiceNames;
 use bareflow_loader::fixups::Fixups;
 use bareflow_loader::records::Records;
@@ -135,7 +135,7 @@ fn examine(file: &str, blob: &[u8], allowed: Permissions) -> Inspection {
         budget: wanted.map(budget),
         limits: budget(Budget::LIMITS),
         header: header.as_ref().map(header_fields).unwrap_or_default(),
-        segments: header.map(|header| segments(&base(&header))).unwrap_or_default(),
+        segments: header.map(|header| segments(&base_header(&header))).unwrap_or_default(),
         fixups: raw.map(|raw| fixups(&raw.code)).unwrap_or_default(),
         records: raw.map(records).unwrap_or_default(),
         symbols: raw.map(|raw| functions(own_symbols(raw))).unwrap_or_default(),
