@@ -8,18 +8,18 @@ use std::sync::atomic::Ordering;
 use bareflow_loader::diagnosis::ServiceLog;
 use bareflow_loader::{Diagnosis, Name, Printable};
 
+use crate::activation::Activation;
 use crate::channel::Channel;
 use crate::confined;
 use crate::gate::Thread;
-use crate::record::Record;
 use crate::stack::Stack;
 use crate::watchdog::Watched;
 use crate::{Clock, Log};
 
-/// All that calls of one thread share. It stays where it is, since the thread and the record know where.
+/// All that calls of one thread share. It stays where it is, since the thread and the activation know where.
 pub(crate) struct Caller {
     /// The call under way, if it lies in no other one.
-    pub record: Record,
+    pub activation: Activation,
     /// What the thread keeps for the gate.
     pub thread: &'static Thread,
     pub stack: Stack,
@@ -37,26 +37,26 @@ pub(crate) struct Caller {
 impl Caller {
     /// The side that calls modules on this thread, once it is where it stays.
     pub fn bind_record(&self) {
-        self.record.belongs_to(self);
+        self.activation.belongs_to(self);
     }
 
     /// Has the thread's calls be these from now on, none being under way.
     pub fn take_over(&self) {
-        let before = self.thread.swap(self.record.address(), Ordering::AcqRel);
+        let before = self.thread.swap(self.activation.address(), Ordering::AcqRel);
         // SAFETY: it is another platform's of this thread, which takes it out of the word at its end.
         if let Some(before) = unsafe { before.as_ref() } {
-            before.put_away();
+            before.deactivate();
         }
-        self.record.take_out();
-        self.watched.watch(self.record.address());
+        self.activation.activate();
+        self.watched.watch(self.activation.address());
     }
 }
 
 impl Drop for Caller {
     fn drop(&mut self) {
-        let record = self.record.address();
-        self.watched.forget(record);
-        if self.thread.load(Ordering::Relaxed) == record {
+        let activation = self.activation.address();
+        self.watched.forget(activation);
+        if self.thread.load(Ordering::Relaxed) == activation {
             self.thread.store(null_mut(), Ordering::Relaxed);
         }
     }

@@ -11,8 +11,8 @@ use bareflow_abi::{CallArguments, CallRefused, Context};
 use bareflow_loader::diagnosis::ServiceCall;
 use bareflow_loader::{CallOutcome, Fault, FaultKind};
 
+use crate::activation::Activation;
 use crate::caller::Lines;
-use crate::record::Record;
 use crate::services::enter_service;
 use crate::{confined, gate};
 
@@ -60,15 +60,15 @@ global_asm!(
 
 /// Returns the status, and whether the call is at its end.
 extern "C" fn serve(_: *mut Context<'_>, arguments: *mut CallArguments<'_>) -> u64 {
-    let Some(record) = gate::current() else { return CallRefused::NotDeclared as u64 };
+    let Some(activation) = gate::current() else { return CallRefused::NotDeclared as u64 };
     let address = arguments.addr() as u64;
-    record.log_service(ServiceCall { service: SERVICE_CALL, arguments: [address, 0] });
-    let status = call(record, arguments).unwrap_or_else(|address| {
+    activation.log_service(ServiceCall { service: SERVICE_CALL, arguments: [address, 0] });
+    let status = call(activation, arguments).unwrap_or_else(|address| {
         let fault = Fault { kind: FaultKind::BadServiceArgument, offset: None, address: Some(address) };
-        record.set_fault(fault);
+        activation.set_fault(fault);
         0
     });
-    let end = if record.leave_service() { AT_ITS_END } else { 0 };
+    let end = if activation.leave_service() { AT_ITS_END } else { 0 };
     end | u64::from(status)
 }
 
@@ -76,34 +76,34 @@ extern "C" fn serve(_: *mut Context<'_>, arguments: *mut CallArguments<'_>) -> u
 ///
 /// # Errors
 /// The address that is not the module's to pass on.
-fn call(record: &Record, arguments: *mut CallArguments<'_>) -> Result<u32, u64> {
+fn call(activation: &Activation, arguments: *mut CallArguments<'_>) -> Result<u32, u64> {
     let (place, size) = (arguments.addr() as u64, size_of::<CallArguments<'_>>() as u64);
-    if !record.may_write(place, size) {
+    if !activation.may_write(place, size) {
         return Err(place);
     }
     // SAFETY: so many bytes of the module are mapped there, as was just found, and any bytes are arguments.
     let given = unsafe { arguments.read_unaligned() };
-    let name = bytes(record, given.name, given.name_length)?;
-    let input = bytes(record, given.input, given.input_length)?;
+    let name = bytes(activation, given.name, given.name_length)?;
+    let input = bytes(activation, given.input, given.input_length)?;
     let (start, capacity) = (given.output.addr() as u64, given.output_capacity);
     let own = start..start.saturating_add(capacity as u64);
     let output: &mut [u8] = if capacity == 0 {
         &mut []
     } else {
         let others = [place..place + size, range(name), range(input)];
-        if !record.may_write(start, capacity as u64) || others.iter().any(|other| overlap(&own, other)) {
+        if !activation.may_write(start, capacity as u64) || others.iter().any(|other| overlap(&own, other)) {
             return Err(start);
         }
         // SAFETY: so many bytes are mapped there writable, for the module alone, which waits; nothing else
         // that is looked at meanwhile overlaps them, as was just found.
         unsafe { std::slice::from_raw_parts_mut(given.output, capacity) }
     };
-    let done = match (&record.caller().lines, record.callees()) {
-        (Lines::Parent(channel), _) => confined::call(channel, record, name, input, output),
+    let done = match (&activation.caller().lines, activation.callees()) {
+        (Lines::Parent(channel), _) => confined::call(channel, activation, name, input, output),
         (Lines::Log(_), Some(callees)) => {
-            let paused = record.caller().watched.pause();
+            let paused = activation.caller().watched.pause();
             let done = callees.call(name, input, output);
-            record.leave_out(record.caller().watched.resume(paused));
+            activation.leave_out(activation.caller().watched.resume(paused));
             done
         }
         (Lines::Log(_), None) => Err(CallRefused::NotDeclared),
@@ -129,12 +129,12 @@ fn fill_in(arguments: *mut CallArguments<'_>, outcome: CallOutcome) {
 }
 
 /// Bytes that are the module's to pass on, or else where they would begin.
-fn bytes(record: &Record, start: *const u8, length: usize) -> Result<&[u8], u64> {
+fn bytes(activation: &Activation, start: *const u8, length: usize) -> Result<&[u8], u64> {
     if length == 0 {
         return Ok(&[]);
     }
     let address = start.addr() as u64;
-    if !record.may_read(address, length as u64) {
+    if !activation.may_read(address, length as u64) {
         return Err(address);
     }
     // SAFETY: the bytes were just found to lie in memory of the module, which is mapped and waits.

@@ -10,11 +10,11 @@ use bareflow_abi::call::CALLED;
 use bareflow_abi::header::{NAME_SIZE, SERVICE_CALL, SERVICE_LOG};
 use bareflow_loader::{Call, CallError, CallOutcome, Fault, FaultKind, Name, PeakUse, PlatformError};
 
+use crate::activation::OptionalCallees;
 use crate::caller::Caller;
 use crate::channel::Channel;
 use crate::memory::{self, Image};
 use crate::process::Process;
-use crate::record::OptionalCallees;
 use crate::services::MAX_LINE;
 use crate::stopwatch::Stopwatch;
 use crate::turn::Side;

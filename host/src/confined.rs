@@ -16,13 +16,13 @@ use bareflow_loader::diagnosis::ServiceLog;
 use bareflow_loader::segments::PAGE_SIZE;
 use bareflow_loader::{Call, CallError, CallOutcome, Name, PeakUse, Timing};
 
+use crate::activation::Activation;
 use crate::caller::{Caller, Lines};
 use crate::channel::Channel;
 use crate::gate;
 use crate::ground::Ground;
 use crate::mappings::{self, Fate, Kept};
 use crate::memory::Image;
-use crate::record::Record;
 use crate::seccomp::leave;
 use crate::stack::Stack;
 use crate::turn::Side;
@@ -61,7 +61,7 @@ extern "C" fn live(life: *mut Life) -> ! {
     // SAFETY: the process drops neither of the two.
     let channel = unsafe { std::ptr::read(&raw const life.channel) };
     let caller = ManuallyDrop::new(Caller {
-        record: Record::idle(),
+        activation: Activation::inactive(),
         thread: gate::thread(),
         stack: stack.alias(),
         watched,
@@ -118,17 +118,23 @@ fn serve(channel: &Channel, reply: &Reply, image: &Image, module: &Name, caller:
 
 /// Has the parent log a line of the call under way.
 pub(crate) fn pass_on(channel: &Channel, text: &[u8]) {
-    if let Some(record) = gate::current() {
+    if let Some(activation) = gate::current() {
         channel.put(0, text);
         // It says nothing else than to go on.
-        let _ = serve(channel, &Reply::Log(text.len() as u64), record.image(), record.module(), record.caller());
+        let _ = serve(
+            channel,
+            &Reply::Log(text.len() as u64),
+            activation.image(),
+            activation.module(),
+            activation.caller(),
+        );
     }
 }
 
 /// Has the parent call another module for the call under way.
 pub(crate) fn call(
     channel: &Channel,
-    record: &Record,
+    activation: &Activation,
     name: &[u8],
     input: &[u8],
     output: &mut [u8],
@@ -137,7 +143,7 @@ pub(crate) fn call(
     let name = std::str::from_utf8(name).ok().and_then(Name::new).ok_or(CallRefused::NotDeclared)?;
     let mut field = [0; NAME_SIZE];
     field.iter_mut().zip(name.as_str().bytes()).for_each(|(place, byte)| *place = byte);
-    let ask = |reply: &Reply| serve(channel, reply, record.image(), record.module(), record.caller());
+    let ask = |reply: &Reply| serve(channel, reply, activation.image(), activation.module(), activation.caller());
     let request = ask(&Reply::Call { name: field, input: input.len() as u64, output: output.len() as u64 });
     let (request, output_at) = match request {
         Request::Room { input: input_at, output: output_at } => {

@@ -9,7 +9,7 @@ use libc::{
     REG_EFL, REG_ERR, REG_R8, REG_R9, REG_RCX, REG_RDI, REG_RDX, REG_RIP, REG_RSI, REG_RSP, REG_TRAPNO, siginfo_t,
 };
 
-use crate::record::Record;
+use crate::activation::Activation;
 
 /// The registers a signal handler finds.
 pub(crate) type Registers = [i64; 23];
@@ -47,7 +47,7 @@ const REGISTERS: [c_int; 18] = [
 
 /// What the module did. The processor's exception number is in the context, and left over from an earlier one where the
 /// system itself sends the signal: so both have to agree.
-pub(crate) fn fault(record: &Record, signal: c_int, info: &siginfo_t, registers: &Registers) -> Fault {
+pub(crate) fn fault(activation: &Activation, signal: c_int, info: &siginfo_t, registers: &Registers) -> Fault {
     let register = |index: c_int| registers[index as usize].cast_unsigned();
     let mut rip = register(REG_RIP);
     let mut address = None;
@@ -62,48 +62,48 @@ pub(crate) fn fault(record: &Record, signal: c_int, info: &siginfo_t, registers:
             rip = rip.wrapping_sub(1);
             FaultKind::Breakpoint
         }
-        6 if signal == libc::SIGILL => memory_of(record).kind_of_invalid_opcode(rip),
+        6 if signal == libc::SIGILL => memory_of(activation).kind_of_invalid_opcode(rip),
         14 if info.si_code != libc::SI_KERNEL => {
             // SAFETY: this exception's signals carry the address that was accessed.
             let accessed = unsafe { info.si_addr() }.addr() as u64;
             address = Some(accessed);
-            page_fault(record, registers[REG_ERR as usize], accessed)
+            page_fault(activation, registers[REG_ERR as usize], accessed)
         }
         16 if signal == libc::SIGFPE => FaultKind::X87,
         17 if signal == libc::SIGBUS => FaultKind::Alignment,
         19 if signal == libc::SIGFPE => FaultKind::Simd,
         _ => FaultKind::GeneralProtection,
     };
-    Fault { kind, offset: record.image().segments.offset_of(rip), address }
+    Fault { kind, offset: activation.image().segments.offset_of(rip), address }
 }
 
 /// The call ends that a service found to be at its end: as if it had returned first.
-pub(crate) fn service_end(record: &Record, noted: Fault, registers: &mut Registers) -> Fault {
+pub(crate) fn service_end(activation: &Activation, noted: Fault, registers: &mut Registers) -> Fault {
     let stack = registers[REG_RSP as usize];
-    if record.may_read(stack.cast_unsigned(), 8) {
+    if activation.may_read(stack.cast_unsigned(), 8) {
         let mut bytes = [0; 8];
         bytes.copy_from_slice(bytes_at(stack.cast_unsigned(), 8));
         registers[REG_RIP as usize] = i64::from_le_bytes(bytes);
         registers[REG_RSP as usize] = stack + 8;
     }
-    Fault { offset: offset_of(record, registers), ..noted }
+    Fault { offset: offset_of(activation, registers), ..noted }
 }
 
 /// The call's time is over.
-pub(crate) fn time_budget(record: &Record, registers: &Registers) -> Fault {
-    Fault { kind: FaultKind::TimeBudget, offset: offset_of(record, registers), address: None }
+pub(crate) fn time_budget(activation: &Activation, registers: &Registers) -> Fault {
+    Fault { kind: FaultKind::TimeBudget, offset: offset_of(activation, registers), address: None }
 }
 
 /// Where in the module's text execution is.
-fn offset_of(record: &Record, registers: &Registers) -> Option<u64> {
+fn offset_of(activation: &Activation, registers: &Registers) -> Option<u64> {
     let rip = registers[REG_RIP as usize].cast_unsigned();
-    record.image().segments.is_text(rip, 1).then(|| rip - record.image().segments.base)
+    activation.image().segments.is_text(rip, 1).then(|| rip - activation.image().segments.base)
 }
 
-fn page_fault(record: &Record, error: i64, address: u64) -> FaultKind {
+fn page_fault(activation: &Activation, error: i64, address: u64) -> FaultKind {
     if error & FETCH != 0 {
         FaultKind::PageExecute
-    } else if record.caller().stack.guards(address) {
+    } else if activation.caller().stack.guards(address) {
         FaultKind::StackOverflow
     } else if error & WRITE != 0 {
         FaultKind::PageWrite
@@ -113,15 +113,15 @@ fn page_fault(record: &Record, error: i64, address: u64) -> FaultKind {
 }
 
 /// What is to be known of a fault beyond its kind and place.
-pub(crate) fn diagnosis(record: &Record, fault: &Fault, registers: &Registers) -> Diagnosis {
+pub(crate) fn diagnosis(activation: &Activation, fault: &Fault, registers: &Registers) -> Diagnosis {
     let registers = REGISTERS.map(|index| registers[index as usize].cast_unsigned());
-    memory_of(record).diagnose(fault, registers, record.services())
+    memory_of(activation).diagnose(fault, registers, activation.services())
 }
 
 /// The module's memory.
-fn memory_of(record: &Record) -> Memory<'_, impl Fn(u64, u64) -> Option<&'static [u8]>> {
-    let bytes = |address, length| record.may_read(address, length).then(|| bytes_at(address, length));
-    Memory { segments: &record.image().segments, stack_top: record.stack_top(), bytes }
+fn memory_of(activation: &Activation) -> Memory<'_, impl Fn(u64, u64) -> Option<&'static [u8]>> {
+    let bytes = |address, length| activation.may_read(address, length).then(|| bytes_at(address, length));
+    Memory { segments: &activation.image().segments, stack_top: activation.stack_top(), bytes }
 }
 
 /// Bytes that were found to be the module's.

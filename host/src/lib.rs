@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! memory.rs  stack.rs               where modules lie, and what they run on
-//! caller.rs  gate.rs  record.rs     a call, and what is known of it
+//! caller.rs  gate.rs  activation.rs     a call, and what is known of it
 //! services.rs  calls.rs  undeclared.rs   what modules may ask for
 //! signals.rs  faults.rs             the end of a call that goes wrong
 //! watchdog.rs  stopwatch.rs         and of one that takes too long
@@ -17,6 +17,7 @@
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
 compile_error!("bareflow-host runs modules in x86-64 Linux processes only");
 
+mod activation;
 mod caller;
 mod calls;
 mod channel;
@@ -31,7 +32,6 @@ mod ground;
 mod mappings;
 mod memory;
 mod process;
-mod record;
 mod seccomp;
 mod services;
 mod signals;
@@ -57,13 +57,13 @@ use bareflow_loader::{
     PlatformError, TimedCall,
 };
 
+use activation::{Activation, OptionalCallees};
 use caller::{Caller, Lines};
 use child::Child;
 use counters::Counting;
 pub use cpu::{cpu_level, cpu_name};
 use memory::Arenas;
 pub use memory::{Image, UnsealedImage};
-use record::{OptionalCallees, Record};
 use stack::Stack;
 use undeclared::table_of;
 use watchdog::Watched;
@@ -112,7 +112,7 @@ impl HostPlatform {
         signals::install()?;
         let (arenas, stack) = (Arenas::new()?, Stack::map()?);
         let caller = Box::new(Caller {
-            record: Record::idle(),
+            activation: Activation::inactive(),
             thread: gate::thread(),
             stack,
             watched: Watched::of_thread(),
@@ -242,7 +242,7 @@ impl Platform for HostPlatform {
     #[inline(always)]
     fn call_fast(&self, call: &Call<'_, Image>, slow_result: &mut Result<TimedCall, CallError>) -> Option<FastReturn> {
         // On a thread with one platform it stays so from the first call on.
-        if self.caller.record.is_free() {
+        if self.caller.activation.is_free() {
             return gate::call_fast(call, &self.caller, slow_result);
         }
         self.call_slow(*call, slow_result);

@@ -8,8 +8,8 @@ use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_LOG};
 use bareflow_loader::diagnosis::ServiceCall;
 use bareflow_loader::{Fault, FaultKind};
 
+use crate::activation::Activation;
 use crate::gate;
-use crate::record::Record;
 
 /// The services there are.
 pub(crate) const OFFERED: u32 = SERVICE_LOG | SERVICE_CLOCK | SERVICE_CALL;
@@ -90,36 +90,36 @@ pub(crate) fn end() -> u64 {
 
 /// Returns whether the call is at its end.
 extern "C" fn log(_: *mut Context<'_>, text: *const u8, length: usize) -> u32 {
-    let Some(record) = gate::current() else { return 0 };
+    let Some(activation) = gate::current() else { return 0 };
     let address = text.addr() as u64;
-    record.log_service(ServiceCall { service: SERVICE_LOG, arguments: [address, length as u64] });
-    match line(record, text, length) {
-        Some(bytes) => record.caller().lines.pass_on(record.module(), bytes),
+    activation.log_service(ServiceCall { service: SERVICE_LOG, arguments: [address, length as u64] });
+    match line(activation, text, length) {
+        Some(bytes) => activation.caller().lines.pass_on(activation.module(), bytes),
         None => {
             let fault = Fault { kind: FaultKind::BadServiceArgument, offset: None, address: Some(address) };
-            record.set_fault(fault);
+            activation.set_fault(fault);
         }
     }
-    record.leave_service().into()
+    activation.leave_service().into()
 }
 
 /// The bytes that the module logs, if they are its own to pass on and not too many.
-fn line(record: &Record, text: *const u8, length: usize) -> Option<&[u8]> {
+fn line(activation: &Activation, text: *const u8, length: usize) -> Option<&[u8]> {
     // No text at all has no address that means anything.
     if length == 0 {
         return Some(&[]);
     }
-    let may = length <= MAX_LINE && record.may_read(text.addr() as u64, length as u64);
+    let may = length <= MAX_LINE && activation.may_read(text.addr() as u64, length as u64);
     // SAFETY: the bytes were just found to lie in memory of the module, which is mapped and waits.
     may.then(|| unsafe { std::slice::from_raw_parts(text, length) })
 }
 
 /// What the embedder's clock says.
 extern "C" fn tell_time() -> u64 {
-    let Some(record) = gate::current() else { return 0 };
-    let time = record.caller().clock.as_ref().map_or(0, |clock| clock());
+    let Some(activation) = gate::current() else { return 0 };
+    let time = activation.caller().clock.as_ref().map_or(0, |clock| clock());
     // Where the call is at its end, its next service or the watchdog ends it.
-    record.leave_service();
+    activation.leave_service();
     time
 }
 

@@ -12,8 +12,8 @@ use std::sync::OnceLock;
 use bareflow_loader::Fault;
 use libc::{REG_EFL, REG_RIP, REG_RSP, REG_TRAPNO, siginfo_t, ucontext_t};
 
+use crate::activation::Activation;
 use crate::faults::{self, Registers};
-use crate::record::Record;
 use crate::{gate, seccomp, services, watchdog};
 
 /// What a module can bring about.
@@ -149,17 +149,17 @@ fn is_modules(signal: c_int, info: *mut siginfo_t, context: *mut c_void) -> bool
     let registers = &mut context.uc_mcontext.gregs;
     let trap = registers[REG_TRAPNO as usize];
     let flags = &mut registers[REG_EFL as usize];
-    match gate::current().filter(|record| record.is_in_module()) {
+    match gate::current().filter(|activation| activation.is_in_module()) {
         // A call before this one may have left it set.
-        Some(record) if trap == ALIGNMENT_CHECK && !record.is_checking() => *flags &= !LEFT_SET,
-        Some(record) => {
-            let fault = match record.fault() {
+        Some(activation) if trap == ALIGNMENT_CHECK && !activation.is_checking() => *flags &= !LEFT_SET,
+        Some(activation) => {
+            let fault = match activation.fault() {
                 Some(noted) if registers[REG_RIP as usize].cast_unsigned() == services::end() => {
-                    faults::service_end(record, noted, registers)
+                    faults::service_end(activation, noted, registers)
                 }
-                _ => faults::fault(record, signal, info, registers),
+                _ => faults::fault(activation, signal, info, registers),
             };
-            end(record, fault, registers);
+            end(activation, fault, registers);
         }
         // A module left it so, and a gate that does not check let it pass.
         None if *flags & LEFT_SET != 0 => *flags &= !LEFT_SET,
@@ -170,13 +170,15 @@ fn is_modules(signal: c_int, info: *mut siginfo_t, context: *mut c_void) -> bool
 
 extern "C" fn handle_late(_: c_int, _: *mut siginfo_t, context: *mut c_void) {
     clear_flags();
-    let Some(record) = gate::current().filter(|record| record.caller().watched.is_overdue()) else { return };
+    let Some(activation) = gate::current().filter(|activation| activation.caller().watched.is_overdue()) else {
+        return;
+    };
     // SAFETY: the system passes it for as long as the handler runs.
     let registers = unsafe { &mut (*context.cast::<ucontext_t>()).uc_mcontext.gregs };
-    if record.is_in_module() && record.fault().is_none() {
-        end(record, faults::time_budget(record, registers), registers);
+    if activation.is_in_module() && activation.fault().is_none() {
+        end(activation, faults::time_budget(activation, registers), registers);
     } else {
-        record.end_late();
+        activation.end_late();
     }
 }
 
@@ -188,9 +190,9 @@ fn clear_flags() {
 }
 
 /// Ends a call: sends execution back to the gate.
-fn end(record: &Record, fault: Fault, registers: &mut Registers) {
-    record.caller().diagnosis.set(Some(faults::diagnosis(record, &fault, registers)));
-    let (rip, rsp) = record.recover(fault);
+fn end(activation: &Activation, fault: Fault, registers: &mut Registers) {
+    activation.caller().diagnosis.set(Some(faults::diagnosis(activation, &fault, registers)));
+    let (rip, rsp) = activation.recover(fault);
     (registers[REG_RIP as usize], registers[REG_RSP as usize]) = (rip.cast_signed(), rsp.cast_signed());
     // Direction, trap and alignment-check flags are the module's: bit 1 is always set.
     registers[REG_EFL as usize] = 0x202;

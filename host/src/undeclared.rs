@@ -86,9 +86,9 @@ global_asm!(
 
 /// Notes the fault of a module that called `service`, and which arguments it passed.
 extern "C" fn undeclared(service: u32, first: u64, second: u64) {
-    let Some(record) = gate::current() else { return };
+    let Some(activation) = gate::current() else { return };
     let used = if service == SERVICE_CLOCK { [0; 2] } else { [first, second] };
-    record.log_service(ServiceCall { service, arguments: used });
-    record.set_fault(Fault { kind: FaultKind::GeneralProtection, offset: None, address: None });
-    record.leave_service();
+    activation.log_service(ServiceCall { service, arguments: used });
+    activation.set_fault(Fault { kind: FaultKind::GeneralProtection, offset: None, address: None });
+    activation.leave_service();
 }

@@ -14,7 +14,7 @@ use spin::Mutex;
 use x86_64::VirtAddr;
 
 use crate::console::KernelConsole;
-use crate::gate::Record;
+use crate::gate::Activation;
 use crate::image::Image;
 use crate::memory::{Boot, PHYSICAL_MAP, image_range, physical, tables};
 use crate::options::{Campaign, Options};
@@ -244,7 +244,7 @@ fn run_clean(
 }
 
 /// What a breakpoint, or a debug exception, does in a campaign. Says whether it was one of the campaign's.
-pub fn on_debug(frame: &mut TrapFrame, record: &Record) -> bool {
+pub fn on_debug(frame: &mut TrapFrame, activation: &Activation) -> bool {
     let Some(mut guard) = PLAN.try_lock() else { return false };
     let Some(plan) = guard.as_mut().filter(|plan| !plan.done) else { return false };
     if !plan.entered {
@@ -252,10 +252,10 @@ pub fn on_debug(frame: &mut TrapFrame, record: &Record) -> bool {
         if !plan.entered {
             return false;
         }
-        exchange(record.image(), plan.entry, plan.replaced);
+        exchange(activation.image(), plan.entry, plan.replaced);
         frame.rip = plan.entry;
     }
-    let in_text = record.image().segments.is_text(frame.rip, 1);
+    let in_text = activation.image().segments.is_text(frame.rip, 1);
     match &mut plan.when {
         When::Counts(counts) => timer::tick_once_after(*counts),
         When::Timed => timer::start_counting(),
@@ -263,7 +263,7 @@ pub fn on_debug(frame: &mut TrapFrame, record: &Record) -> bool {
         _ if !in_text => frame.step(false),
         When::Steps(0) => {
             frame.step(false);
-            flip(frame, record, plan);
+            flip(frame, activation, plan);
         }
         When::Steps(left) => {
             *left -= 1;
@@ -278,20 +278,20 @@ pub fn on_debug(frame: &mut TrapFrame, record: &Record) -> bool {
 }
 
 /// What a tick does in a campaign. Says whether it was one of the campaign's.
-pub fn on_tick(frame: &mut TrapFrame, record: Option<&Record>) -> bool {
+pub fn on_tick(frame: &mut TrapFrame, activation: Option<&Activation>) -> bool {
     let Some(mut guard) = PLAN.try_lock() else { return false };
     let Some(plan) = guard.as_mut().filter(|plan| !plan.done) else { return false };
     // Not in the gate, which runs on the module's stack for some instructions.
     let (start, end) = image_range();
-    if let Some(record) = record.filter(|_| !(start..end).contains(&frame.rip)) {
-        flip(frame, record, plan);
+    if let Some(activation) = activation.filter(|_| !(start..end).contains(&frame.rip)) {
+        flip(frame, activation, plan);
     }
     true
 }
 
 /// Flips the bit; in a register where the segment has no bytes.
-fn flip(frame: &mut TrapFrame, record: &Record, plan: &mut Plan) {
-    let image = record.image();
+fn flip(frame: &mut TrapFrame, activation: &Activation, plan: &mut Plan) {
+    let image = activation.image();
     let [text, rodata, data] = image.segments.all();
     let range = match plan.target {
         Target::Text => Some((text.0, text.1 as u64)),

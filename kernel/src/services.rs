@@ -14,7 +14,7 @@ use bareflow_loader::report::Style;
 use bareflow_loader::{Fault, FaultKind, Printable};
 
 use crate::gate::user::layout::{STUB_SIZE, STUBS, SYSCALL_SIZE};
-use crate::gate::{self, Record};
+use crate::gate::{self, Activation};
 use crate::traps::{TrapFrame, diagnose, divert, leave_module};
 use crate::serve::preempt;
 use crate::{clock, console, recorder};
@@ -110,21 +110,21 @@ global_asm!(
 );
 
 extern "C" fn log_in_ring_0(_: *mut Context<'_>, text: *const u8, length: usize, caller: u64) {
-    let Some(record) = gate::current() else { return };
-    let done = log(record, text as u64, length as u64, caller);
+    let Some(activation) = gate::current() else { return };
+    let done = log(activation, text as u64, length as u64, caller);
     preempt::behind_service_in_ring_0();
-    if let Some(fault) = done.err().or_else(|| gate::break_off(record)) {
-        let diagnosis = Diagnosis { services: record.services(), ..Diagnosis::at(caller) };
+    if let Some(fault) = done.err().or_else(|| gate::break_off(activation)) {
+        let diagnosis = Diagnosis { services: activation.services(), ..Diagnosis::at(caller) };
         gate::end_call(fault, Some(diagnosis));
     }
 }
 
 extern "C" fn call_in_ring_0(_: *mut Context<'_>, arguments: *mut CallArguments<'_>, caller: u64) -> u32 {
-    let Some(record) = gate::current() else { return CallRefused::NotDeclared as u32 };
-    let done = call::call(record, arguments as u64, caller);
+    let Some(activation) = gate::current() else { return CallRefused::NotDeclared as u32 };
+    let done = call::call(activation, arguments as u64, caller);
     preempt::behind_call();
-    if let Some(fault) = done.err().or_else(|| gate::break_off(record)) {
-        let diagnosis = Diagnosis { services: record.services(), ..Diagnosis::at(caller) };
+    if let Some(fault) = done.err().or_else(|| gate::break_off(activation)) {
+        let diagnosis = Diagnosis { services: activation.services(), ..Diagnosis::at(caller) };
         gate::end_call(fault, Some(diagnosis));
     }
     // Where it is a fault, the call has just ended.
@@ -133,8 +133,8 @@ extern "C" fn call_in_ring_0(_: *mut Context<'_>, arguments: *mut CallArguments<
 
 /// The same from ring 3: on the kernel's stack, since services of other modules have the one that this came on.
 extern "C" fn call_in_ring_3(frame: &mut TrapFrame) {
-    let Some(record) = gate::current() else { return };
-    let fault = match call::call(record, frame.rsi, caller(record, frame)) {
+    let Some(activation) = gate::current() else { return };
+    let fault = match call::call(activation, frame.rsi, caller(activation, frame)) {
         Ok(status) => {
             frame.rax = status.into();
             None
@@ -142,7 +142,7 @@ extern "C" fn call_in_ring_3(frame: &mut TrapFrame) {
         Err(fault) => Some(fault),
     };
     preempt::behind_call();
-    end_if_at_fault(frame, record, fault);
+    end_if_at_fault(frame, activation, fault);
 }
 
 /// The same where the run is recorded; on the kernel's stack.
@@ -164,59 +164,59 @@ const fn stub(number: u64) -> u64 {
 
 /// What a `syscall` in ring 3 means.
 pub fn handle_syscall(frame: &mut TrapFrame) {
-    let Some(record) = gate::current() else { return };
-    if let Some(service) = undeclared::service_of(frame.rip, record.image().services).filter(|_| record.is_user()) {
+    let Some(activation) = gate::current() else { return };
+    if let Some(service) = undeclared::service_of(frame.rip, activation.image().services).filter(|_| activation.is_user()) {
         let call = ServiceCall { service, arguments: [frame.rsi, frame.rdx] };
-        let fault = undeclared::fault(record, call, caller(record, frame));
-        end_if_at_fault(frame, record, Some(fault));
+        let fault = undeclared::fault(activation, call, caller(activation, frame));
+        end_if_at_fault(frame, activation, Some(fault));
         return;
     }
     let fault = match frame.rip {
-        rip if record.is_user() && rip == stub(LOG_STUB) => log(record, frame.rsi, frame.rdx, caller(record, frame)).err(),
-        rip if record.is_user() && rip == stub(CLOCK_STUB) => {
-            record.log_service(ServiceCall { service: SERVICE_CLOCK, arguments: [0; 2] });
+        rip if activation.is_user() && rip == stub(LOG_STUB) => log(activation, frame.rsi, frame.rdx, caller(activation, frame)).err(),
+        rip if activation.is_user() && rip == stub(CLOCK_STUB) => {
+            activation.log_service(ServiceCall { service: SERVICE_CLOCK, arguments: [0; 2] });
             frame.rax = clock::now();
             recorder::note_clock(frame.rax);
             None
         }
-        rip if record.is_user() && rip == stub(CALL_STUB) => return divert(frame, record, call_in_ring_3),
+        rip if activation.is_user() && rip == stub(CALL_STUB) => return divert(frame, activation, call_in_ring_3),
         // The instruction is for the stubs alone.
         rip => {
             let rip = rip.wrapping_sub(SYSCALL_SIZE);
             frame.rip = rip;
-            Some(Fault { kind: FaultKind::GeneralProtection, offset: record.image().segments.offset_of(rip), address: None })
+            Some(Fault { kind: FaultKind::GeneralProtection, offset: activation.image().segments.offset_of(rip), address: None })
         }
     };
-    if !end_if_at_fault(frame, record, fault) {
-        preempt::behind_service(frame, record);
+    if !end_if_at_fault(frame, activation, fault) {
+        preempt::behind_service(frame, activation);
     }
 }
 
 /// Ends the call behind a service if that found a fault, or the call is to end anyway; says whether it does.
-fn end_if_at_fault(frame: &mut TrapFrame, record: &Record, fault: Option<Fault>) -> bool {
-    let Some(fault) = fault.or_else(|| gate::break_off(record)) else { return false };
-    let diagnosis = diagnose(frame, record, &fault);
+fn end_if_at_fault(frame: &mut TrapFrame, activation: &Activation, fault: Option<Fault>) -> bool {
+    let Some(fault) = fault.or_else(|| gate::break_off(activation)) else { return false };
+    let diagnosis = diagnose(frame, activation, &fault);
     leave_module(frame, fault, Some(diagnosis));
     true
 }
 
 /// Where a stub was called from: the word on top of the module's stack.
-fn caller(record: &Record, frame: &TrapFrame) -> u64 {
-    let word = record.bytes(frame.rsp, 8).and_then(|bytes| bytes.try_into().ok());
+fn caller(activation: &Activation, frame: &TrapFrame) -> u64 {
+    let word = activation.bytes(frame.rsp, 8).and_then(|bytes| bytes.try_into().ok());
     word.map_or(0, u64::from_le_bytes)
 }
 
 /// Shows a line of a module.
-fn log(record: &Record, address: u64, length: u64, caller: u64) -> Result<(), Fault> {
-    record.log_service(ServiceCall { service: SERVICE_LOG, arguments: [address, length] });
-    match record.bytes(address, length).filter(|bytes| bytes.len() <= MAX_LINE) {
+fn log(activation: &Activation, address: u64, length: u64, caller: u64) -> Result<(), Fault> {
+    activation.log_service(ServiceCall { service: SERVICE_LOG, arguments: [address, length] });
+    match activation.bytes(address, length).filter(|bytes| bytes.len() <= MAX_LINE) {
         Some(bytes) => {
             recorder::note_log(bytes);
-            console::show(Style::Plain, format_args!("  [LOG] {}: {}\n", record.module(), Printable(bytes)));
+            console::show(Style::Plain, format_args!("  [LOG] {}: {}\n", activation.module(), Printable(bytes)));
             Ok(())
         }
         None => {
-            let offset = record.image().segments.offset_of(caller);
+            let offset = activation.image().segments.offset_of(caller);
             Err(Fault { kind: FaultKind::BadServiceArgument, offset, address: Some(address) })
         }
     }

@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use bareflow_abi::Context;
 use bareflow_loader::{Call, CallError, CallOutcome, FastReturn, Fault, FaultKind, TimedCall, Timing};
 
+use crate::activation::{Activation, OptionalCallees};
 use crate::caller::Caller;
 use crate::memory::Image;
-use crate::record::{OptionalCallees, Record};
 use crate::undeclared::table_of;
 
-/// What a thread keeps for the gate: the record of its innermost call, or of its next one.
-pub(crate) type Thread = AtomicPtr<Record>;
+/// What a thread keeps for the gate: the activation of its innermost call, or of its next one.
+pub(crate) type Thread = AtomicPtr<Activation>;
 
 /// How the gate was left: the module returned, and there is nothing else to be done.
 const RETURNED: u64 = 0;
@@ -23,12 +23,12 @@ const RETURNED: u64 = 0;
 /// It returned without what a function must preserve.
 const CLOBBERED: u64 = 1;
 
-/// It returned, and the record was touched.
+/// It returned, and the activation was touched.
 pub(crate) const TOUCHED: u32 = 4;
 
 unsafe extern "C" {
-    // Each takes the entry in r8, the module's arguments in rdi and rsi, its stack in r9, and the record in rcx. Returns the
-    // result in r8, the clock's second reading in r9, and in rdx how it was left. Keeps rbx and rbp alone.
+    // Each takes the entry in r8, the module's arguments in rdi and rsi, its stack in r9, and the activation in rcx.
+    // Returns the result in r8, the clock's second reading in r9, and in rdx how it was left. Keeps rbx and rbp alone.
     fn bareflow_host_fast();
     fn bareflow_host_fast_checking();
     fn bareflow_host_precise();
@@ -56,14 +56,14 @@ pub(crate) fn call_fast(
     caller: &Caller,
     slow_result: &mut Result<TimedCall, CallError>,
 ) -> Option<FastReturn> {
-    let record = &caller.record;
+    let activation = &caller.activation;
     let stack_top = call.image.stack_top;
-    record.begin(call, stack_top);
-    let (left, fast) = pass(call, stack_top, call.image.context(), record, caller);
+    activation.begin(call, stack_top);
+    let (left, fast) = pass(call, stack_top, call.image.context(), activation, caller);
     if left == RETURNED {
         return Some(fast);
     }
-    *slow_result = decode_return(left, fast, record);
+    *slow_result = decode_return(left, fast, activation);
     None
 }
 
@@ -77,21 +77,21 @@ pub(crate) fn call(
 ) -> Result<TimedCall, CallError> {
     let outer = caller.thread.load(Ordering::Relaxed);
     let Some(under_way) = current() else {
-        if outer != caller.record.address() {
+        if outer != caller.activation.address() {
             caller.take_over();
         }
-        caller.record.begin(&call, call.image.stack_top);
-        return enter(&call, output, &caller.record, caller, callees);
+        caller.activation.begin(&call, call.image.stack_top);
+        return enter(&call, output, &caller.activation, caller, callees);
     };
-    // It lies in the other one, and has a stack and a record of its own.
+    // It lies in the other one, and has a stack and an activation of its own.
     let top = call.image.stack_top;
     let stack = caller.stack.above(top, under_way.stack_top());
     let waiting = under_way.caller().watched.call();
-    let record = Record::idle();
-    record.belongs_to(caller);
-    record.begin(&call, stack.unwrap_or(under_way.service_stack.get() & !15));
-    caller.thread.store(record.address(), Ordering::Release);
-    let returned = enter(&call, output, &record, caller, callees);
+    let activation = Activation::inactive();
+    activation.belongs_to(caller);
+    activation.begin(&call, stack.unwrap_or(under_way.service_stack.get() & !15));
+    caller.thread.store(activation.address(), Ordering::Release);
+    let returned = enter(&call, output, &activation, caller, callees);
     caller.watched.go_on(waiting);
     caller.thread.store(outer, Ordering::Release);
     returned
@@ -101,18 +101,18 @@ pub(crate) fn call(
 fn enter(
     call: &Call<'_, Image>,
     output: &mut [u8],
-    record: &Record,
+    activation: &Activation,
     caller: &Caller,
     callees: OptionalCallees<'_>,
 ) -> Result<TimedCall, CallError> {
     let capacity = output.len();
-    record.lend(call.input, output, callees);
+    activation.set_buffers(call.input, output, callees);
     let (heap, heap_size) = call.image.segments.heap();
     let mut context =
         Context::new(table_of(call.image.services, caller), call.input, output).with_heap(heap, heap_size);
-    let (left, fast) = pass(call, record.stack_top(), &raw mut context, record, caller);
-    let mut returned = decode_return(left, fast, record);
-    record.take_back();
+    let (left, fast) = pass(call, activation.stack_top(), &raw mut context, activation, caller);
+    let mut returned = decode_return(left, fast, activation);
+    activation.clear_buffers();
     if let Ok(returned) = &mut returned {
         // The module could have written any length.
         returned.outcome.output_length = context.output_length().min(capacity);
@@ -125,9 +125,9 @@ fn enter(
 fn decode_return(
     left: u64,
     FastReturn { result, cycles }: FastReturn,
-    record: &Record,
+    activation: &Activation,
 ) -> Result<TimedCall, CallError> {
-    let fault = if left == RETURNED { None } else { record.end() };
+    let fault = if left == RETURNED { None } else { activation.end() };
     match left {
         left if left == RETURNED || left == TOUCHED.into() => {
             Ok(TimedCall { outcome: CallOutcome { result, output_length: 0 }, cycles })
@@ -143,7 +143,7 @@ fn pass(
     call: &Call<'_, Image>,
     stack_top: u64,
     context: *mut Context<'_>,
-    record: &Record,
+    activation: &Activation,
     caller: &Caller,
 ) -> (u64, FastReturn) {
     // The watchdog's signal never finds a call with another one's budget.
@@ -160,7 +160,7 @@ fn pass(
             inout("r8") call.entry => result,
             in("rdi") context,
             in("rsi") u64::from(call.reason as u32),
-            in("rcx") record.address(),
+            in("rcx") activation.address(),
             inout("r9") stack_top => end,
             out("r12") _,
             out("r13") _,
@@ -169,7 +169,7 @@ fn pass(
             clobber_abi("C"),
         );
     }
-    let cycles = end.saturating_sub(record.start());
+    let cycles = end.saturating_sub(activation.start());
     // The upper half of the register means nothing.
     (left, FastReturn { result: result as u32 as i32, cycles })
 }
@@ -187,10 +187,10 @@ pub(crate) fn thread() -> &'static Thread {
 }
 
 /// The call under way on this thread.
-pub(crate) fn current<'call>() -> Option<&'call Record> {
-    // SAFETY: a record is there until its caller takes it out of the word; while a call is under way, its
+pub(crate) fn current<'call>() -> Option<&'call Activation> {
+    // SAFETY: an activation is there until its caller takes it out of the word; while a call is under way, its
     // caller waits. Signal handlers, services and calls inside of calls end before it does.
-    unsafe { thread().load(Ordering::Relaxed).as_ref() }.filter(|record| record.is_under_way())
+    unsafe { thread().load(Ordering::Relaxed).as_ref() }.filter(|activation| activation.is_under_way())
 }
 
 /// Where a call goes on that is ended from outside.

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::record::Record;
+use crate::activation::Activation;
 use crate::stopwatch::{self, RunClock, Stopwatch};
 use budgets::Budget;
 
@@ -36,8 +36,8 @@ const MARK: u32 = 32;
 pub(crate) struct Watched {
     /// Whether there is a thread it is for.
     taken: AtomicBool,
-    /// The record of the outermost call, under way or not; null before the first.
-    record: AtomicPtr<Record>,
+    /// The activation of the outermost call, under way or not; null before the first.
+    activation: AtomicPtr<Activation>,
     /// The budget, in microseconds, of the innermost call or, without one, the last.
     /// The watchdog adds a mark in the upper half, which the next call overwrites.
     call: AtomicU64,
@@ -62,7 +62,7 @@ impl Watched {
     pub const fn nobody() -> Watched {
         Watched {
             taken: AtomicBool::new(false),
-            record: AtomicPtr::new(null_mut()),
+            activation: AtomicPtr::new(null_mut()),
             call: AtomicU64::new(0),
             overdue: AtomicU64::new(0),
             inner: [const { AtomicU64::new(0) }; 2],
@@ -75,16 +75,16 @@ impl Watched {
     }
 
     /// Notes whose calls are watched from now on.
-    pub fn watch(&self, record: *mut Record) {
-        self.record.store(record, Ordering::Release);
+    pub fn watch(&self, activation: *mut Activation) {
+        self.activation.store(activation, Ordering::Release);
     }
 
-    /// Notes that a record is about to go.
-    pub fn forget(&self, record: *mut Record) {
-        // The watchdog looks at records only while it has the list.
+    /// Notes that an activation is about to go.
+    pub fn forget(&self, activation: *mut Activation) {
+        // The watchdog looks at activations only while it has the list.
         let _list = list();
-        if self.record.load(Ordering::Relaxed) == record {
-            self.record.store(null_mut(), Ordering::Relaxed);
+        if self.activation.load(Ordering::Relaxed) == activation {
+            self.activation.store(null_mut(), Ordering::Relaxed);
         }
     }
 
@@ -170,7 +170,7 @@ impl Own {
 
 impl Drop for Own {
     fn drop(&mut self) {
-        self.watched.forget(self.watched.record.load(Ordering::Relaxed));
+        self.watched.forget(self.watched.activation.load(Ordering::Relaxed));
         self.watched.taken.store(false, Ordering::Relaxed);
     }
 }
@@ -225,10 +225,10 @@ fn watch() {
 
 impl Entry {
     fn look(&mut self) {
-        let record = self.watched.record.load(Ordering::Acquire);
-        // SAFETY: a record that is there goes only when it is noted nowhere, for which the list is
+        let activation = self.watched.activation.load(Ordering::Acquire);
+        // SAFETY: an activation that is there goes only when it is noted nowhere, for which the list is
         // locked. Of all of it only a word that is written whole is read.
-        let calls = unsafe { record.as_ref() }.is_some_and(Record::is_under_way);
+        let calls = unsafe { activation.as_ref() }.is_some_and(Activation::is_under_way);
         if !calls {
             self.seen.clear();
             return;

@@ -7,13 +7,13 @@ use core::sync::atomic::Ordering;
 use bareflow_abi::Context;
 use bareflow_loader::{Call, CallError, CallOutcome, FastReturn, TimedCall};
 
-use super::{Buffer, OptionalCallees, RETURNED, Record, STACK_SHIFT, pass, decode_return, through};
+use super::{Buffer, OptionalCallees, RETURNED, Activation, STACK_SHIFT, pass, decode_return, through};
 use crate::image::Image;
 use crate::services::undeclared::table;
 
 unsafe extern "C" {
-    // Each takes the module's arguments in rdi and rsi, its entry in rdx, and the record in rcx. Returns the result in
-    // rax, and in rdx how it was left. Keeps rbx and rbp alone.
+    // Each takes the module's arguments in rdi and rsi, its entry in rdx, and the activation in rcx. Returns the result
+    // in rax, and in rdx how it was left. Keeps rbx and rbp alone.
     fn bareflow_gate();
     fn bareflow_gate_checking();
 }
@@ -140,14 +140,14 @@ fn enter(
     callees: OptionalCallees<'_>,
 ) -> (u64, FastReturn) {
     let stack_top = call.image.kernel_stack_top() + STACK_SHIFT.load(Ordering::Relaxed);
-    let record = Record::new(call.module, call.image, stack_top, buffers, callees);
+    let activation = Activation::new(call.module, call.image, stack_top, buffers, callees);
     // Registers that are given up here are not worth looking at each time.
     let gate: unsafe extern "C" fn() = if call.check_abi { bareflow_gate_checking } else { bareflow_gate };
-    pass(record, call.timing, |record| {
+    pass(activation, call.timing, |activation| {
         // SAFETY: the entry lies in the sealed text of an image, as validation made
         // sure; its stack is mapped; what the gate does not keep is given up here.
         unsafe {
-            through!([in(reg) gate], record, call.entry, "rdi" = &raw mut *context, "rsi" = u64::from(call.reason as u32))
+            through!([in(reg) gate], activation, call.entry, "rdi" = &raw mut *context, "rsi" = u64::from(call.reason as u32))
         }
     })
 }

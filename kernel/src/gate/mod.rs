@@ -20,7 +20,7 @@ use crate::memory::MODULE_STACK_DISTANCE;
 
 /// One call under way. The gates' code knows the first two fields' places.
 #[repr(C)]
-pub struct Record {
+pub struct Activation {
     /// The kernel's stack pointer, below rbp and rbx, which the gate saved, as soon as it did.
     kernel_stack: MaybeUninit<u64>,
     /// The module's stack pointer at its first instruction, or above its return address.
@@ -44,10 +44,10 @@ pub type Buffer = (u64, u64);
 /// The modules that a call's may call, if any.
 pub type OptionalCallees<'call> = Option<&'call &'call dyn Callees>;
 
-impl Record {
+impl Activation {
     /// The module's name.
     pub fn module(&self) -> &Name {
-        // SAFETY: a record lives as long as its call, which borrows the name.
+        // SAFETY: an activation lives as long as its call, which borrows the name.
         unsafe { &*self.module }
     }
 
@@ -76,8 +76,8 @@ impl Record {
         module_stack: u64,
         (input, output): (Buffer, Buffer),
         callees: OptionalCallees<'_>,
-    ) -> Record {
-        Record {
+    ) -> Activation {
+        Activation {
             kernel_stack: MaybeUninit::uninit(),
             module_stack,
             events: AtomicU64::new(0),
@@ -133,7 +133,7 @@ impl Record {
     /// The kernel's stack pointer, below what the gate saved.
     pub fn kernel_stack(&self) -> u64 {
         // SAFETY: the gate saved it before the module's first instruction, and nothing of
-        // the kernel's asks for it between the call's record and that.
+        // the kernel's asks for it between the call's activation and that.
         unsafe { self.kernel_stack.assume_init() }
     }
 
@@ -185,7 +185,7 @@ impl Record {
 /// The call under way, or null. The gates read it, since a module may have
 /// destroyed every register.
 #[unsafe(export_name = "bareflow_current_call")]
-static CURRENT: AtomicPtr<Record> = AtomicPtr::new(core::ptr::null_mut());
+static CURRENT: AtomicPtr<Activation> = AtomicPtr::new(core::ptr::null_mut());
 
 /// The services that the call under way called last, if it called any.
 static SERVICES: Mutex<ServiceLog> = Mutex::new(ServiceLog::EMPTY);
@@ -230,16 +230,16 @@ pub fn call(call: &Call<'_, Image>, output: &mut [u8], callees: OptionalCallees<
     }
 }
 
-/// Calls a gate, an operand of `asm!`, with that record in rcx, that value in rdx, and these values in their registers, and gives up what it does not keep. Says the
-/// module's result, and how the gate was left.
+/// Calls a gate, an operand of `asm!`, with that activation in rcx, that value in rdx, and these values in their
+/// registers, and gives up what it does not keep. Says the module's result, and how the gate was left.
 macro_rules! through {
-    ([$($gate:tt)*], $record:expr, $rdx:expr, $($register:tt = $value:expr),*) => {{
+    ([$($gate:tt)*], $activation:expr, $rdx:expr, $($register:tt = $value:expr),*) => {{
         let (result, left): (u64, u64);
         core::arch::asm!(
             "call {gate}",
             gate = $($gate)*,
             $(in($register) $value,)*
-            in("rcx") $record,
+            in("rcx") $activation,
             inout("rdx") $rdx => left,
             out("rax") result,
             out("r12") _,
@@ -253,16 +253,16 @@ macro_rules! through {
 }
 use through;
 
-/// Goes through a gate: makes `record` the call under way, calls `enter`, and reads what came of it. `enter` says the
-/// result and how the gate was left.
+/// Goes through a gate: makes `activation` the call under way, calls `enter`, and reads what came of it. `enter` says
+/// the result and how the gate was left.
 #[inline(always)]
-fn pass(record: Record, timing: Timing, enter: impl FnOnce(*mut Record) -> (u64, u64)) -> (u64, FastReturn) {
-    let mut record = record;
-    let record: *mut Record = &raw mut record;
+fn pass(activation: Activation, timing: Timing, enter: impl FnOnce(*mut Activation) -> (u64, u64)) -> (u64, FastReturn) {
+    let mut activation = activation;
+    let activation: *mut Activation = &raw mut activation;
     let outer = CURRENT.load(Ordering::Relaxed);
-    CURRENT.store(record, Ordering::Relaxed);
+    CURRENT.store(activation, Ordering::Relaxed);
     let start = clock::read(timing);
-    let (result, left) = enter(record);
+    let (result, left) = enter(activation);
     let cycles = clock::read(timing).saturating_sub(start);
     CURRENT.store(outer, Ordering::Relaxed);
     // The upper half of the register means nothing.
@@ -284,9 +284,9 @@ fn decode_return(left: u64, returned: FastReturn) -> Result<FastReturn, CallErro
 }
 
 /// The call under way.
-pub fn current() -> Option<&'static Record> {
+pub fn current() -> Option<&'static Activation> {
     // SAFETY: not null only while a call is under way, whose frame holds the
-    // record; callers are traps and services, which end before it does.
+    // activation; callers are traps and services, which end before it does.
     unsafe { CURRENT.load(Ordering::Relaxed).as_ref() }
 }
 
@@ -320,22 +320,22 @@ pub fn nested<T>(work: impl FnOnce() -> T) -> T {
 }
 
 /// Counts a timer tick, and says whether it was one too many for the call under way.
-pub fn tick(record: &Record) -> bool {
-    let seen = record.events.fetch_add(TICK, Ordering::Relaxed) / TICK;
-    seen >= u64::from(record.image().ticks)
+pub fn tick(activation: &Activation) -> bool {
+    let seen = activation.events.fetch_add(TICK, Ordering::Relaxed) / TICK;
+    seen >= u64::from(activation.image().ticks)
 }
 
 /// Has the call under way end when the kernel's own code, which was
 /// interrupted, is done. Where the call is about to end anyway, nothing comes of it.
-pub fn ask_to_break_off(record: &Record, reason: u64) {
-    record.events.fetch_or(reason, Ordering::Relaxed);
+pub fn ask_to_break_off(activation: &Activation, reason: u64) {
+    activation.events.fetch_or(reason, Ordering::Relaxed);
 }
 
 /// How the call under way is to end, if that was asked for: looked at when a service is done.
-pub fn break_off(record: &Record) -> Option<Fault> {
+pub fn break_off(activation: &Activation) -> Option<Fault> {
     let kind = match () {
-        () if record.has(NON_MASKABLE_CAME) => FaultKind::NonMaskable,
-        () if record.has(TIME_IS_UP) => FaultKind::TimeBudget,
+        () if activation.has(NON_MASKABLE_CAME) => FaultKind::NonMaskable,
+        () if activation.has(TIME_IS_UP) => FaultKind::TimeBudget,
         () => return None,
     };
     Some(Fault { kind, offset: None, address: None })
@@ -354,13 +354,13 @@ pub fn end_call(fault: Fault, diagnosis: Option<Diagnosis>) {
 /// Notes the fault that ends the call under way, and says where execution goes
 /// on, on which stack. `None` when no call is under way.
 pub fn recover(fault: Fault, diagnosis: Option<Diagnosis>) -> Option<(u64, u64)> {
-    let record = current()?;
+    let activation = current()?;
     FAULT_TIME.store(clock::now(), Ordering::Relaxed);
     // Nobody holds it while a call is under way.
     if let Some(mut place) = FAULT.try_lock() {
         *place = (fault, diagnosis);
     }
-    Some((bareflow_gate_recover as *const () as u64, record.kernel_stack()))
+    Some((bareflow_gate_recover as *const () as u64, activation.kernel_stack()))
 }
 
 /// What the clock said when the last fault was noted.

@@ -9,7 +9,7 @@ use core::arch::global_asm;
 
 use bareflow_loader::{Call, CallError, CallOutcome, FastReturn, TimedCall};
 
-use super::{OptionalCallees, Record, pass, decode_return, through};
+use super::{OptionalCallees, Activation, pass, decode_return, through};
 use crate::image::Image;
 use crate::image::user::UserSide;
 
@@ -41,8 +41,8 @@ pub mod layout {
 }
 
 unsafe extern "C" {
-    // Takes the entry in rdi, the context in rsi, the reason in edx, the record in rcx, and the page tables in r8. Keeps
-    // rbx and rbp alone.
+    // Takes the entry in rdi, the context in rsi, the reason in edx, the activation in rcx, and the page tables in r8.
+    // Keeps rbx and rbp alone.
     fn bareflow_user_gate();
 }
 
@@ -156,14 +156,14 @@ pub(super) fn call(
     user.prepare(call.input.len(), capacity);
     let buffers = ((layout::INPUT, call.input.len() as u64), (layout::OUTPUT, capacity as u64));
     // Its return address, which `prepare` wrote, lies on top of its stack.
-    let record = Record::new(call.module, image, layout::STACK_TOP - 8, buffers, callees);
+    let activation = Activation::new(call.module, image, layout::STACK_TOP - 8, buffers, callees);
     let root = user.root();
-    let (left, returned) = pass(record, call.timing, |record| {
+    let (left, returned) = pass(activation, call.timing, |activation| {
         // SAFETY: the entry lies in the image's text, as validation made sure; the page tables
         // hold nothing of the kernel's that ring 3 may touch; the gate comes back by the stub or a trap.
         unsafe {
             let reason = u64::from(call.reason as u32);
-            through!([sym bareflow_user_gate], record, reason, "rdi" = call.entry, "rsi" = layout::CONTEXT, "r8" = root)
+            through!([sym bareflow_user_gate], activation, reason, "rdi" = call.entry, "rsi" = layout::CONTEXT, "r8" = root)
         }
     });
     let FastReturn { result, cycles } = decode_return(left, returned)?;

@@ -14,7 +14,7 @@ use x86_64::instructions::interrupts;
 
 use super::{KernelServer, port};
 use crate::cpu;
-use crate::gate::{self, Record};
+use crate::gate::{self, Activation};
 use crate::traps::{TrapFrame, divert, timer};
 
 /// The server that clients are heard by.
@@ -44,21 +44,21 @@ pub fn may_run_modules() -> bool {
 
 /// At a tick that interrupted a module, or the kernel's work for one: has the kernel hear a client as soon as it can,
 /// if there is one to be heard.
-pub fn on_tick(frame: &mut TrapFrame, record: Option<&Record>) {
+pub fn on_tick(frame: &mut TrapFrame, activation: Option<&Activation>) {
     let due = port::has_bytes() || timer::milliseconds().is_multiple_of(LOOK_EACH);
     if !due || SERVER.load(Ordering::Relaxed).is_null() || !may_run_modules() {
         return;
     }
-    match record {
-        Some(record) => divert(frame, record, hear_diverted),
+    match activation {
+        Some(activation) => divert(frame, activation, hear_diverted),
         None => WAITING.store(gate::current().is_some(), Ordering::Relaxed),
     }
 }
 
 /// Behind a service that a module in ring 3 called: hears a client first, if one waits.
-pub fn behind_service(frame: &mut TrapFrame, record: &Record) {
+pub fn behind_service(frame: &mut TrapFrame, activation: &Activation) {
     if is_waiting() {
-        divert(frame, record, hear_diverted);
+        divert(frame, activation, hear_diverted);
     }
 }
 

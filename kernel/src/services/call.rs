@@ -9,27 +9,27 @@ use bareflow_abi::{CallArguments, CallRefused};
 use bareflow_loader::diagnosis::ServiceCall;
 use bareflow_loader::{Fault, FaultKind, CallOutcome};
 
-use crate::gate::{self, Record};
+use crate::gate::{self, Activation};
 use crate::recorder;
 
 /// What the service returns for a call that returned.
 const CALLED: u32 = bareflow_abi::call::CALLED;
 
 /// Carries a call out whose arguments lie at `address`, for the module that called from `caller`.
-pub fn call(record: &Record, address: u64, caller: u64) -> Result<u32, Fault> {
-    record.log_service(ServiceCall { service: SERVICE_CALL, arguments: [address, 0] });
+pub fn call(activation: &Activation, address: u64, caller: u64) -> Result<u32, Fault> {
+    activation.log_service(ServiceCall { service: SERVICE_CALL, arguments: [address, 0] });
     let bad = |address: u64| Fault {
         kind: FaultKind::BadServiceArgument,
-        offset: record.image().segments.offset_of(caller),
+        offset: activation.image().segments.offset_of(caller),
         address: Some(address),
     };
     let size = size_of::<CallArguments<'_>>();
-    let place = record.writable(address, size as u64).ok_or(bad(address))?;
+    let place = activation.writable(address, size as u64).ok_or(bad(address))?;
     // SAFETY: so many bytes are mapped there, as `writable` just found, and any bytes are arguments.
     let given = unsafe { (place as *const CallArguments<'_>).read_unaligned() };
     let bytes = |start: *const u8, length: usize| {
         let start = start.addr() as u64;
-        record.bytes(start, length as u64).ok_or(bad(start))
+        activation.bytes(start, length as u64).ok_or(bad(start))
     };
     let name = bytes(given.name, given.name_length)?;
     let input = bytes(given.input, given.input_length)?;
@@ -37,7 +37,7 @@ pub fn call(record: &Record, address: u64, caller: u64) -> Result<u32, Fault> {
     let output: &mut [u8] = if capacity == 0 {
         &mut []
     } else {
-        let alias = record.writable(start, capacity as u64).ok_or(bad(start))?;
+        let alias = activation.writable(start, capacity as u64).ok_or(bad(start))?;
         let own = alias..alias + capacity as u64;
         let arguments = place..place + size as u64;
         if [arguments, range(name), range(input)].iter().any(|other| overlap(&own, other)) {
@@ -47,7 +47,7 @@ pub fn call(record: &Record, address: u64, caller: u64) -> Result<u32, Fault> {
         // that is looked at meanwhile overlaps them, as was just found.
         unsafe { core::slice::from_raw_parts_mut(alias as *mut u8, capacity) }
     };
-    let done = match record.callees() {
+    let done = match activation.callees() {
         Some(callees) => gate::nested(|| callees.call(name, input, output)),
         None => Err(CallRefused::NotDeclared),
     };

@@ -6,7 +6,7 @@ use core::arch::global_asm;
 
 use super::frame::TrapFrame;
 use super::tables::KERNEL_CODE;
-use crate::gate::Record;
+use crate::gate::Activation;
 
 /// Work for a module that was interrupted there; it may change the frame.
 pub type Work = extern "C" fn(&mut TrapFrame);
@@ -17,10 +17,11 @@ const RED_ZONE: u64 = 128;
 /// Bits of the flags that are set where the kernel's own code begins.
 const CLEAR_FLAGS: u64 = 0x202;
 
-/// Has `work` done on the kernel's stack, before the module goes on that `frame` interrupted and whose call `record` is.
-pub fn divert(frame: &mut TrapFrame, record: &Record, work: Work) {
+/// Has `work` done on the kernel's stack, before the module goes on that `frame` interrupted and whose call
+/// `activation` is.
+pub fn divert(frame: &mut TrapFrame, activation: &Activation, work: Work) {
     let size = size_of::<TrapFrame>() as u64;
-    let place = (record.kernel_stack() - RED_ZONE - size) & !15;
+    let place = (activation.kernel_stack() - RED_ZONE - size) & !15;
     // SAFETY: the kernel's stack is mapped, and a module runs: below what the gate saved, nobody uses it.
     unsafe { (place as *mut TrapFrame).write(frame.clone()) };
     (frame.rip, frame.cs) = (bareflow_divert as *const () as u64, KERNEL_CODE);

@@ -6,7 +6,7 @@ use bareflow_loader::report::Style;
 use bareflow_loader::{Fault, FaultKind};
 
 use super::frame::TrapFrame;
-use crate::gate::Record;
+use crate::gate::Activation;
 use crate::console::show;
 
 /// The exceptions' names (Intel SDM volume 3, table 7-1).
@@ -36,20 +36,20 @@ const NAMES: [&str; 22] = [
 ];
 
 /// What is to be known of a module's fault beyond its kind and place.
-pub fn diagnose(frame: &TrapFrame, record: &Record, fault: &Fault) -> Diagnosis {
+pub fn diagnose(frame: &TrapFrame, activation: &Activation, fault: &Fault) -> Diagnosis {
     let TrapFrame { rax, rbx, rcx, rdx, rsi, rdi, rbp, rsp, r8, r9, r10, r11, r12, r13, r14, r15, .. } = *frame;
     let registers = [
         frame.rip, frame.rflags, rax, rbx, rcx, rdx, rsi, rdi, rbp, rsp, r8, r9, r10, r11, r12, r13, r14, r15,
     ];
-    let bytes = |address, length| record.bytes(address, length);
-    let memory = Memory { segments: &record.image().segments, stack_top: record.stack_top(), bytes };
-    memory.diagnose(fault, registers, record.services())
+    let bytes = |address, length| activation.bytes(address, length);
+    let memory = Memory { segments: &activation.image().segments, stack_top: activation.stack_top(), bytes };
+    memory.diagnose(fault, registers, activation.services())
 }
 
 /// What an invalid instruction of a module's is: the end that it asked for itself, or just that.
-pub fn kind_of_invalid_opcode(frame: &TrapFrame, record: &Record) -> FaultKind {
-    let bytes = |address, length| record.bytes(address, length);
-    let memory = Memory { segments: &record.image().segments, stack_top: record.stack_top(), bytes };
+pub fn kind_of_invalid_opcode(frame: &TrapFrame, activation: &Activation) -> FaultKind {
+    let bytes = |address, length| activation.bytes(address, length);
+    let memory = Memory { segments: &activation.image().segments, stack_top: activation.stack_top(), bytes };
     memory.kind_of_invalid_opcode(frame.rip)
 }
 

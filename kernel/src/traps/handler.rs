@@ -11,7 +11,7 @@ use super::frame::TrapFrame;
 use super::origin::{is_behind_int, is_software};
 use super::tables::KERNEL_CODE;
 use super::{debug, timer};
-use crate::gate::{self, Record};
+use crate::gate::{self, Activation};
 use crate::{inject, serve, services};
 use crate::memory::{KERNEL_STACK, image_range};
 use crate::power::{End, leave};
@@ -48,27 +48,27 @@ pub extern "C" fn handle(frame: &mut TrapFrame) {
     // A non-maskable interrupt may come while the kernel works for a module, or
     // handles that module's fault: the kernel finishes what it does first.
     let (own, call) = (is_kernels_own(frame), gate::current());
-    if let (NON_MASKABLE, true, Some(record)) = (frame.vector, own, call) {
-        return gate::ask_to_break_off(record, gate::NON_MASKABLE_CAME);
+    if let (NON_MASKABLE, true, Some(activation)) = (frame.vector, own, call) {
+        return gate::ask_to_break_off(activation, gate::NON_MASKABLE_CAME);
     }
-    let record = call.filter(|_| !own);
+    let activation = call.filter(|_| !own);
     if frame.vector == timer::SPURIOUS || frame.vector == DEBUG && debug::was_armed_register() {
         return;
     }
-    let forged = record.is_some_and(|record| is_software(frame, record));
+    let forged = activation.is_some_and(|activation| is_software(frame, activation));
     if frame.vector == timer::TICK && !forged {
         timer::end_of_interrupt();
         serve::take_what_came();
-        if inject::on_tick(frame, record) {
+        if inject::on_tick(frame, activation) {
             return;
         }
         match call.filter(|call| gate::tick(call)) {
             Some(call) if own => return gate::ask_to_break_off(call, gate::TIME_IS_UP),
-            None => return serve::preempt::on_tick(frame, record),
+            None => return serve::preempt::on_tick(frame, activation),
             _ => {}
         }
     }
-    if [DEBUG, BREAKPOINT].contains(&frame.vector) && record.is_some_and(|record| inject::on_debug(frame, record)) {
+    if [DEBUG, BREAKPOINT].contains(&frame.vector) && activation.is_some_and(|activation| inject::on_debug(frame, activation)) {
         return;
     }
     if HANDLING.swap(true, Ordering::Relaxed) {
@@ -76,9 +76,9 @@ pub extern "C" fn handle(frame: &mut TrapFrame) {
         leave(End::Panicked);
     }
     let address = Cr2::read_raw();
-    match record.and_then(|record| Some((record, fault(frame, record, address, forged)?))) {
-        Some((record, fault)) => {
-            let diagnosis = diagnose(frame, record, &fault);
+    match activation.and_then(|activation| Some((activation, fault(frame, activation, address, forged)?))) {
+        Some((activation, fault)) => {
+            let diagnosis = diagnose(frame, activation, &fault);
             leave_module(frame, fault, Some(diagnosis));
         }
         None => {
@@ -107,17 +107,17 @@ fn is_kernels_own(frame: &TrapFrame) -> bool {
     // domain the rings tell the two apart.
     let on_own_stack = (KERNEL_STACK.start..=KERNEL_STACK.top()).contains(&frame.rsp)
         || (start..end).contains(&frame.rsp)
-        || gate::current().is_some_and(Record::is_user);
+        || gate::current().is_some_and(Activation::is_user);
     frame.cs & 3 == 0 && in_image && on_own_stack
 }
 
 /// What the module did; `None` for what no module can cause. It may have `forged` the trap.
-fn fault(frame: &mut TrapFrame, record: &Record, address: u64, forged: bool) -> Option<Fault> {
+fn fault(frame: &mut TrapFrame, activation: &Activation, address: u64, forged: bool) -> Option<Fault> {
     let mut accessed = None;
     let kind = match frame.vector {
         // An exception that software raises only looks like one, machine checks included.
         _ if forged => {
-            if is_behind_int(frame, record) {
+            if is_behind_int(frame, activation) {
                 frame.rip = frame.rip.wrapping_sub(2);
             }
             FaultKind::GeneralProtection
@@ -129,12 +129,12 @@ fn fault(frame: &mut TrapFrame, record: &Record, address: u64, forged: bool) -> 
             frame.rip = frame.rip.wrapping_sub(1);
             FaultKind::Breakpoint
         }
-        6 => kind_of_invalid_opcode(frame, record),
+        6 => kind_of_invalid_opcode(frame, activation),
         7 => FaultKind::InvalidOpcode,
-        8 if record.guards(address) => FaultKind::StackOverflow,
+        8 if activation.guards(address) => FaultKind::StackOverflow,
         14 => {
             accessed = Some(address);
-            page_fault(frame.error, record, address)
+            page_fault(frame.error, activation, address)
         }
         16 => FaultKind::X87,
         17 => FaultKind::Alignment,
@@ -143,11 +143,11 @@ fn fault(frame: &mut TrapFrame, record: &Record, address: u64, forged: bool) -> 
         timer::TICK => FaultKind::TimeBudget,
         _ => FaultKind::GeneralProtection,
     };
-    Some(Fault { kind, offset: record.image().segments.offset_of(frame.rip), address: accessed })
+    Some(Fault { kind, offset: activation.image().segments.offset_of(frame.rip), address: accessed })
 }
 
-fn page_fault(error: u64, record: &Record, address: u64) -> FaultKind {
-    if record.guards(address) {
+fn page_fault(error: u64, activation: &Activation, address: u64) -> FaultKind {
+    if activation.guards(address) {
         FaultKind::StackOverflow
     } else if error & FETCH != 0 {
         FaultKind::PageExecute

@@ -10,7 +10,7 @@ use x86_64::registers::rflags::RFlags;
 
 use super::frame::{NO_ERROR_CODE, TrapFrame};
 use super::timer;
-use crate::gate::Record;
+use crate::gate::Activation;
 
 /// First byte of `int N`, which the exception's number follows.
 const INT: u8 = 0xcd;
@@ -34,10 +34,10 @@ const LONGEST: u64 = 15;
 
 /// Whether the trap that interrupted a module comes from the instruction `int` with its very number. A tick is to be asked for
 /// before its end is signalled.
-pub fn is_software(frame: &TrapFrame, record: &Record) -> bool {
+pub fn is_software(frame: &TrapFrame, activation: &Activation) -> bool {
     if frame.cs & 3 != 0 {
         // In ring 3 each but this is a protection fault whose error code says which it was.
-        return frame.vector == 3 && is_behind_int(frame, record);
+        return frame.vector == 3 && is_behind_int(frame, activation);
     }
     match frame.vector {
         vector if has_error_code(vector) => frame.error == NO_ERROR_CODE,
@@ -45,12 +45,12 @@ pub fn is_software(frame: &TrapFrame, record: &Record) -> bool {
         18 => !is_machine_check(),
         // Nothing raises these in 64-bit mode. What the next is looked at for is its place alone.
         4 | 5 | 9 => true,
-        1..=3 => is_behind_int(frame, record),
+        1..=3 => is_behind_int(frame, activation),
         // What is left are faults: the processor sets the flag, and `int` does not (Intel SDM volume 3, 18.3.1.1).
         // QEMU's emulator of 7.2 sets it never.
         _ if frame.rflags & RFlags::RESUME_FLAG.bits() != 0 => false,
-        0 => is_behind_int(frame, record) && !is_division(&code_at(frame, record)),
-        6 => is_behind_int(frame, record) && !is_undefined(&code_at(frame, record)),
+        0 => is_behind_int(frame, activation) && !is_division(&code_at(frame, activation)),
+        6 => is_behind_int(frame, activation) && !is_undefined(&code_at(frame, activation)),
         7 => !are_units_off(),
         16 => are_units_off() || !is_x87_pending(),
         19 => are_units_off() || !is_sse_pending(),
@@ -59,13 +59,13 @@ pub fn is_software(frame: &TrapFrame, record: &Record) -> bool {
 }
 
 /// Whether the module's text has the instruction `int` with that very number right before the place of a trap.
-pub fn is_behind_int(frame: &TrapFrame, record: &Record) -> bool {
-    is_code(record, frame.rip.wrapping_sub(2), [INT, frame.vector as u8])
+pub fn is_behind_int(frame: &TrapFrame, activation: &Activation) -> bool {
+    is_code(activation, frame.rip.wrapping_sub(2), [INT, frame.vector as u8])
 }
 
 /// Whether the module's text has these bytes at `address`.
-fn is_code<const N: usize>(record: &Record, address: u64, code: [u8; N]) -> bool {
-    record.image().segments.is_text(address, N as u64) && record.bytes(address, N as u64) == Some(&code)
+fn is_code<const N: usize>(activation: &Activation, address: u64, code: [u8; N]) -> bool {
+    activation.image().segments.is_text(address, N as u64) && activation.bytes(address, N as u64) == Some(&code)
 }
 
 /// The exceptions that come with an error code (Intel SDM volume 3, table 7-1; AMD APM 2, 8.2).
@@ -97,10 +97,10 @@ fn is_sse_pending() -> bool {
 }
 
 /// The module's text from the place of a trap on; zeros where it ends.
-fn code_at(frame: &TrapFrame, record: &Record) -> [u8; LONGEST as usize] {
+fn code_at(frame: &TrapFrame, activation: &Activation) -> [u8; LONGEST as usize] {
     let mut code = [0; LONGEST as usize];
     for (place, address) in code.iter_mut().zip(frame.rip..) {
-        let byte = record.bytes(address, 1).filter(|_| record.image().segments.is_text(address, 1));
+        let byte = activation.bytes(address, 1).filter(|_| activation.image().segments.is_text(address, 1));
         *place = byte.and_then(|byte| byte.first()).copied().unwrap_or(0);
     }
     code

@@ -17,17 +17,17 @@ use crate::stopwatch::{RunClock, Stopwatch};
 /// The modules that a call's may call, if any.
 pub(crate) type OptionalCallees<'call> = Option<&'call &'call dyn Callees>;
 
-/// Instead of a stack pointer: of a record that its thread does not have.
-const AWAY: u64 = 1;
+/// Instead of a stack pointer: of an activation that its thread does not have.
+const INACTIVE: u64 = 1;
 
 /// One call under way, and between calls what the thread keeps for the next one. The code of
 /// gate and services knows the first six fields' places.
 ///
-/// Calls write to it what differs between them; all else is as after [`idle`](Self::idle) again when they end.
+/// Calls write to it what differs between them; all else is as after [`inactive`](Self::idle) again when they end.
 #[repr(C)]
-pub(crate) struct Record {
-    /// Our own stack pointer, below what the gate saved; 0 before it did and when the call is at its end, and [`AWAY`]
-    /// where the thread has another record.
+pub(crate) struct Activation {
+    /// Our own stack pointer, below what the gate saved; 0 before it did and when the call is at its end, and
+    /// [`INACTIVE`] where the thread has another activation.
     own_stack: AtomicU64,
     /// The top of the module's stack.
     module_stack: Cell<u64>,
@@ -56,11 +56,11 @@ pub(crate) struct Record {
     fault: Cell<Option<Fault>>,
 }
 
-impl Record {
-    /// The record of no call.
-    pub const fn idle() -> Record {
-        Record {
-            own_stack: AtomicU64::new(AWAY),
+impl Activation {
+    /// The activation of no call.
+    pub const fn inactive() -> Activation {
+        Activation {
+            own_stack: AtomicU64::new(INACTIVE),
             module_stack: Cell::new(0),
             service_stack: Cell::new(0),
             start: Cell::new(0),
@@ -92,13 +92,13 @@ impl Record {
     }
 
     /// Notes what the call about to begin may read and write, and whom it may call.
-    pub fn lend(&self, input: &[u8], output: &[u8], callees: OptionalCallees<'_>) {
+    pub fn set_buffers(&self, input: &[u8], output: &[u8], callees: OptionalCallees<'_>) {
         self.buffers.set([input, output].map(|buffer| (buffer.as_ptr() as u64, buffer.len() as u64)));
         self.callees.set(callees.map_or(null(), |callees| from_ref(callees).cast()));
     }
 
     /// Notes that the call is at its end, and what was lent to it no longer its own.
-    pub fn take_back(&self) {
+    pub fn clear_buffers(&self) {
         self.buffers.set([(0, 0); 2]);
         self.callees.set(null());
     }
@@ -123,28 +123,28 @@ impl Record {
     /// Whether a call is under way.
     #[inline(always)]
     pub fn is_under_way(&self) -> bool {
-        self.own_stack.load(Ordering::Relaxed) > AWAY
+        self.own_stack.load(Ordering::Relaxed) > INACTIVE
     }
 
-    /// Whether the next call may be noted here: the thread has this record, and no call is under way.
+    /// Whether the next call may be noted here: the thread has this activation, and no call is under way.
     #[inline(always)]
     pub fn is_free(&self) -> bool {
         self.own_stack.load(Ordering::Relaxed) == 0
     }
 
-    /// Notes that the thread has another record from now on.
-    pub fn put_away(&self) {
-        self.own_stack.store(AWAY, Ordering::Relaxed);
+    /// Notes that the thread has another activation from now on.
+    pub fn deactivate(&self) {
+        self.own_stack.store(INACTIVE, Ordering::Relaxed);
     }
 
-    /// Notes that the thread has this record from now on.
-    pub fn take_out(&self) {
+    /// Notes that the thread has this activation from now on.
+    pub fn activate(&self) {
         self.own_stack.store(0, Ordering::Relaxed);
     }
 
     /// Where the gate finds it.
     #[inline(always)]
-    pub const fn address(&self) -> *mut Record {
+    pub const fn address(&self) -> *mut Activation {
         from_ref(self).cast_mut()
     }
 
@@ -162,13 +162,13 @@ impl Record {
 
     /// Who calls.
     pub fn caller(&self) -> &Caller {
-        // SAFETY: the caller holds the record, or made the call that one on the stack is for.
+        // SAFETY: the caller holds the activation, or made the call that one on the stack is for.
         unsafe { &*self.caller.get() }
     }
 
     /// The modules it may call, if any.
     pub fn callees(&self) -> Option<&dyn Callees> {
-        // SAFETY: `lend` took them from the call's arguments, and `take_back` comes before their end.
+        // SAFETY: `set_buffers` took them from the call's arguments, and `clear_buffers` comes before their end.
         unsafe { self.callees.get().as_ref() }.copied()
     }
 
