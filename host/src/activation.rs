@@ -10,9 +10,9 @@ use bareflow_loader::segments::is_within;
 use bareflow_loader::{Call, Callees, Fault, FaultKind, Name};
 
 use crate::caller::Caller;
-use crate::gate;
 use crate::memory::Image;
 use crate::stopwatch::{RunClock, Stopwatch};
+use crate::trampoline;
 
 /// The modules that a call's may call, if any.
 pub(crate) type OptionalCallees<'call> = Option<&'call &'call dyn Callees>;
@@ -21,12 +21,12 @@ pub(crate) type OptionalCallees<'call> = Option<&'call &'call dyn Callees>;
 const INACTIVE: u64 = 1;
 
 /// One call under way, and between calls what the thread keeps for the next one. The code of
-/// gate and services knows the first six fields' places.
+/// trampoline and services knows the first six fields' places.
 ///
 /// Calls write to it what differs between them; all else is as after [`inactive`](Self::idle) again when they end.
 #[repr(C)]
 pub(crate) struct Activation {
-    /// Our own stack pointer, below what the gate saved; 0 before it did and when the call is at its end, and
+    /// Our own stack pointer, below what the trampoline saved; 0 before it did and when the call is at its end, and
     /// [`INACTIVE`] where the thread has another activation.
     own_stack: AtomicU64,
     /// The top of the module's stack.
@@ -35,9 +35,9 @@ pub(crate) struct Activation {
     pub service_stack: Cell<u64>,
     /// What the clock said when the module was called.
     start: Cell<u64>,
-    /// [`TOUCHED`](gate::TOUCHED) where anything below was changed; else 0.
+    /// [`TOUCHED`](trampoline::TOUCHED) where anything below was changed; else 0.
     touched: Cell<u32>,
-    /// 1 while a checking gate's call is under way; else 0.
+    /// 1 while a checking trampoline's call is under way; else 0.
     check_abi: Cell<u32>,
     module: Cell<*const Name>,
     image: Cell<*const Image>,
@@ -142,7 +142,7 @@ impl Activation {
         self.own_stack.store(0, Ordering::Relaxed);
     }
 
-    /// Where the gate finds it.
+    /// Where the trampoline finds it.
     #[inline(always)]
     pub const fn address(&self) -> *mut Activation {
         from_ref(self).cast_mut()
@@ -172,7 +172,7 @@ impl Activation {
         unsafe { self.callees.get().as_ref() }.copied()
     }
 
-    /// Whether a checking gate's call is under way: then its flags are the module's own doing.
+    /// Whether a checking trampoline's call is under way: then its flags are the module's own doing.
     pub const fn is_checking(&self) -> bool {
         self.check_abi.get() != 0
     }
@@ -184,7 +184,7 @@ impl Activation {
 
     /// Notes what ends the call.
     pub fn set_fault(&self, fault: Fault) {
-        self.touched.set(gate::TOUCHED);
+        self.touched.set(trampoline::TOUCHED);
         self.fault.set(Some(fault));
     }
 
@@ -208,13 +208,13 @@ impl Activation {
         if time.left().is_none() {
             self.end_late();
         }
-        self.touched.set(gate::TOUCHED);
+        self.touched.set(trampoline::TOUCHED);
         self.time.set(Some(time));
     }
 
     /// Has a service end the call when it is done.
     pub fn end_late(&self) {
-        self.touched.set(gate::TOUCHED);
+        self.touched.set(trampoline::TOUCHED);
         self.late.set(true);
     }
 
@@ -252,7 +252,7 @@ impl Activation {
     pub fn log_service(&self, call: ServiceCall) {
         let mut log = self.services();
         log.push(call);
-        self.touched.set(gate::TOUCHED);
+        self.touched.set(trampoline::TOUCHED);
         self.called.set(true);
         self.caller().services.set(log);
     }
@@ -277,6 +277,6 @@ impl Activation {
     /// Notes the fault that ends the call, and says where execution goes on, on which stack.
     pub fn recover(&self, fault: Fault) -> (u64, u64) {
         self.set_fault(fault);
-        (gate::recovery(), self.own_stack.load(Ordering::Relaxed))
+        (trampoline::recovery(), self.own_stack.load(Ordering::Relaxed))
     }
 }

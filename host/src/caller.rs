@@ -11,8 +11,8 @@ use bareflow_loader::{Diagnosis, Name, Printable};
 use crate::activation::Activation;
 use crate::channel::Channel;
 use crate::confined;
-use crate::gate::Thread;
 use crate::stack::Stack;
+use crate::trampoline::Thread;
 use crate::watchdog::Watched;
 use crate::{Clock, Log};
 
@@ -20,7 +20,7 @@ use crate::{Clock, Log};
 pub(crate) struct Caller {
     /// The call under way, if it lies in no other one.
     pub activation: Activation,
-    /// What the thread keeps for the gate.
+    /// What the thread keeps for the trampoline.
     pub thread: &'static Thread,
     pub stack: Stack,
     /// Where the watchdog looks.

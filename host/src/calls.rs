@@ -14,7 +14,7 @@ use bareflow_loader::{CallOutcome, Fault, FaultKind};
 use crate::activation::Activation;
 use crate::caller::Lines;
 use crate::services::enter_service;
-use crate::{confined, gate};
+use crate::{confined, trampoline};
 
 /// Set in what the service says where the call is at its end, above the status.
 const AT_ITS_END: u64 = 1 << 32;
@@ -60,7 +60,7 @@ global_asm!(
 
 /// Returns the status, and whether the call is at its end.
 extern "C" fn serve(_: *mut Context<'_>, arguments: *mut CallArguments<'_>) -> u64 {
-    let Some(activation) = gate::current() else { return CallRefused::NotDeclared as u64 };
+    let Some(activation) = trampoline::current() else { return CallRefused::NotDeclared as u64 };
     let address = arguments.addr() as u64;
     activation.log_service(ServiceCall { service: SERVICE_CALL, arguments: [address, 0] });
     let status = call(activation, arguments).unwrap_or_else(|address| {

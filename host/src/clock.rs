@@ -1,4 +1,4 @@
-//! The cycle clock. The gate reads it like this, too.
+//! The cycle clock. The trampoline reads it like this, too.
 
 use std::arch::x86_64::{_mm_lfence, _rdtsc};
 

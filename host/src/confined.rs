@@ -19,12 +19,12 @@ use bareflow_loader::{Call, CallError, CallOutcome, Name, PeakUse, Timing};
 use crate::activation::Activation;
 use crate::caller::{Caller, Lines};
 use crate::channel::Channel;
-use crate::gate;
 use crate::ground::Ground;
 use crate::mappings::{self, Fate, Kept};
 use crate::memory::Image;
 use crate::seccomp::leave;
 use crate::stack::Stack;
+use crate::trampoline;
 use crate::turn::Side;
 use crate::watchdog::Watched;
 use crate::wire::{Reply, Request};
@@ -62,7 +62,7 @@ extern "C" fn live(life: *mut Life) -> ! {
     let channel = unsafe { std::ptr::read(&raw const life.channel) };
     let caller = ManuallyDrop::new(Caller {
         activation: Activation::inactive(),
-        thread: gate::thread(),
+        thread: trampoline::thread(),
         stack: stack.alias(),
         watched,
         lines: Lines::Parent(channel),
@@ -98,10 +98,10 @@ fn serve(channel: &Channel, reply: &Reply, image: &Image, module: &Name, caller:
                 // SAFETY: and this one to its output.
                 let output = unsafe { slice::from_raw_parts_mut(address, length) };
                 let call = Call { module, image, entry, reason, input, timing: Timing::Fast, check_abi: true };
-                let reply = match gate::call(call, output, caller, None) {
+                let reply = match trampoline::call(call, output, caller, None) {
                     Ok(returned) => Reply::Returned(returned.outcome),
                     Err(CallError::Fault(fault)) => Reply::Faulted(fault, caller.diagnosis.take()),
-                    // The gate needs no memory.
+                    // The trampoline needs no memory.
                     Err(CallError::NoMemory) => leave(),
                 };
                 reply.write(channel.words());
@@ -118,7 +118,7 @@ fn serve(channel: &Channel, reply: &Reply, image: &Image, module: &Name, caller:
 
 /// Has the parent log a line of the call under way.
 pub(crate) fn pass_on(channel: &Channel, text: &[u8]) {
-    if let Some(activation) = gate::current() {
+    if let Some(activation) = trampoline::current() {
         channel.put(0, text);
         // It says nothing else than to go on.
         let _ = serve(
@@ -256,7 +256,7 @@ fn thread_pages(maps: &[u8]) -> Option<(u64, u64)> {
     // SAFETY: takes nothing and always succeeds.
     let errors = unsafe { libc::__errno_location() }.addr() as u64;
     let (start, end) = mappings::around(maps, pointer)?;
-    let used = [errors, (&raw const *gate::thread()).addr() as u64, pointer];
+    let used = [errors, (&raw const *trampoline::thread()).addr() as u64, pointer];
     let first = used.into_iter().min()?;
     let used = used.into_iter().all(|address| (start..end).contains(&address));
     let pages = (first & !(PAGE_SIZE - 1), end.min((pointer + THREAD_SIZE).next_multiple_of(PAGE_SIZE)));

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! memory.rs  stack.rs               where modules lie, and what they run on
-//! caller.rs  gate.rs  activation.rs     a call, and what is known of it
+//! caller.rs  trampoline.rs  activation.rs     a call, and what is known of it
 //! services.rs  calls.rs  undeclared.rs   what modules may ask for
 //! signals.rs  faults.rs             the end of a call that goes wrong
 //! watchdog.rs  stopwatch.rs         and of one that takes too long
@@ -27,7 +27,6 @@ mod confined;
 mod counters;
 mod cpu;
 mod faults;
-mod gate;
 mod ground;
 mod mappings;
 mod memory;
@@ -39,6 +38,7 @@ mod stack;
 mod stopwatch;
 #[cfg(test)]
 mod tests;
+mod trampoline;
 mod turn;
 mod undeclared;
 mod watchdog;
@@ -113,7 +113,7 @@ impl HostPlatform {
         let (arenas, stack) = (Arenas::new()?, Stack::map()?);
         let caller = Box::new(Caller {
             activation: Activation::inactive(),
-            thread: gate::thread(),
+            thread: trampoline::thread(),
             stack,
             watched: Watched::of_thread(),
             lines: Lines::Log(log),
@@ -234,7 +234,7 @@ impl Platform for HostPlatform {
     #[inline(always)]
     fn call(&self, call: &Call<'_, Image>, output: &mut [u8]) -> Result<TimedCall, CallError> {
         match &call.image.child {
-            None => gate::call(*call, output, &self.caller, None),
+            None => trampoline::call(*call, output, &self.caller, None),
             Some(child) => self.call_child(*call, child, output, None),
         }
     }
@@ -243,7 +243,7 @@ impl Platform for HostPlatform {
     fn call_fast(&self, call: &Call<'_, Image>, slow_result: &mut Result<TimedCall, CallError>) -> Option<FastReturn> {
         // On a thread with one platform it stays so from the first call on.
         if self.caller.activation.is_free() {
-            return gate::call_fast(call, &self.caller, slow_result);
+            return trampoline::call_fast(call, &self.caller, slow_result);
         }
         self.call_slow(*call, slow_result);
         None
@@ -256,7 +256,7 @@ impl Platform for HostPlatform {
         callees: &dyn Callees,
     ) -> Result<TimedCall, CallError> {
         match &call.image.child {
-            None => gate::call(*call, output, &self.caller, Some(&callees)),
+            None => trampoline::call(*call, output, &self.caller, Some(&callees)),
             Some(child) => self.call_child(*call, child, output, Some(&callees)),
         }
     }

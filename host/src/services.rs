@@ -9,7 +9,7 @@ use bareflow_loader::diagnosis::ServiceCall;
 use bareflow_loader::{Fault, FaultKind};
 
 use crate::activation::Activation;
-use crate::gate;
+use crate::trampoline;
 
 /// The services there are.
 pub(crate) const OFFERED: u32 = SERVICE_LOG | SERVICE_CLOCK | SERVICE_CALL;
@@ -43,7 +43,7 @@ macro_rules! enter_service {
 
 pub(crate) use enter_service;
 
-// A service runs on our own stack, below what the gate saved there: how much of
+// A service runs on our own stack, below what the trampoline saved there: how much of
 // the module's stack is left is no concern of our code. A module that has no
 // room for the two words here overflows by itself.
 //
@@ -90,7 +90,7 @@ pub(crate) fn end() -> u64 {
 
 /// Returns whether the call is at its end.
 extern "C" fn log(_: *mut Context<'_>, text: *const u8, length: usize) -> u32 {
-    let Some(activation) = gate::current() else { return 0 };
+    let Some(activation) = trampoline::current() else { return 0 };
     let address = text.addr() as u64;
     activation.log_service(ServiceCall { service: SERVICE_LOG, arguments: [address, length as u64] });
     match line(activation, text, length) {
@@ -116,7 +116,7 @@ fn line(activation: &Activation, text: *const u8, length: usize) -> Option<&[u8]
 
 /// What the embedder's clock says.
 extern "C" fn tell_time() -> u64 {
-    let Some(activation) = gate::current() else { return 0 };
+    let Some(activation) = trampoline::current() else { return 0 };
     let time = activation.caller().clock.as_ref().map_or(0, |clock| clock());
     // Where the call is at its end, its next service or the watchdog ends it.
     activation.leave_service();

@@ -1,5 +1,5 @@
 //! Faults of modules arrive as signals, and so does the watchdog's word that
-//! their time is over. The handlers send execution back to the gate.
+//! their time is over. The handlers send execution back to the trampoline.
 
 use std::arch::asm;
 use std::cell::Cell;
@@ -14,7 +14,7 @@ use libc::{REG_EFL, REG_RIP, REG_RSP, REG_TRAPNO, siginfo_t, ucontext_t};
 
 use crate::activation::Activation;
 use crate::faults::{self, Registers};
-use crate::{gate, seccomp, services, watchdog};
+use crate::{seccomp, services, trampoline, watchdog};
 
 /// What a module can bring about.
 pub(crate) const SIGNALS: [c_int; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP];
@@ -149,7 +149,7 @@ fn is_modules(signal: c_int, info: *mut siginfo_t, context: *mut c_void) -> bool
     let registers = &mut context.uc_mcontext.gregs;
     let trap = registers[REG_TRAPNO as usize];
     let flags = &mut registers[REG_EFL as usize];
-    match gate::current().filter(|activation| activation.is_in_module()) {
+    match trampoline::current().filter(|activation| activation.is_in_module()) {
         // A call before this one may have left it set.
         Some(activation) if trap == ALIGNMENT_CHECK && !activation.is_checking() => *flags &= !LEFT_SET,
         Some(activation) => {
@@ -161,7 +161,7 @@ fn is_modules(signal: c_int, info: *mut siginfo_t, context: *mut c_void) -> bool
             };
             end(activation, fault, registers);
         }
-        // A module left it so, and a gate that does not check let it pass.
+        // A module left it so, and a trampoline that does not check let it pass.
         None if *flags & LEFT_SET != 0 => *flags &= !LEFT_SET,
         None => return false,
     }
@@ -170,7 +170,7 @@ fn is_modules(signal: c_int, info: *mut siginfo_t, context: *mut c_void) -> bool
 
 extern "C" fn handle_late(_: c_int, _: *mut siginfo_t, context: *mut c_void) {
     clear_flags();
-    let Some(activation) = gate::current().filter(|activation| activation.caller().watched.is_overdue()) else {
+    let Some(activation) = trampoline::current().filter(|activation| activation.caller().watched.is_overdue()) else {
         return;
     };
     // SAFETY: the system passes it for as long as the handler runs.
@@ -189,7 +189,7 @@ fn clear_flags() {
     unsafe { asm!("push 0x202", "popfq") };
 }
 
-/// Ends a call: sends execution back to the gate.
+/// Ends a call: sends execution back to the trampoline.
 fn end(activation: &Activation, fault: Fault, registers: &mut Registers) {
     activation.caller().diagnosis.set(Some(faults::diagnosis(activation, &fault, registers)));
     let (rip, rsp) = activation.recover(fault);

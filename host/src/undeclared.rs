@@ -10,9 +10,9 @@ use bareflow_loader::{Fault, FaultKind};
 
 use crate::caller::Caller;
 use crate::calls::bareflow_host_call;
-use crate::gate;
 use crate::services::enter_service;
 use crate::services::{OFFERED, bareflow_host_log, bareflow_host_told_clock, clock};
+use crate::trampoline;
 
 /// Bit of a table whose clock is the embedder's.
 const TOLD: u32 = (OFFERED + 1).next_power_of_two();
@@ -86,7 +86,7 @@ global_asm!(
 
 /// Notes the fault of a module that called `service`, and which arguments it passed.
 extern "C" fn undeclared(service: u32, first: u64, second: u64) {
-    let Some(activation) = gate::current() else { return };
+    let Some(activation) = trampoline::current() else { return };
     let used = if service == SERVICE_CLOCK { [0; 2] } else { [first, second] };
     activation.log_service(ServiceCall { service, arguments: used });
     activation.set_fault(Fault { kind: FaultKind::GeneralProtection, offset: None, address: None });

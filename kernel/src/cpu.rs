@@ -60,7 +60,7 @@ pub fn enable() {
 /// The state of AVX-512, which is there as a whole or not at all (Intel SDM volume 1, 13.3).
 const AVX512: XCr0Flags = XCr0Flags::OPMASK.union(XCr0Flags::ZMM_HI256).union(XCr0Flags::HI16_ZMM);
 
-/// Whether the vector units' state is restored by `xrstor` rather than `fxrstor`. The gates read it.
+/// Whether the vector units' state is restored by `xrstor` rather than `fxrstor`. The trampolines read it.
 #[unsafe(export_name = "bareflow_has_xsave")]
 static HAS_XSAVE: AtomicBool = AtomicBool::new(false);
 
@@ -78,14 +78,14 @@ static CLEAR_STATE: ClearState = {
     ClearState(state)
 };
 
-/// Lets `syscall` of ring 3 arrive at the gate, with all flags clear that could
+/// Lets `syscall` of ring 3 arrive at the trampoline, with all flags clear that could
 /// mislead the kernel. Interrupts stay on: each has a stack of its own. The
 /// descriptor tables are loaded.
 pub fn enable_syscall() {
     unsafe extern "C" {
         safe fn bareflow_syscall();
     }
-    // SAFETY: the segments lie in the order that the register wants, as `traps` says; the gate's
+    // SAFETY: the segments lie in the order that the register wants, as `traps` says; the trampoline's
     // code handles every arrival, from ring 0 too.
     unsafe {
         Msr::new(STAR).write((USER_DATA - 8) << 48 | KERNEL_CODE << 32);
@@ -101,7 +101,7 @@ const LSTAR: u32 = 0xc000_0082;
 const SYSCALL_MASK: u32 = 0xc000_0084;
 
 /// Takes interrupts of every priority from now on: a module of the kernel domain may have returned with some kept away,
-/// and no gate looks at that each time.
+/// and no trampoline looks at that each time.
 pub fn take_all_interrupts() {
     // SAFETY: the kernel runs at the lowest priority there is.
     unsafe { asm!("mov cr8, {}", in(reg) 0_u64, options(nomem, nostack, preserves_flags)) };

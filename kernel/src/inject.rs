@@ -14,7 +14,7 @@ use spin::Mutex;
 use x86_64::VirtAddr;
 
 use crate::console::KernelConsole;
-use crate::gate::Activation;
+use crate::trampoline::Activation;
 use crate::image::Image;
 use crate::memory::{Boot, PHYSICAL_MAP, image_range, physical, tables};
 use crate::options::{Campaign, Options};
@@ -281,7 +281,7 @@ pub fn on_debug(frame: &mut TrapFrame, activation: &Activation) -> bool {
 pub fn on_tick(frame: &mut TrapFrame, activation: Option<&Activation>) -> bool {
     let Some(mut guard) = PLAN.try_lock() else { return false };
     let Some(plan) = guard.as_mut().filter(|plan| !plan.done) else { return false };
-    // Not in the gate, which runs on the module's stack for some instructions.
+    // Not in the trampoline, which runs on the module's stack for some instructions.
     let (start, end) = image_range();
     if let Some(activation) = activation.filter(|_| !(start..end).contains(&frame.rip)) {
         flip(frame, activation, plan);

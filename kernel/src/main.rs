@@ -14,7 +14,7 @@ macro_rules! kernel {
     ($($module:ident)+) => { $(#[cfg(target_os = "none")] mod $module;)+ };
 }
 
-kernel! { boot clock console cpu disk exhaust gate image inject memory options platform power recorder run selfcheck serial serve services soak traps virtio }
+kernel! { boot clock console cpu disk exhaust trampoline image inject memory options platform power recorder run selfcheck serial serve services soak traps virtio }
 
 #[cfg(not(target_os = "none"))]
 fn main() {

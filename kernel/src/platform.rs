@@ -6,7 +6,7 @@ use bareflow_loader::{Call, CallError, Callees, Diagnosis, Domain, ImageSize, Pe
 
 use crate::image::{self, Image, UnsealedImage};
 use crate::memory::{frames, heap_bytes};
-use crate::{clock, cpu, gate, recorder, services};
+use crate::{clock, cpu, trampoline, recorder, services};
 
 /// The kernel's side of the loader.
 pub struct KernelPlatform {
@@ -106,9 +106,9 @@ impl Platform for KernelPlatform {
     #[inline(always)]
     fn call(&self, call: &Call<'_, Image>, output: &mut [u8]) -> Result<TimedCall, CallError> {
         if self.records {
-            return recorder::record(call, output, |output| gate::call(call, output, None));
+            return recorder::record(call, output, |output| trampoline::call(call, output, None));
         }
-        gate::call(call, output, None)
+        trampoline::call(call, output, None)
     }
 
     #[inline(always)]
@@ -117,7 +117,7 @@ impl Platform for KernelPlatform {
             *slow_result = self.call(call, &mut []);
             return None;
         }
-        gate::kernel::call_fast(call, slow_result)
+        trampoline::kernel::call_fast(call, slow_result)
     }
 
     fn call_with_callees(
@@ -127,12 +127,12 @@ impl Platform for KernelPlatform {
         callees: &dyn Callees,
     ) -> Result<TimedCall, CallError> {
         if self.records {
-            return recorder::record(call, output, |output| gate::call(call, output, Some(&callees)));
+            return recorder::record(call, output, |output| trampoline::call(call, output, Some(&callees)));
         }
-        gate::call(call, output, Some(&callees))
+        trampoline::call(call, output, Some(&callees))
     }
 
     fn diagnosis(&self) -> Option<Diagnosis> {
-        gate::take_diagnosis()
+        trampoline::take_diagnosis()
     }
 }

@@ -17,7 +17,7 @@ use crate::memory::{Boot, frames, tables};
 use crate::options::Options;
 use crate::platform::KernelPlatform;
 use crate::run::{EMBEDDED, tell_host};
-use crate::{clock, gate};
+use crate::{clock, trampoline};
 
 /// The good module that is called after each fault, and what it returns.
 const GOOD: (&str, i32) = ("sum", 5050);
@@ -98,7 +98,7 @@ fn commit(
             (Err(error), None) => Err(error.to_string()),
         },
         place: fault.map_or((None, None), |fault| (fault.offset, fault.address)),
-        recovery_cycles: fault.map(|_| now - gate::last_fault_time()),
+        recovery_cycles: fault.map(|_| now - trampoline::last_fault_time()),
         next_is_good: good == Some(Ok(GOOD.1)),
         frames_missing: before.saturating_sub(frames::free_frames()),
     };

@@ -13,8 +13,8 @@ use bareflow_loader::diagnosis::{Diagnosis, ServiceCall};
 use bareflow_loader::report::Style;
 use bareflow_loader::{Fault, FaultKind, Printable};
 
-use crate::gate::user::layout::{STUB_SIZE, STUBS, SYSCALL_SIZE};
-use crate::gate::{self, Activation};
+use crate::trampoline::user::layout::{STUB_SIZE, STUBS, SYSCALL_SIZE};
+use crate::trampoline::{self, Activation};
 use crate::traps::{TrapFrame, diagnose, divert, leave_module};
 use crate::serve::preempt;
 use crate::{clock, console, recorder};
@@ -43,7 +43,7 @@ unsafe extern "C" {
     safe fn bareflow_call(context: *mut Context<'_>, arguments: *mut CallArguments<'_>) -> u32;
 }
 
-// A service runs on the kernel's stack, below what the gate saved there: how
+// A service runs on the kernel's stack, below what the trampoline saved there: how
 // much of the module's stack is left is no concern of the kernel's code. A
 // module that has no room for the word here overflows by itself.
 global_asm!(
@@ -110,22 +110,22 @@ global_asm!(
 );
 
 extern "C" fn log_in_ring_0(_: *mut Context<'_>, text: *const u8, length: usize, caller: u64) {
-    let Some(activation) = gate::current() else { return };
+    let Some(activation) = trampoline::current() else { return };
     let done = log(activation, text as u64, length as u64, caller);
     preempt::behind_service_in_ring_0();
-    if let Some(fault) = done.err().or_else(|| gate::break_off(activation)) {
+    if let Some(fault) = done.err().or_else(|| trampoline::requested_abort(activation)) {
         let diagnosis = Diagnosis { services: activation.services(), ..Diagnosis::at(caller) };
-        gate::end_call(fault, Some(diagnosis));
+        trampoline::end_call(fault, Some(diagnosis));
     }
 }
 
 extern "C" fn call_in_ring_0(_: *mut Context<'_>, arguments: *mut CallArguments<'_>, caller: u64) -> u32 {
-    let Some(activation) = gate::current() else { return CallRefused::NotDeclared as u32 };
+    let Some(activation) = trampoline::current() else { return CallRefused::NotDeclared as u32 };
     let done = call::call(activation, arguments as u64, caller);
     preempt::behind_call();
-    if let Some(fault) = done.err().or_else(|| gate::break_off(activation)) {
+    if let Some(fault) = done.err().or_else(|| trampoline::requested_abort(activation)) {
         let diagnosis = Diagnosis { services: activation.services(), ..Diagnosis::at(caller) };
-        gate::end_call(fault, Some(diagnosis));
+        trampoline::end_call(fault, Some(diagnosis));
     }
     // Where it is a fault, the call has just ended.
     done.unwrap_or(CallRefused::NotDeclared as u32)
@@ -133,7 +133,7 @@ extern "C" fn call_in_ring_0(_: *mut Context<'_>, arguments: *mut CallArguments<
 
 /// The same from ring 3: on the kernel's stack, since services of other modules have the one that this came on.
 extern "C" fn call_in_ring_3(frame: &mut TrapFrame) {
-    let Some(activation) = gate::current() else { return };
+    let Some(activation) = trampoline::current() else { return };
     let fault = match call::call(activation, frame.rsi, caller(activation, frame)) {
         Ok(status) => {
             frame.rax = status.into();
@@ -164,7 +164,7 @@ const fn stub(number: u64) -> u64 {
 
 /// What a `syscall` in ring 3 means.
 pub fn handle_syscall(frame: &mut TrapFrame) {
-    let Some(activation) = gate::current() else { return };
+    let Some(activation) = trampoline::current() else { return };
     if let Some(service) = undeclared::service_of(frame.rip, activation.image().services).filter(|_| activation.is_user()) {
         let call = ServiceCall { service, arguments: [frame.rsi, frame.rdx] };
         let fault = undeclared::fault(activation, call, caller(activation, frame));
@@ -194,7 +194,7 @@ pub fn handle_syscall(frame: &mut TrapFrame) {
 
 /// Ends the call behind a service if that found a fault, or the call is to end anyway; says whether it does.
 fn end_if_at_fault(frame: &mut TrapFrame, activation: &Activation, fault: Option<Fault>) -> bool {
-    let Some(fault) = fault.or_else(|| gate::break_off(activation)) else { return false };
+    let Some(fault) = fault.or_else(|| trampoline::requested_abort(activation)) else { return false };
     let diagnosis = diagnose(frame, activation, &fault);
     leave_module(frame, fault, Some(diagnosis));
     true

@@ -13,7 +13,7 @@ use allocator_api2::boxed::Box;
 use bareflow_loader::segments::{PAGE_SIZE, is_within};
 use bareflow_loader::{Domain, WritableImage, ImageSize, PeakUse, Placement, PlatformError, Segments, Usage};
 
-use crate::gate::user::layout;
+use crate::trampoline::user::layout;
 use crate::memory::MODULE_STACK;
 use crate::services::undeclared;
 use crate::traps::timer::ticks_of;

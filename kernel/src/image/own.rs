@@ -10,7 +10,7 @@ use spin::Mutex;
 
 use super::user::UserSide;
 use super::{ARENA, no_pages, packed};
-use crate::gate::user::layout;
+use crate::trampoline::user::layout;
 use crate::memory::tables::{self, OutOfFrames, READ_EXECUTE, READ_ONLY};
 
 /// Pages of offsets in the arena, which the three segments share.

@@ -10,7 +10,7 @@ use bareflow_loader::{RangeAllocator, PeakUse, Segments, Usage};
 use bareflow_suite::OUTPUT_CAPACITY;
 use spin::{Mutex, Once};
 
-use crate::gate::user::layout;
+use crate::trampoline::user::layout;
 use crate::memory::frames::Promise;
 use crate::memory::space::{EXECUTE, READ, Space, WRITE};
 use crate::memory::tables::{self, OutOfFrames};

@@ -26,7 +26,7 @@ pub const READ_WRITE: PageTableFlags = READ_ONLY.union(PageTableFlags::WRITABLE)
 /// Registers of devices.
 const DEVICE: PageTableFlags = READ_WRITE.union(PageTableFlags::NO_CACHE);
 
-/// The physical address of the kernel's root. The gates read it.
+/// The physical address of the kernel's root. The trampolines read it.
 #[unsafe(export_name = "bareflow_kernel_root")]
 static KERNEL_ROOT: AtomicU64 = AtomicU64::new(0);
 

@@ -14,7 +14,7 @@ use x86_64::instructions::interrupts;
 
 use super::{KernelServer, port};
 use crate::cpu;
-use crate::gate::{self, Activation};
+use crate::trampoline::{self, Activation};
 use crate::traps::{TrapFrame, divert, timer};
 
 /// The server that clients are heard by.
@@ -51,7 +51,7 @@ pub fn on_tick(frame: &mut TrapFrame, activation: Option<&Activation>) {
     }
     match activation {
         Some(activation) => divert(frame, activation, hear_diverted),
-        None => WAITING.store(gate::current().is_some(), Ordering::Relaxed),
+        None => WAITING.store(trampoline::current().is_some(), Ordering::Relaxed),
     }
 }
 
@@ -125,7 +125,7 @@ extern "C" fn hear() {
     cpu::take_all_interrupts();
     // SAFETY: `install` was given a reference for ever.
     if let Some(server) = unsafe { SERVER.load(Ordering::Relaxed).as_ref() } {
-        gate::interlude(|| {
+        trampoline::with_call_suspended(|| {
             port::take(|bytes| server.receive(bytes));
             server.look_at_clock();
         });

@@ -9,7 +9,7 @@ use bareflow_abi::{CallArguments, CallRefused};
 use bareflow_loader::diagnosis::ServiceCall;
 use bareflow_loader::{Fault, FaultKind, CallOutcome};
 
-use crate::gate::{self, Activation};
+use crate::trampoline::{self, Activation};
 use crate::recorder;
 
 /// What the service returns for a call that returned.
@@ -48,7 +48,7 @@ pub fn call(activation: &Activation, address: u64, caller: u64) -> Result<u32, F
         unsafe { core::slice::from_raw_parts_mut(alias as *mut u8, capacity) }
     };
     let done = match activation.callees() {
-        Some(callees) => gate::nested(|| callees.call(name, input, output)),
+        Some(callees) => trampoline::with_nested_call(|| callees.call(name, input, output)),
         None => Err(CallRefused::NotDeclared),
     };
     let (told, written) = match &done {

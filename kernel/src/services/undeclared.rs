@@ -10,7 +10,7 @@ use bareflow_loader::diagnosis::{Diagnosis, ServiceCall};
 use bareflow_loader::{Fault, FaultKind};
 
 use super::{CALL_STUB, CLOCK_STUB, LOG_STUB, OFFERED, bareflow_call, bareflow_log, bareflow_recorded_clock, stub, tell_time};
-use crate::gate::{self, Activation};
+use crate::trampoline::{self, Activation};
 use crate::recorder;
 
 /// Bit of a table whose clock takes note of what it tells.
@@ -85,10 +85,10 @@ global_asm!(
 );
 
 extern "C" fn end_in_ring_0(caller: u64, first: u64, second: u64, service: u32) {
-    let Some(activation) = gate::current() else { return };
+    let Some(activation) = trampoline::current() else { return };
     let fault = fault(activation, ServiceCall { service, arguments: [first, second] }, caller);
     let diagnosis = Diagnosis { services: activation.services(), ..Diagnosis::at(caller) };
-    gate::end_call(fault, Some(diagnosis));
+    trampoline::end_call(fault, Some(diagnosis));
 }
 
 /// Notes what a module called that it does not declare, from `caller`, and says what fault that is.

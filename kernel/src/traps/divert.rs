@@ -1,12 +1,12 @@
 //! From a trap's own stack to the kernel's: for work during which other modules may run, and trap.
 //!
-//! The kernel's stack is free below what the gate saved there, since a module runs.
+//! The kernel's stack is free below what the trampoline saved there, since a module runs.
 
 use core::arch::global_asm;
 
 use super::frame::TrapFrame;
 use super::tables::KERNEL_CODE;
-use crate::gate::Activation;
+use crate::trampoline::Activation;
 
 /// Work for a module that was interrupted there; it may change the frame.
 pub type Work = extern "C" fn(&mut TrapFrame);
@@ -22,7 +22,7 @@ const CLEAR_FLAGS: u64 = 0x202;
 pub fn divert(frame: &mut TrapFrame, activation: &Activation, work: Work) {
     let size = size_of::<TrapFrame>() as u64;
     let place = (activation.kernel_stack() - RED_ZONE - size) & !15;
-    // SAFETY: the kernel's stack is mapped, and a module runs: below what the gate saved, nobody uses it.
+    // SAFETY: the kernel's stack is mapped, and a module runs: below what the trampoline saved, nobody uses it.
     unsafe { (place as *mut TrapFrame).write(frame.clone()) };
     (frame.rip, frame.cs) = (bareflow_divert as *const () as u64, KERNEL_CODE);
     (frame.rsp, frame.ss, frame.rflags) = (place, 0, CLEAR_FLAGS);

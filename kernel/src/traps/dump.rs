@@ -6,7 +6,7 @@ use bareflow_loader::report::Style;
 use bareflow_loader::{Fault, FaultKind};
 
 use super::frame::TrapFrame;
-use crate::gate::Activation;
+use crate::trampoline::Activation;
 use crate::console::show;
 
 /// The exceptions' names (Intel SDM volume 3, table 7-1).

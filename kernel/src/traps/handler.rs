@@ -11,7 +11,7 @@ use super::frame::TrapFrame;
 use super::origin::{is_behind_int, is_software};
 use super::tables::KERNEL_CODE;
 use super::{debug, timer};
-use crate::gate::{self, Activation};
+use crate::trampoline::{self, Activation};
 use crate::{inject, serve, services};
 use crate::memory::{KERNEL_STACK, image_range};
 use crate::power::{End, leave};
@@ -29,7 +29,7 @@ const NON_MASKABLE: u64 = 2;
 const DEBUG: u64 = 1;
 const BREAKPOINT: u64 = 3;
 
-/// What the gate gives for a vector where ring 3 executed `syscall`.
+/// What the trampoline gives for a vector where ring 3 executed `syscall`.
 pub const SYSCALL: u64 = 0x100;
 
 /// Bit 1, which is always set, and interrupts: no direction, no trap, no alignment check.
@@ -47,9 +47,9 @@ pub extern "C" fn handle(frame: &mut TrapFrame) {
     }
     // A non-maskable interrupt may come while the kernel works for a module, or
     // handles that module's fault: the kernel finishes what it does first.
-    let (own, call) = (is_kernels_own(frame), gate::current());
+    let (own, call) = (is_kernels_own(frame), trampoline::current());
     if let (NON_MASKABLE, true, Some(activation)) = (frame.vector, own, call) {
-        return gate::ask_to_break_off(activation, gate::NON_MASKABLE_CAME);
+        return trampoline::request_abort(activation, trampoline::NMI_ARRIVED);
     }
     let activation = call.filter(|_| !own);
     if frame.vector == timer::SPURIOUS || frame.vector == DEBUG && debug::was_armed_register() {
@@ -62,8 +62,8 @@ pub extern "C" fn handle(frame: &mut TrapFrame) {
         if inject::on_tick(frame, activation) {
             return;
         }
-        match call.filter(|call| gate::tick(call)) {
-            Some(call) if own => return gate::ask_to_break_off(call, gate::TIME_IS_UP),
+        match call.filter(|call| trampoline::tick(call)) {
+            Some(call) if own => return trampoline::request_abort(call, trampoline::BUDGET_EXPIRED),
             None => return serve::preempt::on_tick(frame, activation),
             _ => {}
         }
@@ -91,7 +91,7 @@ pub extern "C" fn handle(frame: &mut TrapFrame) {
 
 /// Has execution go on in the kernel, where the module was called.
 pub fn leave_module(frame: &mut TrapFrame, fault: Fault, diagnosis: Option<Diagnosis>) {
-    if let Some((rip, rsp)) = gate::recover(fault, diagnosis) {
+    if let Some((rip, rsp)) = trampoline::recover(fault, diagnosis) {
         (frame.rip, frame.rsp) = (rip, rsp);
         (frame.cs, frame.ss) = (KERNEL_CODE, 0);
         frame.rflags = CLEAR_FLAGS;
@@ -102,12 +102,12 @@ pub fn leave_module(frame: &mut TrapFrame, fault: Fault, diagnosis: Option<Diagn
 fn is_kernels_own(frame: &TrapFrame) -> bool {
     let (start, end) = image_range();
     let in_image = (start..end).contains(&frame.rip);
-    // In the kernel domain the gate and the entries of services still run on the module's stack: a trap
+    // In the kernel domain the trampoline and the entries of services still run on the module's stack: a trap
     // there is the module's doing. Traps have stacks of their own, inside the image. In the user
     // domain the rings tell the two apart.
     let on_own_stack = (KERNEL_STACK.start..=KERNEL_STACK.top()).contains(&frame.rsp)
         || (start..end).contains(&frame.rsp)
-        || gate::current().is_some_and(Activation::is_user);
+        || trampoline::current().is_some_and(Activation::is_user);
     frame.cs & 3 == 0 && in_image && on_own_stack
 }
 

@@ -10,7 +10,7 @@ use x86_64::registers::rflags::RFlags;
 
 use super::frame::{NO_ERROR_CODE, TrapFrame};
 use super::timer;
-use crate::gate::Activation;
+use crate::trampoline::Activation;
 
 /// First byte of `int N`, which the exception's number follows.
 const INT: u8 = 0xcd;

@@ -1,4 +1,4 @@
-//! The gate into the kernel domain: a call in ring 0. Interrupts are on, there as
+//! The trampoline into the kernel domain: a call in ring 0. Interrupts are on, there as
 //! in the whole kernel, so that the timer ends it when its time is up.
 
 use core::arch::global_asm;
@@ -7,19 +7,19 @@ use core::sync::atomic::Ordering;
 use bareflow_abi::Context;
 use bareflow_loader::{Call, CallError, CallOutcome, FastReturn, TimedCall};
 
-use super::{Buffer, OptionalCallees, RETURNED, Activation, STACK_SHIFT, pass, decode_return, through};
+use super::{Buffer, OptionalCallees, RETURNED, Activation, STACK_SHIFT, run_timed, decode_return, call_trampoline};
 use crate::image::Image;
 use crate::services::undeclared::table;
 
 unsafe extern "C" {
     // Each takes the module's arguments in rdi and rsi, its entry in rdx, and the activation in rcx. Returns the result
     // in rax, and in rdx how it was left. Keeps rbx and rbp alone.
-    fn bareflow_gate();
-    fn bareflow_gate_checking();
+    fn bareflow_trampoline();
+    fn bareflow_trampoline_checking();
 }
 
-/// A gate of that name, and what it does about registers that a function must preserve and nobody relies on.
-macro_rules! gate {
+/// A trampoline of that name, and what it does about registers that a function must preserve and nobody relies on.
+macro_rules! trampoline {
     ($name:literal, $before:literal, $behind:literal) => {
         global_asm!(
             concat!(".global ", $name),
@@ -35,18 +35,18 @@ macro_rules! gate {
             // Did the module keep it (System V ABI 3.2.1)?
             "mov rcx, [rip + bareflow_current_call]",
             "cmp rsp, [rcx + 8]",
-            "jne bareflow_gate_clobbered",
+            "jne bareflow_trampoline_clobbered",
             "cmp rbp, [rcx]",
-            "jne bareflow_gate_clobbered",
+            "jne bareflow_trampoline_clobbered",
             $behind,
             // The flags that must be clear are (trap, direction, nested task, alignment check), the
             // interrupt flag is set, and the control bits of MXCSR are as they were. Both in one word.
             "pushfq",
             "stmxcsr [rsp + 4]",
             "pop rcx",
-            "and rcx, [rip + bareflow_gate_mask]",
-            "cmp rcx, [rip + bareflow_gate_flags]",
-            "jne bareflow_gate_clobbered",
+            "and rcx, [rip + bareflow_trampoline_mask]",
+            "cmp rcx, [rip + bareflow_trampoline_flags]",
+            "jne bareflow_trampoline_clobbered",
             "mov rsp, rbp",
             "pop rbp",
             "pop rbx",
@@ -56,25 +56,25 @@ macro_rules! gate {
     };
 }
 
-gate!("bareflow_gate", "", "");
-gate!(
-    "bareflow_gate_checking",
+trampoline!("bareflow_trampoline", "", "");
+trampoline!(
+    "bareflow_trampoline_checking",
     "xor ebx, ebx\n xor r12d, r12d\n xor r13d, r13d\n xor r14d, r14d\n xor r15d, r15d",
     // No interrupts are kept away by their priority, and no debug register is armed, nor those registers' own guard.
     "mov rcx, dr7\n and ecx, 0x20ff\n mov rdx, cr8\n or rcx, rdx
-    or rbx, r12\n or r13, r14\n or rbx, r15\n or r13, rcx\n or rbx, r13\n jne bareflow_gate_clobbered"
+    or rbx, r12\n or r13, r14\n or rbx, r15\n or r13, rcx\n or rbx, r13\n jne bareflow_trampoline_clobbered"
 );
 
 global_asm!(
     ".balign 8",
-    "bareflow_gate_mask: .long 0x44700, 0xffc0",
-    "bareflow_gate_flags: .long 0x200, 0x1f80",
+    "bareflow_trampoline_mask: .long 0x44700, 0xffc0",
+    "bareflow_trampoline_flags: .long 0x200, 0x1f80",
     // A fault, in whichever domain: the trap handler came here, on the kernel's stack.
-    ".global bareflow_gate_recover",
-    "bareflow_gate_recover:",
+    ".global bareflow_trampoline_recover",
+    "bareflow_trampoline_recover:",
     "mov edi, 2",
     "jmp 4f",
-    "bareflow_gate_clobbered:",
+    "bareflow_trampoline_clobbered:",
     "mov edi, 1",
     "4: mov rax, [rip + bareflow_kernel_root]",
     "mov cr3, rax",
@@ -142,12 +142,12 @@ fn enter(
     let stack_top = call.image.kernel_stack_top() + STACK_SHIFT.load(Ordering::Relaxed);
     let activation = Activation::new(call.module, call.image, stack_top, buffers, callees);
     // Registers that are given up here are not worth looking at each time.
-    let gate: unsafe extern "C" fn() = if call.check_abi { bareflow_gate_checking } else { bareflow_gate };
-    pass(activation, call.timing, |activation| {
+    let trampoline: unsafe extern "C" fn() = if call.check_abi { bareflow_trampoline_checking } else { bareflow_trampoline };
+    run_timed(activation, call.timing, |activation| {
         // SAFETY: the entry lies in the sealed text of an image, as validation made
-        // sure; its stack is mapped; what the gate does not keep is given up here.
+        // sure; its stack is mapped; what the trampoline does not keep is given up here.
         unsafe {
-            through!([in(reg) gate], activation, call.entry, "rdi" = &raw mut *context, "rsi" = u64::from(call.reason as u32))
+            call_trampoline!([in(reg) trampoline], activation, call.entry, "rdi" = &raw mut *context, "rsi" = u64::from(call.reason as u32))
         }
     })
 }

@@ -1,4 +1,4 @@
-//! The gate through which modules are called, and its way back from a fault.
+//! The trampoline through which modules are called, and its way back from a fault.
 
 mod code;
 
@@ -14,10 +14,10 @@ use crate::caller::Caller;
 use crate::memory::Image;
 use crate::undeclared::table_of;
 
-/// What a thread keeps for the gate: the activation of its innermost call, or of its next one.
+/// What a thread keeps for the trampoline: the activation of its innermost call, or of its next one.
 pub(crate) type Thread = AtomicPtr<Activation>;
 
-/// How the gate was left: the module returned, and there is nothing else to be done.
+/// How the trampoline was left: the module returned, and there is nothing else to be done.
 const RETURNED: u64 = 0;
 
 /// It returned without what a function must preserve.
@@ -38,11 +38,11 @@ unsafe extern "C" {
     safe fn bareflow_host_thread() -> *const c_void;
 }
 
-/// The gates, at the numbers of their timings.
-static GATES: [unsafe extern "C" fn(); 3] = [bareflow_host_fast, bareflow_host_precise, bareflow_host_untimed];
+/// The trampolines, at the numbers of their timings.
+static TRAMPOLINES: [unsafe extern "C" fn(); 3] = [bareflow_host_fast, bareflow_host_precise, bareflow_host_untimed];
 
 /// The checking ones. What is not timed is not looked at either.
-static CHECKING_GATES: [unsafe extern "C" fn(); 3] =
+static CHECKING_TRAMPOLINES: [unsafe extern "C" fn(); 3] =
     [bareflow_host_fast_checking, bareflow_host_precise_checking, bareflow_host_untimed];
 
 const _: () = assert!(Timing::Fast as usize == 0 && Timing::Precise as usize == 1 && Timing::Untimed as usize == 2);
@@ -59,7 +59,7 @@ pub(crate) fn call_fast(
     let activation = &caller.activation;
     let stack_top = call.image.stack_top;
     activation.begin(call, stack_top);
-    let (left, fast) = pass(call, stack_top, call.image.context(), activation, caller);
+    let (left, fast) = run_timed(call, stack_top, call.image.context(), activation, caller);
     if left == RETURNED {
         return Some(fast);
     }
@@ -110,7 +110,7 @@ fn enter(
     let (heap, heap_size) = call.image.segments.heap();
     let mut context =
         Context::new(table_of(call.image.services, caller), call.input, output).with_heap(heap, heap_size);
-    let (left, fast) = pass(call, activation.stack_top(), &raw mut context, activation, caller);
+    let (left, fast) = run_timed(call, activation.stack_top(), &raw mut context, activation, caller);
     let mut returned = decode_return(left, fast, activation);
     activation.clear_buffers();
     if let Ok(returned) = &mut returned {
@@ -137,9 +137,9 @@ fn decode_return(
     }
 }
 
-/// Goes through the gate, onto a stack that begins there. Says how it was left.
+/// Goes through the trampoline, onto a stack that begins there. Says how it was left.
 #[inline(always)]
-fn pass(
+fn run_timed(
     call: &Call<'_, Image>,
     stack_top: u64,
     context: *mut Context<'_>,
@@ -148,15 +148,15 @@ fn pass(
 ) -> (u64, FastReturn) {
     // The watchdog's signal never finds a call with another one's budget.
     caller.watched.begin(call.image.time_us);
-    let gates = if call.check_abi { &CHECKING_GATES } else { &GATES };
-    let gate = gates[call.timing as usize];
+    let trampolines = if call.check_abi { &CHECKING_TRAMPOLINES } else { &TRAMPOLINES };
+    let trampoline = trampolines[call.timing as usize];
     let (result, left, end): (u64, u64, u64);
     // SAFETY: the entry lies in the sealed text of an image, as validation made sure; a fault in it ends
-    // here by way of the signal handler. What the gate does not keep is given up here.
+    // here by way of the signal handler. What the trampoline does not keep is given up here.
     unsafe {
         asm!(
             "call rdx",
-            inout("rdx") gate => left,
+            inout("rdx") trampoline => left,
             inout("r8") call.entry => result,
             in("rdi") context,
             in("rsi") u64::from(call.reason as u32),
@@ -174,13 +174,13 @@ fn pass(
     (left, FastReturn { result: result as u32 as i32, cycles })
 }
 
-/// What the gate itself finds out, when a call returns.
+/// What the trampoline itself finds out, when a call returns.
 const CLOBBERED_REGISTER: Fault = Fault { kind: FaultKind::ClobberedRegister, offset: Some(0), address: None };
 
 /// A fault nobody noted, which can't be.
 const UNKNOWN: Fault = Fault { kind: FaultKind::GeneralProtection, offset: None, address: None };
 
-/// What this thread keeps for the gate.
+/// What this thread keeps for the trampoline.
 pub(crate) fn thread() -> &'static Thread {
     // SAFETY: the word is there as long as the thread, which the platform and its calls never leave.
     unsafe { &*bareflow_host_thread().cast() }

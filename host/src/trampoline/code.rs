@@ -1,12 +1,12 @@
-//! The gates' own code: onto the module's stack, into the module, and back with what a function must
+//! The trampolines' own code: onto the module's stack, into the module, and back with what a function must
 //! preserve.
 //!
 //! They differ in how they read the clock right before and right behind the call, and in what they do about what
 //! a module may have changed and nobody relies on: registers that are given up here, flags, and the control bits of
-//! MXCSR. To look at these takes longer than all else together: a checking gate does, and ends a call that changed
-//! any; another one puts right unseen what our own code needs. The flags for alignment and nested tasks, which
+//! MXCSR. To look at these takes longer than all else together: a checking trampoline does, and ends a call that
+//! changed any; another one puts right unseen what our own code needs. The flags for alignment and nested tasks, which
 //! take as long, are put right where they are met with, by the handler of signals. So that nobody is taken for another
-//! one, a checking gate clears all flags first.
+//! one, a checking trampoline clears all flags first.
 
 use std::arch::global_asm;
 
@@ -50,8 +50,8 @@ macro_rules! code {
     };
 }
 
-/// A gate of that name.
-macro_rules! gate {
+/// A trampoline of that name.
+macro_rules! trampoline {
     ($name:literal, $clock:ident, $put_or_look:ident $right_or_at:ident) => {
         global_asm!(
             concat!(".global ", $name),
@@ -89,14 +89,14 @@ macro_rules! gate {
     };
 }
 
-gate!("bareflow_host_fast", fast, put right);
-gate!("bareflow_host_fast_checking", fast, look at);
-gate!("bareflow_host_precise", precise, put right);
-gate!("bareflow_host_precise_checking", precise, look at);
-gate!("bareflow_host_untimed", untimed, put right);
+trampoline!("bareflow_host_fast", fast, put right);
+trampoline!("bareflow_host_fast_checking", fast, look at);
+trampoline!("bareflow_host_precise", precise, put right);
+trampoline!("bareflow_host_precise_checking", precise, look at);
+trampoline!("bareflow_host_untimed", untimed, put right);
 
 global_asm!(
-    // A fault: the signal handler came here, with the stack as the gate left it.
+    // A fault: the signal handler came here, with the stack as the trampoline left it.
     ".global bareflow_host_recover",
     "bareflow_host_recover:",
     "mov edx, 2",
@@ -117,7 +117,7 @@ global_asm!(
     "ret",
     ".balign 4",
     "bareflow_host_mxcsr: .long 0x1f80",
-    // Each thread's innermost call: the gates read it, since a module may have destroyed every register.
+    // Each thread's innermost call: the trampolines read it, since a module may have destroyed every register.
     ".section .tbss.bareflow_host_record, \"awT\", @nobits",
     ".balign 8",
     ".global bareflow_host_record",

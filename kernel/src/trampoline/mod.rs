@@ -1,4 +1,4 @@
-//! The gates through which modules are called: one straight into their code
+//! The trampolines through which modules are called: one straight into their code
 //! ([`kernel`]), one into ring 3 ([`user`]). Both lead onto a stack of the
 //! module's own, and back with every register a function must preserve,
 //! whatever happened.
@@ -18,10 +18,10 @@ use crate::clock;
 use crate::image::Image;
 use crate::memory::MODULE_STACK_DISTANCE;
 
-/// One call under way. The gates' code knows the first two fields' places.
+/// One call under way. The trampolines' code knows the first two fields' places.
 #[repr(C)]
 pub struct Activation {
-    /// The kernel's stack pointer, below rbp and rbx, which the gate saved, as soon as it did.
+    /// The kernel's stack pointer, below rbp and rbx, which the trampoline saved, as soon as it did.
     kernel_stack: MaybeUninit<u64>,
     /// The module's stack pointer at its first instruction, or above its return address.
     module_stack: u64,
@@ -130,9 +130,9 @@ impl Activation {
         self.module_stack
     }
 
-    /// The kernel's stack pointer, below what the gate saved.
+    /// The kernel's stack pointer, below what the trampoline saved.
     pub fn kernel_stack(&self) -> u64 {
-        // SAFETY: the gate saved it before the module's first instruction, and nothing of
+        // SAFETY: the trampoline saved it before the module's first instruction, and nothing of
         // the kernel's asks for it between the call's activation and that.
         unsafe { self.kernel_stack.assume_init() }
     }
@@ -182,7 +182,7 @@ impl Activation {
     }
 }
 
-/// The call under way, or null. The gates read it, since a module may have
+/// The call under way, or null. The trampolines read it, since a module may have
 /// destroyed every register.
 #[unsafe(export_name = "bareflow_current_call")]
 static CURRENT: AtomicPtr<Activation> = AtomicPtr::new(core::ptr::null_mut());
@@ -200,25 +200,25 @@ static FAULT_TIME: AtomicU64 = AtomicU64::new(0);
 /// since a non-maskable interrupt came, or its time is up; and ticks it has seen.
 const CALLED: u64 = 1;
 /// See above.
-pub const NON_MASKABLE_CAME: u64 = 2;
+pub const NMI_ARRIVED: u64 = 2;
 /// See above.
-pub const TIME_IS_UP: u64 = 4;
+pub const BUDGET_EXPIRED: u64 = 4;
 const TICK: u64 = 1 << 32;
 
-/// What a gate itself finds out, when a call returns.
+/// What a trampoline itself finds out, when a call returns.
 const CLOBBERED_REGISTER: Fault = Fault { kind: FaultKind::ClobberedRegister, offset: Some(0), address: None };
 
 /// A fault nobody noted, which can't be.
 const UNKNOWN: Fault = Fault { kind: FaultKind::GeneralProtection, offset: None, address: None };
 
-/// How a gate was left: the module returned.
+/// How a trampoline was left: the module returned.
 const RETURNED: u64 = 0;
 
 /// It returned without what a function must preserve. Any other number means that it faulted.
 const CLOBBERED: u64 = 1;
 
 unsafe extern "C" {
-    fn bareflow_gate_recover() -> !;
+    fn bareflow_trampoline_recover() -> !;
 }
 
 /// Calls a module.
@@ -230,14 +230,14 @@ pub fn call(call: &Call<'_, Image>, output: &mut [u8], callees: OptionalCallees<
     }
 }
 
-/// Calls a gate, an operand of `asm!`, with that activation in rcx, that value in rdx, and these values in their
-/// registers, and gives up what it does not keep. Says the module's result, and how the gate was left.
-macro_rules! through {
-    ([$($gate:tt)*], $activation:expr, $rdx:expr, $($register:tt = $value:expr),*) => {{
+/// Calls a trampoline, an operand of `asm!`, with that activation in rcx, that value in rdx, and these values in their
+/// registers, and gives up what it does not keep. Says the module's result, and how the trampoline was left.
+macro_rules! call_trampoline {
+    ([$($trampoline:tt)*], $activation:expr, $rdx:expr, $($register:tt = $value:expr),*) => {{
         let (result, left): (u64, u64);
         core::arch::asm!(
-            "call {gate}",
-            gate = $($gate)*,
+            "call {trampoline}",
+            trampoline = $($trampoline)*,
             $(in($register) $value,)*
             in("rcx") $activation,
             inout("rdx") $rdx => left,
@@ -251,12 +251,12 @@ macro_rules! through {
         (result, left)
     }};
 }
-use through;
+use call_trampoline;
 
-/// Goes through a gate: makes `activation` the call under way, calls `enter`, and reads what came of it. `enter` says
-/// the result and how the gate was left.
+/// Goes through a trampoline: makes `activation` the call under way, calls `enter`, and reads what came of it. `enter`
+/// says the result and how the trampoline was left.
 #[inline(always)]
-fn pass(activation: Activation, timing: Timing, enter: impl FnOnce(*mut Activation) -> (u64, u64)) -> (u64, FastReturn) {
+fn run_timed(activation: Activation, timing: Timing, enter: impl FnOnce(*mut Activation) -> (u64, u64)) -> (u64, FastReturn) {
     let mut activation = activation;
     let activation: *mut Activation = &raw mut activation;
     let outer = CURRENT.load(Ordering::Relaxed);
@@ -269,7 +269,7 @@ fn pass(activation: Activation, timing: Timing, enter: impl FnOnce(*mut Activati
     (left, FastReturn { result: result as u32 as i32, cycles })
 }
 
-/// What came of a call, by how its gate was left.
+/// What came of a call, by how its trampoline was left.
 #[inline]
 fn decode_return(left: u64, returned: FastReturn) -> Result<FastReturn, CallError> {
     match left {
@@ -296,7 +296,7 @@ static STACK_SHIFT: AtomicU64 = AtomicU64::new(0);
 
 /// Does the kernel's own work while a call is under way that does not know of it: no tick counts for
 /// that call, modules that run meanwhile have a stack of their own, and what they call is not taken for that call's.
-pub fn interlude(work: impl FnOnce()) {
+pub fn with_call_suspended(work: impl FnOnce()) {
     let call = CURRENT.swap(core::ptr::null_mut(), Ordering::Relaxed);
     let services = *SERVICES.lock();
     let shift = STACK_SHIFT.load(Ordering::Relaxed);
@@ -309,7 +309,7 @@ pub fn interlude(work: impl FnOnce()) {
 
 /// Does what a service of the call under way asks for and calls other modules: they have a stack of
 /// their own, and what they call is not taken for that call's. Ticks count for it when none of them runs.
-pub fn nested<T>(work: impl FnOnce() -> T) -> T {
+pub fn with_nested_call<T>(work: impl FnOnce() -> T) -> T {
     let services = *SERVICES.lock();
     let shift = STACK_SHIFT.load(Ordering::Relaxed);
     STACK_SHIFT.store(shift + MODULE_STACK_DISTANCE, Ordering::Relaxed);
@@ -327,15 +327,15 @@ pub fn tick(activation: &Activation) -> bool {
 
 /// Has the call under way end when the kernel's own code, which was
 /// interrupted, is done. Where the call is about to end anyway, nothing comes of it.
-pub fn ask_to_break_off(activation: &Activation, reason: u64) {
+pub fn request_abort(activation: &Activation, reason: u64) {
     activation.events.fetch_or(reason, Ordering::Relaxed);
 }
 
 /// How the call under way is to end, if that was asked for: looked at when a service is done.
-pub fn break_off(activation: &Activation) -> Option<Fault> {
+pub fn requested_abort(activation: &Activation) -> Option<Fault> {
     let kind = match () {
-        () if activation.has(NON_MASKABLE_CAME) => FaultKind::NonMaskable,
-        () if activation.has(TIME_IS_UP) => FaultKind::TimeBudget,
+        () if activation.has(NMI_ARRIVED) => FaultKind::NonMaskable,
+        () if activation.has(BUDGET_EXPIRED) => FaultKind::TimeBudget,
         () => return None,
     };
     Some(Fault { kind, offset: None, address: None })
@@ -345,9 +345,9 @@ pub fn break_off(activation: &Activation) -> Option<Fault> {
 /// Returns only where no call is under way.
 pub fn end_call(fault: Fault, diagnosis: Option<Diagnosis>) {
     if recover(fault, diagnosis).is_some() {
-        // SAFETY: a call is under way, so the gate's frame is there to go back to;
+        // SAFETY: a call is under way, so the trampoline's frame is there to go back to;
         // the service's own frames hold nothing that would have to be dropped.
-        unsafe { bareflow_gate_recover() }
+        unsafe { bareflow_trampoline_recover() }
     }
 }
 
@@ -360,7 +360,7 @@ pub fn recover(fault: Fault, diagnosis: Option<Diagnosis>) -> Option<(u64, u64)>
     if let Some(mut place) = FAULT.try_lock() {
         *place = (fault, diagnosis);
     }
-    Some((bareflow_gate_recover as *const () as u64, activation.kernel_stack()))
+    Some((bareflow_trampoline_recover as *const () as u64, activation.kernel_stack()))
 }
 
 /// What the clock said when the last fault was noted.

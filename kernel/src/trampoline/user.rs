@@ -1,4 +1,4 @@
-//! The gate into the user domain: into ring 3 by `sysretq`, back by the
+//! The trampoline into the user domain: into ring 3 by `sysretq`, back by the
 //! `syscall` of a stub that the module returns to.
 //!
 //! The module sees its own half of the address space ([`layout`]). The kernel
@@ -9,11 +9,11 @@ use core::arch::global_asm;
 
 use bareflow_loader::{Call, CallError, CallOutcome, FastReturn, TimedCall};
 
-use super::{OptionalCallees, Activation, pass, decode_return, through};
+use super::{OptionalCallees, Activation, run_timed, decode_return, call_trampoline};
 use crate::image::Image;
 use crate::image::user::UserSide;
 
-/// Where things lie for a module in ring 3: all below 2 GiB, so that the gate
+/// Where things lie for a module in ring 3: all below 2 GiB, so that the trampoline
 /// compares addresses with constants.
 pub mod layout {
     /// The image's base.
@@ -43,12 +43,12 @@ pub mod layout {
 unsafe extern "C" {
     // Takes the entry in rdi, the context in rsi, the reason in edx, the activation in rcx, and the page tables in r8.
     // Keeps rbx and rbp alone.
-    fn bareflow_user_gate();
+    fn bareflow_user_trampoline();
 }
 
 global_asm!(
-    ".global bareflow_user_gate",
-    "bareflow_user_gate:",
+    ".global bareflow_user_trampoline",
+    "bareflow_user_trampoline:",
     "push rbx",
     "push rbp",
     "mov [rcx], rsp",
@@ -87,7 +87,8 @@ global_asm!(
     "4: fxrstor64 [rip + bareflow_clear_state]",
     "jmp 3b",
     // Every `syscall` arrives here, with interrupts on as in ring 3 (see `cpu`) and the address behind it in rcx
-    // (Intel SDM volume 2, SYSCALL). Traps have stacks of their own. Only the page of stubs has those that mean something.
+    // (Intel SDM volume 2, SYSCALL). Traps have stacks of their own. Only the page of stubs has those that mean
+    // something.
     ".global bareflow_syscall",
     "bareflow_syscall:",
     "cmp rcx, {returned}",
@@ -158,12 +159,12 @@ pub(super) fn call(
     // Its return address, which `prepare` wrote, lies on top of its stack.
     let activation = Activation::new(call.module, image, layout::STACK_TOP - 8, buffers, callees);
     let root = user.root();
-    let (left, returned) = pass(activation, call.timing, |activation| {
+    let (left, returned) = run_timed(activation, call.timing, |activation| {
         // SAFETY: the entry lies in the image's text, as validation made sure; the page tables
-        // hold nothing of the kernel's that ring 3 may touch; the gate comes back by the stub or a trap.
+        // hold nothing of the kernel's that ring 3 may touch; the trampoline comes back by the stub or a trap.
         unsafe {
             let reason = u64::from(call.reason as u32);
-            through!([sym bareflow_user_gate], activation, reason, "rdi" = call.entry, "rsi" = layout::CONTEXT, "r8" = root)
+            call_trampoline!([sym bareflow_user_trampoline], activation, reason, "rdi" = call.entry, "rsi" = layout::CONTEXT, "r8" = root)
         }
     });
     let FastReturn { result, cycles } = decode_return(left, returned)?;
