@@ -9,9 +9,9 @@ use bareflow_loader::diagnosis::{ServiceCall, ServiceLog};
 use bareflow_loader::segments::is_within;
 use bareflow_loader::{Call, Callees, Fault, FaultKind, Name};
 
-use crate::caller::Caller;
 use crate::memory::Image;
 use crate::stopwatch::{RunClock, Stopwatch};
+use crate::thread_context::ThreadContext;
 use crate::trampoline;
 
 /// The modules that a call's may call, if any.
@@ -41,7 +41,7 @@ pub(crate) struct Activation {
     check_abi: Cell<u32>,
     module: Cell<*const Name>,
     image: Cell<*const Image>,
-    caller: Cell<*const Caller>,
+    thread: Cell<*const ThreadContext>,
     /// The context's buffers: address and length of input and output.
     buffers: Cell<[(u64, u64); 2]>,
     /// The modules it may call, or null.
@@ -68,7 +68,7 @@ impl Activation {
             check_abi: Cell::new(0),
             module: Cell::new(null()),
             image: Cell::new(null()),
-            caller: Cell::new(null()),
+            thread: Cell::new(null()),
             buffers: Cell::new([(0, 0); 2]),
             callees: Cell::new(null()),
             called: Cell::new(false),
@@ -79,8 +79,8 @@ impl Activation {
     }
 
     /// Notes who calls: once, before the first call.
-    pub fn belongs_to(&self, caller: &Caller) {
-        self.caller.set(caller);
+    pub fn belongs_to(&self, thread: &ThreadContext) {
+        self.thread.set(thread);
     }
 
     /// Notes a call that is about to begin, on a stack that begins there.
@@ -161,9 +161,9 @@ impl Activation {
     }
 
     /// Who calls.
-    pub fn caller(&self) -> &Caller {
+    pub fn thread(&self) -> &ThreadContext {
         // SAFETY: the caller holds the activation, or made the call that one on the stack is for.
-        unsafe { &*self.caller.get() }
+        unsafe { &*self.thread.get() }
     }
 
     /// The modules it may call, if any.
@@ -244,7 +244,7 @@ impl Activation {
     /// Its stack: address and length.
     fn stack(&self) -> (u64, u64) {
         let top = self.stack_top();
-        let bottom = self.caller().stack.bottom_below(top);
+        let bottom = self.thread().stack.bottom_below(top);
         (bottom, top - bottom)
     }
 
@@ -254,12 +254,12 @@ impl Activation {
         log.push(call);
         self.touched.set(trampoline::TOUCHED);
         self.called.set(true);
-        self.caller().services.set(log);
+        self.thread().services.set(log);
     }
 
     /// The services that were called last.
     pub fn services(&self) -> ServiceLog {
-        if self.called.get() { self.caller().services.get() } else { ServiceLog::EMPTY }
+        if self.called.get() { self.thread().services.get() } else { ServiceLog::EMPTY }
     }
 
     /// Notes that a service is at its end. Returns whether the call is, too.

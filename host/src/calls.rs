@@ -12,8 +12,8 @@ use bareflow_loader::diagnosis::ServiceCall;
 use bareflow_loader::{CallOutcome, Fault, FaultKind};
 
 use crate::activation::Activation;
-use crate::caller::Lines;
 use crate::services::enter_service;
+use crate::thread_context::LogSink;
 use crate::{confined, trampoline};
 
 /// Set in what the service says where the call is at its end, above the status.
@@ -98,15 +98,15 @@ fn call(activation: &Activation, arguments: *mut CallArguments<'_>) -> Result<u3
         // that is looked at meanwhile overlaps them, as was just found.
         unsafe { std::slice::from_raw_parts_mut(given.output, capacity) }
     };
-    let done = match (&activation.caller().lines, activation.callees()) {
-        (Lines::Parent(channel), _) => confined::call(channel, activation, name, input, output),
-        (Lines::Log(_), Some(callees)) => {
-            let paused = activation.caller().watched.pause();
+    let done = match (&activation.thread().log_sink, activation.callees()) {
+        (LogSink::Parent(channel), _) => confined::call(channel, activation, name, input, output),
+        (LogSink::Log(_), Some(callees)) => {
+            let paused = activation.thread().watched.pause();
             let done = callees.call(name, input, output);
-            activation.leave_out(activation.caller().watched.resume(paused));
+            activation.leave_out(activation.thread().watched.resume(paused));
             done
         }
-        (Lines::Log(_), None) => Err(CallRefused::NotDeclared),
+        (LogSink::Log(_), None) => Err(CallRefused::NotDeclared),
     };
     Ok(match done {
         Ok(outcome) => {

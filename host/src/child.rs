@@ -11,12 +11,12 @@ use bareflow_abi::header::{NAME_SIZE, SERVICE_CALL, SERVICE_LOG};
 use bareflow_loader::{Call, CallError, CallOutcome, Fault, FaultKind, Name, PeakUse, PlatformError};
 
 use crate::activation::OptionalCallees;
-use crate::caller::Caller;
 use crate::channel::Channel;
 use crate::memory::{self, Image};
 use crate::process::Process;
 use crate::services::MAX_LINE;
 use crate::stopwatch::Stopwatch;
+use crate::thread_context::ThreadContext;
 use crate::turn::Side;
 use crate::wire::{Reply, Request};
 use crate::{confined, signals};
@@ -65,11 +65,11 @@ static STARTING: Mutex<()> = Mutex::new(());
 
 /// Moves a sealed image out of this process, into one of its own.
 #[expect(clippy::result_large_err, reason = "a box would be memory that may not be there")]
-pub(crate) fn confine(mut image: Image, caller: &Caller) -> Result<Image, (Image, PlatformError)> {
+pub(crate) fn confine(mut image: Image, thread: &ThreadContext) -> Result<Image, (Image, PlatformError)> {
     let Ok(place) = Box::try_new_uninit() else {
         return Err((image, PlatformError { what: "take memory for a module's process", bytes: size_of::<Child>() }));
     };
-    match Child::start(&image, caller) {
+    match Child::start(&image, thread) {
         Ok(child) => {
             image.child = Some(Box::write(place, child));
             Ok(image)
@@ -83,7 +83,7 @@ impl Child {
     ///
     /// # Errors
     /// What can't be done.
-    fn start(image: &Image, caller: &Caller) -> Result<Child, &'static str> {
+    fn start(image: &Image, thread: &ThreadContext) -> Result<Child, &'static str> {
         let starting = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
         let channel = Channel::new().map_err(|_| "share memory with a module's process")?;
         channel.turn().pass_to(Side::Child, channel.patience);
@@ -92,7 +92,7 @@ impl Child {
             // SAFETY: `run` does only what a signal handler may.
             match unsafe { Process::copy() }.map_err(|_| "make a process for a module")? {
                 Some(process) => Ok((process, channel)),
-                None => confined::run(image, caller.stack.alias(), channel, parent),
+                None => confined::run(image, thread.stack.alias(), channel, parent),
             }
         })?;
         channel.keep_from_others().map_err(|_| "keep memory from other modules")?;
@@ -119,7 +119,7 @@ impl Child {
         &self,
         call: &Call<'_, Image>,
         output: &mut [u8],
-        caller: &Caller,
+        thread: &ThreadContext,
         callees: OptionalCallees<'_>,
     ) -> Result<CallOutcome, CallError> {
         let (input_at, output_at, end) =
@@ -132,7 +132,7 @@ impl Child {
             output: (self.channel.data(output_at), output.len() as u64),
         };
         self.used.set(end);
-        let reply = self.converse(request, call, caller, callees);
+        let reply = self.converse(request, call, thread, callees);
         self.used.set(input_at);
         let fault = match reply {
             Ok(Reply::Returned(CallOutcome { result, output_length })) => {
@@ -148,7 +148,7 @@ impl Child {
                 return Ok(CallOutcome { result, output_length });
             }
             Ok(Reply::Faulted(fault, diagnosis)) => {
-                caller.diagnosis.set(diagnosis);
+                thread.diagnosis.set(diagnosis);
                 fault
             }
             Ok(Reply::Ready | Reply::Log(_) | Reply::Call { .. } | Reply::Passed | Reply::Peak(_))
@@ -160,13 +160,13 @@ impl Child {
     }
 
     /// The most stack and heap that calls have used, as the process says it; nothing where it is gone, or in a call.
-    pub fn peak_use(&self, image: &Image, caller: &Caller) -> PeakUse {
+    pub fn peak_use(&self, image: &Image, thread: &ThreadContext) -> PeakUse {
         if self.used.get() != FIRST {
             return PeakUse::default();
         }
         match self.say(Request::Peak, &mut None, START_US) {
             Ok(Reply::Peak(PeakUse { stack_bytes, heap_bytes })) => {
-                let stack = image.stack_top - caller.stack.bottom();
+                let stack = image.stack_top - thread.stack.bottom();
                 let (_, heap) = image.segments.heap();
                 PeakUse {
                     stack_bytes: stack_bytes.map(|bytes| bytes.min(stack)),
@@ -191,7 +191,7 @@ impl Child {
         &self,
         mut request: Request,
         call: &Call<'_, Image>,
-        caller: &Caller,
+        thread: &ThreadContext,
         callees: OptionalCallees<'_>,
     ) -> Result<Reply, Silence> {
         let budget = call.image.time_us;
@@ -204,7 +204,7 @@ impl Child {
             request = match reply {
                 Reply::Log(length) if declares(SERVICE_LOG) => {
                     start();
-                    self.log(length, call, caller)?;
+                    self.log(length, call, thread)?;
                     Request::Continue
                 }
                 Reply::Call { name, input, output } if declares(SERVICE_CALL) => {
@@ -228,12 +228,12 @@ impl Child {
     }
 
     /// Logs a line of that many bytes.
-    fn log(&self, length: u64, call: &Call<'_, Image>, caller: &Caller) -> Result<(), Silence> {
+    fn log(&self, length: u64, call: &Call<'_, Image>, thread: &ThreadContext) -> Result<(), Silence> {
         let mut text = [0; MAX_LINE];
         let length = usize::try_from(length).map_err(|_| Silence::Lost)?;
         let text = text.get_mut(..length).ok_or(Silence::Lost)?;
         self.channel.get(0, text);
-        caller.lines.pass_on(call.module, text);
+        thread.log_sink.forward(call.module, text);
         Ok(())
     }
 

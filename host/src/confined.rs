@@ -17,13 +17,13 @@ use bareflow_loader::segments::PAGE_SIZE;
 use bareflow_loader::{Call, CallError, CallOutcome, Name, PeakUse, Timing};
 
 use crate::activation::Activation;
-use crate::caller::{Caller, Lines};
 use crate::channel::Channel;
 use crate::ground::Ground;
 use crate::mappings::{self, Fate, Kept};
 use crate::memory::Image;
 use crate::seccomp::leave;
 use crate::stack::Stack;
+use crate::thread_context::{LogSink, ThreadContext};
 use crate::trampoline;
 use crate::turn::Side;
 use crate::watchdog::Watched;
@@ -60,26 +60,26 @@ extern "C" fn live(life: *mut Life) -> ! {
     let Life { ref image, ref watched, ref stack, .. } = *life;
     // SAFETY: the process drops neither of the two.
     let channel = unsafe { std::ptr::read(&raw const life.channel) };
-    let caller = ManuallyDrop::new(Caller {
+    let thread = ManuallyDrop::new(ThreadContext {
         activation: Activation::inactive(),
-        thread: trampoline::thread(),
+        current: trampoline::current_call(),
         stack: stack.alias(),
         watched,
-        lines: Lines::Parent(channel),
+        log_sink: LogSink::Parent(channel),
         clock: None,
         diagnosis: Cell::new(None),
         services: Cell::new(ServiceLog::EMPTY),
     });
-    caller.bind_record();
-    if let (Some(()), Some(name), Lines::Parent(channel)) = (confined, Name::new("confined"), &caller.lines) {
+    thread.bind_record();
+    if let (Some(()), Some(name), LogSink::Parent(channel)) = (confined, Name::new("confined"), &thread.log_sink) {
         // Nothing but calls is asked for here.
-        let _ = serve(channel, &Reply::Ready, image, &name, &caller);
+        let _ = serve(channel, &Reply::Ready, image, &name, &thread);
     }
     leave()
 }
 
 /// Sends `reply`, and makes the calls that the parent asks for until it says something else.
-fn serve(channel: &Channel, reply: &Reply, image: &Image, module: &Name, caller: &Caller) -> Request {
+fn serve(channel: &Channel, reply: &Reply, image: &Image, module: &Name, thread: &ThreadContext) -> Request {
     let turn = channel.turn();
     reply.write(channel.words());
     loop {
@@ -98,16 +98,16 @@ fn serve(channel: &Channel, reply: &Reply, image: &Image, module: &Name, caller:
                 // SAFETY: and this one to its output.
                 let output = unsafe { slice::from_raw_parts_mut(address, length) };
                 let call = Call { module, image, entry, reason, input, timing: Timing::Fast, check_abi: true };
-                let reply = match trampoline::call(call, output, caller, None) {
+                let reply = match trampoline::call(call, output, thread, None) {
                     Ok(returned) => Reply::Returned(returned.outcome),
-                    Err(CallError::Fault(fault)) => Reply::Faulted(fault, caller.diagnosis.take()),
+                    Err(CallError::Fault(fault)) => Reply::Faulted(fault, thread.diagnosis.take()),
                     // The trampoline needs no memory.
                     Err(CallError::NoMemory) => leave(),
                 };
                 reply.write(channel.words());
             }
             Some(Request::Peak) => {
-                let stack_bytes = Some(caller.stack.peak_below(image.stack_top));
+                let stack_bytes = Some(thread.stack.peak_below(image.stack_top));
                 Reply::Peak(PeakUse { stack_bytes, heap_bytes: image.peak_heap() }).write(channel.words());
             }
             Some(request) => return request,
@@ -117,7 +117,7 @@ fn serve(channel: &Channel, reply: &Reply, image: &Image, module: &Name, caller:
 }
 
 /// Has the parent log a line of the call under way.
-pub(crate) fn pass_on(channel: &Channel, text: &[u8]) {
+pub(crate) fn forward(channel: &Channel, text: &[u8]) {
     if let Some(activation) = trampoline::current() {
         channel.put(0, text);
         // It says nothing else than to go on.
@@ -126,7 +126,7 @@ pub(crate) fn pass_on(channel: &Channel, text: &[u8]) {
             &Reply::Log(text.len() as u64),
             activation.image(),
             activation.module(),
-            activation.caller(),
+            activation.thread(),
         );
     }
 }
@@ -143,7 +143,7 @@ pub(crate) fn call(
     let name = std::str::from_utf8(name).ok().and_then(Name::new).ok_or(CallRefused::NotDeclared)?;
     let mut field = [0; NAME_SIZE];
     field.iter_mut().zip(name.as_str().bytes()).for_each(|(place, byte)| *place = byte);
-    let ask = |reply: &Reply| serve(channel, reply, activation.image(), activation.module(), activation.caller());
+    let ask = |reply: &Reply| serve(channel, reply, activation.image(), activation.module(), activation.thread());
     let request = ask(&Reply::Call { name: field, input: input.len() as u64, output: output.len() as u64 });
     let (request, output_at) = match request {
         Request::Room { input: input_at, output: output_at } => {
@@ -194,9 +194,9 @@ fn strip(life: &Life) -> Option<()> {
     let length = read_maps(channel)?;
     // SAFETY: these bytes have just been read, and nobody changes them.
     let maps = unsafe { slice::from_raw_parts(with_exposed_provenance(channel.data(0) as usize), length as usize) };
-    let thread = thread_pages(maps)?;
+    let variables = thread_pages(maps)?;
     let [text, rodata, data] = image.segments.mapped().map(|(start, size)| (start, start + size));
-    let ranges = [text, rodata, data, stack.range(), channel.range(), ground.range(), thread];
+    let ranges = [text, rodata, data, stack.range(), channel.range(), ground.range(), variables];
     // What compiled code calls by itself, and what is called here: most of it is the C library's, whose
     // variables say how it does that.
     let library = [
@@ -220,7 +220,7 @@ fn strip(life: &Life) -> Option<()> {
         libc::madvise(without_provenance_mut(start as usize), (end - start) as usize, libc::MADV_DONTNEED)
     })?;
     let pointer = thread_pointer();
-    if !zero(thread.0, thread.1) {
+    if !zero(variables.0, variables.1) {
         return None;
     }
     for word in [0, 16] {
@@ -256,7 +256,7 @@ fn thread_pages(maps: &[u8]) -> Option<(u64, u64)> {
     // SAFETY: takes nothing and always succeeds.
     let errors = unsafe { libc::__errno_location() }.addr() as u64;
     let (start, end) = mappings::around(maps, pointer)?;
-    let used = [errors, (&raw const *trampoline::thread()).addr() as u64, pointer];
+    let used = [errors, (&raw const *trampoline::current_call()).addr() as u64, pointer];
     let first = used.into_iter().min()?;
     let used = used.into_iter().all(|address| (start..end).contains(&address));
     let pages = (first & !(PAGE_SIZE - 1), end.min((pointer + THREAD_SIZE).next_multiple_of(PAGE_SIZE)));

@@ -103,7 +103,7 @@ fn offset_of(activation: &Activation, registers: &Registers) -> Option<u64> {
 fn page_fault(activation: &Activation, error: i64, address: u64) -> FaultKind {
     if error & FETCH != 0 {
         FaultKind::PageExecute
-    } else if activation.caller().stack.guards(address) {
+    } else if activation.thread().stack.guards(address) {
         FaultKind::StackOverflow
     } else if error & WRITE != 0 {
         FaultKind::PageWrite

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! memory.rs  stack.rs               where modules lie, and what they run on
-//! caller.rs  trampoline.rs  activation.rs     a call, and what is known of it
+//! thread_context.rs  trampoline.rs  activation.rs     a call, and what is known of it
 //! services.rs  calls.rs  undeclared.rs   what modules may ask for
 //! signals.rs  faults.rs             the end of a call that goes wrong
 //! watchdog.rs  stopwatch.rs         and of one that takes too long
@@ -18,7 +18,6 @@
 compile_error!("bareflow-host runs modules in x86-64 Linux processes only");
 
 mod activation;
-mod caller;
 mod calls;
 mod channel;
 mod child;
@@ -38,6 +37,7 @@ mod stack;
 mod stopwatch;
 #[cfg(test)]
 mod tests;
+mod thread_context;
 mod trampoline;
 mod turn;
 mod undeclared;
@@ -58,13 +58,13 @@ use bareflow_loader::{
 };
 
 use activation::{Activation, OptionalCallees};
-use caller::{Caller, Lines};
 use child::Child;
 use counters::Counting;
 pub use cpu::{cpu_level, cpu_name};
 use memory::Arenas;
 pub use memory::{Image, UnsealedImage};
 use stack::Stack;
+use thread_context::{LogSink, ThreadContext};
 use undeclared::table_of;
 use watchdog::Watched;
 use watchdog::budgets::Expected;
@@ -79,7 +79,7 @@ pub type Clock = Box<dyn Fn() -> u64>;
 /// whose signal stack it has set up.
 pub struct HostPlatform {
     arenas: RefCell<Arenas>,
-    caller: Box<Caller>,
+    thread: Box<ThreadContext>,
     cpu_level: u8,
     checksum: Crc32c,
     expected: Expected,
@@ -111,21 +111,21 @@ impl HostPlatform {
     fn open(log: Log, clock: Option<Clock>) -> std::io::Result<HostPlatform> {
         signals::install()?;
         let (arenas, stack) = (Arenas::new()?, Stack::map()?);
-        let caller = Box::new(Caller {
+        let thread = Box::new(ThreadContext {
             activation: Activation::inactive(),
-            thread: trampoline::thread(),
+            current: trampoline::current_call(),
             stack,
             watched: Watched::of_thread(),
-            lines: Lines::Log(log),
+            log_sink: LogSink::Log(log),
             clock,
             diagnosis: Cell::new(None),
             services: Cell::new(ServiceLog::EMPTY),
         });
-        caller.bind_record();
+        thread.bind_record();
         let arenas = RefCell::new(arenas);
         Ok(HostPlatform {
             arenas,
-            caller,
+            thread,
             cpu_level: cpu_level(),
             checksum: Crc32c::detect(),
             expected: Expected::default(),
@@ -143,7 +143,7 @@ impl HostPlatform {
         output: &mut [u8],
         callees: OptionalCallees<'_>,
     ) -> Result<TimedCall, CallError> {
-        let (result, cycles) = call.timing.measure(self, || child.call(&call, output, &self.caller, callees));
+        let (result, cycles) = call.timing.measure(self, || child.call(&call, output, &self.thread, callees));
         result.map(|outcome| TimedCall { outcome, cycles })
     }
 
@@ -190,8 +190,8 @@ impl Platform for HostPlatform {
 
     #[inline]
     fn allocate(&self, size: ImageSize, placement: &Placement) -> Result<UnsealedImage, PlatformError> {
-        let stack_top = self.caller.stack.bottom() + u64::from(placement.budget.stack).min(stack::MAX_SIZE);
-        let services = table_of(placement.services, &self.caller);
+        let stack_top = self.thread.stack.bottom() + u64::from(placement.budget.stack).min(stack::MAX_SIZE);
+        let services = table_of(placement.services, &self.thread);
         let unsealed = self.arenas.borrow_mut().allocate(size, placement, stack_top, services)?;
         // In the user domain this thread watches the time itself.
         if placement.domain == Domain::Kernel && self.expected.expect(placement.budget.time_us).is_err() {
@@ -207,7 +207,7 @@ impl Platform for HostPlatform {
             return Ok(unsealed.seal_shared());
         }
         let sealed = match unsealed.seal() {
-            Ok(image) => child::confine(image, &self.caller),
+            Ok(image) => child::confine(image, &self.thread),
             Err(refused) => Err(refused),
         };
         sealed.map_err(|(image, error)| {
@@ -234,7 +234,7 @@ impl Platform for HostPlatform {
     #[inline(always)]
     fn call(&self, call: &Call<'_, Image>, output: &mut [u8]) -> Result<TimedCall, CallError> {
         match &call.image.child {
-            None => trampoline::call(*call, output, &self.caller, None),
+            None => trampoline::call(*call, output, &self.thread, None),
             Some(child) => self.call_child(*call, child, output, None),
         }
     }
@@ -242,8 +242,8 @@ impl Platform for HostPlatform {
     #[inline(always)]
     fn call_fast(&self, call: &Call<'_, Image>, slow_result: &mut Result<TimedCall, CallError>) -> Option<FastReturn> {
         // On a thread with one platform it stays so from the first call on.
-        if self.caller.activation.is_free() {
-            return trampoline::call_fast(call, &self.caller, slow_result);
+        if self.thread.activation.is_free() {
+            return trampoline::call_fast(call, &self.thread, slow_result);
         }
         self.call_slow(*call, slow_result);
         None
@@ -256,7 +256,7 @@ impl Platform for HostPlatform {
         callees: &dyn Callees,
     ) -> Result<TimedCall, CallError> {
         match &call.image.child {
-            None => trampoline::call(*call, output, &self.caller, Some(&callees)),
+            None => trampoline::call(*call, output, &self.thread, Some(&callees)),
             Some(child) => self.call_child(*call, child, output, Some(&callees)),
         }
     }
@@ -265,7 +265,7 @@ impl Platform for HostPlatform {
         match &image.child {
             // All modules share a stack there.
             None => PeakUse { stack_bytes: None, heap_bytes: image.peak_heap() },
-            Some(child) => child.peak_use(image, &self.caller),
+            Some(child) => child.peak_use(image, &self.thread),
         }
     }
 
@@ -274,6 +274,6 @@ impl Platform for HostPlatform {
     }
 
     fn diagnosis(&self) -> Option<Diagnosis> {
-        self.caller.diagnosis.take()
+        self.thread.diagnosis.take()
     }
 }

@@ -94,7 +94,7 @@ extern "C" fn log(_: *mut Context<'_>, text: *const u8, length: usize) -> u32 {
     let address = text.addr() as u64;
     activation.log_service(ServiceCall { service: SERVICE_LOG, arguments: [address, length as u64] });
     match line(activation, text, length) {
-        Some(bytes) => activation.caller().lines.pass_on(activation.module(), bytes),
+        Some(bytes) => activation.thread().log_sink.forward(activation.module(), bytes),
         None => {
             let fault = Fault { kind: FaultKind::BadServiceArgument, offset: None, address: Some(address) };
             activation.set_fault(fault);
@@ -117,7 +117,7 @@ fn line(activation: &Activation, text: *const u8, length: usize) -> Option<&[u8]
 /// What the embedder's clock says.
 extern "C" fn tell_time() -> u64 {
     let Some(activation) = trampoline::current() else { return 0 };
-    let time = activation.caller().clock.as_ref().map_or(0, |clock| clock());
+    let time = activation.thread().clock.as_ref().map_or(0, |clock| clock());
     // Where the call is at its end, its next service or the watchdog ends it.
     activation.leave_service();
     time

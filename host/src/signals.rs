@@ -170,7 +170,7 @@ fn is_modules(signal: c_int, info: *mut siginfo_t, context: *mut c_void) -> bool
 
 extern "C" fn handle_late(_: c_int, _: *mut siginfo_t, context: *mut c_void) {
     clear_flags();
-    let Some(activation) = trampoline::current().filter(|activation| activation.caller().watched.is_overdue()) else {
+    let Some(activation) = trampoline::current().filter(|activation| activation.thread().watched.is_overdue()) else {
         return;
     };
     // SAFETY: the system passes it for as long as the handler runs.
@@ -191,7 +191,7 @@ fn clear_flags() {
 
 /// Ends a call: sends execution back to the trampoline.
 fn end(activation: &Activation, fault: Fault, registers: &mut Registers) {
-    activation.caller().diagnosis.set(Some(faults::diagnosis(activation, &fault, registers)));
+    activation.thread().diagnosis.set(Some(faults::diagnosis(activation, &fault, registers)));
     let (rip, rsp) = activation.recover(fault);
     (registers[REG_RIP as usize], registers[REG_RSP as usize]) = (rip.cast_signed(), rsp.cast_signed());
     // Direction, trap and alignment-check flags are the module's: bit 1 is always set.

@@ -8,10 +8,10 @@ use bareflow_abi::{CallArguments, Context, Services};
 use bareflow_loader::diagnosis::ServiceCall;
 use bareflow_loader::{Fault, FaultKind};
 
-use crate::caller::Caller;
 use crate::calls::bareflow_host_call;
 use crate::services::enter_service;
 use crate::services::{OFFERED, bareflow_host_log, bareflow_host_told_clock, clock};
+use crate::thread_context::ThreadContext;
 use crate::trampoline;
 
 /// Bit of a table whose clock is the embedder's.
@@ -39,8 +39,8 @@ static TABLES: [Services; (OFFERED | TOLD) as usize + 1] = {
 };
 
 /// The table of a module that declares these services, with the embedder's clock if that has one.
-pub(crate) fn table_of(services: u32, caller: &Caller) -> &'static Services {
-    let told = if caller.clock.is_some() { TOLD } else { 0 };
+pub(crate) fn table_of(services: u32, thread: &ThreadContext) -> &'static Services {
+    let told = if thread.clock.is_some() { TOLD } else { 0 };
     &TABLES[(services & OFFERED | told) as usize]
 }
 

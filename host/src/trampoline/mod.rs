@@ -10,12 +10,12 @@ use bareflow_abi::Context;
 use bareflow_loader::{Call, CallError, CallOutcome, FastReturn, Fault, FaultKind, TimedCall, Timing};
 
 use crate::activation::{Activation, OptionalCallees};
-use crate::caller::Caller;
 use crate::memory::Image;
+use crate::thread_context::ThreadContext;
 use crate::undeclared::table_of;
 
 /// What a thread keeps for the trampoline: the activation of its innermost call, or of its next one.
-pub(crate) type Thread = AtomicPtr<Activation>;
+pub(crate) type CurrentCall = AtomicPtr<Activation>;
 
 /// How the trampoline was left: the module returned, and there is nothing else to be done.
 const RETURNED: u64 = 0;
@@ -53,13 +53,13 @@ const _: () = assert!(Timing::Fast as usize == 0 && Timing::Precise as usize == 
 #[inline(always)]
 pub(crate) fn call_fast(
     call: &Call<'_, Image>,
-    caller: &Caller,
+    thread: &ThreadContext,
     slow_result: &mut Result<TimedCall, CallError>,
 ) -> Option<FastReturn> {
-    let activation = &caller.activation;
+    let activation = &thread.activation;
     let stack_top = call.image.stack_top;
     activation.begin(call, stack_top);
-    let (left, fast) = run_timed(call, stack_top, call.image.context(), activation, caller);
+    let (left, fast) = run_timed(call, stack_top, call.image.context(), activation, thread);
     if left == RETURNED {
         return Some(fast);
     }
@@ -72,28 +72,28 @@ pub(crate) fn call_fast(
 pub(crate) fn call(
     call: Call<'_, Image>,
     output: &mut [u8],
-    caller: &Caller,
+    thread: &ThreadContext,
     callees: OptionalCallees<'_>,
 ) -> Result<TimedCall, CallError> {
-    let outer = caller.thread.load(Ordering::Relaxed);
+    let outer = thread.current.load(Ordering::Relaxed);
     let Some(under_way) = current() else {
-        if outer != caller.activation.address() {
-            caller.take_over();
+        if outer != thread.activation.address() {
+            thread.make_current();
         }
-        caller.activation.begin(&call, call.image.stack_top);
-        return enter(&call, output, &caller.activation, caller, callees);
+        thread.activation.begin(&call, call.image.stack_top);
+        return enter(&call, output, &thread.activation, thread, callees);
     };
     // It lies in the other one, and has a stack and an activation of its own.
     let top = call.image.stack_top;
-    let stack = caller.stack.above(top, under_way.stack_top());
-    let waiting = under_way.caller().watched.call();
+    let stack = thread.stack.above(top, under_way.stack_top());
+    let waiting = under_way.thread().watched.call();
     let activation = Activation::inactive();
-    activation.belongs_to(caller);
+    activation.belongs_to(thread);
     activation.begin(&call, stack.unwrap_or(under_way.service_stack.get() & !15));
-    caller.thread.store(activation.address(), Ordering::Release);
-    let returned = enter(&call, output, &activation, caller, callees);
-    caller.watched.go_on(waiting);
-    caller.thread.store(outer, Ordering::Release);
+    thread.current.store(activation.address(), Ordering::Release);
+    let returned = enter(&call, output, &activation, thread, callees);
+    thread.watched.go_on(waiting);
+    thread.current.store(outer, Ordering::Release);
     returned
 }
 
@@ -102,15 +102,15 @@ fn enter(
     call: &Call<'_, Image>,
     output: &mut [u8],
     activation: &Activation,
-    caller: &Caller,
+    thread: &ThreadContext,
     callees: OptionalCallees<'_>,
 ) -> Result<TimedCall, CallError> {
     let capacity = output.len();
     activation.set_buffers(call.input, output, callees);
     let (heap, heap_size) = call.image.segments.heap();
     let mut context =
-        Context::new(table_of(call.image.services, caller), call.input, output).with_heap(heap, heap_size);
-    let (left, fast) = run_timed(call, activation.stack_top(), &raw mut context, activation, caller);
+        Context::new(table_of(call.image.services, thread), call.input, output).with_heap(heap, heap_size);
+    let (left, fast) = run_timed(call, activation.stack_top(), &raw mut context, activation, thread);
     let mut returned = decode_return(left, fast, activation);
     activation.clear_buffers();
     if let Ok(returned) = &mut returned {
@@ -144,10 +144,10 @@ fn run_timed(
     stack_top: u64,
     context: *mut Context<'_>,
     activation: &Activation,
-    caller: &Caller,
+    thread: &ThreadContext,
 ) -> (u64, FastReturn) {
     // The watchdog's signal never finds a call with another one's budget.
-    caller.watched.begin(call.image.time_us);
+    thread.watched.begin(call.image.time_us);
     let trampolines = if call.check_abi { &CHECKING_TRAMPOLINES } else { &TRAMPOLINES };
     let trampoline = trampolines[call.timing as usize];
     let (result, left, end): (u64, u64, u64);
@@ -181,7 +181,7 @@ const CLOBBERED_REGISTER: Fault = Fault { kind: FaultKind::ClobberedRegister, of
 const UNKNOWN: Fault = Fault { kind: FaultKind::GeneralProtection, offset: None, address: None };
 
 /// What this thread keeps for the trampoline.
-pub(crate) fn thread() -> &'static Thread {
+pub(crate) fn current_call() -> &'static CurrentCall {
     // SAFETY: the word is there as long as the thread, which the platform and its calls never leave.
     unsafe { &*bareflow_host_thread().cast() }
 }
@@ -190,7 +190,7 @@ pub(crate) fn thread() -> &'static Thread {
 pub(crate) fn current<'call>() -> Option<&'call Activation> {
     // SAFETY: an activation is there until its caller takes it out of the word; while a call is under way, its
     // caller waits. Signal handlers, services and calls inside of calls end before it does.
-    unsafe { thread().load(Ordering::Relaxed).as_ref() }.filter(|activation| activation.is_under_way())
+    unsafe { current_call().load(Ordering::Relaxed).as_ref() }.filter(|activation| activation.is_under_way())
 }
 
 /// Where a call goes on that is ended from outside.

@@ -12,20 +12,20 @@ use crate::activation::Activation;
 use crate::channel::Channel;
 use crate::confined;
 use crate::stack::Stack;
-use crate::trampoline::Thread;
+use crate::trampoline::CurrentCall;
 use crate::watchdog::Watched;
 use crate::{Clock, Log};
 
 /// All that calls of one thread share. It stays where it is, since the thread and the activation know where.
-pub(crate) struct Caller {
+pub(crate) struct ThreadContext {
     /// The call under way, if it lies in no other one.
     pub activation: Activation,
     /// What the thread keeps for the trampoline.
-    pub thread: &'static Thread,
+    pub current: &'static CurrentCall,
     pub stack: Stack,
     /// Where the watchdog looks.
     pub watched: &'static Watched,
-    pub lines: Lines,
+    pub log_sink: LogSink,
     /// What tells modules the time, if the processor does not.
     pub clock: Option<Clock>,
     /// What is known of the last fault.
@@ -34,15 +34,15 @@ pub(crate) struct Caller {
     pub services: Cell<ServiceLog>,
 }
 
-impl Caller {
+impl ThreadContext {
     /// The side that calls modules on this thread, once it is where it stays.
     pub fn bind_record(&self) {
         self.activation.belongs_to(self);
     }
 
     /// Has the thread's calls be these from now on, none being under way.
-    pub fn take_over(&self) {
-        let before = self.thread.swap(self.activation.address(), Ordering::AcqRel);
+    pub fn make_current(&self) {
+        let before = self.current.swap(self.activation.address(), Ordering::AcqRel);
         // SAFETY: it is another platform's of this thread, which takes it out of the word at its end.
         if let Some(before) = unsafe { before.as_ref() } {
             before.deactivate();
@@ -52,30 +52,30 @@ impl Caller {
     }
 }
 
-impl Drop for Caller {
+impl Drop for ThreadContext {
     fn drop(&mut self) {
         let activation = self.activation.address();
         self.watched.forget(activation);
-        if self.thread.load(Ordering::Relaxed) == activation {
-            self.thread.store(null_mut(), Ordering::Relaxed);
+        if self.current.load(Ordering::Relaxed) == activation {
+            self.current.store(null_mut(), Ordering::Relaxed);
         }
     }
 }
 
 /// Where the lines go that modules log.
-pub(crate) enum Lines {
+pub(crate) enum LogSink {
     /// To the embedder.
     Log(Log),
     /// To the process that made this one.
     Parent(Channel),
 }
 
-impl Lines {
+impl LogSink {
     /// Passes on what a module logs.
-    pub fn pass_on(&self, module: &Name, text: &[u8]) {
+    pub fn forward(&self, module: &Name, text: &[u8]) {
         match self {
-            Lines::Log(log) => log(format_args!("  [LOG] {module}: {}", Printable(text))),
-            Lines::Parent(channel) => confined::pass_on(channel, text),
+            LogSink::Log(log) => log(format_args!("  [LOG] {module}: {}", Printable(text))),
+            LogSink::Parent(channel) => confined::forward(channel, text),
         }
     }
 }
