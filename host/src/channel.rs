@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicU64;
 
 use bareflow_loader::segments::PAGE_SIZE;
 
-use crate::turn::{Patience, Turn};
+use crate::handoff::{Handoff, SpinBudget};
 
 /// Addresses there are for one channel: memory comes behind them as calls need it.
 const SPAN: u64 = 8 << 30;
@@ -29,7 +29,7 @@ const DATA: u64 = PAGE_SIZE;
 /// What the first page holds.
 #[repr(C)]
 struct Head {
-    turn: Turn,
+    handoff: Handoff,
     words: [AtomicU64; WORDS],
 }
 
@@ -41,7 +41,7 @@ pub(crate) struct Channel {
     /// Bytes that have memory, the first page included.
     size: Cell<u64>,
     /// How long each side looks for its turn.
-    pub patience: Patience,
+    pub spin_budget: SpinBudget,
 }
 
 impl Channel {
@@ -64,7 +64,7 @@ impl Channel {
             base: start.expose_provenance() as u64,
             memory,
             size: Cell::new(0),
-            patience: Patience::of_process(),
+            spin_budget: SpinBudget::of_process(),
         };
         channel.resize(KEPT)?;
         Ok(channel)
@@ -158,8 +158,8 @@ impl Channel {
     }
 
     /// Whose turn it is.
-    pub fn turn(&self) -> &Turn {
-        &self.head().turn
+    pub fn handoff(&self) -> &Handoff {
+        &self.head().handoff
     }
 
     /// The words of the message that is being written or read.

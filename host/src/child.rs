@@ -12,12 +12,12 @@ use bareflow_loader::{Call, CallError, CallOutcome, Fault, FaultKind, Name, Peak
 
 use crate::activation::OptionalCallees;
 use crate::channel::Channel;
+use crate::handoff::Peer;
 use crate::memory::{self, Image};
 use crate::process::Process;
 use crate::services::MAX_LINE;
 use crate::stopwatch::Stopwatch;
 use crate::thread_context::ThreadContext;
-use crate::turn::Side;
 use crate::wire::{Reply, Request};
 use crate::{confined, signals};
 
@@ -86,7 +86,7 @@ impl Child {
     fn start(image: &Image, thread: &ThreadContext) -> Result<Child, &'static str> {
         let starting = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
         let channel = Channel::new().map_err(|_| "share memory with a module's process")?;
-        channel.turn().pass_to(Side::Child, channel.patience);
+        channel.handoff().hand_to(Peer::Child, channel.spin_budget);
         let parent = std::process::id();
         let (process, channel) = signals::all_blocked(|| {
             // SAFETY: `run` does only what a signal handler may.
@@ -223,7 +223,7 @@ impl Child {
             return Err(Silence::Lost);
         }
         request.write(self.channel.words());
-        self.channel.turn().pass_to(Side::Child, self.channel.patience);
+        self.channel.handoff().hand_to(Peer::Child, self.channel.spin_budget);
         self.answer(time, budget_us)
     }
 
@@ -287,14 +287,14 @@ impl Child {
 
     /// What the process says next. `time` runs from the first time on that it does not say it at once.
     fn answer(&self, time: &mut Option<Stopwatch>, budget_us: u32) -> Result<Reply, Silence> {
-        let turn = self.channel.turn();
-        if !turn.look(Side::Parent, self.channel.patience) {
+        let handoff = self.channel.handoff();
+        if !handoff.spin(Peer::Parent, self.channel.spin_budget) {
             let time = time.get_or_insert_with(|| Stopwatch::start(self.process.clock(), budget_us));
-            while !turn.is(Side::Parent) {
+            while !handoff.is(Peer::Parent) {
                 let left = time.left().ok_or(Silence::Late)?;
-                turn.sleep(Side::Parent, Some(left.min(NAP)));
+                handoff.sleep(Peer::Parent, Some(left.min(NAP)));
                 // Its last word may still have come.
-                if !turn.is(Side::Parent) && self.process.is_gone() && !turn.is(Side::Parent) {
+                if !handoff.is(Peer::Parent) && self.process.is_gone() && !handoff.is(Peer::Parent) {
                     return Err(Silence::Lost);
                 }
             }

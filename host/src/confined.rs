@@ -19,13 +19,13 @@ use bareflow_loader::{Call, CallError, CallOutcome, Name, PeakUse, Timing};
 use crate::activation::Activation;
 use crate::channel::Channel;
 use crate::ground::Ground;
+use crate::handoff::Peer;
 use crate::mappings::{self, Fate, Kept};
 use crate::memory::Image;
 use crate::seccomp::leave;
 use crate::stack::Stack;
 use crate::thread_context::{LogSink, ThreadContext};
 use crate::trampoline;
-use crate::turn::Side;
 use crate::watchdog::Watched;
 use crate::wire::{Reply, Request};
 use crate::{seccomp, signals};
@@ -80,13 +80,13 @@ extern "C" fn live(life: *mut Life) -> ! {
 
 /// Sends `reply`, and makes the calls that the parent asks for until it says something else.
 fn serve(channel: &Channel, reply: &Reply, image: &Image, module: &Name, thread: &ThreadContext) -> Request {
-    let turn = channel.turn();
+    let handoff = channel.handoff();
     reply.write(channel.words());
     loop {
-        turn.pass_to(Side::Parent, channel.patience);
-        if !turn.look(Side::Child, channel.patience) {
-            while !turn.is(Side::Child) {
-                turn.sleep(Side::Child, None);
+        handoff.hand_to(Peer::Parent, channel.spin_budget);
+        if !handoff.spin(Peer::Child, channel.spin_budget) {
+            while !handoff.is(Peer::Child) {
+                handoff.sleep(Peer::Child, None);
             }
         }
         match Request::read(channel.words()) {
@@ -185,7 +185,7 @@ fn confine(life: &Life) -> Option<()> {
     }
     option(libc::PR_SET_DUMPABLE, 0)?;
     option(libc::PR_SET_NO_NEW_PRIVS, 1)?;
-    seccomp::confine(life.channel.turn().word()).ok()
+    seccomp::confine(life.channel.handoff().word()).ok()
 }
 
 /// Unmaps what else the process inherited, and puts zeros in the place of what must be there but for what it holds.

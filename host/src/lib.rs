@@ -8,7 +8,7 @@
 //! watchdog.rs  stopwatch.rs         and of one that takes too long
 //! child.rs  process.rs              the user domain: a process for each image, as its parent sees it,
 //! confined.rs  ground.rs  mappings.rs  seccomp.rs   as it is,
-//! channel.rs  turn.rs  wire.rs  words.rs and what the two share
+//! channel.rs  handoff.rs  wire.rs  words.rs and what the two share
 //! clock.rs  cpu.rs                  the processor
 //! ```
 //!
@@ -27,6 +27,7 @@ mod counters;
 mod cpu;
 mod faults;
 mod ground;
+mod handoff;
 mod mappings;
 mod memory;
 mod process;
@@ -39,7 +40,6 @@ mod stopwatch;
 mod tests;
 mod thread_context;
 mod trampoline;
-mod turn;
 mod undeclared;
 mod watchdog;
 mod wire;

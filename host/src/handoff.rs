@@ -12,23 +12,23 @@ const SPIN: u64 = 50_000;
 
 /// The two sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
+pub(crate) enum Peer {
     Parent = 0,
     Child = 1,
 }
 
-impl Side {
-    const fn other(self) -> Side {
+impl Peer {
+    const fn other(self) -> Peer {
         match self {
-            Side::Parent => Side::Child,
-            Side::Child => Side::Parent,
+            Peer::Parent => Peer::Child,
+            Peer::Child => Peer::Parent,
         }
     }
 }
 
 /// Whose turn it is: the parent's at first.
 #[repr(C)]
-pub(crate) struct Turn {
+pub(crate) struct Handoff {
     side: AtomicU32,
     /// The sides that sleep until it is their turn.
     asleep: [AtomicU32; 2],
@@ -36,20 +36,20 @@ pub(crate) struct Turn {
     processors: [AtomicU32; 2],
 }
 
-impl Turn {
+impl Handoff {
     /// The word that sides sleep at.
     pub const fn word(&self) -> &AtomicU32 {
         &self.side
     }
 
     /// Whether it is that side's turn. What the other side wrote before is there then.
-    pub fn is(&self, side: Side) -> bool {
+    pub fn is(&self, side: Peer) -> bool {
         self.side.load(Ordering::Acquire) == side as u32
     }
 
     /// Lets that side go on.
-    pub fn pass_to(&self, side: Side, patience: Patience) {
-        if let Patience(1..) = patience {
+    pub fn hand_to(&self, side: Peer, spin_budget: SpinBudget) {
+        if let SpinBudget(1..) = spin_budget {
             self.processors[side.other() as usize].store(processor(), Ordering::Relaxed);
         }
         self.side.store(side as u32, Ordering::Release);
@@ -61,7 +61,7 @@ impl Turn {
     }
 
     /// Looks for that side's turn for a moment, if it can come meanwhile; returns whether it came.
-    pub fn look(&self, side: Side, Patience(ticks): Patience) -> bool {
+    pub fn spin(&self, side: Peer, SpinBudget(ticks): SpinBudget) -> bool {
         let other = || self.processors[side.other() as usize].load(Ordering::Relaxed);
         if self.is(side) || ticks == 0 || other() == processor() {
             return self.is(side);
@@ -77,7 +77,7 @@ impl Turn {
     }
 
     /// Sleeps until it may be that side's turn, but not for longer than that.
-    pub fn sleep(&self, side: Side, longest: Option<Duration>) {
+    pub fn sleep(&self, side: Peer, longest: Option<Duration>) {
         let asleep = &self.asleep[side as usize];
         asleep.store(1, Ordering::Relaxed);
         fence(Ordering::SeqCst);
@@ -95,18 +95,18 @@ impl Turn {
 
 /// How long it is worth looking for one's turn, in ticks.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience(u64);
+pub(crate) struct SpinBudget(u64);
 
-impl Patience {
+impl SpinBudget {
     /// That of this process: none where both sides share one processor, or it is not known which.
-    pub fn of_process() -> Patience {
+    pub fn of_process() -> SpinBudget {
         // SAFETY: all zeros are the empty set, which the system then fills in.
         let processors = unsafe {
             let mut set: libc::cpu_set_t = std::mem::zeroed();
             if libc::sched_getaffinity(0, size_of_val(&set), &raw mut set) == 0 { libc::CPU_COUNT(&set) } else { 1 }
         };
         let tells = __cpuid(0x8000_0001).edx & HAS_RDTSCP != 0;
-        Patience(if processors > 1 && tells { SPIN } else { 0 })
+        SpinBudget(if processors > 1 && tells { SPIN } else { 0 })
     }
 }
 
@@ -116,7 +116,7 @@ const HAS_RDTSCP: u32 = 1 << 27;
 /// The processor this side runs on. Only where there is the instruction.
 fn processor() -> u32 {
     let mut number = 0;
-    // SAFETY: callers have patience, which says that there is the instruction.
+    // SAFETY: callers have a budget to spin, which says that there is the instruction.
     unsafe { __rdtscp(&raw mut number) };
     number
 }
