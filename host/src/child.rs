@@ -32,11 +32,11 @@ pub(crate) struct Child {
 }
 
 /// Why there is no answer.
-enum Silence {
+enum ChildError {
     /// The time is over.
-    Late,
+    Timeout,
     /// The process is gone, or says what is no answer.
-    Lost,
+    Exited,
 }
 
 /// How long a process may take to confine itself, in microseconds.
@@ -101,10 +101,10 @@ impl Child {
         let child = Child { process, channel, used: Cell::new(FIRST) };
         match child.answer(&mut None, START_US) {
             Ok(Reply::Ready) => Ok(child),
-            Ok(_) | Err(Silence::Lost) => {
+            Ok(_) | Err(ChildError::Exited) => {
                 Err("take a module's process all its rights (see seccomp(2), close_range(2))")
             }
-            Err(Silence::Late) => Err("wait for a module's process"),
+            Err(ChildError::Timeout) => Err("wait for a module's process"),
         }
     }
 
@@ -152,8 +152,8 @@ impl Child {
                 fault
             }
             Ok(Reply::Ready | Reply::Log(_) | Reply::Call { .. } | Reply::Passed | Reply::Peak(_))
-            | Err(Silence::Lost) => LOST,
-            Err(Silence::Late) => LATE,
+            | Err(ChildError::Exited) => LOST,
+            Err(ChildError::Timeout) => LATE,
         };
         self.process.end();
         Err(fault.into())
@@ -173,7 +173,7 @@ impl Child {
                     heap_bytes: heap_bytes.map(|bytes| bytes.min(heap)),
                 }
             }
-            Ok(_) | Err(Silence::Late | Silence::Lost) => PeakUse::default(),
+            Ok(_) | Err(ChildError::Timeout | ChildError::Exited) => PeakUse::default(),
         }
     }
 
@@ -193,7 +193,7 @@ impl Child {
         call: &Call<'_, Image>,
         thread: &ThreadContext,
         callees: OptionalCallees<'_>,
-    ) -> Result<Reply, Silence> {
+    ) -> Result<Reply, ChildError> {
         let budget = call.image.time_us;
         let mut time = None;
         loop {
@@ -213,14 +213,14 @@ impl Child {
                 }
                 reply => return Ok(reply),
             };
-            time.and_then(|time| time.left()).ok_or(Silence::Late)?;
+            time.and_then(|time| time.left()).ok_or(ChildError::Timeout)?;
         }
     }
 
     /// Says something to the process, and waits for what it says next.
-    fn say(&self, request: Request, time: &mut Option<Stopwatch>, budget_us: u32) -> Result<Reply, Silence> {
+    fn say(&self, request: Request, time: &mut Option<Stopwatch>, budget_us: u32) -> Result<Reply, ChildError> {
         if self.process.has_ended() {
-            return Err(Silence::Lost);
+            return Err(ChildError::Exited);
         }
         request.write(self.channel.words());
         self.channel.handoff().hand_to(Peer::Child, self.channel.spin_budget);
@@ -228,10 +228,10 @@ impl Child {
     }
 
     /// Logs a line of that many bytes.
-    fn log(&self, length: u64, call: &Call<'_, Image>, thread: &ThreadContext) -> Result<(), Silence> {
+    fn log(&self, length: u64, call: &Call<'_, Image>, thread: &ThreadContext) -> Result<(), ChildError> {
         let mut text = [0; MAX_LINE];
-        let length = usize::try_from(length).map_err(|_| Silence::Lost)?;
-        let text = text.get_mut(..length).ok_or(Silence::Lost)?;
+        let length = usize::try_from(length).map_err(|_| ChildError::Exited)?;
+        let text = text.get_mut(..length).ok_or(ChildError::Exited)?;
         self.channel.get(0, text);
         thread.log_sink.forward(call.module, text);
         Ok(())
@@ -245,7 +245,7 @@ impl Child {
         callees: OptionalCallees<'_>,
         time: &mut Option<Stopwatch>,
         budget_us: u32,
-    ) -> Result<Request, Silence> {
+    ) -> Result<Request, ChildError> {
         let refused = |why: CallRefused| {
             Ok(Request::Called { status: why as u32, outcome: CallOutcome { result: 0, output_length: 0 } })
         };
@@ -264,7 +264,7 @@ impl Child {
         };
         let Some((input_at, output_at, end)) = self.room(input, output) else { return refused(CallRefused::NoMemory) };
         let Reply::Passed = self.say(Request::Room { input: input_at, output: output_at }, time, budget_us)? else {
-            return Err(Silence::Lost);
+            return Err(ChildError::Exited);
         };
         self.channel.get(input_at, &mut given);
         self.used.set(end);
@@ -286,19 +286,19 @@ impl Child {
     }
 
     /// What the process says next. `time` runs from the first time on that it does not say it at once.
-    fn answer(&self, time: &mut Option<Stopwatch>, budget_us: u32) -> Result<Reply, Silence> {
+    fn answer(&self, time: &mut Option<Stopwatch>, budget_us: u32) -> Result<Reply, ChildError> {
         let handoff = self.channel.handoff();
         if !handoff.spin(Peer::Parent, self.channel.spin_budget) {
             let time = time.get_or_insert_with(|| Stopwatch::start(self.process.clock(), budget_us));
             while !handoff.is(Peer::Parent) {
-                let left = time.left().ok_or(Silence::Late)?;
+                let left = time.left().ok_or(ChildError::Timeout)?;
                 handoff.sleep(Peer::Parent, Some(left.min(NAP)));
                 // Its last word may still have come.
                 if !handoff.is(Peer::Parent) && self.process.is_gone() && !handoff.is(Peer::Parent) {
-                    return Err(Silence::Lost);
+                    return Err(ChildError::Exited);
                 }
             }
         }
-        Reply::read(self.channel.words()).ok_or(Silence::Lost)
+        Reply::read(self.channel.words()).ok_or(ChildError::Exited)
     }
 }
