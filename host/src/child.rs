@@ -14,11 +14,11 @@ use crate::activation::OptionalCallees;
 use crate::channel::Channel;
 use crate::handoff::Peer;
 use crate::memory::{self, Image};
+use crate::message::{ChildMessage, ParentMessage};
 use crate::process::Process;
 use crate::services::MAX_LINE;
 use crate::stopwatch::Stopwatch;
 use crate::thread_context::ThreadContext;
-use crate::wire::{Reply, Request};
 use crate::{confined, signals};
 
 /// The process of one image.
@@ -100,7 +100,7 @@ impl Child {
         memory::vacate(&image.segments).map_err(|_| "unmap what is a module's process's")?;
         let child = Child { process, channel, used: Cell::new(FIRST) };
         match child.answer(&mut None, START_US) {
-            Ok(Reply::Ready) => Ok(child),
+            Ok(ChildMessage::Ready) => Ok(child),
             Ok(_) | Err(ChildError::Exited) => {
                 Err("take a module's process all its rights (see seccomp(2), close_range(2))")
             }
@@ -125,7 +125,7 @@ impl Child {
         let (input_at, output_at, end) =
             self.room(call.input.len() as u64, output.len() as u64).ok_or(CallError::NoMemory)?;
         self.channel.put(input_at, call.input);
-        let request = Request::Call {
+        let request = ParentMessage::Call {
             entry: call.entry,
             reason: call.reason,
             input: (self.channel.data(input_at), call.input.len() as u64),
@@ -135,7 +135,7 @@ impl Child {
         let reply = self.converse(request, call, thread, callees);
         self.used.set(input_at);
         let fault = match reply {
-            Ok(Reply::Returned(CallOutcome { result, output_length })) => {
+            Ok(ChildMessage::Returned(CallOutcome { result, output_length })) => {
                 let output_length = output_length.min(output.len());
                 self.channel.get(output_at, &mut output[..output_length]);
                 // The module's next call may be another client's.
@@ -147,11 +147,17 @@ impl Child {
                 }
                 return Ok(CallOutcome { result, output_length });
             }
-            Ok(Reply::Faulted(fault, diagnosis)) => {
+            Ok(ChildMessage::Faulted(fault, diagnosis)) => {
                 thread.diagnosis.set(diagnosis);
                 fault
             }
-            Ok(Reply::Ready | Reply::Log(_) | Reply::Call { .. } | Reply::Passed | Reply::Peak(_))
+            Ok(
+                ChildMessage::Ready
+                | ChildMessage::Log(_)
+                | ChildMessage::Call { .. }
+                | ChildMessage::Passed
+                | ChildMessage::Peak(_),
+            )
             | Err(ChildError::Exited) => LOST,
             Err(ChildError::Timeout) => LATE,
         };
@@ -164,8 +170,8 @@ impl Child {
         if self.used.get() != FIRST {
             return PeakUse::default();
         }
-        match self.say(Request::Peak, &mut None, START_US) {
-            Ok(Reply::Peak(PeakUse { stack_bytes, heap_bytes })) => {
+        match self.say(ParentMessage::Peak, &mut None, START_US) {
+            Ok(ChildMessage::Peak(PeakUse { stack_bytes, heap_bytes })) => {
                 let stack = image.stack_top - thread.stack.bottom();
                 let (_, heap) = image.segments.heap();
                 PeakUse {
@@ -189,11 +195,11 @@ impl Child {
     /// Asks for a call, and does what its services ask for.
     fn converse(
         &self,
-        mut request: Request,
+        mut request: ParentMessage,
         call: &Call<'_, Image>,
         thread: &ThreadContext,
         callees: OptionalCallees<'_>,
-    ) -> Result<Reply, ChildError> {
+    ) -> Result<ChildMessage, ChildError> {
         let budget = call.image.time_us;
         let mut time = None;
         loop {
@@ -202,12 +208,12 @@ impl Child {
             // A module that does nothing but ask has a budget, too.
             let mut start = || *time.get_or_insert_with(|| Stopwatch::start(self.process.clock(), budget));
             request = match reply {
-                Reply::Log(length) if declares(SERVICE_LOG) => {
+                ChildMessage::Log(length) if declares(SERVICE_LOG) => {
                     start();
                     self.log(length, call, thread)?;
-                    Request::Continue
+                    ParentMessage::Continue
                 }
-                Reply::Call { name, input, output } if declares(SERVICE_CALL) => {
+                ChildMessage::Call { name, input, output } if declares(SERVICE_CALL) => {
                     start();
                     self.call_other(name, (input, output), callees, &mut time, budget)?
                 }
@@ -218,7 +224,12 @@ impl Child {
     }
 
     /// Says something to the process, and waits for what it says next.
-    fn say(&self, request: Request, time: &mut Option<Stopwatch>, budget_us: u32) -> Result<Reply, ChildError> {
+    fn say(
+        &self,
+        request: ParentMessage,
+        time: &mut Option<Stopwatch>,
+        budget_us: u32,
+    ) -> Result<ChildMessage, ChildError> {
         if self.process.has_ended() {
             return Err(ChildError::Exited);
         }
@@ -245,9 +256,9 @@ impl Child {
         callees: OptionalCallees<'_>,
         time: &mut Option<Stopwatch>,
         budget_us: u32,
-    ) -> Result<Request, ChildError> {
+    ) -> Result<ParentMessage, ChildError> {
         let refused = |why: CallRefused| {
-            Ok(Request::Called { status: why as u32, outcome: CallOutcome { result: 0, output_length: 0 } })
+            Ok(ParentMessage::Called { status: why as u32, outcome: CallOutcome { result: 0, output_length: 0 } })
         };
         let (Some(callees), Some(name)) = (callees, Name::from_field(name)) else {
             return refused(CallRefused::NotDeclared);
@@ -263,7 +274,9 @@ impl Child {
             return refused(CallRefused::NoMemory);
         };
         let Some((input_at, output_at, end)) = self.room(input, output) else { return refused(CallRefused::NoMemory) };
-        let Reply::Passed = self.say(Request::Room { input: input_at, output: output_at }, time, budget_us)? else {
+        let ChildMessage::Passed =
+            self.say(ParentMessage::Room { input: input_at, output: output_at }, time, budget_us)?
+        else {
             return Err(ChildError::Exited);
         };
         self.channel.get(input_at, &mut given);
@@ -279,14 +292,14 @@ impl Child {
             Ok(outcome) => {
                 let written = taken.get(..outcome.output_length).unwrap_or_default();
                 self.channel.put(output_at, written);
-                Ok(Request::Called { status: CALLED, outcome })
+                Ok(ParentMessage::Called { status: CALLED, outcome })
             }
             Err(why) => refused(why),
         }
     }
 
     /// What the process says next. `time` runs from the first time on that it does not say it at once.
-    fn answer(&self, time: &mut Option<Stopwatch>, budget_us: u32) -> Result<Reply, ChildError> {
+    fn answer(&self, time: &mut Option<Stopwatch>, budget_us: u32) -> Result<ChildMessage, ChildError> {
         let handoff = self.channel.handoff();
         if !handoff.spin(Peer::Parent, self.channel.spin_budget) {
             let time = time.get_or_insert_with(|| Stopwatch::start(self.process.clock(), budget_us));
@@ -299,6 +312,6 @@ impl Child {
                 }
             }
         }
-        Reply::read(self.channel.words()).ok_or(ChildError::Exited)
+        ChildMessage::read(self.channel.words()).ok_or(ChildError::Exited)
     }
 }

@@ -22,12 +22,12 @@ use crate::ground::Ground;
 use crate::handoff::Peer;
 use crate::mappings::{self, Fate, Kept};
 use crate::memory::Image;
+use crate::message::{ChildMessage, ParentMessage};
 use crate::seccomp::leave;
 use crate::stack::Stack;
 use crate::thread_context::{LogSink, ThreadContext};
 use crate::trampoline;
 use crate::watchdog::Watched;
-use crate::wire::{Reply, Request};
 use crate::{seccomp, signals};
 
 /// More than a thread's own variables take, and what its C library keeps of it above them.
@@ -73,13 +73,19 @@ extern "C" fn live(life: *mut Life) -> ! {
     thread.bind_record();
     if let (Some(()), Some(name), LogSink::Parent(channel)) = (confined, Name::new("confined"), &thread.log_sink) {
         // Nothing but calls is asked for here.
-        let _ = serve(channel, &Reply::Ready, image, &name, &thread);
+        let _ = serve(channel, &ChildMessage::Ready, image, &name, &thread);
     }
     leave()
 }
 
 /// Sends `reply`, and makes the calls that the parent asks for until it says something else.
-fn serve(channel: &Channel, reply: &Reply, image: &Image, module: &Name, thread: &ThreadContext) -> Request {
+fn serve(
+    channel: &Channel,
+    reply: &ChildMessage,
+    image: &Image,
+    module: &Name,
+    thread: &ThreadContext,
+) -> ParentMessage {
     let handoff = channel.handoff();
     reply.write(channel.words());
     loop {
@@ -89,8 +95,8 @@ fn serve(channel: &Channel, reply: &Reply, image: &Image, module: &Name, thread:
                 handoff.sleep(Peer::Child, None);
             }
         }
-        match Request::read(channel.words()) {
-            Some(Request::Call { entry, reason, input, output }) => {
+        match ParentMessage::read(channel.words()) {
+            Some(ParentMessage::Call { entry, reason, input, output }) => {
                 let (address, length) = (with_exposed_provenance(input.0 as usize), input.1 as usize);
                 // SAFETY: the parent gave this part of the channel to the input of this call alone.
                 let input = unsafe { slice::from_raw_parts(address, length) };
@@ -99,16 +105,16 @@ fn serve(channel: &Channel, reply: &Reply, image: &Image, module: &Name, thread:
                 let output = unsafe { slice::from_raw_parts_mut(address, length) };
                 let call = Call { module, image, entry, reason, input, timing: Timing::Fast, check_abi: true };
                 let reply = match trampoline::call(call, output, thread, None) {
-                    Ok(returned) => Reply::Returned(returned.outcome),
-                    Err(CallError::Fault(fault)) => Reply::Faulted(fault, thread.diagnosis.take()),
+                    Ok(returned) => ChildMessage::Returned(returned.outcome),
+                    Err(CallError::Fault(fault)) => ChildMessage::Faulted(fault, thread.diagnosis.take()),
                     // The trampoline needs no memory.
                     Err(CallError::NoMemory) => leave(),
                 };
                 reply.write(channel.words());
             }
-            Some(Request::Peak) => {
+            Some(ParentMessage::Peak) => {
                 let stack_bytes = Some(thread.stack.peak_below(image.stack_top));
-                Reply::Peak(PeakUse { stack_bytes, heap_bytes: image.peak_heap() }).write(channel.words());
+                ChildMessage::Peak(PeakUse { stack_bytes, heap_bytes: image.peak_heap() }).write(channel.words());
             }
             Some(request) => return request,
             None => leave(),
@@ -123,7 +129,7 @@ pub(crate) fn forward(channel: &Channel, text: &[u8]) {
         // It says nothing else than to go on.
         let _ = serve(
             channel,
-            &Reply::Log(text.len() as u64),
+            &ChildMessage::Log(text.len() as u64),
             activation.image(),
             activation.module(),
             activation.thread(),
@@ -143,25 +149,26 @@ pub(crate) fn call(
     let name = std::str::from_utf8(name).ok().and_then(Name::new).ok_or(CallRefused::NotDeclared)?;
     let mut field = [0; NAME_SIZE];
     field.iter_mut().zip(name.as_str().bytes()).for_each(|(place, byte)| *place = byte);
-    let ask = |reply: &Reply| serve(channel, reply, activation.image(), activation.module(), activation.thread());
-    let request = ask(&Reply::Call { name: field, input: input.len() as u64, output: output.len() as u64 });
+    let ask =
+        |reply: &ChildMessage| serve(channel, reply, activation.image(), activation.module(), activation.thread());
+    let request = ask(&ChildMessage::Call { name: field, input: input.len() as u64, output: output.len() as u64 });
     let (request, output_at) = match request {
-        Request::Room { input: input_at, output: output_at } => {
+        ParentMessage::Room { input: input_at, output: output_at } => {
             channel.note_grown((input_at + input.len() as u64).max(output_at + output.len() as u64));
             channel.put(input_at, input);
-            (ask(&Reply::Passed), output_at)
+            (ask(&ChildMessage::Passed), output_at)
         }
         refused => (refused, 0),
     };
     match request {
-        Request::Called { status: CALLED, outcome } => {
+        ParentMessage::Called { status: CALLED, outcome } => {
             let length = outcome.output_length.min(output.len());
             if let Some(output) = output.get_mut(..length) {
                 channel.get(output_at, output);
             }
             Ok(CallOutcome { output_length: length, ..outcome })
         }
-        Request::Called { status, .. } => Err(CallRefused::from_number(status)),
+        ParentMessage::Called { status, .. } => Err(CallRefused::from_number(status)),
         // The parent is at odds with itself.
         _ => leave(),
     }

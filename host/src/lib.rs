@@ -8,7 +8,7 @@
 //! watchdog.rs  stopwatch.rs         and of one that takes too long
 //! child.rs  process.rs              the user domain: a process for each image, as its parent sees it,
 //! confined.rs  ground.rs  mappings.rs  seccomp.rs   as it is,
-//! channel.rs  handoff.rs  wire.rs  words.rs and what the two share
+//! channel.rs  handoff.rs  message.rs  codec.rs and what the two share
 //! clock.rs  cpu.rs                  the processor
 //! ```
 //!
@@ -22,6 +22,7 @@ mod calls;
 mod channel;
 mod child;
 mod clock;
+mod codec;
 mod confined;
 mod counters;
 mod cpu;
@@ -30,6 +31,7 @@ mod ground;
 mod handoff;
 mod mappings;
 mod memory;
+mod message;
 mod process;
 mod seccomp;
 mod services;
@@ -42,8 +44,6 @@ mod thread_context;
 mod trampoline;
 mod undeclared;
 mod watchdog;
-mod wire;
-mod words;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;

@@ -6,7 +6,7 @@ fn words(value: u64) -> [AtomicU64; WORDS] {
 }
 
 /// The longest message there is.
-fn fault() -> Reply {
+fn fault() -> ChildMessage {
     let mut services = ServiceLog::EMPTY;
     (0..4).for_each(|service| services.push(ServiceCall { service, arguments: [5, 6] }));
     let (message, file) = (Text::new(&[7; MESSAGE_SIZE]).cut(true), Text::new(b"src/lib.rs"));
@@ -22,40 +22,43 @@ fn fault() -> Reply {
         callers,
         function: None,
     };
-    Reply::Faulted(Fault { kind: FaultKind::Panic, offset: Some(8), address: None }, Some(diagnosis))
+    ChildMessage::Faulted(Fault { kind: FaultKind::Panic, offset: Some(8), address: None }, Some(diagnosis))
 }
 
 #[test]
 fn reads_what_it_writes() {
-    let returned = Reply::Returned(CallOutcome { result: -1, output_length: 3 });
-    let bare = Reply::Faulted(Fault { kind: FaultKind::Divide, offset: None, address: Some(1) }, None);
-    let call = Reply::Call { name: [b'a'; NAME_SIZE], input: 7, output: 8 };
-    let peak = Reply::Peak(PeakUse { stack_bytes: Some(4096), heap_bytes: None });
-    for reply in [Reply::Ready, Reply::Log(5), returned, bare, call, Reply::Passed, peak, fault()] {
+    let returned = ChildMessage::Returned(CallOutcome { result: -1, output_length: 3 });
+    let bare = ChildMessage::Faulted(Fault { kind: FaultKind::Divide, offset: None, address: Some(1) }, None);
+    let call = ChildMessage::Call { name: [b'a'; NAME_SIZE], input: 7, output: 8 };
+    let peak = ChildMessage::Peak(PeakUse { stack_bytes: Some(4096), heap_bytes: None });
+    for reply in [ChildMessage::Ready, ChildMessage::Log(5), returned, bare, call, ChildMessage::Passed, peak, fault()]
+    {
         let words = words(u64::MAX);
         reply.write(&words);
-        assert_eq!(Reply::read(&words), Some(reply));
+        assert_eq!(ChildMessage::read(&words), Some(reply));
     }
-    let call = Request::Call { entry: 1, reason: Reason::Exit, input: (2, 3), output: (4, 5) };
-    let called = Request::Called { status: 3, outcome: CallOutcome { result: -7, output_length: 9 } };
-    for request in [Request::Continue, Request::Peak, Request::Room { input: 1, output: 2 }, called, call] {
+    let call = ParentMessage::Call { entry: 1, reason: Reason::Exit, input: (2, 3), output: (4, 5) };
+    let called = ParentMessage::Called { status: 3, outcome: CallOutcome { result: -7, output_length: 9 } };
+    for request in
+        [ParentMessage::Continue, ParentMessage::Peak, ParentMessage::Room { input: 1, output: 2 }, called, call]
+    {
         let words = words(u64::MAX);
         request.write(&words);
-        assert_eq!(Request::read(&words), Some(request));
+        assert_eq!(ParentMessage::read(&words), Some(request));
     }
 }
 
 #[test]
 fn takes_nothing_for_a_message_that_is_none() {
     for number in 7..1000 {
-        assert_eq!(Reply::read(&words(number)), None);
+        assert_eq!(ChildMessage::read(&words(number)), None);
     }
     // Each word out of its range: the message is refused, or says something else that is in range.
     for index in 0..WORDS {
         let words = words(0);
         fault().write(&words);
         words[index].store(u64::MAX, std::sync::atomic::Ordering::Relaxed);
-        if let Some(Reply::Faulted(_, Some(diagnosis))) = Reply::read(&words) {
+        if let Some(ChildMessage::Faulted(_, Some(diagnosis))) = ChildMessage::read(&words) {
             assert!(diagnosis.code().len() <= CODE_SIZE);
         }
     }

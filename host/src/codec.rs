@@ -4,12 +4,12 @@ use std::slice::Iter;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The words of a message, one after the other. Each is read once.
-pub(crate) struct Words<'channel>(Iter<'channel, AtomicU64>);
+pub(crate) struct Codec<'channel>(Iter<'channel, AtomicU64>);
 
-impl<'channel> Words<'channel> {
+impl<'channel> Codec<'channel> {
     /// From the first one on.
-    pub fn of(words: &'channel [AtomicU64]) -> Words<'channel> {
-        Words(words.iter())
+    pub fn of(words: &'channel [AtomicU64]) -> Codec<'channel> {
+        Codec(words.iter())
     }
 
     /// Writes a word. Messages are never longer than there is room for: a test sees to that.

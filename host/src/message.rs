@@ -11,11 +11,11 @@ use bareflow_loader::diagnosis::{CODE_SIZE, Callers, Diagnosis, MESSAGE_SIZE, Pa
 use bareflow_loader::diagnosis::{ServiceCall, ServiceLog, Text};
 use bareflow_loader::{CallOutcome, Fault, FaultKind, PeakUse};
 
-use crate::words::Words;
+use crate::codec::Codec;
 
 /// What the parent says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Request {
+pub(crate) enum ParentMessage {
     /// Make a call, with address and length of input and output.
     Call { entry: u64, reason: Reason, input: (u64, u64), output: (u64, u64) },
     /// The line is logged: go on.
@@ -31,7 +31,7 @@ pub(crate) enum Request {
 /// What the child says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "it lives for a moment, where nothing can be allocated")]
-pub(crate) enum Reply {
+pub(crate) enum ChildMessage {
     /// It is confined, and waits for calls.
     Ready,
     /// Log a line of that many bytes.
@@ -48,70 +48,75 @@ pub(crate) enum Reply {
     Faulted(Fault, Option<Diagnosis>),
 }
 
-impl Request {
+impl ParentMessage {
     /// Writes it down.
     pub fn write(&self, words: &[AtomicU64]) {
-        let mut words = Words::of(words);
+        let mut words = Codec::of(words);
         match *self {
-            Request::Continue => words.put(0),
-            Request::Peak => words.put(4),
-            Request::Room { input, output } => words.put_all([2, input, output]),
-            Request::Called { status, outcome } => {
+            ParentMessage::Continue => words.put(0),
+            ParentMessage::Peak => words.put(4),
+            ParentMessage::Room { input, output } => words.put_all([2, input, output]),
+            ParentMessage::Called { status, outcome } => {
                 words.put_all([3, status.into()]);
                 put_outcome(&mut words, outcome);
             }
-            Request::Call { entry, reason, input, output } => {
+            ParentMessage::Call { entry, reason, input, output } => {
                 words.put_all([1, entry, reason as u64, input.0, input.1, output.0, output.1]);
             }
         }
     }
 
     /// Reads one.
-    pub fn read(words: &[AtomicU64]) -> Option<Request> {
-        let mut words = Words::of(words);
+    pub fn read(words: &[AtomicU64]) -> Option<ParentMessage> {
+        let mut words = Codec::of(words);
         match words.get()? {
-            0 => Some(Request::Continue),
-            4 => Some(Request::Peak),
+            0 => Some(ParentMessage::Continue),
+            4 => Some(ParentMessage::Peak),
             1 => {
                 let [entry, reason, input, input_length, output, output_length] = words.get_all()?;
                 let reason = Reason::ALL.into_iter().find(|&known| known as u64 == reason)?;
-                Some(Request::Call { entry, reason, input: (input, input_length), output: (output, output_length) })
+                Some(ParentMessage::Call {
+                    entry,
+                    reason,
+                    input: (input, input_length),
+                    output: (output, output_length),
+                })
             }
             2 => {
                 let [input, output] = words.get_all()?;
-                Some(Request::Room { input, output })
+                Some(ParentMessage::Room { input, output })
             }
             3 => {
                 let status = words.get()?.try_into().ok()?;
-                Some(Request::Called { status, outcome: get_outcome(&mut words)? })
+                Some(ParentMessage::Called { status, outcome: get_outcome(&mut words)? })
             }
             _ => None,
         }
     }
 }
 
-impl Reply {
+impl ChildMessage {
     /// Writes it down.
     pub fn write(&self, words: &[AtomicU64]) {
-        let mut words = Words::of(words);
+        let mut words = Codec::of(words);
         match self {
-            Reply::Ready => words.put(0),
-            Reply::Log(length) => words.put_all([1, *length]),
-            Reply::Returned(outcome) => {
+            ChildMessage::Ready => words.put(0),
+            ChildMessage::Log(length) => words.put_all([1, *length]),
+            ChildMessage::Returned(outcome) => {
                 words.put(2);
                 put_outcome(&mut words, *outcome);
             }
-            Reply::Call { name, input, output } => {
+            ChildMessage::Call { name, input, output } => {
                 words.put_all([4, *input, *output]);
                 words.put_bytes(name);
             }
-            Reply::Passed => words.put(5),
-            Reply::Peak(peak) => {
+            ChildMessage::Passed => words.put(5),
+            ChildMessage::Peak(peak) => {
                 words.put(6);
                 words.put_option(peak.stack_bytes);
                 words.put_option(peak.heap_bytes);
             }
-            Reply::Faulted(fault, diagnosis) => {
+            ChildMessage::Faulted(fault, diagnosis) => {
                 words.put(3);
                 put_fault(&mut words, fault);
                 words.put(diagnosis.is_some().into());
@@ -121,51 +126,53 @@ impl Reply {
     }
 
     /// Reads one.
-    pub fn read(words: &[AtomicU64]) -> Option<Reply> {
-        let mut words = Words::of(words);
+    pub fn read(words: &[AtomicU64]) -> Option<ChildMessage> {
+        let mut words = Codec::of(words);
         match words.get()? {
-            0 => Some(Reply::Ready),
-            1 => Some(Reply::Log(words.get()?)),
-            2 => Some(Reply::Returned(get_outcome(&mut words)?)),
+            0 => Some(ChildMessage::Ready),
+            1 => Some(ChildMessage::Log(words.get()?)),
+            2 => Some(ChildMessage::Returned(get_outcome(&mut words)?)),
             4 => {
                 let [input, output] = words.get_all()?;
-                Some(Reply::Call { name: words.get_bytes()?, input, output })
+                Some(ChildMessage::Call { name: words.get_bytes()?, input, output })
             }
-            5 => Some(Reply::Passed),
-            6 => Some(Reply::Peak(PeakUse { stack_bytes: words.get_option()?, heap_bytes: words.get_option()? })),
+            5 => Some(ChildMessage::Passed),
+            6 => {
+                Some(ChildMessage::Peak(PeakUse { stack_bytes: words.get_option()?, heap_bytes: words.get_option()? }))
+            }
             3 => {
                 let fault = get_fault(&mut words)?;
                 let diagnosis = if words.get()? == 0 { None } else { Some(get_diagnosis(&mut words)?) };
-                Some(Reply::Faulted(fault, diagnosis))
+                Some(ChildMessage::Faulted(fault, diagnosis))
             }
             _ => None,
         }
     }
 }
 
-fn put_outcome(words: &mut Words<'_>, CallOutcome { result, output_length }: CallOutcome) {
+fn put_outcome(words: &mut Codec<'_>, CallOutcome { result, output_length }: CallOutcome) {
     words.put_all([u64::from(result.cast_unsigned()), output_length as u64]);
 }
 
-fn get_outcome(words: &mut Words<'_>) -> Option<CallOutcome> {
+fn get_outcome(words: &mut Codec<'_>) -> Option<CallOutcome> {
     let [result, length] = words.get_all()?;
     let result = u32::try_from(result).ok()?.cast_signed();
     Some(CallOutcome { result, output_length: length.try_into().ok()? })
 }
 
-fn put_fault(words: &mut Words<'_>, fault: &Fault) {
+fn put_fault(words: &mut Codec<'_>, fault: &Fault) {
     let kind = FaultKind::ALL.iter().position(|&kind| kind == fault.kind);
     words.put(kind.unwrap_or(usize::MAX) as u64);
     words.put_option(fault.offset);
     words.put_option(fault.address);
 }
 
-fn get_fault(words: &mut Words<'_>) -> Option<Fault> {
+fn get_fault(words: &mut Codec<'_>) -> Option<Fault> {
     let kind = *FaultKind::ALL.get(usize::try_from(words.get()?).ok()?)?;
     Some(Fault { kind, offset: words.get_option()?, address: words.get_option()? })
 }
 
-fn put_diagnosis(words: &mut Words<'_>, diagnosis: &Diagnosis) {
+fn put_diagnosis(words: &mut Codec<'_>, diagnosis: &Diagnosis) {
     words.put_all(diagnosis.registers);
     words.put_bytes(&diagnosis.code);
     words.put(diagnosis.code_length as u64);
@@ -192,7 +199,7 @@ fn put_diagnosis(words: &mut Words<'_>, diagnosis: &Diagnosis) {
     callers.iter().for_each(|&offset| words.put(offset));
 }
 
-fn get_diagnosis(words: &mut Words<'_>) -> Option<Diagnosis> {
+fn get_diagnosis(words: &mut Codec<'_>) -> Option<Diagnosis> {
     let registers = words.get_all()?;
     let code = words.get_bytes()?;
     let code_length = usize::try_from(words.get()?).ok().filter(|&length| length <= CODE_SIZE)?;
@@ -211,7 +218,7 @@ fn get_diagnosis(words: &mut Words<'_>) -> Option<Diagnosis> {
     Some(Diagnosis { registers, code, code_length, services, panic, heap_request, callers, function: None })
 }
 
-fn get_panic(words: &mut Words<'_>) -> Option<PanicMessage> {
+fn get_panic(words: &mut Codec<'_>) -> Option<PanicMessage> {
     let mut text = || {
         let is_cut = words.get()? != 0;
         let length = usize::try_from(words.get()?).ok()?;
@@ -222,5 +229,5 @@ fn get_panic(words: &mut Words<'_>) -> Option<PanicMessage> {
 }
 
 #[cfg(test)]
-#[path = "wire_tests.rs"]
+#[path = "message_tests.rs"]
 mod tests;
