@@ -14,7 +14,7 @@ use bareflow_loader::{CallOutcome, Fault, FaultKind};
 use crate::activation::Activation;
 use crate::services::enter_service;
 use crate::thread_context::LogSink;
-use crate::{confined, trampoline};
+use crate::{sandbox, trampoline};
 
 /// Set in what the service says where the call is at its end, above the status.
 const AT_ITS_END: u64 = 1 << 32;
@@ -99,7 +99,7 @@ fn call(activation: &Activation, arguments: *mut CallArguments<'_>) -> Result<u3
         unsafe { std::slice::from_raw_parts_mut(given.output, capacity) }
     };
     let done = match (&activation.thread().log_sink, activation.callees()) {
-        (LogSink::Parent(channel), _) => confined::call(channel, activation, name, input, output),
+        (LogSink::Parent(channel), _) => sandbox::call(channel, activation, name, input, output),
         (LogSink::Log(_), Some(callees)) => {
             let paused = activation.thread().watched.pause();
             let done = callees.call(name, input, output);

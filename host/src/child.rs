@@ -19,7 +19,7 @@ use crate::process::Process;
 use crate::services::MAX_LINE;
 use crate::stopwatch::Stopwatch;
 use crate::thread_context::ThreadContext;
-use crate::{confined, signals};
+use crate::{sandbox, signals};
 
 /// The process of one image.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ enum ChildError {
     Exited,
 }
 
-/// How long a process may take to confine itself, in microseconds.
+/// How long a process may take to sandbox itself, in microseconds.
 const START_US: u32 = 10_000_000;
 
 /// How long to sleep before looking whether the process is still there.
@@ -65,7 +65,7 @@ static STARTING: Mutex<()> = Mutex::new(());
 
 /// Moves a sealed image out of this process, into one of its own.
 #[expect(clippy::result_large_err, reason = "a box would be memory that may not be there")]
-pub(crate) fn confine(mut image: Image, thread: &ThreadContext) -> Result<Image, (Image, PlatformError)> {
+pub(crate) fn sandbox(mut image: Image, thread: &ThreadContext) -> Result<Image, (Image, PlatformError)> {
     let Ok(place) = Box::try_new_uninit() else {
         return Err((image, PlatformError { what: "take memory for a module's process", bytes: size_of::<Child>() }));
     };
@@ -92,12 +92,12 @@ impl Child {
             // SAFETY: `run` does only what a signal handler may.
             match unsafe { Process::copy() }.map_err(|_| "make a process for a module")? {
                 Some(process) => Ok((process, channel)),
-                None => confined::run(image, thread.stack.alias(), channel, parent),
+                None => sandbox::run(image, thread.stack.alias(), channel, parent),
             }
         })?;
         channel.keep_from_others().map_err(|_| "keep memory from other modules")?;
         drop(starting);
-        memory::vacate(&image.segments).map_err(|_| "unmap what is a module's process's")?;
+        memory::unmap_image(&image.segments).map_err(|_| "unmap what is a module's process's")?;
         let child = Child { process, channel, used: Cell::new(FIRST) };
         match child.answer(&mut None, START_US) {
             Ok(ChildMessage::Ready) => Ok(child),

@@ -7,7 +7,7 @@
 //! signals.rs  faults.rs             the end of a call that goes wrong
 //! watchdog.rs  stopwatch.rs         and of one that takes too long
 //! child.rs  process.rs              the user domain: a process for each image, as its parent sees it,
-//! confined.rs  ground.rs  mappings.rs  seccomp.rs   as it is,
+//! sandbox.rs  ground.rs  mappings.rs  seccomp.rs   as it is,
 //! channel.rs  handoff.rs  message.rs  codec.rs and what the two share
 //! clock.rs  cpu.rs                  the processor
 //! ```
@@ -23,7 +23,6 @@ mod channel;
 mod child;
 mod clock;
 mod codec;
-mod confined;
 mod counters;
 mod cpu;
 mod faults;
@@ -33,6 +32,7 @@ mod mappings;
 mod memory;
 mod message;
 mod process;
+mod sandbox;
 mod seccomp;
 mod services;
 mod signals;
@@ -207,7 +207,7 @@ impl Platform for HostPlatform {
             return Ok(unsealed.seal_shared());
         }
         let sealed = match unsealed.seal() {
-            Ok(image) => child::confine(image, &self.thread),
+            Ok(image) => child::sandbox(image, &self.thread),
             Err(refused) => Err(refused),
         };
         sealed.map_err(|(image, error)| {

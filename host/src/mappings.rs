@@ -34,7 +34,7 @@ fn number(digits: &[u8]) -> Option<u64> {
 
 /// What stays.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Kept<'ranges> {
+pub(crate) struct KeptRanges<'ranges> {
     /// These pages and nothing around them: first address and the one behind the last.
     pub ranges: &'ranges [(u64, u64)],
     /// Addresses of code: the files that these are from stay, but what may be written of them becomes zero.
@@ -52,7 +52,7 @@ pub(crate) enum Fate {
     Zero,
 }
 
-impl Kept<'_> {
+impl KeptRanges<'_> {
     /// The first part, from `address` on, of a mapping that stays.
     fn next(&self, address: u64) -> Option<(u64, u64)> {
         // From the beginning of a page to the end of one.
@@ -84,7 +84,11 @@ fn is_of(maps: &[u8], path: &[u8], addresses: &[u64]) -> bool {
 /// Says of each range of the list `maps` what becomes of it, unless it stays. The system's own code stays.
 ///
 /// Returns `None` if the list is none, or `change` returned `false`.
-pub(crate) fn strip(maps: &[u8], kept: Kept<'_>, mut change: impl FnMut(Fate, u64, u64) -> bool) -> Option<()> {
+pub(crate) fn unmap_all_except(
+    maps: &[u8],
+    kept: KeptRanges<'_>,
+    mut change: impl FnMut(Fate, u64, u64) -> bool,
+) -> Option<()> {
     // The file whose bss the next mapping may be, and where that would begin.
     let mut before: Option<(&[u8], u64)> = None;
     for mapping in mappings(maps) {
@@ -132,7 +136,7 @@ mod tests {
 
     fn stripped(ranges: &[(u64, u64)], code: &[u64], variables: &[u64]) -> Vec<(Fate, u64, u64)> {
         let mut gone = Vec::new();
-        strip(MAPS, Kept { ranges, code, variables }, |fate, start, end| {
+        unmap_all_except(MAPS, KeptRanges { ranges, code, variables }, |fate, start, end| {
             gone.push((fate, start, end));
             true
         })
@@ -171,8 +175,8 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_list() {
-        let kept = Kept { ranges: &[], code: &[], variables: &[] };
-        assert_eq!(strip(b"1000 rw-p", kept, |_, _, _| true), None);
-        assert_eq!(strip(MAPS, kept, |_, _, _| false), None);
+        let kept = KeptRanges { ranges: &[], code: &[], variables: &[] };
+        assert_eq!(unmap_all_except(b"1000 rw-p", kept, |_, _, _| true), None);
+        assert_eq!(unmap_all_except(MAPS, kept, |_, _, _| false), None);
     }
 }

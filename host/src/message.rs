@@ -32,7 +32,7 @@ pub(crate) enum ParentMessage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "it lives for a moment, where nothing can be allocated")]
 pub(crate) enum ChildMessage {
-    /// It is confined, and waits for calls.
+    /// It is sandboxed, and waits for calls.
     Ready,
     /// Log a line of that many bytes.
     Log(u64),

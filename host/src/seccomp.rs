@@ -135,7 +135,7 @@ fn filter(word: u64) -> [sock_filter; LENGTH] {
 }
 
 /// Gives this process the filter, for good. It sleeps at `word` alone.
-pub(crate) fn confine(word: &AtomicU32) -> io::Result<()> {
+pub(crate) fn sandbox(word: &AtomicU32) -> io::Result<()> {
     let filter = filter(word.as_ptr().addr() as u64);
     let program = sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
     // SAFETY: the system copies the filter, and changes no memory.

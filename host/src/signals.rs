@@ -89,13 +89,13 @@ fn set_handler(signal: c_int, handler: Handler) -> io::Result<libc::sigaction> {
 
 /// Makes the handlers those of a process that a module runs in alone, on a stack of `size` bytes from `start` on: a
 /// system call that is refused is the module's fault, and nobody sends anything else.
-pub(crate) fn confine(start: *mut c_void, size: usize) -> io::Result<()> {
+pub(crate) fn sandbox(start: *mut c_void, size: usize) -> io::Result<()> {
     let stack = libc::stack_t { ss_sp: start, ss_flags: 0, ss_size: size };
     // SAFETY: the caller mapped the stack for this.
     check(unsafe { libc::sigaltstack(&raw const stack, null_mut()) })?;
     let mut set = no_signals();
     for signal in SIGNALS.into_iter().chain([libc::SIGSYS]) {
-        set_handler(signal, handle_confined)?;
+        set_handler(signal, handle_sandboxed)?;
         // SAFETY: the set is this frame's own.
         unsafe { libc::sigaddset(&raw mut set, signal) };
     }
@@ -134,7 +134,7 @@ extern "C" fn handle(signal: c_int, info: *mut siginfo_t, context: *mut c_void) 
 }
 
 /// The same in a process that a module runs in alone.
-extern "C" fn handle_confined(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
+extern "C" fn handle_sandboxed(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
     if !is_modules(signal, info, context) {
         // Its own code went wrong.
         seccomp::leave();

@@ -10,7 +10,7 @@ use bareflow_loader::{Diagnosis, Name, Printable};
 
 use crate::activation::Activation;
 use crate::channel::Channel;
-use crate::confined;
+use crate::sandbox;
 use crate::stack::Stack;
 use crate::trampoline::CurrentCall;
 use crate::watchdog::Watched;
@@ -75,7 +75,7 @@ impl LogSink {
     pub fn forward(&self, module: &Name, text: &[u8]) {
         match self {
             LogSink::Log(log) => log(format_args!("  [LOG] {module}: {}", Printable(text))),
-            LogSink::Parent(channel) => confined::forward(channel, text),
+            LogSink::Parent(channel) => sandbox::forward(channel, text),
         }
     }
 }

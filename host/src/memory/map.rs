@@ -63,7 +63,7 @@ pub fn unmap(start: u64, bytes: u64) {
 }
 
 /// Gives the pages of a private range back: it reads as zeros again. `false` where the system does not let it.
-pub fn forget(start: u64, bytes: u64) -> bool {
+pub fn discard(start: u64, bytes: u64) -> bool {
     // SAFETY: callers own the range, and what is in it is no more of use.
     unsafe { libc::madvise(without_provenance_mut(start as usize), bytes as usize, libc::MADV_DONTNEED) == 0 }
 }

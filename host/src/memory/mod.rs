@@ -17,7 +17,7 @@ use crate::child::Child;
 use bareflow_runtime::serialize;
 use packed::Packed;
 use paged::Paged;
-pub(crate) use paged::vacate;
+pub(crate) use paged::unmap_image;
 
 /// A module's memory.
 #[derive(Debug)]

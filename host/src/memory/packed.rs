@@ -110,7 +110,7 @@ fn memory_file(bytes: u64) -> io::Result<OwnedFd> {
 #[inline]
 fn clear(start: u64, bytes: u64) {
     let (first, end) = (start.next_multiple_of(PAGE_SIZE), (start + bytes) & !(PAGE_SIZE - 1));
-    if bytes < LARGE || !map::forget(first, end - first) {
+    if bytes < LARGE || !map::discard(first, end - first) {
         return fill(start, bytes, 0);
     }
     fill(start, first - start, 0);

@@ -39,7 +39,7 @@ impl Paged {
     /// Takes an image's pages and its place back.
     pub fn free(&mut self, segments: &Segments) {
         // Where this fails the pages stay, and so do their addresses: nothing may be placed there.
-        if vacate(segments).is_ok() {
+        if unmap_image(segments).is_ok() {
             let pages = Segments::pages(&segments.size, segments.heap);
             self.ranges.free((segments.base - self.base) / PAGE_SIZE, pages);
         }
@@ -67,7 +67,7 @@ pub(crate) fn protect(segments: &Segments) -> Result<(), u64> {
 }
 
 /// Gives an image's memory back, but not its addresses.
-pub(crate) fn vacate(segments: &Segments) -> io::Result<()> {
+pub(crate) fn unmap_image(segments: &Segments) -> io::Result<()> {
     mapped(segments).try_for_each(|(start, bytes)| map::map_over(start, bytes, PROT_NONE, MAP_NORESERVE))
 }
 

@@ -20,7 +20,7 @@ use crate::activation::Activation;
 use crate::channel::Channel;
 use crate::ground::Ground;
 use crate::handoff::Peer;
-use crate::mappings::{self, Fate, Kept};
+use crate::mappings::{self, Fate, KeptRanges};
 use crate::memory::Image;
 use crate::message::{ChildMessage, ParentMessage};
 use crate::seccomp::leave;
@@ -56,7 +56,7 @@ pub(crate) fn run(image: &Image, stack: Stack, channel: Channel, parent: u32) ->
 extern "C" fn live(life: *mut Life) -> ! {
     // SAFETY: it lies on top of this stack for good.
     let life: &'static Life = unsafe { &*life };
-    let confined = confine(life);
+    let sandboxed = sandbox(life);
     let Life { ref image, ref watched, ref stack, .. } = *life;
     // SAFETY: the process drops neither of the two.
     let channel = unsafe { std::ptr::read(&raw const life.channel) };
@@ -71,7 +71,7 @@ extern "C" fn live(life: *mut Life) -> ! {
         services: Cell::new(ServiceLog::EMPTY),
     });
     thread.bind_record();
-    if let (Some(()), Some(name), LogSink::Parent(channel)) = (confined, Name::new("confined"), &thread.log_sink) {
+    if let (Some(()), Some(name), LogSink::Parent(channel)) = (sandboxed, Name::new("confined"), &thread.log_sink) {
         // Nothing but calls is asked for here.
         let _ = serve(channel, &ChildMessage::Ready, image, &name, &thread);
     }
@@ -175,14 +175,14 @@ pub(crate) fn call(
 }
 
 /// Gives up all but what the module and its calls need.
-fn confine(life: &Life) -> Option<()> {
+fn sandbox(life: &Life) -> Option<()> {
     option(libc::PR_SET_PDEATHSIG, libc::SIGKILL as c_ulong)?;
     // SAFETY: takes nothing and always succeeds.
     if unsafe { libc::getppid() }.cast_unsigned() != life.parent {
         return None;
     }
     let (start, size) = life.ground.signals();
-    signals::confine(start, size).ok()?;
+    signals::sandbox(start, size).ok()?;
     strip(life)?;
     let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: nobody uses a descriptor after this; the limit is this frame's own.
@@ -192,7 +192,7 @@ fn confine(life: &Life) -> Option<()> {
     }
     option(libc::PR_SET_DUMPABLE, 0)?;
     option(libc::PR_SET_NO_NEW_PRIVS, 1)?;
-    seccomp::confine(life.channel.handoff().word()).ok()
+    seccomp::sandbox(life.channel.handoff().word()).ok()
 }
 
 /// Unmaps what else the process inherited, and puts zeros in the place of what must be there but for what it holds.
@@ -214,8 +214,8 @@ fn strip(life: &Life) -> Option<()> {
         libc::syscall as *const () as u64,
         libc::prctl as *const () as u64,
     ];
-    let kept = Kept { ranges: &ranges, code: &[live as *const () as u64], variables: &library };
-    mappings::strip(maps, kept, |fate, start, end| match fate {
+    let kept = KeptRanges { ranges: &ranges, code: &[live as *const () as u64], variables: &library };
+    mappings::unmap_all_except(maps, kept, |fate, start, end| match fate {
         // SAFETY: nothing that this process goes on to use lies there.
         Fate::Unmap => unsafe { libc::munmap(without_provenance_mut(start as usize), (end - start) as usize) == 0 },
         Fate::Zero => zero(start, end),
@@ -231,8 +231,8 @@ fn strip(life: &Life) -> Option<()> {
         return None;
     }
     for word in [0, 16] {
-        // The block's own address, in both places where it is to be found (System V ABI 3.4.6, and the GNU C library's).
-        // SAFETY: the words lie in the pages that were just mapped.
+        // The block's own address, in both places where it is to be found (System V ABI 3.4.6, and the GNU C
+        // library's). SAFETY: the words lie in the pages that were just mapped.
         unsafe { with_exposed_provenance_mut::<u64>((pointer + word) as usize).write_volatile(pointer) };
     }
     // The list says where all lay.
