@@ -101,9 +101,9 @@ fn call(activation: &Activation, arguments: *mut CallArguments<'_>) -> Result<u3
     let done = match (&activation.thread().log_sink, activation.callees()) {
         (LogSink::Parent(channel), _) => sandbox::call(channel, activation, name, input, output),
         (LogSink::Log(_), Some(callees)) => {
-            let paused = activation.thread().watched.pause();
+            let paused = activation.thread().watch_slot.pause();
             let done = callees.call(name, input, output);
-            activation.leave_out(activation.thread().watched.resume(paused));
+            activation.leave_out(activation.thread().watch_slot.resume(paused));
             done
         }
         (LogSink::Log(_), None) => Err(CallRefused::NotDeclared),

@@ -66,7 +66,7 @@ pub use memory::{Image, UnsealedImage};
 use stack::Stack;
 use thread_context::{LogSink, ThreadContext};
 use undeclared::table_of;
-use watchdog::Watched;
+use watchdog::WatchSlot;
 use watchdog::budgets::Expected;
 
 /// Where the lines go that modules log.
@@ -115,7 +115,7 @@ impl HostPlatform {
             activation: Activation::inactive(),
             current: trampoline::current_call(),
             stack,
-            watched: Watched::of_thread(),
+            watch_slot: WatchSlot::of_thread(),
             log_sink: LogSink::Log(log),
             clock,
             diagnosis: Cell::new(None),

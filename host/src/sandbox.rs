@@ -27,7 +27,7 @@ use crate::seccomp::leave;
 use crate::stack::Stack;
 use crate::thread_context::{LogSink, ThreadContext};
 use crate::trampoline;
-use crate::watchdog::Watched;
+use crate::watchdog::WatchSlot;
 use crate::{seccomp, signals};
 
 /// More than a thread's own variables take, and what its C library keeps of it above them.
@@ -41,7 +41,7 @@ struct Life {
     channel: Channel,
     parent: u32,
     /// Nobody looks there: the parent watches the time.
-    watched: Watched,
+    watch_slot: WatchSlot,
 }
 
 /// The whole life of the process.
@@ -49,7 +49,7 @@ pub(crate) fn run(image: &Image, stack: Stack, channel: Channel, parent: u32) ->
     let Ok(ground) = Ground::map() else { leave() };
     // SAFETY: the image is never dropped here, and this process has one thread, which goes on with this one.
     let image = ManuallyDrop::new(unsafe { std::ptr::read(image) });
-    ground.go_on(Life { ground, image, stack, channel, parent, watched: Watched::nobody() }, live)
+    ground.go_on(Life { ground, image, stack, channel, parent, watch_slot: WatchSlot::unused() }, live)
 }
 
 /// The same on a stack that has nothing of the parent's.
@@ -57,14 +57,14 @@ extern "C" fn live(life: *mut Life) -> ! {
     // SAFETY: it lies on top of this stack for good.
     let life: &'static Life = unsafe { &*life };
     let sandboxed = sandbox(life);
-    let Life { ref image, ref watched, ref stack, .. } = *life;
+    let Life { ref image, ref watch_slot, ref stack, .. } = *life;
     // SAFETY: the process drops neither of the two.
     let channel = unsafe { std::ptr::read(&raw const life.channel) };
     let thread = ManuallyDrop::new(ThreadContext {
         activation: Activation::inactive(),
         current: trampoline::current_call(),
         stack: stack.alias(),
-        watched,
+        watch_slot,
         log_sink: LogSink::Parent(channel),
         clock: None,
         diagnosis: Cell::new(None),

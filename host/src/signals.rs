@@ -170,7 +170,8 @@ fn is_modules(signal: c_int, info: *mut siginfo_t, context: *mut c_void) -> bool
 
 extern "C" fn handle_late(_: c_int, _: *mut siginfo_t, context: *mut c_void) {
     clear_flags();
-    let Some(activation) = trampoline::current().filter(|activation| activation.thread().watched.is_overdue()) else {
+    let Some(activation) = trampoline::current().filter(|activation| activation.thread().watch_slot.is_overdue())
+    else {
         return;
     };
     // SAFETY: the system passes it for as long as the handler runs.

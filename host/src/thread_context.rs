@@ -13,7 +13,7 @@ use crate::channel::Channel;
 use crate::sandbox;
 use crate::stack::Stack;
 use crate::trampoline::CurrentCall;
-use crate::watchdog::Watched;
+use crate::watchdog::WatchSlot;
 use crate::{Clock, Log};
 
 /// All that calls of one thread share. It stays where it is, since the thread and the activation know where.
@@ -24,7 +24,7 @@ pub(crate) struct ThreadContext {
     pub current: &'static CurrentCall,
     pub stack: Stack,
     /// Where the watchdog looks.
-    pub watched: &'static Watched,
+    pub watch_slot: &'static WatchSlot,
     pub log_sink: LogSink,
     /// What tells modules the time, if the processor does not.
     pub clock: Option<Clock>,
@@ -48,14 +48,14 @@ impl ThreadContext {
             before.deactivate();
         }
         self.activation.activate();
-        self.watched.watch(self.activation.address());
+        self.watch_slot.watch(self.activation.address());
     }
 }
 
 impl Drop for ThreadContext {
     fn drop(&mut self) {
         let activation = self.activation.address();
-        self.watched.forget(activation);
+        self.watch_slot.forget(activation);
         if self.current.load(Ordering::Relaxed) == activation {
             self.current.store(null_mut(), Ordering::Relaxed);
         }

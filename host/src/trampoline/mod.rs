@@ -86,13 +86,13 @@ pub(crate) fn call(
     // It lies in the other one, and has a stack and an activation of its own.
     let top = call.image.stack_top;
     let stack = thread.stack.above(top, under_way.stack_top());
-    let waiting = under_way.thread().watched.call();
+    let waiting = under_way.thread().watch_slot.call();
     let activation = Activation::inactive();
     activation.belongs_to(thread);
     activation.begin(&call, stack.unwrap_or(under_way.service_stack.get() & !15));
     thread.current.store(activation.address(), Ordering::Release);
     let returned = enter(&call, output, &activation, thread, callees);
-    thread.watched.go_on(waiting);
+    thread.watch_slot.go_on(waiting);
     thread.current.store(outer, Ordering::Release);
     returned
 }
@@ -147,7 +147,7 @@ fn run_timed(
     thread: &ThreadContext,
 ) -> (u64, FastReturn) {
     // The watchdog's signal never finds a call with another one's budget.
-    thread.watched.begin(call.image.time_us);
+    thread.watch_slot.begin(call.image.time_us);
     let trampolines = if call.check_abi { &CHECKING_TRAMPOLINES } else { &TRAMPOLINES };
     let trampoline = trampolines[call.timing as usize];
     let (result, left, end): (u64, u64, u64);

@@ -18,22 +18,22 @@ use budgets::Budget;
 pub(crate) const SIGNAL: libc::c_int = libc::SIGVTALRM;
 
 /// How often the watchdog looks, in microseconds: four times in the smallest budget, within these.
-const TICKS: (u64, u64) = (1_000, 50_000);
+const TICK_RANGE_US: (u64, u64) = (1_000, 50_000);
 
 /// So many times the watchdog looks before it forgets a budget that no image has: to wake it takes longer than a load.
-const LOOKS: u32 = 100;
+const IDLE_CHECKS: u32 = 100;
 
 /// Calls inside of each other whose time is known: twice as many as modules can bring about, since a call
 /// that waits for another one counts as one more.
 const DEPTH: usize = 4 * bareflow_loader::MAX_DEPTH;
 
 /// Where a mark begins, in bits.
-const MARK: u32 = 32;
+const MARK_SHIFT: u32 = 32;
 
 /// What the watchdog sees of a thread. It is never freed, so that a signal that
 /// comes when the thread is at its end finds it, too.
 #[derive(Debug)]
-pub(crate) struct Watched {
+pub(crate) struct WatchSlot {
     /// Whether there is a thread it is for.
     taken: AtomicBool,
     /// The activation of the outermost call, under way or not; null before the first.
@@ -48,19 +48,19 @@ pub(crate) struct Watched {
 }
 
 /// What the watchdog knows of a call that waits for another module.
-pub(crate) struct Paused {
+pub(crate) struct PausedCall {
     call: u64,
     inner: [u64; 2],
     since: [Duration; 2],
 }
 
 /// The budget of nobody, in microseconds: more than an hour.
-const NOBODYS: u64 = u32::MAX as u64;
+const NO_BUDGET_US: u64 = u32::MAX as u64;
 
-impl Watched {
+impl WatchSlot {
     /// One that nobody looks at.
-    pub const fn nobody() -> Watched {
-        Watched {
+    pub const fn unused() -> WatchSlot {
+        WatchSlot {
             taken: AtomicBool::new(false),
             activation: AtomicPtr::new(null_mut()),
             call: AtomicU64::new(0),
@@ -70,8 +70,8 @@ impl Watched {
     }
 
     /// That of this thread.
-    pub fn of_thread() -> &'static Watched {
-        OWN.with(|own| own.watched)
+    pub fn of_thread() -> &'static WatchSlot {
+        SLOT.with(|own| own.watch_slot)
     }
 
     /// Notes whose calls are watched from now on.
@@ -102,16 +102,16 @@ impl Watched {
 
     /// Notes that the call under way waits for another module, whose time is none of its own.
     #[cold]
-    pub fn pause(&self) -> Paused {
-        let call = self.call.swap(NOBODYS, Ordering::AcqRel);
+    pub fn pause(&self) -> PausedCall {
+        let call = self.call.swap(NO_BUDGET_US, Ordering::AcqRel);
         let inner = [0, 1].map(|index: usize| self.inner[index].swap(0, Ordering::Relaxed));
-        Paused { call, inner, since: stopwatch::now() }
+        PausedCall { call, inner, since: stopwatch::now() }
     }
 
     /// Notes that it goes on. Returns how long that took: as it passed, and as this thread ran it.
     #[cold]
-    pub fn resume(&self, Paused { call, inner, since }: Paused) -> [Duration; 2] {
-        let took = less(stopwatch::now(), since);
+    pub fn resume(&self, PausedCall { call, inner, since }: PausedCall) -> [Duration; 2] {
+        let took = elapsed(stopwatch::now(), since);
         for ((place, before), took) in self.inner.iter().zip(inner).zip(took) {
             let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
             place.store(before.saturating_add(took), Ordering::Relaxed);
@@ -133,45 +133,45 @@ impl Watched {
     /// Whether the time of the call under way is over.
     pub fn is_overdue(&self) -> bool {
         let call = self.call();
-        call >> MARK != 0 && self.overdue.load(Ordering::Relaxed) == call
+        call >> MARK_SHIFT != 0 && self.overdue.load(Ordering::Relaxed) == call
     }
 }
 
 /// A thread's entry in the watchdog's list, as long as there is the thread.
-struct Own {
-    watched: &'static Watched,
+struct SlotGuard {
+    watch_slot: &'static WatchSlot,
 }
 
 thread_local! {
-    static OWN: Own = Own::enter();
+    static SLOT: SlotGuard = SlotGuard::enter();
 }
 
-impl Own {
-    fn enter() -> Own {
+impl SlotGuard {
+    fn enter() -> SlotGuard {
         let mut list = list();
-        let free = list.threads.iter_mut().find(|entry| !entry.watched.taken.load(Ordering::Relaxed));
+        let free = list.threads.iter_mut().find(|entry| !entry.watch_slot.taken.load(Ordering::Relaxed));
         // SAFETY: takes nothing and always succeeds.
         let id = unsafe { libc::gettid() };
-        let watched = match free {
+        let watch_slot = match free {
             Some(entry) => {
                 entry.id = id;
-                entry.watched
+                entry.watch_slot
             }
             None => {
-                let watched: &'static Watched = Box::leak(Box::new(Watched::nobody()));
-                list.threads.push(Entry { watched, id, seen: Vec::new(), marks: 0 });
-                watched
+                let watch_slot: &'static WatchSlot = Box::leak(Box::new(WatchSlot::unused()));
+                list.threads.push(Entry { watch_slot, id, seen: Vec::new(), marks: 0 });
+                watch_slot
             }
         };
-        watched.taken.store(true, Ordering::Relaxed);
-        Own { watched }
+        watch_slot.taken.store(true, Ordering::Relaxed);
+        SlotGuard { watch_slot }
     }
 }
 
-impl Drop for Own {
+impl Drop for SlotGuard {
     fn drop(&mut self) {
-        self.watched.forget(self.watched.activation.load(Ordering::Relaxed));
-        self.watched.taken.store(false, Ordering::Relaxed);
+        self.watch_slot.forget(self.watch_slot.activation.load(Ordering::Relaxed));
+        self.watch_slot.taken.store(false, Ordering::Relaxed);
     }
 }
 
@@ -183,7 +183,7 @@ struct List {
 }
 
 struct Entry {
-    watched: &'static Watched,
+    watch_slot: &'static WatchSlot,
     id: libc::pid_t,
     /// Calls that were marked, the innermost last.
     seen: Vec<(u64, Stopwatch, [Duration; 2])>,
@@ -193,7 +193,7 @@ struct Entry {
 static LIST: Mutex<List> = Mutex::new(List { threads: Vec::new(), budgets: Vec::new(), runs: false });
 
 /// What was added.
-fn less([passed, ran]: [Duration; 2], before: [Duration; 2]) -> [Duration; 2] {
+fn elapsed([passed, ran]: [Duration; 2], before: [Duration; 2]) -> [Duration; 2] {
     [passed.saturating_sub(before[0]), ran.saturating_sub(before[1])]
 }
 
@@ -210,22 +210,22 @@ fn watch() {
     loop {
         list.budgets.retain_mut(|(budget, unused)| {
             *unused = if budget.is_used() { 0 } else { *unused + 1 };
-            *unused < LOOKS
+            *unused < IDLE_CHECKS
         });
         list = match list.budgets.iter().map(|(budget, _)| budget.time_us).min() {
             None => NEWS.wait(list).unwrap_or_else(PoisonError::into_inner),
             Some(time_us) => {
-                let tick = Duration::from_micros((u64::from(time_us) / 4).clamp(TICKS.0, TICKS.1));
+                let tick = Duration::from_micros((u64::from(time_us) / 4).clamp(TICK_RANGE_US.0, TICK_RANGE_US.1));
                 NEWS.wait_timeout(list, tick).unwrap_or_else(PoisonError::into_inner).0
             }
         };
-        list.threads.iter_mut().for_each(Entry::look);
+        list.threads.iter_mut().for_each(Entry::check);
     }
 }
 
 impl Entry {
-    fn look(&mut self) {
-        let activation = self.watched.activation.load(Ordering::Acquire);
+    fn check(&mut self) {
+        let activation = self.watch_slot.activation.load(Ordering::Acquire);
         // SAFETY: an activation that is there goes only when it is noted nowhere, for which the list is
         // locked. Of all of it only a word that is written whole is read.
         let calls = unsafe { activation.as_ref() }.is_some_and(Activation::is_under_way);
@@ -233,17 +233,19 @@ impl Entry {
             self.seen.clear();
             return;
         }
-        let call = self.watched.call();
+        let call = self.watch_slot.call();
         // Calls that were inside of this one have ended.
-        while self.seen.last().is_some_and(|(last, ..)| last >> MARK > call >> MARK) && call >> MARK != 0 {
+        while self.seen.last().is_some_and(|(last, ..)| last >> MARK_SHIFT > call >> MARK_SHIFT)
+            && call >> MARK_SHIFT != 0
+        {
             self.seen.pop();
         }
         match self.seen.last() {
             Some((last, time, before)) if *last == call => {
-                let inner = self.watched.inner();
+                let inner = self.watch_slot.inner();
                 // One that waits meanwhile has other figures.
-                if time.left_without(less(inner, *before)).is_none() && self.watched.call() == call {
-                    self.watched.overdue.store(call, Ordering::Relaxed);
+                if time.left_without(elapsed(inner, *before)).is_none() && self.watch_slot.call() == call {
+                    self.watch_slot.overdue.store(call, Ordering::Relaxed);
                     // SAFETY: a signal to a thread of this process that is there.
                     unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), self.id, SIGNAL) };
                 }
@@ -255,10 +257,10 @@ impl Entry {
     /// Marks a call that is new.
     fn mark(&mut self, call: u64) {
         self.marks = self.marks.wrapping_add(1).max(1);
-        let (budget, inner) = (call as u32, self.watched.inner());
-        let marked = u64::from(self.marks) << MARK | u64::from(budget);
+        let (budget, inner) = (call as u32, self.watch_slot.inner());
+        let marked = u64::from(self.marks) << MARK_SHIFT | u64::from(budget);
         // One that another has followed meanwhile is left alone.
-        if self.watched.call.compare_exchange(call, marked, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+        if self.watch_slot.call.compare_exchange(call, marked, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             // The last one may have ended long since; the first ones have not.
             self.seen.truncate(DEPTH - 1);
             let time = Stopwatch::start(RunClock::of_thread(self.id), budget);
