@@ -1,9 +1,9 @@
-//! Memory of modules. Those of the kernel domain share pages ([`packed`]), those of the user domain have
-//! pages of their own ([`paged`]).
+//! Memory of modules. Those of the kernel domain share pages ([`shared_arena`]), those of the user domain have
+//! pages of their own ([`dedicated_arena`]).
 
+mod dedicated_arena;
 mod map;
-mod packed;
-mod paged;
+mod shared_arena;
 
 use allocator_api2::boxed::Box;
 use std::cell::UnsafeCell;
@@ -15,9 +15,9 @@ use bareflow_loader::{Domain, ImageSize, PeakUse, Placement, PlatformError, Segm
 
 use crate::child::Child;
 use bareflow_runtime::serialize;
-use packed::Packed;
-use paged::Paged;
-pub(crate) use paged::unmap_image;
+use dedicated_arena::DedicatedArena;
+pub(crate) use dedicated_arena::unmap_image;
+use shared_arena::SharedArena;
 
 /// A module's memory.
 #[derive(Debug)]
@@ -57,19 +57,19 @@ impl Image {
 pub struct UnsealedImage {
     image: Image,
     /// From where text lies to where it can be written, and the same for rodata.
-    shifts: [u64; 2],
+    write_offsets: [u64; 2],
 }
 
 /// All arenas of a platform.
 #[derive(Debug)]
 pub(crate) struct Arenas {
-    packed: Vec<Packed>,
-    paged: Vec<Paged>,
+    shared: Vec<SharedArena>,
+    dedicated: Vec<DedicatedArena>,
 }
 
 impl Arenas {
     pub fn new() -> io::Result<Arenas> {
-        Ok(Arenas { packed: vec![Packed::new()?], paged: Vec::new() })
+        Ok(Arenas { shared: vec![SharedArena::new()?], dedicated: Vec::new() })
     }
 
     /// Zeroed, writable memory for an image, whose stack begins at `stack_top`, and whose services are in `table`.
@@ -85,49 +85,49 @@ impl Arenas {
         let (heap, time_us) = (budget.heap, budget.time_us);
         let bytes = || [size.text, size.rodata, size.data, heap].into_iter().map(|bytes| bytes as usize).sum();
         let error = |what| PlatformError { what, bytes: bytes() };
-        let (base, shifts) = match domain {
-            Domain::Kernel => self.allocate_packed(&size, heap),
-            Domain::User => self.allocate_paged(&size, heap).map(|base| (base, [0; 2])),
+        let (base, write_offsets) = match domain {
+            Domain::Kernel => self.allocate_shared(&size, heap),
+            Domain::User => self.allocate_dedicated(&size, heap).map(|base| (base, [0; 2])),
         }
         .map_err(|_| error("reserve addresses"))?;
         let segments = Segments { base, size, heap };
         let (heap_at, heap_size) = segments.heap();
         let context = UnsafeCell::new(Context::new(table, &[], &mut []).with_heap(heap_at, heap_size));
         let image = Image { segments, stack_top, time_us, services, domain, context, child: None };
-        if domain == Domain::User && paged::map_writable(&segments).is_err() {
+        if domain == Domain::User && dedicated_arena::map_writable(&segments).is_err() {
             self.release(&image);
             return Err(error("map pages"));
         }
-        Ok(UnsealedImage { image, shifts })
+        Ok(UnsealedImage { image, write_offsets })
     }
 
     /// A place among others: the image's base, and where text and rodata can be written.
     #[inline]
-    fn allocate_packed(&mut self, size: &ImageSize, heap: u32) -> io::Result<(u64, [u64; 2])> {
+    fn allocate_shared(&mut self, size: &ImageSize, heap: u32) -> io::Result<(u64, [u64; 2])> {
         let granules = Segments::granules(size, heap);
-        let mut arenas = self.packed.iter_mut();
-        let found = arenas.find_map(|arena| Some((arena.allocate(granules)?, arena.shifts())));
+        let mut arenas = self.shared.iter_mut();
+        let found = arenas.find_map(|arena| Some((arena.allocate(granules)?, arena.write_offsets())));
         if let Some(found) = found {
             return Ok(found);
         }
-        self.packed.try_reserve(1).map_err(|_| io::ErrorKind::OutOfMemory)?;
-        let mut arena = Packed::new()?;
+        self.shared.try_reserve(1).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        let mut arena = SharedArena::new()?;
         let base = arena.allocate(granules).ok_or(io::ErrorKind::OutOfMemory)?;
-        let found = (base, arena.shifts());
-        self.packed.push(arena);
+        let found = (base, arena.write_offsets());
+        self.shared.push(arena);
         Ok(found)
     }
 
     /// A place of its own: the image's base.
-    fn allocate_paged(&mut self, size: &ImageSize, heap: u32) -> io::Result<u64> {
+    fn allocate_dedicated(&mut self, size: &ImageSize, heap: u32) -> io::Result<u64> {
         let pages = Segments::pages(size, heap);
-        if let Some(base) = self.paged.iter_mut().find_map(|arena| arena.allocate(pages)) {
+        if let Some(base) = self.dedicated.iter_mut().find_map(|arena| arena.allocate(pages)) {
             return Ok(base);
         }
-        self.paged.try_reserve(1).map_err(|_| io::ErrorKind::OutOfMemory)?;
-        let mut arena = Paged::new()?;
+        self.dedicated.try_reserve(1).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        let mut arena = DedicatedArena::new()?;
         let base = arena.allocate(pages).ok_or(io::ErrorKind::OutOfMemory)?;
-        self.paged.push(arena);
+        self.dedicated.push(arena);
         Ok(base)
     }
 
@@ -135,9 +135,9 @@ impl Arenas {
     #[inline]
     pub fn release(&mut self, image: &Image) {
         let base = image.segments.base;
-        if let Some(arena) = self.packed.iter_mut().find(|arena| arena.has(base)) {
+        if let Some(arena) = self.shared.iter_mut().find(|arena| arena.has(base)) {
             arena.free(&image.segments);
-        } else if let Some(arena) = self.paged.iter_mut().find(|arena| arena.has(base)) {
+        } else if let Some(arena) = self.dedicated.iter_mut().find(|arena| arena.has(base)) {
             arena.free(&image.segments);
         }
     }
@@ -166,7 +166,7 @@ impl UnsealedImage {
     #[expect(clippy::result_large_err, reason = "a box would be memory that may not be there")]
     pub(crate) fn seal(self) -> Result<Image, (Image, PlatformError)> {
         let image = self.image;
-        match paged::protect(&image.segments) {
+        match dedicated_arena::protect(&image.segments) {
             Ok(()) => Ok(image),
             Err(bytes) => Err((image, PlatformError { what: "protect pages", bytes: bytes as usize })),
         }
@@ -180,7 +180,7 @@ impl WritableImage for UnsealedImage {
     #[inline]
     fn segments(&mut self) -> [&mut [u8]; 3] {
         let [text, rodata, data] = self.image.segments.all();
-        let [text_shift, rodata_shift] = self.shifts;
+        let [text_shift, rodata_shift] = self.write_offsets;
         let slice = |(start, bytes): (u64, usize), shift: u64| -> &mut [u8] {
             if bytes == 0 {
                 return &mut [];

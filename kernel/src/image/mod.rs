@@ -5,8 +5,8 @@
 //! arena holds the kernel's alias of its frames, which are mapped once more,
 //! with the module's permissions, in page tables of its own ([`user`]).
 
-mod own;
-mod packed;
+mod dedicated;
+mod shared_arena;
 pub mod user;
 
 use allocator_api2::boxed::Box;
@@ -17,7 +17,7 @@ use crate::trampoline::user::layout;
 use crate::memory::MODULE_STACK;
 use crate::services::undeclared;
 use crate::traps::timer::ticks_of;
-use own::Own;
+use dedicated::DedicatedPages;
 use user::UserSide;
 
 /// Address of the first image. Its rodata and data lie in the same two gigabytes.
@@ -37,13 +37,13 @@ pub struct Image {
     /// Granules that it takes where it shares pages with others.
     granules: u32,
     /// What it has besides where it shares no pages with others.
-    own: Option<Box<Own>>,
+    dedicated: Option<Box<DedicatedPages>>,
 }
 
 /// Opens the arena.
 pub fn open_arena() {
-    packed::open();
-    own::open();
+    shared_arena::open();
+    dedicated::open();
     user::open_room();
 }
 
@@ -55,33 +55,33 @@ impl Image {
         let room = if domain == Domain::Kernel { MODULE_STACK.size() } else { layout::MAX_STACK };
         // Both rooms are far below four gigabytes.
         let (heap, stack) = (budget.heap, budget.stack.min(room as u32));
-        let ((base, granules), own) = if domain == Domain::Kernel && packed::fits(&size, heap) {
-            (packed::allocate(&size).map_err(|_| no_pages(1))?, None)
+        let ((base, granules), dedicated) = if domain == Domain::Kernel && shared_arena::fits(&size, heap) {
+            (shared_arena::allocate(&size).map_err(|_| no_pages(1))?, None)
         } else {
-            let own = Own::new(size, heap, domain, stack)?;
-            ((own.base(), 0), Some(own))
+            let dedicated = DedicatedPages::new(size, heap, domain, stack)?;
+            ((dedicated.base(), 0), Some(dedicated))
         };
         let (services, ticks) = (undeclared::bits(services), ticks_of(budget.time_us));
-        Ok(Image { segments: Segments { base, size, heap }, services, ticks, stack, granules, own })
+        Ok(Image { segments: Segments { base, size, heap }, services, ticks, stack, granules, dedicated })
     }
 
     /// What a module of the user domain has besides.
     #[inline]
     pub fn user(&self) -> Option<&UserSide> {
-        self.own.as_ref()?.user.as_ref()
+        self.dedicated.as_ref()?.user.as_ref()
     }
 
     /// Gives text and rodata their final permissions where they have pages of their own; data has its own already.
     #[inline(always)]
     pub fn seal(&mut self) -> Result<(), PlatformError> {
-        let Some(own) = &mut self.own else { return Ok(()) };
-        own.seal().map_err(|_| PlatformError { what: "map pages in ring 3", bytes: own.bytes() })
+        let Some(dedicated) = &mut self.dedicated else { return Ok(()) };
+        dedicated.seal().map_err(|_| PlatformError { what: "map pages in ring 3", bytes: dedicated.bytes() })
     }
 
     /// The pages it takes, and the bytes of the kernel's heap.
     #[inline(always)]
     pub fn usage(&self) -> Usage {
-        self.own.as_ref().map_or_else(|| packed::usage(self.granules), |own| own.usage())
+        self.dedicated.as_ref().map_or_else(|| shared_arena::usage(self.granules), |dedicated| dedicated.usage())
     }
 
     /// The most stack and heap its calls have used. In the kernel domain all modules share a stack, so nobody knows whose
@@ -97,9 +97,9 @@ impl Image {
     /// Gives all memory and the addresses back.
     #[inline(always)]
     pub fn release(self) {
-        match self.own {
-            None => packed::free(&self.segments, self.granules),
-            Some(own) => Own::release(own),
+        match self.dedicated {
+            None => shared_arena::free(&self.segments, self.granules),
+            Some(dedicated) => DedicatedPages::release(dedicated),
         }
     }
 
@@ -138,13 +138,13 @@ impl Image {
     /// Bytes that images have of pages they share.
     #[inline]
     pub fn shared_bytes() -> u64 {
-        packed::used()
+        shared_arena::used()
     }
 
     /// The segments as the kernel sees them.
     #[inline]
     fn alias(&self) -> &Segments {
-        self.own.as_ref().map_or(&self.segments, |own| &own.alias)
+        self.dedicated.as_ref().map_or(&self.segments, |dedicated| &dedicated.alias)
     }
 
     /// Where the stack begins in the kernel domain.
@@ -166,9 +166,9 @@ impl Image {
     /// The segments, where they can be written.
     #[inline(always)]
     fn writable(&mut self) -> [&mut [u8]; 3] {
-        let shifts = if self.own.is_some() { [0; 3] } else { packed::shifts() };
+        let write_offsets = if self.dedicated.is_some() { [0; 3] } else { shared_arena::write_offsets() };
         let [text, rodata, data] = self.alias().all();
-        let [text_shift, rodata_shift, data_shift] = shifts;
+        let [text_shift, rodata_shift, data_shift] = write_offsets;
         // SAFETY: `allocate` found these bytes writable at these addresses for this image alone, and the segments lie
         // apart. The image is borrowed for as long as the slices live. A segment without bytes has no page; its
         // address is aligned and not null.

@@ -23,27 +23,27 @@ pub const SPAN: u64 = 16 << 20;
 const LARGEST: u64 = 16 << 10;
 
 /// Where text can be written, and behind it rodata.
-const ALIAS: u64 = 0xffff_ffff_b000_0000;
+const WRITE_ALIAS: u64 = 0xffff_ffff_b000_0000;
 
 /// What free text is full of: an instruction that traps.
 const TRAP: u8 = 0xcc;
 
 /// The state of the arena.
-struct Packed {
+struct SharedArena {
     /// Granules of offsets that no image has.
     ranges: RangeAllocator<Global>,
     /// Bytes of text, of rodata and of data, from the arena's start on, that have pages.
     mapped: [u64; 3],
 }
 
-static PACKED: Mutex<Packed> = Mutex::new(Packed { ranges: RangeAllocator::new_in(Global), mapped: [0; 3] });
+static SHARED_ARENA: Mutex<SharedArena> = Mutex::new(SharedArena { ranges: RangeAllocator::new_in(Global), mapped: [0; 3] });
 
 /// Bytes that images have.
 static USED: AtomicU64 = AtomicU64::new(0);
 
 /// Opens the arena.
 pub fn open() {
-    PACKED.lock().ranges.free(0, SPAN / GRANULE_SIZE);
+    SHARED_ARENA.lock().ranges.free(0, SPAN / GRANULE_SIZE);
 }
 
 /// Whether images of that size lie here.
@@ -55,15 +55,15 @@ pub const fn fits(size: &ImageSize, heap: u32) -> bool {
 #[inline(always)]
 pub fn allocate(size: &ImageSize) -> Result<(u64, u32), OutOfFrames> {
     let (count, alignment) = Segments::granules(size, 0);
-    let mut packed = PACKED.lock();
-    let first = packed.ranges.allocate_aligned(count, alignment).ok_or(OutOfFrames)?;
+    let mut arena = SHARED_ARENA.lock();
+    let first = arena.ranges.allocate_aligned(count, alignment).ok_or(OutOfFrames)?;
     let offset = first * GRANULE_SIZE;
-    let grown = packed
+    let grown = arena
         .grow_for(0, offset, size.text)
-        .and_then(|()| packed.grow_for(1, offset, size.rodata))
-        .and_then(|()| packed.grow_for(2, offset, size.data));
+        .and_then(|()| arena.grow_for(1, offset, size.rodata))
+        .and_then(|()| arena.grow_for(2, offset, size.data));
     if grown.is_err() {
-        packed.ranges.free(first, count);
+        arena.ranges.free(first, count);
         return Err(OutOfFrames);
     }
     USED.fetch_add(count * GRANULE_SIZE, Ordering::Relaxed);
@@ -74,16 +74,16 @@ pub fn allocate(size: &ImageSize) -> Result<(u64, u32), OutOfFrames> {
 /// Takes an image's place back, of so many granules, and leaves traps and zeros there.
 #[inline(always)]
 pub fn free(segments: &Segments, granules: u32) {
-    let ([text, rodata, data], [text_shift, rodata_shift, data_shift]) = (segments.all(), shifts());
+    let ([text, rodata, data], [text_shift, rodata_shift, data_shift]) = (segments.all(), write_offsets());
     fill(text, text_shift, TRAP);
     if rodata.1 + data.1 > 0 {
         clear(rodata, rodata_shift);
         clear(data, data_shift);
     }
     let count = u64::from(granules);
-    let mut packed = PACKED.lock();
+    let mut arena = SHARED_ARENA.lock();
     USED.fetch_sub(count * GRANULE_SIZE, Ordering::Relaxed);
-    packed.ranges.free((segments.base - ARENA) / GRANULE_SIZE, count);
+    arena.ranges.free((segments.base - ARENA) / GRANULE_SIZE, count);
 }
 
 /// Fills a segment of an image's place that is given back, up to the end of its last granule. It is written to at that
@@ -93,8 +93,8 @@ fn fill((start, bytes): (u64, usize), shift: u64, filling: u8) {
     // Of a length that is known, each granule takes a few stores and no function.
     for address in (0..bytes as u64).step_by(GRANULE_SIZE as usize) {
         let granule = start.wrapping_add(shift).wrapping_add(address) as *mut u8;
-        // SAFETY: the granule lies in the arena, writable at this address, and belongs to an image that nothing runs in any
-        // more.
+        // SAFETY: the granule lies in the arena, writable at this address, and belongs to an image that nothing runs in
+        // any more.
         unsafe { granule.write_bytes(filling, GRANULE_SIZE as usize) };
     }
 }
@@ -106,8 +106,8 @@ fn clear(segment: (u64, usize), shift: u64) {
 }
 
 /// From where text lies to where it can be written, and the same for rodata and data.
-pub const fn shifts() -> [u64; 3] {
-    let text = ALIAS.wrapping_sub(ARENA);
+pub const fn write_offsets() -> [u64; 3] {
+    let text = WRITE_ALIAS.wrapping_sub(ARENA);
     [text, text.wrapping_add(SPAN).wrapping_sub(RODATA_OFFSET), 0]
 }
 
@@ -123,7 +123,7 @@ pub fn used() -> u64 {
     USED.load(Ordering::Relaxed)
 }
 
-impl Packed {
+impl SharedArena {
     /// Maps pages where that segment has none up to the end of an image's.
     #[inline(always)]
     fn grow_for(&mut self, index: usize, offset: u64, size: u32) -> Result<(), OutOfFrames> {
@@ -144,7 +144,7 @@ impl Packed {
         while self.mapped[index] < end {
             let offset = self.mapped[index];
             let address = ARENA + offset + [TEXT_OFFSET, RODATA_OFFSET, DATA_OFFSET][index];
-            let alias = address.wrapping_add(shifts()[index]);
+            let alias = address.wrapping_add(write_offsets()[index]);
             let flags = [READ_EXECUTE, READ_ONLY][index.min(1)];
             tables::map_zeroed_range(alias, PAGE_SIZE)?;
             if alias != address {

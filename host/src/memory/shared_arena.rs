@@ -23,7 +23,7 @@ const LARGE: u64 = 128 << 10;
 
 /// An arena.
 #[derive(Debug)]
-pub(crate) struct Packed {
+pub(crate) struct SharedArena {
     base: u64,
     /// Where text and, behind it, rodata can be written.
     alias: u64,
@@ -31,9 +31,9 @@ pub(crate) struct Packed {
     ranges: RangeAllocator<Global>,
 }
 
-impl Packed {
-    pub fn new() -> io::Result<Packed> {
-        let mut arena = Packed { base: map::reserve_span()?, alias: 0, ranges: RangeAllocator::new_in(Global) };
+impl SharedArena {
+    pub fn new() -> io::Result<SharedArena> {
+        let mut arena = SharedArena { base: map::reserve_span()?, alias: 0, ranges: RangeAllocator::new_in(Global) };
         let file = memory_file(2 * MAX_SEGMENT_SIZE)?;
         let file = file.as_raw_fd();
         let base = arena.base;
@@ -60,7 +60,7 @@ impl Packed {
     }
 
     /// From where text lies to where it can be written, and the same for rodata.
-    pub const fn shifts(&self) -> [u64; 2] {
+    pub const fn write_offsets(&self) -> [u64; 2] {
         let text = self.alias.wrapping_sub(self.base);
         [text, text.wrapping_add(MAX_SEGMENT_SIZE).wrapping_sub(RODATA_OFFSET)]
     }
@@ -81,7 +81,7 @@ impl Packed {
     }
 }
 
-impl Drop for Packed {
+impl Drop for SharedArena {
     fn drop(&mut self) {
         map::unmap(self.base, IMAGE_SPAN);
         if self.alias != 0 {

@@ -13,17 +13,17 @@ use super::map;
 
 /// An arena.
 #[derive(Debug)]
-pub(crate) struct Paged {
+pub(crate) struct DedicatedArena {
     base: u64,
     /// Pages of offsets that no image has.
     ranges: RangeAllocator<Global>,
 }
 
-impl Paged {
-    pub fn new() -> io::Result<Paged> {
+impl DedicatedArena {
+    pub fn new() -> io::Result<DedicatedArena> {
         let mut ranges = RangeAllocator::new_in(Global);
         ranges.free(0, MAX_SEGMENT_SIZE / PAGE_SIZE);
-        Ok(Paged { base: map::reserve_span()?, ranges })
+        Ok(DedicatedArena { base: map::reserve_span()?, ranges })
     }
 
     /// The base of `pages` for one image.
@@ -46,7 +46,7 @@ impl Paged {
     }
 }
 
-impl Drop for Paged {
+impl Drop for DedicatedArena {
     fn drop(&mut self) {
         map::unmap(self.base, IMAGE_SPAN);
     }

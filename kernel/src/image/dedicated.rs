@@ -9,7 +9,7 @@ use bareflow_loader::{Domain, RangeAllocator, ImageSize, PlatformError, Segments
 use spin::Mutex;
 
 use super::user::UserSide;
-use super::{ARENA, no_pages, packed};
+use super::{ARENA, no_pages, shared_arena};
 use crate::trampoline::user::layout;
 use crate::memory::tables::{self, OutOfFrames, READ_EXECUTE, READ_ONLY};
 
@@ -21,12 +21,12 @@ static RANGES: Mutex<RangeAllocator<Global>> = Mutex::new(RangeAllocator::new_in
 
 /// Opens the part of the arena that is not for images which share pages.
 pub fn open() {
-    RANGES.lock().free(packed::SPAN / PAGE_SIZE, ARENA_PAGES - packed::SPAN / PAGE_SIZE);
+    RANGES.lock().free(shared_arena::SPAN / PAGE_SIZE, ARENA_PAGES - shared_arena::SPAN / PAGE_SIZE);
 }
 
 /// See above.
 #[derive(Debug)]
-pub struct Own {
+pub struct DedicatedPages {
     /// The segments as the kernel sees them.
     pub alias: Segments,
     /// What a module of the user domain has.
@@ -35,22 +35,23 @@ pub struct Own {
     pages: u64,
 }
 
-impl Own {
-    /// Zeroed, writable pages for an image of that size, with a heap, and with a stack where it runs in the user domain.
+impl DedicatedPages {
+    /// Zeroed, writable pages for an image of that size, with a heap, and with a stack where it runs in the user
+    /// domain.
     #[inline(never)]
-    pub fn new(size: ImageSize, heap: u32, domain: Domain, stack: u32) -> Result<Box<Own>, PlatformError> {
+    pub fn new(size: ImageSize, heap: u32, domain: Domain, stack: u32) -> Result<Box<DedicatedPages>, PlatformError> {
         let pages = Segments::pages(&size, heap);
         let bytes = (pages * PAGE_SIZE) as usize;
         let first = RANGES.lock().allocate(pages).ok_or(PlatformError { what: "reserve addresses", bytes })?;
         let alias = Segments { base: ARENA + first * PAGE_SIZE, size, heap };
-        let Ok(mut own) = Box::try_new_in(Own { alias, user: None, pages }, Global) else {
+        let Ok(mut dedicated) = Box::try_new_in(DedicatedPages { alias, user: None, pages }, Global) else {
             RANGES.lock().free(first, pages);
             return Err(no_pages(pages));
         };
-        match own.map(domain, stack) {
-            Ok(()) => Ok(own),
+        match dedicated.map(domain, stack) {
+            Ok(()) => Ok(dedicated),
             Err(_) => {
-                Own::release(own);
+                DedicatedPages::release(dedicated);
                 Err(no_pages(pages))
             }
         }
@@ -95,15 +96,15 @@ impl Own {
     pub fn usage(&self) -> Usage {
         let pages = self.alias.mapped().iter().map(|(_, bytes)| bytes.div_ceil(PAGE_SIZE)).sum();
         let user = self.user.as_ref().map_or(Usage::default(), UserSide::usage);
-        Usage { pages, table_bytes: size_of::<Own>() as u64, ..Usage::default() } + user
+        Usage { pages, table_bytes: size_of::<DedicatedPages>() as u64, ..Usage::default() } + user
     }
 
     /// Gives pages and addresses back.
     #[inline(never)]
-    pub fn release(own: Box<Own>) {
-        let Own { alias, pages, .. } = *own;
+    pub fn release(dedicated: Box<DedicatedPages>) {
+        let DedicatedPages { alias, pages, .. } = *dedicated;
         // First of all nobody else sees them any more.
-        drop(own);
+        drop(dedicated);
         for (start, bytes) in alias.mapped() {
             tables::unmap_range(start, bytes);
         }
