@@ -8,7 +8,7 @@ use bareflow_loader::segments::PAGE_SIZE;
 use bareflow_loader::{Domain, RangeAllocator, ImageSize, PlatformError, Segments, Usage};
 use spin::Mutex;
 
-use super::user::UserSide;
+use super::user::UserMappings;
 use super::{ARENA, no_pages, shared_arena};
 use crate::trampoline::user::layout;
 use crate::memory::tables::{self, OutOfFrames, READ_EXECUTE, READ_ONLY};
@@ -30,7 +30,7 @@ pub struct DedicatedPages {
     /// The segments as the kernel sees them.
     pub alias: Segments,
     /// What a module of the user domain has.
-    pub user: Option<UserSide>,
+    pub user: Option<UserMappings>,
     /// Pages of offsets.
     pages: u64,
 }
@@ -62,7 +62,7 @@ impl DedicatedPages {
             tables::map_zeroed_range(start, bytes)?;
         }
         if domain == Domain::User {
-            self.user = Some(UserSide::new(stack.into())?);
+            self.user = Some(UserMappings::new(stack.into())?);
         }
         Ok(())
     }
@@ -89,13 +89,13 @@ impl DedicatedPages {
             }
         }
         let seen = Segments { base: self.base(), ..self.alias };
-        self.user.as_mut().map_or(Ok(()), |user| user.show(&seen, &self.alias))
+        self.user.as_mut().map_or(Ok(()), |user| user.map_segments(&seen, &self.alias))
     }
 
     /// The pages it takes, and the bytes of the kernel's heap.
     pub fn usage(&self) -> Usage {
         let pages = self.alias.mapped().iter().map(|(_, bytes)| bytes.div_ceil(PAGE_SIZE)).sum();
-        let user = self.user.as_ref().map_or(Usage::default(), UserSide::usage);
+        let user = self.user.as_ref().map_or(Usage::default(), UserMappings::usage);
         Usage { pages, table_bytes: size_of::<DedicatedPages>() as u64, ..Usage::default() } + user
     }
 

@@ -18,7 +18,7 @@ use crate::memory::MODULE_STACK;
 use crate::services::undeclared;
 use crate::traps::timer::ticks_of;
 use dedicated::DedicatedPages;
-use user::UserSide;
+use user::UserMappings;
 
 /// Address of the first image. Its rodata and data lie in the same two gigabytes.
 const ARENA: u64 = 0xffff_ffff_9000_0000;
@@ -44,7 +44,7 @@ pub struct Image {
 pub fn open_arena() {
     shared_arena::open();
     dedicated::open();
-    user::open_room();
+    user::init_alias_range();
 }
 
 impl Image {
@@ -67,7 +67,7 @@ impl Image {
 
     /// What a module of the user domain has besides.
     #[inline]
-    pub fn user(&self) -> Option<&UserSide> {
+    pub fn user(&self) -> Option<&UserMappings> {
         self.dedicated.as_ref()?.user.as_ref()
     }
 
@@ -120,7 +120,7 @@ impl Image {
     /// The same for bytes on its stack alone.
     pub fn stack_alias(&self, address: u64, length: u64) -> Option<u64> {
         let (start, size) = self.stack();
-        let stack = self.user().map_or(start, UserSide::stack_alias);
+        let stack = self.user().map_or(start, UserMappings::stack_alias);
         is_within(address, length, start, size).then(|| address - start + stack)
     }
 

@@ -148,7 +148,7 @@ impl SharedArena {
             let flags = [READ_EXECUTE, READ_ONLY][index.min(1)];
             tables::map_zeroed_range(alias, PAGE_SIZE)?;
             if alias != address {
-                tables::map_again(alias, address, flags).inspect_err(|_| tables::unmap_range(alias, PAGE_SIZE))?;
+                tables::map_alias(alias, address, flags).inspect_err(|_| tables::unmap_range(alias, PAGE_SIZE))?;
             }
             self.mapped[index] += PAGE_SIZE;
         }

@@ -12,24 +12,24 @@ use spin::{Mutex, Once};
 
 use crate::trampoline::user::layout;
 use crate::memory::frames::Promise;
-use crate::memory::space::{EXECUTE, READ, Space, WRITE};
+use crate::memory::address_space::{EXECUTE, READ, AddressSpace, WRITE};
 use crate::memory::tables::{self, OutOfFrames};
 use crate::services::{fill_stubs, fill_table};
 
 /// Addresses for the kernel's aliases of stacks, contexts and buffers: behind
 /// the arena of images, up to the last page.
-const ROOM: u64 = 0xffff_ffff_f000_0000;
-const ROOM_PAGES: u64 = 0xffff;
+const ALIAS_RANGE: u64 = 0xffff_ffff_f000_0000;
+const ALIAS_RANGE_PAGES: u64 = 0xffff;
 
-/// Pages of that room which nobody has.
+/// Pages of that range which nobody has.
 static RANGES: Mutex<RangeAllocator<Global>> = Mutex::new(RangeAllocator::new_in(Global));
 
 /// The pages of stubs and services, the same for all modules.
 static SHARED: Once<Option<(Pages, Pages)>> = Once::new();
 
-/// Opens the room.
-pub fn open_room() {
-    RANGES.lock().free(0, ROOM_PAGES);
+/// Makes the range ready.
+pub fn init_alias_range() {
+    RANGES.lock().free(0, ALIAS_RANGE_PAGES);
 }
 
 /// Zeroed pages that the kernel can write to.
@@ -43,7 +43,7 @@ impl Pages {
     fn new(bytes: u64) -> Result<Pages, OutOfFrames> {
         let size = bytes.next_multiple_of(PAGE_SIZE);
         let first = RANGES.lock().allocate(size / PAGE_SIZE).ok_or(OutOfFrames)?;
-        let pages = Pages { start: ROOM + first * PAGE_SIZE, size };
+        let pages = Pages { start: ALIAS_RANGE + first * PAGE_SIZE, size };
         tables::map_zeroed_range(pages.start, size)?;
         Ok(pages)
     }
@@ -59,7 +59,7 @@ impl Pages {
 impl Drop for Pages {
     fn drop(&mut self) {
         tables::unmap_range(self.start, self.size);
-        RANGES.lock().free((self.start - ROOM) / PAGE_SIZE, self.size / PAGE_SIZE);
+        RANGES.lock().free((self.start - ALIAS_RANGE) / PAGE_SIZE, self.size / PAGE_SIZE);
     }
 }
 
@@ -88,7 +88,7 @@ impl Buffer {
     /// Makes room for `bytes`, visible in `space` with `flags`.
     #[cold]
     #[inline(never)]
-    fn grow(&self, bytes: u64, space: &Space, flags: x86_64::structures::paging::PageTableFlags) -> Result<(), OutOfFrames> {
+    fn grow(&self, bytes: u64, space: &AddressSpace, flags: x86_64::structures::paging::PageTableFlags) -> Result<(), OutOfFrames> {
         if bytes > layout::BUFFER_ROOM {
             return Err(OutOfFrames);
         }
@@ -124,8 +124,8 @@ impl Buffer {
 
 /// See above.
 #[derive(Debug)]
-pub struct UserSide {
-    space: Space,
+pub struct UserMappings {
+    space: AddressSpace,
     stack: Pages,
     /// The kernel's address of the word that a call's return address is in.
     return_address: u64,
@@ -134,12 +134,12 @@ pub struct UserSide {
     output: Buffer,
 }
 
-impl UserSide {
+impl UserMappings {
     /// All of it, with a stack of `stack` bytes.
-    pub fn new(stack: u64) -> Result<UserSide, OutOfFrames> {
+    pub fn new(stack: u64) -> Result<UserMappings, OutOfFrames> {
         let stack = Pages::new(stack)?;
-        let side = UserSide {
-            space: Space::new()?,
+        let mappings = UserMappings {
+            space: AddressSpace::new()?,
             return_address: stack.start + stack.size - 8,
             stack,
             context: Pages::new(PAGE_SIZE)?,
@@ -148,12 +148,12 @@ impl UserSide {
         };
         let shared = SHARED.call_once(|| shared_pages().ok());
         let (stubs, services) = shared.as_ref().ok_or(OutOfFrames)?;
-        let space = &side.space;
+        let space = &mappings.space;
         space.map(layout::STUBS, stubs.start, PAGE_SIZE, EXECUTE)?;
         space.map(layout::SERVICES, services.start, PAGE_SIZE, READ)?;
-        space.map(layout::CONTEXT, side.context.start, PAGE_SIZE, WRITE)?;
-        space.map(layout::STACK_TOP - side.stack.size, side.stack.start, side.stack.size, WRITE)?;
-        Ok(side)
+        space.map(layout::CONTEXT, mappings.context.start, PAGE_SIZE, WRITE)?;
+        space.map(layout::STACK_TOP - mappings.stack.size, mappings.stack.start, mappings.stack.size, WRITE)?;
+        Ok(mappings)
     }
 
     /// The pages it takes.
@@ -167,7 +167,7 @@ impl UserSide {
     }
 
     /// Shows the module its segments, with their final permissions.
-    pub fn show(&mut self, segments: &Segments, alias: &Segments) -> Result<(), OutOfFrames> {
+    pub fn map_segments(&mut self, segments: &Segments, alias: &Segments) -> Result<(), OutOfFrames> {
         for ((seen, alias), flags) in segments.mapped().into_iter().zip(alias.mapped()).zip([EXECUTE, READ, WRITE]) {
             self.space.map(seen.0, alias.0, alias.1, flags)?;
         }

@@ -1,9 +1,9 @@
 //! Memory: who owns which frame ([`frames`]), what is mapped where with which
-//! permission, for the kernel ([`tables`]) and for modules in ring 3 ([`space`]),
+//! permission, for the kernel ([`tables`]) and for modules in ring 3 ([`address_space`]),
 //! and the kernel's heap.
 
 pub mod frames;
-pub mod space;
+pub mod address_space;
 pub mod tables;
 
 use core::alloc::{GlobalAlloc, Layout};

@@ -150,7 +150,7 @@ pub fn map_zeroed_range(start: u64, bytes: u64) -> Result<(), OutOfFrames> {
 }
 
 /// Maps the frame that is mapped at `there` at `address`, too. It stays the other mapping's.
-pub fn map_again(there: u64, address: u64, flags: PageTableFlags) -> Result<(), OutOfFrames> {
+pub fn map_alias(there: u64, address: u64, flags: PageTableFlags) -> Result<(), OutOfFrames> {
     let frame = translate(PHYSICAL_MAP, VirtAddr::new(there)).ok_or(OutOfFrames)?;
     map_to(&mut active(PHYSICAL_MAP), address, PhysFrame::containing_address(PhysAddr::new(frame)), flags)
 }

@@ -11,7 +11,7 @@ use bareflow_loader::{Call, CallError, CallOutcome, FastReturn, TimedCall};
 
 use super::{OptionalCallees, Activation, run_timed, decode_return, call_trampoline};
 use crate::image::Image;
-use crate::image::user::UserSide;
+use crate::image::user::UserMappings;
 
 /// Where things lie for a module in ring 3: all below 2 GiB, so that the trampoline
 /// compares addresses with constants.
@@ -148,7 +148,7 @@ global_asm!(
 #[inline(always)]
 pub(super) fn call(
     call: &Call<'_, Image>,
-    user: &UserSide,
+    user: &UserMappings,
     output: &mut [u8],
     callees: OptionalCallees<'_>,
 ) -> Result<TimedCall, CallError> {

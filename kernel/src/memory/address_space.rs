@@ -25,13 +25,13 @@ const KERNEL_HALF: usize = 256;
 
 /// One module's page tables.
 #[derive(Debug)]
-pub struct Space {
+pub struct AddressSpace {
     root: PhysFrame,
 }
 
-impl Space {
+impl AddressSpace {
     /// Tables with nothing in the module's half.
-    pub fn new() -> Result<Space, OutOfFrames> {
+    pub fn new() -> Result<AddressSpace, OutOfFrames> {
         let root = frames::allocate().ok_or(OutOfFrames)?;
         let (own, kernels) = (table(root.start_address().as_u64()), table(kernel_root()));
         // SAFETY: the frame was just allocated; the kernel's root is a valid table. The physical map
@@ -42,7 +42,7 @@ impl Space {
                 (&mut (*own))[index] = (&(*kernels))[index].clone();
             }
         }
-        Ok(Space { root })
+        Ok(AddressSpace { root })
     }
 
     /// The physical address of the root.
@@ -89,7 +89,7 @@ impl Space {
     }
 }
 
-impl Drop for Space {
+impl Drop for AddressSpace {
     fn drop(&mut self) {
         release_tables(self.root, 4);
     }
