@@ -16,7 +16,7 @@ use x86_64::VirtAddr;
 use crate::console::KernelConsole;
 use crate::trampoline::Activation;
 use crate::image::Image;
-use crate::memory::{Boot, PHYSICAL_MAP, image_range, physical, tables};
+use crate::memory::{Boot, PHYSICAL_MAP, image_range, physical, page_tables};
 use crate::options::{Campaign, Options};
 use crate::platform::KernelPlatform;
 use crate::serial::{COM2, Serial};
@@ -157,7 +157,7 @@ fn call(
 /// Writes a byte of a module, whatever its permission, and returns what it was.
 fn exchange(image: &Image, address: u64, byte: u8) -> Option<u8> {
     let alias = image.alias_of(address, 1)?;
-    let place = physical(tables::translate(PHYSICAL_MAP, VirtAddr::new(alias))?);
+    let place = physical(page_tables::translate(PHYSICAL_MAP, VirtAddr::new(alias))?);
     // SAFETY: the byte is the module's, which waits, and the physical map covers all memory.
     Some(unsafe { core::ptr::replace(place, byte) })
 }

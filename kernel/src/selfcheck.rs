@@ -13,7 +13,7 @@ use bareflow_protocol::Message;
 use bareflow_suite::archive::Archive;
 
 use crate::console::KernelConsole;
-use crate::memory::{Boot, frames, tables};
+use crate::memory::{Boot, frames, page_tables};
 use crate::options::Options;
 use crate::platform::KernelPlatform;
 use crate::run::{EMBEDDED, tell_host};
@@ -64,7 +64,7 @@ fn check(boot: &'static Boot, options: &Options) -> Result<FaultTable, String> {
         table.writable_and_executable += bad_pages;
         table.rows.push(row);
     }
-    table.writable_and_executable += tables::writable_and_executable(tables::kernel_root());
+    table.writable_and_executable += page_tables::writable_and_executable(page_tables::kernel_root());
     Ok(table)
 }
 
@@ -87,7 +87,7 @@ fn commit(
         _ => None,
     };
     let root = manager.with_image(id, |image| image.user().map(|user| user.root())).flatten();
-    let bad_pages = root.map_or(0, tables::writable_and_executable);
+    let bad_pages = root.map_or(0, page_tables::writable_and_executable);
     // What the module's profile and the diagnosis take of the heap is not a matter of frames.
     let _ = manager.unload(id);
     let row = FaultRow {

@@ -11,7 +11,7 @@ use spin::Mutex;
 use super::user::UserMappings;
 use super::{ARENA, no_pages, shared_arena};
 use crate::trampoline::user::layout;
-use crate::memory::tables::{self, OutOfFrames, READ_EXECUTE, READ_ONLY};
+use crate::memory::page_tables::{self, OutOfFrames, READ_EXECUTE, READ_ONLY};
 
 /// Pages of offsets in the arena, which the three segments share.
 const ARENA_PAGES: u64 = MAX_SEGMENT_SIZE / PAGE_SIZE;
@@ -59,7 +59,7 @@ impl DedicatedPages {
 
     fn map(&mut self, domain: Domain, stack: u32) -> Result<(), OutOfFrames> {
         for (start, bytes) in self.alias.mapped() {
-            tables::map_zeroed_range(start, bytes)?;
+            page_tables::map_zeroed_range(start, bytes)?;
         }
         if domain == Domain::User {
             self.user = Some(UserMappings::new(stack.into())?);
@@ -85,7 +85,7 @@ impl DedicatedPages {
         let executable = if self.user.is_some() { READ_ONLY } else { READ_EXECUTE };
         for ((start, bytes), flags) in [(text, executable), (rodata, READ_ONLY)] {
             for address in (start..start + bytes as u64).step_by(PAGE_SIZE as usize) {
-                tables::protect(address, flags);
+                page_tables::protect(address, flags);
             }
         }
         let seen = Segments { base: self.base(), ..self.alias };
@@ -106,7 +106,7 @@ impl DedicatedPages {
         // First of all nobody else sees them any more.
         drop(dedicated);
         for (start, bytes) in alias.mapped() {
-            tables::unmap_range(start, bytes);
+            page_tables::unmap_range(start, bytes);
         }
         RANGES.lock().free((alias.base - ARENA) / PAGE_SIZE, pages);
     }

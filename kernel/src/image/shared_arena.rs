@@ -14,7 +14,7 @@ use spin::Mutex;
 
 use super::ARENA;
 use crate::memory::frames;
-use crate::memory::tables::{self, OutOfFrames, READ_EXECUTE, READ_ONLY};
+use crate::memory::page_tables::{self, OutOfFrames, READ_EXECUTE, READ_ONLY};
 
 /// Bytes of offsets that these images have.
 pub const SPAN: u64 = 16 << 20;
@@ -146,9 +146,9 @@ impl SharedArena {
             let address = ARENA + offset + [TEXT_OFFSET, RODATA_OFFSET, DATA_OFFSET][index];
             let alias = address.wrapping_add(write_offsets()[index]);
             let flags = [READ_EXECUTE, READ_ONLY][index.min(1)];
-            tables::map_zeroed_range(alias, PAGE_SIZE)?;
+            page_tables::map_zeroed_range(alias, PAGE_SIZE)?;
             if alias != address {
-                tables::map_alias(alias, address, flags).inspect_err(|_| tables::unmap_range(alias, PAGE_SIZE))?;
+                page_tables::map_alias(alias, address, flags).inspect_err(|_| page_tables::unmap_range(alias, PAGE_SIZE))?;
             }
             self.mapped[index] += PAGE_SIZE;
         }

@@ -13,7 +13,7 @@ use spin::{Mutex, Once};
 use crate::trampoline::user::layout;
 use crate::memory::frames::Promise;
 use crate::memory::address_space::{EXECUTE, READ, AddressSpace, WRITE};
-use crate::memory::tables::{self, OutOfFrames};
+use crate::memory::page_tables::{self, OutOfFrames};
 use crate::services::{fill_stubs, fill_table};
 
 /// Addresses for the kernel's aliases of stacks, contexts and buffers: behind
@@ -44,7 +44,7 @@ impl Pages {
         let size = bytes.next_multiple_of(PAGE_SIZE);
         let first = RANGES.lock().allocate(size / PAGE_SIZE).ok_or(OutOfFrames)?;
         let pages = Pages { start: ALIAS_RANGE + first * PAGE_SIZE, size };
-        tables::map_zeroed_range(pages.start, size)?;
+        page_tables::map_zeroed_range(pages.start, size)?;
         Ok(pages)
     }
 
@@ -58,7 +58,7 @@ impl Pages {
 
 impl Drop for Pages {
     fn drop(&mut self) {
-        tables::unmap_range(self.start, self.size);
+        page_tables::unmap_range(self.start, self.size);
         RANGES.lock().free((self.start - ALIAS_RANGE) / PAGE_SIZE, self.size / PAGE_SIZE);
     }
 }

@@ -7,7 +7,7 @@
 use x86_64::VirtAddr;
 use x86_64::structures::paging::{Mapper, OffsetPageTable, Page, PageTable, PageTableFlags, PhysFrame, Size4KiB};
 
-use super::tables::{OutOfFrames, kernel_root, translate};
+use super::page_tables::{OutOfFrames, kernel_root, translate};
 use super::{PAGE_SIZE, PHYSICAL_MAP, frames, physical};
 
 /// Every page and table that ring 3 may use.

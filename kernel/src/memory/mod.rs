@@ -1,10 +1,10 @@
 //! Memory: who owns which frame ([`frames`]), what is mapped where with which
-//! permission, for the kernel ([`tables`]) and for modules in ring 3 ([`address_space`]),
+//! permission, for the kernel ([`page_tables`]) and for modules in ring 3 ([`address_space`]),
 //! and the kernel's heap.
 
 pub mod frames;
 pub mod address_space;
-pub mod tables;
+pub mod page_tables;
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::arch::asm;
@@ -134,7 +134,7 @@ pub fn take_over(info: &'static mut BootInfo, command_line: &'static str, next: 
     let ram = info.memory_regions.iter().filter(|region| !matches!(region.kind, MemoryRegionKind::UnknownBios(_)));
     let end = ram.map(|region| region.end).chain([archive.0 + archive.1]).max().unwrap_or(0);
     let heap = frames::allocate_largest(HEAP_SIZE, HEAP_SHARE);
-    let root = tables::build(early_offset, end);
+    let root = page_tables::build(early_offset, end);
     let boot = Boot {
         command_line,
         // SAFETY: `find_archive` made sure that these bytes lie in a row; no frame of theirs is usable.
@@ -179,7 +179,7 @@ pub const fn physical(address: u64) -> *mut u8 {
 
 /// Start and end of the kernel's image, as virtual addresses of whole pages.
 pub fn image_range() -> (u64, u64) {
-    let [start, _, _, end] = tables::image_borders();
+    let [start, _, _, end] = page_tables::image_borders();
     (start, end)
 }
 
@@ -187,7 +187,7 @@ pub fn image_range() -> (u64, u64) {
 /// none, or it does not lie in a row.
 fn find_archive(info: &BootInfo, early_offset: u64) -> (u64, u64) {
     let Some(start) = info.ramdisk_addr.into_option() else { return (0, 0) };
-    let translate = |address: u64| tables::translate(early_offset, VirtAddr::try_new(address).ok()?);
+    let translate = |address: u64| page_tables::translate(early_offset, VirtAddr::try_new(address).ok()?);
     let Some(first) = translate(start) else { return (0, 0) };
     let in_a_row = (0..info.ramdisk_len)
         .step_by(PAGE_SIZE as usize)

@@ -5,7 +5,7 @@
 use core::arch::global_asm;
 
 use super::frame::TrapFrame;
-use super::tables::KERNEL_CODE;
+use super::descriptor_tables::KERNEL_CODE;
 use crate::trampoline::Activation;
 
 /// Work for a module that was interrupted there; it may change the frame.

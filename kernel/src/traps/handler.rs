@@ -9,7 +9,7 @@ use x86_64::registers::control::Cr2;
 use super::dump::{diagnose, dump_kernel_trap, kind_of_invalid_opcode};
 use super::frame::TrapFrame;
 use super::origin::{is_behind_int, is_software};
-use super::tables::KERNEL_CODE;
+use super::descriptor_tables::KERNEL_CODE;
 use super::{debug, timer};
 use crate::trampoline::{self, Activation};
 use crate::{inject, serve, services};

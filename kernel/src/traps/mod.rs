@@ -7,19 +7,19 @@ mod dump;
 mod frame;
 mod handler;
 mod origin;
-mod tables;
+mod descriptor_tables;
 pub mod timer;
 
 pub use divert::divert;
 pub use dump::diagnose;
 pub use frame::TrapFrame;
 pub use handler::{SYSCALL, leave_module};
-pub use tables::{KERNEL_CODE, USER_CODE, USER_DATA};
+pub use descriptor_tables::{KERNEL_CODE, USER_CODE, USER_DATA};
 
 /// Loads descriptor tables with a handler for every exception, lets `syscall`
 /// arrive, and starts the timer; says whether there is one.
 pub fn install() -> bool {
-    tables::load();
+    descriptor_tables::load();
     crate::cpu::enable_syscall();
     let ticks = timer::start();
     // From here on: every vector has a stack of its own, and no handler waits for a lock.

@@ -7,7 +7,7 @@ use x86_64::instructions::port::Port;
 use x86_64::registers::model_specific::Msr;
 
 use crate::cpu;
-use crate::memory::tables::map_device;
+use crate::memory::page_tables::map_device;
 
 /// Microseconds between two ticks.
 pub const TICK_US: u32 = 1000;

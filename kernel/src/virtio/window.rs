@@ -6,7 +6,7 @@ use spin::Mutex;
 
 use super::TransportError;
 use crate::memory::PAGE_SIZE;
-use crate::memory::tables::map_device;
+use crate::memory::page_tables::map_device;
 
 /// Behind the local timer's registers, below the arena of images.
 const START: u64 = 0xffff_ffff_8e10_0000;

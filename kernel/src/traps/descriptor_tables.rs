@@ -21,7 +21,8 @@ use super::timer;
 /// Bytes of a trap's stack.
 const STACK_SIZE: usize = 16 << 10;
 
-/// Stacks: for ordinary exceptions, double faults, NMIs, machine checks and debug exceptions, which may interrupt the others.
+/// Stacks: for ordinary exceptions, double faults, NMIs, machine checks and debug exceptions, which may interrupt the
+/// others.
 const STACKS: usize = 5;
 
 #[repr(C, align(16))]
