@@ -16,7 +16,7 @@ use bareflow_suite::archive::Archive;
 use x86_64::structures::paging::PhysFrame;
 
 use crate::console::KernelConsole;
-use crate::memory::{Boot, frames};
+use crate::memory::{BootFacts, frames};
 use crate::options::Options;
 use crate::platform::KernelPlatform;
 
@@ -33,7 +33,7 @@ const STEPS: usize = 8192;
 type Manager = ModuleManager<KernelPlatform>;
 
 /// Tries it with the modules of the boot archive, of which the second replaces the first; says whether all went well.
-pub fn run(boot: &'static Boot, options: &Options) -> bool {
+pub fn run(boot: &'static BootFacts, options: &Options) -> bool {
     let console = &mut KernelConsole;
     let archive = Archive::read(boot.archive).unwrap_or_default();
     let [first, second, ..] = &archive.blobs[..] else {

@@ -16,7 +16,7 @@ use x86_64::VirtAddr;
 use crate::console::KernelConsole;
 use crate::trampoline::Activation;
 use crate::image::Image;
-use crate::memory::{Boot, PHYSICAL_MAP, image_range, physical, page_tables};
+use crate::memory::{BootFacts, PHYSICAL_MAP, image_range, physical, page_tables};
 use crate::options::{Campaign, Options};
 use crate::platform::KernelPlatform;
 use crate::serial::{COM2, Serial};
@@ -83,7 +83,7 @@ struct Golden<'blob> {
 }
 
 /// Runs a part of a campaign and says whether the kernel came through with its modules right.
-pub fn run(boot: &'static Boot, options: &Options, campaign: Campaign) -> bool {
+pub fn run(boot: &'static BootFacts, options: &Options, campaign: Campaign) -> bool {
     match inject(boot, options, campaign) {
         Ok(right) => right,
         Err(error) => {
@@ -93,7 +93,7 @@ pub fn run(boot: &'static Boot, options: &Options, campaign: Campaign) -> bool {
     }
 }
 
-fn inject(boot: &'static Boot, options: &Options, campaign: Campaign) -> Result<bool, String> {
+fn inject(boot: &'static BootFacts, options: &Options, campaign: Campaign) -> Result<bool, String> {
     let archive = Archive::read(boot.archive)?;
     let manager = ModuleManager::new(KernelPlatform::new(), Timing::Fast);
     // The shortest time there is: the timer ticks faster than usual here.

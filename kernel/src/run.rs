@@ -13,7 +13,7 @@ use bareflow_suite::{Plan, Source, run};
 
 use crate::console::{self, KernelConsole};
 use crate::disk::modules::{Modules, path_of};
-use crate::memory::Boot;
+use crate::memory::BootFacts;
 use crate::options::Options;
 use crate::platform::KernelPlatform;
 use crate::power::{End, halt, leave};
@@ -24,7 +24,7 @@ use crate::{boot, cpu, exhaust, inject, recorder, selfcheck, serve, soak, traps}
 pub static EMBEDDED: &[u8] = include_bytes!(env!("BAREFLOW_ARCHIVE_FILE"));
 
 /// Carries the run out and ends the machine.
-pub fn main(boot: &'static Boot) -> ! {
+pub fn main(boot: &'static BootFacts) -> ! {
     let ticks = traps::install();
     let options = Options::read(boot.command_line);
     if !boot.graphics {
@@ -57,7 +57,7 @@ pub fn main(boot: &'static Boot) -> ! {
 }
 
 /// Runs the embedded modules and those of the boot archive, and sends the report to the host.
-fn run_modules(platform: KernelPlatform, found: &'static Boot, options: &Options) -> bool {
+fn run_modules(platform: KernelPlatform, found: &'static BootFacts, options: &Options) -> bool {
     let console = &mut KernelConsole;
     let mut refused = Vec::new();
     let mut read = |source: &str, bytes| {

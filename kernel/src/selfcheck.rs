@@ -13,7 +13,7 @@ use bareflow_protocol::Message;
 use bareflow_suite::archive::Archive;
 
 use crate::console::KernelConsole;
-use crate::memory::{Boot, frames, page_tables};
+use crate::memory::{BootFacts, frames, page_tables};
 use crate::options::Options;
 use crate::platform::KernelPlatform;
 use crate::run::{EMBEDDED, tell_host};
@@ -26,7 +26,7 @@ const GOOD: (&str, i32) = ("sum", 5050);
 const OUTPUT: usize = 4096;
 
 /// Runs all checks and says whether they hold.
-pub fn run(boot: &'static Boot, options: &Options) -> bool {
+pub fn run(boot: &'static BootFacts, options: &Options) -> bool {
     let console = &mut KernelConsole;
     match check(boot, options) {
         Ok(table) => {
@@ -42,7 +42,7 @@ pub fn run(boot: &'static Boot, options: &Options) -> bool {
     }
 }
 
-fn check(boot: &'static Boot, options: &Options) -> Result<FaultTable, String> {
+fn check(boot: &'static BootFacts, options: &Options) -> Result<FaultTable, String> {
     let archive = Archive::read(boot.archive)?;
     let faulty = archive.blobs.first().ok_or("no blob in the boot archive, expected the one that faults")?;
     let embedded = Archive::read(EMBEDDED)?;

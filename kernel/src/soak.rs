@@ -9,7 +9,7 @@ use bareflow_suite::Source;
 use bareflow_suite::archive::Archive;
 
 use crate::console::KernelConsole;
-use crate::memory::{Boot, frames};
+use crate::memory::{BootFacts, frames};
 use crate::options::Options;
 use crate::platform::KernelPlatform;
 
@@ -19,7 +19,7 @@ const FIRST: u32 = 10;
 type Manager = ModuleManager<KernelPlatform>;
 
 /// Does it with every module of the boot archive; says whether all went well.
-pub fn run(boot: &'static Boot, options: &Options, rounds: u32) -> bool {
+pub fn run(boot: &'static BootFacts, options: &Options, rounds: u32) -> bool {
     let console = &mut KernelConsole;
     let archive = match Archive::read(boot.archive) {
         Ok(archive) => archive,

@@ -40,5 +40,5 @@ fn kernel_main(info: &'static mut BootInfo) -> ! {
     }
     cpu::enable();
     cpu::mask_interrupts();
-    memory::take_over(info, pvh::command_line(), run::main)
+    memory::init(info, pvh::command_line(), run::main)
 }

@@ -106,7 +106,7 @@ impl Stack {
 
 /// What was learnt from the boot loader and is needed later.
 #[derive(Debug)]
-pub struct Boot {
+pub struct BootFacts {
     /// The command line.
     pub command_line: &'static str,
     /// The boot archive; empty when there is none.
@@ -116,14 +116,14 @@ pub struct Boot {
 }
 
 /// What was learnt, and where execution goes on.
-static NEXT: Once<(Boot, Next)> = Once::new();
+static CONTINUATION: Once<(BootFacts, Continuation)> = Once::new();
 
 /// The kernel's first function in its own page tables.
-type Next = fn(&'static Boot) -> !;
+type Continuation = fn(&'static BootFacts) -> !;
 
 /// Takes all memory over from the boot loader and goes on in `next`, in the
 /// kernel's own page tables and on its own stack.
-pub fn take_over(info: &'static mut BootInfo, command_line: &'static str, next: Next) -> ! {
+pub fn init(info: &'static mut BootInfo, command_line: &'static str, next: Continuation) -> ! {
     let Some(early_offset) = info.physical_memory_offset.into_option() else {
         panic!("the boot loader did not map physical memory; boot with the configuration this kernel carries");
     };
@@ -135,13 +135,13 @@ pub fn take_over(info: &'static mut BootInfo, command_line: &'static str, next: 
     let end = ram.map(|region| region.end).chain([archive.0 + archive.1]).max().unwrap_or(0);
     let heap = frames::allocate_largest(HEAP_SIZE, HEAP_SHARE);
     let root = page_tables::build(early_offset, end);
-    let boot = Boot {
+    let boot = BootFacts {
         command_line,
         // SAFETY: `find_archive` made sure that these bytes lie in a row; no frame of theirs is usable.
         archive: unsafe { core::slice::from_raw_parts(physical(archive.0), archive.1 as usize) },
         graphics: info.framebuffer.as_ref().is_some(),
     };
-    NEXT.call_once(|| (boot, next));
+    CONTINUATION.call_once(|| (boot, next));
     frames::use_offset(PHYSICAL_MAP);
     // SAFETY: the new tables map the kernel's image where it is, so that execution goes
     // on; nothing on the old stack is used again, as `enter` does not return.
@@ -166,7 +166,7 @@ pub fn take_over(info: &'static mut BootInfo, command_line: &'static str, next: 
 extern "C" fn enter(heap: u64, heap_size: u64) -> ! {
     // SAFETY: these frames were taken from the allocator for this alone, and the physical map covers them.
     unsafe { HEAP.blocks.lock().init(physical(heap), heap_size as usize) };
-    match NEXT.get() {
+    match CONTINUATION.get() {
         Some((boot, next)) => next(boot),
         None => crate::power::leave(crate::power::End::Panicked),
     }

@@ -18,7 +18,7 @@ use x86_64::instructions::hlt;
 use crate::console::{self, KernelConsole};
 use crate::cpu;
 use crate::disk::modules::{Modules, path_of};
-use crate::memory::Boot;
+use crate::memory::BootFacts;
 use crate::options::Options;
 use crate::platform::KernelPlatform;
 use crate::run::EMBEDDED;
@@ -31,7 +31,7 @@ pub type KernelServer = Server<'static, KernelPlatform, KernelSurroundings>;
 const PATIENCE: u32 = 2_000;
 
 /// Serves until a client asks for the end; says whether all went well.
-pub fn run(boot: &'static Boot, options: &Options, ticks: bool) -> bool {
+pub fn run(boot: &'static BootFacts, options: &Options, ticks: bool) -> bool {
     if let Err(error) = port::open(options.virtio) {
         console::show(Style::Error, format_args!("[ERROR] no clients can be served: {error}\n"));
         return false;
@@ -85,7 +85,7 @@ fn greet() {
 }
 
 /// Loads the embedded modules and those of the boot archive.
-fn load_all(server: &KernelServer, boot: &'static Boot) {
+fn load_all(server: &KernelServer, boot: &'static BootFacts) {
     for (source, bytes) in [("embedded modules", EMBEDDED), ("boot archive", boot.archive)] {
         match Archive::read(bytes) {
             Ok(archive) => archive.blobs.iter().for_each(|blob| server.load_first(&blob.label, blob.bytes)),
