@@ -4,7 +4,7 @@ use x86_64::instructions::{hlt, port::Port};
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum ExitCode {
     /// All went well: QEMU exits with 33.
     Passed,
     /// A test failed, a module faulted or was refused: QEMU exits with 35.
@@ -17,11 +17,11 @@ pub enum End {
 const DEBUG_EXIT: u16 = 0xf4;
 
 /// Leaves the machine, or halts for ever where it can't be left.
-pub fn leave(end: End) -> ! {
-    let value: u32 = match end {
-        End::Passed => 0x10,
-        End::Failed => 0x11,
-        End::Panicked => 0x12,
+pub fn exit_qemu(code: ExitCode) -> ! {
+    let value: u32 = match code {
+        ExitCode::Passed => 0x10,
+        ExitCode::Failed => 0x11,
+        ExitCode::Panicked => 0x12,
     };
     crate::console::flush();
     // SAFETY: the port belongs to the exit device; where there is none, nothing happens.

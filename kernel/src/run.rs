@@ -16,7 +16,7 @@ use crate::disk::modules::{Modules, path_of};
 use crate::memory::BootFacts;
 use crate::options::Options;
 use crate::platform::KernelPlatform;
-use crate::power::{End, halt, leave};
+use crate::power::{ExitCode, exit_qemu, halt};
 use crate::serial::{COM2, Serial};
 use crate::{boot, cpu, exhaust, inject, recorder, selfcheck, serve, soak, traps};
 
@@ -53,7 +53,7 @@ pub fn main(boot: &'static BootFacts) -> ! {
     if options.halt {
         halt();
     }
-    leave(if passed { End::Passed } else { End::Failed })
+    exit_qemu(if passed { ExitCode::Passed } else { ExitCode::Failed })
 }
 
 /// Runs the embedded modules and those of the boot archive, and sends the report to the host.
@@ -142,5 +142,5 @@ pub fn tell_host(message: &Message) {
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     console::show(Style::Error, format_args!("[PANIC] {info}\n"));
-    leave(End::Panicked)
+    exit_qemu(ExitCode::Panicked)
 }

@@ -9,7 +9,7 @@ use bootloader_api::info::{MemoryRegion, MemoryRegionKind, MemoryRegions, Option
 use spin::Once;
 
 use super::kernel_main;
-use crate::power::{End, leave};
+use crate::power::{ExitCode, exit_qemu};
 
 /// Distance of the kernel's virtual from its physical addresses.
 const KERNEL_BASE: u64 = 0xffff_ffff_8000_0000;
@@ -154,7 +154,7 @@ fn read_u64(address: u64) -> u64 {
 /// Joins the ordinary way of booting. `info` is the physical address of `hvm_start_info`.
 extern "C" fn start(info: u64) -> ! {
     if read_u32(info) != MAGIC {
-        leave(End::Panicked);
+        exit_qemu(ExitCode::Panicked);
     }
     let modules = read_u32(info + 12);
     let (module_list, command_line) = (read_u64(info + 16), read_u64(info + 24));

@@ -168,7 +168,7 @@ extern "C" fn enter(heap: u64, heap_size: u64) -> ! {
     unsafe { HEAP.blocks.lock().init(physical(heap), heap_size as usize) };
     match CONTINUATION.get() {
         Some((boot, next)) => next(boot),
-        None => crate::power::leave(crate::power::End::Panicked),
+        None => crate::power::exit_qemu(crate::power::ExitCode::Panicked),
     }
 }
 

@@ -14,7 +14,7 @@ use super::{debug, timer};
 use crate::trampoline::{self, Activation};
 use crate::{inject, serve, services};
 use crate::memory::{KERNEL_STACK, image_range};
-use crate::power::{End, leave};
+use crate::power::{ExitCode, exit_qemu};
 
 /// Page fault error code: the access was a write.
 const WRITE: u64 = 1 << 1;
@@ -73,7 +73,7 @@ pub extern "C" fn handle(frame: &mut TrapFrame) {
     }
     if HANDLING.swap(true, Ordering::Relaxed) {
         // The state is beyond trust: nothing is printed but by the panic's way out.
-        leave(End::Panicked);
+        exit_qemu(ExitCode::Panicked);
     }
     let address = Cr2::read_raw();
     match activation.and_then(|activation| Some((activation, fault(frame, activation, address, forged)?))) {
@@ -83,7 +83,7 @@ pub extern "C" fn handle(frame: &mut TrapFrame) {
         }
         None => {
             dump_kernel_trap(frame, address);
-            leave(End::Panicked);
+            exit_qemu(ExitCode::Panicked);
         }
     }
     HANDLING.store(false, Ordering::Relaxed);
