@@ -1,11 +1,11 @@
 //! A kernel that stays up: it loads what it has and what is on its disk, and then
 //! answers what clients ask ([`bareflow_server`]), until one asks for the end.
 
-mod port;
+mod uart_queue;
 pub mod preempt;
 mod surroundings;
 
-pub use port::take_what_came;
+pub use uart_queue::drain_rx;
 
 use alloc::boxed::Box;
 
@@ -32,7 +32,7 @@ const PATIENCE: u32 = 2_000;
 
 /// Serves until a client asks for the end; says whether all went well.
 pub fn run(boot: &'static BootFacts, options: &Options, ticks: bool) -> bool {
-    if let Err(error) = port::open(options.virtio) {
+    if let Err(error) = uart_queue::open(options.virtio) {
         console::show(Style::Error, format_args!("[ERROR] no clients can be served: {error}\n"));
         return false;
     }
@@ -60,7 +60,7 @@ pub fn run(boot: &'static BootFacts, options: &Options, ticks: bool) -> bool {
     while !server.has_ended() {
         // Whatever the last call left: without ticks nothing would end the next one, or the wait.
         cpu::take_all_interrupts();
-        let came = port::take(|bytes| server.receive(bytes));
+        let came = uart_queue::take(|bytes| server.receive(bytes));
         let worked = server.step();
         idle = if came || worked { 0 } else { idle + 1 };
         if idle > PATIENCE {
@@ -72,7 +72,7 @@ pub fn run(boot: &'static BootFacts, options: &Options, ticks: bool) -> bool {
         }
     }
     console::show(Style::Title, format_args!("=== KERNEL ENDED BY A CLIENT ===\n"));
-    port::flush();
+    uart_queue::flush();
     true
 }
 

@@ -12,7 +12,7 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 
 use x86_64::instructions::interrupts;
 
-use super::{KernelServer, port};
+use super::{KernelServer, uart_queue};
 use crate::cpu;
 use crate::trampoline::{self, Activation};
 use crate::traps::{TrapFrame, divert, timer};
@@ -30,7 +30,7 @@ const DEEPEST: u32 = 2;
 static WAITING: AtomicBool = AtomicBool::new(false);
 
 /// Milliseconds after which the server looks at the clock, though no client said anything.
-const LOOK_EACH: u64 = 64;
+const POLL_INTERVAL_MS: u64 = 64;
 
 /// Has clients heard while modules run, from now on.
 pub fn install(server: &'static KernelServer) {
@@ -45,12 +45,12 @@ pub fn may_run_modules() -> bool {
 /// At a tick that interrupted a module, or the kernel's work for one: has the kernel hear a client as soon as it can,
 /// if there is one to be heard.
 pub fn on_tick(frame: &mut TrapFrame, activation: Option<&Activation>) {
-    let due = port::has_bytes() || timer::milliseconds().is_multiple_of(LOOK_EACH);
+    let due = uart_queue::has_bytes() || timer::milliseconds().is_multiple_of(POLL_INTERVAL_MS);
     if !due || SERVER.load(Ordering::Relaxed).is_null() || !may_run_modules() {
         return;
     }
     match activation {
-        Some(activation) => divert(frame, activation, hear_diverted),
+        Some(activation) => divert(frame, activation, poll_clients_deferred),
         None => WAITING.store(trampoline::current().is_some(), Ordering::Relaxed),
     }
 }
@@ -58,14 +58,14 @@ pub fn on_tick(frame: &mut TrapFrame, activation: Option<&Activation>) {
 /// Behind a service that a module in ring 3 called: hears a client first, if one waits.
 pub fn behind_service(frame: &mut TrapFrame, activation: &Activation) {
     if is_waiting() {
-        divert(frame, activation, hear_diverted);
+        divert(frame, activation, poll_clients_deferred);
     }
 }
 
 /// Behind a service on the kernel's stack, with flags and control words as compiled code relies on them: the same.
 pub fn behind_call() {
     if is_waiting() {
-        hear();
+        poll_clients();
     }
 }
 
@@ -73,7 +73,7 @@ pub fn behind_call() {
 /// interrupts away, it is not interrupted by clients either.
 pub fn behind_service_in_ring_0() {
     if is_waiting() && interrupts::are_enabled() {
-        bareflow_hear();
+        bareflow_poll_clients();
     }
 }
 
@@ -82,14 +82,14 @@ fn is_waiting() -> bool {
 }
 
 unsafe extern "C" {
-    safe fn bareflow_hear();
+    safe fn bareflow_poll_clients();
 }
 
 // Code of another module may run: flags and control words are put where that may rely on them, and back for
 // the one that called the service (System V ABI 3.2.1). It keeps no other registers of these units.
 global_asm!(
-    ".global bareflow_hear",
-    "bareflow_hear:",
+    ".global bareflow_poll_clients",
+    "bareflow_poll_clients:",
     "push rbp",
     "mov rbp, rsp",
     "pushfq",
@@ -103,7 +103,7 @@ global_asm!(
     "mov dword ptr [rsp + 8], 0x1f80",
     "ldmxcsr [rsp + 8]",
     "fninit",
-    "call {hear}",
+    "call {poll_clients}",
     "fninit",
     "fldcw [rsp + 4]",
     "ldmxcsr [rsp]",
@@ -111,22 +111,22 @@ global_asm!(
     "popfq",
     "pop rbp",
     "ret",
-    hear = sym hear,
+    poll_clients = sym poll_clients,
 );
 
-extern "C" fn hear_diverted(_: &mut TrapFrame) {
-    hear();
+extern "C" fn poll_clients_deferred(_: &mut TrapFrame) {
+    poll_clients();
 }
 
-/// Hears what clients say.
-extern "C" fn hear() {
+/// Polls what clients said.
+extern "C" fn poll_clients() {
     DEPTH.fetch_add(1, Ordering::Relaxed);
     // Whom the module that waits keeps away.
     cpu::take_all_interrupts();
     // SAFETY: `install` was given a reference for ever.
     if let Some(server) = unsafe { SERVER.load(Ordering::Relaxed).as_ref() } {
         trampoline::with_call_suspended(|| {
-            port::take(|bytes| server.receive(bytes));
+            uart_queue::take(|bytes| server.receive(bytes));
             server.look_at_clock();
         });
     }

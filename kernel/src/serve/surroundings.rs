@@ -13,7 +13,7 @@ use bareflow_suite::text;
 
 use spin::Mutex;
 
-use super::{port, preempt};
+use super::{preempt, uart_queue};
 use crate::console;
 use crate::disk::modules::Modules;
 use crate::traps::timer;
@@ -34,7 +34,7 @@ impl KernelSurroundings {
 
 impl Surroundings for KernelSurroundings {
     fn send(&self, bytes: &[u8]) {
-        port::send(bytes);
+        uart_queue::send(bytes);
     }
 
     fn milliseconds(&self) -> u64 {

@@ -58,7 +58,7 @@ pub extern "C" fn handle(frame: &mut TrapFrame) {
     let forged = activation.is_some_and(|activation| is_software(frame, activation));
     if frame.vector == timer::TICK && !forged {
         timer::end_of_interrupt();
-        serve::take_what_came();
+        serve::drain_rx();
         if inject::on_tick(frame, activation) {
             return;
         }

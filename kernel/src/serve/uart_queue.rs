@@ -28,12 +28,12 @@ enum Port {
 }
 
 /// What came.
-struct Received {
+struct UartQueue {
     port: Port,
     bytes: VecDeque<u8>,
 }
 
-static RECEIVED: Mutex<Received> = Mutex::new(Received { port: Port::None, bytes: VecDeque::new() });
+static QUEUE: Mutex<UartQueue> = Mutex::new(UartQueue { port: Port::None, bytes: VecDeque::new() });
 
 /// Opens COM2, or the virtio console.
 ///
@@ -41,23 +41,24 @@ static RECEIVED: Mutex<Received> = Mutex::new(Received { port: Port::None, bytes
 /// When there is no virtio console that can be used.
 pub fn open(virtio: bool) -> Result<(), OpenError> {
     let port = if virtio { Port::Virtio(Channel::open()?) } else { Port::Serial(Serial::open(COM2)) };
-    let mut received = RECEIVED.lock();
-    received.port = port;
+    let mut queue = QUEUE.lock();
+    queue.port = port;
     // Room once and for all: a tick must not ask for memory.
-    received.bytes.reserve_exact(SIZE);
+    queue.bytes.reserve_exact(SIZE);
     Ok(())
 }
 
-/// Takes over what is in the port's own buffer: at a tick. Where it interrupted somebody who does the same, that one does it.
-pub fn take_what_came() {
-    if let Some(mut received) = RECEIVED.try_lock() {
-        received.fill();
+/// Takes over what is in the port's own buffer: at a tick. Where it interrupted somebody who does the same, that one
+/// does it.
+pub fn drain_rx() {
+    if let Some(mut queue) = QUEUE.try_lock() {
+        queue.fill();
     }
 }
 
 /// Whether there is anything to take. Where somebody is at it, there is nothing.
 pub fn has_bytes() -> bool {
-    RECEIVED.try_lock().is_some_and(|received| !received.bytes.is_empty())
+    QUEUE.try_lock().is_some_and(|queue| !queue.bytes.is_empty())
 }
 
 /// Shows `receive` what came, piece by piece, and says whether there was anything.
@@ -66,7 +67,7 @@ pub fn take(mut receive: impl FnMut(&[u8])) -> bool {
     // No memory is asked for: what is in use is the same before and after.
     let mut piece = [0; PIECE];
     loop {
-        let length = RECEIVED.lock().take(&mut piece);
+        let length = QUEUE.lock().take(&mut piece);
         if length == 0 {
             return came;
         }
@@ -77,8 +78,8 @@ pub fn take(mut receive: impl FnMut(&[u8])) -> bool {
 
 /// Sends bytes.
 pub fn send(bytes: &[u8]) {
-    let mut received = RECEIVED.lock();
-    let mut serial = match &mut received.port {
+    let mut queue = QUEUE.lock();
+    let mut serial = match &mut queue.port {
         Port::None => return,
         // What comes meanwhile stays with the device.
         Port::Virtio(channel) => return channel.send(bytes),
@@ -86,18 +87,18 @@ pub fn send(bytes: &[u8]) {
         Port::Serial(serial) => serial.clone(),
     };
     // Ticks take over what comes meanwhile.
-    drop(received);
+    drop(queue);
     serial.send(bytes);
 }
 
 /// Waits until all has left the port.
 pub fn flush() {
-    if let Port::Serial(serial) = &RECEIVED.lock().port {
+    if let Port::Serial(serial) = &QUEUE.lock().port {
         serial.flush();
     }
 }
 
-impl Received {
+impl UartQueue {
     /// Takes as many bytes as there are and as there is room for.
     fn take(&mut self, piece: &mut [u8]) -> usize {
         self.fill();
@@ -109,7 +110,7 @@ impl Received {
     }
 
     fn fill(&mut self) {
-        let Received { port, bytes } = self;
+        let UartQueue { port, bytes } = self;
         match port {
             Port::None => {}
             Port::Serial(serial) => {
