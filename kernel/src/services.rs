@@ -15,7 +15,7 @@ use bareflow_loader::{Fault, FaultKind, Printable};
 
 use crate::trampoline::user::layout::{STUB_SIZE, STUBS, SYSCALL_SIZE};
 use crate::trampoline::{self, Activation};
-use crate::traps::{TrapFrame, diagnose, divert, leave_module};
+use crate::traps::{TrapFrame, diagnose, defer_to_kernel_stack, leave_module};
 use crate::serve::preempt;
 use crate::{clock, console, recorder};
 
@@ -179,7 +179,7 @@ pub fn handle_syscall(frame: &mut TrapFrame) {
             recorder::note_clock(frame.rax);
             None
         }
-        rip if activation.is_user() && rip == stub(CALL_STUB) => return divert(frame, activation, call_in_ring_3),
+        rip if activation.is_user() && rip == stub(CALL_STUB) => return defer_to_kernel_stack(frame, activation, call_in_ring_3),
         // The instruction is for the stubs alone.
         rip => {
             let rip = rip.wrapping_sub(SYSCALL_SIZE);

@@ -15,7 +15,7 @@ use x86_64::instructions::interrupts;
 use super::{KernelServer, uart_queue};
 use crate::cpu;
 use crate::trampoline::{self, Activation};
-use crate::traps::{TrapFrame, divert, timer};
+use crate::traps::{TrapFrame, defer_to_kernel_stack, timer};
 
 /// The server that clients are heard by.
 static SERVER: AtomicPtr<KernelServer> = AtomicPtr::new(core::ptr::null_mut());
@@ -50,7 +50,7 @@ pub fn on_tick(frame: &mut TrapFrame, activation: Option<&Activation>) {
         return;
     }
     match activation {
-        Some(activation) => divert(frame, activation, poll_clients_deferred),
+        Some(activation) => defer_to_kernel_stack(frame, activation, poll_clients_deferred),
         None => WAITING.store(trampoline::current().is_some(), Ordering::Relaxed),
     }
 }
@@ -58,7 +58,7 @@ pub fn on_tick(frame: &mut TrapFrame, activation: Option<&Activation>) {
 /// Behind a service that a module in ring 3 called: hears a client first, if one waits.
 pub fn behind_service(frame: &mut TrapFrame, activation: &Activation) {
     if is_waiting() {
-        divert(frame, activation, poll_clients_deferred);
+        defer_to_kernel_stack(frame, activation, poll_clients_deferred);
     }
 }
 

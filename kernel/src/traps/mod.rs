@@ -2,7 +2,7 @@
 //! fault, in that module's end alone.
 
 mod debug;
-mod divert;
+mod deferred;
 mod dump;
 mod frame;
 mod handler;
@@ -10,7 +10,7 @@ mod origin;
 mod descriptor_tables;
 pub mod timer;
 
-pub use divert::divert;
+pub use deferred::defer_to_kernel_stack;
 pub use dump::diagnose;
 pub use frame::TrapFrame;
 pub use handler::{SYSCALL, leave_module};

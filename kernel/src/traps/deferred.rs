@@ -9,7 +9,7 @@ use super::descriptor_tables::KERNEL_CODE;
 use crate::trampoline::Activation;
 
 /// Work for a module that was interrupted there; it may change the frame.
-pub type Work = extern "C" fn(&mut TrapFrame);
+pub type DeferredWork = extern "C" fn(&mut TrapFrame);
 
 /// What code that is interrupted may find below its stack pointer.
 const RED_ZONE: u64 = 128;
@@ -19,24 +19,24 @@ const CLEAR_FLAGS: u64 = 0x202;
 
 /// Has `work` done on the kernel's stack, before the module goes on that `frame` interrupted and whose call
 /// `activation` is.
-pub fn divert(frame: &mut TrapFrame, activation: &Activation, work: Work) {
+pub fn defer_to_kernel_stack(frame: &mut TrapFrame, activation: &Activation, work: DeferredWork) {
     let size = size_of::<TrapFrame>() as u64;
     let place = (activation.kernel_stack() - RED_ZONE - size) & !15;
     // SAFETY: the kernel's stack is mapped, and a module runs: below what the trampoline saved, nobody uses it.
     unsafe { (place as *mut TrapFrame).write(frame.clone()) };
-    (frame.rip, frame.cs) = (bareflow_divert as *const () as u64, KERNEL_CODE);
+    (frame.rip, frame.cs) = (bareflow_deferred as *const () as u64, KERNEL_CODE);
     (frame.rsp, frame.ss, frame.rflags) = (place, 0, CLEAR_FLAGS);
     frame.rbx = work as *const () as u64;
 }
 
 unsafe extern "C" {
-    safe fn bareflow_divert();
+    safe fn bareflow_deferred();
 }
 
 // The interrupted module's frame lies on top of the stack, the work's address is in rbx. Its vector registers,
 // its selectors and its page tables are put away, since code of another module may run before it goes on.
 global_asm!(
-    "bareflow_divert:",
+    "bareflow_deferred:",
     "mov rbp, rsp",
     // Ring 0 may have switched the vector units off.
     "clts",
