@@ -1,6 +1,6 @@
 //! What people see: COM1 and, where there is one, the VGA text screen.
 
-mod transcript;
+mod log_ring;
 mod vga;
 
 use alloc::string::String;
@@ -12,7 +12,7 @@ use bareflow_suite::fallible::NoMemory;
 use spin::{Mutex, MutexGuard};
 
 use crate::serial::{COM1, Serial};
-use transcript::Transcript;
+use log_ring::LogRing;
 use vga::Screen;
 
 /// Both outputs.
@@ -23,7 +23,7 @@ struct Output {
 }
 
 /// What both showed.
-static TRANSCRIPT: Mutex<Transcript> = Mutex::new(Transcript::new());
+static LOG_RING: Mutex<LogRing> = Mutex::new(LogRing::new());
 
 static OUTPUT: Mutex<Option<Output>> = Mutex::new(None);
 
@@ -65,7 +65,7 @@ pub fn flush() {
 /// # Errors
 /// [`NoMemory`].
 pub fn lines_from(from: u64) -> Result<(u64, Vec<String>), NoMemory> {
-    TRANSCRIPT.lock().lines_from(from)
+    LOG_RING.lock().lines_from(from)
 }
 
 /// The outputs, even when a trap interrupted somebody who was using them.
@@ -112,8 +112,8 @@ impl Write for Output {
         }
         self.serial.send(text.as_bytes());
         // Held by nobody else but for a moment in which no trap shows anything.
-        if let Some(mut transcript) = TRANSCRIPT.try_lock() {
-            transcript.push(text);
+        if let Some(mut log_ring) = LOG_RING.try_lock() {
+            log_ring.push(text);
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use bareflow_suite::text;
 const SIZE: usize = 64 << 10;
 
 /// The end of all text so far.
-pub struct Transcript {
+pub struct LogRing {
     bytes: [u8; SIZE],
     /// Bytes there have been.
     written: usize,
@@ -20,10 +20,10 @@ pub struct Transcript {
     lines: u64,
 }
 
-impl Transcript {
+impl LogRing {
     /// Nothing so far.
-    pub const fn new() -> Transcript {
-        Transcript { bytes: [0; SIZE], written: 0, lines: 0 }
+    pub const fn new() -> LogRing {
+        LogRing { bytes: [0; SIZE], written: 0, lines: 0 }
     }
 
     /// Takes text.
