@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 /// How long a call may neither run nor end, on top of its budget.
-const PATIENCE: Duration = Duration::from_secs(1);
+const WALL_TIME_SLACK: Duration = Duration::from_secs(1);
 
 /// Clock numbers hold the complement of a process or thread above these bits
 /// (Linux, `include/linux/posix-timers_types.h`).
@@ -83,7 +83,7 @@ impl Stopwatch {
         // Nothing can have run for longer than has passed: a clock is read only when it matters.
         let used = if passed < self.budget {
             passed
-        } else if passed >= self.budget + PATIENCE {
+        } else if passed >= self.budget + WALL_TIME_SLACK {
             self.budget
         } else {
             let own = |(now, before): (Duration, Duration)| now.saturating_sub(before).saturating_sub(ran);
@@ -109,7 +109,7 @@ mod tests {
             assert!(watch.left().is_some());
             let start = Instant::now();
             while watch.left().is_some() {
-                assert!(start.elapsed() < PATIENCE * 5);
+                assert!(start.elapsed() < WALL_TIME_SLACK * 5);
             }
             assert!(start.elapsed() > Duration::from_millis(10));
         }

@@ -32,8 +32,8 @@ const BREAKPOINT: u8 = 0xcc;
 const OUTPUT: usize = 4096;
 
 /// A call may take so many times its usual time, and so many counts of the timer besides.
-const PATIENCE: u64 = 4;
-const PATIENCE_COUNTS: u64 = 20_000;
+const PERIOD_FACTOR: u64 = 4;
+const PERIOD_EXTRA_COUNTS: u64 = 20_000;
 
 /// Modules with fewer instructions than this are stepped through to the place of the flip; the
 /// others are let run until a timer ends. Both depend on the plan alone where the clock counts instructions.
@@ -185,7 +185,7 @@ fn inject_one(
         entry: 0,
         replaced: 0,
         entered: false,
-        period: module.counts * PATIENCE + PATIENCE_COUNTS,
+        period: module.counts * PERIOD_FACTOR + PERIOD_EXTRA_COUNTS,
         done: false,
     };
     loop {

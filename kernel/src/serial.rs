@@ -22,7 +22,7 @@ const ALL_SENT: u8 = 1 << 6;
 const FIFO_SIZE: usize = 16;
 
 /// How often the line status is read before the port is given up.
-const PATIENCE: u32 = 20_000_000;
+const SPIN_LIMIT: u32 = 20_000_000;
 
 /// One port.
 #[derive(Clone, Debug)]
@@ -74,7 +74,7 @@ impl Serial {
     }
 
     fn wait_for(&self, status: u8) -> bool {
-        (0..PATIENCE).any(|_| self.read(5) & status != 0)
+        (0..SPIN_LIMIT).any(|_| self.read(5) & status != 0)
     }
 
     fn write(&self, register: u16, value: u8) {

@@ -18,7 +18,7 @@ use crate::tell::{self, ReceiptTexts};
 use crate::{Server, Surroundings, room};
 
 /// How long an unload or a reload waits for calls under way, in milliseconds.
-pub(crate) const PATIENCE: u64 = 2000;
+pub(crate) const UNLOAD_TIMEOUT_MS: u64 = 2000;
 
 /// How long a slice takes, in milliseconds, give or take one.
 pub(crate) const SLICE: u64 = 2;
@@ -222,7 +222,7 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
             let late = {
                 let mut jobs = self.jobs.borrow_mut();
                 let is_late = |job: &Job<P>| match job.work {
-                    Work::Unload(_) | Work::Push(_) => now.saturating_sub(job.began) >= PATIENCE,
+                    Work::Unload(_) | Work::Push(_) => now.saturating_sub(job.began) >= UNLOAD_TIMEOUT_MS,
                     Work::Later(_) | Work::Drop(_) => true,
                     Work::Call(_) | Work::Compare(_) => false,
                 };
@@ -258,7 +258,7 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
                 self.tidy();
                 Slice::Done(Answer::Unloaded(tell::receipt(&receipt, texts)))
             }
-            Err(UnloadError::Busy { .. }) if waited < PATIENCE => Slice::More(0, 1),
+            Err(UnloadError::Busy { .. }) if waited < UNLOAD_TIMEOUT_MS => Slice::More(0, 1),
             Err(error @ UnloadError::Needed { .. }) => {
                 let users = Users(&self.manager, id);
                 Slice::Done(Answer::Refused { error: reason!("{error} (needed by {users})") })

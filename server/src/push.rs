@@ -20,7 +20,7 @@ use bareflow_protocol::control::{LoadCycles, Loaded, Push, Replaced};
 use bareflow_suite::fallible::{NoMemory, Reason};
 use bareflow_suite::{reason, text};
 
-use crate::jobs::{DeferredPush, PATIENCE, Slice, Work};
+use crate::jobs::{DeferredPush, Slice, UNLOAD_TIMEOUT_MS, Work};
 use crate::requests::{Handled, Next, bounded};
 use crate::tell::{self, ReceiptTexts};
 use crate::{MAX_MODULES, Server, Surroundings};
@@ -126,7 +126,7 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
         let DeferredPush { blob, wanted } = core::mem::take(waiting);
         match self.push(blob, wanted, None) {
             Ok(Next::Answer(answer)) => Slice::Done(answer),
-            Ok(Next::Work(Work::Push(mut again))) if waited < PATIENCE => {
+            Ok(Next::Work(Work::Push(mut again))) if waited < UNLOAD_TIMEOUT_MS => {
                 *waiting = core::mem::take(&mut *again);
                 Slice::More(0, 1)
             }

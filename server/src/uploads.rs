@@ -16,7 +16,7 @@ const MAX_UPLOADS: usize = 64;
 const MAX_ANNOUNCED: usize = 2 * MAX_BLOB as usize;
 
 /// How long a blob may be on its way without any byte of it coming, in milliseconds.
-const PATIENCE_MS: u64 = 10_000;
+const UPLOAD_TIMEOUT_MS: u64 = 10_000;
 
 /// How long a blob that came may wait for its load, which waits in turn for whatever runs: longer than any call may take.
 const WAIT_MS: u64 = 180_000;
@@ -67,8 +67,8 @@ impl Uploads {
     /// Forgets blobs of which nothing came for long.
     pub fn expire(&mut self, now_ms: u64) {
         self.0.retain(|upload| {
-            let patience = if upload.bytes.len() < upload.length { PATIENCE_MS } else { WAIT_MS };
-            now_ms.saturating_sub(upload.came_ms) < patience
+            let timeout_ms = if upload.bytes.len() < upload.length { UPLOAD_TIMEOUT_MS } else { WAIT_MS };
+            now_ms.saturating_sub(upload.came_ms) < timeout_ms
         });
     }
 
@@ -197,14 +197,14 @@ mod tests {
         let mut uploads = Uploads::default();
         uploads.begin(1, 6, crc32c(&[b"blob!!"]), 0).unwrap();
         uploads.begin(2, 6, 0, 0).unwrap();
-        assert_eq!(uploads.add(1, 0, b"blo", PATIENCE_MS - 1), Ok(3));
-        uploads.expire(PATIENCE_MS);
-        assert!(uploads.add(2, 0, b"b", PATIENCE_MS).unwrap_err().contains("given up"));
-        assert_eq!(uploads.add(1, 3, b"b!!", PATIENCE_MS), Ok(6));
+        assert_eq!(uploads.add(1, 0, b"blo", UPLOAD_TIMEOUT_MS - 1), Ok(3));
+        uploads.expire(UPLOAD_TIMEOUT_MS);
+        assert!(uploads.add(2, 0, b"b", UPLOAD_TIMEOUT_MS).unwrap_err().contains("given up"));
+        assert_eq!(uploads.add(1, 3, b"b!!", UPLOAD_TIMEOUT_MS), Ok(6));
         // One that came waits for its load, but not for ever.
-        uploads.expire(2 * PATIENCE_MS);
+        uploads.expire(2 * UPLOAD_TIMEOUT_MS);
         assert_eq!(uploads.0.len(), 1);
-        uploads.expire(PATIENCE_MS + WAIT_MS);
+        uploads.expire(UPLOAD_TIMEOUT_MS + WAIT_MS);
         assert!(uploads.take(1).unwrap_err().contains("given up"));
     }
 }

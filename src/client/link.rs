@@ -101,11 +101,11 @@ impl Link for Port {
 }
 
 /// How long a serial port may take to accept some bytes.
-const WRITE_PATIENCE: Duration = Duration::from_secs(10);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Write for Port {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if !self.wait(PollFlags::OUT, WRITE_PATIENCE)? {
+        if !self.wait(PollFlags::OUT, WRITE_TIMEOUT)? {
             let said = "the port takes no bytes; is flow control on, or the other side off?";
             return Err(io::Error::new(ErrorKind::TimedOut, said));
         }

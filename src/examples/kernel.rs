@@ -19,7 +19,7 @@ use crate::setup::kernel_remedy;
 use crate::{Problem, embedded};
 
 /// How long there may be no sign of the kernel: more than a call may take.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A kernel in QEMU.
 pub(super) struct Kernel {
@@ -54,7 +54,7 @@ impl Kernel {
         };
         let machine = machine.start()?;
         let link = machine.channel.try_clone()?;
-        let client = Client::greet(Box::new(link), Path::new("QEMU"), PATIENCE)?;
+        let client = Client::greet(Box::new(link), Path::new("QEMU"), TIMEOUT)?;
         let mut kernel = Kernel {
             client,
             loaded: Vec::new(),

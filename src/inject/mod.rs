@@ -31,7 +31,7 @@ const PIECE: u64 = 2000;
 
 /// How long a kernel may say nothing before it counts as lost: an injection takes milliseconds, but a
 /// machine with other work may keep the emulator waiting.
-const PATIENCE: Duration = Duration::from_secs(15);
+const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How often each of the four is in the list of modules, where the all-in-one one is once: a
 /// call of that takes as long as some dozen of theirs.
@@ -138,7 +138,7 @@ impl Work {
             let machine = Machine {
                 icount: true,
                 timeout: Duration::from_secs(3600),
-                patience: Some(PATIENCE),
+                patience: Some(TIMEOUT),
                 command_line: format!(
                     "inject={}:{start}:{} domain={}",
                     self.seed,

@@ -14,7 +14,7 @@ use super::flow::Flow;
 const CAPACITY: usize = 256;
 
 /// How long a client may take to read a part of an answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The broker's end: puts answers in.
 #[derive(Clone, Debug)]
@@ -57,7 +57,7 @@ impl Outlet {
     /// Writes frames until no more can come, then ends the connection.
     pub(super) fn run(self) {
         let mut stream = &*self.stream;
-        let ready = stream.set_write_timeout(Some(PATIENCE));
+        let ready = stream.set_write_timeout(Some(WRITE_TIMEOUT));
         if ready.is_ok() {
             // A client that takes no more is gone: its reader notices.
             let _ = self.frames.iter().try_for_each(|frame| stream.write_all(&frame));

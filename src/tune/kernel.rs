@@ -17,7 +17,7 @@ use crate::{Problem, embedded};
 const CALLS: u32 = 3;
 
 /// Seconds after which the kernel is given up.
-const PATIENCE: Duration = Duration::from_secs(300);
+const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Counts for all that QEMU's processor can run. Returns what is to be said where nothing could be counted. All
 /// return the same and write the same, or the pair that doesn't is named.
@@ -30,7 +30,7 @@ pub(super) fn count(candidates: &mut [Candidate], work: &Work<'_>) -> Result<Opt
     let files = Files { blobs: needed.chain(own).collect(), input: work.input.clone(), ..Files::default() };
     let machine = Machine {
         icount: true,
-        timeout: PATIENCE,
+        timeout: TIMEOUT,
         command_line: format!("timing=precise repeat={CALLS} clock=icount"),
         archive: boot_archive(&files),
         ..Machine::new(embedded::KERNEL)

@@ -10,7 +10,7 @@ use super::{KINDS, Memory, blob, image, validate};
 use crate::{BlockDevice, Disk, SECTOR_SIZE};
 
 /// Most reads and writes that all of this may take on these small disks.
-const PATIENCE: usize = 2_000_000;
+const MAX_REQUESTS: usize = 2_000_000;
 
 fn base(kind: usize) -> &'static [u8] {
     static BASES: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
@@ -38,7 +38,7 @@ fn use_all(memory: Memory<'_>) {
     let _ = disk.select(validate);
     let _ = disk.save("sum", &blob("sum", 2, 2000));
     let _ = disk.select(validate);
-    assert!(disk.into_device().requests < PATIENCE);
+    assert!(disk.into_device().requests < MAX_REQUESTS);
 }
 
 proptest! {

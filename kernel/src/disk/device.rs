@@ -11,7 +11,7 @@ use crate::virtio;
 use crate::virtio::hal::{KernelHal, PIECE_SIZE, prepare};
 
 /// How often is looked for an answer before the device is given up: ten seconds and more.
-const PATIENCE: u64 = 1 << 31;
+const SPIN_LIMIT: u64 = 1 << 31;
 
 /// Sectors of one request.
 const PIECE_SECTORS: u64 = (PIECE_SIZE / SECTOR_SIZE) as u64;
@@ -75,7 +75,7 @@ impl VirtioDisk {
 
     /// Waits for the answer to the only request under way.
     fn wait(&mut self, token: u16) -> Result<(), DeviceError> {
-        for _ in 0..PATIENCE {
+        for _ in 0..SPIN_LIMIT {
             if self.device.peek_used() == Some(token) {
                 return Ok(());
             }

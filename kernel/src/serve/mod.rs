@@ -28,7 +28,7 @@ use surroundings::KernelSurroundings;
 pub type KernelServer = Server<'static, KernelPlatform, KernelSurroundings>;
 
 /// Looks at the port that find nothing before the processor waits for the next tick.
-const PATIENCE: u32 = 2_000;
+const IDLE_ROUNDS: u32 = 2_000;
 
 /// Serves until a client asks for the end; says whether all went well.
 pub fn run(boot: &'static BootFacts, options: &Options, ticks: bool) -> bool {
@@ -63,7 +63,7 @@ pub fn run(boot: &'static BootFacts, options: &Options, ticks: bool) -> bool {
         let came = uart_queue::take(|bytes| server.receive(bytes));
         let worked = server.step();
         idle = if came || worked { 0 } else { idle + 1 };
-        if idle > PATIENCE {
+        if idle > IDLE_ROUNDS {
             server.look_at_clock();
             // The port's own buffer holds little: while more is to come, it is looked at all the time.
             if ticks && !server.is_receiving() {

@@ -52,7 +52,7 @@ const PIT_HZ: u64 = 1_193_182;
 const PIT_COUNT: u16 = 298;
 
 /// Reads of its output after which it is given up.
-const PATIENCE: u32 = 1_000_000;
+const SPIN_LIMIT: u32 = 1_000_000;
 
 /// What the timer is taken to count in a second where it can't be measured: what emulators offer.
 const USUAL_HZ: u64 = 1_000_000_000;
@@ -161,7 +161,7 @@ fn count_one_interval() -> Option<u64> {
         data.write(high);
         write(INITIAL_COUNT, u32::MAX);
         gate.write(old & !3 | 1);
-        (0..PATIENCE).any(|_| gate.read() & 0x20 != 0)
+        (0..SPIN_LIMIT).any(|_| gate.read() & 0x20 != 0)
     };
     let left = read(CURRENT_COUNT);
     write(INITIAL_COUNT, 0);
