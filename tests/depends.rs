@@ -228,7 +228,7 @@ fn what_others_need_may_come_later_at_the_start() {
     local.server.load_first("echo.mod", leak(bytes("echo")));
     local.server.refuse_waiting();
     assert_eq!(called(&local, "c", "b echo hi"), (2, "hi".to_owned()));
-    let console = local.server.surroundings().console.borrow();
+    let console = local.server.environment().console.borrow();
     for part in ["x.mod: dependency cycle: ", "(x -> y -> x)", "(y -> x -> y)", "z.mod: missing dependency: no version"]
     {
         assert!(console.contains(part), "{part}\n{console}");
@@ -248,7 +248,7 @@ fn as_many_files_wait_at_the_start_as_may_and_no_more() {
     }
     let refused =
         "[ERROR] 256.mod: it needs r1 >=0.0.0, and 256 files wait for others already; load what is needed first";
-    let said = |part: &str| local.server.surroundings().console.borrow().matches(part).count();
+    let said = |part: &str| local.server.environment().console.borrow().matches(part).count();
     assert_eq!((said("[ERROR]"), said(refused)), (1, 1));
     local.server.refuse_waiting();
     assert_eq!((said("[ERROR]"), said("dependency cycle: ")), (257, 256));
@@ -269,6 +269,6 @@ fn no_more_modules_are_loaded_at_the_start_than_may_be() {
         local.server.load_first(&format!("{number}.mod"), depending(&blob, &[]).leak());
     }
     assert_eq!(local.server.manager().ids().count(), 4096);
-    let console = local.server.surroundings().console.borrow();
+    let console = local.server.environment().console.borrow();
     assert!(console.ends_with("[ERROR] 4096.mod: 4096 modules are loaded, and no more may be; unload some first\n"));
 }

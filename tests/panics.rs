@@ -153,7 +153,7 @@ fn a_client_is_told_all_of_a_panic_while_its_module_is_loaded() {
         let error = refusal(local.push(&renamed("early", "early", (2, 0, 0)), |_| ()));
         let migrate = ["migrate faulted: panic at offset ", ": nothing like 1.0 (tests/modules/early/src/lib.rs:"];
         assert!(migrate.iter().all(|part| error.contains(part)), "{domain:?} {error}");
-        let console = local.server.surroundings().console.borrow();
+        let console = local.server.environment().console.borrow();
         assert!(
             console.contains("  panicked: no table of 3 rows (") && console.contains("  panicked: nothing like 1.0")
         );
@@ -161,7 +161,7 @@ fn a_client_is_told_all_of_a_panic_while_its_module_is_loaded() {
     // At the start.
     let local = Local::new(LoadOptions::default());
     local.server.load_first("early.mod", Box::leak(fs::read(test_blob("early")).unwrap().into_boxed_slice()));
-    let console = local.server.surroundings().console.borrow();
+    let console = local.server.environment().console.borrow();
     assert!(console.contains("[ERROR] early.mod: init faulted: panic at offset "), "{console}");
     assert!(EARLY.iter().all(|part| console.contains(part)), "{console}");
 }

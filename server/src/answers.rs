@@ -6,9 +6,9 @@ use bareflow_loader::{ModuleId, PeakUse, Platform};
 use bareflow_protocol::report::Module;
 use bareflow_suite::fallible::{NoMemory, collect, push};
 
-use crate::{Server, Surroundings};
+use crate::{Server, ServerEnvironment};
 
-impl<P: Platform, S: Surroundings> Server<'_, P, S> {
+impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     /// The modules, or `one` of them, in the order of their names and loads; with what is known of their faults and of
     /// the most that their calls used, if that is wanted.
     pub(crate) fn modules(&self, one: Option<ModuleId>, with_faults: bool) -> Result<Vec<Module>, NoMemory> {

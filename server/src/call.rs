@@ -13,7 +13,7 @@ use bareflow_suite::{order, reason, text};
 
 use crate::jobs::{SLICE, Slice, Work};
 use crate::tell::Voice;
-use crate::{Server, Surroundings};
+use crate::{Server, ServerEnvironment};
 
 /// Calls between two looks at the clock.
 const CALLS_AT_ONCE: u32 = 16;
@@ -86,10 +86,10 @@ impl Calls {
     }
 }
 
-impl<P: Platform, S: Surroundings> Server<'_, P, S> {
+impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     /// Makes some of the calls of the job of that number.
     pub(crate) fn call_some(&self, job: u64, calls: &mut Calls) -> Slice {
-        let until = self.around.milliseconds() + SLICE;
+        let until = self.environment.milliseconds() + SLICE;
         let mut outputs = self.outputs.borrow_mut();
         let [output, _] = outputs.of(job);
         loop {
@@ -103,7 +103,7 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
             if calls.done == calls.repeat {
                 return Slice::Done(self.called(calls, output));
             }
-            if self.around.milliseconds() >= until {
+            if self.environment.milliseconds() >= until {
                 return Slice::More(calls.done.into(), calls.repeat.into());
             }
         }
@@ -148,7 +148,7 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
     pub(crate) fn explain(&self, id: ModuleId, error: &ExecuteError) -> Option<Reason> {
         let (ExecuteError::Faulted(fault), Some(profile)) = (error, self.manager.stats(id)) else { return None };
         let diagnosis = self.manager.take_diagnosis(id);
-        show_fault(&mut Voice(&self.around), &profile, fault, diagnosis.as_ref());
+        show_fault(&mut Voice(&self.environment), &profile, fault, diagnosis.as_ref());
         let explained = reason!("faulted: {}", profile.explain(fault, diagnosis.as_ref()));
         self.library.borrow_mut().note_fault(id, diagnosis);
         Some(explained)
@@ -156,7 +156,7 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
 
     /// Says on one line why a load was refused. A fault is shown with all that is known of it.
     pub(crate) fn explain_load(&self, blob: &[u8], options: &LoadOptions, error: &LoadError) -> Reason {
-        order::refusal(&self.manager, blob, options, error, &mut Voice(&self.around))
+        order::refusal(&self.manager, blob, options, error, &mut Voice(&self.environment))
     }
 
     /// Answers calls that were made. The answer takes the output's buffer along: see [`Server::recycle`].

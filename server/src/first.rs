@@ -9,7 +9,7 @@ use bareflow_suite::order::Needs;
 use bareflow_suite::{reason, text};
 
 use crate::push::{Wanted, check_module_count};
-use crate::{Server, Surroundings};
+use crate::{Server, ServerEnvironment};
 
 /// Blobs that may wait for others at the start.
 const MAX_PENDING: usize = 256;
@@ -24,7 +24,7 @@ pub(crate) struct PendingLoad<'blobs> {
     misses: Option<(Name, VersionRange)>,
 }
 
-impl<'blobs, P: Platform, S: Surroundings> Server<'blobs, P, S> {
+impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
     /// Loads a blob at the start, and says so on the console.
     pub fn load_first(&self, label: &str, blob: &'blobs [u8]) {
         self.begin(label, Cow::Borrowed(blob), false);
@@ -32,7 +32,7 @@ impl<'blobs, P: Platform, S: Surroundings> Server<'blobs, P, S> {
 
     /// Loads a file from the disk at the start, and says so on the console.
     pub fn load_file(&self, path: &str) {
-        match self.around.read(path) {
+        match self.environment.read(path) {
             Ok(blob) => self.begin(path, Cow::Owned(blob), true),
             Err(error) => self.say_refused(path, &error),
         }

@@ -12,7 +12,7 @@ use bareflow_suite::fallible::{NoMemory, Reason, copy};
 use bareflow_suite::{reason, text};
 
 use crate::jobs::{SLICE, Slice, Work};
-use crate::{Server, Surroundings, room};
+use crate::{Server, ServerEnvironment, room};
 
 mod judge;
 
@@ -57,7 +57,7 @@ impl<P: Platform> Comparing<P> {
     }
 }
 
-impl<P: Platform, S: Surroundings> Server<'_, P, S> {
+impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     /// Begins to compare two modules.
     pub(crate) fn compare(&self, ids: [ModuleId; 2], input: &[u8], over: u32) -> Result<Work<P>, Reason> {
         if !(1..=MAX_MEASUREMENTS).contains(&over) {
@@ -108,7 +108,7 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
 
     /// Takes some measurements, or puts some in order that were taken.
     pub(crate) fn compare_some(&self, job: u64, comparing: &mut Comparing<P>) -> Slice {
-        let until = self.around.milliseconds() + SLICE;
+        let until = self.environment.milliseconds() + SLICE;
         let mut outputs = self.outputs.borrow_mut();
         let more = Slice::More(comparing.ab_test.done().into(), comparing.over.into());
         while comparing.ended.is_some() {
@@ -116,7 +116,7 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
                 let error = comparing.ended.take().flatten();
                 return Slice::Done(self.conclude(comparing, error));
             }
-            if self.around.milliseconds() >= until {
+            if self.environment.milliseconds() >= until {
                 return more;
             }
         }
@@ -138,7 +138,7 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
                     comparing.ended = Some(Some((arm, explain(error, names))));
                     return more;
                 }
-                Ok(false) if self.around.milliseconds() >= until => {
+                Ok(false) if self.environment.milliseconds() >= until => {
                     return Slice::More(comparing.ab_test.done().into(), comparing.over.into());
                 }
                 Ok(false) => {}
@@ -240,7 +240,8 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
     /// Takes a copy back that nobody calls.
     fn drop_one(&self, id: ModuleId) {
         if let Err(error) = self.manager.unload(id) {
-            self.around.say(bareflow_loader::report::Style::Warning, format_args!("[WARN] a copy stays: {error}\n"));
+            self.environment
+                .say(bareflow_loader::report::Style::Warning, format_args!("[WARN] a copy stays: {error}\n"));
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::call::Calls;
 use crate::gate::Comparing;
 use crate::push::Wanted;
 use crate::tell::{self, ReceiptTexts};
-use crate::{Server, Surroundings, room};
+use crate::{Server, ServerEnvironment, room};
 
 /// How long an unload or a reload waits for calls under way, in milliseconds.
 pub(crate) const UNLOAD_TIMEOUT_MS: u64 = 2000;
@@ -102,7 +102,7 @@ impl<P: Platform> Job<P> {
     }
 }
 
-impl<P: Platform, S: Surroundings> Server<'_, P, S> {
+impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     /// Carries out a slice of the job whose turn it is; says whether there was one.
     pub fn step(&self) -> bool {
         let Some(mut job) = self.jobs.borrow_mut().pop_front() else { return false };
@@ -114,7 +114,7 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
             Work::Call(calls) => Some(self.call_some(job.number, calls)),
             Work::Compare(comparing) => Some(self.compare_some(job.number, comparing)),
             Work::Unload(id) => Some(self.try_unload(*id, job.began)),
-            Work::Push(push) => Some(self.push_again(push, self.around.milliseconds().saturating_sub(job.began))),
+            Work::Push(push) => Some(self.push_again(push, self.environment.milliseconds().saturating_sub(job.began))),
             Work::Later(_) | Work::Drop(_) => None,
         });
         let Some(slice) = slice else { return true };
@@ -129,7 +129,7 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
                 self.abandon(job.work);
             }
             Slice::More(done, of) => {
-                let now = self.around.milliseconds();
+                let now = self.environment.milliseconds();
                 if now.saturating_sub(job.told) >= TELL_EACH {
                     job.told = now;
                     self.answer(job.number, Answer::Progress { done, of });
@@ -166,7 +166,7 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
 
     /// Puts work behind what is being done.
     pub(crate) fn queue(&self, number: u64, work: Work<P>) {
-        let job = Job::new(number, work, self.around.milliseconds());
+        let job = Job::new(number, work, self.environment.milliseconds());
         match self.may_wait(&job) {
             // Within what was reserved for `MAX_JOBS`.
             Ok(()) => self.jobs.borrow_mut().push_back(job),
@@ -213,10 +213,10 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
     /// Ends what has waited for too long, and carries out nothing else: while a call is under way, or there is nothing to do.
     pub fn look_at_clock(&self) {
         self.give_up_half_a_frame();
-        if !self.around.may_run_modules() {
+        if !self.environment.may_run_modules() {
             return;
         }
-        let now = self.around.milliseconds();
+        let now = self.environment.milliseconds();
         self.uploads.borrow_mut().expire(now);
         loop {
             let late = {
@@ -245,7 +245,7 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
     }
 
     fn try_unload(&self, id: ModuleId, began: u64) -> Slice {
-        let waited = self.around.milliseconds().saturating_sub(began);
+        let waited = self.environment.milliseconds().saturating_sub(began);
         let texts = self.manager.stats(id).map(|profile| ReceiptTexts::new(&profile.name, &profile.version));
         let texts = match texts {
             Some(Ok(texts)) => texts,
@@ -271,10 +271,10 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
     pub(crate) fn abandon(&self, work: Work<P>) {
         match work {
             Work::Compare(comparing) | Work::Drop(comparing)
-                if comparing.has_copies() && !self.around.may_run_modules() =>
+                if comparing.has_copies() && !self.environment.may_run_modules() =>
             {
                 // In the place of the job that it was.
-                self.jobs.borrow_mut().push_back(Job::new(0, Work::Drop(comparing), self.around.milliseconds()));
+                self.jobs.borrow_mut().push_back(Job::new(0, Work::Drop(comparing), self.environment.milliseconds()));
             }
             Work::Compare(comparing) | Work::Drop(comparing) => self.drop_candidates(&comparing),
             Work::Call(_) | Work::Unload(_) | Work::Push(_) | Work::Later(_) => {}

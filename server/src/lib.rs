@@ -67,7 +67,7 @@ const PIECE: usize = 4096;
 const HALF_A_FRAME: u64 = 1000;
 
 /// What a server needs besides its modules.
-pub trait Surroundings {
+pub trait ServerEnvironment {
     /// Sends bytes to the clients.
     fn send(&self, bytes: &[u8]);
 
@@ -111,9 +111,9 @@ pub trait Surroundings {
 }
 
 /// The server.
-pub struct Server<'blobs, P: Platform, S: Surroundings> {
+pub struct Server<'blobs, P: Platform, S: ServerEnvironment> {
     manager: ModuleManager<P>,
-    around: S,
+    environment: S,
     /// How modules are loaded where nothing else is said.
     defaults: LoadOptions,
     decoder: RefCell<Decoder>,
@@ -133,13 +133,17 @@ pub struct Server<'blobs, P: Platform, S: Surroundings> {
     cancelled: Cell<bool>,
 }
 
-impl<'blobs, P: Platform, S: Surroundings> Server<'blobs, P, S> {
+impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
     /// A server of these modules. What every request needs is taken now: memory for a request on its way, for
     /// an answer, for outputs and for jobs that wait.
     ///
     /// # Errors
     /// [`NoMemory`].
-    pub fn new(manager: ModuleManager<P>, around: S, defaults: LoadOptions) -> Result<Server<'blobs, P, S>, NoMemory> {
+    pub fn new(
+        manager: ModuleManager<P>,
+        environment: S,
+        defaults: LoadOptions,
+    ) -> Result<Server<'blobs, P, S>, NoMemory> {
         let mut decoder = Decoder::with_limit(MAX_REQUEST);
         decoder.reserve(PIECE)?;
         let mut frame = Vec::new();
@@ -148,7 +152,7 @@ impl<'blobs, P: Platform, S: Surroundings> Server<'blobs, P, S> {
         jobs.try_reserve_exact(JOB_PLACES)?;
         Ok(Server {
             manager,
-            around,
+            environment,
             defaults,
             decoder: RefCell::new(decoder),
             last_came: Cell::new(0),
@@ -170,8 +174,8 @@ impl<'blobs, P: Platform, S: Surroundings> Server<'blobs, P, S> {
     }
 
     /// What the server was given besides.
-    pub const fn surroundings(&self) -> &S {
-        &self.around
+    pub const fn environment(&self) -> &S {
+        &self.environment
     }
 
     /// Whether a client asked for the end.
@@ -186,7 +190,7 @@ impl<'blobs, P: Platform, S: Surroundings> Server<'blobs, P, S> {
 
     /// Takes bytes as they arrive, and answers the requests that are complete.
     pub fn receive(&self, bytes: &[u8]) {
-        self.last_came.set(self.around.milliseconds());
+        self.last_came.set(self.environment.milliseconds());
         for piece in bytes.chunks(PIECE) {
             self.decoder.borrow_mut().push(piece);
             self.answer_all();
@@ -200,9 +204,9 @@ impl<'blobs, P: Platform, S: Surroundings> Server<'blobs, P, S> {
 
     /// Gives up a frame whose rest does not come, so that it swallows no later one: on a line that loses bytes.
     pub(crate) fn give_up_half_a_frame(&self) {
-        let waited = self.around.milliseconds().saturating_sub(self.last_came.get());
+        let waited = self.environment.milliseconds().saturating_sub(self.last_came.get());
         if waited >= HALF_A_FRAME && self.is_receiving() {
-            self.last_came.set(self.around.milliseconds());
+            self.last_came.set(self.environment.milliseconds());
             self.decoder.borrow_mut().give_up();
             self.answer_all();
         }
@@ -229,7 +233,7 @@ impl<'blobs, P: Platform, S: Surroundings> Server<'blobs, P, S> {
         // What does not fit gets memory of its own, which goes with it.
         let within = frame.capacity();
         if write_frame(&mut frame, &message, within).is_ok() {
-            self.around.send(&frame);
+            self.environment.send(&frame);
             if let Message::Answer(_, answer) = message {
                 self.recycle(answer);
             }
@@ -237,13 +241,13 @@ impl<'blobs, P: Platform, S: Surroundings> Server<'blobs, P, S> {
         }
         let mut long = Vec::new();
         let error = match write_frame(&mut long, &message, usize::MAX) {
-            Ok(()) => return self.around.send(&long),
+            Ok(()) => return self.environment.send(&long),
             Err(FrameError::NoMemory { .. }) => NO_MEMORY,
             Err(_) => TOO_LONG,
         };
         // It fits: see `FRAME`.
         if write_frame(&mut frame, &Message::Answer(number, Answer::Refused { error: error.into() }), within).is_ok() {
-            self.around.send(&frame);
+            self.environment.send(&frame);
         }
     }
 

@@ -23,7 +23,7 @@ use bareflow_suite::{reason, text};
 use crate::jobs::{DeferredPush, Slice, UNLOAD_TIMEOUT_MS, Work};
 use crate::requests::{Handled, Next, bounded};
 use crate::tell::{self, ReceiptTexts};
-use crate::{MAX_MODULES, Server, Surroundings};
+use crate::{MAX_MODULES, Server, ServerEnvironment};
 
 /// How a client wants a blob to be loaded.
 #[derive(Debug, Default)]
@@ -45,7 +45,7 @@ pub(crate) struct LoadTexts {
     old: Option<(String, ReceiptTexts)>,
 }
 
-impl<P: Platform, S: Surroundings> Server<'_, P, S> {
+impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     /// Understands how a client wants a blob to be loaded.
     pub(crate) fn wanted(&self, push: &Push<'_>) -> Result<Wanted, Reason> {
         if let Some(gate) = push.gate.filter(|gate| gate.conditions.excess() > 0) {
@@ -239,20 +239,20 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
         let (name, _) = self.manager.load_of(id).ok_or("it is gone; see `ps`")?;
         let library = self.library.borrow();
         let kept = library.get(id).ok_or_else(|| reason!("{selector}: its blob was not kept; push it again"))?;
-        let path = self.around.save(name.as_str(), &kept.blob)?;
+        let path = self.environment.save(name.as_str(), &kept.blob)?;
         Ok(Answer::Saved { path, bytes: kept.blob.len() as u64 }.into())
     }
 
     pub(crate) fn say_loaded(&self, id: ModuleId) {
         let Some(profile) = self.manager.stats(id) else { return };
         let (name, version, generation) = (profile.name, profile.version, profile.generation);
-        self.around.say(Style::Good, format_args!("[OK]"));
-        self.around.say(Style::Plain, format_args!(" Module loaded: {name} {version} (load {generation})\n"));
+        self.environment.say(Style::Good, format_args!("[OK]"));
+        self.environment.say(Style::Plain, format_args!(" Module loaded: {name} {version} (load {generation})\n"));
     }
 
     pub(crate) fn say_refused(&self, label: &str, error: &dyn core::fmt::Display) {
-        self.around.say(Style::Error, format_args!("[ERROR]"));
-        self.around.say(Style::Plain, format_args!(" {}: {error}\n", Printable(label.as_bytes())));
+        self.environment.say(Style::Error, format_args!("[ERROR]"));
+        self.environment.say(Style::Plain, format_args!(" {}: {error}\n", Printable(label.as_bytes())));
     }
 }
 

@@ -9,7 +9,7 @@ use bareflow_suite::fallible::Reason;
 use bareflow_suite::reason;
 
 use crate::jobs::Work;
-use crate::{Server, Surroundings};
+use crate::{Server, ServerEnvironment};
 
 /// What comes of a request: an answer, or nothing yet.
 pub(crate) type Handled<P> = Result<Next<P>, Reason>;
@@ -29,13 +29,13 @@ impl<P: Platform> From<Answer> for Next<P> {
     }
 }
 
-impl<P: Platform, S: Surroundings> Server<'_, P, S> {
+impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     /// Does what the request in a payload asks for, or begins to.
     pub(crate) fn handle(&self, payload: Vec<u8>) {
         let number = match Asked::from_payload(&payload) {
             // Nobody would be heard until an `init` of theirs has ended, since another one is under way.
             Ok(Asked { number, request: Request::Push(_) | Request::Load { .. } })
-                if !self.around.may_run_modules() =>
+                if !self.environment.may_run_modules() =>
             {
                 number
             }
@@ -65,7 +65,7 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
     }
 
     fn understand(&self, client: u32, request: Request<'_>) -> Handled<P> {
-        let now = || self.around.milliseconds();
+        let now = || self.environment.milliseconds();
         Ok(match request {
             Request::Hello => {
                 self.forget(client);
@@ -95,10 +95,10 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
             }
             Request::Load { path, wish } => {
                 let wanted = self.wanted(&Push { label: bounded(path)?, wish, beside: false, gate: None })?;
-                let blob = self.around.read(path)?;
+                let blob = self.environment.read(path)?;
                 self.push(blob, wanted, None)?
             }
-            Request::Files { path } => Answer::Files(self.around.files(bounded(path)?)?).into(),
+            Request::Files { path } => Answer::Files(self.environment.files(bounded(path)?)?).into(),
             Request::Save { module } => self.save(module)?,
             Request::Call { module, input, repeat } => {
                 // What is wrong with the name is said at once.
@@ -118,7 +118,7 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
                 Next::Work(self.compare(ids, input, over)?)
             }
             Request::Log { from } => {
-                let (first, lines) = self.around.log(from)?;
+                let (first, lines) = self.environment.log(from)?;
                 Answer::Log { first, lines }.into()
             }
             Request::Shutdown => {
@@ -135,7 +135,7 @@ impl<P: Platform, S: Surroundings> Server<'_, P, S> {
 
     pub(crate) fn welcome(&self) -> Answer {
         let version = env!("CARGO_PKG_VERSION").into();
-        Answer::Welcome { control: CONTROL_VERSION, version, clock: self.around.clock_name().into() }
+        Answer::Welcome { control: CONTROL_VERSION, version, clock: self.environment.clock_name().into() }
     }
 
     /// The module that a client means.

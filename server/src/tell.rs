@@ -9,12 +9,12 @@ use bareflow_protocol::control;
 use bareflow_suite::fallible::NoMemory;
 use bareflow_suite::{fault, text};
 
-use crate::{Server, Surroundings};
+use crate::{Server, ServerEnvironment};
 
-/// The console, by way of the surroundings.
-pub(crate) struct Voice<'around, S>(pub &'around S);
+/// The console, by way of the environment.
+pub(crate) struct Voice<'environment, S>(pub &'environment S);
 
-impl<S: Surroundings> Console for Voice<'_, S> {
+impl<S: ServerEnvironment> Console for Voice<'_, S> {
     fn show(&mut self, style: Style, text: fmt::Arguments<'_>) {
         self.0.say(style, text);
     }
@@ -55,16 +55,16 @@ pub(crate) fn receipt(receipt: &Receipt, texts: ReceiptTexts) -> control::Receip
     }
 }
 
-impl<P: Platform, S: Surroundings> Server<'_, P, S> {
+impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     /// Says on the console that a module is gone, and what it did not give back.
     pub(crate) fn say_gone(&self, receipt: &Receipt) {
         let Receipt { name, version, generation, call_count, .. } = receipt;
-        self.around.say(Style::Good, format_args!("[OK]"));
+        self.environment.say(Style::Good, format_args!("[OK]"));
         let load = format_args!("{name} {version} (load {generation})");
-        self.around.say(Style::Plain, format_args!(" Module unloaded: {load} after {call_count} calls\n"));
+        self.environment.say(Style::Plain, format_args!(" Module unloaded: {load} after {call_count} calls\n"));
         if !receipt.is_balanced() {
             let (held, returned) = (receipt.held, receipt.returned.unwrap_or_default());
-            self.around.say(
+            self.environment.say(
                 Style::Warning,
                 format_args!(
                     "[WARN] {name}: held {} pages, {} shared bytes and {} bytes of tables, returned {}, {} and {}\n",

@@ -11,7 +11,7 @@ use bareflow_loader::report::Style;
 use bareflow_loader::{LoadOptions, ModuleManager, Timing};
 use bareflow_protocol::control::{Asked, Called, FileList, Loaded, MAX_CHUNK, Push, Wish};
 use bareflow_protocol::{Answer, Decoder, Message, Request};
-use bareflow_server::{Server, Surroundings};
+use bareflow_server::{Server, ServerEnvironment};
 use bareflow_suite::fallible::Reason;
 
 /// What is around the server.
@@ -22,7 +22,7 @@ pub struct Memory {
     pub console: RefCell<String>,
 }
 
-impl Surroundings for Memory {
+impl ServerEnvironment for Memory {
     fn send(&self, bytes: &[u8]) {
         self.sent.borrow_mut().extend_from_slice(bytes);
     }
@@ -67,14 +67,14 @@ impl Local {
 
     /// Makes room for what the server will say, so that it takes no memory meanwhile.
     pub fn reserve(&self) {
-        self.server.surroundings().sent.borrow_mut().reserve(1 << 20);
-        self.server.surroundings().console.borrow_mut().reserve(1 << 20);
+        self.server.environment().sent.borrow_mut().reserve(1 << 20);
+        self.server.environment().console.borrow_mut().reserve(1 << 20);
     }
 
     /// All answers so far that nobody has looked at.
     pub fn answers(&self) -> Vec<(u64, Answer)> {
         let mut decoder = self.decoder.borrow_mut();
-        let mut sent = self.server.surroundings().sent.borrow_mut();
+        let mut sent = self.server.environment().sent.borrow_mut();
         decoder.push(&sent);
         sent.clear();
         let payloads = std::iter::from_fn(|| decoder.next_payload()).map(Result::unwrap);

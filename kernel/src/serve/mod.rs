@@ -3,7 +3,7 @@
 
 mod uart_queue;
 pub mod preempt;
-mod surroundings;
+mod environment;
 
 pub use uart_queue::drain_rx;
 
@@ -22,10 +22,10 @@ use crate::memory::BootFacts;
 use crate::options::Options;
 use crate::platform::KernelPlatform;
 use crate::run::EMBEDDED;
-use surroundings::KernelSurroundings;
+use environment::KernelEnvironment;
 
 /// The kernel's server.
-pub type KernelServer = Server<'static, KernelPlatform, KernelSurroundings>;
+pub type KernelServer = Server<'static, KernelPlatform, KernelEnvironment>;
 
 /// Looks at the port that find nothing before the processor waits for the next tick.
 const IDLE_ROUNDS: u32 = 2_000;
@@ -37,7 +37,7 @@ pub fn run(boot: &'static BootFacts, options: &Options, ticks: bool) -> bool {
         return false;
     }
     let manager = ModuleManager::new(KernelPlatform::new(), options.timing);
-    let around = KernelSurroundings::new(options.icount, Modules::find());
+    let around = KernelEnvironment::new(options.icount, Modules::find());
     let server = match Server::new(manager, around, options.load) {
         Ok(server) => server,
         Err(error) => {
@@ -96,7 +96,7 @@ fn load_all(server: &KernelServer, boot: &'static BootFacts) {
 
 /// Loads the modules on the disk, each in place of one of its name that the kernel carries.
 fn load_disk(server: &KernelServer) {
-    let selected = server.surroundings().disk.lock().select(server.manager().platform());
+    let selected = server.environment().disk.lock().select(server.manager().platform());
     match selected {
         Ok(selection) => {
             for refused in &selection.refused {

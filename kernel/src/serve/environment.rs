@@ -7,7 +7,7 @@ use core::fmt;
 use bareflow_loader::report::Style;
 use bareflow_disk::Listing;
 use bareflow_protocol::control::{File, FileList};
-use bareflow_server::Surroundings;
+use bareflow_server::ServerEnvironment;
 use bareflow_suite::fallible::{Reason, collect};
 use bareflow_suite::text;
 
@@ -19,20 +19,20 @@ use crate::disk::modules::Modules;
 use crate::traps::timer;
 
 /// The kernel.
-pub struct KernelSurroundings {
+pub struct KernelEnvironment {
     icount: bool,
     /// Held while the kernel itself works, which no client interrupts.
     pub disk: Mutex<Modules>,
 }
 
-impl KernelSurroundings {
+impl KernelEnvironment {
     /// The kernel, whose clock's ticks are instructions or not, and its disk.
-    pub const fn new(icount: bool, disk: Modules) -> KernelSurroundings {
-        KernelSurroundings { icount, disk: Mutex::new(disk) }
+    pub const fn new(icount: bool, disk: Modules) -> KernelEnvironment {
+        KernelEnvironment { icount, disk: Mutex::new(disk) }
     }
 }
 
-impl Surroundings for KernelSurroundings {
+impl ServerEnvironment for KernelEnvironment {
     fn send(&self, bytes: &[u8]) {
         uart_queue::send(bytes);
     }
