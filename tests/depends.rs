@@ -219,14 +219,14 @@ fn refuses_arguments_that_are_not_the_modules_own() {
 fn what_others_need_may_come_later_at_the_start() {
     let local = local(Domain::Kernel);
     let leak = |blob: Vec<u8>| -> &'static [u8] { blob.leak() };
-    local.server.load_first("c.mod", leak(relay("c", &[any("b")])));
-    local.server.load_first("b.mod", leak(relay("b", &[any("echo")])));
-    local.server.load_first("x.mod", leak(relay("x", &[any("y")])));
-    local.server.load_first("y.mod", leak(relay("y", &[any("x")])));
-    local.server.load_first("z.mod", leak(relay("z", &[any("x")])));
+    local.server.load_at_startup("c.mod", leak(relay("c", &[any("b")])));
+    local.server.load_at_startup("b.mod", leak(relay("b", &[any("echo")])));
+    local.server.load_at_startup("x.mod", leak(relay("x", &[any("y")])));
+    local.server.load_at_startup("y.mod", leak(relay("y", &[any("x")])));
+    local.server.load_at_startup("z.mod", leak(relay("z", &[any("x")])));
     assert_eq!(local.server.manager().ids().count(), 0);
-    local.server.load_first("echo.mod", leak(bytes("echo")));
-    local.server.refuse_waiting();
+    local.server.load_at_startup("echo.mod", leak(bytes("echo")));
+    local.server.refuse_pending();
     assert_eq!(called(&local, "c", "b echo hi"), (2, "hi".to_owned()));
     let console = local.server.environment().console.borrow();
     for part in ["x.mod: dependency cycle: ", "(x -> y -> x)", "(y -> x -> y)", "z.mod: missing dependency: no version"]
@@ -244,13 +244,13 @@ fn as_many_files_wait_at_the_start_as_may_and_no_more() {
     // Each waits for the next one, and the last one for the first: a ring of all that may wait.
     for number in 0..257 {
         let needed = name((number + 1) % 256);
-        local.server.load_first(&format!("{number}.mod"), leak(relay(&name(number), &[any(&needed)])));
+        local.server.load_at_startup(&format!("{number}.mod"), leak(relay(&name(number), &[any(&needed)])));
     }
     let refused =
         "[ERROR] 256.mod: it needs r1 >=0.0.0, and 256 files wait for others already; load what is needed first";
     let said = |part: &str| local.server.environment().console.borrow().matches(part).count();
     assert_eq!((said("[ERROR]"), said(refused)), (1, 1));
-    local.server.refuse_waiting();
+    local.server.refuse_pending();
     assert_eq!((said("[ERROR]"), said("dependency cycle: ")), (257, 256));
     assert!(said("(r0 -> r1 -> r2 -> ") == 1 && said(" -> r254 -> r255 -> r0)\n") == 1);
     assert_eq!(local.server.manager().ids().count(), 0);
@@ -266,7 +266,7 @@ fn no_more_modules_are_loaded_at_the_start_than_may_be() {
             let name = format!("m{number}");
             header.name[..name.len()].copy_from_slice(name.as_bytes());
         });
-        local.server.load_first(&format!("{number}.mod"), depending(&blob, &[]).leak());
+        local.server.load_at_startup(&format!("{number}.mod"), depending(&blob, &[]).leak());
     }
     assert_eq!(local.server.manager().ids().count(), 4096);
     let console = local.server.environment().console.borrow();

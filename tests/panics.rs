@@ -160,7 +160,7 @@ fn a_client_is_told_all_of_a_panic_while_its_module_is_loaded() {
     }
     // At the start.
     let local = Local::new(LoadOptions::default());
-    local.server.load_first("early.mod", Box::leak(fs::read(test_blob("early")).unwrap().into_boxed_slice()));
+    local.server.load_at_startup("early.mod", Box::leak(fs::read(test_blob("early")).unwrap().into_boxed_slice()));
     let console = local.server.environment().console.borrow();
     assert!(console.contains("[ERROR] early.mod: init faulted: panic at offset "), "{console}");
     assert!(EARLY.iter().all(|part| console.contains(part)), "{console}");

@@ -15,13 +15,13 @@ extern crate std;
 
 mod answers;
 mod call;
-mod first;
 mod gate;
 mod jobs;
 mod library;
 mod outputs;
 mod push;
 mod requests;
+mod startup;
 mod tell;
 mod uploads;
 
@@ -38,10 +38,10 @@ use bareflow_protocol::{Answer, Decoder, FrameError, Message, write_frame};
 use bareflow_suite::fallible::{NO_MEMORY, NoMemory, Reason};
 use bareflow_suite::{OUTPUT_CAPACITY, reason};
 
-use first::PendingLoad;
 use jobs::{JOB_PLACES, Job};
 use library::Library;
 use outputs::Outputs;
+use startup::PendingLoad;
 use uploads::Uploads;
 
 /// Bytes of memory that nothing is kept in, so that there is some to look around and to unload with. Where it

@@ -49,7 +49,7 @@ pub fn run(boot: &'static BootFacts, options: &Options, ticks: bool) -> bool {
     greet();
     load_all(server, boot);
     load_disk(server);
-    server.refuse_waiting();
+    server.refuse_pending();
     preempt::install(server);
     let count = server.manager().ids().count();
     console::show(Style::Good, format_args!("[OK]"));
@@ -88,7 +88,7 @@ fn greet() {
 fn load_all(server: &KernelServer, boot: &'static BootFacts) {
     for (source, bytes) in [("embedded modules", EMBEDDED), ("boot archive", boot.archive)] {
         match Archive::read(bytes) {
-            Ok(archive) => archive.blobs.iter().for_each(|blob| server.load_first(&blob.label, blob.bytes)),
+            Ok(archive) => archive.blobs.iter().for_each(|blob| server.load_at_startup(&blob.label, blob.bytes)),
             Err(error) => console::show(Style::Error, format_args!("[ERROR] {source}: {error}\n")),
         }
     }

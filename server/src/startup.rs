@@ -26,20 +26,20 @@ pub(crate) struct PendingLoad<'blobs> {
 
 impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
     /// Loads a blob at the start, and says so on the console.
-    pub fn load_first(&self, label: &str, blob: &'blobs [u8]) {
-        self.begin(label, Cow::Borrowed(blob), false);
+    pub fn load_at_startup(&self, label: &str, blob: &'blobs [u8]) {
+        self.start_load(label, Cow::Borrowed(blob), false);
     }
 
     /// Loads a file from the disk at the start, and says so on the console.
     pub fn load_file(&self, path: &str) {
         match self.environment.read(path) {
-            Ok(blob) => self.begin(path, Cow::Owned(blob), true),
+            Ok(blob) => self.start_load(path, Cow::Owned(blob), true),
             Err(error) => self.say_refused(path, &error),
         }
     }
 
     /// At the end of the start: refuses what still misses another module.
-    pub fn refuse_waiting(&self) {
+    pub fn refuse_pending(&self) {
         let pending = self.pending.take();
         // Without memory to look for circles, what is missed is said alone.
         let needs = Needs::of(pending.iter().map(|one| &*one.blob)).ok();
@@ -55,9 +55,9 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
         }
     }
 
-    fn begin(&self, label: &str, blob: Cow<'blobs, [u8]>, replaces: bool) {
+    fn start_load(&self, label: &str, blob: Cow<'blobs, [u8]>, replaces: bool) {
         let Ok(text) = text!("{label}") else { return self.say_refused(label, &NO_MEMORY) };
-        if !self.try_first(PendingLoad { label: text, blob, replaces, misses: None }) {
+        if !self.try_load(PendingLoad { label: text, blob, replaces, misses: None }) {
             return;
         }
         // One that came may be what others wait for, and those what others wait for. What still misses something is
@@ -66,7 +66,7 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
             let found = self.pending.borrow().iter().position(|one| self.is_met(one));
             let Some(place) = found else { return };
             let one = self.pending.borrow_mut().remove(place);
-            self.try_first(one);
+            self.try_load(one);
         }
     }
 
@@ -78,7 +78,7 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
     }
 
     /// Says whether the module is there now.
-    fn try_first(&self, mut one: PendingLoad<'blobs>) -> bool {
+    fn try_load(&self, mut one: PendingLoad<'blobs>) -> bool {
         if let Err(error) = check_module_count(&self.manager) {
             self.say_refused(&one.label, &error);
             return false;
