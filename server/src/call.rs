@@ -11,8 +11,8 @@ use bareflow_protocol::control::Called;
 use bareflow_suite::fallible::{NoMemory, Reason, copy};
 use bareflow_suite::{order, reason, text};
 
+use crate::events::ConsoleWriter;
 use crate::jobs::{SLICE, Slice, Work};
-use crate::tell::Voice;
 use crate::{Server, ServerEnvironment};
 
 /// Calls between two looks at the clock.
@@ -126,7 +126,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             let before = calls.last.map_or(0, |last| last.outcome.output_length);
             output.iter_mut().take(before).for_each(|byte| *byte = 0);
             let executed = self.manager.execute_timed(id, &calls.input, output);
-            self.note_the_gone();
+            self.log_reaped();
             match executed {
                 Ok(returned) => {
                     calls.count(returned);
@@ -148,7 +148,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     pub(crate) fn explain(&self, id: ModuleId, error: &ExecuteError) -> Option<Reason> {
         let (ExecuteError::Faulted(fault), Some(profile)) = (error, self.manager.stats(id)) else { return None };
         let diagnosis = self.manager.take_diagnosis(id);
-        show_fault(&mut Voice(&self.environment), &profile, fault, diagnosis.as_ref());
+        show_fault(&mut ConsoleWriter(&self.environment), &profile, fault, diagnosis.as_ref());
         let explained = reason!("faulted: {}", profile.explain(fault, diagnosis.as_ref()));
         self.library.borrow_mut().note_fault(id, diagnosis);
         Some(explained)
@@ -156,7 +156,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
 
     /// Says on one line why a load was refused. A fault is shown with all that is known of it.
     pub(crate) fn explain_load(&self, blob: &[u8], options: &LoadOptions, error: &LoadError) -> Reason {
-        order::refusal(&self.manager, blob, options, error, &mut Voice(&self.environment))
+        order::refusal(&self.manager, blob, options, error, &mut ConsoleWriter(&self.environment))
     }
 
     /// Answers calls that were made. The answer takes the output's buffer along: see [`Server::recycle`].

@@ -12,9 +12,9 @@ use bareflow_suite::fallible::Reason;
 use bareflow_suite::reason;
 
 use crate::call::Calls;
+use crate::events::{self, ReceiptTexts};
 use crate::gate::Comparing;
 use crate::push::Wanted;
-use crate::tell::{self, ReceiptTexts};
 use crate::{Server, ServerEnvironment, room};
 
 /// How long an unload or a reload waits for calls under way, in milliseconds.
@@ -137,7 +137,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
                 self.jobs.borrow_mut().push_back(job);
             }
         }
-        self.note_the_gone();
+        self.log_reaped();
         true
     }
 
@@ -254,9 +254,9 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         };
         match self.manager.unload(id) {
             Ok(receipt) => {
-                self.say_gone(&receipt);
-                self.tidy();
-                Slice::Done(Answer::Unloaded(tell::receipt(&receipt, texts)))
+                self.log_unload(&receipt);
+                self.sweep();
+                Slice::Done(Answer::Unloaded(events::receipt(&receipt, texts)))
             }
             Err(UnloadError::Busy { .. }) if waited < UNLOAD_TIMEOUT_MS => Slice::More(0, 1),
             Err(error @ UnloadError::Needed { .. }) => {

@@ -15,6 +15,7 @@ extern crate std;
 
 mod answers;
 mod call;
+mod events;
 mod gate;
 mod jobs;
 mod library;
@@ -22,7 +23,6 @@ mod outputs;
 mod push;
 mod requests;
 mod startup;
-mod tell;
 mod uploads;
 
 use alloc::collections::VecDeque;

@@ -20,9 +20,9 @@ use bareflow_protocol::control::{LoadCycles, Loaded, Push, Replaced};
 use bareflow_suite::fallible::{NoMemory, Reason};
 use bareflow_suite::{reason, text};
 
+use crate::events::{self, ReceiptTexts};
 use crate::jobs::{DeferredPush, Slice, UNLOAD_TIMEOUT_MS, Work};
 use crate::requests::{Handled, Next, bounded};
-use crate::tell::{self, ReceiptTexts};
 use crate::{MAX_MODULES, Server, ServerEnvironment};
 
 /// How a client wants a blob to be loaded.
@@ -87,7 +87,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         let options = self.options(&blob, &wanted);
         let refused = |error: LoadError| {
             let text = self.explain_load(&blob, &options, &error);
-            self.say_refused(&wanted.label, &text);
+            self.log_refusal(&wanted.label, &text);
             match self.layouts(&blob, &error) {
                 Some(layouts) => reason!("{text}{layouts}"),
                 None => text,
@@ -176,11 +176,11 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         let replaced = reloaded.replaced.zip(texts.old.take()).map(|(old, (version, texts))| Replaced {
             version,
             generation: old.generation,
-            receipt: old.receipt.as_ref().map(|receipt| tell::receipt(receipt, texts)),
+            receipt: old.receipt.as_ref().map(|receipt| events::receipt(receipt, texts)),
         });
         let cycles = LoadCycles { prepare: reloaded.prepare_cycles, switch: reloaded.switch_cycles };
         let answer = self.loaded(reloaded.id, blob, texts, cycles, reloaded.state, verdict);
-        self.tell_replaced(reloaded);
+        self.log_replaced(reloaded);
         match answer {
             Answer::Loaded(loaded) => Answer::Loaded(Loaded { replaced, ..loaded }),
             other => other,
@@ -188,11 +188,11 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     }
 
     /// Says on the console what a load replaced, and forgets it.
-    pub(crate) fn tell_replaced(&self, reloaded: &Reloaded) {
+    pub(crate) fn log_replaced(&self, reloaded: &Reloaded) {
         if let Some(receipt) = reloaded.replaced.and_then(|old| old.receipt) {
-            self.say_gone(&receipt);
+            self.log_unload(&receipt);
         }
-        self.tidy();
+        self.sweep();
     }
 
     fn loaded(
@@ -208,7 +208,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             return Answer::Refused { error: "it is gone already; push it again".into() };
         };
         self.library.borrow_mut().keep(id, Cow::Owned(blob));
-        self.say_loaded(id);
+        self.log_load(id);
         Answer::Loaded(Loaded {
             name: texts.name,
             version: texts.version,
@@ -243,14 +243,14 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         Ok(Answer::Saved { path, bytes: kept.blob.len() as u64 }.into())
     }
 
-    pub(crate) fn say_loaded(&self, id: ModuleId) {
+    pub(crate) fn log_load(&self, id: ModuleId) {
         let Some(profile) = self.manager.stats(id) else { return };
         let (name, version, generation) = (profile.name, profile.version, profile.generation);
         self.environment.say(Style::Good, format_args!("[OK]"));
         self.environment.say(Style::Plain, format_args!(" Module loaded: {name} {version} (load {generation})\n"));
     }
 
-    pub(crate) fn say_refused(&self, label: &str, error: &dyn core::fmt::Display) {
+    pub(crate) fn log_refusal(&self, label: &str, error: &dyn core::fmt::Display) {
         self.environment.say(Style::Error, format_args!("[ERROR]"));
         self.environment.say(Style::Plain, format_args!(" {}: {error}\n", Printable(label.as_bytes())));
     }

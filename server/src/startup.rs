@@ -34,7 +34,7 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
     pub fn load_file(&self, path: &str) {
         match self.environment.read(path) {
             Ok(blob) => self.start_load(path, Cow::Owned(blob), true),
-            Err(error) => self.say_refused(path, &error),
+            Err(error) => self.log_refusal(path, &error),
         }
     }
 
@@ -46,9 +46,9 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
         for (place, one) in pending.iter().enumerate() {
             let circle = needs.as_ref().and_then(|needs| needs.circle(place).ok().flatten());
             match (circle, one.misses) {
-                (Some(circle), _) => self.say_refused(&one.label, &circle),
+                (Some(circle), _) => self.log_refusal(&one.label, &circle),
                 (None, Some((name, versions))) => {
-                    self.say_refused(&one.label, &LoadError::MissingDependency { name, versions });
+                    self.log_refusal(&one.label, &LoadError::MissingDependency { name, versions });
                 }
                 (None, None) => {}
             }
@@ -56,7 +56,7 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
     }
 
     fn start_load(&self, label: &str, blob: Cow<'blobs, [u8]>, replaces: bool) {
-        let Ok(text) = text!("{label}") else { return self.say_refused(label, &NO_MEMORY) };
+        let Ok(text) = text!("{label}") else { return self.log_refusal(label, &NO_MEMORY) };
         if !self.try_load(PendingLoad { label: text, blob, replaces, misses: None }) {
             return;
         }
@@ -80,14 +80,14 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
     /// Says whether the module is there now.
     fn try_load(&self, mut one: PendingLoad<'blobs>) -> bool {
         if let Err(error) = check_module_count(&self.manager) {
-            self.say_refused(&one.label, &error);
+            self.log_refusal(&one.label, &error);
             return false;
         }
         let options = if one.replaces { self.options(&one.blob, &Wanted::default()) } else { self.defaults };
         let done = if one.replaces {
             // What it replaced is said on the console; nobody waits for the answer.
             self.manager.replace(&one.blob, &options).map(|reloaded| {
-                self.tell_replaced(&reloaded);
+                self.log_replaced(&reloaded);
                 reloaded.id
             })
         } else {
@@ -96,14 +96,14 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
         match done {
             Ok(id) => {
                 self.library.borrow_mut().keep(id, one.blob);
-                self.say_loaded(id);
+                self.log_load(id);
                 return true;
             }
             Err(LoadError::MissingDependency { name, versions }) => {
                 one.misses = Some((name, versions));
                 self.wait(one, name, versions);
             }
-            Err(error) => self.say_refused(&one.label, &self.explain_load(&one.blob, &options, &error)),
+            Err(error) => self.log_refusal(&one.label, &self.explain_load(&one.blob, &options, &error)),
         }
         false
     }
@@ -121,6 +121,6 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
         } else {
             return pending.push(one);
         };
-        self.say_refused(&one.label, &refusal);
+        self.log_refusal(&one.label, &refusal);
     }
 }

@@ -12,9 +12,9 @@ use bareflow_suite::{fault, text};
 use crate::{Server, ServerEnvironment};
 
 /// The console, by way of the environment.
-pub(crate) struct Voice<'environment, S>(pub &'environment S);
+pub(crate) struct ConsoleWriter<'environment, S>(pub &'environment S);
 
-impl<S: ServerEnvironment> Console for Voice<'_, S> {
+impl<S: ServerEnvironment> Console for ConsoleWriter<'_, S> {
     fn show(&mut self, style: Style, text: fmt::Arguments<'_>) {
         self.0.say(style, text);
     }
@@ -57,7 +57,7 @@ pub(crate) fn receipt(receipt: &Receipt, texts: ReceiptTexts) -> control::Receip
 
 impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     /// Says on the console that a module is gone, and what it did not give back.
-    pub(crate) fn say_gone(&self, receipt: &Receipt) {
+    pub(crate) fn log_unload(&self, receipt: &Receipt) {
         let Receipt { name, version, generation, call_count, .. } = receipt;
         self.environment.say(Style::Good, format_args!("[OK]"));
         let load = format_args!("{name} {version} (load {generation})");
@@ -80,15 +80,15 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     }
 
     /// Takes note of what is gone: modules that were replaced and whose last call has ended.
-    pub(crate) fn note_the_gone(&self) {
+    pub(crate) fn log_reaped(&self) {
         while let Some(receipt) = self.manager.take_receipt() {
-            self.say_gone(&receipt);
-            self.tidy();
+            self.log_unload(&receipt);
+            self.sweep();
         }
     }
 
     /// Forgets what is kept of modules that are gone.
-    pub(crate) fn tidy(&self) {
+    pub(crate) fn sweep(&self) {
         self.library.borrow_mut().retain(|id| self.manager.is_loaded(id));
     }
 }
