@@ -19,8 +19,8 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             }
         }
         loads.sort_unstable_by_key(|(load, _)| *load);
-        let library = self.library.borrow();
-        let diagnosis = |id| library.get(id).filter(|_| with_faults)?.diagnosis.as_ref();
+        let store = self.store.borrow();
+        let diagnosis = |id| store.get(id).filter(|_| with_faults)?.diagnosis.as_ref();
         let profiles = loads.iter().filter_map(|(_, id)| Some((*id, self.manager.stats(*id)?)));
         // Looking through stacks takes its time: not for a list of thousands.
         let peak = |id| if with_faults { self.manager.peak_use(id) } else { PeakUse::default() };

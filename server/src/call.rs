@@ -118,7 +118,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
                     if let Some(profile) = self.manager.stats(id) {
                         (calls.name, calls.version) = (text!("{}", profile.name)?, text!("{}", profile.version)?);
                     }
-                    self.library.borrow_mut().note_input(id, &calls.input);
+                    self.store.borrow_mut().note_input(id, &calls.input);
                     *calls.id.insert(id)
                 }
             };
@@ -150,7 +150,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         let diagnosis = self.manager.take_diagnosis(id);
         show_fault(&mut ConsoleWriter(&self.environment), &profile, fault, diagnosis.as_ref());
         let explained = reason!("faulted: {}", profile.explain(fault, diagnosis.as_ref()));
-        self.library.borrow_mut().note_fault(id, diagnosis);
+        self.store.borrow_mut().note_fault(id, diagnosis);
         Some(explained)
     }
 

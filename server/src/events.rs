@@ -89,6 +89,6 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
 
     /// Forgets what is kept of modules that are gone.
     pub(crate) fn sweep(&self) {
-        self.library.borrow_mut().retain(|id| self.manager.is_loaded(id));
+        self.store.borrow_mut().retain(|id| self.manager.is_loaded(id));
     }
 }

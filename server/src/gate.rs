@@ -79,8 +79,8 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         gate: &Gate<'_>,
     ) -> Result<Work<P>, Reason> {
         let (old_blob, last_input) = {
-            let library = self.library.borrow();
-            let kept = library.get(old).ok_or("the old module's blob was not kept; push without a gate")?;
+            let store = self.store.borrow();
+            let kept = store.get(old).ok_or("the old module's blob was not kept; push without a gate")?;
             (copy(&kept.blob)?, copy(&kept.input)?)
         };
         room()?;
@@ -185,7 +185,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             return Err("the module it was compared with was replaced or unloaded meanwhile; push it again".into());
         }
         let texts = self.load_texts(&gate.blob)?;
-        self.library.borrow_mut().reserve()?;
+        self.store.borrow_mut().reserve()?;
         let options = self.manager.options(id).unwrap_or(self.defaults);
         match self.manager.promote(id) {
             Ok(reloaded) => {

@@ -14,11 +14,11 @@ extern crate alloc;
 extern crate std;
 
 mod answers;
+mod blob_store;
 mod call;
 mod events;
 mod gate;
 mod jobs;
-mod library;
 mod outputs;
 mod push;
 mod requests;
@@ -38,8 +38,8 @@ use bareflow_protocol::{Answer, Decoder, FrameError, Message, write_frame};
 use bareflow_suite::fallible::{NO_MEMORY, NoMemory, Reason};
 use bareflow_suite::{OUTPUT_CAPACITY, reason};
 
+use blob_store::BlobStore;
 use jobs::{JOB_PLACES, Job};
-use library::Library;
 use outputs::Outputs;
 use startup::PendingLoad;
 use uploads::Uploads;
@@ -120,7 +120,7 @@ pub struct Server<'blobs, P: Platform, S: ServerEnvironment> {
     /// When bytes came last.
     last_came: Cell<u64>,
     uploads: RefCell<Uploads>,
-    library: RefCell<Library<'blobs>>,
+    store: RefCell<BlobStore<'blobs>>,
     outputs: RefCell<Outputs>,
     /// The frame that answers are written to.
     frame: RefCell<Vec<u8>>,
@@ -157,7 +157,7 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
             decoder: RefCell::new(decoder),
             last_came: Cell::new(0),
             uploads: RefCell::new(Uploads::default()),
-            library: RefCell::new(Library::default()),
+            store: RefCell::new(BlobStore::default()),
             outputs: RefCell::new(Outputs::new()?),
             frame: RefCell::new(frame),
             jobs: RefCell::new(jobs),

@@ -104,7 +104,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             }
         }
         let texts = self.load_texts(&blob)?;
-        self.library.borrow_mut().reserve()?;
+        self.store.borrow_mut().reserve()?;
         if wanted.beside {
             let start = self.manager.platform().clock_fenced();
             let id = self.manager.load_versioned(&blob, &options).map_err(refused)?;
@@ -143,8 +143,8 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         if !matches!(error, LoadError::StateChanged { .. } | LoadError::StateDropped { .. }) {
             return None;
         }
-        let library = self.library.borrow();
-        let old = name_of(blob).and_then(|name| library.get(self.manager.find(name.as_str())?));
+        let store = self.store.borrow();
+        let old = name_of(blob).and_then(|name| store.get(self.manager.find(name.as_str())?));
         let old = old.and_then(|old| RawModule::parse(&old.blob).ok());
         let new = RawModule::parse(blob).ok();
         let layouts = Layouts { old: old.as_ref().and_then(schema_of), new: new.as_ref().and_then(schema_of) };
@@ -207,7 +207,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         let Some(profile) = self.manager.stats(id) else {
             return Answer::Refused { error: "it is gone already; push it again".into() };
         };
-        self.library.borrow_mut().keep(id, Cow::Owned(blob));
+        self.store.borrow_mut().keep(id, Cow::Owned(blob));
         self.log_load(id);
         Answer::Loaded(Loaded {
             name: texts.name,
@@ -237,8 +237,8 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     pub(crate) fn save(&self, selector: &str) -> Handled<P> {
         let id = self.select(selector)?;
         let (name, _) = self.manager.load_of(id).ok_or("it is gone; see `ps`")?;
-        let library = self.library.borrow();
-        let kept = library.get(id).ok_or_else(|| reason!("{selector}: its blob was not kept; push it again"))?;
+        let store = self.store.borrow();
+        let kept = store.get(id).ok_or_else(|| reason!("{selector}: its blob was not kept; push it again"))?;
         let path = self.environment.save(name.as_str(), &kept.blob)?;
         Ok(Answer::Saved { path, bytes: kept.blob.len() as u64 }.into())
     }

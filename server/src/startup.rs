@@ -95,7 +95,7 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
         };
         match done {
             Ok(id) => {
-                self.library.borrow_mut().keep(id, one.blob);
+                self.store.borrow_mut().keep(id, one.blob);
                 self.log_load(id);
                 return true;
             }

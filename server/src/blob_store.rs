@@ -12,11 +12,11 @@ const MAX_INPUT: usize = 64 << 10;
 
 /// Everything that is kept, in the order of its loads.
 #[derive(Debug, Default)]
-pub(crate) struct Library<'blobs>(Vec<(ModuleId, Kept<'blobs>)>);
+pub(crate) struct BlobStore<'blobs>(Vec<(ModuleId, StoredModule<'blobs>)>);
 
 /// What is kept of one load.
 #[derive(Debug, Default)]
-pub(crate) struct Kept<'blobs> {
+pub(crate) struct StoredModule<'blobs> {
     /// Its blob.
     pub blob: Cow<'blobs, [u8]>,
     /// What it was called with last.
@@ -25,7 +25,7 @@ pub(crate) struct Kept<'blobs> {
     pub diagnosis: Option<Diagnosis>,
 }
 
-impl<'blobs> Library<'blobs> {
+impl<'blobs> BlobStore<'blobs> {
     /// Makes room for one more load, so that [`keep`](Self::keep) can't fail behind it.
     pub fn reserve(&mut self) -> Result<(), NoMemory> {
         Ok(self.0.try_reserve(1)?)
@@ -33,45 +33,45 @@ impl<'blobs> Library<'blobs> {
 
     /// Keeps a blob, if there is room for what is kept of a load.
     pub fn keep(&mut self, id: ModuleId, blob: Cow<'blobs, [u8]>) {
-        let kept = Kept { blob, ..Kept::default() };
-        match self.place(id) {
-            Ok(place) => {
-                if let Some(known) = self.0.get_mut(place) {
-                    known.1 = kept;
+        let stored = StoredModule { blob, ..StoredModule::default() };
+        match self.position(id) {
+            Ok(index) => {
+                if let Some(known) = self.0.get_mut(index) {
+                    known.1 = stored;
                 }
             }
-            Err(place) if self.reserve().is_ok() => self.0.insert(place, (id, kept)),
+            Err(index) if self.reserve().is_ok() => self.0.insert(index, (id, stored)),
             Err(_) => {}
         }
     }
 
-    fn place(&self, id: ModuleId) -> Result<usize, usize> {
+    fn position(&self, id: ModuleId) -> Result<usize, usize> {
         self.0.binary_search_by_key(&id, |(of, _)| *of)
     }
 
     /// What is kept of a load.
-    pub fn get(&self, id: ModuleId) -> Option<&Kept<'blobs>> {
-        Some(&self.0.get(self.place(id).ok()?)?.1)
+    pub fn get(&self, id: ModuleId) -> Option<&StoredModule<'blobs>> {
+        Some(&self.0.get(self.position(id).ok()?)?.1)
     }
 
-    fn get_mut(&mut self, id: ModuleId) -> Option<&mut Kept<'blobs>> {
-        let place = self.place(id).ok()?;
-        Some(&mut self.0.get_mut(place)?.1)
+    fn get_mut(&mut self, id: ModuleId) -> Option<&mut StoredModule<'blobs>> {
+        let index = self.position(id).ok()?;
+        Some(&mut self.0.get_mut(index)?.1)
     }
 
     /// Takes note of an input, unless it is too long to be kept or there is no memory for it.
     pub fn note_input(&mut self, id: ModuleId, input: &[u8]) {
-        if let Some(kept) = self.get_mut(id).filter(|kept| kept.input != input && input.len() <= MAX_INPUT)
+        if let Some(stored) = self.get_mut(id).filter(|stored| stored.input != input && input.len() <= MAX_INPUT)
             && let Ok(input) = fallible::copy(input)
         {
-            kept.input = input;
+            stored.input = input;
         }
     }
 
     /// Takes note of what is known of a fault.
     pub fn note_fault(&mut self, id: ModuleId, diagnosis: Option<Diagnosis>) {
-        if let Some(kept) = self.get_mut(id) {
-            kept.diagnosis = diagnosis;
+        if let Some(stored) = self.get_mut(id) {
+            stored.diagnosis = diagnosis;
         }
     }
 
