@@ -211,7 +211,7 @@ impl Local {
     /// Hears a frame, and does all that comes of it.
     fn hear(&self, frame: &[u8]) {
         self.server.receive(frame);
-        while self.server.step() {}
+        while self.server.poll() {}
     }
 
     fn last_answer(&self) -> Answer {

@@ -223,10 +223,10 @@ fn a_client_that_leaves_takes_its_work_along() {
     let call = Request::Call { module: "sum", input: &[], repeat: u32::MAX };
     let asked = bareflow_protocol::Asked { number: 7 << 32 | 1, request: call };
     local.server.receive(&asked.to_frame());
-    assert!(local.server.step());
+    assert!(local.server.poll());
     let goodbye = bareflow_protocol::Asked { number: 7 << 32 | 2, request: Request::Goodbye };
     local.server.receive(&goodbye.to_frame());
-    assert!(!local.server.step(), "nothing is left to do");
+    assert!(!local.server.poll(), "nothing is left to do");
 }
 
 #[test]
@@ -273,7 +273,7 @@ fn a_million_random_messages_change_nothing() {
     }
     // A frame that was cut short may still wait for its rest.
     local.server.receive(&vec![0; bareflow_protocol::control::MAX_REQUEST + 64]);
-    while local.server.step() {}
+    while local.server.poll() {}
     local.answers();
     assert_eq!(local.call("sum", b"").result, 5050);
 }
@@ -285,10 +285,10 @@ fn clients_are_heard_between_the_last_measurement_and_its_figures() {
     local.load(&renamed("echo", "other", (1, 0, 0)));
     let compare = Request::Compare { modules: ["one", "other"], input: b"x", over: 3 };
     local.server.receive(&bareflow_protocol::control::Asked { number: 1000, request: compare }.to_frame());
-    assert!(local.server.step());
+    assert!(local.server.poll());
     assert_eq!(local.answers().len(), 0, "three are measured at once, and not yet in order");
     assert!(matches!(local.ask(Request::List), Answer::Modules(_)));
-    assert!(local.server.step());
+    assert!(local.server.poll());
     let answers = local.answers();
     let [(1000, Answer::Compared(comparison))] = &answers[..] else { panic!("{answers:?}") };
     assert_eq!(comparison.sides.each_ref().map(|side| side.measurements), [3, 3]);

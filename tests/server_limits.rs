@@ -124,7 +124,7 @@ fn rejects_requests_beyond_those_of_one_client_that_may_wait() {
     // Another client's are taken.
     call(2 << 32 | 1, &input);
     assert!(local.answers().is_empty());
-    while local.server.step() {}
+    while local.server.poll() {}
     assert_eq!(local.answers().iter().filter(|(_, answer)| matches!(answer, Answer::Called(_))).count(), 65);
 }
 
@@ -139,7 +139,7 @@ fn rejects_to_take_the_place_of_a_module_it_was_not_compared_with() {
     let push = Push { label: "x", wish: Wish::default(), beside: false, gate: Some(gate) };
     local.server.receive(&Asked { number: 7, request: Request::Push(push) }.to_frame());
     local.load(&renamed("echo", "work", (1, 5, 0)));
-    while local.server.step() {}
+    while local.server.poll() {}
     let answers = local.answers();
     let Some((7, Answer::Refused { error })) = answers.last() else { panic!("{answers:?}") };
     assert!(error.contains("was replaced or unloaded meanwhile"), "{error}");

@@ -12,7 +12,7 @@ use bareflow_suite::fallible::{NoMemory, Reason, copy};
 use bareflow_suite::{order, reason, text};
 
 use crate::events::ConsoleWriter;
-use crate::jobs::{SLICE, Slice, Work};
+use crate::jobs::{Poll, SLICE_MS, Task};
 use crate::{Server, ServerEnvironment};
 
 /// Calls between two looks at the clock.
@@ -39,9 +39,9 @@ pub(crate) struct Calls {
     max_cycles: u64,
 }
 
-impl<P: Platform> Work<P> {
+impl<P: Platform> Task<P> {
     /// So many calls of a module.
-    pub fn call(selector: &str, input: &[u8], repeat: u32) -> Result<Work<P>, Reason> {
+    pub fn call(selector: &str, input: &[u8], repeat: u32) -> Result<Task<P>, Reason> {
         if repeat == 0 {
             return Err("0 calls, expected at least 1".into());
         }
@@ -61,7 +61,7 @@ impl<P: Platform> Work<P> {
             min_cycles: u64::MAX,
             max_cycles: 0,
         };
-        Ok(Work::Call(Box::try_new(calls).map_err(|_| NoMemory)?))
+        Ok(Task::Call(Box::try_new(calls).map_err(|_| NoMemory)?))
     }
 }
 
@@ -88,8 +88,8 @@ impl Calls {
 
 impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     /// Makes some of the calls of the job of that number.
-    pub(crate) fn call_some(&self, job: u64, calls: &mut Calls) -> Slice {
-        let until = self.environment.milliseconds() + SLICE;
+    pub(crate) fn call_some(&self, job: u64, calls: &mut Calls) -> Poll {
+        let until = self.environment.milliseconds() + SLICE_MS;
         let mut outputs = self.outputs.borrow_mut();
         let [output, _] = outputs.of(job);
         loop {
@@ -97,14 +97,14 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
                 if let Err(error) = self.call_once(calls, output) {
                     let done = calls.done;
                     let error = reason!("{}: {error} (call {} of {})", calls.selector, done + 1, calls.repeat);
-                    return Slice::Done(Answer::Refused { error });
+                    return Poll::Ready(Answer::Refused { error });
                 }
             }
             if calls.done == calls.repeat {
-                return Slice::Done(self.called(calls, output));
+                return Poll::Ready(self.called(calls, output));
             }
             if self.environment.milliseconds() >= until {
-                return Slice::More(calls.done.into(), calls.repeat.into());
+                return Poll::Pending(calls.done.into(), calls.repeat.into());
             }
         }
     }

@@ -11,7 +11,7 @@ use bareflow_protocol::comparison::{Arm, Comparison, Conditions, Gate, Verdict};
 use bareflow_suite::fallible::{NoMemory, Reason, copy};
 use bareflow_suite::{reason, text};
 
-use crate::jobs::{SLICE, Slice, Work};
+use crate::jobs::{Poll, SLICE_MS, Task};
 use crate::{Server, ServerEnvironment, room};
 
 mod judge;
@@ -59,7 +59,7 @@ impl<P: Platform> Comparing<P> {
 
 impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     /// Begins to compare two modules.
-    pub(crate) fn compare(&self, ids: [ModuleId; 2], input: &[u8], over: u32) -> Result<Work<P>, Reason> {
+    pub(crate) fn compare(&self, ids: [ModuleId; 2], input: &[u8], over: u32) -> Result<Task<P>, Reason> {
         if !(1..=MAX_MEASUREMENTS).contains(&over) {
             return Err(reason!("{over} measurements, expected 1 to {MAX_MEASUREMENTS}"));
         }
@@ -67,7 +67,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         // The measurements are kept until the end.
         room()?;
         let comparing = Comparing { ab_test, ids, input: copy(input)?, over, ended: None, gate: None };
-        Ok(Work::Compare(Box::try_new(comparing).map_err(|_| NoMemory)?))
+        Ok(Task::Compare(Box::try_new(comparing).map_err(|_| NoMemory)?))
     }
 
     /// Begins to find out whether a blob may take the place of `old`. Both run as copies that nobody else calls.
@@ -77,7 +77,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         blob: Vec<u8>,
         options: &LoadOptions,
         gate: &Gate<'_>,
-    ) -> Result<Work<P>, Reason> {
+    ) -> Result<Task<P>, Reason> {
         let (old_blob, last_input) = {
             let store = self.store.borrow();
             let kept = store.get(old).ok_or("the old module's blob was not kept; push without a gate")?;
@@ -93,10 +93,10 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             reason!("no second copy of the old module: {error}")
         })?;
         match self.compare([shadow, candidate], gate.input.unwrap_or(&last_input), gate.over) {
-            Ok(Work::Compare(mut comparing)) => {
+            Ok(Task::Compare(mut comparing)) => {
                 let (conditions, candidate) = (gate.conditions, Some(candidate));
                 comparing.gate = Some(Candidate { conditions, blob, old, shadow, candidate });
-                Ok(Work::Compare(comparing))
+                Ok(Task::Compare(comparing))
             }
             other => {
                 self.drop_one(candidate);
@@ -107,14 +107,14 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     }
 
     /// Takes some measurements, or puts some in order that were taken.
-    pub(crate) fn compare_some(&self, job: u64, comparing: &mut Comparing<P>) -> Slice {
-        let until = self.environment.milliseconds() + SLICE;
+    pub(crate) fn compare_some(&self, job: u64, comparing: &mut Comparing<P>) -> Poll {
+        let until = self.environment.milliseconds() + SLICE_MS;
         let mut outputs = self.outputs.borrow_mut();
-        let more = Slice::More(comparing.ab_test.done().into(), comparing.over.into());
+        let more = Poll::Pending(comparing.ab_test.done().into(), comparing.over.into());
         while comparing.ended.is_some() {
             if comparing.ab_test.sort_some(SORTED_AT_ONCE) {
                 let error = comparing.ended.take().flatten();
-                return Slice::Done(self.conclude(comparing, error));
+                return Poll::Ready(self.conclude(comparing, error));
             }
             if self.environment.milliseconds() >= until {
                 return more;
@@ -139,7 +139,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
                     return more;
                 }
                 Ok(false) if self.environment.milliseconds() >= until => {
-                    return Slice::More(comparing.ab_test.done().into(), comparing.over.into());
+                    return Poll::Pending(comparing.ab_test.done().into(), comparing.over.into());
                 }
                 Ok(false) => {}
             }

@@ -21,16 +21,16 @@ use crate::{Server, ServerEnvironment, room};
 pub(crate) const UNLOAD_TIMEOUT_MS: u64 = 2000;
 
 /// How long a slice takes, in milliseconds, give or take one.
-pub(crate) const SLICE: u64 = 2;
+pub(crate) const SLICE_MS: u64 = 2;
 
 /// How often a client is told how far its job is, in milliseconds.
-const TELL_EACH: u64 = 250;
+const PROGRESS_INTERVAL_MS: u64 = 250;
 
 /// Requests that may wait for their turn, of all clients.
 pub(crate) const MAX_JOBS: usize = 256;
 
 /// Places for jobs: those that wait, the one that is carried out, and one that is put back by whoever is heard meanwhile.
-pub(crate) const JOB_PLACES: usize = MAX_JOBS + 2;
+pub(crate) const JOB_CAPACITY: usize = MAX_JOBS + 2;
 
 /// Requests of one client that may wait for their turn, and the bytes of input they may bring.
 const MAX_JOBS_OF_CLIENT: usize = 64;
@@ -41,14 +41,14 @@ pub(crate) struct Job<P: Platform> {
     /// Its number.
     number: u64,
     /// When it came, and when its client was told last how far it is.
-    began: u64,
-    told: u64,
+    began_ms: u64,
+    progress_ms: u64,
     /// What is left to do.
-    pub work: Work<P>,
+    pub task: Task<P>,
 }
 
 /// What a job does.
-pub(crate) enum Work<P: Platform> {
+pub(crate) enum Task<P: Platform> {
     /// Calls of a module.
     Call(Box<Calls>),
     /// An unload that waits for calls under way.
@@ -70,30 +70,30 @@ pub(crate) struct DeferredPush {
     pub wanted: Wanted,
 }
 
-impl<P: Platform> Work<P> {
+impl<P: Platform> Task<P> {
     /// Bytes that a client has sent along.
     fn input_bytes(&self) -> usize {
         match self {
-            Work::Call(calls) => calls.input_bytes(),
-            Work::Compare(comparing) => comparing.input_bytes(),
-            Work::Later(payload) => payload.len(),
-            Work::Unload(_) | Work::Push(_) | Work::Drop(_) => 0,
+            Task::Call(calls) => calls.input_bytes(),
+            Task::Compare(comparing) => comparing.input_bytes(),
+            Task::Later(payload) => payload.len(),
+            Task::Unload(_) | Task::Push(_) | Task::Drop(_) => 0,
         }
     }
 }
 
 /// What a slice of a job ends in.
 #[expect(clippy::large_enum_variant, reason = "a box would be memory that may not be there")]
-pub(crate) enum Slice {
+pub(crate) enum Poll {
     /// There is more to do: so much is done, of so much.
-    More(u64, u64),
+    Pending(u64, u64),
     /// All is done.
-    Done(Answer),
+    Ready(Answer),
 }
 
 impl<P: Platform> Job<P> {
-    pub const fn new(number: u64, work: Work<P>, now: u64) -> Job<P> {
-        Job { number, began: now, told: now, work }
+    pub const fn new(number: u64, task: Task<P>, now: u64) -> Job<P> {
+        Job { number, began_ms: now, progress_ms: now, task }
     }
 
     /// Whose job it is.
@@ -104,34 +104,36 @@ impl<P: Platform> Job<P> {
 
 impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     /// Carries out a slice of the job whose turn it is; says whether there was one.
-    pub fn step(&self) -> bool {
+    pub fn poll(&self) -> bool {
         let Some(mut job) = self.jobs.borrow_mut().pop_front() else { return false };
         job = match self.take_up_later(job) {
             Some(job) => job,
             None => return true,
         };
-        let (slice, cancelled) = self.run_for(job.client(), || match &mut job.work {
-            Work::Call(calls) => Some(self.call_some(job.number, calls)),
-            Work::Compare(comparing) => Some(self.compare_some(job.number, comparing)),
-            Work::Unload(id) => Some(self.try_unload(*id, job.began)),
-            Work::Push(push) => Some(self.push_again(push, self.environment.milliseconds().saturating_sub(job.began))),
-            Work::Later(_) | Work::Drop(_) => None,
+        let (slice, cancelled) = self.run_for(job.client(), || match &mut job.task {
+            Task::Call(calls) => Some(self.call_some(job.number, calls)),
+            Task::Compare(comparing) => Some(self.compare_some(job.number, comparing)),
+            Task::Unload(id) => Some(self.try_unload(*id, job.began_ms)),
+            Task::Push(push) => {
+                Some(self.push_again(push, self.environment.milliseconds().saturating_sub(job.began_ms)))
+            }
+            Task::Later(_) | Task::Drop(_) => None,
         });
         let Some(slice) = slice else { return true };
         match slice {
-            Slice::Done(answer) if cancelled => {
+            Poll::Ready(answer) if cancelled => {
                 self.recycle(answer);
-                self.abandon(job.work);
+                self.abandon(job.task);
             }
-            Slice::More(..) if cancelled => self.abandon(job.work),
-            Slice::Done(answer) => {
+            Poll::Pending(..) if cancelled => self.abandon(job.task),
+            Poll::Ready(answer) => {
                 self.answer(job.number, answer);
-                self.abandon(job.work);
+                self.abandon(job.task);
             }
-            Slice::More(done, of) => {
+            Poll::Pending(done, of) => {
                 let now = self.environment.milliseconds();
-                if now.saturating_sub(job.told) >= TELL_EACH {
-                    job.told = now;
+                if now.saturating_sub(job.progress_ms) >= PROGRESS_INTERVAL_MS {
+                    job.progress_ms = now;
                     self.answer(job.number, Answer::Progress { done, of });
                 }
                 self.jobs.borrow_mut().push_back(job);
@@ -151,27 +153,27 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
 
     /// Does what waited until code of modules may run, if the job is that.
     fn take_up_later(&self, job: Job<P>) -> Option<Job<P>> {
-        match job.work {
-            Work::Later(payload) => {
+        match job.task {
+            Task::Later(payload) => {
                 // It was understood when it came.
                 if let Ok(asked) = Asked::from_payload(&payload) {
                     self.take_up(asked);
                 }
             }
-            Work::Drop(comparing) => self.drop_candidates(&comparing),
-            work => return Some(Job { work, ..job }),
+            Task::Drop(comparing) => self.drop_candidates(&comparing),
+            task => return Some(Job { task, ..job }),
         }
         None
     }
 
     /// Puts work behind what is being done.
-    pub(crate) fn queue(&self, number: u64, work: Work<P>) {
-        let job = Job::new(number, work, self.environment.milliseconds());
+    pub(crate) fn queue(&self, number: u64, task: Task<P>) {
+        let job = Job::new(number, task, self.environment.milliseconds());
         match self.may_wait(&job) {
             // Within what was reserved for `MAX_JOBS`.
             Ok(()) => self.jobs.borrow_mut().push_back(job),
             Err(reason) => {
-                self.abandon(job.work);
+                self.abandon(job.task);
                 self.refuse(number, reason);
             }
         }
@@ -180,14 +182,14 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     fn may_wait(&self, job: &Job<P>) -> Result<(), Reason> {
         let jobs = self.jobs.borrow();
         let own = || jobs.iter().filter(|other| other.client() == job.client());
-        let (count, inputs) = (own().count(), own().map(|other| other.work.input_bytes()).sum::<usize>());
+        let (count, inputs) = (own().count(), own().map(|other| other.task.input_bytes()).sum::<usize>());
         if jobs.len() >= MAX_JOBS {
             return Err(reason!("{MAX_JOBS} requests wait already; try again later"));
         }
         if count >= MAX_JOBS_OF_CLIENT {
             return Err(reason!("{count} requests of this client wait already; wait for their answers"));
         }
-        if inputs + job.work.input_bytes() > MAX_INPUTS_OF_CLIENT {
+        if inputs + job.task.input_bytes() > MAX_INPUTS_OF_CLIENT {
             return Err(reason!(
                 "{inputs} bytes of input of this client wait already, expected at most {MAX_INPUTS_OF_CLIENT}; wait \
                  for their answers"
@@ -202,7 +204,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         for _ in 0..count {
             let Some(job) = self.jobs.borrow_mut().pop_front() else { return };
             if job.client() == client {
-                self.abandon(job.work);
+                self.abandon(job.task);
             } else {
                 // The place that it had.
                 self.jobs.borrow_mut().push_back(job);
@@ -212,7 +214,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
 
     /// Ends what has waited for too long, and carries out nothing else: while a call is under way, or there is nothing to do.
     pub fn look_at_clock(&self) {
-        self.give_up_half_a_frame();
+        self.resync();
         if !self.environment.may_run_modules() {
             return;
         }
@@ -221,63 +223,63 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         loop {
             let late = {
                 let mut jobs = self.jobs.borrow_mut();
-                let is_late = |job: &Job<P>| match job.work {
-                    Work::Unload(_) | Work::Push(_) => now.saturating_sub(job.began) >= UNLOAD_TIMEOUT_MS,
-                    Work::Later(_) | Work::Drop(_) => true,
-                    Work::Call(_) | Work::Compare(_) => false,
+                let is_late = |job: &Job<P>| match job.task {
+                    Task::Unload(_) | Task::Push(_) => now.saturating_sub(job.began_ms) >= UNLOAD_TIMEOUT_MS,
+                    Task::Later(_) | Task::Drop(_) => true,
+                    Task::Call(_) | Task::Compare(_) => false,
                 };
                 jobs.iter().position(is_late).and_then(|index| jobs.remove(index))
             };
             let Some(job) = late else { return };
             let Some(mut job) = self.take_up_later(job) else { continue };
-            let (slice, cancelled) = self.run_for(job.client(), || match &mut job.work {
-                Work::Unload(id) => Some(self.try_unload(*id, job.began)),
-                Work::Push(push) => Some(self.push_again(push, now.saturating_sub(job.began))),
-                Work::Call(_) | Work::Compare(_) | Work::Later(_) | Work::Drop(_) => None,
+            let (slice, cancelled) = self.run_for(job.client(), || match &mut job.task {
+                Task::Unload(id) => Some(self.try_unload(*id, job.began_ms)),
+                Task::Push(push) => Some(self.push_again(push, now.saturating_sub(job.began_ms))),
+                Task::Call(_) | Task::Compare(_) | Task::Later(_) | Task::Drop(_) => None,
             });
             match slice {
-                Some(Slice::Done(answer)) if cancelled => self.recycle(answer),
-                Some(Slice::Done(answer)) => self.answer(job.number, answer),
-                Some(Slice::More(..)) => {}
+                Some(Poll::Ready(answer)) if cancelled => self.recycle(answer),
+                Some(Poll::Ready(answer)) => self.answer(job.number, answer),
+                Some(Poll::Pending(..)) => {}
                 None => return,
             }
         }
     }
 
-    fn try_unload(&self, id: ModuleId, began: u64) -> Slice {
-        let waited = self.environment.milliseconds().saturating_sub(began);
+    fn try_unload(&self, id: ModuleId, began_ms: u64) -> Poll {
+        let waited = self.environment.milliseconds().saturating_sub(began_ms);
         let texts = self.manager.stats(id).map(|profile| ReceiptTexts::new(&profile.name, &profile.version));
         let texts = match texts {
             Some(Ok(texts)) => texts,
-            Some(Err(error)) => return Slice::Done(Answer::Refused { error: error.into() }),
-            None => return Slice::Done(Answer::Refused { error: "it is gone already; see `ps`".into() }),
+            Some(Err(error)) => return Poll::Ready(Answer::Refused { error: error.into() }),
+            None => return Poll::Ready(Answer::Refused { error: "it is gone already; see `ps`".into() }),
         };
         match self.manager.unload(id) {
             Ok(receipt) => {
                 self.log_unload(&receipt);
                 self.sweep();
-                Slice::Done(Answer::Unloaded(events::receipt(&receipt, texts)))
+                Poll::Ready(Answer::Unloaded(events::receipt(&receipt, texts)))
             }
-            Err(UnloadError::Busy { .. }) if waited < UNLOAD_TIMEOUT_MS => Slice::More(0, 1),
+            Err(UnloadError::Busy { .. }) if waited < UNLOAD_TIMEOUT_MS => Poll::Pending(0, 1),
             Err(error @ UnloadError::Needed { .. }) => {
                 let users = Users(&self.manager, id);
-                Slice::Done(Answer::Refused { error: reason!("{error} (needed by {users})") })
+                Poll::Ready(Answer::Refused { error: reason!("{error} (needed by {users})") })
             }
-            Err(error) => Slice::Done(Answer::Refused { error: reason!("{error} (waited {waited} ms)") }),
+            Err(error) => Poll::Ready(Answer::Refused { error: reason!("{error} (waited {waited} ms)") }),
         }
     }
 
     /// Undoes what a job leaves behind.
-    pub(crate) fn abandon(&self, work: Work<P>) {
-        match work {
-            Work::Compare(comparing) | Work::Drop(comparing)
+    pub(crate) fn abandon(&self, task: Task<P>) {
+        match task {
+            Task::Compare(comparing) | Task::Drop(comparing)
                 if comparing.has_copies() && !self.environment.may_run_modules() =>
             {
                 // In the place of the job that it was.
-                self.jobs.borrow_mut().push_back(Job::new(0, Work::Drop(comparing), self.environment.milliseconds()));
+                self.jobs.borrow_mut().push_back(Job::new(0, Task::Drop(comparing), self.environment.milliseconds()));
             }
-            Work::Compare(comparing) | Work::Drop(comparing) => self.drop_candidates(&comparing),
-            Work::Call(_) | Work::Unload(_) | Work::Push(_) | Work::Later(_) => {}
+            Task::Compare(comparing) | Task::Drop(comparing) => self.drop_candidates(&comparing),
+            Task::Call(_) | Task::Unload(_) | Task::Push(_) | Task::Later(_) => {}
         }
     }
 }

@@ -2,7 +2,7 @@
 //! compares and unloads modules.
 //!
 //! Requests arrive as bytes ([`Server::receive`]) and are answered at once, but
-//! for those that take their time: these become jobs, of which [`Server::step`]
+//! for those that take their time: these become jobs, of which [`Server::poll`]
 //! carries out a slice at a time, so that no client waits for another one's.
 //! Everything works through `&self`: a request may arrive while a call is under way.
 
@@ -39,7 +39,7 @@ use bareflow_suite::fallible::{NO_MEMORY, NoMemory, Reason};
 use bareflow_suite::{OUTPUT_CAPACITY, reason};
 
 use blob_store::BlobStore;
-use jobs::{JOB_PLACES, Job};
+use jobs::{JOB_CAPACITY, Job};
 use outputs::Outputs;
 use startup::PendingLoad;
 use uploads::Uploads;
@@ -64,7 +64,7 @@ const FRAME: usize = OUTPUT_CAPACITY + (16 << 10);
 const PIECE: usize = 4096;
 
 /// How long the rest of a frame may take, in milliseconds.
-const HALF_A_FRAME: u64 = 1000;
+const FRAME_TIMEOUT_MS: u64 = 1000;
 
 /// What a server needs besides its modules.
 pub trait ServerEnvironment {
@@ -149,7 +149,7 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
         let mut frame = Vec::new();
         frame.try_reserve_exact(FRAME)?;
         let mut jobs = VecDeque::new();
-        jobs.try_reserve_exact(JOB_PLACES)?;
+        jobs.try_reserve_exact(JOB_CAPACITY)?;
         Ok(Server {
             manager,
             environment,
@@ -203,9 +203,9 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
     }
 
     /// Gives up a frame whose rest does not come, so that it swallows no later one: on a line that loses bytes.
-    pub(crate) fn give_up_half_a_frame(&self) {
+    pub(crate) fn resync(&self) {
         let waited = self.environment.milliseconds().saturating_sub(self.last_came.get());
-        if waited >= HALF_A_FRAME && self.is_receiving() {
+        if waited >= FRAME_TIMEOUT_MS && self.is_receiving() {
             self.last_came.set(self.environment.milliseconds());
             self.decoder.borrow_mut().give_up();
             self.answer_all();

@@ -21,7 +21,7 @@ use bareflow_suite::fallible::{NoMemory, Reason};
 use bareflow_suite::{reason, text};
 
 use crate::events::{self, ReceiptTexts};
-use crate::jobs::{DeferredPush, Slice, UNLOAD_TIMEOUT_MS, Work};
+use crate::jobs::{DeferredPush, Poll, Task, UNLOAD_TIMEOUT_MS};
 use crate::requests::{Handled, Next, bounded};
 use crate::{MAX_MODULES, Server, ServerEnvironment};
 
@@ -100,7 +100,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             }
             // Where there is nothing to be better than, there is nothing to prove.
             if let Some(old) = name_of(&blob).and_then(|name| self.manager.find(name.as_str())) {
-                return self.open_gate(old, blob, &options, gate).map(Next::Work);
+                return self.open_gate(old, blob, &options, gate).map(Next::Task);
             }
         }
         let texts = self.load_texts(&blob)?;
@@ -116,25 +116,25 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         let waiting = Box::try_new_uninit().map_err(|_| NoMemory)?;
         match self.manager.replace(&blob, &options) {
             Ok(reloaded) => Ok(self.replaced(&reloaded, blob, texts, None).into()),
-            Err(LoadError::StateBusy) => Ok(Next::Work(Work::Push(Box::write(waiting, DeferredPush { blob, wanted })))),
+            Err(LoadError::StateBusy) => Ok(Next::Task(Task::Push(Box::write(waiting, DeferredPush { blob, wanted })))),
             Err(error) => Err(refused(error)),
         }
     }
 
     /// Tries again to load a blob that has to wait for a call of the old module.
-    pub(crate) fn push_again(&self, waiting: &mut DeferredPush, waited: u64) -> Slice {
+    pub(crate) fn push_again(&self, waiting: &mut DeferredPush, waited: u64) -> Poll {
         let DeferredPush { blob, wanted } = core::mem::take(waiting);
         match self.push(blob, wanted, None) {
-            Ok(Next::Answer(answer)) => Slice::Done(answer),
-            Ok(Next::Work(Work::Push(mut again))) if waited < UNLOAD_TIMEOUT_MS => {
+            Ok(Next::Answer(answer)) => Poll::Ready(answer),
+            Ok(Next::Task(Task::Push(mut again))) if waited < UNLOAD_TIMEOUT_MS => {
                 *waiting = core::mem::take(&mut *again);
-                Slice::More(0, 1)
+                Poll::Pending(0, 1)
             }
-            Ok(Next::Work(_)) => {
+            Ok(Next::Task(_)) => {
                 let error = reason!("{} (waited {waited} ms)", LoadError::StateBusy);
-                Slice::Done(Answer::Refused { error })
+                Poll::Ready(Answer::Refused { error })
             }
-            Err(error) => Slice::Done(Answer::Refused { error }),
+            Err(error) => Poll::Ready(Answer::Refused { error }),
         }
     }
 

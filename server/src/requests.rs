@@ -8,7 +8,7 @@ use bareflow_protocol::{Answer, Request};
 use bareflow_suite::fallible::Reason;
 use bareflow_suite::reason;
 
-use crate::jobs::Work;
+use crate::jobs::Task;
 use crate::{Server, ServerEnvironment};
 
 /// What comes of a request: an answer, or nothing yet.
@@ -20,7 +20,7 @@ pub(crate) enum Next<P: Platform> {
     /// It is answered.
     Answer(Answer),
     /// It takes its time.
-    Work(Work<P>),
+    Task(Task<P>),
 }
 
 impl<P: Platform> From<Answer> for Next<P> {
@@ -43,7 +43,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             // Nobody knows whose that was.
             Err(error) => return self.refuse(0, reason!("{error}")),
         };
-        self.queue(number, Work::Later(payload));
+        self.queue(number, Task::Later(payload));
     }
 
     /// Does what a client asked for, now or earlier.
@@ -56,10 +56,10 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         };
         match next {
             Ok(Next::Answer(answer)) if cancelled => self.recycle(answer),
-            Ok(Next::Work(work)) if cancelled => self.abandon(work),
+            Ok(Next::Task(work)) if cancelled => self.abandon(work),
             Err(_) if cancelled => {}
             Ok(Next::Answer(answer)) => self.answer(asked.number, answer),
-            Ok(Next::Work(work)) => self.queue(asked.number, work),
+            Ok(Next::Task(work)) => self.queue(asked.number, work),
             Err(reason) => self.refuse(asked.number, reason),
         }
     }
@@ -103,9 +103,9 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             Request::Call { module, input, repeat } => {
                 // What is wrong with the name is said at once.
                 self.select(module)?;
-                Next::Work(Work::call(module, input, repeat)?)
+                Next::Task(Task::call(module, input, repeat)?)
             }
-            Request::Unload { module } => Next::Work(Work::Unload(self.select(module)?)),
+            Request::Unload { module } => Next::Task(Task::Unload(self.select(module)?)),
             Request::Activate { module } => {
                 let id = self.select(module)?;
                 if !self.manager.activate(id) {
@@ -115,7 +115,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             }
             Request::Compare { modules: [first, second], input, over } => {
                 let ids = [self.select(first)?, self.select(second)?];
-                Next::Work(self.compare(ids, input, over)?)
+                Next::Task(self.compare(ids, input, over)?)
             }
             Request::Log { from } => {
                 let (first, lines) = self.environment.log(from)?;

@@ -98,7 +98,7 @@ impl Local {
             {
                 return answer;
             }
-            assert!(self.server.step(), "no answer, and nothing to do");
+            assert!(self.server.poll(), "no answer, and nothing to do");
         }
     }
 

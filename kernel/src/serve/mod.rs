@@ -61,7 +61,7 @@ pub fn run(boot: &'static BootFacts, options: &Options, ticks: bool) -> bool {
         // Whatever the last call left: without ticks nothing would end the next one, or the wait.
         cpu::take_all_interrupts();
         let came = uart_queue::take(|bytes| server.receive(bytes));
-        let worked = server.step();
+        let worked = server.poll();
         idle = if came || worked { 0 } else { idle + 1 };
         if idle > IDLE_ROUNDS {
             server.look_at_clock();
