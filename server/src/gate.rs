@@ -14,7 +14,7 @@ use bareflow_suite::{reason, text};
 use crate::jobs::{Poll, SLICE_MS, Task};
 use crate::{Server, ServerEnvironment, room};
 
-mod judge;
+mod evaluate;
 
 /// Steps of sorting between two looks at the clock: some tens of microseconds.
 const SORTED_AT_ONCE: usize = 256;
@@ -23,7 +23,7 @@ const SORTED_AT_ONCE: usize = 256;
 const MAX_MEASUREMENTS: u32 = 1_000_000;
 
 /// A comparison under way.
-pub(crate) struct Comparing<P: Platform> {
+pub(crate) struct RunningComparison<P: Platform> {
     ab_test: AbTest<P>,
     ids: [ModuleId; 2],
     input: Vec<u8>,
@@ -45,7 +45,7 @@ struct Candidate {
     candidate: Option<ModuleId>,
 }
 
-impl<P: Platform> Comparing<P> {
+impl<P: Platform> RunningComparison<P> {
     /// Whether copies of modules were loaded for it, which have to go behind it.
     pub const fn has_copies(&self) -> bool {
         self.gate.is_some()
@@ -66,7 +66,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         let ab_test = AbTest::new(&self.manager, ids, over).map_err(|error| explain(error, ["", ""]))?;
         // The measurements are kept until the end.
         room()?;
-        let comparing = Comparing { ab_test, ids, input: copy(input)?, over, ended: None, gate: None };
+        let comparing = RunningComparison { ab_test, ids, input: copy(input)?, over, ended: None, gate: None };
         Ok(Task::Compare(Box::try_new(comparing).map_err(|_| NoMemory)?))
     }
 
@@ -89,7 +89,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             self.manager.load_candidate(&blob, options).map_err(|error| self.explain_load(&blob, options, &error))?;
         let shadow = self.manager.load_candidate(&old_blob, &old_options).map_err(|error| {
             let error = self.explain_load(&old_blob, &old_options, &error);
-            self.drop_one(candidate);
+            self.discard_one(candidate);
             reason!("no second copy of the old module: {error}")
         })?;
         match self.compare([shadow, candidate], gate.input.unwrap_or(&last_input), gate.over) {
@@ -99,15 +99,15 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
                 Ok(Task::Compare(comparing))
             }
             other => {
-                self.drop_one(candidate);
-                self.drop_one(shadow);
+                self.discard_one(candidate);
+                self.discard_one(shadow);
                 other
             }
         }
     }
 
     /// Takes some measurements, or puts some in order that were taken.
-    pub(crate) fn compare_some(&self, job: u64, comparing: &mut Comparing<P>) -> Poll {
+    pub(crate) fn compare_some(&self, job: u64, comparing: &mut RunningComparison<P>) -> Poll {
         let until = self.environment.milliseconds() + SLICE_MS;
         let mut outputs = self.outputs.borrow_mut();
         let more = Poll::Pending(comparing.ab_test.done().into(), comparing.over.into());
@@ -147,7 +147,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     }
 
     /// Shows what is known of a fault that ended an A/B test.
-    fn explain_ab_test(&self, comparing: &Comparing<P>, error: &AbTestError) {
+    fn explain_ab_test(&self, comparing: &RunningComparison<P>, error: &AbTestError) {
         if let AbTestError::Faulted(arm, fault) = error
             && let Some(id) = comparing.ids.get(*arm)
         {
@@ -156,11 +156,15 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     }
 
     /// Answers a comparison that is over.
-    fn conclude(&self, comparing: &mut Comparing<P>, error: Option<(usize, Reason)>) -> Answer {
+    fn conclude(&self, comparing: &mut RunningComparison<P>, error: Option<(usize, Reason)>) -> Answer {
         self.concluded(comparing, error).unwrap_or_else(|error| Answer::Refused { error })
     }
 
-    fn concluded(&self, comparing: &mut Comparing<P>, error: Option<(usize, Reason)>) -> Result<Answer, Reason> {
+    fn concluded(
+        &self,
+        comparing: &mut RunningComparison<P>,
+        error: Option<(usize, Reason)>,
+    ) -> Result<Answer, Reason> {
         let comparison = self.comparison(comparing)?;
         let mut comparison = comparison.ok_or("one of the two was unloaded meanwhile; try again")?;
         let Some(gate) = &mut comparing.gate else {
@@ -175,7 +179,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         }
         let failed = comparison.sides.iter().any(|arm| arm.fault.is_some());
         let measured = comparing.ab_test.distributions(&self.manager);
-        let conditions = judge::judge(gate.conditions.as_slice(), &comparison, measured)?;
+        let conditions = evaluate::evaluate(gate.conditions.as_slice(), &comparison, measured)?;
         let passed = !failed && conditions.iter().all(|condition| condition.held);
         let verdict = Verdict { passed, conditions, comparison };
         let Some(id) = gate.candidate.filter(|_| passed) else { return Ok(Answer::GateFailed(verdict)) };
@@ -197,11 +201,11 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     }
 
     /// What was found out about the two; nothing where one of them is gone.
-    fn comparison(&self, comparing: &mut Comparing<P>) -> Result<Option<Comparison>, NoMemory> {
+    fn comparison(&self, comparing: &mut RunningComparison<P>) -> Result<Option<Comparison>, NoMemory> {
         let [Some(first), Some(second)] = comparing.ids.map(|id| self.manager.stats(id)) else { return Ok(None) };
         let difference = comparing.ab_test.difference();
         let measured = comparing.ab_test.distributions(&self.manager);
-        let classes = judge::classes(&measured);
+        let classes = evaluate::classes(&measured);
         let arm = |profile: &ModuleProfile, measured: &Distribution<'_>| -> Result<Arm, NoMemory> {
             Ok(Arm {
                 name: text!("{}", profile.name)?,
@@ -209,13 +213,13 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
                 generation: profile.generation,
                 batch: measured.batch,
                 measurements: measured.centicycles.len() as u32,
-                cycles: judge::figures(measured),
-                histogram: judge::histogram(measured, &classes)?,
+                cycles: evaluate::figures(measured),
+                histogram: evaluate::histogram(measured, &classes)?,
                 fault: None,
             })
         };
         let sides = [arm(&first, &measured[0])?, arm(&second, &measured[1])?];
-        let ratios = judge::ratios(&sides)?;
+        let ratios = evaluate::ratios(&sides)?;
         let difference = difference.map(|difference| match difference {
             Difference::Results([first, second]) => text!("results {first} and {second}"),
             Difference::Lengths([first, second]) => text!("outputs of {first} and {second} bytes"),
@@ -228,17 +232,17 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     }
 
     /// Takes back the copies that a gate made.
-    pub(crate) fn drop_candidates(&self, comparing: &Comparing<P>) {
+    pub(crate) fn discard_candidates(&self, comparing: &RunningComparison<P>) {
         if let Some(gate) = &comparing.gate {
-            self.drop_one(gate.shadow);
+            self.discard_one(gate.shadow);
             if let Some(candidate) = gate.candidate {
-                self.drop_one(candidate);
+                self.discard_one(candidate);
             }
         }
     }
 
     /// Takes a copy back that nobody calls.
-    fn drop_one(&self, id: ModuleId) {
+    fn discard_one(&self, id: ModuleId) {
         if let Err(error) = self.manager.unload(id) {
             self.environment
                 .say(bareflow_loader::report::Style::Warning, format_args!("[WARN] a copy stays: {error}\n"));

@@ -13,7 +13,7 @@ use bareflow_suite::reason;
 
 use crate::call::Calls;
 use crate::events::{self, ReceiptTexts};
-use crate::gate::Comparing;
+use crate::gate::RunningComparison;
 use crate::push::Wanted;
 use crate::{Server, ServerEnvironment, room};
 
@@ -56,11 +56,11 @@ pub(crate) enum Task<P: Platform> {
     /// A blob that takes the place of a module with state, and waits for calls under way.
     Push(Box<DeferredPush>),
     /// Two modules side by side.
-    Compare(Box<Comparing<P>>),
+    Compare(Box<RunningComparison<P>>),
     /// A request that could not be looked at when it came: its payload.
     Later(Vec<u8>),
     /// A comparison that nobody waits for any more, whose copies could not be taken back then.
-    Drop(Box<Comparing<P>>),
+    Drop(Box<RunningComparison<P>>),
 }
 
 /// A blob that waits to be loaded, and how its client wants that to be done.
@@ -160,7 +160,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
                     self.take_up(asked);
                 }
             }
-            Task::Drop(comparing) => self.drop_candidates(&comparing),
+            Task::Drop(comparing) => self.discard_candidates(&comparing),
             task => return Some(Job { task, ..job }),
         }
         None
@@ -278,7 +278,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
                 // In the place of the job that it was.
                 self.jobs.borrow_mut().push_back(Job::new(0, Task::Drop(comparing), self.environment.milliseconds()));
             }
-            Task::Compare(comparing) | Task::Drop(comparing) => self.drop_candidates(&comparing),
+            Task::Compare(comparing) | Task::Drop(comparing) => self.discard_candidates(&comparing),
             Task::Call(_) | Task::Unload(_) | Task::Push(_) | Task::Later(_) => {}
         }
     }

@@ -58,17 +58,17 @@ pub(super) fn histogram(measured: &Distribution<'_>, borders: &[f64]) -> Result<
 }
 
 /// Looks at each condition. What the clock can't resolve makes no difference.
-pub(super) fn judge(
+pub(super) fn evaluate(
     conditions: &[Condition],
     comparison: &Comparison,
     measured: [Distribution<'_>; 2],
 ) -> Result<Vec<Judged>, NoMemory> {
     let resolution =
         measured.iter().map(|arm| arm.resolution_centicycles).max().unwrap_or(0) as f64 / CENTICYCLES_PER_CYCLE;
-    collect(conditions.iter().map(|condition| judge_one(condition, comparison, resolution)))
+    collect(conditions.iter().map(|condition| evaluate_one(condition, comparison, resolution)))
 }
 
-fn judge_one(condition: &Condition, comparison: &Comparison, resolution: f64) -> Result<Judged, NoMemory> {
+fn evaluate_one(condition: &Condition, comparison: &Comparison, resolution: f64) -> Result<Judged, NoMemory> {
     let (held, found) = match *condition {
         Condition::OutputsEqual => match &comparison.difference {
             None => (comparison.outputs_equal, text!("results and outputs are the same")?),
