@@ -4,7 +4,7 @@ mod common;
 
 use bareflow_loader::{Domain, LoadOptions};
 use bareflow_protocol::report::Budget;
-use bareflow_protocol::{Answer, Request};
+use bareflow_protocol::{Request, Response};
 use common::fault_classes::{CLASSES, Expect};
 use common::mutate::{Needs, depending, renamed, with_header};
 use common::server::{Local, refusal};
@@ -34,8 +34,8 @@ fn from_one_to_two(name: &str) -> Needs<'_> {
 /// Loads a blob into that domain.
 #[track_caller]
 fn load_into(local: &Local, domain: Domain, blob: &[u8]) {
-    let answer = local.push(blob, |push| push.wish.domain = Some(domain.name()));
-    assert!(matches!(answer, Answer::Loaded(_)), "{answer:?}");
+    let answer = local.push(blob, |push| push.overrides.domain = Some(domain.name()));
+    assert!(matches!(answer, Response::Loaded(_)), "{answer:?}");
 }
 
 /// Result and output of a call.
@@ -45,7 +45,7 @@ fn called(local: &Local, module: &str, input: &str) -> (i32, String) {
     (called.result, String::from_utf8(called.output).unwrap())
 }
 
-fn unload(local: &Local, module: &str) -> Answer {
+fn unload(local: &Local, module: &str) -> Response {
     local.ask(Request::Unload { module })
 }
 
@@ -116,12 +116,12 @@ fn refuses_what_is_missing_and_keeps_what_is_needed() {
     let error = refusal(local.push(&renamed("echo", "work", (2, 0, 0)), |_| ()));
     assert!(error.contains("still needed: first calls the old one, and needs version >=1.0.0, <2.0.0"), "{error}");
     // Beside the old one it may be.
-    assert!(matches!(local.push(&renamed("heap", "work", (2, 0, 0)), |push| push.beside = true), Answer::Loaded(_)));
-    assert!(matches!(local.ask(Request::Activate { module: "work@2.0.0" }), Answer::Done));
+    assert!(matches!(local.push(&renamed("heap", "work", (2, 0, 0)), |push| push.beside = true), Response::Loaded(_)));
+    assert!(matches!(local.ask(Request::Activate { module: "work@2.0.0" }), Response::Done));
     assert_eq!((called(&local, "first", "work x").0, called(&local, "second", "work").0), (1, 1000));
     for module in ["first", "work@1.0.0", "second", "work"] {
         let answer = unload(&local, module);
-        assert!(matches!(answer, Answer::Unloaded(_)), "{module}: {answer:?}");
+        assert!(matches!(answer, Response::Unloaded(_)), "{module}: {answer:?}");
     }
 }
 
@@ -151,7 +151,7 @@ fn a_callee_that_faults_is_its_own_fault() {
                 let (result, why) = called(&local, "relay", "faults ud2");
                 assert!(result == -104 && why.starts_with("faulted"), "{result} {why}");
             }
-            let Answer::Modules(modules) = local.ask(Request::List) else { panic!("no list") };
+            let Response::Modules(modules) = local.ask(Request::Ps) else { panic!("no list") };
             let found: Vec<_> = modules.iter().map(|module| (module.name.as_str(), module.faults)).collect();
             assert_eq!(found, [("faults", 1), ("relay", 0)], "{caller:?} {callee:?}");
         }
@@ -166,12 +166,12 @@ fn each_call_has_its_own_time() {
             // 100 ms for the callee, 30 for its caller.
             load_into(&local, callee, &bytes("faults"));
             let answer = local.push(&relay("relay", &[any("faults")]), |push| {
-                push.wish.domain = Some(caller.name());
-                push.wish.budget = Some(Budget { time_us: 30_000, stack: 64 << 10, heap: 0, data: 1 << 20 });
+                push.overrides.domain = Some(caller.name());
+                push.overrides.budget = Some(Budget { time_us: 30_000, stack: 64 << 10, heap: 0, data: 1 << 20 });
             });
-            assert!(matches!(answer, Answer::Loaded(_)), "{answer:?}");
+            assert!(matches!(answer, Response::Loaded(_)), "{answer:?}");
             assert_eq!(called(&local, "relay", "faults loop_forever").0, -104, "{caller:?} {callee:?}");
-            let Answer::Modules(modules) = local.ask(Request::List) else { panic!("no list") };
+            let Response::Modules(modules) = local.ask(Request::Ps) else { panic!("no list") };
             let fault = modules[0].fault.as_ref().map(|fault| &*fault.kind);
             assert_eq!((fault, modules[1].faults), (Some("time_budget"), 0), "{caller:?} {callee:?}");
         }
@@ -185,10 +185,10 @@ fn a_module_that_does_nothing_but_call_has_a_budget() {
             let local = local(Domain::Kernel);
             load_into(&local, callee, &bytes("echo"));
             let answer = local.push(&bytes("relay"), |push| {
-                push.wish.domain = Some(caller.name());
-                push.wish.budget = Some(Budget { time_us: 1_000, stack: 64 << 10, heap: 0, data: 1 << 20 });
+                push.overrides.domain = Some(caller.name());
+                push.overrides.budget = Some(Budget { time_us: 1_000, stack: 64 << 10, heap: 0, data: 1 << 20 });
             });
-            assert!(matches!(answer, Answer::Loaded(_)), "{answer:?}");
+            assert!(matches!(answer, Response::Loaded(_)), "{answer:?}");
             let call = Request::Call { module: "relay", input: b"*echo x", repeat: 1 };
             let error = local.refused(call);
             assert!(error.contains("faulted: time_budget"), "{caller:?} {callee:?}: {error}");
@@ -205,8 +205,10 @@ fn refuses_arguments_that_are_not_the_modules_own() {
             local.load(&bytes("faults"));
             let call = Request::Call { module: "faults", input: class.name.as_bytes(), repeat: 1 };
             match (class.kernel, local.ask(call)) {
-                (Expect::Result(result), Answer::Called(called)) => assert_eq!(called.result, result, "{}", class.name),
-                (Expect::Fault(kind), Answer::Refused { error }) => {
+                (Expect::Result(result), Response::Called(called)) => {
+                    assert_eq!(called.result, result, "{}", class.name)
+                }
+                (Expect::Fault(kind), Response::Refused { error }) => {
                     assert!(error.contains(&format!("faulted: {kind} ")), "{domain:?} {}: {error}", class.name);
                 }
                 (expected, answer) => panic!("{domain:?} {}: {answer:?}, expected {expected:?}", class.name),

@@ -11,8 +11,8 @@ mod failing;
 
 use bareflow_loader::{Domain, LoadOptions};
 use bareflow_protocol::comparison::{Condition, Gate};
-use bareflow_protocol::control::{Asked, Push, Wish};
-use bareflow_protocol::{Answer, Request};
+use bareflow_protocol::control::{Envelope, LoadOverrides, Push};
+use bareflow_protocol::{Request, Response};
 use common::mutate::renamed;
 use common::server::Local;
 use common::{blob, test_blob};
@@ -38,7 +38,7 @@ fn server(domain: Domain) -> Local {
 
 /// What there is: each module with its load, and what the counter has counted to.
 fn state(local: &Local) -> Vec<String> {
-    let Answer::Modules(modules) = local.ask(Request::List) else { panic!("no list") };
+    let Response::Modules(modules) = local.ask(Request::Ps) else { panic!("no list") };
     modules.iter().map(|m| format!("{} {} {} {} {}", m.name, m.version, m.generation, m.state, m.active)).collect()
 }
 
@@ -46,7 +46,7 @@ fn state(local: &Local) -> Vec<String> {
 /// `before` is done before each round; it undoes what the round before did, where that was carried out though an
 /// allocation failed, since it could be done without.
 #[track_caller]
-fn exhaust(local: &Local, request: Request<'_>, before: impl Fn(&Local)) -> (Answer, u64) {
+fn exhaust(local: &Local, request: Request<'_>, before: impl Fn(&Local)) -> (Response, u64) {
     let before_all = state(local);
     local.reserve();
     for allowed in 0..100_000 {
@@ -61,7 +61,7 @@ fn exhaust(local: &Local, request: Request<'_>, before: impl Fn(&Local)) -> (Ans
             return (answer, allowed);
         }
         match &answer {
-            Answer::Refused { error } => {
+            Response::Refused { error } => {
                 assert!(error.contains("memory"), "{request:?}, allocation {allowed}: {error}");
                 assert_eq!(state(local), before_all, "{request:?}, allocation {allowed}");
             }
@@ -82,13 +82,13 @@ fn what_only_looks() {
         let _ = local.ask(Request::Call { module: "faults", input: b"ud2", repeat: 1 });
         for request in [
             Request::Hello,
-            Request::List,
+            Request::Ps,
             Request::Memory,
             Request::Stats { module: None },
             Request::Stats { module: Some("faults") },
             Request::Stats { module: Some("sum@^0.1") },
             Request::Stats { module: Some("nobody@^0.1") },
-            Request::Files { path: "/modules" },
+            Request::Ls { path: "/modules" },
             Request::Save { module: "sum" },
             Request::Activate { module: "sum" },
         ] {
@@ -111,7 +111,7 @@ fn calls_and_comparisons() {
         ] {
             let (answer, allocations) = exhaust(&local, request, |_| ());
             println!("{domain:?} {}: {allocations} allocations", name(&request));
-            assert!(matches!(answer, Answer::Called(_) | Answer::Compared(_)), "{answer:?}");
+            assert!(matches!(answer, Response::Called(_) | Response::Compared(_)), "{answer:?}");
         }
     }
 }
@@ -136,7 +136,7 @@ fn a_fault_and_what_is_known_of_it() {
                 local.hear(&frame);
                 let failed = LEFT.replace(None).is_none();
                 let answer = local.last_answer();
-                let Answer::Refused { error } = &answer else { panic!("{answer:?}") };
+                let Response::Refused { error } = &answer else { panic!("{answer:?}") };
                 assert!(error.contains("memory") || error.contains("faulted"), "{input} {allowed}: {error}");
                 if !failed {
                     assert!(error.contains("faulted"), "{error}");
@@ -152,36 +152,37 @@ fn loads_reloads_and_unloads() {
     for domain in Domain::ALL {
         let local = server(domain);
         let (sum, next) = (renamed("echo", "fresh", (1, 0, 0)), renamed("counter-next", "counter", (2, 0, 0)));
-        let push = |beside| Request::Push(Push { label: "x.mod", wish: Wish::default(), beside, gate: None });
+        let push =
+            |beside| Request::Push(Push { label: "x.mod", overrides: LoadOverrides::default(), beside, gate: None });
         // A new one, one beside it, and then both go again.
         let (answer, first) = exhaust(&local, push(false), |local| {
             let _ = local.ask(Request::Unload { module: "fresh" });
             local.upload(&sum);
         });
-        assert!(matches!(answer, Answer::Loaded(_)), "{answer:?}");
+        assert!(matches!(answer, Response::Loaded(_)), "{answer:?}");
         let other = renamed("echo", "fresh", (3, 0, 0));
         let (answer, second) = exhaust(&local, push(true), |local| {
             let _ = local.ask(Request::Unload { module: "fresh@3.0.0" });
             local.upload(&other);
         });
-        assert!(matches!(answer, Answer::Loaded(_)), "{answer:?}");
+        assert!(matches!(answer, Response::Loaded(_)), "{answer:?}");
         let (answer, unloads) = exhaust(&local, Request::Unload { module: "fresh@3.0.0" }, |_| ());
-        assert!(matches!(answer, Answer::Unloaded(_)), "{answer:?}");
+        assert!(matches!(answer, Response::Unloaded(_)), "{answer:?}");
         // State that is migrated.
         let (answer, reload) = exhaust(&local, push(false), |local| {
             assert_eq!(local.call("counter", b"").version, "1.0.0", "reloaded though memory ran out");
             local.upload(&next);
         });
-        let Answer::Loaded(loaded) = &answer else { panic!("{answer:?}") };
+        let Response::Loaded(loaded) = &answer else { panic!("{answer:?}") };
         assert_eq!(loaded.state, "migrated");
         // The counter has counted the calls of each round, and this one.
         assert_eq!(i64::from(local.call("counter", b"").result), reload as i64 + 3);
         // A gate.
         let conditions = Condition::parse_all("outputs-equal").unwrap();
         let gate = Some(Gate { conditions, over: 5, input: Some(b"in") });
-        let gated = Request::Push(Push { label: "x.mod", wish: Wish::default(), beside: false, gate });
+        let gated = Request::Push(Push { label: "x.mod", overrides: LoadOverrides::default(), beside: false, gate });
         let (answer, gate) = exhaust(&local, gated, |local| local.upload(&renamed("echo", "echo", (9, 0, 0))));
-        assert!(matches!(answer, Answer::Loaded(_)), "{answer:?}");
+        assert!(matches!(answer, Response::Loaded(_)), "{answer:?}");
         println!(
             "{domain:?}: load {first}, beside {second}, unload {unloads}, reload with state {reload}, gate {gate} allocations"
         );
@@ -205,7 +206,7 @@ fn name(request: &Request<'_>) -> String {
 /// A request as a frame, as it comes.
 impl Local {
     fn frame(&self, request: Request<'_>) -> Vec<u8> {
-        Asked { number: 1 << 20, request }.to_frame()
+        Envelope { number: 1 << 20, request }.to_frame()
     }
 
     /// Hears a frame, and does all that comes of it.
@@ -214,9 +215,9 @@ impl Local {
         while self.server.poll() {}
     }
 
-    fn last_answer(&self) -> Answer {
+    fn last_answer(&self) -> Response {
         let answers = self.answers();
-        let mut answers = answers.into_iter().filter(|(_, answer)| !matches!(answer, Answer::Progress { .. }));
+        let mut answers = answers.into_iter().filter(|(_, answer)| !matches!(answer, Response::Progress { .. }));
         answers.next_back().expect("an answer").1
     }
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use bareflow_loader::{Domain, LoadOptions};
-use bareflow_protocol::{Answer, Request};
+use bareflow_protocol::{Request, Response};
 use common::server::Local;
 use common::{assert_code, bareflow, test_blob, text};
 use serde_json::Value;
@@ -58,7 +58,7 @@ fn what_was_used_stays_said_until_the_module_goes() {
         let blob = fs::read(test_blob("heap")).unwrap();
         local.load(&blob);
         let stats = || {
-            let Answer::Modules(modules) = local.ask(Request::Stats { module: Some("heap") }) else {
+            let Response::Modules(modules) = local.ask(Request::Stats { module: Some("heap") }) else {
                 panic!("no answer")
             };
             (modules[0].peak_stack_bytes, modules[0].peak_heap_bytes)

@@ -6,7 +6,7 @@ use bareflow_abi::Header;
 use bareflow_loader::{Domain, LoadOptions};
 use bareflow_protocol::comparison::{Condition, Gate};
 use bareflow_protocol::control::CONTROL_VERSION;
-use bareflow_protocol::{Answer, Request};
+use bareflow_protocol::{Request, Response};
 use common::mutate::{renamed, with_header};
 use common::server::{Local, refusal};
 use common::{blob, random, test_blob};
@@ -23,10 +23,10 @@ fn local(domain: Domain) -> Local {
 fn loads_calls_replaces_and_unloads() {
     for domain in Domain::ALL {
         let local = local(domain);
-        assert!(matches!(local.ask(Request::Hello), Answer::Welcome { control: CONTROL_VERSION, .. }));
+        assert!(matches!(local.ask(Request::Hello), Response::Welcome { control: CONTROL_VERSION, .. }));
         let first = local.load(&bytes(blob("sum")));
         assert_eq!((first.generation, first.active, first.replaced), (1, true, None));
-        let Answer::Called(called) = local.ask(Request::Call { module: "sum", input: &[], repeat: 1000 }) else {
+        let Response::Called(called) = local.ask(Request::Call { module: "sum", input: &[], repeat: 1000 }) else {
             panic!("not called")
         };
         assert_eq!((called.calls, called.result, called.results), (1000, 5050, vec![(5050, 1000)]));
@@ -34,9 +34,9 @@ fn loads_calls_replaces_and_unloads() {
         let replaced = second.replaced.unwrap();
         assert_eq!((second.version.as_str(), second.generation, replaced.generation), ("0.2.0", 2, 1));
         assert_eq!(replaced.receipt.unwrap().call_count, 1000);
-        let Answer::Modules(modules) = local.ask(Request::List) else { panic!("no list") };
+        let Response::Modules(modules) = local.ask(Request::Ps) else { panic!("no list") };
         assert_eq!((modules.len(), modules[0].generation, &*modules[0].domain), (1, 2, domain.name()));
-        let Answer::Unloaded(receipt) = local.ask(Request::Unload { module: "sum" }) else { panic!("loaded") };
+        let Response::Unloaded(receipt) = local.ask(Request::Unload { module: "sum" }) else { panic!("loaded") };
         assert_eq!((receipt.generation, receipt.call_count, receipt.exit_fault), (2, 0, None));
         assert!(local.refused(Request::Unload { module: "sum" }).contains("no module of that name"));
     }
@@ -69,16 +69,16 @@ fn refuses_what_can_not_be_and_changes_nothing() {
     let torn = &bytes(blob("primes"))[..200];
     assert!(refusal(local.push(torn, |_| ())).contains("bytes"));
     assert!(refusal(local.push(&bytes(blob("sum")), |push| push.beside = true)).contains("already loaded: sum"));
-    let wrong = refusal(local.push(&bytes(blob("sum")), |push| push.wish.domain = Some("ring0")));
+    let wrong = refusal(local.push(&bytes(blob("sum")), |push| push.overrides.domain = Some("ring0")));
     assert!(wrong.contains("expected kernel or user"), "{wrong}");
-    let wrong = refusal(local.push(&bytes(blob("sum")), |push| push.wish.on_fault = Some("pray")));
+    let wrong = refusal(local.push(&bytes(blob("sum")), |push| push.overrides.on_fault = Some("pray")));
     assert!(wrong.contains("expected stop, restart or restart:N"), "{wrong}");
     for (module, error) in [("Sum", "no name"), ("nothing", "no module"), ("sum@^9", "none of such a version")] {
         let call = Request::Call { module, input: &[], repeat: 1 };
         assert!(local.refused(call).contains(error), "{module}");
     }
     assert!(local.refused(Request::Call { module: "sum", input: &[], repeat: 0 }).contains("0 calls"));
-    let Answer::Modules(modules) = local.ask(Request::List) else { panic!("no list") };
+    let Response::Modules(modules) = local.ask(Request::Ps) else { panic!("no list") };
     assert_eq!((modules.len(), modules[0].generation, local.call("sum", b"").result), (1, 1, 5050));
 }
 
@@ -128,7 +128,7 @@ fn what_a_module_leaks_is_named() {
         let local = local(domain);
         local.load(&bytes(test_blob("heap")));
         assert_eq!((local.call("heap", b"").result, local.call("heap", b"leak").result), (1000, 0));
-        let Answer::Unloaded(receipt) = local.ask(Request::Unload { module: "heap" }) else { panic!("loaded") };
+        let Response::Unloaded(receipt) = local.ask(Request::Unload { module: "heap" }) else { panic!("loaded") };
         assert_eq!((receipt.leaked_blocks, receipt.leaked_bytes), (3, 300));
     }
 }
@@ -139,7 +139,7 @@ fn versions_live_side_by_side_and_are_compared() {
     local.load(&renamed("echo", "work", (1, 2, 0)));
     for (module, version) in [("echo", (1, 9, 0)), ("heap", (2, 0, 0))] {
         let answer = local.push(&renamed(module, "work", version), |push| push.beside = true);
-        assert!(matches!(&answer, Answer::Loaded(loaded) if !loaded.active), "{answer:?}");
+        assert!(matches!(&answer, Response::Loaded(loaded) if !loaded.active), "{answer:?}");
     }
     assert_eq!(local.call("work", b"x").version, "1.2.0");
     assert_eq!(local.call("work@^1", b"x").version, "1.9.0");
@@ -147,7 +147,7 @@ fn versions_live_side_by_side_and_are_compared() {
     let compare = |second: &str| {
         let modules = ["work@1.2.0", second];
         match local.ask(Request::Compare { modules, input: b"input", over: 50 }) {
-            Answer::Compared(comparison) => comparison,
+            Response::Compared(comparison) => comparison,
             other => panic!("{other:?}"),
         }
     };
@@ -164,11 +164,11 @@ fn versions_live_side_by_side_and_are_compared() {
     let other = compare("work@^2");
     assert_eq!(other.difference.as_deref(), Some("results 5 and 1000"));
     assert!(other.ratios[1].is_some_and(|ratio| ratio > 2.0), "{:?}", other.ratios);
-    assert!(matches!(local.ask(Request::Activate { module: "work@2.0.0" }), Answer::Done));
+    assert!(matches!(local.ask(Request::Activate { module: "work@2.0.0" }), Response::Done));
     assert_eq!(local.call("work", b"").version, "2.0.0");
 }
 
-fn gated(local: &Local, blob: &[u8], conditions: &str, input: Option<&[u8]>) -> Answer {
+fn gated(local: &Local, blob: &[u8], conditions: &str, input: Option<&[u8]>) -> Response {
     let conditions = Condition::parse_all(conditions).unwrap();
     let gate = Gate { conditions, over: 100, input };
     local.push(blob, |push| push.gate = Some(gate))
@@ -180,11 +180,11 @@ fn a_gate_lets_in_what_proves_itself() {
     local.load(&renamed("echo", "work", (1, 0, 0)));
     local.call("work", b"the last input");
     let answer = gated(&local, &renamed("echo", "work", (1, 1, 0)), "p50<=3,outputs-equal", None);
-    let Answer::Loaded(loaded) = answer else { panic!("{answer:?}") };
+    let Response::Loaded(loaded) = answer else { panic!("{answer:?}") };
     let verdict = loaded.verdict.unwrap();
     assert!(verdict.passed && verdict.conditions.iter().all(|condition| condition.held), "{verdict:?}");
     assert_eq!((local.call("work", b"").version, loaded.replaced.unwrap().version), ("1.1.0".into(), "1.0.0".into()));
-    let Answer::Modules(modules) = local.ask(Request::List) else { panic!("no list") };
+    let Response::Modules(modules) = local.ask(Request::Ps) else { panic!("no list") };
     assert_eq!(modules.len(), 1, "no copy stays behind");
 }
 
@@ -193,16 +193,16 @@ fn a_gate_keeps_out_what_does_not() {
     let local = local(Domain::Kernel);
     local.load(&renamed("echo", "work", (1, 0, 0)));
     let answer = gated(&local, &renamed("heap", "work", (2, 0, 0)), "p50<=1.05,outputs-equal", Some(b"input"));
-    let Answer::GateFailed(verdict) = answer else { panic!("{answer:?}") };
+    let Response::GateFailed(verdict) = answer else { panic!("{answer:?}") };
     let found: Vec<_> = verdict.conditions.iter().map(|condition| condition.found.as_str()).collect();
     assert!(found[0].contains("cycles above the") && found[1] == "results 5 and 1000", "{found:?}");
     // A candidate that faults reaches nobody.
     let answer = gated(&local, &renamed("panics", "work", (2, 0, 0)), "outputs-equal", None);
-    let Answer::GateFailed(verdict) = answer else { panic!("{answer:?}") };
+    let Response::GateFailed(verdict) = answer else { panic!("{answer:?}") };
     assert!(
         verdict.comparison.sides[1].fault.as_ref().is_some_and(|fault| fault.contains("the new one faulted: panic"))
     );
-    let Answer::Modules(modules) = local.ask(Request::List) else { panic!("no list") };
+    let Response::Modules(modules) = local.ask(Request::Ps) else { panic!("no list") };
     assert_eq!((modules.len(), modules[0].faults, local.call("work", b"x").version.as_str()), (1, 0, "1.0.0"));
 }
 
@@ -212,7 +212,7 @@ fn a_gate_hands_the_state_over_as_it_is_then() {
     local.load(&renamed("counter", "counter", (1, 0, 0)));
     (0..5).for_each(|_| assert!(local.call("counter", b"").result > 0));
     let answer = gated(&local, &renamed("counter", "counter", (1, 1, 0)), "outputs-equal", None);
-    assert!(matches!(&answer, Answer::Loaded(loaded) if loaded.state == "kept"), "{answer:?}");
+    assert!(matches!(&answer, Response::Loaded(loaded) if loaded.state == "kept"), "{answer:?}");
     assert_eq!(local.call("counter", b"").result, 6, "the calls of the trial count for nobody");
 }
 
@@ -221,10 +221,10 @@ fn a_client_that_leaves_takes_its_work_along() {
     let local = local(Domain::Kernel);
     local.load(&bytes(blob("sum")));
     let call = Request::Call { module: "sum", input: &[], repeat: u32::MAX };
-    let asked = bareflow_protocol::Asked { number: 7 << 32 | 1, request: call };
+    let asked = bareflow_protocol::Envelope { number: 7 << 32 | 1, request: call };
     local.server.receive(&asked.to_frame());
     assert!(local.server.poll());
-    let goodbye = bareflow_protocol::Asked { number: 7 << 32 | 2, request: Request::Goodbye };
+    let goodbye = bareflow_protocol::Envelope { number: 7 << 32 | 2, request: Request::Goodbye };
     local.server.receive(&goodbye.to_frame());
     assert!(!local.server.poll(), "nothing is left to do");
 }
@@ -244,9 +244,9 @@ fn a_thousand_modules_are_called() {
     assert!((0..1000).all(|number| local.call(&format!("sum-{number}"), b"").result == 5050));
     for number in 0..1000 {
         let module = format!("sum-{number}");
-        assert!(matches!(local.ask(Request::Unload { module: &module }), Answer::Unloaded(_)));
+        assert!(matches!(local.ask(Request::Unload { module: &module }), Response::Unloaded(_)));
     }
-    let Answer::Modules(modules) = local.ask(Request::List) else { panic!("no list") };
+    let Response::Modules(modules) = local.ask(Request::Ps) else { panic!("no list") };
     assert!(modules.is_empty());
 }
 
@@ -258,7 +258,7 @@ fn a_million_random_messages_change_nothing() {
     for _ in 0..1_000_000 {
         let payload: Vec<u8> = (0..next() % 12).map(|_| next() as u8).collect();
         // Whoever asks for the end gets it.
-        if bareflow_protocol::Asked::from_payload(&payload).is_ok_and(|asked| asked.request == Request::Shutdown) {
+        if bareflow_protocol::Envelope::from_payload(&payload).is_ok_and(|asked| asked.request == Request::Shutdown) {
             continue;
         }
         let mut bytes = bareflow_protocol::encode_frame(&payload).unwrap();
@@ -284,12 +284,12 @@ fn clients_are_heard_between_the_last_measurement_and_its_figures() {
     local.load(&renamed("echo", "one", (1, 0, 0)));
     local.load(&renamed("echo", "other", (1, 0, 0)));
     let compare = Request::Compare { modules: ["one", "other"], input: b"x", over: 3 };
-    local.server.receive(&bareflow_protocol::control::Asked { number: 1000, request: compare }.to_frame());
+    local.server.receive(&bareflow_protocol::control::Envelope { number: 1000, request: compare }.to_frame());
     assert!(local.server.poll());
     assert_eq!(local.answers().len(), 0, "three are measured at once, and not yet in order");
-    assert!(matches!(local.ask(Request::List), Answer::Modules(_)));
+    assert!(matches!(local.ask(Request::Ps), Response::Modules(_)));
     assert!(local.server.poll());
     let answers = local.answers();
-    let [(1000, Answer::Compared(comparison))] = &answers[..] else { panic!("{answers:?}") };
+    let [(1000, Response::Compared(comparison))] = &answers[..] else { panic!("{answers:?}") };
     assert_eq!(comparison.sides.each_ref().map(|side| side.measurements), [3, 3]);
 }

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use bareflow_loader::{Budget, Domain, LoadOptions};
 use bareflow_protocol::comparison::{Condition, Conditions, Gate};
-use bareflow_protocol::control::{MAX_WORD, Push, Wish};
+use bareflow_protocol::control::{LoadOverrides, MAX_WORD, Push};
 use bareflow_protocol::report;
-use bareflow_protocol::{Answer, Asked, Request, encode_frame};
+use bareflow_protocol::{Envelope, Request, Response, encode_frame};
 use common::mutate::renamed;
 use common::server::{Local, refusal};
 use common::{blob, test_blob};
@@ -20,8 +20,13 @@ fn bytes(path: std::path::PathBuf) -> Vec<u8> {
 /// A request's payload of the same fields as a push with a gate, whose conditions are that many bytes.
 fn push_with_conditions(count: usize) -> Vec<u8> {
     let gate = Gate { conditions: Conditions::default(), over: 7, input: None };
-    let push = bareflow_protocol::control::Push { label: "x", wish: Wish::default(), beside: false, gate: Some(gate) };
-    let payload = postcard(&Asked { number: 1, request: Request::Push(push) });
+    let push = bareflow_protocol::control::Push {
+        label: "x",
+        overrides: LoadOverrides::default(),
+        beside: false,
+        gate: Some(gate),
+    };
+    let payload = postcard(&Envelope { number: 1, request: Request::Push(push) });
     // The number of conditions, which is 0 here, stands before `over` and `input`.
     let (head, tail) = payload.split_at(payload.len() - 3);
     let one = postcard(&Condition::OutputsEqual);
@@ -48,7 +53,7 @@ fn rejects_more_conditions_than_a_gate_may_have() {
     local.upload(&bytes(blob("sum")));
     local.server.receive(&encode_frame(&push_with_conditions(1_000_000)).unwrap());
     let answers = local.answers();
-    let [(1, Answer::Refused { error })] = &answers[..] else { panic!("{answers:?}") };
+    let [(1, Response::Refused { error })] = &answers[..] else { panic!("{answers:?}") };
     assert_eq!(error, "1000000 conditions, expected at most 16");
     assert_eq!(local.call("sum", b"").result, 5050);
 }
@@ -62,15 +67,18 @@ fn rejects_names_that_are_longer_than_any() {
         Request::Stats { module: Some(&long) },
         Request::Call { module: &long, input: b"", repeat: 1 },
         Request::Unload { module: &long },
-        Request::Files { path: &long },
-        Request::Load { path: &long, wish: Wish::default() },
+        Request::Ls { path: &long },
+        Request::Load { path: &long, overrides: LoadOverrides::default() },
         Request::Compare { modules: ["sum", &long], input: b"", over: 1 },
     ] {
         let expected = format!("a name of 1000000 bytes, expected at most {MAX_WORD}; see `ps` and `ls`");
         assert_eq!(local.refused(request), expected);
     }
-    for change in [Wish { domain: Some(&long), ..Wish::default() }, Wish { on_fault: Some(&long), ..Wish::default() }] {
-        let answer = local.push(&bytes(blob("sum")), |push| push.wish = change);
+    for change in [
+        LoadOverrides { domain: Some(&long), ..LoadOverrides::default() },
+        LoadOverrides { on_fault: Some(&long), ..LoadOverrides::default() },
+    ] {
+        let answer = local.push(&bytes(blob("sum")), |push| push.overrides = change);
         assert!(refusal(answer).contains("expected at most 255"));
     }
     assert!(refusal(local.push(&bytes(blob("sum")), |push| push.label = &long)).contains("expected at most 255"));
@@ -80,24 +88,27 @@ fn rejects_names_that_are_longer_than_any() {
 fn a_budget_of_a_client_stays_within_that_of_the_server() {
     let limits = Budget { time_us: 20_000, ..Budget::LIMITS };
     let local = Local::new(LoadOptions { limits, ..LoadOptions::default() });
-    let wish = report::Budget { time_us: u32::MAX, stack: u32::MAX, heap: u32::MAX, data: u32::MAX };
-    let answer = local.push(&bytes(test_blob("faults")), |push| push.wish.budget = Some(wish));
-    assert!(matches!(answer, Answer::Loaded(_)), "{answer:?}");
+    let overrides = report::Budget { time_us: u32::MAX, stack: u32::MAX, heap: u32::MAX, data: u32::MAX };
+    let answer = local.push(&bytes(test_blob("faults")), |push| push.overrides.budget = Some(overrides));
+    assert!(matches!(answer, Response::Loaded(_)), "{answer:?}");
     let start = Instant::now();
     let error = local.refused(Request::Call { module: "faults", input: b"loop_forever", repeat: 1 });
     assert!(error.contains("faulted: time_budget"), "{error}");
     // Its header asks for 100 ms; without the limit it would be the client's 71 minutes.
     assert!(start.elapsed() < Duration::from_secs(30));
-    let Answer::Modules(modules) = local.ask(Request::List) else { panic!("no list") };
+    let Response::Modules(modules) = local.ask(Request::Ps) else { panic!("no list") };
     assert_eq!(modules[0].budget.time_us, 20_000);
 }
 
 #[test]
 fn rejects_the_kernel_domain_where_the_server_is_for_ring_3() {
     let local = Local::new(LoadOptions { domain: Domain::User, ..LoadOptions::default() });
-    let answer = local.push(&bytes(blob("sum")), |push| push.wish.domain = Some("kernel"));
+    let answer = local.push(&bytes(blob("sum")), |push| push.overrides.domain = Some("kernel"));
     assert!(refusal(answer).contains("expected user: this kernel was started for modules of ring 3"));
-    assert!(matches!(local.push(&bytes(blob("sum")), |push| push.wish.domain = Some("user")), Answer::Loaded(_)));
+    assert!(matches!(
+        local.push(&bytes(blob("sum")), |push| push.overrides.domain = Some("user")),
+        Response::Loaded(_)
+    ));
 }
 
 #[test]
@@ -107,25 +118,25 @@ fn rejects_requests_beyond_those_of_one_client_that_may_wait() {
     let input = vec![7; 1 << 20];
     let call = |number: u64, input| {
         let request = Request::Call { module: "sum", input, repeat: 1 };
-        local.server.receive(&Asked { number, request }.to_frame());
+        local.server.receive(&Envelope { number, request }.to_frame());
     };
     (1..=4).for_each(|number| call(1 << 32 | number, &input));
     assert!(local.answers().is_empty());
     call(1 << 32 | 5, &input);
     let answers = local.answers();
-    let [(_, Answer::Refused { error })] = &answers[..] else { panic!("{answers:?}") };
+    let [(_, Response::Refused { error })] = &answers[..] else { panic!("{answers:?}") };
     assert!(error.contains("4194304 bytes of input of this client wait already"), "{error}");
     (6..=65).for_each(|number| call(1 << 32 | number, &[]));
     assert!(local.answers().is_empty());
     call(1 << 32 | 66, &[]);
     let answers = local.answers();
-    let [(_, Answer::Refused { error })] = &answers[..] else { panic!("{answers:?}") };
+    let [(_, Response::Refused { error })] = &answers[..] else { panic!("{answers:?}") };
     assert!(error.contains("64 requests of this client wait already"), "{error}");
     // Another client's are taken.
     call(2 << 32 | 1, &input);
     assert!(local.answers().is_empty());
     while local.server.poll() {}
-    assert_eq!(local.answers().iter().filter(|(_, answer)| matches!(answer, Answer::Called(_))).count(), 65);
+    assert_eq!(local.answers().iter().filter(|(_, answer)| matches!(answer, Response::Called(_))).count(), 65);
 }
 
 #[test]
@@ -136,14 +147,14 @@ fn rejects_to_take_the_place_of_a_module_it_was_not_compared_with() {
     let conditions = Condition::parse_all("outputs-equal").unwrap();
     let gate = Gate { conditions, over: 1000, input: Some(b"in") };
     local.upload(&renamed("echo", "work", (1, 1, 0)));
-    let push = Push { label: "x", wish: Wish::default(), beside: false, gate: Some(gate) };
-    local.server.receive(&Asked { number: 7, request: Request::Push(push) }.to_frame());
+    let push = Push { label: "x", overrides: LoadOverrides::default(), beside: false, gate: Some(gate) };
+    local.server.receive(&Envelope { number: 7, request: Request::Push(push) }.to_frame());
     local.load(&renamed("echo", "work", (1, 5, 0)));
     while local.server.poll() {}
     let answers = local.answers();
-    let Some((7, Answer::Refused { error })) = answers.last() else { panic!("{answers:?}") };
+    let Some((7, Response::Refused { error })) = answers.last() else { panic!("{answers:?}") };
     assert!(error.contains("was replaced or unloaded meanwhile"), "{error}");
-    let Answer::Modules(modules) = local.ask(Request::List) else { panic!("no list") };
+    let Response::Modules(modules) = local.ask(Request::Ps) else { panic!("no list") };
     assert_eq!((modules.len(), modules[0].version.as_str()), (1, "1.5.0"));
 }
 

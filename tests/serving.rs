@@ -15,8 +15,8 @@ use bareflow::files::Files;
 use bareflow::qemu::{Ending, Killer, Machine};
 use bareflow::serve::{Socket, broker};
 use bareflow_protocol::comparison::{Condition, Gate};
-use bareflow_protocol::control::{Called, FileList, Loaded, Push, Receipt, Wish};
-use bareflow_protocol::{Answer, Asked, Decoder, Message, Request, encode_frame};
+use bareflow_protocol::control::{Called, FileList, LoadOverrides, Loaded, Push, Receipt};
+use bareflow_protocol::{Decoder, Envelope, Message, Request, Response, encode_frame};
 use common::mutate::{renamed, with_header};
 use common::{blob, random, test_blob};
 use tempfile::TempDir;
@@ -72,8 +72,8 @@ impl Served {
     /// Ends the kernel, which must answer as ever, and returns what its console showed.
     fn end(mut self) -> String {
         let mut client = self.client();
-        assert!(matches!(client.ask(Request::List), Ok(Answer::Modules(_))));
-        assert!(matches!(client.ask(Request::Shutdown), Ok(Answer::Done)));
+        assert!(matches!(client.ask(Request::Ps), Ok(Response::Modules(_))));
+        assert!(matches!(client.ask(Request::Shutdown), Ok(Response::Done)));
         self.thread.take().unwrap().join().unwrap()
     }
 }
@@ -84,9 +84,9 @@ fn bytes(path: PathBuf) -> Vec<u8> {
 
 fn push(client: &mut Client, blob: &[u8]) -> Loaded {
     upload(client, blob, &mut |_, _| ()).unwrap_or_else(|error| panic!("{error}"));
-    let push = Push { label: "test", wish: Wish::default(), beside: false, gate: None };
+    let push = Push { label: "test", overrides: LoadOverrides::default(), beside: false, gate: None };
     match client.ask(Request::Push(push)).unwrap_or_else(|error| panic!("{error}")) {
-        Answer::Loaded(loaded) => loaded,
+        Response::Loaded(loaded) => loaded,
         other => panic!("{other:?}"),
     }
 }
@@ -94,21 +94,21 @@ fn push(client: &mut Client, blob: &[u8]) -> Loaded {
 fn call(client: &mut Client, module: &str, input: &[u8], repeat: u32) -> Called {
     let request = Request::Call { module, input, repeat };
     match client.ask(request).unwrap_or_else(|error| panic!("{error}")) {
-        Answer::Called(called) => called,
+        Response::Called(called) => called,
         other => panic!("{other:?}"),
     }
 }
 
 fn unload(client: &mut Client, module: &str) -> Receipt {
     match client.ask(Request::Unload { module }).unwrap_or_else(|error| panic!("{error}")) {
-        Answer::Unloaded(receipt) => receipt,
+        Response::Unloaded(receipt) => receipt,
         other => panic!("{other:?}"),
     }
 }
 
 fn memory(client: &mut Client) -> [u64; 3] {
     match client.ask(Request::Memory) {
-        Ok(Answer::Memory { pages, arena_bytes, table_bytes }) => [pages, arena_bytes, table_bytes],
+        Ok(Response::Memory { pages, arena_bytes, table_bytes }) => [pages, arena_bytes, table_bytes],
         other => panic!("{other:?}"),
     }
 }
@@ -174,7 +174,7 @@ fn calls_under_way_end_in_the_old_code_and_clients_are_heard_meanwhile() {
         // Until the loop runs, which takes its four seconds.
         let start = Instant::now();
         std::thread::sleep(Duration::from_millis(300));
-        assert!(matches!(client.ask(Request::List), Ok(Answer::Modules(_))));
+        assert!(matches!(client.ask(Request::Ps), Ok(Response::Modules(_))));
         let loaded = push(&mut client, &bytes(test_blob("faults")));
         let heard = start.elapsed();
         assert_eq!(loaded.generation, 2);
@@ -183,7 +183,7 @@ fn calls_under_way_end_in_the_old_code_and_clients_are_heard_meanwhile() {
         let error = looping.join().unwrap();
         assert!(error.contains("time_budget"), "{error}");
         assert!(under_way, "{domain}: heard only after {heard:?}");
-        let Ok(Answer::Modules(modules)) = client.ask(Request::List) else { panic!("no list") };
+        let Ok(Response::Modules(modules)) = client.ask(Request::Ps) else { panic!("no list") };
         let faults: Vec<_> = modules.iter().filter(|module| module.name == "faults").collect();
         assert_eq!((faults.len(), faults[0].generation, &*faults[0].state), (1, 2, "loaded"));
         let console = served.end();
@@ -212,7 +212,7 @@ fn clients_are_heard_behind_each_service_of_a_module_that_does_nothing_else() {
             let mut client = served.client();
             // Far more than the rest takes on any machine; nobody waits for its end.
             let looping = begin_endless(&served, input.as_bytes(), 60);
-            assert!(matches!(client.ask(Request::List), Ok(Answer::Modules(_))));
+            assert!(matches!(client.ask(Request::Ps), Ok(Response::Modules(_))));
             assert!(!looping.is_finished(), "{domain} {input}: heard behind the call only");
             let loaded = push(&mut client, &bytes(test_blob("faults")));
             assert!(loaded.replaced.unwrap().receipt.is_none(), "{domain} {input}: replaced behind the call only");
@@ -235,14 +235,14 @@ fn clients_are_heard_while_the_init_of_another_ones_module_runs() {
             let mut client = client;
             spawn(move || {
                 upload(&mut client, &blob, &mut |_, _| ()).unwrap_or_else(|error| panic!("{error}"));
-                let push = Push { label: "test", wish: Wish::default(), beside: false, gate: None };
+                let push = Push { label: "test", overrides: LoadOverrides::default(), beside: false, gate: None };
                 client.ask(Request::Push(push)).unwrap_err().to_string()
             })
         };
         let pushes = [start(first, sluggish), start(second, other)];
         std::thread::sleep(Duration::from_millis(500));
         for _ in 0..3 {
-            assert!(matches!(third.ask(Request::List), Ok(Answer::Modules(_))));
+            assert!(matches!(third.ask(Request::Ps), Ok(Response::Modules(_))));
             assert!(pushes.iter().all(|push| !push.is_finished()), "{domain}: heard behind an `init` only");
         }
         // Its own push waits for both, and is not lost.
@@ -269,18 +269,18 @@ fn a_client_that_leaves_during_its_modules_init_takes_its_gate_along() {
         Request::Hello,
         Request::Upload { length: candidate.len() as u32, checksum },
         Request::Chunk { offset: 0, bytes: &candidate },
-        Request::Push(Push { label: "test", wish: Wish::default(), beside: false, gate: Some(gate) }),
+        Request::Push(Push { label: "test", overrides: LoadOverrides::default(), beside: false, gate: Some(gate) }),
     ];
     let mut leaving = UnixStream::connect(served.socket()).unwrap();
     for (number, request) in (1..).zip(frames) {
-        leaving.write_all(&Asked { number, request }.to_frame()).unwrap();
+        leaving.write_all(&Envelope { number, request }.to_frame()).unwrap();
     }
     drop(leaving);
     // This load waits for the candidate's, and its call for the comparison if there is one.
     std::thread::sleep(Duration::from_millis(300));
     push(&mut other, &other_sum(2));
     assert_eq!(call(&mut other, "sum", b"", 1).result, 5051);
-    let Ok(Answer::Modules(modules)) = other.ask(Request::List) else { panic!("no list") };
+    let Ok(Response::Modules(modules)) = other.ask(Request::Ps) else { panic!("no list") };
     let slow: Vec<_> = modules.iter().filter(|module| module.name == "slow").map(|module| &*module.version).collect();
     assert_eq!(slow, ["1.0.0"], "a gate was opened for nobody");
     served.end();
@@ -427,9 +427,9 @@ fn a_thousand_modules_are_loaded_at_once_and_called() {
 fn a_client_may_die_at_every_boundary_of_a_push() {
     let served = Served::start(|_| ());
     let sum = bytes(blob("sum"));
-    let frame = |number, request| Asked { number, request }.to_frame();
+    let frame = |number, request| Envelope { number, request }.to_frame();
     let checksum = bareflow_abi::checksum::crc32c(&[&sum]);
-    let push = Push { label: "x", wish: Wish::default(), beside: false, gate: None };
+    let push = Push { label: "x", overrides: LoadOverrides::default(), beside: false, gate: None };
     let messages = [
         frame(1, Request::Hello),
         frame(2, Request::Upload { length: sum.len() as u32, checksum }),
@@ -478,7 +478,7 @@ fn noise(virtio_channel: bool, messages: u32) {
         while let Ok(count @ 1..) = reading.read(&mut buffer) {
             decoder.push(&buffer[..count]);
             for payload in std::iter::from_fn(|| decoder.next_payload()).flatten() {
-                if let Ok(Message::Answer(LAST, Answer::Modules(modules))) = Message::from_payload(&payload) {
+                if let Ok(Message::Response(LAST, Response::Modules(modules))) = Message::from_payload(&payload) {
                     listed = Some(modules.into_iter().map(|module| module.name).collect::<Vec<_>>());
                 }
             }
@@ -490,7 +490,7 @@ fn noise(virtio_channel: bool, messages: u32) {
     for _ in 0..messages {
         let payload: Vec<u8> = (0..next() % 4).map(|_| next() as u8).collect();
         // Whoever asks for the end gets it.
-        if Asked::from_payload(&payload).is_ok_and(|asked| asked.request == Request::Shutdown) {
+        if Envelope::from_payload(&payload).is_ok_and(|asked| asked.request == Request::Shutdown) {
             continue;
         }
         let mut bytes = encode_frame(&payload).unwrap();
@@ -510,8 +510,8 @@ fn noise(virtio_channel: bool, messages: u32) {
     channel.write_all(&batch).unwrap();
     // A frame that was cut short is given up when its rest does not come.
     std::thread::sleep(Duration::from_secs(3));
-    channel.write_all(&Asked { number: LAST, request: Request::List }.to_frame()).unwrap();
-    channel.write_all(&Asked { number: 1, request: Request::Shutdown }.to_frame()).unwrap();
+    channel.write_all(&Envelope { number: LAST, request: Request::Ps }.to_frame()).unwrap();
+    channel.write_all(&Envelope { number: 1, request: Request::Shutdown }.to_frame()).unwrap();
     let console: Vec<u8> = running.console.iter().flatten().collect();
     let console = String::from_utf8_lossy(&console).into_owned();
     running.wait().unwrap_or_else(|error| panic!("{error}\n{console}"));
@@ -536,11 +536,11 @@ fn modules_are_loaded_from_the_disk_and_saved_there() {
     let served = serve();
     let mut client = served.client();
     assert_eq!(call(&mut client, "echo", b"four", 1).result, 4);
-    let Ok(Answer::Files(FileList { files: listed, cut: None })) = client.ask(Request::Files { path: "/modules" })
+    let Ok(Response::Files(FileList { files: listed, cut: None })) = client.ask(Request::Ls { path: "/modules" })
     else {
         panic!("no files")
     };
-    let empty = client.ask(Request::Files { path: "" }).unwrap_err().to_string();
+    let empty = client.ask(Request::Ls { path: "" }).unwrap_err().to_string();
     assert!(empty.contains("an empty path: only /modules is looked into"), "{empty}");
     let names: Vec<_> = listed.iter().map(|file| file.name.as_str()).collect();
     assert_eq!(names, ["sum.mod", "echo.mod", "bad.mod"]);
@@ -548,13 +548,13 @@ fn modules_are_loaded_from_the_disk_and_saved_there() {
     // A blob that is cut short still names its module.
     assert_eq!(held, ["sum", "echo", "primes"].map(|module| (Some(module), Some("0.1.0"))));
     push(&mut client, &other_sum(7));
-    let Ok(Answer::Saved { path, .. }) = client.ask(Request::Save { module: "sum" }) else { panic!("not saved") };
+    let Ok(Response::Saved { path, .. }) = client.ask(Request::Save { module: "sum" }) else { panic!("not saved") };
     assert!(path.starts_with("/modules/") && path.ends_with(".MOD"), "{path}");
     fn load(path: &str) -> Request<'_> {
-        Request::Load { path, wish: Wish::default() }
+        Request::Load { path, overrides: LoadOverrides::default() }
     }
     // By the name of the module, whatever its file is called.
-    assert!(matches!(client.ask(load("sum")), Ok(Answer::Loaded(loaded)) if loaded.version == "0.7.0"));
+    assert!(matches!(client.ask(load("sum")), Ok(Response::Loaded(loaded)) if loaded.version == "0.7.0"));
     assert!(client.ask(load("nobody")).unwrap_err().to_string().contains("no file of a module of that name"));
     assert!(client.ask(load("/modules/none.mod")).unwrap_err().to_string().contains("no such file"));
     assert!(client.ask(load("/modules/bad.mod")).is_err());
@@ -566,6 +566,6 @@ fn modules_are_loaded_from_the_disk_and_saved_there() {
         (call(&mut client, "sum", b"", 1).result, call(&mut client, "sum", b"", 1).version),
         (5051, "0.7.0".into())
     );
-    assert!(matches!(client.ask(load("/modules/echo.mod")), Ok(Answer::Loaded(loaded)) if loaded.generation == 2));
+    assert!(matches!(client.ask(load("/modules/echo.mod")), Ok(Response::Loaded(loaded)) if loaded.generation == 2));
     served.end();
 }

@@ -14,8 +14,8 @@ use bareflow::embedded::KERNEL;
 use bareflow::qemu::Machine;
 use bareflow_builder::discover::module_at;
 use bareflow_builder::{ModuleCrate, Workspace, build_module};
-use bareflow_protocol::control::{Loaded, Push, Wish};
-use bareflow_protocol::{Answer, Request};
+use bareflow_protocol::control::{LoadOverrides, Loaded, Push};
+use bareflow_protocol::{Request, Response};
 
 use crate::{table, verdict};
 
@@ -162,9 +162,9 @@ fn push(client: &mut Client, blob: &[u8]) -> Result<Loaded, Box<dyn Error>> {
 }
 
 fn load(client: &mut Client) -> Result<Loaded, Box<dyn Error>> {
-    let push = Push { label: "bench", wish: Wish::default(), beside: false, gate: None };
+    let push = Push { label: "bench", overrides: LoadOverrides::default(), beside: false, gate: None };
     match client.ask(Request::Push(push))? {
-        Answer::Loaded(loaded) => Ok(loaded),
+        Response::Loaded(loaded) => Ok(loaded),
         other => Err(format!("{other:?}").into()),
     }
 }

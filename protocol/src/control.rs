@@ -1,7 +1,7 @@
 //! What a client asks of a running kernel, and what it gets.
 //!
-//! Each [`Asked`] travels in a frame of its own and gets one [`Answer`] with its
-//! number, after any number of [`Answer::Progress`]. Between many clients and
+//! Each [`Envelope`] travels in a frame of its own and gets one [`Response`] with its
+//! number, after any number of [`Response::Progress`]. Between many clients and
 //! the one serial port stands a broker, which marks each number with its client.
 
 use alloc::borrow::Cow;
@@ -35,7 +35,7 @@ pub const NUMBER_BITS: u32 = 32;
 /// A request, with the number that its answer will carry. It borrows what is in the payload, so that
 /// decoding it takes no memory, whatever its sender makes of it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Asked<'payload> {
+pub struct Envelope<'payload> {
     /// The number: the broker's mark in the upper half, the client's own in the lower one.
     pub number: u64,
     /// The request.
@@ -43,7 +43,7 @@ pub struct Asked<'payload> {
     pub request: Request<'payload>,
 }
 
-impl<'payload> Asked<'payload> {
+impl<'payload> Envelope<'payload> {
     /// The request as a frame; empty when it is longer than a frame can be.
     #[must_use]
     pub fn to_frame(&self) -> Vec<u8> {
@@ -54,9 +54,9 @@ impl<'payload> Asked<'payload> {
     ///
     /// # Errors
     /// [`FrameError::Payload`] when it is none, or has bytes left over.
-    pub fn from_payload(payload: &'payload [u8]) -> Result<Asked<'payload>, FrameError> {
+    pub fn from_payload(payload: &'payload [u8]) -> Result<Envelope<'payload>, FrameError> {
         match postcard::take_from_bytes(payload) {
-            Ok((asked, [])) => Ok(asked),
+            Ok((envelope, [])) => Ok(envelope),
             _ => Err(FrameError::Payload { length: payload.len() }),
         }
     }
@@ -89,27 +89,27 @@ impl<'payload> Asked<'payload> {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Request<'payload> {
-    /// Begin: forget what this client left half done. Answer: [`Answer::Welcome`].
+    /// Begin: forget what this client left half done. Response: [`Response::Welcome`].
     Hello,
-    /// This client is gone: forget what it left half done. Answer: [`Answer::Done`].
+    /// This client is gone: forget what it left half done. Response: [`Response::Done`].
     Goodbye,
-    /// The modules. Answer: [`Answer::Modules`].
-    List,
-    /// The modules of that name or `name@version`, all when none is named, with what is known of faults. Answer:
-    /// [`Answer::Modules`].
+    /// The modules. Response: [`Response::Modules`].
+    Ps,
+    /// The modules of that name or `name@version`, all when none is named, with what is known of faults. Response:
+    /// [`Response::Modules`].
     Stats {
         /// Which.
         #[serde(borrow)]
         module: Option<&'payload str>,
     },
-    /// A blob of so many bytes will come in chunks. Answer: [`Answer::Received`].
+    /// A blob of so many bytes will come in chunks. Response: [`Response::Received`].
     Upload {
         /// Bytes.
         length: u32,
         /// CRC-32C of all of them.
         checksum: u32,
     },
-    /// A part of the blob; sending it again changes nothing. Answer: [`Answer::Received`].
+    /// A part of the blob; sending it again changes nothing. Response: [`Response::Received`].
     Chunk {
         /// Where it begins.
         offset: u32,
@@ -117,27 +117,27 @@ pub enum Request<'payload> {
         #[serde(borrow)]
         bytes: &'payload [u8],
     },
-    /// Load the blob that came. Answer: [`Answer::Loaded`] or [`Answer::GateFailed`].
+    /// Load the blob that came. Response: [`Response::Loaded`] or [`Response::GateFailed`].
     Push(#[serde(borrow)] Push<'payload>),
-    /// Load a file from the disk. Answer: [`Answer::Loaded`].
+    /// Load a file from the disk. Response: [`Response::Loaded`].
     Load {
         /// Its path, such as `/modules/sum.mod`.
         path: &'payload str,
         /// How.
         #[serde(borrow)]
-        wish: Wish<'payload>,
+        overrides: LoadOverrides<'payload>,
     },
-    /// The files of a folder on the disk. Answer: [`Answer::Files`].
-    Files {
+    /// The files of a folder on the disk. Response: [`Response::Files`].
+    Ls {
         /// The folder's path.
         path: &'payload str,
     },
-    /// Write a module's blob to the disk, so that it is there at the next boot. Answer: [`Answer::Saved`].
+    /// Write a module's blob to the disk, so that it is there at the next boot. Response: [`Response::Saved`].
     Save {
         /// Which: `name` or `name@version`.
         module: &'payload str,
     },
-    /// Call a module. Answer: [`Answer::Called`].
+    /// Call a module. Response: [`Response::Called`].
     Call {
         /// Which: `name` or `name@version`.
         module: &'payload str,
@@ -147,17 +147,17 @@ pub enum Request<'payload> {
         /// How often.
         repeat: u32,
     },
-    /// Unload a module. Answer: [`Answer::Unloaded`].
+    /// Unload a module. Response: [`Response::Unloaded`].
     Unload {
         /// Which: `name` or `name@version`.
         module: &'payload str,
     },
-    /// Make a module the one that its name stands for. Answer: [`Answer::Done`].
+    /// Make a module the one that its name stands for. Response: [`Response::Done`].
     Activate {
         /// Which: `name@version`.
         module: &'payload str,
     },
-    /// Run two modules side by side. Answer: [`Answer::Compared`].
+    /// Run two modules side by side. Response: [`Response::Compared`].
     Compare {
         /// The two: `name` or `name@version`.
         #[serde(borrow)]
@@ -168,14 +168,14 @@ pub enum Request<'payload> {
         /// How many measurements are taken of each.
         over: u32,
     },
-    /// The console's lines from that number on. Answer: [`Answer::Log`].
+    /// The console's lines from that number on. Response: [`Response::Log`].
     Log {
         /// Number of the first line wanted.
         from: u64,
     },
-    /// End the kernel. Answer: [`Answer::Done`].
+    /// End the kernel. Response: [`Response::Done`].
     Shutdown,
-    /// What is in use of the memory. Answer: [`Answer::Memory`].
+    /// What is in use of the memory. Response: [`Response::Memory`].
     Memory,
 }
 
@@ -186,7 +186,7 @@ pub struct Push<'payload> {
     pub label: &'payload str,
     /// How its module runs.
     #[serde(borrow)]
-    pub wish: Wish<'payload>,
+    pub overrides: LoadOverrides<'payload>,
     /// Whether it is loaded beside the one of its name, instead of in its place.
     pub beside: bool,
     /// What it has to prove before it takes the other one's place.
@@ -197,7 +197,7 @@ pub struct Push<'payload> {
 /// How a module is to run. What is not said stays as it is with the module of
 /// its name, or else is the kernel's usual.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Wish<'payload> {
+pub struct LoadOverrides<'payload> {
     /// `kernel` or `user`.
     #[serde(borrow)]
     pub domain: Option<&'payload str>,
@@ -212,7 +212,7 @@ pub struct Wish<'payload> {
 #[expect(clippy::large_enum_variant, reason = "a box would be memory that the kernel may not have")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub enum Answer {
+pub enum Response {
     /// To [`Request::Hello`].
     Welcome {
         /// [`CONTROL_VERSION`].

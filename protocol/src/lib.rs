@@ -22,7 +22,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 pub use campaign::Injection;
-pub use control::{Answer, Asked, Request};
+pub use control::{Envelope, Request, Response};
 pub use faults::FaultTable;
 pub use frame::{Decoder, FrameError, encode_frame, write_frame};
 pub use report::Report;
@@ -39,7 +39,7 @@ pub enum Message {
     /// A module was disturbed.
     Injection(Injection),
     /// What a client asked for, with the number of its request.
-    Answer(u64, Answer),
+    Response(u64, Response),
     /// A call of the run, where that is recorded: one message for each, in order, before the report.
     Recorded(recording::RecordedCall),
     /// The modules of a recording, behind its calls, and whether there were more calls than there was room for.

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use allocator_api2::boxed::Box;
 use bareflow_loader::diagnosis::show_fault;
 use bareflow_loader::{ExecuteError, LoadError, LoadOptions, ModuleId, Platform, TimedCall};
-use bareflow_protocol::Answer;
+use bareflow_protocol::Response;
 use bareflow_protocol::control::Called;
 use bareflow_suite::fallible::{NoMemory, Reason, copy};
 use bareflow_suite::{order, reason, text};
@@ -97,7 +97,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
                 if let Err(error) = self.call_once(calls, output) {
                     let done = calls.done;
                     let error = reason!("{}: {error} (call {} of {})", calls.selector, done + 1, calls.repeat);
-                    return Poll::Ready(Answer::Refused { error });
+                    return Poll::Ready(Response::Refused { error });
                 }
             }
             if calls.done == calls.repeat {
@@ -160,14 +160,14 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     }
 
     /// Answers calls that were made. The answer takes the output's buffer along: see [`Server::recycle`].
-    fn called(&self, calls: &mut Calls, output: &mut Vec<u8>) -> Answer {
+    fn called(&self, calls: &mut Calls, output: &mut Vec<u8>) -> Response {
         let (Some(last), Some(profile)) = (calls.last, calls.id.and_then(|id| self.manager.stats(id))) else {
             let error = reason!("{}: it was unloaded just behind its last call", calls.selector);
-            return Answer::Refused { error };
+            return Response::Refused { error };
         };
         let mut output = core::mem::take(output);
         output.truncate(last.outcome.output_length);
-        Answer::Called(Called {
+        Response::Called(Called {
             name: core::mem::take(&mut calls.name),
             version: core::mem::take(&mut calls.version),
             generation: profile.generation,

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use allocator_api2::boxed::Box;
 use bareflow_loader::ab_test::{AbTestError, Difference, Distribution};
 use bareflow_loader::{AbTest, LoadOptions, ModuleId, ModuleProfile, Platform};
-use bareflow_protocol::Answer;
+use bareflow_protocol::Response;
 use bareflow_protocol::comparison::{Arm, Comparison, Conditions, Gate, Verdict};
 use bareflow_suite::fallible::{NoMemory, Reason, copy};
 use bareflow_suite::{reason, text};
@@ -156,19 +156,19 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     }
 
     /// Answers a comparison that is over.
-    fn conclude(&self, comparing: &mut RunningComparison<P>, error: Option<(usize, Reason)>) -> Answer {
-        self.concluded(comparing, error).unwrap_or_else(|error| Answer::Refused { error })
+    fn conclude(&self, comparing: &mut RunningComparison<P>, error: Option<(usize, Reason)>) -> Response {
+        self.concluded(comparing, error).unwrap_or_else(|error| Response::Refused { error })
     }
 
     fn concluded(
         &self,
         comparing: &mut RunningComparison<P>,
         error: Option<(usize, Reason)>,
-    ) -> Result<Answer, Reason> {
+    ) -> Result<Response, Reason> {
         let comparison = self.comparison(comparing)?;
         let mut comparison = comparison.ok_or("one of the two was unloaded meanwhile; try again")?;
         let Some(gate) = &mut comparing.gate else {
-            return error.map_or(Ok(Answer::Compared(comparison)), |(_, error)| Err(error));
+            return error.map_or(Ok(Response::Compared(comparison)), |(_, error)| Err(error));
         };
         if let Some((arm, error)) = error {
             comparison.outputs_equal = false;
@@ -182,7 +182,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         let conditions = evaluate::evaluate(gate.conditions.as_slice(), &comparison, measured)?;
         let passed = !failed && conditions.iter().all(|condition| condition.held);
         let verdict = Verdict { passed, conditions, comparison };
-        let Some(id) = gate.candidate.filter(|_| passed) else { return Ok(Answer::GateFailed(verdict)) };
+        let Some(id) = gate.candidate.filter(|_| passed) else { return Ok(Response::GateFailed(verdict)) };
         // What it was judged against may be no more what it would take the place of.
         let name = self.manager.load_of(id).map(|(name, _)| name);
         if name.and_then(|name| self.manager.find(name.as_str())) != Some(gate.old) {

@@ -6,8 +6,8 @@ use allocator_api2::boxed::Box;
 use core::fmt;
 
 use bareflow_loader::{ModuleId, ModuleManager, Platform, UnloadError};
-use bareflow_protocol::Answer;
-use bareflow_protocol::control::{Asked, NUMBER_BITS};
+use bareflow_protocol::Response;
+use bareflow_protocol::control::{Envelope, NUMBER_BITS};
 use bareflow_suite::fallible::Reason;
 use bareflow_suite::reason;
 
@@ -88,7 +88,7 @@ pub(crate) enum Poll {
     /// There is more to do: so much is done, of so much.
     Pending(u64, u64),
     /// All is done.
-    Ready(Answer),
+    Ready(Response),
 }
 
 impl<P: Platform> Job<P> {
@@ -134,7 +134,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
                 let now = self.environment.milliseconds();
                 if now.saturating_sub(job.progress_ms) >= PROGRESS_INTERVAL_MS {
                     job.progress_ms = now;
-                    self.answer(job.number, Answer::Progress { done, of });
+                    self.answer(job.number, Response::Progress { done, of });
                 }
                 self.jobs.borrow_mut().push_back(job);
             }
@@ -156,8 +156,8 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         match job.task {
             Task::Later(payload) => {
                 // It was understood when it came.
-                if let Ok(asked) = Asked::from_payload(&payload) {
-                    self.take_up(asked);
+                if let Ok(envelope) = Envelope::from_payload(&payload) {
+                    self.take_up(envelope);
                 }
             }
             Task::Drop(comparing) => self.discard_candidates(&comparing),
@@ -251,21 +251,21 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         let texts = self.manager.stats(id).map(|profile| ReceiptTexts::new(&profile.name, &profile.version));
         let texts = match texts {
             Some(Ok(texts)) => texts,
-            Some(Err(error)) => return Poll::Ready(Answer::Refused { error: error.into() }),
-            None => return Poll::Ready(Answer::Refused { error: "it is gone already; see `ps`".into() }),
+            Some(Err(error)) => return Poll::Ready(Response::Refused { error: error.into() }),
+            None => return Poll::Ready(Response::Refused { error: "it is gone already; see `ps`".into() }),
         };
         match self.manager.unload(id) {
             Ok(receipt) => {
                 self.log_unload(&receipt);
                 self.sweep();
-                Poll::Ready(Answer::Unloaded(events::receipt(&receipt, texts)))
+                Poll::Ready(Response::Unloaded(events::receipt(&receipt, texts)))
             }
             Err(UnloadError::Busy { .. }) if waited < UNLOAD_TIMEOUT_MS => Poll::Pending(0, 1),
             Err(error @ UnloadError::Needed { .. }) => {
                 let users = Users(&self.manager, id);
-                Poll::Ready(Answer::Refused { error: reason!("{error} (needed by {users})") })
+                Poll::Ready(Response::Refused { error: reason!("{error} (needed by {users})") })
             }
-            Err(error) => Poll::Ready(Answer::Refused { error: reason!("{error} (waited {waited} ms)") }),
+            Err(error) => Poll::Ready(Response::Refused { error: reason!("{error} (waited {waited} ms)") }),
         }
     }
 

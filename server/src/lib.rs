@@ -33,8 +33,8 @@ use core::fmt;
 
 use bareflow_loader::report::Style;
 use bareflow_loader::{LoadOptions, ModuleManager, Platform};
-use bareflow_protocol::control::{Asked, FileList, MAX_REQUEST};
-use bareflow_protocol::{Answer, Decoder, FrameError, Message, write_frame};
+use bareflow_protocol::control::{Envelope, FileList, MAX_REQUEST};
+use bareflow_protocol::{Decoder, FrameError, Message, Response, write_frame};
 use bareflow_suite::fallible::{NO_MEMORY, NoMemory, Reason};
 use bareflow_suite::{OUTPUT_CAPACITY, reason};
 
@@ -183,7 +183,7 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
         self.ended.get()
     }
 
-    /// Says, unasked, that clients can begin: a [`Answer::Welcome`] to number 0.
+    /// Says, unasked, that clients can begin: a [`Response::Welcome`] to number 0.
     pub fn announce(&self) {
         self.answer(0, self.welcome());
     }
@@ -219,7 +219,7 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
                 None => return,
                 Some(Ok(payload)) => self.handle(payload),
                 Some(Err(error @ FrameError::NoMemory { head, .. })) => {
-                    self.refuse(Asked::number_in(&head), reason!("{error}"));
+                    self.refuse(Envelope::number_in(&head), reason!("{error}"));
                 }
                 Some(Err(error)) => self.refuse(0, reason!("{error}")),
             }
@@ -227,14 +227,14 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
     }
 
     /// Sends an answer; where there is no memory for it, that is the answer.
-    fn answer(&self, number: u64, answer: Answer) {
-        let message = Message::Answer(number, answer);
+    fn answer(&self, number: u64, answer: Response) {
+        let message = Message::Response(number, answer);
         let mut frame = self.frame.borrow_mut();
         // What does not fit gets memory of its own, which goes with it.
         let within = frame.capacity();
         if write_frame(&mut frame, &message, within).is_ok() {
             self.environment.send(&frame);
-            if let Message::Answer(_, answer) = message {
+            if let Message::Response(_, answer) = message {
                 self.recycle(answer);
             }
             return;
@@ -246,20 +246,22 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
             Err(_) => TOO_LONG,
         };
         // It fits: see `FRAME`.
-        if write_frame(&mut frame, &Message::Answer(number, Answer::Refused { error: error.into() }), within).is_ok() {
+        if write_frame(&mut frame, &Message::Response(number, Response::Refused { error: error.into() }), within)
+            .is_ok()
+        {
             self.environment.send(&frame);
         }
     }
 
     /// Takes back the buffer that an answer brought a call's output in.
-    fn recycle(&self, answer: Answer) {
-        if let Answer::Called(called) = answer {
+    fn recycle(&self, answer: Response) {
+        if let Response::Called(called) = answer {
             self.outputs.borrow_mut().take_back(called.output);
         }
     }
 
     fn refuse(&self, number: u64, error: Reason) {
-        self.answer(number, Answer::Refused { error });
+        self.answer(number, Response::Refused { error });
     }
 }
 

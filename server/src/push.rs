@@ -14,7 +14,7 @@ use bareflow_loader::{
     Budget, Domain, FaultPolicy, LoadError, LoadOptions, ModuleId, ModuleManager, Name, Platform, Printable, RawModule,
     Reloaded, StateTransfer, Version,
 };
-use bareflow_protocol::Answer;
+use bareflow_protocol::Response;
 use bareflow_protocol::comparison::{Condition, Gate, MAX_CONDITIONS, Verdict};
 use bareflow_protocol::control::{LoadCycles, Loaded, Push, Replaced};
 use bareflow_suite::fallible::{NoMemory, Reason};
@@ -59,7 +59,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
                 return Err(reason!("condition {condition}, expected a ratio above 0"));
             }
         }
-        let domain = push.wish.domain.map(|word| {
+        let domain = push.overrides.domain.map(|word| {
             let word = bounded(word)?;
             let domain = Domain::from_name(word)
                 .ok_or_else(|| reason!("domain \"{}\", expected kernel or user", Printable(word.as_bytes())))?;
@@ -68,15 +68,20 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             }
             Ok::<_, Reason>(domain)
         });
-        let on_fault = push.wish.on_fault.map(|word| {
+        let on_fault = push.overrides.on_fault.map(|word| {
             let word = bounded(word)?;
             FaultPolicy::parse(word).ok_or_else(|| {
                 reason!("policy \"{}\", expected stop, restart or restart:N", Printable(word.as_bytes()))
             })
         });
-        let limits = push.wish.budget.map(|wish| {
-            let wish = Budget { time_us: wish.time_us, stack: wish.stack, heap: wish.heap, data: wish.data };
-            wish.within(&self.defaults.limits)
+        let limits = push.overrides.budget.map(|overrides| {
+            let overrides = Budget {
+                time_us: overrides.time_us,
+                stack: overrides.stack,
+                heap: overrides.heap,
+                data: overrides.data,
+            };
+            overrides.within(&self.defaults.limits)
         });
         let label = text!("{}", bounded(push.label)?)?;
         Ok(Wanted { label, domain: domain.transpose()?, limits, on_fault: on_fault.transpose()?, beside: push.beside })
@@ -125,16 +130,16 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     pub(crate) fn push_again(&self, waiting: &mut DeferredPush, waited: u64) -> Poll {
         let DeferredPush { blob, wanted } = core::mem::take(waiting);
         match self.push(blob, wanted, None) {
-            Ok(Next::Answer(answer)) => Poll::Ready(answer),
+            Ok(Next::Response(answer)) => Poll::Ready(answer),
             Ok(Next::Task(Task::Push(mut again))) if waited < UNLOAD_TIMEOUT_MS => {
                 *waiting = core::mem::take(&mut *again);
                 Poll::Pending(0, 1)
             }
             Ok(Next::Task(_)) => {
                 let error = reason!("{} (waited {waited} ms)", LoadError::StateBusy);
-                Poll::Ready(Answer::Refused { error })
+                Poll::Ready(Response::Refused { error })
             }
-            Err(error) => Poll::Ready(Answer::Refused { error }),
+            Err(error) => Poll::Ready(Response::Refused { error }),
         }
     }
 
@@ -172,7 +177,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         blob: Vec<u8>,
         mut texts: LoadTexts,
         verdict: Option<Verdict>,
-    ) -> Answer {
+    ) -> Response {
         let replaced = reloaded.replaced.zip(texts.old.take()).map(|(old, (version, texts))| Replaced {
             version,
             generation: old.generation,
@@ -182,7 +187,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         let answer = self.loaded(reloaded.id, blob, texts, cycles, reloaded.state, verdict);
         self.log_replaced(reloaded);
         match answer {
-            Answer::Loaded(loaded) => Answer::Loaded(Loaded { replaced, ..loaded }),
+            Response::Loaded(loaded) => Response::Loaded(Loaded { replaced, ..loaded }),
             other => other,
         }
     }
@@ -203,13 +208,13 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         cycles: LoadCycles,
         state: StateTransfer,
         verdict: Option<Verdict>,
-    ) -> Answer {
+    ) -> Response {
         let Some(profile) = self.manager.stats(id) else {
-            return Answer::Refused { error: "it is gone already; push it again".into() };
+            return Response::Refused { error: "it is gone already; push it again".into() };
         };
         self.store.borrow_mut().keep(id, Cow::Owned(blob));
         self.log_load(id);
-        Answer::Loaded(Loaded {
+        Response::Loaded(Loaded {
             name: texts.name,
             version: texts.version,
             generation: profile.generation,
@@ -240,7 +245,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         let store = self.store.borrow();
         let kept = store.get(id).ok_or_else(|| reason!("{selector}: its blob was not kept; push it again"))?;
         let path = self.environment.save(name.as_str(), &kept.blob)?;
-        Ok(Answer::Saved { path, bytes: kept.blob.len() as u64 }.into())
+        Ok(Response::Saved { path, bytes: kept.blob.len() as u64 }.into())
     }
 
     pub(crate) fn log_load(&self, id: ModuleId) {

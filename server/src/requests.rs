@@ -3,8 +3,8 @@
 use alloc::vec::Vec;
 
 use bareflow_loader::{ModuleId, Platform, Printable, Usage};
-use bareflow_protocol::control::{Asked, CONTROL_VERSION, MAX_WORD, Push};
-use bareflow_protocol::{Answer, Request};
+use bareflow_protocol::control::{CONTROL_VERSION, Envelope, MAX_WORD, Push};
+use bareflow_protocol::{Request, Response};
 use bareflow_suite::fallible::Reason;
 use bareflow_suite::reason;
 
@@ -18,28 +18,28 @@ pub(crate) type Handled<P> = Result<Next<P>, Reason>;
 #[expect(clippy::large_enum_variant, reason = "a box would be memory that may not be there")]
 pub(crate) enum Next<P: Platform> {
     /// It is answered.
-    Answer(Answer),
+    Response(Response),
     /// It takes its time.
     Task(Task<P>),
 }
 
-impl<P: Platform> From<Answer> for Next<P> {
-    fn from(answer: Answer) -> Next<P> {
-        Next::Answer(answer)
+impl<P: Platform> From<Response> for Next<P> {
+    fn from(answer: Response) -> Next<P> {
+        Next::Response(answer)
     }
 }
 
 impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     /// Does what the request in a payload asks for, or begins to.
     pub(crate) fn handle(&self, payload: Vec<u8>) {
-        let number = match Asked::from_payload(&payload) {
+        let number = match Envelope::from_payload(&payload) {
             // Nobody would be heard until an `init` of theirs has ended, since another one is under way.
-            Ok(Asked { number, request: Request::Push(_) | Request::Load { .. } })
+            Ok(Envelope { number, request: Request::Push(_) | Request::Load { .. } })
                 if !self.environment.may_run_modules() =>
             {
                 number
             }
-            Ok(asked) => return self.take_up(asked),
+            Ok(envelope) => return self.take_up(envelope),
             // Nobody knows whose that was.
             Err(error) => return self.refuse(0, reason!("{error}")),
         };
@@ -47,20 +47,22 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     }
 
     /// Does what a client asked for, now or earlier.
-    pub(crate) fn take_up(&self, asked: Asked<'_>) {
-        let client = asked.client();
-        let (next, cancelled) = match asked.request {
+    pub(crate) fn take_up(&self, envelope: Envelope<'_>) {
+        let client = envelope.client();
+        let (next, cancelled) = match envelope.request {
             // The only ones that run code of modules at once: their `init`, during which their client may leave.
-            Request::Push(_) | Request::Load { .. } => self.run_for(client, || self.understand(client, asked.request)),
+            Request::Push(_) | Request::Load { .. } => {
+                self.run_for(client, || self.understand(client, envelope.request))
+            }
             request => (self.understand(client, request), false),
         };
         match next {
-            Ok(Next::Answer(answer)) if cancelled => self.recycle(answer),
+            Ok(Next::Response(answer)) if cancelled => self.recycle(answer),
             Ok(Next::Task(work)) if cancelled => self.abandon(work),
             Err(_) if cancelled => {}
-            Ok(Next::Answer(answer)) => self.answer(asked.number, answer),
-            Ok(Next::Task(work)) => self.queue(asked.number, work),
-            Err(reason) => self.refuse(asked.number, reason),
+            Ok(Next::Response(answer)) => self.answer(envelope.number, answer),
+            Ok(Next::Task(work)) => self.queue(envelope.number, work),
+            Err(reason) => self.refuse(envelope.number, reason),
         }
     }
 
@@ -73,32 +75,32 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             }
             Request::Goodbye => {
                 self.forget(client);
-                Answer::Done.into()
+                Response::Done.into()
             }
-            Request::List => Answer::Modules(self.modules(None, false)?).into(),
+            Request::Ps => Response::Modules(self.modules(None, false)?).into(),
             Request::Stats { module } => {
                 let one = module.map(|module| self.select(module)).transpose()?;
-                Answer::Modules(self.modules(one, true)?).into()
+                Response::Modules(self.modules(one, true)?).into()
             }
             Request::Upload { length, checksum } => {
                 self.uploads.borrow_mut().begin(client, length, checksum, now())?;
-                Answer::Received { length: 0 }.into()
+                Response::Received { length: 0 }.into()
             }
             Request::Chunk { offset, bytes } => {
                 let length = self.uploads.borrow_mut().add(client, offset, bytes, now())?;
-                Answer::Received { length }.into()
+                Response::Received { length }.into()
             }
             Request::Push(push) => {
                 let wanted = self.wanted(&push)?;
                 let blob = self.uploads.borrow_mut().take(client)?;
                 self.push(blob, wanted, push.gate.as_ref())?
             }
-            Request::Load { path, wish } => {
-                let wanted = self.wanted(&Push { label: bounded(path)?, wish, beside: false, gate: None })?;
+            Request::Load { path, overrides } => {
+                let wanted = self.wanted(&Push { label: bounded(path)?, overrides, beside: false, gate: None })?;
                 let blob = self.environment.read(path)?;
                 self.push(blob, wanted, None)?
             }
-            Request::Files { path } => Answer::Files(self.environment.files(bounded(path)?)?).into(),
+            Request::Ls { path } => Response::Files(self.environment.files(bounded(path)?)?).into(),
             Request::Save { module } => self.save(module)?,
             Request::Call { module, input, repeat } => {
                 // What is wrong with the name is said at once.
@@ -111,7 +113,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
                 if !self.manager.activate(id) {
                     return Err(reason!("{module} is about to go; choose another one"));
                 }
-                Answer::Done.into()
+                Response::Done.into()
             }
             Request::Compare { modules: [first, second], input, over } => {
                 let ids = [self.select(first)?, self.select(second)?];
@@ -119,23 +121,23 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             }
             Request::Log { from } => {
                 let (first, lines) = self.environment.log(from)?;
-                Answer::Log { first, lines }.into()
+                Response::Log { first, lines }.into()
             }
             Request::Shutdown => {
                 self.ended.set(true);
-                Answer::Done.into()
+                Response::Done.into()
             }
             Request::Memory => {
                 let Usage { pages, arena_bytes, table_bytes } = self.manager.usage().unwrap_or_default();
-                Answer::Memory { pages, arena_bytes, table_bytes }.into()
+                Response::Memory { pages, arena_bytes, table_bytes }.into()
             }
             _ => return Err("this kernel does not know that request; boot a newer one".into()),
         })
     }
 
-    pub(crate) fn welcome(&self) -> Answer {
+    pub(crate) fn welcome(&self) -> Response {
         let version = env!("CARGO_PKG_VERSION").into();
-        Answer::Welcome { control: CONTROL_VERSION, version, clock: self.environment.clock_name().into() }
+        Response::Welcome { control: CONTROL_VERSION, version, clock: self.environment.clock_name().into() }
     }
 
     /// The module that a client means.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bareflow_protocol::control::{Called, File, FileList};
-use bareflow_protocol::{Answer, Request};
+use bareflow_protocol::{Request, Response};
 use serde::Serialize;
 use serde_json::json;
 
@@ -62,7 +62,7 @@ pub(super) fn carry_out(
 fn ask<T: Serialize>(
     dial: &Dial,
     request: Request<'_>,
-    show: impl FnOnce(Answer) -> Result<T, Problem>,
+    show: impl FnOnce(Response) -> Result<T, Problem>,
 ) -> Result<Ended, Problem> {
     carry_out(dial, |client| {
         let bar = progress_bar();
@@ -79,7 +79,7 @@ fn ask<T: Serialize>(
 /// Asks for something that is only done.
 fn tell(dial: &Dial, request: Request<'_>, said: &str) -> Result<Ended, Problem> {
     ask(dial, request, |answer| match answer {
-        Answer::Done => {
+        Response::Done => {
             say!("{said}");
             Ok(json!({ "done": true }))
         }
@@ -93,8 +93,8 @@ fn tell(dial: &Dial, request: Request<'_>, said: &str) -> Result<Ended, Problem>
 /// What keeps it from being carried out.
 pub fn ps(options: &PlainOptions) -> Result<Ended, Problem> {
     carry_out(&options.dial, |client| {
-        let (found, memory) = (client.ask(Request::List)?, client.ask(Request::Memory)?);
-        let (Answer::Modules(found), Answer::Memory { pages, arena_bytes, table_bytes }) = (&found, &memory) else {
+        let (found, memory) = (client.ask(Request::Ps)?, client.ask(Request::Memory)?);
+        let (Response::Modules(found), Response::Memory { pages, arena_bytes, table_bytes }) = (&found, &memory) else {
             return Err(unexpected(&found));
         };
         say!(
@@ -113,7 +113,7 @@ pub fn ps(options: &PlainOptions) -> Result<Ended, Problem> {
 /// What keeps it from being carried out.
 pub fn stats(options: &StatsOptions) -> Result<Ended, Problem> {
     ask(&options.dial, Request::Stats { module: options.name.as_deref() }, |answer| match answer {
-        Answer::Modules(mut found) => {
+        Response::Modules(mut found) => {
             found.iter_mut().for_each(disassemble);
             say!("{}", statistics::text(&found));
             Ok(json!({ "modules": found }))
@@ -130,7 +130,7 @@ pub fn call(options: &CallOptions) -> Result<Ended, Problem> {
     let input = read_input(options.input.as_deref())?;
     let request = Request::Call { module: &options.name, input: &input, repeat: options.repeat };
     ask(&options.dial, request, |answer| match answer {
-        Answer::Called(called) => {
+        Response::Called(called) => {
             show_call(&called);
             if let Some(path) = &options.output {
                 written::write(path, &called.output)?;
@@ -163,7 +163,7 @@ fn show_call(called: &Called) {
 /// What keeps it from being carried out.
 pub fn unload(options: &ModuleOptions) -> Result<Ended, Problem> {
     ask(&options.dial, Request::Unload { module: &options.name }, |answer| match answer {
-        Answer::Unloaded(given_back) => {
+        Response::Unloaded(given_back) => {
             say!("{}", receipt::text(&given_back));
             Ok(given_back)
         }
@@ -188,7 +188,7 @@ pub fn compare(options: &CompareOptions) -> Result<Ended, Problem> {
     let (modules, input) = ([&*options.first, &*options.second], read_input(options.input.as_deref())?);
     let request = Request::Compare { modules, input: &input, over: options.over };
     ask(&options.dial, request, |answer| match answer {
-        Answer::Compared(found) => {
+        Response::Compared(found) => {
             say!("{}", comparison::text(&found));
             Ok(found)
         }
@@ -205,7 +205,7 @@ pub fn log(options: &LogOptions) -> Result<Ended, Problem> {
         let mut next = 0;
         loop {
             let (first, lines) = match client.ask(Request::Log { from: next })? {
-                Answer::Log { first, lines } => (first, lines),
+                Response::Log { first, lines } => (first, lines),
                 other => return Err(unexpected(&other)),
             };
             if first > next {
@@ -228,9 +228,9 @@ pub fn log(options: &LogOptions) -> Result<Ended, Problem> {
 /// # Errors
 /// What keeps it from being carried out.
 pub fn load(options: &LoadFileOptions) -> Result<Ended, Problem> {
-    let request = Request::Load { path: &options.path, wish: options.wish.wish() };
+    let request = Request::Load { path: &options.path, overrides: options.overrides.overrides() };
     ask(&options.dial, request, |answer| match answer {
-        Answer::Loaded(loaded) => {
+        Response::Loaded(loaded) => {
             say!("{}", receipt::loaded(&loaded));
             Ok(loaded)
         }
@@ -243,8 +243,8 @@ pub fn load(options: &LoadFileOptions) -> Result<Ended, Problem> {
 /// # Errors
 /// What keeps it from being carried out.
 pub fn ls(options: &FilesOptions) -> Result<Ended, Problem> {
-    ask(&options.dial, Request::Files { path: &options.path }, |answer| match answer {
-        Answer::Files(FileList { files, cut }) => {
+    ask(&options.dial, Request::Ls { path: &options.path }, |answer| match answer {
+        Response::Files(FileList { files, cut }) => {
             let row = |file: &File| {
                 let size = if file.folder { "-".to_owned() } else { file.bytes.to_string() };
                 let name = format!("{}{}", file.name, if file.folder { "/" } else { "" });
@@ -268,7 +268,7 @@ pub fn ls(options: &FilesOptions) -> Result<Ended, Problem> {
 /// What keeps it from being carried out.
 pub fn save(options: &ModuleOptions) -> Result<Ended, Problem> {
     ask(&options.dial, Request::Save { module: &options.name }, |answer| match answer {
-        Answer::Saved { path, bytes } => {
+        Response::Saved { path, bytes } => {
             say!("{} is at {path} now: {bytes} bytes", options.name);
             Ok(json!({ "path": path, "bytes": bytes }))
         }

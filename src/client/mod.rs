@@ -13,7 +13,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bareflow_protocol::control::{CONTROL_VERSION, MAX_CHUNK, MAX_REQUEST};
-use bareflow_protocol::{Answer, Asked, Decoder, Message, Request};
+use bareflow_protocol::{Decoder, Envelope, Message, Request, Response};
 
 use crate::Problem;
 use crate::options::Dial;
@@ -57,8 +57,8 @@ impl Client {
         let place = place.display().to_string();
         let mut client = Client { link, place, decoder: Decoder::new(), number: 0, timeout };
         match client.ask(Request::Hello)? {
-            Answer::Welcome { control: CONTROL_VERSION, .. } => Ok(client),
-            Answer::Welcome { control, version, .. } => Err(format!(
+            Response::Welcome { control: CONTROL_VERSION, .. } => Ok(client),
+            Response::Welcome { control, version, .. } => Err(format!(
                 "the kernel {version} speaks version {control} of the channel, expected {CONTROL_VERSION}; \
                  serve it by the same build as this program"
             )
@@ -71,7 +71,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Refused`] when the kernel refuses, [`Lost`] when it does not answer.
-    pub fn ask(&mut self, request: Request<'_>) -> Result<Answer, Problem> {
+    pub fn ask(&mut self, request: Request<'_>) -> Result<Response, Problem> {
         self.ask_with(request, &mut |_, _| ())
     }
 
@@ -79,10 +79,10 @@ impl Client {
     ///
     /// # Errors
     /// As with [`Client::ask`].
-    pub fn ask_with(&mut self, request: Request<'_>, progress: &mut dyn FnMut(u64, u64)) -> Result<Answer, Problem> {
+    pub fn ask_with(&mut self, request: Request<'_>, progress: &mut dyn FnMut(u64, u64)) -> Result<Response, Problem> {
         let Patience { name, times, each } = patience(&request, self.link.loses_bytes(), self.timeout);
         self.number = self.number.checked_add(1).unwrap_or(1);
-        let frame = Asked { number: self.number.into(), request }.to_frame();
+        let frame = Envelope { number: self.number.into(), request }.to_frame();
         // The broker's mark and the frame's own bytes have room beside that.
         if frame.is_empty() || frame.len() > MAX_REQUEST {
             let found = frame.len();
@@ -92,7 +92,7 @@ impl Client {
         for _ in 0..times {
             self.link.write_all(&frame).and_then(|()| self.link.flush()).map_err(|error| self.broken(&error))?;
             match self.wait(each, progress, &mut instead)? {
-                Some(Answer::Refused { error }) => return Err(Refused(error.into_owned()).into()),
+                Some(Response::Refused { error }) => return Err(Refused(error.into_owned()).into()),
                 Some(answer) => return Ok(answer),
                 // What is left of a frame that lost bytes must not swallow the next one.
                 None => self.decoder = Decoder::new(),
@@ -108,18 +108,22 @@ impl Client {
         each: Duration,
         progress: &mut dyn FnMut(u64, u64),
         instead: &mut Option<String>,
-    ) -> Result<Option<Answer>, Problem> {
+    ) -> Result<Option<Response>, Problem> {
         let mut last_sign = Instant::now();
         loop {
             while let Some(found) = self.decoder.next_payload() {
                 match found.and_then(|payload| Message::from_payload(&payload)) {
-                    Ok(Message::Answer(number, Answer::Progress { done, of })) if number == u64::from(self.number) => {
+                    Ok(Message::Response(number, Response::Progress { done, of }))
+                        if number == u64::from(self.number) =>
+                    {
                         last_sign = Instant::now();
                         progress(done, of);
                     }
-                    Ok(Message::Answer(number, answer)) if number == u64::from(self.number) => return Ok(Some(answer)),
+                    Ok(Message::Response(number, answer)) if number == u64::from(self.number) => {
+                        return Ok(Some(answer));
+                    }
                     // No request of that number was sent: this one did not arrive as it was.
-                    Ok(Message::Answer(0, Answer::Refused { error })) => {
+                    Ok(Message::Response(0, Response::Refused { error })) => {
                         *instead = Some(error.into_owned());
                         return Ok(None);
                     }
@@ -169,7 +173,7 @@ impl Client {
 }
 
 /// Another answer than the request has.
-fn unexpected(answer: &Answer) -> Problem {
+fn unexpected(answer: &Response) -> Problem {
     let shown: String = format!("{answer:?}").chars().take(80).collect();
     format!("the kernel gave another request's answer: {shown}; serve it by the same build as this program").into()
 }

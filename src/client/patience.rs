@@ -29,11 +29,11 @@ pub(super) fn patience(request: &Request<'_>, loses_bytes: bool, timeout: Durati
     let (name, again) = match request {
         Request::Hello => ("hello", true),
         Request::Goodbye => ("goodbye", true),
-        Request::List => ("ps", true),
+        Request::Ps => ("ps", true),
         Request::Stats { .. } => ("stats", true),
         Request::Upload { .. } => ("upload", true),
         Request::Chunk { .. } => ("chunk", true),
-        Request::Files { .. } => ("ls", true),
+        Request::Ls { .. } => ("ls", true),
         Request::Log { .. } => ("log", true),
         Request::Activate { .. } => ("activate", true),
         Request::Memory => ("memory", true),
@@ -67,8 +67,8 @@ mod tests {
         let timeout = Duration::from_secs(9);
         let call = Request::Call { module: "sum", input: &[], repeat: 1 };
         assert_eq!(patience(&call, true, timeout), Patience { name: "call", times: 1, each: timeout });
-        assert_eq!(patience(&Request::List, true, timeout).times, ATTEMPTS.0);
-        assert_eq!(patience(&Request::List, false, timeout), Patience { name: "ps", times: 1, each: timeout });
+        assert_eq!(patience(&Request::Ps, true, timeout).times, ATTEMPTS.0);
+        assert_eq!(patience(&Request::Ps, false, timeout), Patience { name: "ps", times: 1, each: timeout });
         assert_eq!(patience(&Request::Hello, false, timeout).times, 18);
         assert_eq!(patience(&Request::Hello, false, Duration::from_secs(600)).times, GREETINGS.0);
     }

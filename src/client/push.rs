@@ -5,7 +5,7 @@ use std::io::{IsTerminal, stderr};
 use bareflow_abi::checksum::crc32c;
 use bareflow_protocol::comparison::Gate;
 use bareflow_protocol::control::Push;
-use bareflow_protocol::{Answer, Request};
+use bareflow_protocol::{Request, Response};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::commands::{carry_out, keep};
@@ -33,7 +33,7 @@ pub fn push(options: &PushOptions) -> Result<Ended, Problem> {
     let over = options.over.unwrap_or(OVER);
     let gate = conditions.map(|conditions| Gate { conditions, over, input: input.as_deref() });
     let label_of_file = label(&options.file);
-    let push = Push { label: &label_of_file, wish: options.wish.wish(), beside: options.beside, gate };
+    let push = Push { label: &label_of_file, overrides: options.overrides.overrides(), beside: options.beside, gate };
     carry_out(&options.dial, |client| {
         let bar = progress_bar();
         let mut show = |done, of| {
@@ -44,7 +44,7 @@ pub fn push(options: &PushOptions) -> Result<Ended, Problem> {
         bar.finish_and_clear();
         let json = options.dial.json.as_deref();
         match answer? {
-            Answer::Loaded(loaded) => {
+            Response::Loaded(loaded) => {
                 if let Some(verdict) = &loaded.verdict {
                     say!("{}\n", compare::verdict(verdict));
                 }
@@ -52,7 +52,7 @@ pub fn push(options: &PushOptions) -> Result<Ended, Problem> {
                 keep(json, &loaded)?;
                 Ok(Ended::Passed)
             }
-            Answer::GateFailed(verdict) => {
+            Response::GateFailed(verdict) => {
                 say!("{}", compare::verdict(&verdict));
                 crate::complain!("error: {} did not pass its gate and was unloaded; see above", label(&options.file));
                 keep(json, &verdict)?;
@@ -74,7 +74,7 @@ pub fn upload(client: &mut Client, blob: &[u8], progress: &mut dyn FnMut(u64, u6
     let (mut there, mut standstills) = (0, 0);
     loop {
         let received = match client.ask(request)? {
-            Answer::Received { length } => length,
+            Response::Received { length } => length,
             other => return Err(unexpected(&other)),
         };
         standstills = if received > there { 0 } else { standstills + 1 };

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bareflow_disk::MODULES;
 use bareflow_loader::{Budget, Domain};
-use bareflow_protocol::control::{Called, Wish};
-use bareflow_protocol::{Answer, Request, report};
+use bareflow_protocol::control::{Called, LoadOverrides};
+use bareflow_protocol::{Request, Response, report};
 use tempfile::NamedTempFile;
 
 use super::{Candidate, Done, Place};
@@ -69,7 +69,7 @@ impl Kernel {
     /// Unloads what the kernel loads by itself, from its disk too: each module has its memory to itself.
     fn unload_all(&mut self) -> Result<(), Problem> {
         loop {
-            let Answer::Modules(found) = self.client.ask(Request::List)? else {
+            let Response::Modules(found) = self.client.ask(Request::Ps)? else {
                 return Err("the kernel did not list its modules".into());
             };
             let mut done = 0;
@@ -87,7 +87,7 @@ impl Kernel {
     }
 
     /// Asks the kernel; what it refuses is no problem.
-    fn ask(&mut self, request: Request<'_>) -> Result<Result<Answer, String>, Problem> {
+    fn ask(&mut self, request: Request<'_>) -> Result<Result<Response, String>, Problem> {
         match self.client.ask(request) {
             Ok(answer) => Ok(Ok(answer)),
             Err(problem) => Ok(Err(problem.downcast::<Refused>()?.0)),
@@ -95,9 +95,9 @@ impl Kernel {
     }
 
     fn load_file(&mut self, name: &str, domain: Domain) -> Result<Result<(), String>, Problem> {
-        let wish = Wish { domain: Some(domain.name()), budget: self.limits, on_fault: Some("restart") };
-        match self.ask(Request::Load { path: &format!("/{MODULES}/{name}"), wish })? {
-            Ok(Answer::Loaded(loaded)) => self.loaded.push(loaded.name),
+        let overrides = LoadOverrides { domain: Some(domain.name()), budget: self.limits, on_fault: Some("restart") };
+        match self.ask(Request::Load { path: &format!("/{MODULES}/{name}"), overrides })? {
+            Ok(Response::Loaded(loaded)) => self.loaded.push(loaded.name),
             Ok(other) => return Err(unexpected(&other)),
             Err(refusal) => return Ok(Err(refusal)),
         }
@@ -113,7 +113,7 @@ impl Place for Kernel {
     fn load(&mut self, candidate: &Candidate, domain: Domain) -> Result<Result<(), String>, Problem> {
         while let Some(module) = self.loaded.pop() {
             match self.ask(Request::Unload { module: &module })? {
-                Ok(Answer::Unloaded(_)) => {}
+                Ok(Response::Unloaded(_)) => {}
                 Ok(other) => return Err(unexpected(&other)),
                 Err(refusal) => return Ok(Err(format!("what was tested before it can't be unloaded: {refusal}"))),
             }
@@ -129,7 +129,7 @@ impl Place for Kernel {
     fn call(&mut self, input: &[u8]) -> Result<Result<Done, String>, Problem> {
         let module = self.loaded.last().cloned().ok_or("no module is loaded")?;
         match self.ask(Request::Call { module: &module, input, repeat: 1 })? {
-            Ok(Answer::Called(Called { result, output, total_cycles, .. })) => {
+            Ok(Response::Called(Called { result, output, total_cycles, .. })) => {
                 Ok(Ok(Done { result, output, instructions: Some(total_cycles) }))
             }
             Ok(other) => Err(unexpected(&other)),
@@ -160,7 +160,7 @@ fn needed_file(candidate: &Candidate, number: usize) -> String {
     format!("{}.{number}.mod", candidate.name)
 }
 
-fn unexpected(answer: &Answer) -> Problem {
+fn unexpected(answer: &Response) -> Problem {
     let shown: String = format!("{answer:?}").chars().take(80).collect();
     format!("the kernel gave another request's answer: {shown}").into()
 }

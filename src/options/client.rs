@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use bareflow_loader::Budget;
 use bareflow_protocol::comparison::{Condition, Conditions};
-use bareflow_protocol::control::Wish;
+use bareflow_protocol::control::LoadOverrides;
 use bareflow_protocol::report;
 use clap::{Args, value_parser};
 
@@ -39,7 +39,7 @@ pub struct PlainOptions {
 
 /// How a module is to run; what is not said stays as it is.
 #[derive(Debug, Args)]
-pub struct WishOptions {
+pub struct OverrideOptions {
     /// Where its code runs.
     #[arg(long, value_enum)]
     pub domain: Option<Domain>,
@@ -51,12 +51,12 @@ pub struct WishOptions {
     pub on_fault: Option<String>,
 }
 
-impl WishOptions {
+impl OverrideOptions {
     /// The same, as the kernel is told.
     #[must_use]
-    pub fn wish(&self) -> Wish<'_> {
+    pub fn overrides(&self) -> LoadOverrides<'_> {
         let budget = |Budget { time_us, stack, heap, data }: Budget| report::Budget { time_us, stack, heap, data };
-        Wish {
+        LoadOverrides {
             domain: self.domain.map(|domain| bareflow_loader::Domain::from(domain).name()),
             budget: self.budget.map(budget),
             on_fault: self.on_fault.as_deref(),
@@ -89,7 +89,7 @@ pub struct PushOptions {
     pub input: Option<OsString>,
     /// How it runs.
     #[command(flatten)]
-    pub wish: WishOptions,
+    pub overrides: OverrideOptions,
     /// Where the kernel is.
     #[command(flatten)]
     pub dial: Dial,
@@ -116,7 +116,7 @@ pub struct WatchOptions {
     pub once: bool,
     /// How it runs.
     #[command(flatten)]
-    pub wish: WishOptions,
+    pub overrides: OverrideOptions,
     /// Where the kernel is.
     #[command(flatten)]
     pub dial: Dial,
@@ -198,7 +198,7 @@ pub struct LoadFileOptions {
     pub path: String,
     /// How its module runs.
     #[command(flatten)]
-    pub wish: WishOptions,
+    pub overrides: OverrideOptions,
     /// Where the kernel is.
     #[command(flatten)]
     pub dial: Dial,

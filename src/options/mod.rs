@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use clap::{Parser, Subcommand};
 
 pub use client::{
-    CallOptions, CompareOptions, Dial, FilesOptions, LoadFileOptions, LogOptions, ModuleOptions, PlainOptions,
-    PushOptions, StatsOptions, WatchOptions, WishOptions,
+    CallOptions, CompareOptions, Dial, FilesOptions, LoadFileOptions, LogOptions, ModuleOptions, OverrideOptions,
+    PlainOptions, PushOptions, StatsOptions, WatchOptions,
 };
 pub use load::{Domain, LoadingOptions, Timing};
 pub use modules::{BuildOptions, NewOptions, TestOptions};

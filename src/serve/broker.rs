@@ -16,7 +16,7 @@ use std::thread::{self, Scope};
 use std::time::Duration;
 
 use bareflow_protocol::control::{MAX_REQUEST, NUMBER_BITS};
-use bareflow_protocol::{Answer, Asked, Decoder, FrameError, Message, Request};
+use bareflow_protocol::{Decoder, Envelope, FrameError, Message, Request, Response};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -99,7 +99,7 @@ fn route(mut kernel: &UnixStream, clients: &Clients, heard: impl FnOnce()) {
                 heard();
             }
             match found {
-                Ok(Message::Answer(number, answer)) => deliver(number, answer, clients),
+                Ok(Message::Response(number, answer)) => deliver(number, answer, clients),
                 // What a run reports is of no interest to those who ask.
                 Ok(_) => {}
                 Err(error) => crate::complain!("[SERVE] from the kernel: {error}"),
@@ -108,18 +108,18 @@ fn route(mut kernel: &UnixStream, clients: &Clients, heard: impl FnOnce()) {
     }
 }
 
-fn deliver(number: u64, answer: Answer, clients: &Clients) {
+fn deliver(number: u64, answer: Response, clients: &Clients) {
     let (mark, own) = ((number >> NUMBER_BITS) as u32, number & u64::from(u32::MAX));
     match answer {
-        Answer::Refused { error } if mark == 0 => crate::complain!("[SERVE] the kernel refused a frame: {error}"),
+        Response::Refused { error } if mark == 0 => crate::complain!("[SERVE] the kernel refused a frame: {error}"),
         answer => {
             match answer {
-                Answer::Progress { .. } => {}
+                Response::Progress { .. } => {}
                 // What it had asked for before is forgotten, and gets no answer.
-                Answer::Welcome { .. } => clients.greeted(mark),
+                Response::Welcome { .. } => clients.greeted(mark),
                 _ => clients.answered(mark),
             }
-            clients.pass(mark, Message::Answer(own, answer).to_frame());
+            clients.pass(mark, Message::Response(own, answer).to_frame());
         }
     }
 }
@@ -159,7 +159,7 @@ fn accept<'scope>(
             // It may have closed one direction only, and wait for answers.
             while flow.is_waiting(LOOK_EACH) && !has_hung_up(&stream) {}
             // The kernel forgets what it left half done. Nobody is there to send to when the kernel is gone.
-            let goodbye = Asked { number: marked(mark, 0), request: Request::Goodbye }.to_frame();
+            let goodbye = Envelope { number: marked(mark, 0), request: Request::Goodbye }.to_frame();
             requests.put(mark, goodbye);
             clients.forget(mark);
         });
@@ -190,7 +190,7 @@ fn has_hung_up(stream: &UnixStream) -> bool {
 
 /// Tells a client that it is not let in. One that does not take that at once is not told.
 fn turn_away(mut stream: &UnixStream, error: String) {
-    let frame = Message::Answer(0, Answer::Refused { error: error.into() }).to_frame();
+    let frame = Message::Response(0, Response::Refused { error: error.into() }).to_frame();
     let _ = stream.set_write_timeout(Some(TURNED_AWAY)).and_then(|()| stream.write_all(&frame));
     // What it sends first is read, or else its end of the connection would break before it has read why.
     let mut hello = [0; 4096];
@@ -231,18 +231,18 @@ fn listen(mut stream: &UnixStream, mark: u32, clients: &Clients, flow: &Flow, re
 
 /// The request in a payload, marked with its client, as a frame; the answer, where its number leaves no room for the mark.
 fn request(payload: &[u8], mark: u32) -> Result<Result<Vec<u8>, Vec<u8>>, FrameError> {
-    let number = Asked::from_payload(payload)?.number;
+    let number = Envelope::from_payload(payload)?.number;
     if number >> NUMBER_BITS != 0 {
         let error = format!("request number {number}, expected at most {}; count from 1 again", u32::MAX).into();
-        return Ok(Err(Message::Answer(number, Answer::Refused { error }).to_frame()));
+        return Ok(Err(Message::Response(number, Response::Refused { error }).to_frame()));
     }
     // Passed on as it is: what it has too much of is the kernel's to refuse.
-    Asked::renumbered(payload, marked(mark, number)).map(Ok).ok_or(FrameError::Payload { length: payload.len() })
+    Envelope::renumbered(payload, marked(mark, number)).map(Ok).ok_or(FrameError::Payload { length: payload.len() })
 }
 
 /// The answer to what is no request.
 fn refusal(error: FrameError) -> Vec<u8> {
-    Message::Answer(0, Answer::Refused { error: error.to_string().into() }).to_frame()
+    Message::Response(0, Response::Refused { error: error.to_string().into() }).to_frame()
 }
 
 fn marked(mark: u32, number: u64) -> u64 {

@@ -44,7 +44,7 @@ pub fn watch(options: &WatchOptions) -> Result<Ended, Problem> {
         }
         due = false;
         let round = match renew(&mut module, options, &mut manifest_saved)
-            .and_then(|()| round::run(&module, options.wish.wish(), &mut client))
+            .and_then(|()| round::run(&module, options.overrides.overrides(), &mut client))
         {
             Ok(round) => round,
             Err(problem) if problem.is::<Lost>() && options.once => return Err(problem),

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use bareflow_builder::{ModuleCrate, build_module};
-use bareflow_protocol::control::{Push, Wish};
-use bareflow_protocol::{Answer, Request};
+use bareflow_protocol::control::{LoadOverrides, Push};
+use bareflow_protocol::{Request, Response};
 use jiff::Zoned;
 use serde::{Serialize, Serializer};
 
@@ -41,17 +41,17 @@ fn milliseconds<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result
     time.map(|time| time.as_micros() as f64 / 1000.0).serialize(serializer)
 }
 
-/// Builds `module`, sends it, and lets the kernel load it as `wish` says.
-pub(super) fn run(module: &ModuleCrate, wish: Wish<'_>, client: &mut Client) -> Result<Round, Problem> {
+/// Builds `module`, sends it, and lets the kernel load it as `overrides` says.
+pub(super) fn run(module: &ModuleCrate, overrides: LoadOverrides<'_>, client: &mut Client) -> Result<Round, Problem> {
     let blob = build_module(module, &module.target.join("modules"))?;
     let start = Instant::now();
     upload(client, &blob.bytes, &mut |_, _| ())?;
     let transfer = start.elapsed();
     let label = format!("{}.mod", module.name);
     let start = Instant::now();
-    let answer = client.ask(Request::Push(Push { label: &label, wish, beside: false, gate: None }))?;
+    let answer = client.ask(Request::Push(Push { label: &label, overrides, beside: false, gate: None }))?;
     let kernel = start.elapsed();
-    let Answer::Loaded(loaded) = answer else {
+    let Response::Loaded(loaded) = answer else {
         return Err("the kernel gave another request's answer; serve it by the same build as this program".into());
     };
     Ok(Round {

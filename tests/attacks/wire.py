@@ -15,10 +15,10 @@ MAX_CHUNK = 32 << 10
 # The requests' numbers, in the order of `Request`.
 HELLO, GOODBYE, LIST, STATS, UPLOAD, CHUNK, PUSH, LOAD, FILES, SAVE, CALL, UNLOAD, ACTIVATE, COMPARE, LOG, SHUTDOWN, MEMORY = range(17)
 
-# Those of `Answer` that are looked at here.
+# Those of `Response` that are looked at here.
 WELCOME, RECEIVED, MODULES, LOADED, CALLED, UNLOADED, PROGRESS, DONE, REFUSED, MEMORY_IN_USE = 0, 1, 2, 3, 5, 6, 11, 12, 13, 14
 
-# `Message::Answer`.
+# `Message::Response`.
 ANSWER = 3
 
 
@@ -57,7 +57,7 @@ def option(encoded):
 
 
 def wish(domain=None, budget=None):
-    """`Wish`; a budget is microseconds, and bytes of stack, heap and data."""
+    """`LoadOverrides`; a budget is microseconds, and bytes of stack, heap and data."""
     limits = None if budget is None else b"".join(map(varint, budget))
     return option(None if domain is None else text(domain)) + option(limits) + option(None)
 
@@ -101,7 +101,7 @@ class Reader:
         return data
 
 
-class Answer:
+class Response:
     """An answer: its kind, and what there is of it for the kinds that are looked at."""
 
     def __init__(self, payload):
@@ -147,7 +147,7 @@ class Client:
                 self.received += more
             end = HEADER_SIZE + self._length()
             payload, self.received = self.received[HEADER_SIZE:end], self.received[end:]
-            answer = Answer(payload)
+            answer = Response(payload)
             if answer.kind != PROGRESS:
                 return answer
 

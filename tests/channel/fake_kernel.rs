@@ -13,7 +13,7 @@ use bareflow::serve::{Socket, broker};
 use bareflow_abi::checksum::crc32c;
 use bareflow_protocol::comparison::{Arm, Comparison, Judged, Verdict};
 use bareflow_protocol::control::{CONTROL_VERSION, Called, File, FileList, LoadCycles, Loaded, Receipt, Replaced};
-use bareflow_protocol::{Answer, Asked, Decoder, Message, Request};
+use bareflow_protocol::{Decoder, Envelope, Message, Request, Response};
 use tempfile::TempDir;
 
 /// Bytes of the console that the fake kernel has.
@@ -78,7 +78,7 @@ impl Bench {
 
     /// Ends the kernel and waits for the broker's end.
     pub fn end(self) {
-        assert!(matches!(self.client().ask(Request::Shutdown), Ok(Answer::Done)));
+        assert!(matches!(self.client().ask(Request::Shutdown), Ok(Response::Done)));
         self.threads.into_iter().for_each(|thread| thread.join().unwrap());
         assert!(!self.folder.path().join("s").exists(), "the socket is removed");
     }
@@ -87,10 +87,10 @@ impl Bench {
 /// Answers until told to end, or nobody asks any more.
 pub fn answer_all(stream: &mut (impl Read + Write), seen: &Mutex<Seen>) {
     let mut kernel = Kernel::default();
-    let welcome = || Answer::Welcome { control: CONTROL_VERSION, version: "0.0.0".into(), clock: "tsc".into() };
+    let welcome = || Response::Welcome { control: CONTROL_VERSION, version: "0.0.0".into(), clock: "tsc".into() };
     // Clients wait for the kernel's first word.
     std::thread::sleep(Duration::from_millis(20));
-    stream.write_all(&Message::Answer(0, welcome()).to_frame()).unwrap();
+    stream.write_all(&Message::Response(0, welcome()).to_frame()).unwrap();
     let (mut decoder, mut buffer) = (Decoder::new(), vec![0; 4096]);
     loop {
         match stream.read(&mut buffer) {
@@ -101,11 +101,11 @@ pub fn answer_all(stream: &mut (impl Read + Write), seen: &Mutex<Seen>) {
             Err(_) => return,
         }
         while let Some(payload) = decoder.next_payload() {
-            let asked = match payload.as_deref().map_err(|error| *error).and_then(Asked::from_payload) {
+            let asked = match payload.as_deref().map_err(|error| *error).and_then(Envelope::from_payload) {
                 Ok(asked) => asked,
                 Err(error) => {
-                    let refused = Answer::Refused { error: error.to_string().into() };
-                    stream.write_all(&Message::Answer(0, refused).to_frame()).unwrap();
+                    let refused = Response::Refused { error: error.to_string().into() };
+                    stream.write_all(&Message::Response(0, refused).to_frame()).unwrap();
                     continue;
                 }
             };
@@ -113,7 +113,7 @@ pub fn answer_all(stream: &mut (impl Read + Write), seen: &Mutex<Seen>) {
             let (mark, number) = (asked.client(), asked.number);
             let last = asked.request == Request::Shutdown;
             for answer in kernel.answer(mark, asked.request, &mut seen) {
-                stream.write_all(&Message::Answer(number, answer).to_frame()).unwrap();
+                stream.write_all(&Message::Response(number, answer).to_frame()).unwrap();
             }
             if last {
                 return;
@@ -129,29 +129,29 @@ struct Kernel {
 }
 
 impl Kernel {
-    fn answer(&mut self, mark: u32, request: Request<'_>, seen: &mut Seen) -> Vec<Answer> {
-        let refused = |error: &str| Answer::Refused { error: error.to_owned().into() };
+    fn answer(&mut self, mark: u32, request: Request<'_>, seen: &mut Seen) -> Vec<Response> {
+        let refused = |error: &str| Response::Refused { error: error.to_owned().into() };
         vec![match request {
             Request::Hello => {
-                Answer::Welcome { control: CONTROL_VERSION, version: "0.0.0".into(), clock: "tsc".into() }
+                Response::Welcome { control: CONTROL_VERSION, version: "0.0.0".into(), clock: "tsc".into() }
             }
             Request::Goodbye => {
                 self.uploads.remove(&mark);
                 seen.goodbyes.push(mark);
-                Answer::Done
+                Response::Done
             }
-            Request::List | Request::Stats { .. } => Answer::Modules(Vec::new()),
-            Request::Memory => Answer::Memory { pages: 1, arena_bytes: 3, table_bytes: 2 },
+            Request::Ps | Request::Stats { .. } => Response::Modules(Vec::new()),
+            Request::Memory => Response::Memory { pages: 1, arena_bytes: 3, table_bytes: 2 },
             Request::Upload { length, checksum } => {
                 self.uploads.insert(mark, (length, checksum, Vec::new()));
-                Answer::Received { length: 0 }
+                Response::Received { length: 0 }
             }
             Request::Chunk { offset, bytes } => match self.uploads.get_mut(&mark) {
                 Some((_, _, there)) => {
                     if there.len() == offset as usize {
                         there.extend(bytes);
                     }
-                    Answer::Received { length: there.len() as u32 }
+                    Response::Received { length: there.len() as u32 }
                 }
                 None => refused("a chunk without an upload"),
             },
@@ -160,8 +160,8 @@ impl Kernel {
                     seen.pushes += 1;
                     self.loads += 1;
                     match push.gate {
-                        Some(gate) if gate.conditions.asked() > 1 => Answer::GateFailed(verdict()),
-                        _ => Answer::Loaded(self.loaded(push.label)),
+                        Some(gate) if gate.conditions.asked() > 1 => Response::GateFailed(verdict()),
+                        _ => Response::Loaded(self.loaded(push.label)),
                     }
                 }
                 _ => refused("no whole blob is there, expected one by Upload and Chunk; push it again"),
@@ -180,20 +180,20 @@ impl Kernel {
                     min_cycles: 20,
                     max_cycles: 30,
                 };
-                return vec![Answer::Progress { done: 1, of: 2 }, Answer::Called(called)];
+                return vec![Response::Progress { done: 1, of: 2 }, Response::Called(called)];
             }
-            Request::Unload { module } => Answer::Unloaded(receipt(module)),
-            Request::Compare { .. } => Answer::Compared(verdict().comparison),
-            Request::Log { from } => Answer::Log { first: from.max(2), lines: vec!["x".repeat(LOG_LINE)] },
-            Request::Files { .. } => {
+            Request::Unload { module } => Response::Unloaded(receipt(module)),
+            Request::Compare { .. } => Response::Compared(verdict().comparison),
+            Request::Log { from } => Response::Log { first: from.max(2), lines: vec!["x".repeat(LOG_LINE)] },
+            Request::Ls { .. } => {
                 let (module, version) = (Some("sum".into()), Some("1.0.0".into()));
                 let name = "sum.mod".into();
                 let files = vec![File { name, bytes: 134, folder: false, problem: None, module, version }];
-                Answer::Files(FileList { files, cut: Some("the folder is damaged".into()) })
+                Response::Files(FileList { files, cut: Some("the folder is damaged".into()) })
             }
-            Request::Save { module } => Answer::Saved { path: format!("/modules/{module}.mod"), bytes: 134 },
-            Request::Load { .. } => Answer::Loaded(self.loaded("/sum.mod")),
-            _ => Answer::Done,
+            Request::Save { module } => Response::Saved { path: format!("/modules/{module}.mod"), bytes: 134 },
+            Request::Load { .. } => Response::Loaded(self.loaded("/sum.mod")),
+            _ => Response::Done,
         }]
     }
 

@@ -18,8 +18,8 @@ use std::time::Duration;
 
 use bareflow::client::upload;
 use bareflow_abi::checksum::crc32c;
-use bareflow_protocol::control::{MAX_CHUNK, Push, Wish};
-use bareflow_protocol::{Answer, Asked, Decoder, Message, Request};
+use bareflow_protocol::control::{LoadOverrides, MAX_CHUNK, Push};
+use bareflow_protocol::{Decoder, Envelope, Message, Request, Response};
 use fake_kernel::Bench;
 
 fn call(input: &str) -> Request<'_> {
@@ -27,21 +27,21 @@ fn call(input: &str) -> Request<'_> {
 }
 
 fn push() -> Request<'static> {
-    Request::Push(Push { label: "sum.mod", wish: Wish::default(), beside: false, gate: None })
+    Request::Push(Push { label: "sum.mod", overrides: LoadOverrides::default(), beside: false, gate: None })
 }
 
 fn frame(number: u64, request: Request<'_>) -> Vec<u8> {
-    Asked { number, request }.to_frame()
+    Envelope { number, request }.to_frame()
 }
 
 /// The next answer on a raw connection; nothing when it ends.
-fn next_answer(stream: &mut UnixStream, decoder: &mut Decoder) -> Option<(u64, Answer)> {
+fn next_answer(stream: &mut UnixStream, decoder: &mut Decoder) -> Option<(u64, Response)> {
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     let mut buffer = [0; 4096];
     loop {
         if let Some(payload) = decoder.next_payload() {
             match Message::from_payload(&payload.unwrap()).unwrap() {
-                Message::Answer(number, answer) => return Some((number, answer)),
+                Message::Response(number, answer) => return Some((number, answer)),
                 other => panic!("{other:?}"),
             }
         }
@@ -66,7 +66,7 @@ fn several_clients_at_once_get_their_own_answers() {
                 for round in 0..50 {
                     let input = format!("client {name} round {round}");
                     match client.ask(call(&input)).unwrap() {
-                        Answer::Called(called) => assert_eq!(called.output, input.as_bytes()),
+                        Response::Called(called) => assert_eq!(called.output, input.as_bytes()),
                         other => panic!("{other:?}"),
                     }
                 }
@@ -86,18 +86,18 @@ fn clients_may_use_the_same_numbers() {
     }
     for (stream, input) in streams.iter_mut().zip(["a", "b"]) {
         let mut decoder = Decoder::new();
-        assert_eq!(next_answer(stream, &mut decoder), Some((7, Answer::Progress { done: 1, of: 2 })));
-        let Some((7, Answer::Called(called))) = next_answer(stream, &mut decoder) else { panic!("no answer") };
+        assert_eq!(next_answer(stream, &mut decoder), Some((7, Response::Progress { done: 1, of: 2 })));
+        let Some((7, Response::Called(called))) = next_answer(stream, &mut decoder) else { panic!("no answer") };
         assert_eq!(called.output, input.as_bytes());
     }
     // What leaves no room for the mark is answered as it came.
     let [stream, _] = &mut streams;
     stream.write_all(&[frame(7 | 99 << 32, call("a")), frame(u64::from(u32::MAX), call("b"))].concat()).unwrap();
     let mut decoder = Decoder::new();
-    let Some((number, Answer::Refused { error })) = next_answer(stream, &mut decoder) else { panic!("no refusal") };
+    let Some((number, Response::Refused { error })) = next_answer(stream, &mut decoder) else { panic!("no refusal") };
     assert_eq!(number, 7 | 99 << 32);
     assert_eq!(error, "request number 425201762311, expected at most 4294967295; count from 1 again");
-    assert_eq!(next_answer(stream, &mut decoder), Some((u32::MAX.into(), Answer::Progress { done: 1, of: 2 })));
+    assert_eq!(next_answer(stream, &mut decoder), Some((u32::MAX.into(), Response::Progress { done: 1, of: 2 })));
     drop(streams);
     bench.end();
 }
@@ -119,19 +119,19 @@ fn what_is_no_request_is_answered_and_goes_no_further() {
         let (mut stream, mut decoder) = (bench.raw(), Decoder::new());
         stream.write_all(bytes).unwrap();
         match next_answer(&mut stream, &mut decoder) {
-            Some((0, Answer::Refused { error })) => assert!(error.contains(expected), "{error}"),
+            Some((0, Response::Refused { error })) => assert!(error.contains(expected), "{error}"),
             other => panic!("{other:?}, expected {expected}"),
         }
         // The connection is as good as before.
         stream.write_all(&good).unwrap();
         let answers = std::iter::from_fn(|| next_answer(&mut stream, &mut decoder));
-        assert!({ answers }.any(|(number, answer)| number == 1 && matches!(answer, Answer::Called(_))), "{expected}");
+        assert!({ answers }.any(|(number, answer)| number == 1 && matches!(answer, Response::Called(_))), "{expected}");
     }
     let mut stream = bench.raw();
     stream.write_all(&good[..good.len() / 2]).unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
     match next_answer(&mut stream, &mut Decoder::new()) {
-        Some((0, Answer::Refused { error })) => assert!(error.contains("belong to no frame"), "{error}"),
+        Some((0, Response::Refused { error })) => assert!(error.contains("belong to no frame"), "{error}"),
         other => panic!("{other:?}"),
     }
     bench.wait(|seen| seen.goodbyes.len() == cases.len() + 1);
@@ -150,7 +150,7 @@ fn who_closed_the_sending_end_still_gets_every_answer() {
     let mut decoder = Decoder::new();
     let answers = std::iter::from_fn(|| next_answer(&mut stream, &mut decoder));
     let called = answers.filter_map(|(_, answer)| match answer {
-        Answer::Called(called) => Some(String::from_utf8(called.output).unwrap()),
+        Response::Called(called) => Some(String::from_utf8(called.output).unwrap()),
         _ => None,
     });
     assert_eq!(called.collect::<Vec<_>>(), inputs);
@@ -175,8 +175,8 @@ fn a_client_that_dies_at_any_point_of_a_push_disturbs_nobody() {
     let frames: Vec<_> = (1..).zip(requests).map(|(number, request)| frame(number, request)).collect();
     // Another push is under way all the time.
     let mut other = bench.client();
-    assert_eq!(other.ask(upload_request).unwrap(), Answer::Received { length: 0 });
-    assert_eq!(other.ask(requests[2]).unwrap(), Answer::Received { length: MAX_CHUNK as u32 });
+    assert_eq!(other.ask(upload_request).unwrap(), Response::Received { length: 0 });
+    assert_eq!(other.ask(requests[2]).unwrap(), Response::Received { length: MAX_CHUNK as u32 });
     for whole in 0..=frames.len() {
         for half in [false, true] {
             let mut stream = bench.raw();
@@ -193,8 +193,8 @@ fn a_client_that_dies_at_any_point_of_a_push_disturbs_nobody() {
     marks.sort_unstable();
     assert_eq!(marks, (2..).take(dead).collect::<Vec<u32>>(), "each once, and never the living one's");
     assert_eq!(bench.seen.lock().unwrap().pushes, 2, "only whole pushes are done");
-    assert_eq!(other.ask(requests[3]).unwrap(), Answer::Received { length: blob.len() as u32 });
-    assert!(matches!(other.ask(push()), Ok(Answer::Loaded(_))));
+    assert_eq!(other.ask(requests[3]).unwrap(), Response::Received { length: blob.len() as u32 });
+    assert!(matches!(other.ask(push()), Ok(Response::Loaded(_))));
     let mut shown = Vec::new();
     upload(&mut other, &blob, &mut |done, of| shown.push((done, of))).unwrap();
     let (part, all) = (MAX_CHUNK as u64, blob.len() as u64);
@@ -213,12 +213,12 @@ fn a_client_that_never_reads_is_dropped_and_blocks_nobody() {
         if deaf.write_all(&frame(number, Request::Log { from: 0 })).is_err() {
             break;
         }
-        assert!(matches!(other.ask(call("x")), Ok(Answer::Called(_))));
+        assert!(matches!(other.ask(call("x")), Ok(Response::Called(_))));
     }
     bench.wait(|seen| seen.goodbyes == [1]);
     let mut decoder = Decoder::new();
     while next_answer(&mut deaf, &mut decoder).is_some() {}
-    assert!(matches!(other.ask(call("x")), Ok(Answer::Called(_))));
+    assert!(matches!(other.ask(call("x")), Ok(Response::Called(_))));
     drop(other);
     bench.end();
 }
@@ -259,7 +259,7 @@ fn the_end_of_the_kernel_ends_every_connection() {
         let error = idle.check().and_then(|()| idle.check()).unwrap_err().to_string();
         assert!(error.contains("the kernel at test is gone"), "{error}");
     }
-    let error = asking.ask(Request::List).unwrap_err().to_string();
+    let error = asking.ask(Request::Ps).unwrap_err().to_string();
     assert!(error.contains("is gone: the connection ended; run `bareflow serve` again"), "{error}");
     assert_eq!(next_answer(&mut raw, &mut Decoder::new()), None);
 }

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use bareflow::client::link::Port;
 use bareflow::client::{Client, upload};
-use bareflow_protocol::{Answer, Request};
+use bareflow_protocol::{Request, Response};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
@@ -95,16 +95,16 @@ fn lost_bytes_hang_nothing() {
         let mut client = Client::greet(port, &name, std::time::Duration::from_secs(3)).unwrap();
         let uploaded = upload(&mut client, &blob, &mut |_, _| ()).map_err(|error| error.to_string());
         let pushed = client.ask(push());
-        let listed = client.ask(Request::List);
+        let listed = client.ask(Request::Ps);
         // So that the kernel's end ends, whatever came of the rest.
         assert!((0..5).any(|_| client.ask(Request::Shutdown).is_ok()));
         assert_eq!(uploaded, Ok(()));
         // A push is sent once only: it is done, or its loss is reported.
         match pushed {
-            Ok(answer) => assert!(matches!(answer, Answer::Loaded(_)), "{answer:?}"),
+            Ok(answer) => assert!(matches!(answer, Response::Loaded(_)), "{answer:?}"),
             Err(error) => assert!(error.to_string().contains("to `push`, sent once"), "{error}"),
         }
-        assert!(matches!(listed, Ok(Answer::Modules(_))), "{listed:?}");
+        assert!(matches!(listed, Ok(Response::Modules(_))), "{listed:?}");
     });
     assert!(kernel.lost > 1, "{} bytes were lost", kernel.lost);
 }

@@ -9,8 +9,8 @@ use bareflow_abi::checksum::crc32c;
 use bareflow_host::HostPlatform;
 use bareflow_loader::report::Style;
 use bareflow_loader::{LoadOptions, ModuleManager, Timing};
-use bareflow_protocol::control::{Asked, Called, FileList, Loaded, MAX_CHUNK, Push, Wish};
-use bareflow_protocol::{Answer, Decoder, Message, Request};
+use bareflow_protocol::control::{Called, Envelope, FileList, LoadOverrides, Loaded, MAX_CHUNK, Push};
+use bareflow_protocol::{Decoder, Message, Request, Response};
 use bareflow_server::{Server, ServerEnvironment};
 use bareflow_suite::fallible::Reason;
 
@@ -72,7 +72,7 @@ impl Local {
     }
 
     /// All answers so far that nobody has looked at.
-    pub fn answers(&self) -> Vec<(u64, Answer)> {
+    pub fn answers(&self) -> Vec<(u64, Response)> {
         let mut decoder = self.decoder.borrow_mut();
         let mut sent = self.server.environment().sent.borrow_mut();
         decoder.push(&sent);
@@ -80,21 +80,21 @@ impl Local {
         let payloads = std::iter::from_fn(|| decoder.next_payload()).map(Result::unwrap);
         payloads
             .map(|payload| match Message::from_payload(&payload).unwrap() {
-                Message::Answer(number, answer) => (number, answer),
+                Message::Response(number, answer) => (number, answer),
                 other => panic!("{other:?}"),
             })
             .collect()
     }
 
     /// Asks, and waits for the answer.
-    pub fn ask(&self, request: Request<'_>) -> Answer {
+    pub fn ask(&self, request: Request<'_>) -> Response {
         let number = self.number.get() + 1;
         self.number.set(number);
-        self.server.receive(&Asked { number, request }.to_frame());
+        self.server.receive(&Envelope { number, request }.to_frame());
         loop {
             let mut answers = self.answers().into_iter().filter(|(to, _)| *to == number);
             if let Some((_, answer)) =
-                answers.next_back().filter(|(_, answer)| !matches!(answer, Answer::Progress { .. }))
+                answers.next_back().filter(|(_, answer)| !matches!(answer, Response::Progress { .. }))
             {
                 return answer;
             }
@@ -103,9 +103,9 @@ impl Local {
     }
 
     /// Sends a blob and has it loaded.
-    pub fn push<'push>(&self, blob: &[u8], change: impl FnOnce(&mut Push<'push>)) -> Answer {
+    pub fn push<'push>(&self, blob: &[u8], change: impl FnOnce(&mut Push<'push>)) -> Response {
         self.upload(blob);
-        let mut push = Push { label: "test.mod", wish: Wish::default(), beside: false, gate: None };
+        let mut push = Push { label: "test.mod", overrides: LoadOverrides::default(), beside: false, gate: None };
         change(&mut push);
         self.ask(Request::Push(push))
     }
@@ -122,7 +122,7 @@ impl Local {
     #[track_caller]
     pub fn load(&self, blob: &[u8]) -> Loaded {
         match self.push(blob, |_| ()) {
-            Answer::Loaded(loaded) => loaded,
+            Response::Loaded(loaded) => loaded,
             other => panic!("{other:?}"),
         }
     }
@@ -131,7 +131,7 @@ impl Local {
     #[track_caller]
     pub fn call(&self, module: &str, input: &[u8]) -> Called {
         match self.ask(Request::Call { module, input, repeat: 1 }) {
-            Answer::Called(called) => called,
+            Response::Called(called) => called,
             other => panic!("{other:?}"),
         }
     }
@@ -145,9 +145,9 @@ impl Local {
 
 /// Why it was refused.
 #[track_caller]
-pub fn refusal(answer: Answer) -> String {
+pub fn refusal(answer: Response) -> String {
     match answer {
-        Answer::Refused { error } => error.into_owned(),
+        Response::Refused { error } => error.into_owned(),
         other => panic!("not refused: {other:?}"),
     }
 }
