@@ -48,7 +48,7 @@ pub fn host(options: &HostOptions) -> Result<Ended, Problem> {
         input: &files.input,
         repeat: options.repeat,
         load: options.loading.load(),
-        elsewhere: Vec::new(),
+        other_domain: Vec::new(),
         environment: Environment {
             place: "host".to_owned(),
             clock: "tsc".to_owned(),

@@ -17,7 +17,7 @@ pub struct Options {
     /// How modules are loaded.
     pub load: LoadOptions,
     /// Names of modules that are loaded into the other domain.
-    pub elsewhere: Vec<String>,
+    pub other_domain: Vec<String>,
     /// Whether the serial console shows colours.
     pub colour: bool,
     /// Whether a clock tick is an instruction, which only the one who starts the machine knows.
@@ -50,7 +50,7 @@ impl Options {
             repeat: 1,
             batch: false,
             load: LoadOptions::default(),
-            elsewhere: Vec::new(),
+            other_domain: Vec::new(),
             colour: false,
             icount: false,
             halt: false,
@@ -81,7 +81,7 @@ impl Options {
                 self.repeat = number.ok_or("repeat=N with N from 1 to 4294967295")?;
             }
             "domain" => self.load.domain = Domain::from_name(value).ok_or("domain=kernel or domain=user")?,
-            "elsewhere" => self.elsewhere = value.split(',').map(String::from).collect(),
+            "elsewhere" => self.other_domain = value.split(',').map(String::from).collect(),
             "budget" => {
                 let limits = self.load.limits.parse(value);
                 self.load.limits = limits.map_err(|_| "budget=time=10ms,stack=16K,heap=1M,data=1M")?;

@@ -78,7 +78,7 @@ fn run_modules(platform: KernelPlatform, found: &'static BootFacts, options: &Op
         input: archive.input,
         repeat: options.repeat,
         load: options.load,
-        elsewhere: options.elsewhere.clone(),
+        other_domain: options.other_domain.clone(),
         environment: Environment {
             place: "kernel".to_string(),
             clock: if options.icount { "icount" } else { "tsc" }.to_string(),

@@ -62,7 +62,7 @@ pub struct Plan<'run> {
     /// How modules are loaded.
     pub load: LoadOptions,
     /// Names of modules that are loaded into the other domain.
-    pub elsewhere: Vec<String>,
+    pub other_domain: Vec<String>,
     /// What the run runs on. What is measured and the timing are filled in.
     pub environment: Environment,
     /// Whether each module is called many times in a row at the end, to say what one call takes.
@@ -194,8 +194,8 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
     /// How a blob is loaded.
     fn options(&self, source: &Source<'_>) -> LoadOptions {
         let name = RawModule::parse(source.bytes).ok().and_then(|raw| Name::from_field(raw.header().name));
-        let elsewhere = name.is_some_and(|name| self.plan.elsewhere.iter().any(|other| other == name.as_str()));
-        let domain = if elsewhere { self.plan.load.domain.other() } else { self.plan.load.domain };
+        let other_domain = name.is_some_and(|name| self.plan.other_domain.iter().any(|other| other == name.as_str()));
+        let domain = if other_domain { self.plan.load.domain.other() } else { self.plan.load.domain };
         LoadOptions { domain, ..self.plan.load }
     }
 
