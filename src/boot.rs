@@ -13,13 +13,13 @@ use crate::files::{Files, finish};
 use crate::options::{BootOptions, LoadingOptions, MachineOptions, Timing};
 use crate::qemu::Machine;
 use crate::setup::kernel_remedy;
-use crate::{Ended, Problem, embedded, output};
+use crate::{BoxError, Exit, embedded, output};
 
 /// Carries the command out.
 ///
 /// # Errors
 /// What keeps it from being carried out.
-pub fn boot(options: &BootOptions) -> Result<Ended, Problem> {
+pub fn boot(options: &BootOptions) -> Result<Exit, BoxError> {
     let files = Files::read(&options.run)?;
     let machine = Machine {
         timeout: Duration::from_secs(options.timeout),
@@ -43,7 +43,7 @@ pub fn boot(options: &BootOptions) -> Result<Ended, Problem> {
 }
 
 /// Writes down what the kernel said of its calls.
-fn write_recording(path: &Path, messages: Vec<Message>) -> Result<(), Problem> {
+fn write_recording(path: &Path, messages: Vec<Message>) -> Result<(), BoxError> {
     let (mut recording, mut whole) = (Recording::default(), false);
     for message in messages {
         match message {
@@ -67,7 +67,7 @@ fn write_recording(path: &Path, messages: Vec<Message>) -> Result<(), Problem> {
 ///
 /// # Errors
 /// When this build has no kernel, or there is no such disk.
-pub fn machine(options: &MachineOptions) -> Result<Machine, Problem> {
+pub fn machine(options: &MachineOptions) -> Result<Machine, BoxError> {
     if embedded::KERNEL.is_empty() {
         let missing = "this build has no kernel: no core library for x86_64-unknown-none was there";
         return Err(format!("{missing}; {}", kernel_remedy()).into());

@@ -11,17 +11,17 @@ use bareflow_loader::RawModule;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::options::BuildOptions;
-use crate::{Ended, Problem, new, say};
+use crate::{BoxError, Exit, new, say};
 
 /// Carries the command out. With `strip`, no blob names its functions.
 ///
 /// # Errors
 /// When there is no workspace here, or no module of a given name.
-pub fn build(options: &BuildOptions, strip: bool) -> Result<Ended, Problem> {
+pub fn build(options: &BuildOptions, strip: bool) -> Result<Exit, BoxError> {
     let modules = chosen(options)?;
     warn_of_flags();
     let progress = progress(modules.len());
-    let mut ended = Ended::Passed;
+    let mut ended = Exit::Passed;
     say!("{:<31} {:>8} {:>8}  FILE", "MODULE", "CODE", "BLOB");
     for (module, folder) in &modules {
         progress.set_message(module.name.clone());
@@ -34,7 +34,7 @@ pub fn build(options: &BuildOptions, strip: bool) -> Result<Ended, Problem> {
             }),
             Err(error) => {
                 progress.suspend(|| crate::complain!("error: {error}"));
-                ended = Ended::Failed;
+                ended = Exit::Failed;
             }
         }
         progress.inc(1);
@@ -47,7 +47,7 @@ pub fn build(options: &BuildOptions, strip: bool) -> Result<Ended, Problem> {
 ///
 /// # Errors
 /// When there is no workspace and no crate here, or no module of a given name.
-pub(crate) fn chosen(options: &BuildOptions) -> Result<Vec<(ModuleCrate, PathBuf)>, Problem> {
+pub(crate) fn chosen(options: &BuildOptions) -> Result<Vec<(ModuleCrate, PathBuf)>, BoxError> {
     let mut all = all_chosen(options)?;
     if all.is_empty() {
         let manifest = new::workspace_manifest()?;
@@ -64,12 +64,12 @@ pub(crate) fn chosen(options: &BuildOptions) -> Result<Vec<(ModuleCrate, PathBuf
 ///
 /// # Errors
 /// As with [`chosen`].
-pub(crate) fn chosen_one(name: &str) -> Result<(ModuleCrate, PathBuf), Problem> {
+pub(crate) fn chosen_one(name: &str) -> Result<(ModuleCrate, PathBuf), BoxError> {
     let options = BuildOptions { names: vec![name.to_owned()], ..BuildOptions::default() };
     chosen(&options)?.into_iter().next().ok_or_else(|| format!("no module {name}").into())
 }
 
-fn all_chosen(options: &BuildOptions) -> Result<Vec<(ModuleCrate, PathBuf)>, Problem> {
+fn all_chosen(options: &BuildOptions) -> Result<Vec<(ModuleCrate, PathBuf)>, BoxError> {
     if options.gallery {
         let workspace = gallery(&new::workspace_manifest()?)?;
         let all = select(&workspace, &options.names)?;
@@ -109,7 +109,7 @@ fn is_path(name: &str, in_workspace: bool) -> bool {
 }
 
 /// The module crate of that folder, wherever it lies, and where its blob belongs.
-fn crate_at(folder: &str) -> Result<(ModuleCrate, PathBuf), Problem> {
+fn crate_at(folder: &str) -> Result<(ModuleCrate, PathBuf), BoxError> {
     // Who names the manifest means its crate.
     let path = Path::new(folder);
     let manifest = if path.ends_with("Cargo.toml") { path.to_owned() } else { path.join("Cargo.toml") };

@@ -8,11 +8,11 @@ use bareflow_protocol::report::Refusal;
 
 use bareflow_protocol::control::MAX_BLOB;
 
-use crate::diagnosis::disassemble_faults;
+use crate::disassemble_faults::disassemble_faults;
 use crate::input::{read_at_most, read_input};
 use crate::options::RunOptions;
 use crate::output::{report_refused, write_out};
-use crate::{Problem, complain};
+use crate::{BoxError, complain};
 
 /// The blobs that could be read, those that could not, and the input.
 #[derive(Debug, Default)]
@@ -30,7 +30,7 @@ impl Files {
     ///
     /// # Errors
     /// When the run can't be what was asked for.
-    pub fn read(options: &RunOptions) -> Result<Files, Problem> {
+    pub fn read(options: &RunOptions) -> Result<Files, BoxError> {
         Ok(Files { input: read_input(options.input.as_deref())?, ..Files::blobs(&options.files) })
     }
 
@@ -77,7 +77,7 @@ pub fn label(path: &Path) -> String {
 ///
 /// # Errors
 /// When the file can't be written.
-pub fn finish(report: &mut Report, files: Files, options: &RunOptions) -> Result<crate::Ended, Problem> {
+pub fn finish(report: &mut Report, files: Files, options: &RunOptions) -> Result<crate::Exit, BoxError> {
     disassemble_faults(report);
     report.passed &= files.unreadable.is_empty();
     report.refused.extend(files.unreadable);
@@ -85,7 +85,7 @@ pub fn finish(report: &mut Report, files: Files, options: &RunOptions) -> Result
         write_json(path, report)?;
     }
     summarise(report);
-    Ok(if report.passed { crate::Ended::Passed } else { crate::Ended::Failed })
+    Ok(if report.passed { crate::Exit::Passed } else { crate::Exit::Failed })
 }
 
 /// Says at the end what failed, where something did: a run's text is long.
@@ -114,7 +114,7 @@ fn summarise(report: &Report) {
 ///
 /// # Errors
 /// When the file can't be written.
-pub fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), Problem> {
+pub fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), BoxError> {
     let mut text = serde_json::to_string_pretty(value)?;
     text.push('\n');
     if path == Path::new("-") {
@@ -128,7 +128,7 @@ pub fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), Prob
 ///
 /// # Errors
 /// Why it can't.
-pub fn check_json(path: &Path) -> Result<(), Problem> {
+pub fn check_json(path: &Path) -> Result<(), BoxError> {
     let there = fs::metadata(path);
     // A pipe or a device may do something when it is opened.
     if path == Path::new("-") || there.as_ref().is_ok_and(|found| !found.is_file() && !found.is_dir()) {

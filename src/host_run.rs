@@ -13,7 +13,7 @@ use crate::files::{Files, finish};
 use crate::options::HostOptions;
 use crate::output::Terminal;
 use crate::replay::replay;
-use crate::{Ended, Problem, embedded, say, written};
+use crate::{BoxError, Exit, embedded, output_file, say};
 
 /// Standard output, and the last output of a module.
 #[derive(Default)]
@@ -33,7 +33,7 @@ impl Console for Keeping {
 ///
 /// # Errors
 /// What keeps it from being carried out.
-pub fn host(options: &HostOptions) -> Result<Ended, Problem> {
+pub fn host(options: &HostOptions) -> Result<Exit, BoxError> {
     if let Some(recording) = &options.replay {
         return replay(recording, &Files::blobs(&options.run.files));
     }
@@ -69,7 +69,10 @@ pub fn host(options: &HostOptions) -> Result<Ended, Problem> {
     let mut report = run(&manager, &plan, &mut console);
     let ended = finish(&mut report, files, options)?;
     if let Some(path) = output {
-        written::write(path, &console.1.ok_or("no module wrote anything, so there is nothing to write to a file")?)?;
+        output_file::write(
+            path,
+            &console.1.ok_or("no module wrote anything, so there is nothing to write to a file")?,
+        )?;
     }
     Ok(ended)
 }

@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::{Problem, complain};
+use crate::{BoxError, complain};
 
 /// The longest input that is read: more than any module gets.
 const LIMIT: usize = 64 << 20;
@@ -17,7 +17,7 @@ const LIMIT: usize = 64 << 20;
 ///
 /// # Errors
 /// When what is named can't be read, or is no hexadecimal.
-pub fn read_input(input: Option<&OsStr>) -> Result<Vec<u8>, Problem> {
+pub fn read_input(input: Option<&OsStr>) -> Result<Vec<u8>, BoxError> {
     let Some(input) = input else { return Ok(Vec::new()) };
     let bytes = input.as_bytes();
     if bytes == b"-" {
@@ -47,12 +47,12 @@ pub fn read_input(input: Option<&OsStr>) -> Result<Vec<u8>, Problem> {
     Ok(bytes.to_vec())
 }
 
-fn of_file(path: &Path, more: &str) -> Result<Vec<u8>, Problem> {
+fn of_file(path: &Path, more: &str) -> Result<Vec<u8>, BoxError> {
     let file = File::open(path).map_err(|error| format!("can't read the input {}: {error}{more}", path.display()))?;
     limited(&path.display().to_string(), file)
 }
 
-fn limited(name: &str, stream: impl Read) -> Result<Vec<u8>, Problem> {
+fn limited(name: &str, stream: impl Read) -> Result<Vec<u8>, BoxError> {
     let mut bytes = Vec::new();
     let most = LIMIT as u64 + 1;
     stream.take(most).read_to_end(&mut bytes).map_err(|error| format!("can't read the input {name}: {error}"))?;
@@ -72,7 +72,7 @@ pub fn read_at_most(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn hexadecimal(text: &[u8]) -> Result<Vec<u8>, Problem> {
+fn hexadecimal(text: &[u8]) -> Result<Vec<u8>, BoxError> {
     let digits: Vec<u8> = text.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
     let value = |digit: &u8| char::from(*digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
     let (pairs, rest) = digits.as_chunks::<2>();

@@ -5,7 +5,7 @@
 pub mod boot;
 pub mod build_command;
 pub mod client;
-pub mod diagnosis;
+pub mod disassemble_faults;
 pub mod disk;
 pub mod embedded;
 pub mod examples;
@@ -18,6 +18,7 @@ pub mod inspect;
 pub mod new;
 pub mod options;
 pub mod output;
+pub mod output_file;
 pub mod qemu;
 pub mod replay;
 pub mod serve;
@@ -25,11 +26,10 @@ pub mod setup;
 mod standalone;
 pub mod tune;
 pub mod watch;
-pub mod written;
 
 /// How a command ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub enum Exit {
     /// All passed.
     Passed,
     /// A test failed, a module faulted, or a file was refused.
@@ -37,4 +37,4 @@ pub enum Ended {
 }
 
 /// What keeps a command from being carried out: shown on standard error, exit code 2.
-pub type Problem = Box<dyn std::error::Error>;
+pub type BoxError = Box<dyn std::error::Error>;

@@ -8,9 +8,9 @@ use std::process::ExitCode;
 
 use bareflow::files::check_json;
 use bareflow::options::{Command, Options};
-use bareflow::output::{self, Place};
+use bareflow::output::{self, Sink};
 use bareflow::{
-    Ended, Problem, boot, build_command, client, complain, disk, examples, host_run, inject, inspect, new, serve, tune,
+    BoxError, Exit, boot, build_command, client, complain, disk, examples, host_run, inject, inspect, new, serve, tune,
     watch,
 };
 use clap::Parser;
@@ -30,10 +30,10 @@ fn main() -> ExitCode {
         }
     };
     let json = options.command.json();
-    output::set_place(match json {
-        _ if options.quiet => Place::Nowhere,
-        Some(path) if path == Path::new("-") => Place::Errors,
-        _ => Place::Output,
+    output::set_sink(match json {
+        _ if options.quiet => Sink::Nowhere,
+        Some(path) if path == Path::new("-") => Sink::Errors,
+        _ => Sink::Output,
     });
     let ended = json.map_or(Ok(()), check_json).and_then(|()| carry_out(&options.command));
     let ended = match (ended, output::finish()) {
@@ -42,8 +42,8 @@ fn main() -> ExitCode {
         (ended, Ok(())) => ended,
     };
     match ended {
-        Ok(Ended::Passed) => ExitCode::SUCCESS,
-        Ok(Ended::Failed) => ExitCode::from(1),
+        Ok(Exit::Passed) => ExitCode::SUCCESS,
+        Ok(Exit::Failed) => ExitCode::from(1),
         Err(problem) => {
             complain!("error: {problem}");
             ExitCode::from(2)
@@ -51,7 +51,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn carry_out(command: &Command) -> Result<Ended, Problem> {
+fn carry_out(command: &Command) -> Result<Exit, BoxError> {
     match command {
         Command::Boot(options) => boot::boot(options),
         Command::Host(options) => host_run::host(options),

@@ -10,7 +10,7 @@ use bareflow_loader::Name;
 use toml_edit::DocumentMut;
 
 use crate::options::NewOptions;
-use crate::{Ended, Problem, say, standalone};
+use crate::{BoxError, Exit, say, standalone};
 
 /// Keywords of the 2024 edition, which no function can be called, and the crates that come with the compiler.
 const RESERVED: &str = "abstract as async await become box break const continue crate do dyn else enum extern false \
@@ -21,14 +21,14 @@ const RESERVED: &str = "abstract as async await become box break const continue 
 ///
 /// # Errors
 /// When the name can't be a module's, or the crate can't be made.
-pub fn new(options: &NewOptions) -> Result<Ended, Problem> {
+pub fn new(options: &NewOptions) -> Result<Exit, BoxError> {
     let name = options.name.as_str();
     if options.standalone {
         return standalone::new(name);
     }
     check_name(name)?;
     let alone =
-        |problem: Problem| format!("{problem}; or `bareflow new --standalone {name}`, which needs no workspace");
+        |problem: BoxError| format!("{problem}; or `bareflow new --standalone {name}`, which needs no workspace");
     let manifest = workspace_manifest().map_err(alone)?;
     let root = manifest.parent().unwrap_or(Path::new("."));
     if !fs::read_to_string(&manifest)?.contains("bareflow-abi") {
@@ -51,10 +51,10 @@ pub fn new(options: &NewOptions) -> Result<Ended, Problem> {
     say!("made {}", folder.display());
     let command = if is_bareflows_own(root) { "cargo run --" } else { "bareflow" };
     say!("next: `cargo test -p {name}`, `{command} build {name}`, `{command} boot --input hello`");
-    Ok(Ended::Passed)
+    Ok(Exit::Passed)
 }
 
-fn create(name: &str, folder: &Path) -> Result<(), Problem> {
+fn create(name: &str, folder: &Path) -> Result<(), BoxError> {
     fs::create_dir_all(folder.join("src"))?;
     fs::write(folder.join("Cargo.toml"), manifest_text(name))?;
     Ok(fs::write(folder.join("src/lib.rs"), source_text(name))?)
@@ -65,7 +65,7 @@ fn create(name: &str, folder: &Path) -> Result<(), Problem> {
 ///
 /// # Errors
 /// When there is none.
-pub fn workspace_manifest() -> Result<PathBuf, Problem> {
+pub fn workspace_manifest() -> Result<PathBuf, BoxError> {
     let here = std::env::current_dir()?;
     workspace_around(&here).ok_or_else(|| {
         let here = here.display();
@@ -87,7 +87,7 @@ fn workspace_around(here: &Path) -> Option<PathBuf> {
     (has_crates || !table(&manifest, "package")).then_some(manifest)
 }
 
-pub(crate) fn check_name(name: &str) -> Result<(), Problem> {
+pub(crate) fn check_name(name: &str) -> Result<(), BoxError> {
     if Name::new(name).is_none() || !name.starts_with(|first: char| first.is_ascii_lowercase()) {
         let rule = "expected a letter, then a-z, 0-9, _ and -, at most 31 in all";
         return Err(format!("\"{name}\" can't be a module's name: {rule}").into());
@@ -102,7 +102,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), Problem> {
 ///
 /// # Errors
 /// When cargo can't enter it.
-pub fn enter_into_lock_file(manifest: &Path) -> Result<(), Problem> {
+pub fn enter_into_lock_file(manifest: &Path) -> Result<(), BoxError> {
     let mut update = command(cargo());
     update.args(["update", "--workspace", "--offline", "--manifest-path"]).arg(manifest);
     let said = output(&mut update)?;

@@ -14,7 +14,7 @@ use bareflow_loader::report::{Console, Style};
 /// Where the console's text goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Place {
+pub enum Sink {
     /// To standard output.
     Output,
     /// To standard error, since standard output is the JSON's.
@@ -23,7 +23,7 @@ pub enum Place {
     Nowhere,
 }
 
-static PLACE: AtomicU8 = AtomicU8::new(Place::Output as u8);
+static SINK: AtomicU8 = AtomicU8::new(Sink::Output as u8);
 
 /// What standard output could not be written for, at first.
 static FAILURE: Mutex<Option<String>> = Mutex::new(None);
@@ -46,37 +46,37 @@ macro_rules! complain {
 }
 
 /// Decides where the console's text goes from now on.
-pub fn set_place(place: Place) {
-    PLACE.store(place as u8, Ordering::Relaxed);
+pub fn set_sink(sink: Sink) {
+    SINK.store(sink as u8, Ordering::Relaxed);
 }
 
-fn place() -> Place {
-    match PLACE.load(Ordering::Relaxed) {
-        found if found == Place::Errors as u8 => Place::Errors,
-        found if found == Place::Nowhere as u8 => Place::Nowhere,
-        _ => Place::Output,
+fn sink() -> Sink {
+    match SINK.load(Ordering::Relaxed) {
+        found if found == Sink::Errors as u8 => Sink::Errors,
+        found if found == Sink::Nowhere as u8 => Sink::Nowhere,
+        _ => Sink::Output,
     }
 }
 
 /// Writes text to the console.
 pub fn show(text: fmt::Arguments<'_>) {
-    match place() {
-        Place::Output => note(write!(anstream::stdout(), "{text}")),
-        Place::Errors => {
+    match sink() {
+        Sink::Output => note(write!(anstream::stdout(), "{text}")),
+        Sink::Errors => {
             let _ = write!(anstream::stderr(), "{text}");
         }
-        Place::Nowhere => {}
+        Sink::Nowhere => {}
     }
 }
 
 /// Writes text that has its colours already to the console, at once.
 pub fn show_bytes(text: &[u8]) {
-    match place() {
-        Place::Output => note(io::stdout().write_all(text).and_then(|()| io::stdout().flush())),
-        Place::Errors => {
+    match sink() {
+        Sink::Output => note(io::stdout().write_all(text).and_then(|()| io::stdout().flush())),
+        Sink::Errors => {
             let _ = io::stderr().write_all(text);
         }
-        Place::Nowhere => {}
+        Sink::Nowhere => {}
     }
 }
 
@@ -126,10 +126,10 @@ impl Console for Terminal {
 /// Whether the console shows colours: it is a terminal, and `NO_COLOR` isn't set.
 #[must_use]
 pub fn shows_colour() -> bool {
-    let is_terminal = match place() {
-        Place::Output => io::stdout().is_terminal(),
-        Place::Errors => io::stderr().is_terminal(),
-        Place::Nowhere => false,
+    let is_terminal = match sink() {
+        Sink::Output => io::stdout().is_terminal(),
+        Sink::Errors => io::stderr().is_terminal(),
+        Sink::Nowhere => false,
     };
     is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

@@ -18,7 +18,7 @@ use bareflow_protocol::recording::{End, Event, RecordedCall, RecordedModule, Rec
 use bareflow_suite::archive::Archive;
 
 use crate::files::{Files, label};
-use crate::{Ended, Problem, embedded, say};
+use crate::{BoxError, Exit, embedded, say};
 
 /// Most bytes of output that a call is given room for.
 const MOST: u32 = 64 << 20;
@@ -27,7 +27,7 @@ const MOST: u32 = 64 << 20;
 ///
 /// # Errors
 /// When the recording can't be read, or is none, or the modules of it are not there.
-pub fn replay(path: &Path, files: &Files) -> Result<Ended, Problem> {
+pub fn replay(path: &Path, files: &Files) -> Result<Exit, BoxError> {
     let shown = label(path);
     let bytes =
         std::fs::read(path).map_err(|error| format!("{shown}: can't read: {error}; name a file of `boot --record`"))?;
@@ -48,16 +48,16 @@ pub fn replay(path: &Path, files: &Files) -> Result<Ended, Problem> {
         let replay = Replay { platform: &platform, script: &script, module, blob };
         if let Some(Found { number, of_all, difference }) = replay.run(calls)? {
             say!("[DIFF] call {number} of {}, {of_all} of the recording: {difference}", module.name);
-            return Ok(Ended::Failed);
+            return Ok(Exit::Failed);
         }
     }
     let cut = if recording.cut { "; the recording was cut, since there was no room for more" } else { "" };
     say!("[OK] {} calls of {} modules replayed, no difference{cut}", recording.calls.len(), recording.modules.len());
-    Ok(Ended::Passed)
+    Ok(Exit::Passed)
 }
 
 /// The blob of a recorded module.
-fn blob_of<'blob>(module: &RecordedModule, blobs: &[&'blob [u8]]) -> Result<&'blob [u8], Problem> {
+fn blob_of<'blob>(module: &RecordedModule, blobs: &[&'blob [u8]]) -> Result<&'blob [u8], BoxError> {
     let named: Vec<_> = blobs
         .iter()
         .filter_map(|blob| Some((*blob, RawModule::parse(blob).ok()?.header())))
@@ -93,7 +93,7 @@ struct Replay<'run> {
 
 impl Replay<'_> {
     /// Makes the calls. Returns the first that differs.
-    fn run<'call>(&self, calls: impl Iterator<Item = (usize, &'call RecordedCall)>) -> Result<Option<Found>, Problem> {
+    fn run<'call>(&self, calls: impl Iterator<Item = (usize, &'call RecordedCall)>) -> Result<Option<Found>, BoxError> {
         let RecordedModule { name, cpu_level, heap, stack, .. } = self.module;
         let refused = |error: &dyn std::fmt::Display| format!("{name}: {error}");
         let raw = RawModule::parse(self.blob).map_err(|error| refused(&error))?;
@@ -124,7 +124,7 @@ impl Replay<'_> {
     }
 
     /// Makes one call, and says what differs first.
-    fn call(&self, name: &Name, placed: &PlacedModule<Image>, call: &RecordedCall) -> Result<Option<String>, Problem> {
+    fn call(&self, name: &Name, placed: &PlacedModule<Image>, call: &RecordedCall) -> Result<Option<String>, BoxError> {
         let reason = Reason::ALL.into_iter().find(|reason| *reason as u32 == call.reason);
         let reason =
             reason.ok_or_else(|| format!("a call for reason {}, expected one of those there are", call.reason))?;

@@ -7,13 +7,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::new::{check_name, source_text};
-use crate::{Ended, Problem, embedded, say};
+use crate::{BoxError, Exit, embedded, say};
 
 /// Makes the crate in a folder that is not there yet; its last part is the module's name.
 ///
 /// # Errors
 /// When the name can't be a module's, or the crate can't be made; then nothing of it stays behind.
-pub(crate) fn new(path: &str) -> Result<Ended, Problem> {
+pub(crate) fn new(path: &str) -> Result<Exit, BoxError> {
     let folder = PathBuf::from(path);
     let name = folder.file_name().and_then(|name| name.to_str());
     let name = name.ok_or_else(|| format!("{path} does not end in a name; expected a folder such as ./answer"))?;
@@ -28,10 +28,10 @@ pub(crate) fn new(path: &str) -> Result<Ended, Problem> {
     }
     say!("made {path}");
     say!("next: `cargo test` in it, `bareflow build {path}`, `bareflow test {path}`");
-    Ok(Ended::Passed)
+    Ok(Exit::Passed)
 }
 
-fn create(name: &str, folder: &Path) -> Result<(), Problem> {
+fn create(name: &str, folder: &Path) -> Result<(), BoxError> {
     fs::create_dir_all(folder.join("src"))?;
     fs::write(folder.join("Cargo.toml"), manifest_text(name))?;
     fs::write(folder.join(".gitignore"), "/target\n")?;

@@ -12,14 +12,14 @@ use super::error::Refused;
 use super::push::progress_bar;
 use super::show::{compare as comparison, modules, receipt, stats as statistics, table};
 use super::{Client, unexpected};
-use crate::diagnosis::disassemble;
+use crate::disassemble_faults::disassemble;
 use crate::files::write_json;
 use crate::input::read_input;
 use crate::options::{
     CallOptions, CompareOptions, Dial, FilesOptions, LoadFileOptions, LogOptions, ModuleOptions, PlainOptions,
     StatsOptions,
 };
-use crate::{Ended, Problem, say, written};
+use crate::{BoxError, Exit, output_file, say};
 
 /// The version of the JSON form of answers.
 const SCHEMA: u32 = 1;
@@ -36,21 +36,21 @@ struct Document<'answer, T> {
 }
 
 /// Writes an answer where `path` says, if it says so.
-pub(super) fn keep(path: Option<&Path>, answer: &impl Serialize) -> Result<(), Problem> {
+pub(super) fn keep(path: Option<&Path>, answer: &impl Serialize) -> Result<(), BoxError> {
     path.map_or(Ok(()), |path| write_json(path, &Document { schema: SCHEMA, answer }))
 }
 
 /// Carries a command out that is `act`. What the kernel refuses is shown, and ends with 1.
 pub(super) fn carry_out(
     dial: &Dial,
-    act: impl FnOnce(&mut Client) -> Result<Ended, Problem>,
-) -> Result<Ended, Problem> {
+    act: impl FnOnce(&mut Client) -> Result<Exit, BoxError>,
+) -> Result<Exit, BoxError> {
     match Client::dial(dial).and_then(|mut client| act(&mut client)) {
         Err(problem) => match problem.downcast::<Refused>() {
             Ok(refused) => {
                 crate::complain!("error: {refused}");
                 keep(dial.json.as_deref(), &json!({ "error": refused.0 }))?;
-                Ok(Ended::Failed)
+                Ok(Exit::Failed)
             }
             Err(problem) => Err(problem),
         },
@@ -62,8 +62,8 @@ pub(super) fn carry_out(
 fn ask<T: Serialize>(
     dial: &Dial,
     request: Request<'_>,
-    show: impl FnOnce(Response) -> Result<T, Problem>,
-) -> Result<Ended, Problem> {
+    show: impl FnOnce(Response) -> Result<T, BoxError>,
+) -> Result<Exit, BoxError> {
     carry_out(dial, |client| {
         let bar = progress_bar();
         let answer = client.ask_with(request, &mut |done, of| {
@@ -72,12 +72,12 @@ fn ask<T: Serialize>(
         });
         bar.finish_and_clear();
         keep(dial.json.as_deref(), &show(answer?)?)?;
-        Ok(Ended::Passed)
+        Ok(Exit::Passed)
     })
 }
 
 /// Asks for something that is only done.
-fn tell(dial: &Dial, request: Request<'_>, said: &str) -> Result<Ended, Problem> {
+fn tell(dial: &Dial, request: Request<'_>, said: &str) -> Result<Exit, BoxError> {
     ask(dial, request, |answer| match answer {
         Response::Done => {
             say!("{said}");
@@ -91,7 +91,7 @@ fn tell(dial: &Dial, request: Request<'_>, said: &str) -> Result<Ended, Problem>
 ///
 /// # Errors
 /// What keeps it from being carried out.
-pub fn ps(options: &PlainOptions) -> Result<Ended, Problem> {
+pub fn ps(options: &PlainOptions) -> Result<Exit, BoxError> {
     carry_out(&options.dial, |client| {
         let (found, memory) = (client.ask(Request::Ps)?, client.ask(Request::Memory)?);
         let (Response::Modules(found), Response::Memory { pages, arena_bytes, table_bytes }) = (&found, &memory) else {
@@ -103,7 +103,7 @@ pub fn ps(options: &PlainOptions) -> Result<Ended, Problem> {
         );
         let memory = json!({ "pages": pages, "arena_bytes": arena_bytes, "table_bytes": table_bytes });
         keep(options.dial.json.as_deref(), &json!({ "modules": found, "memory": memory }))?;
-        Ok(Ended::Passed)
+        Ok(Exit::Passed)
     })
 }
 
@@ -111,7 +111,7 @@ pub fn ps(options: &PlainOptions) -> Result<Ended, Problem> {
 ///
 /// # Errors
 /// What keeps it from being carried out.
-pub fn stats(options: &StatsOptions) -> Result<Ended, Problem> {
+pub fn stats(options: &StatsOptions) -> Result<Exit, BoxError> {
     ask(&options.dial, Request::Stats { module: options.name.as_deref() }, |answer| match answer {
         Response::Modules(mut found) => {
             found.iter_mut().for_each(disassemble);
@@ -126,14 +126,14 @@ pub fn stats(options: &StatsOptions) -> Result<Ended, Problem> {
 ///
 /// # Errors
 /// What keeps it from being carried out.
-pub fn call(options: &CallOptions) -> Result<Ended, Problem> {
+pub fn call(options: &CallOptions) -> Result<Exit, BoxError> {
     let input = read_input(options.input.as_deref())?;
     let request = Request::Call { module: &options.name, input: &input, repeat: options.repeat };
     ask(&options.dial, request, |answer| match answer {
         Response::Called(called) => {
             show_call(&called);
             if let Some(path) = &options.output {
-                written::write(path, &called.output)?;
+                output_file::write(path, &called.output)?;
             }
             Ok(called)
         }
@@ -161,7 +161,7 @@ fn show_call(called: &Called) {
 ///
 /// # Errors
 /// What keeps it from being carried out.
-pub fn unload(options: &ModuleOptions) -> Result<Ended, Problem> {
+pub fn unload(options: &ModuleOptions) -> Result<Exit, BoxError> {
     ask(&options.dial, Request::Unload { module: &options.name }, |answer| match answer {
         Response::Unloaded(given_back) => {
             say!("{}", receipt::text(&given_back));
@@ -175,7 +175,7 @@ pub fn unload(options: &ModuleOptions) -> Result<Ended, Problem> {
 ///
 /// # Errors
 /// What keeps it from being carried out.
-pub fn activate(options: &ModuleOptions) -> Result<Ended, Problem> {
+pub fn activate(options: &ModuleOptions) -> Result<Exit, BoxError> {
     let request = Request::Activate { module: &options.name };
     tell(&options.dial, request, &format!("{} is what its name stands for now", options.name))
 }
@@ -184,7 +184,7 @@ pub fn activate(options: &ModuleOptions) -> Result<Ended, Problem> {
 ///
 /// # Errors
 /// What keeps it from being carried out.
-pub fn compare(options: &CompareOptions) -> Result<Ended, Problem> {
+pub fn compare(options: &CompareOptions) -> Result<Exit, BoxError> {
     let (modules, input) = ([&*options.first, &*options.second], read_input(options.input.as_deref())?);
     let request = Request::Compare { modules, input: &input, over: options.over };
     ask(&options.dial, request, |answer| match answer {
@@ -200,7 +200,7 @@ pub fn compare(options: &CompareOptions) -> Result<Ended, Problem> {
 ///
 /// # Errors
 /// What keeps it from being carried out.
-pub fn log(options: &LogOptions) -> Result<Ended, Problem> {
+pub fn log(options: &LogOptions) -> Result<Exit, BoxError> {
     carry_out(&options.dial, |client| {
         let mut next = 0;
         loop {
@@ -216,7 +216,7 @@ pub fn log(options: &LogOptions) -> Result<Ended, Problem> {
             next = next.max(first.saturating_add(lines.len() as u64));
             if !options.follow {
                 keep(options.dial.json.as_deref(), &json!({ "first": first, "lines": lines }))?;
-                return Ok(Ended::Passed);
+                return Ok(Exit::Passed);
             }
             std::thread::sleep(FOLLOW);
         }
@@ -227,7 +227,7 @@ pub fn log(options: &LogOptions) -> Result<Ended, Problem> {
 ///
 /// # Errors
 /// What keeps it from being carried out.
-pub fn load(options: &LoadFileOptions) -> Result<Ended, Problem> {
+pub fn load(options: &LoadFileOptions) -> Result<Exit, BoxError> {
     let request = Request::Load { path: &options.path, overrides: options.overrides.overrides() };
     ask(&options.dial, request, |answer| match answer {
         Response::Loaded(loaded) => {
@@ -242,7 +242,7 @@ pub fn load(options: &LoadFileOptions) -> Result<Ended, Problem> {
 ///
 /// # Errors
 /// What keeps it from being carried out.
-pub fn ls(options: &FilesOptions) -> Result<Ended, Problem> {
+pub fn ls(options: &FilesOptions) -> Result<Exit, BoxError> {
     ask(&options.dial, Request::Ls { path: &options.path }, |answer| match answer {
         Response::Files(FileList { files, cut }) => {
             let row = |file: &File| {
@@ -266,7 +266,7 @@ pub fn ls(options: &FilesOptions) -> Result<Ended, Problem> {
 ///
 /// # Errors
 /// What keeps it from being carried out.
-pub fn save(options: &ModuleOptions) -> Result<Ended, Problem> {
+pub fn save(options: &ModuleOptions) -> Result<Exit, BoxError> {
     ask(&options.dial, Request::Save { module: &options.name }, |answer| match answer {
         Response::Saved { path, bytes } => {
             say!("{} is at {path} now: {bytes} bytes", options.name);
@@ -280,6 +280,6 @@ pub fn save(options: &ModuleOptions) -> Result<Ended, Problem> {
 ///
 /// # Errors
 /// What keeps it from being carried out.
-pub fn shutdown(options: &PlainOptions) -> Result<Ended, Problem> {
+pub fn shutdown(options: &PlainOptions) -> Result<Exit, BoxError> {
     tell(&options.dial, Request::Shutdown, "the kernel ends")
 }

@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 use rustix::termios::{ControlModes, OptionalActions, QueueSelector, speed, tcflush, tcgetattr, tcsetattr};
 
-use crate::Problem;
+use crate::BoxError;
 
 /// A way to a kernel.
 pub trait Link: Write + Send {
@@ -51,7 +51,7 @@ impl Port {
     ///
     /// # Errors
     /// When it can't be opened, or is no serial port.
-    pub fn open(path: &Path) -> Result<Port, Problem> {
+    pub fn open(path: &Path) -> Result<Port, BoxError> {
         let shown = path.display();
         // The port is not to become this process's terminal, nor to wait for a modem's carrier.
         let flags = OFlags::NOCTTY | OFlags::NONBLOCK;

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use bareflow_protocol::control::{CONTROL_VERSION, MAX_CHUNK, MAX_REQUEST};
 use bareflow_protocol::{Decoder, Envelope, Message, Request, Response};
 
-use crate::Problem;
+use crate::BoxError;
 use crate::options::Dial;
 use crate::serve::place;
 use error::{Lost, Refused};
@@ -40,7 +40,7 @@ impl Client {
     ///
     /// # Errors
     /// When there is none, or one of another version.
-    pub fn dial(dial: &Dial) -> Result<Client, Problem> {
+    pub fn dial(dial: &Dial) -> Result<Client, BoxError> {
         let timeout = Duration::from_secs(dial.timeout);
         if let Some(port) = &dial.port {
             return Client::greet(Box::new(Port::open(port)?), port, timeout);
@@ -53,7 +53,7 @@ impl Client {
     ///
     /// # Errors
     /// When it does not answer, or is of another version.
-    pub fn greet(link: Box<dyn Link>, place: &Path, timeout: Duration) -> Result<Client, Problem> {
+    pub fn greet(link: Box<dyn Link>, place: &Path, timeout: Duration) -> Result<Client, BoxError> {
         let place = place.display().to_string();
         let mut client = Client { link, place, decoder: Decoder::new(), number: 0, timeout };
         match client.ask(Request::Hello)? {
@@ -71,7 +71,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Refused`] when the kernel refuses, [`Lost`] when it does not answer.
-    pub fn ask(&mut self, request: Request<'_>) -> Result<Response, Problem> {
+    pub fn ask(&mut self, request: Request<'_>) -> Result<Response, BoxError> {
         self.ask_with(request, &mut |_, _| ())
     }
 
@@ -79,7 +79,7 @@ impl Client {
     ///
     /// # Errors
     /// As with [`Client::ask`].
-    pub fn ask_with(&mut self, request: Request<'_>, progress: &mut dyn FnMut(u64, u64)) -> Result<Response, Problem> {
+    pub fn ask_with(&mut self, request: Request<'_>, progress: &mut dyn FnMut(u64, u64)) -> Result<Response, BoxError> {
         let Patience { name, times, each } = patience(&request, self.link.loses_bytes(), self.timeout);
         self.number = self.number.checked_add(1).unwrap_or(1);
         let frame = Envelope { number: self.number.into(), request }.to_frame();
@@ -108,7 +108,7 @@ impl Client {
         each: Duration,
         progress: &mut dyn FnMut(u64, u64),
         instead: &mut Option<String>,
-    ) -> Result<Option<Response>, Problem> {
+    ) -> Result<Option<Response>, BoxError> {
         let mut last_sign = Instant::now();
         loop {
             while let Some(found) = self.decoder.next_payload() {
@@ -141,12 +141,12 @@ impl Client {
     ///
     /// # Errors
     /// [`Lost`] when it is gone.
-    pub fn check(&mut self) -> Result<(), Problem> {
+    pub fn check(&mut self) -> Result<(), BoxError> {
         self.receive(Duration::ZERO)
     }
 
     /// Takes what comes within so much time.
-    fn receive(&mut self, patience: Duration) -> Result<(), Problem> {
+    fn receive(&mut self, patience: Duration) -> Result<(), BoxError> {
         let mut buffer = [0; 4096];
         match self.link.receive(&mut buffer, patience).map_err(|error| self.broken(&error))? {
             Some(0) => Err(Lost::Gone { place: self.place.clone() }.into()),
@@ -163,7 +163,7 @@ impl Client {
         if self.link.loses_bytes() { MAX_CHUNK / 8 } else { MAX_CHUNK }
     }
 
-    fn broken(&self, error: &std::io::Error) -> Problem {
+    fn broken(&self, error: &std::io::Error) -> BoxError {
         use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
         match error.kind() {
             BrokenPipe | ConnectionReset => Lost::Gone { place: self.place.clone() }.into(),
@@ -173,7 +173,7 @@ impl Client {
 }
 
 /// Another answer than the request has.
-fn unexpected(answer: &Response) -> Problem {
+fn unexpected(answer: &Response) -> BoxError {
     let shown: String = format!("{answer:?}").chars().take(80).collect();
     format!("the kernel gave another request's answer: {shown}; serve it by the same build as this program").into()
 }

@@ -14,7 +14,7 @@ use super::{Client, unexpected};
 use crate::files::{label, read_blob};
 use crate::input::read_input;
 use crate::options::PushOptions;
-use crate::{Ended, Problem, say};
+use crate::{BoxError, Exit, say};
 
 /// Measurements of each module that a gate takes unless something else is said.
 const OVER: u32 = 1000;
@@ -26,7 +26,7 @@ const STANDSTILLS: u32 = 8;
 ///
 /// # Errors
 /// What keeps it from being carried out.
-pub fn push(options: &PushOptions) -> Result<Ended, Problem> {
+pub fn push(options: &PushOptions) -> Result<Exit, BoxError> {
     let blob = read_blob(&options.file).map_err(|error| format!("{}: {error}", label(&options.file)))?;
     let input = options.input.as_deref().map(|input| read_input(Some(input))).transpose()?;
     let conditions = options.conditions().map_err(|expected| format!("--gate: {expected}"))?;
@@ -50,13 +50,13 @@ pub fn push(options: &PushOptions) -> Result<Ended, Problem> {
                 }
                 say!("{}", receipt::loaded(&loaded));
                 keep(json, &loaded)?;
-                Ok(Ended::Passed)
+                Ok(Exit::Passed)
             }
             Response::GateFailed(verdict) => {
                 say!("{}", compare::verdict(&verdict));
                 crate::complain!("error: {} did not pass its gate and was unloaded; see above", label(&options.file));
                 keep(json, &verdict)?;
-                Ok(Ended::Failed)
+                Ok(Exit::Failed)
             }
             other => Err(unexpected(&other)),
         }
@@ -68,7 +68,7 @@ pub fn push(options: &PushOptions) -> Result<Ended, Problem> {
 ///
 /// # Errors
 /// When the kernel refuses it or is lost.
-pub fn upload(client: &mut Client, blob: &[u8], progress: &mut dyn FnMut(u64, u64)) -> Result<(), Problem> {
+pub fn upload(client: &mut Client, blob: &[u8], progress: &mut dyn FnMut(u64, u64)) -> Result<(), BoxError> {
     let length = u32::try_from(blob.len())?;
     let mut request = Request::Upload { length, checksum: crc32c(&[blob]) };
     let (mut there, mut standstills) = (0, 0);

@@ -13,7 +13,7 @@ use tempfile::NamedTempFile;
 
 use super::image::{PARTITION_START, Partition};
 use super::options::{CreateOptions, Fat};
-use crate::{Ended, Problem, say};
+use crate::{BoxError, Exit, say};
 
 /// Bytes of a sector.
 const SECTOR: u64 = 512;
@@ -36,7 +36,7 @@ pub(crate) struct Content {
 }
 
 /// Makes the image. Nothing is left behind when that fails.
-pub fn create(options: &CreateOptions) -> Result<Ended, Problem> {
+pub fn create(options: &CreateOptions) -> Result<Exit, BoxError> {
     let path = &options.image;
     if path.exists() && !options.force {
         return Err(format!("{} is there already; choose another name or add `--force`", path.display()).into());
@@ -49,7 +49,7 @@ pub fn create(options: &CreateOptions) -> Result<Ended, Problem> {
     let size = options.size.unwrap_or_else(|| size_for(sum));
     let fat = options.fat.unwrap_or(if size > FAT16_SIZE { Fat::Fat32 } else { Fat::Fat16 });
     check_size(size, fat)?;
-    let can_not = |error: &dyn std::fmt::Display| -> Problem {
+    let can_not = |error: &dyn std::fmt::Display| -> BoxError {
         format!("can't make {}: {error}; check the folder and `--size`", path.display()).into()
     };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -62,14 +62,14 @@ pub fn create(options: &CreateOptions) -> Result<Ended, Problem> {
     persisted.map_err(|error| can_not(&error.error))?;
     let kind = if fat == Fat::Fat16 { "FAT16" } else { "FAT32" };
     say!("made {}: {kind}, {} MiB, {} in /modules", path.display(), size >> 20, contents.len());
-    Ok(Ended::Passed)
+    Ok(Exit::Passed)
 }
 
 /// A disk of the usual kind for a kernel of this process, with `contents` in /modules. It is gone with the file.
 ///
 /// # Errors
 /// When it can't be made.
-pub(crate) fn temporary(contents: &[Content]) -> Result<NamedTempFile, Problem> {
+pub(crate) fn temporary(contents: &[Content]) -> Result<NamedTempFile, BoxError> {
     let size = size_for(contents.iter().map(|content| content.bytes.len() as u64).sum());
     let image = NamedTempFile::new()?;
     write(image.as_file(), size, if size > FAT16_SIZE { Fat::Fat32 } else { Fat::Fat16 }, contents)?;
@@ -82,14 +82,14 @@ fn size_for(sum: u64) -> u64 {
 }
 
 /// Makes `file` an image with `contents` in /modules.
-fn write(mut file: &fs::File, size: u64, fat: Fat, contents: &[Content]) -> Result<(), Problem> {
+fn write(mut file: &fs::File, size: u64, fat: Fat, contents: &[Content]) -> Result<(), BoxError> {
     file.set_len(size)?;
     file.write_all(&partition_table(size, fat))?;
     fill(file, size, fat, contents)
 }
 
 /// The files' bytes, and the names they get.
-fn read_all(paths: &[PathBuf]) -> Result<Vec<Content>, Problem> {
+fn read_all(paths: &[PathBuf]) -> Result<Vec<Content>, BoxError> {
     let mut contents: Vec<Content> = Vec::new();
     for path in paths {
         let shown = path.display();
@@ -110,7 +110,7 @@ fn read_all(paths: &[PathBuf]) -> Result<Vec<Content>, Problem> {
     Ok(contents)
 }
 
-fn check_size(size: u64, fat: Fat) -> Result<(), Problem> {
+fn check_size(size: u64, fat: Fat) -> Result<(), BoxError> {
     let (name, range) = match fat {
         Fat::Fat16 => ("FAT16", FAT16_RANGE),
         Fat::Fat32 => ("FAT32", FAT32_RANGE),
@@ -142,7 +142,7 @@ fn partition_table(size: u64, fat: Fat) -> [u8; SECTOR as usize] {
 }
 
 /// Formats the partition and writes the files.
-fn fill(file: &fs::File, size: u64, fat: Fat, contents: &[Content]) -> Result<(), Problem> {
+fn fill(file: &fs::File, size: u64, fat: Fat, contents: &[Content]) -> Result<(), BoxError> {
     let length = size - PARTITION_START;
     let kind = if fat == Fat::Fat16 { FatTypeSelection::Fat16 } else { FatTypeSelection::Fat32 };
     let options =

@@ -6,10 +6,10 @@ use std::path::Path;
 use bareflow_disk::Disk;
 
 use super::image::Image;
-use crate::{Ended, Problem, say};
+use crate::{BoxError, Exit, say};
 
 /// Shows what is in an image's `/modules`. What can't be read is said, and the rest goes on.
-pub fn list(path: &Path) -> Result<Ended, Problem> {
+pub fn list(path: &Path) -> Result<Exit, BoxError> {
     let shown = path.display();
     let open = || -> std::io::Result<Image> {
         let file = File::open(path)?;
@@ -19,10 +19,10 @@ pub fn list(path: &Path) -> Result<Ended, Problem> {
     let image = open().map_err(|error| format!("can't read {shown}: {error}; name an image of a disk"))?;
     let mut disk = Disk::open(image).map_err(|error| format!("{shown}: {error}"))?;
     let listing = disk.list().map_err(|error| format!("{shown}: {error}"))?;
-    let mut ended = Ended::Passed;
+    let mut ended = Exit::Passed;
     let mut complain = |name: &str, error: &dyn std::fmt::Display| {
         crate::complain!("[ERROR] {name}: {error}");
-        ended = Ended::Failed;
+        ended = Exit::Failed;
     };
     say!("{shown}: {}, {} in /modules", disk.kind(), listing.files.len());
     for file in &listing.files {

@@ -5,14 +5,14 @@ mod image;
 mod list;
 pub mod options;
 
-use crate::{Ended, Problem};
+use crate::{BoxError, Exit};
 use options::DiskCommand;
 
 /// Carries the command out.
 ///
 /// # Errors
 /// When the image can't be made or read.
-pub fn disk(command: &DiskCommand) -> Result<Ended, Problem> {
+pub fn disk(command: &DiskCommand) -> Result<Exit, BoxError> {
     match command {
         DiskCommand::Create(options) => create::create(options),
         DiskCommand::List { image } => list::list(image),

@@ -5,7 +5,7 @@ use bareflow_loader::{Budget, Domain, FaultPolicy, LoadOptions, ModuleId, Module
 use bareflow_suite::OUTPUT_CAPACITY;
 
 use super::{Candidate, Done, Place};
-use crate::{Problem, explain};
+use crate::{BoxError, explain};
 
 /// This process.
 pub(super) struct Here {
@@ -26,7 +26,7 @@ impl Place for Here {
         "host"
     }
 
-    fn load(&mut self, candidate: &Candidate, domain: Domain) -> Result<Result<(), String>, Problem> {
+    fn load(&mut self, candidate: &Candidate, domain: Domain) -> Result<Result<(), String>, BoxError> {
         self.loaded = None;
         let platform = HostPlatform::new(Box::new(|_| ()))
             .map_err(|error| format!("can't prepare this process for modules: {error}"))?;
@@ -50,7 +50,7 @@ impl Place for Here {
         Ok(Ok(()))
     }
 
-    fn call(&mut self, input: &[u8]) -> Result<Result<Done, String>, Problem> {
+    fn call(&mut self, input: &[u8]) -> Result<Result<Done, String>, BoxError> {
         let (manager, id) = self.loaded.as_ref().ok_or("no module is loaded")?;
         let mut output = vec![0; OUTPUT_CAPACITY];
         Ok(match manager.execute_with(*id, input, &mut output) {

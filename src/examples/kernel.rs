@@ -16,7 +16,7 @@ use crate::client::error::Refused;
 use crate::disk::create::{Content, temporary};
 use crate::qemu::{Machine, Running};
 use crate::setup::kernel_remedy;
-use crate::{Problem, embedded};
+use crate::{BoxError, embedded};
 
 /// How long there may be no sign of the kernel: more than a call may take.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -35,7 +35,7 @@ pub(super) struct Kernel {
 
 impl Kernel {
     /// Boots a kernel that finds all blobs on its disk.
-    pub(super) fn boot(candidates: &[Candidate], limits: Option<Budget>) -> Result<Kernel, Problem> {
+    pub(super) fn boot(candidates: &[Candidate], limits: Option<Budget>) -> Result<Kernel, BoxError> {
         if embedded::KERNEL.is_empty() {
             let remedy = kernel_remedy();
             return Err(format!(
@@ -67,7 +67,7 @@ impl Kernel {
     }
 
     /// Unloads what the kernel loads by itself, from its disk too: each module has its memory to itself.
-    fn unload_all(&mut self) -> Result<(), Problem> {
+    fn unload_all(&mut self) -> Result<(), BoxError> {
         loop {
             let Response::Modules(found) = self.client.ask(Request::Ps)? else {
                 return Err("the kernel did not list its modules".into());
@@ -87,14 +87,14 @@ impl Kernel {
     }
 
     /// Asks the kernel; what it refuses is no problem.
-    fn ask(&mut self, request: Request<'_>) -> Result<Result<Response, String>, Problem> {
+    fn ask(&mut self, request: Request<'_>) -> Result<Result<Response, String>, BoxError> {
         match self.client.ask(request) {
             Ok(answer) => Ok(Ok(answer)),
             Err(problem) => Ok(Err(problem.downcast::<Refused>()?.0)),
         }
     }
 
-    fn load_file(&mut self, name: &str, domain: Domain) -> Result<Result<(), String>, Problem> {
+    fn load_file(&mut self, name: &str, domain: Domain) -> Result<Result<(), String>, BoxError> {
         let overrides = LoadOverrides { domain: Some(domain.name()), budget: self.limits, on_fault: Some("restart") };
         match self.ask(Request::Load { path: &format!("/{MODULES}/{name}"), overrides })? {
             Ok(Response::Loaded(loaded)) => self.loaded.push(loaded.name),
@@ -110,7 +110,7 @@ impl Place for Kernel {
         "kernel"
     }
 
-    fn load(&mut self, candidate: &Candidate, domain: Domain) -> Result<Result<(), String>, Problem> {
+    fn load(&mut self, candidate: &Candidate, domain: Domain) -> Result<Result<(), String>, BoxError> {
         while let Some(module) = self.loaded.pop() {
             match self.ask(Request::Unload { module: &module })? {
                 Ok(Response::Unloaded(_)) => {}
@@ -126,7 +126,7 @@ impl Place for Kernel {
         self.load_file(&own_file(candidate), domain)
     }
 
-    fn call(&mut self, input: &[u8]) -> Result<Result<Done, String>, Problem> {
+    fn call(&mut self, input: &[u8]) -> Result<Result<Done, String>, BoxError> {
         let module = self.loaded.last().cloned().ok_or("no module is loaded")?;
         match self.ask(Request::Call { module: &module, input, repeat: 1 })? {
             Ok(Response::Called(Called { result, output, total_cycles, .. })) => {
@@ -160,7 +160,7 @@ fn needed_file(candidate: &Candidate, number: usize) -> String {
     format!("{}.{number}.mod", candidate.name)
 }
 
-fn unexpected(answer: &Response) -> Problem {
+fn unexpected(answer: &Response) -> BoxError {
     let shown: String = format!("{answer:?}").chars().take(80).collect();
     format!("the kernel gave another request's answer: {shown}").into()
 }

@@ -14,7 +14,7 @@ use bareflow_suite::archive::Archive;
 use crate::build_command::{chosen, needed, progress, warn, warn_of_flags};
 use crate::files::write_json;
 use crate::options::TestOptions;
-use crate::{Ended, Problem, embedded};
+use crate::{BoxError, Exit, embedded};
 use show::{Tested, Trial};
 
 /// A module with its blob and its examples.
@@ -44,20 +44,20 @@ trait Place {
     ///
     /// # Errors
     /// Why it is refused, or what keeps the place from answering.
-    fn load(&mut self, candidate: &Candidate, domain: Domain) -> Result<Result<(), String>, Problem>;
+    fn load(&mut self, candidate: &Candidate, domain: Domain) -> Result<Result<(), String>, BoxError>;
 
     /// Calls what was loaded last.
     ///
     /// # Errors
     /// Why there is no result, or what keeps the place from answering.
-    fn call(&mut self, input: &[u8]) -> Result<Result<Done, String>, Problem>;
+    fn call(&mut self, input: &[u8]) -> Result<Result<Done, String>, BoxError>;
 }
 
 /// Carries the command out.
 ///
 /// # Errors
 /// When there is nothing to test, or what keeps it from being tested.
-pub fn test(options: &TestOptions) -> Result<Ended, Problem> {
+pub fn test(options: &TestOptions) -> Result<Exit, BoxError> {
     let modules = chosen(&options.which)?;
     warn_of_flags();
     let progress = progress(modules.len());
@@ -108,7 +108,7 @@ pub fn test(options: &TestOptions) -> Result<Ended, Problem> {
     if let Some(path) = &options.json {
         write_json(path, &show::document(&tested, passed))?;
     }
-    Ok(if passed { Ended::Passed } else { Ended::Failed })
+    Ok(if passed { Exit::Passed } else { Exit::Failed })
 }
 
 fn version(module: &ModuleCrate) -> String {
@@ -117,7 +117,7 @@ fn version(module: &ModuleCrate) -> String {
 }
 
 /// The blobs of the modules that one calls: those of the workspace around it, or else those that this program carries.
-pub(crate) fn needed_by(module: &ModuleCrate) -> Result<Vec<Vec<u8>>, Problem> {
+pub(crate) fn needed_by(module: &ModuleCrate) -> Result<Vec<Vec<u8>>, BoxError> {
     if module.settings.depends.is_empty() {
         return Ok(Vec::new());
     }
@@ -134,7 +134,7 @@ pub(crate) fn needed_by(module: &ModuleCrate) -> Result<Vec<Vec<u8>>, Problem> {
 }
 
 /// Runs a module's examples in every place and domain.
-fn try_everywhere(candidate: &Candidate, places: &mut [Box<dyn Place>]) -> Result<Tested, Problem> {
+fn try_everywhere(candidate: &Candidate, places: &mut [Box<dyn Place>]) -> Result<Tested, BoxError> {
     let mut trials = Vec::new();
     for place in places.iter_mut().filter(|_| !candidate.examples.is_empty()) {
         for domain in [Domain::Kernel, Domain::User] {
@@ -151,7 +151,7 @@ fn try_everywhere(candidate: &Candidate, places: &mut [Box<dyn Place>]) -> Resul
 }
 
 /// Tries all examples, and notes which failed and what they took.
-fn try_all(examples: &[Example], place: &mut dyn Place, trial: &mut Trial) -> Result<(), Problem> {
+fn try_all(examples: &[Example], place: &mut dyn Place, trial: &mut Trial) -> Result<(), BoxError> {
     for (number, example) in (1..).zip(examples) {
         let failure = match place.call(&example.input)? {
             Ok(done) => {

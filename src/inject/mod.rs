@@ -22,7 +22,7 @@ use crate::files::{Files, read_blob, write_json};
 use crate::options::InjectOptions;
 use crate::qemu::{Ending, Machine};
 use crate::setup::kernel_remedy;
-use crate::{Ended, Problem, embedded, new, say};
+use crate::{BoxError, Exit, embedded, new, say};
 use state::State;
 use tally::Tally;
 
@@ -51,7 +51,7 @@ struct Summary<'tally> {
 ///
 /// # Errors
 /// What keeps it from being carried out.
-pub fn inject(options: &InjectOptions) -> Result<Ended, Problem> {
+pub fn inject(options: &InjectOptions) -> Result<Exit, BoxError> {
     if embedded::KERNEL.is_empty() {
         return Err(format!("this build has no kernel; {}", kernel_remedy()).into());
     }
@@ -81,11 +81,11 @@ pub fn inject(options: &InjectOptions) -> Result<Ended, Problem> {
     }
     // Ring 0 can end the kernel; ring 3 can't.
     let survived = tally.kernel_lost == 0 || domain == "kernel";
-    Ok(if survived && tally.recovered + tally.kernel_lost == tally.manifested { Ended::Passed } else { Ended::Failed })
+    Ok(if survived && tally.recovered + tally.kernel_lost == tally.manifested { Exit::Passed } else { Exit::Failed })
 }
 
 /// The blobs to disturb, with their names.
-fn blobs(options: &InjectOptions) -> Result<Vec<(String, Vec<u8>)>, Problem> {
+fn blobs(options: &InjectOptions) -> Result<Vec<(String, Vec<u8>)>, BoxError> {
     if !options.files.is_empty() {
         let read = |path: &PathBuf| {
             let bytes = read_blob(path).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -120,7 +120,7 @@ impl Work {
     }
 
     /// Carries out pieces until there are none left.
-    fn run(&self) -> Result<(), Problem> {
+    fn run(&self) -> Result<(), BoxError> {
         loop {
             let Some((first, length)) = self.lock().1.pop() else { return Ok(()) };
             let tally = self.piece(first, length)?;
@@ -131,7 +131,7 @@ impl Work {
     }
 
     /// Carries out one piece, in as many boots as it takes.
-    fn piece(&self, first: u64, length: u64) -> Result<Tally, Problem> {
+    fn piece(&self, first: u64, length: u64) -> Result<Tally, BoxError> {
         let mut tally = Tally::default();
         while tally.injected < length {
             let start = first + tally.injected;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::tally::Tally;
-use crate::{Problem, say};
+use crate::{BoxError, say};
 
 /// What is kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,7 +41,7 @@ impl State {
     ///
     /// # Errors
     /// When it can't be written.
-    pub fn save(&self, path: &Path) -> Result<(), Problem> {
+    pub fn save(&self, path: &Path) -> Result<(), BoxError> {
         let fresh = PathBuf::from(format!("{}.new", path.display()));
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;

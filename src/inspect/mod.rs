@@ -22,7 +22,7 @@ use serde::Serialize;
 
 use crate::files::{read_blob, write_json};
 use crate::output::report_refused;
-use crate::{Ended, Problem, say};
+use crate::{BoxError, Exit, say};
 use disassembly::{Line, disassemble};
 
 /// What is shown, and written as JSON.
@@ -96,12 +96,12 @@ const CAPABILITIES: Capabilities = Capabilities { services: u32::MAX, cpu_level:
 ///
 /// # Errors
 /// When the JSON can't be written.
-pub fn inspect(file: &Path, allowed: Permissions, json: Option<&Path>) -> Result<Ended, Problem> {
+pub fn inspect(file: &Path, allowed: Permissions, json: Option<&Path>) -> Result<Exit, BoxError> {
     let blob = match read_blob(file) {
         Ok(blob) => blob,
         Err(error) => {
             report_refused(&file.display().to_string(), &error);
-            return Ok(Ended::Failed);
+            return Ok(Exit::Failed);
         }
     };
     let inspection = examine(&file.display().to_string(), &blob, allowed);
@@ -109,7 +109,7 @@ pub fn inspect(file: &Path, allowed: Permissions, json: Option<&Path>) -> Result
     if let Some(path) = json {
         write_json(path, &inspection)?;
     }
-    Ok(if inspection.valid { Ended::Passed } else { Ended::Failed })
+    Ok(if inspection.valid { Exit::Passed } else { Exit::Failed })
 }
 
 fn examine(file: &str, blob: &[u8], allowed: Permissions) -> Inspection {

@@ -4,12 +4,12 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use super::{Machine, firmware};
-use crate::Problem;
+use crate::BoxError;
 
 impl Machine {
     /// QEMU's arguments. What it needs as files is written to `folder`; the host's channel is the
     /// socket that it has as standard input.
-    pub(super) fn arguments(&self, folder: &Path) -> Result<Vec<OsString>, Problem> {
+    pub(super) fn arguments(&self, folder: &Path) -> Result<Vec<OsString>, BoxError> {
         let mut all: Vec<OsString> = Vec::new();
         let mut add = |words: &[&str]| all.extend(words.iter().map(OsString::from));
         // microvm has one serial port of its own, and no PCI.

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 
-use crate::Problem;
+use crate::BoxError;
 
 /// Reads QEMU's process number, waits for the pipe's end, then ends QEMU and removes its folder. Who has that number
 /// by then and does not name the folder is somebody else. What a terminal sends to all its processes is not for it.
@@ -26,7 +26,7 @@ pub(super) struct Guard {
 
 impl Guard {
     /// Guards `folder`, which the arguments of the QEMU to come have to name.
-    pub fn of(folder: &Path) -> Result<Guard, Problem> {
+    pub fn of(folder: &Path) -> Result<Guard, BoxError> {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", SCRIPT, "sh"]).arg(folder);
         let mut shell =
@@ -38,7 +38,7 @@ impl Guard {
     }
 
     /// Tells which process is QEMU.
-    pub fn watch(&mut self, process: &Child) -> Result<(), Problem> {
+    pub fn watch(&mut self, process: &Child) -> Result<(), BoxError> {
         let pipe = self.pipe.as_mut().ok_or("the guard of QEMU has no pipe")?;
         Ok(writeln!(pipe, "{}", process.id()).map_err(|error| format!("the guard of QEMU is gone: {error}"))?)
     }

@@ -5,7 +5,7 @@ use std::process::ExitStatus;
 use bareflow_protocol::{Message, Report};
 
 use super::QEMU;
-use crate::Problem;
+use crate::BoxError;
 use crate::setup::setup_and;
 
 /// How a machine ended.
@@ -58,7 +58,7 @@ impl Outcome {
     ///
     /// # Errors
     /// When it didn't, saying what happened instead.
-    pub fn into_report(self) -> Result<Report, Problem> {
+    pub fn into_report(self) -> Result<Report, BoxError> {
         let complaints = self.complaints.trim_end();
         match (self.ending, self.report) {
             (Ending::Passed | Ending::Failed, Some(report)) => Ok(report),

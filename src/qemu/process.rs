@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::guard::Guard;
 use super::{Machine, QEMU};
-use crate::Problem;
+use crate::BoxError;
 use crate::setup::setup_or;
 
 /// How QEMU is installed elsewhere than in the checkout.
@@ -37,7 +37,7 @@ impl Drop for Process {
 
 impl Machine {
     /// Starts QEMU. Returns it and the host's end of COM2.
-    pub(super) fn spawn(&self) -> Result<(Process, UnixStream), Problem> {
+    pub(super) fn spawn(&self) -> Result<(Process, UnixStream), BoxError> {
         let folder = folder()?;
         let mut guard = Guard::of(folder.path())?;
         // Standard input is the one descriptor that a process can be given and nobody else gets; and there is no
@@ -59,7 +59,7 @@ impl Machine {
 }
 
 /// A folder for what QEMU reads.
-fn folder() -> Result<TempDir, Problem> {
+fn folder() -> Result<TempDir, BoxError> {
     tempfile::Builder::new().prefix("bareflow-").tempdir().map_err(|error| {
         let place = std::env::temp_dir();
         format!("can't make a folder in {}: {error}; name another place by TMPDIR", place.display()).into()

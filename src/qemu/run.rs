@@ -12,7 +12,7 @@ use bareflow_protocol::{Decoder, Message};
 use super::Machine;
 use super::outcome::{Ending, Outcome, lossy};
 use super::streams::{Overflow, chunks, complaints, said};
-use crate::Problem;
+use crate::BoxError;
 
 /// How often is looked whether time is up.
 const POLL: Duration = Duration::from_millis(50);
@@ -25,7 +25,7 @@ impl Machine {
     ///
     /// # Errors
     /// When QEMU can't be started.
-    pub fn run(&self, mut show: impl FnMut(&[u8])) -> Result<Outcome, Problem> {
+    pub fn run(&self, mut show: impl FnMut(&[u8])) -> Result<Outcome, BoxError> {
         let (mut qemu, channel) = self.spawn()?;
         let (sender, receiver) = sync_channel(WAITING);
         let reader = thread::spawn(move || receive(channel, &sender));

@@ -11,7 +11,7 @@ use super::Machine;
 use super::outcome::{Ending, ended_by_itself};
 use super::process::Process;
 use super::streams::{Overflow, chunks, complaints, said};
-use crate::Problem;
+use crate::BoxError;
 
 /// How often is looked whether QEMU has ended.
 const POLL: Duration = Duration::from_millis(10);
@@ -45,7 +45,7 @@ impl Machine {
     ///
     /// # Errors
     /// When QEMU can't be started; what it ends with [`Running::wait`] says.
-    pub fn start(&self) -> Result<Running, Problem> {
+    pub fn start(&self) -> Result<Running, BoxError> {
         let (mut process, channel) = self.spawn()?;
         let console = chunks(process.child.stdout.take(), Overflow::Drop);
         let complaints = complaints(process.child.stderr.take());
@@ -64,7 +64,7 @@ impl Running {
     ///
     /// # Errors
     /// When it ended otherwise than by the kernel's own, successful end.
-    pub fn wait(self) -> Result<(), Problem> {
+    pub fn wait(self) -> Result<(), BoxError> {
         let status = self.status()?;
         match Ending::of(status, true) {
             Ending::Passed => Ok(()),
@@ -77,7 +77,7 @@ impl Running {
     }
 
     /// Waits without holding the lock, so that the machine can be killed meanwhile.
-    fn status(&self) -> Result<ExitStatus, Problem> {
+    fn status(&self) -> Result<ExitStatus, BoxError> {
         loop {
             if let Some(status) = lock(&self.process).child.try_wait()? {
                 return Ok(status);

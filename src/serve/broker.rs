@@ -24,7 +24,7 @@ use super::client_queue::client_queue;
 use super::clients::{Admission, Clients, MAX_CLIENTS};
 use super::flow::Flow;
 use super::turns::Turns;
-use crate::Problem;
+use crate::BoxError;
 
 /// How long a client is waited for that is not let in.
 const TURNED_AWAY: Duration = Duration::from_millis(100);
@@ -36,7 +36,7 @@ const LOOK_EACH: Duration = Duration::from_millis(50);
 ///
 /// # Errors
 /// When `listener` or `kernel` can't be used.
-pub fn run(listener: &UnixListener, kernel: &UnixStream) -> Result<(), Problem> {
+pub fn run(listener: &UnixListener, kernel: &UnixStream) -> Result<(), BoxError> {
     run_and_tell(listener, kernel, || ())
 }
 
@@ -44,7 +44,7 @@ pub fn run(listener: &UnixListener, kernel: &UnixStream) -> Result<(), Problem> 
 ///
 /// # Errors
 /// As with [`run`].
-pub fn run_and_tell(listener: &UnixListener, kernel: &UnixStream, up: impl FnOnce()) -> Result<(), Problem> {
+pub fn run_and_tell(listener: &UnixListener, kernel: &UnixStream, up: impl FnOnce()) -> Result<(), BoxError> {
     listener.set_nonblocking(true)?;
     // Ends the wait for clients. A connection of one's own would not: somebody may have removed the socket's file.
     let (end, ended) = UnixStream::pair()?;

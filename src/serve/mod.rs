@@ -18,7 +18,7 @@ use std::time::Duration;
 use crate::files::Files;
 use crate::options::ServeOptions;
 use crate::qemu::{Killer, Machine};
-use crate::{Ended, Problem, boot, say};
+use crate::{BoxError, Exit, boot, say};
 pub use socket::Socket;
 
 /// How often is looked whether the kernel is up.
@@ -28,7 +28,7 @@ const POLL: Duration = Duration::from_millis(50);
 ///
 /// # Errors
 /// What keeps it from being carried out, or what the kernel ended with.
-pub fn serve(options: &ServeOptions) -> Result<Ended, Problem> {
+pub fn serve(options: &ServeOptions) -> Result<Exit, BoxError> {
     let (path, link) = place::to_listen(options.socket.as_deref());
     let machine = boot::machine(&options.machine)?;
     let files = Files::blobs(&options.files);
@@ -68,7 +68,7 @@ pub fn serve(options: &ServeOptions) -> Result<Ended, Problem> {
     }
     left?;
     ended?;
-    Ok(Ended::Passed)
+    Ok(Exit::Passed)
 }
 
 /// Whether a file that is there may only be read.
@@ -97,7 +97,7 @@ fn show(console: &mpsc::Receiver<Vec<u8>>, up: &AtomicBool, path: &Path) {
 
 /// Lets Ctrl-C and SIGTERM end the machine; all else follows from that. A machine that is not there yet is
 /// ended as soon as it is.
-fn end_on_signals(stopped: &Arc<AtomicBool>, killer: mpsc::Receiver<Killer>) -> Result<(), Problem> {
+fn end_on_signals(stopped: &Arc<AtomicBool>, killer: mpsc::Receiver<Killer>) -> Result<(), BoxError> {
     let stopped = Arc::clone(stopped);
     let act = move || {
         stopped.store(true, Ordering::Relaxed);

@@ -10,7 +10,7 @@ use std::os::unix::fs::{FileTypeExt, symlink};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use crate::{Problem, new};
+use crate::{BoxError, new};
 
 /// The variable that says where the socket is.
 pub const VARIABLE: &str = "BAREFLOW_SOCKET";
@@ -54,7 +54,7 @@ pub fn to_listen(option: Option<&Path>) -> (PathBuf, Option<PathBuf>) {
 ///
 /// # Errors
 /// When none is, with all places that were looked at.
-pub fn connect(option: Option<&Path>) -> Result<(PathBuf, UnixStream), Problem> {
+pub fn connect(option: Option<&Path>) -> Result<(PathBuf, UnixStream), BoxError> {
     let places = match said(option) {
         Some(path) => vec![path],
         None => [of_workspace(), of_user()].into_iter().flatten().collect(),

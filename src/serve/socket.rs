@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use crate::Problem;
+use crate::BoxError;
 
 /// A socket that is listened at. It is removed at the end.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl Socket {
     ///
     /// # Errors
     /// When somebody listens there, or something else is there, or it can't be made.
-    pub fn bind(path: &Path) -> Result<Socket, Problem> {
+    pub fn bind(path: &Path) -> Result<Socket, BoxError> {
         let shown = path.display();
         if let Ok(there) = fs::symlink_metadata(path) {
             // A link that leads nowhere, or to a socket, is a kernel's that was served elsewhere.

@@ -9,7 +9,7 @@ use bareflow_builder::{Recipe, build_recipes};
 use indicatif::ProgressBar;
 
 use super::Work;
-use crate::Problem;
+use crate::BoxError;
 use crate::options::TuneOptions;
 
 /// Calls that a profile is made of.
@@ -55,7 +55,7 @@ pub(super) fn build(
     options: &TuneOptions,
     notes: &mut Vec<String>,
     progress: &ProgressBar,
-) -> Result<Vec<Candidate>, Problem> {
+) -> Result<Vec<Candidate>, BoxError> {
     let folder = module.target.join("tune").join(&module.name);
     let mut candidates = Vec::new();
     let recipe = |cpu_level, opt_level: &str, seen: Option<&Path>| Recipe {

@@ -6,14 +6,14 @@ use bareflow_suite::OUTPUT_CAPACITY;
 
 use super::Work;
 use super::candidates::{Candidate, Ticks};
-use crate::{Problem, explain};
+use crate::{BoxError, explain};
 
 /// Calls that come before those which count.
 const WARM_UP: u32 = 3;
 
 /// Measures all that this processor can run, by turns, so that what else the machine does hits all alike. All
 /// return the same and write the same, or the pair that doesn't is named.
-pub(super) fn measure(candidates: &mut [Candidate], work: &Work<'_>) -> Result<(), Problem> {
+pub(super) fn measure(candidates: &mut [Candidate], work: &Work<'_>) -> Result<(), BoxError> {
     let platform = HostPlatform::new(Box::new(|_| ()))
         .map_err(|error| format!("can't prepare this process for modules: {error}"))?;
     let manager = ModuleManager::new(platform, Timing::Precise);
@@ -72,7 +72,7 @@ pub(super) fn measure(candidates: &mut [Candidate], work: &Work<'_>) -> Result<(
 }
 
 /// Two builds of one module that do not do the same.
-pub(super) fn disagreement(work: &Work<'_>, pair: [&Candidate; 2], verb: &str, found: &str, call: u32) -> Problem {
+pub(super) fn disagreement(work: &Work<'_>, pair: [&Candidate; 2], verb: &str, found: &str, call: u32) -> BoxError {
     let [one, other] = pair.map(Candidate::label);
     format!(
         "{}: {one} and {other} {verb} different things at call {}: {found}; \

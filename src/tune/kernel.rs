@@ -11,7 +11,7 @@ use crate::boot::boot_archive;
 use crate::files::Files;
 use crate::qemu::Machine;
 use crate::setup::kernel_remedy;
-use crate::{Problem, embedded};
+use crate::{BoxError, embedded};
 
 /// Calls of each; the cheapest counts.
 const CALLS: u32 = 3;
@@ -21,7 +21,7 @@ const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Counts for all that QEMU's processor can run. Returns what is to be said where nothing could be counted. All
 /// return the same and write the same, or the pair that doesn't is named.
-pub(super) fn count(candidates: &mut [Candidate], work: &Work<'_>) -> Result<Option<String>, Problem> {
+pub(super) fn count(candidates: &mut [Candidate], work: &Work<'_>) -> Result<Option<String>, BoxError> {
     if embedded::KERNEL.is_empty() {
         return Ok(Some(format!("no instructions counted: this build has no kernel; {}", kernel_remedy())));
     }
@@ -68,7 +68,12 @@ fn label(index: usize) -> String {
 }
 
 /// Result and instructions of a candidate; nothing where the processor can't run it.
-fn found(report: &Report, work: &Work<'_>, index: usize, candidate: &Candidate) -> Result<Option<(i32, u64)>, Problem> {
+fn found(
+    report: &Report,
+    work: &Work<'_>,
+    index: usize,
+    candidate: &Candidate,
+) -> Result<Option<(i32, u64)>, BoxError> {
     let name = label(index);
     let said = |why: &str| format!("{}, {}, in the kernel: {why}", work.name, candidate.label());
     if let Some(refusal) = report.refused.iter().find(|refusal| refusal.source == name) {

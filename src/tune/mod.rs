@@ -18,7 +18,7 @@ use crate::examples::needed_by;
 use crate::files::write_json;
 use crate::input::read_input;
 use crate::options::TuneOptions;
-use crate::{Ended, Problem, say};
+use crate::{BoxError, Exit, say};
 use candidates::Candidate;
 
 /// What the candidates are run on.
@@ -35,7 +35,7 @@ struct Work<'run> {
 ///
 /// # Errors
 /// When there is no such module, or a file that can't be read or written.
-pub fn tune(options: &TuneOptions) -> Result<Ended, Problem> {
+pub fn tune(options: &TuneOptions) -> Result<Exit, BoxError> {
     let (module, _) = chosen_one(&options.name)?;
     let module = &module;
     let input = read_input(options.input.as_deref())?;
@@ -55,11 +55,11 @@ pub fn tune(options: &TuneOptions) -> Result<Ended, Problem> {
             if let Some(path) = &options.json {
                 write_json(path, &show::Tuning::new(module, &candidates, &choice, &notes, options.write))?;
             }
-            Ok(Ended::Passed)
+            Ok(Exit::Passed)
         }
         Err(failure) => {
             crate::complain!("error: {failure}");
-            Ok(Ended::Failed)
+            Ok(Exit::Failed)
         }
     }
 }
@@ -69,7 +69,7 @@ fn measure(
     module: &ModuleCrate,
     input: Vec<u8>,
     options: &TuneOptions,
-) -> Result<(Vec<Candidate>, Vec<String>), Problem> {
+) -> Result<(Vec<Candidate>, Vec<String>), BoxError> {
     let mut notes = Vec::new();
     let work = Work { name: &module.name, needed: needed_by(module)?, input, repeat: options.repeat };
     let progress = progress(2 * options.cpu_levels.len() * options.opt_levels.len() + 2);

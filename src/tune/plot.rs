@@ -7,7 +7,7 @@ use std::path::Path;
 use plotters::prelude::*;
 
 use super::candidates::Candidate;
-use crate::Problem;
+use crate::BoxError;
 
 /// Pixels from side to side, of a bar with the room around it, and of all that is above and below the bars.
 const WIDTH: u32 = 900;
@@ -18,7 +18,7 @@ const AROUND: u32 = 120;
 const COLOUR: RGBColor = RGBColor(70, 130, 90);
 
 /// Draws a bar for each candidate that ran here, as long as its median call.
-pub(super) fn plot(path: &Path, module: &str, candidates: &[Candidate]) -> Result<(), Problem> {
+pub(super) fn plot(path: &Path, module: &str, candidates: &[Candidate]) -> Result<(), BoxError> {
     let ran = candidates.iter().filter_map(|candidate| Some((candidate.short(), candidate.ticks?.median)));
     let svg = draw(module, &ran.collect::<Vec<_>>()).map_err(|error| format!("can't draw the plot: {error}"))?;
     fs::write(path, svg).map_err(|error| format!("can't write {}: {error}", path.display()).into())

@@ -7,13 +7,13 @@ use bareflow_builder::run::write_if_changed;
 use toml_edit::{DocumentMut, InlineTable, Item, Table, TableLike, Value};
 
 use super::choice::Choice;
-use crate::Problem;
+use crate::BoxError;
 
 /// The profile's file, beside `Cargo.toml`.
 pub(super) const PROFILE: &str = "runs.profdata";
 
 /// Writes `choice` into the module's `Cargo.toml`, and its profile beside it.
-pub(super) fn write(module: &ModuleCrate, choice: &Choice) -> Result<(), Problem> {
+pub(super) fn write(module: &ModuleCrate, choice: &Choice) -> Result<(), BoxError> {
     let wrong = |reason: String| format!("can't write the choice into {}: {reason}", module.manifest.display());
     let text = fs::read_to_string(&module.manifest).map_err(|error| wrong(error.to_string()))?;
     let text = with_choice(&text, choice).map_err(wrong)?;

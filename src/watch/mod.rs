@@ -14,7 +14,7 @@ use crate::client::Client;
 use crate::client::error::Lost;
 use crate::files::write_json;
 use crate::options::WatchOptions;
-use crate::{Ended, Problem, complain, new, say};
+use crate::{BoxError, Exit, complain, new, say};
 use round::Round;
 use saves::Saves;
 
@@ -26,7 +26,7 @@ const CHECK: Duration = Duration::from_millis(250);
 ///
 /// # Errors
 /// What keeps it from being carried out: there is no such module, or no kernel at the start.
-pub fn watch(options: &WatchOptions) -> Result<Ended, Problem> {
+pub fn watch(options: &WatchOptions) -> Result<Exit, BoxError> {
     let (mut module, _) = chosen_one(&options.name)?;
     let folder = module.manifest.parent().unwrap_or(Path::new(".")).to_owned();
     let mut client = Client::dial(&options.dial)?;
@@ -61,13 +61,13 @@ pub fn watch(options: &WatchOptions) -> Result<Ended, Problem> {
         }
         round.show();
         if options.once {
-            return Ok(if round.error.is_none() { Ended::Passed } else { Ended::Failed });
+            return Ok(if round.error.is_none() { Exit::Passed } else { Exit::Failed });
         }
     }
 }
 
 /// Waits for a kernel where one was. What keeps it from being talked to is said once.
-fn next_kernel(options: &WatchOptions) -> Result<Client, Problem> {
+fn next_kernel(options: &WatchOptions) -> Result<Client, BoxError> {
     if options.once {
         return Err("the kernel is gone before anything was saved; run `bareflow serve` again".into());
     }
@@ -89,7 +89,7 @@ fn next_kernel(options: &WatchOptions) -> Result<Client, Problem> {
 }
 
 /// Reads the module anew once its manifest was saved: version and settings may be others now.
-fn renew(module: &mut ModuleCrate, options: &WatchOptions, manifest_saved: &mut bool) -> Result<(), Problem> {
+fn renew(module: &mut ModuleCrate, options: &WatchOptions, manifest_saved: &mut bool) -> Result<(), BoxError> {
     if *manifest_saved {
         if module.is_bareflows_own() {
             new::enter_into_lock_file(&module.root.join("Cargo.toml"))?;

@@ -9,7 +9,7 @@ use jiff::Zoned;
 use serde::{Serialize, Serializer};
 
 use crate::client::{Client, upload};
-use crate::{Problem, say};
+use crate::{BoxError, say};
 
 /// What a round came to.
 #[derive(Debug, Serialize)]
@@ -42,7 +42,7 @@ fn milliseconds<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result
 }
 
 /// Builds `module`, sends it, and lets the kernel load it as `overrides` says.
-pub(super) fn run(module: &ModuleCrate, overrides: LoadOverrides<'_>, client: &mut Client) -> Result<Round, Problem> {
+pub(super) fn run(module: &ModuleCrate, overrides: LoadOverrides<'_>, client: &mut Client) -> Result<Round, BoxError> {
     let blob = build_module(module, &module.target.join("modules"))?;
     let start = Instant::now();
     upload(client, &blob.bytes, &mut |_, _| ())?;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher, recommended_watcher};
 
-use crate::Problem;
+use crate::BoxError;
 
 /// How long it has to be quiet before files count as saved: an editor writes, renames and removes in one go.
 const QUIET: Duration = Duration::from_millis(5);
@@ -33,7 +33,7 @@ pub(super) struct Saved {
 impl Saves {
     /// Watches all files below `folder`, and below those `beside` it that it depends on. One that `folder` lies in is left
     /// out: what a build writes there would start the next.
-    pub(super) fn below(folder: &Path, beside: &[PathBuf]) -> Result<Saves, Problem> {
+    pub(super) fn below(folder: &Path, beside: &[PathBuf]) -> Result<Saves, BoxError> {
         let (sender, events) = channel();
         let failed = |folder: &Path, error| format!("can't watch {}: {error}", folder.display());
         let mut watcher = recommended_watcher(sender).map_err(|error| failed(folder, error))?;
@@ -45,7 +45,7 @@ impl Saves {
     }
 
     /// What was saved; nothing when that is nothing for so long.
-    pub(super) fn next(&self, patience: Duration) -> Result<Option<Saved>, Problem> {
+    pub(super) fn next(&self, patience: Duration) -> Result<Option<Saved>, BoxError> {
         let start = Instant::now();
         let mut saved: Option<Saved> = None;
         let mut quiet_from = start;

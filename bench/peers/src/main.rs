@@ -15,9 +15,9 @@ mod subjects;
 use std::path::PathBuf;
 
 use bareflow_builder::discover::discover;
-use peers::Problem;
+use peers::BoxError;
 
-fn main() -> Result<(), Problem> {
+fn main() -> Result<(), BoxError> {
     let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);
     let folder = arguments.next().ok_or("usage: peers FOLDER [FILE.md]")?;
     let own = arguments.next().map(std::fs::read_to_string).transpose()?;

@@ -8,7 +8,7 @@ use bareflow_host::HostPlatform;
 use bareflow_loader::{ModuleManager, Timing};
 
 use crate::measure::Contender;
-use crate::peers::Problem;
+use crate::peers::BoxError;
 
 /// The loader in this process.
 pub type Manager = ModuleManager<HostPlatform>;
@@ -17,12 +17,12 @@ pub type Manager = ModuleManager<HostPlatform>;
 const PAGE: usize = 4096;
 
 /// A manager without modules.
-pub fn manager() -> Result<Manager, Problem> {
+pub fn manager() -> Result<Manager, BoxError> {
     Ok(ModuleManager::new(HostPlatform::new(Box::new(|line| println!("{line}")))?, Timing::Fast))
 }
 
 /// The blob of one of the four modules, or of the empty one of the tests.
-pub fn blob(workspace: &Workspace, name: &str) -> Result<Vec<u8>, Problem> {
+pub fn blob(workspace: &Workspace, name: &str) -> Result<Vec<u8>, BoxError> {
     if let Some(module) = workspace.modules.iter().find(|module| module.name == name) {
         return Ok(build_module(module, &workspace.target.join("modules"))?.bytes);
     }
@@ -42,7 +42,7 @@ pub fn loading<'a>(manager: &'a Manager, blob: &'a [u8]) -> Contender<'a> {
 
 /// The text is copied to a page that is writable and executable at once, and called: no checksum, no
 /// validation, no registry, no containment, no figures.
-pub fn by_hand(blob: &[u8]) -> Result<Contender<'_>, Problem> {
+pub fn by_hand(blob: &[u8]) -> Result<Contender<'_>, BoxError> {
     let header = Header::from_bytes(blob.first_chunk::<HEADER_SIZE>().ok_or("no header")?);
     let text = blob.get(HEADER_SIZE..HEADER_SIZE + header.text_size as usize).ok_or("no text")?;
     if text.len() > PAGE || header.entry as usize >= text.len() {

@@ -14,7 +14,7 @@ use crate::measure::Contender;
 use crate::programs::Program;
 
 /// What can go wrong in a benchmark.
-pub type Problem = Box<dyn Error>;
+pub type BoxError = Box<dyn Error>;
 
 /// The programs as C functions of one shared object.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub struct Twins {
 
 impl Twins {
     /// Compiles them at `-O2`, with so many bytes of constants beside; `None` where there is no such compiler.
-    pub fn compile(workspace: &Workspace, compiler: &'static str, constants: usize) -> Result<Option<Twins>, Problem> {
+    pub fn compile(workspace: &Workspace, compiler: &'static str, constants: usize) -> Result<Option<Twins>, BoxError> {
         let folder = workspace.target.join("bench");
         std::fs::create_dir_all(&folder)?;
         let (source, library) = (folder.join("peers.c"), folder.join(format!("peers-{compiler}-{constants}.so")));
@@ -47,7 +47,7 @@ impl Twins {
     }
 
     /// A call by the pointer that `dlsym` gave.
-    pub fn calling(&self, program: &Program) -> Result<Contender<'_>, Problem> {
+    pub fn calling(&self, program: &Program) -> Result<Contender<'_>, BoxError> {
         // SAFETY: every function there is an `int name(void)`.
         let function = unsafe { *self.library.get::<extern "C" fn() -> i32>(program.name.as_bytes())? };
         let name = format!("{} -O2, pointer of dlsym", self.compiler);
@@ -64,7 +64,7 @@ impl Twins {
     }
 
     /// The same, where the memory file is there already.
-    pub fn reopening(&self, program: &Program) -> Result<Contender<'_>, Problem> {
+    pub fn reopening(&self, program: &Program) -> Result<Contender<'_>, BoxError> {
         let (name, file) = (program.name, memory_file(&self.bytes)?);
         Ok(Contender::new("libloading (the file is there)", move || open_and_call(&file, name)))
     }
@@ -104,7 +104,7 @@ fn memory_file(bytes: &[u8]) -> std::io::Result<File> {
 }
 
 /// Those that need no C compiler, loading.
-pub fn loading(program: &Program) -> Result<Vec<Contender<'static>>, Problem> {
+pub fn loading(program: &Program) -> Result<Vec<Contender<'static>>, BoxError> {
     let wasm = program.wasm()?;
     let engine = wasmtime::Engine::default();
     let compiled = engine.precompile_module(&wasm)?;
@@ -140,7 +140,7 @@ pub fn loading(program: &Program) -> Result<Vec<Contender<'static>>, Problem> {
 }
 
 /// Those that need no C compiler, calling what is loaded.
-pub fn calling(program: &Program) -> Result<Vec<Contender<'static>>, Problem> {
+pub fn calling(program: &Program) -> Result<Vec<Contender<'static>>, BoxError> {
     let wasm = program.wasm()?;
     let wasmtime = {
         let engine = wasmtime::Engine::default();

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use plotters::prelude::*;
 
-use crate::peers::Problem;
+use crate::peers::BoxError;
 use crate::subjects::Group;
 
 /// Pixels of a picture.
@@ -23,7 +23,7 @@ pub struct Series {
 }
 
 /// Draws lines.
-pub fn lines(file: &Path, title: &str, across: &str, series: &[Series]) -> Result<(), Problem> {
+pub fn lines(file: &Path, title: &str, across: &str, series: &[Series]) -> Result<(), BoxError> {
     let points = || series.iter().flat_map(|series| &series.points);
     let (left, right) = span(points().map(|point| point.0));
     let (bottom, top) = span(points().map(|point| point.1));
@@ -57,7 +57,7 @@ pub fn lines(file: &Path, title: &str, across: &str, series: &[Series]) -> Resul
 }
 
 /// Draws groups of bars, the same contenders in each.
-pub fn bars(file: &Path, title: &str, groups: &[Group]) -> Result<(), Problem> {
+pub fn bars(file: &Path, title: &str, groups: &[Group]) -> Result<(), BoxError> {
     let figures = || groups.iter().flat_map(|(_, figures)| figures);
     let (bottom, top) = span(figures().map(|figure| figure.median));
     let bottom = bottom / 2.0;

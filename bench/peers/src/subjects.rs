@@ -4,7 +4,7 @@ use bareflow_builder::Workspace;
 
 use crate::measure::{Contender, Figure, clock, compare, ratio, table, ticks, titled};
 use crate::ours::{self, blob, by_hand, manager, padded, renamed};
-use crate::peers::{self, Problem, Twins};
+use crate::peers::{self, BoxError, Twins};
 use crate::plot::Series;
 use crate::programs::{EMPTY, FOUR, Program};
 
@@ -27,7 +27,7 @@ const SIZES: [usize; 6] = [1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 <<
 const LOAD: f64 = 600.0;
 
 /// Load from memory, call once, unload: the work of `sum`.
-pub fn loads(workspace: &Workspace) -> Result<String, Problem> {
+pub fn loads(workspace: &Workspace) -> Result<String, BoxError> {
     let (sum, manager) = (blob(workspace, "sum")?, manager()?);
     let program = program("sum")?;
     let twins = Twins::compile(workspace, "gcc", 0)?.ok_or("gcc is not here; run `make setup`")?;
@@ -55,7 +55,7 @@ pub fn loads(workspace: &Workspace) -> Result<String, Problem> {
 }
 
 /// The work of the four modules, called as each is called.
-pub fn work(workspace: &Workspace) -> Result<(String, Vec<Group>), Problem> {
+pub fn work(workspace: &Workspace) -> Result<(String, Vec<Group>), BoxError> {
     let mut text = String::from("## The work of the four modules, ticks per call\n\n");
     let mut all = Vec::new();
     let compiled = twins(workspace)?;
@@ -79,7 +79,7 @@ pub fn work(workspace: &Workspace) -> Result<(String, Vec<Group>), Problem> {
 }
 
 /// A call of what is loaded and does nothing.
-pub fn calls(workspace: &Workspace) -> Result<String, Problem> {
+pub fn calls(workspace: &Workspace) -> Result<String, BoxError> {
     let (bytes, manager) = (blob(workspace, "empty")?, manager()?);
     let id = manager.load(&bytes)?;
     let by_handle = || manager.execute(id).unwrap_or_else(|error| panic!("{error}"));
@@ -103,7 +103,7 @@ pub fn calls(workspace: &Workspace) -> Result<String, Problem> {
 }
 
 /// A call and a load with ever more modules loaded.
-pub fn numbers(workspace: &Workspace) -> Result<(String, Vec<Series>), Problem> {
+pub fn numbers(workspace: &Workspace) -> Result<(String, Vec<Series>), BoxError> {
     let (bytes, manager) = (blob(workspace, "empty")?, manager()?);
     let mut rows = titled(&[
         "modules loaded",
@@ -153,7 +153,7 @@ pub fn numbers(workspace: &Workspace) -> Result<(String, Vec<Series>), Problem> 
 }
 
 /// Loads of ever larger modules.
-pub fn sizes(workspace: &Workspace) -> Result<(String, Vec<Series>), Problem> {
+pub fn sizes(workspace: &Workspace) -> Result<(String, Vec<Series>), BoxError> {
     let (bytes, manager) = (blob(workspace, "empty")?, manager()?);
     let mut rows = titled(&["bytes", "who", "ticks, median", "ticks, min", "bytes per tick", "times ours"]);
     let mut series: Vec<Series> = Vec::new();
@@ -197,11 +197,11 @@ fn plain() -> u64 {
     unsafe { std::arch::x86_64::_rdtsc() }
 }
 
-fn program(name: &str) -> Result<&'static Program, Problem> {
+fn program(name: &str) -> Result<&'static Program, BoxError> {
     Ok(FOUR.iter().find(|program| program.name == name).ok_or("no such program")?)
 }
 
-fn twins(workspace: &Workspace) -> Result<Vec<Twins>, Problem> {
+fn twins(workspace: &Workspace) -> Result<Vec<Twins>, BoxError> {
     let compiled = COMPILERS.into_iter().map(|compiler| Twins::compile(workspace, compiler, 0));
     Ok(compiled.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
 }

@@ -3,7 +3,7 @@
 use std::io::BufWriter;
 use std::path::Path;
 
-use crate::Problem;
+use crate::BoxError;
 
 /// A picture of so many pixels, in the order of lines.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ struct Picture<'bytes> {
 ///
 /// # Errors
 /// When they are no such picture, or the file can't be written.
-pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Problem> {
+pub fn write(path: &Path, bytes: &[u8]) -> Result<(), BoxError> {
     let failed = |error: &dyn std::fmt::Display| format!("can't write {}: {error}", path.display());
     if path.extension().is_none_or(|extension| extension != "png") {
         return Ok(std::fs::write(path, bytes).map_err(|error| failed(&error))?);
