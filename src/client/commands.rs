@@ -16,8 +16,8 @@ use crate::disassemble_faults::disassemble;
 use crate::files::write_json;
 use crate::input::read_input;
 use crate::options::{
-    CallOptions, CompareOptions, Dial, FilesOptions, LoadFileOptions, LogOptions, ModuleOptions, PlainOptions,
-    StatsOptions,
+    CallOptions, CompareOptions, ConnectOptions, FilesOptions, LoadFileOptions, LogOptions, ModuleOptions,
+    PlainOptions, StatsOptions,
 };
 use crate::{BoxError, Exit, output_file, say};
 
@@ -41,15 +41,15 @@ pub(super) fn keep(path: Option<&Path>, answer: &impl Serialize) -> Result<(), B
 }
 
 /// Carries a command out that is `act`. What the kernel refuses is shown, and ends with 1.
-pub(super) fn carry_out(
-    dial: &Dial,
+pub(super) fn run_command(
+    connect: &ConnectOptions,
     act: impl FnOnce(&mut Client) -> Result<Exit, BoxError>,
 ) -> Result<Exit, BoxError> {
-    match Client::dial(dial).and_then(|mut client| act(&mut client)) {
+    match Client::connect(connect).and_then(|mut client| act(&mut client)) {
         Err(problem) => match problem.downcast::<Refused>() {
             Ok(refused) => {
                 crate::complain!("error: {refused}");
-                keep(dial.json.as_deref(), &json!({ "error": refused.0 }))?;
+                keep(connect.json.as_deref(), &json!({ "error": refused.0 }))?;
                 Ok(Exit::Failed)
             }
             Err(problem) => Err(problem),
@@ -60,25 +60,25 @@ pub(super) fn carry_out(
 
 /// Asks for one thing; `show` is given the answer, and says what of it is kept as JSON.
 fn ask<T: Serialize>(
-    dial: &Dial,
+    connect: &ConnectOptions,
     request: Request<'_>,
     show: impl FnOnce(Response) -> Result<T, BoxError>,
 ) -> Result<Exit, BoxError> {
-    carry_out(dial, |client| {
+    run_command(connect, |client| {
         let bar = progress_bar();
         let answer = client.ask_with(request, &mut |done, of| {
             bar.set_length(of);
             bar.set_position(done);
         });
         bar.finish_and_clear();
-        keep(dial.json.as_deref(), &show(answer?)?)?;
+        keep(connect.json.as_deref(), &show(answer?)?)?;
         Ok(Exit::Passed)
     })
 }
 
 /// Asks for something that is only done.
-fn tell(dial: &Dial, request: Request<'_>, said: &str) -> Result<Exit, BoxError> {
-    ask(dial, request, |answer| match answer {
+fn tell(connect: &ConnectOptions, request: Request<'_>, said: &str) -> Result<Exit, BoxError> {
+    ask(connect, request, |answer| match answer {
         Response::Done => {
             say!("{said}");
             Ok(json!({ "done": true }))
@@ -92,7 +92,7 @@ fn tell(dial: &Dial, request: Request<'_>, said: &str) -> Result<Exit, BoxError>
 /// # Errors
 /// What keeps it from being carried out.
 pub fn ps(options: &PlainOptions) -> Result<Exit, BoxError> {
-    carry_out(&options.dial, |client| {
+    run_command(&options.connect, |client| {
         let (found, memory) = (client.ask(Request::Ps)?, client.ask(Request::Memory)?);
         let (Response::Modules(found), Response::Memory { pages, arena_bytes, table_bytes }) = (&found, &memory) else {
             return Err(unexpected(&found));
@@ -102,7 +102,7 @@ pub fn ps(options: &PlainOptions) -> Result<Exit, BoxError> {
             modules::table(found)
         );
         let memory = json!({ "pages": pages, "arena_bytes": arena_bytes, "table_bytes": table_bytes });
-        keep(options.dial.json.as_deref(), &json!({ "modules": found, "memory": memory }))?;
+        keep(options.connect.json.as_deref(), &json!({ "modules": found, "memory": memory }))?;
         Ok(Exit::Passed)
     })
 }
@@ -112,7 +112,7 @@ pub fn ps(options: &PlainOptions) -> Result<Exit, BoxError> {
 /// # Errors
 /// What keeps it from being carried out.
 pub fn stats(options: &StatsOptions) -> Result<Exit, BoxError> {
-    ask(&options.dial, Request::Stats { module: options.name.as_deref() }, |answer| match answer {
+    ask(&options.connect, Request::Stats { module: options.name.as_deref() }, |answer| match answer {
         Response::Modules(mut found) => {
             found.iter_mut().for_each(disassemble);
             say!("{}", statistics::text(&found));
@@ -129,7 +129,7 @@ pub fn stats(options: &StatsOptions) -> Result<Exit, BoxError> {
 pub fn call(options: &CallOptions) -> Result<Exit, BoxError> {
     let input = read_input(options.input.as_deref())?;
     let request = Request::Call { module: &options.name, input: &input, repeat: options.repeat };
-    ask(&options.dial, request, |answer| match answer {
+    ask(&options.connect, request, |answer| match answer {
         Response::Called(called) => {
             show_call(&called);
             if let Some(path) = &options.output {
@@ -162,7 +162,7 @@ fn show_call(called: &Called) {
 /// # Errors
 /// What keeps it from being carried out.
 pub fn unload(options: &ModuleOptions) -> Result<Exit, BoxError> {
-    ask(&options.dial, Request::Unload { module: &options.name }, |answer| match answer {
+    ask(&options.connect, Request::Unload { module: &options.name }, |answer| match answer {
         Response::Unloaded(given_back) => {
             say!("{}", receipt::text(&given_back));
             Ok(given_back)
@@ -177,7 +177,7 @@ pub fn unload(options: &ModuleOptions) -> Result<Exit, BoxError> {
 /// What keeps it from being carried out.
 pub fn activate(options: &ModuleOptions) -> Result<Exit, BoxError> {
     let request = Request::Activate { module: &options.name };
-    tell(&options.dial, request, &format!("{} is what its name stands for now", options.name))
+    tell(&options.connect, request, &format!("{} is what its name stands for now", options.name))
 }
 
 /// `compare`.
@@ -187,7 +187,7 @@ pub fn activate(options: &ModuleOptions) -> Result<Exit, BoxError> {
 pub fn compare(options: &CompareOptions) -> Result<Exit, BoxError> {
     let (modules, input) = ([&*options.first, &*options.second], read_input(options.input.as_deref())?);
     let request = Request::Compare { modules, input: &input, over: options.over };
-    ask(&options.dial, request, |answer| match answer {
+    ask(&options.connect, request, |answer| match answer {
         Response::Compared(found) => {
             say!("{}", comparison::text(&found));
             Ok(found)
@@ -201,7 +201,7 @@ pub fn compare(options: &CompareOptions) -> Result<Exit, BoxError> {
 /// # Errors
 /// What keeps it from being carried out.
 pub fn log(options: &LogOptions) -> Result<Exit, BoxError> {
-    carry_out(&options.dial, |client| {
+    run_command(&options.connect, |client| {
         let mut next = 0;
         loop {
             let (first, lines) = match client.ask(Request::Log { from: next })? {
@@ -215,7 +215,7 @@ pub fn log(options: &LogOptions) -> Result<Exit, BoxError> {
             // A kernel that counts backwards would have the same lines shown without end.
             next = next.max(first.saturating_add(lines.len() as u64));
             if !options.follow {
-                keep(options.dial.json.as_deref(), &json!({ "first": first, "lines": lines }))?;
+                keep(options.connect.json.as_deref(), &json!({ "first": first, "lines": lines }))?;
                 return Ok(Exit::Passed);
             }
             std::thread::sleep(FOLLOW);
@@ -229,7 +229,7 @@ pub fn log(options: &LogOptions) -> Result<Exit, BoxError> {
 /// What keeps it from being carried out.
 pub fn load(options: &LoadFileOptions) -> Result<Exit, BoxError> {
     let request = Request::Load { path: &options.path, overrides: options.overrides.overrides() };
-    ask(&options.dial, request, |answer| match answer {
+    ask(&options.connect, request, |answer| match answer {
         Response::Loaded(loaded) => {
             say!("{}", receipt::loaded(&loaded));
             Ok(loaded)
@@ -243,7 +243,7 @@ pub fn load(options: &LoadFileOptions) -> Result<Exit, BoxError> {
 /// # Errors
 /// What keeps it from being carried out.
 pub fn ls(options: &FilesOptions) -> Result<Exit, BoxError> {
-    ask(&options.dial, Request::Ls { path: &options.path }, |answer| match answer {
+    ask(&options.connect, Request::Ls { path: &options.path }, |answer| match answer {
         Response::Files(FileList { files, cut }) => {
             let row = |file: &File| {
                 let size = if file.folder { "-".to_owned() } else { file.bytes.to_string() };
@@ -267,7 +267,7 @@ pub fn ls(options: &FilesOptions) -> Result<Exit, BoxError> {
 /// # Errors
 /// What keeps it from being carried out.
 pub fn save(options: &ModuleOptions) -> Result<Exit, BoxError> {
-    ask(&options.dial, Request::Save { module: &options.name }, |answer| match answer {
+    ask(&options.connect, Request::Save { module: &options.name }, |answer| match answer {
         Response::Saved { path, bytes } => {
             say!("{} is at {path} now: {bytes} bytes", options.name);
             Ok(json!({ "path": path, "bytes": bytes }))
@@ -281,5 +281,5 @@ pub fn save(options: &ModuleOptions) -> Result<Exit, BoxError> {
 /// # Errors
 /// What keeps it from being carried out.
 pub fn shutdown(options: &PlainOptions) -> Result<Exit, BoxError> {
-    tell(&options.dial, Request::Shutdown, "the kernel ends")
+    tell(&options.connect, Request::Shutdown, "the kernel ends")
 }

@@ -1,12 +1,12 @@
 //! The commands that talk to a running kernel. [`Client`] asks and waits,
-//! `link` is the way there, `push` sends blobs, `commands` has the rest,
+//! `connection` is the way there, `push` sends blobs, `commands` has the rest,
 //! `show` turns answers into text.
 
 mod commands;
+pub mod connection;
 pub mod error;
-pub mod link;
-mod patience;
 mod push;
+mod retry;
 pub mod show;
 
 use std::path::Path;
@@ -16,18 +16,18 @@ use bareflow_protocol::control::{CONTROL_VERSION, MAX_CHUNK, MAX_REQUEST};
 use bareflow_protocol::{Decoder, Envelope, Message, Request, Response};
 
 use crate::BoxError;
-use crate::options::Dial;
-use crate::serve::place;
+use crate::options::ConnectOptions;
+use crate::serve::address;
+use connection::{Connection, Port};
 use error::{Lost, Refused};
-use link::{Link, Port};
-use patience::{Patience, patience};
+use retry::{RetryPolicy, retry_policy};
 
 pub use commands::{activate, call, compare, load, log, ls, ps, save, shutdown, stats, unload};
 pub use push::{push, upload};
 
 /// One conversation with a kernel.
 pub struct Client {
-    link: Box<dyn Link>,
+    connection: Box<dyn Connection>,
     /// What messages call the other end.
     place: String,
     decoder: Decoder,
@@ -36,26 +36,26 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects as `dial` says, and greets the kernel.
+    /// Connects as the options say, and greets the kernel.
     ///
     /// # Errors
     /// When there is none, or one of another version.
-    pub fn dial(dial: &Dial) -> Result<Client, BoxError> {
-        let timeout = Duration::from_secs(dial.timeout);
-        if let Some(port) = &dial.port {
+    pub fn connect(connect: &ConnectOptions) -> Result<Client, BoxError> {
+        let timeout = Duration::from_secs(connect.timeout);
+        if let Some(port) = &connect.port {
             return Client::greet(Box::new(Port::open(port)?), port, timeout);
         }
-        let (path, stream) = place::connect(dial.socket.as_deref())?;
+        let (path, stream) = address::connect(connect.socket.as_deref())?;
         Client::greet(Box::new(stream), &path, timeout)
     }
 
-    /// Greets the kernel at the other end of `link`.
+    /// Greets the kernel at the other end of `connection`.
     ///
     /// # Errors
     /// When it does not answer, or is of another version.
-    pub fn greet(link: Box<dyn Link>, place: &Path, timeout: Duration) -> Result<Client, BoxError> {
+    pub fn greet(connection: Box<dyn Connection>, place: &Path, timeout: Duration) -> Result<Client, BoxError> {
         let place = place.display().to_string();
-        let mut client = Client { link, place, decoder: Decoder::new(), number: 0, timeout };
+        let mut client = Client { connection, place, decoder: Decoder::new(), number: 0, timeout };
         match client.ask(Request::Hello)? {
             Response::Welcome { control: CONTROL_VERSION, .. } => Ok(client),
             Response::Welcome { control, version, .. } => Err(format!(
@@ -80,7 +80,7 @@ impl Client {
     /// # Errors
     /// As with [`Client::ask`].
     pub fn ask_with(&mut self, request: Request<'_>, progress: &mut dyn FnMut(u64, u64)) -> Result<Response, BoxError> {
-        let Patience { name, times, each } = patience(&request, self.link.loses_bytes(), self.timeout);
+        let RetryPolicy { name, times, each } = retry_policy(&request, self.connection.loses_bytes(), self.timeout);
         self.number = self.number.checked_add(1).unwrap_or(1);
         let frame = Envelope { number: self.number.into(), request }.to_frame();
         // The broker's mark and the frame's own bytes have room beside that.
@@ -90,7 +90,10 @@ impl Client {
         }
         let mut instead = None;
         for _ in 0..times {
-            self.link.write_all(&frame).and_then(|()| self.link.flush()).map_err(|error| self.broken(&error))?;
+            self.connection
+                .write_all(&frame)
+                .and_then(|()| self.connection.flush())
+                .map_err(|error| self.broken(&error))?;
             match self.wait(each, progress, &mut instead)? {
                 Some(Response::Refused { error }) => return Err(Refused(error.into_owned()).into()),
                 Some(answer) => return Ok(answer),
@@ -148,7 +151,7 @@ impl Client {
     /// Takes what comes within so much time.
     fn receive(&mut self, patience: Duration) -> Result<(), BoxError> {
         let mut buffer = [0; 4096];
-        match self.link.receive(&mut buffer, patience).map_err(|error| self.broken(&error))? {
+        match self.connection.receive(&mut buffer, patience).map_err(|error| self.broken(&error))? {
             Some(0) => Err(Lost::Gone { place: self.place.clone() }.into()),
             Some(count) => {
                 self.decoder.push(buffer.get(..count).unwrap_or_default());
@@ -160,7 +163,7 @@ impl Client {
 
     /// Bytes of a blob that are sent at once: fewer where some may get lost, since a chunk is lost as a whole.
     fn chunk_size(&self) -> usize {
-        if self.link.loses_bytes() { MAX_CHUNK / 8 } else { MAX_CHUNK }
+        if self.connection.loses_bytes() { MAX_CHUNK / 8 } else { MAX_CHUNK }
     }
 
     fn broken(&self, error: &std::io::Error) -> BoxError {

@@ -8,7 +8,7 @@ use bareflow_protocol::control::Push;
 use bareflow_protocol::{Request, Response};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::commands::{carry_out, keep};
+use super::commands::{keep, run_command};
 use super::show::{compare, receipt};
 use super::{Client, unexpected};
 use crate::files::{label, read_blob};
@@ -20,7 +20,7 @@ use crate::{BoxError, Exit, say};
 const OVER: u32 = 1000;
 
 /// How often the kernel may answer that nothing more has come.
-const STANDSTILLS: u32 = 8;
+const MAX_STALLS: u32 = 8;
 
 /// Carries the command out.
 ///
@@ -34,7 +34,7 @@ pub fn push(options: &PushOptions) -> Result<Exit, BoxError> {
     let gate = conditions.map(|conditions| Gate { conditions, over, input: input.as_deref() });
     let label_of_file = label(&options.file);
     let push = Push { label: &label_of_file, overrides: options.overrides.overrides(), beside: options.beside, gate };
-    carry_out(&options.dial, |client| {
+    run_command(&options.connect, |client| {
         let bar = progress_bar();
         let mut show = |done, of| {
             bar.set_length(of);
@@ -42,7 +42,7 @@ pub fn push(options: &PushOptions) -> Result<Exit, BoxError> {
         };
         let answer = upload(client, &blob, &mut show).and_then(|()| client.ask_with(Request::Push(push), &mut show));
         bar.finish_and_clear();
-        let json = options.dial.json.as_deref();
+        let json = options.connect.json.as_deref();
         match answer? {
             Response::Loaded(loaded) => {
                 if let Some(verdict) = &loaded.verdict {
@@ -71,20 +71,20 @@ pub fn push(options: &PushOptions) -> Result<Exit, BoxError> {
 pub fn upload(client: &mut Client, blob: &[u8], progress: &mut dyn FnMut(u64, u64)) -> Result<(), BoxError> {
     let length = u32::try_from(blob.len())?;
     let mut request = Request::Upload { length, checksum: crc32c(&[blob]) };
-    let (mut there, mut standstills) = (0, 0);
+    let (mut there, mut stalls) = (0, 0);
     loop {
         let received = match client.ask(request)? {
             Response::Received { length } => length,
             other => return Err(unexpected(&other)),
         };
-        standstills = if received > there { 0 } else { standstills + 1 };
+        stalls = if received > there { 0 } else { stalls + 1 };
         there = received;
         progress(there.into(), length.into());
         if there == length {
             return Ok(());
         }
         let rest = blob.get(there as usize..).ok_or("the kernel has more than was sent; try again")?;
-        if standstills > STANDSTILLS {
+        if stalls > MAX_STALLS {
             return Err(format!("the kernel keeps {there} of {length} bytes and takes no more; try again").into());
         }
         let bytes = rest.get(..client.chunk_size()).unwrap_or(rest);

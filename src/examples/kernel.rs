@@ -53,8 +53,8 @@ impl Kernel {
             ..Machine::new(embedded::KERNEL)
         };
         let machine = machine.start()?;
-        let link = machine.channel.try_clone()?;
-        let client = Client::greet(Box::new(link), Path::new("QEMU"), TIMEOUT)?;
+        let connection = machine.channel.try_clone()?;
+        let client = Client::greet(Box::new(connection), Path::new("QEMU"), TIMEOUT)?;
         let mut kernel = Kernel {
             client,
             loaded: Vec::new(),

@@ -13,7 +13,7 @@ use super::load::{Domain, budget, on_fault};
 
 /// Where the kernel is, and what becomes of its answer.
 #[derive(Debug, Args)]
-pub struct Dial {
+pub struct ConnectOptions {
     /// Where `serve` listens; when not said, what BAREFLOW_SOCKET names, target/bareflow.sock of the workspace, or
     /// bareflow.sock in the user's runtime folder.
     #[arg(long, value_name = "PATH", conflicts_with = "port")]
@@ -34,7 +34,7 @@ pub struct Dial {
 pub struct PlainOptions {
     /// Where the kernel is.
     #[command(flatten)]
-    pub dial: Dial,
+    pub connect: ConnectOptions,
 }
 
 /// How a module is to run; what is not said stays as it is.
@@ -92,7 +92,7 @@ pub struct PushOptions {
     pub overrides: OverrideOptions,
     /// Where the kernel is.
     #[command(flatten)]
-    pub dial: Dial,
+    pub connect: ConnectOptions,
 }
 
 impl PushOptions {
@@ -119,7 +119,7 @@ pub struct WatchOptions {
     pub overrides: OverrideOptions,
     /// Where the kernel is.
     #[command(flatten)]
-    pub dial: Dial,
+    pub connect: ConnectOptions,
 }
 
 /// What `call` takes.
@@ -138,7 +138,7 @@ pub struct CallOptions {
     pub output: Option<PathBuf>,
     /// Where the kernel is.
     #[command(flatten)]
-    pub dial: Dial,
+    pub connect: ConnectOptions,
 }
 
 /// What `unload`, `activate` and `save` take.
@@ -148,7 +148,7 @@ pub struct ModuleOptions {
     pub name: String,
     /// Where the kernel is.
     #[command(flatten)]
-    pub dial: Dial,
+    pub connect: ConnectOptions,
 }
 
 /// What `compare` takes.
@@ -166,7 +166,7 @@ pub struct CompareOptions {
     pub over: u32,
     /// Where the kernel is.
     #[command(flatten)]
-    pub dial: Dial,
+    pub connect: ConnectOptions,
 }
 
 /// What `stats` takes.
@@ -176,7 +176,7 @@ pub struct StatsOptions {
     pub name: Option<String>,
     /// Where the kernel is.
     #[command(flatten)]
-    pub dial: Dial,
+    pub connect: ConnectOptions,
 }
 
 /// What `log` takes.
@@ -187,7 +187,7 @@ pub struct LogOptions {
     pub follow: bool,
     /// Where the kernel is.
     #[command(flatten)]
-    pub dial: Dial,
+    pub connect: ConnectOptions,
 }
 
 /// What `load` takes.
@@ -201,7 +201,7 @@ pub struct LoadFileOptions {
     pub overrides: OverrideOptions,
     /// Where the kernel is.
     #[command(flatten)]
-    pub dial: Dial,
+    pub connect: ConnectOptions,
 }
 
 /// What `ls` takes.
@@ -212,5 +212,5 @@ pub struct FilesOptions {
     pub path: String,
     /// Where the kernel is.
     #[command(flatten)]
-    pub dial: Dial,
+    pub connect: ConnectOptions,
 }

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use clap::{Parser, Subcommand};
 
 pub use client::{
-    CallOptions, CompareOptions, Dial, FilesOptions, LoadFileOptions, LogOptions, ModuleOptions, OverrideOptions,
-    PlainOptions, PushOptions, StatsOptions, WatchOptions,
+    CallOptions, CompareOptions, ConnectOptions, FilesOptions, LoadFileOptions, LogOptions, ModuleOptions,
+    OverrideOptions, PlainOptions, PushOptions, StatsOptions, WatchOptions,
 };
 pub use load::{Domain, LoadingOptions, Timing};
 pub use modules::{BuildOptions, NewOptions, TestOptions};
@@ -111,16 +111,16 @@ impl Command {
             Command::Tune(options) => &options.json,
             Command::Inject(options) => &options.json,
             Command::Inspect { json, .. } => json,
-            Command::Ps(options) | Command::Shutdown(options) => &options.dial.json,
-            Command::Push(options) => &options.dial.json,
-            Command::Watch(options) => &options.dial.json,
-            Command::Call(options) => &options.dial.json,
-            Command::Unload(options) | Command::Activate(options) | Command::Save(options) => &options.dial.json,
-            Command::Compare(options) => &options.dial.json,
-            Command::Stats(options) => &options.dial.json,
-            Command::Log(options) => &options.dial.json,
-            Command::Load(options) => &options.dial.json,
-            Command::Ls(options) => &options.dial.json,
+            Command::Ps(options) | Command::Shutdown(options) => &options.connect.json,
+            Command::Push(options) => &options.connect.json,
+            Command::Watch(options) => &options.connect.json,
+            Command::Call(options) => &options.connect.json,
+            Command::Unload(options) | Command::Activate(options) | Command::Save(options) => &options.connect.json,
+            Command::Compare(options) => &options.connect.json,
+            Command::Stats(options) => &options.connect.json,
+            Command::Log(options) => &options.connect.json,
+            Command::Load(options) => &options.connect.json,
+            Command::Ls(options) => &options.connect.json,
             Command::New(_) | Command::Build { .. } | Command::Disk(_) | Command::Serve(_) => &None,
         };
         json.as_deref()

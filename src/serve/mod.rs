@@ -1,11 +1,11 @@
 //! `serve`: a kernel in QEMU that keeps running, and the broker between it and
 //! its clients (`broker`), which find it at a socket (`socket`).
 
+pub mod address;
 pub mod broker;
 mod client_queue;
 mod clients;
 mod flow;
-pub mod place;
 mod socket;
 mod turns;
 
@@ -29,7 +29,7 @@ const POLL: Duration = Duration::from_millis(50);
 /// # Errors
 /// What keeps it from being carried out, or what the kernel ended with.
 pub fn serve(options: &ServeOptions) -> Result<Exit, BoxError> {
-    let (path, link) = place::to_listen(options.socket.as_deref());
+    let (path, link) = address::to_listen(options.socket.as_deref());
     let machine = boot::machine(&options.machine)?;
     let files = Files::blobs(&options.files);
     if let Some(refused) = files.unreadable.first() {
@@ -44,7 +44,7 @@ pub fn serve(options: &ServeOptions) -> Result<Exit, BoxError> {
     let command_line = format!("{command_line} serve=1");
     let machine = Machine { command_line, virtio_channel: true, archive, data_disk_read_only, ..machine };
     let socket = Socket::bind(&path)?;
-    let _link = link.and_then(|link| place::Link::publish(&link, &path));
+    let _link = link.and_then(|link| address::Link::publish(&link, &path));
     let stopped = Arc::new(AtomicBool::new(false));
     let (told, killer) = mpsc::channel();
     end_on_signals(&stopped, killer)?;

@@ -29,7 +29,7 @@ const CHECK: Duration = Duration::from_millis(250);
 pub fn watch(options: &WatchOptions) -> Result<Exit, BoxError> {
     let (mut module, _) = chosen_one(&options.name)?;
     let folder = module.manifest.parent().unwrap_or(Path::new(".")).to_owned();
-    let mut client = Client::dial(&options.dial)?;
+    let mut client = Client::connect(&options.connect)?;
     let saves = Saves::below(&folder, &all_beside(&module)?)?;
     say!("watching {}; Ctrl-C ends", folder.display());
     let (mut manifest_saved, mut due) = (false, !options.once);
@@ -56,7 +56,7 @@ pub fn watch(options: &WatchOptions) -> Result<Exit, BoxError> {
             }
             Err(problem) => Round::failed(&module, problem.to_string()),
         };
-        if let Some(path) = &options.dial.json {
+        if let Some(path) = &options.connect.json {
             write_json(path, &round)?;
         }
         round.show();
@@ -74,7 +74,7 @@ fn next_kernel(options: &WatchOptions) -> Result<Client, BoxError> {
     say!("the kernel is gone; waiting for the next one");
     let mut said = String::new();
     loop {
-        match Client::dial(&options.dial) {
+        match Client::connect(&options.connect) {
             Ok(client) => return Ok(client),
             Err(problem) => {
                 let problem = problem.to_string();

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-use bareflow::client::link::Port;
+use bareflow::client::connection::Port;
 use bareflow::client::{Client, upload};
 use bareflow_protocol::{Request, Response};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};

@@ -14,7 +14,7 @@ const ATTEMPTS: (u32, Duration) = (12, Duration::from_secs(2));
 
 /// What the client does until an answer comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Patience {
+pub(super) struct RetryPolicy {
     /// What messages call the request.
     pub name: &'static str,
     /// How often it is sent.
@@ -25,7 +25,7 @@ pub(super) struct Patience {
 
 /// The patience for `request`. Only where bytes get lost, and only what does no harm when it is done twice,
 /// is sent more than once; all else is given up after `timeout`.
-pub(super) fn patience(request: &Request<'_>, loses_bytes: bool, timeout: Duration) -> Patience {
+pub(super) fn retry_policy(request: &Request<'_>, loses_bytes: bool, timeout: Duration) -> RetryPolicy {
     let (name, again) = match request {
         Request::Hello => ("hello", true),
         Request::Goodbye => ("goodbye", true),
@@ -55,7 +55,7 @@ pub(super) fn patience(request: &Request<'_>, loses_bytes: bool, timeout: Durati
         _ if again && loses_bytes => ATTEMPTS,
         _ => (1, timeout),
     };
-    Patience { name, times, each }
+    RetryPolicy { name, times, each }
 }
 
 #[cfg(test)]
@@ -66,10 +66,10 @@ mod tests {
     fn only_what_does_no_harm_is_sent_again_and_only_where_bytes_get_lost() {
         let timeout = Duration::from_secs(9);
         let call = Request::Call { module: "sum", input: &[], repeat: 1 };
-        assert_eq!(patience(&call, true, timeout), Patience { name: "call", times: 1, each: timeout });
-        assert_eq!(patience(&Request::Ps, true, timeout).times, ATTEMPTS.0);
-        assert_eq!(patience(&Request::Ps, false, timeout), Patience { name: "ps", times: 1, each: timeout });
-        assert_eq!(patience(&Request::Hello, false, timeout).times, 18);
-        assert_eq!(patience(&Request::Hello, false, Duration::from_secs(600)).times, GREETINGS.0);
+        assert_eq!(retry_policy(&call, true, timeout), RetryPolicy { name: "call", times: 1, each: timeout });
+        assert_eq!(retry_policy(&Request::Ps, true, timeout).times, ATTEMPTS.0);
+        assert_eq!(retry_policy(&Request::Ps, false, timeout), RetryPolicy { name: "ps", times: 1, each: timeout });
+        assert_eq!(retry_policy(&Request::Hello, false, timeout).times, 18);
+        assert_eq!(retry_policy(&Request::Hello, false, Duration::from_secs(600)).times, GREETINGS.0);
     }
 }

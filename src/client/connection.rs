@@ -14,7 +14,7 @@ use rustix::termios::{ControlModes, OptionalActions, QueueSelector, speed, tcflu
 use crate::BoxError;
 
 /// A way to a kernel.
-pub trait Link: Write + Send {
+pub trait Connection: Write + Send {
     /// Waits for bytes, at most so long. Returns how many came: nothing when none did, 0 at the end of the stream.
     ///
     /// # Errors
@@ -25,7 +25,7 @@ pub trait Link: Write + Send {
     fn loses_bytes(&self) -> bool;
 }
 
-impl Link for UnixStream {
+impl Connection for UnixStream {
     fn receive(&mut self, buffer: &mut [u8], patience: Duration) -> io::Result<Option<usize>> {
         // No time at all would mean without end.
         self.set_read_timeout(Some(patience.max(Duration::from_millis(1))))?;
@@ -83,7 +83,7 @@ impl Port {
     }
 }
 
-impl Link for Port {
+impl Connection for Port {
     fn receive(&mut self, buffer: &mut [u8], patience: Duration) -> io::Result<Option<usize>> {
         if !self.wait(PollFlags::IN, patience)? {
             return Ok(None);
