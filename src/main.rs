@@ -10,8 +10,8 @@ use bareflow::files::check_json;
 use bareflow::options::{Command, Options};
 use bareflow::output::{self, Sink};
 use bareflow::{
-    BoxError, Exit, boot, build_command, client, complain, disk, examples, host_run, inject, inspect, new, serve, tune,
-    watch,
+    BoxError, Exit, boot, build_command, client, complain, disk, host_run, inject, inspect, module_tests, new, serve,
+    tune, watch,
 };
 use clap::Parser;
 
@@ -57,7 +57,7 @@ fn carry_out(command: &Command) -> Result<Exit, BoxError> {
         Command::Host(options) => host_run::host(options),
         Command::New(options) => new::new(options),
         Command::Build { which, strip } => build_command::build(which, *strip),
-        Command::Test(options) => examples::test(options),
+        Command::Test(options) => module_tests::test(options),
         Command::Tune(options) => tune::tune(options),
         Command::Inject(options) => inject::inject(options),
         Command::Disk(command) => disk::disk(command),

@@ -14,9 +14,9 @@ mod write;
 use bareflow_builder::discover::ModuleCrate;
 
 use crate::build_command::{chosen_one, progress};
-use crate::examples::needed_by;
 use crate::files::write_json;
 use crate::input::read_input;
+use crate::module_tests::needed_by;
 use crate::options::TuneOptions;
 use crate::{BoxError, Exit, say};
 use candidates::Candidate;

@@ -4,7 +4,7 @@ use bareflow_builder::Example;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::told;
+use super::summary;
 use crate::say;
 
 /// The version of the JSON form.
@@ -20,7 +20,7 @@ pub(super) struct Tested {
     pub version: String,
     /// How many there are.
     pub examples: usize,
-    pub trials: Vec<Trial>,
+    pub trials: Vec<TestRun>,
     /// Why there is no blob, if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -28,7 +28,7 @@ pub(super) struct Tested {
 
 /// What came of them in one place and domain.
 #[derive(Debug, Serialize)]
-pub(super) struct Trial {
+pub(super) struct TestRun {
     /// `host` or `kernel`.
     #[serde(rename = "where")]
     pub place: &'static str,
@@ -40,9 +40,9 @@ pub(super) struct Trial {
     pub failures: Vec<String>,
 }
 
-impl Trial {
-    pub(super) fn new(place: &'static str, domain: &'static str) -> Trial {
-        Trial { place, domain, instructions: None, failures: Vec::new() }
+impl TestRun {
+    pub(super) fn new(place: &'static str, domain: &'static str) -> TestRun {
+        TestRun { place, domain, instructions: None, failures: Vec::new() }
     }
 
     /// Adds what a call took.
@@ -65,12 +65,12 @@ impl Tested {
             1 => say!("{name} {version}: 1 example"),
             _ => say!("{name} {version}: {examples} examples"),
         }
-        for Trial { place, domain, failures, instructions } in &self.trials {
+        for TestRun { place, domain, failures, instructions } in &self.trials {
             let said = if failures.is_empty() { "passed" } else { "FAILED" };
             let count = instructions.map(|count| format!("  {count} instructions")).unwrap_or_default();
             say!("  {place:<6}  {domain:<6} domain  {said}{count}");
         }
-        for failure in told::once(&self.trials) {
+        for failure in summary::once(&self.trials) {
             crate::complain!("error: {name} {version}, {failure}");
         }
     }

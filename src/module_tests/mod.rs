@@ -1,10 +1,10 @@
 //! `test`: runs the examples that modules have in their `Cargo.toml`, in both domains, on the host (`here`) and in
 //! a kernel (`kernel`), and shows what came of them (`show`).
 
-mod here;
-mod kernel;
+mod host_runner;
+mod kernel_runner;
 mod show;
-mod told;
+mod summary;
 
 use bareflow_builder::discover::discover;
 use bareflow_builder::{Example, ModuleCrate, build_module};
@@ -15,7 +15,7 @@ use crate::build_command::{chosen, needed, progress, warn, warn_of_flags};
 use crate::files::write_json;
 use crate::options::TestOptions;
 use crate::{BoxError, Exit, embedded};
-use show::{Tested, Trial};
+use show::{TestRun, Tested};
 
 /// A module with its blob and its examples.
 struct Candidate {
@@ -28,7 +28,7 @@ struct Candidate {
 }
 
 /// What came of a call.
-struct Done {
+struct ExampleOutcome {
     result: i32,
     output: Vec<u8>,
     /// How many instructions it took, where they are counted.
@@ -36,7 +36,7 @@ struct Done {
 }
 
 /// Where modules can be loaded and called.
-trait Place {
+trait Runner {
     /// What reports call it: `host` or `kernel`.
     fn name(&self) -> &'static str;
 
@@ -50,7 +50,7 @@ trait Place {
     ///
     /// # Errors
     /// Why there is no result, or what keeps the place from answering.
-    fn call(&mut self, input: &[u8]) -> Result<Result<Done, String>, BoxError>;
+    fn call(&mut self, input: &[u8]) -> Result<Result<ExampleOutcome, String>, BoxError>;
 }
 
 /// Carries the command out.
@@ -95,12 +95,12 @@ pub fn test(options: &TestOptions) -> Result<Exit, BoxError> {
                     [[package.metadata.bareflow.example]] with input, and output or result"
             .into());
     }
-    let mut places: Vec<Box<dyn Place>> = vec![Box::new(here::Here::new(options.budget))];
+    let mut runners: Vec<Box<dyn Runner>> = vec![Box::new(host_runner::HostRunner::new(options.budget))];
     if options.boot {
-        places.push(Box::new(kernel::Kernel::boot(&candidates, options.budget)?));
+        runners.push(Box::new(kernel_runner::KernelRunner::boot(&candidates, options.budget)?));
     }
     for candidate in &candidates {
-        let outcome = try_everywhere(candidate, &mut places)?;
+        let outcome = try_everywhere(candidate, &mut runners)?;
         outcome.show();
         tested.push(outcome);
     }
@@ -134,13 +134,13 @@ pub(crate) fn needed_by(module: &ModuleCrate) -> Result<Vec<Vec<u8>>, BoxError> 
 }
 
 /// Runs a module's examples in every place and domain.
-fn try_everywhere(candidate: &Candidate, places: &mut [Box<dyn Place>]) -> Result<Tested, BoxError> {
+fn try_everywhere(candidate: &Candidate, runners: &mut [Box<dyn Runner>]) -> Result<Tested, BoxError> {
     let mut trials = Vec::new();
-    for place in places.iter_mut().filter(|_| !candidate.examples.is_empty()) {
+    for runner in runners.iter_mut().filter(|_| !candidate.examples.is_empty()) {
         for domain in [Domain::Kernel, Domain::User] {
-            let mut trial = Trial::new(place.name(), domain.name());
-            match place.load(candidate, domain)? {
-                Ok(()) => try_all(&candidate.examples, place.as_mut(), &mut trial)?,
+            let mut trial = TestRun::new(runner.name(), domain.name());
+            match runner.load(candidate, domain)? {
+                Ok(()) => try_all(&candidate.examples, runner.as_mut(), &mut trial)?,
                 Err(refusal) => trial.failures.push(format!("refused: {refusal}")),
             }
             trials.push(trial);
@@ -151,9 +151,9 @@ fn try_everywhere(candidate: &Candidate, places: &mut [Box<dyn Place>]) -> Resul
 }
 
 /// Tries all examples, and notes which failed and what they took.
-fn try_all(examples: &[Example], place: &mut dyn Place, trial: &mut Trial) -> Result<(), BoxError> {
+fn try_all(examples: &[Example], runner: &mut dyn Runner, trial: &mut TestRun) -> Result<(), BoxError> {
     for (number, example) in (1..).zip(examples) {
-        let failure = match place.call(&example.input)? {
+        let failure = match runner.call(&example.input)? {
             Ok(done) => {
                 trial.count(done.instructions);
                 show::difference(example, done.result, &done.output)

@@ -4,24 +4,24 @@ use bareflow_host::HostPlatform;
 use bareflow_loader::{Budget, Domain, FaultPolicy, LoadOptions, ModuleId, ModuleManager, Timing};
 use bareflow_suite::OUTPUT_CAPACITY;
 
-use super::{Candidate, Done, Place};
+use super::{Candidate, ExampleOutcome, Runner};
 use crate::{BoxError, explain};
 
 /// This process.
-pub(super) struct Here {
+pub(super) struct HostRunner {
     /// What was loaded last, and its surroundings.
     loaded: Option<(ModuleManager<HostPlatform>, ModuleId)>,
     /// What modules get at most.
     limits: Option<Budget>,
 }
 
-impl Here {
-    pub(super) fn new(limits: Option<Budget>) -> Here {
-        Here { loaded: None, limits }
+impl HostRunner {
+    pub(super) fn new(limits: Option<Budget>) -> HostRunner {
+        HostRunner { loaded: None, limits }
     }
 }
 
-impl Place for Here {
+impl Runner for HostRunner {
     fn name(&self) -> &'static str {
         "host"
     }
@@ -50,13 +50,13 @@ impl Place for Here {
         Ok(Ok(()))
     }
 
-    fn call(&mut self, input: &[u8]) -> Result<Result<Done, String>, BoxError> {
+    fn call(&mut self, input: &[u8]) -> Result<Result<ExampleOutcome, String>, BoxError> {
         let (manager, id) = self.loaded.as_ref().ok_or("no module is loaded")?;
         let mut output = vec![0; OUTPUT_CAPACITY];
         Ok(match manager.execute_with(*id, input, &mut output) {
             Ok(done) => {
                 output.truncate(done.output_length);
-                Ok(Done { result: done.result, output, instructions: None })
+                Ok(ExampleOutcome { result: done.result, output, instructions: None })
             }
             Err(error) => Err(explain::call_error(manager, *id, &error)),
         })

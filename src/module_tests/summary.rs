@@ -1,13 +1,13 @@
 //! Failures as people are told of them: each once.
 
-use super::show::Trial;
+use super::show::TestRun;
 
 /// Places, and the numbers of the examples there.
-type Places<'trial> = Vec<(&'trial Trial, Vec<&'trial str>)>;
+type Places<'trial> = Vec<(&'trial TestRun, Vec<&'trial str>)>;
 
-/// The failures of all places, each text once, with the places and the examples it is true of, in the order in which they
-/// came. A fault says the same wherever it happens.
-pub(super) fn once(trials: &[Trial]) -> Vec<String> {
+/// The failures of all places, each text once, with the places and the examples it is true of, in the order in which
+/// they came. A fault says the same wherever it happens.
+pub(super) fn once(trials: &[TestRun]) -> Vec<String> {
     let mut told: Vec<(&str, Places<'_>)> = Vec::new();
     for trial in trials {
         for failure in &trial.failures {
@@ -56,9 +56,9 @@ mod tests {
 
     #[test]
     fn says_once_what_is_true_of_many_examples_and_places() {
-        let trial = |place, failures: &[&str]| Trial {
+        let trial = |place, failures: &[&str]| TestRun {
             failures: failures.iter().map(|&failure| failure.to_owned()).collect(),
-            ..Trial::new(place, "user")
+            ..TestRun::new(place, "user")
         };
         let faulted = ["example 1: faulted: divide", "example 2: faulted: divide"];
         let trials = [trial("host", &faulted), trial("kernel", &faulted)];

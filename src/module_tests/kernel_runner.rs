@@ -10,7 +10,7 @@ use bareflow_protocol::control::{Called, LoadOverrides};
 use bareflow_protocol::{Request, Response, report};
 use tempfile::NamedTempFile;
 
-use super::{Candidate, Done, Place};
+use super::{Candidate, ExampleOutcome, Runner};
 use crate::client::Client;
 use crate::client::error::Refused;
 use crate::disk::create::{Content, temporary};
@@ -22,7 +22,7 @@ use crate::{BoxError, embedded};
 const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A kernel in QEMU.
-pub(super) struct Kernel {
+pub(super) struct KernelRunner {
     client: Client,
     /// What is loaded beside the kernel's own modules, in that order.
     loaded: Vec<String>,
@@ -33,9 +33,9 @@ pub(super) struct Kernel {
     _disk: NamedTempFile,
 }
 
-impl Kernel {
+impl KernelRunner {
     /// Boots a kernel that finds all blobs on its disk.
-    pub(super) fn boot(candidates: &[Candidate], limits: Option<Budget>) -> Result<Kernel, BoxError> {
+    pub(super) fn boot(candidates: &[Candidate], limits: Option<Budget>) -> Result<KernelRunner, BoxError> {
         if embedded::KERNEL.is_empty() {
             let remedy = kernel_remedy();
             return Err(format!(
@@ -55,7 +55,7 @@ impl Kernel {
         let machine = machine.start()?;
         let connection = machine.channel.try_clone()?;
         let client = Client::greet(Box::new(connection), Path::new("QEMU"), TIMEOUT)?;
-        let mut kernel = Kernel {
+        let mut kernel = KernelRunner {
             client,
             loaded: Vec::new(),
             limits: limits.map(|Budget { time_us, stack, heap, data }| report::Budget { time_us, stack, heap, data }),
@@ -105,7 +105,7 @@ impl Kernel {
     }
 }
 
-impl Place for Kernel {
+impl Runner for KernelRunner {
     fn name(&self) -> &'static str {
         "kernel"
     }
@@ -126,11 +126,11 @@ impl Place for Kernel {
         self.load_file(&own_file(candidate), domain)
     }
 
-    fn call(&mut self, input: &[u8]) -> Result<Result<Done, String>, BoxError> {
+    fn call(&mut self, input: &[u8]) -> Result<Result<ExampleOutcome, String>, BoxError> {
         let module = self.loaded.last().cloned().ok_or("no module is loaded")?;
         match self.ask(Request::Call { module: &module, input, repeat: 1 })? {
             Ok(Response::Called(Called { result, output, total_cycles, .. })) => {
-                Ok(Ok(Done { result, output, instructions: Some(total_cycles) }))
+                Ok(Ok(ExampleOutcome { result, output, instructions: Some(total_cycles) }))
             }
             Ok(other) => Err(unexpected(&other)),
             Err(refusal) => Ok(Err(of_one_call(&module, &refusal).to_owned())),
