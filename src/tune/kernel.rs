@@ -6,7 +6,7 @@ use bareflow_protocol::Report;
 
 use super::Work;
 use super::candidates::Candidate;
-use super::here::disagreement;
+use super::host_runner::disagreement;
 use crate::boot::boot_archive;
 use crate::files::Files;
 use crate::qemu::Machine;

@@ -5,7 +5,7 @@
 
 mod candidates;
 mod choice;
-mod here;
+mod host_runner;
 mod kernel;
 mod plot;
 mod show;
@@ -75,7 +75,7 @@ fn measure(
     let progress = progress(2 * options.cpu_levels.len() * options.opt_levels.len() + 2);
     let mut candidates = candidates::build(module, &work, options, &mut notes, &progress)?;
     progress.set_message("running here");
-    here::measure(&mut candidates, &work)?;
+    host_runner::measure(&mut candidates, &work)?;
     progress.inc(1);
     progress.set_message("running in the kernel");
     notes.extend(kernel::count(&mut candidates, &work)?);

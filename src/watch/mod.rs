@@ -1,8 +1,8 @@
 //! `watch`: a module that is built and pushed at once and whenever one of its files is
-//! saved. `saves` notices that, `round` does the rest.
+//! saved. `changes` notices that, `round` does the rest.
 
-mod round;
-mod saves;
+mod changes;
+mod cycle;
 
 use std::path::Path;
 use std::time::Duration;
@@ -15,8 +15,8 @@ use crate::client::error::Lost;
 use crate::files::write_json;
 use crate::options::WatchOptions;
 use crate::{BoxError, Exit, complain, new, say};
-use round::Round;
-use saves::Saves;
+use changes::Changes;
+use cycle::Cycle;
 
 /// How often is looked whether the kernel is still there.
 const CHECK: Duration = Duration::from_millis(250);
@@ -30,12 +30,12 @@ pub fn watch(options: &WatchOptions) -> Result<Exit, BoxError> {
     let (mut module, _) = chosen_one(&options.name)?;
     let folder = module.manifest.parent().unwrap_or(Path::new(".")).to_owned();
     let mut client = Client::connect(&options.connect)?;
-    let saves = Saves::below(&folder, &all_beside(&module)?)?;
+    let changes = Changes::below(&folder, &all_beside(&module)?)?;
     say!("watching {}; Ctrl-C ends", folder.display());
     let (mut manifest_saved, mut due) = (false, !options.once);
     loop {
         if !due {
-            match saves.next(CHECK)? {
+            match changes.next(CHECK)? {
                 Some(saved) => manifest_saved |= saved.manifest,
                 None if client.check().is_ok() => continue,
                 // The next one has what it was booted with.
@@ -44,7 +44,7 @@ pub fn watch(options: &WatchOptions) -> Result<Exit, BoxError> {
         }
         due = false;
         let round = match renew(&mut module, options, &mut manifest_saved)
-            .and_then(|()| round::run(&module, options.overrides.overrides(), &mut client))
+            .and_then(|()| cycle::run(&module, options.overrides.overrides(), &mut client))
         {
             Ok(round) => round,
             Err(problem) if problem.is::<Lost>() && options.once => return Err(problem),
@@ -54,7 +54,7 @@ pub fn watch(options: &WatchOptions) -> Result<Exit, BoxError> {
                 due = true;
                 continue;
             }
-            Err(problem) => Round::failed(&module, problem.to_string()),
+            Err(problem) => Cycle::failed(&module, problem.to_string()),
         };
         if let Some(path) = &options.connect.json {
             write_json(path, &round)?;

@@ -17,7 +17,7 @@ const UNREST: Duration = Duration::from_millis(200);
 
 /// What happened to files below a folder.
 #[derive(Debug)]
-pub(super) struct Saves {
+pub(super) struct Changes {
     events: Receiver<notify::Result<Event>>,
     /// Watches as long as it is there.
     _watcher: RecommendedWatcher,
@@ -30,10 +30,10 @@ pub(super) struct Saved {
     pub manifest: bool,
 }
 
-impl Saves {
-    /// Watches all files below `folder`, and below those `beside` it that it depends on. One that `folder` lies in is left
-    /// out: what a build writes there would start the next.
-    pub(super) fn below(folder: &Path, beside: &[PathBuf]) -> Result<Saves, BoxError> {
+impl Changes {
+    /// Watches all files below `folder`, and below those `beside` it that it depends on. One that `folder` lies in is
+    /// left out: what a build writes there would start the next.
+    pub(super) fn below(folder: &Path, beside: &[PathBuf]) -> Result<Changes, BoxError> {
         let (sender, events) = channel();
         let failed = |folder: &Path, error| format!("can't watch {}: {error}", folder.display());
         let mut watcher = recommended_watcher(sender).map_err(|error| failed(folder, error))?;
@@ -41,7 +41,7 @@ impl Saves {
         for each in std::iter::once(folder).chain(others.filter(|other| !other.starts_with(folder))) {
             watcher.watch(each, RecursiveMode::Recursive).map_err(|error| failed(each, error))?;
         }
-        Ok(Saves { events, _watcher: watcher })
+        Ok(Changes { events, _watcher: watcher })
     }
 
     /// What was saved; nothing when that is nothing for so long.
@@ -108,17 +108,17 @@ mod tests {
         fs::create_dir(folder.path().join("src")).unwrap();
         let file = folder.path().join("src/lib.rs");
         fs::write(&file, "old").unwrap();
-        let saves = Saves::below(folder.path(), &[]).unwrap();
-        assert_eq!(saves.next(Duration::from_millis(20)).unwrap(), None);
+        let changes = Changes::below(folder.path(), &[]).unwrap();
+        assert_eq!(changes.next(Duration::from_millis(20)).unwrap(), None);
         fs::write(&file, "new").unwrap();
-        assert_eq!(saves.next(LONG).unwrap(), Some(Saved { manifest: false }));
+        assert_eq!(changes.next(LONG).unwrap(), Some(Saved { manifest: false }));
         fs::write(folder.path().join("src/.swap"), "newer").unwrap();
         fs::rename(folder.path().join("src/.swap"), &file).unwrap();
-        assert_eq!(saves.next(LONG).unwrap(), Some(Saved { manifest: false }));
+        assert_eq!(changes.next(LONG).unwrap(), Some(Saved { manifest: false }));
         fs::read(&file).unwrap();
-        assert_eq!(saves.next(Duration::from_millis(50)).unwrap(), None);
+        assert_eq!(changes.next(Duration::from_millis(50)).unwrap(), None);
         fs::write(folder.path().join("Cargo.toml"), "").unwrap();
-        assert_eq!(saves.next(LONG).unwrap(), Some(Saved { manifest: true }));
+        assert_eq!(changes.next(LONG).unwrap(), Some(Saved { manifest: true }));
     }
 
     #[test]
@@ -126,11 +126,11 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let (own, shared) = (place.path().join("own"), place.path().join("shared"));
         [&own, &shared].iter().for_each(|folder| std::fs::create_dir(folder).unwrap());
-        let saves = Saves::below(&own, &[shared.clone(), place.path().to_owned()]).unwrap();
+        let changes = Changes::below(&own, &[shared.clone(), place.path().to_owned()]).unwrap();
         std::fs::write(place.path().join("output"), "").unwrap();
-        assert_eq!(saves.next(Duration::from_millis(50)).unwrap(), None);
+        assert_eq!(changes.next(Duration::from_millis(50)).unwrap(), None);
         std::fs::write(shared.join("lib.rs"), "").unwrap();
-        assert_eq!(saves.next(Duration::from_secs(10)).unwrap(), Some(Saved { manifest: false }));
+        assert_eq!(changes.next(Duration::from_secs(10)).unwrap(), Some(Saved { manifest: false }));
     }
 
     #[test]
@@ -142,9 +142,9 @@ mod tests {
             assert!(!is_temporary(Path::new("src").join(name).as_path()), "{name}");
         }
         let folder = tempfile::tempdir().unwrap();
-        let saves = Saves::below(folder.path(), &[]).unwrap();
+        let changes = Changes::below(folder.path(), &[]).unwrap();
         fs::write(folder.path().join(".lib.rs.swp"), "x").unwrap();
         std::os::unix::fs::symlink("nobody@nowhere", folder.path().join(".#lib.rs")).unwrap();
-        assert_eq!(saves.next(Duration::from_millis(50)).unwrap(), None);
+        assert_eq!(changes.next(Duration::from_millis(50)).unwrap(), None);
     }
 }

@@ -13,7 +13,7 @@ use crate::{BoxError, say};
 
 /// What a round came to.
 #[derive(Debug, Serialize)]
-pub(super) struct Round {
+pub(super) struct Cycle {
     schema: u32,
     module: String,
     version: String,
@@ -42,7 +42,7 @@ fn milliseconds<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result
 }
 
 /// Builds `module`, sends it, and lets the kernel load it as `overrides` says.
-pub(super) fn run(module: &ModuleCrate, overrides: LoadOverrides<'_>, client: &mut Client) -> Result<Round, BoxError> {
+pub(super) fn run(module: &ModuleCrate, overrides: LoadOverrides<'_>, client: &mut Client) -> Result<Cycle, BoxError> {
     let blob = build_module(module, &module.target.join("modules"))?;
     let start = Instant::now();
     upload(client, &blob.bytes, &mut |_, _| ())?;
@@ -54,7 +54,7 @@ pub(super) fn run(module: &ModuleCrate, overrides: LoadOverrides<'_>, client: &m
     let Response::Loaded(loaded) = answer else {
         return Err("the kernel gave another request's answer; serve it by the same build as this program".into());
     };
-    Ok(Round {
+    Ok(Cycle {
         version: loaded.version.clone(),
         generation: Some(loaded.generation),
         compile: Some(blob.compile_time),
@@ -62,15 +62,15 @@ pub(super) fn run(module: &ModuleCrate, overrides: LoadOverrides<'_>, client: &m
         transfer: Some(transfer),
         kernel: Some(kernel),
         error: None,
-        ..Round::failed(module, String::new())
+        ..Cycle::failed(module, String::new())
     })
 }
 
-impl Round {
+impl Cycle {
     /// A round that came to nothing.
-    pub(super) fn failed(module: &ModuleCrate, error: String) -> Round {
+    pub(super) fn failed(module: &ModuleCrate, error: String) -> Cycle {
         let (major, minor, patch) = module.version;
-        Round {
+        Cycle {
             schema: 1,
             module: module.name.clone(),
             version: format!("{major}.{minor}.{patch}"),
@@ -85,7 +85,7 @@ impl Round {
 
     /// Shows the round: on one line where it came to something.
     pub(super) fn show(&self) {
-        let (now, Round { module, version, .. }) = (Zoned::now().strftime("%H:%M:%S").to_string(), self);
+        let (now, Cycle { module, version, .. }) = (Zoned::now().strftime("%H:%M:%S").to_string(), self);
         match (&self.error, self.generation) {
             (None, Some(generation)) => say!("{now} {module} {version} (load {generation}): {}: running", self.parts()),
             (None, None) => say!("{now} {module} {version}: {}: running", self.parts()),
