@@ -32,8 +32,8 @@ pub fn replay(path: &Path, files: &Files) -> Result<Exit, BoxError> {
     let bytes =
         std::fs::read(path).map_err(|error| format!("{shown}: can't read: {error}; name a file of `boot --record`"))?;
     let recording = Recording::from_bytes(&bytes).map_err(|error| format!("{shown}: {error}"))?;
-    let script = Rc::new(RefCell::new(Script::default()));
-    let (lines, clock) = (Rc::clone(&script), Rc::clone(&script));
+    let cursor = Rc::new(RefCell::new(RecordingCursor::default()));
+    let (lines, clock) = (Rc::clone(&cursor), Rc::clone(&cursor));
     let log = Box::new(move |line: std::fmt::Arguments<'_>| lines.borrow_mut().log(&line.to_string()));
     let platform = HostPlatform::with_clock(log, Box::new(move || clock.borrow_mut().clock()))
         .map_err(|error| format!("can't prepare this process for modules: {error}"))?;
@@ -45,7 +45,7 @@ pub fn replay(path: &Path, files: &Files) -> Result<Exit, BoxError> {
     {
         let blob = blob_of(module, &blobs)?;
         let calls = recording.calls.iter().enumerate().filter(|(_, call)| call.module == module.name);
-        let replay = Replay { platform: &platform, script: &script, module, blob };
+        let replay = Replay { platform: &platform, cursor: &cursor, module, blob };
         if let Some(Found { number, of_all, difference }) = replay.run(calls)? {
             say!("[DIFF] call {number} of {}, {of_all} of the recording: {difference}", module.name);
             return Ok(Exit::Failed);
@@ -86,7 +86,7 @@ struct Found {
 /// The calls of one module.
 struct Replay<'run> {
     platform: &'run HostPlatform,
-    script: &'run Rc<RefCell<Script>>,
+    cursor: &'run Rc<RefCell<RecordingCursor>>,
     module: &'run RecordedModule,
     blob: &'run [u8],
 }
@@ -136,12 +136,15 @@ impl Replay<'_> {
         if call.end == End::NoMemory {
             return Ok(None);
         }
-        *self.script.borrow_mut() =
-            Script { module: call.module.clone(), left: call.events.iter().cloned().collect(), ..Script::default() };
+        *self.cursor.borrow_mut() = RecordingCursor {
+            module: call.module.clone(),
+            left: call.events.iter().cloned().collect(),
+            ..RecordingCursor::default()
+        };
         let mut output = vec![0; call.capacity as usize];
         let (image, entry, input) = (&placed.image, placed.entry, call.input.as_slice());
         let made = Call { module: name, image, entry, reason, input, timing: Timing::Fast, check_abi: true };
-        let done = self.platform.call_with_callees(&made, &mut output, &Told(self.script));
+        let done = self.platform.call_with_callees(&made, &mut output, &RecordedCallees(self.cursor));
         let ended = match done {
             Ok(returned) => {
                 output.truncate(returned.outcome.output_length);
@@ -150,13 +153,13 @@ impl Replay<'_> {
             Err(CallError::Fault(fault)) => End::Faulted { kind: fault.kind.name().to_owned(), offset: fault.offset },
             Err(CallError::NoMemory) => return Err("no memory for the call's input and output".into()),
         };
-        Ok(self.script.borrow_mut().first_difference(&call.end, &ended))
+        Ok(self.cursor.borrow_mut().first_difference(&call.end, &ended))
     }
 }
 
 /// What services are to tell the call under way.
 #[derive(Default)]
-struct Script {
+struct RecordingCursor {
     module: String,
     left: VecDeque<Event>,
     /// Events so far.
@@ -164,7 +167,7 @@ struct Script {
     difference: Option<String>,
 }
 
-impl Script {
+impl RecordingCursor {
     /// The next event, as long as nothing differs.
     fn next(&mut self, asked: &str) -> Option<Event> {
         if self.difference.is_some() {
@@ -240,9 +243,9 @@ impl Script {
 }
 
 /// The other modules, as far as the recording knows what they said.
-struct Told<'run>(&'run Rc<RefCell<Script>>);
+struct RecordedCallees<'run>(&'run Rc<RefCell<RecordingCursor>>);
 
-impl Callees for Told<'_> {
+impl Callees for RecordedCallees<'_> {
     fn call(&self, name: &[u8], input: &[u8], output: &mut [u8]) -> Result<CallOutcome, CallRefused> {
         self.0.borrow_mut().call(name, input, output)
     }
