@@ -7,7 +7,7 @@ use std::io::BufReader;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use bareflow::qemu::{Ending, Machine};
+use bareflow::qemu::{ExitReason, Machine};
 use common::console::assert_console;
 use common::qmp::qmp;
 use common::root;
@@ -18,7 +18,7 @@ fn boots_from_a_bios_to_the_same_report() {
     assert!(disk.is_file(), "{} is not there; run scripts/ci-bios-image", disk.display());
     let outcome =
         Machine { disk: Some(disk), ..Machine::new(&[]) }.run(|_| ()).unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!(outcome.ending, Ending::Passed, "\n{}\n{}", outcome.console, outcome.complaints);
+    assert_eq!(outcome.exit_reason, ExitReason::Passed, "\n{}\n{}", outcome.console, outcome.complaints);
     let start = outcome.console.find("====").unwrap_or_default();
     assert_console(&outcome.console[start..].replace('\r', ""));
     let report = outcome.report.unwrap_or_else(|| panic!("no report\n{}", outcome.console));

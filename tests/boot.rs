@@ -10,7 +10,7 @@ use std::time::Duration;
 use bareflow::boot::boot_archive;
 use bareflow::embedded::KERNEL;
 use bareflow::files::Files;
-use bareflow::qemu::{Ending, Machine, Outcome};
+use bareflow::qemu::{ExitReason, Machine, RunOutcome};
 use common::console::assert_console;
 use common::mutate::{depending, file, refused_files, renamed, with_header};
 use common::qmp::qmp;
@@ -22,9 +22,9 @@ fn machine() -> Machine {
 }
 
 #[track_caller]
-fn run(machine: &Machine, expected: Ending) -> Outcome {
+fn run(machine: &Machine, expected: ExitReason) -> RunOutcome {
     let outcome = machine.run(|_| ()).unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!(outcome.ending, expected, "\n{}\n{}", outcome.console, outcome.complaints);
+    assert_eq!(outcome.exit_reason, expected, "\n{}\n{}", outcome.console, outcome.complaints);
     outcome
 }
 
@@ -37,7 +37,7 @@ fn archive(files: &[std::path::PathBuf], input: &[u8]) -> Vec<u8> {
 fn boots_on_every_machine_and_processor() {
     for name in ["q35", "pc", "microvm"] {
         for cpu in ["max", "qemu64", "Nehalem"] {
-            let outcome = run(&Machine { machine: name.into(), cpu: cpu.into(), ..machine() }, Ending::Passed);
+            let outcome = run(&Machine { machine: name.into(), cpu: cpu.into(), ..machine() }, ExitReason::Passed);
             assert_console(&outcome.console.replace('\r', ""));
             assert!(outcome.report.is_some_and(|report| report.passed), "{name} {cpu}");
         }
@@ -49,7 +49,7 @@ fn runs_everything_at_once_and_contains_a_panic() {
     let files = ["all-in-one", "echo", "panics"].map(test_blob);
     let options = "repeat=3".to_owned();
     let machine = Machine { archive: archive(&files, b"hello"), command_line: options, ..machine() };
-    let outcome = run(&machine, Ending::Failed);
+    let outcome = run(&machine, ExitReason::Failed);
     let console = &outcome.console;
     assert!(console.contains("  Result: 1023 (expected: 1023)\n  Output: call 3: "), "{console}");
     assert!(console.contains("  [LOG] echo: hello\n"), "{console}");
@@ -65,7 +65,7 @@ fn refuses_bad_blobs_and_runs_the_rest() {
     let folder = tempfile::tempdir().unwrap();
     let refused = refused_files(folder.path(), &std::fs::read(blob("sum")).unwrap());
     let files: Vec<_> = refused.iter().map(|(path, _)| path.clone()).collect();
-    let outcome = run(&Machine { archive: archive(&files, b""), ..machine() }, Ending::Failed);
+    let outcome = run(&Machine { archive: archive(&files, b""), ..machine() }, ExitReason::Failed);
     let report = outcome.report.unwrap();
     assert_eq!(report.refused.len(), refused.len());
     for ((path, message), refusal) in refused.iter().zip(&report.refused) {
@@ -76,7 +76,7 @@ fn refuses_bad_blobs_and_runs_the_rest() {
 }
 
 /// What a module's fault is in a report, or nothing.
-fn kind(outcome: &Outcome, module: usize) -> Option<&str> {
+fn kind(outcome: &RunOutcome, module: usize) -> Option<&str> {
     outcome.report.as_ref()?.modules[module].fault.as_ref().map(|fault| &*fault.kind)
 }
 
@@ -87,7 +87,7 @@ fn runs_everything_in_the_user_domain_on_every_processor() {
         let options = "domain=user repeat=3".to_owned();
         let machine =
             Machine { archive: archive(&files, b"hello"), command_line: options, cpu: cpu.into(), ..machine() };
-        let outcome = run(&machine, Ending::Passed);
+        let outcome = run(&machine, ExitReason::Passed);
         assert!(outcome.console.contains("  [LOG] echo: hello\n"), "{}", outcome.console);
         let report = outcome.report.unwrap();
         assert!(report.modules.iter().all(|module| module.domain == "user"));
@@ -102,7 +102,7 @@ fn picks_the_code_for_the_processor_and_returns_the_same() {
             let options = format!("domain={domain} repeat=30");
             let archive = archive(&[test_blob("vectors")], b"");
             let machine = Machine { archive, command_line: options, cpu: cpu.into(), ..machine() };
-            let outcome = run(&machine, Ending::Passed);
+            let outcome = run(&machine, ExitReason::Passed);
             let report = outcome.report.unwrap();
             let levels = report.modules.iter().map(|module| (module.name.as_str(), module.cpu_level));
             // There is no code of `compute` for the second level alone, and one code of all others.
@@ -136,7 +136,7 @@ fn modules_call_each_other_in_and_across_domains() {
                     cpu: cpu.into(),
                     ..machine()
                 };
-                let outcome = run(&machine, Ending::Passed);
+                let outcome = run(&machine, ExitReason::Passed);
                 let report = outcome.report.unwrap();
                 let result = |name| {
                     report
@@ -167,7 +167,7 @@ fn a_circle_among_files_is_shown_and_the_rest_runs() {
         file(folder.path(), &format!("{name}.mod"), &bytes)
     };
     let files = [blob("a", "b"), blob("b", "c"), blob("c", "a"), blob("d", "a"), test_blob("echo")];
-    let outcome = run(&Machine { archive: archive(&files, b"x"), ..machine() }, Ending::Failed);
+    let outcome = run(&Machine { archive: archive(&files, b"x"), ..machine() }, ExitReason::Failed);
     let report = outcome.report.unwrap();
     let errors: Vec<_> = report.refused.iter().map(|refusal| refusal.error.as_str()).collect();
     assert!(errors[0].ends_with("(a -> b -> c -> a)") && errors[2].ends_with("(c -> a -> b -> c)"), "{errors:?}");
@@ -219,7 +219,7 @@ fn keeps_modules_to_their_budgets() {
                 command_line: format!("domain={domain} budget={budget}"),
                 ..machine()
             };
-            let outcome = run(&machine, Ending::Failed);
+            let outcome = run(&machine, ExitReason::Failed);
             assert_eq!(kind(&outcome, 4), Some(expected), "{domain}\n{}", outcome.console);
         }
     }
@@ -233,7 +233,7 @@ fn restarts_a_module_that_faulted() {
             command_line: format!("domain={domain} onfault=restart:2 repeat=5"),
             ..machine()
         };
-        let outcome = run(&machine, Ending::Failed);
+        let outcome = run(&machine, ExitReason::Failed);
         let module = outcome.report.unwrap().modules.swap_remove(4);
         let counts = (module.faults, module.restarts, module.call_count, module.generation);
         assert_eq!((counts, &*module.state), ((3, 2, 3, 1), "faulted"), "{domain}\n{}", outcome.console);
@@ -264,7 +264,7 @@ fn breaks_loops_without_interrupts_by_a_non_maskable_one() {
                 }
             });
             let outcome = outcome.unwrap_or_else(|error| panic!("{error}"));
-            assert_eq!(outcome.ending, Ending::Failed, "{input}\n{}", outcome.console);
+            assert_eq!(outcome.exit_reason, ExitReason::Failed, "{input}\n{}", outcome.console);
             assert_eq!(kind(&outcome, 4), Some("non_maskable"), "{input}\n{}", outcome.console);
             assert!(outcome.console.contains("=== ALL MODULE TESTS COMPLETED ==="), "{}", outcome.console);
         }
@@ -280,7 +280,7 @@ fn inject_nmi(socket: &Path) {
 #[test]
 fn passes_over_what_the_command_line_does_not_know() {
     let options = "repeat=0 nonsense timing=slow".to_owned();
-    let outcome = run(&Machine { command_line: options, ..machine() }, Ending::Passed);
+    let outcome = run(&Machine { command_line: options, ..machine() }, ExitReason::Passed);
     for warning in
         ["\"repeat=0\", expected repeat=N", "\"nonsense\", expected timing,", "\"timing=slow\", expected timing="]
     {
@@ -290,7 +290,7 @@ fn passes_over_what_the_command_line_does_not_know() {
 
 #[test]
 fn refuses_an_archive_that_is_none() {
-    let outcome = run(&Machine { archive: b"no tar".to_vec(), ..machine() }, Ending::Failed);
+    let outcome = run(&Machine { archive: b"no tar".to_vec(), ..machine() }, ExitReason::Failed);
     assert!(outcome.console.contains("[ERROR] boot archive: 6 bytes that are no tar archive"), "{}", outcome.console);
 }
 
@@ -311,7 +311,7 @@ fn gives_the_same_figures_at_every_run_under_icount() {
 fn gives_a_kernel_up_that_does_not_end() {
     let options = "exit=halt".to_owned();
     let machine = Machine { command_line: options, timeout: Duration::from_secs(3), ..machine() };
-    let outcome = run(&machine, Ending::GivenUp);
+    let outcome = run(&machine, ExitReason::GivenUp);
     let error = outcome.into_report().unwrap_err().to_string();
     assert!(error.contains("no answer in time"), "{error}");
 }
@@ -342,7 +342,7 @@ fn shows_the_same_text_with_colours_on_the_vga_screen() {
             }
         })
         .unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!(outcome.ending, Ending::Exited(Some(0)));
+    assert_eq!(outcome.exit_reason, ExitReason::Exited(Some(0)));
     let rows: Vec<_> = screen.chunks(160).collect();
     let text_of =
         |row: &[u8]| row.chunks(2).map(|place| char::from(place[0])).collect::<String>().trim_end().to_owned();

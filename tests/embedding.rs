@@ -4,7 +4,7 @@ mod common;
 
 use std::process::Command;
 
-use bareflow::qemu::{Ending, Machine};
+use bareflow::qemu::{ExitReason, Machine};
 use bareflow_builder::discover::discover;
 use bareflow_builder::kernel::{Binary, build_binary};
 use bareflow_builder::toolchain::KernelToolchain;
@@ -17,7 +17,7 @@ fn a_kernel_of_ones_own_runs_a_module() {
     let elf = build_binary(&workspace, &toolchain, &Binary::EMBEDDING, blob("sum").parent())
         .unwrap_or_else(|error| panic!("{error}"));
     let outcome = Machine::new(&std::fs::read(elf).unwrap()).run(|_| ()).unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!(outcome.ending, Ending::Passed, "\n{}\n{}", outcome.console, outcome.complaints);
+    assert_eq!(outcome.exit_reason, ExitReason::Passed, "\n{}\n{}", outcome.console, outcome.complaints);
     assert_eq!(outcome.console.lines().next(), Some("sum: 5050, primes: 168"), "{}", outcome.console);
 }
 

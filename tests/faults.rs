@@ -10,7 +10,7 @@ use std::fmt::Write;
 use bareflow::boot::boot_archive;
 use bareflow::embedded::KERNEL;
 use bareflow::files::Files;
-use bareflow::qemu::{Ending, Machine};
+use bareflow::qemu::{ExitReason, Machine};
 use bareflow_protocol::Message;
 use bareflow_protocol::faults::{FaultRow, FaultTable};
 use common::fault_classes::{CLASSES, Class, Expect};
@@ -47,7 +47,7 @@ fn table(domain: &str, cpu: &str) -> (FaultTable, String) {
         ..Machine::new(KERNEL)
     };
     let outcome = machine.run(|_| ()).unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!(outcome.ending, Ending::Passed, "\n{}\n{}", outcome.console, outcome.complaints);
+    assert_eq!(outcome.exit_reason, ExitReason::Passed, "\n{}\n{}", outcome.console, outcome.complaints);
     let found = outcome.messages.into_iter().find_map(|message| match message {
         Message::Faults(table) => Some(table),
         _ => None,

@@ -2,7 +2,7 @@
 //! the same kernel counts the same, so a slowdown fails here. Compilers differ a little, hence the margin.
 
 use bareflow::embedded::KERNEL;
-use bareflow::qemu::{Ending, Machine};
+use bareflow::qemu::{ExitReason, Machine};
 use bareflow_protocol::Report;
 
 /// In percent: how much more than was counted another compiler may make of it.
@@ -33,7 +33,7 @@ fn check(machine: &str, figures: &[Figure]) {
     let command_line = "clock=icount".to_owned();
     let machine = Machine { machine: machine.to_owned(), icount: true, command_line, ..Machine::new(KERNEL) };
     let outcome = machine.run(|_| ()).unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!(outcome.ending, Ending::Passed, "\n{}\n{}", outcome.console, outcome.complaints);
+    assert_eq!(outcome.exit_reason, ExitReason::Passed, "\n{}\n{}", outcome.console, outcome.complaints);
     let report = outcome.into_report().unwrap_or_else(|error| panic!("{error}"));
     let mut slower = Vec::new();
     for (name, counted, measured) in figures {

@@ -12,7 +12,7 @@ use bareflow::boot::boot_archive;
 use bareflow::client::{Client, upload};
 use bareflow::embedded::KERNEL;
 use bareflow::files::Files;
-use bareflow::qemu::{Ending, Killer, Machine};
+use bareflow::qemu::{ExitReason, KillHandle, Machine};
 use bareflow::serve::{Socket, broker};
 use bareflow_protocol::comparison::{Condition, Gate};
 use bareflow_protocol::control::{Called, FileList, LoadOverrides, Loaded, Push, Receipt};
@@ -25,13 +25,13 @@ use tempfile::TempDir;
 struct Served {
     folder: TempDir,
     thread: Option<JoinHandle<String>>,
-    killer: Killer,
+    kill_handle: KillHandle,
 }
 
 impl Drop for Served {
     fn drop(&mut self) {
         // A test that failed, or does not wait for a call, leaves no kernel behind.
-        self.killer.kill();
+        self.kill_handle.kill();
     }
 }
 
@@ -45,7 +45,7 @@ impl Served {
         let folder = tempfile::tempdir().unwrap();
         let socket = Socket::bind(&folder.path().join("s")).unwrap();
         let running = machine.start().unwrap_or_else(|error| panic!("{error}"));
-        let killer = running.killer();
+        let kill_handle = running.kill_handle();
         let thread = spawn(move || {
             let channel = running.channel.try_clone().unwrap();
             let broker = spawn(move || broker::run(socket.listener(), &channel).map_err(|error| error.to_string()));
@@ -56,7 +56,7 @@ impl Served {
             broker.join().unwrap().unwrap_or_else(|error| panic!("{error}\n{console}"));
             console
         });
-        Served { folder, thread: Some(thread), killer }
+        Served { folder, thread: Some(thread), kill_handle }
     }
 
     fn socket(&self) -> PathBuf {
@@ -383,7 +383,7 @@ fn memory_is_as_before_behind_ten_thousand_loads() {
         let command_line = format!("soak={rounds} domain={domain}");
         let machine = Machine { command_line, archive, timeout: Duration::from_secs(300), ..Machine::new(KERNEL) };
         let outcome = machine.run(|_| ()).unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(outcome.ending, Ending::Passed, "{}", outcome.console);
+        assert_eq!(outcome.exit_reason, ExitReason::Passed, "{}", outcome.console);
         let line = format!(": {rounds} loads and unloads, {rounds} reloads; before and behind: ");
         assert_eq!(outcome.console.matches(&line).count(), files.len(), "{}", outcome.console);
         print!("{}", outcome.console);
@@ -399,7 +399,7 @@ fn memory_that_runs_out_anywhere_refuses_and_loses_nothing() {
         let command_line = format!("exhaust=1 domain={domain}");
         let machine = Machine { command_line, archive, timeout: Duration::from_secs(300), ..Machine::new(KERNEL) };
         let outcome = machine.run(|_| ()).unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(outcome.ending, Ending::Passed, "{domain}\n{}", outcome.console);
+        assert_eq!(outcome.exit_reason, ExitReason::Passed, "{domain}\n{}", outcome.console);
         assert_eq!(outcome.console.matches("[OK]").count(), 2, "{}", outcome.console);
         print!("{domain}\n{}", outcome.console);
     }

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use bareflow::embedded::KERNEL;
-use bareflow::qemu::{Ending, Machine};
+use bareflow::qemu::{ExitReason, Machine};
 use bareflow_builder::Workspace;
 
 use crate::empty_kernel::empty_kernel;
@@ -75,10 +75,10 @@ fn boot_empty(machine: &str) -> Result<f64, Box<dyn Error>> {
     let start = Instant::now();
     let outcome = machine.run(|_| ())?;
     let seconds = start.elapsed().as_secs_f64();
-    if outcome.ending == Ending::Passed {
+    if outcome.exit_reason == ExitReason::Passed {
         return Ok(seconds);
     }
-    Err(format!("the empty kernel: {:?} {}", outcome.ending, outcome.complaints).into())
+    Err(format!("the empty kernel: {:?} {}", outcome.exit_reason, outcome.complaints).into())
 }
 
 /// Shows when the first module is called.

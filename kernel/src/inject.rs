@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use bareflow_loader::{Budget, ExecuteError, LoadOptions, ModuleId, ModuleManager, Timing, line};
 use bareflow_protocol::Message;
-use bareflow_protocol::campaign::{Injection, Outcome, Target};
+use bareflow_protocol::campaign::{Injection, InjectionOutcome, Target};
 use bareflow_suite::archive::Archive;
 use spin::Mutex;
 use x86_64::VirtAddr;
@@ -191,7 +191,7 @@ fn inject_one(
     loop {
         let (outcome, target) = disturb(manager, module, load, plan)?;
         if let Some(target) = target {
-            let manifested = !matches!(outcome, Outcome::Masked);
+            let manifested = !matches!(outcome, InjectionOutcome::Masked);
             let recovered = manifested && run_clean(manager, module, load)?;
             return Ok(Injection { index, module: number as u8, target, outcome, recovered });
         }
@@ -209,7 +209,7 @@ fn disturb(
     module: &Golden<'_>,
     load: &LoadOptions,
     plan: Plan,
-) -> Result<(Outcome, Option<Target>), String> {
+) -> Result<(InjectionOutcome, Option<Target>), String> {
     let id = manager.load_with(module.blob, load).map_err(|error| error.to_string())?;
     let mut output = alloc::vec![0; OUTPUT];
     let (result, plan) = call(manager, id, plan, &mut output);
@@ -219,9 +219,9 @@ fn disturb(
         Ok(outcome) => {
             let written = output.get(..outcome.output_length).unwrap_or_default();
             let right = outcome.result == module.result && written == module.output;
-            if right { Outcome::Masked } else { Outcome::Wrong }
+            if right { InjectionOutcome::Masked } else { InjectionOutcome::Wrong }
         }
-        Err(ExecuteError::Faulted(fault)) => Outcome::Fault(fault.kind.name().to_string()),
+        Err(ExecuteError::Faulted(fault)) => InjectionOutcome::Fault(fault.kind.name().to_string()),
         Err(error) => return Err(error.to_string()),
     };
     manager.unload(id).map_err(|error| error.to_string())?;

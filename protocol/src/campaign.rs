@@ -27,7 +27,7 @@ impl Target {
 
 /// What came of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Outcome {
+pub enum InjectionOutcome {
     /// Nothing: the module gave the right result.
     Masked,
     /// A wrong result.
@@ -46,7 +46,7 @@ pub struct Injection {
     /// What was hit.
     pub target: Target,
     /// What came of it.
-    pub outcome: Outcome,
+    pub outcome: InjectionOutcome,
     /// Whether a fresh load of the module was right, where something came of it.
     pub recovered: bool,
 }

@@ -20,10 +20,10 @@ use serde::Serialize;
 use crate::boot::boot_archive;
 use crate::files::{Files, read_blob, write_json};
 use crate::options::InjectOptions;
-use crate::qemu::{Ending, Machine};
+use crate::qemu::{ExitReason, Machine};
 use crate::setup::kernel_remedy;
 use crate::{BoxError, Exit, embedded, new, say};
-use state::State;
+use state::CampaignState;
 use tally::Tally;
 
 /// Injections that one boot makes.
@@ -62,7 +62,7 @@ pub fn inject(options: &InjectOptions) -> Result<Exit, BoxError> {
         .state
         .clone()
         .unwrap_or_else(|| PathBuf::from("target").join("inject").join(format!("{domain}-{}.json", options.seed)));
-    let state = State::load(&path, crc32c(&[embedded::KERNEL, &archive]), options.seed, domain);
+    let state = CampaignState::load(&path, crc32c(&[embedded::KERNEL, &archive]), options.seed, domain);
     let pieces = state.missing(options.count, PIECE);
     let progress = progress(options.count);
     progress.inc(options.count - pieces.iter().map(|(_, length)| length).sum::<u64>());
@@ -111,11 +111,11 @@ struct Work {
     path: PathBuf,
     progress: ProgressBar,
     /// What is done, and what is to do.
-    state: Mutex<(State, Vec<(u64, u64)>)>,
+    state: Mutex<(CampaignState, Vec<(u64, u64)>)>,
 }
 
 impl Work {
-    fn lock(&self) -> std::sync::MutexGuard<'_, (State, Vec<(u64, u64)>)> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, (CampaignState, Vec<(u64, u64)>)> {
         self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
@@ -155,9 +155,11 @@ impl Work {
                     tally.count(injection);
                 }
             }
-            if tally.injected < length || outcome.ending != Ending::Passed {
+            if tally.injected < length || outcome.exit_reason != ExitReason::Passed {
                 // A kernel that never began would be booted for ever.
-                if matches!(outcome.ending, Ending::Exited(Some(code)) if code != 0) && tally.injected == before {
+                if matches!(outcome.exit_reason, ExitReason::Exited(Some(code)) if code != 0)
+                    && tally.injected == before
+                {
                     return Err(outcome.into_report().err().unwrap_or_else(|| "QEMU ended by itself".into()));
                 }
                 tally.count_lost();

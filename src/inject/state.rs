@@ -12,7 +12,7 @@ use crate::{BoxError, say};
 
 /// What is kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct State {
+pub struct CampaignState {
     /// Stands for kernel and blobs: with others the pieces mean nothing.
     pub fingerprint: u32,
     /// The campaign's seed.
@@ -23,12 +23,12 @@ pub struct State {
     pub pieces: BTreeMap<u64, (u64, Tally)>,
 }
 
-impl State {
+impl CampaignState {
     /// What the file at `path` holds of this very campaign; nothing where it is another one's or none's.
-    pub fn load(path: &Path, fingerprint: u32, seed: u64, domain: &str) -> State {
-        let fresh = State { fingerprint, seed, domain: domain.to_owned(), pieces: BTreeMap::new() };
+    pub fn load(path: &Path, fingerprint: u32, seed: u64, domain: &str) -> CampaignState {
+        let fresh = CampaignState { fingerprint, seed, domain: domain.to_owned(), pieces: BTreeMap::new() };
         let Ok(text) = fs::read_to_string(path) else { return fresh };
-        match serde_json::from_str::<State>(&text) {
+        match serde_json::from_str::<CampaignState>(&text) {
             Ok(state) if (state.fingerprint, state.seed, state.domain.as_str()) == (fingerprint, seed, domain) => state,
             _ => {
                 say!("{} is of another campaign or kernel; this one begins anew", path.display());
@@ -75,11 +75,11 @@ mod tests {
     fn goes_on_where_it_was() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deep/state.json");
-        let mut state = State::load(&path, 7, 1, "user");
+        let mut state = CampaignState::load(&path, 7, 1, "user");
         state.pieces.insert(0, (10, Tally { injected: 10, ..Tally::default() }));
         state.save(&path).unwrap();
-        assert_eq!(State::load(&path, 7, 1, "user"), state);
-        assert_eq!(State::load(&path, 8, 1, "user").pieces.len(), 0);
+        assert_eq!(CampaignState::load(&path, 7, 1, "user"), state);
+        assert_eq!(CampaignState::load(&path, 8, 1, "user").pieces.len(), 0);
         assert_eq!(state.missing(25, 10), [(10, 10), (20, 5)]);
         assert_eq!((state.tally(25).injected, state.tally(5).injected), (10, 0));
     }

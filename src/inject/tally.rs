@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bareflow_protocol::campaign::{Injection, Outcome, Target};
+use bareflow_protocol::campaign::{Injection, InjectionOutcome, Target};
 use serde::{Deserialize, Serialize};
 
 /// The counts.
@@ -33,9 +33,9 @@ impl Tally {
         let target = self.targets.entry(name(injection.target)).or_default();
         target.0 += 1;
         match &injection.outcome {
-            Outcome::Masked => return,
-            Outcome::Wrong => self.silent_wrong += 1,
-            Outcome::Fault(kind) => {
+            InjectionOutcome::Masked => return,
+            InjectionOutcome::Wrong => self.silent_wrong += 1,
+            InjectionOutcome::Fault(kind) => {
                 self.contained += 1;
                 *self.faults.entry(kind.clone()).or_default() += 1;
             }
@@ -85,17 +85,17 @@ fn name(target: Target) -> String {
 mod tests {
     use super::*;
 
-    fn injection(outcome: Outcome, recovered: bool) -> Injection {
+    fn injection(outcome: InjectionOutcome, recovered: bool) -> Injection {
         Injection { index: 0, module: 0, target: Target::Stack, outcome, recovered }
     }
 
     #[test]
     fn counts_each_outcome_and_adds_up() {
         let mut tally = Tally::default();
-        tally.count(&injection(Outcome::Masked, false));
-        tally.count(&injection(Outcome::Wrong, true));
-        tally.count(&injection(Outcome::Fault("divide".into()), true));
-        tally.count(&injection(Outcome::Fault("divide".into()), false));
+        tally.count(&injection(InjectionOutcome::Masked, false));
+        tally.count(&injection(InjectionOutcome::Wrong, true));
+        tally.count(&injection(InjectionOutcome::Fault("divide".into()), true));
+        tally.count(&injection(InjectionOutcome::Fault("divide".into()), false));
         tally.count_lost();
         let found = (tally.injected, tally.manifested, tally.contained, tally.recovered);
         assert_eq!(found, (5, 4, 2, 2));

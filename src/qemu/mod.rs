@@ -17,8 +17,8 @@ mod streams;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use outcome::{Ending, Outcome};
-pub use running::{Killer, Running};
+pub use outcome::{ExitReason, RunOutcome};
+pub use running::{KillHandle, Running};
 
 /// The program.
 const QEMU: &str = "qemu-system-x86_64";

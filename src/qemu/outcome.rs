@@ -10,7 +10,7 @@ use crate::setup::setup_and;
 
 /// How a machine ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub enum ExitReason {
     /// All went well.
     Passed,
     /// A test failed, a module faulted or was refused.
@@ -25,9 +25,9 @@ pub enum Ending {
 
 /// What came of a boot.
 #[derive(Clone, Debug)]
-pub struct Outcome {
+pub struct RunOutcome {
     /// How it ended.
-    pub ending: Ending,
+    pub exit_reason: ExitReason,
     /// All that the console showed.
     pub console: String,
     /// What the kernel reported.
@@ -40,31 +40,31 @@ pub struct Outcome {
     pub accel: String,
 }
 
-impl Ending {
+impl ExitReason {
     /// What QEMU's exit code says, where it was not given up.
-    pub(super) fn of(status: ExitStatus, in_time: bool) -> Ending {
+    pub(super) fn of(status: ExitStatus, in_time: bool) -> ExitReason {
         match status.code() {
-            Some(33) => Ending::Passed,
-            Some(35) => Ending::Failed,
-            Some(37) => Ending::Panicked,
-            _ if !in_time => Ending::GivenUp,
-            code => Ending::Exited(code),
+            Some(33) => ExitReason::Passed,
+            Some(35) => ExitReason::Failed,
+            Some(37) => ExitReason::Panicked,
+            _ if !in_time => ExitReason::GivenUp,
+            code => ExitReason::Exited(code),
         }
     }
 }
 
-impl Outcome {
+impl RunOutcome {
     /// The report, when the kernel came to its end.
     ///
     /// # Errors
     /// When it didn't, saying what happened instead.
     pub fn into_report(self) -> Result<Report, BoxError> {
         let complaints = self.complaints.trim_end();
-        match (self.ending, self.report) {
-            (Ending::Passed | Ending::Failed, Some(report)) => Ok(report),
-            (Ending::GivenUp, _) => Err(given_up(&self.accel, complaints).into()),
-            (Ending::Panicked, _) => Err("the kernel panicked; its console above shows why".into()),
-            (Ending::Exited(code), _) => Err(ended_by_itself(code, complaints).into()),
+        match (self.exit_reason, self.report) {
+            (ExitReason::Passed | ExitReason::Failed, Some(report)) => Ok(report),
+            (ExitReason::GivenUp, _) => Err(given_up(&self.accel, complaints).into()),
+            (ExitReason::Panicked, _) => Err("the kernel panicked; its console above shows why".into()),
+            (ExitReason::Exited(code), _) => Err(ended_by_itself(code, complaints).into()),
             (_, None) => Err("the kernel ended without a report on COM2; boot with a machine that has the port".into()),
         }
     }
@@ -111,8 +111,8 @@ mod tests {
 
     fn given_up(accel: &str, complaints: &str) -> String {
         let (console, complaints, accel) = (String::new(), complaints.to_owned(), accel.to_owned());
-        let ending = Ending::GivenUp;
-        let outcome = Outcome { ending, console, report: None, messages: Vec::new(), complaints, accel };
+        let exit_reason = ExitReason::GivenUp;
+        let outcome = RunOutcome { exit_reason, console, report: None, messages: Vec::new(), complaints, accel };
         outcome.into_report().unwrap_err().to_string()
     }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bareflow_protocol::{Decoder, Message};
 
 use super::Machine;
-use super::outcome::{Ending, Outcome, lossy};
+use super::outcome::{ExitReason, RunOutcome, lossy};
 use super::streams::{Overflow, chunks, complaints, said};
 use crate::BoxError;
 
@@ -25,7 +25,7 @@ impl Machine {
     ///
     /// # Errors
     /// When QEMU can't be started.
-    pub fn run(&self, mut show: impl FnMut(&[u8])) -> Result<Outcome, BoxError> {
+    pub fn run(&self, mut show: impl FnMut(&[u8])) -> Result<RunOutcome, BoxError> {
         let (mut qemu, channel) = self.spawn()?;
         let (sender, receiver) = sync_channel(WAITING);
         let reader = thread::spawn(move || receive(channel, &sender));
@@ -45,9 +45,9 @@ impl Machine {
             Message::Report(report) => Some(report),
             _ => None,
         });
-        let ending = Ending::of(status, in_time);
+        let exit_reason = ExitReason::of(status, in_time);
         let (console, complaints, accel) = (lossy(&console), said(complaints), self.accel.clone());
-        Ok(Outcome { ending, console, report, messages, complaints, accel })
+        Ok(RunOutcome { exit_reason, console, report, messages, complaints, accel })
     }
 
     /// Passes the console on until it ends, and collects messages meanwhile. Returns all of

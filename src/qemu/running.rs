@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::Machine;
-use super::outcome::{Ending, ended_by_itself};
+use super::outcome::{ExitReason, ended_by_itself};
 use super::process::Process;
 use super::streams::{Overflow, chunks, complaints, said};
 use crate::BoxError;
@@ -30,9 +30,9 @@ pub struct Running {
 
 /// Ends a machine from another thread.
 #[derive(Clone, Debug)]
-pub struct Killer(Arc<Mutex<Process>>);
+pub struct KillHandle(Arc<Mutex<Process>>);
 
-impl Killer {
+impl KillHandle {
     /// Ends the machine at once.
     pub fn kill(&self) {
         // It fails only where the machine has ended already.
@@ -56,8 +56,8 @@ impl Machine {
 impl Running {
     /// What ends it from another thread.
     #[must_use]
-    pub fn killer(&self) -> Killer {
-        Killer(Arc::clone(&self.process))
+    pub fn kill_handle(&self) -> KillHandle {
+        KillHandle(Arc::clone(&self.process))
     }
 
     /// Waits for the end of the machine.
@@ -66,13 +66,15 @@ impl Running {
     /// When it ended otherwise than by the kernel's own, successful end.
     pub fn wait(self) -> Result<(), BoxError> {
         let status = self.status()?;
-        match Ending::of(status, true) {
-            Ending::Passed => Ok(()),
-            Ending::Panicked => Err("the kernel panicked; its console above shows why".into()),
-            Ending::Failed => Err("the kernel ended with a failure, expected an end by `bareflow shutdown`; \
+        match ExitReason::of(status, true) {
+            ExitReason::Passed => Ok(()),
+            ExitReason::Panicked => Err("the kernel panicked; its console above shows why".into()),
+            ExitReason::Failed => Err("the kernel ended with a failure, expected an end by `bareflow shutdown`; \
                      its console above shows why"
                 .into()),
-            Ending::Exited(_) | Ending::GivenUp => Err(ended_by_itself(status.code(), &said(self.complaints)).into()),
+            ExitReason::Exited(_) | ExitReason::GivenUp => {
+                Err(ended_by_itself(status.code(), &said(self.complaints)).into())
+            }
         }
     }
 

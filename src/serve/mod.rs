@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use crate::files::Files;
 use crate::options::ServeOptions;
-use crate::qemu::{Killer, Machine};
+use crate::qemu::{KillHandle, Machine};
 use crate::{BoxError, Exit, boot, say};
 pub use socket::Socket;
 
@@ -46,11 +46,11 @@ pub fn serve(options: &ServeOptions) -> Result<Exit, BoxError> {
     let socket = Socket::bind(&path)?;
     let _link = link.and_then(|link| address::Link::publish(&link, &path));
     let stopped = Arc::new(AtomicBool::new(false));
-    let (told, killer) = mpsc::channel();
-    end_on_signals(&stopped, killer)?;
+    let (told, kill_handle) = mpsc::channel();
+    end_on_signals(&stopped, kill_handle)?;
     let running = machine.start()?;
     // Nobody listens only after a signal, which has ended the machine then.
-    let _ = told.send(running.killer());
+    let _ = told.send(running.kill_handle());
     let up = AtomicBool::new(false);
     let ended = thread::scope(|scope| {
         let broker = scope.spawn(|| {
@@ -97,12 +97,12 @@ fn show(console: &mpsc::Receiver<Vec<u8>>, up: &AtomicBool, path: &Path) {
 
 /// Lets Ctrl-C and SIGTERM end the machine; all else follows from that. A machine that is not there yet is
 /// ended as soon as it is.
-fn end_on_signals(stopped: &Arc<AtomicBool>, killer: mpsc::Receiver<Killer>) -> Result<(), BoxError> {
+fn end_on_signals(stopped: &Arc<AtomicBool>, kill_handle: mpsc::Receiver<KillHandle>) -> Result<(), BoxError> {
     let stopped = Arc::clone(stopped);
     let act = move || {
         stopped.store(true, Ordering::Relaxed);
-        if let Ok(killer) = killer.recv() {
-            killer.kill();
+        if let Ok(kill_handle) = kill_handle.recv() {
+            kill_handle.kill();
         }
     };
     ctrlc::set_handler(act).map_err(|error| format!("can't wait for Ctrl-C: {error}").into())
