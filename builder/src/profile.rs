@@ -22,14 +22,14 @@ use crate::toolchain::{cargo, linker, tools};
 const DRIVER: &str = include_str!("../driver/main.rs");
 
 /// What keeps a module from being run for its profile.
-pub type Missing = String;
+pub type MissingTool = String;
 
 /// Runs the module of `blob`, built from `module`, on `input` for so many `calls`, and returns the file that says
 /// what was seen.
 ///
 /// # Errors
 /// Which tool is missing, or what it said.
-pub fn profile(module: &ModuleCrate, blob: &[u8], input: &[u8], calls: u32) -> Result<PathBuf, Missing> {
+pub fn profile(module: &ModuleCrate, blob: &[u8], input: &[u8], calls: u32) -> Result<PathBuf, MissingTool> {
     let folder = module.target.join("tune").join(&module.name);
     // What an earlier run counted would be counted once more.
     let raw = folder.join("counted");
@@ -43,7 +43,7 @@ pub fn profile(module: &ModuleCrate, blob: &[u8], input: &[u8], calls: u32) -> R
     run.arg(&input_file)
         .args([calls, header.heap_size, u32::from(header.flags & FLAG_INIT != 0)].map(|number| number.to_string()));
     run.env("LLVM_PROFILE_FILE", raw.join("%p.profraw"));
-    said(&mut run, "the module, run as a program,").map_err(|error| error.to_string())?;
+    run_captured(&mut run, "the module, run as a program,").map_err(|error| error.to_string())?;
     merge(&raw, &folder.join("runs.profdata"))
 }
 
@@ -59,7 +59,7 @@ fn instrumented(module: &ModuleCrate, folder: &Path) -> Result<PathBuf, BuildErr
         lld.args(["-flavor", "gnu"]);
     }
     lld.args(["-r", "-u", "bareflow_entry", "-u", "__llvm_profile_runtime"]).arg(&library).arg("-o").arg(&object);
-    said(&mut lld, "the linker")?;
+    run_captured(&mut lld, "the linker")?;
     // The module brings its own `memcpy`, allocator and panic handler; the program has others.
     // One that is found may not work, such as a rust-objcopy whose libraries are elsewhere: then the next one.
     let mut failed = BuildError::Tool {
@@ -67,7 +67,7 @@ fn instrumented(module: &ModuleCrate, folder: &Path) -> Result<PathBuf, BuildErr
         reason: "it is not here; install the package binutils".to_owned(),
     };
     for objcopy in tools("objcopy") {
-        match said(command(objcopy).arg("--keep-global-symbol=bareflow_entry").arg(&object), "objcopy") {
+        match run_captured(command(objcopy).arg("--keep-global-symbol=bareflow_entry").arg(&object), "objcopy") {
             Ok(_) => return Ok(object),
             Err(error) => failed = error,
         }
@@ -100,15 +100,15 @@ fn driver(module: &ModuleCrate, folder: &Path, object: &Path) -> Result<PathBuf,
     let program = package.join("target/release/driver");
     let _ = fs::remove_file(&program);
     let _ = fs::remove_dir_all(package.join("target/release/.fingerprint"));
-    said(&mut build, "cargo")?;
+    run_captured(&mut build, "cargo")?;
     Ok(program)
 }
 
 /// One file of all that was counted, made by the first tool that understands this compiler's counts.
-fn merge(raw: &Path, merged: &Path) -> Result<PathBuf, Missing> {
+fn merge(raw: &Path, merged: &Path) -> Result<PathBuf, MissingTool> {
     let mut complaints = Vec::new();
     for tool in tools("llvm-profdata") {
-        match said(command(&tool).arg("merge").arg(raw).arg("-o").arg(merged), "llvm-profdata") {
+        match run_captured(command(&tool).arg("merge").arg(raw).arg("-o").arg(merged), "llvm-profdata") {
             Ok(()) => return Ok(merged.to_owned()),
             Err(error) => complaints.push(format!("{}: {error}", tool.display())),
         }
@@ -120,7 +120,7 @@ fn merge(raw: &Path, merged: &Path) -> Result<PathBuf, Missing> {
 }
 
 /// Runs a tool to its end.
-fn said(run: &mut Command, what: &str) -> Result<(), BuildError> {
+fn run_captured(run: &mut Command, what: &str) -> Result<(), BuildError> {
     let said = output(run)?;
     if said.status.success() {
         return Ok(());

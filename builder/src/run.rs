@@ -10,7 +10,7 @@ use std::process::{Command, Output, Stdio};
 use crate::error::BuildError;
 
 /// Variables of an outer cargo or clippy, or of the user's shell, that must not reach an inner build.
-const LEAKING: [&str; 8] = [
+const SCRUBBED_ENV: [&str; 8] = [
     "RUSTFLAGS",
     "CARGO_ENCODED_RUSTFLAGS",
     "RUSTC",
@@ -25,17 +25,18 @@ const LEAKING: [&str; 8] = [
 const HARMLESS: &str = "CARGO_BUILD_JOBS";
 
 /// Whether a variable changes what an inner build makes.
-fn is_leaking(name: &str) -> bool {
+fn is_scrubbed(name: &str) -> bool {
     let starts = ["CARGO_PROFILE_", "CARGO_FEATURE_", "CARGO_BUILD_", "CARGO_UNSTABLE_"];
     let of_target = name.starts_with("CARGO_TARGET_") && name.ends_with("_RUSTFLAGS");
-    name != HARMLESS && (LEAKING.contains(&name) || of_target || starts.iter().any(|start| name.starts_with(start)))
+    name != HARMLESS
+        && (SCRUBBED_ENV.contains(&name) || of_target || starts.iter().any(|start| name.starts_with(start)))
 }
 
 /// The variables with flags of the compiler that are set here, and that no build of a module looks at.
 #[must_use]
 pub fn flags_set_aside() -> Vec<String> {
     let names = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
-    names.filter(|name| is_leaking(name) && name.ends_with("RUSTFLAGS")).collect()
+    names.filter(|name| is_scrubbed(name) && name.ends_with("RUSTFLAGS")).collect()
 }
 
 /// A command for `tool` that an outer build doesn't influence.
@@ -44,7 +45,7 @@ pub fn command(tool: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(tool);
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
-        if is_leaking(&name) {
+        if is_scrubbed(&name) {
             command.env_remove(name.as_ref());
         }
     }
@@ -131,7 +132,7 @@ mod tests {
             "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS",
             "CARGO_TARGET_DIR",
         ] {
-            assert!(is_leaking(name), "{name}");
+            assert!(is_scrubbed(name), "{name}");
         }
         for name in [
             "CARGO_HOME",
@@ -140,7 +141,7 @@ mod tests {
             "PATH",
             "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER",
         ] {
-            assert!(!is_leaking(name), "{name}");
+            assert!(!is_scrubbed(name), "{name}");
         }
     }
 
