@@ -21,7 +21,7 @@ pub enum Reason {
     Init = 1,
     /// Once, before the module is unloaded.
     Exit = 2,
-    /// Take over the state of another version: its [`Old`](crate::state::Old) form is the input.
+    /// Take over the state of another version: its [`PreviousState`](crate::state::PreviousState) form is the input.
     Migrate = 3,
     /// Since ABI 1.2. Write the state to the output.
     Save = 4,

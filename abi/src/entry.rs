@@ -110,8 +110,8 @@ pub fn prepare(context: &mut Context<'_>, reason: u32) -> Option<i32> {
 ///
 /// Each function is a `fn() -> i32` or a `fn(&mut Context) -> i32`; where the module has a state, made by
 /// [`state!`](crate::state!), it may also be a `fn(&mut Context, &mut Counter) -> i32`. `state` is the first setting.
-/// `migrate` is a `fn(&Old, &mut Counter) -> i32`: it fills in the state from that of a version with other fields.
-/// Name and version of the module are those of its `Cargo.toml`. In an ordinary build
+/// `migrate` is a `fn(&PreviousState, &mut Counter) -> i32`: it fills in the state from that of a version with other
+/// fields. Name and version of the module are those of its `Cargo.toml`. In an ordinary build
 /// (tests on the host) the macro only checks the functions' types.
 #[macro_export]
 macro_rules! module {
@@ -132,10 +132,10 @@ macro_rules! module {
                 }
                 STATE.enter(|state| {
                     if reason == $crate::Reason::Save as u32 {
-                        return $crate::state::hand_over(state, context);
+                        return $crate::state::save_state(state, context);
                     }
                     if reason == $crate::Reason::Migrate as u32 {
-                        return $crate::state::take_over(state, context, $crate::module!(@migrate $($key $value)*));
+                        return $crate::state::restore_state(state, context, $crate::module!(@migrate $($key $value)*));
                     }
                     $($crate::module!(@call_with $key $value, context, reason, state);)*
                     $crate::state::StatefulEntry::enter_with($run, context, state)

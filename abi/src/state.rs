@@ -10,7 +10,7 @@ mod plain;
 mod schema;
 
 pub use cell::StateCell;
-pub use migrate::{Old, OldHeader, hand_over, take_over};
+pub use migrate::{PreviousState, StateHeader, restore_state, save_state};
 pub use plain::Plain;
 pub use schema::{Field, Fields, SCHEMA_SECTION, Schema, encode, schema_size};
 

@@ -7,7 +7,7 @@ use allocator_api2::vec::Vec;
 use bareflow_abi::Reason;
 use bareflow_abi::header::FLAG_MIGRATE;
 use bareflow_abi::record::STATE_SCHEMA;
-use bareflow_abi::state::{OldHeader, Schema};
+use bareflow_abi::state::{Schema, StateHeader};
 
 use crate::error::LoadError;
 use crate::lifecycle::ModuleState;
@@ -148,11 +148,11 @@ impl<P: Platform> ModuleManager<P> {
 
     /// A module's state, as another version takes it over.
     fn save_state(&self, old: &Module<P>, schema: Schema<'_>) -> Result<Vec<u8, P::Alloc>, LoadError> {
-        let (start, size) = (OldHeader::SIZE + old.metadata.schema().len(), schema.size as usize);
+        let (start, size) = (StateHeader::SIZE + old.metadata.schema().len(), schema.size as usize);
         let mut bytes = Vec::new_in(self.platform.allocator());
         bytes.try_reserve_exact(start + size).map_err(|_| LoadError::NoMemoryForState)?;
         let version = [old.version.major, old.version.minor, old.version.patch];
-        bytes.extend_from_slice(&OldHeader { version, schema_length: old.metadata.schema().len() as u32 }.to_bytes());
+        bytes.extend_from_slice(&StateHeader { version, schema_length: old.metadata.schema().len() as u32 }.to_bytes());
         bytes.extend_from_slice(old.metadata.schema());
         bytes.resize(start + size, 0);
         let room = bytes.get_mut(start..).unwrap_or_default();

@@ -32,7 +32,7 @@ fn saved<S: State>(state: &S) -> Vec<u8> {
 fn old<S: State>(state: &S) -> Vec<u8> {
     let schema: [u8; 200] = encode(S::FIELDS);
     let schema = &schema[..schema_size(S::FIELDS)];
-    let header = OldHeader { version: [1, 2, 3], schema_length: schema.len() as u32 };
+    let header = StateHeader { version: [1, 2, 3], schema_length: schema.len() as u32 };
     [&header.to_bytes(), schema, &saved(state)].concat()
 }
 
@@ -76,26 +76,26 @@ fn fingerprints_tell_fields_apart() {
 #[test]
 fn an_old_state_is_read_by_name() {
     let input = old(&First { calls: 41, ..First::INITIAL });
-    let old = Old::parse(&input).unwrap();
+    let old = PreviousState::parse(&input).unwrap();
     assert_eq!(old.version, [1, 2, 3]);
     assert_eq!((old.get::<u64>("calls"), old.get::<[u32; 2]>("lengths")), (Some(41), Some([1, 2])));
     assert_eq!((old.get::<i64>("calls"), old.get::<u64>("call")), (None, None));
-    assert!(Old::parse(&input[..input.len() - 1]).is_none());
+    assert!(PreviousState::parse(&input[..input.len() - 1]).is_none());
 }
 
 static SERVICES: Services = Services::NONE;
 
 /// Another version's state, where it knows how.
-fn migrate(old: &Old<'_>, state: &mut Second) -> i32 {
+fn migrate(old: &PreviousState<'_>, state: &mut Second) -> i32 {
     state.calls = old.get("calls").unwrap_or(0);
     i32::from(state.calls == 0)
 }
 
 #[test]
 fn takes_over_what_is_the_same_and_migrates_what_is_not() {
-    let taken = |input: &[u8], migrate: Option<fn(&Old<'_>, &mut Second) -> i32>| {
+    let taken = |input: &[u8], migrate: Option<fn(&PreviousState<'_>, &mut Second) -> i32>| {
         let mut state = Second::INITIAL;
-        let result = take_over(&mut state, &Context::new(&SERVICES, input, &mut []), migrate);
+        let result = restore_state(&mut state, &Context::new(&SERVICES, input, &mut []), migrate);
         (result, state.calls)
     };
     assert_eq!(taken(&old(&Second { calls: 5, ..Second::INITIAL }), None), (0, 5));
@@ -110,9 +110,9 @@ fn takes_over_what_is_the_same_and_migrates_what_is_not() {
 fn hands_over_all_or_says_no() {
     let mut output = [0; 20];
     let mut context = Context::new(&SERVICES, b"", &mut output);
-    assert_eq!(hand_over(&First::INITIAL, &mut context), 0);
+    assert_eq!(save_state(&First::INITIAL, &mut context), 0);
     assert_eq!(context.output_length(), First::SIZE);
-    assert_ne!(hand_over(&First::INITIAL, &mut context), 0);
+    assert_ne!(save_state(&First::INITIAL, &mut context), 0);
     assert_eq!(Reason::ALL.map(|reason| reason as u32), [0, 1, 2, 3, 4, 5]);
 }
 

@@ -5,7 +5,7 @@
 #![forbid(unsafe_code)]
 
 use bareflow_abi::Context;
-use bareflow_abi::state::Old;
+use bareflow_abi::state::PreviousState;
 
 bareflow_abi::state! {
     /// What outlives a reload.
@@ -29,7 +29,7 @@ pub fn count(context: &mut Context<'_>, counter: &mut Counter) -> i32 {
 }
 
 /// Goes on from the old one's count, whatever that one called it; 1 where it had none.
-pub fn migrate(old: &Old<'_>, counter: &mut Counter) -> i32 {
+pub fn migrate(old: &PreviousState<'_>, counter: &mut Counter) -> i32 {
     counter.from = old.version;
     match old.get("calls").or_else(|| old.get("number")) {
         Some(count) => {

@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 
 use bareflow_abi::Context;
-use bareflow_abi::state::Old;
+use bareflow_abi::state::PreviousState;
 
 bareflow_abi::state! {
     /// A state like no other's.
@@ -25,6 +25,6 @@ fn init() -> i32 {
     panic!("no table of {} rows", 3)
 }
 
-fn migrate(old: &Old<'_>, _: &mut Table) -> i32 {
+fn migrate(old: &PreviousState<'_>, _: &mut Table) -> i32 {
     panic!("nothing like {}.{}", old.version[0], old.version[1])
 }
