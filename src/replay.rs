@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::rc::Rc;
 
-use bareflow_abi::call::CALLED;
-use bareflow_abi::{CallRefused, Reason};
+use bareflow_abi::call::CALL_OK;
+use bareflow_abi::{CallRefusal, Reason};
 use bareflow_host::{HostPlatform, Image};
 use bareflow_loader::placed::PlacedModule;
 use bareflow_loader::valid::Capabilities;
@@ -207,14 +207,14 @@ impl RecordingCursor {
         }
     }
 
-    fn call(&mut self, name: &[u8], input: &[u8], output: &mut [u8]) -> Result<CallOutcome, CallRefused> {
+    fn call(&mut self, name: &[u8], input: &[u8], output: &mut [u8]) -> Result<CallOutcome, CallRefusal> {
         let asked = asked(name, input, output.len());
         match self.next(&asked) {
             Some(Event::Call { name: other, input: given, capacity, status, result, output: written })
                 if other == name && given == input && capacity as usize == output.len() =>
             {
-                if status != CALLED {
-                    return Err(CallRefused::from_number(status));
+                if status != CALL_OK {
+                    return Err(CallRefusal::from_number(status));
                 }
                 let length = written.len().min(output.len());
                 output[..length].copy_from_slice(&written[..length]);
@@ -223,7 +223,7 @@ impl RecordingCursor {
             Some(other) => self.differs(&describe(&other), &asked),
             None => {}
         }
-        Err(CallRefused::NotLoaded)
+        Err(CallRefusal::NotLoaded)
     }
 
     /// What differs first: a service call, one that is missing, or the end.
@@ -246,7 +246,7 @@ impl RecordingCursor {
 struct RecordedCallees<'run>(&'run Rc<RefCell<RecordingCursor>>);
 
 impl Callees for RecordedCallees<'_> {
-    fn call(&self, name: &[u8], input: &[u8], output: &mut [u8]) -> Result<CallOutcome, CallRefused> {
+    fn call(&self, name: &[u8], input: &[u8], output: &mut [u8]) -> Result<CallOutcome, CallRefusal> {
         self.0.borrow_mut().call(name, input, output)
     }
 }

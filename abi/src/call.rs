@@ -50,7 +50,7 @@ impl<'call> CallArguments<'call> {
 
 /// What came of a call that returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Called {
+pub struct CallReply {
     /// What the callee returned.
     pub result: i32,
     /// How many bytes it wrote to the output.
@@ -58,13 +58,13 @@ pub struct Called {
 }
 
 /// What the service returns for a call that returned.
-pub const CALLED: u32 = 0;
+pub const CALL_OK: u32 = 0;
 
 /// Why there is no result. The numbers are what the service returns, and never change.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum CallRefused {
+pub enum CallRefusal {
     /// The module's dependencies do not name the callee.
     NotDeclared = 1,
     /// No version of the callee that would do is loaded any more.
@@ -81,41 +81,41 @@ pub enum CallRefused {
     Unknown = u32::MAX,
 }
 
-impl CallRefused {
+impl CallRefusal {
     /// All that this version knows.
-    pub const ALL: [CallRefused; 6] = [
-        CallRefused::NotDeclared,
-        CallRefused::NotLoaded,
-        CallRefused::Busy,
-        CallRefused::Faulted,
-        CallRefused::NoMemory,
-        CallRefused::TooDeep,
+    pub const ALL: [CallRefusal; 6] = [
+        CallRefusal::NotDeclared,
+        CallRefusal::NotLoaded,
+        CallRefusal::Busy,
+        CallRefusal::Faulted,
+        CallRefusal::NoMemory,
+        CallRefusal::TooDeep,
     ];
 
     /// The reason that the service's number stands for.
     #[must_use]
-    pub fn from_number(number: u32) -> CallRefused {
-        CallRefused::ALL.into_iter().find(|known| *known as u32 == number).unwrap_or(CallRefused::Unknown)
+    pub fn from_number(number: u32) -> CallRefusal {
+        CallRefusal::ALL.into_iter().find(|known| *known as u32 == number).unwrap_or(CallRefusal::Unknown)
     }
 }
 
-impl fmt::Display for CallRefused {
+impl fmt::Display for CallRefusal {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
-            CallRefused::NotDeclared => "not declared: add the module to package.metadata.bareflow.depends",
-            CallRefused::NotLoaded => "not loaded: no version that would do is there any more; load one",
-            CallRefused::Busy => "busy: the module is running and is not reentrant; call it later",
-            CallRefused::Faulted => "faulted: the module went wrong; load it anew",
-            CallRefused::NoMemory => "no memory for the call; pass less",
-            CallRefused::TooDeep => "too deep: too many calls lie in each other; call from further out",
-            CallRefused::Unknown => {
+            CallRefusal::NotDeclared => "not declared: add the module to package.metadata.bareflow.depends",
+            CallRefusal::NotLoaded => "not loaded: no version that would do is there any more; load one",
+            CallRefusal::Busy => "busy: the module is running and is not reentrant; call it later",
+            CallRefusal::Faulted => "faulted: the module went wrong; load it anew",
+            CallRefusal::NoMemory => "no memory for the call; pass less",
+            CallRefusal::TooDeep => "too deep: too many calls lie in each other; call from further out",
+            CallRefusal::Unknown => {
                 "refused for a reason this version does not know; rebuild against a newer bareflow-abi"
             }
         })
     }
 }
 
-impl core::error::Error for CallRefused {}
+impl core::error::Error for CallRefusal {}
 
 crate::fingerprint::described! {
     "CallArguments" CallArguments<'static> as CALL_FIELDS {
@@ -129,8 +129,8 @@ mod tests {
 
     #[test]
     fn numbers_stay_what_they_are() {
-        assert_eq!(CallRefused::ALL.map(|refused| refused as u32), [1, 2, 3, 4, 5, 6]);
-        assert!(CallRefused::ALL.into_iter().all(|refused| CallRefused::from_number(refused as u32) == refused));
-        assert_eq!([0, 7].map(CallRefused::from_number), [CallRefused::Unknown; 2]);
+        assert_eq!(CallRefusal::ALL.map(|refused| refused as u32), [1, 2, 3, 4, 5, 6]);
+        assert!(CallRefusal::ALL.into_iter().all(|refused| CallRefusal::from_number(refused as u32) == refused));
+        assert_eq!([0, 7].map(CallRefusal::from_number), [CallRefusal::Unknown; 2]);
     }
 }

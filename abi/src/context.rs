@@ -9,7 +9,7 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::slice;
 
-use crate::call::{CALLED, CallArguments, CallRefused, Called};
+use crate::call::{CALL_OK, CallArguments, CallRefusal, CallReply};
 
 /// Why an entry is called.
 #[repr(u32)]
@@ -50,7 +50,7 @@ pub struct Services {
     pub log: extern "C" fn(*mut Context<'_>, *const u8, usize),
     /// Reads the embedder's cycle clock.
     pub clock: extern "C" fn(*mut Context<'_>) -> u64,
-    /// Since ABI 1.2. Calls another module: returns 0, or why it did not ([`CallRefused`]).
+    /// Since ABI 1.2. Calls another module: returns 0, or why it did not ([`CallRefusal`]).
     pub call: CallService,
 }
 
@@ -64,7 +64,7 @@ extern "C" fn no_clock(_: *mut Context<'_>) -> u64 {
 }
 
 extern "C" fn no_call(_: *mut Context<'_>, _: *mut CallArguments<'_>) -> u32 {
-    CallRefused::NotDeclared as u32
+    CallRefusal::NotDeclared as u32
 }
 
 impl Services {
@@ -251,15 +251,15 @@ impl<'call> Context<'call> {
     ///
     /// # Errors
     /// Why there is no result.
-    pub fn call(&mut self, module: &str, input: &[u8], output: &mut [u8]) -> Result<Called, CallRefused> {
+    pub fn call(&mut self, module: &str, input: &[u8], output: &mut [u8]) -> Result<CallReply, CallRefusal> {
         let room = output.len();
         let mut arguments = CallArguments::new(module, input, output);
         #[cfg(bareflow_module)]
         crate::uses::mark!("c");
         let call = self.services().call;
         match call(self, &raw mut arguments) {
-            CALLED => Ok(Called { result: arguments.result, output_length: arguments.output_length.min(room) }),
-            refused => Err(CallRefused::from_number(refused)),
+            CALL_OK => Ok(CallReply { result: arguments.result, output_length: arguments.output_length.min(room) }),
+            refused => Err(CallRefusal::from_number(refused)),
         }
     }
 
@@ -301,7 +301,7 @@ mod tests {
         // SAFETY: `Context::call` passes arguments of its own, made from slices.
         let (arguments, name) =
             unsafe { (&*arguments, slice::from_raw_parts((*arguments).name, (*arguments).name_length)) };
-        if name == b"sum" { arguments.input_length as u32 } else { CallRefused::Busy as u32 }
+        if name == b"sum" { arguments.input_length as u32 } else { CallRefusal::Busy as u32 }
     }
 
     static SERVICES: Services = Services::new(log, clock).with_call(call);
@@ -350,12 +350,12 @@ mod tests {
     fn calls_other_modules() {
         let mut context = Context::new(&SERVICES, b"in", &mut []);
         let input = context.input();
-        assert_eq!(context.call("sum", b"", &mut []), Ok(Called { result: 0, output_length: 0 }));
-        assert_eq!(context.call("sum", input, &mut []), Err(CallRefused::NotLoaded));
-        assert_eq!(context.call("other", input, &mut []), Err(CallRefused::Busy));
+        assert_eq!(context.call("sum", b"", &mut []), Ok(CallReply { result: 0, output_length: 0 }));
+        assert_eq!(context.call("sum", input, &mut []), Err(CallRefusal::NotLoaded));
+        assert_eq!(context.call("other", input, &mut []), Err(CallRefusal::Busy));
         assert_eq!(
             Context::new(&Services::NONE, b"", &mut []).call("sum", b"", &mut []),
-            Err(CallRefused::NotDeclared)
+            Err(CallRefusal::NotDeclared)
         );
     }
 }

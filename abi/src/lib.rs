@@ -38,7 +38,7 @@ pub mod trap;
 mod uses;
 pub mod variant;
 
-pub use call::{CallArguments, CallRefused, Called};
+pub use call::{CallArguments, CallRefusal, CallReply};
 pub use context::{Context, EntryFn, Reason, Services};
 pub use entry::Entry;
 pub use header::Header;

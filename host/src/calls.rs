@@ -5,9 +5,9 @@ use std::arch::global_asm;
 use std::mem::offset_of;
 use std::ops::Range;
 
-use bareflow_abi::call::CALLED;
+use bareflow_abi::call::CALL_OK;
 use bareflow_abi::header::SERVICE_CALL;
-use bareflow_abi::{CallArguments, CallRefused, Context};
+use bareflow_abi::{CallArguments, CallRefusal, Context};
 use bareflow_loader::diagnosis::ServiceCall;
 use bareflow_loader::{CallOutcome, Fault, FaultKind};
 
@@ -60,7 +60,7 @@ global_asm!(
 
 /// Returns the status, and whether the call is at its end.
 extern "C" fn serve(_: *mut Context<'_>, arguments: *mut CallArguments<'_>) -> u64 {
-    let Some(activation) = trampoline::current() else { return CallRefused::NotDeclared as u64 };
+    let Some(activation) = trampoline::current() else { return CallRefusal::NotDeclared as u64 };
     let address = arguments.addr() as u64;
     activation.log_service(ServiceCall { service: SERVICE_CALL, arguments: [address, 0] });
     let status = call(activation, arguments).unwrap_or_else(|address| {
@@ -106,12 +106,12 @@ fn call(activation: &Activation, arguments: *mut CallArguments<'_>) -> Result<u3
             activation.leave_out(activation.thread().watch_slot.resume(paused));
             done
         }
-        (LogSink::Log(_), None) => Err(CallRefused::NotDeclared),
+        (LogSink::Log(_), None) => Err(CallRefusal::NotDeclared),
     };
     Ok(match done {
         Ok(outcome) => {
             fill_in(arguments, outcome);
-            CALLED
+            CALL_OK
         }
         Err(refused) => refused as u32,
     })

@@ -5,8 +5,8 @@ use std::cell::Cell;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bareflow_abi::CallRefused;
-use bareflow_abi::call::CALLED;
+use bareflow_abi::CallRefusal;
+use bareflow_abi::call::CALL_OK;
 use bareflow_abi::header::{NAME_SIZE, SERVICE_CALL, SERVICE_LOG};
 use bareflow_loader::{Call, CallError, CallOutcome, Fault, FaultKind, Name, PeakUse, PlatformError};
 
@@ -257,11 +257,11 @@ impl Child {
         time: &mut Option<Stopwatch>,
         budget_us: u32,
     ) -> Result<ParentMessage, ChildError> {
-        let refused = |why: CallRefused| {
+        let refused = |why: CallRefusal| {
             Ok(ParentMessage::Called { status: why as u32, outcome: CallOutcome { result: 0, output_length: 0 } })
         };
         let (Some(callees), Some(name)) = (callees, Name::from_field(name)) else {
-            return refused(CallRefused::NotDeclared);
+            return refused(CallRefusal::NotDeclared);
         };
         let bytes = |length: u64| {
             let length = usize::try_from(length).ok().filter(|&length| length <= MOST)?;
@@ -271,9 +271,9 @@ impl Child {
             Some(bytes)
         };
         let (Some(mut given), Some(mut taken)) = (bytes(input), bytes(output)) else {
-            return refused(CallRefused::NoMemory);
+            return refused(CallRefusal::NoMemory);
         };
-        let Some((input_at, output_at, end)) = self.room(input, output) else { return refused(CallRefused::NoMemory) };
+        let Some((input_at, output_at, end)) = self.room(input, output) else { return refused(CallRefusal::NoMemory) };
         let ChildMessage::Passed =
             self.say(ParentMessage::Room { input: input_at, output: output_at }, time, budget_us)?
         else {
@@ -292,7 +292,7 @@ impl Child {
             Ok(outcome) => {
                 let written = taken.get(..outcome.output_length).unwrap_or_default();
                 self.channel.put(output_at, written);
-                Ok(ParentMessage::Called { status: CALLED, outcome })
+                Ok(ParentMessage::Called { status: CALL_OK, outcome })
             }
             Err(why) => refused(why),
         }

@@ -9,8 +9,8 @@ use std::mem::ManuallyDrop;
 use std::ptr::{with_exposed_provenance, with_exposed_provenance_mut, without_provenance_mut};
 use std::slice;
 
-use bareflow_abi::CallRefused;
-use bareflow_abi::call::CALLED;
+use bareflow_abi::CallRefusal;
+use bareflow_abi::call::CALL_OK;
 use bareflow_abi::header::NAME_SIZE;
 use bareflow_loader::diagnosis::ServiceLog;
 use bareflow_loader::segments::PAGE_SIZE;
@@ -144,9 +144,9 @@ pub(crate) fn call(
     name: &[u8],
     input: &[u8],
     output: &mut [u8],
-) -> Result<CallOutcome, CallRefused> {
+) -> Result<CallOutcome, CallRefusal> {
     // What is no name is nobody's.
-    let name = std::str::from_utf8(name).ok().and_then(Name::new).ok_or(CallRefused::NotDeclared)?;
+    let name = std::str::from_utf8(name).ok().and_then(Name::new).ok_or(CallRefusal::NotDeclared)?;
     let mut field = [0; NAME_SIZE];
     field.iter_mut().zip(name.as_str().bytes()).for_each(|(place, byte)| *place = byte);
     let ask =
@@ -161,14 +161,14 @@ pub(crate) fn call(
         refused => (refused, 0),
     };
     match request {
-        ParentMessage::Called { status: CALLED, outcome } => {
+        ParentMessage::Called { status: CALL_OK, outcome } => {
             let length = outcome.output_length.min(output.len());
             if let Some(output) = output.get_mut(..length) {
                 channel.get(output_at, output);
             }
             Ok(CallOutcome { output_length: length, ..outcome })
         }
-        ParentMessage::Called { status, .. } => Err(CallRefused::from_number(status)),
+        ParentMessage::Called { status, .. } => Err(CallRefusal::from_number(status)),
         // The parent is at odds with itself.
         _ => leave(),
     }

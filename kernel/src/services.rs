@@ -8,7 +8,7 @@ use core::arch::global_asm;
 use core::mem::offset_of;
 
 use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_LOG};
-use bareflow_abi::{CallArguments, CallRefused, Context, Services};
+use bareflow_abi::{CallArguments, CallRefusal, Context, Services};
 use bareflow_loader::diagnosis::{Diagnosis, ServiceCall};
 use bareflow_loader::report::Style;
 use bareflow_loader::{Fault, FaultKind, Printable};
@@ -120,7 +120,7 @@ extern "C" fn log_in_ring_0(_: *mut Context<'_>, text: *const u8, length: usize,
 }
 
 extern "C" fn call_in_ring_0(_: *mut Context<'_>, arguments: *mut CallArguments<'_>, caller: u64) -> u32 {
-    let Some(activation) = trampoline::current() else { return CallRefused::NotDeclared as u32 };
+    let Some(activation) = trampoline::current() else { return CallRefusal::NotDeclared as u32 };
     let done = call::call(activation, arguments as u64, caller);
     preempt::behind_call();
     if let Some(fault) = done.err().or_else(|| trampoline::requested_abort(activation)) {
@@ -128,7 +128,7 @@ extern "C" fn call_in_ring_0(_: *mut Context<'_>, arguments: *mut CallArguments<
         trampoline::end_call(fault, Some(diagnosis));
     }
     // Where it is a fault, the call has just ended.
-    done.unwrap_or(CallRefused::NotDeclared as u32)
+    done.unwrap_or(CallRefusal::NotDeclared as u32)
 }
 
 /// The same from ring 3: on the kernel's stack, since services of other modules have the one that this came on.

@@ -5,7 +5,7 @@ use crate::fault::{Fault, FaultKind};
 use crate::policy::{Domain, LoadOptions};
 use crate::testing::blob::{depending, version};
 use crate::testing::{FakePlatform, Inside};
-use bareflow_abi::CallRefused;
+use bareflow_abi::CallRefusal;
 use bareflow_abi::header::{FLAG_INIT, FLAG_REENTRANT};
 use std::boxed::Box;
 use std::string::ToString;
@@ -35,7 +35,7 @@ fn range(from: u32, below: u32) -> VersionRange {
 }
 
 /// What the next module that may call others does: calls one, and is told that.
-fn calls(whom: &'static str, expected: Result<i32, CallRefused>) -> Inside {
+fn calls(whom: &'static str, expected: Result<i32, CallRefusal>) -> Inside {
     Box::new(move |callees| {
         let done = callees.call(whom.as_bytes(), b"in", &mut []);
         assert_eq!(done.map(|outcome| outcome.result), expected, "{whom}");
@@ -50,8 +50,8 @@ fn calls_what_is_declared_and_nothing_else() {
     let caller = manager.load(&depending("caller", 1, 0, &[("sum", 1, 2)])).unwrap();
     platform.inside.borrow_mut().extend([
         calls("sum", Ok(7)),
-        calls("other", Err(CallRefused::NotDeclared)),
-        calls("", Err(CallRefused::NotDeclared)),
+        calls("other", Err(CallRefusal::NotDeclared)),
+        calls("", Err(CallRefusal::NotDeclared)),
     ]);
     platform.results.borrow_mut().extend([Ok(7), Ok(8)]);
     assert_eq!(manager.execute(caller), Ok(8));
@@ -186,7 +186,7 @@ fn contains_a_callee_that_faults() {
     let caller = manager.load(&depending("caller", 1, 0, &[("sum", 1, 2)])).unwrap();
     platform.results.borrow_mut().push_back(Err(FAULT));
     for _ in 0..2 {
-        platform.inside.borrow_mut().push_back(calls("sum", Err(CallRefused::Faulted)));
+        platform.inside.borrow_mut().push_back(calls("sum", Err(CallRefusal::Faulted)));
         assert_eq!(manager.execute(caller), Ok(42));
     }
     let sum = manager.stats(sum).unwrap();
@@ -196,10 +196,10 @@ fn contains_a_callee_that_faults() {
 #[test]
 fn refuses_a_callee_that_is_running() {
     for (flags, domain, expected) in [
-        (0, Domain::Kernel, Err(CallRefused::Busy)),
+        (0, Domain::Kernel, Err(CallRefusal::Busy)),
         (FLAG_REENTRANT, Domain::Kernel, Ok(42)),
         // One address space has one stack.
-        (FLAG_REENTRANT, Domain::User, Err(CallRefused::Busy)),
+        (FLAG_REENTRANT, Domain::User, Err(CallRefusal::Busy)),
     ] {
         let platform: &_ = Box::leak(Box::new(FakePlatform { has_user: true, ..FakePlatform::default() }));
         let manager: &Manager = Box::leak(Box::new(ModuleManager::new(platform, Timing::Precise)));
@@ -225,7 +225,7 @@ fn refuses_calls_that_lie_too_deep() {
     }
     let names = ["m1", "m2", "m3", "m4"];
     platform.inside.borrow_mut().extend(names.map(|name| calls(name, Ok(42))));
-    platform.inside.borrow_mut().push_back(calls("m5", Err(CallRefused::TooDeep)));
+    platform.inside.borrow_mut().push_back(calls("m5", Err(CallRefusal::TooDeep)));
     assert_eq!(manager.execute(last), Ok(42));
     assert!(platform.inside.borrow().is_empty());
 }

@@ -8,7 +8,7 @@ use core::fmt;
 
 use allocator_api2::alloc::Allocator;
 use bareflow_abi::checksum::Crc32c;
-use bareflow_abi::{CallRefused, Reason};
+use bareflow_abi::{CallRefusal, Reason};
 
 use crate::counters::Counters;
 use crate::diagnosis::Diagnosis;
@@ -76,7 +76,7 @@ pub trait Callees {
     ///
     /// # Errors
     /// Why there is no result.
-    fn call(&self, name: &[u8], input: &[u8], output: &mut [u8]) -> Result<CallOutcome, CallRefused>;
+    fn call(&self, name: &[u8], input: &[u8], output: &mut [u8]) -> Result<CallOutcome, CallRefusal>;
 }
 
 /// How many calls may lie in each other, the outermost included: a platform that offers the service `call` has

@@ -79,7 +79,7 @@ pub enum Event {
         input: Vec<u8>,
         /// Bytes of output it had room for.
         capacity: u32,
-        /// 0, or the number of a [`CallRefused`](bareflow_abi::CallRefused).
+        /// 0, or the number of a [`CallRefusal`](bareflow_abi::CallRefusal).
         status: u32,
         /// What the other one returned.
         result: i32,

@@ -5,7 +5,7 @@ use core::mem::offset_of;
 use core::ops::Range;
 
 use bareflow_abi::header::SERVICE_CALL;
-use bareflow_abi::{CallArguments, CallRefused};
+use bareflow_abi::{CallArguments, CallRefusal};
 use bareflow_loader::diagnosis::ServiceCall;
 use bareflow_loader::{Fault, FaultKind, CallOutcome};
 
@@ -13,7 +13,7 @@ use crate::trampoline::{self, Activation};
 use crate::recorder;
 
 /// What the service returns for a call that returned.
-const CALLED: u32 = bareflow_abi::call::CALLED;
+const CALL_OK: u32 = bareflow_abi::call::CALL_OK;
 
 /// Carries a call out whose arguments lie at `address`, for the module that called from `caller`.
 pub fn call(activation: &Activation, address: u64, caller: u64) -> Result<u32, Fault> {
@@ -49,17 +49,17 @@ pub fn call(activation: &Activation, address: u64, caller: u64) -> Result<u32, F
     };
     let done = match activation.callees() {
         Some(callees) => trampoline::with_nested_call(|| callees.call(name, input, output)),
-        None => Err(CallRefused::NotDeclared),
+        None => Err(CallRefusal::NotDeclared),
     };
     let (told, written) = match &done {
-        Ok(outcome) => ((CALLED, outcome.result), output.get(..outcome.output_length).unwrap_or_default()),
+        Ok(outcome) => ((CALL_OK, outcome.result), output.get(..outcome.output_length).unwrap_or_default()),
         Err(refused) => ((*refused as u32, 0), &[][..]),
     };
     recorder::note_call(name, input, capacity, told, written);
     Ok(match done {
         Ok(outcome) => {
             fill_in(place, outcome);
-            CALLED
+            CALL_OK
         }
         Err(refused) => refused as u32,
     })

@@ -1,6 +1,6 @@
 //! Calls of modules by modules.
 
-use bareflow_abi::CallRefused;
+use bareflow_abi::CallRefusal;
 use bareflow_abi::depends::{Dependencies, Dependency};
 
 use crate::error::ExecuteError;
@@ -35,22 +35,22 @@ impl<P: Platform> ModuleManager<P> {
 }
 
 impl<P: Platform> Callees for CalleeResolver<'_, P> {
-    fn call(&self, name: &[u8], input: &[u8], output: &mut [u8]) -> Result<CallOutcome, CallRefused> {
+    fn call(&self, name: &[u8], input: &[u8], output: &mut [u8]) -> Result<CallOutcome, CallRefusal> {
         let mut dependencies = Dependencies::new(self.depends);
-        let needed = dependencies.find(|needed| needed.name.as_bytes() == name).ok_or(CallRefused::NotDeclared)?;
-        let id = self.manager.resolve(&needed).ok_or(CallRefused::NotLoaded)?;
+        let needed = dependencies.find(|needed| needed.name.as_bytes() == name).ok_or(CallRefusal::NotDeclared)?;
+        let id = self.manager.resolve(&needed).ok_or(CallRefusal::NotLoaded)?;
         let depth = &self.manager.depth;
         if depth.get() + 1 >= MAX_DEPTH {
-            return Err(CallRefused::TooDeep);
+            return Err(CallRefusal::TooDeep);
         }
         depth.set(depth.get() + 1);
         let done = self.manager.execute_with(id, input, output);
         depth.set(depth.get() - 1);
         done.map_err(|error| match error {
-            ExecuteError::NotLoaded => CallRefused::NotLoaded,
-            ExecuteError::Busy => CallRefused::Busy,
-            ExecuteError::Stopped(_) | ExecuteError::Faulted(_) => CallRefused::Faulted,
-            ExecuteError::ProfileFull | ExecuteError::NoMemory => CallRefused::NoMemory,
+            ExecuteError::NotLoaded => CallRefusal::NotLoaded,
+            ExecuteError::Busy => CallRefusal::Busy,
+            ExecuteError::Stopped(_) | ExecuteError::Faulted(_) => CallRefusal::Faulted,
+            ExecuteError::ProfileFull | ExecuteError::NoMemory => CallRefusal::NoMemory,
         })
     }
 }

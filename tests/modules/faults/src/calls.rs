@@ -2,7 +2,7 @@
 
 use core::ptr::{null_mut, with_exposed_provenance, with_exposed_provenance_mut};
 
-use bareflow_abi::{CallArguments, CallRefused, Context};
+use bareflow_abi::{CallArguments, CallRefusal, Context};
 
 use crate::raw::{KERNEL_DATA, KERNEL_TEXT, data, fields, rodata, services, stack_bottom, text};
 
@@ -42,12 +42,12 @@ fn call_at(context: &mut Context<'_>, address: usize) -> i32 {
 
 /// Nothing is declared, so nothing else than that is right where the arguments are.
 fn verdict(status: u32) -> i32 {
-    if status == CallRefused::NotDeclared as u32 { 0 } else { -1 }
+    if status == CallRefusal::NotDeclared as u32 { 0 } else { -1 }
 }
 
 fn call_undeclared(context: &mut Context<'_>) -> i32 {
     match context.call("sum", b"", &mut []) {
-        Err(CallRefused::NotDeclared) => 0,
+        Err(CallRefusal::NotDeclared) => 0,
         _ => -1,
     }
 }
@@ -120,6 +120,6 @@ fn call_without_room(context: &mut Context<'_>) -> i32 {
 
 /// Does nothing but ask.
 fn call_loop(context: &mut Context<'_>) -> i32 {
-    while context.call("sum", b"", &mut []) == Err(CallRefused::NotDeclared) {}
+    while context.call("sum", b"", &mut []) == Err(CallRefusal::NotDeclared) {}
     -1
 }
