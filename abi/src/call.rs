@@ -117,7 +117,7 @@ impl fmt::Display for CallRefusal {
 
 impl core::error::Error for CallRefusal {}
 
-crate::fingerprint::described! {
+crate::fingerprint::layout_of! {
     "CallArguments" CallArguments<'static> as CALL_FIELDS {
         name, name_length, input, input_length, output, output_capacity, output_length, result, reserved,
     }

@@ -137,7 +137,7 @@ impl<'call> Context<'call> {
     /// # Safety
     /// Whoever else uses the context's methods finds all of it at these addresses too.
     #[must_use]
-    pub unsafe fn at_addresses(
+    pub unsafe fn from_raw_parts(
         services: u64,
         input: (u64, usize),
         output: (u64, usize),
@@ -162,9 +162,9 @@ impl<'call> Context<'call> {
     /// Makes it ready for another call, with so many bytes of input and so much room for output.
     ///
     /// # Safety
-    /// As for [`at_addresses`](Self::at_addresses): so many bytes are there.
+    /// As for [`from_raw_parts`](Self::from_raw_parts): so many bytes are there.
     #[inline(always)]
-    pub const unsafe fn renew(&mut self, input: usize, output: usize) {
+    pub const unsafe fn reset_buffers(&mut self, input: usize, output: usize) {
         self.input_length = input;
         self.output_capacity = output;
         self.output_length = 0;
@@ -178,7 +178,7 @@ impl<'call> Context<'call> {
         self
     }
 
-    /// The same context, with a pointer of the embedder's own, which [`renew`](Self::renew) keeps.
+    /// The same context, with a pointer of the embedder's own, which [`reset_buffers`](Self::reset_buffers) keeps.
     ///
     /// The table's functions find it there ([`embedder`](Self::embedder)). A module can read and overwrite it, so no more
     /// may hang on it than the embedder trusts the module with; in a domain whose modules are not trusted it stays null.
@@ -276,7 +276,7 @@ impl fmt::Write for Context<'_> {
     }
 }
 
-crate::fingerprint::described! {
+crate::fingerprint::layout_of! {
     "Context" Context<'static> as CONTEXT_FIELDS {
         size, reserved, services, embedder, input, input_length, output, output_capacity, output_length, heap, heap_size,
     }
@@ -340,7 +340,7 @@ mod tests {
         let mut context = Context::new(&table, b"", &mut []).with_embedder(pointer).with_heap(0, 0);
         context.log("one");
         // SAFETY: no bytes are always there.
-        unsafe { context.renew(0, 0) };
+        unsafe { context.reset_buffers(0, 0) };
         context.log("two");
         assert_eq!(context.embedder(), pointer);
         assert_eq!(lines, 2);

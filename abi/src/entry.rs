@@ -92,7 +92,7 @@ impl<F: FnOnce(&mut Context<'_>) -> i32> Entry<WithContext> for F {
 #[inline(always)]
 pub fn prepare(context: &mut Context<'_>, reason: u32) -> Option<i32> {
     #[cfg(all(bareflow_module, feature = "alloc"))]
-    return crate::heap::open(context, reason);
+    return crate::heap::init_once(context, reason);
     #[cfg(not(all(bareflow_module, feature = "alloc")))]
     {
         let _ = (context, reason);

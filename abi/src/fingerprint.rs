@@ -64,7 +64,7 @@ pub(crate) const fn hash_bytes(bytes: &[u8], mut state: u64) -> u64 {
 }
 
 /// Declares a list of [`Field`]s for a type, and fails to compile when a field is missing from it.
-macro_rules! described {
+macro_rules! layout_of {
     ($($name:literal $type:ty as $list:ident { $($field:ident,)+ })+) => {$(
         #[doc = concat!("The fields of `", $name, "`, in order.")]
         pub(crate) const $list: &[crate::fingerprint::Field] = {
@@ -85,7 +85,7 @@ macro_rules! described {
         });
     )+};
 }
-pub(crate) use described;
+pub(crate) use layout_of;
 
 #[cfg(test)]
 mod tests {

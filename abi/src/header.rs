@@ -149,17 +149,17 @@ impl Header {
 /// `blob`. `None` when `blob` is shorter than a header.
 #[must_use]
 pub fn checksum_of(blob: &[u8]) -> Option<u32> {
-    checksum_by(Crc32c::BY_TABLE, blob)
+    checksum_by(Crc32c::SOFTWARE, blob)
 }
 
 /// The same, computed that way.
 // Inlined, it is tangled up with what is read of the header behind it, which takes more than a call.
 #[must_use]
 #[inline(never)]
-pub fn checksum_by(way: Crc32c, blob: &[u8]) -> Option<u32> {
+pub fn checksum_by(backend: Crc32c, blob: &[u8]) -> Option<u32> {
     let before = blob.get(..offset_of!(Header, checksum))?;
     let behind = blob.get(HEADER_SIZE..)?;
-    Some(way.of(&[before, behind]))
+    Some(backend.of(&[before, behind]))
 }
 
 // The checksum must come last, so that it covers all before and behind it.

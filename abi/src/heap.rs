@@ -40,12 +40,12 @@ static HEAP: Heap = Heap {
 
 /// Gives the allocator its memory, at the module's first call; accounts for it where it is called for that.
 #[inline(always)]
-pub(crate) fn open(context: &mut Context<'_>, reason: u32) -> Option<i32> {
+pub(crate) fn init_once(context: &mut Context<'_>, reason: u32) -> Option<i32> {
     if reason == Reason::Account as u32 {
         return Some(account(context));
     }
     if !HEAP.open.load(Ordering::Relaxed) {
-        open_first(context);
+        init_first(context);
     }
     None
 }
@@ -62,7 +62,7 @@ fn account(context: &mut Context<'_>) -> i32 {
 
 #[cold]
 #[inline(never)]
-fn open_first(context: &Context<'_>) {
+fn init_first(context: &Context<'_>) {
     let mut talc = HEAP.talc.lock();
     if !HEAP.open.swap(true, Ordering::Relaxed) {
         let (start, size) = context.heap();
@@ -145,7 +145,7 @@ const ALLOC_ERROR_FILE: &str = "alloc/src/alloc.rs";
 /// Ends the module if its panic is that of an allocation which could not be met: by `ud1 eax, [rax + 0x68]`, with the
 /// bytes that were asked for in `rdi`, their complement in `rsi` for whoever doubts it, and the panic in `r9`.
 #[inline(always)]
-pub(crate) fn stop_if_used_up(info: &PanicInfo<'_>) {
+pub(crate) fn stop_if_exhausted(info: &PanicInfo<'_>) {
     let by_alloc = info.location().is_some_and(|location| location.file().ends_with(ALLOC_ERROR_FILE));
     let asked = HEAP.refused.load(Ordering::Relaxed);
     if by_alloc && asked > 0 {

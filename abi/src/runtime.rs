@@ -17,7 +17,7 @@ use crate::trap::PANIC_TEXT_SIZE;
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     #[cfg(feature = "alloc")]
-    crate::heap::stop_if_used_up(info);
+    crate::heap::stop_if_exhausted(info);
     let message = info.message();
     #[cfg(not(feature = "short-panics"))]
     let mut text = Formatted { bytes: [MaybeUninit::uninit(); PANIC_TEXT_SIZE], length: 0 };

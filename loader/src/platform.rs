@@ -236,7 +236,7 @@ pub trait Platform {
 
     /// How checksums are computed; by default in a way that every processor can, slowly.
     fn checksum(&self) -> Crc32c {
-        Crc32c::BY_TABLE
+        Crc32c::SOFTWARE
     }
 
     /// Whether modules can run there; by default in the kernel domain alone.

@@ -242,9 +242,9 @@ fn take_each_record<'blob>(
 
 /// Are these the bytes the packer wrote?
 #[inline]
-fn check_checksum(blob: &[u8], expected: u32, way: Crc32c) -> Result<(), InvalidModule> {
+fn check_checksum(blob: &[u8], expected: u32, backend: Crc32c) -> Result<(), InvalidModule> {
     // A raw module is never shorter than a header.
-    let found = checksum_by(way, blob).unwrap_or(!expected);
+    let found = checksum_by(backend, blob).unwrap_or(!expected);
     if found == expected { Ok(()) } else { Err(InvalidModule::Checksum { found, expected }) }
 }
 

@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use std::string::ToString;
 
 const CAPABILITIES: Capabilities =
-    Capabilities { services: SERVICE_LOG | SERVICE_CLOCK, cpu_level: 2, checksum: Crc32c::BY_TABLE };
+    Capabilities { services: SERVICE_LOG | SERVICE_CLOCK, cpu_level: 2, checksum: Crc32c::SOFTWARE };
 
 fn fixups(code: &Code<'_>) -> usize {
     Fixup::all(code.fixups, code.rodata.len(), code.data.len()).count()

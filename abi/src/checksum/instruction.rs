@@ -7,7 +7,7 @@
 use core::arch::asm;
 use core::arch::x86_64::__cpuid;
 
-use super::shift::{of_bytes, product};
+use super::combine::{of_bytes, product};
 
 /// Says that the processor has the instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,9 +1,9 @@
 //! CRC-32C (Castagnoli, RFC 3720 appendix B.4): by table anywhere, by the processor's instruction where it has it.
 
+#[cfg(any(test, all(target_arch = "x86_64", not(bareflow_module))))]
+mod combine;
 #[cfg(all(target_arch = "x86_64", not(bareflow_module)))]
 mod instruction;
-#[cfg(any(test, all(target_arch = "x86_64", not(bareflow_module))))]
-mod shift;
 
 /// The reflected polynomial.
 const POLYNOMIAL: u32 = 0x82f6_3b78;
@@ -28,10 +28,10 @@ const TABLE: [u32; 256] = {
 
 /// How the sum is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Crc32c(Way);
+pub struct Crc32c(Backend);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+enum Backend {
     Table,
     #[cfg(all(target_arch = "x86_64", not(bareflow_module)))]
     Instruction(instruction::Instruction),
@@ -39,16 +39,16 @@ enum Way {
 
 impl Crc32c {
     /// By table.
-    pub const BY_TABLE: Crc32c = Crc32c(Way::Table);
+    pub const SOFTWARE: Crc32c = Crc32c(Backend::Table);
 
     /// As fast as this processor can. To find that out may take thousands of cycles.
     #[must_use]
     pub fn detect() -> Crc32c {
         #[cfg(all(target_arch = "x86_64", not(bareflow_module)))]
         if let Some(instruction) = instruction::Instruction::detect() {
-            return Crc32c(Way::Instruction(instruction));
+            return Crc32c(Backend::Instruction(instruction));
         }
-        Crc32c::BY_TABLE
+        Crc32c::SOFTWARE
     }
 
     /// The CRC-32C of all `parts`, one after the other.
@@ -56,9 +56,11 @@ impl Crc32c {
     #[inline]
     pub fn of(self, parts: &[&[u8]]) -> u32 {
         let state = match self.0 {
-            Way::Table => parts.iter().fold(u32::MAX, |state, part| by_table(state, part)),
+            Backend::Table => parts.iter().fold(u32::MAX, |state, part| by_table(state, part)),
             #[cfg(all(target_arch = "x86_64", not(bareflow_module)))]
-            Way::Instruction(instruction) => parts.iter().fold(u32::MAX, |state, part| instruction.take(state, part)),
+            Backend::Instruction(instruction) => {
+                parts.iter().fold(u32::MAX, |state, part| instruction.take(state, part))
+            }
         };
         !state
     }
@@ -67,7 +69,7 @@ impl Crc32c {
 /// The CRC-32C of all `parts`, one after the other, by table.
 #[must_use]
 pub fn crc32c(parts: &[&[u8]]) -> u32 {
-    Crc32c::BY_TABLE.of(parts)
+    Crc32c::SOFTWARE.of(parts)
 }
 
 fn by_table(state: u32, bytes: &[u8]) -> u32 {
@@ -80,10 +82,10 @@ mod tests {
 
     #[test]
     fn gives_the_published_check_value() {
-        for way in [Crc32c::BY_TABLE, Crc32c::detect()] {
-            assert_eq!(way.of(&[b"123456789"]), 0xe306_9283);
-            assert_eq!(way.of(&[b"1234", b"", b"56789"]), 0xe306_9283);
-            assert_eq!(way.of(&[&[0; 32]]), 0x8a91_36aa);
+        for backend in [Crc32c::SOFTWARE, Crc32c::detect()] {
+            assert_eq!(backend.of(&[b"123456789"]), 0xe306_9283);
+            assert_eq!(backend.of(&[b"1234", b"", b"56789"]), 0xe306_9283);
+            assert_eq!(backend.of(&[&[0; 32]]), 0x8a91_36aa);
         }
     }
 

@@ -226,7 +226,7 @@ impl UserMappings {
         // SAFETY: nobody in the kernel uses what the context points to: the module finds
         // it at these addresses, in its own page tables.
         let context =
-            unsafe { Context::at_addresses(layout::SERVICES, (layout::INPUT, 0), (layout::OUTPUT, 0), heap) };
+            unsafe { Context::from_raw_parts(layout::SERVICES, (layout::INPUT, 0), (layout::OUTPUT, 0), heap) };
         // SAFETY: the page is mapped writable, and is this module's alone, which does not run yet.
         unsafe { self.context_alias().write(context) };
     }
@@ -241,7 +241,7 @@ impl UserMappings {
     pub fn prepare(&self, input: usize, output: usize) {
         // SAFETY: so much room was just made. Both pages are mapped writable, and are this module's alone, which waits.
         unsafe {
-            (*self.context_alias()).renew(input, output);
+            (*self.context_alias()).reset_buffers(input, output);
             (self.return_address as *mut u64).write(layout::STUBS);
         }
     }
