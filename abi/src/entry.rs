@@ -59,7 +59,7 @@ impl Descriptor {
 
 /// Marks functions that take nothing.
 #[derive(Debug)]
-pub struct Plain;
+pub struct NoContext;
 
 /// Marks functions that take a [`Context`].
 #[derive(Debug)]
@@ -72,7 +72,7 @@ pub trait Entry<Form> {
     fn enter(self, context: &mut Context<'_>) -> i32;
 }
 
-impl<F: FnOnce() -> i32> Entry<Plain> for F {
+impl<F: FnOnce() -> i32> Entry<NoContext> for F {
     #[inline(always)]
     fn enter(self, _: &mut Context<'_>) -> i32 {
         self()

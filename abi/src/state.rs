@@ -11,13 +11,13 @@ mod schema;
 
 pub use cell::StateCell;
 pub use migrate::{PreviousState, StateHeader, restore_state, save_state};
-pub use plain::Plain;
+pub use plain::PlainData;
 pub use schema::{Field, Fields, SCHEMA_SECTION, Schema, encode, schema_size};
 
 use crate::context::Context;
 
 /// A module's state: made by [`state!`](crate::state!).
-pub trait State: Plain {
+pub trait State: PlainData {
     /// What it is when the module is loaded for the first time.
     const INITIAL: Self;
     /// Its fields, in order.
@@ -41,7 +41,7 @@ impl<S, F: FnOnce(&mut Context<'_>, &mut S) -> i32> StatefulEntry<S, WithState> 
     }
 }
 
-impl<S, F: FnOnce() -> i32> StatefulEntry<S, crate::entry::Plain> for F {
+impl<S, F: FnOnce() -> i32> StatefulEntry<S, crate::entry::NoContext> for F {
     #[inline(always)]
     fn enter_with(self, _: &mut Context<'_>, _: &mut S) -> i32 {
         self()
@@ -81,17 +81,17 @@ macro_rules! state {
             $($(#[$field_meta])* $field_vis $field: $type,)+
         }
 
-        impl $crate::state::Plain for $name {
-            const SIZE: usize = 0 $(+ <$type as $crate::state::Plain>::SIZE)+;
+        impl $crate::state::PlainData for $name {
+            const SIZE: usize = 0 $(+ <$type as $crate::state::PlainData>::SIZE)+;
             const FINGERPRINT: u64 = $crate::state::Schema::fingerprint_of(<$name as $crate::state::State>::FIELDS);
-            const ZERO: $name = $name { $($field: <$type as $crate::state::Plain>::ZERO,)+ };
+            const ZERO: $name = $name { $($field: <$type as $crate::state::PlainData>::ZERO,)+ };
 
             fn save(&self, put: &mut dyn FnMut(&[u8])) {
-                $($crate::state::Plain::save(&self.$field, put);)+
+                $($crate::state::PlainData::save(&self.$field, put);)+
             }
 
             fn restore(bytes: &mut &[u8]) -> ::core::option::Option<$name> {
-                ::core::option::Option::Some($name { $($field: $crate::state::Plain::restore(bytes)?,)+ })
+                ::core::option::Option::Some($name { $($field: $crate::state::PlainData::restore(bytes)?,)+ })
             }
         }
 
@@ -100,8 +100,8 @@ macro_rules! state {
             const FIELDS: &'static [$crate::state::Field<'static>] = &[$($crate::state::Field {
                 name: ::core::stringify!($field),
                 kind: ::core::stringify!($type),
-                size: <$type as $crate::state::Plain>::SIZE as u32,
-                fingerprint: <$type as $crate::state::Plain>::FINGERPRINT,
+                size: <$type as $crate::state::PlainData>::SIZE as u32,
+                fingerprint: <$type as $crate::state::PlainData>::FINGERPRINT,
             },)+];
         }
     };

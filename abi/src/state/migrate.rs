@@ -1,6 +1,6 @@
 //! The state of another version of a module: what it was, and how a new one takes it over.
 
-use super::plain::Plain;
+use super::plain::PlainData;
 use super::schema::Schema;
 use super::{State, schema};
 use crate::context::Context;
@@ -57,7 +57,7 @@ impl<'bytes> PreviousState<'bytes> {
 
     /// The field of that name, if there was one and it was a `T`.
     #[must_use]
-    pub fn get<T: Plain>(&self, name: &str) -> Option<T> {
+    pub fn get<T: PlainData>(&self, name: &str) -> Option<T> {
         let mut rest = self.bytes;
         for schema::Field { name: field, size, fingerprint, .. } in self.schema.fields() {
             let (mut own, behind) = rest.split_at_checked(size as usize)?;

@@ -3,7 +3,7 @@
 use crate::fingerprint::hash_bytes;
 
 /// Plain data. Its bytes are little-endian, one part behind the other, without padding.
-pub trait Plain: Copy {
+pub trait PlainData: Copy {
     /// How many bytes it has.
     const SIZE: usize;
     /// What tells one kind of data from another.
@@ -23,7 +23,7 @@ pub(super) const START: u64 = 0xcbf2_9ce4_8422_2325;
 
 macro_rules! numbers {
     ($($type:ty)+) => {$(
-        impl Plain for $type {
+        impl PlainData for $type {
             const SIZE: usize = size_of::<$type>();
             const FINGERPRINT: u64 = hash_bytes(stringify!($type).as_bytes(), START);
             const ZERO: $type = 0 as $type;
@@ -43,7 +43,7 @@ macro_rules! numbers {
 
 numbers!(u8 u16 u32 u64 u128 i8 i16 i32 i64 i128 f32 f64);
 
-impl Plain for bool {
+impl PlainData for bool {
     const SIZE: usize = 1;
     const FINGERPRINT: u64 = hash_bytes(b"bool", START);
     const ZERO: bool = false;
@@ -61,7 +61,7 @@ impl Plain for bool {
     }
 }
 
-impl<T: Plain, const N: usize> Plain for [T; N] {
+impl<T: PlainData, const N: usize> PlainData for [T; N] {
     const SIZE: usize = T::SIZE * N;
     const FINGERPRINT: u64 = hash_bytes(&(N as u64).to_le_bytes(), hash_bytes(b"[]", T::FINGERPRINT));
     const ZERO: [T; N] = [T::ZERO; N];
