@@ -11,6 +11,8 @@
 
 pub mod call;
 pub mod checksum;
+#[cfg(bareflow_module)]
+mod compiler_builtins;
 pub mod context;
 #[cfg(all(bareflow_module, feature = "critical-section"))]
 mod critical;
@@ -27,13 +29,11 @@ pub mod heap_note;
 pub mod layout;
 pub mod layout_record;
 #[cfg(bareflow_module)]
-mod memory;
+mod panic;
 pub mod record;
-#[cfg(bareflow_module)]
-mod runtime;
 pub mod state;
 pub mod symbols;
-pub mod trap;
+pub mod trap_codes;
 #[cfg(bareflow_module)]
 mod uses;
 pub mod variant;

@@ -10,7 +10,7 @@ use core::fmt;
 
 use bareflow_abi::header::SERVICE_NAMES;
 use bareflow_abi::symbols::{Symbol, Symbols};
-use bareflow_abi::trap::PANIC_TEXT_SIZE;
+use bareflow_abi::trap_codes::PANIC_TEXT_SIZE;
 
 pub use callers::Callers;
 pub use load::LoadFault;

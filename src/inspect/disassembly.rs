@@ -1,7 +1,7 @@
 //! A module's text, instruction by instruction.
 
 use bareflow_abi::symbols::{Symbol, Symbols};
-use bareflow_abi::trap::PANIC_INSTRUCTION;
+use bareflow_abi::trap_codes::PANIC_INSTRUCTION;
 use bareflow_loader::Printable;
 use iced_x86::{Decoder, DecoderOptions, Formatter, Instruction, IntelFormatter, Mnemonic, OpKind};
 use serde::Serialize;

@@ -1,5 +1,5 @@
 use super::*;
-use bareflow_abi::trap::{HEAP_INSTRUCTION, PANIC_INSTRUCTION};
+use bareflow_abi::trap_codes::{HEAP_INSTRUCTION, PANIC_INSTRUCTION};
 
 #[test]
 fn contains_faults_and_goes_on() {

@@ -3,7 +3,7 @@
 //! The registers are the module's word. Each range they name is asked for before it is read, so what is none of the
 //! module's own bytes is never looked at.
 
-use bareflow_abi::trap::{HEAP_INSTRUCTION, PANIC_INSTRUCTION};
+use bareflow_abi::trap_codes::{HEAP_INSTRUCTION, PANIC_INSTRUCTION};
 
 use super::callers::SEARCHED_SIZE;
 use super::{CODE_SIZE, Callers, Diagnosis, MESSAGE_SIZE, PanicMessage, REGISTER_NAMES, ServiceLog, Text};
@@ -36,7 +36,7 @@ pub struct Memory<'image, Bytes> {
 
 impl<'module, Bytes: Fn(u64, u64) -> Option<&'module [u8]>> Memory<'_, Bytes> {
     /// Returns what an invalid instruction at `rip` is: a panic, a heap that is used up, or just that. Both are
-    /// instructions of the module's own (`bareflow_abi::trap`), and must lie in its text.
+    /// instructions of the module's own (`bareflow_abi::trap_codes`), and must lie in its text.
     #[must_use]
     pub fn kind_of_invalid_opcode(&self, rip: u64) -> FaultKind {
         let length = PANIC_INSTRUCTION.len() as u64;

@@ -3,10 +3,11 @@
 //! Short ranges are what modules have most, and take a few loads and stores that may overlap: all loads come before
 //! the first store, so that one function is both `memcpy` and `memmove`. Long ones take the string instructions,
 //! which processors since 2013 (ERMSB, Intel optimization manual 3.7.6) run at full width. Vector registers are a
-//! module's own, and each x86-64 processor has those of SSE2. The direction flag is clear on entry (System V ABI 3.2.1).
+//! module's own, and each x86-64 processor has those of SSE2. The direction flag is clear on entry (System V ABI
+//! 3.2.1).
 //!
-//! They are called `bareflow_memcpy` and so on here, and the linker gives them their usual names where a module has none
-//! of its own by them: two definitions of a name in one crate would be an error, even where one of them is weak.
+//! They are called `bareflow_memcpy` and so on here, and the linker gives them their usual names where a module has
+//! none of its own by them: two definitions of a name in one crate would be an error, even where one of them is weak.
 
 use core::arch::global_asm;
 

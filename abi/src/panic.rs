@@ -8,7 +8,7 @@ use core::mem::MaybeUninit;
 use core::panic::PanicInfo;
 
 #[cfg(not(feature = "short-panics"))]
-use crate::trap::PANIC_TEXT_SIZE;
+use crate::trap_codes::PANIC_TEXT_SIZE;
 
 /// A panic is an undefined instruction of its own: `ud1 eax, [rax + 0x62]`.
 /// The loader's side tells it from a stray `ud2` by these bytes, and finds the
