@@ -19,10 +19,10 @@ use bareflow_abi::header::{HEADER_SIZE, Header, MAGIC, is_name_byte};
 use crate::bytes::put;
 use crate::device::BlockDevice;
 use crate::entry::{self, ENTRY_SIZE, FREE, File, LAST, ShortName};
+use crate::entry_position::EntryPosition;
 use crate::error::DiskError;
 use crate::file::MAX_FILE_SIZE;
 use crate::layout::Folder;
-use crate::place::Place;
 use crate::stamp::Stamp;
 use crate::{Disk, fallible};
 
@@ -150,7 +150,7 @@ impl<D: BlockDevice> Disk<D> {
         stamp: Stamp,
     ) -> Result<usize, DiskError> {
         let count = blob.len().div_ceil(self.layout.cluster_size());
-        let (place, last_cluster) = self.find_place(folder)?;
+        let (place, last_cluster) = self.find_position(folder)?;
         let grows = place.is_none();
         let clusters = self.find_free(count + usize::from(grows))?;
         let (own, new) = clusters.split_at_checked(count).unwrap_or((&clusters, &[]));
@@ -170,7 +170,7 @@ impl<D: BlockDevice> Disk<D> {
                 self.set_link(last_cluster, Some(cluster))?;
                 self.write_table()?;
                 self.flush()?;
-                Place { sector: self.layout.sector_of(cluster)?, offset: 0, end: None }
+                EntryPosition { sector: self.layout.sector_of(cluster)?, offset: 0, end: None }
             }
             (None, None) => return Err(DiskError::FolderFull),
         };

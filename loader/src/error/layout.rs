@@ -24,12 +24,12 @@ pub struct Differences {
 struct Difference {
     /// The how-manieth it is, counted from 0.
     index: u8,
-    found: Option<Place>,
+    found: Option<FieldLayout>,
 }
 
 /// A field: the start of its name, its offset and its size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Place {
+struct FieldLayout {
     name: [u8; NAME_SIZE],
     length: u8,
     offset: u16,
@@ -46,11 +46,11 @@ impl Differences {
         let types = match (released, described) {
             (Some(version), _) => {
                 let found = layout(version);
-                core::array::from_fn(|index| first(expected[index].1, found[index].1.iter().map(Place::declared)))
+                core::array::from_fn(|index| first(expected[index].1, found[index].1.iter().map(FieldLayout::declared)))
             }
             (None, Some(record)) => expected.map(|(owner, fields)| {
                 let of_it = Fields::new(record.bytes).filter(|field| field.owner == owner.as_bytes());
-                first(fields, of_it.map(|field| Place::new(field.name, field.offset, field.size)))
+                first(fields, of_it.map(|field| FieldLayout::new(field.name, field.offset, field.size)))
             }),
             (None, None) => [None; 3],
         };
@@ -59,8 +59,8 @@ impl Differences {
 }
 
 /// The first place where two lists of fields differ.
-fn first(expected: &[Field], mut found: impl Iterator<Item = Place>) -> Option<Difference> {
-    let mut expected = expected.iter().map(Place::declared);
+fn first(expected: &[Field], mut found: impl Iterator<Item = FieldLayout>) -> Option<Difference> {
+    let mut expected = expected.iter().map(FieldLayout::declared);
     for index in 0..=u8::MAX {
         match (expected.next(), found.next()) {
             (None, None) => break,
@@ -71,17 +71,17 @@ fn first(expected: &[Field], mut found: impl Iterator<Item = Place>) -> Option<D
     None
 }
 
-impl Place {
-    fn new(bytes: &[u8], offset: u16, size: u16) -> Place {
+impl FieldLayout {
+    fn new(bytes: &[u8], offset: u16, size: u16) -> FieldLayout {
         let mut name = [0; NAME_SIZE];
         name.iter_mut().zip(bytes).for_each(|(place, byte)| *place = *byte);
         // At most 16.
-        Place { name, length: bytes.len().min(NAME_SIZE) as u8, offset, size }
+        FieldLayout { name, length: bytes.len().min(NAME_SIZE) as u8, offset, size }
     }
 
-    fn declared(&(_, name, offset, size): &Field) -> Place {
+    fn declared(&(_, name, offset, size): &Field) -> FieldLayout {
         // The types have less than 64 KiB.
-        Place::new(name.as_bytes(), offset as u16, size as u16)
+        FieldLayout::new(name.as_bytes(), offset as u16, size as u16)
     }
 }
 
@@ -90,8 +90,8 @@ impl fmt::Display for Differences {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         for ((owner, fields), difference) in layout(self.minor).iter().zip(self.types) {
             if let Some(Difference { index, found }) = difference {
-                let expected = fields.get(usize::from(index)).map(Place::declared);
-                write!(out, "; {owner}: expected {}, found {}", Side(expected), Side(found))?;
+                let expected = fields.get(usize::from(index)).map(FieldLayout::declared);
+                write!(out, "; {owner}: expected {}, found {}", FieldOrNone(expected), FieldOrNone(found))?;
             }
         }
         Ok(())
@@ -99,11 +99,13 @@ impl fmt::Display for Differences {
 }
 
 /// A field, or that there is none.
-struct Side(Option<Place>);
+struct FieldOrNone(Option<FieldLayout>);
 
-impl fmt::Display for Side {
+impl fmt::Display for FieldOrNone {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(Place { name, length, offset, size }) = &self.0 else { return out.write_str("no further field") };
+        let Some(FieldLayout { name, length, offset, size }) = &self.0 else {
+            return out.write_str("no further field");
+        };
         let name = Printable(name.get(..usize::from(*length)).unwrap_or_default());
         write!(out, "{name} at {offset} ({size} bytes)")
     }

@@ -8,7 +8,7 @@ use crate::layout::Folder;
 use crate::{Disk, fallible};
 
 /// Where an entry is to be written.
-pub struct Place {
+pub struct EntryPosition {
     /// The sector.
     pub sector: u64,
     /// The entry's offset there.
@@ -19,7 +19,7 @@ pub struct Place {
 
 impl<D: BlockDevice> Disk<D> {
     /// The first free entry of a folder; none where the folder has to grow. And its last cluster.
-    pub(crate) fn find_place(&mut self, folder: Folder) -> Result<(Option<Place>, u32), DiskError> {
+    pub(crate) fn find_position(&mut self, folder: Folder) -> Result<(Option<EntryPosition>, u32), DiskError> {
         let mut walk = Walk::new(folder);
         while let Some(sector) = self.next_sector(&mut walk)? {
             let bytes = self.read_sector(sector)?;
@@ -30,7 +30,7 @@ impl<D: BlockDevice> Disk<D> {
             // In the sector's last entry the mark moves on to the next sector, if there is one.
             let at_end = bytes.get(offset) == Some(&LAST) && index + 1 == ENTRIES as usize;
             let end = if at_end { self.next_sector(&mut walk)? } else { None };
-            return Ok((Some(Place { sector, offset, end }), walk.cluster));
+            return Ok((Some(EntryPosition { sector, offset, end }), walk.cluster));
         }
         if self.may_grow(&walk) { Ok((None, walk.cluster)) } else { Err(DiskError::FolderFull) }
     }
