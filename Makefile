@@ -1,6 +1,6 @@
 # The two commands of README: `make run` and `make test`.
 
-.PHONY: run test check attacks bench performance setup clean
+.PHONY: run test check package attacks bench performance setup clean
 
 run: setup
 	cargo run -- boot
@@ -20,6 +20,10 @@ check:
 	cargo clippy -p bareflow-loader --no-default-features --locked -- -D warnings
 	scripts/kernel-check $(KERNEL_CRATES)
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+
+# Packs what is published, and builds each package from what was packed.
+package:
+	cargo package --locked -p bareflow-abi -p bareflow-loader -p bareflow-packer -p bareflow-runtime
 
 # Everything that clients and modules try on a kernel that `serve` keeps up: some minutes.
 attacks: setup

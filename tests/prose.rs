@@ -14,7 +14,8 @@ const SKIPPED: [&str; 3] = ["target", ".git", "node_modules"];
 fn first_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut before = "";
     text.lines().zip(1..).filter_map(move |(line, number)| {
-        let marker = ["///", "//!"].into_iter().find(|marker| line.trim_start().starts_with(marker)).unwrap_or_default();
+        let marker =
+            ["///", "//!"].into_iter().find(|marker| line.trim_start().starts_with(marker)).unwrap_or_default();
         let begins = !marker.is_empty() && marker != before;
         before = marker;
         begins.then(|| (number, line.trim_start().trim_start_matches(marker).trim()))
@@ -48,7 +49,8 @@ fn doc_comments_begin_with_a_verb_or_a_noun() {
 
 #[test]
 fn finds_the_first_line_of_each_comment_alone() {
-    let text = "//! What a file is.\n//! Has more.\n\n/// Returns it.\n/// What more.\nfn f() {}\n    /// Of a field.\n";
+    let text =
+        "//! What a file is.\n//! Has more.\n\n/// Returns it.\n/// What more.\nfn f() {}\n    /// Of a field.\n";
     let found: Vec<_> = first_lines(text).collect();
     assert_eq!(found, [(1, "What a file is."), (4, "Returns it."), (7, "Of a field.")]);
 }
