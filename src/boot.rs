@@ -1,4 +1,4 @@
-//! `boot`: the run in a kernel, in QEMU.
+//! The `boot` command: a run in a kernel under QEMU.
 
 use std::path::Path;
 use std::time::Duration;
@@ -15,10 +15,10 @@ use crate::qemu::Machine;
 use crate::setup::kernel_remedy;
 use crate::{BoxError, Exit, embedded, output};
 
-/// Carries the command out.
+/// Runs the command.
 ///
 /// # Errors
-/// What keeps it from being carried out.
+/// Anything that keeps the command from being carried out.
 pub fn boot(options: &BootOptions) -> Result<Exit, BoxError> {
     let files = Files::read(&options.run)?;
     let machine = Machine {
@@ -30,7 +30,7 @@ pub fn boot(options: &BootOptions) -> Result<Exit, BoxError> {
             u8::from(options.record.is_some())
         ),
         archive: boot_archive(&files),
-        // Nobody asks for anything to be saved.
+        // A run saves nothing to the disk.
         data_disk_read_only: true,
         ..machine(&options.machine)?
     };
@@ -42,7 +42,7 @@ pub fn boot(options: &BootOptions) -> Result<Exit, BoxError> {
     finish(&mut report, files, &options.run)
 }
 
-/// Writes down what the kernel said of its calls.
+/// Writes the recording that the kernel sent to the file `path`.
 fn write_recording(path: &Path, messages: Vec<Message>) -> Result<(), BoxError> {
     let (mut recording, mut whole) = (Recording::default(), false);
     for message in messages {
@@ -63,10 +63,10 @@ fn write_recording(path: &Path, messages: Vec<Message>) -> Result<(), BoxError> 
         .map_err(|error| format!("can't write the recording {}: {error}; name another file", path.display()).into())
 }
 
-/// The machine that `options` describe, with the kernel of this build.
+/// Returns the machine that `options` describe, with the kernel of this build.
 ///
 /// # Errors
-/// When this build has no kernel, or there is no such disk.
+/// When this build has no kernel, or the disk image doesn't exist.
 pub fn machine(options: &MachineOptions) -> Result<Machine, BoxError> {
     if embedded::KERNEL.is_empty() {
         let missing = "this build has no kernel: no core library for x86_64-unknown-none was there";
@@ -86,12 +86,12 @@ pub fn machine(options: &MachineOptions) -> Result<Machine, BoxError> {
     })
 }
 
-/// Passes a piece of the kernel's console on.
+/// Prints a piece of the kernel's console output.
 pub fn show(text: &[u8]) {
     output::show_bytes(text);
 }
 
-/// The words of the kernel's command line that every boot has.
+/// Returns the part of the kernel's command line that every boot has in common.
 #[must_use]
 pub fn command_line(loading: &LoadingOptions, icount: bool, repeat: u32) -> String {
     let timing = match loading.timing {
@@ -109,7 +109,7 @@ pub fn command_line(loading: &LoadingOptions, icount: bool, repeat: u32) -> Stri
     )
 }
 
-/// The archive the kernel gets beside its own.
+/// Returns the archive that the kernel gets besides its embedded one.
 #[must_use]
 pub fn boot_archive(files: &Files) -> Vec<u8> {
     if files.blobs.is_empty() && files.input.is_empty() {

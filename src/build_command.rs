@@ -1,4 +1,4 @@
-//! `build`: the blobs, listed with their sizes; and which modules a command means.
+//! The `build` command, and the selection of modules that other commands share.
 
 use std::io::{IsTerminal, stderr};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::options::BuildOptions;
 use crate::{BoxError, Exit, new, say};
 
-/// Carries the command out. With `strip`, no blob names its functions.
+/// Runs the command. With `strip`, blobs contain no function names.
 ///
 /// # Errors
 /// When there is no workspace here, or no module of a given name.
@@ -43,7 +43,7 @@ pub fn build(options: &BuildOptions, strip: bool) -> Result<Exit, BoxError> {
     Ok(ended)
 }
 
-/// The modules that are meant, and the folder that each one's blob belongs in.
+/// Returns the selected modules, each with the folder for its blob.
 ///
 /// # Errors
 /// When there is no workspace and no crate here, or no module of a given name.
@@ -60,7 +60,7 @@ pub(crate) fn chosen(options: &BuildOptions) -> Result<Vec<(ModuleCrate, PathBuf
     Ok(all)
 }
 
-/// The one module that a name or a folder means.
+/// Returns the one module that a name or a folder selects.
 ///
 /// # Errors
 /// As with [`chosen`].
@@ -84,7 +84,7 @@ fn all_chosen(options: &BuildOptions) -> Result<Vec<(ModuleCrate, PathBuf)>, Box
         && !is_path(name, false)
         && Path::new("Cargo.toml").is_file()
     {
-        // Its own name means the crate here, as its folder does.
+        // The crate's own name selects it, as its folder does.
         let (module, blobs) = crate_at(".")?;
         if module.name == *name {
             return Ok(vec![(module, blobs)]);
@@ -103,14 +103,16 @@ fn all_chosen(options: &BuildOptions) -> Result<Vec<(ModuleCrate, PathBuf)>, Box
     Ok(all)
 }
 
-/// No name has a slash or begins with a dot; outside of a workspace a folder needs neither.
+/// Whether `name` is a path rather than a module's name.
+///
+/// No module name contains a slash or begins with a dot. Outside a workspace, any existing folder counts.
 fn is_path(name: &str, in_workspace: bool) -> bool {
     name.contains('/') || name.starts_with('.') || (!in_workspace && Path::new(name).is_dir())
 }
 
-/// The module crate of that folder, wherever it lies, and where its blob belongs.
+/// Returns the module crate in `folder`, and the folder for its blob.
 fn crate_at(folder: &str) -> Result<(ModuleCrate, PathBuf), BoxError> {
-    // Who names the manifest means its crate.
+    // The path of a manifest selects its crate.
     let path = Path::new(folder);
     let manifest = if path.ends_with("Cargo.toml") { path.to_owned() } else { path.join("Cargo.toml") };
     if !manifest.is_file() {
@@ -132,14 +134,14 @@ fn list(blob: &Blob) {
     say!("{:<31} {code:>8} {:>8}  {}", blob.name, blob.bytes.len(), blob.path.display());
 }
 
-/// Says what the author of a module that was built should look at.
+/// Prints the packer's warnings about a module that was built.
 pub(crate) fn warn(blob: &Blob) {
     for warning in &blob.warnings {
         crate::complain!("warning: module {}: {warning}", blob.name);
     }
 }
 
-/// Says which flags of the compiler no build of a module looks at.
+/// Warns about compiler flags in the environment that module builds ignore.
 pub(crate) fn warn_of_flags() {
     for name in flags_set_aside() {
         crate::complain!(
@@ -162,7 +164,7 @@ pub(crate) fn select<'all>(workspace: &'all Workspace, names: &[String]) -> Resu
     names.iter().map(find).collect()
 }
 
-/// The blobs of all modules of the workspace that `module` calls, by whatever way, each before those that call it.
+/// Builds every module of the workspace that `module` calls, directly or not, and returns the blobs, callees first.
 pub(crate) fn needed(workspace: &Workspace, module: &ModuleCrate) -> Result<Vec<Vec<u8>>, BuildError> {
     let (mut seen, mut order) = (vec![module.name.as_str()], Vec::new());
     visit(workspace, module, &mut seen, &mut order);
@@ -170,8 +172,9 @@ pub(crate) fn needed(workspace: &Workspace, module: &ModuleCrate) -> Result<Vec<
     order.into_iter().map(|module| Ok(build_module(module, &folder)?.bytes)).collect()
 }
 
-/// Puts into `order` what `module` calls and was not seen. What is not of this workspace is missed, by its name,
-/// when the module is loaded.
+/// Appends the modules that `module` calls and that are not in `seen` to `order`, callees first.
+///
+/// A dependency outside the workspace is not an error here; it is reported when the module is loaded.
 fn visit<'all>(
     workspace: &'all Workspace,
     module: &'all ModuleCrate,
@@ -187,7 +190,7 @@ fn visit<'all>(
     }
 }
 
-/// A line that shows how far the build is, on a terminal only.
+/// Returns a progress bar for the build; hidden unless standard error is a terminal.
 pub(crate) fn progress(modules: usize) -> ProgressBar {
     if !stderr().is_terminal() {
         return ProgressBar::hidden();

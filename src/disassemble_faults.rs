@@ -1,4 +1,4 @@
-//! What the host adds to a module's fault: its code as text.
+//! Disassembly of the code at modules' faults, which only the host adds to a report.
 
 use bareflow_loader::FaultKind;
 use bareflow_protocol::Report;
@@ -7,10 +7,10 @@ use bareflow_protocol::report::Module;
 use crate::inspect::disassembly::instructions_at;
 use crate::say;
 
-/// Instructions that are shown.
+/// The number of instructions shown for a fault.
 const SHOWN: usize = 4;
 
-/// Disassembles the code at each fault, and shows it.
+/// Disassembles the code at each fault of `report`, and prints it.
 pub fn disassemble_faults(report: &mut Report) {
     for module in &mut report.modules {
         disassemble(module);
@@ -26,8 +26,9 @@ pub fn disassemble_faults(report: &mut Report) {
     }
 }
 
-/// Disassembles the code at a module's fault. What a module ends in by its own word is the same in all of them, and
-/// says nothing.
+/// Disassembles the code at a module's fault.
+///
+/// Faults that a module raises itself, such as panics, are left out: their code is the same in all modules.
 pub fn disassemble(module: &mut Module) {
     let (Some(diagnosis), Some(fault)) = (&mut module.diagnosis, &module.fault) else { return };
     if FaultKind::ALL.iter().any(|kind| kind.is_modules_own_word() && kind.name() == fault.kind) {

@@ -1,6 +1,6 @@
-//! What the build put into this program.
+//! The files that the build embeds into this program.
 
-/// The blobs of `modules/`, as a tar archive in their order.
+/// The blobs of `modules/` in their order, as a tar archive.
 pub const MODULES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/modules.tar"));
 
 /// The kernel's ELF file; empty where it could not be built.

@@ -1,4 +1,4 @@
-//! The files a run is given.
+//! The files that a run is given.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::options::RunOptions;
 use crate::output::{report_refused, write_out};
 use crate::{BoxError, complain};
 
-/// The blobs that could be read, those that could not, and the input.
+/// The files of a run: blobs, unreadable files, and the input.
 #[derive(Debug, Default)]
 pub struct Files {
     /// The name to show and the bytes of each blob.
@@ -26,15 +26,16 @@ pub struct Files {
 }
 
 impl Files {
-    /// Reads what `options` name. A file that can't be read is reported at once; the rest goes on.
+    /// Reads the files that `options` name. A blob that can't be read is reported at once, and the others are still
+    /// read.
     ///
     /// # Errors
-    /// When the run can't be what was asked for.
+    /// When the input can't be read.
     pub fn read(options: &RunOptions) -> Result<Files, BoxError> {
         Ok(Files { input: read_input(options.input.as_deref())?, ..Files::blobs(&options.files) })
     }
 
-    /// Reads blobs. A file that can't be read is reported at once; the rest goes on.
+    /// Reads blobs. A file that can't be read is reported at once, and the others are still read.
     #[must_use]
     pub fn blobs(paths: &[PathBuf]) -> Files {
         let mut files = Files::default();
@@ -52,10 +53,10 @@ impl Files {
     }
 }
 
-/// The bytes of a file that could be a blob: no more is read than one may have.
+/// Reads a file that could be a blob; at most as many bytes as a blob may have.
 ///
 /// # Errors
-/// Why it is none, and what to do.
+/// A text that says why it can't be a blob, and what to do.
 pub fn read_blob(path: &Path) -> Result<Vec<u8>, String> {
     let limit = MAX_BLOB as usize;
     match read_at_most(path, limit) {
@@ -67,13 +68,13 @@ pub fn read_blob(path: &Path) -> Result<Vec<u8>, String> {
     }
 }
 
-/// The path on one line.
+/// Returns the path as text, with control characters replaced, so that it stays on one line.
 #[must_use]
 pub fn label(path: &Path) -> String {
     path.to_string_lossy().replace(|character: char| character.is_control(), "?")
 }
 
-/// Adds what could not be read to the report, and writes it where `options` say.
+/// Adds the unreadable files to the report, and writes it to the file that `options` name.
 ///
 /// # Errors
 /// When the file can't be written.
@@ -88,7 +89,7 @@ pub fn finish(report: &mut Report, files: Files, options: &RunOptions) -> Result
     Ok(if report.passed { crate::Exit::Passed } else { crate::Exit::Failed })
 }
 
-/// Says at the end what failed, where something did: a run's text is long.
+/// Lists the failures at the end of a run, since a run's output is long.
 fn summarise(report: &Report) {
     if report.passed {
         return;
@@ -124,13 +125,13 @@ pub fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), BoxE
     fs::write(path, text).map_err(|error| format!("can't write {}: {error}", path.display()).into())
 }
 
-/// Makes sure that a file for JSON can be written, before the work that its contents are made of.
+/// Checks that a JSON file can be written, before the work that produces its contents.
 ///
 /// # Errors
-/// Why it can't.
+/// When it can't.
 pub fn check_json(path: &Path) -> Result<(), BoxError> {
     let there = fs::metadata(path);
-    // A pipe or a device may do something when it is opened.
+    // Opening a pipe or a device may have side effects.
     if path == Path::new("-") || there.as_ref().is_ok_and(|found| !found.is_file() && !found.is_dir()) {
         return Ok(());
     }
@@ -138,7 +139,7 @@ pub fn check_json(path: &Path) -> Result<(), BoxError> {
         |error| format!("--json: can't write {}: {error}; nothing was done: name another file", path.display());
     fs::OpenOptions::new().append(true).create(true).open(path).map_err(failed)?;
     if there.is_err() {
-        // It was made to try it.
+        // The file was created only for this check.
         let _ = fs::remove_file(path);
     }
     Ok(())

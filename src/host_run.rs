@@ -1,4 +1,4 @@
-//! `host`: the run in this process.
+//! The `host` command: a run in this process.
 
 use std::fmt;
 
@@ -29,10 +29,10 @@ impl Console for Keeping {
     }
 }
 
-/// Carries the command out.
+/// Runs the command.
 ///
 /// # Errors
-/// What keeps it from being carried out.
+/// Anything that keeps the command from being carried out.
 pub fn host(options: &HostOptions) -> Result<Exit, BoxError> {
     if let Some(recording) = &options.replay {
         return replay(recording, &Files::blobs(&options.run.files));

@@ -1,4 +1,4 @@
-//! What a module is run on: `--input`.
+//! The input of modules: `--input`.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -8,15 +8,16 @@ use std::path::Path;
 
 use crate::{BoxError, complain};
 
-/// The longest input that is read: more than any module gets.
+/// The longest input that is read, in bytes: more than any module gets.
 const LIMIT: usize = 64 << 20;
 
-/// The bytes that `--input` means: `-` those of standard input, `@FILE` those of a file, `hex:0A FF` these,
-/// `text:..` this very text; without one of these marks the bytes of a file of that name, or else the text itself.
-/// Nothing when nothing is said.
+/// Returns the bytes that `--input` denotes.
+///
+/// `-` is standard input, `@FILE` a file, `hex:0A FF` these bytes, and `text:..` this text. Anything else is a file if
+/// there is one of that name, and otherwise the text itself. Without `--input`, there are no bytes.
 ///
 /// # Errors
-/// When what is named can't be read, or is no hexadecimal.
+/// When the file or standard input can't be read, or the digits are not hexadecimal.
 pub fn read_input(input: Option<&OsStr>) -> Result<Vec<u8>, BoxError> {
     let Some(input) = input else { return Ok(Vec::new()) };
     let bytes = input.as_bytes();
@@ -33,7 +34,7 @@ pub fn read_input(input: Option<&OsStr>) -> Result<Vec<u8>, BoxError> {
         return Ok(text.to_vec());
     }
     let path = Path::new(input);
-    // A pipe counts as well; a folder has no bytes, so its name is a text.
+    // A pipe counts as a file; a folder has no bytes, so its name is taken as text.
     if fs::metadata(path).is_ok_and(|found| !found.is_dir()) {
         return of_file(path, "");
     }
@@ -62,7 +63,7 @@ fn limited(name: &str, stream: impl Read) -> Result<Vec<u8>, BoxError> {
     Ok(bytes)
 }
 
-/// The bytes of a file, and one more than `limit` at the most.
+/// Reads at most `limit` bytes of a file, and one more if it is longer.
 ///
 /// # Errors
 /// When it can't be read.
@@ -83,7 +84,7 @@ fn hexadecimal(text: &[u8]) -> Result<Vec<u8>, BoxError> {
     })
 }
 
-/// Whether a text has a slash and ends as names of files do: `./data.bin`.
+/// Whether a text contains a slash and ends in a file extension, such as `./data.bin`.
 fn looks_like_a_path(text: &[u8]) -> bool {
     let Some(slash) = text.iter().rposition(|&byte| byte == b'/') else { return false };
     let name = text.get(slash + 1..).unwrap_or_default();

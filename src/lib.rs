@@ -1,4 +1,4 @@
-//! The command line's parts, and the one runner that boots kernels in QEMU.
+//! The parts of the `bareflow` command, and the runner that boots kernels in QEMU.
 
 #![forbid(unsafe_code)]
 
@@ -27,14 +27,14 @@ mod standalone;
 pub mod tune;
 pub mod watch;
 
-/// How a command ends.
+/// The outcome of a command that ran.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// All passed.
+    /// Everything passed.
     Passed,
     /// A test failed, a module faulted, or a file was refused.
     Failed,
 }
 
-/// What keeps a command from being carried out: shown on standard error, exit code 2.
+/// An error that keeps a command from running: it is shown on standard error, and the exit code is 2.
 pub type BoxError = Box<dyn std::error::Error>;

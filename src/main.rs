@@ -19,7 +19,7 @@ fn main() -> ExitCode {
     let options = match Options::try_parse() {
         Ok(options) => options,
         Err(said) => {
-            // Help and versions come this way, too; on a closed pipe nobody waits for them.
+            // Help and versions are reported as errors, too. A closed pipe is not a failure for them.
             return match said.print() {
                 Err(error) if error.kind() != ErrorKind::BrokenPipe && !said.use_stderr() => {
                     complain!("error: can't write to standard output: {error}");

@@ -1,4 +1,4 @@
-//! `new`: a module crate that builds as it stands.
+//! The `new` command: makes a module crate that builds as it is.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,12 +12,12 @@ use toml_edit::DocumentMut;
 use crate::options::NewOptions;
 use crate::{BoxError, Exit, say, standalone};
 
-/// Keywords of the 2024 edition, which no function can be called, and the crates that come with the compiler.
+/// Keywords of the 2024 edition, which can't be function names, and the crates that come with the compiler.
 const RESERVED: &str = "abstract as async await become box break const continue crate do dyn else enum extern false \
     final fn for gen if impl in let loop macro match mod move mut override priv pub ref return self static struct \
     super trait true try type typeof unsafe unsized use virtual where while yield alloc core proc_macro std test";
 
-/// Carries the command out.
+/// Runs the command.
 ///
 /// # Errors
 /// When the name can't be a module's, or the crate can't be made.
@@ -44,7 +44,7 @@ pub fn new(options: &NewOptions) -> Result<Exit, BoxError> {
         return Err(format!("{} is there already; choose another name or remove it", folder.display()).into());
     }
     if let Err(problem) = create(name, &folder).and_then(|()| enter_into_lock_file(&manifest)) {
-        // Half a crate would stop every build of the workspace.
+        // An incomplete crate would break every build of the workspace.
         let _ = fs::remove_dir_all(&folder);
         return Err(problem);
     }
@@ -60,8 +60,10 @@ fn create(name: &str, folder: &Path) -> Result<(), BoxError> {
     Ok(fs::write(folder.join("src/lib.rs"), source_text(name))?)
 }
 
-/// The `Cargo.toml` of the workspace around the current folder, where that has a folder `modules` with crates in it, or
-/// for them. As for cargo, the first folder with a table `[workspace]` is the workspace.
+/// Returns the `Cargo.toml` of the workspace around the current folder.
+///
+/// As for cargo, this is the first one with a `[workspace]` table. It must have a folder `modules`, which contains
+/// crates unless the manifest is a virtual one.
 ///
 /// # Errors
 /// When there is none.
@@ -83,7 +85,7 @@ fn workspace_around(here: &Path) -> Option<PathBuf> {
         here.ancestors().map(|folder| folder.join("Cargo.toml")).find(|manifest| table(manifest, "workspace"))?;
     let entries = fs::read_dir(manifest.with_file_name("modules")).ok()?;
     let has_crates = entries.flatten().any(|entry| entry.path().join("Cargo.toml").is_file());
-    // A crate that is its own workspace may have such a folder for anything.
+    // A package that is its own workspace may have a folder `modules` for anything.
     (has_crates || !table(&manifest, "package")).then_some(manifest)
 }
 
@@ -98,10 +100,10 @@ pub(crate) fn check_name(name: &str) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// Builds run with `--locked`, so a crate that is new, or of a new version, has to be in the lock file before.
+/// Adds a new crate or version to the lock file, which builds require, as they run with `--locked`.
 ///
 /// # Errors
-/// When cargo can't enter it.
+/// When cargo can't update it.
 pub fn enter_into_lock_file(manifest: &Path) -> Result<(), BoxError> {
     let mut update = command(cargo());
     update.args(["update", "--workspace", "--offline", "--manifest-path"]).arg(manifest);
@@ -197,13 +199,13 @@ mod tests {
             std::fs::create_dir_all(at(path).parent().unwrap()).unwrap();
             std::fs::write(at(path), text).unwrap();
         };
-        // An ordinary package with a folder of that name is no workspace, nor is a crate inside it that is alone.
+        // Neither an ordinary package with a folder `modules` is a workspace, nor a standalone crate inside it.
         write("kernel/Cargo.toml", "[package]\nname = \"kernel\"\n");
         write("kernel/modules/net/Cargo.toml", "[package]\nname = \"net\"\n\n[workspace]\n");
         write("kernel/modules/net/modules/net.mod", "");
         assert_eq!(super::workspace_around(&at("kernel")), None);
         assert_eq!(super::workspace_around(&at("kernel/modules/net")), None);
-        // A workspace for modules is one without any, too.
+        // A workspace for modules may still be empty.
         write("plain/Cargo.toml", "[workspace]\n");
         assert_eq!(super::workspace_around(&at("plain")), None);
         std::fs::create_dir(at("plain/modules")).unwrap();

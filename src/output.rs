@@ -1,7 +1,7 @@
 //! The console of a run in this process: colours on a terminal, plain text elsewhere.
 //!
-//! All that commands show goes through here, so that `-q` holds for all of it, `--json -` has standard output for
-//! itself, and what can't be written is an error at the end of every command.
+//! All output of commands goes through here. This makes `-q` cover all of it, keeps standard output free for `--json
+//! -`, and turns a failed write into an error at the end of every command.
 
 use std::fmt;
 use std::io::{self, ErrorKind, IsTerminal, Write};
@@ -11,13 +11,13 @@ use std::sync::{Mutex, PoisonError};
 use anstyle::AnsiColor;
 use bareflow_loader::report::{Console, Style};
 
-/// Where the console's text goes.
+/// The destination of the console's text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Sink {
-    /// To standard output.
+    /// Standard output.
     Output,
-    /// To standard error, since standard output is the JSON's.
+    /// Standard error, when standard output carries JSON.
     Errors,
     /// Nowhere.
     Nowhere,
@@ -25,7 +25,7 @@ pub enum Sink {
 
 static SINK: AtomicU8 = AtomicU8::new(Sink::Output as u8);
 
-/// What standard output could not be written for, at first.
+/// The first error in writing to standard output.
 static FAILURE: Mutex<Option<String>> = Mutex::new(None);
 
 /// Writes one line to the console.
@@ -36,7 +36,7 @@ macro_rules! say {
     };
 }
 
-/// Writes one line to standard error. There is nobody to tell where that fails.
+/// Writes one line to standard error. A failure is ignored, since it can't be reported.
 #[macro_export]
 macro_rules! complain {
     ($($text:tt)*) => {{
@@ -45,7 +45,7 @@ macro_rules! complain {
     }};
 }
 
-/// Decides where the console's text goes from now on.
+/// Sets the destination of the console's text.
 pub fn set_sink(sink: Sink) {
     SINK.store(sink as u8, Ordering::Relaxed);
 }
@@ -69,7 +69,7 @@ pub fn show(text: fmt::Arguments<'_>) {
     }
 }
 
-/// Writes text that has its colours already to the console, at once.
+/// Writes text that already contains its colours to the console, and flushes it.
 pub fn show_bytes(text: &[u8]) {
     match sink() {
         Sink::Output => note(io::stdout().write_all(text).and_then(|()| io::stdout().flush())),
@@ -80,12 +80,12 @@ pub fn show_bytes(text: &[u8]) {
     }
 }
 
-/// Writes what is no console's to standard output.
+/// Writes bytes that don't belong to the console to standard output.
 pub fn write_out(bytes: &[u8]) {
     note(io::stdout().write_all(bytes));
 }
 
-/// Keeps why something was not written. Whoever reads may stop reading: that is no failure.
+/// Keeps the first error in writing. A closed pipe is none: the reader may stop at any time.
 fn note(written: io::Result<()>) {
     if let Err(error) = written
         && error.kind() != ErrorKind::BrokenPipe
@@ -94,10 +94,10 @@ fn note(written: io::Result<()>) {
     }
 }
 
-/// Writes what is left, at the end of a command.
+/// Flushes the output at the end of a command.
 ///
 /// # Errors
-/// Why not all was written.
+/// The first error in writing.
 pub fn finish() -> Result<(), String> {
     note(io::stdout().flush());
     match FAILURE.lock().unwrap_or_else(PoisonError::into_inner).take() {
@@ -106,7 +106,7 @@ pub fn finish() -> Result<(), String> {
     }
 }
 
-/// The console.
+/// The terminal as a run's console.
 #[derive(Debug, Default)]
 pub struct Terminal;
 
@@ -134,7 +134,7 @@ pub fn shows_colour() -> bool {
     is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// Reports a file that is not loaded, as the kernel reports one.
+/// Reports a file that was not loaded, in the kernel's format.
 pub fn report_refused(label: &str, error: &str) {
     let style = AnsiColor::Red.on_default();
     complain!("{style}[ERROR] {label}: {error}{style:#}");

@@ -1,11 +1,11 @@
-//! What a module wrote, as a file: as it is, or a picture as PNG.
+//! A module's output as a file: unchanged, or a picture as PNG.
 
 use std::io::BufWriter;
 use std::path::Path;
 
 use crate::BoxError;
 
-/// A picture of so many pixels, in the order of lines.
+/// A picture; its pixels are in the order of lines.
 #[derive(Debug, PartialEq, Eq)]
 struct Picture<'bytes> {
     width: u32,
@@ -14,11 +14,13 @@ struct Picture<'bytes> {
     pixels: &'bytes [u8],
 }
 
-/// Writes `bytes` to `path`; where its name ends in `.png` they have to be a picture in Netpbm's binary formats, P6
-/// (colours) or P5 (greys) with values up to 255, and become PNG.
+/// Writes `bytes` to `path`.
+///
+/// If its name ends in `.png`, the bytes must be a picture in Netpbm's binary format P6 (colours) or P5 (greys) with
+/// values up to 255, which is converted to PNG.
 ///
 /// # Errors
-/// When they are no such picture, or the file can't be written.
+/// When the bytes are no such picture, or the file can't be written.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), BoxError> {
     let failed = |error: &dyn std::fmt::Display| format!("can't write {}: {error}", path.display());
     if path.extension().is_none_or(|extension| extension != "png") {
@@ -34,8 +36,10 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), BoxError> {
     Ok(writer.finish().map_err(|error| failed(&error))?)
 }
 
-/// The picture that a Netpbm file holds: `P6` or `P5`, width, height, 255, each behind white space, one more of
-/// that, and the pixels.
+/// Parses a Netpbm picture.
+///
+/// The format is `P6` or `P5`, width, height and 255, each preceded by white space, then one white space character and
+/// the pixels.
 fn picture(bytes: &[u8]) -> Result<Picture<'_>, String> {
     let start = String::from_utf8_lossy(bytes.get(..8).unwrap_or(bytes)).into_owned();
     let refused = |what: &str| {

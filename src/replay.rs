@@ -1,4 +1,4 @@
-//! `host --replay`: the calls of a recording, made once more in this process, with what services told the modules then.
+//! The `host --replay` command: repeats a recording's calls in this process, with the services' recorded answers.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -20,13 +20,13 @@ use bareflow_suite::archive::Archive;
 use crate::files::{Files, label};
 use crate::{BoxError, Exit, embedded, say};
 
-/// Most bytes of output that a call is given room for.
+/// The largest capacity for output that a recorded call may have, in bytes.
 const MOST: u32 = 64 << 20;
 
-/// Carries the command out: with the embedded modules and `files`.
+/// Runs the command, with the embedded modules and `files`.
 ///
 /// # Errors
-/// When the recording can't be read, or is none, or the modules of it are not there.
+/// When the recording can't be read or is invalid, or its modules are missing.
 pub fn replay(path: &Path, files: &Files) -> Result<Exit, BoxError> {
     let shown = label(path);
     let bytes =
@@ -56,7 +56,7 @@ pub fn replay(path: &Path, files: &Files) -> Result<Exit, BoxError> {
     Ok(Exit::Passed)
 }
 
-/// The blob of a recorded module.
+/// Returns the blob of a recorded module.
 fn blob_of<'blob>(module: &RecordedModule, blobs: &[&'blob [u8]]) -> Result<&'blob [u8], BoxError> {
     let named: Vec<_> = blobs
         .iter()
@@ -76,14 +76,14 @@ fn blob_of<'blob>(module: &RecordedModule, blobs: &[&'blob [u8]]) -> Result<&'bl
     Err(format!("the recording needs {name} {version} of {blob_size} bytes, found {found}; {remedy}").into())
 }
 
-/// A call that differs: its number among those of the module and among all, and how.
+/// A call that differs: its number among the module's calls and among all, and the difference.
 struct Found {
     number: usize,
     of_all: usize,
     difference: String,
 }
 
-/// The calls of one module.
+/// The replay of one module's calls.
 struct Replay<'run> {
     platform: &'run HostPlatform,
     cursor: &'run Rc<RefCell<RecordingCursor>>,
@@ -92,16 +92,16 @@ struct Replay<'run> {
 }
 
 impl Replay<'_> {
-    /// Makes the calls. Returns the first that differs.
+    /// Makes the calls. Returns the first one that differs.
     fn run<'call>(&self, calls: impl Iterator<Item = (usize, &'call RecordedCall)>) -> Result<Option<Found>, BoxError> {
         let RecordedModule { name, cpu_level, heap, stack, .. } = self.module;
         let refused = |error: &dyn std::fmt::Display| format!("{name}: {error}");
         let raw = RawModule::parse(self.blob).map_err(|error| refused(&error))?;
-        // The code that ran then, if this processor has what it needs.
+        // The variant that was recorded, if this processor supports it.
         let capabilities =
             Capabilities { cpu_level: (*cpu_level).min(self.platform.cpu_level()), ..Capabilities::of(self.platform) };
         let valid = ValidModule::validate(raw, capabilities).map_err(|error| refused(&error))?;
-        // A debugger may take its time.
+        // The recorded time limit does not apply, since a debugger may stop the call.
         let budget = Budget { time_us: Budget::LIMITS.time_us, stack: *stack, heap: *heap, ..Budget::LIMITS };
         let placement = Placement { domain: Domain::Kernel, budget, services: raw.header().services };
         let place = || PlacedModule::place(&valid, &placement, self.platform).map_err(|error| refused(&error));
@@ -113,7 +113,7 @@ impl Replay<'_> {
                 found = Some(Found { number, of_all: place_in_all + 1, difference });
                 break;
             }
-            // After a fault it is called again only where it was given a fresh image.
+            // After a fault, the recorded module was only called again if it had got a fresh image.
             if matches!(call.end, End::Faulted { .. }) {
                 let fresh = place()?;
                 self.platform.release(std::mem::replace(&mut placed, fresh).image);
@@ -123,7 +123,7 @@ impl Replay<'_> {
         Ok(found)
     }
 
-    /// Makes one call, and says what differs first.
+    /// Makes one call, and returns its first difference.
     fn call(&self, name: &Name, placed: &PlacedModule<Image>, call: &RecordedCall) -> Result<Option<String>, BoxError> {
         let reason = Reason::ALL.into_iter().find(|reason| *reason as u32 == call.reason);
         let reason =
@@ -157,18 +157,18 @@ impl Replay<'_> {
     }
 }
 
-/// What services are to tell the call under way.
+/// The recorded events that services replay to the running call.
 #[derive(Default)]
 struct RecordingCursor {
     module: String,
     left: VecDeque<Event>,
-    /// Events so far.
+    /// The number of events so far.
     told: usize,
     difference: Option<String>,
 }
 
 impl RecordingCursor {
-    /// The next event, as long as nothing differs.
+    /// Returns the next event, unless a difference was found before.
     fn next(&mut self, asked: &str) -> Option<Event> {
         if self.difference.is_some() {
             return None;
@@ -226,7 +226,7 @@ impl RecordingCursor {
         Err(CallRefusal::NotLoaded)
     }
 
-    /// What differs first: a service call, one that is missing, or the end.
+    /// Returns the first difference: a service call, a missing one, or the end.
     fn first_difference(&mut self, expected: &End, found: &End) -> Option<String> {
         if self.difference.is_none()
             && let Some(missing) = self.left.front()
@@ -242,7 +242,7 @@ impl RecordingCursor {
     }
 }
 
-/// The other modules, as far as the recording knows what they said.
+/// The callees of a module, with their recorded answers.
 struct RecordedCallees<'run>(&'run Rc<RefCell<RecordingCursor>>);
 
 impl Callees for RecordedCallees<'_> {

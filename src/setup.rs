@@ -1,20 +1,20 @@
-//! How what is missing is installed: by `make setup` in the checkout, by packages elsewhere.
+//! Advice on how to install what is missing: by `make setup` in the checkout, by packages elsewhere.
 
 use std::path::Path;
 
-/// Tells to run `make setup` in the checkout, and `elsewhere` where there is none.
+/// Returns the advice to run `make setup` in the checkout, and `elsewhere` outside of it.
 #[must_use]
 pub fn setup_or(elsewhere: &str) -> String {
     if in_checkout() { "run `make setup`".to_owned() } else { elsewhere.to_owned() }
 }
 
-/// Tells to do `first`, and in the checkout to run `make setup` otherwise.
+/// Returns `first`, and in the checkout the alternative of running `make setup`.
 #[must_use]
 pub fn setup_and(first: &str) -> String {
     if in_checkout() { format!("{first}, or run `make setup`") } else { first.to_owned() }
 }
 
-/// What brings a kernel into a build that has none.
+/// Returns the advice for a build without a kernel.
 #[must_use]
 pub fn kernel_remedy() -> String {
     let target = "`rustup target add x86_64-unknown-none`";

@@ -1,7 +1,7 @@
-//! `new --standalone`: a module crate that lies anywhere.
+//! The `new --standalone` command: makes a module crate that can lie anywhere.
 //!
-//! It has the source of `bareflow-abi` in a folder of its own, since that is what its code is compiled against: so it can
-//! be moved, given away and built by whoever has `bareflow`, without a registry, this repository or a path of its author's.
+//! The crate contains the source of `bareflow-abi`, against which it is compiled. It can therefore be moved, given away
+//! and built by anyone who has `bareflow`, without a registry, this repository or a path of the author's machine.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use crate::new::{check_name, source_text};
 use crate::{BoxError, Exit, embedded, say};
 
-/// Makes the crate in a folder that is not there yet; its last part is the module's name.
+/// Makes the crate in a new folder, whose last part is the module's name.
 ///
 /// # Errors
-/// When the name can't be a module's, or the crate can't be made; then nothing of it stays behind.
+/// When the name can't be a module's, or the crate can't be made; then nothing is left of it.
 pub(crate) fn new(path: &str) -> Result<Exit, BoxError> {
     let folder = PathBuf::from(path);
     let name = folder.file_name().and_then(|name| name.to_str());
@@ -22,7 +22,7 @@ pub(crate) fn new(path: &str) -> Result<Exit, BoxError> {
         return Err(format!("{path} is there already; choose another name or remove it").into());
     }
     if let Err(problem) = create(name, &folder) {
-        // Half a crate is none; and nothing of it was there before.
+        // An incomplete crate is of no use, and the folder did not exist before.
         let _ = fs::remove_dir_all(&folder);
         return Err(format!("can't make {path}: {problem}").into());
     }

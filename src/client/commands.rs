@@ -1,4 +1,4 @@
-//! The commands that are one request and its answer.
+//! The commands that send one request and show its response.
 
 use std::path::Path;
 use std::time::Duration;
@@ -24,10 +24,10 @@ use crate::{BoxError, Exit, output_file, say};
 /// The version of the JSON form of answers.
 const SCHEMA: u32 = 1;
 
-/// How often new lines of the console are asked for.
+/// The interval between requests for new log lines.
 const FOLLOW: Duration = Duration::from_millis(200);
 
-/// An answer as JSON.
+/// A response as JSON.
 #[derive(Serialize)]
 struct Document<'answer, T> {
     schema: u32,
@@ -35,12 +35,12 @@ struct Document<'answer, T> {
     answer: &'answer T,
 }
 
-/// Writes an answer where `path` says, if it says so.
+/// Writes a response as JSON to `path`, if there is one.
 pub(super) fn keep(path: Option<&Path>, answer: &impl Serialize) -> Result<(), BoxError> {
     path.map_or(Ok(()), |path| write_json(path, &Document { schema: SCHEMA, answer }))
 }
 
-/// Carries a command out that is `act`. What the kernel refuses is shown, and ends with 1.
+/// Runs `act` with a connected client. A refusal by the kernel is shown, and gives exit code 1.
 pub(super) fn run_command(
     connect: &ConnectOptions,
     act: impl FnOnce(&mut Client) -> Result<Exit, BoxError>,
@@ -58,7 +58,7 @@ pub(super) fn run_command(
     }
 }
 
-/// Asks for one thing; `show` is given the answer, and says what of it is kept as JSON.
+/// Sends one request. `show` prints the response and returns the part that goes into the JSON.
 fn ask<T: Serialize>(
     connect: &ConnectOptions,
     request: Request<'_>,
@@ -76,7 +76,7 @@ fn ask<T: Serialize>(
     })
 }
 
-/// Asks for something that is only done.
+/// Sends a request whose response carries no data, and prints `said` on success.
 fn tell(connect: &ConnectOptions, request: Request<'_>, said: &str) -> Result<Exit, BoxError> {
     ask(connect, request, |answer| match answer {
         Response::Done => {
@@ -90,7 +90,7 @@ fn tell(connect: &ConnectOptions, request: Request<'_>, said: &str) -> Result<Ex
 /// `ps`.
 ///
 /// # Errors
-/// What keeps it from being carried out.
+/// Anything that keeps the command from being carried out.
 pub fn ps(options: &PlainOptions) -> Result<Exit, BoxError> {
     run_command(&options.connect, |client| {
         let (found, memory) = (client.ask(Request::Ps)?, client.ask(Request::Memory)?);
@@ -110,7 +110,7 @@ pub fn ps(options: &PlainOptions) -> Result<Exit, BoxError> {
 /// `stats`.
 ///
 /// # Errors
-/// What keeps it from being carried out.
+/// Anything that keeps the command from being carried out.
 pub fn stats(options: &StatsOptions) -> Result<Exit, BoxError> {
     ask(&options.connect, Request::Stats { module: options.name.as_deref() }, |answer| match answer {
         Response::Modules(mut found) => {
@@ -125,7 +125,7 @@ pub fn stats(options: &StatsOptions) -> Result<Exit, BoxError> {
 /// `call`.
 ///
 /// # Errors
-/// What keeps it from being carried out.
+/// Anything that keeps the command from being carried out.
 pub fn call(options: &CallOptions) -> Result<Exit, BoxError> {
     let input = read_input(options.input.as_deref())?;
     let request = Request::Call { module: &options.name, input: &input, repeat: options.repeat };
@@ -160,7 +160,7 @@ fn show_call(called: &Called) {
 /// `unload`.
 ///
 /// # Errors
-/// What keeps it from being carried out.
+/// Anything that keeps the command from being carried out.
 pub fn unload(options: &ModuleOptions) -> Result<Exit, BoxError> {
     ask(&options.connect, Request::Unload { module: &options.name }, |answer| match answer {
         Response::Unloaded(given_back) => {
@@ -174,7 +174,7 @@ pub fn unload(options: &ModuleOptions) -> Result<Exit, BoxError> {
 /// `activate`.
 ///
 /// # Errors
-/// What keeps it from being carried out.
+/// Anything that keeps the command from being carried out.
 pub fn activate(options: &ModuleOptions) -> Result<Exit, BoxError> {
     let request = Request::Activate { module: &options.name };
     tell(&options.connect, request, &format!("{} is what its name stands for now", options.name))
@@ -183,7 +183,7 @@ pub fn activate(options: &ModuleOptions) -> Result<Exit, BoxError> {
 /// `compare`.
 ///
 /// # Errors
-/// What keeps it from being carried out.
+/// Anything that keeps the command from being carried out.
 pub fn compare(options: &CompareOptions) -> Result<Exit, BoxError> {
     let (modules, input) = ([&*options.first, &*options.second], read_input(options.input.as_deref())?);
     let request = Request::Compare { modules, input: &input, over: options.over };
@@ -199,7 +199,7 @@ pub fn compare(options: &CompareOptions) -> Result<Exit, BoxError> {
 /// `log`.
 ///
 /// # Errors
-/// What keeps it from being carried out.
+/// Anything that keeps the command from being carried out.
 pub fn log(options: &LogOptions) -> Result<Exit, BoxError> {
     run_command(&options.connect, |client| {
         let mut next = 0;
@@ -212,7 +212,7 @@ pub fn log(options: &LogOptions) -> Result<Exit, BoxError> {
                 crate::complain!("[{} older lines are gone]", first - next);
             }
             lines.iter().for_each(|line| say!("{line}"));
-            // A kernel that counts backwards would have the same lines shown without end.
+            // Otherwise a kernel that counts backwards would make this print the same lines forever.
             next = next.max(first.saturating_add(lines.len() as u64));
             if !options.follow {
                 keep(options.connect.json.as_deref(), &json!({ "first": first, "lines": lines }))?;
@@ -226,7 +226,7 @@ pub fn log(options: &LogOptions) -> Result<Exit, BoxError> {
 /// `load`.
 ///
 /// # Errors
-/// What keeps it from being carried out.
+/// Anything that keeps the command from being carried out.
 pub fn load(options: &LoadFileOptions) -> Result<Exit, BoxError> {
     let request = Request::Load { path: &options.path, overrides: options.overrides.overrides() };
     ask(&options.connect, request, |answer| match answer {
@@ -241,7 +241,7 @@ pub fn load(options: &LoadFileOptions) -> Result<Exit, BoxError> {
 /// `ls`.
 ///
 /// # Errors
-/// What keeps it from being carried out.
+/// Anything that keeps the command from being carried out.
 pub fn ls(options: &FilesOptions) -> Result<Exit, BoxError> {
     ask(&options.connect, Request::Ls { path: &options.path }, |answer| match answer {
         Response::Files(FileList { files, cut }) => {
@@ -265,7 +265,7 @@ pub fn ls(options: &FilesOptions) -> Result<Exit, BoxError> {
 /// `save`.
 ///
 /// # Errors
-/// What keeps it from being carried out.
+/// Anything that keeps the command from being carried out.
 pub fn save(options: &ModuleOptions) -> Result<Exit, BoxError> {
     ask(&options.connect, Request::Save { module: &options.name }, |answer| match answer {
         Response::Saved { path, bytes } => {
@@ -279,7 +279,7 @@ pub fn save(options: &ModuleOptions) -> Result<Exit, BoxError> {
 /// `shutdown`.
 ///
 /// # Errors
-/// What keeps it from being carried out.
+/// Anything that keeps the command from being carried out.
 pub fn shutdown(options: &PlainOptions) -> Result<Exit, BoxError> {
     tell(&options.connect, Request::Shutdown, "the kernel ends")
 }

@@ -1,4 +1,4 @@
-//! The way to a kernel: the socket of `serve`, or a serial port.
+//! The connection to a kernel: the socket of `serve`, or a serial port.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
@@ -13,21 +13,21 @@ use rustix::termios::{ControlModes, OptionalActions, QueueSelector, speed, tcflu
 
 use crate::BoxError;
 
-/// A way to a kernel.
+/// A connection to a kernel.
 pub trait Connection: Write + Send {
-    /// Waits for bytes, at most so long. Returns how many came: nothing when none did, 0 at the end of the stream.
+    /// Waits for bytes, at most for `patience`. Returns their count: `None` on a timeout, 0 at the end of the stream.
     ///
     /// # Errors
-    /// When the way is broken.
+    /// When the connection is broken.
     fn receive(&mut self, buffer: &mut [u8], patience: Duration) -> io::Result<Option<usize>>;
 
-    /// Whether bytes may be lost on it.
+    /// Whether bytes may get lost on this connection.
     fn loses_bytes(&self) -> bool;
 }
 
 impl Connection for UnixStream {
     fn receive(&mut self, buffer: &mut [u8], patience: Duration) -> io::Result<Option<usize>> {
-        // No time at all would mean without end.
+        // A timeout of zero would mean none.
         self.set_read_timeout(Some(patience.max(Duration::from_millis(1))))?;
         match self.read(buffer) {
             Ok(count) => Ok(Some(count)),
@@ -47,13 +47,13 @@ impl Connection for UnixStream {
 pub struct Port(File);
 
 impl Port {
-    /// Opens a device, sets it to 115200 baud, 8 bits, no parity, one stop bit, and takes its bytes as they are.
+    /// Opens a device as a raw serial port at 115200 baud, 8 data bits, no parity and one stop bit.
     ///
     /// # Errors
-    /// When it can't be opened, or is no serial port.
+    /// When it can't be opened, or is not a serial port.
     pub fn open(path: &Path) -> Result<Port, BoxError> {
         let shown = path.display();
-        // The port is not to become this process's terminal, nor to wait for a modem's carrier.
+        // The port must not become the controlling terminal, and opening must not wait for a modem's carrier.
         let flags = OFlags::NOCTTY | OFlags::NONBLOCK;
         let mut options = OpenOptions::new();
         options.read(true).write(true).custom_flags(i32::try_from(flags.bits())?);
@@ -67,12 +67,12 @@ impl Port {
         settings.control_modes.insert(ControlModes::CS8 | ControlModes::CLOCAL | ControlModes::CREAD);
         settings.set_speed(speed::B115200).map_err(no_port)?;
         tcsetattr(&file, OptionalActions::Now, &settings).map_err(no_port)?;
-        // What came before is not for this program.
+        // Earlier input is not meant for this program.
         tcflush(&file, QueueSelector::IFlush).map_err(no_port)?;
         Ok(Port(file))
     }
 
-    /// Waits until bytes can be read or written.
+    /// Waits at most `patience` until bytes can be read or written. Returns whether they can.
     fn wait(&self, for_what: PollFlags, patience: Duration) -> io::Result<bool> {
         let patience = Timespec::try_from(patience).map_err(io::Error::other)?;
         match poll(&mut [PollFd::new(&self.0, for_what)], Some(&patience)) {
@@ -100,7 +100,7 @@ impl Connection for Port {
     }
 }
 
-/// How long a serial port may take to accept some bytes.
+/// The longest time that a serial port may take to accept bytes.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Write for Port {
@@ -110,7 +110,7 @@ impl Write for Port {
             return Err(io::Error::new(ErrorKind::TimedOut, said));
         }
         match self.0.write(bytes) {
-            // The caller tries again.
+            // `Interrupted` makes the caller try again.
             Err(error) if error.kind() == ErrorKind::WouldBlock => Err(ErrorKind::Interrupted.into()),
             written => written,
         }

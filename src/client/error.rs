@@ -1,8 +1,8 @@
-//! Why a request came to nothing.
+//! Errors of a request.
 
 use std::fmt;
 
-/// The kernel said no, and changed nothing: exit code 1.
+/// A refusal by the kernel, which changed nothing: exit code 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused(pub String);
 
@@ -14,23 +14,23 @@ impl fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
-/// The kernel can't be asked any more: exit code 2.
+/// The loss of the kernel: exit code 2.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lost {
     /// The connection ended.
     Gone {
-        /// Where the kernel was.
+        /// The kernel's socket or port.
         place: String,
     },
     /// No answer came in time.
     Silent {
-        /// Where the kernel is.
+        /// The kernel's socket or port.
         place: String,
-        /// What was asked for.
+        /// The request's name.
         request: &'static str,
-        /// How often it was sent.
+        /// The number of times it was sent.
         sent: u32,
-        /// What came instead, if anything.
+        /// The unexpected message that was received instead, if any.
         instead: Option<String>,
     },
 }
@@ -46,7 +46,7 @@ impl fmt::Display for Lost {
                 if let Some(instead) = instead {
                     write!(out, " ({instead})")?;
                 }
-                // What was sent more than once changes nothing when it is done twice.
+                // Only requests that can safely be repeated are sent more than once.
                 if *sent == 1 {
                     out.write_str("; it may have been done: see `bareflow ps`, then try again")
                 } else {
@@ -59,7 +59,7 @@ impl fmt::Display for Lost {
 
 impl std::error::Error for Lost {}
 
-/// How often something was done.
+/// A number of times, displayed as text.
 struct Times(u32);
 
 impl fmt::Display for Times {

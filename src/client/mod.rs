@@ -1,6 +1,7 @@
-//! The commands that talk to a running kernel. [`Client`] asks and waits,
-//! `connection` is the way there, `push` sends blobs, `commands` has the rest,
-//! `show` turns answers into text.
+//! The commands that talk to a running kernel.
+//!
+//! [`Client`] sends requests and waits for responses, `connection` is the transport, `push` sends blobs, `commands` has
+//! the other commands, and `show` turns responses into text.
 
 mod commands;
 pub mod connection;
@@ -28,7 +29,7 @@ pub use push::{push, upload};
 /// One conversation with a kernel.
 pub struct Client {
     connection: Box<dyn Connection>,
-    /// What messages call the other end.
+    /// The socket or port, as named in messages.
     place: String,
     decoder: Decoder,
     number: u32,
@@ -39,7 +40,7 @@ impl Client {
     /// Connects as the options say, and greets the kernel.
     ///
     /// # Errors
-    /// When there is none, or one of another version.
+    /// When there is no kernel, or it has another version of the protocol.
     pub fn connect(connect: &ConnectOptions) -> Result<Client, BoxError> {
         let timeout = Duration::from_secs(connect.timeout);
         if let Some(port) = &connect.port {
@@ -52,7 +53,7 @@ impl Client {
     /// Greets the kernel at the other end of `connection`.
     ///
     /// # Errors
-    /// When it does not answer, or is of another version.
+    /// When the kernel does not respond, or has another version of the protocol.
     pub fn greet(connection: Box<dyn Connection>, place: &Path, timeout: Duration) -> Result<Client, BoxError> {
         let place = place.display().to_string();
         let mut client = Client { connection, place, decoder: Decoder::new(), number: 0, timeout };
@@ -67,7 +68,7 @@ impl Client {
         }
     }
 
-    /// Asks for something and waits for the answer.
+    /// Sends a request and waits for the response.
     ///
     /// # Errors
     /// [`Refused`] when the kernel refuses, [`Lost`] when it does not answer.
@@ -75,7 +76,7 @@ impl Client {
         self.ask_with(request, &mut |_, _| ())
     }
 
-    /// The same; `progress` is told how much is done of how much.
+    /// Sends a request and waits for the response; `progress` is given the amount done and the total.
     ///
     /// # Errors
     /// As with [`Client::ask`].
@@ -83,7 +84,7 @@ impl Client {
         let RetryPolicy { name, times, each } = retry_policy(&request, self.connection.loses_bytes(), self.timeout);
         self.number = self.number.checked_add(1).unwrap_or(1);
         let frame = Envelope { number: self.number.into(), request }.to_frame();
-        // The broker's mark and the frame's own bytes have room beside that.
+        // `MAX_REQUEST` leaves room for the broker's mark and the frame's header.
         if frame.is_empty() || frame.len() > MAX_REQUEST {
             let found = frame.len();
             return Err(format!("`{name}` of {found} bytes, expected at most {MAX_REQUEST}; give it less input").into());
@@ -97,15 +98,15 @@ impl Client {
             match self.wait(each, progress, &mut instead)? {
                 Some(Response::Refused { error }) => return Err(Refused(error.into_owned()).into()),
                 Some(answer) => return Ok(answer),
-                // What is left of a frame that lost bytes must not swallow the next one.
+                // The rest of a frame that lost bytes must not swallow the next one.
                 None => self.decoder = Decoder::new(),
             }
         }
         Err(Lost::Silent { place: self.place.clone(), request: name, sent: times, instead }.into())
     }
 
-    /// Waits for the answer to the last request; nothing when no sign of it comes for so long, or it was
-    /// damaged on its way.
+    /// Waits for the response to the last request. Returns `None` if there is no sign of it for `each`, or if it was
+    /// damaged in transit.
     fn wait(
         &mut self,
         each: Duration,
@@ -125,12 +126,12 @@ impl Client {
                     Ok(Message::Response(number, answer)) if number == u64::from(self.number) => {
                         return Ok(Some(answer));
                     }
-                    // No request of that number was sent: this one did not arrive as it was.
+                    // No request has the number 0, so this one was damaged in transit.
                     Ok(Message::Response(0, Response::Refused { error })) => {
                         *instead = Some(error.into_owned());
                         return Ok(None);
                     }
-                    // An answer that comes twice since its request was sent twice, or a report.
+                    // A second response to a request that was sent twice, or a report.
                     Ok(_) => {}
                     Err(error) => *instead = Some(error.to_string()),
                 }
@@ -140,7 +141,7 @@ impl Client {
         }
     }
 
-    /// Whether the kernel is still there, as far as the connection shows.
+    /// Checks that the kernel is still there, as far as the connection shows.
     ///
     /// # Errors
     /// [`Lost`] when it is gone.
@@ -148,7 +149,7 @@ impl Client {
         self.receive(Duration::ZERO)
     }
 
-    /// Takes what comes within so much time.
+    /// Reads the bytes that arrive within `patience`.
     fn receive(&mut self, patience: Duration) -> Result<(), BoxError> {
         let mut buffer = [0; 4096];
         match self.connection.receive(&mut buffer, patience).map_err(|error| self.broken(&error))? {
@@ -161,7 +162,7 @@ impl Client {
         }
     }
 
-    /// Bytes of a blob that are sent at once: fewer where some may get lost, since a chunk is lost as a whole.
+    /// Returns the size of an upload's chunks: smaller where bytes may get lost, since a chunk is lost as a whole.
     fn chunk_size(&self) -> usize {
         if self.connection.loses_bytes() { MAX_CHUNK / 8 } else { MAX_CHUNK }
     }
@@ -175,7 +176,7 @@ impl Client {
     }
 }
 
-/// Another answer than the request has.
+/// Returns the error for a response that does not belong to the request.
 fn unexpected(answer: &Response) -> BoxError {
     let shown: String = format!("{answer:?}").chars().take(80).collect();
     format!("the kernel gave another request's answer: {shown}; serve it by the same build as this program").into()

@@ -1,4 +1,4 @@
-//! `push`: a blob on its way into a running kernel.
+//! The `push` command: uploads a blob to a running kernel.
 
 use std::io::{IsTerminal, stderr};
 
@@ -16,16 +16,16 @@ use crate::input::read_input;
 use crate::options::PushOptions;
 use crate::{BoxError, Exit, say};
 
-/// Measurements of each module that a gate takes unless something else is said.
+/// The default number of measurements of each module for a gate.
 const OVER: u32 = 1000;
 
-/// How often the kernel may answer that nothing more has come.
+/// The number of consecutive responses without progress after which an upload fails.
 const MAX_STALLS: u32 = 8;
 
-/// Carries the command out.
+/// Runs the command.
 ///
 /// # Errors
-/// What keeps it from being carried out.
+/// Anything that keeps the command from being carried out.
 pub fn push(options: &PushOptions) -> Result<Exit, BoxError> {
     let blob = read_blob(&options.file).map_err(|error| format!("{}: {error}", label(&options.file)))?;
     let input = options.input.as_deref().map(|input| read_input(Some(input))).transpose()?;
@@ -63,8 +63,9 @@ pub fn push(options: &PushOptions) -> Result<Exit, BoxError> {
     })
 }
 
-/// Brings a blob to the kernel, piece by piece; the next request can use it. `progress` is told how many
-/// bytes have come, and of how many.
+/// Uploads a blob in chunks; the next request can use it.
+///
+/// `progress` is given the bytes received and the total.
 ///
 /// # Errors
 /// When the kernel refuses it or is lost.
@@ -92,7 +93,7 @@ pub fn upload(client: &mut Client, blob: &[u8], progress: &mut dyn FnMut(u64, u6
     }
 }
 
-/// A line that shows how far the kernel is, on a terminal only.
+/// Returns a progress bar; hidden unless standard error is a terminal.
 pub(super) fn progress_bar() -> ProgressBar {
     if !stderr().is_terminal() {
         return ProgressBar::hidden();

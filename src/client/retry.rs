@@ -1,30 +1,34 @@
-//! How long the client waits for an answer, and how often it asks.
+//! Timeouts and retries of requests.
 
 use std::time::Duration;
 
 use bareflow_protocol::Request;
 
-/// How often a greeting is sent, and how long its answer is waited for each time: a kernel that is just
-/// booting hears none of the first ones.
+/// The attempts to send a greeting, and the timeout of each.
+///
+/// A kernel that is still booting misses the first ones.
 const GREETINGS: (u32, Duration) = (60, Duration::from_millis(500));
 
-/// The same for what may be sent again where bytes get lost. The longest request, a chunk, takes less than
-/// half a second on a serial port.
+/// The attempts to send a repeatable request where bytes may get lost, and the timeout of each.
+///
+/// The longest request, a chunk, takes less than half a second on a serial port.
 const ATTEMPTS: (u32, Duration) = (12, Duration::from_secs(2));
 
-/// What the client does until an answer comes.
+/// The retry policy of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RetryPolicy {
-    /// What messages call the request.
+    /// The request's name in messages.
     pub name: &'static str,
-    /// How often it is sent.
+    /// The number of times it is sent.
     pub times: u32,
-    /// How long there may be no sign of the answer each time.
+    /// The longest time without a sign of the response, for each attempt.
     pub each: Duration,
 }
 
-/// The patience for `request`. Only where bytes get lost, and only what does no harm when it is done twice,
-/// is sent more than once; all else is given up after `timeout`.
+/// Returns the retry policy for `request`.
+///
+/// A request is sent more than once only where bytes may get lost, and only if repeating it does no harm; all others
+/// fail after `timeout`.
 pub(super) fn retry_policy(request: &Request<'_>, loses_bytes: bool, timeout: Duration) -> RetryPolicy {
     let (name, again) = match request {
         Request::Hello => ("hello", true),

@@ -1,5 +1,5 @@
-//! `disk create`: an image with a partition table, a file system and modules. The
-//! same files give the same image.
+//! The `disk create` command: makes an image with a partition table, a file system and modules. The same files give the
+//! same image.
 
 use std::fs;
 use std::io::Write;
@@ -15,27 +15,27 @@ use super::image::{PARTITION_START, Partition};
 use super::options::{CreateOptions, Fat};
 use crate::{BoxError, Exit, say};
 
-/// Bytes of a sector.
+/// The size of a sector, in bytes.
 const SECTOR: u64 = 512;
 
-/// Bytes of an image when nothing is said, and the most for which it is FAT16 then.
+/// The smallest default size of an image, and the largest default size with FAT16, in bytes.
 const USUAL_SIZE: u64 = 64 << 20;
 const FAT16_SIZE: u64 = 512 << 20;
 
-/// The sizes that images of each kind may have.
+/// The sizes that images of each kind may have, in bytes.
 const FAT16_RANGE: std::ops::RangeInclusive<u64> = 8 << 20..=2 << 30;
 const FAT32_RANGE: std::ops::RangeInclusive<u64> = 40 << 20..=64 << 30;
 
-/// The number by which tools tell file systems apart: "BARE".
+/// The volume's serial number: "BARE".
 const VOLUME_ID: u32 = 0x4241_5245;
 
-/// A file for the image: its name there and its bytes.
+/// A file for the image: its name and its bytes.
 pub(crate) struct Content {
     pub name: String,
     pub bytes: Vec<u8>,
 }
 
-/// Makes the image. Nothing is left behind when that fails.
+/// Makes the image. On an error, nothing is left.
 pub fn create(options: &CreateOptions) -> Result<Exit, BoxError> {
     let path = &options.image;
     if path.exists() && !options.force {
@@ -55,7 +55,7 @@ pub fn create(options: &CreateOptions) -> Result<Exit, BoxError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let image = NamedTempFile::new_in(folder).map_err(|error| can_not(&error))?;
     write(image.as_file(), size, fat, &contents).map_err(|error| can_not(&error))?;
-    // Like any new file, not for the owner's eyes alone.
+    // As for any new file; the temporary file is readable only by its owner.
     let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     image.as_file().set_permissions(permissions).map_err(|error| can_not(&error))?;
     let persisted = if options.force { image.persist(path) } else { image.persist_noclobber(path) };
@@ -65,7 +65,7 @@ pub fn create(options: &CreateOptions) -> Result<Exit, BoxError> {
     Ok(Exit::Passed)
 }
 
-/// A disk of the usual kind for a kernel of this process, with `contents` in /modules. It is gone with the file.
+/// Makes a temporary disk image with `contents` in /modules. It is deleted when the returned file is dropped.
 ///
 /// # Errors
 /// When it can't be made.
@@ -76,7 +76,7 @@ pub(crate) fn temporary(contents: &[Content]) -> Result<NamedTempFile, BoxError>
     Ok(image)
 }
 
-/// Bytes of an image for so many of files.
+/// Returns the default size of an image for files of `sum` bytes in all.
 fn size_for(sum: u64) -> u64 {
     USUAL_SIZE.max((sum * 2).next_multiple_of(1 << 20))
 }
@@ -88,7 +88,7 @@ fn write(mut file: &fs::File, size: u64, fat: Fat, contents: &[Content]) -> Resu
     fill(file, size, fat, contents)
 }
 
-/// The files' bytes, and the names they get.
+/// Reads the files, and returns their names in the image and their bytes.
 fn read_all(paths: &[PathBuf]) -> Result<Vec<Content>, BoxError> {
     let mut contents: Vec<Content> = Vec::new();
     for path in paths {
@@ -123,11 +123,11 @@ fn check_size(size: u64, fat: Fat) -> Result<(), BoxError> {
     Err(format!("{found} MiB, expected {least} to {most} for {name}; choose another `--size` or `--fat`").into())
 }
 
-/// The first sector: one partition, from 1 MiB on to the end.
+/// Returns the first sector, with one partition from 1 MiB to the end.
 fn partition_table(size: u64, fat: Fat) -> [u8; SECTOR as usize] {
     let mut sector = [0; SECTOR as usize];
     let (start, sectors) = (PARTITION_START / SECTOR, (size - PARTITION_START) / SECTOR);
-    // Sizes were checked: both are below 2^32. Places in cylinders are beyond what they can say.
+    // `check_size` keeps both below 2^32. Addresses by cylinder can't express such positions and get the maximum.
     let place = [0xfe, 0xff, 0xff];
     let kind = if fat == Fat::Fat16 { 0x0e } else { 0x0c };
     let mut entry = vec![0];
@@ -167,7 +167,10 @@ fn fill(file: &fs::File, size: u64, fat: Fat, contents: &[Content]) -> Result<()
     Ok(())
 }
 
-/// Sectors of a cluster: as few as FAT16 can count; in FAT32 eight, or fewer where that would be too few clusters.
+/// Returns the sectors of a cluster.
+///
+/// For FAT16, the fewest that give a permitted number of clusters; for FAT32 eight, or fewer if that would give too few
+/// clusters.
 fn cluster_sectors(length: u64, fat: Fat) -> u8 {
     let sectors = length / SECTOR;
     let fits = |&count: &u8| match fat {

@@ -1,4 +1,4 @@
-//! An image's partition, as a file of its own; and an image, as a disk.
+//! An image's partition as a file, and an image as a block device.
 
 use std::fs::File;
 use std::io::{Read, Result, Seek, SeekFrom, Write};
@@ -6,24 +6,24 @@ use std::os::unix::fs::FileExt;
 
 use bareflow_disk::{BlockDevice, DeviceError, SECTOR_SIZE};
 
-/// Where the partition begins: where other tools put it, too.
+/// The offset of the partition, in bytes: the one that other tools use, too.
 pub const PARTITION_START: u64 = 1 << 20;
 
-/// The partition of an image.
+/// The partition of an image, as a file.
 pub struct Partition<'image> {
     file: &'image File,
-    /// Its length in bytes.
+    /// The partition's length in bytes.
     length: u64,
     position: u64,
 }
 
 impl Partition<'_> {
-    /// The partition of `length` bytes.
+    /// Returns the partition of `length` bytes in `file`.
     pub fn new(file: &File, length: u64) -> Partition<'_> {
         Partition { file, length, position: 0 }
     }
 
-    /// How much of `wanted` bytes lies inside.
+    /// Returns how many of `wanted` bytes lie inside the partition.
     fn inside(&self, wanted: usize) -> usize {
         let left = self.length.saturating_sub(self.position);
         usize::try_from(left).map_or(wanted, |left| left.min(wanted))
@@ -64,11 +64,11 @@ impl Seek for Partition<'_> {
     }
 }
 
-/// An image, read as the kernel reads a disk. Nothing is written to it.
+/// An image as a read-only block device.
 pub struct Image {
-    /// The image.
+    /// The image's file.
     pub file: File,
-    /// Its length in bytes.
+    /// The image's length in bytes.
     pub length: u64,
 }
 

@@ -1,4 +1,4 @@
-//! `disk list`: what the kernel would find.
+//! The `disk list` command: shows what the kernel would find.
 
 use std::fs::File;
 use std::path::Path;
@@ -8,7 +8,7 @@ use bareflow_disk::Disk;
 use super::image::Image;
 use crate::{BoxError, Exit, say};
 
-/// Shows what is in an image's `/modules`. What can't be read is said, and the rest goes on.
+/// Lists the files in an image's `/modules`. Unreadable entries are reported, and the others are still listed.
 pub fn list(path: &Path) -> Result<Exit, BoxError> {
     let shown = path.display();
     let open = || -> std::io::Result<Image> {

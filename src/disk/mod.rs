@@ -1,4 +1,4 @@
-//! `disk`: images of disks with modules, for the kernel to load and save.
+//! The `disk` command: makes and lists disk images, from which the kernel loads modules and to which it saves them.
 
 pub(crate) mod create;
 mod image;
@@ -8,7 +8,7 @@ pub mod options;
 use crate::{BoxError, Exit};
 use options::DiskCommand;
 
-/// Carries the command out.
+/// Runs the command.
 ///
 /// # Errors
 /// When the image can't be made or read.

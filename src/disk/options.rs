@@ -1,10 +1,10 @@
-//! What `disk` takes.
+//! The options of `disk`.
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-/// What to do with an image.
+/// An action on a disk image.
 #[derive(Debug, Subcommand)]
 pub enum DiskCommand {
     /// Make an image with a FAT partition that holds the files in /modules.
@@ -16,25 +16,25 @@ pub enum DiskCommand {
     },
 }
 
-/// What `disk create` takes.
+/// The options of `disk create`.
 #[derive(Debug, Args)]
 pub struct CreateOptions {
     /// The image to make.
     #[arg(value_name = "IMG")]
     pub image: PathBuf,
-    /// The blobs to put on it; their contents are not judged.
+    /// The blobs to put on the image; their contents are not checked.
     #[arg(value_name = "FILE.mod")]
     pub files: Vec<PathBuf>,
-    /// Make it although no file is named.
+    /// Make an image without files.
     #[arg(long, conflicts_with = "files")]
     pub empty: bool,
-    /// Its size, such as 64M or 1G; 64M, or more where the files need it, when not said.
+    /// The image's size, such as 64M or 1G; by default 64M, or more if the files need it.
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub size: Option<u64>,
-    /// The file system; FAT16 up to 512M, then FAT32, when not said.
+    /// The file system; by default FAT16 up to 512M, and FAT32 above.
     #[arg(long, value_enum, value_name = "16|32")]
     pub fat: Option<Fat>,
-    /// Overwrite an image that is there.
+    /// Overwrite an existing image.
     #[arg(long)]
     pub force: bool,
 }
@@ -50,7 +50,7 @@ pub enum Fat {
     Fat32,
 }
 
-/// A number of MiB or GiB, as bytes.
+/// Parses a size in MiB or GiB, and returns it in bytes.
 fn size(text: &str) -> Result<u64, String> {
     let split = text.strip_suffix(['M', 'm']).map(|digits| (digits, 20));
     let split = split.or_else(|| text.strip_suffix(['G', 'g']).map(|digits| (digits, 30)));

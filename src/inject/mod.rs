@@ -1,6 +1,7 @@
-//! `inject`: the fault campaign. Kernels in QEMU flip bits of running modules,
-//! piece by piece; this side counts, shows how far it is, and boots anew where
-//! a kernel was lost.
+//! The `inject` command: the fault campaign.
+//!
+//! Kernels in QEMU flip bits of running modules, one piece of the campaign per boot. This side counts the outcomes,
+//! shows the progress, and boots a new kernel where one was lost.
 
 mod state;
 mod tally;
@@ -26,18 +27,20 @@ use crate::{BoxError, Exit, embedded, new, say};
 use state::CampaignState;
 use tally::Tally;
 
-/// Injections that one boot makes.
+/// The number of injections in one boot.
 const PIECE: u64 = 2000;
 
-/// How long a kernel may say nothing before it counts as lost: an injection takes milliseconds, but a
-/// machine with other work may keep the emulator waiting.
+/// The time without output after which a kernel counts as lost.
+///
+/// An injection takes milliseconds, but on a busy machine the emulator may have to wait.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How often each of the four is in the list of modules, where the all-in-one one is once: a
-/// call of that takes as long as some dozen of theirs.
+/// The number of copies of each of the four modules in the list.
+///
+/// The all-in-one module is in it once, since a call of it takes as long as some dozen of theirs.
 const SHARE: usize = 4;
 
-/// What is written as JSON.
+/// The summary that is written as JSON.
 #[derive(Debug, Serialize)]
 struct Summary<'tally> {
     seed: u64,
@@ -47,10 +50,10 @@ struct Summary<'tally> {
     tally: &'tally Tally,
 }
 
-/// Carries the command out.
+/// Runs the command.
 ///
 /// # Errors
-/// What keeps it from being carried out.
+/// Anything that keeps the command from being carried out.
 pub fn inject(options: &InjectOptions) -> Result<Exit, BoxError> {
     if embedded::KERNEL.is_empty() {
         return Err(format!("this build has no kernel; {}", kernel_remedy()).into());
@@ -79,12 +82,12 @@ pub fn inject(options: &InjectOptions) -> Result<Exit, BoxError> {
     if let Some(json) = &options.json {
         write_json(json, &Summary { seed: options.seed, count: options.count, domain, tally: &tally })?;
     }
-    // Ring 0 can end the kernel; ring 3 can't.
+    // A module in ring 0 can end the kernel; one in ring 3 can't.
     let survived = tally.kernel_lost == 0 || domain == "kernel";
     Ok(if survived && tally.recovered + tally.kernel_lost == tally.manifested { Exit::Passed } else { Exit::Failed })
 }
 
-/// The blobs to disturb, with their names.
+/// Returns the blobs to disturb, with their names.
 fn blobs(options: &InjectOptions) -> Result<Vec<(String, Vec<u8>)>, BoxError> {
     if !options.files.is_empty() {
         let read = |path: &PathBuf| {
@@ -103,14 +106,14 @@ fn blobs(options: &InjectOptions) -> Result<Vec<(String, Vec<u8>)>, BoxError> {
     Ok(blobs)
 }
 
-/// What the workers share.
+/// The state that the workers share.
 struct Work {
     seed: u64,
     domain: &'static str,
     archive: Vec<u8>,
     path: PathBuf,
     progress: ProgressBar,
-    /// What is done, and what is to do.
+    /// The pieces that are done, and those that are left.
     state: Mutex<(CampaignState, Vec<(u64, u64)>)>,
 }
 
@@ -119,7 +122,7 @@ impl Work {
         self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Carries out pieces until there are none left.
+    /// Runs pieces until none is left.
     fn run(&self) -> Result<(), BoxError> {
         loop {
             let Some((first, length)) = self.lock().1.pop() else { return Ok(()) };
@@ -130,7 +133,7 @@ impl Work {
         }
     }
 
-    /// Carries out one piece, in as many boots as it takes.
+    /// Runs one piece, in as many boots as it takes.
     fn piece(&self, first: u64, length: u64) -> Result<Tally, BoxError> {
         let mut tally = Tally::default();
         while tally.injected < length {
@@ -156,7 +159,7 @@ impl Work {
                 }
             }
             if tally.injected < length || outcome.exit_reason != ExitReason::Passed {
-                // A kernel that never began would be booted for ever.
+                // A kernel that fails to start would otherwise be booted forever.
                 if matches!(outcome.exit_reason, ExitReason::Exited(Some(code)) if code != 0)
                     && tally.injected == before
                 {
@@ -188,7 +191,7 @@ fn show(options: &InjectOptions, domain: &str, tally: &Tally) {
     }
 }
 
-/// A line that shows how far the campaign is, on a terminal only.
+/// Returns the campaign's progress bar; hidden unless standard error is a terminal.
 fn progress(count: u64) -> ProgressBar {
     use std::io::IsTerminal;
     if !std::io::stderr().is_terminal() {
@@ -196,7 +199,7 @@ fn progress(count: u64) -> ProgressBar {
     }
     let bar = ProgressBar::new(count);
     let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
-        // It can't be shown where that fails.
+        // Without a rate, there is nothing else to show.
         let _ = write!(out, "{:.0}/s", state.per_sec());
     };
     let style = ProgressStyle::with_template("{pos}/{len} {wide_bar} {rate} {eta}");

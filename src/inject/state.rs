@@ -1,5 +1,6 @@
-//! A campaign's progress: which pieces are done, and what came of them. Written
-//! whole after each piece, so that a campaign that is cut off goes on where it was.
+//! A campaign's progress: the pieces that are done, and their outcomes.
+//!
+//! The file is replaced as a whole after each piece, so an interrupted campaign continues from there.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,21 +11,22 @@ use serde::{Deserialize, Serialize};
 use super::tally::Tally;
 use crate::{BoxError, say};
 
-/// What is kept.
+/// The saved state of a campaign.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CampaignState {
-    /// Stands for kernel and blobs: with others the pieces mean nothing.
+    /// A checksum of kernel and blobs. With others, the pieces are meaningless.
     pub fingerprint: u32,
     /// The campaign's seed.
     pub seed: u64,
     /// `kernel` or `user`.
     pub domain: String,
-    /// The pieces that are done, by their first injection, with their length.
+    /// The finished pieces, by their first injection, with their lengths and tallies.
     pub pieces: BTreeMap<u64, (u64, Tally)>,
 }
 
 impl CampaignState {
-    /// What the file at `path` holds of this very campaign; nothing where it is another one's or none's.
+    /// Loads the campaign's state from `path`. If the file is missing or belongs to another campaign, returns an empty
+    /// state.
     pub fn load(path: &Path, fingerprint: u32, seed: u64, domain: &str) -> CampaignState {
         let fresh = CampaignState { fingerprint, seed, domain: domain.to_owned(), pieces: BTreeMap::new() };
         let Ok(text) = fs::read_to_string(path) else { return fresh };
@@ -37,7 +39,7 @@ impl CampaignState {
         }
     }
 
-    /// Writes it to `path`: to a file beside it first, so that there is always a whole one.
+    /// Writes the state to `path`, by replacing the file, so that there is always a complete one.
     ///
     /// # Errors
     /// When it can't be written.
@@ -50,7 +52,7 @@ impl CampaignState {
         written.map_err(|error| format!("can't keep the progress in {}: {error}", path.display()).into())
     }
 
-    /// All that came of the first `count` injections.
+    /// Returns the combined tally of the finished pieces among the first `count` injections.
     pub fn tally(&self, count: u64) -> Tally {
         let mut all = Tally::default();
         for (_, (_, tally)) in self.pieces.iter().filter(|(first, (length, _))| *first + length <= count) {
@@ -59,7 +61,7 @@ impl CampaignState {
         all
     }
 
-    /// The first injection and the length of every piece of the first `count` that is not done.
+    /// Returns the unfinished pieces of the first `count` injections: the first injection and the length of each.
     pub fn missing(&self, count: u64, length: u64) -> Vec<(u64, u64)> {
         let starts = (0..count).step_by(usize::try_from(length).unwrap_or(usize::MAX));
         let pieces = starts.map(|first| (first, length.min(count - first)));

@@ -1,28 +1,28 @@
-//! What came of the injections of a campaign, or of a part of it.
+//! The outcomes of a campaign's injections, or of a part of them.
 
 use std::collections::BTreeMap;
 
 use bareflow_protocol::campaign::{Injection, InjectionOutcome, Target};
 use serde::{Deserialize, Serialize};
 
-/// The counts.
+/// The counts of outcomes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// Bits flipped.
     pub injected: u64,
-    /// Those that anything came of.
+    /// Injections that had an effect.
     pub manifested: u64,
-    /// Those that ended in a typed fault of the module.
+    /// Injections that ended in a typed fault of the module.
     pub contained: u64,
-    /// Those behind which a fresh load of the module was right again.
+    /// Injections after which a freshly loaded module gave the right result again.
     pub recovered: u64,
-    /// Those that gave a wrong result and no fault.
+    /// Injections that gave a wrong result and no fault.
     pub silent_wrong: u64,
-    /// Those that the kernel did not come through.
+    /// Injections after which the kernel was lost.
     pub kernel_lost: u64,
-    /// Faults by their kind.
+    /// Faults by kind.
     pub faults: BTreeMap<String, u64>,
-    /// Injections and manifested ones by what was hit.
+    /// Injections, and those with an effect, by target.
     pub targets: BTreeMap<String, (u64, u64)>,
 }
 
@@ -45,14 +45,14 @@ impl Tally {
         self.recovered += u64::from(injection.recovered);
     }
 
-    /// Counts an injection that the kernel did not come through.
+    /// Counts an injection that the kernel did not survive.
     pub fn count_lost(&mut self) {
         self.injected += 1;
         self.manifested += 1;
         self.kernel_lost += 1;
     }
 
-    /// Adds the counts of another part.
+    /// Adds the counts of `other`.
     pub fn add(&mut self, other: &Tally) {
         self.injected += other.injected;
         self.manifested += other.manifested;

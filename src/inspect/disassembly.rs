@@ -1,4 +1,4 @@
-//! A module's text, instruction by instruction.
+//! Disassembly of a module's text.
 
 use bareflow_abi::symbols::{Symbol, Symbols};
 use bareflow_abi::trap_codes::PANIC_INSTRUCTION;
@@ -12,13 +12,13 @@ use super::place;
 #[derive(Debug, Serialize)]
 pub(super) struct Line {
     pub offset: String,
-    /// The function that begins here.
+    /// The name of the function that begins here.
     pub function: Option<String>,
     pub bytes: String,
     pub instruction: String,
 }
 
-/// What an instruction is there for, where that is plain to see.
+/// Returns a comment on an instruction: the entry, a panic, or the target of a reference.
 fn note(instruction: &Instruction, bytes: &[u8], entry: u32, names: &Names) -> Option<String> {
     if instruction.ip() == u64::from(entry) {
         return Some("entry".to_owned());
@@ -40,18 +40,18 @@ fn note(instruction: &Instruction, bytes: &[u8], entry: u32, names: &Names) -> O
     (calls && target == u64::from(entry)).then(|| "calls the entry".to_owned())
 }
 
-/// Where functions begin, and their names, in the order of the text.
+/// The offsets and names of functions, in ascending order.
 struct Names(Vec<(u64, String)>);
 
 impl Names {
-    /// Those of a list of [`Symbols`], as far as it can be read.
+    /// Reads the functions from a list of [`Symbols`], up to the first entry that can't be read.
     fn of(list: &[u8]) -> Names {
         let readable = Symbols::new(list).map_while(Result::ok);
         let named = |symbol: Symbol<'_>| (u64::from(symbol.offset), Printable(symbol.name.as_bytes()).to_string());
         Names(readable.map(named).collect())
     }
 
-    /// The function that begins at `offset`.
+    /// Returns the name of the function that begins at `offset`.
     fn at(&self, offset: u64) -> Option<&str> {
         let place = self.0.binary_search_by_key(&offset, |(start, _)| *start).ok()?;
         self.0.get(place).map(|(_, name)| name.as_str())
@@ -69,7 +69,7 @@ fn formatter() -> IntelFormatter {
     formatter
 }
 
-/// The whole instructions among `code`, which was at `address`; an instruction that is none ends them.
+/// Disassembles `code`, which was at `address`, up to the first invalid instruction.
 pub(crate) fn instructions_at(address: u64, code: &[u8]) -> Vec<String> {
     let mut formatter = formatter();
     let mut decoder = Decoder::with_ip(64, code, address, DecoderOptions::NONE);
@@ -86,7 +86,7 @@ pub(crate) fn instructions_at(address: u64, code: &[u8]) -> Vec<String> {
     shown
 }
 
-/// The instructions of `text`, whose entry lies at `entry` and whose functions are these [`Symbols`].
+/// Disassembles `text`; `entry` is the entry's offset, and `symbols` a list of [`Symbols`].
 pub(super) fn disassemble(text: &[u8], entry: u32, symbols: &[u8]) -> Vec<Line> {
     let mut formatter = formatter();
     let mut decoder = Decoder::with_ip(64, text, 0, DecoderOptions::NONE);
@@ -124,7 +124,7 @@ mod tests {
         let start = std::time::Instant::now();
         let lines = disassemble(&[0x90; COUNT as usize], 0, &list);
         assert!(lines.len() == COUNT as usize && lines.iter().all(|line| line.function.as_deref() == Some("f")));
-        // Looked for from the beginning each time, it takes minutes.
+        // Searching the names from the beginning each time would take minutes.
         assert!(start.elapsed() < std::time::Duration::from_secs(20));
     }
 }

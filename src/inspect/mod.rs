@@ -1,4 +1,4 @@
-//! `inspect`: what is in a blob, and whether it would be loaded.
+//! The `inspect` command: shows the contents of a blob, and whether it would be loaded.
 
 pub(crate) mod disassembly;
 
@@ -25,16 +25,16 @@ use crate::output::report_refused;
 use crate::{BoxError, Exit, say};
 use disassembly::{Line, disassemble};
 
-/// What is shown, and written as JSON.
+/// The inspection of a blob, which is printed and written as JSON.
 #[derive(Debug, Serialize)]
 struct Inspection {
     file: String,
     blob_size: usize,
     verdict: String,
     valid: bool,
-    /// The services it declares, and whether it wants a heap: as `--allow` takes it.
+    /// The services that the module declares, and whether it uses a heap, in the syntax of `--allow`.
     declares: String,
-    /// What its calls get where no option sets other limits, and those limits; nothing where it would be refused.
+    /// The budget of a call under the default limits, and these limits; `None` if the blob would be refused.
     budget: Option<report::Budget>,
     limits: report::Budget,
     header: Vec<HeaderField>,
@@ -54,7 +54,7 @@ struct Function {
     name: String,
 }
 
-/// The module's code for processors of a higher level.
+/// The module's code for processors of a higher x86-64 level.
 #[derive(Debug, Serialize)]
 struct Variant {
     cpu_level: u8,
@@ -85,14 +85,14 @@ struct Record {
     kind: String,
     skippable: bool,
     length: usize,
-    /// The modules it names, where it is the list of those that may be called.
+    /// The modules listed, if this is the record of dependencies.
     depends: Vec<String>,
 }
 
-/// Everything a machine can offer: the verdict is on the blob alone.
+/// All capabilities that a machine can have, since the verdict is about the blob only.
 const CAPABILITIES: Capabilities = Capabilities { services: u32::MAX, cpu_level: 4, checksum: Crc32c::SOFTWARE };
 
-/// Carries the command out.
+/// Runs the command.
 ///
 /// # Errors
 /// When the JSON can't be written.
@@ -121,7 +121,7 @@ fn examine(file: &str, blob: &[u8], allowed: Permissions) -> Inspection {
             refused => Err(LoadError::NotAllowed { refused, allowed }),
         });
     let raw = RawModule::parse(blob).ok();
-    // What does not begin as a blob has no fields that could mean anything.
+    // Without the magic, the fields would be meaningless.
     let header = blob.first_chunk().map(Header::from_bytes).filter(|header| header.magic == MAGIC);
     let raw = raw.filter(|_| header.is_some());
     let budget = |Budget { time_us, stack, heap, data }| report::Budget { time_us, stack, heap, data };
@@ -146,7 +146,7 @@ fn examine(file: &str, blob: &[u8], allowed: Permissions) -> Inspection {
     }
 }
 
-/// Every field, by the one table there is, with its meaning where a number has one.
+/// Returns all header fields, with the meaning of those whose numbers have one.
 fn header_fields(header: &Header) -> Vec<HeaderField> {
     let bytes = header.to_bytes();
     let value = |name, offset: usize, size: usize| match name {
@@ -165,7 +165,7 @@ fn header_fields(header: &Header) -> Vec<HeaderField> {
     fields.map(|&(name, offset, size)| HeaderField { name, offset, value: value(name, offset, size) }).collect()
 }
 
-/// Those that can be taken apart.
+/// Returns the variants that can be parsed.
 fn variants(raw: RawModule<'_>) -> Vec<Variant> {
     let variant = |(code, list): (Code<'_>, &[u8])| Variant {
         cpu_level: code.header.level,
@@ -175,19 +175,19 @@ fn variants(raw: RawModule<'_>) -> Vec<Variant> {
         symbols: functions(list),
         disassembly: disassemble(code.text, code.header.entry, list),
     };
-    // A variant's symbols are behind it.
+    // A variant's symbols follow it.
     let records: Vec<_> = Records::new(raw.records).flatten().collect();
     let found = records.iter().enumerate().filter(|(_, record)| record.kind == VARIANT);
     let found = found.map(|(place, record)| (record.bytes, symbols_of(records.get(place + 1..).unwrap_or_default())));
     found.filter_map(|(bytes, list)| Some((Code::variant(bytes).ok()?, list))).map(variant).collect()
 }
 
-/// The symbols of the blob's own code, if there are any.
+/// Returns the symbols of the blob's base code; empty if there are none.
 fn own_symbols(raw: RawModule<'_>) -> &[u8] {
     symbols_of(&Records::new(raw.records).flatten().collect::<Vec<_>>())
 }
 
-/// The symbols among these records before the next variant.
+/// Returns the symbols among `records` before the next variant.
 fn symbols_of<'blob>(records: &[bareflow_loader::records::Record<'blob>]) -> &'blob [u8] {
     let of_this = records.iter().take_while(|record| record.kind != VARIANT);
     of_this.into_iter().find(|record| record.kind == SYMBOLS).map_or(&[], |record| record.bytes)
@@ -221,7 +221,7 @@ fn fixups(code: &Code<'_>) -> Vec<String> {
     Fixups::new(code.fixups).map(|offset| offset.map_or_else(|error| error.to_string(), place)).collect()
 }
 
-/// A distance from the image's base, as a place in a segment.
+/// Formats an offset from the image's base as a segment and an offset.
 fn place(offset: u64) -> String {
     match offset {
         DATA_OFFSET.. => format!("data+{:#x}", offset - DATA_OFFSET),
@@ -241,7 +241,7 @@ fn records(raw: RawModule<'_>) -> Vec<Record> {
     readable.map(record).collect()
 }
 
-/// What a list of dependencies says.
+/// Formats a list of dependencies.
 fn depends(list: &[u8]) -> Vec<String> {
     Dependencies::new(list).map(|needed| format!("{} {}", needed.name, VersionRange::of(&needed))).collect()
 }

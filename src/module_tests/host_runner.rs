@@ -1,4 +1,4 @@
-//! Examples in this process: in itself, and in a child process for the user domain.
+//! Runs examples in this process, and in a child process for the user domain.
 
 use bareflow_host::HostPlatform;
 use bareflow_loader::{Budget, Domain, FaultPolicy, LoadOptions, ModuleId, ModuleManager, Timing};
@@ -7,11 +7,11 @@ use bareflow_suite::OUTPUT_CAPACITY;
 use super::{Candidate, ExampleOutcome, Runner};
 use crate::{BoxError, explain};
 
-/// This process.
+/// The runner for this process.
 pub(super) struct HostRunner {
-    /// What was loaded last, and its surroundings.
+    /// The module that was loaded last, and its manager.
     loaded: Option<(ModuleManager<HostPlatform>, ModuleId)>,
-    /// What modules get at most.
+    /// The limits of modules' budgets, if they are restricted.
     limits: Option<Budget>,
 }
 

@@ -1,5 +1,6 @@
-//! Examples in a kernel, which is booted once for all of them, finds the blobs on its disk, and is told what to do over
-//! its channel.
+//! Runs examples in a kernel.
+//!
+//! The kernel is booted once for all examples, finds the blobs on its disk, and is controlled over its channel.
 
 use std::path::Path;
 use std::time::Duration;
@@ -18,23 +19,23 @@ use crate::qemu::{Machine, Running};
 use crate::setup::kernel_remedy;
 use crate::{BoxError, embedded};
 
-/// How long there may be no sign of the kernel: more than a call may take.
+/// The time without a sign of the kernel after which it is given up: more than a call may take.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// A kernel in QEMU.
+/// The runner for a kernel in QEMU.
 pub(super) struct KernelRunner {
     client: Client,
-    /// What is loaded beside the kernel's own modules, in that order.
+    /// The modules that were loaded in addition to the kernel's own, in that order.
     loaded: Vec<String>,
-    /// What modules get at most.
+    /// The limits of modules' budgets, if they are restricted.
     limits: Option<report::Budget>,
-    /// The machine and its disk end with these.
+    /// Dropping these ends the machine and deletes its disk.
     _machine: Running,
     _disk: NamedTempFile,
 }
 
 impl KernelRunner {
-    /// Boots a kernel that finds all blobs on its disk.
+    /// Boots a kernel that has all blobs on its disk.
     pub(super) fn boot(candidates: &[Candidate], limits: Option<Budget>) -> Result<KernelRunner, BoxError> {
         if embedded::KERNEL.is_empty() {
             let remedy = kernel_remedy();
@@ -44,7 +45,7 @@ impl KernelRunner {
             .into());
         }
         let disk = temporary(&candidates.iter().flat_map(files).collect::<Vec<_>>())?;
-        // One tick is one instruction: what a call may take does not depend on what else this machine does.
+        // One tick is one instruction, so time limits of calls do not depend on the load of this machine.
         let machine = Machine {
             command_line: "serve=1 clock=icount".to_owned(),
             virtio_channel: true,
@@ -66,7 +67,8 @@ impl KernelRunner {
         Ok(kernel)
     }
 
-    /// Unloads what the kernel loads by itself, from its disk too: each module has its memory to itself.
+    /// Unloads the modules that the kernel loaded by itself, also from its disk, so that each test has all of the
+    /// memory.
     fn unload_all(&mut self) -> Result<(), BoxError> {
         loop {
             let Response::Modules(found) = self.client.ask(Request::Ps)? else {
@@ -74,7 +76,7 @@ impl KernelRunner {
             };
             let mut done = 0;
             for module in &found {
-                // What others need goes behind them.
+                // A module that others depend on is unloaded after them.
                 done += usize::from(self.ask(Request::Unload { module: &module.name })?.is_ok());
             }
             if done == found.len() {
@@ -86,7 +88,7 @@ impl KernelRunner {
         }
     }
 
-    /// Asks the kernel; what it refuses is no problem.
+    /// Sends a request; a refusal by the kernel is returned as the inner error.
     fn ask(&mut self, request: Request<'_>) -> Result<Result<Response, String>, BoxError> {
         match self.client.ask(request) {
             Ok(answer) => Ok(Ok(answer)),
@@ -138,14 +140,15 @@ impl Runner for KernelRunner {
     }
 }
 
-/// What the server says of a call without the module's name and the call's number, which it puts around: there is one
-/// call, of the module whose examples these are.
+/// Strips the module's name and the call's number, which the server adds, from the error of a call.
+///
+/// They say nothing here, since there is only one call, of the module under test.
 fn of_one_call<'refusal>(module: &str, refusal: &'refusal str) -> &'refusal str {
     let text = refusal.strip_prefix(module).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(refusal);
     text.strip_suffix(" (call 1 of 1)").unwrap_or(text)
 }
 
-/// What a module is loaded from, with those that it calls before it.
+/// Returns the files of a module: first those that it depends on, then its own.
 fn files(candidate: &Candidate) -> impl Iterator<Item = Content> {
     let needed = candidate.needed.iter().enumerate();
     let needed = needed.map(|(number, blob)| Content { name: needed_file(candidate, number), bytes: blob.clone() });

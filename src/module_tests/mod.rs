@@ -1,5 +1,7 @@
-//! `test`: runs the examples that modules have in their `Cargo.toml`, in both domains, on the host (`here`) and in
-//! a kernel (`kernel`), and shows what came of them (`show`).
+//! The `test` command.
+//!
+//! It runs the examples in modules' `Cargo.toml`, in both domains, on the host (`host_runner`) and in a kernel
+//! (`kernel_runner`), and shows the outcomes (`show`).
 
 mod host_runner;
 mod kernel_runner;
@@ -21,42 +23,42 @@ use show::{TestRun, Tested};
 struct Candidate {
     name: String,
     version: String,
-    /// The blobs of the modules that it calls, each before those that call it.
+    /// The blobs of the modules that it calls, callees first.
     needed: Vec<Vec<u8>>,
     blob: Vec<u8>,
     examples: Vec<Example>,
 }
 
-/// What came of a call.
+/// The outcome of a call.
 struct ExampleOutcome {
     result: i32,
     output: Vec<u8>,
-    /// How many instructions it took, where they are counted.
+    /// The number of instructions it took, where they are counted.
     instructions: Option<u64>,
 }
 
-/// Where modules can be loaded and called.
+/// An environment in which modules can be loaded and called.
 trait Runner {
-    /// What reports call it: `host` or `kernel`.
+    /// Returns the name in reports: `host` or `kernel`.
     fn name(&self) -> &'static str;
 
-    /// Loads a module into a domain, behind those that it calls and in the place of what was loaded last.
+    /// Loads a module into a domain, after its dependencies. It replaces the module that was loaded last.
     ///
     /// # Errors
-    /// Why it is refused, or what keeps the place from answering.
+    /// When the runner fails. The inner error says why the module was refused.
     fn load(&mut self, candidate: &Candidate, domain: Domain) -> Result<Result<(), String>, BoxError>;
 
-    /// Calls what was loaded last.
+    /// Calls the module that was loaded last.
     ///
     /// # Errors
-    /// Why there is no result, or what keeps the place from answering.
+    /// When the runner fails. The inner error says why the call gave no result.
     fn call(&mut self, input: &[u8]) -> Result<Result<ExampleOutcome, String>, BoxError>;
 }
 
-/// Carries the command out.
+/// Runs the command.
 ///
 /// # Errors
-/// When there is nothing to test, or what keeps it from being tested.
+/// When there is nothing to test, or the tests can't be run.
 pub fn test(options: &TestOptions) -> Result<Exit, BoxError> {
     let modules = chosen(&options.which)?;
     warn_of_flags();
@@ -116,7 +118,8 @@ fn version(module: &ModuleCrate) -> String {
     format!("{major}.{minor}.{patch}")
 }
 
-/// The blobs of the modules that one calls: those of the workspace around it, or else those that this program carries.
+/// Returns the blobs of the modules that `module` calls: from its workspace, or else from those embedded in this
+/// program.
 pub(crate) fn needed_by(module: &ModuleCrate) -> Result<Vec<Vec<u8>>, BoxError> {
     if module.settings.depends.is_empty() {
         return Ok(Vec::new());
@@ -133,7 +136,7 @@ pub(crate) fn needed_by(module: &ModuleCrate) -> Result<Vec<Vec<u8>>, BoxError> 
     Ok(blobs)
 }
 
-/// Runs a module's examples in every place and domain.
+/// Runs a module's examples in every runner and domain.
 fn try_everywhere(candidate: &Candidate, runners: &mut [Box<dyn Runner>]) -> Result<Tested, BoxError> {
     let mut trials = Vec::new();
     for runner in runners.iter_mut().filter(|_| !candidate.examples.is_empty()) {
@@ -150,7 +153,7 @@ fn try_everywhere(candidate: &Candidate, runners: &mut [Box<dyn Runner>]) -> Res
     Ok(Tested { name, version, examples: candidate.examples.len(), trials, error: None })
 }
 
-/// Tries all examples, and notes which failed and what they took.
+/// Runs all examples, and records the failures and the instructions.
 fn try_all(examples: &[Example], runner: &mut dyn Runner, trial: &mut TestRun) -> Result<(), BoxError> {
     for (number, example) in (1..).zip(examples) {
         let failure = match runner.call(&example.input)? {

@@ -1,4 +1,4 @@
-//! What came of examples, as text and as JSON.
+//! The outcomes of examples, as text and as JSON.
 
 use bareflow_builder::Example;
 use serde::Serialize;
@@ -10,23 +10,23 @@ use crate::say;
 /// The version of the JSON form.
 const SCHEMA: u32 = 1;
 
-/// Bytes that a message shows of an output.
+/// The number of bytes of an output that a message shows.
 const SHOWN: usize = 16;
 
-/// What came of one module's examples.
+/// The outcome of one module's examples.
 #[derive(Debug, Serialize)]
 pub(super) struct Tested {
     pub name: String,
     pub version: String,
-    /// How many there are.
+    /// The number of examples.
     pub examples: usize,
     pub trials: Vec<TestRun>,
-    /// Why there is no blob, if there is none.
+    /// The error that kept the blob from being built, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 
-/// What came of them in one place and domain.
+/// The outcome of the examples in one runner and domain.
 #[derive(Debug, Serialize)]
 pub(super) struct TestRun {
     /// `host` or `kernel`.
@@ -34,9 +34,9 @@ pub(super) struct TestRun {
     pub place: &'static str,
     /// `kernel` or `user`.
     pub domain: &'static str,
-    /// Instructions of all calls, with what measuring takes; nothing where they are not counted.
+    /// The instructions of all calls, with the cost of measuring; `None` where they are not counted.
     pub instructions: Option<u64>,
-    /// What went wrong, and in which example.
+    /// The failures, with the numbers of their examples.
     pub failures: Vec<String>,
 }
 
@@ -45,19 +45,19 @@ impl TestRun {
         TestRun { place, domain, instructions: None, failures: Vec::new() }
     }
 
-    /// Adds what a call took.
+    /// Adds the instructions of a call.
     pub(super) fn count(&mut self, instructions: Option<u64>) {
         self.instructions = instructions.map(|count| count + self.instructions.unwrap_or(0));
     }
 }
 
 impl Tested {
-    /// Whether all went as it should.
+    /// Whether all examples passed.
     pub(super) fn passed(&self) -> bool {
         self.error.is_none() && self.trials.iter().all(|trial| trial.failures.is_empty())
     }
 
-    /// Shows it: a line for each place and domain, and one for each failure.
+    /// Shows the outcome: a line for each runner and domain, and one for each failure.
     pub(super) fn show(&self) {
         let Tested { name, version, examples, .. } = self;
         match examples {
@@ -76,12 +76,12 @@ impl Tested {
     }
 }
 
-/// All of it as JSON.
+/// Returns all outcomes as JSON.
 pub(super) fn document(tested: &[Tested], passed: bool) -> Value {
     json!({ "schema": SCHEMA, "modules": tested, "passed": passed })
 }
 
-/// What is wrong with a result and an output, if anything is.
+/// Returns the difference between a call's outcome and the expected one, if there is any.
 pub(super) fn difference(example: &Example, result: i32, output: &[u8]) -> Option<String> {
     if let Some(expected) = example.result.filter(|&expected| expected != result) {
         return Some(format!("returned {result}, expected {expected}"));
@@ -93,7 +93,7 @@ pub(super) fn difference(example: &Example, result: i32, output: &[u8]) -> Optio
     Some(format!("wrote {} bytes, expected {}; from byte {place} on {found}, expected {wanted}", lengths.0, lengths.1))
 }
 
-/// Some bytes from `place` on: as text where they are one.
+/// Formats some bytes from `place` on, as text if they are printable.
 fn part(bytes: &[u8], place: usize) -> String {
     let rest = bytes.get(place..).unwrap_or_default();
     let shown = rest.get(..SHOWN).unwrap_or(rest);
@@ -109,7 +109,7 @@ fn part(bytes: &[u8], place: usize) -> String {
     format!("{}{more}", digits.join(" "))
 }
 
-/// A character as text in quotes has it: what ends a line, or moves on in one, is escaped.
+/// Formats a character for quoted text, with control characters escaped.
 fn in_quotes(character: char) -> String {
     if character.is_ascii_control() { character.escape_default().to_string() } else { character.to_string() }
 }

@@ -1,12 +1,13 @@
-//! Failures as people are told of them: each once.
+//! Summary of failures, in which each text appears once.
 
 use super::show::TestRun;
 
-/// Places, and the numbers of the examples there.
+/// Runs, and the numbers of the examples that failed in them.
 type Places<'trial> = Vec<(&'trial TestRun, Vec<&'trial str>)>;
 
-/// The failures of all places, each text once, with the places and the examples it is true of, in the order in which
-/// they came. A fault says the same wherever it happens.
+/// Returns the failures of all runs in their order; runs and examples that failed with the same text share a line.
+///
+/// A fault reads the same wherever it happens.
 pub(super) fn once(trials: &[TestRun]) -> Vec<String> {
     let mut told: Vec<(&str, Places<'_>)> = Vec::new();
     for trial in trials {
@@ -29,7 +30,7 @@ pub(super) fn once(trials: &[TestRun]) -> Vec<String> {
     told.iter().flat_map(|(text, places)| by_examples(text, places)).collect()
 }
 
-/// A line for each set of examples that a text is true of.
+/// Returns a line for each set of examples that failed with `text`.
 fn by_examples(text: &str, places: &Places<'_>) -> Vec<String> {
     let mut lines: Vec<(&[&str], Vec<String>)> = Vec::new();
     for (trial, examples) in places {
@@ -71,7 +72,7 @@ mod tests {
             "kernel, user domain: refused: torn",
         ];
         assert_eq!(once(&trials), expected);
-        // What differs by place is told for each.
+        // Lines that differ by place are kept apart.
         let trials = [trial("host", &faulted), trial("kernel", &faulted[1..])];
         let expected =
             ["host, user domain: examples 1, 2: faulted: divide", "kernel, user domain: example 2: faulted: divide"];

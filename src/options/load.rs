@@ -1,35 +1,36 @@
-//! How modules are loaded, as the command line says it.
+//! Options for loading modules.
 
 use std::num::NonZeroU32;
 
 use bareflow_loader::{Budget, FaultPolicy, LoadOptions, Permissions};
 use clap::{Args, ValueEnum};
 
-/// How modules are loaded, and their calls measured.
+/// Options for loading modules and measuring their calls.
 #[derive(Debug, Args)]
 pub struct LoadingOptions {
-    /// Where the code of modules runs.
+    /// The domain that modules' code runs in.
     #[arg(long, value_enum, default_value_t = Domain::Kernel)]
     pub domain: Domain,
-    /// The most a call may take and a module may have, whatever it asks for: `time=10ms,stack=16K,heap=1M,data=1M`, any of them.
+    /// Limits of every call and of every module's memory: any of `time=10ms,stack=16K,heap=1M,data=1M`.
     #[arg(long, value_name = "LIMITS", value_parser = budget)]
     pub budget: Option<Budget>,
-    /// What happens to a module that faults: `stop`, `restart`, or `restart:N` for at most N times.
+    /// The reaction to a module's fault: `stop`, `restart`, or `restart:N` for at most N times.
     #[arg(long, value_name = "POLICY", default_value = "stop", value_parser = on_fault)]
     pub on_fault: FaultPolicy,
-    /// How the clock is read around calls.
+    /// The way the clock is read around calls.
     #[arg(long, value_enum, default_value_t = Timing::Precise)]
     pub timing: Timing,
-    /// Times one in N calls of each module, and counts all.
+    /// Time one in N calls of each module; all are counted.
     #[arg(long, value_name = "N", default_value = "1")]
     pub sample: NonZeroU32,
-    /// What modules may use: `all`, `none`, or some of `log,clock,call,heap`; those that declare more are refused.
+    /// Services that modules may use: `all`, `none`, or some of `log,clock,call,heap`; modules that declare others are
+    /// refused.
     #[arg(long, value_name = "SERVICES", default_value = "all", value_parser = allowed)]
     pub allow: Permissions,
 }
 
 impl LoadingOptions {
-    /// How modules are loaded.
+    /// Returns the options in the loader's form.
     #[must_use]
     pub fn load(&self) -> LoadOptions {
         LoadOptions {
@@ -42,27 +43,27 @@ impl LoadingOptions {
     }
 }
 
-/// Reads limits.
+/// Parses limits.
 pub(super) fn budget(text: &str) -> Result<Budget, String> {
     Budget::LIMITS.parse(text).map_err(|error| error.to_string())
 }
 
-/// Reads what modules may use.
+/// Parses a set of services.
 pub(super) fn allowed(text: &str) -> Result<Permissions, String> {
     Permissions::parse(text).map_err(|error| error.to_string())
 }
 
-/// Reads what happens to a module that faults.
+/// Parses a fault policy.
 pub(super) fn on_fault(text: &str) -> Result<FaultPolicy, String> {
     FaultPolicy::parse(text).ok_or_else(|| "expected stop, restart or restart:N".to_owned())
 }
 
-/// Where the code of modules runs.
+/// The domain that modules' code runs in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Domain {
-    /// In ring 0, called directly; with `host`, in this process.
+    /// Ring 0, called directly; with `host`, in this process.
     Kernel,
-    /// In ring 3, in an address space of its own; with `host`, in a child process.
+    /// Ring 3, in an address space of its own; with `host`, in a child process.
     User,
 }
 
@@ -75,12 +76,12 @@ impl From<Domain> for bareflow_loader::Domain {
     }
 }
 
-/// How the clock is read around calls.
+/// The way the clock is read around calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Timing {
     /// With fences: each reading covers the whole call and nothing else.
     Precise,
-    /// Without: two clock reads and nothing more.
+    /// Without fences: only two reads of the clock.
     Fast,
 }
 

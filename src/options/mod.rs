@@ -1,5 +1,7 @@
-//! The command line: the commands here, what they take in `run` (those that boot or
-//! run) and `client` (those that talk to a running kernel), what both share in `load`.
+//! The command line.
+//!
+//! This file has the commands, `run` the options of those that boot or run modules, `client` the options of those that
+//! talk to a running kernel, and `load` the options that both share.
 
 mod client;
 mod load;
@@ -24,69 +26,69 @@ pub use tune::TuneOptions;
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true)]
 pub struct Options {
-    /// Show no text but errors; results are in files and in the exit code.
+    /// Show only errors; results are in files and in the exit code.
     #[arg(short, long, global = true)]
     pub quiet: bool,
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What to do.
+/// The command.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Boot the kernel in QEMU, run the four tests, then every further module and FILE.
     Boot(BootOptions),
-    /// The same run in this process, without a kernel.
+    /// Do the same run in this process, without a kernel.
     Host(HostOptions),
     /// Make a new module crate that builds as it stands.
     New(NewOptions),
     /// Build the blobs and list them with their sizes.
     Build {
-        /// Which modules.
+        /// The modules to build.
         #[command(flatten)]
         which: BuildOptions,
         /// Leave the names of functions out of the blobs.
         #[arg(long)]
         strip: bool,
     },
-    /// Build modules and run their examples, here and, with `--boot`, in the kernel: in both domains each.
+    /// Build modules and run their examples in both domains, here and, with `--boot`, in the kernel.
     Test(TestOptions),
-    /// Build a module in many ways, run all of them, and find those that pay.
+    /// Build a module in many ways, run all builds, and find those that pay off.
     Tune(TuneOptions),
-    /// Flip bits of running modules in the kernel, and count what comes of it.
+    /// Flip bits of running modules in the kernel, and count the outcomes.
     Inject(InjectOptions),
-    /// Show what is in a blob, and whether it would be loaded.
+    /// Show the contents of a blob, and whether it would be loaded.
     Inspect {
         /// The blob.
         file: PathBuf,
-        /// The policy that the verdict is by: `all`, `none`, or some of `log,clock,call,heap`.
+        /// The services that the verdict permits: `all`, `none`, or some of `log,clock,call,heap`.
         #[arg(long, value_name = "SERVICES", default_value = "all", value_parser = load::allowed)]
         allow: bareflow_loader::Permissions,
-        /// Write the same as JSON; `-` is standard output.
+        /// Write the inspection as JSON; `-` is standard output.
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
-    /// Make an image of a disk with modules, or show what is on one.
+    /// Make a disk image with modules, or list the modules on one.
     #[command(subcommand)]
     Disk(crate::disk::options::DiskCommand),
     /// Boot the kernel in QEMU and keep it running for the commands below.
     Serve(ServeOptions),
     /// List the modules of a running kernel.
     Ps(PlainOptions),
-    /// Put a blob in the place of the loaded module of its name.
+    /// Replace the loaded module of the same name by a blob.
     Push(PushOptions),
     /// Build and push a module of this workspace whenever one of its files is saved.
     Watch(WatchOptions),
     /// Call a module.
     Call(CallOptions),
-    /// Unload a module and show what it gave back.
+    /// Unload a module and show the resources that it returned.
     Unload(ModuleOptions),
-    /// Make one of several loaded versions the one that its name stands for.
+    /// Make one of several loaded versions the active one.
     Activate(ModuleOptions),
-    /// Run two modules on the same input and show what they cost, side by side.
+    /// Run two modules on the same input and compare their costs.
     Compare(CompareOptions),
-    /// Show the statistics of modules, with what is known of their faults.
+    /// Show the statistics of modules, with the diagnoses of their faults.
     Stats(StatsOptions),
     /// Show the kernel's console.
     Log(LogOptions),
@@ -96,12 +98,12 @@ pub enum Command {
     Ls(FilesOptions),
     /// Write a loaded module's blob to the kernel's disk.
     Save(ModuleOptions),
-    /// End the kernel.
+    /// Shut the kernel down.
     Shutdown(PlainOptions),
 }
 
 impl Command {
-    /// Where its outcome is to be written as JSON, if anywhere.
+    /// Returns the path for the outcome as JSON, if there is one.
     #[must_use]
     pub fn json(&self) -> Option<&Path> {
         let json = match self {

@@ -1,4 +1,4 @@
-//! What the commands take that run modules themselves: here, or in a kernel they boot.
+//! The options of the commands that run modules themselves: in this process, or in a kernel that they boot.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::load::{Domain, LoadingOptions};
 
-/// What `boot` and `host` share.
+/// The options that `boot` and `host` share.
 #[derive(Debug, Args)]
 pub struct RunOptions {
     /// Further blobs to load and run.
@@ -16,30 +16,32 @@ pub struct RunOptions {
     /// Write the report as JSON; `-` is standard output.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// How often every module but the four is run.
+    /// Number of calls of every module but the four tests.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub repeat: u32,
-    /// Input of every module but the four: `-` (standard input), `@FILE`, `hex:00ff`, `text:..`, or a file's name, or else this very text.
+    /// Input of every module but the four tests: `-` (standard input), `@FILE`, `hex:00ff`, `text:..`, a file's name,
+    /// or else literal text.
     #[arg(long, value_name = "INPUT")]
     pub input: Option<OsString>,
-    /// Call each module many times in a row at the end, and show what one call takes to a hundredth of a cycle.
+    /// Call each module many times in a row at the end, and show the time of a call to a hundredth of a cycle.
     #[arg(long)]
     pub batch: bool,
-    /// How modules are loaded.
+    /// Options for loading modules.
     #[command(flatten)]
     pub loading: LoadingOptions,
 }
 
-/// What `host` takes besides.
+/// The options of `host`.
 #[derive(Debug, Args)]
 pub struct HostOptions {
-    /// What is run.
+    /// The run.
     #[command(flatten)]
     pub run: RunOptions,
-    /// Write the output of the last module that has any; a picture (Netpbm's P6 or P5) as PNG if the name ends so.
+    /// Write the output of the last module that has any; a picture (Netpbm's P6 or P5) becomes a PNG if the name ends
+    /// in .png.
     #[arg(long, value_name = "FILE[.png]")]
     pub output: Option<PathBuf>,
-    /// Make the calls of a recording instead, with what services told the modules then, and show the first difference.
+    /// Repeat the calls of a recording instead, with the services' recorded answers, and show the first difference.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "input", "repeat", "domain", "output"])]
     pub replay: Option<PathBuf>,
 }
@@ -47,7 +49,7 @@ pub struct HostOptions {
 /// The machine that a kernel boots in.
 #[derive(Debug, Args)]
 pub struct MachineOptions {
-    /// Let one clock tick be one instruction: the same figures at every run.
+    /// Make one clock tick one instruction: every run gives the same figures.
     #[arg(long)]
     pub icount: bool,
     /// QEMU's processor.
@@ -59,24 +61,24 @@ pub struct MachineOptions {
     /// QEMU's accelerator.
     #[arg(long, default_value = "tcg")]
     pub accel: String,
-    /// Its memory: 128M when not said.
+    /// The machine's memory; 128M by default.
     #[arg(long, value_name = "SIZE", default_value = "128M", value_parser = megabytes)]
     pub memory: u32,
-    /// A raw disk image, which the kernel finds its files on; `serve` lets it be written to.
+    /// A raw disk image with files for the kernel; `serve` allows writing to it.
     #[arg(long, value_name = "IMG")]
     pub disk: Option<PathBuf>,
 }
 
-/// What `boot` takes besides.
+/// The options of `boot`.
 #[derive(Debug, Args)]
 pub struct BootOptions {
-    /// What is run.
+    /// The run.
     #[command(flatten)]
     pub run: RunOptions,
-    /// What it boots in.
+    /// The machine to boot in.
     #[command(flatten)]
     pub machine: MachineOptions,
-    /// Keep what modules are called with, what they ask services for, and what comes of it, for `host --replay`.
+    /// Record modules' inputs, service calls and results, for `host --replay`.
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
     /// Seconds after which the kernel is given up.
@@ -84,43 +86,43 @@ pub struct BootOptions {
     pub timeout: u64,
 }
 
-/// What `serve` takes.
+/// The options of `serve`.
 #[derive(Debug, Args)]
 pub struct ServeOptions {
     /// Further blobs to load at the start.
     #[arg(value_name = "FILE.mod")]
     pub files: Vec<PathBuf>,
-    /// Where clients find the kernel; when not said, what BAREFLOW_SOCKET names, target/bareflow.sock of the
-    /// workspace, or bareflow.sock in the user's runtime folder.
+    /// The socket for clients; by default the one in BAREFLOW_SOCKET, target/bareflow.sock of the workspace, or
+    /// bareflow.sock in the user's runtime folder.
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
-    /// How modules are loaded.
+    /// Options for loading modules.
     #[command(flatten)]
     pub loading: LoadingOptions,
-    /// What it boots in.
+    /// The machine to boot in.
     #[command(flatten)]
     pub machine: MachineOptions,
 }
 
-/// What `inject` takes.
+/// The options of `inject`.
 #[derive(Debug, Args)]
 pub struct InjectOptions {
-    /// The blobs to disturb; the four and the all-in-one test module when none is named.
+    /// The blobs to disturb; by default the four test modules and the all-in-one one.
     #[arg(value_name = "FILE.mod")]
     pub files: Vec<PathBuf>,
-    /// What all that is random depends on: the same seed gives the same injections.
+    /// Seed of all random choices: the same seed gives the same injections.
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub seed: u64,
-    /// How many injections.
+    /// Number of injections.
     #[arg(long, value_name = "N", default_value_t = 800_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub count: u64,
-    /// Where the modules run.
+    /// The domain that the modules run in.
     #[arg(long, value_enum, default_value_t = Domain::User)]
     pub domain: Domain,
-    /// Machines at once; as many as there are processors when not said.
+    /// Number of machines at the same time; by default one per processor.
     #[arg(long, value_name = "N")]
     pub jobs: Option<std::num::NonZeroUsize>,
-    /// Where the campaign's progress is kept, so that it can be gone on with.
+    /// File with the campaign's progress, from which it can be continued.
     #[arg(long, value_name = "FILE")]
     pub state: Option<PathBuf>,
     /// Write the outcome as JSON; `-` is standard output.
@@ -128,7 +130,7 @@ pub struct InjectOptions {
     pub json: Option<PathBuf>,
 }
 
-/// Reads a size of memory, in units of 1024 KiB.
+/// Parses a size of memory, and returns it in MiB.
 fn megabytes(text: &str) -> Result<u32, String> {
     let (digits, unit) = text.split_at(text.trim_end_matches(|last: char| last.is_ascii_alphabetic()).len());
     let factor = match unit {
@@ -140,7 +142,7 @@ fn megabytes(text: &str) -> Result<u32, String> {
     found.filter(|count| MEMORY.contains(count)).ok_or_else(|| EXPECTED_MEMORY.to_owned())
 }
 
-/// The sizes of memory that a machine may have: less holds no kernel.
+/// The sizes of memory that a machine may have, in MiB. The kernel does not fit into less.
 const MEMORY: std::ops::RangeInclusive<u32> = 64..=65_536;
 
 const EXPECTED_MEMORY: &str = "expected a size from 64M to 64G, such as 256M";

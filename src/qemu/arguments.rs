@@ -1,4 +1,4 @@
-//! How QEMU is called.
+//! QEMU's command line.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -7,8 +7,9 @@ use super::{Machine, firmware};
 use crate::BoxError;
 
 impl Machine {
-    /// QEMU's arguments. What it needs as files is written to `folder`; the host's channel is the
-    /// socket that it has as standard input.
+    /// Returns QEMU's arguments.
+    ///
+    /// Files that it needs are written to `folder`. The host's channel is the socket that QEMU gets as standard input.
     pub(super) fn arguments(&self, folder: &Path) -> Result<Vec<OsString>, BoxError> {
         let mut all: Vec<OsString> = Vec::new();
         let mut add = |words: &[&str]| all.extend(words.iter().map(OsString::from));
@@ -16,7 +17,7 @@ impl Machine {
         let is_microvm = self.machine.starts_with("microvm");
         let megabytes = self.memory_megabytes.to_string();
         add(&["-machine", &self.machine, "-cpu", &self.cpu, "-accel", &self.accel, "-m", &megabytes]);
-        // Nothing but what is said here: no network, no disk drives, no option ROMs of theirs.
+        // Nothing but what follows: no network, no default drives, no option ROMs.
         add(&["-nodefaults", "-no-user-config"]);
         add(&["-display", "none", "-no-reboot", "-chardev", "file,id=c1,path=/dev/stdout", "-serial", "chardev:c1"]);
         add(&["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04", "-chardev", "socket,id=c2,fd=0"]);
@@ -28,7 +29,7 @@ impl Machine {
             (false, true) => add(&["-device", "isa-serial,chardev=c2,index=1"]),
             (false, false) => add(&["-serial", "chardev:c2"]),
         }
-        // The `bootloader` crate shows what it does on a screen.
+        // The `bootloader` crate writes its messages to a screen.
         if self.screen || self.disk.is_some() {
             add(&["-vga", "std"]);
         } else if self.data_disk.is_none()
@@ -50,7 +51,7 @@ impl Machine {
         }
         if let Some(disk) = &self.disk {
             add(&["-drive", &format!("format=raw,snapshot=on,file={}", option_value(disk))]);
-            // Nothing else here names the folder, by which the guard knows its QEMU.
+            // The guard recognises its QEMU by the folder's name, which no other argument contains here.
             add(&["-pidfile", &folder.join("pid").to_string_lossy()]);
             return Ok(all);
         }
@@ -68,7 +69,7 @@ impl Machine {
     }
 }
 
-/// A path inside one of QEMU's option lists, where a comma is written twice.
+/// Formats a path for one of QEMU's option lists, where commas are doubled.
 fn option_value(path: &Path) -> String {
     path.to_string_lossy().replace(',', ",,")
 }

@@ -1,20 +1,19 @@
-//! The firmware that a machine starts by.
+//! The firmware that a machine starts with.
 //!
-//! A kernel that QEMU loads needs little of it: qboot, which QEMU brings along
-//! for microvm, enters it within some ten thousand instructions on every machine;
-//! SeaBIOS, the usual one, takes sixteen million on q35. SeaBIOS is needed where
-//! devices on PCI want addresses (disks) and where a text screen is.
+//! A kernel that QEMU loads needs little of it. qboot, which comes with QEMU for microvm, enters the kernel within some
+//! ten thousand instructions on every machine; SeaBIOS, the default, takes sixteen million on q35. SeaBIOS is needed
+//! where PCI devices (disks) need addresses assigned, and where there is a text screen.
 
 use std::env;
 use std::path::PathBuf;
 
 use super::QEMU;
 
-/// Where it lies below the folder that holds QEMU's `bin`.
+/// The path of qboot below the folder that contains QEMU's `bin`.
 const QBOOT: &str = "share/qemu/qboot.rom";
 
-/// The firmware that does no more than enter the kernel; `None` where this QEMU has none,
-/// which then takes its usual one.
+/// Returns the path of qboot, which only enters the kernel. `None` if this QEMU has none; the default firmware is used
+/// then.
 pub(super) fn minimal() -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
     let program = env::split_paths(&path).map(|folder| folder.join(QEMU)).find(|program| program.is_file())?;

@@ -1,6 +1,6 @@
-//! What cleans up behind this process when it is killed.
+//! Cleanup after this process if it is killed.
 //!
-//! A killed process runs no code of its own, and QEMU would go on without end, as would its folder. So a shell waits
+//! A killed process runs no code of its own, so QEMU would run on and its folder would stay. Therefore a shell waits
 //! for the end of a pipe that this process holds open: however this process ends, the pipe ends with it.
 
 use std::io::Write;
@@ -9,15 +9,17 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 
 use crate::BoxError;
 
-/// Reads QEMU's process number, waits for the pipe's end, then ends QEMU and removes its folder. Who has that number
-/// by then and does not name the folder is somebody else. What a terminal sends to all its processes is not for it.
+/// The shell's script: reads QEMU's process ID, waits for the pipe's end, then kills QEMU and removes its folder.
+///
+/// A process that has the ID by then but does not name the folder is another one. Signals that a terminal sends to all
+/// its processes are ignored.
 const SCRIPT: &str = r#"trap '' HUP INT TERM
 read -r pid
 read -r _
 if [ -n "$pid" ] && grep -qaF -- "$1" "/proc/$pid/cmdline"; then kill -9 "$pid"; fi
 rm -rf -- "$1""#;
 
-/// The shell that waits.
+/// The waiting shell.
 #[derive(Debug)]
 pub(super) struct Guard {
     shell: Child,
@@ -25,7 +27,7 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    /// Guards `folder`, which the arguments of the QEMU to come have to name.
+    /// Guards `folder`, which must be named in the arguments of the QEMU that is then started.
     pub fn of(folder: &Path) -> Result<Guard, BoxError> {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", SCRIPT, "sh"]).arg(folder);
@@ -37,7 +39,7 @@ impl Guard {
         Ok(Guard { shell, pipe })
     }
 
-    /// Tells which process is QEMU.
+    /// Tells the guard which process is QEMU.
     pub fn watch(&mut self, process: &Child) -> Result<(), BoxError> {
         let pipe = self.pipe.as_mut().ok_or("the guard of QEMU has no pipe")?;
         Ok(writeln!(pipe, "{}", process.id()).map_err(|error| format!("the guard of QEMU is gone: {error}"))?)
@@ -47,7 +49,7 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         drop(self.pipe.take());
-        // It fails only where it has been waited for.
+        // It fails only if the shell has been waited for already.
         let _ = self.shell.wait();
     }
 }

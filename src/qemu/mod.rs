@@ -1,9 +1,11 @@
-//! The one runner that boots kernels in QEMU. The console is COM1, the host's
-//! channel COM2 or a virtio console, the end a write to isa-debug-exit.
+//! The runner that boots kernels in QEMU.
 //!
-//! `arguments` says how QEMU is called, `firmware` by which it starts, `process` starts it, `guard` ends it should
-//! this process be killed, `streams` reads what it writes, `run` boots a kernel and waits for its end (`outcome`),
-//! `running` keeps one that is talked to meanwhile.
+//! The console is COM1, the host's channel is COM2 or a virtio console, and the kernel ends the run by a write to
+//! isa-debug-exit.
+//!
+//! `arguments` is QEMU's command line, `firmware` the firmware, `process` starts QEMU, `guard` kills it if this process
+//! is killed, `streams` reads its output, `run` boots a kernel and waits for its end (`outcome`), and `running` keeps
+//! one running while the host talks to it.
 
 mod arguments;
 mod firmware;
@@ -20,7 +22,7 @@ use std::time::Duration;
 pub use outcome::{ExitReason, RunOutcome};
 pub use running::{KillHandle, Running};
 
-/// The program.
+/// The name of QEMU's program.
 const QEMU: &str = "qemu-system-x86_64";
 
 /// A machine to boot a kernel in.
@@ -34,34 +36,34 @@ pub struct Machine {
     pub cpu: String,
     /// QEMU's accelerator.
     pub accel: String,
-    /// Its memory, in units of 1024 KiB.
+    /// The machine's memory, in MiB.
     pub memory_megabytes: u32,
     /// Whether a clock tick is an instruction.
     pub icount: bool,
-    /// How long to wait for the end.
+    /// The time limit of a run.
     pub timeout: Duration,
-    /// How long to wait for the next message, where the kernel sends them all along.
+    /// The time limit for the next message, for kernels that send messages all the time.
     pub patience: Option<Duration>,
     /// The kernel's command line.
     pub command_line: String,
-    /// Whether the host's channel is a virtio console, which takes pages at a time, instead of COM2.
+    /// Whether the host's channel is a virtio console, which transfers pages at a time, instead of COM2.
     pub virtio_channel: bool,
-    /// The boot archive; none when empty.
+    /// The boot archive; none if empty.
     pub archive: Vec<u8>,
-    /// Whether it has a text screen, which takes the firmware a while to set up.
+    /// Whether the machine has a text screen, which the firmware takes a while to set up.
     pub screen: bool,
-    /// Where QEMU listens for QMP, if anywhere.
+    /// The socket on which QEMU listens for QMP, if any.
     pub qmp: Option<PathBuf>,
     /// A disk to boot from instead of the kernel's ELF file.
     pub disk: Option<PathBuf>,
-    /// A disk that the kernel finds its files on.
+    /// A disk with files for the kernel.
     pub data_disk: Option<PathBuf>,
-    /// Whether that disk may not be written to.
+    /// Whether the data disk is read-only.
     pub data_disk_read_only: bool,
 }
 
 impl Machine {
-    /// The usual machine: q35, every processor feature QEMU has, no hardware acceleration.
+    /// Returns the default machine: q35, with every processor feature that QEMU has, and no hardware acceleration.
     #[must_use]
     pub fn new(kernel: &[u8]) -> Machine {
         Machine {

@@ -1,4 +1,4 @@
-//! What came of a boot, and what is to be said when it came to nothing.
+//! The outcome of a boot, and the errors when it failed.
 
 use std::process::ExitStatus;
 
@@ -8,40 +8,40 @@ use super::QEMU;
 use crate::BoxError;
 use crate::setup::setup_and;
 
-/// How a machine ended.
+/// The reason why a machine ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExitReason {
-    /// All went well.
+    /// Everything passed.
     Passed,
-    /// A test failed, a module faulted or was refused.
+    /// A test failed, or a module faulted or was refused.
     Failed,
-    /// The kernel itself went wrong.
+    /// The kernel itself panicked.
     Panicked,
     /// QEMU ended by itself, with this code.
     Exited(Option<i32>),
-    /// It did not end in time and was given up.
+    /// The machine did not end in time and was killed.
     GivenUp,
 }
 
-/// What came of a boot.
+/// The outcome of a boot.
 #[derive(Clone, Debug)]
 pub struct RunOutcome {
-    /// How it ended.
+    /// The reason why it ended.
     pub exit_reason: ExitReason,
-    /// All that the console showed.
+    /// All of the console's output.
     pub console: String,
-    /// What the kernel reported.
+    /// The kernel's report.
     pub report: Option<Report>,
-    /// What it said besides.
+    /// The kernel's other messages.
     pub messages: Vec<Message>,
-    /// What QEMU said on standard error.
+    /// QEMU's output on standard error.
     pub complaints: String,
     /// The accelerator it ran on.
     pub accel: String,
 }
 
 impl ExitReason {
-    /// What QEMU's exit code says, where it was not given up.
+    /// Returns the meaning of QEMU's exit status. `in_time` is false if QEMU was killed.
     pub(super) fn of(status: ExitStatus, in_time: bool) -> ExitReason {
         match status.code() {
             Some(33) => ExitReason::Passed,
@@ -54,10 +54,10 @@ impl ExitReason {
 }
 
 impl RunOutcome {
-    /// The report, when the kernel came to its end.
+    /// Returns the report, if the kernel ended the run itself.
     ///
     /// # Errors
-    /// When it didn't, saying what happened instead.
+    /// When it did not; the error says what happened instead.
     pub fn into_report(self) -> Result<Report, BoxError> {
         let complaints = self.complaints.trim_end();
         match (self.exit_reason, self.report) {
@@ -70,7 +70,7 @@ impl RunOutcome {
     }
 }
 
-/// Why a run that did not end came to nothing.
+/// Returns the error for a run that was killed.
 fn given_up(accel: &str, complaints: &str) -> String {
     let other = match accel {
         "tcg" => String::new(),
@@ -79,7 +79,7 @@ fn given_up(accel: &str, complaints: &str) -> String {
     format!("no answer in time, expected the end of the run; try a larger `--timeout`{other}{}", behind(complaints))
 }
 
-/// Why a run that QEMU itself ended came to nothing.
+/// Returns the error for a run that QEMU itself ended.
 pub(super) fn ended_by_itself(code: Option<i32>, complaints: &str) -> String {
     let code = code.map_or("by a signal".to_owned(), |code| format!("with code {code}"));
     let remedy = match complaints {
@@ -95,12 +95,12 @@ pub(super) fn ended_by_itself(code: Option<i32>, complaints: &str) -> String {
     format!("{QEMU} ended {code}, expected the kernel to end the run; {remedy}{}", behind(complaints))
 }
 
-/// What QEMU said, on lines of its own.
+/// Returns QEMU's messages, on lines of their own, to append to an error.
 fn behind(complaints: &str) -> String {
     if complaints.is_empty() { String::new() } else { format!("; QEMU said:\n{complaints}") }
 }
 
-/// Bytes as text, whatever they are.
+/// Returns bytes as text, with invalid UTF-8 replaced.
 pub(super) fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

@@ -1,4 +1,4 @@
-//! QEMU as a process: started, and never left behind.
+//! QEMU as a process that is always cleaned up.
 
 use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
@@ -12,36 +12,36 @@ use super::{Machine, QEMU};
 use crate::BoxError;
 use crate::setup::setup_or;
 
-/// How QEMU is installed elsewhere than in the checkout.
+/// Advice on how to install QEMU outside the checkout.
 const PACKAGE: &str = "install QEMU for x86: the package qemu-system-x86 on Debian and Ubuntu";
 
-/// QEMU while it runs. It does not outlive the run, however that ends: it is killed here when the run ends, and by its
-/// guard when this process does.
+/// A running QEMU. It never outlives the run: it is killed when this is dropped, and by its guard if this process is
+/// killed.
 #[derive(Debug)]
 pub(super) struct Process {
-    /// QEMU itself.
+    /// The QEMU process.
     pub child: Child,
-    /// Ends behind the process, so that it finds nothing to do.
+    /// Dropped after the process has ended, so that the guard has nothing to do.
     _guard: Guard,
-    /// Holds the kernel's file.
+    /// The folder with the kernel's file.
     _folder: TempDir,
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Both fail only where it has ended already.
+        // Both fail only if it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
 impl Machine {
-    /// Starts QEMU. Returns it and the host's end of COM2.
+    /// Starts QEMU. Returns the process and the host's end of the channel.
     pub(super) fn spawn(&self) -> Result<(Process, UnixStream), BoxError> {
         let folder = folder()?;
         let mut guard = Guard::of(folder.path())?;
-        // Standard input is the one descriptor that a process can be given and nobody else gets; and there is no
-        // path that could be too long.
+        // Standard input can be given to a child process without any other process inheriting it, and unlike a socket's
+        // path it can't be too long.
         let (channel, other_end) = UnixStream::pair()?;
         let mut command = Command::new(QEMU);
         command.args(self.arguments(folder.path())?);
@@ -51,14 +51,14 @@ impl Machine {
             _ => format!("can't start {QEMU}: {error}"),
         })?;
         let told = guard.watch(&child);
-        // Whatever comes of that, the process is ended by its end.
+        // From here on, dropping `process` ends QEMU, whatever the guard replied.
         let process = Process { child, _guard: guard, _folder: folder };
         told?;
         Ok((process, channel))
     }
 }
 
-/// A folder for what QEMU reads.
+/// Makes a temporary folder for the files that QEMU reads.
 fn folder() -> Result<TempDir, BoxError> {
     tempfile::Builder::new().prefix("bareflow-").tempdir().map_err(|error| {
         let place = std::env::temp_dir();

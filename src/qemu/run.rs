@@ -1,4 +1,4 @@
-//! Boots a kernel and waits for its end.
+//! A run that boots a kernel and waits for its end.
 
 use std::io::Read;
 use std::os::unix::net::UnixStream;
@@ -14,14 +14,14 @@ use super::outcome::{ExitReason, RunOutcome, lossy};
 use super::streams::{Overflow, chunks, complaints, said};
 use crate::BoxError;
 
-/// How often is looked whether time is up.
+/// The interval between checks of the time limit.
 const POLL: Duration = Duration::from_millis(50);
 
-/// Messages that wait to be taken at most: behind them the kernel waits.
+/// The number of messages that may wait to be taken; if there are more, the kernel waits.
 const WAITING: usize = 1024;
 
 impl Machine {
-    /// Boots and waits for the end. `show` gets the console as it comes.
+    /// Boots and waits for the end. `show` is given the console's output as it arrives.
     ///
     /// # Errors
     /// When QEMU can't be started.
@@ -33,7 +33,7 @@ impl Machine {
         let mut messages = Vec::new();
         let (console, in_time) = self.follow(&mut qemu.child, &mut show, &receiver, &mut messages);
         if !in_time {
-            // It may have ended just now.
+            // QEMU may have just ended by itself.
             let _ = qemu.child.kill();
         }
         let status = qemu.child.wait()?;
@@ -50,8 +50,8 @@ impl Machine {
         Ok(RunOutcome { exit_reason, console, report, messages, complaints, accel })
     }
 
-    /// Passes the console on until it ends, and collects messages meanwhile. Returns all of
-    /// the console, and whether it ended in time.
+    /// Passes the console on until it ends, and collects messages at the same time. Returns all of the console, and
+    /// whether it ended in time.
     fn follow(
         &self,
         child: &mut Child,
@@ -84,11 +84,11 @@ impl Machine {
     }
 }
 
-/// Passes messages on from COM2 until QEMU hangs up.
+/// Passes messages on from the channel until QEMU closes it.
 fn receive(mut stream: UnixStream, sender: &SyncSender<Message>) {
     let mut decoder = Decoder::new();
     let mut buffer = [0; 4096];
-    // A connection that breaks has said what it has said.
+    // A broken connection counts as the end.
     while let Ok(count) = stream.read(&mut buffer) {
         if count == 0 {
             return;

@@ -13,29 +13,31 @@ use super::process::Process;
 use super::streams::{Overflow, chunks, complaints, said};
 use crate::BoxError;
 
-/// How often is looked whether QEMU has ended.
+/// The interval between checks whether QEMU has ended.
 const POLL: Duration = Duration::from_millis(10);
 
-/// A machine that runs. It ends when this does.
+/// A running machine. It ends when this is dropped.
 #[derive(Debug)]
 pub struct Running {
     process: Arc<Mutex<Process>>,
-    /// What the console shows, as it comes; ends when QEMU does. What is not taken in time is dropped, and a line
-    /// says how much that was, so that the kernel waits for nobody.
+    /// The console's output, as it arrives; ends when QEMU does.
+    ///
+    /// The kernel never waits for the reader: output that is not taken in time is dropped, and a line says how much it
+    /// was.
     pub console: Receiver<Vec<u8>>,
-    /// The host's end of COM2.
+    /// The host's end of the channel.
     pub channel: UnixStream,
     complaints: JoinHandle<Vec<u8>>,
 }
 
-/// Ends a machine from another thread.
+/// A handle that ends a machine from another thread.
 #[derive(Clone, Debug)]
 pub struct KillHandle(Arc<Mutex<Process>>);
 
 impl KillHandle {
     /// Ends the machine at once.
     pub fn kill(&self) {
-        // It fails only where the machine has ended already.
+        // It fails only if the machine has ended already.
         let _ = lock(&self.0).child.kill();
     }
 }
@@ -44,7 +46,7 @@ impl Machine {
     /// Boots and returns at once.
     ///
     /// # Errors
-    /// When QEMU can't be started; what it ends with [`Running::wait`] says.
+    /// When QEMU can't be started; [`Running::wait`] reports how it ends.
     pub fn start(&self) -> Result<Running, BoxError> {
         let (mut process, channel) = self.spawn()?;
         let console = chunks(process.child.stdout.take(), Overflow::Drop);
@@ -54,7 +56,7 @@ impl Machine {
 }
 
 impl Running {
-    /// What ends it from another thread.
+    /// Returns a handle that ends the machine from another thread.
     #[must_use]
     pub fn kill_handle(&self) -> KillHandle {
         KillHandle(Arc::clone(&self.process))
@@ -63,7 +65,7 @@ impl Running {
     /// Waits for the end of the machine.
     ///
     /// # Errors
-    /// When it ended otherwise than by the kernel's own, successful end.
+    /// When the machine ended in any way but a successful shutdown by the kernel.
     pub fn wait(self) -> Result<(), BoxError> {
         let status = self.status()?;
         match ExitReason::of(status, true) {
@@ -78,7 +80,7 @@ impl Running {
         }
     }
 
-    /// Waits without holding the lock, so that the machine can be killed meanwhile.
+    /// Waits without holding the lock, so that the machine can be killed during that time.
     fn status(&self) -> Result<ExitStatus, BoxError> {
         loop {
             if let Some(status) = lock(&self.process).child.try_wait()? {

@@ -1,4 +1,4 @@
-//! What QEMU writes, read by threads of their own that keep no more of it than they may.
+//! QEMU's output, read by threads of their own, which keep a limited amount of it.
 
 use std::io::Read;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -7,24 +7,24 @@ use std::time::Duration;
 
 use super::outcome::lossy;
 
-/// How long text gathers in the pipe before it is read.
+/// The time during which text gathers in the pipe before it is read.
 const GATHER: Duration = Duration::from_millis(1);
 
-/// Bytes that are read at once.
+/// The number of bytes that are read at once.
 const CHUNK: usize = 4096;
 
-/// Chunks that wait for their reader at most: a megabyte.
+/// The number of chunks that may wait for their reader: a megabyte.
 const WAITING: usize = 256;
 
-/// The most that is kept of what QEMU says about itself.
+/// The number of bytes that are kept of QEMU's messages.
 const MOST_SAID: usize = 64 << 10;
 
-/// What becomes of text that nobody takes.
+/// The treatment of text that is not taken in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Overflow {
     /// QEMU waits, and the kernel with it.
     Wait,
-    /// It is dropped, and how much it was is said in its place.
+    /// The text is dropped, and a note says how much it was.
     Drop,
 }
 
@@ -44,7 +44,7 @@ pub(super) fn chunks(stream: Option<impl Read + Send + 'static>, overflow: Overf
     receiver
 }
 
-/// Reads what QEMU says about itself to its end, and keeps the beginning.
+/// Reads QEMU's standard error to its end, and keeps the beginning.
 pub(super) fn complaints(stream: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
     thread::spawn(move || {
         let mut said = Vec::new();
@@ -59,7 +59,7 @@ pub(super) fn complaints(stream: Option<impl Read + Send + 'static>) -> JoinHand
     })
 }
 
-/// The text that [`complaints`] kept, when QEMU has ended.
+/// Returns the text that [`complaints`] kept; waits until QEMU has ended.
 pub(super) fn said(complaints: JoinHandle<Vec<u8>>) -> String {
     lossy(complaints.join().unwrap_or_default().trim_ascii_end())
 }
@@ -70,20 +70,19 @@ fn read(mut stream: impl Read, mut take: impl FnMut(&[u8]) -> bool) {
         if count == 0 || !take(&buffer[..count]) {
             return;
         }
-        // QEMU writes a serial port's bytes one by one: a reader that is woken by each
-        // takes the time from it.
+        // QEMU writes a serial port's bytes one by one: a reader that is woken by each takes CPU time away from it.
         thread::sleep(GATHER);
     }
 }
 
-/// Passes chunks on, as long as they are taken.
+/// A sender that drops chunks while the receiver is full.
 struct Shedding {
     sender: SyncSender<Vec<u8>>,
     dropped: u64,
 }
 
 impl Shedding {
-    /// False when there is nobody to take them any more.
+    /// Offers a chunk to the receiver. Returns false if the receiver is gone.
     fn offer(&mut self, chunk: &[u8]) -> bool {
         let mut text = self.note();
         text.extend(chunk);
@@ -95,7 +94,7 @@ impl Shedding {
         true
     }
 
-    /// Says at the end what was dropped, to whoever may still read.
+    /// Reports at the end how much was dropped, if the receiver is still there.
     fn say_dropped(&mut self) {
         if self.dropped > 0 {
             let _ = self.sender.send(self.note());
@@ -114,7 +113,7 @@ impl Shedding {
 mod tests {
     use super::*;
 
-    /// As much as is read from it, chunk by chunk.
+    /// Returns a reader with as many chunks of text.
     fn long(chunks: usize) -> impl Read {
         std::io::repeat(b'x').take((chunks * CHUNK) as u64)
     }
@@ -122,7 +121,7 @@ mod tests {
     #[test]
     fn a_console_that_is_not_read_is_dropped_with_a_count() {
         let receiver = chunks(Some(long(WAITING + 40)), Overflow::Drop);
-        // The reader waits for nobody: it comes to its end while nothing is taken.
+        // The thread never waits: it comes to its end while nothing is taken.
         thread::sleep(GATHER * 4 * (WAITING as u32 + 40));
         let text: Vec<u8> = receiver.iter().flatten().collect();
         let shown = text.iter().filter(|byte| **byte == b'x').count();

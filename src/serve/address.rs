@@ -1,8 +1,8 @@
-//! Where `serve` listens, and where clients look for it, when nothing is said.
+//! The socket's default path, for `serve` and for clients.
 //!
-//! In order: `--socket`, the variable `BAREFLOW_SOCKET`, `target/bareflow.sock` of the workspace at or above the
-//! current folder, `bareflow.sock` in the user's runtime folder. A kernel that is served in a workspace is found from
-//! elsewhere through a link in the runtime folder, unless another one is there already.
+//! The path is, in this order: `--socket`, the variable `BAREFLOW_SOCKET`, `target/bareflow.sock` of the workspace at
+//! or above the current folder, `bareflow.sock` in the user's runtime folder. A kernel that is served in a workspace is
+//! found from elsewhere through a link in the runtime folder, unless another kernel uses that path already.
 
 use std::env;
 use std::fs;
@@ -12,33 +12,33 @@ use std::path::{Path, PathBuf};
 
 use crate::{BoxError, new};
 
-/// The variable that says where the socket is.
+/// The environment variable with the socket's path.
 pub const VARIABLE: &str = "BAREFLOW_SOCKET";
 
 /// The socket's name in the runtime folder.
 const NAME: &str = "bareflow.sock";
 
-/// The socket that a user names: by the option, or else by the variable.
+/// Returns the socket that the user named, by the option or else by the variable.
 fn said(option: Option<&Path>) -> Option<PathBuf> {
     let variable = || env::var_os(VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from);
     option.map(Path::to_owned).or_else(variable)
 }
 
-/// The workspace's, relative where the current folder is its root.
+/// Returns the workspace's socket; relative if the current folder is the workspace's root.
 fn of_workspace() -> Option<PathBuf> {
     let relative = Path::new("target").join(NAME);
     let root = new::workspace_manifest().ok()?.parent()?.to_owned();
     Some(if env::current_dir().is_ok_and(|here| here == root) { relative } else { root.join(relative) })
 }
 
-/// The one in a folder that is this user's alone.
+/// Returns the socket in the user's private runtime folder.
 fn of_user() -> Option<PathBuf> {
     let folder = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let runtime = folder("XDG_RUNTIME_DIR").or_else(|| Some(folder("HOME")?.join(".cache").join("bareflow")));
     Some(runtime?.join(NAME))
 }
 
-/// Where `serve` listens, and the link by which it is found from elsewhere.
+/// Returns the path on which `serve` listens, and that of the link by which it is found from elsewhere.
 #[must_use]
 pub fn to_listen(option: Option<&Path>) -> (PathBuf, Option<PathBuf>) {
     if let Some(path) = said(option) {
@@ -53,7 +53,7 @@ pub fn to_listen(option: Option<&Path>) -> (PathBuf, Option<PathBuf>) {
 /// Connects to the kernel that is served.
 ///
 /// # Errors
-/// When none is, with all places that were looked at.
+/// When there is none; the error names all paths that were tried.
 pub fn connect(option: Option<&Path>) -> Result<(PathBuf, UnixStream), BoxError> {
     let places = match said(option) {
         Some(path) => vec![path],
@@ -73,7 +73,7 @@ pub fn connect(option: Option<&Path>) -> Result<(PathBuf, UnixStream), BoxError>
     Err(format!("{found}; run `bareflow serve` first, or say where it is by `--socket` or {VARIABLE}").into())
 }
 
-/// A link to a socket. It is removed at the end.
+/// A link to a socket. It is removed when this is dropped.
 #[derive(Debug)]
 pub struct Link {
     at: PathBuf,
@@ -81,7 +81,8 @@ pub struct Link {
 }
 
 impl Link {
-    /// Makes the link `at`, unless something is there that is used. Who can't make one is found in its workspace only.
+    /// Makes a link at `at`, unless something there is in use. Without a link, the kernel is only found in its
+    /// workspace.
     #[must_use]
     pub fn publish(at: &Path, to: &Path) -> Option<Link> {
         let to = std::path::absolute(to).ok()?;
@@ -100,7 +101,7 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        // Another kernel's may be there by now.
+        // Another kernel's link may be there by now.
         if fs::read_link(&self.at).is_ok_and(|to| to == self.to) {
             let _ = fs::remove_file(&self.at);
         }

@@ -1,11 +1,11 @@
-//! The broker: many clients on one side, the kernel's one serial port on the
-//! other. It marks each request with its client and brings each answer back.
+//! The broker: it connects many clients to the kernel's single channel.
 //!
-//! Every client has two threads, one for each direction; two more serve the
-//! kernel. Requests are sent in turn (`turns`), so a slow kernel slows its clients
-//! down and loses nothing, and each client has a few without an answer at the most
-//! (`flow`); and none is sent before the kernel has said its first word, since a port
-//! that it has not opened loses what comes.
+//! It marks each request with its client and routes each response back.
+//!
+//! Every client has two threads, one for each direction; two more serve the kernel. Requests are sent in turn
+//! (`turns`), so a slow kernel slows its clients down and loses nothing, and each client may have only a few unanswered
+//! requests (`flow`). No request is sent before the kernel's first message, since a port that it has not yet opened
+//! loses data.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
@@ -26,13 +26,13 @@ use super::flow::Flow;
 use super::turns::Turns;
 use crate::BoxError;
 
-/// How long a client is waited for that is not let in.
+/// The timeout for telling a client that it is not admitted.
 const TURNED_AWAY: Duration = Duration::from_millis(100);
 
-/// How often is looked whether a client that sends no more still takes its answers.
+/// The interval between checks whether a client that sends no more still reads its responses.
 const LOOK_EACH: Duration = Duration::from_millis(50);
 
-/// Serves clients that come to `listener`, until the kernel behind `kernel` hangs up.
+/// Serves clients that connect to `listener`, until the kernel closes its connection.
 ///
 /// # Errors
 /// When `listener` or `kernel` can't be used.
@@ -40,13 +40,13 @@ pub fn run(listener: &UnixListener, kernel: &UnixStream) -> Result<(), BoxError>
     run_and_tell(listener, kernel, || ())
 }
 
-/// The same; `up` is called when the kernel has said its first word.
+/// Serves clients like [`run`], and calls `up` after the kernel's first message.
 ///
 /// # Errors
 /// As with [`run`].
 pub fn run_and_tell(listener: &UnixListener, kernel: &UnixStream, up: impl FnOnce()) -> Result<(), BoxError> {
     listener.set_nonblocking(true)?;
-    // Ends the wait for clients. A connection of one's own would not: somebody may have removed the socket's file.
+    // Ends the wait for clients. A connection of our own would not do, since the socket's file may have been removed.
     let (end, ended) = UnixStream::pair()?;
     let clients = Clients::default();
     let requests = Turns::default();
@@ -57,25 +57,25 @@ pub fn run_and_tell(listener: &UnixListener, kernel: &UnixStream, up: impl FnOnc
         scope.spawn(move || accept(scope, listener, &ended, clients, requests));
         route(kernel, clients, || {
             up();
-            // Nobody waits for it any more when the kernel takes no requests.
+            // The receiver is gone if the kernel takes no requests any more.
             let _ = ready.send(());
         });
         drop(ready);
         requests.close();
         clients.close();
-        // Wakes those who wait for the kernel, and the one who waits for clients.
+        // Wakes the threads that wait for the kernel, and then the one that waits for clients.
         let _ = kernel.shutdown(Shutdown::Both);
         drop(end);
     });
     Ok(())
 }
 
-/// Sends requests to the kernel as they come, once it is ready.
+/// Sends requests to the kernel as they come in, once it is ready.
 fn send(readiness: &Receiver<()>, requests: &Turns, mut kernel: &UnixStream) {
     if readiness.recv().is_ok() {
         while let Some(frame) = requests.take() {
             if kernel.write_all(&frame).is_err() {
-                // It has hung up: `route` notices, and clients are told by the end of their connections.
+                // The kernel has closed the connection: `route` notices, and the clients' connections are closed.
                 let _ = kernel.shutdown(Shutdown::Both);
                 break;
             }
@@ -84,7 +84,7 @@ fn send(readiness: &Receiver<()>, requests: &Turns, mut kernel: &UnixStream) {
     requests.close();
 }
 
-/// Brings answers to their clients until the kernel hangs up. `heard` is told of the kernel's first message.
+/// Routes responses to their clients until the kernel closes the connection. Calls `heard` at its first message.
 fn route(mut kernel: &UnixStream, clients: &Clients, heard: impl FnOnce()) {
     let mut heard = Some(heard);
     let mut decoder = Decoder::new();
@@ -100,7 +100,7 @@ fn route(mut kernel: &UnixStream, clients: &Clients, heard: impl FnOnce()) {
             }
             match found {
                 Ok(Message::Response(number, answer)) => deliver(number, answer, clients),
-                // What a run reports is of no interest to those who ask.
+                // Clients are not interested in a run's reports.
                 Ok(_) => {}
                 Err(error) => crate::complain!("[SERVE] from the kernel: {error}"),
             }
@@ -115,7 +115,7 @@ fn deliver(number: u64, answer: Response, clients: &Clients) {
         answer => {
             match answer {
                 Response::Progress { .. } => {}
-                // What it had asked for before is forgotten, and gets no answer.
+                // Its earlier requests are discarded and get no response.
                 Response::Welcome { .. } => clients.greeted(mark),
                 _ => clients.answered(mark),
             }
@@ -124,7 +124,7 @@ fn deliver(number: u64, answer: Response, clients: &Clients) {
     }
 }
 
-/// Lets clients in until the kernel has hung up.
+/// Admits clients until the kernel has closed the connection.
 fn accept<'scope>(
     scope: &'scope Scope<'scope, '_>,
     listener: &UnixListener,
@@ -156,9 +156,9 @@ fn accept<'scope>(
         scope.spawn(move || outlet.run());
         scope.spawn(move || {
             listen(&stream, mark, clients, &flow, requests);
-            // It may have closed one direction only, and wait for answers.
+            // It may have closed one direction only, and wait for responses.
             while flow.is_waiting(LOOK_EACH) && !has_hung_up(&stream) {}
-            // The kernel forgets what it left half done. Nobody is there to send to when the kernel is gone.
+            // The goodbye lets the kernel drop the client's unfinished work. If the kernel is gone, no one takes it.
             let goodbye = Envelope { number: marked(mark, 0), request: Request::Goodbye }.to_frame();
             requests.put(mark, goodbye);
             clients.forget(mark);
@@ -166,13 +166,13 @@ fn accept<'scope>(
     }
 }
 
-/// Waits for a client; nothing when one went again at once, or `ended` did.
+/// Waits for a client. Returns `None` if it has left at once, or if `ended` is closed.
 fn next_client(listener: &UnixListener, ended: &UnixStream) -> io::Result<Option<UnixStream>> {
     let mut waited_for = [PollFd::new(listener, PollFlags::IN), PollFd::new(ended, PollFlags::IN)];
     let found = poll(&mut waited_for, None).map_err(io::Error::from).and_then(|_| listener.accept());
     match found {
         Ok((stream, _)) => {
-            // On some systems it is as the listener is.
+            // On some systems the stream inherits the listener's mode.
             stream.set_nonblocking(false)?;
             Ok(Some(stream))
         }
@@ -188,11 +188,11 @@ fn has_hung_up(stream: &UnixStream) -> bool {
     looked.is_ok_and(|_| waited_for.iter().any(|one| one.revents().intersects(PollFlags::HUP | PollFlags::ERR)))
 }
 
-/// Tells a client that it is not let in. One that does not take that at once is not told.
+/// Tells a client that it is not admitted. A client that does not read this at once is not told.
 fn turn_away(mut stream: &UnixStream, error: String) {
     let frame = Message::Response(0, Response::Refused { error: error.into() }).to_frame();
     let _ = stream.set_write_timeout(Some(TURNED_AWAY)).and_then(|()| stream.write_all(&frame));
-    // What it sends first is read, or else its end of the connection would break before it has read why.
+    // Unread data would reset the connection before the client has read the reason.
     let mut hello = [0; 4096];
     let _ = stream.set_read_timeout(Some(TURNED_AWAY)).and_then(|()| stream.read(&mut hello));
 }
@@ -206,16 +206,16 @@ fn listen(mut stream: &UnixStream, mark: u32, clients: &Clients, flow: &Flow, re
         let mut wrong = None;
         while let Some(found) = decoder.next_payload() {
             match found.and_then(|payload| request(&payload, mark)) {
-                // Its answer could not be told from another one's.
+                // With such a number, the response could not be told from another client's.
                 Ok(Err(refusal)) => clients.pass(mark, refusal),
-                // Nobody takes requests any more when the kernel is gone.
+                // No requests are taken any more when the kernel is gone.
                 Ok(Ok(frame)) => {
                     flow.begin();
                     if !requests.put(mark, frame) {
                         return;
                     }
                 }
-                // What follows a damaged frame is its rest.
+                // Errors after the first one are about the rest of a damaged frame.
                 Err(error) => wrong = wrong.or(Some(error)),
             }
         }
@@ -224,23 +224,25 @@ fn listen(mut stream: &UnixStream, mark: u32, clients: &Clients, flow: &Flow, re
         }
     }
     if decoder.unfinished() > 0 {
-        // It may have closed one direction only, and still read.
+        // The client may have closed one direction only, and still read.
         clients.pass(mark, refusal(FrameError::Garbage { skipped: decoder.unfinished() }));
     }
 }
 
-/// The request in a payload, marked with its client, as a frame; the answer, where its number leaves no room for the mark.
+/// Returns a payload's request as a frame, marked with its client.
+///
+/// If its number leaves no room for the mark, returns the response instead.
 fn request(payload: &[u8], mark: u32) -> Result<Result<Vec<u8>, Vec<u8>>, FrameError> {
     let number = Envelope::from_payload(payload)?.number;
     if number >> NUMBER_BITS != 0 {
         let error = format!("request number {number}, expected at most {}; count from 1 again", u32::MAX).into();
         return Ok(Err(Message::Response(number, Response::Refused { error }).to_frame()));
     }
-    // Passed on as it is: what it has too much of is the kernel's to refuse.
+    // The payload is passed on unchanged; the kernel refuses trailing data.
     Envelope::renumbered(payload, marked(mark, number)).map(Ok).ok_or(FrameError::Payload { length: payload.len() })
 }
 
-/// The answer to what is no request.
+/// Returns the response to something that is not a request.
 fn refusal(error: FrameError) -> Vec<u8> {
     Message::Response(0, Response::Refused { error: error.to_string().into() }).to_frame()
 }
@@ -249,7 +251,7 @@ fn marked(mark: u32, number: u64) -> u64 {
     u64::from(mark) << NUMBER_BITS | number & u64::from(u32::MAX)
 }
 
-/// The next bytes of a stream; nothing at its end, or when it breaks.
+/// Returns the next bytes of a stream; `None` at its end, or when it breaks.
 fn receive<'buffer>(stream: &mut impl Read, buffer: &'buffer mut [u8]) -> Option<&'buffer [u8]> {
     loop {
         match stream.read(buffer) {

@@ -1,4 +1,4 @@
-//! The clients of a broker, by their marks.
+//! The broker's clients, by their marks.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,21 +6,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::client_queue::ClientQueue;
 use super::flow::Flow;
 
-/// Clients that may be connected at once: each may have a request of a megabyte on its way.
+/// The maximum number of clients: each may have a request of a megabyte in transit.
 pub(super) const MAX_CLIENTS: usize = 128;
 
-/// What comes of a client that wants to be let in.
+/// The outcome of an attempt to connect.
 #[derive(Debug)]
 pub(super) enum Admission {
-    /// It is let in, with this mark.
+    /// The client is admitted, with this mark.
     Admitted(u32),
-    /// There are too many.
+    /// There are too many clients.
     Full,
-    /// No more are let in.
+    /// No more clients are admitted.
     Closed,
 }
 
-/// All clients that are connected.
+/// The connected clients.
 #[derive(Debug, Default)]
 pub(super) struct Clients(Mutex<Table>);
 
@@ -36,7 +36,7 @@ impl Clients {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets a client in, unless no more are.
+    /// Admits a client, unless there are too many or the broker is closing.
     pub(super) fn admit(&self, queue: ClientQueue, flow: &Arc<Flow>) -> Admission {
         let mut table = self.lock();
         if table.closed {
@@ -45,7 +45,7 @@ impl Clients {
         if table.clients.len() >= MAX_CLIENTS {
             return Admission::Full;
         }
-        // 0 is the mark of requests that no broker saw.
+        // The mark 0 belongs to requests that did not pass through a broker.
         let free = |mark: &u32| *mark != 0 && !table.clients.contains_key(mark);
         let marks = (1..=u32::MAX).map(|step| table.last.wrapping_add(step));
         let Some(mark) = { marks }.find(free) else { return Admission::Full };
@@ -54,31 +54,31 @@ impl Clients {
         Admission::Admitted(mark)
     }
 
-    /// Forgets a client: no answer reaches it any more.
+    /// Removes a client: no response reaches it any more.
     pub(super) fn forget(&self, mark: u32) {
         if let Some((_, flow)) = self.lock().clients.remove(&mark) {
             flow.close();
         }
     }
 
-    /// Takes note that a request of a client has its answer.
+    /// Records that a client's request was answered.
     pub(super) fn answered(&self, mark: u32) {
         if let Some((_, flow)) = self.lock().clients.get(&mark) {
             flow.end();
         }
     }
 
-    /// Takes note that a client began anew.
+    /// Records that a client started a new conversation.
     pub(super) fn greeted(&self, mark: u32) {
         if let Some((_, flow)) = self.lock().clients.get(&mark) {
             flow.begin_anew();
         }
     }
 
-    /// Passes a frame on to a client. One that does not take its answers is dropped.
+    /// Passes a frame on to a client. A client that does not read its responses is dropped.
     pub(super) fn pass(&self, mark: u32, frame: Vec<u8>) {
         let mut table = self.lock();
-        // An answer to one that is gone has nobody to go to.
+        // A response to a client that is gone is discarded.
         let Some((queue, flow)) = table.clients.get(&mark) else { return };
         if !queue.offer(frame) {
             queue.hang_up();
@@ -88,7 +88,7 @@ impl Clients {
         }
     }
 
-    /// Lets nobody in any more. Those who are there get what waits for them, then their connections end.
+    /// Admits no more clients. The present ones get the responses that wait for them, then their connections end.
     pub(super) fn close(&self) {
         let mut table = self.lock();
         table.closed = true;
@@ -96,7 +96,7 @@ impl Clients {
         table.clients.clear();
     }
 
-    /// Whether nobody is let in any more.
+    /// Whether no more clients are admitted.
     pub(super) fn is_closed(&self) -> bool {
         self.lock().closed
     }

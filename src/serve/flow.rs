@@ -1,13 +1,14 @@
-//! How many requests of one client may be without an answer: so that a flood of one client's
-//! requests keeps those of others waiting for a few of them at the most.
+//! Flow control: the number of requests that one client may have unanswered.
+//!
+//! The limit ensures that a flood of requests from one client delays the others by only a few of them.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Requests of one client that may be on their way, or in the kernel.
+/// The number of requests of one client that may be in transit or in the kernel.
 const UNANSWERED: usize = 4;
 
-/// The requests of one client that have no answer yet.
+/// The number of one client's unanswered requests; `None` once it has left.
 #[derive(Debug, Default)]
 pub(super) struct Flow {
     unanswered: Mutex<Option<usize>>,
@@ -15,13 +16,14 @@ pub(super) struct Flow {
 }
 
 impl Flow {
-    /// A client that has asked for nothing yet.
+    /// Returns the flow of a client without requests.
     pub(super) fn new() -> Flow {
         Flow { unanswered: Mutex::new(Some(0)), changed: Condvar::new() }
     }
 
-    /// Waits until one more request may be sent, and counts it. What a client had sent before it went is passed on
-    /// without waiting: its end comes right behind.
+    /// Waits until one more request may be sent, and counts it.
+    ///
+    /// Requests that a client sent before it left pass without waiting, since its goodbye follows them.
     pub(super) fn begin(&self) {
         let unanswered = self.unanswered.lock().unwrap_or_else(PoisonError::into_inner);
         let full = |count: &mut Option<usize>| count.is_some_and(|count| count >= UNANSWERED);
@@ -31,17 +33,17 @@ impl Flow {
         }
     }
 
-    /// Counts an answer.
+    /// Counts a response.
     pub(super) fn end(&self) {
         let mut unanswered = self.unanswered.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = &mut *unanswered {
-            // What the broker asks for by itself is answered, too.
+            // The broker's own requests are answered, too.
             *count = count.saturating_sub(1);
         }
         self.changed.notify_one();
     }
 
-    /// Waits for an answer, at most so long; says whether there are requests that still wait for theirs.
+    /// Waits at most `patience` until no request is unanswered. Returns whether some still are.
     pub(super) fn is_waiting(&self, patience: Duration) -> bool {
         let unanswered = self.unanswered.lock().unwrap_or_else(PoisonError::into_inner);
         let some = |count: &mut Option<usize>| count.is_some_and(|count| count > 0);
@@ -49,7 +51,7 @@ impl Flow {
         waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
-    /// Forgets requests that get no answer any more.
+    /// Forgets requests that will not be answered any more.
     pub(super) fn begin_anew(&self) {
         let mut unanswered = self.unanswered.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = &mut *unanswered {
@@ -58,7 +60,7 @@ impl Flow {
         self.changed.notify_one();
     }
 
-    /// Lets nobody wait any more.
+    /// Ends all waiting.
     pub(super) fn close(&self) {
         *self.unanswered.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.changed.notify_all();
@@ -84,7 +86,7 @@ mod tests {
             assert!(began.try_recv().is_err());
             flow.end();
             assert_eq!(began.recv(), Ok(()));
-            // Full again: one that waits is let go when the client is gone.
+            // The flow is full again: a waiting request is released when the client leaves.
             scope.spawn(wait);
             flow.close();
             assert_eq!(began.recv(), Ok(()));

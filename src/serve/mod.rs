@@ -1,5 +1,5 @@
-//! `serve`: a kernel in QEMU that keeps running, and the broker between it and
-//! its clients (`broker`), which find it at a socket (`socket`).
+//! The `serve` command: a kernel in QEMU that keeps running, and the broker between it and its clients (`broker`),
+//! which find it at a socket (`socket`).
 
 pub mod address;
 pub mod broker;
@@ -21,13 +21,13 @@ use crate::qemu::{KillHandle, Machine};
 use crate::{BoxError, Exit, boot, say};
 pub use socket::Socket;
 
-/// How often is looked whether the kernel is up.
+/// The interval between checks whether the kernel is up.
 const POLL: Duration = Duration::from_millis(50);
 
-/// Carries the command out.
+/// Runs the command.
 ///
 /// # Errors
-/// What keeps it from being carried out, or what the kernel ended with.
+/// Anything that keeps the kernel from being served, and any end but a successful shutdown.
 pub fn serve(options: &ServeOptions) -> Result<Exit, BoxError> {
     let (path, link) = address::to_listen(options.socket.as_deref());
     let machine = boot::machine(&options.machine)?;
@@ -49,7 +49,7 @@ pub fn serve(options: &ServeOptions) -> Result<Exit, BoxError> {
     let (told, kill_handle) = mpsc::channel();
     end_on_signals(&stopped, kill_handle)?;
     let running = machine.start()?;
-    // Nobody listens only after a signal, which has ended the machine then.
+    // The receiver is gone only after a signal; the handle was received then.
     let _ = told.send(running.kill_handle());
     let up = AtomicBool::new(false);
     let ended = thread::scope(|scope| {
@@ -71,12 +71,12 @@ pub fn serve(options: &ServeOptions) -> Result<Exit, BoxError> {
     Ok(Exit::Passed)
 }
 
-/// Whether a file that is there may only be read.
+/// Whether an existing file may not be written to.
 fn is_read_only(path: &Path) -> bool {
     std::fs::OpenOptions::new().read(true).write(true).open(path).is_err()
 }
 
-/// Shows the console to its end, and between two of its lines, once the kernel is `up`, where clients find it.
+/// Shows the console to its end. Between two lines, once the kernel is `up`, also shows where clients find it.
 fn show(console: &mpsc::Receiver<Vec<u8>>, up: &AtomicBool, path: &Path) {
     let (mut said, mut at_line_start) = (false, true);
     loop {
@@ -95,8 +95,9 @@ fn show(console: &mpsc::Receiver<Vec<u8>>, up: &AtomicBool, path: &Path) {
     }
 }
 
-/// Lets Ctrl-C and SIGTERM end the machine; all else follows from that. A machine that is not there yet is
-/// ended as soon as it is.
+/// Makes Ctrl-C and SIGTERM end the machine; all else follows from that.
+///
+/// If the machine does not run yet, it is ended as soon as it does.
 fn end_on_signals(stopped: &Arc<AtomicBool>, kill_handle: mpsc::Receiver<KillHandle>) -> Result<(), BoxError> {
     let stopped = Arc::clone(stopped);
     let act = move || {

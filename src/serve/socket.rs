@@ -1,4 +1,4 @@
-//! The socket where clients find the kernel.
+//! The socket on which clients find the kernel.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -8,29 +8,29 @@ use std::path::{Path, PathBuf};
 
 use crate::BoxError;
 
-/// A socket that is listened at. It is removed at the end.
+/// A listening socket. Its file is removed when this is dropped.
 #[derive(Debug)]
 pub struct Socket {
     listener: UnixListener,
     path: PathBuf,
-    /// The file that was made: its device and its number there.
+    /// The device and inode number of the file that was made.
     file: Option<(u64, u64)>,
 }
 
-/// Which file is at `path`.
+/// Returns the device and inode number of the file at `path`.
 fn file_at(path: &Path) -> Option<(u64, u64)> {
     fs::symlink_metadata(path).ok().map(|found| (found.dev(), found.ino()))
 }
 
 impl Socket {
-    /// Listens at `path`. A socket that nobody listens at any more is replaced.
+    /// Listens at `path`. A socket on which no one listens any more is replaced.
     ///
     /// # Errors
-    /// When somebody listens there, or something else is there, or it can't be made.
+    /// When someone listens there, something else is there, or it can't be made.
     pub fn bind(path: &Path) -> Result<Socket, BoxError> {
         let shown = path.display();
         if let Ok(there) = fs::symlink_metadata(path) {
-            // A link that leads nowhere, or to a socket, is a kernel's that was served elsewhere.
+            // A link to nothing or to a socket was left by a kernel that was served elsewhere.
             let is_link = there.file_type().is_symlink();
             let leads_to_other = is_link && fs::metadata(path).is_ok_and(|found| !found.file_type().is_socket());
             if leads_to_other || !is_link && !there.file_type().is_socket() {
@@ -55,7 +55,7 @@ impl Socket {
         Ok(Socket { listener, path: path.to_owned(), file: file_at(path) })
     }
 
-    /// What accepts clients.
+    /// Returns the listener, which accepts clients.
     #[must_use]
     pub fn listener(&self) -> &UnixListener {
         &self.listener
@@ -64,7 +64,7 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        // Somebody may have removed it, and another kernel may be found there by now.
+        // The file may have been removed, and another kernel's may be there by now.
         if self.file.is_some() && file_at(&self.path) == self.file {
             let _ = fs::remove_file(&self.path);
         }

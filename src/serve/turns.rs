@@ -1,10 +1,12 @@
-//! Requests on their way to the kernel, clients in turn: each has one that waits at the most, so that what one
-//! client sends keeps another one waiting for a request or two, and memory for what they all send has an end.
+//! The queue of requests to the kernel, in which clients take turns.
+//!
+//! Each client has at most one request in it. This keeps one client from delaying another by more than a request or
+//! two, and limits the memory for all of them.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// The requests that wait, in the order in which they are sent.
+/// The waiting requests, in the order in which they came.
 #[derive(Debug, Default)]
 pub(super) struct Turns {
     waiting: Mutex<Waiting>,
@@ -14,13 +16,13 @@ pub(super) struct Turns {
 #[derive(Debug, Default)]
 struct Waiting {
     frames: VecDeque<(u32, Vec<u8>)>,
-    /// Whose was taken last.
+    /// The client whose request was taken last.
     last: u32,
     closed: bool,
 }
 
 impl Turns {
-    /// Puts in a client's request, as soon as the one before it has been taken. Returns false when nobody takes any more.
+    /// Puts in a client's request, once its previous one has been taken. Returns false if the queue is closed.
     pub(super) fn put(&self, client: u32, frame: Vec<u8>) -> bool {
         let has_one =
             |waiting: &mut Waiting| !waiting.closed && waiting.frames.iter().any(|(other, _)| *other == client);
@@ -33,8 +35,10 @@ impl Turns {
         true
     }
 
-    /// Takes the request whose turn it is, as soon as there is one: of whoever waits longest but the one whose was taken
-    /// last. Nothing when no more are sent.
+    /// Takes the next request, once there is one: the oldest one that is not by the client that was served last, or
+    /// else the oldest.
+    ///
+    /// Returns `None` if the queue is closed.
     pub(super) fn take(&self) -> Option<Vec<u8>> {
         let mut waiting = self.wait_while(|waiting| !waiting.closed && waiting.frames.is_empty());
         if waiting.closed {
@@ -47,7 +51,7 @@ impl Turns {
         Some(frame)
     }
 
-    /// Lets nobody wait any more, and drops what did.
+    /// Closes the queue, ends all waiting, and drops the requests.
     pub(super) fn close(&self) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         *waiting = Waiting { closed: true, ..Waiting::default() };
@@ -69,7 +73,7 @@ mod tests {
     fn one_of_many_requests_is_behind_one_of_each_other_client() {
         let turns = Turns::default();
         thread::scope(|scope| {
-            // Its second one waits until the first one is taken.
+            // The client's second request waits until its first one is taken.
             scope.spawn(|| assert!([[1], [2]].iter().all(|frame| turns.put(1, frame.to_vec()))));
             while turns.waiting.lock().unwrap().frames.is_empty() {
                 thread::yield_now();

@@ -1,4 +1,4 @@
-//! The ways a module is built in.
+//! The candidates: the builds of a module that are compared.
 
 use std::path::Path;
 
@@ -12,22 +12,22 @@ use super::Work;
 use crate::BoxError;
 use crate::options::TuneOptions;
 
-/// Calls that a profile is made of.
+/// The number of calls for a profile.
 const PROFILED_CALLS: u32 = 20;
 
-/// One way, and what it came to.
+/// One build, and its figures.
 pub(super) struct Candidate {
-    /// How it was built.
+    /// The recipe by which it was built.
     pub recipe: Recipe,
-    /// Its blob, under a name of its own.
+    /// The blob, with a name of its own.
     pub blob: Vec<u8>,
-    /// Ticks of a call in this process, where its processor can run it.
+    /// The ticks of a call in this process, if its processor can run it.
     pub ticks: Option<Ticks>,
-    /// Instructions of a call in the kernel, where QEMU's processor can run it.
+    /// The instructions of a call in the kernel, if QEMU's processor can run it.
     pub instructions: Option<u64>,
 }
 
-/// Ticks of a call, less the cost of measuring.
+/// The ticks of a call, less the cost of measuring.
 #[derive(Clone, Copy)]
 pub(super) struct Ticks {
     pub median: u64,
@@ -35,20 +35,20 @@ pub(super) struct Ticks {
 }
 
 impl Candidate {
-    /// How bars are named.
+    /// Returns the label of the candidate's bar.
     pub fn short(&self) -> String {
         let with = if self.recipe.profile.is_some() { " profile" } else { "" };
         format!("v{} {}{with}", self.recipe.cpu_level, self.recipe.opt_level)
     }
 
-    /// How messages name it.
+    /// Returns the candidate's name in messages.
     pub fn label(&self) -> String {
         let with = if self.recipe.profile.is_some() { " with a profile" } else { "" };
         format!("x86-64-v{} at opt-level {}{with}", self.recipe.cpu_level, self.recipe.opt_level)
     }
 }
 
-/// Builds all of them; without profiles, and a note why, where there can't be one.
+/// Builds all candidates. If there can't be a profile, adds a note that says why, and builds only those without.
 pub(super) fn build(
     module: &ModuleCrate,
     work: &Work<'_>,
@@ -87,7 +87,7 @@ pub(super) fn build(
     Ok(candidates)
 }
 
-/// The blob with another name in its header, so that all can be loaded at once.
+/// Returns the blob with another name in its header, so that all can be loaded at the same time.
 fn under_name(mut blob: Vec<u8>, name: &str) -> Vec<u8> {
     if let Some(start) = blob.first_chunk_mut::<HEADER_SIZE>() {
         let mut header = Header::from_bytes(start);

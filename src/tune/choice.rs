@@ -1,29 +1,29 @@
-//! Which of the candidates pay.
+//! The choice of candidates that pay off.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::candidates::Candidate;
 
-/// What a call may take, in ticks per tick of what there is, for a further variant or a profile to pay.
+/// The ratio of ticks, to those of what there is, below which a further variant or a profile pays off.
 const PAYS: f64 = 0.9;
 
-/// Ticks that one reading of a clock which ticks in steps can be off by.
+/// The ticks by which one reading of a clock that ticks in steps can be off.
 const RESOLUTION: u64 = 26;
 
-/// What is worth its bytes.
+/// The settings that are worth their bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Choice {
     /// The optimisation level for every processor.
     pub opt_level: String,
-    /// Those for processors of higher levels that pay.
+    /// The optimisation levels of the variants that pay off, by x86-64 level.
     pub variants: BTreeMap<u8, String>,
-    /// The profile, if one pays.
+    /// The profile, if one pays off.
     pub profile: Option<PathBuf>,
 }
 
 impl Choice {
-    /// Whether `candidate` is part of it.
+    /// Whether `candidate` is part of the choice.
     pub fn has(&self, candidate: &Candidate) -> bool {
         let recipe = &candidate.recipe;
         let level = if recipe.cpu_level == 1 { Some(&self.opt_level) } else { self.variants.get(&recipe.cpu_level) };
@@ -31,8 +31,9 @@ impl Choice {
     }
 }
 
-/// For each level the cheapest build, or the smallest of those that cost the same; a level only where it pays over
-/// the one below, a profile only where it pays for the highest of them.
+/// Chooses the cheapest build for each level, or the smallest of those that cost the same.
+///
+/// A level is chosen only if it pays off over the one below, and a profile only if it pays off for the highest level.
 pub(super) fn choose(candidates: &[Candidate]) -> Choice {
     let (plain, plain_ticks) = among(candidates, false);
     match candidates.iter().any(|candidate| candidate.recipe.profile.is_some()) {
@@ -44,7 +45,7 @@ pub(super) fn choose(candidates: &[Candidate]) -> Choice {
     }
 }
 
-/// The choice among those with a profile, or without, and the ticks of its highest level.
+/// Returns the choice among the candidates with or without a profile, and the ticks of its highest level.
 fn among(candidates: &[Candidate], with_profile: bool) -> (Choice, u64) {
     let mut choice = Choice { opt_level: "2".to_owned(), variants: BTreeMap::new(), profile: None };
     let mut below = u64::MAX;
@@ -69,7 +70,7 @@ fn pays(ticks: u64, below: u64) -> bool {
     below.saturating_sub(ticks) > RESOLUTION && ticks as f64 <= below as f64 * PAYS
 }
 
-/// The smallest of those that cost as little as the cheapest, as far as the clock can tell.
+/// Returns the smallest of the candidates that are as cheap as the cheapest, within the clock's resolution.
 fn best<'all>(candidates: impl Iterator<Item = &'all Candidate>) -> Option<(&'all Candidate, u64)> {
     let measured: Vec<_> =
         candidates.filter_map(|candidate| Some((candidate, candidate.ticks.as_ref()?.median))).collect();

@@ -1,4 +1,4 @@
-//! Ticks of the candidates in this process.
+//! Measurement of the candidates' ticks in this process.
 
 use bareflow_host::HostPlatform;
 use bareflow_loader::{InvalidModule, LoadError, LoadOptions, ModuleId, ModuleManager, Timing};
@@ -8,11 +8,13 @@ use super::Work;
 use super::candidates::{Candidate, Ticks};
 use crate::{BoxError, explain};
 
-/// Calls that come before those which count.
+/// The number of calls before those that count.
 const WARM_UP: u32 = 3;
 
-/// Measures all that this processor can run, by turns, so that what else the machine does hits all alike. All
-/// return the same and write the same, or the pair that doesn't is named.
+/// Measures the candidates that this processor can run, by turns, so that other load on the machine affects all of them
+/// alike.
+///
+/// All must return the same and write the same; otherwise the error names the pair that differs.
 pub(super) fn measure(candidates: &mut [Candidate], work: &Work<'_>) -> Result<(), BoxError> {
     let platform = HostPlatform::new(Box::new(|_| ()))
         .map_err(|error| format!("can't prepare this process for modules: {error}"))?;
@@ -26,7 +28,7 @@ pub(super) fn measure(candidates: &mut [Candidate], work: &Work<'_>) -> Result<(
     for (index, candidate) in candidates.iter().enumerate() {
         match manager.load(&candidate.blob) {
             Ok(id) => loaded.push((index, id, Vec::new())),
-            // A processor without that level has no figure for it.
+            // There is no figure for a level that the processor does not have.
             Err(LoadError::Invalid(InvalidModule::CpuLevel { .. })) => {}
             Err(error) => {
                 let error = refused(&candidate.blob, error);
@@ -71,7 +73,7 @@ pub(super) fn measure(candidates: &mut [Candidate], work: &Work<'_>) -> Result<(
     Ok(())
 }
 
-/// Two builds of one module that do not do the same.
+/// Returns the error for two builds of one module that behave differently.
 pub(super) fn disagreement(work: &Work<'_>, pair: [&Candidate; 2], verb: &str, found: &str, call: u32) -> BoxError {
     let [one, other] = pair.map(Candidate::label);
     format!(

@@ -1,4 +1,4 @@
-//! Instructions of the candidates in a kernel in QEMU, where one tick is one instruction.
+//! Instruction counts of the candidates in a kernel in QEMU, where one tick is one instruction.
 
 use std::time::Duration;
 
@@ -13,14 +13,15 @@ use crate::qemu::Machine;
 use crate::setup::kernel_remedy;
 use crate::{BoxError, embedded};
 
-/// Calls of each; the cheapest counts.
+/// The number of calls of each candidate; the cheapest counts.
 const CALLS: u32 = 3;
 
-/// Seconds after which the kernel is given up.
+/// The time after which the kernel is given up.
 const TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Counts for all that QEMU's processor can run. Returns what is to be said where nothing could be counted. All
-/// return the same and write the same, or the pair that doesn't is named.
+/// Counts the instructions of the candidates that QEMU's processor can run. Returns a note if nothing could be counted.
+///
+/// All must return the same and write the same; otherwise the error names the pair that differs.
 pub(super) fn count(candidates: &mut [Candidate], work: &Work<'_>) -> Result<Option<String>, BoxError> {
     if embedded::KERNEL.is_empty() {
         return Ok(Some(format!("no instructions counted: this build has no kernel; {}", kernel_remedy())));
@@ -67,7 +68,7 @@ fn label(index: usize) -> String {
     format!("tune-{index}")
 }
 
-/// Result and instructions of a candidate; nothing where the processor can't run it.
+/// Returns the result and the instructions of a candidate; `None` if the processor can't run it.
 fn found(
     report: &Report,
     work: &Work<'_>,
@@ -88,7 +89,7 @@ fn found(
     figures.map(Some).ok_or_else(|| said("it was not run").into())
 }
 
-/// What the console shows of the last call's output; nothing where there was none.
+/// Returns the last call's output as the console shows it; empty if there was none.
 fn output<'console>(console: &'console str, name: &str) -> &'console str {
     let title = format!("] {name} Module");
     let lines = console.lines().map(|line| line.trim_end_matches('\r')).skip_while(|line| !line.ends_with(&title));

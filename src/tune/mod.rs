@@ -1,7 +1,7 @@
-//! `tune`: builds a module in many ways, runs all of them on the same input, and finds the ways that pay.
+//! The `tune` command: builds a module in many ways, runs all builds on the same input, and finds those that pay off.
 //!
-//! `candidates` builds, `here` measures ticks in this process, `kernel` counts instructions in a kernel in
-//! QEMU, `choice` finds what pays, `show` and `plot` show it all and `write` writes the choice down.
+//! `candidates` builds, `host_runner` measures ticks in this process, `kernel` counts instructions in a kernel in QEMU,
+//! `choice` finds what pays off, `show` and `plot` present the figures, and `write` writes the choice down.
 
 mod candidates;
 mod choice;
@@ -21,7 +21,7 @@ use crate::options::TuneOptions;
 use crate::{BoxError, Exit, say};
 use candidates::Candidate;
 
-/// What the candidates are run on.
+/// The work that the candidates do.
 struct Work<'run> {
     /// The module's own name.
     name: &'run str,
@@ -31,10 +31,10 @@ struct Work<'run> {
     repeat: u32,
 }
 
-/// Carries the command out.
+/// Runs the command.
 ///
 /// # Errors
-/// When there is no such module, or a file that can't be read or written.
+/// When there is no such module, a build or a run fails, or a file can't be read or written.
 pub fn tune(options: &TuneOptions) -> Result<Exit, BoxError> {
     let (module, _) = chosen_one(&options.name)?;
     let module = &module;
@@ -64,7 +64,7 @@ pub fn tune(options: &TuneOptions) -> Result<Exit, BoxError> {
     }
 }
 
-/// All candidates with their figures, and what is to be said besides.
+/// Builds and measures all candidates. Returns them, and notes for the user.
 fn measure(
     module: &ModuleCrate,
     input: Vec<u8>,

@@ -9,12 +9,12 @@ use plotters::prelude::*;
 use super::candidates::Candidate;
 use crate::BoxError;
 
-/// Pixels from side to side, of a bar with the room around it, and of all that is above and below the bars.
+/// The width of the plot, the height of a bar with its margins, and the height of everything else, in pixels.
 const WIDTH: u32 = 900;
 const BAR: u32 = 24;
 const AROUND: u32 = 120;
 
-/// Of the bars.
+/// The bars' colour.
 const COLOUR: RGBColor = RGBColor(70, 130, 90);
 
 /// Draws a bar for each candidate that ran here, as long as its median call.
@@ -43,7 +43,7 @@ fn draw(module: &str, bars: &[(String, u64)]) -> Result<String, Box<dyn Error>> 
             .x_label_area_size(30)
             .y_label_area_size(110)
             .build_cartesian_2d(0.0..longest, (0..bars.len().saturating_sub(1)).into_segmented())?;
-        // The axis points up, and the first is to be on top.
+        // The axis points up, but the first candidate belongs at the top.
         let name = |place: &SegmentValue<usize>| match place {
             SegmentValue::CenterOf(place) => bars.iter().rev().nth(*place).map(|(name, _)| name.clone()),
             _ => None,

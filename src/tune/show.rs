@@ -11,10 +11,10 @@ use crate::client::show::table::aligned;
 use crate::output::Terminal;
 use crate::say;
 
-/// Columns of the longest bar.
+/// The width of the longest bar, in columns.
 const BAR_WIDTH: u64 = 40;
 
-/// Shows all that was found.
+/// Shows the candidates, the choice and the notes.
 pub(super) fn show(candidates: &[Candidate], choice: &Choice, notes: &[String]) {
     let or_dash = |figure: Option<u64>| figure.map_or("-".to_owned(), |figure| figure.to_string());
     let rows = candidates.iter().map(|candidate| {
@@ -42,7 +42,7 @@ pub(super) fn show(candidates: &[Candidate], choice: &Choice, notes: &[String]) 
     say!("\nchoice: {}", settings(choice));
 }
 
-/// A bar for each that ran here, as long as its median call.
+/// Shows a bar for each candidate that ran here, as long as its median call.
 fn show_bars(candidates: &[Candidate]) {
     let ran = || candidates.iter().filter_map(|candidate| Some((candidate, candidate.ticks.as_ref()?.median)));
     let Some(longest) = ran().map(|(_, ticks)| ticks).max().filter(|&longest| longest > 0) else { return };
@@ -59,7 +59,7 @@ fn show_bars(candidates: &[Candidate]) {
     }
 }
 
-/// The choice, as `Cargo.toml` would have it.
+/// Formats the choice as in `Cargo.toml`.
 fn settings(choice: &Choice) -> String {
     let mut text = format!("opt-level = {}", super::write::opt_level(&choice.opt_level));
     let level = |(level, opt): (&u8, &String)| format!("v{level} = {}", super::write::opt_level(opt));
@@ -73,7 +73,7 @@ fn settings(choice: &Choice) -> String {
     text
 }
 
-/// What is written as JSON.
+/// The outcome that is written as JSON.
 #[derive(Serialize)]
 pub(super) struct Tuning {
     module: String,
@@ -104,7 +104,7 @@ struct Chosen {
 }
 
 impl Tuning {
-    /// All of it.
+    /// Collects the outcome.
     pub fn new(
         module: &ModuleCrate,
         candidates: &[Candidate],

@@ -1,4 +1,4 @@
-//! Writes the choice into a module's `Cargo.toml`, and leaves all else there as it is.
+//! Writing of the choice into a module's `Cargo.toml`, in which all else is preserved.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use toml_edit::{DocumentMut, InlineTable, Item, Table, TableLike, Value};
 use super::choice::Choice;
 use crate::BoxError;
 
-/// The profile's file, beside `Cargo.toml`.
+/// The profile's file name, beside `Cargo.toml`.
 pub(super) const PROFILE: &str = "runs.profdata";
 
 /// Writes `choice` into the module's `Cargo.toml`, and its profile beside it.
@@ -23,7 +23,7 @@ pub(super) fn write(module: &ModuleCrate, choice: &Choice) -> Result<(), BoxErro
     Ok(write_if_changed(&module.manifest, text.as_bytes())?)
 }
 
-/// The text of a `Cargo.toml` with the choice in it.
+/// Returns the text of a `Cargo.toml` with the choice in it.
 fn with_choice(text: &str, choice: &Choice) -> Result<String, String> {
     let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| error.to_string())?;
     let mut table: &mut dyn TableLike = document.as_table_mut();
@@ -46,7 +46,7 @@ fn with_choice(text: &str, choice: &Choice) -> Result<String, String> {
         return Ok(document.to_string());
     }
     let variants = table.entry("variants").or_insert_with(|| Item::Value(Value::InlineTable(InlineTable::new())));
-    // There is no room for comments inside of braces.
+    // An inline table has no room for comments.
     let in_braces = variants.is_inline_table();
     let variants = variants.as_table_like_mut().ok_or("\"variants\" is no table, expected one")?;
     for level in 2..=4 {
@@ -62,7 +62,7 @@ fn with_choice(text: &str, choice: &Choice) -> Result<String, String> {
     Ok(document.to_string())
 }
 
-/// Sets a key's value; what stands before and behind one that is there stays.
+/// Sets a key's value; the comments and spaces around an existing value are preserved.
 fn set(table: &mut dyn TableLike, key: &str, mut value: Value) {
     if let Some(old) = table.get_mut(key).and_then(Item::as_value_mut) {
         *value.decor_mut() = old.decor().clone();
@@ -72,7 +72,7 @@ fn set(table: &mut dyn TableLike, key: &str, mut value: Value) {
     }
 }
 
-/// An optimisation level as `Cargo.toml` has it: a number, or a text.
+/// Returns an optimisation level as in `Cargo.toml`: a number, or a text.
 pub(super) fn opt_level(level: &str) -> Value {
     level.parse::<i64>().map_or_else(|_| Value::from(level), Value::from)
 }

@@ -1,4 +1,4 @@
-//! Notices that files are saved.
+//! Detection of saved files.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -9,30 +9,32 @@ use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher, recom
 
 use crate::BoxError;
 
-/// How long it has to be quiet before files count as saved: an editor writes, renames and removes in one go.
+/// The time without events after which files count as saved: an editor writes, renames and removes in one go.
 const QUIET: Duration = Duration::from_millis(5);
 
-/// How long is waited for quiet at most.
+/// The longest wait for a time without events.
 const UNREST: Duration = Duration::from_millis(200);
 
-/// What happened to files below a folder.
+/// The changes of files below a folder.
 #[derive(Debug)]
 pub(super) struct Changes {
     events: Receiver<notify::Result<Event>>,
-    /// Watches as long as it is there.
+    /// Watches until it is dropped.
     _watcher: RecommendedWatcher,
 }
 
-/// Files were saved.
+/// A save of one or more files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Saved {
-    /// Whether the crate's manifest is among them.
+    /// Whether the crate's manifest was saved.
     pub manifest: bool,
 }
 
 impl Changes {
-    /// Watches all files below `folder`, and below those `beside` it that it depends on. One that `folder` lies in is
-    /// left out: what a build writes there would start the next.
+    /// Watches all files below `folder`, and below the folders `beside` that the crate depends on.
+    ///
+    /// A folder that contains `folder` is left out, since the files that a build writes there would start the next
+    /// build.
     pub(super) fn below(folder: &Path, beside: &[PathBuf]) -> Result<Changes, BoxError> {
         let (sender, events) = channel();
         let failed = |folder: &Path, error| format!("can't watch {}: {error}", folder.display());
@@ -44,7 +46,7 @@ impl Changes {
         Ok(Changes { events, _watcher: watcher })
     }
 
-    /// What was saved; nothing when that is nothing for so long.
+    /// Returns the next save; `None` if there is none for `patience`.
     pub(super) fn next(&self, patience: Duration) -> Result<Option<Saved>, BoxError> {
         let start = Instant::now();
         let mut saved: Option<Saved> = None;
@@ -74,7 +76,7 @@ impl Changes {
     }
 }
 
-/// Whether an event is more than somebody's reading.
+/// Whether an event is more than a read access.
 fn is_change(event: &Event) -> bool {
     match event.kind {
         EventKind::Access(kind) => kind == AccessKind::Close(AccessMode::Write),
@@ -86,7 +88,7 @@ fn is_manifest(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name == "Cargo.toml")
 }
 
-/// Whether a file is an editor's own: a swap file, a lock, a copy, or a try whether files can be made.
+/// Whether a file is an editor's own: a swap file, a lock, a copy, or a test whether files can be created.
 fn is_temporary(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let (hidden, ending) = (name.starts_with('.'), name.rsplit('.').next().unwrap_or_default());

@@ -1,4 +1,4 @@
-//! One round: build, send, load; and the line that says what it took.
+//! One cycle of `watch`: build, upload, load; and the line with its times.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 use crate::client::{Client, upload};
 use crate::{BoxError, say};
 
-/// What a round came to.
+/// The outcome of a cycle.
 #[derive(Debug, Serialize)]
 pub(super) struct Cycle {
     schema: u32,
@@ -26,22 +26,22 @@ pub(super) struct Cycle {
     transfer: Option<Duration>,
     #[serde(rename = "kernel_ms", serialize_with = "milliseconds")]
     kernel: Option<Duration>,
-    /// Why the module does not run: in colours, where the compiler said so.
+    /// The reason why the module does not run; in colours, if it is the compiler's.
     #[serde(serialize_with = "plainly")]
     pub error: Option<String>,
 }
 
-/// A text without colours.
+/// Serialises a text without colours.
 fn plainly<S: Serializer>(text: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
     text.as_deref().map(|text| anstream::adapter::strip_str(text).to_string()).serialize(serializer)
 }
 
-/// A time as a number of milliseconds, to the microsecond.
+/// Serialises a time as a number of milliseconds, to the microsecond.
 fn milliseconds<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
     time.map(|time| time.as_micros() as f64 / 1000.0).serialize(serializer)
 }
 
-/// Builds `module`, sends it, and lets the kernel load it as `overrides` says.
+/// Builds `module`, uploads it, and makes the kernel load it with `overrides`.
 pub(super) fn run(module: &ModuleCrate, overrides: LoadOverrides<'_>, client: &mut Client) -> Result<Cycle, BoxError> {
     let blob = build_module(module, &module.target.join("modules"))?;
     let start = Instant::now();
@@ -67,7 +67,7 @@ pub(super) fn run(module: &ModuleCrate, overrides: LoadOverrides<'_>, client: &m
 }
 
 impl Cycle {
-    /// A round that came to nothing.
+    /// Returns a cycle that failed.
     pub(super) fn failed(module: &ModuleCrate, error: String) -> Cycle {
         let (major, minor, patch) = module.version;
         Cycle {
@@ -83,7 +83,7 @@ impl Cycle {
         }
     }
 
-    /// Shows the round: on one line where it came to something.
+    /// Shows the cycle; on one line if it succeeded.
     pub(super) fn show(&self) {
         let (now, Cycle { module, version, .. }) = (Zoned::now().strftime("%H:%M:%S").to_string(), self);
         match (&self.error, self.generation) {
@@ -93,7 +93,7 @@ impl Cycle {
         }
     }
 
-    /// What each part took.
+    /// Formats the time of each part.
     fn parts(&self) -> String {
         let parts =
             [("compile", self.compile), ("pack", self.pack), ("transfer", self.transfer), ("kernel", self.kernel)];

@@ -1,5 +1,6 @@
-//! `watch`: a module that is built and pushed at once and whenever one of its files is
-//! saved. `changes` notices that, `round` does the rest.
+//! The `watch` command: a module is built and pushed at the start and whenever one of its files is saved.
+//!
+//! `changes` notices saves, `cycle` does the rest.
 
 mod changes;
 mod cycle;
@@ -18,14 +19,16 @@ use crate::{BoxError, Exit, complain, new, say};
 use changes::Changes;
 use cycle::Cycle;
 
-/// How often is looked whether the kernel is still there.
+/// The interval between checks whether the kernel is still there.
 const CHECK: Duration = Duration::from_millis(250);
 
-/// Carries the command out: builds and loads the module, then does so again at each save. When the kernel goes, it
-/// waits for the next one. With `--once` it waits for one save, and ends with what came of that.
+/// Runs the command: builds and loads the module, and does so again at each save.
+///
+/// When the kernel ends, the command waits for the next one. With `--once`, it waits for one save, and ends with the
+/// outcome of that cycle.
 ///
 /// # Errors
-/// What keeps it from being carried out: there is no such module, or no kernel at the start.
+/// Anything that keeps the command from being carried out, such as a missing module, or no kernel at the start.
 pub fn watch(options: &WatchOptions) -> Result<Exit, BoxError> {
     let (mut module, _) = chosen_one(&options.name)?;
     let folder = module.manifest.parent().unwrap_or(Path::new(".")).to_owned();
@@ -38,7 +41,7 @@ pub fn watch(options: &WatchOptions) -> Result<Exit, BoxError> {
             match changes.next(CHECK)? {
                 Some(saved) => manifest_saved |= saved.manifest,
                 None if client.check().is_ok() => continue,
-                // The next one has what it was booted with.
+                // The next kernel has the modules it was booted with.
                 None => client = next_kernel(options)?,
             }
         }
@@ -66,7 +69,7 @@ pub fn watch(options: &WatchOptions) -> Result<Exit, BoxError> {
     }
 }
 
-/// Waits for a kernel where one was. What keeps it from being talked to is said once.
+/// Waits for the next kernel at the same address. An error other than a missing kernel is shown once.
 fn next_kernel(options: &WatchOptions) -> Result<Client, BoxError> {
     if options.once {
         return Err("the kernel is gone before anything was saved; run `bareflow serve` again".into());
@@ -88,7 +91,7 @@ fn next_kernel(options: &WatchOptions) -> Result<Client, BoxError> {
     }
 }
 
-/// Reads the module anew once its manifest was saved: version and settings may be others now.
+/// Reads the module again if its manifest was saved, since its version and settings may have changed.
 fn renew(module: &mut ModuleCrate, options: &WatchOptions, manifest_saved: &mut bool) -> Result<(), BoxError> {
     if *manifest_saved {
         if module.is_bareflows_own() {

@@ -1,13 +1,13 @@
-//! Two modules side by side.
+//! Comparison of two modules as text.
 
 use bareflow_protocol::comparison::{self, Arm, Comparison, Verdict};
 
 use super::{Figure, or_dash, table};
 
-/// Columns of the longest bar.
+/// The width of the longest bar, in columns.
 const BAR_WIDTH: u32 = 24;
 
-/// A gate's verdict, condition by condition, and what it was judged by.
+/// Formats a gate's verdict: each condition, and the comparison behind it.
 #[must_use]
 pub fn verdict(verdict: &Verdict) -> String {
     let mut lines = vec![format!("gate {}", if verdict.passed { "passed" } else { "failed" })];
@@ -20,7 +20,7 @@ pub fn verdict(verdict: &Verdict) -> String {
     lines.join("\n")
 }
 
-/// Both distributions, and whether the two agree.
+/// Formats both distributions, and whether the two agree.
 #[must_use]
 pub fn text(comparison: &Comparison) -> String {
     let [first, second] = &comparison.sides;
@@ -54,7 +54,7 @@ pub fn text(comparison: &Comparison) -> String {
     text
 }
 
-/// The classes of a side as bars.
+/// Formats the histogram of one side as bars.
 fn histogram(side: &Arm, title: &str) -> String {
     let Some(most) = side.histogram.iter().map(|class| class.count).max().filter(|&most| most > 0) else {
         return String::new();

@@ -1,4 +1,4 @@
-//! Answers as text.
+//! Responses as text.
 
 pub mod compare;
 pub mod modules;
@@ -8,7 +8,7 @@ pub mod table;
 
 use std::fmt;
 
-/// A figure with two decimals at most, and none where they are zero.
+/// A number with at most two decimals, and none where they are zero.
 pub(super) struct Figure(pub f64);
 
 impl fmt::Display for Figure {
@@ -18,12 +18,12 @@ impl fmt::Display for Figure {
     }
 }
 
-/// What may be missing, as text: a dash then.
+/// Formats an optional value; a missing one is a dash.
 pub(super) fn or_dash(value: Option<impl fmt::Display>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }
 
-/// "1 page", "2 pages".
+/// Formats a count: "1 page", "2 pages".
 pub(super) fn count(number: u64, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }

@@ -1,4 +1,4 @@
-//! The list of modules.
+//! The list of modules as a table.
 
 use bareflow_protocol::report::Module;
 
@@ -6,7 +6,7 @@ use super::{or_dash, table};
 
 const TITLES: [&str; 9] = ["NAME", "VERSION", "LOAD", "DOMAIN", "STATE", "CALLS", "P50", "P99", "MEMORY"];
 
-/// The modules, one each line. Where several of one name are loaded, `*` marks the one it stands for.
+/// Formats the modules, one per line. Where several have the same name, `*` marks the active one.
 #[must_use]
 pub fn table(modules: &[Module]) -> String {
     let row = |module: &Module| {
@@ -27,7 +27,7 @@ pub fn table(modules: &[Module]) -> String {
     table::aligned(&TITLES, &[2, 5, 6, 7, 8], modules.iter().map(row))
 }
 
-/// Bytes in KiB, rounded up: memory is given in pages.
+/// Formats bytes in KiB, rounded up, as memory is allocated in pages.
 fn memory(bytes: u64) -> String {
     format!("{}K", bytes.div_ceil(1024))
 }

@@ -1,4 +1,4 @@
-//! What a module took and gave back.
+//! Receipts as text: the resources that a module held and returned.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use bareflow_protocol::control::{Loaded, Receipt, Replaced};
 use super::count;
 use super::stats::fault_text;
 
-/// What a load came to, on a line, with what is to be said of the one that it replaced on further ones.
+/// Formats the outcome of a load on one line; problems of the replaced module follow on lines of their own.
 #[must_use]
 pub fn loaded(loaded: &Loaded) -> String {
     let Loaded { name, version, generation, active, replaced, state, cycles, verdict: _ } = loaded;
@@ -35,7 +35,7 @@ pub fn loaded(loaded: &Loaded) -> String {
     text
 }
 
-/// What a module that was unloaded held and returned, line by line.
+/// Formats the resources that an unloaded module held and returned, line by line.
 #[must_use]
 pub fn text(receipt: &Receipt) -> String {
     let Receipt { name, version, generation, .. } = receipt;
@@ -61,7 +61,7 @@ pub fn text(receipt: &Receipt) -> String {
     text
 }
 
-/// What is not as it should be.
+/// Returns the leaks and the exit fault that a receipt reports.
 fn complaints(receipt: &Receipt) -> Vec<String> {
     let mut all = Vec::new();
     if let Some(pages) = receipt.pages_held.checked_sub(receipt.pages_returned).filter(|&pages| pages > 0) {

@@ -1,4 +1,4 @@
-//! The statistics of modules, in the layout of the console's.
+//! The statistics of modules, in the layout of the kernel's console.
 
 use std::fmt::Write;
 
@@ -6,10 +6,10 @@ use bareflow_protocol::report::{Diagnosis, Fault, Module};
 
 use super::{Figure, or_dash};
 
-/// Registers of a diagnosis on one line.
+/// The number of registers on one line of a diagnosis.
 const REGISTERS: usize = 3;
 
-/// The statistics of `modules`, with what is known of their faults.
+/// Formats the statistics of `modules`, with the diagnoses of their faults.
 #[must_use]
 pub fn text(modules: &[Module]) -> String {
     let all: Vec<_> = modules.iter().map(module_text).collect();
@@ -65,7 +65,7 @@ fn module_text(module: &Module) -> String {
     lines.join("\n")
 }
 
-/// A fault on one line.
+/// Formats a fault on one line.
 pub(super) fn fault_text(fault: &Fault) -> String {
     let mut text = fault.kind.to_string();
     let _ = match fault.offset {
@@ -87,7 +87,7 @@ fn diagnosis_lines(diagnosis: &Diagnosis) -> Vec<String> {
     for registers in diagnosis.registers.chunks(REGISTERS) {
         lines.push(registers.iter().map(|r| format!("  {:<6} {:#018x}", r.name, r.value)).collect());
     }
-    // Where there is nothing to be seen in it, it was not taken apart either.
+    // The code bytes are of use only together with their disassembly.
     if !diagnosis.code.is_empty() && !diagnosis.disassembly.is_empty() {
         lines.push(diagnosis.code.iter().fold("  code  ".to_owned(), |line, byte| format!("{line} {byte:02x}")));
     }

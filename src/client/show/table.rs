@@ -2,7 +2,7 @@
 
 use comfy_table::{CellAlignment, Row, Table, presets};
 
-/// Rows under their titles; the columns of `right` are aligned to the right.
+/// Formats rows below their titles; the columns in `right` are right-aligned.
 #[must_use]
 pub fn aligned(titles: &[&str], right: &[usize], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
