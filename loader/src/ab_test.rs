@@ -1,8 +1,7 @@
-//! Two modules on the same input: what they cost, and whether they agree.
+//! An A/B test: the cost of two modules on the same input, and whether their results agree.
 //!
-//! Neither module's profile takes note of it. Where a call takes no longer than
-//! the clock can resolve, many are timed at once; what the same number of calls of a
-//! module takes that does nothing is taken off.
+//! The calls are not recorded in the modules' profiles. If a call is too short for the clock's resolution, several
+//! calls are timed together. The time of as many calls of an empty module is subtracted.
 
 mod sort;
 
@@ -22,86 +21,86 @@ use crate::profile::Timing;
 use crate::state;
 use sort::Sorting;
 
-/// A measurement takes at least so many times as long as reading the clock.
+/// The least duration of a measurement, as a multiple of the time to read the clock.
 const RESOLVED: u64 = 64;
 
-/// Calls in one measurement at the most.
+/// The maximum number of calls in one measurement.
 const MAX_BATCH: u32 = 4096;
 
-/// Measurements of the module that does nothing.
+/// The number of measurements of the empty module.
 const BASELINE: usize = 31;
 
-/// A measurement's hundredths of a cycle.
+/// The factor from cycles to hundredths of a cycle, the unit of a measurement.
 const CENTICYCLES_PER_CYCLE: u64 = 100;
 
 /// Two modules under comparison.
 pub struct AbTest<P: Platform> {
     arms: [Arm<P>; 2],
-    /// Calls in one measurement, of both alike; 0 before the first.
+    /// The number of calls in one measurement, the same for both arms; 0 before the first step.
     batch: u32,
     measurements: u32,
-    /// What was different, the first time anything was.
+    /// The first difference that was seen.
     difference: Option<Difference>,
 }
 
-/// One of the two.
+/// One of the two modules.
 struct Arm<P: Platform> {
     id: ModuleId,
-    /// Hundredths of a cycle that a call of nothing takes in such a batch.
+    /// The time of one call of an empty module in a batch of this size, in hundredths of a cycle.
     baseline: u64,
-    /// Hundredths of a cycle of one call, by measurement.
+    /// The time of one call in each measurement, in hundredths of a cycle.
     measured: Vec<u64, P::Alloc>,
-    /// How far they are put in order, once all were taken.
+    /// The progress of the sort, which begins once all measurements are taken.
     sorting: Option<Sorting>,
 }
 
-/// What two modules gave for the same input, where it was not the same.
+/// The first difference between what two modules gave for the same input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Difference {
-    /// They returned these.
+    /// Different results.
     Results([i32; 2]),
-    /// Their outputs are so long.
+    /// Outputs of different lengths.
     Lengths([usize; 2]),
-    /// Their outputs first differ at this byte, which is these.
+    /// Outputs that differ in their contents.
     Bytes {
-        /// Its number, counted from 0.
+        /// The offset of the first byte that differs.
         at: usize,
-        /// The bytes.
+        /// The two bytes.
         found: [u8; 2],
     },
 }
 
-/// Why an A/B test ended early.
+/// The reasons for which an A/B test ends early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AbTestError {
-    /// This arm, 0 or 1, faulted.
+    /// The arm with this index, 0 or 1, faulted.
     Faulted(usize, Fault),
-    /// This arm could not be called.
+    /// The arm with this index could not be called.
     Refused(usize, ExecuteError),
     /// Memory for the measurements ran out.
     NoMemory,
 }
 
-/// What one arm's calls took.
+/// The sorted measurements of one arm.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Distribution<'test> {
-    /// Calls in one measurement.
+    /// The number of calls in one measurement.
     pub batch: u32,
-    /// Hundredths of a cycle of one call, in rising order.
+    /// The time of one call in each measurement, in hundredths of a cycle, in ascending order.
     pub centicycles: &'test [u64],
-    /// The least difference between two calls that can be seen, in hundredths of a cycle.
+    /// The smallest visible difference between two calls, in hundredths of a cycle.
     pub resolution_centicycles: u64,
 }
 
 impl Distribution<'_> {
-    /// What `per_cent` of the measurements do not exceed, in cycles (nearest rank).
+    /// Returns the time in cycles that `per_cent` of the measurements do not exceed (nearest rank).
     #[must_use]
     pub fn percentile(&self, per_cent: usize) -> f64 {
         let rank = (self.centicycles.len() * per_cent).div_ceil(100).max(1);
         self.centicycles.get(rank - 1).map_or(0.0, |&centicycles| cycles(centicycles))
     }
 
-    /// The mean, in cycles.
+    /// Returns the mean, in cycles.
     #[must_use]
     pub fn mean(&self) -> f64 {
         let sum: u128 = self.centicycles.iter().copied().map(u128::from).sum();
@@ -114,7 +113,7 @@ fn cycles(centicycles: u64) -> f64 {
 }
 
 impl<P: Platform> AbTest<P> {
-    /// An A/B test of two modules, with so many measurements of each.
+    /// Creates an A/B test of two modules with the given number of measurements of each.
     ///
     /// # Errors
     /// [`AbTestError::NoMemory`].
@@ -128,10 +127,12 @@ impl<P: Platform> AbTest<P> {
         Ok(AbTest { arms: [arm(first)?, arm(second)?], batch: 0, measurements, difference: None })
     }
 
-    /// Takes one measurement of each, and says whether that was the last one. `outputs` are as long as each other.
+    /// Takes one measurement of each module. Returns whether that was the last one.
+    ///
+    /// Both outputs must have the same length.
     ///
     /// # Errors
-    /// Why there will be no more.
+    /// The reason for which the test can't go on.
     pub fn step(
         &mut self,
         manager: &ModuleManager<P>,
@@ -149,20 +150,22 @@ impl<P: Platform> AbTest<P> {
         Ok(self.done() >= self.measurements)
     }
 
-    /// Measurements of each so far.
+    /// Returns the number of measurements of each module so far.
     #[must_use]
     pub fn done(&self) -> u32 {
         self.arms.iter().map(|arm| arm.measured.len() as u32).min().unwrap_or(0)
     }
 
-    /// What was different first, if anything was.
+    /// Returns the first difference that was seen, if any.
     #[must_use]
     pub const fn difference(&self) -> Option<Difference> {
         self.difference
     }
 
-    /// Puts the measurements in order, which takes long where there are many: so many steps of it, each of which moves
-    /// about twenty of a million. Says whether that is done; then [`distributions`](Self::distributions) takes no time.
+    /// Carries out up to `steps` steps of sorting the measurements. Returns whether they are sorted.
+    ///
+    /// One step moves about twenty of a million items. Sorting many measurements takes long, so a caller that serves
+    /// others meanwhile does it in slices. [`distributions`](Self::distributions) takes no time afterwards.
     pub fn sort_some(&mut self, steps: usize) -> bool {
         let mut all = true;
         for arm in &mut self.arms {
@@ -172,7 +175,7 @@ impl<P: Platform> AbTest<P> {
         all
     }
 
-    /// What each arm's calls took. Puts in order what [`sort_some`](Self::sort_some) left.
+    /// Returns the measurements of each arm, sorted. Finishes the sort if [`sort_some`](Self::sort_some) has not.
     pub fn distributions(&mut self, manager: &ModuleManager<P>) -> [Distribution<'_>; 2] {
         while !self.sort_some(usize::MAX) {}
         let step = manager.call_overhead_cycles().max(1) * CENTICYCLES_PER_CYCLE;
@@ -196,7 +199,7 @@ impl<P: Platform> AbTest<P> {
         let Some(arm) = self.arms.get_mut(index) else { return Err(AbTestError::NoMemory) };
         let (outcome, cycles) = manager.batch(arm.id, batch, input, output).map_err(|error| at(index, error))?;
         let centicycles = (cycles * CENTICYCLES_PER_CYCLE / u64::from(batch)).saturating_sub(arm.baseline);
-        // There is room for as many as were asked for.
+        // The capacity is the number of measurements that were asked for.
         if arm.measured.len() < arm.measured.capacity() {
             arm.measured.push(centicycles);
             arm.sorting = None;
@@ -204,8 +207,9 @@ impl<P: Platform> AbTest<P> {
         Ok(outcome)
     }
 
-    /// Finds out how many calls make a measurement, and what nothing costs. Both arms
-    /// are called as often as each other: they may count their calls.
+    /// Determines the number of calls in a measurement, and the baseline of each arm.
+    ///
+    /// Both arms are called equally often, since a module may count its calls.
     fn choose_batch(
         &mut self,
         manager: &ModuleManager<P>,
@@ -258,8 +262,7 @@ fn difference(given: [CallOutcome; 2], outputs: [&mut [u8]; 2]) -> Option<Differ
 }
 
 impl<P: Platform> ModuleManager<P> {
-    /// Calls a module so many times, at least once, and says what the last call gave, and how many cycles they all
-    /// took.
+    /// Calls a module `calls` times, at least once. Returns the last call's outcome and the cycles of all calls.
     pub(crate) fn batch(
         &self,
         id: ModuleId,
@@ -289,7 +292,7 @@ impl<P: Platform> ModuleManager<P> {
         })
     }
 
-    /// Carries a call out so many times: the first one as it says, the others without looking at what takes long.
+    /// Makes `calls` calls: the first one as `call` says, the others without the expensive checks.
     fn timed(
         &self,
         call: &Call<'_, P::Image>,
@@ -311,7 +314,7 @@ impl<P: Platform> ModuleManager<P> {
         Ok((outcome?, cycles.saturating_sub(self.call_overhead_cycles())))
     }
 
-    /// What the processor counts during so many calls of a module that does nothing, if `like` runs in the kernel
+    /// Counts the processor's events during `calls` calls of an empty module. `None` unless `like` runs in the kernel
     /// domain.
     pub(crate) fn count_empty(&self, like: ModuleId, calls: u32) -> Option<Counters> {
         let domain = self.options(like)?.domain;
@@ -327,8 +330,9 @@ impl<P: Platform> ModuleManager<P> {
         Some(after?.since(before?))
     }
 
-    /// Hundredths of a cycle that one call takes, of so many, of a module that does nothing where `like` runs: the
-    /// median.
+    /// Returns the time of one call in a batch of `calls` calls of an empty module in the domain of `like`.
+    ///
+    /// In hundredths of a cycle; the median of several batches.
     pub(crate) fn empty_batch(&self, like: ModuleId, calls: u32) -> Option<u64> {
         let domain = self.options(like)?.domain;
         let empty = EmptyModule::place(&self.platform, domain)?;

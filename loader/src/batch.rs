@@ -1,4 +1,4 @@
-//! What one call takes where the clock can't tell: so many calls in a row that a hundredth of a cycle shows.
+//! The time of one call at a finer resolution than the clock's, measured over many calls in a row.
 
 use crate::counters::Counters;
 use crate::error::ExecuteError;
@@ -6,34 +6,37 @@ use crate::manager::ModuleManager;
 use crate::module::ModuleId;
 use crate::platform::{CallOutcome, Platform};
 
-/// What one of many calls in a row takes.
+/// The time of one call, measured over many in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchTiming {
-    /// Calls in a row.
+    /// The number of calls in a row.
     pub calls: u32,
-    /// Hundredths of a cycle that one of them takes, less what a call of a module takes that does nothing: the median
-    /// of some rows. Never below 0.
+    /// The time of one call minus that of a call of an empty module, in hundredths of a cycle.
+    ///
+    /// The median of several rows; never below 0.
     pub centicycles: u64,
-    /// Hundredths of a cycle that the clock's step makes of one call: 1 or 0 where a row may be long enough.
+    /// The clock's resolution divided by the calls in a row, in hundredths of a cycle: 1 or 0 unless a row would be too
+    /// long.
     pub resolution_centicycles: u64,
-    /// Hundredths of what the processor counts during one call, less the same: of one row. `None` where it counts nothing,
-    /// and for calls in the user domain.
+    /// The processor's events during one call minus those of an empty module's call, in hundredths of an event.
+    ///
+    /// Counted over one row. `None` if the processor counts nothing, and for calls in the user domain.
     pub counters: Option<Counters>,
-    /// What the last call gave.
+    /// The outcome of the last call.
     pub outcome: CallOutcome,
 }
 
-/// Rows that are timed.
+/// The number of rows that are timed.
 const ROWS: usize = 15;
 
-/// Cycles a row may take, if it has more than one call.
+/// The longest a row of more than one call may take, in cycles.
 const LONGEST_ROW: u64 = 20_000_000;
 
-/// Hundredths in a cycle.
+/// The number of hundredths in a cycle.
 const CENTICYCLES_PER_CYCLE: u64 = 100;
 
 impl<P: Platform> ModuleManager<P> {
-    /// Calls a module many times in a row, outside of its profile, and says what one call takes.
+    /// Times one call of a module over many calls in a row, outside of the module's profile.
     ///
     /// # Errors
     /// The reason for which a call gave no result.
@@ -60,7 +63,7 @@ impl<P: Platform> ModuleManager<P> {
         Ok(BatchTiming { calls, centicycles, resolution_centicycles, counters, outcome })
     }
 
-    /// What the processor counts during a row of calls.
+    /// Counts the processor's events during a row of calls.
     fn count(&self, id: ModuleId, calls: u32, input: &[u8], output: &mut [u8]) -> Option<Counters> {
         let before = self.platform.counters()?;
         self.batch(id, calls, input, output).ok()?;
@@ -81,7 +84,7 @@ mod tests {
         let manager = ModuleManager::new(&platform, Timing::Fast);
         let id = manager.load(&blob::small("batched")).unwrap();
         let batched = manager.batched(id, b"", &mut []).unwrap();
-        // Every call takes ten cycles there, that of an empty module, too.
+        // On this platform every call takes ten cycles, including those of the empty module.
         assert_eq!((batched.centicycles, batched.outcome.result), (0, 42));
         assert!(batched.resolution_centicycles <= 1);
         assert_eq!(manager.stats(id).unwrap().call_count, 0);

@@ -1,37 +1,38 @@
-//! What a module may use up: time, stack, heap and data.
+//! Budgets: limits on a module's time, stack, heap and data.
 
 use core::fmt;
 
 use bareflow_abi::header::Header;
 
-/// What a call may use, or a limit on that.
+/// The resources of a module and its calls, or limits on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Budget {
-    /// Time of one call, in microseconds.
+    /// The time of one call, in microseconds.
     pub time_us: u32,
-    /// Stack of one call, in bytes: whole pages, see [`Budget::of`].
+    /// The stack of one call, in bytes: whole pages, see [`Budget::of`].
     pub stack: u32,
-    /// Heap of the module, in bytes: whole pages.
+    /// The heap of the module, in bytes: whole pages.
     pub heap: u32,
-    /// Data and bss of the module, in bytes. What its blob has of them can't be cut: one that has more is refused.
+    /// The data and bss of the module, in bytes. They can't be cut, so a blob that has more than its limit is refused.
     pub data: u32,
 }
 
-/// Bytes that stack and heap are rounded up to.
+/// The unit that stack and heap are rounded up to, in bytes.
 const GRAIN: u32 = 4096;
 
-/// The least stack: the entry's own frames and a panic have room in it.
+/// The smallest stack, in bytes: it has room for the entry's own frames and a panic.
 const LEAST_STACK: u32 = 2 * GRAIN;
 
 impl Budget {
-    /// What a module gets that does not say what it wants.
+    /// The budget of a module whose header asks for nothing.
     pub const DEFAULT: Budget = Budget { time_us: 1_000_000, stack: 64 << 10, heap: 0, data: Budget::LIMITS.data };
 
-    /// The limits unless the embedder sets others.
+    /// The limits that hold unless the embedder sets others.
     pub const LIMITS: Budget = Budget { time_us: 60_000_000, stack: 1 << 20, heap: 16 << 20, data: 64 << 20 };
 
-    /// The budget of a module: what its header asks for, or the default, within `limits`. Its data has the limit itself.
+    /// Returns a module's budget: what its header asks for, or the default, within `limits`. `data` is the limit
+    /// itself.
     #[must_use]
     pub fn of(header: &Header, limits: &Budget) -> Budget {
         let wish = |wanted: u32, default: u32, limit: u32| if wanted == 0 { default } else { wanted }.min(limit);
@@ -44,7 +45,7 @@ impl Budget {
         }
     }
 
-    /// Returns these limits, none of them above the one in `bounds`.
+    /// Returns the smaller of these limits and those in `bounds`, one by one.
     #[must_use]
     pub fn within(self, bounds: &Budget) -> Budget {
         Budget {
@@ -55,8 +56,9 @@ impl Budget {
         }
     }
 
-    /// These limits with those changed that `text` names: `time=10ms,stack=16K,heap=1M,data=1M`, any
-    /// of the four, in `us`, `ms` or `s`, in bytes, `K` or `M`.
+    /// Returns these limits with those changed that `text` names, as in `time=10ms,stack=16K,heap=1M,data=1M`.
+    ///
+    /// `text` names any of the four. Time is in `us`, `ms` or `s`, sizes in bytes, `K` or `M`.
     ///
     /// # Errors
     /// The part that can't be understood.

@@ -1,4 +1,4 @@
-//! How a module is called that is borrowed: by the fast path that most calls take, or by a slow one.
+//! Calls of a borrowed module: a fast path for plain kernel-domain calls, and a slow path for everything else.
 
 use bareflow_abi::Reason;
 
@@ -11,7 +11,7 @@ use crate::profile::sampler::Decision;
 use crate::profile::samples::SampleBuffer;
 
 impl<P: Platform> ModuleManager<P> {
-    /// Calls a module that is borrowed. The fast path is short, and writes no result to memory.
+    /// Calls a borrowed module. The fast path is short, and writes no result to memory.
     #[inline(always)]
     pub(crate) fn call_profiled(
         &self,
@@ -33,7 +33,7 @@ impl<P: Platform> ModuleManager<P> {
         Ok(copied(&returned))
     }
 
-    /// Calls a live module on the fast path, and hands the reading to `take`.
+    /// Calls a live module on the fast path, and passes the cycles to `take`.
     #[inline(always)]
     fn call_fast(
         &self,
@@ -60,7 +60,7 @@ impl<P: Platform> ModuleManager<P> {
         }
     }
 
-    /// Calls a module that is borrowed, on any path. What comes of it is in `returned`, unless it failed.
+    /// Calls a borrowed module on any path. Writes the outcome to `returned`, unless the call failed.
     #[inline(never)]
     fn call_slow(
         &self,
@@ -73,13 +73,13 @@ impl<P: Platform> ModuleManager<P> {
         if !may_be_fast || !module.lifecycle.is_fast() || !module.sampler.times_all() {
             return self.call_off_fast_path(module, input, output, returned);
         }
-        // The first call of all, or one in some hundred.
+        // This is the first call of the module, or the one in some hundred that is checked.
         let samples = self.samples(module)?;
         *returned = self.call_fast(module, self.timing, true, |cycles| samples.push(cycles))?;
         Ok(())
     }
 
-    /// The same where it can not take the fast path.
+    /// Calls a borrowed module that can't take the fast path.
     #[inline(never)]
     fn call_off_fast_path(
         &self,
@@ -90,7 +90,7 @@ impl<P: Platform> ModuleManager<P> {
     ) -> Result<(), Failure> {
         let state = module.callable()?;
         let timing = module.sampler.next(self.timing);
-        // The first call of all, and one in some hundred.
+        // Checks the first call of the module, and one in some hundred.
         let check_abi = timing != Timing::Untimed && self.samples(module)?.is_flushed();
         let call = Call { check_abi, ..run(module, input, timing) };
         let may_be_fast = input.is_empty() && output.is_empty() && !module.lifecycle.is_slow_path_only();
@@ -99,7 +99,7 @@ impl<P: Platform> ModuleManager<P> {
         self.finish(module, state, timing, &done, returned)
     }
 
-    /// Takes note of a call that began on the fast path and left it.
+    /// Finishes a call that began on the fast path and left it.
     #[cold]
     #[inline(never)]
     fn finish_slow(
@@ -112,7 +112,7 @@ impl<P: Platform> ModuleManager<P> {
         self.finish(module, ModuleState::Live, timing, done, returned)
     }
 
-    /// Takes note of a call that is at its end, of a module that was in that state before.
+    /// Records the end of a call, and restores the lifecycle state that the module had before.
     #[inline(always)]
     fn finish(
         &self,
@@ -131,7 +131,7 @@ impl<P: Platform> ModuleManager<P> {
         Ok(())
     }
 
-    /// Makes a call of a module that has this list of dependencies, on the fast path where it may take that.
+    /// Makes a call of a module with the dependency list `depends`, on the fast path if `may_be_fast`.
     #[inline(always)]
     pub(crate) fn call_platform(
         &self,
@@ -152,7 +152,7 @@ impl<P: Platform> ModuleManager<P> {
         }
     }
 
-    /// Makes any call of a module that has this list of dependencies.
+    /// Makes a call of a module with the dependency list `depends` on the slow path, which any call may take.
     #[inline(never)]
     pub(crate) fn call_platform_slow(
         &self,
@@ -167,7 +167,7 @@ impl<P: Platform> ModuleManager<P> {
         }
     }
 
-    /// Calls a module that is borrowed `calls` times in a row, reading the clock once for each.
+    /// Calls a borrowed module `calls` times in a row, reading the clock once per call.
     pub(crate) fn call_chained(&self, module: &Module<P>, calls: u64) -> Result<Option<i32>, Failure> {
         let state = module.callable()?;
         let samples = self.samples(module)?;
@@ -197,13 +197,13 @@ impl<P: Platform> ModuleManager<P> {
         done
     }
 
-    /// Where a module's readings go.
+    /// Returns the buffer for a module's readings.
     #[inline(always)]
     fn samples<'module>(&self, module: &'module Module<P>) -> Result<&'module SampleBuffer, Failure> {
         module.profile_buffer.samples(&self.spare_buffer, || self.platform.allocator()).ok_or(Failure::ProfileFull)
     }
 
-    /// Takes note of a call that did not return.
+    /// Records a call that did not return.
     #[cold]
     #[inline(never)]
     fn note_failure(&self, module: &Module<P>, error: CallError, timing: Timing) -> Failure {
@@ -221,18 +221,17 @@ impl<P: Platform> ModuleManager<P> {
     }
 }
 
-/// Of a call that did not return yet.
+/// A placeholder for the outcome of a call that has not returned.
 const NOT_RETURNED: TimedCall = TimedCall { outcome: CallOutcome { result: 0, output_length: 0 }, cycles: 0 };
 
-/// The same once more, put together from its parts: it is read from where it lies, and what comes another way need not
-/// be written there.
+/// Copies the result field by field, which lets the compiler keep the fields in registers on the fast path.
 #[inline(always)]
 fn copied(returned: &TimedCall) -> TimedCall {
     let TimedCall { outcome: CallOutcome { result, output_length }, cycles } = *returned;
     TimedCall { outcome: CallOutcome { result, output_length }, cycles }
 }
 
-/// A module's work.
+/// Returns the call that runs a module's work.
 #[inline(always)]
 fn run<'call, P: Platform>(module: &'call Module<P>, input: &'call [u8], timing: Timing) -> Call<'call, P::Image> {
     let (image, entry) = (&module.placed.image, module.placed.entry);

@@ -1,4 +1,4 @@
-//! What a call costs in each domain, measured where it is paid.
+//! The cost of a call in each domain, measured on the machine itself.
 
 use bareflow_abi::Reason;
 
@@ -11,17 +11,17 @@ use crate::policy::LoadOptions;
 use crate::policy::{Domain, Placement};
 use crate::profile::Timing;
 
-/// A module that returns 0 at once: `xor eax, eax; ret`.
+/// The code of the empty module, which returns 0 at once: `xor eax, eax; ret`.
 const CODE: [u8; 3] = [0x31, 0xc0, 0xc3];
 
-/// Calls that are measured.
+/// The number of calls that are measured.
 const CALLS: usize = 63;
 
-/// Loads that are measured.
+/// The number of loads that are measured.
 #[cfg(feature = "reload")]
 const LOADS: usize = 15;
 
-/// A module that does nothing.
+/// A module that does nothing, placed outside of the registry.
 pub(crate) struct EmptyModule<P: Platform> {
     name: Name,
     image: P::Image,
@@ -29,7 +29,7 @@ pub(crate) struct EmptyModule<P: Platform> {
 }
 
 impl<P: Platform> EmptyModule<P> {
-    /// Places it; `None` where the domain is missing or has no memory left.
+    /// Places the module; `None` if the domain is missing or has no memory left.
     #[inline(never)]
     pub fn place(platform: &P, domain: Domain) -> Option<EmptyModule<P>> {
         if !platform.has_domain(domain) {
@@ -45,22 +45,22 @@ impl<P: Platform> EmptyModule<P> {
         Some(EmptyModule { name, image, entry })
     }
 
-    /// A call of it.
+    /// Returns a call of the module.
     pub const fn call(&self, timing: Timing) -> Call<'_, P::Image> {
         let (image, entry) = (&self.image, self.entry);
         Call { module: &self.name, image, entry, reason: Reason::Run, input: &[], timing, check_abi: false }
     }
 
-    /// Takes its memory back.
+    /// Releases the module's memory.
     pub fn release(self, platform: &P) {
         platform.release(self.image);
     }
 }
 
 impl<P: Platform> ModuleManager<P> {
-    /// Cycles that a call of a module takes which does nothing, less the cost
-    /// of measuring: the median of some calls. `None` where the domain is missing
-    /// or has no memory left.
+    /// Measures the cycles of a call of an empty module, less the cost of measuring.
+    ///
+    /// The median of several calls. `None` if the domain is missing or has no memory left.
     pub fn empty_call_cycles(&self, domain: Domain) -> Option<u64> {
         let empty = EmptyModule::place(&self.platform, domain)?;
         let cycles = self.measure(&empty.call(self.timing));
@@ -68,9 +68,10 @@ impl<P: Platform> ModuleManager<P> {
         cycles
     }
 
-    /// Cycles that it takes to load `blob` into the kernel domain, call it once and unload it: the median of some
-    /// times, behind a first one. `None` where that does not work. Nobody finds it meanwhile, but its name's loads are
-    /// counted.
+    /// Measures the cycles to load `blob` into the kernel domain, call it once and unload it.
+    ///
+    /// The median of several loads after a first one. `None` if any of it fails. The module can't be found by its name,
+    /// but each load counts as one of its name.
     #[cfg(feature = "reload")]
     pub fn load_cycles(&self, blob: &[u8]) -> Option<u64> {
         let once = || {

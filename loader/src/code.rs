@@ -1,5 +1,6 @@
-//! A module's code and data for one level of processors: the blob's own, or one of its variants. Both are
-//! taken apart, checked and placed by this same code.
+//! A module's code and data for one processor level: the blob's own, or one of its variants.
+//!
+//! Both are parsed, checked and placed by this code.
 
 use bareflow_abi::header::Header;
 use bareflow_abi::layout::{DATA_OFFSET, MAX_ALIGNMENT, MAX_SEGMENT_SIZE, RODATA_OFFSET, TEXT_OFFSET};
@@ -9,7 +10,7 @@ use crate::error::{BadCode, BadVariant, MalformedModule};
 use crate::fixups::{FIXUP_SIZE_BYTES, Fixups};
 use crate::platform::ImageSize;
 
-/// Segments and fix-ups, and what is said of them.
+/// The segments and fix-ups of one level, with the header that describes them.
 #[derive(Clone, Copy, Debug)]
 pub struct Code<'blob> {
     /// Level, entry, sizes and alignment.
@@ -24,7 +25,7 @@ pub struct Code<'blob> {
     pub fixups: &'blob [u8],
 }
 
-/// What a blob's header says of the blob's own code.
+/// Returns the header of a blob's own code, taken from the blob's header.
 #[must_use]
 #[inline]
 pub const fn base_header(header: &Header) -> VariantHeader {
@@ -43,7 +44,7 @@ pub const fn base_header(header: &Header) -> VariantHeader {
 }
 
 impl<'blob> Code<'blob> {
-    /// Takes a variant's record apart. The checks come in this order: length, reserved bytes, sizes.
+    /// Parses a variant's record. The checks come in this order: length, reserved bytes, sizes.
     ///
     /// # Errors
     /// The first check that fails.
@@ -59,8 +60,7 @@ impl<'blob> Code<'blob> {
         }
     }
 
-    /// Takes what `header` announces off the start of `bytes`: its parts, and what is left. `None` when there
-    /// is too little.
+    /// Splits off the parts that `header` announces. Returns them and the rest, or `None` if `bytes` is too short.
     #[inline(always)]
     pub(crate) fn parse(
         header: VariantHeader,
@@ -87,14 +87,14 @@ impl<'blob> Code<'blob> {
     #[inline]
     pub(crate) fn check(&self) -> Result<(), BadCode> {
         let (entry, text_size) = (self.header.entry, self.header.text_size);
-        // Without this a module could start another one's code.
+        // Without this check a module could start another one's code.
         if entry >= text_size {
             return Err(BadCode::Entry { found: entry, text_size });
         }
         self.check_fixups()
     }
 
-    /// Does every fix-up change bytes of this image only, and point into it?
+    /// Checks that each fix-up changes bytes of this image only, and points into it.
     #[inline]
     fn check_fixups(&self) -> Result<(), BadCode> {
         let mut count: u32 = 0;
@@ -115,8 +115,8 @@ impl<'blob> Code<'blob> {
         if count == expected { Ok(()) } else { Err(BadCode::FixupCount { found: count, expected }) }
     }
 
-    /// Whether `target`, a distance from the base, is in a segment or right behind
-    /// it (where the end of a table points).
+    /// Returns whether `target`, an offset from the base, is in a segment or right at its end, where the end of a table
+    /// points.
     fn points_into(&self, target: u64) -> bool {
         let header = &self.header;
         let segments = [
@@ -127,7 +127,7 @@ impl<'blob> Code<'blob> {
         segments.iter().any(|&(start, size)| (start..=start + size).contains(&target))
     }
 
-    /// The memory its image needs.
+    /// Returns the memory that the image needs.
     #[must_use]
     #[inline]
     pub const fn image_size(&self) -> ImageSize {
@@ -141,14 +141,14 @@ impl<'blob> Code<'blob> {
     }
 }
 
-/// Bytes in the file of what `header` announces.
+/// Returns the bytes in the file of the parts that `header` announces.
 #[inline]
 pub(crate) fn file_size(header: &VariantHeader) -> u64 {
     let parts = [header.text_size, header.rodata_size, header.data_size, header.fixup_size];
     parts.iter().fold(0, |sum, &size| sum + u64::from(size))
 }
 
-/// Are the reserved bytes zero, and does each segment fit its place in the address space?
+/// Checks that the reserved bytes are zero and that each segment fits its region of the address space.
 #[inline]
 fn check_sizes(header: &VariantHeader) -> Result<(), MalformedModule> {
     if header.reserved != [0; 3] {
@@ -173,20 +173,20 @@ fn check_sizes(header: &VariantHeader) -> Result<(), MalformedModule> {
 
 /// A fix-up that lies wholly in one segment.
 pub(crate) enum Fixup {
-    /// At this distance from the start of rodata.
+    /// At this offset from the start of rodata.
     Rodata(usize),
-    /// At this distance from the start of data.
+    /// At this offset from the start of data.
     Data(usize),
 }
 
 impl Fixup {
-    /// The fix-ups of this list, of code with so many bytes in the file for rodata and for data.
+    /// Iterates over the fix-ups in `fixups`, for code with `rodata` and `data` bytes of these segments in the file.
     pub fn all(fixups: &[u8], rodata: usize, data: usize) -> impl Iterator<Item = Fixup> {
         Fixups::new(fixups).filter_map(move |offset| Fixup::at(offset.ok()?, rodata, data))
     }
 
-    /// The fix-up at `offset` from the image's base, or `None` when it lies
-    /// anywhere but in the bytes the file has for rodata and data.
+    /// Returns the fix-up at `offset` from the image's base, or `None` if it is not within the file's bytes of rodata
+    /// or data.
     fn at(offset: u64, rodata: usize, data: usize) -> Option<Fixup> {
         let within = |start: u64, size: usize| {
             let distance = offset.checked_sub(start)?;
@@ -196,7 +196,7 @@ impl Fixup {
         within(RODATA_OFFSET, rodata).map(Fixup::Rodata).or_else(|| within(DATA_OFFSET, data).map(Fixup::Data))
     }
 
-    /// What the fix-up holds in the file: its target's distance from the image's base.
+    /// Returns the value that the file has at the fix-up: its target's offset from the image's base.
     fn target(&self, rodata: &[u8], data: &[u8]) -> Option<u64> {
         let bytes = match *self {
             Fixup::Rodata(start) => rodata.get(start..)?,

@@ -1,30 +1,31 @@
-//! What a processor counts besides time, where it does and lets us read it.
+//! The processor's event counters, where there are any and they can be read.
 
-/// Events so far, or in some time.
+/// Event counts, absolute or of a period.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Cycles of the core, which clocks up and down.
+    /// The core's cycles, at its actual and varying frequency.
     pub core_cycles: u64,
-    /// Instructions that were carried out.
+    /// Retired instructions.
     pub instructions: u64,
-    /// Branches that were guessed wrong.
+    /// Mispredicted branches.
     pub branch_misses: u64,
-    /// Accesses that the last level of the cache did not have.
+    /// Misses in the last-level cache.
     pub cache_misses: u64,
 }
 
 impl Counters {
-    /// Those of so many calls, in hundredths of one call's, less what as many calls of a module take that does nothing.
+    /// Returns the counts per call, in hundredths, of `calls` calls whose counts these are, less those of as many empty
+    /// calls.
     pub(crate) fn of_one(self, nothing: Counters, calls: u32) -> Counters {
         self.with(nothing, |all, nothing| all.saturating_sub(nothing).saturating_mul(100) / u64::from(calls.max(1)))
     }
 
-    /// Those since `before`.
+    /// Returns the counts since `before`.
     pub(crate) fn since(self, before: Counters) -> Counters {
         self.with(before, u64::wrapping_sub)
     }
 
-    /// What `of` makes of each, and the same of the others.
+    /// Combines each counter with its counterpart in `other` by `of`.
     fn with(self, other: Counters, of: impl Fn(u64, u64) -> u64) -> Counters {
         Counters {
             core_cycles: of(self.core_cycles, other.core_cycles),

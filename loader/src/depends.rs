@@ -1,9 +1,8 @@
-//! Which modules call which: what a load needs, what an unload would take away, and where calls would form a
-//! cycle.
+//! Dependencies between modules: what a load needs, what an unload would break, and which calls would form a cycle.
 //!
-//! A dependency is a name and a range of versions. It is resolved at each call anew (`resolve`): by
-//! the module its name stands for, if that will do, or else by the highest version that will. So a reload
-//! rebinds by itself. The checks look at every version that might be called, so none can become a cycle later.
+//! A dependency is a name and a range of versions. It is resolved anew at each call (`resolve`): to the active module
+//! of its name if that is in the range, or else to the highest version that is. A reload thus rebinds by itself. The
+//! checks look at every version that might be called, so that none can become part of a cycle later.
 
 mod cycle;
 mod resolve;
@@ -25,23 +24,23 @@ use crate::raw::RawModule;
 use crate::records::Records;
 use crate::valid::ValidModule;
 
-/// Which versions will do.
+/// A range of versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VersionRange {
-    /// The lowest.
+    /// The lowest version in the range.
     pub from: Version,
-    /// The first that is too high, if any is.
+    /// The first version above the range, if it has an upper bound.
     pub below: Option<Version>,
 }
 
 impl VersionRange {
-    /// Whether a version is one of them.
+    /// Returns whether a version is in the range.
     #[must_use]
     pub fn admits(&self, version: &Version) -> bool {
         *version >= self.from && self.below.is_none_or(|below| *version < below)
     }
 
-    /// That of a dependency.
+    /// Returns the range of a dependency.
     #[must_use]
     pub fn of(needed: &Dependency<'_>) -> VersionRange {
         VersionRange { from: needed.from.into(), below: needed.below.map(Version::from) }
@@ -55,14 +54,14 @@ impl fmt::Display for VersionRange {
     }
 }
 
-/// The list of modules that a module may call.
+/// Returns the list of modules that a module may call.
 #[must_use]
 pub fn dependencies_of<'blob>(raw: &RawModule<'blob>) -> Dependencies<'blob> {
     let mut records = Records::new(raw.records).flatten();
     Dependencies::new(records.find(|record| record.kind == DEPENDENCIES).map_or(&[], |record| record.bytes))
 }
 
-/// What counts of a module that is to be published.
+/// The properties of a module that the dependency checks need before it is published.
 #[derive(Clone, Copy)]
 pub(crate) struct Candidate<'module> {
     pub name: Name,
@@ -83,7 +82,7 @@ impl<'module, P: Platform> From<&'module Module<P>> for Candidate<'module> {
 }
 
 impl<P: Platform> ModuleManager<P> {
-    /// The modules that would not find what they need any more if this one were gone.
+    /// Iterates over the modules whose dependencies would no longer be met if this module were gone.
     pub fn dependents(&self, id: ModuleId) -> impl Iterator<Item = ModuleId> {
         let gone = self.get(id).filter(|module| module.published.get()).map(|module| (module.name, module.version));
         gone.into_iter().flat_map(move |(name, version)| {
@@ -91,8 +90,8 @@ impl<P: Platform> ModuleManager<P> {
         })
     }
 
-    /// What the module `by` needs and would not find if the module `gone`, of that name and version,
-    /// were gone, and a version `new` of that name were there.
+    /// Returns the range that `by` requires of `name` and that is no longer met if module `gone` (of that name, and of
+    /// version `version`) is removed and version `new` is added.
     fn requirement_lost(
         &self,
         by: ModuleId,
@@ -113,14 +112,14 @@ impl<P: Platform> ModuleManager<P> {
         (admits(version) && !met).then(|| VersionRange::of(&needed))
     }
 
-    /// Is all there that `new` needs, and does nothing of that lead back to it? `from` is the module whose place it takes.
+    /// Checks that all dependencies of `new` are met and form no cycle. `from` is the module that it replaces.
     pub(crate) fn check_dependencies(&self, new: &Candidate<'_>, from: Option<ModuleId>) -> Result<(), LoadError> {
         if new.depends.is_empty() {
             return Ok(());
         }
         for needed in Dependencies::new(new.depends) {
             let found = self.versions_of(needed.name).any(|id| self.admitted(&needed, id));
-            // A valid list has names by the rule.
+            // The names in a valid list are well-formed.
             if let (false, Some(name)) = (found, Name::new(needed.name)) {
                 return Err(LoadError::MissingDependency { name, versions: VersionRange::of(&needed) });
             }
@@ -131,7 +130,7 @@ impl<P: Platform> ModuleManager<P> {
         }
     }
 
-    /// Do those that call the module at `from` find a version that will do when `new` has its place?
+    /// Checks that the callers of the module `from` still find an admissible version once `new` has replaced it.
     #[cfg(feature = "reload")]
     #[inline]
     pub(crate) fn check_dependents<'new>(
@@ -158,7 +157,7 @@ impl<P: Platform> ModuleManager<P> {
         Ok(())
     }
 
-    /// Counts a module that comes or goes, if it may call others, or has state.
+    /// Counts a module that is added or removed, if it may call others or has state.
     pub(crate) fn count_module(&self, module: &Module<P>, comes: bool) {
         let change = |count: &Cell<usize>| {
             let before = count.get();
@@ -172,12 +171,12 @@ impl<P: Platform> ModuleManager<P> {
         }
     }
 
-    /// The published modules of a name.
+    /// Iterates over the published modules of a name.
     fn versions_of(&self, name: &str) -> impl Iterator<Item = ModuleId> {
         Name::new(name).into_iter().flat_map(|name| self.registry.versions(self.registry.name_entry(&name)))
     }
 
-    /// Whether the module `id` is of a version that will do.
+    /// Returns whether the version of the module `id` is in the range of `needed`.
     fn admitted(&self, needed: &Dependency<'_>, id: ModuleId) -> bool {
         self.get(id).is_some_and(|module| needed.admits(module.version.parts()))
     }

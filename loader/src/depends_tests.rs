@@ -15,7 +15,7 @@ type Manager = ModuleManager<&'static FakePlatform>;
 
 const FAULT: Fault = Fault { kind: FaultKind::Divide, offset: Some(3), address: None };
 
-/// A manager that calls can use too.
+/// Returns a manager that calls made by modules can use, too.
 fn manager() -> (&'static FakePlatform, &'static Manager) {
     let platform: &_ = Box::leak(Box::new(FakePlatform::default()));
     (platform, Box::leak(Box::new(ModuleManager::new(platform, Timing::Precise))))
@@ -34,7 +34,7 @@ fn range(from: u32, below: u32) -> VersionRange {
     VersionRange { from: version(from), below: Some(version(below)) }
 }
 
-/// What the next module that may call others does: calls one, and is told that.
+/// Makes the next module with dependencies call `whom`, and checks what that call gives.
 fn calls(whom: &'static str, expected: Result<i32, CallRefusal>) -> Inside {
     Box::new(move |callees| {
         let done = callees.call(whom.as_bytes(), b"in", &mut []);
@@ -78,7 +78,7 @@ fn a_reload_rebinds_by_itself() {
     manager.replace(&version("sum", 1, 1), &options()).unwrap();
     call();
     assert_eq!(calls_of("1.1.0"), 1);
-    // The name stands for one that will not do: the highest that will is called.
+    // The active version is out of range, so the highest one within it is called.
     let four = manager.load_versioned(&version("sum", 4, 0), &options()).unwrap();
     manager.load_versioned(&version("sum", 2, 0), &options()).unwrap();
     assert!(manager.activate(four));
@@ -96,7 +96,7 @@ fn rejects_what_is_missing() {
     assert_eq!(manager.replace(&needs, &options()).unwrap_err(), missing);
     assert!(missing.to_string().contains("no version >=2.0.0, <3.0.0 of sum"), "{missing}");
     assert_eq!((platform.images.get(), manager.ids().count()), (1, 1));
-    // One that nobody finds by its name will not do either.
+    // A version that can't be found by its name won't do either.
     manager.load_candidate(&version("sum", 2, 0), &options()).unwrap();
     assert_eq!(manager.load(&needs), Err(missing));
 }
@@ -122,7 +122,7 @@ fn keeps_what_others_need() {
     let error = manager.unload(sum).unwrap_err();
     assert!(matches!(error, UnloadError::Needed { by, .. } if by == name("first")), "{error}");
     assert_eq!(manager.dependents(sum).collect::<Vec<_>>(), [first, second]);
-    // Another version will do for one of them, but not for both.
+    // Another version satisfies one of them, but not both.
     manager.load_versioned(&version("sum", 3, 0), &options()).unwrap();
     assert_eq!(manager.dependents(sum).collect::<Vec<_>>(), [first]);
     let error = manager.replace(&version("sum", 2, 0), &options()).unwrap_err();
@@ -161,7 +161,7 @@ fn rejects_a_circle_and_shows_it() {
     let longer = depending("c", 2, 0, &[("d", 1, 2)]);
     manager.load(&depending("d", 1, 0, &[("b", 1, 2)])).unwrap();
     assert_eq!(manager.dependency_cycle(&longer).unwrap().to_string(), "c -> d -> b -> c");
-    // One that those on the way would never call makes no circle.
+    // A version that none of the modules in between would call makes no cycle.
     let beyond = depending("c", 9, 0, &[("a", 1, 2)]);
     assert!(manager.load_versioned(&beyond, &options()).is_ok());
     assert!(manager.dependency_cycle(&beyond).is_none());
@@ -198,7 +198,7 @@ fn refuses_a_callee_that_is_running() {
     for (flags, domain, expected) in [
         (0, Domain::Kernel, Err(CallRefusal::Busy)),
         (FLAG_REENTRANT, Domain::Kernel, Ok(42)),
-        // One address space has one stack.
+        // The modules of one address space share one stack.
         (FLAG_REENTRANT, Domain::User, Err(CallRefusal::Busy)),
     ] {
         let platform: &_ = Box::leak(Box::new(FakePlatform { has_user: true, ..FakePlatform::default() }));

@@ -1,5 +1,5 @@
-//! What a person needs to understand a fault: registers, code, panic message
-//! and the last service calls; who called ([`callers`]), and what to do ([`remedy`]).
+//! Diagnosis of a fault: registers, code, panic message, the last service calls, the callers ([`callers`]) and the
+//! remedy ([`remedy`]).
 
 pub mod callers;
 pub mod decode;
@@ -24,31 +24,31 @@ use crate::printable::Printable;
 use crate::profile::ModuleProfile;
 use crate::report::Console;
 
-/// Names of the registers in [`Diagnosis::registers`], in its order.
+/// The names of the registers, in the order of [`Diagnosis::registers`].
 pub const REGISTER_NAMES: [&str; 18] = [
     "rip", "rflags", "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13",
     "r14", "r15",
 ];
 
-/// Bytes of code that are kept: those of the longest instruction (Intel SDM volume 2, 2.3.11) and one more.
+/// The number of code bytes that are kept: the longest instruction (Intel SDM volume 2, 2.3.11) and one more.
 pub const CODE_SIZE: usize = 16;
 
-/// Service calls that are kept.
+/// The number of service calls that are kept.
 pub const SERVICE_CALLS: usize = 4;
 
-/// Longest part of a panic's message that is kept, in bytes.
+/// The longest part of a panic's message that is kept, in bytes.
 pub const MESSAGE_SIZE: usize = PANIC_TEXT_SIZE;
 
-/// One call of a service.
+/// A call of a service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ServiceCall {
-    /// Its `SERVICE_*` bit.
+    /// The service's `SERVICE_*` bit.
     pub service: u32,
-    /// Its arguments behind the context; zero where it has none.
+    /// The arguments after the context; zero where the service has none.
     pub arguments: [u64; 2],
 }
 
-/// The last service calls of a call, the latest last.
+/// The last service calls that a module made during a call, the latest last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ServiceLog {
     calls: [ServiceCall; SERVICE_CALLS],
@@ -56,11 +56,11 @@ pub struct ServiceLog {
 }
 
 impl ServiceLog {
-    /// Nothing was called.
+    /// A log without calls.
     pub const EMPTY: ServiceLog =
         ServiceLog { calls: [ServiceCall { service: 0, arguments: [0; 2] }; SERVICE_CALLS], count: 0 };
 
-    /// Adds a call, and forgets the first one where there is no room.
+    /// Adds a call. Drops the oldest one if the log is full.
     pub fn push(&mut self, call: ServiceCall) {
         if self.count == SERVICE_CALLS {
             self.calls.rotate_left(1);
@@ -72,14 +72,14 @@ impl ServiceLog {
         }
     }
 
-    /// The calls, the latest last.
+    /// Returns the calls, the latest last.
     #[must_use]
     pub fn calls(&self) -> &[ServiceCall] {
         self.calls.get(..self.count).unwrap_or_default()
     }
 }
 
-/// Text of a limited length.
+/// A text of limited length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Text {
     bytes: [u8; MESSAGE_SIZE],
@@ -88,7 +88,7 @@ pub struct Text {
 }
 
 impl Text {
-    /// As much of `bytes` as is kept.
+    /// Copies as much of `bytes` as fits.
     #[must_use]
     pub fn new(bytes: &[u8]) -> Text {
         let length = bytes.len().min(MESSAGE_SIZE);
@@ -97,33 +97,33 @@ impl Text {
         text
     }
 
-    /// The bytes.
+    /// Returns the bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         self.bytes.get(..self.length).unwrap_or_default()
     }
 
-    /// The same text, of one that had more bytes.
+    /// Returns the same text, marked as cut if `is_cut`.
     #[must_use]
     pub fn cut(self, is_cut: bool) -> Text {
         Text { is_cut: self.is_cut || is_cut, ..self }
     }
 
-    /// Whether there were more bytes.
+    /// Returns whether the original text had more bytes.
     #[must_use]
     pub const fn is_cut(&self) -> bool {
         self.is_cut
     }
 }
 
-/// The text on one line, and whether that is all of it.
+/// Shows the text on one line, and says so if it was cut.
 impl fmt::Display for Text {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bytes = self.bytes();
         if !self.is_cut {
             return Printable(bytes).fmt(out);
         }
-        // A character of several bytes that was cut says nothing.
+        // An incomplete character at the end is left out.
         let whole = match core::str::from_utf8(bytes) {
             Err(error) if error.error_len().is_none() => error.valid_up_to(),
             _ => bytes.len(),
@@ -132,45 +132,47 @@ impl fmt::Display for Text {
     }
 }
 
-/// What a panic says.
+/// A panic's message and location.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PanicMessage {
-    /// Its message.
+    /// The message.
     pub message: Text,
-    /// The file it is in.
+    /// The source file.
     pub file: Text,
     /// The line in that file.
     pub line: u32,
 }
 
-/// A place in a function.
+/// A position in a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InFunction {
     name: Text,
-    /// The instruction's distance from the function's first one, in bytes.
+    /// The distance of the instruction from the function's first one, in bytes.
     pub distance: u64,
 }
 
 impl InFunction {
-    /// The place `offset` bytes from the image's base, in code with these [`Symbols`].
+    /// Finds the function at `offset` from the image's base by these [`Symbols`].
     pub(crate) fn find(symbols: &[u8], offset: u64) -> Option<InFunction> {
         Symbols::find(symbols, offset).map(|symbol| InFunction::new(&symbol, offset))
     }
 
-    /// The place `offset` bytes from the image's base, which lies in `function` or just behind it.
+    /// Returns the position at `offset` from the image's base, in `function` or right after it.
     fn new(function: &Symbol<'_>, offset: u64) -> InFunction {
         InFunction { name: Text::new(function.name.as_bytes()), distance: offset - u64::from(function.offset) }
     }
 
-    /// The function to blame for `fault`, in code with these [`Symbols`]: the one it happened in, but of a panic and of
-    /// a heap that is used up the one that asked for what can't be.
+    /// Returns the function to blame for `fault`, by these [`Symbols`].
+    ///
+    /// For a panic or an exhausted heap, that is the function that called the library; for other faults, the one that
+    /// faulted.
     pub(crate) fn blamed(symbols: &[u8], fault: &Fault, callers: &Callers) -> Option<InFunction> {
         let asked = fault.kind.is_modules_own_word().then(|| callers.blamed(symbols)).flatten();
         asked.or_else(|| InFunction::find(symbols, fault.offset?))
     }
 }
 
-/// The function's name, and the distance if there is one: `sum::add+0x12`.
+/// Shows the function's name, and the distance unless it is zero: `sum::add+0x12`.
 impl fmt::Display for InFunction {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}", Printable(self.name.bytes()))?;
@@ -178,29 +180,29 @@ impl fmt::Display for InFunction {
     }
 }
 
-/// All that is known of a fault beyond its kind and place.
+/// The details of a fault beyond its kind and address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Diagnosis {
-    /// The registers when it happened, as [`REGISTER_NAMES`] lists them.
+    /// The registers at the fault, in the order of [`REGISTER_NAMES`].
     pub registers: [u64; REGISTER_NAMES.len()],
-    /// Bytes from the instruction on; only the first `code_length` are the module's.
+    /// The bytes from the faulting instruction on; only the first `code_length` are the module's.
     pub code: [u8; CODE_SIZE],
-    /// How many bytes of `code` there are; 0 when execution had left the module.
+    /// The number of valid bytes in `code`; 0 if execution had left the module.
     pub code_length: usize,
     /// The last service calls.
     pub services: ServiceLog,
-    /// What a panic said.
+    /// The panic's message and location, if it was a panic.
     pub panic: Option<PanicMessage>,
-    /// Bytes that were asked for where the heap was used up.
+    /// The size of the failed allocation in bytes, if the heap was exhausted.
     pub heap_request: Option<u64>,
-    /// The return addresses on the stack, of a panic and where the heap was used up.
+    /// The return addresses on the stack, for a panic and an exhausted heap.
     pub callers: Callers,
-    /// The function that is to blame, where the blob names it; the loader fills it in.
+    /// The function to blame, if the blob has symbols; the loader fills it in.
     pub function: Option<InFunction>,
 }
 
 impl Diagnosis {
-    /// Nothing is known but where it happened.
+    /// Returns a diagnosis of which only the instruction pointer is known.
     #[must_use]
     pub fn at(rip: u64) -> Diagnosis {
         let mut registers = [0; REGISTER_NAMES.len()];
@@ -217,14 +219,14 @@ impl Diagnosis {
         }
     }
 
-    /// The module's bytes at the instruction.
+    /// Returns the module's bytes at the faulting instruction.
     #[must_use]
     pub fn code(&self) -> &[u8] {
         self.code.get(..self.code_length).unwrap_or_default()
     }
 }
 
-/// What is told of a module along with its fault.
+/// The properties of a module that are shown along with its fault.
 #[derive(Clone, Copy, Debug)]
 struct Subject {
     name: Name,
@@ -240,7 +242,7 @@ impl Subject {
     }
 }
 
-/// Shows a module's fault and, where there is one, its diagnosis.
+/// Shows a module's fault and its diagnosis, if there is one.
 pub fn show_fault(console: &mut impl Console, profile: &ModuleProfile, fault: &Fault, diagnosis: Option<&Diagnosis>) {
     show(console, &Subject::of(profile), fault, diagnosis);
 }
@@ -265,7 +267,7 @@ fn show(console: &mut impl Console, subject: &Subject, fault: &Fault, diagnosis:
         }
         line!(console);
     }
-    // What a module ends in by its own word is the same in all of them.
+    // The instruction by which a module panics or reports an exhausted heap is always the same.
     if !diagnosis.code().is_empty() && !fault.kind.is_modules_own_word() {
         console.show(crate::report::Style::Plain, format_args!("  code  "));
         for byte in diagnosis.code() {

@@ -1,5 +1,4 @@
-//! Calls of loaded modules: profiled, contained, and followed by a restart
-//! where a fault calls for one.
+//! Calls of loaded modules: profiled, contained, and followed by a restart if a fault requires one.
 
 use core::cell::Ref;
 use core::num::NonZeroU32;
@@ -33,7 +32,7 @@ impl<P: Platform> ModuleManager<P> {
         self.execute_timed(id, input, output).map(|returned| returned.outcome)
     }
 
-    /// The same, and says how many cycles the call took.
+    /// Calls a module like [`execute_with`](Self::execute_with), and returns the call's cycles as well.
     ///
     /// # Errors
     /// The reason for which there is no result.
@@ -45,7 +44,7 @@ impl<P: Platform> ModuleManager<P> {
         }
     }
 
-    /// Times one in `every` calls of a module from now on. Returns `false` when it is gone.
+    /// Times one in `every` calls of a module from now on. Returns `false` if the module is gone.
     pub fn sample(&self, id: ModuleId, every: NonZeroU32) -> bool {
         self.get(id).is_some_and(|module| {
             module.sampler.set(every);
@@ -53,12 +52,12 @@ impl<P: Platform> ModuleManager<P> {
         })
     }
 
-    /// The diagnosis of a module's last fault; it is handed out once.
+    /// Returns the diagnosis of a module's last fault; it is handed out once.
     pub fn take_diagnosis(&self, id: ModuleId) -> Option<Diagnosis> {
         self.get(id)?.take_diagnosis()
     }
 
-    /// Calls a module. What comes of it fits into registers: the errors' details are left where they are.
+    /// Calls a module. The result fits into registers because a [`Failure`] does not carry the error's details.
     #[inline(always)]
     fn try_call(&self, id: ModuleId, input: &[u8], output: &mut [u8]) -> Result<TimedCall, Failure> {
         let module = self.borrow(id)?;
@@ -72,11 +71,12 @@ impl<P: Platform> ModuleManager<P> {
         done
     }
 
-    /// The module at `id`, which stays there as long as it is borrowed.
+    /// Borrows the module `id`, which stays in its slot as long as it is borrowed.
     #[inline(always)]
     pub(crate) fn borrow(&self, id: ModuleId) -> Result<Ref<'_, Module<P>>, Failure> {
         let Some(slot) = self.registry.slot(id.index) else { return Err(Failure::NotLoaded) };
-        // Borrowed for writing only while nobody can be here: when the module is registered, restarted or taken out.
+        // A slot is mutably borrowed only while its module is registered, restarted or removed, when no call can get
+        // here.
         let Ok(borrowed) = slot.try_borrow() else { return Err(Failure::Refused) };
         match Ref::filter_map(borrowed, Option::as_deref) {
             Ok(module) if module.epoch.get() == Some(id.epoch) => Ok(module),
@@ -84,7 +84,7 @@ impl<P: Platform> ModuleManager<P> {
         }
     }
 
-    /// Does what is to be done behind a call, or several, when the module is not borrowed any more.
+    /// Finishes one or several calls once the module is no longer borrowed: frees a retired module, handles a fault.
     #[inline(always)]
     pub(crate) fn after_call(&self, id: ModuleId, retired: bool, faulted: bool) {
         match retired {
@@ -95,7 +95,7 @@ impl<P: Platform> ModuleManager<P> {
         }
     }
 
-    /// The error that a failure stands for.
+    /// Returns the error for a failure, with its details.
     #[cold]
     #[inline(never)]
     pub(crate) fn to_error(&self, id: ModuleId, failure: Failure) -> ExecuteError {

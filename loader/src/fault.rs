@@ -1,12 +1,12 @@
-//! How a module's call can go wrong.
+//! The kinds of faults that end a module's call.
 
 use core::fmt;
 
 macro_rules! fault_kinds {
     ($($(#[$doc:meta])+ $kind:ident = $name:literal,)+) => {
-        /// What a module did, or what was done to it.
-        // A whole word: a `Result` that may hold a fault then has no padding, which
-        // would be copied in overlapping pieces and stall every call by some 20 ticks.
+        /// The kind of a fault.
+        // A whole word, so that a `Result` that may hold a fault has no padding. Padding would be copied in overlapping
+        // pieces, which stalls every call by some 20 ticks.
         #[repr(u64)]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
@@ -15,10 +15,10 @@ macro_rules! fault_kinds {
         }
 
         impl FaultKind {
-            /// Every kind.
+            /// All kinds.
             pub const ALL: &[FaultKind] = &[$(FaultKind::$kind),+];
 
-            /// The name that reports use: lower case, with underscores.
+            /// The name in reports: lower case, with underscores.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self {
@@ -38,13 +38,13 @@ fault_kinds! {
     InvalidOpcode = "invalid_opcode",
     /// A privileged instruction, a non-canonical address, a bad segment.
     GeneralProtection = "general_protection",
-    /// A read where nothing may be read.
+    /// A read of memory that may not be read.
     PageRead = "page_read",
-    /// A write where nothing may be written.
+    /// A write to memory that may not be written.
     PageWrite = "page_write",
-    /// A jump to where nothing may be executed.
+    /// A jump to memory that may not be executed.
     PageExecute = "page_execute",
-    /// An unaligned access where alignment is demanded.
+    /// An unaligned access where alignment is required.
     Alignment = "alignment",
     /// The stack ran into its guard page.
     StackOverflow = "stack_overflow",
@@ -60,15 +60,16 @@ fault_kinds! {
     Panic = "panic",
     /// A register that a function must preserve came back changed.
     ClobberedRegister = "clobbered_register",
-    /// A service was called with arguments that are not the module's to pass.
+    /// A service was called with arguments that the module may not pass.
     BadServiceArgument = "bad_service_argument",
-    /// A non-maskable interrupt broke the call off.
+    /// A non-maskable interrupt ended the call.
     NonMaskable = "non_maskable",
 }
 
 impl FaultKind {
-    /// Whether a module ends so by an instruction of its panic handler or its allocator: then not the function that
-    /// this is in is to blame, but one that called it.
+    /// Returns whether the module itself reports this kind, by an instruction in its panic handler or its allocator.
+    ///
+    /// The function to blame is then not the one with that instruction, but one that called it.
     #[must_use]
     pub const fn is_modules_own_word(self) -> bool {
         matches!(self, FaultKind::Panic | FaultKind::HeapBudget)
@@ -81,15 +82,14 @@ impl fmt::Display for FaultKind {
     }
 }
 
-/// The end of a call that went wrong.
+/// A fault that ended a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// What happened.
+    /// The kind of the fault.
     pub kind: FaultKind,
-    /// Where: the instruction's distance from the image's base, in bytes, or
-    /// `None` when execution had left the image.
+    /// The offset of the faulting instruction from the image's base, in bytes; `None` if execution had left the image.
     pub offset: Option<u64>,
-    /// The address that was accessed, where the kind has one.
+    /// The address that was accessed, if the kind has one.
     pub address: Option<u64>,
 }
 

@@ -1,4 +1,4 @@
-//! What a loader does without its features: `cargo test -p bareflow-loader --no-default-features --lib`.
+//! The loader without its features: `cargo test -p bareflow-loader --no-default-features --lib`.
 
 use bareflow_abi::record::DEPENDENCIES;
 

@@ -1,16 +1,15 @@
-//! The fix-ups: 64-bit words to which the address of the image is added.
+//! Fix-ups: 64-bit words to which the address of the image is added.
 //!
-//! Each is stored as its distance from the one before (the first one's from the
-//! image's base) in LEB128, seven bits to a byte, the lowest first. There is
-//! one way to write each list: distances are 8 or more, since fix-ups do not
-//! overlap, and no number carries a superfluous last byte.
+//! Each is stored as its distance from the one before (the first one's from the image's base) in LEB128, seven bits to
+//! a byte, the lowest first. Each list has exactly one encoding: distances are 8 or more, since fix-ups do not overlap,
+//! and numbers have no superfluous last byte.
 
 use crate::error::BadCode;
 
-/// Bytes of a fix-up.
+/// The size of a fix-up, in bytes.
 pub const FIXUP_SIZE_BYTES: u64 = 8;
 
-/// The fix-ups' offsets from the image's base, in rising order.
+/// An iterator over the fix-ups' offsets from the image's base, in ascending order.
 #[derive(Clone, Debug)]
 pub struct Fixups<'blob> {
     rest: &'blob [u8],
@@ -18,13 +17,13 @@ pub struct Fixups<'blob> {
 }
 
 impl<'blob> Fixups<'blob> {
-    /// Reads `encoded`.
+    /// Creates an iterator over an encoded list.
     #[must_use]
     pub const fn new(encoded: &'blob [u8]) -> Fixups<'blob> {
         Fixups { rest: encoded, previous: None }
     }
 
-    /// One number, or `None` when it is cut off, too large or not in its shortest form.
+    /// Decodes one number; `None` if it is cut off, too large or not in its shortest form.
     fn number(&mut self) -> Option<u64> {
         let mut value: u64 = 0;
         for shift in (0..35).step_by(7) {

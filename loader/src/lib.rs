@@ -1,31 +1,31 @@
 //! Loads native modules into a running kernel or process.
 //!
-//! Every stage of a load is a type of its own, which only the stage before
-//! leads to:
+//! Every stage of a load is a type of its own, which can only be made from the stage before it:
 //!
 //! ```text
 //! bytes -> RawModule -> ValidModule -> PlacedModule -> ModuleId -> execute + profile -> report
 //!          raw.rs       valid.rs       placed.rs       load.rs     profile/           report.rs
 //! ```
 //!
-//! The embedder implements [`Platform`] (memory, clock, the call) and drives a
-//! [`ModuleManager`]. There is no `unsafe` here, and memory for tables comes
-//! from the platform's allocator alone.
+//! The embedder implements [`Platform`] (memory, clock, the call) and drives a [`ModuleManager`]. This crate contains
+//! no `unsafe`, and all memory for its tables comes from the platform's allocator.
 //!
 //! # Before the first module in a kernel
 //!
-//! What can't be seen from the trait's methods, and goes wrong late and far away where it is left out. The page
-//! `docs/embedding.md` of BareFlow's repository has the registers, the vectors, and where all of it stands in BareFlow's own
-//! kernel.
+//! These requirements do not show in the trait's methods, and cause late and remote failures if they are missed. The
+//! page `docs/embedding.md` of BareFlow's repository lists the registers and vectors, and where BareFlow's own kernel
+//! implements each point.
 //!
 //! | | |
 //! |---|---|
 //! | processor | Modules use SSE2: CR0.MP and NE set, EM and TS clear; CR4.OSFXSR and OSXMMEXCPT; EFER.NXE. Higher levels need XCR0: [`Platform::cpu_level`] |
 //! | red zone | Modules use it. In ring 0 every vector, those of devices included, has an IST stack |
-//! | faults | Vectors 0, 1, 3 to 8, 10 to 14, 16, 17, 19, NMI and the timer end in a [`Fault`]; execution goes on behind the call |
-//! | panics, used-up heaps | `ud1` with the bytes of [`bareflow_abi::trap_codes`] |
+//! | faults | Vectors 0, 1, 3 to 8, 10 to 14, 16, 17, 19, NMI and the timer end in a [`Fault`]; execution goes on after
+//! the call |
+//! | panics, exhausted heaps | `ud1` with the bytes of [`bareflow_abi::trap_codes`] |
 //! | stack, heap, time, services | The platform provides them, by [`Placement`]; the loader enforces none of it |
-//! | allocator | [`Platform::allocator`] is an `Allocator` of `allocator-api2` 0.2: of another version the trait is another one |
+//! | allocator | [`Platform::allocator`] is an `Allocator` of `allocator-api2` 0.2; other versions have a different
+//! trait |
 //! | addresses | One image spans 1.5 GiB ([`bareflow_abi::layout::IMAGE_SPAN`]), and many share that span: [`RangeAllocator`], [`Segments::pages`] |
 //! | locks | The manager is `Send`, not `Sync`. It may be re-entered by `&self` from inside a call; a lock around it that is held during a call may not |
 
@@ -82,7 +82,7 @@ pub mod valid;
 mod versions;
 
 pub use ab_test::AbTest;
-/// The allocator traits that [`Platform::Alloc`] is one of, in the version that this crate was built with.
+/// The crate of the allocator traits that [`Platform::Alloc`] implements, in the version that this crate uses.
 pub use allocator_api2;
 pub use batch::BatchTiming;
 pub use budget::Budget;

@@ -1,47 +1,48 @@
-//! What a module is doing, and what else its calls depend on, in one byte: so one look tells whether they take the fast
-//! path.
+//! The module's lifecycle state and call restrictions, packed into one byte so that the fast path needs a single load
+//! and compare.
 
 use core::cell::Cell;
 
-/// What a module is doing.
+/// The lifecycle state of a module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ModuleState {
-    /// Nothing.
+    /// Loaded; no call is running.
     Live,
-    /// A call.
+    /// A call is running.
     Running,
-    /// Nothing any more: a call faulted.
+    /// A call faulted; no further call begins.
     Stopped,
-    /// It is being loaded: its slot is taken, and nobody finds it.
+    /// Being loaded: its slot is taken, but it can't be found yet.
     Loading,
 }
 
 /// The bits of the state.
 const STATE_BITS: u8 = 0b11;
 
-/// It is to go as soon as no call of it is under way: no new one begins.
+/// Retired: accepts no new calls; freed when the last running call has returned.
 const RETIRED: u8 = 1 << 2;
 
-/// It may call others, or does not run in the kernel domain.
+/// Not eligible for the fast path: it may call other modules, or does not run in the kernel domain.
 const SLOW_PATH_ONLY: u8 = 1 << 3;
 
-/// Of a module that is live, is not to go, and may take the fast path: zero.
+/// The packed byte. Zero means live, not retired, and eligible for the fast path.
 pub(crate) struct Lifecycle(Cell<u8>);
 
 impl Lifecycle {
-    /// That of a module that is being loaded. It takes no fast path where it may call others, or does not run in the
-    /// kernel domain.
+    /// Creates the byte of a module that is being loaded.
+    ///
+    /// `is_slow_path_only`: the module may call others, or does not run in the kernel domain.
     pub const fn loading(is_slow_path_only: bool) -> Lifecycle {
         Lifecycle(Cell::new(ModuleState::Loading as u8 | if is_slow_path_only { SLOW_PATH_ONLY } else { 0 }))
     }
 
-    /// Whether its calls take the fast path.
+    /// Returns whether the next call may take the fast path.
     #[inline(always)]
     pub const fn is_fast(&self) -> bool {
         self.0.get() == 0
     }
 
-    /// What it is doing.
+    /// Returns the lifecycle state.
     #[inline]
     pub const fn state(&self) -> ModuleState {
         match self.0.get() & STATE_BITS {
@@ -52,30 +53,31 @@ impl Lifecycle {
         }
     }
 
-    /// Notes that a call begins of a module whose calls take the fast path.
+    /// Marks the module as running. Its calls must be eligible for the fast path.
     #[inline(always)]
     pub fn begin_fast(&self) {
         self.0.set(ModuleState::Running as u8);
     }
 
-    /// Notes what it is doing from now on.
+    /// Sets the lifecycle state.
     #[inline(always)]
     pub fn set(&self, state: ModuleState) {
         self.0.set(self.0.get() & !STATE_BITS | state as u8);
     }
 
-    /// Whether it may call others, or does not run in the kernel domain.
+    /// Returns whether the module is excluded from the fast path: it may call others, or does not run in the kernel
+    /// domain.
     pub const fn is_slow_path_only(&self) -> bool {
         self.0.get() & SLOW_PATH_ONLY != 0
     }
 
-    /// Whether it is to go.
+    /// Returns whether the module is retired.
     #[inline]
     pub const fn is_retired(&self) -> bool {
         self.0.get() & RETIRED != 0
     }
 
-    /// Has it go as soon as it can.
+    /// Retires the module. It is freed when no call of it is running.
     pub fn retire(&self) {
         self.0.set(self.0.get() | RETIRED);
     }

@@ -1,4 +1,4 @@
-//! Last stage: the registry of loaded modules, their calls and their profiles.
+//! The last stage: the registry of loaded modules, their calls and their profiles.
 
 #[cfg(feature = "reload")]
 use core::cell::RefCell;
@@ -22,8 +22,7 @@ use crate::{platform::MAX_DEPTH, unload::Receipt};
 
 /// All loaded modules of one [`Platform`].
 ///
-/// Everything works through `&self`: a platform may load, replace or unload
-/// modules from inside a call.
+/// All methods take `&self`, so a platform may load, replace or unload modules from inside a call.
 pub struct ModuleManager<P: Platform> {
     pub(crate) platform: P,
     pub(crate) timing: Timing,
@@ -31,21 +30,21 @@ pub struct ModuleManager<P: Platform> {
     step: u64,
     pub(crate) registry: Registry<P>,
     pub(crate) spare_buffer: SpareBuffer<P::Alloc>,
-    /// The receipts of modules that were retired during calls, the oldest first: one for each call under way.
+    /// The receipts of modules that were retired during calls, the oldest first; at most one per running call.
     #[cfg(feature = "reload")]
     pub(crate) receipts: RefCell<[Option<Receipt>; MAX_DEPTH]>,
-    /// The last fault of any call: the module it was may be gone.
+    /// The last fault of any call. It is kept here because the module may be gone.
     pub(crate) last_fault: Cell<Option<Fault>>,
-    /// How many modules there are that may call others.
+    /// The number of modules that may call others.
     pub(crate) callers: Cell<usize>,
-    /// How many modules there are that have state.
+    /// The number of modules that have state.
     pub(crate) stateful: Cell<usize>,
-    /// How many calls of modules by modules are under way.
+    /// The number of running calls that modules have made to modules.
     pub(crate) depth: Cell<usize>,
 }
 
 impl<P: Platform> ModuleManager<P> {
-    /// A manager without modules. Measures the cost of measuring.
+    /// Creates a manager without modules, and measures the cost of measuring.
     pub fn new(platform: P, timing: Timing) -> ModuleManager<P> {
         ModuleManager {
             overhead: calibrate(&platform, timing),
@@ -63,101 +62,104 @@ impl<P: Platform> ModuleManager<P> {
         }
     }
 
-    /// What is known of a module's name.
+    /// Returns the registry's entry for a module's name.
     #[inline]
     pub(crate) fn name_entry(&self, module: &Module<P>) -> Option<&NameEntry> {
         self.registry.name_at(module.name_index)
     }
 
-    /// The profile of one module.
+    /// Returns the profile of a module.
     #[must_use]
     pub fn stats(&self, id: ModuleId) -> Option<ModuleProfile> {
         self.get(id).map(|module| self.profile(id, &module))
     }
 
-    /// The most stack and heap that the calls of one module have used since it was loaded or restarted. Takes as long as looking
-    /// through its stack may take.
+    /// Returns the peak stack and heap use of a module's calls since it was loaded or restarted.
+    ///
+    /// Scans the module's stack, which takes time in proportion to its size.
     #[must_use]
     pub fn peak_use(&self, id: ModuleId) -> PeakUse {
-        // Not while it runs, when its memory is its own.
+        // Not while the module runs, since its memory may be changing.
         let module = self.get(id).filter(|module| module.lifecycle.state() != ModuleState::Running);
         module.map_or(PeakUse::default(), |module| self.platform.peak_use(&module.placed.image))
     }
 
-    /// All readings of one module, to be merged with those of other threads or processors; `None` where it is gone, or
-    /// was never called.
+    /// Returns all readings of a module, to be merged with those of other threads or processors.
+    ///
+    /// `None` if the module is gone or was never called.
     #[must_use]
     pub fn snapshot(&self, id: ModuleId) -> Option<Snapshot> {
         let module = self.get(id)?;
         module.profile_buffer.snapshot(module.call_count())
     }
 
-    /// The profiles of all modules, in the order of their slots in the registry.
+    /// Iterates over the profiles of all modules, in the order of their slots in the registry.
     pub fn profiles(&self) -> impl Iterator<Item = ModuleProfile> {
         self.ids().filter_map(|id| self.stats(id))
     }
 
-    /// How a module was loaded.
+    /// Returns the options that a module was loaded with.
     #[must_use]
     pub fn options(&self, id: ModuleId) -> Option<LoadOptions> {
         self.get(id).map(|module| module.metadata.options())
     }
 
-    /// Shows `look` the image of a module, for an embedder that inspects its own memory.
+    /// Passes a module's image to `look`, for an embedder that inspects its own memory.
     pub fn with_image<T>(&self, id: ModuleId, look: impl FnOnce(&P::Image) -> T) -> Option<T> {
         Some(look(&self.get(id)?.placed.image))
     }
 
-    /// Returns what a load is identified by for people: the module's name, and which of that name's loads it is.
+    /// Returns a load's identification for people: the module's name, and the number of that name's load.
     #[must_use]
     pub fn load_of(&self, id: ModuleId) -> Option<(Name, u32)> {
         self.get(id).map(|module| (module.name, module.generation.get()))
     }
 
-    /// Returns whether a handle still leads to a module.
+    /// Returns whether the handle's module is still loaded.
     #[must_use]
     pub fn is_loaded(&self, id: ModuleId) -> bool {
         self.get(id).is_some()
     }
 
-    /// The handles of all modules, in the order of their slots in the registry.
+    /// Iterates over the handles of all modules, in the order of their slots in the registry.
     pub fn ids(&self) -> impl Iterator<Item = ModuleId> {
         self.registry.ids()
     }
 
-    /// How the clock is read around calls.
+    /// Returns the method by which the clock is read around calls.
     #[must_use]
     pub const fn timing(&self) -> Timing {
         self.timing
     }
 
-    /// What reading the clock twice costs, in cycles: part of every raw figure.
+    /// Returns the cost of reading the clock twice, in cycles. It is part of every raw reading.
     #[must_use]
     pub const fn call_overhead_cycles(&self) -> u64 {
         self.overhead
     }
 
-    /// The clock's step, in cycles: figures that differ by less do not differ, and what takes less is not resolved.
+    /// Returns the clock's resolution, in cycles. Smaller differences are not significant.
     #[must_use]
     pub const fn clock_step_cycles(&self) -> u64 {
         self.step
     }
 
-    /// What all images, and the tables but for what is kept for the next module, take now; `None` where the platform
-    /// does not count.
+    /// Returns the memory that all images and the loader's tables use now; `None` if the platform does not count it.
+    ///
+    /// The buffer that is kept for the next module is left out.
     #[must_use]
     pub fn usage(&self) -> Option<Usage> {
         let spare_buffer = Usage { table_bytes: self.spare_buffer.table_bytes(), ..Usage::default() };
         Some(self.platform.usage()?.saturating_sub(spare_buffer))
     }
 
-    /// The platform.
+    /// Returns the platform.
     #[must_use]
     pub const fn platform(&self) -> &P {
         &self.platform
     }
 
-    /// Takes an image's memory back, where that is not what most images come to.
+    /// Releases an image, out of line because it is rarely needed.
     #[cold]
     #[inline(never)]
     pub(crate) fn release(&self, image: P::Image) {
@@ -173,7 +175,7 @@ impl<P: Platform> ModuleManager<P> {
         self.call_in(module, &module.placed, reason)
     }
 
-    /// The same, in that image.
+    /// Calls a module outside of its profile, in the given image.
     pub(crate) fn call_in(
         &self,
         module: &Module<P>,
@@ -204,7 +206,7 @@ impl<P: Platform> ModuleManager<P> {
             cpu_level: module.cpu_level,
             code_size: module.code_size.into(),
             blob_size: module.blob_size,
-            // The calls that faulted were calls, though they have no figure.
+            // Calls that faulted are counted, though they have no reading.
             call_count: returned + u64::from(faults.count.get()),
             timed_calls,
             sample_every: module.sampler.every(),

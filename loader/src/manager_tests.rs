@@ -15,7 +15,7 @@ fn manager(platform: &FakePlatform) -> ModuleManager<&FakePlatform> {
     ModuleManager::new(platform, Timing::Precise)
 }
 
-/// A blob whose `init` and `exit` are called.
+/// Returns a blob with an `init` and an `exit`.
 fn with_init_and_exit() -> std::vec::Vec<u8> {
     let mut bytes = blob::full();
     blob::change_header(&mut bytes, |header| header.flags = FLAG_INIT | FLAG_EXIT);
@@ -184,7 +184,7 @@ fn refuses_overlapping_calls_unless_reentrant() {
     let id = manager.load(&bytes).unwrap();
     manager.get(id).unwrap().lifecycle.set(ModuleState::Running);
     assert_eq!(manager.execute(id), Ok(42));
-    // An address space has one stack, whatever the module says.
+    // The modules of one address space share one stack, whatever their flags say.
     manager.get(id).unwrap().lifecycle.set(ModuleState::Live);
     manager.unload(id).unwrap();
     let id = manager.load_with(&bytes, &LoadOptions { domain: Domain::User, ..LoadOptions::DEFAULT }).unwrap();

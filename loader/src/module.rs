@@ -1,4 +1,4 @@
-//! One loaded module: what it is, what it is doing, what came of it.
+//! A loaded module: its properties, its lifecycle state, and the results of its calls.
 
 use core::cell::Cell;
 use core::num::{NonZeroU8, NonZeroU64};
@@ -21,11 +21,10 @@ use crate::profile::sampler::Sampler;
 use crate::registry::Index;
 use crate::valid::ValidModule;
 
-/// A handle to a loaded module. It stays behind when the module is unloaded or
-/// replaced, and then leads nowhere: find the name again.
+/// A handle to a loaded module. Once the module is unloaded or replaced, the handle is stale: look the name up again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ModuleId {
-    // A whole word: padding would be copied in overlapping pieces, and stall whoever looks it up.
+    // A whole word, because padding would be copied in overlapping pieces and stall lookups.
     pub(crate) index: usize,
     pub(crate) epoch: NonZeroU64,
 }
@@ -35,20 +34,20 @@ pub(crate) struct Module<P: Platform> {
     pub(crate) name: Name,
     pub(crate) version: Version,
     pub(crate) generation: Cell<u32>,
-    /// Which load it was: what handles must carry. `None` at its end, when no handle leads to it any more.
+    /// The load's number, which handles must carry. `None` once no handle is valid any more.
     pub(crate) epoch: Cell<Option<NonZeroU64>>,
-    /// What is known of its name.
+    /// The index of the registry's entry for its name.
     pub(crate) name_index: Index,
     pub(crate) flags: u32,
     /// The x86-64 level of the code that was placed.
     pub(crate) cpu_level: u8,
     pub(crate) lifecycle: Lifecycle,
-    /// Whether it is among those found by its name.
+    /// Whether it can be found by its name.
     pub(crate) published: Cell<bool>,
-    /// What the last call returned, if any did.
+    /// The result of the last call; 0 before the first.
     pub(crate) last_result: Cell<i32>,
     pub(crate) code_size: u32,
-    /// Distance of the entry from the start of the text, in bytes.
+    /// The offset of the entry from the start of the text, in bytes.
     pub(crate) entry: u32,
     pub(crate) blob_size: u64,
     pub(crate) placement: Placement,
@@ -60,17 +59,17 @@ pub(crate) struct Module<P: Platform> {
 }
 
 impl<P: Platform> Module<P> {
-    /// Calls so far, those that faulted included.
+    /// Returns the number of calls, including those that faulted.
     pub(crate) fn call_count(&self) -> u64 {
         self.profile_buffer.count() + self.sampler.untimed() + u64::from(self.faults.count.get())
     }
 
-    /// Bytes of the loader's tables that it takes besides its slot.
+    /// Returns the bytes of the loader's tables that the module uses besides its slot.
     pub(crate) fn table_bytes(&self) -> u64 {
         self.faults.table_bytes() + self.profile_buffer.table_bytes() + self.metadata.table_bytes()
     }
 
-    /// Hands out the diagnosis of the last fault, with the function that it is in: nobody looks for that before.
+    /// Returns the diagnosis of the last fault once. The function to blame is looked up only now, when it is needed.
     pub(crate) fn take_diagnosis(&self) -> Option<Diagnosis> {
         let diagnosis = self.faults.diagnosis.take()?;
         let blamed = |fault: Fault| InFunction::blamed(self.metadata.symbols(), &fault, &diagnosis.callers);
@@ -78,12 +77,12 @@ impl<P: Platform> Module<P> {
         Some(Diagnosis { function, ..*diagnosis })
     }
 
-    /// What it is doing, if a call of it may begin.
+    /// Returns the lifecycle state, provided that a call may begin.
     pub(crate) fn callable(&self) -> Result<ModuleState, Failure> {
         match self.lifecycle.state() {
             _ if self.lifecycle.is_retired() => Err(Failure::NotLoaded),
             ModuleState::Live => Ok(ModuleState::Live),
-            // An address space has one stack, even where the module says that its calls may overlap.
+            // The calls of one address space share one stack, even if the module says that its calls may overlap.
             ModuleState::Running if self.flags & FLAG_REENTRANT != 0 && self.placement.domain == Domain::Kernel => {
                 Ok(ModuleState::Running)
             }
@@ -92,13 +91,13 @@ impl<P: Platform> Module<P> {
     }
 }
 
-/// What of a blob, and of how it was loaded, is of use later: of most, nothing.
+/// Blob metadata and options that are retained after loading; usually none.
 pub(crate) struct Metadata<A: Allocator>(Option<Box<MetadataParts<A>, A>>);
 
 /// The metadata of a module that has any.
 struct MetadataParts<A: Allocator> {
     options: LoadOptions,
-    /// A state's schema, a list of dependencies, the code's functions, and the whole blob.
+    /// The state's schema, the dependency list, the symbols and the whole blob, one after the other.
     bytes: Vec<u8, A>,
     schema: usize,
     depends: usize,
@@ -106,7 +105,7 @@ struct MetadataParts<A: Allocator> {
 }
 
 impl<A: Allocator + Clone> Metadata<A> {
-    /// Keeps the options and the parts of the blob, as far as they are there, or of use; `None` when there is no memory.
+    /// Copies the options and the parts of the blob that are present and needed later; `None` if memory runs out.
     #[inline(always)]
     pub(crate) fn new(valid: &ValidModule<'_>, options: &LoadOptions, allocator: A) -> Option<Metadata<A>> {
         if !valid.has_optional_records() && options.are_default() {
@@ -142,35 +141,35 @@ impl<A: Allocator + Clone> MetadataParts<A> {
 }
 
 impl<A: Allocator> Metadata<A> {
-    /// How the module was loaded.
+    /// Returns the options that the module was loaded with.
     pub(crate) fn options(&self) -> LoadOptions {
         self.0.as_ref().map_or_else(LoadOptions::default, |parts| parts.options)
     }
 
-    /// The schema of the module's state; empty where it has none.
+    /// Returns the schema of the module's state; empty if it has none.
     pub(crate) fn schema(&self) -> &[u8] {
         self.part(|parts| (0, parts.schema))
     }
 
-    /// The list of the modules it may call; empty where it calls none.
+    /// Returns the list of modules that it may call; empty if there are none.
     #[inline]
     pub(crate) fn depends(&self) -> &[u8] {
         if cfg!(feature = "depends") { self.part(|parts| (parts.schema, parts.depends)) } else { &[] }
     }
 
-    /// How many those are.
+    /// Returns the number of modules that it may call.
     #[inline]
     pub(crate) fn dependencies(&self) -> u32 {
         let depends = self.depends();
         if depends.is_empty() { 0 } else { Dependencies::new(depends).count() as u32 }
     }
 
-    /// The functions of its code; empty where they are not known.
+    /// Returns the symbols of its code; empty if they are not known.
     pub(crate) fn symbols(&self) -> &[u8] {
         if cfg!(feature = "symbols") { self.part(|parts| (parts.schema + parts.depends, parts.symbols)) } else { &[] }
     }
 
-    /// What the module is restarted from; empty where it never is.
+    /// Returns the blob that the module is restarted from; empty if it is never restarted.
     pub(crate) fn blob(&self) -> &[u8] {
         self.part(|parts| {
             let start = parts.schema + parts.depends + parts.symbols;
@@ -178,7 +177,7 @@ impl<A: Allocator> Metadata<A> {
         })
     }
 
-    /// A part, of which `place` says start and length.
+    /// Returns a part, whose start and length are given by `place`.
     #[inline]
     fn part(&self, place: impl FnOnce(&MetadataParts<A>) -> (usize, usize)) -> &[u8] {
         let Some(parts) = &self.0 else { return &[] };
@@ -186,18 +185,18 @@ impl<A: Allocator> Metadata<A> {
         parts.bytes.get(start..start + length).unwrap_or_default()
     }
 
-    /// Bytes of the loader's tables that all of it takes.
+    /// Returns the bytes of the loader's tables that the metadata uses.
     pub(crate) fn table_bytes(&self) -> u64 {
         self.0.as_ref().map_or(0, |parts| (size_of::<MetadataParts<A>>() + parts.bytes.len()) as u64)
     }
 }
 
-/// A fault as long as nobody asks for it: in less than half the space.
+/// A [`Fault`] in packed form, in less than half the space; expanded on request.
 #[derive(Clone, Copy)]
 struct PackedFault {
     address: u64,
     offset: u32,
-    /// One more than the kind's number.
+    /// The kind's number plus one.
     kind: NonZeroU8,
     has_offset: bool,
     has_address: bool,
@@ -205,7 +204,7 @@ struct PackedFault {
 
 impl From<Fault> for PackedFault {
     fn from(fault: Fault) -> PackedFault {
-        // Images end below four gigabytes from their base.
+        // Images end less than four gigabytes from their base.
         let offset = fault.offset.and_then(|offset| u32::try_from(offset).ok());
         PackedFault {
             address: fault.address.unwrap_or_default(),
@@ -227,7 +226,7 @@ impl PackedFault {
     }
 }
 
-/// How a module went wrong so far.
+/// The faults and restarts of a module so far.
 pub(crate) struct Faults<A: Allocator> {
     last: Cell<Option<PackedFault>>,
     diagnosis: Cell<Option<Box<Diagnosis, A>>>,
@@ -236,17 +235,17 @@ pub(crate) struct Faults<A: Allocator> {
 }
 
 impl<A: Allocator> Faults<A> {
-    /// Not at all.
+    /// Creates an empty record.
     pub(crate) const fn none() -> Faults<A> {
         Faults { last: Cell::new(None), diagnosis: Cell::new(None), count: Cell::new(0), restarts: Cell::new(0) }
     }
 
-    /// The last one.
+    /// Returns the last fault.
     pub(crate) fn last(&self) -> Option<Fault> {
         self.last.get()?.fault()
     }
 
-    /// Bytes of the loader's tables that the diagnosis takes.
+    /// Returns the bytes of the loader's tables that the diagnosis uses.
     pub(crate) fn table_bytes(&self) -> u64 {
         let diagnosis = self.diagnosis.take();
         let bytes = if diagnosis.is_some() { size_of::<Diagnosis>() } else { 0 };
@@ -254,7 +253,7 @@ impl<A: Allocator> Faults<A> {
         bytes as u64
     }
 
-    /// Takes note of a fault. Without memory for it the diagnosis is lost.
+    /// Records a fault. The diagnosis is lost if there is no memory for it.
     pub(crate) fn note(&self, fault: Fault, diagnosis: Option<Diagnosis>, allocator: A) {
         self.count.set(self.count.get().saturating_add(1));
         self.last.set(Some(PackedFault::from(fault)));
@@ -262,7 +261,7 @@ impl<A: Allocator> Faults<A> {
     }
 }
 
-/// Why a call gave no result, in short.
+/// The reason for which a call gave no result, without details.
 #[derive(Clone, Copy)]
 pub(crate) enum Failure {
     NotLoaded,

@@ -1,27 +1,28 @@
-//! The most stack and heap that a module's calls have used.
+//! The peak stack and heap use of a module's calls.
 
 use bareflow_abi::heap_note::peak_heap_bytes;
 
-/// The most that the calls of a module have used so far, since it was loaded or restarted; `None` where nobody knows.
+/// The peak use of a module's calls since it was loaded or restarted; a field is `None` if it is not known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PeakUse {
-    /// Bytes of stack, down to the lowest word that is not zero: what was reserved and never written to is left out.
+    /// The stack in bytes, down to the lowest nonzero word. Space that was reserved and never written to is left out.
     pub stack_bytes: Option<u64>,
-    /// Bytes of heap that were allocated at once, without what the allocator needs for itself.
+    /// The heap that was allocated at one time, in bytes, without the allocator's own overhead.
     pub heap_bytes: Option<u64>,
 }
 
 impl PeakUse {
-    /// Returns how many bytes of a stack were used that was full of zeros at first, and of which these are all words, from
-    /// the lowest address up.
+    /// Returns the used bytes of a stack that was filled with zeros. `words` are all of its words, from the lowest
+    /// address up.
     #[must_use]
     pub fn of_stack(words: &[u64]) -> u64 {
         let untouched = words.iter().take_while(|&&word| word == 0).count();
         size_of_val(words.get(untouched..).unwrap_or_default()) as u64
     }
 
-    /// Returns how many bytes of a heap of `size` bytes were allocated at once, at most, by the two words it begins with;
-    /// `None` where the module's allocator does not say so. A module without a heap used none.
+    /// Returns the peak of allocated bytes of a heap of `size` bytes, as noted in the heap's first two words.
+    ///
+    /// `None` if the module's allocator leaves no note. A module without a heap used none.
     pub fn of_heap(size: u64, note: impl FnOnce() -> [u64; 2]) -> Option<u64> {
         if size == 0 { Some(0) } else { peak_heap_bytes(note(), size) }
     }

@@ -1,4 +1,4 @@
-//! What modules may use at most: the policy of whoever loads them, against what their headers declare.
+//! Permissions: what a module's header declares, checked against the policy of the one who loads it.
 
 use core::fmt;
 
@@ -6,21 +6,21 @@ use bareflow_abi::header::{Header, SERVICE_NAMES};
 
 use crate::error::ServiceNames;
 
-/// The bit of the heap. It is no service, and no bit of a header's: a header declares it by its size.
+/// The heap's bit. It is neither a service nor a bit of the header, which declares a heap by its size.
 const HEAP: u32 = 1 << 31;
 
-/// Services, and the heap: those a module declares, or those it may declare.
+/// A set of services and the heap: those that a module declares, or those that a policy allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Permissions(u32);
 
 impl Permissions {
-    /// All there is: the usual policy.
+    /// All permissions: the default policy.
     pub const ALL: Permissions = Permissions(u32::MAX);
 
-    /// Nothing at all.
+    /// No permissions.
     pub const NONE: Permissions = Permissions(0);
 
-    /// What a module declares.
+    /// Returns the permissions that a module declares.
     #[must_use]
     pub const fn declared(header: &Header) -> Permissions {
         Permissions(header.services & !HEAP | if header.heap_size > 0 { HEAP } else { 0 })
@@ -29,7 +29,7 @@ impl Permissions {
     /// Reads `all`, `none`, or some of `log,clock,call,heap`.
     ///
     /// # Errors
-    /// The part that means nothing.
+    /// The part that is not known.
     pub fn parse(text: &str) -> Result<Permissions, UnknownPermission<'_>> {
         match text {
             "all" => return Ok(Permissions::ALL),
@@ -42,25 +42,25 @@ impl Permissions {
         })
     }
 
-    /// What of this `policy` does not allow.
+    /// Returns the permissions that `policy` does not allow.
     #[must_use]
     pub const fn difference(self, policy: Permissions) -> Permissions {
         Permissions(self.0 & !policy.0)
     }
 
-    /// Whether it is nothing.
+    /// Returns whether the set is empty.
     #[must_use]
     pub const fn is_none(self) -> bool {
         self.0 == 0
     }
 }
 
-/// All names, with their bits.
+/// Iterates over all names, with their bits.
 fn names() -> impl Iterator<Item = (u32, &'static str)> {
     SERVICE_NAMES.into_iter().chain([(HEAP, "heap")])
 }
 
-/// As [`parse`](Permissions::parse) reads it; bits without a name are shown as a number.
+/// Shows the set as [`parse`](Permissions::parse) reads it; bits without a name are shown as a number.
 impl fmt::Display for Permissions {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let known = names().fold(0, |bits, (bit, _)| bits | bit);
@@ -78,7 +78,7 @@ impl fmt::Display for Permissions {
     }
 }
 
-/// A part of a policy that means nothing.
+/// A part of a policy that is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownPermission<'text> {
     /// The part.

@@ -1,4 +1,4 @@
-//! A module that is pinned, for many calls in a row.
+//! Pinned modules, for many calls in a row.
 
 use core::cell::Ref;
 
@@ -7,12 +7,13 @@ use crate::manager::ModuleManager;
 use crate::module::{Failure, Module, ModuleId};
 use crate::platform::{CallOutcome, Platform, TimedCall};
 
-/// A module that is not looked up for each call, as [`ModuleManager::execute`] does. Its memory stays while it is
-/// pinned, as during a call: where it is replaced meanwhile, its calls are refused, and it goes when it is unpinned.
+/// A pinned module: calls skip the lookup that [`ModuleManager::execute`] makes.
+///
+/// If the module is replaced while it is pinned, further calls fail, and its memory is freed on unpin.
 pub struct PinnedModule<'manager, P: Platform> {
     manager: &'manager ModuleManager<P>,
     id: ModuleId,
-    /// `None` when it is gone.
+    /// `None` once the module is gone.
     module: Option<Ref<'manager, Module<P>>>,
 }
 
@@ -20,7 +21,7 @@ impl<P: Platform> ModuleManager<P> {
     /// Pins a module.
     ///
     /// # Errors
-    /// [`ExecuteError::NotLoaded`] when it is gone.
+    /// [`ExecuteError::NotLoaded`] if the module is gone.
     pub fn pin(&self, id: ModuleId) -> Result<PinnedModule<'_, P>, ExecuteError> {
         let module = self.borrow(id).map_err(|failure| self.to_error(id, failure))?;
         Ok(PinnedModule { manager: self, id, module: Some(module) })
@@ -28,7 +29,7 @@ impl<P: Platform> ModuleManager<P> {
 }
 
 impl<P: Platform> PinnedModule<'_, P> {
-    /// Calls it without input or output and profiles the call.
+    /// Calls the module without input or output and profiles the call.
     ///
     /// # Errors
     /// The reason for which there is no result.
@@ -41,7 +42,7 @@ impl<P: Platform> PinnedModule<'_, P> {
         }
     }
 
-    /// Calls it with `input`, lets it write to `output`, and profiles the call.
+    /// Calls the module with `input`, lets it write to `output`, and profiles the call.
     ///
     /// # Errors
     /// The reason for which there is no result.
@@ -50,12 +51,13 @@ impl<P: Platform> PinnedModule<'_, P> {
         self.try_call(input, output).map(|returned| returned.outcome)
     }
 
-    /// Calls it `calls` times in a row, without input or output, reading the clock once for each: where one
-    /// call ends the next one begins. So a reading covers what the loader does between two calls, too, and none
-    /// of the calls is checked. Returns what the last call returned, or `None` if there was none.
+    /// Calls the module `calls` times in a row without input or output, reading the clock once per call.
+    ///
+    /// The end of one call is the start of the next, so a reading includes what the loader does between two calls. None
+    /// of the calls is checked. Returns the result of the last call, or `None` if there was none.
     ///
     /// # Errors
-    /// The reason for which there are no more results.
+    /// The reason for which a call gave no result.
     pub fn execute_chained(&mut self, calls: u64) -> Result<Option<i32>, ExecuteError> {
         let Some(module) = &self.module else { return Err(ExecuteError::NotLoaded) };
         let done = self.manager.call_chained(module, calls);
@@ -71,8 +73,8 @@ impl<P: Platform> PinnedModule<'_, P> {
         }
     }
 
-    /// The error behind a call without a result: by way of memory of its own, so that a result need not be written
-    /// there.
+    /// Returns the error of a failed call. It is built in memory of its own, so that a successful result need not be
+    /// written to memory.
     #[inline(always)]
     fn failed(&mut self, failure: Failure) -> ExecuteError {
         let mut error = ExecuteError::NotLoaded;
@@ -80,7 +82,7 @@ impl<P: Platform> PinnedModule<'_, P> {
         error
     }
 
-    /// Does what is to be done behind a call without a result. For that the module is unpinned for a moment.
+    /// Handles a failed call. Temporarily unpins the module, so that it can be restarted.
     #[cold]
     #[inline(never)]
     fn fail(&mut self, failure: Failure, error: &mut ExecuteError) {

@@ -1,4 +1,4 @@
-//! Third stage: a module in memory, sealed, with all its fix-ups applied.
+//! The third stage: a module in memory, sealed, with all its fix-ups applied.
 
 use bareflow_abi::layout::TEXT_OFFSET;
 
@@ -14,16 +14,15 @@ use crate::valid::ValidModule;
 pub struct PlacedModule<Image> {
     /// The sealed memory.
     pub image: Image,
-    /// Address of the entry.
+    /// The address of the entry.
     pub entry: u64,
 }
 
 impl<Image> PlacedModule<Image> {
-    /// Gives `module` memory of its own, copies it there, applies its fix-ups
-    /// and seals it.
+    /// Allocates memory for `module`, copies it there, applies its fix-ups and seals it.
     ///
     /// # Errors
-    /// When its data is larger than its budget, or the platform has no memory for it; then nothing stays behind.
+    /// Its data is larger than its budget, or the platform has no memory for it. Nothing stays behind.
     #[inline(always)]
     pub fn place<P>(
         module: &ValidModule<'_>,
@@ -52,11 +51,11 @@ impl<Image> PlacedModule<Image> {
     }
 }
 
-/// Copies a segment's bytes to the start of its memory. Both come from one
-/// `ImageSize`, so the memory is long enough.
+/// Copies a segment's bytes to the start of its memory, which is long enough because both lengths come from one
+/// `ImageSize`.
 #[inline(always)]
 fn copy(bytes: &[u8], memory: &mut [u8]) {
-    // Copying none may touch pages that are not there, which takes processors long where copies are masked.
+    // Even an empty copy may touch a page that is not mapped, which is slow on processors that mask such accesses.
     if bytes.is_empty() {
         return;
     }
@@ -77,7 +76,7 @@ fn relocate_all(lists: (&[u8], usize, usize), base: u64, rodata: &mut [u8], data
     }
 }
 
-/// Adds `base` to the fix-up at `start`, which validation found to be inside.
+/// Adds `base` to the fix-up at `start`, which validation has found to be inside of the segment.
 fn relocate(segment: &mut [u8], start: usize, base: u64) {
     let fixup = segment.get_mut(start..).and_then(|rest| rest.first_chunk_mut::<{ FIXUP_SIZE_BYTES as usize }>());
     if let Some(fixup) = fixup {

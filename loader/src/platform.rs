@@ -1,8 +1,7 @@
-//! What the loader asks of the kernel or process it runs in: memory for code
-//! and for its own tables, a clock, and the actual call.
+//! The interface to the kernel or process that embeds the loader: memory for code and for tables, a clock, and calls.
 //!
-//! An embedder implements [`Platform`] once. The loader itself contains no
-//! `unsafe`: whatever touches memory or hardware is on the other side.
+//! An embedder implements [`Platform`] once. The loader itself contains no `unsafe`: all code that touches memory or
+//! hardware is on the platform's side.
 
 use core::fmt;
 
@@ -21,13 +20,13 @@ use crate::profile::Timing;
 /// The sizes of one image's segments, in bytes, as validation accepted them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ImageSize {
-    /// Bytes of text; at least 1.
+    /// The size of the text, in bytes; at least 1.
     pub text: u32,
-    /// Bytes of read-only data.
+    /// The size of the read-only data, in bytes.
     pub rodata: u32,
-    /// Bytes of writable data, bss included.
+    /// The size of the writable data, bss included, in bytes.
     pub data: u32,
-    /// What every segment's start is aligned to: a power of two, 4096 at the most.
+    /// The alignment of every segment's start: a power of two, at most 4096.
     pub alignment: u32,
 }
 
@@ -35,9 +34,9 @@ pub struct ImageSize {
 ///
 /// The segments lie at [`bareflow_abi::layout`]'s distances from [`base`](WritableImage::base).
 pub trait WritableImage {
-    /// The address the image is linked against: that of its text, once sealed.
+    /// Returns the address that the image is linked against: that of its text, once sealed.
     fn base(&self) -> u64;
-    /// Text, read-only data and writable data, as long as [`ImageSize`] said.
+    /// Returns text, read-only data and writable data, with the lengths given by [`ImageSize`].
     fn segments(&mut self) -> [&mut [u8]; 3];
 }
 
@@ -50,18 +49,19 @@ pub struct Call<'call, Image> {
     pub image: &'call Image,
     /// The entry's address: validated to lie in the image's text.
     pub entry: u64,
-    /// What the module is called for.
+    /// The reason for the call.
     pub reason: Reason,
-    /// The bytes it is given.
+    /// The input bytes.
     pub input: &'call [u8],
-    /// How the clock is read around the call: see [`Timing::measure`].
+    /// The method by which the clock is read around the call: see [`Timing::measure`].
     pub timing: Timing,
-    /// Whether the platform is to look at all that a module must preserve. Else it may put right unseen what takes
-    /// long to look at.
+    /// Whether to verify all registers and flags that a module must preserve.
+    ///
+    /// If false, the platform may silently restore those that are expensive to check.
     pub check_abi: bool,
 }
 
-// Copies are made where a call leaves the fast path: so that one need not write it to memory.
+// A call is copied when it leaves the fast path, so that the fast path need not write it to memory.
 impl<Image> Clone for Call<'_, Image> {
     fn clone(&self) -> Self {
         *self
@@ -70,50 +70,50 @@ impl<Image> Clone for Call<'_, Image> {
 
 impl<Image> Copy for Call<'_, Image> {}
 
-/// The modules that the one may call which is being called: what its platform's service `call` asks.
+/// The modules that the called module may call, as its platform's service `call` asks for them.
 pub trait Callees {
-    /// Calls the module of that name.
+    /// Calls the module named `name`.
     ///
     /// # Errors
-    /// Why there is no result.
+    /// The reason for which there is no result.
     fn call(&self, name: &[u8], input: &[u8], output: &mut [u8]) -> Result<CallOutcome, CallRefusal>;
 }
 
-/// How many calls may lie in each other, the outermost included: a platform that offers the service `call` has
-/// that many stacks.
+/// The maximum depth of nested calls, the outermost included. A platform that offers the service `call` has that many
+/// stacks.
 pub const MAX_DEPTH: usize = 5;
 
-/// A call that returned.
+/// The outcome of a call that returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallOutcome {
-    /// What the module returned.
+    /// The value that the module returned.
     pub result: i32,
-    /// How many bytes of output it says it wrote: never more than there was room for.
+    /// The number of output bytes that the module says it wrote: never more than there was room for.
     pub output_length: usize,
 }
 
-/// What a platform says of a call that returned.
+/// A platform's report of a call that returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimedCall {
-    /// What came of it.
+    /// The outcome of the call.
     pub outcome: CallOutcome,
-    /// Cycles between the readings of the clock right before and right behind it.
+    /// The cycles between the clock readings right before and right after the call.
     pub cycles: u64,
 }
 
-/// What a platform says of a call without input and output that returned: it fits into registers.
+/// A platform's report of a call without input and output that returned. It fits into registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FastReturn {
-    /// What the module returned.
+    /// The value that the module returned.
     pub result: i32,
-    /// As [`TimedCall::cycles`].
+    /// The cycles, as in [`TimedCall::cycles`].
     pub cycles: u64,
 }
 
-/// Why a call did not return.
+/// The reason for which a call did not return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallError {
-    /// The module went wrong.
+    /// The module faulted.
     Fault(Fault),
     /// There was no memory for the call's input and output in the module's domain.
     NoMemory,
@@ -125,12 +125,12 @@ impl From<Fault> for CallError {
     }
 }
 
-/// What a platform could not do: get or protect memory, mostly.
+/// An operation that the platform could not carry out, mostly for lack of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlatformError {
-    /// What was tried, for people: "map pages".
+    /// The operation, for people: "map pages".
     pub what: &'static str,
-    /// Bytes of memory asked for; 0 where it was not memory that was missing.
+    /// The memory asked for, in bytes; 0 if the error is not a lack of memory.
     pub bytes: usize,
 }
 
@@ -147,14 +147,14 @@ impl fmt::Display for PlatformError {
     }
 }
 
-/// Memory that is in use, or that a module has been given.
+/// Memory in use, or memory that a module has been given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Pages: segments, stack, heap, and the page tables that map them.
+    /// The number of pages: segments, stack, heap, and the page tables that map them.
     pub pages: u64,
-    /// Bytes of pages that images share.
+    /// The memory in pages that images share, in bytes.
     pub arena_bytes: u64,
-    /// Bytes of the loader's own tables.
+    /// The memory of the loader's own tables, in bytes.
     pub table_bytes: u64,
 }
 
@@ -171,7 +171,7 @@ impl core::ops::Add for Usage {
 }
 
 impl Usage {
-    /// What is in use less in `after`.
+    /// Returns by how much this exceeds `after`.
     #[must_use]
     pub const fn saturating_sub(self, after: Usage) -> Usage {
         Usage {
@@ -182,21 +182,21 @@ impl Usage {
     }
 }
 
-/// What a module has not freed in its own heap.
+/// Memory in a module's own heap that the module has not freed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Leak {
-    /// Blocks.
+    /// The number of blocks.
     pub blocks: u64,
-    /// Their bytes.
+    /// The size of the blocks, in bytes.
     pub bytes: u64,
 }
 
-/// The surroundings of a [`ModuleManager`](crate::ModuleManager).
+/// The environment of a [`ModuleManager`](crate::ModuleManager).
 ///
-/// Seven methods have no default; with those alone modules run that only compute. What the processor must have
-/// switched on, which traps are to be contained and how a module panics is on the [front page](crate).
+/// Seven methods have no default; they suffice for modules that only compute. The [front page](crate) lists the
+/// required processor state, the traps to contain, and how a module panics.
 ///
-/// | wanted | override |
+/// | feature | override |
 /// |---|---|
 /// | modules that log, read the clock or call others | [`offered_services`](Self::offered_services), [`call_with_callees`](Self::call_with_callees) |
 /// | ring 3 | [`has_domain`](Self::has_domain) |
@@ -206,91 +206,98 @@ pub struct Leak {
 /// | receipts with figures | [`image_usage`](Self::image_usage), [`usage`](Self::usage) |
 /// | what a panic said | [`diagnosis`](Self::diagnosis) |
 ///
-/// Calls lie in each other, up to [`MAX_DEPTH`] deep: where modules call others, and where one is loaded, replaced or unloaded during a
-/// call, since that calls its `init`, `exit` or state's handlers. So what a platform keeps of a call it keeps
-/// for each, and puts the outer one's back, also behind a fault. No lock is held while module code runs: a fault skips
-/// whatever would release it.
+/// Calls nest up to [`MAX_DEPTH`] deep: a module may call others, and a load, replacement or unload during a call calls
+/// `init`, `exit` or the state's handlers. So a platform keeps its per-call data for each call, and restores the outer
+/// call's data when the inner one ends, after a fault as well. It holds no lock while module code runs, since a fault
+/// skips the code that would release it.
 pub trait Platform {
-    /// Where the loader's own tables come from.
+    /// The allocator of the loader's own tables.
     type Alloc: Allocator + Clone;
-    /// Memory of an image that is being filled.
+    /// The memory of an image that is being filled.
     type WritableImage: WritableImage;
-    /// Memory of an image that can be called: text read and execute, rodata
-    /// read only, data read and write.
+    /// The memory of an image that can be called: text read and execute, rodata read only, data read and write.
     type Image;
 
-    /// The allocator of the loader's tables: of the crate `allocator-api2`, in the version that the loader uses.
+    /// Returns the allocator of the loader's tables: of the crate `allocator-api2`, in the version that the loader
+    /// uses.
     fn allocator(&self) -> Self::Alloc;
 
-    /// Which services modules are really given: `SERVICE_*` bits of
-    /// [`bareflow_abi::header`]; by default none. A blob that declares another one is refused.
+    /// Returns the services that modules are given, as `SERVICE_*` bits of [`bareflow_abi::header`]; by default none.
+    ///
+    /// A blob that declares any other service is refused.
     fn offered_services(&self) -> u32 {
         0
     }
 
-    /// The x86-64 level (1 to 4) that processor and kernel let modules use; by
-    /// default what every x86-64 processor has. A promise: the vector units' state for it is switched on (CR4.OSXSAVE, XCR0).
+    /// Returns the x86-64 level (1 to 4) that processor and kernel let modules use; by default that of every x86-64
+    /// processor.
+    ///
+    /// The platform must have enabled the state of the vector units that the level needs (CR4.OSXSAVE, XCR0).
     fn cpu_level(&self) -> u8 {
         1
     }
 
-    /// How checksums are computed; by default in a way that every processor can, slowly.
+    /// Returns the implementation of checksums; by default a slow one that runs on every processor.
     fn checksum(&self) -> Crc32c {
         Crc32c::SOFTWARE
     }
 
-    /// Whether modules can run there; by default in the kernel domain alone.
+    /// Returns whether modules can run in `domain`; by default only in the kernel domain.
     fn has_domain(&self, domain: Domain) -> bool {
         domain == Domain::Kernel
     }
 
-    /// Zeroed memory for an image that runs where `placement` says, with its
-    /// stack and heap.
+    /// Allocates zeroed memory for an image that runs as `placement` says, with its stack and heap.
     ///
-    /// All of `placement` is the platform's to provide: a stack of `budget.stack` bytes above an unmapped page, a heap of
-    /// `budget.heap` bytes that stays the image's, an end for calls that take longer than `budget.time_us`, and a table with the
-    /// services it names and no others. Images may interleave: see [`Segments::pages`](crate::Segments::pages).
+    /// The platform provides all of `placement`: a stack of `budget.stack` bytes above an unmapped page, a heap of
+    /// `budget.heap` bytes that stays with the image, an end for calls that take longer than `budget.time_us`, and a
+    /// table with exactly the services it names. Images may interleave: see
+    /// [`Segments::pages`](crate::Segments::pages).
     ///
     /// # Errors
-    /// When there is not enough.
+    /// There is not enough memory.
     fn allocate(&self, size: ImageSize, placement: &Placement) -> Result<Self::WritableImage, PlatformError>;
 
-    /// Gives each segment its final permission. No alias that stays behind is
-    /// writable and executable. An image that can't be sealed is released.
+    /// Gives each segment its final permission.
     ///
-    /// Before text runs that was written through another address, the processor executes a serialising instruction (Intel SDM
-    /// volume 3, Handling Self- and Cross-Modifying Code).
+    /// No remaining alias may be both writable and executable. An image that can't be sealed is released.
+    ///
+    /// Text that was written through another address may run only after the processor has executed a serialising
+    /// instruction (Intel SDM volume 3, Handling Self- and Cross-Modifying Code).
     ///
     /// # Errors
-    /// When memory for page tables runs out.
+    /// Memory for page tables ran out.
     fn seal(&self, image: Self::WritableImage) -> Result<Self::Image, PlatformError>;
 
-    /// Takes an image's memory back. Nothing runs in it any more. Whoever has its place next finds zeros.
+    /// Frees an image that no code runs in any more. The next image at the same address must find zeros.
     fn release(&self, image: Self::Image);
 
-    /// The cycle clock, read without ordering: cheap, and a few instructions early or late.
+    /// Reads the cycle clock without ordering: cheap, and a few instructions early or late.
     fn clock(&self) -> u64;
 
-    /// The cycle clock, read when everything before is done.
+    /// Reads the cycle clock after all earlier instructions have completed.
     fn clock_fenced(&self) -> u64;
 
-    /// Calls a module, with a [`Context`](bareflow_abi::Context) around the
-    /// call's input and `output`. The clock is read right before and right behind the
-    /// call itself, so that what the platform prepares is not taken for the module's.
+    /// Calls a module with a [`Context`](bareflow_abi::Context) that holds the call's input and `output`.
     ///
-    /// The entry is an [`EntryFn`](bareflow_abi::EntryFn). A module may leave every register changed, and write any number
-    /// as the context's output length: the platform keeps the registers it needs, and limits the length. A module with a heap
-    /// has it in each call's context, at the same place ([`with_heap`](bareflow_abi::Context::with_heap)).
+    /// The clock is read right before and right after the call itself, so that the platform's preparations are not
+    /// counted as the module's.
+    ///
+    /// The entry is an [`EntryFn`](bareflow_abi::EntryFn). A module may change every register, and may write any number
+    /// as the context's output length: the platform saves the registers it needs, and limits the length. A module with
+    /// a heap gets it in each call's context, at the same address ([`with_heap`](bareflow_abi::Context::with_heap)).
     ///
     /// # Errors
-    /// The fault the call ended in, or that there was no memory for it.
+    /// The fault that ended the call, or a lack of memory for it.
     fn call(&self, call: &Call<'_, Self::Image>, output: &mut [u8]) -> Result<TimedCall, CallError>;
 
-    /// Whether there is a fast path of calls, [`call_fast`](Self::call_fast); by default there is none.
+    /// Whether the platform has a fast path, [`call_fast`](Self::call_fast); by default it has none.
     const HAS_FAST_PATH: bool = false;
 
-    /// The same for a call in the kernel domain without input and output, as most are. Where it takes the fast path,
-    /// and returns, what came of it is returned; else it is in `slow_result`. Never called where there is no fast path.
+    /// Calls a module in the kernel domain without input and output, on the fast path.
+    ///
+    /// Returns `Some` if the call stayed on the fast path and returned; otherwise writes the result to `slow_result`.
+    /// Never called unless `HAS_FAST_PATH`.
     #[inline(always)]
     fn call_fast(
         &self,
@@ -301,13 +308,13 @@ pub trait Platform {
         None
     }
 
-    /// The same for a module that may call others: its calls of the service `call` go to `callees`. By default
-    /// the service is not there, and what modules say of it is not asked for.
+    /// Calls a module that may call others: its calls of the service `call` go to `callees`.
     ///
-    /// `callees` is good until the call ends. It comes back to this platform, for another image.
+    /// By default the service is missing, and `callees` is ignored. `callees` is valid until the call ends. It calls
+    /// this platform again, for another image.
     ///
     /// # Errors
-    /// As [`call`](Self::call).
+    /// As for [`call`](Self::call).
     fn call_with_callees(
         &self,
         call: &Call<'_, Self::Image>,
@@ -318,31 +325,34 @@ pub trait Platform {
         self.call(call, output)
     }
 
-    /// What an image takes, as [`usage`](Self::usage) counts it.
+    /// Returns the memory of an image, counted as [`usage`](Self::usage) counts it.
     fn image_usage(&self, image: &Self::Image) -> Usage {
         let _ = image;
         Usage::default()
     }
 
-    /// What all images and all that [`allocator`](Self::allocator) gave out take now; `None` where nobody counts.
+    /// Returns the memory of all images and of all that [`allocator`](Self::allocator) gave out; `None` if it is not
+    /// counted.
     fn usage(&self) -> Option<Usage> {
         None
     }
 
-    /// The most stack and heap that an image's calls have used so far; nothing by default. Asked for now and then, and not
-    /// during calls: who keeps no books may look through the memory ([`PeakUse::of_stack`], [`PeakUse::of_heap`]).
+    /// Returns the peak stack and heap use of an image's calls; nothing by default.
+    ///
+    /// Called rarely, and never during a call of the image. A platform that does not keep track may scan the memory
+    /// ([`PeakUse::of_stack`], [`PeakUse::of_heap`]).
     fn peak_use(&self, image: &Self::Image) -> PeakUse {
         let _ = image;
         PeakUse::default()
     }
 
-    /// What the processor has counted of this thread, or of itself, so far; `None` where it counts nothing, or nobody may
-    /// read it.
+    /// Returns the processor's event counts, of this thread or in total; `None` if there are none or they may not be
+    /// read.
     fn counters(&self) -> Option<Counters> {
         None
     }
 
-    /// What is known of the last fault of a call; asked for at once, and only then.
+    /// Returns the diagnosis of the last fault. Called right after the fault, and at no other time.
     fn diagnosis(&self) -> Option<Diagnosis> {
         None
     }

@@ -1,5 +1,4 @@
-//! How a module is loaded: where it runs, within which limits, and what
-//! happens when it faults.
+//! Load options: the domain a module runs in, its limits, and the action after a fault.
 
 use core::fmt;
 use core::num::NonZeroU32;
@@ -7,21 +6,21 @@ use core::num::NonZeroU32;
 use crate::budget::Budget;
 use crate::permissions::Permissions;
 
-/// Where a module's code runs.
+/// The privilege domain that a module's code runs in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Domain {
-    /// With the embedder's own privileges, called directly.
+    /// The embedder's own privileges; modules are called directly.
     #[default]
     Kernel,
-    /// In an address space of its own, without privileges.
+    /// An address space of its own, without privileges.
     User,
 }
 
 impl Domain {
-    /// Both.
+    /// Both domains.
     pub const ALL: [Domain; 2] = [Domain::Kernel, Domain::User];
 
-    /// The name that reports and options use.
+    /// Returns the name in reports and options.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -30,7 +29,7 @@ impl Domain {
         }
     }
 
-    /// The one that this is not.
+    /// Returns the other domain.
     #[must_use]
     pub const fn other(self) -> Domain {
         match self {
@@ -39,22 +38,22 @@ impl Domain {
         }
     }
 
-    /// The domain of that name.
+    /// Returns the domain with the given name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Domain> {
         Domain::ALL.into_iter().find(|domain| domain.name() == name)
     }
 }
 
-/// What happens to a module after a fault.
+/// The action after a module's fault.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FaultPolicy {
-    /// It is stopped: further calls are refused.
+    /// Stops the module: further calls are refused.
     #[default]
     Stop,
-    /// It gets a fresh image, made from its blob, every time.
+    /// Gives the module a fresh image, made from its blob, after every fault.
     Restart,
-    /// The same, so many times; then it is stopped.
+    /// Restarts the module the given number of times, then stops it.
     RestartTimes(u32),
 }
 
@@ -70,7 +69,7 @@ impl FaultPolicy {
         }
     }
 
-    /// Whether a module is restarted that was restarted `restarts` times before.
+    /// Returns whether a module that has been restarted `restarts` times is restarted again.
     pub(crate) const fn restarts(self, restarts: u32) -> bool {
         match self {
             FaultPolicy::Stop => false,
@@ -90,24 +89,23 @@ impl fmt::Display for FaultPolicy {
     }
 }
 
-/// How a module is loaded.
+/// The options of a load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoadOptions {
-    /// Where its code runs.
+    /// The domain that the module runs in.
     pub domain: Domain,
-    /// The most it may use up, whatever its header asks for.
+    /// The limits on its budget, whatever its header asks for.
     pub limits: Budget,
-    /// What happens when it faults.
+    /// The action after a fault.
     pub on_fault: FaultPolicy,
-    /// One in so many of its calls is timed; every one is counted.
+    /// The number of calls of which one is timed; every call is counted.
     pub sample_every: NonZeroU32,
-    /// What it may use at most: one that declares more is refused.
+    /// The permissions that it may declare; a module that declares more is refused.
     pub allowed: Permissions,
 }
 
 impl LoadOptions {
-    /// Into the kernel domain, with the usual limits, to be stopped by the first fault, every call timed, allowed
-    /// all there is: the default.
+    /// The default: the kernel domain, the default limits, stop at the first fault, time every call, allow everything.
     pub const DEFAULT: LoadOptions = LoadOptions {
         domain: Domain::Kernel,
         limits: Budget::LIMITS,
@@ -116,12 +114,12 @@ impl LoadOptions {
         allowed: Permissions::ALL,
     };
 
-    /// Whether these are the default.
-    // The derived comparison looks at one after the other, and takes twice as long.
+    /// Returns whether all options have their defaults.
+    // A derived comparison compares one field after the other, which takes twice as long.
     #[inline]
     pub(crate) fn are_default(&self) -> bool {
         let LoadOptions { domain, limits, on_fault, sample_every, allowed } = *self;
-        // Two at a time: half the comparisons.
+        // Compares two fields at a time, which halves the comparisons.
         let pairs = |limits: Budget| {
             let pair = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
             [pair(limits.time_us, limits.stack), pair(limits.heap, limits.data)]
@@ -142,15 +140,16 @@ impl Default for LoadOptions {
     }
 }
 
-/// Where an image is to lie, and what for.
+/// The requirements of an image: its domain, budget and services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Placement {
-    /// Where its code will run.
+    /// The domain that its code runs in.
     pub domain: Domain,
-    /// What its calls may use up.
+    /// The budget of its calls.
     pub budget: Budget,
-    /// The services it declares: `SERVICE_*` bits of [`bareflow_abi::header`]. A call of another one is a
-    /// [`GeneralProtection`](crate::FaultKind::GeneralProtection) fault.
+    /// The services that it declares: `SERVICE_*` bits of [`bareflow_abi::header`].
+    ///
+    /// A call of any other service is a [`GeneralProtection`](crate::FaultKind::GeneralProtection) fault.
     pub services: u32,
 }
 

@@ -1,9 +1,8 @@
-//! Bytes of a module as text on one line.
+//! Untrusted bytes as text on one line.
 
 use core::fmt::{self, Write};
 
-/// Bytes from outside, shown as text without anything that a terminal would
-/// obey: control characters and what is no UTF-8 are escaped.
+/// Bytes from outside, shown as text that is safe for a terminal: control characters and invalid UTF-8 are escaped.
 #[derive(Clone, Copy, Debug)]
 pub struct Printable<'bytes>(pub &'bytes [u8]);
 

@@ -1,37 +1,37 @@
-//! Free ranges of something that is numbered: pages, mostly.
+//! An allocator of ranges of numbers, mostly of pages.
 
 use allocator_api2::alloc::Allocator;
 use allocator_api2::vec::Vec;
 
-/// Free numbers below 2^32, as ranges in rising order that never touch.
+/// Free numbers below 2^32, as disjoint ranges in ascending order that never touch.
 #[derive(Debug)]
 pub struct RangeAllocator<A: Allocator> {
-    /// First number and how many.
+    /// The first number and the length of each range.
     ranges: Vec<(u32, u32), A>,
-    /// How many pieces are taken: there is room in the table for all of them to come back.
+    /// The number of allocated pieces. The table has room for all of them to be freed.
     taken: usize,
 }
 
 impl<A: Allocator> RangeAllocator<A> {
-    /// Nothing is free.
+    /// Creates an allocator in which nothing is free.
     pub const fn new_in(allocator: A) -> RangeAllocator<A> {
         RangeAllocator { ranges: Vec::new_in(allocator), taken: 0 }
     }
 
-    /// Takes `count` numbers in a row out of the first range that has them, and
-    /// returns the first of them. `None` also when there is no memory for the table
-    /// to take them back.
+    /// Allocates `count` consecutive numbers from the first range that has them. Returns the first of them.
+    ///
+    /// `None` if no range is long enough, or if there is no memory for the table to free them later.
     pub fn allocate(&mut self, count: u64) -> Option<u64> {
         self.allocate_aligned(count, 1)
     }
 
-    /// The same, where the first of them is a multiple of `alignment`, a power of two.
+    /// Allocates like [`allocate`](Self::allocate), with the first number a multiple of `alignment`, a power of two.
     #[inline(always)]
     pub fn allocate_aligned(&mut self, count: u64, alignment: u64) -> Option<u64> {
         let (count, alignment) = (u32::try_from(count).ok()?, u32::try_from(alignment).ok()?);
-        // Between any two free ranges lies a taken piece.
+        // There is at least one allocated piece between any two free ranges.
         self.make_room(self.taken + 3)?;
-        // What is skipped before a piece of that range, and what is left behind it, where there is room.
+        // The numbers left free before and after the piece, if the range has room for it.
         let around = |&(start, free): &(u32, u32)| {
             let before = start.wrapping_neg() & (alignment - 1);
             Some((before, free.checked_sub(before)?.checked_sub(count)?))
@@ -53,8 +53,10 @@ impl<A: Allocator> RangeAllocator<A> {
         Some(first.into())
     }
 
-    /// Puts numbers back, or in for the first time, and joins them with their neighbours.
-    /// Only the first time may there be no memory for the table, or numbers that are too large; then they stay taken.
+    /// Frees numbers, or adds them for the first time, and joins them with their neighbours.
+    ///
+    /// Fails only when they are added: if there is no memory for the table or the numbers are too large, they stay
+    /// allocated.
     #[inline(always)]
     pub fn free(&mut self, first: u64, count: u64) {
         let (Ok(first), Ok(count)) = (u32::try_from(first), u32::try_from(count)) else { return };
@@ -80,13 +82,13 @@ impl<A: Allocator> RangeAllocator<A> {
         }
     }
 
-    /// Has the table have room for so many ranges; `None` when there is no memory.
+    /// Makes room in the table for `ranges` ranges; `None` if there is no memory.
     #[inline(always)]
     fn make_room(&mut self, ranges: usize) -> Option<()> {
         if ranges <= self.ranges.capacity() { Some(()) } else { self.grow(ranges) }
     }
 
-    // What follows is rare: a piece that is taken mostly begins where a range does, and goes back to where one begins.
+    // The rest is rare: most pieces are allocated from the start of a range, and are freed to the start of one.
 
     #[inline(never)]
     fn grow(&mut self, ranges: usize) -> Option<()> {

@@ -1,7 +1,6 @@
-//! First stage: bytes that have the shape of a module.
+//! The first stage: bytes that have the structure of a module.
 //!
-//! Nothing is believed yet but the arithmetic: every part the header announces
-//! lies inside the file, and nothing lies beside them.
+//! Only the arithmetic is checked yet: every part that the header announces lies in the file, and nothing else does.
 
 use core::mem::offset_of;
 
@@ -10,20 +9,19 @@ use bareflow_abi::header::{FORMAT_VERSION, HEADER_SIZE, Header, KNOWN_FLAGS, MAC
 use crate::code::{Code, base_header, file_size};
 use crate::error::MalformedModule;
 
-/// A blob taken apart, not yet validated.
+/// A parsed blob that is not validated yet.
 #[derive(Clone, Copy, Debug)]
 pub struct RawModule<'blob> {
     blob: &'blob [u8],
     header: &'blob [u8; HEADER_SIZE],
-    /// The blob's own code, for processors of the lowest level it is there for.
+    /// The blob's own code, for the lowest processor level that it supports.
     pub code: Code<'blob>,
     /// The records.
     pub records: &'blob [u8],
 }
 
 impl<'blob> RawModule<'blob> {
-    /// Takes `blob` apart. The checks come in this order: length, magic,
-    /// format, machine, flags and reserved bytes, sizes.
+    /// Parses `blob`. The checks come in this order: length, magic, format, machine, flags and reserved bytes, sizes.
     ///
     /// # Errors
     /// The first check that fails.
@@ -46,30 +44,30 @@ impl<'blob> RawModule<'blob> {
         }
     }
 
-    /// The header as it stands there: read anew each time, as far as it is of use.
+    /// Returns the header. It is decoded anew at each call, so the compiler can leave out unused fields.
     #[must_use]
     #[inline(always)]
     pub fn header(&self) -> Header {
         Header::from_bytes(self.header)
     }
 
-    /// The header's field for the name.
+    /// Returns the name field of the header.
     #[must_use]
     #[inline(always)]
     pub fn name(&self) -> &'blob [u8; NAME_SIZE] {
         let field = self.header.get(offset_of!(Header, name)..).and_then(|field| field.first_chunk());
-        // It lies inside.
+        // The field lies in the header, so the default is unreachable.
         field.unwrap_or(&[0; NAME_SIZE])
     }
 
-    /// The whole file.
+    /// Returns the whole file.
     #[must_use]
     pub const fn blob(&self) -> &'blob [u8] {
         self.blob
     }
 }
 
-/// Is this a module for this machine, in a format and with flags that are known?
+/// Checks that the module is for this machine, and that its format and flags are known.
 #[inline]
 fn check_kind(header: &Header) -> Result<(), MalformedModule> {
     if header.magic != MAGIC {
@@ -81,7 +79,7 @@ fn check_kind(header: &Header) -> Result<(), MalformedModule> {
     if header.machine != MACHINE_X86_64 {
         return Err(MalformedModule::Machine { found: header.machine });
     }
-    // An unknown flag may change what the code expects, so it can't be passed over.
+    // An unknown flag may change what the code expects, so it can't be ignored.
     if header.flags & !KNOWN_FLAGS != 0 {
         return Err(MalformedModule::UnknownFlags { found: header.flags & !KNOWN_FLAGS });
     }
@@ -94,7 +92,7 @@ mod tests {
     use crate::testing::blob;
     use bareflow_abi::layout::MAX_SEGMENT_SIZE;
 
-    /// The error that a valid blob gives once its header is changed by `change`.
+    /// Returns the error for a valid blob whose header is changed by `change`.
     fn refusal(change: impl FnOnce(&mut Header)) -> MalformedModule {
         let mut bytes = blob::full();
         blob::change_header(&mut bytes, change);

@@ -1,26 +1,26 @@
-//! The records at a blob's end: kind, length, bytes.
+//! The records at the end of a blob: kind, length, bytes.
 
 use bareflow_abi::record::RECORD_HEADER_SIZE;
 
 use crate::error::InvalidModule;
 
-/// One record.
+/// A record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record<'blob> {
-    /// What the bytes are; see [`bareflow_abi::record`].
+    /// The kind of the record; see [`bareflow_abi::record`].
     pub kind: u32,
-    /// The record's own bytes.
+    /// The contents of the record.
     pub bytes: &'blob [u8],
 }
 
-/// The records one after the other; ends with the first that is cut off.
+/// An iterator over the records; it ends with the first one that is cut off.
 #[derive(Clone, Debug)]
 pub struct Records<'blob> {
     rest: &'blob [u8],
 }
 
 impl<'blob> Records<'blob> {
-    /// Reads `encoded`.
+    /// Creates an iterator over encoded records.
     #[must_use]
     pub const fn new(encoded: &'blob [u8]) -> Records<'blob> {
         Records { rest: encoded }

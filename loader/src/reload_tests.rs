@@ -13,7 +13,7 @@ type Manager = ModuleManager<&'static FakePlatform>;
 
 const FAULT: Fault = Fault { kind: FaultKind::Divide, offset: Some(3), address: None };
 
-/// A manager that calls can use too.
+/// Returns a manager that calls made by modules can use, too.
 fn manager() -> (&'static FakePlatform, &'static Manager) {
     let platform: &_ = Box::leak(Box::new(FakePlatform::default()));
     (platform, Box::leak(Box::new(ModuleManager::new(platform, Timing::Precise))))

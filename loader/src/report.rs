@@ -9,29 +9,29 @@ use crate::platform::Platform;
 use crate::policy::Domain;
 use crate::profile::{CycleStatistics, ModuleProfile};
 
-/// How a piece of text is shown, where the output has colours.
+/// The style of a piece of text, for outputs with colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
-    /// As ordinary text.
+    /// Ordinary text.
     Plain,
-    /// As a title: cyan.
+    /// A title: cyan.
     Title,
-    /// As the heading of a test: yellow.
+    /// The heading of a test: yellow.
     Heading,
-    /// As good news: green.
+    /// A success: green.
     Good,
-    /// As bad news: red.
+    /// An error: red.
     Error,
-    /// As something to look at: yellow.
+    /// A warning: yellow.
     Warning,
 }
 
-/// Where text goes.
+/// An output for text.
 pub trait Console {
-    /// Shows `text`, which carries its own line ends.
+    /// Shows `text`, which includes its line ends.
     fn show(&mut self, style: Style, text: fmt::Arguments<'_>);
 
-    /// Is given all that a module wrote in its last call; does nothing unless somebody wants to keep it.
+    /// Receives the output of a module's last call; ignores it by default.
     fn keep_output(&mut self, module: &str, bytes: &[u8]) {
         let _ = (module, bytes);
     }
@@ -52,7 +52,7 @@ macro_rules! line {
 /// The rule above and below a title.
 pub const SEPARATOR: &str = "========================================";
 
-/// Columns of the longest bar.
+/// The width of the longest bar, in columns.
 const BAR_WIDTH: u64 = 40;
 
 impl<P: Platform> ModuleManager<P> {
@@ -76,7 +76,7 @@ impl<P: Platform> ModuleManager<P> {
         line!(console, Title, "{SEPARATOR}");
     }
 
-    /// Shows what a call costs in each domain there is.
+    /// Shows the cost of a call in each domain that exists.
     fn show_price(&self, console: &mut impl Console) {
         console.show(Style::Plain, format_args!("  Empty call:   "));
         for domain in Domain::ALL {
@@ -87,7 +87,7 @@ impl<P: Platform> ModuleManager<P> {
         line!(console, Plain, " cycles");
     }
 
-    /// Shows a bar for each module that was called, as long as its mean call.
+    /// Shows a bar for each module that was called, in proportion to its mean call.
     fn show_comparison(&self, console: &mut impl Console) {
         let means = || self.profiles().filter_map(|profile| Some((profile.name, profile.cycles?.mean)));
         let longest = means().fold(0.0_f64, |longest, (_, mean)| longest.max(mean));
@@ -97,7 +97,7 @@ impl<P: Platform> ModuleManager<P> {
         line!(console);
         line!(console, Title, "Performance Comparison (avg cycles)");
         for (name, mean) in means() {
-            // At least one column, so that every module that ran is seen.
+            // At least one column, so that every module that ran is visible.
             let columns = ((mean / longest * BAR_WIDTH as f64) as usize).clamp(1, BAR_WIDTH as usize);
             console.show(Style::Plain, format_args!("  {name:<12} "));
             console.show(Style::Good, format_args!("{:#<columns$}", ""));
@@ -132,7 +132,7 @@ fn show_profile(console: &mut impl Console, profile: &ModuleProfile, overhead: u
     line!(console, Plain, "  Domain:        {domain}, within {time_us} us, stack {stack}, heap {heap} bytes");
 }
 
-/// Shows what is known of the most stack and heap in use; nothing where all that is known is that there is no heap.
+/// Shows the peak stack and heap use, as far as it is known; nothing if all that is known is that there is no heap.
 fn show_peak(console: &mut impl Console, peak: PeakUse) {
     match (peak.stack_bytes, peak.heap_bytes) {
         (Some(stack), Some(heap)) => line!(console, Plain, "  Peak use:      stack {stack}, heap {heap} bytes"),
@@ -156,7 +156,7 @@ fn show_cycles(console: &mut impl Console, cycles: &CycleStatistics, overhead: u
     line!(console, Plain, "  Max cycles:    {}", cycles.max);
     line!(console, Plain, "  Std deviation: {}", Hundredths(cycles.standard_deviation));
     line!(console, Plain, "  p50 / p99:     {} / {}", cycles.p50, cycles.p99);
-    // In two lines: a screen has 80 columns.
+    // Split into two lines, since a screen has 80 columns.
     line!(console, Plain, "  Less {overhead} cycles of measuring:");
     line!(
         console,
@@ -172,8 +172,9 @@ fn show_cycles(console: &mut impl Console, cycles: &CycleStatistics, overhead: u
     }
 }
 
-/// A figure with two decimals, or none where they are zero. Formatted as an
-/// integer, so that a kernel needs no code for floating-point text.
+/// A figure with two decimals, or none if they are zero.
+///
+/// Formatted as an integer, so that a kernel needs no code for floating-point text.
 struct Hundredths(f64);
 
 impl fmt::Display for Hundredths {

@@ -1,21 +1,22 @@
-//! Which versions of a module a selector means, by the rules of Cargo.
+//! Version requirements in selectors, by the rules of Cargo.
 //!
-//! `semver::VersionReq` keeps its parts in memory that it takes without asking whether there is any; so what
-//! is used of that crate is one `Comparator` after the other, which takes none where no pre-release is named.
+//! `semver::VersionReq` allocates its parts infallibly. This module parses one `Comparator` after the other instead,
+//! which allocates nothing unless a pre-release is named.
 
 use semver::{Comparator, Op};
 
 use crate::name::Version;
 
-/// Most comparators of one requirement, such as the two of `>=1.2, <3`.
+/// The maximum number of comparators in a requirement, such as the two of `>=1.2, <3`.
 const MAX_COMPARATORS: usize = 8;
 
-/// A version requirement: its comparators, all of which a version has to meet.
+/// A version requirement: a list of comparators, all of which a version has to meet.
 pub(crate) struct Requirement([Option<Comparator>; MAX_COMPARATORS]);
 
 impl Requirement {
-    /// Parses `1.2.0` (that version alone), `*`, `^1`, `>=1.2, <3` and the like; `None` where it is none of
-    /// these. Modules have no pre-releases, so that one which names any is none.
+    /// Parses `1.2.0` (exactly that version), `*`, `^1`, `>=1.2, <3` and the like; `None` if `text` is none of these.
+    ///
+    /// Modules have no pre-releases, so a requirement that names one is refused.
     pub fn parse(text: &str) -> Option<Requirement> {
         if text.contains(['-', '+']) {
             return None;
@@ -36,7 +37,7 @@ impl Requirement {
         Some(Requirement(comparators))
     }
 
-    /// Returns whether a version meets it.
+    /// Returns whether a version meets the requirement.
     pub fn admits(&self, version: &Version) -> bool {
         let version = semver::Version::new(version.major.into(), version.minor.into(), version.patch.into());
         self.0.iter().flatten().all(|comparator| comparator.matches(&version))

@@ -1,4 +1,4 @@
-//! What becomes of a module behind a fault: it is stopped, or gets a fresh image.
+//! The handling of a module after a fault: it is stopped, or restarted with a fresh image.
 
 use crate::error::LoadError;
 use crate::lifecycle::ModuleState;
@@ -11,7 +11,7 @@ use crate::registry::Slot;
 use crate::valid::{Capabilities, ValidModule};
 
 impl<P: Platform> ModuleManager<P> {
-    /// Does after a fault what the module's policy says.
+    /// Applies the module's fault policy.
     #[cold]
     #[inline(never)]
     pub(crate) fn fail(&self, id: ModuleId) {
@@ -26,7 +26,7 @@ impl<P: Platform> ModuleManager<P> {
                 drop(module);
                 self.restart(id, fresh);
             }
-            // An `init` that faults keeps the module from coming back.
+            // A module whose `init` faults stays stopped.
             Err(LoadError::InitFaulted(fault)) => {
                 module.faults.note(fault, self.platform.diagnosis(), self.platform.allocator())
             }
@@ -34,14 +34,15 @@ impl<P: Platform> ModuleManager<P> {
         }
     }
 
-    /// A fresh image of a module, made from its blob.
+    /// Creates a fresh image of a module from its blob.
     fn remake(&self, module: &Module<P>) -> Result<PlacedModule<P::Image>, LoadError> {
         let valid = ValidModule::validate(RawModule::parse(module.metadata.blob())?, Capabilities::of(&self.platform))?;
         self.place(&valid, module)
     }
 
-    /// Gives a module a fresh image and takes the old one back. Where another call
-    /// of the module is still in the old one, the module stays stopped.
+    /// Replaces a module's image by a fresh one and frees the old one.
+    ///
+    /// If another call of the module is still running in the old image, the module stays stopped.
     fn restart(&self, id: ModuleId, fresh: PlacedModule<P::Image>) {
         let mut slot = self.registry.slot(id.index).and_then(Slot::try_borrow_mut);
         let Some(module) = slot.as_deref_mut().and_then(Option::as_deref_mut) else {
@@ -54,7 +55,7 @@ impl<P: Platform> ModuleManager<P> {
         self.release(old.image);
     }
 
-    /// Gives the blob of `module` memory once more and calls its `init`.
+    /// Places the blob of `module` once more and calls its `init`.
     pub(crate) fn place(
         &self,
         valid: &ValidModule<'_>,

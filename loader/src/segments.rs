@@ -1,4 +1,4 @@
-//! Where the segments of one image lie, and whether an address is theirs.
+//! The addresses of an image's segments.
 
 use bareflow_abi::layout::{DATA_OFFSET, RODATA_OFFSET, TEXT_OFFSET};
 
@@ -7,22 +7,22 @@ use crate::platform::ImageSize;
 /// The segments of an image that is placed at `base`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segments {
-    /// The image's base, in bytes.
+    /// The image's base address.
     pub base: u64,
     /// The segments' sizes.
     pub size: ImageSize,
-    /// Bytes of heap, which follow the data's last page.
+    /// The size of the heap, in bytes. The heap follows the data's last page.
     pub heap: u32,
 }
 
-/// What segments that share pages begin at and are measured in, in bytes: a line of the cache.
+/// The granule of segments that share pages, in bytes: a cache line.
 pub const GRANULE_SIZE: u64 = 64;
 
-/// What stack and heap begin at and are measured in.
+/// The granule of stack and heap, in bytes.
 pub const PAGE_SIZE: u64 = 4096;
 
 impl Segments {
-    /// Address and length in bytes of text, rodata and data, bss included.
+    /// Returns address and length in bytes of text, rodata and data, bss included.
     #[must_use]
     pub const fn all(&self) -> [(u64, usize); 3] {
         [
@@ -32,13 +32,14 @@ impl Segments {
         ]
     }
 
-    /// Address and length in bytes of the heap.
+    /// Returns address and length in bytes of the heap.
     #[must_use]
     pub const fn heap(&self) -> (u64, u64) {
         (self.base + DATA_OFFSET + whole_pages(self.size.data), self.heap as u64)
     }
 
-    /// Address and length in bytes of what has pages of its own: text, rodata, and data with the heap.
+    /// Returns address and length in bytes of the parts that have pages of their own: text, rodata, and data with the
+    /// heap.
     #[must_use]
     pub const fn mapped(&self) -> [(u64, u64); 3] {
         let [text, rodata, data] = self.all();
@@ -46,13 +47,13 @@ impl Segments {
         [(text.0, text.1 as u64), (rodata.0, rodata.1 as u64), (data.0, heap + size - data.0)]
     }
 
-    /// The distance of `address` from the base, if it lies in one of the segments.
+    /// Returns the offset of `address` from the base, if it lies in one of the segments.
     #[must_use]
     pub fn offset_of(&self, address: u64) -> Option<u64> {
         self.contains(address, 1).then(|| address - self.base)
     }
 
-    /// Whether `length` bytes from `address` on lie in one of the segments, or in the heap.
+    /// Returns whether `length` bytes at `address` lie in one of the segments, or in the heap.
     #[must_use]
     pub fn contains(&self, address: u64, length: u64) -> bool {
         let (heap, size) = self.heap();
@@ -60,14 +61,16 @@ impl Segments {
             || self.all().into_iter().any(|(start, bytes)| is_within(address, length, start, bytes as u64))
     }
 
-    /// Whether `length` bytes from `address` on lie in the text.
+    /// Returns whether `length` bytes at `address` lie in the text.
     #[must_use]
     pub fn is_text(&self, address: u64, length: u64) -> bool {
         is_within(address, length, self.base + TEXT_OFFSET, self.size.text as u64)
     }
 
-    /// How many granules the longest segment takes, data and heap taken together, and what the first one's number
-    /// is to be a multiple of: where images share pages.
+    /// Returns the longest segment's length in granules, and the required alignment of its first granule, for shared
+    /// pages.
+    ///
+    /// Data and heap count as one segment.
     #[must_use]
     pub const fn granules(size: &ImageSize, heap: u32) -> (u64, u64) {
         let data = if heap == 0 { size.data as u64 } else { whole_pages(size.data) + heap as u64 };
@@ -78,12 +81,12 @@ impl Segments {
         if longest < data {
             longest = data;
         }
-        // A heap begins at a page's start, and so does then the data.
+        // A heap begins at a page boundary, so the data before it does, too.
         let alignment = if heap == 0 { size.alignment as u64 } else { PAGE_SIZE };
         (longest.div_ceil(GRANULE_SIZE), alignment.div_ceil(GRANULE_SIZE))
     }
 
-    /// How many pages the longest segment takes, data and heap taken together.
+    /// Returns the longest segment's length in pages. Data and heap count as one segment.
     #[must_use]
     pub const fn pages(size: &ImageSize, heap: u32) -> u64 {
         let data = (size.data as u64).div_ceil(PAGE_SIZE) + (heap as u64).div_ceil(PAGE_SIZE);
@@ -93,12 +96,12 @@ impl Segments {
     }
 }
 
-/// So many bytes, and those up to the end of their last page.
+/// Returns `bytes` rounded up to whole pages.
 const fn whole_pages(bytes: u32) -> u64 {
     (bytes as u64 + PAGE_SIZE - 1) & !(PAGE_SIZE - 1)
 }
 
-/// Whether `length` bytes from `address` on lie in the `size` bytes from `start` on.
+/// Returns whether `length` bytes at `address` lie in the `size` bytes from `start` on.
 #[must_use]
 pub const fn is_within(address: u64, length: u64, start: u64, size: u64) -> bool {
     address >= start && address - start <= size && length <= size - (address - start)

@@ -1,4 +1,4 @@
-//! State that a module takes over from the one it replaces.
+//! The transfer of state from a module to the one that replaces it.
 
 use core::cell::Ref;
 use core::fmt;
@@ -19,22 +19,22 @@ use crate::printable::Printable;
 use crate::raw::RawModule;
 use crate::records::Records;
 
-/// What became of a module's state when another one took its place.
+/// The result of a state transfer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StateTransfer {
-    /// There was none.
+    /// The old module had no state.
     #[default]
     Nothing,
-    /// It was taken over as it was.
+    /// The state was taken over unchanged.
     Kept,
-    /// The new module's `migrate` took it over.
+    /// The new module's `migrate` converted the state.
     Migrated,
-    /// It was left behind, since the old module had faulted.
+    /// The state was lost because the old module had faulted.
     Lost,
 }
 
 impl StateTransfer {
-    /// The word that reports use.
+    /// Returns the word in reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -46,19 +46,19 @@ impl StateTransfer {
     }
 }
 
-/// The schema of a module's state, if it has one.
+/// Returns the schema of a module's state, if it has one.
 #[must_use]
 pub fn schema_of<'blob>(raw: &RawModule<'blob>) -> Option<Schema<'blob>> {
     let mut records = Records::new(raw.records).flatten();
     records.find(|record| record.kind == STATE_SCHEMA).and_then(|record| Schema::parse(record.bytes))
 }
 
-/// Two layouts, field by field: what an operator is shown when one can't take over the other's state.
+/// Two state layouts, shown field by field when a module can't take over the other's state.
 #[derive(Clone, Copy, Debug)]
 pub struct Layouts<'blob> {
-    /// The old one.
+    /// The old layout.
     pub old: Option<Schema<'blob>>,
-    /// The new one.
+    /// The new layout.
     pub new: Option<Schema<'blob>>,
 }
 
@@ -79,7 +79,7 @@ impl fmt::Display for Layouts<'_> {
                     Some(other) if other.fingerprint != field.fingerprint => "  <- another type",
                     Some(_) => "",
                 };
-                // The blob's own words, which may hold anything.
+                // The blob's own words, which may contain any bytes.
                 let [name, kind] = [field.name, field.kind].map(|text| Printable(text.as_bytes()));
                 write!(out, "\n    {offset:>6} {name}: {kind} ({} bytes){mark}", field.size)?;
                 offset += field.size;
@@ -90,7 +90,7 @@ impl fmt::Display for Layouts<'_> {
 }
 
 impl<P: Platform> ModuleManager<P> {
-    /// Has `new`, which is not initialised yet, take over the state of the module at `from`.
+    /// Transfers the state of the module `from` to `new`, which is not initialised yet.
     #[inline(always)]
     pub(crate) fn transfer_state(&self, from: ModuleId, new: &Module<P>) -> Result<StateTransfer, LoadError> {
         if self.stateful.get() == 0 {
@@ -146,7 +146,7 @@ impl<P: Platform> ModuleManager<P> {
         }
     }
 
-    /// A module's state, as another version takes it over.
+    /// Saves a module's state in the form that another version takes over.
     fn save_state(&self, old: &Module<P>, schema: Schema<'_>) -> Result<Vec<u8, P::Alloc>, LoadError> {
         let (start, size) = (StateHeader::SIZE + old.metadata.schema().len(), schema.size as usize);
         let mut bytes = Vec::new_in(self.platform.allocator());
@@ -166,7 +166,7 @@ impl<P: Platform> ModuleManager<P> {
     }
 }
 
-/// A call of a module outside of its profile.
+/// Returns a call of a module outside of its profile.
 pub(crate) const fn call<'call, P: Platform>(
     module: &'call Module<P>,
     placed: &'call PlacedModule<P::Image>,

@@ -1,4 +1,4 @@
-//! What the tests share: blobs made by hand, and a platform without hardware.
+//! Shared test helpers: hand-made blobs, and a platform without hardware.
 
 use core::cell::{Cell, RefCell};
 use core::fmt::{self, Write};
@@ -33,10 +33,10 @@ pub mod blob {
 
     use crate::code::{base_header, file_size};
 
-    /// The text of every blob here.
+    /// The text of every blob in this module.
     pub const TEXT: [u8; 8] = [0xb8, 42, 0, 0, 0, 0xc3, 0, 0];
 
-    /// A blob with text alone.
+    /// Returns a blob with text only.
     pub fn small(name: &str) -> Vec<u8> {
         let mut header = Header {
             magic: MAGIC,
@@ -57,13 +57,13 @@ pub mod blob {
         bytes
     }
 
-    /// A blob with everything a blob can have: a fix-up in rodata that points to
-    /// its text, one in data that points to its bss' end, and a skippable record.
+    /// Returns a blob with all parts: a fix-up in rodata that points to the text, one in data that points to the end of
+    /// the bss, and a skippable record.
     pub fn full() -> Vec<u8> {
         let mut bytes = small("full");
         bytes.extend([[1; 8], 5_u64.to_le_bytes()].concat());
         bytes.extend(0x5000_0028_u64.to_le_bytes());
-        // 0x40000008, and 0x0ffffff8 on to 0x50000000.
+        // The distances 0x40000008, and from there 0x0ffffff8 to 0x50000000.
         bytes.extend([0x88, 0x80, 0x80, 0x80, 0x04, 0xf8, 0xff, 0xff, 0x7f]);
         bytes.extend([1, 0, 0, 0x80, 2, 0, 0, 0, 9, 9]);
         change_header(&mut bytes, |header| {
@@ -73,14 +73,15 @@ pub mod blob {
         bytes
     }
 
-    /// As [`small`], of that version.
+    /// Returns a [`small`] blob of the given version.
     pub fn version(name: &str, major: u32, minor: u32) -> Vec<u8> {
         let mut bytes = small(name);
         change_header(&mut bytes, |header| (header.version_major, header.version_minor) = (major, minor));
         bytes
     }
 
-    /// As [`version`], with a list of dependencies: of each the name, the lowest major version, and the first that is too high.
+    /// Returns a blob like [`version`]'s with a dependency list. Entries: name, lowest major version, first excluded
+    /// one.
     pub fn depending(name: &str, major: u32, minor: u32, on: &[(&str, u32, u32)]) -> Vec<u8> {
         let mut list = Vec::new();
         for &(name, from, below) in on {
@@ -92,14 +93,14 @@ pub mod blob {
         bytes
     }
 
-    /// As [`full`], with its code once more for processors of `level`, changed by `change`.
+    /// Returns a [`full`] blob with a variant for `level`, whose header is changed by `change`.
     pub fn with_variant(level: u8, change: impl FnOnce(&mut VariantHeader)) -> Vec<u8> {
         let mut bytes = full();
         add_variant(&mut bytes, level, change);
         bytes
     }
 
-    /// Adds a variant behind all other records: the blob's own code, which returns 43 instead.
+    /// Appends a variant after all records: the blob's own code, which returns 43 instead.
     pub fn add_variant(bytes: &mut Vec<u8>, level: u8, change: impl FnOnce(&mut VariantHeader)) {
         let header = Header::from_bytes(bytes.first_chunk().unwrap());
         let mut fields = VariantHeader { level, ..base_header(&header) };
@@ -110,7 +111,7 @@ pub mod blob {
         add_record(bytes, VARIANT, &record);
     }
 
-    /// Adds a record behind all others.
+    /// Appends a record after all others.
     pub fn add_record(bytes: &mut Vec<u8>, kind: u32, record: &[u8]) {
         bytes.extend(kind.to_le_bytes());
         bytes.extend((record.len() as u32).to_le_bytes());
@@ -118,7 +119,7 @@ pub mod blob {
         change_header(bytes, |header| header.record_size += 8 + record.len() as u32);
     }
 
-    /// Changes the header and makes the checksum right again.
+    /// Changes the header and corrects the checksum.
     pub fn change_header(bytes: &mut [u8], change: impl FnOnce(&mut Header)) {
         let (start, _) = bytes.split_first_chunk_mut::<HEADER_SIZE>().unwrap();
         let mut header = Header::from_bytes(start);
@@ -127,14 +128,14 @@ pub mod blob {
         seal(bytes);
     }
 
-    /// Makes the checksum right.
+    /// Corrects the checksum.
     pub fn seal(bytes: &mut [u8]) {
         let checksum = checksum_of(bytes).unwrap();
         bytes[HEADER_SIZE - 4..HEADER_SIZE].copy_from_slice(&checksum.to_le_bytes());
     }
 }
 
-/// Segments that nothing can execute.
+/// An image that is never executed.
 #[derive(Debug)]
 pub struct FakeImage {
     pub base: u64,
@@ -152,35 +153,35 @@ impl WritableImage for FakeImage {
     }
 }
 
-/// A platform whose modules return 42 unless a test says otherwise, each in ten cycles.
+/// A platform whose modules return 42 in ten cycles unless a test says otherwise.
 pub struct FakePlatform {
-    /// What the next calls do, instead of returning 42.
+    /// The results of the next calls, instead of 42.
     pub results: RefCell<VecDeque<Result<i32, Fault>>>,
-    /// What is known of the next faults.
+    /// The diagnoses of the next faults.
     pub diagnoses: RefCell<VecDeque<Diagnosis>>,
     /// The reasons of all calls so far.
     pub reasons: RefCell<Vec<Reason>>,
-    /// Images that are reserved or sealed, and not released.
+    /// The number of images that are reserved or sealed, and not released.
     pub images: Cell<usize>,
-    /// How many images there may be.
+    /// The maximum number of images.
     pub capacity: usize,
     /// Whether there is a user domain.
     pub has_user: bool,
-    /// What modules write to their output.
+    /// The bytes that modules write to their output.
     pub output: &'static [u8],
-    /// What its clock says.
+    /// The time on the clock, in cycles.
     pub time: Cell<u64>,
-    /// Whether it counts instructions: a hundred of each call, but 40 of that of an empty module.
+    /// Whether it counts instructions: a hundred for each call, but 40 for one of the empty module.
     pub counts: bool,
-    /// Those so far.
+    /// The number of instructions so far.
     pub instructions: Cell<u64>,
-    /// What happens during the next calls, while the module's code would run.
+    /// The actions during the next calls, while the module's code would run.
     pub meanwhile: RefCell<VecDeque<Box<dyn FnOnce()>>>,
-    /// What the next modules that may call others do first.
+    /// The first actions of the next calls of modules with dependencies.
     pub inside: RefCell<VecDeque<Inside>>,
 }
 
-/// What a module does that may call others.
+/// The action of a module that may call others.
 pub type Inside = Box<dyn FnOnce(&dyn Callees)>;
 
 impl Default for FakePlatform {

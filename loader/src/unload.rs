@@ -1,4 +1,4 @@
-//! The end of a module, and the account of what it gave back.
+//! Unloading: the end of a module, and the receipt for what it gave back.
 
 use core::cell::Ref;
 
@@ -15,33 +15,33 @@ use crate::platform::{CallError, Leak, Platform, Usage};
 use crate::registry::{NameEntry, Slot};
 use crate::state;
 
-/// What a module gave back.
+/// The receipt of an unloaded module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Receipt {
-    /// Its name.
+    /// The module's name.
     pub name: Name,
-    /// Its version.
+    /// The module's version.
     pub version: Version,
-    /// Its generation.
+    /// The module's generation.
     pub generation: u32,
-    /// What it had been given.
+    /// The memory that it had been given.
     pub held: Usage,
-    /// What was in use less when it was gone; `None` where the platform does not count.
+    /// The decrease of the memory in use; `None` if the platform does not count it.
     pub returned: Option<Usage>,
-    /// Calls of it, those that faulted included.
+    /// The number of its calls, including those that faulted.
     pub call_count: u64,
-    /// Bytes of its own heap, which are part of its pages.
+    /// The size of its heap in bytes, which is part of its pages.
     pub heap: u32,
-    /// What it had not freed in its own heap when it ended. It went with the heap.
+    /// The memory that it had not freed in its heap, which was freed with the heap.
     pub leak: Leak,
-    /// Modules it was bound to, to call them.
+    /// The number of modules that it might call.
     pub bindings: u32,
-    /// The fault its `exit` ended in. It is gone all the same.
+    /// The fault that ended its `exit`. The module is gone all the same.
     pub exit_fault: Option<Fault>,
 }
 
 impl Receipt {
-    /// Whether all that it held came back, as far as the platform counts.
+    /// Returns whether all the memory that it held came back, as far as the platform counts.
     #[must_use]
     pub fn is_balanced(&self) -> bool {
         self.returned.is_none_or(|returned| returned == self.held)
@@ -49,13 +49,12 @@ impl Receipt {
 }
 
 impl<P: Platform> ModuleManager<P> {
-    /// Unloads a module: calls its `exit` if it has one and takes its memory
-    /// back. Where its name stood for it, it now stands for the highest of its
-    /// other versions, if there are any.
+    /// Unloads a module: calls its `exit` if it has one and frees its memory.
+    ///
+    /// If it was the active version of its name, the highest remaining version becomes the active one.
     ///
     /// # Errors
-    /// When there is no such module, a call of it is under way, it is pinned, or others need it; then
-    /// it stays as it is.
+    /// There is no such module, a call of it is running, it is pinned, or others need it. The module stays as it is.
     pub fn unload(&self, id: ModuleId) -> Result<Receipt, UnloadError> {
         let slot = self.registry.slot(id.index).ok_or(UnloadError::NotLoaded)?;
         let held = slot.is_borrowed();
@@ -75,7 +74,7 @@ impl<P: Platform> ModuleManager<P> {
         self.end(slot, module, name_entry)
     }
 
-    /// The name of a module that needs this one.
+    /// Returns the name of a module that needs this one.
     #[inline]
     fn needed_by(&self, id: ModuleId) -> Option<Name> {
         if !cfg!(feature = "depends") || self.callers.get() == 0 {
@@ -84,7 +83,7 @@ impl<P: Platform> ModuleManager<P> {
         self.dependents(id).find_map(|by| Some(self.get(by)?.name))
     }
 
-    /// Takes a module out of its name's list, which is returned: nobody finds it any more.
+    /// Removes a module from its name's list, so that it can't be found any more. Returns the name's entry.
     #[inline(always)]
     pub(crate) fn unpublish(&self, slot: &Slot<P>, module: &Module<P>) -> Option<&NameEntry> {
         module.lifecycle.retire();
@@ -98,7 +97,7 @@ impl<P: Platform> ModuleManager<P> {
         Some(name_entry)
     }
 
-    /// Ends a retired module that nobody else has borrowed: calls its `exit` and takes back all it has.
+    /// Ends a retired module that no one else has borrowed: calls its `exit` and frees all that it has.
     #[inline(always)]
     pub(crate) fn end(
         &self,
@@ -106,7 +105,7 @@ impl<P: Platform> ModuleManager<P> {
         module: Ref<'_, Module<P>>,
         name_entry: Option<&NameEntry>,
     ) -> Result<Receipt, UnloadError> {
-        // From here on nobody gets at it, though it stays in its slot until it has said its last word.
+        // From here on no handle leads to the module, though it stays in its slot until its last calls have ended.
         module.epoch.set(None);
         let exits = module.flags & FLAG_EXIT != 0 && module.lifecycle.state() != ModuleState::Stopped;
         let exit_fault = match if exits { self.call(&module, Reason::Exit) } else { Ok(0) } {
@@ -129,7 +128,7 @@ impl<P: Platform> ModuleManager<P> {
         Ok(Receipt { name, version, generation, held, returned, call_count, heap, leak, bindings, exit_fault })
     }
 
-    /// What a module has not freed in its own heap, where it keeps count.
+    /// Returns the memory that a module has not freed in its own heap, if it keeps count.
     fn account(&self, module: &Module<P>) -> Leak {
         if module.flags & FLAG_ACCOUNT == 0 || module.lifecycle.state() == ModuleState::Stopped {
             return Leak::default();
@@ -139,7 +138,7 @@ impl<P: Platform> ModuleManager<P> {
         let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] =
             match self.call_platform_slow(&call, module.metadata.depends(), &mut counts) {
                 Ok(_) => counts,
-                // A module that faults even here has not said anything.
+                // A module that faults even here has not reported anything.
                 Err(_) => [0; 16],
             };
         Leak {
@@ -148,7 +147,7 @@ impl<P: Platform> ModuleManager<P> {
         }
     }
 
-    /// What a module has been given.
+    /// Returns the memory that a module has been given.
     #[inline]
     pub(crate) fn usage_of(&self, module: &Module<P>) -> Usage {
         self.platform.image_usage(&module.placed.image)

@@ -24,14 +24,14 @@ fn validate(bytes: &[u8]) -> Result<ValidModule<'_>, InvalidModule> {
     ValidModule::validate(RawModule::parse(bytes).unwrap(), CAPABILITIES)
 }
 
-/// The error that the full blob gives once its header is changed by `change`.
+/// Returns the error for the full blob with its header changed by `change`.
 fn refusal(change: impl FnOnce(&mut Header)) -> InvalidModule {
     let mut bytes = blob::full();
     blob::change_header(&mut bytes, change);
     validate(&bytes).unwrap_err()
 }
 
-/// The error that the full blob gives once the byte at `offset` behind its header is `value`.
+/// Returns the error for the full blob with the byte at `offset` after its header set to `value`.
 fn refusal_with_byte(offset: usize, value: u8) -> InvalidModule {
     let mut bytes = blob::full();
     bytes[HEADER_SIZE + offset] = value;
@@ -39,7 +39,7 @@ fn refusal_with_byte(offset: usize, value: u8) -> InvalidModule {
     validate(&bytes).unwrap_err()
 }
 
-/// As `full`, with a function of all its text, `work`; then a variant with such a one, `fast`.
+/// Returns the full blob with the symbol `work` for its whole text, and a variant with the symbol `fast`.
 fn with_symbols() -> std::vec::Vec<u8> {
     let mut bytes = blob::full();
     blob::add_record(&mut bytes, SYMBOLS, b"\x00\x08\x04work");
@@ -57,7 +57,7 @@ fn names_the_functions_of_the_code_that_is_picked() {
                 .unwrap();
         assert_eq!(Symbols::find(valid.symbols(), 7).map(|symbol| symbol.name), Some(name), "v{cpu_level}");
     }
-    // A variant without names has none of the code before it.
+    // A variant without symbols does not get those of the code before it.
     let mut bytes = blob::full();
     blob::add_record(&mut bytes, SYMBOLS, b"\x00\x08\x04work");
     blob::add_variant(&mut bytes, 3, |_| {});
@@ -143,7 +143,7 @@ fn rejects_another_fingerprint() {
 
 #[test]
 fn rejects_another_fingerprint_and_says_which_field_differs() {
-    // That of the first version, by a blob that says it is of the newest.
+    // The fingerprint of the first version, in a blob that claims to be of the newest.
     let error = refusal(|header| header.abi_fingerprint = FINGERPRINTS[0]).to_string();
     for part in [
         "; Context: expected heap at 64 (8 bytes), found no further field;",
@@ -152,7 +152,7 @@ fn rejects_another_fingerprint_and_says_which_field_differs() {
     ] {
         assert!(error.contains(part), "{error}");
     }
-    // One that a record describes: a field grew in the middle, another type has one more.
+    // A layout described by a record: one field is smaller, and another type has one more.
     let mut list = LAYOUT_BYTES.to_vec();
     let length = list.len();
     let place = list.windows(12).position(|part| part == b"Contextinput").unwrap();
@@ -192,7 +192,7 @@ fn rejects_an_entry_outside_the_text() {
     }
 }
 
-/// Where the parts of the full blob begin, behind its header.
+/// The offsets of the full blob's parts after its header.
 const SECOND_RODATA_SLOT: usize = 16;
 const DATA: usize = 24;
 const FIXUPS: usize = 32;
@@ -213,8 +213,8 @@ fn rejects_another_number_of_fixups() {
 
 #[test]
 fn rejects_slots_outside_rodata_and_data() {
-    // Half beyond rodata's end; in the bss, for which the file has no bytes;
-    // in the text, where the second one then overlaps nothing.
+    // The first extends beyond the end of rodata. The second lies in the bss, for which the file has no bytes. The
+    // distance of the third is not in its shortest form, since its last byte is zero.
     assert_eq!(refusal_with_byte(FIXUPS, 0x89), InvalidModule::Code(BadCode::FixupOutside { found: 0x4000_0009 }));
     assert_eq!(refusal_with_byte(FIXUPS + 5, 0xf9), InvalidModule::Code(BadCode::FixupOutside { found: 0x5000_0001 }));
     assert_eq!(refusal_with_byte(FIXUPS + 4, 0x00), InvalidModule::Code(BadCode::FixupEncoding { behind: 0 }));
@@ -289,7 +289,7 @@ fn rejects_two_lists_of_dependencies() {
     assert_eq!(validate(&bytes).unwrap_err(), InvalidModule::TwoDependencyLists);
 }
 
-/// What is wrong with a variant whose fields `change` changed.
+/// Returns the error for a variant whose header is changed by `change`.
 fn refused_variant(change: impl FnOnce(&mut VariantHeader)) -> (u8, BadVariant) {
     match validate(&blob::with_variant(3, change)).unwrap_err() {
         InvalidModule::Variant { level, why } => (level, why),
@@ -389,7 +389,7 @@ fn rejects_every_single_bit_flip() {
     }
 }
 
-/// Runs every check there is, whatever comes of it.
+/// Runs all checks, and ignores the results.
 fn judge(bytes: &[u8]) {
     if let Ok(raw) = RawModule::parse(bytes) {
         let _ = ValidModule::validate(raw, CAPABILITIES).map(|module| fixups(module.code()));
@@ -425,7 +425,7 @@ proptest! {
             bytes[index] = value;
         }
         judge(&bytes);
-        // With a right checksum the later checks are reached as well.
+        // A correct checksum lets the later checks be reached as well.
         blob::seal(&mut bytes);
         judge(&bytes);
     }

@@ -1,24 +1,25 @@
-//! A sort that can be interrupted: who serves others meanwhile carries it out bit by bit.
+//! A heap sort that can be interrupted, so that a server can sort in slices and answer requests in between.
 //!
-//! The library's sorts run to their end, and those that could be cut up take a second buffer. A heap sort does neither.
+//! The sorts of the standard library run to their end, and a merge sort needs a second buffer.
 
-/// How far the sort of a slice is.
+/// The progress of the sort of a slice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sorting {
-    /// The items from that place on are heaps: none is less than those at twice its place and behind.
+    /// The items from this index on satisfy the heap property: none is less than its children.
     Heaping(usize),
-    /// The items from that place on are in order, and none before them is greater; those are a heap.
+    /// The items from this index on are sorted, and none before them is greater; the items before it are a heap.
     Taking(usize),
 }
 
 impl Sorting {
-    /// The sort of `length` items, at its start.
+    /// Returns the initial state for `length` items.
     pub const fn of(length: usize) -> Sorting {
         Sorting::Heaping(length / 2)
     }
 
-    /// Carries out so many steps; each takes as long as the logarithm of the length. Says whether `items` are in order
-    /// now.
+    /// Carries out up to `steps` steps. Returns whether `items` are sorted.
+    ///
+    /// A step takes time logarithmic in the length.
     pub fn advance(&mut self, items: &mut [u64], steps: usize) -> bool {
         for _ in 0..steps {
             *self = match *self {
@@ -41,7 +42,7 @@ impl Sorting {
     }
 }
 
-/// Has the item at `place` go down until none below it is greater.
+/// Moves the item at `place` down until none of its children is greater.
 fn sift_down(heap: &mut [u64], mut place: usize) {
     loop {
         let left = 2 * place + 1;

@@ -1,4 +1,4 @@
-//! The cycle of calls by which a module would come to call itself.
+//! The search for a cycle of calls by which a module would call itself.
 
 use core::fmt;
 
@@ -15,18 +15,18 @@ use crate::platform::Platform;
 use crate::raw::RawModule;
 use crate::valid::{Capabilities, ValidModule};
 
-/// The modules on that cycle, each of which calls the next one, and the last one the first: `a -> b -> a`.
+/// The modules on a cycle, each of which calls the next; the last one calls the first: `a -> b -> a`.
 #[derive(Clone, Debug)]
 pub struct DependencyCycle<A: Allocator> {
     first: Name,
-    /// The others, the last one first.
+    /// The other modules, the last one first.
     others: Vec<Name, A>,
 }
 
 impl<A: Allocator> DependencyCycle<A> {
-    /// The one that the first one calls.
+    /// Returns the module that the first one calls.
     pub(super) fn second(&self) -> Name {
-        // A list that names its own module is refused long before.
+        // A list that names its own module is refused earlier, so `others` is not empty.
         self.others.last().copied().unwrap_or(self.first)
     }
 }
@@ -38,26 +38,26 @@ impl<A: Allocator> fmt::Display for DependencyCycle<A> {
     }
 }
 
-/// A module that calls lead to, and which of those visited before calls it.
+/// A module that is reachable by calls, with the index of the visited module that calls it.
 struct Visited {
     id: ModuleId,
     by: Option<usize>,
 }
 
 impl<P: Platform> ModuleManager<P> {
-    /// The cycle by which the module in `blob` would come to call itself if it were loaded: what to show
-    /// along with [`LoadError::DependencyCycle`].
+    /// Returns the cycle that the module in `blob` would close if it were loaded, to be shown along with
+    /// [`LoadError::DependencyCycle`].
     #[must_use]
     pub fn dependency_cycle(&self, blob: &[u8]) -> Option<DependencyCycle<P::Alloc>> {
         let valid = ValidModule::validate(RawModule::parse(blob).ok()?, Capabilities::of(&self.platform)).ok()?;
-        // In the place of the old one, or beside it.
+        // It might replace the active module, or be loaded beside it.
         let from = self.active(&valid.name());
         let find = |from| self.find_cycle(&Candidate::of(&valid), from).ok().flatten();
         find(from).or_else(|| find(None))
     }
 
-    /// The shortest cycle from `new` back to it, by any versions that might be called; the one at `from` will be gone
-    /// then.
+    /// Returns the shortest cycle from `new` back to itself, by any versions that might be called except the module
+    /// `from`, which `new` replaces.
     pub(super) fn find_cycle(
         &self,
         new: &Candidate<'_>,
@@ -78,7 +78,7 @@ impl<P: Platform> ModuleManager<P> {
         Ok(None)
     }
 
-    /// Adds what a list of dependencies leads to. Says whether that is `new` itself.
+    /// Adds the modules that a dependency list leads to. Returns whether `new` is one of them.
     fn visit(
         &self,
         visited: &mut Vec<Visited, P::Alloc>,
@@ -102,7 +102,7 @@ impl<P: Platform> ModuleManager<P> {
         Ok(false)
     }
 
-    /// The names from `new` to the one at `last`.
+    /// Returns the cycle from `new` to the visited module at `last`.
     fn cycle_from(
         &self,
         visited: &[Visited],

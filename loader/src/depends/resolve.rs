@@ -1,4 +1,4 @@
-//! Calls of modules by modules.
+//! Calls from one module to another.
 
 use bareflow_abi::CallRefusal;
 use bareflow_abi::depends::{Dependencies, Dependency};
@@ -9,14 +9,14 @@ use crate::module::ModuleId;
 use crate::name::Name;
 use crate::platform::{Call, CallError, CallOutcome, Callees, MAX_DEPTH, Platform, TimedCall};
 
-/// The modules that one with this list of dependencies may call.
+/// The resolver of the calls that a module with this dependency list makes.
 struct CalleeResolver<'manager, P: Platform> {
     manager: &'manager ModuleManager<P>,
     depends: &'manager [u8],
 }
 
 impl<P: Platform> ModuleManager<P> {
-    /// Calls a module that may call those in this list.
+    /// Calls a module that may call the modules in `depends`.
     pub(crate) fn call_with_callees(
         &self,
         call: &Call<'_, P::Image>,
@@ -26,7 +26,7 @@ impl<P: Platform> ModuleManager<P> {
         self.platform.call_with_callees(call, output, &CalleeResolver { manager: self, depends })
     }
 
-    /// The module that a dependency resolves to now.
+    /// Returns the module that a dependency resolves to now.
     fn resolve(&self, needed: &Dependency<'_>) -> Option<ModuleId> {
         let active = self.active(&Name::new(needed.name)?);
         let active = active.filter(|&active| self.admitted(needed, active));

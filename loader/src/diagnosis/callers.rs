@@ -1,23 +1,23 @@
-//! Who called what went wrong: the return addresses on a module's stack.
+//! The callers of the function that faulted: the return addresses on a module's stack.
 //!
-//! A module's panic handler and its allocator end in an instruction of their own, which says nothing of who is to
-//! blame. Their callers do, and the first of them that is not the library's is the one a person looks for.
+//! A module's panic handler and its allocator end in an instruction of their own, which does not show who is to blame.
+//! Their callers do: the first one that does not belong to a library is the function to look at.
 
 use bareflow_abi::symbols::{Symbol, Symbols};
 
 use super::InFunction;
 use crate::segments::Segments;
 
-/// Return addresses that are kept.
+/// The number of return addresses that are kept.
 pub const CALLERS: usize = 8;
 
-/// Bytes of a stack that are searched for them.
+/// The number of bytes of a stack that are searched for return addresses.
 pub const SEARCHED_SIZE: u64 = 2048;
 
-/// Bytes of the longest `call` there is, prefixes left out.
+/// The length of the longest `call` instruction without prefixes, in bytes.
 const CALL_SIZE: u64 = 7;
 
-/// The return addresses that a stack was found to hold, as offsets from the image's base, the last call's first.
+/// The return addresses found on a stack, as offsets from the image's base, the last call's first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Callers {
     offsets: [u64; CALLERS],
@@ -25,11 +25,12 @@ pub struct Callers {
 }
 
 impl Callers {
-    /// None is known.
+    /// An empty list.
     pub const NONE: Callers = Callers { offsets: [0; CALLERS], count: 0 };
 
-    /// Searches `stack`, the bytes from the stack pointer up, for addresses behind a `call` in the module's text,
-    /// whose bytes `text` hands out by address and length.
+    /// Searches `stack`, the bytes from the stack pointer up, for addresses that follow a `call` in the module's text.
+    ///
+    /// `text` returns the module's bytes by address and length.
     #[must_use]
     pub fn find<'module>(
         segments: &Segments,
@@ -50,7 +51,7 @@ impl Callers {
         found
     }
 
-    /// Adds one, where there is room.
+    /// Adds an offset if there is room.
     pub fn push(&mut self, offset: u64) {
         if let Some(place) = self.offsets.get_mut(self.count) {
             *place = offset;
@@ -58,16 +59,16 @@ impl Callers {
         }
     }
 
-    /// The offsets, the last call's first.
+    /// Returns the offsets, the last call's first.
     #[must_use]
     pub fn offsets(&self) -> &[u64] {
         self.offsets.get(..self.count).unwrap_or_default()
     }
 
-    /// The first of them whose function is not the library's.
+    /// Returns the position in the first function that does not belong to a library.
     pub(super) fn blamed(&self, symbols: &[u8]) -> Option<InFunction> {
         let place = |&offset: &u64| {
-            // A call that never returns may be the last of its function's bytes.
+            // A call that never returns may be the last instruction of its function.
             let symbol = Symbols::find(symbols, offset.checked_sub(1)?).filter(is_not_library)?;
             Some(InFunction::new(&symbol, offset))
         };
@@ -75,8 +76,10 @@ impl Callers {
     }
 }
 
-/// Whether the bytes before a return address are those of a `call` (Intel SDM volume 2, CALL): E8 with four bytes, or
-/// FF /2 with an operand.
+/// Returns whether the bytes before a return address are those of a `call`: E8 with four bytes, or FF /2 with an
+/// operand.
+///
+/// Intel SDM volume 2, CALL.
 fn ends_in_call(before: &[u8]) -> bool {
     let is_near = before.len() >= 5 && before[before.len() - 5] == 0xe8;
     let is_indirect = (2..=before.len()).any(|size| {
@@ -91,7 +94,8 @@ fn ends_in_call(before: &[u8]) -> bool {
     is_near || is_indirect
 }
 
-/// Whether a function is not one of `core`, `alloc`, the compiler or the `abi`, which panic for others.
+/// Returns whether a function is not one of `core`, `alloc`, the compiler or the `abi`, which panic on behalf of
+/// others.
 fn is_not_library(symbol: &Symbol<'_>) -> bool {
     let path = symbol.name.trim_start_matches(['<', '&']);
     !["core::", "alloc::", "bareflow_abi::", "__rust", "rust_begin_unwind"].iter().any(|start| path.starts_with(start))
@@ -119,7 +123,7 @@ mod tests {
             let before = [&[0x90; 7][call.len()..], call].concat();
             assert!(ends_in_call(&before), "{call:x?}");
         }
-        // Nothing, a jump, a call cut short, and one that something follows.
+        // No call, a jump, two truncated calls, and a call that is not at the end.
         let others: [&[u8]; 5] = [&[0x90], &[0xff, 0xe0], &[0xff, 0x15, 1], &[0xe8, 1, 2, 3], &[0xff, 0xd0, 0x90]];
         for code in others {
             let before = [&[0x90; 7][code.len()..], code].concat();
@@ -131,7 +135,7 @@ mod tests {
     fn finds_what_follows_calls_and_blames_the_first_that_is_not_the_librarys() {
         let base = 0x4000_0000;
         let segments = Segments { base, size: ImageSize { text: 64, rodata: 0, data: 0, alignment: 16 }, heap: 0 };
-        // A call each at 10, 20, 30 and 40.
+        // A call ends at each of 10, 20, 30 and 40.
         let mut text = [0x90; 64];
         [10, 20, 30, 40].into_iter().for_each(|at: usize| text[at - 5] = 0xe8);
         let words = [7, base + 9, base + 10, base + 20, base + 30, base + 40, base + 64, u64::MAX];
@@ -150,7 +154,7 @@ mod tests {
             end = offset + size;
         }
         let blamed = found.blamed(&symbols).map(|place| std::format!("{place}"));
-        // Its last instruction is the call.
+        // The call is the function's last instruction.
         assert_eq!(blamed.as_deref(), Some("work::part+0xa"));
         assert_eq!(Callers::NONE.blamed(&symbols), None);
     }

@@ -1,7 +1,8 @@
-//! From registers and memory to a [`Diagnosis`]: what a module's own end says, and its code where a fault happened.
+//! Decodes registers and memory to a [`Diagnosis`]: the panic or heap request that a module reports, and the faulting
+//! code.
 //!
-//! The registers are the module's word. Each range they name is asked for before it is read, so what is none of the
-//! module's own bytes is never looked at.
+//! The registers are under the module's control. Each range that they name is checked before it is read, so that only
+//! the module's own bytes are ever read.
 
 use bareflow_abi::trap_codes::{HEAP_INSTRUCTION, PANIC_INSTRUCTION};
 
@@ -10,7 +11,7 @@ use super::{CODE_SIZE, Callers, Diagnosis, MESSAGE_SIZE, PanicMessage, REGISTER_
 use crate::fault::{Fault, FaultKind};
 use crate::segments::Segments;
 
-/// Registers by their places in [`REGISTER_NAMES`].
+/// Indices of registers in [`REGISTER_NAMES`].
 const RCX: usize = 4;
 const RDX: usize = 5;
 const RSI: usize = 6;
@@ -19,24 +20,26 @@ const RSP: usize = 9;
 const R8: usize = 10;
 const R9: usize = 11;
 
-/// What stands for a text that is not the module's.
+/// The placeholder for a text that does not lie in the module's memory.
 const UNREADABLE: &[u8] = b"(unreadable)";
 
-/// A module's memory, as whoever handles its faults sees it.
+/// A module's memory, as the platform's fault handler sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct Memory<'image, Bytes> {
-    /// Its segments.
+    /// The module's segments.
     pub segments: &'image Segments,
-    /// The address behind its stack's last byte, as the module sees it.
+    /// The end of the module's stack, as the module sees it.
     pub stack_top: u64,
-    /// Hands out `length` bytes from `address` on, as the module sees them; `None` where not all of them are the module's: in
-    /// its segments, its heap, its stack, its input or its output.
+    /// Returns `length` bytes at `address`, as the module sees them.
+    ///
+    /// `None` unless all of them are the module's: in its segments, its heap, its stack, its input or its output.
     pub bytes: Bytes,
 }
 
 impl<'module, Bytes: Fn(u64, u64) -> Option<&'module [u8]>> Memory<'_, Bytes> {
-    /// Returns what an invalid instruction at `rip` is: a panic, a heap that is used up, or just that. Both are
-    /// instructions of the module's own (`bareflow_abi::trap_codes`), and must lie in its text.
+    /// Classifies an invalid instruction at `rip`: a panic, an exhausted heap, or a plain invalid opcode.
+    ///
+    /// The first two are instructions of their own (`bareflow_abi::trap_codes`), and must lie in the module's text.
     #[must_use]
     pub fn kind_of_invalid_opcode(&self, rip: u64) -> FaultKind {
         let length = PANIC_INSTRUCTION.len() as u64;
@@ -47,8 +50,10 @@ impl<'module, Bytes: Fn(u64, u64) -> Option<&'module [u8]>> Memory<'_, Bytes> {
         }
     }
 
-    /// Returns what is to be known of `fault`, which left the registers as [`REGISTER_NAMES`] lists them, after these
-    /// calls of services. Nothing but `function` is left open, which the loader fills in.
+    /// Builds the diagnosis of `fault` from the registers, in the order of [`REGISTER_NAMES`], and the last service
+    /// calls.
+    ///
+    /// Leaves only `function` open, which the loader fills in.
     #[must_use]
     pub fn diagnose(&self, fault: &Fault, registers: [u64; REGISTER_NAMES.len()], services: ServiceLog) -> Diagnosis {
         let mut code = [0; CODE_SIZE];
@@ -60,14 +65,14 @@ impl<'module, Bytes: Fn(u64, u64) -> Option<&'module [u8]>> Memory<'_, Bytes> {
             line: registers[R8] as u32,
         });
         let (asked, complement) = (registers[RDI], registers[RSI]);
-        // A module built before it said so has something else there.
+        // Modules built with an older ABI have something else in these registers.
         let heap_request = (fault.kind == FaultKind::HeapBudget && asked == !complement).then_some(asked);
         let is_own_word = fault.kind.is_modules_own_word();
         let callers = if is_own_word { self.callers([registers[R9], registers[RSP]]) } else { Callers::NONE };
         Diagnosis { registers, code, code_length: found.len(), services, panic, heap_request, callers, function: None }
     }
 
-    /// Bytes of text from `start` on, as many as a diagnosis keeps.
+    /// Returns the text from `start` on, as many bytes as a diagnosis keeps.
     fn code_at(&self, start: u64) -> &'module [u8] {
         let is_text = |&index: &u64| self.segments.is_text(start.wrapping_add(index), 1);
         let length = (0..CODE_SIZE as u64).take_while(is_text).count();
@@ -79,7 +84,7 @@ impl<'module, Bytes: Fn(u64, u64) -> Option<&'module [u8]>> Memory<'_, Bytes> {
         Text::new(self.read(address, shown).unwrap_or(UNREADABLE)).cut(length > shown)
     }
 
-    /// The return addresses on the stack, from the first of two addresses on that lies there.
+    /// Returns the return addresses on the stack, from the first of `starts` that lies on it.
     fn callers(&self, starts: [u64; 2]) -> Callers {
         let stack = |start: u64| {
             let length = self.stack_top.checked_sub(start).filter(|&length| start.is_multiple_of(8) && length > 0)?;
@@ -89,7 +94,7 @@ impl<'module, Bytes: Fn(u64, u64) -> Option<&'module [u8]>> Memory<'_, Bytes> {
         Callers::find(self.segments, stack, |address, length| self.read(address, length))
     }
 
-    /// No bytes are always there, wherever a module says.
+    /// Reads a range of the module. An empty range is readable at any address.
     fn read(&self, address: u64, length: u64) -> Option<&'module [u8]> {
         if length == 0 { Some(&[]) } else { (self.bytes)(address, length) }
     }
@@ -103,7 +108,7 @@ mod tests {
     const BASE: u64 = 0x10_0000;
     const TOP: u64 = 0x8_0000;
 
-    /// Text of eight bytes, and the sixteen bytes of stack below `TOP`.
+    /// Returns a memory that holds a text of eight bytes and nothing else.
     fn memory(text: &'static [u8; 8]) -> Memory<'static, impl Fn(u64, u64) -> Option<&'static [u8]>> {
         static SEGMENTS: Segments =
             Segments { base: BASE, size: ImageSize { text: 8, rodata: 0, data: 0, alignment: 16 }, heap: 0 };
@@ -128,7 +133,7 @@ mod tests {
             (b"\x0f\x0b\x40\x62oops", FaultKind::InvalidOpcode),
         ] {
             assert_eq!(memory(text).kind_of_invalid_opcode(BASE), kind);
-            // Not all four bytes of it are text.
+            // Not all four bytes of the instruction are text.
             assert_eq!(memory(text).kind_of_invalid_opcode(BASE + 5), FaultKind::InvalidOpcode);
             assert_eq!(memory(text).kind_of_invalid_opcode(u64::MAX), FaultKind::InvalidOpcode);
         }

@@ -1,4 +1,4 @@
-//! What is known of the fault that a load was refused for: the module is gone by then, its blob is not.
+//! The diagnosis of a fault that made a load fail: the module is gone by then, but its blob is there.
 
 use core::fmt;
 
@@ -15,26 +15,26 @@ use crate::raw::RawModule;
 use crate::report::Console;
 use crate::valid::{Capabilities, ValidModule};
 
-/// A fault that a load was refused for, with all that is known of it.
+/// A fault that made a load fail, with its diagnosis.
 #[derive(Clone, Copy, Debug)]
 pub struct LoadFault {
     subject: Subject,
-    /// The error that it is part of.
+    /// The load's error, which the fault is part of.
     error: LoadError,
     /// The fault.
     pub fault: Fault,
-    /// What more is known of it.
+    /// The diagnosis of the fault, if there is one.
     pub diagnosis: Option<Diagnosis>,
 }
 
 impl LoadFault {
-    /// Shows all of it to whoever looks at the console.
+    /// Shows the fault and its diagnosis on the console.
     pub fn show(&self, console: &mut impl Console) {
         show(console, &self.subject, &self.fault, self.diagnosis.as_ref());
     }
 }
 
-/// The load's error on one line, with what more is known of the fault and what can be done about it.
+/// Shows the load's error on one line, with the diagnosis and the remedy.
 impl fmt::Display for LoadFault {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (fault, diagnosis) = (&self.fault, self.diagnosis.as_ref());
@@ -52,8 +52,9 @@ impl fmt::Display for LoadFault {
 }
 
 impl<P: Platform> ModuleManager<P> {
-    /// What is known of the fault for which a load of `blob`, or its promotion, was refused just now with `error`;
-    /// nothing where that is no fault. The diagnosis is handed out once.
+    /// Returns the diagnosis of the fault for which a load of `blob`, or its promotion, has just failed with `error`.
+    ///
+    /// `None` if `error` is no fault. The diagnosis is handed out once.
     #[cold]
     pub fn load_fault(&self, blob: &[u8], options: &LoadOptions, error: &LoadError) -> Option<LoadFault> {
         let error = *error;
@@ -79,7 +80,7 @@ impl<P: Platform> ModuleManager<P> {
                 let name = Name::from_field(RawModule::parse(blob).ok()?.header().name)?;
                 let old = self.find(name.as_str())?;
                 let profile = self.stats(old)?;
-                // Its restart may have faulted as well: then that is what is known.
+                // The restart may have faulted as well; then the profile has that fault.
                 let is_known = profile.fault == Some(fault);
                 let diagnosis = is_known.then(|| self.take_diagnosis(old)).flatten();
                 Some(LoadFault { subject: Subject::of(&profile), error, fault, diagnosis })

@@ -1,4 +1,4 @@
-//! What a fault means for whoever wrote the module, and the line in its `Cargo.toml` that would have kept it away.
+//! The remedy for a fault: the line in the module's `Cargo.toml` that would have prevented it.
 
 use core::fmt;
 
@@ -13,39 +13,39 @@ use crate::profile::ModuleProfile;
 /// The table in a module's `Cargo.toml`.
 const TABLE: &str = "[package.metadata.bareflow]";
 
-/// What can be done about a fault in the module's `Cargo.toml`, if anything can: shown as a sentence.
+/// A change of the module's `Cargo.toml` that prevents a fault, shown as a sentence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remedy {
-    /// It allocates, and has no heap.
+    /// The module allocates, but has no heap.
     NoHeap,
-    /// Its heap is too small.
+    /// The heap is too small.
     Heap {
-        /// Bytes that were asked for, where that is known.
+        /// The size of the failed allocation in bytes, if known.
         asked: Option<u64>,
-        /// Bytes that there are.
+        /// The size of the heap, in bytes.
         size: u32,
     },
-    /// Its stack is too small.
+    /// The stack is too small.
     Stack {
-        /// Bytes that there are.
+        /// The size of the stack, in bytes.
         size: u32,
     },
-    /// Its time is too short.
+    /// The time budget is too short.
     Time {
-        /// Microseconds that a call may take.
+        /// The longest a call may take, in microseconds.
         us: u32,
     },
-    /// It called a service that it does not declare.
+    /// The module called a service that it does not declare.
     Undeclared {
         /// The service's `SERVICE_*` bit.
         service: u32,
-        /// The bits of those that it declares.
+        /// The bits of the services that it declares.
         declared: u32,
     },
 }
 
 impl Remedy {
-    /// The remedy for `fault`, of a module with this `budget` that declares these services.
+    /// Returns the remedy for `fault`, for a module with this `budget` that declares the services `declared`.
     #[must_use]
     pub fn of(fault: &Fault, diagnosis: Option<&Diagnosis>, budget: &Budget, declared: u32) -> Option<Remedy> {
         match fault.kind {
@@ -112,7 +112,7 @@ impl fmt::Display for Remedy {
     }
 }
 
-/// Says which line gives a module the next power of two above `size` that `least` bytes fit into.
+/// Suggests the next power of two above `size` that is at least `least`, or an option if that exceeds `limit`.
 fn enlarge(out: &mut fmt::Formatter<'_>, key: &str, size: u32, least: u64, limit: u32) -> fmt::Result {
     let next = u64::from(size).saturating_mul(2).max(least).checked_next_power_of_two().unwrap_or(u64::MAX);
     if next <= limit.into() {
@@ -121,7 +121,7 @@ fn enlarge(out: &mut fmt::Formatter<'_>, key: &str, size: u32, least: u64, limit
     write!(out, "more than {} takes `--budget {key}=..` as well", Size(limit.into()))
 }
 
-/// Bytes as `Cargo.toml` has them.
+/// A size in bytes, in the notation of `Cargo.toml`.
 struct Size(u64);
 
 impl fmt::Display for Size {
@@ -134,7 +134,7 @@ impl fmt::Display for Size {
     }
 }
 
-/// Microseconds as `Cargo.toml` has them.
+/// A time in microseconds, in the notation of `Cargo.toml`.
 struct Time(u32);
 
 impl fmt::Display for Time {
@@ -147,19 +147,19 @@ impl fmt::Display for Time {
     }
 }
 
-/// A fault with all of its diagnosis that fits a line: where a command has one line for it.
+/// A fault, its diagnosis and its remedy on one line.
 #[derive(Clone, Copy, Debug)]
 pub struct Explained<'fault> {
     /// The fault.
     pub fault: &'fault Fault,
-    /// What more is known of it.
+    /// The diagnosis, if there is one.
     pub diagnosis: Option<&'fault Diagnosis>,
-    /// What can be done about it.
+    /// The remedy, if there is one.
     pub remedy: Option<Remedy>,
 }
 
 impl ModuleProfile {
-    /// A fault of the module on one line, with what more is known of it and what can be done about it.
+    /// Returns a fault of the module with its diagnosis and its remedy, to be shown on one line.
     #[must_use]
     pub fn explain<'fault>(&self, fault: &'fault Fault, diagnosis: Option<&'fault Diagnosis>) -> Explained<'fault> {
         Explained { fault, diagnosis, remedy: Remedy::of(fault, diagnosis, &self.budget, self.services) }

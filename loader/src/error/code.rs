@@ -1,4 +1,4 @@
-//! Refusals of code: the blob's own, or that of a variant.
+//! Errors of code: the blob's own, or a variant's.
 
 use core::fmt;
 
@@ -6,39 +6,39 @@ use bareflow_abi::variant::{MAX_LEVEL, VARIANT_HEADER_SIZE};
 
 use super::{MalformedModule, REBUILD};
 
-/// Code with an entry or fix-ups that can't be.
+/// Code with an invalid entry or invalid fix-ups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BadCode {
-    /// An entry that isn't in the text.
+    /// The entry is outside of the text.
     Entry {
-        /// Its offset.
+        /// The entry's offset.
         found: u32,
-        /// Bytes of text.
+        /// The length of the text, in bytes.
         text_size: u32,
     },
-    /// A fix-up that can't be read.
+    /// A fix-up can't be decoded.
     FixupEncoding {
-        /// The offset of the last one before it.
+        /// The offset of the last fix-up before it.
         behind: u64,
     },
-    /// Another number of fix-ups than announced.
+    /// The number of fix-ups differs from the one in the header.
     FixupCount {
-        /// How many there are.
+        /// The number of fix-ups in the list.
         found: u32,
-        /// How many the header announces.
+        /// The number that the header announces.
         expected: u32,
     },
-    /// A fix-up that isn't in rodata or data.
+    /// A fix-up is outside of rodata and data.
     FixupOutside {
-        /// Its offset from the image's base.
+        /// The fix-up's offset from the image's base.
         found: u64,
     },
-    /// A fix-up that would point out of the image.
+    /// A fix-up points out of the image.
     FixupTarget {
-        /// The fix-up's offset.
+        /// The fix-up's offset from the image's base.
         fixup: u64,
-        /// Where it points, from the image's base.
+        /// The target's offset from the image's base.
         found: u64,
     },
 }
@@ -65,23 +65,23 @@ impl fmt::Display for BadCode {
     }
 }
 
-/// A variant that can't be used.
+/// An invalid variant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BadVariant {
-    /// Shorter than its fields.
+    /// The record is shorter than its header.
     TooShort {
-        /// Bytes in the record.
+        /// The length of the record, in bytes.
         found: usize,
     },
-    /// Its bytes don't have the shape of code.
+    /// The sizes in its header are invalid, or don't add up to the record.
     Malformed(MalformedModule),
-    /// A level there isn't, or not above that of the code before it.
+    /// The level does not exist, or is not above that of the code before it.
     Level {
         /// The level of the code before it.
         behind: u8,
     },
-    /// An entry or fix-ups that can't be.
+    /// Its entry or its fix-ups are invalid.
     Code(BadCode),
 }
 

@@ -1,4 +1,4 @@
-//! Refusals of the second stage: modules that may not be loaded here.
+//! Errors of the second stage: well-formed modules that may not be loaded here.
 
 use core::fmt;
 
@@ -10,112 +10,112 @@ use bareflow_abi::{ABI_MAJOR, ABI_MINOR};
 use super::{BadCode, BadVariant, Differences, REBUILD};
 use crate::name::MAX_NAME_LENGTH;
 
-/// The module has the right shape and may not be loaded all the same.
+/// A well-formed module that may not be loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidModule {
-    /// Not the bytes the packer wrote.
+    /// The checksum is wrong: the file has been changed.
     Checksum {
         /// The checksum of the file as it is.
         found: u32,
-        /// The one in the header.
+        /// The checksum in the header.
         expected: u32,
     },
-    /// An ABI with another major version.
+    /// The ABI's major version is another one.
     AbiMajor {
-        /// The version there: major and minor.
+        /// The module's ABI version: major and minor.
         found: (u16, u16),
-        /// Where the layout differs from this loader's newest, as far as that is known.
+        /// The differences between the module's layout and this loader's newest, as far as they are known.
         differs: Differences,
     },
-    /// A newer minor version of the ABI.
+    /// The ABI's minor version is newer than this loader's.
     AbiMinor {
-        /// The version there.
+        /// The module's minor version.
         found: u16,
-        /// Where the layout differs from this loader's newest, as far as that is known.
+        /// The differences between the module's layout and this loader's newest, as far as they are known.
         differs: Differences,
     },
-    /// The layout the module was built against isn't that of its ABI version.
+    /// The module was built against a layout that is not that of its ABI version.
     AbiFingerprint {
-        /// The fingerprint there.
+        /// The module's fingerprint.
         found: u64,
-        /// The one of that version.
+        /// The fingerprint of its ABI version.
         expected: u64,
-        /// That version's minor part.
+        /// The minor part of its ABI version.
         minor: u16,
-        /// Where the layout differs from that version's, as far as that is known.
+        /// The differences between the module's layout and that of its ABI version, as far as they are known.
         differs: Differences,
     },
-    /// A name that breaks the rule.
+    /// The name breaks the naming rule.
     Name {
-        /// The field's bytes.
+        /// The bytes of the header's field.
         found: [u8; NAME_SIZE],
     },
-    /// No version.
+    /// The version is 0.0.0.
     Version,
-    /// Code with an entry or fix-ups that can't be.
+    /// The entry or the fix-ups are invalid.
     Code(BadCode),
-    /// A record with code for processors of a higher level that can't be used.
+    /// A variant for a higher processor level is invalid.
     Variant {
-        /// The level it says it is for.
+        /// The variant's level.
         level: u8,
-        /// What is wrong with it.
+        /// The reason.
         why: BadVariant,
     },
-    /// A record of the state's fields that can't be read, or one too many, or none where the flags speak of one.
+    /// The state's schema can't be read, appears twice, or is missing or present against the flags.
     StateSchema,
-    /// A state that is larger than what the module has to keep it in.
+    /// The state is larger than the module's data.
     StateSize {
-        /// Bytes of the state, by its schema.
+        /// The size of the state by its schema, in bytes.
         found: u32,
-        /// Bytes of data and bss.
+        /// The size of data and bss, in bytes.
         data: u32,
     },
-    /// An entry of the list of dependencies that can't be one.
+    /// An entry of the dependency list is invalid.
     Dependency {
-        /// Which, counted from 1.
+        /// The entry's number, counted from 1.
         number: usize,
-        /// What is wrong with it.
+        /// The reason.
         why: BadDependency,
     },
-    /// More than one list of dependencies.
+    /// There is more than one dependency list.
     TwoDependencyLists,
-    /// A list of functions that can't be read.
+    /// An entry of a symbol list is invalid.
     Symbol {
-        /// The level of the code that it is of.
+        /// The processor level of the code that the list belongs to.
         level: u8,
-        /// Which entry, counted from 1.
+        /// The entry's number, counted from 1.
         number: usize,
-        /// What is wrong with it.
+        /// The reason.
         why: BadSymbol,
     },
-    /// More than one list of functions of one code.
+    /// There is more than one symbol list for the same code.
     TwoSymbolLists {
-        /// The code's level.
+        /// The processor level of the code.
         level: u8,
     },
-    /// A record that ends behind the file's end.
+    /// A record extends beyond the end of the file.
     RecordCutOff {
-        /// Bytes left for it.
+        /// The number of bytes left for it.
         left: usize,
     },
-    /// A record that is unknown and may not be skipped.
+    /// A record is of an unknown kind that may not be skipped.
     UnknownRecord {
-        /// Its kind.
+        /// The record's kind.
         found: u32,
     },
-    /// Services this loader has never heard of, or that aren't offered here.
+    /// The module declares services that are unknown or not offered here.
     Services {
-        /// Those that are missing.
+        /// The bits of the services that are missing.
         missing: u32,
-        /// Those that are offered.
+        /// The bits of the services that are offered.
         offered: u32,
     },
-    /// A processor this machine doesn't have.
+    /// The code needs a higher processor level than this machine has.
     CpuLevel {
-        /// The x86-64 level the module needs.
+        /// The x86-64 level that the module needs.
         found: u8,
-        /// The level of this machine.
+        /// The x86-64 level of this machine.
         available: u8,
     },
 }
@@ -193,7 +193,7 @@ impl fmt::Display for InvalidModule {
     }
 }
 
-/// The names of a set of services.
+/// A set of services, shown by their names.
 #[derive(Clone, Copy, Debug)]
 pub struct ServiceNames(pub u32);
 

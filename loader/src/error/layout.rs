@@ -1,4 +1,4 @@
-//! Where the layout a module was built against parts from this loader's.
+//! The differences between the ABI layout of a module and this loader's.
 
 use core::fmt;
 
@@ -9,25 +9,25 @@ use bareflow_abi::record::LAYOUT;
 use crate::printable::Printable;
 use crate::records::Records;
 
-/// Bytes of a field's name that are kept.
+/// The number of bytes of a field's name that are kept.
 const NAME_SIZE: usize = 16;
 
-/// For each type of the ABI, the first field that differs from that of a minor version.
+/// The first field of each ABI type that differs from a minor version's layout.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Differences {
     minor: u16,
     types: [Option<Difference>; 3],
 }
 
-/// The first field of a type that differs; on one side there may be none left.
+/// The first field of a type that differs; on either side there may be none left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Difference {
-    /// The how-manieth it is, counted from 0.
+    /// The field's index in the type, counted from 0.
     index: u8,
     found: Option<FieldLayout>,
 }
 
-/// A field: the start of its name, its offset and its size.
+/// A field: the start of its name, its offset and its size, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct FieldLayout {
     name: [u8; NAME_SIZE],
@@ -37,8 +37,10 @@ struct FieldLayout {
 }
 
 impl Differences {
-    /// What differs from the layout of this loader's version 1.`minor` in a blob with this fingerprint and these records:
-    /// the blob's layout is that of a released version, or a record describes it, or nothing is known of it.
+    /// Compares a blob's layout with that of this loader's version 1.`minor`.
+    ///
+    /// The blob's layout is that of the released version with this `fingerprint`, or else the one described in
+    /// `records`; otherwise nothing is known of it.
     pub(crate) fn find(minor: u16, fingerprint: u64, records: &[u8]) -> Differences {
         let released = (0..).zip(FINGERPRINTS).find(|(_, known)| *known == fingerprint).map(|(version, _)| version);
         let described = Records::new(records).flatten().find(|record| record.kind == LAYOUT);
@@ -58,7 +60,7 @@ impl Differences {
     }
 }
 
-/// The first place where two lists of fields differ.
+/// Returns the first difference between two lists of fields.
 fn first(expected: &[Field], mut found: impl Iterator<Item = FieldLayout>) -> Option<Difference> {
     let mut expected = expected.iter().map(FieldLayout::declared);
     for index in 0..=u8::MAX {
@@ -75,17 +77,17 @@ impl FieldLayout {
     fn new(bytes: &[u8], offset: u16, size: u16) -> FieldLayout {
         let mut name = [0; NAME_SIZE];
         name.iter_mut().zip(bytes).for_each(|(place, byte)| *place = *byte);
-        // At most 16.
+        // The length is at most 16.
         FieldLayout { name, length: bytes.len().min(NAME_SIZE) as u8, offset, size }
     }
 
     fn declared(&(_, name, offset, size): &Field) -> FieldLayout {
-        // The types have less than 64 KiB.
+        // The ABI types are smaller than 64 KiB.
         FieldLayout::new(name.as_bytes(), offset as u16, size as u16)
     }
 }
 
-/// `; Context: expected heap at 64 (8 bytes), found no further field`, for each type that differs.
+/// Shows `; Context: expected heap at 64 (8 bytes), found no further field` for each type that differs.
 impl fmt::Display for Differences {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         for ((owner, fields), difference) in layout(self.minor).iter().zip(self.types) {
@@ -98,7 +100,7 @@ impl fmt::Display for Differences {
     }
 }
 
-/// A field, or that there is none.
+/// A field, or the statement that there is none.
 struct FieldOrNone(Option<FieldLayout>);
 
 impl fmt::Display for FieldOrNone {

@@ -1,4 +1,4 @@
-//! Refusals of the first stage: bytes without the shape of a module.
+//! Errors of the first stage: bytes that are not a module.
 
 use core::fmt;
 
@@ -7,59 +7,59 @@ use bareflow_abi::layout::{MAX_ALIGNMENT, MAX_SEGMENT_SIZE};
 
 use super::REBUILD;
 
-/// The bytes don't have the shape of a module.
+/// Bytes without the structure of a module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MalformedModule {
-    /// Shorter than a header.
+    /// The file is shorter than a header.
     TooShort {
-        /// Bytes in the file.
+        /// The length of the file, in bytes.
         found: usize,
     },
-    /// Not the magic number.
+    /// The magic number is wrong.
     Magic {
-        /// The number there.
+        /// The number that was found.
         found: u32,
     },
-    /// A format this loader doesn't know.
+    /// The format version is unknown to this loader.
     Format {
-        /// The version there.
+        /// The version that was found.
         found: u16,
     },
-    /// Code for another machine.
+    /// The code is for another machine.
     Machine {
-        /// The ELF number there.
+        /// The ELF machine number that was found.
         found: u16,
     },
-    /// Flags this loader doesn't know.
+    /// Some flags are unknown to this loader.
     UnknownFlags {
-        /// The unknown ones.
+        /// The unknown flags.
         found: u32,
     },
-    /// Reserved bytes that are not zero.
+    /// Reserved bytes are not zero.
     ReservedBytes {
-        /// The bytes there.
+        /// The bytes that were found.
         found: [u8; 3],
     },
-    /// No code at all.
+    /// The module has no code.
     NoText,
-    /// A segment larger than the space for it.
+    /// A segment is larger than its region of the address space.
     SegmentTooLarge {
-        /// Which.
+        /// The segment's name.
         segment: &'static str,
-        /// Its size in bytes.
+        /// The segment's size, in bytes.
         found: u64,
     },
-    /// An alignment that is no power of two or above a page.
+    /// The alignment is no power of two, or above a page.
     Alignment {
-        /// The one there.
+        /// The alignment that was found.
         found: u32,
     },
-    /// The parts don't add up to the file.
+    /// The sizes in the header don't add up to the file's.
     Length {
-        /// Bytes in the file.
+        /// The length of the file, in bytes.
         found: usize,
-        /// Bytes the header announces.
+        /// The length that the header announces, in bytes.
         expected: u64,
     },
 }

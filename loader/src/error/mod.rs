@@ -1,4 +1,4 @@
-//! Every way a load or a call can be refused, one enum for each stage.
+//! The errors of loads and calls, one enum for each stage.
 //!
 //! The messages say what was found, what was expected and what to do.
 
@@ -21,103 +21,103 @@ use crate::permissions::Permissions;
 use crate::platform::PlatformError;
 use crate::policy::Domain;
 
-/// What to do about a file whose bytes are not those the packer wrote.
+/// The advice for a file whose bytes are not those that the packer wrote.
 const REBUILD: &str = "rebuild the module or copy it again";
 
-/// A load that was refused. Nothing of it stays behind.
+/// The reason for which a load was refused. Nothing of the module stays behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LoadError {
-    /// Not a module.
+    /// The file is not a module.
     Malformed(MalformedModule),
-    /// Not one that may be loaded.
+    /// The module may not be loaded.
     Invalid(InvalidModule),
-    /// One of that name is there.
+    /// A module of the same name is loaded.
     AlreadyLoaded {
         /// The name.
         name: Name,
-        /// The version that is there.
+        /// The version that is loaded.
         version: Version,
     },
-    /// It declares more than it may use.
+    /// The module declares more than the policy allows.
     NotAllowed {
-        /// What is beyond the policy.
+        /// The permissions beyond the policy.
         refused: Permissions,
         /// The policy.
         allowed: Permissions,
     },
-    /// Its data and bss are larger than they may be.
+    /// The module's data and bss exceed their limit.
     DataBudget {
-        /// Their bytes.
+        /// The size of data and bss, in bytes.
         found: u32,
-        /// The most there may be.
+        /// The limit, in bytes.
         limit: u32,
     },
-    /// Modules can't run in that domain here.
+    /// The platform does not have this domain.
     NoSuchDomain(Domain),
-    /// Memory for the image ran out.
+    /// The platform could not provide the image's memory.
     Platform(PlatformError),
     /// Memory for the loader's tables ran out.
     NoMemory,
-    /// The module's `init` said no.
+    /// The module's `init` failed.
     InitFailed {
-        /// What it returned.
+        /// The value that it returned.
         result: i32,
     },
     /// Memory for the call of the module's `init` ran out.
     NoMemoryForInit,
     /// The module's `init` faulted.
     InitFaulted(Fault),
-    /// The old module has a state that the new one knows nothing of.
+    /// The old module has state and the new one has none.
     StateDropped {
-        /// The old one's version and the new one's.
+        /// The versions of the old and the new module.
         versions: [Version; 2],
     },
     /// The new module's state has other fields, and it has no `migrate`.
     StateChanged {
-        /// The old one's version and the new one's.
+        /// The versions of the old and the new module.
         versions: [Version; 2],
     },
-    /// A call of the old module is under way, which may change its state.
+    /// A call of the old module is running, and may change its state.
     StateBusy,
     /// The old module did not hand over its state.
     SaveFailed {
-        /// What it returned.
+        /// The value that its handler returned.
         result: i32,
     },
-    /// The old module faulted when it was to hand over its state.
+    /// The old module faulted while it handed over its state.
     SaveFaulted(Fault),
-    /// The new module's `migrate` said no.
+    /// The new module's `migrate` failed.
     MigrateFailed {
-        /// What it returned.
+        /// The value that it returned.
         result: i32,
     },
     /// The new module's `migrate` faulted.
     MigrateFaulted(Fault),
-    /// Memory for the state on its way ran out.
+    /// Memory for the transfer of the state ran out.
     NoMemoryForState,
-    /// A module that this one calls is not there.
+    /// No version of a dependency that satisfies the module is loaded.
     MissingDependency {
-        /// Its name.
+        /// The dependency's name.
         name: Name,
-        /// Which versions of it would do.
+        /// The range of versions that the module needs.
         versions: VersionRange,
     },
-    /// By way of the modules it calls, this one would call itself.
+    /// The module would call itself through the modules that it calls.
     DependencyCycle {
-        /// The one it calls first on that way.
+        /// The first module on the cycle that it calls.
         name: Name,
     },
-    /// Another module calls the old one, and would not find a version that will do any more.
+    /// Another module calls the old one, and would no longer find a version in its range.
     StillNeeded {
-        /// That module.
+        /// The module that calls it.
         by: Name,
-        /// Which versions would do.
+        /// The range of versions that it needs.
         versions: VersionRange,
     },
-    /// The candidate for another one's place is gone.
+    /// The candidate that was to be promoted is gone.
     CandidateGone,
-    /// Another module took the place meanwhile.
+    /// Another module of the name was published in the meantime.
     Overtaken,
 }
 
@@ -219,13 +219,13 @@ impl From<PlatformError> for LoadError {
     }
 }
 
-/// A call that did not return a result.
+/// The reason for which a call returned no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ExecuteError {
-    /// The handle is that of a module which is gone.
+    /// The handle's module is gone.
     NotLoaded,
-    /// The module is running already, and does not allow for two calls at once.
+    /// The module is running, and its calls may not overlap.
     Busy,
     /// The module faulted in an earlier call and is stopped.
     Stopped(Fault),
@@ -254,26 +254,26 @@ impl fmt::Display for ExecuteError {
     }
 }
 
-/// A module that could not be unloaded, and stays as it is.
+/// The reason for which a module could not be unloaded. The module stays as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UnloadError {
-    /// The handle is that of a module which is gone.
+    /// The handle's module is gone.
     NotLoaded,
-    /// A call of it is under way.
+    /// A call of the module is running.
     Busy {
-        /// Its name.
+        /// The module's name.
         name: Name,
-        /// Its version.
+        /// The module's version.
         version: Version,
     },
-    /// Another module calls it, and would not find a version that will do any more.
+    /// Another module calls it, and would no longer find a version in its range.
     Needed {
-        /// Its name.
+        /// The module's name.
         name: Name,
-        /// Its version.
+        /// The module's version.
         version: Version,
-        /// One of those that need it; [`dependents`](crate::ModuleManager::dependents) are all.
+        /// One of the modules that need it; [`dependents`](crate::ModuleManager::dependents) lists all.
         by: Name,
     },
 }
@@ -295,17 +295,17 @@ impl fmt::Display for UnloadError {
     }
 }
 
-/// A selector that means no module.
+/// The reason for which a selector matches no module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SelectError {
-    /// What is before the `@` is no name.
+    /// The part before the `@` is no valid name.
     Name,
-    /// What is behind it is no version and no requirement.
+    /// The part after the `@` is neither a version nor a requirement.
     Requirement,
     /// No module of that name is loaded.
     NoSuchName,
-    /// Modules of that name are loaded, but none of such a version.
+    /// Modules of that name are loaded, but none of a matching version.
     NoSuchVersion,
 }
 

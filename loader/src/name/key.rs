@@ -1,12 +1,12 @@
-//! A name as the registry looks it up: four words that are compared and hashed at once.
+//! Keys: names in the form in which the registry hashes and compares them, as four words.
 
 use super::{MAX_NAME_LENGTH, Name};
 
-/// The bytes of a name, padded with zeros. Not every key is that of a name.
+/// The bytes of a name, padded with zeros. Not every key is that of a valid name.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Key([u64; 4]);
 
-// A derived comparison calls a function that compares byte by byte where there are no vector registers.
+// Without vector registers, a derived comparison calls a function that compares byte by byte.
 impl PartialEq for Key {
     #[inline(always)]
     fn eq(&self, other: &Key) -> bool {
@@ -17,16 +17,17 @@ impl PartialEq for Key {
 
 impl Eq for Key {}
 
-/// Odd numbers without a pattern: digits of pi.
+/// Odd multipliers without a pattern: digits of pi.
 const HASH_MULTIPLIERS: [u64; 4] =
     [0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7345, 0xa409_3822_299f_31d1, 0x082e_fa98_ec4e_6c89];
 
 impl Key {
-    /// That of no name.
+    /// A key that no name has.
     pub const BLANK: Key = Key([0; 4]);
 
-    /// The key of a text that may be a name; `None` when it is too long for one. A text that ends in zeros
-    /// has the key of the one without: names have none.
+    /// Returns the key of a text that may be a name; `None` if it is too long for one.
+    ///
+    /// Trailing zeros in the text do not change its key; names have none.
     #[inline]
     pub fn of(text: &str) -> Option<Key> {
         let bytes = text.as_bytes();
@@ -45,8 +46,9 @@ impl Key {
     }
 }
 
-/// The word that `rest`, less than eight bytes at the end of `bytes`, begins. It is put together from whole words, which
-/// is faster than byte by byte.
+/// Returns the last word of a key, from the `rest` of less than eight bytes at the end of `bytes`.
+///
+/// Assembles it from whole words, which is faster than byte by byte.
 #[inline(always)]
 fn last_word(bytes: &[u8], rest: &[u8]) -> u64 {
     let missing = 8 * (8 - rest.len() as u32);
@@ -73,12 +75,13 @@ impl From<&Name> for Key {
 }
 
 impl Key {
-    /// A number that hardly any other key has; its lower bits, too, depend on all of the key.
+    /// Returns a hash of the key; its lower bits depend on all bytes.
     #[inline(always)]
     pub const fn hash(&self) -> u32 {
         let [a, b, c, d] = self.0;
         let [p, q, r, s] = HASH_MULTIPLIERS;
-        // No product waits for another one. The upper halves hold what the lower ones can't.
+        // The products are independent of each other. The shift mixes the upper half into the lower one, where bits are
+        // missing.
         let sum = a.wrapping_mul(p) ^ b.wrapping_mul(q) ^ c.wrapping_mul(r) ^ d.wrapping_mul(s);
         ((sum ^ (sum >> 32)).wrapping_mul(p) >> 32) as u32
     }
@@ -105,7 +108,7 @@ mod tests {
     fn hashes_numbered_names_apart() {
         let hash = |number| Key::of(&format!("module-{number}")).map(|key| key.hash());
         assert_eq!((0..10_000).map(hash).collect::<BTreeSet<_>>().len(), 10_000);
-        // Four out of five numbers are used where there are twice as many names.
+        // With twice as many names as numbers, more than four out of five numbers are used.
         let lower = (0..1 << 17).filter_map(hash).map(|hash| hash & 0xffff);
         assert!(lower.collect::<BTreeSet<_>>().len() > (1 << 16) * 4 / 5);
     }

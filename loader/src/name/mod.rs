@@ -1,4 +1,4 @@
-//! A module's name, and its version.
+//! Module names and versions.
 
 mod key;
 
@@ -9,7 +9,7 @@ use bareflow_abi::header::{Header, NAME_SIZE, is_name_byte};
 
 pub(crate) use key::Key;
 
-/// Longest name, in bytes.
+/// The length of the longest name, in bytes.
 pub const MAX_NAME_LENGTH: usize = NAME_SIZE - 1;
 
 /// A name that follows the rule `[a-z0-9_-]{1,31}`.
@@ -17,7 +17,7 @@ pub const MAX_NAME_LENGTH: usize = NAME_SIZE - 1;
 pub struct Name([u8; NAME_SIZE]);
 
 impl Name {
-    /// The name that `text` spells, or `None` when it breaks the rule.
+    /// Returns the name that `text` spells, or `None` if it breaks the rule.
     #[must_use]
     pub fn new(text: &str) -> Option<Name> {
         let mut field = [0; NAME_SIZE];
@@ -25,34 +25,33 @@ impl Name {
         Name::from_field(field)
     }
 
-    /// The name in a header's field, or `None` when it breaks the rule or
-    /// anything but zeros follows it.
+    /// Returns the name in a header's field, or `None` if it breaks the rule or is followed by anything but zeros.
     #[must_use]
     pub fn from_field(field: [u8; NAME_SIZE]) -> Option<Name> {
         is_name(&field).then_some(Name(field))
     }
 
-    /// The name in the header's field of a module that was validated.
+    /// Returns the name in a header's field that has been validated.
     #[inline]
     pub(crate) const fn valid(field: [u8; NAME_SIZE]) -> Name {
         Name(field)
     }
 
-    /// The name as text.
+    /// Returns the name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         let length = self.0.iter().position(|&byte| byte == 0).unwrap_or(NAME_SIZE);
-        // Both defaults are unreachable: the constructors let only ASCII and a final zero in.
+        // Both defaults are unreachable: the constructors admit only ASCII and a final zero.
         core::str::from_utf8(self.0.get(..length).unwrap_or_default()).unwrap_or_default()
     }
 }
 
-/// Whether a header's field holds a name that follows the rule, and zeros behind it.
+/// Returns whether a header's field holds a name that follows the rule, padded with zeros.
 #[inline(never)]
 pub(crate) fn is_name(field: &[u8; NAME_SIZE]) -> bool {
     let (words, _) = field.as_chunks::<8>();
     let word = |index: usize| words.get(index).map_or(0, |word| u64::from_le_bytes(*word));
-    // The name ends in the last word that is not all zeros, at its last byte that is none.
+    // The name ends at the last nonzero byte of the last nonzero word.
     let Some(last) = (0..words.len()).rev().find(|&index| word(index) != 0) else { return false };
     let length = 8 * last + 8 - word(last).leading_zeros() as usize / 8;
     length < NAME_SIZE && field.get(..length).is_some_and(|name| name.iter().all(|&byte| is_name_byte(byte)))
@@ -73,22 +72,22 @@ impl fmt::Debug for Name {
 /// A module's semantic version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version {
-    /// Incompatible changes.
+    /// The number of incompatible changes.
     pub major: u32,
-    /// Compatible additions.
+    /// The number of compatible additions.
     pub minor: u32,
-    /// Compatible corrections.
+    /// The number of compatible corrections.
     pub patch: u32,
 }
 
 impl Version {
-    /// The version a header names.
+    /// Returns the version in a header.
     #[must_use]
     pub const fn of(header: &Header) -> Version {
         Version { major: header.version_major, minor: header.version_minor, patch: header.version_patch }
     }
 
-    /// Its parts, as dependencies are written down.
+    /// Returns the parts, in the form that dependencies use.
     #[must_use]
     pub const fn parts(self) -> VersionParts {
         [self.major, self.minor, self.patch]

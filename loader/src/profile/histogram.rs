@@ -1,25 +1,26 @@
-//! Buckets for cycle counts: 32 to an octave, so that every value is known
-//! within 1/32 of itself (HdrHistogram's scheme with five significant bits).
+//! Histogram buckets for cycle counts: 32 per octave, so that every value is known to within 1/32.
+//!
+//! This is HdrHistogram's scheme with five significant bits.
 
-/// Buckets to an octave.
+/// The number of buckets per octave.
 const PER_OCTAVE: u32 = 32;
 
-/// Values below this have a bucket each.
+/// The bound below which each value has a bucket of its own.
 const EXACT: u64 = PER_OCTAVE as u64;
 
-/// How many buckets cover all of `u64`: 32 exact ones and 59 octaves.
+/// The number of buckets that cover all of `u64`: 32 exact ones and 59 octaves.
 pub const BUCKETS: usize = 32 * 60;
 
-/// The bucket of `value`; always below [`BUCKETS`].
+/// Returns the index of the bucket of `value`; always below [`BUCKETS`].
 #[must_use]
 pub const fn bucket(value: u64) -> usize {
-    // The octave's number; all values that have a bucket each count as the first. Without a
-    // branch: readings jump to and fro across any border.
+    // The octave's number. Values with a bucket of their own count as the first octave, which avoids a branch: readings
+    // cross any such border too often to be predicted.
     let octave = (value | (2 * EXACT - 1)).ilog2() - EXACT.ilog2();
     (PER_OCTAVE * octave) as usize + (value >> octave) as usize
 }
 
-/// The least value in `bucket`.
+/// Returns the smallest value in `bucket`.
 #[must_use]
 pub const fn lower_bound(bucket: usize) -> u64 {
     if bucket < EXACT as usize {

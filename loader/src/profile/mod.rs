@@ -1,4 +1,4 @@
-//! What calls cost: readings, statistics, and the cost of reading itself.
+//! Profiling: clock readings around calls, statistics over them, and the cost of reading the clock.
 
 pub mod histogram;
 pub(crate) mod sampler;
@@ -19,22 +19,22 @@ use crate::name::{Name, Version};
 use crate::platform::{Platform, Usage};
 use crate::policy::Domain;
 
-/// How the clock is read around a call.
+/// The method by which the clock is read around a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timing {
-    /// Plainly: two clock reads and nothing more. A single reading may be a few
-    /// instructions early or late, so only averages over many calls mean anything.
+    /// Two plain clock reads. A single reading may be a few instructions early or late, so only averages over many
+    /// calls are meaningful.
     Fast,
-    /// With a fence before both stamps (Intel SDM volume 2, RDTSC): each reading covers the whole call, and
-    /// nothing that came before it.
+    /// A fence before both reads (Intel SDM volume 2, RDTSC): each reading covers the whole call, and nothing before
+    /// it.
     Precise,
-    /// Not at all: a call that its module's sampling leaves out, or one of a run with one clock for all.
-    /// No option and no report names it.
+    /// No reading: for calls that sampling leaves out, or a run of calls that share one clock. Options and reports do
+    /// not name it.
     Untimed,
 }
 
 impl Timing {
-    /// The name that reports and options use.
+    /// Returns the name in reports and options.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -44,13 +44,14 @@ impl Timing {
         }
     }
 
-    /// The timing of that name.
+    /// Returns the timing with the given name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Timing> {
         [Timing::Fast, Timing::Precise].into_iter().find(|timing| timing.name() == name)
     }
 
-    /// Does `work` between two readings of the platform's clock, and says how many cycles lie between them.
+    /// Runs `work` between two readings of the platform's clock. Returns its result and the cycles between the
+    /// readings.
     #[inline(always)]
     pub fn measure<T>(self, platform: &impl Platform, work: impl FnOnce() -> T) -> (T, u64) {
         let start = self.now(platform);
@@ -69,66 +70,65 @@ impl Timing {
     }
 }
 
-/// One module's statistics. Cycles are as measured; the corrected ones are less
-/// the cost of measuring.
+/// The statistics of one module. Cycles are as measured; the corrected figures are less the cost of measuring.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ModuleProfile {
-    /// Name of the module.
+    /// The name of the module.
     pub name: Name,
-    /// Its version.
+    /// The version of the module.
     pub version: Version,
-    /// The how-manieth load of that name this is, counted from 1.
+    /// The number of times this name has been loaded, this load included.
     pub generation: u32,
-    /// Whether its name stands for it.
+    /// Whether the module is the active version of its name.
     pub active: bool,
-    /// Whether it was replaced, and only waits for its last calls to end.
+    /// Whether it was replaced, and is freed once its last calls have ended.
     pub retired: bool,
-    /// Where its code runs.
+    /// The domain that it runs in.
     pub domain: Domain,
-    /// What its calls may use up.
+    /// The budget of its calls.
     pub budget: Budget,
-    /// The services it declares: `SERVICE_*` bits.
+    /// The services that it declares: `SERVICE_*` bits.
     pub services: u32,
-    /// Memory it has been given.
+    /// The memory that it has been given.
     pub memory: Usage,
-    /// Address of its text.
+    /// The address of its text.
     pub code_address: u64,
-    /// Address of its entry.
+    /// The address of its entry.
     pub entry_address: u64,
-    /// The x86-64 level its code was compiled for: that of the blob, or of the variant that was picked.
+    /// The x86-64 level of the code that was placed: the blob's own, or a variant's.
     pub cpu_level: u8,
-    /// Bytes of its text.
+    /// The size of its text, in bytes.
     pub code_size: u64,
-    /// Bytes of its blob.
+    /// The size of its blob, in bytes.
     pub blob_size: u64,
-    /// Calls so far.
+    /// The number of calls so far.
     pub call_count: u64,
-    /// Calls that were timed and returned.
+    /// The number of calls that were timed and returned.
     pub timed_calls: u64,
-    /// One in so many calls is timed now.
+    /// The number of calls of which one is timed now.
     pub sample_every: NonZeroU32,
-    /// Cycles of all calls that were timed.
+    /// The cycles of all timed calls.
     pub total_cycles: u64,
-    /// Figures over all calls that were timed; `None` before the first.
+    /// The statistics over all timed calls; `None` before the first.
     pub cycles: Option<CycleStatistics>,
-    /// What the last call returned; `None` before the first.
+    /// The result of the last call; `None` before the first.
     pub last_result: Option<i32>,
-    /// Whether a fault stopped it.
+    /// Whether a fault has stopped it.
     pub stopped: bool,
     /// The last fault.
     pub fault: Option<Fault>,
-    /// Faults so far.
+    /// The number of faults so far.
     pub faults: u32,
-    /// How often it was restarted after one.
+    /// The number of restarts after a fault.
     pub restarts: u32,
 }
 
-/// Figures over all calls of a module, in cycles.
+/// Statistics over all calls of a module, in cycles.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CycleStatistics {
-    /// The cheapest call.
+    /// The shortest call.
     pub min: u64,
-    /// The dearest call.
+    /// The longest call.
     pub max: u64,
     /// The mean.
     pub mean: f64,
@@ -136,26 +136,26 @@ pub struct CycleStatistics {
     pub standard_deviation: f64,
     /// The median, within 1/32.
     pub p50: u64,
-    /// What 99 of 100 calls do not exceed, within 1/32.
+    /// The value that 99 of 100 calls do not exceed, within 1/32.
     pub p99: u64,
-    /// The same, less the cost of measuring.
+    /// The same figures less the cost of measuring.
     pub corrected: CorrectedStatistics,
 }
 
 /// Figures less the cost of measuring, never below 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CorrectedStatistics {
-    /// The cheapest call.
+    /// The shortest call.
     pub min: u64,
     /// The mean.
     pub mean: f64,
     /// The median.
     pub p50: u64,
-    /// What 99 of 100 calls do not exceed.
+    /// The value that 99 of 100 calls do not exceed.
     pub p99: u64,
 }
 
-/// A module's readings, for which there is memory from the first call on.
+/// A module's readings; memory for them is allocated at the first call.
 #[derive(Debug)]
 pub(crate) struct ProfileBuffer<A: Allocator>(OnceCell<Box<SampleBuffer, A>>);
 
@@ -164,13 +164,13 @@ impl<A: Allocator> ProfileBuffer<A> {
         ProfileBuffer(OnceCell::new())
     }
 
-    /// The readings, if there was a first call.
+    /// Returns the readings; `None` before the first call.
     #[inline(always)]
     pub fn get(&self) -> Option<&SampleBuffer> {
         self.0.get().map(|samples| &**samples)
     }
 
-    /// The readings; `None` when there is no memory for them.
+    /// Returns the readings, allocating memory for them if necessary; `None` if there is none.
     #[inline]
     pub fn samples(&self, spare_buffer: &SpareBuffer<A>, allocator: impl FnOnce() -> A) -> Option<&SampleBuffer> {
         match self.0.get() {
@@ -197,23 +197,23 @@ impl<A: Allocator> ProfileBuffer<A> {
         }
     }
 
-    /// Number of calls that returned.
+    /// Returns the number of calls that returned.
     pub fn count(&self) -> u64 {
         self.0.get().map_or(0, |samples| samples.count())
     }
 
-    /// Bytes of the loader's tables that the readings take.
+    /// Returns the bytes of the loader's tables that the readings use.
     pub fn table_bytes(&self) -> u64 {
         if self.0.get().is_some() { size_of::<SampleBuffer>() as u64 } else { 0 }
     }
 
-    /// All readings, of so many calls; `None` before the first.
+    /// Returns a snapshot of all readings of a module with `call_count` calls; `None` before the first.
     pub fn snapshot(&self, call_count: u64) -> Option<Snapshot> {
         self.0.get().map(|samples| Snapshot::of(samples, call_count))
     }
 }
 
-/// Memory for one module's readings that nobody uses now.
+/// The unused memory for one module's readings, kept for the next module.
 pub(crate) struct SpareBuffer<A: Allocator>(Cell<Option<Box<SampleBuffer, A>>>);
 
 impl<A: Allocator> SpareBuffer<A> {
@@ -221,7 +221,7 @@ impl<A: Allocator> SpareBuffer<A> {
         SpareBuffer(Cell::new(None))
     }
 
-    /// Bytes of the loader's tables that it takes.
+    /// Returns the bytes of the loader's tables that the spare memory uses.
     pub fn table_bytes(&self) -> u64 {
         let samples = self.0.take();
         let bytes = if samples.is_some() { size_of::<SampleBuffer>() } else { 0 };
@@ -240,16 +240,17 @@ impl<A: Allocator> SpareBuffer<A> {
     }
 }
 
-/// Pairs of readings that [`calibrate`] takes.
+/// The number of pairs of readings that [`calibrate`] takes.
 const CALIBRATION_PAIRS: usize = 255;
 
-/// The clock's step: a difference of two readings that is less is no difference. A quarter of all readings in a row
-/// that differ are no further apart.
+/// Returns the clock's resolution: smaller differences between two readings are not significant.
+///
+/// It is the lower quartile of the distances between successive readings that differ.
 pub(crate) fn step(platform: &impl Platform) -> u64 {
     let mut distances = [0; CALIBRATION_PAIRS];
     let mut before = platform.clock();
     for distance in &mut distances {
-        // A clock that stands still has no step.
+        // A clock that does not advance has no step.
         let mut readings = (0..CALIBRATION_PAIRS).map(|_| platform.clock());
         let now = readings.find(|&now| now != before).unwrap_or(before);
         *distance = now.saturating_sub(before);
@@ -259,9 +260,9 @@ pub(crate) fn step(platform: &impl Platform) -> u64 {
     distances[CALIBRATION_PAIRS / 4].max(1)
 }
 
-/// The cost of measuring: the median distance of two readings with nothing
-/// between them. Not the least one: a clock that ticks in steps shows less than
-/// it takes now and then.
+/// Returns the cost of measuring: the median distance of two readings with nothing between them.
+///
+/// The minimum would be too low: a clock that advances in steps sometimes shows less time than has passed.
 pub(crate) fn calibrate(platform: &impl Platform, timing: Timing) -> u64 {
     let mut distances = [0; CALIBRATION_PAIRS];
     // The first round warms up; the second one counts.

@@ -1,35 +1,35 @@
-//! Which calls of a module are timed: all, or one in a few. Every call is counted.
+//! Sampling: the decision which calls of a module are timed, all or one in a few. Every call is counted.
 
 use core::cell::Cell;
 use core::num::NonZeroU32;
 
 use super::Timing;
 
-/// Which calls are timed.
+/// The sampling state of a module.
 #[derive(Debug)]
 pub(crate) struct Sampler {
     every: Cell<NonZeroU32>,
-    /// Calls until one is timed, that one included; 0 where all are.
+    /// The number of calls until the next timed one, that one included; 0 if all are timed.
     remaining: Cell<u32>,
-    /// What `remaining` was when it was last set.
+    /// The value that `remaining` was last set to.
     reset_to: Cell<u32>,
-    /// Calls that were not timed, but for those since then.
+    /// The number of calls that were not timed, without those since `remaining` was last set.
     skipped: Cell<u64>,
 }
 
-/// What is to be done about a call.
+/// The decision about a call.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Decision {
-    /// It is timed, as all calls are.
+    /// Time it, as all calls are timed.
     Time,
-    /// It is counted.
+    /// Count it.
     Count,
-    /// It is timed, and those behind it are counted.
+    /// Time it, and restart the countdown to the next timed call.
     TimeAndReset,
 }
 
 impl Sampler {
-    /// One in `every` calls is timed, the first one first.
+    /// Creates a sampler that times one in `every` calls, beginning with the first.
     pub fn new(every: NonZeroU32) -> Sampler {
         let sampler = Sampler {
             every: Cell::new(NonZeroU32::MIN),
@@ -41,35 +41,35 @@ impl Sampler {
         sampler
     }
 
-    /// One in how many calls is timed.
+    /// Returns the number of calls of which one is timed.
     pub const fn every(&self) -> NonZeroU32 {
         self.every.get()
     }
 
-    /// Has one in `every` calls be timed from now on, the next one first.
+    /// Times one in `every` calls from now on, beginning with the next.
     pub fn set(&self, every: NonZeroU32) {
         self.skipped.set(self.untimed());
         self.every.set(every);
         self.reset(u32::from(every != NonZeroU32::MIN));
     }
 
-    /// Whether every call is timed.
+    /// Returns whether every call is timed.
     #[inline]
     pub const fn times_all(&self) -> bool {
         self.remaining.get() == 0
     }
 
-    /// Calls so far that were not timed.
+    /// Returns the number of calls so far that were not timed.
     pub const fn untimed(&self) -> u64 {
         self.skipped.get().wrapping_add((self.reset_to.get() - self.remaining.get()) as u64)
     }
 
-    /// Does not count the last call, which was not timed: it did not return.
+    /// Removes the last untimed call from the count, because it did not return.
     pub fn uncount(&self) {
         self.skipped.set(self.skipped.get().wrapping_sub(1));
     }
 
-    /// What is to be done about the next call. Where it is counted alone, that is done.
+    /// Decides whether the next call is timed. If it is only counted, counts it.
     #[inline(always)]
     pub fn decide(&self) -> Decision {
         match self.remaining.get().checked_sub(1) {
@@ -82,7 +82,7 @@ impl Sampler {
         }
     }
 
-    /// How the next call is timed, where timed calls are timed like that.
+    /// Returns the timing of the next call, where `timing` is that of timed calls.
     pub fn next(&self, timing: Timing) -> Timing {
         match self.decide() {
             Decision::Time => timing,
@@ -105,7 +105,7 @@ impl Sampler {
 mod tests {
     use super::*;
 
-    /// Which of so many calls are timed.
+    /// Returns for each of the next `calls` calls whether it is timed.
     fn timed(sampler: &Sampler, calls: usize) -> std::vec::Vec<bool> {
         (0..calls).map(|_| sampler.next(Timing::Fast) == Timing::Fast).collect()
     }

@@ -1,22 +1,22 @@
 //! The readings of one module's calls.
 //!
-//! A call only appends its reading to a short buffer; the totals and the
-//! histogram are brought up to date when the buffer is full or somebody asks.
+//! A call only appends its reading to a short buffer. The totals and the histogram are updated when the buffer is full
+//! or when they are asked for.
 
 use core::cell::Cell;
 
 use super::histogram::{BUCKETS, bucket};
 
-/// Readings there is room for before they are flushed: as many as a byte can count.
+/// The capacity of the buffer: as many readings as a `u8` can count.
 const BUFFERED: usize = 256;
 
 /// All readings so far, flushed or not.
 #[derive(Debug)]
 pub(crate) struct SampleBuffer {
-    /// Readings that are buffered; less than there is room for.
+    /// The number of buffered readings; less than the capacity.
     length: Cell<u8>,
     totals: Cell<Totals>,
-    /// Signed, since processors of the base level compare vectors of signed numbers only.
+    /// Signed, since processors of the base level can compare only vectors of signed numbers.
     buffer: [Cell<i32>; BUFFERED],
     histogram: [Cell<u32>; BUCKETS],
 }
@@ -32,7 +32,7 @@ pub(crate) struct Totals {
 }
 
 impl SampleBuffer {
-    /// None.
+    /// Creates an empty buffer.
     pub const fn new() -> SampleBuffer {
         SampleBuffer {
             length: Cell::new(0),
@@ -42,9 +42,9 @@ impl SampleBuffer {
         }
     }
 
-    /// Forgets all.
+    /// Removes all readings.
     pub fn clear(&mut self) {
-        // Where nothing was flushed, nothing was counted.
+        // If nothing was flushed, the histogram is still empty.
         if self.totals.get().count > 0 {
             self.totals.set(Totals::NONE);
             self.histogram.fill(Cell::new(0));
@@ -52,16 +52,16 @@ impl SampleBuffer {
         self.length.set(0);
     }
 
-    /// Whether the next reading is the first one to be buffered: of all, or since they were flushed.
+    /// Returns whether the buffer is empty: before the first reading, or right after a flush.
     #[inline]
     pub const fn is_flushed(&self) -> bool {
         self.length.get() == 0
     }
 
-    /// Takes one reading, in cycles.
+    /// Adds one reading, in cycles.
     #[inline]
     pub fn push(&self, cycles: u64) {
-        // A call of a second or more is too long for the buffer.
+        // A reading of 2^31 cycles or more does not fit the buffer.
         let Ok(reading) = i32::try_from(cycles) else { return self.take(cycles, 1) };
         let length = self.length.get();
         if let Some(place) = self.buffer.get(usize::from(length)) {
@@ -73,18 +73,18 @@ impl SampleBuffer {
         }
     }
 
-    /// Readings so far.
+    /// Returns the number of readings so far.
     pub const fn count(&self) -> u64 {
         self.totals.get().count + self.length.get() as u64
     }
 
-    /// The sums, with every reading taken so far in them.
+    /// Flushes the buffer, and returns the sums over all readings.
     pub fn totals(&self) -> Totals {
         self.flush(self.length.get().into());
         self.totals.get()
     }
 
-    /// How many readings lie in each bucket, but for those not flushed yet.
+    /// Returns the number of readings in each bucket, without those that are not flushed yet.
     pub fn histogram(&self) -> [u32; BUCKETS] {
         let mut counts = [0; BUCKETS];
         for (copy, count) in counts.iter_mut().zip(&self.histogram) {
@@ -93,17 +93,17 @@ impl SampleBuffer {
         counts
     }
 
-    /// Takes the buffered readings into the totals and the histogram. Short
-    /// calls mostly read the same few values, since the clock ticks in steps:
-    /// these are counted in rising order, and only the rest is taken one by
-    /// one. No branch depends on a single reading: each would be guessed wrong
-    /// now and then, which costs more than all that is done here.
+    /// Moves the buffered readings to the totals and the histogram.
+    ///
+    /// The readings of short calls mostly have the same few values, since the clock advances in steps. These values are
+    /// counted in ascending order, and the remaining readings are taken one by one. No branch depends on a single
+    /// reading: such branches would be mispredicted now and then, which costs more than the whole flush.
     #[cold]
     #[inline(never)]
     fn flush(&self, length: usize) {
         self.length.set(0);
         let readings = self.buffer.get(..length).unwrap_or_default();
-        // None is less than the first value, which is none that is read.
+        // All readings are greater than the first value, -1.
         let (mut left, mut value, mut next) = (length, -1, -1);
         for _ in 0..=COUNTED_TOGETHER {
             value = next;
@@ -127,7 +127,7 @@ impl SampleBuffer {
         }
     }
 
-    /// Takes `count` readings of the same value.
+    /// Adds `count` readings of the same value.
     #[cold]
     #[inline(never)]
     fn take(&self, cycles: u64, count: usize) {
@@ -150,16 +150,16 @@ impl SampleBuffer {
     }
 }
 
-/// How many different values are counted among buffered readings.
+/// The number of different values that are counted together in a flush.
 const COUNTED_TOGETHER: usize = 8;
 
-/// So many readings are rather taken one by one.
+/// The number of readings below which they are taken one by one.
 const FEW: usize = 4;
 
 impl Totals {
     pub const NONE: Totals = Totals { count: 0, sum: 0, squares: 0, min: u64::MAX, max: 0 };
 
-    /// Adds those of other readings.
+    /// Adds the sums of other readings.
     pub fn add(&mut self, other: &Totals) {
         self.count = self.count.saturating_add(other.count);
         self.sum = self.sum.saturating_add(other.sum);
@@ -168,17 +168,17 @@ impl Totals {
         self.max = self.max.max(other.max);
     }
 
-    /// Standard deviation of the readings, in cycles (of all of them: divided by n).
+    /// Returns the standard deviation of the readings, in cycles (of the whole population: divided by n).
     pub fn standard_deviation(&self) -> f64 {
         let count = u128::from(self.count.max(1));
         let sum = u128::from(self.sum);
-        // n * sum of squares - square of the sum is n^2 times the variance, and exact.
+        // n times the sum of squares, less the square of the sum, is n^2 times the variance. The integers are exact.
         let exact = self.squares.checked_mul(count).zip(sum.checked_mul(sum));
         let (scaled, count) = match exact {
             Some((left, right)) => (left.saturating_sub(right), count),
             None => ((self.squares / count).saturating_sub((sum / count).pow(2)), 1),
         };
-        // Hundredths, as long as they fit.
+        // In hundredths, unless that overflows.
         let (scaled, parts) = scaled.checked_mul(10_000).map_or((scaled, 1.0), |scaled| (scaled, 100.0));
         scaled.isqrt() as f64 / count as f64 / parts
     }

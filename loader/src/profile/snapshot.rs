@@ -1,13 +1,13 @@
-//! Readings that can leave the thread they were taken on.
+//! Snapshots: readings that can leave the thread they were taken on.
 //!
-//! Statistics belong to one thread, or one processor: each has a manager of its own, so that no call needs a lock or
-//! an instruction that others wait for. Who wants to know what all of them did merges snapshots.
+//! Statistics belong to one thread, or one processor. Each has a manager of its own, so that calls need neither locks
+//! nor atomic instructions. Merged snapshots give the totals.
 
 use super::histogram::{BUCKETS, lower_bound};
 use super::samples::{SampleBuffer, Totals};
 use super::{CorrectedStatistics, CycleStatistics};
 
-/// All readings of one module so far, or of several that are the same.
+/// All readings of one module so far, or of several instances of it.
 ///
 /// ```
 /// use bareflow_loader::Snapshot;
@@ -23,14 +23,14 @@ use super::{CorrectedStatistics, CycleStatistics};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    /// Calls that were counted, timed or not.
+    /// The number of calls, timed or not.
     pub call_count: u64,
     totals: Totals,
     histogram: [u32; BUCKETS],
 }
 
 impl Snapshot {
-    /// No readings.
+    /// Creates a snapshot without readings.
     #[must_use]
     pub const fn new() -> Snapshot {
         Snapshot { call_count: 0, totals: Totals::NONE, histogram: [0; BUCKETS] }
@@ -41,7 +41,7 @@ impl Snapshot {
         Snapshot { call_count, totals, histogram: samples.histogram() }
     }
 
-    /// Adds what another one holds.
+    /// Adds the readings of `other`.
     pub fn merge(&mut self, other: &Snapshot) {
         self.call_count = self.call_count.saturating_add(other.call_count);
         self.totals.add(&other.totals);
@@ -50,19 +50,19 @@ impl Snapshot {
         }
     }
 
-    /// Calls that were timed.
+    /// Returns the number of calls that were timed.
     #[must_use]
     pub const fn timed_calls(&self) -> u64 {
         self.totals.count
     }
 
-    /// Cycles of all of these.
+    /// Returns the cycles of all timed calls.
     #[must_use]
     pub const fn total_cycles(&self) -> u64 {
         self.totals.sum
     }
 
-    /// Figures over all of these, where measuring costs `overhead` cycles; `None` without any.
+    /// Returns the statistics over all timed calls, corrected by `overhead` cycles; `None` if there are none.
     #[must_use]
     pub fn statistics(&self, overhead: u64) -> Option<CycleStatistics> {
         let totals = &self.totals;
@@ -81,11 +81,11 @@ impl Snapshot {
         Some(CycleStatistics { min, max, mean, standard_deviation, p50, p99, corrected })
     }
 
-    /// The value that `per_cent` of the readings do not exceed, within 1/32.
+    /// Returns the value that `per_cent` of the readings do not exceed, within 1/32.
     #[inline(never)]
     fn percentile(&self, per_cent: u64) -> u64 {
         let totals = &self.totals;
-        // The rank of the reading asked for, counted from 1 (nearest-rank method).
+        // The rank of the reading, counted from 1 (nearest-rank method).
         let rank = totals.count / 100 * per_cent + (totals.count % 100 * per_cent).div_ceil(100);
         let mut seen: u64 = 0;
         for (index, count) in self.histogram.iter().enumerate() {
@@ -115,10 +115,10 @@ mod tests {
     use std::thread;
     use std::vec::Vec;
 
-    /// Calls that each thread makes. Miri takes long for each.
+    /// The number of calls that each thread makes. Miri takes long for each.
     const CALLS: u64 = if cfg!(miri) { 300 } else { 20_000 };
 
-    /// Threads, and the snapshots each one sends while it goes on.
+    /// The number of threads, and of snapshots that each one sends while it runs.
     const THREADS: u64 = 4;
     const SNAPSHOTS: u64 = 10;
 
@@ -150,7 +150,7 @@ mod tests {
         last.into_iter().flatten().for_each(|snapshot| all.merge(&snapshot));
         let timed = (1..=THREADS).map(|number| CALLS.div_ceil(number)).sum::<u64>();
         assert_eq!((all.call_count, all.timed_calls()), (THREADS * CALLS, timed));
-        // Every call takes ten cycles there.
+        // On this platform every call takes ten cycles.
         assert_eq!(all.total_cycles(), 10 * timed);
         let statistics = all.statistics(3).unwrap();
         assert_eq!((statistics.min, statistics.p50, statistics.p99, statistics.max), (10, 10, 10, 10));

@@ -1,5 +1,6 @@
-//! Where the chains of names begin: in a list that is left for one of twice its length now and then. What is left stays
-//! where it is, since lists of the loader never move.
+//! Bucket heads of the name hash table.
+//!
+//! Growing allocates a table of twice the size. The old tables are kept because the loader never moves its tables.
 
 use core::cell::{Cell, OnceCell};
 
@@ -9,31 +10,31 @@ use allocator_api2::vec::Vec;
 use super::{Index, NIL};
 use crate::name::Key;
 
-/// Chains of the first list; a power of two.
+/// The number of chains in the first table; a power of two.
 const FIRST_LIST: usize = 64;
 
-/// Lists at the most: for eight million names.
+/// The maximum number of tables, enough for eight million names.
 const LISTS: usize = 18;
 
-/// The lists.
+/// The tables, of which the last one is in use.
 pub(crate) struct HashIndex<A: Allocator> {
     lists: [OnceCell<Vec<Cell<Index>, A>>; LISTS],
-    /// Which one counts.
+    /// The index of the table in use.
     last: Cell<usize>,
 }
 
 impl<A: Allocator + Clone> HashIndex<A> {
-    /// No chains.
+    /// Creates an index without chains.
     pub const fn new() -> HashIndex<A> {
         HashIndex { lists: [const { OnceCell::new() }; LISTS], last: Cell::new(0) }
     }
 
-    /// How many chains there are.
+    /// Returns the number of chains.
     pub fn len(&self) -> usize {
         self.lists.get(self.last.get()).and_then(OnceCell::get).map_or(0, Vec::len)
     }
 
-    /// Where the chain begins that a name of that key is in.
+    /// Returns the head of the chain for `key`.
     #[inline(always)]
     pub fn of(&self, key: &Key) -> Option<&Cell<Index>> {
         let list = self.lists.get(self.last.get())?.get()?;
@@ -41,8 +42,9 @@ impl<A: Allocator + Clone> HashIndex<A> {
         list.get(key.hash() as usize & list.len().wrapping_sub(1))
     }
 
-    /// Makes chains, or twice as many as there were, all of them empty; `None` when there is no memory: then those
-    /// there were go on.
+    /// Doubles the number of chains, or creates the first ones, all of them empty.
+    ///
+    /// `None` if there is no memory; then the old chains stay in use.
     pub fn grow(&self, allocator: &A) -> Option<()> {
         let next = self.last.get() + usize::from(self.len() > 0);
         let (size, list) = (FIRST_LIST << next, self.lists.get(next)?);

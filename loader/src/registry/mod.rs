@@ -1,7 +1,7 @@
-//! The registry of loaded modules, and what their names stand for.
+//! The registry of loaded modules and their names.
 //!
-//! A slot never moves: it can be filled and emptied while calls of the
-//! modules in other slots are under way. A call borrows its own slot.
+//! A slot never moves, so it can be filled and emptied while calls of the modules in other slots are running. A call
+//! borrows the slot of its module.
 
 mod hash_index;
 mod names;
@@ -20,89 +20,89 @@ use crate::module::{Module, ModuleId};
 use crate::name::Name;
 use crate::platform::Platform;
 
-/// The number of a slot, or of a name.
+/// The index of a slot or of a name.
 pub(crate) type Index = u32;
 
-/// The number of none.
+/// The index that stands for none.
 pub(crate) const NIL: Index = Index::MAX;
 
-/// A module, or none. It leaves its slot by [`Slot::take`] and [`Registry::drain`] alone: so nothing is to be
-/// dropped where one is filled, which need not be found out each time.
+/// The contents of a slot. Only [`Slot::take`] and [`Registry::drain`] empty a slot, so filling one never drops an old
+/// module; `ManuallyDrop` lets the compiler skip that check.
 pub(crate) type SlotContents<P> = Option<ManuallyDrop<Module<P>>>;
 
 /// A slot for a module.
 pub(crate) struct Slot<P: Platform> {
     module: RefCell<SlotContents<P>>,
     index: Index,
-    /// The slot of the next module of its name; of a vacant one, the next vacant slot.
+    /// The slot of the next module of the same name; for a vacant slot, the next vacant one.
     next: Cell<Index>,
 }
 
 impl<P: Platform> Slot<P> {
-    /// Its own number.
+    /// Returns the slot's index.
     pub const fn index(&self) -> Index {
         self.index
     }
 
-    /// The module in it, if it is free to be looked at.
+    /// Borrows the contents, unless they are mutably borrowed.
     #[inline(always)]
     pub fn try_borrow(&self) -> Result<Ref<'_, SlotContents<P>>, BorrowError> {
         self.module.try_borrow()
     }
 
-    /// The module in it.
+    /// Borrows the module, if there is one and it is not mutably borrowed.
     #[inline]
     pub fn module(&self) -> Option<Ref<'_, Module<P>>> {
         Ref::filter_map(self.try_borrow().ok()?, Option::as_deref).ok()
     }
 
-    /// The module in it, where that is what a handle leads to.
+    /// Borrows the module, provided that it has the epoch of the handle.
     #[inline]
     pub fn get(&self, epoch: NonZeroU64) -> Option<Ref<'_, Module<P>>> {
         self.module().filter(|module| module.epoch.get() == Some(epoch))
     }
 
-    /// The module in it, to be changed, unless it is borrowed.
+    /// Borrows the contents mutably, unless they are borrowed.
     #[inline]
     pub fn try_borrow_mut(&self) -> Option<RefMut<'_, SlotContents<P>>> {
         self.module.try_borrow_mut().ok()
     }
 
-    /// Whether a call of its module is under way, or it is pinned.
+    /// Returns whether a call of the module is running, or the module is pinned.
     pub fn is_borrowed(&self) -> bool {
         self.try_borrow_mut().is_none()
     }
 
-    /// Takes the module out, unless it is borrowed. The slot stays reserved.
+    /// Removes the module, unless it is borrowed. The slot stays reserved.
     #[inline(always)]
     pub fn take(&self) -> Option<Module<P>> {
         self.try_borrow_mut()?.take().map(ManuallyDrop::into_inner)
     }
 }
 
-/// All slots, and all names.
+/// All slots and all names.
 pub(crate) struct Registry<P: Platform> {
     slots: StableVec<Slot<P>, P::Alloc>,
     names: StableVec<NameEntry, P::Alloc>,
-    /// The first slot that is nobody's.
+    /// The head of the list of vacant slots.
     vacant: Cell<Index>,
-    /// The first name that is nobody's.
+    /// The head of the list of vacant names.
     vacant_name: Cell<Index>,
-    /// The name that is looked at next for one that nobody uses.
+    /// The index of the name that is checked next when an unused one is to be evicted.
     eviction_cursor: Cell<Index>,
-    /// Where the chains of names begin.
+    /// The hash table of the names.
     hash_index: HashIndex<P::Alloc>,
     last_epoch: Cell<u64>,
 }
 
-/// What a load is given before there is a module: a slot, and its name.
+/// The slot and the name that a load reserves before there is a module.
 pub(crate) struct Reservation<'registry, P: Platform> {
     pub slot: &'registry Slot<P>,
     pub name_entry: &'registry NameEntry,
 }
 
 impl<P: Platform> Registry<P> {
-    /// A registry without modules.
+    /// Creates a registry without modules.
     pub const fn new() -> Registry<P> {
         Registry {
             slots: StableVec::new(),
@@ -115,8 +115,9 @@ impl<P: Platform> Registry<P> {
         }
     }
 
-    /// A slot for a module of that name, of which that is known, which is the caller's until it fills or releases
-    /// it. `None` when there is no memory.
+    /// Reserves a slot and the name for a module named `name`, whose entry is `known` if there is one.
+    ///
+    /// The caller must fill or release the slot. `None` if there is no memory.
     #[inline(always)]
     pub fn reserve<'registry>(
         &'registry self,
@@ -142,7 +143,7 @@ impl<P: Platform> Registry<P> {
         Some(slot)
     }
 
-    /// Adds a slot; `None` when there is no memory.
+    /// Adds a slot; `None` if there is no memory.
     #[cold]
     #[inline(never)]
     fn add_slot(&self, allocator: &P::Alloc) -> Option<&Slot<P>> {
@@ -150,7 +151,7 @@ impl<P: Platform> Registry<P> {
         self.slots.add(allocator, blank)
     }
 
-    /// Takes back a slot that nobody is in, and the name if it was never anybody's.
+    /// Releases an empty slot, and its name if that was never loaded.
     #[inline]
     pub fn release(&self, slot: &Slot<P>, name_entry: Option<&NameEntry>) {
         slot.next.set(self.vacant.replace(slot.index()));
@@ -159,25 +160,25 @@ impl<P: Platform> Registry<P> {
         }
     }
 
-    /// The epoch of the next load.
+    /// Returns the epoch of the next load.
     pub fn next_epoch(&self) -> NonZeroU64 {
         self.last_epoch.set(self.last_epoch.get() + 1);
         NonZeroU64::new(self.last_epoch.get()).unwrap_or(NonZeroU64::MAX)
     }
 
-    /// The slot of that index, reserved or not.
+    /// Returns the slot with the given index, reserved or not.
     #[inline]
     pub fn slot(&self, index: usize) -> Option<&Slot<P>> {
         self.slots.get(index)
     }
 
-    /// The module that `id` leads to.
+    /// Borrows the module of the handle `id`.
     #[inline(always)]
     pub fn get(&self, id: ModuleId) -> Option<Ref<'_, Module<P>>> {
         self.slot(id.index)?.get(id.epoch)
     }
 
-    /// The handles of all modules, in the order of their slots.
+    /// Iterates over the handles of all modules, in the order of their slots.
     pub fn ids(&self) -> impl Iterator<Item = ModuleId> {
         let there =
             |index| self.slot(index)?.module().filter(|module| module.lifecycle.state() != ModuleState::Loading);
@@ -185,7 +186,7 @@ impl<P: Platform> Registry<P> {
             .filter_map(move |index| Some(ModuleId { index, epoch: there(index)?.epoch.get()? }))
     }
 
-    /// The handles of all modules of a name, the one loaded last first.
+    /// Iterates over the handles of all published modules of a name, the one loaded last first.
     pub fn versions<'registry>(
         &'registry self,
         name_entry: Option<&NameEntry>,
@@ -196,12 +197,12 @@ impl<P: Platform> Registry<P> {
             .filter_map(|index| Some(ModuleId { index, epoch: self.slot(index)?.module()?.epoch.get()? }))
     }
 
-    /// Takes a slot in among those whose modules are found by their name.
+    /// Adds a slot to the list of its name, so that its module can be found by the name.
     pub fn link(&self, slot: &Slot<P>, name_entry: &NameEntry) {
         slot.next.set(name_entry.first.replace(slot.index()));
     }
 
-    /// Takes it out again.
+    /// Removes a slot from the list of its name.
     #[inline]
     pub fn unlink(&self, slot: &Slot<P>, name_entry: &NameEntry) {
         let mut before = &name_entry.first;
@@ -212,7 +213,7 @@ impl<P: Platform> Registry<P> {
         before.set(slot.next.replace(NIL));
     }
 
-    /// Empties all slots.
+    /// Empties all slots, and iterates over their modules.
     pub fn drain(&mut self) -> impl Iterator<Item = Module<P>> {
         self.slots.iter_mut().filter_map(|slot| slot.module.get_mut().take().map(ManuallyDrop::into_inner))
     }

@@ -1,7 +1,7 @@
-//! What names stand for. A name that was loaded once is known from then on, and keeps its number and its
-//! count of loads. Once there are many ([`EVICTION_THRESHOLD`]), a new one takes the place of one that nobody uses.
+//! Interned module names, and the modules that they stand for.
 //!
-//! Names whose keys hash to the same number are in one chain.
+//! A name that was loaded once keeps its index and its count of loads. Once there are many names
+//! ([`EVICTION_THRESHOLD`]), a new one replaces an unused one. Names whose keys have the same hash are in one chain.
 
 use core::cell::Cell;
 
@@ -10,30 +10,31 @@ use crate::module::ModuleId;
 use crate::name::{Key, Name};
 use crate::platform::Platform;
 
-/// Names that are kept though nobody uses them, as long as there are no more names in all.
+/// The number of names up to which unused ones are kept.
 const EVICTION_THRESHOLD: u32 = 1024;
 
-/// How many names are looked at for one that nobody uses: enough to find most, and none for many that are used.
+/// The number of names that are checked for an unused one: enough to find one if most are unused, and little work if
+/// none is.
 const EVICTION_SCAN: u32 = 16;
 
-/// What is known of a name.
+/// The registry's entry for a name.
 pub(crate) struct NameEntry {
     key: Cell<Key>,
     index: Index,
-    /// The next name of the same chain; of a vacant one, the next vacant name.
+    /// The next name in the same chain; for a vacant entry, the next vacant one.
     next: Cell<Index>,
-    /// Slots that modules of that name have.
+    /// The number of slots that modules of this name have.
     refcount: Cell<u32>,
-    /// How many loads of it there were.
+    /// The number of loads of this name.
     pub generation: Cell<u32>,
-    /// The slot of the first of all modules of that name that are found by it; each slot knows the next one.
+    /// The slot of the first published module of this name; each slot has the index of the next one.
     pub first: Cell<Index>,
-    /// The module that is meant by it.
+    /// The active module of this name.
     pub active: Cell<Option<ModuleId>>,
 }
 
 impl NameEntry {
-    /// Nobody's.
+    /// Creates a vacant entry.
     pub const fn blank(index: Index) -> NameEntry {
         NameEntry {
             key: Cell::new(Key::BLANK),
@@ -46,20 +47,20 @@ impl NameEntry {
         }
     }
 
-    /// Its own number.
+    /// Returns the entry's index.
     pub const fn index(&self) -> Index {
         self.index
     }
 }
 
 impl<P: Platform> Registry<P> {
-    /// What is known of a name.
+    /// Returns the entry for a name.
     #[inline(always)]
     pub fn name_entry(&self, name: &Name) -> Option<&NameEntry> {
         self.find(&Key::from(name))
     }
 
-    /// What is known of a name, by its key.
+    /// Returns the entry for a name's key.
     #[inline(always)]
     pub fn find(&self, key: &Key) -> Option<&NameEntry> {
         let mut name_entry = self.name_at(self.hash_index.of(key)?.get())?;
@@ -69,13 +70,14 @@ impl<P: Platform> Registry<P> {
         Some(name_entry)
     }
 
-    /// What is known of the name of that number.
+    /// Returns the entry with the given index.
     #[inline]
     pub fn name_at(&self, index: Index) -> Option<&NameEntry> {
         self.names.get(index as usize)
     }
 
-    /// The name that a module is about to be loaded by; `known` is what `find` gave. `None` when there is no memory.
+    /// Reserves the name of a module that is about to be loaded; `known` is its entry, if there is one. `None` if there
+    /// is no memory.
     #[inline(always)]
     pub(super) fn reserve_name<'registry>(
         &'registry self,
@@ -91,7 +93,7 @@ impl<P: Platform> Registry<P> {
         Some(name_entry)
     }
 
-    /// Takes back a reservation, and the name if it was never loaded.
+    /// Releases a reservation, and evicts the name if it was never loaded.
     #[inline]
     pub(super) fn release_name(&self, name_entry: &NameEntry) {
         name_entry.refcount.set(name_entry.refcount.get() - 1);
@@ -116,7 +118,7 @@ impl<P: Platform> Registry<P> {
         Some(name_entry)
     }
 
-    /// Evicts the next name that nobody uses, if there is one among the next few.
+    /// Evicts the next unused name, if there is one among the next few.
     fn evict_unused(&self) {
         let count = self.names.len();
         let from = self.eviction_cursor.get();
@@ -128,10 +130,11 @@ impl<P: Platform> Registry<P> {
         }
     }
 
-    /// Adds a name, and makes twice as many chains once there are twice as many names; `None` when there is no memory.
+    /// Adds an entry, and doubles the number of chains once there are twice as many names; `None` if there is no
+    /// memory.
     fn add_name(&self, allocator: &P::Alloc) -> Option<&NameEntry> {
         let chains = self.hash_index.len();
-        // Without memory for more the chains become longer.
+        // If there is no memory for more chains, the chains become longer.
         if chains == 0 {
             self.hash_index.grow(allocator)?;
         } else if self.names.len() as usize >= 2 * chains && self.hash_index.grow(allocator).is_some() {
@@ -156,7 +159,7 @@ impl<P: Platform> Registry<P> {
         name_entry.next.set(self.vacant_name.replace(name_entry.index));
     }
 
-    /// Puts a name into the chain that it belongs to.
+    /// Adds an entry to the chain of its key.
     fn link_into_chain(&self, name_entry: &NameEntry) {
         if let Some(chain) = self.hash_index.of(&name_entry.key.get()) {
             name_entry.next.set(chain.replace(name_entry.index));
@@ -226,7 +229,7 @@ mod tests {
             manager.unload(id).unwrap();
         }
         assert_eq!(manager.registry.names.len(), EVICTION_THRESHOLD);
-        // Of the last ones the count of loads is known still; one that was evicted begins anew.
+        // The count of loads is still known for the last names; an evicted name starts from 1.
         for (number, generation) in [(3 * EVICTION_THRESHOLD - 7, 2), (7, 1)] {
             let id = manager.load(&blob::version(name(number).as_str(), 1, 0)).unwrap();
             assert_eq!(manager.stats(id).unwrap().generation, generation);

@@ -1,33 +1,34 @@
-//! A growing list whose elements never move: it grows by chunks, each at most an eighth of what is there.
+//! A growing list whose elements never move: it grows by chunks, each at most an eighth of its length.
 
 use core::cell::{Cell, OnceCell};
 
 use allocator_api2::alloc::Allocator;
 use allocator_api2::vec::Vec;
 
-/// Elements of the first chunk; a power of two.
+/// The number of elements in the first chunk; a power of two.
 const FIRST_CHUNK: u32 = 64;
 
-/// So many chunks are of one size; the next ones are of twice that size.
+/// The number of chunks of one size; the following ones have twice that size.
 const ALIKE: u32 = 8;
 
-/// StableVec at the most: for eight million elements.
+/// The maximum number of chunks, enough for eight million elements.
 const CHUNKS: usize = 112;
 
-/// The list.
+/// A list in chunks.
 pub(crate) struct StableVec<T, A: Allocator> {
     chunks: [OnceCell<Vec<T, A>>; CHUNKS],
     length: Cell<u32>,
 }
 
 impl<T, A: Allocator> StableVec<T, A> {
-    /// An empty one.
+    /// Creates an empty list.
     pub const fn new() -> StableVec<T, A> {
         StableVec { chunks: [const { OnceCell::new() }; CHUNKS], length: Cell::new(0) }
     }
 
-    /// Adds an element; `None` when there is no memory. All elements of a chunk are made at once, by `blank`, from
-    /// their numbers.
+    /// Adds an element; `None` if there is no memory.
+    ///
+    /// All elements of a chunk are created at once, by `blank`, from their indices.
     pub fn add(&self, allocator: &A, blank: fn(u32) -> T) -> Option<&T>
     where
         A: Clone,
@@ -47,15 +48,15 @@ impl<T, A: Allocator> StableVec<T, A> {
         self.get(index as usize)
     }
 
-    /// How many were added.
+    /// Returns the number of elements that were added.
     pub const fn len(&self) -> u32 {
         self.length.get()
     }
 
-    /// The element of that number.
+    /// Returns the element with the given index.
     #[inline(always)]
     pub fn get(&self, index: usize) -> Option<&T> {
-        // Most tables have no more than these.
+        // Most lists fit into the first chunk.
         if index < FIRST_CHUNK as usize {
             return self.chunks.first()?.get()?.get(index);
         }
@@ -63,18 +64,19 @@ impl<T, A: Allocator> StableVec<T, A> {
         self.chunks.get(chunk)?.get()?.get(offset)
     }
 
-    /// All elements.
+    /// Iterates over all elements.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.chunks.iter_mut().filter_map(OnceCell::get_mut).flat_map(|chunk| chunk.iter_mut())
     }
 }
 
-/// Which chunk an element lies in, and where.
+/// Returns the chunk of an element, and its offset in the chunk.
 #[inline(always)]
 const fn locate(index: usize) -> (usize, usize) {
-    // So the first bit of a number says the size of its chunk, and the next three which one of that size.
+    // With this offset, the highest set bit gives the size of the chunk, and the next three bits the chunk among those
+    // of its size.
     let number = index as u64 + (ALIKE * FIRST_CHUNK) as u64;
-    // It is never 0, which the compiler does not see.
+    // `number` is never 0, which the compiler does not see.
     let bits = (number | 1).ilog2() - ALIKE.ilog2();
     let first = number >> bits;
     let chunk = first + (ALIKE * bits) as u64 - (ALIKE * (FIRST_CHUNK.ilog2() + 1)) as u64;
