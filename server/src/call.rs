@@ -8,8 +8,8 @@ use bareflow_loader::diagnosis::show_fault;
 use bareflow_loader::{ExecuteError, LoadError, LoadOptions, ModuleId, Platform, TimedCall};
 use bareflow_protocol::Response;
 use bareflow_protocol::control::Called;
-use bareflow_suite::fallible::{NoMemory, Reason, copy};
-use bareflow_suite::{order, reason, text};
+use bareflow_suite::fallible::{ErrorText, NoMemory, copy};
+use bareflow_suite::{error_text, order, text};
 
 use crate::events::ConsoleWriter;
 use crate::jobs::{Poll, SLICE_MS, Task};
@@ -41,7 +41,7 @@ pub(crate) struct Calls {
 
 impl<P: Platform> Task<P> {
     /// So many calls of a module.
-    pub fn call(selector: &str, input: &[u8], repeat: u32) -> Result<Task<P>, Reason> {
+    pub fn call(selector: &str, input: &[u8], repeat: u32) -> Result<Task<P>, ErrorText> {
         if repeat == 0 {
             return Err("0 calls, expected at least 1".into());
         }
@@ -96,7 +96,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             for _ in 0..CALLS_AT_ONCE.min(calls.repeat - calls.done) {
                 if let Err(error) = self.call_once(calls, output) {
                     let done = calls.done;
-                    let error = reason!("{}: {error} (call {} of {})", calls.selector, done + 1, calls.repeat);
+                    let error = error_text!("{}: {error} (call {} of {})", calls.selector, done + 1, calls.repeat);
                     return Poll::Ready(Response::Refused { error });
                 }
             }
@@ -109,7 +109,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         }
     }
 
-    fn call_once(&self, calls: &mut Calls, output: &mut [u8]) -> Result<(), Reason> {
+    fn call_once(&self, calls: &mut Calls, output: &mut [u8]) -> Result<(), ErrorText> {
         loop {
             let id = match calls.id {
                 Some(id) => id,
@@ -138,31 +138,31 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
                     output.fill(0);
                 }
                 Err(error) => {
-                    return Err(self.explain(id, &error).unwrap_or_else(|| reason!("{error}")));
+                    return Err(self.explain(id, &error).unwrap_or_else(|| error_text!("{error}")));
                 }
             }
         }
     }
 
     /// Shows what is known of a fault, keeps it, and says it on one line.
-    pub(crate) fn explain(&self, id: ModuleId, error: &ExecuteError) -> Option<Reason> {
+    pub(crate) fn explain(&self, id: ModuleId, error: &ExecuteError) -> Option<ErrorText> {
         let (ExecuteError::Faulted(fault), Some(profile)) = (error, self.manager.stats(id)) else { return None };
         let diagnosis = self.manager.take_diagnosis(id);
         show_fault(&mut ConsoleWriter(&self.environment), &profile, fault, diagnosis.as_ref());
-        let explained = reason!("faulted: {}", profile.explain(fault, diagnosis.as_ref()));
+        let explained = error_text!("faulted: {}", profile.explain(fault, diagnosis.as_ref()));
         self.store.borrow_mut().note_fault(id, diagnosis);
         Some(explained)
     }
 
     /// Says on one line why a load was refused. A fault is shown with all that is known of it.
-    pub(crate) fn explain_load(&self, blob: &[u8], options: &LoadOptions, error: &LoadError) -> Reason {
+    pub(crate) fn explain_load(&self, blob: &[u8], options: &LoadOptions, error: &LoadError) -> ErrorText {
         order::refusal(&self.manager, blob, options, error, &mut ConsoleWriter(&self.environment))
     }
 
     /// Answers calls that were made. The answer takes the output's buffer along: see [`Server::recycle`].
     fn called(&self, calls: &mut Calls, output: &mut Vec<u8>) -> Response {
         let (Some(last), Some(profile)) = (calls.last, calls.id.and_then(|id| self.manager.stats(id))) else {
-            let error = reason!("{}: it was unloaded just behind its last call", calls.selector);
+            let error = error_text!("{}: it was unloaded just behind its last call", calls.selector);
             return Response::Refused { error };
         };
         let mut output = core::mem::take(output);

@@ -8,8 +8,8 @@ use bareflow_loader::ab_test::{AbTestError, Difference, Distribution};
 use bareflow_loader::{AbTest, LoadOptions, ModuleId, ModuleProfile, Platform};
 use bareflow_protocol::Response;
 use bareflow_protocol::comparison::{Arm, Comparison, Conditions, Gate, Verdict};
-use bareflow_suite::fallible::{NoMemory, Reason, copy};
-use bareflow_suite::{reason, text};
+use bareflow_suite::fallible::{ErrorText, NoMemory, copy};
+use bareflow_suite::{error_text, text};
 
 use crate::jobs::{Poll, SLICE_MS, Task};
 use crate::{Server, ServerEnvironment, room};
@@ -29,7 +29,7 @@ pub(crate) struct RunningComparison<P: Platform> {
     input: Vec<u8>,
     over: u32,
     /// Whether all measurements are taken, and what ended them early: which side's fault it was, and what is said.
-    ended: Option<Option<(usize, Reason)>>,
+    ended: Option<Option<(usize, ErrorText)>>,
     /// What depends on it, if it is a gate.
     gate: Option<Candidate>,
 }
@@ -59,9 +59,9 @@ impl<P: Platform> RunningComparison<P> {
 
 impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     /// Begins to compare two modules.
-    pub(crate) fn compare(&self, ids: [ModuleId; 2], input: &[u8], over: u32) -> Result<Task<P>, Reason> {
+    pub(crate) fn compare(&self, ids: [ModuleId; 2], input: &[u8], over: u32) -> Result<Task<P>, ErrorText> {
         if !(1..=MAX_MEASUREMENTS).contains(&over) {
-            return Err(reason!("{over} measurements, expected 1 to {MAX_MEASUREMENTS}"));
+            return Err(error_text!("{over} measurements, expected 1 to {MAX_MEASUREMENTS}"));
         }
         let ab_test = AbTest::new(&self.manager, ids, over).map_err(|error| explain(error, ["", ""]))?;
         // The measurements are kept until the end.
@@ -77,7 +77,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         blob: Vec<u8>,
         options: &LoadOptions,
         gate: &Gate<'_>,
-    ) -> Result<Task<P>, Reason> {
+    ) -> Result<Task<P>, ErrorText> {
         let (old_blob, last_input) = {
             let store = self.store.borrow();
             let kept = store.get(old).ok_or("the old module's blob was not kept; push without a gate")?;
@@ -90,7 +90,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         let shadow = self.manager.load_candidate(&old_blob, &old_options).map_err(|error| {
             let error = self.explain_load(&old_blob, &old_options, &error);
             self.discard_one(candidate);
-            reason!("no second copy of the old module: {error}")
+            error_text!("no second copy of the old module: {error}")
         })?;
         match self.compare([shadow, candidate], gate.input.unwrap_or(&last_input), gate.over) {
             Ok(Task::Compare(mut comparing)) => {
@@ -156,15 +156,15 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     }
 
     /// Answers a comparison that is over.
-    fn conclude(&self, comparing: &mut RunningComparison<P>, error: Option<(usize, Reason)>) -> Response {
+    fn conclude(&self, comparing: &mut RunningComparison<P>, error: Option<(usize, ErrorText)>) -> Response {
         self.concluded(comparing, error).unwrap_or_else(|error| Response::Refused { error })
     }
 
     fn concluded(
         &self,
         comparing: &mut RunningComparison<P>,
-        error: Option<(usize, Reason)>,
-    ) -> Result<Response, Reason> {
+        error: Option<(usize, ErrorText)>,
+    ) -> Result<Response, ErrorText> {
         let comparison = self.comparison(comparing)?;
         let mut comparison = comparison.ok_or("one of the two was unloaded meanwhile; try again")?;
         let Some(gate) = &mut comparing.gate else {
@@ -250,11 +250,11 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     }
 }
 
-fn explain(error: AbTestError, names: [&str; 2]) -> Reason {
+fn explain(error: AbTestError, names: [&str; 2]) -> ErrorText {
     let name = |arm: usize| names.get(arm).copied().unwrap_or_default();
     match error {
-        AbTestError::Faulted(arm, fault) => reason!("{} faulted: {fault}", name(arm)),
-        AbTestError::Refused(arm, error) => reason!("{}: {error}", name(arm)),
+        AbTestError::Faulted(arm, fault) => error_text!("{} faulted: {fault}", name(arm)),
+        AbTestError::Refused(arm, error) => error_text!("{}: {error}", name(arm)),
         AbTestError::NoMemory => "no memory for so many measurements; ask for fewer".into(),
     }
 }

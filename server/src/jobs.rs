@@ -8,8 +8,8 @@ use core::fmt;
 use bareflow_loader::{ModuleId, ModuleManager, Platform, UnloadError};
 use bareflow_protocol::Response;
 use bareflow_protocol::control::{Envelope, NUMBER_BITS};
-use bareflow_suite::fallible::Reason;
-use bareflow_suite::reason;
+use bareflow_suite::error_text;
+use bareflow_suite::fallible::ErrorText;
 
 use crate::call::Calls;
 use crate::events::{self, ReceiptTexts};
@@ -179,18 +179,18 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         }
     }
 
-    fn may_wait(&self, job: &Job<P>) -> Result<(), Reason> {
+    fn may_wait(&self, job: &Job<P>) -> Result<(), ErrorText> {
         let jobs = self.jobs.borrow();
         let own = || jobs.iter().filter(|other| other.client() == job.client());
         let (count, inputs) = (own().count(), own().map(|other| other.task.input_bytes()).sum::<usize>());
         if jobs.len() >= MAX_JOBS {
-            return Err(reason!("{MAX_JOBS} requests wait already; try again later"));
+            return Err(error_text!("{MAX_JOBS} requests wait already; try again later"));
         }
         if count >= MAX_JOBS_OF_CLIENT {
-            return Err(reason!("{count} requests of this client wait already; wait for their answers"));
+            return Err(error_text!("{count} requests of this client wait already; wait for their answers"));
         }
         if inputs + job.task.input_bytes() > MAX_INPUTS_OF_CLIENT {
-            return Err(reason!(
+            return Err(error_text!(
                 "{inputs} bytes of input of this client wait already, expected at most {MAX_INPUTS_OF_CLIENT}; wait \
                  for their answers"
             ));
@@ -263,9 +263,9 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             Err(UnloadError::Busy { .. }) if waited < UNLOAD_TIMEOUT_MS => Poll::Pending(0, 1),
             Err(error @ UnloadError::Needed { .. }) => {
                 let users = Users(&self.manager, id);
-                Poll::Ready(Response::Refused { error: reason!("{error} (needed by {users})") })
+                Poll::Ready(Response::Refused { error: error_text!("{error} (needed by {users})") })
             }
-            Err(error) => Poll::Ready(Response::Refused { error: reason!("{error} (waited {waited} ms)") }),
+            Err(error) => Poll::Ready(Response::Refused { error: error_text!("{error} (waited {waited} ms)") }),
         }
     }
 

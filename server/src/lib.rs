@@ -35,8 +35,8 @@ use bareflow_loader::report::Style;
 use bareflow_loader::{LoadOptions, ModuleManager, Platform};
 use bareflow_protocol::control::{Envelope, FileList, MAX_REQUEST};
 use bareflow_protocol::{Decoder, FrameError, Message, Response, write_frame};
-use bareflow_suite::fallible::{NO_MEMORY, NoMemory, Reason};
-use bareflow_suite::{OUTPUT_CAPACITY, reason};
+use bareflow_suite::fallible::{ErrorText, NO_MEMORY, NoMemory};
+use bareflow_suite::{OUTPUT_CAPACITY, error_text};
 
 use blob_store::BlobStore;
 use jobs::{JOB_CAPACITY, Job};
@@ -89,25 +89,25 @@ pub trait ServerEnvironment {
     ///
     /// # Errors
     /// Why there are none to be had.
-    fn log(&self, from: u64) -> Result<(u64, Vec<String>), Reason>;
+    fn log(&self, from: u64) -> Result<(u64, Vec<String>), ErrorText>;
 
     /// The files of a folder on the disk, as far as it can be read.
     ///
     /// # Errors
     /// Why there are none to be had.
-    fn files(&self, path: &str) -> Result<FileList, Reason>;
+    fn files(&self, path: &str) -> Result<FileList, ErrorText>;
 
     /// A file's bytes.
     ///
     /// # Errors
     /// Why there are none to be had.
-    fn read(&self, path: &str) -> Result<Vec<u8>, Reason>;
+    fn read(&self, path: &str) -> Result<Vec<u8>, ErrorText>;
 
     /// Writes a module's blob to the disk, and says where it lies.
     ///
     /// # Errors
     /// Why it could not be written; then what was there before is there still.
-    fn save(&self, name: &str, blob: &[u8]) -> Result<String, Reason>;
+    fn save(&self, name: &str, blob: &[u8]) -> Result<String, ErrorText>;
 }
 
 /// The server.
@@ -219,9 +219,9 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
                 None => return,
                 Some(Ok(payload)) => self.handle(payload),
                 Some(Err(error @ FrameError::NoMemory { head, .. })) => {
-                    self.refuse(Envelope::number_in(&head), reason!("{error}"));
+                    self.refuse(Envelope::number_in(&head), error_text!("{error}"));
                 }
-                Some(Err(error)) => self.refuse(0, reason!("{error}")),
+                Some(Err(error)) => self.refuse(0, error_text!("{error}")),
             }
         }
     }
@@ -260,7 +260,7 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
         }
     }
 
-    fn refuse(&self, number: u64, error: Reason) {
+    fn refuse(&self, number: u64, error: ErrorText) {
         self.answer(number, Response::Refused { error });
     }
 }

@@ -17,8 +17,8 @@ use bareflow_loader::{
 use bareflow_protocol::Response;
 use bareflow_protocol::comparison::{Condition, Gate, MAX_CONDITIONS, Verdict};
 use bareflow_protocol::control::{LoadCycles, Loaded, Push, Replaced};
-use bareflow_suite::fallible::{NoMemory, Reason};
-use bareflow_suite::{reason, text};
+use bareflow_suite::fallible::{ErrorText, NoMemory};
+use bareflow_suite::{error_text, text};
 
 use crate::events::{self, ReceiptTexts};
 use crate::jobs::{DeferredPush, Poll, Task, UNLOAD_TIMEOUT_MS};
@@ -47,31 +47,31 @@ pub(crate) struct LoadTexts {
 
 impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     /// Understands how a client wants a blob to be loaded.
-    pub(crate) fn wanted(&self, push: &Push<'_>) -> Result<Wanted, Reason> {
+    pub(crate) fn wanted(&self, push: &Push<'_>) -> Result<Wanted, ErrorText> {
         if let Some(gate) = push.gate.filter(|gate| gate.conditions.excess() > 0) {
             let asked = gate.conditions.asked();
-            return Err(reason!("{asked} conditions, expected at most {MAX_CONDITIONS}"));
+            return Err(error_text!("{asked} conditions, expected at most {MAX_CONDITIONS}"));
         }
         let is_ratio = |ratio: f64| ratio.is_finite() && ratio > 0.0;
         let conditions = push.gate.map(|gate| gate.conditions).unwrap_or_default();
         for condition in conditions.as_slice() {
             if matches!(condition, Condition::AtMost { ratio, .. } if !is_ratio(*ratio)) {
-                return Err(reason!("condition {condition}, expected a ratio above 0"));
+                return Err(error_text!("condition {condition}, expected a ratio above 0"));
             }
         }
         let domain = push.overrides.domain.map(|word| {
             let word = bounded(word)?;
             let domain = Domain::from_name(word)
-                .ok_or_else(|| reason!("domain \"{}\", expected kernel or user", Printable(word.as_bytes())))?;
+                .ok_or_else(|| error_text!("domain \"{}\", expected kernel or user", Printable(word.as_bytes())))?;
             if self.defaults.domain == Domain::User && domain != Domain::User {
                 return Err("domain \"kernel\", expected user: this kernel was started for modules of ring 3".into());
             }
-            Ok::<_, Reason>(domain)
+            Ok::<_, ErrorText>(domain)
         });
         let on_fault = push.overrides.on_fault.map(|word| {
             let word = bounded(word)?;
             FaultPolicy::parse(word).ok_or_else(|| {
-                reason!("policy \"{}\", expected stop, restart or restart:N", Printable(word.as_bytes()))
+                error_text!("policy \"{}\", expected stop, restart or restart:N", Printable(word.as_bytes()))
             })
         });
         let limits = push.overrides.budget.map(|overrides| {
@@ -94,7 +94,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             let text = self.explain_load(&blob, &options, &error);
             self.log_refusal(&wanted.label, &text);
             match self.layouts(&blob, &error) {
-                Some(layouts) => reason!("{text}{layouts}"),
+                Some(layouts) => error_text!("{text}{layouts}"),
                 None => text,
             }
         };
@@ -136,7 +136,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
                 Poll::Pending(0, 1)
             }
             Ok(Next::Task(_)) => {
-                let error = reason!("{} (waited {waited} ms)", LoadError::StateBusy);
+                let error = error_text!("{} (waited {waited} ms)", LoadError::StateBusy);
                 Poll::Ready(Response::Refused { error })
             }
             Err(error) => Poll::Ready(Response::Refused { error }),
@@ -144,7 +144,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     }
 
     /// Both states' fields, where one can't take over the other's.
-    fn layouts(&self, blob: &[u8], error: &LoadError) -> Option<Reason> {
+    fn layouts(&self, blob: &[u8], error: &LoadError) -> Option<ErrorText> {
         if !matches!(error, LoadError::StateChanged { .. } | LoadError::StateDropped { .. }) {
             return None;
         }
@@ -153,7 +153,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         let old = old.and_then(|old| RawModule::parse(&old.blob).ok());
         let new = RawModule::parse(blob).ok();
         let layouts = Layouts { old: old.as_ref().and_then(schema_of), new: new.as_ref().and_then(schema_of) };
-        Some(reason!("{layouts}"))
+        Some(error_text!("{layouts}"))
     }
 
     /// Makes the texts of the answer to a load, or to a promotion, of a blob.
@@ -243,7 +243,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         let id = self.select(selector)?;
         let (name, _) = self.manager.load_of(id).ok_or("it is gone; see `ps`")?;
         let store = self.store.borrow();
-        let kept = store.get(id).ok_or_else(|| reason!("{selector}: its blob was not kept; push it again"))?;
+        let kept = store.get(id).ok_or_else(|| error_text!("{selector}: its blob was not kept; push it again"))?;
         let path = self.environment.save(name.as_str(), &kept.blob)?;
         Ok(Response::Saved { path, bytes: kept.blob.len() as u64 }.into())
     }
@@ -262,9 +262,9 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
 }
 
 /// Checks that there may be one more module.
-pub(crate) fn check_module_count<P: Platform>(manager: &ModuleManager<P>) -> Result<(), Reason> {
+pub(crate) fn check_module_count<P: Platform>(manager: &ModuleManager<P>) -> Result<(), ErrorText> {
     if manager.ids().count() >= MAX_MODULES {
-        return Err(reason!("{MAX_MODULES} modules are loaded, and no more may be; unload some first"));
+        return Err(error_text!("{MAX_MODULES} modules are loaded, and no more may be; unload some first"));
     }
     Ok(())
 }

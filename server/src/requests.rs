@@ -5,14 +5,14 @@ use alloc::vec::Vec;
 use bareflow_loader::{ModuleId, Platform, Printable, Usage};
 use bareflow_protocol::control::{CONTROL_VERSION, Envelope, MAX_WORD, Push};
 use bareflow_protocol::{Request, Response};
-use bareflow_suite::fallible::Reason;
-use bareflow_suite::reason;
+use bareflow_suite::error_text;
+use bareflow_suite::fallible::ErrorText;
 
 use crate::jobs::Task;
 use crate::{Server, ServerEnvironment};
 
 /// What comes of a request: an answer, or nothing yet.
-pub(crate) type Handled<P> = Result<Next<P>, Reason>;
+pub(crate) type Handled<P> = Result<Next<P>, ErrorText>;
 
 /// What is to be done about a request.
 #[expect(clippy::large_enum_variant, reason = "a box would be memory that may not be there")]
@@ -41,7 +41,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             }
             Ok(envelope) => return self.take_up(envelope),
             // Nobody knows whose that was.
-            Err(error) => return self.refuse(0, reason!("{error}")),
+            Err(error) => return self.refuse(0, error_text!("{error}")),
         };
         self.queue(number, Task::Later(payload));
     }
@@ -111,7 +111,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             Request::Activate { module } => {
                 let id = self.select(module)?;
                 if !self.manager.activate(id) {
-                    return Err(reason!("{module} is about to go; choose another one"));
+                    return Err(error_text!("{module} is about to go; choose another one"));
                 }
                 Response::Done.into()
             }
@@ -141,9 +141,9 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     }
 
     /// The module that a client means.
-    pub(crate) fn select(&self, selector: &str) -> Result<ModuleId, Reason> {
+    pub(crate) fn select(&self, selector: &str) -> Result<ModuleId, ErrorText> {
         let selector = bounded(selector)?;
-        self.manager.select(selector).map_err(|error| reason!("{}: {error}", Printable(selector.as_bytes())))
+        self.manager.select(selector).map_err(|error| error_text!("{}: {error}", Printable(selector.as_bytes())))
     }
 
     /// Forgets what a client left half done.
@@ -157,9 +157,9 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
 }
 
 /// Refuses a selector, label or path that is longer than any that there is.
-pub(crate) fn bounded(word: &str) -> Result<&str, Reason> {
+pub(crate) fn bounded(word: &str) -> Result<&str, ErrorText> {
     match word.len() {
         ..=MAX_WORD => Ok(word),
-        length => Err(reason!("a name of {length} bytes, expected at most {MAX_WORD}; see `ps` and `ls`")),
+        length => Err(error_text!("a name of {length} bytes, expected at most {MAX_WORD}; see `ps` and `ls`")),
     }
 }

@@ -4,9 +4,9 @@ use alloc::borrow::Cow;
 use alloc::string::String;
 
 use bareflow_loader::{LoadError, Name, Platform, VersionRange};
-use bareflow_suite::fallible::{NO_MEMORY, Reason};
+use bareflow_suite::fallible::{ErrorText, NO_MEMORY};
 use bareflow_suite::order::Needs;
-use bareflow_suite::{reason, text};
+use bareflow_suite::{error_text, text};
 
 use crate::push::{Wanted, check_module_count};
 use crate::{Server, ServerEnvironment};
@@ -111,8 +111,8 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
     /// Keeps a blob until what it misses is there.
     fn wait(&self, one: PendingLoad<'blobs>, name: Name, versions: VersionRange) {
         let mut pending = self.pending.borrow_mut();
-        let refusal: Reason = if pending.len() >= MAX_PENDING {
-            reason!(
+        let refusal: ErrorText = if pending.len() >= MAX_PENDING {
+            error_text!(
                 "it needs {name} {versions}, and {MAX_PENDING} files wait for others already; load what is needed \
                  first: an archive is loaded in its order"
             )

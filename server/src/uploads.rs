@@ -4,8 +4,8 @@ use alloc::vec::Vec;
 
 use bareflow_abi::checksum::crc32c;
 use bareflow_protocol::control::{MAX_BLOB, MAX_CHUNK};
-use bareflow_suite::fallible::{Reason, push};
-use bareflow_suite::reason;
+use bareflow_suite::error_text;
+use bareflow_suite::fallible::{ErrorText, push};
 
 use crate::room;
 
@@ -38,25 +38,25 @@ struct Upload {
 
 impl Uploads {
     /// Begins an upload; what the client had sent before is forgotten.
-    pub fn begin(&mut self, client: u32, length: u32, checksum: u32, now_ms: u64) -> Result<(), Reason> {
+    pub fn begin(&mut self, client: u32, length: u32, checksum: u32, now_ms: u64) -> Result<(), ErrorText> {
         self.forget(client);
         self.expire(now_ms);
         if length > MAX_BLOB {
-            return Err(reason!("a blob of {length} bytes, expected at most {MAX_BLOB}; make the module smaller"));
+            return Err(error_text!("a blob of {length} bytes, expected at most {MAX_BLOB}; make the module smaller"));
         }
         if self.0.len() >= MAX_UPLOADS {
-            return Err(reason!("{MAX_UPLOADS} clients are sending blobs already; try again later"));
+            return Err(error_text!("{MAX_UPLOADS} clients are sending blobs already; try again later"));
         }
         let length = length as usize;
         let announced: usize = self.0.iter().map(|upload| upload.length).sum();
         if announced + length > MAX_ANNOUNCED {
-            return Err(reason!(
+            return Err(error_text!(
                 "a blob of {length} bytes beside {announced} on their way, expected at most {MAX_ANNOUNCED} in all; \
                  try again later"
             ));
         }
         let no_memory =
-            || reason!("no memory for a blob of {length} bytes; unload a module or give the system more memory");
+            || error_text!("no memory for a blob of {length} bytes; unload a module or give the system more memory");
         let mut bytes = Vec::new();
         if bytes.try_reserve_exact(length).is_err() || room().is_err() {
             return Err(no_memory());
@@ -73,9 +73,12 @@ impl Uploads {
     }
 
     /// Takes a part, and says how many bytes are there without a gap.
-    pub fn add(&mut self, client: u32, offset: u32, bytes: &[u8], now_ms: u64) -> Result<u32, Reason> {
+    pub fn add(&mut self, client: u32, offset: u32, bytes: &[u8], now_ms: u64) -> Result<u32, ErrorText> {
         if bytes.len() > MAX_CHUNK {
-            return Err(reason!("{} bytes at once, expected at most {MAX_CHUNK}; send smaller pieces", bytes.len()));
+            return Err(error_text!(
+                "{} bytes at once, expected at most {MAX_CHUNK}; send smaller pieces",
+                bytes.len()
+            ));
         }
         let mut uploads = self.0.iter_mut();
         let upload = uploads
@@ -85,12 +88,12 @@ impl Uploads {
         let (there, offset) = (upload.bytes.len(), offset as usize);
         // What came before comes again when an answer was lost.
         let known = there.checked_sub(offset).ok_or_else(|| {
-            reason!("bytes from {offset} on, expected those from {there} on; send the missing ones first")
+            error_text!("bytes from {offset} on, expected those from {there} on; send the missing ones first")
         })?;
         let new = bytes.get(known..).unwrap_or_default();
         if there + new.len() > upload.length {
             let length = upload.length;
-            return Err(reason!("{} bytes of a blob of {length}; send it anew", there + new.len()));
+            return Err(error_text!("{} bytes of a blob of {length}; send it anew", there + new.len()));
         }
         upload.bytes.extend_from_slice(new);
         // No longer than a blob can be.
@@ -98,16 +101,16 @@ impl Uploads {
     }
 
     /// The blob, when all of it is there. Complete or not, it is no longer on its way.
-    pub fn take(&mut self, client: u32) -> Result<Vec<u8>, Reason> {
+    pub fn take(&mut self, client: u32) -> Result<Vec<u8>, ErrorText> {
         let place = self.0.iter().position(|upload| upload.client == client);
         let place = place.ok_or("no blob was sent, or it was given up; send one before asking for its load")?;
         let Upload { length, checksum, bytes, .. } = self.0.swap_remove(place);
         if bytes.len() < length {
-            return Err(reason!("{} of {length} bytes of the blob came; send it again", bytes.len()));
+            return Err(error_text!("{} of {length} bytes of the blob came; send it again", bytes.len()));
         }
         let found = crc32c(&[&bytes]);
         if found != checksum {
-            return Err(reason!(
+            return Err(error_text!(
                 "checksum mismatch on the way: sent {checksum:#010x}, computed {found:#010x}; send it again"
             ));
         }

@@ -1,7 +1,7 @@
 //! Texts and lists that are made only where there is memory for them.
 //!
 //! `format!` and `Vec::push` end the kernel where memory runs out. What clients and modules can bring
-//! about is made with these instead: they return [`NoMemory`], which becomes a [`Reason`] for people.
+//! about is made with these instead: they return [`NoMemory`], which becomes a [`ErrorText`] for people.
 
 use alloc::borrow::Cow;
 use alloc::collections::TryReserveError;
@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use core::fmt::{self, Write};
 
 /// The reason for a refusal: a text of its own, or one that takes no memory.
-pub type Reason = Cow<'static, str>;
+pub type ErrorText = Cow<'static, str>;
 
 /// What is said where memory runs out.
 pub const NO_MEMORY: &str = "no memory for that; unload a module or give the system more memory";
@@ -33,8 +33,8 @@ impl From<TryReserveError> for NoMemory {
     }
 }
 
-impl From<NoMemory> for Reason {
-    fn from(_: NoMemory) -> Reason {
+impl From<NoMemory> for ErrorText {
+    fn from(_: NoMemory) -> ErrorText {
         Cow::Borrowed(NO_MEMORY)
     }
 }
@@ -61,12 +61,12 @@ macro_rules! text {
     };
 }
 
-/// Formats a [`Reason`]; where there is no memory for it, that is the reason.
+/// Formats a [`ErrorText`]; where there is no memory for it, that is the reason.
 #[macro_export]
-macro_rules! reason {
+macro_rules! error_text {
     ($($argument:tt)*) => {
         $crate::fallible::format(::core::format_args!($($argument)*))
-            .map_or_else($crate::fallible::Reason::from, $crate::fallible::Reason::Owned)
+            .map_or_else($crate::fallible::ErrorText::from, $crate::fallible::ErrorText::Owned)
     };
 }
 
@@ -122,7 +122,7 @@ mod tests {
         let name = "sum";
         assert_eq!(text!("{name}: {}", 5050).as_deref(), Ok("sum: 5050"));
         assert_eq!(text!("{name}").map(|text| text.capacity()), Ok(3));
-        assert_eq!(reason!("{name}!"), "sum!");
+        assert_eq!(error_text!("{name}!"), "sum!");
     }
 
     #[test]

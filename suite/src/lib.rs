@@ -30,7 +30,7 @@ use bareflow_loader::{
 use bareflow_protocol::Report;
 use bareflow_protocol::report::{Environment, Refusal, Test};
 pub use clock::ClockFacts;
-use fallible::Reason;
+use fallible::ErrorText;
 pub use report::{fault, module};
 
 /// Bytes of output a module may write.
@@ -203,7 +203,7 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
     fn refuse_all(&mut self, waiting: &[&Source<'_>]) {
         let needs = order::Needs::of(waiting.iter().map(|source| source.bytes)).ok();
         for (place, source) in waiting.iter().enumerate() {
-            let circle = needs.as_ref().and_then(|needs| needs.circle(place).ok().flatten()).map(Reason::into_owned);
+            let circle = needs.as_ref().and_then(|needs| needs.circle(place).ok().flatten()).map(ErrorText::into_owned);
             let missing = || self.manager.load_with(source.bytes, &self.options(source)).err();
             let error = circle.or_else(|| missing().map(|error| error.to_string()));
             self.refuse(source, error.unwrap_or_default());

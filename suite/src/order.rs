@@ -8,8 +8,8 @@ use bareflow_loader::depends::dependencies_of;
 use bareflow_loader::report::Console;
 use bareflow_loader::{LoadError, LoadOptions, ModuleManager, Name, Platform, RawModule};
 
-use crate::fallible::{NoMemory, Reason, collect, push};
-use crate::reason;
+use crate::error_text;
+use crate::fallible::{ErrorText, NoMemory, collect, push};
 
 /// Why a blob is refused that was to be loaded with these `options`: with the whole way on which it would come to call
 /// itself if it is that, and with what is known of the fault if it is one. That is shown on the console as well.
@@ -19,15 +19,15 @@ pub fn refusal<P: Platform>(
     options: &LoadOptions,
     error: &LoadError,
     console: &mut impl Console,
-) -> Reason {
+) -> ErrorText {
     if let Some(fault) = manager.load_fault(blob, options, error) {
         fault.show(console);
-        return reason!("{fault}");
+        return error_text!("{fault}");
     }
     let is_cycle = matches!(error, LoadError::DependencyCycle { .. });
     match is_cycle.then(|| manager.dependency_cycle(blob)).flatten() {
-        Some(chain) => reason!("{error} ({chain})"),
-        None => reason!("{error}"),
+        Some(chain) => error_text!("{error} ({chain})"),
+        None => error_text!("{error}"),
     }
 }
 
@@ -77,7 +77,7 @@ impl<'blobs> Needs<'blobs> {
     ///
     /// # Errors
     /// [`NoMemory`].
-    pub fn circle(&self, place: usize) -> Result<Option<Reason>, NoMemory> {
+    pub fn circle(&self, place: usize) -> Result<Option<ErrorText>, NoMemory> {
         // Which module can be reached, and by way of which.
         let mut reached = collect(self.modules.iter().map(|_| Ok::<Option<usize>, NoMemory>(None)))?;
         let mut next = Vec::new();
@@ -105,7 +105,7 @@ impl<'blobs> Needs<'blobs> {
         }
         way.reverse();
         Ok(match (at, way.get(1)) {
-            (Some(_), Some(&name)) => Some(reason!("{} ({})", LoadError::DependencyCycle { name }, Way(&way))),
+            (Some(_), Some(&name)) => Some(error_text!("{} ({})", LoadError::DependencyCycle { name }, Way(&way))),
             _ => None,
         })
     }

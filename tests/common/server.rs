@@ -12,7 +12,7 @@ use bareflow_loader::{LoadOptions, ModuleManager, Timing};
 use bareflow_protocol::control::{Called, Envelope, FileList, LoadOverrides, Loaded, MAX_CHUNK, Push};
 use bareflow_protocol::{Decoder, Message, Request, Response};
 use bareflow_server::{Server, ServerEnvironment};
-use bareflow_suite::fallible::Reason;
+use bareflow_suite::fallible::ErrorText;
 
 /// What is around the server.
 pub struct Memory {
@@ -35,16 +35,16 @@ impl ServerEnvironment for Memory {
     fn say(&self, _: Style, text: fmt::Arguments<'_>) {
         let _ = self.console.borrow_mut().write_fmt(text);
     }
-    fn log(&self, from: u64) -> Result<(u64, Vec<String>), Reason> {
+    fn log(&self, from: u64) -> Result<(u64, Vec<String>), ErrorText> {
         Ok((from, self.console.borrow().lines().skip(from as usize).map(str::to_owned).collect()))
     }
-    fn files(&self, _: &str) -> Result<FileList, Reason> {
+    fn files(&self, _: &str) -> Result<FileList, ErrorText> {
         Err("no disk".into())
     }
-    fn read(&self, _: &str) -> Result<Vec<u8>, Reason> {
+    fn read(&self, _: &str) -> Result<Vec<u8>, ErrorText> {
         Err("no disk".into())
     }
-    fn save(&self, _: &str, _: &[u8]) -> Result<String, Reason> {
+    fn save(&self, _: &str, _: &[u8]) -> Result<String, ErrorText> {
         Err("no disk".into())
     }
 }

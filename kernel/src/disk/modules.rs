@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 use bareflow_disk::{File, Identity, Listing, Selection};
 use bareflow_loader::valid::Capabilities;
 use bareflow_loader::{LoadError, Platform, Printable, RawModule, ValidModule};
-use bareflow_suite::fallible::{NoMemory, Reason};
-use bareflow_suite::{reason, text};
+use bareflow_suite::fallible::{NoMemory, ErrorText};
+use bareflow_suite::{error_text, text};
 
 use super::{KernelDisk, open};
 
@@ -31,31 +31,31 @@ impl Modules {
     ///
     /// # Errors
     /// What is wrong with the disk.
-    pub fn select(&mut self, platform: &impl Platform) -> Result<Selection, Reason> {
+    pub fn select(&mut self, platform: &impl Platform) -> Result<Selection, ErrorText> {
         let disk = match &mut self.0 {
             Ok(disk) => disk,
             Err(reason) if reason.starts_with("no disk") => return Ok(Selection::default()),
-            Err(reason) => return Err(reason!("{reason}")),
+            Err(reason) => return Err(error_text!("{reason}")),
         };
         let validate = |blob: &[u8]| -> Result<(), LoadError> {
             ValidModule::validate(RawModule::parse(blob)?, Capabilities::of(platform))?;
             Ok(())
         };
-        disk.select(validate).map_err(|error| reason!("{error}"))
+        disk.select(validate).map_err(|error| error_text!("{error}"))
     }
 
     /// The files of a folder, and what kept the rest from being read.
     ///
     /// # Errors
     /// Why they can't be listed.
-    pub fn list(&mut self, path: &str) -> Result<Listing, Reason> {
+    pub fn list(&mut self, path: &str) -> Result<Listing, ErrorText> {
         if path.trim_end_matches('/') != FOLDER {
             let found = if path.is_empty() { "an empty path" } else { path };
-            return Err(reason!("{}: only {FOLDER} is looked into; ask for that", Printable(found.as_bytes())));
+            return Err(error_text!("{}: only {FOLDER} is looked into; ask for that", Printable(found.as_bytes())));
         }
-        let listing = self.disk()?.list().map_err(|error| reason!("{error}"))?;
+        let listing = self.disk()?.list().map_err(|error| error_text!("{error}"))?;
         match listing.cut {
-            Some(error) if listing.files.is_empty() => Err(reason!("{error}")),
+            Some(error) if listing.files.is_empty() => Err(error_text!("{error}")),
             _ => Ok(listing),
         }
     }
@@ -64,45 +64,45 @@ impl Modules {
     ///
     /// # Errors
     /// When there is no memory for that.
-    pub fn identify(&mut self, file: &File) -> Result<Option<Identity>, Reason> {
-        self.disk()?.identify(file).map_err(|error| reason!("{error}"))
+    pub fn identify(&mut self, file: &File) -> Result<Option<Identity>, ErrorText> {
+        self.disk()?.identify(file).map_err(|error| error_text!("{error}"))
     }
 
     /// The bytes of the file at that path, or of the newest one of the module of that name.
     ///
     /// # Errors
     /// Why there are none.
-    pub fn read(&mut self, path: &str) -> Result<Vec<u8>, Reason> {
+    pub fn read(&mut self, path: &str) -> Result<Vec<u8>, ErrorText> {
         let shown = Printable(path.as_bytes());
         if !path.contains('/') {
-            let found = self.disk()?.find(path).map_err(|error| reason!("{error}"))?;
-            let file = found.ok_or_else(|| reason!("{shown}: no file of a module of that name; see `ls`"))?;
-            return self.disk()?.read(&file).map_err(|error| reason!("{shown}: {error}"));
+            let found = self.disk()?.find(path).map_err(|error| error_text!("{error}"))?;
+            let file = found.ok_or_else(|| error_text!("{shown}: no file of a module of that name; see `ls`"))?;
+            return self.disk()?.read(&file).map_err(|error| error_text!("{shown}: {error}"));
         }
         // FAT does not tell letters' cases apart.
         let name = match path.split_at_checked(FOLDER.len() + 1) {
             Some((folder, name)) if folder.trim_end_matches('/').eq_ignore_ascii_case(FOLDER) => name,
-            _ => return Err(reason!("{shown}: no such file, expected {FOLDER}/NAME.mod; see `ls`")),
+            _ => return Err(error_text!("{shown}: no such file, expected {FOLDER}/NAME.mod; see `ls`")),
         };
         let Listing { files, cut } = self.list(FOLDER)?;
         let file = files.iter().find(|file| file.name.eq_ignore_ascii_case(name));
         let file = file.ok_or_else(|| match cut {
-            None => reason!("{shown}: no such file; see `ls`"),
-            Some(error) => reason!("{shown}: not in the part of {FOLDER} that can be read: {error}"),
+            None => error_text!("{shown}: no such file; see `ls`"),
+            Some(error) => error_text!("{shown}: not in the part of {FOLDER} that can be read: {error}"),
         })?;
-        self.disk()?.read(file).map_err(|error| reason!("{shown}: {error}"))
+        self.disk()?.read(file).map_err(|error| error_text!("{shown}: {error}"))
     }
 
     /// Writes the blob of the module of that name, and says where it lies.
     ///
     /// # Errors
     /// Why it could not be written.
-    pub fn save(&mut self, name: &str, blob: &[u8]) -> Result<String, Reason> {
-        self.disk()?.save(name, blob).map(|saved| saved.path).map_err(|error| reason!("{error}"))
+    pub fn save(&mut self, name: &str, blob: &[u8]) -> Result<String, ErrorText> {
+        self.disk()?.save(name, blob).map(|saved| saved.path).map_err(|error| error_text!("{error}"))
     }
 
-    fn disk(&mut self) -> Result<&mut KernelDisk, Reason> {
-        self.0.as_mut().map_err(|reason| reason!("{reason}"))
+    fn disk(&mut self) -> Result<&mut KernelDisk, ErrorText> {
+        self.0.as_mut().map_err(|reason| error_text!("{reason}"))
     }
 }
 

@@ -8,7 +8,7 @@ use bareflow_loader::report::Style;
 use bareflow_disk::Listing;
 use bareflow_protocol::control::{File, FileList};
 use bareflow_server::ServerEnvironment;
-use bareflow_suite::fallible::{Reason, collect};
+use bareflow_suite::fallible::{ErrorText, collect};
 use bareflow_suite::text;
 
 use spin::Mutex;
@@ -53,14 +53,14 @@ impl ServerEnvironment for KernelEnvironment {
         console::show(style, text);
     }
 
-    fn log(&self, from: u64) -> Result<(u64, Vec<String>), Reason> {
+    fn log(&self, from: u64) -> Result<(u64, Vec<String>), ErrorText> {
         Ok(console::lines_from(from)?)
     }
 
-    fn files(&self, path: &str) -> Result<FileList, Reason> {
+    fn files(&self, path: &str) -> Result<FileList, ErrorText> {
         let mut disk = self.disk.lock();
         let Listing { files, cut } = disk.list(path)?;
-        let file = |file: bareflow_disk::File| -> Result<File, Reason> {
+        let file = |file: bareflow_disk::File| -> Result<File, ErrorText> {
             let identity = disk.identify(&file)?;
             let version = identity.as_ref().map(|found| found.version);
             Ok(File {
@@ -76,11 +76,11 @@ impl ServerEnvironment for KernelEnvironment {
         Ok(FileList { files: collect(files.into_iter().map(file))?, cut })
     }
 
-    fn read(&self, path: &str) -> Result<Vec<u8>, Reason> {
+    fn read(&self, path: &str) -> Result<Vec<u8>, ErrorText> {
         self.disk.lock().read(path)
     }
 
-    fn save(&self, name: &str, blob: &[u8]) -> Result<String, Reason> {
+    fn save(&self, name: &str, blob: &[u8]) -> Result<String, ErrorText> {
         self.disk.lock().save(name, blob)
     }
 }
