@@ -11,7 +11,7 @@ use crate::stamp::Stamp;
 pub const ENTRY_SIZE: usize = 32;
 
 /// An entry's bytes.
-pub type Entry = [u8; ENTRY_SIZE];
+pub type DirectoryEntry = [u8; ENTRY_SIZE];
 
 /// First byte of an entry behind which there is none.
 pub const LAST: u8 = 0;
@@ -60,17 +60,17 @@ impl File {
 }
 
 /// Whether the entry is a part of a long name.
-pub fn is_long_name(entry: &Entry) -> bool {
+pub fn is_long_name(entry: &DirectoryEntry) -> bool {
     u8_at(entry, 11) & 0x3f == LONG_NAME
 }
 
 /// Whether the entry is a file or a folder, other than the folder itself and the one above.
-pub fn is_file(entry: &Entry) -> bool {
+pub fn is_file(entry: &DirectoryEntry) -> bool {
     u8_at(entry, 11) & LABEL == 0 && u8_at(entry, 0) != b'.'
 }
 
 /// What an entry says, without a name.
-pub fn read(entry: &Entry, entries: RangeInclusive<u32>, wide: bool) -> File {
+pub fn read(entry: &DirectoryEntry, entries: RangeInclusive<u32>, wide: bool) -> File {
     let folder = u8_at(entry, 11) & FOLDER != 0;
     // FAT16 keeps something else where FAT32 has the upper half.
     let high = if wide { u32::from(u16_at(entry, 20)) } else { 0 };
@@ -89,7 +89,7 @@ pub fn read(entry: &Entry, entries: RangeInclusive<u32>, wide: bool) -> File {
 }
 
 /// A file's entry.
-pub fn write(short: &ShortName, first_cluster: u32, bytes: u32, stamp: Stamp) -> Entry {
+pub fn write(short: &ShortName, first_cluster: u32, bytes: u32, stamp: Stamp) -> DirectoryEntry {
     let mut entry = [0; ENTRY_SIZE];
     let [low, high_low, high, highest] = first_cluster.to_le_bytes();
     put(&mut entry, 0, short);
@@ -110,7 +110,7 @@ pub fn put_stamp(entry: &mut [u8], stamp: Stamp) {
 const SHORT_NAME_SHOWN: usize = 12;
 
 /// The short name as it is shown: `NAME.EXT`, in small letters where the entry says so.
-pub fn short_name(entry: &Entry) -> Result<String, DiskError> {
+pub fn short_name(entry: &DirectoryEntry) -> Result<String, DiskError> {
     let (base, ending) = (entry.get(..8).unwrap_or_default(), entry.get(8..11).unwrap_or_default());
     let case = u8_at(entry, 12);
     let mut name = String::new();

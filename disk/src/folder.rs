@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::device::{BlockDevice, SECTOR_SIZE, Sector};
-use crate::entry::{self, ENTRY_SIZE, Entry, FREE, File, LAST};
+use crate::entry::{self, DirectoryEntry, ENTRY_SIZE, FREE, File, LAST};
 use crate::error::DiskError;
 use crate::layout::{Folder, Kind};
 use crate::long_name::LongName;
@@ -92,7 +92,7 @@ impl<D: BlockDevice> Disk<D> {
         Ok(())
     }
 
-    fn read_entry(&self, entry: &Entry, number: u32, long_name: &mut LongName) -> Result<File, DiskError> {
+    fn read_entry(&self, entry: &DirectoryEntry, number: u32, long_name: &mut LongName) -> Result<File, DiskError> {
         let mut file = entry::read(entry, number..=number, self.layout.kind == Kind::Fat32);
         let (name, first) = match long_name.take(&file.short)? {
             Some(found) => found,

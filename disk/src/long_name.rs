@@ -3,7 +3,7 @@
 use alloc::string::String;
 
 use crate::bytes::{u8_at, u16_at};
-use crate::entry::{Entry, ShortName};
+use crate::entry::{DirectoryEntry, ShortName};
 use crate::error::DiskError;
 
 /// UTF-16 units in each entry, and where they lie.
@@ -36,7 +36,7 @@ impl Default for LongName {
 
 impl LongName {
     /// Takes the next part, the folder's entry of that number.
-    pub fn push(&mut self, entry: &Entry, number: u32) {
+    pub fn push(&mut self, entry: &DirectoryEntry, number: u32) {
         let (part, checksum) = (u8_at(entry, 0), u8_at(entry, 13));
         if part & FIRST != 0 && (1..=MAX_PARTS).contains(&(part & !FIRST)) {
             *self = LongName { parts: part & !FIRST, checksum, first_entry: number, ..LongName::default() };

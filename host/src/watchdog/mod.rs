@@ -159,7 +159,7 @@ impl SlotGuard {
             }
             None => {
                 let watch_slot: &'static WatchSlot = Box::leak(Box::new(WatchSlot::unused()));
-                list.threads.push(Entry { watch_slot, id, seen: Vec::new(), marks: 0 });
+                list.threads.push(ThreadEntry { watch_slot, id, seen: Vec::new(), marks: 0 });
                 watch_slot
             }
         };
@@ -176,13 +176,13 @@ impl Drop for SlotGuard {
 }
 
 struct List {
-    threads: Vec<Entry>,
+    threads: Vec<ThreadEntry>,
     /// The budgets of the images loaded, or that were loaded not long ago, and how often they were found to be unused.
     budgets: Vec<(Arc<Budget>, u32)>,
     runs: bool,
 }
 
-struct Entry {
+struct ThreadEntry {
     watch_slot: &'static WatchSlot,
     id: libc::pid_t,
     /// Calls that were marked, the innermost last.
@@ -219,11 +219,11 @@ fn watch() {
                 NEWS.wait_timeout(list, tick).unwrap_or_else(PoisonError::into_inner).0
             }
         };
-        list.threads.iter_mut().for_each(Entry::check);
+        list.threads.iter_mut().for_each(ThreadEntry::check);
     }
 }
 
-impl Entry {
+impl ThreadEntry {
     fn check(&mut self) {
         let activation = self.watch_slot.activation.load(Ordering::Acquire);
         // SAFETY: an activation that is there goes only when it is noted nowhere, for which the list is
