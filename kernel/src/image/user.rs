@@ -70,7 +70,7 @@ const INPUT_FRAMES: u64 = 16 + 2;
 /// Input or output: pages that are there from the first call on that needs them. Until then frames are promised
 /// for them, so that a module which was loaded can be called, whatever was loaded behind it.
 #[derive(Debug)]
-struct Buffer {
+struct MappedBuffer {
     promise: Promise,
     address: u64,
     pages: Mutex<Option<Pages>>,
@@ -79,10 +79,10 @@ struct Buffer {
     size: AtomicU64,
 }
 
-impl Buffer {
-    fn new(address: u64, frames: u64) -> Result<Buffer, OutOfFrames> {
+impl MappedBuffer {
+    fn new(address: u64, frames: u64) -> Result<MappedBuffer, OutOfFrames> {
         let promise = Promise::new(frames).ok_or(OutOfFrames)?;
-        Ok(Buffer { promise, address, pages: Mutex::new(None), alias: AtomicU64::new(0), size: AtomicU64::new(0) })
+        Ok(MappedBuffer { promise, address, pages: Mutex::new(None), alias: AtomicU64::new(0), size: AtomicU64::new(0) })
     }
 
     /// Makes room for `bytes`, visible in `space` with `flags`.
@@ -130,8 +130,8 @@ pub struct UserMappings {
     /// The kernel's address of the word that a call's return address is in.
     return_address: u64,
     context: Pages,
-    input: Buffer,
-    output: Buffer,
+    input: MappedBuffer,
+    output: MappedBuffer,
 }
 
 impl UserMappings {
@@ -143,8 +143,8 @@ impl UserMappings {
             return_address: stack.start + stack.size - 8,
             stack,
             context: Pages::new(PAGE_SIZE)?,
-            input: Buffer::new(layout::INPUT, INPUT_FRAMES)?,
-            output: Buffer::new(layout::OUTPUT, OUTPUT_FRAMES)?,
+            input: MappedBuffer::new(layout::INPUT, INPUT_FRAMES)?,
+            output: MappedBuffer::new(layout::OUTPUT, OUTPUT_FRAMES)?,
         };
         let shared = SHARED.call_once(|| shared_pages().ok());
         let (stubs, services) = shared.as_ref().ok_or(OutOfFrames)?;

@@ -7,7 +7,7 @@ use core::sync::atomic::Ordering;
 use bareflow_abi::Context;
 use bareflow_loader::{Call, CallError, CallOutcome, FastReturn, TimedCall};
 
-use super::{Buffer, OptionalCallees, RETURNED, Activation, STACK_SHIFT, run_timed, decode_return, call_trampoline};
+use super::{BufferRange, OptionalCallees, RETURNED, Activation, STACK_SHIFT, run_timed, decode_return, call_trampoline};
 use crate::image::Image;
 use crate::services::undeclared::table;
 
@@ -136,7 +136,7 @@ fn context<'call>(call: &Call<'call, Image>, output: &'call mut [u8]) -> Context
 fn enter(
     call: &Call<'_, Image>,
     context: &mut Context<'_>,
-    buffers: (Buffer, Buffer),
+    buffers: (BufferRange, BufferRange),
     callees: OptionalCallees<'_>,
 ) -> (u64, FastReturn) {
     let stack_top = call.image.kernel_stack_top() + STACK_SHIFT.load(Ordering::Relaxed);

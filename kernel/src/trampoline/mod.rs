@@ -31,15 +31,15 @@ pub struct Activation {
     pub module: *const Name,
     image: *const Image,
     /// As the module sees it.
-    input: Buffer,
+    input: BufferRange,
     /// The same.
-    output: Buffer,
+    output: BufferRange,
     /// The modules it may call, or null.
     callees: *const &'static dyn Callees,
 }
 
 /// Address and length of a call's input or output.
-pub type Buffer = (u64, u64);
+pub type BufferRange = (u64, u64);
 
 /// The modules that a call's may call, if any.
 pub type OptionalCallees<'call> = Option<&'call &'call dyn Callees>;
@@ -74,7 +74,7 @@ impl Activation {
         module: &Name,
         image: &Image,
         module_stack: u64,
-        (input, output): (Buffer, Buffer),
+        (input, output): (BufferRange, BufferRange),
         callees: OptionalCallees<'_>,
     ) -> Activation {
         Activation {
