@@ -26,15 +26,15 @@ impl Checks {
 
 /// What is read of a crate's own files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Own {
+pub(crate) struct CrateFlags {
     pub checks: Checks,
     pub opt_level: Option<String>,
     pub rustflags: Vec<String>,
 }
 
 /// Reads the crate's own files.
-pub(crate) fn own(module: &ModuleCrate) -> Result<Own, BuildError> {
-    let mut own = Own::default();
+pub(crate) fn own(module: &ModuleCrate) -> Result<CrateFlags, BuildError> {
+    let mut own = CrateFlags::default();
     let manifest = document(&module.root.join("Cargo.toml"), &module.name)?;
     if let Some(profile) = manifest.as_ref().and_then(|manifest| manifest.get("profile")?.get("release")) {
         let is_set = |key| profile.get(key).and_then(Item::as_bool).unwrap_or(false);

@@ -69,7 +69,7 @@ pub fn inject(options: &InjectOptions) -> Result<Exit, BoxError> {
     let pieces = state.missing(options.count, PIECE);
     let progress = progress(options.count);
     progress.inc(options.count - pieces.iter().map(|(_, length)| length).sum::<u64>());
-    let work = Work { seed: options.seed, domain, archive, path, progress, state: Mutex::new((state, pieces)) };
+    let work = CampaignRun { seed: options.seed, domain, archive, path, progress, state: Mutex::new((state, pieces)) };
     let jobs = options.jobs.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
     std::thread::scope(|scope| {
         let workers: Vec<_> =
@@ -107,7 +107,7 @@ fn blobs(options: &InjectOptions) -> Result<Vec<(String, Vec<u8>)>, BoxError> {
 }
 
 /// The state that the workers share.
-struct Work {
+struct CampaignRun {
     seed: u64,
     domain: &'static str,
     archive: Vec<u8>,
@@ -117,7 +117,7 @@ struct Work {
     state: Mutex<(CampaignState, Vec<(u64, u64)>)>,
 }
 
-impl Work {
+impl CampaignRun {
     fn lock(&self) -> std::sync::MutexGuard<'_, (CampaignState, Vec<(u64, u64)>)> {
         self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }

@@ -8,7 +8,7 @@ use bareflow_builder::profile::profile;
 use bareflow_builder::{Recipe, build_recipes};
 use indicatif::ProgressBar;
 
-use super::Work;
+use super::TuneRun;
 use crate::BoxError;
 use crate::options::TuneOptions;
 
@@ -51,7 +51,7 @@ impl Candidate {
 /// Builds all candidates. If there can't be a profile, adds a note that says why, and builds only those without.
 pub(super) fn build(
     module: &ModuleCrate,
-    work: &Work<'_>,
+    work: &TuneRun<'_>,
     options: &TuneOptions,
     notes: &mut Vec<String>,
     progress: &ProgressBar,

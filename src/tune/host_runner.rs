@@ -4,7 +4,7 @@ use bareflow_host::HostPlatform;
 use bareflow_loader::{InvalidModule, LoadError, LoadOptions, ModuleId, ModuleManager, Timing};
 use bareflow_suite::OUTPUT_CAPACITY;
 
-use super::Work;
+use super::TuneRun;
 use super::candidates::{Candidate, Ticks};
 use crate::{BoxError, explain};
 
@@ -15,7 +15,7 @@ const WARM_UP: u32 = 3;
 /// alike.
 ///
 /// All must return the same and write the same; otherwise the error names the pair that differs.
-pub(super) fn measure(candidates: &mut [Candidate], work: &Work<'_>) -> Result<(), BoxError> {
+pub(super) fn measure(candidates: &mut [Candidate], work: &TuneRun<'_>) -> Result<(), BoxError> {
     let platform = HostPlatform::new(Box::new(|_| ()))
         .map_err(|error| format!("can't prepare this process for modules: {error}"))?;
     let manager = ModuleManager::new(platform, Timing::Precise);
@@ -74,7 +74,7 @@ pub(super) fn measure(candidates: &mut [Candidate], work: &Work<'_>) -> Result<(
 }
 
 /// Returns the error for two builds of one module that behave differently.
-pub(super) fn disagreement(work: &Work<'_>, pair: [&Candidate; 2], verb: &str, found: &str, call: u32) -> BoxError {
+pub(super) fn disagreement(work: &TuneRun<'_>, pair: [&Candidate; 2], verb: &str, found: &str, call: u32) -> BoxError {
     let [one, other] = pair.map(Candidate::label);
     format!(
         "{}: {one} and {other} {verb} different things at call {}: {found}; \

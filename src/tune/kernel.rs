@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bareflow_protocol::Report;
 
-use super::Work;
+use super::TuneRun;
 use super::candidates::Candidate;
 use super::host_runner::disagreement;
 use crate::boot::boot_archive;
@@ -22,7 +22,7 @@ const TIMEOUT: Duration = Duration::from_secs(300);
 /// Counts the instructions of the candidates that QEMU's processor can run. Returns a note if nothing could be counted.
 ///
 /// All must return the same and write the same; otherwise the error names the pair that differs.
-pub(super) fn count(candidates: &mut [Candidate], work: &Work<'_>) -> Result<Option<String>, BoxError> {
+pub(super) fn count(candidates: &mut [Candidate], work: &TuneRun<'_>) -> Result<Option<String>, BoxError> {
     if embedded::KERNEL.is_empty() {
         return Ok(Some(format!("no instructions counted: this build has no kernel; {}", kernel_remedy())));
     }
@@ -71,7 +71,7 @@ fn label(index: usize) -> String {
 /// Returns the result and the instructions of a candidate; `None` if the processor can't run it.
 fn found(
     report: &Report,
-    work: &Work<'_>,
+    work: &TuneRun<'_>,
     index: usize,
     candidate: &Candidate,
 ) -> Result<Option<(i32, u64)>, BoxError> {

@@ -22,7 +22,7 @@ use crate::{BoxError, Exit, say};
 use candidates::Candidate;
 
 /// The work that the candidates do.
-struct Work<'run> {
+struct TuneRun<'run> {
     /// The module's own name.
     name: &'run str,
     /// The blobs of the modules that it calls.
@@ -71,7 +71,7 @@ fn measure(
     options: &TuneOptions,
 ) -> Result<(Vec<Candidate>, Vec<String>), BoxError> {
     let mut notes = Vec::new();
-    let work = Work { name: &module.name, needed: needed_by(module)?, input, repeat: options.repeat };
+    let work = TuneRun { name: &module.name, needed: needed_by(module)?, input, repeat: options.repeat };
     let progress = progress(2 * options.cpu_levels.len() * options.opt_levels.len() + 2);
     let mut candidates = candidates::build(module, &work, options, &mut notes, &progress)?;
     progress.set_message("running here");
