@@ -6,7 +6,7 @@ use crate::Disk;
 use crate::device::{BlockDevice, SECTOR_SIZE};
 use crate::entry::File;
 use crate::error::DiskError;
-use crate::table::Link;
+use crate::table::ClusterLink;
 
 /// Longest file that is read or saved, in bytes.
 pub const MAX_FILE_SIZE: u64 = 16 << 20;
@@ -76,16 +76,18 @@ impl<D: BlockDevice> Disk<D> {
             chain.push(cluster);
             let link = self.link(cluster)?;
             match link {
-                Link::End if chain.len() == expected => return Ok(chain),
-                Link::End => {
+                ClusterLink::End if chain.len() == expected => return Ok(chain),
+                ClusterLink::End => {
                     return Err(DiskError::ChainTooShort { found: chain.len() as u64, expected: expected as u64 });
                 }
-                Link::Free => return Err(DiskError::ClusterUnused { cluster }),
-                Link::Bad(found) => return Err(DiskError::ClusterOutside { found, highest: self.layout.highest() }),
-                Link::Next(_) if chain.len() == expected => {
+                ClusterLink::Free => return Err(DiskError::ClusterUnused { cluster }),
+                ClusterLink::Bad(found) => {
+                    return Err(DiskError::ClusterOutside { found, highest: self.layout.highest() });
+                }
+                ClusterLink::Next(_) if chain.len() == expected => {
                     return Err(DiskError::ChainTooLong { expected: expected as u64 });
                 }
-                Link::Next(next) => cluster = next,
+                ClusterLink::Next(next) => cluster = next,
             }
         }
     }

@@ -7,7 +7,7 @@ use crate::entry::{self, DirectoryEntry, ENTRY_SIZE, FREE, File, LAST};
 use crate::error::DiskError;
 use crate::layout::{Folder, Kind};
 use crate::long_name::LongName;
-use crate::table::Link;
+use crate::table::ClusterLink;
 use crate::{Disk, MODULES, fallible};
 
 /// Most names that are read of a folder.
@@ -115,10 +115,10 @@ impl<D: BlockDevice> Disk<D> {
                 let inside = passed % self.layout.cluster_sectors;
                 if passed > 0 && inside == 0 {
                     match self.link(walk.cluster)? {
-                        Link::Next(next) => walk.cluster = next,
-                        Link::End => return Ok(None),
-                        Link::Free => return Err(DiskError::ClusterUnused { cluster: walk.cluster }),
-                        Link::Bad(found) => {
+                        ClusterLink::Next(next) => walk.cluster = next,
+                        ClusterLink::End => return Ok(None),
+                        ClusterLink::Free => return Err(DiskError::ClusterUnused { cluster: walk.cluster }),
+                        ClusterLink::Bad(found) => {
                             return Err(DiskError::ClusterOutside { found, highest: self.layout.highest() });
                         }
                     }

@@ -6,7 +6,7 @@ use crate::Disk;
 use crate::bytes::{put, u32_at};
 use crate::device::{BlockDevice, SECTOR_SIZE};
 use crate::error::DiskError;
-use crate::table::Link;
+use crate::table::ClusterLink;
 
 /// Marks of the sector that counts free clusters, and where the count lies.
 const INFO_MARKS: [(usize, u32); 2] = [(0, 0x4161_5252), (484, 0x6141_7272)];
@@ -21,7 +21,7 @@ impl<D: BlockDevice> Disk<D> {
             if found.len() == wanted {
                 break;
             }
-            if self.link(cluster)? == Link::Free {
+            if self.link(cluster)? == ClusterLink::Free {
                 found.push(cluster);
             }
         }

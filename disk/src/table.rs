@@ -24,7 +24,7 @@ impl Default for TableSector {
 
 /// What follows a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Link {
+pub enum ClusterLink {
     /// Nothing: the cluster is free.
     Free,
     /// This cluster, which is one.
@@ -43,17 +43,17 @@ const FAT32_BITS: u32 = 0x0fff_ffff;
 
 impl<D: BlockDevice> Disk<D> {
     /// What follows `cluster`, which is one.
-    pub(crate) fn link(&mut self, cluster: u32) -> Result<Link, DiskError> {
+    pub(crate) fn link(&mut self, cluster: u32) -> Result<ClusterLink, DiskError> {
         let offset = self.hold(cluster)?;
         let (value, end) = match self.layout.kind {
             Kind::Fat16 => (u32::from(u16_at(&self.table.bytes, offset)), 0xfff8),
             Kind::Fat32 => (u32_at(&self.table.bytes, offset) & FAT32_BITS, 0x0fff_fff8),
         };
         Ok(match value {
-            0 => Link::Free,
-            value if value >= 2 && value <= self.layout.highest() => Link::Next(value),
-            value if value >= end => Link::End,
-            value => Link::Bad(value),
+            0 => ClusterLink::Free,
+            value if value >= 2 && value <= self.layout.highest() => ClusterLink::Next(value),
+            value if value >= end => ClusterLink::End,
+            value => ClusterLink::Bad(value),
         })
     }
 

@@ -16,8 +16,8 @@ use crate::disassemble_faults::disassemble;
 use crate::files::write_json;
 use crate::input::read_input;
 use crate::options::{
-    CallOptions, CompareOptions, ConnectOptions, FilesOptions, LoadFileOptions, LogOptions, ModuleOptions,
-    PlainOptions, StatsOptions,
+    CallOptions, CommonOptions, CompareOptions, ConnectOptions, FilesOptions, LoadFileOptions, LogOptions,
+    ModuleOptions, StatsOptions,
 };
 use crate::{BoxError, Exit, output_file, say};
 
@@ -91,7 +91,7 @@ fn tell(connect: &ConnectOptions, request: Request<'_>, said: &str) -> Result<Ex
 ///
 /// # Errors
 /// Anything that keeps the command from being carried out.
-pub fn ps(options: &PlainOptions) -> Result<Exit, BoxError> {
+pub fn ps(options: &CommonOptions) -> Result<Exit, BoxError> {
     run_command(&options.connect, |client| {
         let (found, memory) = (client.ask(Request::Ps)?, client.ask(Request::Memory)?);
         let (Response::Modules(found), Response::Memory { pages, arena_bytes, table_bytes }) = (&found, &memory) else {
@@ -280,6 +280,6 @@ pub fn save(options: &ModuleOptions) -> Result<Exit, BoxError> {
 ///
 /// # Errors
 /// Anything that keeps the command from being carried out.
-pub fn shutdown(options: &PlainOptions) -> Result<Exit, BoxError> {
+pub fn shutdown(options: &CommonOptions) -> Result<Exit, BoxError> {
     tell(&options.connect, Request::Shutdown, "the kernel ends")
 }

@@ -31,7 +31,7 @@ pub struct ConnectOptions {
 
 /// The options that all these commands share.
 #[derive(Debug, Args)]
-pub struct PlainOptions {
+pub struct CommonOptions {
     /// The kernel's address.
     #[command(flatten)]
     pub connect: ConnectOptions,

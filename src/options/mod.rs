@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use clap::{Parser, Subcommand};
 
 pub use client::{
-    CallOptions, CompareOptions, ConnectOptions, FilesOptions, LoadFileOptions, LogOptions, ModuleOptions,
-    OverrideOptions, PlainOptions, PushOptions, StatsOptions, WatchOptions,
+    CallOptions, CommonOptions, CompareOptions, ConnectOptions, FilesOptions, LoadFileOptions, LogOptions,
+    ModuleOptions, OverrideOptions, PushOptions, StatsOptions, WatchOptions,
 };
 pub use load::{Domain, LoadingOptions, Timing};
 pub use modules::{BuildOptions, NewOptions, TestOptions};
@@ -75,7 +75,7 @@ pub enum Command {
     /// Boot the kernel in QEMU and keep it running for the commands below.
     Serve(ServeOptions),
     /// List the modules of a running kernel.
-    Ps(PlainOptions),
+    Ps(CommonOptions),
     /// Replace the loaded module of the same name by a blob.
     Push(PushOptions),
     /// Build and push a module of this workspace whenever one of its files is saved.
@@ -99,7 +99,7 @@ pub enum Command {
     /// Write a loaded module's blob to the kernel's disk.
     Save(ModuleOptions),
     /// Shut the kernel down.
-    Shutdown(PlainOptions),
+    Shutdown(CommonOptions),
 }
 
 impl Command {

@@ -75,16 +75,16 @@ pub fn connect(option: Option<&Path>) -> Result<(PathBuf, UnixStream), BoxError>
 
 /// A link to a socket. It is removed when this is dropped.
 #[derive(Debug)]
-pub struct Link {
+pub struct SocketLink {
     at: PathBuf,
     to: PathBuf,
 }
 
-impl Link {
+impl SocketLink {
     /// Makes a link at `at`, unless something there is in use. Without a link, the kernel is only found in its
     /// workspace.
     #[must_use]
-    pub fn publish(at: &Path, to: &Path) -> Option<Link> {
+    pub fn publish(at: &Path, to: &Path) -> Option<SocketLink> {
         let to = std::path::absolute(to).ok()?;
         if let Ok(there) = fs::symlink_metadata(at) {
             let may_go = there.file_type().is_symlink() || there.file_type().is_socket();
@@ -95,11 +95,11 @@ impl Link {
         }
         fs::create_dir_all(at.parent()?).ok()?;
         symlink(&to, at).ok()?;
-        Some(Link { at: at.to_owned(), to })
+        Some(SocketLink { at: at.to_owned(), to })
     }
 }
 
-impl Drop for Link {
+impl Drop for SocketLink {
     fn drop(&mut self) {
         // Another kernel's link may be there by now.
         if fs::read_link(&self.at).is_ok_and(|to| to == self.to) {
@@ -118,17 +118,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (at, to) = (folder.path().join("run/s"), folder.path().join("s"));
         let listener = UnixListener::bind(&to).unwrap();
-        let link = Link::publish(&at, &to).unwrap();
+        let link = SocketLink::publish(&at, &to).unwrap();
         assert!(UnixStream::connect(&at).is_ok());
-        assert!(Link::publish(&at, &folder.path().join("other")).is_none(), "a kernel is found there");
+        assert!(SocketLink::publish(&at, &folder.path().join("other")).is_none(), "a kernel is found there");
         drop(listener);
-        let newer = Link::publish(&at, &folder.path().join("other")).unwrap();
+        let newer = SocketLink::publish(&at, &folder.path().join("other")).unwrap();
         drop(link);
         assert!(fs::symlink_metadata(&at).is_ok(), "another one's stays");
         drop(newer);
         assert!(fs::symlink_metadata(&at).is_err());
         fs::write(&at, "kept").unwrap();
-        assert!(Link::publish(&at, &to).is_none());
+        assert!(SocketLink::publish(&at, &to).is_none());
         assert_eq!(fs::read(&at).unwrap(), b"kept");
     }
 }

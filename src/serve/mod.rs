@@ -44,7 +44,7 @@ pub fn serve(options: &ServeOptions) -> Result<Exit, BoxError> {
     let command_line = format!("{command_line} serve=1");
     let machine = Machine { command_line, virtio_channel: true, archive, data_disk_read_only, ..machine };
     let socket = Socket::bind(&path)?;
-    let _link = link.and_then(|link| address::Link::publish(&link, &path));
+    let _link = link.and_then(|link| address::SocketLink::publish(&link, &path));
     let stopped = Arc::new(AtomicBool::new(false));
     let (told, kill_handle) = mpsc::channel();
     end_on_signals(&stopped, kill_handle)?;

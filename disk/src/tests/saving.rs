@@ -5,7 +5,7 @@ use std::string::String;
 use std::vec::Vec;
 
 use super::{KINDS, Memory, blob, fsck, image, modules};
-use crate::table::Link;
+use crate::table::ClusterLink;
 use crate::{Disk, DiskError};
 
 #[test]
@@ -66,7 +66,7 @@ fn a_full_disk_stays_as_it_is() {
         let base = image(kind, &[("sum.mod", &old)]);
         let mut disk = Disk::open(Memory::new(&base)).unwrap();
         for cluster in 2..=disk.layout.highest() {
-            if disk.link(cluster).unwrap() == Link::Free {
+            if disk.link(cluster).unwrap() == ClusterLink::Free {
                 disk.set_link(cluster, None).unwrap();
             }
         }

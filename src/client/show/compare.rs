@@ -2,7 +2,7 @@
 
 use bareflow_protocol::comparison::{self, Arm, Comparison, Verdict};
 
-use super::{Figure, or_dash, table};
+use super::{Rounded, or_dash, table};
 
 /// The width of the longest bar, in columns.
 const BAR_WIDTH: u32 = 24;
@@ -28,7 +28,7 @@ pub fn text(comparison: &Comparison) -> String {
     let titles = [title(first), title(second)];
     let mut rows = Vec::new();
     for (index, figure) in comparison::Figure::ALL.into_iter().enumerate() {
-        let cycles = |side: &Arm| or_dash(side.cycles.get(index).copied().map(Figure));
+        let cycles = |side: &Arm| or_dash(side.cycles.get(index).copied().map(Rounded));
         let ratio = comparison.ratios.get(index).copied().flatten().map(|ratio| format!("{ratio:.3}"));
         rows.push(vec![figure.name().to_owned(), cycles(first), cycles(second), or_dash(ratio)]);
     }

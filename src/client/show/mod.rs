@@ -9,9 +9,9 @@ pub mod table;
 use std::fmt;
 
 /// A number with at most two decimals, and none where they are zero.
-pub(super) struct Figure(pub f64);
+pub(super) struct Rounded(pub f64);
 
-impl fmt::Display for Figure {
+impl fmt::Display for Rounded {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = format!("{:.2}", self.0);
         out.pad(text.strip_suffix(".00").unwrap_or(&text))

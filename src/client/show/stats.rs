@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use bareflow_protocol::report::{Diagnosis, Fault, Module};
 
-use super::{Figure, or_dash};
+use super::{Rounded, or_dash};
 
 /// The number of registers on one line of a diagnosis.
 const REGISTERS: usize = 3;
@@ -17,7 +17,7 @@ pub fn text(modules: &[Module]) -> String {
 }
 
 fn module_text(module: &Module) -> String {
-    let average = or_dash(module.avg_cycles.map(Figure));
+    let average = or_dash(module.avg_cycles.map(Rounded));
     let mut lines = vec![
         format!("=== Module Stats: {} ===", module.name),
         format!("  Code address:  {:#x}", module.code_address),
@@ -30,12 +30,12 @@ fn module_text(module: &Module) -> String {
     ];
     if module.avg_cycles.is_some() {
         let corrected = &module.corrected;
-        lines.push(format!("  Std deviation: {}", or_dash(module.std_dev.map(Figure))));
+        lines.push(format!("  Std deviation: {}", or_dash(module.std_dev.map(Rounded))));
         lines.push(format!("  p50 / p99:     {} / {}", or_dash(module.p50_cycles), or_dash(module.p99_cycles)));
         lines.push("  Less the cycles of measuring:".to_owned());
         lines.push(format!(
             "    avg {}, min {}, p50 {}, p99 {}",
-            or_dash(corrected.avg.map(Figure)),
+            or_dash(corrected.avg.map(Rounded)),
             or_dash(corrected.min),
             or_dash(corrected.p50),
             or_dash(corrected.p99)
