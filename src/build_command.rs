@@ -116,11 +116,11 @@ fn crate_at(folder: &str) -> Result<(ModuleCrate, PathBuf), BoxError> {
     let path = Path::new(folder);
     let manifest = if path.ends_with("Cargo.toml") { path.to_owned() } else { path.join("Cargo.toml") };
     if !manifest.is_file() {
-        let around = path.canonicalize().ok();
-        let around =
-            around.as_deref().and_then(|path| path.ancestors().find(|folder| folder.join("Cargo.toml").is_file()));
-        if let Some(around) = around {
-            return Err(format!("no Cargo.toml in {folder}; the crate around it is {}", around.display()).into());
+        let enclosing = path.canonicalize().ok();
+        let enclosing =
+            enclosing.as_deref().and_then(|path| path.ancestors().find(|folder| folder.join("Cargo.toml").is_file()));
+        if let Some(enclosing) = enclosing {
+            return Err(format!("no Cargo.toml in {folder}; the crate around it is {}", enclosing.display()).into());
         }
         return Err(format!("no Cargo.toml in {folder}; `bareflow new --standalone {folder}` makes a module").into());
     }

@@ -63,11 +63,11 @@ struct Formatted {
 impl Write for Formatted {
     fn write_str(&mut self, part: &str) -> fmt::Result {
         for byte in part.bytes() {
-            let Some(place) = self.bytes.get_mut(self.length) else {
+            let Some(target) = self.bytes.get_mut(self.length) else {
                 self.length = PANIC_TEXT_SIZE + 1;
                 return Err(fmt::Error);
             };
-            place.write(byte);
+            target.write(byte);
             self.length += 1;
         }
         Ok(())

@@ -108,17 +108,17 @@ impl<'bytes> Symbols<'bytes> {
     #[must_use]
     pub fn find(bytes: &'bytes [u8], offset: u64) -> Option<Symbol<'bytes>> {
         let mut symbols = Symbols::new(bytes);
-        while let Ok((place, name)) = symbols.read_bytes() {
-            if place.contains(offset) {
-                return Some(Symbol { name: core::str::from_utf8(name).ok()?, ..place });
+        while let Ok((symbol, name)) = symbols.read_bytes() {
+            if symbol.contains(offset) {
+                return Some(Symbol { name: core::str::from_utf8(name).ok()?, ..symbol });
             }
         }
         None
     }
 
     fn read(&mut self) -> Result<Symbol<'bytes>, BadSymbol> {
-        let (place, name) = self.read_bytes()?;
-        Ok(Symbol { name: core::str::from_utf8(name).map_err(|_| BadSymbol::Name)?, ..place })
+        let (symbol, name) = self.read_bytes()?;
+        Ok(Symbol { name: core::str::from_utf8(name).map_err(|_| BadSymbol::Name)?, ..symbol })
     }
 
     /// The next entry, still without its name, and the name's bytes.

@@ -118,9 +118,9 @@ pub fn discover(manifest: &Path) -> Result<Workspace, BuildError> {
 /// # Errors
 /// When cargo can't read it, or a module's settings are wrong.
 pub fn gallery(manifest: &Path) -> Result<Workspace, BuildError> {
-    let around = metadata(manifest)?;
-    let metadata = metadata(&around.workspace_root.join("gallery/Cargo.toml").into_std_path_buf())?;
-    let target = around.target_directory.into_std_path_buf();
+    let enclosing = metadata(manifest)?;
+    let metadata = metadata(&enclosing.workspace_root.join("gallery/Cargo.toml").into_std_path_buf())?;
+    let target = enclosing.target_directory.into_std_path_buf();
     let modules = metadata
         .workspace_packages()
         .into_iter()

@@ -17,7 +17,7 @@ pub fn u32_at(bytes: &[u8], offset: usize) -> u32 {
 
 /// Writes `value` at `offset`, as far as there is room.
 pub fn put(bytes: &mut [u8], offset: usize, value: &[u8]) {
-    for (place, &byte) in bytes.iter_mut().skip(offset).zip(value) {
-        *place = byte;
+    for (target, &byte) in bytes.iter_mut().skip(offset).zip(value) {
+        *target = byte;
     }
 }

@@ -101,7 +101,7 @@ impl<D: BlockDevice> Disk<D> {
         }
         if !rest.is_empty() {
             let last = self.read_sector(first + whole as u64)?;
-            rest.iter_mut().zip(last).for_each(|(place, byte)| *place = byte);
+            rest.iter_mut().zip(last).for_each(|(target, byte)| *target = byte);
         }
         Ok(())
     }

@@ -150,22 +150,22 @@ impl<D: BlockDevice> Disk<D> {
         stamp: Stamp,
     ) -> Result<usize, DiskError> {
         let count = blob.len().div_ceil(self.layout.cluster_size());
-        let (place, last_cluster) = self.find_position(folder)?;
-        let grows = place.is_none();
+        let (position, last_cluster) = self.find_position(folder)?;
+        let grows = position.is_none();
         let clusters = self.find_free(count + usize::from(grows))?;
         let (own, new) = clusters.split_at_checked(count).unwrap_or((&clusters, &[]));
         self.fill(own, blob)?;
         self.join(own)?;
         self.fill(new, &[])?;
         self.join(new)?;
-        if let Some(end) = place.as_ref().and_then(|place| place.end) {
+        if let Some(end) = position.as_ref().and_then(|position| position.end) {
             let mut next = self.read_sector(end)?;
             put(&mut next, 0, &[LAST]);
             self.write_sector(end, &next)?;
         }
         self.flush()?;
-        let place = match (place, new.first()) {
-            (Some(place), _) => place,
+        let position = match (position, new.first()) {
+            (Some(position), _) => position,
             (None, Some(&cluster)) => {
                 self.set_link(last_cluster, Some(cluster))?;
                 self.write_table()?;
@@ -174,13 +174,13 @@ impl<D: BlockDevice> Disk<D> {
             }
             (None, None) => return Err(DiskError::FolderFull),
         };
-        let mut sector = self.read_sector(place.sector)?;
-        let takes_mark = sector.get(place.offset) == Some(&LAST);
-        put(&mut sector, place.offset, &entry::write(short, own.first().copied().unwrap_or_default(), bytes, stamp));
+        let mut sector = self.read_sector(position.sector)?;
+        let takes_mark = sector.get(position.offset) == Some(&LAST);
+        put(&mut sector, position.offset, &entry::write(short, own.first().copied().unwrap_or_default(), bytes, stamp));
         if takes_mark {
-            put(&mut sector, place.offset + ENTRY_SIZE, &[LAST]);
+            put(&mut sector, position.offset + ENTRY_SIZE, &[LAST]);
         }
-        self.write_sector(place.sector, &sector)?;
+        self.write_sector(position.sector, &sector)?;
         Ok(clusters.len())
     }
 
@@ -207,9 +207,9 @@ fn free_name(checksum: u32, files: &[File]) -> Result<ShortName, DiskError> {
     let names = (0..NAMES).map(|tried| {
         let mut short = *b"        MOD";
         let number = checksum.wrapping_add(tried);
-        for (place, digit) in short.iter_mut().take(8).zip((0..8).rev()) {
+        for (position, digit) in short.iter_mut().take(8).zip((0..8).rev()) {
             let digit = (number >> (4 * digit) & 0xf) as u8;
-            *place = if digit < 10 { b'0' + digit } else { b'A' + digit - 10 };
+            *position = if digit < 10 { b'0' + digit } else { b'A' + digit - 10 };
         }
         short
     });

@@ -77,9 +77,9 @@ extern "C" fn serve(_: *mut Context<'_>, arguments: *mut CallArguments<'_>) -> u
 /// # Errors
 /// The address that is not the module's to pass on.
 fn call(activation: &Activation, arguments: *mut CallArguments<'_>) -> Result<u32, u64> {
-    let (place, size) = (arguments.addr() as u64, size_of::<CallArguments<'_>>() as u64);
-    if !activation.may_write(place, size) {
-        return Err(place);
+    let (address, size) = (arguments.addr() as u64, size_of::<CallArguments<'_>>() as u64);
+    if !activation.may_write(address, size) {
+        return Err(address);
     }
     // SAFETY: so many bytes of the module are mapped there, as was just found, and any bytes are arguments.
     let given = unsafe { arguments.read_unaligned() };
@@ -90,7 +90,7 @@ fn call(activation: &Activation, arguments: *mut CallArguments<'_>) -> Result<u3
     let output: &mut [u8] = if capacity == 0 {
         &mut []
     } else {
-        let others = [place..place + size, range(name), range(input)];
+        let others = [address..address + size, range(name), range(input)];
         if !activation.may_write(start, capacity as u64) || others.iter().any(|other| overlap(&own, other)) {
             return Err(start);
         }

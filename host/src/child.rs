@@ -66,12 +66,12 @@ static STARTING: Mutex<()> = Mutex::new(());
 /// Moves a sealed image out of this process, into one of its own.
 #[expect(clippy::result_large_err, reason = "a box would be memory that may not be there")]
 pub(crate) fn sandbox(mut image: Image, thread: &ThreadContext) -> Result<Image, (Image, PlatformError)> {
-    let Ok(place) = Box::try_new_uninit() else {
+    let Ok(boxed) = Box::try_new_uninit() else {
         return Err((image, PlatformError { what: "take memory for a module's process", bytes: size_of::<Child>() }));
     };
     match Child::start(&image, thread) {
         Ok(child) => {
-            image.child = Some(Box::write(place, child));
+            image.child = Some(Box::write(boxed, child));
             Ok(image)
         }
         Err(what) => Err((image, PlatformError { what, bytes: 0 })),

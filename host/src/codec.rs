@@ -31,7 +31,7 @@ impl<'channel> Codec<'channel> {
     pub fn put_bytes(&mut self, bytes: &[u8]) {
         for chunk in bytes.chunks(8) {
             let mut word = [0; 8];
-            word.iter_mut().zip(chunk).for_each(|(place, byte)| *place = *byte);
+            word.iter_mut().zip(chunk).for_each(|(target, byte)| *target = *byte);
             self.put(u64::from_le_bytes(word));
         }
     }
@@ -60,7 +60,7 @@ impl<'channel> Codec<'channel> {
     pub fn get_bytes<const N: usize>(&mut self) -> Option<[u8; N]> {
         let mut bytes = [0; N];
         for chunk in bytes.chunks_mut(8) {
-            chunk.iter_mut().zip(self.get()?.to_le_bytes()).for_each(|(place, byte)| *place = byte);
+            chunk.iter_mut().zip(self.get()?.to_le_bytes()).for_each(|(target, byte)| *target = byte);
         }
         Some(bytes)
     }

@@ -87,13 +87,13 @@ impl Ground {
     /// Goes on with `work` on the stack, with `what`, for good.
     pub fn go_on<T>(self, what: T, work: extern "C" fn(*mut T) -> !) -> ! {
         let top = self.start + GUARD_SIZE + STACK_SIZE;
-        let place = std::ptr::with_exposed_provenance_mut::<T>((top - size_of::<T>()) & !63);
+        let target = std::ptr::with_exposed_provenance_mut::<T>((top - size_of::<T>()) & !63);
         // SAFETY: the place is aligned, lies in memory that `map` mapped, and is nobody else's; the work begins below it, as
         // a function does, and never returns. The instruction is there where the processor says so.
         unsafe {
-            place.write(what);
+            target.write(what);
             let has_xsave = __cpuid(1).ecx & HAS_XSAVE;
-            bareflow_host_go_on(place.cast(), work as *const c_void, &raw const CLEAR_STATE, has_xsave)
+            bareflow_host_go_on(target.cast(), work as *const c_void, &raw const CLEAR_STATE, has_xsave)
         }
     }
 }

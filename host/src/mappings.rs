@@ -67,7 +67,7 @@ fn mappings(maps: &[u8]) -> impl Iterator<Item = Option<Mapping<'_>>> {
 }
 
 /// The mapping that an address lies in: its first address, and the one behind its last.
-pub(crate) fn around(maps: &[u8], address: u64) -> Option<(u64, u64)> {
+pub(crate) fn mapping_of(maps: &[u8], address: u64) -> Option<(u64, u64)> {
     mappings(maps)
         .flatten()
         .map(|mapping| (mapping.start, mapping.end))
@@ -169,8 +169,8 @@ mod tests {
 
     #[test]
     fn finds_what_an_address_lies_in() {
-        assert_eq!(around(MAPS, 0x5008), Some((0x5000, 0x9000)));
-        assert_eq!(around(MAPS, 0xc000), None);
+        assert_eq!(mapping_of(MAPS, 0x5008), Some((0x5000, 0x9000)));
+        assert_eq!(mapping_of(MAPS, 0xc000), None);
     }
 
     #[test]

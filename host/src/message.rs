@@ -187,7 +187,7 @@ fn put_diagnosis(words: &mut Codec<'_>, diagnosis: &Diagnosis) {
             words.put(text.is_cut().into());
             let text = text.bytes();
             let mut bytes = [0; MESSAGE_SIZE];
-            bytes.iter_mut().zip(text).for_each(|(place, byte)| *place = *byte);
+            bytes.iter_mut().zip(text).for_each(|(target, byte)| *target = *byte);
             words.put(text.len() as u64);
             words.put_bytes(&bytes);
         }

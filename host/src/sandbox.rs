@@ -148,7 +148,7 @@ pub(crate) fn call(
     // What is no name is nobody's.
     let name = std::str::from_utf8(name).ok().and_then(Name::new).ok_or(CallRefusal::NotDeclared)?;
     let mut field = [0; NAME_SIZE];
-    field.iter_mut().zip(name.as_str().bytes()).for_each(|(place, byte)| *place = byte);
+    field.iter_mut().zip(name.as_str().bytes()).for_each(|(target, byte)| *target = byte);
     let ask =
         |reply: &ChildMessage| serve(channel, reply, activation.image(), activation.module(), activation.thread());
     let request = ask(&ChildMessage::Call { name: field, input: input.len() as u64, output: output.len() as u64 });
@@ -247,9 +247,9 @@ fn read_maps(channel: &Channel) -> Option<u64> {
     let room = channel.room();
     let mut length = 0;
     loop {
-        let place = with_exposed_provenance_mut::<u8>(channel.data(length) as usize);
+        let pointer = with_exposed_provenance_mut::<u8>(channel.data(length) as usize);
         // SAFETY: `room` bytes of the channel are this side's until it passes the turn on.
-        match unsafe { libc::read(maps, place.cast(), (room - length) as usize) } {
+        match unsafe { libc::read(maps, pointer.cast(), (room - length) as usize) } {
             // A list that does not fit is not the whole list.
             0 => return Some(length).filter(|&length| length < room),
             count => length += u64::try_from(count).ok()?,
@@ -262,7 +262,7 @@ fn thread_pages(maps: &[u8]) -> Option<(u64, u64)> {
     let pointer = thread_pointer();
     // SAFETY: takes nothing and always succeeds.
     let errors = unsafe { libc::__errno_location() }.addr() as u64;
-    let (start, end) = mappings::around(maps, pointer)?;
+    let (start, end) = mappings::mapping_of(maps, pointer)?;
     let used = [errors, (&raw const *trampoline::current_call()).addr() as u64, pointer];
     let first = used.into_iter().min()?;
     let used = used.into_iter().all(|address| (start..end).contains(&address));
@@ -272,10 +272,10 @@ fn thread_pages(maps: &[u8]) -> Option<(u64, u64)> {
 
 /// Puts zeros in the place of what is there.
 fn zero(start: u64, end: u64) -> bool {
-    let (place, protection) = (without_provenance_mut(start as usize), libc::PROT_READ | libc::PROT_WRITE);
+    let (pointer, protection) = (without_provenance_mut(start as usize), libc::PROT_READ | libc::PROT_WRITE);
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
     // SAFETY: callers have nothing there that this process goes on to use.
-    unsafe { libc::mmap(place, (end - start) as usize, protection, flags, -1, 0) == place }
+    unsafe { libc::mmap(pointer, (end - start) as usize, protection, flags, -1, 0) == pointer }
 }
 
 /// What the variables of this thread lie below, and its C library's notes above.

@@ -66,8 +66,8 @@ const UPPER: u32 = 4;
 /// `AUDIT_ARCH_X86_64`: 64-bit calls alone, where numbers mean what they mean here.
 const X86_64: u32 = 0xc000_003e;
 
-const fn load(place: u32) -> sock_filter {
-    sock_filter { code: (BPF_LD | BPF_W | BPF_ABS) as u16, jt: 0, jf: 0, k: place }
+const fn load(offset: u32) -> sock_filter {
+    sock_filter { code: (BPF_LD | BPF_W | BPF_ABS) as u16, jt: 0, jf: 0, k: offset }
 }
 
 /// Skips instructions: `yes` if the value is that, `no` if it is not.

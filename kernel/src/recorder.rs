@@ -94,8 +94,8 @@ impl Recorder {
             Err(CallError::Fault(fault)) => End::Faulted { kind: String::from(fault.kind.name()), offset: fault.offset },
             Err(CallError::NoMemory) => End::NoMemory,
         };
-        let place = self.open.pop()?;
-        self.calls.get_mut(place)?.end = end;
+        let index = self.open.pop()?;
+        self.calls.get_mut(index)?.end = end;
         Some(())
     }
 }

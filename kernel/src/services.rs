@@ -227,8 +227,8 @@ pub fn fill_stubs() -> [u8; (STUB_COUNT * STUB_SIZE) as usize] {
     let mut page = [0xcc; (STUB_COUNT * STUB_SIZE) as usize];
     for number in [RETURN_STUB, LOG_STUB, CLOCK_STUB, CALL_STUB] {
         let start = (number * STUB_SIZE) as usize;
-        if let Some(place) = page.get_mut(start..start + STUB.len()) {
-            place.copy_from_slice(&STUB);
+        if let Some(target) = page.get_mut(start..start + STUB.len()) {
+            target.copy_from_slice(&STUB);
         }
     }
     page
@@ -238,8 +238,8 @@ pub fn fill_stubs() -> [u8; (STUB_COUNT * STUB_SIZE) as usize] {
 pub fn fill_table() -> [u8; size_of::<Services>()] {
     let mut table = [0; size_of::<Services>()];
     let mut put = |offset: usize, bytes: &[u8]| {
-        if let Some(place) = table.get_mut(offset..offset + bytes.len()) {
-            place.copy_from_slice(bytes);
+        if let Some(target) = table.get_mut(offset..offset + bytes.len()) {
+            target.copy_from_slice(bytes);
         }
     };
     put(offset_of!(Services, size), &(size_of::<Services>() as u32).to_le_bytes());

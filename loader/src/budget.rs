@@ -67,7 +67,7 @@ impl Budget {
         for part in text.split(',') {
             let bad = BadBudget { part };
             let (key, value) = part.split_once('=').ok_or(bad)?;
-            let (place, units): (_, &[(&str, u32)]) = match key {
+            let (target, units): (_, &[(&str, u32)]) = match key {
                 "time" => (&mut budget.time_us, &[("us", 1), ("ms", 1_000), ("s", 1_000_000)]),
                 "stack" => (&mut budget.stack, &SIZES),
                 "heap" => (&mut budget.heap, &SIZES),
@@ -76,7 +76,7 @@ impl Budget {
             };
             let digits = value.trim_end_matches(|last: char| !last.is_ascii_digit());
             let (_, factor) = units.iter().find(|(unit, _)| *unit == &value[digits.len()..]).ok_or(bad)?;
-            *place = digits.parse::<u32>().ok().and_then(|number| number.checked_mul(*factor)).ok_or(bad)?;
+            *target = digits.parse::<u32>().ok().and_then(|number| number.checked_mul(*factor)).ok_or(bad)?;
         }
         Ok(budget)
     }

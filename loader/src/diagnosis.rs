@@ -66,8 +66,8 @@ impl ServiceLog {
             self.calls.rotate_left(1);
             self.count -= 1;
         }
-        if let Some(place) = self.calls.get_mut(self.count) {
-            *place = call;
+        if let Some(target) = self.calls.get_mut(self.count) {
+            *target = call;
             self.count += 1;
         }
     }
@@ -93,7 +93,7 @@ impl Text {
     pub fn new(bytes: &[u8]) -> Text {
         let length = bytes.len().min(MESSAGE_SIZE);
         let mut text = Text { bytes: [0; MESSAGE_SIZE], length, is_cut: bytes.len() > length };
-        text.bytes.iter_mut().zip(bytes).for_each(|(place, byte)| *place = *byte);
+        text.bytes.iter_mut().zip(bytes).for_each(|(target, byte)| *target = *byte);
         text
     }
 

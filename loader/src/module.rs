@@ -179,9 +179,9 @@ impl<A: Allocator> Metadata<A> {
 
     /// Returns a part, whose start and length are given by `place`.
     #[inline]
-    fn part(&self, place: impl FnOnce(&MetadataParts<A>) -> (usize, usize)) -> &[u8] {
+    fn part(&self, locate: impl FnOnce(&MetadataParts<A>) -> (usize, usize)) -> &[u8] {
         let Some(parts) = &self.0 else { return &[] };
-        let (start, length) = place(parts);
+        let (start, length) = locate(parts);
         parts.bytes.get(start..start + length).unwrap_or_default()
     }
 

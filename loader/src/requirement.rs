@@ -26,13 +26,13 @@ impl Requirement {
             return Some(Requirement(comparators));
         }
         let is_version = semver::Version::parse(text).is_ok();
-        let mut places = comparators.iter_mut();
+        let mut targets = comparators.iter_mut();
         for part in text.split(',') {
             let mut comparator = Comparator::parse(part.trim()).ok()?;
             if is_version {
                 comparator.op = Op::Exact;
             }
-            *places.next()? = Some(comparator);
+            *targets.next()? = Some(comparator);
         }
         Some(Requirement(comparators))
     }

@@ -93,7 +93,7 @@ fn header_of(payload: &[u8]) -> Option<[u8; HEADER_SIZE]> {
     let length = u32::try_from(payload.len()).ok().filter(|_| payload.len() <= MAX_PAYLOAD)?.to_le_bytes();
     let checksum = crc32c(&[&length, payload]).to_le_bytes();
     let mut header = [0; HEADER_SIZE];
-    header.iter_mut().zip([MARK, length, checksum].as_flattened()).for_each(|(place, byte)| *place = *byte);
+    header.iter_mut().zip([MARK, length, checksum].as_flattened()).for_each(|(target, byte)| *target = *byte);
     Some(header)
 }
 
@@ -117,8 +117,8 @@ pub fn write_frame(frame: &mut Vec<u8>, message: &impl Serialize, most: usize) -
         return Err(error);
     }
     let header = frame.get(HEADER_SIZE..).and_then(header_of).unwrap_or(header);
-    if let Some(place) = frame.first_chunk_mut() {
-        *place = header;
+    if let Some(target) = frame.first_chunk_mut() {
+        *target = header;
     }
     Ok(())
 }
@@ -257,7 +257,7 @@ impl Decoder {
             }
             Err(_) => {
                 let mut head = [0; HEAD];
-                head.iter_mut().zip(payload).for_each(|(place, byte)| *place = *byte);
+                head.iter_mut().zip(payload).for_each(|(target, byte)| *target = *byte);
                 Err(FrameError::NoMemory { length, head })
             }
         };

@@ -291,8 +291,8 @@ impl<P: Platform> fmt::Display for Users<'_, P> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Users(manager, id) = self;
         let users = manager.dependents(*id).filter_map(|user| manager.stats(user));
-        users.enumerate().try_for_each(|(place, user)| {
-            let comma = if place == 0 { "" } else { ", " };
+        users.enumerate().try_for_each(|(index, user)| {
+            let comma = if index == 0 { "" } else { ", " };
             write!(out, "{comma}{} {}", user.name, user.version)
         })
     }

@@ -43,8 +43,8 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
         let pending = self.pending.take();
         // Without memory to look for circles, what is missed is said alone.
         let needs = Needs::of(pending.iter().map(|one| &*one.blob)).ok();
-        for (place, one) in pending.iter().enumerate() {
-            let circle = needs.as_ref().and_then(|needs| needs.circle(place).ok().flatten());
+        for (index, one) in pending.iter().enumerate() {
+            let circle = needs.as_ref().and_then(|needs| needs.circle(index).ok().flatten());
             match (circle, one.misses) {
                 (Some(circle), _) => self.log_refusal(&one.label, &circle),
                 (None, Some((name, versions))) => {
@@ -64,8 +64,8 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
         // not tried again: that would read all of its blob.
         loop {
             let found = self.pending.borrow().iter().position(|one| self.is_met(one));
-            let Some(place) = found else { return };
-            let one = self.pending.borrow_mut().remove(place);
+            let Some(index) = found else { return };
+            let one = self.pending.borrow_mut().remove(index);
             self.try_load(one);
         }
     }

@@ -102,9 +102,9 @@ impl Uploads {
 
     /// The blob, when all of it is there. Complete or not, it is no longer on its way.
     pub fn take(&mut self, client: u32) -> Result<Vec<u8>, ErrorText> {
-        let place = self.0.iter().position(|upload| upload.client == client);
-        let place = place.ok_or("no blob was sent, or it was given up; send one before asking for its load")?;
-        let Upload { length, checksum, bytes, .. } = self.0.swap_remove(place);
+        let index = self.0.iter().position(|upload| upload.client == client);
+        let index = index.ok_or("no blob was sent, or it was given up; send one before asking for its load")?;
+        let Upload { length, checksum, bytes, .. } = self.0.swap_remove(index);
         if bytes.len() < length {
             return Err(error_text!("{} of {length} bytes of the blob came; send it again", bytes.len()));
         }

@@ -53,8 +53,8 @@ impl Names {
 
     /// Returns the name of the function that begins at `offset`.
     fn at(&self, offset: u64) -> Option<&str> {
-        let place = self.0.binary_search_by_key(&offset, |(start, _)| *start).ok()?;
-        self.0.get(place).map(|(_, name)| name.as_str())
+        let index = self.0.binary_search_by_key(&offset, |(start, _)| *start).ok()?;
+        self.0.get(index).map(|(_, name)| name.as_str())
     }
 }
 

@@ -55,12 +55,12 @@ pub fn to_listen(option: Option<&Path>) -> (PathBuf, Option<PathBuf>) {
 /// # Errors
 /// When there is none; the error names all paths that were tried.
 pub fn connect(option: Option<&Path>) -> Result<(PathBuf, UnixStream), BoxError> {
-    let places = match said(option) {
+    let paths = match said(option) {
         Some(path) => vec![path],
         None => [of_workspace(), of_user()].into_iter().flatten().collect(),
     };
     let mut tried = Vec::new();
-    for path in places {
+    for path in paths {
         match UnixStream::connect(&path) {
             Ok(stream) => return Ok((path, stream)),
             Err(error) => tried.push(format!("no kernel at {}: {error}", path.display())),

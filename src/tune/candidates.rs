@@ -92,8 +92,8 @@ fn under_name(mut blob: Vec<u8>, name: &str) -> Vec<u8> {
     if let Some(start) = blob.first_chunk_mut::<HEADER_SIZE>() {
         let mut header = Header::from_bytes(start);
         header.name = [0; 32];
-        for (place, byte) in header.name.iter_mut().zip(name.bytes()) {
-            *place = byte;
+        for (target, byte) in header.name.iter_mut().zip(name.bytes()) {
+            *target = byte;
         }
         *start = header.to_bytes();
         if let Some((checksum, field)) = checksum_of(&blob).zip(blob.get_mut(HEADER_SIZE - 4..HEADER_SIZE)) {

@@ -44,11 +44,11 @@ fn draw(module: &str, bars: &[(String, u64)]) -> Result<String, Box<dyn Error>> 
             .y_label_area_size(110)
             .build_cartesian_2d(0.0..longest, (0..bars.len().saturating_sub(1)).into_segmented())?;
         // The axis points up, but the first candidate belongs at the top.
-        let name = |place: &SegmentValue<usize>| match place {
-            SegmentValue::CenterOf(place) => bars.iter().rev().nth(*place).map(|(name, _)| name.clone()),
+        let name = |index: &SegmentValue<usize>| match index {
+            SegmentValue::CenterOf(index) => bars.iter().rev().nth(*index).map(|(name, _)| name.clone()),
             _ => None,
         };
-        let label = |place: &SegmentValue<usize>| name(place).unwrap_or_default();
+        let label = |index: &SegmentValue<usize>| name(index).unwrap_or_default();
         chart
             .configure_mesh()
             .disable_y_mesh()
@@ -56,8 +56,8 @@ fn draw(module: &str, bars: &[(String, u64)]) -> Result<String, Box<dyn Error>> 
             .y_labels(bars.len())
             .y_label_formatter(&label)
             .draw()?;
-        chart.draw_series(bars.iter().rev().enumerate().map(|(place, &(_, ticks))| {
-            let corners = [(0.0, SegmentValue::Exact(place)), (ticks as f64, SegmentValue::Exact(place + 1))];
+        chart.draw_series(bars.iter().rev().enumerate().map(|(index, &(_, ticks))| {
+            let corners = [(0.0, SegmentValue::Exact(index)), (ticks as f64, SegmentValue::Exact(index + 1))];
             let mut bar = Rectangle::new(corners, COLOUR.filled());
             bar.set_margin(3, 3, 0, 0);
             bar

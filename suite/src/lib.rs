@@ -202,8 +202,8 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
     /// Says why none of these can be loaded, each of which misses another one.
     fn refuse_all(&mut self, waiting: &[&Source<'_>]) {
         let needs = order::Needs::of(waiting.iter().map(|source| source.bytes)).ok();
-        for (place, source) in waiting.iter().enumerate() {
-            let circle = needs.as_ref().and_then(|needs| needs.circle(place).ok().flatten()).map(ErrorText::into_owned);
+        for (index, source) in waiting.iter().enumerate() {
+            let circle = needs.as_ref().and_then(|needs| needs.circle(index).ok().flatten()).map(ErrorText::into_owned);
             let missing = || self.manager.load_with(source.bytes, &self.options(source)).err();
             let error = circle.or_else(|| missing().map(|error| error.to_string()));
             self.refuse(source, error.unwrap_or_default());

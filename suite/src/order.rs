@@ -46,15 +46,15 @@ impl<'blobs> Needs<'blobs> {
     pub fn of(blobs: impl Iterator<Item = &'blobs [u8]>) -> Result<Needs<'blobs>, NoMemory> {
         let modules = collect(blobs.map(|blob| Ok::<_, NoMemory>(RawModule::parse(blob).ok())))?;
         let mut needs = Needs { modules, edges: Vec::new() };
-        let named = collect((0..needs.modules.len()).map(|place| Ok::<_, NoMemory>(needs.name(place))))?;
+        let named = collect((0..needs.modules.len()).map(|node| Ok::<_, NoMemory>(needs.name(node))))?;
         for (by, module) in needs.modules.iter().enumerate() {
             for needed in module.iter().flat_map(dependencies_of) {
-                for (place, (module, name)) in needs.modules.iter().zip(&named).enumerate() {
+                for (node, (module, name)) in needs.modules.iter().zip(&named).enumerate() {
                     let (Some(module), Some(name)) = (module, name) else { continue };
                     let Header { version_major, version_minor, version_patch, .. } = module.header();
                     let version = [version_major, version_minor, version_patch];
                     if name.as_str() == needed.name && needed.admits(version) {
-                        push(&mut needs.edges, (by, place))?;
+                        push(&mut needs.edges, (by, node))?;
                     }
                 }
             }
@@ -62,26 +62,26 @@ impl<'blobs> Needs<'blobs> {
         Ok(needs)
     }
 
-    fn name(&self, place: usize) -> Option<Name> {
-        Name::from_field(self.modules.get(place)?.as_ref()?.header().name)
+    fn name(&self, node: usize) -> Option<Name> {
+        Name::from_field(self.modules.get(node)?.as_ref()?.header().name)
     }
 
-    /// The places of those that the one at `place` may call.
-    fn needed_by(&self, place: usize) -> impl Iterator<Item = usize> {
-        let start = self.edges.partition_point(|(by, _)| *by < place);
+    /// The places of those that the one at `node` may call.
+    fn needed_by(&self, node: usize) -> impl Iterator<Item = usize> {
+        let start = self.edges.partition_point(|(by, _)| *by < node);
         let behind = self.edges.get(start..).unwrap_or_default();
-        behind.iter().take_while(move |(by, _)| *by == place).map(|(_, needed)| *needed)
+        behind.iter().take_while(move |(by, _)| *by == node).map(|(_, needed)| *needed)
     }
 
-    /// Why the blob at `place` is refused, if it needs itself by way of others that can't be loaded either.
+    /// Why the blob at `node` is refused, if it needs itself by way of others that can't be loaded either.
     ///
     /// # Errors
     /// [`NoMemory`].
-    pub fn circle(&self, place: usize) -> Result<Option<ErrorText>, NoMemory> {
+    pub fn circle(&self, node: usize) -> Result<Option<ErrorText>, NoMemory> {
         // Which module can be reached, and by way of which.
         let mut reached = collect(self.modules.iter().map(|_| Ok::<Option<usize>, NoMemory>(None)))?;
         let mut next = Vec::new();
-        push(&mut next, place)?;
+        push(&mut next, node)?;
         let mut done = 0;
         while let Some(&by) = next.get(done) {
             done += 1;
@@ -94,11 +94,11 @@ impl<'blobs> Needs<'blobs> {
         }
         // Back from the module to itself.
         let mut way = Vec::new();
-        let mut at = Some(place);
+        let mut at = Some(node);
         while let Some(index) = at {
             let Some(name) = self.name(index) else { return Ok(None) };
             push(&mut way, name)?;
-            if index == place && way.len() > 1 {
+            if index == node && way.len() > 1 {
                 break;
             }
             at = reached.get(index).copied().flatten();
@@ -116,8 +116,8 @@ struct Way<'names>(&'names [Name]);
 
 impl fmt::Display for Way<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().enumerate().try_for_each(|(place, name)| {
-            let arrow = if place == 0 { "" } else { " -> " };
+        self.0.iter().enumerate().try_for_each(|(node, name)| {
+            let arrow = if node == 0 { "" } else { " -> " };
             write!(out, "{arrow}{name}")
         })
     }

@@ -25,8 +25,8 @@ impl StateHeader {
     pub fn to_bytes(&self) -> [u8; StateHeader::SIZE] {
         let mut bytes = [0; StateHeader::SIZE];
         let [major, minor, patch] = self.version;
-        for (place, part) in bytes.chunks_exact_mut(4).zip([major, minor, patch, self.schema_length]) {
-            place.copy_from_slice(&part.to_le_bytes());
+        for (target, part) in bytes.chunks_exact_mut(4).zip([major, minor, patch, self.schema_length]) {
+            target.copy_from_slice(&part.to_le_bytes());
         }
         bytes
     }

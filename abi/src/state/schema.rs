@@ -119,15 +119,15 @@ pub const fn schema_size(fields: &[Field<'_>]) -> usize {
 #[must_use]
 pub const fn encode<const N: usize>(fields: &[Field<'_>]) -> [u8; N] {
     let mut bytes = [0; N];
-    let (mut size, mut place, mut index) = (0, HEADER, 0);
+    let (mut size, mut position, mut index) = (0, HEADER, 0);
     while index < fields.len() {
         let field = &fields[index];
         assert!(field.name.len() <= 255 && field.kind.len() <= 255, "names and types have at most 255 bytes");
-        place = put(&mut bytes, place, &field.size.to_le_bytes());
-        place = put(&mut bytes, place, &field.fingerprint.to_le_bytes());
-        place = put(&mut bytes, place, &[field.name.len() as u8, field.kind.len() as u8]);
-        place = put(&mut bytes, place, field.name.as_bytes());
-        place = put(&mut bytes, place, field.kind.as_bytes());
+        position = put(&mut bytes, position, &field.size.to_le_bytes());
+        position = put(&mut bytes, position, &field.fingerprint.to_le_bytes());
+        position = put(&mut bytes, position, &[field.name.len() as u8, field.kind.len() as u8]);
+        position = put(&mut bytes, position, field.name.as_bytes());
+        position = put(&mut bytes, position, field.kind.as_bytes());
         size += field.size;
         index += 1;
     }
@@ -137,12 +137,12 @@ pub const fn encode<const N: usize>(fields: &[Field<'_>]) -> [u8; N] {
     bytes
 }
 
-/// Writes `part` at `place`, and says where it ends.
-const fn put(bytes: &mut [u8], place: usize, part: &[u8]) -> usize {
+/// Writes `part` at `position`, and says where it ends.
+const fn put(bytes: &mut [u8], position: usize, part: &[u8]) -> usize {
     let mut index = 0;
     while index < part.len() {
-        bytes[place + index] = part[index];
+        bytes[position + index] = part[index];
         index += 1;
     }
-    place + part.len()
+    position + part.len()
 }

@@ -112,9 +112,9 @@ impl WatchSlot {
     #[cold]
     pub fn resume(&self, PausedCall { call, inner, since }: PausedCall) -> [Duration; 2] {
         let took = elapsed(stopwatch::now(), since);
-        for ((place, before), took) in self.inner.iter().zip(inner).zip(took) {
+        for ((target, before), took) in self.inner.iter().zip(inner).zip(took) {
             let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-            place.store(before.saturating_add(took), Ordering::Relaxed);
+            target.store(before.saturating_add(took), Ordering::Relaxed);
         }
         self.call.store(call, Ordering::Release);
         took

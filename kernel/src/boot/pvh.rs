@@ -210,10 +210,10 @@ fn keep_command_line(address: u64) {
     }
     let mut bytes = [0; COMMAND_LINE_SIZE];
     let mut length = 0;
-    for (place, offset) in bytes.iter_mut().zip(0..) {
+    for (target, offset) in bytes.iter_mut().zip(0..) {
         match read(address + offset) {
             None | Some([0]) => break,
-            Some([byte]) => *place = byte,
+            Some([byte]) => *target = byte,
         }
         length += 1;
     }

@@ -29,8 +29,8 @@ impl LogRing {
     /// Takes text.
     pub fn push(&mut self, text: &str) {
         for byte in text.bytes() {
-            if let Some(place) = self.bytes.get_mut(self.written % SIZE) {
-                *place = byte;
+            if let Some(target) = self.bytes.get_mut(self.written % SIZE) {
+                *target = byte;
             }
             self.written += 1;
             self.lines += u64::from(byte == b'\n');

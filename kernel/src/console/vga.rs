@@ -49,7 +49,7 @@ impl Screen {
         if !present {
             return None;
         }
-        (0..COLUMNS * ROWS).for_each(|place| screen.write(place, BLANK));
+        (0..COLUMNS * ROWS).for_each(|cell| screen.write(cell, BLANK));
         Some(screen)
     }
 
@@ -88,16 +88,16 @@ impl Screen {
         }
         // SAFETY: source and target are rows of the screen, 0 to 24 and 1 to 24.
         unsafe { self.memory.copy_from(self.memory.add(COLUMNS), COLUMNS * (ROWS - 1)) };
-        (COLUMNS * (ROWS - 1)..COLUMNS * ROWS).for_each(|place| self.write(place, BLANK));
+        (COLUMNS * (ROWS - 1)..COLUMNS * ROWS).for_each(|cell| self.write(cell, BLANK));
     }
 
-    fn read(&self, place: usize) -> u16 {
-        // SAFETY: `place` is below 80 * 25, all of which the physical map covers.
-        unsafe { self.memory.add(place).read_volatile() }
+    fn read(&self, cell: usize) -> u16 {
+        // SAFETY: `cell` is below 80 * 25, all of which the physical map covers.
+        unsafe { self.memory.add(cell).read_volatile() }
     }
 
-    fn write(&mut self, place: usize, value: u16) {
+    fn write(&mut self, cell: usize, value: u16) {
         // SAFETY: as above; nothing else uses this memory.
-        unsafe { self.memory.add(place).write_volatile(value) }
+        unsafe { self.memory.add(cell).write_volatile(value) }
     }
 }

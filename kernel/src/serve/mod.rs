@@ -37,8 +37,8 @@ pub fn run(boot: &'static BootFacts, options: &Options, ticks: bool) -> bool {
         return false;
     }
     let manager = ModuleManager::new(KernelPlatform::new(), options.timing);
-    let around = KernelEnvironment::new(options.icount, Modules::find());
-    let server = match Server::new(manager, around, options.load) {
+    let environment = KernelEnvironment::new(options.icount, Modules::find());
+    let server = match Server::new(manager, environment, options.load) {
         Ok(server) => server,
         Err(error) => {
             console::show(Style::Error, format_args!("[ERROR] no clients can be served: {error}\n"));

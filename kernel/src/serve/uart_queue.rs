@@ -103,8 +103,8 @@ impl UartQueue {
     fn take(&mut self, piece: &mut [u8]) -> usize {
         self.fill();
         let length = self.bytes.len().min(piece.len());
-        for (place, byte) in piece.iter_mut().zip(self.bytes.drain(..length)) {
-            *place = byte;
+        for (target, byte) in piece.iter_mut().zip(self.bytes.drain(..length)) {
+            *target = byte;
         }
         length
     }

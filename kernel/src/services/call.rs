@@ -24,9 +24,9 @@ pub fn call(activation: &Activation, address: u64, caller: u64) -> Result<u32, F
         address: Some(address),
     };
     let size = size_of::<CallArguments<'_>>();
-    let place = activation.writable(address, size as u64).ok_or(bad(address))?;
+    let arguments_alias = activation.writable(address, size as u64).ok_or(bad(address))?;
     // SAFETY: so many bytes are mapped there, as `writable` just found, and any bytes are arguments.
-    let given = unsafe { (place as *const CallArguments<'_>).read_unaligned() };
+    let given = unsafe { (arguments_alias as *const CallArguments<'_>).read_unaligned() };
     let bytes = |start: *const u8, length: usize| {
         let start = start.addr() as u64;
         activation.bytes(start, length as u64).ok_or(bad(start))
@@ -39,7 +39,7 @@ pub fn call(activation: &Activation, address: u64, caller: u64) -> Result<u32, F
     } else {
         let alias = activation.writable(start, capacity as u64).ok_or(bad(start))?;
         let own = alias..alias + capacity as u64;
-        let arguments = place..place + size as u64;
+        let arguments = arguments_alias..arguments_alias + size as u64;
         if [arguments, range(name), range(input)].iter().any(|other| overlap(&own, other)) {
             return Err(bad(start));
         }
@@ -58,7 +58,7 @@ pub fn call(activation: &Activation, address: u64, caller: u64) -> Result<u32, F
     recorder::note_call(name, input, capacity, told, written);
     Ok(match done {
         Ok(outcome) => {
-            fill_in(place, outcome);
+            fill_in(arguments_alias, outcome);
             CALL_OK
         }
         Err(refused) => refused as u32,
@@ -66,9 +66,9 @@ pub fn call(activation: &Activation, address: u64, caller: u64) -> Result<u32, F
 }
 
 /// Writes down what came of the call whose arguments lie there.
-fn fill_in(place: u64, outcome: CallOutcome) {
-    let length = place as usize + offset_of!(CallArguments<'_>, output_length);
-    let result = place as usize + offset_of!(CallArguments<'_>, result);
+fn fill_in(arguments_alias: u64, outcome: CallOutcome) {
+    let length = arguments_alias as usize + offset_of!(CallArguments<'_>, output_length);
+    let result = arguments_alias as usize + offset_of!(CallArguments<'_>, result);
     // SAFETY: both lie in the arguments, which `call` found to be the module's to write; it still waits.
     unsafe {
         (length as *mut usize).write_unaligned(outcome.output_length);

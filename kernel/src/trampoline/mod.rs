@@ -357,8 +357,8 @@ pub fn recover(fault: Fault, diagnosis: Option<Diagnosis>) -> Option<(u64, u64)>
     let activation = current()?;
     FAULT_TIME.store(clock::now(), Ordering::Relaxed);
     // Nobody holds it while a call is under way.
-    if let Some(mut place) = FAULT.try_lock() {
-        *place = (fault, diagnosis);
+    if let Some(mut target) = FAULT.try_lock() {
+        *target = (fault, diagnosis);
     }
     Some((bareflow_trampoline_recover as *const () as u64, activation.kernel_stack()))
 }

@@ -21,11 +21,11 @@ const CLEAR_FLAGS: u64 = 0x202;
 /// `activation` is.
 pub fn defer_to_kernel_stack(frame: &mut TrapFrame, activation: &Activation, work: DeferredWork) {
     let size = size_of::<TrapFrame>() as u64;
-    let place = (activation.kernel_stack() - RED_ZONE - size) & !15;
+    let frame_address = (activation.kernel_stack() - RED_ZONE - size) & !15;
     // SAFETY: the kernel's stack is mapped, and a module runs: below what the trampoline saved, nobody uses it.
-    unsafe { (place as *mut TrapFrame).write(frame.clone()) };
+    unsafe { (frame_address as *mut TrapFrame).write(frame.clone()) };
     (frame.rip, frame.cs) = (bareflow_deferred as *const () as u64, KERNEL_CODE);
-    (frame.rsp, frame.ss, frame.rflags) = (place, 0, CLEAR_FLAGS);
+    (frame.rsp, frame.ss, frame.rflags) = (frame_address, 0, CLEAR_FLAGS);
     frame.rbx = work as *const () as u64;
 }
 

@@ -50,8 +50,8 @@ pub fn load() {
         let mut tss = TaskStateSegment::new();
         // The structure is packed: its table is written as a whole.
         let mut stacks = tss.interrupt_stack_table;
-        for (place, stack) in stacks.iter_mut().zip(&TRAP_STACKS) {
-            *place = VirtAddr::from_ptr(stack.0.get()) + STACK_SIZE as u64;
+        for (target, stack) in stacks.iter_mut().zip(&TRAP_STACKS) {
+            *target = VirtAddr::from_ptr(stack.0.get()) + STACK_SIZE as u64;
         }
         tss.interrupt_stack_table = stacks;
         // No map of ports that ring 3 may use: there are none (Intel SDM volume 1, 19.5.2).

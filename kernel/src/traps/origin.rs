@@ -99,9 +99,9 @@ fn is_sse_pending() -> bool {
 /// The module's text from the place of a trap on; zeros where it ends.
 fn code_at(frame: &TrapFrame, activation: &Activation) -> [u8; LONGEST as usize] {
     let mut code = [0; LONGEST as usize];
-    for (place, address) in code.iter_mut().zip(frame.rip..) {
+    for (target, address) in code.iter_mut().zip(frame.rip..) {
         let byte = activation.bytes(address, 1).filter(|_| activation.image().segments.is_text(address, 1));
-        *place = byte.and_then(|byte| byte.first()).copied().unwrap_or(0);
+        *target = byte.and_then(|byte| byte.first()).copied().unwrap_or(0);
     }
     code
 }

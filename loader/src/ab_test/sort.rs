@@ -24,9 +24,9 @@ impl Sorting {
         for _ in 0..steps {
             *self = match *self {
                 Sorting::Heaping(0) => Sorting::Taking(items.len()),
-                Sorting::Heaping(place) => {
-                    sift_down(items, place - 1);
-                    Sorting::Heaping(place - 1)
+                Sorting::Heaping(index) => {
+                    sift_down(items, index - 1);
+                    Sorting::Heaping(index - 1)
                 }
                 Sorting::Taking(0 | 1) => return true,
                 Sorting::Taking(end) => {
@@ -42,20 +42,20 @@ impl Sorting {
     }
 }
 
-/// Moves the item at `place` down until none of its children is greater.
-fn sift_down(heap: &mut [u64], mut place: usize) {
+/// Moves the item at `index` down until none of its children is greater.
+fn sift_down(heap: &mut [u64], mut index: usize) {
     loop {
-        let left = 2 * place + 1;
+        let left = 2 * index + 1;
         let greater = match (heap.get(left), heap.get(left + 1)) {
             (Some(first), Some(second)) if second > first => left + 1,
             (Some(_), _) => left,
             (None, _) => return,
         };
-        if heap.get(place) >= heap.get(greater) {
+        if heap.get(index) >= heap.get(greater) {
             return;
         }
-        heap.swap(place, greater);
-        place = greater;
+        heap.swap(index, greater);
+        index = greater;
     }
 }
 

@@ -53,8 +53,8 @@ impl Callers {
 
     /// Adds an offset if there is room.
     pub fn push(&mut self, offset: u64) {
-        if let Some(place) = self.offsets.get_mut(self.count) {
-            *place = offset;
+        if let Some(target) = self.offsets.get_mut(self.count) {
+            *target = offset;
             self.count += 1;
         }
     }

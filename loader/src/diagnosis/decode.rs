@@ -58,7 +58,7 @@ impl<'module, Bytes: Fn(u64, u64) -> Option<&'module [u8]>> Memory<'_, Bytes> {
     pub fn diagnose(&self, fault: &Fault, registers: [u64; REGISTER_NAMES.len()], services: ServiceLog) -> Diagnosis {
         let mut code = [0; CODE_SIZE];
         let found = fault.offset.map_or(&[][..], |offset| self.code_at(self.segments.base.wrapping_add(offset)));
-        code.iter_mut().zip(found).for_each(|(place, byte)| *place = *byte);
+        code.iter_mut().zip(found).for_each(|(target, byte)| *target = *byte);
         let panic = (fault.kind == FaultKind::Panic).then(|| PanicMessage {
             message: self.text(registers[RDI], registers[RSI]),
             file: self.text(registers[RDX], registers[RCX]),
@@ -121,7 +121,7 @@ mod tests {
 
     fn registers(values: &[(usize, u64)]) -> [u64; REGISTER_NAMES.len()] {
         let mut registers = [0; REGISTER_NAMES.len()];
-        values.iter().for_each(|&(place, value)| registers[place] = value);
+        values.iter().for_each(|&(index, value)| registers[index] = value);
         registers
     }
 

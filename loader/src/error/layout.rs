@@ -76,7 +76,7 @@ fn first(expected: &[Field], mut found: impl Iterator<Item = FieldLayout>) -> Op
 impl FieldLayout {
     fn new(bytes: &[u8], offset: u16, size: u16) -> FieldLayout {
         let mut name = [0; NAME_SIZE];
-        name.iter_mut().zip(bytes).for_each(|(place, byte)| *place = *byte);
+        name.iter_mut().zip(bytes).for_each(|(target, byte)| *target = *byte);
         // The length is at most 16.
         FieldLayout { name, length: bytes.len().min(NAME_SIZE) as u8, offset, size }
     }

@@ -36,11 +36,11 @@ impl Key {
         }
         let (words, rest) = bytes.as_chunks::<8>();
         let mut key = [0; 4];
-        for (place, word) in key.iter_mut().zip(words) {
-            *place = u64::from_le_bytes(*word);
+        for (target, word) in key.iter_mut().zip(words) {
+            *target = u64::from_le_bytes(*word);
         }
-        if let Some(place) = key.get_mut(words.len()) {
-            *place = last_word(bytes, rest);
+        if let Some(target) = key.get_mut(words.len()) {
+            *target = last_word(bytes, rest);
         }
         Some(Key(key))
     }
@@ -67,8 +67,8 @@ impl From<&Name> for Key {
     fn from(name: &Name) -> Key {
         let (words, _) = name.0.as_chunks::<8>();
         let mut key = [0; 4];
-        for (place, word) in key.iter_mut().zip(words) {
-            *place = u64::from_le_bytes(*word);
+        for (target, word) in key.iter_mut().zip(words) {
+            *target = u64::from_le_bytes(*word);
         }
         Key(key)
     }

@@ -64,8 +64,8 @@ impl SampleBuffer {
         // A reading of 2^31 cycles or more does not fit the buffer.
         let Ok(reading) = i32::try_from(cycles) else { return self.take(cycles, 1) };
         let length = self.length.get();
-        if let Some(place) = self.buffer.get(usize::from(length)) {
-            place.set(reading);
+        if let Some(target) = self.buffer.get(usize::from(length)) {
+            target.set(reading);
         }
         match length.checked_add(1) {
             Some(longer) => self.length.set(longer),
@@ -144,8 +144,8 @@ impl SampleBuffer {
         totals.min = totals.min.min(cycles);
         totals.max = totals.max.max(cycles);
         self.totals.set(totals);
-        if let Some(place) = self.histogram.get(bucket(cycles)) {
-            place.set(place.get().saturating_add(count as u32));
+        if let Some(target) = self.histogram.get(bucket(cycles)) {
+            target.set(target.get().saturating_add(count as u32));
         }
     }
 }

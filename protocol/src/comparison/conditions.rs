@@ -27,8 +27,8 @@ impl Default for Conditions {
 impl Conditions {
     /// Adds a condition, or counts it where there is no room.
     pub fn push(&mut self, condition: Condition) {
-        if let Some(place) = self.list.get_mut(self.asked) {
-            *place = condition;
+        if let Some(target) = self.list.get_mut(self.asked) {
+            *target = condition;
         }
         self.asked = self.asked.saturating_add(1);
     }
