@@ -43,16 +43,16 @@ enum ChildError {
 const START_US: u32 = 10_000_000;
 
 /// How long to sleep before looking whether the process is still there.
-const NAP: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Where the first call's input lies: behind a line's text.
-const FIRST: u64 = MAX_LINE as u64;
+const FIRST_OFFSET: u64 = MAX_LINE as u64;
 
 /// Most bytes of input or output that a module may pass on to another one.
-const MOST: usize = 64 << 20;
+const MAX_BUFFER_BYTES: usize = 64 << 20;
 
 /// What the offsets of calls' input and output are multiples of.
-const GRAIN: u64 = 64;
+const BUFFER_ALIGNMENT: u64 = 64;
 
 /// The fault of a call whose process is gone.
 const LOST: Fault = Fault { kind: FaultKind::GeneralProtection, offset: None, address: None };
@@ -98,7 +98,7 @@ impl Child {
         channel.keep_from_others().map_err(|_| "keep memory from other modules")?;
         drop(starting);
         memory::unmap_image(&image.segments).map_err(|_| "unmap what is a module's process's")?;
-        let child = Child { process, channel, used: Cell::new(FIRST) };
+        let child = Child { process, channel, used: Cell::new(FIRST_OFFSET) };
         match child.answer(&mut None, START_US) {
             Ok(ChildMessage::Ready) => Ok(child),
             Ok(_) | Err(ChildError::Exited) => {
@@ -141,7 +141,7 @@ impl Child {
                 // The module's next call may be another client's.
                 self.channel.clear(input_at, call.input.len());
                 self.channel.clear(output_at, output_length);
-                if input_at == FIRST {
+                if input_at == FIRST_OFFSET {
                     // Where this fails, the memory stays until another call has it.
                     let _ = self.channel.shrink();
                 }
@@ -167,7 +167,7 @@ impl Child {
 
     /// The most stack and heap that calls have used, as the process says it; nothing where it is gone, or in a call.
     pub fn peak_use(&self, image: &Image, thread: &ThreadContext) -> PeakUse {
-        if self.used.get() != FIRST {
+        if self.used.get() != FIRST_OFFSET {
             return PeakUse::default();
         }
         match self.say(ParentMessage::Peak, &mut None, START_US) {
@@ -186,8 +186,8 @@ impl Child {
     /// Room in the channel for input and output: their offsets, and where it ends. Nobody has it yet.
     fn room(&self, input: u64, output: u64) -> Option<(u64, u64, u64)> {
         let input_at = self.used.get();
-        let output_at = input_at.checked_add(input)?.checked_next_multiple_of(GRAIN)?;
-        let end = output_at.checked_add(output)?.checked_next_multiple_of(GRAIN)?;
+        let output_at = input_at.checked_add(input)?.checked_next_multiple_of(BUFFER_ALIGNMENT)?;
+        let end = output_at.checked_add(output)?.checked_next_multiple_of(BUFFER_ALIGNMENT)?;
         self.channel.grow(end).ok()?;
         Some((input_at, output_at, end))
     }
@@ -264,7 +264,7 @@ impl Child {
             return refused(CallRefusal::NotDeclared);
         };
         let bytes = |length: u64| {
-            let length = usize::try_from(length).ok().filter(|&length| length <= MOST)?;
+            let length = usize::try_from(length).ok().filter(|&length| length <= MAX_BUFFER_BYTES)?;
             let mut bytes = Vec::new();
             bytes.try_reserve_exact(length).ok()?;
             bytes.resize(length, 0);
@@ -305,7 +305,7 @@ impl Child {
             let time = time.get_or_insert_with(|| Stopwatch::start(self.process.clock(), budget_us));
             while !handoff.is(Peer::Parent) {
                 let left = time.left().ok_or(ChildError::Timeout)?;
-                handoff.sleep(Peer::Parent, Some(left.min(NAP)));
+                handoff.sleep(Peer::Parent, Some(left.min(POLL_INTERVAL)));
                 // Its last word may still have come.
                 if !handoff.is(Peer::Parent) && self.process.is_gone() && !handoff.is(Peer::Parent) {
                     return Err(ChildError::Exited);

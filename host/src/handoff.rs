@@ -8,7 +8,7 @@ use crate::{clock, seccomp};
 
 /// How long to look for one's turn before going to sleep, in ticks: about as
 /// long as falling asleep and waking up.
-const SPIN: u64 = 50_000;
+const SPIN_TICKS: u64 = 50_000;
 
 /// The two sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +106,7 @@ impl SpinBudget {
             if libc::sched_getaffinity(0, size_of_val(&set), &raw mut set) == 0 { libc::CPU_COUNT(&set) } else { 1 }
         };
         let tells = __cpuid(0x8000_0001).edx & HAS_RDTSCP != 0;
-        SpinBudget(if processors > 1 && tells { SPIN } else { 0 })
+        SpinBudget(if processors > 1 && tells { SPIN_TICKS } else { 0 })
     }
 }
 

@@ -26,8 +26,8 @@ use crate::{platform::MAX_DEPTH, unload::Receipt};
 pub struct ModuleManager<P: Platform> {
     pub(crate) platform: P,
     pub(crate) timing: Timing,
-    overhead: u64,
-    step: u64,
+    overhead_cycles: u64,
+    clock_step_cycles: u64,
     pub(crate) registry: Registry<P>,
     pub(crate) spare_buffer: SpareBuffer<P::Alloc>,
     /// The receipts of modules that were retired during calls, the oldest first; at most one per running call.
@@ -47,8 +47,8 @@ impl<P: Platform> ModuleManager<P> {
     /// Creates a manager without modules, and measures the cost of measuring.
     pub fn new(platform: P, timing: Timing) -> ModuleManager<P> {
         ModuleManager {
-            overhead: calibrate(&platform, timing),
-            step: step(&platform),
+            overhead_cycles: calibrate(&platform, timing),
+            clock_step_cycles: step(&platform),
             timing,
             registry: Registry::new(),
             spare_buffer: SpareBuffer::new(),
@@ -135,13 +135,13 @@ impl<P: Platform> ModuleManager<P> {
     /// Returns the cost of reading the clock twice, in cycles. It is part of every raw reading.
     #[must_use]
     pub const fn call_overhead_cycles(&self) -> u64 {
-        self.overhead
+        self.overhead_cycles
     }
 
     /// Returns the clock's resolution, in cycles. Smaller differences are not significant.
     #[must_use]
     pub const fn clock_step_cycles(&self) -> u64 {
-        self.step
+        self.clock_step_cycles
     }
 
     /// Returns the memory that all images and the loader's tables use now; `None` if the platform does not count it.
@@ -211,7 +211,7 @@ impl<P: Platform> ModuleManager<P> {
             timed_calls,
             sample_every: module.sampler.every(),
             total_cycles: snapshot.as_ref().map_or(0, Snapshot::total_cycles),
-            cycles: snapshot.and_then(|snapshot| snapshot.statistics(self.overhead)),
+            cycles: snapshot.and_then(|snapshot| snapshot.statistics(self.overhead_cycles)),
             last_result: (returned > 0).then_some(module.last_result.get()),
             stopped: module.lifecycle.state() == ModuleState::Stopped,
             fault: faults.last(),

@@ -31,7 +31,7 @@ pub struct Receipt {
     /// The number of its calls, including those that faulted.
     pub call_count: u64,
     /// The size of its heap in bytes, which is part of its pages.
-    pub heap: u32,
+    pub heap_bytes: u32,
     /// The memory that it had not freed in its heap, which was freed with the heap.
     pub leak: Leak,
     /// The number of modules that it might call.
@@ -124,8 +124,8 @@ impl<P: Platform> ModuleManager<P> {
         profile_buffer.recycle(&self.spare_buffer);
         drop((metadata, faults));
         let returned = before.zip(self.usage()).map(|(before, after)| before.saturating_sub(after));
-        let (generation, heap) = (generation.get(), placement.budget.heap);
-        Ok(Receipt { name, version, generation, held, returned, call_count, heap, leak, bindings, exit_fault })
+        let (generation, heap_bytes) = (generation.get(), placement.budget.heap);
+        Ok(Receipt { name, version, generation, held, returned, call_count, heap_bytes, leak, bindings, exit_fault })
     }
 
     /// Returns the memory that a module has not freed in its own heap, if it keeps count.

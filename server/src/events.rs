@@ -47,7 +47,7 @@ pub(crate) fn receipt(receipt: &Receipt, texts: ReceiptTexts) -> control::Receip
         arena_bytes_returned: returned.arena_bytes,
         table_bytes_held: receipt.held.table_bytes,
         table_bytes_returned: returned.table_bytes,
-        heap_bytes: receipt.heap.into(),
+        heap_bytes: receipt.heap_bytes.into(),
         leaked_blocks: receipt.leak.blocks,
         leaked_bytes: receipt.leak.bytes,
         bindings: receipt.bindings,

@@ -58,10 +58,10 @@ pub const MAX_MODULES: usize = 4096;
 
 /// Bytes of the frame that most answers fit into, and that a refusal and what came of a call always do: a call
 /// that was made is never answered by a refusal for want of memory.
-const FRAME: usize = OUTPUT_CAPACITY + (16 << 10);
+const FRAME_BYTES: usize = OUTPUT_CAPACITY + (16 << 10);
 
 /// Bytes that are received at once, at the most.
-const PIECE: usize = 4096;
+const RECEIVE_BYTES: usize = 4096;
 
 /// How long the rest of a frame may take, in milliseconds.
 const FRAME_TIMEOUT_MS: u64 = 1000;
@@ -145,9 +145,9 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
         defaults: LoadOptions,
     ) -> Result<Server<'blobs, P, S>, NoMemory> {
         let mut decoder = Decoder::with_limit(MAX_REQUEST);
-        decoder.reserve(PIECE)?;
+        decoder.reserve(RECEIVE_BYTES)?;
         let mut frame = Vec::new();
-        frame.try_reserve_exact(FRAME)?;
+        frame.try_reserve_exact(FRAME_BYTES)?;
         let mut jobs = VecDeque::new();
         jobs.try_reserve_exact(JOB_CAPACITY)?;
         Ok(Server {
@@ -191,7 +191,7 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
     /// Takes bytes as they arrive, and answers the requests that are complete.
     pub fn receive(&self, bytes: &[u8]) {
         self.last_came.set(self.environment.milliseconds());
-        for piece in bytes.chunks(PIECE) {
+        for piece in bytes.chunks(RECEIVE_BYTES) {
             self.decoder.borrow_mut().push(piece);
             self.answer_all();
         }
@@ -245,7 +245,7 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
             Err(FrameError::NoMemory { .. }) => NO_MEMORY,
             Err(_) => TOO_LONG,
         };
-        // It fits: see `FRAME`.
+        // It fits: see `FRAME_BYTES`.
         if write_frame(&mut frame, &Message::Response(number, Response::Refused { error: error.into() }), within)
             .is_ok()
         {

@@ -19,7 +19,7 @@ const MAX_ANNOUNCED: usize = 2 * MAX_BLOB as usize;
 const UPLOAD_TIMEOUT_MS: u64 = 10_000;
 
 /// How long a blob that came may wait for its load, which waits in turn for whatever runs: longer than any call may take.
-const WAIT_MS: u64 = 180_000;
+const PENDING_TIMEOUT_MS: u64 = 180_000;
 
 /// All blobs on their way.
 #[derive(Debug, Default)]
@@ -67,7 +67,7 @@ impl Uploads {
     /// Forgets blobs of which nothing came for long.
     pub fn expire(&mut self, now_ms: u64) {
         self.0.retain(|upload| {
-            let timeout_ms = if upload.bytes.len() < upload.length { UPLOAD_TIMEOUT_MS } else { WAIT_MS };
+            let timeout_ms = if upload.bytes.len() < upload.length { UPLOAD_TIMEOUT_MS } else { PENDING_TIMEOUT_MS };
             now_ms.saturating_sub(upload.came_ms) < timeout_ms
         });
     }
@@ -207,7 +207,7 @@ mod tests {
         // One that came waits for its load, but not for ever.
         uploads.expire(2 * UPLOAD_TIMEOUT_MS);
         assert_eq!(uploads.0.len(), 1);
-        uploads.expire(UPLOAD_TIMEOUT_MS + WAIT_MS);
+        uploads.expire(UPLOAD_TIMEOUT_MS + PENDING_TIMEOUT_MS);
         assert!(uploads.take(1).unwrap_err().contains("given up"));
     }
 }

@@ -30,7 +30,7 @@ use crate::BoxError;
 const TURNED_AWAY: Duration = Duration::from_millis(100);
 
 /// The interval between checks whether a client that sends no more still reads its responses.
-const LOOK_EACH: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Serves clients that connect to `listener`, until the kernel closes its connection.
 ///
@@ -157,7 +157,7 @@ fn accept<'scope>(
         scope.spawn(move || {
             listen(&stream, mark, clients, &flow, requests);
             // It may have closed one direction only, and wait for responses.
-            while flow.is_waiting(LOOK_EACH) && !has_hung_up(&stream) {}
+            while flow.is_waiting(POLL_INTERVAL) && !has_hung_up(&stream) {}
             // The goodbye lets the kernel drop the client's unfinished work. If the kernel is gone, no one takes it.
             let goodbye = Envelope { number: marked(mark, 0), request: Request::Goodbye }.to_frame();
             requests.put(mark, goodbye);

@@ -19,7 +19,7 @@ use super::map;
 const TRAP: u8 = 0xcc;
 
 /// From so many bytes on, data is given back to the system page by page, and not zeroed.
-const LARGE: u64 = 128 << 10;
+const LARGE_BYTES: u64 = 128 << 10;
 
 /// An arena.
 #[derive(Debug)]
@@ -110,7 +110,7 @@ fn memory_file(bytes: u64) -> io::Result<OwnedFd> {
 #[inline]
 fn clear(start: u64, bytes: u64) {
     let (first, end) = (start.next_multiple_of(PAGE_SIZE), (start + bytes) & !(PAGE_SIZE - 1));
-    if bytes < LARGE || !map::discard(first, end - first) {
+    if bytes < LARGE_BYTES || !map::discard(first, end - first) {
         return fill(start, bytes, 0);
     }
     fill(start, first - start, 0);

@@ -21,7 +21,7 @@ static RANGES: Mutex<RangeAllocator<Global>> = Mutex::new(RangeAllocator::new_in
 
 /// Opens the part of the arena that is not for images which share pages.
 pub fn open() {
-    RANGES.lock().free(shared_arena::SPAN / PAGE_SIZE, ARENA_PAGES - shared_arena::SPAN / PAGE_SIZE);
+    RANGES.lock().free(shared_arena::SPAN_BYTES / PAGE_SIZE, ARENA_PAGES - shared_arena::SPAN_BYTES / PAGE_SIZE);
 }
 
 /// See above.

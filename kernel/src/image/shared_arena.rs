@@ -17,10 +17,10 @@ use crate::memory::frames;
 use crate::memory::page_tables::{self, OutOfFrames, READ_EXECUTE, READ_ONLY};
 
 /// Bytes of offsets that these images have.
-pub const SPAN: u64 = 16 << 20;
+pub const SPAN_BYTES: u64 = 16 << 20;
 
 /// Bytes of the largest segment that lies here.
-const LARGEST: u64 = 16 << 10;
+const LARGEST_SEGMENT_BYTES: u64 = 16 << 10;
 
 /// Where text can be written, and behind it rodata.
 const WRITE_ALIAS: u64 = 0xffff_ffff_b000_0000;
@@ -43,12 +43,12 @@ static USED: AtomicU64 = AtomicU64::new(0);
 
 /// Opens the arena.
 pub fn open() {
-    SHARED_ARENA.lock().ranges.free(0, SPAN / GRANULE_SIZE);
+    SHARED_ARENA.lock().ranges.free(0, SPAN_BYTES / GRANULE_SIZE);
 }
 
 /// Whether images of that size lie here.
 pub const fn fits(size: &ImageSize, heap: u32) -> bool {
-    heap == 0 && size.text as u64 <= LARGEST && size.rodata as u64 <= LARGEST && size.data as u64 <= LARGEST
+    heap == 0 && size.text as u64 <= LARGEST_SEGMENT_BYTES && size.rodata as u64 <= LARGEST_SEGMENT_BYTES && size.data as u64 <= LARGEST_SEGMENT_BYTES
 }
 
 /// The base of a place for an image, and how many granules it takes there.
@@ -67,7 +67,7 @@ pub fn allocate(size: &ImageSize) -> Result<(u64, u32), OutOfFrames> {
         return Err(OutOfFrames);
     }
     USED.fetch_add(count * GRANULE_SIZE, Ordering::Relaxed);
-    // No segment is larger than `LARGEST`.
+    // No segment is larger than `LARGEST_SEGMENT_BYTES`.
     Ok((ARENA + offset, count as u32))
 }
 
@@ -108,7 +108,7 @@ fn clear(segment: (u64, usize), shift: u64) {
 /// From where text lies to where it can be written, and the same for rodata and data.
 pub const fn write_offsets() -> [u64; 3] {
     let text = WRITE_ALIAS.wrapping_sub(ARENA);
-    [text, text.wrapping_add(SPAN).wrapping_sub(RODATA_OFFSET), 0]
+    [text, text.wrapping_add(SPAN_BYTES).wrapping_sub(RODATA_OFFSET), 0]
 }
 
 /// What an image of so many granules has here.

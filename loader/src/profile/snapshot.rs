@@ -62,9 +62,9 @@ impl Snapshot {
         self.totals.sum
     }
 
-    /// Returns the statistics over all timed calls, corrected by `overhead` cycles; `None` if there are none.
+    /// Returns the statistics over all timed calls, corrected by `overhead_cycles`; `None` if there are none.
     #[must_use]
-    pub fn statistics(&self, overhead: u64) -> Option<CycleStatistics> {
+    pub fn statistics(&self, overhead_cycles: u64) -> Option<CycleStatistics> {
         let totals = &self.totals;
         if totals.count == 0 {
             return None;
@@ -72,10 +72,10 @@ impl Snapshot {
         let mean = totals.sum as f64 / totals.count as f64;
         let [p50, p99] = [50, 99].map(|per_cent| self.percentile(per_cent));
         let corrected = CorrectedStatistics {
-            min: totals.min.saturating_sub(overhead),
-            mean: (mean - overhead as f64).max(0.0),
-            p50: p50.saturating_sub(overhead),
-            p99: p99.saturating_sub(overhead),
+            min: totals.min.saturating_sub(overhead_cycles),
+            mean: (mean - overhead_cycles as f64).max(0.0),
+            p50: p50.saturating_sub(overhead_cycles),
+            p99: p99.saturating_sub(overhead_cycles),
         };
         let (min, max, standard_deviation) = (totals.min, totals.max, totals.standard_deviation());
         Some(CycleStatistics { min, max, mean, standard_deviation, p50, p99, corrected })
