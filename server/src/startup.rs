@@ -41,12 +41,12 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
     /// At the end of the start: refuses what still misses another module.
     pub fn refuse_pending(&self) {
         let pending = self.pending.take();
-        // Without memory to look for circles, what is missed is said alone.
+        // Without memory to look for cycles, what is missed is said alone.
         let needs = Needs::of(pending.iter().map(|one| &*one.blob)).ok();
         for (index, one) in pending.iter().enumerate() {
-            let circle = needs.as_ref().and_then(|needs| needs.circle(index).ok().flatten());
-            match (circle, one.misses) {
-                (Some(circle), _) => self.log_refusal(&one.label, &circle),
+            let cycle = needs.as_ref().and_then(|needs| needs.cycle(index).ok().flatten());
+            match (cycle, one.misses) {
+                (Some(cycle), _) => self.log_refusal(&one.label, &cycle),
                 (None, Some((name, versions))) => {
                     self.log_refusal(&one.label, &LoadError::MissingDependency { name, versions });
                 }

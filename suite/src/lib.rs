@@ -203,9 +203,9 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
     fn refuse_all(&mut self, waiting: &[&Source<'_>]) {
         let needs = order::Needs::of(waiting.iter().map(|source| source.bytes)).ok();
         for (index, source) in waiting.iter().enumerate() {
-            let circle = needs.as_ref().and_then(|needs| needs.circle(index).ok().flatten()).map(ErrorText::into_owned);
+            let cycle = needs.as_ref().and_then(|needs| needs.cycle(index).ok().flatten()).map(ErrorText::into_owned);
             let missing = || self.manager.load_with(source.bytes, &self.options(source)).err();
-            let error = circle.or_else(|| missing().map(|error| error.to_string()));
+            let error = cycle.or_else(|| missing().map(|error| error.to_string()));
             self.refuse(source, error.unwrap_or_default());
         }
     }

@@ -26,7 +26,7 @@ pub fn refusal<P: Platform>(
     }
     let is_cycle = matches!(error, LoadError::DependencyCycle { .. });
     match is_cycle.then(|| manager.dependency_cycle(blob)).flatten() {
-        Some(chain) => error_text!("{error} ({chain})"),
+        Some(cycle) => error_text!("{error} ({cycle})"),
         None => error_text!("{error}"),
     }
 }
@@ -66,7 +66,7 @@ impl<'blobs> Needs<'blobs> {
         Name::from_field(self.modules.get(node)?.as_ref()?.header().name)
     }
 
-    /// The places of those that the one at `node` may call.
+    /// The nodes of those that the one at `node` may call.
     fn needed_by(&self, node: usize) -> impl Iterator<Item = usize> {
         let start = self.edges.partition_point(|(by, _)| *by < node);
         let behind = self.edges.get(start..).unwrap_or_default();
@@ -77,7 +77,7 @@ impl<'blobs> Needs<'blobs> {
     ///
     /// # Errors
     /// [`NoMemory`].
-    pub fn circle(&self, node: usize) -> Result<Option<ErrorText>, NoMemory> {
+    pub fn cycle(&self, node: usize) -> Result<Option<ErrorText>, NoMemory> {
         // Which module can be reached, and by way of which.
         let mut reached = collect(self.modules.iter().map(|_| Ok::<Option<usize>, NoMemory>(None)))?;
         let mut next = Vec::new();
@@ -93,28 +93,30 @@ impl<'blobs> Needs<'blobs> {
             }
         }
         // Back from the module to itself.
-        let mut way = Vec::new();
+        let mut path = Vec::new();
         let mut at = Some(node);
         while let Some(index) = at {
             let Some(name) = self.name(index) else { return Ok(None) };
-            push(&mut way, name)?;
-            if index == node && way.len() > 1 {
+            push(&mut path, name)?;
+            if index == node && path.len() > 1 {
                 break;
             }
             at = reached.get(index).copied().flatten();
         }
-        way.reverse();
-        Ok(match (at, way.get(1)) {
-            (Some(_), Some(&name)) => Some(error_text!("{} ({})", LoadError::DependencyCycle { name }, Way(&way))),
+        path.reverse();
+        Ok(match (at, path.get(1)) {
+            (Some(_), Some(&name)) => {
+                Some(error_text!("{} ({})", LoadError::DependencyCycle { name }, CyclePath(&path)))
+            }
             _ => None,
         })
     }
 }
 
 /// Names, from one to the next.
-struct Way<'names>(&'names [Name]);
+struct CyclePath<'names>(&'names [Name]);
 
-impl fmt::Display for Way<'_> {
+impl fmt::Display for CyclePath<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().enumerate().try_for_each(|(node, name)| {
             let arrow = if node == 0 { "" } else { " -> " };
