@@ -1,36 +1,37 @@
-//! Calls from one module to another, through the service `call`: what they are asked with and
-//! what comes of them. Which modules a module may call stands in its [`depends`](crate::depends).
+//! Calls from one module to another through the service `call`: arguments, replies and refusals.
+//!
+//! The modules that a module may call are listed in its [`depends`](crate::depends).
 
 use core::fmt;
 use core::marker::PhantomData;
 
-/// What the service `call` is given: whom to call with what. The service fills in what came of it.
+/// The arguments of the service `call`. The service fills in the reply.
 #[repr(C)]
 #[derive(Debug)]
 pub struct CallArguments<'call> {
     /// The callee's name.
     pub name: *const u8,
-    /// Its length in bytes.
+    /// The length of the name, in bytes.
     pub name_length: usize,
     /// The callee's input.
     pub input: *const u8,
-    /// Its length in bytes.
+    /// The length of the input, in bytes.
     pub input_length: usize,
-    /// Where the callee's output goes.
+    /// The buffer for the callee's output.
     pub output: *mut u8,
-    /// Room there, in bytes.
+    /// The capacity of the output buffer, in bytes.
     pub output_capacity: usize,
-    /// Filled in: the bytes that were written there.
+    /// Filled in by the service: the number of bytes written to the output buffer.
     pub output_length: usize,
-    /// Filled in: what the callee returned.
+    /// Filled in by the service: the value that the callee returned.
     pub result: i32,
-    /// Zero.
+    /// Reserved: zero.
     pub reserved: u32,
     borrows: PhantomData<(&'call [u8], &'call mut [u8])>,
 }
 
 impl<'call> CallArguments<'call> {
-    /// A call of that module, nothing of which is filled in.
+    /// Creates the arguments of a call of the module `name`, with nothing filled in.
     #[must_use]
     pub const fn new(name: &'call str, input: &'call [u8], output: &'call mut [u8]) -> CallArguments<'call> {
         CallArguments {
@@ -48,41 +49,41 @@ impl<'call> CallArguments<'call> {
     }
 }
 
-/// What came of a call that returned.
+/// The reply of a call that returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallReply {
-    /// What the callee returned.
+    /// The value that the callee returned.
     pub result: i32,
-    /// How many bytes it wrote to the output.
+    /// The number of bytes that it wrote to the output.
     pub output_length: usize,
 }
 
-/// What the service returns for a call that returned.
+/// The status that the service returns for a call that returned.
 pub const CALL_OK: u32 = 0;
 
-/// Why there is no result. The numbers are what the service returns, and never change.
+/// The reason for which there is no result. The numbers are the service's status codes, and never change.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CallRefusal {
     /// The module's dependencies do not name the callee.
     NotDeclared = 1,
-    /// No version of the callee that would do is loaded any more.
+    /// No version of the callee in the declared range is loaded any more.
     NotLoaded = 2,
-    /// A call of the callee is under way, and it is not reentrant.
+    /// A call of the callee is running, and it is not reentrant.
     Busy = 3,
-    /// The callee faulted, now or before.
+    /// The callee faulted, in this call or an earlier one.
     Faulted = 4,
     /// There was no memory for the call.
     NoMemory = 5,
-    /// Too many calls lie in each other.
+    /// Calls are nested too deeply.
     TooDeep = 6,
     /// A reason that this version does not know.
     Unknown = u32::MAX,
 }
 
 impl CallRefusal {
-    /// All that this version knows.
+    /// All reasons that this version knows.
     pub const ALL: [CallRefusal; 6] = [
         CallRefusal::NotDeclared,
         CallRefusal::NotLoaded,
@@ -92,7 +93,7 @@ impl CallRefusal {
         CallRefusal::TooDeep,
     ];
 
-    /// The reason that the service's number stands for.
+    /// Returns the reason for a status code of the service.
     #[must_use]
     pub fn from_number(number: u32) -> CallRefusal {
         CallRefusal::ALL.into_iter().find(|known| *known as u32 == number).unwrap_or(CallRefusal::Unknown)

@@ -1,13 +1,13 @@
-//! The memory functions that LLVM calls and `core` does not bring. Only in a module build.
+//! The memory functions that LLVM calls and `core` does not provide. Only in a module build.
 //!
-//! Short ranges are what modules have most, and take a few loads and stores that may overlap: all loads come before
-//! the first store, so that one function is both `memcpy` and `memmove`. Long ones take the string instructions,
-//! which processors since 2013 (ERMSB, Intel optimization manual 3.7.6) run at full width. Vector registers are a
-//! module's own, and each x86-64 processor has those of SSE2. The direction flag is clear on entry (System V ABI
-//! 3.2.1).
+//! Modules mostly copy short ranges, which take a few loads and stores that may overlap. All loads come before the
+//! first store, so that one function serves as both `memcpy` and `memmove`. Long ranges use the string instructions,
+//! which run at full width on processors since 2013 (ERMSB, Intel optimization manual 3.7.6). Modules may use the
+//! vector registers, and every x86-64 processor has SSE2. The direction flag is clear on entry (System V ABI 3.2.1).
 //!
-//! They are called `bareflow_memcpy` and so on here, and the linker gives them their usual names where a module has
-//! none of its own by them: two definitions of a name in one crate would be an error, even where one of them is weak.
+//! The functions have names such as `bareflow_memcpy`. The linker gives them their usual names unless the module
+//! defines functions with those names itself: two definitions of a name in one crate would be an error, even if one of
+//! them is weak.
 
 use core::arch::global_asm;
 
@@ -50,14 +50,14 @@ global_asm!(
     "movups [rdi + rdx - 32], xmm2",
     "movups [rdi + rdx - 16], xmm3",
     "ret",
-    // Backwards only where a forward copy would overwrite what it has yet to read.
+    // Copies backwards only if a forward copy would overwrite bytes that are still to be read.
     "2: mov rcx, rdi",
     "sub rcx, rsi",
     "cmp rcx, rdx",
     "jb 7f",
     "cmp rdx, 2048",
     "jae 9f",
-    // The last 32 bytes are read first and written last: no part is left over.
+    // The last 32 bytes are read first and written last, so that no rest remains.
     "movups xmm2, [rsi + rdx - 32]",
     "movups xmm3, [rsi + rdx - 16]",
     "lea r8, [rdi + rdx - 32]",
@@ -72,7 +72,7 @@ global_asm!(
     "movups [r8], xmm2",
     "movups [r8 + 16], xmm3",
     "ret",
-    // The same from the end, with the first 32 bytes.
+    // Backwards from the end, with the first 32 bytes.
     "7: movups xmm2, [rsi]",
     "movups xmm3, [rsi + 16]",
     "8: movups xmm0, [rsi + rdx - 16]",
@@ -102,7 +102,7 @@ global_asm!(
     "mov [rdi], ecx",
     "mov [rdi + rdx - 4], r8d",
     "ret",
-    // The first, the last and the middle one of three, two or one.
+    // The first, the last and the middle one of up to three bytes.
     "5: test edx, edx",
     "jz 1f",
     "movzx ecx, byte ptr [rsi]",
@@ -170,14 +170,14 @@ global_asm!(
     "add rcx, 8",
     "cmp rcx, r8",
     "jb 1b",
-    // The last eight, some of which may have been seen.
+    // The last eight bytes, some of which may have been compared already.
     "mov rax, [rdi + r8]",
     "mov r9, [rsi + r8]",
     "cmp rax, r9",
     "jne 2f",
     "xor eax, eax",
     "ret",
-    // The first byte counts most.
+    // The first byte is the most significant one.
     "2: bswap rax",
     "bswap r9",
     "cmp rax, r9",
@@ -202,8 +202,8 @@ global_asm!(
     "not rdi",
     "add rax, rdi",
     "ret",
-    // `alloc` as it is shipped has code that frees values while a panic unwinds, and names these two. A module's
-    // panic does not unwind, so nothing ever comes to either.
+    // The prebuilt `alloc` has landing pads that free values while a panic unwinds, which reference these two symbols.
+    // A module's panic does not unwind, so they are never reached.
     ".section .text._Unwind_Resume, \"ax\", @progbits",
     "weak _Unwind_Resume",
     "weak rust_eh_personality",

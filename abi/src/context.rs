@@ -1,8 +1,7 @@
-//! What a module is called with: its input, its output and its services.
+//! The context of a module's call: its input, its output and its services.
 //!
-//! Both structures only ever grow at the end and carry their size, so a module
-//! of an older minor version finds everything where it expects it. Their
-//! layout is part of the [`fingerprint`](crate::fingerprint).
+//! Both structures only ever grow at the end and carry their size, so a module of an older minor version finds every
+//! field at the offset it expects. Their layout is part of the [`fingerprint`](crate::fingerprint).
 
 use core::ffi::c_void;
 use core::fmt;
@@ -11,50 +10,51 @@ use core::slice;
 
 use crate::call::{CALL_OK, CallArguments, CallRefusal, CallReply};
 
-/// Why an entry is called.
+/// The reason for which an entry is called.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// Do the module's work.
     Run = 0,
-    /// Once, before the first run. Another result than 0 refuses the load.
+    /// Initialise; called once, before the first run. A result other than 0 refuses the load.
     Init = 1,
-    /// Once, before the module is unloaded.
+    /// Finish; called once, before the module is unloaded.
     Exit = 2,
     /// Take over the state of another version: its [`PreviousState`](crate::state::PreviousState) form is the input.
     Migrate = 3,
     /// Since ABI 1.2. Write the state to the output.
     Save = 4,
-    /// Since ABI 1.2. Write to the output how many blocks of the own heap are not freed, and their bytes: a `u64` each.
+    /// Since ABI 1.2. Write the number of blocks in the module's heap that are not freed and their bytes to the output,
+    /// as a `u64` each.
     Account = 5,
 }
 
 impl Reason {
-    /// All of them, in the order of their numbers.
+    /// All reasons, in the order of their numbers.
     pub const ALL: [Reason; 6] =
         [Reason::Run, Reason::Init, Reason::Exit, Reason::Migrate, Reason::Save, Reason::Account];
 }
 
-/// An entry as the loader calls it: the context, and a [`Reason`] as a number.
+/// The type of an entry: it takes the context and a [`Reason`] as a number.
 pub type EntryFn = extern "C" fn(*mut Context<'_>, u32) -> i32;
 
-/// What a module may ask of its surroundings. The embedder fills the table in.
+/// The table of services that a module may call. The embedder fills it in.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Services {
-    /// Bytes of this structure.
+    /// The size of this structure, in bytes.
     pub size: u32,
-    /// Zero.
+    /// Reserved: zero.
     pub reserved: u32,
-    /// Writes one line: context, its UTF-8 text and the text's length in bytes.
+    /// Logs one line. Arguments: context, UTF-8 text, and the text's length in bytes.
     pub log: extern "C" fn(*mut Context<'_>, *const u8, usize),
     /// Reads the embedder's cycle clock.
     pub clock: extern "C" fn(*mut Context<'_>) -> u64,
-    /// Since ABI 1.2. Calls another module: returns 0, or why it did not ([`CallRefusal`]).
+    /// Since ABI 1.2. Calls another module. Returns 0, or the number of a [`CallRefusal`].
     pub call: CallService,
 }
 
-/// The service that calls another module: context, and whom to call with what.
+/// The type of the service that calls another module: it takes the context and the call's arguments.
 pub type CallService = extern "C" fn(*mut Context<'_>, *mut CallArguments<'_>) -> u32;
 
 extern "C" fn no_log(_: *mut Context<'_>, _: *const u8, _: usize) {}
@@ -71,7 +71,7 @@ impl Services {
     /// The table of an embedder that offers no services: its functions do nothing.
     pub const NONE: Services = Services::new(no_log, no_clock);
 
-    /// The table with these services; it refuses all calls of other modules.
+    /// Creates a table with these services; it refuses all calls of other modules.
     #[must_use]
     pub const fn new(
         log: extern "C" fn(*mut Context<'_>, *const u8, usize),
@@ -80,31 +80,30 @@ impl Services {
         Services { size: size_of::<Services>() as u32, reserved: 0, log, clock, call: no_call }
     }
 
-    /// The same table, with a service that calls other modules.
+    /// Returns the same table with a service that calls other modules.
     #[must_use]
     pub const fn with_call(self, call: CallService) -> Services {
         Services { call, ..self }
     }
 }
 
-/// One call's surroundings. A module gets it by `&mut`, and finds nothing
-/// unsafe in it.
+/// The context of one call. A module gets it as `&mut`, and all its methods are safe for the module.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Context<'call> {
-    /// Bytes of this structure.
+    /// The size of this structure, in bytes.
     size: u32,
-    /// Zero.
+    /// Reserved: zero.
     reserved: u32,
     services: *const Services,
-    /// The embedder's own; modules leave it alone.
+    /// The embedder's own pointer; modules do not use it.
     embedder: *mut c_void,
     input: *const u8,
     input_length: usize,
     output: *mut u8,
     output_capacity: usize,
     output_length: usize,
-    /// Since ABI 1.1. The module's own heap; its allocator alone uses it.
+    /// Since ABI 1.1. The module's heap, which only its allocator uses.
     heap: *mut u8,
     /// Since ABI 1.1.
     heap_size: usize,
@@ -112,7 +111,7 @@ pub struct Context<'call> {
 }
 
 impl<'call> Context<'call> {
-    /// A context for one call.
+    /// Creates a context for one call.
     #[must_use]
     pub const fn new(services: &'call Services, input: &'call [u8], output: &'call mut [u8]) -> Context<'call> {
         Context {
@@ -131,11 +130,12 @@ impl<'call> Context<'call> {
         }
     }
 
-    /// A context as its module will see it: with the addresses, and the lengths
-    /// in bytes, that table of services, input, output and heap have for the module.
+    /// Creates a context that a module will see at other addresses than its creator.
+    ///
+    /// `services`, `input`, `output` and `heap` are the addresses, with lengths in bytes, as the module sees them.
     ///
     /// # Safety
-    /// Whoever else uses the context's methods finds all of it at these addresses too.
+    /// Everyone who uses the context's methods must find the services and buffers at these addresses.
     #[must_use]
     pub unsafe fn from_raw_parts(
         services: u64,
@@ -159,10 +159,10 @@ impl<'call> Context<'call> {
         }
     }
 
-    /// Makes it ready for another call, with so many bytes of input and so much room for output.
+    /// Prepares the context for another call, with `input` bytes of input and room for `output` bytes of output.
     ///
     /// # Safety
-    /// As for [`from_raw_parts`](Self::from_raw_parts): so many bytes are there.
+    /// As for [`from_raw_parts`](Self::from_raw_parts): the buffers have at least these lengths.
     #[inline(always)]
     pub const unsafe fn reset_buffers(&mut self, input: usize, output: usize) {
         self.input_length = input;
@@ -170,7 +170,7 @@ impl<'call> Context<'call> {
         self.output_length = 0;
     }
 
-    /// The same context, of a module whose heap is the `size` bytes at `address`.
+    /// Returns the same context with a heap of `size` bytes at `address`.
     #[must_use]
     pub fn with_heap(mut self, address: u64, size: u64) -> Context<'call> {
         self.heap = core::ptr::with_exposed_provenance_mut(address as usize);
@@ -178,41 +178,43 @@ impl<'call> Context<'call> {
         self
     }
 
-    /// The same context, with a pointer of the embedder's own, which [`reset_buffers`](Self::reset_buffers) keeps.
+    /// Returns the same context with a pointer of the embedder's own, which [`reset_buffers`](Self::reset_buffers)
+    /// keeps.
     ///
-    /// The table's functions find it there ([`embedder`](Self::embedder)). A module can read and overwrite it, so no more
-    /// may hang on it than the embedder trusts the module with; in a domain whose modules are not trusted it stays null.
+    /// The services can read it ([`embedder`](Self::embedder)). A module can read and overwrite it, so it may give
+    /// access to no more than the embedder trusts the module with. In a domain whose modules are not trusted it stays
+    /// null.
     #[must_use]
     pub const fn with_embedder(mut self, embedder: *mut c_void) -> Context<'call> {
         self.embedder = embedder;
         self
     }
 
-    /// The embedder's own pointer; null where it gave none, as in BareFlow's own user domains.
+    /// Returns the embedder's own pointer; null if it has set none, as in BareFlow's own user domains.
     #[must_use]
     pub const fn embedder(&self) -> *mut c_void {
         self.embedder
     }
 
-    /// The module's heap; without bytes where it has none. For the allocator in `abi` alone.
+    /// Returns the module's heap, of length 0 if it has none. Only for the allocator in `abi`.
     #[cfg(all(bareflow_module, feature = "alloc"))]
     pub(crate) const fn heap(&self) -> (*mut u8, usize) {
         (self.heap, self.heap_size)
     }
 
-    /// The bytes the caller passed in. They may be passed on while the context is in use.
+    /// Returns the bytes that the caller passed in. They may be passed on while the context is in use.
     #[must_use]
     pub fn input(&self) -> &'call [u8] {
         // SAFETY: `new` took pointer and length from one slice that outlives `'call`.
         unsafe { slice::from_raw_parts(self.input, self.input_length) }
     }
 
-    /// Appends to the output as many of `bytes` as fit, and returns how many those were.
+    /// Appends as many of `bytes` to the output as fit. Returns their number.
     pub fn write(&mut self, bytes: &[u8]) -> usize {
         let room = self.output_capacity.saturating_sub(self.output_length);
         let count = bytes.len().min(room);
-        // SAFETY: `new` took pointer and capacity from one exclusive slice that outlives
-        // `'call`; `count` was just limited to what is left of it.
+        // SAFETY: `new` took pointer and capacity from one exclusive slice that outlives `'call`; `count` was just
+        // limited to what is left of it.
         unsafe {
             let end = self.output.add(self.output_length);
             core::ptr::copy_nonoverlapping(bytes.as_ptr(), end, count);
@@ -221,8 +223,7 @@ impl<'call> Context<'call> {
         count
     }
 
-    /// How many bytes of output there are. The caller of a module it does not
-    /// trust limits this to the length of its own buffer.
+    /// Returns the number of output bytes. The caller of an untrusted module limits it to the length of its own buffer.
     #[must_use]
     pub const fn output_length(&self) -> usize {
         self.output_length
@@ -236,7 +237,7 @@ impl<'call> Context<'call> {
         log(self, line.as_ptr(), line.len());
     }
 
-    /// The embedder's cycle clock: ticks since some point in the past, never fewer than before.
+    /// Returns the embedder's cycle clock: ticks since some point in the past, which never decrease.
     #[must_use]
     pub fn clock(&mut self) -> u64 {
         #[cfg(bareflow_module)]
@@ -245,12 +246,13 @@ impl<'call> Context<'call> {
         clock(self)
     }
 
-    /// Calls the module of that name, which the own `Cargo.toml` names in
-    /// `package.metadata.bareflow.depends`: the version its name stands for, if it will do, or
-    /// else the highest that will.
+    /// Calls the module `module`, which must be listed in `package.metadata.bareflow.depends` of the caller's
+    /// `Cargo.toml`.
+    ///
+    /// The active version of the name is called if it is in the declared range, or else the highest version that is.
     ///
     /// # Errors
-    /// Why there is no result.
+    /// The reason for which there is no result.
     pub fn call(&mut self, module: &str, input: &[u8], output: &mut [u8]) -> Result<CallReply, CallRefusal> {
         let room = output.len();
         let mut arguments = CallArguments::new(module, input, output);
@@ -269,7 +271,7 @@ impl<'call> Context<'call> {
     }
 }
 
-/// Formats into the output; an error says that the output is full.
+/// Formats into the output; an error means that the output is full.
 impl fmt::Write for Context<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         if self.write(text.as_bytes()) == text.len() { Ok(()) } else { Err(fmt::Error) }
@@ -328,7 +330,7 @@ mod tests {
     }
 
     extern "C" fn count_lines(context: *mut Context<'_>, _: *const u8, _: usize) {
-        // SAFETY: `Context::log` passes itself; the test that has this table gave it a number of its own.
+        // SAFETY: `Context::log` passes itself; the test that uses this table has set a pointer to a number of its own.
         unsafe { *(*context).embedder().cast::<u32>() += 1 };
     }
 
@@ -339,7 +341,7 @@ mod tests {
         let pointer = (&raw mut lines).cast::<c_void>();
         let mut context = Context::new(&table, b"", &mut []).with_embedder(pointer).with_heap(0, 0);
         context.log("one");
-        // SAFETY: no bytes are always there.
+        // SAFETY: zero bytes are always available.
         unsafe { context.reset_buffers(0, 0) };
         context.log("two");
         assert_eq!(context.embedder(), pointer);

@@ -1,7 +1,8 @@
-//! Critical sections of modules that turn the feature `critical-section` on. Only in a module build.
+//! Critical sections of modules that enable the feature `critical-section`. Only in a module build.
 //!
-//! Nothing runs beside a module's call that could see its data: its calls never overlap unless it says so, which
-//! [`Descriptor::new`](crate::entry::Descriptor::new) refuses together with this feature, and interrupts are the kernel's.
+//! Nothing that runs concurrently with a module's call can see its data. The module's calls never overlap unless it is
+//! reentrant, which [`Descriptor::new`](crate::entry::Descriptor::new) refuses together with this feature. Interrupts
+//! are handled by the kernel.
 
 use critical_section::{Impl, RawRestoreState};
 
@@ -9,8 +10,8 @@ struct Alone;
 
 critical_section::set_impl!(Alone);
 
-// SAFETY: calls of the module do not overlap, and no code of it runs in interrupts, so that no other code can be in a
-// section while one is. Sections may lie in each other: nothing is kept that the inner one could lose.
+// SAFETY: calls of the module do not overlap, and none of its code runs in interrupts, so no other code can enter a
+// section while one is active. Sections may nest, since there is no state that the inner one could lose.
 unsafe impl Impl for Alone {
     unsafe fn acquire() -> RawRestoreState {
         RawRestoreState::default()

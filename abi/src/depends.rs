@@ -1,43 +1,43 @@
-//! Which modules a module may call: a record of its blob, as the packer writes it and the loader reads it.
+//! Dependencies: the list of modules that a module may call, as a record of its blob.
 //!
-//! An entry is the length of a name, the name, the lowest version that will do, and the first
-//! one that is too high (three `u32` each; all ones where none is too high).
+//! The packer writes it and the loader reads it. An entry is the length of a name, the name, the lowest admissible
+//! version, and the first version above the range (three `u32` each; all ones if there is no upper bound).
 
 use crate::header::{NAME_SIZE, is_name_byte};
 
-/// Most entries a module may have.
+/// The maximum number of entries of a module.
 pub const MAX_DEPENDENCIES: usize = 64;
 
 /// A version: major, minor, patch.
 pub type VersionParts = [u32; 3];
 
-/// Written for the first version that is too high where none is.
+/// The encoding of a missing upper bound.
 const NONE: VersionParts = [u32::MAX; 3];
 
-/// Bytes of an entry behind its name.
+/// The size of an entry after its name, in bytes.
 const RANGE_SIZE: usize = 24;
 
 /// A module that may be called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dependency<'bytes> {
-    /// Its name.
+    /// The module's name.
     pub name: &'bytes str,
-    /// The lowest version that will do.
+    /// The lowest admissible version.
     pub from: VersionParts,
-    /// The first version that is too high, if any is.
+    /// The first version above the range, if it has an upper bound.
     pub below: Option<VersionParts>,
 }
 
 impl Dependency<'_> {
-    /// Whether that version will do.
+    /// Returns whether a version is in the range.
     #[must_use]
     pub fn admits(&self, version: VersionParts) -> bool {
         self.from <= version && self.below.is_none_or(|below| version < below)
     }
 
-    /// Writes the entry down, piece by piece.
+    /// Encodes the entry, piece by piece.
     pub fn encode(&self, put: &mut dyn FnMut(&[u8])) {
-        // A name that follows the rule has at most 31 bytes.
+        // A valid name has at most 31 bytes.
         put(&[self.name.len() as u8]);
         put(self.name.as_bytes());
         for part in self.from.into_iter().chain(self.below.unwrap_or(NONE)) {
@@ -46,26 +46,26 @@ impl Dependency<'_> {
     }
 }
 
-/// What is wrong with a list of dependencies.
+/// An error in a dependency list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BadDependency {
-    /// An entry that ends behind the list's end.
+    /// An entry extends beyond the end of the list.
     CutOff,
-    /// A name that breaks the rule.
+    /// A name breaks the naming rule.
     Name,
-    /// A name that is there twice.
+    /// A name appears twice.
     Twice,
-    /// The module's own name.
+    /// The module names itself.
     Itself,
-    /// A range without a version in it.
+    /// The range contains no version.
     Empty,
-    /// More than [`MAX_DEPENDENCIES`].
+    /// There are more than [`MAX_DEPENDENCIES`] entries.
     TooMany,
 }
 
 impl BadDependency {
-    /// What it is, for messages.
+    /// Returns a description for messages.
     #[must_use]
     pub const fn what(self) -> &'static str {
         match self {
@@ -79,21 +79,21 @@ impl BadDependency {
     }
 }
 
-/// The entries of a list, one after the other; ends with the first that is cut off or has a bad name.
+/// An iterator over the entries of a list; it ends at the first that is cut off or has a bad name.
 #[derive(Clone, Debug)]
 pub struct Dependencies<'bytes>(&'bytes [u8]);
 
 impl<'bytes> Dependencies<'bytes> {
-    /// Reads `bytes`.
+    /// Creates an iterator over an encoded list.
     #[must_use]
     pub const fn new(bytes: &'bytes [u8]) -> Dependencies<'bytes> {
         Dependencies(bytes)
     }
 
-    /// Judges the list `bytes` of the module with the name `own`, and says how many entries it has.
+    /// Validates the list `bytes` of the module named `own`. Returns the number of entries.
     ///
     /// # Errors
-    /// The first entry that is wrong, counted from 1, and what is wrong with it.
+    /// The number of the first invalid entry, counted from 1, and the reason.
     pub fn check(bytes: &'bytes [u8], own: &[u8]) -> Result<usize, (usize, BadDependency)> {
         let mut rest = Dependencies(bytes);
         let mut count = 0;

@@ -1,9 +1,10 @@
-//! Calls the module that is linked into this very program. Only a program that has a module run to see what
-//! its code does has one: `bareflow-builder` makes it.
+//! Calls of the module that is linked into the same program.
+//!
+//! Only a program made by `bareflow-builder` to observe a module's code has one.
 
 use crate::{Context, Reason};
 
-/// Calls the module's entry, as a loader would.
+/// Calls the module's entry as a loader does.
 pub fn call(context: &mut Context<'_>, reason: Reason) -> i32 {
     unsafe extern "C" {
         fn bareflow_entry(context: *mut Context<'_>, reason: u32) -> i32;

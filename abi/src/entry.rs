@@ -1,4 +1,4 @@
-//! From a function to a module: [`module!`](crate::module).
+//! The macro [`module!`](crate::module), which turns functions into a module.
 
 use crate::context::Context;
 use crate::fingerprint::FINGERPRINT;
@@ -7,32 +7,33 @@ use crate::header::{FLAG_ACCOUNT, FLAG_REENTRANT};
 /// The symbol of a module's entry.
 pub const ENTRY_SYMBOL: &str = "bareflow_entry";
 
-/// The section a module's [`Descriptor`] lies in; the packer reads it and drops it.
+/// The section of a module's [`Descriptor`]; the packer reads it and drops it.
 pub const DESCRIPTOR_SECTION: &str = ".bareflow.descriptor";
 
-/// The section of a module's marks: a letter for each place that calls a service (`l`og, clock (`t`ime), `c`all) or
-/// allocates on the `h`eap. The packer reads it and drops it.
+/// The section of a module's marks; the packer reads it and drops it.
+///
+/// Each mark is a letter for code that calls a service (`l`og, clock (`t`ime), `c`all) or allocates on the `h`eap.
 pub const USES_SECTION: &str = ".bareflow.uses";
 
-/// What a module was built against and wants, as the packer finds it in the ELF file.
+/// A module's ABI version and flags, as the packer finds them in the ELF file.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Descriptor {
-    /// The ABI's fingerprint.
+    /// The fingerprint of the ABI.
     pub abi_fingerprint: u64,
     /// The ABI's major version.
     pub abi_major: u16,
     /// The ABI's minor version.
     pub abi_minor: u16,
-    /// `FLAG_*` bits of the header.
+    /// The `FLAG_*` bits of the header.
     pub flags: u32,
 }
 
 impl Descriptor {
-    /// Bytes a descriptor takes.
+    /// The size of a descriptor, in bytes.
     pub const SIZE: usize = size_of::<Descriptor>();
 
-    /// The descriptor of a module built against this very crate.
+    /// Creates the descriptor of a module that is built against this version of the crate.
     #[must_use]
     pub const fn new(flags: u32) -> Descriptor {
         assert!(
@@ -44,7 +45,7 @@ impl Descriptor {
         Descriptor { abi_fingerprint: FINGERPRINT, abi_major: crate::ABI_MAJOR, abi_minor: crate::ABI_MINOR, flags }
     }
 
-    /// The descriptor that `bytes` spell.
+    /// Decodes a descriptor.
     #[must_use]
     pub fn from_bytes(bytes: &[u8; Descriptor::SIZE]) -> Descriptor {
         let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *bytes;
@@ -57,16 +58,17 @@ impl Descriptor {
     }
 }
 
-/// Marks functions that take nothing.
+/// A marker for functions without arguments.
 #[derive(Debug)]
 pub struct NoContext;
 
-/// Marks functions that take a [`Context`].
+/// A marker for functions that take a [`Context`].
 #[derive(Debug)]
 pub struct WithContext;
 
 /// A function that can be a module's: `fn() -> i32` or `fn(&mut Context) -> i32`.
-/// `Form` tells the two apart and is inferred.
+///
+/// `Form` distinguishes the two and is inferred.
 pub trait Entry<Form> {
     /// Calls the function.
     fn enter(self, context: &mut Context<'_>) -> i32;
@@ -86,9 +88,9 @@ impl<F: FnOnce(&mut Context<'_>) -> i32> Entry<WithContext> for F {
     }
 }
 
-/// Makes a module ready for a call, before any of its own code runs, or carries
-/// the call out where it is none of the module's own business. The macro calls it; where
-/// the feature `alloc` is off it does nothing.
+/// Prepares a module for a call, before any of its own code runs. Returns a result if the call is handled here.
+///
+/// The macro calls it. Without the feature `alloc` it does nothing.
 #[inline(always)]
 pub fn prepare(context: &mut Context<'_>, reason: u32) -> Option<i32> {
     #[cfg(all(bareflow_module, feature = "alloc"))]
@@ -100,7 +102,7 @@ pub fn prepare(context: &mut Context<'_>, reason: u32) -> Option<i32> {
     }
 }
 
-/// Makes a crate a module. Once per crate, in `lib.rs`:
+/// Makes a crate a module. Used once per crate, in `lib.rs`:
 ///
 /// ```ignore
 /// bareflow_abi::module!(work);
@@ -108,11 +110,11 @@ pub fn prepare(context: &mut Context<'_>, reason: u32) -> Option<i32> {
 /// bareflow_abi::module!(work, state = Counter, migrate = from_older, init = prepare);
 /// ```
 ///
-/// Each function is a `fn() -> i32` or a `fn(&mut Context) -> i32`; where the module has a state, made by
-/// [`state!`](crate::state!), it may also be a `fn(&mut Context, &mut Counter) -> i32`. `state` is the first setting.
-/// `migrate` is a `fn(&PreviousState, &mut Counter) -> i32`: it fills in the state from that of a version with other
-/// fields. Name and version of the module are those of its `Cargo.toml`. In an ordinary build
-/// (tests on the host) the macro only checks the functions' types.
+/// Each function is a `fn() -> i32` or a `fn(&mut Context) -> i32`; in a module with state, made by
+/// [`state!`](crate::state!), it may also be a `fn(&mut Context, &mut Counter) -> i32`. `state` must be the first
+/// setting. `migrate` is a `fn(&PreviousState, &mut Counter) -> i32`: it fills in the state from that of a version with
+/// other fields. The module gets its name and version from its `Cargo.toml`. In an ordinary build (tests on the host)
+/// the macro only checks the functions' types.
 #[macro_export]
 macro_rules! module {
     ($run:path, state = $state:ty $(, $key:ident = $value:expr)* $(,)?) => {
@@ -163,7 +165,7 @@ macro_rules! module {
                 FLAGS & $crate::header::FLAG_MIGRATE == 0, "module!: `migrate` without `state`, which comes first"
             );
 
-            // Without flags an entry is only ever called to run: no reason is looked at.
+            // Without flags an entry is only ever called to run, so the reason is not checked.
             #[cfg_attr(bareflow_module, unsafe(export_name = "bareflow_entry"))]
             #[allow(dead_code)]
             extern "C" fn entry(context: &mut $crate::Context<'_>, reason: u32) -> i32 {

@@ -1,5 +1,6 @@
-//! Tables of fields as they stand in a file, little-endian and without gaps: [`fields!`] is the only
-//! code that knows the byte order.
+//! Structures of fields in a file, little-endian and without gaps.
+//!
+//! [`fields!`] is the only code that knows the byte order.
 
 macro_rules! fields {
     ($(#[$about:meta])+ $name:ident, $length:expr; $($(#[$doc:meta])+ $field:ident: $type:ty,)+) => {
@@ -11,14 +12,14 @@ macro_rules! fields {
         }
 
         impl $name {
-            /// Name, offset and size in bytes of every field, as `docs/format.md` lists them.
+            /// The name, offset and size in bytes of every field, as `docs/format.md` lists them.
             pub const FIELDS: &[(&'static str, usize, usize)] =
                 &[$((stringify!($field), core::mem::offset_of!($name, $field), size_of::<$type>())),+];
 
-            /// The fields as they stand in the file.
+            /// Encodes the fields in the form that they have in the file.
             #[must_use]
             pub fn to_bytes(&self) -> [u8; $length] {
-                // No `..`: a new field can't be forgotten here.
+                // Without `..`, so that a new field can't be forgotten here.
                 let $name { $($field),+ } = self;
                 let mut bytes = [0; $length];
                 $(crate::fields::Field::write(
@@ -28,8 +29,8 @@ macro_rules! fields {
                 bytes
             }
 
-            /// The fields that `bytes` spell. Nothing is judged here.
-            // Inlined, it reads no more than the fields that are used.
+            /// Decodes the fields without validating them.
+            // Inlined, it reads only the fields that are used.
             #[must_use]
             #[inline(always)]
             pub fn from_bytes(bytes: &[u8; $length]) -> $name {
@@ -41,13 +42,13 @@ macro_rules! fields {
             }
         }
 
-        // The file has no room for padding.
+        // The file has no padding.
         static_assertions::const_assert_eq!(size_of::<$name>(), $length);
     };
 }
 pub(crate) use fields;
 
-/// A field's little-endian form. `bytes` is exactly as long as the field.
+/// The little-endian form of a field. `bytes` is exactly as long as the field.
 pub(crate) trait Field {
     fn write(&self, bytes: &mut [u8]);
     fn read(bytes: &[u8]) -> Self;

@@ -1,29 +1,27 @@
-//! The ABI's fingerprint: a hash over the names, offsets and sizes of the
-//! fields of [`Context`](crate::Context), [`Services`](crate::Services) and
-//! [`CallArguments`](crate::CallArguments).
+//! The ABI's fingerprint: a hash over the names, offsets and sizes of the fields of [`Context`](crate::Context),
+//! [`Services`](crate::Services) and [`CallArguments`](crate::CallArguments).
 //!
-//! It depends on this crate's declarations alone, never on the compiler, so a
-//! blob outlives the compiler that made it; and a field moved without a change
-//! of version is noticed, since the loader holds the fingerprint of each minor
-//! version it can run.
+//! It depends only on this crate's declarations, never on the compiler, so a blob stays valid when the compiler
+//! changes. A field that is moved without a change of version is noticed, since the loader has the fingerprint of each
+//! minor version that it can run.
 
 use crate::call::CALL_FIELDS;
 use crate::context::{CONTEXT_FIELDS, SERVICES_FIELDS};
 
-/// One field: its type's name, its own, its offset and its size in bytes.
+/// A field: its type's name, its own name, its offset and its size in bytes.
 pub type Field = (&'static str, &'static str, usize, usize);
 
-/// The fingerprints of all minor versions of this major, the newest last.
+/// The fingerprints of all minor versions of this major version, the newest last.
 pub const FINGERPRINTS: [u64; crate::ABI_MINOR as usize + 1] =
     [0x8b60_152d_0b28_b9ca, 0x9ee7_6499_3ea9_c676, 0xcecd_4129_3e89_3d08];
 
 /// The fingerprint of the ABI as it is declared here.
 pub const FINGERPRINT: u64 = hash(CALL_FIELDS, hash(SERVICES_FIELDS, hash(CONTEXT_FIELDS, 0xcbf2_9ce4_8422_2325)));
 
-/// How many fields of `Context`, `Services` and `CallArguments` each minor version has: they only grow at the end.
+/// The number of fields of `Context`, `Services` and `CallArguments` in each minor version: they only grow at the end.
 const COUNTS: [[usize; 3]; FINGERPRINTS.len()] = [[9, 4, 0], [11, 4, 0], [11, 5, CALL_FIELDS.len()]];
 
-/// The types of a minor version: the name of each, and its fields. Versions that are not known are taken for the newest.
+/// Returns the types of a minor version with their names and fields. An unknown version is treated as the newest.
 #[must_use]
 pub fn layout(minor: u16) -> [(&'static str, &'static [Field]); 3] {
     let counts = COUNTS.get(usize::from(minor)).unwrap_or(&COUNTS[COUNTS.len() - 1]);
@@ -34,12 +32,12 @@ pub fn layout(minor: u16) -> [(&'static str, &'static [Field]); 3] {
     })
 }
 
-/// All fields that make up the fingerprint, in its order.
+/// Iterates over all fields in the fingerprint, in its order.
 pub fn fields() -> impl Iterator<Item = &'static Field> {
     CONTEXT_FIELDS.iter().chain(SERVICES_FIELDS).chain(CALL_FIELDS)
 }
 
-/// FNV-1a, 64 bits (Fowler, Noll, Vo), over `fields`, going on from `state`.
+/// Hashes `fields` by FNV-1a, 64 bits (Fowler, Noll, Vo), continuing from `state`.
 const fn hash(fields: &[Field], mut state: u64) -> u64 {
     let mut index = 0;
     while index < fields.len() {
@@ -53,7 +51,7 @@ const fn hash(fields: &[Field], mut state: u64) -> u64 {
     state
 }
 
-/// The same over bytes.
+/// Hashes bytes by FNV-1a, continuing from `state`.
 pub(crate) const fn hash_bytes(bytes: &[u8], mut state: u64) -> u64 {
     let mut index = 0;
     while index < bytes.len() {
@@ -63,7 +61,7 @@ pub(crate) const fn hash_bytes(bytes: &[u8], mut state: u64) -> u64 {
     state
 }
 
-/// Declares a list of [`Field`]s for a type, and fails to compile when a field is missing from it.
+/// Declares a list of [`Field`]s for a type, and fails to compile if a field is missing from it.
 macro_rules! layout_of {
     ($($name:literal $type:ty as $list:ident { $($field:ident,)+ })+) => {$(
         #[doc = concat!("The fields of `", $name, "`, in order.")]
@@ -78,7 +76,7 @@ macro_rules! layout_of {
                 size_of_field::<$type, _>(|value| &value.$field),
             )),+]
         };
-        // The fields end where the type ends: none is left out.
+        // The last field ends at the type's end, so none is left out there.
         static_assertions::const_assert_eq!(size_of::<$type>(), {
             let (_, _, offset, size) = $list[$list.len() - 1];
             offset + size
@@ -100,7 +98,7 @@ mod tests {
         assert_eq!(layout(u16::MAX), layout(crate::ABI_MINOR));
     }
 
-    /// A change of layout needs a new minor version (added at the end) or a new major.
+    /// A change of layout requires a new minor version (fields added at the end) or a new major version.
     #[test]
     fn is_the_one_this_minor_version_was_released_with() {
         assert_eq!(

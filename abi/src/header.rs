@@ -1,7 +1,6 @@
-//! The fixed header every `.mod` blob opens with.
+//! The fixed header at the start of every `.mod` blob.
 //!
-//! Integers are little-endian, as `fields.rs` writes and reads them;
-//! `docs/format.md` shows the same table for people.
+//! Integers are little-endian, as `fields.rs` reads and writes them. `docs/format.md` has the same table for people.
 
 use core::mem::{offset_of, size_of};
 
@@ -11,29 +10,29 @@ use crate::checksum::Crc32c;
 
 use crate::fields::fields;
 
-/// What a blob's first four bytes are: "MODB" read as a little-endian number.
+/// The first four bytes of a blob: "MODB" read as a little-endian number.
 pub const MAGIC: u32 = 0x4D4F_4442;
 
 /// The version of the file format described here.
 pub const FORMAT_VERSION: u16 = 1;
 
-/// The machine the code is for: ELF's number for x86-64.
+/// The machine that the code is for: ELF's number for x86-64.
 pub const MACHINE_X86_64: u16 = 62;
 
-/// Bytes a header takes.
+/// The size of a header, in bytes.
 pub const HEADER_SIZE: usize = 128;
 
-/// Bytes of the name field; the last one is always zero.
+/// The size of the name field, in bytes; the last byte is always zero.
 pub const NAME_SIZE: usize = 32;
 
-/// Whether a module's name may contain `byte`. A name has 1 to 31 of these.
+/// Returns whether a module's name may contain `byte`. A name has 1 to 31 such bytes.
 #[must_use]
 #[inline]
 pub const fn is_name_byte(byte: u8) -> bool {
     NAME_BYTES[byte as usize]
 }
 
-/// Of every byte, whether a name may contain it.
+/// For every byte, whether a name may contain it.
 const NAME_BYTES: [bool; 256] = {
     let (mut table, mut byte) = ([false; 256], 0);
     while byte < table.len() {
@@ -62,7 +61,7 @@ pub const FLAG_STATE: u32 = 1 << 4;
 /// [`Reason::Account`](crate::Reason::Account).
 pub const FLAG_ACCOUNT: u32 = 1 << 5;
 
-/// Every flag this version knows.
+/// All flags that this version knows.
 pub const KNOWN_FLAGS: u32 = FLAG_INIT | FLAG_EXIT | FLAG_MIGRATE | FLAG_REENTRANT | FLAG_STATE | FLAG_ACCOUNT;
 
 /// Service: write a line to the embedder's log.
@@ -74,7 +73,7 @@ pub const SERVICE_CLOCK: u32 = 1 << 1;
 /// Service, since ABI 1.2: call another module.
 pub const SERVICE_CALL: u32 = 1 << 2;
 
-/// Every service this version knows, with the name `Cargo.toml` and messages use.
+/// All services that this version knows, with their names in `Cargo.toml` and messages.
 pub const SERVICE_NAMES: [(u32, &str); 3] = [(SERVICE_LOG, "log"), (SERVICE_CLOCK, "clock"), (SERVICE_CALL, "call")];
 
 fields! {
@@ -102,42 +101,42 @@ fields! {
     version_minor: u32,
     /// Semantic version: patch.
     version_patch: u32,
-    /// Offset of the entry in the text segment.
+    /// The offset of the entry in the text segment.
     entry: u32,
-    /// Bytes of text.
+    /// The size of the text, in bytes.
     text_size: u32,
-    /// Bytes of read-only data.
+    /// The size of the read-only data, in bytes.
     rodata_size: u32,
-    /// Bytes of initialised writable data.
+    /// The size of the initialised writable data, in bytes.
     data_size: u32,
-    /// Bytes of zeroed writable data, which follow the data in memory and are not in the file.
+    /// The size of the zeroed writable data, which follows the data in memory and is not in the file, in bytes.
     bss_size: u32,
-    /// What every segment's start is aligned to: a power of two, 4096 at the most.
+    /// The alignment of every segment's start: a power of two, at most 4096.
     alignment: u32,
-    /// How many fix-ups there are.
+    /// The number of fix-ups.
     fixup_count: u32,
-    /// Bytes the encoded fix-ups take.
+    /// The size of the encoded fix-ups, in bytes.
     fixup_size: u32,
-    /// Bytes the records take.
+    /// The size of the records, in bytes.
     record_size: u32,
-    /// `SERVICE_*` bits: what the module uses.
+    /// The services that the module uses, as `SERVICE_*` bits.
     services: u32,
-    /// Stack the module wants, in bytes; 0: the loader's default.
+    /// The stack that the module asks for, in bytes; 0 for the loader's default.
     stack_size: u32,
-    /// Heap the module wants, in bytes; 0: none.
+    /// The heap that the module asks for, in bytes; 0 for none.
     heap_size: u32,
-    /// Time a call may take, in microseconds; 0: the loader's default.
+    /// The time that a call may take, in microseconds; 0 for the loader's default.
     time_us: u32,
-    /// Least x86-64 level the code needs: 1 to 4 for x86-64-v1 to v4.
+    /// The lowest x86-64 level that the code runs on: 1 to 4 for x86-64-v1 to v4.
     cpu_level: u8,
-    /// Zero.
+    /// Reserved: zero.
     reserved: [u8; 3],
-    /// CRC-32C of all bytes of the file but these four.
+    /// The CRC-32C of all other bytes of the file.
     checksum: u32,
 }
 
 impl Header {
-    /// The name up to its first zero byte; not judged.
+    /// Returns the name up to its first zero byte, without validating it.
     #[must_use]
     pub fn name_bytes(&self) -> &[u8] {
         let length = self.name.iter().position(|&byte| byte == 0).unwrap_or(NAME_SIZE);
@@ -145,15 +144,16 @@ impl Header {
     }
 }
 
-/// What is put into a blob's checksum field: the CRC-32C of everything else in
-/// `blob`. `None` when `blob` is shorter than a header.
+/// Computes a blob's checksum: the CRC-32C of all bytes of `blob` but the checksum field.
+///
+/// `None` if `blob` is shorter than a header.
 #[must_use]
 pub fn checksum_of(blob: &[u8]) -> Option<u32> {
     checksum_by(Crc32c::SOFTWARE, blob)
 }
 
-/// The same, computed that way.
-// Inlined, it is tangled up with what is read of the header behind it, which takes more than a call.
+/// Computes a blob's checksum like [`checksum_of`], by the given implementation.
+// Inlined, it would be scheduled among the later reads of the header, which costs more than a call.
 #[must_use]
 #[inline(never)]
 pub fn checksum_by(backend: Crc32c, blob: &[u8]) -> Option<u32> {
@@ -162,7 +162,7 @@ pub fn checksum_by(backend: Crc32c, blob: &[u8]) -> Option<u32> {
     Some(backend.of(&[before, behind]))
 }
 
-// The checksum must come last, so that it covers all before and behind it.
+// The checksum is the last field, so that it covers everything before and after it.
 const_assert_eq!(offset_of!(Header, abi_fingerprint), 16);
 const_assert_eq!(offset_of!(Header, name), 24);
 const_assert_eq!(offset_of!(Header, version_major), 56);

@@ -1,5 +1,4 @@
-//! The global allocator of modules that turn the feature `alloc` on: on the
-//! heap that the context names, and nowhere else.
+//! The global allocator of modules that enable the feature `alloc`. It uses only the heap in the context.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::arch::asm;
@@ -17,12 +16,12 @@ use crate::{Context, Reason};
 struct Heap {
     talc: TalcLock<RawSpinlock, Manual>,
     open: AtomicBool,
-    /// Bytes of the last request if it could not be met, else 0.
+    /// The size of the last request if it could not be met, or else 0.
     refused: AtomicU64,
-    /// Blocks that are not freed, and their bytes.
+    /// The number of blocks that are not freed, and their bytes.
     blocks: AtomicU64,
     bytes: AtomicU64,
-    /// The most these bytes were so far, and where the note of that lies.
+    /// The peak of these bytes, and the address where it is noted.
     peak: AtomicU64,
     note: AtomicPtr<[u64; 2]>,
 }
@@ -38,7 +37,7 @@ static HEAP: Heap = Heap {
     note: AtomicPtr::new(null_mut()),
 };
 
-/// Gives the allocator its memory, at the module's first call; accounts for it where it is called for that.
+/// Opens the heap at the module's first call. Handles the call if it asks for the module's account.
 #[inline(always)]
 pub(crate) fn init_once(context: &mut Context<'_>, reason: u32) -> Option<i32> {
     if reason == Reason::Account as u32 {
@@ -50,7 +49,7 @@ pub(crate) fn init_once(context: &mut Context<'_>, reason: u32) -> Option<i32> {
     None
 }
 
-/// Writes how many blocks are not freed, and their bytes.
+/// Writes the number of blocks that are not freed, and their bytes.
 #[cold]
 #[inline(never)]
 fn account(context: &mut Context<'_>) -> i32 {
@@ -68,8 +67,8 @@ fn init_first(context: &Context<'_>) {
         let (start, size) = context.heap();
         let Some(room) = size.checked_sub(HEAP_NOTE_SIZE) else { return };
         let note = start.cast::<[u64; 2]>();
-        // SAFETY: the loader gave this memory to this module alone, for as long as it is
-        // loaded. A heap too small for the allocator's own tables is one without room.
+        // SAFETY: the loader gave this memory to this module alone, for as long as it is loaded. A heap too small for
+        // the allocator's own tables has no room for blocks.
         unsafe {
             note.write_unaligned([HEAP_NOTE_MARK, 0]);
             let _ = talc.claim(start.add(HEAP_NOTE_SIZE), room);
@@ -78,13 +77,14 @@ fn init_first(context: &Context<'_>) {
     }
 }
 
-/// Adds to a count while the allocator's lock is held, so that nobody else does: an addition without that would lock
-/// the memory bus, and take about as long as all else of a request.
+/// Adds to a count while the allocator's lock is held, so that no other thread changes it.
+///
+/// An atomic addition would lock the memory bus, which takes about as long as the rest of a request.
 fn add(count: &AtomicU64, much: u64) {
     count.store(count.load(Ordering::Relaxed).wrapping_add(much), Ordering::Relaxed);
 }
 
-// SAFETY: all is passed on to the allocator, which the lock guards.
+// SAFETY: every call is passed on to the allocator, which the lock guards.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         crate::uses::mark!("h");
@@ -118,7 +118,7 @@ unsafe impl GlobalAlloc for Heap {
 }
 
 impl Heap {
-    /// Adds to the bytes that are not freed, while the allocator's lock is held.
+    /// Adds to the number of bytes that are not freed, while the allocator's lock is held.
     #[inline(always)]
     fn grow(&self, much: u64) {
         let bytes = self.bytes.load(Ordering::Relaxed).wrapping_add(much);
@@ -126,7 +126,8 @@ impl Heap {
         if bytes > self.peak.load(Ordering::Relaxed) {
             self.peak.store(bytes, Ordering::Relaxed);
             let note = self.note.load(Ordering::Relaxed);
-            // SAFETY: there are bytes, so the heap was opened, and the note lies at its start, where only this writes.
+            // SAFETY: some bytes are allocated, so the heap is open, and the note is at its start, which is written
+            // only here.
             unsafe { (&raw mut (*note)[1]).write_unaligned(bytes) };
         }
     }
@@ -138,12 +139,13 @@ impl Heap {
     }
 }
 
-/// What `alloc` does when a request that must succeed can't be met is a panic
-/// in this file of its own.
+/// The file in which `alloc` panics if a request that must succeed can't be met.
 const ALLOC_ERROR_FILE: &str = "alloc/src/alloc.rs";
 
-/// Ends the module if its panic is that of an allocation which could not be met: by `ud1 eax, [rax + 0x68]`, with the
-/// bytes that were asked for in `rdi`, their complement in `rsi` for whoever doubts it, and the panic in `r9`.
+/// Ends the module if its panic is that of a failed allocation.
+///
+/// The instruction is `ud1 eax, [rax + 0x68]`, with the requested bytes in `rdi`, their complement in `rsi` as a check,
+/// and the panic in `r9`.
 #[inline(always)]
 pub(crate) fn stop_if_exhausted(info: &PanicInfo<'_>) {
     let by_alloc = info.location().is_some_and(|location| location.file().ends_with(ALLOC_ERROR_FILE));

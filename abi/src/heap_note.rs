@@ -1,17 +1,19 @@
-//! What a module's allocator notes at the start of its heap, for whoever reads it from outside.
+//! The note that a module's allocator keeps at the start of its heap, to be read from outside.
 
-/// Bytes of the note. The allocator's own memory begins behind them.
+/// The size of the note, in bytes. The allocator's own memory begins after it.
 pub const HEAP_NOTE_SIZE: usize = 16;
 
-/// The note's first word: an allocator is there that keeps the second one.
+/// The first word of the note, which marks the second word as valid.
 pub const HEAP_NOTE_MARK: u64 = u64::from_le_bytes(*b"heappeak");
 
-/// Returns the most bytes of a heap of `size` bytes that were allocated at once so far, by the two words it begins with;
-/// `None` where they are no note. They are the module's word: the number is limited to the heap's size.
+/// Returns the peak of allocated bytes of a heap of `size` bytes, as noted in its first two words; `None` if they are
+/// no note.
+///
+/// The words are under the module's control, so the number is limited to the heap's size.
 #[must_use]
 pub const fn peak_heap_bytes(note: [u64; 2], size: u64) -> Option<u64> {
     match note {
-        // Nobody has used it: an allocator notes that it is there before it gives out anything.
+        // The heap is unused: an allocator writes its mark before it allocates anything.
         [0, 0] => Some(0),
         [HEAP_NOTE_MARK, peak] => Some(if peak < size { peak } else { size }),
         _ => None,

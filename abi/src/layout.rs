@@ -1,31 +1,30 @@
-//! Where a module's segments lie, in the linker's eyes and in memory.
+//! The layout of a module's segments, as linked and as placed in memory.
 //!
-//! The segments are linked at fixed distances from each other, and are placed
-//! at the same distances, so that code reaches its data relative to itself
-//! although each segment lies in a region of its own, with its own permission.
+//! The segments are linked at fixed distances from each other, and are placed at the same distances. Code thus reaches
+//! its data relative to itself, although each segment lies in a region of its own with its own permission.
 
-/// Distance of the text segment from an image's base, in bytes.
+/// The offset of the text segment from an image's base, in bytes.
 pub const TEXT_OFFSET: u64 = 0;
 
-/// Distance of the read-only data from an image's base, in bytes (1 GiB).
+/// The offset of the read-only data from an image's base, in bytes (1 GiB).
 pub const RODATA_OFFSET: u64 = 0x4000_0000;
 
-/// Distance of the writable data from an image's base, in bytes (1.25 GiB).
-/// The bss follows the data at once.
+/// The offset of the writable data from an image's base, in bytes (1.25 GiB). The bss follows immediately after the
+/// data.
 pub const DATA_OFFSET: u64 = 0x5000_0000;
 
-/// Largest size of text, of rodata, and of data and bss together, in bytes
-/// (256 MiB: the distance between rodata and data).
+/// The largest size of text, of rodata, and of data and bss together, in bytes.
+///
+/// 256 MiB, the distance between rodata and data.
 pub const MAX_SEGMENT_SIZE: u64 = DATA_OFFSET - RODATA_OFFSET;
 
-/// From an image's base to the end of the furthest place a segment can reach.
+/// The distance from an image's base to the furthest end of a segment, in bytes.
 pub const IMAGE_SPAN: u64 = DATA_OFFSET + MAX_SEGMENT_SIZE;
 
-/// Largest alignment a module may ask for, in bytes: that of a page.
+/// The largest alignment that a module may ask for, in bytes: a page.
 pub const MAX_ALIGNMENT: u32 = 4096;
 
-/// `value` rounded up to a multiple of `alignment`, which is a power of two.
-/// `None` where the result does not fit.
+/// Rounds `value` up to a multiple of `alignment`, which is a power of two. `None` if the result does not fit.
 #[must_use]
 pub const fn align_up(value: u64, alignment: u64) -> Option<u64> {
     match value.checked_add(alignment - 1) {
@@ -35,7 +34,7 @@ pub const fn align_up(value: u64, alignment: u64) -> Option<u64> {
 }
 
 static_assertions::const_assert!(RODATA_OFFSET >= MAX_SEGMENT_SIZE);
-// Every distance inside an image fits the signed 32 bits of a relative access.
+// All distances within an image fit the signed 32 bits of a relative access.
 static_assertions::const_assert!(IMAGE_SPAN <= i32::MAX as u64);
 
 #[cfg(test)]

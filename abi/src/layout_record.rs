@@ -1,23 +1,23 @@
-//! The layout a module was built against, field by field: a record of blobs whose fingerprint is none of a
-//! released ABI, so that a loader can say where the two part.
+//! The layout that a module was built against, field by field.
 //!
-//! An entry is the lengths of the names of type and field, the field's offset and its size in bytes (a byte
-//! each, the latter two `u16`), then the two names.
+//! It is a record of blobs whose fingerprint is not that of a released ABI, and lets a loader show the differences. An
+//! entry is the lengths of the names of type and field (a byte each), the field's offset and its size in bytes (a `u16`
+//! each), then the two names.
 
 use crate::call::CALL_FIELDS;
 use crate::context::{CONTEXT_FIELDS, SERVICES_FIELDS};
 use crate::fingerprint::Field;
 
-/// The section a module's layout lies in; the packer reads it and drops it.
+/// The section of a module's layout; the packer reads it and drops it.
 pub const LAYOUT_SECTION: &str = ".bareflow.layout";
 
-/// Bytes of an entry before its names.
+/// The size of an entry before its names, in bytes.
 const ENTRY_SIZE: usize = 6;
 
-/// Bytes of the layout of this very crate.
+/// The size of the encoded layout of this version of the crate, in bytes.
 pub const LAYOUT_SIZE: usize = size_of_all(CONTEXT_FIELDS) + size_of_all(SERVICES_FIELDS) + size_of_all(CALL_FIELDS);
 
-/// The layout of this very crate.
+/// The encoded layout of this version of the crate.
 pub const LAYOUT: [u8; LAYOUT_SIZE] = {
     let mut bytes = [0; LAYOUT_SIZE];
     let end = encode(CONTEXT_FIELDS, &mut bytes, 0);
@@ -59,25 +59,25 @@ const fn put(from: &[u8], to: &mut [u8], at: usize) -> usize {
     at + from.len()
 }
 
-/// A field as a layout describes it; nothing of it is judged.
+/// A field in an encoded layout, not validated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FieldEntry<'bytes> {
-    /// The name of the type it is of.
+    /// The name of the type that the field belongs to.
     pub owner: &'bytes [u8],
-    /// Its own name.
+    /// The field's name.
     pub name: &'bytes [u8],
-    /// Its offset in bytes.
+    /// The field's offset, in bytes.
     pub offset: u16,
-    /// Its bytes.
+    /// The field's size, in bytes.
     pub size: u16,
 }
 
-/// The fields of a layout, one after the other; ends with the first that is cut off.
+/// An iterator over the fields of a layout; it ends at the first that is cut off.
 #[derive(Clone, Debug)]
 pub struct Fields<'bytes>(&'bytes [u8]);
 
 impl<'bytes> Fields<'bytes> {
-    /// Reads `bytes`.
+    /// Creates an iterator over an encoded layout.
     #[must_use]
     pub const fn new(bytes: &'bytes [u8]) -> Fields<'bytes> {
         Fields(bytes)

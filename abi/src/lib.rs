@@ -1,11 +1,11 @@
-//! The one declaration of everything a module and a loader agree on: the
-//! `.mod` [`header`], the [`Context`] and [`Services`] a module is called
-//! with, the [`layout`] its code is linked at, and [`module!`], which turns a
-//! function into a module's entry, and [`state!`] for what outlives a reload.
+//! The single declaration of everything that a module and a loader agree on.
 //!
-//! Packer, loader, kernel and every module use these very items; nothing of
-//! the format is written down a second time, except in `docs/format.md`, which
-//! a test holds to this.
+//! These are the `.mod` [`header`], the [`Context`] and [`Services`] that a module is called with, the [`layout`] that
+//! its code is linked at, [`module!`], which turns a function into a module's entry, and [`state!`], for data that
+//! outlives a reload.
+//!
+//! Packer, loader, kernel and every module use these very items. The format is described a second time only in
+//! `docs/format.md`, which a test compares with them.
 
 #![no_std]
 
@@ -43,8 +43,8 @@ pub use context::{Context, EntryFn, Reason, Services};
 pub use entry::Entry;
 pub use header::Header;
 
-/// Major version of the ABI: blobs load only into loaders of the same major.
+/// The major version of the ABI: blobs load only into loaders of the same major version.
 pub const ABI_MAJOR: u16 = 1;
 
-/// Minor version of the ABI: a blob's minor must not be above the loader's.
+/// The minor version of the ABI: a blob's minor version must not be above the loader's.
 pub const ABI_MINOR: u16 = 2;

@@ -1,4 +1,4 @@
-//! What becomes of a module's panic. Only in a module build.
+//! The panic handler of modules. Only in a module build.
 
 use core::arch::asm;
 #[cfg(not(feature = "short-panics"))]
@@ -10,10 +10,10 @@ use core::panic::PanicInfo;
 #[cfg(not(feature = "short-panics"))]
 use crate::trap_codes::PANIC_TEXT_SIZE;
 
-/// A panic is an undefined instruction of its own: `ud1 eax, [rax + 0x62]`.
-/// The loader's side tells it from a stray `ud2` by these bytes, and finds the
-/// message, its length, the file, its length, the line, and where on the stack to look for who panicked, in `rdi`,
-/// `rsi`, `rdx`, `rcx`, `r8` and `r9`.
+/// Ends the module by an undefined instruction of its own: `ud1 eax, [rax + 0x62]`.
+///
+/// The platform tells it from a stray `ud2` by these bytes. It finds the message, its length, the file, its length, the
+/// line, and the start of the stack search for the callers, in `rdi`, `rsi`, `rdx`, `rcx`, `r8` and `r9`.
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     #[cfg(feature = "alloc")]
@@ -30,7 +30,7 @@ fn panic(info: &PanicInfo<'_>) -> ! {
         }
         #[cfg(not(feature = "short-panics"))]
         None => {
-            // An error says that there was no room for all of it, or that a `Display` gave up: what there is goes out.
+            // An error means that the buffer is full, or that a `Display` gave up. The text so far is reported.
             let _ = text.write_fmt(format_args!("{message}"));
             (text.bytes.as_ptr().cast(), text.length)
         }
@@ -45,14 +45,14 @@ fn panic(info: &PanicInfo<'_>) -> ! {
             in("rdx") file.as_ptr(),
             in("rcx") file.len(),
             in("r8") line,
-            // It lies in the frame of the function that `core` panics by: above are its caller's.
+            // `info` lies in the frame of the function by which `core` panics; the frames of its callers are above.
             in("r9") info,
             options(noreturn, nostack, readonly),
         )
     }
 }
 
-/// A formatted message, as far as it is kept. A length above the bytes that there are says that it was cut.
+/// A formatted message, cut to the buffer. A length greater than the buffer means that it was cut.
 #[cfg(not(feature = "short-panics"))]
 struct Formatted {
     bytes: [MaybeUninit<u8>; PANIC_TEXT_SIZE],

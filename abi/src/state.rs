@@ -1,8 +1,8 @@
-//! State that outlives a reload: declared by [`state!`](crate::state!), kept by the loader
-//! while one version of a module takes the place of another.
+//! State that outlives a reload: declared by [`state!`](crate::state!), transferred by the loader when one version of a
+//! module replaces another.
 //!
-//! What travels is plain data, field by field, without padding; a
-//! [`Schema`] says which fields these are. The same fingerprint means the same fields.
+//! The transferred state is plain data, field by field, without padding; a [`Schema`] describes the fields. Equal
+//! fingerprints mean equal fields.
 
 mod cell;
 mod migrate;
@@ -16,21 +16,21 @@ pub use schema::{Field, Fields, SCHEMA_SECTION, Schema, encode, schema_size};
 
 use crate::context::Context;
 
-/// A module's state: made by [`state!`](crate::state!).
+/// A module's state, made by [`state!`](crate::state!).
 pub trait State: PlainData {
-    /// What it is when the module is loaded for the first time.
+    /// The value when the module is first loaded.
     const INITIAL: Self;
-    /// Its fields, in order.
+    /// The fields, in order.
     const FIELDS: &'static [Field<'static>];
 }
 
-/// Functions of a module with state: they may take it, or what those of other modules take.
+/// A function of a module with state: it may take the state, or the arguments of functions in other modules.
 pub trait StatefulEntry<S, Form> {
     /// Calls the function.
     fn enter_with(self, context: &mut Context<'_>, state: &mut S) -> i32;
 }
 
-/// Marks functions that take a [`Context`] and the state.
+/// A marker for functions that take a [`Context`] and the state.
 #[derive(Debug)]
 pub struct WithState;
 
@@ -55,7 +55,7 @@ impl<S, F: FnOnce(&mut Context<'_>) -> i32> StatefulEntry<S, crate::entry::WithC
     }
 }
 
-/// Declares a module's state: plain data, with the values it has at first.
+/// Declares a module's state: plain data, with its initial values.
 ///
 /// ```
 /// bareflow_abi::state! {

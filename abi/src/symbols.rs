@@ -1,25 +1,27 @@
-//! The functions of a module's code: a record of its blob, as the packer writes it and the loader reads it.
+//! The functions of a module's code, as a record of its blob.
 //!
-//! An entry is the function's distance from the end of the one before it (the first one's from the start of
-//! the text), its size, and the length of its name, each in LEB128 as fix-ups are, and the name: UTF-8, demangled.
+//! The packer writes it and the loader reads it. An entry is the function's distance from the end of the previous one
+//! (the first one's from the start of the text), its size, and the length of its name, each in LEB128 as for fix-ups,
+//! and the name: UTF-8, demangled.
 
-/// Bytes of the longest name; longer ones are cut.
+/// The length of the longest name, in bytes; longer names are cut.
 pub const MAX_SYMBOL_NAME: usize = 255;
 
 /// A function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Symbol<'bytes> {
-    /// Its offset in the text.
+    /// The function's offset in the text.
     pub offset: u32,
-    /// Its bytes, at least one.
+    /// The function's size in bytes, at least one.
     pub size: u32,
-    /// Its name.
+    /// The function's name.
     pub name: &'bytes str,
 }
 
 impl Symbol<'_> {
-    /// Writes the entry down, piece by piece, behind a function that ended at `end`. The names' bytes beyond
-    /// [`MAX_SYMBOL_NAME`] are left out.
+    /// Encodes the entry, piece by piece, after a function that ended at `end`.
+    ///
+    /// The name's bytes beyond [`MAX_SYMBOL_NAME`] are left out.
     pub fn encode(&self, end: u32, put: &mut dyn FnMut(&[u8])) {
         let mut length = self.name.len().min(MAX_SYMBOL_NAME);
         while !self.name.is_char_boundary(length) {
@@ -31,7 +33,7 @@ impl Symbol<'_> {
         put(self.name.as_bytes().get(..length).unwrap_or_default());
     }
 
-    /// Whether the instruction at `offset` is the function's.
+    /// Returns whether the instruction at `offset` belongs to the function.
     #[must_use]
     pub const fn contains(&self, offset: u64) -> bool {
         let start = self.offset as u64;
@@ -39,24 +41,24 @@ impl Symbol<'_> {
     }
 }
 
-/// What is wrong with a list of functions.
+/// An error in a symbol list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BadSymbol {
-    /// A list without entries.
+    /// The list has no entries.
     NoEntry,
-    /// An entry that ends behind the list's end.
+    /// An entry extends beyond the end of the list.
     CutOff,
-    /// A number that is too large, or not in its shortest form.
+    /// A number is too large, or not in its shortest form.
     Number,
-    /// A function without bytes, or one that ends behind the text.
+    /// A function has no bytes, or ends beyond the text.
     Place,
-    /// A name that is empty, longer than [`MAX_SYMBOL_NAME`], or no UTF-8.
+    /// A name is empty, longer than [`MAX_SYMBOL_NAME`], or no UTF-8.
     Name,
 }
 
 impl BadSymbol {
-    /// What it is, for messages.
+    /// Returns a description for messages.
     #[must_use]
     pub const fn what(self) -> &'static str {
         match self {
@@ -69,25 +71,25 @@ impl BadSymbol {
     }
 }
 
-/// The entries of a list, one after the other; ends behind the first that can't be read.
+/// An iterator over the entries of a list; it ends after the first that can't be read.
 #[derive(Clone, Debug)]
 pub struct Symbols<'bytes> {
     rest: &'bytes [u8],
-    /// Where the function before ends.
+    /// The end of the previous function.
     end: u32,
 }
 
 impl<'bytes> Symbols<'bytes> {
-    /// Reads `bytes`.
+    /// Creates an iterator over an encoded list.
     #[must_use]
     pub const fn new(bytes: &'bytes [u8]) -> Symbols<'bytes> {
         Symbols { rest: bytes, end: 0 }
     }
 
-    /// Judges the list `bytes` of code with so many bytes of text.
+    /// Validates the list `bytes` of code with `text_size` bytes of text.
     ///
     /// # Errors
-    /// The first entry that is wrong, counted from 1, and what is wrong with it.
+    /// The number of the first invalid entry, counted from 1, and the reason.
     pub fn check(bytes: &'bytes [u8], text_size: u32) -> Result<(), (usize, BadSymbol)> {
         let mut symbols = Symbols::new(bytes);
         if bytes.is_empty() {
@@ -104,7 +106,7 @@ impl<'bytes> Symbols<'bytes> {
         Ok(())
     }
 
-    /// The function whose instruction lies at `offset` from the start of the text.
+    /// Finds the function with the instruction at `offset` from the start of the text.
     #[must_use]
     pub fn find(bytes: &'bytes [u8], offset: u64) -> Option<Symbol<'bytes>> {
         let mut symbols = Symbols::new(bytes);
@@ -121,7 +123,7 @@ impl<'bytes> Symbols<'bytes> {
         Ok(Symbol { name: core::str::from_utf8(name).map_err(|_| BadSymbol::Name)?, ..symbol })
     }
 
-    /// The next entry, still without its name, and the name's bytes.
+    /// Reads the next entry without its name, and the name's bytes.
     fn read_bytes(&mut self) -> Result<(Symbol<'bytes>, &'bytes [u8]), BadSymbol> {
         let [distance, size, length] = [self.number()?, self.number()?, self.number()?];
         let offset = self.end.checked_add(distance).ok_or(BadSymbol::Place)?;
@@ -177,7 +179,7 @@ fn put_number(mut number: u32, put: &mut dyn FnMut(&[u8])) {
 mod tests {
     use super::*;
 
-    /// Entries of one letter each.
+    /// Two entries with names of one letter.
     const LIST: [u8; 9] = [0, 4, 1, b'a', 0x80, 1, 2, 1, b'b'];
 
     #[test]

@@ -1,12 +1,12 @@
-//! What the packer is told of code that a module has: that it calls a service, or allocates. Only in a module build.
+//! Marks that tell the packer whether a module calls a service, or allocates. Only in a module build.
 //!
-//! Each mark is a byte in a section that the packer reads and drops. It goes with the function it stands in: where the
-//! compiler leaves that out, there is no mark.
+//! Each mark is a byte in a section that the packer reads and drops. It belongs to the function that contains it: if
+//! the compiler drops the function, there is no mark.
 
-/// The section of the marks.
+/// Adds a mark to the section.
 macro_rules! mark {
     ($letter:literal) => {
-        // SAFETY: no instruction at all.
+        // SAFETY: the assembly contains no instruction.
         unsafe {
             core::arch::asm!(
                 ".pushsection .bareflow.uses, \"\", @progbits",

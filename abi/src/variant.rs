@@ -1,40 +1,41 @@
-//! The start of a record [`VARIANT`](crate::record::VARIANT): the module's code once more, compiled for
-//! processors of a higher level. Text, rodata, data and fix-ups follow it without gaps, as they follow the
-//! blob's header; all else that the header says holds for every variant.
+//! The header of a [`VARIANT`](crate::record::VARIANT) record: the module's code compiled for a higher processor level.
+//!
+//! Text, rodata, data and fix-ups follow it without gaps, as they follow the blob's header. The other fields of the
+//! blob's header apply to every variant.
 
 use static_assertions::const_assert_eq;
 
 use crate::fields::fields;
 
-/// Bytes of the fields before a variant's text.
+/// The size of the fields before a variant's text, in bytes.
 pub const VARIANT_HEADER_SIZE: usize = 36;
 
 fields! {
-    /// What a variant's record begins with, in the order of the file.
+    /// The header of a variant's record, in the order of the file.
     VariantHeader, VARIANT_HEADER_SIZE;
-    /// x86-64 level the code needs: above that of the code before it, 4 at the most.
+    /// The x86-64 level that the code needs: above that of the code before it, at most 4.
     level: u8,
-    /// Zero.
+    /// Reserved: zero.
     reserved: [u8; 3],
-    /// Offset of the entry in the text segment.
+    /// The offset of the entry in the text segment.
     entry: u32,
-    /// Bytes of text.
+    /// The size of the text, in bytes.
     text_size: u32,
-    /// Bytes of read-only data.
+    /// The size of the read-only data, in bytes.
     rodata_size: u32,
-    /// Bytes of initialised writable data.
+    /// The size of the initialised writable data, in bytes.
     data_size: u32,
-    /// Bytes of zeroed writable data, which follow the data in memory and are not in the file.
+    /// The size of the zeroed writable data, which follows the data in memory and is not in the file, in bytes.
     bss_size: u32,
-    /// What every segment's start is aligned to: a power of two, 4096 at the most.
+    /// The alignment of every segment's start: a power of two, at most 4096.
     alignment: u32,
-    /// How many fix-ups there are.
+    /// The number of fix-ups.
     fixup_count: u32,
-    /// Bytes the encoded fix-ups take.
+    /// The size of the encoded fix-ups, in bytes.
     fixup_size: u32,
 }
 
-/// The highest x86-64 level there is.
+/// The highest x86-64 level.
 pub const MAX_LEVEL: u8 = 4;
 
 const_assert_eq!(core::mem::offset_of!(VariantHeader, text_size), 8);

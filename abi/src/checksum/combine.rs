@@ -1,23 +1,25 @@
-//! What becomes of a sum when zeros follow: a product with a power of x, modulo the polynomial. All bits
-//! are reflected: the uppermost is the coefficient of 1.
+//! Combination of checksums: the effect of trailing zeros on a sum, as a product with a power of x modulo the
+//! polynomial.
+//!
+//! All bits are reflected: the uppermost is the coefficient of 1.
 
 use super::POLYNOMIAL;
 
-/// The product of two polynomials of degree 31 at the most, modulo the polynomial.
+/// Returns the product of two polynomials of degree 31 or less, modulo the polynomial.
 pub(super) const fn product(one: u32, other: u32) -> u32 {
     let (mut sum, mut shifted, mut bit) = (0, other, 32);
     while bit > 0 {
         bit -= 1;
-        // Without branches: all ones where the bit is set.
+        // Branchless: the mask is all ones if the bit is set.
         sum ^= shifted & (one >> bit & 1).wrapping_neg();
         shifted = (shifted >> 1) ^ (POLYNOMIAL & (shifted & 1).wrapping_neg());
     }
     sum
 }
 
-/// By what a sum is multiplied when so many bytes follow.
+/// Returns the factor by which `bytes` further bytes multiply a sum.
 pub(super) const fn of_bytes(bytes: usize) -> u32 {
-    // x to the power of 8, and its squares.
+    // x to the power of 8, squared again and again.
     let (mut power, mut factor, mut left) = (1 << 31, 1 << 23, bytes);
     while left > 0 {
         if left & 1 == 1 {

@@ -1,7 +1,7 @@
-//! The sum by the instruction `crc32` (SSE 4.2), which uses no vector register, and so serves kernels too.
+//! Checksums by the instruction `crc32` (SSE 4.2), which uses no vector registers, and so is usable in kernels as well.
 //!
-//! One takes three cycles, but three can be under way: long parts are taken as three streams, whose
-//! sums are put together at the end (V. Gopal and others, "Fast CRC Computation for iSCSI Polynomial Using CRC32
+//! It has a latency of three cycles, but three can run at once. Long parts are therefore processed as three streams,
+//! whose sums are combined at the end (V. Gopal and others, "Fast CRC Computation for iSCSI Polynomial Using CRC32
 //! Instruction", Intel 2011).
 
 use core::arch::asm;
@@ -9,26 +9,26 @@ use core::arch::x86_64::__cpuid;
 
 use super::combine::{of_bytes, product};
 
-/// Says that the processor has the instruction.
+/// The proof that the processor has the instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Instruction(());
 
 /// Leaf 1, ecx: SSE 4.2 (Intel SDM volume 2, CPUID).
 const HAS_SSE42: u32 = 1 << 20;
 
-/// Bytes of a stream, where there are three as long: of long parts, and of less long ones.
+/// The length of each of three streams, in bytes: for long parts, and for shorter ones.
 const STREAMS: [usize; 2] = [8192, 512];
 
-/// What these move a sum on by.
+/// The factors by which a stream of each length shifts a sum.
 const SHIFTS: [u32; 2] = [of_bytes(STREAMS[0]), of_bytes(STREAMS[1])];
 
 impl Instruction {
-    /// Finds out whether the processor has it.
+    /// Detects whether the processor has the instruction.
     pub fn detect() -> Option<Instruction> {
         (__cpuid(1).ecx & HAS_SSE42 != 0).then_some(Instruction(()))
     }
 
-    /// The sum's state behind `bytes`.
+    /// Returns the state of the sum after `bytes`.
     #[inline]
     pub fn take(self, state: u32, bytes: &[u8]) -> u32 {
         if bytes.len() < 3 * STREAMS[1] { self.one_stream(state, bytes) } else { self.take_long(state, bytes) }
@@ -72,7 +72,7 @@ impl Instruction {
 
     #[inline(always)]
     fn take_word(self, mut state: u64, word: [u8; 8]) -> u64 {
-        // SAFETY: the processor has the instruction: only `detect` makes an `Instruction`. It touches registers alone.
+        // SAFETY: only `detect` creates an `Instruction`, so the processor has it. It accesses registers only.
         unsafe {
             asm!("crc32 {}, {}", inout(reg) state, in(reg) u64::from_le_bytes(word),
                 options(pure, nomem, nostack, preserves_flags));

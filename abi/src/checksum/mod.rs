@@ -1,4 +1,4 @@
-//! CRC-32C (Castagnoli, RFC 3720 appendix B.4): by table anywhere, by the processor's instruction where it has it.
+//! CRC-32C (Castagnoli, RFC 3720 appendix B.4): by table anywhere, by the processor's instruction where available.
 
 #[cfg(any(test, all(target_arch = "x86_64", not(bareflow_module))))]
 mod combine;
@@ -8,7 +8,7 @@ mod instruction;
 /// The reflected polynomial.
 const POLYNOMIAL: u32 = 0x82f6_3b78;
 
-/// What each byte contributes.
+/// The contribution of each byte value.
 const TABLE: [u32; 256] = {
     let mut table = [0; 256];
     let mut byte = 0;
@@ -26,7 +26,7 @@ const TABLE: [u32; 256] = {
     table
 };
 
-/// How the sum is computed.
+/// An implementation of the checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Crc32c(Backend);
 
@@ -38,10 +38,10 @@ enum Backend {
 }
 
 impl Crc32c {
-    /// By table.
+    /// The table-driven implementation, which runs anywhere.
     pub const SOFTWARE: Crc32c = Crc32c(Backend::Table);
 
-    /// As fast as this processor can. To find that out may take thousands of cycles.
+    /// Returns the fastest implementation for this processor. The detection may take thousands of cycles.
     #[must_use]
     pub fn detect() -> Crc32c {
         #[cfg(all(target_arch = "x86_64", not(bareflow_module)))]
@@ -51,7 +51,7 @@ impl Crc32c {
         Crc32c::SOFTWARE
     }
 
-    /// The CRC-32C of all `parts`, one after the other.
+    /// Computes the CRC-32C of the concatenation of `parts`.
     #[must_use]
     #[inline]
     pub fn of(self, parts: &[&[u8]]) -> u32 {
@@ -66,7 +66,7 @@ impl Crc32c {
     }
 }
 
-/// The CRC-32C of all `parts`, one after the other, by table.
+/// Computes the CRC-32C of the concatenation of `parts`, by table.
 #[must_use]
 pub fn crc32c(parts: &[&[u8]]) -> u32 {
     Crc32c::SOFTWARE.of(parts)

@@ -1,9 +1,9 @@
-//! Where a module's state lies between its calls.
+//! The storage of a module's state between its calls.
 
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-/// A module's state. Lent to one call at a time.
+/// A module's state, lent to one call at a time.
 #[derive(Debug)]
 pub struct StateCell<S> {
     state: UnsafeCell<S>,
@@ -14,7 +14,7 @@ pub struct StateCell<S> {
 unsafe impl<S: Copy> Sync for StateCell<S> {}
 
 impl<S: Copy> StateCell<S> {
-    /// This state.
+    /// Creates a cell with the initial state.
     #[must_use]
     pub const fn new(state: S) -> StateCell<S> {
         StateCell { state: UnsafeCell::new(state), lent: AtomicBool::new(false) }
@@ -23,11 +23,11 @@ impl<S: Copy> StateCell<S> {
     /// Lends the state to `work`.
     ///
     /// # Panics
-    /// When it is lent already: a loader does not let two calls of such a module overlap.
+    /// If it is lent already. A loader does not let two calls of such a module overlap.
     #[inline(always)]
     pub fn enter<R>(&self, work: impl FnOnce(&mut S) -> R) -> R {
         assert!(!self.lent.swap(true, Ordering::Acquire), "two calls have the state at once");
-        // SAFETY: `lent` was false, and is true until `work` is done: this is the only reference.
+        // SAFETY: `lent` was false, and is true until `work` is done, so this is the only reference.
         let done = work(unsafe { &mut *self.state.get() });
         self.lent.store(false, Ordering::Release);
         done

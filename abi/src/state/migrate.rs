@@ -1,26 +1,27 @@
-//! The state of another version of a module: what it was, and how a new one takes it over.
+//! The previous state of a module: its encoded form, and its transfer to a new version.
 
 use super::plain::PlainData;
 use super::schema::Schema;
 use super::{State, schema};
 use crate::context::Context;
 
-/// What the state of another version begins with when it is handed over: major, minor and patch of
-/// that version, and the length of its schema. Then the schema follows, and then the state's bytes.
+/// The header of a transferred state: the version it comes from, and the length of its schema.
+///
+/// The schema follows, and then the state's bytes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StateHeader {
-    /// The version.
+    /// The version: major, minor, patch.
     pub version: [u32; 3],
-    /// Bytes of the schema.
+    /// The size of the schema, in bytes.
     pub schema_length: u32,
 }
 
 impl StateHeader {
-    /// Bytes it takes.
+    /// The size of the header, in bytes.
     pub const SIZE: usize = 16;
 
-    /// Its bytes, little-endian.
+    /// Encodes the header, little-endian.
     #[must_use]
     pub fn to_bytes(&self) -> [u8; StateHeader::SIZE] {
         let mut bytes = [0; StateHeader::SIZE];
@@ -32,19 +33,19 @@ impl StateHeader {
     }
 }
 
-/// The state of another version, as a module's `migrate` gets it.
+/// The state of another version, as it is passed to a module's `migrate`.
 #[derive(Clone, Copy, Debug)]
 pub struct PreviousState<'bytes> {
-    /// That version: major, minor, patch.
+    /// The version that the state comes from: major, minor, patch.
     pub version: [u32; 3],
-    /// Its fields.
+    /// The fields of that version.
     pub schema: Schema<'bytes>,
-    /// Its bytes.
+    /// The bytes of the state.
     pub bytes: &'bytes [u8],
 }
 
 impl<'bytes> PreviousState<'bytes> {
-    /// Reads what a loader hands over; `None` when it is none such.
+    /// Parses the input of the transfer; `None` if it is invalid.
     #[must_use]
     pub fn parse(input: &'bytes [u8]) -> Option<PreviousState<'bytes>> {
         let mut rest = input;
@@ -55,7 +56,7 @@ impl<'bytes> PreviousState<'bytes> {
         Some(PreviousState { version, schema, bytes })
     }
 
-    /// The field of that name, if there was one and it was a `T`.
+    /// Returns the field `name`, if it existed and was a `T`.
     #[must_use]
     pub fn get<T: PlainData>(&self, name: &str) -> Option<T> {
         let mut rest = self.bytes;
@@ -70,16 +71,17 @@ impl<'bytes> PreviousState<'bytes> {
     }
 }
 
-/// What `migrate` is: given the old state, it fills in the new one, and returns 0, or refuses.
+/// The type of `migrate`: it fills in the new state from the old one, and returns 0, or refuses.
 type Migrate<S> = fn(&PreviousState<'_>, &mut S) -> i32;
 
-/// What a module returns that can't take a state over: it has no `migrate`, or was handed none.
+/// The result of a module that can't take a state over: it has no `migrate`, or the input is invalid.
 const NOTHING_TO_MIGRATE: i32 = i32::MIN;
 
-/// Takes over the state that the input holds: as it is where the fields are the
-/// same, or else by `migrate`. The result is 0, or the load is refused.
+/// Restores the state from the input: directly if the fields are the same, or else by `migrate`.
+///
+/// Returns 0, or a result that refuses the load.
 pub fn restore_state<S: State>(state: &mut S, context: &Context<'_>, migrate: Option<Migrate<S>>) -> i32 {
-    // Where the fields are the same, nothing but that is looked at: most modules need no more code than this.
+    // If the fields are the same, nothing else is read: most modules need no more code than this.
     if let Some(restored) = restore_same(context.input()) {
         *state = restored;
         return 0;
@@ -90,7 +92,7 @@ pub fn restore_state<S: State>(state: &mut S, context: &Context<'_>, migrate: Op
     }
 }
 
-/// The state of a version with the same fields.
+/// Returns the state if it comes from a version with the same fields.
 fn restore_same<S: State>(mut input: &[u8]) -> Option<S> {
     let (_, schema_length) = (<[u32; 3]>::restore(&mut input)?, u32::restore(&mut input)?);
     let (schema, mut bytes) = input.split_at_checked(schema_length as usize)?;
@@ -98,7 +100,7 @@ fn restore_same<S: State>(mut input: &[u8]) -> Option<S> {
     S::restore(&mut bytes).filter(|_| found == S::FINGERPRINT && bytes.is_empty())
 }
 
-/// Writes the state to the output; the result is 0, unless there was not room for all of it.
+/// Writes the state to the output. Returns 0 if there was room for all of it.
 pub fn save_state<S: State>(state: &S, context: &mut Context<'_>) -> i32 {
     let before = context.output_length();
     state.save(&mut |bytes: &[u8]| {

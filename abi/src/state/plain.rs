@@ -1,24 +1,24 @@
-//! Data that is what its bytes are: what a state may be made of.
+//! Plain data: the types that a state may be made of.
 
 use crate::fingerprint::hash_bytes;
 
-/// Plain data. Its bytes are little-endian, one part behind the other, without padding.
+/// Plain data: its bytes are little-endian, one part after the other, without padding.
 pub trait PlainData: Copy {
-    /// How many bytes it has.
+    /// The size of the data, in bytes.
     const SIZE: usize;
-    /// What tells one kind of data from another.
+    /// The fingerprint of the type.
     const FINGERPRINT: u64;
-    /// What it is when all its bytes are zero.
+    /// The value whose bytes are all zero.
     const ZERO: Self;
 
-    /// Hands its bytes to `put`, piece by piece.
+    /// Passes the bytes to `put`, piece by piece.
     fn save(&self, put: &mut dyn FnMut(&[u8]));
 
-    /// Takes it from the beginning of `bytes`; `None` when they are too few, or are none such.
+    /// Reads a value from the start of `bytes`; `None` if there are too few or they are invalid.
     fn restore(bytes: &mut &[u8]) -> Option<Self>;
 }
 
-/// Where fingerprints begin.
+/// The initial value of a fingerprint.
 pub(super) const START: u64 = 0xcbf2_9ce4_8422_2325;
 
 macro_rules! numbers {

@@ -1,47 +1,46 @@
-//! Which fields a state has: as a record of the blob, and as the loader and a
-//! module that migrates read it.
+//! The schema of a state: a record of the blob, read by the loader and by modules that migrate.
 
 use super::plain::START;
 use crate::fingerprint::hash_bytes;
 
-/// The section a module's schema lies in; the packer makes a record of it and drops it.
+/// The section of a module's schema; the packer makes a record of it and drops it.
 pub const SCHEMA_SECTION: &str = ".bareflow.state";
 
-/// Bytes before the fields: size of the state, number of fields, fingerprint.
+/// The size of a schema before the fields, in bytes: size of the state, number of fields, fingerprint.
 const HEADER: usize = 16;
 
-/// Bytes of a field before its name and its type: size, fingerprint, and their lengths.
+/// The size of a field before its name and its type, in bytes: size, fingerprint, and the lengths of both.
 const FIELD_HEADER: usize = 14;
 
-/// One field.
+/// A field of a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field<'schema> {
-    /// Its name.
+    /// The field's name.
     pub name: &'schema str,
-    /// Its type, as it was written.
+    /// The field's type, as it was written.
     pub kind: &'schema str,
-    /// Its bytes.
+    /// The field's size, in bytes.
     pub size: u32,
-    /// What tells its type from another one, however it was written.
+    /// The fingerprint of the type, independent of how the type is written.
     pub fingerprint: u64,
 }
 
-/// A schema, as it stands in a blob.
+/// A parsed schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Schema<'bytes> {
-    /// Bytes of the state.
+    /// The size of the state, in bytes.
     pub size: u32,
-    /// The same fingerprint means the same fields.
+    /// The fingerprint of the fields: equal fingerprints mean equal fields.
     pub fingerprint: u64,
     fields: &'bytes [u8],
 }
 
-/// The fields of a schema.
+/// An iterator over the fields of a schema.
 #[derive(Clone, Debug)]
 pub struct Fields<'bytes>(&'bytes [u8]);
 
 impl<'bytes> Schema<'bytes> {
-    /// Reads a schema; `None` when `bytes` are none.
+    /// Parses a schema; `None` if `bytes` are invalid.
     #[must_use]
     pub fn parse(bytes: &'bytes [u8]) -> Option<Schema<'bytes>> {
         let (header, fields) = bytes.split_first_chunk::<HEADER>()?;
@@ -51,7 +50,7 @@ impl<'bytes> Schema<'bytes> {
             fingerprint: u64::from_le_bytes([i, j, k, l, m, n, o, p]),
             fields,
         };
-        // Every field is whole, none is left over, and their sizes add up.
+        // Every field must be complete, no bytes may be left over, and the sizes must add up.
         let (mut count, mut size, mut rest) = (0_u32, 0_u32, Fields(fields));
         for field in rest.by_ref() {
             count += 1;
@@ -61,20 +60,20 @@ impl<'bytes> Schema<'bytes> {
         whole.then_some(schema)
     }
 
-    /// The fingerprint in the bytes of a schema, whatever else they are.
+    /// Returns the fingerprint in the bytes of a schema, without validating the rest.
     #[must_use]
     pub fn fingerprint_in(bytes: &[u8]) -> Option<u64> {
         let [_, _, _, _, _, _, _, _, i, j, k, l, m, n, o, p] = *bytes.first_chunk::<HEADER>()?;
         Some(u64::from_le_bytes([i, j, k, l, m, n, o, p]))
     }
 
-    /// Its fields, in order.
+    /// Returns the fields, in order.
     #[must_use]
     pub const fn fields(&self) -> Fields<'bytes> {
         Fields(self.fields)
     }
 
-    /// The fingerprint of these fields: a hash over names, sizes and types.
+    /// Computes the fingerprint of `fields`: a hash over names, sizes and types.
     #[must_use]
     pub const fn fingerprint_of(fields: &[Field<'_>]) -> u64 {
         let (mut state, mut index) = (START, 0);
@@ -104,7 +103,7 @@ impl<'bytes> Iterator for Fields<'bytes> {
     }
 }
 
-/// Bytes that a schema of these fields takes.
+/// Returns the size of the schema of `fields`, in bytes.
 #[must_use]
 pub const fn schema_size(fields: &[Field<'_>]) -> usize {
     let (mut size, mut index) = (HEADER, 0);
@@ -115,7 +114,7 @@ pub const fn schema_size(fields: &[Field<'_>]) -> usize {
     size
 }
 
-/// The schema of these fields, in exactly as many bytes as [`schema_size`] says. Names and types are at most 255 bytes long.
+/// Encodes the schema of `fields` in exactly [`schema_size`] bytes. Names and types have at most 255 bytes.
 #[must_use]
 pub const fn encode<const N: usize>(fields: &[Field<'_>]) -> [u8; N] {
     let mut bytes = [0; N];
@@ -137,7 +136,7 @@ pub const fn encode<const N: usize>(fields: &[Field<'_>]) -> [u8; N] {
     bytes
 }
 
-/// Writes `part` at `position`, and says where it ends.
+/// Writes `part` at `position`. Returns its end.
 const fn put(bytes: &mut [u8], position: usize, part: &[u8]) -> usize {
     let mut index = 0;
     while index < part.len() {
