@@ -1,4 +1,4 @@
-//! A platform without containment: modules run in ring 0, called as ordinary functions.
+//! A platform without containment: modules run in ring 0 and are called as ordinary functions.
 
 use core::arch::x86_64::{_mm_lfence, _rdtsc};
 use core::cell::RefCell;
@@ -19,49 +19,50 @@ use bareflow_loader::{
 
 use crate::serialize;
 
-/// Bytes of address space that the images of one [`Direct`] lie in: most of them are never mapped.
+/// The address space for the images of one [`Direct`], in bytes. Most of it is never mapped.
 pub const SPAN_BYTES: u64 = IMAGE_SPAN;
 
-/// Whole pages of 4096 bytes.
+/// A range of whole pages of 4096 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageRange {
-    /// Address of the first one.
+    /// The address of the first page.
     pub start: u64,
-    /// Their length in bytes.
+    /// The length of the range, in bytes.
     pub bytes: usize,
 }
 
-/// How sealed pages may be used.
+/// The access to sealed pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Read and executed.
+    /// Read and execute.
     Execute,
     /// Read only.
     Read,
 }
 
-/// The pages of a kernel, as [`Direct`] asks for them.
+/// The pages of a kernel, as [`Direct`] requests them.
 ///
 /// # Safety
-/// After [`allocate`](Self::allocate) returned `true`, the pages are zeroed, writable and nobody else's, until
-/// [`free`](Self::free). What is not mapped through another address stays as [`protect`](Self::protect) left it.
+/// After [`allocate`](Self::allocate) has returned `true`, the pages are zeroed, writable and used by no one else,
+/// until [`free`](Self::free). Pages that are not mapped at another address as well keep the access that
+/// [`protect`](Self::protect) gave them.
 pub unsafe trait PageMemory {
-    /// Maps zeroed pages, which can be written and not executed. Returns `false`, with nothing mapped, when there are too few.
+    /// Maps zeroed pages, writable and not executable. Returns `false`, with nothing mapped, if memory runs out.
     ///
     /// # Safety
     /// The pages lie in the span that [`Direct::new`] was given, and are not mapped.
     unsafe fn allocate(&self, pages: PageRange) -> bool;
 
-    /// Changes what may be done with pages, on every processor. Returns `false` when that is not possible.
+    /// Changes the access to pages, on every processor. Returns `false` if that is not possible.
     ///
     /// # Safety
-    /// [`allocate`](Self::allocate) mapped them, and nobody writes to them any more.
+    /// [`allocate`](Self::allocate) mapped the pages, and no one writes to them any more.
     unsafe fn protect(&self, pages: PageRange, access: Access) -> bool;
 
-    /// Unmaps pages and takes them back.
+    /// Unmaps and frees pages.
     ///
     /// # Safety
-    /// [`allocate`](Self::allocate) mapped them, and nobody uses them any more.
+    /// [`allocate`](Self::allocate) mapped the pages, and no one uses them any more.
     unsafe fn free(&self, pages: PageRange);
 
     /// Reads the cycle clock; by default the processor's time-stamp counter.
@@ -73,12 +74,13 @@ pub unsafe trait PageMemory {
 
 /// A platform that runs modules in ring 0, on the caller's stack.
 ///
-/// A fault of a module is a fault of the kernel; budgets of time and stack bind nobody; modules have their heap. Modules
-/// can read the clock, and log where [`with_log`](Self::with_log) says how.
+/// A fault of a module is a fault of the kernel, and the budgets of time and stack are not enforced. Modules have their
+/// heap. They can read the clock, and log if [`with_log`](Self::with_log) was called.
 pub struct Direct<M> {
     memory: M,
     base: u64,
-    /// Pages, counted from the start of each kind of segment: the three of an image have the same numbers.
+    /// Page numbers, counted from the start of each kind of segment: the three segments of an image have the same
+    /// numbers.
     ranges: RefCell<RangeAllocator<Global>>,
     log: Option<fn(&str)>,
     services: Services,
@@ -88,25 +90,25 @@ impl<M: PageMemory> Direct<M> {
     /// Creates a platform whose images lie in the [`SPAN_BYTES`] from `base` on, which is a multiple of 4096.
     ///
     /// # Safety
-    /// Nothing else uses these addresses. Every blob that is loaded is code that the kernel trusts as its own: a valid
-    /// blob can do whatever the kernel can.
+    /// Nothing else uses these addresses. The kernel trusts every blob that is loaded as its own code: a valid blob can
+    /// do whatever the kernel can.
     pub unsafe fn new(memory: M, base: u64) -> Direct<M> {
         let mut ranges = RangeAllocator::new_in(Global);
         ranges.free(0, MAX_SEGMENT_SIZE / PAGE_SIZE);
         Direct { memory, base, ranges: RefCell::new(ranges), log: None, services: Services::new(log, clock) }
     }
 
-    /// Shows the lines that modules log.
+    /// Returns the same platform with a function that shows the lines which modules log.
     #[must_use]
     pub fn with_log(self, log: fn(&str)) -> Direct<M> {
         Direct { log: Some(log), ..self }
     }
 
-    /// Maps an image's segments; those that were mapped before one could not be are freed.
+    /// Maps an image's segments. If one can't be mapped, frees those that were.
     fn map(&self, segments: &Segments) -> bool {
         let mapped = pages(segments);
         for (count, pages) in mapped.into_iter().enumerate() {
-            // SAFETY: `allocate` took these page numbers out of the free ones, so nothing is mapped there.
+            // SAFETY: `allocate` took these page numbers from the free ones, so nothing is mapped there.
             if pages.bytes > 0 && !unsafe { self.memory.allocate(pages) } {
                 self.unmap(mapped.into_iter().take(count));
                 return false;
@@ -117,7 +119,7 @@ impl<M: PageMemory> Direct<M> {
 
     fn unmap(&self, mapped: impl Iterator<Item = PageRange>) {
         for pages in mapped.filter(|pages| pages.bytes > 0) {
-            // SAFETY: `map` mapped them; their image goes with them.
+            // SAFETY: `map` mapped them; no one uses them once their image is gone.
             unsafe { self.memory.free(pages) };
         }
     }
@@ -128,7 +130,7 @@ impl<M: PageMemory> Direct<M> {
     }
 }
 
-/// An image in memory of its own.
+/// An image with pages of its own.
 #[derive(Debug)]
 pub struct DirectImage {
     segments: Segments,
@@ -136,7 +138,7 @@ pub struct DirectImage {
     pages: u64,
 }
 
-/// The pages of text, rodata, and data with the heap.
+/// Returns the pages of text, rodata, and data with the heap.
 fn pages(segments: &Segments) -> [PageRange; 3] {
     segments.mapped().map(|(start, bytes)| PageRange { start, bytes: bytes.next_multiple_of(PAGE_SIZE) as usize })
 }
@@ -185,7 +187,7 @@ impl<M: PageMemory> Platform for Direct<M> {
     fn seal(&self, image: DirectImage) -> Result<DirectImage, PlatformError> {
         let [text, rodata, _] = pages(&image.segments);
         for (pages, access) in [(text, Access::Execute), (rodata, Access::Read)] {
-            // SAFETY: `allocate` mapped them, and the loader has written what it wanted to.
+            // SAFETY: `allocate` mapped them, and the loader has finished writing to them.
             if pages.bytes > 0 && !unsafe { self.memory.protect(pages, access) } {
                 self.free_image(&image);
                 return Err(PlatformError { what: "protect pages", bytes: pages.bytes });
@@ -217,8 +219,8 @@ impl<M: PageMemory> Platform for Direct<M> {
         if heap_bytes > 0 {
             context = context.with_heap(heap, heap_bytes);
         }
-        // SAFETY: the loader validated the entry to lie in the image's text, which is sealed; whoever made this
-        // platform vouches for what the blobs do.
+        // SAFETY: the loader has validated that the entry lies in the image's text, which is sealed; the creator of
+        // this platform vouches for what the blobs do.
         let entry: EntryFn = unsafe { transmute(call.entry as *const ()) };
         let (result, cycles) = call.timing.measure(self, || entry(&mut context, call.reason as u32));
         let output_length = context.output_length().min(capacity);
@@ -227,10 +229,10 @@ impl<M: PageMemory> Platform for Direct<M> {
 }
 
 extern "C" fn log(context: *mut Context<'_>, text: *const u8, bytes: usize) {
-    // SAFETY: a module passes its call's context, and its text by pointer and length; it is trusted to.
+    // SAFETY: a module passes its call's context, and its text by pointer and length; it is trusted to do so.
     let (context, text) = unsafe { (&*context, from_raw_parts(text, bytes)) };
     if let (false, Ok(text)) = (context.embedder().is_null(), core::str::from_utf8(text)) {
-        // SAFETY: `call` put a function of this type there.
+        // SAFETY: `call` set this pointer to a function of this type.
         let log: fn(&str) = unsafe { transmute(context.embedder()) };
         log(text);
     }

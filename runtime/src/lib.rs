@@ -1,7 +1,7 @@
 //! Building blocks for platforms of `bareflow-loader`.
 //!
-//! [`Direct`] is a whole platform for a kernel that can map pages: it runs modules in ring 0, on
-//! the caller's stack, and contains nothing. A kernel writes three functions:
+//! [`Direct`] is a complete platform for a kernel that can map pages: it runs modules in ring 0, on the caller's stack,
+//! without any containment. A kernel provides three functions:
 //!
 //! ```
 //! use bareflow_loader::{ModuleManager, Timing};

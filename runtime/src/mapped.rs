@@ -9,15 +9,15 @@ use x86_64::structures::paging::{FrameAllocator, FrameDeallocator, Mapper, Page,
 
 use crate::{Access, PageMemory, PageRange};
 
-/// Flags of the tables above a page.
+/// The flags of the tables above a page.
 const TABLE: PageTableFlags = PageTableFlags::PRESENT.union(PageTableFlags::WRITABLE);
 
-/// Flags of a page that can be written.
+/// The flags of a page that can be written.
 const WRITABLE: PageTableFlags = TABLE.union(PageTableFlags::NO_EXECUTE);
 
 /// The pages of a kernel that has a mapper and an allocator of frames, and runs on one processor.
 ///
-/// Tables that were needed to map a page stay when it goes.
+/// Tables that were allocated to map a page are kept when the page is unmapped.
 #[derive(Debug)]
 pub struct MappedPages<M, F>(RefCell<(M, F)>);
 
@@ -34,13 +34,13 @@ impl<M: Mapper<Size4KiB>, F: FrameAllocator<Size4KiB> + FrameDeallocator<Size4Ki
         match unsafe { mapper.map_to_with_table_flags(page, frame, WRITABLE, TABLE, frames) } {
             Ok(mapped) => mapped.flush(),
             Err(_) => {
-                // SAFETY: it was just allocated, and nothing refers to it.
+                // SAFETY: the frame was just allocated, and nothing refers to it.
                 unsafe { frames.deallocate_frame(frame) };
                 return false;
             }
         }
         let start = with_exposed_provenance_mut::<u8>(page.start_address().as_u64() as usize);
-        // SAFETY: the page was just mapped, and nobody else knows of it.
+        // SAFETY: the page was just mapped, and no one else knows of it.
         unsafe { start.write_bytes(0, page.size() as usize) };
         true
     }
@@ -49,13 +49,13 @@ impl<M: Mapper<Size4KiB>, F: FrameAllocator<Size4KiB> + FrameDeallocator<Size4Ki
         let (mapper, frames) = &mut *self.0.borrow_mut();
         if let Ok((frame, unmapped)) = mapper.unmap(page) {
             unmapped.flush();
-            // SAFETY: `map` allocated it for this page alone.
+            // SAFETY: `map` allocated the frame for this page alone.
             unsafe { frames.deallocate_frame(frame) };
         }
     }
 }
 
-// SAFETY: the mapper maps, unmaps and protects the pages it is asked to, each onto a frame of its own.
+// SAFETY: the mapper maps, unmaps and protects the pages that it is asked to, each onto a frame of its own.
 unsafe impl<M: Mapper<Size4KiB>, F: FrameAllocator<Size4KiB> + FrameDeallocator<Size4KiB>> PageMemory
     for MappedPages<M, F>
 {
@@ -75,7 +75,7 @@ unsafe impl<M: Mapper<Size4KiB>, F: FrameAllocator<Size4KiB> + FrameDeallocator<
             Access::Read => PageTableFlags::PRESENT | PageTableFlags::NO_EXECUTE,
         };
         let (mapper, _) = &mut *self.0.borrow_mut();
-        // SAFETY: `allocate` mapped them, and nobody writes to them any more, as the caller promises.
+        // SAFETY: `allocate` mapped them, and no one writes to them any more, as the caller promises.
         all(pages).all(|page| unsafe { mapper.update_flags(page, flags) }.map(|changed| changed.flush()).is_ok())
     }
 
@@ -84,7 +84,7 @@ unsafe impl<M: Mapper<Size4KiB>, F: FrameAllocator<Size4KiB> + FrameDeallocator<
     }
 }
 
-/// Each page of a range, which is not empty.
+/// Iterates over the pages of a range, which is not empty.
 fn all(pages: PageRange) -> PageRangeInclusive {
     let last = pages.start + pages.bytes as u64 - 1;
     let page = |address| Page::containing_address(VirtAddr::new_truncate(address));

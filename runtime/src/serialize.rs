@@ -1,12 +1,14 @@
-//! Instruction fetch after code was written.
+//! Serialisation of instruction fetch after code was written.
 
 use core::arch::asm;
 
-/// Makes the processor discard what it has fetched: code that was written through another address may run only
-/// after this (Intel SDM volume 3, 10.3). Of the serialising instructions, a return from an interrupt is the fastest.
+/// Makes the processor discard the instructions that it has fetched.
+///
+/// Code that was written through another address may run only after this (Intel SDM volume 3, 10.3). Of the serialising
+/// instructions, a return from an interrupt is the fastest.
 #[inline]
 pub fn serialize() {
-    // SAFETY: returns to the next instruction, with stack and flags as they are.
+    // SAFETY: returns to the next instruction, with stack and flags unchanged.
     unsafe {
         asm!(
             "mov {stack}, rsp",

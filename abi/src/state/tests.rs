@@ -5,7 +5,7 @@ extern crate std;
 use std::vec::Vec;
 
 crate::state! {
-    /// The first version's.
+    /// The first version's state.
     struct First {
         calls: u64 = 7,
         lengths: [u32; 2] = [1, 2],
@@ -14,7 +14,7 @@ crate::state! {
 }
 
 crate::state! {
-    /// A later one's.
+    /// A later version's state.
     struct Second {
         on: bool = false,
         calls: u64 = 0,
@@ -28,7 +28,7 @@ fn saved<S: State>(state: &S) -> Vec<u8> {
     bytes
 }
 
-/// What a loader hands over.
+/// Returns the state as a loader passes it to a new version.
 fn old<S: State>(state: &S) -> Vec<u8> {
     let schema: [u8; 200] = encode(S::FIELDS);
     let schema = &schema[..schema_size(S::FIELDS)];
@@ -85,7 +85,7 @@ fn an_old_state_is_read_by_name() {
 
 static SERVICES: Services = Services::NONE;
 
-/// Another version's state, where it knows how.
+/// Migrates the state of another version, unless it has no calls.
 fn migrate(old: &PreviousState<'_>, state: &mut Second) -> i32 {
     state.calls = old.get("calls").unwrap_or(0);
     i32::from(state.calls == 0)
