@@ -1,4 +1,5 @@
-//! `driver INPUT CALLS HEAP INIT`: calls the module that is linked into this program, which notes what its code does.
+//! `driver INPUT CALLS HEAP INIT`: calls the module that is linked into this program and that counts what its code
+//! does.
 
 use bareflow_abi::driver::call;
 use bareflow_abi::{Context, Reason, Services};

@@ -1,4 +1,4 @@
-//! Finds the module crates of a workspace.
+//! Discovery of the module crates of a workspace.
 
 use std::path::{Path, PathBuf};
 
@@ -9,36 +9,36 @@ use crate::example::Example;
 use crate::flags::{self, Checks};
 use crate::settings::{ModuleSettings, Recipe};
 
-/// One module crate.
+/// A module crate.
 #[derive(Clone, Debug)]
 pub struct ModuleCrate {
-    /// Name of the package, and of the module.
+    /// The name of the package, and of the module.
     pub name: String,
-    /// Its version: major, minor, patch.
+    /// The version: major, minor, patch.
     pub version: (u64, u64, u64),
-    /// Its `Cargo.toml`.
+    /// The path of the crate's `Cargo.toml`.
     pub manifest: PathBuf,
-    /// Name of its library, as the compiler spells it.
+    /// The name of the crate's library, as the compiler spells it.
     pub library: String,
-    /// What it says of itself.
+    /// The settings in the crate's `Cargo.toml`.
     pub settings: ModuleSettings,
-    /// Where the target directory of its workspace lies.
+    /// The target directory of the crate's workspace.
     pub target: PathBuf,
-    /// Where its workspace lies.
+    /// The root of the crate's workspace.
     pub root: PathBuf,
-    /// Where its `bareflow-abi` lies, if that is in a folder.
+    /// The folder of the `bareflow-abi` that the crate depends on, if that is a path dependency.
     pub abi: Option<PathBuf>,
-    /// Where the crates lie that it depends on by a path, itself left out: one save there changes it, too.
+    /// The folders of the crate's path dependencies; a change there affects the crate, too.
     pub beside: Vec<PathBuf>,
-    /// Checks that its code is compiled with besides those that its own files ask for.
+    /// The checks to compile with, in addition to those that the crate's own files ask for.
     pub checks: Checks,
 }
 
 impl ModuleCrate {
-    /// How its code is compiled: for every processor, then for those of higher levels.
+    /// Returns the recipes for the crate's code: for every processor, then for those of higher levels.
     ///
     /// # Errors
-    /// What can't be understood of what it says of itself.
+    /// When the crate's settings can't be understood.
     pub fn recipes(&self) -> Result<Vec<Recipe>, BuildError> {
         let wrong = |reason| BuildError::Settings { krate: self.name.clone(), reason };
         let mut recipes = self.settings.recipes(self.folder()).map_err(wrong)?;
@@ -50,22 +50,22 @@ impl ModuleCrate {
         Ok(recipes)
     }
 
-    /// Whether it is one of BareFlow's own checkout, whose lock file is kept as it is.
+    /// Whether the crate belongs to BareFlow's own checkout, whose lock file must not change.
     #[must_use]
     pub fn is_bareflows_own(&self) -> bool {
         [Some(self.root.as_path()), self.root.parent()].into_iter().flatten().any(is_bareflows_own)
     }
 
-    /// The calls that `bareflow test` tries.
+    /// Returns the calls that `bareflow test` makes.
     ///
     /// # Errors
-    /// What can't be understood of what it says of itself.
+    /// When the crate's settings can't be understood.
     pub fn examples(&self) -> Result<Vec<Example>, BuildError> {
         let wrong = |reason| BuildError::Settings { krate: self.name.clone(), reason };
         self.settings.examples(self.folder()).map_err(wrong)
     }
 
-    /// The folder of its `Cargo.toml`.
+    /// Returns the folder of the crate's `Cargo.toml`.
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.manifest.parent().unwrap_or(Path::new("."))
@@ -75,11 +75,11 @@ impl ModuleCrate {
 /// A workspace with modules.
 #[derive(Clone, Debug)]
 pub struct Workspace {
-    /// Where it lies.
+    /// The workspace's root.
     pub root: PathBuf,
-    /// Where its target directory lies.
+    /// The workspace's target directory.
     pub target: PathBuf,
-    /// The crates below `modules/`: the four in the C system's order, then by name.
+    /// The crates below `modules/`: first the four that the C system loads, in its order, then the others by name.
     pub modules: Vec<ModuleCrate>,
 }
 
@@ -89,7 +89,7 @@ pub fn is_bareflows_own(folder: &Path) -> bool {
     ["abi/src/fingerprint.rs", "builder/module.ld", "kernel/Cargo.toml"].iter().all(|file| folder.join(file).is_file())
 }
 
-/// The C system's order of loading.
+/// The order in which the C system loads its modules.
 const FIRST: [&str; 4] = ["fibonacci", "sum", "compute", "primes"];
 
 /// Finds the workspace that `manifest` belongs to, and its modules.
@@ -112,8 +112,10 @@ pub fn discover(manifest: &Path) -> Result<Workspace, BuildError> {
     Ok(Workspace { target: metadata.target_directory.clone().into_std_path_buf(), root, modules })
 }
 
-/// Finds the modules of the gallery of the workspace that `manifest` belongs to: all packages of the workspace below
-/// `gallery/`, by name. They are built in the target directory of the workspace around them.
+/// Finds the modules of the gallery that belongs to the workspace of `manifest`.
+///
+/// They are all packages of the workspace in `gallery/`, by name, and are built in the target directory of the
+/// surrounding workspace.
 ///
 /// # Errors
 /// When cargo can't read it, or a module's settings are wrong.
@@ -130,8 +132,7 @@ pub fn gallery(manifest: &Path) -> Result<Workspace, BuildError> {
     Ok(Workspace { target, root: metadata.workspace_root.clone().into_std_path_buf(), modules })
 }
 
-/// Finds where the crates lie that `module` depends on by a path, and those that these depend on by a path, and so on.
-/// Each is there once, nearest first.
+/// Finds the folders of all path dependencies of `module`, direct and indirect. Each is listed once, nearest first.
 ///
 /// # Errors
 /// When cargo can't read one of them.
@@ -153,17 +154,17 @@ pub fn all_beside(module: &ModuleCrate) -> Result<Vec<PathBuf>, BuildError> {
     Ok(found)
 }
 
-/// Whether two paths lead to the same file that is there.
+/// Whether two paths lead to the same existing file.
 fn is_same(one: &Path, other: &Path) -> bool {
     one.canonicalize().is_ok_and(|one| other.canonicalize().is_ok_and(|other| one == other))
 }
 
-/// Where the crates lie that a package depends on by a path.
+/// Returns the folders of a package's path dependencies.
 fn paths_of(package: &Package) -> impl Iterator<Item = PathBuf> {
     package.dependencies.iter().filter_map(|dependency| dependency.path.clone()).map(Into::into)
 }
 
-/// The one module crate whose `Cargo.toml` is `manifest`, wherever it lies.
+/// Returns the module crate whose `Cargo.toml` is `manifest`, wherever it lies.
 ///
 /// # Errors
 /// When cargo can't read it, or its settings are wrong.
@@ -174,7 +175,7 @@ pub fn module_at(manifest: &Path) -> Result<ModuleCrate, BuildError> {
         action: "find",
         error,
     })?;
-    // Cargo says the way it took, links included.
+    // Cargo reports the path that it took, with symbolic links in it.
     let is_it =
         |package: &&Package| package.manifest_path.as_std_path().canonicalize().is_ok_and(|path| path == manifest);
     let package = metadata.packages.iter().find(is_it);
@@ -191,7 +192,7 @@ fn metadata(manifest: &Path) -> Result<Metadata, BuildError> {
     command.exec().map_err(|error| BuildError::Metadata { reason: error.to_string() })
 }
 
-/// Kinds of libraries that a module can be made of: it is compiled as one of its own, whatever the crate says.
+/// The kinds of libraries that a module can be. It is compiled as a static library, whatever the crate says.
 const LIBRARIES: [TargetKind; 5] =
     [TargetKind::Lib, TargetKind::RLib, TargetKind::CDyLib, TargetKind::DyLib, TargetKind::StaticLib];
 
@@ -237,7 +238,7 @@ mod tests {
     fn finds_what_lies_beside_what_lies_beside() {
         let place = tempfile::tempdir().unwrap();
         let place = place.path().canonicalize().unwrap();
-        // The last two depend on each other by a way that cargo allows: for tests.
+        // The last two depend on each other in a way that cargo allows: for tests.
         let crates = [
             ("own", "[dependencies]\nnear = { path = \"../near\" }"),
             ("near", "[dependencies]\nfar = { path = \"../far\" }"),

@@ -1,80 +1,80 @@
-//! Why a build stopped.
+//! Errors of a build.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use bareflow_packer::PackError;
 
-/// Why a build stopped.
+/// An error that stopped a build.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BuildError {
     /// `cargo metadata` failed.
     Metadata {
-        /// What cargo said.
+        /// Cargo's message.
         reason: String,
     },
-    /// A table `package.metadata.bareflow` that can't be used.
+    /// The table `package.metadata.bareflow` can't be used.
     Settings {
         /// The crate.
         krate: String,
-        /// What is wrong, what was expected, what to do.
+        /// A text that says what was found, what was expected, and what to do.
         reason: String,
     },
-    /// A `Cargo.toml` that can't be a module's.
+    /// The `Cargo.toml` can't be a module's.
     Manifest {
         /// The crate.
         krate: String,
-        /// What is wrong, what was expected, what to do.
+        /// A text that says what was found, what was expected, and what to do.
         reason: String,
     },
-    /// A module that isn't there.
+    /// There is no such module.
     NoSuchModule {
-        /// The name asked for.
+        /// The requested name.
         name: String,
-        /// Those that are there.
+        /// The names of the modules that there are.
         known: Vec<String>,
     },
-    /// A tool that can't be started.
+    /// A tool can't be started.
     Tool {
         /// The tool.
         tool: String,
-        /// What the system said, and what to do.
+        /// The system's message, and what to do.
         reason: String,
     },
-    /// A crate that doesn't compile.
+    /// A crate doesn't compile.
     Compile {
         /// The crate.
         krate: String,
-        /// What the compiler said.
+        /// The compiler's messages.
         output: String,
     },
-    /// A module that doesn't link.
+    /// A module doesn't link.
     Link {
         /// The crate.
         krate: String,
-        /// What the linker said.
+        /// The linker's messages.
         output: String,
     },
-    /// A module that can't be packed.
+    /// A module can't be packed.
     Pack {
         /// The crate.
         krate: String,
-        /// Why.
+        /// The reason.
         error: PackError,
-        /// What the linker adds to that: who needs what is missing.
+        /// The linker's notes on who needs a missing symbol.
         notes: Vec<String>,
     },
-    /// A file that can't be read or written.
+    /// A file can't be read or written.
     File {
         /// The file.
         path: PathBuf,
-        /// What was tried.
+        /// The action that failed.
         action: &'static str,
-        /// What the system said.
+        /// The system's error.
         error: std::io::Error,
     },
-    /// No `core` for the kernel's target.
+    /// There is no `core` library for the kernel's target.
     NoKernelTarget,
 }
 
@@ -94,7 +94,7 @@ impl fmt::Display for BuildError {
             Self::Tool { tool, reason } => write!(out, "can't run {tool}: {reason}"),
             Self::Compile { krate, output } => {
                 write!(out, "module {krate} does not compile:\n{}", output.trim_end())?;
-                // The compiler may have been asked for colours.
+                // The compiler's messages may contain colours.
                 hints(&anstream::adapter::strip_str(output).to_string()).iter().try_for_each(|hint| write!(out, "\nhelp: {hint}"))
             }
             Self::Link { krate, output } => write!(out, "module {krate} does not link:\n{}", output.trim_end()),
@@ -113,7 +113,7 @@ impl fmt::Display for BuildError {
 
 impl std::error::Error for BuildError {}
 
-/// What the compiler can't know of modules, where its own advice leads nowhere.
+/// Returns hints for errors whose fix is specific to modules, where the compiler's own advice does not help.
 fn hints(output: &str) -> Vec<String> {
     let mut hints = Vec::new();
     if output.contains("no global memory allocator found") {

@@ -1,4 +1,4 @@
-//! What a module's `Cargo.toml` says of single calls: what goes in, and what must come out.
+//! Examples in a module's `Cargo.toml`: single calls, with their inputs and expected outcomes.
 //!
 //! ```toml
 //! [[package.metadata.bareflow.example]]
@@ -16,37 +16,37 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// Most bytes of an input or output: what the channel to a kernel takes at once.
+/// The longest input or output, in bytes: as much as the channel to a kernel takes at once.
 pub const MAX_EXAMPLE: usize = 1 << 20;
 
 /// One example, as written in `Cargo.toml`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ExampleSettings {
-    /// What the module is given: a text, or a table with `text`, `hex` or `file`; nothing when it is not there.
+    /// The input: a text, or a table with `text`, `hex` or `file`; empty if missing.
     pub input: Option<Value>,
-    /// What it must write, in the same forms; anything when it is not there.
+    /// The expected output, in the same forms; not checked if missing.
     pub output: Option<Value>,
-    /// What it must return; anything when it is not there.
+    /// The expected result; not checked if missing.
     pub result: Option<i32>,
 }
 
-/// One call, and what must come of it.
+/// A call, and its expected outcome.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Example {
-    /// What the module is given.
+    /// The input.
     pub input: Vec<u8>,
-    /// What it must write, if that matters.
+    /// The expected output, if it is checked.
     pub output: Option<Vec<u8>>,
-    /// What it must return, if that matters.
+    /// The expected result, if it is checked.
     pub result: Option<i32>,
 }
 
 impl ExampleSettings {
-    /// The call that is meant. Files lie in `folder`.
+    /// Reads the example. Paths are relative to `folder`.
     ///
     /// # Errors
-    /// What can't be understood or read.
+    /// A text that says what can't be understood or read.
     pub fn read(&self, folder: &Path) -> Result<Example, String> {
         if self.output.is_none() && self.result.is_none() {
             return Err("checks nothing, expected `output`, `result` or both".to_owned());
@@ -60,7 +60,7 @@ impl ExampleSettings {
     }
 }
 
-/// The bytes that `value` spells.
+/// Returns the bytes that `value` denotes.
 fn bytes(value: &Value, folder: &Path) -> Result<Vec<u8>, String> {
     let table = match value {
         Value::String(text) => return Ok(text.clone().into_bytes()),
@@ -84,7 +84,7 @@ fn bytes(value: &Value, folder: &Path) -> Result<Vec<u8>, String> {
     if length > MAX_EXAMPLE { Err(format!("{length} bytes, expected at most {MAX_EXAMPLE}")) } else { Ok(found) }
 }
 
-/// `found` over and over again, if the table says up to which length.
+/// Repeats `found` up to the length that the table gives, if it gives one.
 fn repeated(found: Vec<u8>, table: &Map<String, Value>) -> Result<Vec<u8>, String> {
     let Some(length) = table.get("length") else { return Ok(found) };
     let wanted = length.as_u64().and_then(|length| usize::try_from(length).ok());
@@ -94,7 +94,7 @@ fn repeated(found: Vec<u8>, table: &Map<String, Value>) -> Result<Vec<u8>, Strin
     Ok(found.into_iter().cycle().take(wanted).collect())
 }
 
-/// The bytes that hexadecimal digits spell.
+/// Returns the bytes that hexadecimal digits denote.
 fn hex(text: &str) -> Result<Vec<u8>, String> {
     let digit = |character: char| {
         character.to_digit(16).ok_or_else(|| format!("hex: '{character}', expected 0-9, a-f and blanks"))

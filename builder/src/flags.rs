@@ -1,6 +1,7 @@
-//! What a crate's own files say of how it is compiled, beyond the module's table: `[profile.release]` of its workspace and
-//! the `rustflags` of its `.cargo/config.toml`. What lies outside of the crate has no say: the same sources give the same
-//! blob everywhere.
+//! The compiler settings in a crate's own files, besides the module's table.
+//!
+//! They are `[profile.release]` of the crate's workspace, and the `rustflags` of its `.cargo/config.toml`. Files
+//! outside of the crate have no influence, so the same sources give the same blob everywhere.
 
 use std::path::Path;
 
@@ -10,21 +11,21 @@ use crate::discover::ModuleCrate;
 use crate::error::BuildError;
 use crate::toolchain::MODULE_TARGET;
 
-/// Checks that the compiler adds to code where it is asked to.
+/// Run-time checks that the compiler adds to code on request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Checks {
-    /// Arithmetic that overflows panics.
+    /// Whether arithmetic overflow panics.
     pub overflow: bool,
-    /// `debug_assert!` is looked at.
+    /// Whether `debug_assert!` is enabled.
     pub debug_assertions: bool,
 }
 
 impl Checks {
-    /// All of them: for `--debug`.
+    /// All checks: for `--debug`.
     pub const ALL: Checks = Checks { overflow: true, debug_assertions: true };
 }
 
-/// What is read of a crate's own files.
+/// The settings read from a crate's own files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CrateFlags {
     pub checks: Checks,
@@ -32,7 +33,7 @@ pub(crate) struct CrateFlags {
     pub rustflags: Vec<String>,
 }
 
-/// Reads the crate's own files.
+/// Reads the settings from the crate's own files.
 pub(crate) fn own(module: &ModuleCrate) -> Result<CrateFlags, BuildError> {
     let mut own = CrateFlags::default();
     let manifest = document(&module.root.join("Cargo.toml"), &module.name)?;
@@ -50,7 +51,7 @@ pub(crate) fn own(module: &ModuleCrate) -> Result<CrateFlags, BuildError> {
         for name in [".cargo/config.toml", ".cargo/config"] {
             if let Some(config) = document(&folder.join(name), &module.name)? {
                 let of = |table: Option<&Item>| table.and_then(|table| words(table.get("rustflags")?));
-                // As cargo has it: those for the target take the place of the others.
+                // As in cargo, the flags for the target replace the general ones.
                 let target = of(config.get("target").and_then(|targets| targets.get(MODULE_TARGET)));
                 flags.extend(target.or_else(|| of(config.get("build"))).unwrap_or_default());
                 break;
@@ -74,7 +75,7 @@ fn document(path: &Path, krate: &str) -> Result<Option<DocumentMut>, BuildError>
     text.parse().map(Some).map_err(wrong)
 }
 
-/// A list of words, or a text of them.
+/// Returns the words of a list, or of a text.
 fn words(item: &Item) -> Option<Vec<String>> {
     if let Some(text) = item.as_str() {
         return Some(text.split_whitespace().map(ToOwned::to_owned).collect());
@@ -82,7 +83,9 @@ fn words(item: &Item) -> Option<Vec<String>> {
     Some(item.as_array()?.iter().filter_map(|word| word.as_str().map(ToOwned::to_owned)).collect())
 }
 
-/// The flags that make code no other than that of a module, each in one word.
+/// Joins each flag with its value. Refuses flags that would change the kind of code.
+///
+/// The error is the first flag that a module can't have.
 fn joined(words: &[String]) -> Result<Vec<String>, String> {
     const TAKEN: [&str; 5] = ["--cfg", "--check-cfg", "-A", "-W", "-D"];
     let (mut flags, mut words) = (Vec::new(), words.iter());

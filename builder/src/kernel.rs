@@ -1,4 +1,4 @@
-//! The archive of all blobs, and the kernel that carries it.
+//! The archive of all blobs, and the kernel that embeds it.
 
 use std::path::{Path, PathBuf};
 
@@ -8,10 +8,10 @@ use crate::module::Blob;
 use crate::run::{ask_for_colours, output, write_if_changed};
 use crate::toolchain::{KERNEL_TARGET, KernelToolchain};
 
-/// What the kernel's addresses need: fixed ones, in the upper two gigabytes.
+/// The code model that the kernel needs: fixed addresses in the upper two gigabytes.
 const RUSTFLAGS: [&str; 2] = ["-Crelocation-model=static", "-Ccode-model=kernel"];
 
-/// A tar archive of `blobs`, in their order. The same blobs give the same bytes.
+/// Returns a tar archive of `blobs`, in their order. The same blobs give the same bytes.
 #[must_use]
 pub fn archive<'blob>(blobs: impl IntoIterator<Item = (&'blob str, &'blob [u8])>) -> Vec<u8> {
     let mut archive = tar::Builder::new(Vec::new());
@@ -20,23 +20,23 @@ pub fn archive<'blob>(blobs: impl IntoIterator<Item = (&'blob str, &'blob [u8])>
         header.set_size(bytes.len() as u64);
         header.set_mode(0o444);
         header.set_mtime(0);
-        // A vector takes all that is written, and names are those of modules: short.
+        // Writing to a vector does not fail, and the names are those of modules, which are short.
         let _ = archive.append_data(&mut header, name, bytes);
     }
     archive.into_inner().unwrap_or_default()
 }
 
-/// The archive of packed modules, each as `NAME.mod`.
+/// Returns the archive of packed modules, each as `NAME.mod`.
 #[must_use]
 pub fn archive_of(blobs: &[Blob]) -> Vec<u8> {
     let names: Vec<_> = blobs.iter().map(|blob| format!("{}.mod", blob.name)).collect();
     archive(names.iter().zip(blobs).map(|(name, blob)| (name.as_str(), blob.bytes.as_slice())))
 }
 
-/// Builds the kernel around `blobs` and returns where its ELF file lies.
+/// Builds the kernel with `blobs` in it, and returns the path of its ELF file.
 ///
 /// # Errors
-/// What stopped the build; [`BuildError::NoKernelTarget`] when it can't be built here.
+/// An error of the build; [`BuildError::NoKernelTarget`] if the kernel can't be built here.
 pub fn build_kernel(workspace: &Workspace, blobs: &[Blob]) -> Result<PathBuf, BuildError> {
     let toolchain = KernelToolchain::choose()?;
     let file = workspace.target.join("modules/modules.tar");
@@ -47,11 +47,11 @@ pub fn build_kernel(workspace: &Workspace, blobs: &[Blob]) -> Result<PathBuf, Bu
 /// A bare-metal binary of the workspace.
 #[derive(Clone, Copy, Debug)]
 pub struct Binary {
-    /// The package's name, and the binary's.
+    /// The name of the package and of the binary.
     pub package: &'static str,
-    /// The profile it is compiled by.
+    /// The cargo profile it is compiled with.
     pub profile: &'static str,
-    /// The package's features, with a space between them.
+    /// The package's features, separated by spaces.
     pub features: &'static str,
 }
 
@@ -59,17 +59,17 @@ impl Binary {
     /// The kernel.
     pub const KERNEL: Binary = Binary { package: "bareflow-kernel", profile: "kernel", features: "" };
 
-    /// The least that a kernel can do with the loader.
+    /// The smallest kernel with the loader in it.
     pub const LEAST: Binary = Binary { package: "least-kernel", profile: "small", features: "" };
 
-    /// The example of a kernel that takes the loader in.
+    /// The example of a kernel that embeds the loader.
     pub const EMBEDDING: Binary = Binary { package: "embed-kernel", profile: "small", features: "" };
 }
 
 /// Builds one bare-metal binary of the workspace.
 ///
 /// # Errors
-/// What stopped the build.
+/// An error of the build.
 pub fn build_binary(
     workspace: &Workspace,
     toolchain: &KernelToolchain,
@@ -86,7 +86,7 @@ pub fn build_binary(
     let remap = format!("--remap-path-prefix={}=.", workspace.root.display());
     let mut flags: Vec<_> = RUSTFLAGS.into_iter().chain([remap.as_str()]).collect();
     if *toolchain == KernelToolchain::Debian {
-        // Debian's compiler brings no linker of its own.
+        // Debian's compiler comes without a linker.
         flags.push("-Clinker=ld.lld");
     }
     cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));

@@ -1,11 +1,9 @@
-//! From sources to blobs, and to a kernel that carries them.
+//! Builds blobs from sources, and a kernel with the blobs in it.
 //!
-//! The build script and the command line share this crate:
-//! [`discover::discover`] finds the module crates,
-//! [`build_module`] compiles, links and packs one,
-//! [`profile`] has one run to see what its code does,
-//! [`kernel`] puts the blobs into an archive and builds the kernel around it.
-//! [`toolchain`] is the only place that decides which compiler and linker are used.
+//! The crate is shared by the build script and the command line: [`discover::discover`] finds the module crates,
+//! [`build_module`] compiles, links and packs one, [`profile`] runs one to collect a profile of its code, and
+//! [`kernel`] puts the blobs into an archive and builds the kernel with it. [`toolchain`] is the only place that
+//! decides which compiler and linker are used.
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! Compiles, links and packs one module crate.
+//! Compiling, linking and packing of one module crate.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -18,11 +18,11 @@ use crate::run::{ask_for_colours, command, output, read, write_if_changed};
 use crate::settings::Recipe;
 use crate::toolchain::{MODULE_TARGET, linker, module_cargo};
 
-/// The linker script of every module.
+/// The linker script for modules.
 const SCRIPT: &str = include_str!("../module.ld");
 
-/// Flags of the compiler that make code a kernel can call: no red zone (an
-/// interrupt would overwrite it), and addresses relative to the code.
+/// The compiler's flags for code that a kernel can call: no red zone, since an interrupt would overwrite it, and
+/// position-independent.
 const RUSTFLAGS: [&str; 5] = [
     "-Cno-redzone=yes",
     "-Crelocation-model=pic",
@@ -31,7 +31,7 @@ const RUSTFLAGS: [&str; 5] = [
     "--check-cfg=cfg(bareflow_module)",
 ];
 
-/// Settings of cargo's release profile: everything in one unit, nothing for a debugger.
+/// The settings of cargo's release profile: one codegen unit for everything, and no debug information.
 const PROFILE: [(&str, &str); 6] = [
     ("LTO", "fat"),
     ("CODEGEN_UNITS", "1"),
@@ -46,28 +46,29 @@ const PROFILE: [(&str, &str); 6] = [
 pub struct Blob {
     /// The module's name.
     pub name: String,
-    /// Where the blob lies.
+    /// The path of the blob's file.
     pub path: PathBuf,
-    /// The blob.
+    /// The blob's bytes.
     pub bytes: Vec<u8>,
-    /// What the compiler took.
+    /// The time that the compiler took.
     pub compile_time: Duration,
-    /// What linking and packing took.
+    /// The time that linking and packing took.
     pub pack_time: Duration,
-    /// What its author should look at, though it was built.
+    /// Warnings to the module's author.
     pub warnings: Vec<String>,
 }
 
 /// Builds `module` and writes its blob to `folder`.
 ///
 /// # Errors
-/// What stopped the build; nothing is written then.
+/// An error of the build; nothing is written then.
 pub fn build_module(module: &ModuleCrate, folder: &Path) -> Result<Blob, BuildError> {
     build_recipes(module, &module.recipes()?, folder)
 }
 
-/// The same by other recipes than the module's own; the first one's code is the blob's, those behind it,
-/// for processors of higher levels, are its variants.
+/// Builds `module` like [`build_module`], with other recipes than its own.
+///
+/// The first recipe is for the blob's base code; the others, for processors of higher levels, are for its variants.
 ///
 /// # Errors
 /// As [`build_module`].
@@ -95,15 +96,16 @@ pub fn build_recipes(module: &ModuleCrate, recipes: &[Recipe], folder: &Path) ->
     Ok(Blob { name: module.name.clone(), path, bytes, compile_time, pack_time, warnings })
 }
 
-/// Where a recipe's build lies: each level has a folder of its own, so that what one needs is not compiled over
-/// for the other.
+/// Returns the folder for a recipe's build.
+///
+/// Each level has a folder of its own, so that one does not force the other to be compiled again.
 fn build_folder(module: &ModuleCrate, recipe: &Recipe) -> PathBuf {
     let folder =
         module.target.join(if module.checks == Checks::default() { "module-build" } else { "module-build/debug" });
     if recipe.cpu_level == 1 { folder } else { folder.join(format!("v{}", recipe.cpu_level)) }
 }
 
-/// Compiles the crate and all it depends on into one archive of objects, in the folder `build` and with `more` flags.
+/// Compiles the crate and its dependencies into a static library, in the folder `build` and with the flags `more`.
 pub(crate) fn compile(
     module: &ModuleCrate,
     recipe: &Recipe,
@@ -117,7 +119,7 @@ pub(crate) fn compile(
     let mut cargo = module_cargo()?;
     cargo.args(["rustc", "--lib", "--crate-type", "staticlib", "--release", "--target", MODULE_TARGET]);
     cargo.arg("--manifest-path").arg(&module.manifest).arg("--target-dir").arg(build);
-    // Any other crate belongs to its author, who may just have named another dependency.
+    // Any other crate belongs to its author, who may have just added a dependency.
     if module.is_bareflows_own() && module.root.join("Cargo.lock").is_file() {
         cargo.arg("--locked");
     }
@@ -128,7 +130,7 @@ pub(crate) fn compile(
         cargo.arg("--no-default-features");
     }
     let own = flags::own(module)?;
-    // Paths in panic messages are the same on every machine.
+    // The mapping makes paths in panic messages the same on every machine.
     let remap = format!("--remap-path-prefix={}=.", module.root.display());
     let registry = std::env::var("CARGO_HOME").or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cargo")));
     let remap_registry = registry.map(|home| format!("--remap-path-prefix={home}/registry/src=registry"));
@@ -152,7 +154,7 @@ pub(crate) fn compile(
     ] {
         cargo.env(format!("CARGO_PROFILE_RELEASE_{key}"), (asked || own).to_string());
     }
-    // Both go before what the profile and any configuration say.
+    // Both take precedence over the profile and any configuration.
     cargo.env("CARGO_INCREMENTAL", "0").env("RUSTC_WRAPPER", "");
     ask_for_colours(&mut cargo);
     let said = output(&mut cargo)?;
@@ -163,7 +165,9 @@ pub(crate) fn compile(
     Ok(build.join(MODULE_TARGET).join("release").join(format!("lib{}.a", module.library)))
 }
 
-/// A copy of a profile whose name changes with its content: cargo compiles anew when a path changes, not a file.
+/// Copies a profile to a file whose name depends on its content.
+///
+/// Cargo compiles again when a path changes, but not when a file's content does.
 fn named_by_content(file: &Path, module: &ModuleCrate) -> Result<PathBuf, BuildError> {
     let bytes = read(file)?;
     let copy = module.target.join(format!("module-build/profiles/{:08x}.profdata", crc32c(&[&bytes])));
@@ -171,22 +175,22 @@ fn named_by_content(file: &Path, module: &ModuleCrate) -> Result<PathBuf, BuildE
     Ok(copy)
 }
 
-/// Links of this process so far.
+/// The number of links in this process so far.
 static LINKS: AtomicU32 = AtomicU32::new(0);
 
-/// The functions of `abi` that have other names there, so that a module may have its own by these.
+/// The functions that `bareflow-abi` defines under other names, so that a module may define its own under these.
 const MEMORY: [&str; 6] = ["memcpy", "memmove", "memset", "memcmp", "bcmp", "strlen"];
 
-/// What a module's link needs that only a first one shows.
+/// The link options that depend on the result of a first link.
 #[derive(Default)]
 struct Needs {
-    /// Those of [`MEMORY`] that are called and nobody defines.
+    /// The functions of [`MEMORY`] that are called but not defined.
     memory: Vec<&'static str>,
-    /// Sections that things are collected in from all over the program.
+    /// The sections in which a program collects items from all of its parts.
     collections: Vec<Collection>,
 }
 
-/// Links the archive at the format's fixed distances and returns the ELF file.
+/// Links the static library with the format's fixed distances, and returns the ELF file.
 fn link(module: &ModuleCrate, library: &Path) -> Result<Vec<u8>, BuildError> {
     let first = link_with(module, library, &Needs::default())?;
     let needs = Needs { memory: undefined_among(&first, &MEMORY), collections: collections(&first) };
@@ -194,7 +198,7 @@ fn link(module: &ModuleCrate, library: &Path) -> Result<Vec<u8>, BuildError> {
 }
 
 fn link_with(module: &ModuleCrate, library: &Path, needs: &Needs) -> Result<Vec<u8>, BuildError> {
-    // An undefined symbol stays in the symbol table, where the packer finds and names it.
+    // An undefined symbol stays in the symbol table, where the packer finds and reports it.
     let (said, elf) = run_linker(module, library, needs, "--unresolved-symbols=ignore-all")?;
     let krate = module.name.clone();
     match elf {
@@ -207,7 +211,7 @@ fn link_with(module: &ModuleCrate, library: &Path, needs: &Needs) -> Result<Vec<
     }
 }
 
-/// The linker script of a module with these collections.
+/// Returns the linker script of a module with `collections`.
 fn script(collections: &[Collection]) -> String {
     let entries = |writable: bool| {
         let mine = collections.iter().filter(|found| found.is_writable == writable);
@@ -217,7 +221,7 @@ fn script(collections: &[Collection]) -> String {
     script.replace("/* collections to write */", &entries(true))
 }
 
-/// Runs the linker. Returns what it said, and the file where there is one.
+/// Runs the linker. Returns its messages, and the file if there is one.
 fn run_linker(
     module: &ModuleCrate,
     library: &Path,
@@ -225,19 +229,20 @@ fn run_linker(
     unresolved: &str,
 ) -> Result<(String, Option<Vec<u8>>), BuildError> {
     let folder = module.target.join("module-build/elf");
-    // Another build of the same module may be under way, in this process or in another one: each links to a file of its own.
+    // Another build of the same module may be running in this process or in another one, so each links to a file of its
+    // own.
     let link = LINKS.fetch_add(1, Ordering::Relaxed);
     let name = format!("{}.{}.{link}", module.name, std::process::id());
     let (elf, layout) = (folder.join(&name), format!("{name}.ld"));
     write_if_changed(&folder.join(&layout), script(&needs.collections).as_bytes())?;
-    // In its folder: the linker makes a pattern of the file's whole path, in which `%` is not itself.
+    // The linker runs in the folder, since it takes the file's path for a pattern in which `%` has a meaning.
     let mut lld = command(linker()?);
     lld.current_dir(&folder);
     if lld.get_program().to_string_lossy().ends_with("rust-lld") {
         lld.args(["-flavor", "gnu"]);
     }
     lld.args(["-pie", "--no-dynamic-linker", "--gc-sections", "-z", "norelro", "--build-id=none", "--strip-debug"]);
-    // What is collected in a section of its own is kept where somebody asks for that section's start and end.
+    // Without the option, a section is kept only because someone refers to its start and end.
     lld.args(["-z", "nostart-stop-gc", unresolved, "--no-warnings", "-u", "bareflow_entry", "-T", &layout]);
     lld.args(needs.memory.iter().map(|name| format!("--defsym={name}=bareflow_{name}")));
     lld.arg(library).arg("-o").arg(&name);
@@ -250,12 +255,12 @@ fn run_linker(
         return Ok((text, None));
     }
     let bytes = read(&elf)?;
-    // For people with a debugger; whose file it is does not matter.
+    // The file is for debugging; which of several links it comes from does not matter.
     let _ = std::fs::rename(&elf, folder.join(&module.name).with_extension("elf"));
     Ok((text, Some(bytes)))
 }
 
-/// Who needs the symbols that nobody defines, as the linker says it.
+/// Returns the linker's notes on which functions need the undefined symbols.
 fn who_needs(module: &ModuleCrate, libraries: &[PathBuf]) -> Vec<String> {
     let all = Needs { memory: MEMORY.to_vec(), ..Needs::default() };
     let Some(library) = libraries.first() else { return Vec::new() };
@@ -276,7 +281,7 @@ fn who_needs(module: &ModuleCrate, libraries: &[PathBuf]) -> Vec<String> {
     notes
 }
 
-/// What the author of a module should look at, though it was built.
+/// Returns the warnings to the module's author.
 fn warnings(module: &ModuleCrate, elf: &[u8], settings: &Settings) -> Vec<String> {
     let mut warnings = module.settings.doubts();
     let uses = bareflow_packer::uses(elf);

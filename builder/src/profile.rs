@@ -1,8 +1,8 @@
-//! What the code of a module does while it runs, for the compiler to know when it compiles the module again.
+//! Profiles of a module's code, for profile-guided optimisation.
 //!
 //! The module is compiled with counters, linked into an ordinary program (`driver/main.rs`) and called there;
-//! `llvm-profdata` makes one file of what was counted. Counters need files and so an operating system: a
-//! module in a kernel has none.
+//! `llvm-profdata` merges the counts into one file. Writing counters needs files and thus an operating system, which a
+//! module in a kernel does not have.
 
 use std::ffi::OsString;
 use std::fs;
@@ -18,20 +18,19 @@ use crate::run::{command, output, write_if_changed};
 use crate::settings::Recipe;
 use crate::toolchain::{cargo, linker, tools};
 
-/// The program the module is linked into.
+/// The source of the program that the module is linked into.
 const DRIVER: &str = include_str!("../driver/main.rs");
 
-/// What keeps a module from being run for its profile.
+/// The reason why a module can't be profiled.
 pub type MissingTool = String;
 
-/// Runs the module of `blob`, built from `module`, on `input` for so many `calls`, and returns the file that says
-/// what was seen.
+/// Runs the module of `blob`, built from `module`, on `input` for `calls` calls, and returns the path of the profile.
 ///
 /// # Errors
-/// Which tool is missing, or what it said.
+/// The missing tool, or the message of one that failed.
 pub fn profile(module: &ModuleCrate, blob: &[u8], input: &[u8], calls: u32) -> Result<PathBuf, MissingTool> {
     let folder = module.target.join("tune").join(&module.name);
-    // What an earlier run counted would be counted once more.
+    // The counts of an earlier run would be added again.
     let raw = folder.join("counted");
     let _ = fs::remove_dir_all(&raw);
     let object = instrumented(module, &folder).map_err(|error| error.to_string())?;
@@ -47,7 +46,7 @@ pub fn profile(module: &ModuleCrate, blob: &[u8], input: &[u8], calls: u32) -> R
     merge(&raw, &folder.join("runs.profdata"))
 }
 
-/// The module with counters, in one object that shows nothing of itself but its entry.
+/// Compiles the module with counters into one object that exports only the entry.
 fn instrumented(module: &ModuleCrate, folder: &Path) -> Result<PathBuf, BuildError> {
     let recipe = Recipe { cpu_level: 1, opt_level: "2".to_owned(), profile: None };
     let build = module.target.join("module-build/counting");
@@ -60,8 +59,8 @@ fn instrumented(module: &ModuleCrate, folder: &Path) -> Result<PathBuf, BuildErr
     }
     lld.args(["-r", "-u", "bareflow_entry", "-u", "__llvm_profile_runtime"]).arg(&library).arg("-o").arg(&object);
     run_captured(&mut lld, "the linker")?;
-    // The module brings its own `memcpy`, allocator and panic handler; the program has others.
-    // One that is found may not work, such as a rust-objcopy whose libraries are elsewhere: then the next one.
+    // The module has its own `memcpy`, allocator and panic handler, and the program has others.
+    // A tool may be there but not work, such as a rust-objcopy without its libraries; then the next one is tried.
     let mut failed = BuildError::Tool {
         tool: "objcopy".to_owned(),
         reason: "it is not here; install the package binutils".to_owned(),
@@ -75,7 +74,7 @@ fn instrumented(module: &ModuleCrate, folder: &Path) -> Result<PathBuf, BuildErr
     Err(failed)
 }
 
-/// The program that calls it.
+/// Builds the program that calls the module.
 fn driver(module: &ModuleCrate, folder: &Path, object: &Path) -> Result<PathBuf, BuildError> {
     let abi = module.abi.as_ref().ok_or_else(|| BuildError::Metadata {
         reason: format!("{} has no bareflow-abi in a folder to build against", module.name),
@@ -96,7 +95,7 @@ fn driver(module: &ModuleCrate, folder: &Path, object: &Path) -> Result<PathBuf,
     let mut build = command(cargo());
     build.args(["build", "--release", "--offline", "--manifest-path"]).arg(package.join("Cargo.toml"));
     build.arg("--target-dir").arg(package.join("target")).env("CARGO_ENCODED_RUSTFLAGS", link);
-    // The object is not among what cargo knows of.
+    // Cargo does not know that the program depends on the object.
     let program = package.join("target/release/driver");
     let _ = fs::remove_file(&program);
     let _ = fs::remove_dir_all(package.join("target/release/.fingerprint"));
@@ -104,7 +103,7 @@ fn driver(module: &ModuleCrate, folder: &Path, object: &Path) -> Result<PathBuf,
     Ok(program)
 }
 
-/// One file of all that was counted, made by the first tool that understands this compiler's counts.
+/// Merges the counts into one file, with the first tool that supports this compiler's format.
 fn merge(raw: &Path, merged: &Path) -> Result<PathBuf, MissingTool> {
     let mut complaints = Vec::new();
     for tool in tools("llvm-profdata") {
@@ -119,7 +118,7 @@ fn merge(raw: &Path, merged: &Path) -> Result<PathBuf, MissingTool> {
     ))
 }
 
-/// Runs a tool to its end.
+/// Runs a tool to its end; its messages become the error.
 fn run_captured(run: &mut Command, what: &str) -> Result<(), BuildError> {
     let said = output(run)?;
     if said.status.success() {

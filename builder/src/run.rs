@@ -1,4 +1,4 @@
-//! Runs the tools of a build.
+//! Running of the tools of a build.
 
 use std::ffi::OsStr;
 use std::fs::Permissions;
@@ -21,10 +21,10 @@ const SCRUBBED_ENV: [&str; 8] = [
     "CARGO_INCREMENTAL",
 ];
 
-/// How many compilers may run at once is the user's to say: it changes no byte.
+/// The variable for the number of parallel compilers. It is passed on, since it changes no byte of the output.
 const HARMLESS: &str = "CARGO_BUILD_JOBS";
 
-/// Whether a variable changes what an inner build makes.
+/// Whether a variable can change the output of an inner build.
 fn is_scrubbed(name: &str) -> bool {
     let starts = ["CARGO_PROFILE_", "CARGO_FEATURE_", "CARGO_BUILD_", "CARGO_UNSTABLE_"];
     let of_target = name.starts_with("CARGO_TARGET_") && name.ends_with("_RUSTFLAGS");
@@ -32,14 +32,14 @@ fn is_scrubbed(name: &str) -> bool {
         && (SCRUBBED_ENV.contains(&name) || of_target || starts.iter().any(|start| name.starts_with(start)))
 }
 
-/// The variables with flags of the compiler that are set here, and that no build of a module looks at.
+/// Returns the variables with compiler flags that are set here but ignored by module builds.
 #[must_use]
 pub fn flags_set_aside() -> Vec<String> {
     let names = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
     names.filter(|name| is_scrubbed(name) && name.ends_with("RUSTFLAGS")).collect()
 }
 
-/// A command for `tool` that an outer build doesn't influence.
+/// Returns a command for `tool` that an outer build doesn't influence.
 #[must_use]
 pub fn command(tool: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(tool);
@@ -53,8 +53,9 @@ pub fn command(tool: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// Has cargo speak in colours where what it says is shown on a terminal: it does not see that by itself, since what it
-/// says is looked through first.
+/// Makes cargo use colours if standard error is a terminal.
+///
+/// Cargo does not detect that itself, since its output is captured first.
 pub fn ask_for_colours(cargo: &mut Command) {
     let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     if wants_colours(std::io::stderr().is_terminal(), set("NO_COLOR"), set("CARGO_TERM_COLOR")) {
@@ -62,12 +63,12 @@ pub fn ask_for_colours(cargo: &mut Command) {
     }
 }
 
-/// What the user says of colours goes before what the place is.
+/// Whether cargo should use colours: only on a terminal, and only if the user did not decide otherwise.
 const fn wants_colours(is_terminal: bool, no_color: bool, has_own_wish: bool) -> bool {
     is_terminal && !no_color && !has_own_wish
 }
 
-/// Runs `command` to its end and collects what it says.
+/// Runs `command` to its end and captures its output.
 ///
 /// # Errors
 /// When it can't be started.
@@ -81,8 +82,7 @@ pub fn output(command: &mut Command) -> Result<Output, BuildError> {
     })
 }
 
-/// Writes `bytes` to `path` at once or not at all, and only when they differ
-/// from what is there. Makes the folder it lies in.
+/// Writes `bytes` to `path` atomically, and only if they differ from the file's content. Makes the folder if necessary.
 ///
 /// # Errors
 /// When the file or its folder can't be written.
@@ -93,7 +93,7 @@ pub fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<(), BuildError> {
     let failed = |error| BuildError::File { path: path.to_owned(), action: "write", error };
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(failed)?;
-    // As any program's file: for all to read, unless the user's mask says otherwise.
+    // Temporary files are private, but this file gets the usual permissions, as the user's umask allows.
     let mut temporary = tempfile::Builder::new();
     let mut file = temporary.permissions(Permissions::from_mode(0o666)).tempfile_in(folder).map_err(failed)?;
     std::io::Write::write_all(&mut file, bytes).map_err(failed)?;

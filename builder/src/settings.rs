@@ -1,4 +1,4 @@
-//! What `package.metadata.bareflow` says of a module.
+//! The settings of a module in `package.metadata.bareflow`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,51 +15,51 @@ use crate::version_range;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ModuleSettings {
-    /// What a run is expected to return.
+    /// The expected result of a call without input.
     pub expect: Option<i32>,
-    /// The stack it wants: bytes, or a text such as "16K".
+    /// The stack that a call needs: bytes, or a text such as "16K".
     pub stack: Option<Amount>,
-    /// The heap it wants: bytes, or a text such as "1M".
+    /// The heap that the module needs: bytes, or a text such as "1M".
     pub heap: Option<Amount>,
     /// The time a call may take: microseconds, or a text such as "10ms".
     pub time: Option<Amount>,
-    /// The services it uses, by name.
+    /// The services that the module uses, by name.
     #[serde(default)]
     pub needs: Vec<String>,
-    /// The modules it calls, and which versions of them will do, by the rules of Cargo.
+    /// The modules that it calls, and the versions that will do, by Cargo's rules.
     #[serde(default)]
     pub depends: BTreeMap<String, String>,
     /// The optimisation level: 1, 2, 3, "s" or "z".
     pub opt_level: Option<OptLevel>,
-    /// The x86-64 levels ("v2" to "v4") the module is compiled for once more, each at an optimisation level.
+    /// The x86-64 levels ("v2" to "v4") for which there are variants, each with an optimisation level.
     #[serde(default)]
     pub variants: BTreeMap<String, OptLevel>,
-    /// What was seen of it while it ran: a file of `llvm-profdata` in its folder.
+    /// The profile of the module's runs: a file of `llvm-profdata` in its folder.
     pub profile: Option<String>,
-    /// Calls, and what must come of them.
+    /// Calls with their expected outcomes.
     #[serde(default)]
     pub example: Vec<ExampleSettings>,
-    /// Whether the blob goes without the names of its functions.
+    /// Whether the blob is packed without the names of its functions.
     #[serde(default)]
     pub strip: bool,
-    /// The crate's own features that are turned on for the module.
+    /// The crate's own features that are enabled for the module.
     #[serde(default)]
     pub features: Vec<String>,
-    /// Whether its default features are on; they are, where nothing is said.
+    /// Whether the crate's default features are enabled; they are by default.
     pub default_features: Option<bool>,
-    /// Flags of the compiler: `--cfg` and lints.
+    /// Compiler flags: `--cfg` and lints.
     #[serde(default)]
     pub rustflags: Vec<String>,
 }
 
-/// How code is compiled.
+/// The way in which code is compiled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recipe {
-    /// The x86-64 level of the processors it is for, 1 to 4.
+    /// The x86-64 level of the target processors, 1 to 4.
     pub cpu_level: u8,
-    /// The optimisation level, as cargo wants it.
+    /// The optimisation level, in cargo's notation.
     pub opt_level: String,
-    /// What was seen of it while it ran, if the compiler is to know: a file of `llvm-profdata`.
+    /// The profile for the compiler, if there is one: a file of `llvm-profdata`.
     pub profile: Option<PathBuf>,
 }
 
@@ -67,9 +67,9 @@ pub struct Recipe {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
 pub enum Amount {
-    /// In the base unit.
+    /// A number in the base unit.
     Number(u64),
-    /// With a unit.
+    /// A number with a unit.
     Text(String),
 }
 
@@ -98,12 +98,12 @@ const MEMORY: [(&str, u64); 3] = [("K", 1 << 10), ("M", 1 << 20), ("G", 1 << 30)
 /// Units of time, in microseconds.
 const TIME: [(&str, u64); 4] = [("us", 1), ("ms", 1_000), ("s", 1_000_000), ("min", 60_000_000)];
 
-/// What a module gets at most unless whoever loads it allows for more, as `bareflow_loader::Budget::LIMITS` has it.
+/// The default limits of a module's budget, as in `bareflow_loader::Budget::LIMITS`.
 const LIMITS: [(&str, u64, &str); 3] =
     [("stack", 1 << 20, "1M"), ("heap", 16 << 20, "16M"), ("time", 60_000_000, "60s")];
 
 impl ModuleSettings {
-    /// Reads the table out of a package's metadata; without one all is as usual.
+    /// Reads the table from a package's metadata. Without a table, the settings are the defaults.
     ///
     /// # Errors
     /// When the table has an unknown key or a value of the wrong type.
@@ -113,31 +113,31 @@ impl ModuleSettings {
             .map_err(|error| BuildError::Settings { krate: krate.to_owned(), reason: error.to_string() })
     }
 
-    /// Bytes of stack; 0 when the table says nothing.
+    /// Returns the stack's size in bytes; 0 if the table does not give one.
     ///
     /// # Errors
-    /// What can't be understood.
+    /// A text that says what can't be understood.
     pub fn stack_size(&self) -> Result<u32, String> {
         amount("stack", self.stack.as_ref(), &MEMORY)
     }
 
-    /// Bytes of heap; 0 when the table says nothing.
+    /// Returns the heap's size in bytes; 0 if the table does not give one.
     ///
     /// # Errors
-    /// What can't be understood.
+    /// A text that says what can't be understood.
     pub fn heap_size(&self) -> Result<u32, String> {
         amount("heap", self.heap.as_ref(), &MEMORY)
     }
 
-    /// Microseconds a call may take; 0 when the table says nothing.
+    /// Returns the time limit of a call in microseconds; 0 if the table does not give one.
     ///
     /// # Errors
-    /// What can't be understood.
+    /// A text that says what can't be understood.
     pub fn time_us(&self) -> Result<u32, String> {
         amount("time", self.time.as_ref(), &TIME)
     }
 
-    /// What is wished for and will not come as it stands, or is hardly what was meant.
+    /// Returns warnings about settings that will not take full effect, or are probably mistakes.
     #[must_use]
     pub fn doubts(&self) -> Vec<String> {
         let mut doubts = Vec::new();
@@ -164,10 +164,10 @@ impl ModuleSettings {
         doubts
     }
 
-    /// The needed services, as bits.
+    /// Returns the needed services as a bit set.
     ///
     /// # Errors
-    /// A name no service has.
+    /// A name that no service has.
     pub fn services(&self) -> Result<u32, String> {
         self.needs.iter().try_fold(0, |bits, need| {
             let service = SERVICE_NAMES.iter().find(|(_, name)| name == need);
@@ -176,7 +176,7 @@ impl ModuleSettings {
         })
     }
 
-    /// The modules it calls, in the order of their names.
+    /// Returns the modules that it calls, in the order of their names.
     ///
     /// # Errors
     /// A requirement that can't be understood.
@@ -189,8 +189,8 @@ impl ModuleSettings {
         depends.collect()
     }
 
-    /// The calls that `bareflow test` tries of a module whose `Cargo.toml` lies in `folder`: what it expects where it
-    /// is given nothing, then its examples.
+    /// Returns the calls that `bareflow test` makes of a module whose `Cargo.toml` lies in `folder`: the one without
+    /// input, if its result is given, then the examples.
     ///
     /// # Errors
     /// An example that can't be understood or read.
@@ -202,11 +202,11 @@ impl ModuleSettings {
         expected.into_iter().chain((1..).zip(&self.example).map(read)).collect()
     }
 
-    /// How the code of a module is compiled whose `Cargo.toml` lies in `folder`: for every processor, then for
-    /// those of higher levels.
+    /// Returns the recipes of a module whose `Cargo.toml` lies in `folder`: for every processor, then for those of
+    /// higher levels.
     ///
     /// # Errors
-    /// A level there isn't.
+    /// A level that does not exist.
     pub fn recipes(&self, folder: &Path) -> Result<Vec<Recipe>, String> {
         let profile = self.profile.as_ref().map(|file| folder.join(file));
         let own = self.opt_level.as_ref().map_or(Ok("2".to_owned()), |level| opt_level("opt-level", level))?;
@@ -225,7 +225,7 @@ impl ModuleSettings {
     }
 }
 
-/// An optimisation level, as cargo wants it.
+/// Returns an optimisation level in cargo's notation.
 fn opt_level(key: &str, level: &OptLevel) -> Result<String, String> {
     let level = match level {
         OptLevel::Number(level) => level.to_string(),
@@ -249,8 +249,7 @@ fn amount(key: &str, amount: Option<&Amount>, units: &[(&str, u64)]) -> Result<u
     value.and_then(|value| u32::try_from(value).ok()).ok_or_else(refused)
 }
 
-/// The number in `text` times its unit. The longest unit that fits counts, so
-/// that "ms" is not taken for "s".
+/// Parses a number with a unit. Of several units that match, the longest one counts, so that "ms" is not taken for "s".
 fn with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let fitting = units.iter().filter_map(|(unit, factor)| Some((text.strip_suffix(unit)?, unit.len(), factor)));
     let (number, _, factor) = fitting.max_by_key(|&(_, length, _)| length).unwrap_or((text, 0, &1));

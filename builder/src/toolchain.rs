@@ -1,4 +1,4 @@
-//! Which compiler and which linker are used. Nothing else decides that.
+//! The choice of compiler and linker, which is made only here.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,36 +6,36 @@ use std::process::Command;
 use crate::error::BuildError;
 use crate::run::{command, output};
 
-/// Variable that forces the kernel's toolchain: `rustup` or `debian`.
+/// The variable that forces the kernel's toolchain: `rustup` or `debian`.
 pub const KERNEL_TOOLCHAIN: &str = "BAREFLOW_KERNEL_TOOLCHAIN";
 
-/// Variable that has modules compiled by another compiler than the one that runs this build: `debian`.
+/// The variable that selects another compiler for modules than the one that runs this build: `debian`.
 pub const MODULE_TOOLCHAIN: &str = "BAREFLOW_MODULE_TOOLCHAIN";
 
-/// The target modules are compiled for: its `core` has hard floats.
+/// The target of modules: its `core` uses hardware floating point.
 pub const MODULE_TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// The target the kernel is compiled for.
+/// The target of the kernel.
 pub const KERNEL_TARGET: &str = "x86_64-unknown-none";
 
-/// Where Debian installs its compiler.
+/// The folder where Debian installs its compiler.
 const DEBIAN_BIN: &str = "/usr/bin";
 
-/// The compiler that kernels are built with.
+/// The compiler for kernels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KernelToolchain {
-    /// The one that runs this build, with rustup's `core` for the kernel's target.
+    /// The compiler that runs this build, with rustup's `core` for the kernel's target.
     Rustup,
-    /// Debian's, which builds `core` from Debian's source.
+    /// Debian's compiler, which builds `core` from Debian's source.
     Debian,
 }
 
 impl KernelToolchain {
-    /// The toolchain to use: the one the variable names, else rustup's when it
-    /// has the target, else Debian's when its source is there.
+    /// Returns the toolchain to use: the one that the variable names, else rustup's if it has the target, else Debian's
+    /// if its source is there.
     ///
     /// # Errors
-    /// [`BuildError::NoKernelTarget`] when there is none, or not the one that is named.
+    /// [`BuildError::NoKernelTarget`] if there is none, or the one that the variable names is missing.
     pub fn choose() -> Result<KernelToolchain, BuildError> {
         let wanted = std::env::var(KERNEL_TOOLCHAIN).ok();
         let all = [("rustup", KernelToolchain::Rustup), ("debian", KernelToolchain::Debian)];
@@ -58,7 +58,7 @@ impl KernelToolchain {
         }
     }
 
-    /// The `cargo` command that builds for the kernel's target.
+    /// Returns the `cargo` command that builds for the kernel's target.
     #[must_use]
     pub fn cargo(&self) -> Command {
         match self {
@@ -66,14 +66,14 @@ impl KernelToolchain {
             KernelToolchain::Debian => {
                 let mut cargo = command(Path::new(DEBIAN_BIN).join("cargo"));
                 cargo.env("RUSTC", Path::new(DEBIAN_BIN).join("rustc")).env_remove("RUSTUP_TOOLCHAIN");
-                // `core` from source is the one thing that stable compilers hide behind this.
+                // Building `core` from source is the one unstable feature that is needed.
                 cargo.env("RUSTC_BOOTSTRAP", "1");
                 cargo
             }
         }
     }
 
-    /// Arguments that come behind cargo's subcommand.
+    /// Returns the arguments that follow cargo's subcommand.
     #[must_use]
     pub const fn arguments(&self) -> &'static [&'static str] {
         match self {
@@ -82,7 +82,7 @@ impl KernelToolchain {
         }
     }
 
-    /// The name messages use.
+    /// Returns the toolchain's name in messages.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
@@ -92,16 +92,16 @@ impl KernelToolchain {
     }
 }
 
-/// The cargo that runs this build, or the one on the path.
+/// Returns the cargo that runs this build, or the one on the path.
 #[must_use]
 pub fn cargo() -> PathBuf {
     std::env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from)
 }
 
-/// The `cargo` command that builds modules.
+/// Returns the `cargo` command that builds modules.
 ///
 /// # Errors
-/// When the variable names a compiler there isn't.
+/// When the variable names an unknown compiler.
 pub fn module_cargo() -> Result<Command, BuildError> {
     match std::env::var(MODULE_TOOLCHAIN).as_deref() {
         Err(_) | Ok("") => Ok(command(cargo())),
@@ -117,7 +117,7 @@ pub fn module_cargo() -> Result<Command, BuildError> {
     }
 }
 
-/// The linker: `rust-lld` of the compiler in use, or LLVM's own.
+/// Returns the linker: the compiler's `rust-lld`, or LLVM's own `ld.lld`.
 ///
 /// # Errors
 /// When there is none.
@@ -134,8 +134,9 @@ pub fn linker() -> Result<PathBuf, BuildError> {
     })
 }
 
-/// All that is there of LLVM's tool of that name: the compiler's own, then those on the path, with a version
-/// behind their name or without, the newest first.
+/// Returns all copies of an LLVM tool: the compiler's own, then those on the path.
+///
+/// On the path, names without a version come first, then those with one, newest first.
 #[must_use]
 pub fn tools(name: &str) -> Vec<PathBuf> {
     let shipped = sysroot(&cargo_rustc()).map(|root| library(&root, MODULE_TARGET).join("bin"));
@@ -148,7 +149,7 @@ pub fn tools(name: &str) -> Vec<PathBuf> {
     own.chain(on_path.collect::<Vec<_>>()).filter(|tool| tool.is_file()).collect()
 }
 
-/// The compiler beside the cargo in use.
+/// Returns the compiler beside the cargo in use.
 fn cargo_rustc() -> PathBuf {
     let beside = cargo().with_file_name("rustc");
     if beside.is_file() { beside } else { PathBuf::from("rustc") }

@@ -1,4 +1,4 @@
-//! The source of `bareflow-abi` as a crate that needs no workspace around it, for modules that lie anywhere.
+//! The source of `bareflow-abi` as a standalone crate, for modules that lie anywhere.
 
 use std::path::{Path, PathBuf};
 
@@ -7,10 +7,11 @@ use toml_edit::{DocumentMut, Item, Table, TableLike};
 use crate::error::BuildError;
 use crate::run::read;
 
-/// Tables whose entries a workspace may give, and the table of the workspace that they are in.
+/// The tables whose entries can be inherited, and the workspace's tables that they are inherited from.
 const INHERITED: [(&str, &str); 2] = [("package", "package"), ("dependencies", "dependencies")];
 
-/// The files of the workspace at `root` that make its `abi` a crate of its own: path, in a fixed order, and bytes.
+/// Returns the files of a standalone crate made of the `abi` of the workspace at `root`: paths, in a fixed order, and
+/// bytes.
 ///
 /// # Errors
 /// When a file can't be read, or a manifest can't be understood.
@@ -36,7 +37,7 @@ pub fn abi(root: &Path) -> Result<Vec<(String, Vec<u8>)>, BuildError> {
     Ok(files)
 }
 
-/// What lies in a folder, in the order of the names.
+/// Returns the entries of a folder, sorted by name.
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, BuildError> {
     let failed = |error| BuildError::File { path: folder.to_owned(), action: "list", error };
     let found = std::fs::read_dir(folder).map_err(failed)?.map(|entry| Ok(entry.map_err(failed)?.path()));
@@ -45,7 +46,7 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, BuildError> {
     Ok(found)
 }
 
-/// The manifest `own` with what it takes from `workspace` written out.
+/// Returns the manifest `own` with the values that it inherits from `workspace` filled in.
 fn standalone_manifest(own: &str, workspace: &str) -> Result<String, String> {
     let parse = |text: &str| text.parse::<DocumentMut>().map_err(|error| format!("a manifest: {error}"));
     let (mut own, workspace) = (parse(own)?, parse(workspace)?);
@@ -59,7 +60,7 @@ fn standalone_manifest(own: &str, workspace: &str) -> Result<String, String> {
             *item = given(source, key.get())?.clone();
         }
     }
-    // Of the lints, what the compiler has to know of this crate.
+    // Of the lints, only the one on this crate's `cfg` names is needed.
     let mut rust = Table::new();
     rust.insert("unexpected_cfgs", given_lint(&workspace)?.clone());
     let mut lints = Table::new();
@@ -74,7 +75,7 @@ fn given_lint(workspace: &DocumentMut) -> Result<&Item, String> {
     found.ok_or("the workspace gives no lints.rust.unexpected_cfgs".to_owned())
 }
 
-/// Is it `KEY.workspace = true`?
+/// Whether an entry is `KEY.workspace = true`.
 fn is_inherited(item: &Item) -> bool {
     item.as_table_like().and_then(|table: &dyn TableLike| table.get("workspace")?.as_bool()) == Some(true)
 }

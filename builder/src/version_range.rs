@@ -1,18 +1,18 @@
-//! From a version requirement, by the rules of Cargo, to the one range of versions that meets it.
+//! Conversion of a version requirement, by Cargo's rules, to the one range of versions that meets it.
 
 use bareflow_abi::depends::VersionParts;
 use semver::{Comparator, Op, VersionReq};
 
-/// The lowest version that will do, and the first one that is too high, if any is.
+/// The lowest version that meets a requirement, and the first one that is too high, if there is one.
 pub(crate) type VersionRange = (VersionParts, Option<VersionParts>);
 
-/// A version whose parts may still grow by one.
+/// A version whose parts can be incremented without overflow.
 type Wide = [u64; 3];
 
-/// Reads a requirement.
+/// Converts a requirement.
 ///
 /// # Errors
-/// What is wrong with it, what was expected, what to do.
+/// A text that says what was found, what was expected, and what to do.
 pub(crate) fn of(requirement: &str) -> Result<VersionRange, String> {
     let parsed = VersionReq::parse(requirement)
         .map_err(|error| format!("{error}; expected a requirement such as \"^1\" or \">=1.2, <3\""))?;
@@ -39,12 +39,13 @@ pub(crate) fn of(requirement: &str) -> Result<VersionRange, String> {
     Ok((from, below))
 }
 
-/// What one part of a requirement means, as <https://doc.rust-lang.org/cargo/reference/specifying-dependencies.html>
-/// has it.
+/// Returns the bounds that one comparator of a requirement gives.
+///
+/// The rules are those of <https://doc.rust-lang.org/cargo/reference/specifying-dependencies.html>.
 fn bounds(comparator: &Comparator) -> (Wide, Option<Wide>) {
     let (major, minor, patch) = (comparator.major, comparator.minor, comparator.patch);
     let least = [major, minor.unwrap_or(0), patch.unwrap_or(0)];
-    // Behind all versions that begin with what is given.
+    // The first version after all that begin with the given parts.
     let behind = match (minor, patch) {
         (None, _) => [major.saturating_add(1), 0, 0],
         (Some(minor), None) => [major, minor.saturating_add(1), 0],
@@ -59,13 +60,13 @@ fn bounds(comparator: &Comparator) -> (Wide, Option<Wide>) {
         Op::LessEq => ([0; 3], Some(behind)),
         Op::Tilde if minor.is_some() => (least, Some(next_minor)),
         Op::Tilde => (least, Some(next_major)),
-        // What is compatible begins with the same parts up to the first that is not zero.
+        // Compatible versions have the same parts up to the first that is not zero.
         Op::Caret => match (major, minor, patch) {
             (1.., _, _) | (_, None, _) => (least, Some(next_major)),
             (_, Some(1..), _) | (_, _, None) => (least, Some(next_minor)),
             _ => (least, Some(behind)),
         },
-        // Exact, and with a wildcard: whatever begins with what is given. There are no others.
+        // The other operators are exact and wildcard: both match the versions that begin with the given parts.
         _ => (least, Some(behind)),
     }
 }

@@ -1,4 +1,4 @@
-//! A module is run for its profile, and compiled with it.
+//! Running a module for its profile, and compiling it with that profile.
 
 use std::path::Path;
 

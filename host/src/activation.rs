@@ -1,4 +1,4 @@
-//! What is known of a call while it is under way.
+//! The state of a running call.
 
 use std::cell::Cell;
 use std::ptr::{from_ref, null};
@@ -14,50 +14,54 @@ use crate::stopwatch::{RunClock, Stopwatch};
 use crate::thread_context::ThreadContext;
 use crate::trampoline;
 
-/// The modules that a call's may call, if any.
+/// The modules that a module may call, if any.
 pub(crate) type OptionalCallees<'call> = Option<&'call &'call dyn Callees>;
 
-/// Instead of a stack pointer: of an activation that its thread does not have.
+/// The value in place of a stack pointer in an activation that is not its thread's current one.
 const INACTIVE: u64 = 1;
 
-/// One call under way, and between calls what the thread keeps for the next one. The code of
-/// trampoline and services knows the first six fields' places.
+/// The state of one running call; between calls, the state that the thread keeps for the next one.
 ///
-/// Calls write to it what differs between them; all else is as after [`inactive`](Self::idle) again when they end.
+/// The assembly code of the trampolines and services depends on the offsets of the first six fields.
+///
+/// A call writes only the fields that differ between calls; when it ends, all others are again as
+/// [`inactive`](Self::inactive) sets them.
 #[repr(C)]
 pub(crate) struct Activation {
-    /// Our own stack pointer, below what the trampoline saved; 0 before it did and when the call is at its end, and
-    /// [`INACTIVE`] where the thread has another activation.
+    /// Our own stack pointer, below the registers that the trampoline saved.
+    ///
+    /// It is 0 before the trampoline runs and after the call ends, and [`INACTIVE`] while the thread uses another
+    /// activation.
     own_stack: AtomicU64,
     /// The top of the module's stack.
     module_stack: Cell<u64>,
-    /// The module's stack pointer when it called a service; 0 in its own code.
+    /// The module's stack pointer when it called a service; 0 while its own code runs.
     pub service_stack: Cell<u64>,
-    /// What the clock said when the module was called.
+    /// The clock's reading when the module was called.
     start: Cell<u64>,
-    /// [`TOUCHED`](trampoline::TOUCHED) where anything below was changed; else 0.
+    /// [`TOUCHED`](trampoline::TOUCHED) if any field below was changed; else 0.
     touched: Cell<u32>,
-    /// 1 while a checking trampoline's call is under way; else 0.
+    /// 1 while a call through a checking trampoline is running; else 0.
     check_abi: Cell<u32>,
     module: Cell<*const Name>,
     image: Cell<*const Image>,
     thread: Cell<*const ThreadContext>,
     /// The context's buffers: address and length of input and output.
     buffers: Cell<[(u64, u64); 2]>,
-    /// The modules it may call, or null.
+    /// The modules that the call may call, or null.
     callees: Cell<*const &'static dyn Callees>,
-    /// Whether it called a service; the caller has the log then.
+    /// Whether the call has used a service; if so, the thread's context has the log.
     called: Cell<bool>,
-    /// Whether its time was found to be over while it was inside a service.
+    /// Whether its time ran out while it was inside a service.
     late: Cell<bool>,
-    /// The time since it called another module for the first time, without that of those it called.
+    /// The time since it first called another module, without the time of its callees.
     time: Cell<Option<Stopwatch>>,
-    /// What ends the call.
+    /// The fault that ends the call.
     fault: Cell<Option<Fault>>,
 }
 
 impl Activation {
-    /// The activation of no call.
+    /// Returns an activation without a call.
     pub const fn inactive() -> Activation {
         Activation {
             own_stack: AtomicU64::new(INACTIVE),
@@ -78,12 +82,12 @@ impl Activation {
         }
     }
 
-    /// Notes who calls: once, before the first call.
+    /// Sets the thread that calls; once, before the first call.
     pub fn belongs_to(&self, thread: &ThreadContext) {
         self.thread.set(thread);
     }
 
-    /// Notes a call that is about to begin, on a stack that begins there.
+    /// Records a call that is about to begin on the stack whose top is `module_stack`.
     #[inline(always)]
     pub fn begin(&self, call: &Call<'_, Image>, module_stack: u64) {
         self.module_stack.set(module_stack);
@@ -91,19 +95,19 @@ impl Activation {
         self.image.set(call.image);
     }
 
-    /// Notes what the call about to begin may read and write, and whom it may call.
+    /// Sets the buffers and the callees of the call that is about to begin.
     pub fn set_buffers(&self, input: &[u8], output: &[u8], callees: OptionalCallees<'_>) {
         self.buffers.set([input, output].map(|buffer| (buffer.as_ptr() as u64, buffer.len() as u64)));
         self.callees.set(callees.map_or(null(), |callees| from_ref(callees).cast()));
     }
 
-    /// Notes that the call is at its end, and what was lent to it no longer its own.
+    /// Clears the borrowed buffers and callees at the end of the call.
     pub fn clear_buffers(&self) {
         self.buffers.set([(0, 0); 2]);
         self.callees.set(null());
     }
 
-    /// Makes it ready for the next call. Returns the fault that was noted for this one.
+    /// Resets the activation for the next call. Returns the fault that was recorded for this one.
     #[cold]
     pub fn end(&self) -> Option<Fault> {
         self.touched.set(0);
@@ -114,88 +118,90 @@ impl Activation {
         self.fault.take()
     }
 
-    /// What the clock said when the module was called, where it was asked.
+    /// Returns the clock's reading when the module was called, if the call is timed.
     #[inline(always)]
     pub const fn start(&self) -> u64 {
         self.start.get()
     }
 
-    /// Whether a call is under way.
+    /// Whether a call is running.
     #[inline(always)]
     pub fn is_under_way(&self) -> bool {
         self.own_stack.load(Ordering::Relaxed) > INACTIVE
     }
 
-    /// Whether the next call may be noted here: the thread has this activation, and no call is under way.
+    /// Whether the next call may use this activation: it is the thread's current one, and no call is running.
     #[inline(always)]
     pub fn is_free(&self) -> bool {
         self.own_stack.load(Ordering::Relaxed) == 0
     }
 
-    /// Notes that the thread has another activation from now on.
+    /// Records that the thread now uses another activation.
     pub fn deactivate(&self) {
         self.own_stack.store(INACTIVE, Ordering::Relaxed);
     }
 
-    /// Notes that the thread has this activation from now on.
+    /// Records that the thread now uses this activation.
     pub fn activate(&self) {
         self.own_stack.store(0, Ordering::Relaxed);
     }
 
-    /// Where the trampoline finds it.
+    /// Returns the address for the trampoline.
     #[inline(always)]
     pub const fn address(&self) -> *mut Activation {
         from_ref(self).cast_mut()
     }
 
-    /// The module's name.
+    /// Returns the module's name.
     pub fn module(&self) -> &Name {
-        // SAFETY: `begin` took it from the call, which borrows it and is under way.
+        // SAFETY: `begin` took it from the call, which borrows it and is still running.
         unsafe { &*self.module.get() }
     }
 
-    /// The module's memory.
+    /// Returns the module's memory.
     pub fn image(&self) -> &Image {
         // SAFETY: as above.
         unsafe { &*self.image.get() }
     }
 
-    /// Who calls.
+    /// Returns the context of the calling thread.
     pub fn thread(&self) -> &ThreadContext {
-        // SAFETY: the caller holds the activation, or made the call that one on the stack is for.
+        // SAFETY: the context owns the activation, or made the call whose activation is on the stack.
         unsafe { &*self.thread.get() }
     }
 
-    /// The modules it may call, if any.
+    /// Returns the modules that the call may call, if any.
     pub fn callees(&self) -> Option<&dyn Callees> {
-        // SAFETY: `set_buffers` took them from the call's arguments, and `clear_buffers` comes before their end.
+        // SAFETY: `set_buffers` took them from the call's arguments, and `clear_buffers` runs before those end.
         unsafe { self.callees.get().as_ref() }.copied()
     }
 
-    /// Whether a checking trampoline's call is under way: then its flags are the module's own doing.
+    /// Whether a call through a checking trampoline is running. If so, the module itself has set its flags.
     pub const fn is_checking(&self) -> bool {
         self.check_abi.get() != 0
     }
 
-    /// What ends the call, if anything does already.
+    /// Returns the fault that ends the call, if there is one already.
     pub fn fault(&self) -> Option<Fault> {
         self.fault.get()
     }
 
-    /// Notes what ends the call.
+    /// Records the fault that ends the call.
     pub fn set_fault(&self, fault: Fault) {
         self.touched.set(trampoline::TOUCHED);
         self.fault.set(Some(fault));
     }
 
-    /// Whether what happens here and now is the module's doing: it has been called,
-    /// is not inside a service, that is, in our own code, and has not returned.
+    /// Whether the module's own code is running now: it has been called, is not inside a service (which is our own
+    /// code), and has not returned.
     pub fn is_in_module(&self) -> bool {
         self.is_under_way() && self.service_stack.get() == 0
     }
 
-    /// Leaves the time that another module took out of its own. The watchdog may never find a call that does
-    /// nothing but call others in its own code: whether its time is over shows here.
+    /// Excludes the time of a callee from the call's own time.
+    ///
+    /// The watchdog may never see the own code of a call that does nothing but call other modules, so its time limit is
+    /// checked here.
     pub fn leave_out(&self, took: [Duration; 2]) {
         let start = || Stopwatch::start(RunClock::of_this_thread(), self.image().time_us);
         let time = match self.time.get() {
@@ -212,21 +218,21 @@ impl Activation {
         self.time.set(Some(time));
     }
 
-    /// Has a service end the call when it is done.
+    /// Makes the running service end the call when it is done.
     pub fn end_late(&self) {
         self.touched.set(trampoline::TOUCHED);
         self.late.set(true);
     }
 
-    /// Whether `length` bytes from `address` on are the module's to pass on:
-    /// in its segments, in its context's buffers, or on its stack.
+    /// Whether the module may pass on `length` bytes from `address`: they must lie in its segments, in its context's
+    /// buffers, or on its stack.
     pub fn may_read(&self, address: u64, length: u64) -> bool {
         let [input, output] = self.buffers.get();
         self.image().segments.contains(address, length)
             || [input, output, self.stack()].into_iter().any(|(start, size)| is_within(address, length, start, size))
     }
 
-    /// Whether the module itself may write `length` bytes from `address` on: in its data, in its heap, in its
+    /// Whether the module itself may write `length` bytes from `address`: they must lie in its data, its heap, its
     /// output, or on its stack.
     pub fn may_write(&self, address: u64, length: u64) -> bool {
         let ([_, _, (data, size)], heap) = (self.image().segments.all(), self.image().segments.heap());
@@ -236,19 +242,19 @@ impl Activation {
             .any(|(start, size)| is_within(address, length, start, size))
     }
 
-    /// Where its stack begins.
+    /// Returns the top of the module's stack.
     pub const fn stack_top(&self) -> u64 {
         self.module_stack.get()
     }
 
-    /// Its stack: address and length.
+    /// Returns the module's stack: address and length.
     fn stack(&self) -> (u64, u64) {
         let top = self.stack_top();
         let bottom = self.thread().stack.bottom_below(top);
         (bottom, top - bottom)
     }
 
-    /// Takes note of a service's call.
+    /// Adds a call of a service to the log.
     pub fn log_service(&self, call: ServiceCall) {
         let mut log = self.services();
         log.push(call);
@@ -257,14 +263,14 @@ impl Activation {
         self.thread().services.set(log);
     }
 
-    /// The services that were called last.
+    /// Returns the log of the latest calls of services.
     pub fn services(&self) -> ServiceLog {
         if self.called.get() { self.thread().services.get() } else { ServiceLog::EMPTY }
     }
 
-    /// Notes that a service is at its end. Returns whether the call is, too.
+    /// Records the end of a service. Returns whether the call ends with it.
     pub fn leave_service(&self) -> bool {
-        // The watchdog's signal finds all done that the service did, and is not missed behind.
+        // When the watchdog's signal arrives, the service must be complete, and a signal after it must not be missed.
         compiler_fence(Ordering::SeqCst);
         self.service_stack.set(0);
         compiler_fence(Ordering::SeqCst);
@@ -274,7 +280,7 @@ impl Activation {
         self.fault.get().is_some()
     }
 
-    /// Notes the fault that ends the call, and says where execution goes on, on which stack.
+    /// Records the fault that ends the call. Returns the instruction and stack pointers with which execution continues.
     pub fn recover(&self, fault: Fault) -> (u64, u64) {
         self.set_fault(fault);
         (trampoline::recovery(), self.own_stack.load(Ordering::Relaxed))

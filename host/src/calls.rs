@@ -1,5 +1,6 @@
-//! The service by which a module calls another one. All that it passes on must be its own, and
-//! what is filled in lies where the module itself may write.
+//! The service by which a module calls another one.
+//!
+//! All that the module passes on must be its own, and results are written only where the module itself may write.
 
 use std::arch::global_asm;
 use std::mem::offset_of;
@@ -16,16 +17,16 @@ use crate::services::enter_service;
 use crate::thread_context::LogSink;
 use crate::{sandbox, trampoline};
 
-/// Set in what the service says where the call is at its end, above the status.
+/// The bit above the status that says that the call ends.
 const AT_ITS_END: u64 = 1 << 32;
 
 unsafe extern "C" {
-    /// The service.
+    /// The service's entry.
     pub(crate) safe fn bareflow_host_call(context: *mut Context<'_>, arguments: *mut CallArguments<'_>) -> u32;
 }
 
-// As `bareflow_host_log`. Code of another module runs meanwhile: the control words are put where
-// that may rely on them, and back for the caller (System V ABI 3.2.1).
+// Like `bareflow_host_log`. Another module's code runs during this call, so the control words are set to the values
+// that it may rely on, and restored for the caller afterwards (System V ABI 3.2.1).
 global_asm!(
     ".global bareflow_host_call",
     "bareflow_host_call:",
@@ -41,7 +42,7 @@ global_asm!(
     "ldmxcsr [rsp + 8]",
     "fninit",
     "call {call}",
-    // No exception of the other module's is left for the caller's words to unmask.
+    // Clears exceptions of the other module, which the caller's control words might unmask.
     "fninit",
     "fldcw [rsp + 4]",
     "ldmxcsr [rsp]",
@@ -58,7 +59,7 @@ global_asm!(
     call = sym serve,
 );
 
-/// Returns the status, and whether the call is at its end.
+/// Returns the status, and whether the call ends.
 extern "C" fn serve(_: *mut Context<'_>, arguments: *mut CallArguments<'_>) -> u64 {
     let Some(activation) = trampoline::current() else { return CallRefusal::NotDeclared as u64 };
     let address = arguments.addr() as u64;
@@ -72,16 +73,16 @@ extern "C" fn serve(_: *mut Context<'_>, arguments: *mut CallArguments<'_>) -> u
     end | u64::from(status)
 }
 
-/// Carries a call out.
+/// Makes the call.
 ///
 /// # Errors
-/// The address that is not the module's to pass on.
+/// The address that the module may not pass on.
 fn call(activation: &Activation, arguments: *mut CallArguments<'_>) -> Result<u32, u64> {
     let (address, size) = (arguments.addr() as u64, size_of::<CallArguments<'_>>() as u64);
     if !activation.may_write(address, size) {
         return Err(address);
     }
-    // SAFETY: so many bytes of the module are mapped there, as was just found, and any bytes are arguments.
+    // SAFETY: `may_write` just found that the module's memory is mapped there, and any bytes are valid arguments.
     let given = unsafe { arguments.read_unaligned() };
     let name = bytes(activation, given.name, given.name_length)?;
     let input = bytes(activation, given.input, given.input_length)?;
@@ -94,8 +95,8 @@ fn call(activation: &Activation, arguments: *mut CallArguments<'_>) -> Result<u3
         if !activation.may_write(start, capacity as u64) || others.iter().any(|other| overlap(&own, other)) {
             return Err(start);
         }
-        // SAFETY: so many bytes are mapped there writable, for the module alone, which waits; nothing else
-        // that is looked at meanwhile overlaps them, as was just found.
+        // SAFETY: `may_write` just found that the bytes are mapped and writable for the module only, which waits;
+        // nothing else that is read during the call overlaps them, as was just checked.
         unsafe { std::slice::from_raw_parts_mut(given.output, capacity) }
     };
     let done = match (&activation.thread().log_sink, activation.callees()) {
@@ -117,18 +118,18 @@ fn call(activation: &Activation, arguments: *mut CallArguments<'_>) -> Result<u3
     })
 }
 
-/// Writes down what came of a call whose arguments the module may write.
+/// Writes a call's outcome into the arguments, which the module may write.
 fn fill_in(arguments: *mut CallArguments<'_>, outcome: CallOutcome) {
     let length = arguments.wrapping_byte_add(offset_of!(CallArguments<'_>, output_length));
     let result = arguments.wrapping_byte_add(offset_of!(CallArguments<'_>, result));
-    // SAFETY: both lie in the arguments, which `call` found to be the module's to write; it still waits.
+    // SAFETY: both fields lie in the arguments, which `call` found to be writable for the module; it still waits.
     unsafe {
         length.cast::<usize>().write_unaligned(outcome.output_length);
         result.cast::<i32>().write_unaligned(outcome.result);
     }
 }
 
-/// Bytes that are the module's to pass on, or else where they would begin.
+/// Returns the bytes if the module may pass them on. The error is their address.
 fn bytes(activation: &Activation, start: *const u8, length: usize) -> Result<&[u8], u64> {
     if length == 0 {
         return Ok(&[]);
@@ -137,17 +138,17 @@ fn bytes(activation: &Activation, start: *const u8, length: usize) -> Result<&[u
     if !activation.may_read(address, length as u64) {
         return Err(address);
     }
-    // SAFETY: the bytes were just found to lie in memory of the module, which is mapped and waits.
+    // SAFETY: `may_read` just found that the bytes lie in the module's memory, which is mapped; the module waits.
     Ok(unsafe { std::slice::from_raw_parts(start, length) })
 }
 
-/// The addresses of bytes.
+/// Returns the addresses of bytes.
 fn range(bytes: &[u8]) -> Range<u64> {
     let start = bytes.as_ptr() as u64;
     start..start + bytes.len() as u64
 }
 
-/// Whether two ranges, of which the first is not empty, have an address in common.
+/// Whether two ranges overlap. The first must not be empty.
 fn overlap(one: &Range<u64>, other: &Range<u64>) -> bool {
     !other.is_empty() && one.start < other.end && other.start < one.end
 }

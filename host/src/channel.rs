@@ -1,7 +1,7 @@
-//! Memory that this process shares with one that a module runs in.
+//! Memory shared between this process and one in which a module runs.
 //!
-//! Whatever is read here may be written by the other side at the same time:
-//! it is copied once, and judged afterwards.
+//! The other side may write to it at any time. Anything read from here is therefore copied once, and checked
+//! afterwards.
 
 use std::arch::asm;
 use std::cell::Cell;
@@ -14,48 +14,48 @@ use bareflow_loader::segments::PAGE_SIZE;
 
 use crate::handoff::{Handoff, SpinBudget};
 
-/// Addresses there are for one channel: memory comes behind them as calls need it.
+/// The address space of a channel, in bytes; memory is added as calls need it.
 const SPAN: u64 = 8 << 30;
 
-/// Bytes there are between calls; memory comes when they are used.
+/// The bytes that stay between calls; the system provides pages when they are used.
 pub(crate) const KEPT: u64 = 4 << 20;
 
-/// Words of a message.
+/// The number of words of a message.
 pub(crate) const WORDS: usize = 160;
 
-/// Where the data begins.
+/// The offset of the data.
 const DATA: u64 = PAGE_SIZE;
 
-/// What the first page holds.
+/// The contents of the first page.
 #[repr(C)]
 struct Head {
     handoff: Handoff,
     words: [AtomicU64; WORDS],
 }
 
-/// One channel. Both sides have it at the same address.
+/// A channel. Both sides map it at the same address.
 #[derive(Debug)]
 pub(crate) struct Channel {
     base: u64,
     memory: OwnedFd,
-    /// Bytes that have memory, the first page included.
+    /// The bytes that have memory, including the first page.
     size: Cell<u64>,
-    /// How long each side looks for its turn.
+    /// The time that each side spins before it sleeps.
     pub spin_budget: SpinBudget,
 }
 
 impl Channel {
-    /// A channel with [`KEPT`] bytes.
+    /// Makes a channel with [`KEPT`] bytes.
     pub fn new() -> io::Result<Channel> {
         // SAFETY: the name is a C string.
         let memory = unsafe { libc::memfd_create(c"bareflow".as_ptr(), libc::MFD_CLOEXEC) };
         if memory < 0 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: the descriptor was just made, and nobody else has it.
+        // SAFETY: the descriptor was just made, and no one else has it.
         let memory = unsafe { OwnedFd::from_raw_fd(memory) };
         let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_NORESERVE);
-        // SAFETY: the system chooses the place, so that nothing is replaced.
+        // SAFETY: the system chooses the address, so nothing is replaced.
         let start = unsafe { libc::mmap(null_mut(), SPAN as usize, protection, flags, memory.as_raw_fd(), 0) };
         if start == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
@@ -70,26 +70,26 @@ impl Channel {
         Ok(channel)
     }
 
-    /// Keeps the channel from processes that are made from now on.
+    /// Keeps the channel out of processes that are forked from now on.
     pub fn keep_from_others(&self) -> io::Result<()> {
-        // SAFETY: the range is this channel's; it stays as it is in this process.
+        // SAFETY: the range is this channel's; nothing changes in this process.
         let result = unsafe { libc::madvise(self.start(), SPAN as usize, libc::MADV_DONTFORK) };
         if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 
-    /// Its first address, and the one behind its last.
+    /// Returns the channel's first address, and the one after its last.
     pub const fn range(&self) -> (u64, u64) {
         (self.base, self.base + SPAN)
     }
 
-    /// Sees to it that there are at least `bytes` of data.
+    /// Ensures that there are at least `bytes` of data.
     pub fn grow(&self, bytes: u64) -> io::Result<()> {
         let size = bytes.checked_add(DATA).filter(|&size| size <= SPAN).ok_or(io::ErrorKind::OutOfMemory)?;
         if size <= self.size.get() {
             return Ok(());
         }
-        // Memory that can't be had would otherwise be noticed on access only.
-        // SAFETY: touches no memory but what the channel has not had so far.
+        // Without this, missing memory would only be noticed on access.
+        // SAFETY: affects only memory that the channel has not had so far.
         while unsafe { libc::fallocate(self.memory.as_raw_fd(), 0, 0, size.cast_signed()) } != 0 {
             let error = io::Error::last_os_error();
             if error.kind() != io::ErrorKind::Interrupted {
@@ -99,19 +99,19 @@ impl Channel {
         self.resize(size)
     }
 
-    /// Takes note that the other side has seen to at least `bytes` of data.
+    /// Records that the other side has ensured at least `bytes` of data.
     pub fn note_grown(&self, bytes: u64) {
         self.size.set(self.size.get().max(bytes.saturating_add(DATA)));
     }
 
-    /// Gives memory back beyond [`KEPT`] bytes.
+    /// Returns the memory beyond [`KEPT`] bytes to the system.
     pub fn shrink(&self) -> io::Result<()> {
         if self.size.get() > KEPT { self.resize(KEPT) } else { Ok(()) }
     }
 
     fn resize(&self, size: u64) -> io::Result<()> {
         let size = size.next_multiple_of(PAGE_SIZE);
-        // SAFETY: nobody has references to the channel's data.
+        // SAFETY: there are no references to the channel's data.
         if unsafe { libc::ftruncate(self.memory.as_raw_fd(), size.cast_signed()) } != 0 {
             return Err(io::Error::last_os_error());
         }
@@ -119,12 +119,12 @@ impl Channel {
         Ok(())
     }
 
-    /// Bytes of data.
+    /// Returns the number of bytes of data.
     pub const fn room(&self) -> u64 {
         self.size.get() - DATA
     }
 
-    /// The address of the data's byte at `offset`.
+    /// Returns the address of the data's byte at `offset`.
     pub const fn data(&self, offset: u64) -> u64 {
         self.base + DATA + offset
     }
@@ -143,7 +143,7 @@ impl Channel {
         unsafe { copy(self.data(offset), bytes.as_mut_ptr().expose_provenance() as u64, bytes.len()) };
     }
 
-    /// Writes zeros over the data at `offset`.
+    /// Fills the data at `offset` with zeros.
     pub fn clear(&self, offset: u64, length: usize) {
         self.check(offset, length);
         let start = self.data(offset);
@@ -157,19 +157,19 @@ impl Channel {
         assert!(offset + length as u64 <= self.room(), "{length} bytes at {offset} of a channel");
     }
 
-    /// Whose turn it is.
+    /// Returns the side whose turn it is.
     pub fn handoff(&self) -> &Handoff {
         &self.head().handoff
     }
 
-    /// The words of the message that is being written or read.
+    /// Returns the words of the message that is being written or read.
     pub fn words(&self) -> &[AtomicU64; WORDS] {
         &self.head().words
     }
 
     fn head(&self) -> &Head {
-        // SAFETY: the mapping begins with it, zeroed at first, and is there as long as the
-        // channel. It holds nothing but atomic integers, which the other side may change.
+        // SAFETY: the mapping begins with the head, zeroed at first, and exists as long as the channel. The head
+        // consists of atomic integers only, which the other side may change.
         unsafe { &*with_exposed_provenance(self.base as usize) }
     }
 
@@ -180,15 +180,15 @@ impl Channel {
 
 impl Drop for Channel {
     fn drop(&mut self) {
-        // SAFETY: `new` mapped the range, and nobody has references to it.
+        // SAFETY: `new` mapped the range, and there are no references to it.
         unsafe { libc::munmap(self.start(), SPAN as usize) };
     }
 }
 
-/// Copies bytes that another process may be changing, which the compiler must not know of.
+/// Copies bytes that another process may be changing, in a way that is opaque to the compiler.
 ///
 /// # Safety
-/// Both ranges are mapped, and the second is nobody else's in this process.
+/// Both ranges are mapped, and no one else in this process uses the second.
 unsafe fn copy(from: u64, to: u64, length: usize) {
     // SAFETY: as the caller promises; the direction flag is clear (System V ABI 3.2.1).
     unsafe {

@@ -1,4 +1,4 @@
-//! A module of the user domain as its parent sees it: a process, and the channel to it.
+//! The parent's view of a module of the user domain: a process, and the channel to it.
 
 use allocator_api2::boxed::Box;
 use std::cell::Cell;
@@ -24,46 +24,46 @@ use crate::{sandbox, signals};
 /// The process of one image.
 #[derive(Debug)]
 pub(crate) struct Child {
-    // First, so that it is gone when the channel goes.
+    // Declared first, so that the process ends before the channel is unmapped.
     process: Process,
     channel: Channel,
-    /// Bytes of the channel's data that calls under way use.
+    /// The bytes of the channel's data that running calls use.
     used: Cell<u64>,
 }
 
-/// Why there is no answer.
+/// The reason why there is no response.
 enum ChildError {
     /// The time is over.
     Timeout,
-    /// The process is gone, or says what is no answer.
+    /// The process has ended, or its message is invalid.
     Exited,
 }
 
-/// How long a process may take to sandbox itself, in microseconds.
+/// The time that a process may take to sandbox itself, in microseconds.
 const START_US: u32 = 10_000_000;
 
-/// How long to sleep before looking whether the process is still there.
+/// The longest sleep before checking whether the process is still there.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Where the first call's input lies: behind a line's text.
+/// The offset of the first call's input: after a log line's text.
 const FIRST_OFFSET: u64 = MAX_LINE as u64;
 
-/// Most bytes of input or output that a module may pass on to another one.
+/// The longest input or output that a module may pass on to another one, in bytes.
 const MAX_BUFFER_BYTES: usize = 64 << 20;
 
-/// What the offsets of calls' input and output are multiples of.
+/// The alignment of the offsets of calls' input and output.
 const BUFFER_ALIGNMENT: u64 = 64;
 
-/// The fault of a call whose process is gone.
+/// The fault of a call whose process has ended.
 const LOST: Fault = Fault { kind: FaultKind::GeneralProtection, offset: None, address: None };
 
-/// The fault of a call that was broken off from here.
+/// The fault of a call that was ended from this side.
 const LATE: Fault = Fault { kind: FaultKind::TimeBudget, offset: None, address: None };
 
-/// Held while there is a channel that another child would inherit.
+/// Locked while there is a channel that another child would inherit.
 static STARTING: Mutex<()> = Mutex::new(());
 
-/// Moves a sealed image out of this process, into one of its own.
+/// Moves a sealed image out of this process, into a process of its own.
 #[expect(clippy::result_large_err, reason = "a box would be memory that may not be there")]
 pub(crate) fn sandbox(mut image: Image, thread: &ThreadContext) -> Result<Image, (Image, PlatformError)> {
     let Ok(boxed) = Box::try_new_uninit() else {
@@ -79,17 +79,17 @@ pub(crate) fn sandbox(mut image: Image, thread: &ThreadContext) -> Result<Image,
 }
 
 impl Child {
-    /// Makes the process in which the sealed image runs; in this one nothing is left of it.
+    /// Makes the process in which the sealed image runs, and unmaps the image here.
     ///
     /// # Errors
-    /// What can't be done.
+    /// The step that failed.
     fn start(image: &Image, thread: &ThreadContext) -> Result<Child, &'static str> {
         let starting = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
         let channel = Channel::new().map_err(|_| "share memory with a module's process")?;
         channel.handoff().hand_to(Peer::Child, channel.spin_budget);
         let parent = std::process::id();
         let (process, channel) = signals::all_blocked(|| {
-            // SAFETY: `run` does only what a signal handler may.
+            // SAFETY: the copy only calls `run`, which does only what a signal handler may do.
             match unsafe { Process::copy() }.map_err(|_| "make a process for a module")? {
                 Some(process) => Ok((process, channel)),
                 None => sandbox::run(image, thread.stack.alias(), channel, parent),
@@ -108,13 +108,13 @@ impl Child {
         }
     }
 
-    /// The process's number.
+    /// Returns the process's ID.
     #[cfg(test)]
     pub const fn id(&self) -> libc::pid_t {
         self.process.id()
     }
 
-    /// Makes a call in the process. A process whose call went wrong is ended.
+    /// Makes a call in the process. The process is killed if the call goes wrong.
     pub fn call(
         &self,
         call: &Call<'_, Image>,
@@ -138,11 +138,11 @@ impl Child {
             Ok(ChildMessage::Returned(CallOutcome { result, output_length })) => {
                 let output_length = output_length.min(output.len());
                 self.channel.get(output_at, &mut output[..output_length]);
-                // The module's next call may be another client's.
+                // The module's next call may be for another client.
                 self.channel.clear(input_at, call.input.len());
                 self.channel.clear(output_at, output_length);
                 if input_at == FIRST_OFFSET {
-                    // Where this fails, the memory stays until another call has it.
+                    // If this fails, the memory stays until another call uses it.
                     let _ = self.channel.shrink();
                 }
                 return Ok(CallOutcome { result, output_length });
@@ -165,7 +165,8 @@ impl Child {
         Err(fault.into())
     }
 
-    /// The most stack and heap that calls have used, as the process says it; nothing where it is gone, or in a call.
+    /// Returns the most stack and heap that calls have used, as the process reports it; nothing if it has ended or is
+    /// in a call.
     pub fn peak_use(&self, image: &Image, thread: &ThreadContext) -> PeakUse {
         if self.used.get() != FIRST_OFFSET {
             return PeakUse::default();
@@ -183,7 +184,7 @@ impl Child {
         }
     }
 
-    /// Room in the channel for input and output: their offsets, and where it ends. Nobody has it yet.
+    /// Makes room in the channel for input and output. Returns their offsets, and the end; nothing is reserved yet.
     fn room(&self, input: u64, output: u64) -> Option<(u64, u64, u64)> {
         let input_at = self.used.get();
         let output_at = input_at.checked_add(input)?.checked_next_multiple_of(BUFFER_ALIGNMENT)?;
@@ -192,7 +193,7 @@ impl Child {
         Some((input_at, output_at, end))
     }
 
-    /// Asks for a call, and does what its services ask for.
+    /// Sends a request for a call, and serves the module's requests until the call ends.
     fn converse(
         &self,
         mut request: ParentMessage,
@@ -205,7 +206,7 @@ impl Child {
         loop {
             let reply = self.say(request, &mut time, budget)?;
             let declares = |service| call.image.services & service != 0;
-            // A module that does nothing but ask has a budget, too.
+            // A module that does nothing but call services has a time budget, too.
             let mut start = || *time.get_or_insert_with(|| Stopwatch::start(self.process.clock(), budget));
             request = match reply {
                 ChildMessage::Log(length) if declares(SERVICE_LOG) => {
@@ -223,7 +224,7 @@ impl Child {
         }
     }
 
-    /// Says something to the process, and waits for what it says next.
+    /// Sends a message to the process, and waits for the next one from it.
     fn say(
         &self,
         request: ParentMessage,
@@ -238,7 +239,7 @@ impl Child {
         self.answer(time, budget_us)
     }
 
-    /// Logs a line of that many bytes.
+    /// Logs a line of `length` bytes.
     fn log(&self, length: u64, call: &Call<'_, Image>, thread: &ThreadContext) -> Result<(), ChildError> {
         let mut text = [0; MAX_LINE];
         let length = usize::try_from(length).map_err(|_| ChildError::Exited)?;
@@ -248,7 +249,9 @@ impl Child {
         Ok(())
     }
 
-    /// Calls another module for the one in the process, and says what came of it. The time of that one is its own.
+    /// Calls another module for the one in the process, and returns the message with the outcome.
+    ///
+    /// The callee's time does not count for the caller.
     fn call_other(
         &self,
         name: [u8; NAME_SIZE],
@@ -284,7 +287,7 @@ impl Child {
         let since = Instant::now();
         let done = callees.call(name.as_str().as_bytes(), &given, &mut taken);
         if let Some(time) = time {
-            // The process slept meanwhile.
+            // The process slept during this call.
             time.exclude([since.elapsed(), Duration::ZERO]);
         }
         self.used.set(input_at);
@@ -298,7 +301,7 @@ impl Child {
         }
     }
 
-    /// What the process says next. `time` runs from the first time on that it does not say it at once.
+    /// Waits for the process's next message. `time` starts when the message does not come at once.
     fn answer(&self, time: &mut Option<Stopwatch>, budget_us: u32) -> Result<ChildMessage, ChildError> {
         let handoff = self.channel.handoff();
         if !handoff.spin(Peer::Parent, self.channel.spin_budget) {
@@ -306,7 +309,7 @@ impl Child {
             while !handoff.is(Peer::Parent) {
                 let left = time.left().ok_or(ChildError::Timeout)?;
                 handoff.sleep(Peer::Parent, Some(left.min(POLL_INTERVAL)));
-                // Its last word may still have come.
+                // Its last message may still have arrived.
                 if !handoff.is(Peer::Parent) && self.process.is_gone() && !handoff.is(Peer::Parent) {
                     return Err(ChildError::Exited);
                 }

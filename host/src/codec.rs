@@ -1,18 +1,18 @@
-//! Messages as words in memory that the other side may be changing.
+//! Encoding of messages as words, in memory that the other side may be changing.
 
 use std::slice::Iter;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The words of a message, one after the other. Each is read once.
+/// A cursor over the words of a message. Each word is read only once.
 pub(crate) struct Codec<'channel>(Iter<'channel, AtomicU64>);
 
 impl<'channel> Codec<'channel> {
-    /// From the first one on.
+    /// Starts at the first word.
     pub fn of(words: &'channel [AtomicU64]) -> Codec<'channel> {
         Codec(words.iter())
     }
 
-    /// Writes a word. Messages are never longer than there is room for: a test sees to that.
+    /// Writes a word. A test ensures that no message is too long.
     pub fn put(&mut self, value: u64) {
         if let Some(word) = self.0.next() {
             word.store(value, Ordering::Relaxed);
@@ -27,7 +27,7 @@ impl<'channel> Codec<'channel> {
         self.put_all([value.is_some().into(), value.unwrap_or(0)]);
     }
 
-    /// Writes bytes, whose number the reader knows.
+    /// Writes bytes; the reader knows how many.
     pub fn put_bytes(&mut self, bytes: &[u8]) {
         for chunk in bytes.chunks(8) {
             let mut word = [0; 8];

@@ -1,4 +1,4 @@
-//! The processor's performance counters, as Linux hands them out.
+//! The processor's performance counters, by Linux's perf events.
 
 use std::cell::RefCell;
 use std::io;
@@ -7,14 +7,14 @@ use bareflow_loader::Counters;
 use perf_event::events::{Event, Hardware};
 use perf_event::{Builder, Counter, Group};
 
-/// Four counters that count together, of this thread's own code.
+/// A group of four counters of this thread's user-mode code.
 pub(crate) struct Counting {
     group: RefCell<Group>,
     counters: [Counter; 4],
 }
 
 impl Counting {
-    /// Counts from now on; an error where processor, hypervisor or system do not let us.
+    /// Starts counting. Fails if the processor, the hypervisor or the system does not allow it.
     pub fn start() -> io::Result<Counting> {
         let [cycles, instructions, branches, caches] =
             [Hardware::CPU_CYCLES, Hardware::INSTRUCTIONS, Hardware::BRANCH_MISSES, Hardware::CACHE_MISSES];
@@ -30,7 +30,7 @@ impl Counting {
         Ok(Counting { group: RefCell::new(group), counters })
     }
 
-    /// What was counted so far. `None` where others had the processor's counters meanwhile.
+    /// Returns the counts so far. `None` if others used the counters for part of the time.
     pub fn read(&self) -> Option<Counters> {
         let counted = self.group.try_borrow_mut().ok()?.read().ok()?;
         if counted.time_running() != counted.time_enabled() {
@@ -54,12 +54,13 @@ mod tests {
 
     #[test]
     fn reads_what_the_system_counts() {
-        // Events that every machine has, in the places of those that few virtual ones have.
+        // Events that every machine has, instead of those that few virtual machines have.
         let events =
             [Software::PAGE_FAULTS, Software::TASK_CLOCK, Software::CONTEXT_SWITCHES, Software::CPU_MIGRATIONS];
         let counting = match Counting::of(events) {
             Ok(counting) => counting,
-            // The system lets nobody count (`/proc/sys/kernel/perf_event_paranoid`): then nothing is said, and nothing fails.
+            // If the system does not allow counting (`/proc/sys/kernel/perf_event_paranoid`), there is nothing to
+            // check.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 assert!(Counting::start().is_err());
                 return;

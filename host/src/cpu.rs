@@ -1,8 +1,8 @@
-//! What this machine's processor is and can do.
+//! The processor's name and features.
 
 use std::arch::x86_64::__cpuid;
 
-/// The processor's name.
+/// Returns the processor's name.
 #[must_use]
 pub fn cpu_name() -> String {
     if __cpuid(0x8000_0000).eax < 0x8000_0004 {
@@ -14,13 +14,13 @@ pub fn cpu_name() -> String {
     String::from_utf8_lossy(&bytes).trim().to_owned()
 }
 
-/// The x86-64 level (1 to 4, x86-64 psABI section 3.1.1) of processor and system.
+/// Returns the x86-64 level (1 to 4, x86-64 psABI section 3.1.1) that processor and system support.
 #[must_use]
 pub fn cpu_level() -> u8 {
     macro_rules! all {
         ($($feature:tt)+) => { $(std::arch::is_x86_feature_detected!($feature))&&+ };
     }
-    // LAHF in long mode has no name here; every processor with the others has it.
+    // LAHF in long mode can't be asked for here; every processor with the other features has it.
     let second = all!("cmpxchg16b" "popcnt" "sse3" "sse4.1" "sse4.2" "ssse3");
     let third = second && all!("avx" "avx2" "bmi1" "bmi2" "f16c" "fma" "lzcnt" "movbe");
     let fourth = third && all!("avx512f" "avx512bw" "avx512cd" "avx512dq" "avx512vl");

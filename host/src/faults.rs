@@ -1,4 +1,4 @@
-//! What a module did, from what the processor says of it.
+//! Classification of a module's faults from signals and registers.
 
 use std::ffi::c_int;
 
@@ -11,10 +11,10 @@ use libc::{
 
 use crate::activation::Activation;
 
-/// The registers a signal handler finds.
+/// The registers that a signal handler gets.
 pub(crate) type Registers = [i64; 23];
 
-/// Bytes of an instruction that calls the system: `syscall`, `sysenter`, `int 0x80`.
+/// The size of an instruction that calls the system, in bytes: `syscall`, `sysenter`, `int 0x80`.
 const SYSTEM_CALL_SIZE: u64 = 2;
 
 /// Page fault error code: the access was a write.
@@ -45,14 +45,16 @@ const REGISTERS: [c_int; 18] = [
     libc::REG_R15,
 ];
 
-/// What the module did. The processor's exception number is in the context, and left over from an earlier one where the
-/// system itself sends the signal: so both have to agree.
+/// Returns the module's fault.
+///
+/// The context contains the processor's exception number, which is stale if the system itself sent the signal.
+/// Therefore signal and number must agree.
 pub(crate) fn fault(activation: &Activation, signal: c_int, info: &siginfo_t, registers: &Registers) -> Fault {
     let register = |index: c_int| registers[index as usize].cast_unsigned();
     let mut rip = register(REG_RIP);
     let mut address = None;
     let kind = match registers[REG_TRAPNO as usize] {
-        // Not the processor's: the system refused a call, and shows what follows it.
+        // Not an exception: the system refused a call, and reports the address after it.
         _ if signal == libc::SIGSYS => {
             rip = rip.wrapping_sub(SYSTEM_CALL_SIZE);
             FaultKind::GeneralProtection
@@ -64,7 +66,7 @@ pub(crate) fn fault(activation: &Activation, signal: c_int, info: &siginfo_t, re
         }
         6 if signal == libc::SIGILL => memory_of(activation).kind_of_invalid_opcode(rip),
         14 if info.si_code != libc::SI_KERNEL => {
-            // SAFETY: this exception's signals carry the address that was accessed.
+            // SAFETY: signals for this exception carry the accessed address.
             let accessed = unsafe { info.si_addr() }.addr() as u64;
             address = Some(accessed);
             page_fault(activation, registers[REG_ERR as usize], accessed)
@@ -77,7 +79,7 @@ pub(crate) fn fault(activation: &Activation, signal: c_int, info: &siginfo_t, re
     Fault { kind, offset: activation.image().segments.offset_of(rip), address }
 }
 
-/// The call ends that a service found to be at its end: as if it had returned first.
+/// Returns the fault of a call that a service ends, as if the service had returned first.
 pub(crate) fn service_end(activation: &Activation, noted: Fault, registers: &mut Registers) -> Fault {
     let stack = registers[REG_RSP as usize];
     if activation.may_read(stack.cast_unsigned(), 8) {
@@ -89,12 +91,12 @@ pub(crate) fn service_end(activation: &Activation, noted: Fault, registers: &mut
     Fault { offset: offset_of(activation, registers), ..noted }
 }
 
-/// The call's time is over.
+/// Returns the fault of a call whose time is over.
 pub(crate) fn time_budget(activation: &Activation, registers: &Registers) -> Fault {
     Fault { kind: FaultKind::TimeBudget, offset: offset_of(activation, registers), address: None }
 }
 
-/// Where in the module's text execution is.
+/// Returns the current offset in the module's text.
 fn offset_of(activation: &Activation, registers: &Registers) -> Option<u64> {
     let rip = registers[REG_RIP as usize].cast_unsigned();
     activation.image().segments.is_text(rip, 1).then(|| rip - activation.image().segments.base)
@@ -112,21 +114,21 @@ fn page_fault(activation: &Activation, error: i64, address: u64) -> FaultKind {
     }
 }
 
-/// What is to be known of a fault beyond its kind and place.
+/// Returns the details of a fault, beyond its kind and offset.
 pub(crate) fn diagnosis(activation: &Activation, fault: &Fault, registers: &Registers) -> Diagnosis {
     let registers = REGISTERS.map(|index| registers[index as usize].cast_unsigned());
     memory_of(activation).diagnose(fault, registers, activation.services())
 }
 
-/// The module's memory.
+/// Returns the module's memory.
 fn memory_of(activation: &Activation) -> Memory<'_, impl Fn(u64, u64) -> Option<&'static [u8]>> {
     let bytes = |address, length| activation.may_read(address, length).then(|| bytes_at(address, length));
     Memory { segments: &activation.image().segments, stack_top: activation.stack_top(), bytes }
 }
 
-/// Bytes that were found to be the module's.
+/// Returns bytes that were found to be the module's.
 fn bytes_at(address: u64, length: u64) -> &'static [u8] {
-    // SAFETY: callers just found the bytes to lie in the module's memory, which is
-    // mapped and waits; they are copied before execution goes on.
+    // SAFETY: callers just found that the bytes lie in the module's memory, which is mapped; the module waits, and the
+    // bytes are copied before it runs on.
     unsafe { std::slice::from_raw_parts(std::ptr::with_exposed_provenance(address as usize), length as usize) }
 }

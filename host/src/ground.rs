@@ -1,4 +1,4 @@
-//! Fresh memory for a process that is to keep nothing of its parent's: a stack to go on with, and one for signals.
+//! Fresh memory for a process that must keep nothing of its parent's: a stack to continue on, and one for signals.
 
 use std::arch::global_asm;
 use std::arch::x86_64::__cpuid;
@@ -6,21 +6,21 @@ use std::ffi::c_void;
 use std::io;
 use std::ptr::{null_mut, without_provenance_mut};
 
-/// Bytes below the stack that are never mapped.
+/// The size of the unmapped guard below the stack, in bytes.
 const GUARD_SIZE: usize = 64 << 10;
 
-/// Bytes of the stack, and of that for signals.
+/// The sizes of the stack and of the signal stack, in bytes.
 const STACK_SIZE: usize = 256 << 10;
 const SIGNALS_SIZE: usize = 64 << 10;
 
-/// Bytes of all of it.
+/// The size of all parts together, in bytes.
 const SIZE: usize = GUARD_SIZE + STACK_SIZE + SIGNALS_SIZE;
 
-/// Bit of leaf 1, ecx (Intel SDM volume 2, CPUID): `xrstor` may be used.
+/// The bit of leaf 1, ECX, that says that XSAVE and `xrstor` are enabled (Intel SDM volume 2, CPUID: OSXSAVE).
 const HAS_XSAVE: u32 = 1 << 27;
 
-/// What both instructions read (Intel SDM volume 1, 13.4): two control words, and a header that says that all else
-/// is as after a reset.
+/// The data that both restore instructions read (Intel SDM volume 1, 13.4): two control words, and a header that says
+/// that all other state is as after a reset.
 #[repr(C, align(64))]
 struct ClearState([u16; 512]);
 
@@ -36,7 +36,7 @@ unsafe extern "C" {
     fn bareflow_host_go_on(what: *mut c_void, work: *const c_void, clear: *const ClearState, has_xsave: u32) -> !;
 }
 
-// What `work` takes lies on top of the new stack. Nothing of before stays in the registers of the vector units.
+// The argument of `work` lies at the top of the new stack. The vector registers keep nothing of their former contents.
 global_asm!(
     ".global bareflow_host_go_on",
     "bareflow_host_go_on:",
@@ -55,41 +55,42 @@ global_asm!(
     "ud2",
 );
 
-/// The memory.
+/// The mapped memory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ground {
     start: usize,
 }
 
 impl Ground {
-    /// Maps it.
+    /// Maps the memory.
     pub fn map() -> io::Result<Ground> {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-        // SAFETY: the system chooses the place, so that nothing is replaced.
+        // SAFETY: the system chooses the address, so nothing is replaced.
         let start = unsafe { libc::mmap(null_mut(), SIZE, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
-        // SAFETY: the pages were just mapped and nobody uses them.
+        // SAFETY: the pages were just mapped, and nothing uses them.
         if start == libc::MAP_FAILED || unsafe { libc::mprotect(start, GUARD_SIZE, libc::PROT_NONE) } != 0 {
             return Err(io::Error::last_os_error());
         }
         Ok(Ground { start: start.expose_provenance() })
     }
 
-    /// Its first address, and the one behind its last.
+    /// Returns the first address, and the one after the last.
     pub const fn range(self) -> (u64, u64) {
         (self.start as u64, (self.start + SIZE) as u64)
     }
 
-    /// The stack for signals: its first address, and its size.
+    /// Returns the stack for signals: its first address, and its size.
     pub const fn signals(self) -> (*mut c_void, usize) {
         (without_provenance_mut(self.start + GUARD_SIZE + STACK_SIZE), SIGNALS_SIZE)
     }
 
-    /// Goes on with `work` on the stack, with `what`, for good.
+    /// Moves `what` to the new stack and continues there with `work`, which never returns.
     pub fn go_on<T>(self, what: T, work: extern "C" fn(*mut T) -> !) -> ! {
         let top = self.start + GUARD_SIZE + STACK_SIZE;
         let target = std::ptr::with_exposed_provenance_mut::<T>((top - size_of::<T>()) & !63);
-        // SAFETY: the place is aligned, lies in memory that `map` mapped, and is nobody else's; the work begins below it, as
-        // a function does, and never returns. The instruction is there where the processor says so.
+        // SAFETY: the place is aligned, lies in memory that `map` mapped, and nothing else uses it. `work` starts below
+        // it, with the stack aligned as for any function, and never returns. `xrstor` is used only if the processor has
+        // it enabled.
         unsafe {
             target.write(what);
             let has_xsave = __cpuid(1).ecx & HAS_XSAVE;

@@ -1,4 +1,4 @@
-//! Whose turn it is on a channel, and waiting for it.
+//! The handoff between the two sides of a channel, and waiting for it.
 
 use std::arch::x86_64::{__cpuid, __rdtscp};
 use std::sync::atomic::{AtomicU32, Ordering, fence};
@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use crate::{clock, seccomp};
 
-/// How long to look for one's turn before going to sleep, in ticks: about as
-/// long as falling asleep and waking up.
+/// The time to spin for one's turn before sleeping, in ticks: about as long as falling asleep and waking up takes.
 const SPIN_TICKS: u64 = 50_000;
 
-/// The two sides.
+/// The two sides of a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Peer {
     Parent = 0,
@@ -26,41 +25,41 @@ impl Peer {
     }
 }
 
-/// Whose turn it is: the parent's at first.
+/// The side whose turn it is; the parent's at first.
 #[repr(C)]
 pub(crate) struct Handoff {
     side: AtomicU32,
-    /// The sides that sleep until it is their turn.
+    /// Whether each side sleeps until it is its turn.
     asleep: [AtomicU32; 2],
-    /// The processors that the sides ran on last.
+    /// The processors that the sides last ran on.
     processors: [AtomicU32; 2],
 }
 
 impl Handoff {
-    /// The word that sides sleep at.
+    /// Returns the futex word on which the sides sleep.
     pub const fn word(&self) -> &AtomicU32 {
         &self.side
     }
 
-    /// Whether it is that side's turn. What the other side wrote before is there then.
+    /// Whether it is the turn of `side`. If so, everything that the other side wrote before is visible.
     pub fn is(&self, side: Peer) -> bool {
         self.side.load(Ordering::Acquire) == side as u32
     }
 
-    /// Lets that side go on.
+    /// Hands the turn to `side`.
     pub fn hand_to(&self, side: Peer, spin_budget: SpinBudget) {
         if let SpinBudget(1..) = spin_budget {
             self.processors[side.other() as usize].store(processor(), Ordering::Relaxed);
         }
         self.side.store(side as u32, Ordering::Release);
-        // Either this side sees that the other one sleeps, or that one sees whose turn it is.
+        // The fence ensures that either this side sees that the other one sleeps, or the other one sees the new turn.
         fence(Ordering::SeqCst);
         if self.asleep[side as usize].load(Ordering::Relaxed) != 0 {
             seccomp::wake(&self.side);
         }
     }
 
-    /// Looks for that side's turn for a moment, if it can come meanwhile; returns whether it came.
+    /// Spins for the turn of `side`, if it can come while this processor spins. Returns whether it came.
     pub fn spin(&self, side: Peer, SpinBudget(ticks): SpinBudget) -> bool {
         let other = || self.processors[side.other() as usize].load(Ordering::Relaxed);
         if self.is(side) || ticks == 0 || other() == processor() {
@@ -76,7 +75,7 @@ impl Handoff {
         true
     }
 
-    /// Sleeps until it may be that side's turn, but not for longer than that.
+    /// Sleeps until it may be the turn of `side`, at most for `longest`.
     pub fn sleep(&self, side: Peer, longest: Option<Duration>) {
         let asleep = &self.asleep[side as usize];
         asleep.store(1, Ordering::Relaxed);
@@ -93,12 +92,13 @@ impl Handoff {
     }
 }
 
-/// How long it is worth looking for one's turn, in ticks.
+/// The time that it is worth spinning for one's turn, in ticks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SpinBudget(u64);
 
 impl SpinBudget {
-    /// That of this process: none where both sides share one processor, or it is not known which.
+    /// Returns this process's budget: zero if both sides share one processor, or the processor's number is not
+    /// available.
     pub fn of_process() -> SpinBudget {
         // SAFETY: all zeros are the empty set, which the system then fills in.
         let processors = unsafe {
@@ -110,13 +110,13 @@ impl SpinBudget {
     }
 }
 
-/// The bit of leaf 0x8000_0001 (Intel SDM volume 2, CPUID).
+/// The bit of leaf 0x8000_0001, EDX, for RDTSCP (Intel SDM volume 2, CPUID).
 const HAS_RDTSCP: u32 = 1 << 27;
 
-/// The processor this side runs on. Only where there is the instruction.
+/// Returns the number of the processor that this side runs on. Requires RDTSCP.
 fn processor() -> u32 {
     let mut number = 0;
-    // SAFETY: callers have a budget to spin, which says that there is the instruction.
+    // SAFETY: callers have a spin budget, which is not zero only if the processor has the instruction.
     unsafe { __rdtscp(&raw mut number) };
     number
 }

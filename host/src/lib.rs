@@ -1,18 +1,18 @@
 //! The loader's [`Platform`] for an ordinary Linux process.
 //!
 //! ```text
-//! memory.rs  stack.rs               where modules lie, and what they run on
-//! thread_context.rs  trampoline.rs  activation.rs     a call, and what is known of it
-//! services.rs  calls.rs  undeclared.rs   what modules may ask for
-//! signals.rs  faults.rs             the end of a call that goes wrong
-//! watchdog.rs  stopwatch.rs         and of one that takes too long
-//! child.rs  process.rs              the user domain: a process for each image, as its parent sees it,
-//! sandbox.rs  ground.rs  mappings.rs  seccomp.rs   as it is,
-//! channel.rs  handoff.rs  message.rs  codec.rs and what the two share
-//! clock.rs  cpu.rs                  the processor
+//! memory.rs  stack.rs                                         memory and stacks of modules
+//! thread_context.rs  trampoline.rs  activation.rs             a call and its state
+//! services.rs  calls.rs  undeclared.rs                        services for modules
+//! signals.rs  faults.rs                                       the end of a call that faults
+//! watchdog.rs  stopwatch.rs                                   the end of a call that takes too long
+//! child.rs  process.rs                                        the user domain, parent's side: a process for each image
+//! sandbox.rs  ground.rs  mappings.rs  seccomp.rs              the user domain, child's side
+//! channel.rs  handoff.rs  message.rs  codec.rs                the user domain, shared by both sides
+//! clock.rs  cpu.rs                                            the processor
 //! ```
 //!
-//! This is the one crate for hosted systems that uses `unsafe`.
+//! This is the only crate for hosted systems that uses `unsafe`.
 
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
 compile_error!("bareflow-host runs modules in x86-64 Linux processes only");
@@ -69,41 +69,40 @@ use undeclared::table_of;
 use watchdog::WatchSlot;
 use watchdog::budgets::Expected;
 
-/// Where the lines go that modules log.
+/// The destination of the lines that modules log.
 pub type Log = Box<dyn Fn(fmt::Arguments<'_>)>;
 
-/// What tells modules the time instead of the processor.
+/// The clock that modules read instead of the processor's.
 pub type Clock = Box<dyn Fn() -> u64>;
 
-/// This process, as the loader sees it. It stays on the thread it was made on,
-/// whose signal stack it has set up.
+/// This process as a platform. It stays on the thread it was made on, whose signal stack it has set up.
 pub struct HostPlatform {
     arenas: RefCell<Arenas>,
     thread: Box<ThreadContext>,
     cpu_level: u8,
     checksum: Crc32c,
     expected: Expected,
-    /// Opened by whoever asks first; `None` where there are no counters.
+    /// The performance counters, opened on first use; `None` if there are none.
     counting: OnceCell<Option<Counting>>,
     on_this_thread: PhantomData<*const ()>,
 }
 
 impl HostPlatform {
-    /// The platform. Lines that modules log go to `log`.
+    /// Makes the platform. Lines that modules log go to `log`.
     ///
-    /// From then on the process handles the signals of faults, and `SIGVTALRM`; what
-    /// faults outside of a module goes the way it went before.
+    /// From then on, the process handles `SIGVTALRM` and the signals of faults. Faults outside of a module are handled
+    /// as before.
     ///
     /// # Errors
-    /// When the system does not let it reserve addresses or handle signals.
+    /// When the system does not allow reserving addresses or handling signals.
     pub fn new(log: Log) -> std::io::Result<HostPlatform> {
         HostPlatform::open(log, None)
     }
 
-    /// The same, with a clock for the modules of the kernel domain; those of the user domain have the processor's.
+    /// Makes the platform with a clock for modules of the kernel domain; those of the user domain use the processor's.
     ///
     /// # Errors
-    /// As [`new`](Self::new).
+    /// As for [`new`](Self::new).
     pub fn with_clock(log: Log, clock: Clock) -> std::io::Result<HostPlatform> {
         HostPlatform::open(log, Some(clock))
     }
@@ -134,7 +133,8 @@ impl HostPlatform {
         })
     }
 
-    /// Calls a module in its own process: there and back, since what that measures would leave the way out.
+    /// Calls a module in its own process. The whole round trip is timed, since the child's own timing would leave out
+    /// the transfer.
     #[cold]
     fn call_child(
         &self,
@@ -152,7 +152,7 @@ impl HostPlatform {
         *slow_result = self.call(&call, &mut []);
     }
 
-    /// Takes an image's memory back.
+    /// Takes back an image's memory.
     #[inline]
     fn take_back(&self, image: &Image) {
         if image.domain == Domain::Kernel {
@@ -193,7 +193,7 @@ impl Platform for HostPlatform {
         let stack_top = self.thread.stack.bottom() + u64::from(placement.budget.stack).min(stack::MAX_SIZE);
         let services = table_of(placement.services, &self.thread);
         let unsealed = self.arenas.borrow_mut().allocate(size, placement, stack_top, services)?;
-        // In the user domain this thread watches the time itself.
+        // In the user domain, the calling thread itself checks the time limit.
         if placement.domain == Domain::Kernel && self.expected.expect(placement.budget.time_us).is_err() {
             self.arenas.borrow_mut().release(&unsealed.into_image());
             return Err(PlatformError { what: "start the watchdog's thread", bytes: 0 });
@@ -241,7 +241,7 @@ impl Platform for HostPlatform {
 
     #[inline(always)]
     fn call_fast(&self, call: &Call<'_, Image>, slow_result: &mut Result<TimedCall, CallError>) -> Option<FastReturn> {
-        // On a thread with one platform it stays so from the first call on.
+        // On a thread with one platform, the activation stays free from the first call on.
         if self.thread.activation.is_free() {
             return trampoline::call_fast(call, &self.thread, slow_result);
         }
@@ -263,7 +263,7 @@ impl Platform for HostPlatform {
 
     fn peak_use(&self, image: &Image) -> PeakUse {
         match &image.child {
-            // All modules share a stack there.
+            // All modules of the kernel domain share a stack.
             None => PeakUse { stack_bytes: None, heap_bytes: image.peak_heap() },
             Some(child) => child.peak_use(image, &self.thread),
         }

@@ -1,4 +1,4 @@
-//! What a process has mapped, and what a module has no business to see of it.
+//! The mappings of a process, and removal of those that a module must not see.
 
 use bareflow_loader::segments::PAGE_SIZE;
 
@@ -9,7 +9,7 @@ struct Mapping<'maps> {
     end: u64,
     shared: bool,
     writable: bool,
-    /// Whether there is a file behind it.
+    /// Whether the mapping is of a file.
     file: bool,
     path: &'maps [u8],
 }
@@ -27,46 +27,46 @@ impl<'maps> Mapping<'maps> {
     }
 }
 
-/// Hexadecimal digits.
+/// Parses hexadecimal digits.
 fn number(digits: &[u8]) -> Option<u64> {
     u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
-/// What stays.
+/// The mappings that are kept.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeptRanges<'ranges> {
-    /// These pages and nothing around them: first address and the one behind the last.
+    /// Pages to keep, without anything around them: first address and the one after the last.
     pub ranges: &'ranges [(u64, u64)],
-    /// Addresses of code: the files that these are from stay, but what may be written of them becomes zero.
+    /// Addresses of code whose files are kept, but with their writable parts zeroed.
     pub code: &'ranges [u64],
-    /// Addresses of code that can't do without its variables: of those files all stays.
+    /// Addresses of code that needs its variables; their files are kept as they are.
     pub variables: &'ranges [u64],
 }
 
-/// What becomes of a range.
+/// The change to a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// It goes.
+    /// The range is unmapped.
     Unmap,
-    /// Zeros take its place.
+    /// The range is filled with zeros.
     Zero,
 }
 
 impl KeptRanges<'_> {
-    /// The first part, from `address` on, of a mapping that stays.
+    /// Returns the first part of a mapping, from `address` on, that is kept.
     fn next(&self, address: u64) -> Option<(u64, u64)> {
-        // From the beginning of a page to the end of one.
+        // Ranges are extended to whole pages.
         let pages = self.ranges.iter().map(|&(start, end)| (start & !(PAGE_SIZE - 1), end.next_multiple_of(PAGE_SIZE)));
         pages.filter(|&(_, end)| end > address).map(|(start, end)| (start.max(address), end)).min()
     }
 }
 
-/// The mappings of a list; an item without one for a line that is none.
+/// Returns the mappings of a list; `None` for a line that is malformed.
 fn mappings(maps: &[u8]) -> impl Iterator<Item = Option<Mapping<'_>>> {
     maps.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).map(Mapping::parse)
 }
 
-/// The mapping that an address lies in: its first address, and the one behind its last.
+/// Returns the mapping that contains `address`: its first address, and the one after its last.
 pub(crate) fn mapping_of(maps: &[u8], address: u64) -> Option<(u64, u64)> {
     mappings(maps)
         .flatten()
@@ -74,22 +74,22 @@ pub(crate) fn mapping_of(maps: &[u8], address: u64) -> Option<(u64, u64)> {
         .find(|range| (range.0..range.1).contains(&address))
 }
 
-/// Whether one of these addresses is of the file.
+/// Whether one of `addresses` lies in a mapping of the file `path`.
 fn is_of(maps: &[u8], path: &[u8], addresses: &[u64]) -> bool {
     let of_file = |mapping: &Mapping<'_>| mapping.file && mapping.path == path;
     let has = |mapping: Mapping<'_>| addresses.iter().any(|address| (mapping.start..mapping.end).contains(address));
     mappings(maps).flatten().filter(of_file).any(has)
 }
 
-/// Says of each range of the list `maps` what becomes of it, unless it stays. The system's own code stays.
+/// Calls `change` for each range of the list `maps` that is not kept. The system's own code (vDSO) is always kept.
 ///
-/// Returns `None` if the list is none, or `change` returned `false`.
+/// Returns `None` if the list is malformed, or if `change` returned `false`.
 pub(crate) fn unmap_all_except(
     maps: &[u8],
     kept: KeptRanges<'_>,
     mut change: impl FnMut(Fate, u64, u64) -> bool,
 ) -> Option<()> {
-    // The file whose bss the next mapping may be, and where that would begin.
+    // The file whose bss the next mapping may be, and the address where that would begin.
     let mut before: Option<(&[u8], u64)> = None;
     for mapping in mappings(maps) {
         let Mapping { start, end, shared, writable, file, path } = mapping?;
@@ -162,7 +162,7 @@ mod tests {
     fn leaves_nothing_of_files_whose_code_is_not_used() {
         let gone = stripped(&[(0x1800, 0xb800)], &[], &[]);
         assert_eq!(gone, [(Unmap, 0x10_000, 0x11_000), (Unmap, 0x11_000, 0x12_000)]);
-        // A program that is all in one has its variables, and the C library's.
+        // A statically linked program has its own variables and the C library's in one file.
         let gone = stripped(&[(0x5000, 0xc000)], &[0x1000], &[0x1000]);
         assert_eq!(gone, [(Unmap, 0x10_000, 0x11_000), (Unmap, 0x11_000, 0x12_000)]);
     }

@@ -1,6 +1,6 @@
-//! What the two sides of a channel tell each other.
+//! The messages between the two sides of a channel.
 //!
-//! A child's word counts for nothing: what is no message is `None`.
+//! The child is not trusted: an invalid message is read as `None`.
 
 use std::sync::atomic::AtomicU64;
 
@@ -13,43 +13,43 @@ use bareflow_loader::{CallOutcome, Fault, FaultKind, PeakUse};
 
 use crate::codec::Codec;
 
-/// What the parent says.
+/// A message from the parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ParentMessage {
-    /// Make a call, with address and length of input and output.
+    /// Make a call, with the address and length of input and output.
     Call { entry: u64, reason: Reason, input: (u64, u64), output: (u64, u64) },
-    /// The line is logged: go on.
+    /// The line was logged; continue.
     Continue,
-    /// For what is passed on to another module there is room at these offsets of the data: input and output.
+    /// The offsets, in the channel's data, for the input and output of a call of another module.
     Room { input: u64, output: u64 },
-    /// Say how much stack and heap calls have used so far.
+    /// Report how much stack and heap calls have used so far.
     Peak,
-    /// What came of the call of another module: its status, and its outcome if it returned.
+    /// The end of a call of another module: the status, and the outcome if it returned.
     Called { status: u32, outcome: CallOutcome },
 }
 
-/// What the child says.
+/// A message from the child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "it lives for a moment, where nothing can be allocated")]
 pub(crate) enum ChildMessage {
-    /// It is sandboxed, and waits for calls.
+    /// The child is sandboxed, and waits for calls.
     Ready,
-    /// Log a line of that many bytes.
+    /// Log a line with this number of bytes.
     Log(u64),
     /// The call returned.
     Returned(CallOutcome),
-    /// Call the module of that name, with so many bytes of input and so much room for output.
+    /// Call the module `name`, with `input` bytes of input and room for `output` bytes of output.
     Call { name: [u8; NAME_SIZE], input: u64, output: u64 },
-    /// The input for that module lies where there is room for it.
+    /// The input for the other module was written to its offset.
     Passed,
     /// The most stack and heap that calls have used.
     Peak(PeakUse),
-    /// The call went wrong.
+    /// The call faulted.
     Faulted(Fault, Option<Diagnosis>),
 }
 
 impl ParentMessage {
-    /// Writes it down.
+    /// Writes the message into `words`.
     pub fn write(&self, words: &[AtomicU64]) {
         let mut words = Codec::of(words);
         match *self {
@@ -66,7 +66,7 @@ impl ParentMessage {
         }
     }
 
-    /// Reads one.
+    /// Reads a message.
     pub fn read(words: &[AtomicU64]) -> Option<ParentMessage> {
         let mut words = Codec::of(words);
         match words.get()? {
@@ -96,7 +96,7 @@ impl ParentMessage {
 }
 
 impl ChildMessage {
-    /// Writes it down.
+    /// Writes the message into `words`.
     pub fn write(&self, words: &[AtomicU64]) {
         let mut words = Codec::of(words);
         match self {
@@ -125,7 +125,7 @@ impl ChildMessage {
         }
     }
 
-    /// Reads one.
+    /// Reads a message.
     pub fn read(words: &[AtomicU64]) -> Option<ChildMessage> {
         let mut words = Codec::of(words);
         match words.get()? {

@@ -5,7 +5,7 @@ fn words(value: u64) -> [AtomicU64; WORDS] {
     std::array::from_fn(|_| AtomicU64::new(value))
 }
 
-/// The longest message there is.
+/// Returns the longest message that there is.
 fn fault() -> ChildMessage {
     let mut services = ServiceLog::EMPTY;
     (0..4).for_each(|service| services.push(ServiceCall { service, arguments: [5, 6] }));
@@ -53,7 +53,7 @@ fn takes_nothing_for_a_message_that_is_none() {
     for number in 7..1000 {
         assert_eq!(ChildMessage::read(&words(number)), None);
     }
-    // Each word out of its range: the message is refused, or says something else that is in range.
+    // With any word out of its range, the message is refused, or read as another one that is in range.
     for index in 0..WORDS {
         let words = words(0);
         fault().write(&words);

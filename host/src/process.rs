@@ -1,4 +1,4 @@
-//! A process made as a copy of this one, and gone for good when it is dropped.
+//! A process that is a copy of this one, and is killed when it is dropped.
 
 use std::cell::Cell;
 use std::io;
@@ -7,8 +7,10 @@ use libc::pid_t;
 
 use crate::stopwatch::RunClock;
 
-/// A child that sends no signal when it ends and that nobody else waits for,
-/// so that its number is its own as long as this is there.
+/// A child process.
+///
+/// It sends no signal when it ends, and no one else waits for it. Therefore its ID can't be reused as long as this
+/// exists.
 #[derive(Debug)]
 pub(crate) struct Process {
     id: pid_t,
@@ -16,13 +18,13 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Copies this process: in the copy, which has this thread alone, there is no result.
+    /// Copies this process. In the copy, which consists of this thread only, the result is `None`.
     ///
     /// # Safety
-    /// The copy does only what a signal handler may.
+    /// The copy may only do what a signal handler may do.
     pub unsafe fn copy() -> io::Result<Option<Process>> {
-        // SAFETY: without flags the call shares nothing, and the copy goes on here on a
-        // stack of its own. The caller answers for what it does.
+        // SAFETY: without flags, the call shares no memory, and the copy continues here on its own copy of the stack.
+        // The caller is responsible for what the copy does.
         let id = unsafe { libc::syscall(libc::SYS_clone, 0_usize, 0_usize, 0_usize, 0_usize, 0_usize) };
         match pid_t::try_from(id) {
             Ok(0) => Ok(None),
@@ -31,42 +33,42 @@ impl Process {
         }
     }
 
-    /// Its number.
+    /// Returns the process's ID.
     #[cfg(test)]
     pub const fn id(&self) -> pid_t {
         self.id
     }
 
-    /// The clock of what it has run.
+    /// Returns the clock of the time that the process has run.
     pub const fn clock(&self) -> RunClock {
         RunClock::of_process(self.id)
     }
 
-    /// Whether its end is known.
+    /// Whether the process is known to have ended.
     pub fn has_ended(&self) -> bool {
         self.gone.get()
     }
 
-    /// Whether it has ended by now.
+    /// Checks whether the process has ended by now.
     pub fn is_gone(&self) -> bool {
         self.gone.get() || self.reap(libc::WNOHANG)
     }
 
-    /// Ends it.
+    /// Kills the process and waits for its end.
     pub fn end(&self) {
         if !self.gone.get() {
-            // SAFETY: a signal to a child that nobody has waited for.
+            // SAFETY: sends a signal to a child that has not been waited for.
             unsafe { libc::kill(self.id, libc::SIGKILL) };
             while !self.reap(0) {}
         }
     }
 
-    /// Waits for its end, and returns whether it came.
+    /// Waits for the process's end, and returns whether it has ended.
     fn reap(&self, flags: libc::c_int) -> bool {
-        // SAFETY: the status is not asked for.
+        // SAFETY: the status is not requested.
         let result = unsafe { libc::waitpid(self.id, std::ptr::null_mut(), flags | libc::__WALL) };
         let interrupted = result < 0 && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted;
-        // No such child is one that is gone.
+        // If there is no such child, it has ended.
         self.gone.set(result != 0 && !interrupted);
         self.gone.get()
     }

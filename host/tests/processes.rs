@@ -1,5 +1,6 @@
-//! What the processes of the user domain leave behind, and what they inherit.
-//! A process of its own, without other threads: what it has can be counted.
+//! Resources that the processes of the user domain leave behind, and those that they inherit.
+//!
+//! This test is a process of its own, without other threads, so that its resources can be counted.
 
 use std::cell::Cell;
 use std::error::Error;
@@ -61,7 +62,7 @@ fn call(platform: &HostPlatform, (image, entry): &(Image, u64)) -> Outcome<Resul
     }
 }
 
-/// Descriptors, mappings, and children (also those that ended).
+/// Returns the numbers of descriptors and mappings, and the children (including those that have ended).
 fn belongings() -> Outcome<(usize, usize, String)> {
     let maps = fs::read_to_string("/proc/self/maps")?.lines().filter(|line| !line.contains("[heap]")).count();
     let children = fs::read_to_string(format!("/proc/self/task/{}/children", std::process::id()))?;
@@ -75,7 +76,7 @@ fn leaves_nothing_behind(platform: &HostPlatform) -> Outcome<()> {
         platform.release(placed.0);
         Ok(())
     };
-    // The first ones have what stays: memory for tables.
+    // The first ones allocate memory for tables, which stays.
     CODES.into_iter().try_for_each(once)?;
     let before = belongings()?;
     assert_eq!(before.2, "");
@@ -86,7 +87,7 @@ fn leaves_nothing_behind(platform: &HostPlatform) -> Outcome<()> {
     Ok(())
 }
 
-/// What `mov rax, address; mov eax, [rax]; ret` returns.
+/// Returns the result of `mov rax, address; mov eax, [rax]; ret`.
 fn read(platform: &HostPlatform, address: u64) -> Outcome<Result<i32, Fault>> {
     let code = [&[0x48, 0xb8][..], &address.to_le_bytes(), &[0x8b, 0x00, 0xc3]].concat();
     let placed = place(platform, &code)?;
@@ -111,7 +112,7 @@ fn sees_nothing_of_its_parent(platform: &HostPlatform) -> Outcome<()> {
     Ok(())
 }
 
-/// What a process may hold secrets in.
+/// A value that stands for a secret, in various kinds of memory.
 const SECRET: u32 = 0x5ec2_e7a5;
 static INITIALISED: AtomicU32 = AtomicU32::new(SECRET);
 static WRITTEN: AtomicU32 = AtomicU32::new(0);
@@ -119,7 +120,7 @@ thread_local! {
     static THREADS: Cell<u32> = const { Cell::new(0) };
 }
 
-/// Nothing that the parent holds is there, wherever it holds it.
+/// Checks that a module finds none of the parent's secrets, wherever they are.
 fn finds_no_secret(platform: &HostPlatform) -> Outcome<()> {
     WRITTEN.store(SECRET, Ordering::Relaxed);
     THREADS.set(SECRET);
@@ -131,19 +132,19 @@ fn finds_no_secret(platform: &HostPlatform) -> Outcome<()> {
     let file = fs::File::open(&path)?;
     fs::remove_file(&path)?;
     let (rights, kind) = (libc::PROT_READ, libc::MAP_PRIVATE);
-    // SAFETY: the system chooses the place, so that nothing is replaced.
+    // SAFETY: the system chooses the address, so nothing is replaced.
     let mapped = unsafe { libc::mmap(std::ptr::null_mut(), 4096, rights, kind, file.as_raw_fd(), 0) };
     assert_ne!(mapped, libc::MAP_FAILED);
-    // The environment, on the main thread's stack, and what says where it is.
+    // The environment, on the main thread's stack, and the list that shows where it is.
     let stack = fs::read_to_string("/proc/self/maps")?;
     let stack = stack.lines().find(|line| line.contains("[stack]")).ok_or("a stack")?;
     let top = u64::from_str_radix(stack.split(['-', ' ']).nth(1).ok_or("its end")?, 16)?;
     let guard: u64;
-    // SAFETY: the word is this thread's, whose C library keeps a secret there.
+    // SAFETY: the word is this thread's; its C library keeps the stack guard's secret there.
     unsafe { std::arch::asm!("mov {}, fs:[0x28]", out(reg) guard, options(nostack, readonly, preserves_flags)) };
     assert!(guard != 0 || cfg!(target_env = "musl"));
     let thread: u64;
-    // SAFETY: the word there is its own address (System V ABI 3.4.6).
+    // SAFETY: the word at FS:0 contains its own address (System V ABI 3.4.6).
     unsafe { std::arch::asm!("mov {}, fs:[0]", out(reg) thread, options(nostack, readonly, preserves_flags)) };
     let places = [
         ("initialised", (&raw const INITIALISED).addr() as u64),
@@ -166,7 +167,7 @@ fn finds_no_secret(platform: &HostPlatform) -> Outcome<()> {
     Ok(())
 }
 
-/// What a module of the kernel domain left on the stack is not on the stack of one in a process.
+/// Checks that a module in a process does not find what a module of the kernel domain left on the stack.
 fn finds_no_others_stack(platform: &HostPlatform) -> Outcome<()> {
     // mov dword ptr [rsp - 0x40], SECRET; ret, and: mov eax, [rsp - 0x40]; ret
     let leave = [&[0xc7, 0x44, 0x24, 0xc0][..], &SECRET.to_le_bytes(), &[0xc3]].concat();
@@ -177,7 +178,7 @@ fn finds_no_others_stack(platform: &HostPlatform) -> Outcome<()> {
         platform.release(left.0);
         let finder = place_in(platform, &find, domain)?;
         let found = call(platform, &finder)?.map_err(|fault| fault.to_string())?;
-        // In the kernel domain it is there to be found, so that this would find it.
+        // In the kernel domain the value is found, which shows that this check can fail.
         assert_eq!(found.cast_unsigned() == SECRET, domain == Domain::Kernel);
         platform.release(finder.0);
     }

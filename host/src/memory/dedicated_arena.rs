@@ -1,5 +1,6 @@
-//! Addresses for images with pages of their own: those of the user domain, which go into a process of their
-//! own and leave nothing here.
+//! Address ranges for images with pages of their own.
+//!
+//! These are images of the user domain, which move to a process of their own and leave nothing here.
 
 use std::io;
 
@@ -15,7 +16,7 @@ use super::map;
 #[derive(Debug)]
 pub(crate) struct DedicatedArena {
     base: u64,
-    /// Pages of offsets that no image has.
+    /// The pages of offsets that no image uses.
     ranges: RangeAllocator<Global>,
 }
 
@@ -26,19 +27,19 @@ impl DedicatedArena {
         Ok(DedicatedArena { base: map::reserve_span()?, ranges })
     }
 
-    /// The base of `pages` for one image.
+    /// Allocates `pages` pages for one image. Returns its base.
     pub fn allocate(&mut self, pages: u64) -> Option<u64> {
         self.ranges.allocate(pages).map(|first| self.base + first * PAGE_SIZE)
     }
 
-    /// Whether an image lies here.
+    /// Whether the image at `base` lies in this arena.
     pub const fn has(&self, base: u64) -> bool {
         base >= self.base && base - self.base < MAX_SEGMENT_SIZE
     }
 
-    /// Takes an image's pages and its place back.
+    /// Takes back an image's pages and addresses.
     pub fn free(&mut self, segments: &Segments) {
-        // Where this fails the pages stay, and so do their addresses: nothing may be placed there.
+        // If this fails, the pages stay mapped, so their addresses must not be used again.
         if unmap_image(segments).is_ok() {
             let pages = Segments::pages(&segments.size, segments.heap);
             self.ranges.free((segments.base - self.base) / PAGE_SIZE, pages);
@@ -57,7 +58,7 @@ pub(crate) fn map_writable(segments: &Segments) -> io::Result<()> {
     mapped(segments).try_for_each(|(start, bytes)| map::map_over(start, bytes, PROT_READ | PROT_WRITE, 0))
 }
 
-/// Gives text and rodata their final permissions; data has its own already.
+/// Gives text and rodata their final permissions; data already has them.
 pub(crate) fn protect(segments: &Segments) -> Result<(), u64> {
     let [text, rodata, _] = segments.mapped();
     for ((start, bytes), protection) in [(text, PROT_READ | PROT_EXEC), (rodata, PROT_READ)] {
@@ -66,12 +67,12 @@ pub(crate) fn protect(segments: &Segments) -> Result<(), u64> {
     Ok(())
 }
 
-/// Gives an image's memory back, but not its addresses.
+/// Returns an image's memory to the system, but keeps the addresses reserved.
 pub(crate) fn unmap_image(segments: &Segments) -> io::Result<()> {
     mapped(segments).try_for_each(|(start, bytes)| map::map_over(start, bytes, PROT_NONE, MAP_NORESERVE))
 }
 
-/// Address and length of what segments have pages for.
+/// Returns the address and length of each segment that has pages.
 fn mapped(segments: &Segments) -> impl Iterator<Item = (u64, u64)> + use<> {
     segments.mapped().into_iter().filter(|&(_, bytes)| bytes > 0)
 }

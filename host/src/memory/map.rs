@@ -7,18 +7,18 @@ use libc::{MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_NORESERVE, MAP_PRI
 
 use bareflow_abi::layout::{IMAGE_SPAN, MAX_SEGMENT_SIZE};
 
-/// How far from the process's own text the first arena is looked for: beyond
-/// the heap's first growth, and near enough for calls to be cheap.
+/// The distances from the process's own text at which an arena is tried, in units of the largest segment: beyond the
+/// first growth of the heap, and close enough for calls to be cheap.
 const DISTANCES: std::ops::Range<u64> = 1..8;
 
-/// Reserves the addresses of an arena, near the process's own text where there is room.
+/// Reserves the addresses of an arena, near the process's own text if there is room.
 pub fn reserve_span() -> io::Result<u64> {
     let own_text = (reserve_span as *const () as u64) & !(MAX_SEGMENT_SIZE - 1);
     let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
     let near = DISTANCES.into_iter().find_map(|distance| {
         let wanted = own_text + distance * MAX_SEGMENT_SIZE;
         let got = map(wanted, IMAGE_SPAN, PROT_NONE, flags | MAP_FIXED_NOREPLACE, None).ok()?;
-        // Kernels before 4.17 take the address for a hint.
+        // Kernels before 4.17 treat the address as a hint.
         if got != wanted {
             unmap(got, IMAGE_SPAN);
         }
@@ -32,7 +32,7 @@ pub fn map_over(start: u64, bytes: u64, protection: i32, flags: i32) -> io::Resu
     map(start, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | flags, None).map(|_| ())
 }
 
-/// Maps a part of a file over a part of a span, or where the system chooses if `start` is 0.
+/// Maps a part of a file over a part of a span, or at an address that the system chooses if `start` is 0.
 pub fn map_file(file: i32, offset: u64, start: u64, bytes: u64, protection: i32) -> io::Result<u64> {
     let fixed = if start == 0 { 0 } else { MAP_FIXED };
     map(start, bytes, protection, MAP_SHARED | MAP_NORESERVE | fixed, Some((file, offset)))
@@ -41,34 +41,34 @@ pub fn map_file(file: i32, offset: u64, start: u64, bytes: u64, protection: i32)
 fn map(address: u64, bytes: u64, protection: i32, flags: i32, file: Option<(i32, u64)>) -> io::Result<u64> {
     let hint = if address == 0 { null_mut() } else { without_provenance_mut(address as usize) };
     let (file, offset) = file.unwrap_or((-1, 0));
-    // SAFETY: a fixed address is given only for parts of a span that belong to
-    // one image or one arena, or with the flag that refuses to replace a mapping.
+    // SAFETY: a fixed address is only given for parts of a span that belong to one image or one arena, or with the flag
+    // that refuses to replace a mapping.
     let got = unsafe { libc::mmap(hint, bytes as usize, protection, flags, file, offset.cast_signed()) };
     if got == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(got.expose_provenance() as u64) }
 }
 
-/// Gives mapped pages another permission.
+/// Changes the permissions of mapped pages.
 pub fn protect(start: u64, bytes: u64, protection: i32) -> io::Result<()> {
-    // SAFETY: callers own the range, and no slice of it is left.
+    // SAFETY: callers own the range, and there is no slice of it left.
     match unsafe { libc::mprotect(without_provenance_mut(start as usize), bytes as usize, protection) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
 }
 
-/// Gives mapped addresses back that nobody uses any more.
+/// Unmaps addresses that are not used any more.
 pub fn unmap(start: u64, bytes: u64) {
-    // SAFETY: callers have mapped the range, and nobody uses it.
+    // SAFETY: callers have mapped the range, and nothing uses it.
     unsafe { libc::munmap(without_provenance_mut(start as usize), bytes as usize) };
 }
 
-/// Gives the pages of a private range back: it reads as zeros again. `false` where the system does not let it.
+/// Discards the pages of a private range, which then reads as zeros. Returns `false` if the system refuses.
 pub fn discard(start: u64, bytes: u64) -> bool {
-    // SAFETY: callers own the range, and what is in it is no more of use.
+    // SAFETY: callers own the range, and its contents are not needed any more.
     unsafe { libc::madvise(without_provenance_mut(start as usize), bytes as usize, libc::MADV_DONTNEED) == 0 }
 }
 
-/// Keeps a range out of copies of this process.
+/// Keeps a range out of forked copies of this process.
 pub fn keep_from_copies(start: u64, bytes: u64) -> io::Result<()> {
     // SAFETY: changes nothing in this process.
     match unsafe { libc::madvise(without_provenance_mut(start as usize), bytes as usize, libc::MADV_DONTFORK) } {

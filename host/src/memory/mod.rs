@@ -1,5 +1,7 @@
-//! Memory of modules. Those of the kernel domain share pages ([`shared_arena`]), those of the user domain have
-//! pages of their own ([`dedicated_arena`]).
+//! Memory of modules.
+//!
+//! Modules of the kernel domain share pages ([`shared_arena`]); those of the user domain have pages of their own
+//! ([`dedicated_arena`]).
 
 mod dedicated_arena;
 mod map;
@@ -23,40 +25,42 @@ use shared_arena::SharedArena;
 #[derive(Debug)]
 pub struct Image {
     pub(crate) segments: Segments,
-    /// Where its stack begins.
+    /// The top of the module's stack.
     pub(crate) stack_top: u64,
-    /// Microseconds that a call may take.
+    /// The time limit of a call, in microseconds.
     pub(crate) time_us: u32,
     /// The services it declares.
     pub(crate) services: u32,
     pub(crate) domain: Domain,
     /// The context of calls without input and output.
     context: UnsafeCell<Context<'static>>,
-    /// The process it runs in, in the user domain.
+    /// The process it runs in, for the user domain.
     pub(crate) child: Option<Box<Child>>,
 }
 
 impl Image {
-    /// The context of calls without input and output. What a call left there says nothing to the next one.
+    /// Returns the context of calls without input and output. The next call does not use anything that an earlier one
+    /// left in it.
     #[inline(always)]
     pub(crate) const fn context(&self) -> *mut Context<'static> {
         self.context.get()
     }
 
-    /// The most bytes of its heap that were allocated at once, if its allocator says so. Where it has a process of its own, asked
-    /// there.
+    /// Returns the most bytes of its heap that were allocated at the same time, if its allocator records that.
+    ///
+    /// For an image with a process of its own, this must be called there.
     pub(crate) fn peak_heap(&self) -> Option<u64> {
         let (heap, size) = self.segments.heap();
-        // SAFETY: a heap takes whole pages, which are mapped there; the module whose it is does not run now.
+        // SAFETY: a heap takes whole pages, which are mapped there; its module does not run now.
         PeakUse::of_heap(size, || unsafe { with_exposed_provenance::<[u64; 2]>(heap as usize).read_volatile() })
     }
 }
 
-/// A module's memory while it is filled.
+/// The memory of a module that is not yet sealed.
 #[derive(Debug)]
 pub struct UnsealedImage {
     image: Image,
-    /// From where text lies to where it can be written, and the same for rodata.
+    /// The distances from text, and from rodata, to their writable mappings.
     write_offsets: [u64; 2],
 }
 
@@ -72,7 +76,7 @@ impl Arenas {
         Ok(Arenas { shared: vec![SharedArena::new()?], dedicated: Vec::new() })
     }
 
-    /// Zeroed, writable memory for an image, whose stack begins at `stack_top`, and whose services are in `table`.
+    /// Allocates zeroed, writable memory for an image, with the stack's top `stack_top` and the services in `table`.
     #[inline]
     pub fn allocate(
         &mut self,
@@ -101,7 +105,8 @@ impl Arenas {
         Ok(UnsealedImage { image, write_offsets })
     }
 
-    /// A place among others: the image's base, and where text and rodata can be written.
+    /// Allocates an image in a shared arena. Returns its base, and the distances to the writable mappings of text and
+    /// rodata.
     #[inline]
     fn allocate_shared(&mut self, size: &ImageSize, heap: u32) -> io::Result<(u64, [u64; 2])> {
         let granules = Segments::granules(size, heap);
@@ -118,7 +123,7 @@ impl Arenas {
         Ok(found)
     }
 
-    /// A place of its own: the image's base.
+    /// Allocates an image with pages of its own. Returns its base.
     fn allocate_dedicated(&mut self, size: &ImageSize, heap: u32) -> io::Result<u64> {
         let pages = Segments::pages(size, heap);
         if let Some(base) = self.dedicated.iter_mut().find_map(|arena| arena.allocate(pages)) {
@@ -131,7 +136,7 @@ impl Arenas {
         Ok(base)
     }
 
-    /// Takes the memory and the addresses back.
+    /// Takes back an image's memory and addresses.
     #[inline]
     pub fn release(&mut self, image: &Image) {
         let base = image.segments.base;
@@ -144,25 +149,25 @@ impl Arenas {
 }
 
 impl UnsealedImage {
-    /// The image, as it is.
+    /// Returns the image as it is.
     pub(crate) fn into_image(self) -> Image {
         self.image
     }
 
-    /// Whether it shares pages with others.
+    /// Whether the image shares pages with others.
     #[inline]
     pub(crate) fn is_shared(&self) -> bool {
         self.image.domain == Domain::Kernel
     }
 
-    /// The image, where that is so: its pages have their final permissions.
+    /// Seals an image that shares pages: they already have their final permissions.
     #[inline]
     pub(crate) fn seal_shared(self) -> Image {
         serialize();
         self.image
     }
 
-    /// Gives pages of its own their final permissions: text and rodata, since data has its own already.
+    /// Seals an image with pages of its own: gives text and rodata their final permissions. Data already has them.
     #[expect(clippy::result_large_err, reason = "a box would be memory that may not be there")]
     pub(crate) fn seal(self) -> Result<Image, (Image, PlatformError)> {
         let image = self.image;
@@ -186,8 +191,8 @@ impl WritableImage for UnsealedImage {
                 return &mut [];
             }
             let address = with_exposed_provenance_mut(start.wrapping_add(shift) as usize);
-            // SAFETY: `allocate` found these bytes writable for this image alone, the segments lie apart, and
-            // the image is borrowed for as long as the slices live.
+            // SAFETY: `allocate` made these bytes writable for this image only, the segments do not overlap, and the
+            // image is borrowed for as long as the slices live.
             unsafe { std::slice::from_raw_parts_mut(address, bytes) }
         };
         [slice(text, text_shift), slice(rodata, rodata_shift), slice(data, 0)]

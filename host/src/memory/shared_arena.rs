@@ -1,7 +1,8 @@
-//! An arena whose images share pages: nothing is mapped or unmapped when one comes or goes.
+//! An arena whose images share pages: nothing is mapped or unmapped for an image.
 //!
-//! Text and rodata lie in memory of their own that is mapped twice: where modules see it, executable or readable,
-//! and elsewhere, writable, for the loader alone. Data is mapped once. Whoever takes an image's place finds zeros.
+//! Text and rodata lie in a memory file that is mapped twice: once for modules, executable or read-only, and once for
+//! the loader only, writable. Data is mapped once. A freed range is filled with traps and zeros, so the next image
+//! there starts with zeros.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -15,19 +16,19 @@ use libc::{PROT_EXEC, PROT_READ, PROT_WRITE};
 
 use super::map;
 
-/// What free text is full of: an instruction that traps.
+/// The fill byte of free text: an instruction that traps.
 const TRAP: u8 = 0xcc;
 
-/// From so many bytes on, data is given back to the system page by page, and not zeroed.
+/// The size from which data is returned to the system page by page instead of zeroed, in bytes.
 const LARGE_BYTES: u64 = 128 << 10;
 
 /// An arena.
 #[derive(Debug)]
 pub(crate) struct SharedArena {
     base: u64,
-    /// Where text and, behind it, rodata can be written.
+    /// The writable mapping of text and, after it, rodata.
     alias: u64,
-    /// Granules of offsets that no image has.
+    /// The granules of offsets that no image uses.
     ranges: RangeAllocator<Global>,
 }
 
@@ -41,31 +42,31 @@ impl SharedArena {
         map::map_file(file, MAX_SEGMENT_SIZE, base + RODATA_OFFSET, MAX_SEGMENT_SIZE, PROT_READ)?;
         arena.alias = map::map_file(file, 0, 0, 2 * MAX_SEGMENT_SIZE, PROT_READ | PROT_WRITE)?;
         map::map_over(base + DATA_OFFSET, MAX_SEGMENT_SIZE, PROT_READ | PROT_WRITE, libc::MAP_NORESERVE)?;
-        // Processes that other modules run in have no business with it.
+        // Processes in which other modules run must not see it.
         map::keep_from_copies(base, IMAGE_SPAN)?;
         map::keep_from_copies(arena.alias, 2 * MAX_SEGMENT_SIZE)?;
         arena.ranges.free(0, MAX_SEGMENT_SIZE / GRANULE_SIZE);
         Ok(arena)
     }
 
-    /// The base of `count` granules for one image.
+    /// Allocates granules for one image, by count and alignment. Returns its base.
     #[inline]
     pub fn allocate(&mut self, (count, alignment): (u64, u64)) -> Option<u64> {
         self.ranges.allocate_aligned(count, alignment).map(|first| self.base + first * GRANULE_SIZE)
     }
 
-    /// Whether an image lies here.
+    /// Whether the image at `base` lies in this arena.
     pub const fn has(&self, base: u64) -> bool {
         base >= self.base && base - self.base < MAX_SEGMENT_SIZE
     }
 
-    /// From where text lies to where it can be written, and the same for rodata.
+    /// Returns the distances from text, and from rodata, to their writable mappings.
     pub const fn write_offsets(&self) -> [u64; 2] {
         let text = self.alias.wrapping_sub(self.base);
         [text, text.wrapping_add(MAX_SEGMENT_SIZE).wrapping_sub(RODATA_OFFSET)]
     }
 
-    /// Takes an image's place back, and leaves traps and zeros there.
+    /// Takes back an image's addresses, and fills them with traps and zeros.
     #[inline]
     pub fn free(&mut self, segments: &Segments) {
         let Segments { base, size, heap } = *segments;
@@ -74,7 +75,7 @@ impl SharedArena {
         fill(self.alias + MAX_SEGMENT_SIZE + offset, size.rodata as u64, 0);
         let [.., (data, bytes)] = segments.all();
         let (heap_at, heap_size) = segments.heap();
-        // Without a heap the next image's data may begin on the same page.
+        // Without a heap, the next image's data may begin on the same page.
         clear(data, if heap == 0 { bytes as u64 } else { heap_at + heap_size - data });
         let (count, _) = Segments::granules(&size, heap);
         self.ranges.free(offset / GRANULE_SIZE, count);
@@ -90,23 +91,23 @@ impl Drop for SharedArena {
     }
 }
 
-/// Memory without a name, of which pages come when they are used.
+/// Creates an anonymous file in memory, which gets pages when they are used.
 fn memory_file(bytes: u64) -> io::Result<OwnedFd> {
     // SAFETY: the name is a C string.
     let file = unsafe { libc::memfd_create(c"bareflow-modules".as_ptr(), libc::MFD_CLOEXEC) };
     if file < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the descriptor is new, and nobody else's.
+    // SAFETY: the descriptor is new, and no one else has it.
     let file = unsafe { OwnedFd::from_raw_fd(file) };
-    // SAFETY: changes the size of a file that nobody has mapped yet.
+    // SAFETY: changes the size of a file that is not yet mapped.
     match unsafe { libc::ftruncate(file.as_raw_fd(), bytes.cast_signed()) } {
         0 => Ok(file),
         _ => Err(io::Error::last_os_error()),
     }
 }
 
-/// Makes data zeros again: what is large by giving its whole pages back.
+/// Zeroes data; whole pages of a large range are returned to the system instead.
 #[inline]
 fn clear(start: u64, bytes: u64) {
     let (first, end) = (start.next_multiple_of(PAGE_SIZE), (start + bytes) & !(PAGE_SIZE - 1));
@@ -119,10 +120,11 @@ fn clear(start: u64, bytes: u64) {
 
 #[inline]
 fn fill(start: u64, bytes: u64, byte: u8) {
-    // Filling no bytes of a page that is not there may take processors hundreds of cycles: masked stores do.
+    // Even a write of no bytes to an absent page may take hundreds of cycles on some processors, because of masked
+    // stores.
     if bytes == 0 {
         return;
     }
-    // SAFETY: the bytes lie in the arena, writable, and belong to an image that nothing runs in any more.
+    // SAFETY: the bytes lie in the arena, are writable, and belong to an image in which nothing runs any more.
     unsafe { with_exposed_provenance_mut::<u8>(start as usize).write_bytes(byte, bytes as usize) };
 }
