@@ -1,6 +1,6 @@
-//! The process in which a module of the user domain runs: how it gives up what
-//! it has, and what it does then. Nothing here allocates or takes a lock,
-//! since the process begins as the copy of one with other threads.
+//! The process in which a module of the user domain runs: how it gives up its resources, and how it serves calls.
+//!
+//! Nothing here allocates or takes a lock, since the process starts as a fork of one with other threads.
 
 use std::arch::asm;
 use std::cell::Cell;
@@ -30,35 +30,35 @@ use crate::trampoline;
 use crate::watchdog::WatchSlot;
 use crate::{seccomp, signals};
 
-/// More than a thread's own variables take, and what its C library keeps of it above them.
+/// An upper bound of the size of a thread's own variables and of the C library's thread data above them.
 const THREAD_SIZE: u64 = 8 << 10;
 
-/// What the process goes on with.
+/// The state that the process keeps.
 struct Life {
     ground: Ground,
     image: ManuallyDrop<Image>,
     stack: Stack,
     channel: Channel,
     parent: u32,
-    /// Nobody looks there: the parent watches the time.
+    /// A slot that is not watched, since the parent watches the time.
     watch_slot: WatchSlot,
 }
 
-/// The whole life of the process.
+/// Runs the process, from its start to its end.
 pub(crate) fn run(image: &Image, stack: Stack, channel: Channel, parent: u32) -> ! {
     let Ok(ground) = Ground::map() else { leave() };
-    // SAFETY: the image is never dropped here, and this process has one thread, which goes on with this one.
+    // SAFETY: the image is never dropped here, and this process has only this thread.
     let image = ManuallyDrop::new(unsafe { std::ptr::read(image) });
     ground.go_on(Life { ground, image, stack, channel, parent, watch_slot: WatchSlot::unused() }, live)
 }
 
-/// The same on a stack that has nothing of the parent's.
+/// Runs the process on a stack that contains nothing of the parent's.
 extern "C" fn live(life: *mut Life) -> ! {
-    // SAFETY: it lies on top of this stack for good.
+    // SAFETY: `go_on` put it at the top of this stack, where it stays for good.
     let life: &'static Life = unsafe { &*life };
     let sandboxed = sandbox(life);
     let Life { ref image, ref watch_slot, ref stack, .. } = *life;
-    // SAFETY: the process drops neither of the two.
+    // SAFETY: the process drops neither of the two copies.
     let channel = unsafe { std::ptr::read(&raw const life.channel) };
     let thread = ManuallyDrop::new(ThreadContext {
         activation: Activation::inactive(),
@@ -72,13 +72,13 @@ extern "C" fn live(life: *mut Life) -> ! {
     });
     thread.bind_record();
     if let (Some(()), Some(name), LogSink::Parent(channel)) = (sandboxed, Name::new("confined"), &thread.log_sink) {
-        // Nothing but calls is asked for here.
+        // At this level, the parent requests nothing but calls.
         let _ = serve(channel, &ChildMessage::Ready, image, &name, &thread);
     }
     leave()
 }
 
-/// Sends `reply`, and makes the calls that the parent asks for until it says something else.
+/// Sends `reply`, and makes the calls that the parent requests until it sends another message.
 fn serve(
     channel: &Channel,
     reply: &ChildMessage,
@@ -98,10 +98,10 @@ fn serve(
         match ParentMessage::read(channel.words()) {
             Some(ParentMessage::Call { entry, reason, input, output }) => {
                 let (address, length) = (with_exposed_provenance(input.0 as usize), input.1 as usize);
-                // SAFETY: the parent gave this part of the channel to the input of this call alone.
+                // SAFETY: the parent gave this part of the channel to this call's input only.
                 let input = unsafe { slice::from_raw_parts(address, length) };
                 let (address, length) = (with_exposed_provenance_mut(output.0 as usize), output.1 as usize);
-                // SAFETY: and this one to its output.
+                // SAFETY: and this part to its output.
                 let output = unsafe { slice::from_raw_parts_mut(address, length) };
                 let call = Call { module, image, entry, reason, input, timing: Timing::Fast, check_abi: true };
                 let reply = match trampoline::call(call, output, thread, None) {
@@ -122,11 +122,11 @@ fn serve(
     }
 }
 
-/// Has the parent log a line of the call under way.
+/// Makes the parent log a line of the running call.
 pub(crate) fn forward(channel: &Channel, text: &[u8]) {
     if let Some(activation) = trampoline::current() {
         channel.put(0, text);
-        // It says nothing else than to go on.
+        // The parent only ever answers that the call may continue.
         let _ = serve(
             channel,
             &ChildMessage::Log(text.len() as u64),
@@ -137,7 +137,7 @@ pub(crate) fn forward(channel: &Channel, text: &[u8]) {
     }
 }
 
-/// Has the parent call another module for the call under way.
+/// Makes the parent call another module for the running call.
 pub(crate) fn call(
     channel: &Channel,
     activation: &Activation,
@@ -145,7 +145,7 @@ pub(crate) fn call(
     input: &[u8],
     output: &mut [u8],
 ) -> Result<CallOutcome, CallRefusal> {
-    // What is no name is nobody's.
+    // No module has an invalid name.
     let name = std::str::from_utf8(name).ok().and_then(Name::new).ok_or(CallRefusal::NotDeclared)?;
     let mut field = [0; NAME_SIZE];
     field.iter_mut().zip(name.as_str().bytes()).for_each(|(target, byte)| *target = byte);
@@ -169,15 +169,15 @@ pub(crate) fn call(
             Ok(CallOutcome { output_length: length, ..outcome })
         }
         ParentMessage::Called { status, .. } => Err(CallRefusal::from_number(status)),
-        // The parent is at odds with itself.
+        // The parent broke the protocol.
         _ => leave(),
     }
 }
 
-/// Gives up all but what the module and its calls need.
+/// Gives up everything that the module and its calls do not need.
 fn sandbox(life: &Life) -> Option<()> {
     option(libc::PR_SET_PDEATHSIG, libc::SIGKILL as c_ulong)?;
-    // SAFETY: takes nothing and always succeeds.
+    // SAFETY: takes no arguments and always succeeds.
     if unsafe { libc::getppid() }.cast_unsigned() != life.parent {
         return None;
     }
@@ -185,7 +185,7 @@ fn sandbox(life: &Life) -> Option<()> {
     signals::sandbox(start, size).ok()?;
     strip(life)?;
     let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: nobody uses a descriptor after this; the limit is this frame's own.
+    // SAFETY: no descriptor is used after this; the limit is this frame's own.
     unsafe {
         done(libc::syscall(libc::SYS_close_range, 0, libc::c_uint::MAX, 0) as c_int)?;
         done(libc::setrlimit(libc::RLIMIT_CORE, &raw const none))?;
@@ -195,17 +195,18 @@ fn sandbox(life: &Life) -> Option<()> {
     seccomp::sandbox(life.channel.handoff().word()).ok()
 }
 
-/// Unmaps what else the process inherited, and puts zeros in the place of what must be there but for what it holds.
+/// Unmaps everything else that the process inherited, and zeroes the mappings that must stay but whose contents must
+/// not.
 fn strip(life: &Life) -> Option<()> {
     let Life { ref channel, ref image, ref stack, ground, .. } = *life;
     let length = read_maps(channel)?;
-    // SAFETY: these bytes have just been read, and nobody changes them.
+    // SAFETY: these bytes have just been read, and nothing changes them.
     let maps = unsafe { slice::from_raw_parts(with_exposed_provenance(channel.data(0) as usize), length as usize) };
     let variables = thread_pages(maps)?;
     let [text, rodata, data] = image.segments.mapped().map(|(start, size)| (start, start + size));
     let ranges = [text, rodata, data, stack.range(), channel.range(), ground.range(), variables];
-    // What compiled code calls by itself, and what is called here: most of it is the C library's, whose
-    // variables say how it does that.
+    // The functions that compiled code calls implicitly, and those called here. Most are the C library's, and depend on
+    // its variables.
     let library = [
         libc::memcpy as *const () as u64,
         libc::memmove as *const () as u64,
@@ -216,13 +217,13 @@ fn strip(life: &Life) -> Option<()> {
     ];
     let kept = KeptRanges { ranges: &ranges, code: &[live as *const () as u64], variables: &library };
     mappings::unmap_all_except(maps, kept, |fate, start, end| match fate {
-        // SAFETY: nothing that this process goes on to use lies there.
+        // SAFETY: nothing that this process still uses lies there.
         Fate::Unmap => unsafe { libc::munmap(without_provenance_mut(start as usize), (end - start) as usize) == 0 },
         Fate::Zero => zero(start, end),
     })?;
-    // Other modules ran on the stacks, and other code had this thread's variables.
+    // Other modules have run on the stacks, and other code has used this thread's variables.
     let (start, end) = stack.range();
-    // SAFETY: the pages are this process's own, and hold nothing that it uses: from here on they are zeros.
+    // SAFETY: the pages are this process's own, and contain nothing that it uses; they become zeros.
     done(unsafe {
         libc::madvise(without_provenance_mut(start as usize), (end - start) as usize, libc::MADV_DONTNEED)
     })?;
@@ -231,16 +232,16 @@ fn strip(life: &Life) -> Option<()> {
         return None;
     }
     for word in [0, 16] {
-        // The block's own address, in both places where it is to be found (System V ABI 3.4.6, and the GNU C
+        // The thread block's own address, in both places where code expects it (System V ABI 3.4.6, and the GNU C
         // library's). SAFETY: the words lie in the pages that were just mapped.
         unsafe { with_exposed_provenance_mut::<u64>((pointer + word) as usize).write_volatile(pointer) };
     }
-    // The list says where all lay.
+    // The list shows where everything was mapped.
     channel.clear(0, length as usize);
     Some(())
 }
 
-/// Reads the list of what is mapped into the channel, and returns its length.
+/// Reads the list of mappings into the channel, and returns its length.
 fn read_maps(channel: &Channel) -> Option<u64> {
     // SAFETY: the path is a C string.
     let maps = unsafe { libc::open(c"/proc/self/maps".as_ptr(), libc::O_RDONLY) };
@@ -248,19 +249,19 @@ fn read_maps(channel: &Channel) -> Option<u64> {
     let mut length = 0;
     loop {
         let pointer = with_exposed_provenance_mut::<u8>(channel.data(length) as usize);
-        // SAFETY: `room` bytes of the channel are this side's until it passes the turn on.
+        // SAFETY: `room` bytes of the channel belong to this side until it hands over its turn.
         match unsafe { libc::read(maps, pointer.cast(), (room - length) as usize) } {
-            // A list that does not fit is not the whole list.
+            // A list that fills the room may be incomplete.
             0 => return Some(length).filter(|&length| length < room),
             count => length += u64::try_from(count).ok()?,
         }
     }
 }
 
-/// The pages of this thread's variables that are used here, and of what its C library keeps of it.
+/// Returns the pages with this thread's variables that are used here, and with its C library's thread data.
 fn thread_pages(maps: &[u8]) -> Option<(u64, u64)> {
     let pointer = thread_pointer();
-    // SAFETY: takes nothing and always succeeds.
+    // SAFETY: takes no arguments and always succeeds.
     let errors = unsafe { libc::__errno_location() }.addr() as u64;
     let (start, end) = mappings::mapping_of(maps, pointer)?;
     let used = [errors, (&raw const *trampoline::current_call()).addr() as u64, pointer];
@@ -270,18 +271,18 @@ fn thread_pages(maps: &[u8]) -> Option<(u64, u64)> {
     Some(pages).filter(|_| used)
 }
 
-/// Puts zeros in the place of what is there.
+/// Replaces a range by zeroed pages.
 fn zero(start: u64, end: u64) -> bool {
     let (pointer, protection) = (without_provenance_mut(start as usize), libc::PROT_READ | libc::PROT_WRITE);
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
-    // SAFETY: callers have nothing there that this process goes on to use.
+    // SAFETY: callers have nothing there that this process still uses.
     unsafe { libc::mmap(pointer, (end - start) as usize, protection, flags, -1, 0) == pointer }
 }
 
-/// What the variables of this thread lie below, and its C library's notes above.
+/// Returns the thread pointer: the thread's variables lie below it, and its C library's data above.
 fn thread_pointer() -> u64 {
     let pointer;
-    // SAFETY: the word there is its own address (System V ABI 3.4.6).
+    // SAFETY: the word at FS:0 contains its own address (System V ABI 3.4.6).
     unsafe { asm!("mov {}, fs:[0]", out(reg) pointer, options(nostack, readonly, preserves_flags)) };
     pointer
 }

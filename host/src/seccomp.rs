@@ -1,6 +1,8 @@
-//! What a process may ask of the system in which a module runs: to sleep until
-//! its turn, to wake who waits for it, to go on behind a signal, and to end. But for going on, which
-//! concerns its own registers alone, it may so from two instructions of ours only, and with the very arguments that those use.
+//! The system calls that remain for a process in which a module runs: to sleep until its turn, to wake the waiting
+//! side, to return from a signal handler, and to exit.
+//!
+//! All but the return from a handler, which concerns only its own registers, are allowed from two of our instructions
+//! only, and only with the arguments that those use.
 
 use std::arch::global_asm;
 use std::io;
@@ -16,7 +18,7 @@ unsafe extern "C" {
     safe fn bareflow_host_leave_end();
 }
 
-// The system shows a filter the address behind the instruction.
+// The system reports to a filter the address after the instruction.
 global_asm!(
     ".global bareflow_host_futex",
     ".global bareflow_host_futex_end",
@@ -38,39 +40,39 @@ global_asm!(
     exit_group = const libc::SYS_exit_group,
 );
 
-/// Sleeps while the word has that value, but not for longer than that time.
+/// Sleeps while the word has the value `value`, at most for `longest`.
 pub(crate) fn sleep(word: &AtomicU32, value: u32, longest: Option<&timespec>) {
-    // SAFETY: the system reads the word and the time, which are both there.
+    // SAFETY: the system reads the word and the time, which both exist.
     unsafe { bareflow_host_futex(word, libc::FUTEX_WAIT, value, longest.map_or(null(), |time| &raw const *time)) };
 }
 
-/// Wakes who sleeps so.
+/// Wakes the side that sleeps on the word.
 pub(crate) fn wake(word: &AtomicU32) {
     // SAFETY: touches no memory.
     unsafe { bareflow_host_futex(word, libc::FUTEX_WAKE, 1, null()) };
 }
 
-/// Ends the process, which gave up.
+/// Ends the process after an error.
 pub(crate) fn leave() -> ! {
     bareflow_host_leave()
 }
 
-/// Places in what the system shows a filter (Linux, `struct seccomp_data`), and how far the upper half of a
-/// number lies behind the lower one.
+/// Offsets in the data that the system passes to a filter (Linux, `struct seccomp_data`), and the offset of a number's
+/// upper half.
 const NUMBER: u32 = 0;
 const ARCHITECTURE: u32 = 4;
 const INSTRUCTION: u32 = 8;
 const ARGUMENTS: [u32; 4] = [16, 24, 32, 40];
 const UPPER: u32 = 4;
 
-/// `AUDIT_ARCH_X86_64`: 64-bit calls alone, where numbers mean what they mean here.
+/// `AUDIT_ARCH_X86_64`: only 64-bit calls, to which the call numbers here apply.
 const X86_64: u32 = 0xc000_003e;
 
 const fn load(offset: u32) -> sock_filter {
     sock_filter { code: (BPF_LD | BPF_W | BPF_ABS) as u16, jt: 0, jf: 0, k: offset }
 }
 
-/// Skips instructions: `yes` if the value is that, `no` if it is not.
+/// Compares, and skips `yes` instructions if the value is equal, or `no` if it is not.
 const fn compare(value: u32, yes: u8, no: u8) -> sock_filter {
     sock_filter { code: (BPF_JMP | BPF_JEQ | BPF_K) as u16, jt: yes, jf: no, k: value }
 }
@@ -79,18 +81,18 @@ const fn finish(action: u32) -> sock_filter {
     sock_filter { code: (BPF_RET | BPF_K) as u16, jt: 0, jf: 0, k: action }
 }
 
-/// Both halves of a number.
+/// Returns the lower and the upper half of a number.
 const fn halves(number: u64) -> [u32; 2] {
     [number as u32, (number >> 32) as u32]
 }
 
-/// Number of instructions, and the places of the last two: that which refuses, with a signal that is the module's fault, and that
-/// which allows.
+/// The number of instructions, and the indices of the last two: the one that refuses, with a signal that becomes the
+/// module's fault, and the one that allows.
 const LENGTH: usize = 29;
 const REFUSE: u8 = 27;
 const ALLOW: u8 = 28;
 
-/// The filter of a process that sleeps at `word`. Behind each comparison, the distance is from the next instruction.
+/// Returns the filter of a process that sleeps on `word`. Jump distances count from the next instruction.
 fn filter(word: u64) -> [sock_filter; LENGTH] {
     let refuse = |at: u8| REFUSE - at - 1;
     let allow = |at: u8| ALLOW - at - 1;
@@ -104,7 +106,7 @@ fn filter(word: u64) -> [sock_filter; LENGTH] {
         compare(libc::SYS_rt_sigreturn as u32, allow(3), 0),
         compare(libc::SYS_exit_group as u32, 23 - 5, 0),
         compare(libc::SYS_futex as u32, 0, refuse(5)),
-        // To sleep or to wake.
+        // Sleep or wake.
         load(INSTRUCTION),
         compare(futex, 0, refuse(7)),
         load(INSTRUCTION + UPPER),
@@ -115,16 +117,16 @@ fn filter(word: u64) -> [sock_filter; LENGTH] {
         compare(word_upper, 0, refuse(13)),
         load(ARGUMENTS[1]),
         compare(libc::FUTEX_WAIT as u32, 0, 20 - 16),
-        // To sleep, without a time.
+        // Sleep, without a timeout.
         load(ARGUMENTS[3]),
         compare(0, 0, refuse(17)),
         load(ARGUMENTS[3] + UPPER),
         compare(0, allow(19), refuse(19)),
-        // To wake, one.
+        // Wake one.
         compare(libc::FUTEX_WAKE as u32, 0, refuse(20)),
         load(ARGUMENTS[2]),
         compare(1, allow(22), refuse(22)),
-        // To end.
+        // Exit.
         load(INSTRUCTION),
         compare(leave, 0, refuse(24)),
         load(INSTRUCTION + UPPER),
@@ -134,7 +136,7 @@ fn filter(word: u64) -> [sock_filter; LENGTH] {
     ]
 }
 
-/// Gives this process the filter, for good. It sleeps at `word` alone.
+/// Installs the filter in this process, for good. It may only sleep on `word`.
 pub(crate) fn sandbox(word: &AtomicU32) -> io::Result<()> {
     let filter = filter(word.as_ptr().addr() as u64);
     let program = sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };

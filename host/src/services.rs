@@ -1,4 +1,4 @@
-//! What modules may ask of this process.
+//! The services for modules in this process.
 
 use std::arch::global_asm;
 use std::arch::x86_64::_rdtsc;
@@ -11,10 +11,10 @@ use bareflow_loader::{Fault, FaultKind};
 use crate::activation::Activation;
 use crate::trampoline;
 
-/// The services there are.
+/// The services that this platform offers.
 pub(crate) const OFFERED: u32 = SERVICE_LOG | SERVICE_CLOCK | SERVICE_CALL;
 
-/// Longest line a module may log, in bytes.
+/// The longest line that a module may log, in bytes.
 pub(crate) const MAX_LINE: usize = 4096;
 
 unsafe extern "C" {
@@ -23,9 +23,10 @@ unsafe extern "C" {
     fn bareflow_host_service_end();
 }
 
-/// How every service begins: the module's stack pointer is noted, our own stack is there, and so is what compiled code
-/// relies on, whatever the module did (System V ABI 3.2.1): the flags for direction, nested tasks and alignment are clear.
-/// `rax` is used up.
+/// The code at the start of every service.
+///
+/// It records the module's stack pointer, switches to our own stack, and establishes what compiled code relies on,
+/// whatever the module did (System V ABI 3.2.1): the flags DF, NT and AC are clear. It clobbers `rax`.
 macro_rules! enter_service {
     () => {
         "push rbp
@@ -43,13 +44,11 @@ macro_rules! enter_service {
 
 pub(crate) use enter_service;
 
-// A service runs on our own stack, below what the trampoline saved there: how much of
-// the module's stack is left is no concern of our code. A module that has no
-// room for the two words here overflows by itself.
+// A service runs on our own stack, below the registers that the trampoline saved, so it does not matter how much of the
+// module's stack is left. If the module has no room for the two words pushed here, the overflow is its own fault.
 //
-// Where the service says that the call is at its end, nothing is left on our
-// stack, the registers are the module's again but for the one with the result,
-// and an instruction that faults has the signal handler do the rest.
+// If the service says that the call ends, nothing is left on our stack, all registers but the one with the result are
+// the module's again, and an instruction that faults makes the signal handler do the rest.
 global_asm!(
     ".global bareflow_host_log",
     ".global bareflow_host_service_end",
@@ -69,7 +68,7 @@ global_asm!(
     "test eax, eax",
     "jnz bareflow_host_service_end",
     "ret",
-    // The embedder's clock, which is told from our own stack as well.
+    // The embedder's clock, which is read on our own stack, too.
     ".global bareflow_host_told_clock",
     "bareflow_host_told_clock:",
     enter_service!(),
@@ -83,12 +82,12 @@ global_asm!(
     told = sym tell_time,
 );
 
-/// Where a service ends that ends the call.
+/// Returns the address at which a service ends that ends the call.
 pub(crate) fn end() -> u64 {
     bareflow_host_service_end as *const () as u64
 }
 
-/// Returns whether the call is at its end.
+/// Logs a line. Returns whether the call ends.
 extern "C" fn log(_: *mut Context<'_>, text: *const u8, length: usize) -> u32 {
     let Some(activation) = trampoline::current() else { return 0 };
     let address = text.addr() as u64;
@@ -103,22 +102,22 @@ extern "C" fn log(_: *mut Context<'_>, text: *const u8, length: usize) -> u32 {
     activation.leave_service().into()
 }
 
-/// The bytes that the module logs, if they are its own to pass on and not too many.
+/// Returns the line that the module logs, if the module may pass it on and it is not too long.
 fn line(activation: &Activation, text: *const u8, length: usize) -> Option<&[u8]> {
-    // No text at all has no address that means anything.
+    // The address of an empty text is meaningless.
     if length == 0 {
         return Some(&[]);
     }
     let may = length <= MAX_LINE && activation.may_read(text.addr() as u64, length as u64);
-    // SAFETY: the bytes were just found to lie in memory of the module, which is mapped and waits.
+    // SAFETY: `may_read` just found that the bytes lie in the module's memory, which is mapped; the module waits.
     may.then(|| unsafe { std::slice::from_raw_parts(text, length) })
 }
 
-/// What the embedder's clock says.
+/// Returns the embedder's clock's reading.
 extern "C" fn tell_time() -> u64 {
     let Some(activation) = trampoline::current() else { return 0 };
     let time = activation.thread().clock.as_ref().map_or(0, |clock| clock());
-    // Where the call is at its end, its next service or the watchdog ends it.
+    // If the call is to end, its next service or the watchdog ends it.
     activation.leave_service();
     time
 }

@@ -1,5 +1,5 @@
-//! Faults of modules arrive as signals, and so does the watchdog's word that
-//! their time is over. The handlers send execution back to the trampoline.
+//! The signals of modules' faults, and the watchdog's signal that their time is over. The handlers send execution back
+//! to the trampoline.
 
 use std::arch::asm;
 use std::cell::Cell;
@@ -16,19 +16,19 @@ use crate::activation::Activation;
 use crate::faults::{self, Registers};
 use crate::{seccomp, services, trampoline, watchdog};
 
-/// What a module can bring about.
+/// The signals that a module can cause.
 pub(crate) const SIGNALS: [c_int; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP];
 
-/// Flags that our own code can't run with: for alignment and nested tasks.
+/// The flags with which our own code can't run: AC and NT.
 const LEFT_SET: i64 = 0x44000;
 
-/// The processor's number of a misaligned access, where the flag for it is set.
+/// The exception number of a misaligned access while AC is set.
 const ALIGNMENT_CHECK: i64 = 17;
 
-/// Bytes of the stack the handler runs on: a module may have used up its own.
+/// The size of the handlers' own stack, in bytes; the module may have used up its stack.
 const STACK_SIZE: usize = 64 << 10;
 
-/// What the signals did before.
+/// The actions of the signals before ours were installed.
 static BEFORE: OnceLock<Vec<libc::sigaction>> = OnceLock::new();
 
 thread_local! {
@@ -46,23 +46,23 @@ pub(crate) fn install() -> io::Result<()> {
     }
     let before = SIGNALS.into_iter().map(|signal| set_handler(signal, handle)).collect::<io::Result<Vec<_>>>()?;
     set_handler(watchdog::SIGNAL, handle_late)?;
-    // Another thread was faster: its list holds what was there before both.
+    // If another thread was faster, its list has the original actions.
     let _ = BEFORE.set(before);
     Ok(())
 }
 
-/// Gives this thread a stack for handlers, which is there as long as the process.
+/// Gives this thread a signal stack that exists as long as the process.
 fn set_stack() -> io::Result<()> {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-    // SAFETY: the system chooses the place, so that nothing is replaced.
+    // SAFETY: the system chooses the address, so nothing is replaced.
     let start = unsafe { libc::mmap(null_mut(), STACK_SIZE, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
     if start == libc::MAP_FAILED {
         return Err(io::Error::last_os_error());
     }
     let stack = libc::stack_t { ss_sp: start, ss_flags: 0, ss_size: STACK_SIZE };
     let mut set = no_signals();
-    // SAFETY: the stack was just mapped, and stays; the set is this frame's own. A
-    // watchdog whose signal is blocked can't end a call.
+    // SAFETY: the stack was just mapped and stays; the set is this frame's own. The watchdog can't end a call while its
+    // signal is blocked, so it is unblocked here.
     unsafe {
         check(libc::sigaltstack(&raw const stack, null_mut()))?;
         libc::sigaddset(&raw mut set, watchdog::SIGNAL);
@@ -72,14 +72,14 @@ fn set_stack() -> io::Result<()> {
 
 type Handler = extern "C" fn(c_int, *mut siginfo_t, *mut c_void);
 
-/// Sets a handler; returns what was there before.
+/// Sets a handler, and returns the previous action.
 fn set_handler(signal: c_int, handler: Handler) -> io::Result<libc::sigaction> {
     // SAFETY: all zeros are a valid action, which is then filled in.
     let (mut action, mut old): (libc::sigaction, libc::sigaction) = unsafe { (zeroed(), zeroed()) };
     action.sa_sigaction = handler as *const () as usize;
     action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER | libc::SA_RESTART;
-    // SAFETY: the set is this frame's own. The handler has the signature that SA_SIGINFO
-    // asks for, and does only what a handler may. Being late waits until a fault is dealt with.
+    // SAFETY: the set is this frame's own. The handler has the signature that SA_SIGINFO requires, and does only what a
+    // handler may do. The watchdog's signal is held back while a fault is handled.
     unsafe {
         libc::sigaddset(&raw mut action.sa_mask, watchdog::SIGNAL);
         check(libc::sigaction(signal, &raw const action, &raw mut old))?;
@@ -87,8 +87,9 @@ fn set_handler(signal: c_int, handler: Handler) -> io::Result<libc::sigaction> {
     Ok(old)
 }
 
-/// Makes the handlers those of a process that a module runs in alone, on a stack of `size` bytes from `start` on: a
-/// system call that is refused is the module's fault, and nobody sends anything else.
+/// Installs the handlers of a process in which only a module runs, on a stack of `size` bytes at `start`.
+///
+/// There, a refused system call is the module's fault, and no other signals are sent.
 pub(crate) fn sandbox(start: *mut c_void, size: usize) -> io::Result<()> {
     let stack = libc::stack_t { ss_sp: start, ss_flags: 0, ss_size: size };
     // SAFETY: the caller mapped the stack for this.
@@ -103,7 +104,7 @@ pub(crate) fn sandbox(start: *mut c_void, size: usize) -> io::Result<()> {
     check(unsafe { libc::sigprocmask(libc::SIG_UNBLOCK, &raw const set, null_mut()) })
 }
 
-/// Does something while this thread, and any that it makes, gets no signals.
+/// Runs `work` while all signals are blocked on this thread and on the threads that it creates.
 pub(crate) fn all_blocked<T>(work: impl FnOnce() -> T) -> T {
     let (mut all, mut before) = (no_signals(), no_signals());
     // SAFETY: the sets are this frame's own.
@@ -128,20 +129,20 @@ fn check(result: c_int) -> io::Result<()> {
 
 extern "C" fn handle(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
     if !is_modules(signal, info, context) {
-        // As if this handler had never been. The instruction faults again.
+        // The instruction faults again, as if this handler had never been installed.
         restore(signal);
     }
 }
 
-/// The same in a process that a module runs in alone.
+/// Handles signals in a process in which only a module runs.
 extern "C" fn handle_sandboxed(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
     if !is_modules(signal, info, context) {
-        // Its own code went wrong.
+        // The fault is in the process's own code.
         seccomp::leave();
     }
 }
 
-/// Does what is to be done about a signal that a module brought about, or that comes of what one left; says whether it is one.
+/// Handles a signal that a module caused, or that flags left by a module caused. Returns whether it was such a signal.
 fn is_modules(signal: c_int, info: *mut siginfo_t, context: *mut c_void) -> bool {
     clear_flags();
     // SAFETY: the system passes both for as long as the handler runs.
@@ -150,7 +151,7 @@ fn is_modules(signal: c_int, info: *mut siginfo_t, context: *mut c_void) -> bool
     let trap = registers[REG_TRAPNO as usize];
     let flags = &mut registers[REG_EFL as usize];
     match trampoline::current().filter(|activation| activation.is_in_module()) {
-        // A call before this one may have left it set.
+        // An earlier call may have left the flag set.
         Some(activation) if trap == ALIGNMENT_CHECK && !activation.is_checking() => *flags &= !LEFT_SET,
         Some(activation) => {
             let fault = match activation.fault() {
@@ -161,7 +162,7 @@ fn is_modules(signal: c_int, info: *mut siginfo_t, context: *mut c_void) -> bool
             };
             end(activation, fault, registers);
         }
-        // A module left it so, and a trampoline that does not check let it pass.
+        // A module left the flag set, and a trampoline that does not check let it pass.
         None if *flags & LEFT_SET != 0 => *flags &= !LEFT_SET,
         None => return false,
     }
@@ -183,10 +184,10 @@ extern "C" fn handle_late(_: c_int, _: *mut siginfo_t, context: *mut c_void) {
     }
 }
 
-/// Clears the flags that handlers inherit from what they interrupt. That for nested tasks comes back from no handler: the
+/// Clears the flags that handlers inherit from the interrupted code. No handler could return with NT set, since the
 /// system does not restore it.
 fn clear_flags() {
-    // SAFETY: no code of ours relies on any of them.
+    // SAFETY: none of our code relies on these flags.
     unsafe { asm!("push 0x202", "popfq") };
 }
 
@@ -195,7 +196,7 @@ fn end(activation: &Activation, fault: Fault, registers: &mut Registers) {
     activation.thread().diagnosis.set(Some(faults::diagnosis(activation, &fault, registers)));
     let (rip, rsp) = activation.recover(fault);
     (registers[REG_RIP as usize], registers[REG_RSP as usize]) = (rip.cast_signed(), rsp.cast_signed());
-    // Direction, trap and alignment-check flags are the module's: bit 1 is always set.
+    // Clears the direction, trap and alignment-check flags, which are the module's; bit 1 is always set.
     registers[REG_EFL as usize] = 0x202;
 }
 

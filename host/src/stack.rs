@@ -1,35 +1,35 @@
-//! The stacks that modules run on: mapped once, with nothing mapped below each. Calls that lie in each
-//! other have one each.
+//! The stacks that modules run on: mapped once, each with an unmapped guard below it. Each level of nested calls has
+//! its own.
 
 use std::io;
 use std::ptr::{null_mut, without_provenance_mut};
 
 use bareflow_loader::PeakUse;
 
-/// Bytes below the stack that are never mapped.
+/// The size of the unmapped guard below a stack, in bytes.
 const GUARD_SIZE: u64 = 64 << 10;
 
 /// The largest stack a module can have, in bytes.
 pub(crate) const MAX_SIZE: u64 = 8 << 20;
 
-/// Stacks there are. Calls that lie deeper share the last one.
+/// The number of stacks. Calls that are nested more deeply share the last one.
 const LEVELS: u64 = bareflow_loader::MAX_DEPTH as u64;
 
-/// From one stack's guard to the next one's.
+/// The distance from one stack's guard to the next one's, in bytes.
 const LEVEL_SIZE: u64 = GUARD_SIZE + MAX_SIZE;
 
-/// All of them. A module's stack ends at the bottom of one, and begins as far above it as its budget allows.
+/// All stacks. A module's stack ends at the bottom of one, and its top is as far above as its budget allows.
 #[derive(Debug)]
 pub(crate) struct Stack {
     guard: u64,
 }
 
 impl Stack {
-    /// Reserves the addresses; pages come when they are used.
+    /// Reserves the addresses; the system provides pages when they are used.
     pub fn map() -> io::Result<Stack> {
         let size = (LEVELS * LEVEL_SIZE) as usize;
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-        // SAFETY: the system chooses the place, so that nothing is replaced.
+        // SAFETY: the system chooses the address, so nothing is replaced.
         let start = unsafe { libc::mmap(null_mut(), size, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
         if start == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
@@ -37,7 +37,7 @@ impl Stack {
         let stack = Stack { guard: start.addr() as u64 };
         for level in 0..LEVELS {
             let guard = start.wrapping_byte_add((level * LEVEL_SIZE) as usize);
-            // SAFETY: the pages were just mapped and nobody uses them.
+            // SAFETY: the pages were just mapped, and nothing uses them.
             if unsafe { libc::mprotect(guard, GUARD_SIZE as usize, libc::PROT_NONE) } != 0 {
                 return Err(io::Error::last_os_error());
             }
@@ -45,29 +45,29 @@ impl Stack {
         Ok(stack)
     }
 
-    /// The lowest address of the first stack.
+    /// Returns the lowest address of the first stack.
     pub const fn bottom(&self) -> u64 {
         self.guard + GUARD_SIZE
     }
 
-    /// The lowest address of the stack that begins at `top`.
+    /// Returns the lowest address of the stack with the top `top`.
     pub const fn bottom_below(&self, top: u64) -> u64 {
         self.bottom() + (top - self.bottom() - 1) / LEVEL_SIZE * LEVEL_SIZE
     }
 
-    /// Where a call's stack begins that would begin at `top` if it did not lie in the one whose stack begins at
-    /// `outer`; `None` where there are no more stacks.
+    /// Returns the stack's top for a call that is nested in one whose stack has the top `outer`; `top` is the one that
+    /// it would have if it were not nested. `None` if there are no more stacks.
     pub const fn above(&self, top: u64, outer: u64) -> Option<u64> {
         let shift = self.bottom_below(outer) - self.bottom() + LEVEL_SIZE;
         if shift < LEVELS * LEVEL_SIZE { Some(top + shift) } else { None }
     }
 
-    /// The first address, that of a guard, and the one behind the last.
+    /// Returns the first address, that of a guard, and the one after the last.
     pub const fn range(&self) -> (u64, u64) {
         (self.guard, self.guard + LEVELS * LEVEL_SIZE)
     }
 
-    /// Bytes that calls have used of the stack that begins at `top`, which was full of zeros at first.
+    /// Returns the number of bytes that calls have used of the stack with the top `top`, which was zeroed at first.
     pub fn peak_below(&self, top: u64) -> u64 {
         let bottom = self.bottom_below(top);
         let words = std::ptr::with_exposed_provenance(bottom as usize);
@@ -75,12 +75,12 @@ impl Stack {
         PeakUse::of_stack(unsafe { std::slice::from_raw_parts(words, (top - bottom) as usize / 8) })
     }
 
-    /// The same stacks, for a copy of this process that never drops it.
+    /// Returns the same stacks, for a copy of this process that never drops them.
     pub const fn alias(&self) -> Stack {
         Stack { guard: self.guard }
     }
 
-    /// Whether `address` lies where a stack that is too large runs into.
+    /// Whether `address` lies in a guard, into which a stack overflow runs.
     pub const fn guards(&self, address: u64) -> bool {
         let (start, end) = self.range();
         address >= start && address < end && (address - start) % LEVEL_SIZE < GUARD_SIZE
@@ -90,7 +90,7 @@ impl Stack {
 impl Drop for Stack {
     fn drop(&mut self) {
         let size = (LEVELS * LEVEL_SIZE) as usize;
-        // SAFETY: `map` mapped these pages, and no call is under way when its platform is dropped.
+        // SAFETY: `map` mapped these pages, and no call is running when its platform is dropped.
         unsafe { libc::munmap(without_provenance_mut(self.guard as usize), size) };
     }
 }

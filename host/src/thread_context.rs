@@ -1,5 +1,4 @@
-//! The side that calls modules: a thread of this process, or the process in
-//! which a module of the user domain runs.
+//! The caller of modules: a thread of this process, or the process in which a module of the user domain runs.
 
 use std::cell::Cell;
 use std::ptr::null_mut;
@@ -16,34 +15,35 @@ use crate::trampoline::CurrentCall;
 use crate::watchdog::WatchSlot;
 use crate::{Clock, Log};
 
-/// All that calls of one thread share. It stays where it is, since the thread and the activation know where.
+/// The state that all calls of one thread share. It must not move, since the thread and the activation refer to it.
 pub(crate) struct ThreadContext {
-    /// The call under way, if it lies in no other one.
+    /// The activation of the outermost call.
     pub activation: Activation,
-    /// What the thread keeps for the trampoline.
+    /// The thread's word for the trampoline.
     pub current: &'static CurrentCall,
     pub stack: Stack,
-    /// Where the watchdog looks.
+    /// The slot that the watchdog checks.
     pub watch_slot: &'static WatchSlot,
     pub log_sink: LogSink,
-    /// What tells modules the time, if the processor does not.
+    /// The clock for modules, if it is not the processor's.
     pub clock: Option<Clock>,
-    /// What is known of the last fault.
+    /// The diagnosis of the last fault.
     pub diagnosis: Cell<Option<Diagnosis>>,
-    /// The last services of the call that called any.
+    /// The latest services of the last call that used any.
     pub services: Cell<ServiceLog>,
 }
 
 impl ThreadContext {
-    /// The side that calls modules on this thread, once it is where it stays.
+    /// Binds the activation to this context, once it is where it stays.
     pub fn bind_record(&self) {
         self.activation.belongs_to(self);
     }
 
-    /// Has the thread's calls be these from now on, none being under way.
+    /// Makes this the thread's current context. No call may be running.
     pub fn make_current(&self) {
         let before = self.current.swap(self.activation.address(), Ordering::AcqRel);
-        // SAFETY: it is another platform's of this thread, which takes it out of the word at its end.
+        // SAFETY: the activation is another platform's of this thread, which removes it from the word when it is
+        // dropped.
         if let Some(before) = unsafe { before.as_ref() } {
             before.deactivate();
         }
@@ -62,16 +62,16 @@ impl Drop for ThreadContext {
     }
 }
 
-/// Where the lines go that modules log.
+/// The destination of the lines that modules log.
 pub(crate) enum LogSink {
-    /// To the embedder.
+    /// The embedder's callback.
     Log(Log),
-    /// To the process that made this one.
+    /// The process that made this one.
     Parent(Channel),
 }
 
 impl LogSink {
-    /// Passes on what a module logs.
+    /// Passes on a line that a module logs.
     pub fn forward(&self, module: &Name, text: &[u8]) {
         match self {
             LogSink::Log(log) => log(format_args!("  [LOG] {module}: {}", Printable(text))),

@@ -1,5 +1,6 @@
-//! The tables of services: one for each set that a module can declare. Where a service is not declared,
-//! its entry leads to code that ends the call.
+//! The tables of services: one for each set of services that a module can declare.
+//!
+//! The entry of a service that is not declared points to code that ends the call.
 
 use std::arch::global_asm;
 
@@ -14,10 +15,10 @@ use crate::services::{OFFERED, bareflow_host_log, bareflow_host_told_clock, cloc
 use crate::thread_context::ThreadContext;
 use crate::trampoline;
 
-/// Bit of a table whose clock is the embedder's.
+/// The bit of tables with the embedder's clock.
 const TOLD: u32 = (OFFERED + 1).next_power_of_two();
 
-/// The tables, each at the number that its services' bits are.
+/// The tables, indexed by the bits of their services.
 static TABLES: [Services; (OFFERED | TOLD) as usize + 1] = {
     let mut tables =
         [const { Services::new(bareflow_host_no_log, bareflow_host_no_clock) }; (OFFERED | TOLD) as usize + 1];
@@ -38,7 +39,7 @@ static TABLES: [Services; (OFFERED | TOLD) as usize + 1] = {
     tables
 };
 
-/// The table of a module that declares these services, with the embedder's clock if that has one.
+/// Returns the table for a module that declares `services`, with the embedder's clock if it has one.
 pub(crate) fn table_of(services: u32, thread: &ThreadContext) -> &'static Services {
     let told = if thread.clock.is_some() { TOLD } else { 0 };
     &TABLES[(services & OFFERED | told) as usize]
@@ -50,7 +51,7 @@ unsafe extern "C" {
     safe fn bareflow_host_no_call(context: *mut Context<'_>, arguments: *mut CallArguments<'_>) -> u32;
 }
 
-// As `bareflow_host_log`, but for the end, which is always that of the call.
+// Like `bareflow_host_log`, except that the call always ends.
 global_asm!(
     ".global bareflow_host_no_log",
     ".global bareflow_host_no_clock",
@@ -84,7 +85,7 @@ global_asm!(
     undeclared = sym undeclared,
 );
 
-/// Notes the fault of a module that called `service`, and which arguments it passed.
+/// Records the fault of a module that called `service`, and the arguments that it passed.
 extern "C" fn undeclared(service: u32, first: u64, second: u64) {
     let Some(activation) = trampoline::current() else { return };
     let used = if service == SERVICE_CLOCK { [0; 2] } else { [first, second] };

@@ -1,5 +1,5 @@
-//! What a module takes besides its code, where many are loaded: alone in its process, since it counts all that is
-//! allocated there.
+//! The memory that a module takes besides its code when many are loaded. This test has a process of its own, since it
+//! counts all allocations.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,18 +10,18 @@ use bareflow_abi::{ABI_MAJOR, ABI_MINOR};
 use bareflow_host::HostPlatform;
 use bareflow_loader::{ModuleManager, Timing};
 
-/// Bytes that a module may take besides its code, before its first call.
+/// The bytes that a module may take besides its code, before its first call.
 const MOST: usize = 512;
 
 /// `xor eax, eax; ret`
 const TEXT: [u8; 3] = [0x31, 0xc0, 0xc3];
 
-/// Bytes that are allocated now.
+/// The number of bytes allocated now.
 static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
 
 struct Counting;
 
-// SAFETY: the system's allocator does all the work.
+// SAFETY: all work is done by the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATED.fetch_add(layout.size(), Ordering::Relaxed);
@@ -39,7 +39,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// A tiny module of that name.
+/// Returns a tiny module named `name`.
 fn blob(name: &str) -> Vec<u8> {
     let mut header = Header {
         magic: MAGIC,

@@ -39,7 +39,7 @@ fn contains_faults_and_goes_on() {
 fn says_where_a_fault_happened_and_what_was_accessed() {
     let platform = platform();
     let cases: [(&[u8], Option<u64>, Option<u64>); 5] = [
-        // nop; int3: the processor reports the instruction behind it.
+        // nop; int3: the processor reports the instruction after it.
         (&[0x90, 0xcc], Some(1), None),
         // xor eax, eax; mov eax, [rax + 8]
         (&[0x31, 0xc0, 0x8b, 0x40, 8], Some(2), Some(8)),
@@ -90,7 +90,7 @@ fn goes_on_whatever_a_call_leaves_behind() {
     let registers = vec![0xbb, 1, 0, 0, 0, 0x49, 0x89, 0xdc, 0x49, 0x89, 0xdf, 0x31, 0xc0, 0xc3];
     // push 0x7f80; ldmxcsr [rsp]; pop rax; xor eax, eax; ret: rounds towards zero.
     let rounding = vec![0x68, 0x80, 0x7f, 0, 0, 0x0f, 0xae, 0x14, 0x24, 0x58, 0x31, 0xc0, 0xc3];
-    // The flags for alignment, nested tasks and direction.
+    // The flags AC, NT and DF.
     let codes = [leaving(0x40000), leaving(0x4000), leaving(0x400), registers, rounding];
     let platform = platform();
     assert_eq!(execute(&platform, &RETURN_42, &usual(Domain::Kernel)), Ok(42));
@@ -103,7 +103,7 @@ fn goes_on_whatever_a_call_leaves_behind() {
             let mut otherwise = Err(CallError::NoMemory);
             let plain = platform.call_fast(&call, &mut otherwise);
             assert_eq!(plain.map(|plain| plain.result), Some(0), "{number} {timing:?}");
-            // What needs the flags, the rounding, and registers of our own.
+            // Code that depends on the flags, the rounding, and registers of our own.
             let bytes = std::hint::black_box([1_u8, 0, 0, 0, 0, 0, 0, 0, 2]);
             let word: [u8; 8] = *bytes[1..].first_chunk().unwrap();
             assert_eq!(std::hint::black_box(u64::from_le_bytes(word)), 2 << 56);
@@ -113,7 +113,8 @@ fn goes_on_whatever_a_call_leaves_behind() {
         assert_eq!(call(&platform, &image).map_err(|fault| fault.kind), Err(FaultKind::ClobberedRegister), "{number}");
         platform.release(image);
     }
-    // mov eax, [rsp + 1]; xor eax, eax; ret: misaligned, which only the flag that another module left forbids.
+    // mov eax, [rsp + 1]; xor eax, eax; ret: misaligned, which faults only because of the flag that another module left
+    // set.
     let [leaves, misaligned] = [&leaving(0x40000)[..], &[0x8b, 0x44, 0x24, 1, 0x31, 0xc0, 0xc3]]
         .map(|code| place(&platform, code, &usual(Domain::Kernel)));
     for image in [&leaves, &misaligned] {

@@ -17,9 +17,9 @@ fn maps_nothing_writable_and_executable_and_reuses_addresses() {
     platform.release(third);
 }
 
-/// Context's fourth word is the input, the fifth its length; then come output, its
-/// capacity and its length: `mov rsi, [rdi + 24]; mov rcx, [rdi + 32]; mov [rdi + 56], rcx;
-/// mov rax, [rdi + 40]; xchg rdi, rax; rep movsb; mov eax, 7; ret`
+/// The context's fourth word is the input, and the fifth its length; then come the output, its capacity and its length:
+/// `mov rsi, [rdi + 24]; mov rcx, [rdi + 32]; mov [rdi + 56], rcx; mov rax, [rdi + 40]; xchg rdi, rax; rep movsb; mov
+/// eax, 7; ret`
 pub(super) const COPY: [u8; 26] = [
     0x48, 0x8b, 0x77, 24, 0x48, 0x8b, 0x4f, 32, 0x48, 0x89, 0x4f, 56, 0x48, 0x8b, 0x47, 40, 0x48, 0x97, 0xf3, 0xa4,
     0xb8, 7, 0, 0, 0, 0xc3,
@@ -30,7 +30,7 @@ fn passes_input_and_output() {
     let platform = platform();
     for domain in Domain::ALL {
         let image = place(&platform, &COPY, &usual(domain));
-        // Some are larger than what a channel keeps.
+        // Some sizes exceed what a channel keeps between calls.
         for size in [0, 1, 100, 5000, 20 << 20, 5000] {
             let input = (0..size).map(|index| index as u8).collect::<Vec<_>>();
             let mut output = vec![0xff; size + 1];
@@ -81,14 +81,14 @@ fn leaves_what_others_have_on_the_same_page() {
     };
     let bytes = |image: &Image| {
         let [_, (rodata, _), (data, _)] = image.segments.all();
-        // SAFETY: both segments have eight bytes, and the image is there.
+        // SAFETY: both segments have eight bytes, and the image exists.
         unsafe { [rodata, data].map(|start| *std::ptr::with_exposed_provenance::<[u8; 8]>(start as usize)) }
     };
     let [first, second, third] = [1, 2, 3].map(fill);
     platform.release(second);
     assert_eq!([bytes(&first), bytes(&third)], [[[1; 8]; 2], [[3; 8]; 2]]);
     assert_eq!((call(&platform, &first), call(&platform, &third)), (Ok(0), Ok(0)));
-    // Whoever comes next finds zeros.
+    // The next image there starts with zeros.
     let mut image = platform.allocate(size, &usual(Domain::Kernel)).unwrap();
     let [_, rodata, data] = image.segments();
     assert_eq!((rodata.to_vec(), data.to_vec()), (vec![0; 8], vec![0; 8]));

@@ -22,7 +22,7 @@ fn platform() -> HostPlatform {
     HostPlatform::new(Box::new(|_| ())).unwrap()
 }
 
-/// A platform, and the lines that modules log.
+/// Returns a platform, and the lines that modules log.
 fn listening() -> (HostPlatform, Rc<RefCell<Vec<String>>>) {
     let lines = Rc::new(RefCell::new(Vec::new()));
     let sink = Rc::clone(&lines);

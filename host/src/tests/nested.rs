@@ -2,11 +2,11 @@ use super::services::{AND_RETURN_42, logging};
 use super::*;
 use std::cell::{Cell, OnceCell};
 
-/// A platform and its images, which a log knows when they are there.
+/// A platform and its images, which the log callback can use once they exist.
 type Known = Rc<OnceCell<(HostPlatform, Vec<Image>)>>;
 type Results = [Result<i32, Fault>; 2];
 
-/// Calls the last of the images; the first is called when that one logs for the first time.
+/// Calls the last of the images; when it logs for the first time, the first of them is called.
 fn nest(images: &[(&[u8], Placement)]) -> Results {
     let known: Known = Rc::default();
     let result = Rc::new(Cell::new(None));
@@ -50,7 +50,8 @@ fn calls_a_module_from_inside_a_service_of_another() {
 fn calls_a_module_from_inside_its_own_service() {
     for domain in Domain::ALL {
         assert_eq!(nest(&[(&logging(&AND_RETURN_42), usual(domain))]), [Ok(42); 2], "{domain:?}");
-        // It faults behind its line: the inner call first, and in the user domain the outer one with it.
+        // The module faults after its line: first in the inner call, and in the user domain this ends the outer call,
+        // too.
         let [inner, outer] = nest(&[(&logging(&[0x0f, 0x0b]), usual(domain))]).map(|result| result.unwrap_err().kind);
         let lost = if domain == Domain::User { FaultKind::GeneralProtection } else { FaultKind::InvalidOpcode };
         assert_eq!((inner, outer), (FaultKind::InvalidOpcode, lost), "{domain:?}");

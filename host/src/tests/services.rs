@@ -2,12 +2,12 @@ use super::*;
 use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_LOG};
 use std::time::{Duration, Instant};
 
-/// Context's second word is the table of services, and that one's second word is `log`:
-/// `push rbx; mov rbx, rdi; mov rax, [rdi + 8]; lea rsi, [rip + ..]; mov edx, 2; call [rax + 8]`
+/// The context's second word is the table of services, whose second word is `log`: `push rbx; mov rbx, rdi; mov rax,
+/// [rdi + 8]; lea rsi, [rip + ..]; mov edx, 2; call [rax + 8]`
 const LOG_HI: [u8; 23] =
     [0x53, 0x48, 0x89, 0xfb, 0x48, 0x8b, 0x47, 8, 0x48, 0x8d, 0x35, 0, 0, 0, 0, 0xba, 2, 0, 0, 0, 0xff, 0x50, 8];
 
-/// That, then `tail`, then the text.
+/// Returns that code, then `tail`, then the text.
 pub(super) fn logging(tail: &[u8]) -> Vec<u8> {
     let mut code = [&LOG_HI, tail, b"hi"].concat();
     code[11] = (LOG_HI.len() - 15 + tail.len()) as u8;
@@ -32,7 +32,7 @@ fn logs_what_the_module_may_pass_on() {
 #[test]
 fn logs_whatever_the_flags_are() {
     let (platform, lines) = listening();
-    // pushfq; or dword ptr [rsp], 0x40400; popfq: the flags for alignment and direction are set.
+    // pushfq; or dword ptr [rsp], 0x40400; popfq: sets AC and DF.
     let flags = [0x9c, 0x81, 0x0c, 0x24, 0, 4, 4, 0, 0x9d];
     let code = [&flags, logging(&AND_RETURN_42).as_slice()].concat();
     for domain in Domain::ALL {
@@ -120,7 +120,7 @@ fn ends_a_call_when_its_service_took_too_long() {
     let platform = HostPlatform::new(Box::new(log)).unwrap();
     let placement = Placement { domain: Domain::Kernel, budget, services: u32::MAX };
     let fault = execute(&platform, &logging(&AND_RETURN_42), &placement).unwrap_err();
-    // Behind the call to the service.
+    // After the call of the service.
     assert_eq!((fault.kind, fault.offset), (FaultKind::TimeBudget, Some(LOG_HI.len() as u64)));
     assert_eq!(platform.diagnosis().unwrap().code()[0], AND_RETURN_42[0]);
 }

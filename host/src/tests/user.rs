@@ -28,7 +28,7 @@ fn lets_a_module_ask_the_system_for_nothing() {
         (libc::SYS_futex, 0, libc::FUTEX_WAIT as u32),
         (libc::SYS_futex, 0, libc::FUTEX_WAKE as u32),
         (libc::SYS_exit_group, 0, 0),
-        // The 32-bit number of another call.
+        // The number of another call with the x32 bit.
         (0x4000_0000 | libc::SYS_getpid, 0, 0),
     ];
     for (number, first, second) in calls {
@@ -45,7 +45,7 @@ fn survives_the_end_of_a_process() {
     let platform = platform();
     let image = place(&platform, &RETURN_42, &USER);
     assert_eq!(call(&platform, &image), Ok(42));
-    // SAFETY: the process is a child that nobody has waited for.
+    // SAFETY: the process is a child that has not been waited for.
     unsafe { libc::kill(image.child.as_ref().unwrap().id(), libc::SIGKILL) };
     assert_eq!(call(&platform, &image).unwrap_err().kind, FaultKind::GeneralProtection);
     assert_eq!(call(&platform, &image).unwrap_err().kind, FaultKind::GeneralProtection);

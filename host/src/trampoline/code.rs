@@ -1,18 +1,18 @@
-//! The trampolines' own code: onto the module's stack, into the module, and back with what a function must
-//! preserve.
+//! The assembly code of the trampolines: onto the module's stack, into the module, and back with the registers that a
+//! function must preserve.
 //!
-//! They differ in how they read the clock right before and right behind the call, and in what they do about what
-//! a module may have changed and nobody relies on: registers that are given up here, flags, and the control bits of
-//! MXCSR. To look at these takes longer than all else together: a checking trampoline does, and ends a call that
-//! changed any; another one puts right unseen what our own code needs. The flags for alignment and nested tasks, which
-//! take as long, are put right where they are met with, by the handler of signals. So that nobody is taken for another
-//! one, a checking trampoline clears all flags first.
+//! The trampolines differ in how they read the clock right before and after the call, and in how they treat registers,
+//! flags and MXCSR control bits that a module may have changed but that nothing here relies on. Checking these takes
+//! longer than everything else together. A checking trampoline does so, and ends the call if any was changed; the
+//! others silently restore what our own code needs. AC and NT are equally slow to check; the signal handler clears them
+//! when they cause a fault. A checking trampoline clears all flags first, so that a fault is attributed to the right
+//! module.
 
 use std::arch::global_asm;
 
-/// The readings of the clock, as `clock.rs` has them, and what is done about all else.
+/// The clock readings, as in `clock.rs`, and the treatment of everything else.
 macro_rules! code {
-    // The halves of the first one are stored as they come: a fence would have to wait for more.
+    // The halves of the first reading are stored separately, since a fence would have to wait for their combination.
     (fast before) => {
         "rdtsc\n mov [rcx + 24], eax\n mov [rcx + 28], edx"
     };
@@ -28,7 +28,7 @@ macro_rules! code {
     (untimed before) => {
         ""
     };
-    // So no time has passed.
+    // Equal readings: no time has passed.
     (untimed behind) => {
         "xor r9d, r9d"
     };
@@ -42,7 +42,7 @@ macro_rules! code {
         "push 0x202\n popfq\n mov dword ptr [rcx + 36], 1\n \
          xor ebx, ebx\n xor r12d, r12d\n xor r13d, r13d\n xor r14d, r14d\n xor r15d, r15d"
     };
-    // Registers that a function must preserve; the flags for direction, nested tasks and alignment; MXCSR.
+    // The registers that a function must preserve; DF, NT and AC; MXCSR.
     (look at behind) => {
         "mov dword ptr [r11 + 36], 0\n or rbx, r12\n or r13, r14\n or rbx, r15\n or rbx, r13\n jne bareflow_host_clobbered\n \
          pushfq\n pop rcx\n test ecx, 0x44400\n jnz bareflow_host_clobbered\n \
@@ -50,7 +50,7 @@ macro_rules! code {
     };
 }
 
-/// A trampoline of that name.
+/// Defines a trampoline with the given name.
 macro_rules! trampoline {
     ($name:literal, $clock:ident, $put_or_look:ident $right_or_at:ident) => {
         global_asm!(
@@ -60,7 +60,7 @@ macro_rules! trampoline {
             "push rbp",
             "push rbx",
             "mov [rcx], rsp",
-            // A function must preserve this.
+            // A register that a function must preserve.
             "mov rbp, rsp",
             "mov rsp, r9",
             code!($put_or_look $right_or_at before),
@@ -68,7 +68,7 @@ macro_rules! trampoline {
             "call r8",
             "mov r8d, eax",
             code!($clock behind),
-            // Did the module keep it (System V ABI 3.2.1)?
+            // Checks the stack and frame pointers (System V ABI 3.2.1).
             "mov r11, [rip + bareflow_host_record@GOTTPOFF]",
             "mov r11, fs:[r11]",
             "cmp rsp, [r11 + 8]",
@@ -76,13 +76,13 @@ macro_rules! trampoline {
             "cmp rbp, [r11]",
             "jne bareflow_host_clobbered",
             code!($put_or_look $right_or_at behind),
-            // From here on the call can't be ended from outside any more.
+            // From here on, the call can't be ended from outside any more.
             "mov qword ptr [r11], 0",
-            // Not from memory, so that nothing waits for that: it was just found to be the same.
+            // Reading it from memory would cost time; both were just found to be equal.
             "mov rsp, rbp",
             "pop rbx",
             "pop rbp",
-            // Whether anything else is to be done.
+            // Whether anything else remains to be done.
             "mov edx, [r11 + 32]",
             "ret",
         );
@@ -96,7 +96,7 @@ trampoline!("bareflow_host_precise_checking", precise, look at);
 trampoline!("bareflow_host_untimed", untimed, put right);
 
 global_asm!(
-    // A fault: the signal handler came here, with the stack as the trampoline left it.
+    // After a fault, the signal handler resumes here, with the stack as the trampoline left it.
     ".global bareflow_host_recover",
     "bareflow_host_recover:",
     "mov edx, 2",
@@ -117,7 +117,7 @@ global_asm!(
     "ret",
     ".balign 4",
     "bareflow_host_mxcsr: .long 0x1f80",
-    // Each thread's innermost call: the trampolines read it, since a module may have destroyed every register.
+    // Each thread's innermost call. The trampolines read it, since a module may have destroyed every register.
     ".section .tbss.bareflow_host_record, \"awT\", @nobits",
     ".balign 8",
     ".global bareflow_host_record",

@@ -1,4 +1,4 @@
-//! The trampoline through which modules are called, and its way back from a fault.
+//! The trampoline through which modules are called, and the return from a fault.
 
 mod code;
 
@@ -14,21 +14,22 @@ use crate::memory::Image;
 use crate::thread_context::ThreadContext;
 use crate::undeclared::table_of;
 
-/// What a thread keeps for the trampoline: the activation of its innermost call, or of its next one.
+/// A thread's word for the trampoline: the activation of its innermost call, or of its next one.
 pub(crate) type CurrentCall = AtomicPtr<Activation>;
 
-/// How the trampoline was left: the module returned, and there is nothing else to be done.
+/// The trampoline's exit reason if the module returned, and nothing else remains to be done.
 const RETURNED: u64 = 0;
 
-/// It returned without what a function must preserve.
+/// The exit reason if the module returned with changed registers that a function must preserve.
 const CLOBBERED: u64 = 1;
 
-/// It returned, and the activation was touched.
+/// The exit reason if the module returned, and the activation was touched.
 pub(crate) const TOUCHED: u32 = 4;
 
 unsafe extern "C" {
-    // Each takes the entry in r8, the module's arguments in rdi and rsi, its stack in r9, and the activation in rcx.
-    // Returns the result in r8, the clock's second reading in r9, and in rdx how it was left. Keeps rbx and rbp alone.
+    // Each takes the entry in r8, the module's arguments in rdi and rsi, its stack in r9, and the activation in rcx. It
+    // returns the result in r8, the clock's second reading in r9, and the exit reason in rdx. It preserves only rbx and
+    // rbp.
     fn bareflow_host_fast();
     fn bareflow_host_fast_checking();
     fn bareflow_host_precise();
@@ -38,18 +39,19 @@ unsafe extern "C" {
     safe fn bareflow_host_thread() -> *const c_void;
 }
 
-/// The trampolines, at the numbers of their timings.
+/// The trampolines, indexed by timing.
 static TRAMPOLINES: [unsafe extern "C" fn(); 3] = [bareflow_host_fast, bareflow_host_precise, bareflow_host_untimed];
 
-/// The checking ones. What is not timed is not looked at either.
+/// The checking trampolines, indexed by timing. Untimed calls are not checked either.
 static CHECKING_TRAMPOLINES: [unsafe extern "C" fn(); 3] =
     [bareflow_host_fast_checking, bareflow_host_precise_checking, bareflow_host_untimed];
 
 const _: () = assert!(Timing::Fast as usize == 0 && Timing::Precise as usize == 1 && Timing::Untimed as usize == 2);
 
-/// Calls a module of the kernel domain without input and output, and without others that it may call, where no call of
-/// this platform's is under way on its thread. Its context is the same as ever: nobody but the module writes to it, and
-/// it says nothing that this call uses.
+/// Calls a module of the kernel domain without input, output and callees, while no call of this platform is running on
+/// its thread.
+///
+/// The image's own context is used. Only the module writes to it, and this call uses nothing of what is in it.
 #[inline(always)]
 pub(crate) fn call_fast(
     call: &Call<'_, Image>,
@@ -67,7 +69,7 @@ pub(crate) fn call_fast(
     None
 }
 
-/// Calls a module, in any way.
+/// Calls a module; handles every case.
 #[inline(never)]
 pub(crate) fn call(
     call: Call<'_, Image>,
@@ -83,7 +85,7 @@ pub(crate) fn call(
         thread.activation.begin(&call, call.image.stack_top);
         return enter(&call, output, &thread.activation, thread, callees);
     };
-    // It lies in the other one, and has a stack and an activation of its own.
+    // The call is nested in the running one, and has its own stack and activation.
     let top = call.image.stack_top;
     let stack = thread.stack.above(top, under_way.stack_top());
     let waiting = under_way.thread().watch_slot.call();
@@ -97,7 +99,7 @@ pub(crate) fn call(
     returned
 }
 
-/// Makes a call that was noted, with a context of its own.
+/// Makes a call that was recorded in `activation`, with a context of its own.
 fn enter(
     call: &Call<'_, Image>,
     output: &mut [u8],
@@ -114,13 +116,13 @@ fn enter(
     let mut returned = decode_return(left, fast, activation);
     activation.clear_buffers();
     if let Ok(returned) = &mut returned {
-        // The module could have written any length.
+        // The module may have written any length.
         returned.outcome.output_length = context.output_length().min(capacity);
     }
     returned
 }
 
-/// What came of a call, of whose output nothing is known yet.
+/// Returns the outcome of a call, without its output's length.
 #[inline(never)]
 fn decode_return(
     left: u64,
@@ -137,7 +139,7 @@ fn decode_return(
     }
 }
 
-/// Goes through the trampoline, onto a stack that begins there. Says how it was left.
+/// Calls the entry through the trampoline, on the stack whose top is `stack_top`. Returns the exit reason.
 #[inline(always)]
 fn run_timed(
     call: &Call<'_, Image>,
@@ -146,13 +148,13 @@ fn run_timed(
     activation: &Activation,
     thread: &ThreadContext,
 ) -> (u64, FastReturn) {
-    // The watchdog's signal never finds a call with another one's budget.
+    // The budget is set first, so that the watchdog never applies another call's budget.
     thread.watch_slot.begin(call.image.time_us);
     let trampolines = if call.check_abi { &CHECKING_TRAMPOLINES } else { &TRAMPOLINES };
     let trampoline = trampolines[call.timing as usize];
     let (result, left, end): (u64, u64, u64);
-    // SAFETY: the entry lies in the sealed text of an image, as validation made sure; a fault in it ends
-    // here by way of the signal handler. What the trampoline does not keep is given up here.
+    // SAFETY: the entry lies in the sealed text of an image, as validation ensured; after a fault in it, the signal
+    // handler resumes here. All registers that the trampoline does not preserve are clobbered here.
     unsafe {
         asm!(
             "call rdx",
@@ -170,30 +172,30 @@ fn run_timed(
         );
     }
     let cycles = end.saturating_sub(activation.start());
-    // The upper half of the register means nothing.
+    // The upper half of the register is meaningless.
     (left, FastReturn { result: result as u32 as i32, cycles })
 }
 
-/// What the trampoline itself finds out, when a call returns.
+/// The fault that the trampoline itself detects when a call returns.
 const CLOBBERED_REGISTER: Fault = Fault { kind: FaultKind::ClobberedRegister, offset: Some(0), address: None };
 
-/// A fault nobody noted, which can't be.
+/// The fault if none was recorded, which can't happen.
 const UNKNOWN: Fault = Fault { kind: FaultKind::GeneralProtection, offset: None, address: None };
 
-/// What this thread keeps for the trampoline.
+/// Returns this thread's word for the trampoline.
 pub(crate) fn current_call() -> &'static CurrentCall {
-    // SAFETY: the word is there as long as the thread, which the platform and its calls never leave.
+    // SAFETY: the word exists as long as the thread, which the platform and its calls never leave.
     unsafe { &*bareflow_host_thread().cast() }
 }
 
-/// The call under way on this thread.
+/// Returns this thread's running call.
 pub(crate) fn current<'call>() -> Option<&'call Activation> {
-    // SAFETY: an activation is there until its caller takes it out of the word; while a call is under way, its
-    // caller waits. Signal handlers, services and calls inside of calls end before it does.
+    // SAFETY: an activation exists until its caller removes it from the word; while a call is running, its caller
+    // waits. Signal handlers, services and nested calls end before it does.
     unsafe { current_call().load(Ordering::Relaxed).as_ref() }.filter(|activation| activation.is_under_way())
 }
 
-/// Where a call goes on that is ended from outside.
+/// Returns the address where a call that is ended from outside continues.
 pub(crate) fn recovery() -> u64 {
     bareflow_host_recover as *const () as u64
 }

@@ -1,6 +1,6 @@
-//! The budgets of the images that a platform has loaded, as it and the watchdog know them.
+//! The budgets of the images that a platform has loaded, shared between it and the watchdog.
 //!
-//! Where there is one image with a budget already, another one costs no more than counting it.
+//! If another image already has the same budget, a new image only increments a counter.
 
 use std::cell::RefCell;
 use std::io;
@@ -10,16 +10,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::{NEWS, list, watch};
 use crate::signals;
 
-/// A budget, and how many images have it.
+/// A budget, and the number of images with it.
 #[derive(Debug)]
 pub(super) struct Budget {
     pub time_us: u32,
-    /// Only the platform changes it.
+    /// Changed only by the platform.
     images: AtomicUsize,
 }
 
 impl Budget {
-    /// Whether any image has it.
+    /// Whether any image has this budget.
     pub fn is_used(&self) -> bool {
         self.images.load(Ordering::Relaxed) > 0
     }
@@ -29,11 +29,11 @@ impl Budget {
 #[derive(Debug, Default)]
 pub(crate) struct Expected(RefCell<Vec<Arc<Budget>>>);
 
-/// So many budgets are kept at the least, used or not.
+/// The number of budgets that are kept in any case, used or not.
 const KEPT: usize = 8;
 
 impl Expected {
-    /// Takes note of an image's budget.
+    /// Adds an image's budget.
     ///
     /// # Errors
     /// When the system does not let the watchdog's thread start.
@@ -52,11 +52,11 @@ impl Expected {
         if images > 0 {
             return Ok(());
         }
-        // The watchdog may have dropped it since it was used last.
+        // The watchdog may have dropped the budget since it was last used.
         announce(budget).inspect_err(|_| budget.images.store(0, Ordering::Relaxed))
     }
 
-    /// An image that had this budget is gone.
+    /// Removes the budget of an image that is gone.
     pub fn forget(&self, time_us: u32) {
         if let Some(budget) = self.0.borrow().iter().find(|budget| budget.time_us == time_us) {
             let images = budget.images.load(Ordering::Relaxed);
@@ -67,12 +67,12 @@ impl Expected {
 
 impl Drop for Expected {
     fn drop(&mut self) {
-        // Images may have been lost.
+        // Some images may not have been released.
         self.0.get_mut().iter().for_each(|budget| budget.images.store(0, Ordering::Relaxed));
     }
 }
 
-/// Has the watchdog know of a budget, if it does not.
+/// Adds a budget to the watchdog's list, if it is not in it.
 fn announce(budget: &Arc<Budget>) -> io::Result<()> {
     let mut list = list();
     if !list.runs {

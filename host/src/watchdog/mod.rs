@@ -1,7 +1,7 @@
-//! The watchdog: a thread that looks from time to time at the calls under way
-//! in the kernel domain, and sends a signal to those whose time is over.
+//! The watchdog: a thread that regularly checks the running calls in the kernel domain, and sends a signal to those
+//! whose time is over.
 //!
-//! A call does no more for it than to write its budget down.
+//! All that a call does for it is to store its budget.
 
 pub(crate) mod budgets;
 
@@ -14,51 +14,54 @@ use crate::activation::Activation;
 use crate::stopwatch::{self, RunClock, Stopwatch};
 use budgets::Budget;
 
-/// The signal a late call gets.
+/// The signal for a call whose time is over.
 pub(crate) const SIGNAL: libc::c_int = libc::SIGVTALRM;
 
-/// How often the watchdog looks, in microseconds: four times in the smallest budget, within these.
+/// The limits of the watchdog's interval, in microseconds; it is a quarter of the smallest budget.
 const TICK_RANGE_US: (u64, u64) = (1_000, 50_000);
 
-/// So many times the watchdog looks before it forgets a budget that no image has: to wake it takes longer than a load.
+/// The number of checks after which the watchdog drops a budget that no image has. Adding one again takes longer than a
+/// load, so it is kept for a while.
 const IDLE_CHECKS: u32 = 100;
 
-/// Calls inside of each other whose time is known: twice as many as modules can bring about, since a call
-/// that waits for another one counts as one more.
+/// The number of nested calls whose time is tracked: twice as many as modules can cause, since a call that waits for
+/// another one counts as one more.
 const DEPTH: usize = 4 * bareflow_loader::MAX_DEPTH;
 
-/// Where a mark begins, in bits.
+/// The position of the mark in a call's word, in bits.
 const MARK_SHIFT: u32 = 32;
 
-/// What the watchdog sees of a thread. It is never freed, so that a signal that
-/// comes when the thread is at its end finds it, too.
+/// The watchdog's view of a thread.
+///
+/// It is never freed, so a signal that arrives when the thread is ending can still use it.
 #[derive(Debug)]
 pub(crate) struct WatchSlot {
-    /// Whether there is a thread it is for.
+    /// Whether the slot belongs to a thread.
     taken: AtomicBool,
-    /// The activation of the outermost call, under way or not; null before the first.
+    /// The activation of the outermost call, running or not; null before the first call.
     activation: AtomicPtr<Activation>,
-    /// The budget, in microseconds, of the innermost call or, without one, the last.
+    /// The budget, in microseconds, of the innermost call, or of the last one if none is running.
+    ///
     /// The watchdog adds a mark in the upper half, which the next call overwrites.
     call: AtomicU64,
     /// The call whose time is over.
     overdue: AtomicU64,
-    /// Nanoseconds that modules took which the innermost call called: as they passed, and as this thread ran them.
+    /// The time that callees of the innermost call took, in nanoseconds: elapsed time, and this thread's CPU time.
     inner: [AtomicU64; 2],
 }
 
-/// What the watchdog knows of a call that waits for another module.
+/// The watchdog's data of a call that waits for another module.
 pub(crate) struct PausedCall {
     call: u64,
     inner: [u64; 2],
     since: [Duration; 2],
 }
 
-/// The budget of nobody, in microseconds: more than an hour.
+/// The budget that stands for no call, in microseconds: more than an hour.
 const NO_BUDGET_US: u64 = u32::MAX as u64;
 
 impl WatchSlot {
-    /// One that nobody looks at.
+    /// Returns a slot that is not watched.
     pub const fn unused() -> WatchSlot {
         WatchSlot {
             taken: AtomicBool::new(false),
@@ -69,38 +72,38 @@ impl WatchSlot {
         }
     }
 
-    /// That of this thread.
+    /// Returns this thread's slot.
     pub fn of_thread() -> &'static WatchSlot {
         SLOT.with(|own| own.watch_slot)
     }
 
-    /// Notes whose calls are watched from now on.
+    /// Sets the activation whose calls are watched from now on.
     pub fn watch(&self, activation: *mut Activation) {
         self.activation.store(activation, Ordering::Release);
     }
 
-    /// Notes that an activation is about to go.
+    /// Removes an activation that is about to be dropped.
     pub fn forget(&self, activation: *mut Activation) {
-        // The watchdog looks at activations only while it has the list.
+        // The watchdog accesses activations only while it holds the list's lock.
         let _list = list();
         if self.activation.load(Ordering::Relaxed) == activation {
             self.activation.store(null_mut(), Ordering::Relaxed);
         }
     }
 
-    /// Notes that a call begins.
+    /// Records the start of a call.
     #[inline(always)]
     pub fn begin(&self, budget_us: u32) {
         self.call.store(budget_us.into(), Ordering::Relaxed);
     }
 
-    /// Notes that a call goes on which another one was inside of.
+    /// Records that a call continues after a nested one.
     #[cold]
     pub fn go_on(&self, call: u64) {
         self.call.store(call, Ordering::Relaxed);
     }
 
-    /// Notes that the call under way waits for another module, whose time is none of its own.
+    /// Records that the running call waits for another module, whose time does not count for it.
     #[cold]
     pub fn pause(&self) -> PausedCall {
         let call = self.call.swap(NO_BUDGET_US, Ordering::AcqRel);
@@ -108,7 +111,7 @@ impl WatchSlot {
         PausedCall { call, inner, since: stopwatch::now() }
     }
 
-    /// Notes that it goes on. Returns how long that took: as it passed, and as this thread ran it.
+    /// Records that the call continues. Returns how long it waited: elapsed time, and this thread's CPU time.
     #[cold]
     pub fn resume(&self, PausedCall { call, inner, since }: PausedCall) -> [Duration; 2] {
         let took = elapsed(stopwatch::now(), since);
@@ -120,24 +123,24 @@ impl WatchSlot {
         took
     }
 
-    /// What is to be left out of the time of the call under way.
+    /// Returns the time that does not count for the running call.
     fn inner(&self) -> [Duration; 2] {
         [0, 1].map(|index: usize| Duration::from_nanos(self.inner[index].load(Ordering::Acquire)))
     }
 
-    /// The call under way.
+    /// Returns the running call's word.
     pub fn call(&self) -> u64 {
         self.call.load(Ordering::Acquire)
     }
 
-    /// Whether the time of the call under way is over.
+    /// Whether the running call's time is over.
     pub fn is_overdue(&self) -> bool {
         let call = self.call();
         call >> MARK_SHIFT != 0 && self.overdue.load(Ordering::Relaxed) == call
     }
 }
 
-/// A thread's entry in the watchdog's list, as long as there is the thread.
+/// A thread's entry in the watchdog's list, which is released when the thread ends.
 struct SlotGuard {
     watch_slot: &'static WatchSlot,
 }
@@ -150,7 +153,7 @@ impl SlotGuard {
     fn enter() -> SlotGuard {
         let mut list = list();
         let free = list.threads.iter_mut().find(|entry| !entry.watch_slot.taken.load(Ordering::Relaxed));
-        // SAFETY: takes nothing and always succeeds.
+        // SAFETY: takes no arguments and always succeeds.
         let id = unsafe { libc::gettid() };
         let watch_slot = match free {
             Some(entry) => {
@@ -177,7 +180,7 @@ impl Drop for SlotGuard {
 
 struct List {
     threads: Vec<ThreadEntry>,
-    /// The budgets of the images loaded, or that were loaded not long ago, and how often they were found to be unused.
+    /// The budgets of images that are loaded, or were until recently, with the number of checks that found them unused.
     budgets: Vec<(Arc<Budget>, u32)>,
     runs: bool,
 }
@@ -185,26 +188,26 @@ struct List {
 struct ThreadEntry {
     watch_slot: &'static WatchSlot,
     id: libc::pid_t,
-    /// Calls that were marked, the innermost last.
+    /// The marked calls, innermost last.
     seen: Vec<(u64, Stopwatch, [Duration; 2])>,
     marks: u32,
 }
 
 static LIST: Mutex<List> = Mutex::new(List { threads: Vec::new(), budgets: Vec::new(), runs: false });
 
-/// What was added.
+/// Returns the differences.
 fn elapsed([passed, ran]: [Duration; 2], before: [Duration; 2]) -> [Duration; 2] {
     [passed.saturating_sub(before[0]), ran.saturating_sub(before[1])]
 }
 
-/// Tells the watchdog that there are other budgets.
+/// Signalled when there are new budgets.
 static NEWS: Condvar = Condvar::new();
 
 fn list() -> MutexGuard<'static, List> {
     LIST.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What the watchdog does.
+/// Runs the watchdog.
 fn watch() {
     let mut list = list();
     loop {
@@ -226,15 +229,15 @@ fn watch() {
 impl ThreadEntry {
     fn check(&mut self) {
         let activation = self.watch_slot.activation.load(Ordering::Acquire);
-        // SAFETY: an activation that is there goes only when it is noted nowhere, for which the list is
-        // locked. Of all of it only a word that is written whole is read.
+        // SAFETY: an activation is dropped only after it has been removed from the slot, which requires the list's
+        // lock. Only an atomic word of it is read.
         let calls = unsafe { activation.as_ref() }.is_some_and(Activation::is_under_way);
         if !calls {
             self.seen.clear();
             return;
         }
         let call = self.watch_slot.call();
-        // Calls that were inside of this one have ended.
+        // Calls that were nested in this one have ended.
         while self.seen.last().is_some_and(|(last, ..)| last >> MARK_SHIFT > call >> MARK_SHIFT)
             && call >> MARK_SHIFT != 0
         {
@@ -243,10 +246,10 @@ impl ThreadEntry {
         match self.seen.last() {
             Some((last, time, before)) if *last == call => {
                 let inner = self.watch_slot.inner();
-                // One that waits meanwhile has other figures.
+                // If the call waits now, its word differs.
                 if time.left_without(elapsed(inner, *before)).is_none() && self.watch_slot.call() == call {
                     self.watch_slot.overdue.store(call, Ordering::Relaxed);
-                    // SAFETY: a signal to a thread of this process that is there.
+                    // SAFETY: sends a signal to an existing thread of this process.
                     unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), self.id, SIGNAL) };
                 }
             }
@@ -254,14 +257,14 @@ impl ThreadEntry {
         }
     }
 
-    /// Marks a call that is new.
+    /// Marks a new call.
     fn mark(&mut self, call: u64) {
         self.marks = self.marks.wrapping_add(1).max(1);
         let (budget, inner) = (call as u32, self.watch_slot.inner());
         let marked = u64::from(self.marks) << MARK_SHIFT | u64::from(budget);
-        // One that another has followed meanwhile is left alone.
+        // If another call has started in the meantime, it is not marked.
         if self.watch_slot.call.compare_exchange(call, marked, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            // The last one may have ended long since; the first ones have not.
+            // The last entry may have ended long ago; the first ones have not.
             self.seen.truncate(DEPTH - 1);
             let time = Stopwatch::start(RunClock::of_thread(self.id), budget);
             self.seen.push((marked, time, inner));
