@@ -1,16 +1,16 @@
-//! Numbers in bytes, little-endian. What lies outside is read as zero.
+//! Little-endian numbers in byte slices. Bytes outside the slice read as zero.
 
-/// One byte.
+/// Reads one byte.
 pub fn u8_at(bytes: &[u8], offset: usize) -> u8 {
     bytes.get(offset).copied().unwrap_or_default()
 }
 
-/// Two bytes.
+/// Reads two bytes.
 pub fn u16_at(bytes: &[u8], offset: usize) -> u16 {
     u16::from_le_bytes([u8_at(bytes, offset), u8_at(bytes, offset + 1)])
 }
 
-/// Four bytes.
+/// Reads four bytes.
 pub fn u32_at(bytes: &[u8], offset: usize) -> u32 {
     u32::from(u16_at(bytes, offset)) | u32::from(u16_at(bytes, offset + 2)) << 16
 }

@@ -1,45 +1,44 @@
-//! What is asked of a disk.
+//! The interface to a disk.
 
 use core::fmt;
 
-/// Bytes of a sector.
+/// The size of a sector, in bytes.
 pub const SECTOR_SIZE: usize = 512;
 
-/// One sector's bytes.
+/// The bytes of one sector.
 pub(crate) type Sector = [u8; SECTOR_SIZE];
 
 /// A disk, in sectors of [`SECTOR_SIZE`] bytes.
 ///
-/// A sector is written as a whole or not at all, even when power goes. Until
-/// [`flush`](BlockDevice::flush) returns, any of the writes since the last one may
-/// be lost, whichever came first.
+/// A sector is written either completely or not at all, even if power is lost. Until [`flush`](BlockDevice::flush)
+/// returns, any of the writes since the last flush may be lost, whatever their order.
 pub trait BlockDevice {
-    /// How many sectors there are.
+    /// Returns the number of sectors.
     fn sectors(&self) -> u64;
 
-    /// Reads the sectors from `first` on. The length of `into` is a multiple of [`SECTOR_SIZE`].
+    /// Reads sectors, starting with `first`. The length of `into` is a multiple of [`SECTOR_SIZE`].
     ///
     /// # Errors
-    /// When the device can't.
+    /// When the device fails.
     fn read(&mut self, first: u64, into: &mut [u8]) -> Result<(), DeviceError>;
 
-    /// Writes the sectors from `first` on. The length of `from` is a multiple of [`SECTOR_SIZE`].
+    /// Writes sectors, starting with `first`. The length of `from` is a multiple of [`SECTOR_SIZE`].
     ///
     /// # Errors
-    /// When the device can't.
+    /// When the device fails.
     fn write(&mut self, first: u64, from: &[u8]) -> Result<(), DeviceError>;
 
-    /// Returns when all that was written is there to stay.
+    /// Returns when all earlier writes are permanent.
     ///
     /// # Errors
-    /// When the device can't.
+    /// When the device fails.
     fn flush(&mut self) -> Result<(), DeviceError>;
 }
 
-/// Why a device did not do what it was asked for.
+/// A device's failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeviceError {
-    /// What it says.
+    /// The device's message.
     pub reason: &'static str,
 }
 

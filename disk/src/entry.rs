@@ -1,4 +1,4 @@
-//! One file or folder, as its folder's entry says.
+//! The entry of a file or folder.
 
 use alloc::string::String;
 use core::ops::RangeInclusive;
@@ -7,48 +7,49 @@ use crate::bytes::{put, u8_at, u16_at, u32_at};
 use crate::error::DiskError;
 use crate::stamp::Stamp;
 
-/// Bytes of an entry.
+/// The size of an entry, in bytes.
 pub const ENTRY_SIZE: usize = 32;
 
-/// An entry's bytes.
+/// The bytes of an entry.
 pub type DirectoryEntry = [u8; ENTRY_SIZE];
 
-/// First byte of an entry behind which there is none.
+/// The first byte of the entry that marks the end of a folder.
 pub const LAST: u8 = 0;
-/// First byte of an entry that is free.
+/// The first byte of a free entry.
 pub const FREE: u8 = 0xe5;
 
-/// Attributes: volume label, folder, archive, and all of a long name's part.
+/// Attributes: volume label, folder, archive, and the combination that marks a part of a long name.
 const LABEL: u8 = 0x08;
 const FOLDER: u8 = 0x10;
 const ARCHIVE: u8 = 0x20;
 const LONG_NAME: u8 = 0x0f;
 
-/// A short name: eight letters and three, filled up with spaces.
+/// A short name: eight characters and three, padded with spaces.
 pub type ShortName = [u8; 11];
 
 /// A file or folder, as it was when its folder was listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File {
-    /// Its long name, or else its short one. Control characters are shown as `?`.
+    /// The long name, or else the short one. Control characters are shown as `?`.
     pub name: String,
-    /// Its length in bytes; 0 for a folder.
+    /// The file's length in bytes; 0 for a folder.
     pub bytes: u64,
-    /// Whether it is a folder.
+    /// Whether this is a folder.
     pub folder: bool,
-    /// When it was changed last: which of two is newer.
+    /// The time of the last change, which shows which of two files is newer.
     pub stamp: Stamp,
-    /// What keeps it from being read, as far as its entry shows.
+    /// The reason why it can't be read, as far as the entry shows it.
     pub problem: Option<DiskError>,
     pub(crate) short: ShortName,
     pub(crate) first_cluster: u32,
-    /// Its entries' numbers in the folder: long name first, the entry itself last.
+    /// The numbers of its entries in the folder: those of the long name first, the entry itself last.
     pub(crate) entries: RangeInclusive<u32>,
 }
 
 impl File {
-    /// Whether its name ends in `.mod`; a folder's may, too. macOS puts a file of its own beside each that it copies:
-    /// `._NAME.mod` is none.
+    /// Whether the name ends in `.mod`; a folder's may, too.
+    ///
+    /// A name such as `._NAME.mod` does not count: macOS puts such a file beside each file that it copies.
     #[must_use]
     pub fn is_module(&self) -> bool {
         if self.name.starts_with("._") {
@@ -59,20 +60,20 @@ impl File {
     }
 }
 
-/// Whether the entry is a part of a long name.
+/// Whether an entry is a part of a long name.
 pub fn is_long_name(entry: &DirectoryEntry) -> bool {
     u8_at(entry, 11) & 0x3f == LONG_NAME
 }
 
-/// Whether the entry is a file or a folder, other than the folder itself and the one above.
+/// Whether an entry is a file or folder, other than the folder itself and its parent.
 pub fn is_file(entry: &DirectoryEntry) -> bool {
     u8_at(entry, 11) & LABEL == 0 && u8_at(entry, 0) != b'.'
 }
 
-/// What an entry says, without a name.
+/// Decodes an entry, except for the name.
 pub fn read(entry: &DirectoryEntry, entries: RangeInclusive<u32>, wide: bool) -> File {
     let folder = u8_at(entry, 11) & FOLDER != 0;
-    // FAT16 keeps something else where FAT32 has the upper half.
+    // FAT16 uses the field that has the cluster's upper half in FAT32 for something else.
     let high = if wide { u32::from(u16_at(entry, 20)) } else { 0 };
     let mut short = [0; 11];
     put(&mut short, 0, entry);
@@ -88,7 +89,7 @@ pub fn read(entry: &DirectoryEntry, entries: RangeInclusive<u32>, wide: bool) ->
     }
 }
 
-/// A file's entry.
+/// Encodes a file's entry.
 pub fn write(short: &ShortName, first_cluster: u32, bytes: u32, stamp: Stamp) -> DirectoryEntry {
     let mut entry = [0; ENTRY_SIZE];
     let [low, high_low, high, highest] = first_cluster.to_le_bytes();
@@ -101,15 +102,15 @@ pub fn write(short: &ShortName, first_cluster: u32, bytes: u32, stamp: Stamp) ->
     entry
 }
 
-/// Sets the date of the last change.
+/// Sets the time of the last change.
 pub fn put_stamp(entry: &mut [u8], stamp: Stamp) {
     put(entry, 22, &stamp.0.to_le_bytes());
 }
 
-/// Bytes of a short name as it is shown: both its parts and the point.
+/// The longest short name when shown, in bytes: both parts and the dot.
 const SHORT_NAME_SHOWN: usize = 12;
 
-/// The short name as it is shown: `NAME.EXT`, in small letters where the entry says so.
+/// Formats the short name: `NAME.EXT`, in lower case where the entry says so.
 pub fn short_name(entry: &DirectoryEntry) -> Result<String, DiskError> {
     let (base, ending) = (entry.get(..8).unwrap_or_default(), entry.get(8..11).unwrap_or_default());
     let case = u8_at(entry, 12);

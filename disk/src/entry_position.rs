@@ -1,4 +1,4 @@
-//! Changing a folder's entries: finding a free one, and changing those of a file.
+//! Changes of a folder's entries: finding a free one, and changing those of a file.
 
 use crate::device::BlockDevice;
 use crate::entry::{ENTRY_SIZE, FREE, File, LAST};
@@ -7,18 +7,18 @@ use crate::folder::{ENTRIES, Walk};
 use crate::layout::Folder;
 use crate::{Disk, fallible};
 
-/// Where an entry is to be written.
+/// The position for a new entry.
 pub struct EntryPosition {
-    /// The sector.
+    /// The sector's number.
     pub sector: u64,
-    /// The entry's offset there.
+    /// The entry's offset in the sector.
     pub offset: usize,
-    /// The sector that must not be read beyond, where the entry takes the place of the mark.
+    /// The next sector, to which the end mark must move, if the entry replaces it in the last entry of its sector.
     pub end: Option<u64>,
 }
 
 impl<D: BlockDevice> Disk<D> {
-    /// The first free entry of a folder; none where the folder has to grow. And its last cluster.
+    /// Finds the first free entry of a folder; `None` if the folder must grow. Also returns the folder's last cluster.
     pub(crate) fn find_position(&mut self, folder: Folder) -> Result<(Option<EntryPosition>, u32), DiskError> {
         let mut walk = Walk::new(folder);
         while let Some(sector) = self.next_sector(&mut walk)? {
@@ -27,7 +27,7 @@ impl<D: BlockDevice> Disk<D> {
             let free = |entry: &[u8; ENTRY_SIZE]| matches!(entry.first(), Some(&LAST | &FREE));
             let Some(index) = entries.position(free) else { continue };
             let offset = index * ENTRY_SIZE;
-            // In the sector's last entry the mark moves on to the next sector, if there is one.
+            // If the mark is the sector's last entry, it moves to the next sector, if there is one.
             let at_end = bytes.get(offset) == Some(&LAST) && index + 1 == ENTRIES as usize;
             let end = if at_end { self.next_sector(&mut walk)? } else { None };
             return Ok((Some(EntryPosition { sector, offset, end }), walk.cluster));
@@ -35,7 +35,7 @@ impl<D: BlockDevice> Disk<D> {
         if self.may_grow(&walk) { Ok((None, walk.cluster)) } else { Err(DiskError::FolderFull) }
     }
 
-    /// Changes all entries of a file. `change` learns whether the entry is the file's own, its last.
+    /// Changes all entries of a file. `change` is told whether the entry is the file's own, which is the last one.
     pub(crate) fn change_entries(
         &mut self,
         folder: Folder,

@@ -1,4 +1,4 @@
-//! What can be wrong with a disk, a folder, a file, or a save.
+//! Errors of a disk, a folder, a file, or a save.
 
 use alloc::string::String;
 use core::fmt;
@@ -7,122 +7,122 @@ use crate::device::DeviceError;
 use crate::file::MAX_FILE_SIZE;
 use crate::folder::MAX_FILES;
 
-/// What was found, what was expected, and what to do.
+/// An error. The text says what was found, what was expected, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DiskError {
     /// The device failed at these sectors.
     Device {
-        /// What it was asked for: read, write or flush.
+        /// The action that failed: read, write or flush.
         action: &'static str,
         /// The first sector.
         sector: u64,
-        /// What it says.
+        /// The device's message.
         error: DeviceError,
     },
-    /// The first sector is no partition table.
+    /// The first sector is not a partition table.
     NoPartitionTable {
-        /// Its last two bytes.
+        /// The sector's last two bytes.
         found: u16,
     },
-    /// The disk has a table of the newer kind.
+    /// The disk has a GUID partition table.
     GuidPartitionTable,
     /// No partition is FAT16 or FAT32.
     NoPartition {
-        /// The types that were found.
+        /// The partition types that were found.
         found: [u8; 4],
     },
     /// The partition lies outside the disk.
     PartitionOutside {
-        /// Its first sector.
+        /// The partition's first sector.
         start: u64,
-        /// Its length in sectors.
+        /// The partition's length in sectors.
         sectors: u64,
         /// The disk's length in sectors.
         disk: u64,
     },
     /// The partition's first sector does not describe a FAT16 or FAT32 file system.
     BootSector {
-        /// Which of its fields.
+        /// The field's name.
         field: &'static str,
-        /// What it says.
+        /// The field's value.
         found: u64,
-        /// What was expected.
+        /// The expected value.
         expected: &'static str,
     },
-    /// The file system is of a kind that is not read here.
+    /// The file system is of a kind that is not supported.
     Unsupported {
-        /// Which field of its first sector says so.
+        /// The name of the field, in the partition's first sector, that shows the kind.
         field: &'static str,
-        /// What it says.
+        /// The field's value.
         found: u64,
-        /// What was expected.
+        /// The expected value.
         expected: &'static str,
     },
     /// There is no folder `/modules`.
     NoModulesFolder,
-    /// A folder's clusters don't end.
+    /// A folder's cluster chain does not end.
     FolderTooLong,
     /// A folder has more names than are read.
     TooManyFiles,
-    /// A cluster chain leads to a cluster that isn't one.
+    /// A cluster chain leads to a number that is not a cluster's.
     ClusterOutside {
-        /// The number found.
+        /// The number that was found.
         found: u32,
-        /// The highest there is.
+        /// The highest cluster number.
         highest: u32,
     },
     /// A cluster chain leads to a cluster that is free or bad.
     ClusterUnused {
-        /// Its number.
+        /// The cluster's number.
         cluster: u32,
     },
     /// A file's chain ends before the file does.
     ChainTooShort {
-        /// Clusters found.
+        /// The number of clusters that were found.
         found: u64,
-        /// Clusters the file's length needs.
+        /// The number of clusters that the file's length needs.
         expected: u64,
     },
-    /// A file's chain goes on behind the file's end.
+    /// A file's chain continues after the file's end.
     ChainTooLong {
-        /// Clusters the file's length needs.
+        /// The number of clusters that the file's length needs.
         expected: u64,
     },
-    /// A folder where a file was expected.
+    /// A folder was found where a file was expected.
     IsFolder,
-    /// The file is larger than any module may be.
+    /// The file is larger than a module may be.
     TooLarge {
-        /// Its length.
+        /// The file's length in bytes.
         found: u64,
     },
-    /// The kernel has no memory for the file.
+    /// The kernel has no memory left.
     OutOfMemory {
-        /// Its length.
+        /// The number of bytes that were requested.
         wanted: u64,
     },
-    /// What is to be saved is no blob of that module.
+    /// The blob to be saved is not one of the named module.
     NotThatModule {
         /// The module.
         expected: String,
     },
     /// The disk is full.
     NoSpace {
-        /// Bytes that are needed, in whole clusters.
+        /// The bytes that are needed, in whole clusters.
         needed: u64,
-        /// Bytes that are free.
+        /// The bytes that are free.
         free: u64,
     },
-    /// The folder has no room for one more name, and can't grow.
+    /// The folder has no room for another name, and can't grow.
     FolderFull,
-    /// No file can be later than the one there is.
+    /// No time of change can be later than that of the newest file.
     NoLaterStamp {
-        /// The file with the latest date there is.
+        /// The newest file.
         file: String,
     },
-    /// No name is left for the file.
+    /// There is no unused name left for the file.
     NoName,
-    /// The folder's entry is not the one that was listed.
+    /// The folder's entry has changed since it was listed.
     EntryChanged {
         /// The file.
         file: String,
@@ -130,16 +130,16 @@ pub enum DiskError {
 }
 
 impl DiskError {
-    /// Says where the device failed.
+    /// Returns a function that turns a device's failure into an error with `action` and `sector`.
     pub(crate) fn device(action: &'static str, sector: u64) -> impl FnOnce(DeviceError) -> DiskError {
         move |error| DiskError::Device { action, sector, error }
     }
 }
 
-/// What mends a file system.
+/// Advice to repair a file system.
 const REPAIR: &str = "check the partition with fsck.vfat, or make a new disk with `bareflow disk create`";
 
-/// What makes a disk that can be read.
+/// Advice to make a supported disk.
 const CREATE: &str = "make the disk with `bareflow disk create`";
 
 impl fmt::Display for DiskError {

@@ -1,4 +1,4 @@
-//! Taking memory where a disk or a request decides how much: what there is no memory for is an error.
+//! Fallible allocation, for sizes that depend on a disk or a request: a lack of memory is an error.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -6,14 +6,14 @@ use core::fmt::{self, Write};
 
 use crate::error::DiskError;
 
-/// Puts `item` behind those of `list`.
+/// Appends `item` to `list`.
 pub fn push<Item>(list: &mut Vec<Item>, item: Item) -> Result<(), DiskError> {
     list.try_reserve(1).map_err(|_| DiskError::OutOfMemory { wanted: size_of::<Item>() as u64 })?;
     list.push(item);
     Ok(())
 }
 
-/// The same text, in memory of its own.
+/// Copies a text into memory of its own.
 pub fn copy(text: &str) -> Result<String, DiskError> {
     format(format_args!("{text}"))
 }
@@ -21,12 +21,12 @@ pub fn copy(text: &str) -> Result<String, DiskError> {
 /// Formats a text.
 pub fn format(arguments: fmt::Arguments<'_>) -> Result<String, DiskError> {
     let mut text = Text(String::new(), 0);
-    // A value that can't show itself leaves its text unfinished, which only memory does here.
+    // Formatting of values does not fail here, so an error always means that memory ran out.
     text.write_fmt(arguments).map_err(|_| DiskError::OutOfMemory { wanted: text.1 })?;
     Ok(text.0)
 }
 
-/// A text that grows, and the bytes that were asked for last.
+/// A growing text, and the number of bytes that were requested last.
 struct Text(String, u64);
 
 impl Write for Text {

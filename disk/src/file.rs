@@ -1,4 +1,4 @@
-//! Reading files: every length and every cluster is checked before memory is taken.
+//! Reading of files: every length and every cluster is checked before memory is allocated.
 
 use alloc::vec::Vec;
 
@@ -8,11 +8,11 @@ use crate::entry::File;
 use crate::error::DiskError;
 use crate::table::ClusterLink;
 
-/// Longest file that is read or saved, in bytes.
+/// The longest file that is read or saved, in bytes.
 pub const MAX_FILE_SIZE: u64 = 16 << 20;
 
 impl<D: BlockDevice> Disk<D> {
-    /// The bytes of a file that was listed and not saved over since.
+    /// Reads a file that was listed and has not been overwritten by a save since.
     ///
     /// # Errors
     /// When it is a folder or too large, its clusters don't fit its length, or they can't be read.
@@ -30,7 +30,8 @@ impl<D: BlockDevice> Disk<D> {
         Ok(bytes)
     }
 
-    /// The first bytes of a file, as many as `into` has and a sector at the most; `false` where it has fewer.
+    /// Reads the first bytes of a file into `into`, which is at most a sector long. Returns `false` if the file is
+    /// shorter.
     pub(crate) fn read_head(&mut self, file: &File, into: &mut [u8]) -> Result<bool, DiskError> {
         if file.folder || file.bytes < into.len() as u64 {
             return Ok(false);
@@ -40,7 +41,7 @@ impl<D: BlockDevice> Disk<D> {
         Ok(true)
     }
 
-    /// Whether these are the file's bytes. A file that can't be read has others.
+    /// Whether the file's contents are `bytes`. A file that can't be read counts as different.
     pub(crate) fn holds(&mut self, file: &File, bytes: &[u8]) -> Result<bool, DiskError> {
         if file.bytes != bytes.len() as u64 {
             return Ok(false);
@@ -61,8 +62,9 @@ impl<D: BlockDevice> Disk<D> {
         Ok(true)
     }
 
-    /// The clusters of a file: exactly as many as its length needs, none of them twice, since
-    /// a chain that comes back to itself has no end.
+    /// Returns the clusters of a file: exactly as many as its length needs.
+    ///
+    /// None occurs twice, since a chain that loops does not end after the expected number.
     pub(crate) fn chain(&mut self, file: &File) -> Result<Vec<u32>, DiskError> {
         let expected = check_length(file)?.div_ceil(self.layout.cluster_size());
         let mut chain = Vec::new();
@@ -92,7 +94,7 @@ impl<D: BlockDevice> Disk<D> {
         }
     }
 
-    /// Bytes from the beginning of sector `first` on; the last sector's end may be left out.
+    /// Reads bytes from the beginning of sector `first`; the last sector may be read in part.
     fn read_bytes(&mut self, first: u64, into: &mut [u8]) -> Result<(), DiskError> {
         let whole = into.len() / SECTOR_SIZE;
         let (sectors, rest) = into.split_at_mut(whole * SECTOR_SIZE);
@@ -107,7 +109,7 @@ impl<D: BlockDevice> Disk<D> {
     }
 }
 
-/// The file's length, if it is a file that may be read.
+/// Returns the length of a file that may be read.
 fn check_length(file: &File) -> Result<usize, DiskError> {
     if file.folder {
         return Err(DiskError::IsFolder);

@@ -1,4 +1,4 @@
-//! Folders: their sectors one by one, and what they list.
+//! Folders: their sectors one by one, and their listing.
 
 use alloc::vec::Vec;
 
@@ -10,36 +10,36 @@ use crate::long_name::LongName;
 use crate::table::ClusterLink;
 use crate::{Disk, MODULES, fallible};
 
-/// Most names that are read of a folder.
+/// The largest number of names that are read from a folder.
 pub const MAX_FILES: usize = 4096;
 
-/// Most sectors of a folder: 65536 entries.
+/// The largest number of sectors of a folder: 65536 entries.
 const MAX_SECTORS: u32 = 65536 / ENTRIES;
 
-/// Entries of a sector.
+/// The number of entries in a sector.
 pub const ENTRIES: u32 = (SECTOR_SIZE / ENTRY_SIZE) as u32;
 
-/// What is in a folder.
+/// The listing of a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listing {
-    /// Files and folders, in the folder's order.
+    /// The files and folders, in the folder's order.
     pub files: Vec<File>,
-    /// What kept the rest from being read, if anything.
+    /// The error that kept the rest from being read, if any.
     pub cut: Option<DiskError>,
 }
 
-/// A way through a folder's sectors.
+/// A position in a folder, which moves from sector to sector.
 #[derive(Debug)]
 pub struct Walk {
     folder: Folder,
-    /// Sectors passed.
+    /// The number of sectors passed.
     passed: u32,
-    /// The cluster it is in, or was in last.
+    /// The current cluster, or the last one at the end.
     pub cluster: u32,
 }
 
 impl Walk {
-    /// From the first sector on.
+    /// Starts at the first sector.
     pub fn new(folder: Folder) -> Walk {
         let cluster = if let Folder::Chain { cluster } = folder { cluster } else { 0 };
         Walk { folder, passed: 0, cluster }
@@ -47,7 +47,7 @@ impl Walk {
 }
 
 impl<D: BlockDevice> Disk<D> {
-    /// The folder `/modules`.
+    /// Finds the folder `/modules`.
     pub(crate) fn modules(&mut self) -> Result<Folder, DiskError> {
         let listing = self.list_folder(self.layout.root)?;
         let mut folders = listing.files.into_iter().filter(|file| file.folder);
@@ -58,11 +58,11 @@ impl<D: BlockDevice> Disk<D> {
         }
     }
 
-    /// What is in a folder, as far as it can be read.
+    /// Lists a folder, as far as it can be read.
     pub(crate) fn list_folder(&mut self, folder: Folder) -> Result<Listing, DiskError> {
         let mut files = Vec::new();
         match self.collect(folder, &mut files) {
-            // This is no fault of the folder's: its files would seem to be gone.
+            // The folder is not damaged: a partial listing would make its files seem to be gone.
             Err(error @ DiskError::OutOfMemory { .. }) => Err(error),
             collected => Ok(Listing { files, cut: collected.err() }),
         }
@@ -105,7 +105,7 @@ impl<D: BlockDevice> Disk<D> {
         Ok(file)
     }
 
-    /// The next sector of a folder, or `None` behind its last.
+    /// Returns the next sector of a folder, or `None` after the last one.
     pub(crate) fn next_sector(&mut self, walk: &mut Walk) -> Result<Option<u64>, DiskError> {
         let passed = walk.passed;
         walk.passed += 1;
@@ -131,12 +131,12 @@ impl<D: BlockDevice> Disk<D> {
         }
     }
 
-    /// Whether a folder that [`next_sector`](Disk::next_sector) came to the end of may grow by a cluster.
+    /// Whether a folder whose end [`next_sector`](Disk::next_sector) has reached may grow by a cluster.
     pub(crate) fn may_grow(&self, walk: &Walk) -> bool {
         matches!(walk.folder, Folder::Chain { .. }) && walk.passed - 1 + self.layout.cluster_sectors <= MAX_SECTORS
     }
 
-    /// One sector's bytes.
+    /// Reads one sector.
     pub(crate) fn read_sector(&mut self, sector: u64) -> Result<Sector, DiskError> {
         let mut bytes = [0; SECTOR_SIZE];
         self.device.read(sector, &mut bytes).map_err(DiskError::device("read", sector))?;
@@ -148,7 +148,7 @@ impl<D: BlockDevice> Disk<D> {
         self.device.write(sector, bytes).map_err(DiskError::device("write", sector))
     }
 
-    /// Returns when all that was written is there to stay.
+    /// Returns when all earlier writes are permanent.
     pub(crate) fn flush(&mut self) -> Result<(), DiskError> {
         self.device.flush().map_err(DiskError::device("flush", 0))
     }

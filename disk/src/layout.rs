@@ -1,6 +1,7 @@
-//! Where the parts of a file system lie, as its boot sector says (Microsoft's
-//! "FAT32 File System Specification", version 1.03). Whatever is taken from here
-//! lies inside the partition: all was checked once.
+//! The positions of a file system's parts, according to its boot sector (Microsoft, "FAT32 File System Specification",
+//! version 1.03).
+//!
+//! All values are checked once, when they are read: every position from here lies inside the partition.
 
 use crate::bytes::{u8_at, u16_at, u32_at};
 use crate::device::{BlockDevice, SECTOR_SIZE};
@@ -10,14 +11,14 @@ use crate::partition::Partition;
 /// The kind of file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Two bytes for each cluster in the table.
+    /// FAT16: two bytes for each cluster in the table.
     Fat16,
-    /// Four bytes.
+    /// FAT32: four bytes for each cluster in the table.
     Fat32,
 }
 
 impl Kind {
-    /// Its name.
+    /// Returns the kind's name.
     pub const fn name(self) -> &'static str {
         match self {
             Kind::Fat16 => "FAT16",
@@ -25,7 +26,7 @@ impl Kind {
         }
     }
 
-    /// Bytes for each cluster in the table.
+    /// Returns the size of a cluster's entry in the table, in bytes.
     pub const fn entry_size(self) -> usize {
         match self {
             Kind::Fat16 => 2,
@@ -34,51 +35,53 @@ impl Kind {
     }
 }
 
-/// Where a folder lies.
+/// The position of a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Folder {
-    /// The root of FAT16: these sectors.
+    /// Fixed sectors: the root of FAT16.
     Fixed {
-        /// The first one.
+        /// The first sector.
         first: u64,
-        /// How many.
+        /// The number of sectors.
         sectors: u32,
     },
     /// A chain of clusters.
     Chain {
-        /// The first one.
+        /// The first cluster.
         cluster: u32,
     },
 }
 
-/// Fewer clusters are FAT12; as many as the second, or more, FAT16 can't have. FAT32 should have more, but may have
-/// fewer: `mkfs.vfat -F 32` makes such.
+/// Limits of the number of clusters.
+///
+/// A file system with fewer than the first is FAT12. FAT16 must have fewer than the second. FAT32 should have at least
+/// as many, but may have fewer: `mkfs.vfat -F 32` makes such file systems.
 const FAT16_CLUSTERS: u64 = 4085;
 const FAT32_CLUSTERS: u64 = 65525;
 
-/// Numbers of clusters end here; what is above has a meaning of its own.
+/// The limit of cluster numbers; the values above have special meanings.
 const MAX_CLUSTERS: u64 = 0x0fff_fff5;
 
-/// The parts.
+/// The positions and sizes of a file system's parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// FAT16 or FAT32.
+    /// The kind: FAT16 or FAT32.
     pub kind: Kind,
-    /// Sectors of a cluster.
+    /// The number of sectors in a cluster.
     pub cluster_sectors: u32,
-    /// How many clusters there are. The first one's number is 2.
+    /// The number of clusters. The first one has the number 2.
     pub clusters: u32,
-    /// First sector of the first table.
+    /// The first sector of the first table.
     pub table: u64,
-    /// Sectors of a table.
+    /// The number of sectors in a table.
     pub table_sectors: u32,
-    /// How many tables there are: 1, or 2 that say the same.
+    /// The number of tables: 1, or 2 with the same contents.
     pub tables: u32,
-    /// The root.
+    /// The root folder.
     pub root: Folder,
-    /// First sector of cluster 2.
+    /// The first sector of cluster 2.
     pub data: u64,
-    /// The sector with the number of free clusters, in FAT32.
+    /// The sector with the count of free clusters, in FAT32.
     pub info: Option<u64>,
 }
 
@@ -90,17 +93,17 @@ impl Layout {
         Layout::parse(&sector, partition)
     }
 
-    /// Highest number of a cluster.
+    /// Returns the highest cluster number.
     pub const fn highest(&self) -> u32 {
         self.clusters + 1
     }
 
-    /// Bytes of a cluster.
+    /// Returns the size of a cluster, in bytes.
     pub const fn cluster_size(&self) -> usize {
         self.cluster_sectors as usize * SECTOR_SIZE
     }
 
-    /// First sector of a cluster.
+    /// Returns the first sector of a cluster.
     pub fn sector_of(&self, cluster: u32) -> Result<u64, DiskError> {
         if cluster < 2 || cluster > self.highest() {
             return Err(DiskError::ClusterOutside { found: cluster, highest: self.highest() });
@@ -127,12 +130,12 @@ impl Layout {
         check("sectors of a table", table_sectors, "1 or more", |count| count > 0)?;
         check("entries of the root", root_entries, "a multiple of 16", |count| count % 16 == 0)?;
 
-        // None of these is above 2^32 but the product, which is below 2^34.
+        // All of these are below 2^32, except for the product, which is below 2^34.
         let root = reserved + tables * table_sectors;
         let data = root + root_entries / 16;
         check("sectors", sectors, "more than tables and root take", |count| count > data)?;
         let clusters = (sectors - data) / cluster_sectors;
-        // As Linux tells them apart: FAT32 has nothing where FAT12 and FAT16 have the length of a table.
+        // As in Linux: in FAT32, the field is zero in which FAT12 and FAT16 have the length of a table.
         let kind = if word(22) == 0 { Kind::Fat32 } else { Kind::Fat16 };
         match kind {
             Kind::Fat16 => {
@@ -180,7 +183,7 @@ fn check(
     if holds(found) { Ok(()) } else { Err(DiskError::BootSector { field, found, expected }) }
 }
 
-/// The same for what is no damage, but of a kind that is not read here.
+/// Checks a field like `check`, but for a kind that is not supported rather than damage.
 fn support(
     field: &'static str,
     found: u64,
@@ -190,7 +193,7 @@ fn support(
     if holds(found) { Ok(()) } else { Err(DiskError::Unsupported { field, found, expected }) }
 }
 
-/// A number that came from 32 bits or was checked against such a one.
+/// Converts a number that came from 32 bits, or was checked to fit into them.
 fn narrow(number: u64) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }

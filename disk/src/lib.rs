@@ -1,23 +1,19 @@
-//! Modules on a disk: a FAT16 or FAT32 file system in an MBR partition, with the
-//! modules in its folder `/modules`.
+//! Modules on a disk: a FAT16 or FAT32 file system in an MBR partition, with the modules in its folder `/modules`.
 //!
-//! The story in order: `device` (what a disk is asked for), `partition` and
-//! `layout` (where everything lies), `table` (which cluster follows which),
-//! `folder`, `entry` and `long_name` (what is there), `file` (reading), `save`,
-//! `place` and `space` (writing), `select` (which files are the modules to load).
+//! The modules in reading order: `device` (the interface to a disk), `partition` and `layout` (positions), `table`
+//! (cluster chains), `folder`, `entry` and `long_name` (listings), `file` (reading), `save`, `entry_position` and
+//! `space` (writing), `select` (the files to load).
 //!
-//! Why there is a file system here, where crates have one: what is asked of it is that
-//! no disk makes it panic or loop, and that power may go at any write. Of the crates
-//! that build for a bare machine, `embedded-sdmmc` 0.10 panics on a first cluster that
-//! is too high (`next_cluster`), divides by a cluster size of 0, follows a folder's
-//! chain that loops for ever, leaves long names behind when a file goes, and enters a
-//! file in its folder before its clusters are in the table; `hadris-fat` 2.5 frees a file's
-//! entry and its clusters with no flush of the device between. The order of the writes
-//! can't be put right from outside, so it is kept here: see [`Disk::save`].
-//! On the host, where images are made, `hadris-fat` does it.
+//! There are crates with file systems, but none meets two requirements: no disk may make it panic or loop, and power
+//! may be lost at any write. Of the crates for bare-metal targets, `embedded-sdmmc` 0.10 panics on a first cluster that
+//! is too high (`next_cluster`), divides by a cluster size of 0, follows a looping folder chain forever, leaves long
+//! names behind when it removes a file, and enters a file in its folder before its clusters are in the table.
+//! `hadris-fat` 2.5 frees a file's entry and its clusters without flushing the device in between. The order of writes
+//! can't be corrected from outside, so it is implemented here: see [`Disk::save`]. On the host, where images are made,
+//! `hadris-fat` is used.
 //!
-//! There is no `unsafe` here, and no allocation that a disk can make larger than the
-//! file it is for, or than [`MAX_FILES`] names; and each that fails is an error (`fallible`).
+//! There is no `unsafe` here, and no allocation that a disk can make larger than the file it is for, or than
+//! [`MAX_FILES`] names. Every failed allocation is an error (`fallible`).
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -57,10 +53,10 @@ pub use stamp::Stamp;
 use layout::Layout;
 use table::TableSector;
 
-/// The folder that modules lie in, below the root.
+/// The folder of the modules, below the root.
 pub const MODULES: &str = "modules";
 
-/// A disk whose file system was understood.
+/// A disk with a supported file system.
 #[derive(Debug)]
 pub struct Disk<D> {
     device: D,
@@ -69,33 +65,33 @@ pub struct Disk<D> {
 }
 
 impl<D: BlockDevice> Disk<D> {
-    /// Finds the file system on `device`: in the first partition that is FAT16 or FAT32.
+    /// Opens the file system on `device`: that of the first FAT16 or FAT32 partition, or of the whole disk.
     ///
     /// # Errors
-    /// When there is none, or what describes it is damaged.
+    /// When there is none, or its description is damaged.
     pub fn open(mut device: D) -> Result<Disk<D>, DiskError> {
         let partition = partition::find(&mut device)?;
         let layout = Layout::read(&mut device, partition)?;
         Ok(Disk { device, layout, table: TableSector::default() })
     }
 
-    /// What is in `/modules`.
+    /// Lists `/modules`.
     ///
     /// # Errors
-    /// When there is no such folder, or it can't be looked for, or there is no memory for the listing. What else goes
-    /// wrong in the folder itself is part of the listing.
+    /// When there is no such folder, it can't be searched for, or there is no memory for the listing. An error within
+    /// the folder itself is part of the listing.
     pub fn list(&mut self) -> Result<Listing, DiskError> {
         let folder = self.modules()?;
         self.list_folder(folder)
     }
 
-    /// `FAT16` or `FAT32`.
+    /// Returns `FAT16` or `FAT32`.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         self.layout.kind.name()
     }
 
-    /// The device, which nothing is kept back from.
+    /// Returns the device. No writes are pending.
     pub fn into_device(self) -> D {
         self.device
     }

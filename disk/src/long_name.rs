@@ -1,4 +1,4 @@
-//! Long names: UTF-16 in entries before the file's own, last part first.
+//! Long names: UTF-16, in entries before the file's own, last part first.
 
 use alloc::string::String;
 
@@ -6,25 +6,25 @@ use crate::bytes::{u8_at, u16_at};
 use crate::entry::{DirectoryEntry, ShortName};
 use crate::error::DiskError;
 
-/// UTF-16 units in each entry, and where they lie.
+/// The number of UTF-16 units in each entry, and their offsets.
 const UNITS: usize = 13;
 const OFFSETS: [usize; UNITS] = [1, 3, 5, 7, 9, 14, 16, 18, 20, 22, 24, 28, 30];
 
-/// Most entries a name takes.
+/// The largest number of entries for a name.
 const MAX_PARTS: u8 = 20;
 
-/// Set in the number of the part that comes first.
+/// The bit in the number of the part that is stored first.
 const FIRST: u8 = 0x40;
 
-/// The parts of a name so far. Parts that don't belong together make no name.
+/// The parts of a name read so far. Parts that don't belong together give no name.
 #[derive(Debug)]
 pub struct LongName {
     units: [u16; UNITS * MAX_PARTS as usize],
     parts: u8,
-    /// The part that was read last; 0: none that counts.
+    /// The number of the part that was read last; 0 if there is no valid one.
     part: u8,
     checksum: u8,
-    /// Number of the first part's entry in the folder.
+    /// The number of the first part's entry in the folder.
     first_entry: u32,
 }
 
@@ -35,7 +35,7 @@ impl Default for LongName {
 }
 
 impl LongName {
-    /// Takes the next part, the folder's entry of that number.
+    /// Adds the next part: the folder's entry `number`.
     pub fn push(&mut self, entry: &DirectoryEntry, number: u32) {
         let (part, checksum) = (u8_at(entry, 0), u8_at(entry, 13));
         if part & FIRST != 0 && (1..=MAX_PARTS).contains(&(part & !FIRST)) {
@@ -51,8 +51,8 @@ impl LongName {
         }
     }
 
-    /// The name of the entry with this short name, if it is whole and that one's, and where its
-    /// entries begin. Forgets it.
+    /// Returns the name, if it is complete and belongs to the entry with the short name `short`, and its first entry's
+    /// number. Resets the parts.
     pub fn take(&mut self, short: &ShortName) -> Result<Option<(String, u32)>, DiskError> {
         let whole = core::mem::take(&mut self.part) == 1 && self.checksum == checksum(short);
         let Some(units) = self.units.get(..usize::from(self.parts) * UNITS).filter(|_| whole) else { return Ok(None) };
@@ -66,7 +66,7 @@ impl LongName {
     }
 }
 
-/// The checksum by which a long name's parts know their file.
+/// Returns the checksum that links the parts of a long name to the short name.
 fn checksum(short: &ShortName) -> u8 {
     short.iter().fold(0, |sum: u8, &byte| sum.rotate_right(1).wrapping_add(byte))
 }

@@ -1,15 +1,15 @@
-//! Saving a module so that power may go at any write.
+//! Saving a module such that power may be lost at any write.
 //!
-//! The steps, with a flush behind each:
-//! 1. The new file's bytes and its chain in the table. Nothing leads to them yet. Where the
-//!    folder has to grow, its new cluster comes next, emptied before it is joined to the folder.
-//! 2. The new file's entry: one sector. From here on it is there, whole, and the newest.
-//! 3. The entries of the module's older files go.
-//! 4. Their clusters become free.
+//! There is a flush after each of these steps:
+//! 1. The new file's bytes and its chain in the table are written. Nothing refers to them yet. If the folder must grow,
+//! its new cluster is cleared and then appended to the folder.
+//! 2. The new file's entry is written: one sector. From here on the file exists, complete, and is the newest.
+//! 3. The entries of the module's older files are removed.
+//! 4. Their clusters are freed.
 //!
-//! So an entry never leads to clusters that aren't the file's own. What a loss of power may leave
-//! behind are clusters that are taken and nobody's (`fsck.vfat -a` frees them), and
-//! an older file beside the new one, which the next save of that module removes.
+//! Therefore an entry never refers to clusters that aren't the file's own. A loss of power may leave allocated clusters
+//! that belong to no file (`fsck.vfat -a` frees them), or an older file beside the new one, which the next save of that
+//! module removes.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -26,21 +26,21 @@ use crate::layout::Folder;
 use crate::stamp::Stamp;
 use crate::{Disk, fallible};
 
-/// Names that are tried, from the checksum on.
+/// The number of names that are tried, starting with the checksum.
 const NAMES: u32 = 65536;
 
-/// What came of a save.
+/// The outcome of a save.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Saved {
     /// The file's path: `/modules/1A2B3C4D.MOD`.
     pub path: String,
-    /// Its length in bytes.
+    /// The file's length in bytes.
     pub bytes: u64,
-    /// Older files of the module that were removed.
+    /// The older files of the module that were removed.
     pub removed: Vec<String>,
 }
 
-/// The module's name that a blob's header carries, if the blob is one.
+/// Returns the name of the module in a blob's header, if it is a blob's.
 pub(crate) fn module_of(header: &Header) -> Option<&str> {
     let name = header.name_bytes();
     let valid = header.magic == MAGIC && !name.is_empty() && name.iter().copied().all(is_name_byte);
@@ -48,12 +48,13 @@ pub(crate) fn module_of(header: &Header) -> Option<&str> {
 }
 
 impl<D: BlockDevice> Disk<D> {
-    /// Writes the blob of module `name` into `/modules` and removes older files of the module.
-    /// Whenever power goes, the module can be read at the next start: as it was, or as it is in `blob`.
+    /// Writes the blob of module `name` into `/modules`, and removes older files of the module.
+    ///
+    /// Whenever power is lost, the module can be read at the next start: either its previous version, or `blob`.
     ///
     /// # Errors
-    /// When `blob` is none of that module, the disk is full or damaged, or it can't be written.
-    /// Unless it can't be written, nothing was changed then.
+    /// When `blob` is not one of that module, the disk is full or damaged, or it can't be written. Except in the last
+    /// case, nothing was changed.
     pub fn save(&mut self, name: &str, blob: &[u8]) -> Result<Saved, DiskError> {
         let header = blob.first_chunk::<HEADER_SIZE>().map(Header::from_bytes);
         let header = header.filter(|header| module_of(header) == Some(name));
@@ -62,7 +63,7 @@ impl<D: BlockDevice> Disk<D> {
         let bytes = u32::try_from(found).ok().filter(|_| found <= MAX_FILE_SIZE);
         let bytes = bytes.ok_or(DiskError::TooLarge { found })?;
         let saved = self.save_module(name, &header, blob, bytes);
-        // A change that was not written must not be later.
+        // A change that was not written now must not be written later.
         self.forget_table();
         saved
     }
@@ -95,7 +96,7 @@ impl<D: BlockDevice> Disk<D> {
         }
         older.retain(|&file| Some(file) != same);
         let short = free_name(header.checksum, &listing.files)?;
-        // All memory is taken before anything is written: what runs out of it has changed nothing.
+        // All memory is allocated before anything is written, so running out of it changes nothing.
         let path = match same {
             Some(same) => fallible::format(format_args!("/{}/{}", crate::MODULES, same.name))?,
             None => {
@@ -107,14 +108,14 @@ impl<D: BlockDevice> Disk<D> {
         for file in &older {
             let chain = match self.chain(file) {
                 Err(error @ DiskError::OutOfMemory { .. }) => return Err(error),
-                // A chain that is damaged may lead to another file's clusters: it stays.
+                // A damaged chain may lead to another file's clusters, so its clusters are not freed.
                 found => found.unwrap_or_default(),
             };
             fallible::push(&mut chains, chain)?;
             fallible::push(&mut removed, fallible::copy(&file.name)?)?;
         }
         let taken = match same {
-            // The bytes are there already: the file becomes the newest.
+            // The bytes are on the disk already: their file becomes the newest.
             Some(same) => {
                 self.change_entries(folder, same, |entry, last| {
                     if last {
@@ -132,7 +133,7 @@ impl<D: BlockDevice> Disk<D> {
         Ok(Saved { path, bytes: u64::from(bytes), removed })
     }
 
-    /// Whether the file's header carries that module name. One that can't be read carries none.
+    /// Whether the file's header has the module name `name`. A file that can't be read has none.
     fn is_of(&mut self, file: &File, name: &str) -> bool {
         let mut head = [0; HEADER_SIZE];
         file.is_module()
@@ -140,7 +141,7 @@ impl<D: BlockDevice> Disk<D> {
             && module_of(&Header::from_bytes(&head)) == Some(name)
     }
 
-    /// Steps 1 and 2 but for the last flush. Returns how many clusters were taken.
+    /// Steps 1 and 2, except for the last flush. Returns the number of clusters that were allocated.
     fn write_file(
         &mut self,
         folder: Folder,
@@ -184,7 +185,7 @@ impl<D: BlockDevice> Disk<D> {
         Ok(clusters.len())
     }
 
-    /// Steps 3 and 4 but for the last flush. Returns how many clusters became free.
+    /// Steps 3 and 4, except for the last flush. Returns the number of clusters that were freed.
     fn remove(&mut self, folder: Folder, files: &[&File], chains: &[Vec<u32>]) -> Result<usize, DiskError> {
         let mut released = 0;
         if files.is_empty() {
@@ -202,7 +203,7 @@ impl<D: BlockDevice> Disk<D> {
     }
 }
 
-/// A short name that no file has: the checksum's eight digits, or those of a number behind it.
+/// Returns a short name that no file has: the checksum's eight digits, or those of a following number.
 fn free_name(checksum: u32, files: &[File]) -> Result<ShortName, DiskError> {
     let names = (0..NAMES).map(|tried| {
         let mut short = *b"        MOD";

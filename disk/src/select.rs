@@ -1,4 +1,4 @@
-//! Which files are the modules to load.
+//! Selection of the files to load.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -15,18 +15,18 @@ use crate::{Disk, fallible};
 /// The modules on a disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// One file for each module, in the order of the modules' names.
+    /// One file for each module, sorted by the modules' names.
     pub chosen: Vec<Chosen>,
     /// Files that can't be read or were refused.
     pub refused: Vec<Refused>,
-    /// Files of modules that a newer file holds.
+    /// Files of modules for which there is a newer file.
     pub superseded: Vec<String>,
 }
 
 /// A module and its file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chosen {
-    /// The module's name, as the blob's header has it.
+    /// The module's name in the blob's header.
     pub module: String,
     /// The file.
     pub file: File,
@@ -37,31 +37,31 @@ pub struct Chosen {
 pub struct Refused {
     /// The file's name.
     pub file: String,
-    /// What is wrong with it.
+    /// The reason.
     pub error: String,
 }
 
-/// What ranks a module's files: date, version, place in the folder.
+/// The ranking of a module's files: time, version, position in the folder.
 type Rank = (u32, [u32; 3], u32);
 
-/// A file that may hold a module, that module, and its rank.
+/// A file that may contain a module, the module's name, and the file's rank.
 struct Candidate {
     module: String,
     rank: Rank,
     file: File,
 }
 
-/// What a file's header says that it holds; whether the rest is sound was not looked at.
+/// The module that a file's header names; the rest of the file was not checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The module's name.
     pub module: String,
-    /// Its version: major, minor, patch.
+    /// The module's version: major, minor, patch.
     pub version: [u32; 3],
 }
 
 impl<D: BlockDevice> Disk<D> {
-    /// What a file holds by its header; nothing where that can't be read, or the file is no blob.
+    /// Returns the module that a file's header names; `None` if the header can't be read or is not a blob's.
     ///
     /// # Errors
     /// When there is no memory for the name.
@@ -76,11 +76,11 @@ impl<D: BlockDevice> Disk<D> {
         Ok(Some(Identity { module: fallible::copy(module)?, version }))
     }
 
-    /// The newest file of a module in `/modules`, as [`select`](Disk::select) ranks them; whether it is sound was not
-    /// looked at.
+    /// Finds the newest file of a module in `/modules`, in the ranking of [`select`](Disk::select). The file's contents
+    /// are not checked.
     ///
     /// # Errors
-    /// When there is no folder `/modules`, or it can't be looked for, or there is no memory for its listing.
+    /// When there is no folder `/modules`, it can't be searched for, or there is no memory for its listing.
     pub fn find(&mut self, module: &str) -> Result<Option<File>, DiskError> {
         let mut best: Option<(Rank, File)> = None;
         for file in self.list()?.files {
@@ -93,15 +93,15 @@ impl<D: BlockDevice> Disk<D> {
         Ok(best.map(|(_, file)| file))
     }
 
-    /// Chooses the files to load: all of `/modules` whose names end in `.mod`. Of the files of
-    /// one module, the newest that `validate` accepts is chosen: the one with the latest
-    /// date; of those with the same date, the one with the highest version, then the one that comes
-    /// last in the folder. Files that have no module's name are refused with what
-    /// `validate` says. One file is in memory at a time.
+    /// Selects the files to load from those in `/modules` whose names end in `.mod`.
+    ///
+    /// Of the files of one module, the newest that `validate` accepts is chosen: the one with the latest time; among
+    /// equal times the one with the highest version, then the one that comes last in the folder. Files without a
+    /// module's name are refused with the error of `validate`. Only one file is in memory at a time.
     ///
     /// # Errors
-    /// When there is no folder `/modules`, or it can't be looked for, or there is no memory for the selection. A folder that can be read in
-    /// part is gone through in part, and refused under its own name besides.
+    /// When there is no folder `/modules`, it can't be searched for, or there is no memory for the selection. If a
+    /// folder can be read only in part, that part is used, and the folder itself is also listed as refused.
     pub fn select<E: Display>(
         &mut self,
         mut validate: impl FnMut(&[u8]) -> Result<(), E>,
@@ -120,7 +120,8 @@ impl<D: BlockDevice> Disk<D> {
             let error = fallible::format(format_args!("{error}"))?;
             fallible::push(&mut selection.refused, Refused { file, error })?;
         }
-        // By module, the best of each first. No two have the same place in the folder, and nothing is allocated.
+        // Sorted by module, best candidates first. An unstable sort will do, as no two positions in the folder are
+        // equal, and it does not allocate.
         candidates.sort_unstable_by(|a, b| a.module.cmp(&b.module).then(b.rank.cmp(&a.rank)));
         for Candidate { module, file, .. } in candidates {
             if selection.chosen.last().is_some_and(|chosen| chosen.module == module) {
@@ -135,7 +136,7 @@ impl<D: BlockDevice> Disk<D> {
         Ok(selection)
     }
 
-    /// The module that the file's header names, and the file's rank among that module's; or why there is none.
+    /// Returns the module that the file's header names and the file's rank, or the reason why there is none.
     fn candidate<E: Display>(
         &mut self,
         file: File,
@@ -162,8 +163,8 @@ impl<D: BlockDevice> Disk<D> {
         Ok(Err(Refused { file: file.name, error }))
     }
 
-    /// What `validate` says of the file, or why it can't be read: a file that is too large for the memory there is
-    /// is refused alone.
+    /// Validates a file. Returns the error of `validate`, or the one of reading the file: a file that is too large for
+    /// the available memory is the only one refused.
     fn validate<E: Display>(
         &mut self,
         file: &File,

@@ -1,4 +1,4 @@
-//! Free clusters: finding them, filling them, giving them back, and the count of them.
+//! Free clusters: finding, filling, freeing and counting them.
 
 use alloc::vec::Vec;
 
@@ -8,12 +8,12 @@ use crate::device::{BlockDevice, SECTOR_SIZE};
 use crate::error::DiskError;
 use crate::table::ClusterLink;
 
-/// Marks of the sector that counts free clusters, and where the count lies.
+/// The marks of the sector with the count of free clusters, and the count's offset.
 const INFO_MARKS: [(usize, u32); 2] = [(0, 0x4161_5252), (484, 0x6141_7272)];
 const FREE_COUNT: usize = 488;
 
 impl<D: BlockDevice> Disk<D> {
-    /// The first `wanted` free clusters.
+    /// Finds the first `wanted` free clusters.
     pub(crate) fn find_free(&mut self, wanted: usize) -> Result<Vec<u32>, DiskError> {
         let mut found = Vec::new();
         found.try_reserve_exact(wanted).map_err(|_| DiskError::OutOfMemory { wanted: 4 * wanted as u64 })?;
@@ -32,7 +32,7 @@ impl<D: BlockDevice> Disk<D> {
         Err(DiskError::NoSpace { needed: bytes(wanted), free: bytes(found.len()) })
     }
 
-    /// Fills `clusters` with `bytes` and then zeros.
+    /// Fills `clusters` with `bytes`, followed by zeros.
     pub(crate) fn fill(&mut self, clusters: &[u32], bytes: &[u8]) -> Result<(), DiskError> {
         let mut parts = bytes.chunks(self.layout.cluster_size());
         for &cluster in clusters {
@@ -52,7 +52,7 @@ impl<D: BlockDevice> Disk<D> {
         Ok(())
     }
 
-    /// Makes `clusters` a chain in the table, in their order.
+    /// Links `clusters` into a chain in the table, in their order.
     pub(crate) fn join(&mut self, clusters: &[u32]) -> Result<(), DiskError> {
         let next = clusters.iter().skip(1).copied().map(Some).chain([None]);
         for (&cluster, next) in clusters.iter().zip(next) {
@@ -67,8 +67,9 @@ impl<D: BlockDevice> Disk<D> {
         self.write_table()
     }
 
-    /// Changes the count of free clusters, where FAT32 keeps one. It is a hint: after a loss of
-    /// power it may be wrong, and nothing here relies on it.
+    /// Updates the count of free clusters, which only FAT32 has.
+    ///
+    /// The count is a hint: it may be wrong after a loss of power, and nothing here relies on it.
     pub(crate) fn count_free(&mut self, taken: usize, released: usize) -> Result<(), DiskError> {
         let Some(sector) = self.layout.info else { return Ok(()) };
         let mut bytes = self.read_sector(sector)?;

@@ -1,25 +1,24 @@
-//! The date of a file's last change, which here says which of two files is newer.
+//! The time of a file's last change, which shows which of two files is newer.
 //!
-//! There is no clock. A file that is saved gets the first date behind those of the
-//! files it takes the place of; who copies a file to the disk on a machine with a
-//! clock gives it today's date, which is later. So the newest file of a module is
-//! the one that came last, whichever version it has.
+//! The kernel has no clock. A saved file gets the first time after those of the files that it replaces. A file that is
+//! copied to the disk on a machine with a clock gets the current time, which is later. The newest file of a module is
+//! therefore the one that was written last, whatever its version.
 
 use core::fmt;
 
-/// Date and time as a folder holds them: 7 bits of years from 1980 on, 4 of months, 5
-/// of days, 5 of hours, 6 of minutes, 5 of two seconds each. Later is larger.
+/// A time as stored in a folder: 7 bits for years since 1980, 4 for months, 5 for days, 5 for hours, 6 for minutes, 5
+/// for units of two seconds. A later time is a larger number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Stamp(pub(crate) u32);
 
-/// Bits, least and largest value of each part, from seconds to years. Every month has the 28th.
+/// The bits, the smallest and the largest value of each part, from seconds to years. Every month has a 28th day.
 const PARTS: [(u32, u32, u32); 6] = [(5, 0, 29), (6, 0, 59), (5, 0, 23), (5, 1, 28), (4, 1, 12), (7, 0, 127)];
 
 impl Stamp {
-    /// The first one: 1 January 1980.
+    /// The earliest time: 1 January 1980.
     pub const FIRST: Stamp = Stamp(0x0021_0000);
 
-    /// The next date that is one, or `None` at the end of 2107.
+    /// Returns the next valid time, or `None` at the end of 2107.
     #[must_use]
     pub fn next(self) -> Option<Stamp> {
         let (mut next, mut shift, mut carry) = (0, 0, 1);
@@ -27,7 +26,7 @@ impl Stamp {
             let part = (self.0 >> shift & ((1 << bits) - 1)) + carry;
             carry = u32::from(part > most);
             if carry == 1 {
-                // This part and all below begin anew.
+                // This part and all smaller ones start again.
                 next = FIRST_PARTS & ((1 << (shift + bits).min(31)) - 1);
             } else {
                 next |= part.max(least) << shift;

@@ -1,5 +1,6 @@
-//! The table that says which cluster follows which. One sector of it is held,
-//! and written to all copies of the table when another one is needed.
+//! The file allocation table, which links clusters into chains.
+//!
+//! One of its sectors is cached, and written to all copies of the table when another one is needed.
 
 use crate::Disk;
 use crate::bytes::{put, u16_at, u32_at};
@@ -7,10 +8,10 @@ use crate::device::{BlockDevice, SECTOR_SIZE, Sector};
 use crate::error::DiskError;
 use crate::layout::Kind;
 
-/// The sector of the table that is held.
+/// The cached sector of the table.
 #[derive(Debug)]
 pub struct TableSector {
-    /// Which one, counted from the table's first.
+    /// The sector's number, counted from the table's first.
     index: Option<u64>,
     bytes: Sector,
     changed: bool,
@@ -22,27 +23,27 @@ impl Default for TableSector {
     }
 }
 
-/// What follows a cluster.
+/// A cluster's entry in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClusterLink {
-    /// Nothing: the cluster is free.
+    /// The cluster is free.
     Free,
-    /// This cluster, which is one.
+    /// The next cluster, whose number is valid.
     Next(u32),
-    /// Nothing: the chain ends here.
+    /// The chain ends here.
     End,
-    /// What can't follow: the cluster is bad, or this is no cluster.
+    /// The cluster is bad, or this number is not a cluster's.
     Bad(u32),
 }
 
-/// The end of a chain, in as many bits as the table has.
+/// The end mark of a chain, truncated to as many bits as the table has.
 const END: u32 = 0x0fff_ffff;
 
-/// The bits of a FAT32 entry that count.
+/// The bits of a FAT32 entry that are used.
 const FAT32_BITS: u32 = 0x0fff_ffff;
 
 impl<D: BlockDevice> Disk<D> {
-    /// What follows `cluster`, which is one.
+    /// Returns the entry of `cluster`, whose number must be valid.
     pub(crate) fn link(&mut self, cluster: u32) -> Result<ClusterLink, DiskError> {
         let offset = self.hold(cluster)?;
         let (value, end) = match self.layout.kind {
@@ -57,7 +58,7 @@ impl<D: BlockDevice> Disk<D> {
         })
     }
 
-    /// Lets `next` follow `cluster`; nothing: the chain ends there.
+    /// Links `cluster` to `next`; `None` ends the chain.
     pub(crate) fn set_link(&mut self, cluster: u32, next: Option<u32>) -> Result<(), DiskError> {
         self.set_entry(cluster, next.unwrap_or(END))
     }
@@ -67,7 +68,7 @@ impl<D: BlockDevice> Disk<D> {
         self.set_entry(cluster, 0)
     }
 
-    /// Writes what was changed and is held.
+    /// Writes the cached sector, if it was changed.
     pub(crate) fn write_table(&mut self) -> Result<(), DiskError> {
         let (true, Some(index)) = (self.table.changed, self.table.index) else { return Ok(()) };
         for copy in 0..u64::from(self.layout.tables) {
@@ -78,7 +79,7 @@ impl<D: BlockDevice> Disk<D> {
         Ok(())
     }
 
-    /// Forgets what is held, changed or not.
+    /// Discards the cached sector, changed or not.
     pub(crate) fn forget_table(&mut self) {
         self.table = TableSector::default();
     }
@@ -91,7 +92,7 @@ impl<D: BlockDevice> Disk<D> {
                 put(&mut self.table.bytes, offset, &[low, high]);
             }
             Kind::Fat32 => {
-                // The other bits stay as they are.
+                // The other bits are preserved.
                 let kept = u32_at(&self.table.bytes, offset) & !FAT32_BITS;
                 put(&mut self.table.bytes, offset, &(kept | value).to_le_bytes());
             }
@@ -100,9 +101,9 @@ impl<D: BlockDevice> Disk<D> {
         Ok(())
     }
 
-    /// Holds the sector with `cluster`'s entry, and returns the entry's offset in it.
+    /// Caches the sector with the entry of `cluster`, and returns the entry's offset in it.
     fn hold(&mut self, cluster: u32) -> Result<usize, DiskError> {
-        // No cluster beyond the table is ever asked for.
+        // Refuses clusters beyond the table.
         self.layout.sector_of(cluster)?;
         let offset = u64::from(cluster) * self.layout.kind.entry_size() as u64;
         let index = offset / SECTOR_SIZE as u64;

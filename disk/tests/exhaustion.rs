@@ -1,7 +1,9 @@
-//! Memory that runs out at every allocation there is: the first, the second, .. the last allocation of a request
-//! fails, until none is left to fail. Each time the error says so, and the disk is as it was.
+//! Tests of memory that runs out at every allocation.
 //!
-//! An allocation that can't report failure ends this process, which is how one would be found.
+//! The first, the second, and so on to the last allocation of a request fails. Each time, the error says so, and the
+//! disk is unchanged.
+//!
+//! An allocation that can't report failure would end this process, which reveals it.
 
 #[path = "../../tests/common/failing.rs"]
 mod failing;
@@ -16,7 +18,7 @@ use hadris_fat::{FatVolume, FatVolumeWriteExt};
 
 use failing::LEFT;
 
-/// A disk in memory, which takes none of its own.
+/// A disk in memory that allocates nothing.
 struct Memory {
     bytes: Vec<u8>,
     writes: usize,
@@ -53,7 +55,7 @@ fn blob(module: &str, version: u32, length: usize) -> Vec<u8> {
     bytes
 }
 
-/// A file system on a whole disk, with many files and of all kinds.
+/// Returns a file system on a whole disk, with many files of all kinds.
 fn image() -> Vec<u8> {
     let mut bytes = vec![0; 8300 * SECTOR_SIZE];
     let options = FatFormatOptions::new(bytes.len() as u64).fat_type(FatTypeSelection::Fat16).sectors_per_cluster(1);
@@ -80,13 +82,13 @@ fn image() -> Vec<u8> {
     bytes
 }
 
-/// What refuses one module, with an error that takes no memory.
+/// A validator that refuses one module, with an error that needs no memory.
 fn validate(blob: &[u8]) -> Result<(), &'static str> {
     let is_refused = blob.windows(7).any(|window| window == b"refused");
     if is_refused { Err("refused as was asked for") } else { Ok(()) }
 }
 
-/// Lets each allocation of `request` fail once. Returns what it came to without a failure, and how many there were.
+/// Makes each allocation of `request` fail once. Returns the outcome without a failure, and the number of allocations.
 fn exhaust<T: Debug>(
     base: &[u8],
     mut request: impl FnMut(&mut Disk<&mut Memory>) -> Result<T, DiskError>,
@@ -131,7 +133,7 @@ fn selecting_refuses_what_there_is_no_memory_for() {
     let (selection, allocations) = exhaust(
         &image(),
         |disk| disk.select(validate),
-        // A file that can't be read for want of memory is refused alone.
+        // Only a file that can't be read for lack of memory is refused.
         |selection| selection.refused.iter().any(|refused| refused.error.starts_with("no memory for ")),
     );
     let chosen: Vec<_> = selection.chosen.iter().map(|chosen| chosen.module.as_str()).collect();

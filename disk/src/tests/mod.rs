@@ -1,4 +1,4 @@
-//! What the tests share: disks in memory, made by another implementation of FAT, and blobs.
+//! Shared parts of the tests: disks in memory, made by another implementation of FAT, and blobs.
 
 mod mutations;
 mod power;
@@ -20,33 +20,33 @@ use hadris_fat::{FatVolume, FatVolumeWriteExt};
 
 use crate::{BlockDevice, DeviceError, Disk, SECTOR_SIZE, Selection};
 
-/// Where the partition begins, in sectors.
+/// The start of the partition, in sectors.
 const START: usize = 2048;
 
-/// A kind of file system, and how many sectors a small disk of it has.
+/// A kind of file system, and the number of sectors of a small disk with it.
 type Kind = (FatTypeSelection, usize);
 
 /// The two kinds.
 const KINDS: [Kind; 2] = [(FatTypeSelection::Fat16, START + 8300), (FatTypeSelection::Fat32, START + 67200)];
 
-/// What a device was asked for that changes it.
+/// A request that changes a device.
 #[derive(Clone, Debug)]
 enum Event {
     /// This sector was written.
     Write(u64, Box<[u8; SECTOR_SIZE]>),
-    /// All before is there to stay.
+    /// All earlier writes are permanent.
     Flush,
 }
 
-/// A disk in memory: a base that many share, and what was written since.
+/// A disk in memory: a shared base, and the sectors written since.
 #[derive(Clone, Debug)]
 struct Memory<'base> {
     base: &'base [u8],
     written: BTreeMap<u64, [u8; SECTOR_SIZE]>,
     events: Vec<Event>,
-    /// A sector that can't be read or written.
+    /// The sector that can't be read or written.
     broken: Option<u64>,
-    /// Reads and writes so far.
+    /// The number of reads and writes so far.
     requests: usize,
 }
 
@@ -60,12 +60,12 @@ impl<'base> Memory<'base> {
         self.written.get(&number).copied().unwrap_or_else(base)
     }
 
-    /// The whole disk's bytes.
+    /// Returns the bytes of the whole disk.
     fn bytes(&self) -> Vec<u8> {
         (0..self.sectors()).flat_map(|number| self.sector(number)).collect()
     }
 
-    /// The same disk on which only some events arrived.
+    /// Returns the same disk with only `events` applied.
     fn with<'event>(&self, events: impl IntoIterator<Item = &'event Event>) -> Memory<'base> {
         let mut memory = Memory::new(self.base);
         for event in events {
@@ -117,12 +117,12 @@ impl BlockDevice for Memory<'_> {
     }
 }
 
-/// A disk with a partition and these files in `/modules`.
+/// Makes a disk with a partition and `files` in `/modules`.
 fn image(kind: Kind, files: &[(&str, &[u8])]) -> Vec<u8> {
     image_with(kind, "modules", files)
 }
 
-/// A disk with a partition that has these files in a folder. A name that ends in `/` is a folder's.
+/// Makes a disk with a partition and `files` in `folder`. A name that ends in `/` is a folder's.
 fn image_with((kind, sectors): Kind, folder: &str, files: &[(&str, &[u8])]) -> Vec<u8> {
     let length = ((sectors - START) * SECTOR_SIZE) as u64;
     let mut partition = vec![0; length as usize];
@@ -152,7 +152,7 @@ fn image_with((kind, sectors): Kind, folder: &str, files: &[(&str, &[u8])]) -> V
     bytes
 }
 
-/// A blob of that module, version and length, with a checksum that is right.
+/// Returns a blob of `module`, with the given version and length and a correct checksum.
 fn blob(module: &str, version: u32, length: usize) -> Vec<u8> {
     let mut header = Header { magic: MAGIC, version_major: version, ..Header::default() };
     header.name[..module.len()].copy_from_slice(module.as_bytes());
@@ -163,13 +163,13 @@ fn blob(module: &str, version: u32, length: usize) -> Vec<u8> {
     bytes
 }
 
-/// Accepts blobs whose checksum is right.
+/// Accepts blobs whose checksum is correct.
 fn validate(blob: &[u8]) -> Result<(), String> {
     let header = blob.first_chunk().map(Header::from_bytes).ok_or("too short")?;
     if checksum_of(blob) == Some(header.checksum) { Ok(()) } else { Err("checksum mismatch".to_string()) }
 }
 
-/// The modules on a disk, as text, each with its version and length.
+/// Returns the modules on a disk as text, each with its version and length.
 fn modules<D: BlockDevice>(disk: &mut Disk<D>) -> (Vec<String>, Selection) {
     let selection = disk.select(validate).unwrap();
     let chosen = selection.chosen.iter().map(|chosen| {
@@ -180,12 +180,12 @@ fn modules<D: BlockDevice>(disk: &mut Disk<D>) -> (Vec<String>, Selection) {
     (chosen.collect(), selection)
 }
 
-/// What `fsck.vfat -n` says of the partition, and whether it found nothing wrong.
+/// Returns whether `fsck.vfat -n` finds nothing wrong with the partition, and its output.
 fn fsck(disk: &Memory<'_>) -> (bool, String) {
     let name = format!("bareflow-disk-{}-{:?}.img", std::process::id(), std::thread::current().id());
     let path = std::env::temp_dir().join(name);
     std::fs::write(&path, &disk.bytes()[START * SECTOR_SIZE..]).unwrap();
-    // Debian keeps it where only root looks.
+    // Debian installs it outside of ordinary users' paths.
     let programs = ["fsck.vfat", "/usr/sbin/fsck.vfat", "/sbin/fsck.vfat"];
     let run = |program| std::process::Command::new(program).arg("-n").arg(&path).output().ok();
     let output = programs.into_iter().find_map(run).expect("fsck.vfat is missing; run `make setup`");

@@ -1,4 +1,4 @@
-//! No bytes on a disk make this panic, or go on for ever.
+//! Tests that no bytes on a disk cause a panic or an endless loop.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::{KINDS, Memory, blob, image, validate};
 use crate::{BlockDevice, Disk, SECTOR_SIZE};
 
-/// Most reads and writes that all of this may take on these small disks.
+/// The most reads and writes that all of this may take on these small disks.
 const MAX_REQUESTS: usize = 2_000_000;
 
 fn base(kind: usize) -> &'static [u8] {
@@ -22,7 +22,7 @@ fn base(kind: usize) -> &'static [u8] {
     &BASES.get_or_init(|| KINDS.map(make).into())[kind]
 }
 
-/// Sectors in which anything counts: not the empty ones.
+/// Returns the sectors that are not empty.
 fn used(base: &[u8]) -> Vec<u64> {
     let used = base.chunks(SECTOR_SIZE).enumerate().filter(|(_, sector)| sector.iter().any(|&byte| byte != 0));
     used.map(|(number, _)| number as u64).collect()

@@ -1,4 +1,4 @@
-//! Losing power at every write of a save, with every write since the last flush lost or not.
+//! Tests of a loss of power at every write of a save, with each write since the last flush lost or not.
 
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
@@ -10,10 +10,10 @@ use proptest::prelude::*;
 use super::{Event, KINDS, Memory, blob, image, modules};
 use crate::Disk;
 
-/// The disk before, the module's version before (0: none), and the blob that is saved.
+/// The disk before the save, the module's version on it (0 if there is none), and the blob to save.
 type Case = (Vec<u8>, u32, Vec<u8>);
 
-/// The same ones for all tests.
+/// Returns the cases, which all tests share.
 fn cases() -> &'static [Case] {
     static CASES: OnceLock<Vec<Case>> = OnceLock::new();
     CASES.get_or_init(make_cases)
@@ -28,10 +28,11 @@ fn make_cases() -> Vec<Case> {
         let files: [(&str, &[u8]); 4] =
             [("other.mod", &other), ("another-long-name.txt", b"text"), (name, &old), ("LAST.TXT", b"")];
         let without = image(kind, &files[..2]);
-        // The folder's first sector has 16 entries: two of them its own, then these.
+        // The folder's first sector has 16 entries: two of its own, then these.
         let names: Vec<_> = (0..13).map(|number| format!("{number}.TXT")).collect();
         let fillers = |count: usize| names.iter().take(count).map(|name| (name.as_str(), &b""[..]));
-        // The folder has to grow; the old file's entries lie in two sectors; the new one's lies in another.
+        // In the first case the folder must grow; in the second, the old file's entries lie in two sectors; in the
+        // third, the new entry lies in another sector than the old ones.
         let full = image(kind, &files[..1].iter().copied().chain(fillers(13)).collect::<Vec<_>>());
         let across = image(kind, &files[..1].iter().copied().chain(fillers(9)).chain([files[2]]).collect::<Vec<_>>());
         let apart = image(kind, &[files[0], files[2]].into_iter().chain(fillers(8)).collect::<Vec<_>>());
@@ -46,7 +47,7 @@ fn make_cases() -> Vec<Case> {
     cases
 }
 
-/// Checks a disk on which `events` arrived, and that the next save works there.
+/// Checks a disk to which `events` were applied, and that the next save works on it.
 fn check(disk: &Memory<'_>, events: &[&Event], before: u32, new: &[u8], done: bool) {
     let mut disk = Disk::open(disk.with(events.iter().copied())).unwrap();
     let (found, selection) = modules(&mut disk);
@@ -58,7 +59,7 @@ fn check(disk: &Memory<'_>, events: &[&Event], before: u32, new: &[u8], done: bo
     assert!(selection.refused.is_empty(), "{selection:?}");
     assert_sound(&mut disk);
     if !done {
-        // Whatever was left behind, saving again ends well and hurts nothing.
+        // Whatever was left, another save succeeds and damages nothing.
         disk.save("sum", new).unwrap();
         assert_eq!(modules(&mut disk).0, new_text);
         disk.save("sum", &blob("sum", 2, 3333)).unwrap();
@@ -67,7 +68,7 @@ fn check(disk: &Memory<'_>, events: &[&Event], before: u32, new: &[u8], done: bo
     }
 }
 
-/// Fails unless every file has its clusters, and no cluster is two files'.
+/// Fails unless every file has its clusters, and no two files share one.
 fn assert_sound(disk: &mut Disk<Memory<'_>>) {
     let mut seen = BTreeSet::new();
     for file in disk.list().unwrap().files {
@@ -76,7 +77,7 @@ fn assert_sound(disk: &mut Disk<Memory<'_>>) {
     }
 }
 
-/// The disk after the save, with all events.
+/// Returns the disk after the save, with all events.
 fn events_of<'base>(base: &'base [u8], new: &[u8]) -> Memory<'base> {
     let mut disk = Disk::open(Memory::new(base)).unwrap();
     disk.save("sum", new).unwrap();
@@ -97,7 +98,7 @@ fn the_old_or_the_new_module_is_there_at_every_cut() {
             let (certain, open) = all[..cut].split_at(last_flush(&all[..cut]));
             let done = cut == all.len();
             check(&memory, &all[..cut].iter().collect::<Vec<_>>(), *before, new, done);
-            // Each write since the flush lost alone, and each arriving alone.
+            // Each single write since the flush lost, and each single one arrived.
             for one in 0..open.len() {
                 let mut lost: Vec<_> = certain.iter().chain(open).collect();
                 lost.remove(certain.len() + one);

@@ -1,4 +1,4 @@
-//! Reading, of sound disks and of each kind of damage.
+//! Reading of sound disks, and of disks with each kind of damage.
 
 use std::string::ToString;
 use std::vec::Vec;
@@ -13,7 +13,7 @@ fn open_error(kind: usize, change: impl FnOnce(&mut [u8])) -> DiskError {
     Disk::open(Memory::new(&base)).map(|_| ()).unwrap_err()
 }
 
-/// Opens after a change of the boot sector, and gives the field that was refused.
+/// Opens a disk after a change of the boot sector, and returns the field that was refused.
 fn boot_error(kind: usize, offset: usize, bytes: &[u8]) -> &'static str {
     let error = open_error(kind, |base| base[START * SECTOR_SIZE + offset..][..bytes.len()].copy_from_slice(bytes));
     assert!(error.to_string().contains("expected"), "{error}");
@@ -30,7 +30,7 @@ fn boot_error(kind: usize, offset: usize, bytes: &[u8]) -> &'static str {
     }
 }
 
-/// The table's entry of the file's first cluster, as an offset in the image.
+/// Returns the offset in the image of the table's entry for the file's first cluster, and the cluster.
 fn table_entry(base: &[u8], kind: usize) -> (usize, u32) {
     let disk = &mut Disk::open(Memory::new(base)).unwrap();
     let cluster = disk.list().unwrap().files.iter().find(|file| file.name == "sum.mod").unwrap().first_cluster;
@@ -38,7 +38,8 @@ fn table_entry(base: &[u8], kind: usize) -> (usize, u32) {
     (disk.layout.table as usize * SECTOR_SIZE + cluster as usize * size, cluster)
 }
 
-/// What reading `sum.mod` gives after its first cluster's entry was changed. Other files are still read.
+/// Returns the error of reading `sum.mod` after a change of its first cluster's entry. Other files must still be
+/// readable.
 fn chain_error(kind: usize, value: impl FnOnce(u32) -> u32) -> DiskError {
     let mut base = image(KINDS[kind], &[("sum.mod", &blob("sum", 1, 1200)), ("other.mod", &blob("other", 1, 1200))]);
     let (offset, cluster) = table_entry(&base, kind);
@@ -160,7 +161,7 @@ fn rejects_folders_that_loop_or_are_too_long() {
     let listing = disk.list().unwrap();
     assert_eq!((listing.cut, listing.files.len()), (Some(DiskError::TooManyFiles), MAX_FILES));
     assert_eq!(disk.save("sum", &blob("sum", 1, 200)), Err(DiskError::TooManyFiles));
-    // A loop through free entries alone.
+    // A loop through free entries only.
     let first = disk.layout.sector_of(cluster).unwrap() as usize * SECTOR_SIZE;
     base[first..][..SECTOR_SIZE].fill(0xe5);
     let listing = Disk::open(Memory::new(&base)).unwrap().list().unwrap();
@@ -192,7 +193,7 @@ fn what_is_no_damage_is_not_called_so() {
     }
 }
 
-/// What `mkfs.vfat` makes of so many bytes, with `START` sectors before it.
+/// Returns the disk that `mkfs.vfat` makes with `sectors` sectors, after `before` empty ones.
 fn made_by_mkfs(kind: &str, sectors: usize, before: usize) -> Option<Vec<u8>> {
     let name = std::format!("bareflow-mkfs-{}-{kind}-{before}.img", std::process::id());
     let path = std::env::temp_dir().join(name);
@@ -207,7 +208,7 @@ fn made_by_mkfs(kind: &str, sectors: usize, before: usize) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Opens a disk that `mkfs.vfat` made, which has no folder yet: the error says that all else was understood.
+/// Opens a disk by `mkfs.vfat`, which has no folder yet: this error shows that everything else is supported.
 fn open_made(base: &[u8]) -> &'static str {
     let mut disk = Disk::open(Memory::new(base)).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(disk.list().map(|_| ()), Err(DiskError::NoModulesFolder));

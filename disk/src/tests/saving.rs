@@ -1,4 +1,4 @@
-//! Saving, when all goes well and when it can't.
+//! Saving, with and without errors.
 
 use std::format;
 use std::string::String;
@@ -21,7 +21,7 @@ fn adds_replaces_and_keeps_the_rest() {
             assert_eq!((saved.bytes, saved.removed.len()), (length as u64, 1), "{saved:?}");
             assert_eq!(modules(&mut disk).0, ["all-in-one 1 700", &format!("sum {version} {length}")]);
         }
-        // The same bytes again: nothing is written twice, nothing goes.
+        // Saving the same bytes again writes nothing twice and removes nothing.
         let saved = disk.save("sum", &blob("sum", 1, 129)).unwrap();
         assert_eq!((saved.removed.len(), disk.list().unwrap().files.len()), (0, 2));
         disk.save("all-in-one", &blob("all-in-one", 2, 20_000)).unwrap();

@@ -1,4 +1,4 @@
-//! Which files are chosen.
+//! Selection of files.
 
 use std::string::ToString;
 use std::vec::Vec;
@@ -33,7 +33,7 @@ fn the_newest_that_validates_is_chosen() {
         let (found, selection) = modules(&mut Disk::open(Memory::new(base)).unwrap());
         (found.concat(), selection.refused.len(), selection.superseded.concat())
     };
-    // All of one date: the highest version that validates.
+    // All with the same time: the highest version that validates is chosen.
     for name in [b"BAD     MOD", b"V1      MOD", b"V2      MOD"] {
         stamp(&mut base, name, 0x0021_0000);
     }
