@@ -1,10 +1,10 @@
-//! What a kernel says of each injection of a fault campaign.
+//! The messages of a fault campaign, one for each injection.
 
 use alloc::string::String;
 
 use serde::{Deserialize, Serialize};
 
-/// What a bit was flipped in.
+/// The part of a module in which a bit is flipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Target {
@@ -21,32 +21,32 @@ pub enum Target {
 }
 
 impl Target {
-    /// All of them.
+    /// All targets.
     pub const ALL: [Target; 5] = [Target::Text, Target::Rodata, Target::Data, Target::Stack, Target::Register];
 }
 
-/// What came of it.
+/// The outcome of an injection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum InjectionOutcome {
-    /// Nothing: the module gave the right result.
+    /// The module still gave the right result.
     Masked,
-    /// A wrong result.
+    /// The module gave a wrong result.
     Wrong,
-    /// A fault of that kind.
+    /// The module faulted; this is the fault's kind.
     Fault(String),
 }
 
-/// One injection.
+/// An injection of a bit flip.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Injection {
-    /// Its number in the campaign.
+    /// The injection's number in the campaign.
     pub index: u64,
-    /// The module, as the how-manieth blob it is.
+    /// The module, as the index of its blob.
     pub module: u8,
-    /// What was hit.
+    /// The part that was hit.
     pub target: Target,
-    /// What came of it.
+    /// The outcome of the module's call.
     pub outcome: InjectionOutcome,
-    /// Whether a fresh load of the module was right, where something came of it.
+    /// Whether a fresh load of the module gave the right result, if the injection had an effect.
     pub recovered: bool,
 }

@@ -1,5 +1,5 @@
-//! Two modules side by side: what they cost on the same inputs, whether they
-//! agree, and whether one may take the other's place.
+//! Comparisons of two modules on the same inputs: their cost, whether they agree, and whether one may replace the
+//! other.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -11,29 +11,29 @@ pub use conditions::{Conditions, MAX_CONDITIONS};
 
 mod conditions;
 
-/// What a module has to prove before it takes another one's place.
+/// The conditions under which a module may replace another one.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Gate<'payload> {
-    /// All of these have to hold.
+    /// The conditions, all of which must hold.
     pub conditions: Conditions,
-    /// How many measurements are taken of each of the two.
+    /// The number of measurements of each module.
     pub over: u32,
-    /// What both are given; what the module was called with last, when nothing is said.
+    /// The input of both modules; by default the last input of the old module.
     #[serde(borrow)]
     pub input: Option<&'payload [u8]>,
 }
 
-/// One condition.
+/// A condition.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Condition {
-    /// A figure of the new one is at most so many times the old one's.
+    /// A figure of the new module is at most a multiple of the old one's.
     AtMost {
-        /// Which figure.
+        /// The figure.
         figure: Figure,
-        /// The most that the ratio may be.
+        /// The maximum ratio of new to old.
         ratio: f64,
     },
-    /// Results and outputs are the same.
+    /// The results and outputs are the same.
     OutputsEqual,
 }
 
@@ -41,23 +41,23 @@ pub enum Condition {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Figure {
-    /// The least.
+    /// The minimum.
     Min,
     /// The median.
     P50,
     /// The mean.
     Mean,
-    /// What 99 of 100 do not exceed.
+    /// The value that 99 of 100 measurements do not exceed.
     P99,
-    /// The most.
+    /// The maximum.
     Max,
 }
 
 impl Figure {
-    /// All, in rising order.
+    /// All figures, in ascending order.
     pub const ALL: [Figure; 5] = [Figure::Min, Figure::P50, Figure::Mean, Figure::P99, Figure::Max];
 
-    /// Its name in conditions and reports.
+    /// Returns the name in conditions and reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -71,10 +71,10 @@ impl Figure {
 }
 
 impl Condition {
-    /// Reads conditions such as `p99<=1.05,outputs-equal`.
+    /// Parses conditions such as `p99<=1.05,outputs-equal`.
     ///
     /// # Errors
-    /// What was found and what was expected.
+    /// A text that says what was found and what was expected.
     pub fn parse_all(text: &str) -> Result<Conditions, String> {
         let mut conditions = Conditions::default();
         text.split(',')
@@ -111,71 +111,71 @@ impl fmt::Display for Condition {
     }
 }
 
-/// Two modules on the same inputs.
+/// The result of a comparison of two modules on the same inputs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
-    /// The old or first one, and the new or second one.
+    /// The old or first module, and the new or second one.
     pub sides: [Arm; 2],
-    /// The second one's figures over the first one's, in the order of [`Figure::ALL`]; nothing where a figure of
-    /// the first one is 0.
+    /// The second module's figures divided by the first one's, in the order of [`Figure::ALL`]; `None` where the first
+    /// one's is 0.
     pub ratios: Vec<Option<f64>>,
     /// Whether results and outputs were the same every time.
     pub outputs_equal: bool,
-    /// What the first difference was.
+    /// The first difference, as text.
     pub difference: Option<String>,
 }
 
-/// One of the two.
+/// One of the two modules.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Arm {
-    /// Its name.
+    /// The module's name.
     pub name: String,
-    /// Its version.
+    /// The module's version.
     pub version: String,
-    /// Its generation.
+    /// The module's generation.
     pub generation: u32,
-    /// Calls in one measurement: more than one where a single call is below the clock's resolution.
+    /// The number of calls in one measurement: more than one if a single call is below the clock's resolution.
     pub batch: u32,
-    /// Measurements.
+    /// The number of measurements.
     pub measurements: u32,
-    /// Cycles of one call, less the cost of measuring, in the order of [`Figure::ALL`].
+    /// The cycles of one call, less the cost of measuring, in the order of [`Figure::ALL`].
     pub cycles: [f64; 5],
-    /// How many measurements there were in each class of costs, from the least of both sides to the greatest.
+    /// The histogram of the measurements. Its classes range from the minimum to the maximum of both modules.
     pub histogram: Vec<Class>,
-    /// Its fault, if it ended in one.
+    /// The fault that ended its calls, if any.
     pub fault: Option<String>,
 }
 
 /// A class of a histogram.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Class {
-    /// Its calls took at least so many cycles.
+    /// The lower bound, in cycles, included.
     pub from: f64,
-    /// And less than so many.
+    /// The upper bound, in cycles, excluded.
     pub below: f64,
-    /// How many measurements fell into it.
+    /// The number of measurements in the class.
     pub count: u32,
 }
 
-/// What came of a gate.
+/// The result of a gate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
     /// Whether every condition held.
     pub passed: bool,
-    /// Each condition.
+    /// The conditions with their results.
     pub conditions: Vec<Judged>,
-    /// What they were judged by.
+    /// The comparison that they were evaluated on.
     pub comparison: Comparison,
 }
 
-/// A condition that was looked at.
+/// An evaluated condition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Judged {
-    /// The condition, as it was asked for.
+    /// The condition, as it was requested.
     pub condition: String,
     /// Whether it held.
     pub held: bool,
-    /// What was found, for people: "p99 1.31 times the old one's, 0.26 above 1.05".
+    /// The figures that were found, for people: "p99 1.31 times the old one's, 0.26 above 1.05".
     pub found: String,
 }
 

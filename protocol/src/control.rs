@@ -1,8 +1,8 @@
-//! What a client asks of a running kernel, and what it gets.
+//! Requests of clients to a running kernel, and its responses.
 //!
-//! Each [`Envelope`] travels in a frame of its own and gets one [`Response`] with its
-//! number, after any number of [`Response::Progress`]. Between many clients and
-//! the one serial port stands a broker, which marks each number with its client.
+//! Each [`Envelope`] travels in a frame of its own and gets one [`Response`] with its number, after any number of
+//! [`Response::Progress`]. A broker between many clients and the one serial port adds a mark of the client to each
+//! number.
 
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -14,29 +14,30 @@ use crate::comparison::{Comparison, Gate, Verdict};
 use crate::frame::{FrameError, encode_frame};
 use crate::report::{Budget, Fault, Module};
 
-/// The version of this conversation.
+/// The version of this protocol.
 pub const CONTROL_VERSION: u16 = 4;
 
-/// Most bytes of one [`Request::Chunk`]: what a client sends before it waits for an answer.
+/// The maximum size of one [`Request::Chunk`] in bytes: the amount a client sends before it waits for an answer.
 pub const MAX_CHUNK: usize = 32 << 10;
 
-/// Most bytes of a frame that carries a request: an input of a megabyte and what goes with it.
+/// The maximum size of a request's frame, in bytes: an input of 1 MiB and the rest of the request.
 pub const MAX_REQUEST: usize = (1 << 20) + 4096;
 
-/// Most bytes of one blob.
+/// The maximum size of a blob, in bytes.
 pub const MAX_BLOB: u32 = 16 << 20;
 
-/// Most bytes of a selector, such as `name@^1.2`, of a label, and of a path.
+/// The maximum length of a selector such as `name@^1.2`, a label or a path, in bytes.
 pub const MAX_WORD: usize = 255;
 
-/// Bits of a request's number that are its client's own; those above are the broker's mark.
+/// The number of bits of a request's number that belong to its client; the bits above are the broker's mark.
 pub const NUMBER_BITS: u32 = 32;
 
-/// A request, with the number that its answer will carry. It borrows what is in the payload, so that
-/// decoding it takes no memory, whatever its sender makes of it.
+/// A request, with the number that its answer will carry.
+///
+/// It borrows from the payload, so that decoding never allocates, whatever the sender announces.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Envelope<'payload> {
-    /// The number: the broker's mark in the upper half, the client's own in the lower one.
+    /// The number: the broker's mark in the upper half, the client's own number in the lower one.
     pub number: u64,
     /// The request.
     #[serde(borrow)]
@@ -44,16 +45,16 @@ pub struct Envelope<'payload> {
 }
 
 impl<'payload> Envelope<'payload> {
-    /// The request as a frame; empty when it is longer than a frame can be.
+    /// Encodes the request as a frame; empty if it is too long for a frame.
     #[must_use]
     pub fn to_frame(&self) -> Vec<u8> {
         postcard::to_allocvec(self).ok().and_then(|payload| encode_frame(&payload)).unwrap_or_default()
     }
 
-    /// The request in a frame's payload.
+    /// Decodes the request in a frame's payload.
     ///
     /// # Errors
-    /// [`FrameError::Payload`] when it is none, or has bytes left over.
+    /// [`FrameError::Payload`] if it is no request, or has bytes left over.
     pub fn from_payload(payload: &'payload [u8]) -> Result<Envelope<'payload>, FrameError> {
         match postcard::take_from_bytes(payload) {
             Ok((envelope, [])) => Ok(envelope),
@@ -61,8 +62,9 @@ impl<'payload> Envelope<'payload> {
         }
     }
 
-    /// Returns the frame of the request in `payload`, with another number; all else stays byte by byte as it is.
-    /// `None` where the payload is none, or too long.
+    /// Returns a frame of the request in `payload` with another number; the other bytes are unchanged.
+    ///
+    /// `None` if the payload is no request, or too long.
     #[must_use]
     pub fn renumbered(payload: &[u8], number: u64) -> Option<Vec<u8>> {
         let (_, rest) = postcard::take_from_bytes::<u64>(payload).ok()?;
@@ -71,167 +73,166 @@ impl<'payload> Envelope<'payload> {
         encode_frame(&renumbered)
     }
 
-    /// Reads the number alone, of a request whose payload begins so; 0 where that is none.
+    /// Decodes only the number of a request from the start of its payload; 0 if there is none.
     #[must_use]
     pub fn number_in(head: &[u8]) -> u64 {
         postcard::take_from_bytes(head).map_or(0, |(number, _)| number)
     }
 
-    /// The broker's mark of the client that asks; 0 without a broker.
+    /// Returns the broker's mark of the client; 0 without a broker.
     #[must_use]
     pub const fn client(&self) -> u32 {
         (self.number >> NUMBER_BITS) as u32
     }
 }
 
-/// What a client asks for.
+/// A request of a client.
 #[expect(clippy::large_enum_variant, reason = "a box would be memory that the kernel may not have")]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Request<'payload> {
-    /// Begin: forget what this client left half done. Response: [`Response::Welcome`].
+    /// Begin a session, and discard the client's unfinished uploads and jobs. Response: [`Response::Welcome`].
     Hello,
-    /// This client is gone: forget what it left half done. Response: [`Response::Done`].
+    /// End a session, and discard the client's unfinished uploads and jobs. Response: [`Response::Done`].
     Goodbye,
-    /// The modules. Response: [`Response::Modules`].
+    /// List the modules. Response: [`Response::Modules`].
     Ps,
-    /// The modules of that name or `name@version`, all when none is named, with what is known of faults. Response:
-    /// [`Response::Modules`].
+    /// List the modules matched by `name` or `name@version`, or all, with diagnoses. Response: [`Response::Modules`].
     Stats {
-        /// Which.
+        /// The selector.
         #[serde(borrow)]
         module: Option<&'payload str>,
     },
-    /// A blob of so many bytes will come in chunks. Response: [`Response::Received`].
+    /// Announce a blob that will be sent in chunks. Response: [`Response::Received`].
     Upload {
-        /// Bytes.
+        /// The length of the blob, in bytes.
         length: u32,
-        /// CRC-32C of all of them.
+        /// The CRC-32C of the blob.
         checksum: u32,
     },
-    /// A part of the blob; sending it again changes nothing. Response: [`Response::Received`].
+    /// Send a part of the blob; sending it again has no effect. Response: [`Response::Received`].
     Chunk {
-        /// Where it begins.
+        /// The offset of the part.
         offset: u32,
-        /// At most [`MAX_CHUNK`] bytes.
+        /// The bytes of the part, at most [`MAX_CHUNK`].
         #[serde(borrow)]
         bytes: &'payload [u8],
     },
-    /// Load the blob that came. Response: [`Response::Loaded`] or [`Response::GateFailed`].
+    /// Load the uploaded blob. Response: [`Response::Loaded`] or [`Response::GateFailed`].
     Push(#[serde(borrow)] Push<'payload>),
     /// Load a file from the disk. Response: [`Response::Loaded`].
     Load {
-        /// Its path, such as `/modules/sum.mod`.
+        /// The file's path, such as `/modules/sum.mod`.
         path: &'payload str,
-        /// How.
+        /// The options of the load.
         #[serde(borrow)]
         overrides: LoadOverrides<'payload>,
     },
-    /// The files of a folder on the disk. Response: [`Response::Files`].
+    /// List the files of a folder on the disk. Response: [`Response::Files`].
     Ls {
         /// The folder's path.
         path: &'payload str,
     },
-    /// Write a module's blob to the disk, so that it is there at the next boot. Response: [`Response::Saved`].
+    /// Write a module's blob to the disk, so that it is loaded at the next boot. Response: [`Response::Saved`].
     Save {
-        /// Which: `name` or `name@version`.
+        /// The selector: `name` or `name@version`.
         module: &'payload str,
     },
     /// Call a module. Response: [`Response::Called`].
     Call {
-        /// Which: `name` or `name@version`.
+        /// The selector: `name` or `name@version`.
         module: &'payload str,
-        /// What it is given.
+        /// The input of each call.
         #[serde(borrow)]
         input: &'payload [u8],
-        /// How often.
+        /// The number of calls.
         repeat: u32,
     },
     /// Unload a module. Response: [`Response::Unloaded`].
     Unload {
-        /// Which: `name` or `name@version`.
+        /// The selector: `name` or `name@version`.
         module: &'payload str,
     },
-    /// Make a module the one that its name stands for. Response: [`Response::Done`].
+    /// Make a module the active version of its name. Response: [`Response::Done`].
     Activate {
-        /// Which: `name@version`.
+        /// The selector: `name@version`.
         module: &'payload str,
     },
-    /// Run two modules side by side. Response: [`Response::Compared`].
+    /// Compare two modules. Response: [`Response::Compared`].
     Compare {
-        /// The two: `name` or `name@version`.
+        /// The two selectors: `name` or `name@version`.
         #[serde(borrow)]
         modules: [&'payload str; 2],
-        /// What both are given.
+        /// The input of both modules.
         #[serde(borrow)]
         input: &'payload [u8],
-        /// How many measurements are taken of each.
+        /// The number of measurements of each module.
         over: u32,
     },
-    /// The console's lines from that number on. Response: [`Response::Log`].
+    /// Read the console's lines from a number on. Response: [`Response::Log`].
     Log {
-        /// Number of the first line wanted.
+        /// The number of the first line.
         from: u64,
     },
-    /// End the kernel. Response: [`Response::Done`].
+    /// Shut the kernel down. Response: [`Response::Done`].
     Shutdown,
-    /// What is in use of the memory. Response: [`Response::Memory`].
+    /// Report the memory in use. Response: [`Response::Memory`].
     Memory,
 }
 
-/// How a blob that came is to be loaded.
+/// The options of a push, which loads an uploaded blob.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Push<'payload> {
-    /// What messages call it: the file's name.
+    /// The blob's name in messages: that of the file.
     pub label: &'payload str,
-    /// How its module runs.
+    /// The load options.
     #[serde(borrow)]
     pub overrides: LoadOverrides<'payload>,
-    /// Whether it is loaded beside the one of its name, instead of in its place.
+    /// Whether the module is loaded beside the active one of its name, instead of replacing it.
     pub beside: bool,
-    /// What it has to prove before it takes the other one's place.
+    /// The conditions under which it may replace the old module.
     #[serde(borrow)]
     pub gate: Option<Gate<'payload>>,
 }
 
-/// How a module is to run. What is not said stays as it is with the module of
-/// its name, or else is the kernel's usual.
+/// Load options. An unset field is inherited from the module of the same name, or else defaults to the kernel's
+/// setting.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LoadOverrides<'payload> {
-    /// `kernel` or `user`.
+    /// The domain: `kernel` or `user`.
     #[serde(borrow)]
     pub domain: Option<&'payload str>,
-    /// The most it may use up.
+    /// The limits on its budget.
     pub budget: Option<Budget>,
-    /// `stop`, `restart` or `restart:N`.
+    /// The action after a fault: `stop`, `restart` or `restart:N`.
     #[serde(borrow)]
     pub on_fault: Option<&'payload str>,
 }
 
-/// What a client gets.
+/// A response to a client.
 #[expect(clippy::large_enum_variant, reason = "a box would be memory that the kernel may not have")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Response {
-    /// To [`Request::Hello`].
+    /// The answer to [`Request::Hello`].
     Welcome {
-        /// [`CONTROL_VERSION`].
+        /// The protocol version, [`CONTROL_VERSION`].
         control: u16,
         /// The kernel's version.
         version: Cow<'static, str>,
-        /// `tsc`, or `icount` where a tick is an instruction.
+        /// The clock: `tsc`, or `icount` if a tick is an instruction.
         clock: Cow<'static, str>,
     },
-    /// So many bytes of the upload are there.
+    /// A part of an upload was received.
     Received {
-        /// Bytes from its beginning, without a gap.
+        /// The number of bytes received from the start, without a gap.
         length: u32,
     },
     /// The modules, in the order of their names.
     Modules(Vec<Module>),
     /// The module was loaded.
     Loaded(Loaded),
-    /// The module did not prove itself, and was unloaded.
+    /// The conditions did not hold, and the module was unloaded.
     GateFailed(Verdict),
     /// The module was called.
     Called(Called),
@@ -241,169 +242,171 @@ pub enum Response {
     Files(FileList),
     /// The blob was written.
     Saved {
-        /// The file's path.
+        /// The file's length, in bytes.
         path: String,
         /// Its length.
         bytes: u64,
     },
     /// The comparison.
     Compared(Comparison),
-    /// The console's lines.
+    /// Lines of the console.
     Log {
-        /// Number of the first line here; higher than was asked for where older ones are gone.
+        /// The number of the first line; higher than requested if older lines are gone.
         first: u64,
         /// The lines.
         lines: Vec<String>,
     },
-    /// How far it is; the answer itself is still to come.
+    /// The progress of a job; the answer itself follows later.
     Progress {
-        /// So much is done.
+        /// The amount that is done.
         done: u64,
-        /// Of so much.
+        /// The total amount.
         of: u64,
     },
-    /// It is done.
+    /// The request was carried out.
     Done,
-    /// There is no result. What a request asks for is done whole or not at all; but modules that it called, `init`
-    /// included, may have changed their own state before they faulted, and what a fault does to them is done.
+    /// The request was refused, and there is no result.
+    ///
+    /// A request is carried out entirely or not at all. But modules that it called, including their `init`, may have
+    /// changed their own state before they faulted, and the consequences of a fault for them remain.
     Refused {
-        /// What was found, what was expected, and what to do.
+        /// A text that says what was found, what was expected, and what to do.
         error: Cow<'static, str>,
     },
-    /// What is in use of the memory; zeros where nobody counts.
+    /// The memory in use; zeros if it is not counted.
     Memory {
-        /// Pages that modules and the kernel have.
+        /// The number of pages of modules and the kernel.
         pages: u64,
-        /// Bytes of pages that images share.
+        /// The memory in pages that images share, in bytes.
         arena_bytes: u64,
-        /// Bytes of the kernel's heap.
+        /// The size of the kernel's heap in use, in bytes.
         table_bytes: u64,
     },
 }
 
-/// A module was loaded.
+/// The result of a load.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Loaded {
-    /// Its name.
+    /// The module's name.
     pub name: String,
-    /// Its version.
+    /// The module's version.
     pub version: String,
-    /// The how-manieth load of that name it is.
+    /// The number of times this name has been loaded, this load included.
     pub generation: u32,
-    /// Whether its name now stands for it.
+    /// Whether the module is the active version of its name.
     pub active: bool,
-    /// What it took the place of.
+    /// The module that it replaced.
     pub replaced: Option<Replaced>,
-    /// What became of the module's state: `none`, `kept` or `migrated`.
+    /// The result of the state transfer: `none`, `kept` or `migrated`.
     pub state: Cow<'static, str>,
-    /// What each step took, in the kernel's clock.
+    /// The cost of each step, in cycles of the kernel's clock.
     pub cycles: LoadCycles,
-    /// What it proved, where that was asked for.
+    /// The result of the gate, if there was one.
     pub verdict: Option<Verdict>,
 }
 
-/// What loading took, in cycles.
+/// The cost of a load, in cycles.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LoadCycles {
-    /// Checking the blob, giving it memory and calling its `init`.
+    /// The time to check the blob, place it and call its `init`.
     pub prepare: u64,
-    /// Putting it in the other one's place.
+    /// The time to switch from the old module to the new one.
     pub switch: u64,
 }
 
-/// A module that another one took the place of.
+/// A module that was replaced.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Replaced {
-    /// Its version.
+    /// The module's version.
     pub version: String,
-    /// Its generation.
+    /// The module's generation.
     pub generation: u32,
-    /// What it gave back; nothing yet while a call of it is under way.
+    /// The receipt; `None` as long as a call of the module is running.
     pub receipt: Option<Receipt>,
 }
 
-/// What a module that was unloaded gave back.
+/// The receipt of an unloaded module.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Receipt {
-    /// Its name.
+    /// The module's name.
     pub name: String,
-    /// Its version.
+    /// The module's version.
     pub version: String,
-    /// Its generation.
+    /// The module's generation.
     pub generation: u32,
-    /// Calls of it, those that faulted included.
+    /// The number of its calls, including those that faulted.
     pub call_count: u64,
-    /// Pages it had been given: segments, stack, heap, page tables.
+    /// The number of pages that it had been given: segments, stack, heap, page tables.
     pub pages_held: u64,
-    /// Pages it gave back.
+    /// The number of pages that came back.
     pub pages_returned: u64,
-    /// Bytes of pages it shared with others.
+    /// The memory in pages shared with other images that it had been given, in bytes.
     pub arena_bytes_held: u64,
-    /// Bytes of such that came back.
+    /// The memory in such pages that came back, in bytes.
     pub arena_bytes_returned: u64,
-    /// Bytes the loader's tables had grown by for it.
+    /// The memory in the loader's tables that it used, in bytes.
     pub table_bytes_held: u64,
-    /// Bytes they gave back.
+    /// The memory in the loader's tables that came back, in bytes.
     pub table_bytes_returned: u64,
-    /// Bytes of its own heap.
+    /// The size of its heap, in bytes.
     pub heap_bytes: u64,
-    /// Blocks it had not freed there when it ended.
+    /// The number of blocks that it had not freed in its heap.
     pub leaked_blocks: u64,
-    /// Their bytes. They went with the heap.
+    /// The size of these blocks in bytes. They were freed with the heap.
     pub leaked_bytes: u64,
-    /// Modules it was bound to.
+    /// The number of modules that it might call.
     pub bindings: u32,
-    /// The fault its `exit` ended in.
+    /// The fault that ended its `exit`.
     pub exit_fault: Option<Fault>,
 }
 
-/// A module was called.
+/// The result of calls.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Called {
-    /// Its name.
+    /// The module's name.
     pub name: String,
     /// The version that answered last.
     pub version: String,
-    /// Its generation.
+    /// The module's generation.
     pub generation: u32,
-    /// How many calls there were.
+    /// The number of calls.
     pub calls: u64,
-    /// What the last one returned.
+    /// The result of the last call.
     pub result: i32,
-    /// What they returned, and how often; the first so many different values.
+    /// The results and their counts, for a limited number of different results.
     pub results: Vec<(i32, u64)>,
-    /// What the last one wrote.
+    /// The output of the last call.
     pub output: Vec<u8>,
-    /// Cycles of all calls, the cost of measuring included.
+    /// The cycles of all calls, including the cost of measuring.
     pub total_cycles: u64,
-    /// The cheapest call.
+    /// The shortest call.
     pub min_cycles: u64,
-    /// The dearest call.
+    /// The longest call.
     pub max_cycles: u64,
 }
 
 /// The files of a folder on the disk.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FileList {
-    /// Those that are known.
+    /// The files that could be read.
     pub files: Vec<File>,
-    /// What kept the rest of the folder from being read, if anything.
+    /// The error that kept the rest of the folder from being read, if any.
     pub cut: Option<String>,
 }
 
 /// A file on the disk.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct File {
-    /// Its name.
+    /// The file's name.
     pub name: String,
-    /// Its length in bytes.
+    /// The file's length, in bytes.
     pub bytes: u64,
     /// Whether it is a folder.
     pub folder: bool,
-    /// What keeps it from being read, if anything is known to.
+    /// The problem that keeps it from being read, if one is known.
     pub problem: Option<String>,
-    /// The module that it holds by its header, if it is a blob.
+    /// The module's name in the header, if it is a blob.
     pub module: Option<String>,
-    /// That module's version.
+    /// The module's version.
     pub version: Option<String>,
 }

@@ -1,7 +1,6 @@
 //! Frames: length, checksum, payload.
 //!
-//! A frame opens with a mark, so that a receiver that joins late or meets
-//! garbage finds the next one.
+//! A frame begins with a mark, so that a receiver that joins late or reads garbage finds the next frame.
 
 use alloc::collections::TryReserveError;
 use alloc::vec::Vec;
@@ -11,53 +10,53 @@ use bareflow_abi::checksum::crc32c;
 use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 
-/// What every frame opens with.
+/// The mark at the start of every frame.
 pub const MARK: [u8; 4] = *b"BFm\x01";
 
-/// Bytes before a payload: mark, length and checksum.
+/// The size of a frame's header, in bytes: mark, length and checksum.
 const HEADER_SIZE: usize = 12;
 
-/// Longest payload in bytes (16 MiB); a longer announcement is taken for garbage.
+/// The maximum length of a payload in bytes (16 MiB); a longer length is treated as garbage.
 pub const MAX_PAYLOAD: usize = 16 << 20;
 
-/// Bytes that are no frame, or no message.
+/// Bytes that are not a frame, or not a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FrameError {
-    /// Bytes before a mark.
+    /// There are bytes before a mark.
     Garbage {
-        /// How many.
+        /// The number of bytes.
         skipped: usize,
     },
-    /// A length that no frame has.
+    /// The length is greater than the limit.
     Length {
-        /// The length announced.
+        /// The length in the header.
         found: usize,
-        /// The most there may be.
+        /// The maximum length.
         limit: usize,
     },
-    /// Other bytes than were sent.
+    /// The payload was changed.
     Checksum {
         /// The checksum of the payload.
         found: u32,
-        /// The one sent along.
+        /// The checksum in the header.
         expected: u32,
     },
-    /// A payload that is no message.
+    /// The payload is no message.
     Payload {
-        /// Its length.
+        /// The length of the payload, in bytes.
         length: usize,
     },
-    /// Bytes that there was no memory for.
+    /// There was no memory for the bytes.
     NoMemory {
-        /// How many.
+        /// The number of bytes.
         length: usize,
-        /// The first bytes of the payload, zeros behind its end: enough for a request's number.
+        /// The first bytes of the payload, padded with zeros: enough for a request's number.
         head: [u8; HEAD],
     },
 }
 
-/// Bytes of a payload that [`FrameError::NoMemory`] keeps: the longest number there is.
+/// The number of payload bytes that [`FrameError::NoMemory`] has: the longest encoded number.
 pub const HEAD: usize = 10;
 
 impl fmt::Display for FrameError {
@@ -82,7 +81,7 @@ impl fmt::Display for FrameError {
 
 impl core::error::Error for FrameError {}
 
-/// `payload` as a frame, or `None` when it is too long for one.
+/// Encodes `payload` as a frame; `None` if it is too long.
 #[must_use]
 pub fn encode_frame(payload: &[u8]) -> Option<Vec<u8>> {
     let header = header_of(payload)?;
@@ -97,18 +96,19 @@ fn header_of(payload: &[u8]) -> Option<[u8; HEADER_SIZE]> {
     Some(header)
 }
 
-/// Writes `message` into `frame`, in place of what was there, as a frame ready to be sent, which is no longer than
-/// `most` bytes: its capacity, say, where it shall take no memory.
+/// Encodes `message` into `frame`, replacing its contents, as a frame of at most `most` bytes.
+///
+/// If `most` is the capacity of `frame`, nothing is allocated.
 ///
 /// # Errors
-/// [`FrameError::Length`] where it would be longer, and [`FrameError::NoMemory`] where `frame` can't become as long as
-/// it has to be. Then `frame` is empty.
+/// [`FrameError::Length`] if the frame would be longer, and [`FrameError::NoMemory`] if `frame` can't grow enough.
+/// `frame` is empty then.
 pub fn write_frame(frame: &mut Vec<u8>, message: &impl Serialize, most: usize) -> Result<(), FrameError> {
     frame.clear();
     let most = most.min(HEADER_SIZE + MAX_PAYLOAD);
     let mut refused = None;
     let header = [0; HEADER_SIZE];
-    // Nothing in our messages refuses to be written.
+    // Serialising our messages does not fail by itself.
     let _ = Growing { frame, most, refused: &mut refused }
         .try_extend(&header)
         .and_then(|()| postcard::serialize_with_flavor(message, Growing { frame, most, refused: &mut refused }));
@@ -123,11 +123,11 @@ pub fn write_frame(frame: &mut Vec<u8>, message: &impl Serialize, most: usize) -
     Ok(())
 }
 
-/// A frame that grows as long as there is memory, up to a length.
+/// A frame that grows as long as there is memory, up to a maximum length.
 struct Growing<'frame> {
     frame: &'frame mut Vec<u8>,
     most: usize,
-    /// Why it grew no more.
+    /// The reason for which it could not grow.
     refused: &'frame mut Option<FrameError>,
 }
 
@@ -137,7 +137,7 @@ impl Flavor for Growing<'_> {
     fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
         let length = self.frame.len();
         let room = self.most.saturating_sub(length);
-        // By half of what there is, so that a long frame is not copied for each of its bytes.
+        // Grows by at least half its length, so that a long frame is not copied for each of its bytes.
         let more = bytes.len().max(length / 2).min(room);
         let refused = if bytes.len() > room {
             let (found, limit) = (length + bytes.len(), self.most);
@@ -167,14 +167,14 @@ impl Flavor for Growing<'_> {
     }
 }
 
-/// Finds the frames in a stream of bytes.
+/// A decoder that finds the frames in a stream of bytes.
 #[derive(Clone, Debug)]
 pub struct Decoder {
     received: Vec<u8>,
-    /// Where in `received` begins what was not looked at yet.
+    /// The start of the bytes in `received` that have not been decoded yet.
     start: usize,
     limit: usize,
-    /// Bytes that there was no memory for.
+    /// The number of bytes for which there was no memory.
     lost: usize,
 }
 
@@ -185,32 +185,36 @@ impl Default for Decoder {
 }
 
 impl Decoder {
-    /// A decoder at the start of a stream.
+    /// Creates a decoder at the start of a stream.
     #[must_use]
     pub const fn new() -> Decoder {
         Decoder::with_limit(MAX_PAYLOAD)
     }
 
-    /// The same, for a receiver that takes no payload of more bytes than that.
+    /// Creates a decoder that accepts payloads of at most `limit` bytes.
     #[must_use]
     pub const fn with_limit(limit: usize) -> Decoder {
         Decoder { received: Vec::new(), start: 0, limit, lost: 0 }
     }
 
-    /// Reserves memory for the longest frame, and for a piece of so many bytes behind it: pushes of that
-    /// many bytes, with [`next_payload`](Self::next_payload) behind each until it finds none, take no more.
+    /// Reserves memory for the longest frame, and for a piece of `piece` bytes after it.
+    ///
+    /// Pushes of at most that size allocate nothing more if [`next_payload`](Self::next_payload) is called after each
+    /// until it returns `None`.
     ///
     /// # Errors
-    /// When there is no such memory.
+    /// There is not enough memory.
     pub fn reserve(&mut self, piece: usize) -> Result<(), TryReserveError> {
-        // Twice, since what was looked at already is moved out of the way seldom.
+        // Twice the length, since decoded bytes are removed only now and then.
         self.received.try_reserve_exact(2 * (HEADER_SIZE + self.limit + piece))
     }
 
-    /// Takes bytes as they arrive. Those that there is no memory for are lost, with the frame that they belong to;
-    /// [`next_payload`](Self::next_payload) says so.
+    /// Adds bytes as they arrive.
+    ///
+    /// Bytes for which there is no memory are lost, with the frame that they belong to;
+    /// [`next_payload`](Self::next_payload) reports it.
     pub fn push(&mut self, bytes: &[u8]) {
-        // Moved seldom: each byte is moved once for each that came at the most.
+        // Decoded bytes are removed seldom enough that each byte is moved at most once for each byte that arrives.
         if self.start > self.received.len() / 2 {
             self.received.drain(..self.start);
             self.start = 0;
@@ -223,7 +227,7 @@ impl Decoder {
         self.received.extend_from_slice(bytes);
     }
 
-    /// The next payload, or what stands in its place; `None` until more bytes arrive.
+    /// Returns the next payload, or the error in its place; `None` until more bytes arrive.
     pub fn next_payload(&mut self) -> Option<Result<Vec<u8>, FrameError>> {
         if self.lost > 0 {
             return Some(Err(FrameError::NoMemory { length: core::mem::take(&mut self.lost), head: [0; HEAD] }));
@@ -244,7 +248,7 @@ impl Decoder {
         let payload = self.rest().get(HEADER_SIZE..HEADER_SIZE + length)?;
         let found = crc32c(&[&[a, b, c, d], payload]);
         if found != expected {
-            // The length may be what is wrong, so the search goes on right behind the mark.
+            // The length may be wrong, so the search continues right after the mark.
             self.start += MARK.len();
             return Some(Err(FrameError::Checksum { found, expected }));
         }
@@ -265,13 +269,13 @@ impl Decoder {
         Some(payload)
     }
 
-    /// Bytes that wait for the rest of their frame: what is left over when the stream ends.
+    /// Returns the number of bytes that wait for the rest of their frame. At the end of the stream they are left over.
     #[must_use]
     pub fn unfinished(&self) -> usize {
         self.rest().len()
     }
 
-    /// Gives up the frame that waits for its rest: the search goes on right behind its mark.
+    /// Gives up the frame that waits for its rest: the search continues right after its mark.
     pub fn give_up(&mut self) {
         self.start += self.rest().len().min(MARK.len());
     }
@@ -281,7 +285,7 @@ impl Decoder {
     }
 }
 
-/// Where the next mark begins, or could begin at the end of what is there.
+/// Returns the index of the next mark, or of its possible start at the end of `bytes`.
 fn find_mark(bytes: &[u8]) -> usize {
     let could_begin = |&start: &usize| {
         let there = bytes.get(start..).unwrap_or_default();
@@ -371,7 +375,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_frame_behind_any_garbage_is_found(garbage in prop::collection::vec(any::<u8>(), 0..64), payload: Vec<u8>) {
-            // Garbage that could be a header would make the decoder wait for its payload.
+            // Garbage that looks like a header would make the decoder wait for its payload.
             prop_assume!(!garbage.contains(&MARK[0]));
             let mut decoder = Decoder::new();
             decoder.push(&garbage);

@@ -1,8 +1,7 @@
-//! What a running kernel and its host say to each other.
+//! The protocol between a running kernel and its host.
 //!
-//! [`Message`]s travel in [`frame`]s over a byte stream (a serial port or a
-//! socket). The [`Report`] is the result of a run; the host writes it as JSON,
-//! the kernel only sends it.
+//! [`Message`]s travel in [`frame`]s over a byte stream (a serial port or a socket). The [`Report`] is the result of a
+//! run; the host writes it as JSON, the kernel only sends it.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -27,40 +26,39 @@ pub use faults::FaultTable;
 pub use frame::{Decoder, FrameError, encode_frame, write_frame};
 pub use report::Report;
 
-/// One message from the kernel to the host.
+/// A message from the kernel to the host.
 #[expect(clippy::large_enum_variant, reason = "a box would be memory that the kernel may not have")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Message {
     /// The run is over.
     Report(Report),
-    /// The kernel checked itself.
+    /// The result of a self-check.
     Faults(FaultTable),
-    /// A module was disturbed.
+    /// The result of an injected fault.
     Injection(Injection),
-    /// What a client asked for, with the number of its request.
+    /// The response to a client's request, with the request's number.
     Response(u64, Response),
-    /// A call of the run, where that is recorded: one message for each, in order, before the report.
+    /// A call in a recorded run: one message for each call, in order, before the report.
     Recorded(recording::RecordedCall),
-    /// The modules of a recording, behind its calls, and whether there were more calls than there was room for.
+    /// The modules of a recording, after its calls, and whether there were more calls than it had room for.
     RecordedModules(Vec<recording::RecordedModule>, bool),
 }
 
 impl Message {
-    /// The message as a frame, ready to be sent; empty when it is longer than a
-    /// frame can be, which no report is.
+    /// Encodes the message as a frame; empty if it is too long for a frame, which no report is.
     #[must_use]
     pub fn to_frame(&self) -> Vec<u8> {
         let mut frame = Vec::new();
-        // Where it fails it is empty.
+        // If it fails, the frame is empty.
         let _ = write_frame(&mut frame, self, usize::MAX);
         frame
     }
 
-    /// The message in a frame's payload.
+    /// Decodes the message in a frame's payload.
     ///
     /// # Errors
-    /// [`FrameError::Payload`] when it is none, or has bytes left over.
+    /// [`FrameError::Payload`] if it is no message, or has bytes left over.
     pub fn from_payload(payload: &[u8]) -> Result<Message, FrameError> {
         match postcard::take_from_bytes(payload) {
             Ok((message, [])) => Ok(message),

@@ -1,4 +1,4 @@
-//! What modules were called with, what they asked for, and what came of it: as a kernel sends it, and as a file.
+//! Recordings of calls: inputs, services and results, as messages of a kernel and as a file.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -7,43 +7,43 @@ use core::fmt;
 use bareflow_abi::checksum::crc32c;
 use serde::{Deserialize, Serialize};
 
-/// What a file opens with.
+/// The magic at the start of a file.
 pub const MAGIC: [u8; 6] = *b"BFrec\0";
 
-/// The version of the file's form.
+/// The version of the file format.
 pub const VERSION: u16 = 1;
 
-/// Bytes before a file's payload: magic, version, and the CRC-32C of the payload.
+/// The size of the header in bytes: magic, version, and the CRC-32C of the payload.
 const HEADER_SIZE: usize = 12;
 
-/// Most bytes of a file.
+/// The maximum size of a file, in bytes.
 pub const MAX_FILE: usize = 16 << 20;
 
-/// A run, call by call.
+/// A recording of all calls of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recording {
     /// The modules that were called.
     pub modules: Vec<RecordedModule>,
-    /// Their calls, in the order in which they began: one that a module made comes behind its caller's.
+    /// The calls, in the order in which they began: a call made by a module comes after its caller's.
     pub calls: Vec<RecordedCall>,
-    /// Whether there were more calls than there was room for.
+    /// Whether there were more calls than the recording had room for.
     pub cut: bool,
 }
 
 /// A module of a recording.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordedModule {
-    /// Its name.
+    /// The module's name.
     pub name: String,
-    /// Its version.
+    /// The module's version.
     pub version: String,
-    /// Bytes of its blob.
+    /// The size of its blob, in bytes.
     pub blob_size: u64,
     /// The x86-64 level of the code that ran.
     pub cpu_level: u8,
-    /// Bytes of heap it had.
+    /// The size of its heap, in bytes.
     pub heap: u32,
-    /// Bytes of stack it had.
+    /// The size of its stack, in bytes.
     pub stack: u32,
 }
 
@@ -52,60 +52,60 @@ pub struct RecordedModule {
 pub struct RecordedCall {
     /// The module's name.
     pub module: String,
-    /// What for: the number of a [`Reason`](bareflow_abi::Reason).
+    /// The reason of the call: the number of a [`Reason`](bareflow_abi::Reason).
     pub reason: u32,
-    /// Its input.
+    /// The input of the call.
     pub input: Vec<u8>,
-    /// Bytes of output there was room for.
+    /// The capacity of the output buffer, in bytes.
     pub capacity: u32,
-    /// What it asked for, in order.
+    /// The services that it called, in order.
     pub events: Vec<Event>,
-    /// What came of it.
+    /// The end of the call.
     pub end: End,
 }
 
-/// A service that a module called, and what it was told.
+/// A call of a service, and its result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
-    /// It logged this line.
+    /// The module logged this line.
     Log(Vec<u8>),
-    /// It was told this time.
+    /// The module read this time.
     Clock(u64),
-    /// It called another module.
+    /// The module called another module.
     Call {
-        /// The name that it said.
+        /// The name that it passed.
         name: Vec<u8>,
-        /// The input that it passed on.
+        /// The input that it passed.
         input: Vec<u8>,
-        /// Bytes of output it had room for.
+        /// The capacity of its output buffer, in bytes.
         capacity: u32,
-        /// 0, or the number of a [`CallRefusal`](bareflow_abi::CallRefusal).
+        /// The status: 0, or the number of a [`CallRefusal`](bareflow_abi::CallRefusal).
         status: u32,
-        /// What the other one returned.
+        /// The result of the callee.
         result: i32,
-        /// What that one wrote.
+        /// The output of the callee.
         output: Vec<u8>,
     },
 }
 
-/// How a call ended.
+/// The end of a call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum End {
-    /// It returned.
+    /// The call returned.
     Returned {
-        /// This.
+        /// The module's result.
         result: i32,
-        /// And wrote this.
+        /// The module's output.
         output: Vec<u8>,
     },
-    /// It faulted.
+    /// The call faulted.
     Faulted {
         /// The fault's kind.
         kind: String,
-        /// Where.
+        /// The offset of the faulting instruction from the image's base.
         offset: Option<u64>,
     },
-    /// There was no memory for it.
+    /// There was no memory for the call.
     NoMemory,
 }
 
@@ -113,26 +113,26 @@ pub enum End {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BadRecording {
-    /// Fewer bytes than a header has, or more than a file may have.
+    /// There are fewer bytes than a header has, or more than a file may have.
     Length {
-        /// Bytes there are.
+        /// The number of bytes.
         found: usize,
     },
-    /// Not the magic.
+    /// The magic is wrong.
     Magic,
-    /// A form that is not known.
+    /// The version of the format is unknown.
     Version {
-        /// Its version.
+        /// The version that was found.
         found: u16,
     },
-    /// Other bytes than were written.
+    /// The bytes were changed.
     Checksum {
-        /// The checksum of the bytes as they are.
+        /// The checksum of the payload as it is.
         found: u32,
-        /// The one in the file.
+        /// The checksum in the file.
         expected: u32,
     },
-    /// Bytes that spell no recording.
+    /// The payload can't be decoded.
     Payload,
 }
 
@@ -158,7 +158,7 @@ impl fmt::Display for BadRecording {
 impl core::error::Error for BadRecording {}
 
 impl Recording {
-    /// The recording as a file; `None` when it has more than [`MAX_FILE`] bytes.
+    /// Encodes the recording as a file; `None` if it exceeds [`MAX_FILE`] bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Option<Vec<u8>> {
         let payload = postcard::to_allocvec(self).ok()?;
@@ -166,10 +166,10 @@ impl Recording {
         (bytes.len() <= MAX_FILE).then_some(bytes)
     }
 
-    /// The recording in a file.
+    /// Decodes the recording in a file. The checks come in this order: length, magic, version, checksum, payload.
     ///
     /// # Errors
-    /// What is wrong with it. The checks come in this order: length, magic, version, checksum, payload.
+    /// The first check that fails.
     pub fn from_bytes(bytes: &[u8]) -> Result<Recording, BadRecording> {
         let length = BadRecording::Length { found: bytes.len() };
         let (header, payload) = bytes.split_first_chunk::<HEADER_SIZE>().ok_or(length)?;

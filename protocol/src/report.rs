@@ -1,5 +1,4 @@
-//! The result of a run. Its JSON form is a contract: fields may be added, never
-//! renamed.
+//! The result of a run. Its JSON form is a contract: fields may be added, never renamed.
 
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -13,142 +12,142 @@ pub const SCHEMA: u32 = 1;
 /// The result of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// [`SCHEMA`].
+    /// The version of the JSON form, [`SCHEMA`].
     pub schema: u32,
-    /// What the run ran on.
+    /// The environment of the run.
     pub environment: Environment,
     /// The tests, in order.
     pub tests: Vec<Test>,
-    /// What was not loaded.
+    /// The modules that were not loaded.
     pub refused: Vec<Refusal>,
-    /// What was loaded, in order.
+    /// The modules that were loaded, in order.
     pub modules: Vec<Module>,
-    /// Number of loaded modules.
+    /// The number of loaded modules.
     pub total_modules: u64,
-    /// Calls of all modules.
+    /// The number of calls of all modules.
     pub total_calls: u64,
-    /// Whether all went well.
+    /// Whether all tests passed, no load was refused and no module faulted.
     pub passed: bool,
 }
 
-/// What a run ran on.
+/// The environment of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Environment {
-    /// `kernel` or `host`.
+    /// The kind of platform: `kernel` or `host`.
     #[serde(rename = "where")]
     pub place: String,
-    /// `tsc`, or `icount` where a tick is an instruction.
+    /// The clock: `tsc`, or `icount` if a tick is an instruction.
     pub clock: String,
-    /// `precise` or `fast`.
+    /// The timing: `precise` or `fast`.
     pub timing: String,
-    /// What reading the clock twice costs: part of every raw figure.
+    /// The cost of reading the clock twice, which is part of every raw figure.
     pub call_overhead_cycles: u64,
     /// The processor's name.
     pub cpu: String,
-    /// What a call costs in each domain there is.
+    /// The cost of a call in each domain that exists.
     pub domains: Vec<DomainCost>,
-    /// Clock ticks from the kernel's first instruction to the first call of the run; nothing in a process.
+    /// The clock ticks from the kernel's first instruction to the first call of the run; absent in a process.
     pub first_call_cycles: Option<u64>,
-    /// The clock's step, in cycles: what takes less is not resolved by a single call.
+    /// The clock's resolution, in cycles: a single call can't resolve less.
     pub clock_step_cycles: u64,
-    /// Whether the clock ticks at the same rate at all times.
+    /// Whether the clock ticks at a constant rate.
     pub clock_invariant: bool,
-    /// The clock's ticks in a second, where the processor says so.
+    /// The clock's frequency in Hz, if the processor reports it.
     pub clock_hertz: Option<u64>,
-    /// Clock ticks it takes to load the module `sum`, call it once and unload it: a median.
+    /// The clock ticks to load the module `sum`, call it once and unload it: a median.
     pub load_cycles: Option<u64>,
 }
 
-/// What one of many calls in a row takes.
+/// The time of one call, measured over many in a row.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Batch {
-    /// Calls in a row.
+    /// The number of calls in a row.
     pub calls: u32,
-    /// Cycles of one of them, less those of a call of a module that does nothing.
+    /// The cycles of one call, less those of a call of an empty module.
     pub cycles: f64,
-    /// What the clock's step makes of one call, in cycles.
+    /// The clock's resolution divided by the calls in a row, in cycles.
     pub resolution: f64,
-    /// What the processor counts during one of them, less the same, where it counts.
+    /// The processor's event counts during one call, less those of an empty module's call, if the processor counts.
     pub counters: Option<BatchCounters>,
 }
 
-/// What a processor counts during one call.
+/// The processor's event counts during one call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BatchCounters {
-    /// Cycles of the core.
+    /// The cycles of the core.
     pub core_cycles: f64,
-    /// Instructions.
+    /// The retired instructions.
     pub instructions: f64,
-    /// Branches that were guessed wrong.
+    /// The mispredicted branches.
     pub branch_misses: f64,
-    /// Accesses that the last level of the cache did not have.
+    /// The misses in the last-level cache.
     pub cache_misses: f64,
 }
 
-/// What a domain costs.
+/// The cost of a call in a domain.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DomainCost {
-    /// `kernel` or `user`.
+    /// The domain: `kernel` or `user`.
     pub domain: String,
-    /// Median of calls of a module that returns at once, less the cost of measuring.
+    /// The median of calls of a module that returns at once, less the cost of measuring.
     pub empty_call_cycles: u64,
 }
 
-/// One test.
+/// The result of one test.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Test {
-    /// The module.
+    /// The module's name.
     pub module: String,
-    /// What it should have returned, where that is known.
+    /// The expected result, if it is known.
     pub expected: Option<i32>,
-    /// What it returned; nothing when it faulted.
+    /// The result; absent if the module faulted.
     pub result: Option<i32>,
-    /// Whether all went well.
+    /// Whether the test passed.
     pub passed: bool,
 }
 
-/// One module that was not loaded.
+/// A module that was not loaded.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Refusal {
-    /// The file, or the embedded blob's name.
+    /// The file, or the name of the embedded blob.
     pub source: String,
-    /// Why.
+    /// The reason.
     pub error: String,
 }
 
-/// One loaded module. Figures are those of `bareflow_loader::ModuleProfile`, in cycles.
+/// A loaded module. Figures are those of `bareflow_loader::ModuleProfile`, in cycles.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Module {
-    /// Its name.
+    /// The module's name.
     pub name: String,
-    /// Its version.
+    /// The module's version.
     pub version: String,
-    /// The how-manieth load of that name it is.
+    /// The number of times this name has been loaded, this load included.
     pub generation: u32,
-    /// `kernel` or `user`.
+    /// The domain: `kernel` or `user`.
     pub domain: Cow<'static, str>,
-    /// `loaded`, `faulted`, or `retired` while the last calls of a module that was replaced are under way.
+    /// The state: `loaded`, `faulted`, or `retired` while the last calls of a replaced module are running.
     pub state: Cow<'static, str>,
-    /// Whether its name stands for it: another version of it may be loaded beside it.
+    /// Whether it is the active version of its name: other versions may be loaded beside it.
     pub active: bool,
-    /// Bytes of memory it takes: segments, stack, heap, page tables.
+    /// The memory that it uses in bytes: segments, stack, heap, page tables.
     pub memory_bytes: u64,
-    /// Address of its text.
+    /// The address of its text.
     #[serde(with = "address")]
     pub code_address: u64,
-    /// The x86-64 level, 1 to 4, of the code that was picked for this machine.
+    /// The x86-64 level, 1 to 4, of the code that was placed.
     pub cpu_level: u8,
-    /// Bytes of its text.
+    /// The size of its text, in bytes.
     pub code_size: u64,
-    /// Bytes of its blob.
+    /// The size of its blob, in bytes.
     pub blob_size: u64,
-    /// Calls.
+    /// The number of calls.
     pub call_count: u64,
-    /// Cycles of all calls.
+    /// The cycles of all timed calls.
     pub total_cycles: Option<u64>,
-    /// The cheapest call.
+    /// The shortest call.
     pub min_cycles: Option<u64>,
-    /// The dearest call.
+    /// The longest call.
     pub max_cycles: Option<u64>,
     /// The mean.
     pub avg_cycles: Option<f64>,
@@ -156,44 +155,44 @@ pub struct Module {
     pub std_dev: Option<f64>,
     /// The median, within 1/32.
     pub p50_cycles: Option<u64>,
-    /// What 99 of 100 calls do not exceed, within 1/32.
+    /// The value that 99 of 100 calls do not exceed, within 1/32.
     pub p99_cycles: Option<u64>,
     /// The figures less the cost of measuring.
     pub corrected: Corrected,
-    /// Calls that were timed and returned; the others were left out by sampling.
+    /// The number of calls that were timed and returned; sampling left the others out.
     pub timed_calls: u64,
-    /// What one of many calls in a row takes, where that was asked for.
+    /// The time of one call, measured over many in a row, if that was requested.
     pub batch: Option<Batch>,
-    /// What the last call returned.
+    /// The result of the last call.
     pub last_result: Option<i32>,
-    /// Its last fault.
+    /// The last fault.
     pub fault: Option<Fault>,
-    /// What more is known of that fault.
+    /// The diagnosis of the last fault.
     pub diagnosis: Option<Diagnosis>,
-    /// Faults so far.
+    /// The number of faults so far.
     pub faults: u32,
-    /// How often it was restarted after one.
+    /// The number of restarts after a fault.
     pub restarts: u32,
-    /// What its calls may use up.
+    /// The budget of its calls.
     pub budget: Budget,
-    /// The most bytes of stack that its calls have used since it was loaded or restarted, where that is known and was asked for.
+    /// The peak use of stack since it was loaded or restarted, in bytes, if it is known and was requested.
     #[serde(default)]
     pub peak_stack_bytes: Option<u64>,
-    /// The most bytes of its heap that were allocated at once, in the same way.
+    /// The peak of allocated bytes in its heap, under the same conditions.
     #[serde(default)]
     pub peak_heap_bytes: Option<u64>,
 }
 
-/// What the calls of a module may use up.
+/// The budget of a module's calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Budget {
-    /// Time of one call, in microseconds.
+    /// The time of one call, in microseconds.
     pub time_us: u32,
-    /// Bytes of stack.
+    /// The size of the stack, in bytes.
     pub stack: u32,
-    /// Bytes of heap.
+    /// The size of the heap, in bytes.
     pub heap: u32,
-    /// Bytes of data and bss, at the most.
+    /// The maximum size of data and bss, in bytes.
     #[serde(default)]
     pub data: u32,
 }
@@ -201,61 +200,64 @@ pub struct Budget {
 /// Figures less the cost of measuring.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Corrected {
-    /// The cheapest call.
+    /// The shortest call.
     pub min: Option<u64>,
     /// The mean.
     pub avg: Option<f64>,
     /// The median.
     pub p50: Option<u64>,
-    /// What 99 of 100 calls do not exceed.
+    /// The value that 99 of 100 calls do not exceed.
     pub p99: Option<u64>,
 }
 
 /// A fault.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fault {
-    /// Its kind.
+    /// The kind of the fault.
     pub kind: Cow<'static, str>,
-    /// The instruction's distance from the image's base; nothing when execution had left it.
+    /// The offset of the faulting instruction from the image's base; absent if execution had left the image.
     pub offset: Option<u64>,
     /// The address that was accessed.
     #[serde(with = "optional_address")]
     pub address: Option<u64>,
-    /// The function that the instruction is in, and its distance from that one's start, where the blob names it; of a
-    /// panic and where the heap was used up, the one that asked for it.
+    /// The function to blame with the offset in it, if the blob has symbols.
+    ///
+    /// For a panic or an exhausted heap, that is the function that called the library; for other faults, the one that
+    /// faulted.
     pub function: Option<String>,
 }
 
-/// What is known of a fault beyond its kind and place.
+/// The details of a fault beyond its kind and address.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Diagnosis {
     /// The registers.
     pub registers: Vec<Register>,
-    /// The module's bytes at the instruction.
+    /// The module's bytes at the faulting instruction.
     pub code: Vec<u8>,
-    /// The same as text; the host fills it in.
+    /// The disassembly of these bytes; the host fills it in.
     pub disassembly: Vec<String>,
     /// The last service calls, the latest last.
     pub services: Vec<String>,
-    /// What a panic said, and where.
+    /// The message and location of a panic.
     pub panic: Option<String>,
-    /// What can be done about it in the module's `Cargo.toml`.
+    /// The change of the module's `Cargo.toml` that prevents the fault.
     #[serde(default)]
     pub remedy: Option<String>,
 }
 
-/// A register.
+/// A register with its value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Register {
-    /// Its name.
+    /// The register's name.
     pub name: Cow<'static, str>,
-    /// What was in it.
+    /// The register's value.
     #[serde(with = "address")]
     pub value: u64,
 }
 
-/// Addresses: numbers between machines, "0x.." for people and scripts, since a
-/// JSON number can't hold 64 bits everywhere.
+/// Serialisation of addresses: as numbers between machines, as "0x.." for people and scripts.
+///
+/// Not every JSON implementation has numbers of 64 bits.
 mod address {
     use alloc::format;
     use alloc::string::String;
@@ -279,7 +281,7 @@ mod address {
     }
 }
 
-/// The same for an address that may be missing.
+/// Serialisation of optional addresses.
 mod optional_address {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

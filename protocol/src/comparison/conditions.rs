@@ -1,4 +1,4 @@
-//! The conditions of a gate: a list of bounded length that takes no memory of its own.
+//! The conditions of a gate: a list of bounded length that needs no allocation.
 
 use core::fmt;
 
@@ -7,11 +7,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Condition;
 
-/// Most conditions of one gate: each figure twice, and some to spare.
+/// The maximum number of conditions of a gate: each figure twice, and some to spare.
 pub const MAX_CONDITIONS: usize = 16;
 
-/// Conditions. Of more than [`MAX_CONDITIONS`] only the number is kept, so that whoever decodes a
-/// request can refuse it by that number, whatever its sender announced.
+/// A list of conditions.
+///
+/// If there are more than [`MAX_CONDITIONS`], the rest is only counted. So a decoder can refuse a request by that
+/// number, whatever its sender announced.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Conditions {
     list: [Condition; MAX_CONDITIONS],
@@ -25,7 +27,7 @@ impl Default for Conditions {
 }
 
 impl Conditions {
-    /// Adds a condition, or counts it where there is no room.
+    /// Adds a condition, or only counts it if the list is full.
     pub fn push(&mut self, condition: Condition) {
         if let Some(target) = self.list.get_mut(self.asked) {
             *target = condition;
@@ -33,19 +35,19 @@ impl Conditions {
         self.asked = self.asked.saturating_add(1);
     }
 
-    /// Returns the conditions that are kept.
+    /// Returns the conditions in the list.
     #[must_use]
     pub fn as_slice(&self) -> &[Condition] {
         self.list.get(..self.asked.min(MAX_CONDITIONS)).unwrap_or_default()
     }
 
-    /// Returns how many conditions were asked for, kept or not.
+    /// Returns the number of conditions that were requested, in the list or not.
     #[must_use]
     pub const fn asked(&self) -> usize {
         self.asked
     }
 
-    /// Returns how many conditions there was no room for: a gate that has any is refused.
+    /// Returns the number of conditions that did not fit: a gate with such conditions is refused.
     #[must_use]
     pub const fn excess(&self) -> usize {
         self.asked.saturating_sub(MAX_CONDITIONS)
