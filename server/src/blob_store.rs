@@ -1,5 +1,7 @@
-//! What is kept of each loaded module besides its image: its blob, so that it can be
-//! saved and tried out against another one, its last input, and what is known of its last fault.
+//! The data kept for each loaded module besides its image: its blob, its last input, and the diagnosis of its last
+//! fault.
+//!
+//! The blob can be saved, and copied for a comparison with another one.
 
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
@@ -7,31 +9,31 @@ use alloc::vec::Vec;
 use bareflow_loader::{Diagnosis, ModuleId};
 use bareflow_suite::fallible::{self, NoMemory};
 
-/// Longest input that is kept, in bytes.
+/// The longest input that is kept, in bytes.
 const MAX_INPUT: usize = 64 << 10;
 
-/// Everything that is kept, in the order of its loads.
+/// The data of all loads, in the order of their handles.
 #[derive(Debug, Default)]
 pub(crate) struct BlobStore<'blobs>(Vec<(ModuleId, StoredModule<'blobs>)>);
 
-/// What is kept of one load.
+/// The data kept for one load.
 #[derive(Debug, Default)]
 pub(crate) struct StoredModule<'blobs> {
-    /// Its blob.
+    /// The module's blob.
     pub blob: Cow<'blobs, [u8]>,
-    /// What it was called with last.
+    /// The input of its last call.
     pub input: Vec<u8>,
-    /// What is known of its last fault.
+    /// The diagnosis of its last fault.
     pub diagnosis: Option<Diagnosis>,
 }
 
 impl<'blobs> BlobStore<'blobs> {
-    /// Makes room for one more load, so that [`keep`](Self::keep) can't fail behind it.
+    /// Makes room for one more load, so that [`keep`](Self::keep) can't fail afterwards.
     pub fn reserve(&mut self) -> Result<(), NoMemory> {
         Ok(self.0.try_reserve(1)?)
     }
 
-    /// Keeps a blob, if there is room for what is kept of a load.
+    /// Keeps a blob, unless there is no room for the data of the load.
     pub fn keep(&mut self, id: ModuleId, blob: Cow<'blobs, [u8]>) {
         let stored = StoredModule { blob, ..StoredModule::default() };
         match self.position(id) {
@@ -49,7 +51,7 @@ impl<'blobs> BlobStore<'blobs> {
         self.0.binary_search_by_key(&id, |(of, _)| *of)
     }
 
-    /// What is kept of a load.
+    /// Returns the data of a load.
     pub fn get(&self, id: ModuleId) -> Option<&StoredModule<'blobs>> {
         Some(&self.0.get(self.position(id).ok()?)?.1)
     }
@@ -59,7 +61,7 @@ impl<'blobs> BlobStore<'blobs> {
         Some(&mut self.0.get_mut(index)?.1)
     }
 
-    /// Takes note of an input, unless it is too long to be kept or there is no memory for it.
+    /// Keeps an input, unless it is too long or there is no memory for it.
     pub fn note_input(&mut self, id: ModuleId, input: &[u8]) {
         if let Some(stored) = self.get_mut(id).filter(|stored| stored.input != input && input.len() <= MAX_INPUT)
             && let Ok(input) = fallible::copy(input)
@@ -68,14 +70,14 @@ impl<'blobs> BlobStore<'blobs> {
         }
     }
 
-    /// Takes note of what is known of a fault.
+    /// Keeps the diagnosis of a fault.
     pub fn note_fault(&mut self, id: ModuleId, diagnosis: Option<Diagnosis>) {
         if let Some(stored) = self.get_mut(id) {
             stored.diagnosis = diagnosis;
         }
     }
 
-    /// Forgets what is gone.
+    /// Discards the data of modules that are gone.
     pub fn retain(&mut self, is_loaded: impl Fn(ModuleId) -> bool) {
         self.0.retain(|(id, _)| is_loaded(*id));
     }

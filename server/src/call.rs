@@ -1,4 +1,4 @@
-//! Calls that a client asks for.
+//! Calls requested by clients.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -15,23 +15,23 @@ use crate::events::ConsoleWriter;
 use crate::jobs::{Poll, SLICE_MS, Task};
 use crate::{Server, ServerEnvironment};
 
-/// Calls between two looks at the clock.
+/// The number of calls between two readings of the clock.
 const CALLS_AT_ONCE: u32 = 16;
 
-/// Different results that are counted apart.
+/// The maximum number of different results that are counted separately.
 const MAX_RESULTS: usize = 16;
 
-/// Calls under way.
+/// A running job of calls.
 pub(crate) struct Calls {
     selector: String,
     input: Vec<u8>,
-    /// What the selector meant last, and the texts for that module: made before it is called.
+    /// The module that the selector last matched, and its texts, which are made before it is called.
     id: Option<ModuleId>,
     name: String,
     version: String,
     repeat: u32,
     done: u32,
-    /// What came of the last one.
+    /// The last call that returned.
     last: Option<TimedCall>,
     results: Vec<(i32, u64)>,
     total_cycles: u64,
@@ -40,7 +40,7 @@ pub(crate) struct Calls {
 }
 
 impl<P: Platform> Task<P> {
-    /// So many calls of a module.
+    /// Creates a job of `repeat` calls.
     pub fn call(selector: &str, input: &[u8], repeat: u32) -> Result<Task<P>, ErrorText> {
         if repeat == 0 {
             return Err("0 calls, expected at least 1".into());
@@ -66,7 +66,7 @@ impl<P: Platform> Task<P> {
 }
 
 impl Calls {
-    /// Bytes that the client has sent along.
+    /// Returns the number of input bytes that the client has sent.
     pub fn input_bytes(&self) -> usize {
         self.input.len()
     }
@@ -87,7 +87,7 @@ impl Calls {
 }
 
 impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
-    /// Makes some of the calls of the job of that number.
+    /// Makes some of the calls of the job numbered `job`.
     pub(crate) fn call_some(&self, job: u64, calls: &mut Calls) -> Poll {
         let until = self.environment.milliseconds() + SLICE_MS;
         let mut outputs = self.outputs.borrow_mut();
@@ -122,7 +122,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
                     *calls.id.insert(id)
                 }
             };
-            // What the call before wrote is not this one's.
+            // Clears the previous call's output, which must not be taken for this call's.
             let before = calls.last.map_or(0, |last| last.outcome.output_length);
             output.iter_mut().take(before).for_each(|byte| *byte = 0);
             let executed = self.manager.execute_timed(id, &calls.input, output);
@@ -132,7 +132,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
                     calls.count(returned);
                     return Ok(());
                 }
-                // Another one took its place: that is called from now on.
+                // The module was replaced: the new one is called from now on.
                 Err(ExecuteError::NotLoaded) => {
                     calls.id = None;
                     output.fill(0);
@@ -144,7 +144,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         }
     }
 
-    /// Shows what is known of a fault, keeps it, and says it on one line.
+    /// Shows the diagnosis of a fault, keeps it, and returns a summary on one line.
     pub(crate) fn explain(&self, id: ModuleId, error: &ExecuteError) -> Option<ErrorText> {
         let (ExecuteError::Faulted(fault), Some(profile)) = (error, self.manager.stats(id)) else { return None };
         let diagnosis = self.manager.take_diagnosis(id);
@@ -154,12 +154,12 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         Some(explained)
     }
 
-    /// Says on one line why a load was refused. A fault is shown with all that is known of it.
+    /// Returns the reason for a refused load on one line. Shows a fault with its diagnosis on the console.
     pub(crate) fn explain_load(&self, blob: &[u8], options: &LoadOptions, error: &LoadError) -> ErrorText {
         order::refusal(&self.manager, blob, options, error, &mut ConsoleWriter(&self.environment))
     }
 
-    /// Answers calls that were made. The answer takes the output's buffer along: see [`Server::recycle`].
+    /// Answers a finished job of calls. The answer takes the output buffer with it: see [`Server::recycle`].
     fn called(&self, calls: &mut Calls, output: &mut Vec<u8>) -> Response {
         let (Some(last), Some(profile)) = (calls.last, calls.id.and_then(|id| self.manager.stats(id))) else {
             let error = error_text!("{}: it was unloaded just behind its last call", calls.selector);

@@ -1,4 +1,4 @@
-//! From the loader's words to those that travel, and to the console's.
+//! Conversions from the loader's types to messages, and to lines on the console.
 
 use alloc::string::String;
 use core::fmt;
@@ -11,7 +11,7 @@ use bareflow_suite::{fault, text};
 
 use crate::{Server, ServerEnvironment};
 
-/// The console, by way of the environment.
+/// A console that writes to the environment.
 pub(crate) struct ConsoleWriter<'environment, S>(pub &'environment S);
 
 impl<S: ServerEnvironment> Console for ConsoleWriter<'_, S> {
@@ -20,20 +20,20 @@ impl<S: ServerEnvironment> Console for ConsoleWriter<'_, S> {
     }
 }
 
-/// The texts of a receipt, which are made before the module goes.
+/// The texts of a receipt, which are made before the module is unloaded.
 pub(crate) struct ReceiptTexts {
     name: String,
     version: String,
 }
 
 impl ReceiptTexts {
-    /// Makes those of a module of that name and version.
+    /// Makes the texts of a module with the given name and version.
     pub fn new(name: &Name, version: &Version) -> Result<ReceiptTexts, NoMemory> {
         Ok(ReceiptTexts { name: text!("{name}")?, version: text!("{version}")? })
     }
 }
 
-/// A receipt, as it travels. Where nobody counts, all that was held counts as returned.
+/// Converts a receipt to its message. If the platform does not count, all that was held counts as returned.
 pub(crate) fn receipt(receipt: &Receipt, texts: ReceiptTexts) -> control::Receipt {
     let returned: Usage = receipt.returned.unwrap_or(receipt.held);
     control::Receipt {
@@ -56,7 +56,7 @@ pub(crate) fn receipt(receipt: &Receipt, texts: ReceiptTexts) -> control::Receip
 }
 
 impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
-    /// Says on the console that a module is gone, and what it did not give back.
+    /// Reports on the console that a module was unloaded, and the memory that it did not give back.
     pub(crate) fn log_unload(&self, receipt: &Receipt) {
         let Receipt { name, version, generation, call_count, .. } = receipt;
         self.environment.say(Style::Good, format_args!("[OK]"));
@@ -79,7 +79,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         }
     }
 
-    /// Takes note of what is gone: modules that were replaced and whose last call has ended.
+    /// Reports retired modules whose last call has ended.
     pub(crate) fn log_reaped(&self) {
         while let Some(receipt) = self.manager.take_receipt() {
             self.log_unload(&receipt);
@@ -87,7 +87,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         }
     }
 
-    /// Forgets what is kept of modules that are gone.
+    /// Discards the data of modules that are gone.
     pub(crate) fn sweep(&self) {
         self.store.borrow_mut().retain(|id| self.manager.is_loaded(id));
     }

@@ -1,5 +1,5 @@
-//! Two modules side by side: because a client wants to see them so, or because
-//! one has to prove itself before it takes the other one's place.
+//! Comparisons of two modules: on a client's request, or as a gate that a module must pass before it replaces another
+//! one.
 
 use alloc::vec::Vec;
 
@@ -16,61 +16,61 @@ use crate::{Server, ServerEnvironment, room};
 
 mod evaluate;
 
-/// Steps of sorting between two looks at the clock: some tens of microseconds.
+/// The number of sorting steps between two readings of the clock: some tens of microseconds.
 const SORTED_AT_ONCE: usize = 256;
 
-/// Most measurements of each side.
+/// The maximum number of measurements of each module.
 const MAX_MEASUREMENTS: u32 = 1_000_000;
 
-/// A comparison under way.
+/// A running comparison.
 pub(crate) struct RunningComparison<P: Platform> {
     ab_test: AbTest<P>,
     ids: [ModuleId; 2],
     input: Vec<u8>,
     over: u32,
-    /// Whether all measurements are taken, and what ended them early: which side's fault it was, and what is said.
+    /// Set once no more measurements are taken, with the error that ended them early and the index of its arm.
     ended: Option<Option<(usize, ErrorText)>>,
-    /// What depends on it, if it is a gate.
+    /// The replacement that depends on the result, if the comparison is a gate.
     gate: Option<Candidate>,
 }
 
-/// A module that is to take another one's place.
+/// A module that is to replace another one.
 struct Candidate {
     conditions: Conditions,
     blob: Vec<u8>,
-    /// The module that it is judged against, and whose place it may take.
+    /// The module that it is compared with, and that it may replace.
     old: ModuleId,
-    /// What is left to drop when it is over: the copy of the old one, and the candidate unless it was promoted.
+    /// The copy of the old module, and the candidate unless it was promoted: they are unloaded at the end.
     shadow: ModuleId,
     candidate: Option<ModuleId>,
 }
 
 impl<P: Platform> RunningComparison<P> {
-    /// Whether copies of modules were loaded for it, which have to go behind it.
+    /// Returns whether copies of modules were loaded for it, which must be unloaded afterwards.
     pub const fn has_copies(&self) -> bool {
         self.gate.is_some()
     }
 
-    /// Bytes that the client has sent along.
+    /// Returns the number of input bytes that the client has sent.
     pub fn input_bytes(&self) -> usize {
         self.input.len()
     }
 }
 
 impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
-    /// Begins to compare two modules.
+    /// Starts a comparison of two modules.
     pub(crate) fn compare(&self, ids: [ModuleId; 2], input: &[u8], over: u32) -> Result<Task<P>, ErrorText> {
         if !(1..=MAX_MEASUREMENTS).contains(&over) {
             return Err(error_text!("{over} measurements, expected 1 to {MAX_MEASUREMENTS}"));
         }
         let ab_test = AbTest::new(&self.manager, ids, over).map_err(|error| explain(error, ["", ""]))?;
-        // The measurements are kept until the end.
+        // The measurements use memory until the end of the comparison.
         room()?;
         let comparing = RunningComparison { ab_test, ids, input: copy(input)?, over, ended: None, gate: None };
         Ok(Task::Compare(Box::try_new(comparing).map_err(|_| NoMemory)?))
     }
 
-    /// Begins to find out whether a blob may take the place of `old`. Both run as copies that nobody else calls.
+    /// Starts a gate that decides whether a blob may replace `old`. Both run as copies that no one else calls.
     pub(crate) fn open_gate(
         &self,
         old: ModuleId,
@@ -106,7 +106,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         }
     }
 
-    /// Takes some measurements, or puts some in order that were taken.
+    /// Takes some measurements, or sorts some of those taken.
     pub(crate) fn compare_some(&self, job: u64, comparing: &mut RunningComparison<P>) -> Poll {
         let until = self.environment.milliseconds() + SLICE_MS;
         let mut outputs = self.outputs.borrow_mut();
@@ -146,7 +146,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         }
     }
 
-    /// Shows what is known of a fault that ended an A/B test.
+    /// Shows the diagnosis of a fault that ended an A/B test.
     fn explain_ab_test(&self, comparing: &RunningComparison<P>, error: &AbTestError) {
         if let AbTestError::Faulted(arm, fault) = error
             && let Some(id) = comparing.ids.get(*arm)
@@ -155,7 +155,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         }
     }
 
-    /// Answers a comparison that is over.
+    /// Answers a finished comparison.
     fn conclude(&self, comparing: &mut RunningComparison<P>, error: Option<(usize, ErrorText)>) -> Response {
         self.concluded(comparing, error).unwrap_or_else(|error| Response::Refused { error })
     }
@@ -183,7 +183,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         let passed = !failed && conditions.iter().all(|condition| condition.held);
         let verdict = Verdict { passed, conditions, comparison };
         let Some(id) = gate.candidate.filter(|_| passed) else { return Ok(Response::GateFailed(verdict)) };
-        // What it was judged against may be no more what it would take the place of.
+        // The module that it was compared with may no longer be the one it would replace.
         let name = self.manager.load_of(id).map(|(name, _)| name);
         if name.and_then(|name| self.manager.find(name.as_str())) != Some(gate.old) {
             return Err("the module it was compared with was replaced or unloaded meanwhile; push it again".into());
@@ -200,7 +200,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         }
     }
 
-    /// What was found out about the two; nothing where one of them is gone.
+    /// Returns the results for both modules; `None` if one of them is gone.
     fn comparison(&self, comparing: &mut RunningComparison<P>) -> Result<Option<Comparison>, NoMemory> {
         let [Some(first), Some(second)] = comparing.ids.map(|id| self.manager.stats(id)) else { return Ok(None) };
         let difference = comparing.ab_test.difference();
@@ -231,7 +231,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         Ok(Some(Comparison { sides, ratios, outputs_equal: difference.is_none(), difference }))
     }
 
-    /// Takes back the copies that a gate made.
+    /// Unloads the copies that a gate made.
     pub(crate) fn discard_candidates(&self, comparing: &RunningComparison<P>) {
         if let Some(gate) = &comparing.gate {
             self.discard_one(gate.shadow);
@@ -241,7 +241,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         }
     }
 
-    /// Takes a copy back that nobody calls.
+    /// Unloads a copy that no one calls.
     fn discard_one(&self, id: ModuleId) {
         if let Err(error) = self.manager.unload(id) {
             self.environment

@@ -1,4 +1,4 @@
-//! What takes its time: carried out slice by slice, in turn.
+//! Jobs: long-running requests, carried out in slices, in turn.
 
 use alloc::vec::Vec;
 
@@ -17,53 +17,53 @@ use crate::gate::RunningComparison;
 use crate::push::Wanted;
 use crate::{Server, ServerEnvironment, room};
 
-/// How long an unload or a reload waits for calls under way, in milliseconds.
+/// The time that an unload or a reload waits for running calls, in milliseconds.
 pub(crate) const UNLOAD_TIMEOUT_MS: u64 = 2000;
 
-/// How long a slice takes, in milliseconds, give or take one.
+/// The approximate duration of a slice, in milliseconds.
 pub(crate) const SLICE_MS: u64 = 2;
 
-/// How often a client is told how far its job is, in milliseconds.
+/// The interval of progress messages to a client, in milliseconds.
 const PROGRESS_INTERVAL_MS: u64 = 250;
 
-/// Requests that may wait for their turn, of all clients.
+/// The maximum number of waiting requests of all clients.
 pub(crate) const MAX_JOBS: usize = 256;
 
-/// Places for jobs: those that wait, the one that is carried out, and one that is put back by whoever is heard meanwhile.
+/// The capacity for jobs: those that wait, the running one, and one that is put back by a request during a slice.
 pub(crate) const JOB_CAPACITY: usize = MAX_JOBS + 2;
 
-/// Requests of one client that may wait for their turn, and the bytes of input they may bring.
+/// The maximum number of waiting requests of one client, and of their input bytes.
 const MAX_JOBS_OF_CLIENT: usize = 64;
 const MAX_INPUTS_OF_CLIENT: usize = 4 << 20;
 
 /// A request that is not answered yet.
 pub(crate) struct Job<P: Platform> {
-    /// Its number.
+    /// The number of the request.
     number: u64,
-    /// When it came, and when its client was told last how far it is.
+    /// The time of its arrival, and of the last progress message.
     began_ms: u64,
     progress_ms: u64,
-    /// What is left to do.
+    /// The work that is left.
     pub task: Task<P>,
 }
 
-/// What a job does.
+/// The work of a job.
 pub(crate) enum Task<P: Platform> {
-    /// Calls of a module.
+    /// Call a module.
     Call(Box<Calls>),
-    /// An unload that waits for calls under way.
+    /// Unload a module, once its running calls have ended.
     Unload(ModuleId),
-    /// A blob that takes the place of a module with state, and waits for calls under way.
+    /// Replace a module with state, once its running calls have ended.
     Push(Box<DeferredPush>),
-    /// Two modules side by side.
+    /// Compare two modules.
     Compare(Box<RunningComparison<P>>),
-    /// A request that could not be looked at when it came: its payload.
+    /// Handle a request that could not be handled when it arrived: its payload.
     Later(Vec<u8>),
-    /// A comparison that nobody waits for any more, whose copies could not be taken back then.
+    /// Unload the copies of an abandoned comparison, which could not be done when it was abandoned.
     Drop(Box<RunningComparison<P>>),
 }
 
-/// A blob that waits to be loaded, and how its client wants that to be done.
+/// A blob that waits to be loaded, with the client's options.
 #[derive(Default)]
 pub(crate) struct DeferredPush {
     pub blob: Vec<u8>,
@@ -71,7 +71,7 @@ pub(crate) struct DeferredPush {
 }
 
 impl<P: Platform> Task<P> {
-    /// Bytes that a client has sent along.
+    /// Returns the number of input bytes that a client has sent.
     fn input_bytes(&self) -> usize {
         match self {
             Task::Call(calls) => calls.input_bytes(),
@@ -82,12 +82,12 @@ impl<P: Platform> Task<P> {
     }
 }
 
-/// What a slice of a job ends in.
+/// The state of a job after a slice.
 #[expect(clippy::large_enum_variant, reason = "a box would be memory that may not be there")]
 pub(crate) enum Poll {
-    /// There is more to do: so much is done, of so much.
+    /// There is more to do: the amount done, and the total.
     Pending(u64, u64),
-    /// All is done.
+    /// The job is finished.
     Ready(Response),
 }
 
@@ -96,14 +96,14 @@ impl<P: Platform> Job<P> {
         Job { number, began_ms: now, progress_ms: now, task }
     }
 
-    /// Whose job it is.
+    /// Returns the client of the job.
     pub const fn client(&self) -> u32 {
         (self.number >> NUMBER_BITS) as u32
     }
 }
 
 impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
-    /// Carries out a slice of the job whose turn it is; says whether there was one.
+    /// Carries out a slice of the next job. Returns whether there was one.
     pub fn poll(&self) -> bool {
         let Some(mut job) = self.jobs.borrow_mut().pop_front() else { return false };
         job = match self.take_up_later(job) {
@@ -143,7 +143,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         true
     }
 
-    /// Does `work`, which may run code of modules, for that client; says whether that client left meanwhile.
+    /// Runs `work`, which may run module code, on behalf of `client`. Returns whether the client left in the meantime.
     pub(crate) fn run_for<Made>(&self, client: u32, work: impl FnOnce() -> Made) -> (Made, bool) {
         self.current.set(Some(client));
         let made = work();
@@ -151,11 +151,11 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         (made, self.cancelled.take())
     }
 
-    /// Does what waited until code of modules may run, if the job is that.
+    /// Handles a job that has waited until module code may run; returns any other job.
     fn take_up_later(&self, job: Job<P>) -> Option<Job<P>> {
         match job.task {
             Task::Later(payload) => {
-                // It was understood when it came.
+                // The payload was decoded successfully when it arrived.
                 if let Ok(envelope) = Envelope::from_payload(&payload) {
                     self.take_up(envelope);
                 }
@@ -166,11 +166,11 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         None
     }
 
-    /// Puts work behind what is being done.
+    /// Adds a job to the end of the queue.
     pub(crate) fn queue(&self, number: u64, task: Task<P>) {
         let job = Job::new(number, task, self.environment.milliseconds());
         match self.may_wait(&job) {
-            // Within what was reserved for `MAX_JOBS`.
+            // The memory was reserved for `MAX_JOBS`.
             Ok(()) => self.jobs.borrow_mut().push_back(job),
             Err(reason) => {
                 self.abandon(job.task);
@@ -206,13 +206,13 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             if job.client() == client {
                 self.abandon(job.task);
             } else {
-                // The place that it had.
+                // The job was just removed, so there is room for it.
                 self.jobs.borrow_mut().push_back(job);
             }
         }
     }
 
-    /// Ends what has waited for too long, and carries out nothing else: while a call is under way, or there is nothing to do.
+    /// Expires jobs that have timed out. Runs no other work, so it may be called during a call.
     pub fn look_at_clock(&self) {
         self.resync();
         if !self.environment.may_run_modules() {
@@ -269,13 +269,13 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         }
     }
 
-    /// Undoes what a job leaves behind.
+    /// Undoes the side effects of a job that is given up.
     pub(crate) fn abandon(&self, task: Task<P>) {
         match task {
             Task::Compare(comparing) | Task::Drop(comparing)
                 if comparing.has_copies() && !self.environment.may_run_modules() =>
             {
-                // In the place of the job that it was.
+                // The job was just removed, so there is room for it.
                 self.jobs.borrow_mut().push_back(Job::new(0, Task::Drop(comparing), self.environment.milliseconds()));
             }
             Task::Compare(comparing) | Task::Drop(comparing) => self.discard_candidates(&comparing),
@@ -284,7 +284,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     }
 }
 
-/// The modules that may call one, as text.
+/// The modules that may call a module, as text.
 struct Users<'manager, P: Platform>(&'manager ModuleManager<P>, ModuleId);
 
 impl<P: Platform> fmt::Display for Users<'_, P> {

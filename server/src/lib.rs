@@ -1,10 +1,8 @@
-//! Answers what clients ask of a running kernel: lists, loads, replaces, calls,
-//! compares and unloads modules.
+//! The server of a running kernel: lists, loads, replaces, calls, compares and unloads modules on request of clients.
 //!
-//! Requests arrive as bytes ([`Server::receive`]) and are answered at once, but
-//! for those that take their time: these become jobs, of which [`Server::poll`]
-//! carries out a slice at a time, so that no client waits for another one's.
-//! Everything works through `&self`: a request may arrive while a call is under way.
+//! Requests arrive as bytes ([`Server::receive`]) and are answered at once, except long-running ones. These become
+//! jobs, of which [`Server::poll`] carries out a slice at a time, so that no client waits for another one's job. All
+//! methods take `&self`, since a request may arrive while a call is running.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -44,69 +42,72 @@ use outputs::Outputs;
 use startup::PendingLoad;
 use uploads::Uploads;
 
-/// Bytes of memory that nothing is kept in, so that there is some to look around and to unload with. Where it
-/// is used up all the same, requests are refused one by one: nothing here takes memory without asking.
+/// The free memory below which nothing more is kept, in bytes, so that listing and unloading modules still works.
+///
+/// Even if it is used up, requests are only refused one by one: every allocation in this crate is fallible.
 const HEADROOM: usize = 6 << 20;
 
-/// Checks that there is memory left for what clients want to have kept.
+/// Checks that there is memory left for data that clients want to be kept.
 pub(crate) fn room() -> Result<(), NoMemory> {
     Ok(Vec::<u8>::new().try_reserve_exact(HEADROOM)?)
 }
 
-/// Modules that may be loaded at once, the copies for comparisons included.
+/// The maximum number of loaded modules, including the copies for comparisons.
 pub const MAX_MODULES: usize = 4096;
 
-/// Bytes of the frame that most answers fit into, and that a refusal and what came of a call always do: a call
-/// that was made is never answered by a refusal for want of memory.
+/// The size of the answer buffer, in bytes.
+///
+/// It has room for most answers, and for every refusal and every result of a call. So a call that was made is never
+/// answered by a refusal for lack of memory.
 const FRAME_BYTES: usize = OUTPUT_CAPACITY + (16 << 10);
 
-/// Bytes that are received at once, at the most.
+/// The maximum number of bytes that are received at once.
 const RECEIVE_BYTES: usize = 4096;
 
-/// How long the rest of a frame may take, in milliseconds.
+/// The time that the rest of a frame may take to arrive, in milliseconds.
 const FRAME_TIMEOUT_MS: u64 = 1000;
 
-/// What a server needs besides its modules.
+/// The environment of a server besides its modules.
 pub trait ServerEnvironment {
     /// Sends bytes to the clients.
     fn send(&self, bytes: &[u8]);
 
-    /// Milliseconds since some point in the past.
+    /// Returns the milliseconds since some point in the past.
     fn milliseconds(&self) -> u64;
 
-    /// Whether a request may run code of modules now. Otherwise those that would wait.
+    /// Returns whether a request may run module code now. Otherwise such requests wait.
     fn may_run_modules(&self) -> bool {
         true
     }
 
-    /// `tsc`, or `icount` where a tick of the clock is an instruction.
+    /// Returns the name of the clock: `tsc`, or `icount` if a tick is an instruction.
     fn clock_name(&self) -> &'static str;
 
-    /// Shows text to whoever looks at the console.
+    /// Shows text on the console.
     fn say(&self, style: Style, text: fmt::Arguments<'_>);
 
-    /// The console's lines from that number on, and the number of the first of them.
+    /// Returns the console's lines from the number `from` on, and the number of the first one.
     ///
     /// # Errors
-    /// Why there are none to be had.
+    /// The reason for which they are not available.
     fn log(&self, from: u64) -> Result<(u64, Vec<String>), ErrorText>;
 
-    /// The files of a folder on the disk, as far as it can be read.
+    /// Returns the files of a folder on the disk, as far as it can be read.
     ///
     /// # Errors
-    /// Why there are none to be had.
+    /// The reason for which they are not available.
     fn files(&self, path: &str) -> Result<FileList, ErrorText>;
 
-    /// A file's bytes.
+    /// Returns the bytes of a file.
     ///
     /// # Errors
-    /// Why there are none to be had.
+    /// The reason for which they are not available.
     fn read(&self, path: &str) -> Result<Vec<u8>, ErrorText>;
 
-    /// Writes a module's blob to the disk, and says where it lies.
+    /// Writes a module's blob to the disk. Returns its path.
     ///
     /// # Errors
-    /// Why it could not be written; then what was there before is there still.
+    /// The reason for which it could not be written. An existing file is unchanged.
     fn save(&self, name: &str, blob: &[u8]) -> Result<String, ErrorText>;
 }
 
@@ -114,28 +115,29 @@ pub trait ServerEnvironment {
 pub struct Server<'blobs, P: Platform, S: ServerEnvironment> {
     manager: ModuleManager<P>,
     environment: S,
-    /// How modules are loaded where nothing else is said.
+    /// The options of loads that set none themselves.
     defaults: LoadOptions,
     decoder: RefCell<Decoder>,
-    /// When bytes came last.
+    /// The time at which bytes last arrived.
     last_came: Cell<u64>,
     uploads: RefCell<Uploads>,
     store: RefCell<BlobStore<'blobs>>,
     outputs: RefCell<Outputs>,
-    /// The frame that answers are written to.
+    /// The buffer for the frames of answers.
     frame: RefCell<Vec<u8>>,
     jobs: RefCell<VecDeque<Job<P>>>,
-    /// Blobs of the start that miss another module.
+    /// The blobs that wait for their dependencies during startup.
     pending: RefCell<Vec<PendingLoad<'blobs>>>,
     ended: Cell<bool>,
-    /// Whose job is under way, and whether that client left meanwhile.
+    /// The client whose job is running, and whether it left in the meantime.
     current: Cell<Option<u32>>,
     cancelled: Cell<bool>,
 }
 
 impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
-    /// A server of these modules. What every request needs is taken now: memory for a request on its way, for
-    /// an answer, for outputs and for jobs that wait.
+    /// Creates a server for the modules of `manager`.
+    ///
+    /// Allocates the memory that every request needs: for the request, its answer, outputs and waiting jobs.
     ///
     /// # Errors
     /// [`NoMemory`].
@@ -168,27 +170,27 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
         })
     }
 
-    /// The modules.
+    /// Returns the module manager.
     pub const fn manager(&self) -> &ModuleManager<P> {
         &self.manager
     }
 
-    /// What the server was given besides.
+    /// Returns the environment.
     pub const fn environment(&self) -> &S {
         &self.environment
     }
 
-    /// Whether a client asked for the end.
+    /// Returns whether a client asked for shutdown.
     pub fn has_ended(&self) -> bool {
         self.ended.get()
     }
 
-    /// Says, unasked, that clients can begin: a [`Response::Welcome`] to number 0.
+    /// Announces to clients that they can begin: sends an unrequested [`Response::Welcome`] with number 0.
     pub fn announce(&self) {
         self.answer(0, self.welcome());
     }
 
-    /// Takes bytes as they arrive, and answers the requests that are complete.
+    /// Receives bytes as they arrive, and answers the requests that are complete.
     pub fn receive(&self, bytes: &[u8]) {
         self.last_came.set(self.environment.milliseconds());
         for piece in bytes.chunks(RECEIVE_BYTES) {
@@ -197,12 +199,13 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
         }
     }
 
-    /// Whether the rest of a frame is to come.
+    /// Returns whether the rest of a frame is still to come.
     pub fn is_receiving(&self) -> bool {
         self.decoder.borrow().unfinished() > 0
     }
 
-    /// Gives up a frame whose rest does not come, so that it swallows no later one: on a line that loses bytes.
+    /// Gives up an incomplete frame after a timeout, so that it does not swallow the next one on a line that loses
+    /// bytes.
     pub(crate) fn resync(&self) {
         let waited = self.environment.milliseconds().saturating_sub(self.last_came.get());
         if waited >= FRAME_TIMEOUT_MS && self.is_receiving() {
@@ -226,11 +229,11 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
         }
     }
 
-    /// Sends an answer; where there is no memory for it, that is the answer.
+    /// Sends an answer, or a refusal if there is no memory for it.
     fn answer(&self, number: u64, answer: Response) {
         let message = Message::Response(number, answer);
         let mut frame = self.frame.borrow_mut();
-        // What does not fit gets memory of its own, which goes with it.
+        // A frame that does not fit the buffer gets memory of its own, which is freed afterwards.
         let within = frame.capacity();
         if write_frame(&mut frame, &message, within).is_ok() {
             self.environment.send(&frame);
@@ -245,7 +248,7 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
             Err(FrameError::NoMemory { .. }) => NO_MEMORY,
             Err(_) => TOO_LONG,
         };
-        // It fits: see `FRAME_BYTES`.
+        // A refusal fits: see `FRAME_BYTES`.
         if write_frame(&mut frame, &Message::Response(number, Response::Refused { error: error.into() }), within)
             .is_ok()
         {
@@ -253,7 +256,7 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
         }
     }
 
-    /// Takes back the buffer that an answer brought a call's output in.
+    /// Takes back the output buffer that an answer carried.
     fn recycle(&self, answer: Response) {
         if let Response::Called(called) = answer {
             self.outputs.borrow_mut().take_back(called.output);
@@ -265,5 +268,5 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
     }
 }
 
-/// What is said where an answer is longer than a frame can be.
+/// The error for an answer that is longer than a frame can be.
 const TOO_LONG: &str = "the answer is longer than a frame can be; ask for less, such as one module";

@@ -1,38 +1,40 @@
-//! What modules write their output to: one side's calls use one buffer, a comparison both.
+//! The output buffers of calls: calls of one module use the first, a comparison both.
 
 use alloc::vec::Vec;
 
 use bareflow_suite::OUTPUT_CAPACITY;
 use bareflow_suite::fallible::NoMemory;
 
-/// The buffers. They are there from the start, so that many calls that wait take no memory. No module finds in them what a
-/// call for somebody else wrote: whatever length it claims to have written, that is not what its caller gets.
+/// The output buffers, allocated once, so that waiting calls need no memory.
+///
+/// A module never finds the output of another client's call in them, so it can't pass it on by claiming a greater
+/// length.
 pub(crate) struct Outputs {
     buffers: [Vec<u8>; 2],
-    /// The number of the job that wrote to them last.
+    /// The number of the job that used them last.
     job: u64,
 }
 
 impl Outputs {
-    /// Both of them.
+    /// Allocates both buffers.
     pub fn new() -> Result<Outputs, NoMemory> {
         Ok(Outputs { buffers: [zeros(OUTPUT_CAPACITY)?, zeros(OUTPUT_CAPACITY)?], job: 0 })
     }
 
-    /// Both, for the job of that number: zeroed where another one's calls came before.
+    /// Returns both buffers for the job numbered `job`. Clears them if another job used them last.
     pub fn of(&mut self, job: u64) -> &mut [Vec<u8>; 2] {
         if core::mem::replace(&mut self.job, job) != job {
-            // Not only what they said they wrote: a module may write more than it says.
+            // Clears the whole buffers, since a module may write more than it says.
             self.buffers.iter_mut().for_each(|buffer| buffer.fill(0));
         }
         &mut self.buffers
     }
 
-    /// Takes a buffer back that was cut to what a call wrote, and sent as that.
+    /// Takes back a buffer that was truncated to a call's output and sent.
     pub fn take_back(&mut self, mut buffer: Vec<u8>) {
         let [first, _] = &mut self.buffers;
         if first.is_empty() && buffer.capacity() >= OUTPUT_CAPACITY {
-            // Within its capacity.
+            // This stays within the buffer's capacity.
             buffer.resize(OUTPUT_CAPACITY, 0);
             *first = buffer;
         }

@@ -1,7 +1,7 @@
-//! Loads: blobs that clients send, or that lie on the disk. Those at the start: [`first`](crate::first).
+//! Loads of blobs that clients send or that are on the disk. Loads during startup are in [`startup`](crate::startup).
 //!
-//! What the answer needs is made before the load, so that a load which was carried out is never answered by
-//! a refusal because memory ran out behind it.
+//! The texts of the answer are made before the load, so that a load that was carried out is never answered by a refusal
+//! for lack of memory.
 
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -25,15 +25,15 @@ use crate::jobs::{DeferredPush, Poll, Task, UNLOAD_TIMEOUT_MS};
 use crate::requests::{Handled, Next, bounded};
 use crate::{MAX_MODULES, Server, ServerEnvironment};
 
-/// How a client wants a blob to be loaded.
+/// The options of a load, as its client requested them.
 #[derive(Debug, Default)]
 pub(crate) struct Wanted {
-    /// What messages call it.
+    /// The blob's name in messages.
     label: String,
     domain: Option<Domain>,
     limits: Option<Budget>,
     on_fault: Option<FaultPolicy>,
-    /// Beside the module of its name, instead of in its place.
+    /// Whether the module is loaded beside the active one of its name, instead of replacing it.
     beside: bool,
 }
 
@@ -41,12 +41,12 @@ pub(crate) struct Wanted {
 pub(crate) struct LoadTexts {
     name: String,
     version: String,
-    /// Those of the module that it takes the place of.
+    /// The texts of the module that it replaces.
     old: Option<(String, ReceiptTexts)>,
 }
 
 impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
-    /// Understands how a client wants a blob to be loaded.
+    /// Parses the options of a push.
     pub(crate) fn wanted(&self, push: &Push<'_>) -> Result<Wanted, ErrorText> {
         if let Some(gate) = push.gate.filter(|gate| gate.conditions.excess() > 0) {
             let asked = gate.conditions.asked();
@@ -87,7 +87,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         Ok(Wanted { label, domain: domain.transpose()?, limits, on_fault: on_fault.transpose()?, beside: push.beside })
     }
 
-    /// Loads a blob as its client wants it to be.
+    /// Loads a blob with the requested options.
     pub(crate) fn push(&self, blob: Vec<u8>, wanted: Wanted, gate: Option<&Gate<'_>>) -> Handled<P> {
         let options = self.options(&blob, &wanted);
         let refused = |error: LoadError| {
@@ -103,7 +103,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             if wanted.beside {
                 return Err("a gate is for a module that takes another one's place; leave out one of the two".into());
             }
-            // Where there is nothing to be better than, there is nothing to prove.
+            // Without an old module to compare with, there is nothing to prove.
             if let Some(old) = name_of(&blob).and_then(|name| self.manager.find(name.as_str())) {
                 return self.open_gate(old, blob, &options, gate).map(Next::Task);
             }
@@ -117,7 +117,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             let cycles = LoadCycles { prepare, switch: 0 };
             return Ok(self.loaded(id, blob, texts, cycles, StateTransfer::Nothing, None).into());
         }
-        // What would wait, should the old module be busy.
+        // Memory for the job that waits if the old module is busy.
         let waiting = Box::try_new_uninit().map_err(|_| NoMemory)?;
         match self.manager.replace(&blob, &options) {
             Ok(reloaded) => Ok(self.replaced(&reloaded, blob, texts, None).into()),
@@ -126,7 +126,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         }
     }
 
-    /// Tries again to load a blob that has to wait for a call of the old module.
+    /// Retries a load that waits for a call of the old module to end.
     pub(crate) fn push_again(&self, waiting: &mut DeferredPush, waited: u64) -> Poll {
         let DeferredPush { blob, wanted } = core::mem::take(waiting);
         match self.push(blob, wanted, None) {
@@ -143,7 +143,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         }
     }
 
-    /// Both states' fields, where one can't take over the other's.
+    /// Returns both states' layouts if the new module can't take over the old one's state.
     fn layouts(&self, blob: &[u8], error: &LoadError) -> Option<ErrorText> {
         if !matches!(error, LoadError::StateChanged { .. } | LoadError::StateDropped { .. }) {
             return None;
@@ -156,7 +156,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         Some(error_text!("{layouts}"))
     }
 
-    /// Makes the texts of the answer to a load, or to a promotion, of a blob.
+    /// Makes the texts of the answer to a load or promotion of a blob.
     pub(crate) fn load_texts(&self, blob: &[u8]) -> Result<LoadTexts, NoMemory> {
         let header = RawModule::parse(blob).map(|raw| raw.header()).unwrap_or_default();
         let version = Version { major: header.version_major, minor: header.version_minor, patch: header.version_patch };
@@ -192,7 +192,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         }
     }
 
-    /// Says on the console what a load replaced, and forgets it.
+    /// Reports a replaced module on the console, and discards its data.
     pub(crate) fn log_replaced(&self, reloaded: &Reloaded) {
         if let Some(receipt) = reloaded.replaced.and_then(|old| old.receipt) {
             self.log_unload(&receipt);
@@ -226,7 +226,8 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         })
     }
 
-    /// How a blob is to be loaded: as the client wants, or else as the module of its name is, or else as usual.
+    /// Returns the options of a load: the requested ones, or else those of the module of its name, or else the
+    /// defaults.
     pub(crate) fn options(&self, blob: &[u8], wanted: &Wanted) -> LoadOptions {
         let old = name_of(blob).and_then(|name| self.manager.options(self.manager.find(name.as_str())?));
         let options = old.unwrap_or(self.defaults);
@@ -261,7 +262,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     }
 }
 
-/// Checks that there may be one more module.
+/// Checks that one more module may be loaded.
 pub(crate) fn check_module_count<P: Platform>(manager: &ModuleManager<P>) -> Result<(), ErrorText> {
     if manager.ids().count() >= MAX_MODULES {
         return Err(error_text!("{MAX_MODULES} modules are loaded, and no more may be; unload some first"));
@@ -269,7 +270,7 @@ pub(crate) fn check_module_count<P: Platform>(manager: &ModuleManager<P>) -> Res
     Ok(())
 }
 
-/// The name in a blob's header, valid or not.
+/// Returns the name in a blob's header, or `None` if it is invalid.
 fn name_of(blob: &[u8]) -> Option<Name> {
     Name::from_field(RawModule::parse(blob).ok()?.header().name)
 }

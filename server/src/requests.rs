@@ -1,4 +1,4 @@
-//! What each request means.
+//! The handling of each request.
 
 use alloc::vec::Vec;
 
@@ -11,15 +11,15 @@ use bareflow_suite::fallible::ErrorText;
 use crate::jobs::Task;
 use crate::{Server, ServerEnvironment};
 
-/// What comes of a request: an answer, or nothing yet.
+/// The result of a request: an answer or a job, or a refusal.
 pub(crate) type Handled<P> = Result<Next<P>, ErrorText>;
 
-/// What is to be done about a request.
+/// The next step for a request.
 #[expect(clippy::large_enum_variant, reason = "a box would be memory that may not be there")]
 pub(crate) enum Next<P: Platform> {
-    /// It is answered.
+    /// Send this answer.
     Response(Response),
-    /// It takes its time.
+    /// Carry out this job.
     Task(Task<P>),
 }
 
@@ -30,27 +30,27 @@ impl<P: Platform> From<Response> for Next<P> {
 }
 
 impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
-    /// Does what the request in a payload asks for, or begins to.
+    /// Handles the request in a payload: answers it, or queues a job.
     pub(crate) fn handle(&self, payload: Vec<u8>) {
         let number = match Envelope::from_payload(&payload) {
-            // Nobody would be heard until an `init` of theirs has ended, since another one is under way.
+            // An `init` must not run now, since a call is running, and no client would be heard until it has ended.
             Ok(Envelope { number, request: Request::Push(_) | Request::Load { .. } })
                 if !self.environment.may_run_modules() =>
             {
                 number
             }
             Ok(envelope) => return self.take_up(envelope),
-            // Nobody knows whose that was.
+            // The number of the request, and so its client, is unknown.
             Err(error) => return self.refuse(0, error_text!("{error}")),
         };
         self.queue(number, Task::Later(payload));
     }
 
-    /// Does what a client asked for, now or earlier.
+    /// Handles a client's request, now or after it has waited.
     pub(crate) fn take_up(&self, envelope: Envelope<'_>) {
         let client = envelope.client();
         let (next, cancelled) = match envelope.request {
-            // The only ones that run code of modules at once: their `init`, during which their client may leave.
+            // Only these run module code at once, namely an `init`, during which their client may leave.
             Request::Push(_) | Request::Load { .. } => {
                 self.run_for(client, || self.understand(client, envelope.request))
             }
@@ -103,7 +103,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             Request::Ls { path } => Response::Files(self.environment.files(bounded(path)?)?).into(),
             Request::Save { module } => self.save(module)?,
             Request::Call { module, input, repeat } => {
-                // What is wrong with the name is said at once.
+                // An invalid selector is refused at once.
                 self.select(module)?;
                 Next::Task(Task::call(module, input, repeat)?)
             }
@@ -140,13 +140,13 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         Response::Welcome { control: CONTROL_VERSION, version, clock: self.environment.clock_name().into() }
     }
 
-    /// The module that a client means.
+    /// Returns the module that a client's selector matches.
     pub(crate) fn select(&self, selector: &str) -> Result<ModuleId, ErrorText> {
         let selector = bounded(selector)?;
         self.manager.select(selector).map_err(|error| error_text!("{}: {error}", Printable(selector.as_bytes())))
     }
 
-    /// Forgets what a client left half done.
+    /// Discards a client's unfinished uploads and jobs.
     fn forget(&self, client: u32) {
         self.uploads.borrow_mut().forget(client);
         if self.current.get() == Some(client) {
@@ -156,7 +156,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     }
 }
 
-/// Refuses a selector, label or path that is longer than any that there is.
+/// Refuses a selector, label or path that exceeds the maximum length.
 pub(crate) fn bounded(word: &str) -> Result<&str, ErrorText> {
     match word.len() {
         ..=MAX_WORD => Ok(word),

@@ -1,4 +1,4 @@
-//! Loads at the start. What misses another module waits until that is there.
+//! Loads during startup. A module whose dependencies are missing waits until they are loaded.
 
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -11,26 +11,26 @@ use bareflow_suite::{error_text, text};
 use crate::push::{Wanted, check_module_count};
 use crate::{Server, ServerEnvironment};
 
-/// Blobs that may wait for others at the start.
+/// The maximum number of blobs that wait for their dependencies.
 const MAX_PENDING: usize = 256;
 
-/// A blob of the start that misses another module.
+/// A blob that waits for a dependency during startup.
 pub(crate) struct PendingLoad<'blobs> {
     label: String,
     blob: Cow<'blobs, [u8]>,
-    /// Whether it may take the place of another one: what is on the disk stands for what is in the image.
+    /// Whether it may replace another module: files on the disk override blobs in the kernel's image.
     replaces: bool,
-    /// What it misses: a name, and which versions of it would do.
+    /// The missing dependency: a name and a range of versions.
     misses: Option<(Name, VersionRange)>,
 }
 
 impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
-    /// Loads a blob at the start, and says so on the console.
+    /// Loads a blob during startup, and reports the result on the console.
     pub fn load_at_startup(&self, label: &str, blob: &'blobs [u8]) {
         self.start_load(label, Cow::Borrowed(blob), false);
     }
 
-    /// Loads a file from the disk at the start, and says so on the console.
+    /// Loads a file from the disk during startup, and reports the result on the console.
     pub fn load_file(&self, path: &str) {
         match self.environment.read(path) {
             Ok(blob) => self.start_load(path, Cow::Owned(blob), true),
@@ -38,10 +38,10 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
         }
     }
 
-    /// At the end of the start: refuses what still misses another module.
+    /// Ends startup: refuses the blobs whose dependencies are still missing.
     pub fn refuse_pending(&self) {
         let pending = self.pending.take();
-        // Without memory to look for cycles, what is missed is said alone.
+        // Without memory for the search for cycles, only the missing dependency is reported.
         let needs = Needs::of(pending.iter().map(|one| &*one.blob)).ok();
         for (index, one) in pending.iter().enumerate() {
             let cycle = needs.as_ref().and_then(|needs| needs.cycle(index).ok().flatten());
@@ -60,8 +60,8 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
         if !self.try_load(PendingLoad { label: text, blob, replaces, misses: None }) {
             return;
         }
-        // One that came may be what others wait for, and those what others wait for. What still misses something is
-        // not tried again: that would read all of its blob.
+        // A loaded module may satisfy blobs that wait, and these may satisfy others. A blob whose dependency is still
+        // missing is not retried, since that would read all of it.
         loop {
             let found = self.pending.borrow().iter().position(|one| self.is_met(one));
             let Some(index) = found else { return };
@@ -70,14 +70,14 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
         }
     }
 
-    /// Whether what it missed is there now.
+    /// Returns whether the missing dependency of a blob is loaded now.
     fn is_met(&self, one: &PendingLoad<'_>) -> bool {
         one.misses.is_some_and(|(name, versions)| {
             self.manager.find_version(name.as_str(), |version| versions.admits(version)).is_some()
         })
     }
 
-    /// Says whether the module is there now.
+    /// Loads a blob, or makes it wait for a missing dependency. Returns whether the module is loaded now.
     fn try_load(&self, mut one: PendingLoad<'blobs>) -> bool {
         if let Err(error) = check_module_count(&self.manager) {
             self.log_refusal(&one.label, &error);
@@ -85,7 +85,7 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
         }
         let options = if one.replaces { self.options(&one.blob, &Wanted::default()) } else { self.defaults };
         let done = if one.replaces {
-            // What it replaced is said on the console; nobody waits for the answer.
+            // The replaced module is reported on the console; no client waits for an answer.
             self.manager.replace(&one.blob, &options).map(|reloaded| {
                 self.log_replaced(&reloaded);
                 reloaded.id
@@ -108,7 +108,7 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
         false
     }
 
-    /// Keeps a blob until what it misses is there.
+    /// Keeps a blob until its missing dependency is loaded.
     fn wait(&self, one: PendingLoad<'blobs>, name: Name, versions: VersionRange) {
         let mut pending = self.pending.borrow_mut();
         let refusal: ErrorText = if pending.len() >= MAX_PENDING {

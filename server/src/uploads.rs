@@ -1,4 +1,4 @@
-//! Blobs on their way: what each client has sent so far.
+//! Uploads: the blobs that clients are sending.
 
 use alloc::vec::Vec;
 
@@ -9,35 +9,37 @@ use bareflow_suite::fallible::{ErrorText, push};
 
 use crate::room;
 
-/// Clients that may have a blob on its way at once.
+/// The maximum number of clients with an upload.
 const MAX_UPLOADS: usize = 64;
 
-/// Bytes of all blobs on their way, as announced, at the most.
+/// The maximum total size of all uploads, as announced, in bytes.
 const MAX_ANNOUNCED: usize = 2 * MAX_BLOB as usize;
 
-/// How long a blob may be on its way without any byte of it coming, in milliseconds.
+/// The time after which an upload is given up if no more bytes arrive, in milliseconds.
 const UPLOAD_TIMEOUT_MS: u64 = 10_000;
 
-/// How long a blob that came may wait for its load, which waits in turn for whatever runs: longer than any call may take.
+/// The time that a complete upload may wait for its load, in milliseconds.
+///
+/// The load waits its turn after whatever runs, so this is longer than any call may take.
 const PENDING_TIMEOUT_MS: u64 = 180_000;
 
-/// All blobs on their way.
+/// All uploads.
 #[derive(Debug, Default)]
 pub(crate) struct Uploads(Vec<Upload>);
 
-/// One blob on its way.
+/// The upload of one client.
 #[derive(Debug)]
 struct Upload {
     client: u32,
     length: usize,
     checksum: u32,
     bytes: Vec<u8>,
-    /// When a part of it came last.
+    /// The time at which its last part arrived.
     came_ms: u64,
 }
 
 impl Uploads {
-    /// Begins an upload; what the client had sent before is forgotten.
+    /// Begins an upload. Discards an earlier one of the same client.
     pub fn begin(&mut self, client: u32, length: u32, checksum: u32, now_ms: u64) -> Result<(), ErrorText> {
         self.forget(client);
         self.expire(now_ms);
@@ -64,7 +66,7 @@ impl Uploads {
         Ok(push(&mut self.0, Upload { client, length, checksum, bytes, came_ms: now_ms })?)
     }
 
-    /// Forgets blobs of which nothing came for long.
+    /// Discards uploads that have timed out.
     pub fn expire(&mut self, now_ms: u64) {
         self.0.retain(|upload| {
             let timeout_ms = if upload.bytes.len() < upload.length { UPLOAD_TIMEOUT_MS } else { PENDING_TIMEOUT_MS };
@@ -72,7 +74,7 @@ impl Uploads {
         });
     }
 
-    /// Takes a part, and says how many bytes are there without a gap.
+    /// Adds a part. Returns the number of bytes received without a gap.
     pub fn add(&mut self, client: u32, offset: u32, bytes: &[u8], now_ms: u64) -> Result<u32, ErrorText> {
         if bytes.len() > MAX_CHUNK {
             return Err(error_text!(
@@ -86,7 +88,7 @@ impl Uploads {
             .ok_or("bytes of a blob that was not announced, or was given up; send its length first")?;
         upload.came_ms = now_ms;
         let (there, offset) = (upload.bytes.len(), offset as usize);
-        // What came before comes again when an answer was lost.
+        // A client sends a part again if its answer was lost.
         let known = there.checked_sub(offset).ok_or_else(|| {
             error_text!("bytes from {offset} on, expected those from {there} on; send the missing ones first")
         })?;
@@ -96,11 +98,11 @@ impl Uploads {
             return Err(error_text!("{} bytes of a blob of {length}; send it anew", there + new.len()));
         }
         upload.bytes.extend_from_slice(new);
-        // No longer than a blob can be.
+        // The length is at most that of a blob.
         Ok(upload.bytes.len() as u32)
     }
 
-    /// The blob, when all of it is there. Complete or not, it is no longer on its way.
+    /// Takes the blob if it is complete. The upload ends even if it is not.
     pub fn take(&mut self, client: u32) -> Result<Vec<u8>, ErrorText> {
         let index = self.0.iter().position(|upload| upload.client == client);
         let index = index.ok_or("no blob was sent, or it was given up; send one before asking for its load")?;
@@ -117,7 +119,7 @@ impl Uploads {
         Ok(bytes)
     }
 
-    /// Forgets what a client has sent.
+    /// Discards a client's upload.
     pub fn forget(&mut self, client: u32) {
         self.0.retain(|upload| upload.client != client);
     }
@@ -204,7 +206,7 @@ mod tests {
         uploads.expire(UPLOAD_TIMEOUT_MS);
         assert!(uploads.add(2, 0, b"b", UPLOAD_TIMEOUT_MS).unwrap_err().contains("given up"));
         assert_eq!(uploads.add(1, 3, b"b!!", UPLOAD_TIMEOUT_MS), Ok(6));
-        // One that came waits for its load, but not for ever.
+        // A complete upload waits for its load, but not forever.
         uploads.expire(2 * UPLOAD_TIMEOUT_MS);
         assert_eq!(uploads.0.len(), 1);
         uploads.expire(UPLOAD_TIMEOUT_MS + PENDING_TIMEOUT_MS);

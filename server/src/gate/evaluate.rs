@@ -1,4 +1,4 @@
-//! From measurements to figures, and from figures to a verdict.
+//! The evaluation of measurements: figures, histograms and verdicts.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -8,13 +8,13 @@ use bareflow_protocol::comparison::{Arm, Class, Comparison, Condition, Figure, J
 use bareflow_suite::fallible::{NoMemory, collect};
 use bareflow_suite::text;
 
-/// Classes of a histogram.
+/// The number of classes in a histogram.
 const CLASSES: usize = 12;
 
-/// Hundredths of a cycle in a cycle.
+/// The number of hundredths of a cycle in a cycle.
 const CENTICYCLES_PER_CYCLE: f64 = 100.0;
 
-/// The figures of a distribution, in the order of [`Figure::ALL`].
+/// Returns the figures of a distribution, in the order of [`Figure::ALL`].
 pub(super) fn figures(measured: &Distribution<'_>) -> [f64; 5] {
     Figure::ALL.map(|figure| match figure {
         Figure::Min => measured.percentile(0),
@@ -25,14 +25,14 @@ pub(super) fn figures(measured: &Distribution<'_>) -> [f64; 5] {
     })
 }
 
-/// The second one's figures over the first one's.
+/// Returns the second module's figures divided by the first one's.
 pub(super) fn ratios(sides: &[Arm; 2]) -> Result<Vec<Option<f64>>, NoMemory> {
     let [first, second] = sides;
     let pairs = first.cycles.iter().zip(&second.cycles);
     collect(pairs.map(|(first, second)| Ok((*first > 0.0).then(|| second / first))))
 }
 
-/// The borders of classes that hold 99 of 100 measurements of both sides; the last class holds the rest.
+/// Returns the lower bounds of classes that cover 99 of 100 measurements of both modules; the last class has the rest.
 pub(super) fn classes(measured: &[Distribution<'_>; 2]) -> [f64; CLASSES] {
     let least = measured.iter().map(|arm| arm.percentile(0)).fold(f64::INFINITY, f64::min);
     let most = measured.iter().map(|arm| arm.percentile(99)).fold(0.0, f64::max);
@@ -40,11 +40,11 @@ pub(super) fn classes(measured: &[Distribution<'_>; 2]) -> [f64; CLASSES] {
     core::array::from_fn(|class| least + width * class as f64)
 }
 
-/// How many measurements fell into each class.
+/// Counts the measurements in each class.
 pub(super) fn histogram(measured: &Distribution<'_>, borders: &[f64]) -> Result<Vec<Class>, NoMemory> {
     let greatest = measured.percentile(100);
     let below = borders.iter().skip(1).copied().chain([f64::INFINITY]);
-    // They are in rising order.
+    // The measurements are in ascending order.
     let less = |border: f64| {
         measured.centicycles.partition_point(|&centicycles| (centicycles as f64 / CENTICYCLES_PER_CYCLE) < border)
     };
@@ -57,7 +57,7 @@ pub(super) fn histogram(measured: &Distribution<'_>, borders: &[f64]) -> Result<
     collect(borders.iter().copied().zip(below).map(|borders| Ok(class(borders))))
 }
 
-/// Looks at each condition. What the clock can't resolve makes no difference.
+/// Evaluates each condition. Differences below the clock's resolution don't count.
 pub(super) fn evaluate(
     conditions: &[Condition],
     comparison: &Comparison,
@@ -95,7 +95,7 @@ fn evaluate_one(condition: &Condition, comparison: &Comparison, resolution: f64)
     Ok(Judged { condition: text!("{condition}")?, held, found })
 }
 
-/// A ratio as text; nothing where there is none.
+/// A ratio as text; empty if there is none.
 struct Times(Option<f64>);
 
 impl fmt::Display for Times {
