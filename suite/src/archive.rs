@@ -1,4 +1,4 @@
-//! Reads archives of blobs: plain tar, as `tar cf boot.tar *.mod` writes it.
+//! Archives of blobs: plain tar, as `tar cf boot.tar *.mod` writes it.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -7,13 +7,13 @@ use tar_no_std::TarArchiveRef;
 
 use crate::Source;
 
-/// The file of an archive that holds the input of the run, if there is any.
+/// The file in an archive with the input of the run, if there is any.
 pub const INPUT: &str = "input";
 
-/// The file of an archive that holds the names to show for its blobs, a line each.
+/// The file in an archive with the names to show for its blobs, one per line.
 pub const LABELS: &str = "labels";
 
-/// What an archive holds.
+/// The contents of an archive.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Archive<'bytes> {
     /// The blobs, in order.
@@ -23,10 +23,10 @@ pub struct Archive<'bytes> {
 }
 
 impl<'bytes> Archive<'bytes> {
-    /// Reads `bytes`; no bytes are an archive of nothing.
+    /// Reads an archive; an empty slice is an empty archive.
     ///
     /// # Errors
-    /// What is wrong with the archive, for people.
+    /// A text that says what is wrong with the archive.
     pub fn read(bytes: &'bytes [u8]) -> Result<Archive<'bytes>, String> {
         if bytes.is_empty() {
             return Ok(Archive::default());

@@ -1,18 +1,18 @@
-//! What the processor says of its cycle clock.
+//! The properties of the processor's cycle clock.
 
 use raw_cpuid::{CpuId, CpuIdReaderNative};
 
-/// The time-stamp counter (Intel SDM volume 3, 18.17).
+/// The properties of the time-stamp counter (Intel SDM volume 3, 18.17).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockFacts {
-    /// Whether it ticks at the same rate at all times, whatever the processor does.
+    /// Whether it ticks at a constant rate, whatever the processor does.
     pub invariant: bool,
-    /// Ticks in a second, where the processor or the hypervisor says so.
+    /// The frequency in Hz, if the processor or the hypervisor reports it.
     pub hertz: Option<u64>,
 }
 
 impl ClockFacts {
-    /// Those of the processor this runs on.
+    /// Reads the properties on the current processor.
     #[must_use]
     pub fn read() -> ClockFacts {
         let cpuid = CpuId::with_cpuid_reader(CpuIdReaderNative);

@@ -1,7 +1,7 @@
-//! Texts and lists that are made only where there is memory for them.
+//! Fallible construction of texts and lists.
 //!
-//! `format!` and `Vec::push` end the kernel where memory runs out. What clients and modules can bring
-//! about is made with these instead: they return [`NoMemory`], which becomes a [`ErrorText`] for people.
+//! `format!` and `Vec::push` end the kernel if memory runs out. Code that clients and modules can reach uses these
+//! functions instead. They return [`NoMemory`], which converts to an [`ErrorText`] for people.
 
 use alloc::borrow::Cow;
 use alloc::collections::TryReserveError;
@@ -9,13 +9,13 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
 
-/// The reason for a refusal: a text of its own, or one that takes no memory.
+/// The text of an error: allocated, or static.
 pub type ErrorText = Cow<'static, str>;
 
-/// What is said where memory runs out.
+/// The text of a lack of memory.
 pub const NO_MEMORY: &str = "no memory for that; unload a module or give the system more memory";
 
-/// Memory ran out; nothing was changed.
+/// The error for a lack of memory; nothing was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoMemory;
 
@@ -45,7 +45,7 @@ impl From<NoMemory> for ErrorText {
 /// [`NoMemory`].
 pub fn format(arguments: fmt::Arguments<'_>) -> Result<String, NoMemory> {
     let mut length = Length(0);
-    // Neither writer refuses anything, and what is formatted here does not either.
+    // These writers never fail, and neither does the formatting itself.
     let _ = length.write_fmt(arguments);
     let mut text = String::new();
     text.try_reserve_exact(length.0)?;
@@ -53,7 +53,7 @@ pub fn format(arguments: fmt::Arguments<'_>) -> Result<String, NoMemory> {
     Ok(text)
 }
 
-/// Formats a text: what `format!` would be if it returned [`NoMemory`].
+/// Formats a text like `format!`, but returns [`NoMemory`] if memory runs out.
 #[macro_export]
 macro_rules! text {
     ($($argument:tt)*) => {
@@ -61,7 +61,7 @@ macro_rules! text {
     };
 }
 
-/// Formats a [`ErrorText`]; where there is no memory for it, that is the reason.
+/// Formats an [`ErrorText`]; if there is no memory for it, it says so.
 #[macro_export]
 macro_rules! error_text {
     ($($argument:tt)*) => {
@@ -84,17 +84,17 @@ pub fn copy(bytes: &[u8]) -> Result<Vec<u8>, NoMemory> {
 /// Adds an item to a list.
 ///
 /// # Errors
-/// [`NoMemory`]; then the list is as it was.
+/// [`NoMemory`]; the list is unchanged then.
 pub fn push<T>(list: &mut Vec<T>, item: T) -> Result<(), NoMemory> {
     list.try_reserve(1)?;
     list.push(item);
     Ok(())
 }
 
-/// Collects items, of which there may be any number.
+/// Collects any number of items into a list.
 ///
 /// # Errors
-/// The first one among the items, or [`NoMemory`].
+/// The first error among the items, or [`NoMemory`].
 pub fn collect<T, E: From<NoMemory>>(items: impl Iterator<Item = Result<T, E>>) -> Result<Vec<T>, E> {
     let mut list = Vec::new();
     for item in items {
@@ -103,7 +103,7 @@ pub fn collect<T, E: From<NoMemory>>(items: impl Iterator<Item = Result<T, E>>) 
     Ok(list)
 }
 
-/// A writer that only counts.
+/// A writer that only counts bytes.
 struct Length(usize);
 
 impl Write for Length {

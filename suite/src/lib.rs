@@ -1,8 +1,7 @@
-//! One run of the whole system: load everything, run the four tests and every
-//! further module, show the statistics, return the report.
+//! A run of the whole system: loads everything, runs the four tests and all further modules, shows the statistics, and
+//! returns the report.
 //!
-//! The kernel and the host's process run this very code, each with its own
-//! platform and console.
+//! The kernel and the host's process run this same code, each with its own platform and console.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -33,75 +32,75 @@ pub use clock::ClockFacts;
 use fallible::ErrorText;
 pub use report::{fault, module};
 
-/// Bytes of output a module may write.
+/// The capacity of a module's output buffer, in bytes.
 pub const OUTPUT_CAPACITY: usize = 256 << 10;
 
-/// The embedded module that is loaded again to measure what a load costs.
+/// The embedded module that is loaded again to measure the cost of a load.
 pub const LOADED_AGAIN: &str = "sum";
 
-/// A blob, and where it comes from.
+/// A blob and its source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source<'blob> {
-    /// The name messages use.
+    /// The source's name in messages.
     pub label: String,
     /// The blob.
     pub bytes: &'blob [u8],
 }
 
-/// What a run does.
+/// The settings of a run.
 #[derive(Clone, Debug)]
 pub struct Plan<'run> {
-    /// The embedded blobs, in the order they are loaded in.
+    /// The embedded blobs, in the order in which they are loaded.
     pub embedded: Vec<Source<'run>>,
-    /// Further blobs, which are loaded behind them.
+    /// Further blobs, which are loaded after them.
     pub files: Vec<Source<'run>>,
-    /// What every module but the four gets as input.
+    /// The input of every module but the four.
     pub input: &'run [u8],
-    /// How often every module but the four is run.
+    /// The number of runs of every module but the four.
     pub repeat: u32,
-    /// How modules are loaded.
+    /// The options of all loads.
     pub load: LoadOptions,
-    /// Names of modules that are loaded into the other domain.
+    /// The names of modules that are loaded into the other domain.
     pub other_domain: Vec<String>,
-    /// What the run runs on. What is measured and the timing are filled in.
+    /// The environment of the run, without the measured figures and the timing.
     pub environment: Environment,
-    /// Whether each module is called many times in a row at the end, to say what one call takes.
+    /// Whether each module is called many times in a row at the end, to measure the time of one call.
     pub batch: bool,
-    /// The clock when the kernel was entered; nothing in a process.
+    /// The clock when the kernel was entered; `None` in a process.
     pub started: Option<u64>,
 }
 
-/// A run under way.
+/// A run in progress.
 struct Run<'run, P: Platform, C> {
     manager: &'run ModuleManager<P>,
     console: &'run mut C,
     plan: &'run Plan<'run>,
     tests: Vec<Test>,
     refused: Vec<Refusal>,
-    /// What is known of the faults.
+    /// The diagnoses of faults.
     diagnoses: Vec<(ModuleId, Diagnosis)>,
     /// The clock right before the first call.
     first_call: Option<u64>,
 }
 
-/// What came of a load.
+/// The outcome of a load.
 enum Loading {
-    /// The module is there.
+    /// The module is loaded.
     Done(String, ModuleId),
-    /// It misses another one, which may still come.
+    /// A dependency is missing, which may still be loaded.
     Waits,
-    /// It is refused.
+    /// The module was refused.
     Refused,
 }
 
-/// A module that is run behind the four.
+/// A module that is run after the four.
 struct Further {
     label: String,
     id: ModuleId,
     expected: Option<i32>,
 }
 
-/// Carries `plan` out.
+/// Carries out `plan`. Returns the report.
 pub fn run<P: Platform>(manager: &ModuleManager<P>, plan: &Plan<'_>, console: &mut impl Console) -> Report {
     let (tests, refused, diagnoses) = (Vec::new(), Vec::new(), Vec::new());
     let mut run = Run { manager, console, plan, tests, refused, diagnoses, first_call: None };
@@ -135,15 +134,15 @@ pub fn run<P: Platform>(manager: &ModuleManager<P>, plan: &Plan<'_>, console: &m
 }
 
 impl<P: Platform, C: Console> Run<'_, P, C> {
-    /// Loads all blobs and returns those to be run behind the four.
+    /// Loads all blobs. Returns the modules to run after the four.
     fn load_all(&mut self, plan: &Plan<'_>) -> Vec<Further> {
         line!(self.console, Plain, "[INIT] Loading embedded modules...");
         let mut further = Vec::new();
-        // A file that is an embedded blob stands for that one, which runs anyway.
+        // A file with the same bytes as an embedded blob is left out, since the embedded one runs anyway.
         let is_embedded = |file: &&Source<'_>| plan.embedded.iter().any(|source| source.bytes == file.bytes);
         let files = plan.files.iter().filter(|file| !is_embedded(file));
         let mut waiting: Vec<_> = plan.embedded.iter().chain(files).collect();
-        // What misses another one is put behind it, until nothing changes any more.
+        // Blobs with missing dependencies are retried until no further one can be loaded.
         loop {
             let before = waiting.len();
             waiting.retain(|source| match self.load(source) {
@@ -191,7 +190,7 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
         }
     }
 
-    /// How a blob is loaded.
+    /// Returns the options of a blob's load.
     fn options(&self, source: &Source<'_>) -> LoadOptions {
         let name = RawModule::parse(source.bytes).ok().and_then(|raw| Name::from_field(raw.header().name));
         let other_domain = name.is_some_and(|name| self.plan.other_domain.iter().any(|other| other == name.as_str()));
@@ -199,7 +198,7 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
         LoadOptions { domain, ..self.plan.load }
     }
 
-    /// Says why none of these can be loaded, each of which misses another one.
+    /// Reports the reason for which each of these blobs can't be loaded. Each misses a dependency.
     fn refuse_all(&mut self, waiting: &[&Source<'_>]) {
         let needs = order::Needs::of(waiting.iter().map(|source| source.bytes)).ok();
         for (index, source) in waiting.iter().enumerate() {
@@ -225,7 +224,7 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
         let mut passed = true;
         self.note_first_call();
         for _ in 0..plan.repeat.max(1) {
-            // What the call before wrote is not this one's.
+            // Clears the previous call's output, which must not be taken for this call's.
             let before = last.map_or(0, |last: bareflow_loader::CallOutcome| last.output_length);
             output.iter_mut().take(before).for_each(|byte| *byte = 0);
             match self.manager.execute_with(module.id, plan.input, &mut output) {
@@ -236,7 +235,7 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
                 Err(error) => {
                     self.show_error(&module.label, module.id, &error);
                     (last, passed) = (None, false);
-                    // A module that was restarted goes on.
+                    // A module that was restarted can be called again.
                     if self.manager.stats(module.id).is_none_or(|profile| profile.stopped) {
                         break;
                     }
@@ -256,7 +255,7 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
         self.conclude(&module.label, module.expected, last.map(|outcome| outcome.result), passed, "Test passed!");
     }
 
-    /// Calls each module many times in a row and shows what one call takes.
+    /// Calls each module many times in a row and shows the time of one call.
     fn measure_batches(&mut self, plan: &Plan<'_>) -> Vec<(ModuleId, BatchTiming)> {
         line!(self.console);
         line!(self.console, Title, "Calls in a row (cycles per call, less an empty call)");
@@ -283,7 +282,7 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
         batches
     }
 
-    /// Shows what the processor counted.
+    /// Shows the processor's event counts.
     fn show_counters(&mut self, counted: &Counters) {
         let Counters { core_cycles, instructions, branch_misses, cache_misses } = *counted;
         let [cycles, instructions, branches, caches] = [core_cycles, instructions, branch_misses, cache_misses]
@@ -295,12 +294,12 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
         );
     }
 
-    /// Reads the clock, if nothing was called before.
+    /// Reads the clock if no module was called before.
     fn note_first_call(&mut self) {
         self.first_call.get_or_insert_with(|| self.manager.platform().clock());
     }
 
-    /// Shows why a call gave no result, and all that is known of the fault if it was one.
+    /// Shows the reason for which a call gave no result, with the diagnosis if it faulted.
     fn show_error(&mut self, source: &str, id: ModuleId, error: &ExecuteError) {
         self.console.show(Style::Error, format_args!("  [ERROR]"));
         line!(self.console, Plain, " {source}: {error}");
@@ -310,7 +309,7 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
         self.diagnoses.extend(diagnosis.map(|diagnosis| (id, diagnosis)));
     }
 
-    /// Shows how a test ended, and notes it.
+    /// Shows and records the result of a test.
     fn conclude(&mut self, module: &str, expected: Option<i32>, result: Option<i32>, passed: bool, praise: &str) {
         if passed {
             self.console.show(Style::Good, format_args!("  [OK]"));
@@ -324,7 +323,7 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
     }
 }
 
-/// The result that a blob itself says its run should give.
+/// Returns the expected result in a blob's record.
 fn expected_result(blob: &[u8]) -> Option<i32> {
     let raw = RawModule::parse(blob).ok()?;
     let record = Records::new(raw.records).flatten().find(|record| record.kind == EXPECTED_RESULT)?;

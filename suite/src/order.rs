@@ -1,4 +1,4 @@
-//! Loads that need each other: which come first, and why some never can.
+//! Loads with dependencies: their order, and the explanation of refusals.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -11,8 +11,9 @@ use bareflow_loader::{LoadError, LoadOptions, ModuleManager, Name, Platform, Raw
 use crate::error_text;
 use crate::fallible::{ErrorText, NoMemory, collect, push};
 
-/// Why a blob is refused that was to be loaded with these `options`: with the whole way on which it would come to call
-/// itself if it is that, and with what is known of the fault if it is one. That is shown on the console as well.
+/// Returns the reason for which the load of a blob with these `options` was refused.
+///
+/// For a cycle, it includes the modules on it; for a fault, the diagnosis, which is shown on the console as well.
 pub fn refusal<P: Platform>(
     manager: &ModuleManager<P>,
     blob: &[u8],
@@ -31,15 +32,15 @@ pub fn refusal<P: Platform>(
     }
 }
 
-/// Which of some blobs need which others of them.
+/// The dependencies among some blobs.
 pub struct Needs<'blobs> {
     modules: Vec<Option<RawModule<'blobs>>>,
-    /// The place of a blob, and that of one that it may call, in rising order.
+    /// The edges of the graph: the index of a blob and that of one that it may call, in ascending order.
     edges: Vec<(usize, usize)>,
 }
 
 impl<'blobs> Needs<'blobs> {
-    /// Finds out who needs whom.
+    /// Determines the dependencies among `blobs`.
     ///
     /// # Errors
     /// [`NoMemory`].
@@ -66,19 +67,19 @@ impl<'blobs> Needs<'blobs> {
         Name::from_field(self.modules.get(node)?.as_ref()?.header().name)
     }
 
-    /// The nodes of those that the one at `node` may call.
+    /// Iterates over the nodes that the module at `node` may call.
     fn needed_by(&self, node: usize) -> impl Iterator<Item = usize> {
         let start = self.edges.partition_point(|(by, _)| *by < node);
         let behind = self.edges.get(start..).unwrap_or_default();
         behind.iter().take_while(move |(by, _)| *by == node).map(|(_, needed)| *needed)
     }
 
-    /// Why the blob at `node` is refused, if it needs itself by way of others that can't be loaded either.
+    /// Returns the error for the blob at `node` if it is on a cycle of dependencies.
     ///
     /// # Errors
     /// [`NoMemory`].
     pub fn cycle(&self, node: usize) -> Result<Option<ErrorText>, NoMemory> {
-        // Which module can be reached, and by way of which.
+        // For each node that is reached, the node from which it was reached.
         let mut reached = collect(self.modules.iter().map(|_| Ok::<Option<usize>, NoMemory>(None)))?;
         let mut next = Vec::new();
         push(&mut next, node)?;
@@ -92,7 +93,7 @@ impl<'blobs> Needs<'blobs> {
                 }
             }
         }
-        // Back from the module to itself.
+        // The path from the module back to itself, in reverse.
         let mut path = Vec::new();
         let mut at = Some(node);
         while let Some(index) = at {
@@ -113,7 +114,7 @@ impl<'blobs> Needs<'blobs> {
     }
 }
 
-/// Names, from one to the next.
+/// A list of names, shown with arrows between them.
 struct CyclePath<'names>(&'names [Name]);
 
 impl fmt::Display for CyclePath<'_> {

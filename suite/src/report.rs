@@ -1,4 +1,4 @@
-//! From the manager's figures to the report that travels.
+//! Conversions from the manager's profiles to the report that is sent.
 
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -56,7 +56,7 @@ pub(crate) fn report<P: Platform>(
     }
 }
 
-/// A module's profile, as it travels, with the most its calls have used and what is known of its last fault.
+/// Converts a module's profile, its peak use and the diagnosis of its last fault to a message.
 ///
 /// # Errors
 /// [`NoMemory`].
@@ -126,13 +126,13 @@ fn batch(batched: &BatchTiming) -> Batch {
     }
 }
 
-/// A fault, as it travels.
+/// Converts a fault to its message, without the function.
 #[must_use]
 pub fn fault(fault: &bareflow_loader::Fault) -> Fault {
     Fault { kind: fault.kind.name().into(), offset: fault.offset, address: fault.address, function: None }
 }
 
-/// The same, with the function that it happened in.
+/// Converts a fault to its message, with the function to blame.
 fn in_function(found_fault: &bareflow_loader::Fault, found: Option<&Diagnosis>) -> Result<Fault, NoMemory> {
     let function = found.and_then(|found| found.function.as_ref());
     Ok(Fault { function: function.map(|function| text!("{function}")).transpose()?, ..fault(found_fault) })
@@ -156,7 +156,7 @@ fn diagnosis(found: &Diagnosis) -> Result<report::Diagnosis, NoMemory> {
     })
 }
 
-/// The same, with what can be done about the module's last fault.
+/// Converts a diagnosis to its message, with the remedy for the module's last fault.
 fn explained(profile: &ModuleProfile, found: &Diagnosis) -> Result<report::Diagnosis, NoMemory> {
     let remedy = |fault| Remedy::of(fault, Some(found), &profile.budget, profile.services);
     let remedy = profile.fault.as_ref().and_then(remedy);

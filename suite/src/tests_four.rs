@@ -1,4 +1,4 @@
-//! The C system's four tests, with its words.
+//! The four tests of the C system, with its output.
 
 use bareflow_loader::report::Console;
 use bareflow_loader::{ExecuteError, ModuleId, Platform, line};
@@ -8,7 +8,7 @@ use crate::Run;
 /// The modules of the four tests.
 pub(crate) const NAMES: [&str; 4] = ["fibonacci", "sum", "compute", "primes"];
 
-/// How often compute is run.
+/// The number of runs of `compute`.
 const ITERATIONS: u32 = 10;
 
 impl<P: Platform, C: Console> Run<'_, P, C> {
