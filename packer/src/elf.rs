@@ -1,4 +1,4 @@
-//! Finds a module's parts in its ELF file, and refuses what is not a module's.
+//! Parses a module's ELF file into its parts, and refuses files that are not modules.
 
 use std::ops::Range;
 
@@ -20,7 +20,7 @@ use crate::symbols::{self, Function};
 
 pub(crate) type File<'data> = ElfFile64<'data, LittleEndian>;
 
-/// A module's parts.
+/// The parts of a module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Elf {
     /// The text segment.
@@ -29,36 +29,36 @@ pub struct Elf {
     pub rodata: Vec<u8>,
     /// The initialised data, its fix-ups filled with their targets.
     pub data: Vec<u8>,
-    /// Bytes of bss.
+    /// The size of the bss, in bytes.
     pub bss_size: u32,
     /// The largest alignment of any part.
     pub alignment: u32,
-    /// Offset of the entry in the text.
+    /// The offset of the entry in the text.
     pub entry: u32,
-    /// Offsets of the fix-ups from the image's base, in rising order.
+    /// The offsets of the fix-ups from the image's base, in ascending order.
     pub fixups: Vec<u64>,
-    /// What the module was built against.
+    /// The module's ABI version and flags.
     pub descriptor: Descriptor,
     /// The schema of its state, if it has one.
     pub state_schema: Option<Vec<u8>>,
-    /// The layout it was built against, where that is none of a released ABI and the file says it.
+    /// The layout that it was built against, if that is not of a released ABI and the file has it.
     pub layout: Option<Vec<u8>>,
-    /// Its functions.
+    /// The functions.
     pub symbols: Vec<Function>,
 }
 
 impl Elf {
-    /// Reads and checks `bytes`.
+    /// Parses and validates `bytes`.
     ///
     /// # Errors
-    /// What makes it no module.
+    /// The reason for which the file is no module.
     pub fn read(bytes: &[u8]) -> Result<Elf, PackError> {
         let file = File::parse(bytes).map_err(unreadable)?;
         check_kind(&file)?;
         check_symbols(&file)?;
         let relocations = relocations(&file)?;
         check_sections(&file)?;
-        // Without an entry there is no module, whatever else may be missing.
+        // Checked first, because a file without an entry is no module, whatever else may be missing.
         let entry = entry(&file)?;
         let mut elf = Elf {
             text: section_at(&file, ".text", TEXT_OFFSET)?,
@@ -86,7 +86,7 @@ impl Elf {
         Ok(elf)
     }
 
-    /// Takes the bss' size, and fills the gap that alignment left before it.
+    /// Sets the size of the bss, and fills the gap that alignment left before it.
     fn append_bss(&mut self, file: &File<'_>) -> Result<(), PackError> {
         let Some(bss) = file.section_by_name(".bss").filter(|bss| bss.size() > 0) else { return Ok(()) };
         let start = bss.address().checked_sub(DATA_OFFSET).filter(|&start| start >= self.data.len() as u64);
@@ -95,7 +95,7 @@ impl Elf {
         let start = start.filter(|&start| start <= MAX_SEGMENT_SIZE).ok_or(misplaced)?;
         let end = start.saturating_add(bss.size());
         check_size(end)?;
-        // Nothing but zeros before it: then all of it can be bss.
+        // If there is no data before it, all of it can be bss.
         if self.data.is_empty() {
             self.bss_size = narrow(end)?;
         } else {
@@ -105,7 +105,7 @@ impl Elf {
         Ok(())
     }
 
-    /// Is this what a loader takes? In its words: some code, with the entry in it, built against an ABI that it knows.
+    /// Checks what a loader would refuse: missing code, an entry outside of it, or an unknown ABI.
     fn check(&self) -> Result<(), PackError> {
         let text_size = self.text.len() as u64;
         if text_size == 0 {
@@ -115,7 +115,7 @@ impl Elf {
             return Err(PackError::EntryOutside { entry: self.entry.into(), text_size });
         }
         let Descriptor { abi_fingerprint, abi_major, abi_minor, flags } = self.descriptor;
-        // A state is only asked for where its fields are known.
+        // A state is transferred only if its schema is known.
         if (flags & FLAG_STATE != 0) != self.state_schema.is_some() {
             return Err(PackError::StateSchema { length: self.state_schema.as_ref().map_or(0, Vec::len) });
         }
@@ -165,7 +165,7 @@ fn check_kind(file: &File<'_>) -> Result<(), PackError> {
     Err(PackError::WrongKind { found: format!("machine {machine}, type {kind}") })
 }
 
-/// Is every symbol defined, or weak and so 0 by the ELF ABI, and none thread-local?
+/// Checks that every symbol is defined, or weak and so 0 by the ELF ABI, and that none is thread-local.
 fn check_symbols(file: &File<'_>) -> Result<(), PackError> {
     let mut undefined = Vec::new();
     for symbol in file.symbols() {
@@ -185,23 +185,26 @@ fn check_symbols(file: &File<'_>) -> Result<(), PackError> {
     Err(PackError::UndefinedSymbols { symbols: undefined })
 }
 
-/// Whether a section is one of those that crates collect things in from all over a program: then its name is an
-/// identifier of C, and the linker makes `__start_` and `__stop_` of it, by which they are found.
+/// Returns whether a section collects items from all over a program.
+///
+/// The name of such a section is a C identifier, from which the linker makes the symbols `__start_` and `__stop_`.
 fn is_collection(name: &str) -> bool {
     !name.starts_with(|first: char| first.is_ascii_digit())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-/// A section that things are collected in from all over a program.
+/// A section that collects items from all over a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Collection {
-    /// Its name, an identifier of C.
+    /// The section's name, a C identifier.
     pub name: String,
-    /// Whether its flags say that it is written to, be it only when it is relocated.
+    /// Whether its flags say that it is written to, if only for relocation.
     pub is_writable: bool,
 }
 
-/// The collections of a linked file, in its order. They belong behind `.rodata` or `.data`, which the linker does not know.
+/// Returns the collections of a linked file, in its order.
+///
+/// They belong after `.rodata` or `.data`, but the linker does not know which.
 #[must_use]
 pub fn collections(elf: &[u8]) -> Vec<Collection> {
     let Ok(file) = File::parse(elf) else { return Vec::new() };
@@ -216,7 +219,7 @@ pub fn collections(elf: &[u8]) -> Vec<Collection> {
     found.map(collection).collect()
 }
 
-/// A segment with the collections that the linker put behind its section, in the order of their addresses.
+/// Returns a segment with the collections that the linker put after its section, in the order of their addresses.
 fn with_collections(file: &File<'_>, mut bytes: Vec<u8>, place: Range<u64>) -> Result<Vec<u8>, PackError> {
     let mut found: Vec<_> = file
         .sections()
@@ -245,7 +248,7 @@ fn is_loaded(section: &ElfSection64<'_, '_, LittleEndian>) -> bool {
     matches!(section.flags(), SectionFlags::Elf { sh_flags } if sh_flags & u64::from(SHF_ALLOC) != 0)
 }
 
-/// Has every section that would be loaded a place in a blob?
+/// Checks that a blob has room for every loaded section.
 fn check_sections(file: &File<'_>) -> Result<(), PackError> {
     const KNOWN: [&str; 8] =
         [".text", ".rodata", ".data", ".bss", ".rela.dyn", DESCRIPTOR_SECTION, SCHEMA_SECTION, LAYOUT_SECTION];
@@ -264,7 +267,7 @@ fn check_sections(file: &File<'_>) -> Result<(), PackError> {
     Ok(())
 }
 
-/// The bytes of a section that belongs at `expected`; none when there is no such section.
+/// Returns the bytes of a section that belongs at `expected`; empty if there is no such section.
 fn section_at(file: &File<'_>, name: &str, expected: u64) -> Result<Vec<u8>, PackError> {
     let Some(section) = file.section_by_name(name).filter(|section| section.size() > 0) else {
         return Ok(Vec::new());
@@ -275,7 +278,7 @@ fn section_at(file: &File<'_>, name: &str, expected: u64) -> Result<Vec<u8>, Pac
     section.data().map(<[u8]>::to_vec).map_err(unreadable)
 }
 
-/// The largest alignment of the loaded sections.
+/// Returns the largest alignment of the loaded sections.
 fn alignment(file: &File<'_>) -> Result<u32, PackError> {
     let is_part = |name: &str| [".text", ".rodata", ".data", ".bss"].contains(&name) || is_collection(name);
     let sections = file.sections().filter(|section| is_loaded(section) && section.name().is_ok_and(is_part));
@@ -310,7 +313,7 @@ fn state_schema(file: &File<'_>) -> Result<Option<Vec<u8>>, PackError> {
     Ok(Some(bytes.to_vec()))
 }
 
-/// What a loader with a released ABI has to be told of this one.
+/// Returns the module's layout, which a loader with a released ABI needs for its error message.
 fn layout(file: &File<'_>) -> Result<Option<Vec<u8>>, PackError> {
     let section = file.section_by_name(LAYOUT_SECTION);
     let bytes = section.map(|section| section.data().map_err(unreadable)).transpose()?;
@@ -318,7 +321,7 @@ fn layout(file: &File<'_>) -> Result<Option<Vec<u8>>, PackError> {
     Ok(bytes.filter(|bytes| !is_released && !bytes.is_empty()).map(<[u8]>::to_vec))
 }
 
-/// Offset and target of all dynamic relocations, which must all be of one type.
+/// Returns offset and target of all dynamic relocations, which must all be of one type.
 fn relocations(file: &File<'_>) -> Result<Vec<(u64, u64)>, PackError> {
     let mut found = Vec::new();
     let table = file.elf_section_table();
@@ -345,13 +348,13 @@ fn relocations(file: &File<'_>) -> Result<Vec<(u64, u64)>, PackError> {
     Ok(found)
 }
 
-/// The error for a relocation at `offset`, named after its symbol or else the one it lies in.
+/// Returns the error for a relocation at `offset`, named after its symbol or else the symbol that contains it.
 fn refused_relocation(file: &File<'_>, offset: u64, kind: u32, symbol: Option<String>) -> PackError {
     let (section, inside) = place_of(file, offset);
     PackError::Relocation { kind, symbol: symbol.unwrap_or(inside), section }
 }
 
-/// The names of the section and the symbol that lie at `address`.
+/// Returns the names of the section and the symbol at `address`.
 fn place_of(file: &File<'_>, address: u64) -> (String, String) {
     let inside = |start: u64, size: u64| address >= start && address - start < size;
     let section = file.sections().find(|section| inside(section.address(), section.size()));

@@ -1,4 +1,4 @@
-//! What can't be packed, and what to do about it.
+//! The errors of packing, and the remedies.
 
 use std::fmt;
 
@@ -7,126 +7,126 @@ use bareflow_abi::entry::ENTRY_SYMBOL;
 use bareflow_abi::header::NAME_SIZE;
 use bareflow_abi::{ABI_MAJOR, ABI_MINOR};
 
-/// Why a module can't be packed.
+/// The reason for which a module can't be packed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PackError {
-    /// A name that breaks the rule.
+    /// The name breaks the naming rule.
     Name {
         /// The name.
         found: String,
     },
-    /// Version 0.0.0.
+    /// The version is 0.0.0.
     NoVersion,
-    /// Not an ELF file that can be read.
+    /// The file is no readable ELF file.
     NotElf {
-        /// What the reader said.
+        /// The error of the reader.
         reason: String,
     },
-    /// ELF for another machine, or not a position-independent executable.
+    /// The file is for another machine, or is not a position-independent executable.
     WrongKind {
-        /// What it is.
+        /// The kind that was found.
         found: String,
     },
-    /// Symbols nothing defines.
+    /// Some symbols are not defined.
     UndefinedSymbols {
-        /// Their names.
+        /// The names of the symbols.
         symbols: Vec<String>,
     },
-    /// Thread-local storage.
+    /// The module uses thread-local storage.
     ThreadLocal {
-        /// The symbol that is, or the section it lies in.
+        /// The thread-local symbol, or its section.
         symbol: String,
     },
-    /// A relocation that only a dynamic linker could do.
+    /// A relocation needs a dynamic linker.
     Relocation {
-        /// ELF's number of its type.
+        /// The ELF number of the relocation's type.
         kind: u32,
-        /// The symbol it is for, or the one it lies in.
+        /// The symbol that it refers to, or the one that contains it.
         symbol: String,
-        /// The section it lies in.
+        /// The section that contains it.
         section: String,
     },
-    /// A dependency that can't be one.
+    /// A dependency is invalid.
     Dependency {
-        /// Its name.
+        /// The dependency's name.
         found: String,
-        /// What is wrong with it.
+        /// The reason.
         why: BadDependency,
     },
-    /// A variant that can't be packed.
+    /// A variant can't be packed.
     Variant {
-        /// Its level.
+        /// The variant's level.
         level: u8,
-        /// Why.
+        /// The reason.
         error: Box<PackError>,
     },
-    /// A variant for a level there isn't, or not above that of the code before it.
+    /// The level of a variant does not exist, or is not above that of the code before it.
     VariantLevel {
-        /// Its level.
+        /// The variant's level.
         found: u8,
         /// The level before it.
         behind: u8,
     },
-    /// A variant that is another module: built against another ABI, with other flags or another state.
+    /// A variant belongs to another module: built against another ABI, with other flags or another state.
     VariantDiffers {
-        /// Its level.
+        /// The variant's level.
         level: u8,
     },
-    /// No entry.
+    /// The entry is missing.
     MissingEntry,
-    /// No descriptor.
+    /// The descriptor is missing.
     MissingDescriptor,
-    /// A schema of the state that is none.
+    /// The schema of the state is invalid.
     StateSchema {
-        /// Its length.
+        /// The length of the schema, in bytes.
         length: usize,
     },
-    /// A section the format has no place for.
+    /// The format has no room for a section.
     UnknownSection {
-        /// Its name.
+        /// The section's name.
         section: String,
     },
-    /// A section that isn't where `module.ld` puts it.
+    /// A section is not at the address that `module.ld` gives it.
     Misplaced {
-        /// Its name.
+        /// The section's name.
         section: String,
-        /// Its address.
+        /// The section's address.
         found: u64,
-        /// Where it belongs.
+        /// The expected address.
         expected: u64,
     },
-    /// Something beyond the format's 32 bits, or a segment beyond its 256 MiB.
+    /// A size exceeds the format's 32 bits, or a segment exceeds its 256 MiB.
     TooLarge {
-        /// Its size in bytes.
+        /// The size, in bytes.
         found: u64,
     },
-    /// No code.
+    /// The module has no code.
     NoText,
-    /// An entry that lies outside of the code.
+    /// The entry is outside of the code.
     EntryOutside {
-        /// Its offset in bytes.
+        /// The offset of the entry, in bytes.
         entry: u64,
-        /// Bytes of code.
+        /// The size of the code, in bytes.
         text_size: u64,
     },
-    /// Code built against an ABI that this version's loader knows nothing of.
+    /// The module was built against an ABI that this version's loader does not know.
     ForeignAbi {
-        /// Its version.
+        /// The ABI's version.
         found: (u16, u16),
-        /// Its fingerprint.
+        /// The ABI's fingerprint.
         fingerprint: u64,
     },
-    /// An alignment above a page, or one that is no power of two.
+    /// The alignment is above a page, or no power of two.
     Alignment {
-        /// The alignment in bytes.
+        /// The alignment, in bytes.
         found: u64,
     },
-    /// Two fix-ups that overlap.
+    /// Two fix-ups overlap.
     OverlappingFixups {
-        /// Offset of the first.
+        /// The offset of the first fix-up.
         first: u64,
-        /// Offset of the second.
+        /// The offset of the second fix-up.
         second: u64,
     },
 }

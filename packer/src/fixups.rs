@@ -1,8 +1,8 @@
-//! Writes the fix-ups: each as its distance from the one before, in LEB128.
+//! The encoder of fix-ups: each as its distance from the one before, in LEB128.
 
 use crate::error::PackError;
 
-/// Number and encoded form of fix-ups at these rising offsets.
+/// Returns the number and the encoded form of fix-ups at these ascending offsets.
 pub(crate) fn encode(fixups: &[u64]) -> Result<(u32, Vec<u8>), PackError> {
     let mut encoded = Vec::new();
     let mut previous = None;

@@ -1,8 +1,7 @@
-//! From a linked ELF file to a `.mod` blob: bytes in, bytes out.
+//! The packer: from a linked ELF file to a `.mod` blob, bytes in, bytes out.
 //!
-//! [`elf::Elf`] finds and checks the parts, [`pack`] writes them down in
-//! the order of `docs/format.md`. What a loader could not place is refused
-//! here, with the symbol's or the section's name.
+//! [`elf::Elf`] finds and checks the parts, and [`pack`] writes them in the order of `docs/format.md`. Parts that a
+//! loader could not place are refused here, with the name of the symbol or the section.
 
 #![forbid(unsafe_code)]
 
@@ -27,32 +26,32 @@ pub use rustc_demangle::demangle;
 pub use uses::{Uses, undefined_among, uses};
 pub use variants::Variant;
 
-/// What a module's `Cargo.toml` says of it.
+/// The settings in a module's `Cargo.toml`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// The module's name.
     pub name: String,
     /// Its semantic version: major, minor, patch.
     pub version: (u32, u32, u32),
-    /// The services it uses: `SERVICE_*` bits.
+    /// The services that it uses: `SERVICE_*` bits.
     pub services: u32,
-    /// The stack it wants, in bytes; 0: the loader's default.
+    /// The stack that it asks for, in bytes; 0 for the loader's default.
     pub stack_size: u32,
-    /// The heap it wants, in bytes; 0: none.
+    /// The heap that it asks for, in bytes; 0 for none.
     pub heap_size: u32,
-    /// The time a call may take, in microseconds; 0: the loader's default.
+    /// The time that a call may take, in microseconds; 0 for the loader's default.
     pub time_us: u32,
     /// The x86-64 level the code was compiled for, 1 to 4.
     pub cpu_level: u8,
-    /// What its run is expected to return.
+    /// The expected result of its run.
     pub expect: Option<i32>,
-    /// The modules it may call; they get it the service for that.
+    /// The modules that it may call; they imply the service `call`.
     pub depends: Vec<Depends>,
-    /// Whether the names of its functions are left out.
+    /// Whether its symbols are left out.
     pub strip: bool,
 }
 
-/// What holds where nothing is said. Name and version are still to be said: without them nothing is packed.
+/// The defaults. Name and version must still be set: without them nothing is packed.
 impl Default for Settings {
     fn default() -> Settings {
         Settings {
@@ -73,28 +72,28 @@ impl Default for Settings {
 /// A module that may be called.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Depends {
-    /// Its name.
+    /// The module's name.
     pub name: String,
-    /// The lowest version that will do.
+    /// The lowest admissible version.
     pub from: VersionParts,
-    /// The first version that is too high, if any is.
+    /// The first version above the range, if it has an upper bound.
     pub below: Option<VersionParts>,
 }
 
-/// Packs `elf`, a position-independent executable linked by `module.ld`. The
-/// same input gives the same bytes.
+/// Packs `elf`, a position-independent executable linked by `module.ld`. The same input gives the same bytes.
 ///
 /// # Errors
-/// What keeps the module from being loaded.
+/// The reason for which a loader would refuse the module.
 pub fn pack(elf: &[u8], settings: &Settings) -> Result<Vec<u8>, PackError> {
     pack_variants(elf, &[], settings)
 }
 
-/// Packs `elf`, and with it the same module compiled for processors of higher levels, in rising order.
-/// Variants whose code is that of the level before them are left out.
+/// Packs `elf` together with the same module compiled for higher processor levels, in ascending order.
+///
+/// Variants whose code equals that of the level before them are left out.
 ///
 /// # Errors
-/// What keeps the module, or one of the variants, from being loaded.
+/// The reason for which a loader would refuse the module or one of the variants.
 pub fn pack_variants(elf: &[u8], variants: &[Variant<'_>], settings: &Settings) -> Result<Vec<u8>, PackError> {
     let name = name_field(&settings.name)?;
     if settings.version == (0, 0, 0) {
@@ -143,7 +142,7 @@ pub fn pack_variants(elf: &[u8], variants: &[Variant<'_>], settings: &Settings) 
     Ok(blob)
 }
 
-/// The header's name field.
+/// Returns the header's name field.
 fn name_field(name: &str) -> Result<[u8; NAME_SIZE], PackError> {
     if name.is_empty() || name.len() >= NAME_SIZE || !name.bytes().all(is_name_byte) {
         return Err(PackError::Name { found: name.to_owned() });
@@ -153,11 +152,11 @@ fn name_field(name: &str) -> Result<[u8; NAME_SIZE], PackError> {
     Ok(field)
 }
 
-/// The list of dependencies; without entries no bytes at all.
+/// Encodes the dependency list; empty if there are no dependencies.
 fn dependencies(settings: &Settings) -> Result<Vec<u8>, PackError> {
     let mut list = Vec::new();
     for Depends { name, from, below } in &settings.depends {
-        // What is too long for its length to be written down breaks the rule even so.
+        // A cut name still breaks the rule, so a name that is too long for its length field is refused.
         let name = name.get(..name.len().min(NAME_SIZE)).unwrap_or_default();
         Dependency { name, from: *from, below: *below }.encode(&mut |part| list.extend_from_slice(part));
     }
@@ -178,7 +177,7 @@ fn records(settings: &Settings, depends: &[u8], elf: &Elf) -> Vec<u8> {
     [depends, expect, state, layout, symbols::record_of(elf, settings.strip)].into_iter().flatten().flatten().collect()
 }
 
-/// A record's kind, length and bytes.
+/// Encodes a record: kind, length and bytes.
 fn record(kind: u32, bytes: &[u8]) -> Vec<u8> {
     [&kind.to_le_bytes(), &(bytes.len() as u32).to_le_bytes(), bytes].concat()
 }

@@ -1,4 +1,4 @@
-//! The functions of a module, with their names as people know them.
+//! The functions of a module, with demangled names.
 
 use bareflow_abi::entry::ENTRY_SYMBOL;
 use bareflow_abi::layout::{RODATA_OFFSET, TEXT_OFFSET};
@@ -13,15 +13,15 @@ use crate::record;
 /// A function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Function {
-    /// Its offset in the text.
+    /// The function's offset in the text.
     pub offset: u32,
-    /// Its bytes, at least one.
+    /// The function's size in bytes, at least one.
     pub size: u32,
-    /// Its name, demangled.
+    /// The function's name, demangled.
     pub name: String,
 }
 
-/// The functions in the order of their addresses. Of those that overlap, the first and largest counts.
+/// Returns the functions in the order of their addresses. Of functions that overlap, the first and largest is kept.
 pub(crate) fn functions(file: &File<'_>) -> Vec<Function> {
     let is_function = |symbol: &ElfSymbol64<'_, '_, LittleEndian>| {
         symbol.kind() == SymbolKind::Text
@@ -36,7 +36,7 @@ pub(crate) fn functions(file: &File<'_>) -> Vec<Function> {
             Some(Function {
                 offset: u32::try_from(symbol.address() - TEXT_OFFSET).ok()?,
                 size: u32::try_from(symbol.size()).ok()?,
-                // Without the hash that legacy names carry.
+                // Without the hash in legacy names.
                 name: format!("{:#}", rustc_demangle::demangle(name)),
             })
         })
@@ -53,7 +53,7 @@ pub(crate) fn functions(file: &File<'_>) -> Vec<Function> {
     functions
 }
 
-/// The record that names them: none where that is not wanted, or says nothing, since all code is the entry's.
+/// Returns the record of the symbols; `None` with `strip`, or if all code belongs to the entry.
 pub(crate) fn record_of(elf: &Elf, strip: bool) -> Option<Vec<u8>> {
     let in_text = |function: &&Function| u64::from(function.offset) + u64::from(function.size) <= elf.text.len() as u64;
     let functions: Vec<_> = elf.symbols.iter().filter(in_text).collect();

@@ -1,4 +1,4 @@
-//! What a linked file says of the code in it: which services it calls, whether it allocates, and what it lacks.
+//! The uses of a linked file: the services that it calls, whether it allocates, and undefined symbols.
 
 use bareflow_abi::entry::USES_SECTION;
 use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_LOG};
@@ -8,16 +8,16 @@ use object::{LittleEndian, Object, ObjectSection, ObjectSymbol};
 
 use crate::elf::File;
 
-/// What a module's code does, as its marks say. Where it is built against an older `abi` there are none.
+/// The uses of a module's code, as its marks say. A module that is built against an older `abi` has no marks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Uses {
-    /// The `SERVICE_*` bits of those it calls.
+    /// The services that it calls, as `SERVICE_*` bits.
     pub services: u32,
     /// Whether it allocates.
     pub heap: bool,
 }
 
-/// What the code in a linked file does.
+/// Returns the uses of a linked file.
 #[must_use]
 pub fn uses(elf: &[u8]) -> Uses {
     let file = File::parse(elf).ok();
@@ -27,7 +27,7 @@ pub fn uses(elf: &[u8]) -> Uses {
     Uses { services, heap: marks.contains(&b'h') }
 }
 
-/// Which of `names` a linked file needs and does not define.
+/// Returns those of `names` that a linked file needs and does not define.
 #[must_use]
 pub fn undefined_among<'name>(elf: &[u8], names: &[&'name str]) -> Vec<&'name str> {
     let Ok(file) = File::parse(elf) else { return Vec::new() };

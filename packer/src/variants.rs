@@ -7,16 +7,16 @@ use crate::elf::Elf;
 use crate::error::PackError;
 use crate::{Settings, fixups, record, size, symbols};
 
-/// The module compiled for processors of a higher level.
+/// A module compiled for a higher processor level.
 #[derive(Clone, Copy, Debug)]
 pub struct Variant<'elf> {
-    /// The x86-64 level, above the module's own; 4 at the most.
+    /// The x86-64 level, above the module's own; at most 4.
     pub level: u8,
     /// The linked file.
     pub elf: &'elf [u8],
 }
 
-/// A record for each variant that differs from the code before it, the first from `base`'s.
+/// Encodes a record for each variant that differs from the code before it; the first is compared with `base`.
 pub(crate) fn records(base: &Elf, settings: &Settings, variants: &[Variant<'_>]) -> Result<Vec<u8>, PackError> {
     let (mut records, mut below, mut behind) = (Vec::new(), base.clone(), settings.cpu_level);
     for &Variant { level, elf } in variants {
@@ -26,7 +26,7 @@ pub(crate) fn records(base: &Elf, settings: &Settings, variants: &[Variant<'_>])
         behind = level;
         let wrong = |error| PackError::Variant { level, error: Box::new(error) };
         let elf = Elf::read(elf).map_err(wrong)?;
-        // What the header and the other records say holds for all variants.
+        // The header and the other records apply to all variants.
         if elf.descriptor != base.descriptor || elf.state_schema != base.state_schema {
             return Err(PackError::VariantDiffers { level });
         }

@@ -1,4 +1,4 @@
-//! What is packed is what a loader takes: no ELF file, however it was changed, becomes a blob that is refused.
+//! Every packed blob is accepted by a loader: no ELF file, however it was changed, becomes a blob that is refused.
 
 use bareflow_abi::checksum::Crc32c;
 use bareflow_abi::entry::{DESCRIPTOR_SECTION, Descriptor};
@@ -13,7 +13,7 @@ fn settings() -> Settings {
     Settings { name: "test".to_owned(), version: (1, 2, 3), ..Settings::default() }
 }
 
-/// A file as the linker makes it: 16 bytes of code at address 0, with the entry at `entry`, and a descriptor.
+/// Returns a file as the linker makes it: the code `text` at address 0, the entry at `entry`, and a descriptor.
 fn elf(entry: u64, text: &[u8], align: u64, descriptor: Descriptor) -> Vec<u8> {
     let mut object = Object::new(BinaryFormat::Elf, Architecture::X86_64, Endianness::Little);
     let section = object.section_id(StandardSection::Text);
@@ -35,7 +35,7 @@ fn elf(entry: u64, text: &[u8], align: u64, descriptor: Descriptor) -> Vec<u8> {
         [&abi_fingerprint.to_le_bytes()[..], &abi_major.to_le_bytes(), &abi_minor.to_le_bytes(), &flags.to_le_bytes()];
     object.append_section_data(section, &bytes.concat(), 8);
     let mut bytes = object.write().unwrap();
-    // A position-independent executable, whose sections lie at address 0 as in an object file.
+    // A position-independent executable, whose sections have address 0 as in an object file.
     bytes[16..18].copy_from_slice(&object::elf::ET_DYN.to_le_bytes());
     bytes
 }
@@ -44,7 +44,7 @@ fn good() -> Vec<u8> {
     elf(0, &[0xc3; 16], 16, Descriptor::new(0))
 }
 
-/// Whether a loader takes a blob.
+/// Checks whether a loader accepts a blob.
 fn loads(blob: &[u8]) -> Result<(), String> {
     let raw = RawModule::parse(blob).map_err(|error| error.to_string())?;
     let capabilities = Capabilities { services: u32::MAX, cpu_level: 4, checksum: Crc32c::SOFTWARE };
@@ -74,7 +74,7 @@ fn rejects_what_a_loader_would() {
     }
     let stateful = Descriptor { flags: bareflow_abi::header::FLAG_STATE, ..good };
     assert_eq!(refused(&elf(0, &[0xc3; 16], 16, stateful)), PackError::StateSchema { length: 0 });
-    // The linker makes none of these; the section's header is changed.
+    // The linker never makes such alignments, so the section's header is changed.
     for align in [3_u64, 24, 127, 255, 8192] {
         let mut bytes = self::good();
         let at = bytes.len() - 64 * usize::from(u16::from_le_bytes([bytes[60], bytes[61]])) + 64 + 48;
