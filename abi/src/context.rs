@@ -24,8 +24,9 @@ pub enum Reason {
     Migrate = 3,
     /// Since ABI 1.2. Write the state to the output.
     Save = 4,
-    /// Since ABI 1.2. Write the number of blocks in the module's heap that are not freed and their bytes to the output,
-    /// as a `u64` each.
+    /// Since ABI 1.2. Write the number of blocks that are not freed in the heap, and their bytes, to the output.
+    ///
+    /// Each is a `u64`.
     Account = 5,
 }
 
@@ -178,8 +179,9 @@ impl<'call> Context<'call> {
         self
     }
 
-    /// Returns the same context with a pointer of the embedder's own, which [`reset_buffers`](Self::reset_buffers)
-    /// keeps.
+    /// Returns the same context with a pointer of the embedder's own.
+    ///
+    /// [`reset_buffers`](Self::reset_buffers) keeps it.
     ///
     /// The services can read it ([`embedder`](Self::embedder)). A module can read and overwrite it, so it may give
     /// access to no more than the embedder trusts the module with. In a domain whose modules are not trusted it stays
@@ -246,8 +248,9 @@ impl<'call> Context<'call> {
         clock(self)
     }
 
-    /// Calls the module `module`, which must be listed in `package.metadata.bareflow.depends` of the caller's
-    /// `Cargo.toml`.
+    /// Calls the module `module`.
+    ///
+    /// The caller's `Cargo.toml` must list it in `package.metadata.bareflow.depends`.
     ///
     /// The active version of the name is called if it is in the declared range, or else the highest version that is.
     ///

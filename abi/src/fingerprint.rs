@@ -1,5 +1,7 @@
-//! The ABI's fingerprint: a hash over the names, offsets and sizes of the fields of [`Context`](crate::Context),
-//! [`Services`](crate::Services) and [`CallArguments`](crate::CallArguments).
+//! The ABI's fingerprint: a hash over the names, offsets and sizes of its fields.
+//!
+//! The fields are those of [`Context`](crate::Context), [`Services`](crate::Services) and
+//! [`CallArguments`](crate::CallArguments).
 //!
 //! It depends only on this crate's declarations, never on the compiler, so a blob stays valid when the compiler
 //! changes. A field that is moved without a change of version is noticed, since the loader has the fingerprint of each

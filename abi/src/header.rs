@@ -57,8 +57,9 @@ pub const FLAG_REENTRANT: u32 = 1 << 3;
 /// Header flag, since ABI 1.2: the module has state, and hands it over when called with [`Reason::Save`](crate::Reason::Save).
 pub const FLAG_STATE: u32 = 1 << 4;
 
-/// Header flag, since ABI 1.2: the module accounts for its heap when called with
-/// [`Reason::Account`](crate::Reason::Account).
+/// Header flag, since ABI 1.2: the module accounts for its heap when called.
+///
+/// The call's reason is [`Reason::Account`](crate::Reason::Account).
 pub const FLAG_ACCOUNT: u32 = 1 << 5;
 
 /// All flags that this version knows.

@@ -6,8 +6,9 @@ pub const HEAP_NOTE_SIZE: usize = 16;
 /// The first word of the note, which marks the second word as valid.
 pub const HEAP_NOTE_MARK: u64 = u64::from_le_bytes(*b"heappeak");
 
-/// Returns the peak of allocated bytes of a heap of `size` bytes, as noted in its first two words; `None` if they are
-/// no note.
+/// Returns the peak of allocated bytes of a heap of `size` bytes, by the note in its first two words.
+///
+/// `None` if they are no note.
 ///
 /// The words are under the module's control, so the number is limited to the heap's size.
 #[must_use]

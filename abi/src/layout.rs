@@ -9,8 +9,9 @@ pub const TEXT_OFFSET: u64 = 0;
 /// The offset of the read-only data from an image's base, in bytes (1 GiB).
 pub const RODATA_OFFSET: u64 = 0x4000_0000;
 
-/// The offset of the writable data from an image's base, in bytes (1.25 GiB). The bss follows immediately after the
-/// data.
+/// The offset of the writable data from an image's base, in bytes (1.25 GiB).
+///
+/// The bss follows immediately after the data.
 pub const DATA_OFFSET: u64 = 0x5000_0000;
 
 /// The largest size of text, of rodata, and of data and bss together, in bytes.

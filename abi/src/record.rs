@@ -19,14 +19,16 @@ pub const EXPECTED_RESULT: u32 = SKIPPABLE | 1;
 /// The [`Schema`](crate::state::Schema) of the module's state.
 pub const STATE_SCHEMA: u32 = SKIPPABLE | 2;
 
-/// The module's code for a higher processor level: a [`VariantHeader`](crate::variant::VariantHeader), segments and
-/// fix-ups.
+/// The module's code for a higher processor level.
+///
+/// A [`VariantHeader`](crate::variant::VariantHeader), then segments and fix-ups.
 ///
 /// A loader that does not know this record uses the blob's own code.
 pub const VARIANT: u32 = SKIPPABLE | 3;
 
-/// The functions of the preceding code, which is the blob's own or that of the variant right before: a list of
-/// [`Symbol`](crate::symbols::Symbol)s, for diagnoses.
+/// The functions of the preceding code, for diagnoses: a list of [`Symbol`](crate::symbols::Symbol)s.
+///
+/// The preceding code is the blob's own, or that of the variant right before.
 pub const SYMBOLS: u32 = SKIPPABLE | 4;
 
 /// The layout that the module was built against, if its fingerprint is not that of a released ABI:

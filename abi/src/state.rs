@@ -1,5 +1,7 @@
-//! State that outlives a reload: declared by [`state!`](crate::state!), transferred by the loader when one version of a
-//! module replaces another.
+//! State that outlives a reload.
+//!
+//! It is declared by [`state!`](crate::state!), and transferred by the loader when one version of a module replaces
+//! another.
 //!
 //! The transferred state is plain data, field by field, without padding; a [`Schema`] describes the fields. Equal
 //! fingerprints mean equal fields.

@@ -314,8 +314,9 @@ impl<P: Platform> ModuleManager<P> {
         Ok((outcome?, cycles.saturating_sub(self.call_overhead_cycles())))
     }
 
-    /// Counts the processor's events during `calls` calls of an empty module. `None` unless `like` runs in the kernel
-    /// domain.
+    /// Counts the processor's events during `calls` calls of an empty module.
+    ///
+    /// `None` unless `like` runs in the kernel domain.
     pub(crate) fn count_empty(&self, like: ModuleId, calls: u32) -> Option<Counters> {
         let domain = self.options(like)?.domain;
         if domain != Domain::Kernel {

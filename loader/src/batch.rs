@@ -15,8 +15,9 @@ pub struct BatchTiming {
     ///
     /// The median of several rows; never below 0.
     pub centicycles: u64,
-    /// The clock's resolution divided by the calls in a row, in hundredths of a cycle: 1 or 0 unless a row would be too
-    /// long.
+    /// The clock's resolution divided by the calls in a row, in hundredths of a cycle.
+    ///
+    /// 1 or 0, unless a row would be too long.
     pub resolution_centicycles: u64,
     /// The processor's events during one call minus those of an empty module's call, in hundredths of an event.
     ///

@@ -31,8 +31,9 @@ impl Budget {
     /// The limits that hold unless the embedder sets others.
     pub const LIMITS: Budget = Budget { time_us: 60_000_000, stack: 1 << 20, heap: 16 << 20, data: 64 << 20 };
 
-    /// Returns a module's budget: what its header asks for, or the default, within `limits`. `data` is the limit
-    /// itself.
+    /// Returns a module's budget: what its header asks for, or the default, within `limits`.
+    ///
+    /// `data` is the limit itself.
     #[must_use]
     pub fn of(header: &Header, limits: &Budget) -> Budget {
         let wish = |wanted: u32, default: u32, limit: u32| if wanted == 0 { default } else { wanted }.min(limit);

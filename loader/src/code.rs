@@ -115,8 +115,9 @@ impl<'blob> Code<'blob> {
         if count == expected { Ok(()) } else { Err(BadCode::FixupCount { found: count, expected }) }
     }
 
-    /// Returns whether `target`, an offset from the base, is in a segment or right at its end, where the end of a table
-    /// points.
+    /// Returns whether `target`, an offset from the base, is in a segment or right at its end.
+    ///
+    /// The end of a table points to the end of a segment.
     fn points_into(&self, target: u64) -> bool {
         let header = &self.header;
         let segments = [
@@ -185,8 +186,9 @@ impl Fixup {
         Fixups::new(fixups).filter_map(move |offset| Fixup::at(offset.ok()?, rodata, data))
     }
 
-    /// Returns the fix-up at `offset` from the image's base, or `None` if it is not within the file's bytes of rodata
-    /// or data.
+    /// Returns the fix-up at `offset` from the image's base.
+    ///
+    /// `None` if it is not within the file's bytes of rodata or data.
     fn at(offset: u64, rodata: usize, data: usize) -> Option<Fixup> {
         let within = |start: u64, size: usize| {
             let distance = offset.checked_sub(start)?;

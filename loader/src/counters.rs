@@ -14,8 +14,9 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Returns the counts per call, in hundredths, of `calls` calls whose counts these are, less those of as many empty
-    /// calls.
+    /// Returns the counts per call, in hundredths, of `calls` calls with these counts.
+    ///
+    /// The counts of as many empty calls are subtracted.
     pub(crate) fn of_one(self, nothing: Counters, calls: u32) -> Counters {
         self.with(nothing, |all, nothing| all.saturating_sub(nothing).saturating_mul(100) / u64::from(calls.max(1)))
     }

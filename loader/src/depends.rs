@@ -90,8 +90,9 @@ impl<P: Platform> ModuleManager<P> {
         })
     }
 
-    /// Returns the range that `by` requires of `name` and that is no longer met if module `gone` (of that name, and of
-    /// version `version`) is removed and version `new` is added.
+    /// Returns the requirement of `by` that is no longer met if version `new` of the module `name` replaces `gone`.
+    ///
+    /// `version` is the version of `gone`. Without `new`, `gone` is removed.
     fn requirement_lost(
         &self,
         by: ModuleId,

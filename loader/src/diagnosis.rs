@@ -1,5 +1,7 @@
-//! Diagnosis of a fault: registers, code, panic message, the last service calls, the callers ([`callers`]) and the
-//! remedy ([`remedy`]).
+//! Diagnosis of a fault.
+//!
+//! It has the registers, the code, the panic message, the last service calls, the callers ([`callers`]) and the remedy
+//! ([`remedy`]).
 
 pub mod callers;
 pub mod decode;

@@ -1,5 +1,6 @@
-//! The module's lifecycle state and call restrictions, packed into one byte so that the fast path needs a single load
-//! and compare.
+//! The module's lifecycle state and call restrictions, packed into one byte.
+//!
+//! The fast path thus needs a single load and compare.
 
 use core::cell::Cell;
 
@@ -65,8 +66,9 @@ impl Lifecycle {
         self.0.set(self.0.get() & !STATE_BITS | state as u8);
     }
 
-    /// Returns whether the module is excluded from the fast path: it may call others, or does not run in the kernel
-    /// domain.
+    /// Returns whether the module is excluded from the fast path.
+    ///
+    /// It is if it may call others, or does not run in the kernel domain.
     pub const fn is_slow_path_only(&self) -> bool {
         self.0.get() & SLOW_PATH_ONLY != 0
     }

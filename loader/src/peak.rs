@@ -12,8 +12,9 @@ pub struct PeakUse {
 }
 
 impl PeakUse {
-    /// Returns the used bytes of a stack that was filled with zeros. `words` are all of its words, from the lowest
-    /// address up.
+    /// Returns the used bytes of a stack that was filled with zeros.
+    ///
+    /// `words` are all of its words, from the lowest address up.
     #[must_use]
     pub fn of_stack(words: &[u64]) -> u64 {
         let untouched = words.iter().take_while(|&&word| word == 0).count();

@@ -73,8 +73,9 @@ impl<P: Platform> PinnedModule<'_, P> {
         }
     }
 
-    /// Returns the error of a failed call. It is built in memory of its own, so that a successful result need not be
-    /// written to memory.
+    /// Returns the error of a failed call.
+    ///
+    /// It is built in memory of its own, so that a successful result need not be written to memory.
     #[inline(always)]
     fn failed(&mut self, failure: Failure) -> ExecuteError {
         let mut error = ExecuteError::NotLoaded;

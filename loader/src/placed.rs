@@ -51,8 +51,9 @@ impl<Image> PlacedModule<Image> {
     }
 }
 
-/// Copies a segment's bytes to the start of its memory, which is long enough because both lengths come from one
-/// `ImageSize`.
+/// Copies a segment's bytes to the start of its memory.
+///
+/// The memory is long enough, because both lengths come from one `ImageSize`.
 #[inline(always)]
 fn copy(bytes: &[u8], memory: &mut [u8]) {
     // Even an empty copy may touch a page that is not mapped, which is slow on processors that mask such accesses.

@@ -79,8 +79,9 @@ pub trait Callees {
     fn call(&self, name: &[u8], input: &[u8], output: &mut [u8]) -> Result<CallOutcome, CallRefusal>;
 }
 
-/// The maximum depth of nested calls, the outermost included. A platform that offers the service `call` has that many
-/// stacks.
+/// The maximum depth of nested calls, the outermost included.
+///
+/// A platform that offers the service `call` has that many stacks.
 pub const MAX_DEPTH: usize = 5;
 
 /// The outcome of a call that returned.
@@ -218,8 +219,9 @@ pub trait Platform {
     /// The memory of an image that can be called: text read and execute, rodata read only, data read and write.
     type Image;
 
-    /// Returns the allocator of the loader's tables: of the crate `allocator-api2`, in the version that the loader
-    /// uses.
+    /// Returns the allocator of the loader's tables.
+    ///
+    /// It implements the trait of the crate `allocator-api2`, in the version that the loader uses.
     fn allocator(&self) -> Self::Alloc;
 
     /// Returns the services that modules are given, as `SERVICE_*` bits of [`bareflow_abi::header`]; by default none.
@@ -229,8 +231,9 @@ pub trait Platform {
         0
     }
 
-    /// Returns the x86-64 level (1 to 4) that processor and kernel let modules use; by default that of every x86-64
-    /// processor.
+    /// Returns the x86-64 level (1 to 4) that processor and kernel let modules use.
+    ///
+    /// By default that is the level of every x86-64 processor.
     ///
     /// The platform must have enabled the state of the vector units that the level needs (CR4.OSXSAVE, XCR0).
     fn cpu_level(&self) -> u8 {
@@ -331,8 +334,9 @@ pub trait Platform {
         Usage::default()
     }
 
-    /// Returns the memory of all images and of all that [`allocator`](Self::allocator) gave out; `None` if it is not
-    /// counted.
+    /// Returns the memory of all images and of all that [`allocator`](Self::allocator) gave out.
+    ///
+    /// `None` if it is not counted.
     fn usage(&self) -> Option<Usage> {
         None
     }
@@ -346,8 +350,9 @@ pub trait Platform {
         PeakUse::default()
     }
 
-    /// Returns the processor's event counts, of this thread or in total; `None` if there are none or they may not be
-    /// read.
+    /// Returns the processor's event counts, of this thread or in total.
+    ///
+    /// `None` if there are none, or if they may not be read.
     fn counters(&self) -> Option<Counters> {
         None
     }

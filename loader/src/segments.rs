@@ -38,8 +38,9 @@ impl Segments {
         (self.base + DATA_OFFSET + whole_pages(self.size.data), self.heap as u64)
     }
 
-    /// Returns address and length in bytes of the parts that have pages of their own: text, rodata, and data with the
-    /// heap.
+    /// Returns address and length in bytes of the parts that have pages of their own.
+    ///
+    /// These are text, rodata, and data with the heap.
     #[must_use]
     pub const fn mapped(&self) -> [(u64, u64); 3] {
         let [text, rodata, data] = self.all();
@@ -67,8 +68,9 @@ impl Segments {
         is_within(address, length, self.base + TEXT_OFFSET, self.size.text as u64)
     }
 
-    /// Returns the longest segment's length in granules, and the required alignment of its first granule, for shared
-    /// pages.
+    /// Returns the longest segment's length in granules, and the alignment of its first granule.
+    ///
+    /// Used for images that share pages.
     ///
     /// Data and heap count as one segment.
     #[must_use]

@@ -57,8 +57,10 @@ pub mod blob {
         bytes
     }
 
-    /// Returns a blob with all parts: a fix-up in rodata that points to the text, one in data that points to the end of
-    /// the bss, and a skippable record.
+    /// Returns a blob with all parts.
+    ///
+    /// These are a fix-up in rodata that points to the text, one in data that points to the end of the bss, and a
+    /// skippable record.
     pub fn full() -> Vec<u8> {
         let mut bytes = small("full");
         bytes.extend([[1; 8], 5_u64.to_le_bytes()].concat());
@@ -80,8 +82,9 @@ pub mod blob {
         bytes
     }
 
-    /// Returns a blob like [`version`]'s with a dependency list. Entries: name, lowest major version, first excluded
-    /// one.
+    /// Returns a blob like [`version`]'s with a dependency list.
+    ///
+    /// Entries: name, lowest major version, first excluded one.
     pub fn depending(name: &str, major: u32, minor: u32, on: &[(&str, u32, u32)]) -> Vec<u8> {
         let mut list = Vec::new();
         for &(name, from, below) in on {

@@ -31,7 +31,7 @@ pub use variants::Variant;
 pub struct Settings {
     /// The module's name.
     pub name: String,
-    /// Its semantic version: major, minor, patch.
+    /// The module's semantic version: major, minor, patch.
     pub version: (u32, u32, u32),
     /// The services that it uses: `SERVICE_*` bits.
     pub services: u32,

@@ -1,5 +1,6 @@
-//! Comparisons of two modules on the same inputs: their cost, whether they agree, and whether one may replace the
-//! other.
+//! Comparisons of two modules on the same inputs.
+//!
+//! They give the modules' cost, and whether they agree. A gate decides whether one may replace the other.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -116,8 +117,9 @@ impl fmt::Display for Condition {
 pub struct Comparison {
     /// The old or first module, and the new or second one.
     pub sides: [Arm; 2],
-    /// The second module's figures divided by the first one's, in the order of [`Figure::ALL`]; `None` where the first
-    /// one's is 0.
+    /// The second module's figures divided by the first one's, in the order of [`Figure::ALL`].
+    ///
+    /// `None` where the first one's is 0.
     pub ratios: Vec<Option<f64>>,
     /// Whether results and outputs were the same every time.
     pub outputs_equal: bool,

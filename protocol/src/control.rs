@@ -195,8 +195,9 @@ pub struct Push<'payload> {
     pub gate: Option<Gate<'payload>>,
 }
 
-/// Load options. An unset field is inherited from the module of the same name, or else defaults to the kernel's
-/// setting.
+/// Load options.
+///
+/// An unset field is inherited from the module of the same name, or else defaults to the kernel's setting.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LoadOverrides<'payload> {
     /// The domain: `kernel` or `user`.
@@ -242,9 +243,9 @@ pub enum Response {
     Files(FileList),
     /// The blob was written.
     Saved {
-        /// The file's length, in bytes.
+        /// The file's path.
         path: String,
-        /// Its length.
+        /// The file's length, in bytes.
         bytes: u64,
     },
     /// The comparison.

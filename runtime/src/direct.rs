@@ -79,8 +79,9 @@ pub unsafe trait PageMemory {
 pub struct Direct<M> {
     memory: M,
     base: u64,
-    /// Page numbers, counted from the start of each kind of segment: the three segments of an image have the same
-    /// numbers.
+    /// The free page numbers, counted from the start of each kind of segment.
+    ///
+    /// The three segments of an image have the same numbers.
     ranges: RefCell<RangeAllocator<Global>>,
     log: Option<fn(&str)>,
     services: Services,

@@ -1,5 +1,6 @@
-//! The data kept for each loaded module besides its image: its blob, its last input, and the diagnosis of its last
-//! fault.
+//! The data kept for each loaded module besides its image.
+//!
+//! These are its blob, its last input, and the diagnosis of its last fault.
 //!
 //! The blob can be saved, and copied for a comparison with another one.
 

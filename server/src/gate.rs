@@ -1,5 +1,6 @@
-//! Comparisons of two modules: on a client's request, or as a gate that a module must pass before it replaces another
-//! one.
+//! Comparisons of two modules.
+//!
+//! They run on a client's request, or as a gate that a module must pass before it replaces another one.
 
 use alloc::vec::Vec;
 

@@ -204,8 +204,9 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
         self.decoder.borrow().unfinished() > 0
     }
 
-    /// Gives up an incomplete frame after a timeout, so that it does not swallow the next one on a line that loses
-    /// bytes.
+    /// Gives up an incomplete frame after a timeout.
+    ///
+    /// Otherwise it would swallow the next frame on a line that loses bytes.
     pub(crate) fn resync(&self) {
         let waited = self.environment.milliseconds().saturating_sub(self.last_came.get());
         if waited >= FRAME_TIMEOUT_MS && self.is_receiving() {

@@ -226,8 +226,9 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         })
     }
 
-    /// Returns the options of a load: the requested ones, or else those of the module of its name, or else the
-    /// defaults.
+    /// Returns the options of a load.
+    ///
+    /// These are the requested ones, or else those of the module of its name, or else the defaults.
     pub(crate) fn options(&self, blob: &[u8], wanted: &Wanted) -> LoadOptions {
         let old = name_of(blob).and_then(|name| self.manager.options(self.manager.find(name.as_str())?));
         let options = old.unwrap_or(self.defaults);

@@ -1,5 +1,6 @@
-//! A run of the whole system: loads everything, runs the four tests and all further modules, shows the statistics, and
-//! returns the report.
+//! A run of the whole system.
+//!
+//! It loads everything, runs the four tests and all further modules, shows the statistics, and returns the report.
 //!
 //! The kernel and the host's process run this same code, each with its own platform and console.
 

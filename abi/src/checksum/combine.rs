@@ -1,5 +1,6 @@
-//! Combination of checksums: the effect of trailing zeros on a sum, as a product with a power of x modulo the
-//! polynomial.
+//! Combination of checksums: the effect of trailing zeros on a sum.
+//!
+//! It is a product with a power of x, modulo the polynomial.
 //!
 //! All bits are reflected: the uppermost is the coefficient of 1.
 

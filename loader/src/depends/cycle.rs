@@ -45,8 +45,9 @@ struct Visited {
 }
 
 impl<P: Platform> ModuleManager<P> {
-    /// Returns the cycle that the module in `blob` would close if it were loaded, to be shown along with
-    /// [`LoadError::DependencyCycle`].
+    /// Returns the cycle that the module in `blob` would close if it were loaded.
+    ///
+    /// It is shown along with [`LoadError::DependencyCycle`].
     #[must_use]
     pub fn dependency_cycle(&self, blob: &[u8]) -> Option<DependencyCycle<P::Alloc>> {
         let valid = ValidModule::validate(RawModule::parse(blob).ok()?, Capabilities::of(&self.platform)).ok()?;
@@ -56,8 +57,9 @@ impl<P: Platform> ModuleManager<P> {
         find(from).or_else(|| find(None))
     }
 
-    /// Returns the shortest cycle from `new` back to itself, by any versions that might be called except the module
-    /// `from`, which `new` replaces.
+    /// Returns the shortest cycle from `new` back to itself, by any versions that might be called.
+    ///
+    /// The module `from`, which `new` replaces, is left out.
     pub(super) fn find_cycle(
         &self,
         new: &Candidate<'_>,

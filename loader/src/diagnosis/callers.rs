@@ -76,8 +76,9 @@ impl Callers {
     }
 }
 
-/// Returns whether the bytes before a return address are those of a `call`: E8 with four bytes, or FF /2 with an
-/// operand.
+/// Returns whether the bytes before a return address are those of a `call`.
+///
+/// That is E8 with four bytes, or FF /2 with an operand.
 ///
 /// Intel SDM volume 2, CALL.
 fn ends_in_call(before: &[u8]) -> bool {
@@ -94,8 +95,9 @@ fn ends_in_call(before: &[u8]) -> bool {
     is_near || is_indirect
 }
 
-/// Returns whether a function is not one of `core`, `alloc`, the compiler or the `abi`, which panic on behalf of
-/// others.
+/// Returns whether a function does not belong to a library that panics on behalf of its callers.
+///
+/// These are `core`, `alloc`, the compiler's functions and the `abi`.
 fn is_not_library(symbol: &Symbol<'_>) -> bool {
     let path = symbol.name.trim_start_matches(['<', '&']);
     !["core::", "alloc::", "bareflow_abi::", "__rust", "rust_begin_unwind"].iter().any(|start| path.starts_with(start))

@@ -1,5 +1,6 @@
-//! Decodes registers and memory to a [`Diagnosis`]: the panic or heap request that a module reports, and the faulting
-//! code.
+//! Decodes registers and memory to a [`Diagnosis`].
+//!
+//! That includes the panic or heap request that a module reports, and the faulting code.
 //!
 //! The registers are under the module's control. Each range that they name is checked before it is read, so that only
 //! the module's own bytes are ever read.
@@ -50,8 +51,9 @@ impl<'module, Bytes: Fn(u64, u64) -> Option<&'module [u8]>> Memory<'_, Bytes> {
         }
     }
 
-    /// Builds the diagnosis of `fault` from the registers, in the order of [`REGISTER_NAMES`], and the last service
-    /// calls.
+    /// Builds the diagnosis of `fault` from the registers and the last service calls.
+    ///
+    /// The registers are in the order of [`REGISTER_NAMES`].
     ///
     /// Leaves only `function` open, which the loader fills in.
     #[must_use]

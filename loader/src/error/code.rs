@@ -81,7 +81,7 @@ pub enum BadVariant {
         /// The level of the code before it.
         behind: u8,
     },
-    /// Its entry or its fix-ups are invalid.
+    /// The entry or the fix-ups are invalid.
     Code(BadCode),
 }
 

@@ -22,14 +22,17 @@ use crate::policy::Domain;
 /// The method by which the clock is read around a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timing {
-    /// Two plain clock reads. A single reading may be a few instructions early or late, so only averages over many
-    /// calls are meaningful.
+    /// Two plain clock reads.
+    ///
+    /// A single reading may be a few instructions early or late, so only averages over many calls are meaningful.
     Fast,
-    /// A fence before both reads (Intel SDM volume 2, RDTSC): each reading covers the whole call, and nothing before
-    /// it.
+    /// A fence before both reads (Intel SDM volume 2, RDTSC).
+    ///
+    /// Each reading covers the whole call, and nothing before it.
     Precise,
-    /// No reading: for calls that sampling leaves out, or a run of calls that share one clock. Options and reports do
-    /// not name it.
+    /// No reading: for calls that sampling leaves out, or a run of calls that share one clock.
+    ///
+    /// Options and reports do not name it.
     Untimed,
 }
 
@@ -50,8 +53,9 @@ impl Timing {
         [Timing::Fast, Timing::Precise].into_iter().find(|timing| timing.name() == name)
     }
 
-    /// Runs `work` between two readings of the platform's clock. Returns its result and the cycles between the
-    /// readings.
+    /// Runs `work` between two readings of the platform's clock.
+    ///
+    /// Returns its result and the cycles between the readings.
     #[inline(always)]
     pub fn measure<T>(self, platform: &impl Platform, work: impl FnOnce() -> T) -> (T, u64) {
         let start = self.now(platform);

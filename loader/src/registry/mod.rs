@@ -26,8 +26,10 @@ pub(crate) type Index = u32;
 /// The index that stands for none.
 pub(crate) const NIL: Index = Index::MAX;
 
-/// The contents of a slot. Only [`Slot::take`] and [`Registry::drain`] empty a slot, so filling one never drops an old
-/// module; `ManuallyDrop` lets the compiler skip that check.
+/// The contents of a slot.
+///
+/// Only [`Slot::take`] and [`Registry::drain`] empty a slot, so filling one never drops an old module; `ManuallyDrop`
+/// lets the compiler skip that check.
 pub(crate) type SlotContents<P> = Option<ManuallyDrop<Module<P>>>;
 
 /// A slot for a module.

@@ -13,8 +13,9 @@ use crate::platform::Platform;
 /// The number of names up to which unused ones are kept.
 const EVICTION_THRESHOLD: u32 = 1024;
 
-/// The number of names that are checked for an unused one: enough to find one if most are unused, and little work if
-/// none is.
+/// The number of names that are checked for an unused one.
+///
+/// That is enough to find one if most are unused, and little work if none is.
 const EVICTION_SCAN: u32 = 16;
 
 /// The registry's entry for a name.
@@ -76,8 +77,9 @@ impl<P: Platform> Registry<P> {
         self.names.get(index as usize)
     }
 
-    /// Reserves the name of a module that is about to be loaded; `known` is its entry, if there is one. `None` if there
-    /// is no memory.
+    /// Reserves the name of a module that is about to be loaded; `known` is its entry, if there is one.
+    ///
+    /// `None` if there is no memory.
     #[inline(always)]
     pub(super) fn reserve_name<'registry>(
         &'registry self,
@@ -130,8 +132,9 @@ impl<P: Platform> Registry<P> {
         }
     }
 
-    /// Adds an entry, and doubles the number of chains once there are twice as many names; `None` if there is no
-    /// memory.
+    /// Adds an entry, and doubles the number of chains once there are twice as many names.
+    ///
+    /// `None` if there is no memory.
     fn add_name(&self, allocator: &P::Alloc) -> Option<&NameEntry> {
         let chains = self.hash_index.len();
         // If there is no memory for more chains, the chains become longer.
