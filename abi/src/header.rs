@@ -90,17 +90,17 @@ fields! {
     abi_major: u16,
     /// The [`ABI_MINOR`](crate::ABI_MINOR) the module was built against.
     abi_minor: u16,
-    /// `FLAG_*` bits; all others are zero.
+    /// The `FLAG_*` bits; all others are zero.
     flags: u32,
     /// The [`fingerprint`](crate::fingerprint) of the ABI the module was built against.
     abi_fingerprint: u64,
-    /// `[a-z0-9_-]{1,31}`, then zeros.
+    /// The module's name: `[a-z0-9_-]{1,31}`, then zeros.
     name: [u8; NAME_SIZE],
-    /// Semantic version: major.
+    /// The major part of the semantic version.
     version_major: u32,
-    /// Semantic version: minor.
+    /// The minor part of the semantic version.
     version_minor: u32,
-    /// Semantic version: patch.
+    /// The patch part of the semantic version.
     version_patch: u32,
     /// The offset of the entry in the text segment.
     entry: u32,

@@ -177,7 +177,7 @@ impl<A: Allocator> Metadata<A> {
         })
     }
 
-    /// Returns a part, whose start and length are given by `place`.
+    /// Returns a part, whose start and length are given by `locate`.
     #[inline]
     fn part(&self, locate: impl FnOnce(&MetadataParts<A>) -> (usize, usize)) -> &[u8] {
         let Some(parts) = &self.0 else { return &[] };

@@ -74,7 +74,7 @@ pub enum BadVariant {
         /// The length of the record, in bytes.
         found: usize,
     },
-    /// The sizes in its header are invalid, or don't add up to the record.
+    /// The fields of its header are invalid, or its sizes don't add up to the record.
     Malformed(MalformedModule),
     /// The level does not exist, or is not above that of the code before it.
     Level {

@@ -72,11 +72,11 @@ impl fmt::Debug for Name {
 /// A module's semantic version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version {
-    /// The number of incompatible changes.
+    /// The major part, which is raised for incompatible changes.
     pub major: u32,
-    /// The number of compatible additions.
+    /// The minor part, which is raised for compatible additions.
     pub minor: u32,
-    /// The number of compatible corrections.
+    /// The patch part, which is raised for compatible corrections.
     pub patch: u32,
 }
 
