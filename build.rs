@@ -1,4 +1,4 @@
-//! Builds the modules below `modules/` into blobs, and the kernel around them.
+//! Builds the modules below `modules/` into blobs, and the kernel with these in it.
 
 use std::error::Error;
 use std::fs;
@@ -11,7 +11,7 @@ use bareflow_builder::toolchain::{KERNEL_TOOLCHAIN, MODULE_TOOLCHAIN};
 use bareflow_builder::vendor::abi;
 use bareflow_builder::{BuildError, build_module};
 
-/// What blobs and kernel are made of.
+/// The sources of the blobs and the kernel.
 const SOURCES: [&str; 14] = [
     "Cargo.toml",
     "Cargo.lock",
@@ -55,7 +55,7 @@ fn build() -> Result<(), Box<dyn Error>> {
         Ok(path) => fs::read(path)?,
         Err(error @ BuildError::NoKernelTarget) => {
             println!("cargo::warning={error}; the modules are built, `boot` needs the kernel");
-            // Nothing is ever there, so the next build tries again.
+            // The file never exists, so the next build tries again.
             println!("cargo::rerun-if-changed={}", out.join("no-kernel-target").display());
             Vec::new()
         }

@@ -1,11 +1,11 @@
-//! What clients and modules try on a kernel that `serve` keeps up: the attacks of `tests/attacks/run` that take
-//! little time. `make attacks` tries all of them.
+//! Attacks by clients and modules on a kernel that `serve` runs: the quick ones of `tests/attacks/run`. `make attacks`
+//! runs all of them.
 
 use std::process::{Child, Command, Stdio};
 
 use bareflow::embedded::KERNEL;
 
-/// A kernel that is served; it goes with the test, whatever that ends in.
+/// A served kernel, which ends with the test, whatever its outcome.
 struct Serve(Child);
 
 impl Drop for Serve {
@@ -23,7 +23,7 @@ fn a_served_kernel_holds_against_clients_and_modules() {
     let mut serve = Command::new(env!("CARGO_BIN_EXE_bareflow"));
     serve.args(["serve", "--socket"]).arg(&socket).stdout(Stdio::null()).stderr(Stdio::null());
     let mut serve = Serve(serve.spawn().unwrap());
-    // The command connects as soon as the kernel answers.
+    // The socket exists as soon as the kernel can be served.
     while !socket.exists() {
         assert!(serve.0.try_wait().unwrap().is_none(), "serve ended");
         std::thread::sleep(std::time::Duration::from_millis(50));

@@ -1,5 +1,5 @@
-//! Boots the disk image that `scripts/ci-bios-image` made: the same kernel by
-//! way of a BIOS and the `bootloader` crate, to the same report.
+//! Boots the disk image that `scripts/ci-bios-image` made: the same kernel, booted by a BIOS and the `bootloader`
+//! crate, must give the same report.
 
 mod common;
 
@@ -23,7 +23,7 @@ fn boots_from_a_bios_to_the_same_report() {
     assert_console(&outcome.console[start..].replace('\r', ""));
     let report = outcome.report.unwrap_or_else(|| panic!("no report\n{}", outcome.console));
     assert!(report.passed);
-    // In ring 0 a call is a matter of some instructions, however the kernel was booted: it has no way into ring 3.
+    // A call in ring 0 takes some instructions, however the kernel was booted, since it does not enter ring 3.
     let cost = |domain: &str| {
         let found = report.environment.domains.iter().find(|cost| cost.domain == domain);
         found.unwrap_or_else(|| panic!("no cost of a call in the {domain} domain")).empty_call_cycles
@@ -32,7 +32,8 @@ fn boots_from_a_bios_to_the_same_report() {
     assert!(kernel < user / 4, "an empty call: {kernel} cycles in the kernel domain, {user} in the user domain");
 }
 
-/// What is on the screen, as QEMU writes it to a file: columns, and the red of each pixel, row by row.
+/// Returns the screen's contents, by way of a file that QEMU writes: the number of columns, and the red of each pixel,
+/// row by row.
 fn screen(socket: &Path, file: &Path) -> (usize, Vec<u8>) {
     let mut stream = BufReader::new(UnixStream::connect(socket).unwrap());
     qmp(&mut stream, "{\"execute\":\"qmp_capabilities\"}");
@@ -46,7 +47,7 @@ fn screen(socket: &Path, file: &Path) -> (usize, Vec<u8>) {
     (columns, picture[header..].iter().step_by(3).copied().collect())
 }
 
-/// The letters in a row of the screen that is that far from its top, each of 8 by 8 squares of 2 by 2 pixels.
+/// Returns the text in the row of the screen at `top`. Each character consists of 8 by 8 squares of 2 by 2 pixels.
 fn text_at(top: usize, columns: usize, pixels: &[u8]) -> String {
     let lit = |x: usize, y: usize| pixels.get((top + 2 * y) * columns + 2 * x).is_some_and(|&red| red > 0);
     let glyph = |place: usize| {

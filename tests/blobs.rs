@@ -1,5 +1,4 @@
-//! The real blobs against the loader's checks: nothing that differs from what
-//! was packed is accepted.
+//! The loader's checks of real blobs: nothing that differs from what was packed is accepted.
 
 mod common;
 
@@ -43,10 +42,10 @@ proptest! {
         resealed: bool,
         large: bool,
     ) {
-        // Its last record is a variant.
+        // The last record of both modules' blobs is a variant.
         let mut bytes = std::fs::read(test_blob(if large { "all-in-one" } else { "vectors" })).unwrap();
         for (index, value) in changes {
-            // Mostly the header and what the packer writes behind the segments.
+            // Mostly the header, and what the packer writes after the segments.
             let window = bytes.len().min(400);
             let index = index.index(window);
             let place = if index < 128 { index } else { bytes.len() - 1 - (index - 128) };

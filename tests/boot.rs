@@ -75,7 +75,7 @@ fn refuses_bad_blobs_and_runs_the_rest() {
     assert!(report.tests.iter().all(|test| test.passed));
 }
 
-/// What a module's fault is in a report, or nothing.
+/// Returns the kind of a module's fault in a report, if there is one.
 fn kind(outcome: &RunOutcome, module: usize) -> Option<&str> {
     outcome.report.as_ref()?.modules[module].fault.as_ref().map(|fault| &*fault.kind)
 }
@@ -105,7 +105,7 @@ fn picks_the_code_for_the_processor_and_returns_the_same() {
             let outcome = run(&machine, ExitReason::Passed);
             let report = outcome.report.unwrap();
             let levels = report.modules.iter().map(|module| (module.name.as_str(), module.cpu_level));
-            // There is no code of `compute` for the second level alone, and one code of all others.
+            // `compute` has no variant for the second level, unlike `vectors`.
             let compute = if level < 3 { 1 } else { level };
             let expected = [("fibonacci", 1), ("sum", 1), ("compute", compute), ("primes", 1), ("vectors", level)];
             assert_eq!(levels.collect::<Vec<_>>(), expected, "{cpu} {domain}");
@@ -117,7 +117,7 @@ fn picks_the_code_for_the_processor_and_returns_the_same() {
 
 #[test]
 fn modules_call_each_other_in_and_across_domains() {
-    // The one that is called comes last.
+    // The callee comes last.
     let (one, two) = (renamed("relay", "one", (1, 0, 0)), renamed("relay", "two", (1, 0, 0)));
     let folder = tempfile::tempdir().unwrap();
     let any = |name| (name, (0, 0, 0), None);
@@ -146,7 +146,7 @@ fn modules_call_each_other_in_and_across_domains() {
                         .unwrap_or_else(|| panic!("{name}\n{}", outcome.console))
                         .result
                 };
-                // Its dependencies name a version of `echo`, and no other module at all.
+                // The dependencies of `relay` name a version of `echo`, and no other module.
                 assert_eq!((result("echo"), result("relay"), result("two")), (Some(20), Some(-101), Some(-101)));
                 assert_eq!(result("one"), Some(5), "{}", outcome.console);
                 assert!(outcome.console.contains("  Result: 5\n  Output: hello\n"), "{}", outcome.console);
@@ -316,7 +316,7 @@ fn gives_a_kernel_up_that_does_not_end() {
     assert!(error.contains("no answer in time"), "{error}");
 }
 
-/// The text screen's memory, once the console has shown its last line.
+/// Returns the memory of the text screen. Called after the console has shown its last line.
 fn dump_screen(socket: &Path, file: &Path) -> Vec<u8> {
     let mut stream = BufReader::new(UnixStream::connect(socket).unwrap());
     qmp(&mut stream, "{\"execute\":\"qmp_capabilities\"}");
@@ -347,7 +347,7 @@ fn shows_the_same_text_with_colours_on_the_vga_screen() {
     let text_of =
         |row: &[u8]| row.chunks(2).map(|place| char::from(place[0])).collect::<String>().trim_end().to_owned();
     let shown: Vec<_> = rows.iter().map(|row| text_of(row)).collect();
-    // 24 lines and the one the cursor is on; longer lines than the screen's would have been broken.
+    // 24 lines, and the one with the cursor. Lines longer than the screen's would have been wrapped.
     let lines: Vec<_> = outcome.console.lines().collect();
     assert!(lines[lines.len() - 24..].iter().all(|line| line.len() <= 80));
     assert_eq!(shown[..24], lines[lines.len() - 24..], "\n{}", outcome.console);

@@ -1,4 +1,4 @@
-//! Crates that lean on what a module's build gives them, in anybody's folder and under any environment.
+//! Building of crates that depend on features of a module's build, in any folder and environment.
 
 mod common;
 
@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 
 use common::{assert_code, errors, root, text};
 
-/// A crate with this code, and this behind its manifest's dependencies.
+/// Writes a crate with `code`, and with `rest` after its manifest's dependencies.
 fn write_crate(folder: &Path, features: &str, rest: &str, code: &str) {
     fs::create_dir_all(folder.join("src")).unwrap();
     let (name, abi) = (folder.file_name().unwrap().to_str().unwrap(), root().join("abi"));
@@ -30,14 +30,14 @@ fn run(folder: &Path, arguments: &[&str]) -> Output {
     run_with(folder, arguments, &[])
 }
 
-/// A module that returns 7.
+/// The code of a module that returns 7.
 const SEVEN: &str = "bareflow_abi::module!(work);\npub fn work() -> i32 { core::hint::black_box(7) }\n";
 
 #[test]
 fn crates_get_the_functions_and_symbols_they_need() {
     let folder = tempfile::tempdir().unwrap();
     let cases = [
-        // `core` counts on it.
+        // `core` calls `strlen`.
         (
             "text",
             "",
@@ -45,7 +45,7 @@ fn crates_get_the_functions_and_symbols_they_need() {
             "bareflow_abi::module!(work);\npub fn work() -> i32 {\n let text = core::hint::black_box(c\"seven77\");\n \
           unsafe { core::ffi::CStr::from_ptr(text.as_ptr()) }.count_bytes() as i32 }\n",
         ),
-        // A function that the abi has, too.
+        // A function that the ABI crate also has.
         (
             "own",
             "",
@@ -55,7 +55,7 @@ fn crates_get_the_functions_and_symbols_they_need() {
           pub fn work() -> i32 { let mut room = [0_u8; 7]; let n = core::hint::black_box(7); room[..n].copy_from_slice(&core::hint::black_box([1; 7])[..n]);\n \
           core::hint::black_box(room).iter().map(|byte| i32::from(*byte)).sum() }\n",
         ),
-        // A weak symbol that nobody defines is 0.
+        // An undefined weak symbol is 0.
         (
             "weak",
             "",
@@ -63,7 +63,7 @@ fn crates_get_the_functions_and_symbols_they_need() {
             "core::arch::global_asm!(\".weak nowhere\", \".globl look\", \"look: mov rax, [rip + nowhere@GOTPCREL]\", \"add eax, 7\", \"ret\");\n\
           unsafe extern \"C\" { fn look() -> i32; }\nbareflow_abi::module!(work);\npub fn work() -> i32 { unsafe { look() } }\n",
         ),
-        // Collected from all over the crate.
+        // Items that are collected from the whole crate.
         (
             "parts",
             "",
@@ -256,7 +256,7 @@ fn what_was_forgotten_is_named_with_the_line_to_write() {
         let faults = said
             .lines()
             .filter(|line| !fault.is_empty() && line.contains(&format!("faulted: {fault}")) && line.contains(remedy));
-        // One line for each domain, or one for both.
+        // There is one line for each domain, or one for both.
         let faults: Vec<_> = faults.collect();
         for domain in ["kernel domain", "user domain"] {
             let told = faults.iter().filter(|line| line.contains(domain)).count();
@@ -269,7 +269,7 @@ fn what_was_forgotten_is_named_with_the_line_to_write() {
     let said = errors(&output);
     assert!(said.contains("\nhelp: a module's allocator is the feature `alloc` of bareflow-abi"), "{said}");
     assert!(!said.contains("never used"), "{said}");
-    // What is above the limits is there where a command allows for it.
+    // Amounts above the limits are available if a command allows them.
     let deep = "bareflow_abi::module!(work);\npub fn work() -> i32 { let room = core::hint::black_box([7_u8; 1_400_000]); i32::from(room[1_000]) }\n";
     write_crate(&folder.path().join("lax"), "", "[package.metadata.bareflow]\nexpect = 7\nstack = \"2M\"", deep);
     let output = run(folder.path(), &["test", "./lax"]);

@@ -124,7 +124,7 @@ fn inspect_shows_a_blob_and_its_verdict() {
     assert_eq!(json(&path)["variants"][0]["cpu_level"], 3);
     for (file, message) in refused_files(folder.path(), &std::fs::read(blob("sum")).unwrap()) {
         let output = bareflow(["inspect".into(), file.clone()]);
-        // A duplicate is one only beside the other.
+        // A duplicate is only refused together with the other module.
         let valid = message.starts_with("already");
         assert_code(&output, i32::from(!valid));
         assert_eq!(text(&output).contains(&format!("Verdict: refused: {message}")), !valid, "{}", text(&output));
@@ -191,7 +191,7 @@ fn a_fault_shows_what_a_person_needs() {
         assert!(shown.contains("  panicked: ") && shown.contains("  rip    0x"), "{shown}");
         let diagnosis = &report["modules"][4]["diagnosis"];
         assert_eq!(diagnosis["registers"][0]["name"], "rip");
-        // A panic's own instruction says nothing of it; that of another fault is the fault.
+        // A panic's own instruction says nothing about it; the instruction of another fault is its cause.
         assert_eq!(diagnosis["disassembly"], Value::Array(Vec::new()));
         let arguments =
             ["host", "--domain", domain, "--input", "divide_by_zero", "--json"].map(std::path::PathBuf::from);
@@ -287,13 +287,13 @@ fn what_can_not_be_written_is_an_error() {
             errors(&output)
         );
     }
-    // Who stops reading is no failure.
+    // A reader that stops is not an error.
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_bareflow"));
     command.arg("host").current_dir(root()).stdout(std::process::Stdio::piped());
     let mut child = command.spawn().unwrap();
     drop(child.stdout.take());
     assert_eq!(child.wait().unwrap().code(), Some(0));
-    // Nor is a standard error that can't be written a reason to panic.
+    // Nor may a failed write to standard error cause a panic.
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_bareflow"));
     assert_eq!(command.args(["inspect", "/no/such"]).stderr(full).status().unwrap().code(), Some(1));

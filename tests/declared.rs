@@ -1,4 +1,5 @@
-//! Declared services: what the policy does not allow is refused, and what a module does not declare it can't use.
+//! Declared services: a module can't be loaded if it declares more than the policy allows, and can't use others than it
+//! declares.
 
 mod common;
 
@@ -9,10 +10,10 @@ use common::mutate::{file, with_header};
 use common::{assert_code, bareflow, errors, test_blob, text};
 use serde_json::Value;
 
-/// Where modules run, and the command for that.
+/// The commands that run modules, and the domains in which they do.
 const PLACES: [(&str, &str); 4] = [("host", "kernel"), ("host", "user"), ("boot", "kernel"), ("boot", "user")];
 
-/// Runs a blob there. Returns what was shown, and the report.
+/// Runs a blob in a given place. Returns the output and the report.
 fn run(place: (&str, &str), allow: &str, blob: PathBuf, input: &str, code: i32) -> (String, Value) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("report.json");
@@ -64,7 +65,7 @@ fn ends_a_module_that_uses_what_it_does_not_declare() {
 
 #[test]
 fn the_stub_of_a_service_ends_a_module_that_does_not_declare_it() {
-    // Services with arguments no compiled module would pass on: none of them is looked at.
+    // Services with arguments that no compiled module would pass; none of these is read.
     let folder = tempfile::tempdir().unwrap();
     let bytes = std::fs::read(test_blob("faults")).unwrap();
     let blob = file(folder.path(), "faults.mod", &with_header(&bytes, |header| header.services = SERVICE_CALL));

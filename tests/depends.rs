@@ -1,4 +1,4 @@
-//! Modules that call each other, on the host's platform and by way of the server.
+//! Modules that call each other, on the host's platform and through the server.
 
 mod common;
 
@@ -18,7 +18,7 @@ fn local(domain: Domain) -> Local {
     Local::new(LoadOptions { domain, ..LoadOptions::default() })
 }
 
-/// A relay of that name, version 1.0.0, that may call these.
+/// Returns a relay with the given name, version 1.0.0 and dependencies.
 fn relay(name: &str, needs: &[Needs<'_>]) -> Vec<u8> {
     depending(&renamed("relay", name, (1, 0, 0)), needs)
 }
@@ -31,14 +31,14 @@ fn from_one_to_two(name: &str) -> Needs<'_> {
     (name, (1, 0, 0), Some((2, 0, 0)))
 }
 
-/// Loads a blob into that domain.
+/// Loads a blob into a domain.
 #[track_caller]
 fn load_into(local: &Local, domain: Domain, blob: &[u8]) {
     let answer = local.push(blob, |push| push.overrides.domain = Some(domain.name()));
     assert!(matches!(answer, Response::Loaded(_)), "{answer:?}");
 }
 
-/// Result and output of a call.
+/// Returns the result and the output of a call.
 #[track_caller]
 fn called(local: &Local, module: &str, input: &str) -> (i32, String) {
     let called = local.call(module, input.as_bytes());
@@ -93,7 +93,7 @@ fn a_reload_rebinds() {
         local.load(&renamed("echo", "work", (1, 0, 0)));
         local.load(&relay("relay", &[from_one_to_two("work")]));
         assert_eq!(called(&local, "relay", "work abc"), (3, "abc".to_owned()));
-        // Another module under that name: what it says is another thing.
+        // Another module of this name: the output is a different one.
         local.load(&renamed("heap", "work", (1, 1, 0)));
         assert_eq!(called(&local, "relay", "work").0, 1000);
         // The relay itself may be replaced as well.
@@ -115,7 +115,7 @@ fn refuses_what_is_missing_and_keeps_what_is_needed() {
     assert!(error.contains("(needed by first 1.0.0, second 1.0.0)"), "{error}");
     let error = refusal(local.push(&renamed("echo", "work", (2, 0, 0)), |_| ()));
     assert!(error.contains("still needed: first calls the old one, and needs version >=1.0.0, <2.0.0"), "{error}");
-    // Beside the old one it may be.
+    // It may be loaded beside the old one.
     assert!(matches!(local.push(&renamed("heap", "work", (2, 0, 0)), |push| push.beside = true), Response::Loaded(_)));
     assert!(matches!(local.ask(Request::Activate { module: "work@2.0.0" }), Response::Done));
     assert_eq!((called(&local, "first", "work x").0, called(&local, "second", "work").0), (1, 1000));
@@ -163,7 +163,7 @@ fn each_call_has_its_own_time() {
     for caller in Domain::ALL {
         for callee in Domain::ALL {
             let local = local(Domain::Kernel);
-            // 100 ms for the callee, 30 for its caller.
+            // The callee has 100 ms, and its caller 30.
             load_into(&local, callee, &bytes("faults"));
             let answer = local.push(&relay("relay", &[any("faults")]), |push| {
                 push.overrides.domain = Some(caller.name());
@@ -243,7 +243,7 @@ fn as_many_files_wait_at_the_start_as_may_and_no_more() {
     let local = local(Domain::Kernel);
     let leak = |blob: Vec<u8>| -> &'static [u8] { blob.leak() };
     let name = |number: usize| format!("r{number}");
-    // Each waits for the next one, and the last one for the first: a ring of all that may wait.
+    // Each waits for the next one, and the last one for the first: a cycle of as many as may wait.
     for number in 0..257 {
         let needed = name((number + 1) % 256);
         local.server.load_at_startup(&format!("{number}.mod"), leak(relay(&name(number), &[any(&needed)])));

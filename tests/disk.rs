@@ -1,4 +1,4 @@
-//! Images of disks: other tools read the same on them as was put there.
+//! Disk images: other tools must read from them what was put there.
 
 mod common;
 
@@ -8,7 +8,8 @@ use std::process::{Command, Output};
 
 use common::{assert_code, bareflow, blob, errors, test_blob, text};
 
-/// Runs a tool that `scripts/setup` installs; one of `names`, since Debian keeps some where only root looks.
+/// Runs a tool that `scripts/setup` installs. Several names are tried, since Debian installs some outside of ordinary
+/// users' paths.
 fn tool(names: &[&str], arguments: &[&str]) -> Output {
     let run = |name: &&str| Command::new(name).args(arguments).output().ok();
     names.iter().find_map(run).unwrap_or_else(|| panic!("{} is missing; run `make setup`", names[0]))

@@ -1,4 +1,4 @@
-//! The documents say what the code does.
+//! Agreement between the documents and the code.
 
 mod common;
 
@@ -16,7 +16,7 @@ fn the_format_is_documented_byte_by_byte() {
     let text = read("docs/format.md");
     let rows: Vec<_> = text.lines().filter(|line| line.starts_with("| ") && line.contains(" | `")).collect();
     let documented: Vec<_> = rows.iter().map(|row| row.split(" | ").take(3).collect::<Vec<_>>().join(" ")).collect();
-    // The header's table comes first, that of a variant behind it.
+    // The header's table comes first, then that of a variant.
     let fields = Header::FIELDS.iter().chain(VariantHeader::FIELDS);
     let declared: Vec<_> = fields.map(|(name, offset, size)| format!("| {offset} {size} `{name}`")).collect();
     assert_eq!(documented, declared);

@@ -1,4 +1,4 @@
-//! The examples of taking the loader into one's own kernel or process.
+//! The examples of embedding the loader into a kernel or a process.
 
 mod common;
 

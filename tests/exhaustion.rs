@@ -1,9 +1,10 @@
-//! Memory that runs out at every allocation there is: whatever a client asks for, the first, the second, .. the
-//! last allocation on the way fails, until none is left to fail. Each time the answer is a typed refusal, all is
-//! as before, and no memory is lost. After the manner of SQLite's tests of memory that runs out
+//! Memory that runs out at every allocation.
+//!
+//! For every request, the first, the second, and so on to the last allocation fails. Each time the response is a typed
+//! refusal, everything is as before, and no memory is lost. This follows SQLite's tests of memory that runs out
 //! (<https://www.sqlite.org/malloc.html#testing>).
 //!
-//! An allocation that can't report failure ends this process, which is how one would be found.
+//! An allocation that can't report failure would end this process, which reveals it.
 
 mod common;
 #[path = "common/failing.rs"]
@@ -22,29 +23,30 @@ fn bytes(path: std::path::PathBuf) -> Vec<u8> {
     std::fs::read(path).unwrap()
 }
 
-/// A server with modules of all kinds.
+/// Makes a server with modules of all kinds.
 fn server(domain: Domain) -> Local {
     let local = Local::new(LoadOptions { domain, ..LoadOptions::default() });
     for blob in [bytes(blob("sum")), bytes(test_blob("echo")), bytes(test_blob("heap")), bytes(test_blob("faults"))] {
         local.load(&blob);
     }
     local.load(&renamed("counter", "counter", (1, 0, 0)));
-    // Each has its readings from here on.
+    // The calls create each module's measurements, which are then no longer allocated.
     for module in ["counter", "echo", "sum", "heap"] {
         local.call(module, b"input");
     }
     local
 }
 
-/// What there is: each module with its load, and what the counter has counted to.
+/// Returns the state: each module with its load.
 fn state(local: &Local) -> Vec<String> {
     let Response::Modules(modules) = local.ask(Request::Ps) else { panic!("no list") };
     modules.iter().map(|m| format!("{} {} {} {} {}", m.name, m.version, m.generation, m.state, m.active)).collect()
 }
 
-/// Lets each allocation fail that `request` leads to, one in each round, until the answer is none of memory.
-/// `before` is done before each round; it undoes what the round before did, where that was carried out though an
-/// allocation failed, since it could be done without.
+/// Makes each allocation of `request` fail, one per round, until the response is not a lack of memory.
+///
+/// `before` runs before each round. It undoes the previous round if that succeeded although an allocation failed,
+/// because the server could do without it.
 #[track_caller]
 fn exhaust(local: &Local, request: Request<'_>, before: impl Fn(&Local)) -> (Response, u64) {
     let before_all = state(local);
@@ -65,7 +67,7 @@ fn exhaust(local: &Local, request: Request<'_>, before: impl Fn(&Local)) -> (Res
                 assert!(error.contains("memory"), "{request:?}, allocation {allowed}: {error}");
                 assert_eq!(state(local), before_all, "{request:?}, allocation {allowed}");
             }
-            // What the allocation was for could be done without.
+            // The server could do without what the allocation was for.
             _ => continue,
         }
         drop(answer);
@@ -126,7 +128,7 @@ fn a_fault_and_what_is_known_of_it() {
                 let _ = local.ask(Request::Unload { module: "faults" });
                 local.load(&bytes(test_blob("faults")));
             };
-            // Each round counts as a load of its own, so that what there is differs from the start.
+            // Each round counts as a load, so the state differs from the one at the start.
             let frame_of = |local: &Local| local.frame(request);
             for allowed in 0..100_000 {
                 reload(&local);
@@ -154,7 +156,7 @@ fn loads_reloads_and_unloads() {
         let (sum, next) = (renamed("echo", "fresh", (1, 0, 0)), renamed("counter-next", "counter", (2, 0, 0)));
         let push =
             |beside| Request::Push(Push { label: "x.mod", overrides: LoadOverrides::default(), beside, gate: None });
-        // A new one, one beside it, and then both go again.
+        // A new module and one beside it, which are then unloaded again.
         let (answer, first) = exhaust(&local, push(false), |local| {
             let _ = local.ask(Request::Unload { module: "fresh" });
             local.upload(&sum);
@@ -203,13 +205,13 @@ fn name(request: &Request<'_>) -> String {
     format!("{request:?}").chars().take(60).collect()
 }
 
-/// A request as a frame, as it comes.
+/// Requests as frames, and their responses.
 impl Local {
     fn frame(&self, request: Request<'_>) -> Vec<u8> {
         Envelope { number: 1 << 20, request }.to_frame()
     }
 
-    /// Hears a frame, and does all that comes of it.
+    /// Receives a frame, and does all the work that results from it.
     fn hear(&self, frame: &[u8]) {
         self.server.receive(frame);
         while self.server.poll() {}

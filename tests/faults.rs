@@ -1,7 +1,8 @@
-//! Every class of faults, in both domains: one boot each, in which a module
-//! commits one after the other and another module is called in between. The
-//! outcome is written down in `docs/faults.md`, which these tests hold to what
-//! they find; `BAREFLOW_BLESS=1 cargo test --test faults` writes it anew.
+//! Every class of faults, in both domains.
+//!
+//! In one boot per domain, a module causes one fault after the other, and another module is called in between. The
+//! outcomes are recorded in `docs/faults.md`, which these tests compare with what they find; `BAREFLOW_BLESS=1 cargo
+//! test --test faults` rewrites it.
 
 mod common;
 
@@ -16,10 +17,10 @@ use bareflow_protocol::faults::{FaultRow, FaultTable};
 use common::fault_classes::{CLASSES, Class, Expect};
 use common::{root, test_blob};
 
-/// Enough for every class that ends, and soon over for those that don't.
+/// Enough for every class that ends by itself, and a short wait for the others.
 const BUDGET: &str = "time=20ms";
 
-/// Instructions that a recovery may take: from the fault to the end of the next call of another module.
+/// The limit of a recovery, in instructions: from the fault to the end of the next call of another module.
 const RECOVERY: u64 = 10_000;
 
 const DOMAINS: [&str; 2] = ["kernel", "user"];
@@ -32,7 +33,7 @@ fn is_tried(class: &&Class, domain: &str) -> bool {
     !matches!(expected(class, domain), Expect::NotHere(_) | Expect::NeedsNmi)
 }
 
-/// Boots and has the module commit all classes that can be tried. The clock counts instructions.
+/// Boots, and makes the module cause all classes that can be tried. The clock counts instructions.
 fn table(domain: &str, cpu: &str) -> (FaultTable, String) {
     assert!(!KERNEL.is_empty(), "this build has no kernel; run `make setup`");
     let names: String =
@@ -55,7 +56,7 @@ fn table(domain: &str, cpu: &str) -> (FaultTable, String) {
     (found.unwrap_or_else(|| panic!("no table\n{}", outcome.console)), outcome.console)
 }
 
-/// Fails unless a row is what is expected of its class.
+/// Fails unless a row has the expected outcome of its class.
 #[track_caller]
 fn check(row: &FaultRow, class: &Class, domain: &str, console: &str) {
     let fits = match (expected(class, domain), &row.outcome) {
@@ -69,7 +70,7 @@ fn check(row: &FaultRow, class: &Class, domain: &str, console: &str) {
     assert_eq!(row.frames_missing, 0, "{domain} {}: frames are missing\n{console}", row.name);
 }
 
-/// The same, with every row held to what is expected.
+/// Returns the table of a boot whose rows all have the expected outcomes.
 fn checked_table(domain: &str, cpu: &str) -> FaultTable {
     let (table, console) = table(domain, cpu);
     let classes: Vec<_> = CLASSES.iter().filter(|class| is_tried(class, domain)).collect();
@@ -84,7 +85,7 @@ fn checked_table(domain: &str, cpu: &str) -> FaultTable {
 
 #[test]
 fn contains_them_without_the_latest_protection() {
-    // No SMEP, SMAP, UMIP, XSAVE.
+    // This processor has no SMEP, SMAP, UMIP and XSAVE.
     for domain in DOMAINS {
         checked_table(domain, "qemu64");
     }
@@ -105,7 +106,7 @@ fn contains_every_class_and_says_so_in_the_docs() {
         let slow: Vec<_> = slow.map(|row| (&row.name, row.recovery_cycles)).collect();
         assert!(slow.is_empty(), "{}: more than {RECOVERY} instructions to recover: {slow:?}", table.domain);
     }
-    // Another compiler's kernel takes a few instructions more or less.
+    // A kernel by another compiler takes a few instructions more or less.
     assert!(without_figures(&written) == without_figures(&text), "docs/faults.md is not what was found; {remedy}");
 }
 
@@ -117,7 +118,7 @@ fn gives_the_same_three_times() {
     }
 }
 
-/// The text without the numbers of instructions.
+/// Returns the text without the numbers of instructions.
 fn without_figures(text: &str) -> String {
     text.lines().filter(|line| !line.starts_with("Most instructions")).map(cells_without_figures).collect()
 }
@@ -127,7 +128,7 @@ fn cells_without_figures(line: &str) -> String {
     line.split('|').filter(|cell| !is_figure(cell)).map(|cell| format!("{}|", cell.trim())).collect::<String>() + "\n"
 }
 
-/// The table for people.
+/// Formats the tables as a document.
 fn document(tables: &[FaultTable; 2]) -> String {
     let mut text = String::from(
         "# Classes of faults\n\n\

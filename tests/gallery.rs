@@ -1,5 +1,7 @@
-//! Crates by authors who never saw this repository, as modules: their vectors hold on the host and in the kernel, in
-//! both domains; and what they lean on, the memory functions, does so at every length.
+//! The gallery: crates of authors who do not know this repository, as modules.
+//!
+//! Their test vectors must hold on the host and in the kernel, in both domains. The memory functions that they rely on
+//! must be correct at every length.
 
 mod common;
 
@@ -9,7 +11,7 @@ use std::fs;
 use common::{assert_code, bareflow, errors, root, text};
 use serde_json::Value;
 
-/// The crates that are there.
+/// The crates of the gallery.
 const CRATES: [&str; 15] = [
     "blake3",
     "chacha20poly1305",
@@ -28,10 +30,10 @@ const CRATES: [&str; 15] = [
     "wasmi",
 ];
 
-/// Instructions by which a call may cost more in ring 3 than in ring 0.
+/// The largest difference between the costs of a call in ring 3 and in ring 0, in instructions.
 const CALL: u64 = 200;
 
-/// Tests what `arguments` name everywhere, and returns what the modules were.
+/// Tests the modules that `arguments` name everywhere, and returns their reports.
 fn passes_everywhere(arguments: &[&str]) -> Vec<Value> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("found.json");
@@ -44,7 +46,8 @@ fn passes_everywhere(arguments: &[&str]) -> Vec<Value> {
     for module in &modules {
         let examples = module["examples"].as_u64().unwrap();
         assert!(examples >= 1, "{module}");
-        // Counted in a kernel where a tick is an instruction: the two rings differ by what a call costs, and no more.
+        // These counts are from a kernel in which a tick is an instruction: the two rings differ only by the cost of a
+        // call.
         let counts = [2, 3].map(|place: usize| module["trials"][place]["instructions"].as_u64().unwrap());
         assert!(counts[0].abs_diff(counts[1]) <= counts[0] / 100 + CALL * examples, "{module}");
         let places = module["trials"].as_array().unwrap().iter().map(|trial| {
@@ -62,7 +65,7 @@ fn every_vector_holds_in_every_domain() {
     let modules = passes_everywhere(&["--gallery"]);
     let names: Vec<_> = modules.iter().map(|module| module["name"].as_str().unwrap().to_owned()).collect();
     assert_eq!(names, CRATES.map(|name| format!("gallery-{name}")));
-    // A picture that people can look at.
+    // A picture that can be viewed.
     let folder = tempfile::tempdir().unwrap();
     let png = folder.path().join("picture.png");
     let blob = common::blob("x").ancestors().nth(2).unwrap().join("gallery/gallery-embedded-graphics.mod");
@@ -91,7 +94,7 @@ fn wrappers_are_short_and_safe_and_listed() {
         let Ok(source) = fs::read_to_string(folder.join("src/lib.rs")) else { continue };
         let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
         assert!(source.lines().count() <= 40, "{name}: {} lines", source.lines().count());
-        // What linkme's macro writes is counted as unsafe; its wrapper has no such block of its own.
+        // The output of linkme's macro counts as unsafe code; its wrapper has no unsafe block of its own.
         let is_safe = source.contains("#![forbid(unsafe_code)]") || (name == "linkme" && !source.contains("unsafe {"));
         assert!(is_safe, "{name}");
         assert!(guide.contains(&format!("| `{name}` |")), "{name} is not in docs/modules.md");

@@ -1,6 +1,7 @@
-//! Blobs as they were released, which load and run for ever: `tests/golden/abi-MAJOR.MINOR` holds some of each version
-//! of the ABI, and `abi-1.2-symbols` those with the newest records. They are never built anew: `tests/golden/released`
-//! says which bytes they have.
+//! Released blobs, which must load and run in all later versions.
+//!
+//! `tests/golden/abi-MAJOR.MINOR` contains some of each version of the ABI, and `abi-1.2-symbols` those with the newest
+//! records. They are never rebuilt: `tests/golden/released` lists their checksums.
 
 mod common;
 
@@ -14,14 +15,14 @@ use bareflow_loader::records::Records;
 use common::{assert_code, bareflow, root};
 use serde_json::Value;
 
-/// What the modules return for the input "hi".
+/// The results of the modules for the input "hi".
 const RESULTS: [(&str, i64); 7] = [
     ("all-in-one", 1023),
     ("counter", 1),
     ("echo", 2),
     ("empty", 0),
     ("heap", 1000),
-    // It is to call "hi", which it does not declare.
+    // The input makes it call "hi", which it does not declare.
     ("relay", -101),
     ("vectors", -1_179_081_931),
 ];
@@ -32,7 +33,7 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The folders of this major version: a new one may leave the old ones behind, and nothing else may.
+/// Returns the folders of this major version. Only a new major version may drop support for old ones.
 fn folders() -> Vec<PathBuf> {
     let golden = entries(&root().join("tests/golden")).into_iter();
     let of_this = format!("abi-{ABI_MAJOR}.");
@@ -49,7 +50,7 @@ fn run_everywhere(command: &str) {
             let output = bareflow(words.into_iter().chain([report.clone()]).chain(files.clone()));
             assert_code(&output, 0);
             let report: Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
-            // The four come first.
+            // The four tests come first.
             let tests = &report["tests"].as_array().unwrap()[4..];
             assert_eq!(tests.len(), files.len(), "{}", folder.display());
             for test in tests {

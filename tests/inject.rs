@@ -1,4 +1,4 @@
-//! The fault campaign: the same seed gives the same, whether in one go or two.
+//! The fault campaign: the same seed gives the same result, whether in one run or two.
 
 mod common;
 
@@ -24,7 +24,7 @@ fn the_kernel_survives_and_the_seed_decides() {
     assert_eq!((first["injected"].as_u64(), first["kernel_lost"].as_u64()), (Some(2300), Some(0)));
     assert_eq!(first["recovered"], first["manifested"]);
     assert!(first["manifested"].as_u64().unwrap() > 100, "{first}");
-    // The first piece is done already when the second go begins.
+    // The first piece is done already when the second run begins.
     inject(folder.path(), "two", "user", "2000");
     assert_eq!(inject(folder.path(), "two", "user", "2300"), first);
 }

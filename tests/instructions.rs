@@ -1,17 +1,19 @@
-//! What things cost in the kernel, in instructions: with `--icount` a tick is one, and every run of
-//! the same kernel counts the same, so a slowdown fails here. Compilers differ a little, hence the margin.
+//! Costs in the kernel, in instructions.
+//!
+//! With `--icount` a tick is one instruction, and every run of the same kernel counts the same, so a slowdown fails
+//! here. Compilers differ a little, hence the margin.
 
 use bareflow::embedded::KERNEL;
 use bareflow::qemu::{ExitReason, Machine};
 use bareflow_protocol::Report;
 
-/// In percent: how much more than was counted another compiler may make of it.
+/// The margin for other compilers, in percent.
 const MARGIN: u64 = 5;
 
-/// A figure: its name, what was counted when it was last set, and where a report has it.
+/// A figure: its name, the recorded count, and its value in a report.
 type Figure = (&'static str, u64, fn(&Report) -> Option<u64>);
 
-/// The figures of a run on q35. Whoever makes one better sets it anew.
+/// The figures of a run on q35. An improvement should be recorded here.
 const Q35: [Figure; 4] = [
     ("an empty call in the kernel domain", 34, |report| empty_call(report, "kernel")),
     ("an empty call in the user domain", 63, |report| empty_call(report, "user")),
@@ -19,7 +21,7 @@ const Q35: [Figure; 4] = [
     ("from the kernel's entry to the first call", 1_123_031, |report| report.environment.first_call_cycles),
 ];
 
-/// Those of a run on microvm, which has no clock to measure the timer by: that takes most of the time on q35.
+/// The figures of a run on microvm, which has no clock to calibrate the timer by: on q35, this takes most of the time.
 const MICROVM: [Figure; 1] =
     [("from the kernel's entry to the first call", 366_175, |report| report.environment.first_call_cycles)];
 
@@ -27,7 +29,7 @@ fn empty_call(report: &Report, domain: &str) -> Option<u64> {
     report.environment.domains.iter().find(|cost| cost.domain == domain).map(|cost| cost.empty_call_cycles)
 }
 
-/// Checks `figures` of one run on `machine`, after showing all of them.
+/// Prints `figures` of one run on `machine`, and checks all of them.
 fn check(machine: &str, figures: &[Figure]) {
     assert!(!KERNEL.is_empty(), "this build has no kernel; run `make setup`");
     let command_line = "clock=icount".to_owned();

@@ -1,4 +1,4 @@
-//! What is left when `serve` and `boot` end, however they end.
+//! Leftovers after `serve` and `boot` end, in whatever way.
 
 mod common;
 
@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use common::{assert_code, bareflow, errors, test_blob, text};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Far more than anything here takes.
+/// Far more time than anything here takes.
 const LONG: Duration = Duration::from_secs(60);
 
-/// Waits until `what` is so.
+/// Waits until `is_so` returns true; `what` describes the condition.
 #[track_caller]
 fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
@@ -24,7 +24,7 @@ fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// The command as a process, with its temporary files below a folder of a long name.
+/// The command as a process, with its temporary files in a folder with a long name.
 struct Running {
     child: Child,
     temporary: PathBuf,
@@ -59,7 +59,7 @@ impl Running {
         self.folder.path().join("s")
     }
 
-    /// A command's words, about this kernel.
+    /// Runs a command that talks to this kernel.
     fn ask(&self, words: &[&str]) -> std::process::Output {
         bareflow(words.iter().copied().chain(["--socket", self.socket().to_str().unwrap()]))
     }
@@ -68,7 +68,7 @@ impl Running {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Waits for the end, and returns its code and what it said.
+    /// Waits for the end, and returns the exit code and the error messages.
     fn end(&mut self) -> (Option<i32>, String) {
         let mut said = String::new();
         wait_until("it ends", || self.child.try_wait().unwrap().is_some());
@@ -77,7 +77,7 @@ impl Running {
     }
 }
 
-/// The processes of QEMU whose arguments name that folder.
+/// Returns the number of QEMU processes whose arguments name `folder`.
 fn qemus(folder: &Path) -> usize {
     let named = |entry: fs::DirEntry| {
         let arguments = fs::read(entry.path().join("cmdline")).unwrap_or_default();
@@ -92,7 +92,7 @@ fn serve_ends_by_a_signal_when_its_socket_file_is_gone() {
     let mut serve = Running::start(&["serve"]);
     assert_code(&serve.ask(&["ps"]), 0);
     fs::remove_file(serve.socket()).unwrap();
-    // Another kernel is found at the place meanwhile, and stays there.
+    // Another kernel has its socket there by now, which must stay.
     let other = std::os::unix::net::UnixListener::bind(serve.socket()).unwrap();
     serve.signal(Signal::INT);
     let (code, said) = serve.end();
@@ -120,7 +120,7 @@ fn a_kernel_whose_console_nobody_reads_goes_on_and_says_what_is_missing() {
     let mut serve = Running::start(&["serve"]);
     assert_code(&serve.ask(&["push", test_blob("echo").to_str().unwrap()]), 0);
     let mut output = serve.child.stdout.take().unwrap();
-    // Each call logs its input: far more than pipes and queues hold.
+    // Each call logs its input: far more than pipes and queues can take.
     let input = "line".repeat(50);
     assert_code(&serve.ask(&["call", "echo", "--input", &input, "--repeat", "20000"]), 0);
     let reading = std::thread::spawn(move || {

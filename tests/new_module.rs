@@ -1,5 +1,4 @@
-//! `new` in a workspace of its own: what it makes compiles, is tested, packed
-//! and run as it stands.
+//! `new` in a workspace of its own: the new module can be compiled, tested, packed and run as it is.
 
 mod common;
 
@@ -22,7 +21,7 @@ fn bareflow(arguments: &[&str], folder: &Path) -> Output {
 fn makes_a_module_that_builds_as_it_stands() {
     let folder = tempfile::tempdir().unwrap();
     workspace(folder.path());
-    // From a folder inside the workspace, too.
+    // This also works from a folder inside the workspace.
     assert_code(&bareflow(&["new", "word-count"], &folder.path().join("modules")), 0);
     assert_code(&run(env!("CARGO"), &["test", "--offline", "--locked", "-p", "word-count"], folder.path()), 0);
     assert_code(&bareflow(&["build", "word-count"], folder.path()), 0);

@@ -1,5 +1,5 @@
-//! What can't be packed stops the build, with an error that names the crate,
-//! the symbol and the remedy; what can gives the same bytes every time.
+//! Packing: what can't be packed stops the build, with an error that names the crate, the symbol and the remedy; what
+//! can be packed gives the same bytes every time.
 
 mod common;
 
@@ -9,7 +9,7 @@ use bareflow_loader::RawModule;
 use bareflow_packer::PackError;
 use common::{root, test_blob};
 
-/// Builds a crate below `tests/refused` and returns the refusal, and its text.
+/// Builds a crate below `tests/refused`, and returns the error and its text.
 fn refusal(name: &str) -> (PackError, String) {
     let manifest = root().join("tests/refused").join(name).join("Cargo.toml");
     let mut module = module_at(&manifest).unwrap();

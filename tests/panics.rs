@@ -1,5 +1,5 @@
-//! What is said of a panic and of a budget that is used up: the whole message, who is to blame, and what to do, wherever
-//! a fault is shown.
+//! The reports of panics and of used-up budgets: the whole message, who is to blame, and what to do, wherever a fault
+//! is shown.
 
 mod common;
 
@@ -12,7 +12,7 @@ use common::server::{Local, refusal};
 use common::{assert_code, bareflow, errors, root, test_blob, text};
 use serde_json::Value;
 
-/// Runs a blob, and returns what was shown and what the report says of it.
+/// Runs a blob, and returns the output and the module's part of the report.
 fn run(command: &str, domain: &str, more: &[&str], blob: &Path) -> (String, Value) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("report.json");
@@ -86,7 +86,7 @@ fn used_up_budgets_say_what_to_write() {
     }
 }
 
-/// A crate of its own with this code, metadata and features of `bareflow-abi`.
+/// Makes a crate with `code`, `metadata`, and `features` of `bareflow-abi`.
 fn crate_with(folder: &Path, name: &str, features: &str, metadata: &str, code: &str) -> String {
     let path = folder.join(name);
     fs::create_dir_all(path.join("src")).unwrap();
@@ -121,7 +121,7 @@ fn examples_show_panics_with_their_words() {
     assert_eq!(said.map(|line| line.starts_with(places)).collect::<Vec<_>>(), [true], "once for all places\n{shown}");
 }
 
-/// What is said of a panic in the `init` of the module `early`, in parts.
+/// The parts of the message about a panic in the `init` of the module `early`.
 const EARLY: [&str; 3] =
     ["init faulted: panic at offset ", "early::", ": no table of 3 rows (tests/modules/early/src/lib.rs:"];
 
@@ -158,7 +158,7 @@ fn a_client_is_told_all_of_a_panic_while_its_module_is_loaded() {
             console.contains("  panicked: no table of 3 rows (") && console.contains("  panicked: nothing like 1.0")
         );
     }
-    // At the start.
+    // Loads at the start.
     let local = Local::new(LoadOptions::default());
     local.server.load_at_startup("early.mod", Box::leak(fs::read(test_blob("early")).unwrap().into_boxed_slice()));
     let console = local.server.environment().console.borrow();

@@ -14,7 +14,7 @@ use serde_json::Value;
 const STACK: u64 = 64 << 10;
 const HEAP: u64 = 256 << 10;
 
-/// Runs the module `heap` with that input, and returns what was shown and what the report says of it.
+/// Runs the module `heap` with `input`, and returns the output and the module's part of the report.
 fn run(command: &str, domain: &str, input: &str) -> (String, Value) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("report.json");
@@ -73,7 +73,7 @@ fn what_was_used_stays_said_until_the_module_goes() {
             Domain::Kernel => assert_eq!(stack, None),
             Domain::User => assert!(stack.is_some_and(|bytes| (20_000..STACK).contains(&bytes)), "{stack:?}"),
         }
-        // Whoever comes next has used nothing of it.
+        // The next load has used nothing of it.
         local.load(&blob);
         assert_eq!(stats().1, Some(0));
         assert!(stats().0.is_none_or(|bytes| bytes < 8_000));

@@ -1,4 +1,4 @@
-//! Recordings: what a kernel recorded is replayed in a process, and what differs is shown.
+//! Recordings: a process replays what a kernel recorded, and shows differences.
 
 mod common;
 
@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use bareflow_protocol::recording::{End, Event, RecordedCall, Recording};
 use common::{assert_code, bareflow, errors, test_blob, text};
 
-/// What is changed in a recorded call.
+/// A change of a recorded call.
 type Change<'change> = &'change dyn Fn(&mut RecordedCall);
 
-/// Records a boot with these test modules, which ends with that code.
+/// Records a boot with test modules, which must end with the exit code `code`.
 fn record(domain: &str, input: &str, modules: &[&str], more: &[&str], code: i32) -> Recording {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("recording");
@@ -21,7 +21,7 @@ fn record(domain: &str, input: &str, modules: &[&str], more: &[&str], code: i32)
     Recording::from_bytes(&std::fs::read(path).unwrap()).unwrap()
 }
 
-/// Replays a recording with these modules. Returns what was shown.
+/// Replays a recording with `modules`. Returns the output.
 fn replay(recording: &Recording, modules: &[&str], code: i32) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("recording");
@@ -35,7 +35,7 @@ fn words(path: &Path) -> Vec<PathBuf> {
     ["host".into(), "--replay".into(), path.to_owned()].into()
 }
 
-/// The first call of a module for its work.
+/// Returns the first call of a module's work.
 fn call_of<'all>(recording: &'all mut Recording, module: &str) -> &'all mut RecordedCall {
     recording.calls.iter_mut().find(|call| call.module == module && call.reason == 0).unwrap()
 }
@@ -49,7 +49,7 @@ fn what_a_kernel_recorded_is_the_same_in_a_process() {
         let shown = replay(&recording, &modules, 0);
         let count = recording.calls.len();
         assert!(shown.contains(&format!("[OK] {count} calls of 10 modules replayed, no difference\n")), "{shown}");
-        // The clock was told twice, a line was logged between.
+        // The clock was read twice, and a line was logged in between.
         let echo = call_of(&mut recording, "echo");
         assert!(
             matches!(&echo.events[..], [Event::Clock(a), Event::Log(line), Event::Clock(b)] if a <= b && line == b"echo hi")
@@ -65,7 +65,7 @@ fn what_a_kernel_recorded_is_the_same_in_a_process() {
             output: b"hi".to_vec(),
         };
         assert_eq!(relay.events, [expected]);
-        // State goes on from call to call.
+        // State is kept from call to call.
         let counted = recording.calls.iter().filter(|call| call.module == "counter").count();
         assert_eq!(counted, 3);
     }
@@ -132,7 +132,7 @@ fn shows_the_first_difference() {
         let line = differs(module, change);
         assert!(line.ends_with(expected), "{line}\n{expected}");
     }
-    // A clock that ran backwards is told as it was: the module says so itself.
+    // A clock that ran backwards is replayed as it was: the module itself detects it.
     let line = differs("echo", &|call| call.events[2] = Event::Clock(0));
     assert!(line.contains("found the result -1 and "), "{line}");
 }
@@ -168,7 +168,7 @@ fn rejects_what_is_no_recording() {
     bytes[6] = 1;
     bytes[20] ^= 1;
     assert!(refused(&bytes).contains("checksum mismatch"));
-    // Modules that are not there, and calls that can't be.
+    // Missing modules, and impossible calls.
     let good = recording.to_bytes().unwrap();
     let size = recording.modules.iter().find(|module| module.name == "echo").unwrap().blob_size;
     let needed = format!("the recording needs echo 0.1.0 of {size} bytes, found none of that name");

@@ -49,7 +49,8 @@ fn no_call_sees_what_another_one_wrote() {
         local.load(&bytes(blob("sum")));
         local.load(&bytes(test_blob("echo")));
         local.load(&bytes(test_blob("faults")));
-        // One module writes and says so, one fills all there is and says nothing; the same one claims all there is.
+        // One module writes and claims its output; another one fills all of it and claims nothing; then that one claims
+        // all of it.
         assert_eq!(local.call("echo", &[0xa5; 64]).output, [0xa5; 64], "{domain:?}");
         for before in [b"output_length_max", &b"output_unclaimed"[..]] {
             assert_eq!(local.call("faults", before).result, 0, "{domain:?}");
@@ -112,10 +113,10 @@ fn a_state_that_can_not_be_taken_over_stays_where_it_is() {
     assert!(!error.contains("lengths: [u32; 4] (16 bytes)  <-"), "{error}");
     let error = refusal(local.push(&renamed("echo", "counter", (2, 0, 0)), |_| ()));
     assert!(error.contains("it would be lost") && error.contains("new state: none"), "{error}");
-    // A `migrate` that says no.
+    // A `migrate` that refuses.
     local.load(&renamed("echo", "echo", (1, 0, 0)));
     assert_eq!(local.call("counter", b"").result, 2);
-    // What faulted has nothing worth keeping.
+    // After a fault, the state is not worth keeping.
     let fault = Request::Call { module: "counter", input: b"fault", repeat: 1 };
     assert!(local.refused(fault).contains("faulted: panic"));
     assert_eq!(local.load(&renamed("counter", "counter", (1, 0, 0))).state, "lost");
@@ -196,7 +197,7 @@ fn a_gate_keeps_out_what_does_not() {
     let Response::GateFailed(verdict) = answer else { panic!("{answer:?}") };
     let found: Vec<_> = verdict.conditions.iter().map(|condition| condition.found.as_str()).collect();
     assert!(found[0].contains("cycles above the") && found[1] == "results 5 and 1000", "{found:?}");
-    // A candidate that faults reaches nobody.
+    // A candidate that faults does not reach any client.
     let answer = gated(&local, &renamed("panics", "work", (2, 0, 0)), "outputs-equal", None);
     let Response::GateFailed(verdict) = answer else { panic!("{answer:?}") };
     assert!(
@@ -257,7 +258,7 @@ fn a_million_random_messages_change_nothing() {
     let mut next = random(1);
     for _ in 0..1_000_000 {
         let payload: Vec<u8> = (0..next() % 12).map(|_| next() as u8).collect();
-        // Whoever asks for the end gets it.
+        // A shutdown request would be carried out.
         if bareflow_protocol::Envelope::from_payload(&payload).is_ok_and(|asked| asked.request == Request::Shutdown) {
             continue;
         }

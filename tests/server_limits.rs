@@ -1,4 +1,4 @@
-//! What clients can't do to a server: the limits of what they may send, keep and ask for.
+//! The limits on what clients may send, keep and request.
 
 mod common;
 
@@ -17,7 +17,7 @@ fn bytes(path: std::path::PathBuf) -> Vec<u8> {
     std::fs::read(path).unwrap()
 }
 
-/// A request's payload of the same fields as a push with a gate, whose conditions are that many bytes.
+/// Returns a request's payload with the same fields as a push with a gate, with `count` conditions.
 fn push_with_conditions(count: usize) -> Vec<u8> {
     let gate = Gate { conditions: Conditions::default(), over: 7, input: None };
     let push = bareflow_protocol::control::Push {
@@ -27,7 +27,7 @@ fn push_with_conditions(count: usize) -> Vec<u8> {
         gate: Some(gate),
     };
     let payload = postcard(&Envelope { number: 1, request: Request::Push(push) });
-    // The number of conditions, which is 0 here, stands before `over` and `input`.
+    // The number of conditions, 0 here, comes before `over` and `input`.
     let (head, tail) = payload.split_at(payload.len() - 3);
     let one = postcard(&Condition::OutputsEqual);
     let mut count_bytes = Vec::new();
@@ -94,7 +94,7 @@ fn a_budget_of_a_client_stays_within_that_of_the_server() {
     let start = Instant::now();
     let error = local.refused(Request::Call { module: "faults", input: b"loop_forever", repeat: 1 });
     assert!(error.contains("faulted: time_budget"), "{error}");
-    // Its header asks for 100 ms; without the limit it would be the client's 71 minutes.
+    // Its header asks for 100 ms; without the limit, the client's 71 minutes would apply.
     assert!(start.elapsed() < Duration::from_secs(30));
     let Response::Modules(modules) = local.ask(Request::Ps) else { panic!("no list") };
     assert_eq!(modules[0].budget.time_us, 20_000);
@@ -132,7 +132,7 @@ fn rejects_requests_beyond_those_of_one_client_that_may_wait() {
     let answers = local.answers();
     let [(_, Response::Refused { error })] = &answers[..] else { panic!("{answers:?}") };
     assert!(error.contains("64 requests of this client wait already"), "{error}");
-    // Another client's are taken.
+    // Requests of another client are accepted.
     call(2 << 32 | 1, &input);
     assert!(local.answers().is_empty());
     while local.server.poll() {}
@@ -143,7 +143,7 @@ fn rejects_requests_beyond_those_of_one_client_that_may_wait() {
 fn rejects_to_take_the_place_of_a_module_it_was_not_compared_with() {
     let local = Local::new(LoadOptions::default());
     local.load(&renamed("echo", "work", (1, 0, 0)));
-    // Its comparison has begun; meanwhile another client replaces what it is compared with.
+    // The comparison has begun; now another client replaces the module it is compared with.
     let conditions = Condition::parse_all("outputs-equal").unwrap();
     let gate = Gate { conditions, over: 1000, input: Some(b"in") };
     local.upload(&renamed("echo", "work", (1, 1, 0)));

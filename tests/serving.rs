@@ -1,4 +1,4 @@
-//! A kernel that stays up, and real clients.
+//! A running kernel with real clients.
 
 mod common;
 
@@ -21,7 +21,7 @@ use common::mutate::{renamed, with_header};
 use common::{blob, random, test_blob};
 use tempfile::TempDir;
 
-/// A kernel behind a broker.
+/// A kernel with a broker.
 struct Served {
     folder: TempDir,
     thread: Option<JoinHandle<String>>,
@@ -30,7 +30,7 @@ struct Served {
 
 impl Drop for Served {
     fn drop(&mut self) {
-        // A test that failed, or does not wait for a call, leaves no kernel behind.
+        // Leaves no kernel running if the test fails, or does not wait for a call.
         self.kill_handle.kill();
     }
 }
@@ -69,7 +69,7 @@ impl Served {
             .unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// Ends the kernel, which must answer as ever, and returns what its console showed.
+    /// Shuts the kernel down, which must respond as usual, and returns its console's output.
     fn end(mut self) -> String {
         let mut client = self.client();
         assert!(matches!(client.ask(Request::Ps), Ok(Response::Modules(_))));
@@ -113,7 +113,7 @@ fn memory(client: &mut Client) -> [u64; 3] {
     }
 }
 
-/// What was held came back, to the page and to the byte.
+/// Checks that all resources were returned, to the page and to the byte.
 #[track_caller]
 fn assert_balanced(receipt: &Receipt) {
     let held = [receipt.pages_held, receipt.arena_bytes_held, receipt.table_bytes_held];
@@ -122,7 +122,7 @@ fn assert_balanced(receipt: &Receipt) {
     assert!(held[0] + held[1] > 0);
 }
 
-/// The same module with other numbers in it: `sum` of a later version, which returns 5051.
+/// Returns `sum` with another constant and a later version, which returns 5051.
 fn other_sum(minor: u32) -> Vec<u8> {
     let mut sum = bytes(blob("sum"));
     let place = sum.windows(4).position(|window| window == 5050_u32.to_le_bytes()).unwrap();
@@ -142,7 +142,7 @@ fn no_call_is_lost_while_a_module_is_replaced() {
         let blob = if reload % 2 == 0 { other_sum(reload + 2) } else { bytes(blob("sum")) };
         match push(&mut pusher, &blob).replaced.unwrap().receipt {
             Some(receipt) => assert_balanced(&receipt),
-            // A call was under way at that moment: the old one went behind it.
+            // A call was running at that moment: the old module was unloaded after it.
             None => under_way += 1,
         }
     }
@@ -152,7 +152,7 @@ fn no_call_is_lost_while_a_module_is_replaced() {
     assert!(results.iter().all(|result| [5050, 5051].contains(result)), "{:?}", called.results);
     assert_eq!(called.results.iter().map(|(_, count)| count).sum::<u64>(), u64::from(CALLS));
     println!("{CALLS} calls, 1000 reloads, {under_way} of them during a call: {:?}", called.results);
-    // Each call was one of some version's, and all versions are gone.
+    // Each call was one of some version's, and all versions are unloaded.
     let console = served.end();
     let gone = console.lines().filter_map(|line| line.strip_prefix("[OK] Module unloaded: sum "));
     let calls: Vec<u64> = gone.map(|line| line.split(' ').nth(4).unwrap().parse().unwrap()).collect();
@@ -171,7 +171,7 @@ fn calls_under_way_end_in_the_old_code_and_clients_are_heard_meanwhile() {
             let request = Request::Call { module: "faults", input: b"loop_forever", repeat: 1 };
             caller.ask(request).unwrap_err().to_string()
         });
-        // Until the loop runs, which takes its four seconds.
+        // Waits until the loop runs, which takes its four seconds.
         let start = Instant::now();
         std::thread::sleep(Duration::from_millis(300));
         assert!(matches!(client.ask(Request::Ps), Ok(Response::Modules(_))));
@@ -179,7 +179,7 @@ fn calls_under_way_end_in_the_old_code_and_clients_are_heard_meanwhile() {
         let heard = start.elapsed();
         assert_eq!(loaded.generation, 2);
         let under_way = loaded.replaced.unwrap().receipt.is_none();
-        // The new code is called while the old one's call has not ended: it waits for that.
+        // The new code is called while the old one's call has not ended: the call waits for that.
         let error = looping.join().unwrap();
         assert!(error.contains("time_budget"), "{error}");
         assert!(under_way, "{domain}: heard only after {heard:?}");
@@ -192,7 +192,7 @@ fn calls_under_way_end_in_the_old_code_and_clients_are_heard_meanwhile() {
     }
 }
 
-/// A call of `faults` that takes so many seconds, unless it ends otherwise; its client waits.
+/// Starts a call of `faults` that takes `seconds` seconds, unless it ends otherwise; its client waits.
 fn begin_endless(served: &Served, input: &'static [u8], seconds: u32) -> JoinHandle<String> {
     let mut client = served.client();
     push(&mut client, &with_header(&bytes(test_blob("faults")), |header| header.time_us = seconds * 1_000_000));
@@ -210,7 +210,7 @@ fn clients_are_heard_behind_each_service_of_a_module_that_does_nothing_else() {
         for input in ["log_loop", "clock_loop", "call_loop"] {
             let served = Served::start(|machine| machine.command_line += &format!(" domain={domain}"));
             let mut client = served.client();
-            // Far more than the rest takes on any machine; nobody waits for its end.
+            // Far more than the rest takes on any machine; the test does not wait for its end.
             let looping = begin_endless(&served, input.as_bytes(), 60);
             assert!(matches!(client.ask(Request::Ps), Ok(Response::Modules(_))));
             assert!(!looping.is_finished(), "{domain} {input}: heard behind the call only");
@@ -228,7 +228,7 @@ fn clients_are_heard_while_the_init_of_another_ones_module_runs() {
         let served = Served::start(|machine| machine.command_line += &format!(" domain={domain} budget=time=10s"));
         let [first, second, mut third] = [(); 3].map(|()| served.client());
         let looping = begin_endless(&served, b"loop_forever", 4);
-        // Two pushes whose `init` takes three seconds each: one of them begins during the call, the other one waits for that.
+        // Two pushes whose `init` takes three seconds each: one begins during the call, and the other one waits for it.
         let sluggish = with_header(&bytes(test_blob("sluggish")), |header| header.time_us = 3_000_000);
         let other = with_header(&renamed("sluggish", "slower", (1, 0, 0)), |header| header.time_us = 3_000_000);
         let start = |client: Client, blob: Vec<u8>| {
@@ -276,7 +276,7 @@ fn a_client_that_leaves_during_its_modules_init_takes_its_gate_along() {
         leaving.write_all(&Envelope { number, request }.to_frame()).unwrap();
     }
     drop(leaving);
-    // This load waits for the candidate's, and its call for the comparison if there is one.
+    // This load waits for the candidate's, and the call for the comparison, if there is one.
     std::thread::sleep(Duration::from_millis(300));
     push(&mut other, &other_sum(2));
     assert_eq!(call(&mut other, "sum", b"", 1).result, 5051);
@@ -291,7 +291,7 @@ fn a_module_that_returns_with_interrupts_kept_away_keeps_nobody_waiting() {
     let served = Served::start(|_| ());
     let mut client = served.client();
     push(&mut client, &bytes(test_blob("faults")));
-    // The first call is looked at thoroughly, this one is not.
+    // The first call is checked thoroughly, the next ones are not.
     for input in ["good", "raise_priority_on_return", "arm_debug_register"] {
         let request = Request::Call { module: "faults", input: input.as_bytes(), repeat: 1 };
         let _ = client.ask(request).map_err(|error| error.to_string());
@@ -319,7 +319,7 @@ fn vector_registers_survive_what_clients_ask_for_meanwhile() {
         let mut caller = served.client();
         let calling = spawn(move || call(&mut caller, "vectors", b"", CALLS));
         let other = renamed("vectors", "other", (1, 0, 0));
-        // Each one's `init` fills the registers, while the calls are interrupted for it.
+        // Each `init` fills the registers while the calls are interrupted for it.
         while !calling.is_finished() {
             push(&mut pusher, &other);
         }
@@ -362,7 +362,7 @@ fn memory_is_as_before_behind_many_clients_requests() {
                 assert_balanced(&unload(client, module));
             }
         };
-        // The tables grow to their size in the first rounds.
+        // The tables grow to their final size in the first rounds.
         (0..3).for_each(|_| round(&mut client));
         let before = memory(&mut client);
         (0..25).for_each(|_| round(&mut client));
@@ -438,7 +438,7 @@ fn a_client_may_die_at_every_boundary_of_a_push() {
         frame(5, Request::Push(push)),
     ];
     for whole in 0..=messages.len() {
-        // A half of the next message, and none of it.
+        // Sends a half of the next message, or none of it.
         for half in [0, messages.get(whole).map_or(0, |next| next.len() / 2)] {
             let mut stream = UnixStream::connect(served.socket()).unwrap();
             messages[..whole].iter().for_each(|message| stream.write_all(message).unwrap());
@@ -456,23 +456,23 @@ fn a_client_may_die_at_every_boundary_of_a_push() {
 
 #[test]
 fn noise_on_the_channel_changes_nothing() {
-    // Far fewer than `tests/server.rs` sends in a process: each answer is a switch of threads.
+    // Far fewer than `tests/server.rs` sends in a process, as each response takes a switch of threads.
     let messages = std::env::var("BAREFLOW_NOISE").map_or(20_000, |count| count.parse().unwrap());
     noise(true, messages);
     noise(false, messages / 20);
 }
 
-/// Sends so many messages without sense on a virtio console, or on COM2.
+/// Sends `messages` random messages on a virtio console, or on COM2.
 fn noise(virtio_channel: bool, messages: u32) {
     use std::io::{Read, Write};
     const LAST: u64 = 0x1234_5678_9abc_def0;
-    // Right at the port, without a broker that would keep it away.
+    // Directly at the port, without a broker that would filter them.
     let machine = Machine { command_line: "serve=1".into(), virtio_channel, ..Machine::new(KERNEL) };
     let running = machine.start().unwrap();
     let (mut reading, mut channel) = (running.channel.try_clone().unwrap(), running.channel.try_clone().unwrap());
     let mut greeting = [0; 16];
     reading.read_exact(&mut greeting).unwrap();
-    // What the last request is answered with, behind all that the noise is.
+    // The response to the last request, after all of the noise.
     let drain = spawn(move || {
         let (mut buffer, mut decoder, mut listed) = ([0; 4096], Decoder::new(), None);
         while let Ok(count @ 1..) = reading.read(&mut buffer) {
@@ -489,7 +489,7 @@ fn noise(virtio_channel: bool, messages: u32) {
     let mut batch = Vec::new();
     for _ in 0..messages {
         let payload: Vec<u8> = (0..next() % 4).map(|_| next() as u8).collect();
-        // Whoever asks for the end gets it.
+        // A shutdown request would be carried out.
         if Envelope::from_payload(&payload).is_ok_and(|asked| asked.request == Request::Shutdown) {
             continue;
         }
@@ -508,7 +508,7 @@ fn noise(virtio_channel: bool, messages: u32) {
         }
     }
     channel.write_all(&batch).unwrap();
-    // A frame that was cut short is given up when its rest does not come.
+    // A frame that was cut short is discarded when its rest does not arrive.
     std::thread::sleep(Duration::from_secs(3));
     channel.write_all(&Envelope { number: LAST, request: Request::Ps }.to_frame()).unwrap();
     channel.write_all(&Envelope { number: 1, request: Request::Shutdown }.to_frame()).unwrap();

@@ -1,4 +1,4 @@
-//! Modules outside of any workspace, made, built and tested by a `bareflow` that lies elsewhere, as it is installed.
+//! Modules outside of any workspace, made, built and tested by an installed `bareflow`.
 
 mod common;
 
@@ -9,17 +9,19 @@ use std::process::{Command, Output};
 use common::{assert_code, errors, root, text};
 use serde_json::Value;
 
-/// A place with nothing of this repository in it but a copy of the program.
+/// A folder with nothing of this repository in it but a copy of the program.
 struct Elsewhere {
     folder: tempfile::TempDir,
 }
 
-/// Puts the program there. Never by writing to it: a child that another test starts meanwhile would have it open, too,
-/// and nobody could run it.
+/// Installs the program.
+///
+/// It is never written directly: a child that another test starts at that moment would inherit the open file, and the
+/// program could not be run.
 fn install(place: &Path) {
     let program = env!("CARGO_BIN_EXE_bareflow");
     if fs::hard_link(program, place).is_err() {
-        // On another disk.
+        // The folder is on another file system.
         let copied = Command::new("cp").arg(program).arg(place).status().unwrap();
         assert!(copied.success(), "can't copy {program}");
     }
@@ -39,7 +41,8 @@ impl Elsewhere {
         self.folder.path().canonicalize().unwrap().join("work")
     }
 
-    /// Runs a line of the shell there. What cargo needs of this machine is said outright, all else is empty.
+    /// Runs a shell command in `folder`. What cargo needs of this machine is set explicitly; the rest of the
+    /// environment is empty.
     fn run(&self, folder: &Path, line: &str) -> Output {
         let path = format!("{}:{}", self.folder.path().join("bin").display(), std::env::var("PATH").unwrap());
         let home = std::env::var("HOME").unwrap_or_default();
@@ -56,14 +59,14 @@ impl Elsewhere {
     }
 }
 
-/// A piece of a document that something has to be done with.
+/// A step of a document.
 #[derive(Debug)]
 enum Step {
     Write { path: String, content: String },
     Run { line: String, expected: String },
 }
 
-/// The files and commands of a document, in its order.
+/// Returns the files and commands of a document, in its order.
 fn steps(document: &str) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut lines = document.lines();
@@ -89,7 +92,7 @@ fn steps(document: &str) -> Vec<Step> {
     steps
 }
 
-/// Sizes differ from compiler to compiler.
+/// Replaces sizes, which differ from compiler to compiler.
 fn without_sizes(text: &str) -> String {
     let is_size = |word: &str| word.len() > 2 && word.bytes().all(|byte| byte.is_ascii_digit());
     let lines = text.lines().map(|line| {
@@ -138,7 +141,7 @@ fn what_is_made_compiles_without_a_warning_and_can_be_moved() {
     assert!(!errors(&output).contains("warning"), "{}", errors(&output));
     assert_code(&elsewhere.run(&work, "bareflow build moved"), 0);
     assert!(moved.join("target/modules/word-count.mod").is_file());
-    // What it was compiled against is this very `abi`.
+    // It was compiled against this `abi`.
     let (mine, its) = (root().join("abi/src/lib.rs"), moved.join("bareflow-abi/src/lib.rs"));
     assert_eq!(fs::read(mine).unwrap(), fs::read(its).unwrap());
 }

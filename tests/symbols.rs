@@ -19,7 +19,7 @@ fn json(path: &std::path::Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
-/// How many records of symbols there are.
+/// Returns the number of records of symbols.
 fn count(bytes: &[u8]) -> usize {
     let raw = RawModule::parse(bytes).unwrap();
     Records::new(raw.records).flatten().filter(|record| record.kind == SYMBOLS).count()
@@ -38,7 +38,7 @@ fn a_fault_names_its_function_in_every_place() {
         let function = fault["function"].as_str().unwrap_or_else(|| panic!("{command} {domain} {fault}\n{shown}"));
         assert!(function.starts_with("faults::") && function.contains("+0x"), "{function}");
         assert!(shown.contains(&format!("\n  in {function}\n")), "{shown}");
-        // The function's own offset and size, as the blob has them, hold the fault's.
+        // The fault lies within the function's offset and size in the blob.
         let bytes = std::fs::read(test_blob("faults")).unwrap();
         let raw = RawModule::parse(&bytes).unwrap();
         let list = Records::new(raw.records).flatten().find(|record| record.kind == SYMBOLS).unwrap().bytes;
@@ -80,7 +80,7 @@ fn each_variant_has_the_names_of_its_own_code() {
             ValidModule::validate(raw, Capabilities { services: 0, cpu_level, checksum: Crc32c::SOFTWARE }).unwrap();
         let code = valid.code();
         assert_eq!(code.header.level, cpu_level);
-        // The entry is there under its name, at the place that the code itself says.
+        // The entry is listed under its name, at the offset in the code's header.
         let entry = Symbols::find(valid.symbols(), code.header.entry.into()).unwrap();
         assert_eq!((entry.name, entry.offset), ("bareflow_entry", code.header.entry));
         assert_eq!(Symbols::check(valid.symbols(), code.header.text_size), Ok(()));

@@ -1,4 +1,4 @@
-//! `tune` in workspaces of their own.
+//! `tune` in workspaces of its own.
 
 mod common;
 
@@ -15,7 +15,7 @@ fn bareflow(folder: &Path, words: &str) -> Output {
     command.args(words.split(' ')).current_dir(folder).env_remove("CARGO_TARGET_DIR").output().unwrap()
 }
 
-/// A workspace with a module of that name whose function is `body`.
+/// Makes a workspace with a module `name` whose function is `body`.
 fn with_module(folder: &Path, name: &str, body: &str) {
     workspace(folder);
     assert_code(&bareflow(folder, &format!("new {name}")), 0);
@@ -26,14 +26,14 @@ fn with_module(folder: &Path, name: &str, body: &str) {
     fs::write(folder.join("modules").join(name).join("src/lib.rs"), code).unwrap();
 }
 
-/// The commands that a document shows, in its order.
+/// Returns the commands that a document shows, in its order.
 fn session(document: &str) -> Vec<String> {
     let text = fs::read_to_string(root().join(document)).unwrap();
     let commands = text.lines().filter_map(|line| line.strip_prefix("$ bareflow "));
     commands.map(|words| words.split("  #").next().unwrap_or_default().trim_end().to_owned()).collect()
 }
 
-/// What hardly changes from run to run: the first two words of every line of the table.
+/// Returns what hardly changes from run to run: the first two words of every line of the table.
 fn ways(shown: &str) -> Vec<Vec<String>> {
     let words = |line: &str| line.split_whitespace().take(2).map(str::to_owned).collect();
     shown.lines().skip_while(|line| !line.starts_with("CPU ")).take_while(|line| !line.is_empty()).map(words).collect()
@@ -48,7 +48,7 @@ fn does_what_its_document_shows_and_writes_the_choice_down() {
     for file in ["Cargo.toml", "src/lib.rs"] {
         let from = root().join("modules/compute").join(file);
         let text = fs::read_to_string(from).unwrap().replace("name = \"compute\"", "name = \"squares\"");
-        // As one writes it first.
+        // The text as first written, without the settings.
         let plain = text.split("\n# Vectors").next().unwrap();
         fs::write(folder.join("modules/squares").join(file), plain).unwrap();
     }
@@ -61,7 +61,7 @@ fn does_what_its_document_shows_and_writes_the_choice_down() {
         assert_code(&output, 0);
         if words.starts_with("tune ") {
             tuned += 1;
-            // Without tools for a profile those rows are missing, and a note says why.
+            // Without the tools for a profile, those rows are missing, and a note says why.
             let (shown, expected) = (ways(&text(&output)), ways(&documented));
             let is_whole = shown == expected || errors(&output).contains("note: not built with a profile: ");
             assert!(is_whole && expected.starts_with(&shown), "{}", text(&output));

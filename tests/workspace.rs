@@ -1,8 +1,8 @@
-//! The workspace's packages: which of them are for others to use.
+//! The workspace's packages: those that are published, and those that are not.
 
 use cargo_metadata::MetadataCommand;
 
-/// Packages that are published; `.ci/run` packs each of them alone.
+/// The published packages; `.ci/run` packs each of them separately.
 const PUBLISHED: [&str; 4] = ["bareflow-abi", "bareflow-loader", "bareflow-packer", "bareflow-runtime"];
 
 #[test]
@@ -10,7 +10,7 @@ fn nothing_is_published_by_accident() {
     let metadata =
         MetadataCommand::new().manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).no_deps().exec();
     let packages = metadata.unwrap().packages;
-    // An empty list of registries: none may have it.
+    // An empty list of registries means that a package is not published.
     let published =
         packages.iter().filter(|package| package.publish.as_ref().is_none_or(|registries| !registries.is_empty()));
     let mut names: Vec<_> = published.map(|package| package.name.to_string()).collect();

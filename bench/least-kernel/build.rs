@@ -1,4 +1,4 @@
-//! Passes the linker script on.
+//! Passes the linker script to the linker.
 
 fn main() {
     println!("cargo::rerun-if-env-changed=BAREFLOW_ARCHIVE");

@@ -1,4 +1,4 @@
-//! A whole boot: how long it takes, when the first module is called, whether it repeats.
+//! Whole boots: the time of one, the time of the first call of a module, and whether runs repeat exactly.
 
 use std::error::Error;
 use std::fs;
@@ -13,26 +13,26 @@ use bareflow_builder::Workspace;
 use crate::empty_kernel::empty_kernel;
 use crate::{size, table, verdict};
 
-/// Boots that are timed on each machine.
+/// The number of boots that are timed on each machine.
 const BOOTS: usize = 21;
 
-/// The machines, and how many seconds a boot may take in each.
+/// The machines, and the bound for a boot on each, in seconds.
 const MACHINES: [(&str, Option<f64>); 3] = [("q35", Some(0.180)), ("pc", None), ("microvm", Some(0.090))];
 
-/// Milliseconds of the guest's time from the kernel's entry to the first call of a module, at most.
+/// The bound for the guest's time from the kernel's entry to the first call of a module, in milliseconds.
 const FIRST_CALL: f64 = 5.0;
 
-/// Instructions that a load, a call and an unload of `sum` may take in the kernel.
+/// The bound for a load, a call and an unload of `sum` in the kernel, in instructions.
 const LOAD: u64 = 1_500;
 
-/// Shows the tables.
+/// Prints the tables.
 pub fn show(workspace: &Workspace) -> Result<(), Box<dyn Error>> {
     let program = workspace.target.join("release/bareflow");
     let titles = ["machine", "median s", "min s", "at most", "", "empty kernel, median s", "min s"];
     let mut rows = table(&titles);
     for (machine, bound) in MACHINES {
         let (mut ours, mut empty) = (Vec::new(), Vec::new());
-        // In turns, so that both meet the same load.
+        // By turns, so that both run under the same load.
         for _ in 0..BOOTS {
             empty.push(boot_empty(machine)?);
             ours.push(boot(&program, &["--machine", machine])?);
@@ -58,7 +58,7 @@ pub fn show(workspace: &Workspace) -> Result<(), Box<dyn Error>> {
     size::show(workspace)
 }
 
-/// Seconds that one boot takes.
+/// Returns the time of one boot, in seconds.
 fn boot(program: &Path, arguments: &[&str]) -> Result<f64, Box<dyn Error>> {
     let start = Instant::now();
     let output = Command::new(program).arg("boot").args(arguments).output()?;
@@ -69,7 +69,7 @@ fn boot(program: &Path, arguments: &[&str]) -> Result<f64, Box<dyn Error>> {
     Err(format!("boot failed: {}", String::from_utf8_lossy(&output.stderr)).into())
 }
 
-/// Seconds that the boot of a kernel takes which does nothing.
+/// Returns the time of a boot of the empty kernel, in seconds.
 fn boot_empty(machine: &str) -> Result<f64, Box<dyn Error>> {
     let machine = Machine { machine: machine.to_owned(), ..Machine::new(&empty_kernel()) };
     let start = Instant::now();
@@ -81,7 +81,7 @@ fn boot_empty(machine: &str) -> Result<f64, Box<dyn Error>> {
     Err(format!("the empty kernel: {:?} {}", outcome.exit_reason, outcome.complaints).into())
 }
 
-/// Shows when the first module is called.
+/// Prints the time of the first call of a module.
 fn show_first_call() -> Result<(), Box<dyn Error>> {
     let (mut rows, mut load) = (table(&["machine", "instructions", "ms", "at most", ""]), None);
     for (name, _) in MACHINES {

@@ -1,4 +1,4 @@
-//! The gallery's modules against the same functions in an ordinary program (`bench/native`).
+//! The gallery's modules, compared with the same functions in an ordinary program (`bench/native`).
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -13,17 +13,17 @@ use bareflow_loader::{ModuleManager, RawModule, Timing};
 
 use crate::{table, verdict};
 
-/// Most ticks of a module for each tick of the function in the program.
+/// The bound for the ticks of a module, as a multiple of those of the function in the program.
 const BOUND: f64 = 1.05;
 
-/// Rounds, in each of which both are called so often.
+/// The number of rounds, and of calls of each in every round.
 const ROUNDS: usize = 5;
 const CALLS: usize = 40;
 
-/// Bytes of output there is room for.
+/// The room for output, in bytes.
 const OUTPUT: usize = 256 << 10;
 
-/// Shows the table.
+/// Prints the table.
 pub fn show(workspace: &Workspace) -> Result<(), Box<dyn Error>> {
     let program = native(workspace)?;
     let input = workspace.target.join("bench/gallery-input");
@@ -45,7 +45,7 @@ pub fn show(workspace: &Workspace) -> Result<(), Box<dyn Error>> {
         let recipe = module.recipes()?.into_iter().take(1).collect::<Vec<_>>();
         let blob = build_recipes(&module, &recipe, &workspace.target.join("bench/gallery"))?.bytes;
         let examples = module.examples()?;
-        // The first of the longest: those behind it may be refused at once.
+        // The first of the examples with the longest input: later ones may be refused at once.
         let example: &Example =
             examples.iter().rev().max_by_key(|example| example.input.len()).ok_or("a module without an example")?;
         std::fs::write(&input, &example.input)?;
@@ -107,7 +107,7 @@ fn native(workspace: &Workspace) -> Result<PathBuf, Box<dyn Error>> {
     Ok(target.join("release/native-gallery"))
 }
 
-/// The least and the median number of ticks of a function in the program, which must return `expected`.
+/// Returns the least and the median number of ticks of a function in the program, which must return `expected`.
 fn native_ticks(program: &Path, name: &str, input: &Path, expected: i32) -> Result<(u64, u64), Box<dyn Error>> {
     let mut run = command(program);
     run.arg(name).arg(input).arg(CALLS.to_string());

@@ -1,5 +1,5 @@
-//! A kernel that stays up: from a saved file to the running module, the switch
-//! itself, and a large blob on its way.
+//! A kernel that keeps running: from a saved file to the running module, the switch itself, and the transfer of a large
+//! blob.
 
 use std::error::Error;
 use std::fs;
@@ -19,19 +19,19 @@ use bareflow_protocol::{Request, Response};
 
 use crate::{table, verdict};
 
-/// Seconds from save to running, at most.
+/// The bound from save to running, in seconds.
 const BOUND: f64 = 1.0;
 
-/// Instructions of the switch, at most.
+/// The bound for the switch, in instructions.
 const SWITCH: f64 = 2000.0;
 
-/// Changes that are timed.
+/// The number of changes that are timed.
 const CHANGES: usize = 5;
 
-/// Bytes of the large blob's constants.
+/// The size of the large blob's constants, in bytes.
 const LARGE: usize = 1 << 20;
 
-/// Shows the tables.
+/// Prints the tables.
 pub fn show(workspace: &Workspace) -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
     let module = own_workspace(workspace, folder.path())?;
@@ -40,7 +40,7 @@ pub fn show(workspace: &Workspace) -> Result<(), Box<dyn Error>> {
     large(&module)
 }
 
-/// What a change of one line takes, part by part.
+/// Measures the parts of the time that a change of one line takes.
 fn save_to_running(module: &ModuleCrate) -> Result<(), Box<dyn Error>> {
     let served = Served::start(false)?;
     let mut client = served.client()?;
@@ -80,7 +80,7 @@ fn save_to_running(module: &ModuleCrate) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Instructions of a reload's steps.
+/// Counts the instructions of a reload's steps.
 fn switch(module: &ModuleCrate) -> Result<(), Box<dyn Error>> {
     let served = Served::start(true)?;
     let mut client = served.client()?;
@@ -96,7 +96,7 @@ fn switch(module: &ModuleCrate) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A large blob, over the emulated serial port.
+/// Measures the transfer of a large blob over the emulated channel.
 fn large(module: &ModuleCrate) -> Result<(), Box<dyn Error>> {
     let source = module.manifest.with_file_name("src/lib.rs");
     let text = "#![no_std]\n#![forbid(unsafe_code)]\n//! Large.\nbareflow_abi::module!(large);\n\
@@ -125,7 +125,7 @@ fn large(module: &ModuleCrate) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A kernel without a broker in front of it.
+/// A kernel without a broker: the thread that waits for its end, and its channel.
 struct Served(std::thread::JoinHandle<Result<(), String>>, UnixStream);
 
 impl Served {
@@ -135,7 +135,7 @@ impl Served {
         let machine = Machine { icount, command_line, virtio_channel: true, ..Machine::new(KERNEL) };
         let running = machine.start()?;
         let channel = running.channel.try_clone()?;
-        // It greets when it listens.
+        // The kernel sends a greeting when it is ready.
         let mut first = [0];
         std::io::Read::read_exact(&mut &channel, &mut first)?;
         let waiting = spawn(move || {
@@ -169,7 +169,7 @@ fn load(client: &mut Client) -> Result<Loaded, Box<dyn Error>> {
     }
 }
 
-/// A workspace with one small module, so that nothing of this one is changed.
+/// Makes a workspace with one small module, so that this one is not changed.
 fn own_workspace(workspace: &Workspace, folder: &Path) -> Result<ModuleCrate, Box<dyn Error>> {
     let abi = workspace.root.join("abi");
     let manifest = fs::read_to_string(workspace.root.join("Cargo.toml"))?;

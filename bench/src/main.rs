@@ -1,5 +1,6 @@
-//! Figures of one run, side by side with what they are compared with. Every
-//! line says what was measured here and now; nothing is copied from anywhere.
+//! Benchmarks: the figures of one run, side by side with what they are compared with.
+//!
+//! Every line shows what was measured here and now; nothing is copied from elsewhere.
 
 mod boot;
 mod empty_kernel;
@@ -17,10 +18,10 @@ use bareflow_builder::Workspace;
 use comfy_table::Table;
 use comfy_table::presets::ASCII_MARKDOWN;
 
-/// Shows one table or several.
+/// A function that prints one or more tables.
 type Show = fn(&Workspace) -> Result<(), Box<dyn Error>>;
 
-/// All tables, by the names that arguments choose some of them by.
+/// All tables, by the names that select them as arguments.
 const ALL: [(&str, Show); 6] = [
     ("twins", twins::show),
     ("gallery", gallery::show),
@@ -46,14 +47,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A table with these column titles.
+/// Returns an empty table with column titles.
 fn table(titles: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_preset(ASCII_MARKDOWN).set_header(titles);
     table
 }
 
-/// "met", or by how much a figure misses its bound.
+/// Returns "met", or by how much a figure misses its bound.
 fn verdict(found: f64, at_most: f64) -> String {
     if found <= at_most { "met".to_owned() } else { format!("missed by {:.0} %", (found / at_most - 1.0) * 100.0) }
 }

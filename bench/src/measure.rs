@@ -5,10 +5,10 @@ use std::hint::black_box;
 
 use bareflow_abi::{Context, Services};
 
-/// Single calls that are timed.
+/// The number of single calls that are timed.
 const SINGLES: usize = 4_000;
 
-/// Batches that are timed, and calls in each.
+/// The number of batches that are timed, and of calls in each.
 const BATCHES: usize = 400;
 const BATCH: u64 = 50;
 
@@ -21,20 +21,20 @@ pub enum Code {
     Module(extern "C" fn(*mut Context<'_>, u32) -> i32),
 }
 
-/// Ticks of single calls and of calls in batches.
+/// The ticks of single calls, and of calls in batches.
 #[derive(Clone, Copy, Debug)]
 pub struct Ticks {
-    /// Half of the single calls take no more.
+    /// The ticks that half of the single calls do not exceed.
     pub single_median: u64,
-    /// The cheapest single call.
+    /// The ticks of the cheapest single call.
     pub single_min: u64,
-    /// Half of the batches take no more for each call.
+    /// The ticks per call that half of the batches do not exceed.
     pub batch_median: f64,
-    /// The cheapest batch, for each call.
+    /// The ticks per call of the cheapest batch.
     pub batch_min: f64,
 }
 
-/// Measures `codes` in turns, so that all of them meet the same machine.
+/// Measures `codes` by turns, so that all run under the same conditions.
 pub fn measure(codes: &[Code]) -> Vec<Ticks> {
     let mut singles = vec![Vec::with_capacity(SINGLES); codes.len()];
     let mut batches = vec![Vec::with_capacity(BATCHES); codes.len()];
@@ -62,7 +62,7 @@ pub fn measure(codes: &[Code]) -> Vec<Ticks> {
         .collect()
 }
 
-/// Ticks of `count` calls.
+/// Measures the ticks of `count` calls.
 fn time(code: Code, count: u64) -> u64 {
     match code {
         Code::C(function) => between(|| (0..count).for_each(|_| _ = black_box(black_box(function)()))),
@@ -75,35 +75,35 @@ fn time(code: Code, count: u64) -> u64 {
     }
 }
 
-/// Ticks that `work` takes.
+/// Measures the ticks of `work`.
 fn between(work: impl FnOnce()) -> u64 {
     let start = fenced();
     work();
     fenced() - start
 }
 
-/// Waits until all that came before is done.
+/// Waits until all earlier instructions have completed.
 #[inline(always)]
 pub fn fence() {
     // SAFETY: every x86-64 processor has the instruction.
     unsafe { _mm_lfence() };
 }
 
-/// The clock, read when everything before is done.
+/// Reads the clock after everything before has completed.
 #[inline(always)]
 pub fn fenced() -> u64 {
     fence();
     plain()
 }
 
-/// The clock, read as it comes.
+/// Reads the clock, without ordering.
 #[inline(always)]
 pub fn plain() -> u64 {
     // SAFETY: as above, and Linux lets processes use it.
     unsafe { _rdtsc() }
 }
 
-/// The entry of a loaded module, to be called without the loader.
+/// Returns the entry of a loaded module, for calls without the loader.
 pub fn entry(address: u64) -> Code {
     let pointer: *const () = std::ptr::with_exposed_provenance(address as usize);
     // SAFETY: the address is the entry of a module that the loader validated and placed and that stays loaded.

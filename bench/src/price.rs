@@ -1,4 +1,4 @@
-//! What safety costs: an empty call in each domain, in instructions and in ticks.
+//! The cost of safety: an empty call in each domain, in instructions and in ticks.
 
 use std::error::Error;
 
@@ -13,10 +13,11 @@ use bareflow_loader::{Domain, ModuleManager, Timing};
 
 use crate::{table, verdict};
 
-/// At most so many instructions: the kernel domain's over a bare call, the user domain's there and back.
+/// The bounds in instructions: for the kernel domain, those in addition to a bare call; for the user domain, the round
+/// trip.
 const BOUNDS: [f64; 2] = [36.0, 100.0];
 
-/// Shows the table.
+/// Prints the table.
 pub fn show(workspace: &Workspace) -> Result<(), Box<dyn Error>> {
     let bare = bare_call(workspace)?;
     let kernel = Machine { icount: true, command_line: "clock=icount".into(), ..Machine::new(KERNEL) };
@@ -40,11 +41,11 @@ pub fn show(workspace: &Workspace) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Instructions of an empty call in a kernel that contains nothing: the example of embedding.
+/// Returns the instructions of an empty call in a kernel without containment: the least kernel.
 fn bare_call(workspace: &Workspace) -> Result<u64, Box<dyn Error>> {
     let manifest = workspace.root.join("tests/modules/empty/Cargo.toml");
     let blob = build_module(&module_at(&manifest)?, &workspace.target.join("test-modules"))?;
-    // Compiled as the kernel is.
+    // With the kernel's own profile.
     let binary = Binary { profile: Binary::KERNEL.profile, ..Binary::LEAST };
     let elf = build_binary(workspace, &KernelToolchain::choose()?, &binary, Some(&blob.path))?;
     let console = Machine { icount: true, ..Machine::new(&std::fs::read(elf)?) }.run(|_| ())?.console;

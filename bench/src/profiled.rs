@@ -1,4 +1,4 @@
-//! What a profiled call costs over the clock reads it can't do without.
+//! The cost of a profiled call, beyond the clock readings that it needs.
 
 use std::error::Error;
 use std::hint::black_box;
@@ -13,30 +13,30 @@ use bareflow_loader::{ExecuteError, ModuleManager, Timing};
 use crate::measure::{Code, entry, fence, fenced, plain};
 use crate::{table, verdict};
 
-/// How many modules are loaded.
+/// The numbers of loaded modules.
 const LOADED: [usize; 4] = [4, 16, 1000, 100_000];
 
-/// Calls in a block, and blocks of each kind, in turns.
+/// The number of calls in a block, and of blocks of each kind, by turns.
 const CALLS: u64 = 20_000;
 const BLOCKS: usize = 61;
 
-/// One in so many calls is timed where calls are sampled.
+/// The sampling interval where calls are sampled: one in this number is timed.
 const SAMPLED: NonZeroU32 = NonZeroU32::new(100).unwrap();
 
-/// How a figure is held against what it is compared with.
+/// The bound of a figure, relative to its reference.
 #[derive(Clone, Copy)]
 enum Bound {
-    /// At most so many times as much.
+    /// At most this multiple of the reference.
     Times(f64),
-    /// At most so many ticks more.
+    /// At most this many ticks more than the reference.
     More(f64),
-    /// At most so many ticks.
+    /// At most this many ticks.
     Ticks(f64),
-    /// Not at all: nothing was asked for.
+    /// No bound; the figure is only shown.
     Shown,
 }
 
-/// Shows the table.
+/// Prints the table.
 pub fn show(workspace: &Workspace) -> Result<(), Box<dyn Error>> {
     let manifest = workspace.root.join("tests/modules/empty/Cargo.toml");
     let blob = build_module(&module_at(&manifest)?, &workspace.target.join("test-modules"))?.bytes;
@@ -132,7 +132,7 @@ fn measure(fast: &Manager, precise: &Manager, name: &str) -> Result<Vec<Row>, Bo
     Ok(rows)
 }
 
-/// What a call returned.
+/// Checks and discards a call's result.
 #[inline(always)]
 fn done(result: Result<i32, ExecuteError>) {
     match result {
@@ -141,7 +141,7 @@ fn done(result: Result<i32, ExecuteError>) {
     }
 }
 
-/// Ticks that each of two things takes, blocks of both in turns.
+/// Measures the ticks of two functions, in blocks of both by turns.
 #[inline(always)]
 fn both(mut first: impl FnMut(), mut second: impl FnMut()) -> [f64; 2] {
     let (mut one, mut other) = (Vec::new(), Vec::new());
@@ -157,7 +157,7 @@ fn median(mut times: Vec<f64>) -> f64 {
     times[BLOCKS / 2]
 }
 
-/// Ticks that `work` takes, on average over a block.
+/// Measures the average ticks of `work` over a block.
 #[inline(always)]
 fn block(work: &mut impl FnMut()) -> f64 {
     let start = plain();
@@ -167,7 +167,7 @@ fn block(work: &mut impl FnMut()) -> f64 {
     (plain() - start) as f64 / CALLS as f64
 }
 
-/// The same blob under another name.
+/// Returns the blob with another module name.
 fn renamed(blob: &[u8], name: &str) -> Vec<u8> {
     let mut bytes = blob.to_vec();
     if let Some(start) = bytes.first_chunk_mut::<HEADER_SIZE>() {

@@ -1,4 +1,4 @@
-//! How large the loader is in a kernel, by what it is made of.
+//! The size of the loader in a kernel, by its parts.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -14,11 +14,11 @@ use object::{Object, ObjectSection, ObjectSymbol, SectionKind, SymbolKind};
 
 use crate::{table, verdict};
 
-/// Bytes of text the loader may take, at most.
+/// The bound for the loader's text, in bytes.
 const BOUND: u64 = 8 << 10;
 
-/// The loader's own modules on the way of a blob to its figures: parse, validate, place, register, execute
-/// and profile, unload.
+/// The loader's own modules on the path of a blob to its figures: parse, validate, place, register, execute and
+/// profile, unload.
 const WAY: [&str; 19] = [
     "raw",
     "records",
@@ -41,18 +41,18 @@ const WAY: [&str; 19] = [
     "unload",
 ];
 
-/// What of the loader is inlined into the example's functions.
+/// The label for the parts of the loader that are inlined into the example's functions.
 const INLINED: &str = "inlined into the embedding";
 
-/// What a kernel holds: bytes by section, and the text of functions by the loader's modules.
+/// The contents of a kernel: bytes by section, and the text of functions by the loader's modules.
 struct Sizes {
     sections: Vec<(String, u64)>,
     groups: BTreeMap<String, u64>,
-    /// The text of the example's own functions that use the loader: not those that boot, allocate and print.
+    /// The text of the example's own functions that use the loader, without those that boot, allocate and print.
     embedding: u64,
 }
 
-/// Shows the tables.
+/// Prints the tables.
 pub fn show(workspace: &Workspace) -> Result<(), Box<dyn Error>> {
     let toolchain = KernelToolchain::choose()?;
     let build = workspace.target.join(format!("kernel-build-{}", toolchain.name()));
@@ -131,9 +131,9 @@ impl Sizes {
     }
 }
 
-/// Which of the loader's modules a function comes from; `None` for what others wrote.
+/// Returns the loader's module that a function comes from; `None` for foreign functions.
 fn group(function: &str) -> Option<String> {
-    // A trait's method has its type first: what a platform does is not the loader's.
+    // The name of a trait's method starts with its type, since a platform's methods are not the loader's.
     let path = match function.strip_prefix('<') {
         Some(of) if of.starts_with("bareflow_loader::") => of,
         Some(_) => return None,

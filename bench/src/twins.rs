@@ -1,4 +1,4 @@
-//! The four modules against their C twins.
+//! The four modules, compared with their C twins.
 
 use std::error::Error;
 use std::fs;
@@ -13,7 +13,7 @@ use libloading::Library;
 use crate::measure::{Code, entry, measure};
 use crate::table;
 
-/// The modules, what they return, how many times as fast as gcc's they must be, and the bound on their blob in bytes.
+/// The modules with their results, the required speed relative to gcc's code, and the bound for the blob in bytes.
 const MODULES: [(&str, i32, f64, u64); 4] = [
     ("fibonacci", 6765, 1.0, 160),
     ("sum", 5050, 1.0, 160),
@@ -24,13 +24,13 @@ const MODULES: [(&str, i32, f64, u64); 4] = [
 /// The C compilers.
 const COMPILERS: [&str; 2] = ["gcc", "clang"];
 
-/// How many times as fast as gcc's the code for processors of higher levels must be: the module, from which level on.
+/// The required speed, relative to gcc's code, of the variants for higher levels: the module, and the lowest level.
 const VARIANTS: [(&str, u8, f64); 1] = [("compute", 3, 10.0)];
 
 /// Differences below this part of a tick count are the clock's.
 const RESOLUTION: f64 = 0.5;
 
-/// Shows the tables.
+/// Prints the tables.
 pub fn show(workspace: &Workspace) -> Result<(), Box<dyn Error>> {
     let mut twins = Vec::new();
     for compiler in COMPILERS {
@@ -56,7 +56,7 @@ pub fn show(workspace: &Workspace) -> Result<(), Box<dyn Error>> {
         let blob = build_module(module, &workspace.target.join("modules"))?;
         for recipe in module.recipes()?.into_iter().filter(|recipe| recipe.cpu_level <= cpu_level()) {
             let level = recipe.cpu_level;
-            // Each level's code in a blob of its own.
+            // The code of each level is packed as a blob of its own.
             let folder = workspace.target.join(format!("bench/v{level}"));
             let id = manager.load(&build_recipes(module, &[recipe], &folder)?.bytes)?;
             assert_eq!(manager.execute(id)?, expected, "{name}");
@@ -105,7 +105,7 @@ pub fn show(workspace: &Workspace) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Compiles the twins into a library; `None` when there is no such compiler.
+/// Compiles the twins into a library; `None` if there is no such compiler.
 fn compile(workspace: &Workspace, compiler: &str) -> Result<Option<Library>, Box<dyn Error>> {
     let folder = workspace.target.join("bench");
     fs::create_dir_all(&folder)?;

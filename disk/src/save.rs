@@ -2,7 +2,7 @@
 //!
 //! There is a flush after each of these steps:
 //! 1. The new file's bytes and its chain in the table are written. Nothing refers to them yet. If the folder must grow,
-//! its new cluster is cleared and then appended to the folder.
+//!    its new cluster is cleared and then appended to the folder.
 //! 2. The new file's entry is written: one sector. From here on the file exists, complete, and is the newest.
 //! 3. The entries of the module's older files are removed.
 //! 4. Their clusters are freed.

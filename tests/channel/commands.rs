@@ -1,4 +1,4 @@
-//! The commands, through the program.
+//! The commands, run as a program.
 
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::common::{assert_code, bareflow, blob, errors, text};
 use crate::fake_kernel::Bench;
 
-/// Runs a command against the bench, with its answer as JSON.
+/// Runs a command against the bench, with its response as JSON.
 fn run(bench: &Bench, words: &[&str], code: i32) -> (String, String, serde_json::Value) {
     let socket = bench.socket();
     let json = socket.with_file_name("answer.json");

@@ -1,4 +1,4 @@
-//! A kernel's end of COM2 without a kernel, and a broker in front of it.
+//! A fake kernel at the other end of the channel, and a broker in front of it.
 
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
@@ -16,31 +16,31 @@ use bareflow_protocol::control::{CONTROL_VERSION, Called, File, FileList, LoadCy
 use bareflow_protocol::{Decoder, Envelope, Message, Request, Response};
 use tempfile::TempDir;
 
-/// Bytes of the console that the fake kernel has.
+/// The size of the fake kernel's console text, in bytes.
 pub const LOG_LINE: usize = 32 << 10;
 
-/// What the fake kernel was told, for tests to look at.
+/// The requests that the fake kernel received, for tests to check.
 #[derive(Debug, Default)]
 pub struct Seen {
-    /// Marks of clients that are gone.
+    /// The marks of clients that have left.
     pub goodbyes: Vec<u32>,
-    /// How many blobs were pushed.
+    /// The number of blobs that were pushed.
     pub pushes: u32,
 }
 
-/// One side's upload.
+/// The upload of one client.
 type Upload = (u32, u32, Vec<u8>);
 
-/// A fake kernel behind a broker, with a socket of its own.
+/// A fake kernel with a broker, which has a socket of its own.
 pub struct Bench {
     folder: TempDir,
-    /// What the kernel was told.
+    /// The requests that the kernel received.
     pub seen: Arc<Mutex<Seen>>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Bench {
-    /// Starts both.
+    /// Starts the kernel and the broker.
     pub fn start() -> Bench {
         let folder = tempfile::tempdir().unwrap();
         let socket = Socket::bind(&folder.path().join("s")).unwrap();
@@ -66,7 +66,7 @@ impl Bench {
         Client::greet(Box::new(self.raw()), Path::new("test"), Duration::from_secs(20)).unwrap()
     }
 
-    /// Waits until `done` holds of what the kernel saw.
+    /// Waits until `done` returns true for the received requests.
     #[track_caller]
     pub fn wait(&self, done: impl Fn(&Seen) -> bool) {
         let start = Instant::now();
@@ -84,11 +84,11 @@ impl Bench {
     }
 }
 
-/// Answers until told to end, or nobody asks any more.
+/// Answers requests until a shutdown, or until the connection ends.
 pub fn answer_all(stream: &mut (impl Read + Write), seen: &Mutex<Seen>) {
     let mut kernel = Kernel::default();
     let welcome = || Response::Welcome { control: CONTROL_VERSION, version: "0.0.0".into(), clock: "tsc".into() };
-    // Clients wait for the kernel's first word.
+    // Clients wait for the kernel's first message.
     std::thread::sleep(Duration::from_millis(20));
     stream.write_all(&Message::Response(0, welcome()).to_frame()).unwrap();
     let (mut decoder, mut buffer) = (Decoder::new(), vec![0; 4096]);
@@ -96,7 +96,7 @@ pub fn answer_all(stream: &mut (impl Read + Write), seen: &Mutex<Seen>) {
         match stream.read(&mut buffer) {
             Ok(0) => return,
             Ok(count) => decoder.push(&buffer[..count]),
-            // Half a frame and then nothing: its rest is lost, perhaps since its length was.
+            // After half a frame and then silence, the rest is lost, perhaps because the length was damaged.
             Err(error) if error.kind() == ErrorKind::TimedOut => decoder = Decoder::new(),
             Err(_) => return,
         }

@@ -1,6 +1,5 @@
-//! The host's side of the channel: the broker with clients of every kind, the
-//! commands through the program, a serial line that loses bytes, and `watch`.
-//! The kernel is a fake, but for `serving`.
+//! The host's side of the channel: the broker with clients of every kind, the commands as a program, a serial line that
+//! loses bytes, and `watch`. The kernel is a fake, except in `serving`.
 
 mod commands;
 #[path = "../common/mod.rs"]
@@ -34,7 +33,7 @@ fn frame(number: u64, request: Request<'_>) -> Vec<u8> {
     Envelope { number, request }.to_frame()
 }
 
-/// The next answer on a raw connection; nothing when it ends.
+/// Returns the next response on a raw connection; `None` at its end.
 fn next_answer(stream: &mut UnixStream, decoder: &mut Decoder) -> Option<(u64, Response)> {
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     let mut buffer = [0; 4096];
@@ -48,7 +47,7 @@ fn next_answer(stream: &mut UnixStream, decoder: &mut Decoder) -> Option<(u64, R
         match stream.read(&mut buffer) {
             Ok(0) => return None,
             Ok(count) => decoder.push(&buffer[..count]),
-            // A connection that was cut may say so.
+            // A broken connection may report this.
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return None,
             Err(error) => panic!("{error}"),
         }
@@ -90,7 +89,7 @@ fn clients_may_use_the_same_numbers() {
         let Some((7, Response::Called(called))) = next_answer(stream, &mut decoder) else { panic!("no answer") };
         assert_eq!(called.output, input.as_bytes());
     }
-    // What leaves no room for the mark is answered as it came.
+    // A request whose number leaves no room for the mark is answered under the number it came with.
     let [stream, _] = &mut streams;
     stream.write_all(&[frame(7 | 99 << 32, call("a")), frame(u64::from(u32::MAX), call("b"))].concat()).unwrap();
     let mut decoder = Decoder::new();
@@ -122,7 +121,7 @@ fn what_is_no_request_is_answered_and_goes_no_further() {
             Some((0, Response::Refused { error })) => assert!(error.contains(expected), "{error}"),
             other => panic!("{other:?}, expected {expected}"),
         }
-        // The connection is as good as before.
+        // The connection still works as before.
         stream.write_all(&good).unwrap();
         let answers = std::iter::from_fn(|| next_answer(&mut stream, &mut decoder));
         assert!({ answers }.any(|(number, answer)| number == 1 && matches!(answer, Response::Called(_))), "{expected}");
@@ -173,7 +172,7 @@ fn a_client_that_dies_at_any_point_of_a_push_disturbs_nobody() {
         push(),
     ];
     let frames: Vec<_> = (1..).zip(requests).map(|(number, request)| frame(number, request)).collect();
-    // Another push is under way all the time.
+    // Another upload is unfinished all the time.
     let mut other = bench.client();
     assert_eq!(other.ask(upload_request).unwrap(), Response::Received { length: 0 });
     assert_eq!(other.ask(requests[2]).unwrap(), Response::Received { length: MAX_CHUNK as u32 });
@@ -209,7 +208,7 @@ fn a_client_that_never_reads_is_dropped_and_blocks_nobody() {
     let mut deaf = bench.raw();
     let mut other = bench.client();
     for number in 1..=400 {
-        // It may have been dropped already.
+        // The client may have been dropped already.
         if deaf.write_all(&frame(number, Request::Log { from: 0 })).is_err() {
             break;
         }
@@ -227,7 +226,7 @@ fn a_client_that_never_reads_is_dropped_and_blocks_nobody() {
 fn a_slow_kernel_loses_nothing() {
     let bench = Bench::start();
     let mut stream = bench.raw();
-    // The kernel sees nothing while the test holds this.
+    // The kernel can't record requests, and so answers none, while the test holds this lock.
     let seen = bench.seen.lock().unwrap();
     let writer = std::thread::spawn({
         let mut stream = stream.try_clone().unwrap();

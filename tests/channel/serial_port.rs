@@ -1,4 +1,4 @@
-//! A serial port instead of the broker's socket: bytes get lost on it.
+//! A serial port, on which bytes get lost, instead of the broker's socket.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
@@ -15,14 +15,14 @@ use crate::common::{assert_code, bareflow, errors, text};
 use crate::fake_kernel::{Seen, answer_all};
 use crate::push;
 
-/// The kernel's end of a line that damages some of what comes.
+/// The kernel's end of a line that loses some bytes.
 struct Line {
     file: File,
-    /// Every how many reads and writes a byte gets lost; never when 0.
+    /// The interval, in reads and writes, at which a byte gets lost; 0 for never.
     lossy: usize,
     reads: usize,
     writes: usize,
-    /// Bytes that got lost so far.
+    /// The number of bytes lost so far.
     lost: usize,
 }
 
@@ -34,7 +34,7 @@ impl Read for Line {
         }
         let count = self.file.read(buffer)?;
         self.reads += 1;
-        // A lost byte alone would read as the end.
+        // Losing the only byte would look like the end of the stream.
         if self.lossy > 0 && self.reads.is_multiple_of(self.lossy) && count > 1 {
             self.lost += 1;
             buffer.copy_within(1..count, 0);
@@ -59,7 +59,7 @@ impl Write for Line {
     }
 }
 
-/// A pair of terminals stands in for the cable.
+/// Returns the two ends of a pseudoterminal, which stands in for the cable.
 fn line(lossy: usize) -> (Line, PathBuf) {
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&master).unwrap();
@@ -71,7 +71,7 @@ fn line(lossy: usize) -> (Line, PathBuf) {
 #[test]
 fn commands_work_over_a_serial_port() {
     let (mut kernel, name) = line(0);
-    // Somebody holds the port open all the time, so that the kernel's end stays there.
+    // The port is held open all the time, so that the kernel's end stays connected.
     let _held = OpenOptions::new().read(true).write(true).open(&name).unwrap();
     let seen = Mutex::new(Seen::default());
     std::thread::scope(|scope| {
@@ -96,10 +96,10 @@ fn lost_bytes_hang_nothing() {
         let uploaded = upload(&mut client, &blob, &mut |_, _| ()).map_err(|error| error.to_string());
         let pushed = client.ask(push());
         let listed = client.ask(Request::Ps);
-        // So that the kernel's end ends, whatever came of the rest.
+        // The shutdown ends the kernel's side, whatever the results.
         assert!((0..5).any(|_| client.ask(Request::Shutdown).is_ok()));
         assert_eq!(uploaded, Ok(()));
-        // A push is sent once only: it is done, or its loss is reported.
+        // A push is sent only once: either it succeeds, or its loss is reported.
         match pushed {
             Ok(answer) => assert!(matches!(answer, Response::Loaded(_)), "{answer:?}"),
             Err(error) => assert!(error.to_string().contains("to `push`, sent once"), "{error}"),

@@ -1,4 +1,4 @@
-//! `serve` with the real kernel, through the program.
+//! `serve` with the real kernel, run as a program.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -9,7 +9,7 @@ use bareflow::embedded::KERNEL;
 use rustix::io::Errno;
 use tempfile::TempDir;
 
-/// A kernel that is served.
+/// A served kernel.
 pub struct Served {
     folder: TempDir,
     child: Child,
@@ -31,7 +31,7 @@ impl Served {
         command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
-    /// Ends the kernel and serves another one at the same place.
+    /// Ends the kernel and serves another one at the same socket.
     pub fn restart(&mut self) {
         self.run(&["shutdown"]);
         self.child.wait().unwrap();
@@ -51,7 +51,7 @@ impl Served {
         self.folder.path().join("s")
     }
 
-    /// Runs a command to success.
+    /// Runs a command, which must succeed.
     #[track_caller]
     pub fn run(&self, words: &[&str]) -> String {
         let output = bareflow(words.iter().copied().chain(["--socket", self.socket().to_str().unwrap()]));
@@ -59,7 +59,7 @@ impl Served {
         text(&output)
     }
 
-    /// Waits for the end, and returns its code and what was said.
+    /// Waits for the end, and returns the exit code and the error messages.
     pub fn end(self) -> (Option<i32>, String) {
         let socket = self.socket();
         let output = self.child.wait_with_output().unwrap();
@@ -71,7 +71,7 @@ impl Served {
 #[test]
 fn serves_a_kernel_until_it_is_shut_down() {
     let served = Served::start(&[]);
-    // It is just booting: whoever asks waits.
+    // The kernel is still booting, so the client waits.
     let shown = served.run(&["ps"]);
     assert!(shown.contains("\nsum        0.1.0       1  kernel  loaded "), "{shown}");
     assert!(served.run(&["call", "sum", "--repeat", "5"]).starts_with("sum 0.1.0 (load 1) returned 5050\n  5 calls"));
@@ -99,11 +99,11 @@ fn a_signal_ends_kernel_and_socket() {
     }
 }
 
-/// The process ids of a process's children.
+/// Returns the IDs of a process's children.
 fn children(parent: u32) -> Vec<String> {
     let tasks = std::fs::read_dir(format!("/proc/{parent}/task")).unwrap();
     let lists = tasks.filter_map(|task| match std::fs::read_to_string(task.unwrap().path().join("children")) {
-        // A thread that ended since then: its children are another one's now.
+        // The thread has ended since then, and its children now belong to another one.
         Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::NOENT | Errno::SRCH)) => None,
         list => Some(list.unwrap()),
     });

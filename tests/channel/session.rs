@@ -1,4 +1,4 @@
-//! The session that the README shows, carried out with the real kernel.
+//! The README's session, run with the real kernel.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -9,10 +9,10 @@ use crate::common::root;
 use crate::serving::Served;
 use crate::watching::workspace;
 
-/// What the session stands between in the README.
+/// The lines of the README before and after the session.
 const BORDERS: [&str; 2] = ["<!-- the session -->\n```text\n", "```\n<!-- its end -->\n"];
 
-/// Carries a command out and writes down what was typed and what was shown.
+/// Runs a command, and appends it and its output to `record`.
 fn run(record: &mut String, folder: &Path, socket: &Path, words: &str) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bareflow"));
     command.args(words.split(' ')).current_dir(folder).env_remove("CARGO_TARGET_DIR");
@@ -25,7 +25,7 @@ fn run(record: &mut String, folder: &Path, socket: &Path, words: &str) {
     *record += &format!("$ bareflow {words}\n{shown}");
 }
 
-/// Saves a change while `watch` looks, and writes down what it shows.
+/// Saves a change while `watch` is running, and appends its output to `record`.
 fn watch(record: &mut String, folder: &Path, socket: &Path, change: impl FnOnce(&str) -> String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bareflow"));
     command.args(["watch", "answer", "--once", "--socket"]).arg(socket);
@@ -41,7 +41,7 @@ fn watch(record: &mut String, folder: &Path, socket: &Path, change: impl FnOnce(
     *record += &format!("$ bareflow watch answer --once     # and a file of the crate is saved in an editor\n{shown}");
 }
 
-/// The text without what differs from run to run: numbers and spaces, and where the folder lies.
+/// Returns the text without what differs from run to run: numbers, runs of spaces, and the folder's path.
 fn essence(text: &str) -> String {
     let mut essence = String::new();
     let mut last = ' ';

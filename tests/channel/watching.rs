@@ -9,7 +9,7 @@ use crate::common;
 use crate::fake_kernel::Bench;
 use crate::serving::Served;
 
-/// A workspace, with one module, `answer`, if that is wanted.
+/// Makes a workspace, with a module `answer` if `with_answer` is set.
 pub fn workspace(folder: &Path, with_answer: bool) {
     common::workspace::workspace(folder);
     if !with_answer {
@@ -46,7 +46,7 @@ fn a_saved_file_is_built_and_pushed() {
     let text = fs::read_to_string(&source).unwrap();
     let json = folder.path().join("round.json");
     let (mut child, mut output) = start(&bench, folder.path(), &["--json", json.to_str().unwrap()]);
-    // What is there is built and loaded first.
+    // The present state is built and loaded first.
     assert!(next_line(&mut output).ends_with(" ms: running\n"));
     for round in 2..=4 {
         fs::write(&source, format!("{text}// round {round}\n")).unwrap();
@@ -55,7 +55,7 @@ fn a_saved_file_is_built_and_pushed() {
         assert!(parts.iter().all(|part| line.contains(part)) && line.ends_with(" ms: running\n"), "{line}");
         bench.wait(|seen| seen.pushes == round);
     }
-    // A version of its own goes into the lock file first.
+    // A changed version is first entered into the lock file.
     let manifest = source.with_file_name("../Cargo.toml");
     let changed = fs::read_to_string(&manifest).unwrap().replace("0.1.0", "0.2.0");
     fs::write(&manifest, changed).unwrap();
@@ -63,7 +63,7 @@ fn a_saved_file_is_built_and_pushed() {
     let round: serde_json::Value = serde_json::from_slice(&fs::read(json).unwrap()).unwrap();
     assert!(round["compile_ms"].as_f64().unwrap() > 0.0 && round["error"].is_null(), "{round}");
     assert_eq!((&round["schema"], &round["generation"]), (&1.into(), &6.into()));
-    // It settled: nothing was pushed but what was saved.
+    // Nothing was pushed without a save.
     assert_eq!(bench.seen.lock().unwrap().pushes, 5);
     bench.end();
     assert_eq!(next_line(&mut output), "the kernel is gone; waiting for the next one\n");

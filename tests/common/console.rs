@@ -1,6 +1,6 @@
-//! The console's text as the C system had it, and how a run is held to it.
+//! The console's text as the C system had it, and the comparison of a run with it.
 
-/// Lines of a run without further modules, figures and addresses as `..`.
+/// The text of a run without further modules, with `..` for figures and addresses.
 const EXPECTED: &str = "\
 ========================================
   DYNAMIC MODULE SYSTEM - LLVM AOT
@@ -38,7 +38,7 @@ Total modules loaded: 4
 Total calls:          13
 ";
 
-/// The seven lines that each module's statistics open with.
+/// The seven lines at the start of each module's statistics.
 const SEVEN: [&str; 7] = [
     "  Code address:  0x",
     "  Code size:     ",
@@ -49,7 +49,7 @@ const SEVEN: [&str; 7] = [
     "  Max cycles:    ",
 ];
 
-/// Fails unless `text` is what a run without further modules shows.
+/// Fails unless `text` is the console's text of a run without further modules.
 #[track_caller]
 pub fn assert_console(text: &str) {
     let mut shown = text.lines();

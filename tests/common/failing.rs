@@ -1,15 +1,15 @@
-//! An allocator that fails when a test says so: tests of memory that runs out take this file in, each as a module.
+//! An allocator that fails on a test's request. Each test of memory that runs out includes this file as a module.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-/// The system's allocator, some of whose allocations fail.
+/// The system's allocator, with failures on request.
 pub struct Failing;
 
 thread_local! {
-    /// How many more allocations of this thread succeed before one fails; nothing where all do.
+    /// The number of this thread's allocations that succeed before one fails; `None` if all succeed.
     pub static LEFT: Cell<Option<u64>> = const { Cell::new(None) };
-    /// Bytes that this thread has allocated and not given back, while it counts.
+    /// The number of bytes that this thread has allocated and not freed.
     pub static BYTES: Cell<i64> = const { Cell::new(0) };
 }
 
@@ -17,7 +17,7 @@ thread_local! {
 static ALLOCATOR: Failing = Failing;
 
 impl Failing {
-    /// Counts an allocation; false where it is the one that fails.
+    /// Counts an allocation. Returns false if it is the one to fail.
     fn may(&self) -> bool {
         match LEFT.get() {
             Some(0) => {
@@ -33,8 +33,8 @@ impl Failing {
     }
 }
 
-// SAFETY: all memory is the system allocator's, which gets what it gave out with the layout that was asked for;
-// where nothing is asked of it, null is returned, which says that there is no memory.
+// SAFETY: all memory is the system allocator's, which gets back what it returned, with the same layout. A null pointer
+// is returned without calling it, which reports that there is no memory.
 unsafe impl GlobalAlloc for Failing {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if !self.may() {

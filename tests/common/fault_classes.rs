@@ -1,24 +1,25 @@
-//! What is expected of each class of faults, in ring 0 and in ring 3. The
-//! module `tests/modules/faults` commits them; its own test holds the two together.
+//! The expected outcomes of all classes of faults, in ring 0 and in ring 3.
+//!
+//! The module `tests/modules/faults` causes the faults; its own test checks that both lists agree.
 
 use Expect::{Fault, FaultAny, FaultOr, NeedsNmi, NotHere, Result};
 
 /// A class of faults.
 #[derive(Clone, Copy, Debug)]
 pub struct Class {
-    /// The module's input that commits it.
+    /// The module's input that causes the fault.
     pub name: &'static str,
-    /// What it does.
+    /// The description of the code.
     pub what: &'static str,
-    /// Whose list it is from: "BareFlow", "Hubris" (`test_fault_*`), "LKDTM", joined by ", ".
+    /// The lists that contain the class: "BareFlow", "Hubris" (`test_fault_*`), "LKDTM", joined by ", ".
     pub source: &'static str,
-    /// What comes of it in the kernel domain.
+    /// The expected outcome in the kernel domain.
     pub kernel: Expect,
-    /// What comes of it in the user domain.
+    /// The expected outcome in the user domain.
     pub user: Expect,
 }
 
-/// What comes of a class.
+/// The expected outcome of a class.
 #[derive(Clone, Copy, Debug)]
 pub enum Expect {
     /// A fault of this kind.
@@ -29,9 +30,9 @@ pub enum Expect {
     FaultOr(&'static [&'static str], i32),
     /// No fault, and this result.
     Result(i32),
-    /// No end but by a non-maskable interrupt: interrupts are off.
+    /// No end except by a non-maskable interrupt, since interrupts are off.
     NeedsNmi,
-    /// Not to be tried in this domain, and why.
+    /// Not tried in this domain, for this reason.
     NotHere(&'static str),
 }
 
@@ -59,15 +60,15 @@ const PANIC: Expect = Fault("panic");
 const CLOBBERED: Expect = Fault("clobbered_register");
 const ARGUMENT: Expect = Fault("bad_service_argument");
 
-/// What depends on whether the processor has a feature, or the emulator knows of it.
+/// Outcomes that depend on whether the processor has a feature, or the emulator supports it.
 const OPCODE_OR_PROTECTION: Expect = FaultAny(&["invalid_opcode", "general_protection"]);
 const OPCODE_OR_LEGAL: Expect = FaultOr(&["invalid_opcode"], 0);
 const PROTECTION_OR_LEGAL: Expect = FaultOr(&["general_protection"], 0);
-/// A table of selectors at address 0, which a reset leaves; or, in ring 3, a stack that QEMU's
-/// emulator before 9.1 reads as the kernel would, which SMAP forbids.
+/// The outcome with a table of selectors at address 0, as after a reset; or, in ring 3, with a stack that QEMU's
+/// emulator before 9.1 reads with the kernel's rights, which SMAP forbids.
 const PROTECTION_OR_READ: Expect = FaultAny(&["general_protection", "page_read"]);
 
-// What ring 0 can do to the machine, whoever contains it.
+// Things that ring 0 can do to the machine, and that no kernel could contain.
 const CODE: Expect = NotHere("it would run the kernel's own code, which does what it does");
 const DATA: Expect = NotHere("it would overwrite memory of the kernel's, which ring 0 may");
 const DEVICES: Expect = NotHere("the device does what it is told, and the machine with it");
@@ -96,7 +97,7 @@ pub const CLASSES: &[Class] = classes! {
     unaligned_access L "reads and writes a misaligned word": LEGAL, LEGAL;
     vectors_then_ud2 H "faults with vector registers in use": OPCODE, OPCODE;
 
-    // Instructions there are not.
+    // Instructions that do not exist.
     ud0 B "ud0": OPCODE, OPCODE;
     ud1 B "ud1 that is no panic's": OPCODE, OPCODE;
     ud2 BHL "ud2": OPCODE, OPCODE;
@@ -168,7 +169,7 @@ pub const CLASSES: &[Class] = classes! {
     watch_context B "arms a debug register for the kernel to meet": CLOBBERED, PROTECTION;
     guard_debug_registers B "guards the debug registers": CLOBBERED, PROTECTION;
 
-    // Without end.
+    // Endless loops.
     spin_on_own_lock L "takes a lock twice": TIME, TIME;
     wait_for_event L "waits for what never comes": TIME, TIME;
     clock_loop B "calls a service for ever": TIME, TIME;
@@ -267,7 +268,7 @@ pub const CLASSES: &[Class] = classes! {
     return_elsewhere L "returns to its own code, but not to its caller": LEGAL, LEGAL;
     corrupt_list L "unlinks a list's element that points to the kernel": WRITE, WRITE;
 
-    // Returns with something changed. In ring 3 all that is the module's own.
+    // Returns with changed state. In ring 3, all of that is the module's own.
     clobber_rbx B "returns with rbx changed": CLOBBERED, LEGAL;
     clobber_rbp B "returns with rbp changed": CLOBBERED, LEGAL;
     clobber_r12 B "returns with r12 changed": CLOBBERED, LEGAL;
@@ -442,7 +443,7 @@ pub const CLASSES: &[Class] = classes! {
     call_without_room B "calls a module without room for output": LEGAL, LEGAL;
     call_loop B "asks for calls for ever": TIME, TIME;
 
-    // The same harm by other instructions.
+    // The same damage by other instructions.
     copy_up B "copies upwards beyond its stack": WRITE, WRITE;
     fill_up B "fills memory upwards beyond its stack": WRITE, WRITE;
     fill_down B "fills memory downwards beyond its stack": OVERFLOW, OVERFLOW;

@@ -1,4 +1,4 @@
-//! What the integration tests share: the program, and the blobs only tests need.
+//! Shared parts of the integration tests: the program, and the blobs that only tests need.
 
 #![allow(dead_code, reason = "each test file uses a part of this")]
 
@@ -16,17 +16,17 @@ use std::sync::OnceLock;
 use bareflow_builder::build_module;
 use bareflow_builder::discover::module_at;
 
-/// The repository's root.
+/// Returns the repository's root.
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Where the packed blobs of `modules/` lie.
+/// Returns the path of a blob of `modules/`.
 pub fn blob(name: &str) -> PathBuf {
     target().join("modules").join(name).with_extension("mod")
 }
 
-/// The blob of a module below `tests/modules`, packed once.
+/// Returns the path of the blob of a module below `tests/modules`. All of them are packed once.
 pub fn test_blob(name: &str) -> PathBuf {
     static BUILT: OnceLock<()> = OnceLock::new();
     BUILT.get_or_init(|| {
@@ -65,23 +65,23 @@ pub fn bareflow<Argument: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<I
     command.args(arguments).current_dir(root()).output().unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// What the program wrote to standard output.
+/// Returns the program's standard output.
 pub fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// What the program wrote to standard error.
+/// Returns the program's standard error.
 pub fn errors(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Fails, with all the program said, unless it ended with `code`.
+/// Fails, and shows the program's output, unless it ended with `code`.
 #[track_caller]
 pub fn assert_code(output: &Output, code: i32) {
     assert_eq!(output.status.code(), Some(code), "\n{}\n{}", text(output), errors(output));
 }
 
-/// Numbers without an end, the same at every run (Marsaglia's xorshift64).
+/// Returns an endless sequence of numbers, the same in every run (Marsaglia's xorshift64).
 pub fn random(mut state: u64) -> impl FnMut() -> u64 {
     move || {
         state ^= state << 13;

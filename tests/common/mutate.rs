@@ -1,4 +1,4 @@
-//! Blobs that are refused, made from one that is valid.
+//! Invalid blobs, made from a valid one.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,14 +9,14 @@ use bareflow_abi::record::DEPENDENCIES;
 
 use super::test_blob;
 
-/// Writes `bytes` to a file of that name in `folder`.
+/// Writes `bytes` to the file `name` in `folder`.
 pub fn file(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
     let path = folder.join(name);
     fs::write(&path, bytes).unwrap();
     path
 }
 
-/// A copy of `blob` whose header `change` changed, with a right checksum again.
+/// Returns a copy of `blob` with its header changed by `change`, and a correct checksum.
 pub fn with_header(blob: &[u8], change: impl FnOnce(&mut Header)) -> Vec<u8> {
     let mut bytes = blob.to_vec();
     let mut header = Header::from_bytes(bytes.first_chunk().unwrap());
@@ -27,7 +27,7 @@ pub fn with_header(blob: &[u8], change: impl FnOnce(&mut Header)) -> Vec<u8> {
     bytes
 }
 
-/// A test module under another name and version.
+/// Returns the blob of a test module with another name and version.
 pub fn renamed(module: &str, name: &str, version: (u32, u32, u32)) -> Vec<u8> {
     with_header(&fs::read(test_blob(module)).unwrap(), |header| {
         header.name = [0; 32];
@@ -36,10 +36,10 @@ pub fn renamed(module: &str, name: &str, version: (u32, u32, u32)) -> Vec<u8> {
     })
 }
 
-/// A name, the lowest version that will do, and the first that is too high.
+/// A name, the lowest version that will do, and the first one that is too high.
 pub type Needs<'name> = (&'name str, (u32, u32, u32), Option<(u32, u32, u32)>);
 
-/// A copy of `blob` whose records are nothing but this list of dependencies.
+/// Returns a copy of `blob` whose only record is the list of dependencies `needs`.
 pub fn depending(blob: &[u8], needs: &[Needs<'_>]) -> Vec<u8> {
     let mut list = Vec::new();
     for &(name, from, below) in needs {
@@ -55,7 +55,7 @@ pub fn depending(blob: &[u8], needs: &[Needs<'_>]) -> Vec<u8> {
     })
 }
 
-/// A file of each kind that must be refused, with what the message must say.
+/// Writes a file of each kind that must be refused. Returns them with the expected part of the message.
 pub fn refused_files(folder: &Path, valid: &[u8]) -> Vec<(PathBuf, &'static str)> {
     let mut flipped = valid.to_vec();
     flipped[HEADER_SIZE] ^= 0x10;

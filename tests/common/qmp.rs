@@ -1,9 +1,9 @@
-//! QEMU's own channel, by which a test looks at a machine from outside.
+//! QEMU's own control channel, by which a test examines a machine from outside.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 
-/// Sends a command over QMP and waits for its answer.
+/// Sends a command over QMP and waits for its response.
 pub fn qmp(stream: &mut BufReader<UnixStream>, command: &str) {
     stream.get_mut().write_all(command.as_bytes()).unwrap();
     let mut line = String::new();

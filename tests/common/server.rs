@@ -1,5 +1,4 @@
-//! The server in this process: the modules run by the host's platform, and what clients
-//! would send and get goes through memory.
+//! The server in this process: the host's platform runs the modules, and messages of clients go through memory.
 
 use std::cell::{Cell, RefCell};
 use std::fmt::{self, Write};
@@ -14,11 +13,11 @@ use bareflow_protocol::{Decoder, Message, Request, Response};
 use bareflow_server::{Server, ServerEnvironment};
 use bareflow_suite::fallible::ErrorText;
 
-/// What is around the server.
+/// The server's environment.
 pub struct Memory {
     start: Instant,
     sent: RefCell<Vec<u8>>,
-    /// What the console showed.
+    /// The console's text.
     pub console: RefCell<String>,
 }
 
@@ -49,7 +48,7 @@ impl ServerEnvironment for Memory {
     }
 }
 
-/// A client of a server of its own.
+/// A client with a server of its own.
 pub struct Local {
     pub server: Server<'static, HostPlatform, Memory>,
     decoder: RefCell<Decoder>,
@@ -57,7 +56,7 @@ pub struct Local {
 }
 
 impl Local {
-    /// A server without modules, that loads them like this.
+    /// Makes a server without modules that loads them with `options`.
     pub fn new(options: LoadOptions) -> Local {
         let platform = HostPlatform::new(Box::new(|_| ())).unwrap();
         let memory = Memory { start: Instant::now(), sent: RefCell::default(), console: RefCell::default() };
@@ -65,13 +64,13 @@ impl Local {
         Local { server, decoder: RefCell::default(), number: Cell::new(0) }
     }
 
-    /// Makes room for what the server will say, so that it takes no memory meanwhile.
+    /// Makes room for the server's messages, so that they need no allocation later.
     pub fn reserve(&self) {
         self.server.environment().sent.borrow_mut().reserve(1 << 20);
         self.server.environment().console.borrow_mut().reserve(1 << 20);
     }
 
-    /// All answers so far that nobody has looked at.
+    /// Returns all responses since the last call.
     pub fn answers(&self) -> Vec<(u64, Response)> {
         let mut decoder = self.decoder.borrow_mut();
         let mut sent = self.server.environment().sent.borrow_mut();
@@ -86,7 +85,7 @@ impl Local {
             .collect()
     }
 
-    /// Asks, and waits for the answer.
+    /// Sends a request, and waits for the response.
     pub fn ask(&self, request: Request<'_>) -> Response {
         let number = self.number.get() + 1;
         self.number.set(number);
@@ -102,7 +101,7 @@ impl Local {
         }
     }
 
-    /// Sends a blob and has it loaded.
+    /// Uploads a blob and pushes it.
     pub fn push<'push>(&self, blob: &[u8], change: impl FnOnce(&mut Push<'push>)) -> Response {
         self.upload(blob);
         let mut push = Push { label: "test.mod", overrides: LoadOverrides::default(), beside: false, gate: None };
@@ -110,7 +109,7 @@ impl Local {
         self.ask(Request::Push(push))
     }
 
-    /// Sends a blob.
+    /// Uploads a blob.
     pub fn upload(&self, blob: &[u8]) {
         self.ask(Request::Upload { length: blob.len() as u32, checksum: crc32c(&[blob]) });
         for (index, chunk) in blob.chunks(MAX_CHUNK).enumerate() {
@@ -118,7 +117,7 @@ impl Local {
         }
     }
 
-    /// The same, where it must be loaded.
+    /// Uploads and pushes a blob, which must succeed.
     #[track_caller]
     pub fn load(&self, blob: &[u8]) -> Loaded {
         match self.push(blob, |_| ()) {
@@ -136,14 +135,14 @@ impl Local {
         }
     }
 
-    /// Asks for what must be refused, and returns why.
+    /// Sends a request that must be refused, and returns the reason.
     #[track_caller]
     pub fn refused(&self, request: Request<'_>) -> String {
         refusal(self.ask(request))
     }
 }
 
-/// Why it was refused.
+/// Returns the reason of a refusal.
 #[track_caller]
 pub fn refusal(answer: Response) -> String {
     match answer {

@@ -1,11 +1,11 @@
-//! A workspace of its own.
+//! A workspace of its own for tests.
 
 use std::fs;
 use std::path::Path;
 
 use super::root;
 
-/// A workspace with this one's settings, whose modules use this one's `abi`.
+/// Makes a workspace with the settings of this one, whose modules use its `abi`.
 pub fn workspace(folder: &Path) {
     let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
     let table = |name: &str| {

@@ -1,11 +1,11 @@
-//! The loader in a kernel of one's own: a platform, a manager, a call.
+//! The loader in a kernel: a platform, a manager, a call.
 
 use crate::start::{PAGE, TEXT, TEXT_ALIAS, cycles, segment};
 use allocator_api2::alloc::Global;
 use bareflow_abi::{Context, EntryFn, Services};
 use bareflow_loader::*;
 
-/// Pages that `start.rs` mapped at `TEXT` and the loader's distances, and for writing at `TEXT_ALIAS`.
+/// The pages that `start.rs` maps: at `TEXT` with the loader's distances, and writable at `TEXT_ALIAS`.
 struct OneImage;
 struct Tiny;
 impl WritableImage for OneImage {
@@ -38,7 +38,7 @@ impl Platform for Tiny {
     fn clock_fenced(&self) -> u64 {
         cycles()
     }
-    // A function of its own, for the loader's size to be told.
+    // Not inlined, so that the loader's size can be told from it.
     #[inline(never)]
     fn call(&self, call: &Call<'_, OneImage>, output: &mut [u8]) -> Result<TimedCall, CallError> {
         let mut context = Context::new(&Services::NONE, call.input, output);

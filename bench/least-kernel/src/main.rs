@@ -1,5 +1,7 @@
-//! The least that a kernel can do with the loader, to measure what that takes: `start.rs` boots it, and
-//! `embedding.rs` has a platform for one image. For how to take the loader in see `examples/embed-kernel`.
+//! The smallest kernel with the loader, to measure what the loader adds: `start.rs` boots it, and `embedding.rs` has a
+//! platform for one image.
+//!
+//! `examples/embed-kernel` shows how to embed the loader in a real kernel.
 
 #![cfg_attr(target_os = "none", no_std, no_main)]
 

@@ -1,4 +1,4 @@
-//! In place of the loader: nothing, so that it can be measured what the loader takes.
+//! An empty stand-in for the loader, to measure the kernel without it.
 
 use crate::start::{TEXT_ALIAS, cycles, segment};
 

@@ -1,21 +1,21 @@
-//! Boots by PVH, maps memory, prints and ends: what every kernel has already.
+//! Boots by PVH, maps memory, prints and exits: what every kernel already has.
 
 use core::arch::{asm, global_asm};
 use core::fmt::Write;
 
 use linked_list_allocator::LockedHeap;
 
-/// Bytes of each segment's place.
+/// The size of each segment's range, in bytes.
 pub const PAGE: u64 = 2 << 20;
 
-/// Where an image's text executes. Its rodata and data lie at the loader's distances.
+/// The address where an image's text executes. Its rodata and data lie at the loader's distances from there.
 #[cfg_attr(feature = "without-loader", expect(dead_code, reason = "no image is placed"))]
 pub const TEXT: u64 = 1 << 30;
 
-/// Where the three segments are written, one after the other.
+/// The address where the three segments are writable, one after the other.
 pub const TEXT_ALIAS: u64 = 4 << 20;
 
-/// The heap, of one page.
+/// The address of the heap, which is one page.
 const HEAP: u64 = 16 << 20;
 
 #[global_allocator]
@@ -32,7 +32,7 @@ global_asm!(
     ".code32",
     ".global start",
     "start: cld",
-    // 1 GiB as it is, in pages of 2 MiB; then text, rodata and data with their own permissions.
+    // Identity-maps 1 GiB in pages of 2 MiB; then maps text, rodata and data with their own permissions.
     "mov eax, 0x83",
     "mov edi, offset low",
     "mov ecx, 512",
@@ -54,7 +54,7 @@ global_asm!(
     "mov [middle + 16], eax",
     "mov eax, offset middle + 3",
     "mov [root], eax",
-    // PAE and SSE, long mode and no-execute, paging and write protection.
+    // Enables PAE and SSE, long mode and no-execute, paging and write protection.
     "mov eax, 0x620",
     "mov cr4, eax",
     "mov eax, offset root",
@@ -106,13 +106,13 @@ extern "C" fn main() -> ! {
     leave(if result.is_some_and(|(result, _)| result == 5050) { 0x10 } else { 0x11 })
 }
 
-/// The memory of one segment, to be written.
+/// Returns the writable memory of one segment.
 pub fn segment(address: u64) -> &'static mut [u8] {
     // SAFETY: the page is mapped writable, and only the one image is ever placed.
     unsafe { core::slice::from_raw_parts_mut(address as *mut u8, PAGE as usize) }
 }
 
-/// The processor's cycle counter.
+/// Reads the processor's cycle counter.
 pub fn cycles() -> u64 {
     // SAFETY: every x86-64 processor has the instruction.
     unsafe { core::arch::x86_64::_rdtsc() }

@@ -1,5 +1,5 @@
-//! `native-gallery NAME FILE COUNT`: calls a function of the gallery with the file's bytes, and prints the result, the
-//! least and the median number of the clock's ticks that a call took.
+//! `native-gallery NAME FILE COUNT`: calls a function of the gallery with the file's bytes, and prints the result, and
+//! the least and the median number of clock ticks of a call.
 
 use std::arch::x86_64::{_mm_lfence, _rdtsc};
 use std::error::Error;
@@ -7,10 +7,10 @@ use std::hint::black_box;
 
 use bareflow_abi::{Context, Services};
 
-/// A function as a module has it.
+/// A module's function.
 type Run = fn(&mut Context<'_>) -> i32;
 
-/// All of them, by the names of their modules.
+/// All functions, by the names of their modules.
 const ALL: [(&str, Run); 12] = [
     ("gallery-blake3", gallery_blake3::run),
     ("gallery-chacha20poly1305", gallery_chacha20poly1305::run),
@@ -26,7 +26,7 @@ const ALL: [(&str, Run); 12] = [
     ("gallery-wasmi", gallery_wasmi::run),
 ];
 
-/// Bytes of output there is room for: as many as the loader gives.
+/// The room for output, in bytes: as much as the loader gives.
 const OUTPUT: usize = 256 << 10;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -49,7 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The clock, read when everything before is done.
+/// Reads the clock after everything before has completed.
 fn clock() -> u64 {
     // SAFETY: every x86-64 processor has the instructions, and Linux lets processes use them.
     unsafe {

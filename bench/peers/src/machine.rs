@@ -1,4 +1,4 @@
-//! What the figures were measured on.
+//! The machine on which the figures were measured.
 
 use std::process::Command;
 use std::thread::available_parallelism;
@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use crate::measure::clock;
 
-/// How long the clock is compared with the system's.
+/// The time over which the clock is compared with the system's.
 const WINDOW: Duration = Duration::from_millis(200);
 
-/// A list of it, in Markdown.
+/// Describes the machine as a Markdown list.
 pub fn describe() -> String {
     let (start, first) = (Instant::now(), clock());
     std::thread::sleep(WINDOW);
@@ -38,7 +38,7 @@ pub fn describe() -> String {
     lines.into_iter().map(|(what, text)| format!("- {what}: {text}\n")).collect()
 }
 
-/// The smallest step between two readings.
+/// Returns the smallest step between two readings of the clock.
 fn step() -> u64 {
     (0..10_000).map(|_| clock()).scan(clock(), |last, now| Some(now - std::mem::replace(last, now))).fold(0, gcd)
 }

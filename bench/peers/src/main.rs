@@ -1,8 +1,9 @@
-//! BareFlow beside what a user could pick instead: libloading, elf_loader, wasmtime, wasmi, rbpf and C
-//! compilers, each doing the same work in this process, in one run, in turns.
+//! A comparison of BareFlow with alternatives: libloading, elf_loader, wasmtime, wasmi, rbpf and C compilers.
 //!
-//! `peers FOLDER [FILE.md]` writes `performance.md` and its plots to FOLDER, with the tables of FILE in it,
-//! and shows the document as it comes.
+//! Each does the same work in this process, in one run, by turns.
+//!
+//! `peers FOLDER [FILE.md]` writes `performance.md` and its plots to FOLDER, including the tables of FILE, and prints
+//! the document as it is produced.
 
 mod machine;
 mod measure;
@@ -53,7 +54,7 @@ fn main() -> Result<(), BoxError> {
     plot::lines(&pictures.join("sizes.svg"), "Load, call, unload against size", "bytes of constants", &series)?;
     add("![ticks against the size of the module](performance/sizes.svg)\n");
     if let Some(own) = own {
-        // Its first line names the processor, which is said above.
+        // The first line names the processor, which the document has already.
         let tables = own.split_once('\n').map_or("", |(_, tables)| tables);
         document += &format!("# BareFlow by itself\n{tables}");
     }

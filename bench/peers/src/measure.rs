@@ -1,4 +1,4 @@
-//! Clock readings around work, in turns, and the table that comes of them.
+//! Clock readings around work, by turns, and the table of the results.
 
 use std::arch::x86_64::{_mm_lfence, _rdtsc};
 use std::hint::black_box;
@@ -6,40 +6,42 @@ use std::hint::black_box;
 use comfy_table::Table;
 use comfy_table::presets::ASCII_MARKDOWN;
 
-/// Something that does the work so many times and returns what the last time gave.
+/// A function that does the work the given number of times and returns the last result.
 pub type Work<'a> = Box<dyn FnMut(u32) -> i32 + 'a>;
 
-/// One of those that are compared.
+/// One of the programs that are compared.
 pub struct Contender<'a> {
-    /// Its name in tables.
+    /// The name in tables.
     pub name: String,
     work: Work<'a>,
 }
 
-/// What was measured of one.
+/// The figures of one contender.
 #[derive(Clone, Debug)]
 pub struct Figure {
-    /// Its name.
+    /// The name in tables.
     pub name: String,
-    /// Half of the rounds took no more ticks each time.
+    /// The ticks that half of the rounds do not exceed, per call.
     pub median: f64,
-    /// The cheapest round.
+    /// The ticks of the cheapest round, per call.
     pub min: f64,
 }
 
 impl<'a> Contender<'a> {
-    /// One that does its work by `once`.
+    /// Makes a contender that does its work by `once`.
     pub fn new(name: impl Into<String>, mut once: impl FnMut() -> i32 + 'a) -> Contender<'a> {
         let work = move |count| (0..count).fold(0, |_, _| black_box(once()));
         Contender { name: name.into(), work: Box::new(work) }
     }
 }
 
-/// Measures all in turns, so that they meet the same machine: `rounds` rounds in which each does its
-/// work `count` times. The first round is not counted.
+/// Measures all contenders by turns, so that they run under the same conditions.
+///
+/// In each of `rounds` rounds, each does its work `count` times. There is one round more at the start, which does not
+/// count.
 ///
 /// # Panics
-/// When one gives another result than `expected`: it would not be the same work.
+/// When one gives another result than `expected`, and so does not do the same work.
 pub fn compare(contenders: &mut [Contender<'_>], expected: i32, rounds: usize, count: u32) -> Vec<Figure> {
     let mut ticks = vec![Vec::with_capacity(rounds); contenders.len()];
     for round in 0..=rounds {
@@ -60,7 +62,7 @@ pub fn compare(contenders: &mut [Contender<'_>], expected: i32, rounds: usize, c
     figures.collect()
 }
 
-/// The clock, read when all before is done and before anything behind begins.
+/// Reads the clock after everything before has completed, and before anything after it begins.
 pub fn clock() -> u64 {
     // SAFETY: every x86-64 processor has the instructions, and Linux lets processes use them.
     unsafe {
@@ -71,7 +73,7 @@ pub fn clock() -> u64 {
     }
 }
 
-/// A table of these, the first of which is ours.
+/// Formats a table of figures, the first of which is ours.
 pub fn table(what: &str, figures: &[Figure]) -> String {
     let mut table = titled(&[what, "ticks, median", "ticks, min", "times ours"]);
     for figure in figures {
@@ -85,19 +87,19 @@ pub fn table(what: &str, figures: &[Figure]) -> String {
     format!("{table}\n")
 }
 
-/// An empty table.
+/// Returns an empty table.
 pub fn titled(titles: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_preset(ASCII_MARKDOWN).set_header(titles);
     table
 }
 
-/// A ratio for people, to at least two digits that say something.
+/// Formats a ratio with at least two significant digits.
 pub fn ratio(ratio: f64) -> String {
     if ratio < 0.1 { format!("{ratio:.4}") } else { format!("{ratio:.2}") }
 }
 
-/// Ticks for people: a digit behind the point where that says something.
+/// Formats ticks, with a decimal where it is significant.
 pub fn ticks(ticks: f64) -> String {
     if ticks < 1000.0 { format!("{ticks:.1}") } else { format!("{ticks:.0}") }
 }

@@ -1,4 +1,4 @@
-//! BareFlow in this process, and a load by hand that does none of what it does besides.
+//! BareFlow in this process, and a manual load without any of its features.
 
 use bareflow_abi::header::{HEADER_SIZE, Header, checksum_of};
 use bareflow_abi::{Context, Services};
@@ -10,18 +10,18 @@ use bareflow_loader::{ModuleManager, Timing};
 use crate::measure::Contender;
 use crate::peers::BoxError;
 
-/// The loader in this process.
+/// The module manager of this process.
 pub type Manager = ModuleManager<HostPlatform>;
 
-/// Bytes of the page that a load by hand uses.
+/// The size of the page for the manual load, in bytes.
 const PAGE: usize = 4096;
 
-/// A manager without modules.
+/// Returns a manager without modules.
 pub fn manager() -> Result<Manager, BoxError> {
     Ok(ModuleManager::new(HostPlatform::new(Box::new(|line| println!("{line}")))?, Timing::Fast))
 }
 
-/// The blob of one of the four modules, or of the empty one of the tests.
+/// Returns the blob of one of the four modules, or of the empty module of the tests.
 pub fn blob(workspace: &Workspace, name: &str) -> Result<Vec<u8>, BoxError> {
     if let Some(module) = workspace.modules.iter().find(|module| module.name == name) {
         return Ok(build_module(module, &workspace.target.join("modules"))?.bytes);
@@ -30,7 +30,7 @@ pub fn blob(workspace: &Workspace, name: &str) -> Result<Vec<u8>, BoxError> {
     Ok(build_module(&module_at(&manifest)?, &workspace.target.join("test-modules"))?.bytes)
 }
 
-/// Load, call, unload.
+/// Loads, calls and unloads a module.
 pub fn loading<'a>(manager: &'a Manager, blob: &'a [u8]) -> Contender<'a> {
     Contender::new("BareFlow", move || {
         let id = manager.load(blob).unwrap_or_else(|error| panic!("{error}"));
@@ -40,15 +40,16 @@ pub fn loading<'a>(manager: &'a Manager, blob: &'a [u8]) -> Contender<'a> {
     })
 }
 
-/// The text is copied to a page that is writable and executable at once, and called: no checksum, no
-/// validation, no registry, no containment, no figures.
+/// Copies the text to a page that is both writable and executable, and calls it.
+///
+/// There is no checksum, no validation, no registry, no containment and no measurement.
 pub fn by_hand(blob: &[u8]) -> Result<Contender<'_>, BoxError> {
     let header = Header::from_bytes(blob.first_chunk::<HEADER_SIZE>().ok_or("no header")?);
     let text = blob.get(HEADER_SIZE..HEADER_SIZE + header.text_size as usize).ok_or("no text")?;
     if text.len() > PAGE || header.entry as usize >= text.len() {
         return Err("more text than a page, or no entry in it".into());
     }
-    // SAFETY: a fresh mapping at an address of the system's choice, which stays to the end.
+    // SAFETY: a fresh mapping at an address of the system's choice, which is never unmapped.
     let page = unsafe {
         let access = libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC;
         match libc::mmap(std::ptr::null_mut(), PAGE, access, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0) {
@@ -60,8 +61,8 @@ pub fn by_hand(blob: &[u8]) -> Result<Contender<'_>, BoxError> {
     let services = Services::new(log, clock);
     Ok(Contender::new("a load by hand: copy, call", move || {
         let mut context = Context::new(&services, &[], &mut []);
-        // SAFETY: the text fits the page, as was checked; it is a module's without constants or data, whose
-        // entry lies in it. The call's jump makes the processor fetch what was written (Intel SDM volume 3, 9.1.3).
+        // SAFETY: the text fits into the page, as was checked; it is a module's without constants or data, whose entry
+        // lies in it. The call's jump makes the processor fetch what was written (Intel SDM volume 3, 9.1.3).
         unsafe {
             page.copy_from_nonoverlapping(text.as_ptr(), text.len());
             let entry: extern "C" fn(*mut Context<'_>, u32) -> i32 = std::mem::transmute(page.add(entry));
@@ -76,7 +77,7 @@ extern "C" fn clock(_: *mut Context<'_>) -> u64 {
     0
 }
 
-/// The same blob under another name.
+/// Returns the blob with another module name.
 pub fn renamed(blob: &[u8], name: &str) -> Vec<u8> {
     changed(blob.to_vec(), |header| {
         header.name = [0; 32];
@@ -84,7 +85,7 @@ pub fn renamed(blob: &[u8], name: &str) -> Vec<u8> {
     })
 }
 
-/// The same blob with so many bytes of constants more.
+/// Returns the blob with `bytes` more bytes of constants.
 pub fn padded(blob: &[u8], bytes: usize) -> Vec<u8> {
     let header = blob.first_chunk::<HEADER_SIZE>().map(Header::from_bytes);
     let at = header.map_or(0, |header| HEADER_SIZE + (header.text_size + header.rodata_size) as usize);

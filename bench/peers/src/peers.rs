@@ -1,5 +1,5 @@
-//! What a user could pick instead: each loads a program from memory, calls it and gives it back
-//! ([`loading`]), or holds it ready and calls it ([`calling`]).
+//! The alternatives: each loads a program from memory, calls it and releases it ([`loading`]), or keeps it loaded and
+//! calls it ([`calling`]).
 
 use std::error::Error;
 use std::fs::File;
@@ -13,21 +13,22 @@ use libloading::Library;
 use crate::measure::Contender;
 use crate::programs::Program;
 
-/// What can go wrong in a benchmark.
+/// An error of a benchmark.
 pub type BoxError = Box<dyn Error>;
 
 /// The programs as C functions of one shared object.
 #[derive(Debug)]
 pub struct Twins {
-    /// The compiler.
+    /// The compiler's command.
     pub compiler: &'static str,
-    /// The shared object.
+    /// The shared object's bytes.
     pub bytes: Vec<u8>,
     library: Library,
 }
 
 impl Twins {
-    /// Compiles them at `-O2`, with so many bytes of constants beside; `None` where there is no such compiler.
+    /// Compiles the functions at `-O2`, with `constants` bytes of constants in the object; `None` if there is no such
+    /// compiler.
     pub fn compile(workspace: &Workspace, compiler: &'static str, constants: usize) -> Result<Option<Twins>, BoxError> {
         let folder = workspace.target.join("bench");
         std::fs::create_dir_all(&folder)?;
@@ -42,11 +43,11 @@ impl Twins {
             return Err(format!("{compiler}: {}", String::from_utf8_lossy(&said.stderr)).into());
         }
         let bytes = std::fs::read(&library)?;
-        // SAFETY: it was just made of functions without constructors.
+        // SAFETY: the library was just made of functions without constructors.
         Ok(Some(Twins { compiler, bytes, library: unsafe { Library::new(&library) }? }))
     }
 
-    /// A call by the pointer that `dlsym` gave.
+    /// Calls a function by the pointer from `dlsym`.
     pub fn calling(&self, program: &Program) -> Result<Contender<'_>, BoxError> {
         // SAFETY: every function there is an `int name(void)`.
         let function = unsafe { *self.library.get::<extern "C" fn() -> i32>(program.name.as_bytes())? };
@@ -54,7 +55,7 @@ impl Twins {
         Ok(Contender::new(name, move || std::hint::black_box(function)()))
     }
 
-    /// `dlopen` from memory: a memory file that is written, opened by its name and closed.
+    /// Calls `dlopen` on memory: a memory file is written, opened by its name and closed.
     pub fn loading_by_dlopen(&self, program: &Program) -> Contender<'_> {
         let name = program.name;
         Contender::new("libloading (dlopen of a memory file)", move || {
@@ -63,13 +64,13 @@ impl Twins {
         })
     }
 
-    /// The same, where the memory file is there already.
+    /// Calls `dlopen` on a memory file that already exists.
     pub fn reopening(&self, program: &Program) -> Result<Contender<'_>, BoxError> {
         let (name, file) = (program.name, memory_file(&self.bytes)?);
         Ok(Contender::new("libloading (the file is there)", move || open_and_call(&file, name)))
     }
 
-    /// `elf_loader`, from memory.
+    /// Loads the object from memory with `elf_loader`.
     pub fn loading_by_elf_loader(&self, program: &Program) -> Contender<'_> {
         let name = program.name;
         Contender::new("elf_loader", move || {
@@ -81,7 +82,7 @@ impl Twins {
     }
 }
 
-/// Opens a memory file that holds the twins, calls one of them, and closes it.
+/// Opens a memory file with the twins, calls one of them, and closes it.
 fn open_and_call(file: &File, name: &str) -> i32 {
     // SAFETY: the twins are functions without constructors, each an `int name(void)`; it is used before it is closed.
     unsafe {
@@ -92,7 +93,7 @@ fn open_and_call(file: &File, name: &str) -> i32 {
 }
 
 fn memory_file(bytes: &[u8]) -> std::io::Result<File> {
-    // SAFETY: the name is a terminated string; the descriptor is new and nobody else's.
+    // SAFETY: the name is a terminated string; the descriptor is new, and no one else has it.
     let mut file = unsafe {
         match libc::memfd_create(c"peer".as_ptr(), libc::MFD_CLOEXEC) {
             -1 => return Err(std::io::Error::last_os_error()),
@@ -103,13 +104,13 @@ fn memory_file(bytes: &[u8]) -> std::io::Result<File> {
     Ok(file)
 }
 
-/// Those that need no C compiler, loading.
+/// Returns the contenders that need no C compiler, for loading.
 pub fn loading(program: &Program) -> Result<Vec<Contender<'static>>, BoxError> {
     let wasm = program.wasm()?;
     let engine = wasmtime::Engine::default();
     let compiled = engine.precompile_module(&wasm)?;
     let wasmtime = Contender::new("wasmtime (precompiled)", move || {
-        // SAFETY: the very engine made these bytes.
+        // SAFETY: the bytes were made by this engine.
         let module = unsafe { wasmtime::Module::deserialize(&engine, &compiled) }.expect("its own bytes");
         let mut store = wasmtime::Store::new(&engine, ());
         let instance = wasmtime::Instance::new(&mut store, &module, &[]).expect("no imports");
@@ -139,7 +140,7 @@ pub fn loading(program: &Program) -> Result<Vec<Contender<'static>>, BoxError> {
     Ok(vec![wasmtime, wasmi, interpreter, jit])
 }
 
-/// Those that need no C compiler, calling what is loaded.
+/// Returns the contenders that need no C compiler, for calls of a loaded program.
 pub fn calling(program: &Program) -> Result<Vec<Contender<'static>>, BoxError> {
     let wasm = program.wasm()?;
     let wasmtime = {
@@ -158,7 +159,7 @@ pub fn calling(program: &Program) -> Result<Vec<Contender<'static>>, BoxError> {
         let run = instance.get_typed_func::<(), i32>(&store, "run")?;
         Contender::new("wasmi, typed function", move || run.call(&mut store, ()).expect("it returns"))
     };
-    // The machines borrow their program, and both stay to the end.
+    // The machines borrow their program, and both live to the end.
     let code: &'static [u8] = rbpf::assembler::assemble(program.bpf)?.leak();
     let machine = rbpf::EbpfVmNoData::new(Some(code))?;
     let interpreter =

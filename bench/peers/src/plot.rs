@@ -1,4 +1,4 @@
-//! Figures as pictures (SVG). Both scales are logarithmic where numbers span decades.
+//! Plots of the figures (SVG). Scales are logarithmic where numbers span decades.
 
 use std::path::Path;
 
@@ -7,22 +7,22 @@ use plotters::prelude::*;
 use crate::peers::BoxError;
 use crate::subjects::Group;
 
-/// Pixels of a picture.
+/// The size of a plot, in pixels.
 const SIZE: (u32, u32) = (860, 480);
 
-/// How many times as high as the highest figure a plot is: room for the legend.
+/// The ratio of a plot's top to its highest figure, which leaves room for the legend.
 const ROOM: f64 = 30.0;
 
 /// One line of a plot.
 #[derive(Clone, Debug)]
 pub struct Series {
-    /// What it is of.
+    /// The line's label.
     pub name: String,
-    /// Where it passes.
+    /// The points of the line.
     pub points: Vec<(f64, f64)>,
 }
 
-/// Draws lines.
+/// Draws a plot with lines.
 pub fn lines(file: &Path, title: &str, across: &str, series: &[Series]) -> Result<(), BoxError> {
     let points = || series.iter().flat_map(|series| &series.points);
     let (left, right) = span(points().map(|point| point.0));
@@ -56,7 +56,7 @@ pub fn lines(file: &Path, title: &str, across: &str, series: &[Series]) -> Resul
     Ok(area.present()?)
 }
 
-/// Draws groups of bars, the same contenders in each.
+/// Draws a plot with groups of bars, with the same contenders in each.
 pub fn bars(file: &Path, title: &str, groups: &[Group]) -> Result<(), BoxError> {
     let figures = || groups.iter().flat_map(|(_, figures)| figures);
     let (bottom, top) = span(figures().map(|figure| figure.median));
@@ -97,7 +97,7 @@ pub fn bars(file: &Path, title: &str, groups: &[Group]) -> Result<(), BoxError> 
     Ok(area.present()?)
 }
 
-/// The least and the largest; something that can be drawn where there is none.
+/// Returns the smallest and the largest value, or a default range if there is none.
 fn span(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
     let least = values.clone().fold(f64::INFINITY, f64::min);
     let largest = values.fold(0.0, f64::max);

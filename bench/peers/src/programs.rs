@@ -1,29 +1,29 @@
-//! The modules' work in the peers' languages: the same algorithms, loops not folded.
+//! The modules' work in the languages of the alternatives: the same algorithms, with loops that are not folded.
 
 /// One program.
 #[derive(Clone, Copy, Debug)]
 pub struct Program {
-    /// The module's name, and the C function's.
+    /// The name of the module and of the C function.
     pub name: &'static str,
-    /// What it returns.
+    /// The result.
     pub expected: i32,
     /// The function's body as WebAssembly text.
     wat: &'static str,
-    /// It as eBPF's assembler has it.
+    /// The program in eBPF assembly.
     pub bpf: &'static str,
 }
 
 impl Program {
-    /// The whole WebAssembly module, in binary.
+    /// Returns the whole WebAssembly module, in binary form.
     pub fn wasm(&self) -> wat::Result<Vec<u8>> {
         wat::parse_str(format!("(module (func (export \"run\") (result i32) {}))", self.wat))
     }
 }
 
-/// Returns at once.
+/// A program that returns at once.
 pub const EMPTY: Program = Program { name: "empty", expected: 0, wat: "i32.const 0", bpf: "mov r0, 0\nexit" };
 
-/// The four modules'.
+/// The programs of the four modules.
 pub const FOUR: [Program; 4] = [
     Program {
         name: "fibonacci",

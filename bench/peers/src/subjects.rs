@@ -1,4 +1,4 @@
-//! The subjects, one table each, and the lines that are drawn of them.
+//! The subjects of the comparison, with one table each, and their plots.
 
 use bareflow_builder::Workspace;
 
@@ -8,25 +8,25 @@ use crate::peers::{self, BoxError, Twins};
 use crate::plot::Series;
 use crate::programs::{EMPTY, FOUR, Program};
 
-/// The C compilers; one that is not here is left out.
+/// The C compilers; one that is not installed is left out.
 const COMPILERS: [&str; 2] = ["gcc", "clang"];
 
-/// What was measured of one program.
+/// The figures of one program.
 pub type Group = (String, Vec<Figure>);
 
-/// Rounds of everything.
+/// The number of rounds of each comparison.
 const ROUNDS: usize = 201;
 
-/// Numbers of loaded modules.
+/// The numbers of loaded modules.
 const LOADED: [usize; 5] = [10, 100, 1_000, 10_000, 100_000];
 
-/// Bytes of constants in the blobs whose loads are timed.
+/// The sizes of constants in the blobs whose loads are timed, in bytes.
 const SIZES: [usize; 6] = [1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20];
 
-/// Ticks that a load, a call and an unload may take.
+/// The bound for a load, a call and an unload, in ticks.
 const LOAD: f64 = 600.0;
 
-/// Load from memory, call once, unload: the work of `sum`.
+/// Compares loading from memory, one call and unloading: the work of `sum`.
 pub fn loads(workspace: &Workspace) -> Result<String, BoxError> {
     let (sum, manager) = (blob(workspace, "sum")?, manager()?);
     let program = program("sum")?;
@@ -54,7 +54,7 @@ pub fn loads(workspace: &Workspace) -> Result<String, BoxError> {
     ))
 }
 
-/// The work of the four modules, called as each is called.
+/// Compares calls that do the work of the four modules.
 pub fn work(workspace: &Workspace) -> Result<(String, Vec<Group>), BoxError> {
     let mut text = String::from("## The work of the four modules, ticks per call\n\n");
     let mut all = Vec::new();
@@ -78,7 +78,7 @@ pub fn work(workspace: &Workspace) -> Result<(String, Vec<Group>), BoxError> {
     Ok((text, all))
 }
 
-/// A call of what is loaded and does nothing.
+/// Compares calls of a loaded program that does nothing.
 pub fn calls(workspace: &Workspace) -> Result<String, BoxError> {
     let (bytes, manager) = (blob(workspace, "empty")?, manager()?);
     let id = manager.load(&bytes)?;
@@ -102,7 +102,7 @@ pub fn calls(workspace: &Workspace) -> Result<String, BoxError> {
     ))
 }
 
-/// A call and a load with ever more modules loaded.
+/// Measures a call and a load with more and more modules loaded.
 pub fn numbers(workspace: &Workspace) -> Result<(String, Vec<Series>), BoxError> {
     let (bytes, manager) = (blob(workspace, "empty")?, manager()?);
     let mut rows = titled(&[
@@ -152,7 +152,7 @@ pub fn numbers(workspace: &Workspace) -> Result<(String, Vec<Series>), BoxError>
     Ok((text, vec![handle, name, load]))
 }
 
-/// Loads of ever larger modules.
+/// Measures loads of larger and larger modules.
 pub fn sizes(workspace: &Workspace) -> Result<(String, Vec<Series>), BoxError> {
     let (bytes, manager) = (blob(workspace, "empty")?, manager()?);
     let mut rows = titled(&["bytes", "who", "ticks, median", "ticks, min", "bytes per tick", "times ours"]);
@@ -191,7 +191,7 @@ pub fn sizes(workspace: &Workspace) -> Result<(String, Vec<Series>), BoxError> {
     Ok((text, series))
 }
 
-/// The clock, read as it comes.
+/// Reads the clock, without ordering.
 fn plain() -> u64 {
     // SAFETY: every x86-64 processor has the instruction, and Linux lets processes use it.
     unsafe { std::arch::x86_64::_rdtsc() }

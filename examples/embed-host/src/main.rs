@@ -1,4 +1,4 @@
-//! `embed-host FILE.mod`: loads a module into this process, runs it, shows what it cost.
+//! `embed-host FILE.mod`: loads a module into this process, runs it, and prints its cost.
 
 use std::error::Error;
 

@@ -1,4 +1,4 @@
-//! The loader in a kernel of one's own, which has page tables and an allocator of frames.
+//! The loader in an existing kernel, which has page tables and a frame allocator.
 
 use bareflow_loader::{ModuleManager, Timing};
 use bareflow_runtime::{Direct, MappedPages};
@@ -8,7 +8,7 @@ use crate::memory::{self, MODULES};
 /// Loads two modules, calls both and unloads them. Returns their results.
 pub fn run(sum: &[u8], primes: &[u8]) -> Option<[i32; 2]> {
     let pages = MappedPages::new(memory::mapper(), memory::Frames);
-    // SAFETY: nothing else lies behind `MODULES`, and the blobs are our own.
+    // SAFETY: nothing else uses the addresses from `MODULES` on, and the blobs are our own.
     let platform = unsafe { Direct::new(pages, MODULES) };
     let manager = ModuleManager::new(platform, Timing::Precise);
     let modules = [manager.load(sum).ok()?, manager.load(primes).ok()?];

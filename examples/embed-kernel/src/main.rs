@@ -1,5 +1,5 @@
-//! Somebody else's kernel: `start.rs` boots it, `memory.rs` has its page tables
-//! and frames, and `embedding.rs` is all that taking the loader in needs.
+//! An existing kernel: `start.rs` boots it, `memory.rs` has its page tables and frames, and `embedding.rs` is all that
+//! it takes to embed the loader.
 
 #![cfg_attr(target_os = "none", no_std, no_main)]
 

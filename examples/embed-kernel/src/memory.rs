@@ -1,4 +1,4 @@
-//! Page tables, frames and a heap: what every kernel has already.
+//! Page tables, frames and a heap: what every kernel already has.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,50 +7,50 @@ use x86_64::registers::control::Cr3;
 use x86_64::structures::paging::{FrameAllocator, FrameDeallocator, OffsetPageTable, PageTable, PhysFrame, Size4KiB};
 use x86_64::{PhysAddr, VirtAddr};
 
-/// Where modules lie: 1.5 GiB of addresses that nothing else uses.
+/// The addresses for modules: 1.5 GiB that nothing else uses.
 pub const MODULES: u64 = 64 << 30;
 
-/// The heap.
+/// The address and the size of the heap.
 const HEAP: u64 = 16 << 20;
 const HEAP_BYTES: usize = 1 << 20;
 
-/// The frames that are given out.
+/// The range of frames to allocate.
 const FIRST_FRAME: u64 = 32 << 20;
 const LAST_FRAME: u64 = 64 << 20;
 
 #[global_allocator]
 static ALLOCATOR: LockedHeap = LockedHeap::empty();
 
-/// Gives the heap its memory: once, at the start.
+/// Gives the heap its memory; once, at the start.
 pub fn init() {
-    // SAFETY: `start.rs` mapped it, and nothing else lies there.
+    // SAFETY: `start.rs` mapped the memory, and nothing else uses it.
     unsafe { ALLOCATOR.lock().init(HEAP as *mut u8, HEAP_BYTES) };
 }
 
-/// The active page tables; `start.rs` mapped all physical memory where it is.
+/// Returns the active page tables. `start.rs` has identity-mapped all physical memory.
 pub fn mapper() -> OffsetPageTable<'static> {
     let root = Cr3::read().0.start_address().as_u64() as *mut PageTable;
-    // SAFETY: called once, so nobody else changes the tables.
+    // SAFETY: called once, so no one else changes the tables.
     unsafe { OffsetPageTable::new(&mut *root, VirtAddr::zero()) }
 }
 
-/// The frame to be given out next.
+/// The next frame that has never been allocated.
 static NEXT: AtomicU64 = AtomicU64::new(FIRST_FRAME);
 
-/// The last frame that came back, which has the address of the one before it in its first bytes; 0 for none.
+/// The frame that was freed last, whose first bytes contain the address of the one freed before it; 0 if there is none.
 static FREE: AtomicU64 = AtomicU64::new(0);
 
-/// The kernel's frames.
+/// The kernel's frame allocator.
 pub struct Frames;
 
-// SAFETY: each frame is given out once, and again when it has come back.
+// SAFETY: each frame is allocated once, and again only after it has been freed.
 unsafe impl FrameAllocator<Size4KiB> for Frames {
     fn allocate_frame(&mut self) -> Option<PhysFrame> {
         let free = FREE.load(Ordering::Relaxed);
         let address = if free == 0 {
             NEXT.fetch_add(0x1000, Ordering::Relaxed)
         } else {
-            // SAFETY: `deallocate_frame` wrote it there, and nobody has had the frame since.
+            // SAFETY: `deallocate_frame` wrote the address there, and the frame has not been used since.
             FREE.store(unsafe { (free as *const u64).read() }, Ordering::Relaxed);
             free
         };
@@ -61,7 +61,7 @@ unsafe impl FrameAllocator<Size4KiB> for Frames {
 impl FrameDeallocator<Size4KiB> for Frames {
     unsafe fn deallocate_frame(&mut self, frame: PhysFrame) {
         let address = frame.start_address().as_u64();
-        // SAFETY: nobody uses the frame any more, and it is mapped where it is.
+        // SAFETY: the frame is not used any more, and it is identity-mapped.
         unsafe { (address as *mut u64).write(FREE.load(Ordering::Relaxed)) };
         FREE.store(address, Ordering::Relaxed);
     }

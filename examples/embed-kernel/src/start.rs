@@ -1,9 +1,9 @@
-//! Boots by PVH, maps memory, prints and ends: what every kernel has already.
+//! Boots by PVH, maps memory, prints and exits: what every kernel already has.
 
 use core::arch::{asm, global_asm};
 use core::fmt::Write;
 
-/// The modules, as `cargo build` made them.
+/// The modules, as built by `cargo build`.
 static SUM: &[u8] = include_bytes!(concat!(env!("BAREFLOW_ARCHIVE"), "/sum.mod"));
 static PRIMES: &[u8] = include_bytes!(concat!(env!("BAREFLOW_ARCHIVE"), "/primes.mod"));
 
@@ -16,7 +16,7 @@ global_asm!(
     ".code32",
     ".global start",
     "start: cld",
-    // 1 GiB as it is, in pages of 2 MiB.
+    // Identity-maps 1 GiB in pages of 2 MiB.
     "mov eax, 0x83",
     "mov edi, offset low",
     "mov ecx, 512",
@@ -29,7 +29,7 @@ global_asm!(
     "mov [middle], eax",
     "mov eax, offset middle + 3",
     "mov [root], eax",
-    // PAE and SSE, long mode and no-execute, paging and write protection.
+    // Enables PAE and SSE, long mode and no-execute, paging and write protection.
     "mov eax, 0x620",
     "mov cr4, eax",
     "mov eax, offset root",

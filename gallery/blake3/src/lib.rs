@@ -1,4 +1,4 @@
-//! 131 bytes of the BLAKE3 hash of the input: the default 32 and more, as in the official vectors.
+//! 131 bytes of the BLAKE3 hash of the input: the default 32 and further output, as in the official vectors.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -8,7 +8,7 @@ use blake3::Hasher;
 
 bareflow_abi::module!(run);
 
-/// Writes the hash, and returns how many bytes there was room for.
+/// Writes the hash, and returns the number of bytes that there was room for.
 pub fn run(context: &mut Context<'_>) -> i32 {
     let mut hash = [0; 131];
     Hasher::new().update(context.input()).finalize_xof().fill(&mut hash);

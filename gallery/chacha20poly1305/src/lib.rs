@@ -1,4 +1,4 @@
-//! Seals messages and opens them: ChaCha20-Poly1305 of RFC 8439.
+//! Encrypts and decrypts messages: ChaCha20-Poly1305 of RFC 8439.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -13,8 +13,10 @@ use chacha20poly1305::{ChaCha20Poly1305, Error, Key, Nonce};
 
 bareflow_abi::module!(run);
 
-/// The input is `s` to seal or `o` to open, a key (32 bytes), a nonce (12), the length of the associated data
-/// (1), these, and the message. Writes the other form; returns -2 for a forgery, -1 for an input too short.
+/// Encrypts or decrypts a message.
+///
+/// The input is `s` to seal or `o` to open, a key (32 bytes), a nonce (12), the length of the associated data (1), the
+/// data, and the message. Writes the other form; returns -2 for a forgery, and -1 for an input that is too short.
 pub fn run(context: &mut Context<'_>) -> i32 {
     match transform(context.input()) {
         Some(Ok(message)) => {

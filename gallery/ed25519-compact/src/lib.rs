@@ -1,4 +1,4 @@
-//! Signs messages, and checks the signatures: Ed25519 of RFC 8032.
+//! Signs messages and verifies the signatures: Ed25519 of RFC 8032.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -8,8 +8,10 @@ use ed25519_compact::{KeyPair, Seed};
 
 bareflow_abi::module!(run);
 
-/// The input is a secret key (32 bytes) and a message. Writes the public key (32 bytes) and the signature (64).
-/// Returns 1 when the signature holds for the message and for no other, 0 when not, -1 for an input too short.
+/// Signs a message.
+///
+/// The input is a secret key (32 bytes) and the message. Writes the public key (32 bytes) and the signature (64).
+/// Returns 1 if the signature is valid for this message only, 0 if not, and -1 for an input that is too short.
 pub fn run(context: &mut Context<'_>) -> i32 {
     let Some((seed, message)) = context.input().split_first_chunk::<32>() else { return -1 };
     let keys = KeyPair::from_seed(Seed::new(*seed));

@@ -1,4 +1,4 @@
-//! Passes bytes through a channel between tasks, and counts under a mutex those that there is no room for.
+//! Passes bytes through a channel between tasks, and counts those that do not fit, under a mutex.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -15,7 +15,8 @@ bareflow_abi::module!(run);
 static BYTES: Channel<CriticalSectionRawMutex, u8, 8> = Channel::new();
 static REFUSED: Mutex<CriticalSectionRawMutex, Cell<i32>> = Mutex::new(Cell::new(0));
 
-/// Sends the input byte by byte, then receives what is there and writes it. Returns how many bytes were refused.
+/// Sends the input byte by byte, then receives and writes the bytes in the channel. Returns the number of rejected
+/// bytes.
 pub fn run(context: &mut Context<'_>) -> i32 {
     REFUSED.lock(|count| count.set(0));
     for byte in context.input() {

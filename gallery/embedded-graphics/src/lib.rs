@@ -1,4 +1,4 @@
-//! Draws a picture, with the input as text: a binary PPM file (Netpbm's P6), which `--output FILE.png` turns to PNG.
+//! Draws a picture with the input as text: a binary PPM file (Netpbm's P6), which `--output FILE.png` converts to PNG.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -13,7 +13,7 @@ use embedded_graphics::text::{Alignment, Text};
 
 bareflow_abi::module!(run);
 
-/// Writes the picture and returns the number of its bytes.
+/// Writes the picture, and returns its size in bytes.
 pub fn run(context: &mut Context<'_>) -> i32 {
     let mut picture = Framebuffer::<Rgb888, _, BigEndian, 128, 64, { buffer_size::<Rgb888>(128, 64) }>::new();
     let text = core::str::from_utf8(context.input()).unwrap_or("not UTF-8");

@@ -1,7 +1,7 @@
-//! Finds the operation that the input names among those that were collected from all over the crate, and does it.
+//! Executes the operation that the input names, among those collected from the whole crate.
 
 #![no_std]
-// What the macro writes names a section, which the compiler counts as unsafe; nothing else here is.
+// The macro's output names a section, which counts as unsafe code; there is none besides.
 #![allow(unsafe_code)]
 
 use bareflow_abi::Context;
@@ -9,7 +9,7 @@ use linkme::distributed_slice;
 
 bareflow_abi::module!(run);
 
-/// A name, and what it means.
+/// The name and the function of an operation.
 type Operation = (&'static str, fn(i32, i32) -> Option<i32>);
 
 #[distributed_slice]
@@ -24,7 +24,9 @@ static SUBTRACT: Operation = ("sub", i32::checked_sub);
 #[distributed_slice(OPERATIONS)]
 static MULTIPLY: Operation = ("mul", i32::checked_mul);
 
-/// The input is a name and two numbers. Returns what comes of it; -1 where nobody declared that or it has no result.
+/// Returns the result of an operation.
+///
+/// The input is a name and two numbers. Returns -1 if the operation is unknown or has no result.
 pub fn run(context: &mut Context<'_>) -> i32 {
     calculate(context.input()).unwrap_or(-1)
 }

@@ -1,4 +1,4 @@
-//! Decompresses an LZ4 block, compresses what was in it and decompresses it again.
+//! Decompresses an LZ4 block, compresses its contents and decompresses them again.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -10,8 +10,10 @@ use lz4_flex::block::{compress_prepend_size, decompress_size_prepended};
 
 bareflow_abi::module!(run);
 
-/// The input is a length (4 bytes, little-endian) and a block of so many bytes. Writes them and returns their
-/// number; -1 where it is no block, -2 where they differ on their way back.
+/// Writes the block's contents, and returns their size.
+///
+/// The input is the decompressed size (4 bytes, little-endian) and a block. Returns -1 if the block is invalid, and -2
+/// if the contents differ after the round trip.
 pub fn run(context: &mut Context<'_>) -> i32 {
     let Ok(plain) = decompress_size_prepended(context.input()) else { return -1 };
     match decompress_size_prepended(&compress_prepend_size(&plain)) {

@@ -1,4 +1,4 @@
-//! Inflates a gzip file, deflates what was in it and inflates it back.
+//! Inflates a gzip file, deflates its contents and inflates them again.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -11,13 +11,14 @@ use miniz_oxide::inflate::decompress_to_vec;
 
 bareflow_abi::module!(run);
 
-/// Bytes of a gzip file's header where it has no name and no comment.
+/// The size of a gzip header without name and comment, in bytes.
 const HEADER: usize = 10;
 
-/// Bytes of checksum and length behind the deflated ones.
+/// The size of the checksum and the length after the deflated data, in bytes.
 const TRAILER: usize = 8;
 
-/// Writes what is in the file and returns its length; -1 where there is none, -2 where it differs on its way back.
+/// Writes the file's contents, and returns their size; -1 if the file is invalid, and -2 if they differ after the round
+/// trip.
 pub fn run(context: &mut Context<'_>) -> i32 {
     let input = context.input();
     let deflated =

@@ -13,11 +13,13 @@ use nalgebra::DMatrix;
 
 bareflow_abi::module!(run);
 
-/// The most by which a side of an equation may differ from the other one.
+/// The largest difference between the two sides of an equation.
 const TOLERANCE: f64 = 1e-12;
 
-/// Each line of the input has an equation's factors and its right side. Writes the solution; returns 0, -1 for
-/// what is no such system, -2 where it has no single solution, and -3 where that would not hold to 1e-12.
+/// Solves a system of equations.
+///
+/// Each line of the input has an equation's coefficients and its right side. Writes the solution; returns 0, -1 for an
+/// invalid system, -2 if there is no unique solution, and -3 if it does not hold to 1e-12.
 pub fn run(context: &mut Context<'_>) -> i32 {
     let text = core::str::from_utf8(context.input()).unwrap_or_default();
     let numbers: Result<Vec<f64>, _> = text.split_whitespace().map(str::parse).collect();

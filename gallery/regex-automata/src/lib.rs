@@ -1,4 +1,4 @@
-//! Finds what matches a regular expression.
+//! Finds the matches of a regular expression.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -10,8 +10,10 @@ use regex_automata::meta::Regex;
 
 bareflow_abi::module!(run);
 
-/// The first line of the input is a regular expression. Writes each of its matches in the other lines, on a line
-/// of its own, and returns how many there are; -1 where it is no regular expression.
+/// Finds all matches in the input.
+///
+/// The first line of the input is a regular expression. Writes each of its matches in the other lines on a line of its
+/// own, and returns their number; -1 if the expression is invalid.
 pub fn run(context: &mut Context<'_>) -> i32 {
     let mut parts = context.input().splitn(2, |byte| *byte == b'\n');
     let (pattern, text) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());

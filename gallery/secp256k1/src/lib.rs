@@ -1,4 +1,4 @@
-//! Signs a message and checks the signature: Schnorr's, on the curve secp256k1 (BIP 340), by a library in C.
+//! Signs a message and verifies the signature: Schnorr signatures on the curve secp256k1 (BIP 340), by a C library.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -9,11 +9,13 @@ use secp256k1::{Keypair, Secp256k1};
 
 bareflow_abi::module!(run);
 
-/// Room for the library's context, which it would otherwise take from a heap.
+/// The room for the library's context, which it would otherwise allocate.
 const ROOM: usize = 64;
 
+/// Signs a message.
+///
 /// The input is a secret key, 32 random bytes, and a message. Writes the public key and the signature, and returns 1 if
-/// that is right and that of another message is not; -1 where the input is no such thing.
+/// it is valid for this message and not for another one; -1 if the input is invalid.
 pub fn run(context: &mut Context<'_>) -> i32 {
     sign(context).unwrap_or(-1)
 }

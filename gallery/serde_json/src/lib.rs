@@ -1,4 +1,4 @@
-//! Reads a JSON document and writes it without blanks and with its keys in order.
+//! Reads a JSON document, and writes it without white space and with sorted keys.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -12,7 +12,8 @@ use serde_json::{Value, from_slice, to_vec};
 
 bareflow_abi::module!(run);
 
-/// Returns 0; -1 where the input is no such document, and then writes why; -2 where it differs on its way back.
+/// Returns 0; -1 if the input is not a JSON document, and then writes the reason; -2 if it differs after the round
+/// trip.
 pub fn run(context: &mut Context<'_>) -> i32 {
     let document: Value = match from_slice(context.input()) {
         Ok(document) => document,

@@ -1,4 +1,4 @@
-//! The SHA-256 of the input.
+//! The SHA-256 hash of the input.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 bareflow_abi::module!(run);
 
-/// Writes the hash's 32 bytes, and returns how many there was room for.
+/// Writes the hash of 32 bytes, and returns the number of bytes that there was room for.
 pub fn run(context: &mut Context<'_>) -> i32 {
     let hash = Sha256::digest(context.input());
     context.write(&hash) as i32

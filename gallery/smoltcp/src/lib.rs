@@ -9,10 +9,10 @@ use smoltcp::wire::*;
 
 bareflow_abi::module!(run);
 
-/// Room for a frame: a header of 14 bytes, and 1500 behind it.
+/// The size of a frame: a header of 14 bytes, followed by 1500.
 const ROOM: usize = 1514;
 
-/// Writes the frame that answers the input and returns its length; -1 where there is nothing to answer.
+/// Writes the frame that answers the input, and returns its length; -1 if there is nothing to answer.
 pub fn run(context: &mut Context<'_>) -> i32 {
     let mut frame = [0; ROOM];
     let length = reply(context.input(), &mut frame);

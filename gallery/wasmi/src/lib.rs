@@ -12,8 +12,10 @@ use wasmi::{Engine, Error, Linker, Module, Store};
 
 bareflow_abi::module!(run);
 
-/// The input is a number (4 bytes, little-endian) and a WebAssembly module. Returns what its export `run` makes of
-/// the number; -1 where there is no such thing, and then writes why.
+/// Calls the export `run` of a WebAssembly module.
+///
+/// The input is a number (4 bytes, little-endian) and the module. Returns the result for the number; -1 on an error,
+/// and then writes the reason.
 pub fn run(context: &mut Context<'_>) -> i32 {
     let Some((number, program)) = context.input().split_first_chunk::<4>() else { return -1 };
     match interpret(program, i32::from_le_bytes(*number)) {

@@ -5,29 +5,30 @@
 
 bareflow_abi::module!(compute);
 
-/// Rows, and columns, of the square.
+/// The number of rows and of columns of the square.
 const SIDE: u16 = 100;
 
-/// What the products are reduced by.
+/// The modulus of the products.
 const MODULUS: u16 = 1000;
 
-/// Parts of a row, each of every fourth column: the 25 remainders of a part,
-/// 999 at the most, fit 16 bits together, so that eight lanes fill a vector.
+/// The number of parts of a row, which interleave its columns.
+///
+/// The sum of a part's 25 remainders, each at most 999, fits 16 bits, so that eight lanes fill a vector.
 const PARTS: u16 = 4;
 
-/// The sum over the square.
+/// Returns the sum over the square.
 #[must_use]
 pub fn compute() -> i32 {
     (0..SIDE * PARTS).map(|index| part_of_row(index / PARTS, index % PARTS)).sum()
 }
 
-/// The sum over one part of a row.
+/// Returns the sum over one part of a row.
 fn part_of_row(row: u16, first: u16) -> i32 {
     let columns = (0..SIDE / PARTS).map(|step| first + PARTS * step);
     i32::from(columns.map(|column| row * column % MODULUS).sum::<u16>())
 }
 
-// The largest product and the largest sum of a part fit 16 bits.
+// The largest product and the largest sum of a part must fit 16 bits.
 const _: () = assert!((SIDE - 1) as u32 * (SIDE - 1) as u32 <= u16::MAX as u32);
 const _: () = assert!((SIDE / PARTS) as u32 * (MODULUS - 1) as u32 <= u16::MAX as u32);
 

@@ -5,10 +5,10 @@
 
 bareflow_abi::module!(fibonacci);
 
-/// How many steps are taken from 0 and 1.
+/// The number of steps from 0 and 1.
 const STEPS: u32 = 20;
 
-/// The Fibonacci number after `STEPS` steps.
+/// Returns the Fibonacci number after `STEPS` steps.
 #[must_use]
 pub fn fibonacci() -> i32 {
     let (mut current, mut next) = (0, 1);

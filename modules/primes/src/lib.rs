@@ -1,24 +1,24 @@
-//! How many primes there are below 1000: 168, by trial division.
+//! The number of primes below 1000, 168, by trial division.
 
 #![no_std]
 #![forbid(unsafe_code)]
 
 bareflow_abi::module!(primes);
 
-/// Numbers below this are tried.
+/// The limit below which numbers are tested.
 const LIMIT: u16 = 1000;
 
-/// How many numbers below `LIMIT` are prime.
+/// Returns the number of primes below `LIMIT`.
 #[must_use]
 pub fn primes() -> i32 {
-    // 2 is the only even one.
+    // 2 is the only even prime.
     1 + (3..LIMIT).step_by(2).filter(|&number| is_prime(number)).map(|_| 1).sum::<i32>()
 }
 
-/// Divides an odd number by the odd ones up to its root.
+/// Whether an odd number is prime. Divides by the odd numbers up to its root.
 #[expect(clippy::manual_is_multiple_of, reason = "it looks for a divisor of 0 at every step, which costs a half")]
 fn is_prime(number: u16) -> bool {
-    // Without an upper bound: the search ends at the root, which is below 32.
+    // The range has no upper bound: the search ends at the root, which is below 32.
     let mut divisors = (3_u16..).step_by(2).take_while(|&divisor| divisor * divisor <= number);
     !divisors.any(|divisor| number % divisor == 0)
 }

@@ -5,7 +5,7 @@
 
 bareflow_abi::module!(sum);
 
-/// The sum of 1 to 100.
+/// Returns the sum of 1 to 100.
 #[must_use]
 pub fn sum() -> i32 {
     (1..=100).sum()

@@ -1,4 +1,4 @@
-//! `bios-image KERNEL IMAGE`: a disk image that a BIOS boots.
+//! `bios-image KERNEL IMAGE`: makes a disk image that a BIOS boots.
 
 use std::path::Path;
 

@@ -1,7 +1,7 @@
-//! Uses all at once what is hard to load: trait objects, a table of strings,
-//! formatting, writable statics, a large bss, floats, 128-bit division, copies
-//! and jump tables. The result has a bit for each part that was right; the
-//! output says what each part found.
+//! Uses many things at once that are hard to load: trait objects, a table of strings, formatting, writable statics, a
+//! large bss, floats, 128-bit division, copies and jump tables.
+//!
+//! The result has a bit for each part that was correct; the output has the value of each part.
 
 #![no_std]
 
@@ -43,7 +43,7 @@ static mut CALLS: u32 = 0;
 static mut SEEDED: [u32; 4] = [1, 2, 3, 4];
 static mut LARGE: [u8; 100 << 10] = [0; 100 << 10];
 
-/// Uses everything; 1023 when all of it was right.
+/// Uses everything. Returns 1023 if all of it was correct.
 pub fn all_in_one(context: &mut Context<'_>) -> i32 {
     let calls = count_call();
     let areas: f64 = SHAPES.iter().map(|shape| shape.area()).sum();
@@ -85,17 +85,17 @@ fn count_call() -> u32 {
     }
 }
 
-/// Adds one to every byte of the bss; whether it was zero, and its sum then.
+/// Adds one to every byte of the bss. Returns whether it was zero, and its new sum.
 fn use_large() -> (bool, u64) {
     let large = &raw mut LARGE;
-    // SAFETY: as above, and no other reference to it is alive.
+    // SAFETY: as above, and no other reference to it exists.
     let large = unsafe { &mut *large };
     let was_zero = large.iter().all(|&byte| byte == 0);
     large.iter_mut().for_each(|byte| *byte = byte.wrapping_add(1));
     (was_zero, large.iter().map(|&byte| u64::from(byte)).sum())
 }
 
-/// Whether initialised data came as written, and keeps what was added.
+/// Whether initialised data is as written, and keeps what is added.
 fn use_seeded(calls: u32) -> bool {
     let seeded = &raw mut SEEDED;
     // SAFETY: as above.
@@ -106,7 +106,7 @@ fn use_seeded(calls: u32) -> bool {
     right
 }
 
-/// Copies 4 KiB forwards, and overlapping in both directions; the sum of the bytes.
+/// Copies 4 KiB forwards, and overlapping in both directions. Returns the sum of the bytes.
 fn copy_page(value: u8) -> u32 {
     let source = [value; 4096];
     let mut target = [0; 4096];

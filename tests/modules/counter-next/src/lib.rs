@@ -1,5 +1,5 @@
-//! The module `counter` with other fields: it counts from the old count on, and knows
-//! which version it took over from.
+//! The module `counter` with other fields: it continues from the old count, and records the version that it took over
+//! from.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -8,11 +8,11 @@ use bareflow_abi::Context;
 use bareflow_abi::state::PreviousState;
 
 bareflow_abi::state! {
-    /// What outlives a reload.
+    /// The state that survives a reload.
     pub struct Counter {
         /// The version it took over from.
         pub from: [u32; 3] = [0; 3],
-        /// Calls so far, those of the old one included.
+        /// The number of calls, including those of the old version.
         pub count: u64 = 0,
     }
 }
@@ -28,7 +28,7 @@ pub fn count(context: &mut Context<'_>, counter: &mut Counter) -> i32 {
     i32::try_from(counter.count).unwrap_or(i32::MAX)
 }
 
-/// Goes on from the old one's count, whatever that one called it; 1 where it had none.
+/// Continues from the old version's count, under either name; returns 1 if it had none.
 pub fn migrate(old: &PreviousState<'_>, counter: &mut Counter) -> i32 {
     counter.from = old.version;
     match old.get("calls").or_else(|| old.get("number")) {

@@ -1,4 +1,4 @@
-//! The module `counter` with other fields, without a way to take over those of another version.
+//! The module `counter` with other fields, and without migration from another version.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -6,11 +6,11 @@
 use bareflow_abi::Context;
 
 bareflow_abi::state! {
-    /// What outlives a reload, if the next one has the same fields.
+    /// The state that survives a reload, if the next version has the same fields.
     pub struct Counter {
-        /// Calls so far.
+        /// The number of calls.
         pub number: u64 = 0,
-        /// The same as in another version, by name and type.
+        /// The same field as in the other version, by name and type.
         pub lengths: [u32; 4] = [0; 4],
     }
 }

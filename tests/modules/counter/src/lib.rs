@@ -1,4 +1,4 @@
-//! Counts its calls, and remembers the lengths of its last inputs. Returns the count.
+//! Counts its calls, and records the lengths of its last inputs. Returns the count.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -6,18 +6,18 @@
 use bareflow_abi::Context;
 
 bareflow_abi::state! {
-    /// What outlives a reload.
+    /// The state that survives a reload.
     pub struct Counter {
-        /// Calls so far.
+        /// The number of calls.
         pub calls: u64 = 0,
-        /// The lengths of the last inputs, the latest first.
+        /// The lengths of the last inputs, latest first.
         pub lengths: [u32; 4] = [0; 4],
     }
 }
 
 bareflow_abi::module!(count, state = Counter);
 
-/// Counts a call. Given `fault` it faults in the middle of it.
+/// Counts a call. With the input `fault`, it faults after that.
 pub fn count(context: &mut Context<'_>, counter: &mut Counter) -> i32 {
     counter.calls += 1;
     if context.input() == b"fault" {

@@ -1,4 +1,4 @@
-//! Panics before it can be called: when it is loaded, or when it is to take over a state.
+//! Panics before it can be called: when it is loaded, or when it should take over a state.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -7,16 +7,16 @@ use bareflow_abi::Context;
 use bareflow_abi::state::PreviousState;
 
 bareflow_abi::state! {
-    /// A state like no other's.
+    /// A state unlike that of any other module.
     pub struct Table {
-        /// What nobody gets to.
+        /// A field that is never read.
         pub early: u64 = 0,
     }
 }
 
 bareflow_abi::module!(work, state = Table, init = init, migrate = migrate);
 
-/// Returns 0; nobody gets here.
+/// Returns 0; never reached.
 pub fn work(_: &mut Context<'_>, _: &mut Table) -> i32 {
     0
 }

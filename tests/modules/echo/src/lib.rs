@@ -1,5 +1,6 @@
-//! Copies its input to its output and returns how many bytes that were. Logs
-//! the input where it is text, and fails with -1 if the clock goes backwards.
+//! Copies its input to its output and returns the number of bytes.
+//!
+//! It logs the input if it is text, and fails with -1 if the clock goes backwards.
 
 #![no_std]
 #![forbid(unsafe_code)]

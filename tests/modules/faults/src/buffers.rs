@@ -1,4 +1,4 @@
-//! The context's fields, overwritten.
+//! Overwritten fields of the context.
 
 use core::ptr::{null, with_exposed_provenance, with_exposed_provenance_mut};
 
@@ -35,7 +35,7 @@ fn output_non_canonical(context: &mut Context<'_>) -> i32 {
     write_to(context, NON_CANONICAL)
 }
 
-/// Its own data.
+/// Writes output to the module's own data.
 fn output_elsewhere(context: &mut Context<'_>) -> i32 {
     write_to(context, data())
 }
@@ -46,7 +46,7 @@ fn output_length_max(context: &mut Context<'_>) -> i32 {
     0
 }
 
-/// Fills all of the output, and says that it wrote nothing.
+/// Fills all of the output, and claims that nothing was written.
 fn output_unclaimed(context: &mut Context<'_>) -> i32 {
     let room = fields(context).output_capacity;
     for _ in 0..room {
@@ -83,16 +83,16 @@ extern "C" fn own_clock(_: *mut Context<'_>) -> u64 {
     0
 }
 
-/// Services of its own, which only it would call.
+/// Uses a service table of its own, which only the module itself would call.
 fn services_own(context: &mut Context<'_>) -> i32 {
     fields(context).services = core::hint::black_box(&raw const OWN);
     context.log("never seen");
     context.clock() as i32
 }
 
-/// Overwrites all of it with ones.
+/// Overwrites the whole context with ones.
 fn wiped_context(context: &mut Context<'_>) -> i32 {
-    // SAFETY: the bytes are the context's; nothing looks at it again but its owner.
+    // SAFETY: the bytes are the context's; only its owner uses it afterwards.
     unsafe { (&raw mut *fields(context)).cast::<u8>().write_bytes(0xff, size_of::<RawContext>()) };
     0
 }

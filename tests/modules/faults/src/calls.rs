@@ -1,4 +1,4 @@
-//! The service that calls other modules, with arguments no compiled module would pass on.
+//! The service that calls other modules, with arguments that no compiled module would pass.
 
 use core::ptr::{null_mut, with_exposed_provenance, with_exposed_provenance_mut};
 
@@ -25,7 +25,7 @@ classes!(
     call_loop,
 );
 
-/// Calls with arguments that `change` changed.
+/// Calls a module, with the arguments changed by `change`.
 fn call(context: &mut Context<'_>, change: impl FnOnce(&mut CallArguments<'_>)) -> i32 {
     let call = services(context).call;
     let mut output = [0; 8];
@@ -34,13 +34,13 @@ fn call(context: &mut Context<'_>, change: impl FnOnce(&mut CallArguments<'_>)) 
     verdict(call(context, &raw mut arguments))
 }
 
-/// Calls with the arguments at `address`.
+/// Calls a module, with the arguments at `address`.
 fn call_at(context: &mut Context<'_>, address: usize) -> i32 {
     let call = services(context).call;
     verdict(call(context, with_exposed_provenance_mut(address)))
 }
 
-/// Nothing is declared, so nothing else than that is right where the arguments are.
+/// Returns 0 if the status is the expected one: no dependency is declared.
 fn verdict(status: u32) -> i32 {
     if status == CallRefusal::NotDeclared as u32 { 0 } else { -1 }
 }
@@ -60,12 +60,12 @@ fn call_arguments_in_kernel(context: &mut Context<'_>) -> i32 {
     call_at(context, KERNEL_DATA)
 }
 
-/// Where the kernel could write, but the module may not.
+/// Arguments where the kernel could write, but the module may not.
 fn call_arguments_in_rodata(context: &mut Context<'_>) -> i32 {
     call_at(context, rodata())
 }
 
-/// From the last word of its stack on.
+/// Arguments that start at the last word of the stack.
 fn call_arguments_off_stack(context: &mut Context<'_>) -> i32 {
     let top = stack_bottom() + (64 << 10);
     call_at(context, top - 8)
@@ -95,30 +95,30 @@ fn call_output_in_rodata(context: &mut Context<'_>) -> i32 {
     call(context, |arguments| arguments.output = with_exposed_provenance_mut(rodata()))
 }
 
-/// Its own input, which it may only read.
+/// Output to the module's input, which it may only read.
 fn call_output_in_input(context: &mut Context<'_>) -> i32 {
     let input = fields(context).input.addr();
     call(context, |arguments| arguments.output = with_exposed_provenance_mut(input))
 }
 
-/// Where the arguments themselves are.
+/// Output to the arguments themselves.
 fn call_output_on_arguments(context: &mut Context<'_>) -> i32 {
     call(context, |arguments| arguments.output = (&raw mut *arguments).cast())
 }
 
-/// More room than it has data.
+/// Output with more room than the module has data.
 fn call_output_off_data(context: &mut Context<'_>) -> i32 {
     call(context, |arguments| {
         (arguments.output, arguments.output_capacity) = (with_exposed_provenance_mut(data()), 1 << 20);
     })
 }
 
-/// No room, at no address.
+/// No room for output, at no address.
 fn call_without_room(context: &mut Context<'_>) -> i32 {
     call(context, |arguments| (arguments.output, arguments.output_capacity) = (null_mut(), 0))
 }
 
-/// Does nothing but ask.
+/// Does nothing but call.
 fn call_loop(context: &mut Context<'_>) -> i32 {
     while context.call("sum", b"", &mut []) == Err(CallRefusal::NotDeclared) {}
     -1

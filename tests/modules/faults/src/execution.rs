@@ -1,4 +1,4 @@
-//! Execution of what is no code of the module's.
+//! Execution of memory that is not the module's code.
 
 use crate::access::{execute, jump};
 use crate::raw::{
@@ -21,7 +21,7 @@ accesses! { in context:
     execute_physical_map: execute(PHYSICAL_MAP);
     execute_other_space: execute(OTHER_SPACE);
     jump_non_canonical: jump(NON_CANONICAL);
-    /// Calls a function by a pointer of another type, which nothing forbids.
+    /// Calls a function by a pointer of another type, which is not prevented.
     call_wrong_type: call_by_wrong_type(text_of_another_type);
 }
 
@@ -32,13 +32,13 @@ fn execute_copy(copy: &mut [u8; 16]) -> i32 {
 
 /// Writes a function to the heap, and calls it.
 fn execute_in_heap(fields: &mut RawContext) -> i32 {
-    // SAFETY: the heap is this module's alone; where there is none the write faults.
+    // SAFETY: the heap is this module's only; if there is none, the write faults.
     unsafe { fields.heap.write_volatile(0xc3) };
     execute(fields.heap.addr())
 }
 
 fn call_by_wrong_type(function: extern "C" fn(u64) -> u64) -> i32 {
-    // SAFETY: it isn't one; both types pass and return values in the same registers.
+    // SAFETY: this is not a valid call; both types pass and return values in the same registers.
     let function: extern "C" fn(*const u8) = unsafe { core::mem::transmute(core::hint::black_box(function)) };
     function(core::ptr::null());
     0

@@ -24,23 +24,23 @@ instructions! { in CLASSES:
     int_18 { ".byte 0xcd, 18" }
     int_19 { ".byte 0xcd, 19" }
     int_32 { ".byte 0xcd, 32" }
-    /// The vector on which the timer's interrupts arrive that were taken back.
+    /// The vector for interrupts of the timer that were withdrawn.
     int_47 { ".byte 0xcd, 47" }
     int_128 { ".byte 0xcd, 0x80" }
     int_255 { ".byte 0xcd, 255" }
-    /// Single steps.
+    /// Single-steps.
     trap_flag { "pushfq", "or dword ptr [rsp], 0x100", "popfq", "nop" }
-    /// Single steps into the kernel.
+    /// Single-steps into the kernel.
     trap_flag_syscall { "pushfq", "or dword ptr [rsp], 0x100", "popfq", "syscall" }
-    /// Likewise, with the trap put off by one instruction, as a write to `ss` does.
+    /// Single-steps into the kernel with the trap delayed by one instruction, as after a write to `ss`.
     shadowed_syscall { "mov eax, ss", "pushfq", "or dword ptr [rsp], 0x100", "popfq", "mov ss, eax", "syscall" }
-    /// Single steps through an interrupt instruction.
+    /// Single-steps through an interrupt instruction.
     shadowed_int3 { "mov eax, ss", "pushfq", "or dword ptr [rsp], 0x100", "popfq", "mov ss, eax", "int3" }
-    /// Gives itself the right to use ports, and uses one: the serial line's status.
+    /// Gives itself access to ports, and uses one: the serial line's status.
     raise_iopl { "pushfq", "or dword ptr [rsp], 0x3000", "popfq", "mov edx, 0x3fd", "in al, dx" }
-    /// Runs for some ticks behind an instruction whose last two bytes are those of `int 32`.
+    /// Runs for some ticks after an instruction whose last two bytes are those of `int 32`.
     ticks_behind_cd20 { "mov ecx, 5000000", "mov eax, 0x20cd0000", "2: dec ecx", "jnz 2b" }
-    /// The same for other vectors: the bytes are part of a number, and the fault is what it looks like.
+    /// Faults after bytes of other vectors, which are part of a number: the fault must be reported as what it is.
     divide_behind_cd00 { "xor ecx, ecx", "xor edx, edx", "mov eax, 0x00cd1234", "div ecx" }
     wide_divide_behind_cd00 { "push 0", "xor edx, edx", "mov eax, 0x00cd1234", "idiv qword ptr [rsp]", "pop rax" }
     opcode_behind_cd06 { "mov eax, 0x06cd1234", "ud2" }
@@ -49,12 +49,12 @@ instructions! { in CLASSES:
     x87_behind_cd10 {
         "fninit", "push 0", "fldcw [rsp]", "fld1", "fldz", "fdivp", "mov eax, 0x10cd1234", "fwait", "fninit", "pop rax",
     }
-    /// A debug register that it meets itself.
+    /// Sets a debug register that the module itself triggers.
     meet_debug_register {
         "lea rcx, [rip + 2f]", "mov dr0, rcx", "mov ecx, 0x401", "mov dr7, rcx", "2: nop",
     }
-    /// The same where the kernel's own code meets it: at the context, which lies on the kernel's stack.
+    /// Sets a debug register that the kernel's code triggers: at the context, which lies on the kernel's stack.
     watch_context { "mov dr0, rdi", "mov ecx, 0xf0001", "mov dr7, rcx" }
-    /// The registers' own guard: the next access to one is an exception.
+    /// Sets the debug registers' own guard: the next access to one causes an exception.
     guard_debug_registers { "mov ecx, 0x2400", "mov dr7, rcx" }
 }

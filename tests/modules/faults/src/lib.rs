@@ -1,7 +1,7 @@
-//! Commits the fault whose name is its input, and returns 0 where that turns
-//! out to be none. What is expected of each is in `tests/common/fault_classes.rs`.
+//! Causes the fault whose name is its input, and returns 0 if it turns out to be none. The expected outcomes are in
+//! `tests/common/fault_classes.rs`.
 //!
-//! Given `good` it does nothing wrong, given `list` it writes down all names.
+//! With the input `good` it does nothing wrong, and with `list` it writes all names.
 
 #![no_std]
 
@@ -35,7 +35,7 @@ use core::arch::naked_asm;
 use bareflow_abi::Context;
 use bareflow_abi::entry::Descriptor;
 
-/// The name of a class, and what commits it.
+/// The name of a class, and the function that causes the fault.
 type Class = (&'static str, fn(&mut Context<'_>) -> i32);
 
 /// All classes.
@@ -61,17 +61,19 @@ static GROUPS: [&[Class]; 19] = [
     variants::CLASSES,
 ];
 
-/// What the input `good` returns.
+/// The result for the input `good`.
 const GOOD: i32 = 6765;
 
-/// What a name returns that no class has.
+/// The result for a name that no class has.
 const UNKNOWN: i32 = -2;
 
 /// The stack pointer below the registers that the entry saved.
 static mut FRAME: usize = 0;
 
-/// The entry. It isn't `module!`'s, since some classes end the call themselves, with
-/// registers changed that every compiled function restores: see `registers`.
+/// The module's entry.
+///
+/// It isn't `module!`'s, since some classes end the call themselves, with changes to registers that every compiled
+/// function restores: see `registers`.
 #[cfg_attr(bareflow_module, unsafe(export_name = "bareflow_entry"))]
 #[unsafe(naked)]
 pub extern "C" fn entry(context: &mut Context<'_>, reason: u32) -> i32 {
@@ -113,7 +115,7 @@ extern "C" fn run(context: &mut Context<'_>) -> i32 {
     }
 }
 
-/// Writes all names, one a line, and returns how many there are.
+/// Writes all names, one per line, and returns their number.
 fn list(context: &mut Context<'_>) -> i32 {
     classes().fold(0, |count, (name, _)| {
         context.write(name.as_bytes());

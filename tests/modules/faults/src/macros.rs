@@ -1,6 +1,6 @@
-//! Short forms for classes that all look the same.
+//! Macros for classes that look alike.
 
-/// Makes a list of classes of functions by their names.
+/// Defines a list of classes of functions by their names.
 macro_rules! classes {
     ($($name:ident),+ $(,)?) => {
         /// The classes of this file.
@@ -8,8 +8,9 @@ macro_rules! classes {
     };
 }
 
-/// Makes a class of each name that executes the instructions behind it. They leave registers
-/// that a function must preserve as they were, or else never return (`-> !`).
+/// Defines a class for each name, which executes the instructions after it.
+///
+/// They must restore the registers that a function must preserve, or never return (`-> !`).
 macro_rules! instructions {
     (in $list:ident: $($(#[$doc:meta])* $name:ident $(-> $never:tt)? { $($line:literal),+ $(,)? })+) => {
         /// The classes that are a few instructions each.
@@ -23,8 +24,8 @@ macro_rules! instructions {
         )+
     };
     (@run [] $($line:literal),+) => {{
-        // SAFETY: harm is what this module is for, and who loads it contains it; should execution
-        // go on, the compiled code finds what it relies on unchanged.
+        // SAFETY: damage is this module's purpose, and whoever loads it contains it; if execution continues, the
+        // compiled code finds what it relies on unchanged.
         unsafe { core::arch::asm!($($line),+, clobber_abi("sysv64")) };
         0
     }};
@@ -34,7 +35,7 @@ macro_rules! instructions {
     };
 }
 
-/// Makes a class of each name that is one expression; the first name is the context's in all of them.
+/// Defines a class for each name, which is one expression; the first name is the context's in all of them.
 macro_rules! accesses {
     (in $context:ident: $($(#[$doc:meta])* $name:ident: $access:expr;)+) => {
         /// The classes of this file.

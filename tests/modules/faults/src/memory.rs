@@ -1,4 +1,4 @@
-//! Reads and writes of what is not the module's.
+//! Reads and writes of memory that is not the module's.
 
 use crate::access::{read, read_upwards, rewrite, write, write_upwards};
 use crate::raw::{
@@ -33,10 +33,10 @@ accesses! { in context:
     write_other_space: write(OTHER_SPACE);
     read_user_base: read(USER_BASE);
     write_user_base: write(USER_BASE);
-    /// The first instruction of the service `log`.
+    /// Writes the first instruction of the service `log`.
     write_service_code: write(services(context).log as *const () as usize);
     write_service_table: write(fields(context).services.addr());
-    /// Writes what is there already.
+    /// Writes back the present value.
     write_input: rewrite(fields(context).input.addr());
     write_past_heap: write_upwards(fields(context).heap.addr());
     write_past_output: write_upwards(fields(context).output.addr());

@@ -5,9 +5,9 @@ instructions! { in CLASSES:
     /// The instruction of a panic, with another operand.
     ud1 { ".byte 0x0f, 0xb9, 0x40, 0x63" }
     ud2 { "ud2" }
-    /// A free place in the map of opcodes.
+    /// An unused opcode.
     undefined_opcode { ".byte 0x0f, 0x04" }
-    // What 64-bit mode did away with.
+    // Instructions that 64-bit mode removed.
     into { ".byte 0xce" }
     /// `bound eax, [rax]`; an EVEX prefix now, with a bit clear that must be set.
     bound { ".byte 0x62, 0x00, 0x00, 0x00, 0x00, 0x00" }
@@ -18,7 +18,7 @@ instructions! { in CLASSES:
     far_jump_direct { ".byte 0xea, 0, 0, 0, 0, 0x33, 0x12" }
     mov_cs { "xor eax, eax", ".byte 0x8e, 0xc8" }
     mov_cr1 { ".byte 0x0f, 0x20, 0xc8" }
-    /// A VEX prefix with a map of opcodes there is not.
+    /// A VEX prefix with an opcode map that does not exist.
     bad_vex { ".byte 0xc4, 0xe0, 0x78, 0x10, 0xc0" }
     lock_nop { ".byte 0xf0, 0x90" }
     /// `lock add eax, eax`
@@ -31,7 +31,7 @@ instructions! { in CLASSES:
     }
     /// Jumps into the middle of an instruction, which is `ud2` from there.
     hidden_ud2 { "jmp 2f + 1", "2: mov eax, 0x0b0f" }
-    // Instructions of parts of the processor that are switched off.
+    // Instructions of processor features that are disabled.
     vmcall { "mov eax, -1", ".byte 0x0f, 0x01, 0xc1" }
     vmmcall { "mov eax, -1", ".byte 0x0f, 0x01, 0xd9" }
     clgi { ".byte 0x0f, 0x01, 0xdd" }

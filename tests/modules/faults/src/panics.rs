@@ -1,4 +1,4 @@
-//! Panics, real and forged, and what one might expect to be one.
+//! Panics, real and forged, and cases that might be expected to panic.
 
 use core::arch::asm;
 use core::cell::RefCell;
@@ -70,26 +70,26 @@ fn overflow_checked(_: &mut Context<'_>) -> i32 {
     black_box(i32::MAX).checked_add(black_box(1)).expect("a sum that fits")
 }
 
-/// Adds too much. In a module as it is built that wraps.
+/// Overflows an addition, which wraps in module builds.
 fn overflow_wraps(_: &mut Context<'_>) -> i32 {
     black_box(black_box(i32::MAX) + black_box(1));
     0
 }
 
-/// Says that something is wrong, and goes on.
+/// Logs a warning, and continues.
 fn warning(context: &mut Context<'_>) -> i32 {
     context.log("WARNING: nothing is wrong");
     0
 }
 
-/// Panics with interrupts off, as far as it may switch them off.
+/// Panics with interrupts disabled, as far as it may disable them.
 fn cli_panic(_: &mut Context<'_>) -> i32 {
-    // SAFETY: who loads this module contains it.
+    // SAFETY: whoever loads this module contains it.
     unsafe { asm!("cli", options(nomem, nostack)) };
     panic!("with interrupts off")
 }
 
-/// The instruction of a panic, whose message lies in the kernel, and whose file is longer than all memory.
+/// Executes a panic's instruction, with a message in the kernel, and a file name that is longer than all memory.
 fn forged_panic(_: &mut Context<'_>) -> i32 {
     // SAFETY: the instruction never completes.
     unsafe {
@@ -105,7 +105,7 @@ fn forged_panic(_: &mut Context<'_>) -> i32 {
     }
 }
 
-/// The instruction that says that the heap is used up, of a module that never used it.
+/// Executes the instruction that reports a used-up heap, although no heap is used.
 fn forged_heap_end(_: &mut Context<'_>) -> i32 {
     // SAFETY: as above.
     unsafe { asm!("ud1 eax, dword ptr [rax + 0x68]", options(noreturn)) }

@@ -1,4 +1,4 @@
-//! Services, called with registers, flags and stacks no compiled module would have.
+//! Services, called with registers, flags and stacks that no compiled module would have.
 
 use core::arch::asm;
 use core::hint::black_box;
@@ -22,7 +22,7 @@ classes!(
     clock_null_context,
 );
 
-/// Services look at the context only as far as they need it: not at all.
+/// Services do not use the context.
 fn log_null_context(context: &mut Context<'_>) -> i32 {
     (services(context).log)(core::ptr::null_mut(), rodata_pointer(), 1);
     0
@@ -45,7 +45,7 @@ fn rodata_pointer() -> *const u8 {
 /// Logs a byte with the stack pointer at `stack`.
 fn log_with_stack(context: &mut Context<'_>, stack: usize) -> i32 {
     let log = services(context).log;
-    // SAFETY: services preserve what functions must; the stack pointer is kept in one such register.
+    // SAFETY: services preserve what functions must; the stack pointer is kept in such a register.
     unsafe {
         asm!(
             "mov r12, rsp", "mov rsp, {stack}", "call {log}", "mov rsp, r12",
@@ -57,17 +57,17 @@ fn log_with_stack(context: &mut Context<'_>, stack: usize) -> i32 {
     0
 }
 
-/// Room for the return address and one word more.
+/// Leaves room for the return address and one more word.
 fn log_at_last_words(context: &mut Context<'_>) -> i32 {
     log_with_stack(context, stack_bottom() + 16)
 }
 
-/// Room for the return address only.
+/// Leaves room for the return address only.
 fn log_at_guard(context: &mut Context<'_>) -> i32 {
     log_with_stack(context, stack_bottom() + 8)
 }
 
-/// Room for nothing.
+/// Leaves no room.
 fn log_below_guard(context: &mut Context<'_>) -> i32 {
     log_with_stack(context, stack_bottom())
 }
@@ -75,7 +75,7 @@ fn log_below_guard(context: &mut Context<'_>) -> i32 {
 /// Jumps to the service with the stack pointer at `stack`, where there is no return address.
 fn enter_log(context: &mut Context<'_>, stack: usize) -> i32 {
     let log = services(context).log;
-    // SAFETY: it never comes back; who loads this module contains it.
+    // SAFETY: it never returns; whoever loads this module contains it.
     unsafe {
         asm!(
             "mov rsp, {stack}", "jmp {log}", stack = in(reg) stack, log = in(reg) log,
@@ -98,7 +98,7 @@ macro_rules! log_with_flag {
         $(#[$doc])*
         fn $name(context: &mut Context<'_>) -> i32 {
             let log = services(context).log;
-            // SAFETY: services preserve what functions must; the flags are as they were afterwards.
+            // SAFETY: services preserve what functions must; the flags are restored afterwards.
             unsafe {
                 asm!(
                     "pushfq", "mov r12, rsp", "and rsp, -16", "pushfq", concat!("or dword ptr [rsp], ", $flag), "popfq",
@@ -119,10 +119,10 @@ log_with_flag! {
     log_with_trap = "0x100"
 }
 
-/// Calls the service's second byte. Should that return, it finds 0 on the stack to return to.
+/// Calls the service's second byte. If that returns, it finds 0 on the stack as the return address.
 fn log_past_first_byte(context: &mut Context<'_>) -> i32 {
     let log = services(context).log as *const () as usize + 1;
-    // SAFETY: what is behind the first byte is anybody's guess; who loads this module contains it.
+    // SAFETY: the code after the first byte may do anything; whoever loads this module contains it.
     unsafe {
         asm!(
             "push 0", "push 0", "call {0}", "ud2", in(reg) log,

@@ -1,4 +1,4 @@
-//! Stacks: used up, left, lost, and made of return addresses nobody called from.
+//! Stacks: used up, left, lost, and with forged return addresses.
 
 use core::arch::asm;
 use core::hint::black_box;
@@ -34,7 +34,7 @@ fn recursion(context: &mut Context<'_>) -> i32 {
     recursion(black_box(context)) + i32::from(black_box(&frame)[0])
 }
 
-/// A frame of 1 MiB, as the compiler makes it: it touches every page.
+/// Allocates a frame of 1 MiB, as the compiler does: it touches every page.
 #[inline(never)]
 fn huge_frame(_: &mut Context<'_>) -> i32 {
     let frame = [black_box(1_u8); 1 << 20];
@@ -43,7 +43,7 @@ fn huge_frame(_: &mut Context<'_>) -> i32 {
 
 /// Lowers the stack pointer by 512 KiB at once, beyond the guard page.
 fn unprobed_frame(_: &mut Context<'_>) -> i32 {
-    // SAFETY: harm is what this module is for, and who loads it contains it.
+    // SAFETY: damage is this module's purpose, and whoever loads it contains it.
     unsafe { asm!("sub rsp, 0x80000", "push 0", "add rsp, 0x80008") };
     0
 }
@@ -63,7 +63,7 @@ fn read_above_stack(_: &mut Context<'_>) -> i32 {
 
 /// Loses the stack pointer, and pushes.
 fn lose_stack(stack: usize) -> i32 {
-    // SAFETY: as above; the push faults, or writes where the class wants it.
+    // SAFETY: as above; the push faults, or writes where the class intends.
     unsafe { asm!("mov rcx, rsp", "mov rsp, {0}", "push 0", "mov rsp, rcx", in(reg) stack, out("rcx") _) };
     0
 }
@@ -72,7 +72,7 @@ fn null_stack(_: &mut Context<'_>) -> i32 {
     lose_stack(NULL)
 }
 
-/// Likewise, with a call instead of a push.
+/// Loses the stack pointer, and calls.
 fn null_stack_call(_: &mut Context<'_>) -> i32 {
     // SAFETY: as above.
     unsafe { asm!("xor esp, esp", "call 2f", "2: ud2", options(noreturn)) }
@@ -96,7 +96,7 @@ fn return_to(address: usize) -> i32 {
     unsafe { asm!("push {0}", "ret", in(reg) address, options(noreturn)) }
 }
 
-/// As a buffer would that is filled with ones beyond its end.
+/// Overwrites the return address as a buffer overflow with ones would.
 fn corrupt_return(_: &mut Context<'_>) -> i32 {
     return_to(usize::MAX)
 }
@@ -109,27 +109,27 @@ fn return_to_data(_: &mut Context<'_>) -> i32 {
     return_to(data())
 }
 
-/// Returns to where it was not called from, but in its own code, which nothing forbids.
+/// Returns to another place in its own code than the caller, which is not prevented.
 fn return_elsewhere(_: &mut Context<'_>) -> i32 {
-    // SAFETY: the stack is as it was at the second label.
+    // SAFETY: at the second label, the stack is as before.
     unsafe {
         asm!("call 2f", "ud2", "2: lea rax, [rip + 3f]", "mov [rsp], rax", "ret", "ud2", "3:", clobber_abi("sysv64"))
     };
     0
 }
 
-/// A list's element: the next one, and where this one's address is written to.
+/// A list's element: the next one, and the location to which its address is written.
 struct Element {
     next: *mut Element,
     place: *mut *mut Element,
 }
 
-/// Takes an element out of a list whose links were overwritten with an address of the kernel's.
+/// Removes an element from a list whose links were overwritten with an address of the kernel.
 fn corrupt_list(_: &mut Context<'_>) -> i32 {
     let kernel = core::ptr::with_exposed_provenance_mut(KERNEL_TEXT);
     let mut last = Element { next: core::ptr::null_mut(), place: core::ptr::null_mut() };
     let element = black_box(Element { next: &raw mut last, place: kernel });
-    // SAFETY: it isn't safe: the second place is the kernel's.
+    // SAFETY: this is not safe: the second location is the kernel's.
     unsafe {
         (*element.next).place = element.place;
         element.place.write_volatile(element.next);

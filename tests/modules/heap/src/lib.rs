@@ -1,7 +1,8 @@
-//! Uses collections of `alloc` on the module's own heap. Given `exhaust` it
-//! takes memory until there is none; given `try` it is told so and goes on.
-//! Given `leak` it keeps three blocks of a hundred bytes for ever. Given `deep` it uses 20,000 bytes of stack, and given
-//! `much` 30,000 bytes of heap at once.
+//! Uses collections of `alloc` on the module's own heap.
+//!
+//! The input `exhaust` makes it allocate until the heap is used up, and `try` makes it do so with fallible allocations.
+//! `leak` makes it leak three blocks of a hundred bytes, `deep` use 20,000 bytes of stack, and `much` use 30,000 bytes
+//! of heap at once.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -18,7 +19,7 @@ use bareflow_abi::Context;
 
 bareflow_abi::module!(heap);
 
-/// Returns how many entries a map has after a thousand insertions, all of which it checks.
+/// Returns the number of entries of a map after a thousand insertions, all of which are checked.
 pub fn heap(context: &mut Context<'_>) -> i32 {
     match context.input() {
         b"exhaust" => exhaust(),
@@ -45,7 +46,7 @@ fn leak() -> i32 {
     0
 }
 
-/// Uses a thousand bytes of stack, so many times.
+/// Uses a thousand bytes of stack, `times` times.
 #[inline(never)]
 fn deep(times: i32) -> i32 {
     let frame = black_box([1_u8; 1000]);
@@ -65,7 +66,7 @@ fn exhaust() {
     }
 }
 
-/// How many KiB there are, found out by asking politely.
+/// Returns the number of KiB that can be allocated, by fallible allocations.
 fn try_to_exhaust() -> i32 {
     let mut all: Vec<Vec<u8>> = Vec::new();
     loop {

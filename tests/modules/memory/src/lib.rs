@@ -1,5 +1,7 @@
-//! Copies, fills and compares memory of every length up to some pages, at every distance that matters, and checks
-//! each byte against what a plain loop makes of it.
+//! Copies, fills and compares memory.
+//!
+//! It does so for every length up to some pages and every relevant distance, and compares each byte with the result of
+//! a plain loop.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -11,16 +13,16 @@ use bareflow_abi::Context;
 
 bareflow_abi::module!(memory);
 
-/// Bytes that are worked on.
+/// The size of the buffers, in bytes.
 const ROOM: usize = 8192;
 
-/// Lengths behind those up to 200: around the borders at which the functions change their way.
+/// The lengths above 200, around the thresholds at which the functions switch to another method.
 const LONG: [usize; 13] = [511, 512, 1023, 1024, 1025, 2047, 2048, 2049, 2080, 3000, 4095, 4096, 4100];
 
-/// How far apart two ranges begin.
+/// The distances between the starts of two ranges.
 const DISTANCES: [usize; 12] = [0, 1, 3, 8, 15, 16, 17, 31, 33, 64, 100, 2048];
 
-/// Returns 0; where something is wrong, writes with what length, and returns by how much the ranges lay apart.
+/// Returns 0. On an error, writes the length, and returns the distance of the ranges plus 1.
 pub fn memory(context: &mut Context<'_>) -> i32 {
     for length in (0..200).chain(LONG) {
         for distance in DISTANCES {
@@ -41,7 +43,7 @@ fn pattern(index: usize) -> u8 {
     (index.wrapping_mul(0x9E37_79B1) >> 7) as u8
 }
 
-/// Moves so many bytes within one buffer; all around them stay as they are.
+/// Moves `length` bytes within one buffer; all bytes around them must stay as they are.
 fn moves(from: usize, to: usize, length: usize) -> bool {
     let mut bytes = filled();
     black_box(&mut bytes).copy_within(black_box(from..from + length), black_box(to));
@@ -60,7 +62,7 @@ fn fills(start: usize, length: usize) -> bool {
     })
 }
 
-/// Equal ranges, and such that differ in one byte: the first, the last, one in the middle.
+/// Compares equal ranges, and ranges that differ in one byte: the first, the last, or one in the middle.
 fn compares(start: usize, length: usize) -> bool {
     let one = filled();
     let mut other = filled();

@@ -9,7 +9,7 @@ use bareflow_abi::Context;
 
 bareflow_abi::module!(panics);
 
-/// Panics, by way of an index that is out of range where the input isn't empty, or as the input says.
+/// Panics, by an index out of range if the input isn't empty, or as the input says.
 pub fn panics(context: &mut Context<'_>) -> i32 {
     let table = [1, 2, 3];
     match context.input() {
@@ -29,7 +29,7 @@ fn nothing(input: &[u8]) -> Option<i32> {
     if input.is_empty() { Some(1) } else { None }
 }
 
-/// Numbers up to this one. Panics where it is 0.
+/// The numbers below a limit. Panics if the limit is 0.
 struct Numbers(usize);
 
 impl Display for Numbers {

@@ -1,6 +1,7 @@
-//! Calls the module that the first word of its input names, with the rest, and passes on its output
-//! and its result. Where it gets none, it writes why, and returns that number below -100. Behind a
-//! `*` it calls for ever.
+//! Calls the module that the first word of its input names, with the rest, and passes on its output and its result.
+//!
+//! If there is no result, it writes the reason, and returns -100 minus the refusal's number. With a `*` before the
+//! name, it calls endlessly.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -11,7 +12,7 @@ use bareflow_abi::Context;
 
 bareflow_abi::module!(relay);
 
-/// Bytes of output that are passed on.
+/// The size of the output that is passed on, in bytes.
 const ROOM: usize = 512;
 
 /// Passes the call on.
@@ -30,7 +31,7 @@ pub fn relay(context: &mut Context<'_>) -> i32 {
             called.result
         }
         Err(refused) => {
-            // What does not fit is left out.
+            // Text that does not fit is cut off.
             let _ = write!(context, "{refused}");
             -100 - refused as i32
         }

@@ -1,4 +1,4 @@
-//! Takes its time for its `init`, and ends it.
+//! Spends much time in its `init`, and then ends it.
 
 #![no_std]
 #![forbid(unsafe_code)]

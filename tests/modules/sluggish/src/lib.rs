@@ -1,4 +1,4 @@
-//! Never gets done with its `init`.
+//! Never returns from its `init`.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -12,7 +12,7 @@ pub fn init() -> i32 {
     }
 }
 
-/// Nobody comes that far.
+/// Never reached.
 pub fn sluggish() -> i32 {
     0
 }

@@ -1,5 +1,7 @@
-//! Keeps sixteen numbers in vector registers all through a call, so that whatever changes those registers
-//! meanwhile changes the result. Has a table of strings and data of its own besides, as any module may.
+//! Keeps sixteen numbers in vector registers during a whole call, so that anything that changes these registers changes
+//! the result.
+//!
+//! The module also has a table of strings and data of its own, as any module may.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -9,14 +11,14 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 bareflow_abi::module!(vectors, init = initialise);
 
-/// Steps of a call.
+/// The number of steps of a call.
 const STEPS: u32 = 20_000;
 
 static NAMES: [&str; 4] = ["sse2", "sse4.2", "avx2", "avx512"];
 static SEED: AtomicU32 = AtomicU32::new(7);
 static CALLS: [AtomicU32; 64] = [const { AtomicU32::new(0) }; 64];
 
-/// All lanes in one number.
+/// Returns all lanes combined in one number.
 #[must_use]
 pub fn vectors() -> i32 {
     CALLS[63].fetch_add(1, Ordering::Relaxed);

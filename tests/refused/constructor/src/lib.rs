@@ -1,4 +1,4 @@
-//! Has a constructor, which nothing would run.
+//! A module with a constructor, which nothing would run.
 
 #![no_std]
 

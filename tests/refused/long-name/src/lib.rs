@@ -1,4 +1,4 @@
-//! Has a name that does not fit a header.
+//! A module with a name that does not fit into a header.
 
 #![no_std]
 

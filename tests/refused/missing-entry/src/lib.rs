@@ -1,4 +1,4 @@
-//! Has no `module!` line.
+//! A module without a `module!` line.
 
 #![no_std]
 

@@ -1,4 +1,4 @@
-//! Has a symbol that only a dynamic linker could resolve.
+//! A module with a symbol that only a dynamic linker could resolve.
 
 #![no_std]
 
@@ -18,7 +18,7 @@ unsafe extern "C" {
 static TABLE: [unsafe extern "C" fn(); 1] = [chosen_at_load];
 
 fn run() -> i32 {
-    // SAFETY: it never runs: the module cannot be packed.
+    // SAFETY: it never runs, since the module can't be packed.
     unsafe { core::hint::black_box(&TABLE)[0]() };
     0
 }

@@ -1,4 +1,4 @@
-//! Has thread-local storage.
+//! A module with thread-local storage.
 
 #![no_std]
 
@@ -15,7 +15,7 @@ core::arch::global_asm!(
 
 fn run() -> i32 {
     let value: i32;
-    // SAFETY: it never runs: the module cannot be packed.
+    // SAFETY: it never runs, since the module can't be packed.
     unsafe { core::arch::asm!("mov {0:e}, dword ptr fs:[per_thread@tpoff]", out(reg) value) };
     value
 }

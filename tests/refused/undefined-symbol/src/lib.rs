@@ -1,4 +1,4 @@
-//! Calls a function that nobody defines.
+//! A module that calls an undefined function.
 
 #![no_std]
 
@@ -9,6 +9,6 @@ unsafe extern "C" {
 }
 
 fn run() -> i32 {
-    // SAFETY: it never runs: the module cannot be packed.
+    // SAFETY: it never runs, since the module can't be packed.
     unsafe { nowhere_to_be_found() }
 }
