@@ -113,6 +113,16 @@ impl<P: Platform> ModuleManager<P> {
         (admits(version) && !met).then(|| VersionRange::of(&needed))
     }
 
+    /// Checks the dependencies of a module that is to replace `replaced`, if it declares any.
+    #[inline(always)]
+    pub(crate) fn check_dependencies_of(
+        &self,
+        valid: &ValidModule<'_>,
+        replaced: Option<ModuleId>,
+    ) -> Result<(), LoadError> {
+        if valid.calls_others() { self.check_dependencies(&Candidate::of(valid), replaced) } else { Ok(()) }
+    }
+
     /// Checks that all dependencies of `new` are met and form no cycle. `from` is the module that it replaces.
     pub(crate) fn check_dependencies(&self, new: &Candidate<'_>, from: Option<ModuleId>) -> Result<(), LoadError> {
         if new.depends.is_empty() {

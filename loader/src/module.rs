@@ -10,6 +10,7 @@ use bareflow_abi::depends::Dependencies;
 use bareflow_abi::header::FLAG_REENTRANT;
 
 use crate::diagnosis::{Diagnosis, InFunction};
+use crate::error::LoadError;
 use crate::fault::{Fault, FaultKind};
 use crate::lifecycle::{Lifecycle, ModuleState};
 use crate::name::{Name, Version};
@@ -59,6 +60,40 @@ pub(crate) struct Module<P: Platform> {
 }
 
 impl<P: Platform> Module<P> {
+    /// Creates a module from one that was validated and placed. `name_index` and `epoch` are its reservation's.
+    #[inline(always)]
+    pub(crate) fn new(
+        valid: &ValidModule<'_>,
+        options: &LoadOptions,
+        (name_index, epoch): (Index, NonZeroU64),
+        placement: Placement,
+        placed: PlacedModule<P::Image>,
+        metadata: Metadata<P::Alloc>,
+    ) -> Module<P> {
+        let header = valid.raw().header();
+        Module {
+            name: valid.name(),
+            version: valid.version(),
+            generation: Cell::new(0),
+            epoch: Cell::new(Some(epoch)),
+            name_index,
+            flags: header.flags,
+            cpu_level: valid.code().header.level,
+            lifecycle: Lifecycle::loading(options.domain != Domain::Kernel || valid.calls_others()),
+            published: Cell::new(false),
+            last_result: Cell::new(0),
+            code_size: valid.code().header.text_size,
+            entry: valid.code().header.entry,
+            blob_size: valid.raw().blob().len() as u64,
+            placement,
+            placed,
+            sampler: Sampler::new(options.sample_every),
+            metadata,
+            faults: Faults::none(),
+            profile_buffer: ProfileBuffer::new(),
+        }
+    }
+
     /// Returns the number of calls, including those that faulted.
     pub(crate) fn call_count(&self) -> u64 {
         self.profile_buffer.count() + self.sampler.untimed() + u64::from(self.faults.count.get())
@@ -105,15 +140,19 @@ struct MetadataParts<A: Allocator> {
 }
 
 impl<A: Allocator + Clone> Metadata<A> {
-    /// Copies the options and the parts of the blob that are present and needed later; `None` if memory runs out.
+    /// Copies the options and the parts of the blob that are present and needed later.
+    ///
+    /// # Errors
+    /// [`LoadError::NoMemory`].
     #[inline(always)]
-    pub(crate) fn new(valid: &ValidModule<'_>, options: &LoadOptions, allocator: A) -> Option<Metadata<A>> {
+    pub(crate) fn new(valid: &ValidModule<'_>, options: &LoadOptions, allocator: A) -> Result<Metadata<A>, LoadError> {
         if !valid.has_optional_records() && options.are_default() {
-            return Some(Metadata(None));
+            return Ok(Metadata(None));
         }
         let restarts = cfg!(feature = "restart") && options.on_fault != FaultPolicy::Stop;
         let blob = if restarts { valid.raw().blob() } else { &[] };
         MetadataParts::collect(options, allocator, valid.schema(), valid.depends(), valid.symbols(), blob)
+            .ok_or(LoadError::NoMemory)
     }
 }
 

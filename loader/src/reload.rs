@@ -9,7 +9,6 @@ use crate::module::ModuleId;
 use crate::name::Version;
 use crate::platform::Platform;
 use crate::policy::LoadOptions;
-use crate::registry::Reservation;
 use crate::state::StateTransfer;
 use crate::unload::Receipt;
 
@@ -49,19 +48,18 @@ impl<P: Platform> ModuleManager<P> {
     /// The reason for which the new one is refused; then the old one goes on as if nothing had been.
     pub fn replace(&self, blob: &[u8], options: &LoadOptions) -> Result<Reloaded, LoadError> {
         let start = self.platform.clock_fenced();
-        let pending = self.prepare(blob, options, IfLoaded::Replace)?;
+        let pending = self.load_pending(blob, options, IfLoaded::Replace)?;
         // Its `init` may have been interrupted by another reload.
-        let (&Reservation { slot, name_entry }, from) = (&pending.reservation, pending.from);
-        let still = match slot.module() {
-            Some(module) if name_entry.active.get() == from => {
-                self.check_dependents(from, || Candidate::from(&*module))
+        let replaced = pending.replaced;
+        match pending.filled.slot.module() {
+            Some(module) if pending.filled.name_entry.active.get() == replaced => {
+                self.check_dependents(replaced, || Candidate::from(&*module))?;
             }
-            _ => Err(LoadError::Overtaken),
-        };
-        still.map_err(|error| self.discard(&pending, error))?;
+            _ => return Err(LoadError::Overtaken),
+        }
         let prepare_cycles = self.platform.clock_fenced().saturating_sub(start);
-        let id = self.go_live(&pending, None);
-        Ok(self.switch(id, pending.state_transfer, prepare_cycles))
+        let state_transfer = pending.state_transfer;
+        Ok(self.switch(pending.go_live(None), state_transfer, prepare_cycles))
     }
 
     /// Loads `blob` so that nobody finds it by its name: to try it out before it
@@ -70,8 +68,7 @@ impl<P: Platform> ModuleManager<P> {
     /// # Errors
     /// As [`replace`](Self::replace).
     pub fn load_candidate(&self, blob: &[u8], options: &LoadOptions) -> Result<ModuleId, LoadError> {
-        let pending = self.prepare(blob, options, IfLoaded::Replace)?;
-        Ok(self.go_live(&pending, None))
+        Ok(self.load_pending(blob, options, IfLoaded::Replace)?.go_live(None))
     }
 
     /// Has a candidate take the place of the module its name stands for, with the state that one has now.

@@ -56,41 +56,37 @@ struct OptionalRecords<'blob> {
     symbols: Option<&'blob [u8]>,
 }
 
-impl<'blob> ValidModule<'blob> {
-    /// Validates `raw`. The checks come in this order: checksum, ABI, name,
-    /// version, entry, fix-ups, records, services, CPU level.
+/// A validation: the module in it can be had when every check has passed, and is never moved or copied.
+pub(crate) struct Validation<'blob> {
+    module: ValidModule<'blob>,
+}
+
+impl<'blob> Validation<'blob> {
+    /// Begins to validate `raw`.
+    #[inline(always)]
+    pub fn new(raw: RawModule<'blob>) -> Validation<'blob> {
+        Validation { module: ValidModule { raw, code: raw.code, optional: OptionalRecords::default() } }
+    }
+
+    /// Makes the checks, as [`ValidModule::validate`] says.
     ///
     /// # Errors
     /// The first check that fails.
-    pub fn validate(raw: RawModule<'blob>, capabilities: Capabilities) -> Result<ValidModule<'blob>, InvalidModule> {
-        let mut valid = ValidModule::supposed(raw);
-        valid.prove(capabilities)?;
-        Ok(valid)
-    }
-
-    /// As if every check had been passed: to be proved at once. In two steps it stays where it is.
     #[inline(always)]
-    pub(crate) fn supposed(raw: RawModule<'blob>) -> ValidModule<'blob> {
-        ValidModule { raw, code: raw.code, optional: OptionalRecords::default() }
-    }
-
-    /// Makes the checks.
-    #[inline(always)]
-    pub(crate) fn prove(&mut self, capabilities: Capabilities) -> Result<(), InvalidModule> {
-        let raw = &self.raw;
+    pub fn check(&mut self, capabilities: Capabilities) -> Result<&ValidModule<'blob>, InvalidModule> {
+        let raw = &self.module.raw;
         check_checksum(raw.blob(), raw.header().checksum, capabilities.checksum)?;
         check_abi(raw)?;
         if !is_name(raw.name()) {
             return Err(InvalidModule::Name { found: *raw.name() });
         }
-        // Read here, not kept meanwhile.
         let header = raw.header();
         // 0.0.0 is what a header has that nobody filled in.
         if Version::of(&header) == (Version { major: 0, minor: 0, patch: 0 }) {
             return Err(InvalidModule::Version);
         }
         raw.code.check()?;
-        self.take_records(capabilities.cpu_level)?;
+        self.module.take_records(capabilities.cpu_level)?;
         let missing = header.services & !capabilities.services;
         if missing != 0 {
             return Err(InvalidModule::Services { missing, offered: capabilities.services });
@@ -98,7 +94,18 @@ impl<'blob> ValidModule<'blob> {
         if !(1..=capabilities.cpu_level).contains(&header.cpu_level) {
             return Err(InvalidModule::CpuLevel { found: header.cpu_level, available: capabilities.cpu_level });
         }
-        Ok(())
+        Ok(&self.module)
+    }
+}
+
+impl<'blob> ValidModule<'blob> {
+    /// Validates `raw`. The checks come in this order: checksum, ABI, name,
+    /// version, entry, fix-ups, records, services, CPU level.
+    ///
+    /// # Errors
+    /// The first check that fails.
+    pub fn validate(raw: RawModule<'blob>, capabilities: Capabilities) -> Result<ValidModule<'blob>, InvalidModule> {
+        Validation::new(raw).check(capabilities).copied()
     }
 
     /// The module's parts.
@@ -162,8 +169,8 @@ impl<'blob> ValidModule<'blob> {
         cfg!(feature = "depends") && self.optional.depends.is_some()
     }
 
-    /// Are all records whole, and known or to be skipped? Every variant is checked. Takes the code of the highest level
-    /// up to `cpu_level`, if that is a variant's, and the records of use, with the functions of that code.
+    /// Checks all records, those of variants included, and takes those of use. The code becomes that of the highest
+    /// variant up to `cpu_level`, if there is one.
     #[inline(always)]
     fn take_records(&mut self, cpu_level: u8) -> Result<(), InvalidModule> {
         let mut schemas = 0;
@@ -178,7 +185,7 @@ impl<'blob> ValidModule<'blob> {
     }
 }
 
-/// See above; and how many schemas there are.
+/// Checks and takes each record; also returns the number of schemas.
 #[inline(never)]
 fn take_each_record<'blob>(
     records: &'blob [u8],

@@ -20,8 +20,7 @@ impl<P: Platform> ModuleManager<P> {
     /// # Errors
     /// As [`load_with`](Self::load_with); only the very same version counts as loaded already.
     pub fn load_versioned(&self, blob: &[u8], options: &LoadOptions) -> Result<ModuleId, LoadError> {
-        let pending = self.prepare(blob, options, IfLoaded::RejectSameVersion)?;
-        Ok(self.go_live(&pending, Some(false)))
+        Ok(self.load_pending(blob, options, IfLoaded::RejectSameVersion)?.go_live(Some(false)))
     }
 
     /// The module that `name` stands for. With the feature `semver` it may be any selector that `select` takes.
@@ -97,13 +96,5 @@ impl<P: Platform> ModuleManager<P> {
     /// The highest version of a name.
     pub(crate) fn highest(&self, name_entry: &NameEntry) -> Option<ModuleId> {
         self.find_version_of(Some(name_entry), |_| true)
-    }
-
-    pub(crate) fn already_loaded(&self, id: ModuleId) -> LoadError {
-        // It was found just now.
-        self.get(id).map_or(LoadError::NoMemory, |module| LoadError::AlreadyLoaded {
-            name: module.name,
-            version: module.version,
-        })
     }
 }

@@ -15,6 +15,7 @@ use hash_index::HashIndex;
 pub(crate) use names::NameEntry;
 use stable_vec::StableVec;
 
+use crate::error::LoadError;
 use crate::lifecycle::ModuleState;
 use crate::module::{Module, ModuleId};
 use crate::name::Name;
@@ -97,10 +98,45 @@ pub(crate) struct Registry<P: Platform> {
     last_epoch: Cell<u64>,
 }
 
-/// The slot and the name that a load reserves before there is a module.
+/// An empty slot and a name that are a load's own. Unless it is filled, dropping it releases both.
 pub(crate) struct Reservation<'registry, P: Platform> {
+    registry: &'registry Registry<P>,
+    slot: &'registry Slot<P>,
+    contents: RefMut<'registry, SlotContents<P>>,
+    name_entry: &'registry NameEntry,
+    epoch: NonZeroU64,
+}
+
+impl<'registry, P: Platform> Reservation<'registry, P> {
+    /// Returns the index of the name, and the epoch of this load.
+    #[inline(always)]
+    pub fn identity(&self) -> (Index, NonZeroU64) {
+        (self.name_entry.index(), self.epoch)
+    }
+
+    /// Puts `module` into the slot.
+    #[inline(always)]
+    pub fn fill(mut self, module: Module<P>) -> FilledSlot<'registry, P> {
+        *self.contents = Some(ManuallyDrop::new(module));
+        FilledSlot { slot: self.slot, name_entry: self.name_entry, epoch: self.epoch }
+    }
+}
+
+impl<P: Platform> Drop for Reservation<'_, P> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if self.contents.is_none() {
+            self.registry.release(self.slot, Some(self.name_entry));
+        }
+    }
+}
+
+/// A slot that a load filled.
+pub(crate) struct FilledSlot<'registry, P: Platform> {
     pub slot: &'registry Slot<P>,
     pub name_entry: &'registry NameEntry,
+    /// The epoch of the module in it.
+    pub epoch: NonZeroU64,
 }
 
 impl<P: Platform> Registry<P> {
@@ -117,22 +153,28 @@ impl<P: Platform> Registry<P> {
         }
     }
 
-    /// Reserves a slot and the name for a module named `name`, whose entry is `known` if there is one.
+    /// Reserves a slot for a module named `name`, whose entry is `known` if there is one.
     ///
-    /// The caller must fill or release the slot. `None` if there is no memory.
+    /// # Errors
+    /// [`LoadError::NoMemory`].
     #[inline(always)]
     pub fn reserve<'registry>(
         &'registry self,
         known: Option<&'registry NameEntry>,
         name: &Name,
         allocator: &P::Alloc,
-    ) -> Option<Reservation<'registry, P>> {
-        let name_entry = self.reserve_name(known, name, allocator)?;
-        let slot = self.reserve_slot(allocator);
-        if slot.is_none() {
-            self.release_name(name_entry);
+    ) -> Result<Reservation<'registry, P>, LoadError> {
+        let name_entry = self.reserve_name(known, name, allocator).ok_or(LoadError::NoMemory)?;
+        // An empty slot is borrowed by nobody.
+        match self.reserve_slot(allocator).and_then(|slot| Some((slot, slot.try_borrow_mut()?))) {
+            Some((slot, contents)) => {
+                Ok(Reservation { registry: self, slot, contents, name_entry, epoch: self.next_epoch() })
+            }
+            None => {
+                self.release_name(name_entry);
+                Err(LoadError::NoMemory)
+            }
         }
-        Some(Reservation { slot: slot?, name_entry })
     }
 
     #[inline(always)]

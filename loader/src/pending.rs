@@ -1,0 +1,122 @@
+//! Modules that are loaded and not yet published.
+
+use bareflow_abi::Reason;
+use bareflow_abi::header::FLAG_INIT;
+
+use crate::depends::Candidate;
+use crate::error::LoadError;
+use crate::lifecycle::ModuleState;
+use crate::manager::ModuleManager;
+use crate::module::{Module, ModuleId};
+use crate::placed::PlacedModule;
+use crate::platform::{CallError, Platform};
+use crate::registry::{FilledSlot, NameEntry, Slot};
+use crate::state::StateTransfer;
+
+/// A module in its slot that can't be found yet. Unless it goes live, dropping it takes everything back.
+pub(crate) struct PendingModule<'manager, P: Platform> {
+    manager: &'manager ModuleManager<P>,
+    pub filled: FilledSlot<'manager, P>,
+    /// The module it is to replace.
+    pub replaced: Option<ModuleId>,
+    /// What became of that module's state.
+    pub state_transfer: StateTransfer,
+    live: bool,
+}
+
+impl<'manager, P: Platform> PendingModule<'manager, P> {
+    /// Guards a slot that was just filled with a module that is to replace `replaced`.
+    #[inline(always)]
+    pub fn new(
+        manager: &'manager ModuleManager<P>,
+        filled: FilledSlot<'manager, P>,
+        replaced: Option<ModuleId>,
+    ) -> PendingModule<'manager, P> {
+        PendingModule { manager, filled, replaced, state_transfer: StateTransfer::Nothing, live: false }
+    }
+
+    /// Transfers the state of the module it replaces and calls the module's `init`, as far as there are any.
+    #[inline(always)]
+    pub fn initialize(&mut self) -> Result<(), LoadError> {
+        let (manager, replaced) = (self.manager, self.replaced);
+        // Nobody else knows of it.
+        let Some(module) = self.filled.slot.module() else { return Err(LoadError::CandidateGone) };
+        if cfg!(feature = "reload")
+            && let Some(replaced) = replaced
+        {
+            self.state_transfer = manager.transfer_state(replaced, &module)?;
+        }
+        if module.flags & FLAG_INIT != 0 {
+            manager.initialise(&module, &module.placed)?;
+        }
+        // Its `init` may have been interrupted by another load.
+        if !module.metadata.depends().is_empty() {
+            manager.check_dependencies(&Candidate::from(&*module), replaced)?;
+        }
+        drop(module);
+        Ok(())
+    }
+
+    /// Makes the module callable. With `published` it can also be found by its name, and becomes the active one if
+    /// `published` is `Some(true)` or the name had none. Returns its handle.
+    #[inline]
+    pub fn go_live(mut self, published: Option<bool>) -> ModuleId {
+        self.live = true;
+        let FilledSlot { slot, name_entry, epoch } = self.filled;
+        if let Some(module) = slot.module() {
+            self.manager.count_module(&module, true);
+            let generation = name_entry.generation.get().saturating_add(1);
+            name_entry.generation.set(generation);
+            module.generation.set(generation);
+            if let Some(active) = published {
+                self.manager.publish(slot, &module, name_entry, active);
+            }
+            module.lifecycle.set(ModuleState::Live);
+        }
+        ModuleId { index: slot.index() as usize, epoch }
+    }
+}
+
+impl<P: Platform> Drop for PendingModule<'_, P> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if !self.live {
+            self.manager.discard(self.filled.slot, self.filled.name_entry);
+        }
+    }
+}
+
+impl<P: Platform> ModuleManager<P> {
+    /// Takes back the slot, the name and the image of a module that did not go live.
+    #[cold]
+    #[inline(never)]
+    fn discard(&self, slot: &Slot<P>, name_entry: &NameEntry) {
+        if let Some(module) = slot.take() {
+            self.registry.release(slot, Some(name_entry));
+            self.release(module.placed.image);
+        }
+    }
+
+    /// Makes `module` one that is found by its name; the active one if `active`, or if the name had none.
+    pub(crate) fn publish(&self, slot: &Slot<P>, module: &Module<P>, name_entry: &NameEntry, active: bool) {
+        if !module.published.replace(true) {
+            self.registry.link(slot, name_entry);
+        }
+        if let (Some(epoch), true) = (module.epoch.get(), active || name_entry.active.get().is_none()) {
+            name_entry.active.set(Some(ModuleId { index: slot.index() as usize, epoch }));
+        }
+    }
+
+    /// Calls the `init` of `module` in the image `placed`, if it has one.
+    pub(crate) fn initialise(&self, module: &Module<P>, placed: &PlacedModule<P::Image>) -> Result<(), LoadError> {
+        if module.flags & FLAG_INIT == 0 {
+            return Ok(());
+        }
+        match self.call_in(module, placed, Reason::Init) {
+            Ok(0) => Ok(()),
+            Ok(result) => Err(LoadError::InitFailed { result }),
+            Err(CallError::Fault(fault)) => Err(LoadError::InitFaulted(fault)),
+            Err(CallError::NoMemory) => Err(LoadError::NoMemoryForInit),
+        }
+    }
+}
