@@ -1,4 +1,4 @@
-//! Modules of the same name: which of them a load may meet.
+//! Conflicts of a load with modules of the same name.
 
 #[cfg(feature = "reload")]
 use crate::depends::Candidate;
@@ -11,8 +11,9 @@ use crate::registry::NameEntry;
 use crate::valid::ValidModule;
 
 impl<P: Platform> ModuleManager<P> {
-    /// Checks for a conflict with loaded modules of the same name, whose entry is `name_entry`. Returns the module
-    /// that the new one is to replace, if any.
+    /// Checks for a conflict with loaded modules of the same name, whose entry is `name_entry`.
+    ///
+    /// Returns the module that the new one will replace, if any.
     #[inline(always)]
     pub(crate) fn check_conflict(
         &self,
@@ -38,7 +39,7 @@ impl<P: Platform> ModuleManager<P> {
 
     /// Returns the error that names the loaded module `id`.
     fn already_loaded(&self, id: ModuleId) -> LoadError {
-        // It was found just now.
+        // The module was found just now, so the default is unreachable.
         self.get(id).map_or(LoadError::NoMemory, |module| LoadError::AlreadyLoaded {
             name: module.name,
             version: module.version,

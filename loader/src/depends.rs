@@ -113,7 +113,7 @@ impl<P: Platform> ModuleManager<P> {
         (admits(version) && !met).then(|| VersionRange::of(&needed))
     }
 
-    /// Checks the dependencies of a module that is to replace `replaced`, if it declares any.
+    /// Checks the dependencies of a module that will replace `replaced`, if it declares any.
     #[inline(always)]
     pub(crate) fn check_dependencies_of(
         &self,

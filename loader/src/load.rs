@@ -1,4 +1,4 @@
-//! Loading, from a blob to a module that can be called. Each stage is a type that only the stage before leads to.
+//! Loading: from a blob to a module that can be called. Each stage is a type that can only be made from the one before.
 
 use crate::error::LoadError;
 use crate::manager::ModuleManager;
@@ -13,35 +13,34 @@ use crate::valid::{Capabilities, Validation};
 /// How a load treats modules of the same name.
 #[derive(Clone, Copy)]
 pub(crate) enum IfLoaded {
-    /// Refuse it when the name has an active module.
+    /// Refuses the load if the name has an active module.
     RejectActive,
-    /// Refuse it when one has the same version.
+    /// Refuses the load if a module of the name has the same version.
     RejectSameVersion,
-    /// Take the place and the state of the active one.
+    /// Replaces the active module, and takes over its state.
     #[cfg(feature = "reload")]
     Replace,
 }
 
 impl<P: Platform> ModuleManager<P> {
-    /// Loads `blob` into the kernel domain, with the default limits, to be stopped by its first fault.
+    /// Loads `blob` into the kernel domain with the default options.
     ///
     /// # Errors
-    /// As [`load_with`](Self::load_with).
+    /// As for [`load_with`](Self::load_with).
     pub fn load(&self, blob: &[u8]) -> Result<ModuleId, LoadError> {
         self.load_with(blob, &LoadOptions::DEFAULT)
     }
 
-    /// Loads `blob`: validates it, places it, calls its `init` if it has one,
-    /// and publishes it.
+    /// Loads `blob`: validates it, places it, calls its `init` if it has one, and publishes it.
     ///
     /// # Errors
-    /// The reason for which it is refused; then nothing of it stays behind.
+    /// The reason for which it is refused. Nothing of it stays behind.
     pub fn load_with(&self, blob: &[u8], options: &LoadOptions) -> Result<ModuleId, LoadError> {
         let pending = self.load_pending(blob, options, IfLoaded::RejectActive)?;
         Ok(pending.go_live(Some(true)))
     }
 
-    /// Does every stage of a load but the last: the module is initialised, in a slot of its own, and can't be found yet.
+    /// Carries out all stages of a load but the last: the module is initialised in its slot, but can't be found yet.
     #[inline]
     pub(crate) fn load_pending(
         &self,

@@ -60,7 +60,7 @@ pub(crate) struct Module<P: Platform> {
 }
 
 impl<P: Platform> Module<P> {
-    /// Creates a module from one that was validated and placed. `name_index` and `epoch` are its reservation's.
+    /// Creates a module that was validated and placed. `name_index` and `epoch` come from its reservation.
     #[inline(always)]
     pub(crate) fn new(
         valid: &ValidModule<'_>,

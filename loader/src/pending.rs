@@ -1,4 +1,4 @@
-//! Modules that are loaded and not yet published.
+//! Pending modules: loaded, and not yet published.
 
 use bareflow_abi::Reason;
 use bareflow_abi::header::FLAG_INIT;
@@ -13,19 +13,19 @@ use crate::platform::{CallError, Platform};
 use crate::registry::{FilledSlot, NameEntry, Slot};
 use crate::state::StateTransfer;
 
-/// A module in its slot that can't be found yet. Unless it goes live, dropping it takes everything back.
+/// A module in its slot that can't be found yet. If it is dropped before it goes live, it is discarded.
 pub(crate) struct PendingModule<'manager, P: Platform> {
     manager: &'manager ModuleManager<P>,
     pub filled: FilledSlot<'manager, P>,
-    /// The module it is to replace.
+    /// The module that it will replace.
     pub replaced: Option<ModuleId>,
-    /// What became of that module's state.
+    /// The result of the transfer of that module's state.
     pub state_transfer: StateTransfer,
     live: bool,
 }
 
 impl<'manager, P: Platform> PendingModule<'manager, P> {
-    /// Guards a slot that was just filled with a module that is to replace `replaced`.
+    /// Wraps a slot that was just filled with a module that will replace `replaced`.
     #[inline(always)]
     pub fn new(
         manager: &'manager ModuleManager<P>,
@@ -35,11 +35,11 @@ impl<'manager, P: Platform> PendingModule<'manager, P> {
         PendingModule { manager, filled, replaced, state_transfer: StateTransfer::Nothing, live: false }
     }
 
-    /// Transfers the state of the module it replaces and calls the module's `init`, as far as there are any.
+    /// Transfers the state of the replaced module and calls the module's `init`, as far as there are any.
     #[inline(always)]
     pub fn initialize(&mut self) -> Result<(), LoadError> {
         let (manager, replaced) = (self.manager, self.replaced);
-        // Nobody else knows of it.
+        // No one else knows of the module, so its slot is not borrowed.
         let Some(module) = self.filled.slot.module() else { return Err(LoadError::CandidateGone) };
         if cfg!(feature = "reload")
             && let Some(replaced) = replaced
@@ -49,7 +49,7 @@ impl<'manager, P: Platform> PendingModule<'manager, P> {
         if module.flags & FLAG_INIT != 0 {
             manager.initialise(&module, &module.placed)?;
         }
-        // Its `init` may have been interrupted by another load.
+        // Another load may have run during the module's `init`.
         if !module.metadata.depends().is_empty() {
             manager.check_dependencies(&Candidate::from(&*module), replaced)?;
         }
@@ -57,8 +57,10 @@ impl<'manager, P: Platform> PendingModule<'manager, P> {
         Ok(())
     }
 
-    /// Makes the module callable. With `published` it can also be found by its name, and becomes the active one if
-    /// `published` is `Some(true)` or the name had none. Returns its handle.
+    /// Makes the module callable, and publishes it if `published` is set. Returns its handle.
+    ///
+    /// A published module can be found by its name. It becomes the active one if `published` is `Some(true)`, or if the
+    /// name had none.
     #[inline]
     pub fn go_live(mut self, published: Option<bool>) -> ModuleId {
         self.live = true;
@@ -87,7 +89,7 @@ impl<P: Platform> Drop for PendingModule<'_, P> {
 }
 
 impl<P: Platform> ModuleManager<P> {
-    /// Takes back the slot, the name and the image of a module that did not go live.
+    /// Releases the slot, the name and the image of a module that did not go live.
     #[cold]
     #[inline(never)]
     fn discard(&self, slot: &Slot<P>, name_entry: &NameEntry) {
@@ -97,7 +99,9 @@ impl<P: Platform> ModuleManager<P> {
         }
     }
 
-    /// Makes `module` one that is found by its name; the active one if `active`, or if the name had none.
+    /// Publishes `module`, so that it can be found by its name.
+    ///
+    /// It becomes the active one if `active`, or if the name had none.
     pub(crate) fn publish(&self, slot: &Slot<P>, module: &Module<P>, name_entry: &NameEntry, active: bool) {
         if !module.published.replace(true) {
             self.registry.link(slot, name_entry);

@@ -1,4 +1,4 @@
-//! The policy of whoever loads a module, held against what the module declares.
+//! The check of a module's declarations against the load options.
 
 use crate::budget::Budget;
 use crate::error::LoadError;
@@ -8,7 +8,7 @@ use crate::policy::{LoadOptions, Placement};
 use crate::valid::ValidModule;
 
 impl LoadOptions {
-    /// Checks that `valid` declares no more than is allowed.
+    /// Checks that `valid` declares no more than the options allow.
     ///
     /// # Errors
     /// [`LoadError::NotAllowed`].
@@ -22,7 +22,7 @@ impl LoadOptions {
         if refused.is_none() { Ok(()) } else { Err(LoadError::NotAllowed { refused, allowed }) }
     }
 
-    /// Decides where `valid` runs on `platform`, and within which limits.
+    /// Returns the placement of `valid` on `platform`: its domain, budget and services.
     ///
     /// # Errors
     /// [`LoadError::NoSuchDomain`].

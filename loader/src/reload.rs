@@ -1,4 +1,4 @@
-//! Hot reload: a module takes the place of the one its name stands for, which goes behind its last call.
+//! Hot reload: a module replaces the active one of its name, which is unloaded after its last call.
 
 use crate::depends::Candidate;
 use crate::error::LoadError;
@@ -12,44 +12,46 @@ use crate::policy::LoadOptions;
 use crate::state::StateTransfer;
 use crate::unload::Receipt;
 
-/// What came of a reload.
+/// The result of a reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reloaded {
     /// The new module.
     pub id: ModuleId,
-    /// The one it took the place of, if there was one.
+    /// The module that it replaced, if any.
     pub replaced: Option<Replaced>,
-    /// What became of the old one's state.
+    /// The result of the state transfer.
     pub state: StateTransfer,
-    /// Cycles until the new one was ready.
+    /// The cycles until the new module was ready.
     pub prepare_cycles: u64,
-    /// Cycles it took to have the name stand for it.
+    /// The cycles to make the new module the active one.
     pub switch_cycles: u64,
 }
 
-/// A module that another one took the place of.
+/// A module that was replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Replaced {
-    /// Its version.
+    /// The module's version.
     pub version: Version,
-    /// Its generation.
+    /// The module's generation.
     pub generation: u32,
-    /// What it gave back; nothing yet while calls of it are under way: they end in its code.
+    /// The receipt; `None` as long as calls of the module are running, which end in its old code.
     pub receipt: Option<Receipt>,
 }
 
 impl<P: Platform> ModuleManager<P> {
-    /// Loads `blob` in place of the module its name stands for, or as
-    /// [`load_with`](Self::load_with) where there is none. The new one is validated, placed and
-    /// initialised first; then one step makes it the one that calls by name run. Calls under
-    /// way end in the old one's code; then that is unloaded.
+    /// Loads `blob` and replaces the active module of its name.
+    ///
+    /// If there is none, it is loaded like by [`load_with`](Self::load_with).
+    ///
+    /// The new module is validated, placed and initialised first. Then a single step makes it the one that calls by
+    /// name reach. Running calls end in the old module's code; after the last one, the old module is unloaded.
     ///
     /// # Errors
-    /// The reason for which the new one is refused; then the old one goes on as if nothing had been.
+    /// The reason for which the new module is refused. The old one is unchanged.
     pub fn replace(&self, blob: &[u8], options: &LoadOptions) -> Result<Reloaded, LoadError> {
         let start = self.platform.clock_fenced();
         let pending = self.load_pending(blob, options, IfLoaded::Replace)?;
-        // Its `init` may have been interrupted by another reload.
+        // Another reload may have run during the module's `init`.
         let replaced = pending.replaced;
         match pending.filled.slot.module() {
             Some(module) if pending.filled.name_entry.active.get() == replaced => {
@@ -62,19 +64,22 @@ impl<P: Platform> ModuleManager<P> {
         Ok(self.switch(pending.go_live(None), state_transfer, prepare_cycles))
     }
 
-    /// Loads `blob` so that nobody finds it by its name: to try it out before it
-    /// takes a place by [`promote`](Self::promote), or goes by [`unload`](Self::unload).
+    /// Loads `blob` as a candidate that can't be found by its name.
+    ///
+    /// It can be tried out, and then either replace the active module by [`promote`](Self::promote), or be unloaded by
+    /// [`unload`](Self::unload).
     ///
     /// # Errors
-    /// As [`replace`](Self::replace).
+    /// As for [`replace`](Self::replace).
     pub fn load_candidate(&self, blob: &[u8], options: &LoadOptions) -> Result<ModuleId, LoadError> {
         Ok(self.load_pending(blob, options, IfLoaded::Replace)?.go_live(None))
     }
 
-    /// Has a candidate take the place of the module its name stands for, with the state that one has now.
+    /// Makes a candidate replace the active module of its name, and transfers the state that the active module has now.
     ///
     /// # Errors
-    /// Why it can't take over that state, or that place; then the old one goes on. [`LoadError::CandidateGone`] when it is gone.
+    /// The reason for which the candidate can't take over the state or replace the module; the old module is unchanged
+    /// then. [`LoadError::CandidateGone`] if the candidate is gone.
     pub fn promote(&self, id: ModuleId) -> Result<Reloaded, LoadError> {
         let start = self.platform.clock_fenced();
         let module = self.get(id).filter(|module| !module.lifecycle.is_retired()).ok_or(LoadError::CandidateGone)?;
@@ -88,7 +93,7 @@ impl<P: Platform> ModuleManager<P> {
         Ok(self.switch(id, state, prepare_cycles))
     }
 
-    /// Has a module that is ready take its place, and what was there go.
+    /// Makes a module that is ready the active one, and retires the one that it replaces.
     fn switch(&self, id: ModuleId, state: StateTransfer, prepare_cycles: u64) -> Reloaded {
         let start = self.platform.clock_fenced();
         let old = self.publish_as_active(id);
@@ -97,7 +102,7 @@ impl<P: Platform> ModuleManager<P> {
         Reloaded { id, replaced, state, prepare_cycles, switch_cycles }
     }
 
-    /// The switch itself: from now on the module's name stands for it. Returns what it stood for.
+    /// Publishes the module `id` as the active one of its name. Returns the previously active one.
     fn publish_as_active(&self, id: ModuleId) -> Option<ModuleId> {
         let slot = self.registry.slot(id.index)?;
         let module = slot.get(id.epoch)?;
@@ -107,7 +112,7 @@ impl<P: Platform> ModuleManager<P> {
         old.filter(|old| *old != id)
     }
 
-    /// Has a module go whose place is taken.
+    /// Retires a module that was replaced.
     fn retire_replaced(&self, old: ModuleId) -> Option<Replaced> {
         let (version, generation) = {
             let module = self.get(old)?;
@@ -116,14 +121,14 @@ impl<P: Platform> ModuleManager<P> {
         Some(Replaced { version, generation, receipt: self.retire(old) })
     }
 
-    /// Has a module go as soon as no call of it is under way, which may be at once: then its receipt is returned.
+    /// Retires a module. Returns its receipt if no call of it is running, so that it is unloaded at once.
     pub(crate) fn retire(&self, id: ModuleId) -> Option<Receipt> {
         let slot = self.registry.slot(id.index)?;
         self.unpublish(slot, &*slot.get(id.epoch)?);
         self.reap(id)
     }
 
-    /// Ends a retired module, unless a call of it is under way or it is pinned.
+    /// Ends a retired module, unless a call of it is running or it is pinned.
     pub(crate) fn reap(&self, id: ModuleId) -> Option<Receipt> {
         let slot = self.registry.slot(id.index)?;
         if slot.is_borrowed() {
@@ -134,14 +139,14 @@ impl<P: Platform> ModuleManager<P> {
         self.end(slot, module, name_entry).ok()
     }
 
-    /// Ends a module that was replaced, behind its last call.
+    /// Ends a replaced module after its last call, and keeps its receipt.
     #[cold]
     #[inline(never)]
     pub(crate) fn reap_retired(&self, id: ModuleId) {
         if let Some(receipt) = self.reap(id) {
             let mut receipts = self.receipts.borrow_mut();
             if receipts.iter().all(Option::is_some) {
-                // Nobody takes them.
+                // No one takes the receipts, so the oldest is dropped.
                 receipts.rotate_left(1);
                 receipts.last_mut().into_iter().for_each(|last| *last = None);
             }
@@ -149,9 +154,12 @@ impl<P: Platform> ModuleManager<P> {
         }
     }
 
-    /// Takes the receipt of a module that was replaced while calls of it were under way, and went behind the last one:
-    /// of those that were not taken yet the oldest one. One call, with those that lie in it, leaves
-    /// [`MAX_DEPTH`](crate::MAX_DEPTH) of them at the most, and so many are kept.
+    /// Takes the oldest receipt of the modules that were replaced during their calls.
+    ///
+    /// Such a module is unloaded after the last of these calls.
+    ///
+    /// A call, with the calls nested in it, produces at most [`MAX_DEPTH`](crate::MAX_DEPTH) receipts, and that many
+    /// are kept.
     pub fn take_receipt(&self) -> Option<Receipt> {
         let mut receipts = self.receipts.borrow_mut();
         let first = receipts.iter_mut().find_map(Option::take);

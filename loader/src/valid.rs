@@ -1,4 +1,4 @@
-//! Second stage: a module that may be loaded here.
+//! The second stage: a module that may be loaded here.
 
 use bareflow_abi::ABI_MAJOR;
 use bareflow_abi::checksum::Crc32c;
@@ -17,19 +17,19 @@ use crate::platform::Platform;
 use crate::raw::RawModule;
 use crate::records::{Record, Records};
 
-/// What a machine offers to modules.
+/// The capabilities that a machine offers to modules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
-    /// `SERVICE_*` bits.
+    /// The services, as `SERVICE_*` bits.
     pub services: u32,
-    /// x86-64 level, 1 to 4.
+    /// The x86-64 level, 1 to 4.
     pub cpu_level: u8,
-    /// How checksums are computed.
+    /// The implementation of checksums.
     pub checksum: Crc32c,
 }
 
 impl Capabilities {
-    /// What `platform` offers.
+    /// Returns the capabilities of `platform`.
     pub fn of(platform: &impl Platform) -> Capabilities {
         Capabilities {
             services: platform.offered_services(),
@@ -39,7 +39,7 @@ impl Capabilities {
     }
 }
 
-/// A module every check has passed.
+/// A module that has passed all checks.
 #[derive(Clone, Copy, Debug)]
 pub struct ValidModule<'blob> {
     raw: RawModule<'blob>,
@@ -48,7 +48,7 @@ pub struct ValidModule<'blob> {
     optional: OptionalRecords<'blob>,
 }
 
-/// The records that are of use once a module is placed.
+/// The records that are needed once a module is placed.
 #[derive(Clone, Copy, Debug, Default)]
 struct OptionalRecords<'blob> {
     schema: Option<&'blob [u8]>,
@@ -56,19 +56,19 @@ struct OptionalRecords<'blob> {
     symbols: Option<&'blob [u8]>,
 }
 
-/// A validation: the module in it can be had when every check has passed, and is never moved or copied.
+/// A validation in progress. The module in it is accessible once all checks have passed, and is never moved or copied.
 pub(crate) struct Validation<'blob> {
     module: ValidModule<'blob>,
 }
 
 impl<'blob> Validation<'blob> {
-    /// Begins to validate `raw`.
+    /// Starts the validation of `raw`.
     #[inline(always)]
     pub fn new(raw: RawModule<'blob>) -> Validation<'blob> {
         Validation { module: ValidModule { raw, code: raw.code, optional: OptionalRecords::default() } }
     }
 
-    /// Makes the checks, as [`ValidModule::validate`] says.
+    /// Performs the checks of [`ValidModule::validate`], in that order.
     ///
     /// # Errors
     /// The first check that fails.
@@ -81,7 +81,7 @@ impl<'blob> Validation<'blob> {
             return Err(InvalidModule::Name { found: *raw.name() });
         }
         let header = raw.header();
-        // 0.0.0 is what a header has that nobody filled in.
+        // A header whose version was never filled in has 0.0.0.
         if Version::of(&header) == (Version { major: 0, minor: 0, patch: 0 }) {
             return Err(InvalidModule::Version);
         }
@@ -99,8 +99,9 @@ impl<'blob> Validation<'blob> {
 }
 
 impl<'blob> ValidModule<'blob> {
-    /// Validates `raw`. The checks come in this order: checksum, ABI, name,
-    /// version, entry, fix-ups, records, services, CPU level.
+    /// Validates `raw`.
+    ///
+    /// The checks come in this order: checksum, ABI, name, version, entry, fix-ups, records, services, CPU level.
     ///
     /// # Errors
     /// The first check that fails.
@@ -108,54 +109,54 @@ impl<'blob> ValidModule<'blob> {
         Validation::new(raw).check(capabilities).copied()
     }
 
-    /// The module's parts.
+    /// Returns the module's parts.
     #[must_use]
     pub const fn raw(&self) -> &RawModule<'blob> {
         &self.raw
     }
 
-    /// The module's name.
+    /// Returns the module's name.
     #[must_use]
     #[inline]
     pub fn name(&self) -> Name {
         Name::valid(*self.raw.name())
     }
 
-    /// The module's version.
+    /// Returns the module's version.
     #[must_use]
     #[inline]
     pub fn version(&self) -> Version {
         Version::of(&self.raw.header())
     }
 
-    /// The code that is placed: that of the highest level which the machine offers.
+    /// Returns the code to place: that of the highest level that the machine supports.
     #[must_use]
     pub const fn code(&self) -> &Code<'blob> {
         &self.code
     }
 
-    /// The [`Schema`] of its state; empty where it has none, or no module is ever replaced.
+    /// Returns the [`Schema`] of its state; empty if it has none, or if the feature `reload` is off.
     #[must_use]
     #[inline]
     pub fn schema(&self) -> &'blob [u8] {
         if cfg!(feature = "reload") { self.optional.schema.unwrap_or_default() } else { &[] }
     }
 
-    /// The [`Dependencies`]; empty where it calls no others.
+    /// Returns its [`Dependencies`]; empty if it calls no other modules.
     #[must_use]
     #[inline]
     pub fn depends(&self) -> &'blob [u8] {
         if cfg!(feature = "depends") { self.optional.depends.unwrap_or_default() } else { &[] }
     }
 
-    /// The [`Symbols`] of the code that is placed; empty where they are not known.
+    /// Returns the [`Symbols`] of the code to place; empty if they are not known.
     #[must_use]
     #[inline]
     pub fn symbols(&self) -> &'blob [u8] {
         if cfg!(feature = "symbols") { self.optional.symbols.unwrap_or_default() } else { &[] }
     }
 
-    /// Whether it has any of these.
+    /// Returns whether it has any of these optional records.
     #[inline]
     pub(crate) fn has_optional_records(&self) -> bool {
         (cfg!(feature = "reload") && self.optional.schema.is_some())
@@ -163,14 +164,15 @@ impl<'blob> ValidModule<'blob> {
             || (cfg!(feature = "symbols") && self.optional.symbols.is_some())
     }
 
-    /// Whether it may call others.
+    /// Returns whether it may call other modules.
     #[inline]
     pub(crate) fn calls_others(&self) -> bool {
         cfg!(feature = "depends") && self.optional.depends.is_some()
     }
 
-    /// Checks all records, those of variants included, and takes those of use. The code becomes that of the highest
-    /// variant up to `cpu_level`, if there is one.
+    /// Checks all records, including those of variants, and stores those that are needed.
+    ///
+    /// If there are variants up to `cpu_level`, the code to place becomes that of the highest one.
     #[inline(always)]
     fn take_records(&mut self, cpu_level: u8) -> Result<(), InvalidModule> {
         let mut schemas = 0;
@@ -179,13 +181,13 @@ impl<'blob> ValidModule<'blob> {
             let (variant, optional, count) = take_each_record(self.raw.records, &header, cpu_level)?;
             (self.code, self.optional, schemas) = (variant.unwrap_or(self.code), optional, count);
         }
-        // A state is only asked for where its fields are known.
+        // A state is transferred only if its schema is known.
         let expected = u32::from(self.raw.header().flags & FLAG_STATE != 0);
         if schemas == expected { Ok(()) } else { Err(InvalidModule::StateSchema) }
     }
 }
 
-/// Checks and takes each record; also returns the number of schemas.
+/// Checks all records. Returns the code of the highest usable variant, the optional records, and the number of schemas.
 #[inline(never)]
 fn take_each_record<'blob>(
     records: &'blob [u8],
@@ -195,7 +197,7 @@ fn take_each_record<'blob>(
     let (mut code, mut optional) = (None, OptionalRecords::default());
     let (mut schemas, mut lists) = (0, 0);
     let (mut highest, mut placed) = (header.cpu_level, header.cpu_level);
-    // The text of the code that the next list of functions is of, as long as there was none.
+    // The text size of the code that the next symbol list belongs to; `None` once it has a list.
     let mut nameless = Some(header.text_size);
     for record in Records::new(records) {
         let Record { kind, bytes } = record?;
@@ -203,7 +205,7 @@ fn take_each_record<'blob>(
             STATE_SCHEMA => {
                 schemas += 1;
                 let size = Schema::parse(bytes).ok_or(InvalidModule::StateSchema)?.size;
-                // It lies in a static.
+                // The state is kept in a static, so it fits into data and bss.
                 let data = header.data_size.saturating_add(header.bss_size);
                 if size > data {
                     return Err(InvalidModule::StateSize { found: size, data });
@@ -237,7 +239,7 @@ fn take_each_record<'blob>(
                 }
                 Dependencies::check(bytes, header.name_bytes())
                     .map_err(|(number, why)| InvalidModule::Dependency { number, why })?;
-                // An empty one is none.
+                // An empty list counts as none.
                 optional.depends = Some(bytes).filter(|list| !list.is_empty());
             }
             _ if kind & SKIPPABLE == 0 => return Err(InvalidModule::UnknownRecord { found: kind }),
@@ -247,7 +249,7 @@ fn take_each_record<'blob>(
     Ok((code, optional, schemas))
 }
 
-/// Are these the bytes the packer wrote?
+/// Checks that the bytes are those that the packer wrote.
 #[inline]
 fn check_checksum(blob: &[u8], expected: u32, backend: Crc32c) -> Result<(), InvalidModule> {
     // A raw module is never shorter than a header.
@@ -255,7 +257,7 @@ fn check_checksum(blob: &[u8], expected: u32, backend: Crc32c) -> Result<(), Inv
     if found == expected { Ok(()) } else { Err(InvalidModule::Checksum { found, expected }) }
 }
 
-/// Will the code find `Context` and `Services` as it expects them?
+/// Checks that the code will find `Context` and `Services` in the layout that it expects.
 #[inline]
 fn check_abi(raw: &RawModule<'_>) -> Result<(), InvalidModule> {
     let header = raw.header();
@@ -267,7 +269,7 @@ fn check_abi(raw: &RawModule<'_>) -> Result<(), InvalidModule> {
     if header.abi_major != ABI_MAJOR {
         return Err(InvalidModule::AbiMajor { found: (header.abi_major, minor), differs: differs() });
     }
-    // There is one fingerprint for each minor version this loader knows.
+    // There is one fingerprint for each minor version that this loader knows.
     let Some(&expected) = FINGERPRINTS.get(usize::from(minor)) else {
         return Err(InvalidModule::AbiMinor { found: minor, differs: differs() });
     };
@@ -278,7 +280,7 @@ fn check_abi(raw: &RawModule<'_>) -> Result<(), InvalidModule> {
     Ok(())
 }
 
-/// Is this as good as the blob's own code, for a higher level than the one before?
+/// Checks a variant like the blob's own code, and that its level is above that of the code before it.
 fn check_variant(record: &[u8], behind: u8) -> Result<Code<'_>, InvalidModule> {
     let level = record.first().copied().unwrap_or_default();
     let refused = |why| InvalidModule::Variant { level, why };

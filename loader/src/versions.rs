@@ -1,4 +1,4 @@
-//! Several versions of one name, side by side.
+//! Several versions of one name, loaded side by side.
 
 use crate::error::LoadError;
 #[cfg(feature = "semver")]
@@ -14,16 +14,17 @@ use crate::registry::NameEntry;
 use crate::requirement::Requirement;
 
 impl<P: Platform> ModuleManager<P> {
-    /// Loads `blob` beside other versions of its name, which goes on standing for
-    /// the one it stands for.
+    /// Loads `blob` beside other versions of its name, whose active module stays the same.
     ///
     /// # Errors
-    /// As [`load_with`](Self::load_with); only the very same version counts as loaded already.
+    /// As for [`load_with`](Self::load_with), but only a module of the same version counts as already loaded.
     pub fn load_versioned(&self, blob: &[u8], options: &LoadOptions) -> Result<ModuleId, LoadError> {
         Ok(self.load_pending(blob, options, IfLoaded::RejectSameVersion)?.go_live(Some(false)))
     }
 
-    /// The module that `name` stands for. With the feature `semver` it may be any selector that `select` takes.
+    /// Returns the active module of `name`.
+    ///
+    /// With the feature `semver`, `name` may be any selector that `select` accepts.
     #[must_use]
     #[inline]
     pub fn find(&self, name: &str) -> Option<ModuleId> {
@@ -35,7 +36,7 @@ impl<P: Platform> ModuleManager<P> {
         }
     }
 
-    /// The highest loaded version of `name` that `matches` says yes to; of equal ones that which was loaded last.
+    /// Returns the highest loaded version of `name` that `matches` accepts; of equal versions, the one loaded last.
     pub fn find_version(&self, name: &str, matches: impl FnMut(&Version) -> bool) -> Option<ModuleId> {
         self.find_version_of(self.registry.name_entry(&Name::new(name)?), matches)
     }
@@ -55,12 +56,13 @@ impl<P: Platform> ModuleManager<P> {
         best.map(|(_, id)| id)
     }
 
-    /// The module that `selector` means: a name, or a name and which versions
-    /// of it will do, by the rules of Cargo: `sort`, `sort@1.2.0` (that one alone),
-    /// `sort@^1`, `sort@>=1.2, <3`. A plain name is the one it stands for; else it is the highest.
+    /// Returns the module that `selector` matches, by the rules of Cargo.
+    ///
+    /// A selector is a name, or a name with a requirement: `sort`, `sort@1.2.0` (exactly that version), `sort@^1`,
+    /// `sort@>=1.2, <3`. A plain name selects the active module, a requirement the highest version that meets it.
     ///
     /// # Errors
-    /// What is wrong with the selector, or that no such module is loaded.
+    /// The part of the selector that is invalid, or the fact that no such module is loaded.
     #[cfg(feature = "semver")]
     pub fn select(&self, selector: &str) -> Result<ModuleId, SelectError> {
         let (name, requirement) = selector.split_once('@').unwrap_or((selector, ""));
@@ -75,15 +77,12 @@ impl<P: Platform> ModuleManager<P> {
         found.ok_or(if self.find(name).is_some() { SelectError::NoSuchVersion } else { SelectError::NoSuchName })
     }
 
-    /// What a name stands for.
+    /// Returns the active module of a name.
     pub(crate) fn active(&self, name: &Name) -> Option<ModuleId> {
         self.registry.name_entry(name)?.active.get()
     }
 
-    /// Has a module's name stand for it.
-    ///
-    /// # Errors
-    /// `false` when it is gone.
+    /// Makes a module the active one of its name. Returns `false` if the module is gone.
     #[must_use]
     pub fn activate(&self, id: ModuleId) -> bool {
         let Some(module) = self.get(id).filter(|module| !module.lifecycle.is_retired()) else { return false };
@@ -93,7 +92,7 @@ impl<P: Platform> ModuleManager<P> {
         })
     }
 
-    /// The highest version of a name.
+    /// Returns the highest loaded version of a name.
     pub(crate) fn highest(&self, name_entry: &NameEntry) -> Option<ModuleId> {
         self.find_version_of(Some(name_entry), |_| true)
     }

@@ -98,7 +98,7 @@ pub(crate) struct Registry<P: Platform> {
     last_epoch: Cell<u64>,
 }
 
-/// An empty slot and a name that are a load's own. Unless it is filled, dropping it releases both.
+/// An empty slot and a name that belong to one load. If it is dropped without being filled, both are released.
 pub(crate) struct Reservation<'registry, P: Platform> {
     registry: &'registry Registry<P>,
     slot: &'registry Slot<P>,
@@ -131,7 +131,7 @@ impl<P: Platform> Drop for Reservation<'_, P> {
     }
 }
 
-/// A slot that a load filled.
+/// A slot that a load has filled.
 pub(crate) struct FilledSlot<'registry, P: Platform> {
     pub slot: &'registry Slot<P>,
     pub name_entry: &'registry NameEntry,
@@ -165,7 +165,7 @@ impl<P: Platform> Registry<P> {
         allocator: &P::Alloc,
     ) -> Result<Reservation<'registry, P>, LoadError> {
         let name_entry = self.reserve_name(known, name, allocator).ok_or(LoadError::NoMemory)?;
-        // An empty slot is borrowed by nobody.
+        // No one borrows an empty slot.
         match self.reserve_slot(allocator).and_then(|slot| Some((slot, slot.try_borrow_mut()?))) {
             Some((slot, contents)) => {
                 Ok(Reservation { registry: self, slot, contents, name_entry, epoch: self.next_epoch() })
