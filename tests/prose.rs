@@ -8,7 +8,7 @@ use std::path::Path;
 const FORBIDDEN: [&str; 8] = ["What", "That", "Of", "How", "Which", "It", "Its", "Has"];
 
 /// How many are left of a time when they were written otherwise: never more than before.
-const LEFT: usize = 98;
+const LEFT: usize = 97;
 
 /// Folders that hold no code of this project.
 const SKIPPED: [&str; 3] = ["target", ".git", "node_modules"];

@@ -10,7 +10,7 @@ use crate::policy::LoadOptions;
 use crate::raw::RawModule;
 use crate::valid::{Capabilities, Validation};
 
-/// How a load treats modules of the same name.
+/// The treatment of loaded modules of the same name.
 #[derive(Clone, Copy)]
 pub(crate) enum IfLoaded {
     /// Refuses the load if the name has an active module.
