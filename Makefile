@@ -15,7 +15,7 @@ KERNEL_CRATES = -p bareflow-kernel -p bareflow-abi -p bareflow-loader -p bareflo
 
 check:
 	cargo fmt --all --check
-	cargo fmt --manifest-path gallery/Cargo.toml --all --check
+	cargo fmt --manifest-path examples/gallery/Cargo.toml --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy -p bareflow-loader --no-default-features --locked -- -D warnings
 	scripts/kernel-check $(KERNEL_CRATES)

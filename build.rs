@@ -12,22 +12,7 @@ use bareflow_builder::vendor::abi;
 use bareflow_builder::{BuildError, build_module};
 
 /// The sources of the blobs and the kernel.
-const SOURCES: [&str; 14] = [
-    "Cargo.toml",
-    "Cargo.lock",
-    "build.rs",
-    "abi",
-    "builder",
-    "disk",
-    "kernel",
-    "loader",
-    "modules",
-    "packer",
-    "protocol",
-    "runtime",
-    "server",
-    "suite",
-];
+const SOURCES: [&str; 7] = ["Cargo.toml", "Cargo.lock", "build.rs", "abi", "crates", "kernel", "modules"];
 
 fn main() {
     if let Err(error) = build() {

@@ -41,12 +41,12 @@ fn the_architectures_tests_exist() {
     for folder in [
         "abi/src",
         "abi/src/checksum",
-        "loader/src",
-        "loader/src/profile",
-        "host/src",
-        "host/src/tests",
-        "host/tests",
-        "disk/src/tests",
+        "crates/loader/src",
+        "crates/loader/src/profile",
+        "crates/host/src",
+        "crates/host/src/tests",
+        "crates/host/tests",
+        "crates/disk/src/tests",
         "tests",
     ] {
         for entry in std::fs::read_dir(root().join(folder)).unwrap() {

@@ -75,7 +75,7 @@ fn every_vector_holds_in_every_domain() {
     let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
     let found = reader.next_frame(&mut pixels).unwrap();
     assert_eq!((found.width, found.height), (128, 64));
-    let ppm = fs::read(root().join("gallery/embedded-graphics/picture.ppm")).unwrap();
+    let ppm = fs::read(root().join("examples/gallery/embedded-graphics/picture.ppm")).unwrap();
     assert!(ppm.ends_with(&pixels));
 }
 
@@ -89,7 +89,7 @@ fn memory_functions_are_right_at_every_length() {
 fn wrappers_are_short_and_safe_and_listed() {
     let guide = fs::read_to_string(root().join("docs/modules.md")).unwrap();
     let mut found = BTreeSet::new();
-    for entry in fs::read_dir(root().join("gallery")).unwrap() {
+    for entry in fs::read_dir(root().join("examples/gallery")).unwrap() {
         let folder = entry.unwrap().path();
         let Ok(source) = fs::read_to_string(folder.join("src/lib.rs")) else { continue };
         let name = folder.file_name().unwrap().to_str().unwrap().to_owned();

@@ -1,6 +1,6 @@
 """Talks to a served kernel: frames and messages, byte by byte.
 
-The same as protocol/src/frame.rs and protocol/src/control.rs, written a second time on purpose: a client that
+The same as crates/protocol/src/frame.rs and crates/protocol/src/control.rs, written a second time on purpose: a client that
 attacks must be able to send what no honest one can. Messages are postcard: integers as varints, text and lists behind
 their length, options behind 0 or 1, enums by the number of their variant.
 """

@@ -86,7 +86,9 @@ pub struct Workspace {
 /// Whether a folder is a checkout of BareFlow itself.
 #[must_use]
 pub fn is_bareflows_own(folder: &Path) -> bool {
-    ["abi/src/fingerprint.rs", "builder/module.ld", "kernel/Cargo.toml"].iter().all(|file| folder.join(file).is_file())
+    ["abi/src/fingerprint.rs", "crates/builder/module.ld", "kernel/Cargo.toml"]
+        .iter()
+        .all(|file| folder.join(file).is_file())
 }
 
 /// The order in which the C system loads its modules.
@@ -114,14 +116,14 @@ pub fn discover(manifest: &Path) -> Result<Workspace, BuildError> {
 
 /// Finds the modules of the gallery that belongs to the workspace of `manifest`.
 ///
-/// They are all packages of the workspace in `gallery/`, by name, and are built in the target directory of the
+/// They are all packages of the workspace in `examples/gallery/`, by name, and are built in the target directory of the
 /// surrounding workspace.
 ///
 /// # Errors
 /// When cargo can't read it, or a module's settings are wrong.
 pub fn gallery(manifest: &Path) -> Result<Workspace, BuildError> {
     let enclosing = metadata(manifest)?;
-    let metadata = metadata(&enclosing.workspace_root.join("gallery/Cargo.toml").into_std_path_buf())?;
+    let metadata = metadata(&enclosing.workspace_root.join("examples/gallery/Cargo.toml").into_std_path_buf())?;
     let target = enclosing.target_directory.into_std_path_buf();
     let modules = metadata
         .workspace_packages()

@@ -41,7 +41,7 @@
 //!     }
 //! }
 //!
-//! # let blobs = (include_bytes!("../../tests/golden/abi-1.2/echo.mod"), include_bytes!("../../tests/golden/abi-1.2/heap.mod"));
+//! # let blobs = (include_bytes!("../../../tests/golden/abi-1.2/echo.mod"), include_bytes!("../../../tests/golden/abi-1.2/heap.mod"));
 //! # let span = paging::reserve(bareflow_runtime::SPAN_BYTES as usize);
 //! // SAFETY: nothing else lies in the span; the blobs are our own.
 //! let platform = unsafe { Direct::new(KernelPages, span) }.with_log(|line| println!("{line}"));

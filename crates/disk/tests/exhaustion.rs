@@ -5,7 +5,7 @@
 //!
 //! An allocation that can't report failure would end this process, which reveals it.
 
-#[path = "../../tests/common/failing.rs"]
+#[path = "../../../tests/common/failing.rs"]
 mod failing;
 
 use std::fmt::Debug;

@@ -8,7 +8,7 @@ use bareflow_builder::{Recipe, build_module, build_recipes};
 
 #[test]
 fn compiles_with_what_was_seen_or_says_what_is_missing() {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/modules/all-in-one/Cargo.toml");
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/modules/all-in-one/Cargo.toml");
     let mut module = module_at(&manifest).unwrap();
     let folder = tempfile::tempdir().unwrap();
     module.target = folder.path().join("target");
