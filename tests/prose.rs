@@ -7,8 +7,8 @@ use std::path::Path;
 /// CONTRIBUTING.md.
 const FORBIDDEN: [&str; 8] = ["What", "That", "Of", "How", "Which", "It", "Its", "Has"];
 
-/// How many are left of a time when they were written otherwise: never more than before.
-const LEFT: usize = 97;
+/// The number of doc comments in another style that are left. It must never rise.
+const LEFT: usize = 96;
 
 /// Folders that hold no code of this project.
 const SKIPPED: [&str; 3] = ["target", ".git", "node_modules"];
