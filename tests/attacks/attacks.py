@@ -1,6 +1,6 @@
 """The attacks: each is a request, or a module, that once ended, stopped or misled the kernel.
 
-Each returns what came of it, or raises `Failed`. Whether the kernel still answers is looked at behind each by `run`.
+Each returns its outcome, or raises `Failed`. After each, `run` checks whether the kernel still answers.
 """
 
 import threading
@@ -22,7 +22,7 @@ DOMAINS = ("kernel", "user")
 
 
 class Failed(Exception):
-    """The kernel did something else than was expected."""
+    """An unexpected reaction of the kernel."""
 
 
 def expect(condition, found, expected):
@@ -31,7 +31,7 @@ def expect(condition, found, expected):
 
 
 def refused(answer, what, word=""):
-    """That an answer is a refusal people can read, which has that word in it."""
+    """Checks that an answer is a readable refusal with the given word in it."""
     expect(answer.kind == REFUSED, f"{what}: answer {answer.kind} {answer.error}", f"a refusal {word}".strip())
     readable(answer, what)
     expect(word in answer.error, f"{what}: refused: {answer.error[:200]}", f"it to say {word}")
@@ -39,7 +39,7 @@ def refused(answer, what, word=""):
 
 
 def readable(answer, what):
-    """That no text of an answer moves the cursor of a terminal, or worse."""
+    """Checks that no text of an answer contains control characters for a terminal."""
     bad = [hex(byte) for byte in answer.error.encode() if byte < 0x20 and byte != 0x0A or byte == 0x7F]
     expect(not bad, f"{what}: a refusal with the bytes {bad[:4]}", "text that can be shown")
 
@@ -50,7 +50,7 @@ def loaded(client, image, **how):
 
 
 def many_conditions(connect, options):
-    """A gate with as many conditions as a frame has room for: 16 bytes of memory for each byte sent."""
+    """A gate with as many conditions as fit into a frame: 16 bytes of memory for each byte sent."""
     client = connect()
     loaded(client, blob("gated", blobs.INNOCENT))
     client.upload(blob("gated", blobs.INNOCENT, minor=1))
@@ -61,7 +61,7 @@ def many_conditions(connect, options):
 
 
 def long_names(connect, options):
-    """Names and selectors of up to a megabyte, while uploads that never come hold the memory."""
+    """Names and selectors of up to a megabyte, while uploads that never finish hold the memory."""
     holders, held = [], 0
     for size in (8 << 20 >> shift for shift in range(10)):
         while len(holders) < 60:
@@ -86,7 +86,7 @@ def long_names(connect, options):
     for what, request in requests.items():
         error = refused(client.ask(request), what)
         expect(len(error) < 4096, f"{what}: a refusal of {len(error)} bytes", "one that is short")
-    # An input of a megabyte is no attack: refused or not, it is answered.
+    # An input of a megabyte is not an attack: whether refused or not, it must be answered.
     client.ask(call("sum", b"x" * 1_000_000))
     for holder in holders:
         holder.close()
@@ -94,7 +94,7 @@ def long_names(connect, options):
 
 
 def huge_state(connect, options):
-    """A state as large as memory, whose `save` loops while another client's call wants memory."""
+    """A state as large as memory, whose `save` loops while another client's call needs memory."""
 
     def image(size, minor):
         return blob("state", blobs.LOOP_IN_SAVE, blobs.FLAG_STATE, minor, size, time_us=5 * SECOND_US, records=blobs.schema(size))
@@ -125,7 +125,7 @@ def huge_state(connect, options):
 
 
 def lifted_budget(connect, options):
-    """A client whose push asks for a budget of 71 minutes, which is more than the kernel's limit."""
+    """A push with a budget of 71 minutes, which is more than the kernel's limit."""
     client, most = connect(), 2**32 - 1
     image = blob("lifted", blobs.INNOCENT, time_us=most)
     answer = client.push(image, budget=(most, 64 << 10, 0, 1 << 20))
@@ -137,7 +137,7 @@ def lifted_budget(connect, options):
 
 
 def greedy_bss(connect, options):
-    """Modules with so much zeroed data that nothing is left for calls of the one that was there before."""
+    """Modules with so much zeroed data that nothing is left for calls of an earlier one."""
     client, names = connect(), []
     loaded(client, blob("before", blobs.INNOCENT), domain="user")
     for pages in (60_000 >> shift for shift in range(16)):
@@ -156,7 +156,7 @@ def greedy_bss(connect, options):
 
 
 def deaf_flood(connect, options):
-    """Thousands of requests of one client that reads no answer, while another one waits for its own."""
+    """Thousands of requests of a client that reads no answers, while another client waits for its own."""
     flooder = connect()
 
     def flood():
@@ -179,7 +179,7 @@ def deaf_flood(connect, options):
 
 
 def large_flood(connect, options):
-    """Requests of a megabyte each, of one client that reads no answer, while another one asks for lists."""
+    """Requests of a megabyte each, of a client that reads no answers, while another client requests lists."""
     flooder, other = connect(), connect()
     loaded(other, blob("large", blobs.INNOCENT))
     large = frame(varint(1) + call("large", b"a" * LONGEST))
@@ -207,7 +207,7 @@ def large_flood(connect, options):
 
 
 def looping_init(connect, options):
-    """A module whose `init` loops, pushed while a call of another one loops: does a third client get a word in?"""
+    """A module whose `init` loops, pushed while a call of another one loops: is a third client still served?"""
     caller, pusher = connect(), connect()
     loaded(caller, blob("looper", blobs.LOOP, time_us=10 * SECOND_US))
     caller.send(call("looper"))
@@ -226,7 +226,7 @@ def looping_init(connect, options):
 
 
 def tick_behind_int(connect, options):
-    """Honest code whose bytes look like `int N` right before what interrupts it."""
+    """Honest code whose bytes look like `int N` right before the interruption."""
     client = connect()
     for domain in DOMAINS:
         loaded(client, blob("tick", blobs.TICK_BEHIND_INT, time_us=10 * SECOND_US), domain=domain)
@@ -242,7 +242,7 @@ def tick_behind_int(connect, options):
 
 
 def raised_priority(connect, options):
-    """A return with all interrupts of lower priority kept away: no tick would come any more."""
+    """A return with all interrupts of lower priority blocked, after which no tick would arrive."""
     client = connect()
     loaded(client, blob("raised", blobs.RAISE_PRIORITY), domain="kernel")
     answer = client.call("raised")
@@ -252,7 +252,7 @@ def raised_priority(connect, options):
 
 
 def armed_breakpoint(connect, options):
-    """A breakpoint that a module leaves armed in the processor, at the place where the next one will lie."""
+    """A breakpoint that a module leaves armed, at the address where the next module will lie."""
     client = connect()
     loaded(client, blob("armed", blobs.ARM_BREAKPOINT), domain="kernel")
     client.call("armed")
@@ -265,14 +265,14 @@ def armed_breakpoint(connect, options):
 
 
 def stale_output(connect, options):
-    """A module that claims to have written output, and so would hand out another one's."""
+    """A module that claims to have written output, and would so reveal that of another one."""
     client = connect()
     for domain in DOMAINS:
         loaded(client, blob("filler", blobs.FILL_OUTPUT), domain=domain)
         loaded(client, blob("claimer", blobs.CLAIM_OUTPUT), domain=domain)
         written = client.call("filler").output
         expect(written.count(b"S") == len(written) > 0, f"{domain}: the filler wrote {len(written)} bytes", "some, all S")
-        # Of another client, to whom it would be a secret.
+        # The output of another client, for whom it is a secret.
         output = connect().call("claimer").output
         client.unload("filler")
         client.unload("claimer")
@@ -281,7 +281,7 @@ def stale_output(connect, options):
 
 
 def escapes_in_fields(connect, options):
-    """A state whose field is named by a terminal's escape sequences, which a refusal would show."""
+    """A state with a field whose name is a terminal's escape sequence, which a refusal would show."""
     client, answers = connect(), []
     for minor, field in enumerate(("\x1b[2J\x1b]0;owned", "\x1b[31mRED")):
         records = blobs.schema(1, field, fingerprint=minor + 1)
@@ -293,7 +293,7 @@ def escapes_in_fields(connect, options):
 
 
 def evaded_budget(connect, options):
-    """A module that has its ticks fall into a callee, so that none would count for itself."""
+    """A module that makes ticks fall into a callee, so that none would count for itself."""
     client = connect()
     loaded(client, blob("catcher", blobs.CATCH_TICK))
     records = blobs.depends("catcher")
@@ -307,7 +307,7 @@ def evaded_budget(connect, options):
 
 
 def forgotten_names(connect, options):
-    """Thousands of names that are loaded once: does each keep memory for ever?"""
+    """Thousands of names that are loaded once: does each keep memory forever?"""
     client, in_use = connect(), []
     for turn in range(2):
         for number in range(NAMES):
@@ -340,11 +340,11 @@ def many_modules(connect, options):
     return f"{count} modules are listed" + (f"; one more: {error}" if error else "")
 
 
-# The last one leaves its modules behind.
+# The last attack leaves its modules loaded.
 ALL = (
     many_conditions, long_names, huge_state, lifted_budget, greedy_bss, deaf_flood, large_flood, looping_init, tick_behind_int,
     raised_priority, armed_breakpoint, stale_output, escapes_in_fields, evaded_budget, forgotten_names, many_modules,
 )
 
-# Those that send much, or wait for long.
+# The attacks that send much, or wait for long.
 LONG = [many_conditions, long_names, looping_init, forgotten_names, many_modules]

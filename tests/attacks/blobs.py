@@ -1,6 +1,6 @@
 """Modules that attack, each a few bytes of machine code: no compiler would make them.
 
-The header is that of docs/format.md. Which ABI it names is read from a released blob of tests/golden.
+The header is that of docs/format.md. The ABI's version and fingerprint are read from a released blob of tests/golden.
 """
 
 import pathlib
@@ -22,17 +22,17 @@ INNOCENT = bytes.fromhex("b82a000000 c3")
 # jmp to itself
 LOOP = bytes.fromhex("ebfe")
 
-# Loops where it is called for `Init` (1): cmp esi, 1; je to itself; mov eax, 42; ret
+# Loops when it is called for `Init` (1): cmp esi, 1; je to itself; mov eax, 42; ret
 LOOP_IN_INIT = bytes.fromhex("83fe01 74fe b82a000000 c3")
 
-# Loops where it is called for `Save` (4): cmp esi, 4; je to itself; xor eax, eax; ret
+# Loops when it is called for `Save` (4): cmp esi, 4; je to itself; xor eax, eax; ret
 LOOP_IN_SAVE = bytes.fromhex("83fe04 74fe 31c0 c3")
 
-# A loop behind an instruction that ends in the bytes of `int 0x20`, which is the tick's vector:
+# A loop after an instruction that ends in the bytes of `int 0x20`, which is the tick's vector:
 # mov ecx, 20000000; mov eax, 0x20cd0000; 2: dec rcx; jnz 2b; mov eax, 7; ret
 TICK_BEHIND_INT = bytes.fromhex("b9002d3101 b80000cd20 48ffc9 75fb b807000000 c3")
 
-# Faults behind instructions that end in the bytes of an `int` of the fault's own number: the kind, and the code.
+# Faults after instructions that end in the bytes of an `int` of the fault's own number: the kind, and the code.
 FAULTS_BEHIND_INT = {
     # xor ecx, ecx; xor edx, edx; mov eax, 0x00cd1234; div ecx
     "divide": bytes.fromhex("31c9 31d2 b83412cd00 f7f1 c3"),
@@ -42,10 +42,10 @@ FAULTS_BEHIND_INT = {
     "page_read": bytes.fromhex("48c7c208000000 b83412cd0e 488b02 c3"),
 }
 
-# Keeps interrupts away when it returns: mov eax, 15; mov cr8, rax; mov eax, 1; ret
+# Returns with interrupts blocked: mov eax, 15; mov cr8, rax; mov eax, 1; ret
 RAISE_PRIORITY = bytes.fromhex("b80f000000 440f22c0 b801000000 c3")
 
-# Has the processor trap at its own first instruction from now on:
+# Makes the processor trap at the module's first instruction from now on:
 # lea rax, [its start]; mov dr0, rax; mov eax, 0x401; mov dr7, rax; mov eax, 1; ret
 ARM_BREAKPOINT = bytes.fromhex("488d05f9ffffff 0f23c0 b801040000 0f23f8 b801000000 c3")
 
@@ -53,14 +53,14 @@ ARM_BREAKPOINT = bytes.fromhex("488d05f9ffffff 0f23c0 b801040000 0f23f8 b8010000
 # rep stosb; xor eax, eax; ret
 FILL_OUTPUT = bytes.fromhex("4989f8 498b7828 498b4830 49894838 b053 f3aa 31c0 c3")
 
-# Says that it wrote 64 bytes, and wrote none: mov qword [rdi+56], 64; xor eax, eax; ret
+# Claims to have written 64 bytes, and writes none: mov qword [rdi+56], 64; xor eax, eax; ret
 CLAIM_OUTPUT = bytes.fromhex("48c7473840000000 31c0 c3")
 
-# Calls the module "catcher" for ever, with some work of its own in between, so that ticks may fall into the callee.
+# Calls the module "catcher" endlessly, with some work of its own in between, so that ticks may fall into the callee.
 EVADE = bytes.fromhex(
     # push rbx; sub rsp, 64; mov rbx, rdi
     "53 4883ec40 4889fb"
-    # 5: the name's address and length to `CallArguments`, and zeros behind them
+    # 5: the name's address and length to `CallArguments`, and zeros after them
     "488d0545000000 48890424 48c744240807000000 31c0"
     "4889442410 4889442418 4889442420 4889442428 4889442430 4889442438"
     # mov rdi, rbx; mov rsi, rsp; the third function of the table of services
@@ -69,8 +69,8 @@ EVADE = bytes.fromhex(
     "b920a10700 ffc9 75fc ebb4"
 ) + b"catcher"
 
-# Returns as soon as the clock jumps, which is behind a tick, or when 6,000,000 cycles are over:
-# r8: what the clock said last, r9: what it said first; 7: rdtsc; rcx: the jump; ja 8f; jb 7b; 8: xor eax, eax; ret
+# Returns as soon as the clock jumps, which is after a tick, or when 6,000,000 cycles are over:
+# r8: the last reading of the clock, r9: the first one; 7: rdtsc; rcx: the jump; ja 8f; jb 7b; 8: xor eax, eax; ret
 CATCH_TICK = bytes.fromhex(
     "0f31 48c1e220 4809d0 4989c0 4989c1"
     "0f31 48c1e220 4809d0 4889c1 4c29c1 4989c0 4881f910270000 770b 4c29c8 483d808d5b00 72da 31c0 c3"
@@ -78,7 +78,7 @@ CATCH_TICK = bytes.fromhex(
 
 
 def blob(name, code, flags=0, minor=0, bss=0, services=0, heap=0, time_us=0, records=b""):
-    """A module of version 1.`minor`.0 with this text, whose entry is its first byte."""
+    """A module of version 1.`minor`.0 with the given text, whose entry is its first byte."""
     abi_major, abi_minor = struct.unpack_from("<HH", GOLDEN.read_bytes(), 8)
     (fingerprint,) = struct.unpack_from("<Q", GOLDEN.read_bytes(), 16)
     header = struct.pack("<IHHHHIQ32s", 0x4D4F4442, 1, 62, abi_major, abi_minor, flags, fingerprint, name.encode())

@@ -1,8 +1,8 @@
 """Talks to a served kernel: frames and messages, byte by byte.
 
 The same as crates/protocol/src/frame.rs and crates/protocol/src/control.rs, written a second time on purpose: a client that
-attacks must be able to send what no honest one can. Messages are postcard: integers as varints, text and lists behind
-their length, options behind 0 or 1, enums by the number of their variant.
+attacks must be able to send what no honest one can. Messages are postcard: integers as varints, text and lists after
+their length, options after 0 or 1, enums by the number of their variant.
 """
 
 import socket
@@ -15,7 +15,7 @@ MAX_CHUNK = 32 << 10
 # The requests' numbers, in the order of `Request`.
 HELLO, GOODBYE, LIST, STATS, UPLOAD, CHUNK, PUSH, LOAD, FILES, SAVE, CALL, UNLOAD, ACTIVATE, COMPARE, LOG, SHUTDOWN, MEMORY = range(17)
 
-# Those of `Response` that are looked at here.
+# The numbers of those variants of `Response` that are used here.
 WELCOME, RECEIVED, MODULES, LOADED, CALLED, UNLOADED, PROGRESS, DONE, REFUSED, MEMORY_IN_USE = 0, 1, 2, 3, 5, 6, 11, 12, 13, 14
 
 # `Message::Response`.
@@ -63,7 +63,7 @@ def wish(domain=None, budget=None):
 
 
 def push(label="attack", gate=None, **how):
-    """`Request::Push`, in place of the module of its name."""
+    """`Request::Push`, replacing the module of the same name."""
     return varint(PUSH) + text(label) + wish(**how) + b"\0" + option(gate)
 
 
@@ -77,7 +77,7 @@ def frame(payload):
 
 
 class Reader:
-    """Reads an answer from its beginning on."""
+    """Reads an answer from its beginning."""
 
     def __init__(self, data):
         self.rest = data
@@ -102,7 +102,7 @@ class Reader:
 
 
 class Response:
-    """An answer: its kind, and what there is of it for the kinds that are looked at."""
+    """An answer: its kind, and the fields of the kinds that are used here."""
 
     def __init__(self, payload):
         reader = Reader(payload)
@@ -138,7 +138,7 @@ class Client:
         self.socket.sendall(frame(varint(self.asked) + request))
 
     def answer(self):
-        """The next answer but for those that only say how far it is."""
+        """The next answer that is not only a report of progress."""
         while True:
             while len(self.received) < HEADER_SIZE or len(self.received) < HEADER_SIZE + self._length():
                 more = self.socket.recv(1 << 16)
