@@ -23,7 +23,7 @@ fn a_served_kernel_holds_against_clients_and_modules() {
     let mut serve = Command::new(env!("CARGO_BIN_EXE_bareflow"));
     serve.args(["serve", "--socket"]).arg(&socket).stdout(Stdio::null()).stderr(Stdio::null());
     let mut serve = Serve(serve.spawn().unwrap());
-    // The socket exists as soon as the kernel can be served.
+    // The socket is enough: the attacks wait until the kernel answers.
     while !socket.exists() {
         assert!(serve.0.try_wait().unwrap().is_none(), "serve ended");
         std::thread::sleep(std::time::Duration::from_millis(50));

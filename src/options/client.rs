@@ -112,7 +112,7 @@ pub struct WatchOptions {
     /// The module: its name, or the folder of its crate.
     #[arg(value_name = "NAME|PATH")]
     pub name: String,
-    /// End after one build: 0 when the module runs, 1 when it was not built or was refused.
+    /// End after one save: 0 when the module runs, 1 when it was not built or was refused.
     #[arg(long)]
     pub once: bool,
     /// The module's settings.

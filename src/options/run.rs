@@ -107,7 +107,7 @@ pub struct ServeOptions {
 /// The options of `inject`.
 #[derive(Debug, Args)]
 pub struct InjectOptions {
-    /// The blobs to disturb; by default the four test modules and the all-in-one one.
+    /// The blobs to disturb; by default the four embedded modules and the all-in-one test module.
     #[arg(value_name = "FILE.mod")]
     pub files: Vec<PathBuf>,
     /// Seed of all random choices: the same seed gives the same injections.

@@ -15,7 +15,7 @@ use crate::version_range;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ModuleSettings {
-    /// The expected result of a call without input.
+    /// The expected result of a run, and of an example call without input.
     pub expect: Option<i32>,
     /// The stack that a call needs: bytes, or a text such as "16K".
     pub stack: Option<Amount>,
