@@ -42,9 +42,9 @@ pub fn run(boot: &'static BootFacts, options: &Options) -> bool {
     };
     let manager = Manager::new(KernelPlatform::new(), options.timing);
     // What is taken once and stays is there from here on.
-    if let Err(error) = each(&manager, [first, second], options, |_, attempt| {
-        attempt().map(|()| 0).map_err(|error| error.to_string())
-    }) {
+    if let Err(error) =
+        each(&manager, [first, second], options, |_, attempt| attempt().map(|()| 0).map_err(|error| error.to_string()))
+    {
         line!(console, Error, "[ERROR] with all memory there is: {error}");
         return false;
     }

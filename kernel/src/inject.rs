@@ -14,12 +14,13 @@ use spin::Mutex;
 use x86_64::VirtAddr;
 
 use crate::console::KernelConsole;
-use crate::trampoline::Activation;
 use crate::image::Image;
-use crate::memory::{BootFacts, PHYSICAL_MAP, image_range, physical, page_tables};
+use crate::memory::layout::PHYSICAL_MAP;
+use crate::memory::{BootFacts, image_range, page_tables, physical};
 use crate::options::{Campaign, Options};
 use crate::platform::KernelPlatform;
 use crate::serial::{COM2, Serial};
+use crate::trampoline::Activation;
 use crate::traps::{TrapFrame, timer};
 
 /// Bytes of stack a module gets: mapping more takes longer than most calls.
@@ -229,11 +230,7 @@ fn disturb(
 }
 
 /// Whether a fresh load of `module` does what it should.
-fn run_clean(
-    manager: &ModuleManager<KernelPlatform>,
-    module: &Golden<'_>,
-    load: &LoadOptions,
-) -> Result<bool, String> {
+fn run_clean(manager: &ModuleManager<KernelPlatform>, module: &Golden<'_>, load: &LoadOptions) -> Result<bool, String> {
     let id = manager.load_with(module.blob, load).map_err(|error| error.to_string())?;
     let mut output = alloc::vec![0; OUTPUT];
     let outcome = manager.execute_with(id, b"", &mut output);

@@ -10,11 +10,50 @@
 #[cfg(target_os = "none")]
 extern crate alloc;
 
-macro_rules! kernel {
-    ($($module:ident)+) => { $(#[cfg(target_os = "none")] mod $module;)+ };
-}
-
-kernel! { boot clock console cpu disk exhaust trampoline image inject memory options platform power recorder run selfcheck serial serve services soak traps virtio }
+#[cfg(target_os = "none")]
+mod boot;
+#[cfg(target_os = "none")]
+mod clock;
+#[cfg(target_os = "none")]
+mod console;
+#[cfg(target_os = "none")]
+mod cpu;
+#[cfg(target_os = "none")]
+mod disk;
+#[cfg(target_os = "none")]
+mod exhaust;
+#[cfg(target_os = "none")]
+mod image;
+#[cfg(target_os = "none")]
+mod inject;
+#[cfg(target_os = "none")]
+mod memory;
+#[cfg(target_os = "none")]
+mod options;
+#[cfg(target_os = "none")]
+mod platform;
+#[cfg(target_os = "none")]
+mod power;
+#[cfg(target_os = "none")]
+mod recorder;
+#[cfg(target_os = "none")]
+mod run;
+#[cfg(target_os = "none")]
+mod selfcheck;
+#[cfg(target_os = "none")]
+mod serial;
+#[cfg(target_os = "none")]
+mod serve;
+#[cfg(target_os = "none")]
+mod services;
+#[cfg(target_os = "none")]
+mod soak;
+#[cfg(target_os = "none")]
+mod trampoline;
+#[cfg(target_os = "none")]
+mod traps;
+#[cfg(target_os = "none")]
+mod virtio;
 
 #[cfg(not(target_os = "none"))]
 fn main() {

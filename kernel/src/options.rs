@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use bareflow_loader::{Permissions, Domain, LoadOptions, FaultPolicy, Timing};
+use bareflow_loader::{Domain, FaultPolicy, LoadOptions, Permissions, Timing};
 
 /// What the command line asks for.
 pub struct Options {
@@ -87,11 +87,15 @@ impl Options {
                 self.load.limits = limits.map_err(|_| "budget=time=10ms,stack=16K,heap=1M,data=1M")?;
             }
             "onfault" => {
-                self.load.on_fault = FaultPolicy::parse(value).ok_or("onfault=stop, onfault=restart or onfault=restart:N")?;
+                self.load.on_fault =
+                    FaultPolicy::parse(value).ok_or("onfault=stop, onfault=restart or onfault=restart:N")?;
             }
             "batch" => self.batch = flag(value, "1", "0", "batch=0 or batch=1")?,
             "sample" => self.load.sample_every = value.parse().map_err(|_| "sample=N with N from 1 to 4294967295")?,
-            "allow" => self.load.allowed = Permissions::parse(value).map_err(|_| "allow=all, allow=none or allow=log,clock,call,heap")?,
+            "allow" => {
+                self.load.allowed =
+                    Permissions::parse(value).map_err(|_| "allow=all, allow=none or allow=log,clock,call,heap")?
+            }
             "color" => self.colour = flag(value, "1", "0", "color=0 or color=1")?,
             "clock" => self.icount = flag(value, "icount", "tsc", "clock=tsc or clock=icount")?,
             "exit" => self.halt = flag(value, "halt", "leave", "exit=leave or exit=halt")?,
@@ -102,7 +106,11 @@ impl Options {
             "serve" => self.serve = flag(value, "1", "0", "serve=0 or serve=1")?,
             "channel" => self.virtio = flag(value, "virtio", "com2", "channel=com2 or channel=virtio")?,
             "inject" => self.campaign = Some(Campaign::read(value).ok_or("inject=SEED:FIRST:COUNT")?),
-            _ => return Err("timing, repeat, domain, elsewhere, budget, onfault, sample, batch, allow, color, clock, exit, selfcheck, soak, exhaust, record, serve, channel or inject"),
+            _ => {
+                return Err(
+                    "timing, repeat, domain, elsewhere, budget, onfault, sample, batch, allow, color, clock, exit, selfcheck, soak, exhaust, record, serve, channel or inject",
+                );
+            }
         }
         Ok(())
     }

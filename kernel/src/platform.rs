@@ -2,11 +2,14 @@
 
 use allocator_api2::alloc::Global;
 use bareflow_abi::checksum::Crc32c;
-use bareflow_loader::{Call, CallError, Callees, Diagnosis, Domain, ImageSize, PeakUse, FastReturn, TimedCall, Placement, Platform, PlatformError, Usage};
+use bareflow_loader::{
+    Call, CallError, Callees, Diagnosis, Domain, FastReturn, ImageSize, PeakUse, Placement, Platform, PlatformError,
+    TimedCall, Usage,
+};
 
 use crate::image::{self, Image, UnsealedImage};
 use crate::memory::{frames, heap_bytes};
-use crate::{clock, cpu, trampoline, recorder, services};
+use crate::{clock, cpu, recorder, services, trampoline};
 
 /// The kernel's side of the loader.
 pub struct KernelPlatform {

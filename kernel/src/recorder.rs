@@ -91,7 +91,9 @@ impl Recorder {
                 let output = self.copy(output.get(..returned.outcome.output_length).unwrap_or_default())?;
                 End::Returned { result: returned.outcome.result, output }
             }
-            Err(CallError::Fault(fault)) => End::Faulted { kind: String::from(fault.kind.name()), offset: fault.offset },
+            Err(CallError::Fault(fault)) => {
+                End::Faulted { kind: String::from(fault.kind.name()), offset: fault.offset }
+            }
             Err(CallError::NoMemory) => End::NoMemory,
         };
         let index = self.open.pop()?;

@@ -37,7 +37,10 @@ pub fn main(boot: &'static BootFacts) -> ! {
         console::show(Style::Warning, format_args!("[WARN] {warning}\n"));
     }
     if !ticks {
-        console::show(Style::Warning, format_args!("[WARN] no local timer that can be used: calls may take any time\n"));
+        console::show(
+            Style::Warning,
+            format_args!("[WARN] no local timer that can be used: calls may take any time\n"),
+        );
     }
     let passed = match options.campaign {
         Some(campaign) => inject::run(boot, &options, campaign),

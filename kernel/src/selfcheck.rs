@@ -8,8 +8,8 @@ use alloc::vec::Vec;
 
 use bareflow_loader::report::Style;
 use bareflow_loader::{ExecuteError, LoadError, ModuleManager, line};
-use bareflow_protocol::faults::{FaultRow, FaultTable};
 use bareflow_protocol::Message;
+use bareflow_protocol::faults::{FaultRow, FaultTable};
 use bareflow_suite::archive::Archive;
 
 use crate::console::KernelConsole;

@@ -13,10 +13,10 @@ use bareflow_loader::diagnosis::{Diagnosis, ServiceCall};
 use bareflow_loader::report::Style;
 use bareflow_loader::{Fault, FaultKind, Printable};
 
-use crate::trampoline::user::layout::{STUB_SIZE, STUBS, SYSCALL_SIZE};
-use crate::trampoline::{self, Activation};
-use crate::traps::{TrapFrame, diagnose, defer_to_kernel_stack, leave_module};
+use crate::memory::layout::user::{STUB_SIZE, STUBS, SYSCALL_SIZE};
 use crate::serve::preempt;
+use crate::trampoline::{self, Activation};
+use crate::traps::{TrapFrame, defer_to_kernel_stack, diagnose, leave_module};
 use crate::{clock, console, recorder};
 
 /// The services there are.
@@ -165,26 +165,36 @@ const fn stub(number: u64) -> u64 {
 /// What a `syscall` in ring 3 means.
 pub fn handle_syscall(frame: &mut TrapFrame) {
     let Some(activation) = trampoline::current() else { return };
-    if let Some(service) = undeclared::service_of(frame.rip, activation.image().services).filter(|_| activation.is_user()) {
+    if let Some(service) =
+        undeclared::service_of(frame.rip, activation.image().services).filter(|_| activation.is_user())
+    {
         let call = ServiceCall { service, arguments: [frame.rsi, frame.rdx] };
         let fault = undeclared::fault(activation, call, caller(activation, frame));
         end_if_at_fault(frame, activation, Some(fault));
         return;
     }
     let fault = match frame.rip {
-        rip if activation.is_user() && rip == stub(LOG_STUB) => log(activation, frame.rsi, frame.rdx, caller(activation, frame)).err(),
+        rip if activation.is_user() && rip == stub(LOG_STUB) => {
+            log(activation, frame.rsi, frame.rdx, caller(activation, frame)).err()
+        }
         rip if activation.is_user() && rip == stub(CLOCK_STUB) => {
             activation.log_service(ServiceCall { service: SERVICE_CLOCK, arguments: [0; 2] });
             frame.rax = clock::now();
             recorder::note_clock(frame.rax);
             None
         }
-        rip if activation.is_user() && rip == stub(CALL_STUB) => return defer_to_kernel_stack(frame, activation, call_in_ring_3),
+        rip if activation.is_user() && rip == stub(CALL_STUB) => {
+            return defer_to_kernel_stack(frame, activation, call_in_ring_3);
+        }
         // The instruction is for the stubs alone.
         rip => {
             let rip = rip.wrapping_sub(SYSCALL_SIZE);
             frame.rip = rip;
-            Some(Fault { kind: FaultKind::GeneralProtection, offset: activation.image().segments.offset_of(rip), address: None })
+            Some(Fault {
+                kind: FaultKind::GeneralProtection,
+                offset: activation.image().segments.offset_of(rip),
+                address: None,
+            })
         }
     };
     if !end_if_at_fault(frame, activation, fault) {

@@ -4,7 +4,7 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 
-use bareflow_loader::{StateTransfer, ModuleId, ModuleManager, Receipt, Usage, line};
+use bareflow_loader::{ModuleId, ModuleManager, Receipt, StateTransfer, Usage, line};
 use bareflow_suite::Source;
 use bareflow_suite::archive::Archive;
 
@@ -103,5 +103,9 @@ fn call(manager: &Manager, id: ModuleId) -> Result<i32, String> {
 }
 
 fn check(receipt: &Receipt) -> Result<(), String> {
-    if receipt.is_balanced() { Ok(()) } else { Err(format!("held {:?}, returned {:?}", receipt.held, receipt.returned)) }
+    if receipt.is_balanced() {
+        Ok(())
+    } else {
+        Err(format!("held {:?}, returned {:?}", receipt.held, receipt.returned))
+    }
 }

@@ -9,13 +9,8 @@ use bootloader_api::info::{MemoryRegion, MemoryRegionKind, MemoryRegions, Option
 use spin::Once;
 
 use super::kernel_main;
+use crate::memory::layout::{KERNEL_BASE, PHYSICAL_MAP};
 use crate::power::{ExitCode, exit_qemu};
-
-/// Distance of the kernel's virtual from its physical addresses.
-const KERNEL_BASE: u64 = 0xffff_ffff_8000_0000;
-
-/// Where the first page tables map physical memory: the first 4 GiB of it.
-const EARLY_MAP: u64 = 0xffff_8000_0000_0000;
 
 /// End of what the first page tables map.
 const EARLY_END: u64 = 4 << 30;
@@ -140,7 +135,7 @@ pub(super) fn command_line() -> &'static str {
 fn read<const N: usize>(address: u64) -> Option<[u8; N]> {
     let end = address.checked_add(N as u64)?;
     // SAFETY: the first page tables map the first 4 GiB readable, and any bytes are a valid array.
-    (end <= EARLY_END).then(|| unsafe { ((EARLY_MAP + address) as *const [u8; N]).read_unaligned() })
+    (end <= EARLY_END).then(|| unsafe { ((PHYSICAL_MAP + address) as *const [u8; N]).read_unaligned() })
 }
 
 fn read_u32(address: u64) -> u32 {
@@ -181,10 +176,10 @@ extern "C" fn start(info: u64) -> ! {
     let regions: &'static mut [MemoryRegion] = unsafe { &mut *(regions as *mut [MemoryRegion]) };
 
     let mut boot_info = BootInfo::new(MemoryRegions::from(regions));
-    boot_info.physical_memory_offset = Optional::Some(EARLY_MAP);
+    boot_info.physical_memory_offset = Optional::Some(PHYSICAL_MAP);
     boot_info.rsdp_addr = Optional::Some(read_u64(info + 32));
     if archive_length > 0 {
-        boot_info.ramdisk_addr = Optional::Some(EARLY_MAP + archive);
+        boot_info.ramdisk_addr = Optional::Some(PHYSICAL_MAP + archive);
         boot_info.ramdisk_len = archive_length;
     }
     let (image_start, image_end) = image();

@@ -3,9 +3,9 @@
 use core::hint::spin_loop;
 
 use bareflow_disk::{BlockDevice, DeviceError, SECTOR_SIZE};
+use virtio_drivers::Error;
 use virtio_drivers::device::blk::{BlkReq, BlkResp, VirtIOBlk};
 use virtio_drivers::transport::SomeTransport;
-use virtio_drivers::Error;
 
 use crate::virtio;
 use crate::virtio::hal::{KernelHal, PIECE_SIZE, prepare};

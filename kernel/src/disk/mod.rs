@@ -41,7 +41,10 @@ impl fmt::Display for OpenError {
         match self {
             OpenError::Transport(error) => write!(out, "the disk: {error}"),
             OpenError::Device(error) => {
-                write!(out, "the disk does not start: {error}, expected a virtio block device; attach it as `virtio-blk-pci`")
+                write!(
+                    out,
+                    "the disk does not start: {error}, expected a virtio block device; attach it as `virtio-blk-pci`"
+                )
             }
             OpenError::FileSystem(error) => error.fmt(out),
         }

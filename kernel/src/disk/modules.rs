@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use bareflow_disk::{File, Identity, Listing, Selection};
 use bareflow_loader::valid::Capabilities;
 use bareflow_loader::{LoadError, Platform, Printable, RawModule, ValidModule};
-use bareflow_suite::fallible::{NoMemory, ErrorText};
+use bareflow_suite::fallible::{ErrorText, NoMemory};
 use bareflow_suite::{error_text, text};
 
 use super::{KernelDisk, open};

@@ -5,12 +5,12 @@ use allocator_api2::alloc::Global;
 use allocator_api2::boxed::Box;
 use bareflow_abi::layout::MAX_SEGMENT_SIZE;
 use bareflow_loader::segments::PAGE_SIZE;
-use bareflow_loader::{Domain, RangeAllocator, ImageSize, PlatformError, Segments, Usage};
+use bareflow_loader::{Domain, ImageSize, PlatformError, RangeAllocator, Segments, Usage};
 use spin::Mutex;
 
+use super::no_pages;
 use super::user::UserMappings;
-use super::{ARENA, no_pages, shared_arena};
-use crate::trampoline::user::layout;
+use crate::memory::layout::{IMAGES, SHARED_ARENA_BYTES, user as layout};
 use crate::memory::page_tables::{self, OutOfFrames, READ_EXECUTE, READ_ONLY};
 
 /// Pages of offsets in the arena, which the three segments share.
@@ -21,7 +21,7 @@ static RANGES: Mutex<RangeAllocator<Global>> = Mutex::new(RangeAllocator::new_in
 
 /// Opens the part of the arena that is not for images which share pages.
 pub fn open() {
-    RANGES.lock().free(shared_arena::SPAN_BYTES / PAGE_SIZE, ARENA_PAGES - shared_arena::SPAN_BYTES / PAGE_SIZE);
+    RANGES.lock().free(SHARED_ARENA_BYTES / PAGE_SIZE, ARENA_PAGES - SHARED_ARENA_BYTES / PAGE_SIZE);
 }
 
 /// See above.
@@ -43,7 +43,7 @@ impl DedicatedPages {
         let pages = Segments::pages(&size, heap);
         let bytes = (pages * PAGE_SIZE) as usize;
         let first = RANGES.lock().allocate(pages).ok_or(PlatformError { what: "reserve addresses", bytes })?;
-        let alias = Segments { base: ARENA + first * PAGE_SIZE, size, heap };
+        let alias = Segments { base: IMAGES + first * PAGE_SIZE, size, heap };
         let Ok(mut dedicated) = Box::try_new_in(DedicatedPages { alias, user: None, pages }, Global) else {
             RANGES.lock().free(first, pages);
             return Err(no_pages(pages));
@@ -108,6 +108,6 @@ impl DedicatedPages {
         for (start, bytes) in alias.mapped() {
             page_tables::unmap_range(start, bytes);
         }
-        RANGES.lock().free((alias.base - ARENA) / PAGE_SIZE, pages);
+        RANGES.lock().free((alias.base - IMAGES) / PAGE_SIZE, pages);
     }
 }

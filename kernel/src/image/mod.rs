@@ -11,17 +11,14 @@ pub mod user;
 
 use allocator_api2::boxed::Box;
 use bareflow_loader::segments::{PAGE_SIZE, is_within};
-use bareflow_loader::{Domain, WritableImage, ImageSize, PeakUse, Placement, PlatformError, Segments, Usage};
+use bareflow_loader::{Domain, ImageSize, PeakUse, Placement, PlatformError, Segments, Usage, WritableImage};
 
-use crate::trampoline::user::layout;
-use crate::memory::MODULE_STACK;
+use crate::memory::layout::MODULE_STACK;
+use crate::memory::layout::user as layout;
 use crate::services::undeclared;
 use crate::traps::timer::ticks_of;
 use dedicated::DedicatedPages;
 use user::UserMappings;
-
-/// Address of the first image. Its rodata and data lie in the same two gigabytes.
-const ARENA: u64 = 0xffff_ffff_9000_0000;
 
 /// A module's memory.
 #[derive(Debug)]

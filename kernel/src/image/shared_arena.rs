@@ -9,21 +9,15 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use allocator_api2::alloc::Global;
 use bareflow_abi::layout::{DATA_OFFSET, RODATA_OFFSET, TEXT_OFFSET};
 use bareflow_loader::segments::{GRANULE_SIZE, PAGE_SIZE};
-use bareflow_loader::{RangeAllocator, ImageSize, Segments, Usage};
+use bareflow_loader::{ImageSize, RangeAllocator, Segments, Usage};
 use spin::Mutex;
 
-use super::ARENA;
 use crate::memory::frames;
+use crate::memory::layout::{IMAGES, SHARED_ARENA_BYTES, WRITE_ALIAS};
 use crate::memory::page_tables::{self, OutOfFrames, READ_EXECUTE, READ_ONLY};
-
-/// Bytes of offsets that these images have.
-pub const SPAN_BYTES: u64 = 16 << 20;
 
 /// Bytes of the largest segment that lies here.
 const LARGEST_SEGMENT_BYTES: u64 = 16 << 10;
-
-/// Where text can be written, and behind it rodata.
-const WRITE_ALIAS: u64 = 0xffff_ffff_b000_0000;
 
 /// What free text is full of: an instruction that traps.
 const TRAP: u8 = 0xcc;
@@ -36,19 +30,23 @@ struct SharedArena {
     mapped: [u64; 3],
 }
 
-static SHARED_ARENA: Mutex<SharedArena> = Mutex::new(SharedArena { ranges: RangeAllocator::new_in(Global), mapped: [0; 3] });
+static SHARED_ARENA: Mutex<SharedArena> =
+    Mutex::new(SharedArena { ranges: RangeAllocator::new_in(Global), mapped: [0; 3] });
 
 /// Bytes that images have.
 static USED: AtomicU64 = AtomicU64::new(0);
 
 /// Opens the arena.
 pub fn open() {
-    SHARED_ARENA.lock().ranges.free(0, SPAN_BYTES / GRANULE_SIZE);
+    SHARED_ARENA.lock().ranges.free(0, SHARED_ARENA_BYTES / GRANULE_SIZE);
 }
 
 /// Whether images of that size lie here.
 pub const fn fits(size: &ImageSize, heap: u32) -> bool {
-    heap == 0 && size.text as u64 <= LARGEST_SEGMENT_BYTES && size.rodata as u64 <= LARGEST_SEGMENT_BYTES && size.data as u64 <= LARGEST_SEGMENT_BYTES
+    heap == 0
+        && size.text as u64 <= LARGEST_SEGMENT_BYTES
+        && size.rodata as u64 <= LARGEST_SEGMENT_BYTES
+        && size.data as u64 <= LARGEST_SEGMENT_BYTES
 }
 
 /// The base of a place for an image, and how many granules it takes there.
@@ -68,7 +66,7 @@ pub fn allocate(size: &ImageSize) -> Result<(u64, u32), OutOfFrames> {
     }
     USED.fetch_add(count * GRANULE_SIZE, Ordering::Relaxed);
     // No segment is larger than `LARGEST_SEGMENT_BYTES`.
-    Ok((ARENA + offset, count as u32))
+    Ok((IMAGES + offset, count as u32))
 }
 
 /// Takes an image's place back, of so many granules, and leaves traps and zeros there.
@@ -83,7 +81,7 @@ pub fn free(segments: &Segments, granules: u32) {
     let count = u64::from(granules);
     let mut arena = SHARED_ARENA.lock();
     USED.fetch_sub(count * GRANULE_SIZE, Ordering::Relaxed);
-    arena.ranges.free((segments.base - ARENA) / GRANULE_SIZE, count);
+    arena.ranges.free((segments.base - IMAGES) / GRANULE_SIZE, count);
 }
 
 /// Fills a segment of an image's place that is given back, up to the end of its last granule. It is written to at that
@@ -107,8 +105,8 @@ fn clear(segment: (u64, usize), shift: u64) {
 
 /// From where text lies to where it can be written, and the same for rodata and data.
 pub const fn write_offsets() -> [u64; 3] {
-    let text = WRITE_ALIAS.wrapping_sub(ARENA);
-    [text, text.wrapping_add(SPAN_BYTES).wrapping_sub(RODATA_OFFSET), 0]
+    let text = WRITE_ALIAS.wrapping_sub(IMAGES);
+    [text, text.wrapping_add(SHARED_ARENA_BYTES).wrapping_sub(RODATA_OFFSET), 0]
 }
 
 /// What an image of so many granules has here.
@@ -143,12 +141,13 @@ impl SharedArena {
     fn map_up_to(&mut self, index: usize, end: u64) -> Result<(), OutOfFrames> {
         while self.mapped[index] < end {
             let offset = self.mapped[index];
-            let address = ARENA + offset + [TEXT_OFFSET, RODATA_OFFSET, DATA_OFFSET][index];
+            let address = IMAGES + offset + [TEXT_OFFSET, RODATA_OFFSET, DATA_OFFSET][index];
             let alias = address.wrapping_add(write_offsets()[index]);
             let flags = [READ_EXECUTE, READ_ONLY][index.min(1)];
             page_tables::map_zeroed_range(alias, PAGE_SIZE)?;
             if alias != address {
-                page_tables::map_alias(alias, address, flags).inspect_err(|_| page_tables::unmap_range(alias, PAGE_SIZE))?;
+                page_tables::map_alias(alias, address, flags)
+                    .inspect_err(|_| page_tables::unmap_range(alias, PAGE_SIZE))?;
             }
             self.mapped[index] += PAGE_SIZE;
         }

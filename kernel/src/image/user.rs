@@ -6,20 +6,15 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use allocator_api2::alloc::Global;
 use bareflow_abi::Context;
 use bareflow_loader::segments::{PAGE_SIZE, is_within};
-use bareflow_loader::{RangeAllocator, PeakUse, Segments, Usage};
+use bareflow_loader::{PeakUse, RangeAllocator, Segments, Usage};
 use bareflow_suite::OUTPUT_CAPACITY;
 use spin::{Mutex, Once};
 
-use crate::trampoline::user::layout;
+use crate::memory::address_space::{AddressSpace, EXECUTE, READ, WRITE};
 use crate::memory::frames::Promise;
-use crate::memory::address_space::{EXECUTE, READ, AddressSpace, WRITE};
+use crate::memory::layout::{ALIAS_RANGE, ALIAS_RANGE_PAGES, user as layout};
 use crate::memory::page_tables::{self, OutOfFrames};
 use crate::services::{fill_stubs, fill_table};
-
-/// Addresses for the kernel's aliases of stacks, contexts and buffers: behind
-/// the arena of images, up to the last page.
-const ALIAS_RANGE: u64 = 0xffff_ffff_f000_0000;
-const ALIAS_RANGE_PAGES: u64 = 0xffff;
 
 /// Pages of that range which nobody has.
 static RANGES: Mutex<RangeAllocator<Global>> = Mutex::new(RangeAllocator::new_in(Global));
@@ -82,13 +77,24 @@ struct MappedBuffer {
 impl MappedBuffer {
     fn new(address: u64, frames: u64) -> Result<MappedBuffer, OutOfFrames> {
         let promise = Promise::new(frames).ok_or(OutOfFrames)?;
-        Ok(MappedBuffer { promise, address, pages: Mutex::new(None), alias: AtomicU64::new(0), size: AtomicU64::new(0) })
+        Ok(MappedBuffer {
+            promise,
+            address,
+            pages: Mutex::new(None),
+            alias: AtomicU64::new(0),
+            size: AtomicU64::new(0),
+        })
     }
 
     /// Makes room for `bytes`, visible in `space` with `flags`.
     #[cold]
     #[inline(never)]
-    fn grow(&self, bytes: u64, space: &AddressSpace, flags: x86_64::structures::paging::PageTableFlags) -> Result<(), OutOfFrames> {
+    fn grow(
+        &self,
+        bytes: u64,
+        space: &AddressSpace,
+        flags: x86_64::structures::paging::PageTableFlags,
+    ) -> Result<(), OutOfFrames> {
         if bytes > layout::BUFFER_ROOM {
             return Err(OutOfFrames);
         }
@@ -160,10 +166,7 @@ impl UserMappings {
     pub fn usage(&self) -> Usage {
         let buffers = [&self.input, &self.output].map(|buffer| buffer.size.load(Ordering::Relaxed));
         let bytes = self.stack.size + self.context.size + buffers.iter().sum::<u64>();
-        Usage {
-            pages: bytes / PAGE_SIZE + self.space.tables_held(),
-            ..Usage::default()
-        }
+        Usage { pages: bytes / PAGE_SIZE + self.space.tables_held(), ..Usage::default() }
     }
 
     /// Shows the module its segments, with their final permissions.
@@ -189,7 +192,9 @@ impl UserMappings {
     /// Bytes of the stack that calls have used so far: it was full of zeros at first.
     pub fn peak_stack(&self) -> u64 {
         // SAFETY: these pages are mapped, and are this module's alone, which does not run now.
-        PeakUse::of_stack(unsafe { core::slice::from_raw_parts(self.stack.start as *const u64, self.stack.size as usize / 8) })
+        PeakUse::of_stack(unsafe {
+            core::slice::from_raw_parts(self.stack.start as *const u64, self.stack.size as usize / 8)
+        })
     }
 
     /// The kernel's address of bytes of input or output.

@@ -9,7 +9,7 @@ use spin::Mutex;
 use x86_64::PhysAddr;
 use x86_64::structures::paging::{FrameAllocator, FrameDeallocator, PhysFrame, Size4KiB};
 
-use super::PAGE_SIZE;
+use super::layout::PAGE_SIZE;
 
 /// Regions that are kept; further ones stay unused.
 const REGIONS: usize = 64;

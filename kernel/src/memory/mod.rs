@@ -2,8 +2,9 @@
 //! permission, for the kernel ([`page_tables`]) and for modules in ring 3 ([`address_space`]),
 //! and the kernel's heap.
 
-pub mod frames;
 pub mod address_space;
+pub mod frames;
+pub mod layout;
 pub mod page_tables;
 
 use core::alloc::{GlobalAlloc, Layout};
@@ -16,24 +17,7 @@ use linked_list_allocator::LockedHeap;
 use spin::Once;
 use x86_64::VirtAddr;
 
-/// Where the kernel maps all physical memory.
-pub const PHYSICAL_MAP: u64 = 0xffff_8000_0000_0000;
-
-/// Bytes of a page, and of a frame.
-pub const PAGE_SIZE: u64 = 4096;
-
-/// The kernel's stack: below its end, above an unmapped page.
-pub const KERNEL_STACK: Stack = Stack { start: 0xffff_ffff_8d00_0000, pages: 32 };
-
-/// The stack of modules in the kernel domain: likewise. Each module's begins as far above its end as its budget allows.
-pub const MODULE_STACK: Stack = Stack { start: 0xffff_ffff_8d10_0000, pages: 256 };
-
-/// From the stack of a call to that of a call inside of it.
-pub const MODULE_STACK_DISTANCE: u64 = 2 << 20;
-
-/// Stacks of modules in the kernel domain: one for each call that may lie in others, and one for what clients
-/// ask for while the innermost is under way.
-pub const MODULE_STACKS: u64 = bareflow_loader::MAX_DEPTH as u64 + 1;
+use layout::{KERNEL_STACK, PAGE_SIZE, PHYSICAL_MAP};
 
 /// Bytes of the kernel's heap at the most, and as a part of all memory: of 128 MiB it has room for the longest
 /// blob that is loaded, for the one that shall take its place, and for answers besides.
@@ -71,37 +55,6 @@ unsafe impl GlobalAlloc for Heap {
 /// Bytes of the kernel's heap that somebody has.
 pub fn heap_bytes() -> u64 {
     HEAP.bytes.load(Ordering::Relaxed)
-}
-
-/// A stack's place. The page at `start` stays unmapped: running into it faults.
-#[derive(Clone, Copy, Debug)]
-pub struct Stack {
-    /// Address of the guard page.
-    pub start: u64,
-    /// Mapped pages above it.
-    pub pages: u64,
-}
-
-impl Stack {
-    /// The address above the stack: its first push goes below it.
-    pub const fn top(&self) -> u64 {
-        self.start + (self.pages + 1) * PAGE_SIZE
-    }
-
-    /// The stack of calls that lie so deep in others.
-    pub const fn at_depth(self, depth: u64) -> Stack {
-        Stack { start: self.start + depth * MODULE_STACK_DISTANCE, pages: self.pages }
-    }
-
-    /// The lowest address of the stack.
-    pub const fn bottom(&self) -> u64 {
-        self.start + PAGE_SIZE
-    }
-
-    /// Its size in bytes.
-    pub const fn size(&self) -> u64 {
-        self.pages * PAGE_SIZE
-    }
 }
 
 /// What was learnt from the boot loader and is needed later.

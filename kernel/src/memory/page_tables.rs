@@ -11,7 +11,8 @@ use x86_64::structures::paging::{
 };
 use x86_64::{PhysAddr, VirtAddr};
 
-use super::{KERNEL_STACK, MODULE_STACK, MODULE_STACKS, PAGE_SIZE, PHYSICAL_MAP, Stack, frames, physical};
+use super::layout::{KERNEL_STACK, MODULE_STACK, MODULE_STACKS, PAGE_SIZE, PHYSICAL_MAP, Stack};
+use super::{frames, physical};
 
 /// Bytes of a large page.
 const LARGE_PAGE_SIZE: u64 = 2 << 20;

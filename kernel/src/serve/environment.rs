@@ -4,8 +4,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use bareflow_loader::report::Style;
 use bareflow_disk::Listing;
+use bareflow_loader::report::Style;
 use bareflow_protocol::control::{File, FileList};
 use bareflow_server::ServerEnvironment;
 use bareflow_suite::fallible::{ErrorText, collect};

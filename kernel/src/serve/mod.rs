@@ -1,9 +1,9 @@
 //! A kernel that stays up: it loads what it has and what is on its disk, and then
 //! answers what clients ask ([`bareflow_server`]), until one asks for the end.
 
-mod uart_queue;
-pub mod preempt;
 mod environment;
+pub mod preempt;
+mod uart_queue;
 
 pub use uart_queue::drain_rx;
 
@@ -53,7 +53,10 @@ pub fn run(boot: &'static BootFacts, options: &Options, ticks: bool) -> bool {
     preempt::install(server);
     let count = server.manager().ids().count();
     console::show(Style::Good, format_args!("[OK]"));
-    console::show(Style::Plain, format_args!(" Serving {count} modules on {}\n", if options.virtio { "a virtio console" } else { "COM2" }));
+    console::show(
+        Style::Plain,
+        format_args!(" Serving {count} modules on {}\n", if options.virtio { "a virtio console" } else { "COM2" }),
+    );
     // Bytes that came before the port was open are lost: from here on none are.
     server.announce();
     let mut idle = 0;

@@ -7,10 +7,10 @@ use core::ops::Range;
 use bareflow_abi::header::SERVICE_CALL;
 use bareflow_abi::{CallArguments, CallRefusal};
 use bareflow_loader::diagnosis::ServiceCall;
-use bareflow_loader::{Fault, FaultKind, CallOutcome};
+use bareflow_loader::{CallOutcome, Fault, FaultKind};
 
-use crate::trampoline::{self, Activation};
 use crate::recorder;
+use crate::trampoline::{self, Activation};
 
 /// What the service returns for a call that returned.
 const CALL_OK: u32 = bareflow_abi::call::CALL_OK;

@@ -9,9 +9,11 @@ use bareflow_abi::{CallArguments, Context, Services};
 use bareflow_loader::diagnosis::{Diagnosis, ServiceCall};
 use bareflow_loader::{Fault, FaultKind};
 
-use super::{CALL_STUB, CLOCK_STUB, LOG_STUB, OFFERED, bareflow_call, bareflow_log, bareflow_recorded_clock, stub, tell_time};
-use crate::trampoline::{self, Activation};
+use super::{
+    CALL_STUB, CLOCK_STUB, LOG_STUB, OFFERED, bareflow_call, bareflow_log, bareflow_recorded_clock, stub, tell_time,
+};
 use crate::recorder;
+use crate::trampoline::{self, Activation};
 
 /// Bit of a table whose clock takes note of what it tells.
 const RECORDED: u32 = (OFFERED + 1).next_power_of_two();

@@ -7,7 +7,9 @@ use core::sync::atomic::Ordering;
 use bareflow_abi::Context;
 use bareflow_loader::{Call, CallError, CallOutcome, FastReturn, TimedCall};
 
-use super::{BufferRange, OptionalCallees, RETURNED, Activation, STACK_SHIFT, run_timed, decode_return, call_trampoline};
+use super::{
+    Activation, BufferRange, OptionalCallees, RETURNED, STACK_SHIFT, call_trampoline, decode_return, run_timed,
+};
 use crate::image::Image;
 use crate::services::undeclared::table;
 
@@ -120,9 +122,8 @@ pub fn call_fast(call: &Call<'_, Image>, slow_result: &mut Result<TimedCall, Cal
     if left == RETURNED {
         return Some(returned);
     }
-    *slow_result = decode_return(left, returned).map(|FastReturn { result, cycles }| {
-        TimedCall { outcome: CallOutcome { result, output_length: 0 }, cycles }
-    });
+    *slow_result = decode_return(left, returned)
+        .map(|FastReturn { result, cycles }| TimedCall { outcome: CallOutcome { result, output_length: 0 }, cycles });
     None
 }
 
@@ -142,7 +143,8 @@ fn enter(
     let stack_top = call.image.kernel_stack_top() + STACK_SHIFT.load(Ordering::Relaxed);
     let activation = Activation::new(call.module, call.image, stack_top, buffers, callees);
     // Registers that are given up here are not worth looking at each time.
-    let trampoline: unsafe extern "C" fn() = if call.check_abi { bareflow_trampoline_checking } else { bareflow_trampoline };
+    let trampoline: unsafe extern "C" fn() =
+        if call.check_abi { bareflow_trampoline_checking } else { bareflow_trampoline };
     run_timed(activation, call.timing, |activation| {
         // SAFETY: the entry lies in the sealed text of an image, as validation made
         // sure; its stack is mapped; what the trampoline does not keep is given up here.

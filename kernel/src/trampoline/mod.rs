@@ -11,12 +11,12 @@ use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use bareflow_loader::diagnosis::{Diagnosis, ServiceCall, ServiceLog};
 use bareflow_loader::segments::is_within;
-use bareflow_loader::{Call, CallError, Callees, Fault, FaultKind, Name, FastReturn, TimedCall, Timing};
+use bareflow_loader::{Call, CallError, Callees, FastReturn, Fault, FaultKind, Name, TimedCall, Timing};
 use spin::Mutex;
 
 use crate::clock;
 use crate::image::Image;
-use crate::memory::MODULE_STACK_DISTANCE;
+use crate::memory::layout::MODULE_STACK_DISTANCE;
 
 /// One call under way. The trampolines' code knows the first two fields' places.
 #[repr(C)]
@@ -256,7 +256,11 @@ use call_trampoline;
 /// Goes through a trampoline: makes `activation` the call under way, calls `enter`, and reads what came of it. `enter`
 /// says the result and how the trampoline was left.
 #[inline(always)]
-fn run_timed(activation: Activation, timing: Timing, enter: impl FnOnce(*mut Activation) -> (u64, u64)) -> (u64, FastReturn) {
+fn run_timed(
+    activation: Activation,
+    timing: Timing,
+    enter: impl FnOnce(*mut Activation) -> (u64, u64),
+) -> (u64, FastReturn) {
     let mut activation = activation;
     let activation: *mut Activation = &raw mut activation;
     let outer = CURRENT.load(Ordering::Relaxed);

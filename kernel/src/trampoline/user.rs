@@ -9,36 +9,10 @@ use core::arch::global_asm;
 
 use bareflow_loader::{Call, CallError, CallOutcome, FastReturn, TimedCall};
 
-use super::{OptionalCallees, Activation, run_timed, decode_return, call_trampoline};
+use super::{Activation, OptionalCallees, call_trampoline, decode_return, run_timed};
 use crate::image::Image;
 use crate::image::user::UserMappings;
-
-/// Where things lie for a module in ring 3: all below 2 GiB, so that the trampoline
-/// compares addresses with constants.
-pub mod layout {
-    /// The image's base.
-    pub const BASE: u64 = 0x0040_0000;
-    /// The input; the output begins where its room ends.
-    pub const INPUT: u64 = 0x6400_0000;
-    /// The output.
-    pub const OUTPUT: u64 = 0x6c00_0000;
-    /// Bytes of room for each.
-    pub const BUFFER_ROOM: u64 = OUTPUT - INPUT;
-    /// The stack ends below this, above an unmapped page.
-    pub const STACK_TOP: u64 = 0x7e00_0000;
-    /// The largest stack, in bytes.
-    pub const MAX_STACK: u64 = 16 << 20;
-    /// The page of the context.
-    pub const CONTEXT: u64 = 0x7fff_d000;
-    /// The page of the table of services.
-    pub const SERVICES: u64 = 0x7fff_e000;
-    /// The page of the stubs.
-    pub const STUBS: u64 = 0x7fff_f000;
-    /// Distance of the stubs from each other: the one that ends a call, that of `log`, that of `clock`, that of `call`.
-    pub const STUB_SIZE: u64 = 16;
-    /// Bytes of the instruction `syscall`: the processor reports the address behind it.
-    pub const SYSCALL_SIZE: u64 = 2;
-}
+use crate::memory::layout::user as layout;
 
 unsafe extern "C" {
     // Takes the entry in rdi, the context in rsi, the reason in edx, the activation in rcx, and the page tables in r8.

@@ -4,8 +4,8 @@
 
 use core::arch::global_asm;
 
-use super::frame::TrapFrame;
 use super::descriptor_tables::KERNEL_CODE;
+use super::frame::TrapFrame;
 use crate::trampoline::Activation;
 
 /// Work for a module that was interrupted there; it may change the frame.

@@ -6,8 +6,8 @@ use bareflow_loader::report::Style;
 use bareflow_loader::{Fault, FaultKind};
 
 use super::frame::TrapFrame;
-use crate::trampoline::Activation;
 use crate::console::show;
+use crate::trampoline::Activation;
 
 /// The exceptions' names (Intel SDM volume 3, table 7-1).
 const NAMES: [&str; 22] = [
@@ -38,9 +38,8 @@ const NAMES: [&str; 22] = [
 /// What is to be known of a module's fault beyond its kind and place.
 pub fn diagnose(frame: &TrapFrame, activation: &Activation, fault: &Fault) -> Diagnosis {
     let TrapFrame { rax, rbx, rcx, rdx, rsi, rdi, rbp, rsp, r8, r9, r10, r11, r12, r13, r14, r15, .. } = *frame;
-    let registers = [
-        frame.rip, frame.rflags, rax, rbx, rcx, rdx, rsi, rdi, rbp, rsp, r8, r9, r10, r11, r12, r13, r14, r15,
-    ];
+    let registers =
+        [frame.rip, frame.rflags, rax, rbx, rcx, rdx, rsi, rdi, rbp, rsp, r8, r9, r10, r11, r12, r13, r14, r15];
     let bytes = |address, length| activation.bytes(address, length);
     let memory = Memory { segments: &activation.image().segments, stack_top: activation.stack_top(), bytes };
     memory.diagnose(fault, registers, activation.services())

@@ -6,15 +6,16 @@ use bareflow_loader::{Diagnosis, Fault, FaultKind};
 use x86_64::instructions::interrupts;
 use x86_64::registers::control::Cr2;
 
+use super::descriptor_tables::KERNEL_CODE;
 use super::dump::{diagnose, dump_kernel_trap, kind_of_invalid_opcode};
 use super::frame::TrapFrame;
 use super::origin::{is_behind_int, is_software};
-use super::descriptor_tables::KERNEL_CODE;
 use super::{debug, timer};
+use crate::memory::image_range;
+use crate::memory::layout::KERNEL_STACK;
+use crate::power::{ExitCode, exit_qemu};
 use crate::trampoline::{self, Activation};
 use crate::{inject, serve, services};
-use crate::memory::{KERNEL_STACK, image_range};
-use crate::power::{ExitCode, exit_qemu};
 
 /// Page fault error code: the access was a write.
 const WRITE: u64 = 1 << 1;
@@ -68,7 +69,9 @@ pub extern "C" fn handle(frame: &mut TrapFrame) {
             _ => {}
         }
     }
-    if [DEBUG, BREAKPOINT].contains(&frame.vector) && activation.is_some_and(|activation| inject::on_debug(frame, activation)) {
+    if [DEBUG, BREAKPOINT].contains(&frame.vector)
+        && activation.is_some_and(|activation| inject::on_debug(frame, activation))
+    {
         return;
     }
     if HANDLING.swap(true, Ordering::Relaxed) {

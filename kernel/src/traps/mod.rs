@@ -3,18 +3,18 @@
 
 mod debug;
 mod deferred;
+mod descriptor_tables;
 mod dump;
 mod frame;
 mod handler;
 mod origin;
-mod descriptor_tables;
 pub mod timer;
 
 pub use deferred::defer_to_kernel_stack;
+pub use descriptor_tables::{KERNEL_CODE, USER_CODE, USER_DATA};
 pub use dump::diagnose;
 pub use frame::TrapFrame;
 pub use handler::{SYSCALL, leave_module};
-pub use descriptor_tables::{KERNEL_CODE, USER_CODE, USER_DATA};
 
 /// Loads descriptor tables with a handler for every exception, lets `syscall`
 /// arrive, and starts the timer; says whether there is one.

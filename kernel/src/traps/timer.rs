@@ -7,6 +7,7 @@ use x86_64::instructions::port::Port;
 use x86_64::registers::model_specific::Msr;
 
 use crate::cpu;
+use crate::memory::layout::TIMER_REGISTERS;
 use crate::memory::page_tables::map_device;
 
 /// Microseconds between two ticks.
@@ -17,9 +18,6 @@ pub const TICK: u64 = 32;
 
 /// Vector of interrupts that were taken back. Its low four bits are set, as older processors want them.
 pub const SPURIOUS: u64 = 47;
-
-/// Where the timer's registers are mapped.
-const REGISTERS: u64 = 0xffff_ffff_8e00_0000;
 
 /// The register that says where they lie, and its bits (Intel SDM volume 3, 11.4.4 and 11.12.1).
 const BASE_MSR: u32 = 0x1b;
@@ -72,7 +70,8 @@ pub fn start() -> bool {
     // SAFETY: every x86-64 processor has this register; reading it has no effect.
     let base = unsafe { Msr::new(BASE_MSR).read() };
     // A boot loader may have left the registers where they can't be mapped.
-    if base & BASE_ENABLED == 0 || base & BASE_X2APIC != 0 || map_device(REGISTERS, base & BASE_ADDRESS).is_err() {
+    if base & BASE_ENABLED == 0 || base & BASE_X2APIC != 0 || map_device(TIMER_REGISTERS, base & BASE_ADDRESS).is_err()
+    {
         return false;
     }
     write(SPURIOUS_VECTOR, ENABLED | SPURIOUS as u32);
@@ -170,10 +169,10 @@ fn count_one_interval() -> Option<u64> {
 
 fn write(register: u64, value: u32) {
     // SAFETY: `start` mapped the registers before anything here runs.
-    unsafe { ((REGISTERS + register) as *mut u32).write_volatile(value) }
+    unsafe { ((TIMER_REGISTERS + register) as *mut u32).write_volatile(value) }
 }
 
 fn read(register: u64) -> u32 {
     // SAFETY: as above; reading these has no effect.
-    unsafe { ((REGISTERS + register) as *const u32).read_volatile() }
+    unsafe { ((TIMER_REGISTERS + register) as *const u32).read_volatile() }
 }

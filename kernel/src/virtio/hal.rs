@@ -11,7 +11,8 @@ use virtio_drivers::{BufferDirection, Hal, PhysAddr};
 use x86_64::structures::paging::PhysFrame;
 
 use super::window;
-use crate::memory::{PAGE_SIZE, frames, physical};
+use crate::memory::layout::PAGE_SIZE;
+use crate::memory::{frames, physical};
 
 /// Bytes of the largest piece.
 pub const PIECE_SIZE: usize = PAGE_SIZE as usize;

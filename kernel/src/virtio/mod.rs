@@ -13,6 +13,8 @@ use core::fmt;
 use virtio_drivers::transport::pci::VirtioPciError;
 use virtio_drivers::transport::{DeviceType, SomeTransport};
 
+use crate::memory::layout::DEVICE_WINDOW_BYTES;
+
 /// Finds the first device of that type: on a PCI bus, or else, on a machine without one, among microvm's devices.
 ///
 /// # Errors
@@ -42,8 +44,11 @@ impl fmt::Display for TransportError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             TransportError::Registers { size } => {
-                let most = window::SIZE;
-                write!(out, "the device's registers take {size} bytes, expected frames to map them and {most} at the ")?;
+                let most = DEVICE_WINDOW_BYTES;
+                write!(
+                    out,
+                    "the device's registers take {size} bytes, expected frames to map them and {most} at the "
+                )?;
                 write!(out, "most; give the machine more memory or another device")
             }
             TransportError::Address { size } => {

@@ -59,7 +59,8 @@ impl ConfigurationAccess for Ports {
 
 fn select(device_function: DeviceFunction, register: u8) {
     let DeviceFunction { bus, device, function } = device_function;
-    let address = u32::from(bus) << 16 | u32::from(device) << 11 | u32::from(function) << 8 | u32::from(register & 0xfc);
+    let address =
+        u32::from(bus) << 16 | u32::from(device) << 11 | u32::from(function) << 8 | u32::from(register & 0xfc);
     // SAFETY: the port says which register the next access is for. One processor runs, and no handler uses it.
     unsafe { Port::new(ADDRESS).write(1 << 31 | address) };
 }

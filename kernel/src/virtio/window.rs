@@ -5,14 +5,8 @@ use core::ptr::NonNull;
 use spin::Mutex;
 
 use super::TransportError;
-use crate::memory::PAGE_SIZE;
+use crate::memory::layout::{DEVICE_WINDOW, DEVICE_WINDOW_BYTES, PAGE_SIZE};
 use crate::memory::page_tables::map_device;
-
-/// Behind the local timer's registers, below the arena of images.
-const START: u64 = 0xffff_ffff_8e10_0000;
-
-/// Bytes that all registers together may take.
-pub const SIZE: u64 = 1 << 20;
 
 /// Most ranges that are mapped: six for each of two devices.
 const RANGES: usize = 12;
@@ -35,10 +29,10 @@ pub fn map(physical: u64, size: u64) -> Result<(), TransportError> {
     let failed = TransportError::Registers { size };
     let start = physical & !(PAGE_SIZE - 1);
     let end = physical.checked_add(size).and_then(|end| end.checked_next_multiple_of(PAGE_SIZE));
-    let Some(pages) = end.map(|end| end - start).filter(|pages| pages + windows.used <= SIZE) else {
+    let Some(pages) = end.map(|end| end - start).filter(|pages| pages + windows.used <= DEVICE_WINDOW_BYTES) else {
         return Err(failed);
     };
-    let address = START + windows.used;
+    let address = DEVICE_WINDOW + windows.used;
     let count = windows.count;
     let Some(range) = windows.ranges.get_mut(count) else { return Err(failed) };
     *range = (start, pages, address);
