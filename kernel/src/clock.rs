@@ -4,7 +4,7 @@ use core::arch::x86_64::{_mm_lfence, _rdtsc};
 
 use bareflow_loader::Timing;
 
-/// The clock, read as `timing` says.
+/// Reads the clock as `timing` says.
 #[inline(always)]
 pub fn read(timing: Timing) -> u64 {
     match timing {
@@ -14,17 +14,17 @@ pub fn read(timing: Timing) -> u64 {
     }
 }
 
-/// The clock, read without ordering.
+/// Reads the clock without ordering.
 #[inline(always)]
 pub fn now() -> u64 {
     // SAFETY: every x86-64 processor has the instruction, and ring 0 may use it.
     unsafe { _rdtsc() }
 }
 
-/// The clock, read when everything before is done.
+/// Reads the clock after all earlier instructions have completed.
 #[inline(always)]
 pub fn now_fenced() -> u64 {
-    // SAFETY: as above. It waits for what came before (Intel SDM volume 2, RDTSC).
+    // SAFETY: as above. The fence waits for the earlier instructions (Intel SDM volume 2, RDTSC).
     unsafe { _mm_lfence() };
     now()
 }

@@ -1,4 +1,4 @@
-//! What the processor can do, and switching it on.
+//! The processor's features, and the code that enables them.
 
 use core::arch::asm;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -11,21 +11,21 @@ use x86_64::registers::xcontrol::{XCr0, XCr0Flags};
 
 use crate::traps::{KERNEL_CODE, USER_DATA};
 
-/// Switches on memory protection in full and the vector registers that modules
-/// use. Before the first module, and before the kernel's own page tables.
+/// Enables full memory protection and the vector registers that modules use. Called before the first module runs, and
+/// before the kernel's own page tables are used.
 pub fn enable() {
     let cpu = CpuId::new();
     let features = cpu.get_feature_info();
     let extended = cpu.get_extended_feature_info();
     let xsave = features.as_ref().is_some_and(|features| features.has_xsave());
     let avx = features.as_ref().is_some_and(|features| features.has_avx());
-    // A hypervisor may show AVX-512 and yet keep its state from being switched on.
+    // A hypervisor may report AVX-512 and yet not allow its state to be enabled.
     let state = cpu.get_extended_state_info();
     let zmm = state.as_ref().is_some_and(|state| state.xcr0_supports_avx512_zmm_hi16());
     let avx512 = extended.as_ref().is_some_and(ExtendedFeatures::has_avx512f) && zmm;
     let has = |feature: fn(&ExtendedFeatures) -> bool| extended.as_ref().is_some_and(feature);
-    // SAFETY: no-execute is there on every x86-64 processor this kernel boots on
-    // (its own tables rely on it); write protection only narrows what may be done.
+    // SAFETY: every x86-64 processor this kernel boots on has no-execute (the kernel's tables rely on it); write
+    // protection only narrows the permissions.
     unsafe {
         Efer::update(|flags| flags.insert(EferFlags::NO_EXECUTE_ENABLE));
         Cr0::update(|flags| {
@@ -36,36 +36,36 @@ pub fn enable() {
         Cr4::update(|flags| {
             flags.insert(Cr4Flags::OSFXSR | Cr4Flags::OSXMMEXCPT_ENABLE);
             flags.set(Cr4Flags::OSXSAVE, xsave);
-            // Neither runs nor reads the kernel what is ring 3's, nor learns ring 3 where the tables are.
+            // SMEP and SMAP keep the kernel from executing or reading user pages; UMIP hides the descriptor tables
+            // from ring 3.
             flags.set(Cr4Flags::SUPERVISOR_MODE_EXECUTION_PROTECTION, has(ExtendedFeatures::has_smep));
             flags.set(Cr4Flags::SUPERVISOR_MODE_ACCESS_PREVENTION, has(ExtendedFeatures::has_smap));
             flags.set(Cr4Flags::USER_MODE_INSTRUCTION_PREVENTION, has(ExtendedFeatures::has_umip));
             flags.remove(Cr4Flags::PERFORMANCE_MONITOR_COUNTER | Cr4Flags::FSGSBASE);
         });
     }
-    // SAFETY: both units were just switched on. A reset leaves the x87 control word
-    // other than the System V ABI wants it (Intel SDM volume 3, table 10-1), and a
-    // boot loader may leave anything.
+    // SAFETY: both units were just enabled. After a reset the x87 control word differs from what the System V ABI
+    // requires (Intel SDM volume 3, table 10-1), and a boot loader may leave any value.
     unsafe { asm!("fninit", "ldmxcsr [{}]", in(reg) &0x1f80_u32, options(nostack)) };
     HAS_XSAVE.store(xsave, Ordering::Relaxed);
     if xsave {
         let mut state = XCr0Flags::X87 | XCr0Flags::SSE;
         state.set(XCr0Flags::AVX, avx);
         state.set(AVX512, avx && avx512);
-        // SAFETY: OSXSAVE is on, and each part was asked for only where CPUID has it.
+        // SAFETY: OSXSAVE is on, and each component is requested only if CPUID reports it.
         unsafe { XCr0::write(state) };
     }
 }
 
-/// The state of AVX-512, which is there as a whole or not at all (Intel SDM volume 1, 13.3).
+/// The state components of AVX-512, which exist all together or not at all (Intel SDM volume 1, 13.3).
 const AVX512: XCr0Flags = XCr0Flags::OPMASK.union(XCr0Flags::ZMM_HI256).union(XCr0Flags::HI16_ZMM);
 
 /// Whether the vector units' state is restored by `xrstor` rather than `fxrstor`. The trampolines read it.
 #[unsafe(export_name = "bareflow_has_xsave")]
 static HAS_XSAVE: AtomicBool = AtomicBool::new(false);
 
-/// The area both instructions read (Intel SDM volume 1, 13.4): 512 bytes of which two control
-/// words count, and a header that says that all else is as after a reset.
+/// The area that `xrstor` and `fxrstor` read (Intel SDM volume 1, 13.4): 512 bytes, of which only two control words
+/// matter, and a header by which everything else is as after a reset.
 #[repr(C, align(64))]
 struct ClearState([u16; 512]);
 
@@ -78,9 +78,8 @@ static CLEAR_STATE: ClearState = {
     ClearState(state)
 };
 
-/// Lets `syscall` of ring 3 arrive at the trampoline, with all flags clear that could
-/// mislead the kernel. Interrupts stay on: each has a stack of its own. The
-/// descriptor tables are loaded.
+/// Enables `syscall` from ring 3: it enters the trampoline, with all flags clear that could mislead the kernel.
+/// Interrupts stay on, since each has a stack of its own. Called after the descriptor tables are loaded.
 pub fn enable_syscall() {
     unsafe extern "C" {
         safe fn bareflow_syscall();
@@ -95,20 +94,20 @@ pub fn enable_syscall() {
     }
 }
 
-/// Numbers of registers (Intel SDM volume 4, table 2-2): selectors, entry, and flags to clear.
+/// The numbers of the model-specific registers (Intel SDM volume 4, table 2-2): selectors, entry, and flags to clear.
 const STAR: u32 = 0xc000_0081;
 const LSTAR: u32 = 0xc000_0082;
 const SYSCALL_MASK: u32 = 0xc000_0084;
 
-/// Takes interrupts of every priority from now on: a module of the kernel domain may have returned with some kept away,
-/// and no trampoline looks at that each time.
+/// Unmasks interrupts of every priority. A module of the kernel domain may have returned with some masked, and no
+/// trampoline checks that on each call.
 pub fn take_all_interrupts() {
-    // SAFETY: the kernel runs at the lowest priority there is.
+    // SAFETY: the kernel runs at the lowest priority.
     unsafe { asm!("mov cr8, {}", in(reg) 0_u64, options(nomem, nostack, preserves_flags)) };
 }
 
-/// Keeps devices quiet. The firmware leaves its timer running on a vector that
-/// is an exception's, where it would arrive as soon as a module sets the interrupt flag.
+/// Masks the interrupts of devices. The firmware leaves its timer running on the vector of an exception, where it
+/// would arrive as soon as a module sets the interrupt flag.
 pub fn mask_interrupts() {
     for port in [0x21, 0xa1] {
         // SAFETY: these are the mask registers of the two interrupt controllers (Intel
@@ -117,8 +116,8 @@ pub fn mask_interrupts() {
     }
 }
 
-/// The x86-64 level (1 to 4, x86-64 psABI section 3.1.1) that modules may use: the processor has it, and
-/// [`enable`] switched on what it takes.
+/// Returns the x86-64 level (1 to 4, x86-64 psABI section 3.1.1) that modules may use: the processor has it, and
+/// [`enable`] enabled the state it needs.
 pub fn level() -> u8 {
     let cpu = CpuId::new();
     let enabled = |state| HAS_XSAVE.load(Ordering::Relaxed) && XCr0::read().contains(state);
@@ -133,7 +132,7 @@ pub fn level() -> u8 {
     }
 }
 
-/// The processor's name.
+/// Returns the processor's name.
 pub fn name() -> alloc::string::String {
     let cpu = CpuId::new();
     let brand = cpu.get_processor_brand_string();

@@ -1,9 +1,8 @@
-//! Memory that runs out at every place there is: of the heap, and of the frames, ever more is left free, from
-//! nothing on, until a load, a reload, a call or an unload has enough. Each time before, it is refused for want
-//! of memory, and all memory is as it was.
+//! The test of memory that runs out at every possible point. More and more of the heap, or of the frames, is left
+//! free, from nothing on, until a load, a reload, a call or an unload succeeds. Each attempt before is refused for
+//! want of memory and leaves all memory as it was.
 //!
-//! The memory is really gone, taken by whoever tries this. So nothing in allocators knows of it, and nothing costs
-//! more for it.
+//! The test itself takes the memory, so the allocators need no code for it and cost nothing more.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -20,19 +19,20 @@ use crate::memory::{BootFacts, frames};
 use crate::options::Options;
 use crate::platform::KernelPlatform;
 
-/// Bytes by which the free part of the heap grows.
+/// The bytes by which the free part of the heap grows in each step.
 const STEP_BYTES: usize = 32;
 
-/// Pieces that the heap is taken in at most, and the least one.
+/// The most pieces in which the heap is taken, and the smallest piece.
 const PIECES: usize = 16 << 10;
 const LEAST_PIECE_BYTES: usize = 16;
 
-/// Steps after which there should have been enough.
+/// The number of steps after which an attempt should have succeeded.
 const STEPS: usize = 8192;
 
 type Manager = ModuleManager<KernelPlatform>;
 
-/// Tries it with the modules of the boot archive, of which the second replaces the first; says whether all went well.
+/// Runs the test with the first two modules of the boot archive, of which the second replaces the first; returns
+/// whether all went well.
 pub fn run(boot: &'static BootFacts, options: &Options) -> bool {
     let console = &mut KernelConsole;
     let archive = Archive::read(boot.archive).unwrap_or_default();
@@ -41,7 +41,7 @@ pub fn run(boot: &'static BootFacts, options: &Options) -> bool {
         return false;
     };
     let manager = Manager::new(KernelPlatform::new(), options.timing);
-    // What is taken once and stays is there from here on.
+    // The first round allocates what stays allocated from here on.
     if let Err(error) =
         each(&manager, [first, second], options, |_, attempt| attempt().map(|()| 0).map_err(|error| error.to_string()))
     {
@@ -69,7 +69,7 @@ pub fn run(boot: &'static BootFacts, options: &Options) -> bool {
     passed
 }
 
-/// Why an attempt came to nothing: kept as it is, since there may be no memory for a text.
+/// The reason why an attempt failed. It is kept as a value, since there may be no memory for a text.
 #[derive(Clone, Copy)]
 enum Refused {
     Load(LoadError),
@@ -89,13 +89,14 @@ impl fmt::Display for Refused {
     }
 }
 
-/// Something that is done as soon as there is memory for it.
+/// A step that is tried until there is enough memory for it.
 type Attempt<'attempt> = &'attempt mut dyn FnMut() -> Result<(), Refused>;
 
-/// Makes an attempt with ever more free memory until it succeeds; returns how often it did not.
+/// A function that makes an attempt with more and more free memory until it succeeds, and returns how often it
+/// failed.
 type Exhaust = fn(&Manager, Attempt<'_>) -> Result<usize, String>;
 
-/// A load, its first call, a reload and an unload, each with ever more memory.
+/// Runs a load, its first call, a reload and an unload, each with more and more free memory.
 fn each(manager: &Manager, blobs: [&Source<'_>; 2], options: &Options, exhaust: Exhaust) -> Result<[usize; 4], String> {
     let [first, second] = blobs;
     let mut now = None;
@@ -118,14 +119,14 @@ fn each(manager: &Manager, blobs: [&Source<'_>; 2], options: &Options, exhaust: 
     Ok([loads, calls, reloads, unloads])
 }
 
-/// What is in use, and the frames that are free.
+/// Returns the memory in use, and the number of free frames.
 fn in_use(manager: &Manager) -> (Usage, u64) {
     (manager.usage().unwrap_or_default(), frames::free_frames())
 }
 
-/// A refusal must be for want of memory, and change nothing.
+/// Checks that a refusal was for want of memory, and changed nothing.
 fn check(manager: &Manager, before: (Usage, u64), error: &Refused, step: usize) -> Result<(), String> {
-    // Before the text takes some.
+    // The usage is read before the text takes memory.
     let after = in_use(manager);
     let text = error.to_string();
     if !text.contains("memory") {
@@ -154,7 +155,7 @@ fn exhaust_heap(manager: &Manager, attempt: Attempt<'_>) -> Result<usize, String
     Err(format!("refused with {} free bytes still", STEPS * STEP_BYTES))
 }
 
-/// Takes all that is free of the heap, as far as there is room for pieces of it.
+/// Takes all free memory of the heap, as far as `taken` has room for the pieces.
 fn take_all(taken: &mut Vec<Vec<u8>>) {
     let mut size = 16 << 20;
     while size >= LEAST_PIECE_BYTES && taken.len() < taken.capacity() {

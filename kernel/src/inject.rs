@@ -1,7 +1,6 @@
-//! The fault campaign: flips single bits of modules while they run, and looks
-//! at what comes of it. Reached by `inject=SEED:FIRST:COUNT` on the command line;
-//! the modules come in the boot archive. Each injection depends on the seed and
-//! its own number alone, so a campaign can be cut in pieces and gone on with.
+//! The fault campaign: flips single bits of modules while they run, and records the outcomes.
+//! `inject=SEED:FIRST:COUNT` on the command line starts it; the modules come in the boot archive. Each injection
+//! depends only on the seed and its own number, so a campaign can be split into parts and resumed.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -23,48 +22,50 @@ use crate::serial::{COM2, Serial};
 use crate::trampoline::Activation;
 use crate::traps::{TrapFrame, timer};
 
-/// Bytes of stack a module gets: mapping more takes longer than most calls.
+/// The bytes of stack a module gets: mapping more takes longer than most calls.
 const STACK: u32 = 16 << 10;
 
 /// The instruction `int3`.
 const BREAKPOINT: u8 = 0xcc;
 
-/// Bytes of output a module may write.
+/// The most bytes of output a module may write.
 const OUTPUT: usize = 4096;
 
-/// A call may take so many times its usual time, and so many counts of the timer besides.
+/// The factor by which a call may exceed its usual time, and the counts of the timer it may take besides.
 const PERIOD_FACTOR: u64 = 4;
 const PERIOD_EXTRA_COUNTS: u64 = 20_000;
 
-/// Modules with fewer instructions than this are stepped through to the place of the flip; the
-/// others are let run until a timer ends. Both depend on the plan alone where the clock counts instructions.
+/// The number of instructions below which a module is single-stepped to the point of the flip; longer ones run until
+/// a timer fires. Both depend only on the plan where the clock counts instructions.
 const STEPPED: u64 = 2_000;
 
-/// What the handlers are to do. The lock is free while a module runs: the run takes it before and after calls only.
+/// The plan for the handlers. The lock is free while a module runs, since the run takes it only before and after
+/// calls.
 static PLAN: Mutex<Option<Plan>> = Mutex::new(None);
 
-/// What is to be flipped, and when; the numbers are taken modulo what there is.
+/// The bit to flip, and the time. Its numbers are taken modulo the number of choices.
 #[derive(Clone, Copy)]
 struct Plan {
     when: When,
-    /// The module's first instruction, the byte that the breakpoint replaced, and whether it was met.
+    /// The address of the module's first instruction, the byte that the breakpoint replaced, and whether it was
+    /// reached.
     entry: u64,
     replaced: u8,
     entered: bool,
     target: Target,
     place: u64,
     bit: u64,
-    /// What the timer counts from tick to tick behind the flip.
+    /// The timer's period after the flip, in counts.
     period: u64,
     done: bool,
 }
 
-/// When a bit is flipped, counted from the module's first instruction.
+/// The time of the flip, counted from the module's first instruction.
 #[derive(Clone, Copy)]
 enum When {
-    /// So many instructions later.
+    /// After this number of instructions.
     Steps(u64),
-    /// So many counts of the timer later.
+    /// After this number of counts of the timer.
     Counts(u64),
     /// Never: the instructions are only counted, up to a limit.
     Never(u64),
@@ -72,18 +73,18 @@ enum When {
     Timed,
 }
 
-/// A module as it is when nothing is wrong.
+/// A module, and what it does when nothing is disturbed.
 struct Golden<'blob> {
     blob: &'blob [u8],
     result: i32,
     output: Vec<u8>,
-    /// What the timer counts during a call.
+    /// The timer's counts during a call.
     counts: u64,
-    /// How many instructions it has; 0 when it has many.
+    /// The number of instructions of a call; 0 for [`STEPPED`] or more.
     steps: u64,
 }
 
-/// Runs a part of a campaign and says whether the kernel came through with its modules right.
+/// Runs a part of a campaign and returns whether the modules are right afterwards.
 pub fn run(boot: &'static BootFacts, options: &Options, campaign: Campaign) -> bool {
     match inject(boot, options, campaign) {
         Ok(right) => right,
@@ -97,7 +98,7 @@ pub fn run(boot: &'static BootFacts, options: &Options, campaign: Campaign) -> b
 fn inject(boot: &'static BootFacts, options: &Options, campaign: Campaign) -> Result<bool, String> {
     let archive = Archive::read(boot.archive)?;
     let manager = ModuleManager::new(KernelPlatform::new(), Timing::Fast);
-    // The shortest time there is: the timer ticks faster than usual here.
+    // The shortest time budget, since the timer ticks faster than usual here.
     let limits = Budget { time_us: 1, stack: options.load.limits.stack.min(STACK), ..options.load.limits };
     let load = LoadOptions { limits, ..options.load };
     let mut golden = Vec::new();
@@ -115,7 +116,7 @@ fn inject(boot: &'static BootFacts, options: &Options, campaign: Campaign) -> Re
     Ok(right)
 }
 
-/// Runs a module undisturbed: twice by the timer, since the first call of all is slower, and once step by step.
+/// Runs a module undisturbed: twice with the timer, since the very first call is slower, and once step by step.
 fn measure<'blob>(
     manager: &ModuleManager<KernelPlatform>,
     blob: &'blob [u8],
@@ -140,8 +141,8 @@ fn measure<'blob>(
     Ok(golden)
 }
 
-/// Calls a module, with the handlers told what to do from its first instruction on, where it
-/// finds a breakpoint. Says what became of the plan.
+/// Calls a module with a breakpoint at its first instruction, from which on the handlers carry out `plan`. Returns
+/// the plan as they left it.
 fn call(
     manager: &ModuleManager<KernelPlatform>,
     id: ModuleId,
@@ -155,15 +156,15 @@ fn call(
     (result, PLAN.lock().take())
 }
 
-/// Writes a byte of a module, whatever its permission, and returns what it was.
+/// Writes a byte of a module, whatever its permissions, and returns the old one.
 fn exchange(image: &Image, address: u64, byte: u8) -> Option<u8> {
     let alias = image.alias_of(address, 1)?;
     let place = physical(page_tables::translate(PHYSICAL_MAP, VirtAddr::new(alias))?);
-    // SAFETY: the byte is the module's, which waits, and the physical map covers all memory.
+    // SAFETY: the byte is the module's, which is not running, and the physical map covers all memory.
     Some(unsafe { core::ptr::replace(place, byte) })
 }
 
-/// One injection, and what came of it.
+/// Makes one injection and returns its outcome.
 fn inject_one(
     manager: &ModuleManager<KernelPlatform>,
     golden: &[Golden<'_>],
@@ -196,7 +197,7 @@ fn inject_one(
             let recovered = manifested && run_clean(manager, module, load)?;
             return Ok(Injection { index, module: number as u8, target, outcome, recovered });
         }
-        // The call was over when the time came.
+        // The call ended before the time of the flip: try an earlier one.
         match &mut plan.when {
             When::Steps(number) | When::Counts(number) => *number /= 2,
             When::Never(_) | When::Timed => return Err("the plan has no time".to_string()),
@@ -204,7 +205,7 @@ fn inject_one(
     }
 }
 
-/// Calls a fresh load of `module` and disturbs it as planned. Says what was really hit, if anything was.
+/// Loads `module` afresh, calls it and disturbs it as planned. Returns what was actually hit, if anything was.
 fn disturb(
     manager: &ModuleManager<KernelPlatform>,
     module: &Golden<'_>,
@@ -229,7 +230,7 @@ fn disturb(
     Ok((outcome, target))
 }
 
-/// Whether a fresh load of `module` does what it should.
+/// Returns whether a fresh load of `module` gives the usual result and output.
 fn run_clean(manager: &ModuleManager<KernelPlatform>, module: &Golden<'_>, load: &LoadOptions) -> Result<bool, String> {
     let id = manager.load_with(module.blob, load).map_err(|error| error.to_string())?;
     let mut output = alloc::vec![0; OUTPUT];
@@ -240,7 +241,7 @@ fn run_clean(manager: &ModuleManager<KernelPlatform>, module: &Golden<'_>, load:
     }))
 }
 
-/// What a breakpoint, or a debug exception, does in a campaign. Says whether it was one of the campaign's.
+/// Handles a breakpoint or a debug exception of a campaign. Returns whether it was one of the campaign's.
 pub fn on_debug(frame: &mut TrapFrame, activation: &Activation) -> bool {
     let Some(mut guard) = PLAN.try_lock() else { return false };
     let Some(plan) = guard.as_mut().filter(|plan| !plan.done) else { return false };
@@ -256,7 +257,7 @@ pub fn on_debug(frame: &mut TrapFrame, activation: &Activation) -> bool {
     match &mut plan.when {
         When::Counts(counts) => timer::tick_once_after(*counts),
         When::Timed => timer::start_counting(),
-        // The module has returned, or calls a service: no more steps.
+        // Outside the text, the module has returned or calls a service: no more steps.
         _ if !in_text => frame.step(false),
         When::Steps(0) => {
             frame.step(false);
@@ -274,11 +275,11 @@ pub fn on_debug(frame: &mut TrapFrame, activation: &Activation) -> bool {
     true
 }
 
-/// What a tick does in a campaign. Says whether it was one of the campaign's.
+/// Handles a tick of a campaign. Returns whether it was one of the campaign's.
 pub fn on_tick(frame: &mut TrapFrame, activation: Option<&Activation>) -> bool {
     let Some(mut guard) = PLAN.try_lock() else { return false };
     let Some(plan) = guard.as_mut().filter(|plan| !plan.done) else { return false };
-    // Not in the trampoline, which runs on the module's stack for some instructions.
+    // No flip in the trampoline, which runs on the module's stack for some instructions.
     let (start, end) = image_range();
     if let Some(activation) = activation.filter(|_| !(start..end).contains(&frame.rip)) {
         flip(frame, activation, plan);
@@ -286,7 +287,7 @@ pub fn on_tick(frame: &mut TrapFrame, activation: Option<&Activation>) -> bool {
     true
 }
 
-/// Flips the bit; in a register where the segment has no bytes.
+/// Flips the bit, or one of a register where the segment has no bytes.
 fn flip(frame: &mut TrapFrame, activation: &Activation, plan: &mut Plan) {
     let image = activation.image();
     let [text, rodata, data] = image.segments.all();
@@ -336,7 +337,7 @@ impl SplitMix {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `end`, or 0.
+    /// Returns a number below `end`, or 0.
     fn below(&mut self, end: u64) -> u64 {
         self.next().checked_rem(end).unwrap_or(0)
     }

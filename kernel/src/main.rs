@@ -1,9 +1,8 @@
-//! The BareFlow kernel: boots, takes memory and traps into its own hands,
-//! loads modules, runs them and reports.
+//! The BareFlow kernel: boots, takes over memory and traps, loads modules, runs them and reports.
 //!
-//! The story in order: `boot` (how control arrives), `cpu`, `memory`,
-//! `traps`, `platform` (what the loader asks for), `run` (the run
-//! itself), `power` (the end). `console` and `serial` are its voice.
+//! Control flows through the modules in this order: `boot` (the entry), `cpu`, `memory`, `traps`, `platform` (the
+//! loader's interface to the machine), `run` (the run itself), `power` (the end). `console` and `serial` do the
+//! output.
 
 #![cfg_attr(target_os = "none", no_std, no_main)]
 

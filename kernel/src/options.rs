@@ -6,39 +6,39 @@ use alloc::vec::Vec;
 
 use bareflow_loader::{Domain, FaultPolicy, LoadOptions, Permissions, Timing};
 
-/// What the command line asks for.
+/// The options of the command line.
 pub struct Options {
-    /// How the clock is read around calls.
+    /// The method by which the clock is read around calls.
     pub timing: Timing,
-    /// How often every module but the four is run.
+    /// The number of runs of every module except the four embedded ones.
     pub repeat: u32,
     /// Whether each module is called many times in a row at the end.
     pub batch: bool,
-    /// How modules are loaded.
+    /// The options by which modules are loaded.
     pub load: LoadOptions,
     /// Names of modules that are loaded into the other domain.
     pub other_domain: Vec<String>,
     /// Whether the serial console shows colours.
     pub colour: bool,
-    /// Whether a clock tick is an instruction, which only the one who starts the machine knows.
+    /// Whether a clock tick is an instruction. Only the one who starts the machine knows.
     pub icount: bool,
     /// Whether the machine is halted at the end instead of left.
     pub halt: bool,
     /// Whether the kernel checks itself instead of running modules.
     pub selfcheck: bool,
-    /// How often each module of the boot archive is loaded and unloaded, and replaced, instead of run.
+    /// The number of times that each module of the boot archive is loaded and unloaded, and replaced, instead of run.
     pub soak: Option<u32>,
-    /// Whether memory is to run out at every place there is.
+    /// Whether memory runs out at every possible point, as a test.
     pub exhaust: bool,
     /// Whether calls are recorded.
     pub record: bool,
     /// Whether the kernel stays up and answers clients.
     pub serve: bool,
-    /// Whether they are on a virtio console instead of COM2.
+    /// Whether the clients are on a virtio console instead of COM2.
     pub virtio: bool,
-    /// The part of a fault campaign to carry out, if any.
+    /// The part of a fault campaign to run, if any.
     pub campaign: Option<Campaign>,
-    /// What could not be understood.
+    /// The warnings about words that were not understood.
     pub warnings: Vec<String>,
 }
 
@@ -72,7 +72,7 @@ impl Options {
         options
     }
 
-    /// Sets one option, or says what was expected.
+    /// Sets one option, or returns what was expected.
     fn set(&mut self, key: &str, value: &str) -> Result<(), &'static str> {
         match key {
             "timing" => self.timing = Timing::from_name(value).ok_or("timing=precise or timing=fast")?,
@@ -119,11 +119,11 @@ impl Options {
 /// A part of a fault campaign.
 #[derive(Clone, Copy, Debug)]
 pub struct Campaign {
-    /// What all that is random depends on.
+    /// The seed of all random choices.
     pub seed: u64,
     /// The first injection's number.
     pub first: u64,
-    /// How many injections.
+    /// The number of injections.
     pub count: u64,
 }
 

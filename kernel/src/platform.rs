@@ -19,13 +19,13 @@ pub struct KernelPlatform {
 }
 
 impl KernelPlatform {
-    /// The platform; once, when memory and traps are set up.
+    /// Creates the platform. Called once, after memory and traps are set up.
     pub fn new() -> KernelPlatform {
         image::open_arena();
         KernelPlatform { cpu_level: cpu::level(), checksum: Crc32c::detect(), records: false }
     }
 
-    /// The same, which records all calls.
+    /// Creates the platform with a recorder of all calls.
     pub fn recording() -> KernelPlatform {
         recorder::start();
         KernelPlatform { records: true, ..KernelPlatform::new() }

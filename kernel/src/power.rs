@@ -2,21 +2,21 @@
 
 use x86_64::instructions::{hlt, port::Port};
 
-/// How a run ended.
+/// The outcome of a run, which becomes QEMU's exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExitCode {
-    /// All went well: QEMU exits with 33.
+    /// Success: QEMU exits with 33.
     Passed,
-    /// A test failed, a module faulted or was refused: QEMU exits with 35.
+    /// Failure of a test, or a faulted or refused module: QEMU exits with 35.
     Failed,
-    /// The kernel itself went wrong: QEMU exits with 37.
+    /// A panic of the kernel itself: QEMU exits with 37.
     Panicked,
 }
 
-/// Port of QEMU's isa-debug-exit device. It exits with twice the value plus one.
+/// The port of QEMU's isa-debug-exit device, which exits with twice the written value plus one.
 const DEBUG_EXIT: u16 = 0xf4;
 
-/// Leaves the machine, or halts for ever where it can't be left.
+/// Leaves the machine, or halts forever where it can't be left.
 pub fn exit_qemu(code: ExitCode) -> ! {
     let value: u32 = match code {
         ExitCode::Passed => 0x10,
@@ -29,7 +29,7 @@ pub fn exit_qemu(code: ExitCode) -> ! {
     halt()
 }
 
-/// Halts for ever.
+/// Halts forever.
 pub fn halt() -> ! {
     loop {
         hlt();

@@ -1,4 +1,4 @@
-//! Notes what modules are called with, what they ask for, and what comes of it, where a run is recorded.
+//! The recorder: notes the calls of modules, the services they use, and the outcomes, where a run is recorded.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -9,50 +9,50 @@ use bareflow_protocol::Message;
 use bareflow_protocol::recording::{End, Event, RecordedCall, RecordedModule};
 use spin::Mutex;
 
-/// Bytes that are kept of all calls together, at the most: inputs, outputs, and what each takes besides.
+/// The most bytes that are kept of all calls together: inputs, outputs, and [`EACH`] besides.
 const ROOM: usize = 2 << 20;
 
-/// What a call or an event is taken to need besides its bytes.
+/// The bytes that a call or an event is counted for besides its data.
 const EACH: usize = 96;
 
-/// One while calls are recorded, else none.
+/// One while calls are recorded, else zero.
 static ON: AtomicU32 = AtomicU32::new(0);
 
-/// All that is recorded.
+/// The recorded calls.
 static RECORDER: Mutex<Recorder> = Mutex::new(Recorder { calls: Vec::new(), open: Vec::new(), left: ROOM, cut: false });
 
 struct Recorder {
     calls: Vec<RecordedCall>,
-    /// Places of the calls under way, the innermost last.
+    /// The indexes of the running calls, the innermost last.
     open: Vec<usize>,
     left: usize,
     cut: bool,
 }
 
-/// Records calls from now on.
+/// Starts to record calls.
 pub fn start() {
     ON.store(1, Ordering::Relaxed);
 }
 
-/// One while calls are recorded, else none.
+/// Returns whether calls are recorded.
 pub fn is_on() -> bool {
     recordings() > 0
 }
 
-/// One while calls are recorded, else none: for whoever adds it to something.
+/// Returns one while calls are recorded, else zero, for use as a factor.
 pub fn recordings() -> u32 {
     ON.load(Ordering::Relaxed)
 }
 
 impl Recorder {
-    /// Records no more: the calls under way are left out, since they would not be whole.
+    /// Stops recording. The running calls are left out, since they would be incomplete.
     fn cut(&mut self) {
         self.calls.truncate(self.open.first().copied().unwrap_or(self.calls.len()));
         self.open.clear();
         self.cut = true;
     }
 
-    /// A copy of `bytes`, if there is room for it.
+    /// Returns a copy of `bytes`, if there is room for it.
     fn copy(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
         self.left = self.left.checked_sub(bytes.len() + EACH)?;
         let mut copy = Vec::new();
@@ -102,7 +102,7 @@ impl Recorder {
     }
 }
 
-/// Does something with the recorder, as long as nothing was cut.
+/// Runs `work` on the recorder, unless it was cut; cuts it if `work` finds no room.
 fn with(work: impl FnOnce(&mut Recorder) -> Option<()>) {
     let mut recorder = RECORDER.lock();
     if !recorder.cut && work(&mut recorder).is_none() {
@@ -110,7 +110,7 @@ fn with(work: impl FnOnce(&mut Recorder) -> Option<()>) {
     }
 }
 
-/// Records a call that `carry_out` makes.
+/// Runs the call by `carry_out` and records it.
 pub fn record<Image>(
     call: &Call<'_, Image>,
     output: &mut [u8],
@@ -122,21 +122,21 @@ pub fn record<Image>(
     done
 }
 
-/// Notes that the call under way logged a line.
+/// Notes that the running call logged a line.
 pub fn note_log(line: &[u8]) {
     if is_on() {
         with(|recorder| recorder.note(|recorder| recorder.copy(line).map(Event::Log)));
     }
 }
 
-/// Notes what the call under way was told the time is.
+/// Notes the time that the running call was told.
 pub fn note_clock(time: u64) {
     if is_on() {
         with(|recorder| recorder.note(|recorder| recorder.copy(&[]).map(|_| Event::Clock(time))));
     }
 }
 
-/// Notes what the call under way was told when it called another module.
+/// Notes what the running call was told when it called another module.
 pub fn note_call(name: &[u8], input: &[u8], capacity: usize, (status, result): (u32, i32), output: &[u8]) {
     if !is_on() {
         return;
@@ -150,8 +150,8 @@ pub fn note_call(name: &[u8], input: &[u8], capacity: usize, (status, result): (
     });
 }
 
-/// Sends all that was recorded of the modules that are loaded, and forgets it. What the loader itself called, to
-/// measure, is nobody's.
+/// Sends all that was recorded of the modules that are loaded, and clears it. Calls that the loader itself made to
+/// measure belong to no module and are left out.
 pub fn send<P: Platform>(manager: &ModuleManager<P>, send: impl Fn(&Message)) {
     ON.store(0, Ordering::Relaxed);
     let mut recorder = RECORDER.lock();

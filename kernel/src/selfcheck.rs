@@ -1,7 +1,6 @@
-//! The kernel checks itself: it has a module commit one fault after the other,
-//! and looks at what comes of each, at the next call of another module, and at
-//! the memory when the faulty one is gone. Reached by `selfcheck=1` on the
-//! command line; the module and the names of the faults come in the boot archive.
+//! The kernel's check of itself: a module commits one fault after the other. After each fault the kernel checks the
+//! reported outcome, the next call of another module, and, once the faulty module is gone, its memory. `selfcheck=1`
+//! on the command line starts it; the module and the names of the faults come in the boot archive.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -19,13 +18,13 @@ use crate::platform::KernelPlatform;
 use crate::run::{EMBEDDED, tell_host};
 use crate::{clock, trampoline};
 
-/// The good module that is called after each fault, and what it returns.
+/// The good module that is called after each fault, and its result.
 const GOOD: (&str, i32) = ("sum", 5050);
 
 /// Bytes of output the faulty module may write.
 const OUTPUT: usize = 4096;
 
-/// Runs all checks and says whether they hold.
+/// Runs all checks and returns whether they hold.
 pub fn run(boot: &'static BootFacts, options: &Options) -> bool {
     let console = &mut KernelConsole;
     match check(boot, options) {
@@ -52,7 +51,7 @@ fn check(boot: &'static BootFacts, options: &Options) -> Result<FaultTable, Stri
     }
     let mut table = FaultTable { domain: options.load.domain.name().to_string(), ..FaultTable::default() };
     let names: Vec<_> = archive.input.split(|&byte| byte == b'\n').filter(|name| !name.is_empty()).collect();
-    // The first load and the first fault make tables that stay.
+    // The first load and the first fault create tables that stay.
     let _ = commit(&manager, faulty.bytes, b"", options);
     for name in names {
         let (row, bad_pages) = commit(&manager, faulty.bytes, name, options).map_err(|error| error.to_string())?;
@@ -68,8 +67,8 @@ fn check(boot: &'static BootFacts, options: &Options) -> Result<FaultTable, Stri
     Ok(table)
 }
 
-/// Loads the faulty module, has it commit one fault, calls a good one, and unloads the faulty one.
-/// Says besides how many pages of its own tables are writable and executable.
+/// Loads the faulty module, makes it commit one fault, calls a good one, and unloads the faulty one.
+/// Also returns the number of pages of its own tables that are writable and executable.
 fn commit(
     manager: &ModuleManager<KernelPlatform>,
     blob: &[u8],
@@ -88,7 +87,7 @@ fn commit(
     };
     let root = manager.with_image(id, |image| image.user().map(|user| user.root())).flatten();
     let bad_pages = root.map_or(0, page_tables::writable_and_executable);
-    // What the module's profile and the diagnosis take of the heap is not a matter of frames.
+    // The module's profile and the diagnosis are on the heap, so they don't change the number of frames.
     let _ = manager.unload(id);
     let row = FaultRow {
         name: String::from_utf8_lossy(name).into_owned(),

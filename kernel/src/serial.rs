@@ -1,30 +1,30 @@
-//! Serial ports (16550, National Semiconductor's data sheet). No wait is
-//! without an end: a port that isn't there swallows what is sent.
+//! Serial ports (16550, National Semiconductor's data sheet). Every wait is limited: bytes sent to a port that isn't
+//! there are dropped.
 
 use x86_64::instructions::port::Port;
 
-/// Base of COM1: the console.
+/// The base of COM1: the console.
 pub const COM1: u16 = 0x3f8;
 
-/// Base of COM2: the host.
+/// The base of COM2: the host.
 pub const COM2: u16 = 0x2f8;
 
-/// Line status: a byte came.
+/// Line status: a byte has arrived.
 const DATA_READY: u8 = 1 << 0;
 
 /// Line status: the transmitter's buffer is empty.
 const BUFFER_EMPTY: u8 = 1 << 5;
 
-/// Line status: nothing is left in the transmitter either.
+/// Line status: the transmitter has sent everything.
 const ALL_SENT: u8 = 1 << 6;
 
-/// Bytes the transmitter's buffer takes at once.
+/// The size of the transmitter's buffer, in bytes.
 const FIFO_SIZE: usize = 16;
 
-/// How often the line status is read before the port is given up.
+/// The number of reads of the line status after which the port is given up.
 const SPIN_LIMIT: u32 = 20_000_000;
 
-/// One port.
+/// A serial port.
 #[derive(Clone, Debug)]
 pub struct Serial {
     base: u16,
@@ -48,7 +48,7 @@ impl Serial {
         Serial { base, present }
     }
 
-    /// Sends all `bytes`, or as many as the port takes before patience ends.
+    /// Sends all `bytes`, or as many as the port takes before it is given up.
     pub fn send(&mut self, bytes: &[u8]) {
         for chunk in bytes.chunks(FIFO_SIZE) {
             if !self.present || !self.wait_for(BUFFER_EMPTY) {
@@ -61,12 +61,12 @@ impl Serial {
         }
     }
 
-    /// The next byte that came, if any did.
+    /// Returns the next byte that has arrived, if any.
     pub fn receive(&self) -> Option<u8> {
         (self.present && self.read(5) & DATA_READY != 0).then(|| self.read(0))
     }
 
-    /// Waits until all that was sent has left the port: before the machine is left.
+    /// Waits until everything that was sent has left the port. Called before the machine is left.
     pub fn flush(&self) {
         if self.present {
             self.wait_for(ALL_SENT);
@@ -78,12 +78,12 @@ impl Serial {
     }
 
     fn write(&self, register: u16, value: u8) {
-        // SAFETY: the eight ports from `base` on are the serial port's, here alone.
+        // SAFETY: the eight ports from `base` on are the serial port's, and only this code uses them.
         unsafe { Port::new(self.base + register).write(value) }
     }
 
     fn read(&self, register: u16) -> u8 {
-        // SAFETY: as above; what reading does, it does in the serial port.
+        // SAFETY: as above; reading affects only the serial port.
         unsafe { Port::new(self.base + register).read() }
     }
 }

@@ -1,5 +1,4 @@
-//! Loads, calls, replaces and unloads modules very often, and looks whether all
-//! memory is as it was at the start.
+//! Loads, calls, replaces and unloads modules very often, and checks that all memory is as it was at the start.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -13,12 +12,12 @@ use crate::memory::{BootFacts, frames};
 use crate::options::Options;
 use crate::platform::KernelPlatform;
 
-/// Rounds in which tables grow to their size.
+/// The number of rounds in which tables grow to their final size.
 const FIRST: u32 = 10;
 
 type Manager = ModuleManager<KernelPlatform>;
 
-/// Does it with every module of the boot archive; says whether all went well.
+/// Soaks every module of the boot archive, and returns whether all went well.
 pub fn run(boot: &'static BootFacts, options: &Options, rounds: u32) -> bool {
     let console = &mut KernelConsole;
     let archive = match Archive::read(boot.archive) {
@@ -63,7 +62,7 @@ fn soak(manager: &Manager, source: &Source<'_>, options: &Options, rounds: u32) 
     Ok(format!("{name}: {rounds} loads and unloads, {rounds} reloads; before and behind: {figures}"))
 }
 
-/// What is in use, and the frames that are free.
+/// Returns the memory in use, and the number of free frames.
 fn in_use(manager: &Manager) -> (Usage, u64) {
     (manager.usage().unwrap_or_default(), frames::free_frames())
 }
@@ -77,14 +76,14 @@ fn load_and_unload(manager: &Manager, source: &Source<'_>, options: &Options) ->
     Ok(receipt.name.to_string())
 }
 
-/// Loads a module, replaces it so many times, calling it now and then, and unloads it.
+/// Loads a module, replaces it `rounds` times, calls it now and then, and unloads it.
 fn reload(manager: &Manager, source: &Source<'_>, options: &Options, rounds: u32) -> Result<(), String> {
     let mut id = manager.load_with(source.bytes, &options.load).map_err(|error| error.to_string())?;
     let mut state = None;
     for round in 0..rounds {
         if round % 100 == 0 {
             let result = call(manager, id)?;
-            // A state that is kept counts on.
+            // A state that is kept goes on counting.
             if state == Some(StateTransfer::Kept) && result != (round / 100 + 1) as i32 {
                 return Err(format!("call {} behind {round} reloads returned {result}", round / 100 + 1));
             }

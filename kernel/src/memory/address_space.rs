@@ -1,8 +1,7 @@
-//! Page tables of modules in ring 3: the kernel's half as it is, for the
-//! kernel's eyes only, and a half of the module's own.
+//! The page tables of modules in ring 3: the kernel's half, which only the kernel may access, and a half of the
+//! module's own.
 //!
-//! The frames that are mapped here belong to the kernel's alias of them; a
-//! space owns its tables alone.
+//! The frames that are mapped here belong to the kernel's alias of them; an address space owns only its tables.
 
 use x86_64::VirtAddr;
 use x86_64::structures::paging::{Mapper, OffsetPageTable, Page, PageTable, PageTableFlags, PhysFrame, Size4KiB};
@@ -10,17 +9,17 @@ use x86_64::structures::paging::{Mapper, OffsetPageTable, Page, PageTable, PageT
 use super::page_tables::{OutOfFrames, kernel_root, translate};
 use super::{PAGE_SIZE, PHYSICAL_MAP, frames, physical};
 
-/// Every page and table that ring 3 may use.
+/// The flags of every page and table that ring 3 may use.
 const VISIBLE: PageTableFlags = PageTableFlags::PRESENT.union(PageTableFlags::USER_ACCESSIBLE);
 
-/// Code.
+/// The flags of code.
 pub const EXECUTE: PageTableFlags = VISIBLE;
-/// Constants.
+/// The flags of constants.
 pub const READ: PageTableFlags = VISIBLE.union(PageTableFlags::NO_EXECUTE);
-/// Data.
+/// The flags of data.
 pub const WRITE: PageTableFlags = READ.union(PageTableFlags::WRITABLE);
 
-/// The first entry of a root that is the kernel's.
+/// The first of the kernel's entries in a root table.
 const KERNEL_HALF: usize = 256;
 
 /// One module's page tables.
@@ -30,12 +29,12 @@ pub struct AddressSpace {
 }
 
 impl AddressSpace {
-    /// Tables with nothing in the module's half.
+    /// Creates tables with nothing in the module's half.
     pub fn new() -> Result<AddressSpace, OutOfFrames> {
         let root = frames::allocate().ok_or(OutOfFrames)?;
         let (own, kernels) = (table(root.start_address().as_u64()), table(kernel_root()));
-        // SAFETY: the frame was just allocated; the kernel's root is a valid table. The physical map
-        // covers both. The kernel's half of the root never changes after the start: below it, all is shared.
+        // SAFETY: the frame was just allocated; the kernel's root is a valid table; the physical map covers both. The
+        // kernel's half of the root never changes after the start, and all tables below it are shared.
         unsafe {
             own.write(PageTable::new());
             for index in KERNEL_HALF..512 {
@@ -45,18 +44,18 @@ impl AddressSpace {
         Ok(AddressSpace { root })
     }
 
-    /// The physical address of the root.
+    /// Returns the physical address of the root.
     #[inline]
     pub fn root(&self) -> u64 {
         self.root.start_address().as_u64()
     }
 
-    /// How many tables these are.
+    /// Returns the number of its tables.
     pub fn tables_held(&self) -> u64 {
         count_tables(self.root, 4)
     }
 
-    /// Shows the `size` bytes, whole pages, that the kernel has at `alias` at `address`.
+    /// Maps the `size` bytes, whole pages, that the kernel has at `alias` for the module at `address`.
     pub fn map(&self, address: u64, alias: u64, size: u64, flags: PageTableFlags) -> Result<(), OutOfFrames> {
         let mut tables = self.tables();
         for offset in (0..size).step_by(PAGE_SIZE as usize) {
@@ -64,15 +63,15 @@ impl AddressSpace {
             let frame = translate(PHYSICAL_MAP, VirtAddr::new(alias + offset)).ok_or(OutOfFrames)?;
             let frame = PhysFrame::containing_address(x86_64::PhysAddr::new(frame));
             let parents = VISIBLE | PageTableFlags::WRITABLE;
-            // SAFETY: the page is the module's to see; the kernel's alias of it is never executable and writable.
+            // SAFETY: the module may see the page; the kernel's alias of it is never both executable and writable.
             let done = unsafe { tables.map_to_with_table_flags(page, frame, flags, parents, &mut frames::OwnTables) };
-            // The tables become active with a write to CR3, which forgets all that was remembered of them.
+            // The tables become active by a write to CR3, which flushes all cached translations.
             done.map_err(|_| OutOfFrames)?.ignore();
         }
         Ok(())
     }
 
-    /// Takes `size` bytes, whole pages, out of the module's sight.
+    /// Unmaps `size` bytes, whole pages, for the module.
     pub fn unmap(&self, address: u64, size: u64) {
         let mut tables = self.tables();
         for offset in (0..size).step_by(PAGE_SIZE as usize) {
@@ -84,7 +83,7 @@ impl AddressSpace {
     }
 
     fn tables(&self) -> OffsetPageTable<'_> {
-        // SAFETY: the root is a valid table that the physical map covers, and nobody else changes it now.
+        // SAFETY: the root is a valid table that the physical map covers, and nothing else changes it now.
         unsafe { OffsetPageTable::new(&mut *table(self.root()), VirtAddr::new(PHYSICAL_MAP)) }
     }
 }
@@ -95,20 +94,20 @@ impl Drop for AddressSpace {
     }
 }
 
-/// Gives back a table of the module's half and all tables below it, down to the last level.
+/// Frees a table of the module's half and all tables below it, down to the last level.
 fn release_tables(frame: PhysFrame, level: u8) {
     for_each_below(frame, level, |below| release_tables(below, level - 1));
     frames::release(frame);
 }
 
-/// How many these are.
+/// Returns the number of tables from this one down.
 fn count_tables(frame: PhysFrame, level: u8) -> u64 {
     let mut count = 1;
     for_each_below(frame, level, |below| count += count_tables(below, level - 1));
     count
 }
 
-/// Does `work` for each table of the module's half that a table of it points to.
+/// Calls `work` for each table in the module's half that the table in `frame` points to.
 fn for_each_below(frame: PhysFrame, level: u8, mut work: impl FnMut(PhysFrame)) {
     if level == 1 {
         return;

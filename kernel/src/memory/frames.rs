@@ -1,7 +1,7 @@
-//! The frames of physical memory that nobody uses.
+//! The allocator of the frames of physical memory.
 //!
-//! Fresh frames are taken from the regions in turn; those that were given back
-//! form a list, each frame holding the address of the next one.
+//! Fresh frames are taken from the regions in turn. Freed ones form a list, in which each frame holds the address of
+//! the next.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,43 +11,43 @@ use x86_64::structures::paging::{FrameAllocator, FrameDeallocator, PhysFrame, Si
 
 use super::layout::PAGE_SIZE;
 
-/// Regions that are kept; further ones stay unused.
+/// The most regions that are kept; further ones stay unused.
 const REGIONS: usize = 64;
 
 struct Frames {
-    /// Start and end of what is still fresh in each region.
+    /// The start and the end of the part of each region that is still fresh.
     fresh: [(u64, u64); REGIONS],
     count: usize,
-    /// Address of the first frame that was given back; 0 for none.
+    /// The address of the first freed frame; 0 for none.
     returned: u64,
     free: u64,
-    /// Of the free ones, those that are promised: see [`Promise`].
+    /// The number of free frames that are promised: see [`Promise`].
     promised: u64,
-    /// Where physical memory is mapped.
+    /// The address at which physical memory is mapped.
     offset: u64,
 }
 
 static FRAMES: Mutex<Frames> =
     Mutex::new(Frames { fresh: [(0, 0); REGIONS], count: 0, returned: 0, free: 0, promised: 0, offset: 0 });
 
-/// Frames that were handed out and did not come back, but for those that many share.
+/// The number of frames that are allocated, without those that many share.
 static TAKEN: AtomicU64 = AtomicU64::new(0);
 
-/// Where memory begins that nobody's code lay in: the first MiB is the firmware's, and what boot loaders for a BIOS do,
-/// they do below 16 MiB.
+/// The ends of the memory that firmware and boot loaders have executed code in. The first MiB is the firmware's; boot
+/// loaders for a BIOS stay below 16 MiB.
 const LOADERS: u64 = 1 << 20;
 const UNTOUCHED: u64 = 16 << 20;
 
-/// Adds regions, each from its start to its end. `offset` is where physical memory is mapped now.
+/// Adds regions, each given as start and end. `offset` is where physical memory is mapped now.
 pub fn add_all(regions: impl Iterator<Item = (u64, u64)> + Clone, offset: u64) {
     let mut frames = FRAMES.lock();
     frames.offset = offset;
-    // Frames that boot loaders used come last. An emulator that translates code looks closely at each write to a page
-    // whose code it has translated once: a stack there makes every call take some hundred times as long.
+    // Frames that boot loaders used come last. An emulator that translates code checks each write to a page from
+    // which it has once translated code: a stack there makes every call about a hundred times slower.
     let high = regions.clone().map(|(start, end)| (start.max(UNTOUCHED), end));
     let low = regions.map(|(start, end)| (start.max(LOADERS), end.min(UNTOUCHED)));
     for (start, end) in high.chain(low) {
-        // Frame 0 would be taken for the end of the list.
+        // Frame 0 would look like the end of the list.
         let start = start.next_multiple_of(PAGE_SIZE);
         let end = end & !(PAGE_SIZE - 1);
         let count = frames.count;
@@ -61,29 +61,29 @@ pub fn add_all(regions: impl Iterator<Item = (u64, u64)> + Clone, offset: u64) {
     }
 }
 
-/// Physical memory is mapped elsewhere from now on.
+/// Sets the address at which physical memory is mapped from now on.
 pub fn use_offset(offset: u64) {
     FRAMES.lock().offset = offset;
 }
 
-/// How many frames are free.
+/// Returns the number of free frames.
 pub fn free_frames() -> u64 {
     FRAMES.lock().free
 }
 
-/// How many frames somebody has, but for those that many share.
+/// Returns the number of allocated frames, without those that many share.
 #[inline]
 pub fn taken_frames() -> u64 {
     TAKEN.load(Ordering::Relaxed)
 }
 
-/// So many frames, which were handed out before, are for many from now on.
+/// Marks `count` allocated frames as shared by many.
 pub fn share(count: u64) {
     TAKEN.fetch_sub(count, Ordering::Relaxed);
 }
 
-/// Takes a piece in a row out of the largest region: `wanted` bytes, or so many of so many parts of the
-/// region if that is less. Returns its address and size.
+/// Takes a contiguous piece out of the largest region: `wanted` bytes, or `parts` of `of` equal parts of the region
+/// if that is less. Returns its address and size.
 pub fn allocate_largest(wanted: u64, (parts, of): (u64, u64)) -> (u64, u64) {
     let mut frames = FRAMES.lock();
     let Some(region) = frames.fresh.iter_mut().max_by_key(|(start, end)| end - start) else { return (0, 0) };
@@ -94,12 +94,12 @@ pub fn allocate_largest(wanted: u64, (parts, of): (u64, u64)) -> (u64, u64) {
     (start, size)
 }
 
-/// Frames that are free, and stay so until whoever they are promised to needs them.
+/// A number of free frames that stay free until their owner needs them.
 #[derive(Debug)]
 pub struct Promise(AtomicU64);
 
 impl Promise {
-    /// Promises so many frames; `None` where fewer are free and not promised.
+    /// Promises `count` frames; `None` if fewer are free and not promised.
     pub fn new(count: u64) -> Option<Promise> {
         let mut frames = FRAMES.lock();
         if frames.free - frames.promised < count {
@@ -109,14 +109,14 @@ impl Promise {
         Some(Promise(AtomicU64::new(count)))
     }
 
-    /// Ends the promise: the frames can be allocated now. Returns how many those are.
+    /// Ends the promise, so that the frames can be allocated. Returns their number.
     pub fn redeem(&self) -> u64 {
         let count = self.0.swap(0, Ordering::Relaxed);
         FRAMES.lock().promised -= count;
         count
     }
 
-    /// Promises frames again that came back unused.
+    /// Promises up to `count` frames again that came back unused.
     pub fn renew(&self, count: u64) {
         let mut frames = FRAMES.lock();
         let count = count.min(frames.free - frames.promised);
@@ -131,7 +131,7 @@ impl Drop for Promise {
     }
 }
 
-/// One frame, with whatever was in it; `None` where none is left but those that are promised.
+/// Allocates a frame, with any contents; `None` if only promised ones are left.
 pub fn allocate() -> Option<PhysFrame> {
     let mut frames = FRAMES.lock();
     if frames.free <= frames.promised {
@@ -140,7 +140,8 @@ pub fn allocate() -> Option<PhysFrame> {
     let address = if frames.returned != 0 {
         let address = frames.returned;
         let next = (frames.offset + address) as *const u64;
-        // SAFETY: the frame is on the list: it is mapped, nobody's, and begins with the next one's address.
+        // SAFETY: the frame is on the list, so it is mapped, belongs to no one else, and begins with the address of
+        // the next.
         frames.returned = unsafe { next.read() };
         address
     } else {
@@ -154,7 +155,7 @@ pub fn allocate() -> Option<PhysFrame> {
     Some(PhysFrame::containing_address(PhysAddr::new(address)))
 }
 
-/// Gives a frame back that [`allocate`] gave and nothing maps any more.
+/// Frees a frame that [`allocate`] returned and nothing maps any more.
 pub fn release(frame: PhysFrame) {
     let mut frames = FRAMES.lock();
     let address = frame.start_address().as_u64();
@@ -166,10 +167,10 @@ pub fn release(frame: PhysFrame) {
     TAKEN.fetch_sub(1, Ordering::Relaxed);
 }
 
-/// Frames for the page tables that everybody shares, as the paging code of the `x86_64` crate wants them.
+/// The allocator of page tables that all modules share, in the form that the `x86_64` crate requires.
 pub struct SharedTables;
 
-// SAFETY: a frame is handed out once until it is given back.
+// SAFETY: a frame is handed out only once until it is freed.
 unsafe impl FrameAllocator<Size4KiB> for SharedTables {
     fn allocate_frame(&mut self) -> Option<PhysFrame> {
         let frame = allocate()?;
@@ -185,7 +186,7 @@ impl FrameDeallocator<Size4KiB> for SharedTables {
     }
 }
 
-/// Frames for page tables that are one module's own.
+/// The allocator of page tables that belong to one module.
 pub struct OwnTables;
 
 // SAFETY: as above.

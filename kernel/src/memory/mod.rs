@@ -1,6 +1,5 @@
-//! Memory: who owns which frame ([`frames`]), what is mapped where with which
-//! permission, for the kernel ([`page_tables`]) and for modules in ring 3 ([`address_space`]),
-//! and the kernel's heap.
+//! Memory: the allocator of frames ([`frames`]), the mappings and their permissions, for the kernel ([`page_tables`])
+//! and for modules in ring 3 ([`address_space`]), and the kernel's heap.
 
 pub mod address_space;
 pub mod frames;
@@ -19,22 +18,22 @@ use x86_64::VirtAddr;
 
 use layout::{KERNEL_STACK, PAGE_SIZE, PHYSICAL_MAP};
 
-/// Bytes of the kernel's heap at the most, and as a part of all memory: of 128 MiB it has room for the longest
-/// blob that is loaded, for the one that shall take its place, and for answers besides.
+/// The most bytes of the kernel's heap, and its largest share of all memory. Of 128 MiB it has room for the longest
+/// blob that is loaded, for the one that replaces it, and for answers.
 const HEAP_SIZE: u64 = 1 << 30;
 const HEAP_SHARE: (u64, u64) = (3, 8);
 
 #[global_allocator]
 static HEAP: Heap = Heap { blocks: LockedHeap::empty(), bytes: AtomicU64::new(0) };
 
-/// The kernel's heap, which counts what it gave out.
+/// The kernel's heap, which counts the allocated bytes.
 struct Heap {
     blocks: LockedHeap,
-    /// Bytes that were asked for and did not come back.
+    /// The number of allocated bytes.
     bytes: AtomicU64,
 }
 
-// SAFETY: all is done by the heap it wraps.
+// SAFETY: all calls go to the heap it wraps.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promises are the same.
@@ -52,12 +51,12 @@ unsafe impl GlobalAlloc for Heap {
     }
 }
 
-/// Bytes of the kernel's heap that somebody has.
+/// Returns the number of allocated bytes of the kernel's heap.
 pub fn heap_bytes() -> u64 {
     HEAP.bytes.load(Ordering::Relaxed)
 }
 
-/// What was learnt from the boot loader and is needed later.
+/// The information from the boot loader that is needed later.
 #[derive(Debug)]
 pub struct BootFacts {
     /// The command line.
@@ -68,14 +67,14 @@ pub struct BootFacts {
     pub graphics: bool,
 }
 
-/// What was learnt, and where execution goes on.
+/// The information from the boot loader, and the function that continues the boot.
 static CONTINUATION: Once<(BootFacts, Continuation)> = Once::new();
 
 /// The kernel's first function in its own page tables.
 type Continuation = fn(&'static BootFacts) -> !;
 
-/// Takes all memory over from the boot loader and goes on in `next`, in the
-/// kernel's own page tables and on its own stack.
+/// Takes over all memory from the boot loader and continues in `next`, in the kernel's own page tables and on its own
+/// stack.
 pub fn init(info: &'static mut BootInfo, command_line: &'static str, next: Continuation) -> ! {
     let Some(early_offset) = info.physical_memory_offset.into_option() else {
         panic!("the boot loader did not map physical memory; boot with the configuration this kernel carries");
@@ -83,14 +82,14 @@ pub fn init(info: &'static mut BootInfo, command_line: &'static str, next: Conti
     let usable = info.memory_regions.iter().filter(|region| region.kind == MemoryRegionKind::Usable);
     frames::add_all(usable.map(|region| (region.start, region.end)), early_offset);
     let archive = find_archive(info, early_offset);
-    // RAM ends where the last region ends that the boot loader handed out.
+    // RAM ends at the end of the last region that the boot loader reported.
     let ram = info.memory_regions.iter().filter(|region| !matches!(region.kind, MemoryRegionKind::UnknownBios(_)));
     let end = ram.map(|region| region.end).chain([archive.0 + archive.1]).max().unwrap_or(0);
     let heap = frames::allocate_largest(HEAP_SIZE, HEAP_SHARE);
     let root = page_tables::build(early_offset, end);
     let boot = BootFacts {
         command_line,
-        // SAFETY: `find_archive` made sure that these bytes lie in a row; no frame of theirs is usable.
+        // SAFETY: `find_archive` checked that these bytes are contiguous; none of their frames counts as usable.
         archive: unsafe { core::slice::from_raw_parts(physical(archive.0), archive.1 as usize) },
         graphics: info.framebuffer.as_ref().is_some(),
     };
@@ -115,9 +114,9 @@ pub fn init(info: &'static mut BootInfo, command_line: &'static str, next: Conti
     }
 }
 
-/// First code on the kernel's own stack.
+/// Runs first on the kernel's own stack: sets up the heap and continues the boot.
 extern "C" fn enter(heap: u64, heap_size: u64) -> ! {
-    // SAFETY: these frames were taken from the allocator for this alone, and the physical map covers them.
+    // SAFETY: these frames were allocated only for this, and the physical map covers them.
     unsafe { HEAP.blocks.lock().init(physical(heap), heap_size as usize) };
     match CONTINUATION.get() {
         Some((boot, next)) => next(boot),
@@ -125,19 +124,19 @@ extern "C" fn enter(heap: u64, heap_size: u64) -> ! {
     }
 }
 
-/// The virtual address of a physical one, in the kernel's own page tables.
+/// Returns the virtual address of a physical one, in the kernel's own page tables.
 pub const fn physical(address: u64) -> *mut u8 {
     (PHYSICAL_MAP + address) as *mut u8
 }
 
-/// Start and end of the kernel's image, as virtual addresses of whole pages.
+/// Returns the start and the end of the kernel's image, as virtual addresses of whole pages.
 pub fn image_range() -> (u64, u64) {
     let [start, _, _, end] = page_tables::image_borders();
     (start, end)
 }
 
-/// Physical address and length of the boot archive; a length of 0 when there is
-/// none, or it does not lie in a row.
+/// Returns the physical address and the length of the boot archive; a length of 0 if there is none, or it is not
+/// contiguous.
 fn find_archive(info: &BootInfo, early_offset: u64) -> (u64, u64) {
     let Some(start) = info.ramdisk_addr.into_option() else { return (0, 0) };
     let translate = |address: u64| page_tables::translate(early_offset, VirtAddr::try_new(address).ok()?);

@@ -1,6 +1,6 @@
-//! From a trap's own stack to the kernel's: for work during which other modules may run, and trap.
+//! The switch from a trap's stack to the kernel's, for work during which other modules may run and trap.
 //!
-//! The kernel's stack is free below what the trampoline saved there, since a module runs.
+//! While a module runs, the kernel's stack is free below the registers that the trampoline saved there.
 
 use core::arch::global_asm;
 
@@ -8,21 +8,21 @@ use super::descriptor_tables::KERNEL_CODE;
 use super::frame::TrapFrame;
 use crate::trampoline::Activation;
 
-/// Work for a module that was interrupted there; it may change the frame.
+/// A function that runs on behalf of an interrupted module; it may change the frame.
 pub type DeferredWork = extern "C" fn(&mut TrapFrame);
 
-/// What code that is interrupted may find below its stack pointer.
+/// The bytes below its stack pointer that interrupted code may use.
 const RED_ZONE: u64 = 128;
 
-/// Bits of the flags that are set where the kernel's own code begins.
+/// The flags with which the kernel's own code begins.
 const CLEAR_FLAGS: u64 = 0x202;
 
-/// Has `work` done on the kernel's stack, before the module goes on that `frame` interrupted and whose call
-/// `activation` is.
+/// Runs `work` on the kernel's stack before the interrupted module goes on. `frame` is the interrupted module's, and
+/// `activation` its call.
 pub fn defer_to_kernel_stack(frame: &mut TrapFrame, activation: &Activation, work: DeferredWork) {
     let size = size_of::<TrapFrame>() as u64;
     let frame_address = (activation.kernel_stack() - RED_ZONE - size) & !15;
-    // SAFETY: the kernel's stack is mapped, and a module runs: below what the trampoline saved, nobody uses it.
+    // SAFETY: the kernel's stack is mapped, and while a module runs nothing uses it below what the trampoline saved.
     unsafe { (frame_address as *mut TrapFrame).write(frame.clone()) };
     (frame.rip, frame.cs) = (bareflow_deferred as *const () as u64, KERNEL_CODE);
     (frame.rsp, frame.ss, frame.rflags) = (frame_address, 0, CLEAR_FLAGS);
@@ -33,12 +33,12 @@ unsafe extern "C" {
     safe fn bareflow_deferred();
 }
 
-// The interrupted module's frame lies on top of the stack, the work's address is in rbx. Its vector registers,
-// its selectors and its page tables are put away, since code of another module may run before it goes on.
+// The interrupted module's frame is on top of the stack, the address of the work in rbx. The module's vector
+// registers, selectors and page tables are saved, since another module's code may run before it goes on.
 global_asm!(
     "bareflow_deferred:",
     "mov rbp, rsp",
-    // Ring 0 may have switched the vector units off.
+    // Ring 0 may have disabled the vector units.
     "clts",
     "mov r12, cr3",
     "mov rax, [rip + bareflow_kernel_root]",
@@ -49,8 +49,8 @@ global_asm!(
     "push rax",
     "mov eax, gs",
     "push rax",
-    // The largest state there is with AVX-512 takes 2,696 bytes (Intel SDM volume 1, 13.4 and 13.5). Of its
-    // header `xsave` writes the first word alone, and `xrstor` wants the others to be zero.
+    // The largest state, with AVX-512, takes 2,696 bytes (Intel SDM volume 1, 13.4 and 13.5). `xsave` writes only the
+    // first word of its header, and `xrstor` requires the others to be zero.
     "sub rsp, 2752",
     "and rsp, -64",
     "lea rdi, [rsp + 512]",

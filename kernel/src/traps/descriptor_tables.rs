@@ -1,7 +1,7 @@
 //! The descriptor tables, and a stack for each kind of trap.
 //!
-//! Module code may use the red zone, so no trap may push onto its stack: every
-//! vector has a stack of its own (IST, Intel SDM volume 3, 7.14.5).
+//! Module code may use the red zone, so no trap may push onto its stack. Every vector therefore runs on a stack of
+//! the kernel's (IST, Intel SDM volume 3, 7.14.5).
 
 use core::arch::asm;
 use core::cell::UnsafeCell;
@@ -18,43 +18,43 @@ use x86_64::structures::tss::TaskStateSegment;
 use super::frame::{VECTORS, stub};
 use super::timer;
 
-/// Bytes of a trap's stack.
+/// The size of a trap's stack, in bytes.
 const STACK_SIZE: usize = 16 << 10;
 
-/// Stacks: for ordinary exceptions, double faults, NMIs, machine checks and debug exceptions, which may interrupt the
-/// others.
+/// The number of stacks: one for ordinary exceptions, and one each for double faults, NMIs, machine checks and debug
+/// exceptions, which may interrupt the others.
 const STACKS: usize = 5;
 
 #[repr(C, align(16))]
 struct TrapStack(UnsafeCell<[u8; STACK_SIZE]>);
 
-// SAFETY: only the processor uses the bytes; nothing in Rust refers to them.
+// SAFETY: only the processor uses the bytes; no Rust reference to them exists.
 unsafe impl Sync for TrapStack {}
 
 static TRAP_STACKS: [TrapStack; STACKS] = [const { TrapStack(UnsafeCell::new([0; STACK_SIZE])) }; STACKS];
 static TSS: Once<TaskStateSegment> = Once::new();
 static GDT: Once<(GlobalDescriptorTable, SegmentSelector)> = Once::new();
 
-/// Selectors, in the order that `syscall` and `sysretq` ask for (Intel SDM volume 2): code and
-/// data of the kernel, data and code of ring 3.
+/// The selector of the kernel's code. The selectors are in the order that `syscall` and `sysretq` require (Intel SDM
+/// volume 2): code and data of the kernel, data and code of ring 3.
 pub const KERNEL_CODE: u64 = 0x08;
-/// See above.
+/// The selector of ring 3's data.
 pub const USER_DATA: u64 = 0x18 | 3;
-/// See above.
+/// The selector of ring 3's code.
 pub const USER_CODE: u64 = 0x20 | 3;
 static IDT: Once<InterruptDescriptorTable> = Once::new();
 
-/// Loads all of them.
+/// Loads the descriptor tables and the task register.
 pub fn load() {
     let tss = TSS.call_once(|| {
         let mut tss = TaskStateSegment::new();
-        // The structure is packed: its table is written as a whole.
+        // The structure is packed, so its table is copied, changed and written back.
         let mut stacks = tss.interrupt_stack_table;
         for (target, stack) in stacks.iter_mut().zip(&TRAP_STACKS) {
             *target = VirtAddr::from_ptr(stack.0.get()) + STACK_SIZE as u64;
         }
         tss.interrupt_stack_table = stacks;
-        // No map of ports that ring 3 may use: there are none (Intel SDM volume 1, 19.5.2).
+        // Ring 3 may use no ports: the map of ports lies outside the segment (Intel SDM volume 1, 19.5.2).
         tss.iomap_base = size_of::<TaskStateSegment>() as u16;
         tss
     });
@@ -68,8 +68,8 @@ pub fn load() {
         (gdt, task)
     });
     gdt.load();
-    // SAFETY: the selectors are those of the table just loaded; long mode takes
-    // null for data segments (Intel SDM volume 3, 5.2.1).
+    // SAFETY: the selectors are those of the table just loaded; long mode accepts null data segments (Intel SDM
+    // volume 3, 5.2.1).
     unsafe {
         CS::set_reg(SegmentSelector(KERNEL_CODE as u16));
         DS::set_reg(SegmentSelector::NULL);
@@ -84,7 +84,7 @@ pub fn load() {
 
 fn build_idt() -> InterruptDescriptorTable {
     let mut idt = InterruptDescriptorTable::new();
-    // The crate types each entry by its handler; ours are all stubs.
+    // The crate gives each entry a type by its handler; ours are all stubs.
     macro_rules! set {
         ($($field:ident = $vector:literal),+) => { $(set_stub(&mut idt.$field, $vector);)+ };
     }
@@ -97,7 +97,7 @@ fn build_idt() -> InterruptDescriptorTable {
     for vector in [timer::TICK as u8, timer::SPURIOUS as u8] {
         set_stub(&mut idt[vector], usize::from(vector));
     }
-    // `int3` is for everyone; any other `int` of ring 3 is a violation.
+    // Ring 3 may execute `int3`; any other `int` from ring 3 is a violation.
     set_stub(&mut idt.breakpoint, 3).set_privilege_level(PrivilegeLevel::Ring3);
     idt
 }

@@ -1,4 +1,4 @@
-//! What people see of a trap.
+//! The diagnosis of a module's trap, and the dump of a trap in the kernel.
 
 use bareflow_loader::diagnosis::Diagnosis;
 use bareflow_loader::diagnosis::decode::Memory;
@@ -35,7 +35,7 @@ const NAMES: [&str; 22] = [
     "#CP control protection",
 ];
 
-/// What is to be known of a module's fault beyond its kind and place.
+/// Returns the diagnosis of a module's fault: what is known beyond its kind and place.
 pub fn diagnose(frame: &TrapFrame, activation: &Activation, fault: &Fault) -> Diagnosis {
     let TrapFrame { rax, rbx, rcx, rdx, rsi, rdi, rbp, rsp, r8, r9, r10, r11, r12, r13, r14, r15, .. } = *frame;
     let registers =
@@ -45,7 +45,7 @@ pub fn diagnose(frame: &TrapFrame, activation: &Activation, fault: &Fault) -> Di
     memory.diagnose(fault, registers, activation.services())
 }
 
-/// What an invalid instruction of a module's is: the end that it asked for itself, or just that.
+/// Returns the kind of an invalid opcode fault: the end that the module itself asked for, or an invalid instruction.
 pub fn kind_of_invalid_opcode(frame: &TrapFrame, activation: &Activation) -> FaultKind {
     let bytes = |address, length| activation.bytes(address, length);
     let memory = Memory { segments: &activation.image().segments, stack_top: activation.stack_top(), bytes };

@@ -1,22 +1,22 @@
-//! What the processor and the stubs leave on the stack when a trap arrives.
+//! The frame that the processor and the stubs push when a trap arrives, and the stubs.
 
 use core::arch::global_asm;
 
-/// Number of vectors with a stub: the processor's own exceptions, and interrupts.
+/// The number of vectors with a stub: the processor's own exceptions, and interrupts.
 pub const VECTORS: usize = 48;
 
-/// Vectors whose exceptions come with an error code, a bit each: 8, 10 to 14, 17, 21, 29
-/// and 30 (Intel SDM volume 3, table 7-1; AMD APM 2, 8.2).
+/// The vectors whose exceptions come with an error code, one bit each: 8, 10 to 14, 17, 21, 29 and 30 (Intel SDM
+/// volume 3, table 7-1; AMD APM 2, 8.2).
 pub const ERROR_CODES: u64 = 0x6022_7d00;
 
-/// The error code of such a vector where there was none, since software raised it: real ones have 32 bits.
+/// The error code stored for such a vector when software raised it, so that there was none. Real ones have 32 bits.
 pub const NO_ERROR_CODE: u64 = u64::MAX;
 
-/// Registers at the moment of a trap, in the order of the stubs' pushes.
+/// The registers at the moment of a trap, in the order of the stubs' pushes.
 #[repr(C)]
 #[derive(Clone, Debug)]
 pub struct TrapFrame {
-    /// General registers.
+    /// The general registers, down to `rax`.
     pub r15: u64,
     pub r14: u64,
     pub r13: u64,
@@ -34,9 +34,9 @@ pub struct TrapFrame {
     pub rax: u64,
     /// The exception's number.
     pub vector: u64,
-    /// Its error code; 0 where it has none, or [`NO_ERROR_CODE`].
+    /// The exception's error code; 0 where it has none, or [`NO_ERROR_CODE`].
     pub error: u64,
-    /// What the processor pushed (Intel SDM volume 3, 7.14.2).
+    /// The registers that the processor pushed (Intel SDM volume 3, 7.14.2).
     pub rip: u64,
     pub cs: u64,
     pub rflags: u64,
@@ -44,20 +44,20 @@ pub struct TrapFrame {
     pub ss: u64,
 }
 
-/// Flags that a module may change: status, trap, direction, alignment check.
+/// The flags that a module may change: status, trap, direction, alignment check.
 const MODULES_FLAGS: u64 = 0x4_0dd5;
 
-/// The flag that raises a debug exception behind each instruction.
+/// The flag that raises a debug exception after each instruction.
 const TRAP_FLAG: u64 = 1 << 8;
 
 impl TrapFrame {
-    /// Has the interrupted code go on step by step, or not.
+    /// Sets whether the interrupted code goes on in single steps.
     pub fn step(&mut self, on: bool) {
         self.rflags = if on { self.rflags | TRAP_FLAG } else { self.rflags & !TRAP_FLAG };
     }
 
-    /// Flips a bit of a register that is the interrupted code's own. The numbers choose
-    /// which, and which bit of it; in the flags only one that code may change.
+    /// Flips a bit of one of the interrupted code's own registers. `register` selects the register, and `bit` the
+    /// bit; among the flags only one that the code may change is flipped.
     pub fn flip(&mut self, register: u64, bit: u64) {
         let mask = 1_u64 << (bit % 64);
         match register % 18 {
@@ -88,9 +88,9 @@ impl TrapFrame {
 }
 
 global_asm!(
-    // One stub for each vector, 16 bytes apart. Some come with an error code, but not when
-    // software raises them by `int`: every stack's top is a multiple of 16, so five words
-    // leave it at an odd multiple of 8, and six do not.
+    // One stub for each vector, 16 bytes apart. Some exceptions come with an error code, but not when software raises
+    // them by `int`. The top of every stack is a multiple of 16: five pushed words leave the stack pointer at an odd
+    // multiple of 8, and six do not.
     ".balign 16",
     ".global bareflow_trap_stubs",
     "bareflow_trap_stubs:",
@@ -125,11 +125,11 @@ global_asm!(
     "push r13",
     "push r14",
     "push r15",
-    // What compiled code relies on, and no access to user pages (SMAP).
+    // Clear the flags as compiled code requires, and allow no access to user pages (SMAP).
     "push 2",
     "popfq",
     "mov rdi, rsp",
-    // Every trap starts at the top of a stack, so the frame's size decides: keep to 16 bytes.
+    // Align the stack to 16 bytes for the handler.
     "mov rbp, rsp",
     "and rsp, -16",
     "call {handler}",
@@ -157,7 +157,7 @@ global_asm!(
     handler = sym super::handler::handle,
 );
 
-/// Address of the stub of an exception.
+/// Returns the address of the stub of `vector`.
 pub fn stub(vector: usize) -> u64 {
     unsafe extern "C" {
         safe fn bareflow_trap_stubs();

@@ -1,4 +1,4 @@
-//! What a trap means: a module's fault, a tick, or the end of the kernel.
+//! The handler of all traps: ends a module's call, counts a tick, or ends the kernel.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -17,37 +17,37 @@ use crate::power::{ExitCode, exit_qemu};
 use crate::trampoline::{self, Activation};
 use crate::{inject, serve, services};
 
-/// Page fault error code: the access was a write.
+/// The bit of a page fault's error code for a write.
 const WRITE: u64 = 1 << 1;
 
-/// Page fault error code: the access was an instruction fetch.
+/// The bit of a page fault's error code for an instruction fetch.
 const FETCH: u64 = 1 << 4;
 
-/// Vector of the non-maskable interrupt.
+/// The vector of the non-maskable interrupt.
 const NON_MASKABLE: u64 = 2;
 
-/// Vectors of debug exceptions.
+/// The vectors of debug exceptions.
 const DEBUG: u64 = 1;
 const BREAKPOINT: u64 = 3;
 
-/// What the trampoline gives for a vector where ring 3 executed `syscall`.
+/// The vector number that the trampoline pushes when ring 3 executes `syscall`.
 pub const SYSCALL: u64 = 0x100;
 
-/// Bit 1, which is always set, and interrupts: no direction, no trap, no alignment check.
+/// The flags after a fault: bit 1, which is always set, and interrupts; no direction, no trap, no alignment check.
 const CLEAR_FLAGS: u64 = 0x202;
 
-/// Whether a trap is being handled. A trap inside of that is the end.
+/// Whether a trap is being handled. A trap during that ends the kernel.
 static HANDLING: AtomicBool = AtomicBool::new(false);
 
 /// Handles every exception and interrupt. Called by the stubs.
 pub extern "C" fn handle(frame: &mut TrapFrame) {
     if frame.vector == SYSCALL {
-        // A service may take its time, and has a stack that no trap uses.
+        // A service may run long, so interrupts are on. No trap uses its stack.
         interrupts::enable();
         return services::handle_syscall(frame);
     }
-    // A non-maskable interrupt may come while the kernel works for a module, or
-    // handles that module's fault: the kernel finishes what it does first.
+    // A non-maskable interrupt may arrive while the kernel works for a module, or handles its fault. The kernel then
+    // first finishes that work.
     let (own, call) = (is_kernels_own(frame), trampoline::current());
     if let (NON_MASKABLE, true, Some(activation)) = (frame.vector, own, call) {
         return trampoline::request_abort(activation, trampoline::NMI_ARRIVED);
@@ -75,7 +75,7 @@ pub extern "C" fn handle(frame: &mut TrapFrame) {
         return;
     }
     if HANDLING.swap(true, Ordering::Relaxed) {
-        // The state is beyond trust: nothing is printed but by the panic's way out.
+        // The state can't be trusted, so nothing more is printed.
         exit_qemu(ExitCode::Panicked);
     }
     let address = Cr2::read_raw();
@@ -92,7 +92,7 @@ pub extern "C" fn handle(frame: &mut TrapFrame) {
     HANDLING.store(false, Ordering::Relaxed);
 }
 
-/// Has execution go on in the kernel, where the module was called.
+/// Makes execution continue in the kernel, where the module was called.
 pub fn leave_module(frame: &mut TrapFrame, fault: Fault, diagnosis: Option<Diagnosis>) {
     if let Some((rip, rsp)) = trampoline::recover(fault, diagnosis) {
         (frame.rip, frame.rsp) = (rip, rsp);
@@ -101,24 +101,24 @@ pub fn leave_module(frame: &mut TrapFrame, fault: Fault, diagnosis: Option<Diagn
     }
 }
 
-/// Whether the kernel's own code was interrupted, rather than a module.
+/// Returns whether the kernel's own code was interrupted, rather than a module.
 fn is_kernels_own(frame: &TrapFrame) -> bool {
     let (start, end) = image_range();
     let in_image = (start..end).contains(&frame.rip);
-    // In the kernel domain the trampoline and the entries of services still run on the module's stack: a trap
-    // there is the module's doing. Traps have stacks of their own, inside the image. In the user
-    // domain the rings tell the two apart.
+    // In the kernel domain the trampoline and the entries of services still run on the module's stack, and a trap
+    // there is the module's fault. Traps have stacks of their own, inside the image. In the user domain the ring
+    // tells the two apart.
     let on_own_stack = (KERNEL_STACK.start..=KERNEL_STACK.top()).contains(&frame.rsp)
         || (start..end).contains(&frame.rsp)
         || trampoline::current().is_some_and(Activation::is_user);
     frame.cs & 3 == 0 && in_image && on_own_stack
 }
 
-/// What the module did; `None` for what no module can cause. It may have `forged` the trap.
+/// Returns the module's fault; `None` for a trap that no module can cause. `forged`: software raised the trap.
 fn fault(frame: &mut TrapFrame, activation: &Activation, address: u64, forged: bool) -> Option<Fault> {
     let mut accessed = None;
     let kind = match frame.vector {
-        // An exception that software raises only looks like one, machine checks included.
+        // An exception that software raises is none, machine checks included.
         _ if forged => {
             if is_behind_int(frame, activation) {
                 frame.rip = frame.rip.wrapping_sub(2);
@@ -127,7 +127,7 @@ fn fault(frame: &mut TrapFrame, activation: &Activation, address: u64, forged: b
         }
         0 => FaultKind::Divide,
         2 => FaultKind::NonMaskable,
-        // The processor reports the address behind the instruction.
+        // The processor reports the address after the instruction.
         3 => {
             frame.rip = frame.rip.wrapping_sub(1);
             FaultKind::Breakpoint

@@ -1,5 +1,4 @@
-//! Exceptions: every one of them ends in a dump and, when a module is at
-//! fault, in that module's end alone.
+//! Traps: a module's exception ends its call, any other one ends the kernel with a dump.
 
 mod debug;
 mod deferred;
@@ -16,13 +15,13 @@ pub use dump::diagnose;
 pub use frame::TrapFrame;
 pub use handler::{SYSCALL, leave_module};
 
-/// Loads descriptor tables with a handler for every exception, lets `syscall`
-/// arrive, and starts the timer; says whether there is one.
+/// Loads the descriptor tables with a handler for every exception, enables `syscall`, and starts the timer; returns
+/// whether there is a timer.
 pub fn install() -> bool {
     descriptor_tables::load();
     crate::cpu::enable_syscall();
     let ticks = timer::start();
-    // From here on: every vector has a stack of its own, and no handler waits for a lock.
+    // Interrupts are safe from here on: every vector has a stack of its own, and no handler waits for a lock.
     x86_64::instructions::interrupts::enable();
     ticks
 }

@@ -1,5 +1,4 @@
-//! The local timer (Intel SDM volume 3, chapter 11): a tick each millisecond,
-//! by which calls that take too long are found.
+//! The local timer (Intel SDM volume 3, chapter 11): a tick each millisecond, which ends calls that take too long.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -10,25 +9,26 @@ use crate::cpu;
 use crate::memory::layout::TIMER_REGISTERS;
 use crate::memory::page_tables::map_device;
 
-/// Microseconds between two ticks.
+/// The time between two ticks, in microseconds.
 pub const TICK_US: u32 = 1000;
 
-/// Vector of the tick.
+/// The vector of the tick.
 pub const TICK: u64 = 32;
 
-/// Vector of interrupts that were taken back. Its low four bits are set, as older processors want them.
+/// The vector of spurious interrupts. Its low four bits are set, as older processors require.
 pub const SPURIOUS: u64 = 47;
 
-/// The register that says where they lie, and its bits (Intel SDM volume 3, 11.4.4 and 11.12.1).
+/// The register with the address of the timer's registers, and its bits (Intel SDM volume 3, 11.4.4 and 11.12.1).
 const BASE_MSR: u32 = 0x1b;
 const BASE_ENABLED: u64 = 1 << 11;
 const BASE_X2APIC: u64 = 1 << 10;
 const BASE_ADDRESS: u64 = 0xf_ffff_f000;
 
-/// Offsets of registers (Intel SDM volume 3, table 11-1).
+/// The offsets of registers (Intel SDM volume 3, table 11-1).
 const END_OF_INTERRUPT: u64 = 0xb0;
 const SPURIOUS_VECTOR: u64 = 0xf0;
-/// A bit for each vector whose interrupt was delivered and has not ended: 32 in each of eight registers.
+/// The in-service registers: a bit for each vector whose interrupt was delivered and has not ended, 32 in each of
+/// eight.
 const IN_SERVICE: u64 = 0x100;
 const IN_SERVICE_DISTANCE: u64 = 0x10;
 const LVT_TIMER: u64 = 0x320;
@@ -44,28 +44,28 @@ const PERIODIC: u32 = 1 << 17;
 const DELIVER_NMI: u32 = 4 << 8;
 const DIVIDE_BY_1: u32 = 0xb;
 
-/// The interval timer's second channel (Intel 8254 data sheet): its clock, and how many of its
-/// ticks one measurement takes: a quarter of a millisecond.
+/// The frequency of the interval timer's second channel (Intel 8254 data sheet), and the number of its ticks in one
+/// measurement: a quarter of a millisecond.
 const PIT_HZ: u64 = 1_193_182;
 const PIT_COUNT: u16 = 298;
 
-/// Reads of its output after which it is given up.
+/// The number of reads of its output after which it is given up.
 const SPIN_LIMIT: u32 = 1_000_000;
 
-/// What the timer is taken to count in a second where it can't be measured: what emulators offer.
+/// The timer's assumed frequency where it can't be measured: the usual one of emulators.
 const USUAL_HZ: u64 = 1_000_000_000;
 
 static RUNNING: AtomicBool = AtomicBool::new(false);
 
-/// Ticks since the start.
+/// The ticks since the start.
 static TICKS: AtomicU64 = AtomicU64::new(0);
 
-/// Ticks that a call of so many microseconds may see: it may begin right before one.
+/// Returns the number of ticks that a call of `time_us` microseconds may see. It may begin right before a tick.
 pub const fn ticks_of(time_us: u32) -> u32 {
     time_us.div_ceil(TICK_US)
 }
 
-/// Starts the ticks, and says whether there are any.
+/// Starts the ticks, and returns whether there are any.
 pub fn start() -> bool {
     // SAFETY: every x86-64 processor has this register; reading it has no effect.
     let base = unsafe { Msr::new(BASE_MSR).read() };
@@ -86,48 +86,49 @@ pub fn start() -> bool {
     true
 }
 
-/// Ticks once, after so many counts.
+/// Ticks once, after `counts` counts.
 pub fn tick_once_after(counts: u64) {
     write(LVT_TIMER, TICK as u32);
     write(INITIAL_COUNT, u32::try_from(counts).unwrap_or(u32::MAX).max(1));
 }
 
-/// Ticks each time that so many counts are over.
+/// Ticks each time `counts` counts have passed.
 pub fn tick_each(counts: u64) {
     write(LVT_TIMER, PERIODIC | TICK as u32);
     write(INITIAL_COUNT, u32::try_from(counts).unwrap_or(u32::MAX).max(1));
 }
 
-/// Ticks no more.
+/// Stops the ticks.
 pub fn stop() {
     write(LVT_TIMER, MASKED);
     write(INITIAL_COUNT, 0);
 }
 
-/// Counts without ticks, from now on.
+/// Starts to count without ticks.
 pub fn start_counting() {
     write(LVT_TIMER, MASKED);
     write(INITIAL_COUNT, u32::MAX);
 }
 
-/// Counts since [`start_counting`].
+/// Returns the counts since [`start_counting`].
 pub fn counted() -> u64 {
     u64::from(u32::MAX - read(CURRENT_COUNT))
 }
 
-/// Milliseconds since the start; they stand still where there are no ticks.
+/// Returns the milliseconds since the start; they stand still where there are no ticks.
 pub fn milliseconds() -> u64 {
-    // Who asks may wait for them.
+    // The caller may wait for the ticks, so they must not be masked.
     cpu::take_all_interrupts();
     TICKS.load(Ordering::Relaxed) * u64::from(TICK_US) / 1000
 }
 
-/// Whether the timer sent a tick whose end was not signalled yet: what `int` raises sets no bit (Intel SDM volume 3, 11.8.4).
+/// Returns whether the timer sent a tick whose end was not signalled yet. `int` sets no such bit (Intel SDM volume 3,
+/// 11.8.4).
 pub fn is_in_service() -> bool {
     RUNNING.load(Ordering::Relaxed) && read(IN_SERVICE + TICK / 32 * IN_SERVICE_DISTANCE) >> (TICK % 32) & 1 != 0
 }
 
-/// Counts a tick, and says that it was handled.
+/// Counts a tick, and signals its end.
 pub fn end_of_interrupt() {
     TICKS.fetch_add(1, Ordering::Relaxed);
     if RUNNING.load(Ordering::Relaxed) {
@@ -135,20 +136,21 @@ pub fn end_of_interrupt() {
     }
 }
 
-/// How often the timer counts in a second. Of three measurements the least counts: each can
-/// only be too long, when the machine is taken away meanwhile.
+/// Returns the timer's frequency, in Hz. The least of three measurements is used: one can only be too long, when the
+/// machine is interrupted during it.
 fn hertz() -> u64 {
     let counted = (0..3).filter_map(|_| count_one_interval()).min();
     counted.map_or(USUAL_HZ, |count| count * PIT_HZ / u64::from(PIT_COUNT)).max(u64::from(TICK_US))
 }
 
-/// How far the timer counts in one interval; `None` where there is nothing to measure by.
+/// Returns the timer's counts in one interval; `None` where there is nothing to measure by.
 fn count_one_interval() -> Option<u64> {
     let (mut gate, mut command, mut data) = (Port::<u8>::new(0x61), Port::<u8>::new(0x43), Port::<u8>::new(0x42));
-    // SAFETY: the ports are the interval timer's and its gate's, here alone; a machine without them ignores it all.
+    // SAFETY: the ports are those of the interval timer and its gate, and only this code uses them; a machine without
+    // them ignores the writes.
     let done = unsafe {
         let old = gate.read();
-        // The speaker off; the gate down, and up again when all is set.
+        // Turn the speaker off; lower the gate, and raise it when all is set.
         gate.write(old & !3);
         // Where there is no such port, as on microvm, all bits read as ones.
         if gate.read() & 3 != 0 {
