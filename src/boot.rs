@@ -9,7 +9,8 @@ use bareflow_protocol::Message;
 use bareflow_protocol::recording::Recording;
 use bareflow_suite::archive::{INPUT, LABELS};
 
-use crate::files::{Files, finish};
+use crate::files::Files;
+use crate::finish::finish;
 use crate::options::{BootOptions, LoadingOptions, MachineOptions, Timing};
 use crate::qemu::Machine;
 use crate::setup::kernel_remedy;

@@ -11,7 +11,7 @@ use bareflow_loader::RawModule;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::options::BuildOptions;
-use crate::{BoxError, Exit, new, say};
+use crate::{BoxError, Exit, say, workspace};
 
 /// Runs the command. With `strip`, blobs contain no function names.
 ///
@@ -50,7 +50,7 @@ pub fn build(options: &BuildOptions, strip: bool) -> Result<Exit, BoxError> {
 pub(crate) fn chosen(options: &BuildOptions) -> Result<Vec<(ModuleCrate, PathBuf)>, BoxError> {
     let mut all = all_chosen(options)?;
     if all.is_empty() {
-        let manifest = new::workspace_manifest()?;
+        let manifest = workspace::workspace_manifest()?;
         let folder = manifest.with_file_name("modules");
         return Err(format!("no module in {}; `bareflow new NAME` makes one there", folder.display()).into());
     }
@@ -71,11 +71,11 @@ pub(crate) fn chosen_one(name: &str) -> Result<(ModuleCrate, PathBuf), BoxError>
 
 fn all_chosen(options: &BuildOptions) -> Result<Vec<(ModuleCrate, PathBuf)>, BoxError> {
     if options.gallery {
-        let workspace = gallery(&new::workspace_manifest()?)?;
+        let workspace = gallery(&workspace::workspace_manifest()?)?;
         let all = select(&workspace, &options.names)?;
         return Ok(all.into_iter().map(|module| (module.clone(), workspace.target.join("gallery"))).collect());
     }
-    let inside = new::workspace_manifest();
+    let inside = workspace::workspace_manifest();
     if options.names.is_empty() && inside.is_err() && Path::new("Cargo.toml").is_file() {
         return Ok(vec![crate_at(".")?]);
     }

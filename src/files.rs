@@ -3,16 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use bareflow_protocol::Report;
 use bareflow_protocol::report::Refusal;
 
 use bareflow_protocol::control::MAX_BLOB;
 
-use crate::disassemble_faults::disassemble_faults;
+use crate::BoxError;
 use crate::input::{read_at_most, read_input};
 use crate::options::RunOptions;
 use crate::output::{report_refused, write_out};
-use crate::{BoxError, complain};
 
 /// The files of a run: blobs, unreadable files, and the input.
 #[derive(Debug, Default)]
@@ -72,43 +70,6 @@ pub fn read_blob(path: &Path) -> Result<Vec<u8>, String> {
 #[must_use]
 pub fn label(path: &Path) -> String {
     path.to_string_lossy().replace(|character: char| character.is_control(), "?")
-}
-
-/// Adds the unreadable files to the report, and writes it to the file that `options` name.
-///
-/// # Errors
-/// When the file can't be written.
-pub fn finish(report: &mut Report, files: Files, options: &RunOptions) -> Result<crate::Exit, BoxError> {
-    disassemble_faults(report);
-    report.passed &= files.unreadable.is_empty();
-    report.refused.extend(files.unreadable);
-    if let Some(path) = &options.json {
-        write_json(path, report)?;
-    }
-    summarise(report);
-    Ok(if report.passed { crate::Exit::Passed } else { crate::Exit::Failed })
-}
-
-/// Lists the failures at the end of a run, since a run's output is long.
-fn summarise(report: &Report) {
-    if report.passed {
-        return;
-    }
-    let style = anstyle::AnsiColor::Red.on_default();
-    complain!("{style}error: not all passed:{style:#}");
-    for refusal in &report.refused {
-        complain!("  refused  {}: {}", refusal.source, refusal.error);
-    }
-    for module in &report.modules {
-        if let Some(fault) = &module.fault {
-            complain!("  faulted  {} {}: {}", module.name, module.version, fault.kind);
-        }
-    }
-    for test in report.tests.iter().filter(|test| !test.passed) {
-        if let (Some(result), Some(expected)) = (test.result, test.expected) {
-            complain!("  failed   {}: returned {result}, expected {expected}", test.module);
-        }
-    }
 }
 
 /// Writes `value` as JSON to `path`; `-` is standard output.

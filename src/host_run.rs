@@ -9,7 +9,8 @@ use bareflow_protocol::report::Environment;
 use bareflow_suite::archive::Archive;
 use bareflow_suite::{Plan, Source, run};
 
-use crate::files::{Files, finish};
+use crate::files::Files;
+use crate::finish::finish;
 use crate::options::HostOptions;
 use crate::output::Terminal;
 use crate::replay::replay;

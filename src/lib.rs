@@ -10,6 +10,7 @@ pub mod disk;
 pub mod embedded;
 mod explain;
 pub mod files;
+mod finish;
 pub mod host_run;
 pub mod inject;
 pub mod input;
@@ -24,8 +25,10 @@ pub mod replay;
 pub mod serve;
 pub mod setup;
 mod standalone;
+mod template;
 pub mod tune;
 pub mod watch;
+mod workspace;
 
 /// The outcome of a command that ran.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

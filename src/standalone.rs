@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::new::{check_name, source_text};
+use crate::template::{check_name, source_text};
 use crate::{BoxError, Exit, embedded, say};
 
 /// Makes the crate in a new folder, whose last part is the module's name.

@@ -23,7 +23,7 @@ use crate::files::{Files, read_blob, write_json};
 use crate::options::InjectOptions;
 use crate::qemu::{ExitReason, Machine};
 use crate::setup::kernel_remedy;
-use crate::{BoxError, Exit, embedded, new, say};
+use crate::{BoxError, Exit, embedded, say, workspace};
 use state::CampaignState;
 use tally::Tally;
 
@@ -99,7 +99,7 @@ fn blobs(options: &InjectOptions) -> Result<Vec<(String, Vec<u8>)>, BoxError> {
     let four = Archive::read(embedded::MODULES)?.blobs;
     let four = four.iter().take(4).map(|blob| (blob.label.clone(), blob.bytes.to_vec()));
     let mut blobs: Vec<_> = four.flat_map(|blob| std::iter::repeat_n(blob, SHARE)).collect();
-    let root = new::workspace_manifest()?;
+    let root = workspace::workspace_manifest()?;
     let module = module_at(&root.with_file_name("tests/modules/all-in-one/Cargo.toml"))?;
     let blob = build_module(&module, &module.target.join("test-modules"))?;
     blobs.push((blob.name, blob.bytes));

@@ -10,7 +10,7 @@ use std::os::unix::fs::{FileTypeExt, symlink};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use crate::{BoxError, new};
+use crate::{BoxError, workspace};
 
 /// The environment variable with the socket's path.
 pub const VARIABLE: &str = "BAREFLOW_SOCKET";
@@ -27,7 +27,7 @@ fn said(option: Option<&Path>) -> Option<PathBuf> {
 /// Returns the workspace's socket; relative if the current folder is the workspace's root.
 fn of_workspace() -> Option<PathBuf> {
     let relative = Path::new("target").join(NAME);
-    let root = new::workspace_manifest().ok()?.parent()?.to_owned();
+    let root = workspace::workspace_manifest().ok()?.parent()?.to_owned();
     Some(if env::current_dir().is_ok_and(|here| here == root) { relative } else { root.join(relative) })
 }
 

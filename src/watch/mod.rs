@@ -15,7 +15,7 @@ use crate::client::Client;
 use crate::client::error::Lost;
 use crate::files::write_json;
 use crate::options::WatchOptions;
-use crate::{BoxError, Exit, complain, new, say};
+use crate::{BoxError, Exit, complain, say, workspace};
 use changes::Changes;
 use cycle::Cycle;
 
@@ -95,7 +95,7 @@ fn next_kernel(options: &WatchOptions) -> Result<Client, BoxError> {
 fn renew(module: &mut ModuleCrate, options: &WatchOptions, manifest_saved: &mut bool) -> Result<(), BoxError> {
     if *manifest_saved {
         if module.is_bareflows_own() {
-            new::enter_into_lock_file(&module.root.join("Cargo.toml"))?;
+            workspace::enter_into_lock_file(&module.root.join("Cargo.toml"))?;
         }
         (*module, _) = chosen_one(&options.name)?;
         *manifest_saved = false;

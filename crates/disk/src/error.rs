@@ -4,8 +4,7 @@ use alloc::string::String;
 use core::fmt;
 
 use crate::device::DeviceError;
-use crate::file::MAX_FILE_SIZE;
-use crate::folder::MAX_FILES;
+use crate::limits::{MAX_FILE_SIZE, MAX_FILES};
 
 /// An error. The text says what was found, what was expected, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]

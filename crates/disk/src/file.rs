@@ -6,10 +6,8 @@ use crate::Disk;
 use crate::device::{BlockDevice, SECTOR_SIZE};
 use crate::entry::File;
 use crate::error::DiskError;
+use crate::limits::MAX_FILE_SIZE;
 use crate::table::ClusterLink;
-
-/// The longest file that is read or saved, in bytes.
-pub const MAX_FILE_SIZE: u64 = 16 << 20;
 
 impl<D: BlockDevice> Disk<D> {
     /// Reads a file that was listed and has not been overwritten by a save since.

@@ -6,12 +6,10 @@ use crate::device::{BlockDevice, SECTOR_SIZE, Sector};
 use crate::entry::{self, DirectoryEntry, ENTRY_SIZE, FREE, File, LAST};
 use crate::error::DiskError;
 use crate::layout::{Folder, Kind};
+use crate::limits::MAX_FILES;
 use crate::long_name::LongName;
 use crate::table::ClusterLink;
 use crate::{Disk, MODULES, fallible};
-
-/// The largest number of names that are read from a folder.
-pub const MAX_FILES: usize = 4096;
 
 /// The largest number of sectors of a folder: 65536 entries.
 const MAX_SECTORS: u32 = 65536 / ENTRIES;

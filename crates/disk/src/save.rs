@@ -21,8 +21,8 @@ use crate::device::BlockDevice;
 use crate::entry::{self, ENTRY_SIZE, FREE, File, LAST, ShortName};
 use crate::entry_position::EntryPosition;
 use crate::error::DiskError;
-use crate::file::MAX_FILE_SIZE;
 use crate::layout::Folder;
+use crate::limits::MAX_FILE_SIZE;
 use crate::stamp::Stamp;
 use crate::{Disk, fallible};
 

@@ -47,7 +47,7 @@ impl<'manager, P: Platform> PendingModule<'manager, P> {
             self.state_transfer = manager.transfer_state(replaced, &module)?;
         }
         if module.flags & FLAG_INIT != 0 {
-            manager.initialise(&module, &module.placed)?;
+            manager.call_init(&module, &module.placed)?;
         }
         // Another load may have run during the module's `init`.
         if !module.metadata.depends().is_empty() {
@@ -112,7 +112,7 @@ impl<P: Platform> ModuleManager<P> {
     }
 
     /// Calls the `init` of `module` in the image `placed`, if it has one.
-    pub(crate) fn initialise(&self, module: &Module<P>, placed: &PlacedModule<P::Image>) -> Result<(), LoadError> {
+    pub(crate) fn call_init(&self, module: &Module<P>, placed: &PlacedModule<P::Image>) -> Result<(), LoadError> {
         if module.flags & FLAG_INIT == 0 {
             return Ok(());
         }

@@ -62,7 +62,7 @@ impl<P: Platform> ModuleManager<P> {
         module: &Module<P>,
     ) -> Result<PlacedModule<P::Image>, LoadError> {
         let placed = PlacedModule::place(valid, &module.placement, &self.platform)?;
-        match self.initialise(module, &placed) {
+        match self.call_init(module, &placed) {
             Ok(()) => Ok(placed),
             Err(error) => {
                 self.release(placed.image);

@@ -1,0 +1,97 @@
+//! How files import each other: in one direction, but for the circles that are listed and shall not grow.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+/// The crates' sources, and how many of their top-level modules import each other in circles.
+const CIRCLES: [(&str, usize); 12] = [
+    ("abi/src", 5),
+    ("crates/builder/src", 2),
+    ("crates/disk/src", 0),
+    ("crates/host/src", 12),
+    ("crates/loader/src", 20),
+    ("crates/packer/src", 2),
+    ("crates/protocol/src", 0),
+    ("crates/runtime/src", 0),
+    ("crates/server/src", 5),
+    ("crates/suite/src", 0),
+    ("kernel/src", 16),
+    ("src", 0),
+];
+
+type Imports = BTreeMap<String, BTreeSet<String>>;
+
+/// Collects the top-level modules that the files of the module `name` import, given one of its files or its folder.
+fn collect(path: &Path, name: &str, imports: &mut Imports) {
+    if path.is_dir() {
+        fs::read_dir(path).unwrap().for_each(|entry| collect(&entry.unwrap().path(), name, imports));
+    } else if path.extension().is_some_and(|extension| extension == "rs") {
+        let text = fs::read_to_string(path).unwrap();
+        // Tests may look at anything; they stand at a file's end.
+        let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+        let found = imports.entry(name.to_owned()).or_default();
+        let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+        for path in lines.flat_map(|line| line.split("crate::").skip(1)) {
+            let group = path.strip_prefix('{').map_or(path, |group| group.split('}').next().unwrap_or(group));
+            let names = if group.len() < path.len() { group.split(',').collect() } else { vec![path] };
+            for name in names {
+                let end = |character: char| !character.is_alphanumeric() && character != '_';
+                found.extend(name.trim().split(end).next().map(str::to_owned));
+            }
+        }
+    }
+}
+
+/// The imports of each top-level module of a crate.
+fn imports_of(source: &Path) -> Imports {
+    let mut imports = Imports::new();
+    for entry in fs::read_dir(source).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let name = name.strip_suffix("_tests").map_or(name.clone(), |_| String::new());
+        if !name.is_empty() && !["lib", "main", "testing", "tests"].contains(&name.as_str()) {
+            collect(&path, &name, &mut imports);
+        }
+    }
+    imports
+}
+
+/// The modules that lead back to themselves.
+fn in_circles(imports: &Imports) -> Vec<&str> {
+    let leads_back = |start: &str| {
+        let (mut seen, mut next) = (BTreeSet::new(), vec![start]);
+        while let Some(module) = next.pop() {
+            for imported in imports.get(module).into_iter().flatten().filter(|imported| *imported != module) {
+                if imported == start {
+                    return true;
+                }
+                if seen.insert(imported.as_str()) {
+                    next.push(imported);
+                }
+            }
+        }
+        false
+    };
+    imports.keys().map(String::as_str).filter(|module| leads_back(module)).collect()
+}
+
+#[test]
+fn no_more_modules_import_each_other_in_circles() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let found = CIRCLES.map(|(source, most)| {
+        let imports = imports_of(&root.join(source));
+        let circles = in_circles(&imports);
+        println!("{source}: {} of {} modules in circles, {most} expected: {circles:?}", circles.len(), imports.len());
+        (source, circles.len())
+    });
+    assert_eq!(found, CIRCLES, "write the new numbers down when there are fewer");
+}
+
+#[test]
+fn finds_circles_and_nothing_else() {
+    let imports: Imports = [("a", vec!["b"]), ("b", vec!["c", "d"]), ("c", vec!["a"]), ("d", vec![])]
+        .map(|(name, imported)| (name.to_owned(), imported.into_iter().map(str::to_owned).collect()))
+        .into();
+    assert_eq!(in_circles(&imports), ["a", "b", "c"]);
+}
