@@ -18,6 +18,12 @@ pub(crate) fn check_name(name: &str) -> Result<(), BoxError> {
     if RESERVED.split_whitespace().any(|word| word == name.replace('-', "_")) {
         return Err(format!("\"{name}\" can't be a module's name: Rust keeps it for itself; choose another").into());
     }
+    if name == "bareflow-abi" {
+        return Err(format!(
+            "\"{name}\" can't be a module's name: every module needs the crate of that name; choose another"
+        )
+        .into());
+    }
     Ok(())
 }
 

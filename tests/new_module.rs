@@ -36,7 +36,15 @@ fn makes_a_module_that_builds_as_it_stands() {
 fn leaves_nothing_behind_when_it_can_not() {
     let folder = tempfile::tempdir().unwrap();
     workspace(folder.path());
-    for (name, expected) in [("loop", "Rust keeps it for itself"), ("bareflow-abi", "can't enter the module")] {
+    // Another crate has the name, in a folder of another name.
+    assert_code(&bareflow(&["new", "taken"], folder.path()), 0);
+    std::fs::rename(folder.path().join("modules/taken"), folder.path().join("modules/elsewhere")).unwrap();
+    let cases = [
+        ("loop", "Rust keeps it for itself"),
+        ("bareflow-abi", "every module needs the crate of that name"),
+        ("taken", "can't enter the module"),
+    ];
+    for (name, expected) in cases {
         let output = bareflow(&["new", name], folder.path());
         assert_code(&output, 2);
         assert!(errors(&output).contains(expected), "{}", errors(&output));
