@@ -37,9 +37,13 @@ impl Reason {
 }
 
 /// The type of an entry: it takes the context and a [`Reason`] as a number.
-pub type EntryFn = extern "C" fn(*mut Context<'_>, u32) -> i32;
+///
+/// Calling one runs native code, so the caller vouches for it and for the context that it passes.
+pub type EntryFn = unsafe extern "C" fn(*mut Context<'_>, u32) -> i32;
 
 /// The table of services that a module may call. The embedder fills it in.
+///
+/// Its functions trust the pointers that they get. [`Context`] calls them safely.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Services {
@@ -48,15 +52,15 @@ pub struct Services {
     /// Reserved: zero.
     pub reserved: u32,
     /// Logs one line. Arguments: context, UTF-8 text, and the text's length in bytes.
-    pub log: extern "C" fn(*mut Context<'_>, *const u8, usize),
+    pub log: unsafe extern "C" fn(*mut Context<'_>, *const u8, usize),
     /// Reads the embedder's cycle clock.
-    pub clock: extern "C" fn(*mut Context<'_>) -> u64,
+    pub clock: unsafe extern "C" fn(*mut Context<'_>) -> u64,
     /// Since ABI 1.2. Calls another module. Returns 0, or the number of a [`CallRefusal`].
     pub call: CallService,
 }
 
 /// The type of the service that calls another module: it takes the context and the call's arguments.
-pub type CallService = extern "C" fn(*mut Context<'_>, *mut CallArguments<'_>) -> u32;
+pub type CallService = unsafe extern "C" fn(*mut Context<'_>, *mut CallArguments<'_>) -> u32;
 
 extern "C" fn no_log(_: *mut Context<'_>, _: *const u8, _: usize) {}
 
@@ -75,8 +79,8 @@ impl Services {
     /// Creates a table with these services; it refuses all calls of other modules.
     #[must_use]
     pub const fn new(
-        log: extern "C" fn(*mut Context<'_>, *const u8, usize),
-        clock: extern "C" fn(*mut Context<'_>) -> u64,
+        log: unsafe extern "C" fn(*mut Context<'_>, *const u8, usize),
+        clock: unsafe extern "C" fn(*mut Context<'_>) -> u64,
     ) -> Services {
         Services { size: size_of::<Services>() as u32, reserved: 0, log, clock, call: no_call }
     }
@@ -236,7 +240,8 @@ impl<'call> Context<'call> {
         #[cfg(bareflow_module)]
         crate::uses::mark!("l");
         let log = self.services().log;
-        log(self, line.as_ptr(), line.len());
+        // SAFETY: the context is the one that came with the table, and the pointer and length are those of one string.
+        unsafe { log(self, line.as_ptr(), line.len()) };
     }
 
     /// Returns the embedder's cycle clock: ticks since some point in the past, which never decrease.
@@ -245,7 +250,8 @@ impl<'call> Context<'call> {
         #[cfg(bareflow_module)]
         crate::uses::mark!("t");
         let clock = self.services().clock;
-        clock(self)
+        // SAFETY: the context is the one that came with the table.
+        unsafe { clock(self) }
     }
 
     /// Calls the module `module`.
@@ -262,7 +268,9 @@ impl<'call> Context<'call> {
         #[cfg(bareflow_module)]
         crate::uses::mark!("c");
         let call = self.services().call;
-        match call(self, &raw mut arguments) {
+        // SAFETY: the context is the one that came with the table, and the arguments were made from slices that are
+        // borrowed until the call is over.
+        match unsafe { call(self, &raw mut arguments) } {
             CALL_OK => Ok(CallReply { result: arguments.result, output_length: arguments.output_length.min(room) }),
             refused => Err(CallRefusal::from_number(refused)),
         }

@@ -38,9 +38,9 @@ const STUB: [u8; 3] = [0x0f, 0x05, 0xc3];
 const MAX_LINE: usize = 4096;
 
 unsafe extern "C" {
-    safe fn bareflow_recorded_clock(context: *mut Context<'_>) -> u64;
-    safe fn bareflow_log(context: *mut Context<'_>, text: *const u8, length: usize);
-    safe fn bareflow_call(context: *mut Context<'_>, arguments: *mut CallArguments<'_>) -> u32;
+    fn bareflow_recorded_clock(context: *mut Context<'_>) -> u64;
+    fn bareflow_log(context: *mut Context<'_>, text: *const u8, length: usize);
+    fn bareflow_call(context: *mut Context<'_>, arguments: *mut CallArguments<'_>) -> u32;
 }
 
 // A service runs on the kernel's stack, below what the trampoline saved there: how

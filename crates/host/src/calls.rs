@@ -22,7 +22,7 @@ const AT_ITS_END: u64 = 1 << 32;
 
 unsafe extern "C" {
     /// The service's entry.
-    pub(crate) safe fn bareflow_host_call(context: *mut Context<'_>, arguments: *mut CallArguments<'_>) -> u32;
+    pub(crate) fn bareflow_host_call(context: *mut Context<'_>, arguments: *mut CallArguments<'_>) -> u32;
 }
 
 // Like `bareflow_host_log`. Another module's code runs during this call, so the control words are set to the values

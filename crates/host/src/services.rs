@@ -18,8 +18,8 @@ pub(crate) const OFFERED: u32 = SERVICE_LOG | SERVICE_CLOCK | SERVICE_CALL;
 pub(crate) const MAX_LINE: usize = 4096;
 
 unsafe extern "C" {
-    pub(crate) safe fn bareflow_host_log(context: *mut Context<'_>, text: *const u8, length: usize);
-    pub(crate) safe fn bareflow_host_told_clock(context: *mut Context<'_>) -> u64;
+    pub(crate) fn bareflow_host_log(context: *mut Context<'_>, text: *const u8, length: usize);
+    pub(crate) fn bareflow_host_told_clock(context: *mut Context<'_>) -> u64;
     fn bareflow_host_service_end();
 }
 

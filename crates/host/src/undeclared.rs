@@ -46,9 +46,9 @@ pub(crate) fn table_of(services: u32, thread: &ThreadContext) -> &'static Servic
 }
 
 unsafe extern "C" {
-    safe fn bareflow_host_no_log(context: *mut Context<'_>, text: *const u8, length: usize);
-    safe fn bareflow_host_no_clock(context: *mut Context<'_>) -> u64;
-    safe fn bareflow_host_no_call(context: *mut Context<'_>, arguments: *mut CallArguments<'_>) -> u32;
+    fn bareflow_host_no_log(context: *mut Context<'_>, text: *const u8, length: usize);
+    fn bareflow_host_no_clock(context: *mut Context<'_>) -> u64;
+    fn bareflow_host_no_call(context: *mut Context<'_>, arguments: *mut CallArguments<'_>) -> u32;
 }
 
 // Like `bareflow_host_log`, except that the call always ends.

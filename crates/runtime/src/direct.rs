@@ -220,10 +220,11 @@ impl<M: PageMemory> Platform for Direct<M> {
         if heap_bytes > 0 {
             context = context.with_heap(heap, heap_bytes);
         }
-        // SAFETY: the loader has validated that the entry lies in the image's text, which is sealed; the creator of
-        // this platform vouches for what the blobs do.
+        // SAFETY: the loader has validated that the entry lies in the image's text, which is sealed.
         let entry: EntryFn = unsafe { transmute(call.entry as *const ()) };
-        let (result, cycles) = call.timing.measure(self, || entry(&mut context, call.reason as u32));
+        // SAFETY: the context is made of slices that outlive the call; the creator of this platform vouches for what
+        // the blobs do.
+        let (result, cycles) = call.timing.measure(self, || unsafe { entry(&mut context, call.reason as u32) });
         let output_length = context.output_length().min(capacity);
         Ok(TimedCall { outcome: CallOutcome { result, output_length }, cycles })
     }

@@ -50,9 +50,9 @@ pub fn bits(services: u32) -> u32 {
 }
 
 unsafe extern "C" {
-    safe fn bareflow_no_log(context: *mut Context<'_>, text: *const u8, length: usize);
-    safe fn bareflow_no_clock(context: *mut Context<'_>) -> u64;
-    safe fn bareflow_no_call(context: *mut Context<'_>, arguments: *mut CallArguments<'_>) -> u32;
+    fn bareflow_no_log(context: *mut Context<'_>, text: *const u8, length: usize);
+    fn bareflow_no_clock(context: *mut Context<'_>) -> u64;
+    fn bareflow_no_call(context: *mut Context<'_>, arguments: *mut CallArguments<'_>) -> u32;
 }
 
 // As `bareflow_log`.

@@ -31,13 +31,15 @@ fn call(context: &mut Context<'_>, change: impl FnOnce(&mut CallArguments<'_>)) 
     let mut output = [0; 8];
     let mut arguments = CallArguments::new("sum", b"input", &mut output);
     change(&mut arguments);
-    verdict(call(context, &raw mut arguments))
+    // SAFETY: none: this is the fault.
+    verdict(unsafe { call(context, &raw mut arguments) })
 }
 
 /// Calls a module, with the arguments at `address`.
 fn call_at(context: &mut Context<'_>, address: usize) -> i32 {
     let call = services(context).call;
-    verdict(call(context, with_exposed_provenance_mut(address)))
+    // SAFETY: none: this is the fault.
+    verdict(unsafe { call(context, with_exposed_provenance_mut(address)) })
 }
 
 /// Returns 0 if the status is the expected one: no dependency is declared.
@@ -53,7 +55,8 @@ fn call_undeclared(context: &mut Context<'_>) -> i32 {
 }
 
 fn call_null(context: &mut Context<'_>) -> i32 {
-    verdict((services(context).call)(context, null_mut()))
+    // SAFETY: none: this is the fault.
+    verdict(unsafe { (services(context).call)(context, null_mut()) })
 }
 
 fn call_arguments_in_kernel(context: &mut Context<'_>) -> i32 {

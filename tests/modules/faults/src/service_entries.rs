@@ -24,17 +24,20 @@ classes!(
 
 /// Services do not use the context.
 fn log_null_context(context: &mut Context<'_>) -> i32 {
-    (services(context).log)(core::ptr::null_mut(), rodata_pointer(), 1);
+    // SAFETY: none: this is the fault, or what must not be one.
+    unsafe { (services(context).log)(core::ptr::null_mut(), rodata_pointer(), 1) };
     0
 }
 
 fn log_wild_context(context: &mut Context<'_>) -> i32 {
-    (services(context).log)(core::ptr::with_exposed_provenance_mut(NON_CANONICAL), rodata_pointer(), 1);
+    // SAFETY: as above.
+    unsafe { (services(context).log)(core::ptr::with_exposed_provenance_mut(NON_CANONICAL), rodata_pointer(), 1) };
     0
 }
 
 fn clock_null_context(context: &mut Context<'_>) -> i32 {
-    black_box((services(context).clock)(core::ptr::null_mut()));
+    // SAFETY: as above.
+    black_box(unsafe { (services(context).clock)(core::ptr::null_mut()) });
     0
 }
 
