@@ -4,14 +4,23 @@ use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 /// A module's state, lent to one call at a time.
+///
+/// Calls may come from different threads, so the state has to be `Send` to be shared:
+///
+/// ```compile_fail,E0277
+/// use bareflow_abi::state::StateCell;
+///
+/// // A pointer may belong to one thread.
+/// static STATE: StateCell<*mut u8> = StateCell::new(core::ptr::null_mut());
+/// ```
 #[derive(Debug)]
 pub struct StateCell<S> {
     state: UnsafeCell<S>,
     lent: AtomicBool,
 }
 
-// SAFETY: `enter` lends the state to one caller at a time.
-unsafe impl<S: Copy> Sync for StateCell<S> {}
+// SAFETY: `enter` lends the state to one caller at a time, and a state that is `Send` may pass from one to the next.
+unsafe impl<S: Copy + Send> Sync for StateCell<S> {}
 
 impl<S: Copy> StateCell<S> {
     /// Creates a cell with the initial state.
