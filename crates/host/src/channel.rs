@@ -154,7 +154,8 @@ impl Channel {
     }
 
     fn check(&self, offset: u64, length: usize) {
-        assert!(offset + length as u64 <= self.room(), "{length} bytes at {offset} of a channel");
+        let end = offset.checked_add(length as u64);
+        assert!(end.is_some_and(|end| end <= self.room()), "{length} bytes at {offset} of a channel");
     }
 
     /// Returns the side whose turn it is.
@@ -193,5 +194,23 @@ unsafe fn copy(from: u64, to: u64, length: usize) {
     // SAFETY: as the caller promises; the direction flag is clear (System V ABI 3.2.1).
     unsafe {
         asm!("rep movsb", inout("rsi") from => _, inout("rdi") to => _, inout("rcx") length => _, options(nostack));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "2 bytes at 18446744073709551615 of a channel")]
+    fn refuses_a_range_that_wraps_around() {
+        Channel::new().unwrap().put(u64::MAX, b"ab");
+    }
+
+    #[test]
+    #[should_panic(expected = "of a channel")]
+    fn refuses_a_byte_behind_the_last() {
+        let channel = Channel::new().unwrap();
+        channel.clear(channel.room(), 1);
     }
 }
