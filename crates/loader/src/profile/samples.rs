@@ -18,6 +18,7 @@ pub(crate) struct SampleBuffer {
     totals: Cell<Totals>,
     /// Signed, since processors of the base level can compare only vectors of signed numbers.
     buffer: [Cell<i32>; BUFFERED],
+    /// A bucket that holds [`u32::MAX`] readings counts no further ones, while the totals do: half the memory of a `u64`.
     histogram: [Cell<u32>; BUCKETS],
 }
 

@@ -26,6 +26,7 @@ pub struct Snapshot {
     /// The number of calls, timed or not.
     pub call_count: u64,
     totals: Totals,
+    /// As in [`SampleBuffer`], a full bucket counts no further readings.
     histogram: [u32; BUCKETS],
 }
 
@@ -82,11 +83,15 @@ impl Snapshot {
     }
 
     /// Returns the value that `per_cent` of the readings do not exceed, within 1/32.
+    ///
+    /// Readings that found their bucket full are left out, so the percentiles lean towards other values from then on.
     #[inline(never)]
     fn percentile(&self, per_cent: u64) -> u64 {
         let totals = &self.totals;
+        // Not the totals' count, which can be greater than the sum of all buckets if one of them is full.
+        let counted: u64 = self.histogram.iter().copied().map(u64::from).sum();
         // The rank of the reading, counted from 1 (nearest-rank method).
-        let rank = totals.count / 100 * per_cent + (totals.count % 100 * per_cent).div_ceil(100);
+        let rank = counted / 100 * per_cent + (counted % 100 * per_cent).div_ceil(100);
         let mut seen: u64 = 0;
         for (index, count) in self.histogram.iter().enumerate() {
             seen += u64::from(*count);
@@ -121,6 +126,23 @@ mod tests {
     /// The number of threads, and of snapshots that each one sends while it runs.
     const THREADS: u64 = 4;
     const SNAPSHOTS: u64 = 10;
+
+    #[test]
+    fn a_full_bucket_does_not_make_the_longest_call_the_median() {
+        let [often, once] = [26, 5000].map(|cycles| {
+            let samples = SampleBuffer::new();
+            samples.push(cycles);
+            Snapshot::of(&samples, 1)
+        });
+        let mut all = often;
+        for _ in 0..34 {
+            all.merge(&all.clone());
+        }
+        all.merge(&once);
+        assert_eq!(all.timed_calls(), (1 << 34) + 1);
+        let statistics = all.statistics(0).unwrap();
+        assert_eq!((statistics.p50, statistics.p99, statistics.max), (26, 26, 5000));
+    }
 
     #[test]
     fn threads_that_call_at_once_lose_no_reading() {
