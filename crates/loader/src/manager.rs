@@ -23,6 +23,12 @@ use crate::{platform::MAX_DEPTH, unload::Receipt};
 /// All loaded modules of one [`Platform`].
 ///
 /// All methods take `&self`, so a platform may load, replace or unload modules from inside a call.
+///
+/// It is not `Sync`: use one manager per processor, or put it behind a lock that no service takes. A [`ModuleId`] is
+/// only good for the manager that returned it.
+///
+/// Dropping a manager releases its modules' memory but does not call their `exit` functions;
+/// [`unload`](ModuleManager::unload) does.
 pub struct ModuleManager<P: Platform> {
     pub(crate) platform: P,
     pub(crate) timing: Timing,

@@ -23,6 +23,9 @@ use crate::registry::Index;
 use crate::valid::ValidModule;
 
 /// A handle to a loaded module. Once the module is unloaded or replaced, the handle is stale: look the name up again.
+///
+/// It is only good for the manager that returned it. Another manager does not notice, and may take it for a handle to
+/// one of its own modules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ModuleId {
     // A whole word, because padding would be copied in overlapping pieces and stall lookups.
