@@ -1,6 +1,6 @@
 //! The modules on the disk, as the rest of the kernel asks for them: by path.
 
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use bareflow_disk::{File, Identity, Listing, Selection};
@@ -9,21 +9,29 @@ use bareflow_loader::{LoadError, Platform, Printable, RawModule, ValidModule};
 use bareflow_suite::fallible::{ErrorText, NoMemory};
 use bareflow_suite::{error_text, text};
 
-use super::{KernelDisk, open};
+use super::{KernelDisk, OpenError, open};
 
 /// The folder of the modules.
 const FOLDER: &str = "/modules";
 
 /// The disk, or why there is none.
-pub struct Modules(Result<KernelDisk, String>);
+pub struct Modules(Result<KernelDisk, NoDisk>);
+
+/// Why there is no disk.
+enum NoDisk {
+    /// None is attached.
+    Missing,
+    /// The one that is attached can't be used.
+    Unusable(OpenError),
+}
 
 impl Modules {
     /// Looks for a disk.
     pub fn find() -> Modules {
         Modules(match open() {
             Ok(Some(disk)) => Ok(disk),
-            Ok(None) => Err("no disk is attached; serve one: `bareflow serve --disk IMG`".to_string()),
-            Err(error) => Err(error.to_string()),
+            Ok(None) => Err(NoDisk::Missing),
+            Err(error) => Err(NoDisk::Unusable(error)),
         })
     }
 
@@ -32,11 +40,10 @@ impl Modules {
     /// # Errors
     /// What is wrong with the disk.
     pub fn select(&mut self, platform: &impl Platform) -> Result<Selection, ErrorText> {
-        let disk = match &mut self.0 {
-            Ok(disk) => disk,
-            Err(reason) if reason.starts_with("no disk") => return Ok(Selection::default()),
-            Err(reason) => return Err(error_text!("{reason}")),
-        };
+        if let Err(NoDisk::Missing) = self.0 {
+            return Ok(Selection::default());
+        }
+        let disk = self.disk()?;
         let validate = |blob: &[u8]| -> Result<(), LoadError> {
             ValidModule::validate(RawModule::parse(blob)?, Capabilities::of(platform))?;
             Ok(())
@@ -102,7 +109,10 @@ impl Modules {
     }
 
     fn disk(&mut self) -> Result<&mut KernelDisk, ErrorText> {
-        self.0.as_mut().map_err(|reason| error_text!("{reason}"))
+        self.0.as_mut().map_err(|reason| match reason {
+            NoDisk::Missing => error_text!("no disk is attached; serve one: `bareflow serve --disk IMG`"),
+            NoDisk::Unusable(error) => error_text!("{error}"),
+        })
     }
 }
 
