@@ -10,6 +10,7 @@ use bareflow_protocol::Message;
 use bareflow_protocol::report::{Environment, Refusal};
 use bareflow_suite::archive::Archive;
 use bareflow_suite::{Plan, Source, run};
+use spin::{Lazy, Mutex};
 
 use crate::console::{self, KernelConsole};
 use crate::disk::modules::{Modules, path_of};
@@ -135,9 +136,12 @@ fn read_disk(platform: &impl Platform, console: &mut KernelConsole) -> (Vec<(Str
     (files, refused)
 }
 
+/// The port to the host, opened with the first message: setting it up again would empty its buffers.
+static HOST: Lazy<Mutex<Serial>> = Lazy::new(|| Mutex::new(Serial::open(COM2)));
+
 /// Sends a message to the host.
 pub fn tell_host(message: &Message) {
-    let mut host = Serial::open(COM2);
+    let mut host = HOST.lock();
     host.send(&message.to_frame());
     host.flush();
 }
