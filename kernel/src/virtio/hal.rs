@@ -64,11 +64,15 @@ unsafe impl Hal for KernelHal {
     }
 
     unsafe fn mmio_phys_to_virt(paddr: PhysAddr, size: usize) -> NonNull<u8> {
-        // The driver checked that the range lies in one of the device's, all of which are mapped.
+        // `pci::find` has mapped all ranges of the device and refused capabilities whose end overflows; `PciTransport`
+        // checks that the rest lie in their range before it comes here (`get_bar_region`). `MmioTransport` never does.
         window::find(paddr, size as u64).expect("registers outside the ranges that the device has")
     }
 
     unsafe fn share(buffer: NonNull<[u8]>, direction: BufferDirection) -> PhysAddr {
+        // One request at a time is under way on each queue, of as many pieces as the queue's driver has prepared before
+        // its first one; `VirtioDisk` and `Channel` cut the data at `PIECE_SIZE`, and an answer that does not come
+        // makes them ask for nothing more.
         let mut frames = PIECE_FRAMES.lock();
         let is_free = |(address, used): &&mut (u64, bool)| *address != 0 && !*used;
         let free = frames.iter_mut().find(is_free).filter(|_| buffer.len() <= PIECE_SIZE);

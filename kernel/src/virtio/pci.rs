@@ -24,6 +24,12 @@ const NOTHING: u32 = u32::MAX;
 /// The register with a bridge's buses: the one behind it is the second byte.
 const BUSES: u8 = 0x18;
 
+/// The type of capability that says where a structure of a virtio device is (Virtio 1.1, 4.1.4), and the offsets in it
+/// of the structure's own offset and length.
+const PCI_CAP_ID_VNDR: u8 = 9;
+const CAPABILITY_OFFSET: u8 = 8;
+const CAPABILITY_LENGTH: u8 = 12;
+
 /// Where the host's own bridge is.
 const HOST_BRIDGE: DeviceFunction = DeviceFunction { bus: 0, device: 0, function: 0 };
 
@@ -83,9 +89,21 @@ pub fn find(device_type: DeviceType) -> Result<Option<SomeTransport<'static>>, T
             window::map(address, size)?;
         }
     }
+    if !are_capabilities_bounded(&root, function) {
+        return Err(TransportError::Transport(VirtioPciError::BarOffsetOutOfRange));
+    }
     root.set_command(function, command);
     let transport = PciTransport::new::<KernelHal, _>(&mut root, function).map_err(TransportError::Transport)?;
     Ok(Some(transport.into()))
+}
+
+/// Returns whether no structure of the device ends beyond 32 bits: the driver adds offset and length unchecked.
+fn are_capabilities_bounded(root: &PciRoot<Ports>, function: DeviceFunction) -> bool {
+    root.capabilities(function).filter(|capability| capability.id == PCI_CAP_ID_VNDR).all(|capability| {
+        let word = |offset: u8| Some(Ports.read_word(function, capability.offset.checked_add(offset)?));
+        let (offset, length) = (word(CAPABILITY_OFFSET), word(CAPABILITY_LENGTH));
+        offset.zip(length).is_some_and(|(offset, length)| offset.checked_add(length).is_some())
+    })
 }
 
 /// Gives registers an address that the firmware gave none: qboot gives none to any device. Behind a bridge it would
