@@ -8,7 +8,7 @@ use std::path::Path;
 const FORBIDDEN: [&str; 8] = ["What", "That", "Of", "How", "Which", "It", "Its", "Has"];
 
 /// The number of doc comments in another style that are left. It must never rise.
-const LEFT: usize = 48;
+const LEFT: usize = 5;
 
 /// Folders that hold no code of this project.
 const SKIPPED: [&str; 3] = ["target", ".git", "node_modules"];

@@ -1,5 +1,5 @@
-//! How control arrives: by PVH ([`pvh`]: QEMU's `-kernel`) or from the
-//! `bootloader` crate. Both end in [`kernel_main`] with a [`BootInfo`].
+//! The entries of the kernel: PVH ([`pvh`]: QEMU's `-kernel`) and the `bootloader` crate. Both end in [`kernel_main`]
+//! with a [`BootInfo`].
 
 mod pvh;
 mod screen;
@@ -11,7 +11,7 @@ use bootloader_api::{BootInfo, BootloaderConfig, entry_point};
 
 use crate::{clock, console, cpu, memory, run};
 
-/// What the `bootloader` crate is asked for.
+/// The configuration of the `bootloader` crate.
 const CONFIG: BootloaderConfig = {
     let mut config = BootloaderConfig::new_default();
     config.mappings.physical_memory = Some(Mapping::Dynamic);
@@ -21,15 +21,15 @@ const CONFIG: BootloaderConfig = {
 
 entry_point!(kernel_main, config = &CONFIG);
 
-/// The clock when the kernel was entered. The code at the PVH entry writes it.
+/// The clock when the kernel was entered. The PVH entry's code writes it, or else [`kernel_main`].
 static ENTERED: AtomicU64 = AtomicU64::new(0);
 
-/// The clock when the kernel was entered.
+/// Returns the clock when the kernel was entered.
 pub fn entered() -> u64 {
     ENTERED.load(Ordering::Relaxed)
 }
 
-/// Takes the machine over and goes on to the run, on a stack and in page tables of the kernel's own.
+/// Takes over the machine and goes on to the run, on the kernel's own stack and in its own page tables.
 fn kernel_main(info: &'static mut BootInfo) -> ! {
     if entered() == 0 {
         ENTERED.store(clock::now(), Ordering::Relaxed);

@@ -1,6 +1,5 @@
-//! The PVH entry (Xen's `docs/misc/pvh.pandoc`): 32-bit code that switches to
-//! long mode, and the reader of the start-of-day structure, which becomes the
-//! very [`BootInfo`] that the `bootloader` crate would pass.
+//! The PVH entry (Xen's `docs/misc/pvh.pandoc`): 32-bit code that switches to long mode, and the reader of the
+//! start-of-day structure. The reader fills the same [`BootInfo`] that the `bootloader` crate would pass.
 
 use core::arch::global_asm;
 
@@ -12,26 +11,26 @@ use super::kernel_main;
 use crate::memory::layout::{KERNEL_BASE, PHYSICAL_MAP};
 use crate::power::{ExitCode, exit_qemu};
 
-/// End of what the first page tables map.
+/// The end of the memory that the first page tables map.
 const EARLY_END: u64 = 4 << 30;
 
-/// First bytes of the structure.
+/// The first bytes of the structure.
 const MAGIC: u32 = 0x336e_c578;
 
-/// Memory below this belongs to the firmware.
+/// The end of the memory that belongs to the firmware.
 const LOW_END: u64 = 1 << 20;
 
-/// Longest command line that is read, in bytes.
+/// The longest command line that is read, in bytes.
 const COMMAND_LINE_SIZE: usize = 1024;
 
-/// Most regions that are passed on.
+/// The most regions that are passed on.
 const REGIONS: usize = 64;
 
-/// Memory that is in use although it counts as usable.
+/// The number of ranges that are in use although the memory map lists them as usable.
 const RESERVED: usize = 8;
 
 global_asm!(
-    // The note that says where to enter (elfnote.h: XEN_ELFNOTE_PHYS32_ENTRY).
+    // The note with the entry's address (elfnote.h: XEN_ELFNOTE_PHYS32_ENTRY).
     ".section .note.pvh, \"a\", @note",
     ".balign 4",
     ".long 4, 8, 18",
@@ -85,7 +84,7 @@ global_asm!(
     "or eax, 0x80000001",
     "mov cr0, eax",
     "lgdt [early_gdt_pointer - {base}]",
-    // A far return, since no far jump to a symbol assembles here.
+    // A far return, since a far jump to a symbol does not assemble here.
     "mov esp, offset early_stack_end - {base}",
     "push 8",
     "mov eax, offset early_long - {base}",
@@ -125,13 +124,13 @@ global_asm!(
 
 static COMMAND_LINE: Once<([u8; COMMAND_LINE_SIZE], usize)> = Once::new();
 
-/// The command line; empty where the way of booting has none.
+/// Returns the command line; empty if the kernel was booted without one.
 pub(super) fn command_line() -> &'static str {
     let bytes = COMMAND_LINE.get().and_then(|(bytes, length)| bytes.get(..*length));
     core::str::from_utf8(bytes.unwrap_or_default()).unwrap_or_default()
 }
 
-/// Bytes at a physical address, as far as the first page tables reach.
+/// Reads bytes at a physical address, as far as the first page tables map it.
 fn read<const N: usize>(address: u64) -> Option<[u8; N]> {
     let end = address.checked_add(N as u64)?;
     // SAFETY: the first page tables map the first 4 GiB readable, and any bytes are a valid array.
@@ -146,7 +145,7 @@ fn read_u64(address: u64) -> u64 {
     read(address).map_or(0, u64::from_le_bytes)
 }
 
-/// Joins the ordinary way of booting. `info` is the physical address of `hvm_start_info`.
+/// Reads `hvm_start_info` at the physical address `info`, and joins the common path of booting.
 extern "C" fn start(info: u64) -> ! {
     if read_u32(info) != MAGIC {
         exit_qemu(ExitCode::Panicked);
@@ -189,10 +188,9 @@ extern "C" fn start(info: u64) -> ! {
     kernel_main(unsafe { boot_info_forever(&raw mut boot_info) })
 }
 
-/// The same structure for as long as the kernel runs.
+/// Returns the structure with the lifetime of the kernel.
 ///
-/// # Safety
-/// `info` lies in a frame that is never left.
+/// `info` lies in the frame of a function that never returns.
 unsafe fn boot_info_forever(info: *mut BootInfo) -> &'static mut BootInfo {
     // SAFETY: as the caller says.
     unsafe { &mut *info }
@@ -215,7 +213,7 @@ fn keep_command_line(address: u64) {
     COMMAND_LINE.call_once(|| (bytes, length));
 }
 
-/// Collects the parts of RAM that nobody uses, and returns how many there are.
+/// Collects the unused parts of RAM, and returns their number.
 fn find_usable(map: u64, entries: u64, reserved: &[(u64, u64)], regions: &mut [MemoryRegion]) -> usize {
     let mut count = 0;
     for entry in 0..entries {
@@ -227,7 +225,7 @@ fn find_usable(map: u64, entries: u64, reserved: &[(u64, u64)], regions: &mut [M
         }
         let mut start = start;
         while start < end {
-            // What is reserved at `start`, or else what comes next.
+            // Skip the range that is reserved at `start`, or else stop at the next one.
             if let Some(&(_, behind)) = reserved.iter().find(|&&(from, to)| from <= start && start < to) {
                 start = behind;
                 continue;
@@ -248,7 +246,7 @@ fn page_range(start: u64, length: u64) -> (u64, u64) {
     if length == 0 { (0, 0) } else { (start & !0xfff, start.saturating_add(length).saturating_add(0xfff) & !0xfff) }
 }
 
-/// The kernel's own place in physical memory.
+/// Returns the start and the end of the kernel in physical memory.
 fn image() -> (u64, u64) {
     let (start, end) = crate::memory::image_range();
     (start - KERNEL_BASE, end - KERNEL_BASE)

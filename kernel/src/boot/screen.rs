@@ -1,16 +1,16 @@
-//! A sentence on the screen of a machine that shows pixels, not text: who sees nothing else learns that the kernel
-//! runs, and where its console is. It is written while the boot loader's map of the screen still holds.
+//! A sentence on the screen of a machine in a graphics mode. It tells someone who sees only the screen that the
+//! kernel runs, and where its console is. It is written while the boot loader's mapping of the screen still holds.
 
 use bootloader_api::info::{FrameBuffer, FrameBufferInfo};
 use font8x8::legacy::BASIC_LEGACY;
 
-/// Pixels of the screen for each pixel of a letter, in both directions.
+/// The size of a letter's pixel on the screen, in pixels, in both directions.
 const SCALE: usize = 2;
 
-/// Pixels of a letter in both directions.
+/// The size of a letter in both directions, in its own pixels.
 const LETTER: usize = 8;
 
-/// Writes `text` into the upper left corner of the screen, which is made black; what does not fit is left out.
+/// Clears the screen to black and writes `text` into its upper left corner; text that does not fit is left out.
 pub fn write(screen: &mut FrameBuffer, text: &str) {
     let info = screen.info();
     let pixels = screen.buffer_mut();
@@ -25,14 +25,14 @@ pub fn write(screen: &mut FrameBuffer, text: &str) {
     }
 }
 
-/// Makes the square white that one pixel of a letter is on the screen.
+/// Fills the square that one pixel of a letter takes on the screen with white.
 fn light(pixels: &mut [u8], info: &FrameBufferInfo, left: usize, top: usize) {
     if left + SCALE > info.width || top + SCALE > info.height {
         return;
     }
     for line in top..top + SCALE {
         let start = (line * info.stride + left) * info.bytes_per_pixel;
-        // White is all bits of each colour, in whatever order they come.
+        // White has all bits of each colour set, in any order of the colours.
         if let Some(square) = pixels.get_mut(start..start + SCALE * info.bytes_per_pixel) {
             square.fill(0xff);
         }

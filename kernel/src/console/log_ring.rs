@@ -1,4 +1,4 @@
-//! What the console showed last, line by line, for those who look later.
+//! The last text of the console, line by line, for later reading.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -8,25 +8,25 @@ use bareflow_loader::Printable;
 use bareflow_suite::fallible::{NoMemory, collect};
 use bareflow_suite::text;
 
-/// Bytes that are kept.
+/// The bytes that are kept.
 const SIZE: usize = 64 << 10;
 
-/// The end of all text so far.
+/// A ring buffer with the end of all text so far.
 pub struct LogRing {
     bytes: [u8; SIZE],
-    /// Bytes there have been.
+    /// The bytes written so far.
     written: usize,
-    /// Lines there have been that ended.
+    /// The complete lines written so far.
     lines: u64,
 }
 
 impl LogRing {
-    /// Nothing so far.
+    /// Creates an empty ring.
     pub const fn new() -> LogRing {
         LogRing { bytes: [0; SIZE], written: 0, lines: 0 }
     }
 
-    /// Takes text.
+    /// Appends text.
     pub fn push(&mut self, text: &str) {
         for byte in text.bytes() {
             if let Some(target) = self.bytes.get_mut(self.written % SIZE) {
@@ -37,7 +37,7 @@ impl LogRing {
         }
     }
 
-    /// The whole lines from that number on, counted from 0, and the number of the first of them.
+    /// Returns the complete lines from number `from` on, counted from 0, and the number of the first of them.
     ///
     /// # Errors
     /// [`NoMemory`].
@@ -45,7 +45,7 @@ impl LogRing {
         let start = self.written - self.written.min(SIZE);
         let byte = |index: usize| self.bytes.get(index % SIZE).copied().unwrap_or_default();
         let is_end = |index: &usize| byte(*index) == b'\n';
-        // The first line has lost its beginning where older text is gone.
+        // The first line is incomplete if older text is overwritten.
         let start = if start == 0 { 0 } else { (start..self.written).find(is_end).map_or(self.written, |end| end + 1) };
         let ends = (start..self.written).filter(is_end);
         let first = self.lines - ends.clone().count() as u64;
@@ -56,7 +56,7 @@ impl LogRing {
             let mut bytes = Vec::new();
             bytes.try_reserve_exact(line.len())?;
             bytes.extend(line.map(byte));
-            // What modules log is shown by its printable part, so it is text.
+            // Modules' lines are shown by their printable part, so this is text.
             String::from_utf8(bytes).or_else(|error| text!("{}", Printable(error.as_bytes())))
         };
         let lines = collect(lines.skip(skipped as usize).map(text))?;

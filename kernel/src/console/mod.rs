@@ -1,4 +1,4 @@
-//! What people see: COM1 and, where there is one, the VGA text screen.
+//! The console: COM1 and, where there is one, the VGA text screen.
 
 mod log_ring;
 mod vga;
@@ -22,7 +22,7 @@ struct Output {
     colour: bool,
 }
 
-/// What both showed.
+/// The text that both outputs showed.
 static LOG_RING: Mutex<LogRing> = Mutex::new(LogRing::new());
 
 static OUTPUT: Mutex<Option<Output>> = Mutex::new(None);
@@ -53,14 +53,15 @@ pub fn show(style: Style, text: fmt::Arguments<'_>) {
     }
 }
 
-/// Waits until all that was shown has left the serial port: before the machine is left.
+/// Waits until everything that was shown has left the serial port. Called before the machine is left.
 pub fn flush() {
     if let Some(output) = OUTPUT.try_lock().as_deref().and_then(Option::as_ref) {
         output.serial.flush();
     }
 }
 
-/// The lines shown from that number on, counted from 0, as far as they are kept, and the number of the first of them.
+/// Returns the lines shown from number `from` on, counted from 0, as far as they are kept, and the number of the
+/// first of them.
 ///
 /// # Errors
 /// [`NoMemory`].
@@ -68,14 +69,13 @@ pub fn lines_from(from: u64) -> Result<(u64, Vec<String>), NoMemory> {
     LOG_RING.lock().lines_from(from)
 }
 
-/// The outputs, even when a trap interrupted somebody who was using them.
+/// Returns the outputs, even if a trap interrupted code that was using them.
 fn output() -> MutexGuard<'static, Option<Output>> {
     if let Some(output) = OUTPUT.try_lock() {
         return output;
     }
-    // SAFETY: there is one processor, so the holder is what the trap
-    // interrupted. It is not resumed in the middle of a write: a trap in the
-    // kernel ends the kernel, and one in a module is not inside the console.
+    // SAFETY: there is one processor, so the holder is the interrupted code. It is not resumed in the middle of a
+    // write: a trap in the kernel ends the kernel, and one in a module does not interrupt the console.
     unsafe { OUTPUT.force_unlock() };
     OUTPUT.lock()
 }
@@ -96,7 +96,7 @@ impl Output {
         if let Some(screen) = &mut self.screen {
             screen.set_style(style);
         }
-        // Neither output can refuse text.
+        // Neither output returns an error.
         let _ = self.write_fmt(text);
         if !escape.is_empty() {
             self.serial.send(b"\x1b[0m");
@@ -106,12 +106,12 @@ impl Output {
 
 impl Write for Output {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        // The screen first: who reads a line on the serial port finds it on the screen.
+        // The screen comes first: a line that was read on the serial port is on the screen, too.
         if let Some(screen) = &mut self.screen {
             text.chars().for_each(|character| screen.put(character));
         }
         self.serial.send(text.as_bytes());
-        // Held by nobody else but for a moment in which no trap shows anything.
+        // No one else holds the lock, except for moments in which no trap shows anything.
         if let Some(mut log_ring) = LOG_RING.try_lock() {
             log_ring.push(text);
         }
@@ -119,7 +119,7 @@ impl Write for Output {
     }
 }
 
-/// The escape sequence that a terminal takes for the style's colour.
+/// Returns the escape sequence of the style's colour.
 fn ansi(style: Style) -> &'static str {
     match style {
         Style::Plain => "",

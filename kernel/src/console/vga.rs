@@ -6,20 +6,20 @@ use x86_64::instructions::port::Port;
 
 use crate::memory::physical;
 
-/// Physical address of the screen's memory.
+/// The physical address of the screen's memory.
 const ADDRESS: u64 = 0xb8000;
 
 const COLUMNS: usize = 80;
 const ROWS: usize = 25;
 
-/// The adapter's miscellaneous output register, to be read (IBM VGA technical reference). Its bits are
-/// never all set; where there is no adapter, all are read so.
+/// The adapter's miscellaneous output register, for reading (IBM VGA technical reference). Its bits are never all
+/// set; without an adapter, all read as ones.
 const MISCELLANEOUS_OUTPUT: u16 = 0x3cc;
 
-/// An empty place: a space in light grey on black.
+/// An empty cell: a space in light grey on black.
 const BLANK: u16 = 0x0720;
 
-/// What is shown for characters outside of ASCII.
+/// The character shown for those outside of ASCII.
 const UNKNOWN: u8 = 0xfe;
 
 /// The screen.
@@ -30,14 +30,13 @@ pub struct Screen {
     attribute: u8,
 }
 
-// SAFETY: the memory is reached through this one value, which a lock guards.
+// SAFETY: the memory is accessed only through this value, which a lock guards.
 unsafe impl Send for Screen {}
 
 impl Screen {
-    /// The screen, if there is an adapter, and memory behind the address.
+    /// Returns the screen, if there is an adapter, and memory at the address.
     pub fn find() -> Option<Screen> {
-        // Without an adapter there may be ordinary memory, which nobody looks at.
-        // SAFETY: reading the register has no effect.
+        // Without an adapter the address may be ordinary memory, which is not shown.
         if unsafe { Port::<u8>::new(MISCELLANEOUS_OUTPUT).read() } == 0xff {
             return None;
         }

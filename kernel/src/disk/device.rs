@@ -1,4 +1,4 @@
-//! The virtio block device, asked for one thing at a time.
+//! The virtio block device, with one request at a time.
 
 use core::hint::spin_loop;
 
@@ -10,19 +10,19 @@ use virtio_drivers::transport::SomeTransport;
 use crate::virtio;
 use crate::virtio::hal::{KernelHal, PIECE_SIZE, prepare};
 
-/// How often is looked for an answer before the device is given up: ten seconds and more.
+/// The number of polls for an answer before the device is given up: ten seconds and more.
 const SPIN_LIMIT: u64 = 1 << 31;
 
-/// Sectors of one request.
+/// The most sectors of one request.
 const PIECE_SECTORS: u64 = (PIECE_SIZE / SECTOR_SIZE) as u64;
 
-/// Pieces of one request: what is wanted, the data, what came of it.
+/// The pieces of one request: the header, the data, the status.
 const PIECES: usize = 3;
 
 /// The device.
 pub struct VirtioDisk {
     device: VirtIOBlk<KernelHal, SomeTransport<'static>>,
-    /// It did not answer once. What it was asked for then may still be under way.
+    /// Whether the device once failed to answer. That request may still be running.
     lost: bool,
 }
 
@@ -38,11 +38,11 @@ impl VirtioDisk {
     fn read_piece(&mut self, first: u64, into: &mut [u8]) -> Result<(), DeviceError> {
         let sector = self.check(first, into.len())?;
         let (mut request, mut answer) = (BlkReq::default(), BlkResp::default());
-        // SAFETY: none of the three is touched before the request is complete. If it never
-        // is, the device still has only the frames that `KernelHal::share` copied them to.
+        // SAFETY: none of the three is accessed before the request is complete. If it never completes, the device
+        // still has only the frames that `KernelHal::share` copied them to.
         let token = unsafe { self.device.read_blocks_nb(sector, &mut request, into, &mut answer) };
         self.wait(token.map_err(reason)?)?;
-        // SAFETY: these are the three of this token, which `wait` saw come back.
+        // SAFETY: these are the three buffers of this token, which `wait` saw returned.
         let done = unsafe { self.device.complete_read_blocks(token.map_err(reason)?, &request, into, &mut answer) };
         done.map_err(reason)
     }
@@ -61,7 +61,7 @@ impl VirtioDisk {
         done.map_err(reason)
     }
 
-    /// The first sector as the driver wants it, if there are so many and the device still answers.
+    /// Returns the first sector as the driver wants it, if the sectors exist and the device still answers.
     fn check(&self, first: u64, length: usize) -> Result<usize, DeviceError> {
         let end = first.checked_add((length / SECTOR_SIZE) as u64);
         if self.lost {
@@ -73,7 +73,7 @@ impl VirtioDisk {
         usize::try_from(first).map_err(|_| DeviceError { reason: "it has no such sectors" })
     }
 
-    /// Waits for the answer to the only request under way.
+    /// Waits for the answer to the only running request.
     fn wait(&mut self, token: u16) -> Result<(), DeviceError> {
         for _ in 0..SPIN_LIMIT {
             if self.device.peek_used() == Some(token) {
@@ -101,13 +101,13 @@ impl BlockDevice for VirtioDisk {
         firsts.zip(from.chunks(PIECE_SIZE)).try_for_each(|(first, piece)| self.write_piece(first, piece))
     }
 
-    /// The driver waits for this one without an end. A device that can't flush keeps all it is given at once.
+    /// The driver waits for this one without a limit. A device that can't flush stores all data at once.
     fn flush(&mut self) -> Result<(), DeviceError> {
         if self.lost { Err(LOST) } else { self.device.flush().map_err(reason) }
     }
 }
 
-/// The device did not answer.
+/// The error of a device that does not answer.
 const LOST: DeviceError = DeviceError { reason: "it does not answer" };
 
 fn reason(error: Error) -> DeviceError {

@@ -1,5 +1,5 @@
-//! The disk that modules are loaded from and saved to: talking to it (`device`), and its
-//! file system, which is the crate `bareflow-disk`. The kernel waits for each answer.
+//! The disk that modules are loaded from and saved to: its driver (`device`), and its file system, which is the crate
+//! `bareflow-disk`. The kernel waits for each answer.
 
 mod device;
 pub mod modules;
@@ -15,7 +15,7 @@ use crate::virtio::{self, TransportError};
 /// The disk's file system: lists, reads, saves, selects.
 pub type KernelDisk = Disk<VirtioDisk>;
 
-/// Finds the first virtio block device and the file system on it. `None`: there is no such device.
+/// Finds the first virtio block device and the file system on it. `None` if there is no such device.
 ///
 /// # Errors
 /// When the device can't be used, or has no file system that can be read.
@@ -25,14 +25,14 @@ pub fn open() -> Result<Option<KernelDisk>, OpenError> {
     Disk::open(device).map(Some).map_err(OpenError::FileSystem)
 }
 
-/// Why there is no disk although a device is attached.
+/// The reason why there is no disk although a device is attached.
 #[derive(Debug)]
 pub enum OpenError {
-    /// Its registers can't be used.
+    /// The device's registers can't be used.
     Transport(TransportError),
-    /// It does not start.
+    /// The device does not start.
     Device(virtio_drivers::Error),
-    /// Its file system can't be read.
+    /// The disk's file system can't be read.
     FileSystem(DiskError),
 }
 

@@ -1,5 +1,4 @@
-//! What an image has besides that shares no pages with others: one that is large, has a heap, or runs in the user
-//! domain.
+//! The pages of an image that shares none with others: one that is large, has a heap, or runs in the user domain.
 
 use allocator_api2::alloc::Global;
 use allocator_api2::boxed::Box;
@@ -13,31 +12,30 @@ use super::user::UserMappings;
 use crate::memory::layout::{IMAGES, SHARED_ARENA_BYTES, user as layout};
 use crate::memory::page_tables::{self, OutOfFrames, READ_EXECUTE, READ_ONLY};
 
-/// Pages of offsets in the arena, which the three segments share.
+/// The pages of offsets in the arena. The three segments of an image lie at the same offset.
 const ARENA_PAGES: u64 = MAX_SEGMENT_SIZE / PAGE_SIZE;
 
-/// Pages of offsets that no image has.
+/// The pages of offsets that are free.
 static RANGES: Mutex<RangeAllocator<Global>> = Mutex::new(RangeAllocator::new_in(Global));
 
-/// Opens the part of the arena that is not for images which share pages.
+/// Opens the part of the arena for images with pages of their own.
 pub fn open() {
     RANGES.lock().free(SHARED_ARENA_BYTES / PAGE_SIZE, ARENA_PAGES - SHARED_ARENA_BYTES / PAGE_SIZE);
 }
 
-/// See above.
+/// The pages of an image that shares none with others.
 #[derive(Debug)]
 pub struct DedicatedPages {
     /// The segments as the kernel sees them.
     pub alias: Segments,
-    /// What a module of the user domain has.
+    /// The mappings of a module of the user domain.
     pub user: Option<UserMappings>,
-    /// Pages of offsets.
+    /// The number of pages of offsets it takes.
     pages: u64,
 }
 
 impl DedicatedPages {
-    /// Zeroed, writable pages for an image of that size, with a heap, and with a stack where it runs in the user
-    /// domain.
+    /// Allocates zeroed, writable pages for an image of `size`, with its heap, and with its stack in the user domain.
     #[inline(never)]
     pub fn new(size: ImageSize, heap: u32, domain: Domain, stack: u32) -> Result<Box<DedicatedPages>, PlatformError> {
         let pages = Segments::pages(&size, heap);
@@ -67,21 +65,21 @@ impl DedicatedPages {
         Ok(())
     }
 
-    /// The base as the module sees it.
+    /// Returns the base as the module sees it.
     pub const fn base(&self) -> u64 {
         if self.user.is_some() { layout::BASE } else { self.alias.base }
     }
 
-    /// Bytes of its pages of offsets.
+    /// Returns the size of its pages of offsets, in bytes.
     pub const fn bytes(&self) -> usize {
         (self.pages * PAGE_SIZE) as usize
     }
 
-    /// Gives text and rodata their final permissions; data has its own already.
+    /// Gives text and rodata their final permissions; data has them already.
     #[inline(never)]
     pub fn seal(&mut self) -> Result<(), OutOfFrames> {
         let [text, rodata, _] = self.alias.all();
-        // What runs in ring 3 never runs through the kernel's alias.
+        // Code of ring 3 is never run through the kernel's alias.
         let executable = if self.user.is_some() { READ_ONLY } else { READ_EXECUTE };
         for ((start, bytes), flags) in [(text, executable), (rodata, READ_ONLY)] {
             for address in (start..start + bytes as u64).step_by(PAGE_SIZE as usize) {
@@ -92,18 +90,18 @@ impl DedicatedPages {
         self.user.as_mut().map_or(Ok(()), |user| user.map_segments(&seen, &self.alias))
     }
 
-    /// The pages it takes, and the bytes of the kernel's heap.
+    /// Returns the pages it takes, and the bytes of the kernel's heap.
     pub fn usage(&self) -> Usage {
         let pages = self.alias.mapped().iter().map(|(_, bytes)| bytes.div_ceil(PAGE_SIZE)).sum();
         let user = self.user.as_ref().map_or(Usage::default(), UserMappings::usage);
         Usage { pages, table_bytes: size_of::<DedicatedPages>() as u64, ..Usage::default() } + user
     }
 
-    /// Gives pages and addresses back.
+    /// Frees the pages and the addresses.
     #[inline(never)]
     pub fn release(dedicated: Box<DedicatedPages>) {
         let DedicatedPages { alias, pages, .. } = *dedicated;
-        // First of all nobody else sees them any more.
+        // The module's own mappings of the pages go first.
         drop(dedicated);
         for (start, bytes) in alias.mapped() {
             page_tables::unmap_range(start, bytes);

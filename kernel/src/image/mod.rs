@@ -1,9 +1,8 @@
-//! Memory of modules: an arena of addresses in the upper two gigabytes, so that
-//! calls between kernel and modules stay near.
+//! The memory of modules: an arena of addresses in the upper two gigabytes, so that calls between kernel and modules
+//! are near calls.
 //!
-//! A module of the user domain lies there too, but not for its own eyes: the
-//! arena holds the kernel's alias of its frames, which are mapped once more,
-//! with the module's permissions, in page tables of its own ([`user`]).
+//! A module of the user domain also lies there, but does not see it: the arena holds the kernel's alias of its
+//! frames. They are mapped a second time, with the module's permissions, in page tables of its own ([`user`]).
 
 mod dedicated;
 mod shared_arena;
@@ -25,15 +24,15 @@ use user::UserMappings;
 pub struct Image {
     /// The segments as the module sees them.
     pub segments: Segments,
-    /// The services it declares, as [`undeclared::bits`] says them.
+    /// The services it declares, as [`undeclared::bits`] encodes them.
     pub services: u32,
-    /// Timer ticks a call may see.
+    /// The number of timer ticks a call may see.
     pub ticks: u32,
-    /// The stack's size.
+    /// The stack's size, in bytes.
     stack: u32,
-    /// Granules that it takes where it shares pages with others.
+    /// The number of granules it takes if it shares pages with others.
     granules: u32,
-    /// What it has besides where it shares no pages with others.
+    /// The pages of its own, if it shares none with others.
     dedicated: Option<Box<DedicatedPages>>,
 }
 
@@ -45,12 +44,12 @@ pub fn open_arena() {
 }
 
 impl Image {
-    /// Zeroed, writable memory for an image.
+    /// Allocates zeroed, writable memory for an image.
     #[inline(always)]
     pub fn allocate(size: ImageSize, placement: &Placement) -> Result<Image, PlatformError> {
         let Placement { domain, budget, services } = *placement;
         let room = if domain == Domain::Kernel { MODULE_STACK.size() } else { layout::MAX_STACK };
-        // Both rooms are far below four gigabytes.
+        // The cast keeps the value: both sizes are far below four gigabytes.
         let (heap, stack) = (budget.heap, budget.stack.min(room as u32));
         let ((base, granules), dedicated) = if domain == Domain::Kernel && shared_arena::fits(&size, heap) {
             (shared_arena::allocate(&size).map_err(|_| no_pages(1))?, None)
@@ -62,36 +61,36 @@ impl Image {
         Ok(Image { segments: Segments { base, size, heap }, services, ticks, stack, granules, dedicated })
     }
 
-    /// What a module of the user domain has besides.
+    /// Returns the mappings of a module of the user domain.
     #[inline]
     pub fn user(&self) -> Option<&UserMappings> {
         self.dedicated.as_ref()?.user.as_ref()
     }
 
-    /// Gives text and rodata their final permissions where they have pages of their own; data has its own already.
+    /// Gives text and rodata their final permissions if they have pages of their own; data has them already.
     #[inline(always)]
     pub fn seal(&mut self) -> Result<(), PlatformError> {
         let Some(dedicated) = &mut self.dedicated else { return Ok(()) };
         dedicated.seal().map_err(|_| PlatformError { what: "map pages in ring 3", bytes: dedicated.bytes() })
     }
 
-    /// The pages it takes, and the bytes of the kernel's heap.
+    /// Returns the pages it takes, and the bytes of the kernel's heap.
     #[inline(always)]
     pub fn usage(&self) -> Usage {
         self.dedicated.as_ref().map_or_else(|| shared_arena::usage(self.granules), |dedicated| dedicated.usage())
     }
 
-    /// The most stack and heap its calls have used. In the kernel domain all modules share a stack, so nobody knows whose
-    /// words are there.
+    /// Returns the most stack and heap its calls have used. In the kernel domain all modules share a stack, so its
+    /// words can't be assigned to one of them.
     pub fn peak_use(&self) -> PeakUse {
         let (heap, heap_size) = self.alias().heap();
-        // SAFETY: a heap takes whole pages, which are mapped there; the module whose it is does not run now.
+        // SAFETY: a heap takes whole pages, which are mapped there; its module is not running now.
         let heap_bytes = PeakUse::of_heap(heap_size, || unsafe { (heap as *const [u64; 2]).read_volatile() });
         let stack = self.user().map(|user| user.peak_stack().min(self.stack.into()));
         PeakUse { stack_bytes: stack, heap_bytes }
     }
 
-    /// Gives all memory and the addresses back.
+    /// Frees all memory and the addresses.
     #[inline(always)]
     pub fn release(self) {
         match self.dedicated {
@@ -100,13 +99,13 @@ impl Image {
         }
     }
 
-    /// Whether an access to `address` means that the stack has run out.
+    /// Returns whether an access to `address` means that the stack has run out.
     pub fn guards(&self, address: u64) -> bool {
         is_within(address, 1, self.stack().0.saturating_sub(PAGE_SIZE), PAGE_SIZE)
     }
 
-    /// The kernel's address of `length` bytes that are to the module at
-    /// `address`, if they lie in its segments, its heap or its stack.
+    /// Returns the kernel's address of `length` bytes that the module sees at `address`, if they lie in its segments,
+    /// its heap or its stack.
     pub fn alias_of(&self, address: u64, length: u64) -> Option<u64> {
         if self.segments.contains(address, length) {
             return Some(address - self.segments.base + self.alias().base);
@@ -114,59 +113,59 @@ impl Image {
         self.stack_alias(address, length)
     }
 
-    /// The same for bytes on its stack alone.
+    /// Returns the kernel's address of bytes on the module's stack.
     pub fn stack_alias(&self, address: u64, length: u64) -> Option<u64> {
         let (start, size) = self.stack();
         let stack = self.user().map_or(start, UserMappings::stack_alias);
         is_within(address, length, start, size).then(|| address - start + stack)
     }
 
-    /// Whether these bytes lie in its data or its heap.
+    /// Returns whether `length` bytes at `address` lie in its data or its heap.
     pub fn is_data(&self, address: u64, length: u64) -> bool {
         let ([_, _, (data, size)], (heap, heap_size)) = (self.segments.all(), self.segments.heap());
         is_within(address, length, data, size as u64) || is_within(address, length, heap, heap_size)
     }
 
-    /// The same for the input and the output of a module of the user domain.
+    /// Returns the kernel's address of bytes of the input or the output of a module of the user domain.
     pub fn buffer_alias(&self, address: u64, length: u64) -> Option<u64> {
         self.user()?.buffer_alias(address, length)
     }
 
-    /// Bytes that images have of pages they share.
+    /// Returns the bytes that images take of shared pages.
     #[inline]
     pub fn shared_bytes() -> u64 {
         shared_arena::used()
     }
 
-    /// The segments as the kernel sees them.
+    /// Returns the segments as the kernel sees them.
     #[inline]
     fn alias(&self) -> &Segments {
         self.dedicated.as_ref().map_or(&self.segments, |dedicated| &dedicated.alias)
     }
 
-    /// Where the stack begins in the kernel domain.
+    /// Returns the top of the stack in the kernel domain.
     #[inline(always)]
     pub const fn kernel_stack_top(&self) -> u64 {
         MODULE_STACK.bottom() + self.stack as u64
     }
 
-    /// Where the stack begins, as the module sees it.
+    /// Returns the top of the stack, as the module sees it.
     pub fn stack_top(&self) -> u64 {
         if self.user().is_some() { layout::STACK_TOP } else { self.kernel_stack_top() }
     }
 
-    /// The lowest address of the stack, as the module sees it, and its size.
+    /// Returns the lowest address of the stack, as the module sees it, and its size.
     fn stack(&self) -> (u64, u64) {
         (self.stack_top() - u64::from(self.stack), self.stack.into())
     }
 
-    /// The segments, where they can be written.
+    /// Returns the segments at the addresses where they can be written.
     #[inline(always)]
     fn writable(&mut self) -> [&mut [u8]; 3] {
         let write_offsets = if self.dedicated.is_some() { [0; 3] } else { shared_arena::write_offsets() };
         let [text, rodata, data] = self.alias().all();
         let [text_shift, rodata_shift, data_shift] = write_offsets;
-        // SAFETY: `allocate` found these bytes writable at these addresses for this image alone, and the segments lie
+        // SAFETY: `allocate` made these bytes writable at these addresses for this image only, and the segments lie
         // apart. The image is borrowed for as long as the slices live. A segment without bytes has no page; its
         // address is aligned and not null.
         unsafe {
@@ -179,13 +178,13 @@ impl Image {
     }
 }
 
-/// So many pages can't be had.
+/// Returns the error that `pages` pages can't be mapped.
 #[cold]
 const fn no_pages(pages: u64) -> PlatformError {
     PlatformError { what: "map pages", bytes: (pages * PAGE_SIZE) as usize }
 }
 
-/// An image that is being filled: only this can be written to.
+/// An image that is being filled. Only an unsealed image can be written to.
 pub struct UnsealedImage(pub Image);
 
 impl WritableImage for UnsealedImage {

@@ -1,8 +1,8 @@
-//! Where images of the kernel domain that are small share pages: once these are mapped, no page table is touched
-//! when one comes or goes.
+//! The arena of shared pages for small images of the kernel domain. Once its pages are mapped, loading or unloading
+//! such an image changes no page table.
 //!
-//! Text and rodata are mapped twice: where modules see them, executable or readable, and elsewhere, writable, for
-//! the loader alone. Whoever takes an image's place finds zeros.
+//! Text and rodata are mapped twice: executable or readable where modules see them, and writable elsewhere, only for
+//! the loader. A freed part of rodata or data holds zeros.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,24 +16,24 @@ use crate::memory::frames;
 use crate::memory::layout::{IMAGES, SHARED_ARENA_BYTES, WRITE_ALIAS};
 use crate::memory::page_tables::{self, OutOfFrames, READ_EXECUTE, READ_ONLY};
 
-/// Bytes of the largest segment that lies here.
+/// The size of the largest segment that lies here, in bytes.
 const LARGEST_SEGMENT_BYTES: u64 = 16 << 10;
 
-/// What free text is full of: an instruction that traps.
+/// The filling of free text: an instruction that traps.
 const TRAP: u8 = 0xcc;
 
 /// The state of the arena.
 struct SharedArena {
-    /// Granules of offsets that no image has.
+    /// The granules of offsets that are free.
     ranges: RangeAllocator<Global>,
-    /// Bytes of text, of rodata and of data, from the arena's start on, that have pages.
+    /// The bytes of text, of rodata and of data, from the arena's start on, that have pages.
     mapped: [u64; 3],
 }
 
 static SHARED_ARENA: Mutex<SharedArena> =
     Mutex::new(SharedArena { ranges: RangeAllocator::new_in(Global), mapped: [0; 3] });
 
-/// Bytes that images have.
+/// The bytes that images take.
 static USED: AtomicU64 = AtomicU64::new(0);
 
 /// Opens the arena.
@@ -41,7 +41,7 @@ pub fn open() {
     SHARED_ARENA.lock().ranges.free(0, SHARED_ARENA_BYTES / GRANULE_SIZE);
 }
 
-/// Whether images of that size lie here.
+/// Returns whether an image of `size`, with `heap` bytes of heap, lies here.
 pub const fn fits(size: &ImageSize, heap: u32) -> bool {
     heap == 0
         && size.text as u64 <= LARGEST_SEGMENT_BYTES
@@ -49,7 +49,7 @@ pub const fn fits(size: &ImageSize, heap: u32) -> bool {
         && size.data as u64 <= LARGEST_SEGMENT_BYTES
 }
 
-/// The base of a place for an image, and how many granules it takes there.
+/// Allocates room for an image; returns its base and the number of granules it takes.
 #[inline(always)]
 pub fn allocate(size: &ImageSize) -> Result<(u64, u32), OutOfFrames> {
     let (count, alignment) = Segments::granules(size, 0);
@@ -69,7 +69,7 @@ pub fn allocate(size: &ImageSize) -> Result<(u64, u32), OutOfFrames> {
     Ok((IMAGES + offset, count as u32))
 }
 
-/// Takes an image's place back, of so many granules, and leaves traps and zeros there.
+/// Frees the room of an image that takes `granules` granules, and leaves traps and zeros there.
 #[inline(always)]
 pub fn free(segments: &Segments, granules: u32) {
     let ([text, rodata, data], [text_shift, rodata_shift, data_shift]) = (segments.all(), write_offsets());
@@ -84,52 +84,52 @@ pub fn free(segments: &Segments, granules: u32) {
     arena.ranges.free((segments.base - IMAGES) / GRANULE_SIZE, count);
 }
 
-/// Fills a segment of an image's place that is given back, up to the end of its last granule. It is written to at that
-/// distance from its address.
+/// Fills a freed segment of an image, up to the end of its last granule. The writes go to the segment's address plus
+/// `shift`.
 #[inline(always)]
 fn fill((start, bytes): (u64, usize), shift: u64, filling: u8) {
-    // Of a length that is known, each granule takes a few stores and no function.
+    // The length is a constant, so each granule takes a few stores and no call.
     for address in (0..bytes as u64).step_by(GRANULE_SIZE as usize) {
         let granule = start.wrapping_add(shift).wrapping_add(address) as *mut u8;
-        // SAFETY: the granule lies in the arena, writable at this address, and belongs to an image that nothing runs in
-        // any more.
+        // SAFETY: the granule lies in the arena, writable at this address, and belongs to an image in which nothing
+        // runs any more.
         unsafe { granule.write_bytes(filling, GRANULE_SIZE as usize) };
     }
 }
 
-/// The same with zeros, which fewer images need.
+/// Fills a freed segment with zeros. Fewer images need this.
 #[inline(never)]
 fn clear(segment: (u64, usize), shift: u64) {
     fill(segment, shift, 0);
 }
 
-/// From where text lies to where it can be written, and the same for rodata and data.
+/// Returns the distance from each segment's address to its writable alias: for text, rodata and data.
 pub const fn write_offsets() -> [u64; 3] {
     let text = WRITE_ALIAS.wrapping_sub(IMAGES);
     [text, text.wrapping_add(SHARED_ARENA_BYTES).wrapping_sub(RODATA_OFFSET), 0]
 }
 
-/// What an image of so many granules has here.
+/// Returns the usage of an image of `granules` granules.
 #[inline(always)]
 pub fn usage(granules: u32) -> Usage {
     Usage { arena_bytes: u64::from(granules) * GRANULE_SIZE, ..Usage::default() }
 }
 
-/// Bytes that images have.
+/// Returns the bytes that images take.
 #[inline]
 pub fn used() -> u64 {
     USED.load(Ordering::Relaxed)
 }
 
 impl SharedArena {
-    /// Maps pages where that segment has none up to the end of an image's.
+    /// Maps the pages that an image's segment needs and that have none yet.
     #[inline(always)]
     fn grow_for(&mut self, index: usize, offset: u64, size: u32) -> Result<(), OutOfFrames> {
         let end = if size == 0 { 0 } else { offset + u64::from(size) };
         if end > self.mapped[index] { self.grow(index, end) } else { Ok(()) }
     }
 
-    /// Maps pages, so that there are some up to `end` in this segment's part.
+    /// Maps pages up to `end` in the part of segment `index`.
     #[cold]
     fn grow(&mut self, index: usize, end: u64) -> Result<(), OutOfFrames> {
         let before = frames::taken_frames();

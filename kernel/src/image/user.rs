@@ -1,5 +1,5 @@
-//! What a module of the user domain has besides its image: page tables of its
-//! own, a stack, a context, and room for input and output.
+//! The mappings of a module of the user domain besides its image: page tables of its own, a stack, a context, and
+//! buffers for input and output.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,13 +16,13 @@ use crate::memory::layout::{ALIAS_RANGE, ALIAS_RANGE_PAGES, user as layout};
 use crate::memory::page_tables::{self, OutOfFrames};
 use crate::services::{fill_stubs, fill_table};
 
-/// Pages of that range which nobody has.
+/// The free pages of the range of aliases.
 static RANGES: Mutex<RangeAllocator<Global>> = Mutex::new(RangeAllocator::new_in(Global));
 
-/// The pages of stubs and services, the same for all modules.
+/// The pages of stubs and of services, which all modules share.
 static SHARED: Once<Option<(Pages, Pages)>> = Once::new();
 
-/// Makes the range ready.
+/// Opens the range of aliases.
 pub fn init_alias_range() {
     RANGES.lock().free(0, ALIAS_RANGE_PAGES);
 }
@@ -46,7 +46,8 @@ impl Pages {
     /// Copies `bytes` to the beginning.
     fn write(&self, bytes: &[u8]) {
         let length = bytes.len().min(self.size as usize);
-        // SAFETY: these pages are mapped writable, and are these alone; the module that sees them waits.
+        // SAFETY: these pages are mapped writable and belong to this value only; the module that sees them is not
+        // running.
         unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), self.start as *mut u8, length) };
     }
 }
@@ -58,18 +59,18 @@ impl Drop for Pages {
     }
 }
 
-/// Frames that are promised to a module for its output, and for inputs that are not long, with their page tables.
+/// The frames that are promised to a module for its output, and for inputs that are not long, with their page tables.
 const OUTPUT_FRAMES: u64 = OUTPUT_CAPACITY as u64 / PAGE_SIZE + 2;
 const INPUT_FRAMES: u64 = 16 + 2;
 
-/// Input or output: pages that are there from the first call on that needs them. Until then frames are promised
-/// for them, so that a module which was loaded can be called, whatever was loaded behind it.
+/// The buffer of the input or the output. Its pages are mapped by the first call that needs them. Until then frames
+/// are promised for them, so that a loaded module can be called, whatever was loaded after it.
 #[derive(Debug)]
 struct MappedBuffer {
     promise: Promise,
     address: u64,
     pages: Mutex<Option<Pages>>,
-    /// The kernel's address of the pages, and their size.
+    /// The kernel's address of the pages, and their size in bytes.
     alias: AtomicU64,
     size: AtomicU64,
 }
@@ -102,7 +103,7 @@ impl MappedBuffer {
         let fresh = match Pages::new(bytes) {
             Ok(fresh) => fresh,
             Err(error) => {
-                // This call asked for too much; the next one may not.
+                // This call asked for too much; the next one may ask for less.
                 self.promise.renew(promised);
                 return Err(error);
             }
@@ -110,7 +111,7 @@ impl MappedBuffer {
         space.unmap(self.address, self.size.swap(0, Ordering::Relaxed));
         *self.pages.lock() = None;
         if let Err(error) = space.map(self.address, fresh.start, fresh.size, flags) {
-            // Nothing of what goes back may be left in the module's sight.
+            // The module must not see any page that is freed.
             space.unmap(self.address, fresh.size);
             drop(fresh);
             self.promise.renew(promised);
@@ -128,12 +129,12 @@ impl MappedBuffer {
     }
 }
 
-/// See above.
+/// The mappings of a module of the user domain besides its image.
 #[derive(Debug)]
 pub struct UserMappings {
     space: AddressSpace,
     stack: Pages,
-    /// The kernel's address of the word that a call's return address is in.
+    /// The kernel's address of the word with a call's return address.
     return_address: u64,
     context: Pages,
     input: MappedBuffer,
@@ -141,7 +142,7 @@ pub struct UserMappings {
 }
 
 impl UserMappings {
-    /// All of it, with a stack of `stack` bytes.
+    /// Creates all mappings, with a stack of `stack` bytes.
     pub fn new(stack: u64) -> Result<UserMappings, OutOfFrames> {
         let stack = Pages::new(stack)?;
         let mappings = UserMappings {
@@ -162,14 +163,14 @@ impl UserMappings {
         Ok(mappings)
     }
 
-    /// The pages it takes.
+    /// Returns the pages it takes.
     pub fn usage(&self) -> Usage {
         let buffers = [&self.input, &self.output].map(|buffer| buffer.size.load(Ordering::Relaxed));
         let bytes = self.stack.size + self.context.size + buffers.iter().sum::<u64>();
         Usage { pages: bytes / PAGE_SIZE + self.space.tables_held(), ..Usage::default() }
     }
 
-    /// Shows the module its segments, with their final permissions.
+    /// Maps the segments for the module, with their final permissions.
     pub fn map_segments(&mut self, segments: &Segments, alias: &Segments) -> Result<(), OutOfFrames> {
         for ((seen, alias), flags) in segments.mapped().into_iter().zip(alias.mapped()).zip([EXECUTE, READ, WRITE]) {
             self.space.map(seen.0, alias.0, alias.1, flags)?;
@@ -178,26 +179,26 @@ impl UserMappings {
         Ok(())
     }
 
-    /// The physical address of the root of its page tables.
+    /// Returns the physical address of the root of its page tables.
     #[inline]
     pub fn root(&self) -> u64 {
         self.space.root()
     }
 
-    /// The kernel's address of the stack's lowest byte.
+    /// Returns the kernel's address of the stack's lowest byte.
     pub const fn stack_alias(&self) -> u64 {
         self.stack.start
     }
 
-    /// Bytes of the stack that calls have used so far: it was full of zeros at first.
+    /// Returns the bytes of the stack that calls have used so far. It was full of zeros at first.
     pub fn peak_stack(&self) -> u64 {
-        // SAFETY: these pages are mapped, and are this module's alone, which does not run now.
+        // SAFETY: these pages are mapped and belong to this module only, which is not running now.
         PeakUse::of_stack(unsafe {
             core::slice::from_raw_parts(self.stack.start as *const u64, self.stack.size as usize / 8)
         })
     }
 
-    /// The kernel's address of bytes of input or output.
+    /// Returns the kernel's address of bytes of the input or the output.
     pub fn buffer_alias(&self, address: u64, length: u64) -> Option<u64> {
         self.input.alias_of(address, length).or_else(|| self.output.alias_of(address, length))
     }
@@ -217,7 +218,7 @@ impl UserMappings {
         Ok(())
     }
 
-    /// Makes room for so many bytes of output.
+    /// Makes room for `capacity` bytes of output.
     #[inline]
     pub fn make_output(&self, capacity: usize) -> Result<(), OutOfFrames> {
         if capacity as u64 <= self.output.size.load(Ordering::Relaxed) {
@@ -228,11 +229,11 @@ impl UserMappings {
 
     /// Writes all of the context, for a module with this heap.
     fn write_context(&self, heap: (u64, u64)) {
-        // SAFETY: nobody in the kernel uses what the context points to: the module finds
-        // it at these addresses, in its own page tables.
+        // SAFETY: the kernel does not use the addresses in the context. They are valid for the module, in its own
+        // page tables.
         let context =
             unsafe { Context::from_raw_parts(layout::SERVICES, (layout::INPUT, 0), (layout::OUTPUT, 0), heap) };
-        // SAFETY: the page is mapped writable, and is this module's alone, which does not run yet.
+        // SAFETY: the page is mapped writable and belongs to this module only, which is not running yet.
         unsafe { self.context_alias().write(context) };
     }
 
@@ -240,27 +241,27 @@ impl UserMappings {
         self.context.start as *mut Context<'_>
     }
 
-    /// Makes context and stack ready for a call. What stays the same from call to call is
-    /// not written again: a module that overwrites it misleads nobody but itself.
+    /// Prepares the context and the stack for a call. The parts that stay the same from call to call are not written
+    /// again: a module that overwrites them misleads only itself.
     #[inline]
     pub fn prepare(&self, input: usize, output: usize) {
-        // SAFETY: so much room was just made. Both pages are mapped writable, and are this module's alone, which waits.
+        // SAFETY: that much room was just made. Both pages are mapped writable and belong to this module only, which
+        // is not running.
         unsafe {
             (*self.context_alias()).reset_buffers(input, output);
             (self.return_address as *mut u64).write(layout::STUBS);
         }
     }
 
-    /// Copies what the module says it wrote, and returns how many bytes those are. They are zeros then to its next call, which may
-    /// be another client's.
+    /// Copies the output and returns its length. Then clears it, since the next call may be another client's.
     #[inline]
     pub fn take_output(&self, output: &mut [u8]) -> usize {
-        // SAFETY: the page is mapped, any bytes are a context as far as its length goes, and the module waits.
+        // SAFETY: the page is mapped, its length field is valid for any bytes, and the module is not running.
         let said = unsafe { (*self.context_alias()).output_length() };
         let length = said.min(output.len()).min(self.output.size.load(Ordering::Relaxed) as usize);
         if length > 0 {
             let alias = self.output.alias.load(Ordering::Relaxed) as *mut u8;
-            // SAFETY: so many bytes were just found to be mapped there writable, and in the slice.
+            // SAFETY: this many bytes are mapped writable there and fit in the slice, as just computed.
             unsafe {
                 core::ptr::copy_nonoverlapping(alias, output.as_mut_ptr(), length);
                 alias.write_bytes(0, length);
@@ -270,7 +271,7 @@ impl UserMappings {
     }
 }
 
-/// Makes the pages that all modules see.
+/// Makes the pages that all modules share.
 fn shared_pages() -> Result<(Pages, Pages), OutOfFrames> {
     let (stubs, services) = (Pages::new(PAGE_SIZE)?, Pages::new(PAGE_SIZE)?);
     stubs.write(&fill_stubs());

@@ -1,4 +1,4 @@
-//! What the server asks of the kernel besides its modules.
+//! The server's environment: what it uses of the kernel besides the modules.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -18,15 +18,15 @@ use crate::console;
 use crate::disk::modules::Modules;
 use crate::traps::timer;
 
-/// The kernel.
+/// The kernel as the server's environment.
 pub struct KernelEnvironment {
     icount: bool,
-    /// Held while the kernel itself works, which no client interrupts.
+    /// The disk. The lock is held only while the kernel itself works, which no client interrupts.
     pub disk: Mutex<Modules>,
 }
 
 impl KernelEnvironment {
-    /// The kernel, whose clock's ticks are instructions or not, and its disk.
+    /// Creates the server's environment. `icount`: clock ticks are instructions.
     pub const fn new(icount: bool, disk: Modules) -> KernelEnvironment {
         KernelEnvironment { icount, disk: Mutex::new(disk) }
     }

@@ -1,5 +1,5 @@
-//! A kernel that stays up: it loads what it has and what is on its disk, and then
-//! answers what clients ask ([`bareflow_server`]), until one asks for the end.
+//! The kernel as a server: it loads its own modules and those on its disk, and then answers clients
+//! ([`bareflow_server`]) until one ends it.
 
 mod environment;
 pub mod preempt;
@@ -27,10 +27,10 @@ use environment::KernelEnvironment;
 /// The kernel's server.
 pub type KernelServer = Server<'static, KernelPlatform, KernelEnvironment>;
 
-/// Looks at the port that find nothing before the processor waits for the next tick.
+/// The number of polls without work before the processor waits for the next tick.
 const IDLE_ROUNDS: u32 = 2_000;
 
-/// Serves until a client asks for the end; says whether all went well.
+/// Serves until a client ends the kernel; returns whether the server could start.
 pub fn run(boot: &'static BootFacts, options: &Options, ticks: bool) -> bool {
     if let Err(error) = uart_queue::open(options.virtio) {
         console::show(Style::Error, format_args!("[ERROR] no clients can be served: {error}\n"));
@@ -57,18 +57,18 @@ pub fn run(boot: &'static BootFacts, options: &Options, ticks: bool) -> bool {
         Style::Plain,
         format_args!(" Serving {count} modules on {}\n", if options.virtio { "a virtio console" } else { "COM2" }),
     );
-    // Bytes that came before the port was open are lost: from here on none are.
+    // Bytes that arrived before the port was open are lost; from here on none are.
     server.announce();
     let mut idle = 0;
     while !server.has_ended() {
-        // Whatever the last call left: without ticks nothing would end the next one, or the wait.
+        // The last call may have left interrupts masked. Without ticks nothing would end the next call, or the wait.
         cpu::take_all_interrupts();
         let came = uart_queue::take(|bytes| server.receive(bytes));
         let worked = server.poll();
         idle = if came || worked { 0 } else { idle + 1 };
         if idle > IDLE_ROUNDS {
             server.look_at_clock();
-            // The port's own buffer holds little: while more is to come, it is looked at all the time.
+            // The port's own buffer is small, so it is polled without a pause while more bytes are expected.
             if ticks && !server.is_receiving() {
                 hlt();
             }
@@ -97,7 +97,7 @@ fn load_all(server: &KernelServer, boot: &'static BootFacts) {
     }
 }
 
-/// Loads the modules on the disk, each in place of one of its name that the kernel carries.
+/// Loads the modules on the disk. Each replaces one of the same name that the kernel carries.
 fn load_disk(server: &KernelServer) {
     let selected = server.environment().disk.lock().select(server.manager().platform());
     match selected {

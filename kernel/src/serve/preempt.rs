@@ -1,11 +1,10 @@
-//! Clients are heard while a module runs: the tick that interrupts it has the
-//! kernel look at the port, on its own stack, before the module goes on.
+//! Polling of clients while a module runs: the tick that interrupts the module makes the kernel poll the port, on its
+//! own stack, before the module goes on.
 //!
-//! Only a module's own code is interrupted so, never the kernel's: nothing of the
-//! kernel is half done then. A tick that meets a service only takes note, and clients are heard
-//! behind it. What they ask for in that moment may load, replace and list modules; calls wait until
-//! the one under way has ended. Code of a module that is loaded then is interrupted likewise, but
-//! what would run yet more code waits.
+//! Only a module's own code is interrupted like this, never the kernel's, so none of the kernel's work is half done.
+//! A tick during a service only sets a flag, and clients are polled after the service. Their requests may load,
+//! replace and list modules then; calls wait until the running one has ended. The code of a module that is loaded
+//! then is interrupted likewise, but requests that would run more code wait.
 
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
@@ -17,33 +16,33 @@ use crate::cpu;
 use crate::trampoline::{self, Activation};
 use crate::traps::{TrapFrame, defer_to_kernel_stack, timer};
 
-/// The server that clients are heard by.
+/// The server whose clients are polled.
 static SERVER: AtomicPtr<KernelServer> = AtomicPtr::new(core::ptr::null_mut());
 
-/// How many times the kernel is hearing clients: while it does so for one, code of a module may run.
+/// The number of nested polls: module code may run for one request, and be interrupted by another poll.
 static DEPTH: AtomicU32 = AtomicU32::new(0);
 
-/// The depth at which nobody else is heard, and no module's code runs.
+/// The depth at which no more polls start, and no module's code runs.
 const DEEPEST: u32 = 2;
 
-/// Whether a client is to be heard whom no tick could have heard, since it met the kernel's work for a module.
+/// Whether a poll is due that a tick could not start, since the tick interrupted the kernel's work for a module.
 static WAITING: AtomicBool = AtomicBool::new(false);
 
-/// Milliseconds after which the server looks at the clock, though no client said anything.
+/// The milliseconds after which the server checks the clock, even if no client sent anything.
 const POLL_INTERVAL_MS: u64 = 64;
 
-/// Has clients heard while modules run, from now on.
+/// Enables polling of clients while modules run.
 pub fn install(server: &'static KernelServer) {
     SERVER.store(core::ptr::from_ref(server).cast_mut(), Ordering::Relaxed);
 }
 
-/// Whether code of modules may run for what a client asks.
+/// Returns whether module code may run for a client's request.
 pub fn may_run_modules() -> bool {
     DEPTH.load(Ordering::Relaxed) < DEEPEST
 }
 
-/// At a tick that interrupted a module, or the kernel's work for one: has the kernel hear a client as soon as it can,
-/// if there is one to be heard.
+/// Polls clients as soon as possible, if that is due. Called at a tick that interrupted a module, or the kernel's
+/// work for one.
 pub fn on_tick(frame: &mut TrapFrame, activation: Option<&Activation>) {
     let due = uart_queue::has_bytes() || timer::milliseconds().is_multiple_of(POLL_INTERVAL_MS);
     if !due || SERVER.load(Ordering::Relaxed).is_null() || !may_run_modules() {
@@ -55,22 +54,23 @@ pub fn on_tick(frame: &mut TrapFrame, activation: Option<&Activation>) {
     }
 }
 
-/// Behind a service that a module in ring 3 called: hears a client first, if one waits.
+/// Polls clients if one waits. Called after a service that a module in ring 3 called.
 pub fn behind_service(frame: &mut TrapFrame, activation: &Activation) {
     if is_waiting() {
         defer_to_kernel_stack(frame, activation, poll_clients_deferred);
     }
 }
 
-/// Behind a service on the kernel's stack, with flags and control words as compiled code relies on them: the same.
+/// Polls clients if one waits. Called after a service, on the kernel's stack, with flags and control words as
+/// compiled code requires.
 pub fn behind_call() {
     if is_waiting() {
         poll_clients();
     }
 }
 
-/// Behind a service that a module in ring 0 called, on the kernel's stack: the same. Where that module keeps
-/// interrupts away, it is not interrupted by clients either.
+/// Polls clients if one waits. Called after a service that a module in ring 0 called, on the kernel's stack. If the
+/// module has interrupts disabled, clients don't interrupt it either.
 pub fn behind_service_in_ring_0() {
     if is_waiting() && interrupts::are_enabled() {
         bareflow_poll_clients();
@@ -85,8 +85,8 @@ unsafe extern "C" {
     safe fn bareflow_poll_clients();
 }
 
-// Code of another module may run: flags and control words are put where that may rely on them, and back for
-// the one that called the service (System V ABI 3.2.1). It keeps no other registers of these units.
+// Code of another module may run, so flags and control words are set as that code may expect, and restored for the
+// module that called the service (System V ABI 3.2.1). Other registers of these units need not be preserved.
 global_asm!(
     ".global bareflow_poll_clients",
     "bareflow_poll_clients:",
@@ -118,12 +118,12 @@ extern "C" fn poll_clients_deferred(_: &mut TrapFrame) {
     poll_clients();
 }
 
-/// Polls what clients said.
+/// Receives the clients' bytes and checks the clock.
 extern "C" fn poll_clients() {
     DEPTH.fetch_add(1, Ordering::Relaxed);
-    // Whom the module that waits keeps away.
+    // The interrupted module may have masked interrupts.
     cpu::take_all_interrupts();
-    // SAFETY: `install` was given a reference for ever.
+    // SAFETY: `install` was given a reference with a static lifetime.
     if let Some(server) = unsafe { SERVER.load(Ordering::Relaxed).as_ref() } {
         trampoline::with_call_suspended(|| {
             uart_queue::take(|bytes| server.receive(bytes));

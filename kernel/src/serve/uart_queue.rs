@@ -1,5 +1,5 @@
-//! The clients' bytes: a virtio console, or COM2, read whenever somebody looks and at each
-//! tick, so that at 115200 baud nothing is lost while a module runs.
+//! The queue of the clients' bytes, from a virtio console or COM2. It is filled at each poll and each tick, so that
+//! at 115200 baud nothing is lost while a module runs.
 
 use alloc::collections::VecDeque;
 
@@ -9,17 +9,17 @@ use crate::serial::{COM2, Serial};
 use crate::virtio::channel::{Channel, OpenError};
 use crate::virtio::hal::PIECE_SIZE;
 
-/// Bytes that are kept until somebody takes them. When they are full, the port's own
-/// buffer fills up, and the sender waits or sends again.
+/// The most bytes that are kept until they are taken. When the queue is full, the port's own buffer fills up, and the
+/// sender waits or sends again.
 const SIZE: usize = 64 << 10;
 
-/// Bytes that are taken at once.
+/// The most bytes that are taken at once.
 const PIECE: usize = 1024;
 
-/// Where bytes come from and go to.
+/// The port that bytes come from and go to.
 #[expect(clippy::large_enum_variant, reason = "there is one")]
 enum Port {
-    /// None was opened.
+    /// No port is open.
     None,
     /// COM2.
     Serial(Serial),
@@ -27,7 +27,7 @@ enum Port {
     Virtio(Channel),
 }
 
-/// What came.
+/// The port, and the bytes that arrived.
 struct UartQueue {
     port: Port,
     bytes: VecDeque<u8>,
@@ -43,28 +43,28 @@ pub fn open(virtio: bool) -> Result<(), OpenError> {
     let port = if virtio { Port::Virtio(Channel::open()?) } else { Port::Serial(Serial::open(COM2)) };
     let mut queue = QUEUE.lock();
     queue.port = port;
-    // Room once and for all: a tick must not ask for memory.
+    // Reserve all room here, since a tick must not allocate memory.
     queue.bytes.reserve_exact(SIZE);
     Ok(())
 }
 
-/// Takes over what is in the port's own buffer: at a tick. Where it interrupted somebody who does the same, that one
-/// does it.
+/// Moves the bytes out of the port's own buffer. Called at a tick. If the tick interrupted code that holds the queue,
+/// that code moves them.
 pub fn drain_rx() {
     if let Some(mut queue) = QUEUE.try_lock() {
         queue.fill();
     }
 }
 
-/// Whether there is anything to take. Where somebody is at it, there is nothing.
+/// Returns whether there are bytes to take; false while the queue is locked.
 pub fn has_bytes() -> bool {
     QUEUE.try_lock().is_some_and(|queue| !queue.bytes.is_empty())
 }
 
-/// Shows `receive` what came, piece by piece, and says whether there was anything.
+/// Passes the bytes that arrived to `receive`, piece by piece, and returns whether there were any.
 pub fn take(mut receive: impl FnMut(&[u8])) -> bool {
     let mut came = false;
-    // No memory is asked for: what is in use is the same before and after.
+    // The piece is on the stack: the memory in use is the same before and after.
     let mut piece = [0; PIECE];
     loop {
         let length = QUEUE.lock().take(&mut piece);
@@ -81,17 +81,17 @@ pub fn send(bytes: &[u8]) {
     let mut queue = QUEUE.lock();
     let mut serial = match &mut queue.port {
         Port::None => return,
-        // What comes meanwhile stays with the device.
+        // Bytes that arrive during this stay with the device.
         Port::Virtio(channel) => return channel.send(bytes),
-        // A port that did not take them all this time may take the next ones.
+        // A clone, so that a port which gave up once is tried again for the next bytes.
         Port::Serial(serial) => serial.clone(),
     };
-    // Ticks take over what comes meanwhile.
+    // Ticks move the bytes that arrive during this.
     drop(queue);
     serial.send(bytes);
 }
 
-/// Waits until all has left the port.
+/// Waits until all bytes have left the port.
 pub fn flush() {
     if let Port::Serial(serial) = &QUEUE.lock().port {
         serial.flush();
@@ -99,7 +99,7 @@ pub fn flush() {
 }
 
 impl UartQueue {
-    /// Takes as many bytes as there are and as there is room for.
+    /// Takes as many bytes as there are and `piece` has room for.
     fn take(&mut self, piece: &mut [u8]) -> usize {
         self.fill();
         let length = self.bytes.len().min(piece.len());
@@ -120,7 +120,7 @@ impl UartQueue {
                     bytes.push_back(byte);
                 }
             }
-            // Room for all that may have come.
+            // Only if there is room for all bytes that may have arrived.
             Port::Virtio(channel) if bytes.len() <= SIZE - PIECE_SIZE => channel.receive(|came| bytes.extend(came)),
             Port::Virtio(_) => {}
         }

@@ -1,5 +1,5 @@
-//! The service by which a module calls another one. All that it passes on must be its own, and
-//! what the kernel fills in lies where the module itself may write.
+//! The service by which a module calls another one. Everything that the module passes must be its own, and the kernel
+//! writes results only where the module itself may write.
 
 use core::mem::offset_of;
 use core::ops::Range;
@@ -12,10 +12,10 @@ use bareflow_loader::{CallOutcome, Fault, FaultKind};
 use crate::recorder;
 use crate::trampoline::{self, Activation};
 
-/// What the service returns for a call that returned.
+/// The status of a call that returned.
 const CALL_OK: u32 = bareflow_abi::call::CALL_OK;
 
-/// Carries a call out whose arguments lie at `address`, for the module that called from `caller`.
+/// Makes the call whose arguments lie at `address`, for the module that called from `caller`.
 pub fn call(activation: &Activation, address: u64, caller: u64) -> Result<u32, Fault> {
     activation.log_service(ServiceCall { service: SERVICE_CALL, arguments: [address, 0] });
     let bad = |address: u64| Fault {
@@ -25,7 +25,7 @@ pub fn call(activation: &Activation, address: u64, caller: u64) -> Result<u32, F
     };
     let size = size_of::<CallArguments<'_>>();
     let arguments_alias = activation.writable(address, size as u64).ok_or(bad(address))?;
-    // SAFETY: so many bytes are mapped there, as `writable` just found, and any bytes are arguments.
+    // SAFETY: that many bytes are mapped there, as `writable` just checked, and any bytes are valid arguments.
     let given = unsafe { (arguments_alias as *const CallArguments<'_>).read_unaligned() };
     let bytes = |start: *const u8, length: usize| {
         let start = start.addr() as u64;
@@ -43,8 +43,8 @@ pub fn call(activation: &Activation, address: u64, caller: u64) -> Result<u32, F
         if [arguments, range(name), range(input)].iter().any(|other| overlap(&own, other)) {
             return Err(bad(start));
         }
-        // SAFETY: so many bytes are mapped there writable, for the module alone, which waits; nothing else
-        // that is looked at meanwhile overlaps them, as was just found.
+        // SAFETY: that many bytes are mapped writable there, for the module only, which is not running; nothing else
+        // that is read during the call overlaps them, as just checked.
         unsafe { core::slice::from_raw_parts_mut(alias as *mut u8, capacity) }
     };
     let done = match activation.callees() {
@@ -65,24 +65,24 @@ pub fn call(activation: &Activation, address: u64, caller: u64) -> Result<u32, F
     })
 }
 
-/// Writes down what came of the call whose arguments lie there.
+/// Writes the outcome of a call to its arguments.
 fn fill_in(arguments_alias: u64, outcome: CallOutcome) {
     let length = arguments_alias as usize + offset_of!(CallArguments<'_>, output_length);
     let result = arguments_alias as usize + offset_of!(CallArguments<'_>, result);
-    // SAFETY: both lie in the arguments, which `call` found to be the module's to write; it still waits.
+    // SAFETY: both lie in the arguments, which `call` found writable by the module; it is still not running.
     unsafe {
         (length as *mut usize).write_unaligned(outcome.output_length);
         (result as *mut i32).write_unaligned(outcome.result);
     }
 }
 
-/// The addresses of bytes.
+/// Returns the addresses of `bytes`.
 fn range(bytes: &[u8]) -> Range<u64> {
     let start = bytes.as_ptr() as u64;
     start..start + bytes.len() as u64
 }
 
-/// Whether two ranges, of which the first is not empty, have an address in common.
+/// Returns whether two ranges, of which the first is not empty, have an address in common.
 fn overlap(one: &Range<u64>, other: &Range<u64>) -> bool {
     !other.is_empty() && one.start < other.end && other.start < one.end
 }

@@ -1,6 +1,6 @@
-//! The tables of services in ring 0: one for each set that a module can declare. Where a service is not
-//! declared, its entry leads to code that ends the call. In ring 3 there is one table, and the stubs of
-//! services that a module does not declare end its call, however it comes there.
+//! The tables of services in ring 0: one for each set that a module can declare. The entry of an undeclared service
+//! leads to code that ends the call. In ring 3 there is one table, and the stubs of services that a module does not
+//! declare end its call, however it reaches them.
 
 use core::arch::global_asm;
 
@@ -15,10 +15,10 @@ use super::{
 use crate::recorder;
 use crate::trampoline::{self, Activation};
 
-/// Bit of a table whose clock takes note of what it tells.
+/// The bit of a table whose clock records the times it returns.
 const RECORDED: u32 = (OFFERED + 1).next_power_of_two();
 
-/// The tables, each at the number that its services' bits are.
+/// The tables, indexed by the bits of their services.
 static TABLES: [Services; (OFFERED | RECORDED) as usize + 1] = {
     let mut tables = [const { Services::new(bareflow_no_log, bareflow_no_clock) }; (OFFERED | RECORDED) as usize + 1];
     let mut services = 0;
@@ -38,13 +38,13 @@ static TABLES: [Services; (OFFERED | RECORDED) as usize + 1] = {
     tables
 };
 
-/// The table of a module that declares these services.
+/// Returns the table of a module that declares `services`, given as [`bits`].
 #[inline(always)]
 pub const fn table(services: u32) -> &'static Services {
     &TABLES[(services & (OFFERED | RECORDED)) as usize]
 }
 
-/// The bits by which [`table`] finds that of a module which declares these services.
+/// Returns the bits by which [`table`] finds the table of a module that declares `services`.
 pub fn bits(services: u32) -> u32 {
     (services & OFFERED) | (RECORDED * recorder::recordings())
 }
@@ -55,7 +55,7 @@ unsafe extern "C" {
     fn bareflow_no_call(context: *mut Context<'_>, arguments: *mut CallArguments<'_>) -> u32;
 }
 
-// As `bareflow_log`.
+// The same as `bareflow_log`.
 global_asm!(
     ".global bareflow_no_log",
     ".global bareflow_no_clock",
@@ -76,7 +76,7 @@ global_asm!(
     "mov rsp, [rax]",
     "and rsp, -16",
     "call {end_in_ring_0}",
-    // Reached only where no call is under way.
+    // Reached only if no call is running.
     "mov rsp, rbp",
     "pop rbp",
     "ret",
@@ -93,14 +93,14 @@ extern "C" fn end_in_ring_0(caller: u64, first: u64, second: u64, service: u32) 
     trampoline::end_call(fault, Some(diagnosis));
 }
 
-/// Notes what a module called that it does not declare, from `caller`, and says what fault that is.
+/// Notes the call of an undeclared service from `caller`, and returns the fault.
 pub fn fault(activation: &Activation, call: ServiceCall, caller: u64) -> Fault {
     let arguments = if call.service == SERVICE_CLOCK { [0; 2] } else { call.arguments };
     activation.log_service(ServiceCall { arguments, ..call });
     Fault { kind: FaultKind::GeneralProtection, offset: activation.image().segments.offset_of(caller), address: None }
 }
 
-/// The service whose stub a `syscall` ended at, if it is none of those `declared`.
+/// Returns the service whose stub a `syscall` at `rip` belongs to, unless it is `declared`.
 pub fn service_of(rip: u64, declared: u32) -> Option<u32> {
     let stubs = [(LOG_STUB, SERVICE_LOG), (CLOCK_STUB, SERVICE_CLOCK), (CALL_STUB, SERVICE_CALL)];
     let found = stubs.into_iter().find(|&(number, _)| rip == stub(number));

@@ -1,5 +1,5 @@
-//! The trampoline into the kernel domain: a call in ring 0. Interrupts are on, there as
-//! in the whole kernel, so that the timer ends it when its time is up.
+//! The trampoline into the kernel domain: a call in ring 0. Interrupts are on, as in the whole kernel, so that the
+//! timer ends a call whose time is up.
 
 use core::arch::global_asm;
 use core::sync::atomic::Ordering;
@@ -14,13 +14,14 @@ use crate::image::Image;
 use crate::services::undeclared::table;
 
 unsafe extern "C" {
-    // Each takes the module's arguments in rdi and rsi, its entry in rdx, and the activation in rcx. Returns the result
-    // in rax, and in rdx how it was left. Keeps rbx and rbp alone.
+    // Both take the module's arguments in rdi and rsi, its entry in rdx, and the activation in rcx. They return the
+    // result in rax, and the exit reason in rdx. They preserve only rbx and rbp.
     fn bareflow_trampoline();
     fn bareflow_trampoline_checking();
 }
 
-/// A trampoline of that name, and what it does about registers that a function must preserve and nobody relies on.
+/// Defines the trampoline `name`. The code before and after the call checks the registers that a function must
+/// preserve but the kernel does not rely on.
 macro_rules! trampoline {
     ($name:literal, $before:literal, $behind:literal) => {
         global_asm!(
@@ -29,20 +30,20 @@ macro_rules! trampoline {
             "push rbx",
             "push rbp",
             "mov [rcx], rsp",
-            // A function must preserve this.
+            // A function must preserve rbp.
             "mov rbp, rsp",
             "mov rsp, [rcx + 8]",
             $before,
             "call rdx",
-            // Did the module keep it (System V ABI 3.2.1)?
+            // Check that the module preserved rsp and rbp (System V ABI 3.2.1).
             "mov rcx, [rip + bareflow_current_call]",
             "cmp rsp, [rcx + 8]",
             "jne bareflow_trampoline_clobbered",
             "cmp rbp, [rcx]",
             "jne bareflow_trampoline_clobbered",
             $behind,
-            // The flags that must be clear are (trap, direction, nested task, alignment check), the
-            // interrupt flag is set, and the control bits of MXCSR are as they were. Both in one word.
+            // Check that the flags are clear that must be (trap, direction, nested task, alignment check), that the
+            // interrupt flag is set, and that MXCSR's control bits are unchanged. Both are compared in one word.
             "pushfq",
             "stmxcsr [rsp + 4]",
             "pop rcx",
@@ -62,7 +63,7 @@ trampoline!("bareflow_trampoline", "", "");
 trampoline!(
     "bareflow_trampoline_checking",
     "xor ebx, ebx\n xor r12d, r12d\n xor r13d, r13d\n xor r14d, r14d\n xor r15d, r15d",
-    // No interrupts are kept away by their priority, and no debug register is armed, nor those registers' own guard.
+    // Check that no interrupts are masked by priority (cr8), and that no debug register is armed or guarded (dr7).
     "mov rcx, dr7\n and ecx, 0x20ff\n mov rdx, cr8\n or rcx, rdx
     or rbx, r12\n or r13, r14\n or rbx, r15\n or r13, rcx\n or rbx, r13\n jne bareflow_trampoline_clobbered"
 );
@@ -71,7 +72,7 @@ global_asm!(
     ".balign 8",
     "bareflow_trampoline_mask: .long 0x44700, 0xffc0",
     "bareflow_trampoline_flags: .long 0x200, 0x1f80",
-    // A fault, in whichever domain: the trap handler came here, on the kernel's stack.
+    // A fault in either domain: the trap handler continues here, on the kernel's stack.
     ".global bareflow_trampoline_recover",
     "bareflow_trampoline_recover:",
     "mov edi, 2",
@@ -84,7 +85,7 @@ global_asm!(
     "mov rsp, [rcx]",
     "push 0x202",
     "popfq",
-    // What ring 0 may have switched: the vector units off, interrupts of low priority away, debug registers on.
+    // Undo what ring 0 may have changed: vector units off, interrupts masked by priority, debug registers armed.
     "clts",
     "xor eax, eax",
     "mov cr8, rax",
@@ -115,7 +116,7 @@ pub(super) fn call(
     Ok(TimedCall { outcome: CallOutcome { result, output_length }, cycles })
 }
 
-/// Calls a module in ring 0 without input and output, and without others that it may call.
+/// Calls a module in ring 0 without input, output, or other modules that it may call.
 #[inline(always)]
 pub fn call_fast(call: &Call<'_, Image>, slow_result: &mut Result<TimedCall, CallError>) -> Option<FastReturn> {
     let (left, returned) = enter(call, &mut context(call, &mut []), ((0, 0), (0, 0)), None);
@@ -142,12 +143,12 @@ fn enter(
 ) -> (u64, FastReturn) {
     let stack_top = call.image.kernel_stack_top() + STACK_SHIFT.load(Ordering::Relaxed);
     let activation = Activation::new(call.module, call.image, stack_top, buffers, callees);
-    // Registers that are given up here are not worth looking at each time.
+    // Without `check_abi`, the registers that are declared clobbered here are not checked.
     let trampoline: unsafe extern "C" fn() =
         if call.check_abi { bareflow_trampoline_checking } else { bareflow_trampoline };
     run_timed(activation, call.timing, |activation| {
-        // SAFETY: the entry lies in the sealed text of an image, as validation made
-        // sure; its stack is mapped; what the trampoline does not keep is given up here.
+        // SAFETY: the entry lies in the sealed text of an image, as validation checked; its stack is mapped; all
+        // registers that the trampoline does not preserve are declared clobbered.
         unsafe {
             call_trampoline!([in(reg) trampoline], activation, call.entry, "rdi" = &raw mut *context, "rsi" = u64::from(call.reason as u32))
         }

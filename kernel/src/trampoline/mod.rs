@@ -1,7 +1,6 @@
-//! The trampolines through which modules are called: one straight into their code
-//! ([`kernel`]), one into ring 3 ([`user`]). Both lead onto a stack of the
-//! module's own, and back with every register a function must preserve,
-//! whatever happened.
+//! The trampolines through which modules are called: one directly into their code ([`kernel`]), one into ring 3
+//! ([`user`]). Both switch to a stack of the module's own, and return with every register restored that a function
+//! must preserve, whatever the module did.
 
 pub mod kernel;
 pub mod user;
@@ -18,30 +17,32 @@ use crate::clock;
 use crate::image::Image;
 use crate::memory::layout::MODULE_STACK_DISTANCE;
 
-/// One call under way. The trampolines' code knows the first two fields' places.
+/// A running call. The trampolines' code depends on the offsets of the first two fields.
 #[repr(C)]
 pub struct Activation {
-    /// The kernel's stack pointer, below rbp and rbx, which the trampoline saved, as soon as it did.
+    /// The kernel's stack pointer after the trampoline saved rbx and rbp; not initialised before that.
     kernel_stack: MaybeUninit<u64>,
-    /// The module's stack pointer at its first instruction, or above its return address.
+    /// The module's stack pointer before the call pushes the return address; in ring 3, at the module's first
+    /// instruction.
     module_stack: u64,
-    /// What has happened to it: `TICK`s and flags; one number, so that it takes one instruction to begin.
+    /// The events of the call: flags, and ticks in units of `TICK`. They share one number, so that a call initialises
+    /// them by one instruction.
     events: AtomicU64,
     /// The module's name.
     pub module: *const Name,
     image: *const Image,
-    /// As the module sees it.
+    /// The address and length of the input, as the module sees it.
     input: BufferRange,
-    /// The same.
+    /// The address and length of the output, as the module sees it.
     output: BufferRange,
-    /// The modules it may call, or null.
+    /// The modules that the call may call, or null.
     callees: *const &'static dyn Callees,
 }
 
-/// Address and length of a call's input or output.
+/// The address and length of a call's input or output.
 pub type BufferRange = (u64, u64);
 
-/// The modules that a call's may call, if any.
+/// The modules that a call may call, if any.
 pub type OptionalCallees<'call> = Option<&'call &'call dyn Callees>;
 
 impl Activation {
@@ -57,18 +58,18 @@ impl Activation {
         unsafe { &*self.image }
     }
 
-    /// The modules it may call, if any.
+    /// Returns the modules that the call may call, if any.
     pub fn callees(&self) -> Option<&dyn Callees> {
         // SAFETY: as above.
         unsafe { self.callees.as_ref() }.copied()
     }
 
-    /// Whether the module runs in ring 3.
+    /// Returns whether the module runs in ring 3.
     pub fn is_user(&self) -> bool {
         self.image().user().is_some()
     }
 
-    /// What a call begins with, on `image`, with its stack from `module_stack` down.
+    /// Creates the activation of a call on `image`, with its stack from `module_stack` down.
     #[inline(always)]
     const fn new(
         module: &Name,
@@ -92,9 +93,8 @@ impl Activation {
         }
     }
 
-    /// The bytes that `length` bytes from `address` on are to the module, if
-    /// they are its own to pass on: in its segments, in its heap, on its stack, or
-    /// in its context's buffers.
+    /// Returns the `length` bytes that the module sees at `address`, if it may pass them on: in its segments, in its
+    /// heap, on its stack, or in its context's buffers.
     pub fn bytes(&self, address: u64, length: u64) -> Option<&[u8]> {
         if length == 0 {
             return Some(&[]);
@@ -105,12 +105,12 @@ impl Activation {
             true => image.buffer_alias(address, length).filter(|_| lent),
             false => lent.then_some(address),
         })?;
-        // SAFETY: the bytes were just found to lie in memory that was mapped for this
-        // module or lent to its call; it stays mapped as long as the call, and waits.
+        // SAFETY: the bytes lie in memory that is mapped for this module or lent to its call, as just checked. The
+        // memory stays mapped during the call, and the module is not running.
         Some(unsafe { core::slice::from_raw_parts(alias as *const u8, length as usize) })
     }
 
-    /// The kernel's address of `length` bytes from `address` on, if the module itself may write them: in its
+    /// Returns the kernel's address of `length` bytes from `address` on, if the module itself may write them: in its
     /// data, in its heap, on its stack, or in its output.
     pub fn writable(&self, address: u64, length: u64) -> Option<u64> {
         let (image, shift) = (self.image(), self.stack_shift());
@@ -125,24 +125,24 @@ impl Activation {
         }
     }
 
-    /// Where the module's stack begins.
+    /// Returns the top of the module's stack.
     pub const fn stack_top(&self) -> u64 {
         self.module_stack
     }
 
-    /// The kernel's stack pointer, below what the trampoline saved.
+    /// Returns the kernel's stack pointer, below what the trampoline saved.
     pub fn kernel_stack(&self) -> u64 {
-        // SAFETY: the trampoline saved it before the module's first instruction, and nothing of
-        // the kernel's asks for it between the call's activation and that.
+        // SAFETY: the trampoline saved it before the module's first instruction, and no code of the kernel calls this
+        // between the activation's creation and that.
         unsafe { self.kernel_stack.assume_init() }
     }
 
-    /// Whether an access to `address` means that the stack has run out.
+    /// Returns whether an access to `address` means that the stack has run out.
     pub fn guards(&self, address: u64) -> bool {
         self.image().guards(address.wrapping_sub(self.stack_shift()))
     }
 
-    /// The kernel's address of bytes that are the module's own.
+    /// Returns the kernel's address of bytes that are the module's own.
     fn alias_of(&self, address: u64, length: u64) -> Option<u64> {
         let image = self.image();
         if image.segments.contains(address, length) {
@@ -152,12 +152,12 @@ impl Activation {
         image.alias_of(address.wrapping_sub(shift), length).map(|alias| alias + shift)
     }
 
-    /// How far above the first stack of the kernel domain this call's stack lies.
+    /// Returns the distance of this call's stack from the first stack of the kernel domain.
     fn stack_shift(&self) -> u64 {
         if self.is_user() { 0 } else { self.module_stack - self.image().stack_top() }
     }
 
-    /// Takes note of a service's call.
+    /// Notes a service's call.
     pub fn log_service(&self, call: ServiceCall) {
         let mut log = SERVICES.lock();
         if !self.has(CALLED) {
@@ -168,9 +168,9 @@ impl Activation {
         self.events.fetch_or(CALLED, Ordering::Relaxed);
     }
 
-    /// The services the call called last.
+    /// Returns the services that the call called last.
     pub fn services(&self) -> ServiceLog {
-        // A service that is broken off may hold the lock.
+        // A service that was aborted may hold the lock.
         match (self.has(CALLED), SERVICES.try_lock()) {
             (true, Some(log)) => *log,
             _ => ServiceLog::EMPTY,
@@ -182,39 +182,39 @@ impl Activation {
     }
 }
 
-/// The call under way, or null. The trampolines read it, since a module may have
-/// destroyed every register.
+/// The running call, or null. The trampolines read it, since a module may have destroyed every register.
 #[unsafe(export_name = "bareflow_current_call")]
 static CURRENT: AtomicPtr<Activation> = AtomicPtr::new(core::ptr::null_mut());
 
-/// The services that the call under way called last, if it called any.
+/// The services that the running call called last, if it called any.
 static SERVICES: Mutex<ServiceLog> = Mutex::new(ServiceLog::EMPTY);
 
-/// The last fault, and what is known of it.
+/// The last fault, and its diagnosis.
 static FAULT: Mutex<(Fault, Option<Diagnosis>)> = Mutex::new((UNKNOWN, None));
 
-/// What the clock said when the last fault was noted.
+/// The clock when the last fault was noted.
 static FAULT_TIME: AtomicU64 = AtomicU64::new(0);
 
-/// Events of a call: it called a service; it is to end when the kernel's work for it is done,
-/// since a non-maskable interrupt came, or its time is up; and ticks it has seen.
+/// The event of a service's call. The flags below end the call when the kernel's work for it is done; `TICK` counts
+/// ticks.
 const CALLED: u64 = 1;
-/// See above.
+/// The event of a non-maskable interrupt during the kernel's work for the call.
 pub const NMI_ARRIVED: u64 = 2;
-/// See above.
+/// The event of the call's time running out during the kernel's work for it.
 pub const BUDGET_EXPIRED: u64 = 4;
 const TICK: u64 = 1 << 32;
 
-/// What a trampoline itself finds out, when a call returns.
+/// The fault that a trampoline itself detects when a call returns.
 const CLOBBERED_REGISTER: Fault = Fault { kind: FaultKind::ClobberedRegister, offset: Some(0), address: None };
 
-/// A fault nobody noted, which can't be.
+/// The initial value of the last fault, which is never reported.
 const UNKNOWN: Fault = Fault { kind: FaultKind::GeneralProtection, offset: None, address: None };
 
-/// How a trampoline was left: the module returned.
+/// The exit reason of a trampoline whose module returned.
 const RETURNED: u64 = 0;
 
-/// It returned without what a function must preserve. Any other number means that it faulted.
+/// The exit reason of a trampoline whose module returned without a register that a function must preserve. Any other
+/// number means that it faulted.
 const CLOBBERED: u64 = 1;
 
 unsafe extern "C" {
@@ -230,8 +230,8 @@ pub fn call(call: &Call<'_, Image>, output: &mut [u8], callees: OptionalCallees<
     }
 }
 
-/// Calls a trampoline, an operand of `asm!`, with that activation in rcx, that value in rdx, and these values in their
-/// registers, and gives up what it does not keep. Says the module's result, and how the trampoline was left.
+/// Invokes a trampoline. Arguments: an operand of `asm!`, the activation (rcx), the value of rdx, further registers;
+/// everything else that it does not preserve is clobbered. Evaluates to the module's result and the exit reason.
 macro_rules! call_trampoline {
     ([$($trampoline:tt)*], $activation:expr, $rdx:expr, $($register:tt = $value:expr),*) => {{
         let (result, left): (u64, u64);
@@ -253,8 +253,8 @@ macro_rules! call_trampoline {
 }
 use call_trampoline;
 
-/// Goes through a trampoline: makes `activation` the call under way, calls `enter`, and reads what came of it. `enter`
-/// says the result and how the trampoline was left.
+/// Runs a call through a trampoline: makes `activation` the running call, calls `enter`, and measures it. `enter`
+/// returns the result and the exit reason.
 #[inline(always)]
 fn run_timed(
     activation: Activation,
@@ -269,11 +269,11 @@ fn run_timed(
     let (result, left) = enter(activation);
     let cycles = clock::read(timing).saturating_sub(start);
     CURRENT.store(outer, Ordering::Relaxed);
-    // The upper half of the register means nothing.
+    // The upper half of the register is undefined.
     (left, FastReturn { result: result as u32 as i32, cycles })
 }
 
-/// What came of a call, by how its trampoline was left.
+/// Returns the outcome of a call by its exit reason, `left`.
 #[inline]
 fn decode_return(left: u64, returned: FastReturn) -> Result<FastReturn, CallError> {
     match left {
@@ -287,19 +287,19 @@ fn decode_return(left: u64, returned: FastReturn) -> Result<FastReturn, CallErro
     }
 }
 
-/// The call under way.
+/// Returns the running call.
 pub fn current() -> Option<&'static Activation> {
-    // SAFETY: not null only while a call is under way, whose frame holds the
-    // activation; callers are traps and services, which end before it does.
+    // SAFETY: not null only during a call, whose frame holds the activation; callers are traps and services, which
+    // end before the call does.
     unsafe { CURRENT.load(Ordering::Relaxed).as_ref() }
 }
 
-/// How far above the first stack the next call's lies, in the kernel domain: calls inside of calls have
-/// stacks of their own.
+/// The distance of the next call's stack from the first stack of the kernel domain. Nested calls have stacks of their
+/// own.
 static STACK_SHIFT: AtomicU64 = AtomicU64::new(0);
 
-/// Does the kernel's own work while a call is under way that does not know of it: no tick counts for
-/// that call, modules that run meanwhile have a stack of their own, and what they call is not taken for that call's.
+/// Does `work` of the kernel that the running call does not know of. No ticks count for that call, modules that run
+/// during the work have a stack of their own, and the services they call are not logged for that call.
 pub fn with_call_suspended(work: impl FnOnce()) {
     let call = CURRENT.swap(core::ptr::null_mut(), Ordering::Relaxed);
     let services = *SERVICES.lock();
@@ -311,8 +311,9 @@ pub fn with_call_suspended(work: impl FnOnce()) {
     CURRENT.store(call, Ordering::Relaxed);
 }
 
-/// Does what a service of the call under way asks for and calls other modules: they have a stack of
-/// their own, and what they call is not taken for that call's. Ticks count for it when none of them runs.
+/// Does `work` that a service of the running call asked for and that calls other modules. They have a stack of their
+/// own, and the services they call are not logged for the calling one. Ticks count for the calling one when none of
+/// them runs.
 pub fn with_nested_call<T>(work: impl FnOnce() -> T) -> T {
     let services = *SERVICES.lock();
     let shift = STACK_SHIFT.load(Ordering::Relaxed);
@@ -323,19 +324,19 @@ pub fn with_nested_call<T>(work: impl FnOnce() -> T) -> T {
     done
 }
 
-/// Counts a timer tick, and says whether it was one too many for the call under way.
+/// Counts a timer tick, and returns whether the running call has now seen too many.
 pub fn tick(activation: &Activation) -> bool {
     let seen = activation.events.fetch_add(TICK, Ordering::Relaxed) / TICK;
     seen >= u64::from(activation.image().ticks)
 }
 
-/// Has the call under way end when the kernel's own code, which was
-/// interrupted, is done. Where the call is about to end anyway, nothing comes of it.
+/// Makes the running call end when the kernel's own code, which was interrupted, is done. Has no effect if the call
+/// is about to end anyway.
 pub fn request_abort(activation: &Activation, reason: u64) {
     activation.events.fetch_or(reason, Ordering::Relaxed);
 }
 
-/// How the call under way is to end, if that was asked for: looked at when a service is done.
+/// Returns the fault by which the running call must end, if that was requested. Checked at the end of a service.
 pub fn requested_abort(activation: &Activation) -> Option<Fault> {
     let kind = match () {
         () if activation.has(NMI_ARRIVED) => FaultKind::NonMaskable,
@@ -345,34 +346,33 @@ pub fn requested_abort(activation: &Activation) -> Option<Fault> {
     Some(Fault { kind, offset: None, address: None })
 }
 
-/// Ends the call under way from inside a service that holds nothing any more.
-/// Returns only where no call is under way.
+/// Ends the running call from inside a service that holds no resources any more. Returns only if no call is running.
 pub fn end_call(fault: Fault, diagnosis: Option<Diagnosis>) {
     if recover(fault, diagnosis).is_some() {
-        // SAFETY: a call is under way, so the trampoline's frame is there to go back to;
-        // the service's own frames hold nothing that would have to be dropped.
+        // SAFETY: a call is running, so the trampoline's frame exists; the service's own frames hold nothing that
+        // would have to be dropped.
         unsafe { bareflow_trampoline_recover() }
     }
 }
 
-/// Notes the fault that ends the call under way, and says where execution goes
-/// on, on which stack. `None` when no call is under way.
+/// Notes the fault that ends the running call, and returns the address and the stack pointer at which execution goes
+/// on. `None` if no call is running.
 pub fn recover(fault: Fault, diagnosis: Option<Diagnosis>) -> Option<(u64, u64)> {
     let activation = current()?;
     FAULT_TIME.store(clock::now(), Ordering::Relaxed);
-    // Nobody holds it while a call is under way.
+    // The lock is free while a call is running.
     if let Some(mut target) = FAULT.try_lock() {
         *target = (fault, diagnosis);
     }
     Some((bareflow_trampoline_recover as *const () as u64, activation.kernel_stack()))
 }
 
-/// What the clock said when the last fault was noted.
+/// Returns the clock when the last fault was noted.
 pub fn last_fault_time() -> u64 {
     FAULT_TIME.load(Ordering::Relaxed)
 }
 
-/// What is known of the last fault, once.
+/// Takes the diagnosis of the last fault.
 pub fn take_diagnosis() -> Option<Diagnosis> {
     FAULT.lock().1.take()
 }

@@ -1,9 +1,8 @@
 //! The trampoline into the user domain: into ring 3 by `sysretq`, back by the
 //! `syscall` of a stub that the module returns to.
 //!
-//! The module sees its own half of the address space ([`layout`]). The kernel
-//! never reads or writes through the module's addresses, but through its own
-//! alias of the same frames, so that SMAP stays on throughout.
+//! The module sees its own half of the address space ([`layout`]). The kernel never reads or writes through the
+//! module's addresses. It uses its own alias of the same frames, so that SMAP stays on throughout.
 
 use core::arch::global_asm;
 
@@ -15,8 +14,8 @@ use crate::image::user::UserMappings;
 use crate::memory::layout::user as layout;
 
 unsafe extern "C" {
-    // Takes the entry in rdi, the context in rsi, the reason in edx, the activation in rcx, and the page tables in r8.
-    // Keeps rbx and rbp alone.
+    // Takes the entry in rdi, the context in rsi, the reason in edx, the activation in rcx, and the page tables in
+    // r8. Preserves only rbx and rbp.
     fn bareflow_user_trampoline();
 }
 
@@ -28,7 +27,7 @@ global_asm!(
     "mov [rcx], rsp",
     "mov r9, [rcx + 8]",
     "mov r10d, edx",
-    // As `bareflow_clear_vectors`, in line.
+    // The same as `bareflow_clear_vectors`, inline.
     "cmp byte ptr [rip + bareflow_has_xsave], 0",
     "je 4f",
     "mov eax, -1",
@@ -39,10 +38,10 @@ global_asm!(
     "mov rcx, rdi",
     "mov rdi, rsi",
     "mov esi, r10d",
-    // Interrupts on, all else clear.
+    // The flags of ring 3: interrupts on, all else clear.
     "mov r11d, 0x202",
     "xor eax, eax",
-    // Selectors of another module's.
+    // Clear the selectors, which may be another module's.
     "mov ds, eax",
     "mov es, eax",
     "mov fs, eax",
@@ -60,9 +59,9 @@ global_asm!(
     "sysretq",
     "4: fxrstor64 [rip + bareflow_clear_state]",
     "jmp 3b",
-    // Every `syscall` arrives here, with interrupts on as in ring 3 (see `cpu`) and the address behind it in rcx
-    // (Intel SDM volume 2, SYSCALL). Traps have stacks of their own. Only the page of stubs has those that mean
-    // something.
+    // Every `syscall` arrives here, with interrupts on as in ring 3 (see `cpu`) and the address after it in rcx
+    // (Intel SDM volume 2, SYSCALL). Traps have stacks of their own. Only a `syscall` in the page of stubs has a
+    // meaning.
     ".global bareflow_syscall",
     "bareflow_syscall:",
     "cmp rcx, {returned}",
@@ -84,7 +83,7 @@ global_asm!(
     "ret",
     "4: fxrstor64 [rip + bareflow_clear_state]",
     "jmp 3b",
-    // A service, or no business of the module's: a trap, on a stack of its own.
+    // Any other one is a service, or a violation: continue as a trap, on a stack of its own.
     "2: mov [rip + bareflow_user_stack], rsp",
     "lea rsp, [rip + bareflow_service_stack_end]",
     "push {user_data}",
@@ -95,8 +94,8 @@ global_asm!(
     "push 0",
     "push {syscall}",
     "jmp bareflow_trap",
-    // The registers of all vector units as after a reset, but for the control words,
-    // which are as the System V ABI wants them. Changes rax, rcx and rdx.
+    // Resets the registers of all vector units, and sets the control words as the System V ABI requires. Changes rax,
+    // rcx and rdx.
     "bareflow_clear_vectors:",
     "cmp byte ptr [rip + bareflow_has_xsave], 0",
     "je 3f",
@@ -130,12 +129,12 @@ pub(super) fn call(
     user.fill_input(call.input).and_then(|()| user.make_output(capacity)).map_err(|_| CallError::NoMemory)?;
     user.prepare(call.input.len(), capacity);
     let buffers = ((layout::INPUT, call.input.len() as u64), (layout::OUTPUT, capacity as u64));
-    // Its return address, which `prepare` wrote, lies on top of its stack.
+    // The return address, which `prepare` wrote, is on top of the stack.
     let activation = Activation::new(call.module, image, layout::STACK_TOP - 8, buffers, callees);
     let root = user.root();
     let (left, returned) = run_timed(activation, call.timing, |activation| {
-        // SAFETY: the entry lies in the image's text, as validation made sure; the page tables
-        // hold nothing of the kernel's that ring 3 may touch; the trampoline comes back by the stub or a trap.
+        // SAFETY: the entry lies in the image's text, as validation checked; the page tables give ring 3 no access to
+        // the kernel's memory; the trampoline returns by the stub or a trap.
         unsafe {
             let reason = u64::from(call.reason as u32);
             call_trampoline!([sym bareflow_user_trampoline], activation, reason, "rdi" = call.entry, "rsi" = layout::CONTEXT, "r8" = root)

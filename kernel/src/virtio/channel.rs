@@ -1,8 +1,8 @@
-//! The channel to the host through a virtio console (5.3 of the specification): pages
-//! at a time, where a serial port takes a byte at a time.
+//! The channel to the host through a virtio console (5.3 of the specification): it transfers pages at a time, where a
+//! serial port transfers a byte at a time.
 //!
-//! The crate's own driver takes memory for each request, gives bytes out one by one and waits
-//! without an end; so this one stands on the crate's queues.
+//! The crate's own driver allocates memory for each request, returns bytes one by one and waits without a limit. This
+//! one therefore uses only the crate's queues.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -20,14 +20,14 @@ use super::{TransportError, find, reason};
 const RECEIVE: u16 = 0;
 const TRANSMIT: u16 = 1;
 
-/// Requests of one queue.
+/// The size of a queue, in requests.
 const QUEUE_SIZE: usize = 2;
 
-/// How often is looked whether a piece was taken before the device is given up: ten seconds and more.
+/// The number of polls for a piece before the device is given up: ten seconds and more.
 const PATIENCE: u64 = 1 << 31;
 
 bitflags! {
-    /// What is used of what the device offers.
+    /// The features of the device that are used.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     struct Features: u64 {
         const VERSION_1 = 1 << 32;
@@ -39,11 +39,11 @@ pub struct Channel {
     transport: SomeTransport<'static>,
     receive: VirtQueue<KernelHal, QUEUE_SIZE>,
     transmit: VirtQueue<KernelHal, QUEUE_SIZE>,
-    /// Where bytes arrive.
+    /// The buffer for bytes that arrive.
     page: Box<[u8]>,
-    /// The page's request, while the device has it.
+    /// The buffer's request, while the device has it.
     token: Option<u16>,
-    /// It took no bytes once. What it was given then may still be under way.
+    /// Whether the device once took no bytes. That request may still be running.
     lost: bool,
 }
 
@@ -74,10 +74,10 @@ impl Channel {
         Ok(channel)
     }
 
-    /// Gives the page to the device.
+    /// Gives the buffer to the device.
     fn ask(&mut self) -> Result<(), Error> {
-        // SAFETY: the page is not touched until `receive` has seen it come back; the device itself has only the
-        // frame that `KernelHal::share` stands in for it.
+        // SAFETY: the page is not accessed until `receive` has seen it returned; the device itself has only the frame
+        // that `KernelHal::share` substitutes for it.
         self.token = Some(unsafe { self.receive.add(&[], &mut [&mut self.page]) }?);
         if self.receive.should_notify() {
             self.transport.notify(RECEIVE);
@@ -85,19 +85,19 @@ impl Channel {
         Ok(())
     }
 
-    /// Shows `take` what came, if anything did.
+    /// Passes the bytes that arrived to `take`, if there are any.
     pub fn receive(&mut self, take: impl FnOnce(&[u8])) {
         let Some(token) = self.token.filter(|token| self.receive.peek_used() == Some(*token)) else { return };
         self.token = None;
-        // SAFETY: this is the page of this token, which was just seen to come back.
+        // SAFETY: this is the page of this token, which was just seen returned.
         let length = unsafe { self.receive.pop_used(token, &[], &mut [&mut self.page]) };
         let came = length.ok().and_then(|length| self.page.get(..usize::try_from(length).ok()?));
         take(came.unwrap_or_default());
-        // The queue has room for it: there was one request in it, which is gone.
+        // The queue has room, since its only request was just removed.
         let _ = self.ask();
     }
 
-    /// Sends all `bytes`, or as many as the device takes before patience ends.
+    /// Sends all `bytes`, or as many as the device takes before it is given up.
     pub fn send(&mut self, bytes: &[u8]) {
         for piece in bytes.chunks(PIECE_SIZE) {
             if self.lost || self.send_piece(piece).is_err() {
@@ -108,7 +108,7 @@ impl Channel {
     }
 
     fn send_piece(&mut self, piece: &[u8]) -> Result<(), Error> {
-        // SAFETY: the piece is borrowed until it came back. If it never does, the device still has only the frame
+        // SAFETY: the piece is borrowed until it is returned. If it never is, the device still has only the frame
         // that `KernelHal::share` copied it to.
         let token = unsafe { self.transmit.add(&[piece], &mut []) }?;
         if self.transmit.should_notify() {
@@ -121,19 +121,19 @@ impl Channel {
         if !taken {
             return Err(Error::NotReady);
         }
-        // SAFETY: this is the piece of this token, which was just seen to come back.
+        // SAFETY: this is the piece of this token, which was just seen returned.
         unsafe { self.transmit.pop_used(token, &[piece], &mut []) }.map(|_| ())
     }
 }
 
-/// Why there is no channel.
+/// The reason why there is no channel.
 #[derive(Debug)]
 pub enum OpenError {
     /// No console is attached.
     Missing,
-    /// Its registers can't be used.
+    /// The device's registers can't be used.
     Transport(TransportError),
-    /// It does not start.
+    /// The device does not start.
     Device(&'static str),
 }
 

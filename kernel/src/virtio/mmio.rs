@@ -1,32 +1,33 @@
-//! The devices of QEMU's microvm, which has no bus: each has a range of registers,
-//! whether anything is attached or not (QEMU's `include/hw/i386/microvm.h`).
+//! The devices of QEMU's microvm, which has no bus: each has a fixed range of registers, whether a device is attached
+//! or not (QEMU's `include/hw/i386/microvm.h`).
 
 use virtio_drivers::transport::mmio::{MmioTransport, VirtIOHeader};
 use virtio_drivers::transport::{DeviceType, SomeTransport};
 
 use super::{TransportError, window};
 
-/// Where the ranges begin, how long each is, and how many there are at the most.
+/// The start of the ranges, the size of each, and their largest number.
 const START: u64 = 0xfeb0_0000;
 const SIZE: u64 = 512;
 const COUNT: u64 = 24;
 
-/// The register that says which type of device it is (4.2.2 of the specification).
+/// The register with the type of the device (4.2.2 of the specification).
 const DEVICE_ID: usize = 8;
 
-/// The first device of that type.
+/// Returns the first device of type `device_type`.
 pub fn find(device_type: DeviceType) -> Result<Option<SomeTransport<'static>>, TransportError> {
     window::map(START, COUNT * SIZE)?;
     for index in 0..COUNT {
         let Some(header) = window::find(START + index * SIZE, SIZE) else { continue };
-        // SAFETY: the range was just mapped, for good, and reading that register has no effect.
+        // SAFETY: the range was just mapped, permanently, and reading that register has no effect.
         let id = unsafe { header.byte_add(DEVICE_ID).cast::<u32>().read_volatile() };
-        // The driver is made for no other device: dropping it would reset that one, which may be in use.
+        // Create the transport only for a device of this type: dropping it would reset another device, which may be
+        // in use.
         if id != device_type as u32 {
             continue;
         }
-        // SAFETY: the range was just mapped, for good, and is this device's alone; where there is
-        // none, its first bytes are no virtio device's, which is checked before anything is written.
+        // SAFETY: the range was just mapped, permanently, and belongs only to this device. Without a device, its
+        // first bytes are not those of a virtio device, which is checked before anything is written.
         let transport = unsafe { MmioTransport::new(header.cast::<VirtIOHeader>(), SIZE as usize) };
         if let Ok(transport) = transport {
             return Ok(Some(transport.into()));

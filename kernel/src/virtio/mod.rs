@@ -1,6 +1,6 @@
-//! Virtio devices (OASIS, Virtual I/O Device 1.1): finding them (`pci`, `mmio`), where
-//! their registers are mapped (`window`), the memory that they share with their drivers
-//! (`hal`), and the channel to the host (`channel`). No interrupts: the kernel looks.
+//! Virtio devices (OASIS, Virtual I/O Device 1.1): discovery (`pci`, `mmio`), the mappings of their registers
+//! (`window`), the memory that they share with their drivers (`hal`), and the channel to the host (`channel`). They
+//! use no interrupts: the kernel polls.
 
 pub mod channel;
 pub mod hal;
@@ -15,7 +15,7 @@ use virtio_drivers::transport::{DeviceType, SomeTransport};
 
 use crate::memory::layout::DEVICE_WINDOW_BYTES;
 
-/// Finds the first device of that type: on a PCI bus, or else, on a machine without one, among microvm's devices.
+/// Finds the first device of type `device_type`: on a PCI bus, or, on a machine without one, among microvm's devices.
 ///
 /// # Errors
 /// When its registers can't be used.
@@ -23,20 +23,20 @@ pub fn find(device_type: DeviceType) -> Result<Option<SomeTransport<'static>>, T
     if pci::is_there() { pci::find(device_type) } else { mmio::find(device_type) }
 }
 
-/// Why a device's registers can't be used.
+/// The reason why a device's registers can't be used.
 #[derive(Debug)]
 pub enum TransportError {
-    /// They can't be mapped.
+    /// The registers can't be mapped.
     Registers {
         /// Bytes they take.
         size: u64,
     },
-    /// The firmware gave them no address, and there is none left.
+    /// The firmware assigned no address, and none is left.
     Address {
         /// Bytes they take.
         size: u64,
     },
-    /// It is no virtio device of version 1.
+    /// The device is not a virtio device of version 1.
     Transport(VirtioPciError),
 }
 
@@ -62,7 +62,7 @@ impl fmt::Display for TransportError {
     }
 }
 
-/// What the drivers say, as a text that stays.
+/// Returns a driver's error as a static text.
 pub const fn reason(error: virtio_drivers::Error) -> &'static str {
     use virtio_drivers::Error;
     match error {

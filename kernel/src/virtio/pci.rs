@@ -1,5 +1,5 @@
-//! The PCI bus, by its configuration ports (PCI Local Bus Specification 3.0,
-//! 3.2.2.3.2): old machines have them and so has q35.
+//! The PCI bus, through its configuration ports (PCI Local Bus Specification 3.0, 3.2.2.3.2), which old machines have
+//! and also q35.
 
 use alloc::vec;
 
@@ -14,14 +14,14 @@ use x86_64::instructions::port::Port;
 use super::hal::KernelHal;
 use super::{TransportError, window};
 
-/// The ports: where, and what.
+/// The ports of the register's address and of its data.
 const ADDRESS: u16 = 0xcf8;
 const DATA: u16 = 0xcfc;
 
-/// What is read where nothing is.
+/// The value that reads return where no device is.
 const NOTHING: u32 = u32::MAX;
 
-/// The register with a bridge's buses: the one behind it is the second byte.
+/// The register with a bridge's bus numbers: the second byte is the bus behind it.
 const BUSES: u8 = 0x18;
 
 /// The type of capability that says where a structure of a virtio device is (Virtio 1.1, 4.1.4), and the offsets in it
@@ -30,15 +30,15 @@ const PCI_CAP_ID_VNDR: u8 = 9;
 const CAPABILITY_OFFSET: u8 = 8;
 const CAPABILITY_LENGTH: u8 = 12;
 
-/// Where the host's own bridge is.
+/// The location of the host's own bridge.
 const HOST_BRIDGE: DeviceFunction = DeviceFunction { bus: 0, device: 0, function: 0 };
 
-/// Where addresses are given from, on a machine whose firmware gives none: what q35 and pc leave between memory and
-/// the interrupt controllers (QEMU's `hw/i386/pc_q35.c`).
+/// The range of addresses for devices on a machine whose firmware assigns none: the hole that q35 and pc leave
+/// between memory and the interrupt controllers (QEMU's `hw/i386/pc_q35.c`).
 const HOLE: u32 = 0xfd00_0000;
 const HOLE_END: u32 = 0xfe80_0000;
 
-/// Where the next one begins.
+/// The start of the part of the hole that is free.
 static NEXT: Mutex<u32> = Mutex::new(HOLE);
 
 /// Configuration space, through the ports.
@@ -47,14 +47,14 @@ struct Ports;
 impl ConfigurationAccess for Ports {
     fn read_word(&self, device_function: DeviceFunction, register_offset: u8) -> u32 {
         select(device_function, register_offset);
-        // SAFETY: the port is the configuration space's, and its registers have no effect on being read.
+        // SAFETY: the port is the configuration space's, and reading its registers has no effect.
         unsafe { Port::new(DATA).read() }
     }
 
     fn write_word(&mut self, device_function: DeviceFunction, register_offset: u8, data: u32) {
         select(device_function, register_offset);
-        // SAFETY: as above. The driver writes where a device's addresses and command are, and puts
-        // addresses back; devices were silent before.
+        // SAFETY: as above. The driver writes only a device's addresses and command, and restores the addresses;
+        // devices are inactive before that.
         unsafe { Port::new(DATA).write(data) };
     }
 
@@ -67,21 +67,21 @@ fn select(device_function: DeviceFunction, register: u8) {
     let DeviceFunction { bus, device, function } = device_function;
     let address =
         u32::from(bus) << 16 | u32::from(device) << 11 | u32::from(function) << 8 | u32::from(register & 0xfc);
-    // SAFETY: the port says which register the next access is for. One processor runs, and no handler uses it.
+    // SAFETY: the port selects the register of the next access. There is one processor, and no handler uses the port.
     unsafe { Port::new(ADDRESS).write(1 << 31 | address) };
 }
 
-/// Whether there is a PCI bus.
+/// Returns whether there is a PCI bus.
 pub fn is_there() -> bool {
     Ports.read_word(HOST_BRIDGE, 0) != NOTHING
 }
 
-/// The first device of that type, with its registers mapped.
+/// Returns the first device of type `device_type`, with its registers mapped.
 pub fn find(device_type: DeviceType) -> Result<Option<SomeTransport<'static>>, TransportError> {
     let mut root = PciRoot::new(Ports);
     let Some(function) = find_function(&root, device_type) else { return Ok(None) };
     assign_addresses(&mut root, function)?;
-    // It may write to memory; it asks for no interrupts.
+    // The device may write to memory, but sends no interrupts.
     let command = Command::MEMORY_SPACE | Command::BUS_MASTER | Command::INTERRUPT_DISABLE;
     let ranges = root.bars(function).map_err(|error| TransportError::Transport(VirtioPciError::Pci(error)))?;
     for (address, size) in ranges.iter().flatten().filter_map(|range| range.memory_address_size()) {
@@ -106,8 +106,8 @@ fn are_capabilities_bounded(root: &PciRoot<Ports>, function: DeviceFunction) -> 
     })
 }
 
-/// Gives registers an address that the firmware gave none: qboot gives none to any device. Behind a bridge it would
-/// have to let them through; none is given there.
+/// Assigns addresses to the registers to which the firmware assigned none: qboot assigns none to any device. A device
+/// behind a bridge gets none, since the bridge would have to forward them.
 fn assign_addresses(root: &mut PciRoot<Ports>, function: DeviceFunction) -> Result<(), TransportError> {
     let ranges = root.bars(function).map_err(|error| TransportError::Transport(VirtioPciError::Pci(error)))?;
     for (index, range) in (0..).zip(&ranges) {
@@ -125,7 +125,7 @@ fn assign_addresses(root: &mut PciRoot<Ports>, function: DeviceFunction) -> Resu
     Ok(())
 }
 
-/// An aligned range of so many bytes of the hole, which nobody was given yet.
+/// Returns an aligned, unused range of `size` bytes of the hole.
 fn unassigned(size: u64) -> Option<u32> {
     let size = u32::try_from(size).ok()?;
     let mut next = NEXT.lock();
@@ -135,7 +135,7 @@ fn unassigned(size: u64) -> Option<u32> {
     Some(start)
 }
 
-/// Goes through bus 0 and all buses behind bridges, each once.
+/// Searches bus 0 and all buses behind bridges, each once.
 fn find_function(root: &PciRoot<Ports>, device_type: DeviceType) -> Option<DeviceFunction> {
     let mut seen = [false; 256];
     let mut buses = vec![0_u8];

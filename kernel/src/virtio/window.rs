@@ -1,4 +1,4 @@
-//! Where devices' registers are mapped, uncached. What is mapped stays so.
+//! The window in which devices' registers are mapped, uncached. The mappings are permanent.
 
 use core::ptr::NonNull;
 
@@ -8,11 +8,11 @@ use super::TransportError;
 use crate::memory::layout::{DEVICE_WINDOW, DEVICE_WINDOW_BYTES, PAGE_SIZE};
 use crate::memory::page_tables::map_device;
 
-/// Most ranges that are mapped: six for each of two devices.
+/// The most ranges that are mapped: six for each of two devices.
 const RANGES: usize = 12;
 
 struct Windows {
-    /// Physical start, bytes, and where they are mapped.
+    /// The physical start, the bytes, and the virtual start of each range.
     ranges: [(u64, u64, u64); RANGES],
     count: usize,
     used: u64,
@@ -36,7 +36,7 @@ pub fn map(physical: u64, size: u64) -> Result<(), TransportError> {
     let count = windows.count;
     let Some(range) = windows.ranges.get_mut(count) else { return Err(failed) };
     *range = (start, pages, address);
-    // Pages that were mapped before one could not be are not used again.
+    // Pages that were mapped before one failed are not used again.
     windows.used += pages;
     for offset in (0..pages).step_by(PAGE_SIZE as usize) {
         if map_device(address + offset, start + offset).is_err() {
@@ -47,7 +47,8 @@ pub fn map(physical: u64, size: u64) -> Result<(), TransportError> {
     Ok(())
 }
 
-/// Where `size` bytes of registers at `physical` are mapped; none where [`map`] did not map them.
+/// Returns the address at which `size` bytes of registers at `physical` are mapped; `None` if [`map`] did not map
+/// them.
 pub fn find(physical: u64, size: u64) -> Option<NonNull<u8>> {
     let address = find_in(&WINDOWS.lock(), physical, size)?;
     NonNull::new(address as *mut u8)
