@@ -10,7 +10,7 @@ const CIRCLES: [(&str, usize); 12] = [
     ("crates/builder/src", 2),
     ("crates/disk/src", 0),
     ("crates/host/src", 12),
-    ("crates/loader/src", 20),
+    ("crates/loader/src", 11),
     ("crates/packer/src", 2),
     ("crates/protocol/src", 0),
     ("crates/runtime/src", 0),

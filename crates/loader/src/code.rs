@@ -8,7 +8,7 @@ use bareflow_abi::variant::{VARIANT_HEADER_SIZE, VariantHeader};
 
 use crate::error::{BadCode, BadVariant, MalformedModule};
 use crate::fixups::{FIXUP_SIZE_BYTES, Fixups};
-use crate::platform::ImageSize;
+use crate::segments::ImageSize;
 
 /// The segments and fix-ups of one level, with the header that describes them.
 #[derive(Clone, Copy, Debug)]

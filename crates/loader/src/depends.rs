@@ -8,7 +8,6 @@ mod cycle;
 mod resolve;
 
 use core::cell::Cell;
-use core::fmt;
 
 use bareflow_abi::depends::{Dependencies, Dependency};
 use bareflow_abi::record::DEPENDENCIES;
@@ -23,36 +22,7 @@ use crate::platform::Platform;
 use crate::raw::RawModule;
 use crate::records::Records;
 use crate::valid::ValidModule;
-
-/// A range of versions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct VersionRange {
-    /// The lowest version in the range.
-    pub from: Version,
-    /// The first version above the range, if it has an upper bound.
-    pub below: Option<Version>,
-}
-
-impl VersionRange {
-    /// Returns whether a version is in the range.
-    #[must_use]
-    pub fn admits(&self, version: &Version) -> bool {
-        *version >= self.from && self.below.is_none_or(|below| *version < below)
-    }
-
-    /// Returns the range of a dependency.
-    #[must_use]
-    pub fn of(needed: &Dependency<'_>) -> VersionRange {
-        VersionRange { from: needed.from.into(), below: needed.below.map(Version::from) }
-    }
-}
-
-impl fmt::Display for VersionRange {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, ">={}", self.from)?;
-        self.below.map_or(Ok(()), |below| write!(out, ", <{below}"))
-    }
-}
+pub use crate::version_range::VersionRange;
 
 /// Returns the list of modules that a module may call.
 #[must_use]

@@ -82,6 +82,7 @@ pub mod state;
 mod testing;
 pub mod unload;
 pub mod valid;
+mod version_range;
 mod versions;
 
 pub use ab_test::AbTest;

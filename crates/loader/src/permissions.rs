@@ -4,8 +4,6 @@ use core::fmt;
 
 use bareflow_abi::header::{Header, SERVICE_NAMES};
 
-use crate::error::ServiceNames;
-
 /// The heap's bit. It is neither a service nor a bit of the header, which declares a heap by its size.
 const HEAP: u32 = 1 << 31;
 
@@ -123,5 +121,27 @@ mod tests {
         assert_eq!(declared.difference(Permissions::ALL), Permissions::NONE);
         assert_eq!(declared.difference(Permissions::parse("log").unwrap()).to_string(), "heap,unknown (0x40)");
         assert!(Permissions::declared(&Header::default()).is_none());
+    }
+}
+
+/// A set of services, shown by their names.
+#[derive(Clone, Copy, Debug)]
+pub struct ServiceNames(pub u32);
+
+impl fmt::Display for ServiceNames {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == 0 {
+            return out.write_str("none");
+        }
+        let mut rest = self.0;
+        let mut separator = "";
+        for (bit, name) in SERVICE_NAMES {
+            if self.0 & bit != 0 {
+                write!(out, "{separator}{name}")?;
+                separator = ", ";
+                rest &= !bit;
+            }
+        }
+        if rest != 0 { write!(out, "{separator}unknown ({rest:#x})") } else { Ok(()) }
     }
 }

@@ -3,32 +3,19 @@
 //! An embedder implements [`Platform`] once. The loader itself contains no `unsafe`: all code that touches memory or
 //! hardware is on the platform's side.
 
-use core::fmt;
-
 use allocator_api2::alloc::Allocator;
 use bareflow_abi::checksum::Crc32c;
 use bareflow_abi::{CallRefusal, Reason};
 
 use crate::counters::Counters;
 use crate::diagnosis::Diagnosis;
+pub use crate::error::PlatformError;
 use crate::fault::Fault;
 use crate::name::Name;
 use crate::peak::PeakUse;
 use crate::policy::{Domain, Placement};
 use crate::profile::Timing;
-
-/// The sizes of one image's segments, in bytes, as validation accepted them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ImageSize {
-    /// The size of the text, in bytes; at least 1.
-    pub text: u32,
-    /// The size of the read-only data, in bytes.
-    pub rodata: u32,
-    /// The size of the writable data, bss included, in bytes.
-    pub data: u32,
-    /// The alignment of every segment's start: a power of two, at most 4096.
-    pub alignment: u32,
-}
+pub use crate::segments::ImageSize;
 
 /// An image's memory while the loader fills it: zeroed, writable, never executable.
 ///
@@ -123,28 +110,6 @@ pub enum CallError {
 impl From<Fault> for CallError {
     fn from(fault: Fault) -> CallError {
         CallError::Fault(fault)
-    }
-}
-
-/// An operation that the platform could not carry out, mostly for lack of memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PlatformError {
-    /// The operation, for people: "map pages".
-    pub what: &'static str,
-    /// The memory asked for, in bytes; 0 if the error is not a lack of memory.
-    pub bytes: usize,
-}
-
-impl fmt::Display for PlatformError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.bytes == 0 {
-            return write!(formatter, "can't {}: the system does not let it; try another domain", self.what);
-        }
-        write!(
-            formatter,
-            "no memory: can't {} ({} bytes); unload a module or give the system more memory",
-            self.what, self.bytes
-        )
     }
 }
 

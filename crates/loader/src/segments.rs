@@ -2,7 +2,18 @@
 
 use bareflow_abi::layout::{DATA_OFFSET, RODATA_OFFSET, TEXT_OFFSET};
 
-use crate::platform::ImageSize;
+/// The sizes of one image's segments, in bytes, as validation accepted them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImageSize {
+    /// The size of the text, in bytes; at least 1.
+    pub text: u32,
+    /// The size of the read-only data, in bytes.
+    pub rodata: u32,
+    /// The size of the writable data, bss included, in bytes.
+    pub data: u32,
+    /// The alignment of every segment's start: a power of two, at most 4096.
+    pub alignment: u32,
+}
 
 /// The segments of an image that is placed at `base`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

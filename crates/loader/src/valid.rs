@@ -5,7 +5,7 @@ use bareflow_abi::checksum::Crc32c;
 use bareflow_abi::depends::Dependencies;
 use bareflow_abi::fingerprint::FINGERPRINTS;
 use bareflow_abi::header::{FLAG_STATE, Header, checksum_by};
-use bareflow_abi::record::{DEPENDENCIES, SKIPPABLE, STATE_SCHEMA, SYMBOLS, VARIANT};
+use bareflow_abi::record::{DEPENDENCIES, LAYOUT, SKIPPABLE, STATE_SCHEMA, SYMBOLS, VARIANT};
 use bareflow_abi::state::Schema;
 use bareflow_abi::symbols::Symbols;
 use bareflow_abi::variant::MAX_LEVEL;
@@ -257,13 +257,18 @@ fn check_checksum(blob: &[u8], expected: u32, backend: Crc32c) -> Result<(), Inv
     if found == expected { Ok(()) } else { Err(InvalidModule::Checksum { found, expected }) }
 }
 
+/// Returns the record that describes the layout of the ABI's types as the module knows them, if there is one.
+fn layout_record<'blob>(raw: &RawModule<'blob>) -> Option<&'blob [u8]> {
+    Records::new(raw.records).flatten().find(|record| record.kind == LAYOUT).map(|record| record.bytes)
+}
+
 /// Checks that the code will find `Context` and `Services` in the layout that it expects.
 #[inline]
 fn check_abi(raw: &RawModule<'_>) -> Result<(), InvalidModule> {
     let header = raw.header();
     let minor = header.abi_minor;
     let differs = || match cfg!(feature = "differences") {
-        true => Differences::find(minor, header.abi_fingerprint, raw.records),
+        true => Differences::find(minor, header.abi_fingerprint, layout_record(raw)),
         false => Differences::default(),
     };
     if header.abi_major != ABI_MAJOR {

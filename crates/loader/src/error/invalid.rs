@@ -3,12 +3,13 @@
 use core::fmt;
 
 use bareflow_abi::depends::{BadDependency, MAX_DEPENDENCIES};
-use bareflow_abi::header::{NAME_SIZE, SERVICE_NAMES};
+use bareflow_abi::header::NAME_SIZE;
 use bareflow_abi::symbols::{BadSymbol, MAX_SYMBOL_NAME};
 use bareflow_abi::{ABI_MAJOR, ABI_MINOR};
 
 use super::{BadCode, BadVariant, Differences, REBUILD};
 use crate::name::MAX_NAME_LENGTH;
+use crate::permissions::ServiceNames;
 
 /// A well-formed module that may not be loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,28 +191,6 @@ impl fmt::Display for InvalidModule {
                  build the module for x86-64-v{available} or lower"
             ),
         }
-    }
-}
-
-/// A set of services, shown by their names.
-#[derive(Clone, Copy, Debug)]
-pub struct ServiceNames(pub u32);
-
-impl fmt::Display for ServiceNames {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0 == 0 {
-            return out.write_str("none");
-        }
-        let mut rest = self.0;
-        let mut separator = "";
-        for (bit, name) in SERVICE_NAMES {
-            if self.0 & bit != 0 {
-                write!(out, "{separator}{name}")?;
-                separator = ", ";
-                rest &= !bit;
-            }
-        }
-        if rest != 0 { write!(out, "{separator}unknown ({rest:#x})") } else { Ok(()) }
     }
 }
 

@@ -4,10 +4,8 @@ use core::fmt;
 
 use bareflow_abi::fingerprint::{FINGERPRINTS, Field, layout};
 use bareflow_abi::layout_record::Fields;
-use bareflow_abi::record::LAYOUT;
 
 use crate::printable::Printable;
-use crate::records::Records;
 
 /// The number of bytes of a field's name that are kept.
 const NAME_SIZE: usize = 16;
@@ -39,19 +37,18 @@ struct FieldLayout {
 impl Differences {
     /// Compares a blob's layout with that of this loader's version 1.`minor`.
     ///
-    /// The blob's layout is that of the released version with this `fingerprint`, or else the one described in
-    /// `records`; otherwise nothing is known of it.
-    pub(crate) fn find(minor: u16, fingerprint: u64, records: &[u8]) -> Differences {
+    /// The blob's layout is that of the released version with this `fingerprint`, or else the one `described`
+    /// by its record; otherwise nothing is known of it.
+    pub(crate) fn find(minor: u16, fingerprint: u64, described: Option<&[u8]>) -> Differences {
         let released = (0..).zip(FINGERPRINTS).find(|(_, known)| *known == fingerprint).map(|(version, _)| version);
-        let described = Records::new(records).flatten().find(|record| record.kind == LAYOUT);
         let expected = layout(minor);
         let types = match (released, described) {
             (Some(version), _) => {
                 let found = layout(version);
                 core::array::from_fn(|index| first(expected[index].1, found[index].1.iter().map(FieldLayout::declared)))
             }
-            (None, Some(record)) => expected.map(|(owner, fields)| {
-                let of_it = Fields::new(record.bytes).filter(|field| field.owner == owner.as_bytes());
+            (None, Some(described)) => expected.map(|(owner, fields)| {
+                let of_it = Fields::new(described).filter(|field| field.owner == owner.as_bytes());
                 first(fields, of_it.map(|field| FieldLayout::new(field.name, field.offset, field.size)))
             }),
             (None, None) => [None; 3],

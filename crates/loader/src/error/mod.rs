@@ -6,20 +6,22 @@ mod code;
 mod invalid;
 mod layout;
 mod malformed;
+mod platform;
 
 use core::fmt;
 
+pub use crate::permissions::ServiceNames;
 pub use code::{BadCode, BadVariant};
-pub use invalid::{InvalidModule, ServiceNames};
+pub use invalid::InvalidModule;
 pub use layout::Differences;
 pub use malformed::MalformedModule;
+pub use platform::PlatformError;
 
-use crate::depends::VersionRange;
 use crate::fault::Fault;
 use crate::name::{Name, Version};
 use crate::permissions::Permissions;
-use crate::platform::PlatformError;
 use crate::policy::Domain;
+use crate::version_range::VersionRange;
 
 /// The advice for a file whose bytes are not those that the packer wrote.
 const REBUILD: &str = "rebuild the module or copy it again";
