@@ -1,10 +1,10 @@
-//! How files import each other: in one direction, but for the circles that are listed and shall not grow.
+//! The imports between files: they go in one direction, except for the listed circles, which must not grow.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-/// The crates' sources, and how many of their top-level modules import each other in circles.
+/// The crates' sources, and the number of their top-level modules that import each other in circles.
 const CIRCLES: [(&str, usize); 12] = [
     ("abi/src", 5),
     ("crates/builder/src", 2),

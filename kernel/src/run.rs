@@ -1,4 +1,4 @@
-//! The run: what the kernel is there for.
+//! The run: the kernel's main function, and the run of all modules.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -21,10 +21,10 @@ use crate::power::{ExitCode, exit_qemu, halt};
 use crate::serial::{COM2, Serial};
 use crate::{boot, cpu, exhaust, inject, recorder, selfcheck, serve, soak, traps};
 
-/// The blobs of `modules/`, as the build packed them.
+/// The archive of the blobs of `modules/`, as the build packed them.
 pub static EMBEDDED: &[u8] = include_bytes!(env!("BAREFLOW_ARCHIVE_FILE"));
 
-/// Carries the run out and ends the machine.
+/// Runs what the command line asks for, and ends the machine.
 pub fn main(boot: &'static BootFacts) -> ! {
     let ticks = traps::install();
     let options = Options::read(boot.command_line);
@@ -111,7 +111,7 @@ fn run_modules(platform: KernelPlatform, found: &'static BootFacts, options: &Op
     passed
 }
 
-/// The modules on the disk, in the order of their names, and the files that are none.
+/// Returns the modules on the disk, in the order of their names, and the files that are not modules.
 fn read_disk(platform: &impl Platform, console: &mut KernelConsole) -> (Vec<(String, Vec<u8>)>, Vec<Refusal>) {
     let (mut disk, mut files, mut refused) = (Modules::find(), Vec::new(), Vec::new());
     let mut refuse = |source: String, error: String| {

@@ -1,5 +1,4 @@
-//! What modules may ask of the kernel: in ring 0 by a call, in ring 3 by
-//! `syscall`, through the same table.
+//! The services that modules may call: in ring 0 directly, in ring 3 by `syscall`, through the same table.
 
 mod call;
 pub mod undeclared;
@@ -19,22 +18,22 @@ use crate::trampoline::{self, Activation};
 use crate::traps::{TrapFrame, defer_to_kernel_stack, diagnose, leave_module};
 use crate::{clock, console, recorder};
 
-/// The services there are.
+/// The services that the kernel offers.
 pub const OFFERED: u32 = SERVICE_LOG | SERVICE_CLOCK | SERVICE_CALL;
 
-/// The stubs' numbers in their page.
+/// The numbers of the stubs in their page.
 const RETURN_STUB: u64 = 0;
 const LOG_STUB: u64 = 1;
 const CLOCK_STUB: u64 = 2;
 const CALL_STUB: u64 = 3;
 
-/// How many stubs there are.
+/// The number of stubs.
 const STUB_COUNT: u64 = 4;
 
 /// `syscall; ret`
 const STUB: [u8; 3] = [0x0f, 0x05, 0xc3];
 
-/// Longest line a module may log, in bytes.
+/// The longest line a module may log, in bytes.
 const MAX_LINE: usize = 4096;
 
 unsafe extern "C" {
@@ -43,16 +42,15 @@ unsafe extern "C" {
     fn bareflow_call(context: *mut Context<'_>, arguments: *mut CallArguments<'_>) -> u32;
 }
 
-// A service runs on the kernel's stack, below what the trampoline saved there: how
-// much of the module's stack is left is no concern of the kernel's code. A
-// module that has no room for the word here overflows by itself.
+// A service runs on the kernel's stack, below what the trampoline saved there, so that it does not depend on the room
+// on the module's stack. A module that has no room for the pushed word overflows its own stack.
 global_asm!(
     ".global bareflow_log",
     "bareflow_log:",
     "push rbp",
     "mov rbp, rsp",
     "mov rcx, [rsp + 8]",
-    // What compiled code relies on, whatever the module did (System V ABI 3.2.1).
+    // Clear the direction flag as compiled code requires, whatever the module did (System V ABI 3.2.1).
     "cld",
     "mov rax, [rip + bareflow_current_call]",
     "mov rsp, [rax]",
@@ -61,7 +59,7 @@ global_asm!(
     "mov rsp, rbp",
     "pop rbp",
     "ret",
-    // The same for `clock`, where the run is recorded.
+    // The same for `clock`, used where the run is recorded.
     ".global bareflow_recorded_clock",
     "bareflow_recorded_clock:",
     "push rbp",
@@ -74,8 +72,8 @@ global_asm!(
     "mov rsp, rbp",
     "pop rbp",
     "ret",
-    // The same for `call`. Code of another module runs meanwhile: flags and control words are put
-    // where that may rely on them, and the words back for the caller (System V ABI 3.2.1).
+    // The same for `call`. Code of another module runs during it, so flags and control words are set as that code may
+    // expect, and the control words are restored for the caller (System V ABI 3.2.1).
     ".global bareflow_call",
     "bareflow_call:",
     "push rbp",
@@ -87,7 +85,7 @@ global_asm!(
     "push 0x202",
     "popfq",
     "clts",
-    // Nor is it kept from the timer.
+    // The caller must not mask the timer for it either.
     "xor eax, eax",
     "mov cr8, rax",
     "sub rsp, 16",
@@ -97,7 +95,7 @@ global_asm!(
     "ldmxcsr [rsp + 8]",
     "fninit",
     "call {call}",
-    // No exception of the other module's is left for the caller's words to unmask.
+    // Clear the other module's pending exceptions, which the caller's control words could unmask.
     "fninit",
     "fldcw [rsp + 4]",
     "ldmxcsr [rsp]",
@@ -127,11 +125,12 @@ extern "C" fn call_in_ring_0(_: *mut Context<'_>, arguments: *mut CallArguments<
         let diagnosis = Diagnosis { services: activation.services(), ..Diagnosis::at(caller) };
         trampoline::end_call(fault, Some(diagnosis));
     }
-    // Where it is a fault, the call has just ended.
+    // After a fault the call has already ended.
     done.unwrap_or(CallRefusal::NotDeclared as u32)
 }
 
-/// The same from ring 3: on the kernel's stack, since services of other modules have the one that this came on.
+/// Makes the call from ring 3. It runs on the kernel's stack, since the services of other modules use the stack that
+/// this `syscall` arrived on.
 extern "C" fn call_in_ring_3(frame: &mut TrapFrame) {
     let Some(activation) = trampoline::current() else { return };
     let fault = match call::call(activation, frame.rsi, caller(activation, frame)) {
@@ -145,7 +144,7 @@ extern "C" fn call_in_ring_3(frame: &mut TrapFrame) {
     end_if_at_fault(frame, activation, fault);
 }
 
-/// The same where the run is recorded; on the kernel's stack.
+/// Returns the time and records it, where the run is recorded. It runs on the kernel's stack.
 extern "C" fn tell_and_record_time() -> u64 {
     let now = clock::now();
     recorder::note_clock(now);
@@ -157,12 +156,12 @@ extern "C" fn tell_time(_: *mut Context<'_>) -> u64 {
     clock::now()
 }
 
-/// The address behind a stub's `syscall`.
+/// Returns the address after a stub's `syscall`.
 const fn stub(number: u64) -> u64 {
     STUBS + number * STUB_SIZE + SYSCALL_SIZE
 }
 
-/// What a `syscall` in ring 3 means.
+/// Handles a `syscall` in ring 3.
 pub fn handle_syscall(frame: &mut TrapFrame) {
     let Some(activation) = trampoline::current() else { return };
     if let Some(service) =
@@ -186,7 +185,7 @@ pub fn handle_syscall(frame: &mut TrapFrame) {
         rip if activation.is_user() && rip == stub(CALL_STUB) => {
             return defer_to_kernel_stack(frame, activation, call_in_ring_3);
         }
-        // The instruction is for the stubs alone.
+        // Only the stubs may execute the instruction.
         rip => {
             let rip = rip.wrapping_sub(SYSCALL_SIZE);
             frame.rip = rip;
@@ -202,7 +201,7 @@ pub fn handle_syscall(frame: &mut TrapFrame) {
     }
 }
 
-/// Ends the call behind a service if that found a fault, or the call is to end anyway; says whether it does.
+/// Ends the call after a service if that found a fault, or the call must end anyway; returns whether it does.
 fn end_if_at_fault(frame: &mut TrapFrame, activation: &Activation, fault: Option<Fault>) -> bool {
     let Some(fault) = fault.or_else(|| trampoline::requested_abort(activation)) else { return false };
     let diagnosis = diagnose(frame, activation, &fault);
@@ -210,13 +209,13 @@ fn end_if_at_fault(frame: &mut TrapFrame, activation: &Activation, fault: Option
     true
 }
 
-/// Where a stub was called from: the word on top of the module's stack.
+/// Returns the address from which a stub was called: the word on top of the module's stack.
 fn caller(activation: &Activation, frame: &TrapFrame) -> u64 {
     let word = activation.bytes(frame.rsp, 8).and_then(|bytes| bytes.try_into().ok());
     word.map_or(0, u64::from_le_bytes)
 }
 
-/// Shows a line of a module.
+/// Logs a line of a module on the console.
 fn log(activation: &Activation, address: u64, length: u64, caller: u64) -> Result<(), Fault> {
     activation.log_service(ServiceCall { service: SERVICE_LOG, arguments: [address, length] });
     match activation.bytes(address, length).filter(|bytes| bytes.len() <= MAX_LINE) {
@@ -232,7 +231,7 @@ fn log(activation: &Activation, address: u64, length: u64, caller: u64) -> Resul
     }
 }
 
-/// The page of stubs: the one that ends a call, that of `log`, that of `clock` and that of `call`.
+/// Returns the page of stubs: the one that ends a call, and those of `log`, `clock` and `call`.
 pub fn fill_stubs() -> [u8; (STUB_COUNT * STUB_SIZE) as usize] {
     let mut page = [0xcc; (STUB_COUNT * STUB_SIZE) as usize];
     for number in [RETURN_STUB, LOG_STUB, CLOCK_STUB, CALL_STUB] {
@@ -244,7 +243,7 @@ pub fn fill_stubs() -> [u8; (STUB_COUNT * STUB_SIZE) as usize] {
     page
 }
 
-/// The table of services as modules in ring 3 see it.
+/// Returns the table of services as modules in ring 3 see it.
 pub fn fill_table() -> [u8; size_of::<Services>()] {
     let mut table = [0; size_of::<Services>()];
     let mut put = |offset: usize, bytes: &[u8]| {

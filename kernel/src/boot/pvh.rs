@@ -190,6 +190,7 @@ extern "C" fn start(info: u64) -> ! {
 
 /// Returns the structure with the lifetime of the kernel.
 ///
+/// # Safety
 /// `info` lies in the frame of a function that never returns.
 unsafe fn boot_info_forever(info: *mut BootInfo) -> &'static mut BootInfo {
     // SAFETY: as the caller says.

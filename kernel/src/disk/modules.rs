@@ -1,4 +1,4 @@
-//! The modules on the disk, as the rest of the kernel asks for them: by path.
+//! The modules on the disk, as the rest of the kernel accesses them: by path.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -14,14 +14,14 @@ use super::{KernelDisk, OpenError, open};
 /// The folder of the modules.
 const FOLDER: &str = "/modules";
 
-/// The disk, or why there is none.
+/// The disk, or the reason why there is none.
 pub struct Modules(Result<KernelDisk, NoDisk>);
 
-/// Why there is no disk.
+/// The reason why there is no disk.
 enum NoDisk {
-    /// None is attached.
+    /// No disk is attached.
     Missing,
-    /// The one that is attached can't be used.
+    /// The attached disk can't be used.
     Unusable(OpenError),
 }
 
@@ -35,10 +35,11 @@ impl Modules {
         })
     }
 
-    /// The files to load, in the order of their modules' names, and what is not to be loaded; nothing where no disk is attached.
+    /// Returns the files to load, in the order of their modules' names, and the refused ones; none if no disk is
+    /// attached.
     ///
     /// # Errors
-    /// What is wrong with the disk.
+    /// When the disk can't be used or read.
     pub fn select(&mut self, platform: &impl Platform) -> Result<Selection, ErrorText> {
         if let Err(NoDisk::Missing) = self.0 {
             return Ok(Selection::default());
@@ -51,10 +52,10 @@ impl Modules {
         disk.select(validate).map_err(|error| error_text!("{error}"))
     }
 
-    /// The files of a folder, and what kept the rest from being read.
+    /// Returns the files of the folder `path`, and the error that kept the rest from being read.
     ///
     /// # Errors
-    /// Why they can't be listed.
+    /// When `path` is not the folder of the modules, or none of its files can be listed.
     pub fn list(&mut self, path: &str) -> Result<Listing, ErrorText> {
         if path.trim_end_matches('/') != FOLDER {
             let found = if path.is_empty() { "an empty path" } else { path };
@@ -67,18 +68,18 @@ impl Modules {
         }
     }
 
-    /// What a file holds by its header.
+    /// Returns the identity of the module in `file`, as its header gives it.
     ///
     /// # Errors
-    /// When there is no memory for that.
+    /// When there is no disk, or no memory for the name.
     pub fn identify(&mut self, file: &File) -> Result<Option<Identity>, ErrorText> {
         self.disk()?.identify(file).map_err(|error| error_text!("{error}"))
     }
 
-    /// The bytes of the file at that path, or of the newest one of the module of that name.
+    /// Returns the bytes of the file at `path`, or, if `path` is a module's name, of the newest file of that module.
     ///
     /// # Errors
-    /// Why there are none.
+    /// When there is no disk or no such file, or the file can't be read.
     pub fn read(&mut self, path: &str) -> Result<Vec<u8>, ErrorText> {
         let shown = Printable(path.as_bytes());
         if !path.contains('/') {
@@ -86,7 +87,7 @@ impl Modules {
             let file = found.ok_or_else(|| error_text!("{shown}: no file of a module of that name; see `ls`"))?;
             return self.disk()?.read(&file).map_err(|error| error_text!("{shown}: {error}"));
         }
-        // FAT does not tell letters' cases apart.
+        // FAT ignores the case of letters.
         let name = match path.split_at_checked(FOLDER.len() + 1) {
             Some((folder, name)) if folder.trim_end_matches('/').eq_ignore_ascii_case(FOLDER) => name,
             _ => return Err(error_text!("{shown}: no such file, expected {FOLDER}/NAME.mod; see `ls`")),
@@ -100,10 +101,10 @@ impl Modules {
         self.disk()?.read(file).map_err(|error| error_text!("{shown}: {error}"))
     }
 
-    /// Writes the blob of the module of that name, and says where it lies.
+    /// Writes the blob of module `name`, and returns the path of its file.
     ///
     /// # Errors
-    /// Why it could not be written.
+    /// When there is no disk, or the blob can't be written.
     pub fn save(&mut self, name: &str, blob: &[u8]) -> Result<String, ErrorText> {
         self.disk()?.save(name, blob).map(|saved| saved.path).map_err(|error| error_text!("{error}"))
     }
@@ -116,7 +117,7 @@ impl Modules {
     }
 }
 
-/// The path of a file of the folder.
+/// Returns the path of a file of the folder.
 ///
 /// # Errors
 /// [`NoMemory`].
