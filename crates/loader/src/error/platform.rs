@@ -1,4 +1,4 @@
-//! What a platform could not provide.
+//! The error of an operation that a platform could not carry out.
 
 use core::fmt;
 
