@@ -16,7 +16,7 @@ const CIRCLES: [(&str, usize); 12] = [
     ("crates/runtime/src", 0),
     ("crates/server/src", 5),
     ("crates/suite/src", 0),
-    ("kernel/src", 16),
+    ("kernel/src", 12),
     ("src", 0),
 ];
 

@@ -9,7 +9,7 @@ use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags, Efer, EferFlags};
 use x86_64::registers::model_specific::Msr;
 use x86_64::registers::xcontrol::{XCr0, XCr0Flags};
 
-use crate::traps::{KERNEL_CODE, USER_DATA};
+use crate::selectors::{KERNEL_CODE, USER_DATA};
 
 /// Enables full memory protection and the vector registers that modules use. Called before the first module runs, and
 /// before the kernel's own page tables are used.

@@ -38,6 +38,8 @@ mod recorder;
 #[cfg(target_os = "none")]
 mod run;
 #[cfg(target_os = "none")]
+mod selectors;
+#[cfg(target_os = "none")]
 mod selfcheck;
 #[cfg(target_os = "none")]
 mod serial;

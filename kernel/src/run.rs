@@ -57,6 +57,7 @@ pub fn main(boot: &'static BootFacts) -> ! {
     if options.halt {
         halt();
     }
+    console::flush();
     exit_qemu(if passed { ExitCode::Passed } else { ExitCode::Failed })
 }
 
@@ -149,5 +150,6 @@ pub fn tell_host(message: &Message) {
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     console::show(Style::Error, format_args!("[PANIC] {info}\n"));
+    console::flush();
     exit_qemu(ExitCode::Panicked)
 }

@@ -37,6 +37,7 @@ impl Screen {
     /// Returns the screen, if there is an adapter, and memory at the address.
     pub fn find() -> Option<Screen> {
         // Without an adapter the address may be ordinary memory, which is not shown.
+        // SAFETY: reading the register has no effect.
         if unsafe { Port::<u8>::new(MISCELLANEOUS_OUTPUT).read() } == 0xff {
             return None;
         }

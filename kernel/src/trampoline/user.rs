@@ -112,8 +112,8 @@ global_asm!(
     "bareflow_service_stack_end:",
     ".text",
     returned = const layout::STUBS + layout::SYSCALL_SIZE,
-    user_data = const crate::traps::USER_DATA,
-    user_code = const crate::traps::USER_CODE,
+    user_data = const crate::selectors::USER_DATA,
+    user_code = const crate::selectors::USER_CODE,
     syscall = const crate::traps::SYSCALL,
 );
 

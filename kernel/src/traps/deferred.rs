@@ -4,8 +4,8 @@
 
 use core::arch::global_asm;
 
-use super::descriptor_tables::KERNEL_CODE;
 use super::frame::TrapFrame;
+use crate::selectors::KERNEL_CODE;
 use crate::trampoline::Activation;
 
 /// A function that runs on behalf of an interrupted module; it may change the frame.

@@ -17,6 +17,7 @@ use x86_64::structures::tss::TaskStateSegment;
 
 use super::frame::{VECTORS, stub};
 use super::timer;
+use crate::selectors::KERNEL_CODE;
 
 /// The size of a trap's stack, in bytes.
 const STACK_SIZE: usize = 16 << 10;
@@ -35,13 +36,6 @@ static TRAP_STACKS: [TrapStack; STACKS] = [const { TrapStack(UnsafeCell::new([0;
 static TSS: Once<TaskStateSegment> = Once::new();
 static GDT: Once<(GlobalDescriptorTable, SegmentSelector)> = Once::new();
 
-/// The selector of the kernel's code. The selectors are in the order that `syscall` and `sysretq` require (Intel SDM
-/// volume 2): code and data of the kernel, data and code of ring 3.
-pub const KERNEL_CODE: u64 = 0x08;
-/// The selector of ring 3's data.
-pub const USER_DATA: u64 = 0x18 | 3;
-/// The selector of ring 3's code.
-pub const USER_CODE: u64 = 0x20 | 3;
 static IDT: Once<InterruptDescriptorTable> = Once::new();
 
 /// Loads the descriptor tables and the task register.

@@ -6,14 +6,15 @@ use bareflow_loader::{Diagnosis, Fault, FaultKind};
 use x86_64::instructions::interrupts;
 use x86_64::registers::control::Cr2;
 
-use super::descriptor_tables::KERNEL_CODE;
 use super::dump::{diagnose, dump_kernel_trap, kind_of_invalid_opcode};
 use super::frame::TrapFrame;
 use super::origin::{is_behind_int, is_software};
 use super::{debug, timer};
+use crate::console;
 use crate::memory::image_range;
 use crate::memory::layout::KERNEL_STACK;
 use crate::power::{ExitCode, exit_qemu};
+use crate::selectors::KERNEL_CODE;
 use crate::trampoline::{self, Activation};
 use crate::{inject, serve, services};
 
@@ -76,6 +77,7 @@ pub extern "C" fn handle(frame: &mut TrapFrame) {
     }
     if HANDLING.swap(true, Ordering::Relaxed) {
         // The state can't be trusted, so nothing more is printed.
+        console::flush();
         exit_qemu(ExitCode::Panicked);
     }
     let address = Cr2::read_raw();
@@ -86,6 +88,7 @@ pub extern "C" fn handle(frame: &mut TrapFrame) {
         }
         None => {
             dump_kernel_trap(frame, address);
+            console::flush();
             exit_qemu(ExitCode::Panicked);
         }
     }

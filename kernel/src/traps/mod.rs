@@ -10,7 +10,6 @@ mod origin;
 pub mod timer;
 
 pub use deferred::defer_to_kernel_stack;
-pub use descriptor_tables::{KERNEL_CODE, USER_CODE, USER_DATA};
 pub use dump::diagnose;
 pub use frame::TrapFrame;
 pub use handler::{SYSCALL, leave_module};
