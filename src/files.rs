@@ -43,7 +43,7 @@ impl Files {
                 Ok(bytes) => files.blobs.push((label, bytes)),
                 Err(error) => {
                     report_refused(&label, &error);
-                    files.unreadable.push(Refusal { source: label, error });
+                    files.unreadable.push(Refusal::new(label, error));
                 }
             }
         }

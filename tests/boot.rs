@@ -75,6 +75,18 @@ fn refuses_bad_blobs_and_runs_the_rest() {
     assert!(report.tests.iter().all(|test| test.passed));
 }
 
+#[test]
+fn a_report_says_which_level_the_processor_lacks() {
+    let folder = tempfile::tempdir().unwrap();
+    let sum = std::fs::read(blob("sum")).unwrap();
+    let files = [("level-3.mod", 3), ("level-0.mod", 0)]
+        .map(|(name, level)| file(folder.path(), name, &with_header(&sum, |header| header.cpu_level = level)));
+    let machine = Machine { archive: archive(&files, b""), cpu: "qemu64".into(), ..machine() };
+    let report = run(&machine, ExitReason::Failed).report.unwrap();
+    let levels: Vec<_> = report.refused.iter().map(|refusal| refusal.missing_cpu_level).collect();
+    assert_eq!(levels, [Some(3), None], "{:?}", report.refused);
+}
+
 /// Returns the kind of a module's fault in a report, if there is one.
 fn kind(outcome: &RunOutcome, module: usize) -> Option<&str> {
     outcome.report.as_ref()?.modules[module].fault.as_ref().map(|fault| &*fault.kind)

@@ -68,7 +68,7 @@ fn run_modules(platform: KernelPlatform, found: &'static BootFacts, options: &Op
     let mut read = |source: &str, bytes| {
         Archive::read(bytes).unwrap_or_else(|error| {
             line!(console, Error, "[ERROR] {source}: {error}");
-            refused.push(Refusal { source: source.to_string(), error });
+            refused.push(Refusal::new(source.to_string(), error));
             Archive::default()
         })
     };
@@ -117,7 +117,7 @@ fn read_disk(platform: &impl Platform, console: &mut KernelConsole) -> (Vec<(Str
     let (mut disk, mut files, mut refused) = (Modules::find(), Vec::new(), Vec::new());
     let mut refuse = |source: String, error: String| {
         line!(console, Error, "[ERROR] {source}: {error}");
-        refused.push(Refusal { source, error });
+        refused.push(Refusal::new(source, error));
     };
     match disk.select(platform) {
         Ok(selection) => {

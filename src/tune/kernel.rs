@@ -78,8 +78,8 @@ fn found(
     let name = label(index);
     let said = |why: &str| format!("{}, {}, in the kernel: {why}", work.name, candidate.label());
     if let Some(refusal) = report.refused.iter().find(|refusal| refusal.source == name) {
-        let is_level = refusal.error.starts_with("CPU level not available");
-        return if is_level { Ok(None) } else { Err(said(&refusal.error).into()) };
+        // There is no figure for a level that the processor does not have.
+        return if refusal.missing_cpu_level.is_some() { Ok(None) } else { Err(said(&refusal.error).into()) };
     }
     let module = report.modules.iter().find(|module| module.name == name).ok_or_else(|| said("not in its report"))?;
     if let Some(fault) = &module.fault {

@@ -113,6 +113,17 @@ pub struct Refusal {
     pub source: String,
     /// The reason.
     pub error: String,
+    /// The x86-64 level, 1 to 4, that the module needs, if it was refused because the processor lacks it.
+    #[serde(default)]
+    pub missing_cpu_level: Option<u8>,
+}
+
+impl Refusal {
+    /// Creates a refusal for any reason but a missing x86-64 level.
+    #[must_use]
+    pub const fn new(source: String, error: String) -> Refusal {
+        Refusal { source, error, missing_cpu_level: None }
+    }
 }
 
 /// A loaded module. Figures are those of `bareflow_loader::ModuleProfile`, in cycles.
@@ -363,7 +374,7 @@ mod tests {
                 load_cycles: None,
             },
             tests: [Test { module: "sum".into(), expected: Some(5050), result: None, passed: false }].into(),
-            refused: [Refusal { source: "x.mod".into(), error: "empty".into() }].into(),
+            refused: [Refusal::new("x.mod".into(), "empty".into())].into(),
             modules: [module].into(),
             total_modules: 1,
             total_calls: 1,

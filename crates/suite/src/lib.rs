@@ -24,8 +24,8 @@ use bareflow_loader::diagnosis::show_fault;
 use bareflow_loader::records::Records;
 use bareflow_loader::report::{Console, SEPARATOR, Style};
 use bareflow_loader::{
-    BatchTiming, Counters, Diagnosis, ExecuteError, LoadError, LoadOptions, ModuleId, ModuleManager, Name, Platform,
-    Printable, RawModule, line,
+    BatchTiming, Counters, Diagnosis, ExecuteError, InvalidModule, LoadError, LoadOptions, ModuleId, ModuleManager,
+    Name, Platform, Printable, RawModule, line,
 };
 use bareflow_protocol::Report;
 use bareflow_protocol::report::{Environment, Refusal, Test};
@@ -92,6 +92,14 @@ enum Loading {
     Waits,
     /// The module was refused.
     Refused,
+}
+
+/// Returns the x86-64 level that the module needs, if it was refused because the processor lacks it.
+const fn missing_cpu_level(error: &LoadError) -> Option<u8> {
+    match *error {
+        LoadError::Invalid(InvalidModule::CpuLevel { found, available }) if found > available => Some(found),
+        _ => None,
+    }
 }
 
 /// A module that is run after the four.
@@ -180,11 +188,12 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
             Err(LoadError::MissingDependency { .. }) => Loading::Waits,
             Err(error) => {
                 let text = order::refusal(self.manager, source.bytes, &options, &error, self.console).into_owned();
+                let refusal = Refusal::new(source.label.clone(), text);
                 if let LoadError::AlreadyLoaded { name, .. } = &error {
                     line!(self.console, Warning, "[WARN] Module already loaded: {name}");
-                    self.refused.push(Refusal { source: source.label.clone(), error: text });
+                    self.refused.push(refusal);
                 } else {
-                    self.refuse(source, text);
+                    self.refuse(Refusal { missing_cpu_level: missing_cpu_level(&error), ..refusal });
                 }
                 Loading::Refused
             }
@@ -206,14 +215,14 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
             let cycle = needs.as_ref().and_then(|needs| needs.cycle(index).ok().flatten()).map(ErrorText::into_owned);
             let missing = || self.manager.load_with(source.bytes, &self.options(source)).err();
             let error = cycle.or_else(|| missing().map(|error| error.to_string()));
-            self.refuse(source, error.unwrap_or_default());
+            self.refuse(Refusal::new(source.label.clone(), error.unwrap_or_default()));
         }
     }
 
-    fn refuse(&mut self, source: &Source<'_>, error: String) {
+    fn refuse(&mut self, refusal: Refusal) {
         self.console.show(Style::Error, format_args!("[ERROR]"));
-        line!(self.console, Plain, " {}: {error}", source.label);
-        self.refused.push(Refusal { source: source.label.clone(), error });
+        line!(self.console, Plain, " {}: {}", refusal.source, refusal.error);
+        self.refused.push(refusal);
     }
 
     /// Runs a module that is not one of the four.

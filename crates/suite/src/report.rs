@@ -40,7 +40,7 @@ pub(crate) fn report<P: Platform>(
         let batch = batches.iter().find(|(of, _)| *of == id).map(|(_, batched)| batch(batched));
         match module(&profile, manager.peak_use(id), found.as_ref()) {
             Ok(module) => modules.push(Module { batch, ..module }),
-            Err(error) => refused.push(Refusal { source: profile.name.to_string(), error: error.to_string() }),
+            Err(error) => refused.push(Refusal::new(profile.name.to_string(), error.to_string())),
         }
     }
     let no_fault = modules.iter().all(|module| module.faults == 0);
