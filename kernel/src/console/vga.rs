@@ -38,7 +38,6 @@ impl Screen {
     pub fn find() -> Option<Screen> {
         // Without an adapter the address may be ordinary memory, which is not shown.
         // SAFETY: reading the register has no effect.
-        // SAFETY: reading the register has no effect.
         if unsafe { Port::<u8>::new(MISCELLANEOUS_OUTPUT).read() } == 0xff {
             return None;
         }
