@@ -36,42 +36,42 @@
 extern crate std;
 
 pub mod ab_test;
-pub mod batch;
-pub mod budget;
+mod batch;
+mod budget;
 mod call;
 mod call_cost;
 pub mod code;
 mod conflict;
-pub mod counters;
+mod counters;
 pub mod depends;
 pub mod diagnosis;
 pub mod error;
 mod execute;
-pub mod fault;
+mod fault;
 #[cfg(all(test, not(any(feature = "depends", feature = "restart", feature = "variants"))))]
 mod features_tests;
 pub mod fixups;
 mod lifecycle;
 mod load;
-pub mod manager;
-pub mod module;
-pub mod name;
+mod manager;
+mod module;
+mod name;
 mod peak;
 mod pending;
-pub mod permissions;
+mod permissions;
 mod permit;
-pub mod pinned;
+mod pinned;
 pub mod placed;
-pub mod platform;
-pub mod policy;
-pub mod printable;
-pub mod profile;
+mod platform;
+mod policy;
+mod printable;
+mod profile;
 pub mod range_allocator;
-pub mod raw;
+mod raw;
 pub mod records;
 mod registry;
 #[cfg(feature = "reload")]
-pub mod reload;
+mod reload;
 pub mod report;
 #[cfg(feature = "semver")]
 mod requirement;
@@ -80,7 +80,7 @@ pub mod segments;
 pub mod state;
 #[cfg(test)]
 mod testing;
-pub mod unload;
+mod unload;
 pub mod valid;
 mod version_range;
 mod versions;
@@ -89,7 +89,7 @@ pub use ab_test::AbTest;
 /// The crate of the allocator traits that [`Platform::Alloc`] implements, in the version that this crate uses.
 pub use allocator_api2;
 pub use batch::BatchTiming;
-pub use budget::Budget;
+pub use budget::{BadBudget, Budget};
 pub use code::Code;
 pub use counters::Counters;
 pub use depends::{DependencyCycle, VersionRange};
@@ -100,9 +100,9 @@ pub use error::{
 pub use fault::{Fault, FaultKind};
 pub use manager::ModuleManager;
 pub use module::ModuleId;
-pub use name::{Name, Version};
+pub use name::{MAX_NAME_LENGTH, Name, Version};
 pub use peak::PeakUse;
-pub use permissions::Permissions;
+pub use permissions::{Permissions, ServiceNames, UnknownPermission};
 pub use pinned::PinnedModule;
 pub use platform::{
     Call, CallError, CallOutcome, Callees, FastReturn, ImageSize, Leak, MAX_DEPTH, Platform, PlatformError, TimedCall,
@@ -110,7 +110,7 @@ pub use platform::{
 };
 pub use policy::{Domain, FaultPolicy, LoadOptions, Placement};
 pub use printable::Printable;
-pub use profile::{ModuleProfile, Snapshot, Timing};
+pub use profile::{CorrectedStatistics, CycleStatistics, ModuleProfile, Snapshot, Timing};
 pub use range_allocator::RangeAllocator;
 pub use raw::RawModule;
 #[cfg(feature = "reload")]

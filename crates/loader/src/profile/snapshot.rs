@@ -11,7 +11,7 @@ use super::{CorrectedStatistics, CycleStatistics};
 ///
 /// ```
 /// use bareflow_loader::Snapshot;
-/// use bareflow_loader::profile::CycleStatistics;
+/// use bareflow_loader::CycleStatistics;
 ///
 /// /// What calls took on all threads, each of which has sent `manager.snapshot(id)`.
 /// fn figures(of_threads: impl Iterator<Item = Snapshot>, overhead: u64) -> Option<CycleStatistics> {
