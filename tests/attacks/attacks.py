@@ -16,7 +16,7 @@ from wire import (
 SECOND_US = 1_000_000
 MANY_CONDITIONS = 1_050_000
 LONGEST = 1_040_000
-LONG = 100_000
+LONG_NAME_BYTES = 100_000
 NAMES = 1_100
 DOMAINS = ("kernel", "user")
 
@@ -71,7 +71,7 @@ def long_names(connect, options):
                 break
             holders.append(client)
             held += size
-    long, client = text(b"\1" * LONG), connect()
+    long, client = text(b"\1" * LONG_NAME_BYTES), connect()
     requests = {
         "stats": varint(STATS) + b"\1" + text(b"\1" * LONGEST),
         "call": varint(CALL) + long + text(b"") + varint(1),
@@ -79,9 +79,9 @@ def long_names(connect, options):
         "activate": varint(ACTIVATE) + long,
         "save": varint(SAVE) + long,
         "load": varint(LOAD) + long + wish(),
-        "compare": varint(COMPARE) + text(b"\1" * (LONG // 2)) * 2 + text(b"") + varint(1),
-        "label": push(label=b"\1" * LONG),
-        "domain": push(domain=b"\1" * LONG),
+        "compare": varint(COMPARE) + text(b"\1" * (LONG_NAME_BYTES // 2)) * 2 + text(b"") + varint(1),
+        "label": push(label=b"\1" * LONG_NAME_BYTES),
+        "domain": push(domain=b"\1" * LONG_NAME_BYTES),
     }
     for what, request in requests.items():
         error = refused(client.ask(request), what)
