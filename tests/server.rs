@@ -286,11 +286,18 @@ fn clients_are_heard_between_the_last_measurement_and_its_figures() {
     local.load(&renamed("echo", "other", (1, 0, 0)));
     let compare = Request::Compare { modules: ["one", "other"], input: b"x", over: 3 };
     local.server.receive(&bareflow_protocol::control::Envelope { number: 1000, request: compare }.to_frame());
-    assert!(local.server.poll());
-    assert_eq!(local.answers().len(), 0, "three are measured at once, and not yet in order");
-    assert!(matches!(local.ask(Request::Ps), Response::Modules(_)));
-    assert!(local.server.poll());
-    let answers = local.answers();
+    // Two turns where a slice takes no longer than it may, and more on a busy machine.
+    let (mut turns, mut answers) = (0, Vec::new());
+    while answers.is_empty() {
+        assert!(local.server.poll());
+        turns += 1;
+        answers = local.answers();
+        answers.retain(|(_, answer)| !matches!(answer, Response::Progress { .. }));
+        assert!(turns > 1 || answers.is_empty(), "measured, put in order and answered in one turn");
+        if answers.is_empty() {
+            assert!(matches!(local.ask(Request::Ps), Response::Modules(_)));
+        }
+    }
     let [(1000, Response::Compared(comparison))] = &answers[..] else { panic!("{answers:?}") };
     assert_eq!(comparison.sides.each_ref().map(|side| side.measurements), [3, 3]);
 }
