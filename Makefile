@@ -25,7 +25,7 @@ check:
 package:
 	cargo package --locked -p bareflow-abi -p bareflow-loader -p bareflow-packer -p bareflow-runtime
 
-# Everything that clients and modules try on a kernel that `serve` keeps up: some minutes.
+# Everything that clients and modules try on a kernel that `serve` keeps up: about a minute.
 attacks: setup
 	cargo build --locked -p bareflow
 	@folder=$$(mktemp -d); target/debug/bareflow serve --socket $$folder/s >$$folder/log & \
