@@ -13,7 +13,7 @@ use bareflow_suite::text;
 
 use spin::Mutex;
 
-use super::{preempt, uart_queue};
+use super::{channel_queue, preempt};
 use crate::console;
 use crate::disk::modules::Modules;
 use crate::traps::timer;
@@ -34,7 +34,7 @@ impl KernelEnvironment {
 
 impl ServerEnvironment for KernelEnvironment {
     fn send(&self, bytes: &[u8]) {
-        uart_queue::send(bytes);
+        channel_queue::send(bytes);
     }
 
     fn milliseconds(&self) -> u64 {

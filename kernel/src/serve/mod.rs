@@ -1,11 +1,11 @@
 //! The kernel as a server: it loads its own modules and those on its disk, and then answers clients
 //! ([`bareflow_server`]) until one ends it.
 
+mod channel_queue;
 mod environment;
 pub mod preempt;
-mod uart_queue;
 
-pub use uart_queue::drain_rx;
+pub use channel_queue::drain_rx;
 
 use alloc::boxed::Box;
 
@@ -32,7 +32,7 @@ const IDLE_ROUNDS: u32 = 2_000;
 
 /// Serves until a client ends the kernel; returns whether the server could start.
 pub fn run(boot: &'static BootFacts, options: &Options, ticks: bool) -> bool {
-    if let Err(error) = uart_queue::open(options.virtio) {
+    if let Err(error) = channel_queue::open(options.virtio) {
         console::show(Style::Error, format_args!("[ERROR] no clients can be served: {error}\n"));
         return false;
     }
@@ -63,7 +63,7 @@ pub fn run(boot: &'static BootFacts, options: &Options, ticks: bool) -> bool {
     while !server.has_ended() {
         // The last call may have left interrupts masked. Without ticks nothing would end the next call, or the wait.
         cpu::take_all_interrupts();
-        let came = uart_queue::take(|bytes| server.receive(bytes));
+        let came = channel_queue::take(|bytes| server.receive(bytes));
         let worked = server.poll();
         idle = if came || worked { 0 } else { idle + 1 };
         if idle > IDLE_ROUNDS {
@@ -75,7 +75,7 @@ pub fn run(boot: &'static BootFacts, options: &Options, ticks: bool) -> bool {
         }
     }
     console::show(Style::Title, format_args!("=== KERNEL ENDED BY A CLIENT ===\n"));
-    uart_queue::flush();
+    channel_queue::flush();
     true
 }
 

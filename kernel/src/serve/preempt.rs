@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 
 use x86_64::instructions::interrupts;
 
-use super::{KernelServer, uart_queue};
+use super::{KernelServer, channel_queue};
 use crate::cpu;
 use crate::trampoline::{self, Activation};
 use crate::traps::{TrapFrame, defer_to_kernel_stack, timer};
@@ -44,7 +44,7 @@ pub fn may_run_modules() -> bool {
 /// Polls clients as soon as possible, if that is due. Called at a tick that interrupted a module, or the kernel's
 /// work for one.
 pub fn on_tick(frame: &mut TrapFrame, activation: Option<&Activation>) {
-    let due = uart_queue::has_bytes() || timer::milliseconds().is_multiple_of(POLL_INTERVAL_MS);
+    let due = channel_queue::has_bytes() || timer::milliseconds().is_multiple_of(POLL_INTERVAL_MS);
     if !due || SERVER.load(Ordering::Relaxed).is_null() || !may_run_modules() {
         return;
     }
@@ -126,7 +126,7 @@ extern "C" fn poll_clients() {
     // SAFETY: `install` was given a reference with a static lifetime.
     if let Some(server) = unsafe { SERVER.load(Ordering::Relaxed).as_ref() } {
         trampoline::with_call_suspended(|| {
-            uart_queue::take(|bytes| server.receive(bytes));
+            channel_queue::take(|bytes| server.receive(bytes));
             server.look_at_clock();
         });
     }

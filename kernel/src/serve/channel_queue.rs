@@ -28,12 +28,12 @@ enum Port {
 }
 
 /// The port, and the bytes that arrived.
-struct UartQueue {
+struct ChannelQueue {
     port: Port,
     bytes: VecDeque<u8>,
 }
 
-static QUEUE: Mutex<UartQueue> = Mutex::new(UartQueue { port: Port::None, bytes: VecDeque::new() });
+static QUEUE: Mutex<ChannelQueue> = Mutex::new(ChannelQueue { port: Port::None, bytes: VecDeque::new() });
 
 /// Opens COM2, or the virtio console.
 ///
@@ -98,7 +98,7 @@ pub fn flush() {
     }
 }
 
-impl UartQueue {
+impl ChannelQueue {
     /// Takes as many bytes as there are and `piece` has room for.
     fn take(&mut self, piece: &mut [u8]) -> usize {
         self.fill();
@@ -110,7 +110,7 @@ impl UartQueue {
     }
 
     fn fill(&mut self) {
-        let UartQueue { port, bytes } = self;
+        let ChannelQueue { port, bytes } = self;
         match port {
             Port::None => {}
             Port::Serial(serial) => {
