@@ -4,7 +4,9 @@ mod common;
 
 use std::io::Write;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{JoinHandle, spawn};
 use std::time::{Duration, Instant};
 
@@ -568,4 +570,47 @@ fn modules_are_loaded_from_the_disk_and_saved_there() {
     );
     assert!(matches!(client.ask(load("/modules/echo.mod")), Ok(Response::Loaded(loaded)) if loaded.generation == 2));
     served.end();
+}
+
+#[test]
+fn bytes_that_arrive_while_the_disk_is_read_are_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("disk.img");
+    let mut arguments = vec!["disk".to_owned(), "create".to_owned(), image.display().to_string()];
+    for number in 0..100 {
+        let path = folder.path().join(format!("echo{number}.mod"));
+        std::fs::write(&path, renamed("echo", &format!("echo{number}"), (1, 0, 0))).unwrap();
+        arguments.push(path.display().to_string());
+    }
+    common::assert_code(&common::bareflow(arguments), 0);
+    let machine = Machine {
+        command_line: "serve=1".into(),
+        virtio_channel: true,
+        data_disk: Some(image),
+        ..Machine::new(KERNEL)
+    };
+    let running = machine.start().unwrap();
+    let mut channel = running.channel.try_clone().unwrap();
+    channel.set_write_timeout(Some(Duration::from_secs(30))).unwrap();
+    let serving = Arc::new(AtomicBool::new(false));
+    let trickle = spawn({
+        let serving = Arc::clone(&serving);
+        move || {
+            // At each tick there is a byte, whatever code it interrupts.
+            while !serving.load(Ordering::Relaxed) {
+                channel.write_all(&[0]).expect("the kernel takes what it is sent");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    });
+    let mut console = Vec::new();
+    while !String::from_utf8_lossy(&console).contains("Serving") {
+        console.extend(running.console.recv_timeout(Duration::from_secs(60)).expect("the kernel goes on"));
+    }
+    serving.store(true, Ordering::Relaxed);
+    trickle.join().unwrap();
+    let channel = running.channel.try_clone().unwrap();
+    let mut client = Client::greet(Box::new(channel), Path::new("kernel"), Duration::from_secs(120)).unwrap();
+    assert!(matches!(client.ask(Request::Shutdown), Ok(Response::Done)));
+    running.wait().unwrap();
 }

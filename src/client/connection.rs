@@ -14,12 +14,18 @@ use rustix::termios::{ControlModes, OptionalActions, QueueSelector, speed, tcflu
 use crate::BoxError;
 
 /// A connection to a kernel.
-pub trait Connection: Write + Send {
+pub trait Connection: Send {
     /// Waits for bytes, at most for `patience`. Returns their count: `None` on a timeout, 0 at the end of the stream.
     ///
     /// # Errors
     /// When the connection is broken.
     fn receive(&mut self, buffer: &mut [u8], patience: Duration) -> io::Result<Option<usize>>;
+
+    /// Sends all of `bytes`; the other side takes some at least every `patience`.
+    ///
+    /// # Errors
+    /// When it takes none, or the connection is broken.
+    fn send(&mut self, bytes: &[u8], patience: Duration) -> io::Result<()>;
 
     /// Whether bytes may get lost on this connection.
     fn loses_bytes(&self) -> bool;
@@ -35,6 +41,14 @@ impl Connection for UnixStream {
             Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => Ok(Some(0)),
             Err(error) => Err(error),
         }
+    }
+
+    fn send(&mut self, bytes: &[u8], patience: Duration) -> io::Result<()> {
+        self.set_write_timeout(Some(patience.max(Duration::from_millis(1))))?;
+        self.write_all(bytes).map_err(|error| match error.kind() {
+            ErrorKind::WouldBlock => io::Error::new(ErrorKind::TimedOut, "the other side takes no bytes"),
+            _ => error,
+        })
     }
 
     fn loses_bytes(&self) -> bool {
@@ -93,6 +107,11 @@ impl Connection for Port {
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    fn send(&mut self, bytes: &[u8], _: Duration) -> io::Result<()> {
+        self.write_all(bytes)?;
+        self.flush()
     }
 
     fn loses_bytes(&self) -> bool {

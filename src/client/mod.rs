@@ -91,10 +91,7 @@ impl Client {
         }
         let mut instead = None;
         for _ in 0..times {
-            self.connection
-                .write_all(&frame)
-                .and_then(|()| self.connection.flush())
-                .map_err(|error| self.broken(&error))?;
+            self.connection.send(&frame, self.timeout).map_err(|error| self.broken(&error))?;
             match self.wait(each, progress, &mut instead)? {
                 Some(Response::Refused { error }) => return Err(Refused(error.into_owned()).into()),
                 Some(answer) => return Ok(answer),

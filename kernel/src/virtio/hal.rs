@@ -5,8 +5,8 @@
 //! frame.
 
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use spin::Mutex;
 use virtio_drivers::{BufferDirection, Hal, PhysAddr};
 use x86_64::structures::paging::PhysFrame;
 
@@ -21,16 +21,27 @@ pub const PIECE_SIZE: usize = PAGE_SIZE as usize;
 /// direction of the channel.
 const PIECES: usize = 5;
 
-/// The frames of the pieces, each with its address, 0 before [`prepare`], and whether it is in use.
-static PIECE_FRAMES: Mutex<[(u64, bool); PIECES]> = Mutex::new([(0, false); PIECES]);
+/// The frame of a piece.
+struct PieceFrame {
+    /// 0 before [`prepare`].
+    address: AtomicU64,
+    /// Whether a driver or a device uses it.
+    used: AtomicBool,
+}
+
+/// The frames of the pieces. There is no lock: a tick receives from the channel while it interrupts a request to the
+/// disk.
+static PIECE_FRAMES: [PieceFrame; PIECES] =
+    [const { PieceFrame { address: AtomicU64::new(0), used: AtomicBool::new(true) } }; PIECES];
 
 /// Allocates frames for the `count` pieces that one device shares at a time. Returns whether there were enough.
 pub fn prepare(count: usize) -> bool {
-    let mut pieces = PIECE_FRAMES.lock();
     let mut prepared = 0;
-    for (address, _) in pieces.iter_mut().filter(|(address, _)| *address == 0).take(count) {
-        *address = frames::allocate().map_or(0, |frame| frame.start_address().as_u64());
-        prepared += usize::from(*address != 0);
+    for piece in PIECE_FRAMES.iter().filter(|piece| piece.address.load(Ordering::Relaxed) == 0).take(count) {
+        let Some(frame) = frames::allocate() else { return false };
+        piece.address.store(frame.start_address().as_u64(), Ordering::Relaxed);
+        piece.used.store(false, Ordering::Release);
+        prepared += 1;
     }
     prepared == count
 }
@@ -74,28 +85,26 @@ unsafe impl Hal for KernelHal {
         // Each queue has one running request, of at most as many pieces as its driver prepared before the first one.
         // `VirtioDisk` and `Channel` cut the data at `PIECE_SIZE`. After an answer that does not come they send no
         // more requests.
-        let mut frames = PIECE_FRAMES.lock();
-        let is_free = |(address, used): &&mut (u64, bool)| *address != 0 && !*used;
-        let free = frames.iter_mut().find(is_free).filter(|_| buffer.len() <= PIECE_SIZE);
-        let (address, used) = free.expect("as many pieces as were prepared, of a page at the most");
-        *used = true;
+        let free = |piece: &&PieceFrame| !piece.used.swap(true, Ordering::Acquire);
+        let piece = PIECE_FRAMES.iter().find(free).filter(|_| buffer.len() <= PIECE_SIZE);
+        let piece = piece.expect("as many pieces as were prepared, of a page at the most");
+        let address = piece.address.load(Ordering::Relaxed);
         if direction != BufferDirection::DeviceToDriver {
             // SAFETY: the buffer is valid, as the caller guarantees; the frame is at least as long, and belongs to no
             // one else.
-            unsafe { physical(*address).copy_from_nonoverlapping(buffer.cast().as_ptr(), buffer.len()) };
+            unsafe { physical(address).copy_from_nonoverlapping(buffer.cast().as_ptr(), buffer.len()) };
         }
-        *address
+        address
     }
 
     unsafe fn unshare(paddr: PhysAddr, buffer: NonNull<[u8]>, direction: BufferDirection) {
-        let mut frames = PIECE_FRAMES.lock();
         if direction != BufferDirection::DriverToDevice {
             // SAFETY: `share` chose this frame for this buffer, so the frame is at least as long; the device is done
             // with it.
             unsafe { buffer.cast::<u8>().as_ptr().copy_from_nonoverlapping(physical(paddr), buffer.len()) };
         }
-        for (_, used) in frames.iter_mut().filter(|(address, _)| *address == paddr) {
-            *used = false;
+        for piece in PIECE_FRAMES.iter().filter(|piece| piece.address.load(Ordering::Relaxed) == paddr) {
+            piece.used.store(false, Ordering::Release);
         }
     }
 }
