@@ -7,7 +7,6 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::fmt;
 
 use bareflow_loader::{ExecuteError, LoadError, ModuleManager, UnloadError, Usage, line};
 use bareflow_suite::Source;
@@ -70,23 +69,16 @@ pub fn run(boot: &'static BootFacts, options: &Options) -> bool {
 }
 
 /// The reason why an attempt failed. It is kept as a value, since there may be no memory for a text.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, thiserror::Error)]
 enum Refused {
-    Load(LoadError),
-    Call(ExecuteError),
-    Unload(UnloadError),
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    #[error(transparent)]
+    Call(#[from] ExecuteError),
+    #[error(transparent)]
+    Unload(#[from] UnloadError),
+    #[error("held {held:?}, returned {returned:?}")]
     Unbalanced { held: Usage, returned: Option<Usage> },
-}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Refused::Load(error) => error.fmt(out),
-            Refused::Call(error) => error.fmt(out),
-            Refused::Unload(error) => error.fmt(out),
-            Refused::Unbalanced { held, returned } => write!(out, "held {held:?}, returned {returned:?}"),
-        }
-    }
 }
 
 /// A step that is tried until there is enough memory for it.
@@ -101,18 +93,18 @@ fn each(manager: &Manager, blobs: [&Source<'_>; 2], options: &Options, exhaust: 
     let [first, second] = blobs;
     let mut now = None;
     let loads = exhaust(manager, &mut || {
-        now = Some(manager.load_with(first.bytes, &options.load).map_err(Refused::Load)?);
+        now = Some(manager.load_with(first.bytes, &options.load)?);
         Ok(())
     })?;
     let id = now.ok_or("nothing was loaded")?;
-    let calls = exhaust(manager, &mut || manager.execute(id).map(drop).map_err(Refused::Call))?;
+    let calls = exhaust(manager, &mut || Ok(manager.execute(id).map(drop)?))?;
     let mut now = id;
     let reloads = exhaust(manager, &mut || {
-        now = manager.replace(second.bytes, &options.load).map_err(Refused::Load)?.id;
+        now = manager.replace(second.bytes, &options.load)?.id;
         Ok(())
     })?;
     let unloads = exhaust(manager, &mut || {
-        let receipt = manager.unload(now).map_err(Refused::Unload)?;
+        let receipt = manager.unload(now)?;
         let (held, returned) = (receipt.held, receipt.returned);
         if receipt.is_balanced() { Ok(()) } else { Err(Refused::Unbalanced { held, returned }) }
     })?;

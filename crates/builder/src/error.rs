@@ -1,20 +1,22 @@
 //! Errors of a build.
 
-use std::fmt;
 use std::path::PathBuf;
 
+use anstream::adapter::strip_str;
 use bareflow_packer::PackError;
 
 /// An error that stopped a build.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
     /// `cargo metadata` failed.
+    #[error("cargo metadata failed: {reason}")]
     Metadata {
         /// Cargo's message.
         reason: String,
     },
     /// The table `package.metadata.bareflow` can't be used.
+    #[error("module {krate}: package.metadata.bareflow in its Cargo.toml: {reason}")]
     Settings {
         /// The crate.
         krate: String,
@@ -22,6 +24,7 @@ pub enum BuildError {
         reason: String,
     },
     /// The `Cargo.toml` can't be a module's.
+    #[error("module {krate}: its Cargo.toml: {reason}")]
     Manifest {
         /// The crate.
         krate: String,
@@ -29,6 +32,10 @@ pub enum BuildError {
         reason: String,
     },
     /// There is no such module.
+    #[error(
+        "no module {name}: there are {}; `bareflow new {name}` makes it",
+        if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+    )]
     NoSuchModule {
         /// The requested name.
         name: String,
@@ -36,6 +43,7 @@ pub enum BuildError {
         known: Vec<String>,
     },
     /// A tool can't be started.
+    #[error("can't run {tool}: {reason}")]
     Tool {
         /// The tool.
         tool: String,
@@ -43,6 +51,12 @@ pub enum BuildError {
         reason: String,
     },
     /// A crate doesn't compile.
+    #[error(
+        "module {krate} does not compile:\n{}{}",
+        .output.trim_end(),
+        // The compiler's messages may contain colours.
+        hints(&strip_str(output).to_string()).iter().map(|hint| format!("\nhelp: {hint}")).collect::<String>()
+    )]
     Compile {
         /// The crate.
         krate: String,
@@ -50,6 +64,7 @@ pub enum BuildError {
         output: String,
     },
     /// A module doesn't link.
+    #[error("module {krate} does not link:\n{}", .output.trim_end())]
     Link {
         /// The crate.
         krate: String,
@@ -57,61 +72,37 @@ pub enum BuildError {
         output: String,
     },
     /// A module can't be packed.
+    #[error(
+        "module {krate} can't be packed: {error}{}",
+        notes.iter().map(|note| format!("\n  {note}")).collect::<String>()
+    )]
     Pack {
         /// The crate.
         krate: String,
         /// The reason.
+        #[source]
         error: PackError,
         /// The linker's notes on who needs a missing symbol.
         notes: Vec<String>,
     },
     /// A file can't be read or written.
+    #[error("can't {action} {}: {error}", .path.display())]
     File {
         /// The file.
         path: PathBuf,
         /// The action that failed.
         action: &'static str,
         /// The system's error.
+        #[source]
         error: std::io::Error,
     },
     /// There is no `core` library for the kernel's target.
+    #[error(
+        "no core library for x86_64-unknown-none: neither rustup's target nor Debian's compiler with its source is \
+         here; run `rustup target add x86_64-unknown-none`, or `make setup` in BareFlow's own checkout"
+    )]
     NoKernelTarget,
 }
-
-impl fmt::Display for BuildError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Metadata { reason } => write!(out, "cargo metadata failed: {reason}"),
-            Self::Settings { krate, reason } => {
-                write!(out, "module {krate}: package.metadata.bareflow in its Cargo.toml: {reason}")
-            }
-            Self::Manifest { krate, reason } => write!(out, "module {krate}: its Cargo.toml: {reason}"),
-            Self::NoSuchModule { name, known } => write!(
-                out,
-                "no module {name}: there are {}; `bareflow new {name}` makes it",
-                if known.is_empty() { "none".to_owned() } else { known.join(", ") }
-            ),
-            Self::Tool { tool, reason } => write!(out, "can't run {tool}: {reason}"),
-            Self::Compile { krate, output } => {
-                write!(out, "module {krate} does not compile:\n{}", output.trim_end())?;
-                // The compiler's messages may contain colours.
-                hints(&anstream::adapter::strip_str(output).to_string()).iter().try_for_each(|hint| write!(out, "\nhelp: {hint}"))
-            }
-            Self::Link { krate, output } => write!(out, "module {krate} does not link:\n{}", output.trim_end()),
-            Self::Pack { krate, error, notes } => {
-                write!(out, "module {krate} can't be packed: {error}")?;
-                notes.iter().try_for_each(|note| write!(out, "\n  {note}"))
-            }
-            Self::File { path, action, error } => write!(out, "can't {action} {}: {error}", path.display()),
-            Self::NoKernelTarget => out.write_str(
-                "no core library for x86_64-unknown-none: neither rustup's target nor Debian's compiler with its \
-                 source is here; run `rustup target add x86_64-unknown-none`, or `make setup` in BareFlow's own checkout",
-            ),
-        }
-    }
-}
-
-impl std::error::Error for BuildError {}
 
 /// Returns hints for errors whose fix is specific to modules, where the compiler's own advice does not help.
 fn hints(output: &str) -> Vec<String> {

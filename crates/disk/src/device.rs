@@ -1,7 +1,5 @@
 //! The interface to a disk.
 
-use core::fmt;
-
 /// The size of a sector, in bytes.
 pub const SECTOR_SIZE: usize = 512;
 
@@ -36,14 +34,9 @@ pub trait BlockDevice {
 }
 
 /// A device's failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
 pub struct DeviceError {
     /// The device's message.
     pub reason: &'static str,
-}
-
-impl fmt::Display for DeviceError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.reason)
-    }
 }

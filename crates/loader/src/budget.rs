@@ -1,7 +1,5 @@
 //! Budgets: limits on a module's time, stack, heap and data.
 
-use core::fmt;
-
 use bareflow_abi::header::Header;
 
 /// The resources of a module and its calls, or limits on them.
@@ -86,23 +84,12 @@ impl Budget {
 const SIZES: [(&str, u32); 3] = [("", 1), ("K", 1 << 10), ("M", 1 << 20)];
 
 /// A part of a budget that can't be understood.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("\"{part}\" is no budget, expected time=10ms, stack=16K, heap=1M or data=1M, joined by commas")]
 pub struct BadBudget<'text> {
     /// The part.
     pub part: &'text str,
 }
-
-impl fmt::Display for BadBudget<'_> {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            out,
-            "\"{}\" is no budget, expected time=10ms, stack=16K, heap=1M or data=1M, joined by commas",
-            self.part
-        )
-    }
-}
-
-impl core::error::Error for BadBudget<'_> {}
 
 #[cfg(test)]
 mod tests {

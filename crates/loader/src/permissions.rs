@@ -77,19 +77,12 @@ impl fmt::Display for Permissions {
 }
 
 /// A part of a policy that is not known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("\"{part}\" can't be allowed, expected all, none, or some of log,clock,call,heap")]
 pub struct UnknownPermission<'text> {
     /// The part.
     pub part: &'text str,
 }
-
-impl fmt::Display for UnknownPermission<'_> {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "\"{}\" can't be allowed, expected all, none, or some of log,clock,call,heap", self.part)
-    }
-}
-
-impl core::error::Error for UnknownPermission<'_> {}
 
 #[cfg(test)]
 mod tests {

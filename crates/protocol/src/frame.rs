@@ -4,7 +4,6 @@
 
 use alloc::collections::TryReserveError;
 use alloc::vec::Vec;
-use core::fmt;
 
 use bareflow_abi::checksum::crc32c;
 use postcard::ser_flavors::Flavor;
@@ -20,15 +19,17 @@ const HEADER_SIZE: usize = 12;
 pub const MAX_PAYLOAD: usize = 16 << 20;
 
 /// Bytes that are not a frame, or not a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FrameError {
     /// There are bytes before a mark.
+    #[error("{skipped} bytes that belong to no frame; is the other side BareFlow?")]
     Garbage {
         /// The number of bytes.
         skipped: usize,
     },
     /// The length is greater than the limit.
+    #[error("frame of {found} bytes announced, expected at most {limit}")]
     Length {
         /// The length in the header.
         found: usize,
@@ -36,6 +37,7 @@ pub enum FrameError {
         limit: usize,
     },
     /// The payload was changed.
+    #[error("frame checksum mismatch: sent {expected:#010x}, computed {found:#010x}; send it again")]
     Checksum {
         /// The checksum of the payload.
         found: u32,
@@ -43,11 +45,13 @@ pub enum FrameError {
         expected: u32,
     },
     /// The payload is no message.
+    #[error("a payload of {length} bytes is no known message; do both sides have the same version?")]
     Payload {
         /// The length of the payload, in bytes.
         length: usize,
     },
     /// There was no memory for the bytes.
+    #[error("no memory for {length} bytes; unload a module or give the system more memory")]
     NoMemory {
         /// The number of bytes.
         length: usize,
@@ -58,28 +62,6 @@ pub enum FrameError {
 
 /// The number of payload bytes that [`FrameError::NoMemory`] has: the longest encoded number.
 pub const HEAD: usize = 10;
-
-impl fmt::Display for FrameError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Garbage { skipped } => {
-                write!(out, "{skipped} bytes that belong to no frame; is the other side BareFlow?")
-            }
-            Self::Length { found, limit } => write!(out, "frame of {found} bytes announced, expected at most {limit}"),
-            Self::Checksum { found, expected } => {
-                write!(out, "frame checksum mismatch: sent {expected:#010x}, computed {found:#010x}; send it again")
-            }
-            Self::Payload { length } => {
-                write!(out, "a payload of {length} bytes is no known message; do both sides have the same version?")
-            }
-            Self::NoMemory { length, .. } => {
-                write!(out, "no memory for {length} bytes; unload a module or give the system more memory")
-            }
-        }
-    }
-}
-
-impl core::error::Error for FrameError {}
 
 /// Encodes `payload` as a frame; `None` if it is too long.
 #[must_use]

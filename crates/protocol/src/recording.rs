@@ -2,7 +2,6 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt;
 
 use bareflow_abi::checksum::crc32c;
 use serde::{Deserialize, Serialize};
@@ -110,22 +109,26 @@ pub enum End {
 }
 
 /// Bytes that are no recording.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BadRecording {
     /// There are fewer bytes than a header has, or more than a file may have.
+    #[error("{found} bytes, expected {HEADER_SIZE} to {MAX_FILE}; record it anew with `boot --record`")]
     Length {
         /// The number of bytes.
         found: usize,
     },
     /// The magic is wrong.
+    #[error("no recording: it opens with other bytes; name a file of `boot --record`")]
     Magic,
     /// The version of the format is unknown.
+    #[error("a recording of form {found}, expected {VERSION}; record it anew with `boot --record`")]
     Version {
         /// The version that was found.
         found: u16,
     },
     /// The bytes were changed.
+    #[error("checksum mismatch: the recording says {expected:#010x}, computed {found:#010x}; copy it again")]
     Checksum {
         /// The checksum of the payload as it is.
         found: u32,
@@ -133,29 +136,9 @@ pub enum BadRecording {
         expected: u32,
     },
     /// The payload can't be decoded.
+    #[error("its bytes spell no recording; record it anew with `boot --record`")]
     Payload,
 }
-
-impl fmt::Display for BadRecording {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::Length { found } => {
-                write!(out, "{found} bytes, expected {HEADER_SIZE} to {MAX_FILE}; record it anew with `boot --record`")
-            }
-            Self::Magic => out.write_str("no recording: it opens with other bytes; name a file of `boot --record`"),
-            Self::Version { found } => {
-                write!(out, "a recording of form {found}, expected {VERSION}; record it anew with `boot --record`")
-            }
-            Self::Checksum { found, expected } => write!(
-                out,
-                "checksum mismatch: the recording says {expected:#010x}, computed {found:#010x}; copy it again"
-            ),
-            Self::Payload => out.write_str("its bytes spell no recording; record it anew with `boot --record`"),
-        }
-    }
-}
-
-impl core::error::Error for BadRecording {}
 
 impl Recording {
     /// Encodes the recording as a file; `None` if it exceeds [`MAX_FILE`] bytes.

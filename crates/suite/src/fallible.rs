@@ -16,16 +16,9 @@ pub type ErrorText = Cow<'static, str>;
 pub const NO_MEMORY: &str = "no memory for that; unload a module or give the system more memory";
 
 /// The error for a lack of memory; nothing was changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{NO_MEMORY}")]
 pub struct NoMemory;
-
-impl fmt::Display for NoMemory {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(NO_MEMORY)
-    }
-}
-
-impl core::error::Error for NoMemory {}
 
 impl From<TryReserveError> for NoMemory {
     fn from(_: TryReserveError) -> NoMemory {

@@ -4,8 +4,6 @@
 mod device;
 pub mod modules;
 
-use core::fmt;
-
 use bareflow_disk::{Disk, DiskError};
 use virtio_drivers::transport::DeviceType;
 
@@ -20,33 +18,20 @@ pub type KernelDisk = Disk<VirtioDisk>;
 /// # Errors
 /// When the device can't be used, or has no file system that can be read.
 pub fn open() -> Result<Option<KernelDisk>, OpenError> {
-    let Some(transport) = virtio::find(DeviceType::Block).map_err(OpenError::Transport)? else { return Ok(None) };
-    let device = VirtioDisk::new(transport).map_err(OpenError::Device)?;
-    Disk::open(device).map(Some).map_err(OpenError::FileSystem)
+    let Some(transport) = virtio::find(DeviceType::Block)? else { return Ok(None) };
+    Ok(Some(Disk::open(VirtioDisk::new(transport)?)?))
 }
 
 /// The reason why there is no disk although a device is attached.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The device's registers can't be used.
-    Transport(TransportError),
+    #[error("the disk: {0}")]
+    Transport(#[from] TransportError),
     /// The device does not start.
-    Device(virtio_drivers::Error),
+    #[error("the disk does not start: {0}, expected a virtio block device; attach it as `virtio-blk-pci`")]
+    Device(#[from] virtio_drivers::Error),
     /// The disk's file system can't be read.
-    FileSystem(DiskError),
-}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            OpenError::Transport(error) => write!(out, "the disk: {error}"),
-            OpenError::Device(error) => {
-                write!(
-                    out,
-                    "the disk does not start: {error}, expected a virtio block device; attach it as `virtio-blk-pci`"
-                )
-            }
-            OpenError::FileSystem(error) => error.fmt(out),
-        }
-    }
+    #[error(transparent)]
+    FileSystem(#[from] DiskError),
 }

@@ -53,7 +53,7 @@ impl Channel {
     /// # Errors
     /// When there is none, or it can't be used.
     pub fn open() -> Result<Channel, OpenError> {
-        let transport = find(DeviceType::Console).map_err(OpenError::Transport)?.ok_or(OpenError::Missing)?;
+        let transport = find(DeviceType::Console)?.ok_or(OpenError::Missing)?;
         Channel::start(transport).map_err(|error| OpenError::Device(reason(error)))
     }
 
@@ -127,24 +127,15 @@ impl Channel {
 }
 
 /// The reason why there is no channel.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// No console is attached.
+    #[error("no virtio console is attached; attach one, or boot with channel=com2")]
     Missing,
     /// The device's registers can't be used.
-    Transport(TransportError),
+    #[error(transparent)]
+    Transport(#[from] TransportError),
     /// The device does not start.
+    #[error("the virtio console does not start: {0}; boot with channel=com2")]
     Device(&'static str),
-}
-
-impl core::fmt::Display for OpenError {
-    fn fmt(&self, out: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            OpenError::Missing => write!(out, "no virtio console is attached; attach one, or boot with channel=com2"),
-            OpenError::Transport(error) => error.fmt(out),
-            OpenError::Device(reason) => {
-                write!(out, "the virtio console does not start: {reason}; boot with channel=com2")
-            }
-        }
-    }
 }

@@ -8,8 +8,6 @@ mod mmio;
 mod pci;
 mod window;
 
-use core::fmt;
-
 use virtio_drivers::transport::pci::VirtioPciError;
 use virtio_drivers::transport::{DeviceType, SomeTransport};
 
@@ -24,42 +22,29 @@ pub fn find(device_type: DeviceType) -> Result<Option<SomeTransport<'static>>, T
 }
 
 /// The reason why a device's registers can't be used.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum TransportError {
     /// The registers can't be mapped.
+    #[error(
+        "the device's registers take {size} bytes, expected frames to map them and {DEVICE_WINDOW_BYTES} at the most; \
+         give the machine more memory or another device"
+    )]
     Registers {
         /// Bytes they take.
         size: u64,
     },
     /// The firmware assigned no address, and none is left.
+    #[error(
+        "the firmware gave the device's {size} bytes of registers no address, and none is left; attach it to the root \
+         bus"
+    )]
     Address {
         /// Bytes they take.
         size: u64,
     },
     /// The device is not a virtio device of version 1.
+    #[error("the device's registers: {0} Expected virtio 1.0; attach it as `virtio-...-pci`")]
     Transport(VirtioPciError),
-}
-
-impl fmt::Display for TransportError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            TransportError::Registers { size } => {
-                let most = DEVICE_WINDOW_BYTES;
-                write!(
-                    out,
-                    "the device's registers take {size} bytes, expected frames to map them and {most} at the "
-                )?;
-                write!(out, "most; give the machine more memory or another device")
-            }
-            TransportError::Address { size } => {
-                write!(out, "the firmware gave the device's {size} bytes of registers no address, and none is left; ")?;
-                write!(out, "attach it to the root bus")
-            }
-            TransportError::Transport(error) => {
-                write!(out, "the device's registers: {error} Expected virtio 1.0; attach it as `virtio-...-pci`")
-            }
-        }
-    }
 }
 
 /// Returns a driver's error as a static text.

@@ -1,7 +1,5 @@
 //! Errors of the second stage: well-formed modules that may not be loaded here.
 
-use core::fmt;
-
 use bareflow_abi::depends::{BadDependency, MAX_DEPENDENCIES};
 use bareflow_abi::header::NAME_SIZE;
 use bareflow_abi::symbols::{BadSymbol, MAX_SYMBOL_NAME};
@@ -12,10 +10,11 @@ use crate::name::MAX_NAME_LENGTH;
 use crate::permissions::ServiceNames;
 
 /// A well-formed module that may not be loaded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidModule {
     /// The checksum is wrong: the file has been changed.
+    #[error("checksum mismatch: header says {expected:#010x}, computed {found:#010x}; {REBUILD}")]
     Checksum {
         /// The checksum of the file as it is.
         found: u32,
@@ -23,6 +22,11 @@ pub enum InvalidModule {
         expected: u32,
     },
     /// The ABI's major version is another one.
+    #[error(
+        "wrong ABI: major version {} ({}.{}), expected {ABI_MAJOR} (up to {ABI_MAJOR}.{ABI_MINOR}){differs}; rebuild \
+         the module against this bareflow-abi",
+        .found.0, .found.0, .found.1
+    )]
     AbiMajor {
         /// The module's ABI version: major and minor.
         found: (u16, u16),
@@ -30,6 +34,10 @@ pub enum InvalidModule {
         differs: Differences,
     },
     /// The ABI's minor version is newer than this loader's.
+    #[error(
+        "wrong ABI: version {ABI_MAJOR}.{found}, this loader knows up to {ABI_MAJOR}.{ABI_MINOR}{differs}; rebuild the \
+         module against this bareflow-abi or update the loader"
+    )]
     AbiMinor {
         /// The module's minor version.
         found: u16,
@@ -37,6 +45,10 @@ pub enum InvalidModule {
         differs: Differences,
     },
     /// The module was built against a layout that is not that of its ABI version.
+    #[error(
+        "wrong ABI: version {ABI_MAJOR}.{minor} with fingerprint {found:#018x}, expected {expected:#018x} (this loader \
+         has {ABI_MAJOR}.{ABI_MINOR}){differs}; rebuild the module against a released bareflow-abi"
+    )]
     AbiFingerprint {
         /// The module's fingerprint.
         found: u64,
@@ -48,15 +60,22 @@ pub enum InvalidModule {
         differs: Differences,
     },
     /// The name breaks the naming rule.
+    #[error(
+        "bad name: \"{}\", expected 1 to {MAX_NAME_LENGTH} of a-z, 0-9, _ and -; {REBUILD}",
+        without_padding(found)
+    )]
     Name {
         /// The bytes of the header's field.
         found: [u8; NAME_SIZE],
     },
     /// The version is 0.0.0.
+    #[error("no version: 0.0.0; give the module's Cargo.toml a version")]
     Version,
     /// The entry or the fix-ups are invalid.
-    Code(BadCode),
+    #[error(transparent)]
+    Code(#[from] BadCode),
     /// A variant for a higher processor level is invalid.
+    #[error("bad variant for x86-64-v{level}: {why}")]
     Variant {
         /// The variant's level.
         level: u8,
@@ -64,8 +83,13 @@ pub enum InvalidModule {
         why: BadVariant,
     },
     /// The state's schema can't be read, appears twice, or is missing or present against the flags.
+    #[error(
+        "bad state schema: expected one record that lists the state's fields exactly where the flags announce a state; \
+         {REBUILD}"
+    )]
     StateSchema,
     /// The state is larger than the module's data.
+    #[error("a state of {found} bytes in {data} bytes of data, expected no more than those; {REBUILD}")]
     StateSize {
         /// The size of the state by its schema, in bytes.
         found: u32,
@@ -73,6 +97,11 @@ pub enum InvalidModule {
         data: u32,
     },
     /// An entry of the dependency list is invalid.
+    #[error(
+        "bad dependency: number {number}: {}, expected at most {MAX_DEPENDENCIES} other modules' names, each once, and \
+         an interval of versions; {REBUILD}",
+        .why.what()
+    )]
     Dependency {
         /// The entry's number, counted from 1.
         number: usize,
@@ -80,8 +109,14 @@ pub enum InvalidModule {
         why: BadDependency,
     },
     /// There is more than one dependency list.
+    #[error("two lists of dependencies, expected one at most; {REBUILD}")]
     TwoDependencyLists,
     /// An entry of a symbol list is invalid.
+    #[error(
+        "bad symbols for x86-64-v{level}: number {number}: {}, expected functions in the order of their addresses, \
+         with names of at most {MAX_SYMBOL_NAME} bytes; {REBUILD}",
+        .why.what()
+    )]
     Symbol {
         /// The processor level of the code that the list belongs to.
         level: u8,
@@ -91,21 +126,28 @@ pub enum InvalidModule {
         why: BadSymbol,
     },
     /// There is more than one symbol list for the same code.
+    #[error("two lists of symbols for x86-64-v{level}, expected one at most; {REBUILD}")]
     TwoSymbolLists {
         /// The processor level of the code.
         level: u8,
     },
     /// A record extends beyond the end of the file.
+    #[error("record cut off: it does not fit the {left} bytes left; {REBUILD}")]
     RecordCutOff {
         /// The number of bytes left for it.
         left: usize,
     },
     /// A record is of an unknown kind that may not be skipped.
+    #[error("unknown record: kind {found:#x} may not be skipped; the module needs a newer loader")]
     UnknownRecord {
         /// The record's kind.
         found: u32,
     },
     /// The module declares services that are unknown or not offered here.
+    #[error(
+        "services not offered: {}, offered: {}; run the module where they are, or remove them from its needs",
+        ServiceNames(*missing), ServiceNames(*offered)
+    )]
     Services {
         /// The bits of the services that are missing.
         missing: u32,
@@ -113,6 +155,10 @@ pub enum InvalidModule {
         offered: u32,
     },
     /// The code needs a higher processor level than this machine has.
+    #[error(
+        "CPU level not available: x86-64-v{found}, this machine has x86-64-v{available}; build the module for \
+         x86-64-v{available} or lower"
+    )]
     CpuLevel {
         /// The x86-64 level that the module needs.
         found: u8,
@@ -121,83 +167,8 @@ pub enum InvalidModule {
     },
 }
 
-impl fmt::Display for InvalidModule {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::Checksum { found, expected } => {
-                write!(out, "checksum mismatch: header says {expected:#010x}, computed {found:#010x}; {REBUILD}")
-            }
-            Self::AbiMajor { found: (major, minor), differs } => write!(
-                out,
-                "wrong ABI: major version {major} ({major}.{minor}), expected {ABI_MAJOR} \
-                 (up to {ABI_MAJOR}.{ABI_MINOR}){differs}; rebuild the module against this bareflow-abi"
-            ),
-            Self::AbiMinor { found, differs } => write!(
-                out,
-                "wrong ABI: version {ABI_MAJOR}.{found}, this loader knows up to {ABI_MAJOR}.{ABI_MINOR}{differs}; \
-                 rebuild the module against this bareflow-abi or update the loader"
-            ),
-            Self::AbiFingerprint { found, expected, minor, differs } => write!(
-                out,
-                "wrong ABI: version {ABI_MAJOR}.{minor} with fingerprint {found:#018x}, expected {expected:#018x} \
-                 (this loader has {ABI_MAJOR}.{ABI_MINOR}){differs}; rebuild the module against a released bareflow-abi"
-            ),
-            Self::Name { found } => {
-                let end = found.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
-                let name = found.get(..end).unwrap_or_default().escape_ascii();
-                write!(out, "bad name: \"{name}\", expected 1 to {MAX_NAME_LENGTH} of a-z, 0-9, _ and -; {REBUILD}")
-            }
-            Self::Version => write!(out, "no version: 0.0.0; give the module's Cargo.toml a version"),
-            Self::Code(why) => write!(out, "{why}"),
-            Self::Variant { level, why } => write!(out, "bad variant for x86-64-v{level}: {why}"),
-            Self::StateSchema => write!(
-                out,
-                "bad state schema: expected one record that lists the state's fields exactly where the flags announce a state; {REBUILD}"
-            ),
-            Self::StateSize { found, data } => {
-                write!(out, "a state of {found} bytes in {data} bytes of data, expected no more than those; {REBUILD}")
-            }
-            Self::Dependency { number, why } => write!(
-                out,
-                "bad dependency: number {number}: {}, expected at most {MAX_DEPENDENCIES} other modules' names, each once, \
-                 and an interval of versions; {REBUILD}",
-                why.what()
-            ),
-            Self::TwoDependencyLists => write!(out, "two lists of dependencies, expected one at most; {REBUILD}"),
-            Self::Symbol { level, number, why } => write!(
-                out,
-                "bad symbols for x86-64-v{level}: number {number}: {}, expected functions in the order of their addresses, \
-                 with names of at most {MAX_SYMBOL_NAME} bytes; {REBUILD}",
-                why.what()
-            ),
-            Self::TwoSymbolLists { level } => {
-                write!(out, "two lists of symbols for x86-64-v{level}, expected one at most; {REBUILD}")
-            }
-            Self::RecordCutOff { left } => {
-                write!(out, "record cut off: it does not fit the {left} bytes left; {REBUILD}")
-            }
-            Self::UnknownRecord { found } => {
-                write!(out, "unknown record: kind {found:#x} may not be skipped; the module needs a newer loader")
-            }
-            Self::Services { missing, offered } => write!(
-                out,
-                "services not offered: {}, offered: {}; run the module where they are, or remove them from its needs",
-                ServiceNames(missing),
-                ServiceNames(offered)
-            ),
-            Self::CpuLevel { found, available } => write!(
-                out,
-                "CPU level not available: x86-64-v{found}, this machine has x86-64-v{available}; \
-                 build the module for x86-64-v{available} or lower"
-            ),
-        }
-    }
+/// Returns a name without the zeros after it.
+fn without_padding(name: &[u8; NAME_SIZE]) -> core::slice::EscapeAscii<'_> {
+    let end = name.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+    name.get(..end).unwrap_or_default().escape_ascii()
 }
-
-impl From<BadCode> for InvalidModule {
-    fn from(error: BadCode) -> InvalidModule {
-        InvalidModule::Code(error)
-    }
-}
-
-impl core::error::Error for InvalidModule {}

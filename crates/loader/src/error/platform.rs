@@ -3,7 +3,7 @@
 use core::fmt;
 
 /// An operation that the platform could not carry out, mostly for lack of memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct PlatformError {
     /// The operation, for people: "map pages".
     pub what: &'static str,
