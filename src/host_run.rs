@@ -11,6 +11,7 @@ use bareflow_suite::{Plan, Source, run};
 
 use crate::files::Files;
 use crate::finish::finish;
+use crate::kernel_domain::kernel_domain;
 use crate::options::HostOptions;
 use crate::output::Terminal;
 use crate::replay::replay;
@@ -42,7 +43,7 @@ pub fn host(options: &HostOptions) -> Result<Exit, BoxError> {
     let files = Files::read(options)?;
     let platform = HostPlatform::new(Box::new(|line| say!("{line}")))
         .map_err(|error| format!("can't prepare this process for modules: {error}"))?;
-    let manager = ModuleManager::new(platform, options.loading.timing.into());
+    let manager = ModuleManager::with_kernel_domain(platform, options.loading.timing.into(), kernel_domain());
     let plan = Plan {
         embedded: Archive::read(embedded::MODULES)?.blobs,
         files: files.blobs.iter().map(|(label, bytes)| Source { label: label.clone(), bytes }).collect(),

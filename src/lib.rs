@@ -1,6 +1,6 @@
 //! The parts of the `bareflow` command, and the runner that boots kernels in QEMU.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod boot;
 pub mod build_command;
@@ -15,6 +15,7 @@ pub mod host_run;
 pub mod inject;
 pub mod input;
 pub mod inspect;
+mod kernel_domain;
 pub mod module_tests;
 pub mod new;
 pub mod options;

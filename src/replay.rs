@@ -11,13 +11,13 @@ use bareflow_host::{HostPlatform, Image};
 use bareflow_loader::placed::PlacedModule;
 use bareflow_loader::valid::Capabilities;
 use bareflow_loader::{
-    Budget, Call, CallError, CallOutcome, Callees, Domain, Name, Placement, Platform, Printable, RawModule, Timing,
-    ValidModule,
+    Budget, CallError, CallOutcome, Callees, Domain, Name, Placement, Platform, Printable, RawModule, ValidModule,
 };
 use bareflow_protocol::recording::{End, Event, RecordedCall, RecordedModule, Recording};
 use bareflow_suite::archive::Archive;
 
 use crate::files::{Files, label};
+use crate::kernel_domain::kernel_domain;
 use crate::{BoxError, Exit, embedded, say};
 
 /// The largest capacity for output that a recorded call may have, in bytes.
@@ -104,7 +104,10 @@ impl Replay<'_> {
         // The recorded time limit does not apply, since a debugger may stop the call.
         let budget = Budget { time_us: Budget::LIMITS.time_us, stack: *stack, heap: *heap, ..Budget::LIMITS };
         let placement = Placement { domain: Domain::Kernel, budget, services: raw.header().services };
-        let place = || PlacedModule::place(&valid, &placement, self.platform).map_err(|error| refused(&error));
+        let place = || {
+            PlacedModule::place_alone(&valid, &placement, self.platform, kernel_domain())
+                .map_err(|error| refused(&error))
+        };
         let mut placed = place()?;
         let mut found = None;
         for (number, (place_in_all, call)) in (1..).zip(calls) {
@@ -116,10 +119,10 @@ impl Replay<'_> {
             // After a fault, the recorded module was only called again if it had got a fresh image.
             if matches!(call.end, End::Faulted { .. }) {
                 let fresh = place()?;
-                self.platform.release(std::mem::replace(&mut placed, fresh).image);
+                self.platform.release(std::mem::replace(&mut placed, fresh).into_image());
             }
         }
-        self.platform.release(placed.image);
+        self.platform.release(placed.into_image());
         Ok(found)
     }
 
@@ -142,8 +145,7 @@ impl Replay<'_> {
             ..RecordingCursor::default()
         };
         let mut output = vec![0; call.capacity as usize];
-        let (image, entry, input) = (&placed.image, placed.entry, call.input.as_slice());
-        let made = Call { module: name, image, entry, reason, input, timing: Timing::Fast, check_abi: true };
+        let made = placed.call(name, reason, &call.input);
         let done = self.platform.call_with_callees(&made, &mut output, &RecordedCallees(self.cursor));
         let ended = match done {
             Ok(returned) => {

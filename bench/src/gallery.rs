@@ -11,6 +11,7 @@ use bareflow_builder::{BuildError, Example, Workspace, build_recipes};
 use bareflow_host::HostPlatform;
 use bareflow_loader::{ModuleManager, RawModule, Timing};
 
+use crate::OUR_OWN;
 use crate::{table, verdict};
 
 /// The bound for the ticks of a module, as a multiple of those of the function in the program.
@@ -49,7 +50,7 @@ pub fn show(workspace: &Workspace) -> Result<(), Box<dyn Error>> {
         let example: &Example =
             examples.iter().rev().max_by_key(|example| example.input.len()).ok_or("a module without an example")?;
         std::fs::write(&input, &example.input)?;
-        let manager = ModuleManager::new(HostPlatform::new(Box::new(|_| ()))?, Timing::Precise);
+        let manager = ModuleManager::with_kernel_domain(HostPlatform::new(Box::new(|_| ()))?, Timing::Precise, OUR_OWN);
         let start = Instant::now();
         let id = manager.load(&blob)?;
         let load = start.elapsed();

@@ -11,6 +11,7 @@ use bareflow_builder::{Workspace, build_module};
 use bareflow_host::HostPlatform;
 use bareflow_loader::{Domain, ModuleManager, Timing};
 
+use crate::OUR_OWN;
 use crate::{table, verdict};
 
 /// The bounds in instructions: for the kernel domain, those in addition to a bare call; for the user domain, the round
@@ -22,7 +23,11 @@ pub fn show(workspace: &Workspace) -> Result<(), Box<dyn Error>> {
     let bare = bare_call(workspace)?;
     let kernel = Machine { icount: true, command_line: "clock=icount".into(), ..Machine::new(KERNEL) };
     let report = kernel.run(|_| ())?.into_report()?;
-    let host = ModuleManager::new(HostPlatform::new(Box::new(|line| println!("{line}")))?, Timing::Precise);
+    let host = ModuleManager::with_kernel_domain(
+        HostPlatform::new(Box::new(|line| println!("{line}")))?,
+        Timing::Precise,
+        OUR_OWN,
+    );
     let mut rows = table(&["domain", "instructions", "over a bare call", "at most", "", "ticks as a process"]);
     let mut add = |name: &str, count: u64, bound: &str, verdict: String, ticks: String| {
         let over = count.saturating_sub(bare);

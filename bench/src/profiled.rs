@@ -10,6 +10,7 @@ use bareflow_builder::{Workspace, build_module};
 use bareflow_host::HostPlatform;
 use bareflow_loader::{ExecuteError, ModuleManager, Timing};
 
+use crate::OUR_OWN;
 use crate::measure::{Code, entry, fence, fenced, plain};
 use crate::{table, verdict};
 
@@ -78,7 +79,8 @@ type Manager = ModuleManager<HostPlatform>;
 type Row = (&'static str, &'static str, Bound, [f64; 2]);
 
 fn loaded_with(blob: &[u8], count: usize, timing: Timing) -> Result<Manager, Box<dyn Error>> {
-    let manager = ModuleManager::new(HostPlatform::new(Box::new(|line| println!("{line}")))?, timing);
+    let manager =
+        ModuleManager::with_kernel_domain(HostPlatform::new(Box::new(|line| println!("{line}")))?, timing, OUR_OWN);
     for number in 0..count {
         manager.load(&renamed(blob, &format!("empty-{number}")))?;
     }

@@ -10,6 +10,7 @@ use bareflow_host::{HostPlatform, cpu_level};
 use bareflow_loader::{ModuleManager, RawModule, Timing};
 use libloading::Library;
 
+use crate::OUR_OWN;
 use crate::measure::{Code, entry, measure};
 use crate::table;
 
@@ -39,7 +40,11 @@ pub fn show(workspace: &Workspace) -> Result<(), Box<dyn Error>> {
             None => println!("{compiler} is not here: its twins are left out\n"),
         }
     }
-    let manager = ModuleManager::new(HostPlatform::new(Box::new(|line| println!("{line}")))?, Timing::Fast);
+    let manager = ModuleManager::with_kernel_domain(
+        HostPlatform::new(Box::new(|line| println!("{line}")))?,
+        Timing::Fast,
+        OUR_OWN,
+    );
     let mut times = table(&[
         "module",
         "code",

@@ -17,7 +17,7 @@ use crate::image::Image;
 use crate::memory::layout::PHYSICAL_MAP;
 use crate::memory::{BootFacts, image_range, page_tables, physical};
 use crate::options::{Campaign, Options};
-use crate::platform::KernelPlatform;
+use crate::platform::{KernelPlatform, kernel_domain};
 use crate::serial::{COM2, Serial};
 use crate::trampoline::Activation;
 use crate::traps::{TrapFrame, timer};
@@ -97,7 +97,7 @@ pub fn run(boot: &'static BootFacts, options: &Options, campaign: Campaign) -> b
 
 fn inject(boot: &'static BootFacts, options: &Options, campaign: Campaign) -> Result<bool, String> {
     let archive = Archive::read(boot.archive)?;
-    let manager = ModuleManager::new(KernelPlatform::new(), Timing::Fast);
+    let manager = ModuleManager::with_kernel_domain(KernelPlatform::new(), Timing::Fast, kernel_domain());
     // The shortest time budget, since the timer ticks faster than usual here.
     let limits = Budget { time_us: 1, stack: options.load.limits.stack.min(STACK), ..options.load.limits };
     let load = LoadOptions { limits, ..options.load };

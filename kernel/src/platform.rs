@@ -3,13 +3,19 @@
 use allocator_api2::alloc::Global;
 use bareflow_abi::checksum::Crc32c;
 use bareflow_loader::{
-    Call, CallError, Callees, Diagnosis, Domain, FastReturn, ImageSize, PeakUse, Placement, Platform, PlatformError,
-    TimedCall, Usage,
+    Call, CallError, Callees, Diagnosis, Domain, FastReturn, ImageSize, KernelDomain, PeakUse, Placement, Platform,
+    PlatformError, TimedCall, Usage,
 };
 
 use crate::image::{self, Image, UnsealedImage};
 use crate::memory::{frames, heap_bytes};
 use crate::{clock, cpu, recorder, services, trampoline};
+
+/// Returns the permission for blobs that the operator has run in the kernel domain.
+pub const fn kernel_domain() -> KernelDomain {
+    // SAFETY: the operator, who chooses the domain of each load, vouches for the blobs that are loaded into this one.
+    unsafe { KernelDomain::trust_all_blobs() }
+}
 
 /// The kernel's side of the loader.
 pub struct KernelPlatform {
@@ -32,7 +38,9 @@ impl KernelPlatform {
     }
 }
 
-impl Platform for KernelPlatform {
+// SAFETY: `Image` has frames and addresses of its own; the trampolines save what compiled code relies on and are left by
+// traps; page tables of its own contain a module of the user domain.
+unsafe impl Platform for KernelPlatform {
     const HAS_FAST_PATH: bool = true;
     type Alloc = Global;
     type WritableImage = UnsealedImage;

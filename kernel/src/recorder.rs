@@ -62,13 +62,13 @@ impl Recorder {
     }
 
     fn begin<Image>(&mut self, call: &Call<'_, Image>, capacity: usize) -> Option<()> {
-        let input = self.copy(call.input)?;
+        let input = self.copy(call.input())?;
         self.calls.try_reserve(1).ok()?;
         self.open.try_reserve(1).ok()?;
         self.open.push(self.calls.len());
         self.calls.push(RecordedCall {
-            module: call.module.to_string(),
-            reason: call.reason as u32,
+            module: call.module().to_string(),
+            reason: call.reason() as u32,
             input,
             capacity: u32::try_from(capacity).unwrap_or(u32::MAX),
             events: Vec::new(),

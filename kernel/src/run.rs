@@ -16,7 +16,7 @@ use crate::console::{self, KernelConsole};
 use crate::disk::modules::{Modules, path_of};
 use crate::memory::BootFacts;
 use crate::options::Options;
-use crate::platform::KernelPlatform;
+use crate::platform::{KernelPlatform, kernel_domain};
 use crate::power::{ExitCode, exit_qemu, halt};
 use crate::serial::{COM2, Serial};
 use crate::{boot, cpu, exhaust, inject, recorder, selfcheck, serve, soak, traps};
@@ -74,7 +74,7 @@ fn run_modules(platform: KernelPlatform, found: &'static BootFacts, options: &Op
     };
     let embedded = read("embedded modules", EMBEDDED);
     let archive = read("boot archive", found.archive);
-    let manager = ModuleManager::new(platform, options.timing);
+    let manager = ModuleManager::with_kernel_domain(platform, options.timing, kernel_domain());
     let (files, unreadable) = read_disk(manager.platform(), console);
     let on_disk = files.iter().map(|(label, bytes)| Source { label: label.clone(), bytes });
     let plan = Plan {

@@ -14,7 +14,7 @@ use bareflow_suite::archive::Archive;
 use crate::console::KernelConsole;
 use crate::memory::{BootFacts, frames, page_tables};
 use crate::options::Options;
-use crate::platform::KernelPlatform;
+use crate::platform::{KernelPlatform, kernel_domain};
 use crate::run::{EMBEDDED, tell_host};
 use crate::{clock, trampoline};
 
@@ -45,7 +45,7 @@ fn check(boot: &'static BootFacts, options: &Options) -> Result<FaultTable, Stri
     let archive = Archive::read(boot.archive)?;
     let faulty = archive.blobs.first().ok_or("no blob in the boot archive, expected the one that faults")?;
     let embedded = Archive::read(EMBEDDED)?;
-    let manager = ModuleManager::new(KernelPlatform::new(), options.timing);
+    let manager = ModuleManager::with_kernel_domain(KernelPlatform::new(), options.timing, kernel_domain());
     for blob in &embedded.blobs {
         manager.load(blob.bytes).map_err(|error| error.to_string())?;
     }

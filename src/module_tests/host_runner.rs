@@ -5,6 +5,7 @@ use bareflow_loader::{Budget, Domain, FaultPolicy, LoadOptions, ModuleId, Module
 use bareflow_suite::OUTPUT_CAPACITY;
 
 use super::{Candidate, ExampleOutcome, Runner};
+use crate::kernel_domain::kernel_domain;
 use crate::{BoxError, explain};
 
 /// The runner for this process.
@@ -30,7 +31,7 @@ impl Runner for HostRunner {
         self.loaded = None;
         let platform = HostPlatform::new(Box::new(|_| ()))
             .map_err(|error| format!("can't prepare this process for modules: {error}"))?;
-        let manager = ModuleManager::new(platform, Timing::Fast);
+        let manager = ModuleManager::with_kernel_domain(platform, Timing::Fast, kernel_domain());
         let options = LoadOptions {
             domain,
             on_fault: FaultPolicy::Restart,

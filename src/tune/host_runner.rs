@@ -6,6 +6,7 @@ use bareflow_suite::OUTPUT_CAPACITY;
 
 use super::TuneRun;
 use super::candidates::{Candidate, Ticks};
+use crate::kernel_domain::kernel_domain;
 use crate::{BoxError, explain};
 
 /// The number of calls before those that count.
@@ -18,7 +19,7 @@ const WARM_UP: u32 = 3;
 pub(super) fn measure(candidates: &mut [Candidate], work: &TuneRun<'_>) -> Result<(), BoxError> {
     let platform = HostPlatform::new(Box::new(|_| ()))
         .map_err(|error| format!("can't prepare this process for modules: {error}"))?;
-    let manager = ModuleManager::new(platform, Timing::Precise);
+    let manager = ModuleManager::with_kernel_domain(platform, Timing::Precise, kernel_domain());
     let refused = |blob: &[u8], error| explain::load_error(&manager, blob, &LoadOptions::default(), &error);
     for blob in &work.needed {
         let loaded = manager.load(blob).map_err(|error| refused(blob, error));

@@ -7,7 +7,7 @@ use std::time::Instant;
 use bareflow_abi::checksum::crc32c;
 use bareflow_host::HostPlatform;
 use bareflow_loader::report::Style;
-use bareflow_loader::{LoadOptions, ModuleManager, Timing};
+use bareflow_loader::{KernelDomain, LoadOptions, ModuleManager, Timing};
 use bareflow_protocol::control::{Called, Envelope, FileList, LoadOverrides, Loaded, MAX_CHUNK, Push};
 use bareflow_protocol::{Decoder, Message, Request, Response};
 use bareflow_server::{Server, ServerEnvironment};
@@ -60,7 +60,10 @@ impl Local {
     pub fn new(options: LoadOptions) -> Local {
         let platform = HostPlatform::new(Box::new(|_| ())).unwrap();
         let memory = Memory { start: Instant::now(), sent: RefCell::default(), console: RefCell::default() };
-        let server = Server::new(ModuleManager::new(platform, Timing::Fast), memory, options).unwrap();
+        // SAFETY: the tests' blobs are built here; invalid ones are refused.
+        let trusted = unsafe { KernelDomain::trust_all_blobs() };
+        let server =
+            Server::new(ModuleManager::with_kernel_domain(platform, Timing::Fast, trusted), memory, options).unwrap();
         Local { server, decoder: RefCell::default(), number: Cell::new(0) }
     }
 

@@ -17,19 +17,20 @@ impl WritableImage for OneImage {
     }
 }
 
-impl Platform for Tiny {
+// SAFETY: one image at a time is loaded, into pages that nothing else uses, and its blob is trusted.
+unsafe impl Platform for Tiny {
     type Alloc = Global;
     type WritableImage = OneImage;
     type Image = OneImage;
     fn allocator(&self) -> Global {
         Global
     }
-    fn reserve(&self, size: ImageSize, _: &Placement) -> Result<OneImage, PlatformError> {
+    fn allocate(&self, size: ImageSize, _: &Placement) -> Result<OneImage, PlatformError> {
         let bytes = size.text.max(size.rodata).max(size.data) as usize;
-        if bytes > PAGE as usize { Err(PlatformError { what: "reserve an image", bytes }) } else { Ok(OneImage) }
+        if bytes > PAGE as usize { Err(PlatformError { what: "allocate an image", bytes }) } else { Ok(OneImage) }
     }
-    fn seal(&self, draft: OneImage) -> Result<OneImage, PlatformError> {
-        Ok(draft)
+    fn seal(&self, image: OneImage) -> Result<OneImage, PlatformError> {
+        Ok(image)
     }
     fn release(&self, _: OneImage) {}
     fn clock(&self) -> u64 {
@@ -41,17 +42,19 @@ impl Platform for Tiny {
     // Not inlined, so that the loader's size can be told from it.
     #[inline(never)]
     fn call(&self, call: &Call<'_, OneImage>, output: &mut [u8]) -> Result<TimedCall, CallError> {
-        let mut context = Context::new(&Services::NONE, call.input, output);
+        let mut context = Context::new(&Services::NONE, call.input(), output);
         // SAFETY: the loader validated the entry and placed it in executable memory.
-        let entry: EntryFn = unsafe { core::mem::transmute(call.entry) };
+        let entry: EntryFn = unsafe { core::mem::transmute(call.entry()) };
         // SAFETY: the context is made of slices that outlive the call, and the only blob is one of the project's own.
-        let (result, cycles) = call.timing.measure(self, || unsafe { entry(&mut context, call.reason as u32) });
-        Ok(TimedCall { outcome: Outcome { result, output_length: context.output_length() }, cycles })
+        let (result, cycles) = call.timing().measure(self, || unsafe { entry(&mut context, call.reason() as u32) });
+        Ok(TimedCall { outcome: CallOutcome { result, output_length: context.output_length() }, cycles })
     }
 }
 #[inline(never)]
 pub fn run(blob: &[u8]) -> Option<(i32, u64)> {
-    let manager = ModuleManager::new(Tiny, Timing::Precise);
+    // SAFETY: the only blob is one of the project's own.
+    let trusted = unsafe { KernelDomain::trust_all_blobs() };
+    let manager = ModuleManager::with_kernel_domain(Tiny, Timing::Precise, trusted);
     let id = manager.load(blob).ok()?;
     Some((manager.execute(id).ok()?, manager.stats(id)?.cycles?.corrected.min))
 }

@@ -5,7 +5,7 @@ use bareflow_abi::{Context, Services};
 use bareflow_builder::discover::module_at;
 use bareflow_builder::{Workspace, build_module};
 use bareflow_host::HostPlatform;
-use bareflow_loader::{ModuleManager, Timing};
+use bareflow_loader::{KernelDomain, ModuleManager, Timing};
 
 use crate::measure::Contender;
 use crate::peers::BoxError;
@@ -18,7 +18,9 @@ const PAGE: usize = 4096;
 
 /// Returns a manager without modules.
 pub fn manager() -> Result<Manager, BoxError> {
-    Ok(ModuleManager::new(HostPlatform::new(Box::new(|line| println!("{line}")))?, Timing::Fast))
+    // SAFETY: the blobs are built by the project.
+    let trusted = unsafe { KernelDomain::trust_all_blobs() };
+    Ok(ModuleManager::with_kernel_domain(HostPlatform::new(Box::new(|line| println!("{line}")))?, Timing::Fast, trusted))
 }
 
 /// Returns the blob of one of the four modules, or of the empty module of the tests.

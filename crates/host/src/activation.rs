@@ -91,8 +91,8 @@ impl Activation {
     #[inline(always)]
     pub fn begin(&self, call: &Call<'_, Image>, module_stack: u64) {
         self.module_stack.set(module_stack);
-        self.module.set(call.module);
-        self.image.set(call.image);
+        self.module.set(call.module());
+        self.image.set(call.image());
     }
 
     /// Sets the buffers and the callees of the call that is about to begin.

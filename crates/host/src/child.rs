@@ -123,12 +123,12 @@ impl Child {
         callees: OptionalCallees<'_>,
     ) -> Result<CallOutcome, CallError> {
         let (input_at, output_at, end) =
-            self.room(call.input.len() as u64, output.len() as u64).ok_or(CallError::NoMemory)?;
-        self.channel.put(input_at, call.input);
+            self.room(call.input().len() as u64, output.len() as u64).ok_or(CallError::NoMemory)?;
+        self.channel.put(input_at, call.input());
         let request = ParentMessage::Call {
-            entry: call.entry,
-            reason: call.reason,
-            input: (self.channel.data(input_at), call.input.len() as u64),
+            entry: call.entry(),
+            reason: call.reason(),
+            input: (self.channel.data(input_at), call.input().len() as u64),
             output: (self.channel.data(output_at), output.len() as u64),
         };
         self.used.set(end);
@@ -139,7 +139,7 @@ impl Child {
                 let output_length = output_length.min(output.len());
                 self.channel.get(output_at, &mut output[..output_length]);
                 // The module's next call may be for another client.
-                self.channel.clear(input_at, call.input.len());
+                self.channel.clear(input_at, call.input().len());
                 self.channel.clear(output_at, output_length);
                 if input_at == FIRST_OFFSET {
                     // If this fails, the memory stays until another call uses it.
@@ -201,11 +201,11 @@ impl Child {
         thread: &ThreadContext,
         callees: OptionalCallees<'_>,
     ) -> Result<ChildMessage, ChildError> {
-        let budget = call.image.time_us;
+        let budget = call.image().time_us;
         let mut time = None;
         loop {
             let reply = self.say(request, &mut time, budget)?;
-            let declares = |service| call.image.services & service != 0;
+            let declares = |service| call.image().services & service != 0;
             // A module that does nothing but call services has a time budget, too.
             let mut start = || *time.get_or_insert_with(|| Stopwatch::start(self.process.clock(), budget));
             request = match reply {
@@ -245,7 +245,7 @@ impl Child {
         let length = usize::try_from(length).map_err(|_| ChildError::Exited)?;
         let text = text.get_mut(..length).ok_or(ChildError::Exited)?;
         self.channel.get(0, text);
-        thread.log_sink.forward(call.module, text);
+        thread.log_sink.forward(call.module(), text);
         Ok(())
     }
 

@@ -143,7 +143,7 @@ impl HostPlatform {
         output: &mut [u8],
         callees: OptionalCallees<'_>,
     ) -> Result<TimedCall, CallError> {
-        let (result, cycles) = call.timing.measure(self, || child.call(&call, output, &self.thread, callees));
+        let (result, cycles) = call.timing().measure(self, || child.call(&call, output, &self.thread, callees));
         result.map(|outcome| TimedCall { outcome, cycles })
     }
 
@@ -162,7 +162,9 @@ impl HostPlatform {
     }
 }
 
-impl Platform for HostPlatform {
+// SAFETY: an image has mappings of its own; the trampolines save what compiled code relies on and are left by signals; a
+// module of the user domain runs in a process of its own.
+unsafe impl Platform for HostPlatform {
     const HAS_FAST_PATH: bool = true;
     type Alloc = Global;
     type WritableImage = UnsealedImage;
@@ -233,7 +235,7 @@ impl Platform for HostPlatform {
 
     #[inline(always)]
     fn call(&self, call: &Call<'_, Image>, output: &mut [u8]) -> Result<TimedCall, CallError> {
-        match &call.image.child {
+        match &call.image().child {
             None => trampoline::call(*call, output, &self.thread, None),
             Some(child) => self.call_child(*call, child, output, None),
         }
@@ -255,7 +257,7 @@ impl Platform for HostPlatform {
         output: &mut [u8],
         callees: &dyn Callees,
     ) -> Result<TimedCall, CallError> {
-        match &call.image.child {
+        match &call.image().child {
             None => trampoline::call(*call, output, &self.thread, Some(&callees)),
             Some(child) => self.call_child(*call, child, output, Some(&callees)),
         }

@@ -103,7 +103,8 @@ fn serve(
                 let (address, length) = (with_exposed_provenance_mut(output.0 as usize), output.1 as usize);
                 // SAFETY: and this part to its output.
                 let output = unsafe { slice::from_raw_parts_mut(address, length) };
-                let call = Call { module, image, entry, reason, input, timing: Timing::Fast, check_abi: true };
+                // SAFETY: the parent sends only entries of images that its loader placed, and this process contains their code.
+                let call = unsafe { Call::new(module, image, entry, reason, input, Timing::Fast) }.checked();
                 let reply = match trampoline::call(call, output, thread, None) {
                     Ok(returned) => ChildMessage::Returned(returned.outcome),
                     Err(CallError::Fault(fault)) => ChildMessage::Faulted(fault, thread.diagnosis.take()),

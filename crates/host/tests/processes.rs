@@ -46,15 +46,8 @@ fn place_in(platform: &HostPlatform, code: &[u8], domain: Domain) -> Outcome<(Im
 
 fn call(platform: &HostPlatform, (image, entry): &(Image, u64)) -> Outcome<Result<i32, Fault>> {
     let module = Name::new("test").ok_or("a name")?;
-    let call = Call {
-        module: &module,
-        image,
-        entry: *entry,
-        reason: Reason::Run,
-        input: &[1; 100],
-        timing: Timing::Fast,
-        check_abi: true,
-    };
+    // SAFETY: the entry is the start of the image's text, which the test wrote.
+    let call = unsafe { Call::new(&module, image, *entry, Reason::Run, &[1; 100], Timing::Fast) }.checked();
     match platform.call(&call, &mut [0; 100]) {
         Ok(returned) => Ok(Ok(returned.outcome.result)),
         Err(CallError::Fault(fault)) => Ok(Err(fault)),

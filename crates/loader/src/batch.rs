@@ -77,12 +77,12 @@ impl<P: Platform> ModuleManager<P> {
 mod tests {
     use super::*;
     use crate::profile::Timing;
-    use crate::testing::{FakePlatform, blob};
+    use crate::testing::{FakePlatform, blob, manager};
 
     #[test]
     fn takes_off_what_an_empty_module_takes() {
         let platform = FakePlatform::default();
-        let manager = ModuleManager::new(&platform, Timing::Fast);
+        let manager = manager(&platform, Timing::Fast);
         let id = manager.load(&blob::small("batched")).unwrap();
         let batched = manager.batched(id, b"", &mut []).unwrap();
         // On this platform every call takes ten cycles, including those of the empty module.
@@ -95,7 +95,7 @@ mod tests {
     fn counts_what_the_processor_does() {
         for counts in [false, true] {
             let platform = FakePlatform { counts, ..FakePlatform::default() };
-            let manager = ModuleManager::new(&platform, Timing::Fast);
+            let manager = manager(&platform, Timing::Fast);
             let id = manager.load(&blob::small("batched")).unwrap();
             let batched = manager.batched(id, b"", &mut []).unwrap();
             let expected = Counters { instructions: 6000, ..Counters::default() };
@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn rejects_what_is_gone() {
         let platform = FakePlatform::default();
-        let manager = ModuleManager::new(&platform, Timing::Fast);
+        let manager = manager(&platform, Timing::Fast);
         let id = manager.load(&blob::small("batched")).unwrap();
         manager.unload(id).unwrap();
         assert_eq!(manager.batched(id, b"", &mut []), Err(ExecuteError::NotLoaded));

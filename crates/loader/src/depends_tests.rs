@@ -4,7 +4,7 @@ use crate::error::UnloadError;
 use crate::fault::{Fault, FaultKind};
 use crate::policy::{Domain, LoadOptions};
 use crate::testing::blob::{depending, version};
-use crate::testing::{FakePlatform, Inside};
+use crate::testing::{self, FakePlatform, Inside};
 use bareflow_abi::CallRefusal;
 use bareflow_abi::header::{FLAG_INIT, FLAG_REENTRANT};
 use std::boxed::Box;
@@ -18,7 +18,7 @@ const FAULT: Fault = Fault { kind: FaultKind::Divide, offset: Some(3), address: 
 /// Returns a manager that calls made by modules can use, too.
 fn manager() -> (&'static FakePlatform, &'static Manager) {
     let platform: &_ = Box::leak(Box::new(FakePlatform::default()));
-    (platform, Box::leak(Box::new(ModuleManager::new(platform, Timing::Precise))))
+    (platform, Box::leak(Box::new(testing::manager(platform, Timing::Precise))))
 }
 
 fn options() -> LoadOptions {
@@ -202,7 +202,7 @@ fn refuses_a_callee_that_is_running() {
         (FLAG_REENTRANT, Domain::User, Err(CallRefusal::Busy)),
     ] {
         let platform: &_ = Box::leak(Box::new(FakePlatform { has_user: true, ..FakePlatform::default() }));
-        let manager: &Manager = Box::leak(Box::new(ModuleManager::new(platform, Timing::Precise)));
+        let manager: &Manager = Box::leak(Box::new(testing::manager(platform, Timing::Precise)));
         let mut sum = version("sum", 1, 0);
         crate::testing::blob::change_header(&mut sum, |header| header.flags = flags);
         let id = manager.load_with(&sum, &LoadOptions { domain, ..options() }).unwrap();

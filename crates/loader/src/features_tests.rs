@@ -7,12 +7,12 @@ use crate::fault::{Fault, FaultKind};
 use crate::manager::ModuleManager;
 use crate::policy::{FaultPolicy, LoadOptions};
 use crate::profile::Timing;
-use crate::testing::{FakePlatform, blob};
+use crate::testing::{FakePlatform, blob, manager};
 
 #[test]
 fn rejects_a_module_that_calls_others() {
     let platform = FakePlatform::default();
-    let manager = ModuleManager::new(&platform, Timing::Fast);
+    let manager = manager(&platform, Timing::Fast);
     let error = manager.load(&blob::depending("sort", 1, 0, &[("sum", 1, 2)])).unwrap_err();
     assert_eq!(error, LoadError::Invalid(InvalidModule::UnknownRecord { found: DEPENDENCIES }));
 }
@@ -20,7 +20,7 @@ fn rejects_a_module_that_calls_others() {
 #[test]
 fn places_the_code_that_runs_on_any_processor() {
     let platform = FakePlatform::default();
-    let manager = ModuleManager::new(&platform, Timing::Fast);
+    let manager = manager(&platform, Timing::Fast);
     let id = manager.load(&blob::with_variant(2, |_| ())).unwrap();
     assert_eq!(manager.stats(id).unwrap().cpu_level, 1);
 }
@@ -29,7 +29,7 @@ fn places_the_code_that_runs_on_any_processor() {
 fn stops_what_would_be_restarted() {
     const FAULT: Fault = Fault { kind: FaultKind::Divide, offset: Some(0), address: None };
     let platform = FakePlatform::default();
-    let manager = ModuleManager::new(&platform, Timing::Fast);
+    let manager = manager(&platform, Timing::Fast);
     let options = LoadOptions { on_fault: FaultPolicy::Restart, ..LoadOptions::default() };
     let id = manager.load_with(&blob::full(), &options).unwrap();
     platform.results.borrow_mut().push_back(Err(FAULT));

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The embedder implements [`Platform`] (memory, clock, the call) and drives a [`ModuleManager`]. This crate contains
-//! no `unsafe`, and all memory for its tables comes from the platform's allocator.
+//! no unsafe block, and all memory for its tables comes from the platform's allocator.
 //!
 //! # Before the first module in a kernel
 //!
@@ -30,7 +30,7 @@
 //! | locks | The manager is `Send`, not `Sync`. It may be re-entered by `&self` from inside a call; a lock around it that is held during a call may not |
 
 #![no_std]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 #[cfg(test)]
 extern crate std;
@@ -51,6 +51,7 @@ mod fault;
 #[cfg(all(test, not(any(feature = "depends", feature = "restart", feature = "variants"))))]
 mod features_tests;
 pub mod fixups;
+mod kernel_domain;
 mod lifecycle;
 mod load;
 mod manager;
@@ -98,6 +99,7 @@ pub use error::{
     BadCode, BadVariant, ExecuteError, InvalidModule, LoadError, MalformedModule, SelectError, UnloadError,
 };
 pub use fault::{Fault, FaultKind};
+pub use kernel_domain::KernelDomain;
 pub use manager::ModuleManager;
 pub use module::ModuleId;
 pub use name::{MAX_NAME_LENGTH, Name, Version};

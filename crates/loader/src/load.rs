@@ -54,7 +54,7 @@ impl<P: Platform> ModuleManager<P> {
         let name_entry = self.registry.name_entry(&valid.name());
         let replaced = self.check_conflict(valid, name_entry, if_loaded)?;
         self.check_dependencies_of(valid, replaced)?;
-        let placement = options.placement(valid, &self.platform)?;
+        let placement = self.placement(valid, options)?;
         let reservation = self.registry.reserve(name_entry, &valid.name(), &self.platform.allocator())?;
         let metadata = Metadata::new(valid, options, self.platform.allocator())?;
         let placed = PlacedModule::place(valid, &placement, &self.platform)?;

@@ -7,6 +7,7 @@ use core::cell::{Cell, Ref};
 use bareflow_abi::Reason;
 
 use crate::fault::Fault;
+use crate::kernel_domain::KernelDomain;
 use crate::lifecycle::ModuleState;
 use crate::module::{Module, ModuleId};
 use crate::name::Name;
@@ -32,6 +33,7 @@ use crate::{platform::MAX_DEPTH, unload::Receipt};
 pub struct ModuleManager<P: Platform> {
     pub(crate) platform: P,
     pub(crate) timing: Timing,
+    pub(crate) kernel_domain: Option<KernelDomain>,
     overhead_cycles: u64,
     clock_step_cycles: u64,
     pub(crate) registry: Registry<P>,
@@ -50,9 +52,19 @@ pub struct ModuleManager<P: Platform> {
 }
 
 impl<P: Platform> ModuleManager<P> {
-    /// Creates a manager without modules, and measures the cost of measuring.
+    /// Creates a manager without modules, which loads into the user domain only, and measures the cost of measuring.
     pub fn new(platform: P, timing: Timing) -> ModuleManager<P> {
+        Self::create(platform, timing, None)
+    }
+
+    /// Creates a manager that loads into both domains, as far as the platform has them.
+    pub fn with_kernel_domain(platform: P, timing: Timing, permission: KernelDomain) -> ModuleManager<P> {
+        Self::create(platform, timing, Some(permission))
+    }
+
+    fn create(platform: P, timing: Timing, kernel_domain: Option<KernelDomain>) -> ModuleManager<P> {
         ModuleManager {
+            kernel_domain,
             overhead_cycles: calibrate(&platform, timing),
             clock_step_cycles: step(&platform),
             timing,

@@ -12,7 +12,7 @@ use std::string::ToString;
 const FAULT: Fault = Fault { kind: FaultKind::Divide, offset: Some(3), address: None };
 
 fn manager(platform: &FakePlatform) -> ModuleManager<&FakePlatform> {
-    ModuleManager::new(platform, Timing::Precise)
+    crate::testing::manager(platform, Timing::Precise)
 }
 
 /// Returns a blob with an `init` and an `exit`.
@@ -146,6 +146,16 @@ fn rejects_a_domain_that_the_platform_has_not() {
     let options = LoadOptions { domain: Domain::User, ..LoadOptions::default() };
     let refused = manager(&platform).load_with(&blob::full(), &options);
     assert_eq!(refused, Err(LoadError::NoSuchDomain(Domain::User)));
+}
+
+#[test]
+fn rejects_the_kernel_domain_without_permission() {
+    let platform = FakePlatform::default();
+    let manager = ModuleManager::new(&platform, Timing::Precise);
+    assert_eq!(manager.load(&blob::full()), Err(LoadError::NoKernelDomain));
+    let user = LoadOptions { domain: Domain::User, ..LoadOptions::DEFAULT };
+    // Permitted, though this platform does not have it.
+    assert_eq!(manager.load_with(&blob::full(), &user), Err(LoadError::NoSuchDomain(Domain::User)));
 }
 
 #[test]

@@ -1,10 +1,11 @@
-//! The check of a module's declarations against the load options.
+//! The check of a module's declarations against the load options, and of these against the manager's permissions.
 
 use crate::budget::Budget;
 use crate::error::LoadError;
+use crate::manager::ModuleManager;
 use crate::permissions::Permissions;
 use crate::platform::Platform;
-use crate::policy::{LoadOptions, Placement};
+use crate::policy::{Domain, LoadOptions, Placement};
 use crate::valid::ValidModule;
 
 impl LoadOptions {
@@ -21,17 +22,23 @@ impl LoadOptions {
         let refused = Permissions::declared(&valid.raw().header()).difference(allowed);
         if refused.is_none() { Ok(()) } else { Err(LoadError::NotAllowed { refused, allowed }) }
     }
+}
 
-    /// Returns the placement of `valid` on `platform`: its domain, budget and services.
+impl<P: Platform> ModuleManager<P> {
+    /// Returns the placement of `valid`: its domain, budget and services.
     ///
     /// # Errors
-    /// [`LoadError::NoSuchDomain`].
+    /// [`LoadError::NoKernelDomain`], [`LoadError::NoSuchDomain`].
     #[inline(always)]
-    pub(crate) fn placement(&self, valid: &ValidModule<'_>, platform: &impl Platform) -> Result<Placement, LoadError> {
-        if !platform.has_domain(self.domain) {
-            return Err(LoadError::NoSuchDomain(self.domain));
+    pub(crate) fn placement(&self, valid: &ValidModule<'_>, options: &LoadOptions) -> Result<Placement, LoadError> {
+        let domain = options.domain;
+        if domain == Domain::Kernel && self.kernel_domain.is_none() {
+            return Err(LoadError::NoKernelDomain);
+        }
+        if !self.platform.has_domain(domain) {
+            return Err(LoadError::NoSuchDomain(domain));
         }
         let header = valid.raw().header();
-        Ok(Placement { domain: self.domain, budget: Budget::of(&header, &self.limits), services: header.services })
+        Ok(Placement { domain, budget: Budget::of(&header, &options.limits), services: header.services })
     }
 }

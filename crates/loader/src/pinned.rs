@@ -114,14 +114,14 @@ mod tests {
     use crate::fault::{Fault, FaultKind};
     use crate::policy::{FaultPolicy, LoadOptions};
     use crate::profile::Timing;
-    use crate::testing::{FakePlatform, blob};
+    use crate::testing::{FakePlatform, blob, manager};
 
     const FAULT: Fault = Fault { kind: FaultKind::Divide, offset: Some(0), address: None };
 
     #[test]
     fn counts_calls_like_any_other() {
         let platform = FakePlatform::default();
-        let manager = ModuleManager::new(&platform, Timing::Fast);
+        let manager = manager(&platform, Timing::Fast);
         let id = manager.load(&blob::small("held")).unwrap();
         let mut pinned = manager.pin(id).unwrap();
         assert_eq!((pinned.execute(), pinned.execute_chained(3)), (Ok(42), Ok(Some(42))));
@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn what_is_pinned_goes_when_it_is_unpinned() {
         let platform = FakePlatform::default();
-        let manager = ModuleManager::new(&platform, Timing::Fast);
+        let manager = manager(&platform, Timing::Fast);
         let id = manager.load(&blob::small("held")).unwrap();
         let mut pinned = manager.pin(id).unwrap();
         manager.replace(&blob::small("held"), &LoadOptions::default()).unwrap();
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn is_restarted_after_a_fault() {
         let platform = FakePlatform::default();
-        let manager = ModuleManager::new(&platform, Timing::Fast);
+        let manager = manager(&platform, Timing::Fast);
         let options = LoadOptions { on_fault: FaultPolicy::Restart, ..LoadOptions::default() };
         let id = manager.load_with(&blob::small("held"), &options).unwrap();
         let mut pinned = manager.pin(id).unwrap();
@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn rejects_to_unload_what_is_pinned() {
         let platform = FakePlatform::default();
-        let manager = ModuleManager::new(&platform, Timing::Fast);
+        let manager = manager(&platform, Timing::Fast);
         let id = manager.load(&blob::small("held")).unwrap();
         let mut pinned = manager.pin(id).unwrap();
         assert!(matches!(manager.unload(id), Err(UnloadError::Busy { .. })));
@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn rejects_what_is_gone() {
         let platform = FakePlatform::default();
-        let manager = ModuleManager::new(&platform, Timing::Fast);
+        let manager = manager(&platform, Timing::Fast);
         let id = manager.load(&blob::small("held")).unwrap();
         manager.unload(id).unwrap();
         assert!(matches!(manager.pin(id), Err(ExecuteError::NotLoaded)));

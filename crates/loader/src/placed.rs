@@ -1,30 +1,67 @@
 //! The third stage: a module in memory, sealed, with all its fix-ups applied.
 
+use bareflow_abi::Reason;
 use bareflow_abi::layout::TEXT_OFFSET;
 
 use crate::code::Fixup;
 use crate::error::LoadError;
 use crate::fixups::FIXUP_SIZE_BYTES;
-use crate::platform::{Platform, WritableImage};
+use crate::kernel_domain::KernelDomain;
+use crate::name::Name;
+use crate::platform::{Call, Platform, WritableImage};
 use crate::policy::Placement;
+use crate::profile::Timing;
 use crate::valid::ValidModule;
 
 /// An image that can be called.
 #[derive(Debug)]
 pub struct PlacedModule<Image> {
     /// The sealed memory.
-    pub image: Image,
+    pub(crate) image: Image,
     /// The address of the entry.
-    pub entry: u64,
+    pub(crate) entry: u64,
 }
 
 impl<Image> PlacedModule<Image> {
+    /// Places `module` outside of any manager; the permission is needed in either domain.
+    ///
+    /// # Errors
+    /// Its data is larger than its budget, or the platform has no memory for it. Nothing stays behind.
+    pub fn place_alone<P>(
+        module: &ValidModule<'_>,
+        placement: &Placement,
+        platform: &P,
+        _: KernelDomain,
+    ) -> Result<PlacedModule<Image>, LoadError>
+    where
+        P: Platform<Image = Image>,
+    {
+        PlacedModule::place(module, placement, platform)
+    }
+
+    /// Returns a checked call of the module, which is named `module`.
+    #[must_use]
+    pub const fn call<'call>(
+        &'call self,
+        module: &'call Name,
+        reason: Reason,
+        input: &'call [u8],
+    ) -> Call<'call, Image> {
+        let PlacedModule { image, entry } = self;
+        Call { module, image, entry: *entry, reason, input, timing: Timing::Fast, check_abi: true }
+    }
+
+    /// Returns the image, to be released.
+    pub fn into_image(self) -> Image {
+        self.image
+    }
+
     /// Allocates memory for `module`, copies it there, applies its fix-ups and seals it.
     ///
     /// # Errors
     /// Its data is larger than its budget, or the platform has no memory for it. Nothing stays behind.
     #[inline(always)]
-    pub fn place<P>(
+    pub(crate) fn place<P>(
         module: &ValidModule<'_>,
         placement: &Placement,
         platform: &P,

@@ -27,25 +27,97 @@ pub trait WritableImage {
     fn segments(&mut self) -> [&mut [u8]; 3];
 }
 
-/// One call into a module.
+/// One call into a module, which only the loader makes: of an entry that it has validated, in an image that it filled.
 #[derive(Debug)]
 pub struct Call<'call, Image> {
-    /// The module's name, for messages.
-    pub module: &'call Name,
-    /// The sealed image.
-    pub image: &'call Image,
-    /// The entry's address: validated to lie in the image's text.
-    pub entry: u64,
-    /// The reason for the call.
-    pub reason: Reason,
-    /// The input bytes.
-    pub input: &'call [u8],
-    /// The method by which the clock is read around the call: see [`Timing::measure`].
-    pub timing: Timing,
-    /// Whether to verify all registers and flags that a module must preserve.
+    pub(crate) module: &'call Name,
+    pub(crate) image: &'call Image,
+    pub(crate) entry: u64,
+    pub(crate) reason: Reason,
+    pub(crate) input: &'call [u8],
+    pub(crate) timing: Timing,
+    pub(crate) check_abi: bool,
+}
+
+#[expect(clippy::inline_always, reason = "the fast path of a call reads these in a handful of instructions")]
+impl<'call, Image> Call<'call, Image> {
+    /// Creates a call of the module `module` for embedders that call an image without a
+    /// [`ModuleManager`](crate::ModuleManager).
+    ///
+    /// By default the platform does not check all registers; see [`checked`](Self::checked).
+    ///
+    /// # Safety
+    /// `image` is the sealed image of a [`PlacedModule`](crate::placed::PlacedModule), and `entry` its entry. If it
+    /// runs in the kernel domain, its code is trusted as [`KernelDomain::trust_all_blobs`] requires.
+    #[expect(unsafe_code, reason = "declares a contract")]
+    #[must_use]
+    pub const unsafe fn new(
+        module: &'call Name,
+        image: &'call Image,
+        entry: u64,
+        reason: Reason,
+        input: &'call [u8],
+        timing: Timing,
+    ) -> Self {
+        Call { module, image, entry, reason, input, timing, check_abi: false }
+    }
+
+    /// Makes the platform verify all registers and flags that a module must preserve.
+    #[must_use]
+    pub const fn checked(self) -> Self {
+        Call { check_abi: true, ..self }
+    }
+
+    /// Returns the module's name, for messages.
+    #[must_use]
+    #[inline(always)]
+    pub const fn module(&self) -> &'call Name {
+        self.module
+    }
+
+    /// Returns the sealed image.
+    #[must_use]
+    #[inline(always)]
+    pub const fn image(&self) -> &'call Image {
+        self.image
+    }
+
+    /// Returns the entry's address: validated to lie in the image's text.
+    #[must_use]
+    #[inline(always)]
+    pub const fn entry(&self) -> u64 {
+        self.entry
+    }
+
+    /// Returns the reason for the call.
+    #[must_use]
+    #[inline(always)]
+    pub const fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    /// Returns the input bytes.
+    #[must_use]
+    #[inline(always)]
+    pub const fn input(&self) -> &'call [u8] {
+        self.input
+    }
+
+    /// Returns the method by which the clock is read around the call: see [`Timing::measure`].
+    #[must_use]
+    #[inline(always)]
+    pub const fn timing(&self) -> Timing {
+        self.timing
+    }
+
+    /// Returns whether to verify all registers and flags that a module must preserve.
     ///
     /// If false, the platform may silently restore those that are expensive to check.
-    pub check_abi: bool,
+    #[must_use]
+    #[inline(always)]
+    pub const fn check_abi(&self) -> bool {
+        self.check_abi
+    }
 }
 
 // A call is copied when it leaves the fast path, so that the fast path need not write it to memory.
@@ -176,7 +248,19 @@ pub struct Leak {
 /// `init`, `exit` or the state's handlers. So a platform keeps its per-call data for each call, and restores the outer
 /// call's data when the inner one ends, after a fault as well. It holds no lock while module code runs, since a fault
 /// skips the code that would release it.
-pub trait Platform {
+///
+/// # Safety
+/// The loader is safe code that runs native code by these methods. An implementation guarantees that
+/// - the memory of an image belongs to no one else from [`allocate`](Self::allocate) to [`release`](Self::release), and
+///   [`WritableImage::base`] is where [`seal`](Self::seal) makes its segments visible, with no other permissions than
+///   said there;
+/// - `call`, `call_fast` and `call_with_callees` return with all state of the processor that compiled code relies on,
+///   whatever the module did to registers and flags, and whether it returned, faulted or ran too long;
+/// - a module in the user domain accesses only its own image and the call's input and output, and runs no code but its
+///   own;
+/// - the input is read only, and only `output`, at its length, is written.
+#[expect(unsafe_code, reason = "declares a contract")]
+pub unsafe trait Platform {
     /// The allocator of the loader's own tables.
     type Alloc: Allocator + Clone;
     /// The memory of an image that is being filled.

@@ -3,7 +3,7 @@ use crate::Timing;
 use crate::error::{ExecuteError, SelectError, UnloadError};
 use crate::fault::{Fault, FaultKind};
 use crate::name::Name;
-use crate::testing::{FakePlatform, blob};
+use crate::testing::{self, FakePlatform, blob};
 use bareflow_abi::Reason;
 use bareflow_abi::header::{FLAG_EXIT, FLAG_INIT, FLAG_REENTRANT};
 use std::boxed::Box;
@@ -16,7 +16,7 @@ const FAULT: Fault = Fault { kind: FaultKind::Divide, offset: Some(3), address: 
 /// Returns a manager that calls made by modules can use, too.
 fn manager() -> (&'static FakePlatform, &'static Manager) {
     let platform: &_ = Box::leak(Box::new(FakePlatform::default()));
-    (platform, Box::leak(Box::new(ModuleManager::new(platform, Timing::Precise))))
+    (platform, Box::leak(Box::new(testing::manager(platform, Timing::Precise))))
 }
 
 fn options() -> LoadOptions {

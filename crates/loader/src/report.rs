@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn keeps_the_layout_of_the_c_system() {
         let platform = FakePlatform::default();
-        let manager = ModuleManager::new(&platform, Timing::Fast);
+        let manager = crate::testing::manager(&platform, Timing::Fast);
         let id = manager.load(&blob::small("fibonacci")).unwrap();
         manager.load(&blob::small("sum")).unwrap();
         manager.execute(id).unwrap();

@@ -14,11 +14,14 @@ use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_LOG};
 use crate::counters::Counters;
 use crate::diagnosis::Diagnosis;
 use crate::fault::Fault;
+use crate::kernel_domain::KernelDomain;
+use crate::manager::ModuleManager;
 use crate::platform::{
     Call, CallError, CallOutcome, Callees, FastReturn, ImageSize, Platform, PlatformError, TimedCall, Usage,
     WritableImage,
 };
 use crate::policy::{Domain, Placement};
+use crate::profile::Timing;
 use crate::report::{Console, Style};
 
 /// Valid blobs, byte by byte.
@@ -208,7 +211,9 @@ impl Default for FakePlatform {
 
 const OUT_OF_MEMORY: PlatformError = PlatformError { what: "reserve an image", bytes: 0 };
 
-impl Platform for &FakePlatform {
+#[expect(unsafe_code, reason = "a test's platform runs no native code")]
+// SAFETY: its calls run no module's code.
+unsafe impl Platform for &FakePlatform {
     const HAS_FAST_PATH: bool = true;
     type Alloc = Global;
     type WritableImage = FakeImage;
@@ -313,4 +318,11 @@ impl Console for Text {
         // Writing to a string can't fail.
         let _ = self.0.write_fmt(text);
     }
+}
+
+/// Returns a manager that loads into both domains.
+#[expect(unsafe_code, reason = "a test's platform runs no native code")]
+pub fn manager(platform: &FakePlatform, timing: Timing) -> ModuleManager<&FakePlatform> {
+    // SAFETY: the platform runs no code.
+    ModuleManager::with_kernel_domain(platform, timing, unsafe { KernelDomain::trust_all_blobs() })
 }

@@ -91,8 +91,7 @@ impl<M: PageMemory> Direct<M> {
     /// Creates a platform whose images lie in the [`SPAN_BYTES`] from `base` on, which is a multiple of 4096.
     ///
     /// # Safety
-    /// Nothing else uses these addresses. The kernel trusts every blob that is loaded as its own code: a valid blob can
-    /// do whatever the kernel can.
+    /// Nothing else uses these addresses.
     pub unsafe fn new(memory: M, base: u64) -> Direct<M> {
         let mut ranges = RangeAllocator::new_in(Global);
         ranges.free(0, MAX_SEGMENT_SIZE / PAGE_SIZE);
@@ -159,7 +158,9 @@ impl WritableImage for DirectImage {
     }
 }
 
-impl<M: PageMemory> Platform for Direct<M> {
+// SAFETY: `PageMemory`'s contract gives each image memory of its own; a module is called as an ordinary function of the
+// System V interface, which the trusted blobs keep.
+unsafe impl<M: PageMemory> Platform for Direct<M> {
     type Alloc = Global;
     type WritableImage = DirectImage;
     type Image = DirectImage;
@@ -214,17 +215,17 @@ impl<M: PageMemory> Platform for Direct<M> {
 
     fn call(&self, call: &Call<'_, DirectImage>, output: &mut [u8]) -> Result<TimedCall, CallError> {
         let capacity = output.len();
-        let (heap, heap_bytes) = call.image.segments.heap();
+        let (heap, heap_bytes) = call.image().segments.heap();
         let log = self.log.map_or(null_mut(), |log| log as *mut c_void);
-        let mut context = Context::new(&self.services, call.input, output).with_embedder(log);
+        let mut context = Context::new(&self.services, call.input(), output).with_embedder(log);
         if heap_bytes > 0 {
             context = context.with_heap(heap, heap_bytes);
         }
         // SAFETY: the loader has validated that the entry lies in the image's text, which is sealed.
-        let entry: EntryFn = unsafe { transmute(call.entry as *const ()) };
-        // SAFETY: the context is made of slices that outlive the call; the creator of this platform vouches for what
-        // the blobs do.
-        let (result, cycles) = call.timing.measure(self, || unsafe { entry(&mut context, call.reason as u32) });
+        let entry: EntryFn = unsafe { transmute(call.entry() as *const ()) };
+        // SAFETY: the context is made of slices that outlive the call; the manager's
+        // `KernelDomain` vouches for what the blobs do.
+        let (result, cycles) = call.timing().measure(self, || unsafe { entry(&mut context, call.reason() as u32) });
         let output_length = context.output_length().min(capacity);
         Ok(TimedCall { outcome: CallOutcome { result, output_length }, cycles })
     }

@@ -4,7 +4,7 @@
 //! without any containment. A kernel provides three functions:
 //!
 //! ```
-//! use bareflow_loader::{ModuleManager, Timing};
+//! use bareflow_loader::{KernelDomain, ModuleManager, Timing};
 //! use bareflow_runtime::{Access, Direct, PageMemory, PageRange};
 //! # // What stands for the page tables of a kernel: a process of Linux.
 //! # mod paging {
@@ -43,9 +43,11 @@
 //!
 //! # let blobs = (include_bytes!("../../../tests/golden/abi-1.2/echo.mod"), include_bytes!("../../../tests/golden/abi-1.2/heap.mod"));
 //! # let span = paging::reserve(bareflow_runtime::SPAN_BYTES as usize);
-//! // SAFETY: nothing else lies in the span; the blobs are our own.
+//! // SAFETY: nothing else lies in the span.
 //! let platform = unsafe { Direct::new(KernelPages, span) }.with_log(|line| println!("{line}"));
-//! let manager = ModuleManager::new(platform, Timing::Precise);
+//! // SAFETY: the blobs are our own.
+//! let trusted = unsafe { KernelDomain::trust_all_blobs() };
+//! let manager = ModuleManager::with_kernel_domain(platform, Timing::Precise, trusted);
 //! let (echo, heap) = (manager.load(blobs.0).unwrap(), manager.load(blobs.1).unwrap());
 //! let mut output = [0; 8];
 //! assert_eq!(manager.execute_with(echo, b"hello", &mut output).unwrap().result, 5);

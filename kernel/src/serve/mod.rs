@@ -20,7 +20,7 @@ use crate::cpu;
 use crate::disk::modules::{Modules, path_of};
 use crate::memory::BootFacts;
 use crate::options::Options;
-use crate::platform::KernelPlatform;
+use crate::platform::{KernelPlatform, kernel_domain};
 use crate::run::EMBEDDED;
 use environment::KernelEnvironment;
 
@@ -36,7 +36,7 @@ pub fn run(boot: &'static BootFacts, options: &Options, ticks: bool) -> bool {
         console::show(Style::Error, format_args!("[ERROR] no clients can be served: {error}\n"));
         return false;
     }
-    let manager = ModuleManager::new(KernelPlatform::new(), options.timing);
+    let manager = ModuleManager::with_kernel_domain(KernelPlatform::new(), options.timing, kernel_domain());
     let environment = KernelEnvironment::new(options.icount, Modules::find());
     let server = match Server::new(manager, environment, options.load) {
         Ok(server) => server,

@@ -106,7 +106,7 @@ pub(super) fn call(
     callees: OptionalCallees<'_>,
 ) -> Result<TimedCall, CallError> {
     let capacity = output.len();
-    let input = (call.input.as_ptr() as u64, call.input.len() as u64);
+    let input = (call.input().as_ptr() as u64, call.input().len() as u64);
     let buffers = (input, (output.as_ptr() as u64, capacity as u64));
     let mut context = context(call, output);
     let (left, returned) = enter(call, &mut context, buffers, callees);
@@ -130,8 +130,8 @@ pub fn call_fast(call: &Call<'_, Image>, slow_result: &mut Result<TimedCall, Cal
 
 #[inline(always)]
 fn context<'call>(call: &Call<'call, Image>, output: &'call mut [u8]) -> Context<'call> {
-    let (heap, heap_size) = call.image.segments.heap();
-    Context::new(table(call.image.services), call.input, output).with_heap(heap, heap_size)
+    let (heap, heap_size) = call.image().segments.heap();
+    Context::new(table(call.image().services), call.input(), output).with_heap(heap, heap_size)
 }
 
 #[inline(always)]
@@ -141,16 +141,16 @@ fn enter(
     buffers: (BufferRange, BufferRange),
     callees: OptionalCallees<'_>,
 ) -> (u64, FastReturn) {
-    let stack_top = call.image.kernel_stack_top() + STACK_SHIFT.load(Ordering::Relaxed);
-    let activation = Activation::new(call.module, call.image, stack_top, buffers, callees);
+    let stack_top = call.image().kernel_stack_top() + STACK_SHIFT.load(Ordering::Relaxed);
+    let activation = Activation::new(call.module(), call.image(), stack_top, buffers, callees);
     // Without `check_abi`, the registers that are declared clobbered here are not checked.
     let trampoline: unsafe extern "C" fn() =
-        if call.check_abi { bareflow_trampoline_checking } else { bareflow_trampoline };
-    run_timed(activation, call.timing, |activation| {
+        if call.check_abi() { bareflow_trampoline_checking } else { bareflow_trampoline };
+    run_timed(activation, call.timing(), |activation| {
         // SAFETY: the entry lies in the sealed text of an image, as validation checked; its stack is mapped; all
         // registers that the trampoline does not preserve are declared clobbered.
         unsafe {
-            call_trampoline!([in(reg) trampoline], activation, call.entry, "rdi" = &raw mut *context, "rsi" = u64::from(call.reason as u32))
+            call_trampoline!([in(reg) trampoline], activation, call.entry(), "rdi" = &raw mut *context, "rsi" = u64::from(call.reason() as u32))
         }
     })
 }

@@ -224,7 +224,7 @@ unsafe extern "C" {
 /// Calls a module.
 #[inline(always)]
 pub fn call(call: &Call<'_, Image>, output: &mut [u8], callees: OptionalCallees<'_>) -> Result<TimedCall, CallError> {
-    match call.image.user() {
+    match call.image().user() {
         None => kernel::call(call, output, callees),
         Some(user) => user::call(call, user, output, callees),
     }

@@ -125,19 +125,19 @@ pub(super) fn call(
     output: &mut [u8],
     callees: OptionalCallees<'_>,
 ) -> Result<TimedCall, CallError> {
-    let (image, capacity) = (call.image, output.len());
-    user.fill_input(call.input).and_then(|()| user.make_output(capacity)).map_err(|_| CallError::NoMemory)?;
-    user.prepare(call.input.len(), capacity);
-    let buffers = ((layout::INPUT, call.input.len() as u64), (layout::OUTPUT, capacity as u64));
+    let (image, capacity) = (call.image(), output.len());
+    user.fill_input(call.input()).and_then(|()| user.make_output(capacity)).map_err(|_| CallError::NoMemory)?;
+    user.prepare(call.input().len(), capacity);
+    let buffers = ((layout::INPUT, call.input().len() as u64), (layout::OUTPUT, capacity as u64));
     // The return address, which `prepare` wrote, is on top of the stack.
-    let activation = Activation::new(call.module, image, layout::STACK_TOP - 8, buffers, callees);
+    let activation = Activation::new(call.module(), image, layout::STACK_TOP - 8, buffers, callees);
     let root = user.root();
-    let (left, returned) = run_timed(activation, call.timing, |activation| {
+    let (left, returned) = run_timed(activation, call.timing(), |activation| {
         // SAFETY: the entry lies in the image's text, as validation checked; the page tables give ring 3 no access to
         // the kernel's memory; the trampoline returns by the stub or a trap.
         unsafe {
-            let reason = u64::from(call.reason as u32);
-            call_trampoline!([sym bareflow_user_trampoline], activation, reason, "rdi" = call.entry, "rsi" = layout::CONTEXT, "r8" = root)
+            let reason = u64::from(call.reason() as u32);
+            call_trampoline!([sym bareflow_user_trampoline], activation, reason, "rdi" = call.entry(), "rsi" = layout::CONTEXT, "r8" = root)
         }
     });
     let FastReturn { result, cycles } = decode_return(left, returned)?;

@@ -99,7 +99,8 @@ fn goes_on_whatever_a_call_leaves_behind() {
         for timing in [Timing::Fast, Timing::Precise, Timing::Untimed] {
             let name = Name::new("test").unwrap();
             let (entry, reason) = (image.segments.base, Reason::Run);
-            let call = Call { module: &name, image: &image, entry, reason, input: &[], timing, check_abi: false };
+            // SAFETY: the entry is the start of the image's text, which the test wrote.
+            let call = unsafe { Call::new(&name, &image, entry, reason, &[], timing) };
             let mut otherwise = Err(CallError::NoMemory);
             let plain = platform.call_fast(&call, &mut otherwise);
             assert_eq!(plain.map(|plain| plain.result), Some(0), "{number} {timing:?}");
@@ -120,7 +121,8 @@ fn goes_on_whatever_a_call_leaves_behind() {
     for image in [&leaves, &misaligned] {
         let name = Name::new("test").unwrap();
         let (entry, reason, timing) = (image.segments.base, Reason::Run, Timing::Untimed);
-        let call = Call { module: &name, image, entry, reason, input: &[], timing, check_abi: false };
+        // SAFETY: the entry is the start of the image's text, which the test wrote.
+        let call = unsafe { Call::new(&name, image, entry, reason, &[], timing) };
         assert_eq!(platform.call_fast(&call, &mut Err(CallError::NoMemory)).map(|plain| plain.result), Some(0));
     }
 }

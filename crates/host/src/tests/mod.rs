@@ -42,7 +42,8 @@ fn call_with(
 ) -> Result<CallOutcome, CallError> {
     let name = Name::new("test").unwrap();
     let (entry, timing) = (image.segments.base, Timing::Fast);
-    let call = Call { module: &name, image, entry, reason: Reason::Run, input, timing, check_abi: true };
+    // SAFETY: the entry is the start of the image's text, which the test wrote.
+    let call = unsafe { Call::new(&name, image, entry, Reason::Run, input, timing) }.checked();
     platform.call(&call, output).map(|returned| returned.outcome)
 }
 

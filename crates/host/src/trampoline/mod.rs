@@ -59,9 +59,9 @@ pub(crate) fn call_fast(
     slow_result: &mut Result<TimedCall, CallError>,
 ) -> Option<FastReturn> {
     let activation = &thread.activation;
-    let stack_top = call.image.stack_top;
+    let stack_top = call.image().stack_top;
     activation.begin(call, stack_top);
-    let (left, fast) = run_timed(call, stack_top, call.image.context(), activation, thread);
+    let (left, fast) = run_timed(call, stack_top, call.image().context(), activation, thread);
     if left == RETURNED {
         return Some(fast);
     }
@@ -82,11 +82,11 @@ pub(crate) fn call(
         if outer != thread.activation.address() {
             thread.make_current();
         }
-        thread.activation.begin(&call, call.image.stack_top);
+        thread.activation.begin(&call, call.image().stack_top);
         return enter(&call, output, &thread.activation, thread, callees);
     };
     // The call is nested in the running one, and has its own stack and activation.
-    let top = call.image.stack_top;
+    let top = call.image().stack_top;
     let stack = thread.stack.above(top, under_way.stack_top());
     let waiting = under_way.thread().watch_slot.call();
     let activation = Activation::inactive();
@@ -108,10 +108,10 @@ fn enter(
     callees: OptionalCallees<'_>,
 ) -> Result<TimedCall, CallError> {
     let capacity = output.len();
-    activation.set_buffers(call.input, output, callees);
-    let (heap, heap_size) = call.image.segments.heap();
+    activation.set_buffers(call.input(), output, callees);
+    let (heap, heap_size) = call.image().segments.heap();
     let mut context =
-        Context::new(table_of(call.image.services, thread), call.input, output).with_heap(heap, heap_size);
+        Context::new(table_of(call.image().services, thread), call.input(), output).with_heap(heap, heap_size);
     let (left, fast) = run_timed(call, activation.stack_top(), &raw mut context, activation, thread);
     let mut returned = decode_return(left, fast, activation);
     activation.clear_buffers();
@@ -149,9 +149,9 @@ fn run_timed(
     thread: &ThreadContext,
 ) -> (u64, FastReturn) {
     // The budget is set first, so that the watchdog never applies another call's budget.
-    thread.watch_slot.begin(call.image.time_us);
-    let trampolines = if call.check_abi { &CHECKING_TRAMPOLINES } else { &TRAMPOLINES };
-    let trampoline = trampolines[call.timing as usize];
+    thread.watch_slot.begin(call.image().time_us);
+    let trampolines = if call.check_abi() { &CHECKING_TRAMPOLINES } else { &TRAMPOLINES };
+    let trampoline = trampolines[call.timing() as usize];
     let (result, left, end): (u64, u64, u64);
     // SAFETY: the entry lies in the sealed text of an image, as validation ensured; after a fault in it, the signal
     // handler resumes here. All registers that the trampoline does not preserve are clobbered here.
@@ -159,9 +159,9 @@ fn run_timed(
         asm!(
             "call rdx",
             inout("rdx") trampoline => left,
-            inout("r8") call.entry => result,
+            inout("r8") call.entry() => result,
             in("rdi") context,
-            in("rsi") u64::from(call.reason as u32),
+            in("rsi") u64::from(call.reason() as u32),
             in("rcx") activation.address(),
             inout("r9") stack_top => end,
             out("r12") _,

@@ -96,7 +96,7 @@ mod tests {
     use crate::diagnosis::{PanicMessage, Text};
     use crate::fault::FaultKind;
     use crate::profile::Timing;
-    use crate::testing::{FakePlatform, blob};
+    use crate::testing::{FakePlatform, blob, manager};
     use bareflow_abi::header::FLAG_INIT;
     use std::string::ToString;
 
@@ -106,7 +106,7 @@ mod tests {
         blob::change_header(&mut bytes, |header| header.flags |= FLAG_INIT);
         let fault = Fault { kind: FaultKind::Panic, offset: Some(5), address: None };
         let platform = FakePlatform::default();
-        let manager = ModuleManager::new(&platform, Timing::Fast);
+        let manager = manager(&platform, Timing::Fast);
         let (message, file) = (Text::new(b"no table"), Text::new(b"src/lib.rs"));
         let panic = Some(PanicMessage { message, file, line: 7 });
         platform.diagnoses.borrow_mut().push_back(Diagnosis { panic, ..Diagnosis::at(0) });
@@ -125,7 +125,7 @@ mod tests {
         blob::change_header(&mut bytes, |header| header.flags |= FLAG_INIT);
         let fault = Fault { kind: FaultKind::HeapBudget, offset: None, address: None };
         let platform = FakePlatform::default();
-        let manager = ModuleManager::new(&platform, Timing::Fast);
+        let manager = manager(&platform, Timing::Fast);
         platform.results.borrow_mut().push_back(Err(fault));
         let options = LoadOptions::default();
         let error = manager.load_with(&bytes, &options).unwrap_err();

@@ -67,6 +67,12 @@ pub enum LoadError {
     /// The platform does not have this domain.
     #[error("no {} domain here; load the module into another one", .0.name())]
     NoSuchDomain(Domain),
+    /// The manager has no permission for the kernel domain.
+    #[error(
+        "the kernel domain is not permitted to this manager; load into the user domain, or create it by \
+         ModuleManager::with_kernel_domain"
+    )]
+    NoKernelDomain,
     /// The platform could not provide the image's memory.
     #[error(transparent)]
     Platform(#[from] PlatformError),

@@ -112,9 +112,8 @@ impl Default for Snapshot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manager::ModuleManager;
     use crate::profile::Timing;
-    use crate::testing::{FakePlatform, blob};
+    use crate::testing::{FakePlatform, blob, manager};
     use core::num::NonZeroU32;
     use std::sync::mpsc;
     use std::thread;
@@ -151,7 +150,7 @@ mod tests {
             let sender = sender.clone();
             thread::spawn(move || {
                 let platform = FakePlatform::default();
-                let manager = ModuleManager::new(&platform, Timing::Fast);
+                let manager = manager(&platform, Timing::Fast);
                 let id = manager.load(&blob::small("shared")).unwrap();
                 manager.sample(id, NonZeroU32::new(number as u32).unwrap());
                 for call in 1..=CALLS {
@@ -182,7 +181,7 @@ mod tests {
     #[test]
     fn nothing_has_no_statistics() {
         let platform = FakePlatform::default();
-        let manager = ModuleManager::new(&platform, Timing::Fast);
+        let manager = manager(&platform, Timing::Fast);
         let id = manager.load(&blob::small("idle")).unwrap();
         assert!(manager.snapshot(id).is_none_or(|snapshot| snapshot.statistics(0).is_none()));
         manager.unload(id).unwrap();

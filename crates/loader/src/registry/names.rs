@@ -173,9 +173,8 @@ impl<P: Platform> Registry<P> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manager::ModuleManager;
     use crate::profile::Timing;
-    use crate::testing::{FakePlatform, blob};
+    use crate::testing::{FakePlatform, blob, manager};
     use allocator_api2::alloc::Global;
     use std::format;
     use std::vec::Vec;
@@ -213,7 +212,7 @@ mod tests {
     #[test]
     fn names_that_stay_keep_no_slots() {
         let platform = FakePlatform::default();
-        let manager = ModuleManager::new(&platform, Timing::Fast);
+        let manager = manager(&platform, Timing::Fast);
         for number in 0..200 {
             let id = manager.load(&blob::version(name(number).as_str(), 1, 0)).unwrap();
             manager.unload(id).unwrap();
@@ -224,7 +223,7 @@ mod tests {
     #[test]
     fn names_that_nobody_uses_are_evicted_once_there_are_many() {
         let platform = FakePlatform::default();
-        let manager = ModuleManager::new(&platform, Timing::Fast);
+        let manager = manager(&platform, Timing::Fast);
         let used = manager.load(&blob::version("used", 1, 0)).unwrap();
         for number in 0..3 * EVICTION_THRESHOLD {
             let id = manager.load(&blob::version(name(number).as_str(), 1, 0)).unwrap();
