@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use anyhow::{Context, Result, anyhow, bail};
 use bareflow_builder::kernel::archive;
 use bareflow_loader::{Budget, LoadOptions};
 use bareflow_protocol::Message;
@@ -14,13 +15,13 @@ use crate::finish::finish;
 use crate::options::{BootOptions, LoadingOptions, MachineOptions, Timing};
 use crate::qemu::Machine;
 use crate::setup::kernel_remedy;
-use crate::{BoxError, Exit, embedded, output};
+use crate::{Exit, embedded, output};
 
 /// Runs the command.
 ///
 /// # Errors
 /// Anything that keeps the command from being carried out.
-pub fn boot(options: &BootOptions) -> Result<Exit, BoxError> {
+pub fn boot(options: &BootOptions) -> Result<Exit> {
     let files = Files::read(&options.run)?;
     let machine = Machine {
         timeout: Duration::from_secs(options.timeout),
@@ -44,7 +45,7 @@ pub fn boot(options: &BootOptions) -> Result<Exit, BoxError> {
 }
 
 /// Writes the recording that the kernel sent to the file `path`.
-fn write_recording(path: &Path, messages: Vec<Message>) -> Result<(), BoxError> {
+fn write_recording(path: &Path, messages: Vec<Message>) -> Result<()> {
     let (mut recording, mut whole) = (Recording::default(), false);
     for message in messages {
         match message {
@@ -56,25 +57,25 @@ fn write_recording(path: &Path, messages: Vec<Message>) -> Result<(), BoxError> 
         }
     }
     if !whole {
-        return Err("the kernel sent no whole recording on COM2, expected one; see its console above".into());
+        bail!("the kernel sent no whole recording on COM2, expected one; see its console above");
     }
     let bytes =
-        recording.to_bytes().ok_or("the recording is too long for a file; record fewer calls, or less input")?;
+        recording.to_bytes().context("the recording is too long for a file; record fewer calls, or less input")?;
     std::fs::write(path, bytes)
-        .map_err(|error| format!("can't write the recording {}: {error}; name another file", path.display()).into())
+        .map_err(|error| anyhow!("can't write the recording {}: {error}; name another file", path.display()))
 }
 
 /// Returns the machine that `options` describe, with the kernel of this build.
 ///
 /// # Errors
 /// When this build has no kernel, or the disk image doesn't exist.
-pub fn machine(options: &MachineOptions) -> Result<Machine, BoxError> {
+pub fn machine(options: &MachineOptions) -> Result<Machine> {
     if embedded::KERNEL.is_empty() {
         let missing = "this build has no kernel: no core library for x86_64-unknown-none was there";
-        return Err(format!("{missing}; {}", kernel_remedy()).into());
+        bail!("{missing}; {}", kernel_remedy());
     }
     if let Some(disk) = options.disk.as_ref().filter(|disk| !disk.is_file()) {
-        return Err(format!("{} is no file, expected a raw disk image; check `--disk`", disk.display()).into());
+        bail!("{} is no file, expected a raw disk image; check `--disk`", disk.display());
     }
     Ok(Machine {
         machine: options.machine.clone(),

@@ -4,6 +4,7 @@ use std::io::{IsTerminal, stderr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::{Context, Result, bail};
 use bareflow_builder::discover::{ModuleCrate, Workspace, discover, gallery, module_at};
 use bareflow_builder::run::flags_set_aside;
 use bareflow_builder::{Blob, BuildError, Checks, build_module};
@@ -11,13 +12,13 @@ use bareflow_loader::RawModule;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::options::BuildOptions;
-use crate::{BoxError, Exit, say, workspace};
+use crate::{Exit, say, workspace};
 
 /// Runs the command. With `strip`, blobs contain no function names.
 ///
 /// # Errors
 /// When there is no workspace here, or no module of a given name.
-pub fn build(options: &BuildOptions, strip: bool) -> Result<Exit, BoxError> {
+pub fn build(options: &BuildOptions, strip: bool) -> Result<Exit> {
     let modules = chosen(options)?;
     warn_of_flags();
     let progress = progress(modules.len());
@@ -47,12 +48,12 @@ pub fn build(options: &BuildOptions, strip: bool) -> Result<Exit, BoxError> {
 ///
 /// # Errors
 /// When there is no workspace and no crate here, or no module of a given name.
-pub(crate) fn chosen(options: &BuildOptions) -> Result<Vec<(ModuleCrate, PathBuf)>, BoxError> {
+pub(crate) fn chosen(options: &BuildOptions) -> Result<Vec<(ModuleCrate, PathBuf)>> {
     let mut all = all_chosen(options)?;
     if all.is_empty() {
         let manifest = workspace::workspace_manifest()?;
         let folder = manifest.with_file_name("modules");
-        return Err(format!("no module in {}; `bareflow new NAME` makes one there", folder.display()).into());
+        bail!("no module in {}; `bareflow new NAME` makes one there", folder.display());
     }
     if options.debug {
         all.iter_mut().for_each(|(module, _)| module.checks = Checks::ALL);
@@ -64,12 +65,12 @@ pub(crate) fn chosen(options: &BuildOptions) -> Result<Vec<(ModuleCrate, PathBuf
 ///
 /// # Errors
 /// As with [`chosen`].
-pub(crate) fn chosen_one(name: &str) -> Result<(ModuleCrate, PathBuf), BoxError> {
+pub(crate) fn chosen_one(name: &str) -> Result<(ModuleCrate, PathBuf)> {
     let options = BuildOptions { names: vec![name.to_owned()], ..BuildOptions::default() };
-    chosen(&options)?.into_iter().next().ok_or_else(|| format!("no module {name}").into())
+    chosen(&options)?.into_iter().next().with_context(|| format!("no module {name}"))
 }
 
-fn all_chosen(options: &BuildOptions) -> Result<Vec<(ModuleCrate, PathBuf)>, BoxError> {
+fn all_chosen(options: &BuildOptions) -> Result<Vec<(ModuleCrate, PathBuf)>> {
     if options.gallery {
         let workspace = gallery(&workspace::workspace_manifest()?)?;
         let all = select(&workspace, &options.names)?;
@@ -90,7 +91,7 @@ fn all_chosen(options: &BuildOptions) -> Result<Vec<(ModuleCrate, PathBuf)>, Box
             return Ok(vec![(module, blobs)]);
         }
         let found = module.name;
-        return Err(format!("no module {name}: the crate here is {found}; name that, or the folder of another").into());
+        bail!("no module {name}: the crate here is {found}; name that, or the folder of another");
     }
     let (paths, names): (Vec<_>, Vec<_>) =
         options.names.iter().cloned().partition(|name| is_path(name, inside.is_ok()));
@@ -111,7 +112,7 @@ fn is_path(name: &str, in_workspace: bool) -> bool {
 }
 
 /// Returns the module crate in `folder`, and the folder for its blob.
-fn crate_at(folder: &str) -> Result<(ModuleCrate, PathBuf), BoxError> {
+fn crate_at(folder: &str) -> Result<(ModuleCrate, PathBuf)> {
     // The path of a manifest selects its crate.
     let path = Path::new(folder);
     let manifest = if path.ends_with("Cargo.toml") { path.to_owned() } else { path.join("Cargo.toml") };
@@ -120,9 +121,9 @@ fn crate_at(folder: &str) -> Result<(ModuleCrate, PathBuf), BoxError> {
         let enclosing =
             enclosing.as_deref().and_then(|path| path.ancestors().find(|folder| folder.join("Cargo.toml").is_file()));
         if let Some(enclosing) = enclosing {
-            return Err(format!("no Cargo.toml in {folder}; the crate around it is {}", enclosing.display()).into());
+            bail!("no Cargo.toml in {folder}; the crate around it is {}", enclosing.display());
         }
-        return Err(format!("no Cargo.toml in {folder}; `bareflow new --standalone {folder}` makes a module").into());
+        bail!("no Cargo.toml in {folder}; `bareflow new --standalone {folder}` makes a module");
     }
     let module = module_at(&manifest)?;
     let blobs = module.target.join("modules");

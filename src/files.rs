@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use anyhow::{Result, anyhow};
 use bareflow_protocol::report::Refusal;
 
 use bareflow_protocol::control::MAX_BLOB;
 
-use crate::BoxError;
 use crate::input::{read_at_most, read_input};
 use crate::options::RunOptions;
 use crate::output::{report_refused, write_out};
@@ -29,7 +29,7 @@ impl Files {
     ///
     /// # Errors
     /// When the input can't be read.
-    pub fn read(options: &RunOptions) -> Result<Files, BoxError> {
+    pub fn read(options: &RunOptions) -> Result<Files> {
         Ok(Files { input: read_input(options.input.as_deref())?, ..Files::blobs(&options.files) })
     }
 
@@ -76,28 +76,28 @@ pub fn label(path: &Path) -> String {
 ///
 /// # Errors
 /// When the file can't be written.
-pub fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), BoxError> {
+pub fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<()> {
     let mut text = serde_json::to_string_pretty(value)?;
     text.push('\n');
     if path == Path::new("-") {
         write_out(text.as_bytes());
         return Ok(());
     }
-    fs::write(path, text).map_err(|error| format!("can't write {}: {error}", path.display()).into())
+    fs::write(path, text).map_err(|error| anyhow!("can't write {}: {error}", path.display()))
 }
 
 /// Checks that a JSON file can be written, before the work that produces its contents.
 ///
 /// # Errors
 /// When it can't.
-pub fn check_json(path: &Path) -> Result<(), BoxError> {
+pub fn check_json(path: &Path) -> Result<()> {
     let there = fs::metadata(path);
     // Opening a pipe or a device may have side effects.
     if path == Path::new("-") || there.as_ref().is_ok_and(|found| !found.is_file() && !found.is_dir()) {
         return Ok(());
     }
     let failed =
-        |error| format!("--json: can't write {}: {error}; nothing was done: name another file", path.display());
+        |error| anyhow!("--json: can't write {}: {error}; nothing was done: name another file", path.display());
     fs::OpenOptions::new().append(true).create(true).open(path).map_err(failed)?;
     if there.is_err() {
         // The file was created only for this check.

@@ -1,17 +1,18 @@
 //! The end of a run: the report is completed, written, and its failures listed.
 
+use anyhow::Result;
 use bareflow_protocol::Report;
 
 use crate::disassemble_faults::disassemble_faults;
 use crate::files::{Files, write_json};
 use crate::options::RunOptions;
-use crate::{BoxError, Exit, complain};
+use crate::{Exit, complain};
 
 /// Adds the unreadable files to the report, and writes it to the file that `options` name.
 ///
 /// # Errors
 /// When the file can't be written.
-pub fn finish(report: &mut Report, files: Files, options: &RunOptions) -> Result<Exit, BoxError> {
+pub fn finish(report: &mut Report, files: Files, options: &RunOptions) -> Result<Exit> {
     disassemble_faults(report);
     report.passed &= files.unreadable.is_empty();
     report.refused.extend(files.unreadable);

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use anyhow::{Context, Error, Result, anyhow};
 use bareflow_host::{HostPlatform, cpu_level, cpu_name};
 use bareflow_loader::ModuleManager;
 use bareflow_loader::report::{Console, Style};
@@ -15,7 +16,7 @@ use crate::kernel_domain::kernel_domain;
 use crate::options::HostOptions;
 use crate::output::Terminal;
 use crate::replay::replay;
-use crate::{BoxError, Exit, embedded, output_file, say};
+use crate::{Exit, embedded, output_file, say};
 
 /// Standard output, and the last output of a module.
 #[derive(Default)]
@@ -35,17 +36,17 @@ impl Console for Keeping {
 ///
 /// # Errors
 /// Anything that keeps the command from being carried out.
-pub fn host(options: &HostOptions) -> Result<Exit, BoxError> {
+pub fn host(options: &HostOptions) -> Result<Exit> {
     if let Some(recording) = &options.replay {
         return replay(recording, &Files::blobs(&options.run.files));
     }
     let HostOptions { run: options, output, .. } = options;
     let files = Files::read(options)?;
     let platform = HostPlatform::new(Box::new(|line| say!("{line}")))
-        .map_err(|error| format!("can't prepare this process for modules: {error}"))?;
+        .map_err(|error| anyhow!("can't prepare this process for modules: {error}"))?;
     let manager = ModuleManager::with_kernel_domain(platform, options.loading.timing.into(), kernel_domain());
     let plan = Plan {
-        embedded: Archive::read(embedded::MODULES)?.blobs,
+        embedded: Archive::read(embedded::MODULES).map_err(Error::msg)?.blobs,
         files: files.blobs.iter().map(|(label, bytes)| Source { label: label.clone(), bytes }).collect(),
         input: &files.input,
         repeat: options.repeat,
@@ -73,7 +74,7 @@ pub fn host(options: &HostOptions) -> Result<Exit, BoxError> {
     if let Some(path) = output {
         output_file::write(
             path,
-            &console.1.ok_or("no module wrote anything, so there is nothing to write to a file")?,
+            &console.1.context("no module wrote anything, so there is nothing to write to a file")?,
         )?;
     }
     Ok(ended)

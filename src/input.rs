@@ -6,7 +6,9 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::{BoxError, complain};
+use anyhow::{Result, anyhow, bail};
+
+use crate::complain;
 
 /// The longest input that is read, in bytes: more than any module gets.
 const LIMIT: usize = 64 << 20;
@@ -18,7 +20,7 @@ const LIMIT: usize = 64 << 20;
 ///
 /// # Errors
 /// When the file or standard input can't be read, or the digits are not hexadecimal.
-pub fn read_input(input: Option<&OsStr>) -> Result<Vec<u8>, BoxError> {
+pub fn read_input(input: Option<&OsStr>) -> Result<Vec<u8>> {
     let Some(input) = input else { return Ok(Vec::new()) };
     let bytes = input.as_bytes();
     if bytes == b"-" {
@@ -48,17 +50,17 @@ pub fn read_input(input: Option<&OsStr>) -> Result<Vec<u8>, BoxError> {
     Ok(bytes.to_vec())
 }
 
-fn of_file(path: &Path, more: &str) -> Result<Vec<u8>, BoxError> {
-    let file = File::open(path).map_err(|error| format!("can't read the input {}: {error}{more}", path.display()))?;
+fn of_file(path: &Path, more: &str) -> Result<Vec<u8>> {
+    let file = File::open(path).map_err(|error| anyhow!("can't read the input {}: {error}{more}", path.display()))?;
     limited(&path.display().to_string(), file)
 }
 
-fn limited(name: &str, stream: impl Read) -> Result<Vec<u8>, BoxError> {
+fn limited(name: &str, stream: impl Read) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let most = LIMIT as u64 + 1;
-    stream.take(most).read_to_end(&mut bytes).map_err(|error| format!("can't read the input {name}: {error}"))?;
+    stream.take(most).read_to_end(&mut bytes).map_err(|error| anyhow!("can't read the input {name}: {error}"))?;
     if bytes.len() > LIMIT {
-        return Err(format!("the input {name} has more than {LIMIT} bytes, expected fewer; give it less").into());
+        bail!("the input {name} has more than {LIMIT} bytes, expected fewer; give it less");
     }
     Ok(bytes)
 }
@@ -73,14 +75,14 @@ pub fn read_at_most(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn hexadecimal(text: &[u8]) -> Result<Vec<u8>, BoxError> {
+fn hexadecimal(text: &[u8]) -> Result<Vec<u8>> {
     let digits: Vec<u8> = text.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
     let value = |digit: &u8| char::from(*digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
     let (pairs, rest) = digits.as_chunks::<2>();
     let bytes = pairs.iter().map(|[high, low]| Some(value(high)? << 4 | value(low)?)).collect::<Option<Vec<u8>>>();
     bytes.filter(|_| rest.is_empty()).ok_or_else(|| {
         let found = String::from_utf8_lossy(text);
-        format!("--input: hex:{found} is no hexadecimal, expected two digits for each byte, such as hex:00 ff").into()
+        anyhow!("--input: hex:{found} is no hexadecimal, expected two digits for each byte, such as hex:00 ff")
     })
 }
 

@@ -39,6 +39,3 @@ pub enum Exit {
     /// A test failed, a module faulted, or a file was refused.
     Failed,
 }
-
-/// An error that keeps a command from running: it is shown on standard error, and the exit code is 2.
-pub type BoxError = Box<dyn std::error::Error>;

@@ -6,12 +6,12 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::Result;
 use bareflow::files::check_json;
 use bareflow::options::{Command, Options};
 use bareflow::output::{self, Sink};
 use bareflow::{
-    BoxError, Exit, boot, build_command, client, complain, disk, host_run, inject, inspect, module_tests, new, serve,
-    tune, watch,
+    Exit, boot, build_command, client, complain, disk, host_run, inject, inspect, module_tests, new, serve, tune, watch,
 };
 use clap::Parser;
 
@@ -36,12 +36,8 @@ fn main() -> ExitCode {
         _ => Sink::Output,
     });
     let ended = json.map_or(Ok(()), check_json).and_then(|()| carry_out(&options.command));
-    let ended = match (ended, output::finish()) {
-        (Err(problem), _) => Err(problem),
-        (Ok(_), Err(error)) => Err(error.into()),
-        (ended, Ok(())) => ended,
-    };
-    match ended {
+    let written = output::finish();
+    match ended.and_then(|exit| written.map(|()| exit)) {
         Ok(Exit::Passed) => ExitCode::SUCCESS,
         Ok(Exit::Failed) => ExitCode::from(1),
         Err(problem) => {
@@ -51,7 +47,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn carry_out(command: &Command) -> Result<Exit, BoxError> {
+fn carry_out(command: &Command) -> Result<Exit> {
     match command {
         Command::Boot(options) => boot::boot(options),
         Command::Host(options) => host_run::host(options),

@@ -3,38 +3,37 @@
 use std::fs;
 use std::path::Path;
 
+use anyhow::{Error, Result, anyhow, bail};
 use bareflow_builder::discover::is_bareflows_own;
 
 use crate::options::NewOptions;
 use crate::template::{check_name, source_text};
 use crate::workspace::{enter_into_lock_file, workspace_manifest};
-use crate::{BoxError, Exit, say, standalone};
+use crate::{Exit, say, standalone};
 
 /// Runs the command.
 ///
 /// # Errors
 /// When the name can't be a module's, or the crate can't be made.
-pub fn new(options: &NewOptions) -> Result<Exit, BoxError> {
+pub fn new(options: &NewOptions) -> Result<Exit> {
     let name = options.name.as_str();
     if options.standalone {
         return standalone::new(name);
     }
     check_name(name)?;
-    let alone =
-        |problem: BoxError| format!("{problem}; or `bareflow new --standalone {name}`, which needs no workspace");
+    let alone = |problem: Error| anyhow!("{problem}; or `bareflow new --standalone {name}`, which needs no workspace");
     let manifest = workspace_manifest().map_err(alone)?;
     let root = manifest.parent().unwrap_or(Path::new("."));
     if !fs::read_to_string(&manifest)?.contains("bareflow-abi") {
         let root = root.display();
-        return Err(format!(
+        bail!(
             "the workspace at {root} has no bareflow-abi among its dependencies; `bareflow new --standalone {name}` makes a \
              module that brings its own"
-        )
-        .into());
+        );
     }
     let folder = manifest.with_file_name("modules").join(name);
     if folder.exists() {
-        return Err(format!("{} is there already; choose another name or remove it", folder.display()).into());
+        bail!("{} is there already; choose another name or remove it", folder.display());
     }
     if let Err(problem) = create(name, &folder).and_then(|()| enter_into_lock_file(&manifest)) {
         // An incomplete crate would break every build of the workspace.
@@ -47,7 +46,7 @@ pub fn new(options: &NewOptions) -> Result<Exit, BoxError> {
     Ok(Exit::Passed)
 }
 
-fn create(name: &str, folder: &Path) -> Result<(), BoxError> {
+fn create(name: &str, folder: &Path) -> Result<()> {
     fs::create_dir_all(folder.join("src"))?;
     fs::write(folder.join("Cargo.toml"), manifest_text(name))?;
     Ok(fs::write(folder.join("src/lib.rs"), source_text(name))?)

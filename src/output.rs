@@ -98,12 +98,12 @@ fn note(written: io::Result<()>) {
 ///
 /// # Errors
 /// The first error in writing.
-pub fn finish() -> Result<(), String> {
+pub fn finish() -> anyhow::Result<()> {
     note(io::stdout().flush());
-    match FAILURE.lock().unwrap_or_else(PoisonError::into_inner).take() {
-        Some(error) => Err(format!("can't write to standard output: {error}; what is shown is not all")),
-        None => Ok(()),
+    if let Some(error) = FAILURE.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        anyhow::bail!("can't write to standard output: {error}; what is shown is not all");
     }
+    Ok(())
 }
 
 /// The terminal as a run's console.

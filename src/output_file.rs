@@ -3,7 +3,7 @@
 use std::io::BufWriter;
 use std::path::Path;
 
-use crate::BoxError;
+use anyhow::{Result, anyhow};
 
 /// A picture; its pixels are in the order of lines.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,10 +21,10 @@ struct Picture<'bytes> {
 ///
 /// # Errors
 /// When the bytes are no such picture, or the file can't be written.
-pub fn write(path: &Path, bytes: &[u8]) -> Result<(), BoxError> {
-    let failed = |error: &dyn std::fmt::Display| format!("can't write {}: {error}", path.display());
+pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let failed = |error: &dyn std::fmt::Display| anyhow!("can't write {}: {error}", path.display());
     if path.extension().is_none_or(|extension| extension != "png") {
-        return Ok(std::fs::write(path, bytes).map_err(|error| failed(&error))?);
+        return std::fs::write(path, bytes).map_err(|error| failed(&error));
     }
     let Picture { width, height, colour, pixels } = picture(bytes)?;
     let file = std::fs::File::create(path).map_err(|error| failed(&error))?;
@@ -33,17 +33,17 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), BoxError> {
     encoder.set_depth(png::BitDepth::Eight);
     let mut writer = encoder.write_header().map_err(|error| failed(&error))?;
     writer.write_image_data(pixels).map_err(|error| failed(&error))?;
-    Ok(writer.finish().map_err(|error| failed(&error))?)
+    writer.finish().map_err(|error| failed(&error))
 }
 
 /// Parses a Netpbm picture.
 ///
 /// The format is `P6` or `P5`, width, height and 255, each preceded by white space, then one white space character and
 /// the pixels.
-fn picture(bytes: &[u8]) -> Result<Picture<'_>, String> {
+fn picture(bytes: &[u8]) -> Result<Picture<'_>> {
     let start = String::from_utf8_lossy(bytes.get(..8).unwrap_or(bytes)).into_owned();
     let refused = |what: &str| {
-        format!(
+        anyhow!(
             "{} bytes that begin with {start:?} are no picture: {what}; name a file that does not end in .png to have them as they are",
             bytes.len()
         )
@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn reads_greys() {
         let expected = Picture { width: 3, height: 1, colour: false, pixels: b"abc" };
-        assert_eq!(picture(b"P5\n3 1\n255\nabc"), Ok(expected));
+        assert_eq!(picture(b"P5\n3 1\n255\nabc").unwrap(), expected);
     }
 
     #[test]
@@ -114,7 +114,7 @@ mod tests {
             (b"P6 4294967295 4294967295 255 ", "found 0"),
         ] {
             let error = picture(bytes).unwrap_err();
-            assert!(error.contains(expected), "{error}");
+            assert!(error.to_string().contains(expected), "{error}");
         }
     }
 }

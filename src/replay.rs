@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::rc::Rc;
 
+use anyhow::{Context, Error, Result, anyhow, bail};
 use bareflow_abi::call::CALL_OK;
 use bareflow_abi::{CallRefusal, Reason};
 use bareflow_host::{HostPlatform, Image};
@@ -18,7 +19,7 @@ use bareflow_suite::archive::Archive;
 
 use crate::files::{Files, label};
 use crate::kernel_domain::kernel_domain;
-use crate::{BoxError, Exit, embedded, say};
+use crate::{Exit, embedded, say};
 
 /// The largest capacity for output that a recorded call may have, in bytes.
 const MOST: u32 = 64 << 20;
@@ -27,17 +28,17 @@ const MOST: u32 = 64 << 20;
 ///
 /// # Errors
 /// When the recording can't be read or is invalid, or its modules are missing.
-pub fn replay(path: &Path, files: &Files) -> Result<Exit, BoxError> {
+pub fn replay(path: &Path, files: &Files) -> Result<Exit> {
     let shown = label(path);
     let bytes =
-        std::fs::read(path).map_err(|error| format!("{shown}: can't read: {error}; name a file of `boot --record`"))?;
-    let recording = Recording::from_bytes(&bytes).map_err(|error| format!("{shown}: {error}"))?;
+        std::fs::read(path).map_err(|error| anyhow!("{shown}: can't read: {error}; name a file of `boot --record`"))?;
+    let recording = Recording::from_bytes(&bytes).map_err(|error| anyhow!("{shown}: {error}"))?;
     let cursor = Rc::new(RefCell::new(RecordingCursor::default()));
     let (lines, clock) = (Rc::clone(&cursor), Rc::clone(&cursor));
     let log = Box::new(move |line: std::fmt::Arguments<'_>| lines.borrow_mut().log(&line.to_string()));
     let platform = HostPlatform::with_clock(log, Box::new(move || clock.borrow_mut().clock()))
-        .map_err(|error| format!("can't prepare this process for modules: {error}"))?;
-    let archive = Archive::read(embedded::MODULES)?;
+        .map_err(|error| anyhow!("can't prepare this process for modules: {error}"))?;
+    let archive = Archive::read(embedded::MODULES).map_err(Error::msg)?;
     let own = archive.blobs.iter().map(|source| source.bytes);
     let blobs: Vec<_> = own.chain(files.blobs.iter().map(|(_, bytes)| bytes.as_slice())).collect();
     for module in
@@ -57,7 +58,7 @@ pub fn replay(path: &Path, files: &Files) -> Result<Exit, BoxError> {
 }
 
 /// Returns the blob of a recorded module.
-fn blob_of<'blob>(module: &RecordedModule, blobs: &[&'blob [u8]]) -> Result<&'blob [u8], BoxError> {
+fn blob_of<'blob>(module: &RecordedModule, blobs: &[&'blob [u8]]) -> Result<&'blob [u8]> {
     let named: Vec<_> = blobs
         .iter()
         .filter_map(|blob| Some((*blob, RawModule::parse(blob).ok()?.header())))
@@ -73,7 +74,7 @@ fn blob_of<'blob>(module: &RecordedModule, blobs: &[&'blob [u8]]) -> Result<&'bl
     let found = if found.is_empty() { "none of that name".to_owned() } else { found.join(", ") };
     let RecordedModule { name, version, blob_size, .. } = module;
     let remedy = "name the file that was recorded";
-    Err(format!("the recording needs {name} {version} of {blob_size} bytes, found {found}; {remedy}").into())
+    Err(anyhow!("the recording needs {name} {version} of {blob_size} bytes, found {found}; {remedy}"))
 }
 
 /// A call that differs: its number among the module's calls and among all, and the difference.
@@ -93,9 +94,9 @@ struct Replay<'run> {
 
 impl Replay<'_> {
     /// Makes the calls. Returns the first one that differs.
-    fn run<'call>(&self, calls: impl Iterator<Item = (usize, &'call RecordedCall)>) -> Result<Option<Found>, BoxError> {
+    fn run<'call>(&self, calls: impl Iterator<Item = (usize, &'call RecordedCall)>) -> Result<Option<Found>> {
         let RecordedModule { name, cpu_level, heap, stack, .. } = self.module;
-        let refused = |error: &dyn std::fmt::Display| format!("{name}: {error}");
+        let refused = |error: &dyn std::fmt::Display| anyhow!("{name}: {error}");
         let raw = RawModule::parse(self.blob).map_err(|error| refused(&error))?;
         // The variant that was recorded, if this processor supports it.
         let capabilities =
@@ -127,14 +128,12 @@ impl Replay<'_> {
     }
 
     /// Makes one call, and returns its first difference.
-    fn call(&self, name: &Name, placed: &PlacedModule<Image>, call: &RecordedCall) -> Result<Option<String>, BoxError> {
+    fn call(&self, name: &Name, placed: &PlacedModule<Image>, call: &RecordedCall) -> Result<Option<String>> {
         let reason = Reason::ALL.into_iter().find(|reason| *reason as u32 == call.reason);
         let reason =
-            reason.ok_or_else(|| format!("a call for reason {}, expected one of those there are", call.reason))?;
+            reason.with_context(|| format!("a call for reason {}, expected one of those there are", call.reason))?;
         if call.capacity > MOST {
-            return Err(
-                format!("a call with room for {} bytes of output, expected at most {MOST}", call.capacity).into()
-            );
+            bail!("a call with room for {} bytes of output, expected at most {MOST}", call.capacity);
         }
         if call.end == End::NoMemory {
             return Ok(None);
@@ -153,7 +152,7 @@ impl Replay<'_> {
                 End::Returned { result: returned.outcome.result, output }
             }
             Err(CallError::Fault(fault)) => End::Faulted { kind: fault.kind.name().to_owned(), offset: fault.offset },
-            Err(CallError::NoMemory) => return Err("no memory for the call's input and output".into()),
+            Err(CallError::NoMemory) => bail!("no memory for the call's input and output"),
         };
         Ok(self.cursor.borrow_mut().first_difference(&call.end, &ended))
     }

@@ -6,32 +6,34 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use anyhow::{Context, Result, bail};
+
 use crate::template::{check_name, source_text};
-use crate::{BoxError, Exit, embedded, say};
+use crate::{Exit, embedded, say};
 
 /// Makes the crate in a new folder, whose last part is the module's name.
 ///
 /// # Errors
 /// When the name can't be a module's, or the crate can't be made; then nothing is left of it.
-pub(crate) fn new(path: &str) -> Result<Exit, BoxError> {
+pub(crate) fn new(path: &str) -> Result<Exit> {
     let folder = PathBuf::from(path);
     let name = folder.file_name().and_then(|name| name.to_str());
-    let name = name.ok_or_else(|| format!("{path} does not end in a name; expected a folder such as ./answer"))?;
+    let name = name.with_context(|| format!("{path} does not end in a name; expected a folder such as ./answer"))?;
     check_name(name)?;
     if folder.exists() {
-        return Err(format!("{path} is there already; choose another name or remove it").into());
+        bail!("{path} is there already; choose another name or remove it");
     }
     if let Err(problem) = create(name, &folder) {
         // An incomplete crate is of no use, and the folder did not exist before.
         let _ = fs::remove_dir_all(&folder);
-        return Err(format!("can't make {path}: {problem}").into());
+        bail!("can't make {path}: {problem}");
     }
     say!("made {path}");
     say!("next: `cargo test` in it, `bareflow build {path}`, `bareflow test {path}`");
     Ok(Exit::Passed)
 }
 
-fn create(name: &str, folder: &Path) -> Result<(), BoxError> {
+fn create(name: &str, folder: &Path) -> Result<()> {
     fs::create_dir_all(folder.join("src"))?;
     fs::write(folder.join("Cargo.toml"), manifest_text(name))?;
     fs::write(folder.join(".gitignore"), "/target\n")?;

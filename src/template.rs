@@ -1,8 +1,7 @@
 //! The source of a new module.
 
+use anyhow::{Result, bail};
 use bareflow_loader::Name;
-
-use crate::BoxError;
 
 /// Keywords of the 2024 edition, which can't be function names, and the crates that come with the compiler.
 const RESERVED: &str = "abstract as async await become box break const continue crate do dyn else enum extern false \
@@ -10,19 +9,16 @@ const RESERVED: &str = "abstract as async await become box break const continue 
     super trait true try type typeof unsafe unsized use virtual where while yield alloc core proc_macro std test";
 
 /// Checks that a module can be called `name`, and its function likewise.
-pub(crate) fn check_name(name: &str) -> Result<(), BoxError> {
+pub(crate) fn check_name(name: &str) -> Result<()> {
     if Name::new(name).is_none() || !name.starts_with(|first: char| first.is_ascii_lowercase()) {
         let rule = "expected a letter, then a-z, 0-9, _ and -, at most 31 in all";
-        return Err(format!("\"{name}\" can't be a module's name: {rule}").into());
+        bail!("\"{name}\" can't be a module's name: {rule}");
     }
     if RESERVED.split_whitespace().any(|word| word == name.replace('-', "_")) {
-        return Err(format!("\"{name}\" can't be a module's name: Rust keeps it for itself; choose another").into());
+        bail!("\"{name}\" can't be a module's name: Rust keeps it for itself; choose another");
     }
     if name == "bareflow-abi" {
-        return Err(format!(
-            "\"{name}\" can't be a module's name: every module needs the crate of that name; choose another"
-        )
-        .into());
+        bail!("\"{name}\" can't be a module's name: every module needs the crate of that name; choose another");
     }
     Ok(())
 }

@@ -3,11 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use anyhow::{Result, anyhow};
 use bareflow_builder::run::{command, output};
 use bareflow_builder::toolchain::cargo;
 use toml_edit::DocumentMut;
-
-use crate::BoxError;
 
 /// Returns the `Cargo.toml` of the workspace around the current folder.
 ///
@@ -16,12 +15,11 @@ use crate::BoxError;
 ///
 /// # Errors
 /// When there is none.
-pub fn workspace_manifest() -> Result<PathBuf, BoxError> {
+pub fn workspace_manifest() -> Result<PathBuf> {
     let here = std::env::current_dir()?;
     workspace_around(&here).ok_or_else(|| {
         let here = here.display();
-        format!("no workspace with a folder `modules` at or above {here}; change to one, or name the folder of a crate")
-            .into()
+        anyhow!("no workspace with a folder `modules` at or above {here}; change to one, or name the folder of a crate")
     })
 }
 
@@ -42,14 +40,14 @@ fn workspace_around(here: &Path) -> Option<PathBuf> {
 ///
 /// # Errors
 /// When cargo can't update it.
-pub fn enter_into_lock_file(manifest: &Path) -> Result<(), BoxError> {
+pub fn enter_into_lock_file(manifest: &Path) -> Result<()> {
     let mut update = command(cargo());
     update.args(["update", "--workspace", "--offline", "--manifest-path"]).arg(manifest);
     let said = output(&mut update)?;
     if said.status.success() {
         return Ok(());
     }
-    Err(format!("can't enter the module into Cargo.lock: {}", String::from_utf8_lossy(&said.stderr).trim_end()).into())
+    Err(anyhow!("can't enter the module into Cargo.lock: {}", String::from_utf8_lossy(&said.stderr).trim_end()))
 }
 
 #[cfg(test)]

@@ -146,7 +146,7 @@ impl Served {
     }
 
     fn client(&self) -> Result<Client, Box<dyn Error>> {
-        Client::greet(Box::new(self.1.try_clone()?), Path::new("COM2"), Duration::from_secs(60))
+        Ok(Client::greet(Box::new(self.1.try_clone()?), Path::new("COM2"), Duration::from_secs(60))?)
     }
 
     fn end(self, mut client: Client) -> Result<(), Box<dyn Error>> {

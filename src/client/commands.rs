@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use anyhow::Result;
 use bareflow_protocol::control::{Called, File, FileList};
 use bareflow_protocol::{Request, Response};
 use serde::Serialize;
@@ -19,7 +20,7 @@ use crate::options::{
     CallOptions, CommonOptions, CompareOptions, ConnectOptions, FilesOptions, LoadFileOptions, LogOptions,
     ModuleOptions, StatsOptions,
 };
-use crate::{BoxError, Exit, output_file, say};
+use crate::{Exit, output_file, say};
 
 /// The version of the JSON form of answers.
 const SCHEMA: u32 = 1;
@@ -36,15 +37,12 @@ struct Document<'answer, T> {
 }
 
 /// Writes a response as JSON to `path`, if there is one.
-pub(super) fn keep(path: Option<&Path>, answer: &impl Serialize) -> Result<(), BoxError> {
+pub(super) fn keep(path: Option<&Path>, answer: &impl Serialize) -> Result<()> {
     path.map_or(Ok(()), |path| write_json(path, &Document { schema: SCHEMA, answer }))
 }
 
 /// Runs `act` with a connected client. A refusal by the kernel is shown, and gives exit code 1.
-pub(super) fn run_command(
-    connect: &ConnectOptions,
-    act: impl FnOnce(&mut Client) -> Result<Exit, BoxError>,
-) -> Result<Exit, BoxError> {
+pub(super) fn run_command(connect: &ConnectOptions, act: impl FnOnce(&mut Client) -> Result<Exit>) -> Result<Exit> {
     match Client::connect(connect).and_then(|mut client| act(&mut client)) {
         Err(problem) => match problem.downcast::<Refused>() {
             Ok(refused) => {
@@ -62,8 +60,8 @@ pub(super) fn run_command(
 fn ask<T: Serialize>(
     connect: &ConnectOptions,
     request: Request<'_>,
-    show: impl FnOnce(Response) -> Result<T, BoxError>,
-) -> Result<Exit, BoxError> {
+    show: impl FnOnce(Response) -> Result<T>,
+) -> Result<Exit> {
     run_command(connect, |client| {
         let bar = progress_bar();
         let answer = client.ask_with(request, &mut |done, of| {
@@ -77,7 +75,7 @@ fn ask<T: Serialize>(
 }
 
 /// Sends a request whose response carries no data, and prints `said` on success.
-fn tell(connect: &ConnectOptions, request: Request<'_>, said: &str) -> Result<Exit, BoxError> {
+fn tell(connect: &ConnectOptions, request: Request<'_>, said: &str) -> Result<Exit> {
     ask(connect, request, |answer| match answer {
         Response::Done => {
             say!("{said}");
@@ -91,7 +89,7 @@ fn tell(connect: &ConnectOptions, request: Request<'_>, said: &str) -> Result<Ex
 ///
 /// # Errors
 /// Anything that keeps the command from being carried out.
-pub fn ps(options: &CommonOptions) -> Result<Exit, BoxError> {
+pub fn ps(options: &CommonOptions) -> Result<Exit> {
     run_command(&options.connect, |client| {
         let (found, memory) = (client.ask(Request::Ps)?, client.ask(Request::Memory)?);
         let (Response::Modules(found), Response::Memory { pages, arena_bytes, table_bytes }) = (&found, &memory) else {
@@ -111,7 +109,7 @@ pub fn ps(options: &CommonOptions) -> Result<Exit, BoxError> {
 ///
 /// # Errors
 /// Anything that keeps the command from being carried out.
-pub fn stats(options: &StatsOptions) -> Result<Exit, BoxError> {
+pub fn stats(options: &StatsOptions) -> Result<Exit> {
     ask(&options.connect, Request::Stats { module: options.name.as_deref() }, |answer| match answer {
         Response::Modules(mut found) => {
             found.iter_mut().for_each(disassemble);
@@ -126,7 +124,7 @@ pub fn stats(options: &StatsOptions) -> Result<Exit, BoxError> {
 ///
 /// # Errors
 /// Anything that keeps the command from being carried out.
-pub fn call(options: &CallOptions) -> Result<Exit, BoxError> {
+pub fn call(options: &CallOptions) -> Result<Exit> {
     let input = read_input(options.input.as_deref())?;
     let request = Request::Call { module: &options.name, input: &input, repeat: options.repeat };
     ask(&options.connect, request, |answer| match answer {
@@ -161,7 +159,7 @@ fn show_call(called: &Called) {
 ///
 /// # Errors
 /// Anything that keeps the command from being carried out.
-pub fn unload(options: &ModuleOptions) -> Result<Exit, BoxError> {
+pub fn unload(options: &ModuleOptions) -> Result<Exit> {
     ask(&options.connect, Request::Unload { module: &options.name }, |answer| match answer {
         Response::Unloaded(given_back) => {
             say!("{}", receipt::text(&given_back));
@@ -175,7 +173,7 @@ pub fn unload(options: &ModuleOptions) -> Result<Exit, BoxError> {
 ///
 /// # Errors
 /// Anything that keeps the command from being carried out.
-pub fn activate(options: &ModuleOptions) -> Result<Exit, BoxError> {
+pub fn activate(options: &ModuleOptions) -> Result<Exit> {
     let request = Request::Activate { module: &options.name };
     tell(&options.connect, request, &format!("{} is what its name stands for now", options.name))
 }
@@ -184,7 +182,7 @@ pub fn activate(options: &ModuleOptions) -> Result<Exit, BoxError> {
 ///
 /// # Errors
 /// Anything that keeps the command from being carried out.
-pub fn compare(options: &CompareOptions) -> Result<Exit, BoxError> {
+pub fn compare(options: &CompareOptions) -> Result<Exit> {
     let (modules, input) = ([&*options.first, &*options.second], read_input(options.input.as_deref())?);
     let request = Request::Compare { modules, input: &input, over: options.over };
     ask(&options.connect, request, |answer| match answer {
@@ -200,7 +198,7 @@ pub fn compare(options: &CompareOptions) -> Result<Exit, BoxError> {
 ///
 /// # Errors
 /// Anything that keeps the command from being carried out.
-pub fn log(options: &LogOptions) -> Result<Exit, BoxError> {
+pub fn log(options: &LogOptions) -> Result<Exit> {
     run_command(&options.connect, |client| {
         let mut next = 0;
         loop {
@@ -227,7 +225,7 @@ pub fn log(options: &LogOptions) -> Result<Exit, BoxError> {
 ///
 /// # Errors
 /// Anything that keeps the command from being carried out.
-pub fn load(options: &LoadFileOptions) -> Result<Exit, BoxError> {
+pub fn load(options: &LoadFileOptions) -> Result<Exit> {
     let request = Request::Load { path: &options.path, overrides: options.overrides.overrides() };
     ask(&options.connect, request, |answer| match answer {
         Response::Loaded(loaded) => {
@@ -242,7 +240,7 @@ pub fn load(options: &LoadFileOptions) -> Result<Exit, BoxError> {
 ///
 /// # Errors
 /// Anything that keeps the command from being carried out.
-pub fn ls(options: &FilesOptions) -> Result<Exit, BoxError> {
+pub fn ls(options: &FilesOptions) -> Result<Exit> {
     ask(&options.connect, Request::Ls { path: &options.path }, |answer| match answer {
         Response::Files(FileList { files, cut }) => {
             let row = |file: &File| {
@@ -266,7 +264,7 @@ pub fn ls(options: &FilesOptions) -> Result<Exit, BoxError> {
 ///
 /// # Errors
 /// Anything that keeps the command from being carried out.
-pub fn save(options: &ModuleOptions) -> Result<Exit, BoxError> {
+pub fn save(options: &ModuleOptions) -> Result<Exit> {
     ask(&options.connect, Request::Save { module: &options.name }, |answer| match answer {
         Response::Saved { path, bytes } => {
             say!("{} is at {path} now: {bytes} bytes", options.name);
@@ -280,6 +278,6 @@ pub fn save(options: &ModuleOptions) -> Result<Exit, BoxError> {
 ///
 /// # Errors
 /// Anything that keeps the command from being carried out.
-pub fn shutdown(options: &CommonOptions) -> Result<Exit, BoxError> {
+pub fn shutdown(options: &CommonOptions) -> Result<Exit> {
     tell(&options.connect, Request::Shutdown, "the kernel ends")
 }

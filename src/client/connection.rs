@@ -7,11 +7,10 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use anyhow::{Result, anyhow};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 use rustix::termios::{ControlModes, OptionalActions, QueueSelector, speed, tcflush, tcgetattr, tcsetattr};
-
-use crate::BoxError;
 
 /// A connection to a kernel.
 pub trait Connection: Send {
@@ -65,16 +64,16 @@ impl Port {
     ///
     /// # Errors
     /// When it can't be opened, or is not a serial port.
-    pub fn open(path: &Path) -> Result<Port, BoxError> {
+    pub fn open(path: &Path) -> Result<Port> {
         let shown = path.display();
         // The port must not become the controlling terminal, and opening must not wait for a modem's carrier.
         let flags = OFlags::NOCTTY | OFlags::NONBLOCK;
         let mut options = OpenOptions::new();
         options.read(true).write(true).custom_flags(i32::try_from(flags.bits())?);
-        let failed = |error| format!("can't open {shown}: {error}; name a serial port such as /dev/ttyS0 by `--port`");
+        let failed = |error| anyhow!("can't open {shown}: {error}; name a serial port such as /dev/ttyS0 by `--port`");
         let file = options.open(path).map_err(failed)?;
         let no_port =
-            |error| format!("{shown} is no serial port ({error}), expected one such as /dev/ttyS0; check `--port`");
+            |error| anyhow!("{shown} is no serial port ({error}), expected one such as /dev/ttyS0; check `--port`");
         let mut settings = tcgetattr(&file).map_err(no_port)?;
         settings.make_raw();
         settings.control_modes.remove(ControlModes::CSIZE | ControlModes::PARENB | ControlModes::CSTOPB);

@@ -13,10 +13,10 @@ pub mod show;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use anyhow::{Error, Result, anyhow, bail};
 use bareflow_protocol::control::{CONTROL_VERSION, MAX_CHUNK, MAX_REQUEST};
 use bareflow_protocol::{Decoder, Envelope, Message, Request, Response};
 
-use crate::BoxError;
 use crate::options::ConnectOptions;
 use crate::serve::address;
 use connection::{Connection, Port};
@@ -41,7 +41,7 @@ impl Client {
     ///
     /// # Errors
     /// When there is no kernel, or it has another version of the protocol.
-    pub fn connect(connect: &ConnectOptions) -> Result<Client, BoxError> {
+    pub fn connect(connect: &ConnectOptions) -> Result<Client> {
         let timeout = Duration::from_secs(connect.timeout);
         if let Some(port) = &connect.port {
             return Client::greet(Box::new(Port::open(port)?), port, timeout);
@@ -54,16 +54,15 @@ impl Client {
     ///
     /// # Errors
     /// When the kernel does not respond, or has another version of the protocol.
-    pub fn greet(connection: Box<dyn Connection>, place: &Path, timeout: Duration) -> Result<Client, BoxError> {
+    pub fn greet(connection: Box<dyn Connection>, place: &Path, timeout: Duration) -> Result<Client> {
         let place = place.display().to_string();
         let mut client = Client { connection, place, decoder: Decoder::new(), number: 0, timeout };
         match client.ask(Request::Hello)? {
             Response::Welcome { control: CONTROL_VERSION, .. } => Ok(client),
-            Response::Welcome { control, version, .. } => Err(format!(
+            Response::Welcome { control, version, .. } => Err(anyhow!(
                 "the kernel {version} speaks version {control} of the channel, expected {CONTROL_VERSION}; \
                  serve it by the same build as this program"
-            )
-            .into()),
+            )),
             other => Err(unexpected(&other)),
         }
     }
@@ -72,7 +71,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Refused`] when the kernel refuses, [`Lost`] when it does not answer.
-    pub fn ask(&mut self, request: Request<'_>) -> Result<Response, BoxError> {
+    pub fn ask(&mut self, request: Request<'_>) -> Result<Response> {
         self.ask_with(request, &mut |_, _| ())
     }
 
@@ -80,14 +79,14 @@ impl Client {
     ///
     /// # Errors
     /// As with [`Client::ask`].
-    pub fn ask_with(&mut self, request: Request<'_>, progress: &mut dyn FnMut(u64, u64)) -> Result<Response, BoxError> {
+    pub fn ask_with(&mut self, request: Request<'_>, progress: &mut dyn FnMut(u64, u64)) -> Result<Response> {
         let RetryPolicy { name, times, each } = retry_policy(&request, self.connection.loses_bytes(), self.timeout);
         self.number = self.number.checked_add(1).unwrap_or(1);
         let frame = Envelope { number: self.number.into(), request }.to_frame();
         // `MAX_REQUEST` leaves room for the broker's mark and the frame's header.
         if frame.is_empty() || frame.len() > MAX_REQUEST {
             let found = frame.len();
-            return Err(format!("`{name}` of {found} bytes, expected at most {MAX_REQUEST}; give it less input").into());
+            bail!("`{name}` of {found} bytes, expected at most {MAX_REQUEST}; give it less input");
         }
         let mut instead = None;
         for _ in 0..times {
@@ -109,7 +108,7 @@ impl Client {
         each: Duration,
         progress: &mut dyn FnMut(u64, u64),
         instead: &mut Option<String>,
-    ) -> Result<Option<Response>, BoxError> {
+    ) -> Result<Option<Response>> {
         let mut last_sign = Instant::now();
         loop {
             while let Some(found) = self.decoder.next_payload() {
@@ -142,12 +141,12 @@ impl Client {
     ///
     /// # Errors
     /// [`Lost`] when it is gone.
-    pub fn check(&mut self) -> Result<(), BoxError> {
+    pub fn check(&mut self) -> Result<()> {
         self.receive(Duration::ZERO)
     }
 
     /// Reads the bytes that arrive within `patience`.
-    fn receive(&mut self, patience: Duration) -> Result<(), BoxError> {
+    fn receive(&mut self, patience: Duration) -> Result<()> {
         let mut buffer = [0; 4096];
         match self.connection.receive(&mut buffer, patience).map_err(|error| self.broken(&error))? {
             Some(0) => Err(Lost::Gone { place: self.place.clone() }.into()),
@@ -164,17 +163,17 @@ impl Client {
         if self.connection.loses_bytes() { MAX_CHUNK / 8 } else { MAX_CHUNK }
     }
 
-    fn broken(&self, error: &std::io::Error) -> BoxError {
+    fn broken(&self, error: &std::io::Error) -> Error {
         use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
         match error.kind() {
             BrokenPipe | ConnectionReset => Lost::Gone { place: self.place.clone() }.into(),
-            _ => format!("the connection to {} is broken: {error}; try again", self.place).into(),
+            _ => anyhow!("the connection to {} is broken: {error}; try again", self.place),
         }
     }
 }
 
 /// Returns the error for a response that does not belong to the request.
-fn unexpected(answer: &Response) -> BoxError {
+fn unexpected(answer: &Response) -> Error {
     let shown: String = format!("{answer:?}").chars().take(80).collect();
-    format!("the kernel gave another request's answer: {shown}; serve it by the same build as this program").into()
+    anyhow!("the kernel gave another request's answer: {shown}; serve it by the same build as this program")
 }

@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, stderr};
 
+use anyhow::{Context, Result, anyhow, bail};
 use bareflow_abi::checksum::crc32c;
 use bareflow_protocol::comparison::Gate;
 use bareflow_protocol::control::Push;
@@ -14,7 +15,7 @@ use super::{Client, unexpected};
 use crate::files::{label, read_blob};
 use crate::input::read_input;
 use crate::options::PushOptions;
-use crate::{BoxError, Exit, say};
+use crate::{Exit, say};
 
 /// The default number of measurements of each module for a gate.
 const OVER: u32 = 1000;
@@ -26,10 +27,10 @@ const MAX_STALLS: u32 = 8;
 ///
 /// # Errors
 /// Anything that keeps the command from being carried out.
-pub fn push(options: &PushOptions) -> Result<Exit, BoxError> {
-    let blob = read_blob(&options.file).map_err(|error| format!("{}: {error}", label(&options.file)))?;
+pub fn push(options: &PushOptions) -> Result<Exit> {
+    let blob = read_blob(&options.file).map_err(|error| anyhow!("{}: {error}", label(&options.file)))?;
     let input = options.input.as_deref().map(|input| read_input(Some(input))).transpose()?;
-    let conditions = options.conditions().map_err(|expected| format!("--gate: {expected}"))?;
+    let conditions = options.conditions().map_err(|expected| anyhow!("--gate: {expected}"))?;
     let over = options.over.unwrap_or(OVER);
     let gate = conditions.map(|conditions| Gate { conditions, over, input: input.as_deref() });
     let label_of_file = label(&options.file);
@@ -69,7 +70,7 @@ pub fn push(options: &PushOptions) -> Result<Exit, BoxError> {
 ///
 /// # Errors
 /// When the kernel refuses it or is lost.
-pub fn upload(client: &mut Client, blob: &[u8], progress: &mut dyn FnMut(u64, u64)) -> Result<(), BoxError> {
+pub fn upload(client: &mut Client, blob: &[u8], progress: &mut dyn FnMut(u64, u64)) -> Result<()> {
     let length = u32::try_from(blob.len())?;
     let mut request = Request::Upload { length, checksum: crc32c(&[blob]) };
     let (mut there, mut stalls) = (0, 0);
@@ -84,9 +85,9 @@ pub fn upload(client: &mut Client, blob: &[u8], progress: &mut dyn FnMut(u64, u6
         if there == length {
             return Ok(());
         }
-        let rest = blob.get(there as usize..).ok_or("the kernel has more than was sent; try again")?;
+        let rest = blob.get(there as usize..).context("the kernel has more than was sent; try again")?;
         if stalls > MAX_STALLS {
-            return Err(format!("the kernel keeps {there} of {length} bytes and takes no more; try again").into());
+            bail!("the kernel keeps {there} of {length} bytes and takes no more; try again");
         }
         let bytes = rest.get(..client.chunk_size()).unwrap_or(rest);
         request = Request::Chunk { offset: there, bytes };

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use anyhow::{Context, Error, Result, anyhow, bail};
 use bareflow_disk::{MAX_FILE_SIZE, MODULES};
 use hadris_fat::format::{FatFormatOptions, FatTypeSelection, FatVolumeFormatter};
 use hadris_fat::time::EpochTimeProvider;
@@ -13,7 +14,7 @@ use tempfile::NamedTempFile;
 
 use super::image::{PARTITION_START, Partition};
 use super::options::{CreateOptions, Fat};
-use crate::{BoxError, Exit, say};
+use crate::{Exit, say};
 
 /// The size of a sector, in bytes.
 const SECTOR: u64 = 512;
@@ -36,21 +37,21 @@ pub(crate) struct Content {
 }
 
 /// Makes the image. On an error, nothing is left.
-pub fn create(options: &CreateOptions) -> Result<Exit, BoxError> {
+pub fn create(options: &CreateOptions) -> Result<Exit> {
     let path = &options.image;
     if path.exists() && !options.force {
-        return Err(format!("{} is there already; choose another name or add `--force`", path.display()).into());
+        bail!("{} is there already; choose another name or add `--force`", path.display());
     }
     if options.files.is_empty() && !options.empty {
-        return Err("no file is named; name the .mod files for the disk, or add `--empty` for one without any".into());
+        bail!("no file is named; name the .mod files for the disk, or add `--empty` for one without any");
     }
     let contents = read_all(&options.files)?;
     let sum: u64 = contents.iter().map(|content| content.bytes.len() as u64).sum();
     let size = options.size.unwrap_or_else(|| size_for(sum));
     let fat = options.fat.unwrap_or(if size > FAT16_SIZE { Fat::Fat32 } else { Fat::Fat16 });
     check_size(size, fat)?;
-    let can_not = |error: &dyn std::fmt::Display| -> BoxError {
-        format!("can't make {}: {error}; check the folder and `--size`", path.display()).into()
+    let can_not = |error: &dyn std::fmt::Display| -> Error {
+        anyhow!("can't make {}: {error}; check the folder and `--size`", path.display())
     };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let image = NamedTempFile::new_in(folder).map_err(|error| can_not(&error))?;
@@ -69,7 +70,7 @@ pub fn create(options: &CreateOptions) -> Result<Exit, BoxError> {
 ///
 /// # Errors
 /// When it can't be made.
-pub(crate) fn temporary(contents: &[Content]) -> Result<NamedTempFile, BoxError> {
+pub(crate) fn temporary(contents: &[Content]) -> Result<NamedTempFile> {
     let size = size_for(contents.iter().map(|content| content.bytes.len() as u64).sum());
     let image = NamedTempFile::new()?;
     write(image.as_file(), size, if size > FAT16_SIZE { Fat::Fat32 } else { Fat::Fat16 }, contents)?;
@@ -82,35 +83,35 @@ fn size_for(sum: u64) -> u64 {
 }
 
 /// Makes `file` an image with `contents` in /modules.
-fn write(mut file: &fs::File, size: u64, fat: Fat, contents: &[Content]) -> Result<(), BoxError> {
+fn write(mut file: &fs::File, size: u64, fat: Fat, contents: &[Content]) -> Result<()> {
     file.set_len(size)?;
     file.write_all(&partition_table(size, fat))?;
     fill(file, size, fat, contents)
 }
 
 /// Reads the files, and returns their names in the image and their bytes.
-fn read_all(paths: &[PathBuf]) -> Result<Vec<Content>, BoxError> {
+fn read_all(paths: &[PathBuf]) -> Result<Vec<Content>> {
     let mut contents: Vec<Content> = Vec::new();
     for path in paths {
         let shown = path.display();
         let length =
-            fs::metadata(path).map_err(|error| format!("can't read {shown}: {error}; name a .mod file"))?.len();
+            fs::metadata(path).map_err(|error| anyhow!("can't read {shown}: {error}; name a .mod file"))?.len();
         if length > MAX_FILE_SIZE {
-            return Err(format!("{shown} has {length} bytes, expected {MAX_FILE_SIZE} at the most; pack less").into());
+            bail!("{shown} has {length} bytes, expected {MAX_FILE_SIZE} at the most; pack less");
         }
-        let bytes = fs::read(path).map_err(|error| format!("can't read {shown}: {error}; name a .mod file"))?;
+        let bytes = fs::read(path).map_err(|error| anyhow!("can't read {shown}: {error}; name a .mod file"))?;
         let name = path.file_name().and_then(|name| name.to_str()).filter(|name| name.ends_with(".mod"));
         let name =
-            name.ok_or_else(|| format!("{shown} is no name of a module's file, expected NAME.mod; rename it"))?;
+            name.with_context(|| format!("{shown} is no name of a module's file, expected NAME.mod; rename it"))?;
         if contents.iter().any(|content| content.name.eq_ignore_ascii_case(name)) {
-            return Err(format!("{name} is named twice, expected each name once; rename one of the files").into());
+            bail!("{name} is named twice, expected each name once; rename one of the files");
         }
         contents.push(Content { name: name.to_owned(), bytes });
     }
     Ok(contents)
 }
 
-fn check_size(size: u64, fat: Fat) -> Result<(), BoxError> {
+fn check_size(size: u64, fat: Fat) -> Result<()> {
     let (name, range) = match fat {
         Fat::Fat16 => ("FAT16", FAT16_RANGE),
         Fat::Fat32 => ("FAT32", FAT32_RANGE),
@@ -120,7 +121,7 @@ fn check_size(size: u64, fat: Fat) -> Result<(), BoxError> {
     }
     let (least, most) = (range.start() >> 20, range.end() >> 20);
     let found = size >> 20;
-    Err(format!("{found} MiB, expected {least} to {most} for {name}; choose another `--size` or `--fat`").into())
+    Err(anyhow!("{found} MiB, expected {least} to {most} for {name}; choose another `--size` or `--fat`"))
 }
 
 /// Returns the first sector, with one partition from 1 MiB to the end.
@@ -142,7 +143,7 @@ fn partition_table(size: u64, fat: Fat) -> [u8; SECTOR as usize] {
 }
 
 /// Formats the partition and writes the files.
-fn fill(file: &fs::File, size: u64, fat: Fat, contents: &[Content]) -> Result<(), BoxError> {
+fn fill(file: &fs::File, size: u64, fat: Fat, contents: &[Content]) -> Result<()> {
     let length = size - PARTITION_START;
     let kind = if fat == Fat::Fat16 { FatTypeSelection::Fat16 } else { FatTypeSelection::Fat32 };
     let options =
@@ -158,7 +159,7 @@ fn fill(file: &fs::File, size: u64, fat: Fat, contents: &[Content]) -> Result<()
         while !rest.is_empty() {
             let written = writer.write(rest)?;
             if written == 0 {
-                return Err(format!("no room for {name}").into());
+                bail!("no room for {name}");
             }
             rest = rest.get(written..).unwrap_or_default();
         }

@@ -3,22 +3,23 @@
 use std::fs::File;
 use std::path::Path;
 
+use anyhow::{Result, anyhow};
 use bareflow_disk::Disk;
 
 use super::image::Image;
-use crate::{BoxError, Exit, say};
+use crate::{Exit, say};
 
 /// Lists the files in an image's `/modules`. Unreadable entries are reported, and the others are still listed.
-pub fn list(path: &Path) -> Result<Exit, BoxError> {
+pub fn list(path: &Path) -> Result<Exit> {
     let shown = path.display();
     let open = || -> std::io::Result<Image> {
         let file = File::open(path)?;
         let length = file.metadata()?.len();
         Ok(Image { file, length })
     };
-    let image = open().map_err(|error| format!("can't read {shown}: {error}; name an image of a disk"))?;
-    let mut disk = Disk::open(image).map_err(|error| format!("{shown}: {error}"))?;
-    let listing = disk.list().map_err(|error| format!("{shown}: {error}"))?;
+    let image = open().map_err(|error| anyhow!("can't read {shown}: {error}; name an image of a disk"))?;
+    let mut disk = Disk::open(image).map_err(|error| anyhow!("{shown}: {error}"))?;
+    let listing = disk.list().map_err(|error| anyhow!("{shown}: {error}"))?;
     let mut ended = Exit::Passed;
     let mut complain = |name: &str, error: &dyn std::fmt::Display| {
         crate::complain!("[ERROR] {name}: {error}");

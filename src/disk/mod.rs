@@ -5,14 +5,16 @@ mod image;
 mod list;
 pub mod options;
 
-use crate::{BoxError, Exit};
+use anyhow::Result;
+
+use crate::Exit;
 use options::DiskCommand;
 
 /// Runs the command.
 ///
 /// # Errors
 /// When the image can't be made or read.
-pub fn disk(command: &DiskCommand) -> Result<Exit, BoxError> {
+pub fn disk(command: &DiskCommand) -> Result<Exit> {
     match command {
         DiskCommand::Create(options) => create::create(options),
         DiskCommand::List { image } => list::list(image),

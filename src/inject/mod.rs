@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use anyhow::{Error, Result, anyhow, bail};
 use bareflow_abi::checksum::crc32c;
 use bareflow_builder::build_module;
 use bareflow_builder::discover::module_at;
@@ -23,7 +24,7 @@ use crate::files::{Files, read_blob, write_json};
 use crate::options::InjectOptions;
 use crate::qemu::{ExitReason, Machine};
 use crate::setup::kernel_remedy;
-use crate::{BoxError, Exit, embedded, say, workspace};
+use crate::{Exit, embedded, say, workspace};
 use state::CampaignState;
 use tally::Tally;
 
@@ -54,9 +55,9 @@ struct Summary<'tally> {
 ///
 /// # Errors
 /// Anything that keeps the command from being carried out.
-pub fn inject(options: &InjectOptions) -> Result<Exit, BoxError> {
+pub fn inject(options: &InjectOptions) -> Result<Exit> {
     if embedded::KERNEL.is_empty() {
-        return Err(format!("this build has no kernel; {}", kernel_remedy()).into());
+        bail!("this build has no kernel; {}", kernel_remedy());
     }
     let files = Files { blobs: blobs(options)?, ..Files::default() };
     let archive = boot_archive(&files);
@@ -72,9 +73,8 @@ pub fn inject(options: &InjectOptions) -> Result<Exit, BoxError> {
     let work = CampaignRun { seed: options.seed, domain, archive, path, progress, state: Mutex::new((state, pieces)) };
     let jobs = options.jobs.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
     std::thread::scope(|scope| {
-        let workers: Vec<_> =
-            (0..jobs).map(|_| scope.spawn(|| work.run().map_err(|error| error.to_string()))).collect();
-        workers.into_iter().try_for_each(|worker| worker.join().unwrap_or(Err("a worker panicked".to_owned())))
+        let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(|| work.run())).collect();
+        workers.into_iter().try_for_each(|worker| worker.join().unwrap_or(Err(anyhow!("a worker panicked"))))
     })?;
     work.progress.finish_and_clear();
     let tally = work.lock().0.tally(options.count);
@@ -88,15 +88,15 @@ pub fn inject(options: &InjectOptions) -> Result<Exit, BoxError> {
 }
 
 /// Returns the blobs to disturb, with their names.
-fn blobs(options: &InjectOptions) -> Result<Vec<(String, Vec<u8>)>, BoxError> {
+fn blobs(options: &InjectOptions) -> Result<Vec<(String, Vec<u8>)>> {
     if !options.files.is_empty() {
         let read = |path: &PathBuf| {
-            let bytes = read_blob(path).map_err(|error| format!("{}: {error}", path.display()))?;
+            let bytes = read_blob(path).map_err(|error| anyhow!("{}: {error}", path.display()))?;
             Ok((path.display().to_string(), bytes))
         };
         return options.files.iter().map(read).collect();
     }
-    let four = Archive::read(embedded::MODULES)?.blobs;
+    let four = Archive::read(embedded::MODULES).map_err(Error::msg)?.blobs;
     let four = four.iter().take(4).map(|blob| (blob.label.clone(), blob.bytes.to_vec()));
     let mut blobs: Vec<_> = four.flat_map(|blob| std::iter::repeat_n(blob, SHARE)).collect();
     let root = workspace::workspace_manifest()?;
@@ -123,7 +123,7 @@ impl CampaignRun {
     }
 
     /// Runs pieces until none is left.
-    fn run(&self) -> Result<(), BoxError> {
+    fn run(&self) -> Result<()> {
         loop {
             let Some((first, length)) = self.lock().1.pop() else { return Ok(()) };
             let tally = self.piece(first, length)?;
@@ -134,7 +134,7 @@ impl CampaignRun {
     }
 
     /// Runs one piece, in as many boots as it takes.
-    fn piece(&self, first: u64, length: u64) -> Result<Tally, BoxError> {
+    fn piece(&self, first: u64, length: u64) -> Result<Tally> {
         let mut tally = Tally::default();
         while tally.injected < length {
             let start = first + tally.injected;
@@ -163,7 +163,7 @@ impl CampaignRun {
                 if matches!(outcome.exit_reason, ExitReason::Exited(Some(code)) if code != 0)
                     && tally.injected == before
                 {
-                    return Err(outcome.into_report().err().unwrap_or_else(|| "QEMU ended by itself".into()));
+                    return Err(outcome.into_report().err().unwrap_or_else(|| anyhow!("QEMU ended by itself")));
                 }
                 tally.count_lost();
             }

@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use anyhow::{Result, anyhow};
 use serde::{Deserialize, Serialize};
 
 use super::tally::Tally;
-use crate::{BoxError, say};
+use crate::say;
 
 /// The saved state of a campaign.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,13 +44,13 @@ impl CampaignState {
     ///
     /// # Errors
     /// When it can't be written.
-    pub fn save(&self, path: &Path) -> Result<(), BoxError> {
+    pub fn save(&self, path: &Path) -> Result<()> {
         let fresh = PathBuf::from(format!("{}.new", path.display()));
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
         let written = fs::write(&fresh, serde_json::to_string(self)?).and_then(|()| fs::rename(&fresh, path));
-        written.map_err(|error| format!("can't keep the progress in {}: {error}", path.display()).into())
+        written.map_err(|error| anyhow!("can't keep the progress in {}: {error}", path.display()))
     }
 
     /// Returns the combined tally of the finished pieces among the first `count` injections.

@@ -4,6 +4,7 @@ pub(crate) mod disassembly;
 
 use std::path::Path;
 
+use anyhow::Result;
 use bareflow_abi::checksum::Crc32c;
 use bareflow_abi::depends::Dependencies;
 use bareflow_abi::header::{Header, MAGIC};
@@ -22,7 +23,7 @@ use serde::Serialize;
 
 use crate::files::{read_blob, write_json};
 use crate::output::report_refused;
-use crate::{BoxError, Exit, say};
+use crate::{Exit, say};
 use disassembly::{Line, disassemble};
 
 /// The inspection of a blob, which is printed and written as JSON.
@@ -96,7 +97,7 @@ const CAPABILITIES: Capabilities = Capabilities { services: u32::MAX, cpu_level:
 ///
 /// # Errors
 /// When the JSON can't be written.
-pub fn inspect(file: &Path, allowed: Permissions, json: Option<&Path>) -> Result<Exit, BoxError> {
+pub fn inspect(file: &Path, allowed: Permissions, json: Option<&Path>) -> Result<Exit> {
     let blob = match read_blob(file) {
         Ok(blob) => blob,
         Err(error) => {

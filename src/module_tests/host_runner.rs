@@ -1,12 +1,13 @@
 //! Runs examples in this process, and in a child process for the user domain.
 
+use anyhow::{Context, Result, anyhow};
 use bareflow_host::HostPlatform;
 use bareflow_loader::{Budget, Domain, FaultPolicy, LoadOptions, ModuleId, ModuleManager, Timing};
 use bareflow_suite::OUTPUT_CAPACITY;
 
 use super::{Candidate, ExampleOutcome, Runner};
+use crate::explain;
 use crate::kernel_domain::kernel_domain;
-use crate::{BoxError, explain};
 
 /// The runner for this process.
 pub(super) struct HostRunner {
@@ -27,10 +28,10 @@ impl Runner for HostRunner {
         "host"
     }
 
-    fn load(&mut self, candidate: &Candidate, domain: Domain) -> Result<Result<(), String>, BoxError> {
+    fn load(&mut self, candidate: &Candidate, domain: Domain) -> Result<Result<(), String>> {
         self.loaded = None;
         let platform = HostPlatform::new(Box::new(|_| ()))
-            .map_err(|error| format!("can't prepare this process for modules: {error}"))?;
+            .map_err(|error| anyhow!("can't prepare this process for modules: {error}"))?;
         let manager = ModuleManager::with_kernel_domain(platform, Timing::Fast, kernel_domain());
         let options = LoadOptions {
             domain,
@@ -51,8 +52,8 @@ impl Runner for HostRunner {
         Ok(Ok(()))
     }
 
-    fn call(&mut self, input: &[u8]) -> Result<Result<ExampleOutcome, String>, BoxError> {
-        let (manager, id) = self.loaded.as_ref().ok_or("no module is loaded")?;
+    fn call(&mut self, input: &[u8]) -> Result<Result<ExampleOutcome, String>> {
+        let (manager, id) = self.loaded.as_ref().context("no module is loaded")?;
         let mut output = vec![0; OUTPUT_CAPACITY];
         Ok(match manager.execute_with(*id, input, &mut output) {
             Ok(done) => {

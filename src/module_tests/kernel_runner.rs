@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use anyhow::{Context, Error, Result, anyhow, bail};
 use bareflow_disk::MODULES;
 use bareflow_loader::{Budget, Domain};
 use bareflow_protocol::control::{Called, LoadOverrides};
@@ -15,9 +16,9 @@ use super::{Candidate, ExampleOutcome, Runner};
 use crate::client::Client;
 use crate::client::error::Refused;
 use crate::disk::create::{Content, temporary};
+use crate::embedded;
 use crate::qemu::{Machine, Running};
 use crate::setup::kernel_remedy;
-use crate::{BoxError, embedded};
 
 /// The time without a sign of the kernel after which it is given up: more than a call may take.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -36,13 +37,10 @@ pub(super) struct KernelRunner {
 
 impl KernelRunner {
     /// Boots a kernel that has all blobs on its disk.
-    pub(super) fn boot(candidates: &[Candidate], limits: Option<Budget>) -> Result<KernelRunner, BoxError> {
+    pub(super) fn boot(candidates: &[Candidate], limits: Option<Budget>) -> Result<KernelRunner> {
         if embedded::KERNEL.is_empty() {
             let remedy = kernel_remedy();
-            return Err(format!(
-                "this build has no kernel: no core library for x86_64-unknown-none was there; {remedy}"
-            )
-            .into());
+            bail!("this build has no kernel: no core library for x86_64-unknown-none was there; {remedy}");
         }
         let disk = temporary(&candidates.iter().flat_map(files).collect::<Vec<_>>())?;
         // One tick is one instruction, so time limits of calls do not depend on the load of this machine.
@@ -69,10 +67,10 @@ impl KernelRunner {
 
     /// Unloads the modules that the kernel loaded by itself, also from its disk, so that each test has all of the
     /// memory.
-    fn unload_all(&mut self) -> Result<(), BoxError> {
+    fn unload_all(&mut self) -> Result<()> {
         loop {
             let Response::Modules(found) = self.client.ask(Request::Ps)? else {
-                return Err("the kernel did not list its modules".into());
+                bail!("the kernel did not list its modules");
             };
             let mut done = 0;
             for module in &found {
@@ -83,20 +81,20 @@ impl KernelRunner {
                 return Ok(());
             }
             if done == 0 {
-                return Err("the kernel unloads none of the modules that it loaded by itself".into());
+                bail!("the kernel unloads none of the modules that it loaded by itself");
             }
         }
     }
 
     /// Sends a request; a refusal by the kernel is returned as the inner error.
-    fn ask(&mut self, request: Request<'_>) -> Result<Result<Response, String>, BoxError> {
+    fn ask(&mut self, request: Request<'_>) -> Result<Result<Response, String>> {
         match self.client.ask(request) {
             Ok(answer) => Ok(Ok(answer)),
             Err(problem) => Ok(Err(problem.downcast::<Refused>()?.0)),
         }
     }
 
-    fn load_file(&mut self, name: &str, domain: Domain) -> Result<Result<(), String>, BoxError> {
+    fn load_file(&mut self, name: &str, domain: Domain) -> Result<Result<(), String>> {
         let overrides = LoadOverrides { domain: Some(domain.name()), budget: self.limits, on_fault: Some("restart") };
         match self.ask(Request::Load { path: &format!("/{MODULES}/{name}"), overrides })? {
             Ok(Response::Loaded(loaded)) => self.loaded.push(loaded.name),
@@ -112,7 +110,7 @@ impl Runner for KernelRunner {
         "kernel"
     }
 
-    fn load(&mut self, candidate: &Candidate, domain: Domain) -> Result<Result<(), String>, BoxError> {
+    fn load(&mut self, candidate: &Candidate, domain: Domain) -> Result<Result<(), String>> {
         while let Some(module) = self.loaded.pop() {
             match self.ask(Request::Unload { module: &module })? {
                 Ok(Response::Unloaded(_)) => {}
@@ -128,8 +126,8 @@ impl Runner for KernelRunner {
         self.load_file(&own_file(candidate), domain)
     }
 
-    fn call(&mut self, input: &[u8]) -> Result<Result<ExampleOutcome, String>, BoxError> {
-        let module = self.loaded.last().cloned().ok_or("no module is loaded")?;
+    fn call(&mut self, input: &[u8]) -> Result<Result<ExampleOutcome, String>> {
+        let module = self.loaded.last().cloned().context("no module is loaded")?;
         match self.ask(Request::Call { module: &module, input, repeat: 1 })? {
             Ok(Response::Called(Called { result, output, total_cycles, .. })) => {
                 Ok(Ok(ExampleOutcome { result, output, instructions: Some(total_cycles) }))
@@ -163,7 +161,7 @@ fn needed_file(candidate: &Candidate, number: usize) -> String {
     format!("{}.{number}.mod", candidate.name)
 }
 
-fn unexpected(answer: &Response) -> BoxError {
+fn unexpected(answer: &Response) -> Error {
     let shown: String = format!("{answer:?}").chars().take(80).collect();
-    format!("the kernel gave another request's answer: {shown}").into()
+    anyhow!("the kernel gave another request's answer: {shown}")
 }

@@ -8,6 +8,7 @@ mod kernel_runner;
 mod show;
 mod summary;
 
+use anyhow::{Error, Result, bail};
 use bareflow_builder::discover::discover;
 use bareflow_builder::{Example, ModuleCrate, build_module};
 use bareflow_loader::Domain;
@@ -16,7 +17,7 @@ use bareflow_suite::archive::Archive;
 use crate::build_command::{chosen, needed, progress, warn, warn_of_flags};
 use crate::files::write_json;
 use crate::options::TestOptions;
-use crate::{BoxError, Exit, embedded};
+use crate::{Exit, embedded};
 use show::{TestRun, Tested};
 
 /// A module with its blob and its examples.
@@ -46,20 +47,20 @@ trait Runner {
     ///
     /// # Errors
     /// When the runner fails. The inner error says why the module was refused.
-    fn load(&mut self, candidate: &Candidate, domain: Domain) -> Result<Result<(), String>, BoxError>;
+    fn load(&mut self, candidate: &Candidate, domain: Domain) -> Result<Result<(), String>>;
 
     /// Calls the module that was loaded last.
     ///
     /// # Errors
     /// When the runner fails. The inner error says why the call gave no result.
-    fn call(&mut self, input: &[u8]) -> Result<Result<ExampleOutcome, String>, BoxError>;
+    fn call(&mut self, input: &[u8]) -> Result<Result<ExampleOutcome, String>>;
 }
 
 /// Runs the command.
 ///
 /// # Errors
 /// When there is nothing to test, or the tests can't be run.
-pub fn test(options: &TestOptions) -> Result<Exit, BoxError> {
+pub fn test(options: &TestOptions) -> Result<Exit> {
     let modules = chosen(&options.which)?;
     warn_of_flags();
     let progress = progress(modules.len());
@@ -93,9 +94,10 @@ pub fn test(options: &TestOptions) -> Result<Exit, BoxError> {
     }
     progress.finish_and_clear();
     if tested.is_empty() && candidates.iter().all(|candidate| candidate.examples.is_empty()) {
-        return Err("no module here has an example; write one into its Cargo.toml: \
-                    [[package.metadata.bareflow.example]] with input, and output or result"
-            .into());
+        bail!(
+            "no module here has an example; write one into its Cargo.toml: \
+             [[package.metadata.bareflow.example]] with input, and output or result"
+        );
     }
     let mut runners: Vec<Box<dyn Runner>> = vec![Box::new(host_runner::HostRunner::new(options.budget))];
     if options.boot {
@@ -120,13 +122,13 @@ fn version(module: &ModuleCrate) -> String {
 
 /// Returns the blobs of the modules that `module` calls: from its workspace, or else from those embedded in this
 /// program.
-pub(crate) fn needed_by(module: &ModuleCrate) -> Result<Vec<Vec<u8>>, BoxError> {
+pub(crate) fn needed_by(module: &ModuleCrate) -> Result<Vec<Vec<u8>>> {
     if module.settings.depends.is_empty() {
         return Ok(Vec::new());
     }
     let workspace = discover(&module.root.join("Cargo.toml"))?;
     let mut blobs = needed(&workspace, module)?;
-    for source in Archive::read(embedded::MODULES)?.blobs {
+    for source in Archive::read(embedded::MODULES).map_err(Error::msg)?.blobs {
         let name = source.label.trim_end_matches(".mod");
         let is_there = workspace.modules.iter().any(|other| other.name == name);
         if !is_there && module.settings.depends.contains_key(name) {
@@ -137,7 +139,7 @@ pub(crate) fn needed_by(module: &ModuleCrate) -> Result<Vec<Vec<u8>>, BoxError> 
 }
 
 /// Runs a module's examples in every runner and domain.
-fn try_everywhere(candidate: &Candidate, runners: &mut [Box<dyn Runner>]) -> Result<Tested, BoxError> {
+fn try_everywhere(candidate: &Candidate, runners: &mut [Box<dyn Runner>]) -> Result<Tested> {
     let mut trials = Vec::new();
     for runner in runners.iter_mut().filter(|_| !candidate.examples.is_empty()) {
         for domain in [Domain::Kernel, Domain::User] {
@@ -154,7 +156,7 @@ fn try_everywhere(candidate: &Candidate, runners: &mut [Box<dyn Runner>]) -> Res
 }
 
 /// Runs all examples, and records the failures and the instructions.
-fn try_all(examples: &[Example], runner: &mut dyn Runner, trial: &mut TestRun) -> Result<(), BoxError> {
+fn try_all(examples: &[Example], runner: &mut dyn Runner, trial: &mut TestRun) -> Result<()> {
     for (number, example) in (1..).zip(examples) {
         let failure = match runner.call(&example.input)? {
             Ok(done) => {

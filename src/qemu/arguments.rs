@@ -3,14 +3,15 @@
 use std::ffi::OsString;
 use std::path::Path;
 
+use anyhow::Result;
+
 use super::{Machine, firmware};
-use crate::BoxError;
 
 impl Machine {
     /// Returns QEMU's arguments.
     ///
     /// Files that it needs are written to `folder`. The host's channel is the socket that QEMU gets as standard input.
-    pub(super) fn arguments(&self, folder: &Path) -> Result<Vec<OsString>, BoxError> {
+    pub(super) fn arguments(&self, folder: &Path) -> Result<Vec<OsString>> {
         let mut all: Vec<OsString> = Vec::new();
         let mut add = |words: &[&str]| all.extend(words.iter().map(OsString::from));
         // microvm has one serial port of its own, and no PCI.

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 
-use crate::BoxError;
+use anyhow::{Context, Result, anyhow};
 
 /// The shell's script: reads QEMU's process ID, waits for the pipe's end, then kills QEMU and removes its folder.
 ///
@@ -28,21 +28,21 @@ pub(super) struct Guard {
 
 impl Guard {
     /// Guards `folder`, which must be named in the arguments of the QEMU that is then started.
-    pub fn of(folder: &Path) -> Result<Guard, BoxError> {
+    pub fn of(folder: &Path) -> Result<Guard> {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", SCRIPT, "sh"]).arg(folder);
         let mut shell =
             command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().map_err(|error| {
-                format!("can't start /bin/sh, which ends QEMU should this program be killed: {error}")
+                anyhow!("can't start /bin/sh, which ends QEMU should this program be killed: {error}")
             })?;
         let pipe = shell.stdin.take();
         Ok(Guard { shell, pipe })
     }
 
     /// Tells the guard which process is QEMU.
-    pub fn watch(&mut self, process: &Child) -> Result<(), BoxError> {
-        let pipe = self.pipe.as_mut().ok_or("the guard of QEMU has no pipe")?;
-        Ok(writeln!(pipe, "{}", process.id()).map_err(|error| format!("the guard of QEMU is gone: {error}"))?)
+    pub fn watch(&mut self, process: &Child) -> Result<()> {
+        let pipe = self.pipe.as_mut().context("the guard of QEMU has no pipe")?;
+        writeln!(pipe, "{}", process.id()).map_err(|error| anyhow!("the guard of QEMU is gone: {error}"))
     }
 }
 

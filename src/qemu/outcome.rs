@@ -2,10 +2,10 @@
 
 use std::process::ExitStatus;
 
+use anyhow::{Error, Result, anyhow};
 use bareflow_protocol::{Message, Report};
 
 use super::QEMU;
-use crate::BoxError;
 use crate::setup::setup_and;
 
 /// The reason why a machine ended.
@@ -58,29 +58,31 @@ impl RunOutcome {
     ///
     /// # Errors
     /// When it did not; the error says what happened instead.
-    pub fn into_report(self) -> Result<Report, BoxError> {
+    pub fn into_report(self) -> Result<Report> {
         let complaints = self.complaints.trim_end();
         match (self.exit_reason, self.report) {
             (ExitReason::Passed | ExitReason::Failed, Some(report)) => Ok(report),
-            (ExitReason::GivenUp, _) => Err(given_up(&self.accel, complaints).into()),
-            (ExitReason::Panicked, _) => Err("the kernel panicked; its console above shows why".into()),
-            (ExitReason::Exited(code), _) => Err(ended_by_itself(code, complaints).into()),
-            (_, None) => Err("the kernel ended without a report on COM2; boot with a machine that has the port".into()),
+            (ExitReason::GivenUp, _) => Err(given_up(&self.accel, complaints)),
+            (ExitReason::Panicked, _) => Err(anyhow!("the kernel panicked; its console above shows why")),
+            (ExitReason::Exited(code), _) => Err(ended_by_itself(code, complaints)),
+            (_, None) => {
+                Err(anyhow!("the kernel ended without a report on COM2; boot with a machine that has the port"))
+            }
         }
     }
 }
 
 /// Returns the error for a run that was killed.
-fn given_up(accel: &str, complaints: &str) -> String {
+fn given_up(accel: &str, complaints: &str) -> Error {
     let other = match accel {
         "tcg" => String::new(),
         accel => format!(", or `--accel tcg` should {accel} not work here"),
     };
-    format!("no answer in time, expected the end of the run; try a larger `--timeout`{other}{}", behind(complaints))
+    anyhow!("no answer in time, expected the end of the run; try a larger `--timeout`{other}{}", behind(complaints))
 }
 
 /// Returns the error for a run that QEMU itself ended.
-pub(super) fn ended_by_itself(code: Option<i32>, complaints: &str) -> String {
+pub(super) fn ended_by_itself(code: Option<i32>, complaints: &str) -> Error {
     let code = code.map_or("by a signal".to_owned(), |code| format!("with code {code}"));
     let remedy = match complaints {
         said if said.contains("Failed to get \"write\" lock")
@@ -92,7 +94,7 @@ pub(super) fn ended_by_itself(code: Option<i32>, complaints: &str) -> String {
         said if said.contains("Could not open") => "check `--disk`".into(),
         _ => setup_and("check `--machine`, `--cpu` and `--accel`"),
     };
-    format!("{QEMU} ended {code}, expected the kernel to end the run; {remedy}{}", behind(complaints))
+    anyhow!("{QEMU} ended {code}, expected the kernel to end the run; {remedy}{}", behind(complaints))
 }
 
 /// Returns QEMU's messages, on lines of their own, to append to an error.
@@ -127,9 +129,9 @@ mod tests {
     #[test]
     fn what_qemu_ended_by_has_its_own_remedy() {
         let lock = "qemu-system-x86_64: -device virtio-blk-pci,drive=d0: Failed to get \"write\" lock";
-        let said = ended_by_itself(Some(1), lock);
+        let said = ended_by_itself(Some(1), lock).to_string();
         assert!(said.contains("another QEMU has the disk open") && said.ends_with(lock), "{said}");
         assert!(!said.contains("--machine"), "{said}");
-        assert!(ended_by_itself(Some(1), "unsupported machine type").contains("check `--machine`"));
+        assert!(ended_by_itself(Some(1), "unsupported machine type").to_string().contains("check `--machine`"));
     }
 }

@@ -5,11 +5,11 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 
+use anyhow::{Result, anyhow};
 use tempfile::TempDir;
 
 use super::guard::Guard;
 use super::{Machine, QEMU};
-use crate::BoxError;
 use crate::setup::setup_or;
 
 /// Advice on how to install QEMU outside the checkout.
@@ -37,7 +37,7 @@ impl Drop for Process {
 
 impl Machine {
     /// Starts QEMU. Returns the process and the host's end of the channel.
-    pub(super) fn spawn(&self) -> Result<(Process, UnixStream), BoxError> {
+    pub(super) fn spawn(&self) -> Result<(Process, UnixStream)> {
         let folder = folder()?;
         let mut guard = Guard::of(folder.path())?;
         // Standard input can be given to a child process without any other process inheriting it, and unlike a socket's
@@ -47,8 +47,8 @@ impl Machine {
         command.args(self.arguments(folder.path())?);
         command.stdin(OwnedFd::from(other_end)).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().map_err(|error| match error.kind() {
-            ErrorKind::NotFound => format!("{QEMU} is not installed; {}", setup_or(PACKAGE)),
-            _ => format!("can't start {QEMU}: {error}"),
+            ErrorKind::NotFound => anyhow!("{QEMU} is not installed; {}", setup_or(PACKAGE)),
+            _ => anyhow!("can't start {QEMU}: {error}"),
         })?;
         let told = guard.watch(&child);
         // From here on, dropping `process` ends QEMU, whatever the guard replied.
@@ -59,9 +59,9 @@ impl Machine {
 }
 
 /// Makes a temporary folder for the files that QEMU reads.
-fn folder() -> Result<TempDir, BoxError> {
+fn folder() -> Result<TempDir> {
     tempfile::Builder::new().prefix("bareflow-").tempdir().map_err(|error| {
         let place = std::env::temp_dir();
-        format!("can't make a folder in {}: {error}; name another place by TMPDIR", place.display()).into()
+        anyhow!("can't make a folder in {}: {error}; name another place by TMPDIR", place.display())
     })
 }

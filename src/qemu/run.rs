@@ -7,12 +7,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use anyhow::{Result, anyhow};
 use bareflow_protocol::{Decoder, Message};
 
 use super::Machine;
 use super::outcome::{ExitReason, RunOutcome, lossy};
 use super::streams::{Overflow, chunks, complaints, said};
-use crate::BoxError;
 
 /// The interval between checks of the time limit.
 const POLL: Duration = Duration::from_millis(50);
@@ -25,7 +25,7 @@ impl Machine {
     ///
     /// # Errors
     /// When QEMU can't be started.
-    pub fn run(&self, mut show: impl FnMut(&[u8])) -> Result<RunOutcome, BoxError> {
+    pub fn run(&self, mut show: impl FnMut(&[u8])) -> Result<RunOutcome> {
         let (mut qemu, channel) = self.spawn()?;
         let (sender, receiver) = sync_channel(WAITING);
         let reader = thread::spawn(move || receive(channel, &sender));
@@ -38,7 +38,7 @@ impl Machine {
         }
         let status = qemu.child.wait()?;
         messages.extend(receiver);
-        reader.join().map_err(|_| "the reader of COM2 panicked")?;
+        reader.join().map_err(|_| anyhow!("the reader of COM2 panicked"))?;
         let is_report = |message: &Message| matches!(message, Message::Report(_));
         let (mut reports, messages): (Vec<_>, Vec<_>) = messages.into_iter().partition(is_report);
         let report = reports.pop().and_then(|message| match message {

@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use anyhow::{Result, anyhow};
+
 use super::Machine;
 use super::outcome::{ExitReason, ended_by_itself};
 use super::process::Process;
 use super::streams::{Overflow, chunks, complaints, said};
-use crate::BoxError;
 
 /// The interval between checks whether QEMU has ended.
 const POLL: Duration = Duration::from_millis(10);
@@ -47,7 +48,7 @@ impl Machine {
     ///
     /// # Errors
     /// When QEMU can't be started; [`Running::wait`] reports how it ends.
-    pub fn start(&self) -> Result<Running, BoxError> {
+    pub fn start(&self) -> Result<Running> {
         let (mut process, channel) = self.spawn()?;
         let console = chunks(process.child.stdout.take(), Overflow::Drop);
         let complaints = complaints(process.child.stderr.take());
@@ -66,22 +67,20 @@ impl Running {
     ///
     /// # Errors
     /// When the machine ended in any way but a successful shutdown by the kernel.
-    pub fn wait(self) -> Result<(), BoxError> {
+    pub fn wait(self) -> Result<()> {
         let status = self.status()?;
         match ExitReason::of(status, true) {
             ExitReason::Passed => Ok(()),
-            ExitReason::Panicked => Err("the kernel panicked; its console above shows why".into()),
-            ExitReason::Failed => Err("the kernel ended with a failure, expected an end by `bareflow shutdown`; \
-                     its console above shows why"
-                .into()),
-            ExitReason::Exited(_) | ExitReason::GivenUp => {
-                Err(ended_by_itself(status.code(), &said(self.complaints)).into())
-            }
+            ExitReason::Panicked => Err(anyhow!("the kernel panicked; its console above shows why")),
+            ExitReason::Failed => Err(anyhow!(
+                "the kernel ended with a failure, expected an end by `bareflow shutdown`; its console above shows why"
+            )),
+            ExitReason::Exited(_) | ExitReason::GivenUp => Err(ended_by_itself(status.code(), &said(self.complaints))),
         }
     }
 
     /// Waits without holding the lock, so that the machine can be killed during that time.
-    fn status(&self) -> Result<ExitStatus, BoxError> {
+    fn status(&self) -> Result<ExitStatus> {
         loop {
             if let Some(status) = lock(&self.process).child.try_wait()? {
                 return Ok(status);

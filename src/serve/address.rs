@@ -10,7 +10,9 @@ use std::os::unix::fs::{FileTypeExt, symlink};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use crate::{BoxError, workspace};
+use anyhow::{Result, anyhow};
+
+use crate::workspace;
 
 /// The environment variable with the socket's path.
 pub const VARIABLE: &str = "BAREFLOW_SOCKET";
@@ -54,7 +56,7 @@ pub fn to_listen(option: Option<&Path>) -> (PathBuf, Option<PathBuf>) {
 ///
 /// # Errors
 /// When there is none; the error names all paths that were tried.
-pub fn connect(option: Option<&Path>) -> Result<(PathBuf, UnixStream), BoxError> {
+pub fn connect(option: Option<&Path>) -> Result<(PathBuf, UnixStream)> {
     let paths = match said(option) {
         Some(path) => vec![path],
         None => [of_workspace(), of_user()].into_iter().flatten().collect(),
@@ -70,7 +72,7 @@ pub fn connect(option: Option<&Path>) -> Result<(PathBuf, UnixStream), BoxError>
         tried.push("no kernel: no workspace is here, and no XDG_RUNTIME_DIR or HOME is set".to_owned());
     }
     let found = tried.join(", ");
-    Err(format!("{found}; run `bareflow serve` first, or say where it is by `--socket` or {VARIABLE}").into())
+    Err(anyhow!("{found}; run `bareflow serve` first, or say where it is by `--socket` or {VARIABLE}"))
 }
 
 /// A link to a socket. It is removed when this is dropped.

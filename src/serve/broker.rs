@@ -15,6 +15,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, Scope};
 use std::time::Duration;
 
+use anyhow::Result;
 use bareflow_protocol::control::{MAX_REQUEST, NUMBER_BITS};
 use bareflow_protocol::{Decoder, Envelope, FrameError, Message, Request, Response};
 
@@ -24,7 +25,6 @@ use super::client_queue::client_queue;
 use super::clients::{Admission, Clients, MAX_CLIENTS};
 use super::flow::Flow;
 use super::turns::Turns;
-use crate::BoxError;
 
 /// The timeout for telling a client that it is not admitted.
 const TURNED_AWAY: Duration = Duration::from_millis(100);
@@ -36,7 +36,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 ///
 /// # Errors
 /// When `listener` or `kernel` can't be used.
-pub fn run(listener: &UnixListener, kernel: &UnixStream) -> Result<(), BoxError> {
+pub fn run(listener: &UnixListener, kernel: &UnixStream) -> Result<()> {
     run_and_tell(listener, kernel, || ())
 }
 
@@ -44,7 +44,7 @@ pub fn run(listener: &UnixListener, kernel: &UnixStream) -> Result<(), BoxError>
 ///
 /// # Errors
 /// As with [`run`].
-pub fn run_and_tell(listener: &UnixListener, kernel: &UnixStream, up: impl FnOnce()) -> Result<(), BoxError> {
+pub fn run_and_tell(listener: &UnixListener, kernel: &UnixStream, up: impl FnOnce()) -> Result<()> {
     listener.set_nonblocking(true)?;
     // Ends the wait for clients. A connection of our own would not do, since the socket's file may have been removed.
     let (end, ended) = UnixStream::pair()?;

@@ -15,10 +15,12 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use anyhow::{Result, anyhow, bail};
+
 use crate::files::Files;
 use crate::options::ServeOptions;
 use crate::qemu::{KillHandle, Machine};
-use crate::{BoxError, Exit, boot, say};
+use crate::{Exit, boot, say};
 pub use socket::Socket;
 
 /// The interval between checks whether the kernel is up.
@@ -28,12 +30,12 @@ const POLL: Duration = Duration::from_millis(50);
 ///
 /// # Errors
 /// Anything that keeps the kernel from being served, and any end but a successful shutdown.
-pub fn serve(options: &ServeOptions) -> Result<Exit, BoxError> {
+pub fn serve(options: &ServeOptions) -> Result<Exit> {
     let (path, link) = address::to_listen(options.socket.as_deref());
     let machine = boot::machine(&options.machine)?;
     let files = Files::blobs(&options.files);
     if let Some(refused) = files.unreadable.first() {
-        return Err(format!("{} can't be read, expected a blob; nothing was booted", refused.source).into());
+        bail!("{} can't be read, expected a blob; nothing was booted", refused.source);
     }
     let command_line = boot::command_line(&options.loading, options.machine.icount, 1);
     let archive = boot::boot_archive(&files);
@@ -55,16 +57,16 @@ pub fn serve(options: &ServeOptions) -> Result<Exit, BoxError> {
     let ended = thread::scope(|scope| {
         let broker = scope.spawn(|| {
             let up = || up.store(true, Ordering::Release);
-            broker::run_and_tell(socket.listener(), &running.channel, up).map_err(|error| error.to_string())
+            broker::run_and_tell(socket.listener(), &running.channel, up)
         });
         show(&running.console, &up, &path);
         // The console ends with QEMU, and the channel with it.
         let _ = running.channel.shutdown(std::net::Shutdown::Both);
-        broker.join().unwrap_or_else(|_| Err("the broker panicked".to_owned()))
+        broker.join().unwrap_or_else(|_| Err(anyhow!("the broker panicked")))
     });
     let left = running.wait();
     if stopped.load(Ordering::Relaxed) {
-        return Err("stopped by a signal, expected `bareflow shutdown`; the kernel was ended with it".into());
+        bail!("stopped by a signal, expected `bareflow shutdown`; the kernel was ended with it");
     }
     left?;
     ended?;
@@ -98,7 +100,7 @@ fn show(console: &mpsc::Receiver<Vec<u8>>, up: &AtomicBool, path: &Path) {
 /// Makes Ctrl-C and SIGTERM end the machine; all else follows from that.
 ///
 /// If the machine does not run yet, it is ended as soon as it does.
-fn end_on_signals(stopped: &Arc<AtomicBool>, kill_handle: mpsc::Receiver<KillHandle>) -> Result<(), BoxError> {
+fn end_on_signals(stopped: &Arc<AtomicBool>, kill_handle: mpsc::Receiver<KillHandle>) -> Result<()> {
     let stopped = Arc::clone(stopped);
     let act = move || {
         stopped.store(true, Ordering::Relaxed);
@@ -106,5 +108,5 @@ fn end_on_signals(stopped: &Arc<AtomicBool>, kill_handle: mpsc::Receiver<KillHan
             kill_handle.kill();
         }
     };
-    ctrlc::set_handler(act).map_err(|error| format!("can't wait for Ctrl-C: {error}").into())
+    ctrlc::set_handler(act).map_err(|error| anyhow!("can't wait for Ctrl-C: {error}"))
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use crate::BoxError;
+use anyhow::{Result, anyhow, bail};
 
 /// A listening socket. Its file is removed when this is dropped.
 #[derive(Debug)]
@@ -27,30 +27,30 @@ impl Socket {
     ///
     /// # Errors
     /// When someone listens there, something else is there, or it can't be made.
-    pub fn bind(path: &Path) -> Result<Socket, BoxError> {
+    pub fn bind(path: &Path) -> Result<Socket> {
         let shown = path.display();
         if let Ok(there) = fs::symlink_metadata(path) {
             // A link to nothing or to a socket was left by a kernel that was served elsewhere.
             let is_link = there.file_type().is_symlink();
             let leads_to_other = is_link && fs::metadata(path).is_ok_and(|found| !found.file_type().is_socket());
             if leads_to_other || !is_link && !there.file_type().is_socket() {
-                return Err(format!("{shown} is no socket, expected one or nothing; name another by `--socket`").into());
+                bail!("{shown} is no socket, expected one or nothing; name another by `--socket`");
             }
             match UnixStream::connect(path) {
                 Ok(_) => {
                     let remedy = "end it by `bareflow shutdown`, or name another socket by `--socket`";
-                    return Err(format!("a kernel is served at {shown} already; {remedy}").into());
+                    bail!("a kernel is served at {shown} already; {remedy}");
                 }
                 Err(error) if matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound) => {
-                    fs::remove_file(path).map_err(|error| format!("can't remove the old socket {shown}: {error}"))?;
+                    fs::remove_file(path).map_err(|error| anyhow!("can't remove the old socket {shown}: {error}"))?;
                 }
-                Err(error) => return Err(format!("can't tell who listens at {shown}: {error}").into()),
+                Err(error) => bail!("can't tell who listens at {shown}: {error}"),
             }
         }
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            fs::create_dir_all(folder).map_err(|error| format!("can't make {}: {error}", folder.display()))?;
+            fs::create_dir_all(folder).map_err(|error| anyhow!("can't make {}: {error}", folder.display()))?;
         }
-        let failed = |error| format!("can't listen at {shown}: {error}; name another socket by `--socket`");
+        let failed = |error| anyhow!("can't listen at {shown}: {error}; name another socket by `--socket`");
         let listener = UnixListener::bind(path).map_err(failed)?;
         Ok(Socket { listener, path: path.to_owned(), file: file_at(path) })
     }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use anyhow::Result;
 use bareflow_abi::header::{HEADER_SIZE, Header, checksum_of};
 use bareflow_builder::discover::ModuleCrate;
 use bareflow_builder::profile::profile;
@@ -9,7 +10,6 @@ use bareflow_builder::{Recipe, build_recipes};
 use indicatif::ProgressBar;
 
 use super::TuneRun;
-use crate::BoxError;
 use crate::options::TuneOptions;
 
 /// The number of calls for a profile.
@@ -55,7 +55,7 @@ pub(super) fn build(
     options: &TuneOptions,
     notes: &mut Vec<String>,
     progress: &ProgressBar,
-) -> Result<Vec<Candidate>, BoxError> {
+) -> Result<Vec<Candidate>> {
     let folder = module.target.join("tune").join(&module.name);
     let mut candidates = Vec::new();
     let recipe = |cpu_level, opt_level: &str, seen: Option<&Path>| Recipe {

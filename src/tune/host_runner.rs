@@ -1,13 +1,14 @@
 //! Measurement of the candidates' ticks in this process.
 
+use anyhow::{Error, Result, anyhow, bail};
 use bareflow_host::HostPlatform;
 use bareflow_loader::{InvalidModule, LoadError, LoadOptions, ModuleId, ModuleManager, Timing};
 use bareflow_suite::OUTPUT_CAPACITY;
 
 use super::TuneRun;
 use super::candidates::{Candidate, Ticks};
+use crate::explain;
 use crate::kernel_domain::kernel_domain;
-use crate::{BoxError, explain};
 
 /// The number of calls before those that count.
 const WARM_UP: u32 = 3;
@@ -16,14 +17,14 @@ const WARM_UP: u32 = 3;
 /// alike.
 ///
 /// All must return the same and write the same; otherwise the error names the pair that differs.
-pub(super) fn measure(candidates: &mut [Candidate], work: &TuneRun<'_>) -> Result<(), BoxError> {
+pub(super) fn measure(candidates: &mut [Candidate], work: &TuneRun<'_>) -> Result<()> {
     let platform = HostPlatform::new(Box::new(|_| ()))
-        .map_err(|error| format!("can't prepare this process for modules: {error}"))?;
+        .map_err(|error| anyhow!("can't prepare this process for modules: {error}"))?;
     let manager = ModuleManager::with_kernel_domain(platform, Timing::Precise, kernel_domain());
     let refused = |blob: &[u8], error| explain::load_error(&manager, blob, &LoadOptions::default(), &error);
     for blob in &work.needed {
         let loaded = manager.load(blob).map_err(|error| refused(blob, error));
-        loaded.map_err(|error| format!("a module that {} calls is refused: {error}", work.name))?;
+        loaded.map_err(|error| anyhow!("a module that {} calls is refused: {error}", work.name))?;
     }
     let mut loaded: Vec<(usize, ModuleId, Vec<u64>)> = Vec::new();
     for (index, candidate) in candidates.iter().enumerate() {
@@ -33,7 +34,7 @@ pub(super) fn measure(candidates: &mut [Candidate], work: &TuneRun<'_>) -> Resul
             Err(LoadError::Invalid(InvalidModule::CpuLevel { .. })) => {}
             Err(error) => {
                 let error = refused(&candidate.blob, error);
-                return Err(format!("{}, {}, is refused: {error}", work.name, candidate.label()).into());
+                bail!("{}, {}, is refused: {error}", work.name, candidate.label());
             }
         }
     }
@@ -43,7 +44,7 @@ pub(super) fn measure(candidates: &mut [Candidate], work: &TuneRun<'_>) -> Resul
         for (index, id, cycles) in &mut loaded {
             let returned = manager.execute_timed(*id, &work.input, &mut output).map_err(|error| {
                 let error = explain::call_error(&manager, *id, &error);
-                format!("{}, {}: {error}", work.name, candidates[*index].label())
+                anyhow!("{}, {}: {error}", work.name, candidates[*index].label())
             })?;
             let (result, length) = (returned.outcome.result, returned.outcome.output_length);
             match first {
@@ -75,13 +76,12 @@ pub(super) fn measure(candidates: &mut [Candidate], work: &TuneRun<'_>) -> Resul
 }
 
 /// Returns the error for two builds of one module that behave differently.
-pub(super) fn disagreement(work: &TuneRun<'_>, pair: [&Candidate; 2], verb: &str, found: &str, call: u32) -> BoxError {
+pub(super) fn disagreement(work: &TuneRun<'_>, pair: [&Candidate; 2], verb: &str, found: &str, call: u32) -> Error {
     let [one, other] = pair.map(Candidate::label);
-    format!(
+    anyhow!(
         "{}: {one} and {other} {verb} different things at call {}: {found}; \
          does it depend on the clock, on uninitialised memory, or on the order of floating-point sums?",
         work.name,
         call + 1
     )
-    .into()
 }

@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
+use anyhow::{Result, anyhow};
 use bareflow_protocol::Report;
 
 use super::TuneRun;
 use super::candidates::Candidate;
 use super::host_runner::disagreement;
 use crate::boot::boot_archive;
+use crate::embedded;
 use crate::files::Files;
 use crate::qemu::Machine;
 use crate::setup::kernel_remedy;
-use crate::{BoxError, embedded};
 
 /// The number of calls of each candidate; the cheapest counts.
 const CALLS: u32 = 3;
@@ -22,7 +23,7 @@ const TIMEOUT: Duration = Duration::from_secs(300);
 /// Counts the instructions of the candidates that QEMU's processor can run. Returns a note if nothing could be counted.
 ///
 /// All must return the same and write the same; otherwise the error names the pair that differs.
-pub(super) fn count(candidates: &mut [Candidate], work: &TuneRun<'_>) -> Result<Option<String>, BoxError> {
+pub(super) fn count(candidates: &mut [Candidate], work: &TuneRun<'_>) -> Result<Option<String>> {
     if embedded::KERNEL.is_empty() {
         return Ok(Some(format!("no instructions counted: this build has no kernel; {}", kernel_remedy())));
     }
@@ -69,24 +70,19 @@ fn label(index: usize) -> String {
 }
 
 /// Returns the result and the instructions of a candidate; `None` if the processor can't run it.
-fn found(
-    report: &Report,
-    work: &TuneRun<'_>,
-    index: usize,
-    candidate: &Candidate,
-) -> Result<Option<(i32, u64)>, BoxError> {
+fn found(report: &Report, work: &TuneRun<'_>, index: usize, candidate: &Candidate) -> Result<Option<(i32, u64)>> {
     let name = label(index);
-    let said = |why: &str| format!("{}, {}, in the kernel: {why}", work.name, candidate.label());
+    let said = |why: &str| anyhow!("{}, {}, in the kernel: {why}", work.name, candidate.label());
     if let Some(refusal) = report.refused.iter().find(|refusal| refusal.source == name) {
         // There is no figure for a level that the processor does not have.
-        return if refusal.missing_cpu_level.is_some() { Ok(None) } else { Err(said(&refusal.error).into()) };
+        return if refusal.missing_cpu_level.is_some() { Ok(None) } else { Err(said(&refusal.error)) };
     }
     let module = report.modules.iter().find(|module| module.name == name).ok_or_else(|| said("not in its report"))?;
     if let Some(fault) = &module.fault {
-        return Err(said(&format!("it faulted: {}", fault.kind)).into());
+        return Err(said(&format!("it faulted: {}", fault.kind)));
     }
     let figures = module.last_result.zip(module.corrected.min);
-    figures.map(Some).ok_or_else(|| said("it was not run").into())
+    figures.map(Some).ok_or_else(|| said("it was not run"))
 }
 
 /// Returns the last call's output as the console shows it; empty if there was none.

@@ -11,6 +11,7 @@ mod plot;
 mod show;
 mod write;
 
+use anyhow::Result;
 use bareflow_builder::discover::ModuleCrate;
 
 use crate::build_command::{chosen_one, progress};
@@ -18,7 +19,7 @@ use crate::files::write_json;
 use crate::input::read_input;
 use crate::module_tests::needed_by;
 use crate::options::TuneOptions;
-use crate::{BoxError, Exit, say};
+use crate::{Exit, say};
 use candidates::Candidate;
 
 /// The work that the candidates do.
@@ -35,7 +36,7 @@ struct TuneRun<'run> {
 ///
 /// # Errors
 /// When there is no such module, a build or a run fails, or a file can't be read or written.
-pub fn tune(options: &TuneOptions) -> Result<Exit, BoxError> {
+pub fn tune(options: &TuneOptions) -> Result<Exit> {
     let (module, _) = chosen_one(&options.name)?;
     let module = &module;
     let input = read_input(options.input.as_deref())?;
@@ -65,11 +66,7 @@ pub fn tune(options: &TuneOptions) -> Result<Exit, BoxError> {
 }
 
 /// Builds and measures all candidates. Returns them, and notes for the user.
-fn measure(
-    module: &ModuleCrate,
-    input: Vec<u8>,
-    options: &TuneOptions,
-) -> Result<(Vec<Candidate>, Vec<String>), BoxError> {
+fn measure(module: &ModuleCrate, input: Vec<u8>, options: &TuneOptions) -> Result<(Vec<Candidate>, Vec<String>)> {
     let mut notes = Vec::new();
     let work = TuneRun { name: &module.name, needed: needed_by(module)?, input, repeat: options.repeat };
     let progress = progress(2 * options.cpu_levels.len() * options.opt_levels.len() + 2);

@@ -1,13 +1,12 @@
 //! The candidates' ticks as bars in an SVG file.
 
-use std::error::Error;
 use std::fs;
 use std::path::Path;
 
+use anyhow::{Result, anyhow};
 use plotters::prelude::*;
 
 use super::candidates::Candidate;
-use crate::BoxError;
 
 /// The width of the plot, the height of a bar with its margins, and the height of everything else, in pixels.
 const WIDTH: u32 = 900;
@@ -18,13 +17,13 @@ const AROUND: u32 = 120;
 const COLOUR: RGBColor = RGBColor(70, 130, 90);
 
 /// Draws a bar for each candidate that ran here, as long as its median call.
-pub(super) fn plot(path: &Path, module: &str, candidates: &[Candidate]) -> Result<(), BoxError> {
+pub(super) fn plot(path: &Path, module: &str, candidates: &[Candidate]) -> Result<()> {
     let ran = candidates.iter().filter_map(|candidate| Some((candidate.short(), candidate.ticks?.median)));
-    let svg = draw(module, &ran.collect::<Vec<_>>()).map_err(|error| format!("can't draw the plot: {error}"))?;
-    fs::write(path, svg).map_err(|error| format!("can't write {}: {error}", path.display()).into())
+    let svg = draw(module, &ran.collect::<Vec<_>>()).map_err(|error| anyhow!("can't draw the plot: {error}"))?;
+    fs::write(path, svg).map_err(|error| anyhow!("can't write {}: {error}", path.display()))
 }
 
-fn draw(module: &str, bars: &[(String, u64)]) -> Result<String, Box<dyn Error>> {
+fn draw(module: &str, bars: &[(String, u64)]) -> Result<String> {
     let mut svg = String::new();
     {
         let height = BAR * u32::try_from(bars.len())? + AROUND;

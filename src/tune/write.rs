@@ -2,20 +2,20 @@
 
 use std::fs;
 
+use anyhow::{Context, Error, Result, anyhow};
 use bareflow_builder::discover::ModuleCrate;
 use bareflow_builder::run::write_if_changed;
 use toml_edit::{DocumentMut, InlineTable, Item, Table, TableLike, Value};
 
 use super::choice::Choice;
-use crate::BoxError;
 
 /// The profile's file name, beside `Cargo.toml`.
 pub(super) const PROFILE: &str = "runs.profdata";
 
 /// Writes `choice` into the module's `Cargo.toml`, and its profile beside it.
-pub(super) fn write(module: &ModuleCrate, choice: &Choice) -> Result<(), BoxError> {
-    let wrong = |reason: String| format!("can't write the choice into {}: {reason}", module.manifest.display());
-    let text = fs::read_to_string(&module.manifest).map_err(|error| wrong(error.to_string()))?;
+pub(super) fn write(module: &ModuleCrate, choice: &Choice) -> Result<()> {
+    let wrong = |reason: Error| anyhow!("can't write the choice into {}: {reason}", module.manifest.display());
+    let text = fs::read_to_string(&module.manifest).map_err(|error| wrong(error.into()))?;
     let text = with_choice(&text, choice).map_err(wrong)?;
     if let Some(profile) = &choice.profile {
         write_if_changed(&module.folder().join(PROFILE), &fs::read(profile)?)?;
@@ -24,8 +24,8 @@ pub(super) fn write(module: &ModuleCrate, choice: &Choice) -> Result<(), BoxErro
 }
 
 /// Returns the text of a `Cargo.toml` with the choice in it.
-fn with_choice(text: &str, choice: &Choice) -> Result<String, String> {
-    let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| error.to_string())?;
+fn with_choice(text: &str, choice: &Choice) -> Result<String> {
+    let mut document: DocumentMut = text.parse()?;
     let mut table: &mut dyn TableLike = document.as_table_mut();
     for key in ["package", "metadata", "bareflow"] {
         let implicit = key != "bareflow";
@@ -34,7 +34,7 @@ fn with_choice(text: &str, choice: &Choice) -> Result<String, String> {
             table.set_implicit(implicit);
             Item::Table(table)
         });
-        table = item.as_table_like_mut().ok_or_else(|| format!("\"{key}\" is no table, expected one"))?;
+        table = item.as_table_like_mut().with_context(|| format!("\"{key}\" is no table, expected one"))?;
     }
     set(table, "opt-level", opt_level(&choice.opt_level));
     match &choice.profile {
@@ -48,7 +48,7 @@ fn with_choice(text: &str, choice: &Choice) -> Result<String, String> {
     let variants = table.entry("variants").or_insert_with(|| Item::Value(Value::InlineTable(InlineTable::new())));
     // An inline table has no room for comments.
     let in_braces = variants.is_inline_table();
-    let variants = variants.as_table_like_mut().ok_or("\"variants\" is no table, expected one")?;
+    let variants = variants.as_table_like_mut().context("\"variants\" is no table, expected one")?;
     for level in 2..=4 {
         let key = format!("v{level}");
         match choice.variants.get(&level) {
@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn rejects_what_is_no_manifest() {
         let error = with_choice("[package]\nmetadata = 5\n", &choice("2", &[], false)).unwrap_err();
-        assert_eq!(error, "\"metadata\" is no table, expected one");
+        assert_eq!(error.to_string(), "\"metadata\" is no table, expected one");
         assert!(with_choice("[package", &choice("2", &[], false)).is_err());
     }
 }

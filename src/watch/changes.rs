@@ -4,10 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
+use anyhow::{Result, anyhow, bail};
 use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher, recommended_watcher};
-
-use crate::BoxError;
 
 /// The time without events after which files count as saved: an editor writes, renames and removes in one go.
 const QUIET: Duration = Duration::from_millis(5);
@@ -35,9 +34,9 @@ impl Changes {
     ///
     /// A folder that contains `folder` is left out, since the files that a build writes there would start the next
     /// build.
-    pub(super) fn below(folder: &Path, beside: &[PathBuf]) -> Result<Changes, BoxError> {
+    pub(super) fn below(folder: &Path, beside: &[PathBuf]) -> Result<Changes> {
         let (sender, events) = channel();
-        let failed = |folder: &Path, error| format!("can't watch {}: {error}", folder.display());
+        let failed = |folder: &Path, error| anyhow!("can't watch {}: {error}", folder.display());
         let mut watcher = recommended_watcher(sender).map_err(|error| failed(folder, error))?;
         let others = beside.iter().map(PathBuf::as_path).filter(|other| !folder.starts_with(other));
         for each in std::iter::once(folder).chain(others.filter(|other| !other.starts_with(folder))) {
@@ -47,7 +46,7 @@ impl Changes {
     }
 
     /// Returns the next save; `None` if there is none for `patience`.
-    pub(super) fn next(&self, patience: Duration) -> Result<Option<Saved>, BoxError> {
+    pub(super) fn next(&self, patience: Duration) -> Result<Option<Saved>> {
         let start = Instant::now();
         let mut saved: Option<Saved> = None;
         let mut quiet_from = start;
@@ -68,9 +67,9 @@ impl Changes {
                     saved.get_or_insert_default().manifest |= event.paths.iter().any(|path| is_manifest(path));
                 }
                 Ok(Ok(_)) => {}
-                Ok(Err(error)) => return Err(format!("can't watch any more: {error}").into()),
+                Ok(Err(error)) => bail!("can't watch any more: {error}"),
                 Err(RecvTimeoutError::Timeout) => return Ok(saved),
-                Err(RecvTimeoutError::Disconnected) => return Err("the watch ended by itself; start it again".into()),
+                Err(RecvTimeoutError::Disconnected) => bail!("the watch ended by itself; start it again"),
             }
         }
     }

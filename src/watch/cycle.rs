@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::{Result, bail};
 use bareflow_builder::{ModuleCrate, build_module};
 use bareflow_protocol::control::{LoadOverrides, Push};
 use bareflow_protocol::{Request, Response};
@@ -9,7 +10,7 @@ use jiff::Zoned;
 use serde::{Serialize, Serializer};
 
 use crate::client::{Client, upload};
-use crate::{BoxError, say};
+use crate::say;
 
 /// The outcome of a cycle.
 #[derive(Debug, Serialize)]
@@ -42,7 +43,7 @@ fn milliseconds<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result
 }
 
 /// Builds `module`, uploads it, and makes the kernel load it with `overrides`.
-pub(super) fn run(module: &ModuleCrate, overrides: LoadOverrides<'_>, client: &mut Client) -> Result<Cycle, BoxError> {
+pub(super) fn run(module: &ModuleCrate, overrides: LoadOverrides<'_>, client: &mut Client) -> Result<Cycle> {
     let blob = build_module(module, &module.target.join("modules"))?;
     let start = Instant::now();
     upload(client, &blob.bytes, &mut |_, _| ())?;
@@ -52,7 +53,7 @@ pub(super) fn run(module: &ModuleCrate, overrides: LoadOverrides<'_>, client: &m
     let answer = client.ask(Request::Push(Push { label: &label, overrides, beside: false, gate: None }))?;
     let kernel = start.elapsed();
     let Response::Loaded(loaded) = answer else {
-        return Err("the kernel gave another request's answer; serve it by the same build as this program".into());
+        bail!("the kernel gave another request's answer; serve it by the same build as this program");
     };
     Ok(Cycle {
         version: loaded.version.clone(),

@@ -8,6 +8,7 @@ mod cycle;
 use std::path::Path;
 use std::time::Duration;
 
+use anyhow::{Result, bail};
 use bareflow_builder::discover::{ModuleCrate, all_beside};
 
 use crate::build_command::chosen_one;
@@ -15,7 +16,7 @@ use crate::client::Client;
 use crate::client::error::Lost;
 use crate::files::write_json;
 use crate::options::WatchOptions;
-use crate::{BoxError, Exit, complain, say, workspace};
+use crate::{Exit, complain, say, workspace};
 use changes::Changes;
 use cycle::Cycle;
 
@@ -29,7 +30,7 @@ const CHECK: Duration = Duration::from_millis(250);
 ///
 /// # Errors
 /// Anything that keeps the command from being carried out, such as a missing module, or no kernel at the start.
-pub fn watch(options: &WatchOptions) -> Result<Exit, BoxError> {
+pub fn watch(options: &WatchOptions) -> Result<Exit> {
     let (mut module, _) = chosen_one(&options.name)?;
     let folder = module.manifest.parent().unwrap_or(Path::new(".")).to_owned();
     let mut client = Client::connect(&options.connect)?;
@@ -70,9 +71,9 @@ pub fn watch(options: &WatchOptions) -> Result<Exit, BoxError> {
 }
 
 /// Waits for the next kernel at the same address. An error other than a missing kernel is shown once.
-fn next_kernel(options: &WatchOptions) -> Result<Client, BoxError> {
+fn next_kernel(options: &WatchOptions) -> Result<Client> {
     if options.once {
-        return Err("the kernel is gone before anything was saved; run `bareflow serve` again".into());
+        bail!("the kernel is gone before anything was saved; run `bareflow serve` again");
     }
     say!("the kernel is gone; waiting for the next one");
     let mut said = String::new();
@@ -92,7 +93,7 @@ fn next_kernel(options: &WatchOptions) -> Result<Client, BoxError> {
 }
 
 /// Reads the module again if its manifest was saved, since its version and settings may have changed.
-fn renew(module: &mut ModuleCrate, options: &WatchOptions, manifest_saved: &mut bool) -> Result<(), BoxError> {
+fn renew(module: &mut ModuleCrate, options: &WatchOptions, manifest_saved: &mut bool) -> Result<()> {
     if *manifest_saved {
         if module.is_bareflows_own() {
             workspace::enter_into_lock_file(&module.root.join("Cargo.toml"))?;
