@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! bytes -> RawModule -> ValidModule -> PlacedModule -> ModuleId -> execute + profile -> report
-//!          raw.rs       valid.rs       placed.rs       load.rs     profile/           report.rs
+//!          format/       format/        module/         load/       call/    profile/    statistics.rs
 //! ```
 //!
 //! The embedder implements [`Platform`] (memory, clock, the call) and drives a [`ModuleManager`]. This crate contains
@@ -35,90 +35,75 @@
 #[cfg(test)]
 extern crate std;
 
-pub mod ab_test;
-mod batch;
-mod budget;
+// Each module imports only modules to its left in this order: name, policy, fault, error, format, profile, report,
+// diagnosis, platform, module, registry, manager; then what the manager does: depends, load, call, and the files for
+// replacement, restart, unloading and statistics.
 mod call;
-mod call_cost;
-pub mod code;
-mod conflict;
-mod counters;
 pub mod depends;
 pub mod diagnosis;
 pub mod error;
-mod execute;
 mod fault;
 #[cfg(all(test, not(any(feature = "depends", feature = "restart", feature = "variants"))))]
 mod features_tests;
-pub mod fixups;
-mod kernel_domain;
-mod lifecycle;
+mod format;
 mod load;
+mod load_fault;
 mod manager;
 mod module;
 mod name;
-mod peak;
-mod pending;
-mod permissions;
-mod permit;
-mod pinned;
-pub mod placed;
 mod platform;
 mod policy;
 mod printable;
 mod profile;
-pub mod range_allocator;
-mod raw;
-pub mod records;
 mod registry;
 #[cfg(feature = "reload")]
 mod reload;
 pub mod report;
-#[cfg(feature = "semver")]
-mod requirement;
 mod restart;
-pub mod segments;
-pub mod state;
+mod statistics;
 #[cfg(test)]
 mod testing;
 mod unload;
-pub mod valid;
-mod version_range;
 mod versions;
 
-pub use ab_test::AbTest;
 /// The crate of the allocator traits that [`Platform::Alloc`] implements, in the version that this crate uses.
 pub use allocator_api2;
-pub use batch::BatchTiming;
-pub use budget::{BadBudget, Budget};
-pub use code::Code;
-pub use counters::Counters;
+pub use call::ab_test::{self, AbTest};
+pub use call::batch::BatchTiming;
+pub use call::pinned::PinnedModule;
 pub use depends::{DependencyCycle, VersionRange};
-pub use diagnosis::{Diagnosis, LoadFault};
+pub use diagnosis::Diagnosis;
 pub use error::{
     BadCode, BadVariant, ExecuteError, InvalidModule, LoadError, MalformedModule, SelectError, UnloadError,
 };
 pub use fault::{Fault, FaultKind};
-pub use kernel_domain::KernelDomain;
+pub use format::code::{self, Code};
+pub use format::raw::RawModule;
+pub use format::segments::Segments;
+pub use format::valid::ValidModule;
+pub use format::{fixups, records, segments, valid};
+pub use load::state;
+pub use load::state::StateTransfer;
+pub use load_fault::LoadFault;
 pub use manager::ModuleManager;
 pub use module::ModuleId;
+pub use module::placed;
+pub use module::receipt::Receipt;
 pub use name::{MAX_NAME_LENGTH, Name, Version};
-pub use peak::PeakUse;
-pub use permissions::{Permissions, ServiceNames, UnknownPermission};
-pub use pinned::PinnedModule;
+pub use platform::range_allocator;
+pub use platform::range_allocator::RangeAllocator;
 pub use platform::{
-    Call, CallError, CallOutcome, Callees, FastReturn, ImageSize, Leak, MAX_DEPTH, Platform, PlatformError, TimedCall,
-    Usage, WritableImage,
+    Call, CallError, CallOutcome, Callees, FastReturn, ImageSize, MAX_DEPTH, Platform, PlatformError, TimedCall,
+    WritableImage,
 };
+pub use policy::budget::{BadBudget, Budget};
+pub use policy::kernel_domain::KernelDomain;
+pub use policy::permissions::{Permissions, ServiceNames, UnknownPermission};
 pub use policy::{Domain, FaultPolicy, LoadOptions, Placement};
 pub use printable::Printable;
-pub use profile::{CorrectedStatistics, CycleStatistics, ModuleProfile, Snapshot, Timing};
-pub use range_allocator::RangeAllocator;
-pub use raw::RawModule;
+pub use profile::counters::Counters;
+pub use profile::peak::PeakUse;
+pub use profile::{CorrectedStatistics, CycleStatistics, Leak, ModuleProfile, Snapshot, Timing, Usage};
 #[cfg(feature = "reload")]
 pub use reload::{Reloaded, Replaced};
 pub use report::SEPARATOR;
-pub use segments::Segments;
-pub use state::StateTransfer;
-pub use unload::Receipt;
-pub use valid::ValidModule;

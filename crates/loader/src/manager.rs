@@ -7,19 +7,19 @@ use core::cell::{Cell, Ref};
 use bareflow_abi::Reason;
 
 use crate::fault::Fault;
-use crate::kernel_domain::KernelDomain;
-use crate::lifecycle::ModuleState;
+use crate::module::lifecycle::ModuleState;
+use crate::module::placed::PlacedModule;
 use crate::module::{Module, ModuleId};
 use crate::name::Name;
-use crate::peak::PeakUse;
-use crate::placed::PlacedModule;
-use crate::platform::{CallError, Platform, Usage};
+use crate::platform::{CallError, Platform};
 use crate::policy::LoadOptions;
-use crate::profile::{ModuleProfile, Snapshot, SpareBuffer, Timing, calibrate, step};
+use crate::policy::kernel_domain::KernelDomain;
+use crate::profile::Usage;
+use crate::profile::peak::PeakUse;
+use crate::profile::{ModuleProfile, Snapshot, SpareBuffer, Timing};
 use crate::registry::{NameEntry, Registry};
-use crate::state;
 #[cfg(feature = "reload")]
-use crate::{platform::MAX_DEPTH, unload::Receipt};
+use crate::{module::receipt::Receipt, platform::MAX_DEPTH};
 
 /// All loaded modules of one [`Platform`].
 ///
@@ -65,8 +65,8 @@ impl<P: Platform> ModuleManager<P> {
     fn create(platform: P, timing: Timing, kernel_domain: Option<KernelDomain>) -> ModuleManager<P> {
         ModuleManager {
             kernel_domain,
-            overhead_cycles: calibrate(&platform, timing),
-            clock_step_cycles: step(&platform),
+            overhead_cycles: timing.cost_cycles(&platform),
+            clock_step_cycles: Timing::step_cycles(&platform),
             timing,
             registry: Registry::new(),
             spare_buffer: SpareBuffer::new(),
@@ -200,7 +200,7 @@ impl<P: Platform> ModuleManager<P> {
         placed: &PlacedModule<P::Image>,
         reason: Reason,
     ) -> Result<i32, CallError> {
-        let call = state::call(module, placed, reason, &[], self.timing);
+        let call = module.call(placed, reason, &[], self.timing);
         self.call_platform_slow(&call, module.metadata.depends(), &mut []).map(|returned| returned.outcome.result)
     }
 

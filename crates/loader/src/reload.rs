@@ -2,15 +2,15 @@
 
 use crate::depends::Candidate;
 use crate::error::LoadError;
-use crate::lifecycle::ModuleState;
 use crate::load::IfLoaded;
+use crate::load::state::StateTransfer;
 use crate::manager::ModuleManager;
 use crate::module::ModuleId;
+use crate::module::lifecycle::ModuleState;
+use crate::module::receipt::Receipt;
 use crate::name::Version;
 use crate::platform::Platform;
 use crate::policy::LoadOptions;
-use crate::state::StateTransfer;
-use crate::unload::Receipt;
 
 /// The result of a reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

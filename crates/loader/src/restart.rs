@@ -1,14 +1,14 @@
 //! The handling of a module after a fault: it is stopped, or restarted with a fresh image.
 
 use crate::error::LoadError;
-use crate::lifecycle::ModuleState;
+use crate::format::raw::RawModule;
+use crate::format::valid::{Capabilities, ValidModule};
 use crate::manager::ModuleManager;
+use crate::module::lifecycle::ModuleState;
+use crate::module::placed::PlacedModule;
 use crate::module::{Module, ModuleId};
-use crate::placed::PlacedModule;
 use crate::platform::Platform;
-use crate::raw::RawModule;
 use crate::registry::Slot;
-use crate::valid::{Capabilities, ValidModule};
 
 impl<P: Platform> ModuleManager<P> {
     /// Applies the module's fault policy.

@@ -11,17 +11,17 @@ use allocator_api2::alloc::Global;
 use bareflow_abi::Reason;
 use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_LOG};
 
-use crate::counters::Counters;
 use crate::diagnosis::Diagnosis;
 use crate::fault::Fault;
-use crate::kernel_domain::KernelDomain;
 use crate::manager::ModuleManager;
 use crate::platform::{
-    Call, CallError, CallOutcome, Callees, FastReturn, ImageSize, Platform, PlatformError, TimedCall, Usage,
-    WritableImage,
+    Call, CallError, CallOutcome, Callees, FastReturn, ImageSize, Platform, PlatformError, TimedCall, WritableImage,
 };
+use crate::policy::kernel_domain::KernelDomain;
 use crate::policy::{Domain, Placement};
 use crate::profile::Timing;
+use crate::profile::Usage;
+use crate::profile::counters::Counters;
 use crate::report::{Console, Style};
 
 /// Valid blobs, byte by byte.
@@ -34,7 +34,7 @@ pub mod blob {
     use bareflow_abi::{ABI_MAJOR, ABI_MINOR};
     use std::vec::Vec;
 
-    use crate::code::{base_header, file_size};
+    use crate::format::code::{base_header, file_size};
 
     /// The text of every blob in this module.
     pub const TEXT: [u8; 8] = [0xb8, 42, 0, 0, 0, 0xc3, 0, 0];

@@ -6,47 +6,14 @@ use bareflow_abi::Reason;
 use bareflow_abi::header::{FLAG_ACCOUNT, FLAG_EXIT};
 
 use crate::error::UnloadError;
-use crate::fault::Fault;
-use crate::lifecycle::ModuleState;
 use crate::manager::ModuleManager;
+use crate::module::lifecycle::ModuleState;
+use crate::module::receipt::Receipt;
 use crate::module::{Module, ModuleId};
-use crate::name::{Name, Version};
-use crate::platform::{CallError, Leak, Platform, Usage};
+use crate::name::Name;
+use crate::platform::{CallError, Platform};
+use crate::profile::{Leak, Usage};
 use crate::registry::{NameEntry, Slot};
-use crate::state;
-
-/// The receipt of an unloaded module.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Receipt {
-    /// The module's name.
-    pub name: Name,
-    /// The module's version.
-    pub version: Version,
-    /// The module's generation.
-    pub generation: u32,
-    /// The memory that it had been given.
-    pub held: Usage,
-    /// The decrease of the memory in use; `None` if the platform does not count it.
-    pub returned: Option<Usage>,
-    /// The number of its calls, including those that faulted.
-    pub call_count: u64,
-    /// The size of its heap in bytes, which is part of its pages.
-    pub heap_bytes: u32,
-    /// The memory that it had not freed in its heap, which was freed with the heap.
-    pub leak: Leak,
-    /// The number of modules that it might call.
-    pub bindings: u32,
-    /// The fault that ended its `exit`. The module is gone all the same.
-    pub exit_fault: Option<Fault>,
-}
-
-impl Receipt {
-    /// Returns whether all the memory that it held came back, as far as the platform counts.
-    #[must_use]
-    pub fn is_balanced(&self) -> bool {
-        self.returned.is_none_or(|returned| returned == self.held)
-    }
-}
 
 impl<P: Platform> ModuleManager<P> {
     /// Unloads a module: calls its `exit` if it has one and frees its memory.
@@ -134,7 +101,7 @@ impl<P: Platform> ModuleManager<P> {
             return Leak::default();
         }
         let mut counts = [0; 16];
-        let call = state::call(module, &module.placed, Reason::Account, &[], self.timing);
+        let call = module.call(&module.placed, Reason::Account, &[], self.timing);
         let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] =
             match self.call_platform_slow(&call, module.metadata.depends(), &mut counts) {
                 Ok(_) => counts,

@@ -6,12 +6,12 @@ use crate::error::SelectError;
 use crate::load::IfLoaded;
 use crate::manager::ModuleManager;
 use crate::module::ModuleId;
+#[cfg(feature = "semver")]
+use crate::name::requirement::Requirement;
 use crate::name::{Key, Name, Version};
 use crate::platform::Platform;
 use crate::policy::LoadOptions;
 use crate::registry::NameEntry;
-#[cfg(feature = "semver")]
-use crate::requirement::Requirement;
 
 impl<P: Platform> ModuleManager<P> {
     /// Loads `blob` beside other versions of its name, whose active module stays the same.

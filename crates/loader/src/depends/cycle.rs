@@ -8,12 +8,12 @@ use bareflow_abi::depends::Dependencies;
 
 use super::Candidate;
 use crate::error::LoadError;
+use crate::format::raw::RawModule;
+use crate::format::valid::{Capabilities, ValidModule};
 use crate::manager::ModuleManager;
 use crate::module::ModuleId;
 use crate::name::Name;
 use crate::platform::Platform;
-use crate::raw::RawModule;
-use crate::valid::{Capabilities, ValidModule};
 
 /// The modules on a cycle, each of which calls the next; the last one calls the first: `a -> b -> a`.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@
 use bareflow_abi::symbols::{Symbol, Symbols};
 
 use super::InFunction;
-use crate::segments::Segments;
+use crate::format::segments::Segments;
 
 /// The number of return addresses that are kept.
 pub const CALLERS: usize = 8;

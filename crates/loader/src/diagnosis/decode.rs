@@ -10,7 +10,7 @@ use bareflow_abi::trap_codes::{HEAP_INSTRUCTION, PANIC_INSTRUCTION};
 use super::callers::SEARCHED_SIZE;
 use super::{CODE_SIZE, Callers, Diagnosis, MESSAGE_SIZE, PanicMessage, REGISTER_NAMES, ServiceLog, Text};
 use crate::fault::{Fault, FaultKind};
-use crate::segments::Segments;
+use crate::format::segments::Segments;
 
 /// Indices of registers in [`REGISTER_NAMES`].
 const RCX: usize = 4;

@@ -5,8 +5,8 @@ use core::fmt;
 use bareflow_abi::header::{SERVICE_CALL, SERVICE_NAMES};
 
 use super::Diagnosis;
-use crate::budget::Budget;
 use crate::fault::{Fault, FaultKind};
+use crate::policy::budget::Budget;
 use crate::printable::Printable;
 use crate::profile::ModuleProfile;
 

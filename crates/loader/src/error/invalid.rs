@@ -7,7 +7,7 @@ use bareflow_abi::{ABI_MAJOR, ABI_MINOR};
 
 use super::{BadCode, BadVariant, Differences, REBUILD};
 use crate::name::MAX_NAME_LENGTH;
-use crate::permissions::ServiceNames;
+use crate::policy::permissions::ServiceNames;
 
 /// A well-formed module that may not be loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -8,7 +8,7 @@ mod layout;
 mod malformed;
 mod platform;
 
-pub use crate::permissions::ServiceNames;
+pub use crate::policy::permissions::ServiceNames;
 pub use code::{BadCode, BadVariant};
 pub use invalid::InvalidModule;
 pub use layout::Differences;
@@ -16,10 +16,10 @@ pub use malformed::MalformedModule;
 pub use platform::PlatformError;
 
 use crate::fault::Fault;
+use crate::name::version_range::VersionRange;
 use crate::name::{Name, Version};
-use crate::permissions::Permissions;
 use crate::policy::Domain;
-use crate::version_range::VersionRange;
+use crate::policy::permissions::Permissions;
 
 /// The advice for a file whose bytes are not those that the packer wrote.
 const REBUILD: &str = "rebuild the module or copy it again";

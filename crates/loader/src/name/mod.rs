@@ -1,6 +1,9 @@
 //! Module names and versions.
 
 mod key;
+#[cfg(feature = "semver")]
+pub(crate) mod requirement;
+pub mod version_range;
 
 use core::fmt;
 

@@ -1,9 +1,13 @@
 //! Profiling: clock readings around calls, statistics over them, and the cost of reading the clock.
 
+pub mod counters;
 pub mod histogram;
+pub mod peak;
 pub(crate) mod sampler;
 pub(crate) mod samples;
 pub mod snapshot;
+mod timing;
+mod usage;
 
 use core::cell::{Cell, OnceCell};
 use core::num::NonZeroU32;
@@ -12,67 +16,13 @@ use allocator_api2::alloc::Allocator;
 use allocator_api2::boxed::Box;
 use samples::SampleBuffer;
 pub use snapshot::Snapshot;
+pub use timing::Timing;
+pub use usage::{Leak, Usage};
 
-use crate::budget::Budget;
 use crate::fault::Fault;
 use crate::name::{Name, Version};
-use crate::platform::{Platform, Usage};
 use crate::policy::Domain;
-
-/// The method by which the clock is read around a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Timing {
-    /// Two plain clock reads.
-    ///
-    /// A single reading may be a few instructions early or late, so only averages over many calls are meaningful.
-    Fast,
-    /// A fence before both reads (Intel SDM volume 2, RDTSC).
-    ///
-    /// Each reading covers the whole call, and nothing before it.
-    Precise,
-    /// No reading: for calls that sampling leaves out, or a run of calls that share one clock.
-    ///
-    /// Options and reports do not name it.
-    Untimed,
-}
-
-impl Timing {
-    /// Returns the name in reports and options.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Timing::Fast => "fast",
-            Timing::Precise => "precise",
-            Timing::Untimed => "untimed",
-        }
-    }
-
-    /// Returns the timing with the given name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Timing> {
-        [Timing::Fast, Timing::Precise].into_iter().find(|timing| timing.name() == name)
-    }
-
-    /// Runs `work` between two readings of the platform's clock.
-    ///
-    /// Returns its result and the cycles between the readings.
-    #[inline(always)]
-    pub fn measure<T>(self, platform: &impl Platform, work: impl FnOnce() -> T) -> (T, u64) {
-        let start = self.now(platform);
-        let done = work();
-        let cycles = self.now(platform).saturating_sub(start);
-        (done, cycles)
-    }
-
-    #[inline(always)]
-    fn now(self, platform: &impl Platform) -> u64 {
-        match self {
-            Timing::Fast => platform.clock(),
-            Timing::Precise => platform.clock_fenced(),
-            Timing::Untimed => 0,
-        }
-    }
-}
+use crate::policy::budget::Budget;
 
 /// The statistics of one module. Cycles are as measured; the corrected figures are less the cost of measuring.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -242,39 +192,4 @@ impl<A: Allocator> SpareBuffer<A> {
         samples.clear();
         self.0.set(Some(samples));
     }
-}
-
-/// The number of pairs of readings that [`calibrate`] takes.
-const CALIBRATION_PAIRS: usize = 255;
-
-/// Returns the clock's resolution: smaller differences between two readings are not significant.
-///
-/// It is the lower quartile of the distances between successive readings that differ.
-pub(crate) fn step(platform: &impl Platform) -> u64 {
-    let mut distances = [0; CALIBRATION_PAIRS];
-    let mut before = platform.clock();
-    for distance in &mut distances {
-        // A clock that does not advance has no step.
-        let mut readings = (0..CALIBRATION_PAIRS).map(|_| platform.clock());
-        let now = readings.find(|&now| now != before).unwrap_or(before);
-        *distance = now.saturating_sub(before);
-        before = now;
-    }
-    distances.sort_unstable();
-    distances[CALIBRATION_PAIRS / 4].max(1)
-}
-
-/// Returns the cost of measuring: the median distance of two readings with nothing between them.
-///
-/// The minimum would be too low: a clock that advances in steps sometimes shows less time than has passed.
-pub(crate) fn calibrate(platform: &impl Platform, timing: Timing) -> u64 {
-    let mut distances = [0; CALIBRATION_PAIRS];
-    // The first round warms up; the second one counts.
-    for _ in 0..2 {
-        for distance in &mut distances {
-            *distance = timing.measure(platform, || ()).1;
-        }
-    }
-    distances.sort_unstable();
-    distances[CALIBRATION_PAIRS / 2]
 }

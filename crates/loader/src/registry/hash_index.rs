@@ -7,7 +7,8 @@ use core::cell::{Cell, OnceCell};
 use allocator_api2::alloc::Allocator;
 use allocator_api2::vec::Vec;
 
-use super::{Index, NIL};
+use super::NIL;
+use crate::module::Index;
 use crate::name::Key;
 
 /// The number of chains in the first table; a power of two.

@@ -16,13 +16,10 @@ pub(crate) use names::NameEntry;
 use stable_vec::StableVec;
 
 use crate::error::LoadError;
-use crate::lifecycle::ModuleState;
+use crate::module::{Index, lifecycle::ModuleState};
 use crate::module::{Module, ModuleId};
 use crate::name::Name;
 use crate::platform::Platform;
-
-/// The index of a slot or of a name.
-pub(crate) type Index = u32;
 
 /// The index that stands for none.
 pub(crate) const NIL: Index = Index::MAX;

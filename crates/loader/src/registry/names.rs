@@ -5,8 +5,8 @@
 
 use core::cell::Cell;
 
-use super::{Index, NIL, Registry};
-use crate::module::ModuleId;
+use super::{NIL, Registry};
+use crate::module::{Index, ModuleId};
 use crate::name::{Key, Name};
 use crate::platform::Platform;
 

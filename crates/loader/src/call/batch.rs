@@ -1,10 +1,10 @@
 //! The time of one call at a finer resolution than the clock's, measured over many calls in a row.
 
-use crate::counters::Counters;
 use crate::error::ExecuteError;
 use crate::manager::ModuleManager;
 use crate::module::ModuleId;
 use crate::platform::{CallOutcome, Platform};
+use crate::profile::counters::Counters;
 
 /// The time of one call, measured over many in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,15 +3,15 @@
 use bareflow_abi::Reason;
 use bareflow_abi::layout::TEXT_OFFSET;
 
-use crate::code::Fixup;
 use crate::error::LoadError;
-use crate::fixups::FIXUP_SIZE_BYTES;
-use crate::kernel_domain::KernelDomain;
+use crate::format::code::Fixup;
+use crate::format::fixups::FIXUP_SIZE_BYTES;
+use crate::format::valid::ValidModule;
 use crate::name::Name;
 use crate::platform::{Call, Platform, WritableImage};
 use crate::policy::Placement;
+use crate::policy::kernel_domain::KernelDomain;
 use crate::profile::Timing;
-use crate::valid::ValidModule;
 
 /// An image that can be called.
 #[derive(Debug)]

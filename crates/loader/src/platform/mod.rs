@@ -3,19 +3,23 @@
 //! An embedder implements [`Platform`] once. The loader itself contains no `unsafe`: all code that touches memory or
 //! hardware is on the platform's side.
 
+mod capabilities;
+pub mod range_allocator;
+mod timing;
+
 use allocator_api2::alloc::Allocator;
 use bareflow_abi::checksum::Crc32c;
 use bareflow_abi::{CallRefusal, Reason};
 
-use crate::counters::Counters;
 use crate::diagnosis::Diagnosis;
 pub use crate::error::PlatformError;
 use crate::fault::Fault;
+pub use crate::format::segments::ImageSize;
 use crate::name::Name;
-use crate::peak::PeakUse;
 use crate::policy::{Domain, Placement};
-use crate::profile::Timing;
-pub use crate::segments::ImageSize;
+use crate::profile::counters::Counters;
+use crate::profile::peak::PeakUse;
+use crate::profile::{Timing, Usage};
 
 /// An image's memory while the loader fills it: zeroed, writable, never executable.
 ///
@@ -47,8 +51,8 @@ impl<'call, Image> Call<'call, Image> {
     /// By default the platform does not check all registers; see [`checked`](Self::checked).
     ///
     /// # Safety
-    /// `image` is the sealed image of a [`PlacedModule`](crate::placed::PlacedModule), and `entry` its entry. If it
-    /// runs in the kernel domain, its code is trusted as [`KernelDomain::trust_all_blobs`] requires.
+    /// `image` is the sealed image of a [`PlacedModule`](crate::module::placed::PlacedModule), and `entry` its entry. If it
+    /// runs in the kernel domain, its code is trusted as [`KernelDomain::trust_all_blobs`](crate::KernelDomain::trust_all_blobs) requires.
     #[expect(unsafe_code, reason = "declares a contract")]
     #[must_use]
     pub const unsafe fn new(
@@ -183,50 +187,6 @@ impl From<Fault> for CallError {
     fn from(fault: Fault) -> CallError {
         CallError::Fault(fault)
     }
-}
-
-/// Memory in use, or memory that a module has been given.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
-    /// The number of pages: segments, stack, heap, and the page tables that map them.
-    pub pages: u64,
-    /// The memory in pages that images share, in bytes.
-    pub arena_bytes: u64,
-    /// The memory of the loader's own tables, in bytes.
-    pub table_bytes: u64,
-}
-
-impl core::ops::Add for Usage {
-    type Output = Usage;
-
-    fn add(self, other: Usage) -> Usage {
-        Usage {
-            pages: self.pages + other.pages,
-            arena_bytes: self.arena_bytes + other.arena_bytes,
-            table_bytes: self.table_bytes + other.table_bytes,
-        }
-    }
-}
-
-impl Usage {
-    /// Returns by how much this exceeds `after`.
-    #[must_use]
-    pub const fn saturating_sub(self, after: Usage) -> Usage {
-        Usage {
-            pages: self.pages.saturating_sub(after.pages),
-            arena_bytes: self.arena_bytes.saturating_sub(after.arena_bytes),
-            table_bytes: self.table_bytes.saturating_sub(after.table_bytes),
-        }
-    }
-}
-
-/// Memory in a module's own heap that the module has not freed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Leak {
-    /// The number of blocks.
-    pub blocks: u64,
-    /// The size of the blocks, in bytes.
-    pub bytes: u64,
 }
 
 /// The environment of a [`ModuleManager`](crate::ModuleManager).

@@ -10,12 +10,11 @@ use bareflow_abi::state::Schema;
 use bareflow_abi::symbols::Symbols;
 use bareflow_abi::variant::MAX_LEVEL;
 
-use crate::code::Code;
 use crate::error::{BadVariant, Differences, InvalidModule};
+use crate::format::code::Code;
+use crate::format::raw::RawModule;
+use crate::format::records::{Record, Records};
 use crate::name::{Name, Version, is_name};
-use crate::platform::Platform;
-use crate::raw::RawModule;
-use crate::records::{Record, Records};
 
 /// The capabilities that a machine offers to modules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,17 +25,6 @@ pub struct Capabilities {
     pub cpu_level: u8,
     /// The implementation of checksums.
     pub checksum: Crc32c,
-}
-
-impl Capabilities {
-    /// Returns the capabilities of `platform`.
-    pub fn of(platform: &impl Platform) -> Capabilities {
-        Capabilities {
-            services: platform.offered_services(),
-            cpu_level: platform.cpu_level(),
-            checksum: platform.checksum(),
-        }
-    }
 }
 
 /// A module that has passed all checks.

@@ -2,18 +2,18 @@
 
 use core::fmt;
 
-use super::{Diagnosis, InFunction, Subject, show};
-use crate::budget::Budget;
 use crate::diagnosis::remedy::{Explained, Remedy};
+use crate::diagnosis::{Diagnosis, InFunction, Subject, show};
 use crate::error::LoadError;
 use crate::fault::Fault;
+use crate::format::raw::RawModule;
+use crate::format::valid::{Capabilities, ValidModule};
 use crate::manager::ModuleManager;
 use crate::name::Name;
 use crate::platform::Platform;
 use crate::policy::LoadOptions;
-use crate::raw::RawModule;
+use crate::policy::budget::Budget;
 use crate::report::Console;
-use crate::valid::{Capabilities, ValidModule};
 
 /// A fault that made a load fail, with its diagnosis.
 #[derive(Clone, Copy, Debug)]

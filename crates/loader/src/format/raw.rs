@@ -6,8 +6,8 @@ use core::mem::offset_of;
 
 use bareflow_abi::header::{FORMAT_VERSION, HEADER_SIZE, Header, KNOWN_FLAGS, MACHINE_X86_64, MAGIC, NAME_SIZE};
 
-use crate::code::{Code, base_header, file_size};
 use crate::error::MalformedModule;
+use crate::format::code::{Code, base_header, file_size};
 
 /// A parsed blob that is not validated yet.
 #[derive(Clone, Copy, Debug)]

@@ -5,7 +5,6 @@
 
 pub mod callers;
 pub mod decode;
-mod load;
 pub mod remedy;
 
 use core::fmt;
@@ -15,13 +14,12 @@ use bareflow_abi::symbols::{Symbol, Symbols};
 use bareflow_abi::trap_codes::PANIC_TEXT_SIZE;
 
 pub use callers::Callers;
-pub use load::LoadFault;
 pub use remedy::{Explained, Remedy};
 
-use crate::budget::Budget;
 use crate::fault::Fault;
 use crate::line;
 use crate::name::{Name, Version};
+use crate::policy::budget::Budget;
 use crate::printable::Printable;
 use crate::profile::ModuleProfile;
 use crate::report::Console;
@@ -230,15 +228,15 @@ impl Diagnosis {
 
 /// The properties of a module that are shown along with its fault.
 #[derive(Clone, Copy, Debug)]
-struct Subject {
-    name: Name,
-    version: Version,
-    budget: Budget,
-    services: u32,
+pub(crate) struct Subject {
+    pub name: Name,
+    pub version: Version,
+    pub budget: Budget,
+    pub services: u32,
 }
 
 impl Subject {
-    fn of(profile: &ModuleProfile) -> Subject {
+    pub fn of(profile: &ModuleProfile) -> Subject {
         let ModuleProfile { name, version, budget, services, .. } = *profile;
         Subject { name, version, budget, services }
     }
@@ -249,7 +247,7 @@ pub fn show_fault(console: &mut impl Console, profile: &ModuleProfile, fault: &F
     show(console, &Subject::of(profile), fault, diagnosis);
 }
 
-fn show(console: &mut impl Console, subject: &Subject, fault: &Fault, diagnosis: Option<&Diagnosis>) {
+pub(crate) fn show(console: &mut impl Console, subject: &Subject, fault: &Fault, diagnosis: Option<&Diagnosis>) {
     console.show(crate::report::Style::Error, format_args!("[FAULT]"));
     line!(console, Plain, " module {} {}: {fault}", subject.name, subject.version);
     let remedy = Remedy::of(fault, diagnosis, &subject.budget, subject.services);

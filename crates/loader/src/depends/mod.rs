@@ -15,14 +15,14 @@ use bareflow_abi::record::DEPENDENCIES;
 pub use cycle::DependencyCycle;
 
 use crate::error::LoadError;
+use crate::format::raw::RawModule;
+use crate::format::records::Records;
+use crate::format::valid::ValidModule;
 use crate::manager::ModuleManager;
 use crate::module::{Module, ModuleId};
+pub use crate::name::version_range::VersionRange;
 use crate::name::{Name, Version};
 use crate::platform::Platform;
-use crate::raw::RawModule;
-use crate::records::Records;
-use crate::valid::ValidModule;
-pub use crate::version_range::VersionRange;
 
 /// Returns the list of modules that a module may call.
 #[must_use]
@@ -164,5 +164,4 @@ impl<P: Platform> ModuleManager<P> {
 }
 
 #[cfg(all(test, feature = "semver", feature = "depends", feature = "reload"))]
-#[path = "depends_tests.rs"]
 mod tests;

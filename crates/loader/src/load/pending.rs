@@ -5,13 +5,13 @@ use bareflow_abi::header::FLAG_INIT;
 
 use crate::depends::Candidate;
 use crate::error::LoadError;
-use crate::lifecycle::ModuleState;
+use crate::load::state::StateTransfer;
 use crate::manager::ModuleManager;
+use crate::module::lifecycle::ModuleState;
+use crate::module::placed::PlacedModule;
 use crate::module::{Module, ModuleId};
-use crate::placed::PlacedModule;
 use crate::platform::{CallError, Platform};
 use crate::registry::{FilledSlot, NameEntry, Slot};
-use crate::state::StateTransfer;
 
 /// A module in its slot that can't be found yet. If it is dropped before it goes live, it is discarded.
 pub(crate) struct PendingModule<'manager, P: Platform> {

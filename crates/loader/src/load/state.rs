@@ -10,14 +10,13 @@ use bareflow_abi::record::STATE_SCHEMA;
 use bareflow_abi::state::{Schema, StateHeader};
 
 use crate::error::LoadError;
-use crate::lifecycle::ModuleState;
+use crate::format::raw::RawModule;
+use crate::format::records::Records;
 use crate::manager::ModuleManager;
+use crate::module::lifecycle::ModuleState;
 use crate::module::{Module, ModuleId};
-use crate::placed::PlacedModule;
-use crate::platform::{Call, CallError, CallOutcome, Platform};
+use crate::platform::{CallError, CallOutcome, Platform};
 use crate::printable::Printable;
-use crate::raw::RawModule;
-use crate::records::Records;
 
 /// The result of a state transfer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -135,7 +134,7 @@ impl<P: Platform> ModuleManager<P> {
             }
             saved => saved?,
         };
-        let call = call(new, &new.placed, Reason::Migrate, &bytes, self.timing);
+        let call = new.call(&new.placed, Reason::Migrate, &bytes, self.timing);
         match self.call_platform_slow(&call, new.metadata.depends(), &mut []) {
             Ok(returned) if returned.outcome.result == 0 => {
                 Ok(if is_same { StateTransfer::Kept } else { StateTransfer::Migrated })
@@ -156,7 +155,7 @@ impl<P: Platform> ModuleManager<P> {
         bytes.extend_from_slice(old.metadata.schema());
         bytes.resize(start + size, 0);
         let room = bytes.get_mut(start..).unwrap_or_default();
-        let call = call(old, &old.placed, Reason::Save, &[], self.timing);
+        let call = old.call(&old.placed, Reason::Save, &[], self.timing);
         match self.call_platform_slow(&call, old.metadata.depends(), room).map(|returned| returned.outcome) {
             Ok(CallOutcome { result: 0, output_length }) if output_length == size => Ok(bytes),
             Ok(CallOutcome { result, .. }) => Err(LoadError::SaveFailed { result }),
@@ -164,15 +163,4 @@ impl<P: Platform> ModuleManager<P> {
             Err(CallError::NoMemory) => Err(LoadError::NoMemoryForState),
         }
     }
-}
-
-/// Returns a call of a module outside of its profile.
-pub(crate) const fn call<'call, P: Platform>(
-    module: &'call Module<P>,
-    placed: &'call PlacedModule<P::Image>,
-    reason: Reason,
-    input: &'call [u8],
-    timing: crate::Timing,
-) -> Call<'call, P::Image> {
-    Call { module: &module.name, image: &placed.image, entry: placed.entry, reason, input, timing, check_abi: true }
 }

@@ -5,8 +5,8 @@ use core::num::NonZeroU32;
 
 use crate::diagnosis::Diagnosis;
 use crate::error::ExecuteError;
-use crate::lifecycle::ModuleState;
 use crate::manager::ModuleManager;
+use crate::module::lifecycle::ModuleState;
 use crate::module::{Failure, Module, ModuleId};
 use crate::platform::{CallOutcome, Platform, TimedCall};
 

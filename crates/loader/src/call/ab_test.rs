@@ -8,17 +8,16 @@ mod sort;
 use allocator_api2::vec::Vec;
 use bareflow_abi::Reason;
 
-use crate::call_cost::EmptyModule;
-use crate::counters::Counters;
+use crate::call::call_cost::EmptyModule;
 use crate::error::ExecuteError;
 use crate::fault::Fault;
-use crate::lifecycle::ModuleState;
 use crate::manager::ModuleManager;
 use crate::module::ModuleId;
+use crate::module::lifecycle::ModuleState;
 use crate::platform::{Call, CallError, CallOutcome, Platform};
 use crate::policy::Domain;
 use crate::profile::Timing;
-use crate::state;
+use crate::profile::counters::Counters;
 use sort::Sorting;
 
 /// The least duration of a measurement, as a multiple of the time to read the clock.
@@ -276,7 +275,7 @@ impl<P: Platform> ModuleManager<P> {
             (ModuleState::Stopped, Some(fault)) => return Err(ExecuteError::Stopped(fault)),
             _ => return Err(ExecuteError::Busy),
         }
-        let call = state::call(&module, &module.placed, Reason::Run, input, self.timing);
+        let call = module.call(&module.placed, Reason::Run, input, self.timing);
         module.lifecycle.set(ModuleState::Running);
         let done = self.timed(&call, module.placement.domain, module.metadata.depends(), calls, output);
         module.lifecycle.set(ModuleState::Live);

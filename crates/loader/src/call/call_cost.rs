@@ -2,12 +2,12 @@
 
 use bareflow_abi::Reason;
 
-use crate::budget::Budget;
 use crate::manager::ModuleManager;
 use crate::name::Name;
 use crate::platform::{Call, ImageSize, Platform, WritableImage};
 #[cfg(feature = "reload")]
 use crate::policy::LoadOptions;
+use crate::policy::budget::Budget;
 use crate::policy::{Domain, Placement};
 use crate::profile::Timing;
 

@@ -1,14 +1,19 @@
 //! Loading: from a blob to a module that can be called. Each stage is a type that can only be made from the one before.
 
+pub mod conflict;
+pub mod pending;
+pub mod permit;
+pub mod state;
+
 use crate::error::LoadError;
+use crate::format::raw::RawModule;
+use crate::format::valid::{Capabilities, Validation};
+use crate::load::pending::PendingModule;
 use crate::manager::ModuleManager;
+use crate::module::placed::PlacedModule;
 use crate::module::{Metadata, Module, ModuleId};
-use crate::pending::PendingModule;
-use crate::placed::PlacedModule;
 use crate::platform::Platform;
 use crate::policy::LoadOptions;
-use crate::raw::RawModule;
-use crate::valid::{Capabilities, Validation};
 
 /// The treatment of loaded modules of the same name.
 #[derive(Clone, Copy)]

@@ -7,8 +7,8 @@ use bareflow_abi::layout::{DATA_OFFSET, MAX_ALIGNMENT, MAX_SEGMENT_SIZE, RODATA_
 use bareflow_abi::variant::{VARIANT_HEADER_SIZE, VariantHeader};
 
 use crate::error::{BadCode, BadVariant, MalformedModule};
-use crate::fixups::{FIXUP_SIZE_BYTES, Fixups};
-use crate::segments::ImageSize;
+use crate::format::fixups::{FIXUP_SIZE_BYTES, Fixups};
+use crate::format::segments::ImageSize;
 
 /// The segments and fix-ups of one level, with the header that describes them.
 #[derive(Clone, Copy, Debug)]

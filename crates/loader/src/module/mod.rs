@@ -1,26 +1,33 @@
 //! A loaded module: its properties, its lifecycle state, and the results of its calls.
 
+pub mod lifecycle;
+pub mod placed;
+pub mod receipt;
+
 use core::cell::Cell;
 use core::num::{NonZeroU8, NonZeroU64};
 
 use allocator_api2::alloc::Allocator;
 use allocator_api2::boxed::Box;
 use allocator_api2::vec::Vec;
+use bareflow_abi::Reason;
 use bareflow_abi::depends::Dependencies;
 use bareflow_abi::header::FLAG_REENTRANT;
 
 use crate::diagnosis::{Diagnosis, InFunction};
 use crate::error::LoadError;
 use crate::fault::{Fault, FaultKind};
-use crate::lifecycle::{Lifecycle, ModuleState};
+use crate::format::valid::ValidModule;
+use crate::module::lifecycle::{Lifecycle, ModuleState};
+use crate::module::placed::PlacedModule;
 use crate::name::{Name, Version};
-use crate::placed::PlacedModule;
-use crate::platform::Platform;
+use crate::platform::{Call, Platform};
 use crate::policy::{Domain, FaultPolicy, LoadOptions, Placement};
-use crate::profile::ProfileBuffer;
 use crate::profile::sampler::Sampler;
-use crate::registry::Index;
-use crate::valid::ValidModule;
+use crate::profile::{ProfileBuffer, Timing};
+
+/// The index of a slot or name in the registry.
+pub(crate) type Index = u32;
 
 /// A handle to a loaded module. Once the module is unloaded or replaced, the handle is stale: look the name up again.
 ///
@@ -95,6 +102,17 @@ impl<P: Platform> Module<P> {
             faults: Faults::none(),
             profile_buffer: ProfileBuffer::new(),
         }
+    }
+
+    /// Returns a call of the module outside of its profile, in the image `placed`.
+    pub(crate) const fn call<'call>(
+        &'call self,
+        placed: &'call PlacedModule<P::Image>,
+        reason: Reason,
+        input: &'call [u8],
+        timing: Timing,
+    ) -> Call<'call, P::Image> {
+        Call { module: &self.name, image: &placed.image, entry: placed.entry, reason, input, timing, check_abi: true }
     }
 
     /// Returns the number of calls, including those that faulted.

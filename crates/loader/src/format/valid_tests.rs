@@ -1,6 +1,6 @@
 use super::*;
-use crate::code::Fixup;
 use crate::error::{BadCode, MalformedModule};
+use crate::format::code::Fixup;
 use crate::platform::ImageSize;
 use crate::testing::blob;
 use bareflow_abi::ABI_MINOR;

@@ -1,9 +1,15 @@
 //! Calls of a borrowed module: a fast path for plain kernel-domain calls, and a slow path for everything else.
 
+pub mod ab_test;
+pub mod batch;
+pub mod call_cost;
+pub mod execute;
+pub mod pinned;
+
 use bareflow_abi::Reason;
 
-use crate::lifecycle::ModuleState;
 use crate::manager::ModuleManager;
+use crate::module::lifecycle::ModuleState;
 use crate::module::{Failure, Module};
 use crate::platform::{Call, CallError, CallOutcome, FastReturn, Platform, TimedCall};
 use crate::profile::Timing;

@@ -1,12 +1,12 @@
 //! The check of a module's declarations against the load options, and of these against the manager's permissions.
 
-use crate::budget::Budget;
 use crate::error::LoadError;
+use crate::format::valid::ValidModule;
 use crate::manager::ModuleManager;
-use crate::permissions::Permissions;
 use crate::platform::Platform;
+use crate::policy::budget::Budget;
+use crate::policy::permissions::Permissions;
 use crate::policy::{Domain, LoadOptions, Placement};
-use crate::valid::ValidModule;
 
 impl LoadOptions {
     /// Checks that `valid` declares no more than the options allow.

@@ -1,10 +1,14 @@
 //! Load options: the domain a module runs in, its limits, and the action after a fault.
 
+pub mod budget;
+pub mod kernel_domain;
+pub mod permissions;
+
 use core::fmt;
 use core::num::NonZeroU32;
 
-use crate::budget::Budget;
-use crate::permissions::Permissions;
+use crate::policy::budget::Budget;
+use crate::policy::permissions::Permissions;
 
 /// The privilege domain that a module's code runs in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

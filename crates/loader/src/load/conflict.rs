@@ -3,12 +3,12 @@
 #[cfg(feature = "reload")]
 use crate::depends::Candidate;
 use crate::error::LoadError;
+use crate::format::valid::ValidModule;
 use crate::load::IfLoaded;
 use crate::manager::ModuleManager;
 use crate::module::ModuleId;
 use crate::platform::Platform;
 use crate::registry::NameEntry;
-use crate::valid::ValidModule;
 
 impl<P: Platform> ModuleManager<P> {
     /// Checks for a conflict with loaded modules of the same name, whose entry is `name_entry`.
