@@ -5,9 +5,10 @@ use std::fs;
 use std::path::Path;
 
 /// The crates' sources, and the number of their top-level modules that import each other in circles.
-const CIRCLES: [(&str, usize); 12] = [
+const CIRCLES: [(&str, usize); 13] = [
     ("abi/src", 5),
     ("crates/builder/src", 2),
+    ("crates/containment/src", 0),
     ("crates/disk/src", 0),
     ("crates/host/src", 12),
     ("crates/loader/src", 0),
@@ -16,7 +17,7 @@ const CIRCLES: [(&str, usize); 12] = [
     ("crates/runtime/src", 0),
     ("crates/server/src", 5),
     ("crates/suite/src", 0),
-    ("kernel/src", 12),
+    ("kernel/src", 0),
     ("src", 0),
 ];
 

@@ -1,8 +1,8 @@
 //! The BareFlow kernel: boots, takes over memory and traps, loads modules, runs them and reports.
 //!
-//! Control flows through the modules in this order: `boot` (the entry), `cpu`, `memory`, `traps`, `platform` (the
-//! loader's interface to the machine), `run` (the run itself), `power` (the end). `console` and `serial` do the
-//! output.
+//! Control flows through the modules in this order: `boot` (the entry), `memory`, `containment` (what the crate
+//! `bareflow-containment` is told of this kernel), `run` (the run itself), `power` (the end). `console` and `serial` do
+//! the output; `rigs` are tests.
 
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
@@ -10,49 +10,35 @@
 extern crate alloc;
 
 #[cfg(target_os = "none")]
-mod boot;
+mod archive;
 #[cfg(target_os = "none")]
-mod clock;
+mod boot;
 #[cfg(target_os = "none")]
 mod console;
 #[cfg(target_os = "none")]
-mod cpu;
+mod containment;
 #[cfg(target_os = "none")]
 mod disk;
 #[cfg(target_os = "none")]
-mod exhaust;
+mod dump;
 #[cfg(target_os = "none")]
-mod image;
-#[cfg(target_os = "none")]
-mod inject;
+mod host;
 #[cfg(target_os = "none")]
 mod memory;
 #[cfg(target_os = "none")]
 mod options;
 #[cfg(target_os = "none")]
-mod platform;
-#[cfg(target_os = "none")]
 mod power;
 #[cfg(target_os = "none")]
 mod recorder;
+#[cfg(all(target_os = "none", feature = "rigs"))]
+mod rigs;
 #[cfg(target_os = "none")]
 mod run;
-#[cfg(target_os = "none")]
-mod selectors;
-#[cfg(target_os = "none")]
-mod selfcheck;
 #[cfg(target_os = "none")]
 mod serial;
 #[cfg(target_os = "none")]
 mod serve;
-#[cfg(target_os = "none")]
-mod services;
-#[cfg(target_os = "none")]
-mod soak;
-#[cfg(target_os = "none")]
-mod trampoline;
-#[cfg(target_os = "none")]
-mod traps;
 #[cfg(target_os = "none")]
 mod virtio;
 

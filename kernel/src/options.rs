@@ -4,7 +4,10 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use bareflow_loader::{Domain, FaultPolicy, LoadOptions, Permissions, Timing};
+use bareflow_loader::{Domain, FaultPolicy, KernelDomain, LoadOptions, Permissions, Timing};
+
+/// Whether the kernel has its test rigs.
+const RIGS: bool = cfg!(feature = "rigs");
 
 /// The options of the command line.
 pub struct Options {
@@ -99,13 +102,13 @@ impl Options {
             "color" => self.colour = flag(value, "1", "0", "color=0 or color=1")?,
             "clock" => self.icount = flag(value, "icount", "tsc", "clock=tsc or clock=icount")?,
             "exit" => self.halt = flag(value, "halt", "leave", "exit=leave or exit=halt")?,
-            "selfcheck" => self.selfcheck = flag(value, "1", "0", "selfcheck=0 or selfcheck=1")?,
-            "exhaust" => self.exhaust = flag(value, "1", "0", "exhaust=0 or exhaust=1")?,
-            "soak" => self.soak = Some(value.parse().map_err(|_| "soak=N")?),
+            "selfcheck" if RIGS => self.selfcheck = flag(value, "1", "0", "selfcheck=0 or selfcheck=1")?,
+            "exhaust" if RIGS => self.exhaust = flag(value, "1", "0", "exhaust=0 or exhaust=1")?,
+            "soak" if RIGS => self.soak = Some(value.parse().map_err(|_| "soak=N")?),
             "record" => self.record = flag(value, "1", "0", "record=0 or record=1")?,
             "serve" => self.serve = flag(value, "1", "0", "serve=0 or serve=1")?,
             "channel" => self.virtio = flag(value, "virtio", "com2", "channel=com2 or channel=virtio")?,
-            "inject" => self.campaign = Some(Campaign::read(value).ok_or("inject=SEED:FIRST:COUNT")?),
+            "inject" if RIGS => self.campaign = Some(Campaign::read(value).ok_or("inject=SEED:FIRST:COUNT")?),
             _ => {
                 return Err(
                     "timing, repeat, domain, elsewhere, budget, onfault, sample, batch, allow, color, clock, exit, selfcheck, soak, exhaust, record, serve, channel or inject",
@@ -116,8 +119,15 @@ impl Options {
     }
 }
 
+/// Returns the permission for blobs that the operator has run in the kernel domain.
+pub const fn kernel_domain() -> KernelDomain {
+    // SAFETY: the operator, who chooses the domain of each load, vouches for the blobs that are loaded into this one.
+    unsafe { KernelDomain::trust_all_blobs() }
+}
+
 /// A part of a fault campaign.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(feature = "rigs"), expect(dead_code, reason = "a rig reads it"))]
 pub struct Campaign {
     /// The seed of all random choices.
     pub seed: u64,

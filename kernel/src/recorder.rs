@@ -2,9 +2,11 @@
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 
-use bareflow_loader::{Call, CallError, ModuleManager, Platform, TimedCall};
+use bareflow_abi::Reason;
+use bareflow_containment::{Contained, Observer};
+use bareflow_loader::{CallError, ModuleManager, Name, Platform, TimedCall};
 use bareflow_protocol::Message;
 use bareflow_protocol::recording::{End, Event, RecordedCall, RecordedModule};
 use spin::Mutex;
@@ -15,8 +17,8 @@ const ROOM: usize = 2 << 20;
 /// The bytes that a call or an event is counted for besides its data.
 const EACH: usize = 96;
 
-/// One while calls are recorded, else zero.
-static ON: AtomicU32 = AtomicU32::new(0);
+/// Whether calls are recorded.
+static ON: AtomicBool = AtomicBool::new(false);
 
 /// The recorded calls.
 static RECORDER: Mutex<Recorder> = Mutex::new(Recorder { calls: Vec::new(), open: Vec::new(), left: ROOM, cut: false });
@@ -30,18 +32,9 @@ struct Recorder {
 }
 
 /// Starts to record calls.
-pub fn start() {
-    ON.store(1, Ordering::Relaxed);
-}
-
-/// Returns whether calls are recorded.
-pub fn is_on() -> bool {
-    recordings() > 0
-}
-
-/// Returns one while calls are recorded, else zero, for use as a factor.
-pub fn recordings() -> u32 {
-    ON.load(Ordering::Relaxed)
+pub fn start(platform: &mut Contained) {
+    ON.store(true, Ordering::Relaxed);
+    platform.observe(&Recording);
 }
 
 impl Recorder {
@@ -61,14 +54,14 @@ impl Recorder {
         Some(copy)
     }
 
-    fn begin<Image>(&mut self, call: &Call<'_, Image>, capacity: usize) -> Option<()> {
-        let input = self.copy(call.input())?;
+    fn begin(&mut self, module: &Name, reason: Reason, input: &[u8], capacity: usize) -> Option<()> {
+        let input = self.copy(input)?;
         self.calls.try_reserve(1).ok()?;
         self.open.try_reserve(1).ok()?;
         self.open.push(self.calls.len());
         self.calls.push(RecordedCall {
-            module: call.module().to_string(),
-            reason: call.reason() as u32,
+            module: module.to_string(),
+            reason: reason as u32,
             input,
             capacity: u32::try_from(capacity).unwrap_or(u32::MAX),
             events: Vec::new(),
@@ -110,50 +103,46 @@ fn with(work: impl FnOnce(&mut Recorder) -> Option<()>) {
     }
 }
 
-/// Runs the call by `carry_out` and records it.
-pub fn record<Image>(
-    call: &Call<'_, Image>,
-    output: &mut [u8],
-    carry_out: impl FnOnce(&mut [u8]) -> Result<TimedCall, CallError>,
-) -> Result<TimedCall, CallError> {
-    with(|recorder| recorder.begin(call, output.len()));
-    let done = carry_out(output);
-    with(|recorder| recorder.end(done.as_ref(), output));
-    done
-}
+/// The recorder as the containment sees it.
+struct Recording;
 
-/// Notes that the running call logged a line.
-pub fn note_log(line: &[u8]) {
-    if is_on() {
-        with(|recorder| recorder.note(|recorder| recorder.copy(line).map(Event::Log)));
+impl Observer for Recording {
+    fn begin_call(&self, module: &Name, reason: Reason, input: &[u8], capacity: usize) {
+        with(|recorder| recorder.begin(module, reason, input, capacity));
     }
-}
 
-/// Notes the time that the running call was told.
-pub fn note_clock(time: u64) {
-    if is_on() {
-        with(|recorder| recorder.note(|recorder| recorder.copy(&[]).map(|_| Event::Clock(time))));
+    fn end_call(&self, done: Result<&TimedCall, &CallError>, output: &[u8]) {
+        with(|recorder| recorder.end(done, output));
     }
-}
 
-/// Notes what the running call was told when it called another module.
-pub fn note_call(name: &[u8], input: &[u8], capacity: usize, (status, result): (u32, i32), output: &[u8]) {
-    if !is_on() {
-        return;
+    fn note_log(&self, line: &[u8]) {
+        note(|recorder| recorder.copy(line).map(Event::Log));
     }
-    with(|recorder| {
-        recorder.note(|recorder| {
+
+    fn note_clock(&self, time: u64) {
+        note(|recorder| recorder.copy(&[]).map(|_| Event::Clock(time)));
+    }
+
+    fn note_call(&self, name: &[u8], input: &[u8], capacity: usize, (status, result): (u32, i32), output: &[u8]) {
+        note(|recorder| {
             let (name, input, output) = (recorder.copy(name)?, recorder.copy(input)?, recorder.copy(output)?);
             let capacity = u32::try_from(capacity).unwrap_or(u32::MAX);
             Some(Event::Call { name, input, capacity, status, result, output })
-        })
-    });
+        });
+    }
+}
+
+/// Notes an event of the innermost running call, while calls are recorded.
+fn note(event: impl FnOnce(&mut Recorder) -> Option<Event>) {
+    if ON.load(Ordering::Relaxed) {
+        with(|recorder| recorder.note(event));
+    }
 }
 
 /// Sends all that was recorded of the modules that are loaded, and clears it. Calls that the loader itself made to
 /// measure belong to no module and are left out.
 pub fn send<P: Platform>(manager: &ModuleManager<P>, send: impl Fn(&Message)) {
-    ON.store(0, Ordering::Relaxed);
+    ON.store(false, Ordering::Relaxed);
     let mut recorder = RECORDER.lock();
     let cut = recorder.cut;
     let modules: Vec<_> = manager

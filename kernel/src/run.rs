@@ -4,29 +4,28 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use bareflow_containment::{Contained, cpu};
 use bareflow_loader::report::Style;
 use bareflow_loader::{ModuleManager, Platform, line};
 use bareflow_protocol::Message;
 use bareflow_protocol::report::{Environment, Refusal};
 use bareflow_suite::archive::Archive;
 use bareflow_suite::{Plan, Source, run};
-use spin::{Lazy, Mutex};
 
+use crate::archive::EMBEDDED;
 use crate::console::{self, KernelConsole};
 use crate::disk::modules::{Modules, path_of};
+use crate::host::tell_host;
 use crate::memory::BootFacts;
-use crate::options::Options;
-use crate::platform::{KernelPlatform, kernel_domain};
+use crate::options::{Options, kernel_domain};
 use crate::power::{ExitCode, exit_qemu, halt};
-use crate::serial::{COM2, Serial};
-use crate::{boot, cpu, exhaust, inject, recorder, selfcheck, serve, soak, traps};
-
-/// The archive of the blobs of `modules/`, as the build packed them.
-pub static EMBEDDED: &[u8] = include_bytes!(env!("BAREFLOW_ARCHIVE_FILE"));
+#[cfg(feature = "rigs")]
+use crate::rigs;
+use crate::{containment, recorder, serve};
 
 /// Runs what the command line asks for, and ends the machine.
 pub fn main(boot: &'static BootFacts) -> ! {
-    let ticks = traps::install();
+    let platform = containment::init();
     let options = Options::read(boot.command_line);
     if !boot.graphics {
         console::open_screen();
@@ -37,23 +36,13 @@ pub fn main(boot: &'static BootFacts) -> ! {
     for warning in &options.warnings {
         console::show(Style::Warning, format_args!("[WARN] {warning}\n"));
     }
-    if !ticks {
+    if !platform.has_ticks() {
         console::show(
             Style::Warning,
             format_args!("[WARN] no local timer that can be used: calls may take any time\n"),
         );
     }
-    let passed = match options.campaign {
-        Some(campaign) => inject::run(boot, &options, campaign),
-        None if options.selfcheck => selfcheck::run(boot, &options),
-        None if options.exhaust => exhaust::run(boot, &options),
-        None if options.soak.is_some() => soak::run(boot, &options, options.soak.unwrap_or_default()),
-        None if options.serve => serve::run(boot, &options, ticks),
-        None => {
-            let platform = if options.record { KernelPlatform::recording() } else { KernelPlatform::new() };
-            run_modules(platform, boot, &options)
-        }
-    };
+    let passed = run_mode(platform, boot, &options);
     if options.halt {
         halt();
     }
@@ -61,8 +50,21 @@ pub fn main(boot: &'static BootFacts) -> ! {
     exit_qemu(if passed { ExitCode::Passed } else { ExitCode::Failed })
 }
 
+/// Does what the command line asks for, and returns whether all went well.
+fn run_mode(platform: Contained, boot: &'static BootFacts, options: &Options) -> bool {
+    #[cfg(feature = "rigs")]
+    let platform = match rigs::run(platform, boot, options) {
+        Ok(passed) => return passed,
+        Err(platform) => platform,
+    };
+    if options.serve { serve::run(platform, boot, options) } else { run_modules(platform, boot, options) }
+}
+
 /// Runs the embedded modules and those of the boot archive, and sends the report to the host.
-fn run_modules(platform: KernelPlatform, found: &'static BootFacts, options: &Options) -> bool {
+fn run_modules(mut platform: Contained, found: &'static BootFacts, options: &Options) -> bool {
+    if options.record {
+        recorder::start(&mut platform);
+    }
     let console = &mut KernelConsole;
     let mut refused = Vec::new();
     let mut read = |source: &str, bytes| {
@@ -98,7 +100,7 @@ fn run_modules(platform: KernelPlatform, found: &'static BootFacts, options: &Op
             load_cycles: None,
         },
         batch: options.batch,
-        started: Some(boot::entered()),
+        started: Some(found.entered),
     };
     let mut report = run(&manager, &plan, console);
     refused.extend(unreadable);
@@ -135,16 +137,6 @@ fn read_disk(platform: &impl Platform, console: &mut KernelConsole) -> (Vec<(Str
         Err(error) => refuse("disk".to_string(), error.into_owned()),
     }
     (files, refused)
-}
-
-/// The port to the host, opened with the first message: setting it up again would empty its buffers.
-static HOST: Lazy<Mutex<Serial>> = Lazy::new(|| Mutex::new(Serial::open(COM2)));
-
-/// Sends a message to the host.
-pub fn tell_host(message: &Message) {
-    let mut host = HOST.lock();
-    host.send(&message.to_frame());
-    host.flush();
 }
 
 #[panic_handler]

@@ -6,10 +6,11 @@ mod screen;
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use bareflow_containment::{clock, cpu};
 use bootloader_api::config::Mapping;
 use bootloader_api::{BootInfo, BootloaderConfig, entry_point};
 
-use crate::{clock, console, cpu, memory, run};
+use crate::{console, memory, run};
 
 /// The configuration of the `bootloader` crate.
 const CONFIG: BootloaderConfig = {
@@ -21,24 +22,20 @@ const CONFIG: BootloaderConfig = {
 
 entry_point!(kernel_main, config = &CONFIG);
 
-/// The clock when the kernel was entered. The PVH entry's code writes it, or else [`kernel_main`].
+/// The clock when the kernel was entered. The PVH entry's code writes it; otherwise it stays 0.
 static ENTERED: AtomicU64 = AtomicU64::new(0);
-
-/// Returns the clock when the kernel was entered.
-pub fn entered() -> u64 {
-    ENTERED.load(Ordering::Relaxed)
-}
 
 /// Takes over the machine and goes on to the run, on the kernel's own stack and in its own page tables.
 fn kernel_main(info: &'static mut BootInfo) -> ! {
-    if entered() == 0 {
-        ENTERED.store(clock::now(), Ordering::Relaxed);
-    }
+    let entered = match ENTERED.load(Ordering::Relaxed) {
+        0 => clock::now(),
+        entered => entered,
+    };
     console::open();
     if let Some(framebuffer) = info.framebuffer.as_mut() {
         screen::write(framebuffer, "BareFlow runs. Its console is the serial port COM1, at 115200 baud.");
     }
     cpu::enable();
     cpu::mask_interrupts();
-    memory::init(info, pvh::command_line(), run::main)
+    memory::init(info, pvh::command_line(), entered, run::main)
 }

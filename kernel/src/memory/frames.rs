@@ -3,11 +3,9 @@
 //! Fresh frames are taken from the regions in turn. Freed ones form a list, in which each frame holds the address of
 //! the next.
 
-use core::sync::atomic::{AtomicU64, Ordering};
-
 use spin::Mutex;
 use x86_64::PhysAddr;
-use x86_64::structures::paging::{FrameAllocator, FrameDeallocator, PhysFrame, Size4KiB};
+use x86_64::structures::paging::{FrameAllocator, PhysFrame, Size4KiB};
 
 use super::layout::PAGE_SIZE;
 
@@ -21,7 +19,7 @@ struct Frames {
     /// The address of the first freed frame; 0 for none.
     returned: u64,
     free: u64,
-    /// The number of free frames that are promised: see [`Promise`].
+    /// The number of free frames that are promised.
     promised: u64,
     /// The address at which physical memory is mapped.
     offset: u64,
@@ -29,9 +27,6 @@ struct Frames {
 
 static FRAMES: Mutex<Frames> =
     Mutex::new(Frames { fresh: [(0, 0); REGIONS], count: 0, returned: 0, free: 0, promised: 0, offset: 0 });
-
-/// The number of frames that are allocated, without those that many share.
-static TAKEN: AtomicU64 = AtomicU64::new(0);
 
 /// The ends of the memory that firmware and boot loaders have executed code in. The first MiB is the firmware's; boot
 /// loaders for a BIOS stay below 16 MiB.
@@ -67,19 +62,9 @@ pub fn use_offset(offset: u64) {
 }
 
 /// Returns the number of free frames.
+#[cfg(feature = "rigs")]
 pub fn free_frames() -> u64 {
     FRAMES.lock().free
-}
-
-/// Returns the number of allocated frames, without those that many share.
-#[inline]
-pub fn taken_frames() -> u64 {
-    TAKEN.load(Ordering::Relaxed)
-}
-
-/// Marks `count` allocated frames as shared by many.
-pub fn share(count: u64) {
-    TAKEN.fetch_sub(count, Ordering::Relaxed);
 }
 
 /// Takes a contiguous piece out of the largest region: `wanted` bytes, or `parts` of `of` equal parts of the region
@@ -94,41 +79,17 @@ pub fn allocate_largest(wanted: u64, (parts, of): (u64, u64)) -> (u64, u64) {
     (start, size)
 }
 
-/// A number of free frames that stay free until their owner needs them.
-#[derive(Debug)]
-pub struct Promise(AtomicU64);
-
-impl Promise {
-    /// Promises `count` frames; `None` if fewer are free and not promised.
-    pub fn new(count: u64) -> Option<Promise> {
-        let mut frames = FRAMES.lock();
-        if frames.free - frames.promised < count {
-            return None;
-        }
-        frames.promised += count;
-        Some(Promise(AtomicU64::new(count)))
-    }
-
-    /// Ends the promise, so that the frames can be allocated. Returns their number.
-    pub fn redeem(&self) -> u64 {
-        let count = self.0.swap(0, Ordering::Relaxed);
-        FRAMES.lock().promised -= count;
-        count
-    }
-
-    /// Promises up to `count` frames again that came back unused.
-    pub fn renew(&self, count: u64) {
-        let mut frames = FRAMES.lock();
-        let count = count.min(frames.free - frames.promised);
-        frames.promised += count;
-        self.0.store(count, Ordering::Relaxed);
-    }
+/// Keeps up to `count` free frames from being allocated until they are redeemed; returns how many.
+pub fn promise(count: u64) -> u64 {
+    let mut frames = FRAMES.lock();
+    let count = count.min(frames.free - frames.promised);
+    frames.promised += count;
+    count
 }
 
-impl Drop for Promise {
-    fn drop(&mut self) {
-        let _ = self.redeem();
-    }
+/// Ends the promise of `count` frames.
+pub fn redeem(count: u64) {
+    FRAMES.lock().promised -= count;
 }
 
 /// Allocates a frame, with any contents; `None` if only promised ones are left.
@@ -151,7 +112,6 @@ pub fn allocate() -> Option<PhysFrame> {
         address
     };
     frames.free -= 1;
-    TAKEN.fetch_add(1, Ordering::Relaxed);
     Some(PhysFrame::containing_address(PhysAddr::new(address)))
 }
 
@@ -164,33 +124,13 @@ pub fn release(frame: PhysFrame) {
     unsafe { next.write(frames.returned) };
     frames.returned = address;
     frames.free += 1;
-    TAKEN.fetch_sub(1, Ordering::Relaxed);
 }
 
-/// The allocator of page tables that all modules share, in the form that the `x86_64` crate requires.
-pub struct SharedTables;
+/// The allocator of the kernel's page tables, in the form that the `x86_64` crate requires.
+pub struct Tables;
 
 // SAFETY: a frame is handed out only once until it is freed.
-unsafe impl FrameAllocator<Size4KiB> for SharedTables {
-    fn allocate_frame(&mut self) -> Option<PhysFrame> {
-        let frame = allocate()?;
-        share(1);
-        Some(frame)
-    }
-}
-
-impl FrameDeallocator<Size4KiB> for SharedTables {
-    unsafe fn deallocate_frame(&mut self, frame: PhysFrame) {
-        TAKEN.fetch_add(1, Ordering::Relaxed);
-        release(frame);
-    }
-}
-
-/// The allocator of page tables that belong to one module.
-pub struct OwnTables;
-
-// SAFETY: as above.
-unsafe impl FrameAllocator<Size4KiB> for OwnTables {
+unsafe impl FrameAllocator<Size4KiB> for Tables {
     fn allocate_frame(&mut self) -> Option<PhysFrame> {
         allocate()
     }

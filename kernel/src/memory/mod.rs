@@ -1,20 +1,19 @@
-//! Memory: the allocator of frames ([`frames`]), the mappings and their permissions, for the kernel ([`page_tables`])
-//! and for modules in ring 3 ([`address_space`]), and the kernel's heap.
+//! Memory: the allocator of frames ([`frames`]), the kernel's page tables ([`page_tables`]), and its heap.
 
-pub mod address_space;
 pub mod frames;
 pub mod layout;
-pub mod page_tables;
+mod page_tables;
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::arch::asm;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::Ordering;
 
+use bareflow_containment::HEAP_BYTES;
+use bareflow_containment::page_tables::translate_at;
 use bootloader_api::BootInfo;
 use bootloader_api::info::MemoryRegionKind;
 use linked_list_allocator::LockedHeap;
 use spin::Once;
-use x86_64::VirtAddr;
 
 use layout::{KERNEL_STACK, PAGE_SIZE, PHYSICAL_MAP};
 
@@ -24,36 +23,27 @@ const HEAP_SIZE: u64 = 1 << 30;
 const HEAP_SHARE: (u64, u64) = (3, 8);
 
 #[global_allocator]
-static HEAP: Heap = Heap { blocks: LockedHeap::empty(), bytes: AtomicU64::new(0) };
+static HEAP: Heap = Heap(LockedHeap::empty());
 
 /// The kernel's heap, which counts the allocated bytes.
-struct Heap {
-    blocks: LockedHeap,
-    /// The number of allocated bytes.
-    bytes: AtomicU64,
-}
+struct Heap(LockedHeap);
 
 // SAFETY: all calls go to the heap it wraps.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promises are the same.
-        let block = unsafe { self.blocks.alloc(layout) };
+        let block = unsafe { self.0.alloc(layout) };
         if !block.is_null() {
-            self.bytes.fetch_add(layout.size() as u64, Ordering::Relaxed);
+            HEAP_BYTES.fetch_add(layout.size() as u64, Ordering::Relaxed);
         }
         block
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        self.bytes.fetch_sub(layout.size() as u64, Ordering::Relaxed);
+        HEAP_BYTES.fetch_sub(layout.size() as u64, Ordering::Relaxed);
         // SAFETY: as above.
-        unsafe { self.blocks.dealloc(block, layout) }
+        unsafe { self.0.dealloc(block, layout) }
     }
-}
-
-/// Returns the number of allocated bytes of the kernel's heap.
-pub fn heap_bytes() -> u64 {
-    HEAP.bytes.load(Ordering::Relaxed)
 }
 
 /// The information from the boot loader that is needed later.
@@ -63,6 +53,8 @@ pub struct BootFacts {
     pub command_line: &'static str,
     /// The boot archive; empty when there is none.
     pub archive: &'static [u8],
+    /// The clock when the kernel was entered.
+    pub entered: u64,
     /// Whether a graphics mode is set, so that there is no text screen.
     pub graphics: bool,
 }
@@ -74,8 +66,8 @@ static CONTINUATION: Once<(BootFacts, Continuation)> = Once::new();
 type Continuation = fn(&'static BootFacts) -> !;
 
 /// Takes over all memory from the boot loader and continues in `next`, in the kernel's own page tables and on its own
-/// stack.
-pub fn init(info: &'static mut BootInfo, command_line: &'static str, next: Continuation) -> ! {
+/// stack. `entered`: the clock when the kernel was entered.
+pub fn init(info: &'static mut BootInfo, command_line: &'static str, entered: u64, next: Continuation) -> ! {
     let Some(early_offset) = info.physical_memory_offset.into_option() else {
         panic!("the boot loader did not map physical memory; boot with the configuration this kernel carries");
     };
@@ -89,6 +81,7 @@ pub fn init(info: &'static mut BootInfo, command_line: &'static str, next: Conti
     let root = page_tables::build(early_offset, end);
     let boot = BootFacts {
         command_line,
+        entered,
         // SAFETY: `find_archive` checked that these bytes are contiguous; none of their frames counts as usable.
         archive: unsafe { core::slice::from_raw_parts(physical(archive.0), archive.1 as usize) },
         graphics: info.framebuffer.as_ref().is_some(),
@@ -117,7 +110,7 @@ pub fn init(info: &'static mut BootInfo, command_line: &'static str, next: Conti
 /// Runs first on the kernel's own stack: sets up the heap and continues the boot.
 extern "C" fn enter(heap: u64, heap_size: u64) -> ! {
     // SAFETY: these frames were allocated only for this, and the physical map covers them.
-    unsafe { HEAP.blocks.lock().init(physical(heap), heap_size as usize) };
+    unsafe { HEAP.0.lock().init(physical(heap), heap_size as usize) };
     match CONTINUATION.get() {
         Some((boot, next)) => next(boot),
         None => crate::power::exit_qemu(crate::power::ExitCode::Panicked),
@@ -139,7 +132,7 @@ pub fn image_range() -> (u64, u64) {
 /// contiguous.
 fn find_archive(info: &BootInfo, early_offset: u64) -> (u64, u64) {
     let Some(start) = info.ramdisk_addr.into_option() else { return (0, 0) };
-    let translate = |address: u64| page_tables::translate(early_offset, VirtAddr::try_new(address).ok()?);
+    let translate = |address| translate_at(early_offset, address);
     let Some(first) = translate(start) else { return (0, 0) };
     let in_a_row = (0..info.ramdisk_len)
         .step_by(PAGE_SIZE as usize)

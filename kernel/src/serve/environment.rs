@@ -4,6 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+use bareflow_containment::{may_run_modules, timer};
 use bareflow_disk::Listing;
 use bareflow_loader::report::Style;
 use bareflow_protocol::control::{File, FileList};
@@ -13,10 +14,9 @@ use bareflow_suite::text;
 
 use spin::Mutex;
 
-use super::{channel_queue, preempt};
+use super::channel_queue;
 use crate::console;
 use crate::disk::modules::Modules;
-use crate::traps::timer;
 
 /// The kernel as the server's environment.
 pub struct KernelEnvironment {
@@ -42,7 +42,7 @@ impl ServerEnvironment for KernelEnvironment {
     }
 
     fn may_run_modules(&self) -> bool {
-        preempt::may_run_modules()
+        may_run_modules()
     }
 
     fn clock_name(&self) -> &'static str {

@@ -9,34 +9,34 @@ pub use channel_queue::drain_rx;
 
 use alloc::boxed::Box;
 
+use bareflow_containment::{Contained, cpu};
 use bareflow_loader::report::Style;
 use bareflow_loader::{ModuleManager, SEPARATOR};
 use bareflow_server::Server;
 use bareflow_suite::archive::Archive;
 use x86_64::instructions::hlt;
 
+use crate::archive::EMBEDDED;
 use crate::console::{self, KernelConsole};
-use crate::cpu;
 use crate::disk::modules::{Modules, path_of};
 use crate::memory::BootFacts;
-use crate::options::Options;
-use crate::platform::{KernelPlatform, kernel_domain};
-use crate::run::EMBEDDED;
+use crate::options::{Options, kernel_domain};
 use environment::KernelEnvironment;
 
 /// The kernel's server.
-pub type KernelServer = Server<'static, KernelPlatform, KernelEnvironment>;
+pub type KernelServer = Server<'static, Contained, KernelEnvironment>;
 
 /// The number of polls without work before the processor waits for the next tick.
 const IDLE_ROUNDS: u32 = 2_000;
 
 /// Serves until a client ends the kernel; returns whether the server could start.
-pub fn run(boot: &'static BootFacts, options: &Options, ticks: bool) -> bool {
+pub fn run(platform: Contained, boot: &'static BootFacts, options: &Options) -> bool {
+    let ticks = platform.has_ticks();
     if let Err(error) = channel_queue::open(options.virtio) {
         console::show(Style::Error, format_args!("[ERROR] no clients can be served: {error}\n"));
         return false;
     }
-    let manager = ModuleManager::with_kernel_domain(KernelPlatform::new(), options.timing, kernel_domain());
+    let manager = ModuleManager::with_kernel_domain(platform, options.timing, kernel_domain());
     let environment = KernelEnvironment::new(options.icount, Modules::find());
     let server = match Server::new(manager, environment, options.load) {
         Ok(server) => server,

@@ -2,11 +2,11 @@
 
 use core::ptr::NonNull;
 
+use bareflow_containment::page_tables::map_device;
 use spin::Mutex;
 
 use super::TransportError;
 use crate::memory::layout::{DEVICE_WINDOW, DEVICE_WINDOW_BYTES, PAGE_SIZE};
-use crate::memory::page_tables::map_device;
 
 /// The most ranges that are mapped: six for each of two devices.
 const RANGES: usize = 12;

@@ -1,0 +1,145 @@
+//! The trampoline into the user domain: into ring 3 by `sysretq`, back by the
+//! `syscall` of a stub that the module returns to.
+//!
+//! The module sees its own half of the address space ([`layout`]). The kernel never reads or writes through the
+//! module's addresses. It uses its own alias of the same frames, so that SMAP stays on throughout.
+
+use core::arch::global_asm;
+
+use bareflow_loader::{Call, CallError, CallOutcome, FastReturn, TimedCall};
+
+use super::{Activation, OptionalCallees, call_trampoline, decode_return, run_timed};
+use crate::image::Image;
+use crate::image::user::UserMappings;
+use crate::layout::user as layout;
+
+unsafe extern "C" {
+    // Takes the entry in rdi, the context in rsi, the reason in edx, the activation in rcx, and the page tables in
+    // r8. Preserves only rbx and rbp.
+    fn bareflow_user_trampoline();
+}
+
+global_asm!(
+    ".global bareflow_user_trampoline",
+    "bareflow_user_trampoline:",
+    "push rbx",
+    "push rbp",
+    "mov [rcx], rsp",
+    "mov r9, [rcx + 8]",
+    "mov r10d, edx",
+    // The same as `bareflow_clear_vectors`, inline.
+    "cmp byte ptr [rip + bareflow_has_xsave], 0",
+    "je 4f",
+    "mov eax, -1",
+    "mov edx, eax",
+    "xrstor64 [rip + bareflow_clear_state]",
+    "3: mov cr3, r8",
+    "mov rsp, r9",
+    "mov rcx, rdi",
+    "mov rdi, rsi",
+    "mov esi, r10d",
+    // The flags of ring 3: interrupts on, all else clear.
+    "mov r11d, 0x202",
+    "xor eax, eax",
+    // Clear the selectors, which may be another module's.
+    "mov ds, eax",
+    "mov es, eax",
+    "mov fs, eax",
+    "mov gs, eax",
+    "xor ebx, ebx",
+    "xor edx, edx",
+    "xor ebp, ebp",
+    "xor r8d, r8d",
+    "xor r9d, r9d",
+    "xor r10d, r10d",
+    "xor r12d, r12d",
+    "xor r13d, r13d",
+    "xor r14d, r14d",
+    "xor r15d, r15d",
+    "sysretq",
+    "4: fxrstor64 [rip + bareflow_clear_state]",
+    "jmp 3b",
+    // Every `syscall` arrives here, with interrupts on as in ring 3 (see `cpu`) and the address after it in rcx
+    // (Intel SDM volume 2, SYSCALL). Traps have stacks of their own. Only a `syscall` in the page of stubs has a
+    // meaning.
+    ".global bareflow_syscall",
+    "bareflow_syscall:",
+    "cmp rcx, {returned}",
+    "jne 2f",
+    "mov rcx, [rip + bareflow_current_call]",
+    "mov rdx, [rip + bareflow_kernel_root]",
+    "mov rsp, [rcx]",
+    "mov cr3, rdx",
+    "mov r8d, eax",
+    "cmp byte ptr [rip + bareflow_has_xsave], 0",
+    "je 4f",
+    "mov eax, -1",
+    "mov edx, eax",
+    "xrstor64 [rip + bareflow_clear_state]",
+    "3: mov eax, r8d",
+    "xor edx, edx",
+    "pop rbp",
+    "pop rbx",
+    "ret",
+    "4: fxrstor64 [rip + bareflow_clear_state]",
+    "jmp 3b",
+    // Any other one is a service, or a violation: continue as a trap, on a stack of its own.
+    "2: mov [rip + bareflow_user_stack], rsp",
+    "lea rsp, [rip + bareflow_service_stack_end]",
+    "push {user_data}",
+    "push qword ptr [rip + bareflow_user_stack]",
+    "push r11",
+    "push {user_code}",
+    "push rcx",
+    "push 0",
+    "push {syscall}",
+    "jmp bareflow_trap",
+    // Resets the registers of all vector units, and sets the control words as the System V ABI requires. Changes rax,
+    // rcx and rdx.
+    "bareflow_clear_vectors:",
+    "cmp byte ptr [rip + bareflow_has_xsave], 0",
+    "je 3f",
+    "mov eax, -1",
+    "mov edx, -1",
+    "xrstor64 [rip + bareflow_clear_state]",
+    "ret",
+    "3: fxrstor64 [rip + bareflow_clear_state]",
+    "ret",
+    ".section .bss.user, \"aw\", @nobits",
+    ".balign 16",
+    "bareflow_user_stack: .skip 16",
+    "bareflow_service_stack: .skip 16 * 1024",
+    "bareflow_service_stack_end:",
+    ".text",
+    returned = const layout::STUBS + layout::SYSCALL_SIZE,
+    user_data = const crate::selectors::USER_DATA,
+    user_code = const crate::selectors::USER_CODE,
+    syscall = const crate::frame::SYSCALL,
+);
+
+/// Calls a module in ring 3.
+#[inline(always)]
+pub(super) fn call(
+    call: &Call<'_, Image>,
+    user: &UserMappings,
+    output: &mut [u8],
+    callees: OptionalCallees<'_>,
+) -> Result<TimedCall, CallError> {
+    let (image, capacity) = (call.image(), output.len());
+    user.fill_input(call.input()).and_then(|()| user.make_output(capacity)).map_err(|_| CallError::NoMemory)?;
+    user.prepare(call.input().len(), capacity);
+    let buffers = ((layout::INPUT, call.input().len() as u64), (layout::OUTPUT, capacity as u64));
+    // The return address, which `prepare` wrote, is on top of the stack.
+    let activation = Activation::new(call.module(), image, layout::STACK_TOP - 8, buffers, callees);
+    let root = user.root();
+    let (left, returned) = run_timed(activation, call.timing(), |activation| {
+        // SAFETY: the entry lies in the image's text, as validation checked; the page tables give ring 3 no access to
+        // the kernel's memory; the trampoline returns by the stub or a trap.
+        unsafe {
+            let reason = u64::from(call.reason() as u32);
+            call_trampoline!([sym bareflow_user_trampoline], activation, reason, "rdi" = call.entry(), "rsi" = layout::CONTEXT, "r8" = root)
+        }
+    });
+    let FastReturn { result, cycles } = decode_return(left, returned)?;
+    Ok(TimedCall { outcome: CallOutcome { result, output_length: user.take_output(output) }, cycles })
+}

@@ -1,0 +1,205 @@
+//! The memory of modules: an arena of addresses in the upper two gigabytes, so that calls between kernel and modules
+//! are near calls.
+//!
+//! A module of the user domain also lies there, but does not see it: the arena holds the kernel's alias of its
+//! frames. They are mapped a second time, with the module's permissions, in page tables of its own ([`user`]).
+
+mod dedicated;
+mod shared_arena;
+pub mod user;
+
+use allocator_api2::boxed::Box;
+use bareflow_abi::Services;
+use bareflow_loader::segments::{PAGE_SIZE, is_within};
+use bareflow_loader::{Domain, ImageSize, PeakUse, Placement, PlatformError, Segments, Usage, WritableImage};
+
+use crate::layout::{MODULE_STACK, user as layout};
+use crate::timer::ticks_of;
+use dedicated::DedicatedPages;
+use user::UserMappings;
+
+pub use user::PROMISED_OUTPUT_BYTES;
+
+/// A module's memory.
+#[derive(Debug)]
+pub struct Image {
+    /// The segments as the module sees them.
+    pub segments: Segments,
+    /// The table of services that it sees in ring 0.
+    pub services: &'static Services,
+    /// The services that it declares.
+    pub declared: u32,
+    /// The number of timer ticks a call may see.
+    pub ticks: u32,
+    /// The stack's size, in bytes.
+    stack: u32,
+    /// The number of granules it takes if it shares pages with others.
+    granules: u32,
+    /// The pages of its own, if it shares none with others.
+    dedicated: Option<Box<DedicatedPages>>,
+}
+
+/// Opens the arena.
+pub fn open_arena() {
+    shared_arena::open();
+    dedicated::open();
+    user::init_alias_range();
+}
+
+impl Image {
+    /// Allocates zeroed, writable memory for an image.
+    #[inline(always)]
+    pub fn allocate(
+        size: ImageSize,
+        placement: &Placement,
+        services: &'static Services,
+    ) -> Result<Image, PlatformError> {
+        let Placement { domain, budget, services: declared } = *placement;
+        let room = if domain == Domain::Kernel { MODULE_STACK.size() } else { layout::MAX_STACK };
+        // The cast keeps the value: both sizes are far below four gigabytes.
+        let (heap, stack) = (budget.heap, budget.stack.min(room as u32));
+        let ((base, granules), dedicated) = if domain == Domain::Kernel && shared_arena::fits(&size, heap) {
+            (shared_arena::allocate(&size).map_err(|_| no_pages(1))?, None)
+        } else {
+            let dedicated = DedicatedPages::new(size, heap, domain, stack)?;
+            ((dedicated.base(), 0), Some(dedicated))
+        };
+        let (segments, ticks) = (Segments { base, size, heap }, ticks_of(budget.time_us));
+        Ok(Image { segments, services, declared, ticks, stack, granules, dedicated })
+    }
+
+    /// Returns the mappings of a module of the user domain.
+    #[inline]
+    pub fn user(&self) -> Option<&UserMappings> {
+        self.dedicated.as_ref()?.user.as_ref()
+    }
+
+    /// Gives text and rodata their final permissions if they have pages of their own; data has them already.
+    #[inline(always)]
+    pub fn seal(&mut self) -> Result<(), PlatformError> {
+        let Some(dedicated) = &mut self.dedicated else { return Ok(()) };
+        dedicated.seal().map_err(|_| PlatformError { what: "map pages in ring 3", bytes: dedicated.bytes() })
+    }
+
+    /// Returns the pages it takes, and the bytes of the kernel's heap.
+    #[inline(always)]
+    pub fn usage(&self) -> Usage {
+        self.dedicated.as_ref().map_or_else(|| shared_arena::usage(self.granules), |dedicated| dedicated.usage())
+    }
+
+    /// Returns the most stack and heap its calls have used. In the kernel domain all modules share a stack, so its
+    /// words can't be assigned to one of them.
+    pub fn peak_use(&self) -> PeakUse {
+        let (heap, heap_size) = self.alias().heap();
+        // SAFETY: a heap takes whole pages, which are mapped there; its module is not running now.
+        let heap_bytes = PeakUse::of_heap(heap_size, || unsafe { (heap as *const [u64; 2]).read_volatile() });
+        let stack = self.user().map(|user| user.peak_stack().min(self.stack.into()));
+        PeakUse { stack_bytes: stack, heap_bytes }
+    }
+
+    /// Frees all memory and the addresses.
+    #[inline(always)]
+    pub fn release(self) {
+        match self.dedicated {
+            None => shared_arena::free(&self.segments, self.granules),
+            Some(dedicated) => DedicatedPages::release(dedicated),
+        }
+    }
+
+    /// Returns whether an access to `address` means that the stack has run out.
+    pub fn guards(&self, address: u64) -> bool {
+        is_within(address, 1, self.stack().0.saturating_sub(PAGE_SIZE), PAGE_SIZE)
+    }
+
+    /// Returns the kernel's address of `length` bytes that the module sees at `address`, if they lie in its segments,
+    /// its heap or its stack.
+    pub fn alias_of(&self, address: u64, length: u64) -> Option<u64> {
+        if self.segments.contains(address, length) {
+            return Some(address - self.segments.base + self.alias().base);
+        }
+        self.stack_alias(address, length)
+    }
+
+    /// Returns the kernel's address of bytes on the module's stack.
+    pub fn stack_alias(&self, address: u64, length: u64) -> Option<u64> {
+        let (start, size) = self.stack();
+        let stack = self.user().map_or(start, UserMappings::stack_alias);
+        is_within(address, length, start, size).then(|| address - start + stack)
+    }
+
+    /// Returns whether `length` bytes at `address` lie in its data or its heap.
+    pub fn is_data(&self, address: u64, length: u64) -> bool {
+        let ([_, _, (data, size)], (heap, heap_size)) = (self.segments.all(), self.segments.heap());
+        is_within(address, length, data, size as u64) || is_within(address, length, heap, heap_size)
+    }
+
+    /// Returns the kernel's address of bytes of the input or the output of a module of the user domain.
+    pub fn buffer_alias(&self, address: u64, length: u64) -> Option<u64> {
+        self.user()?.buffer_alias(address, length)
+    }
+
+    /// Returns the bytes that images take of shared pages.
+    #[inline]
+    pub fn shared_bytes() -> u64 {
+        shared_arena::used()
+    }
+
+    /// Returns the segments as the kernel sees them.
+    #[inline]
+    fn alias(&self) -> &Segments {
+        self.dedicated.as_ref().map_or(&self.segments, |dedicated| &dedicated.alias)
+    }
+
+    /// Returns the top of the stack in the kernel domain.
+    #[inline(always)]
+    pub const fn kernel_stack_top(&self) -> u64 {
+        MODULE_STACK.bottom() + self.stack as u64
+    }
+
+    /// Returns the top of the stack, as the module sees it.
+    pub fn stack_top(&self) -> u64 {
+        if self.user().is_some() { layout::STACK_TOP } else { self.kernel_stack_top() }
+    }
+
+    /// Returns the lowest address of the stack, as the module sees it, and its size.
+    fn stack(&self) -> (u64, u64) {
+        (self.stack_top() - u64::from(self.stack), self.stack.into())
+    }
+
+    /// Returns the segments at the addresses where they can be written.
+    #[inline(always)]
+    fn writable(&mut self) -> [&mut [u8]; 3] {
+        let write_offsets = if self.dedicated.is_some() { [0; 3] } else { shared_arena::write_offsets() };
+        let [text, rodata, data] = self.alias().all();
+        let [text_shift, rodata_shift, data_shift] = write_offsets;
+        // SAFETY: `allocate` made these bytes writable at these addresses for this image only, and the segments lie
+        // apart. The image is borrowed for as long as the slices live. A segment without bytes has no page; its
+        // address is aligned and not null.
+        unsafe {
+            [
+                core::slice::from_raw_parts_mut(text.0.wrapping_add(text_shift) as *mut u8, text.1),
+                core::slice::from_raw_parts_mut(rodata.0.wrapping_add(rodata_shift) as *mut u8, rodata.1),
+                core::slice::from_raw_parts_mut(data.0.wrapping_add(data_shift) as *mut u8, data.1),
+            ]
+        }
+    }
+}
+
+/// Returns the error that `pages` pages can't be mapped.
+#[cold]
+const fn no_pages(pages: u64) -> PlatformError {
+    PlatformError { what: "map pages", bytes: (pages * PAGE_SIZE) as usize }
+}
+
+/// An image that is being filled. Only an unsealed image can be written to.
+pub struct UnsealedImage(pub Image);
+
+impl WritableImage for UnsealedImage {
+    fn base(&self) -> u64 {
+        self.0.segments.base
+    }
+    #[inline(always)]
+    fn segments(&mut self) -> [&mut [u8]; 3] {
+        self.0.writable()
+    }
+}

@@ -1,0 +1,156 @@
+//! The kernel around the containment: what it provides, and what it is told.
+
+use core::ops::Range;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use bareflow_abi::Reason;
+use bareflow_loader::{CallError, Name, TimedCall};
+use spin::Once;
+use x86_64::structures::paging::PhysFrame;
+
+use crate::frame::TrapFrame;
+
+/// A kernel that contains its modules.
+///
+/// Six methods have no default; they suffice for modules that run in both domains, log, and call each other. The
+/// others are for kernels that do work of their own while a module runs, or that test the containment.
+///
+/// All methods may be called while a module's call is interrupted, so none of them waits for a lock that other code of
+/// the kernel may hold then.
+///
+/// # Safety
+/// Physical memory is mapped as [`physical_map`](Self::physical_map) says, in the upper half of the address space like
+/// [`image`](Self::image) and [`stack`](Self::stack), and stays mapped. A frame is allocated only once until it is
+/// freed. Nothing else uses the addresses from [`layout::START`](crate::layout::START) on.
+pub unsafe trait Kernel: Sync {
+    /// Returns the address at which all physical memory is mapped, writable.
+    fn physical_map(&self) -> u64;
+
+    /// Returns the addresses of the kernel's own code and data.
+    fn image(&self) -> Range<u64>;
+
+    /// Returns the addresses of the stack on which modules are called; it may be part of the image.
+    fn stack(&self) -> Range<u64>;
+
+    /// Allocates a frame, with any contents.
+    fn allocate_frame(&self) -> Option<PhysFrame>;
+
+    /// Frees a frame.
+    ///
+    /// # Safety
+    /// [`allocate_frame`](Self::allocate_frame) returned it, and nothing maps it any more.
+    unsafe fn free_frame(&self, frame: PhysFrame);
+
+    /// Shows a line that a module logged.
+    fn log(&self, module: &Name, line: &[u8]);
+
+    /// Handles a trap for which no module is to blame: one in the kernel's own code, or a machine check. `address` is
+    /// that of a page fault. `nested`: it came while another was handled, so that little can be relied on.
+    ///
+    /// If this returns, the interrupted code goes on.
+    fn trap(&self, frame: &mut TrapFrame, address: u64, nested: bool);
+
+    /// Keeps up to `count` free frames from being allocated until they are redeemed, and returns how many; by default
+    /// says `count` and does nothing. Frames are promised to modules in ring 3 for the buffers of their calls.
+    fn promise_frames(&self, count: u64) -> u64 {
+        count
+    }
+
+    /// Ends the promise of `count` frames.
+    fn redeem_frames(&self, count: u64) {
+        let _ = count;
+    }
+
+    /// Takes a tick before anything else does; returns whether no one else is to. `in_module`: it interrupted a
+    /// module's own code.
+    fn tick(&self, frame: &mut TrapFrame, in_module: bool) -> bool {
+        let _ = (frame, in_module);
+        false
+    }
+
+    /// Takes a breakpoint or a debug exception in a module's own code; returns whether the module is to go on.
+    fn debug(&self, frame: &mut TrapFrame) -> bool {
+        let _ = frame;
+        false
+    }
+
+    /// Returns whether there is work that shall not wait for the running module's end. Asked at each tick.
+    fn has_work(&self) -> bool {
+        false
+    }
+
+    /// Does that work, on the kernel's stack, while the running call stands still. It may load, call and replace
+    /// modules.
+    fn work(&self) {}
+}
+
+static KERNEL: Once<&'static dyn Kernel> = Once::new();
+
+/// The address at which the kernel maps all physical memory.
+static PHYSICAL_MAP: AtomicU64 = AtomicU64::new(0);
+
+/// The bytes that the global allocator gave out, for receipts. A kernel that counts them counts them here.
+pub static HEAP_BYTES: AtomicU64 = AtomicU64::new(0);
+
+/// Sets the kernel. Returns whether there was none.
+pub fn install(kernel: &'static dyn Kernel) -> bool {
+    let is_first = !KERNEL.is_completed();
+    KERNEL.call_once(|| kernel);
+    PHYSICAL_MAP.store(kernel.physical_map(), Ordering::Relaxed);
+    is_first
+}
+
+/// Returns the address at which the kernel maps all physical memory.
+pub fn physical_map() -> u64 {
+    PHYSICAL_MAP.load(Ordering::Relaxed)
+}
+
+/// Returns the kernel.
+///
+/// # Panics
+/// If there is none: [`Contained::init`](crate::Contained::init) is the only way to all code that asks.
+pub fn kernel() -> &'static dyn Kernel {
+    *KERNEL.get().expect("the kernel is set before anything else is done")
+}
+
+/// An observer of all calls and of the services that they use.
+pub trait Observer: Sync {
+    /// Notes the beginning of a call, with room for `capacity` bytes of output.
+    fn begin_call(&self, module: &Name, reason: Reason, input: &[u8], capacity: usize);
+
+    /// Notes the end of the innermost running call.
+    fn end_call(&self, done: Result<&TimedCall, &CallError>, output: &[u8]);
+
+    /// Notes that the running call logged a line.
+    fn note_log(&self, line: &[u8]);
+
+    /// Notes the time that the running call was told.
+    fn note_clock(&self, time: u64);
+
+    /// Notes what the running call was told when it called another module: status, result and output.
+    fn note_call(&self, name: &[u8], input: &[u8], capacity: usize, told: (u32, i32), output: &[u8]);
+}
+
+static OBSERVER: Once<&'static dyn Observer> = Once::new();
+
+/// The number of observers.
+static OBSERVERS: AtomicU32 = AtomicU32::new(0);
+
+/// Sets the observer, unless there is one.
+pub fn install_observer(observer: &'static dyn Observer) {
+    OBSERVER.call_once(|| observer);
+    OBSERVERS.store(1, Ordering::Relaxed);
+}
+
+/// Returns the number of observers: none, or one. Reading it is cheaper than the observer itself.
+#[inline(always)]
+pub fn observers() -> u32 {
+    OBSERVERS.load(Ordering::Relaxed)
+}
+
+/// Lets the observer, if there is one, note something.
+pub fn observe(note: impl FnOnce(&dyn Observer)) {
+    if let Some(observer) = OBSERVER.get() {
+        note(*observer);
+    }
+}

@@ -1,0 +1,59 @@
+//! Containment for x86_64 kernels that run BareFlow modules: faults end calls, budgets bound them, ring 3 confines them.
+//!
+//! BareFlow's own kernel is built from this crate. A kernel
+//! provides what [`Kernel`] lists: where it maps physical memory, an allocator of frames, where its own code and stack
+//! lie, a log, and what to do with a trap that is not a module's. It then takes four steps, once:
+//!
+//! 1. [`cpu::enable`] turns on what module code may use: vector units, write protection, no-execute, SMEP and SMAP.
+//! 2. [`page_tables::map_module_stacks`] maps the stacks of modules in ring 0, by the kernel's own mapper and allocator
+//!    of the `x86_64` crate.
+//! 3. [`descriptor_tables::load`] loads segments, a task state and an interrupt table, all of which are this crate's. A
+//!    kernel that has its own calls [`descriptor_tables::fill_tss`] and [`descriptor_tables::fill_idt`] instead: they set
+//!    the trap stacks, and the stubs of the vectors that modules can reach.
+//! 4. [`Contained::init`] enables `syscall`, starts the local timer, and returns the platform for a
+//!    [`ModuleManager`](bareflow_loader::ModuleManager).
+//!
+//! The kernel lies in the upper two gigabytes, below [`layout::START`], from which on all addresses are this crate's.
+//! There is one processor. The local timer's vector is [`timer::TICK`]. On the way from a trap to its outcome, a kernel
+//! may take ticks and debug exceptions first ([`Kernel::tick`], [`Kernel::debug`]), and have work of its own done while a
+//! module stands still ([`Kernel::work`]).
+//!
+//! The modules of this crate are in layers: each imports only those before it.
+//!
+//! | layer | contents |
+//! |---|---|
+//! | [`layout`], [`selectors`], [`clock`], `frame` | addresses, segments, the time, a trap's registers |
+//! | `kernel` | the interface to the kernel |
+//! | [`cpu`], `memory`, [`timer`] | processor, page tables, ticks |
+//! | `stubs`, `image` | the memory of modules |
+//! | `call` | the running call: trampolines, recovery, deferred work |
+//! | `services` | what modules may ask for |
+//! | `traps` | what interrupts them |
+//! | `platform` | all of it, for the loader |
+#![no_std]
+
+extern crate alloc;
+
+mod call;
+pub mod clock;
+pub mod cpu;
+mod frame;
+mod image;
+mod kernel;
+pub mod layout;
+mod memory;
+mod platform;
+pub mod selectors;
+mod services;
+mod stubs;
+pub mod timer;
+mod traps;
+
+pub use call::work::may_run_modules;
+pub use call::{Activation, current, last_fault_time};
+pub use frame::TrapFrame;
+pub use image::{Image, PROMISED_OUTPUT_BYTES};
+pub use kernel::{HEAP_BYTES, Kernel, Observer};
+pub use memory::page_tables;
+pub use platform::Contained;
+pub use traps::descriptor_tables;

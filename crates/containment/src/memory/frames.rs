@@ -1,0 +1,93 @@
+//! The kernel's frames, as modules and their page tables take them.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use x86_64::structures::paging::{FrameAllocator, FrameDeallocator, PhysFrame, Size4KiB};
+
+use crate::kernel::kernel;
+
+/// The number of frames that are allocated here, without those that many share.
+static TAKEN: AtomicU64 = AtomicU64::new(0);
+
+/// Returns the number of allocated frames, without those that many share.
+#[inline]
+pub fn taken_frames() -> u64 {
+    TAKEN.load(Ordering::Relaxed)
+}
+
+/// Marks `count` allocated frames as shared by many.
+pub fn share(count: u64) {
+    TAKEN.fetch_sub(count, Ordering::Relaxed);
+}
+
+/// Allocates a frame, with any contents; `None` if only promised ones are left.
+pub fn allocate() -> Option<PhysFrame> {
+    let frame = kernel().allocate_frame()?;
+    TAKEN.fetch_add(1, Ordering::Relaxed);
+    Some(frame)
+}
+
+/// Frees a frame that [`allocate`] returned and nothing maps any more.
+pub fn release(frame: PhysFrame) {
+    TAKEN.fetch_sub(1, Ordering::Relaxed);
+    // SAFETY: the frame came from `allocate`, and its user is done with it.
+    unsafe { kernel().free_frame(frame) };
+}
+
+/// A number of free frames that stay free until their owner needs them.
+#[derive(Debug)]
+pub struct Promise(AtomicU64);
+
+impl Promise {
+    /// Promises `count` frames; `None` if fewer are free and not promised.
+    pub fn new(count: u64) -> Option<Promise> {
+        // A promise of fewer ends here.
+        let promise = Promise(AtomicU64::new(kernel().promise_frames(count)));
+        (promise.0.load(Ordering::Relaxed) == count).then_some(promise)
+    }
+
+    /// Ends the promise, so that the frames can be allocated. Returns their number.
+    pub fn redeem(&self) -> u64 {
+        let count = self.0.swap(0, Ordering::Relaxed);
+        kernel().redeem_frames(count);
+        count
+    }
+
+    /// Promises up to `count` frames again that came back unused.
+    pub fn renew(&self, count: u64) {
+        self.0.store(kernel().promise_frames(count), Ordering::Relaxed);
+    }
+}
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        let _ = self.redeem();
+    }
+}
+
+/// The allocator of page tables that all modules share, in the form that the `x86_64` crate requires.
+pub struct SharedTables;
+
+// SAFETY: a frame is handed out only once until it is freed.
+unsafe impl FrameAllocator<Size4KiB> for SharedTables {
+    fn allocate_frame(&mut self) -> Option<PhysFrame> {
+        kernel().allocate_frame()
+    }
+}
+
+impl FrameDeallocator<Size4KiB> for SharedTables {
+    unsafe fn deallocate_frame(&mut self, frame: PhysFrame) {
+        // SAFETY: the caller promises the same.
+        unsafe { kernel().free_frame(frame) };
+    }
+}
+
+/// The allocator of page tables that belong to one module.
+pub struct OwnTables;
+
+// SAFETY: as above.
+unsafe impl FrameAllocator<Size4KiB> for OwnTables {
+    fn allocate_frame(&mut self) -> Option<PhysFrame> {
+        allocate()
+    }
+}

@@ -1,0 +1,183 @@
+//! The loader's [`Platform`] with containment.
+
+use core::sync::atomic::Ordering;
+
+use allocator_api2::alloc::Global;
+use bareflow_abi::checksum::Crc32c;
+use bareflow_loader::{
+    Call, CallError, Callees, Diagnosis, Domain, FastReturn, ImageSize, PeakUse, Placement, Platform, PlatformError,
+    TimedCall, Usage,
+};
+use x86_64::instructions::interrupts;
+
+use crate::image::{self, Image, UnsealedImage};
+use crate::kernel::{self, HEAP_BYTES, Kernel, Observer, observe};
+use crate::memory::{frames, page_tables};
+use crate::services::{self, undeclared};
+use crate::{call, clock, cpu, timer};
+
+/// The platform: modules run in ring 0 or ring 3, and their faults end their calls.
+#[derive(Debug)]
+pub struct Contained {
+    cpu_level: u8,
+    checksum: Crc32c,
+    has_ticks: bool,
+    is_observed: bool,
+}
+
+impl Contained {
+    /// Sets up all that calls need: addresses, `syscall`, and the local timer, whose ticks end calls that take too
+    /// long. Returns `None` if this was called before.
+    ///
+    /// # Safety
+    /// There is one processor, and it executes this in ring 0. [`cpu::enable`] was called; the [descriptor
+    /// tables](crate::descriptor_tables) are loaded; the active page tables stay the kernel's own, and have the
+    /// [stacks of modules](page_tables::map_module_stacks); the kernel has a global allocator.
+    pub unsafe fn init(kernel: &'static dyn Kernel) -> Option<Contained> {
+        if !kernel::install(kernel) {
+            return None;
+        }
+        page_tables::note_kernel_root();
+        image::open_arena();
+        cpu::enable_syscall();
+        let has_ticks = timer::start();
+        // Interrupts are safe from here on: every vector has a stack of its own, and no handler waits for a lock.
+        interrupts::enable();
+        Some(Contained { cpu_level: cpu::level(), checksum: Crc32c::detect(), has_ticks, is_observed: false })
+    }
+
+    /// Returns whether there is a local timer. Without one, calls may take any time.
+    pub const fn has_ticks(&self) -> bool {
+        self.has_ticks
+    }
+
+    /// Lets `observer` note all calls and services, unless there is one already.
+    pub fn observe(&mut self, observer: &'static dyn Observer) {
+        kernel::install_observer(observer);
+        self.is_observed = true;
+    }
+
+    /// Makes a call by `enter`, and lets the observer note it.
+    #[cold]
+    fn call_observed(
+        call: &Call<'_, Image>,
+        output: &mut [u8],
+        enter: impl FnOnce(&mut [u8]) -> Result<TimedCall, CallError>,
+    ) -> Result<TimedCall, CallError> {
+        observe(|observer| observer.begin_call(call.module(), call.reason(), call.input(), output.len()));
+        let done = enter(output);
+        observe(|observer| observer.end_call(done.as_ref(), output));
+        done
+    }
+}
+
+// SAFETY: `Image` has frames and addresses of its own; the trampolines save what compiled code relies on and are left by
+// traps; page tables of its own contain a module of the user domain.
+unsafe impl Platform for Contained {
+    const HAS_FAST_PATH: bool = true;
+    type Alloc = Global;
+    type WritableImage = UnsealedImage;
+    type Image = Image;
+
+    fn allocator(&self) -> Global {
+        Global
+    }
+
+    fn offered_services(&self) -> u32 {
+        services::OFFERED
+    }
+
+    fn cpu_level(&self) -> u8 {
+        self.cpu_level
+    }
+
+    fn checksum(&self) -> Crc32c {
+        self.checksum
+    }
+
+    fn has_domain(&self, _: Domain) -> bool {
+        true
+    }
+
+    #[inline(always)]
+    fn allocate(&self, size: ImageSize, placement: &Placement) -> Result<UnsealedImage, PlatformError> {
+        Image::allocate(size, placement, undeclared::table(placement.services)).map(UnsealedImage)
+    }
+
+    #[inline(always)]
+    fn seal(&self, unsealed: UnsealedImage) -> Result<Image, PlatformError> {
+        let mut image = unsealed.0;
+        match image.seal() {
+            Ok(()) => {
+                bareflow_runtime::serialize();
+                Ok(image)
+            }
+            Err(error) => {
+                image.release();
+                Err(error)
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn release(&self, image: Image) {
+        image.release();
+    }
+
+    #[inline(always)]
+    fn image_usage(&self, image: &Image) -> Usage {
+        image.usage()
+    }
+
+    fn peak_use(&self, image: &Image) -> PeakUse {
+        image.peak_use()
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        let table_bytes = HEAP_BYTES.load(Ordering::Relaxed);
+        Some(Usage { pages: frames::taken_frames(), arena_bytes: Image::shared_bytes(), table_bytes })
+    }
+
+    #[inline(always)]
+    fn clock(&self) -> u64 {
+        clock::now()
+    }
+
+    #[inline(always)]
+    fn clock_fenced(&self) -> u64 {
+        clock::now_fenced()
+    }
+
+    #[inline(always)]
+    fn call(&self, call: &Call<'_, Image>, output: &mut [u8]) -> Result<TimedCall, CallError> {
+        if self.is_observed {
+            return Contained::call_observed(call, output, |output| call::call(call, output, None));
+        }
+        call::call(call, output, None)
+    }
+
+    #[inline(always)]
+    fn call_fast(&self, call: &Call<'_, Image>, slow_result: &mut Result<TimedCall, CallError>) -> Option<FastReturn> {
+        if self.is_observed {
+            *slow_result = self.call(call, &mut []);
+            return None;
+        }
+        call::kernel::call_fast(call, slow_result)
+    }
+
+    fn call_with_callees(
+        &self,
+        call: &Call<'_, Image>,
+        output: &mut [u8],
+        callees: &dyn Callees,
+    ) -> Result<TimedCall, CallError> {
+        if self.is_observed {
+            return Contained::call_observed(call, output, |output| call::call(call, output, Some(&callees)));
+        }
+        call::call(call, output, Some(&callees))
+    }
+
+    fn diagnosis(&self) -> Option<Diagnosis> {
+        call::take_diagnosis()
+    }
+}

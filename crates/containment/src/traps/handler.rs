@@ -1,0 +1,135 @@
+//! The handler of all traps: ends a module's call, counts a tick, or leaves the trap to the kernel.
+
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use bareflow_loader::{Fault, FaultKind};
+use x86_64::instructions::interrupts;
+use x86_64::registers::control::Cr2;
+
+use super::debug;
+use super::origin::{is_behind_int, is_software};
+use crate::call::{self, Activation, diagnose, kind_of_invalid_opcode, leave_module, work};
+use crate::frame::{SYSCALL, TrapFrame};
+use crate::kernel::kernel;
+use crate::{services, timer};
+
+/// The bit of a page fault's error code for a write.
+const WRITE: u64 = 1 << 1;
+
+/// The bit of a page fault's error code for an instruction fetch.
+const FETCH: u64 = 1 << 4;
+
+/// The vector of the non-maskable interrupt.
+const NON_MASKABLE: u64 = 2;
+
+/// The vectors of debug exceptions.
+const DEBUG: u64 = 1;
+const BREAKPOINT: u64 = 3;
+
+/// Whether a trap is being handled. A trap during that ends the kernel.
+static HANDLING: AtomicBool = AtomicBool::new(false);
+
+/// Handles every exception and interrupt. Called by the stubs.
+pub extern "C" fn handle(frame: &mut TrapFrame) {
+    if frame.vector == SYSCALL {
+        // A service may run long, so interrupts are on. No trap uses its stack.
+        interrupts::enable();
+        return services::handle_syscall(frame);
+    }
+    // A non-maskable interrupt may arrive while the kernel works for a module, or handles its fault. The kernel then
+    // first finishes that work.
+    let (own, running) = (is_kernels_own(frame), call::current());
+    if let (NON_MASKABLE, true, Some(activation)) = (frame.vector, own, running) {
+        return call::request_abort(activation, call::NMI_ARRIVED);
+    }
+    let activation = running.filter(|_| !own);
+    if frame.vector == timer::SPURIOUS || frame.vector == DEBUG && debug::was_armed_register() {
+        return;
+    }
+    let forged = activation.is_some_and(|activation| is_software(frame, activation));
+    if frame.vector == timer::TICK && !forged {
+        timer::end_of_interrupt();
+        if kernel().tick(frame, activation.is_some()) {
+            return;
+        }
+        match running.filter(|activation| call::tick(activation)) {
+            Some(expired) if own => return call::request_abort(expired, call::BUDGET_EXPIRED),
+            None => return work::at_tick(frame, activation),
+            _ => {}
+        }
+    }
+    if [DEBUG, BREAKPOINT].contains(&frame.vector) && activation.is_some() && kernel().debug(frame) {
+        return;
+    }
+    let address = Cr2::read_raw();
+    if HANDLING.swap(true, Ordering::Relaxed) {
+        return kernel().trap(frame, address, true);
+    }
+    match activation.and_then(|activation| Some((activation, fault(frame, activation, address, forged)?))) {
+        Some((activation, fault)) => {
+            let diagnosis = diagnose(frame, activation, &fault);
+            leave_module(frame, fault, Some(diagnosis));
+        }
+        None => kernel().trap(frame, address, false),
+    }
+    HANDLING.store(false, Ordering::Relaxed);
+}
+
+/// Returns whether the kernel's own code was interrupted, rather than a module.
+fn is_kernels_own(frame: &TrapFrame) -> bool {
+    let (image, stack) = (kernel().image(), kernel().stack());
+    // In the kernel domain the trampoline and the entries of services still run on the module's stack, and a trap
+    // there is the module's fault. Traps have stacks of their own, inside the image. In the user domain the ring
+    // tells the two apart.
+    let on_own_stack = (stack.start..=stack.end).contains(&frame.rsp)
+        || image.contains(&frame.rsp)
+        || call::current().is_some_and(Activation::is_user);
+    frame.cs & 3 == 0 && image.contains(&frame.rip) && on_own_stack
+}
+
+/// Returns the module's fault; `None` for a trap that no module can cause. `forged`: software raised the trap.
+fn fault(frame: &mut TrapFrame, activation: &Activation, address: u64, forged: bool) -> Option<Fault> {
+    let mut accessed = None;
+    let kind = match frame.vector {
+        // An exception that software raises is none, machine checks included.
+        _ if forged => {
+            if is_behind_int(frame, activation) {
+                frame.rip = frame.rip.wrapping_sub(2);
+            }
+            FaultKind::GeneralProtection
+        }
+        0 => FaultKind::Divide,
+        2 => FaultKind::NonMaskable,
+        // The processor reports the address after the instruction.
+        3 => {
+            frame.rip = frame.rip.wrapping_sub(1);
+            FaultKind::Breakpoint
+        }
+        6 => kind_of_invalid_opcode(frame, activation),
+        7 => FaultKind::InvalidOpcode,
+        8 if activation.guards(address) => FaultKind::StackOverflow,
+        14 => {
+            accessed = Some(address);
+            page_fault(frame.error, activation, address)
+        }
+        16 => FaultKind::X87,
+        17 => FaultKind::Alignment,
+        18 => return None,
+        19 => FaultKind::Simd,
+        timer::TICK => FaultKind::TimeBudget,
+        _ => FaultKind::GeneralProtection,
+    };
+    Some(Fault { kind, offset: activation.image().segments.offset_of(frame.rip), address: accessed })
+}
+
+fn page_fault(error: u64, activation: &Activation, address: u64) -> FaultKind {
+    if activation.guards(address) {
+        FaultKind::StackOverflow
+    } else if error & FETCH != 0 {
+        FaultKind::PageExecute
+    } else if error & WRITE != 0 {
+        FaultKind::PageWrite
+    } else {
+        FaultKind::PageRead
+    }
+}

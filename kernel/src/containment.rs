@@ -1,0 +1,109 @@
+//! The kernel as the containment of modules sees it.
+
+use core::ops::Range;
+
+use bareflow_containment::{Contained, Kernel, TrapFrame, descriptor_tables};
+use bareflow_loader::report::Style;
+use bareflow_loader::{Name, Printable};
+use bareflow_suite::OUTPUT_CAPACITY;
+use spin::Once;
+use x86_64::structures::paging::PhysFrame;
+
+use crate::memory::layout::{KERNEL_STACK, PHYSICAL_MAP};
+use crate::memory::{frames, image_range};
+use crate::power::{ExitCode, exit_qemu};
+use crate::serve::{self, preempt};
+use crate::{console, dump};
+
+const _: () = assert!(OUTPUT_CAPACITY <= bareflow_containment::PROMISED_OUTPUT_BYTES);
+
+/// A test rig that disturbs running modules.
+pub struct Rig {
+    /// Takes a tick, as [`Kernel::tick`] does.
+    pub tick: fn(&mut TrapFrame, bool) -> bool,
+    /// Takes a debug exception, as [`Kernel::debug`] does.
+    pub debug: fn(&mut TrapFrame) -> bool,
+}
+
+static RIG: Once<Rig> = Once::new();
+
+/// Lets a rig take traps from now on.
+#[cfg_attr(not(feature = "rigs"), expect(dead_code, reason = "there is no rig"))]
+pub fn install_rig(rig: Rig) {
+    RIG.call_once(|| rig);
+}
+
+/// Sets up the platform on which modules run. Called once, after memory is set up.
+pub fn init() -> Contained {
+    descriptor_tables::load();
+    // SAFETY: the kernel has one processor, its own page tables and its heap; `boot` called `cpu::enable`.
+    match unsafe { Contained::init(&ThisKernel) } {
+        Some(platform) => platform,
+        None => unreachable!("called once"),
+    }
+}
+
+struct ThisKernel;
+
+// SAFETY: `memory` maps all physical memory for good, hands out each frame once, and leaves the addresses to modules
+// that are theirs, as `layout` checks.
+unsafe impl Kernel for ThisKernel {
+    fn physical_map(&self) -> u64 {
+        PHYSICAL_MAP
+    }
+
+    fn image(&self) -> Range<u64> {
+        let (start, end) = image_range();
+        start..end
+    }
+
+    fn stack(&self) -> Range<u64> {
+        KERNEL_STACK.start..KERNEL_STACK.top()
+    }
+
+    fn allocate_frame(&self) -> Option<PhysFrame> {
+        frames::allocate()
+    }
+
+    unsafe fn free_frame(&self, frame: PhysFrame) {
+        frames::release(frame);
+    }
+
+    fn promise_frames(&self, count: u64) -> u64 {
+        frames::promise(count)
+    }
+
+    fn redeem_frames(&self, count: u64) {
+        frames::redeem(count);
+    }
+
+    fn log(&self, module: &Name, line: &[u8]) {
+        console::show(Style::Plain, format_args!("  [LOG] {module}: {}\n", Printable(line)));
+    }
+
+    /// Ends the kernel. After a nested trap the state can't be trusted, so nothing more is printed.
+    fn trap(&self, frame: &mut TrapFrame, address: u64, nested: bool) {
+        if !nested {
+            dump::dump_kernel_trap(frame, address);
+        }
+        console::flush();
+        exit_qemu(ExitCode::Panicked);
+    }
+
+    fn tick(&self, frame: &mut TrapFrame, in_module: bool) -> bool {
+        serve::drain_rx();
+        RIG.get().is_some_and(|rig| (rig.tick)(frame, in_module))
+    }
+
+    fn debug(&self, frame: &mut TrapFrame) -> bool {
+        RIG.get().is_some_and(|rig| (rig.debug)(frame))
+    }
+
+    fn has_work(&self) -> bool {
+        preempt::is_due()
+    }
+
+    fn work(&self) {
+        preempt::poll_clients();
+    }
+}

@@ -1,0 +1,105 @@
+//! The kernel's check of itself: a module commits one fault after the other. After each fault the kernel checks the
+//! reported outcome, the next call of another module, and, once the faulty module is gone, its memory. `selfcheck=1`
+//! on the command line starts it; the module and the names of the faults come in the boot archive.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use bareflow_containment::{Contained, clock, last_fault_time, page_tables};
+use bareflow_loader::report::Style;
+use bareflow_loader::{ExecuteError, LoadError, ModuleManager, line};
+use bareflow_protocol::Message;
+use bareflow_protocol::faults::{FaultRow, FaultTable};
+use bareflow_suite::archive::Archive;
+
+use crate::archive::EMBEDDED;
+use crate::console::KernelConsole;
+use crate::host::tell_host;
+use crate::memory::{BootFacts, frames};
+use crate::options::{Options, kernel_domain};
+
+/// The good module that is called after each fault, and its result.
+const GOOD: (&str, i32) = ("sum", 5050);
+
+/// Bytes of output the faulty module may write.
+const OUTPUT: usize = 4096;
+
+/// Runs all checks and returns whether they hold.
+pub fn run(platform: Contained, boot: &'static BootFacts, options: &Options) -> bool {
+    let console = &mut KernelConsole;
+    match check(platform, boot, options) {
+        Ok(table) => {
+            let contained = table.rows.iter().all(|row| row.next_is_good && row.frames_missing == 0);
+            let passed = contained && table.writable_and_executable == 0;
+            tell_host(&Message::Faults(table));
+            passed
+        }
+        Err(error) => {
+            line!(console, Error, "[ERROR] {error}");
+            false
+        }
+    }
+}
+
+fn check(platform: Contained, boot: &'static BootFacts, options: &Options) -> Result<FaultTable, String> {
+    let archive = Archive::read(boot.archive)?;
+    let faulty = archive.blobs.first().ok_or("no blob in the boot archive, expected the one that faults")?;
+    let embedded = Archive::read(EMBEDDED)?;
+    let manager = ModuleManager::with_kernel_domain(platform, options.timing, kernel_domain());
+    for blob in &embedded.blobs {
+        manager.load(blob.bytes).map_err(|error| error.to_string())?;
+    }
+    let mut table = FaultTable { domain: options.load.domain.name().to_string(), ..FaultTable::default() };
+    let names: Vec<_> = archive.input.split(|&byte| byte == b'\n').filter(|name| !name.is_empty()).collect();
+    // The first load and the first fault create tables that stay.
+    let _ = commit(&manager, faulty.bytes, b"", options);
+    for name in names {
+        let (row, bad_pages) = commit(&manager, faulty.bytes, name, options).map_err(|error| error.to_string())?;
+        let console = &mut KernelConsole;
+        let good = row.next_is_good && row.frames_missing == 0;
+        let (style, verdict) = if good { (Style::Good, "[OK]") } else { (Style::Error, "[FAIL]") };
+        bareflow_loader::report::Console::show(console, style, format_args!("{verdict}"));
+        line!(console, Plain, " {}: {:?}", row.name, row.outcome);
+        table.writable_and_executable += bad_pages;
+        table.rows.push(row);
+    }
+    table.writable_and_executable += page_tables::writable_and_executable(page_tables::kernel_root());
+    Ok(table)
+}
+
+/// Loads the faulty module, makes it commit one fault, calls a good one, and unloads the faulty one.
+/// Also returns the number of pages of its own tables that are writable and executable.
+fn commit(
+    manager: &ModuleManager<Contained>,
+    blob: &[u8],
+    name: &[u8],
+    options: &Options,
+) -> Result<(FaultRow, u64), LoadError> {
+    let mut output = alloc::vec![0; OUTPUT];
+    let before = frames::free_frames();
+    let id = manager.load_with(blob, &options.load)?;
+    let result = manager.execute_with(id, name, &mut output);
+    let good = manager.find(GOOD.0).map(|good| manager.execute(good));
+    let now = clock::now();
+    let fault = match result {
+        Err(ExecuteError::Faulted(fault)) => Some(fault),
+        _ => None,
+    };
+    let root = manager.with_image(id, |image| image.user().map(|user| user.root())).flatten();
+    let bad_pages = root.map_or(0, page_tables::writable_and_executable);
+    // The module's profile and the diagnosis are on the heap, so they don't change the number of frames.
+    let _ = manager.unload(id);
+    let row = FaultRow {
+        name: String::from_utf8_lossy(name).into_owned(),
+        outcome: match (result, fault) {
+            (Ok(outcome), _) => Ok(outcome.result),
+            (_, Some(fault)) => Err(fault.kind.name().to_string()),
+            (Err(error), None) => Err(error.to_string()),
+        },
+        place: fault.map_or((None, None), |fault| (fault.offset, fault.address)),
+        recovery_cycles: fault.map(|_| now - last_fault_time()),
+        next_is_good: good == Some(Ok(GOOD.1)),
+        frames_missing: before.saturating_sub(frames::free_frames()),
+    };
+    Ok((row, bad_pages))
+}
