@@ -3,6 +3,7 @@
 mod common;
 
 use bareflow_loader::{Domain, LoadOptions};
+use bareflow_protocol::control::Refusal;
 use bareflow_protocol::report::Budget;
 use bareflow_protocol::{Request, Response};
 use common::fault_classes::{CLASSES, Expect};
@@ -208,7 +209,7 @@ fn refuses_arguments_that_are_not_the_modules_own() {
                 (Expect::Result(result), Response::Called(called)) => {
                     assert_eq!(called.result, result, "{}", class.name)
                 }
-                (Expect::Fault(kind), Response::Refused { error }) => {
+                (Expect::Fault(kind), Response::Refused(Refusal { error, .. })) => {
                     assert!(error.contains(&format!("faulted: {kind} ")), "{domain:?} {}: {error}", class.name);
                 }
                 (expected, answer) => panic!("{domain:?} {}: {answer:?}, expected {expected:?}", class.name),

@@ -12,7 +12,7 @@ mod failing;
 
 use bareflow_loader::{Domain, LoadOptions};
 use bareflow_protocol::comparison::{Condition, Gate};
-use bareflow_protocol::control::{Envelope, LoadOverrides, Push};
+use bareflow_protocol::control::{Envelope, LoadOverrides, Push, Refusal};
 use bareflow_protocol::{Request, Response};
 use common::mutate::renamed;
 use common::server::Local;
@@ -63,7 +63,7 @@ fn exhaust(local: &Local, request: Request<'_>, before: impl Fn(&Local)) -> (Res
             return (answer, allowed);
         }
         match &answer {
-            Response::Refused { error } => {
+            Response::Refused(Refusal { error, .. }) => {
                 assert!(error.contains("memory"), "{request:?}, allocation {allowed}: {error}");
                 assert_eq!(state(local), before_all, "{request:?}, allocation {allowed}");
             }
@@ -138,7 +138,7 @@ fn a_fault_and_what_is_known_of_it() {
                 local.hear(&frame);
                 let failed = LEFT.replace(None).is_none();
                 let answer = local.last_answer();
-                let Response::Refused { error } = &answer else { panic!("{answer:?}") };
+                let Response::Refused(Refusal { error, .. }) = &answer else { panic!("{answer:?}") };
                 assert!(error.contains("memory") || error.contains("faulted"), "{input} {allowed}: {error}");
                 if !failed {
                     assert!(error.contains("faulted"), "{error}");

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bareflow_loader::{Budget, Domain, LoadOptions};
 use bareflow_protocol::comparison::{Condition, Conditions, Gate};
-use bareflow_protocol::control::{LoadOverrides, MAX_WORD, Push};
+use bareflow_protocol::control::{LoadOverrides, MAX_WORD, Push, Refusal};
 use bareflow_protocol::report;
 use bareflow_protocol::{Envelope, Request, Response, encode_frame};
 use common::mutate::renamed;
@@ -53,7 +53,7 @@ fn rejects_more_conditions_than_a_gate_may_have() {
     local.upload(&bytes(blob("sum")));
     local.server.receive(&encode_frame(&push_with_conditions(1_000_000)).unwrap());
     let answers = local.answers();
-    let [(1, Response::Refused { error })] = &answers[..] else { panic!("{answers:?}") };
+    let [(1, Response::Refused(Refusal { error, .. }))] = &answers[..] else { panic!("{answers:?}") };
     assert_eq!(error, "1000000 conditions, expected at most 16");
     assert_eq!(local.call("sum", b"").result, 5050);
 }
@@ -124,13 +124,13 @@ fn rejects_requests_beyond_those_of_one_client_that_may_wait() {
     assert!(local.answers().is_empty());
     call(1 << 32 | 5, &input);
     let answers = local.answers();
-    let [(_, Response::Refused { error })] = &answers[..] else { panic!("{answers:?}") };
+    let [(_, Response::Refused(Refusal { error, .. }))] = &answers[..] else { panic!("{answers:?}") };
     assert!(error.contains("4194304 bytes of input of this client wait already"), "{error}");
     (6..=65).for_each(|number| call(1 << 32 | number, &[]));
     assert!(local.answers().is_empty());
     call(1 << 32 | 66, &[]);
     let answers = local.answers();
-    let [(_, Response::Refused { error })] = &answers[..] else { panic!("{answers:?}") };
+    let [(_, Response::Refused(Refusal { error, .. }))] = &answers[..] else { panic!("{answers:?}") };
     assert!(error.contains("64 requests of this client wait already"), "{error}");
     // Requests of another client are accepted.
     call(2 << 32 | 1, &input);
@@ -152,7 +152,7 @@ fn rejects_to_take_the_place_of_a_module_it_was_not_compared_with() {
     local.load(&renamed("echo", "work", (1, 5, 0)));
     while local.server.poll() {}
     let answers = local.answers();
-    let Some((7, Response::Refused { error })) = answers.last() else { panic!("{answers:?}") };
+    let Some((7, Response::Refused(Refusal { error, .. }))) = answers.last() else { panic!("{answers:?}") };
     assert!(error.contains("was replaced or unloaded meanwhile"), "{error}");
     let Response::Modules(modules) = local.ask(Request::Ps) else { panic!("no list") };
     assert_eq!((modules.len(), modules[0].version.as_str()), (1, "1.5.0"));

@@ -3,13 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Result;
-use bareflow_protocol::control::{Called, File, FileList};
+use anyhow::{Error, Result};
+use bareflow_protocol::control::{Called, File, FileList, Refusal};
 use bareflow_protocol::{Request, Response};
 use serde::Serialize;
 use serde_json::json;
 
-use super::error::Refused;
 use super::push::progress_bar;
 use super::show::{compare as comparison, modules, receipt, stats as statistics, table};
 use super::{Client, unexpected};
@@ -44,10 +43,10 @@ pub(super) fn keep(path: Option<&Path>, answer: &impl Serialize) -> Result<()> {
 /// Runs `act` with a connected client. A refusal by the kernel is shown, and gives exit code 1.
 pub(super) fn run_command(connect: &ConnectOptions, act: impl FnOnce(&mut Client) -> Result<Exit>) -> Result<Exit> {
     match Client::connect(connect).and_then(|mut client| act(&mut client)) {
-        Err(problem) => match problem.downcast::<Refused>() {
-            Ok(refused) => {
-                crate::complain!("error: {refused}");
-                keep(connect.json.as_deref(), &json!({ "error": refused.0 }))?;
+        Err(problem) => match problem.downcast::<Refusal>() {
+            Ok(Refusal { error, code, .. }) => {
+                crate::complain!("error: {error}");
+                keep(connect.json.as_deref(), &json!({ "error": error, "code": code }))?;
                 Ok(Exit::Failed)
             }
             Err(problem) => Err(problem),
@@ -69,9 +68,22 @@ fn ask<T: Serialize>(
             bar.set_position(done);
         });
         bar.finish_and_clear();
-        keep(connect.json.as_deref(), &show(answer?)?)?;
+        let answer = answer.map_err(|problem| which_call(problem, request))?;
+        keep(connect.json.as_deref(), &show(answer)?)?;
         Ok(Exit::Passed)
     })
+}
+
+/// Adds the module and the number of the call that failed to a refusal of calls.
+fn which_call(problem: Error, request: Request<'_>) -> Error {
+    match (problem.downcast::<Refusal>(), request) {
+        (Ok(refusal @ Refusal { call: Some(number), .. }), Request::Call { module, repeat, .. }) => {
+            let error = format!("{module}: {refusal} (call {number} of {repeat})").into();
+            Refusal { error, ..refusal }.into()
+        }
+        (Ok(refusal), _) => refusal.into(),
+        (Err(problem), _) => problem,
+    }
 }
 
 /// Sends a request whose response carries no data, and prints `said` on success.

@@ -1,10 +1,5 @@
 //! Errors of a request.
 
-/// A refusal by the kernel, which changed nothing: exit code 1.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Refused(pub String);
-
 /// The loss of the kernel: exit code 2.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Lost {

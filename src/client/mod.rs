@@ -20,7 +20,7 @@ use bareflow_protocol::{Decoder, Envelope, Message, Request, Response};
 use crate::options::ConnectOptions;
 use crate::serve::address;
 use connection::{Connection, Port};
-use error::{Lost, Refused};
+use error::Lost;
 use retry::{RetryPolicy, retry_policy};
 
 pub use commands::{activate, call, compare, load, log, ls, ps, save, shutdown, stats, unload};
@@ -70,7 +70,7 @@ impl Client {
     /// Sends a request and waits for the response.
     ///
     /// # Errors
-    /// [`Refused`] when the kernel refuses, [`Lost`] when it does not answer.
+    /// [`Refusal`](bareflow_protocol::control::Refusal) when the kernel refuses, [`Lost`] when it does not answer.
     pub fn ask(&mut self, request: Request<'_>) -> Result<Response> {
         self.ask_with(request, &mut |_, _| ())
     }
@@ -92,7 +92,7 @@ impl Client {
         for _ in 0..times {
             self.connection.send(&frame, self.timeout).map_err(|error| self.broken(&error))?;
             match self.wait(each, progress, &mut instead)? {
-                Some(Response::Refused { error }) => return Err(Refused(error.into_owned()).into()),
+                Some(Response::Refused(refusal)) => return Err(refusal.into()),
                 Some(answer) => return Ok(answer),
                 // The rest of a frame that lost bytes must not swallow the next one.
                 None => self.decoder = Decoder::new(),
@@ -123,8 +123,8 @@ impl Client {
                         return Ok(Some(answer));
                     }
                     // No request has the number 0, so this one was damaged in transit.
-                    Ok(Message::Response(0, Response::Refused { error })) => {
-                        *instead = Some(error.into_owned());
+                    Ok(Message::Response(0, Response::Refused(refusal))) => {
+                        *instead = Some(refusal.to_string());
                         return Ok(None);
                     }
                     // A second response to a request that was sent twice, or a report.

@@ -8,13 +8,12 @@ use std::time::Duration;
 use anyhow::{Context, Error, Result, anyhow, bail};
 use bareflow_disk::MODULES;
 use bareflow_loader::{Budget, Domain};
-use bareflow_protocol::control::{Called, LoadOverrides};
+use bareflow_protocol::control::{Called, LoadOverrides, Refusal};
 use bareflow_protocol::{Request, Response, report};
 use tempfile::NamedTempFile;
 
 use super::{Candidate, ExampleOutcome, Runner};
 use crate::client::Client;
-use crate::client::error::Refused;
 use crate::disk::create::{Content, temporary};
 use crate::embedded;
 use crate::qemu::{Machine, Running};
@@ -90,7 +89,7 @@ impl KernelRunner {
     fn ask(&mut self, request: Request<'_>) -> Result<Result<Response, String>> {
         match self.client.ask(request) {
             Ok(answer) => Ok(Ok(answer)),
-            Err(problem) => Ok(Err(problem.downcast::<Refused>()?.0)),
+            Err(problem) => Ok(Err(problem.downcast::<Refusal>()?.error.into_owned())),
         }
     }
 
@@ -133,17 +132,9 @@ impl Runner for KernelRunner {
                 Ok(Ok(ExampleOutcome { result, output, instructions: Some(total_cycles) }))
             }
             Ok(other) => Err(unexpected(&other)),
-            Err(refusal) => Ok(Err(of_one_call(&module, &refusal).to_owned())),
+            Err(refusal) => Ok(Err(refusal)),
         }
     }
-}
-
-/// Strips the module's name and the call's number, which the server adds, from the error of a call.
-///
-/// They say nothing here, since there is only one call, of the module under test.
-fn of_one_call<'refusal>(module: &str, refusal: &'refusal str) -> &'refusal str {
-    let text = refusal.strip_prefix(module).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(refusal);
-    text.strip_suffix(" (call 1 of 1)").unwrap_or(text)
 }
 
 /// Returns the files of a module: first those that it depends on, then its own.

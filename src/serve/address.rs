@@ -10,8 +10,6 @@ use std::os::unix::fs::{FileTypeExt, symlink};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, anyhow};
-
 use crate::workspace;
 
 /// The environment variable with the socket's path.
@@ -52,11 +50,18 @@ pub fn to_listen(option: Option<&Path>) -> (PathBuf, Option<PathBuf>) {
     (path, of_user())
 }
 
+/// The error if no kernel is served.
+#[derive(Debug, thiserror::Error)]
+#[error("{tried}; run `bareflow serve` first, or say where it is by `--socket` or {VARIABLE}")]
+pub struct NoKernel {
+    tried: String,
+}
+
 /// Connects to the kernel that is served.
 ///
 /// # Errors
 /// When there is none; the error names all paths that were tried.
-pub fn connect(option: Option<&Path>) -> Result<(PathBuf, UnixStream)> {
+pub fn connect(option: Option<&Path>) -> Result<(PathBuf, UnixStream), NoKernel> {
     let paths = match said(option) {
         Some(path) => vec![path],
         None => [of_workspace(), of_user()].into_iter().flatten().collect(),
@@ -71,8 +76,7 @@ pub fn connect(option: Option<&Path>) -> Result<(PathBuf, UnixStream)> {
     if tried.is_empty() {
         tried.push("no kernel: no workspace is here, and no XDG_RUNTIME_DIR or HOME is set".to_owned());
     }
-    let found = tried.join(", ");
-    Err(anyhow!("{found}; run `bareflow serve` first, or say where it is by `--socket` or {VARIABLE}"))
+    Err(NoKernel { tried: tried.join(", ") })
 }
 
 /// A link to a socket. It is removed when this is dropped.

@@ -7,6 +7,7 @@
 //! requests (`flow`). No request is sent before the kernel's first message, since a port that it has not yet opened
 //! loses data.
 
+use std::borrow::Cow;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -16,7 +17,7 @@ use std::thread::{self, Scope};
 use std::time::Duration;
 
 use anyhow::Result;
-use bareflow_protocol::control::{MAX_REQUEST, NUMBER_BITS};
+use bareflow_protocol::control::{MAX_REQUEST, NUMBER_BITS, Refusal, RefusalCode};
 use bareflow_protocol::{Decoder, Envelope, FrameError, Message, Request, Response};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -111,7 +112,7 @@ fn route(mut kernel: &UnixStream, clients: &Clients, heard: impl FnOnce()) {
 fn deliver(number: u64, answer: Response, clients: &Clients) {
     let (mark, own) = ((number >> NUMBER_BITS) as u32, number & u64::from(u32::MAX));
     match answer {
-        Response::Refused { error } if mark == 0 => crate::complain!("[SERVE] the kernel refused a frame: {error}"),
+        Response::Refused(why) if mark == 0 => crate::complain!("[SERVE] the kernel refused a frame: {why}"),
         answer => {
             match answer {
                 Response::Progress { .. } => {}
@@ -190,7 +191,7 @@ fn has_hung_up(stream: &UnixStream) -> bool {
 
 /// Tells a client that it is not admitted. A client that does not read this at once is not told.
 fn turn_away(mut stream: &UnixStream, error: String) {
-    let frame = Message::Response(0, Response::Refused { error: error.into() }).to_frame();
+    let frame = Message::Response(0, Response::Refused(Cow::from(error).into())).to_frame();
     let _ = stream.set_write_timeout(Some(TURNED_AWAY)).and_then(|()| stream.write_all(&frame));
     // Unread data would reset the connection before the client has read the reason.
     let mut hello = [0; 4096];
@@ -235,8 +236,8 @@ fn listen(mut stream: &UnixStream, mark: u32, clients: &Clients, flow: &Flow, re
 fn request(payload: &[u8], mark: u32) -> Result<Result<Vec<u8>, Vec<u8>>, FrameError> {
     let number = Envelope::from_payload(payload)?.number;
     if number >> NUMBER_BITS != 0 {
-        let error = format!("request number {number}, expected at most {}; count from 1 again", u32::MAX).into();
-        return Ok(Err(Message::Response(number, Response::Refused { error }).to_frame()));
+        let error = format!("request number {number}, expected at most {}; count from 1 again", u32::MAX);
+        return Ok(Err(Message::Response(number, Response::Refused(Cow::from(error).into())).to_frame()));
     }
     // The payload is passed on unchanged; the kernel refuses trailing data.
     Envelope::renumbered(payload, marked(mark, number)).map(Ok).ok_or(FrameError::Payload { length: payload.len() })
@@ -244,7 +245,7 @@ fn request(payload: &[u8], mark: u32) -> Result<Result<Vec<u8>, Vec<u8>>, FrameE
 
 /// Returns the response to something that is not a request.
 fn refusal(error: FrameError) -> Vec<u8> {
-    Message::Response(0, Response::Refused { error: error.to_string().into() }).to_frame()
+    Message::Response(0, Response::Refused(Refusal::new(RefusalCode::NoRequest, error.to_string()))).to_frame()
 }
 
 fn marked(mark: u32, number: u64) -> u64 {

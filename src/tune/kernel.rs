@@ -41,12 +41,12 @@ pub(super) fn count(candidates: &mut [Candidate], work: &TuneRun<'_>) -> Result<
         Ok(outcome) => outcome,
         Err(problem) => return Ok(Some(format!("no instructions counted: {problem}"))),
     };
-    let console = outcome.console.clone();
     let report = outcome.into_report()?;
-    let mut first: Option<(usize, i32, &str)> = None;
+    let mut first: Option<(usize, i32, Option<u32>)> = None;
     for index in 0..candidates.len() {
         let Some((result, instructions)) = found(&report, work, index, &candidates[index])? else { continue };
-        let output = output(&console, &label(index));
+        let test = report.tests.iter().find(|test| test.module == label(index));
+        let output = test.and_then(|test| test.output_checksum);
         match first {
             None => first = Some((index, result, output)),
             Some((other, as_returned, _)) if as_returned != result => {
@@ -83,12 +83,4 @@ fn found(report: &Report, work: &TuneRun<'_>, index: usize, candidate: &Candidat
     }
     let figures = module.last_result.zip(module.corrected.min);
     figures.map(Some).ok_or_else(|| said("it was not run"))
-}
-
-/// Returns the last call's output as the console shows it; empty if there was none.
-fn output<'console>(console: &'console str, name: &str) -> &'console str {
-    let title = format!("] {name} Module");
-    let lines = console.lines().map(|line| line.trim_end_matches('\r')).skip_while(|line| !line.ends_with(&title));
-    let mut shown = lines.skip(1).take_while(|line| !line.starts_with('['));
-    shown.find_map(|line| line.strip_prefix("  Output: ")).unwrap_or_default()
 }

@@ -16,6 +16,7 @@ use crate::client::Client;
 use crate::client::error::Lost;
 use crate::files::write_json;
 use crate::options::WatchOptions;
+use crate::serve::address::NoKernel;
 use crate::{Exit, complain, say, workspace};
 use changes::Changes;
 use cycle::Cycle;
@@ -81,10 +82,10 @@ fn next_kernel(options: &WatchOptions) -> Result<Client> {
         match Client::connect(&options.connect) {
             Ok(client) => return Ok(client),
             Err(problem) => {
-                let problem = problem.to_string();
-                if problem != said && !problem.starts_with("no kernel") {
-                    complain!("{problem}");
-                    said = problem;
+                let text = problem.to_string();
+                if text != said && !problem.is::<NoKernel>() {
+                    complain!("{text}");
+                    said = text;
                 }
             }
         }

@@ -12,7 +12,9 @@ use bareflow::client::Client;
 use bareflow::serve::{Socket, broker};
 use bareflow_abi::checksum::crc32c;
 use bareflow_protocol::comparison::{Arm, Comparison, Judged, Verdict};
-use bareflow_protocol::control::{CONTROL_VERSION, Called, File, FileList, LoadCycles, Loaded, Receipt, Replaced};
+use bareflow_protocol::control::{
+    CONTROL_VERSION, Called, File, FileList, LoadCycles, Loaded, Receipt, Refusal, RefusalCode, Replaced,
+};
 use bareflow_protocol::{Decoder, Envelope, Message, Request, Response};
 use tempfile::TempDir;
 
@@ -104,7 +106,7 @@ pub fn answer_all(stream: &mut (impl Read + Write), seen: &Mutex<Seen>) {
             let asked = match payload.as_deref().map_err(|error| *error).and_then(Envelope::from_payload) {
                 Ok(asked) => asked,
                 Err(error) => {
-                    let refused = Response::Refused { error: error.to_string().into() };
+                    let refused = Response::Refused(Refusal::new(RefusalCode::NoRequest, error.to_string()));
                     stream.write_all(&Message::Response(0, refused).to_frame()).unwrap();
                     continue;
                 }
@@ -130,7 +132,7 @@ struct Kernel {
 
 impl Kernel {
     fn answer(&mut self, mark: u32, request: Request<'_>, seen: &mut Seen) -> Vec<Response> {
-        let refused = |error: &str| Response::Refused { error: error.to_owned().into() };
+        let refused = |error: &str| Response::Refused(Refusal::new(RefusalCode::Refused, error.to_owned()));
         vec![match request {
             Request::Hello => {
                 Response::Welcome { control: CONTROL_VERSION, version: "0.0.0".into(), clock: "tsc".into() }

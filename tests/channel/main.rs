@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use bareflow::client::upload;
 use bareflow_abi::checksum::crc32c;
-use bareflow_protocol::control::{LoadOverrides, MAX_CHUNK, Push};
+use bareflow_protocol::control::{LoadOverrides, MAX_CHUNK, Push, Refusal};
 use bareflow_protocol::{Decoder, Envelope, Message, Request, Response};
 use fake_kernel::Bench;
 
@@ -93,7 +93,9 @@ fn clients_may_use_the_same_numbers() {
     let [stream, _] = &mut streams;
     stream.write_all(&[frame(7 | 99 << 32, call("a")), frame(u64::from(u32::MAX), call("b"))].concat()).unwrap();
     let mut decoder = Decoder::new();
-    let Some((number, Response::Refused { error })) = next_answer(stream, &mut decoder) else { panic!("no refusal") };
+    let Some((number, Response::Refused(Refusal { error, .. }))) = next_answer(stream, &mut decoder) else {
+        panic!("no refusal")
+    };
     assert_eq!(number, 7 | 99 << 32);
     assert_eq!(error, "request number 425201762311, expected at most 4294967295; count from 1 again");
     assert_eq!(next_answer(stream, &mut decoder), Some((u32::MAX.into(), Response::Progress { done: 1, of: 2 })));
@@ -118,7 +120,7 @@ fn what_is_no_request_is_answered_and_goes_no_further() {
         let (mut stream, mut decoder) = (bench.raw(), Decoder::new());
         stream.write_all(bytes).unwrap();
         match next_answer(&mut stream, &mut decoder) {
-            Some((0, Response::Refused { error })) => assert!(error.contains(expected), "{error}"),
+            Some((0, Response::Refused(Refusal { error, .. }))) => assert!(error.contains(expected), "{error}"),
             other => panic!("{other:?}, expected {expected}"),
         }
         // The connection still works as before.
@@ -130,7 +132,7 @@ fn what_is_no_request_is_answered_and_goes_no_further() {
     stream.write_all(&good[..good.len() / 2]).unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
     match next_answer(&mut stream, &mut Decoder::new()) {
-        Some((0, Response::Refused { error })) => assert!(error.contains("belong to no frame"), "{error}"),
+        Some((0, Response::Refused(Refusal { error, .. }))) => assert!(error.contains("belong to no frame"), "{error}"),
         other => panic!("{other:?}"),
     }
     bench.wait(|seen| seen.goodbyes.len() == cases.len() + 1);

@@ -8,7 +8,7 @@ use bareflow_abi::checksum::crc32c;
 use bareflow_host::HostPlatform;
 use bareflow_loader::report::Style;
 use bareflow_loader::{KernelDomain, LoadOptions, ModuleManager, Timing};
-use bareflow_protocol::control::{Called, Envelope, FileList, LoadOverrides, Loaded, MAX_CHUNK, Push};
+use bareflow_protocol::control::{Called, Envelope, FileList, LoadOverrides, Loaded, MAX_CHUNK, Push, Refusal};
 use bareflow_protocol::{Decoder, Message, Request, Response};
 use bareflow_server::{Server, ServerEnvironment};
 use bareflow_suite::fallible::ErrorText;
@@ -149,7 +149,7 @@ impl Local {
 #[track_caller]
 pub fn refusal(answer: Response) -> String {
     match answer {
-        Response::Refused { error } => error.into_owned(),
+        Response::Refused(Refusal { error, .. }) => error.into_owned(),
         other => panic!("not refused: {other:?}"),
     }
 }

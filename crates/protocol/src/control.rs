@@ -15,7 +15,7 @@ use crate::frame::{FrameError, encode_frame};
 use crate::report::{Budget, Fault, Module};
 
 /// The version of this protocol.
-pub const CONTROL_VERSION: u16 = 4;
+pub const CONTROL_VERSION: u16 = 5;
 
 /// The maximum size of one [`Request::Chunk`] in bytes: the amount a client sends before it waits for an answer.
 pub const MAX_CHUNK: usize = 32 << 10;
@@ -270,10 +270,7 @@ pub enum Response {
     ///
     /// A request is carried out entirely or not at all. But modules that it called, including their `init`, may have
     /// changed their own state before they faulted, and the consequences of a fault for them remain.
-    Refused {
-        /// A text that says what was found, what was expected, and what to do.
-        error: Cow<'static, str>,
-    },
+    Refused(Refusal),
     /// The memory in use; zeros if it is not counted.
     Memory {
         /// The number of pages of modules and the kernel.
@@ -283,6 +280,56 @@ pub enum Response {
         /// The size of the kernel's heap in use, in bytes.
         table_bytes: u64,
     },
+}
+
+/// The reason for which a request was refused: a text for people, and a code for programs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{error}")]
+pub struct Refusal {
+    /// A text that says what was found, what was expected, and what to do.
+    pub error: Cow<'static, str>,
+    /// The kind of the reason.
+    pub code: RefusalCode,
+    /// The number of the call that failed, counted from 1, if the request was for calls and some were made.
+    pub call: Option<u32>,
+}
+
+/// The kind of a refusal's reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum RefusalCode {
+    /// Anything that has no code of its own.
+    Refused,
+    /// The bytes are no request.
+    NoRequest,
+    /// No module matches the selector.
+    NoModule,
+    /// The module can't be loaded.
+    LoadFailed,
+    /// The module gave no result.
+    CallFailed,
+    /// There is no memory for what was requested.
+    NoMemory,
+}
+
+impl Refusal {
+    /// Creates a refusal of one kind.
+    pub fn new(code: RefusalCode, error: impl Into<Cow<'static, str>>) -> Refusal {
+        Refusal { error: error.into(), code, call: None }
+    }
+}
+
+impl From<Cow<'static, str>> for Refusal {
+    fn from(error: Cow<'static, str>) -> Refusal {
+        Refusal::new(RefusalCode::Refused, error)
+    }
+}
+
+impl From<&'static str> for Refusal {
+    fn from(error: &'static str) -> Refusal {
+        Refusal::new(RefusalCode::Refused, error)
+    }
 }
 
 /// The result of a load.

@@ -104,6 +104,9 @@ pub struct Test {
     pub result: Option<i32>,
     /// Whether the test passed.
     pub passed: bool,
+    /// The CRC-32C of the last call's output; absent if it had no room for any, or faulted.
+    #[serde(default)]
+    pub output_checksum: Option<u32>,
 }
 
 /// A module that was not loaded.
@@ -373,7 +376,14 @@ mod tests {
                 clock_hertz: None,
                 load_cycles: None,
             },
-            tests: [Test { module: "sum".into(), expected: Some(5050), result: None, passed: false }].into(),
+            tests: [Test {
+                module: "sum".into(),
+                expected: Some(5050),
+                result: None,
+                passed: false,
+                output_checksum: None,
+            }]
+            .into(),
             refused: [Refusal::new("x.mod".into(), "empty".into())].into(),
             modules: [module].into(),
             total_modules: 1,

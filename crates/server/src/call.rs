@@ -7,7 +7,7 @@ use allocator_api2::boxed::Box;
 use bareflow_loader::diagnosis::show_fault;
 use bareflow_loader::{ExecuteError, LoadError, LoadOptions, ModuleId, Platform, TimedCall};
 use bareflow_protocol::Response;
-use bareflow_protocol::control::Called;
+use bareflow_protocol::control::{Called, Refusal, RefusalCode};
 use bareflow_suite::fallible::{ErrorText, NoMemory, copy};
 use bareflow_suite::{error_text, order, text};
 
@@ -94,10 +94,8 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         let [output, _] = outputs.of(job);
         loop {
             for _ in 0..CALLS_AT_ONCE.min(calls.repeat - calls.done) {
-                if let Err(error) = self.call_once(calls, output) {
-                    let done = calls.done;
-                    let error = error_text!("{}: {error} (call {} of {})", calls.selector, done + 1, calls.repeat);
-                    return Poll::Ready(Response::Refused { error });
+                if let Err(refusal) = self.call_once(calls, output) {
+                    return Poll::Ready(Response::Refused(Refusal { call: Some(calls.done + 1), ..refusal }));
                 }
             }
             if calls.done == calls.repeat {
@@ -109,7 +107,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         }
     }
 
-    fn call_once(&self, calls: &mut Calls, output: &mut [u8]) -> Result<(), ErrorText> {
+    fn call_once(&self, calls: &mut Calls, output: &mut [u8]) -> Result<(), Refusal> {
         loop {
             let id = match calls.id {
                 Some(id) => id,
@@ -138,7 +136,9 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
                     output.fill(0);
                 }
                 Err(error) => {
-                    return Err(self.explain(id, &error).unwrap_or_else(|| error_text!("{error}")));
+                    let text = self.explain(id, &error).unwrap_or_else(|| error_text!("{error}"));
+                    let code = if error.is_for_memory() { RefusalCode::NoMemory } else { RefusalCode::CallFailed };
+                    return Err(Refusal::new(code, text));
                 }
             }
         }
@@ -163,7 +163,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     fn called(&self, calls: &mut Calls, output: &mut Vec<u8>) -> Response {
         let (Some(last), Some(profile)) = (calls.last, calls.id.and_then(|id| self.manager.stats(id))) else {
             let error = error_text!("{}: it was unloaded just behind its last call", calls.selector);
-            return Response::Refused { error };
+            return Response::Refused(error.into());
         };
         let mut output = core::mem::take(output);
         output.truncate(last.outcome.output_length);

@@ -9,6 +9,7 @@ use bareflow_loader::ab_test::{AbTestError, Difference, Distribution};
 use bareflow_loader::{AbTest, LoadOptions, ModuleId, ModuleProfile, Platform};
 use bareflow_protocol::Response;
 use bareflow_protocol::comparison::{Arm, Comparison, Conditions, Gate, Verdict};
+use bareflow_protocol::control::{Refusal, RefusalCode};
 use bareflow_suite::fallible::{ErrorText, NoMemory, copy};
 use bareflow_suite::{error_text, text};
 
@@ -158,18 +159,18 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
 
     /// Answers a finished comparison.
     fn conclude(&self, comparing: &mut RunningComparison<P>, error: Option<(usize, ErrorText)>) -> Response {
-        self.concluded(comparing, error).unwrap_or_else(|error| Response::Refused { error })
+        self.concluded(comparing, error).unwrap_or_else(Response::Refused)
     }
 
     fn concluded(
         &self,
         comparing: &mut RunningComparison<P>,
         error: Option<(usize, ErrorText)>,
-    ) -> Result<Response, ErrorText> {
+    ) -> Result<Response, Refusal> {
         let comparison = self.comparison(comparing)?;
         let mut comparison = comparison.ok_or("one of the two was unloaded meanwhile; try again")?;
         let Some(gate) = &mut comparing.gate else {
-            return error.map_or(Ok(Response::Compared(comparison)), |(_, error)| Err(error));
+            return error.map_or(Ok(Response::Compared(comparison)), |(_, error)| Err(error.into()));
         };
         if let Some((arm, error)) = error {
             comparison.outputs_equal = false;
@@ -197,7 +198,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
                 gate.candidate = None;
                 Ok(self.replaced(&reloaded, core::mem::take(&mut gate.blob), texts, Some(verdict)))
             }
-            Err(error) => Err(self.explain_load(&gate.blob, &options, &error)),
+            Err(error) => Err(Refusal::new(RefusalCode::LoadFailed, self.explain_load(&gate.blob, &options, &error))),
         }
     }
 

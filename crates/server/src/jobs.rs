@@ -174,7 +174,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             Ok(()) => self.jobs.borrow_mut().push_back(job),
             Err(reason) => {
                 self.abandon(job.task);
-                self.refuse(number, reason);
+                self.refuse(number, reason.into());
             }
         }
     }
@@ -251,8 +251,8 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         let texts = self.manager.stats(id).map(|profile| ReceiptTexts::new(&profile.name, &profile.version));
         let texts = match texts {
             Some(Ok(texts)) => texts,
-            Some(Err(error)) => return Poll::Ready(Response::Refused { error: error.into() }),
-            None => return Poll::Ready(Response::Refused { error: "it is gone already; see `ps`".into() }),
+            Some(Err(error)) => return Poll::Ready(Response::Refused(error.into())),
+            None => return Poll::Ready(Response::Refused("it is gone already; see `ps`".into())),
         };
         match self.manager.unload(id) {
             Ok(receipt) => {
@@ -263,9 +263,9 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             Err(UnloadError::Busy { .. }) if waited < UNLOAD_TIMEOUT_MS => Poll::Pending(0, 1),
             Err(error @ UnloadError::Needed { .. }) => {
                 let users = Users(&self.manager, id);
-                Poll::Ready(Response::Refused { error: error_text!("{error} (needed by {users})") })
+                Poll::Ready(Response::Refused(error_text!("{error} (needed by {users})").into()))
             }
-            Err(error) => Poll::Ready(Response::Refused { error: error_text!("{error} (waited {waited} ms)") }),
+            Err(error) => Poll::Ready(Response::Refused(error_text!("{error} (waited {waited} ms)").into())),
         }
     }
 

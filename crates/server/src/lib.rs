@@ -31,9 +31,9 @@ use core::fmt;
 
 use bareflow_loader::report::Style;
 use bareflow_loader::{LoadOptions, ModuleManager, Platform};
-use bareflow_protocol::control::{Envelope, FileList, MAX_REQUEST};
+use bareflow_protocol::control::{Envelope, FileList, MAX_REQUEST, Refusal, RefusalCode};
 use bareflow_protocol::{Decoder, FrameError, Message, Response, write_frame};
-use bareflow_suite::fallible::{ErrorText, NO_MEMORY, NoMemory};
+use bareflow_suite::fallible::{ErrorText, NoMemory};
 use bareflow_suite::{OUTPUT_CAPACITY, error_text};
 
 use blob_store::BlobStore;
@@ -223,9 +223,12 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
                 None => return,
                 Some(Ok(payload)) => self.handle(payload),
                 Some(Err(error @ FrameError::NoMemory { head, .. })) => {
-                    self.refuse(Envelope::number_in(&head), error_text!("{error}"));
+                    self.refuse(
+                        Envelope::number_in(&head),
+                        Refusal::new(RefusalCode::NoMemory, error_text!("{error}")),
+                    );
                 }
-                Some(Err(error)) => self.refuse(0, error_text!("{error}")),
+                Some(Err(error)) => self.refuse(0, Refusal::new(RefusalCode::NoRequest, error_text!("{error}"))),
             }
         }
     }
@@ -246,13 +249,11 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
         let mut long = Vec::new();
         let error = match write_frame(&mut long, &message, usize::MAX) {
             Ok(()) => return self.environment.send(&long),
-            Err(FrameError::NoMemory { .. }) => NO_MEMORY,
-            Err(_) => TOO_LONG,
+            Err(FrameError::NoMemory { .. }) => NoMemory.into(),
+            Err(_) => TOO_LONG.into(),
         };
         // A refusal fits: see `FRAME_BYTES`.
-        if write_frame(&mut frame, &Message::Response(number, Response::Refused { error: error.into() }), within)
-            .is_ok()
-        {
+        if write_frame(&mut frame, &Message::Response(number, Response::Refused(error)), within).is_ok() {
             self.environment.send(&frame);
         }
     }
@@ -264,8 +265,8 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
         }
     }
 
-    fn refuse(&self, number: u64, error: ErrorText) {
-        self.answer(number, Response::Refused { error });
+    fn refuse(&self, number: u64, refusal: Refusal) {
+        self.answer(number, Response::Refused(refusal));
     }
 }
 

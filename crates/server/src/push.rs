@@ -16,7 +16,7 @@ use bareflow_loader::{
 };
 use bareflow_protocol::Response;
 use bareflow_protocol::comparison::{Condition, Gate, MAX_CONDITIONS, Verdict};
-use bareflow_protocol::control::{LoadCycles, Loaded, Push, Replaced};
+use bareflow_protocol::control::{LoadCycles, Loaded, Push, Refusal, RefusalCode, Replaced};
 use bareflow_suite::fallible::{ErrorText, NoMemory};
 use bareflow_suite::{error_text, text};
 
@@ -93,10 +93,12 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         let refused = |error: LoadError| {
             let text = self.explain_load(&blob, &options, &error);
             self.log_refusal(&wanted.label, &text);
-            match self.layouts(&blob, &error) {
+            let text = match self.layouts(&blob, &error) {
                 Some(layouts) => error_text!("{text}{layouts}"),
                 None => text,
-            }
+            };
+            let code = if error.is_for_memory() { RefusalCode::NoMemory } else { RefusalCode::LoadFailed };
+            Refusal::new(code, text)
         };
         check_module_count(&self.manager)?;
         if let Some(gate) = gate {
@@ -105,7 +107,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             }
             // Without an old module to compare with, there is nothing to prove.
             if let Some(old) = name_of(&blob).and_then(|name| self.manager.find(name.as_str())) {
-                return self.open_gate(old, blob, &options, gate).map(Next::Task);
+                return Ok(Next::Task(self.open_gate(old, blob, &options, gate)?));
             }
         }
         let texts = self.load_texts(&blob)?;
@@ -136,10 +138,9 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
                 Poll::Pending(0, 1)
             }
             Ok(Next::Task(_)) => {
-                let error = error_text!("{} (waited {waited} ms)", LoadError::StateBusy);
-                Poll::Ready(Response::Refused { error })
+                Poll::Ready(Response::Refused(error_text!("{} (waited {waited} ms)", LoadError::StateBusy).into()))
             }
-            Err(error) => Poll::Ready(Response::Refused { error }),
+            Err(refusal) => Poll::Ready(Response::Refused(refusal)),
         }
     }
 
@@ -210,7 +211,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         verdict: Option<Verdict>,
     ) -> Response {
         let Some(profile) = self.manager.stats(id) else {
-            return Response::Refused { error: "it is gone already; push it again".into() };
+            return Response::Refused("it is gone already; push it again".into());
         };
         self.store.borrow_mut().keep(id, Cow::Owned(blob));
         self.log_load(id);

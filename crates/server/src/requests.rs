@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use bareflow_loader::{ModuleId, Platform, Printable, Usage};
-use bareflow_protocol::control::{CONTROL_VERSION, Envelope, MAX_WORD, Push};
+use bareflow_protocol::control::{CONTROL_VERSION, Envelope, MAX_WORD, Push, Refusal, RefusalCode};
 use bareflow_protocol::{Request, Response};
 use bareflow_suite::error_text;
 use bareflow_suite::fallible::ErrorText;
@@ -12,7 +12,7 @@ use crate::jobs::Task;
 use crate::{Server, ServerEnvironment};
 
 /// The result of a request: an answer or a job, or a refusal.
-pub(crate) type Handled<P> = Result<Next<P>, ErrorText>;
+pub(crate) type Handled<P> = Result<Next<P>, Refusal>;
 
 /// The next step for a request.
 #[expect(clippy::large_enum_variant, reason = "a box would be memory that may not be there")]
@@ -41,7 +41,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             }
             Ok(envelope) => return self.take_up(envelope),
             // The number of the request, and so its client, is unknown.
-            Err(error) => return self.refuse(0, error_text!("{error}")),
+            Err(error) => return self.refuse(0, Refusal::new(RefusalCode::NoRequest, error_text!("{error}"))),
         };
         self.queue(number, Task::Later(payload));
     }
@@ -111,7 +111,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             Request::Activate { module } => {
                 let id = self.select(module)?;
                 if !self.manager.activate(id) {
-                    return Err(error_text!("{module} is about to go; choose another one"));
+                    return Err(error_text!("{module} is about to go; choose another one").into());
                 }
                 Response::Done.into()
             }
@@ -141,9 +141,11 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     }
 
     /// Returns the module that a client's selector matches.
-    pub(crate) fn select(&self, selector: &str) -> Result<ModuleId, ErrorText> {
+    pub(crate) fn select(&self, selector: &str) -> Result<ModuleId, Refusal> {
         let selector = bounded(selector)?;
-        self.manager.select(selector).map_err(|error| error_text!("{}: {error}", Printable(selector.as_bytes())))
+        self.manager.select(selector).map_err(|error| {
+            Refusal::new(RefusalCode::NoModule, error_text!("{}: {error}", Printable(selector.as_bytes())))
+        })
     }
 
     /// Discards a client's unfinished uploads and jobs.

@@ -9,6 +9,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
 
+use bareflow_protocol::control::{Refusal, RefusalCode};
+
 /// The text of an error: allocated, or static.
 pub type ErrorText = Cow<'static, str>;
 
@@ -23,6 +25,12 @@ pub struct NoMemory;
 impl From<TryReserveError> for NoMemory {
     fn from(_: TryReserveError) -> NoMemory {
         NoMemory
+    }
+}
+
+impl From<NoMemory> for Refusal {
+    fn from(_: NoMemory) -> Refusal {
+        Refusal::new(RefusalCode::NoMemory, NO_MEMORY)
     }
 }
 

@@ -19,6 +19,7 @@ mod tests_four;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use bareflow_abi::checksum::crc32c;
 use bareflow_abi::record::EXPECTED_RESULT;
 use bareflow_loader::diagnosis::show_fault;
 use bareflow_loader::records::Records;
@@ -263,6 +264,10 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
             }
         }
         self.conclude(&module.label, module.expected, last.map(|outcome| outcome.result), passed, "Test passed!");
+        let written = last.and_then(|outcome| output.get(..outcome.output_length));
+        if let Some(test) = self.tests.last_mut() {
+            test.output_checksum = written.map(|written| crc32c(&[written]));
+        }
     }
 
     /// Calls each module many times in a row and shows the time of one call.
@@ -329,7 +334,7 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
             line!(self.console, Plain, " Test failed!");
         }
         line!(self.console);
-        self.tests.push(Test { module: module.to_string(), expected, result, passed });
+        self.tests.push(Test { module: module.to_string(), expected, result, passed, output_checksum: None });
     }
 }
 

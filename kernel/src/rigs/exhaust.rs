@@ -121,7 +121,12 @@ fn check(manager: &Manager, before: (Usage, u64), error: &Refused, step: usize) 
     // The usage is read before the text takes memory.
     let after = in_use(manager);
     let text = error.to_string();
-    if !text.contains("memory") {
+    let for_memory = match error {
+        Refused::Load(error) => error.is_for_memory(),
+        Refused::Call(error) => error.is_for_memory(),
+        Refused::Unload(_) | Refused::Unbalanced { .. } => false,
+    };
+    if !for_memory {
         return Err(format!("step {step}: {text}, expected a refusal for want of memory"));
     }
     if after != before {

@@ -166,6 +166,18 @@ pub enum LoadError {
     Overtaken,
 }
 
+impl LoadError {
+    /// Whether memory ran out, so that the same load may succeed with more of it.
+    #[must_use]
+    pub const fn is_for_memory(&self) -> bool {
+        match self {
+            Self::NoMemory | Self::NoMemoryForInit | Self::NoMemoryForState => true,
+            Self::Platform(error) => error.bytes > 0,
+            _ => false,
+        }
+    }
+}
+
 /// The reason for which a call returned no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -190,6 +202,14 @@ pub enum ExecuteError {
         "no memory for the call's input and output in the module's domain; pass less, or give the system more memory"
     )]
     NoMemory,
+}
+
+impl ExecuteError {
+    /// Whether memory ran out, so that the same call may succeed with more of it.
+    #[must_use]
+    pub const fn is_for_memory(&self) -> bool {
+        matches!(self, Self::ProfileFull | Self::NoMemory)
+    }
 }
 
 /// The reason for which a module could not be unloaded. The module stays as it is.
