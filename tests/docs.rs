@@ -6,6 +6,7 @@ use bareflow_abi::header::{Header, MAGIC};
 use bareflow_abi::record::{LAYOUT, SYMBOLS, VARIANT};
 use bareflow_abi::variant::VariantHeader;
 use common::root;
+use std::path::Path;
 
 fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
@@ -34,27 +35,24 @@ fn the_readmes_examples_are_the_code_that_is_built() {
     }
 }
 
+/// Appends all Rust files below `folder` to `sources`.
+fn add_sources(folder: &Path, sources: &mut String) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            add_sources(&path, sources);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            *sources += &std::fs::read_to_string(path).unwrap();
+        }
+    }
+}
+
 #[test]
 fn the_architectures_tests_exist() {
     let text = read("ARCHITECTURE.md");
     let mut sources = String::new();
-    for folder in [
-        "abi/src",
-        "abi/src/checksum",
-        "crates/loader/src",
-        "crates/loader/src/profile",
-        "crates/host/src",
-        "crates/host/src/tests",
-        "crates/host/tests",
-        "crates/disk/src/tests",
-        "tests",
-    ] {
-        for entry in std::fs::read_dir(root().join(folder)).unwrap() {
-            let path = entry.unwrap().path();
-            if path.extension().is_some_and(|extension| extension == "rs") {
-                sources += &std::fs::read_to_string(path).unwrap();
-            }
-        }
+    for folder in ["abi", "crates", "kernel", "tests"] {
+        add_sources(&root().join(folder), &mut sources);
     }
     let table =
         text.lines().skip_while(|line| *line != "| invariant | test |").take_while(|line| line.starts_with('|'));

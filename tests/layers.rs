@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// The crates' sources, and the number of their top-level modules that import each other in circles.
 const CIRCLES: [(&str, usize); 13] = [
-    ("abi/src", 5),
+    ("abi/src", 0),
     ("crates/builder/src", 2),
     ("crates/containment/src", 0),
     ("crates/disk/src", 0),

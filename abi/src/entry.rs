@@ -58,39 +58,10 @@ impl Descriptor {
     }
 }
 
-/// A marker for functions without arguments.
-#[derive(Debug)]
-pub struct NoContext;
-
-/// A marker for functions that take a [`Context`].
-#[derive(Debug)]
-pub struct WithContext;
-
-/// A function that can be a module's: `fn() -> i32` or `fn(&mut Context) -> i32`.
-///
-/// `Form` distinguishes the two and is inferred.
-pub trait Entry<Form> {
-    /// Calls the function.
-    fn enter(self, context: &mut Context<'_>) -> i32;
-}
-
-impl<F: FnOnce() -> i32> Entry<NoContext> for F {
-    #[inline(always)]
-    fn enter(self, _: &mut Context<'_>) -> i32 {
-        self()
-    }
-}
-
-impl<F: FnOnce(&mut Context<'_>) -> i32> Entry<WithContext> for F {
-    #[inline(always)]
-    fn enter(self, context: &mut Context<'_>) -> i32 {
-        self(context)
-    }
-}
-
 /// Prepares a module for a call, before any of its own code runs. Returns a result if the call is handled here.
 ///
 /// The macro calls it. Without the feature `alloc` it does nothing.
+#[doc(hidden)]
 #[inline(always)]
 pub fn prepare(context: &mut Context<'_>, reason: u32) -> Option<i32> {
     #[cfg(all(bareflow_module, feature = "alloc"))]
@@ -104,17 +75,49 @@ pub fn prepare(context: &mut Context<'_>, reason: u32) -> Option<i32> {
 
 /// Makes a crate a module. Used once per crate, in `lib.rs`:
 ///
-/// ```ignore
-/// bareflow_abi::module!(work);
-/// bareflow_abi::module!(work, init = prepare, exit = finish, reentrant = true);
-/// bareflow_abi::module!(work, state = Counter, migrate = from_older, init = prepare);
+/// ```
+/// use bareflow_abi::{Context, module};
+///
+/// fn sum(context: &mut Context<'_>) -> i32 {
+///     context.input().iter().map(|&byte| i32::from(byte)).sum()
+/// }
+///
+/// module!(sum);
+/// ```
+///
+/// With settings:
+///
+/// ```
+/// # use bareflow_abi::{Context, module, state, state::PreviousState};
+/// state! {
+///     struct Counter {
+///         calls: u64 = 0,
+///     }
+/// }
+///
+/// fn count(_: &mut Context<'_>, counter: &mut Counter) -> i32 {
+///     counter.calls += 1;
+///     counter.calls as i32
+/// }
+///
+/// fn from_older(old: &PreviousState<'_>, counter: &mut Counter) -> i32 {
+///     counter.calls = old.get::<u32>("calls").map_or(0, u64::from);
+///     0
+/// }
+///
+/// fn prepare() -> i32 {
+///     0
+/// }
+///
+/// module!(count, state = Counter, migrate = from_older, init = prepare);
 /// ```
 ///
 /// Each function is a `fn() -> i32` or a `fn(&mut Context) -> i32`; in a module with state, made by
 /// [`state!`](crate::state!), it may also be a `fn(&mut Context, &mut Counter) -> i32`. `state` must be the first
 /// setting. `migrate` is a `fn(&PreviousState, &mut Counter) -> i32`: it fills in the state from that of a version with
 /// other fields. The module gets its name and version from its `Cargo.toml`. In an ordinary build (tests on the host)
-/// the macro only checks the functions' types.
+/// the macro only checks the functions' types. The settings are `state`, `migrate`, `init`, `exit` and `reentrant = true`,
+/// which lets calls of a module without state overlap.
 #[macro_export]
 macro_rules! module {
     ($run:path, state = $state:ty $(, $key:ident = $value:expr)* $(,)?) => {
@@ -123,39 +126,39 @@ macro_rules! module {
             const _: () = ::core::assert!(
                 FLAGS & $crate::header::FLAG_REENTRANT == 0, "module!: calls that share a state can't overlap"
             );
-            static STATE: $crate::state::StateCell<$state> =
-                $crate::state::StateCell::new(<$state as $crate::state::State>::INITIAL);
+            static STATE: $crate::__private::StateCell<$state> =
+                $crate::__private::StateCell::new(<$state as $crate::state::State>::INITIAL);
 
             #[cfg_attr(bareflow_module, unsafe(export_name = "bareflow_entry"))]
             #[allow(dead_code)]
             extern "C" fn entry(context: &mut $crate::Context<'_>, reason: u32) -> i32 {
-                if let ::core::option::Option::Some(done) = $crate::entry::prepare(context, reason) {
+                if let ::core::option::Option::Some(done) = $crate::__private::prepare(context, reason) {
                     return done;
                 }
                 STATE.enter(|state| {
                     if reason == $crate::Reason::Save as u32 {
-                        return $crate::state::save_state(state, context);
+                        return $crate::__private::save_state(state, context);
                     }
                     if reason == $crate::Reason::Migrate as u32 {
-                        return $crate::state::restore_state(state, context, $crate::module!(@migrate $($key $value)*));
+                        return $crate::__private::restore_state(state, context, $crate::module!(@migrate $($key $value)*));
                     }
                     $($crate::module!(@call_with $key $value, context, reason, state);)*
-                    $crate::state::StatefulEntry::enter_with($run, context, state)
+                    $crate::__private::StatefulEntry::enter_with($run, context, state)
                 })
             }
 
             #[cfg_attr(bareflow_module, unsafe(link_section = ".bareflow.layout"), used)]
             #[allow(dead_code)]
-            static LAYOUT: [u8; $crate::layout_record::LAYOUT_SIZE] = $crate::layout_record::LAYOUT;
+            static LAYOUT: [u8; $crate::__private::LAYOUT_SIZE] = $crate::__private::LAYOUT;
 
             #[cfg_attr(bareflow_module, unsafe(link_section = ".bareflow.descriptor"), used)]
             #[allow(dead_code)]
-            static DESCRIPTOR: $crate::entry::Descriptor = $crate::entry::Descriptor::new(FLAGS);
+            static DESCRIPTOR: $crate::__private::Descriptor = $crate::__private::Descriptor::new(FLAGS);
 
             #[cfg_attr(bareflow_module, unsafe(link_section = ".bareflow.state"), used)]
             #[allow(dead_code)]
-            static SCHEMA: [u8; $crate::state::schema_size(<$state as $crate::state::State>::FIELDS)] =
-                $crate::state::encode(<$state as $crate::state::State>::FIELDS);
+            static SCHEMA: [u8; $crate::__private::schema_size(<$state as $crate::state::State>::FIELDS)] =
+                $crate::__private::encode_schema(<$state as $crate::state::State>::FIELDS);
         };
     };
     ($run:path $(, $key:ident = $value:expr)* $(,)?) => {
@@ -169,7 +172,7 @@ macro_rules! module {
             #[cfg_attr(bareflow_module, unsafe(export_name = "bareflow_entry"))]
             #[allow(dead_code)]
             extern "C" fn entry(context: &mut $crate::Context<'_>, reason: u32) -> i32 {
-                if let ::core::option::Option::Some(done) = $crate::entry::prepare(context, reason) {
+                if let ::core::option::Option::Some(done) = $crate::__private::prepare(context, reason) {
                     return done;
                 }
                 $($crate::module!(@call $key $value, context, reason);)*
@@ -178,11 +181,11 @@ macro_rules! module {
 
             #[cfg_attr(bareflow_module, unsafe(link_section = ".bareflow.layout"), used)]
             #[allow(dead_code)]
-            static LAYOUT: [u8; $crate::layout_record::LAYOUT_SIZE] = $crate::layout_record::LAYOUT;
+            static LAYOUT: [u8; $crate::__private::LAYOUT_SIZE] = $crate::__private::LAYOUT;
 
             #[cfg_attr(bareflow_module, unsafe(link_section = ".bareflow.descriptor"), used)]
             #[allow(dead_code)]
-            static DESCRIPTOR: $crate::entry::Descriptor = $crate::entry::Descriptor::new(FLAGS);
+            static DESCRIPTOR: $crate::__private::Descriptor = $crate::__private::Descriptor::new(FLAGS);
         };
     };
     (@flag init $value:expr) => { $crate::header::FLAG_INIT };
@@ -208,12 +211,12 @@ macro_rules! module {
     (@call $other:ident $value:expr, $context:ident, $reason:ident) => {};
     (@call_with init $value:expr, $context:ident, $reason:ident, $state:ident) => {
         if $reason == $crate::Reason::Init as u32 {
-            return $crate::state::StatefulEntry::enter_with($value, $context, $state);
+            return $crate::__private::StatefulEntry::enter_with($value, $context, $state);
         }
     };
     (@call_with exit $value:expr, $context:ident, $reason:ident, $state:ident) => {
         if $reason == $crate::Reason::Exit as u32 {
-            return $crate::state::StatefulEntry::enter_with($value, $context, $state);
+            return $crate::__private::StatefulEntry::enter_with($value, $context, $state);
         }
     };
     (@call_with $other:ident $value:expr, $context:ident, $reason:ident, $state:ident) => {};

@@ -18,8 +18,10 @@ pub mod context;
 mod critical;
 pub mod depends;
 #[cfg(bareflow_driver)]
+#[doc(hidden)]
 pub mod driver;
 pub mod entry;
+mod field_list;
 mod fields;
 pub mod fingerprint;
 pub mod header;
@@ -31,6 +33,7 @@ pub mod layout_record;
 #[cfg(bareflow_module)]
 mod panic;
 pub mod record;
+mod signature;
 pub mod state;
 pub mod symbols;
 pub mod trap_codes;
@@ -40,11 +43,22 @@ pub mod variant;
 
 pub use call::{CallArguments, CallRefusal, CallReply};
 pub use context::{Context, EntryFn, Reason, Services};
-pub use entry::Entry;
 pub use header::Header;
+pub use signature::Entry;
 
 /// The major version of the ABI: blobs load only into loaders of the same major version.
 pub const ABI_MAJOR: u16 = 1;
 
 /// The minor version of the ABI: a blob's minor version must not be above the loader's.
 pub const ABI_MINOR: u16 = 2;
+
+/// The parts that the macros need. They are not for authors, and change without notice.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::entry::{Descriptor, prepare};
+    pub use crate::layout_record::{LAYOUT, LAYOUT_SIZE};
+    pub use crate::signature::{NoContext, StatefulEntry, WithContext, WithState};
+    pub use crate::state::cell::StateCell;
+    pub use crate::state::migrate::{restore_state, save_state};
+    pub use crate::state::schema::{encode as encode_schema, schema_size};
+}

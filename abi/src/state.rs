@@ -6,17 +6,14 @@
 //! The transferred state is plain data, field by field, without padding; a [`Schema`] describes the fields. Equal
 //! fingerprints mean equal fields.
 
-mod cell;
-mod migrate;
+pub(crate) mod cell;
+pub(crate) mod migrate;
 mod plain;
-mod schema;
+pub(crate) mod schema;
 
-pub use cell::StateCell;
-pub use migrate::{PreviousState, StateHeader, restore_state, save_state};
+pub use migrate::{PreviousState, StateHeader};
 pub use plain::PlainData;
-pub use schema::{Field, Fields, SCHEMA_SECTION, Schema, encode, schema_size};
-
-use crate::context::Context;
+pub use schema::{Field, Fields, SCHEMA_SECTION, Schema};
 
 /// A module's state, made by [`state!`](crate::state!).
 pub trait State: PlainData {
@@ -24,37 +21,6 @@ pub trait State: PlainData {
     const INITIAL: Self;
     /// The fields, in order.
     const FIELDS: &'static [Field<'static>];
-}
-
-/// A function of a module with state: it may take the state, or the arguments of functions in other modules.
-pub trait StatefulEntry<S, Form> {
-    /// Calls the function.
-    fn enter_with(self, context: &mut Context<'_>, state: &mut S) -> i32;
-}
-
-/// A marker for functions that take a [`Context`] and the state.
-#[derive(Debug)]
-pub struct WithState;
-
-impl<S, F: FnOnce(&mut Context<'_>, &mut S) -> i32> StatefulEntry<S, WithState> for F {
-    #[inline(always)]
-    fn enter_with(self, context: &mut Context<'_>, state: &mut S) -> i32 {
-        self(context, state)
-    }
-}
-
-impl<S, F: FnOnce() -> i32> StatefulEntry<S, crate::entry::NoContext> for F {
-    #[inline(always)]
-    fn enter_with(self, _: &mut Context<'_>, _: &mut S) -> i32 {
-        self()
-    }
-}
-
-impl<S, F: FnOnce(&mut Context<'_>) -> i32> StatefulEntry<S, crate::entry::WithContext> for F {
-    #[inline(always)]
-    fn enter_with(self, context: &mut Context<'_>, _: &mut S) -> i32 {
-        self(context)
-    }
 }
 
 /// Declares a module's state: plain data, with its initial values.

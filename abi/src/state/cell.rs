@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 /// Calls may come from different threads, so the state has to be `Send` to be shared:
 ///
 /// ```compile_fail,E0277
-/// use bareflow_abi::state::StateCell;
+/// use bareflow_abi::__private::StateCell;
 ///
 /// // A pointer may belong to one thread.
 /// static STATE: StateCell<*mut u8> = StateCell::new(core::ptr::null_mut());

@@ -1,6 +1,6 @@
 //! Plain data: the types that a state may be made of.
 
-use crate::fingerprint::hash_bytes;
+use crate::field_list::hash_bytes;
 
 /// Plain data: its bytes are little-endian, one part after the other, without padding.
 pub trait PlainData: Copy {

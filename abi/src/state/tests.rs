@@ -1,4 +1,8 @@
+use super::cell::StateCell;
+use super::migrate::{restore_state, save_state};
+use super::schema::{encode, schema_size};
 use super::*;
+use crate::context::Context;
 use crate::{Reason, Services};
 
 extern crate std;

@@ -23,6 +23,26 @@ use crate::{module::receipt::Receipt, platform::MAX_DEPTH};
 
 /// All loaded modules of one [`Platform`].
 ///
+/// ```
+/// use bareflow_host::HostPlatform;
+/// use bareflow_loader::{KernelDomain, ModuleManager, Timing};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let blob = include_bytes!("../../../tests/golden/abi-1.2/echo.mod");
+/// // SAFETY: the blob is our own.
+/// let trusted = unsafe { KernelDomain::trust_all_blobs() };
+/// let platform = HostPlatform::new(Box::new(|line| println!("{line}")))?;
+/// let manager = ModuleManager::with_kernel_domain(platform, Timing::Precise, trusted);
+/// let echo = manager.load(blob)?;
+/// let mut output = [0; 8];
+/// let outcome = manager.execute_with(echo, b"hello", &mut output)?;
+/// assert_eq!((outcome.result, &output[..outcome.output_length]), (5, b"hello".as_slice()));
+/// assert_eq!(manager.stats(echo).map(|profile| profile.call_count), Some(1));
+/// assert!(manager.unload(echo)?.is_balanced());
+/// # Ok(())
+/// # }
+/// ```
+///
 /// All methods take `&self`, so a platform may load, replace or unload modules from inside a call.
 ///
 /// It is not `Sync`: use one manager per processor, or put it behind a lock that no service takes. A [`ModuleId`] is

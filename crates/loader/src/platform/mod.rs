@@ -204,6 +204,95 @@ impl From<Fault> for CallError {
 /// | receipts with figures | [`image_usage`](Self::image_usage), [`usage`](Self::usage) |
 /// | what a panic said | [`diagnosis`](Self::diagnosis) |
 ///
+/// A platform for a process, without containment:
+///
+/// ```
+/// use std::arch::x86_64::{_mm_lfence, _rdtsc};
+///
+/// use bareflow_abi::{Context, EntryFn, Services, layout::IMAGE_SPAN};
+/// use bareflow_loader::allocator_api2::alloc::Global;
+/// use bareflow_loader::{
+///     Call, CallError, CallOutcome, ImageSize, KernelDomain, ModuleManager, Placement, Platform, PlatformError, Segments,
+///     TimedCall, Timing, WritableImage,
+/// };
+///
+/// struct Process;
+/// struct Image(Segments);
+///
+/// impl WritableImage for Image {
+///     fn base(&self) -> u64 {
+///         self.0.base
+///     }
+///     fn segments(&mut self) -> [&mut [u8]; 3] {
+///         // SAFETY: `allocate` mapped the span for this image alone, and the segments lie apart.
+///         self.0.all().map(|(start, bytes)| unsafe { std::slice::from_raw_parts_mut(start as *mut u8, bytes) })
+///     }
+/// }
+///
+/// // SAFETY: each image has a mapping of its own; modules are trusted functions of the System V interface.
+/// unsafe impl Platform for Process {
+///     type Alloc = Global;
+///     type WritableImage = Image;
+///     type Image = Image;
+///
+///     fn allocator(&self) -> Global {
+///         Global
+///     }
+///     fn allocate(&self, size: ImageSize, placement: &Placement) -> Result<Image, PlatformError> {
+///         let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+///         // SAFETY: this is a new mapping.
+///         let base = unsafe {
+///             libc::mmap(std::ptr::null_mut(), IMAGE_SPAN as usize, access, kind | libc::MAP_NORESERVE, -1, 0)
+///         };
+///         match base {
+///             libc::MAP_FAILED => Err(PlatformError { what: "map an image", bytes: IMAGE_SPAN as usize }),
+///             _ => Ok(Image(Segments { base: base as u64, size, heap: placement.budget.heap })),
+///         }
+///     }
+///     fn seal(&self, image: Image) -> Result<Image, PlatformError> {
+///         let [text, rodata, _] = image.0.all();
+///         for ((start, bytes), access) in [(text, libc::PROT_READ | libc::PROT_EXEC), (rodata, libc::PROT_READ)] {
+///             // SAFETY: the loader has finished writing to these pages of the image's own mapping.
+///             if unsafe { libc::mprotect(start as *mut _, bytes, access) } != 0 {
+///                 self.release(image);
+///                 return Err(PlatformError { what: "protect an image", bytes });
+///             }
+///         }
+///         Ok(image)
+///     }
+///     fn release(&self, image: Image) {
+///         // SAFETY: no one uses the image any more.
+///         unsafe { libc::munmap(image.0.base as *mut _, IMAGE_SPAN as usize) };
+///     }
+///     fn clock(&self) -> u64 {
+///         // SAFETY: every x86-64 processor has the instruction.
+///         unsafe { _rdtsc() }
+///     }
+///     fn clock_fenced(&self) -> u64 {
+///         // SAFETY: the same.
+///         unsafe { _mm_lfence() };
+///         self.clock()
+///     }
+///     fn call(&self, call: &Call<'_, Image>, output: &mut [u8]) -> Result<TimedCall, CallError> {
+///         let capacity = output.len();
+///         let mut context = Context::new(&Services::NONE, call.input(), output);
+///         // SAFETY: the loader has validated the entry, and placed and sealed its code.
+///         let entry: EntryFn = unsafe { std::mem::transmute(call.entry() as *const ()) };
+///         // SAFETY: the manager's `KernelDomain` vouches for what the code does.
+///         let run = || unsafe { entry(&mut context, call.reason() as u32) };
+///         let (result, cycles) = call.timing().measure(self, run);
+///         let output_length = context.output_length().min(capacity);
+///         Ok(TimedCall { outcome: CallOutcome { result, output_length }, cycles })
+///     }
+/// }
+///
+/// # let counter = include_bytes!("../../../../tests/golden/abi-1.2/counter.mod");
+/// // SAFETY: the blob is our own.
+/// let manager = ModuleManager::with_kernel_domain(Process, Timing::Fast, unsafe { KernelDomain::trust_all_blobs() });
+/// let counter = manager.load(counter).unwrap();
+/// assert_eq!([manager.execute(counter), manager.execute(counter)], [Ok(1), Ok(2)]);
+/// ```
+///
 /// Calls nest up to [`MAX_DEPTH`] deep: a module may call others, and a load, replacement or unload during a call calls
 /// `init`, `exit` or the state's handlers. So a platform keeps its per-call data for each call, and restores the outer
 /// call's data when the inner one ends, after a fault as well. It holds no lock while module code runs, since a fault

@@ -1,0 +1,64 @@
+//! The signatures that a module's functions may have.
+
+use crate::context::Context;
+
+/// A marker for functions without arguments.
+#[derive(Debug)]
+pub struct NoContext;
+
+/// A marker for functions that take a [`Context`].
+#[derive(Debug)]
+pub struct WithContext;
+
+/// A function that can be a module's: `fn() -> i32` or `fn(&mut Context) -> i32`.
+///
+/// `Form` distinguishes the two and is inferred.
+pub trait Entry<Form> {
+    /// Calls the function.
+    fn enter(self, context: &mut Context<'_>) -> i32;
+}
+
+impl<F: FnOnce() -> i32> Entry<NoContext> for F {
+    #[inline(always)]
+    fn enter(self, _: &mut Context<'_>) -> i32 {
+        self()
+    }
+}
+
+impl<F: FnOnce(&mut Context<'_>) -> i32> Entry<WithContext> for F {
+    #[inline(always)]
+    fn enter(self, context: &mut Context<'_>) -> i32 {
+        self(context)
+    }
+}
+
+/// A function of a module with state: it may take the state, or the arguments of functions in other modules.
+pub trait StatefulEntry<S, Form> {
+    /// Calls the function.
+    fn enter_with(self, context: &mut Context<'_>, state: &mut S) -> i32;
+}
+
+/// A marker for functions that take a [`Context`] and the state.
+#[derive(Debug)]
+pub struct WithState;
+
+impl<S, F: FnOnce(&mut Context<'_>, &mut S) -> i32> StatefulEntry<S, WithState> for F {
+    #[inline(always)]
+    fn enter_with(self, context: &mut Context<'_>, state: &mut S) -> i32 {
+        self(context, state)
+    }
+}
+
+impl<S, F: FnOnce() -> i32> StatefulEntry<S, NoContext> for F {
+    #[inline(always)]
+    fn enter_with(self, _: &mut Context<'_>, _: &mut S) -> i32 {
+        self()
+    }
+}
+
+impl<S, F: FnOnce(&mut Context<'_>) -> i32> StatefulEntry<S, WithContext> for F {
+    #[inline(always)]
+    fn enter_with(self, context: &mut Context<'_>, _: &mut S) -> i32 {
+        self(context)
+    }
+}
