@@ -7,15 +7,15 @@ use std::path::Path;
 /// The crates' sources, and the number of their top-level modules that import each other in circles.
 const CIRCLES: [(&str, usize); 13] = [
     ("abi/src", 0),
-    ("crates/builder/src", 2),
+    ("crates/builder/src", 0),
     ("crates/containment/src", 0),
     ("crates/disk/src", 0),
     ("crates/host/src", 12),
     ("crates/loader/src", 0),
-    ("crates/packer/src", 2),
+    ("crates/packer/src", 0),
     ("crates/protocol/src", 0),
     ("crates/runtime/src", 0),
-    ("crates/server/src", 5),
+    ("crates/server/src", 0),
     ("crates/suite/src", 0),
     ("kernel/src", 0),
     ("src", 0),

@@ -6,8 +6,7 @@ use cargo_metadata::{Metadata, MetadataCommand, Package, TargetKind};
 
 use crate::error::BuildError;
 use crate::example::Example;
-use crate::flags::{self, Checks};
-use crate::settings::{ModuleSettings, Recipe};
+use crate::settings::{Checks, ModuleSettings};
 
 /// A module crate.
 #[derive(Clone, Debug)]
@@ -35,21 +34,6 @@ pub struct ModuleCrate {
 }
 
 impl ModuleCrate {
-    /// Returns the recipes for the crate's code: for every processor, then for those of higher levels.
-    ///
-    /// # Errors
-    /// When the crate's settings can't be understood.
-    pub fn recipes(&self) -> Result<Vec<Recipe>, BuildError> {
-        let wrong = |reason| BuildError::Settings { krate: self.name.clone(), reason };
-        let mut recipes = self.settings.recipes(self.folder()).map_err(wrong)?;
-        if let (None, Some(level), Some(recipe)) =
-            (&self.settings.opt_level, flags::own(self)?.opt_level, recipes.first_mut())
-        {
-            recipe.opt_level = level;
-        }
-        Ok(recipes)
-    }
-
     /// Whether the crate belongs to BareFlow's own checkout, whose lock file must not change.
     #[must_use]
     pub fn is_bareflows_own(&self) -> bool {

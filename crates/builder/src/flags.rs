@@ -9,20 +9,23 @@ use toml_edit::{DocumentMut, Item};
 
 use crate::discover::ModuleCrate;
 use crate::error::BuildError;
+use crate::settings::{Checks, Recipe};
 use crate::toolchain::MODULE_TARGET;
 
-/// Run-time checks that the compiler adds to code on request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Checks {
-    /// Whether arithmetic overflow panics.
-    pub overflow: bool,
-    /// Whether `debug_assert!` is enabled.
-    pub debug_assertions: bool,
-}
-
-impl Checks {
-    /// All checks: for `--debug`.
-    pub const ALL: Checks = Checks { overflow: true, debug_assertions: true };
+impl ModuleCrate {
+    /// Returns the recipes for the crate's code: for every processor, then for those of higher levels.
+    ///
+    /// # Errors
+    /// When the crate's settings can't be understood.
+    pub fn recipes(&self) -> Result<Vec<Recipe>, BuildError> {
+        let wrong = |reason| BuildError::Settings { krate: self.name.clone(), reason };
+        let mut recipes = self.settings.recipes(self.folder()).map_err(wrong)?;
+        if let (None, Some(level), Some(recipe)) = (&self.settings.opt_level, own(self)?.opt_level, recipes.first_mut())
+        {
+            recipe.opt_level = level;
+        }
+        Ok(recipes)
+    }
 }
 
 /// The settings read from a crate's own files.

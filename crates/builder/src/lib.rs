@@ -23,6 +23,5 @@ mod version_range;
 pub use discover::{ModuleCrate, Workspace};
 pub use error::BuildError;
 pub use example::Example;
-pub use flags::Checks;
 pub use module::{Blob, build_module, build_recipes};
-pub use settings::Recipe;
+pub use settings::{Checks, Recipe};

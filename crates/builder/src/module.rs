@@ -13,9 +13,9 @@ use bareflow_packer::{
 
 use crate::discover::ModuleCrate;
 use crate::error::BuildError;
-use crate::flags::{self, Checks};
+use crate::flags;
 use crate::run::{ask_for_colours, command, output, read, write_if_changed};
-use crate::settings::Recipe;
+use crate::settings::{Checks, Recipe};
 use crate::toolchain::{MODULE_TARGET, linker, module_cargo};
 
 /// The linker script for modules.

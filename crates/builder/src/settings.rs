@@ -11,6 +11,20 @@ use crate::error::BuildError;
 use crate::example::{Example, ExampleSettings};
 use crate::version_range;
 
+/// Run-time checks that the compiler adds to code on request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Checks {
+    /// Whether arithmetic overflow panics.
+    pub overflow: bool,
+    /// Whether `debug_assert!` is enabled.
+    pub debug_assertions: bool,
+}
+
+impl Checks {
+    /// All checks: for `--debug`.
+    pub const ALL: Checks = Checks { overflow: true, debug_assertions: true };
+}
+
 /// The table, as written in `Cargo.toml`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]

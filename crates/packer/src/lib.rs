@@ -174,7 +174,11 @@ fn records(settings: &Settings, depends: &[u8], elf: &Elf) -> Vec<u8> {
     let expect = settings.expect.map(|expect| record(EXPECTED_RESULT, &expect.to_le_bytes()));
     let state = elf.state_schema.as_ref().map(|schema| record(STATE_SCHEMA, schema));
     let layout = elf.layout.as_ref().map(|layout| record(LAYOUT, layout));
-    [depends, expect, state, layout, symbols::record_of(elf, settings.strip)].into_iter().flatten().flatten().collect()
+    [depends, expect, state, layout, symbols::record_of(&elf.symbols, &elf.text, settings.strip)]
+        .into_iter()
+        .flatten()
+        .flatten()
+        .collect()
 }
 
 /// Encodes a record: kind, length and bytes.

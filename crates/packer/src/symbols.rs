@@ -4,10 +4,9 @@ use bareflow_abi::entry::ENTRY_SYMBOL;
 use bareflow_abi::layout::{RODATA_OFFSET, TEXT_OFFSET};
 use bareflow_abi::record::SYMBOLS;
 use bareflow_abi::symbols::Symbol;
-use object::read::elf::ElfSymbol64;
+use object::read::elf::{ElfFile64, ElfSymbol64};
 use object::{LittleEndian, Object, ObjectSymbol, SymbolKind};
 
-use crate::elf::{Elf, File};
 use crate::record;
 
 /// A function.
@@ -22,7 +21,7 @@ pub struct Function {
 }
 
 /// Returns the functions in the order of their addresses. Of functions that overlap, the first and largest is kept.
-pub(crate) fn functions(file: &File<'_>) -> Vec<Function> {
+pub(crate) fn functions(file: &ElfFile64<'_, LittleEndian>) -> Vec<Function> {
     let is_function = |symbol: &ElfSymbol64<'_, '_, LittleEndian>| {
         symbol.kind() == SymbolKind::Text
             && symbol.size() > 0
@@ -54,9 +53,9 @@ pub(crate) fn functions(file: &File<'_>) -> Vec<Function> {
 }
 
 /// Returns the record of the symbols; `None` with `strip`, or if all code belongs to the entry.
-pub(crate) fn record_of(elf: &Elf, strip: bool) -> Option<Vec<u8>> {
-    let in_text = |function: &&Function| u64::from(function.offset) + u64::from(function.size) <= elf.text.len() as u64;
-    let functions: Vec<_> = elf.symbols.iter().filter(in_text).collect();
+pub(crate) fn record_of(functions: &[Function], text: &[u8], strip: bool) -> Option<Vec<u8>> {
+    let in_text = |function: &&Function| u64::from(function.offset) + u64::from(function.size) <= text.len() as u64;
+    let functions: Vec<_> = functions.iter().filter(in_text).collect();
     if strip || functions.iter().all(|function| function.name == ENTRY_SYMBOL) {
         return None;
     }

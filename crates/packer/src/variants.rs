@@ -32,7 +32,7 @@ pub(crate) fn records(base: &Elf, settings: &Settings, variants: &[Variant<'_>])
         }
         if elf != below {
             records.extend(record(VARIANT, &encode(level, &elf).map_err(wrong)?));
-            records.extend(symbols::record_of(&elf, settings.strip).into_iter().flatten());
+            records.extend(symbols::record_of(&elf.symbols, &elf.text, settings.strip).into_iter().flatten());
             below = elf;
         }
     }

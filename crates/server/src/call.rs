@@ -12,7 +12,7 @@ use bareflow_suite::fallible::{ErrorText, NoMemory, copy};
 use bareflow_suite::{error_text, order, text};
 
 use crate::events::ConsoleWriter;
-use crate::jobs::{Poll, SLICE_MS, Task};
+use crate::slice::{Poll, SLICE_MS};
 use crate::{Server, ServerEnvironment};
 
 /// The number of calls between two readings of the clock.
@@ -39,9 +39,9 @@ pub(crate) struct Calls {
     max_cycles: u64,
 }
 
-impl<P: Platform> Task<P> {
+impl Calls {
     /// Creates a job of `repeat` calls.
-    pub fn call(selector: &str, input: &[u8], repeat: u32) -> Result<Task<P>, ErrorText> {
+    pub fn new(selector: &str, input: &[u8], repeat: u32) -> Result<Box<Calls>, ErrorText> {
         if repeat == 0 {
             return Err("0 calls, expected at least 1".into());
         }
@@ -61,11 +61,9 @@ impl<P: Platform> Task<P> {
             min_cycles: u64::MAX,
             max_cycles: 0,
         };
-        Ok(Task::Call(Box::try_new(calls).map_err(|_| NoMemory)?))
+        Ok(Box::try_new(calls).map_err(|_| NoMemory)?)
     }
-}
 
-impl Calls {
     /// Returns the number of input bytes that the client has sent.
     pub fn input_bytes(&self) -> usize {
         self.input.len()

@@ -13,7 +13,7 @@ use bareflow_protocol::control::{Refusal, RefusalCode};
 use bareflow_suite::fallible::{ErrorText, NoMemory, copy};
 use bareflow_suite::{error_text, text};
 
-use crate::jobs::{Poll, SLICE_MS, Task};
+use crate::slice::{Poll, SLICE_MS};
 use crate::{Server, ServerEnvironment, room};
 
 mod evaluate;
@@ -61,7 +61,12 @@ impl<P: Platform> RunningComparison<P> {
 
 impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     /// Starts a comparison of two modules.
-    pub(crate) fn compare(&self, ids: [ModuleId; 2], input: &[u8], over: u32) -> Result<Task<P>, ErrorText> {
+    pub(crate) fn compare(
+        &self,
+        ids: [ModuleId; 2],
+        input: &[u8],
+        over: u32,
+    ) -> Result<Box<RunningComparison<P>>, ErrorText> {
         if !(1..=MAX_MEASUREMENTS).contains(&over) {
             return Err(error_text!("{over} measurements, expected 1 to {MAX_MEASUREMENTS}"));
         }
@@ -69,7 +74,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         // The measurements use memory until the end of the comparison.
         room()?;
         let comparing = RunningComparison { ab_test, ids, input: copy(input)?, over, ended: None, gate: None };
-        Ok(Task::Compare(Box::try_new(comparing).map_err(|_| NoMemory)?))
+        Ok(Box::try_new(comparing).map_err(|_| NoMemory)?)
     }
 
     /// Starts a gate that decides whether a blob may replace `old`. Both run as copies that no one else calls.
@@ -79,7 +84,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         blob: Vec<u8>,
         options: &LoadOptions,
         gate: &Gate<'_>,
-    ) -> Result<Task<P>, ErrorText> {
+    ) -> Result<Box<RunningComparison<P>>, ErrorText> {
         let (old_blob, last_input) = {
             let store = self.store.borrow();
             let kept = store.get(old).ok_or("the old module's blob was not kept; push without a gate")?;
@@ -95,10 +100,10 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             error_text!("no second copy of the old module: {error}")
         })?;
         match self.compare([shadow, candidate], gate.input.unwrap_or(&last_input), gate.over) {
-            Ok(Task::Compare(mut comparing)) => {
+            Ok(mut comparing) => {
                 let (conditions, candidate) = (gate.conditions, Some(candidate));
                 comparing.gate = Some(Candidate { conditions, blob, old, shadow, candidate });
-                Ok(Task::Compare(comparing))
+                Ok(comparing)
             }
             other => {
                 self.discard_one(candidate);

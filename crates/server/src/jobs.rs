@@ -1,8 +1,5 @@
 //! Jobs: long-running requests, carried out in slices, in turn.
 
-use alloc::vec::Vec;
-
-use allocator_api2::boxed::Box;
 use core::fmt;
 
 use bareflow_loader::{ModuleId, ModuleManager, Platform, UnloadError};
@@ -11,17 +8,10 @@ use bareflow_protocol::control::{Envelope, NUMBER_BITS};
 use bareflow_suite::error_text;
 use bareflow_suite::fallible::ErrorText;
 
-use crate::call::Calls;
 use crate::events::{self, ReceiptTexts};
-use crate::gate::RunningComparison;
-use crate::push::Wanted;
+use crate::slice::{Poll, UNLOAD_TIMEOUT_MS};
+use crate::task::Task;
 use crate::{Server, ServerEnvironment, room};
-
-/// The time that an unload or a reload waits for running calls, in milliseconds.
-pub(crate) const UNLOAD_TIMEOUT_MS: u64 = 2000;
-
-/// The approximate duration of a slice, in milliseconds.
-pub(crate) const SLICE_MS: u64 = 2;
 
 /// The interval of progress messages to a client, in milliseconds.
 const PROGRESS_INTERVAL_MS: u64 = 250;
@@ -45,50 +35,6 @@ pub(crate) struct Job<P: Platform> {
     progress_ms: u64,
     /// The work that is left.
     pub task: Task<P>,
-}
-
-/// The work of a job.
-pub(crate) enum Task<P: Platform> {
-    /// Call a module.
-    Call(Box<Calls>),
-    /// Unload a module, once its running calls have ended.
-    Unload(ModuleId),
-    /// Replace a module with state, once its running calls have ended.
-    Push(Box<DeferredPush>),
-    /// Compare two modules.
-    Compare(Box<RunningComparison<P>>),
-    /// Handle a request that could not be handled when it arrived: its payload.
-    Later(Vec<u8>),
-    /// Unload the copies of an abandoned comparison, which could not be done when it was abandoned.
-    Drop(Box<RunningComparison<P>>),
-}
-
-/// A blob that waits to be loaded, with the client's options.
-#[derive(Default)]
-pub(crate) struct DeferredPush {
-    pub blob: Vec<u8>,
-    pub wanted: Wanted,
-}
-
-impl<P: Platform> Task<P> {
-    /// Returns the number of input bytes that a client has sent.
-    fn input_bytes(&self) -> usize {
-        match self {
-            Task::Call(calls) => calls.input_bytes(),
-            Task::Compare(comparing) => comparing.input_bytes(),
-            Task::Later(payload) => payload.len(),
-            Task::Unload(_) | Task::Push(_) | Task::Drop(_) => 0,
-        }
-    }
-}
-
-/// The state of a job after a slice.
-#[expect(clippy::large_enum_variant, reason = "a box would be memory that may not be there")]
-pub(crate) enum Poll {
-    /// There is more to do: the amount done, and the total.
-    Pending(u64, u64),
-    /// The job is finished.
-    Ready(Response),
 }
 
 impl<P: Platform> Job<P> {

@@ -20,8 +20,11 @@ mod jobs;
 mod outputs;
 mod push;
 mod requests;
+mod slice;
 mod startup;
+mod task;
 mod uploads;
+mod wanted;
 
 use alloc::collections::VecDeque;
 use alloc::string::String;

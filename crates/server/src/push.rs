@@ -11,31 +11,20 @@ use allocator_api2::boxed::Box;
 use bareflow_loader::report::Style;
 use bareflow_loader::state::{Layouts, schema_of};
 use bareflow_loader::{
-    Budget, Domain, FaultPolicy, LoadError, LoadOptions, ModuleId, ModuleManager, Name, Platform, Printable, RawModule,
-    Reloaded, StateTransfer, Version,
+    LoadError, LoadOptions, ModuleId, ModuleManager, Name, Platform, Printable, RawModule, Reloaded, StateTransfer,
+    Version,
 };
 use bareflow_protocol::Response;
-use bareflow_protocol::comparison::{Condition, Gate, MAX_CONDITIONS, Verdict};
-use bareflow_protocol::control::{LoadCycles, Loaded, Push, Refusal, RefusalCode, Replaced};
+use bareflow_protocol::comparison::{Gate, Verdict};
+use bareflow_protocol::control::{LoadCycles, Loaded, Refusal, RefusalCode, Replaced};
 use bareflow_suite::fallible::{ErrorText, NoMemory};
 use bareflow_suite::{error_text, text};
 
 use crate::events::{self, ReceiptTexts};
-use crate::jobs::{DeferredPush, Poll, Task, UNLOAD_TIMEOUT_MS};
-use crate::requests::{Handled, Next, bounded};
+use crate::slice::{Poll, UNLOAD_TIMEOUT_MS};
+use crate::task::{Handled, Next, Task};
+use crate::wanted::{DeferredPush, Wanted};
 use crate::{MAX_MODULES, Server, ServerEnvironment};
-
-/// The options of a load, as its client requested them.
-#[derive(Debug, Default)]
-pub(crate) struct Wanted {
-    /// The blob's name in messages.
-    label: String,
-    domain: Option<Domain>,
-    limits: Option<Budget>,
-    on_fault: Option<FaultPolicy>,
-    /// Whether the module is loaded beside the active one of its name, instead of replacing it.
-    beside: bool,
-}
 
 /// The texts of the answer to a load.
 pub(crate) struct LoadTexts {
@@ -46,47 +35,6 @@ pub(crate) struct LoadTexts {
 }
 
 impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
-    /// Parses the options of a push.
-    pub(crate) fn wanted(&self, push: &Push<'_>) -> Result<Wanted, ErrorText> {
-        if let Some(gate) = push.gate.filter(|gate| gate.conditions.excess() > 0) {
-            let asked = gate.conditions.asked();
-            return Err(error_text!("{asked} conditions, expected at most {MAX_CONDITIONS}"));
-        }
-        let is_ratio = |ratio: f64| ratio.is_finite() && ratio > 0.0;
-        let conditions = push.gate.map(|gate| gate.conditions).unwrap_or_default();
-        for condition in conditions.as_slice() {
-            if matches!(condition, Condition::AtMost { ratio, .. } if !is_ratio(*ratio)) {
-                return Err(error_text!("condition {condition}, expected a ratio above 0"));
-            }
-        }
-        let domain = push.overrides.domain.map(|word| {
-            let word = bounded(word)?;
-            let domain = Domain::from_name(word)
-                .ok_or_else(|| error_text!("domain \"{}\", expected kernel or user", Printable(word.as_bytes())))?;
-            if self.defaults.domain == Domain::User && domain != Domain::User {
-                return Err("domain \"kernel\", expected user: this kernel was started for modules of ring 3".into());
-            }
-            Ok::<_, ErrorText>(domain)
-        });
-        let on_fault = push.overrides.on_fault.map(|word| {
-            let word = bounded(word)?;
-            FaultPolicy::parse(word).ok_or_else(|| {
-                error_text!("policy \"{}\", expected stop, restart or restart:N", Printable(word.as_bytes()))
-            })
-        });
-        let limits = push.overrides.budget.map(|overrides| {
-            let overrides = Budget {
-                time_us: overrides.time_us,
-                stack: overrides.stack,
-                heap: overrides.heap,
-                data: overrides.data,
-            };
-            overrides.within(&self.defaults.limits)
-        });
-        let label = text!("{}", bounded(push.label)?)?;
-        Ok(Wanted { label, domain: domain.transpose()?, limits, on_fault: on_fault.transpose()?, beside: push.beside })
-    }
-
     /// Loads a blob with the requested options.
     pub(crate) fn push(&self, blob: Vec<u8>, wanted: Wanted, gate: Option<&Gate<'_>>) -> Handled<P> {
         let options = self.options(&blob, &wanted);
@@ -107,7 +55,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             }
             // Without an old module to compare with, there is nothing to prove.
             if let Some(old) = name_of(&blob).and_then(|name| self.manager.find(name.as_str())) {
-                return Ok(Next::Task(self.open_gate(old, blob, &options, gate)?));
+                return Ok(Next::Task(Task::Compare(self.open_gate(old, blob, &options, gate)?)));
             }
         }
         let texts = self.load_texts(&blob)?;

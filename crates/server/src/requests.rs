@@ -3,31 +3,14 @@
 use alloc::vec::Vec;
 
 use bareflow_loader::{ModuleId, Platform, Printable, Usage};
-use bareflow_protocol::control::{CONTROL_VERSION, Envelope, MAX_WORD, Push, Refusal, RefusalCode};
+use bareflow_protocol::control::{CONTROL_VERSION, Envelope, Push, Refusal, RefusalCode};
 use bareflow_protocol::{Request, Response};
 use bareflow_suite::error_text;
-use bareflow_suite::fallible::ErrorText;
 
-use crate::jobs::Task;
+use crate::call::Calls;
+use crate::task::{Handled, Next, Task};
+use crate::wanted::bounded;
 use crate::{Server, ServerEnvironment};
-
-/// The result of a request: an answer or a job, or a refusal.
-pub(crate) type Handled<P> = Result<Next<P>, Refusal>;
-
-/// The next step for a request.
-#[expect(clippy::large_enum_variant, reason = "a box would be memory that may not be there")]
-pub(crate) enum Next<P: Platform> {
-    /// Send this answer.
-    Response(Response),
-    /// Carry out this job.
-    Task(Task<P>),
-}
-
-impl<P: Platform> From<Response> for Next<P> {
-    fn from(answer: Response) -> Next<P> {
-        Next::Response(answer)
-    }
-}
 
 impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     /// Handles the request in a payload: answers it, or queues a job.
@@ -105,7 +88,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             Request::Call { module, input, repeat } => {
                 // An invalid selector is refused at once.
                 self.select(module)?;
-                Next::Task(Task::call(module, input, repeat)?)
+                Next::Task(Task::Call(Calls::new(module, input, repeat)?))
             }
             Request::Unload { module } => Next::Task(Task::Unload(self.select(module)?)),
             Request::Activate { module } => {
@@ -117,7 +100,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             }
             Request::Compare { modules: [first, second], input, over } => {
                 let ids = [self.select(first)?, self.select(second)?];
-                Next::Task(self.compare(ids, input, over)?)
+                Next::Task(Task::Compare(self.compare(ids, input, over)?))
             }
             Request::Log { from } => {
                 let (first, lines) = self.environment.log(from)?;
@@ -155,13 +138,5 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             self.cancelled.set(true);
         }
         self.drop_jobs_of(client);
-    }
-}
-
-/// Refuses a selector, label or path that exceeds the maximum length.
-pub(crate) fn bounded(word: &str) -> Result<&str, ErrorText> {
-    match word.len() {
-        ..=MAX_WORD => Ok(word),
-        length => Err(error_text!("a name of {length} bytes, expected at most {MAX_WORD}; see `ps` and `ls`")),
     }
 }

@@ -8,7 +8,8 @@ use bareflow_suite::fallible::{ErrorText, NO_MEMORY};
 use bareflow_suite::order::Needs;
 use bareflow_suite::{error_text, text};
 
-use crate::push::{Wanted, check_module_count};
+use crate::push::check_module_count;
+use crate::wanted::Wanted;
 use crate::{Server, ServerEnvironment};
 
 /// The maximum number of blobs that wait for their dependencies.

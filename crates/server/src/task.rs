@@ -1,0 +1,58 @@
+//! The work that requests leave behind.
+
+use alloc::vec::Vec;
+
+use allocator_api2::boxed::Box;
+use bareflow_loader::{ModuleId, Platform};
+use bareflow_protocol::Response;
+use bareflow_protocol::control::Refusal;
+
+use crate::call::Calls;
+use crate::gate::RunningComparison;
+use crate::wanted::DeferredPush;
+
+/// The result of a request: an answer or a job, or a refusal.
+pub(crate) type Handled<P> = Result<Next<P>, Refusal>;
+
+/// The next step for a request.
+#[expect(clippy::large_enum_variant, reason = "a box would be memory that may not be there")]
+pub(crate) enum Next<P: Platform> {
+    /// Send this answer.
+    Response(Response),
+    /// Carry out this job.
+    Task(Task<P>),
+}
+
+impl<P: Platform> From<Response> for Next<P> {
+    fn from(answer: Response) -> Next<P> {
+        Next::Response(answer)
+    }
+}
+
+/// The work of a job.
+pub(crate) enum Task<P: Platform> {
+    /// Call a module.
+    Call(Box<Calls>),
+    /// Unload a module, once its running calls have ended.
+    Unload(ModuleId),
+    /// Replace a module with state, once its running calls have ended.
+    Push(Box<DeferredPush>),
+    /// Compare two modules.
+    Compare(Box<RunningComparison<P>>),
+    /// Handle a request that could not be handled when it arrived: its payload.
+    Later(Vec<u8>),
+    /// Unload the copies of an abandoned comparison, which could not be done when it was abandoned.
+    Drop(Box<RunningComparison<P>>),
+}
+
+impl<P: Platform> Task<P> {
+    /// Returns the number of input bytes that a client has sent.
+    pub fn input_bytes(&self) -> usize {
+        match self {
+            Task::Call(calls) => calls.input_bytes(),
+            Task::Compare(comparing) => comparing.input_bytes(),
+            Task::Later(payload) => payload.len(),
+            Task::Unload(_) | Task::Push(_) | Task::Drop(_) => 0,
+        }
+    }
+}

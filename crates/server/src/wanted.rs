@@ -1,0 +1,82 @@
+//! The options of a load, as its client requests them.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use bareflow_loader::{Budget, Domain, FaultPolicy, Platform, Printable};
+use bareflow_protocol::comparison::{Condition, MAX_CONDITIONS};
+use bareflow_protocol::control::{MAX_WORD, Push};
+use bareflow_suite::fallible::ErrorText;
+use bareflow_suite::{error_text, text};
+
+use crate::{Server, ServerEnvironment};
+
+/// The options of a load, as its client requested them.
+#[derive(Debug, Default)]
+pub(crate) struct Wanted {
+    /// The blob's name in messages.
+    pub label: String,
+    pub domain: Option<Domain>,
+    pub limits: Option<Budget>,
+    pub on_fault: Option<FaultPolicy>,
+    /// Whether the module is loaded beside the active one of its name, instead of replacing it.
+    pub beside: bool,
+}
+
+/// A blob that waits to be loaded, with the client's options.
+#[derive(Default)]
+pub(crate) struct DeferredPush {
+    pub blob: Vec<u8>,
+    pub wanted: Wanted,
+}
+
+impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
+    /// Parses the options of a push.
+    pub(crate) fn wanted(&self, push: &Push<'_>) -> Result<Wanted, ErrorText> {
+        if let Some(gate) = push.gate.filter(|gate| gate.conditions.excess() > 0) {
+            let asked = gate.conditions.asked();
+            return Err(error_text!("{asked} conditions, expected at most {MAX_CONDITIONS}"));
+        }
+        let is_ratio = |ratio: f64| ratio.is_finite() && ratio > 0.0;
+        let conditions = push.gate.map(|gate| gate.conditions).unwrap_or_default();
+        for condition in conditions.as_slice() {
+            if matches!(condition, Condition::AtMost { ratio, .. } if !is_ratio(*ratio)) {
+                return Err(error_text!("condition {condition}, expected a ratio above 0"));
+            }
+        }
+        let domain = push.overrides.domain.map(|word| {
+            let word = bounded(word)?;
+            let domain = Domain::from_name(word)
+                .ok_or_else(|| error_text!("domain \"{}\", expected kernel or user", Printable(word.as_bytes())))?;
+            if self.defaults.domain == Domain::User && domain != Domain::User {
+                return Err("domain \"kernel\", expected user: this kernel was started for modules of ring 3".into());
+            }
+            Ok::<_, ErrorText>(domain)
+        });
+        let on_fault = push.overrides.on_fault.map(|word| {
+            let word = bounded(word)?;
+            FaultPolicy::parse(word).ok_or_else(|| {
+                error_text!("policy \"{}\", expected stop, restart or restart:N", Printable(word.as_bytes()))
+            })
+        });
+        let limits = push.overrides.budget.map(|overrides| {
+            let overrides = Budget {
+                time_us: overrides.time_us,
+                stack: overrides.stack,
+                heap: overrides.heap,
+                data: overrides.data,
+            };
+            overrides.within(&self.defaults.limits)
+        });
+        let label = text!("{}", bounded(push.label)?)?;
+        Ok(Wanted { label, domain: domain.transpose()?, limits, on_fault: on_fault.transpose()?, beside: push.beside })
+    }
+}
+
+/// Refuses a selector, label or path that exceeds the maximum length.
+pub(crate) fn bounded(word: &str) -> Result<&str, ErrorText> {
+    match word.len() {
+        ..=MAX_WORD => Ok(word),
+        length => Err(error_text!("a name of {length} bytes, expected at most {MAX_WORD}; see `ps` and `ls`")),
+    }
+}
