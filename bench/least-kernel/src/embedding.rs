@@ -1,11 +1,11 @@
 //! The loader in a kernel: a platform, a manager, a call.
 
-use crate::start::{PAGE, TEXT, TEXT_ALIAS, cycles, segment};
+use crate::pages::{PAGE, TEXT, TEXT_ALIAS, cycles, segment};
 use allocator_api2::alloc::Global;
 use bareflow_abi::{Context, EntryFn, Services};
 use bareflow_loader::*;
 
-/// The pages that `start.rs` maps: at `TEXT` with the loader's distances, and writable at `TEXT_ALIAS`.
+/// The pages that `pages.rs` maps: at `TEXT` with the loader's distances, and writable at `TEXT_ALIAS`.
 struct OneImage;
 struct Tiny;
 impl WritableImage for OneImage {

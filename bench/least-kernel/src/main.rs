@@ -1,5 +1,5 @@
-//! The smallest kernel with the loader, to measure what the loader adds: `start.rs` boots it, and `embedding.rs` has a
-//! platform for one image.
+//! The smallest kernel with the loader, to measure what the loader adds: `kernel-start` boots it, `pages.rs` maps
+//! one image, and `embedding.rs` has a platform for it.
 //!
 //! `examples/embed-kernel` shows how to embed the loader in a real kernel.
 
@@ -9,7 +9,23 @@
 #[cfg_attr(feature = "without-loader", path = "nothing.rs")]
 mod embedding;
 #[cfg(target_os = "none")]
-mod start;
+mod pages;
+
+#[cfg(target_os = "none")]
+static BLOB: &[u8] = include_bytes!(env!("BAREFLOW_ARCHIVE"));
+
+#[cfg(target_os = "none")]
+#[unsafe(no_mangle)]
+extern "C" fn kernel_main() -> bool {
+    use core::fmt::Write;
+    pages::map();
+    let result = embedding::run(BLOB);
+    let _ = match result {
+        Some((result, cycles)) => writeln!(kernel_start::Console, "sum.mod: {result} in {cycles} cycles"),
+        None => writeln!(kernel_start::Console, "sum.mod: refused"),
+    };
+    result.is_some_and(|(result, _)| result == 5050)
+}
 
 #[cfg(not(target_os = "none"))]
 fn main() {

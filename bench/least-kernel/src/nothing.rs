@@ -1,6 +1,6 @@
 //! An empty stand-in for the loader, to measure the kernel without it.
 
-use crate::start::{TEXT_ALIAS, cycles, segment};
+use crate::pages::{TEXT_ALIAS, cycles, segment};
 
 #[inline(never)]
 pub fn run(blob: &[u8]) -> Option<(i32, u64)> {

@@ -64,6 +64,9 @@ impl Binary {
 
     /// The example of a kernel that embeds the loader.
     pub const EMBEDDING: Binary = Binary { package: "embed-kernel", profile: "small", features: "" };
+
+    /// The example of a kernel that embeds the loader with containment.
+    pub const CONTAINED: Binary = Binary { package: "contained-kernel", profile: "small", features: "" };
 }
 
 /// Builds one bare-metal binary of the workspace.

@@ -1,6 +1,6 @@
 //! Containment for x86_64 kernels that run BareFlow modules: faults end calls, budgets bound them, ring 3 confines them.
 //!
-//! BareFlow's own kernel is built from this crate. A kernel
+//! BareFlow's own kernel is built from this crate, and `examples/contained-kernel` is a small one that is. A kernel
 //! provides what [`Kernel`] lists: where it maps physical memory, an allocator of frames, where its own code and stack
 //! lie, a log, and what to do with a trap that is not a module's. It then takes four steps, once:
 //!
@@ -11,7 +11,7 @@
 //!    kernel that has its own calls [`descriptor_tables::fill_tss`] and [`descriptor_tables::fill_idt`] instead: they set
 //!    the trap stacks, and the stubs of the vectors that modules can reach.
 //! 4. [`Contained::init`] enables `syscall`, starts the local timer, and returns the platform for a
-//!    [`ModuleManager`](bareflow_loader::ModuleManager).
+//!    [`ModuleManager`](bareflow_loader::ModuleManager). [`self_test`] then tries every class of fault.
 //!
 //! The kernel lies in the upper two gigabytes, below [`layout::START`], from which on all addresses are this crate's.
 //! There is one processor. The local timer's vector is [`timer::TICK`]. On the way from a trap to its outcome, a kernel
@@ -29,7 +29,7 @@
 //! | `call` | the running call: trampolines, recovery, deferred work |
 //! | `services` | what modules may ask for |
 //! | `traps` | what interrupts them |
-//! | `platform` | all of it, for the loader |
+//! | `platform`, `self_test` | all of it, for the loader |
 #![no_std]
 
 extern crate alloc;
@@ -44,6 +44,7 @@ pub mod layout;
 mod memory;
 mod platform;
 pub mod selectors;
+mod self_test;
 mod services;
 mod stubs;
 pub mod timer;
@@ -56,4 +57,5 @@ pub use image::{Image, PROMISED_OUTPUT_BYTES};
 pub use kernel::{HEAP_BYTES, Kernel, Observer};
 pub use memory::page_tables;
 pub use platform::Contained;
+pub use self_test::self_test;
 pub use traps::descriptor_tables;

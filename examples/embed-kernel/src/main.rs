@@ -1,14 +1,27 @@
-//! An existing kernel: `start.rs` boots it, `memory.rs` has its page tables and frames, and `embedding.rs` is all that
-//! it takes to embed the loader.
+//! An existing kernel, booted by the crate `kernel-start`; `embedding.rs` is all that it takes to embed the loader.
 
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(target_os = "none")]
 mod embedding;
+
+/// The modules, as built by `cargo build`.
 #[cfg(target_os = "none")]
-mod memory;
+static SUM: &[u8] = include_bytes!(concat!(env!("BAREFLOW_ARCHIVE"), "/sum.mod"));
 #[cfg(target_os = "none")]
-mod start;
+static PRIMES: &[u8] = include_bytes!(concat!(env!("BAREFLOW_ARCHIVE"), "/primes.mod"));
+
+#[cfg(target_os = "none")]
+#[unsafe(no_mangle)]
+extern "C" fn kernel_main() -> bool {
+    use core::fmt::Write;
+    let results = embedding::run(SUM, PRIMES);
+    let _ = match results {
+        Some([sum, primes]) => writeln!(kernel_start::Console, "sum: {sum}, primes: {primes}"),
+        None => writeln!(kernel_start::Console, "a module was refused"),
+    };
+    results == Some([5050, 168])
+}
 
 #[cfg(not(target_os = "none"))]
 fn main() {

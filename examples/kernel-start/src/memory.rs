@@ -1,4 +1,4 @@
-//! Page tables, frames and a heap: what every kernel already has.
+//! Page tables, frames and a heap.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,10 +7,16 @@ use x86_64::registers::control::Cr3;
 use x86_64::structures::paging::{FrameAllocator, FrameDeallocator, OffsetPageTable, PageTable, PhysFrame, Size4KiB};
 use x86_64::{PhysAddr, VirtAddr};
 
-/// The addresses for modules: 1.5 GiB that nothing else uses.
+/// The address at which the first GiB of physical memory is mapped.
+pub const PHYSICAL_MAP: u64 = 0xffff_8000_0000_0000;
+
+/// The distance of the kernel's addresses from its physical ones; `kernel.ld` says the same.
+pub const KERNEL_BASE: u64 = 0xffff_ffff_8000_0000;
+
+/// The addresses for modules that are not contained: 1.5 GiB that nothing else uses.
 pub const MODULES: u64 = 64 << 30;
 
-/// The address and the size of the heap.
+/// The physical address and the size of the heap.
 const HEAP: u64 = 16 << 20;
 const HEAP_BYTES: usize = 1 << 20;
 
@@ -23,15 +29,18 @@ static ALLOCATOR: LockedHeap = LockedHeap::empty();
 
 /// Gives the heap its memory; once, at the start.
 pub fn init() {
-    // SAFETY: `start.rs` mapped the memory, and nothing else uses it.
-    unsafe { ALLOCATOR.lock().init(HEAP as *mut u8, HEAP_BYTES) };
+    // SAFETY: `boot.rs` mapped the memory, and nothing else uses it.
+    unsafe { ALLOCATOR.lock().init((PHYSICAL_MAP + HEAP) as *mut u8, HEAP_BYTES) };
 }
 
-/// Returns the active page tables. `start.rs` has identity-mapped all physical memory.
-pub fn mapper() -> OffsetPageTable<'static> {
-    let root = Cr3::read().0.start_address().as_u64() as *mut PageTable;
-    // SAFETY: called once, so no one else changes the tables.
-    unsafe { OffsetPageTable::new(&mut *root, VirtAddr::zero()) }
+/// Returns the active page tables.
+///
+/// # Safety
+/// No one else changes them meanwhile.
+pub unsafe fn mapper() -> OffsetPageTable<'static> {
+    let root = (PHYSICAL_MAP + Cr3::read().0.start_address().as_u64()) as *mut PageTable;
+    // SAFETY: `boot.rs` mapped the tables; the caller promises the rest.
+    unsafe { OffsetPageTable::new(&mut *root, VirtAddr::new(PHYSICAL_MAP)) }
 }
 
 /// The next frame that has never been allocated.
@@ -51,7 +60,7 @@ unsafe impl FrameAllocator<Size4KiB> for Frames {
             NEXT.fetch_add(0x1000, Ordering::Relaxed)
         } else {
             // SAFETY: `deallocate_frame` wrote the address there, and the frame has not been used since.
-            FREE.store(unsafe { (free as *const u64).read() }, Ordering::Relaxed);
+            FREE.store(unsafe { ((PHYSICAL_MAP + free) as *const u64).read() }, Ordering::Relaxed);
             free
         };
         (address < LAST_FRAME).then(|| PhysFrame::containing_address(PhysAddr::new(address)))
@@ -61,8 +70,8 @@ unsafe impl FrameAllocator<Size4KiB> for Frames {
 impl FrameDeallocator<Size4KiB> for Frames {
     unsafe fn deallocate_frame(&mut self, frame: PhysFrame) {
         let address = frame.start_address().as_u64();
-        // SAFETY: the frame is not used any more, and it is identity-mapped.
-        unsafe { (address as *mut u64).write(FREE.load(Ordering::Relaxed)) };
+        // SAFETY: the frame is not used any more, and `boot.rs` mapped it.
+        unsafe { ((PHYSICAL_MAP + address) as *mut u64).write(FREE.load(Ordering::Relaxed)) };
         FREE.store(address, Ordering::Relaxed);
     }
 }

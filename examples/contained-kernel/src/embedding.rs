@@ -1,0 +1,63 @@
+//! The loader in an existing kernel, with containment.
+
+use core::fmt::Write;
+use core::ops::Range;
+
+use bareflow_containment::{Contained, Kernel, TrapFrame, cpu, descriptor_tables, page_tables, self_test};
+use bareflow_loader::{Domain, KernelDomain, LoadOptions, ModuleManager, Name, Printable, Timing};
+use kernel_start::{Console, Frames, PHYSICAL_MAP, image, mapper};
+use x86_64::structures::paging::{FrameAllocator, FrameDeallocator, PhysFrame};
+
+/// This kernel, as the containment sees it.
+struct ThisKernel;
+
+// SAFETY: `kernel-start` maps physical memory for good, hands out each frame once, and lies in the upper half, where it
+// uses no address that is the containment's.
+unsafe impl Kernel for ThisKernel {
+    fn physical_map(&self) -> u64 {
+        PHYSICAL_MAP
+    }
+
+    fn image(&self) -> Range<u64> {
+        image()
+    }
+
+    fn stack(&self) -> Range<u64> {
+        image()
+    }
+
+    fn allocate_frame(&self) -> Option<PhysFrame> {
+        Frames.allocate_frame()
+    }
+
+    unsafe fn free_frame(&self, frame: PhysFrame) {
+        // SAFETY: the caller promises the same.
+        unsafe { Frames.deallocate_frame(frame) };
+    }
+
+    fn log(&self, module: &Name, line: &[u8]) {
+        let _ = writeln!(Console, "{module}: {}", Printable(line));
+    }
+
+    fn trap(&self, frame: &mut TrapFrame, address: u64, _nested: bool) {
+        panic!("exception {} in the kernel at {:#x}, address {address:#x}", frame.vector, frame.rip);
+    }
+}
+
+/// Tries all faults, then runs one module in ring 0 and another one in ring 3, and returns their results.
+pub fn run(sum: &[u8], primes: &[u8], out: &mut impl Write) -> Option<[i32; 2]> {
+    cpu::enable();
+    // SAFETY: no one else changes the page tables.
+    page_tables::map_module_stacks(&mut unsafe { mapper() }, &mut Frames).ok()?;
+    descriptor_tables::load();
+    // SAFETY: there is one processor, and all of the above was done; the blobs are our own.
+    let (platform, trusted) = unsafe { (Contained::init(&ThisKernel)?, KernelDomain::trust_all_blobs()) };
+    let manager = ModuleManager::with_kernel_domain(platform, Timing::Precise, trusted);
+    if !self_test(manager.platform(), out) {
+        return None;
+    }
+    let user = LoadOptions { domain: Domain::User, ..LoadOptions::default() };
+    let modules = [manager.load(sum).ok()?, manager.load_with(primes, &user).ok()?];
+    let results = modules.map(|module| manager.execute(module).unwrap_or(-1));
+    modules.iter().all(|&module| manager.unload(module).is_ok()).then_some(results)
+}
