@@ -10,7 +10,7 @@ const CIRCLES: [(&str, usize); 13] = [
     ("crates/builder/src", 0),
     ("crates/containment/src", 0),
     ("crates/disk/src", 0),
-    ("crates/host/src", 12),
+    ("crates/host/src", 0),
     ("crates/loader/src", 0),
     ("crates/packer/src", 0),
     ("crates/protocol/src", 0),

@@ -10,26 +10,16 @@ use bareflow_abi::call::CALL_OK;
 use bareflow_abi::header::{NAME_SIZE, SERVICE_CALL, SERVICE_LOG};
 use bareflow_loader::{Call, CallError, CallOutcome, Fault, FaultKind, Name, PeakUse, PlatformError};
 
-use crate::activation::OptionalCallees;
+use crate::call::{OptionalCallees, ThreadContext};
 use crate::channel::Channel;
-use crate::handoff::Peer;
+use crate::channel::handoff::Peer;
+use crate::channel::message::{ChildMessage, ParentMessage};
 use crate::memory::{self, Image};
-use crate::message::{ChildMessage, ParentMessage};
-use crate::process::Process;
+use crate::process::{Child, Process};
+use crate::sandbox;
 use crate::services::MAX_LINE;
+use crate::signal_mask::all_blocked;
 use crate::stopwatch::Stopwatch;
-use crate::thread_context::ThreadContext;
-use crate::{sandbox, signals};
-
-/// The process of one image.
-#[derive(Debug)]
-pub(crate) struct Child {
-    // Declared first, so that the process ends before the channel is unmapped.
-    process: Process,
-    channel: Channel,
-    /// The bytes of the channel's data that running calls use.
-    used: Cell<u64>,
-}
 
 /// The reason why there is no response.
 enum ChildError {
@@ -88,7 +78,7 @@ impl Child {
         let channel = Channel::new().map_err(|_| "share memory with a module's process")?;
         channel.handoff().hand_to(Peer::Child, channel.spin_budget);
         let parent = std::process::id();
-        let (process, channel) = signals::all_blocked(|| {
+        let (process, channel) = all_blocked(|| {
             // SAFETY: the copy only calls `run`, which does only what a signal handler may do.
             match unsafe { Process::copy() }.map_err(|_| "make a process for a module")? {
                 Some(process) => Ok((process, channel)),

@@ -9,7 +9,7 @@ use libc::{
     REG_EFL, REG_ERR, REG_R8, REG_R9, REG_RCX, REG_RDI, REG_RDX, REG_RIP, REG_RSI, REG_RSP, REG_TRAPNO, siginfo_t,
 };
 
-use crate::activation::Activation;
+use crate::call::Activation;
 
 /// The registers that a signal handler gets.
 pub(crate) type Registers = [i64; 23];

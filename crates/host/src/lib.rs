@@ -1,15 +1,15 @@
 //! The loader's [`Platform`] for an ordinary Linux process.
 //!
 //! ```text
-//! memory.rs  stack.rs                                         memory and stacks of modules
-//! thread_context.rs  trampoline.rs  activation.rs             a call and its state
-//! services.rs  calls.rs  undeclared.rs                        services for modules
-//! signals.rs  faults.rs                                       the end of a call that faults
-//! watchdog.rs  stopwatch.rs                                   the end of a call that takes too long
-//! child.rs  process.rs                                        the user domain, parent's side: a process for each image
-//! sandbox.rs  ground.rs  mappings.rs  seccomp.rs              the user domain, child's side
-//! channel.rs  handoff.rs  message.rs  codec.rs                the user domain, shared by both sides
-//! clock.rs  cpu.rs                                            the processor
+//! memory/                                  memory of modules
+//! call/                                    a call and its state, and the trampoline
+//! services/                                services for modules
+//! signals.rs  signal_mask.rs  faults.rs    the end of a call that faults
+//! watchdog/  stopwatch.rs                  the end of a call that takes too long
+//! child.rs  process.rs                     the user domain, parent's side: a process for each image
+//! sandbox/  seccomp.rs                     the user domain, child's side
+//! channel/                                 the user domain, shared by both sides
+//! clock.rs  counters.rs  cpu.rs            the processor
 //! ```
 //!
 //! This is the only crate for hosted systems that uses `unsafe`.
@@ -17,32 +17,23 @@
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
 compile_error!("bareflow-host runs modules in x86-64 Linux processes only");
 
-mod activation;
-mod calls;
+mod call;
 mod channel;
 mod child;
 mod clock;
-mod codec;
 mod counters;
 mod cpu;
 mod faults;
-mod ground;
-mod handoff;
-mod mappings;
 mod memory;
-mod message;
 mod process;
 mod sandbox;
 mod seccomp;
 mod services;
+mod signal_mask;
 mod signals;
-mod stack;
 mod stopwatch;
 #[cfg(test)]
 mod tests;
-mod thread_context;
-mod trampoline;
-mod undeclared;
 mod watchdog;
 
 use std::cell::{Cell, OnceCell, RefCell};
@@ -57,15 +48,13 @@ use bareflow_loader::{
     PlatformError, TimedCall,
 };
 
-use activation::{Activation, OptionalCallees};
-use child::Child;
+use call::{Activation, LogSink, OptionalCallees, Stack, ThreadContext, trampoline};
 use counters::Counting;
 pub use cpu::{cpu_level, cpu_name};
 use memory::Arenas;
 pub use memory::{Image, UnsealedImage};
-use stack::Stack;
-use thread_context::{LogSink, ThreadContext};
-use undeclared::table_of;
+use process::Child;
+use services::table_of;
 use watchdog::WatchSlot;
 use watchdog::budgets::Expected;
 
@@ -192,8 +181,9 @@ unsafe impl Platform for HostPlatform {
 
     #[inline]
     fn allocate(&self, size: ImageSize, placement: &Placement) -> Result<UnsealedImage, PlatformError> {
-        let stack_top = self.thread.stack.bottom() + u64::from(placement.budget.stack).min(stack::MAX_SIZE);
-        let services = table_of(placement.services, &self.thread);
+        let stack_top = self.thread.stack.bottom() + u64::from(placement.budget.stack).min(call::MAX_SIZE);
+        let told = self.thread.clock.is_some() && placement.domain == Domain::Kernel;
+        let services = table_of(placement.services, told);
         let unsealed = self.arenas.borrow_mut().allocate(size, placement, stack_top, services)?;
         // In the user domain, the calling thread itself checks the time limit.
         if placement.domain == Domain::Kernel && self.expected.expect(placement.budget.time_us).is_err() {

@@ -5,7 +5,18 @@ use std::io;
 
 use libc::pid_t;
 
+use crate::channel::Channel;
 use crate::stopwatch::RunClock;
+
+/// The process of one image, and the channel to it.
+#[derive(Debug)]
+pub(crate) struct Child {
+    // Declared first, so that the process ends before the channel is unmapped.
+    pub process: Process,
+    pub channel: Channel,
+    /// The bytes of the channel's data that running calls use.
+    pub used: Cell<u64>,
+}
 
 /// A child process.
 ///

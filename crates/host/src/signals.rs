@@ -12,9 +12,10 @@ use std::sync::OnceLock;
 use bareflow_loader::Fault;
 use libc::{REG_EFL, REG_RIP, REG_RSP, REG_TRAPNO, siginfo_t, ucontext_t};
 
-use crate::activation::Activation;
+use crate::call::{Activation, trampoline};
 use crate::faults::{self, Registers};
-use crate::{seccomp, services, trampoline, watchdog};
+use crate::signal_mask::no_signals;
+use crate::{seccomp, watchdog};
 
 /// The signals that a module can cause.
 pub(crate) const SIGNALS: [c_int; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP];
@@ -104,25 +105,6 @@ pub(crate) fn sandbox(start: *mut c_void, size: usize) -> io::Result<()> {
     check(unsafe { libc::sigprocmask(libc::SIG_UNBLOCK, &raw const set, null_mut()) })
 }
 
-/// Runs `work` while all signals are blocked on this thread and on the threads that it creates.
-pub(crate) fn all_blocked<T>(work: impl FnOnce() -> T) -> T {
-    let (mut all, mut before) = (no_signals(), no_signals());
-    // SAFETY: the sets are this frame's own.
-    unsafe {
-        libc::sigfillset(&raw mut all);
-        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
-    }
-    let result = work();
-    // SAFETY: as above.
-    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, null_mut()) };
-    result
-}
-
-fn no_signals() -> libc::sigset_t {
-    // SAFETY: all zeros are the set without signals.
-    unsafe { zeroed() }
-}
-
 fn check(result: c_int) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
@@ -155,7 +137,7 @@ fn is_modules(signal: c_int, info: *mut siginfo_t, context: *mut c_void) -> bool
         Some(activation) if trap == ALIGNMENT_CHECK && !activation.is_checking() => *flags &= !LEFT_SET,
         Some(activation) => {
             let fault = match activation.fault() {
-                Some(noted) if registers[REG_RIP as usize].cast_unsigned() == services::end() => {
+                Some(noted) if registers[REG_RIP as usize].cast_unsigned() == trampoline::service_end() => {
                     faults::service_end(activation, noted, registers)
                 }
                 _ => faults::fault(activation, signal, info, registers),

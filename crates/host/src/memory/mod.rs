@@ -15,7 +15,7 @@ use std::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
 use bareflow_abi::{Context, Services};
 use bareflow_loader::{Domain, ImageSize, PeakUse, Placement, PlatformError, Segments, WritableImage};
 
-use crate::child::Child;
+use crate::process::Child;
 use bareflow_runtime::serialize;
 use dedicated_arena::DedicatedArena;
 pub(crate) use dedicated_arena::unmap_image;
@@ -31,6 +31,8 @@ pub struct Image {
     pub(crate) time_us: u32,
     /// The services it declares.
     pub(crate) services: u32,
+    /// The table of these services.
+    pub(crate) table: &'static Services,
     pub(crate) domain: Domain,
     /// The context of calls without input and output.
     context: UnsafeCell<Context<'static>>,
@@ -97,7 +99,7 @@ impl Arenas {
         let segments = Segments { base, size, heap };
         let (heap_at, heap_size) = segments.heap();
         let context = UnsafeCell::new(Context::new(table, &[], &mut []).with_heap(heap_at, heap_size));
-        let image = Image { segments, stack_top, time_us, services, domain, context, child: None };
+        let image = Image { segments, stack_top, time_us, services, table, domain, context, child: None };
         if domain == Domain::User && dedicated_arena::map_writable(&segments).is_err() {
             self.release(&image);
             return Err(error("map pages"));

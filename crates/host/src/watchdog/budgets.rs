@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{NEWS, list, watch};
-use crate::signals;
+use crate::signal_mask::all_blocked;
 
 /// A budget, and the number of images with it.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ fn announce(budget: &Arc<Budget>) -> io::Result<()> {
     let mut list = list();
     if !list.runs {
         let thread = std::thread::Builder::new().name("bareflow-watchdog".to_owned());
-        signals::all_blocked(|| thread.spawn(watch))?;
+        all_blocked(|| thread.spawn(watch))?;
         list.runs = true;
     }
     if !list.budgets.iter().any(|(known, _)| Arc::ptr_eq(known, budget)) {

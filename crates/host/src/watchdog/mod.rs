@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::activation::Activation;
 use crate::stopwatch::{self, RunClock, Stopwatch};
 use budgets::Budget;
 
@@ -28,6 +27,9 @@ const IDLE_CHECKS: u32 = 100;
 /// another one counts as one more.
 const DEPTH: usize = 4 * bareflow_loader::MAX_DEPTH;
 
+/// The value of an activation's first word that is not its thread's current one; it is higher while a call is running.
+pub(crate) const INACTIVE: u64 = 1;
+
 /// The position of the mark in a call's word, in bits.
 const MARK_SHIFT: u32 = 32;
 
@@ -38,8 +40,8 @@ const MARK_SHIFT: u32 = 32;
 pub(crate) struct WatchSlot {
     /// Whether the slot belongs to a thread.
     taken: AtomicBool,
-    /// The activation of the outermost call, running or not; null before the first call.
-    activation: AtomicPtr<Activation>,
+    /// The first word of the outermost call's activation, running or not; null before the first call.
+    activation: AtomicPtr<AtomicU64>,
     /// The budget, in microseconds, of the innermost call, or of the last one if none is running.
     ///
     /// The watchdog adds a mark in the upper half, which the next call overwrites.
@@ -77,13 +79,13 @@ impl WatchSlot {
         SLOT.with(|own| own.watch_slot)
     }
 
-    /// Sets the activation whose calls are watched from now on.
-    pub fn watch(&self, activation: *mut Activation) {
+    /// Sets the activation, by its first word, whose calls are watched from now on.
+    pub fn watch(&self, activation: *mut AtomicU64) {
         self.activation.store(activation, Ordering::Release);
     }
 
     /// Removes an activation that is about to be dropped.
-    pub fn forget(&self, activation: *mut Activation) {
+    pub fn forget(&self, activation: *mut AtomicU64) {
         // The watchdog accesses activations only while it holds the list's lock.
         let _list = list();
         if self.activation.load(Ordering::Relaxed) == activation {
@@ -231,7 +233,7 @@ impl ThreadEntry {
         let activation = self.watch_slot.activation.load(Ordering::Acquire);
         // SAFETY: an activation is dropped only after it has been removed from the slot, which requires the list's
         // lock. Only an atomic word of it is read.
-        let calls = unsafe { activation.as_ref() }.is_some_and(Activation::is_under_way);
+        let calls = unsafe { activation.as_ref() }.is_some_and(|word| word.load(Ordering::Relaxed) > INACTIVE);
         if !calls {
             self.seen.clear();
             return;

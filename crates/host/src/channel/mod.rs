@@ -3,6 +3,10 @@
 //! The other side may write to it at any time. Anything read from here is therefore copied once, and checked
 //! afterwards.
 
+mod codec;
+pub(crate) mod handoff;
+pub(crate) mod message;
+
 use std::arch::asm;
 use std::cell::Cell;
 use std::io;
@@ -12,7 +16,7 @@ use std::sync::atomic::AtomicU64;
 
 use bareflow_loader::segments::PAGE_SIZE;
 
-use crate::handoff::{Handoff, SpinBudget};
+use self::handoff::{Handoff, SpinBudget};
 
 /// The address space of a channel, in bytes; memory is added as calls need it.
 const SPAN: u64 = 8 << 30;

@@ -9,11 +9,9 @@ use bareflow_abi::{CallArguments, Context, Services};
 use bareflow_loader::diagnosis::ServiceCall;
 use bareflow_loader::{Fault, FaultKind};
 
-use crate::calls::bareflow_host_call;
-use crate::services::enter_service;
-use crate::services::{OFFERED, bareflow_host_log, bareflow_host_told_clock, clock};
-use crate::thread_context::ThreadContext;
-use crate::trampoline;
+use super::call::bareflow_host_call;
+use super::{OFFERED, bareflow_host_log, bareflow_host_told_clock, clock, enter_service};
+use crate::call::trampoline;
 
 /// The bit of tables with the embedder's clock.
 const TOLD: u32 = (OFFERED + 1).next_power_of_two();
@@ -39,9 +37,9 @@ static TABLES: [Services; (OFFERED | TOLD) as usize + 1] = {
     tables
 };
 
-/// Returns the table for a module that declares `services`, with the embedder's clock if it has one.
-pub(crate) fn table_of(services: u32, thread: &ThreadContext) -> &'static Services {
-    let told = if thread.clock.is_some() { TOLD } else { 0 };
+/// Returns the table for a module that declares `services`, with the embedder's clock if it is `told` the time.
+pub(crate) fn table_of(services: u32, told: bool) -> &'static Services {
+    let told = if told { TOLD } else { 0 };
     &TABLES[(services & OFFERED | told) as usize]
 }
 

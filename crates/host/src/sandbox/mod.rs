@@ -2,6 +2,9 @@
 //!
 //! Nothing here allocates or takes a lock, since the process starts as a fork of one with other threads.
 
+mod ground;
+mod mappings;
+
 use std::arch::asm;
 use std::cell::Cell;
 use std::ffi::{c_int, c_ulong};
@@ -14,19 +17,16 @@ use bareflow_abi::call::CALL_OK;
 use bareflow_abi::header::NAME_SIZE;
 use bareflow_loader::diagnosis::ServiceLog;
 use bareflow_loader::segments::PAGE_SIZE;
-use bareflow_loader::{Call, CallError, CallOutcome, Name, PeakUse, Timing};
+use bareflow_loader::{Call, CallError, CallOutcome, Name, PeakUse, Printable, Timing};
 
-use crate::activation::Activation;
+use self::ground::Ground;
+use self::mappings::{Fate, KeptRanges};
+use crate::call::{Activation, LogSink, Stack, ThreadContext, trampoline};
 use crate::channel::Channel;
-use crate::ground::Ground;
-use crate::handoff::Peer;
-use crate::mappings::{self, Fate, KeptRanges};
+use crate::channel::handoff::Peer;
+use crate::channel::message::{ChildMessage, ParentMessage};
 use crate::memory::Image;
-use crate::message::{ChildMessage, ParentMessage};
 use crate::seccomp::leave;
-use crate::stack::Stack;
-use crate::thread_context::{LogSink, ThreadContext};
-use crate::trampoline;
 use crate::watchdog::WatchSlot;
 use crate::{seccomp, signals};
 
@@ -123,8 +123,18 @@ fn serve(
     }
 }
 
+impl LogSink {
+    /// Passes on a line that a module logs.
+    pub fn forward(&self, module: &Name, text: &[u8]) {
+        match self {
+            LogSink::Log(log) => log(format_args!("  [LOG] {module}: {}", Printable(text))),
+            LogSink::Parent(channel) => forward(channel, text),
+        }
+    }
+}
+
 /// Makes the parent log a line of the running call.
-pub(crate) fn forward(channel: &Channel, text: &[u8]) {
+fn forward(channel: &Channel, text: &[u8]) {
     if let Some(activation) = trampoline::current() {
         channel.put(0, text);
         // The parent only ever answers that the call may continue.

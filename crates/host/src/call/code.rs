@@ -101,6 +101,10 @@ global_asm!(
     "bareflow_host_recover:",
     "mov edx, 2",
     "jmp 4f",
+    // A service that ends the call returns to an instruction that faults, so that the signal handler does the rest.
+    ".global bareflow_host_service_end",
+    "bareflow_host_service_end:",
+    "ud2",
     "bareflow_host_clobbered:",
     "mov edx, 1",
     "4: mov r11, [rip + bareflow_host_record@GOTTPOFF]",

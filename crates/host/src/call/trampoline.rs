@@ -1,7 +1,5 @@
 //! The trampoline through which modules are called, and the return from a fault.
 
-mod code;
-
 use std::arch::asm;
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -9,10 +7,9 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use bareflow_abi::Context;
 use bareflow_loader::{Call, CallError, CallOutcome, FastReturn, Fault, FaultKind, TimedCall, Timing};
 
-use crate::activation::{Activation, OptionalCallees};
+use super::activation::{Activation, OptionalCallees};
+use super::thread_context::ThreadContext;
 use crate::memory::Image;
-use crate::thread_context::ThreadContext;
-use crate::undeclared::table_of;
 
 /// A thread's word for the trampoline: the activation of its innermost call, or of its next one.
 pub(crate) type CurrentCall = AtomicPtr<Activation>;
@@ -36,6 +33,7 @@ unsafe extern "C" {
     fn bareflow_host_precise_checking();
     fn bareflow_host_untimed();
     fn bareflow_host_recover();
+    fn bareflow_host_service_end();
     safe fn bareflow_host_thread() -> *const c_void;
 }
 
@@ -110,8 +108,7 @@ fn enter(
     let capacity = output.len();
     activation.set_buffers(call.input(), output, callees);
     let (heap, heap_size) = call.image().segments.heap();
-    let mut context =
-        Context::new(table_of(call.image().services, thread), call.input(), output).with_heap(heap, heap_size);
+    let mut context = Context::new(call.image().table, call.input(), output).with_heap(heap, heap_size);
     let (left, fast) = run_timed(call, activation.stack_top(), &raw mut context, activation, thread);
     let mut returned = decode_return(left, fast, activation);
     activation.clear_buffers();
@@ -193,6 +190,11 @@ pub(crate) fn current<'call>() -> Option<&'call Activation> {
     // SAFETY: an activation exists until its caller removes it from the word; while a call is running, its caller
     // waits. Signal handlers, services and nested calls end before it does.
     unsafe { current_call().load(Ordering::Relaxed).as_ref() }.filter(|activation| activation.is_under_way())
+}
+
+/// Returns the address at which a service ends that ends the call.
+pub(crate) fn service_end() -> u64 {
+    bareflow_host_service_end as *const () as u64
 }
 
 /// Returns the address where a call that is ended from outside continues.

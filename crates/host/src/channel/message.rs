@@ -11,7 +11,7 @@ use bareflow_loader::diagnosis::{CODE_SIZE, Callers, Diagnosis, MESSAGE_SIZE, Pa
 use bareflow_loader::diagnosis::{ServiceCall, ServiceLog, Text};
 use bareflow_loader::{CallOutcome, Fault, FaultKind, PeakUse};
 
-use crate::codec::Codec;
+use super::codec::Codec;
 
 /// A message from the parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,14 +4,13 @@ use std::cell::Cell;
 use std::ptr::null_mut;
 use std::sync::atomic::Ordering;
 
+use bareflow_loader::Diagnosis;
 use bareflow_loader::diagnosis::ServiceLog;
-use bareflow_loader::{Diagnosis, Name, Printable};
 
-use crate::activation::Activation;
+use super::activation::Activation;
+use super::stack::Stack;
+use super::trampoline::CurrentCall;
 use crate::channel::Channel;
-use crate::sandbox;
-use crate::stack::Stack;
-use crate::trampoline::CurrentCall;
 use crate::watchdog::WatchSlot;
 use crate::{Clock, Log};
 
@@ -48,14 +47,14 @@ impl ThreadContext {
             before.deactivate();
         }
         self.activation.activate();
-        self.watch_slot.watch(self.activation.address());
+        self.watch_slot.watch(self.activation.word());
     }
 }
 
 impl Drop for ThreadContext {
     fn drop(&mut self) {
         let activation = self.activation.address();
-        self.watch_slot.forget(activation);
+        self.watch_slot.forget(self.activation.word());
         if self.current.load(Ordering::Relaxed) == activation {
             self.current.store(null_mut(), Ordering::Relaxed);
         }
@@ -68,14 +67,4 @@ pub(crate) enum LogSink {
     Log(Log),
     /// The process that made this one.
     Parent(Channel),
-}
-
-impl LogSink {
-    /// Passes on a line that a module logs.
-    pub fn forward(&self, module: &Name, text: &[u8]) {
-        match self {
-            LogSink::Log(log) => log(format_args!("  [LOG] {module}: {}", Printable(text))),
-            LogSink::Parent(channel) => sandbox::forward(channel, text),
-        }
-    }
 }

@@ -12,17 +12,16 @@ use bareflow_abi::{CallArguments, CallRefusal, Context};
 use bareflow_loader::diagnosis::ServiceCall;
 use bareflow_loader::{CallOutcome, Fault, FaultKind};
 
-use crate::activation::Activation;
-use crate::services::enter_service;
-use crate::thread_context::LogSink;
-use crate::{sandbox, trampoline};
+use super::enter_service;
+use crate::call::{Activation, LogSink, trampoline};
+use crate::sandbox;
 
 /// The bit above the status that says that the call ends.
 const AT_ITS_END: u64 = 1 << 32;
 
 unsafe extern "C" {
     /// The service's entry.
-    pub(crate) fn bareflow_host_call(context: *mut Context<'_>, arguments: *mut CallArguments<'_>) -> u32;
+    pub(super) fn bareflow_host_call(context: *mut Context<'_>, arguments: *mut CallArguments<'_>) -> u32;
 }
 
 // Like `bareflow_host_log`. Another module's code runs during this call, so the control words are set to the values

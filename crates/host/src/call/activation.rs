@@ -9,16 +9,14 @@ use bareflow_loader::diagnosis::{ServiceCall, ServiceLog};
 use bareflow_loader::segments::is_within;
 use bareflow_loader::{Call, Callees, Fault, FaultKind, Name};
 
+use super::thread_context::ThreadContext;
+use super::trampoline;
 use crate::memory::Image;
 use crate::stopwatch::{RunClock, Stopwatch};
-use crate::thread_context::ThreadContext;
-use crate::trampoline;
+use crate::watchdog::INACTIVE;
 
 /// The modules that a module may call, if any.
 pub(crate) type OptionalCallees<'call> = Option<&'call &'call dyn Callees>;
-
-/// The value in place of a stack pointer in an activation that is not its thread's current one.
-const INACTIVE: u64 = 1;
 
 /// The state of one running call; between calls, the state that the thread keeps for the next one.
 ///
@@ -150,6 +148,11 @@ impl Activation {
     #[inline(always)]
     pub const fn address(&self) -> *mut Activation {
         from_ref(self).cast_mut()
+    }
+
+    /// Returns the word that says whether a call is running, for the watchdog.
+    pub const fn word(&self) -> *mut AtomicU64 {
+        from_ref(&self.own_stack).cast_mut()
     }
 
     /// Returns the module's name.

@@ -1,5 +1,8 @@
 //! The services for modules in this process.
 
+mod call;
+mod undeclared;
+
 use std::arch::global_asm;
 use std::arch::x86_64::_rdtsc;
 
@@ -8,8 +11,7 @@ use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_LOG};
 use bareflow_loader::diagnosis::ServiceCall;
 use bareflow_loader::{Fault, FaultKind};
 
-use crate::activation::Activation;
-use crate::trampoline;
+use crate::call::{Activation, trampoline};
 
 /// The services that this platform offers.
 pub(crate) const OFFERED: u32 = SERVICE_LOG | SERVICE_CLOCK | SERVICE_CALL;
@@ -18,9 +20,8 @@ pub(crate) const OFFERED: u32 = SERVICE_LOG | SERVICE_CLOCK | SERVICE_CALL;
 pub(crate) const MAX_LINE: usize = 4096;
 
 unsafe extern "C" {
-    pub(crate) fn bareflow_host_log(context: *mut Context<'_>, text: *const u8, length: usize);
-    pub(crate) fn bareflow_host_told_clock(context: *mut Context<'_>) -> u64;
-    fn bareflow_host_service_end();
+    fn bareflow_host_log(context: *mut Context<'_>, text: *const u8, length: usize);
+    fn bareflow_host_told_clock(context: *mut Context<'_>) -> u64;
 }
 
 /// The code at the start of every service.
@@ -42,7 +43,8 @@ macro_rules! enter_service {
     };
 }
 
-pub(crate) use enter_service;
+use enter_service;
+pub(crate) use undeclared::table_of;
 
 // A service runs on our own stack, below the registers that the trampoline saved, so it does not matter how much of the
 // module's stack is left. If the module has no room for the two words pushed here, the overflow is its own fault.
@@ -51,7 +53,6 @@ pub(crate) use enter_service;
 // the module's again, and an instruction that faults makes the signal handler do the rest.
 global_asm!(
     ".global bareflow_host_log",
-    ".global bareflow_host_service_end",
     "bareflow_host_log:",
     enter_service!(),
     "push rdi",
@@ -76,16 +77,9 @@ global_asm!(
     "mov rsp, rbp",
     "pop rbp",
     "ret",
-    "bareflow_host_service_end:",
-    "ud2",
     log = sym log,
     told = sym tell_time,
 );
-
-/// Returns the address at which a service ends that ends the call.
-pub(crate) fn end() -> u64 {
-    bareflow_host_service_end as *const () as u64
-}
 
 /// Logs a line. Returns whether the call ends.
 extern "C" fn log(_: *mut Context<'_>, text: *const u8, length: usize) -> u32 {
@@ -122,7 +116,7 @@ extern "C" fn tell_time() -> u64 {
     time
 }
 
-pub(crate) extern "C" fn clock(_: *mut Context<'_>) -> u64 {
+extern "C" fn clock(_: *mut Context<'_>) -> u64 {
     // SAFETY: every x86-64 processor has the instruction, and Linux lets processes use it.
     unsafe { _rdtsc() }
 }
