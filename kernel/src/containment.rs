@@ -35,9 +35,13 @@ pub fn install_rig(rig: Rig) {
 
 /// Sets up the platform on which modules run. Called once, after memory is set up.
 pub fn init() -> Contained {
-    descriptor_tables::load();
-    // SAFETY: the kernel has one processor, its own page tables and its heap; `boot` called `cpu::enable`.
-    match unsafe { Contained::init(&ThisKernel) } {
+    // SAFETY: the kernel has one processor, its own page tables and its heap, and no tables but these; `boot` called
+    // `cpu::enable`.
+    let platform = unsafe {
+        descriptor_tables::load();
+        Contained::init(&ThisKernel)
+    };
+    match platform {
         Some(platform) => platform,
         None => unreachable!("called once"),
     }
@@ -66,7 +70,8 @@ unsafe impl Kernel for ThisKernel {
     }
 
     unsafe fn free_frame(&self, frame: PhysFrame) {
-        frames::release(frame);
+        // SAFETY: the caller promises the same.
+        unsafe { frames::release(frame) };
     }
 
     fn promise_frames(&self, count: u64) -> u64 {

@@ -29,8 +29,6 @@ mod memory;
 mod options;
 #[cfg(target_os = "none")]
 mod power;
-#[cfg(target_os = "none")]
-mod recorder;
 #[cfg(all(target_os = "none", feature = "rigs"))]
 mod rigs;
 #[cfg(target_os = "none")]

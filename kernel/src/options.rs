@@ -105,7 +105,7 @@ impl Options {
             "selfcheck" if RIGS => self.selfcheck = flag(value, "1", "0", "selfcheck=0 or selfcheck=1")?,
             "exhaust" if RIGS => self.exhaust = flag(value, "1", "0", "exhaust=0 or exhaust=1")?,
             "soak" if RIGS => self.soak = Some(value.parse().map_err(|_| "soak=N")?),
-            "record" => self.record = flag(value, "1", "0", "record=0 or record=1")?,
+            "record" if RIGS => self.record = flag(value, "1", "0", "record=0 or record=1")?,
             "serve" => self.serve = flag(value, "1", "0", "serve=0 or serve=1")?,
             "channel" => self.virtio = flag(value, "virtio", "com2", "channel=com2 or channel=virtio")?,
             "inject" if RIGS => self.campaign = Some(Campaign::read(value).ok_or("inject=SEED:FIRST:COUNT")?),

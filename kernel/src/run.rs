@@ -21,7 +21,7 @@ use crate::options::{Options, kernel_domain};
 use crate::power::{ExitCode, exit_qemu, halt};
 #[cfg(feature = "rigs")]
 use crate::rigs;
-use crate::{containment, recorder, serve};
+use crate::{containment, serve};
 
 /// Runs what the command line asks for, and ends the machine.
 pub fn main(boot: &'static BootFacts) -> ! {
@@ -61,10 +61,7 @@ fn run_mode(platform: Contained, boot: &'static BootFacts, options: &Options) ->
 }
 
 /// Runs the embedded modules and those of the boot archive, and sends the report to the host.
-fn run_modules(mut platform: Contained, found: &'static BootFacts, options: &Options) -> bool {
-    if options.record {
-        recorder::start(&mut platform);
-    }
+fn run_modules(platform: Contained, found: &'static BootFacts, options: &Options) -> bool {
     let console = &mut KernelConsole;
     let mut refused = Vec::new();
     let mut read = |source: &str, bytes| {
@@ -107,8 +104,9 @@ fn run_modules(mut platform: Contained, found: &'static BootFacts, options: &Opt
     report.passed &= refused.is_empty();
     report.refused.splice(0..0, refused);
     let passed = report.passed;
+    #[cfg(feature = "rigs")]
     if options.record {
-        recorder::send(&manager, tell_host);
+        rigs::recorder::send(&manager, tell_host);
     }
     tell_host(&Message::Report(report));
     passed

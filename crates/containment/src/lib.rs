@@ -51,7 +51,7 @@ pub mod timer;
 mod traps;
 
 pub use call::work::may_run_modules;
-pub use call::{Activation, current, last_fault_time};
+pub use call::{Activation, last_fault_time, with_current};
 pub use frame::TrapFrame;
 pub use image::{Image, PROMISED_OUTPUT_BYTES};
 pub use kernel::{HEAP_BYTES, Kernel, Observer};

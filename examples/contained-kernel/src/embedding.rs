@@ -47,11 +47,13 @@ unsafe impl Kernel for ThisKernel {
 /// Tries all faults, then runs one module in ring 0 and another one in ring 3, and returns their results.
 pub fn run(sum: &[u8], primes: &[u8], out: &mut impl Write) -> Option<[i32; 2]> {
     cpu::enable();
-    // SAFETY: no one else changes the page tables.
-    page_tables::map_module_stacks(&mut unsafe { mapper() }, &mut Frames).ok()?;
-    descriptor_tables::load();
-    // SAFETY: there is one processor, and all of the above was done; the blobs are our own.
-    let (platform, trusted) = unsafe { (Contained::init(&ThisKernel)?, KernelDomain::trust_all_blobs()) };
+    // SAFETY: there is one processor, no one else changes page tables or has other descriptor tables, and all steps are
+    // taken in order; the blobs are our own.
+    let (platform, trusted) = unsafe {
+        page_tables::map_module_stacks(&mut mapper(), &mut Frames).ok()?;
+        descriptor_tables::load();
+        (Contained::init(&ThisKernel)?, KernelDomain::trust_all_blobs())
+    };
     let manager = ModuleManager::with_kernel_domain(platform, Timing::Precise, trusted);
     if !self_test(manager.platform(), out) {
         return None;

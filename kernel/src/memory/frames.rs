@@ -115,8 +115,11 @@ pub fn allocate() -> Option<PhysFrame> {
     Some(PhysFrame::containing_address(PhysAddr::new(address)))
 }
 
-/// Frees a frame that [`allocate`] returned and nothing maps any more.
-pub fn release(frame: PhysFrame) {
+/// Frees a frame.
+///
+/// # Safety
+/// [`allocate`] returned it, and nothing maps it any more.
+pub unsafe fn release(frame: PhysFrame) {
     let mut frames = FRAMES.lock();
     let address = frame.start_address().as_u64();
     let next = (frames.offset + address) as *mut u64;

@@ -71,7 +71,8 @@ fn map_image(tables: &mut OffsetPageTable<'_>, early_offset: u64) -> Result<(), 
             _ => READ_WRITE,
         };
         // A page at the image's end may be missing if nothing was loaded there.
-        let Some(frame) = translate_at(early_offset, address) else { continue };
+        // SAFETY: the boot loader mapped physical memory there.
+        let Some(frame) = (unsafe { translate_at(early_offset, address) }) else { continue };
         map_to(tables, address, PhysFrame::containing_address(PhysAddr::new(frame)), flags)?;
     }
     Ok(())

@@ -183,13 +183,19 @@ fn exhaust_frames(manager: &Manager, attempt: Attempt<'_>) -> Result<usize, Stri
             }
         }
         match taken.pop() {
-            Some(frame) => frames::release(frame),
+            Some(frame) => release(frame),
             None => {
                 done = Err(format!("refused with all frames free; {step} were given back"));
                 break;
             }
         }
     }
-    taken.into_iter().for_each(frames::release);
+    taken.into_iter().for_each(release);
     done
+}
+
+/// Frees a frame that was taken.
+fn release(frame: PhysFrame) {
+    // SAFETY: `exhaust_frames` allocated it, and nothing uses it.
+    unsafe { frames::release(frame) };
 }

@@ -5,7 +5,7 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use bareflow_containment::{Contained, clock, last_fault_time, page_tables};
+use bareflow_containment::{Contained, Image, clock, last_fault_time, page_tables};
 use bareflow_loader::report::Style;
 use bareflow_loader::{ExecuteError, LoadError, ModuleManager, line};
 use bareflow_protocol::Message;
@@ -63,7 +63,7 @@ fn check(platform: Contained, boot: &'static BootFacts, options: &Options) -> Re
         table.writable_and_executable += bad_pages;
         table.rows.push(row);
     }
-    table.writable_and_executable += page_tables::writable_and_executable(page_tables::kernel_root());
+    table.writable_and_executable += page_tables::writable_and_executable();
     Ok(table)
 }
 
@@ -85,8 +85,7 @@ fn commit(
         Err(ExecuteError::Faulted(fault)) => Some(fault),
         _ => None,
     };
-    let root = manager.with_image(id, |image| image.user().map(|user| user.root())).flatten();
-    let bad_pages = root.map_or(0, page_tables::writable_and_executable);
+    let bad_pages = manager.with_image(id, Image::writable_and_executable).unwrap_or(0);
     // The module's profile and the diagnosis are on the heap, so they don't change the number of frames.
     let _ = manager.unload(id);
     let row = FaultRow {

@@ -112,6 +112,8 @@ unsafe impl Hal for KernelHal {
 /// Frees contiguous frames.
 fn release(start: u64, size: u64) {
     for address in (start..start + size).step_by(PAGE_SIZE as usize) {
-        frames::release(PhysFrame::containing_address(x86_64::PhysAddr::new(address)));
+        let frame = PhysFrame::containing_address(x86_64::PhysAddr::new(address));
+        // SAFETY: `frames::allocate` returned it, and the device is done with it.
+        unsafe { frames::release(frame) };
     }
 }

@@ -2,18 +2,17 @@
 //! ([`user`]). Both switch to a stack of the module's own, and return with every register restored that a function
 //! must preserve, whatever the module did.
 
+mod activation;
 mod deferred;
 mod diagnose;
 pub mod kernel;
 pub mod user;
 pub mod work;
 
-use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
-use bareflow_loader::diagnosis::{Diagnosis, ServiceCall, ServiceLog};
-use bareflow_loader::segments::is_within;
-use bareflow_loader::{Call, CallError, Callees, FastReturn, Fault, FaultKind, Name, TimedCall, Timing};
+use bareflow_loader::diagnosis::Diagnosis;
+use bareflow_loader::{Call, CallError, FastReturn, Fault, FaultKind, TimedCall, Timing};
 use spin::Mutex;
 
 use crate::clock;
@@ -22,195 +21,22 @@ use crate::image::Image;
 use crate::layout::MODULE_STACK_DISTANCE;
 use crate::selectors::KERNEL_CODE;
 
+use activation::SERVICES;
+pub use activation::{
+    Activation, BUDGET_EXPIRED, BufferRange, NMI_ARRIVED, OptionalCallees, request_abort, requested_abort, tick,
+};
 pub use deferred::defer_to_kernel_stack;
 pub use diagnose::{diagnose, kind_of_invalid_opcode};
-
-/// A running call. The trampolines' code depends on the offsets of the first two fields.
-#[repr(C)]
-pub struct Activation {
-    /// The kernel's stack pointer after the trampoline saved rbx and rbp; not initialised before that.
-    kernel_stack: MaybeUninit<u64>,
-    /// The module's stack pointer before the call pushes the return address; in ring 3, at the module's first
-    /// instruction.
-    module_stack: u64,
-    /// The events of the call: flags, and ticks in units of `TICK`. They share one number, so that a call initialises
-    /// them by one instruction.
-    events: AtomicU64,
-    /// The module's name.
-    pub module: *const Name,
-    image: *const Image,
-    /// The address and length of the input, as the module sees it.
-    input: BufferRange,
-    /// The address and length of the output, as the module sees it.
-    output: BufferRange,
-    /// The modules that the call may call, or null.
-    callees: *const &'static dyn Callees,
-}
-
-/// The address and length of a call's input or output.
-pub type BufferRange = (u64, u64);
-
-/// The modules that a call may call, if any.
-pub type OptionalCallees<'call> = Option<&'call &'call dyn Callees>;
-
-impl Activation {
-    /// The module's name.
-    pub fn module(&self) -> &Name {
-        // SAFETY: an activation lives as long as its call, which borrows the name.
-        unsafe { &*self.module }
-    }
-
-    /// The module's memory.
-    pub fn image(&self) -> &Image {
-        // SAFETY: as above.
-        unsafe { &*self.image }
-    }
-
-    /// Returns the modules that the call may call, if any.
-    pub fn callees(&self) -> Option<&dyn Callees> {
-        // SAFETY: as above.
-        unsafe { self.callees.as_ref() }.copied()
-    }
-
-    /// Returns whether the module runs in ring 3.
-    pub fn is_user(&self) -> bool {
-        self.image().user().is_some()
-    }
-
-    /// Creates the activation of a call on `image`, with its stack from `module_stack` down.
-    #[inline(always)]
-    const fn new(
-        module: &Name,
-        image: &Image,
-        module_stack: u64,
-        (input, output): (BufferRange, BufferRange),
-        callees: OptionalCallees<'_>,
-    ) -> Activation {
-        Activation {
-            kernel_stack: MaybeUninit::uninit(),
-            module_stack,
-            events: AtomicU64::new(0),
-            module,
-            image,
-            input,
-            output,
-            callees: match callees {
-                Some(callees) => core::ptr::from_ref(callees).cast(),
-                None => core::ptr::null(),
-            },
-        }
-    }
-
-    /// Returns the `length` bytes that the module sees at `address`, if it may pass them on: in its segments, in its
-    /// heap, on its stack, or in its context's buffers.
-    pub fn bytes(&self, address: u64, length: u64) -> Option<&[u8]> {
-        if length == 0 {
-            return Some(&[]);
-        }
-        let image = self.image();
-        let lent = [self.input, self.output].iter().any(|&(start, size)| is_within(address, length, start, size));
-        let alias = self.alias_of(address, length).or_else(|| match self.is_user() {
-            true => image.buffer_alias(address, length).filter(|_| lent),
-            false => lent.then_some(address),
-        })?;
-        // SAFETY: the bytes lie in memory that is mapped for this module or lent to its call, as just checked. The
-        // memory stays mapped during the call, and the module is not running.
-        Some(unsafe { core::slice::from_raw_parts(alias as *const u8, length as usize) })
-    }
-
-    /// Returns the kernel's address of `length` bytes from `address` on, if the module itself may write them: in its
-    /// data, in its heap, on its stack, or in its output.
-    pub fn writable(&self, address: u64, length: u64) -> Option<u64> {
-        let (image, shift) = (self.image(), self.stack_shift());
-        let (output, room) = self.output;
-        if image.is_data(address, length) {
-            return image.alias_of(address, length);
-        }
-        match is_within(address, length, output, room) {
-            true if self.is_user() => image.buffer_alias(address, length),
-            true => Some(address),
-            false => image.stack_alias(address.wrapping_sub(shift), length).map(|alias| alias + shift),
-        }
-    }
-
-    /// Returns the top of the module's stack.
-    pub const fn stack_top(&self) -> u64 {
-        self.module_stack
-    }
-
-    /// Returns the kernel's stack pointer, below what the trampoline saved.
-    pub fn kernel_stack(&self) -> u64 {
-        // SAFETY: the trampoline saved it before the module's first instruction, and no code of the kernel calls this
-        // between the activation's creation and that.
-        unsafe { self.kernel_stack.assume_init() }
-    }
-
-    /// Returns whether an access to `address` means that the stack has run out.
-    pub fn guards(&self, address: u64) -> bool {
-        self.image().guards(address.wrapping_sub(self.stack_shift()))
-    }
-
-    /// Returns the kernel's address of bytes that are the module's own.
-    fn alias_of(&self, address: u64, length: u64) -> Option<u64> {
-        let image = self.image();
-        if image.segments.contains(address, length) {
-            return image.alias_of(address, length);
-        }
-        let shift = self.stack_shift();
-        image.alias_of(address.wrapping_sub(shift), length).map(|alias| alias + shift)
-    }
-
-    /// Returns the distance of this call's stack from the first stack of the kernel domain.
-    fn stack_shift(&self) -> u64 {
-        if self.is_user() { 0 } else { self.module_stack - self.image().stack_top() }
-    }
-
-    /// Notes a service's call.
-    pub fn log_service(&self, call: ServiceCall) {
-        let mut log = SERVICES.lock();
-        if !self.has(CALLED) {
-            *log = ServiceLog::EMPTY;
-        }
-        log.push(call);
-        drop(log);
-        self.events.fetch_or(CALLED, Ordering::Relaxed);
-    }
-
-    /// Returns the services that the call called last.
-    pub fn services(&self) -> ServiceLog {
-        // A service that was aborted may hold the lock.
-        match (self.has(CALLED), SERVICES.try_lock()) {
-            (true, Some(log)) => *log,
-            _ => ServiceLog::EMPTY,
-        }
-    }
-
-    fn has(&self, event: u64) -> bool {
-        self.events.load(Ordering::Relaxed) & event != 0
-    }
-}
 
 /// The running call, or null. The trampolines read it, since a module may have destroyed every register.
 #[unsafe(export_name = "bareflow_current_call")]
 static CURRENT: AtomicPtr<Activation> = AtomicPtr::new(core::ptr::null_mut());
-
-/// The services that the running call called last, if it called any.
-static SERVICES: Mutex<ServiceLog> = Mutex::new(ServiceLog::EMPTY);
 
 /// The last fault, and its diagnosis.
 static FAULT: Mutex<(Fault, Option<Diagnosis>)> = Mutex::new((UNKNOWN, None));
 
 /// The clock when the last fault was noted.
 static FAULT_TIME: AtomicU64 = AtomicU64::new(0);
-
-/// The event of a service's call. The flags below end the call when the kernel's work for it is done; `TICK` counts
-/// ticks.
-const CALLED: u64 = 1;
-/// The event of a non-maskable interrupt during the kernel's work for the call.
-pub const NMI_ARRIVED: u64 = 2;
-/// The event of the call's time running out during the kernel's work for it.
-pub const BUDGET_EXPIRED: u64 = 4;
-const TICK: u64 = 1 << 32;
 
 /// The fault that a trampoline itself detects when a call returns.
 const CLOBBERED_REGISTER: Fault = Fault { kind: FaultKind::ClobberedRegister, offset: Some(0), address: None };
@@ -302,6 +128,11 @@ pub fn current() -> Option<&'static Activation> {
     unsafe { CURRENT.load(Ordering::Relaxed).as_ref() }
 }
 
+/// Passes the running call, if there is one, to `work`. To be used in traps and services alone, which end before it.
+pub fn with_current<T>(work: impl FnOnce(&Activation) -> T) -> Option<T> {
+    current().map(work)
+}
+
 /// The distance of the next call's stack from the first stack of the kernel domain. Nested calls have stacks of their
 /// own.
 static STACK_SHIFT: AtomicU64 = AtomicU64::new(0);
@@ -330,28 +161,6 @@ pub fn with_nested_call<T>(work: impl FnOnce() -> T) -> T {
     STACK_SHIFT.store(shift, Ordering::Relaxed);
     *SERVICES.lock() = services;
     done
-}
-
-/// Counts a timer tick, and returns whether the running call has now seen too many.
-pub fn tick(activation: &Activation) -> bool {
-    let seen = activation.events.fetch_add(TICK, Ordering::Relaxed) / TICK;
-    seen >= u64::from(activation.image().ticks)
-}
-
-/// Makes the running call end when the kernel's own code, which was interrupted, is done. Has no effect if the call
-/// is about to end anyway.
-pub fn request_abort(activation: &Activation, reason: u64) {
-    activation.events.fetch_or(reason, Ordering::Relaxed);
-}
-
-/// Returns the fault by which the running call must end, if that was requested. Checked at the end of a service.
-pub fn requested_abort(activation: &Activation) -> Option<Fault> {
-    let kind = match () {
-        () if activation.has(NMI_ARRIVED) => FaultKind::NonMaskable,
-        () if activation.has(BUDGET_EXPIRED) => FaultKind::TimeBudget,
-        () => return None,
-    };
-    Some(Fault { kind, offset: None, address: None })
 }
 
 /// Ends the running call from inside a service that holds no resources any more. Returns only if no call is running.

@@ -14,6 +14,7 @@ use bareflow_loader::segments::{PAGE_SIZE, is_within};
 use bareflow_loader::{Domain, ImageSize, PeakUse, Placement, PlatformError, Segments, Usage, WritableImage};
 
 use crate::layout::{MODULE_STACK, user as layout};
+use crate::memory::page_tables;
 use crate::timer::ticks_of;
 use dedicated::DedicatedPages;
 use user::UserMappings;
@@ -49,7 +50,7 @@ pub fn open_arena() {
 impl Image {
     /// Allocates zeroed, writable memory for an image.
     #[inline(always)]
-    pub fn allocate(
+    pub(crate) fn allocate(
         size: ImageSize,
         placement: &Placement,
         services: &'static Services,
@@ -70,26 +71,26 @@ impl Image {
 
     /// Returns the mappings of a module of the user domain.
     #[inline]
-    pub fn user(&self) -> Option<&UserMappings> {
+    pub(crate) fn user(&self) -> Option<&UserMappings> {
         self.dedicated.as_ref()?.user.as_ref()
     }
 
     /// Gives text and rodata their final permissions if they have pages of their own; data has them already.
     #[inline(always)]
-    pub fn seal(&mut self) -> Result<(), PlatformError> {
+    pub(crate) fn seal(&mut self) -> Result<(), PlatformError> {
         let Some(dedicated) = &mut self.dedicated else { return Ok(()) };
         dedicated.seal().map_err(|_| PlatformError { what: "map pages in ring 3", bytes: dedicated.bytes() })
     }
 
     /// Returns the pages it takes, and the bytes of the kernel's heap.
     #[inline(always)]
-    pub fn usage(&self) -> Usage {
+    pub(crate) fn usage(&self) -> Usage {
         self.dedicated.as_ref().map_or_else(|| shared_arena::usage(self.granules), |dedicated| dedicated.usage())
     }
 
     /// Returns the most stack and heap its calls have used. In the kernel domain all modules share a stack, so its
     /// words can't be assigned to one of them.
-    pub fn peak_use(&self) -> PeakUse {
+    pub(crate) fn peak_use(&self) -> PeakUse {
         let (heap, heap_size) = self.alias().heap();
         // SAFETY: a heap takes whole pages, which are mapped there; its module is not running now.
         let heap_bytes = PeakUse::of_heap(heap_size, || unsafe { (heap as *const [u64; 2]).read_volatile() });
@@ -97,9 +98,14 @@ impl Image {
         PeakUse { stack_bytes: stack, heap_bytes }
     }
 
+    /// Returns the number of pages of a module's own tables that are both writable and executable.
+    pub fn writable_and_executable(&self) -> u64 {
+        self.user().map_or(0, |user| page_tables::count_writable_and_executable(user.root()))
+    }
+
     /// Frees all memory and the addresses.
     #[inline(always)]
-    pub fn release(self) {
+    pub(crate) fn release(self) {
         match self.dedicated {
             None => shared_arena::free(&self.segments, self.granules),
             Some(dedicated) => DedicatedPages::release(dedicated),
@@ -140,7 +146,7 @@ impl Image {
 
     /// Returns the bytes that images take of shared pages.
     #[inline]
-    pub fn shared_bytes() -> u64 {
+    pub(crate) fn shared_bytes() -> u64 {
         shared_arena::used()
     }
 
@@ -192,7 +198,7 @@ const fn no_pages(pages: u64) -> PlatformError {
 }
 
 /// An image that is being filled. Only an unsealed image can be written to.
-pub struct UnsealedImage(pub Image);
+pub struct UnsealedImage(pub(crate) Image);
 
 impl WritableImage for UnsealedImage {
     fn base(&self) -> u64 {

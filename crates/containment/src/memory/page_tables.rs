@@ -34,12 +34,12 @@ static KERNEL_ROOT: AtomicU64 = AtomicU64::new(0);
 pub struct OutOfFrames;
 
 /// Notes the root of the active tables as the kernel's, whose half all modules' tables share.
-pub fn note_kernel_root() {
+pub(crate) fn note_kernel_root() {
     KERNEL_ROOT.store(Cr3::read().0.start_address().as_u64(), Ordering::Relaxed);
 }
 
 /// Returns the physical address of the kernel's root.
-pub fn kernel_root() -> u64 {
+pub(crate) fn kernel_root() -> u64 {
     KERNEL_ROOT.load(Ordering::Relaxed)
 }
 
@@ -89,19 +89,28 @@ pub fn map_stack(
 
 /// Returns the physical address of a virtual one.
 pub fn translate(address: u64) -> Option<u64> {
-    translate_at(physical_map(), address)
+    active().translate_addr(VirtAddr::try_new(address).ok()?).map(PhysAddr::as_u64)
 }
 
-/// Returns the physical address of a virtual one, where the active tables map physical memory at `offset`.
-pub fn translate_at(offset: u64, address: u64) -> Option<u64> {
-    active_at(offset).translate_addr(VirtAddr::try_new(address).ok()?).map(PhysAddr::as_u64)
+/// Returns the physical address of a virtual one.
+///
+/// # Safety
+/// The active tables map all physical memory at `offset`.
+pub unsafe fn translate_at(offset: u64, address: u64) -> Option<u64> {
+    // SAFETY: the caller promises the same.
+    unsafe { active_at(offset) }.translate_addr(VirtAddr::try_new(address).ok()?).map(PhysAddr::as_u64)
 }
 
 fn active() -> OffsetPageTable<'static> {
-    active_at(physical_map())
+    // SAFETY: the kernel promises to map it there for good.
+    unsafe { active_at(physical_map()) }
 }
 
-fn active_at(offset: u64) -> OffsetPageTable<'static> {
+/// Returns the active tables.
+///
+/// # Safety
+/// They map all physical memory at `offset`.
+unsafe fn active_at(offset: u64) -> OffsetPageTable<'static> {
     let (root, _) = Cr3::read();
     let table = (offset + root.start_address().as_u64()) as *mut PageTable;
     // SAFETY: the root is a valid table, mapped at `offset` like all physical memory. There is one processor, and
@@ -110,24 +119,30 @@ fn active_at(offset: u64) -> OffsetPageTable<'static> {
 }
 
 /// Maps the page of a device's registers that holds `physical` at `address`.
-pub fn map_device(address: u64, physical: u64) -> Result<(), OutOfFrames> {
+///
+/// # Errors
+/// When frames run out, or something is mapped there already.
+///
+/// # Safety
+/// There are registers, not memory, and nothing else uses the page at `address`.
+pub unsafe fn map_device(address: u64, physical: u64) -> Result<(), OutOfFrames> {
     map_to(&mut active(), address, PhysFrame::containing_address(PhysAddr::new(physical)), DEVICE)
 }
 
 /// Maps fresh, zeroed, writable frames for `bytes` bytes from `start` on. If there are too few frames, some pages may
 /// be mapped: [`unmap_range`] frees them.
-pub fn map_zeroed_range(start: u64, bytes: u64) -> Result<(), OutOfFrames> {
+pub(crate) fn map_zeroed_range(start: u64, bytes: u64) -> Result<(), OutOfFrames> {
     (start..start + bytes).step_by(PAGE_SIZE as usize).try_for_each(map_zeroed)
 }
 
 /// Maps the frame that is mapped at `there` at `address` as well. The first mapping still owns it.
-pub fn map_alias(there: u64, address: u64, flags: PageTableFlags) -> Result<(), OutOfFrames> {
+pub(crate) fn map_alias(there: u64, address: u64, flags: PageTableFlags) -> Result<(), OutOfFrames> {
     let frame = translate(there).ok_or(OutOfFrames)?;
     map_to(&mut active(), address, PhysFrame::containing_address(PhysAddr::new(frame)), flags)
 }
 
 /// Unmaps the pages of `bytes` bytes from `start` on, and frees their frames and tables that are empty now.
-pub fn unmap_range(start: u64, bytes: u64) {
+pub(crate) fn unmap_range(start: u64, bytes: u64) {
     (start..start + bytes).step_by(PAGE_SIZE as usize).for_each(unmap);
     if bytes > 0 {
         clean_up(start, start + bytes - 1);
@@ -144,7 +159,7 @@ fn map_zeroed(address: u64) -> Result<(), OutOfFrames> {
 }
 
 /// Changes the permissions of the page at `address`.
-pub fn protect(address: u64, flags: PageTableFlags) {
+pub(crate) fn protect(address: u64, flags: PageTableFlags) {
     let page = Page::<Size4KiB>::containing_address(VirtAddr::new(address));
     // SAFETY: only pages of images are changed, and only while no module runs in them.
     if let Ok(flush) = unsafe { active().update_flags(page, flags) } {
@@ -172,8 +187,13 @@ fn clean_up(start: u64, end: u64) {
     tlb::flush(VirtAddr::new(start));
 }
 
-/// Returns the number of pages below the root at physical address `root` that are both writable and executable.
-pub fn writable_and_executable(root: u64) -> u64 {
+/// Returns the number of pages of the kernel that are both writable and executable.
+pub fn writable_and_executable() -> u64 {
+    count_writable_and_executable(kernel_root())
+}
+
+/// Returns the number of such pages below the root at the physical address `root`, which is a kernel's or a module's.
+pub(crate) fn count_writable_and_executable(root: u64) -> u64 {
     survey_table(root, 4, true, true)
 }
 

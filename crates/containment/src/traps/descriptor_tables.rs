@@ -39,7 +39,10 @@ static GDT: Once<(GlobalDescriptorTable, SegmentSelector)> = Once::new();
 static IDT: Once<InterruptDescriptorTable> = Once::new();
 
 /// Loads descriptor tables with a stub for every exception and the tick, and the task register.
-pub fn load() {
+///
+/// # Safety
+/// This runs in ring 0 of a kernel that relies on no other segments, task or interrupts of its own.
+pub unsafe fn load() {
     let tss = TSS.call_once(|| {
         let mut tss = TaskStateSegment::new();
         fill_tss(&mut tss);
