@@ -12,7 +12,7 @@ use bareflow_suite::archive::{INPUT, LABELS};
 
 use crate::files::Files;
 use crate::finish::finish;
-use crate::options::{BootOptions, LoadingOptions, MachineOptions, Timing};
+use crate::options::{BootOptions, LoadingOptions, MachineOptions};
 use crate::qemu::Machine;
 use crate::setup::kernel_remedy;
 use crate::{Exit, embedded, output};
@@ -96,10 +96,7 @@ pub fn show(text: &[u8]) {
 /// Returns the part of the kernel's command line that every boot has in common.
 #[must_use]
 pub fn command_line(loading: &LoadingOptions, icount: bool, repeat: u32) -> String {
-    let timing = match loading.timing {
-        Timing::Precise => "precise",
-        Timing::Fast => "fast",
-    };
+    let timing = loading.timing.name();
     let clock = if icount { "icount" } else { "tsc" };
     let colour = u8::from(output::shows_colour());
     let LoadOptions { domain, limits, on_fault, sample_every, allowed } = loading.load();

@@ -1,6 +1,5 @@
 //! The `build` command, and the selection of modules that other commands share.
 
-use std::io::{IsTerminal, stderr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,9 +8,10 @@ use bareflow_builder::discover::{ModuleCrate, Workspace, discover, gallery, modu
 use bareflow_builder::run::flags_set_aside;
 use bareflow_builder::{Blob, BuildError, Checks, build_module};
 use bareflow_loader::RawModule;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 
 use crate::options::BuildOptions;
+use crate::output::progress_bar;
 use crate::{Exit, say, workspace};
 
 /// Runs the command. With `strip`, blobs contain no function names.
@@ -191,13 +191,11 @@ fn visit<'all>(
     }
 }
 
-/// Returns a progress bar for the build; hidden unless standard error is a terminal.
+/// Returns a progress bar for the build.
 pub(crate) fn progress(modules: usize) -> ProgressBar {
-    if !stderr().is_terminal() {
-        return ProgressBar::hidden();
+    let bar = progress_bar(Some(modules as u64), "{spinner} {pos}/{len} {wide_bar} {msg}");
+    if !bar.is_hidden() {
+        bar.enable_steady_tick(Duration::from_millis(100));
     }
-    let style = ProgressStyle::with_template("{spinner} {pos}/{len} {wide_bar} {msg}");
-    let bar = ProgressBar::new(modules as u64);
-    bar.enable_steady_tick(Duration::from_millis(100));
-    style.map_or(bar.clone(), |style| bar.with_style(style))
+    bar
 }

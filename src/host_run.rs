@@ -44,7 +44,7 @@ pub fn host(options: &HostOptions) -> Result<Exit> {
     let files = Files::read(options)?;
     let platform = HostPlatform::new(Box::new(|line| say!("{line}")))
         .map_err(|error| anyhow!("can't prepare this process for modules: {error}"))?;
-    let manager = ModuleManager::with_kernel_domain(platform, options.loading.timing.into(), kernel_domain());
+    let manager = ModuleManager::with_kernel_domain(platform, options.loading.timing, kernel_domain());
     let plan = Plan {
         embedded: Archive::read(embedded::MODULES).map_err(Error::msg)?.blobs,
         files: files.blobs.iter().map(|(label, bytes)| Source { label: label.clone(), bytes }).collect(),

@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 use anstyle::AnsiColor;
 use bareflow_loader::report::{Console, Style};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 /// The destination of the console's text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,6 +133,21 @@ pub fn shows_colour() -> bool {
         Sink::Nowhere => false,
     };
     is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Returns a progress bar of that form; hidden unless standard error is a terminal.
+#[must_use]
+pub fn progress_bar(length: Option<u64>, template: &str) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let rate = |state: &ProgressState, out: &mut dyn fmt::Write| {
+        // Without a rate, there is nothing else to show.
+        let _ = write!(out, "{:.0}/s", state.per_sec());
+    };
+    let bar = length.map_or_else(ProgressBar::no_length, ProgressBar::new);
+    let style = ProgressStyle::with_template(template);
+    style.map_or(bar.clone(), |style| bar.with_style(style.with_key("rate", rate)))
 }
 
 /// Reports a file that was not loaded, in the kernel's format.

@@ -9,7 +9,7 @@ use bareflow_protocol::{Request, Response};
 use serde::Serialize;
 use serde_json::json;
 
-use super::push::progress_bar;
+use super::push::PROGRESS;
 use super::show::{compare as comparison, modules, receipt, stats as statistics, table};
 use super::{Client, unexpected};
 use crate::disassemble_faults::disassemble;
@@ -19,6 +19,7 @@ use crate::options::{
     CallOptions, CommonOptions, CompareOptions, ConnectOptions, FilesOptions, LoadFileOptions, LogOptions,
     ModuleOptions, StatsOptions,
 };
+use crate::output::progress_bar;
 use crate::{Exit, output_file, say};
 
 /// The version of the JSON form of answers.
@@ -62,7 +63,7 @@ fn ask<T: Serialize>(
     show: impl FnOnce(Response) -> Result<T>,
 ) -> Result<Exit> {
     run_command(connect, |client| {
-        let bar = progress_bar();
+        let bar = progress_bar(None, PROGRESS);
         let answer = client.ask_with(request, &mut |done, of| {
             bar.set_length(of);
             bar.set_position(done);

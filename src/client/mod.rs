@@ -173,7 +173,7 @@ impl Client {
 }
 
 /// Returns the error for a response that does not belong to the request.
-fn unexpected(answer: &Response) -> Error {
+pub(crate) fn unexpected(answer: &Response) -> Error {
     let shown: String = format!("{answer:?}").chars().take(80).collect();
     anyhow!("the kernel gave another request's answer: {shown}; serve it by the same build as this program")
 }

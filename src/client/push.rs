@@ -1,13 +1,10 @@
 //! The `push` command: uploads a blob to a running kernel.
 
-use std::io::{IsTerminal, stderr};
-
 use anyhow::{Context, Result, anyhow, bail};
 use bareflow_abi::checksum::crc32c;
 use bareflow_protocol::comparison::Gate;
 use bareflow_protocol::control::Push;
 use bareflow_protocol::{Request, Response};
-use indicatif::{ProgressBar, ProgressStyle};
 
 use super::commands::{keep, run_command};
 use super::show::{compare, receipt};
@@ -15,6 +12,7 @@ use super::{Client, unexpected};
 use crate::files::{label, read_blob};
 use crate::input::read_input;
 use crate::options::PushOptions;
+use crate::output::progress_bar;
 use crate::{Exit, say};
 
 /// The default number of measurements of each module for a gate.
@@ -22,6 +20,9 @@ const OVER: u32 = 1000;
 
 /// The number of consecutive responses without progress after which an upload fails.
 const MAX_STALLS: u32 = 8;
+
+/// The form of a progress bar of bytes or calls.
+pub(super) const PROGRESS: &str = "{pos}/{len} {wide_bar} {eta}";
 
 /// Runs the command.
 ///
@@ -36,7 +37,7 @@ pub fn push(options: &PushOptions) -> Result<Exit> {
     let label_of_file = label(&options.file);
     let push = Push { label: &label_of_file, overrides: options.overrides.overrides(), beside: options.beside, gate };
     run_command(&options.connect, |client| {
-        let bar = progress_bar();
+        let bar = progress_bar(None, PROGRESS);
         let mut show = |done, of| {
             bar.set_length(of);
             bar.set_position(done);
@@ -92,14 +93,4 @@ pub fn upload(client: &mut Client, blob: &[u8], progress: &mut dyn FnMut(u64, u6
         let bytes = rest.get(..client.chunk_size()).unwrap_or(rest);
         request = Request::Chunk { offset: there, bytes };
     }
-}
-
-/// Returns a progress bar; hidden unless standard error is a terminal.
-pub(super) fn progress_bar() -> ProgressBar {
-    if !stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::no_length();
-    let style = ProgressStyle::with_template("{pos}/{len} {wide_bar} {eta}");
-    style.map_or(bar.clone(), |style| bar.with_style(style))
 }

@@ -16,12 +16,13 @@ use bareflow_builder::build_module;
 use bareflow_builder::discover::module_at;
 use bareflow_protocol::Message;
 use bareflow_suite::archive::Archive;
-use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use indicatif::ProgressBar;
 use serde::Serialize;
 
 use crate::boot::boot_archive;
 use crate::files::{Files, read_blob, write_json};
 use crate::options::InjectOptions;
+use crate::output::progress_bar;
 use crate::qemu::{ExitReason, Machine};
 use crate::setup::kernel_remedy;
 use crate::{Exit, embedded, say, workspace};
@@ -61,14 +62,14 @@ pub fn inject(options: &InjectOptions) -> Result<Exit> {
     }
     let files = Files { blobs: blobs(options)?, ..Files::default() };
     let archive = boot_archive(&files);
-    let domain = bareflow_loader::Domain::from(options.domain).name();
+    let domain = options.domain.name();
     let path = options
         .state
         .clone()
         .unwrap_or_else(|| PathBuf::from("target").join("inject").join(format!("{domain}-{}.json", options.seed)));
     let state = CampaignState::load(&path, crc32c(&[embedded::KERNEL, &archive]), options.seed, domain);
     let pieces = state.missing(options.count, PIECE);
-    let progress = progress(options.count);
+    let progress = progress_bar(Some(options.count), "{pos}/{len} {wide_bar} {rate} {eta}");
     progress.inc(options.count - pieces.iter().map(|(_, length)| length).sum::<u64>());
     let work = CampaignRun { seed: options.seed, domain, archive, path, progress, state: Mutex::new((state, pieces)) };
     let jobs = options.jobs.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
@@ -189,19 +190,4 @@ fn show(options: &InjectOptions, domain: &str, tally: &Tally) {
     for (target, (injected, manifested)) in &tally.targets {
         say!("  {target:<9} {injected:>9} injected {manifested:>9} manifested");
     }
-}
-
-/// Returns the campaign's progress bar; hidden unless standard error is a terminal.
-fn progress(count: u64) -> ProgressBar {
-    use std::io::IsTerminal;
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(count);
-    let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
-        // Without a rate, there is nothing else to show.
-        let _ = write!(out, "{:.0}/s", state.per_sec());
-    };
-    let style = ProgressStyle::with_template("{pos}/{len} {wide_bar} {rate} {eta}");
-    style.map_or(bar.clone(), |style| bar.with_style(style.with_key("rate", rate)))
 }

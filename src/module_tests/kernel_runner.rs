@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Error, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use bareflow_disk::MODULES;
 use bareflow_loader::{Budget, Domain};
 use bareflow_protocol::control::{Called, LoadOverrides, Refusal};
@@ -13,7 +13,7 @@ use bareflow_protocol::{Request, Response, report};
 use tempfile::NamedTempFile;
 
 use super::{Candidate, ExampleOutcome, Runner};
-use crate::client::Client;
+use crate::client::{Client, unexpected};
 use crate::disk::create::{Content, temporary};
 use crate::embedded;
 use crate::qemu::{Machine, Running};
@@ -150,9 +150,4 @@ fn own_file(candidate: &Candidate) -> String {
 
 fn needed_file(candidate: &Candidate, number: usize) -> String {
     format!("{}.{number}.mod", candidate.name)
-}
-
-fn unexpected(answer: &Response) -> Error {
-    let shown: String = format!("{answer:?}").chars().take(80).collect();
-    anyhow!("the kernel gave another request's answer: {shown}")
 }

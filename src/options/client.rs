@@ -4,12 +4,13 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use bareflow_loader::Budget;
+use bareflow_loader::Domain;
 use bareflow_protocol::comparison::{Condition, Conditions};
 use bareflow_protocol::control::LoadOverrides;
 use bareflow_protocol::report;
 use clap::{Args, value_parser};
 
-use super::load::{Domain, budget, on_fault};
+use super::load::{budget, domain, on_fault};
 
 /// The kernel's address, and the file for its response.
 #[derive(Debug, Args)]
@@ -41,7 +42,7 @@ pub struct CommonOptions {
 #[derive(Debug, Args)]
 pub struct OverrideOptions {
     /// The domain that its code runs in.
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = domain())]
     pub domain: Option<Domain>,
     /// Limits of a call and of the module's memory: any of `time=10ms,stack=16K,heap=1M,data=1M`.
     #[arg(long, value_name = "LIMITS", value_parser = budget)]
@@ -57,7 +58,7 @@ impl OverrideOptions {
     pub fn overrides(&self) -> LoadOverrides<'_> {
         let budget = |Budget { time_us, stack, heap, data }: Budget| report::Budget { time_us, stack, heap, data };
         LoadOverrides {
-            domain: self.domain.map(|domain| bareflow_loader::Domain::from(domain).name()),
+            domain: self.domain.map(Domain::name),
             budget: self.budget.map(budget),
             on_fault: self.on_fault.as_deref(),
         }

@@ -2,14 +2,15 @@
 
 use std::num::NonZeroU32;
 
-use bareflow_loader::{Budget, FaultPolicy, LoadOptions, Permissions};
-use clap::{Args, ValueEnum};
+use bareflow_loader::{Budget, Domain, FaultPolicy, LoadOptions, Permissions, Timing};
+use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 /// Options for loading modules and measuring their calls.
 #[derive(Debug, Args)]
 pub struct LoadingOptions {
     /// The domain that modules' code runs in.
-    #[arg(long, value_enum, default_value_t = Domain::Kernel)]
+    #[arg(long, default_value = "kernel", value_parser = domain())]
     pub domain: Domain,
     /// Limits of every call and of every module's memory: any of `time=10ms,stack=16K,heap=1M,data=1M`.
     #[arg(long, value_name = "LIMITS", value_parser = budget)]
@@ -18,7 +19,7 @@ pub struct LoadingOptions {
     #[arg(long, value_name = "POLICY", default_value = "stop", value_parser = on_fault)]
     pub on_fault: FaultPolicy,
     /// The way the clock is read around calls.
-    #[arg(long, value_enum, default_value_t = Timing::Precise)]
+    #[arg(long, default_value = "precise", value_parser = timing())]
     pub timing: Timing,
     /// Time one in N calls of each module; all are counted.
     #[arg(long, value_name = "N", default_value = "1")]
@@ -34,7 +35,7 @@ impl LoadingOptions {
     #[must_use]
     pub fn load(&self) -> LoadOptions {
         LoadOptions {
-            domain: self.domain.into(),
+            domain: self.domain,
             limits: self.budget.unwrap_or(Budget::LIMITS),
             on_fault: self.on_fault,
             sample_every: self.sample,
@@ -58,38 +59,24 @@ pub(super) fn on_fault(text: &str) -> Result<FaultPolicy, String> {
     FaultPolicy::parse(text).ok_or_else(|| "expected stop, restart or restart:N".to_owned())
 }
 
-/// The domain that modules' code runs in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Domain {
-    /// Ring 0, called directly; with `host`, in this process.
-    Kernel,
-    /// Ring 3, in an address space of its own; with `host`, in a child process.
-    User,
+/// Returns the parser of a domain.
+pub(super) fn domain() -> impl TypedValueParser<Value = Domain> {
+    let kernel = "Ring 0, called directly; with `host`, in this process";
+    let user = "Ring 3, in an address space of its own; with `host`, in a child process";
+    one_of([("kernel", kernel), ("user", user)], Domain::from_name)
 }
 
-impl From<Domain> for bareflow_loader::Domain {
-    fn from(domain: Domain) -> bareflow_loader::Domain {
-        match domain {
-            Domain::Kernel => bareflow_loader::Domain::Kernel,
-            Domain::User => bareflow_loader::Domain::User,
-        }
-    }
+/// Returns the parser of a timing.
+fn timing() -> impl TypedValueParser<Value = Timing> {
+    let precise = "With fences: each reading covers the whole call and nothing else";
+    one_of([("precise", precise), ("fast", "Without fences: only two reads of the clock")], Timing::from_name)
 }
 
-/// The way the clock is read around calls.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Timing {
-    /// With fences: each reading covers the whole call and nothing else.
-    Precise,
-    /// Without fences: only two reads of the clock.
-    Fast,
-}
-
-impl From<Timing> for bareflow_loader::Timing {
-    fn from(timing: Timing) -> bareflow_loader::Timing {
-        match timing {
-            Timing::Precise => bareflow_loader::Timing::Precise,
-            Timing::Fast => bareflow_loader::Timing::Fast,
-        }
-    }
+/// Returns the parser of one of two words, each with its help.
+fn one_of<T: Clone + Send + Sync + 'static>(
+    words: [(&'static str, &'static str); 2],
+    from_name: fn(&str) -> Option<T>,
+) -> impl TypedValueParser<Value = T> {
+    let words = PossibleValuesParser::new(words.map(|(word, help)| PossibleValue::new(word).help(help)));
+    words.try_map(move |word| from_name(&word).ok_or("expected one of the words"))
 }

@@ -17,7 +17,7 @@ pub use client::{
     CallOptions, CommonOptions, CompareOptions, ConnectOptions, FilesOptions, LoadFileOptions, LogOptions,
     ModuleOptions, OverrideOptions, PushOptions, StatsOptions, WatchOptions,
 };
-pub use load::{Domain, LoadingOptions, Timing};
+pub use load::LoadingOptions;
 pub use modules::{BuildOptions, NewOptions, TestOptions};
 pub use run::{BootOptions, HostOptions, InjectOptions, MachineOptions, RunOptions, ServeOptions};
 pub use tune::TuneOptions;

@@ -3,9 +3,10 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use bareflow_loader::Domain;
 use clap::Args;
 
-use super::load::{Domain, LoadingOptions};
+use super::load::{LoadingOptions, domain};
 
 /// The options that `boot` and `host` share.
 #[derive(Debug, Args)]
@@ -117,7 +118,7 @@ pub struct InjectOptions {
     #[arg(long, value_name = "N", default_value_t = 800_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub count: u64,
     /// The domain that the modules run in.
-    #[arg(long, value_enum, default_value_t = Domain::User)]
+    #[arg(long, default_value = "user", value_parser = domain())]
     pub domain: Domain,
     /// Number of machines at the same time; by default one per processor.
     #[arg(long, value_name = "N")]

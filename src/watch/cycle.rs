@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use bareflow_builder::{ModuleCrate, build_module};
 use bareflow_protocol::control::{LoadOverrides, Push};
 use bareflow_protocol::{Request, Response};
 use jiff::Zoned;
 use serde::{Serialize, Serializer};
 
+use crate::client::unexpected;
 use crate::client::{Client, upload};
 use crate::say;
 
@@ -52,9 +53,7 @@ pub(super) fn run(module: &ModuleCrate, overrides: LoadOverrides<'_>, client: &m
     let start = Instant::now();
     let answer = client.ask(Request::Push(Push { label: &label, overrides, beside: false, gate: None }))?;
     let kernel = start.elapsed();
-    let Response::Loaded(loaded) = answer else {
-        bail!("the kernel gave another request's answer; serve it by the same build as this program");
-    };
+    let Response::Loaded(loaded) = answer else { return Err(unexpected(&answer)) };
     Ok(Cycle {
         version: loaded.version.clone(),
         generation: Some(loaded.generation),
