@@ -30,6 +30,7 @@ mod heap;
 pub mod heap_note;
 pub mod layout;
 pub mod layout_record;
+pub mod leb128;
 #[cfg(bareflow_module)]
 mod panic;
 pub mod record;

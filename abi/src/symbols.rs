@@ -4,6 +4,8 @@
 //! (the first one's from the start of the text), its size, and the length of its name, each in LEB128 as for fix-ups,
 //! and the name: UTF-8, demangled.
 
+use crate::leb128::{read, write};
+
 /// The length of the longest name, in bytes; longer names are cut.
 pub const MAX_SYMBOL_NAME: usize = 255;
 
@@ -28,7 +30,7 @@ impl Symbol<'_> {
             length -= 1;
         }
         for number in [self.offset.saturating_sub(end), self.size, length as u32] {
-            put_number(number, put);
+            write(number.into(), put);
         }
         put(self.name.as_bytes().get(..length).unwrap_or_default());
     }
@@ -138,17 +140,8 @@ impl<'bytes> Symbols<'bytes> {
     }
 
     fn number(&mut self) -> Result<u32, BadSymbol> {
-        let mut value: u64 = 0;
-        for shift in (0..35).step_by(7) {
-            let (&byte, rest) = self.rest.split_first().ok_or(BadSymbol::CutOff)?;
-            self.rest = rest;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                let shortest = byte != 0 || shift == 0;
-                return u32::try_from(value).ok().filter(|_| shortest).ok_or(BadSymbol::Number);
-            }
-        }
-        Err(BadSymbol::Number)
+        let number = read(&mut self.rest).ok_or(BadSymbol::CutOff)?;
+        number.and_then(|number| u32::try_from(number).ok()).ok_or(BadSymbol::Number)
     }
 }
 
@@ -165,14 +158,6 @@ impl<'bytes> Iterator for Symbols<'bytes> {
         }
         Some(symbol)
     }
-}
-
-fn put_number(mut number: u32, put: &mut dyn FnMut(&[u8])) {
-    while number >= 0x80 {
-        put(&[number.to_le_bytes()[0] | 0x80]);
-        number >>= 7;
-    }
-    put(&[number.to_le_bytes()[0]]);
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The encoder of fix-ups: each as its distance from the one before, in LEB128.
 
+use bareflow_abi::leb128::write;
+
 use crate::error::PackError;
 
 /// Returns the number and the encoded form of fix-ups at these ascending offsets.
@@ -10,12 +12,7 @@ pub(crate) fn encode(fixups: &[u64]) -> Result<(u32, Vec<u8>), PackError> {
         if let Some(before) = previous.filter(|before| fixup < before + 8) {
             return Err(PackError::OverlappingFixups { first: before, second: fixup });
         }
-        let mut distance = fixup - previous.unwrap_or(0);
-        while distance >= 0x80 {
-            encoded.push(distance.to_le_bytes()[0] | 0x80);
-            distance >>= 7;
-        }
-        encoded.push(distance.to_le_bytes()[0]);
+        write(fixup - previous.unwrap_or(0), &mut |bytes| encoded.extend_from_slice(bytes));
         previous = Some(fixup);
     }
     Ok((crate::size(fixups.len())?, encoded))

@@ -4,6 +4,8 @@
 //! a byte, the lowest first. Each list has exactly one encoding: distances are 8 or more, since fix-ups do not overlap,
 //! and numbers have no superfluous last byte.
 
+use bareflow_abi::leb128;
+
 use crate::error::BadCode;
 
 /// The size of a fix-up, in bytes.
@@ -22,20 +24,6 @@ impl<'blob> Fixups<'blob> {
     pub const fn new(encoded: &'blob [u8]) -> Fixups<'blob> {
         Fixups { rest: encoded, previous: None }
     }
-
-    /// Decodes one number; `None` if it is cut off, too large or not in its shortest form.
-    fn number(&mut self) -> Option<u64> {
-        let mut value: u64 = 0;
-        for shift in (0..35).step_by(7) {
-            let (&byte, rest) = self.rest.split_first()?;
-            self.rest = rest;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return (byte != 0 || shift == 0).then_some(value);
-            }
-        }
-        None
-    }
 }
 
 impl Iterator for Fixups<'_> {
@@ -46,7 +34,9 @@ impl Iterator for Fixups<'_> {
             return None;
         }
         let behind = self.previous.map_or(0, |offset| offset + FIXUP_SIZE_BYTES);
-        let offset = self.number().and_then(|distance| self.previous.unwrap_or(0).checked_add(distance));
+        let offset = leb128::read(&mut self.rest)
+            .flatten()
+            .and_then(|distance| self.previous.unwrap_or(0).checked_add(distance));
         match offset {
             Some(offset) if offset >= behind => {
                 self.previous = Some(offset);
