@@ -1,4 +1,7 @@
 //! The choice of compiler and linker, which is made only here.
+//!
+//! `rustc_version` and its like tell the version of one compiler. The question here is which of several has a `core` for
+//! a target, or the source of one, and no crate answers it for Debian's compiler.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -3,6 +3,9 @@
 //!
 //! All but the return from a handler, which concerns only its own registers, are allowed from two of our instructions
 //! only, and only with the arguments that those use.
+//!
+//! The filter is written here, since crates for filters (`seccompiler`, and those over libseccomp) compare a call's
+//! number and arguments, but not the address that it comes from.
 
 use std::arch::global_asm;
 use std::io;

@@ -1,6 +1,10 @@
 //! Frames: length, checksum, payload.
 //!
 //! A frame begins with a mark, so that a receiver that joins late or reads garbage finds the next frame.
+//!
+//! `postcard` can frame messages itself (COBS, with a checksum). There, a frame's length is known only at its end. A
+//! kernel must know it at the start: it refuses what is too long before it arrives, and takes the memory for the rest at
+//! once, or says that there is none.
 
 use alloc::collections::TryReserveError;
 use alloc::vec::Vec;

@@ -2,6 +2,9 @@
 //!
 //! `format!` and `Vec::push` end the kernel if memory runs out. Code that clients and modules can reach uses these
 //! functions instead. They return [`NoMemory`], which converts to an [`ErrorText`] for people.
+//!
+//! `fallible_collections` has lists of that kind, but its `tryformat!` must be told how long a text can get, and
+//! allocates infallibly where it gets longer. Here the text is formatted twice: first only to count.
 
 use alloc::borrow::Cow;
 use alloc::collections::TryReserveError;

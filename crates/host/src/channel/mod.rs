@@ -2,6 +2,10 @@
 //!
 //! The other side may write to it at any time. Anything read from here is therefore copied once, and checked
 //! afterwards.
+//!
+//! Crates for messages between processes, such as `ipc-channel`, send over sockets and allocate. The process of a module
+//! may do neither: all that is left to it is to sleep on one word of this memory (`handoff`). Messages are words here,
+//! read one by one (`message`, `codec`), and not bytes that a serializer would read while the other side changes them.
 
 mod codec;
 pub(crate) mod handoff;

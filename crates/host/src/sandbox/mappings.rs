@@ -1,4 +1,6 @@
 //! The mappings of a process, and removal of those that a module must not see.
+//!
+//! The crate `procfs` reads the same list, but allocates, which a fork of a process with other threads must not.
 
 use bareflow_loader::segments::PAGE_SIZE;
 
