@@ -2,6 +2,7 @@
 
 use core::ops::Range;
 
+use bareflow_containment::timer::LocalTimer;
 use bareflow_containment::{Contained, Kernel, TrapFrame, descriptor_tables};
 use bareflow_loader::report::Style;
 use bareflow_loader::{Name, Printable};
@@ -39,7 +40,7 @@ pub fn init() -> Contained {
     // `cpu::enable`.
     let platform = unsafe {
         descriptor_tables::load();
-        Contained::init(&ThisKernel)
+        Contained::init(&ThisKernel, &LocalTimer)
     };
     match platform {
         Some(platform) => platform,

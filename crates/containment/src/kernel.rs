@@ -12,7 +12,7 @@ use crate::frame::TrapFrame;
 
 /// A kernel that contains its modules.
 ///
-/// Six methods have no default; they suffice for modules that run in both domains, log, and call each other. The
+/// Seven methods have no default; they suffice for modules that run in both domains, log, and call each other. The
 /// others are for kernels that do work of their own while a module runs, or that test the containment.
 ///
 /// All methods may be called while a module's call is interrupted, so none of them waits for a lock that other code of
@@ -20,8 +20,9 @@ use crate::frame::TrapFrame;
 ///
 /// # Safety
 /// Physical memory is mapped as [`physical_map`](Self::physical_map) says, in the upper half of the address space like
-/// [`image`](Self::image) and [`stack`](Self::stack), and stays mapped. A frame is allocated only once until it is
-/// freed. Nothing else uses the addresses from [`layout::START`](crate::layout::START) on.
+/// [`image`](Self::image) and [`stack`](Self::stack), and stays mapped. The entries of the upper half of the root table
+/// stay as they are. A frame is allocated only once until it is freed. Nothing else uses the addresses from
+/// [`layout::START`](crate::layout::START) on.
 pub unsafe trait Kernel: Sync {
     /// Returns the address at which all physical memory is mapped, writable.
     fn physical_map(&self) -> u64;
@@ -84,7 +85,20 @@ pub unsafe trait Kernel: Sync {
     fn work(&self) {}
 }
 
-static KERNEL: Once<&'static dyn Kernel> = Once::new();
+/// A source of ticks: interrupts of the vector [`TICK`](crate::timer::TICK), one each
+/// [`TICK_US`](crate::timer::TICK_US).
+pub trait Ticks: Sync {
+    /// Starts the ticks, and returns whether there are any.
+    fn start(&self) -> bool;
+
+    /// Returns whether a tick arrived whose end was not signalled yet. Modules can raise the vector by `int`, too.
+    fn is_in_service(&self) -> bool;
+
+    /// Signals the end of a tick.
+    fn end_of_interrupt(&self);
+}
+
+static KERNEL: Once<(&'static dyn Kernel, &'static dyn Ticks)> = Once::new();
 
 /// The address at which the kernel maps all physical memory.
 static PHYSICAL_MAP: AtomicU64 = AtomicU64::new(0);
@@ -92,10 +106,10 @@ static PHYSICAL_MAP: AtomicU64 = AtomicU64::new(0);
 /// The bytes that the global allocator gave out, for receipts. A kernel that counts them counts them here.
 pub static HEAP_BYTES: AtomicU64 = AtomicU64::new(0);
 
-/// Sets the kernel. Returns whether there was none.
-pub fn install(kernel: &'static dyn Kernel) -> bool {
+/// Sets the kernel and its ticks. Returns whether there was none.
+pub fn install(kernel: &'static dyn Kernel, ticks: &'static dyn Ticks) -> bool {
     let is_first = !KERNEL.is_completed();
-    KERNEL.call_once(|| kernel);
+    KERNEL.call_once(|| (kernel, ticks));
     PHYSICAL_MAP.store(kernel.physical_map(), Ordering::Relaxed);
     is_first
 }
@@ -110,7 +124,12 @@ pub fn physical_map() -> u64 {
 /// # Panics
 /// If there is none: [`Contained::init`](crate::Contained::init) is the only way to all code that asks.
 pub fn kernel() -> &'static dyn Kernel {
-    *KERNEL.get().expect("the kernel is set before anything else is done")
+    KERNEL.get().expect("the kernel is set before anything else is done").0
+}
+
+/// Returns the kernel's ticks, once there is a kernel.
+pub fn ticks() -> Option<&'static dyn Ticks> {
+    KERNEL.get().map(|(_, ticks)| *ticks)
 }
 
 /// An observer of all calls and of the services that they use.

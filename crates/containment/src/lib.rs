@@ -10,11 +10,12 @@
 //! 3. [`descriptor_tables::load`] loads segments, a task state and an interrupt table, all of which are this crate's. A
 //!    kernel that has its own calls [`descriptor_tables::fill_tss`] and [`descriptor_tables::fill_idt`] instead: they set
 //!    the trap stacks, and the stubs of the vectors that modules can reach.
-//! 4. [`Contained::init`] enables `syscall`, starts the local timer, and returns the platform for a
+//! 4. [`Contained::init`] enables `syscall`, starts the ticks, and returns the platform for a
 //!    [`ModuleManager`](bareflow_loader::ModuleManager). [`self_test`] then tries every class of fault.
 //!
 //! The kernel lies in the upper two gigabytes, below [`layout::START`], from which on all addresses are this crate's.
-//! There is one processor. The local timer's vector is [`timer::TICK`]. On the way from a trap to its outcome, a kernel
+//! There is one processor. Its ticks come from the local timer ([`timer::LocalTimer`]), or from a timer of the kernel's own
+//! ([`Ticks`]). On the way from a trap to its outcome, a kernel
 //! may take ticks and debug exceptions first ([`Kernel::tick`], [`Kernel::debug`]), and have work of its own done while a
 //! module stands still ([`Kernel::work`]).
 //!
@@ -54,7 +55,7 @@ pub use call::work::may_run_modules;
 pub use call::{Activation, last_fault_time, with_current};
 pub use frame::TrapFrame;
 pub use image::{Image, PROMISED_OUTPUT_BYTES};
-pub use kernel::{HEAP_BYTES, Kernel, Observer};
+pub use kernel::{HEAP_BYTES, Kernel, Observer, Ticks};
 pub use memory::page_tables;
 pub use platform::Contained;
 pub use self_test::self_test;

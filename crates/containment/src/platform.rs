@@ -11,10 +11,10 @@ use bareflow_loader::{
 use x86_64::instructions::interrupts;
 
 use crate::image::{self, Image, UnsealedImage};
-use crate::kernel::{self, HEAP_BYTES, Kernel, Observer, observe};
+use crate::kernel::{self, HEAP_BYTES, Kernel, Observer, Ticks, observe};
 use crate::memory::{frames, page_tables};
 use crate::services::{self, undeclared};
-use crate::{call, clock, cpu, timer};
+use crate::{call, clock, cpu};
 
 /// The platform: modules run in ring 0 or ring 3, and their faults end their calls.
 #[derive(Debug)]
@@ -26,27 +26,27 @@ pub struct Contained {
 }
 
 impl Contained {
-    /// Sets up all that calls need: addresses, `syscall`, and the local timer, whose ticks end calls that take too
-    /// long. Returns `None` if this was called before.
+    /// Sets up all that calls need: addresses, `syscall`, and `ticks`, which end calls that take too long. Returns
+    /// `None` if this was called before.
     ///
     /// # Safety
     /// There is one processor, and it executes this in ring 0. [`cpu::enable`] was called; the [descriptor
     /// tables](crate::descriptor_tables) are loaded; the active page tables stay the kernel's own, and have the
     /// [stacks of modules](page_tables::map_module_stacks); the kernel has a global allocator.
-    pub unsafe fn init(kernel: &'static dyn Kernel) -> Option<Contained> {
-        if !kernel::install(kernel) {
+    pub unsafe fn init(kernel: &'static dyn Kernel, ticks: &'static dyn Ticks) -> Option<Contained> {
+        if !kernel::install(kernel, ticks) {
             return None;
         }
         page_tables::note_kernel_root();
         image::open_arena();
         cpu::enable_syscall();
-        let has_ticks = timer::start();
+        let has_ticks = ticks.start();
         // Interrupts are safe from here on: every vector has a stack of its own, and no handler waits for a lock.
         interrupts::enable();
         Some(Contained { cpu_level: cpu::level(), checksum: Crc32c::detect(), has_ticks, is_observed: false })
     }
 
-    /// Returns whether there is a local timer. Without one, calls may take any time.
+    /// Returns whether there are ticks. Without them, calls may take any time.
     pub const fn has_ticks(&self) -> bool {
         self.has_ticks
     }

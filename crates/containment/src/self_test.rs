@@ -62,7 +62,7 @@ const BUDGET: Budget = Budget { time_us: 5_000, stack: 16 << 10, heap: 0, data: 
 /// Commits one fault of every class in ring 0 and in ring 3, writes a line for each outcome, and returns whether each
 /// was contained: the outcome is as expected, code that commits no fault still runs, and all memory came back.
 ///
-/// Without a local timer, the time budget can't be tried: then this returns false at once.
+/// Without ticks, the time budget can't be tried: then this returns false at once.
 pub fn self_test(platform: &Contained, out: &mut dyn Write) -> bool {
     let Some(name) = Name::new("self-test").filter(|_| platform.has_ticks()) else { return false };
     let mut all_contained = true;

@@ -6,6 +6,7 @@ use x86_64::instructions::port::Port;
 use x86_64::registers::model_specific::Msr;
 
 use crate::cpu;
+use crate::kernel::Ticks;
 use crate::layout::TIMER_REGISTERS;
 use crate::memory::page_tables::map_device;
 
@@ -65,8 +66,29 @@ pub const fn ticks_of(time_us: u32) -> u32 {
     time_us.div_ceil(TICK_US)
 }
 
+/// The local timer as a source of ticks.
+#[derive(Debug)]
+pub struct LocalTimer;
+
+impl Ticks for LocalTimer {
+    fn start(&self) -> bool {
+        start()
+    }
+
+    fn is_in_service(&self) -> bool {
+        // `int` sets no such bit (Intel SDM volume 3, 11.8.4).
+        RUNNING.load(Ordering::Relaxed) && read(IN_SERVICE + TICK / 32 * IN_SERVICE_DISTANCE) >> (TICK % 32) & 1 != 0
+    }
+
+    fn end_of_interrupt(&self) {
+        if RUNNING.load(Ordering::Relaxed) {
+            write(END_OF_INTERRUPT, 0);
+        }
+    }
+}
+
 /// Starts the ticks, and returns whether there are any.
-pub fn start() -> bool {
+fn start() -> bool {
     // SAFETY: every x86-64 processor has this register; reading it has no effect.
     let base = unsafe { Msr::new(BASE_MSR).read() };
     // A boot loader may have left the registers where they can't be mapped.
@@ -125,18 +147,9 @@ pub fn milliseconds() -> u64 {
     TICKS.load(Ordering::Relaxed) * u64::from(TICK_US) / 1000
 }
 
-/// Returns whether the timer sent a tick whose end was not signalled yet. `int` sets no such bit (Intel SDM volume 3,
-/// 11.8.4).
-pub fn is_in_service() -> bool {
-    RUNNING.load(Ordering::Relaxed) && read(IN_SERVICE + TICK / 32 * IN_SERVICE_DISTANCE) >> (TICK % 32) & 1 != 0
-}
-
-/// Counts a tick, and signals its end.
-pub fn end_of_interrupt() {
+/// Counts a tick.
+pub(crate) fn count_tick() {
     TICKS.fetch_add(1, Ordering::Relaxed);
-    if RUNNING.load(Ordering::Relaxed) {
-        write(END_OF_INTERRUPT, 0);
-    }
 }
 
 /// Returns the timer's frequency, in Hz. The least of three measurements is used: one can only be too long, when the

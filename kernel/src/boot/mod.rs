@@ -1,6 +1,7 @@
 //! The entries of the kernel: PVH ([`pvh`]: QEMU's `-kernel`) and the `bootloader` crate. Both end in [`kernel_main`]
 //! with a [`BootInfo`].
 
+mod entry;
 mod pvh;
 mod screen;
 

@@ -1,7 +1,4 @@
-//! The PVH entry (Xen's `docs/misc/pvh.pandoc`): 32-bit code that switches to long mode, and the reader of the
-//! start-of-day structure. The reader fills the same [`BootInfo`] that the `bootloader` crate would pass.
-
-use core::arch::global_asm;
+//! The reader of the start-of-day structure of PVH (Xen's `docs/misc/pvh.pandoc`). It fills the same [`BootInfo`] that the `bootloader` crate would pass.
 
 use bootloader_api::BootInfo;
 use bootloader_api::info::{MemoryRegion, MemoryRegionKind, MemoryRegions, Optional};
@@ -29,99 +26,6 @@ const REGIONS: usize = 64;
 /// The number of ranges that are in use although the memory map lists them as usable.
 const RESERVED: usize = 8;
 
-global_asm!(
-    // The note with the entry's address (elfnote.h: XEN_ELFNOTE_PHYS32_ENTRY).
-    ".section .note.pvh, \"a\", @note",
-    ".balign 4",
-    ".long 4, 8, 18",
-    ".asciz \"Xen\"",
-    ".quad pvh_entry - {base}",
-    ".section .text.boot, \"ax\", @progbits",
-    ".code32",
-    ".global pvh_entry",
-    "pvh_entry:",
-    "cld",
-    "mov edi, ebx",
-    "rdtsc",
-    "mov [{entered} - {base}], eax",
-    "mov [{entered} - {base} + 4], edx",
-    // Page directories: the first 4 GiB in pages of 2 MiB.
-    "mov eax, 0x83",
-    "mov edx, offset early_directories - {base}",
-    "mov ecx, 2048",
-    "2: mov dword ptr [edx], eax",
-    "add eax, 0x200000",
-    "add edx, 8",
-    "dec ecx",
-    "jnz 2b",
-    // One table for the low half and the physical map, one for the kernel's half.
-    "mov eax, offset early_directories - {base} + 3",
-    "mov edx, offset early_low - {base}",
-    "mov ecx, 4",
-    "3: mov dword ptr [edx], eax",
-    "add eax, 0x1000",
-    "add edx, 8",
-    "dec ecx",
-    "jnz 3b",
-    "mov eax, offset early_directories - {base} + 3",
-    "mov dword ptr [early_high - {base} + 510 * 8], eax",
-    "mov eax, offset early_low - {base} + 3",
-    "mov dword ptr [early_root - {base}], eax",
-    "mov dword ptr [early_root - {base} + 256 * 8], eax",
-    "mov eax, offset early_high - {base} + 3",
-    "mov dword ptr [early_root - {base} + 511 * 8], eax",
-    // Long mode (Intel SDM volume 3, 11.8.5): PAE, root, LME, paging.
-    "mov eax, cr4",
-    "or eax, 0x20",
-    "mov cr4, eax",
-    "mov eax, offset early_root - {base}",
-    "mov cr3, eax",
-    "mov ecx, 0xc0000080",
-    "rdmsr",
-    "or eax, 0x900",
-    "wrmsr",
-    "mov eax, cr0",
-    "or eax, 0x80000001",
-    "mov cr0, eax",
-    "lgdt [early_gdt_pointer - {base}]",
-    // A far return, since a far jump to a symbol does not assemble here.
-    "mov esp, offset early_stack_end - {base}",
-    "push 8",
-    "mov eax, offset early_long - {base}",
-    "push eax",
-    "retf",
-    ".code64",
-    "early_long: mov rax, offset early_high_half",
-    "jmp rax",
-    "early_high_half: mov rsp, offset early_stack_end",
-    "xor eax, eax",
-    "mov ds, eax",
-    "mov es, eax",
-    "mov ss, eax",
-    "mov fs, eax",
-    "mov gs, eax",
-    "mov edi, edi",
-    "call {start}",
-    "ud2",
-    ".section .rodata.boot, \"a\", @progbits",
-    ".balign 8",
-    "early_gdt: .quad 0, 0x00209a0000000000",
-    "early_gdt_pointer: .word 15",
-    ".long early_gdt - {base}",
-    ".section .bss.boot, \"aw\", @nobits",
-    ".balign 4096",
-    "early_root: .skip 4096",
-    "early_low: .skip 4096",
-    "early_high: .skip 4096",
-    "early_directories: .skip 4 * 4096",
-    "early_stack: .skip 64 * 1024",
-    "early_stack_end:",
-    ".text",
-    base = const KERNEL_BASE,
-    start = sym start,
-    entered = sym super::ENTERED,
-);
-
 static COMMAND_LINE: Once<([u8; COMMAND_LINE_SIZE], usize)> = Once::new();
 
 /// Returns the command line; empty if the kernel was booted without one.
@@ -146,7 +50,7 @@ fn read_u64(address: u64) -> u64 {
 }
 
 /// Reads `hvm_start_info` at the physical address `info`, and joins the common path of booting.
-extern "C" fn start(info: u64) -> ! {
+pub(super) extern "C" fn start(info: u64) -> ! {
     if read_u32(info) != MAGIC {
         exit_qemu(ExitCode::Panicked);
     }

@@ -4,7 +4,9 @@
 //! A module of the user domain also lies there, but does not see it: the arena holds the kernel's alias of its
 //! frames. They are mapped a second time, with the module's permissions, in page tables of its own ([`user`]).
 
+mod buffer;
 mod dedicated;
+mod pages;
 mod shared_arena;
 pub mod user;
 
@@ -44,7 +46,7 @@ pub struct Image {
 pub fn open_arena() {
     shared_arena::open();
     dedicated::open();
-    user::init_alias_range();
+    pages::init_alias_range();
 }
 
 impl Image {

@@ -1,62 +1,22 @@
 //! The mappings of a module of the user domain besides its image: page tables of its own, a stack, a context, and
 //! buffers for input and output.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::Ordering;
 
-use allocator_api2::alloc::Global;
 use bareflow_abi::Context;
-use bareflow_loader::segments::{PAGE_SIZE, is_within};
-use bareflow_loader::{PeakUse, RangeAllocator, Segments, Usage};
-use spin::{Mutex, Once};
+use bareflow_loader::segments::PAGE_SIZE;
+use bareflow_loader::{PeakUse, Segments, Usage};
+use spin::Once;
 
-use crate::layout::{ALIAS_RANGE, ALIAS_RANGE_PAGES, user as layout};
+use super::buffer::MappedBuffer;
+use super::pages::Pages;
+use crate::layout::user as layout;
 use crate::memory::address_space::{AddressSpace, EXECUTE, READ, WRITE};
-use crate::memory::frames::Promise;
-use crate::memory::page_tables::{self, OutOfFrames};
+use crate::memory::page_tables::OutOfFrames;
 use crate::stubs;
-
-/// The free pages of the range of aliases.
-static RANGES: Mutex<RangeAllocator<Global>> = Mutex::new(RangeAllocator::new_in(Global));
 
 /// The pages of stubs and of services, which all modules share.
 static SHARED: Once<Option<(Pages, Pages)>> = Once::new();
-
-/// Opens the range of aliases.
-pub fn init_alias_range() {
-    RANGES.lock().free(0, ALIAS_RANGE_PAGES);
-}
-
-/// Zeroed pages that the kernel can write to.
-#[derive(Debug)]
-struct Pages {
-    start: u64,
-    size: u64,
-}
-
-impl Pages {
-    fn new(bytes: u64) -> Result<Pages, OutOfFrames> {
-        let size = bytes.next_multiple_of(PAGE_SIZE);
-        let first = RANGES.lock().allocate(size / PAGE_SIZE).ok_or(OutOfFrames)?;
-        let pages = Pages { start: ALIAS_RANGE + first * PAGE_SIZE, size };
-        page_tables::map_zeroed_range(pages.start, size)?;
-        Ok(pages)
-    }
-
-    /// Copies `bytes` to the beginning.
-    fn write(&self, bytes: &[u8]) {
-        let length = bytes.len().min(self.size as usize);
-        // SAFETY: these pages are mapped writable and belong to this value only; the module that sees them is not
-        // running.
-        unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), self.start as *mut u8, length) };
-    }
-}
-
-impl Drop for Pages {
-    fn drop(&mut self) {
-        page_tables::unmap_range(self.start, self.size);
-        RANGES.lock().free((self.start - ALIAS_RANGE) / PAGE_SIZE, self.size / PAGE_SIZE);
-    }
-}
 
 /// The room for output that each module has at any time, in bytes; more is allocated if there is memory.
 pub const PROMISED_OUTPUT_BYTES: usize = 256 << 10;
@@ -64,72 +24,6 @@ pub const PROMISED_OUTPUT_BYTES: usize = 256 << 10;
 /// The frames that are promised to a module for its output, and for inputs that are not long, with their page tables.
 const OUTPUT_FRAMES: u64 = PROMISED_OUTPUT_BYTES as u64 / PAGE_SIZE + 2;
 const INPUT_FRAMES: u64 = 16 + 2;
-
-/// The buffer of the input or the output. Its pages are mapped by the first call that needs them. Until then frames
-/// are promised for them, so that a loaded module can be called, whatever was loaded after it.
-#[derive(Debug)]
-struct MappedBuffer {
-    promise: Promise,
-    address: u64,
-    pages: Mutex<Option<Pages>>,
-    /// The kernel's address of the pages, and their size in bytes.
-    alias: AtomicU64,
-    size: AtomicU64,
-}
-
-impl MappedBuffer {
-    fn new(address: u64, frames: u64) -> Result<MappedBuffer, OutOfFrames> {
-        let promise = Promise::new(frames).ok_or(OutOfFrames)?;
-        Ok(MappedBuffer {
-            promise,
-            address,
-            pages: Mutex::new(None),
-            alias: AtomicU64::new(0),
-            size: AtomicU64::new(0),
-        })
-    }
-
-    /// Makes room for `bytes`, visible in `space` with `flags`.
-    #[cold]
-    #[inline(never)]
-    fn grow(
-        &self,
-        bytes: u64,
-        space: &AddressSpace,
-        flags: x86_64::structures::paging::PageTableFlags,
-    ) -> Result<(), OutOfFrames> {
-        if bytes > layout::BUFFER_ROOM {
-            return Err(OutOfFrames);
-        }
-        let promised = self.promise.redeem();
-        let fresh = match Pages::new(bytes) {
-            Ok(fresh) => fresh,
-            Err(error) => {
-                // This call asked for too much; the next one may ask for less.
-                self.promise.renew(promised);
-                return Err(error);
-            }
-        };
-        space.unmap(self.address, self.size.swap(0, Ordering::Relaxed));
-        *self.pages.lock() = None;
-        if let Err(error) = space.map(self.address, fresh.start, fresh.size, flags) {
-            // The module must not see any page that is freed.
-            space.unmap(self.address, fresh.size);
-            drop(fresh);
-            self.promise.renew(promised);
-            return Err(error);
-        }
-        self.alias.store(fresh.start, Ordering::Relaxed);
-        self.size.store(fresh.size, Ordering::Relaxed);
-        *self.pages.lock() = Some(fresh);
-        Ok(())
-    }
-
-    fn alias_of(&self, address: u64, length: u64) -> Option<u64> {
-        let inside = is_within(address, length, self.address, self.size.load(Ordering::Relaxed));
-        inside.then(|| address - self.address + self.alias.load(Ordering::Relaxed))
-    }
-}
 
 /// The mappings of a module of the user domain besides its image.
 #[derive(Debug)]

@@ -109,7 +109,12 @@ pub fn fill_idt(idt: &mut InterruptDescriptorTable) {
     set_stub(&mut idt.breakpoint, 3).set_privilege_level(PrivilegeLevel::Ring3);
 }
 
-fn set_stub<F>(entry: &mut Entry<F>, vector: usize) -> &mut EntryOptions {
+/// Sets an entry to the stub of `vector`, on its stack. A kernel may have its ticks at any entry: their stub is that of
+/// [`timer::TICK`].
+///
+/// # Panics
+/// If there is no such stub: `vector` is below 48.
+pub fn set_stub<F>(entry: &mut Entry<F>, vector: usize) -> &mut EntryOptions {
     let stack = match vector {
         8 => 1,
         2 => 2,

@@ -10,7 +10,7 @@ use super::debug;
 use super::origin::{is_behind_int, is_software};
 use crate::call::{self, Activation, diagnose, kind_of_invalid_opcode, leave_module, work};
 use crate::frame::{SYSCALL, TrapFrame};
-use crate::kernel::kernel;
+use crate::kernel::{kernel, ticks};
 use crate::{services, timer};
 
 /// The bit of a page fault's error code for a write.
@@ -48,7 +48,8 @@ pub extern "C" fn handle(frame: &mut TrapFrame) {
     }
     let forged = activation.is_some_and(|activation| is_software(frame, activation));
     if frame.vector == timer::TICK && !forged {
-        timer::end_of_interrupt();
+        timer::count_tick();
+        ticks().inspect(|ticks| ticks.end_of_interrupt());
         if kernel().tick(frame, activation.is_some()) {
             return;
         }

@@ -11,6 +11,7 @@ use x86_64::registers::rflags::RFlags;
 
 use crate::call::Activation;
 use crate::frame::{ERROR_CODES, NO_ERROR_CODE, TrapFrame};
+use crate::kernel::{Ticks, ticks};
 use crate::timer;
 
 /// The first byte of `int N`; the exception's number follows.
@@ -42,7 +43,7 @@ pub fn is_software(frame: &TrapFrame, activation: &Activation) -> bool {
     }
     match frame.vector {
         vector if has_error_code(vector) => frame.error == NO_ERROR_CODE,
-        timer::TICK => !timer::is_in_service(),
+        timer::TICK => !ticks().is_some_and(Ticks::is_in_service),
         18 => !is_machine_check(),
         // No hardware raises these in 64-bit mode. The next ones are judged only by the code before the trap.
         4 | 5 | 9 => true,

@@ -1,0 +1,51 @@
+//! Pages of the kernel's that a module of the user domain sees at another address.
+
+use allocator_api2::alloc::Global;
+use bareflow_loader::RangeAllocator;
+use bareflow_loader::segments::PAGE_SIZE;
+use spin::Mutex;
+
+use crate::layout::{ALIAS_RANGE, ALIAS_RANGE_PAGES};
+use crate::memory::page_tables::{self, OutOfFrames};
+
+/// The free pages of the range of aliases.
+static RANGES: Mutex<RangeAllocator<Global>> = Mutex::new(RangeAllocator::new_in(Global));
+
+/// Opens the range of aliases.
+pub fn init_alias_range() {
+    RANGES.lock().free(0, ALIAS_RANGE_PAGES);
+}
+
+/// Zeroed pages that the kernel can write to.
+#[derive(Debug)]
+pub struct Pages {
+    /// The address and the size.
+    pub start: u64,
+    pub size: u64,
+}
+
+impl Pages {
+    /// Maps pages for `bytes`.
+    pub fn new(bytes: u64) -> Result<Pages, OutOfFrames> {
+        let size = bytes.next_multiple_of(PAGE_SIZE);
+        let first = RANGES.lock().allocate(size / PAGE_SIZE).ok_or(OutOfFrames)?;
+        let pages = Pages { start: ALIAS_RANGE + first * PAGE_SIZE, size };
+        page_tables::map_zeroed_range(pages.start, size)?;
+        Ok(pages)
+    }
+
+    /// Copies `bytes` to the beginning.
+    pub fn write(&self, bytes: &[u8]) {
+        let length = bytes.len().min(self.size as usize);
+        // SAFETY: these pages are mapped writable and belong to this value only; the module that sees them is not
+        // running.
+        unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), self.start as *mut u8, length) };
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        page_tables::unmap_range(self.start, self.size);
+        RANGES.lock().free((self.start - ALIAS_RANGE) / PAGE_SIZE, self.size / PAGE_SIZE);
+    }
+}
