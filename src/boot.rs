@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use bareflow_builder::kernel::archive;
 use bareflow_loader::{Budget, LoadOptions};
 use bareflow_protocol::Message;
@@ -56,9 +56,7 @@ fn write_recording(path: &Path, messages: Vec<Message>) -> Result<()> {
             _ => {}
         }
     }
-    if !whole {
-        bail!("the kernel sent no whole recording on COM2, expected one; see its console above");
-    }
+    ensure!(whole, "the kernel sent no whole recording on COM2, expected one; see its console above");
     let bytes =
         recording.to_bytes().context("the recording is too long for a file; record fewer calls, or less input")?;
     std::fs::write(path, bytes)

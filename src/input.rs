@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow, ensure};
 
 use crate::complain;
 
@@ -59,9 +59,7 @@ fn limited(name: &str, stream: impl Read) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let most = LIMIT as u64 + 1;
     stream.take(most).read_to_end(&mut bytes).map_err(|error| anyhow!("can't read the input {name}: {error}"))?;
-    if bytes.len() > LIMIT {
-        bail!("the input {name} has more than {LIMIT} bytes, expected fewer; give it less");
-    }
+    ensure!(bytes.len() <= LIMIT, "the input {name} has more than {LIMIT} bytes, expected fewer; give it less");
     Ok(bytes)
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Error, Result, anyhow, bail};
+use anyhow::{Error, Result, anyhow, bail, ensure};
 use bareflow_builder::discover::is_bareflows_own;
 
 use crate::options::NewOptions;
@@ -32,9 +32,7 @@ pub fn new(options: &NewOptions) -> Result<Exit> {
         );
     }
     let folder = manifest.with_file_name("modules").join(name);
-    if folder.exists() {
-        bail!("{} is there already; choose another name or remove it", folder.display());
-    }
+    ensure!(!folder.exists(), "{} is there already; choose another name or remove it", folder.display());
     if let Err(problem) = create(name, &folder).and_then(|()| enter_into_lock_file(&manifest)) {
         // An incomplete crate would break every build of the workspace.
         let _ = fs::remove_dir_all(&folder);

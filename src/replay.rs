@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::rc::Rc;
 
-use anyhow::{Context, Error, Result, anyhow, bail};
+use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use bareflow_abi::call::CALL_OK;
 use bareflow_abi::{CallRefusal, Reason};
 use bareflow_host::{HostPlatform, Image};
@@ -132,9 +132,11 @@ impl Replay<'_> {
         let reason = Reason::ALL.into_iter().find(|reason| *reason as u32 == call.reason);
         let reason =
             reason.with_context(|| format!("a call for reason {}, expected one of those there are", call.reason))?;
-        if call.capacity > MOST {
-            bail!("a call with room for {} bytes of output, expected at most {MOST}", call.capacity);
-        }
+        ensure!(
+            call.capacity <= MOST,
+            "a call with room for {} bytes of output, expected at most {MOST}",
+            call.capacity
+        );
         if call.end == End::NoMemory {
             return Ok(None);
         }

@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::template::{check_name, source_text};
 use crate::{Exit, embedded, say};
@@ -20,9 +20,7 @@ pub(crate) fn new(path: &str) -> Result<Exit> {
     let name = folder.file_name().and_then(|name| name.to_str());
     let name = name.with_context(|| format!("{path} does not end in a name; expected a folder such as ./answer"))?;
     check_name(name)?;
-    if folder.exists() {
-        bail!("{path} is there already; choose another name or remove it");
-    }
+    ensure!(!folder.exists(), "{path} is there already; choose another name or remove it");
     if let Err(problem) = create(name, &folder) {
         // An incomplete crate is of no use, and the folder did not exist before.
         let _ = fs::remove_dir_all(&folder);

@@ -1,6 +1,6 @@
 //! The source of a new module.
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use bareflow_loader::Name;
 
 /// Keywords of the 2024 edition, which can't be function names, and the crates that come with the compiler.
@@ -17,9 +17,10 @@ pub(crate) fn check_name(name: &str) -> Result<()> {
     if RESERVED.split_whitespace().any(|word| word == name.replace('-', "_")) {
         bail!("\"{name}\" can't be a module's name: Rust keeps it for itself; choose another");
     }
-    if name == "bareflow-abi" {
-        bail!("\"{name}\" can't be a module's name: every module needs the crate of that name; choose another");
-    }
+    ensure!(
+        name != "bareflow-abi",
+        "\"{name}\" can't be a module's name: every module needs the crate of that name; choose another"
+    );
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! The `push` command: uploads a blob to a running kernel.
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, ensure};
 use bareflow_abi::checksum::crc32c;
 use bareflow_protocol::comparison::Gate;
 use bareflow_protocol::control::Push;
@@ -87,9 +87,7 @@ pub fn upload(client: &mut Client, blob: &[u8], progress: &mut dyn FnMut(u64, u6
             return Ok(());
         }
         let rest = blob.get(there as usize..).context("the kernel has more than was sent; try again")?;
-        if stalls > MAX_STALLS {
-            bail!("the kernel keeps {there} of {length} bytes and takes no more; try again");
-        }
+        ensure!(stalls <= MAX_STALLS, "the kernel keeps {there} of {length} bytes and takes no more; try again");
         let bytes = rest.get(..client.chunk_size()).unwrap_or(rest);
         request = Request::Chunk { offset: there, bytes };
     }

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Error, Result, anyhow, bail};
+use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use bareflow_disk::{MAX_FILE_SIZE, MODULES};
 use hadris_fat::format::{FatFormatOptions, FatTypeSelection, FatVolumeFormatter};
 use hadris_fat::time::EpochTimeProvider;
@@ -39,12 +39,15 @@ pub(crate) struct Content {
 /// Makes the image. On an error, nothing is left.
 pub fn create(options: &CreateOptions) -> Result<Exit> {
     let path = &options.image;
-    if path.exists() && !options.force {
-        bail!("{} is there already; choose another name or add `--force`", path.display());
-    }
-    if options.files.is_empty() && !options.empty {
-        bail!("no file is named; name the .mod files for the disk, or add `--empty` for one without any");
-    }
+    ensure!(
+        options.force || !path.exists(),
+        "{} is there already; choose another name or add `--force`",
+        path.display()
+    );
+    ensure!(
+        options.empty || !options.files.is_empty(),
+        "no file is named; name the .mod files for the disk, or add `--empty` for one without any"
+    );
     let contents = read_all(&options.files)?;
     let sum: u64 = contents.iter().map(|content| content.bytes.len() as u64).sum();
     let size = options.size.unwrap_or_else(|| size_for(sum));
@@ -96,9 +99,7 @@ fn read_all(paths: &[PathBuf]) -> Result<Vec<Content>> {
         let shown = path.display();
         let length =
             fs::metadata(path).map_err(|error| anyhow!("can't read {shown}: {error}; name a .mod file"))?.len();
-        if length > MAX_FILE_SIZE {
-            bail!("{shown} has {length} bytes, expected {MAX_FILE_SIZE} at the most; pack less");
-        }
+        ensure!(length <= MAX_FILE_SIZE, "{shown} has {length} bytes, expected {MAX_FILE_SIZE} at the most; pack less");
         let bytes = fs::read(path).map_err(|error| anyhow!("can't read {shown}: {error}; name a .mod file"))?;
         let name = path.file_name().and_then(|name| name.to_str()).filter(|name| name.ends_with(".mod"));
         let name =
@@ -158,9 +159,7 @@ fn fill(file: &fs::File, size: u64, fat: Fat, contents: &[Content]) -> Result<()
         let mut rest = bytes.as_slice();
         while !rest.is_empty() {
             let written = writer.write(rest)?;
-            if written == 0 {
-                bail!("no room for {name}");
-            }
+            ensure!(written > 0, "no room for {name}");
             rest = rest.get(written..).unwrap_or_default();
         }
         writer.finish()?;

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use anyhow::{Error, Result, anyhow, bail};
+use anyhow::{Error, Result, anyhow, ensure};
 use bareflow_abi::checksum::crc32c;
 use bareflow_builder::build_module;
 use bareflow_builder::discover::module_at;
@@ -57,9 +57,7 @@ struct Summary<'tally> {
 /// # Errors
 /// Anything that keeps the command from being carried out.
 pub fn inject(options: &InjectOptions) -> Result<Exit> {
-    if embedded::KERNEL.is_empty() {
-        bail!("this build has no kernel; {}", kernel_remedy());
-    }
+    ensure!(!embedded::KERNEL.is_empty(), "this build has no kernel; {}", kernel_remedy());
     let files = Files { blobs: blobs(options)?, ..Files::default() };
     let archive = boot_archive(&files);
     let domain = options.domain.name();

@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use bareflow_disk::MODULES;
 use bareflow_loader::{Budget, Domain};
 use bareflow_protocol::control::{Called, LoadOverrides, Refusal};
@@ -79,9 +79,7 @@ impl KernelRunner {
             if done == found.len() {
                 return Ok(());
             }
-            if done == 0 {
-                bail!("the kernel unloads none of the modules that it loaded by itself");
-            }
+            ensure!(done > 0, "the kernel unloads none of the modules that it loaded by itself");
         }
     }
 

@@ -15,7 +15,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail, ensure};
 
 use crate::files::Files;
 use crate::options::ServeOptions;
@@ -65,9 +65,10 @@ pub fn serve(options: &ServeOptions) -> Result<Exit> {
         broker.join().unwrap_or_else(|_| Err(anyhow!("the broker panicked")))
     });
     let left = running.wait();
-    if stopped.load(Ordering::Relaxed) {
-        bail!("stopped by a signal, expected `bareflow shutdown`; the kernel was ended with it");
-    }
+    ensure!(
+        !stopped.load(Ordering::Relaxed),
+        "stopped by a signal, expected `bareflow shutdown`; the kernel was ended with it"
+    );
     left?;
     ended?;
     Ok(Exit::Passed)

@@ -8,7 +8,7 @@ mod cycle;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, ensure};
 use bareflow_builder::discover::{ModuleCrate, all_beside};
 
 use crate::build_command::chosen_one;
@@ -73,9 +73,7 @@ pub fn watch(options: &WatchOptions) -> Result<Exit> {
 
 /// Waits for the next kernel at the same address. An error other than a missing kernel is shown once.
 fn next_kernel(options: &WatchOptions) -> Result<Client> {
-    if options.once {
-        bail!("the kernel is gone before anything was saved; run `bareflow serve` again");
-    }
+    ensure!(!options.once, "the kernel is gone before anything was saved; run `bareflow serve` again");
     say!("the kernel is gone; waiting for the next one");
     let mut said = String::new();
     loop {
