@@ -1,0 +1,183 @@
+//! The slow path of a call, which any call may take.
+
+use bareflow_abi::Reason;
+
+use crate::manager::ModuleManager;
+use crate::module::lifecycle::ModuleState;
+use crate::module::{Failure, Module};
+use crate::platform::{Call, CallError, CallOutcome, FastReturn, Platform, TimedCall};
+use crate::profile::Timing;
+use crate::profile::samples::SampleBuffer;
+
+impl<P: Platform> ModuleManager<P> {
+    /// Calls a borrowed module on any path. Writes the outcome to `returned`, unless the call failed.
+    #[inline(never)]
+    pub(super) fn call_slow(
+        &self,
+        module: &Module<P>,
+        input: &[u8],
+        output: &mut [u8],
+        returned: &mut TimedCall,
+    ) -> Result<(), Failure> {
+        let may_be_fast = P::HAS_FAST_PATH && input.is_empty() && output.is_empty();
+        if !may_be_fast || !module.lifecycle.is_fast() || !module.sampler.times_all() {
+            return self.call_off_fast_path(module, input, output, returned);
+        }
+        // This is the first call of the module, or the one in some hundred that is checked.
+        let samples = self.samples(module)?;
+        *returned = self.call_fast(module, self.timing, true, |cycles| samples.push(cycles))?;
+        Ok(())
+    }
+
+    /// Calls a borrowed module that can't take the fast path.
+    #[inline(never)]
+    fn call_off_fast_path(
+        &self,
+        module: &Module<P>,
+        input: &[u8],
+        output: &mut [u8],
+        returned: &mut TimedCall,
+    ) -> Result<(), Failure> {
+        let state = module.callable()?;
+        let timing = module.sampler.next(self.timing);
+        // Checks the first call of the module, and one in some hundred.
+        let check_abi = timing != Timing::Untimed && self.samples(module)?.is_flushed();
+        let call = Call { check_abi, ..run(module, input, timing) };
+        let may_be_fast = input.is_empty() && output.is_empty() && !module.lifecycle.is_slow_path_only();
+        module.lifecycle.set(ModuleState::Running);
+        let done = self.call_platform(&call, may_be_fast, module.metadata.depends(), output);
+        self.finish(module, state, timing, &done, returned)
+    }
+
+    /// Finishes a call that began on the fast path and left it.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn finish_slow(
+        &self,
+        module: &Module<P>,
+        timing: Timing,
+        done: &Result<TimedCall, CallError>,
+        returned: &mut TimedCall,
+    ) -> Result<(), Failure> {
+        self.finish(module, ModuleState::Live, timing, done, returned)
+    }
+
+    /// Records the end of a call, and restores the lifecycle state that the module had before.
+    #[inline(always)]
+    fn finish(
+        &self,
+        module: &Module<P>,
+        state: ModuleState,
+        timing: Timing,
+        done: &Result<TimedCall, CallError>,
+        returned: &mut TimedCall,
+    ) -> Result<(), Failure> {
+        module.lifecycle.set(state);
+        *returned = done.map_err(|error| self.note_failure(module, error, timing))?;
+        if let (Timing::Fast | Timing::Precise, Some(samples)) = (timing, module.profile_buffer.get()) {
+            samples.push(returned.cycles);
+        }
+        module.last_result.set(returned.outcome.result);
+        Ok(())
+    }
+
+    /// Makes a call of a module with the dependency list `depends`, on the fast path if `may_be_fast`.
+    #[inline(always)]
+    pub(crate) fn call_platform(
+        &self,
+        call: &Call<'_, P::Image>,
+        may_be_fast: bool,
+        depends: &[u8],
+        output: &mut [u8],
+    ) -> Result<TimedCall, CallError> {
+        if !P::HAS_FAST_PATH || !may_be_fast {
+            return self.call_platform_slow(call, depends, output);
+        }
+        let mut slow_result = Err(CallError::NoMemory);
+        match self.platform.call_fast(call, &mut slow_result) {
+            Some(FastReturn { result, cycles }) => {
+                Ok(TimedCall { outcome: CallOutcome { result, output_length: 0 }, cycles })
+            }
+            None => slow_result,
+        }
+    }
+
+    /// Makes a call of a module with the dependency list `depends` on the slow path, which any call may take.
+    #[inline(never)]
+    pub(crate) fn call_platform_slow(
+        &self,
+        call: &Call<'_, P::Image>,
+        depends: &[u8],
+        output: &mut [u8],
+    ) -> Result<TimedCall, CallError> {
+        if depends.is_empty() {
+            self.platform.call(call, output)
+        } else {
+            self.call_with_callees(call, depends, output)
+        }
+    }
+
+    /// Calls a borrowed module `calls` times in a row, reading the clock once per call.
+    pub(crate) fn call_chained(&self, module: &Module<P>, calls: u64) -> Result<Option<i32>, Failure> {
+        let state = module.callable()?;
+        let samples = self.samples(module)?;
+        let call = run(module, &[], Timing::Untimed);
+        let may_be_fast = !module.lifecycle.is_slow_path_only();
+        module.lifecycle.set(ModuleState::Running);
+        let (mut done, mut stamp) = (Ok(None), self.platform.clock());
+        for _ in 0..calls {
+            match self.call_platform(&call, may_be_fast, module.metadata.depends(), &mut []) {
+                Ok(returned) => {
+                    let now = self.platform.clock();
+                    samples.push(now.saturating_sub(stamp));
+                    module.last_result.set(returned.outcome.result);
+                    (done, stamp) = (Ok(Some(returned.outcome.result)), now);
+                }
+                Err(error) => {
+                    done = Err(self.note_failure(module, error, self.timing));
+                    break;
+                }
+            }
+            if module.lifecycle.is_retired() {
+                done = Err(Failure::NotLoaded);
+                break;
+            }
+        }
+        module.lifecycle.set(state);
+        done
+    }
+
+    /// Returns the buffer for a module's readings.
+    #[inline(always)]
+    fn samples<'module>(&self, module: &'module Module<P>) -> Result<&'module SampleBuffer, Failure> {
+        module.profile_buffer.samples(&self.spare_buffer, || self.platform.allocator()).ok_or(Failure::ProfileFull)
+    }
+
+    /// Records a call that did not return.
+    #[cold]
+    #[inline(never)]
+    fn note_failure(&self, module: &Module<P>, error: CallError, timing: Timing) -> Failure {
+        if timing == Timing::Untimed {
+            module.sampler.uncount();
+        }
+        match error {
+            CallError::NoMemory => Failure::NoMemory,
+            CallError::Fault(fault) => {
+                module.faults.note(fault, self.platform.diagnosis(), self.platform.allocator());
+                self.last_fault.set(Some(fault));
+                Failure::Faulted
+            }
+        }
+    }
+}
+
+/// Returns the call that runs a module's work.
+#[inline(always)]
+pub(super) fn run<'call, P: Platform>(
+    module: &'call Module<P>,
+    input: &'call [u8],
+    timing: Timing,
+) -> Call<'call, P::Image> {
+    let (image, entry) = (&module.placed.image, module.placed.entry);
+    Call { module: &module.name, image, entry, reason: Reason::Run, input, timing, check_abi: false }
+}
