@@ -1,6 +1,5 @@
 //! The commands that send one request and show its response.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Error, Result};
@@ -10,10 +9,10 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::push::PROGRESS;
+use super::run::{keep, run_command};
 use super::show::{compare as comparison, modules, receipt, stats as statistics, table};
-use super::{Client, unexpected};
+use super::unexpected;
 use crate::disassemble_faults::disassemble;
-use crate::files::write_json;
 use crate::input::read_input;
 use crate::options::{
     CallOptions, CommonOptions, CompareOptions, ConnectOptions, FilesOptions, LoadFileOptions, LogOptions,
@@ -22,39 +21,8 @@ use crate::options::{
 use crate::output::progress_bar;
 use crate::{Exit, output_file, say};
 
-/// The version of the JSON form of answers.
-const SCHEMA: u32 = 1;
-
 /// The interval between requests for new log lines.
 const FOLLOW: Duration = Duration::from_millis(200);
-
-/// A response as JSON.
-#[derive(Serialize)]
-struct Document<'answer, T> {
-    schema: u32,
-    #[serde(flatten)]
-    answer: &'answer T,
-}
-
-/// Writes a response as JSON to `path`, if there is one.
-pub(super) fn keep(path: Option<&Path>, answer: &impl Serialize) -> Result<()> {
-    path.map_or(Ok(()), |path| write_json(path, &Document { schema: SCHEMA, answer }))
-}
-
-/// Runs `act` with a connected client. A refusal by the kernel is shown, and gives exit code 1.
-pub(super) fn run_command(connect: &ConnectOptions, act: impl FnOnce(&mut Client) -> Result<Exit>) -> Result<Exit> {
-    match Client::connect(connect).and_then(|mut client| act(&mut client)) {
-        Err(problem) => match problem.downcast::<Refusal>() {
-            Ok(Refusal { error, code, .. }) => {
-                crate::complain!("error: {error}");
-                keep(connect.json.as_deref(), &json!({ "error": error, "code": code }))?;
-                Ok(Exit::Failed)
-            }
-            Err(problem) => Err(problem),
-        },
-        ended => ended,
-    }
-}
 
 /// Sends one request. `show` prints the response and returns the part that goes into the JSON.
 fn ask<T: Serialize>(

@@ -8,6 +8,7 @@ pub mod connection;
 pub mod error;
 mod push;
 mod retry;
+mod run;
 pub mod show;
 
 use std::path::Path;

@@ -6,7 +6,7 @@ use bareflow_protocol::comparison::Gate;
 use bareflow_protocol::control::Push;
 use bareflow_protocol::{Request, Response};
 
-use super::commands::{keep, run_command};
+use super::run::{keep, run_command};
 use super::show::{compare, receipt};
 use super::{Client, unexpected};
 use crate::files::{label, read_blob};

@@ -18,7 +18,8 @@ use crate::build_command::{chosen, needed, progress, warn, warn_of_flags};
 use crate::files::write_json;
 use crate::options::TestOptions;
 use crate::{Exit, embedded};
-use show::{TestRun, Tested};
+use show::Tested;
+use summary::TestRun;
 
 /// A module with its blob and its examples.
 struct Candidate {

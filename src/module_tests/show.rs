@@ -4,7 +4,7 @@ use bareflow_builder::Example;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::summary;
+use super::summary::{self, TestRun};
 use crate::say;
 
 /// The version of the JSON form.
@@ -24,31 +24,6 @@ pub(super) struct Tested {
     /// The error that kept the blob from being built, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-}
-
-/// The outcome of the examples in one runner and domain.
-#[derive(Debug, Serialize)]
-pub(super) struct TestRun {
-    /// `host` or `kernel`.
-    #[serde(rename = "where")]
-    pub place: &'static str,
-    /// `kernel` or `user`.
-    pub domain: &'static str,
-    /// The instructions of all calls, with the cost of measuring; `None` where they are not counted.
-    pub instructions: Option<u64>,
-    /// The failures, with the numbers of their examples.
-    pub failures: Vec<String>,
-}
-
-impl TestRun {
-    pub(super) fn new(place: &'static str, domain: &'static str) -> TestRun {
-        TestRun { place, domain, instructions: None, failures: Vec::new() }
-    }
-
-    /// Adds the instructions of a call.
-    pub(super) fn count(&mut self, instructions: Option<u64>) {
-        self.instructions = instructions.map(|count| count + self.instructions.unwrap_or(0));
-    }
 }
 
 impl Tested {

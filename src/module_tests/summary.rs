@@ -1,6 +1,31 @@
-//! Summary of failures, in which each text appears once.
+//! The runs of examples, and a summary of their failures in which each text appears once.
 
-use super::show::TestRun;
+use serde::Serialize;
+
+/// The outcome of the examples in one runner and domain.
+#[derive(Debug, Serialize)]
+pub(super) struct TestRun {
+    /// `host` or `kernel`.
+    #[serde(rename = "where")]
+    pub place: &'static str,
+    /// `kernel` or `user`.
+    pub domain: &'static str,
+    /// The instructions of all calls, with the cost of measuring; `None` where they are not counted.
+    pub instructions: Option<u64>,
+    /// The failures, with the numbers of their examples.
+    pub failures: Vec<String>,
+}
+
+impl TestRun {
+    pub(super) fn new(place: &'static str, domain: &'static str) -> TestRun {
+        TestRun { place, domain, instructions: None, failures: Vec::new() }
+    }
+
+    /// Adds the instructions of a call.
+    pub(super) fn count(&mut self, instructions: Option<u64>) {
+        self.instructions = instructions.map(|count| count + self.instructions.unwrap_or(0));
+    }
+}
 
 /// Runs, and the numbers of the examples that failed in them.
 type Places<'trial> = Vec<(&'trial TestRun, Vec<&'trial str>)>;

@@ -176,7 +176,7 @@ fn clear_flags() {
 /// Ends a call: sends execution back to the trampoline.
 fn end(activation: &Activation, fault: Fault, registers: &mut Registers) {
     activation.thread().diagnosis.set(Some(faults::diagnosis(activation, &fault, registers)));
-    let (rip, rsp) = activation.recover(fault);
+    let (rip, rsp) = trampoline::recover(activation, fault);
     (registers[REG_RIP as usize], registers[REG_RSP as usize]) = (rip.cast_signed(), rsp.cast_signed());
     // Clears the direction, trap and alignment-check flags, which are the module's; bit 1 is always set.
     registers[REG_EFL as usize] = 0x202;

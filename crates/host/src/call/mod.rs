@@ -3,9 +3,7 @@
 mod activation;
 mod code;
 mod stack;
-mod thread_context;
 pub(crate) mod trampoline;
 
-pub(crate) use activation::{Activation, OptionalCallees};
+pub(crate) use activation::{Activation, LogSink, OptionalCallees, ThreadContext};
 pub(crate) use stack::{MAX_SIZE, Stack};
-pub(crate) use thread_context::{LogSink, ThreadContext};

@@ -2,26 +2,19 @@
 
 use std::arch::asm;
 use std::ffi::c_void;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::Ordering;
 
 use bareflow_abi::Context;
 use bareflow_loader::{Call, CallError, CallOutcome, FastReturn, Fault, FaultKind, TimedCall, Timing};
 
-use super::activation::{Activation, OptionalCallees};
-use super::thread_context::ThreadContext;
+use super::activation::{Activation, CurrentCall, OptionalCallees, TOUCHED, ThreadContext};
 use crate::memory::Image;
-
-/// A thread's word for the trampoline: the activation of its innermost call, or of its next one.
-pub(crate) type CurrentCall = AtomicPtr<Activation>;
 
 /// The trampoline's exit reason if the module returned, and nothing else remains to be done.
 const RETURNED: u64 = 0;
 
 /// The exit reason if the module returned with changed registers that a function must preserve.
 const CLOBBERED: u64 = 1;
-
-/// The exit reason if the module returned, and the activation was touched.
-pub(crate) const TOUCHED: u32 = 4;
 
 unsafe extern "C" {
     // Each takes the entry in r8, the module's arguments in rdi and rsi, its stack in r9, and the activation in rcx. It
@@ -197,7 +190,13 @@ pub(crate) fn service_end() -> u64 {
     bareflow_host_service_end as *const () as u64
 }
 
+/// Records the fault that ends the call of `activation`. Returns the instruction and stack pointers with which
+/// execution continues.
+pub(crate) fn recover(activation: &Activation, fault: Fault) -> (u64, u64) {
+    (recovery(), activation.fail(fault))
+}
+
 /// Returns the address where a call that is ended from outside continues.
-pub(crate) fn recovery() -> u64 {
+fn recovery() -> u64 {
     bareflow_host_recover as *const () as u64
 }

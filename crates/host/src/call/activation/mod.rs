@@ -1,19 +1,27 @@
 //! The state of a running call.
 
+mod thread;
+
 use std::cell::Cell;
 use std::ptr::{from_ref, null};
-use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering, compiler_fence};
 use std::time::Duration;
 
 use bareflow_loader::diagnosis::{ServiceCall, ServiceLog};
 use bareflow_loader::segments::is_within;
 use bareflow_loader::{Call, Callees, Fault, FaultKind, Name};
 
-use super::thread_context::ThreadContext;
-use super::trampoline;
 use crate::memory::Image;
 use crate::stopwatch::{RunClock, Stopwatch};
 use crate::watchdog::INACTIVE;
+
+pub(crate) use thread::{LogSink, ThreadContext};
+
+/// A thread's word for the trampoline: the activation of its innermost call, or of its next one.
+pub(crate) type CurrentCall = AtomicPtr<Activation>;
+
+/// The exit reason if the module returned, and the activation was touched.
+pub(crate) const TOUCHED: u32 = 4;
 
 /// The modules that a module may call, if any.
 pub(crate) type OptionalCallees<'call> = Option<&'call &'call dyn Callees>;
@@ -37,7 +45,7 @@ pub(crate) struct Activation {
     pub service_stack: Cell<u64>,
     /// The clock's reading when the module was called.
     start: Cell<u64>,
-    /// [`TOUCHED`](trampoline::TOUCHED) if any field below was changed; else 0.
+    /// [`TOUCHED`] if any field below was changed; else 0.
     touched: Cell<u32>,
     /// 1 while a call through a checking trampoline is running; else 0.
     check_abi: Cell<u32>,
@@ -191,7 +199,7 @@ impl Activation {
 
     /// Records the fault that ends the call.
     pub fn set_fault(&self, fault: Fault) {
-        self.touched.set(trampoline::TOUCHED);
+        self.touched.set(TOUCHED);
         self.fault.set(Some(fault));
     }
 
@@ -217,13 +225,13 @@ impl Activation {
         if time.left().is_none() {
             self.end_late();
         }
-        self.touched.set(trampoline::TOUCHED);
+        self.touched.set(TOUCHED);
         self.time.set(Some(time));
     }
 
     /// Makes the running service end the call when it is done.
     pub fn end_late(&self) {
-        self.touched.set(trampoline::TOUCHED);
+        self.touched.set(TOUCHED);
         self.late.set(true);
     }
 
@@ -261,7 +269,7 @@ impl Activation {
     pub fn log_service(&self, call: ServiceCall) {
         let mut log = self.services();
         log.push(call);
-        self.touched.set(trampoline::TOUCHED);
+        self.touched.set(TOUCHED);
         self.called.set(true);
         self.thread().services.set(log);
     }
@@ -283,9 +291,9 @@ impl Activation {
         self.fault.get().is_some()
     }
 
-    /// Records the fault that ends the call. Returns the instruction and stack pointers with which execution continues.
-    pub fn recover(&self, fault: Fault) -> (u64, u64) {
+    /// Records the fault that ends the call. Returns our own stack pointer, with which execution continues.
+    pub fn fail(&self, fault: Fault) -> u64 {
         self.set_fault(fault);
-        (trampoline::recovery(), self.own_stack.load(Ordering::Relaxed))
+        self.own_stack.load(Ordering::Relaxed)
     }
 }

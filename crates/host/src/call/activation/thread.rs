@@ -7,9 +7,8 @@ use std::sync::atomic::Ordering;
 use bareflow_loader::Diagnosis;
 use bareflow_loader::diagnosis::ServiceLog;
 
-use super::activation::Activation;
-use super::stack::Stack;
-use super::trampoline::CurrentCall;
+use super::{Activation, CurrentCall};
+use crate::call::stack::Stack;
 use crate::channel::Channel;
 use crate::watchdog::WatchSlot;
 use crate::{Clock, Log};
