@@ -3,9 +3,7 @@
 use bareflow_containment::page_tables::{
     OutOfFrames, READ_EXECUTE, READ_ONLY, READ_WRITE, map_module_stacks, map_stack, translate_at,
 };
-use x86_64::structures::paging::{
-    Mapper, OffsetPageTable, Page, PageTable, PageTableFlags, PhysFrame, Size2MiB, Size4KiB,
-};
+use x86_64::structures::paging::{Mapper, OffsetPageTable, Page, PageTable, PhysFrame, Size2MiB, Size4KiB};
 use x86_64::{PhysAddr, VirtAddr};
 
 use super::frames;
@@ -73,19 +71,11 @@ fn map_image(tables: &mut OffsetPageTable<'_>, early_offset: u64) -> Result<(), 
         // A page at the image's end may be missing if nothing was loaded there.
         // SAFETY: the boot loader mapped physical memory there.
         let Some(frame) = (unsafe { translate_at(early_offset, address) }) else { continue };
-        map_to(tables, address, PhysFrame::containing_address(PhysAddr::new(frame)), flags)?;
+        let page = Page::<Size4KiB>::containing_address(VirtAddr::new(address));
+        let frame = PhysFrame::containing_address(PhysAddr::new(frame));
+        // SAFETY: the image is mapped where it is already.
+        let done = unsafe { tables.map_to(page, frame, flags, &mut frames::Tables) };
+        done.map_err(|_| OutOfFrames)?.ignore();
     }
-    Ok(())
-}
-
-fn map_to(
-    tables: &mut OffsetPageTable<'_>,
-    address: u64,
-    frame: PhysFrame,
-    flags: PageTableFlags,
-) -> Result<(), OutOfFrames> {
-    let page = Page::<Size4KiB>::containing_address(VirtAddr::new(address));
-    // SAFETY: callers map either the image to itself or frames that belong to no one else.
-    unsafe { tables.map_to(page, frame, flags, &mut frames::Tables) }.map_err(|_| OutOfFrames)?.ignore();
     Ok(())
 }
