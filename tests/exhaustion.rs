@@ -208,7 +208,7 @@ fn name(request: &Request<'_>) -> String {
 /// Requests as frames, and their responses.
 impl Local {
     fn frame(&self, request: Request<'_>) -> Vec<u8> {
-        Envelope { number: 1 << 20, request }.to_frame()
+        Envelope { request_id: 1 << 20, request }.to_frame()
     }
 
     /// Receives a frame, and does all the work that results from it.

@@ -4,7 +4,7 @@
 mod common;
 
 use bareflow_builder::discover::module_at;
-use bareflow_builder::{BuildError, Recipe, build_module, build_recipes};
+use bareflow_builder::{BuildError, CodegenOptions, build_module, build_with};
 use bareflow_loader::RawModule;
 use bareflow_packer::PackError;
 use common::{root, test_blob};
@@ -87,8 +87,8 @@ fn keeps_only_variants_that_differ() {
     let manifest = root().join("modules/sum/Cargo.toml");
     let module = module_at(&manifest).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let recipe = |cpu_level| Recipe { cpu_level, opt_level: "2".to_owned(), profile: None };
-    let blob = build_recipes(&module, &[1, 3].map(recipe), folder.path()).unwrap();
+    let codegen = |cpu_level| CodegenOptions { cpu_level, opt_level: "2".to_owned(), profile: None };
+    let blob = build_with(&module, &[1, 3].map(codegen), folder.path()).unwrap();
     let raw = RawModule::parse(&blob.bytes).unwrap();
     assert_eq!((raw.records.len(), blob.bytes.len()), (0, 134), "one constant is the same for all");
 }

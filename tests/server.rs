@@ -222,10 +222,10 @@ fn a_client_that_leaves_takes_its_work_along() {
     let local = local(Domain::Kernel);
     local.load(&bytes(blob("sum")));
     let call = Request::Call { module: "sum", input: &[], repeat: u32::MAX };
-    let asked = bareflow_protocol::Envelope { number: 7 << 32 | 1, request: call };
+    let asked = bareflow_protocol::Envelope { request_id: 7 << 32 | 1, request: call };
     local.server.receive(&asked.to_frame());
     assert!(local.server.poll());
-    let goodbye = bareflow_protocol::Envelope { number: 7 << 32 | 2, request: Request::Goodbye };
+    let goodbye = bareflow_protocol::Envelope { request_id: 7 << 32 | 2, request: Request::Goodbye };
     local.server.receive(&goodbye.to_frame());
     assert!(!local.server.poll(), "nothing is left to do");
 }
@@ -285,7 +285,7 @@ fn clients_are_heard_between_the_last_measurement_and_its_figures() {
     local.load(&renamed("echo", "one", (1, 0, 0)));
     local.load(&renamed("echo", "other", (1, 0, 0)));
     let compare = Request::Compare { modules: ["one", "other"], input: b"x", over: 3 };
-    local.server.receive(&bareflow_protocol::control::Envelope { number: 1000, request: compare }.to_frame());
+    local.server.receive(&bareflow_protocol::control::Envelope { request_id: 1000, request: compare }.to_frame());
     // Two turns where a slice takes no longer than it may, and more on a busy machine.
     let (mut turns, mut answers) = (0, Vec::new());
     while answers.is_empty() {

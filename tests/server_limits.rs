@@ -26,7 +26,7 @@ fn push_with_conditions(count: usize) -> Vec<u8> {
         beside: false,
         gate: Some(gate),
     };
-    let payload = postcard(&Envelope { number: 1, request: Request::Push(push) });
+    let payload = postcard(&Envelope { request_id: 1, request: Request::Push(push) });
     // The number of conditions, 0 here, comes before `over` and `input`.
     let (head, tail) = payload.split_at(payload.len() - 3);
     let one = postcard(&Condition::OutputsEqual);
@@ -118,7 +118,7 @@ fn rejects_requests_beyond_those_of_one_client_that_may_wait() {
     let input = vec![7; 1 << 20];
     let call = |number: u64, input| {
         let request = Request::Call { module: "sum", input, repeat: 1 };
-        local.server.receive(&Envelope { number, request }.to_frame());
+        local.server.receive(&Envelope { request_id: number, request }.to_frame());
     };
     (1..=4).for_each(|number| call(1 << 32 | number, &input));
     assert!(local.answers().is_empty());
@@ -148,7 +148,7 @@ fn rejects_to_take_the_place_of_a_module_it_was_not_compared_with() {
     let gate = Gate { conditions, over: 1000, input: Some(b"in") };
     local.upload(&renamed("echo", "work", (1, 1, 0)));
     let push = Push { label: "x", overrides: LoadOverrides::default(), beside: false, gate: Some(gate) };
-    local.server.receive(&Envelope { number: 7, request: Request::Push(push) }.to_frame());
+    local.server.receive(&Envelope { request_id: 7, request: Request::Push(push) }.to_frame());
     local.load(&renamed("echo", "work", (1, 5, 0)));
     while local.server.poll() {}
     let answers = local.answers();

@@ -275,7 +275,7 @@ fn a_client_that_leaves_during_its_modules_init_takes_its_gate_along() {
     ];
     let mut leaving = UnixStream::connect(served.socket()).unwrap();
     for (number, request) in (1..).zip(frames) {
-        leaving.write_all(&Envelope { number, request }.to_frame()).unwrap();
+        leaving.write_all(&Envelope { request_id: number, request }.to_frame()).unwrap();
     }
     drop(leaving);
     // This load waits for the candidate's, and the call for the comparison, if there is one.
@@ -429,7 +429,7 @@ fn a_thousand_modules_are_loaded_at_once_and_called() {
 fn a_client_may_die_at_every_boundary_of_a_push() {
     let served = Served::start(|_| ());
     let sum = bytes(blob("sum"));
-    let frame = |number, request| Envelope { number, request }.to_frame();
+    let frame = |number, request| Envelope { request_id: number, request }.to_frame();
     let checksum = bareflow_abi::checksum::crc32c(&[&sum]);
     let push = Push { label: "x", overrides: LoadOverrides::default(), beside: false, gate: None };
     let messages = [
@@ -512,8 +512,8 @@ fn noise(virtio_channel: bool, messages: u32) {
     channel.write_all(&batch).unwrap();
     // A frame that was cut short is discarded when its rest does not arrive.
     std::thread::sleep(Duration::from_secs(3));
-    channel.write_all(&Envelope { number: LAST, request: Request::Ps }.to_frame()).unwrap();
-    channel.write_all(&Envelope { number: 1, request: Request::Shutdown }.to_frame()).unwrap();
+    channel.write_all(&Envelope { request_id: LAST, request: Request::Ps }.to_frame()).unwrap();
+    channel.write_all(&Envelope { request_id: 1, request: Request::Shutdown }.to_frame()).unwrap();
     let console: Vec<u8> = running.console.iter().flatten().collect();
     let console = String::from_utf8_lossy(&console).into_owned();
     running.wait().unwrap_or_else(|error| panic!("{error}\n{console}"));

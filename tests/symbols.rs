@@ -8,7 +8,7 @@ use bareflow_abi::checksum::Crc32c;
 use bareflow_abi::record::SYMBOLS;
 use bareflow_abi::symbols::Symbols;
 use bareflow_builder::discover::module_at;
-use bareflow_builder::{Recipe, build_module, build_recipes};
+use bareflow_builder::{CodegenOptions, build_module, build_with};
 use bareflow_loader::records::Records;
 use bareflow_loader::valid::Capabilities;
 use bareflow_loader::{RawModule, ValidModule};
@@ -72,8 +72,8 @@ fn inspect_lists_symbols_and_labels_the_disassembly() {
 fn each_variant_has_the_names_of_its_own_code() {
     let module = module_at(&root().join("tests/modules/heap/Cargo.toml")).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let recipe = |cpu_level| Recipe { cpu_level, opt_level: "2".to_owned(), profile: None };
-    let bytes = build_recipes(&module, &[1, 3].map(recipe), folder.path()).unwrap().bytes;
+    let codegen = |cpu_level| CodegenOptions { cpu_level, opt_level: "2".to_owned(), profile: None };
+    let bytes = build_with(&module, &[1, 3].map(codegen), folder.path()).unwrap().bytes;
     let raw = RawModule::parse(&bytes).unwrap();
     for cpu_level in [1, 3] {
         let valid =

@@ -7,7 +7,7 @@ use std::time::Instant;
 use bareflow_builder::discover::gallery;
 use bareflow_builder::run::{command, output};
 use bareflow_builder::toolchain::cargo;
-use bareflow_builder::{BuildError, Example, Workspace, build_recipes};
+use bareflow_builder::{BuildError, Example, Workspace, build_with};
 use bareflow_host::HostPlatform;
 use bareflow_loader::{ModuleManager, RawModule, Timing};
 
@@ -43,8 +43,8 @@ pub fn show(workspace: &Workspace) -> Result<(), Box<dyn Error>> {
     ]);
     for module in gallery(&workspace.root.join("Cargo.toml"))?.modules {
         // Both run code for every processor.
-        let recipe = module.recipes()?.into_iter().take(1).collect::<Vec<_>>();
-        let blob = build_recipes(&module, &recipe, &workspace.target.join("bench/gallery"))?.bytes;
+        let codegen = module.codegen_options()?.into_iter().take(1).collect::<Vec<_>>();
+        let blob = build_with(&module, &codegen, &workspace.target.join("bench/gallery"))?.bytes;
         let examples = module.examples()?;
         // The first of the examples with the longest input: later ones may be refused at once.
         let example: &Example =

@@ -111,11 +111,11 @@ fn measure(fast: &Manager, precise: &Manager, name: &str) -> Result<Vec<Row>, Bo
         done(second.execute());
     };
     let mut rows = vec![
-        ("fast, held", "rdtsc pair", Bound::Times(1.1), both(pair, by_handle)),
+        ("fast, pinned", "rdtsc pair", Bound::Times(1.1), both(pair, by_handle)),
         ("fast, by handle", "rdtsc pair", Bound::Times(1.1), both(pair, by_id)),
         ("fast, by name", "by handle", Bound::More(25.0), both(by_id, by_name)),
         ("one fast call behind an lfence", "lfence", Bound::Ticks(84.0), both(fence, behind_fence)),
-        ("precise, held", "fenced pair", Bound::Times(1.1), both(fenced_pair, fenced_by_handle)),
+        ("precise, pinned", "fenced pair", Bound::Times(1.1), both(fenced_pair, fenced_by_handle)),
         ("precise, by handle", "fenced pair", Bound::Shown, both(fenced_pair, fenced_by_id)),
     ];
     let one = both(|| _ = black_box(plain()), || ())[0];
@@ -129,7 +129,7 @@ fn measure(fast: &Manager, precise: &Manager, name: &str) -> Result<Vec<Row>, Bo
     fast.sample(id, SAMPLED);
     let indirect = || _ = black_box(black_box(bare)(std::ptr::null_mut(), 0));
     let sampled = || done(second.execute());
-    rows.push(("sampled, held", "bare indirect call", Bound::Times(3.0), both(indirect, sampled)));
+    rows.push(("sampled, pinned", "bare indirect call", Bound::Times(3.0), both(indirect, sampled)));
     fast.sample(id, NonZeroU32::MIN);
     Ok(rows)
 }

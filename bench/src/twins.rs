@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use bareflow_builder::run::{command, output};
-use bareflow_builder::{Workspace, build_module, build_recipes};
+use bareflow_builder::{Workspace, build_module, build_with};
 use bareflow_host::{HostPlatform, cpu_level};
 use bareflow_loader::{ModuleManager, RawModule, Timing};
 use libloading::Library;
@@ -59,11 +59,11 @@ pub fn show(workspace: &Workspace) -> Result<(), Box<dyn Error>> {
     for (name, expected, factor, bound) in MODULES {
         let module = workspace.modules.iter().find(|module| module.name == name).ok_or("a module is missing")?;
         let blob = build_module(module, &workspace.target.join("modules"))?;
-        for recipe in module.recipes()?.into_iter().filter(|recipe| recipe.cpu_level <= cpu_level()) {
-            let level = recipe.cpu_level;
+        for codegen in module.codegen_options()?.into_iter().filter(|codegen| codegen.cpu_level <= cpu_level()) {
+            let level = codegen.cpu_level;
             // The code of each level is packed as a blob of its own.
             let folder = workspace.target.join(format!("bench/v{level}"));
-            let id = manager.load(&build_recipes(module, &[recipe], &folder)?.bytes)?;
+            let id = manager.load(&build_with(module, &[codegen], &folder)?.bytes)?;
             assert_eq!(manager.execute(id)?, expected, "{name}");
             let address = manager.stats(id).ok_or("not loaded")?.entry_address;
             let mut codes = vec![("module", entry(address))];

@@ -33,7 +33,7 @@ pub struct Client {
     /// The socket or port, as named in messages.
     place: String,
     decoder: Decoder,
-    number: u32,
+    request_id: u32,
     timeout: Duration,
 }
 
@@ -57,7 +57,7 @@ impl Client {
     /// When the kernel does not respond, or has another version of the protocol.
     pub fn greet(connection: Box<dyn Connection>, place: &Path, timeout: Duration) -> Result<Client> {
         let place = place.display().to_string();
-        let mut client = Client { connection, place, decoder: Decoder::new(), number: 0, timeout };
+        let mut client = Client { connection, place, decoder: Decoder::new(), request_id: 0, timeout };
         match client.ask(Request::Hello)? {
             Response::Welcome { control: CONTROL_VERSION, .. } => Ok(client),
             Response::Welcome { control, version, .. } => Err(anyhow!(
@@ -82,8 +82,8 @@ impl Client {
     /// As with [`Client::ask`].
     pub fn ask_with(&mut self, request: Request<'_>, progress: &mut dyn FnMut(u64, u64)) -> Result<Response> {
         let RetryPolicy { name, times, each } = retry_policy(&request, self.connection.loses_bytes(), self.timeout);
-        self.number = self.number.checked_add(1).unwrap_or(1);
-        let frame = Envelope { number: self.number.into(), request }.to_frame();
+        self.request_id = self.request_id.checked_add(1).unwrap_or(1);
+        let frame = Envelope { request_id: self.request_id.into(), request }.to_frame();
         // `MAX_REQUEST` leaves room for the broker's mark and the frame's header.
         if frame.is_empty() || frame.len() > MAX_REQUEST {
             let found = frame.len();
@@ -114,13 +114,13 @@ impl Client {
         loop {
             while let Some(found) = self.decoder.next_payload() {
                 match found.and_then(|payload| Message::from_payload(&payload)) {
-                    Ok(Message::Response(number, Response::Progress { done, of }))
-                        if number == u64::from(self.number) =>
+                    Ok(Message::Response(request_id, Response::Progress { done, of }))
+                        if request_id == u64::from(self.request_id) =>
                     {
                         last_sign = Instant::now();
                         progress(done, of);
                     }
-                    Ok(Message::Response(number, answer)) if number == u64::from(self.number) => {
+                    Ok(Message::Response(request_id, answer)) if request_id == u64::from(self.request_id) => {
                         return Ok(Some(answer));
                     }
                     // No request has the number 0, so this one was damaged in transit.

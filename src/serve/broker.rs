@@ -17,7 +17,7 @@ use std::thread::{self, Scope};
 use std::time::Duration;
 
 use anyhow::Result;
-use bareflow_protocol::control::{MAX_REQUEST, NUMBER_BITS, Refusal, RefusalCode};
+use bareflow_protocol::control::{CLIENT_BITS, MAX_REQUEST, Refusal, RefusalCode};
 use bareflow_protocol::{Decoder, Envelope, FrameError, Message, Request, Response};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -100,7 +100,7 @@ fn route(mut kernel: &UnixStream, clients: &Clients, heard: impl FnOnce()) {
                 heard();
             }
             match found {
-                Ok(Message::Response(number, answer)) => deliver(number, answer, clients),
+                Ok(Message::Response(request_id, answer)) => deliver(request_id, answer, clients),
                 // Clients are not interested in a run's reports.
                 Ok(_) => {}
                 Err(error) => crate::complain!("[SERVE] from the kernel: {error}"),
@@ -109,8 +109,8 @@ fn route(mut kernel: &UnixStream, clients: &Clients, heard: impl FnOnce()) {
     }
 }
 
-fn deliver(number: u64, answer: Response, clients: &Clients) {
-    let (mark, own) = ((number >> NUMBER_BITS) as u32, number & u64::from(u32::MAX));
+fn deliver(request_id: u64, answer: Response, clients: &Clients) {
+    let (mark, own) = ((request_id >> CLIENT_BITS) as u32, request_id & u64::from(u32::MAX));
     match answer {
         Response::Refused(why) if mark == 0 => crate::complain!("[SERVE] the kernel refused a frame: {why}"),
         answer => {
@@ -160,7 +160,7 @@ fn accept<'scope>(
             // It may have closed one direction only, and wait for responses.
             while flow.is_waiting(POLL_INTERVAL) && !has_hung_up(&stream) {}
             // The goodbye lets the kernel drop the client's unfinished work. If the kernel is gone, no one takes it.
-            let goodbye = Envelope { number: marked(mark, 0), request: Request::Goodbye }.to_frame();
+            let goodbye = Envelope { request_id: marked(mark, 0), request: Request::Goodbye }.to_frame();
             requests.put(mark, goodbye);
             clients.forget(mark);
         });
@@ -234,13 +234,15 @@ fn listen(mut stream: &UnixStream, mark: u32, clients: &Clients, flow: &Flow, re
 ///
 /// If its number leaves no room for the mark, returns the response instead.
 fn request(payload: &[u8], mark: u32) -> Result<Result<Vec<u8>, Vec<u8>>, FrameError> {
-    let number = Envelope::from_payload(payload)?.number;
-    if number >> NUMBER_BITS != 0 {
-        let error = format!("request number {number}, expected at most {}; count from 1 again", u32::MAX);
-        return Ok(Err(Message::Response(number, Response::Refused(Cow::from(error).into())).to_frame()));
+    let request_id = Envelope::from_payload(payload)?.request_id;
+    if request_id >> CLIENT_BITS != 0 {
+        let error = format!("request number {request_id}, expected at most {}; count from 1 again", u32::MAX);
+        return Ok(Err(Message::Response(request_id, Response::Refused(Cow::from(error).into())).to_frame()));
     }
     // The payload is passed on unchanged; the kernel refuses trailing data.
-    Envelope::renumbered(payload, marked(mark, number)).map(Ok).ok_or(FrameError::Payload { length: payload.len() })
+    Envelope::with_request_id(payload, marked(mark, request_id))
+        .map(Ok)
+        .ok_or(FrameError::Payload { length: payload.len() })
 }
 
 /// Returns the response to something that is not a request.
@@ -248,8 +250,8 @@ fn refusal(error: FrameError) -> Vec<u8> {
     Message::Response(0, Response::Refused(Refusal::new(RefusalCode::NoRequest, error.to_string()))).to_frame()
 }
 
-fn marked(mark: u32, number: u64) -> u64 {
-    u64::from(mark) << NUMBER_BITS | number & u64::from(u32::MAX)
+fn marked(mark: u32, request_id: u64) -> u64 {
+    u64::from(mark) << CLIENT_BITS | request_id & u64::from(u32::MAX)
 }
 
 /// Returns the next bytes of a stream; `None` at its end, or when it breaks.

@@ -6,7 +6,7 @@ use anyhow::Result;
 use bareflow_abi::header::{HEADER_SIZE, Header, checksum_of};
 use bareflow_builder::discover::ModuleCrate;
 use bareflow_builder::profile::profile;
-use bareflow_builder::{Recipe, build_recipes};
+use bareflow_builder::{CodegenOptions, build_with};
 use indicatif::ProgressBar;
 
 use super::TuneRun;
@@ -17,8 +17,8 @@ const PROFILED_CALLS: u32 = 20;
 
 /// One build, and its figures.
 pub(super) struct Candidate {
-    /// The recipe by which it was built.
-    pub recipe: Recipe,
+    /// The options that it was built with.
+    pub codegen: CodegenOptions,
     /// The blob, with a name of its own.
     pub blob: Vec<u8>,
     /// The ticks of a call in this process, if its processor can run it.
@@ -37,14 +37,14 @@ pub(super) struct Ticks {
 impl Candidate {
     /// Returns the label of the candidate's bar.
     pub fn short(&self) -> String {
-        let with = if self.recipe.profile.is_some() { " profile" } else { "" };
-        format!("v{} {}{with}", self.recipe.cpu_level, self.recipe.opt_level)
+        let with = if self.codegen.profile.is_some() { " profile" } else { "" };
+        format!("v{} {}{with}", self.codegen.cpu_level, self.codegen.opt_level)
     }
 
     /// Returns the candidate's name in messages.
     pub fn label(&self) -> String {
-        let with = if self.recipe.profile.is_some() { " with a profile" } else { "" };
-        format!("x86-64-v{} at opt-level {}{with}", self.recipe.cpu_level, self.recipe.opt_level)
+        let with = if self.codegen.profile.is_some() { " with a profile" } else { "" };
+        format!("x86-64-v{} at opt-level {}{with}", self.codegen.cpu_level, self.codegen.opt_level)
     }
 }
 
@@ -58,7 +58,7 @@ pub(super) fn build(
 ) -> Result<Vec<Candidate>> {
     let folder = module.target.join("tune").join(&module.name);
     let mut candidates = Vec::new();
-    let recipe = |cpu_level, opt_level: &str, seen: Option<&Path>| Recipe {
+    let codegen = |cpu_level, opt_level: &str, seen: Option<&Path>| CodegenOptions {
         cpu_level,
         opt_level: opt_level.to_owned(),
         profile: seen.map(Path::to_owned),
@@ -66,7 +66,7 @@ pub(super) fn build(
     progress.set_message("running it for its profile");
     let mut profiles = vec![None];
     if !options.no_profile {
-        let plain = build_recipes(module, &[recipe(1, "2", None)], &folder)?;
+        let plain = build_with(module, &[codegen(1, "2", None)], &folder)?;
         match profile(module, &plain.bytes, &work.input, PROFILED_CALLS) {
             Ok(seen) => profiles.push(Some(seen)),
             Err(missing) => notes.push(format!("not built with a profile: {missing}")),
@@ -75,11 +75,11 @@ pub(super) fn build(
     for seen in profiles {
         for &cpu_level in &options.cpu_levels {
             for opt_level in &options.opt_levels {
-                let recipe = recipe(cpu_level, opt_level, seen.as_deref());
+                let codegen = codegen(cpu_level, opt_level, seen.as_deref());
                 progress.set_message(format!("{} v{cpu_level} {opt_level}", module.name));
-                let bytes = build_recipes(module, std::slice::from_ref(&recipe), &folder)?.bytes;
+                let bytes = build_with(module, std::slice::from_ref(&codegen), &folder)?.bytes;
                 let blob = under_name(bytes, &format!("tune-{}", candidates.len()));
-                candidates.push(Candidate { recipe, blob, ticks: None, instructions: None });
+                candidates.push(Candidate { codegen, blob, ticks: None, instructions: None });
                 progress.inc(1);
             }
         }

@@ -25,9 +25,9 @@ pub(super) struct Choice {
 impl Choice {
     /// Whether `candidate` is part of the choice.
     pub fn has(&self, candidate: &Candidate) -> bool {
-        let recipe = &candidate.recipe;
-        let level = if recipe.cpu_level == 1 { Some(&self.opt_level) } else { self.variants.get(&recipe.cpu_level) };
-        level == Some(&recipe.opt_level) && recipe.profile == self.profile
+        let codegen = &candidate.codegen;
+        let level = if codegen.cpu_level == 1 { Some(&self.opt_level) } else { self.variants.get(&codegen.cpu_level) };
+        level == Some(&codegen.opt_level) && codegen.profile == self.profile
     }
 }
 
@@ -36,7 +36,7 @@ impl Choice {
 /// A level is chosen only if it pays off over the one below, and a profile only if it pays off for the highest level.
 pub(super) fn choose(candidates: &[Candidate]) -> Choice {
     let (plain, plain_ticks) = among(candidates, false);
-    match candidates.iter().any(|candidate| candidate.recipe.profile.is_some()) {
+    match candidates.iter().any(|candidate| candidate.codegen.profile.is_some()) {
         true => {
             let (profiled, ticks) = among(candidates, true);
             if pays(ticks, plain_ticks) { profiled } else { plain }
@@ -51,12 +51,12 @@ fn among(candidates: &[Candidate], with_profile: bool) -> (Choice, u64) {
     let mut below = u64::MAX;
     for level in 1..=4 {
         let of_level = candidates.iter().filter(|candidate| {
-            candidate.recipe.cpu_level == level && candidate.recipe.profile.is_some() == with_profile
+            candidate.codegen.cpu_level == level && candidate.codegen.profile.is_some() == with_profile
         });
         let Some((best, ticks)) = best(of_level) else { continue };
-        let opt_level = best.recipe.opt_level.clone();
+        let opt_level = best.codegen.opt_level.clone();
         if level == 1 {
-            choice.profile = best.recipe.profile.clone();
+            choice.profile = best.codegen.profile.clone();
             (choice.opt_level, below) = (opt_level, ticks);
         } else if pays(ticks, below) {
             choice.variants.insert(level, opt_level);
@@ -83,13 +83,13 @@ fn best<'all>(candidates: impl Iterator<Item = &'all Candidate>) -> Option<(&'al
 mod tests {
     use super::super::candidates::Ticks;
     use super::*;
-    use bareflow_builder::Recipe;
+    use bareflow_builder::CodegenOptions;
 
     fn candidate(cpu_level: u8, opt_level: &str, profile: bool, bytes: usize, median: Option<u64>) -> Candidate {
         let profile = profile.then(|| PathBuf::from("p"));
         let ticks = median.map(|median| Ticks { median, min: median });
-        let recipe = Recipe { cpu_level, opt_level: opt_level.to_owned(), profile };
-        Candidate { recipe, blob: vec![0; bytes], ticks, instructions: None }
+        let codegen = CodegenOptions { cpu_level, opt_level: opt_level.to_owned(), profile };
+        Candidate { codegen, blob: vec![0; bytes], ticks, instructions: None }
     }
 
     fn choice(opt_level: &str, variants: &[(u8, &str)], profile: bool) -> Choice {

@@ -20,9 +20,9 @@ pub(super) fn show(candidates: &[Candidate], choice: &Choice, notes: &[String]) 
     let rows = candidates.iter().map(|candidate| {
         let ticks = candidate.ticks;
         vec![
-            format!("v{}", candidate.recipe.cpu_level),
-            candidate.recipe.opt_level.clone(),
-            if candidate.recipe.profile.is_some() { "yes" } else { "no" }.to_owned(),
+            format!("v{}", candidate.codegen.cpu_level),
+            candidate.codegen.opt_level.clone(),
+            if candidate.codegen.profile.is_some() { "yes" } else { "no" }.to_owned(),
             or_dash(ticks.map(|ticks| ticks.median)),
             or_dash(ticks.map(|ticks| ticks.min)),
             or_dash(candidate.instructions),
@@ -113,9 +113,9 @@ impl Tuning {
         written: bool,
     ) -> Tuning {
         let row = |candidate: &Candidate| Row {
-            cpu_level: candidate.recipe.cpu_level,
-            opt_level: candidate.recipe.opt_level.clone(),
-            profile: candidate.recipe.profile.is_some(),
+            cpu_level: candidate.codegen.cpu_level,
+            opt_level: candidate.codegen.opt_level.clone(),
+            profile: candidate.codegen.profile.is_some(),
             median_ticks: candidate.ticks.map(|ticks| ticks.median),
             min_ticks: candidate.ticks.map(|ticks| ticks.min),
             instructions: candidate.instructions,

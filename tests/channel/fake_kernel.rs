@@ -112,7 +112,7 @@ pub fn answer_all(stream: &mut (impl Read + Write), seen: &Mutex<Seen>) {
                 }
             };
             let mut seen = seen.lock().unwrap();
-            let (mark, number) = (asked.client(), asked.number);
+            let (mark, number) = (asked.client(), asked.request_id);
             let last = asked.request == Request::Shutdown;
             for answer in kernel.answer(mark, asked.request, &mut seen) {
                 stream.write_all(&Message::Response(number, answer).to_frame()).unwrap();

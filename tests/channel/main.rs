@@ -30,7 +30,7 @@ fn push() -> Request<'static> {
 }
 
 fn frame(number: u64, request: Request<'_>) -> Vec<u8> {
-    Envelope { number, request }.to_frame()
+    Envelope { request_id: number, request }.to_frame()
 }
 
 /// Returns the next response on a raw connection; `None` at its end.

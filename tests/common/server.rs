@@ -92,7 +92,7 @@ impl Local {
     pub fn ask(&self, request: Request<'_>) -> Response {
         let number = self.number.get() + 1;
         self.number.set(number);
-        self.server.receive(&Envelope { number, request }.to_frame());
+        self.server.receive(&Envelope { request_id: number, request }.to_frame());
         loop {
             let mut answers = self.answers().into_iter().filter(|(to, _)| *to == number);
             if let Some((_, answer)) =

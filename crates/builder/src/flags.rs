@@ -9,22 +9,23 @@ use toml_edit::{DocumentMut, Item};
 
 use crate::discover::ModuleCrate;
 use crate::error::BuildError;
-use crate::settings::{Checks, Recipe};
+use crate::settings::{Checks, CodegenOptions};
 use crate::toolchain::MODULE_TARGET;
 
 impl ModuleCrate {
-    /// Returns the recipes for the crate's code: for every processor, then for those of higher levels.
+    /// Returns the code-generation options of the crate: for every processor, then for those of higher levels.
     ///
     /// # Errors
     /// When the crate's settings can't be understood.
-    pub fn recipes(&self) -> Result<Vec<Recipe>, BuildError> {
+    pub fn codegen_options(&self) -> Result<Vec<CodegenOptions>, BuildError> {
         let wrong = |reason| BuildError::Settings { krate: self.name.clone(), reason };
-        let mut recipes = self.settings.recipes(self.folder()).map_err(wrong)?;
-        if let (None, Some(level), Some(recipe)) = (&self.settings.opt_level, own(self)?.opt_level, recipes.first_mut())
+        let mut options = self.settings.codegen_options(self.folder()).map_err(wrong)?;
+        if let (None, Some(level), Some(codegen)) =
+            (&self.settings.opt_level, own(self)?.opt_level, options.first_mut())
         {
-            recipe.opt_level = level;
+            codegen.opt_level = level;
         }
-        Ok(recipes)
+        Ok(options)
     }
 }
 

@@ -23,5 +23,5 @@ mod version_range;
 pub use discover::{ModuleCrate, Workspace};
 pub use error::BuildError;
 pub use example::Example;
-pub use module::{Blob, build_module, build_recipes};
-pub use settings::{Checks, Recipe};
+pub use module::{Blob, build_module, build_with};
+pub use settings::{Checks, CodegenOptions};

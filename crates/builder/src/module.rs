@@ -15,7 +15,7 @@ use crate::discover::ModuleCrate;
 use crate::error::BuildError;
 use crate::flags;
 use crate::run::{ask_for_colours, command, output, read, write_if_changed};
-use crate::settings::{Checks, Recipe};
+use crate::settings::{Checks, CodegenOptions};
 use crate::toolchain::{MODULE_TARGET, linker, module_cargo};
 
 /// The linker script for modules.
@@ -63,27 +63,27 @@ pub struct Blob {
 /// # Errors
 /// An error of the build; nothing is written then.
 pub fn build_module(module: &ModuleCrate, folder: &Path) -> Result<Blob, BuildError> {
-    build_recipes(module, &module.recipes()?, folder)
+    build_with(module, &module.codegen_options()?, folder)
 }
 
-/// Builds `module` like [`build_module`], with other recipes than its own.
+/// Builds `module` like [`build_module`], with other options than its own.
 ///
-/// The first recipe is for the blob's base code; the others, for processors of higher levels, are for its variants.
+/// The first options are for the blob's base code; the others, for processors of higher levels, are for its variants.
 ///
 /// # Errors
 /// As [`build_module`].
-pub fn build_recipes(module: &ModuleCrate, recipes: &[Recipe], folder: &Path) -> Result<Blob, BuildError> {
+pub fn build_with(module: &ModuleCrate, options: &[CodegenOptions], folder: &Path) -> Result<Blob, BuildError> {
     let start = Instant::now();
-    let libraries = recipes
+    let libraries = options
         .iter()
-        .map(|recipe| compile(module, recipe, &build_folder(module, recipe), &[]))
+        .map(|codegen| compile(module, codegen, &build_folder(module, codegen), &[]))
         .collect::<Result<Vec<_>, _>>()?;
     let compile_time = start.elapsed();
     let elves = libraries.iter().map(|library| link(module, library)).collect::<Result<Vec<_>, _>>()?;
-    let variants = recipes.iter().zip(&elves).skip(1).map(|(recipe, elf)| Variant { level: recipe.cpu_level, elf });
+    let variants = options.iter().zip(&elves).skip(1).map(|(codegen, elf)| Variant { level: codegen.cpu_level, elf });
     let variants: Vec<_> = variants.collect();
     let elf = elves.first().map(Vec::as_slice).unwrap_or_default();
-    let settings = pack_settings(module, recipes.first().map_or(1, |recipe| recipe.cpu_level))?;
+    let settings = pack_settings(module, options.first().map_or(1, |codegen| codegen.cpu_level))?;
     let bytes = pack_variants(elf, &variants, &settings).map_err(|error| {
         let notes =
             if let PackError::UndefinedSymbols { .. } = error { who_needs(module, &libraries) } else { Vec::new() };
@@ -96,23 +96,23 @@ pub fn build_recipes(module: &ModuleCrate, recipes: &[Recipe], folder: &Path) ->
     Ok(Blob { name: module.name.clone(), path, bytes, compile_time, pack_time, warnings })
 }
 
-/// Returns the folder for a recipe's build.
+/// Returns the folder for the build with these options.
 ///
 /// Each level has a folder of its own, so that one does not force the other to be compiled again.
-fn build_folder(module: &ModuleCrate, recipe: &Recipe) -> PathBuf {
+fn build_folder(module: &ModuleCrate, codegen: &CodegenOptions) -> PathBuf {
     let folder =
         module.target.join(if module.checks == Checks::default() { "module-build" } else { "module-build/debug" });
-    if recipe.cpu_level == 1 { folder } else { folder.join(format!("v{}", recipe.cpu_level)) }
+    if codegen.cpu_level == 1 { folder } else { folder.join(format!("v{}", codegen.cpu_level)) }
 }
 
 /// Compiles the crate and its dependencies into a static library, in the folder `build` and with the flags `more`.
 pub(crate) fn compile(
     module: &ModuleCrate,
-    recipe: &Recipe,
+    codegen: &CodegenOptions,
     build: &Path,
     more: &[&str],
 ) -> Result<PathBuf, BuildError> {
-    let processor = match recipe.cpu_level {
+    let processor = match codegen.cpu_level {
         1 => "-Ctarget-cpu=x86-64".to_owned(),
         level => format!("-Ctarget-cpu=x86-64-v{level}"),
     };
@@ -134,7 +134,7 @@ pub(crate) fn compile(
     let remap = format!("--remap-path-prefix={}=.", module.root.display());
     let registry = std::env::var("CARGO_HOME").or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cargo")));
     let remap_registry = registry.map(|home| format!("--remap-path-prefix={home}/registry/src=registry"));
-    let profile = recipe.profile.as_ref().map(|file| named_by_content(file, module)).transpose()?;
+    let profile = codegen.profile.as_ref().map(|file| named_by_content(file, module)).transpose()?;
     let profile = profile.map(|file| format!("-Cprofile-use={}", file.display()));
     let flags = RUSTFLAGS.into_iter().chain([processor.as_str(), remap.as_str()]);
     let flags: Vec<_> = flags
@@ -147,7 +147,7 @@ pub(crate) fn compile(
     for (key, value) in PROFILE {
         cargo.env(format!("CARGO_PROFILE_RELEASE_{key}"), value);
     }
-    cargo.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", &recipe.opt_level);
+    cargo.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", &codegen.opt_level);
     for (key, asked, own) in [
         ("OVERFLOW_CHECKS", module.checks.overflow, own.checks.overflow),
         ("DEBUG_ASSERTIONS", module.checks.debug_assertions, own.checks.debug_assertions),

@@ -15,7 +15,7 @@ use crate::discover::ModuleCrate;
 use crate::error::BuildError;
 use crate::module::compile;
 use crate::run::{command, output, write_if_changed};
-use crate::settings::Recipe;
+use crate::settings::CodegenOptions;
 use crate::toolchain::{cargo, linker, tools};
 
 /// The source of the program that the module is linked into.
@@ -48,9 +48,9 @@ pub fn profile(module: &ModuleCrate, blob: &[u8], input: &[u8], calls: u32) -> R
 
 /// Compiles the module with counters into one object that exports only the entry.
 fn instrumented(module: &ModuleCrate, folder: &Path) -> Result<PathBuf, BuildError> {
-    let recipe = Recipe { cpu_level: 1, opt_level: "2".to_owned(), profile: None };
+    let codegen = CodegenOptions { cpu_level: 1, opt_level: "2".to_owned(), profile: None };
     let build = module.target.join("module-build/counting");
-    let library = compile(module, &recipe, &build, &["-Cprofile-generate"])?;
+    let library = compile(module, &codegen, &build, &["-Cprofile-generate"])?;
     let object = folder.join("module.o");
     fs::create_dir_all(folder).map_err(|error| BuildError::File { path: folder.to_owned(), action: "make", error })?;
     let mut lld = command(linker()?);

@@ -66,9 +66,9 @@ pub struct ModuleSettings {
     pub rustflags: Vec<String>,
 }
 
-/// The way in which code is compiled.
+/// The options of code generation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recipe {
+pub struct CodegenOptions {
     /// The x86-64 level of the target processors, 1 to 4.
     pub cpu_level: u8,
     /// The optimisation level, in cargo's notation.
@@ -216,15 +216,15 @@ impl ModuleSettings {
         expected.into_iter().chain((1..).zip(&self.example).map(read)).collect()
     }
 
-    /// Returns the recipes of a module whose `Cargo.toml` lies in `folder`: for every processor, then for those of
+    /// Returns the options of a module whose `Cargo.toml` lies in `folder`: for every processor, then for those of
     /// higher levels.
     ///
     /// # Errors
     /// A level that does not exist.
-    pub fn recipes(&self, folder: &Path) -> Result<Vec<Recipe>, String> {
+    pub fn codegen_options(&self, folder: &Path) -> Result<Vec<CodegenOptions>, String> {
         let profile = self.profile.as_ref().map(|file| folder.join(file));
         let own = self.opt_level.as_ref().map_or(Ok("2".to_owned()), |level| opt_level("opt-level", level))?;
-        let mut recipes = vec![Recipe { cpu_level: 1, opt_level: own, profile: profile.clone() }];
+        let mut options = vec![CodegenOptions { cpu_level: 1, opt_level: own, profile: profile.clone() }];
         for (key, level) in &self.variants {
             let cpu_level = match key.as_str() {
                 "v2" => 2,
@@ -233,9 +233,9 @@ impl ModuleSettings {
                 _ => return Err(format!("variants: \"{key}\", expected \"v2\", \"v3\" or \"v4\"")),
             };
             let opt_level = opt_level(&format!("variants: {key}"), level)?;
-            recipes.push(Recipe { cpu_level, opt_level, profile: profile.clone() });
+            options.push(CodegenOptions { cpu_level, opt_level, profile: profile.clone() });
         }
-        Ok(recipes)
+        Ok(options)
     }
 }
 
@@ -275,8 +275,8 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn recipe(cpu_level: u8, opt_level: &str) -> Recipe {
-        Recipe { cpu_level, opt_level: opt_level.to_owned(), profile: None }
+    fn codegen(cpu_level: u8, opt_level: &str) -> CodegenOptions {
+        CodegenOptions { cpu_level, opt_level: opt_level.to_owned(), profile: None }
     }
 
     fn read(table: serde_json::Value) -> ModuleSettings {
@@ -287,7 +287,7 @@ mod tests {
     fn defaults_without_a_table() {
         let settings = ModuleSettings::read("test", &json!(null)).unwrap();
         assert_eq!(settings, ModuleSettings::default());
-        assert_eq!(settings.recipes(Path::new("m")), Ok(vec![recipe(1, "2")]));
+        assert_eq!(settings.codegen_options(Path::new("m")), Ok(vec![codegen(1, "2")]));
     }
 
     #[test]
@@ -317,14 +317,17 @@ mod tests {
             read(json!({ "stack": "16K", "heap": 4096, "time": "10ms", "needs": ["log", "clock"], "opt-level": 3 }));
         assert_eq!((settings.stack_size(), settings.heap_size()), (Ok(16384), Ok(4096)));
         assert_eq!((settings.time_us(), settings.services()), (Ok(10_000), Ok(3)));
-        assert_eq!(settings.recipes(Path::new("m")), Ok(vec![recipe(1, "3")]));
+        assert_eq!(settings.codegen_options(Path::new("m")), Ok(vec![codegen(1, "3")]));
     }
 
     #[test]
     fn reads_variants() {
         let settings = read(json!({ "opt-level": "s", "variants": { "v4": 2, "v3": 3 } }));
-        assert_eq!(settings.recipes(Path::new("m")), Ok(vec![recipe(1, "s"), recipe(3, "3"), recipe(4, "2")]));
-        let profiled = read(json!({ "profile": "runs.profdata" })).recipes(Path::new("m")).unwrap();
+        assert_eq!(
+            settings.codegen_options(Path::new("m")),
+            Ok(vec![codegen(1, "s"), codegen(3, "3"), codegen(4, "2")])
+        );
+        let profiled = read(json!({ "profile": "runs.profdata" })).codegen_options(Path::new("m")).unwrap();
         assert_eq!(profiled[0].profile.as_deref(), Some(Path::new("m/runs.profdata")));
     }
 
@@ -353,16 +356,16 @@ mod tests {
         assert!(read(json!({ "needs": ["network"] })).services().unwrap_err().contains("network"));
         assert!(read(json!({ "stack": "16Q" })).stack_size().unwrap_err().contains("16Q"));
         assert!(read(json!({ "heap": "5G" })).heap_size().is_err());
-        assert!(read(json!({ "opt-level": 9 })).recipes(Path::new("m")).is_err());
+        assert!(read(json!({ "opt-level": 9 })).codegen_options(Path::new("m")).is_err());
         assert!(
             read(json!({ "variants": { "v1": 3 } }))
-                .recipes(Path::new("m"))
+                .codegen_options(Path::new("m"))
                 .unwrap_err()
                 .contains("\"v1\", expected \"v2\"")
         );
         assert!(
             read(json!({ "variants": { "v3": 9 } }))
-                .recipes(Path::new("m"))
+                .codegen_options(Path::new("m"))
                 .unwrap_err()
                 .starts_with("variants: v3: \"9\"")
         );

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use bareflow_builder::discover::module_at;
 use bareflow_builder::profile::profile;
-use bareflow_builder::{Recipe, build_module, build_recipes};
+use bareflow_builder::{CodegenOptions, build_module, build_with};
 
 #[test]
 fn compiles_with_what_was_seen_or_says_what_is_missing() {
@@ -20,7 +20,7 @@ fn compiles_with_what_was_seen_or_says_what_is_missing() {
             return println!("{missing}");
         }
     };
-    let recipe = Recipe { cpu_level: 1, opt_level: "2".to_owned(), profile: Some(seen) };
-    let with_profile = build_recipes(&module, &[recipe], folder.path()).unwrap();
+    let codegen = CodegenOptions { cpu_level: 1, opt_level: "2".to_owned(), profile: Some(seen) };
+    let with_profile = build_with(&module, &[codegen], folder.path()).unwrap();
     assert!(plain.bytes != with_profile.bytes, "the profile changes nothing");
 }

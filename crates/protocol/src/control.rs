@@ -29,16 +29,16 @@ pub const MAX_BLOB: u32 = 16 << 20;
 /// The maximum length of a selector such as `name@^1.2`, a label or a path, in bytes.
 pub const MAX_WORD: usize = 255;
 
-/// The number of bits of a request's number that belong to its client; the bits above are the broker's mark.
-pub const NUMBER_BITS: u32 = 32;
+/// The number of bits of a request's id that belong to its client; the bits above are the broker's mark.
+pub const CLIENT_BITS: u32 = 32;
 
-/// A request, with the number that its answer will carry.
+/// A request, with the id that its answer will carry.
 ///
 /// It borrows from the payload, so that decoding never allocates, whatever the sender announces.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Envelope<'payload> {
-    /// The number: the broker's mark in the upper half, the client's own number in the lower one.
-    pub number: u64,
+    /// The id: the broker's mark in the upper half, the client's own number in the lower one.
+    pub request_id: u64,
     /// The request.
     #[serde(borrow)]
     pub request: Request<'payload>,
@@ -62,27 +62,27 @@ impl<'payload> Envelope<'payload> {
         }
     }
 
-    /// Returns a frame of the request in `payload` with another number; the other bytes are unchanged.
+    /// Returns a frame of the request in `payload` with another id; the other bytes are unchanged.
     ///
     /// `None` if the payload is no request, or too long.
     #[must_use]
-    pub fn renumbered(payload: &[u8], number: u64) -> Option<Vec<u8>> {
+    pub fn with_request_id(payload: &[u8], request_id: u64) -> Option<Vec<u8>> {
         let (_, rest) = postcard::take_from_bytes::<u64>(payload).ok()?;
-        let mut renumbered = postcard::to_allocvec(&number).ok()?;
+        let mut renumbered = postcard::to_allocvec(&request_id).ok()?;
         renumbered.extend_from_slice(rest);
         encode_frame(&renumbered)
     }
 
-    /// Decodes only the number of a request from the start of its payload; 0 if there is none.
+    /// Decodes only the id of a request from the start of its payload; 0 if there is none.
     #[must_use]
-    pub fn number_in(head: &[u8]) -> u64 {
-        postcard::take_from_bytes(head).map_or(0, |(number, _)| number)
+    pub fn request_id_in(head: &[u8]) -> u64 {
+        postcard::take_from_bytes(head).map_or(0, |(request_id, _)| request_id)
     }
 
     /// Returns the broker's mark of the client; 0 without a broker.
     #[must_use]
     pub const fn client(&self) -> u32 {
-        (self.number >> NUMBER_BITS) as u32
+        (self.request_id >> CLIENT_BITS) as u32
     }
 }
 

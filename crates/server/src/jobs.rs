@@ -4,7 +4,7 @@ use core::fmt;
 
 use bareflow_loader::{ModuleId, ModuleManager, Platform, UnloadError};
 use bareflow_protocol::Response;
-use bareflow_protocol::control::{Envelope, NUMBER_BITS};
+use bareflow_protocol::control::{CLIENT_BITS, Envelope};
 use bareflow_suite::error_text;
 use bareflow_suite::fallible::ErrorText;
 
@@ -29,7 +29,7 @@ const MAX_INPUTS_OF_CLIENT: usize = 4 << 20;
 /// A request that is not answered yet.
 pub(crate) struct Job<P: Platform> {
     /// The number of the request.
-    number: u64,
+    request_id: u64,
     /// The time of its arrival, and of the last progress message.
     began_ms: u64,
     progress_ms: u64,
@@ -38,13 +38,13 @@ pub(crate) struct Job<P: Platform> {
 }
 
 impl<P: Platform> Job<P> {
-    pub const fn new(number: u64, task: Task<P>, now: u64) -> Job<P> {
-        Job { number, began_ms: now, progress_ms: now, task }
+    pub const fn new(request_id: u64, task: Task<P>, now: u64) -> Job<P> {
+        Job { request_id, began_ms: now, progress_ms: now, task }
     }
 
     /// Returns the client of the job.
     pub const fn client(&self) -> u32 {
-        (self.number >> NUMBER_BITS) as u32
+        (self.request_id >> CLIENT_BITS) as u32
     }
 }
 
@@ -57,8 +57,8 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             None => return true,
         };
         let (slice, cancelled) = self.run_for(job.client(), || match &mut job.task {
-            Task::Call(calls) => Some(self.call_some(job.number, calls)),
-            Task::Compare(comparing) => Some(self.compare_some(job.number, comparing)),
+            Task::Call(calls) => Some(self.call_some(job.request_id, calls)),
+            Task::Compare(comparing) => Some(self.compare_some(job.request_id, comparing)),
             Task::Unload(id) => Some(self.try_unload(*id, job.began_ms)),
             Task::Push(push) => {
                 Some(self.push_again(push, self.environment.milliseconds().saturating_sub(job.began_ms)))
@@ -73,14 +73,14 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             }
             Poll::Pending(..) if cancelled => self.abandon(job.task),
             Poll::Ready(answer) => {
-                self.answer(job.number, answer);
+                self.answer(job.request_id, answer);
                 self.abandon(job.task);
             }
             Poll::Pending(done, of) => {
                 let now = self.environment.milliseconds();
                 if now.saturating_sub(job.progress_ms) >= PROGRESS_INTERVAL_MS {
                     job.progress_ms = now;
-                    self.answer(job.number, Response::Progress { done, of });
+                    self.answer(job.request_id, Response::Progress { done, of });
                 }
                 self.jobs.borrow_mut().push_back(job);
             }
@@ -113,14 +113,14 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     }
 
     /// Adds a job to the end of the queue.
-    pub(crate) fn queue(&self, number: u64, task: Task<P>) {
-        let job = Job::new(number, task, self.environment.milliseconds());
+    pub(crate) fn queue(&self, request_id: u64, task: Task<P>) {
+        let job = Job::new(request_id, task, self.environment.milliseconds());
         match self.may_wait(&job) {
             // The memory was reserved for `MAX_JOBS`.
             Ok(()) => self.jobs.borrow_mut().push_back(job),
             Err(reason) => {
                 self.abandon(job.task);
-                self.refuse(number, reason.into());
+                self.refuse(request_id, reason.into());
             }
         }
     }
@@ -185,7 +185,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             });
             match slice {
                 Some(Poll::Ready(answer)) if cancelled => self.recycle(answer),
-                Some(Poll::Ready(answer)) => self.answer(job.number, answer),
+                Some(Poll::Ready(answer)) => self.answer(job.request_id, answer),
                 Some(Poll::Pending(..)) => {}
                 None => return,
             }

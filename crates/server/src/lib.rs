@@ -227,7 +227,7 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
                 Some(Ok(payload)) => self.handle(payload),
                 Some(Err(error @ FrameError::NoMemory { head, .. })) => {
                     self.refuse(
-                        Envelope::number_in(&head),
+                        Envelope::request_id_in(&head),
                         Refusal::new(RefusalCode::NoMemory, error_text!("{error}")),
                     );
                 }
@@ -237,8 +237,8 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
     }
 
     /// Sends an answer, or a refusal if there is no memory for it.
-    fn answer(&self, number: u64, answer: Response) {
-        let message = Message::Response(number, answer);
+    fn answer(&self, request_id: u64, answer: Response) {
+        let message = Message::Response(request_id, answer);
         let mut frame = self.frame.borrow_mut();
         // A frame that does not fit the buffer gets memory of its own, which is freed afterwards.
         let within = frame.capacity();
@@ -256,7 +256,7 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
             Err(_) => TOO_LONG.into(),
         };
         // A refusal fits: see `FRAME_BYTES`.
-        if write_frame(&mut frame, &Message::Response(number, Response::Refused(error)), within).is_ok() {
+        if write_frame(&mut frame, &Message::Response(request_id, Response::Refused(error)), within).is_ok() {
             self.environment.send(&frame);
         }
     }
@@ -268,8 +268,8 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
         }
     }
 
-    fn refuse(&self, number: u64, refusal: Refusal) {
-        self.answer(number, Response::Refused(refusal));
+    fn refuse(&self, request_id: u64, refusal: Refusal) {
+        self.answer(request_id, Response::Refused(refusal));
     }
 }
 

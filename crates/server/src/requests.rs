@@ -15,18 +15,18 @@ use crate::{Server, ServerEnvironment};
 impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     /// Handles the request in a payload: answers it, or queues a job.
     pub(crate) fn handle(&self, payload: Vec<u8>) {
-        let number = match Envelope::from_payload(&payload) {
+        let request_id = match Envelope::from_payload(&payload) {
             // An `init` must not run now, since a call is running, and no client would be heard until it has ended.
-            Ok(Envelope { number, request: Request::Push(_) | Request::Load { .. } })
+            Ok(Envelope { request_id, request: Request::Push(_) | Request::Load { .. } })
                 if !self.environment.may_run_modules() =>
             {
-                number
+                request_id
             }
             Ok(envelope) => return self.take_up(envelope),
             // The number of the request, and so its client, is unknown.
             Err(error) => return self.refuse(0, Refusal::new(RefusalCode::NoRequest, error_text!("{error}"))),
         };
-        self.queue(number, Task::Later(payload));
+        self.queue(request_id, Task::Later(payload));
     }
 
     /// Handles a client's request, now or after it has waited.
@@ -43,9 +43,9 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             Ok(Next::Response(answer)) if cancelled => self.recycle(answer),
             Ok(Next::Task(work)) if cancelled => self.abandon(work),
             Err(_) if cancelled => {}
-            Ok(Next::Response(answer)) => self.answer(envelope.number, answer),
-            Ok(Next::Task(work)) => self.queue(envelope.number, work),
-            Err(reason) => self.refuse(envelope.number, reason),
+            Ok(Next::Response(answer)) => self.answer(envelope.request_id, answer),
+            Ok(Next::Task(work)) => self.queue(envelope.request_id, work),
+            Err(reason) => self.refuse(envelope.request_id, reason),
         }
     }
 
