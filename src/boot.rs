@@ -10,10 +10,10 @@ use bareflow_protocol::Message;
 use bareflow_protocol::recording::Recording;
 use bareflow_suite::archive::{INPUT, LABELS};
 
-use crate::files::Files;
-use crate::finish::finish;
+use crate::input_files::InputFiles;
 use crate::options::{BootOptions, LoadingOptions, MachineOptions};
 use crate::qemu::Machine;
+use crate::run_report::finish;
 use crate::setup::kernel_remedy;
 use crate::{Exit, embedded, output};
 
@@ -22,7 +22,7 @@ use crate::{Exit, embedded, output};
 /// # Errors
 /// Anything that keeps the command from being carried out.
 pub fn boot(options: &BootOptions) -> Result<Exit> {
-    let files = Files::read(&options.run)?;
+    let files = InputFiles::read(&options.run)?;
     let machine = Machine {
         timeout: Duration::from_secs(options.timeout),
         command_line: format!(
@@ -108,7 +108,7 @@ pub fn command_line(loading: &LoadingOptions, icount: bool, repeat: u32) -> Stri
 
 /// Returns the archive that the kernel gets besides its embedded one.
 #[must_use]
-pub fn boot_archive(files: &Files) -> Vec<u8> {
+pub fn boot_archive(files: &InputFiles) -> Vec<u8> {
     if files.blobs.is_empty() && files.input.is_empty() {
         return Vec::new();
     }

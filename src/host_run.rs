@@ -5,17 +5,17 @@ use std::fmt;
 use anyhow::{Context, Error, Result, anyhow};
 use bareflow_host::{HostPlatform, cpu_level, cpu_name};
 use bareflow_loader::ModuleManager;
-use bareflow_loader::report::{Console, Style};
+use bareflow_loader::console::{Console, Style};
 use bareflow_protocol::report::Environment;
 use bareflow_suite::archive::Archive;
 use bareflow_suite::{Plan, Source, run};
 
-use crate::files::Files;
-use crate::finish::finish;
+use crate::input_files::InputFiles;
 use crate::kernel_domain::kernel_domain;
 use crate::options::HostOptions;
 use crate::output::Terminal;
 use crate::replay::replay;
+use crate::run_report::finish;
 use crate::{Exit, embedded, output_file, say};
 
 /// Standard output, and the last output of a module.
@@ -38,10 +38,10 @@ impl Console for Keeping {
 /// Anything that keeps the command from being carried out.
 pub fn host(options: &HostOptions) -> Result<Exit> {
     if let Some(recording) = &options.replay {
-        return replay(recording, &Files::blobs(&options.run.files));
+        return replay(recording, &InputFiles::blobs(&options.run.files));
     }
     let HostOptions { run: options, output, .. } = options;
-    let files = Files::read(options)?;
+    let files = InputFiles::read(options)?;
     let platform = HostPlatform::new(Box::new(|line| say!("{line}")))
         .map_err(|error| anyhow!("can't prepare this process for modules: {error}"))?;
     let manager = ModuleManager::with_kernel_domain(platform, options.loading.timing, kernel_domain());

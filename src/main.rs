@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use bareflow::files::check_json;
+use bareflow::input_files::check_json;
 use bareflow::options::{Command, Options};
 use bareflow::output::{self, Sink};
 use bareflow::{

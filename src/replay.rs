@@ -17,7 +17,7 @@ use bareflow_loader::{
 use bareflow_protocol::recording::{End, Event, RecordedCall, RecordedModule, Recording};
 use bareflow_suite::archive::Archive;
 
-use crate::files::{Files, label};
+use crate::input_files::{InputFiles, label};
 use crate::kernel_domain::kernel_domain;
 use crate::{Exit, embedded, say};
 
@@ -28,7 +28,7 @@ const MOST: u32 = 64 << 20;
 ///
 /// # Errors
 /// When the recording can't be read or is invalid, or its modules are missing.
-pub fn replay(path: &Path, files: &Files) -> Result<Exit> {
+pub fn replay(path: &Path, files: &InputFiles) -> Result<Exit> {
     let shown = label(path);
     let bytes =
         std::fs::read(path).map_err(|error| anyhow!("{shown}: can't read: {error}; name a file of `boot --record`"))?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bareflow::boot::boot_archive;
 use bareflow::embedded::KERNEL;
-use bareflow::files::Files;
+use bareflow::input_files::InputFiles;
 use bareflow::qemu::{ExitReason, Machine, RunOutcome};
 use common::console::assert_console;
 use common::mutate::{depending, file, refused_files, renamed, with_header};
@@ -30,7 +30,11 @@ fn run(machine: &Machine, expected: ExitReason) -> RunOutcome {
 
 fn archive(files: &[std::path::PathBuf], input: &[u8]) -> Vec<u8> {
     let read = |path: &std::path::PathBuf| (path.display().to_string(), std::fs::read(path).unwrap());
-    boot_archive(&Files { blobs: files.iter().map(read).collect(), input: input.to_vec(), ..Files::default() })
+    boot_archive(&InputFiles {
+        blobs: files.iter().map(read).collect(),
+        input: input.to_vec(),
+        ..InputFiles::default()
+    })
 }
 
 #[test]

@@ -10,10 +10,10 @@ use std::fmt::Write;
 
 use bareflow::boot::boot_archive;
 use bareflow::embedded::KERNEL;
-use bareflow::files::Files;
+use bareflow::input_files::InputFiles;
 use bareflow::qemu::{ExitReason, Machine};
 use bareflow_protocol::Message;
-use bareflow_protocol::faults::{FaultRow, FaultTable};
+use bareflow_protocol::self_check::{FaultRow, FaultTable};
 use common::fault_classes::{CLASSES, Class, Expect};
 use common::{root, test_blob};
 
@@ -39,7 +39,7 @@ fn table(domain: &str, cpu: &str) -> (FaultTable, String) {
     let names: String =
         CLASSES.iter().filter(|class| is_tried(class, domain)).map(|class| format!("{}\n", class.name)).collect();
     let blob = std::fs::read(test_blob("faults")).unwrap();
-    let files = Files { blobs: vec![("faults.mod".into(), blob)], input: names.into(), ..Files::default() };
+    let files = InputFiles { blobs: vec![("faults.mod".into(), blob)], input: names.into(), ..InputFiles::default() };
     let machine = Machine {
         icount: true,
         cpu: cpu.into(),

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use bareflow::boot::boot_archive;
 use bareflow::client::{Client, upload};
 use bareflow::embedded::KERNEL;
-use bareflow::files::Files;
+use bareflow::input_files::InputFiles;
 use bareflow::qemu::{ExitReason, KillHandle, Machine};
 use bareflow::serve::{Socket, broker};
 use bareflow_protocol::comparison::{Condition, Gate};
@@ -381,7 +381,7 @@ fn memory_is_as_before_behind_ten_thousand_loads() {
     ];
     for (domain, rounds, files) in runs {
         let read = |path: &PathBuf| (path.display().to_string(), bytes(path.clone()));
-        let archive = boot_archive(&Files { blobs: files.iter().map(read).collect(), ..Files::default() });
+        let archive = boot_archive(&InputFiles { blobs: files.iter().map(read).collect(), ..InputFiles::default() });
         let command_line = format!("soak={rounds} domain={domain}");
         let machine = Machine { command_line, archive, timeout: Duration::from_secs(300), ..Machine::new(KERNEL) };
         let outcome = machine.run(|_| ()).unwrap_or_else(|error| panic!("{error}"));
@@ -397,7 +397,7 @@ fn memory_that_runs_out_anywhere_refuses_and_loses_nothing() {
     for domain in ["kernel", "user"] {
         let blobs = [renamed("counter", "counter", (1, 0, 0)), renamed("counter-next", "counter", (2, 0, 0))];
         let blobs = blobs.into_iter().enumerate().map(|(number, bytes)| (format!("{number}.mod"), bytes)).collect();
-        let archive = boot_archive(&Files { blobs, ..Files::default() });
+        let archive = boot_archive(&InputFiles { blobs, ..InputFiles::default() });
         let command_line = format!("exhaust=1 domain={domain}");
         let machine = Machine { command_line, archive, timeout: Duration::from_secs(300), ..Machine::new(KERNEL) };
         let outcome = machine.run(|_| ()).unwrap_or_else(|error| panic!("{error}"));

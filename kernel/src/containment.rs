@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use bareflow_containment::timer::LocalTimer;
 use bareflow_containment::{Contained, Kernel, TrapFrame, descriptor_tables};
-use bareflow_loader::report::Style;
+use bareflow_loader::console::Style;
 use bareflow_loader::{Name, Printable};
 use bareflow_suite::OUTPUT_CAPACITY;
 use spin::Once;

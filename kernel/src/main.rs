@@ -10,8 +10,6 @@
 extern crate alloc;
 
 #[cfg(target_os = "none")]
-mod archive;
-#[cfg(target_os = "none")]
 mod boot;
 #[cfg(target_os = "none")]
 mod console;
@@ -22,13 +20,15 @@ mod disk;
 #[cfg(target_os = "none")]
 mod dump;
 #[cfg(target_os = "none")]
-mod host;
+mod embedded;
 #[cfg(target_os = "none")]
 mod memory;
 #[cfg(target_os = "none")]
 mod options;
 #[cfg(target_os = "none")]
 mod power;
+#[cfg(target_os = "none")]
+mod report_port;
 #[cfg(all(target_os = "none", feature = "rigs"))]
 mod rigs;
 #[cfg(target_os = "none")]

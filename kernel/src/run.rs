@@ -5,20 +5,20 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use bareflow_containment::{Contained, cpu};
-use bareflow_loader::report::Style;
+use bareflow_loader::console::Style;
 use bareflow_loader::{ModuleManager, Platform, line};
 use bareflow_protocol::Message;
 use bareflow_protocol::report::{Environment, Refusal};
 use bareflow_suite::archive::Archive;
 use bareflow_suite::{Plan, Source, run};
 
-use crate::archive::EMBEDDED;
 use crate::console::{self, KernelConsole};
 use crate::disk::modules::{Modules, path_of};
-use crate::host::tell_host;
+use crate::embedded::EMBEDDED;
 use crate::memory::BootFacts;
 use crate::options::{Options, kernel_domain};
 use crate::power::{ExitCode, exit_qemu, halt};
+use crate::report_port::tell_host;
 #[cfg(feature = "rigs")]
 use crate::rigs;
 use crate::{containment, serve};

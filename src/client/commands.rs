@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::push::PROGRESS;
-use super::run::{keep, run_command};
+use super::session::{keep, run_command};
 use super::show::{compare as comparison, modules, receipt, stats as statistics, table};
 use super::unexpected;
 use crate::disassemble_faults::disassemble;

@@ -8,7 +8,7 @@ pub mod connection;
 pub mod error;
 mod push;
 mod retry;
-mod run;
+mod session;
 pub mod show;
 
 use std::path::Path;

@@ -6,11 +6,11 @@ use bareflow_protocol::comparison::Gate;
 use bareflow_protocol::control::Push;
 use bareflow_protocol::{Request, Response};
 
-use super::run::{keep, run_command};
+use super::session::{keep, run_command};
 use super::show::{compare, receipt};
 use super::{Client, unexpected};
-use crate::files::{label, read_blob};
 use crate::input::read_input;
+use crate::input_files::{label, read_blob};
 use crate::options::PushOptions;
 use crate::output::progress_bar;
 use crate::{Exit, say};

@@ -20,7 +20,7 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 
 use crate::boot::boot_archive;
-use crate::files::{Files, read_blob, write_json};
+use crate::input_files::{InputFiles, read_blob, write_json};
 use crate::options::InjectOptions;
 use crate::output::progress_bar;
 use crate::qemu::{ExitReason, Machine};
@@ -58,7 +58,7 @@ struct Summary<'tally> {
 /// Anything that keeps the command from being carried out.
 pub fn inject(options: &InjectOptions) -> Result<Exit> {
     ensure!(!embedded::KERNEL.is_empty(), "this build has no kernel; {}", kernel_remedy());
-    let files = Files { blobs: blobs(options)?, ..Files::default() };
+    let files = InputFiles { blobs: blobs(options)?, ..InputFiles::default() };
     let archive = boot_archive(&files);
     let domain = options.domain.name();
     let path = options

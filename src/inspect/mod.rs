@@ -21,7 +21,7 @@ use bareflow_loader::{Budget, Code, LoadError, Permissions, Printable, RawModule
 use bareflow_protocol::report;
 use serde::Serialize;
 
-use crate::files::{read_blob, write_json};
+use crate::input_files::{read_blob, write_json};
 use crate::output::report_refused;
 use crate::{Exit, say};
 use disassembly::{Line, disassemble};

@@ -15,7 +15,7 @@ use bareflow_loader::Domain;
 use bareflow_suite::archive::Archive;
 
 use crate::build_command::{chosen, needed, progress, warn, warn_of_flags};
-use crate::files::write_json;
+use crate::input_files::write_json;
 use crate::options::TestOptions;
 use crate::{Exit, embedded};
 use show::Tested;

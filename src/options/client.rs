@@ -10,7 +10,7 @@ use bareflow_protocol::control::LoadOverrides;
 use bareflow_protocol::report;
 use clap::{Args, value_parser};
 
-use super::load::{budget, domain, on_fault};
+use super::loading::{budget, domain, on_fault};
 
 /// The kernel's address, and the file for its response.
 #[derive(Debug, Args)]

@@ -4,7 +4,7 @@
 //! talk to a running kernel, and `load` the options that both share.
 
 mod client;
-mod load;
+mod loading;
 mod modules;
 mod run;
 mod tune;
@@ -17,7 +17,7 @@ pub use client::{
     CallOptions, CommonOptions, CompareOptions, ConnectOptions, FilesOptions, LoadFileOptions, LogOptions,
     ModuleOptions, OverrideOptions, PushOptions, StatsOptions, WatchOptions,
 };
-pub use load::LoadingOptions;
+pub use loading::LoadingOptions;
 pub use modules::{BuildOptions, NewOptions, TestOptions};
 pub use run::{BootOptions, HostOptions, InjectOptions, MachineOptions, RunOptions, ServeOptions};
 pub use tune::TuneOptions;
@@ -63,7 +63,7 @@ pub enum Command {
         /// The blob.
         file: PathBuf,
         /// The services that the verdict permits: `all`, `none`, or some of `log,clock,call,heap`.
-        #[arg(long, value_name = "SERVICES", default_value = "all", value_parser = load::allowed)]
+        #[arg(long, value_name = "SERVICES", default_value = "all", value_parser = loading::allowed)]
         allow: bareflow_loader::Permissions,
         /// Write the inspection as JSON; `-` is standard output.
         #[arg(long, value_name = "FILE")]

@@ -41,7 +41,7 @@ pub struct TestOptions {
     #[arg(long)]
     pub boot: bool,
     /// Limits of every call and of every module's memory: any of `time=10ms,stack=16K,heap=1M`.
-    #[arg(long, value_name = "LIMITS", value_parser = super::load::budget)]
+    #[arg(long, value_name = "LIMITS", value_parser = super::loading::budget)]
     pub budget: Option<Budget>,
     /// Write the outcomes as JSON; `-` is standard output.
     #[arg(long, value_name = "FILE")]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use bareflow_loader::Domain;
 use clap::Args;
 
-use super::load::{LoadingOptions, domain};
+use super::loading::{LoadingOptions, domain};
 
 /// The options that `boot` and `host` share.
 #[derive(Debug, Args)]

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail, ensure};
 
-use crate::files::Files;
+use crate::input_files::InputFiles;
 use crate::options::ServeOptions;
 use crate::qemu::{KillHandle, Machine};
 use crate::{Exit, boot, say};
@@ -33,7 +33,7 @@ const POLL: Duration = Duration::from_millis(50);
 pub fn serve(options: &ServeOptions) -> Result<Exit> {
     let (path, link) = address::to_listen(options.socket.as_deref());
     let machine = boot::machine(&options.machine)?;
-    let files = Files::blobs(&options.files);
+    let files = InputFiles::blobs(&options.files);
     if let Some(refused) = files.unreadable.first() {
         bail!("{} can't be read, expected a blob; nothing was booted", refused.source);
     }

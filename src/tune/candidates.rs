@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use bareflow_abi::header::{HEADER_SIZE, Header, checksum_of};
 use bareflow_builder::discover::ModuleCrate;
-use bareflow_builder::profile::profile;
+use bareflow_builder::pgo::profile;
 use bareflow_builder::{CodegenOptions, build_with};
 use indicatif::ProgressBar;
 

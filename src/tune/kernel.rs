@@ -10,7 +10,7 @@ use super::candidates::Candidate;
 use super::host_runner::disagreement;
 use crate::boot::boot_archive;
 use crate::embedded;
-use crate::files::Files;
+use crate::input_files::InputFiles;
 use crate::qemu::Machine;
 use crate::setup::kernel_remedy;
 
@@ -29,7 +29,7 @@ pub(super) fn count(candidates: &mut [Candidate], work: &TuneRun<'_>) -> Result<
     }
     let needed = work.needed.iter().map(|blob| ("needed".to_owned(), blob.clone()));
     let own = candidates.iter().enumerate().map(|(index, candidate)| (label(index), candidate.blob.clone()));
-    let files = Files { blobs: needed.chain(own).collect(), input: work.input.clone(), ..Files::default() };
+    let files = InputFiles { blobs: needed.chain(own).collect(), input: work.input.clone(), ..InputFiles::default() };
     let machine = Machine {
         icount: true,
         timeout: TIMEOUT,

@@ -15,8 +15,8 @@ use anyhow::Result;
 use bareflow_builder::discover::ModuleCrate;
 
 use crate::build_command::{chosen_one, progress};
-use crate::files::write_json;
 use crate::input::read_input;
+use crate::input_files::write_json;
 use crate::module_tests::needed_by;
 use crate::options::TuneOptions;
 use crate::{Exit, say};

@@ -1,8 +1,8 @@
 //! The candidates as a table and as bars, and as JSON.
 
 use bareflow_builder::discover::ModuleCrate;
+use bareflow_loader::console::{Console, Style};
 use bareflow_loader::line;
-use bareflow_loader::report::{Console, Style};
 use serde::Serialize;
 
 use super::candidates::Candidate;

@@ -14,7 +14,7 @@ use bareflow_builder::discover::{ModuleCrate, all_beside};
 use crate::build_command::chosen_one;
 use crate::client::Client;
 use crate::client::error::Lost;
-use crate::files::write_json;
+use crate::input_files::write_json;
 use crate::options::WatchOptions;
 use crate::serve::address::NoKernel;
 use crate::{Exit, complain, say, workspace};

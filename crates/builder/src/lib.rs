@@ -13,7 +13,7 @@ pub mod example;
 pub mod flags;
 pub mod kernel;
 pub mod module;
-pub mod profile;
+pub mod pgo;
 pub mod run;
 pub mod settings;
 pub mod toolchain;

@@ -162,7 +162,7 @@ unsafe impl Platform for Contained {
             *slow_result = self.call(call, &mut []);
             return None;
         }
-        call::kernel::call_fast(call, slow_result)
+        call::kernel_domain::call_fast(call, slow_result)
     }
 
     fn call_with_callees(

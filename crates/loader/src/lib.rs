@@ -38,7 +38,9 @@ extern crate std;
 // Each module imports only modules to its left in this order: name, policy, fault, error, format, profile, report,
 // diagnosis, platform, module, registry, manager; then what the manager does: depends, load, call, and the files for
 // replacement, restart, unloading and statistics.
+mod after_fault;
 mod call;
+pub mod console;
 pub mod depends;
 pub mod diagnosis;
 pub mod error;
@@ -58,8 +60,6 @@ mod profile;
 mod registry;
 #[cfg(feature = "reload")]
 mod reload;
-pub mod report;
-mod restart;
 mod statistics;
 #[cfg(test)]
 mod testing;
@@ -71,6 +71,7 @@ pub use allocator_api2;
 pub use call::ab_test::{self, AbTest};
 pub use call::batch::BatchTiming;
 pub use call::pinned::PinnedModule;
+pub use console::SEPARATOR;
 pub use depends::{DependencyCycle, VersionRange};
 pub use diagnosis::Diagnosis;
 pub use error::{
@@ -106,4 +107,3 @@ pub use profile::peak::PeakUse;
 pub use profile::{CorrectedStatistics, CycleStatistics, Leak, ModuleProfile, Snapshot, Timing, Usage};
 #[cfg(feature = "reload")]
 pub use reload::{Reloaded, Replaced};
-pub use report::SEPARATOR;

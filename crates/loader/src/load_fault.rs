@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use crate::console::Console;
 use crate::diagnosis::remedy::{Explained, Remedy};
 use crate::diagnosis::{Diagnosis, InFunction, Subject, show};
 use crate::error::LoadError;
@@ -13,7 +14,6 @@ use crate::name::Name;
 use crate::platform::Platform;
 use crate::policy::LoadOptions;
 use crate::policy::budget::Budget;
-use crate::report::Console;
 
 /// A fault that made a load fail, with its diagnosis.
 #[derive(Clone, Copy, Debug)]

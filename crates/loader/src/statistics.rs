@@ -1,5 +1,6 @@
 //! The statistics as text, in the layout of the C system.
 
+use crate::console::{Console, SEPARATOR, Style};
 use crate::line;
 use crate::manager::ModuleManager;
 use crate::platform::Platform;
@@ -7,7 +8,6 @@ use crate::policy::Domain;
 use crate::policy::budget::Budget;
 use crate::profile::peak::PeakUse;
 use crate::profile::{CycleStatistics, ModuleProfile};
-use crate::report::{Console, SEPARATOR, Style};
 use core::fmt;
 
 /// The width of the longest bar, in columns.

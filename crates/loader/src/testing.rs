@@ -11,6 +11,7 @@ use allocator_api2::alloc::Global;
 use bareflow_abi::Reason;
 use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_LOG};
 
+use crate::console::{Console, Style};
 use crate::diagnosis::Diagnosis;
 use crate::fault::Fault;
 use crate::manager::ModuleManager;
@@ -22,7 +23,6 @@ use crate::policy::{Domain, Placement};
 use crate::profile::Timing;
 use crate::profile::Usage;
 use crate::profile::counters::Counters;
-use crate::report::{Console, Style};
 
 /// Valid blobs, byte by byte.
 pub mod blob {

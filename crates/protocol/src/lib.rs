@@ -11,10 +11,10 @@ extern crate alloc;
 pub mod campaign;
 pub mod comparison;
 pub mod control;
-pub mod faults;
 pub mod frame;
 pub mod recording;
 pub mod report;
+pub mod self_check;
 
 use alloc::vec::Vec;
 
@@ -22,9 +22,9 @@ use serde::{Deserialize, Serialize};
 
 pub use campaign::Injection;
 pub use control::{Envelope, Request, Response};
-pub use faults::FaultTable;
 pub use frame::{Decoder, FrameError, encode_frame, write_frame};
 pub use report::Report;
+pub use self_check::FaultTable;
 
 /// A message from the kernel to the host.
 #[expect(clippy::large_enum_variant, reason = "a box would be memory that the kernel may not have")]

@@ -11,20 +11,20 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
-mod answers;
 mod blob_store;
 mod call;
 mod events;
 mod gate;
 mod jobs;
+mod module_list;
 mod outputs;
 mod push;
+mod requested_options;
 mod requests;
 mod slice;
 mod startup;
 mod task;
 mod uploads;
-mod wanted;
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -32,7 +32,7 @@ use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::fmt;
 
-use bareflow_loader::report::Style;
+use bareflow_loader::console::Style;
 use bareflow_loader::{LoadOptions, ModuleManager, Platform};
 use bareflow_protocol::control::{Envelope, FileList, MAX_REQUEST, Refusal, RefusalCode};
 use bareflow_protocol::{Decoder, FrameError, Message, Response, write_frame};

@@ -8,7 +8,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use allocator_api2::boxed::Box;
-use bareflow_loader::report::Style;
+use bareflow_loader::console::Style;
 use bareflow_loader::state::{Layouts, schema_of};
 use bareflow_loader::{
     LoadError, LoadOptions, ModuleId, ModuleManager, Name, Platform, Printable, RawModule, Reloaded, StateTransfer,
@@ -21,9 +21,9 @@ use bareflow_suite::fallible::{ErrorText, NoMemory};
 use bareflow_suite::{error_text, text};
 
 use crate::events::{self, ReceiptTexts};
+use crate::requested_options::{DeferredPush, Wanted};
 use crate::slice::{Poll, UNLOAD_TIMEOUT_MS};
 use crate::task::{Handled, Next, Task};
-use crate::wanted::{DeferredPush, Wanted};
 use crate::{MAX_MODULES, Server, ServerEnvironment};
 
 /// The texts of the answer to a load.

@@ -8,8 +8,8 @@ use bareflow_protocol::{Request, Response};
 use bareflow_suite::error_text;
 
 use crate::call::Calls;
+use crate::requested_options::bounded;
 use crate::task::{Handled, Next, Task};
-use crate::wanted::bounded;
 use crate::{Server, ServerEnvironment};
 
 impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {

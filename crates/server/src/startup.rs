@@ -9,7 +9,7 @@ use bareflow_suite::order::Needs;
 use bareflow_suite::{error_text, text};
 
 use crate::push::check_module_count;
-use crate::wanted::Wanted;
+use crate::requested_options::Wanted;
 use crate::{Server, ServerEnvironment};
 
 /// The maximum number of blobs that wait for their dependencies.

@@ -9,7 +9,7 @@ use bareflow_protocol::control::Refusal;
 
 use crate::call::Calls;
 use crate::gate::RunningComparison;
-use crate::wanted::DeferredPush;
+use crate::requested_options::DeferredPush;
 
 /// The result of a request: an answer or a job, or a refusal.
 pub(crate) type Handled<P> = Result<Next<P>, Refusal>;

@@ -21,9 +21,9 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bareflow_abi::checksum::crc32c;
 use bareflow_abi::record::EXPECTED_RESULT;
+use bareflow_loader::console::{Console, SEPARATOR, Style};
 use bareflow_loader::diagnosis::show_fault;
 use bareflow_loader::records::Records;
-use bareflow_loader::report::{Console, SEPARATOR, Style};
 use bareflow_loader::{
     BatchTiming, Counters, Diagnosis, ExecuteError, InvalidModule, LoadError, LoadOptions, ModuleId, ModuleManager,
     Name, Platform, Printable, RawModule, line,

@@ -4,8 +4,8 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use bareflow_abi::Header;
+use bareflow_loader::console::Console;
 use bareflow_loader::depends::dependencies_of;
-use bareflow_loader::report::Console;
 use bareflow_loader::{LoadError, LoadOptions, ModuleManager, Name, Platform, RawModule};
 
 use crate::error_text;

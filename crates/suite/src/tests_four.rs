@@ -1,6 +1,6 @@
 //! The four tests of the C system, with its output.
 
-use bareflow_loader::report::Console;
+use bareflow_loader::console::Console;
 use bareflow_loader::{ExecuteError, ModuleId, Platform, line};
 
 use crate::Run;

@@ -6,17 +6,17 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use bareflow_containment::{Contained, Image, clock, last_fault_time, page_tables};
-use bareflow_loader::report::Style;
+use bareflow_loader::console::Style;
 use bareflow_loader::{ExecuteError, LoadError, ModuleManager, line};
 use bareflow_protocol::Message;
-use bareflow_protocol::faults::{FaultRow, FaultTable};
+use bareflow_protocol::self_check::{FaultRow, FaultTable};
 use bareflow_suite::archive::Archive;
 
-use crate::archive::EMBEDDED;
 use crate::console::KernelConsole;
-use crate::host::tell_host;
+use crate::embedded::EMBEDDED;
 use crate::memory::{BootFacts, frames};
 use crate::options::{Options, kernel_domain};
+use crate::report_port::tell_host;
 
 /// The good module that is called after each fault, and its result.
 const GOOD: (&str, i32) = ("sum", 5050);
@@ -58,7 +58,7 @@ fn check(platform: Contained, boot: &'static BootFacts, options: &Options) -> Re
         let console = &mut KernelConsole;
         let good = row.next_is_good && row.frames_missing == 0;
         let (style, verdict) = if good { (Style::Good, "[OK]") } else { (Style::Error, "[FAIL]") };
-        bareflow_loader::report::Console::show(console, style, format_args!("{verdict}"));
+        bareflow_loader::console::Console::show(console, style, format_args!("{verdict}"));
         line!(console, Plain, " {}: {:?}", row.name, row.outcome);
         table.writable_and_executable += bad_pages;
         table.rows.push(row);

@@ -10,15 +10,15 @@ pub use channel_queue::drain_rx;
 use alloc::boxed::Box;
 
 use bareflow_containment::{Contained, cpu};
-use bareflow_loader::report::Style;
+use bareflow_loader::console::Style;
 use bareflow_loader::{ModuleManager, SEPARATOR};
 use bareflow_server::Server;
 use bareflow_suite::archive::Archive;
 use x86_64::instructions::hlt;
 
-use crate::archive::EMBEDDED;
 use crate::console::{self, KernelConsole};
 use crate::disk::modules::{Modules, path_of};
+use crate::embedded::EMBEDDED;
 use crate::memory::BootFacts;
 use crate::options::{Options, kernel_domain};
 use environment::KernelEnvironment;

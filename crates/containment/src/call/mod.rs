@@ -5,8 +5,8 @@
 mod activation;
 mod deferred;
 mod diagnose;
-pub mod kernel;
-pub mod user;
+pub mod kernel_domain;
+pub mod user_domain;
 pub mod work;
 
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
@@ -59,8 +59,8 @@ unsafe extern "C" {
 #[inline(always)]
 pub fn call(call: &Call<'_, Image>, output: &mut [u8], callees: OptionalCallees<'_>) -> Result<TimedCall, CallError> {
     match call.image().user() {
-        None => kernel::call(call, output, callees),
-        Some(user) => user::call(call, user, output, callees),
+        None => kernel_domain::call(call, output, callees),
+        Some(user) => user_domain::call(call, user, output, callees),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The services for modules in this process.
 
-mod call;
+mod nested;
 mod undeclared;
 
 use std::arch::global_asm;

@@ -9,7 +9,7 @@ use bareflow_abi::{CallArguments, Context, Services};
 use bareflow_loader::diagnosis::ServiceCall;
 use bareflow_loader::{Fault, FaultKind};
 
-use super::call::bareflow_host_call;
+use super::nested::bareflow_host_call;
 use super::{OFFERED, bareflow_host_log, bareflow_host_told_clock, clock, enter_service};
 use crate::call::trampoline;
 

@@ -4,8 +4,8 @@
 //! of its name if that is in the range, or else to the highest version that is. A reload thus rebinds by itself. The
 //! checks look at every version that might be called, so that none can become part of a cycle later.
 
+mod callees;
 mod cycle;
-mod resolve;
 
 use core::cell::Cell;
 

@@ -16,13 +16,13 @@ use bareflow_abi::trap_codes::PANIC_TEXT_SIZE;
 pub use callers::Callers;
 pub use remedy::{Explained, Remedy};
 
+use crate::console::Console;
 use crate::fault::Fault;
 use crate::line;
 use crate::name::{Name, Version};
 use crate::policy::budget::Budget;
 use crate::printable::Printable;
 use crate::profile::ModuleProfile;
-use crate::report::Console;
 
 /// The names of the registers, in the order of [`Diagnosis::registers`].
 pub const REGISTER_NAMES: [&str; 18] = [
@@ -248,7 +248,7 @@ pub fn show_fault(console: &mut impl Console, profile: &ModuleProfile, fault: &F
 }
 
 pub(crate) fn show(console: &mut impl Console, subject: &Subject, fault: &Fault, diagnosis: Option<&Diagnosis>) {
-    console.show(crate::report::Style::Error, format_args!("[FAULT]"));
+    console.show(crate::console::Style::Error, format_args!("[FAULT]"));
     line!(console, Plain, " module {} {}: {fault}", subject.name, subject.version);
     let remedy = Remedy::of(fault, diagnosis, &subject.budget, subject.services);
     if let Some(remedy) = remedy {
@@ -263,15 +263,15 @@ pub(crate) fn show(console: &mut impl Console, subject: &Subject, fault: &Fault,
     }
     for (names, values) in REGISTER_NAMES.chunks(3).zip(diagnosis.registers.chunks(3)) {
         for (name, value) in names.iter().zip(values) {
-            console.show(crate::report::Style::Plain, format_args!("  {name:<6} {value:#018x}"));
+            console.show(crate::console::Style::Plain, format_args!("  {name:<6} {value:#018x}"));
         }
         line!(console);
     }
     // The instruction by which a module panics or reports an exhausted heap is always the same.
     if !diagnosis.code().is_empty() && !fault.kind.is_modules_own_word() {
-        console.show(crate::report::Style::Plain, format_args!("  code  "));
+        console.show(crate::console::Style::Plain, format_args!("  code  "));
         for byte in diagnosis.code() {
-            console.show(crate::report::Style::Plain, format_args!(" {byte:02x}"));
+            console.show(crate::console::Style::Plain, format_args!(" {byte:02x}"));
         }
         line!(console);
     }

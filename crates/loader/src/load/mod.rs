@@ -1,14 +1,15 @@
 //! Loading: from a blob to a module that can be called. Each stage is a type that can only be made from the one before.
 
 pub mod conflict;
-pub mod pending;
+mod initialize;
 pub mod permit;
+pub mod publish;
 pub mod state;
 
 use crate::error::LoadError;
 use crate::format::raw::RawModule;
 use crate::format::valid::{Capabilities, Validation};
-use crate::load::pending::PendingModule;
+use crate::load::publish::PendingModule;
 use crate::manager::ModuleManager;
 use crate::module::placed::PlacedModule;
 use crate::module::{Metadata, Module, ModuleId};

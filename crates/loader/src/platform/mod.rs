@@ -4,8 +4,8 @@
 //! hardware is on the platform's side.
 
 mod capabilities;
+mod clock_cost;
 pub mod range_allocator;
-mod timing;
 
 use allocator_api2::alloc::Allocator;
 use bareflow_abi::checksum::Crc32c;

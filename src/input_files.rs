@@ -14,29 +14,29 @@ use crate::output::{report_refused, write_out};
 
 /// The files of a run: blobs, unreadable files, and the input.
 #[derive(Debug, Default)]
-pub struct Files {
+pub struct InputFiles {
     /// The name to show and the bytes of each blob.
     pub blobs: Vec<(String, Vec<u8>)>,
-    /// Files that can't be read.
+    /// InputFiles that can't be read.
     pub unreadable: Vec<Refusal>,
     /// The input of the run.
     pub input: Vec<u8>,
 }
 
-impl Files {
+impl InputFiles {
     /// Reads the files that `options` name. A blob that can't be read is reported at once, and the others are still
     /// read.
     ///
     /// # Errors
     /// When the input can't be read.
-    pub fn read(options: &RunOptions) -> Result<Files> {
-        Ok(Files { input: read_input(options.input.as_deref())?, ..Files::blobs(&options.files) })
+    pub fn read(options: &RunOptions) -> Result<InputFiles> {
+        Ok(InputFiles { input: read_input(options.input.as_deref())?, ..InputFiles::blobs(&options.files) })
     }
 
     /// Reads blobs. A file that can't be read is reported at once, and the others are still read.
     #[must_use]
-    pub fn blobs(paths: &[PathBuf]) -> Files {
-        let mut files = Files::default();
+    pub fn blobs(paths: &[PathBuf]) -> InputFiles {
+        let mut files = InputFiles::default();
         for path in paths {
             let label = label(path);
             match read_blob(path) {

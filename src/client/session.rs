@@ -10,7 +10,7 @@ use serde_json::json;
 use super::Client;
 
 use crate::Exit;
-use crate::files::write_json;
+use crate::input_files::write_json;
 use crate::options::ConnectOptions;
 
 /// The version of the JSON form of answers.

@@ -4,7 +4,7 @@ use anyhow::Result;
 use bareflow_protocol::Report;
 
 use crate::disassemble_faults::disassemble_faults;
-use crate::files::{Files, write_json};
+use crate::input_files::{InputFiles, write_json};
 use crate::options::RunOptions;
 use crate::{Exit, complain};
 
@@ -12,7 +12,7 @@ use crate::{Exit, complain};
 ///
 /// # Errors
 /// When the file can't be written.
-pub fn finish(report: &mut Report, files: Files, options: &RunOptions) -> Result<Exit> {
+pub fn finish(report: &mut Report, files: InputFiles, options: &RunOptions) -> Result<Exit> {
     disassemble_faults(report);
     report.passed &= files.unreadable.is_empty();
     report.refused.extend(files.unreadable);

@@ -1,21 +1,15 @@
-//! Pending modules: loaded, and not yet published.
+//! Publication: a module in its slot becomes live and can be found, or leaves no trace.
 
-use bareflow_abi::Reason;
-use bareflow_abi::header::FLAG_INIT;
-
-use crate::depends::Candidate;
-use crate::error::LoadError;
 use crate::load::state::StateTransfer;
 use crate::manager::ModuleManager;
 use crate::module::lifecycle::ModuleState;
-use crate::module::placed::PlacedModule;
 use crate::module::{Module, ModuleId};
-use crate::platform::{CallError, Platform};
+use crate::platform::Platform;
 use crate::registry::{FilledSlot, NameEntry, Slot};
 
 /// A module in its slot that can't be found yet. If it is dropped before it goes live, it is discarded.
 pub(crate) struct PendingModule<'manager, P: Platform> {
-    manager: &'manager ModuleManager<P>,
+    pub manager: &'manager ModuleManager<P>,
     pub filled: FilledSlot<'manager, P>,
     /// The module that it will replace.
     pub replaced: Option<ModuleId>,
@@ -33,28 +27,6 @@ impl<'manager, P: Platform> PendingModule<'manager, P> {
         replaced: Option<ModuleId>,
     ) -> PendingModule<'manager, P> {
         PendingModule { manager, filled, replaced, state_transfer: StateTransfer::Nothing, live: false }
-    }
-
-    /// Transfers the state of the replaced module and calls the module's `init`, as far as there are any.
-    #[inline(always)]
-    pub fn initialize(&mut self) -> Result<(), LoadError> {
-        let (manager, replaced) = (self.manager, self.replaced);
-        // No one else knows of the module, so its slot is not borrowed.
-        let Some(module) = self.filled.slot.module() else { return Err(LoadError::CandidateGone) };
-        if cfg!(feature = "reload")
-            && let Some(replaced) = replaced
-        {
-            self.state_transfer = manager.transfer_state(replaced, &module)?;
-        }
-        if module.flags & FLAG_INIT != 0 {
-            manager.call_init(&module, &module.placed)?;
-        }
-        // Another load may have run during the module's `init`.
-        if !module.metadata.depends().is_empty() {
-            manager.check_dependencies(&Candidate::from(&*module), replaced)?;
-        }
-        drop(module);
-        Ok(())
     }
 
     /// Makes the module callable, and publishes it if `published` is set. Returns its handle.
@@ -108,19 +80,6 @@ impl<P: Platform> ModuleManager<P> {
         }
         if let (Some(epoch), true) = (module.epoch.get(), active || name_entry.active.get().is_none()) {
             name_entry.active.set(Some(ModuleId { index: slot.index() as usize, epoch }));
-        }
-    }
-
-    /// Calls the `init` of `module` in the image `placed`, if it has one.
-    pub(crate) fn call_init(&self, module: &Module<P>, placed: &PlacedModule<P::Image>) -> Result<(), LoadError> {
-        if module.flags & FLAG_INIT == 0 {
-            return Ok(());
-        }
-        match self.call_in(module, placed, Reason::Init) {
-            Ok(0) => Ok(()),
-            Ok(result) => Err(LoadError::InitFailed { result }),
-            Err(CallError::Fault(fault)) => Err(LoadError::InitFaulted(fault)),
-            Err(CallError::NoMemory) => Err(LoadError::NoMemoryForInit),
         }
     }
 }

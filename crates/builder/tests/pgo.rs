@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use bareflow_builder::discover::module_at;
-use bareflow_builder::profile::profile;
+use bareflow_builder::pgo::profile;
 use bareflow_builder::{CodegenOptions, build_module, build_with};
 
 #[test]

@@ -34,10 +34,10 @@ pub trait Console {
 #[macro_export]
 macro_rules! line {
     ($console:expr) => {
-        $crate::report::Console::show($console, $crate::report::Style::Plain, format_args!("\n"))
+        $crate::console::Console::show($console, $crate::console::Style::Plain, format_args!("\n"))
     };
     ($console:expr, $style:ident, $($text:tt)+) => {{
-        $crate::report::Console::show($console, $crate::report::Style::$style, format_args!($($text)+));
+        $crate::console::Console::show($console, $crate::console::Style::$style, format_args!($($text)+));
         $crate::line!($console);
     }};
 }
