@@ -36,8 +36,8 @@ pub fn install_rig(rig: Rig) {
 
 /// Sets up the platform on which modules run. Called once, after memory is set up.
 pub fn init() -> Contained {
-    // SAFETY: the kernel has one processor, its own page tables and its heap, and no tables but these; `boot` called
-    // `cpu::enable`.
+    // SAFETY: `boot::kernel_main` called `cpu::enable` and `mask_interrupts`, and uses one processor; `memory` has loaded
+    // page tables with the stacks of modules, and set up the heap; there are no other descriptor tables.
     let platform = unsafe {
         descriptor_tables::load();
         Contained::init(&ThisKernel, &LocalTimer)

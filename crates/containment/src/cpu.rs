@@ -24,8 +24,8 @@ pub fn enable() {
     let zmm = state.as_ref().is_some_and(|state| state.xcr0_supports_avx512_zmm_hi16());
     let avx512 = extended.as_ref().is_some_and(ExtendedFeatures::has_avx512f) && zmm;
     let has = |feature: fn(&ExtendedFeatures) -> bool| extended.as_ref().is_some_and(feature);
-    // SAFETY: every x86-64 processor this kernel boots on has no-execute (the kernel's tables rely on it); write
-    // protection only narrows the permissions.
+    // SAFETY: every x86-64 processor has no-execute, or the write faults; write protection only narrows the
+    // permissions.
     unsafe {
         Efer::update(|flags| flags.insert(EferFlags::NO_EXECUTE_ENABLE));
         Cr0::update(|flags| {
@@ -80,12 +80,12 @@ static CLEAR_STATE: ClearState = {
 
 /// Enables `syscall` from ring 3: it enters the trampoline, with all flags clear that could mislead the kernel.
 /// Interrupts stay on, since each has a stack of its own. Called after the descriptor tables are loaded.
-pub fn enable_syscall() {
+pub(crate) fn enable_syscall() {
     unsafe extern "C" {
         safe fn bareflow_syscall();
     }
-    // SAFETY: the segments lie in the order that the register wants, as `traps` says; the trampoline's
-    // code handles every arrival, from ring 0 too.
+    // SAFETY: the segments lie in the order that the register wants, as `selectors` says; the trampoline's
+    // code handles every arrival during a call.
     unsafe {
         Msr::new(STAR).write((USER_DATA - 8) << 48 | KERNEL_CODE << 32);
         Msr::new(LSTAR).write(bareflow_syscall as *const () as u64);

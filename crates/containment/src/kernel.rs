@@ -19,10 +19,17 @@ use crate::frame::TrapFrame;
 /// the kernel may hold then.
 ///
 /// # Safety
-/// Physical memory is mapped as [`physical_map`](Self::physical_map) says, in the upper half of the address space like
-/// [`image`](Self::image) and [`stack`](Self::stack), and stays mapped. The entries of the upper half of the root table
-/// stay as they are. A frame is allocated only once until it is freed. Nothing else uses the addresses from
-/// [`layout::START`](crate::layout::START) on.
+/// - All physical memory is mapped, writable, at [`physical_map`](Self::physical_map), in the upper half of the address
+///   space, for good. Tables have four levels, and the root's upper half stays as it is.
+/// - [`image`](Self::image) holds all code and data of the kernel, this crate's included, and nothing of modules. While a
+///   call runs, the kernel's code runs only there and on [`stack`](Self::stack), and no other thread runs. Both always
+///   return the same range.
+/// - An allocated frame is memory that nothing else uses until it is freed.
+/// - Nothing else uses the addresses from [`layout::START`](crate::layout::START) on, ring 3, `syscall` or the debug
+///   registers.
+/// - The kernel is compiled without vector registers, as for `x86_64-unknown-none`: traps do not save them.
+/// - The methods change a [`TrapFrame`] only so that the interrupted code can go on, and only [`work`](Self::work) loads,
+///   calls or replaces modules.
 pub unsafe trait Kernel: Sync {
     /// Returns the address at which all physical memory is mapped, writable.
     fn physical_map(&self) -> u64;
@@ -48,7 +55,7 @@ pub unsafe trait Kernel: Sync {
     /// Handles a trap for which no module is to blame: one in the kernel's own code, or a machine check. `address` is
     /// that of a page fault. `nested`: it came while another was handled, so that little can be relied on.
     ///
-    /// If this returns, the interrupted code goes on.
+    /// If this returns, the interrupted code goes on; a fault that was not repaired comes again.
     fn trap(&self, frame: &mut TrapFrame, address: u64, nested: bool);
 
     /// Keeps up to `count` free frames from being allocated until they are redeemed, and returns how many; by default
@@ -80,8 +87,8 @@ pub unsafe trait Kernel: Sync {
         false
     }
 
-    /// Does that work, on the kernel's stack, while the running call stands still. It may load, call and replace
-    /// modules.
+    /// Does that work, on the kernel's stack, while the running call stands still. It may load, call and
+    /// replace modules while [`may_run_modules`](crate::may_run_modules) returns true; after that there are no stacks.
     fn work(&self) {}
 }
 
@@ -108,15 +115,23 @@ pub static HEAP_BYTES: AtomicU64 = AtomicU64::new(0);
 
 /// Sets the kernel and its ticks. Returns whether there was none.
 pub fn install(kernel: &'static dyn Kernel, ticks: &'static dyn Ticks) -> bool {
-    let is_first = !KERNEL.is_completed();
-    KERNEL.call_once(|| (kernel, ticks));
-    PHYSICAL_MAP.store(kernel.physical_map(), Ordering::Relaxed);
+    let mut is_first = false;
+    KERNEL.call_once(|| {
+        PHYSICAL_MAP.store(kernel.physical_map(), Ordering::Relaxed);
+        is_first = true;
+        (kernel, ticks)
+    });
     is_first
 }
 
 /// Returns the address at which the kernel maps all physical memory.
+///
+/// # Panics
+/// If there is no kernel yet.
 pub fn physical_map() -> u64 {
-    PHYSICAL_MAP.load(Ordering::Relaxed)
+    let map = PHYSICAL_MAP.load(Ordering::Relaxed);
+    assert!(map != 0, "Contained::init comes first");
+    map
 }
 
 /// Returns the kernel.

@@ -5,6 +5,7 @@
 //! lie, a log, and what to do with a trap that is not a module's. It then takes four steps, once:
 //!
 //! 1. [`cpu::enable`] turns on what module code may use: vector units, write protection, no-execute, SMEP and SMAP.
+//!    [`cpu::mask_interrupts`] keeps devices' interrupts away, unless the kernel takes them on IST stacks.
 //! 2. [`page_tables::map_module_stacks`] maps the stacks of modules in ring 0, by the kernel's own mapper and allocator
 //!    of the `x86_64` crate.
 //! 3. [`descriptor_tables::load`] loads segments, a task state and an interrupt table, all of which are this crate's. A

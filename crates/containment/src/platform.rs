@@ -1,5 +1,7 @@
 //! The loader's [`Platform`] with containment.
 
+use core::cell::Cell;
+use core::marker::PhantomData;
 use core::sync::atomic::Ordering;
 
 use allocator_api2::alloc::Global;
@@ -23,6 +25,8 @@ pub struct Contained {
     checksum: Crc32c,
     has_ticks: bool,
     is_observed: bool,
+    /// Calls share a stack and the word for the running call, so no two threads may use the platform.
+    not_sync: PhantomData<Cell<()>>,
 }
 
 impl Contained {
@@ -32,7 +36,9 @@ impl Contained {
     /// # Safety
     /// There is one processor, and it executes this in ring 0. [`cpu::enable`] was called; the [descriptor
     /// tables](crate::descriptor_tables) are loaded; the active page tables stay the kernel's own, and have the
-    /// [stacks of modules](page_tables::map_module_stacks); the kernel has a global allocator.
+    /// [stacks of modules](page_tables::map_module_stacks); the kernel has a global allocator. Segments of the kernel's
+    /// own are those of [`selectors`](crate::selectors), with data of ring 0 right after
+    /// [`KERNEL_CODE`](crate::selectors::KERNEL_CODE). Interrupts are enabled here: each that may arrive has an IST stack.
     pub unsafe fn init(kernel: &'static dyn Kernel, ticks: &'static dyn Ticks) -> Option<Contained> {
         if !kernel::install(kernel, ticks) {
             return None;
@@ -43,7 +49,8 @@ impl Contained {
         let has_ticks = ticks.start();
         // Interrupts are safe from here on: every vector has a stack of its own, and no handler waits for a lock.
         interrupts::enable();
-        Some(Contained { cpu_level: cpu::level(), checksum: Crc32c::detect(), has_ticks, is_observed: false })
+        let (cpu_level, checksum) = (cpu::level(), Crc32c::detect());
+        Some(Contained { cpu_level, checksum, has_ticks, is_observed: false, not_sync: PhantomData })
     }
 
     /// Returns whether there are ticks. Without them, calls may take any time.

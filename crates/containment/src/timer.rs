@@ -56,7 +56,8 @@ const SPIN_LIMIT: u32 = 1_000_000;
 /// The timer's assumed frequency where it can't be measured: the usual one of emulators.
 const USUAL_HZ: u64 = 1_000_000_000;
 
-static RUNNING: AtomicBool = AtomicBool::new(false);
+/// Whether the registers are mapped. They stay so.
+static MAPPED: AtomicBool = AtomicBool::new(false);
 
 /// The ticks since the start.
 static TICKS: AtomicU64 = AtomicU64::new(0);
@@ -77,13 +78,11 @@ impl Ticks for LocalTimer {
 
     fn is_in_service(&self) -> bool {
         // `int` sets no such bit (Intel SDM volume 3, 11.8.4).
-        RUNNING.load(Ordering::Relaxed) && read(IN_SERVICE + TICK / 32 * IN_SERVICE_DISTANCE) >> (TICK % 32) & 1 != 0
+        read(IN_SERVICE + TICK / 32 * IN_SERVICE_DISTANCE) >> (TICK % 32) & 1 != 0
     }
 
     fn end_of_interrupt(&self) {
-        if RUNNING.load(Ordering::Relaxed) {
-            write(END_OF_INTERRUPT, 0);
-        }
+        write(END_OF_INTERRUPT, 0);
     }
 }
 
@@ -99,27 +98,29 @@ fn start() -> bool {
     if unsafe { map_device(TIMER_REGISTERS, base & BASE_ADDRESS) }.is_err() {
         return false;
     }
+    MAPPED.store(true, Ordering::Relaxed);
     write(SPURIOUS_VECTOR, ENABLED | SPURIOUS as u32);
     write(LVT_LINT0, MASKED);
     write(LVT_LINT1, DELIVER_NMI);
     write(DIVIDE, DIVIDE_BY_1);
     write(LVT_TIMER, MASKED);
     let count = hertz() * u64::from(TICK_US) / 1_000_000;
-    write(LVT_TIMER, PERIODIC | TICK as u32);
-    write(INITIAL_COUNT, u32::try_from(count).unwrap_or(u32::MAX).max(1));
-    RUNNING.store(true, Ordering::Relaxed);
+    tick_each(count);
     true
 }
 
 /// Ticks once, after `counts` counts.
 pub fn tick_once_after(counts: u64) {
-    write(LVT_TIMER, TICK as u32);
-    write(INITIAL_COUNT, u32::try_from(counts).unwrap_or(u32::MAX).max(1));
+    arm(0, counts);
 }
 
 /// Ticks each time `counts` counts have passed.
 pub fn tick_each(counts: u64) {
-    write(LVT_TIMER, PERIODIC | TICK as u32);
+    arm(PERIODIC, counts);
+}
+
+fn arm(mode: u32, counts: u64) {
+    write(LVT_TIMER, mode | TICK as u32);
     write(INITIAL_COUNT, u32::try_from(counts).unwrap_or(u32::MAX).max(1));
 }
 
@@ -185,12 +186,19 @@ fn count_one_interval() -> Option<u64> {
     done.then_some(u64::from(u32::MAX - left)).filter(|&count| count > 0)
 }
 
+/// Writes a register; does nothing where there is no timer.
 fn write(register: u64, value: u32) {
-    // SAFETY: `start` mapped the registers before anything here runs.
-    unsafe { ((TIMER_REGISTERS + register) as *mut u32).write_volatile(value) }
+    if MAPPED.load(Ordering::Relaxed) {
+        // SAFETY: `start` mapped the registers before it set the flag.
+        unsafe { ((TIMER_REGISTERS + register) as *mut u32).write_volatile(value) }
+    }
 }
 
+/// Reads a register; 0 where there is no timer.
 fn read(register: u64) -> u32 {
-    // SAFETY: as above; reading these has no effect.
+    if !MAPPED.load(Ordering::Relaxed) {
+        return 0;
+    }
+    // SAFETY: `start` mapped the registers before it set the flag; reading these has no effect.
     unsafe { ((TIMER_REGISTERS + register) as *const u32).read_volatile() }
 }

@@ -39,8 +39,10 @@ pub fn build(early_offset: u64, ram_end: u64) -> u64 {
     let mut new = unsafe { OffsetPageTable::new(table, VirtAddr::new(early_offset)) };
     let mapped = map_physical_memory(&mut new, ram_end)
         .and_then(|()| map_image(&mut new, early_offset))
-        .and_then(|()| map_stack(&mut new, &mut frames::Tables, KERNEL_STACK))
-        .and_then(|()| map_module_stacks(&mut new, &mut frames::Tables));
+        // SAFETY: `layout.rs` gives these addresses to the stacks only.
+        .and_then(|()| unsafe { map_stack(&mut new, &mut frames::Tables, KERNEL_STACK) })
+        // SAFETY: it leaves those from `START` on to the containment.
+        .and_then(|()| unsafe { map_module_stacks(&mut new, &mut frames::Tables) });
     if mapped.is_err() {
         panic!("no memory for page tables; give the machine more");
     }

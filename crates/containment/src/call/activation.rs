@@ -34,7 +34,7 @@ pub struct Activation {
     /// them by one instruction.
     events: AtomicU64,
     /// The module's name.
-    pub module: *const Name,
+    module: *const Name,
     image: *const Image,
     /// The address and length of the input, as the module sees it.
     input: BufferRange,
@@ -64,7 +64,7 @@ impl Activation {
     }
 
     /// Returns the modules that the call may call, if any.
-    pub fn callees(&self) -> Option<&dyn Callees> {
+    pub(crate) fn callees(&self) -> Option<&dyn Callees> {
         // SAFETY: as above.
         unsafe { self.callees.as_ref() }.copied()
     }
@@ -117,7 +117,7 @@ impl Activation {
 
     /// Returns the kernel's address of `length` bytes from `address` on, if the module itself may write them: in its
     /// data, in its heap, on its stack, or in its output.
-    pub fn writable(&self, address: u64, length: u64) -> Option<u64> {
+    pub(crate) fn writable(&self, address: u64, length: u64) -> Option<u64> {
         let (image, shift) = (self.image(), self.stack_shift());
         let (output, room) = self.output;
         if image.is_data(address, length) {
@@ -136,14 +136,14 @@ impl Activation {
     }
 
     /// Returns the kernel's stack pointer, below what the trampoline saved.
-    pub fn kernel_stack(&self) -> u64 {
+    pub(super) fn kernel_stack(&self) -> u64 {
         // SAFETY: the trampoline saved it before the module's first instruction, and no code of the kernel calls this
         // between the activation's creation and that.
         unsafe { self.kernel_stack.assume_init() }
     }
 
     /// Returns whether an access to `address` means that the stack has run out.
-    pub fn guards(&self, address: u64) -> bool {
+    pub(crate) fn guards(&self, address: u64) -> bool {
         self.image().guards(address.wrapping_sub(self.stack_shift()))
     }
 
@@ -163,7 +163,7 @@ impl Activation {
     }
 
     /// Notes a service's call.
-    pub fn log_service(&self, call: ServiceCall) {
+    pub(crate) fn log_service(&self, call: ServiceCall) {
         let mut log = SERVICES.lock();
         if !self.has(CALLED) {
             *log = ServiceLog::EMPTY;
@@ -174,7 +174,7 @@ impl Activation {
     }
 
     /// Returns the services that the call called last.
-    pub fn services(&self) -> ServiceLog {
+    pub(crate) fn services(&self) -> ServiceLog {
         // A service that was aborted may hold the lock.
         match (self.has(CALLED), SERVICES.try_lock()) {
             (true, Some(log)) => *log,

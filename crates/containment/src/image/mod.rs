@@ -27,13 +27,13 @@ pub use user::PROMISED_OUTPUT_BYTES;
 #[derive(Debug)]
 pub struct Image {
     /// The segments as the module sees them.
-    pub segments: Segments,
+    pub(crate) segments: Segments,
     /// The table of services that it sees in ring 0.
-    pub services: &'static Services,
+    pub(crate) services: &'static Services,
     /// The services that it declares.
-    pub declared: u32,
+    pub(crate) declared: u32,
     /// The number of timer ticks a call may see.
-    pub ticks: u32,
+    pub(crate) ticks: u32,
     /// The stack's size, in bytes.
     stack: u32,
     /// The number of granules it takes if it shares pages with others.
@@ -60,7 +60,11 @@ impl Image {
         let Placement { domain, budget, services: declared } = *placement;
         let room = if domain == Domain::Kernel { MODULE_STACK.size() } else { layout::MAX_STACK };
         // The cast keeps the value: both sizes are far below four gigabytes.
-        let (heap, stack) = (budget.heap, budget.stack.min(room as u32));
+        let (heap, mut stack) = (budget.heap, budget.stack.min(room as u32));
+        if domain == Domain::User {
+            // The return address is written there before the call, and pages are mapped for all of it.
+            stack = stack.max(1).next_multiple_of(PAGE_SIZE as u32);
+        }
         let ((base, granules), dedicated) = if domain == Domain::Kernel && shared_arena::fits(&size, heap) {
             (shared_arena::allocate(&size).map_err(|_| no_pages(1))?, None)
         } else {
@@ -69,6 +73,12 @@ impl Image {
         };
         let (segments, ticks) = (Segments { base, size, heap }, ticks_of(budget.time_us));
         Ok(Image { segments, services, declared, ticks, stack, granules, dedicated })
+    }
+
+    /// Returns the segments as the module sees them.
+    #[must_use]
+    pub const fn segments(&self) -> &Segments {
+        &self.segments
     }
 
     /// Returns the mappings of a module of the user domain.

@@ -65,7 +65,8 @@ impl AddressSpace {
             let frame = translate(alias + offset).ok_or(OutOfFrames)?;
             let frame = PhysFrame::containing_address(x86_64::PhysAddr::new(frame));
             let parents = VISIBLE | PageTableFlags::WRITABLE;
-            // SAFETY: the module may see the page; the kernel's alias of it is never both executable and writable.
+            // SAFETY: the module's image owns the frame and drops this mapping before it frees it; the kernel's alias is
+            // never both executable and writable.
             let done = unsafe { tables.map_to_with_table_flags(page, frame, flags, parents, &mut frames::OwnTables) };
             // The tables become active by a write to CR3, which flushes all cached translations.
             done.map_err(|_| OutOfFrames)?.ignore();
@@ -99,7 +100,8 @@ impl Drop for AddressSpace {
 /// Frees a table of the module's half and all tables below it, down to the last level.
 fn release_tables(frame: PhysFrame, level: u8) {
     for_each_below(frame, level, |below| release_tables(below, level - 1));
-    frames::release(frame);
+    // SAFETY: the tables are the module's own, and its address space is gone.
+    unsafe { frames::release(frame) };
 }
 
 /// Returns the number of tables from this one down.

@@ -6,16 +6,16 @@ use x86_64::structures::paging::{FrameAllocator, FrameDeallocator, PhysFrame, Si
 
 use crate::kernel::kernel;
 
-/// The number of frames that are allocated here, without those that many share.
+/// The number of frames that are allocated for single modules: those of the shared arena are not counted.
 static TAKEN: AtomicU64 = AtomicU64::new(0);
 
-/// Returns the number of allocated frames, without those that many share.
+/// Returns the number of frames that are allocated for single modules.
 #[inline]
 pub fn taken_frames() -> u64 {
     TAKEN.load(Ordering::Relaxed)
 }
 
-/// Marks `count` allocated frames as shared by many.
+/// Leaves `count` allocated frames out of the count, as the shared arena's.
 pub fn share(count: u64) {
     TAKEN.fetch_sub(count, Ordering::Relaxed);
 }
@@ -27,10 +27,13 @@ pub fn allocate() -> Option<PhysFrame> {
     Some(frame)
 }
 
-/// Frees a frame that [`allocate`] returned and nothing maps any more.
-pub fn release(frame: PhysFrame) {
+/// Frees a frame.
+///
+/// # Safety
+/// [`allocate`] returned it, and nothing maps it any more.
+pub unsafe fn release(frame: PhysFrame) {
     TAKEN.fetch_sub(1, Ordering::Relaxed);
-    // SAFETY: the frame came from `allocate`, and its user is done with it.
+    // SAFETY: the caller promises the same.
     unsafe { kernel().free_frame(frame) };
 }
 

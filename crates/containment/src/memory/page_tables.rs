@@ -29,7 +29,7 @@ const DEVICE: PageTableFlags = READ_WRITE.union(PageTableFlags::NO_CACHE);
 #[unsafe(export_name = "bareflow_kernel_root")]
 static KERNEL_ROOT: AtomicU64 = AtomicU64::new(0);
 
-/// The error of having no frame for a page or a table.
+/// The error of a mapping: no frame for a page or a table, no addresses, or something is mapped there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutOfFrames;
 
@@ -43,14 +43,21 @@ pub(crate) fn kernel_root() -> u64 {
     KERNEL_ROOT.load(Ordering::Relaxed)
 }
 
-fn map_to(
+/// Maps `frame` at `address`.
+///
+/// # Errors
+/// When frames run out, or something is mapped there already.
+///
+/// # Safety
+/// The frame belongs to no one else, or its owner maps it once more.
+unsafe fn map_to(
     tables: &mut OffsetPageTable<'_>,
     address: u64,
     frame: PhysFrame,
     flags: PageTableFlags,
 ) -> Result<(), OutOfFrames> {
     let page = Page::<Size4KiB>::containing_address(VirtAddr::new(address));
-    // SAFETY: callers map frames that belong to no one else, or whose owner maps them once more.
+    // SAFETY: the caller promises the same.
     let done = unsafe { tables.map_to(page, frame, flags, &mut frames::SharedTables) };
     // No processor caches that a page is not mapped.
     done.map_err(|_| OutOfFrames)?.ignore();
@@ -61,18 +68,25 @@ fn map_to(
 ///
 /// # Errors
 /// When frames run out.
-pub fn map_module_stacks(
+///
+/// # Safety
+/// The addresses from [`layout::START`](crate::layout::START) on are this crate's.
+pub unsafe fn map_module_stacks(
     tables: &mut impl Mapper<Size4KiB>,
     frames: &mut impl FrameAllocator<Size4KiB>,
 ) -> Result<(), OutOfFrames> {
-    (0..MODULE_STACKS).try_for_each(|depth| map_stack(tables, frames, MODULE_STACK.at_depth(depth)))
+    // SAFETY: the stacks lie above `START`, each with a guard page of its own.
+    (0..MODULE_STACKS).try_for_each(|depth| unsafe { map_stack(tables, frames, MODULE_STACK.at_depth(depth)) })
 }
 
 /// Maps the pages of a stack, with any contents.
 ///
 /// # Errors
 /// When frames run out.
-pub fn map_stack(
+///
+/// # Safety
+/// Nothing else uses the stack's addresses, its guard page included.
+pub unsafe fn map_stack(
     tables: &mut impl Mapper<Size4KiB>,
     frames: &mut impl FrameAllocator<Size4KiB>,
     stack: Stack,
@@ -80,7 +94,7 @@ pub fn map_stack(
     for address in (stack.bottom()..stack.top()).step_by(PAGE_SIZE as usize) {
         let frame = frames.allocate_frame().ok_or(OutOfFrames)?;
         let page = Page::<Size4KiB>::containing_address(VirtAddr::new(address));
-        // SAFETY: the frame was just allocated, and the page is the stack's.
+        // SAFETY: the frame was just allocated; the caller promises that nothing else uses the page.
         let done = unsafe { tables.map_to(page, frame, READ_WRITE, frames) };
         done.map_err(|_| OutOfFrames)?.ignore();
     }
@@ -102,7 +116,7 @@ pub unsafe fn translate_at(offset: u64, address: u64) -> Option<u64> {
 }
 
 fn active() -> OffsetPageTable<'static> {
-    // SAFETY: the kernel promises to map it there for good.
+    // SAFETY: `physical_map` panics before there is a kernel, which promises the map.
     unsafe { active_at(physical_map()) }
 }
 
@@ -114,7 +128,7 @@ unsafe fn active_at(offset: u64) -> OffsetPageTable<'static> {
     let (root, _) = Cr3::read();
     let table = (offset + root.start_address().as_u64()) as *mut PageTable;
     // SAFETY: the root is a valid table, mapped at `offset` like all physical memory. There is one processor, and
-    // every caller is done before another one begins.
+    // traps interrupt only a module's code with work that maps pages, so no other reference exists.
     unsafe { OffsetPageTable::new(&mut *table, VirtAddr::new(offset)) }
 }
 
@@ -126,7 +140,8 @@ unsafe fn active_at(offset: u64) -> OffsetPageTable<'static> {
 /// # Safety
 /// There are registers, not memory, and nothing else uses the page at `address`.
 pub unsafe fn map_device(address: u64, physical: u64) -> Result<(), OutOfFrames> {
-    map_to(&mut active(), address, PhysFrame::containing_address(PhysAddr::new(physical)), DEVICE)
+    // SAFETY: the caller promises that no one else has these registers.
+    unsafe { map_to(&mut active(), address, PhysFrame::containing_address(PhysAddr::new(physical)), DEVICE) }
 }
 
 /// Maps fresh, zeroed, writable frames for `bytes` bytes from `start` on. If there are too few frames, some pages may
@@ -138,7 +153,8 @@ pub(crate) fn map_zeroed_range(start: u64, bytes: u64) -> Result<(), OutOfFrames
 /// Maps the frame that is mapped at `there` at `address` as well. The first mapping still owns it.
 pub(crate) fn map_alias(there: u64, address: u64, flags: PageTableFlags) -> Result<(), OutOfFrames> {
     let frame = translate(there).ok_or(OutOfFrames)?;
-    map_to(&mut active(), address, PhysFrame::containing_address(PhysAddr::new(frame)), flags)
+    // SAFETY: the frame is mapped for its owner, who maps it once more.
+    unsafe { map_to(&mut active(), address, PhysFrame::containing_address(PhysAddr::new(frame)), flags) }
 }
 
 /// Unmaps the pages of `bytes` bytes from `start` on, and frees their frames and tables that are empty now.
@@ -155,7 +171,8 @@ fn map_zeroed(address: u64) -> Result<(), OutOfFrames> {
     let bytes = physical(frame.start_address().as_u64());
     // SAFETY: the frame was just allocated, and the physical map covers it.
     unsafe { bytes.write_bytes(0, PAGE_SIZE as usize) };
-    map_to(&mut active(), address, frame, READ_WRITE).inspect_err(|_| frames::release(frame))
+    // SAFETY: the frame was just allocated, and is mapped nowhere if this fails.
+    unsafe { map_to(&mut active(), address, frame, READ_WRITE).inspect_err(|_| frames::release(frame)) }
 }
 
 /// Changes the permissions of the page at `address`.
@@ -172,7 +189,8 @@ fn unmap(address: u64) {
     let page = Page::<Size4KiB>::containing_address(VirtAddr::new(address));
     if let Ok((frame, flush)) = active().unmap(page) {
         flush.flush();
-        frames::release(frame);
+        // SAFETY: `map_zeroed` allocated the frame, or an alias of it was dropped before; nothing maps it any more.
+        unsafe { frames::release(frame) };
     }
 }
 

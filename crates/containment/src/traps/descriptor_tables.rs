@@ -77,7 +77,7 @@ pub unsafe fn load() {
     idt.load();
 }
 
-/// Sets the stacks of traps, and forbids ring 3 all ports.
+/// Sets the stacks of traps, entries 0 to 4 of the interrupt stack table, and forbids ring 3 all ports.
 pub fn fill_tss(tss: &mut TaskStateSegment) {
     // The structure is packed, so its table is copied, changed and written back.
     let mut stacks = tss.interrupt_stack_table;
@@ -89,7 +89,8 @@ pub fn fill_tss(tss: &mut TaskStateSegment) {
     tss.iomap_base = size_of::<TaskStateSegment>() as u16;
 }
 
-/// Sets the entries of all exceptions, of the tick and of the timer's spurious interrupt. The kernel is told of those
+/// Sets the entries of all exceptions, of the tick ([`timer::TICK`]) and of the timer's spurious interrupt
+/// ([`timer::SPURIOUS`]), whatever they were. The kernel is told of those
 /// that are not a module's ([`Kernel::trap`](crate::Kernel::trap)).
 pub fn fill_idt(idt: &mut InterruptDescriptorTable) {
     // The crate gives each entry a type by its handler; ours are all stubs.

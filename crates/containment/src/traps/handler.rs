@@ -26,7 +26,7 @@ const NON_MASKABLE: u64 = 2;
 const DEBUG: u64 = 1;
 const BREAKPOINT: u64 = 3;
 
-/// Whether a trap is being handled. A trap during that ends the kernel.
+/// Whether a trap is being handled. A trap during that goes to the kernel as nested.
 static HANDLING: AtomicBool = AtomicBool::new(false);
 
 /// Handles every exception and interrupt. Called by the stubs.

@@ -9,8 +9,8 @@ use crate::format::fixups::FIXUP_SIZE_BYTES;
 use crate::format::valid::ValidModule;
 use crate::name::Name;
 use crate::platform::{Call, Platform, WritableImage};
-use crate::policy::Placement;
 use crate::policy::kernel_domain::KernelDomain;
+use crate::policy::{Domain, Placement};
 use crate::profile::Timing;
 
 /// An image that can be called.
@@ -23,7 +23,7 @@ pub struct PlacedModule<Image> {
 }
 
 impl<Image> PlacedModule<Image> {
-    /// Places `module` outside of any manager; the permission is needed in either domain.
+    /// Places `module` in the kernel domain, outside of any manager.
     ///
     /// # Errors
     /// Its data is larger than its budget, or the platform has no memory for it. Nothing stays behind.
@@ -36,7 +36,7 @@ impl<Image> PlacedModule<Image> {
     where
         P: Platform<Image = Image>,
     {
-        PlacedModule::place(module, placement, platform)
+        PlacedModule::place(module, &Placement { domain: Domain::Kernel, ..*placement }, platform)
     }
 
     /// Returns a checked call of the module, which is named `module`.

@@ -111,7 +111,7 @@ fn go_on(frame: &mut TrapFrame, activation: &Activation) -> bool {
         exchange(activation.image(), plan.entry, plan.replaced);
         frame.rip = plan.entry;
     }
-    let in_text = activation.image().segments.is_text(frame.rip, 1);
+    let in_text = activation.image().segments().is_text(frame.rip, 1);
     match &mut plan.when {
         When::Counts(counts) => timer::tick_once_after(*counts),
         When::Timed => timer::start_counting(),
@@ -148,7 +148,7 @@ fn on_tick(frame: &mut TrapFrame, in_module: bool) -> bool {
 /// Flips the bit, or one of a register where the segment has no bytes.
 fn flip(frame: &mut TrapFrame, activation: &Activation, plan: &mut Plan) {
     let image = activation.image();
-    let [text, rodata, data] = image.segments.all();
+    let [text, rodata, data] = image.segments().all();
     let range = match plan.target {
         Target::Text => Some((text.0, text.1 as u64)),
         Target::Rodata => Some((rodata.0, rodata.1 as u64)),
