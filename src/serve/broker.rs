@@ -114,13 +114,13 @@ fn deliver(request_id: u64, answer: Response, clients: &Clients) {
     match answer {
         Response::Refused(why) if mark == 0 => crate::complain!("[SERVE] the kernel refused a frame: {why}"),
         answer => {
-            match answer {
-                Response::Progress { .. } => {}
+            let count = match answer {
+                Response::Progress { .. } => |_: &Flow| (),
                 // Its earlier requests are discarded and get no response.
-                Response::Welcome { .. } => clients.greeted(mark),
-                _ => clients.answered(mark),
-            }
-            clients.pass(mark, Message::Response(own, answer).to_frame());
+                Response::Welcome { .. } => Flow::begin_anew,
+                _ => Flow::end,
+            };
+            clients.pass(mark, Message::Response(own, answer).to_frame(), count);
         }
     }
 }
@@ -208,7 +208,7 @@ fn listen(mut stream: &UnixStream, mark: u32, clients: &Clients, flow: &Flow, re
         while let Some(found) = decoder.next_payload() {
             match found.and_then(|payload| request(&payload, mark)) {
                 // With such a number, the response could not be told from another client's.
-                Ok(Err(refusal)) => clients.pass(mark, refusal),
+                Ok(Err(refusal)) => clients.pass(mark, refusal, |_| ()),
                 // No requests are taken any more when the kernel is gone.
                 Ok(Ok(frame)) => {
                     flow.begin();
@@ -221,12 +221,12 @@ fn listen(mut stream: &UnixStream, mark: u32, clients: &Clients, flow: &Flow, re
             }
         }
         if let Some(error) = wrong {
-            clients.pass(mark, refusal(error));
+            clients.pass(mark, refusal(error), |_| ());
         }
     }
     if decoder.unfinished() > 0 {
         // The client may have closed one direction only, and still read.
-        clients.pass(mark, refusal(FrameError::Garbage { skipped: decoder.unfinished() }));
+        clients.pass(mark, refusal(FrameError::Garbage { skipped: decoder.unfinished() }), |_| ());
     }
 }
 

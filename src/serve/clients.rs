@@ -61,25 +61,13 @@ impl Clients {
         }
     }
 
-    /// Records that a client's request was answered.
-    pub(super) fn answered(&self, mark: u32) {
-        if let Some((_, flow)) = self.lock().clients.get(&mark) {
-            flow.end();
-        }
-    }
-
-    /// Records that a client started a new conversation.
-    pub(super) fn greeted(&self, mark: u32) {
-        if let Some((_, flow)) = self.lock().clients.get(&mark) {
-            flow.begin_anew();
-        }
-    }
-
-    /// Passes a frame on to a client. A client that does not read its responses is dropped.
-    pub(super) fn pass(&self, mark: u32, frame: Vec<u8>) {
+    /// Passes a frame on to a client, and has `count` count it. A client that does not read its responses is dropped.
+    pub(super) fn pass(&self, mark: u32, frame: Vec<u8>, count: fn(&Flow)) {
+        // Held for both: a client that sends no more is forgotten as soon as its last response has been counted.
         let mut table = self.lock();
         // A response to a client that is gone is discarded.
         let Some((queue, flow)) = table.clients.get(&mark) else { return };
+        count(flow);
         if !queue.offer(frame) {
             queue.hang_up();
             flow.close();
