@@ -161,8 +161,9 @@ fn accept<'scope>(
             while flow.is_waiting(POLL_INTERVAL) && !has_hung_up(&stream) {}
             // The goodbye lets the kernel drop the client's unfinished work. If the kernel is gone, no one takes it.
             let goodbye = Envelope { request_id: marked(mark, 0), request: Request::Goodbye }.to_frame();
-            requests.put(mark, goodbye);
+            // The client did not ask for it, so its response must not reach it.
             clients.forget(mark);
+            requests.put(mark, goodbye);
         });
     }
 }

@@ -94,8 +94,10 @@ impl Clients {
 mod tests {
     use super::*;
     use crate::serve::client_queue::client_queue;
+    use std::io::Read;
     use std::os::unix::net::UnixStream;
-    use std::sync::Arc;
+    use std::thread;
+    use std::time::Duration;
 
     #[test]
     fn marks_are_never_0_nor_given_twice() {
@@ -125,5 +127,29 @@ mod tests {
         assert!(matches!(admit(), Admission::Full));
         clients.forget(7);
         assert!(matches!(admit(), Admission::Admitted(..)));
+    }
+
+    #[test]
+    fn the_last_response_reaches_a_client_that_is_forgotten_for_it() {
+        let clients = Clients::default();
+        let (stream, mut other) = UnixStream::pair().unwrap();
+        let (stream, flow) = (Arc::new(stream), Arc::new(Flow::new()));
+        let (queue, outlet) = client_queue(&stream, &flow);
+        let Admission::Admitted(mark) = clients.admit(queue, &flow) else { panic!("not admitted") };
+        flow.begin();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while flow.is_waiting(Duration::from_secs(1)) {}
+                clients.forget(mark);
+            });
+            clients.pass(mark, b"last".to_vec(), |flow| {
+                flow.end();
+                thread::sleep(Duration::from_millis(20));
+            });
+        });
+        outlet.run();
+        let mut text = String::new();
+        other.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "last");
     }
 }
