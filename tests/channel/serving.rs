@@ -1,10 +1,11 @@
 //! `serve` with the real kernel, run as a program.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::common::{assert_code, bareflow, blob, errors, text};
+use crate::common::{assert_code, bareflow, blob, text};
 use bareflow::embedded::KERNEL;
 use rustix::io::Errno;
 use tempfile::TempDir;
@@ -60,11 +61,19 @@ impl Served {
     }
 
     /// Waits for the end, and returns the exit code and the error messages.
-    pub fn end(self) -> (Option<i32>, String) {
-        let socket = self.socket();
-        let output = self.child.wait_with_output().unwrap();
-        assert!(!socket.exists(), "the socket is removed");
-        (output.status.code(), errors(&output))
+    pub fn end(mut self) -> (Option<i32>, String) {
+        let errors = io::read_to_string(self.child.stderr.take().unwrap()).unwrap();
+        let status = self.child.wait().unwrap();
+        assert!(!self.socket().exists(), "the socket is removed");
+        (status.code(), errors)
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // Leaves no kernel running if the test fails, or does not wait for its end.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
