@@ -151,8 +151,16 @@ impl HostPlatform {
     }
 }
 
-// SAFETY: an image has mappings of its own; the trampolines save what compiled code relies on and are left by signals; a
-// module of the user domain runs in a process of its own.
+// SAFETY: the points of the contract are kept by
+// - memory of an image, zeroed, with its permissions and heap: `memory/`; the stack: `call/stack.rs`; the table of
+//   services: `services/mod.rs`;
+// - text that the processor executes once `seal` returns: `UnsealedImage::seal_shared` serialises, and a process starts
+//   with the text of dedicated pages;
+// - the processor's level: `cpu.rs`;
+// - the processor's state after a call: `call/trampoline.rs`, `call/code.rs`, and after a fault or a call that takes too long
+//   `signals.rs` and `watchdog/`;
+// - the confinement of the user domain: `sandbox/` and `seccomp.rs`; `call_fast` never enters it;
+// - input, output and callees of a call alone: `call/activation/`, which forgets them at its end, and `child.rs`.
 unsafe impl Platform for HostPlatform {
     const HAS_FAST_PATH: bool = true;
     type Alloc = Global;
@@ -181,7 +189,7 @@ unsafe impl Platform for HostPlatform {
 
     #[inline]
     fn allocate(&self, size: ImageSize, placement: &Placement) -> Result<UnsealedImage, PlatformError> {
-        let stack_top = self.thread.stack.bottom() + u64::from(placement.budget.stack).min(call::MAX_SIZE);
+        let stack_top = self.thread.stack.top(placement.budget.stack);
         let told = self.thread.clock.is_some() && placement.domain == Domain::Kernel;
         let services = table_of(placement.services, told);
         let unsealed = self.arenas.borrow_mut().allocate(size, placement, stack_top, services)?;
@@ -234,7 +242,7 @@ unsafe impl Platform for HostPlatform {
     #[inline(always)]
     fn call_fast(&self, call: &Call<'_, Image>, slow_result: &mut Result<TimedCall, CallError>) -> Option<FastReturn> {
         // On a thread with one platform, the activation stays free from the first call on.
-        if self.thread.activation.is_free() {
+        if self.thread.activation.is_free() && call.image().child.is_none() {
             return trampoline::call_fast(call, &self.thread, slow_result);
         }
         self.call_slow(*call, slow_result);

@@ -20,12 +20,10 @@
 //! |---|---|
 //! | processor | Modules use SSE2: CR0.MP and NE set, EM and TS clear; CR4.OSFXSR and OSXMMEXCPT; EFER.NXE. Higher levels need XCR0: [`Platform::cpu_level`] |
 //! | red zone | Modules use it. In ring 0 every vector, those of devices included, has an IST stack |
-//! | faults | Vectors 0, 1, 3 to 8, 10 to 14, 16, 17, 19, NMI and the timer end in a [`Fault`]; execution goes on after
-//! the call |
+//! | faults | Vectors 0, 1, 3 to 8, 10 to 14, 16, 17, 19, NMI and the timer end in a [`Fault`]; execution goes on after the call |
 //! | panics, exhausted heaps | `ud1` with the bytes of [`bareflow_abi::trap_codes`] |
 //! | stack, heap, time, services | The platform provides them, by [`Placement`]; the loader enforces none of it |
-//! | allocator | [`Platform::allocator`] is an `Allocator` of `allocator-api2` 0.2; other versions have a different
-//! trait |
+//! | allocator | [`Platform::allocator`] is an `Allocator` of `allocator-api2` 0.2; other versions have a different trait |
 //! | addresses | One image spans 1.5 GiB ([`bareflow_abi::layout::IMAGE_SPAN`]), and many share that span: [`RangeAllocator`], [`Segments::pages`] |
 //! | locks | The manager is `Send`, not `Sync`. It may be re-entered by `&self` from inside a call; a lock around it that is held during a call may not |
 

@@ -6,4 +6,4 @@ mod stack;
 pub(crate) mod trampoline;
 
 pub(crate) use activation::{Activation, LogSink, OptionalCallees, ThreadContext};
-pub(crate) use stack::{MAX_SIZE, Stack};
+pub(crate) use stack::Stack;

@@ -9,8 +9,11 @@ use bareflow_loader::PeakUse;
 /// The size of the unmapped guard below a stack, in bytes.
 const GUARD_SIZE: u64 = 64 << 10;
 
+/// The smallest stack a module can have, in bytes.
+const MIN_SIZE: u64 = 4096;
+
 /// The largest stack a module can have, in bytes.
-pub(crate) const MAX_SIZE: u64 = 8 << 20;
+const MAX_SIZE: u64 = 8 << 20;
 
 /// The number of stacks. Calls that are nested more deeply share the last one.
 const LEVELS: u64 = bareflow_loader::MAX_DEPTH as u64;
@@ -48,6 +51,11 @@ impl Stack {
     /// Returns the lowest address of the first stack.
     pub const fn bottom(&self) -> u64 {
         self.guard + GUARD_SIZE
+    }
+
+    /// Returns the top of a stack of `budget` bytes in the first one, as far as that is possible.
+    pub fn top(&self, budget: u32) -> u64 {
+        self.bottom() + (u64::from(budget) & !15).clamp(MIN_SIZE, MAX_SIZE)
     }
 
     /// Returns the lowest address of the stack with the top `top`.

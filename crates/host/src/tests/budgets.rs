@@ -60,3 +60,17 @@ fn respects_the_stack_budget() {
         assert_eq!((fault.kind, fault.offset), (FaultKind::StackOverflow, Some(7)), "{domain:?}");
     }
 }
+
+#[test]
+fn takes_any_stack() {
+    let platform = platform();
+    for (stack, domain) in
+        [0, 5, u32::MAX].into_iter().flat_map(|stack| [Domain::Kernel, Domain::User].map(|domain| (stack, domain)))
+    {
+        let placement = Placement { budget: Budget { stack, ..Budget::DEFAULT }, ..usual(domain) };
+        assert_eq!(execute(&platform, &RETURN_42, &placement), Ok(42), "{stack} in {domain:?}");
+        // push rbp; mov rbp, rsp; movaps [rbp - 16], xmm0; pop rbp; xor eax, eax; ret
+        let aligned = [0x55, 0x48, 0x89, 0xe5, 0x0f, 0x29, 0x45, 0xf0, 0x5d, 0x31, 0xc0, 0xc3];
+        assert_eq!(execute(&platform, &aligned, &placement), Ok(0), "{stack} in {domain:?}");
+    }
+}

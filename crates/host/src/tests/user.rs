@@ -41,6 +41,19 @@ fn lets_a_module_ask_the_system_for_nothing() {
 }
 
 #[test]
+fn never_takes_the_fast_path() {
+    let platform = platform();
+    let image = place(&platform, &RETURN_42, &USER);
+    let name = Name::new("test").unwrap();
+    // SAFETY: the entry is the start of the image's text, which the test wrote.
+    let call = unsafe { Call::new(&name, &image, image.segments.base, Reason::Run, &[], Timing::Fast) };
+    let mut slow_result = Err(CallError::NoMemory);
+    assert_eq!(platform.call_fast(&call, &mut slow_result), None);
+    assert_eq!(slow_result.map(|returned| returned.outcome.result), Ok(42));
+    platform.release(image);
+}
+
+#[test]
 fn survives_the_end_of_a_process() {
     let platform = platform();
     let image = place(&platform, &RETURN_42, &USER);

@@ -8,11 +8,11 @@
 //!   would have an address, and the fast path would write its result there as well: a sampled call would take 14.8 ticks
 //!   instead of 13.3, a call by name 69.8 instead of 65.9.
 
-use super::slow::run;
+use super::slow::{NOT_CALLED, run};
 use crate::manager::ModuleManager;
 use crate::module::lifecycle::ModuleState;
 use crate::module::{Failure, Module};
-use crate::platform::{Call, CallError, CallOutcome, FastReturn, Platform, TimedCall};
+use crate::platform::{Call, CallOutcome, FastReturn, Platform, TimedCall};
 use crate::profile::Timing;
 use crate::profile::sampler::Decision;
 
@@ -35,7 +35,7 @@ impl<P: Platform> ModuleManager<P> {
             }
         }
         let mut returned = NOT_RETURNED;
-        self.call_slow(module, input, output, &mut returned)?;
+        self.call_any_path(module, input, output, &mut returned)?;
         Ok(copied(&returned))
     }
 
@@ -48,7 +48,7 @@ impl<P: Platform> ModuleManager<P> {
         check_abi: bool,
         take: impl FnOnce(u64),
     ) -> Result<TimedCall, Failure> {
-        let mut slow_result = Err(CallError::NoMemory);
+        let mut slow_result = NOT_CALLED;
         module.lifecycle.begin_fast();
         let call = Call { check_abi, ..run(module, &[], timing) };
         match self.platform.call_fast(&call, &mut slow_result) {

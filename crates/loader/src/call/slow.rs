@@ -1,4 +1,4 @@
-//! The slow path of a call, which any call may take.
+//! Calls that do not begin on the fast path, and the end of those that leave it.
 
 use bareflow_abi::Reason;
 
@@ -9,10 +9,13 @@ use crate::platform::{Call, CallError, CallOutcome, FastReturn, Platform, TimedC
 use crate::profile::Timing;
 use crate::profile::samples::SampleBuffer;
 
+/// A placeholder for the result of a call that was not made.
+pub(super) const NOT_CALLED: Result<TimedCall, CallError> = Err(CallError::NoMemory);
+
 impl<P: Platform> ModuleManager<P> {
     /// Calls a borrowed module on any path. Writes the outcome to `returned`, unless the call failed.
     #[inline(never)]
-    pub(super) fn call_slow(
+    pub(super) fn call_any_path(
         &self,
         module: &Module<P>,
         input: &[u8],
@@ -93,7 +96,7 @@ impl<P: Platform> ModuleManager<P> {
         if !P::HAS_FAST_PATH || !may_be_fast {
             return self.call_platform_slow(call, depends, output);
         }
-        let mut slow_result = Err(CallError::NoMemory);
+        let mut slow_result = NOT_CALLED;
         match self.platform.call_fast(call, &mut slow_result) {
             Some(FastReturn { result, cycles }) => {
                 Ok(TimedCall { outcome: CallOutcome { result, output_length: 0 }, cycles })

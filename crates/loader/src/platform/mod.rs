@@ -31,7 +31,10 @@ pub trait WritableImage {
     fn segments(&mut self) -> [&mut [u8]; 3];
 }
 
-/// One call into a module, which only the loader makes: of an entry that it has validated, in an image that it filled.
+/// One call into a module: of an entry that the loader has validated, in an image that it filled.
+///
+/// A [`ModuleManager`](crate::ModuleManager) makes its own; without one, [`PlacedModule::call`](crate::placed::PlacedModule::call)
+/// makes a call of a placed module, and [`new`](Self::new) one of any parts.
 #[derive(Debug)]
 pub struct Call<'call, Image> {
     pub(crate) module: &'call Name,
@@ -45,8 +48,7 @@ pub struct Call<'call, Image> {
 
 #[expect(clippy::inline_always, reason = "the fast path of a call reads these in a handful of instructions")]
 impl<'call, Image> Call<'call, Image> {
-    /// Creates a call of the module `module` for embedders that call an image without a
-    /// [`ModuleManager`](crate::ModuleManager).
+    /// Creates a call of the module `module` from its parts.
     ///
     /// By default the platform does not check all registers; see [`checked`](Self::checked).
     ///
@@ -299,15 +301,22 @@ impl From<Fault> for CallError {
 /// skips the code that would release it.
 ///
 /// # Safety
-/// The loader is safe code that runs native code by these methods. An implementation guarantees that
+/// The loader is safe code that runs native code by these methods, and modules are compiled in reliance on them. An
+/// implementation guarantees that
 /// - the memory of an image belongs to no one else from [`allocate`](Self::allocate) to [`release`](Self::release), and
 ///   [`WritableImage::base`] is where [`seal`](Self::seal) makes its segments visible, with no other permissions than
 ///   said there;
+/// - `allocate` gives zeroed memory, in which nothing of an earlier module is left, and the stack, the heap and the table
+///   of services that `placement` names, or refuses. The budget may be any, not only one of
+///   [`Budget::of`](crate::Budget::of): a stack is aligned and ends at an unmapped page even if it is cut to what there is;
+/// - `seal` returns only when the processor will execute the new text, and nothing older, at its addresses;
+/// - [`cpu_level`](Self::cpu_level) and [`offered_services`](Self::offered_services) name only what works during a call;
 /// - `call`, `call_fast` and `call_with_callees` return with all state of the processor that compiled code relies on,
 ///   whatever the module did to registers and flags, and whether it returned, faulted or ran too long;
 /// - a module in the user domain accesses only its own image and the call's input and output, and runs no code but its
 ///   own;
-/// - the input is read only, and only `output`, at its length, is written.
+/// - the input is read only, and only `output`, at its length, is written;
+/// - `callees` is used only during the call it was passed to, and only by that call's thread.
 #[expect(unsafe_code, reason = "declares a contract")]
 pub unsafe trait Platform {
     /// The allocator of the loader's own tables.
@@ -395,10 +404,10 @@ pub unsafe trait Platform {
     /// Whether the platform has a fast path, [`call_fast`](Self::call_fast); by default it has none.
     const HAS_FAST_PATH: bool = false;
 
-    /// Calls a module in the kernel domain without input and output, on the fast path.
+    /// Calls a module in the kernel domain without input, output and callees, on the fast path.
     ///
     /// Returns `Some` if the call stayed on the fast path and returned; otherwise writes the result to `slow_result`.
-    /// Never called unless `HAS_FAST_PATH`.
+    /// The loader calls it only if `HAS_FAST_PATH`, and never for an image of the user domain.
     #[inline(always)]
     fn call_fast(
         &self,

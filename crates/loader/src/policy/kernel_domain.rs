@@ -11,9 +11,13 @@ impl KernelDomain {
     /// Permits loads into the kernel domain.
     ///
     /// # Safety
-    /// All blobs that are loaded into the kernel domain with this permission keep Rust's rules as the embedder's own code
-    /// has to: they access no memory but their own and what a call gives them, and execute no privileged instruction
-    /// that changes the processor's state.
+    /// All blobs that are loaded into the kernel domain with this permission, or placed with it outside of a manager,
+    /// - access only their own memory and what a call gives them,
+    /// - jump only to their own code, to the services they declare, and back to their caller,
+    /// - execute no instruction that changes the processor's state beyond what a function may.
+    ///
+    /// An access, a jump or an instruction that raises an exception instead is allowed where the platform contains
+    /// faults.
     #[expect(unsafe_code, reason = "declares a contract")]
     #[must_use]
     pub const unsafe fn trust_all_blobs() -> KernelDomain {
