@@ -118,7 +118,7 @@ impl fmt::Display for CallRefusal {
 
 impl core::error::Error for CallRefusal {}
 
-crate::field_list::layout_of! {
+crate::field_layout::layout_of! {
     "CallArguments" CallArguments<'static> as CALL_FIELDS {
         name, name_length, input, input_length, output, output_capacity, output_length, result, reserved,
     }

@@ -289,7 +289,7 @@ impl fmt::Write for Context<'_> {
     }
 }
 
-crate::field_list::layout_of! {
+crate::field_layout::layout_of! {
     "Context" Context<'static> as CONTEXT_FIELDS {
         size, reserved, services, embedder, input, input_length, output, output_capacity, output_length, heap, heap_size,
     }

@@ -1,6 +1,5 @@
 //! The macro [`module!`](crate::module), which turns functions into a module.
 
-use crate::context::Context;
 use crate::fingerprint::FINGERPRINT;
 use crate::header::{FLAG_ACCOUNT, FLAG_REENTRANT};
 
@@ -55,21 +54,6 @@ impl Descriptor {
             abi_minor: u16::from_le_bytes([k, l]),
             flags: u32::from_le_bytes([m, n, o, p]),
         }
-    }
-}
-
-/// Prepares a module for a call, before any of its own code runs. Returns a result if the call is handled here.
-///
-/// The macro calls it. Without the feature `alloc` it does nothing.
-#[doc(hidden)]
-#[inline(always)]
-pub fn prepare(context: &mut Context<'_>, reason: u32) -> Option<i32> {
-    #[cfg(all(bareflow_module, feature = "alloc"))]
-    return crate::heap::init_once(context, reason);
-    #[cfg(not(all(bareflow_module, feature = "alloc")))]
-    {
-        let _ = (context, reason);
-        None
     }
 }
 
@@ -153,7 +137,7 @@ macro_rules! module {
 
             #[cfg_attr(bareflow_module, unsafe(link_section = ".bareflow.descriptor"), used)]
             #[allow(dead_code)]
-            static DESCRIPTOR: $crate::__private::Descriptor = $crate::__private::Descriptor::new(FLAGS);
+            static DESCRIPTOR: $crate::entry::Descriptor = $crate::entry::Descriptor::new(FLAGS);
 
             #[cfg_attr(bareflow_module, unsafe(link_section = ".bareflow.state"), used)]
             #[allow(dead_code)]
@@ -185,7 +169,7 @@ macro_rules! module {
 
             #[cfg_attr(bareflow_module, unsafe(link_section = ".bareflow.descriptor"), used)]
             #[allow(dead_code)]
-            static DESCRIPTOR: $crate::__private::Descriptor = $crate::__private::Descriptor::new(FLAGS);
+            static DESCRIPTOR: $crate::entry::Descriptor = $crate::entry::Descriptor::new(FLAGS);
         };
     };
     (@flag init $value:expr) => { $crate::header::FLAG_INIT };

@@ -22,7 +22,7 @@ macro_rules! fields {
                 // Without `..`, so that a new field can't be forgotten here.
                 let $name { $($field),+ } = self;
                 let mut bytes = [0; $length];
-                $(crate::fields::Field::write(
+                $(crate::fields::LittleEndian::write(
                     $field,
                     &mut bytes[core::mem::offset_of!($name, $field)..][..size_of::<$type>()],
                 );)+
@@ -35,7 +35,7 @@ macro_rules! fields {
             #[inline(always)]
             pub fn from_bytes(bytes: &[u8; $length]) -> $name {
                 $name {
-                    $($field: crate::fields::Field::read(
+                    $($field: crate::fields::LittleEndian::read(
                         &bytes[core::mem::offset_of!($name, $field)..][..size_of::<$type>()],
                     ),)+
                 }
@@ -49,14 +49,14 @@ macro_rules! fields {
 pub(crate) use fields;
 
 /// The little-endian form of a field. `bytes` is exactly as long as the field.
-pub(crate) trait Field {
+pub(crate) trait LittleEndian {
     fn write(&self, bytes: &mut [u8]);
     fn read(bytes: &[u8]) -> Self;
 }
 
 macro_rules! integer_field {
     ($($type:ty)+) => {$(
-        impl Field for $type {
+        impl LittleEndian for $type {
             fn write(&self, bytes: &mut [u8]) {
                 bytes.copy_from_slice(&self.to_le_bytes());
             }
@@ -70,7 +70,7 @@ macro_rules! integer_field {
 
 integer_field!(u8 u16 u32 u64);
 
-impl<const N: usize> Field for [u8; N] {
+impl<const N: usize> LittleEndian for [u8; N] {
     fn write(&self, bytes: &mut [u8]) {
         bytes.copy_from_slice(self);
     }

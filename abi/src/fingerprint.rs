@@ -9,22 +9,22 @@
 
 use crate::call::CALL_FIELDS;
 use crate::context::{CONTEXT_FIELDS, SERVICES_FIELDS};
-pub use crate::field_list::Field;
-use crate::field_list::hash_bytes;
+pub use crate::field_layout::FieldLayout;
+use crate::fnv::{START, hash_bytes};
 
 /// The fingerprints of all minor versions of this major version, the newest last.
 pub const FINGERPRINTS: [u64; crate::ABI_MINOR as usize + 1] =
     [0x8b60_152d_0b28_b9ca, 0x9ee7_6499_3ea9_c676, 0xcecd_4129_3e89_3d08];
 
 /// The fingerprint of the ABI as it is declared here.
-pub const FINGERPRINT: u64 = hash(CALL_FIELDS, hash(SERVICES_FIELDS, hash(CONTEXT_FIELDS, 0xcbf2_9ce4_8422_2325)));
+pub const FINGERPRINT: u64 = hash(CALL_FIELDS, hash(SERVICES_FIELDS, hash(CONTEXT_FIELDS, START)));
 
 /// The number of fields of `Context`, `Services` and `CallArguments` in each minor version: they only grow at the end.
 const COUNTS: [[usize; 3]; FINGERPRINTS.len()] = [[9, 4, 0], [11, 4, 0], [11, 5, CALL_FIELDS.len()]];
 
 /// Returns the types of a minor version with their names and fields. An unknown version is treated as the newest.
 #[must_use]
-pub fn layout(minor: u16) -> [(&'static str, &'static [Field]); 3] {
+pub fn layout(minor: u16) -> [(&'static str, &'static [FieldLayout]); 3] {
     let counts = COUNTS.get(usize::from(minor)).unwrap_or(&COUNTS[COUNTS.len() - 1]);
     let types = [("Context", CONTEXT_FIELDS), ("Services", SERVICES_FIELDS), ("CallArguments", CALL_FIELDS)];
     core::array::from_fn(|index| {
@@ -34,12 +34,12 @@ pub fn layout(minor: u16) -> [(&'static str, &'static [Field]); 3] {
 }
 
 /// Iterates over all fields in the fingerprint, in its order.
-pub fn fields() -> impl Iterator<Item = &'static Field> {
+pub fn fields() -> impl Iterator<Item = &'static FieldLayout> {
     CONTEXT_FIELDS.iter().chain(SERVICES_FIELDS).chain(CALL_FIELDS)
 }
 
-/// Hashes `fields` by FNV-1a, 64 bits (Fowler, Noll, Vo), continuing from `state`.
-const fn hash(fields: &[Field], mut state: u64) -> u64 {
+/// Hashes `fields`, continuing from `state`.
+const fn hash(fields: &[FieldLayout], mut state: u64) -> u64 {
     let mut index = 0;
     while index < fields.len() {
         let (owner, name, offset, size) = fields[index];

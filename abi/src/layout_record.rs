@@ -6,7 +6,7 @@
 
 use crate::call::CALL_FIELDS;
 use crate::context::{CONTEXT_FIELDS, SERVICES_FIELDS};
-use crate::fingerprint::Field;
+use crate::fingerprint::FieldLayout;
 
 /// The section of a module's layout; the packer reads it and drops it.
 pub const LAYOUT_SECTION: &str = ".bareflow.layout";
@@ -26,7 +26,7 @@ pub const LAYOUT: [u8; LAYOUT_SIZE] = {
     bytes
 };
 
-const fn size_of_all(fields: &[Field]) -> usize {
+const fn size_of_all(fields: &[FieldLayout]) -> usize {
     let (mut size, mut index) = (0, 0);
     while index < fields.len() {
         let (owner, name, ..) = fields[index];
@@ -36,7 +36,7 @@ const fn size_of_all(fields: &[Field]) -> usize {
     size
 }
 
-const fn encode(fields: &[Field], bytes: &mut [u8], mut at: usize) -> usize {
+const fn encode(fields: &[FieldLayout], bytes: &mut [u8], mut at: usize) -> usize {
     let mut index = 0;
     while index < fields.len() {
         let (owner, name, offset, size) = fields[index];

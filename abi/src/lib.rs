@@ -21,9 +21,10 @@ pub mod depends;
 #[doc(hidden)]
 pub mod driver;
 pub mod entry;
-mod field_list;
+mod field_layout;
 mod fields;
 pub mod fingerprint;
+mod fnv;
 pub mod header;
 #[cfg(all(bareflow_module, feature = "alloc"))]
 mod heap;
@@ -33,6 +34,7 @@ pub mod layout_record;
 pub mod leb128;
 #[cfg(bareflow_module)]
 mod panic;
+mod prepare;
 pub mod record;
 mod signature;
 pub mod state;
@@ -56,8 +58,8 @@ pub const ABI_MINOR: u16 = 2;
 /// The parts that the macros need. They are not for authors, and change without notice.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::entry::{Descriptor, prepare};
     pub use crate::layout_record::{LAYOUT, LAYOUT_SIZE};
+    pub use crate::prepare::prepare;
     pub use crate::signature::{NoContext, StatefulEntry, WithContext, WithState};
     pub use crate::state::cell::StateCell;
     pub use crate::state::migrate::{restore_state, save_state};

@@ -4,7 +4,7 @@
 //! (the first one's from the start of the text), its size, and the length of its name, each in LEB128 as for fix-ups,
 //! and the name: UTF-8, demangled.
 
-use crate::leb128::{read, write};
+use crate::leb128::{BadNumber, read, write};
 
 /// The length of the longest name, in bytes; longer names are cut.
 pub const MAX_SYMBOL_NAME: usize = 255;
@@ -140,8 +140,11 @@ impl<'bytes> Symbols<'bytes> {
     }
 
     fn number(&mut self) -> Result<u32, BadSymbol> {
-        let number = read(&mut self.rest).ok_or(BadSymbol::CutOff)?;
-        number.and_then(|number| u32::try_from(number).ok()).ok_or(BadSymbol::Number)
+        let number = read(&mut self.rest).map_err(|why| match why {
+            BadNumber::CutOff => BadSymbol::CutOff,
+            BadNumber::TooLong | BadNumber::NotShortest => BadSymbol::Number,
+        })?;
+        u32::try_from(number).map_err(|_| BadSymbol::Number)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Plain data: the types that a state may be made of.
 
-use crate::field_list::hash_bytes;
+use crate::fnv::{START, hash_bytes};
 
 /// Plain data: its bytes are little-endian, one part after the other, without padding.
 pub trait PlainData: Copy {
@@ -17,9 +17,6 @@ pub trait PlainData: Copy {
     /// Reads a value from the start of `bytes`; `None` if there are too few or they are invalid.
     fn restore(bytes: &mut &[u8]) -> Option<Self>;
 }
-
-/// The initial value of a fingerprint.
-pub(super) const START: u64 = 0xcbf2_9ce4_8422_2325;
 
 macro_rules! numbers {
     ($($type:ty)+) => {$(

@@ -1,7 +1,6 @@
 //! The schema of a state: a record of the blob, read by the loader and by modules that migrate.
 
-use super::plain::START;
-use crate::field_list::hash_bytes;
+use crate::fnv::{START, hash_bytes};
 
 /// The section of a module's schema; the packer makes a record of it and drops it.
 pub const SCHEMA_SECTION: &str = ".bareflow.state";

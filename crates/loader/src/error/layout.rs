@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use bareflow_abi::fingerprint::{FINGERPRINTS, Field, layout};
+use bareflow_abi::fingerprint::{FINGERPRINTS, FieldLayout, layout};
 use bareflow_abi::layout_record::Fields;
 
 use crate::printable::Printable;
@@ -22,12 +22,12 @@ pub struct Differences {
 struct Difference {
     /// The field's index in the type, counted from 0.
     index: u8,
-    found: Option<FieldLayout>,
+    found: Option<FieldExcerpt>,
 }
 
 /// A field: the start of its name, its offset and its size, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct FieldLayout {
+struct FieldExcerpt {
     name: [u8; NAME_SIZE],
     length: u8,
     offset: u16,
@@ -45,11 +45,13 @@ impl Differences {
         let types = match (released, described) {
             (Some(version), _) => {
                 let found = layout(version);
-                core::array::from_fn(|index| first(expected[index].1, found[index].1.iter().map(FieldLayout::declared)))
+                core::array::from_fn(|index| {
+                    first(expected[index].1, found[index].1.iter().map(FieldExcerpt::declared))
+                })
             }
             (None, Some(described)) => expected.map(|(owner, fields)| {
                 let of_it = Fields::new(described).filter(|field| field.owner == owner.as_bytes());
-                first(fields, of_it.map(|field| FieldLayout::new(field.name, field.offset, field.size)))
+                first(fields, of_it.map(|field| FieldExcerpt::new(field.name, field.offset, field.size)))
             }),
             (None, None) => [None; 3],
         };
@@ -58,8 +60,8 @@ impl Differences {
 }
 
 /// Returns the first difference between two lists of fields.
-fn first(expected: &[Field], mut found: impl Iterator<Item = FieldLayout>) -> Option<Difference> {
-    let mut expected = expected.iter().map(FieldLayout::declared);
+fn first(expected: &[FieldLayout], mut found: impl Iterator<Item = FieldExcerpt>) -> Option<Difference> {
+    let mut expected = expected.iter().map(FieldExcerpt::declared);
     for index in 0..=u8::MAX {
         match (expected.next(), found.next()) {
             (None, None) => break,
@@ -70,17 +72,17 @@ fn first(expected: &[Field], mut found: impl Iterator<Item = FieldLayout>) -> Op
     None
 }
 
-impl FieldLayout {
-    fn new(bytes: &[u8], offset: u16, size: u16) -> FieldLayout {
+impl FieldExcerpt {
+    fn new(bytes: &[u8], offset: u16, size: u16) -> FieldExcerpt {
         let mut name = [0; NAME_SIZE];
         name.iter_mut().zip(bytes).for_each(|(target, byte)| *target = *byte);
         // The length is at most 16.
-        FieldLayout { name, length: bytes.len().min(NAME_SIZE) as u8, offset, size }
+        FieldExcerpt { name, length: bytes.len().min(NAME_SIZE) as u8, offset, size }
     }
 
-    fn declared(&(_, name, offset, size): &Field) -> FieldLayout {
+    fn declared(&(_, name, offset, size): &FieldLayout) -> FieldExcerpt {
         // The ABI types are smaller than 64 KiB.
-        FieldLayout::new(name.as_bytes(), offset as u16, size as u16)
+        FieldExcerpt::new(name.as_bytes(), offset as u16, size as u16)
     }
 }
 
@@ -89,7 +91,7 @@ impl fmt::Display for Differences {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         for ((owner, fields), difference) in layout(self.minor).iter().zip(self.types) {
             if let Some(Difference { index, found }) = difference {
-                let expected = fields.get(usize::from(index)).map(FieldLayout::declared);
+                let expected = fields.get(usize::from(index)).map(FieldExcerpt::declared);
                 write!(out, "; {owner}: expected {}, found {}", FieldOrNone(expected), FieldOrNone(found))?;
             }
         }
@@ -98,11 +100,11 @@ impl fmt::Display for Differences {
 }
 
 /// A field, or the statement that there is none.
-struct FieldOrNone(Option<FieldLayout>);
+struct FieldOrNone(Option<FieldExcerpt>);
 
 impl fmt::Display for FieldOrNone {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(FieldLayout { name, length, offset, size }) = &self.0 else {
+        let Some(FieldExcerpt { name, length, offset, size }) = &self.0 else {
             return out.write_str("no further field");
         };
         let name = Printable(name.get(..usize::from(*length)).unwrap_or_default());

@@ -34,9 +34,8 @@ impl Iterator for Fixups<'_> {
             return None;
         }
         let behind = self.previous.map_or(0, |offset| offset + FIXUP_SIZE_BYTES);
-        let offset = leb128::read(&mut self.rest)
-            .flatten()
-            .and_then(|distance| self.previous.unwrap_or(0).checked_add(distance));
+        let offset =
+            leb128::read(&mut self.rest).ok().and_then(|distance| self.previous.unwrap_or(0).checked_add(distance));
         match offset {
             Some(offset) if offset >= behind => {
                 self.previous = Some(offset);
