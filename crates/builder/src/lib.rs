@@ -1,7 +1,7 @@
 //! Builds blobs from sources, and a kernel with the blobs in it.
 //!
 //! The crate is shared by the build script and the command line: [`discover::discover`] finds the module crates,
-//! [`build_module`] compiles, links and packs one, [`profile`] runs one to collect a profile of its code, and
+//! [`build_module`] compiles, links and packs one, [`pgo`] runs one to collect a profile of its code, and
 //! [`kernel`] puts the blobs into an archive and builds the kernel with it. [`toolchain`] is the only place that
 //! decides which compiler and linker are used.
 
