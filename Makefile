@@ -22,8 +22,10 @@ check:
 	scripts/kernel-check -p bareflow-kernel --no-default-features
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 
-# Packs what is published, and builds each package from what was packed.
+# Packs what is published, and builds each package from what was packed. Cargo unpacks a package once for each version,
+# and would build against an older one of the same version.
 package:
+	rm -rf $${CARGO_HOME:-$$HOME/.cargo}/registry/src/-*/bareflow-*
 	cargo package --locked -p bareflow-abi -p bareflow-loader -p bareflow-packer -p bareflow-runtime
 
 # Everything that clients and modules try on a kernel that `serve` keeps up: about a minute.
