@@ -22,11 +22,11 @@ check:
 	scripts/kernel-check -p bareflow-kernel --no-default-features
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 
-# Packs what is published, and builds each package from what was packed. Cargo unpacks a package once for each version,
-# and would build against an older one of the same version.
+# Packs what is published, and builds each package from what was packed. Cargo takes a package for the same as long as its
+# version is, so nothing is kept that was unpacked or built before.
 package:
-	rm -rf $${CARGO_HOME:-$$HOME/.cargo}/registry/src/-*/bareflow-*
-	cargo package --locked -p bareflow-abi -p bareflow-loader -p bareflow-packer -p bareflow-runtime
+	rm -rf target/packages $${CARGO_HOME:-$$HOME/.cargo}/registry/src/-*/bareflow-*
+	cargo package --locked --target-dir target/packages -p bareflow-abi -p bareflow-loader -p bareflow-packer -p bareflow-runtime
 
 # Everything that clients and modules try on a kernel that `serve` keeps up: about a minute.
 attacks: setup
