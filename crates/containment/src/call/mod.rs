@@ -141,12 +141,7 @@ static STACK_SHIFT: AtomicU64 = AtomicU64::new(0);
 /// during the work have a stack of their own, and the services they call are not logged for that call.
 pub fn with_call_suspended(work: impl FnOnce()) {
     let call = CURRENT.swap(core::ptr::null_mut(), Ordering::Relaxed);
-    let services = *SERVICES.lock();
-    let shift = STACK_SHIFT.load(Ordering::Relaxed);
-    STACK_SHIFT.store(shift + MODULE_STACK_DISTANCE, Ordering::Relaxed);
-    work();
-    STACK_SHIFT.store(shift, Ordering::Relaxed);
-    *SERVICES.lock() = services;
+    with_nested_call(work);
     CURRENT.store(call, Ordering::Relaxed);
 }
 

@@ -99,8 +99,7 @@ extern "C" fn log_in_ring_0(_: *mut Context<'_>, text: *const u8, length: usize,
     let done = log(activation, text as u64, length as u64, caller);
     work::behind_service_in_ring_0();
     if let Some(fault) = done.err().or_else(|| call::requested_abort(activation)) {
-        let diagnosis = Diagnosis { services: activation.services(), ..Diagnosis::at(caller) };
-        call::end_call(fault, Some(diagnosis));
+        end_at_fault(activation, fault, caller);
     }
 }
 
@@ -109,11 +108,16 @@ extern "C" fn call_in_ring_0(_: *mut Context<'_>, arguments: *mut CallArguments<
     let done = nested::call(activation, arguments as u64, caller);
     work::behind_call();
     if let Some(fault) = done.err().or_else(|| call::requested_abort(activation)) {
-        let diagnosis = Diagnosis { services: activation.services(), ..Diagnosis::at(caller) };
-        call::end_call(fault, Some(diagnosis));
+        end_at_fault(activation, fault, caller);
     }
     // After a fault the call has already ended.
     done.unwrap_or(CallRefusal::NotDeclared as u32)
+}
+
+/// Ends the call of a module in ring 0 that called a service from `caller`.
+fn end_at_fault(activation: &Activation, fault: Fault, caller: u64) {
+    let diagnosis = Diagnosis { services: activation.services(), ..Diagnosis::at(caller) };
+    call::end_call(fault, Some(diagnosis));
 }
 
 /// Makes the call from ring 3. It runs on the kernel's stack, since the services of other modules use the stack that

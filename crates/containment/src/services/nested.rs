@@ -4,6 +4,7 @@
 use core::mem::offset_of;
 use core::ops::Range;
 
+use bareflow_abi::call::CALL_OK;
 use bareflow_abi::header::SERVICE_CALL;
 use bareflow_abi::{CallArguments, CallRefusal};
 use bareflow_loader::diagnosis::ServiceCall;
@@ -11,9 +12,6 @@ use bareflow_loader::{CallOutcome, Fault, FaultKind};
 
 use crate::call::{self, Activation};
 use crate::kernel::observe;
-
-/// The status of a call that returned.
-const CALL_OK: u32 = bareflow_abi::call::CALL_OK;
 
 /// Makes the call whose arguments lie at `address`, for the module that called from `caller`.
 pub fn call(activation: &Activation, address: u64, caller: u64) -> Result<u32, Fault> {

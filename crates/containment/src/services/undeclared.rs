@@ -6,10 +6,10 @@ use core::arch::global_asm;
 
 use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_LOG};
 use bareflow_abi::{CallArguments, Context, Services};
-use bareflow_loader::diagnosis::{Diagnosis, ServiceCall};
+use bareflow_loader::diagnosis::ServiceCall;
 use bareflow_loader::{Fault, FaultKind};
 
-use super::{OFFERED, bareflow_call, bareflow_log, bareflow_recorded_clock, tell_time};
+use super::{OFFERED, bareflow_call, bareflow_log, bareflow_recorded_clock, end_at_fault, tell_time};
 use crate::call::{self, Activation};
 use crate::kernel::observers;
 use crate::stubs::{CALL_STUB, CLOCK_STUB, LOG_STUB, stub};
@@ -83,8 +83,7 @@ global_asm!(
 extern "C" fn end_in_ring_0(caller: u64, first: u64, second: u64, service: u32) {
     let Some(activation) = call::current() else { return };
     let fault = fault(activation, ServiceCall { service, arguments: [first, second] }, caller);
-    let diagnosis = Diagnosis { services: activation.services(), ..Diagnosis::at(caller) };
-    call::end_call(fault, Some(diagnosis));
+    end_at_fault(activation, fault, caller);
 }
 
 /// Notes the call of an undeclared service from `caller`, and returns the fault.

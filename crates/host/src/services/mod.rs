@@ -11,7 +11,7 @@ use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_LOG};
 use bareflow_loader::diagnosis::ServiceCall;
 use bareflow_loader::{Fault, FaultKind};
 
-use crate::call::{Activation, trampoline};
+use crate::call::trampoline;
 
 /// The services that this platform offers.
 pub(crate) const OFFERED: u32 = SERVICE_LOG | SERVICE_CLOCK | SERVICE_CALL;
@@ -86,7 +86,7 @@ extern "C" fn log(_: *mut Context<'_>, text: *const u8, length: usize) -> u32 {
     let Some(activation) = trampoline::current() else { return 0 };
     let address = text.addr() as u64;
     activation.log_service(ServiceCall { service: SERVICE_LOG, arguments: [address, length as u64] });
-    match line(activation, text, length) {
+    match activation.bytes(text, length).filter(|bytes| bytes.len() <= MAX_LINE) {
         Some(bytes) => activation.thread().log_sink.forward(activation.module(), bytes),
         None => {
             let fault = Fault { kind: FaultKind::BadServiceArgument, offset: None, address: Some(address) };
@@ -94,17 +94,6 @@ extern "C" fn log(_: *mut Context<'_>, text: *const u8, length: usize) -> u32 {
         }
     }
     activation.leave_service().into()
-}
-
-/// Returns the line that the module logs, if the module may pass it on and it is not too long.
-fn line(activation: &Activation, text: *const u8, length: usize) -> Option<&[u8]> {
-    // The address of an empty text is meaningless.
-    if length == 0 {
-        return Some(&[]);
-    }
-    let may = length <= MAX_LINE && activation.may_read(text.addr() as u64, length as u64);
-    // SAFETY: `may_read` just found that the bytes lie in the module's memory, which is mapped; the module waits.
-    may.then(|| unsafe { std::slice::from_raw_parts(text, length) })
 }
 
 /// Returns the embedder's clock's reading.

@@ -83,8 +83,9 @@ fn call(activation: &Activation, arguments: *mut CallArguments<'_>) -> Result<u3
     }
     // SAFETY: `may_write` just found that the module's memory is mapped there, and any bytes are valid arguments.
     let given = unsafe { arguments.read_unaligned() };
-    let name = bytes(activation, given.name, given.name_length)?;
-    let input = bytes(activation, given.input, given.input_length)?;
+    let bytes = |start: *const u8, length| activation.bytes(start, length).ok_or(start.addr() as u64);
+    let name = bytes(given.name, given.name_length)?;
+    let input = bytes(given.input, given.input_length)?;
     let (start, capacity) = (given.output.addr() as u64, given.output_capacity);
     let own = start..start.saturating_add(capacity as u64);
     let output: &mut [u8] = if capacity == 0 {
@@ -126,19 +127,6 @@ fn fill_in(arguments: *mut CallArguments<'_>, outcome: CallOutcome) {
         length.cast::<usize>().write_unaligned(outcome.output_length);
         result.cast::<i32>().write_unaligned(outcome.result);
     }
-}
-
-/// Returns the bytes if the module may pass them on. The error is their address.
-fn bytes(activation: &Activation, start: *const u8, length: usize) -> Result<&[u8], u64> {
-    if length == 0 {
-        return Ok(&[]);
-    }
-    let address = start.addr() as u64;
-    if !activation.may_read(address, length as u64) {
-        return Err(address);
-    }
-    // SAFETY: `may_read` just found that the bytes lie in the module's memory, which is mapped; the module waits.
-    Ok(unsafe { std::slice::from_raw_parts(start, length) })
 }
 
 /// Returns the addresses of bytes.

@@ -235,6 +235,17 @@ impl Activation {
         self.late.set(true);
     }
 
+    /// Returns `length` bytes from `start` on, if the module may pass them on.
+    pub fn bytes(&self, start: *const u8, length: usize) -> Option<&[u8]> {
+        // The address of nothing is meaningless.
+        if length == 0 {
+            return Some(&[]);
+        }
+        let may = self.may_read(start.addr() as u64, length as u64);
+        // SAFETY: `may_read` just found that the bytes lie in the module's memory, which is mapped; the module waits.
+        may.then(|| unsafe { std::slice::from_raw_parts(start, length) })
+    }
+
     /// Whether the module may pass on `length` bytes from `address`: they must lie in its segments, in its context's
     /// buffers, or on its stack.
     pub fn may_read(&self, address: u64, length: u64) -> bool {
