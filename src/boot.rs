@@ -4,11 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use bareflow_builder::kernel::archive;
-use bareflow_loader::{Budget, LoadOptions};
-use bareflow_protocol::Message;
+use bareflow_protocol::options::Task;
 use bareflow_protocol::recording::Recording;
-use bareflow_suite::archive::{INPUT, LABELS};
+use bareflow_protocol::{KernelOptions, Message};
 
 use crate::input_files::InputFiles;
 use crate::options::{BootOptions, LoadingOptions, MachineOptions};
@@ -25,13 +23,12 @@ pub fn boot(options: &BootOptions) -> Result<Exit> {
     let files = InputFiles::read(&options.run)?;
     let machine = Machine {
         timeout: Duration::from_secs(options.timeout),
-        command_line: format!(
-            "{} batch={} record={}",
-            command_line(&options.run.loading, options.machine.icount, options.run.repeat),
-            u8::from(options.run.batch),
-            u8::from(options.record.is_some())
-        ),
-        archive: boot_archive(&files),
+        options: KernelOptions {
+            repeat: options.run.repeat,
+            batch: options.run.batch,
+            ..kernel_options(if options.record.is_some() { Task::Record } else { Task::Run }, &options.run.loading)
+        },
+        files: files.clone(),
         // A run saves nothing to the disk.
         data_disk_read_only: true,
         ..machine(&options.machine)?
@@ -91,29 +88,9 @@ pub fn show(text: &[u8]) {
     output::show_bytes(text);
 }
 
-/// Returns the part of the kernel's command line that every boot has in common.
+/// Returns the kernel's options for `task` by which it loads modules as `loading` says.
 #[must_use]
-pub fn command_line(loading: &LoadingOptions, icount: bool, repeat: u32) -> String {
-    let timing = loading.timing.name();
-    let clock = if icount { "icount" } else { "tsc" };
-    let colour = u8::from(output::shows_colour());
-    let LoadOptions { domain, limits, on_fault, sample_every, allowed } = loading.load();
-    let Budget { time_us, stack, heap, data } = limits;
-    format!(
-        "timing={timing} repeat={repeat} clock={clock} color={colour} domain={} \
-         budget=time={time_us}us,stack={stack},heap={heap},data={data} onfault={on_fault} sample={sample_every} allow={allowed}",
-        domain.name()
-    )
-}
-
-/// Returns the archive that the kernel gets besides its embedded one.
-#[must_use]
-pub fn boot_archive(files: &InputFiles) -> Vec<u8> {
-    if files.blobs.is_empty() && files.input.is_empty() {
-        return Vec::new();
-    }
-    let labels: String = files.blobs.iter().map(|(label, _)| format!("{label}\n")).collect();
-    let names: Vec<_> = (0..files.blobs.len()).map(|index| format!("{index}.mod")).collect();
-    let blobs = names.iter().zip(&files.blobs).map(|(name, (_, bytes))| (name.as_str(), bytes.as_slice()));
-    archive([(LABELS, labels.as_bytes()), (INPUT, files.input.as_slice())].into_iter().chain(blobs))
+pub fn kernel_options(task: Task, loading: &LoadingOptions) -> KernelOptions {
+    let colour = output::shows_colour();
+    KernelOptions { task, colour, timing: loading.timing, load: loading.load(), ..KernelOptions::default() }
 }

@@ -51,7 +51,6 @@ pub fn host(options: &HostOptions) -> Result<Exit> {
         input: &files.input,
         repeat: options.repeat,
         load: options.loading.load(),
-        other_domain: Vec::new(),
         environment: Environment {
             place: "host".to_owned(),
             clock: "tsc".to_owned(),

@@ -13,7 +13,7 @@ use crate::options::RunOptions;
 use crate::output::{report_refused, write_out};
 
 /// The files of a run: blobs, unreadable files, and the input.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct InputFiles {
     /// The name to show and the bytes of each blob.
     pub blobs: Vec<(String, Vec<u8>)>,

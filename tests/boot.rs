@@ -7,14 +7,18 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use bareflow::boot::boot_archive;
 use bareflow::embedded::KERNEL;
 use bareflow::input_files::InputFiles;
 use bareflow::qemu::{ExitReason, Machine, RunOutcome};
+use bareflow_builder::kernel::archive;
+use bareflow_loader::FaultPolicy;
+use bareflow_protocol::KernelOptions;
+use bareflow_protocol::options::Task;
+use bareflow_suite::archive::OPTIONS;
 use common::console::assert_console;
 use common::mutate::{depending, file, refused_files, renamed, with_header};
 use common::qmp::qmp;
-use common::{assert_code, bareflow, blob, test_blob, text};
+use common::{assert_code, bareflow, blob, options, test_blob, text};
 
 fn machine() -> Machine {
     assert!(!KERNEL.is_empty(), "this build has no kernel; run `make setup`");
@@ -28,13 +32,9 @@ fn run(machine: &Machine, expected: ExitReason) -> RunOutcome {
     outcome
 }
 
-fn archive(files: &[std::path::PathBuf], input: &[u8]) -> Vec<u8> {
+fn input_files(paths: &[std::path::PathBuf], input: &[u8]) -> InputFiles {
     let read = |path: &std::path::PathBuf| (path.display().to_string(), std::fs::read(path).unwrap());
-    boot_archive(&InputFiles {
-        blobs: files.iter().map(read).collect(),
-        input: input.to_vec(),
-        ..InputFiles::default()
-    })
+    InputFiles { blobs: paths.iter().map(read).collect(), input: input.to_vec(), ..InputFiles::default() }
 }
 
 #[test]
@@ -51,8 +51,8 @@ fn boots_on_every_machine_and_processor() {
 #[test]
 fn runs_everything_at_once_and_contains_a_panic() {
     let files = ["all-in-one", "echo", "panics"].map(test_blob);
-    let options = "repeat=3".to_owned();
-    let machine = Machine { archive: archive(&files, b"hello"), command_line: options, ..machine() };
+    let options = KernelOptions { repeat: 3, ..KernelOptions::default() };
+    let machine = Machine { files: input_files(&files, b"hello"), options, ..machine() };
     let outcome = run(&machine, ExitReason::Failed);
     let console = &outcome.console;
     assert!(console.contains("  Result: 1023 (expected: 1023)\n  Output: call 3: "), "{console}");
@@ -69,7 +69,7 @@ fn refuses_bad_blobs_and_runs_the_rest() {
     let folder = tempfile::tempdir().unwrap();
     let refused = refused_files(folder.path(), &std::fs::read(blob("sum")).unwrap());
     let files: Vec<_> = refused.iter().map(|(path, _)| path.clone()).collect();
-    let outcome = run(&Machine { archive: archive(&files, b""), ..machine() }, ExitReason::Failed);
+    let outcome = run(&Machine { files: input_files(&files, b""), ..machine() }, ExitReason::Failed);
     let report = outcome.report.unwrap();
     assert_eq!(report.refused.len(), refused.len());
     for ((path, message), refusal) in refused.iter().zip(&report.refused) {
@@ -85,7 +85,7 @@ fn a_report_says_which_level_the_processor_lacks() {
     let sum = std::fs::read(blob("sum")).unwrap();
     let files = [("level-3.mod", 3), ("level-0.mod", 0)]
         .map(|(name, level)| file(folder.path(), name, &with_header(&sum, |header| header.cpu_level = level)));
-    let machine = Machine { archive: archive(&files, b""), cpu: "qemu64".into(), ..machine() };
+    let machine = Machine { files: input_files(&files, b""), cpu: "qemu64".into(), ..machine() };
     let report = run(&machine, ExitReason::Failed).report.unwrap();
     let levels: Vec<_> = report.refused.iter().map(|refusal| refusal.missing_cpu_level).collect();
     assert_eq!(levels, [Some(3), None], "{:?}", report.refused);
@@ -100,9 +100,8 @@ fn kind(outcome: &RunOutcome, module: usize) -> Option<&str> {
 fn runs_everything_in_the_user_domain_on_every_processor() {
     for cpu in ["max", "qemu64", "Nehalem"] {
         let files = ["all-in-one", "echo", "heap"].map(test_blob);
-        let options = "domain=user repeat=3".to_owned();
-        let machine =
-            Machine { archive: archive(&files, b"hello"), command_line: options, cpu: cpu.into(), ..machine() };
+        let options = KernelOptions { repeat: 3, ..options(Task::Run, "user", "") };
+        let machine = Machine { files: input_files(&files, b"hello"), options, cpu: cpu.into(), ..machine() };
         let outcome = run(&machine, ExitReason::Passed);
         assert!(outcome.console.contains("  [LOG] echo: hello\n"), "{}", outcome.console);
         let report = outcome.report.unwrap();
@@ -115,9 +114,9 @@ fn runs_everything_in_the_user_domain_on_every_processor() {
 fn picks_the_code_for_the_processor_and_returns_the_same() {
     for (cpu, level) in [("qemu64", 1), ("Nehalem", 2), ("max", 3)] {
         for domain in ["kernel", "user"] {
-            let options = format!("domain={domain} repeat=30");
-            let archive = archive(&[test_blob("vectors")], b"");
-            let machine = Machine { archive, command_line: options, cpu: cpu.into(), ..machine() };
+            let options = KernelOptions { repeat: 30, ..options(Task::Run, domain, "") };
+            let files = input_files(&[test_blob("vectors")], b"");
+            let machine = Machine { files, options, cpu: cpu.into(), ..machine() };
             let outcome = run(&machine, ExitReason::Passed);
             let report = outcome.report.unwrap();
             let levels = report.modules.iter().map(|module| (module.name.as_str(), module.cpu_level));
@@ -132,49 +131,6 @@ fn picks_the_code_for_the_processor_and_returns_the_same() {
 }
 
 #[test]
-fn modules_call_each_other_in_and_across_domains() {
-    // The callee comes last.
-    let (one, two) = (renamed("relay", "one", (1, 0, 0)), renamed("relay", "two", (1, 0, 0)));
-    let folder = tempfile::tempdir().unwrap();
-    let any = |name| (name, (0, 0, 0), None);
-    let files = [
-        file(folder.path(), "one.mod", &depending(&one, &[any("two"), any("relay")])),
-        file(folder.path(), "two.mod", &depending(&two, &[any("relay")])),
-        test_blob("relay"),
-        test_blob("echo"),
-    ];
-    for cpu in ["max", "qemu64"] {
-        for domain in ["kernel", "user"] {
-            for elsewhere in ["", "relay", "echo,one", "two"] {
-                let machine = Machine {
-                    archive: archive(&files, b"two relay echo hello"),
-                    command_line: format!("domain={domain} elsewhere={elsewhere} repeat=3"),
-                    cpu: cpu.into(),
-                    ..machine()
-                };
-                let outcome = run(&machine, ExitReason::Passed);
-                let report = outcome.report.unwrap();
-                let result = |name| {
-                    report
-                        .tests
-                        .iter()
-                        .find(|test| test.module == name)
-                        .unwrap_or_else(|| panic!("{name}\n{}", outcome.console))
-                        .result
-                };
-                // The dependencies of `relay` name a version of `echo`, and no other module.
-                assert_eq!((result("echo"), result("relay"), result("two")), (Some(20), Some(-101), Some(-101)));
-                assert_eq!(result("one"), Some(5), "{}", outcome.console);
-                assert!(outcome.console.contains("  Result: 5\n  Output: hello\n"), "{}", outcome.console);
-                let calls = report.modules.iter().map(|module| (module.name.as_str(), module.call_count));
-                let further: Vec<_> = calls.skip(4).collect();
-                assert_eq!(further, [("echo", 6), ("relay", 6), ("two", 6), ("one", 3)], "{}", outcome.console);
-            }
-        }
-    }
-}
-
-#[test]
 fn a_circle_among_files_is_shown_and_the_rest_runs() {
     let folder = tempfile::tempdir().unwrap();
     let any = |name| [(name, (0, 0, 0), None)];
@@ -183,42 +139,12 @@ fn a_circle_among_files_is_shown_and_the_rest_runs() {
         file(folder.path(), &format!("{name}.mod"), &bytes)
     };
     let files = [blob("a", "b"), blob("b", "c"), blob("c", "a"), blob("d", "a"), test_blob("echo")];
-    let outcome = run(&Machine { archive: archive(&files, b"x"), ..machine() }, ExitReason::Failed);
+    let outcome = run(&Machine { files: input_files(&files, b"x"), ..machine() }, ExitReason::Failed);
     let report = outcome.report.unwrap();
     let errors: Vec<_> = report.refused.iter().map(|refusal| refusal.error.as_str()).collect();
     assert!(errors[0].ends_with("(a -> b -> c -> a)") && errors[2].ends_with("(c -> a -> b -> c)"), "{errors:?}");
     assert!(errors[3].starts_with("missing dependency: no version >=0.0.0 of a is loaded"), "{errors:?}");
     assert_eq!((errors.len(), report.tests.len()), (4, 5));
-}
-
-#[test]
-fn contains_a_fault_of_a_module_that_another_one_calls() {
-    let folder = tempfile::tempdir().unwrap();
-    let faulty = with_header(&std::fs::read(test_blob("faults")).unwrap(), |header| header.flags = 0);
-    let relay = depending(&std::fs::read(test_blob("relay")).unwrap(), &[("faults", (0, 0, 0), None)]);
-    let files = [file(folder.path(), "relay.mod", &relay), file(folder.path(), "faults.mod", &faulty)];
-    for (fault, kind) in
-        [("ud2", "invalid_opcode"), ("loop_forever", "time_budget"), ("recursion", "stack_overflow"), ("good", "")]
-    {
-        for (domain, elsewhere) in [("kernel", ""), ("user", ""), ("kernel", "relay"), ("user", "relay")] {
-            let machine = Machine {
-                archive: archive(&files, format!("faults {fault}").as_bytes()),
-                command_line: format!(
-                    "domain={domain} elsewhere={elsewhere} budget=time=200ms repeat=2 onfault=restart"
-                ),
-                ..machine()
-            };
-            let outcome = machine.run(|_| ()).unwrap();
-            let report = outcome.report.clone().unwrap_or_else(|| panic!("{}", outcome.console));
-            let module = |name| report.modules.iter().find(|module| module.name == name).unwrap();
-            let (relay, faults) = (module("relay"), module("faults"));
-            assert_eq!((relay.faults, relay.call_count), (0, 2), "{domain} {elsewhere}\n{}", outcome.console);
-            let expected = if kind.is_empty() { (0, None, Some(6765)) } else { (2, Some(kind), Some(-104)) };
-            let fault = faults.fault.as_ref().map(|fault| &*fault.kind);
-            let result = report.tests.iter().find(|test| test.module == "relay").unwrap().result;
-            assert_eq!((faults.faults, fault, result), expected, "{domain} {elsewhere}\n{}", outcome.console);
-        }
-    }
 }
 
 #[test]
@@ -231,8 +157,8 @@ fn keeps_modules_to_their_budgets() {
         ];
         for (module, input, budget, expected) in cases {
             let machine = Machine {
-                archive: archive(&[test_blob(module)], input.as_bytes()),
-                command_line: format!("domain={domain} budget={budget}"),
+                files: input_files(&[test_blob(module)], input.as_bytes()),
+                options: options(Task::Run, domain, budget),
                 ..machine()
             };
             let outcome = run(&machine, ExitReason::Failed);
@@ -244,11 +170,9 @@ fn keeps_modules_to_their_budgets() {
 #[test]
 fn restarts_a_module_that_faulted() {
     for domain in ["kernel", "user"] {
-        let machine = Machine {
-            archive: archive(&[test_blob("panics")], b""),
-            command_line: format!("domain={domain} onfault=restart:2 repeat=5"),
-            ..machine()
-        };
+        let mut options = KernelOptions { repeat: 5, ..options(Task::Run, domain, "") };
+        options.load.on_fault = FaultPolicy::RestartTimes(2);
+        let machine = Machine { files: input_files(&[test_blob("panics")], b""), options, ..machine() };
         let outcome = run(&machine, ExitReason::Failed);
         let module = outcome.report.unwrap().modules.swap_remove(4);
         let counts = (module.faults, module.restarts, module.call_count, module.generation);
@@ -263,7 +187,7 @@ fn breaks_loops_without_interrupts_by_a_non_maskable_one() {
             let folder = tempfile::tempdir().unwrap();
             let socket = folder.path().join("qmp");
             let machine = Machine {
-                archive: archive(&[test_blob("faults")], input.as_bytes()),
+                files: input_files(&[test_blob("faults")], input.as_bytes()),
                 qmp: Some(socket.clone()),
                 machine: name.into(),
                 cpu: cpu.into(),
@@ -294,20 +218,29 @@ fn inject_nmi(socket: &Path) {
 }
 
 #[test]
-fn passes_over_what_the_command_line_does_not_know() {
-    let options = "repeat=0 nonsense timing=slow".to_owned();
-    let outcome = run(&Machine { command_line: options, ..machine() }, ExitReason::Passed);
-    for warning in
-        ["\"repeat=0\", expected repeat=N", "\"nonsense\", expected timing,", "\"timing=slow\", expected timing="]
-    {
-        assert!(outcome.console.contains(&format!("[WARN] command line: {warning}")), "{}", outcome.console);
+fn the_command_line_says_what_is_allowed_and_nothing_else() {
+    let files = input_files(&[test_blob("echo")], b"");
+    let machine = Machine { command_line: "nonsense allow=all allow=clock allow=x".to_owned(), files, ..machine() };
+    let outcome = run(&machine, ExitReason::Failed);
+    for word in ["nonsense", "allow=x"] {
+        let warning = format!("[WARN] command line: \"{word}\", expected allow=all,");
+        assert!(outcome.console.contains(&warning), "{}", outcome.console);
     }
+    let report = outcome.report.unwrap();
+    assert!(report.refused.len() == 1 && report.refused[0].error.contains("log"), "{:?}", report.refused);
 }
 
 #[test]
-fn refuses_an_archive_that_is_none() {
-    let outcome = run(&Machine { archive: b"no tar".to_vec(), ..machine() }, ExitReason::Failed);
-    assert!(outcome.console.contains("[ERROR] boot archive: 6 bytes that are no tar archive"), "{}", outcome.console);
+fn rejects_an_archive_that_is_none_and_options_of_another_version() {
+    let cases = [
+        (b"no tar".to_vec(), "6 bytes that are no tar archive"),
+        (archive([(OPTIONS, &b"other"[..])]), "options of 5 bytes with checksum 0x"),
+    ];
+    for (bytes, expected) in cases {
+        let outcome = run(&Machine { archive: Some(bytes), ..machine() }, ExitReason::Failed);
+        let error = format!("[ERROR] boot archive: {expected}");
+        assert!(outcome.console.contains(&error), "{}", outcome.console);
+    }
 }
 
 #[test]
@@ -325,8 +258,8 @@ fn gives_the_same_figures_at_every_run_under_icount() {
 
 #[test]
 fn gives_a_kernel_up_that_does_not_end() {
-    let options = "exit=halt".to_owned();
-    let machine = Machine { command_line: options, timeout: Duration::from_secs(3), ..machine() };
+    let options = KernelOptions { halt: true, ..KernelOptions::default() };
+    let machine = Machine { options, timeout: Duration::from_secs(3), ..machine() };
     let outcome = run(&machine, ExitReason::GivenUp);
     let error = outcome.into_report().unwrap_err().to_string();
     assert!(error.contains("no answer in time"), "{error}");
@@ -346,8 +279,8 @@ fn dump_screen(socket: &Path, file: &Path) -> Vec<u8> {
 fn shows_the_same_text_with_colours_on_the_vga_screen() {
     let folder = tempfile::tempdir().unwrap();
     let (socket, file) = (folder.path().join("qmp"), folder.path().join("screen"));
-    let machine =
-        Machine { command_line: "exit=halt".to_owned(), screen: true, qmp: Some(socket.clone()), ..machine() };
+    let options = KernelOptions { halt: true, ..KernelOptions::default() };
+    let machine = Machine { options, screen: true, qmp: Some(socket.clone()), ..machine() };
     let mut console = Vec::new();
     let mut screen = Vec::new();
     let outcome = machine

@@ -2,9 +2,8 @@
 
 mod common;
 
-use bareflow_loader::{Domain, LoadOptions};
+use bareflow_loader::{Budget, Domain, LoadOptions};
 use bareflow_protocol::control::Refusal;
-use bareflow_protocol::report::Budget;
 use bareflow_protocol::{Request, Response};
 use common::fault_classes::{CLASSES, Expect};
 use common::mutate::{Needs, depending, renamed, with_header};

@@ -8,14 +8,14 @@ mod common;
 
 use std::fmt::Write;
 
-use bareflow::boot::boot_archive;
 use bareflow::embedded::KERNEL;
 use bareflow::input_files::InputFiles;
 use bareflow::qemu::{ExitReason, Machine};
 use bareflow_protocol::Message;
+use bareflow_protocol::options::{Rig, Task};
 use bareflow_protocol::self_check::{FaultRow, FaultTable};
 use common::fault_classes::{CLASSES, Class, Expect};
-use common::{root, test_blob};
+use common::{options, root, test_blob};
 
 /// Enough for every class that ends by itself, and a short wait for the others.
 const BUDGET: &str = "time=20ms";
@@ -43,8 +43,8 @@ fn table(domain: &str, cpu: &str) -> (FaultTable, String) {
     let machine = Machine {
         icount: true,
         cpu: cpu.into(),
-        command_line: format!("selfcheck=1 domain={domain} budget={BUDGET}"),
-        archive: boot_archive(&files),
+        options: options(Task::Rig(Rig::SelfCheck), domain, BUDGET),
+        files,
         ..Machine::new(KERNEL)
     };
     let outcome = machine.run(|_| ()).unwrap_or_else(|error| panic!("{error}"));

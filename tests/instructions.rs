@@ -32,8 +32,7 @@ fn empty_call(report: &Report, domain: &str) -> Option<u64> {
 /// Prints `figures` of one run on `machine`, and checks all of them.
 fn check(machine: &str, figures: &[Figure]) {
     assert!(!KERNEL.is_empty(), "this build has no kernel; run `make setup`");
-    let command_line = "clock=icount".to_owned();
-    let machine = Machine { machine: machine.to_owned(), icount: true, command_line, ..Machine::new(KERNEL) };
+    let machine = Machine { machine: machine.to_owned(), icount: true, ..Machine::new(KERNEL) };
     let outcome = machine.run(|_| ()).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(outcome.exit_reason, ExitReason::Passed, "\n{}\n{}", outcome.console, outcome.complaints);
     let report = outcome.into_report().unwrap_or_else(|error| panic!("{error}"));

@@ -10,17 +10,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{JoinHandle, spawn};
 use std::time::{Duration, Instant};
 
-use bareflow::boot::boot_archive;
 use bareflow::client::{Client, upload};
 use bareflow::embedded::KERNEL;
 use bareflow::input_files::InputFiles;
 use bareflow::qemu::{ExitReason, KillHandle, Machine};
 use bareflow::serve::{Socket, broker};
+use bareflow_loader::{Domain, FaultPolicy};
 use bareflow_protocol::comparison::{Condition, Gate};
 use bareflow_protocol::control::{Called, FileList, LoadOverrides, Loaded, Push, Receipt};
+use bareflow_protocol::options::{Rig, Task};
 use bareflow_protocol::{Decoder, Envelope, Message, Request, Response, encode_frame};
-use common::mutate::{renamed, with_header};
-use common::{blob, random, test_blob};
+use common::mutate::{depending, renamed, with_header};
+use common::{blob, options, random, test_blob};
 use tempfile::TempDir;
 
 /// A kernel with a broker.
@@ -41,7 +42,7 @@ impl Served {
     fn start(change: impl FnOnce(&mut Machine)) -> Served {
         assert!(!KERNEL.is_empty(), "this build has no kernel; run `make setup`");
         let mut machine = Machine::new(KERNEL);
-        machine.command_line = "serve=1".to_owned();
+        machine.options.task = Task::Serve;
         machine.virtio_channel = true;
         change(&mut machine);
         let folder = tempfile::tempdir().unwrap();
@@ -85,8 +86,12 @@ fn bytes(path: PathBuf) -> Vec<u8> {
 }
 
 fn push(client: &mut Client, blob: &[u8]) -> Loaded {
+    push_with(client, blob, LoadOverrides::default())
+}
+
+fn push_with(client: &mut Client, blob: &[u8], overrides: LoadOverrides<'_>) -> Loaded {
     upload(client, blob, &mut |_, _| ()).unwrap_or_else(|error| panic!("{error}"));
-    let push = Push { label: "test", overrides: LoadOverrides::default(), beside: false, gate: None };
+    let push = Push { label: "test", overrides, beside: false, gate: None };
     match client.ask(Request::Push(push)).unwrap_or_else(|error| panic!("{error}")) {
         Response::Loaded(loaded) => loaded,
         other => panic!("{other:?}"),
@@ -165,7 +170,7 @@ fn no_call_is_lost_while_a_module_is_replaced() {
 #[test]
 fn calls_under_way_end_in_the_old_code_and_clients_are_heard_meanwhile() {
     for domain in ["kernel", "user"] {
-        let served = Served::start(|machine| machine.command_line += &format!(" domain={domain} budget=time=10s"));
+        let served = Served::start(|machine| machine.options = options(Task::Serve, domain, "time=10s"));
         let mut client = served.client();
         push(&mut client, &with_header(&bytes(test_blob("faults")), |header| header.time_us = 4_000_000));
         let mut caller = served.client();
@@ -210,7 +215,7 @@ fn begin_endless(served: &Served, input: &'static [u8], seconds: u32) -> JoinHan
 fn clients_are_heard_behind_each_service_of_a_module_that_does_nothing_else() {
     for domain in ["kernel", "user"] {
         for input in ["log_loop", "clock_loop", "call_loop"] {
-            let served = Served::start(|machine| machine.command_line += &format!(" domain={domain}"));
+            let served = Served::start(|machine| machine.options = options(Task::Serve, domain, ""));
             let mut client = served.client();
             // Far more than the rest takes on any machine; the test does not wait for its end.
             let looping = begin_endless(&served, input.as_bytes(), 60);
@@ -227,7 +232,7 @@ fn clients_are_heard_behind_each_service_of_a_module_that_does_nothing_else() {
 #[test]
 fn clients_are_heard_while_the_init_of_another_ones_module_runs() {
     for domain in ["kernel", "user"] {
-        let served = Served::start(|machine| machine.command_line += &format!(" domain={domain} budget=time=10s"));
+        let served = Served::start(|machine| machine.options = options(Task::Serve, domain, "time=10s"));
         let [first, second, mut third] = [(); 3].map(|()| served.client());
         let looping = begin_endless(&served, b"loop_forever", 4);
         // Two pushes whose `init` takes three seconds each: one begins during the call, and the other one waits for it.
@@ -312,7 +317,7 @@ fn a_module_that_returns_with_interrupts_kept_away_keeps_nobody_waiting() {
 fn vector_registers_survive_what_clients_ask_for_meanwhile() {
     const CALLS: u32 = 2000;
     for domain in ["kernel", "user"] {
-        let served = Served::start(|machine| machine.command_line += &format!(" domain={domain}"));
+        let served = Served::start(|machine| machine.options = options(Task::Serve, domain, ""));
         let mut pusher = served.client();
         let expected = match push(&mut pusher, &bytes(test_blob("vectors"))) {
             loaded if loaded.generation == 1 => call(&mut pusher, "vectors", b"", 1).results,
@@ -332,7 +337,7 @@ fn vector_registers_survive_what_clients_ask_for_meanwhile() {
 
 #[test]
 fn an_unload_waits_for_calls_and_names_who_blocks() {
-    let served = Served::start(|machine| machine.command_line += " budget=time=10s");
+    let served = Served::start(|machine| machine.options = options(Task::Serve, "kernel", "time=10s"));
     let mut client = served.client();
     let faults = with_header(&bytes(test_blob("faults")), |header| header.time_us = 4_000_000);
     push(&mut client, &faults);
@@ -352,7 +357,7 @@ fn an_unload_waits_for_calls_and_names_who_blocks() {
 #[test]
 fn memory_is_as_before_behind_many_clients_requests() {
     for domain in ["kernel", "user"] {
-        let served = Served::start(|machine| machine.command_line += &format!(" domain={domain}"));
+        let served = Served::start(|machine| machine.options = options(Task::Serve, domain, ""));
         let mut client = served.client();
         unload(&mut client, "sum");
         let modules = ["heap", "counter"].map(|module| (module, bytes(test_blob(module))));
@@ -381,9 +386,9 @@ fn memory_is_as_before_behind_ten_thousand_loads() {
     ];
     for (domain, rounds, files) in runs {
         let read = |path: &PathBuf| (path.display().to_string(), bytes(path.clone()));
-        let archive = boot_archive(&InputFiles { blobs: files.iter().map(read).collect(), ..InputFiles::default() });
-        let command_line = format!("soak={rounds} domain={domain}");
-        let machine = Machine { command_line, archive, timeout: Duration::from_secs(300), ..Machine::new(KERNEL) };
+        let input = InputFiles { blobs: files.iter().map(read).collect(), ..InputFiles::default() };
+        let options = options(Task::Rig(Rig::Soak(rounds)), domain, "");
+        let machine = Machine { options, files: input, timeout: Duration::from_secs(300), ..Machine::new(KERNEL) };
         let outcome = machine.run(|_| ()).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(outcome.exit_reason, ExitReason::Passed, "{}", outcome.console);
         let line = format!(": {rounds} loads and unloads, {rounds} reloads; before and behind: ");
@@ -397,14 +402,80 @@ fn memory_that_runs_out_anywhere_refuses_and_loses_nothing() {
     for domain in ["kernel", "user"] {
         let blobs = [renamed("counter", "counter", (1, 0, 0)), renamed("counter-next", "counter", (2, 0, 0))];
         let blobs = blobs.into_iter().enumerate().map(|(number, bytes)| (format!("{number}.mod"), bytes)).collect();
-        let archive = boot_archive(&InputFiles { blobs, ..InputFiles::default() });
-        let command_line = format!("exhaust=1 domain={domain}");
-        let machine = Machine { command_line, archive, timeout: Duration::from_secs(300), ..Machine::new(KERNEL) };
+        let files = InputFiles { blobs, ..InputFiles::default() };
+        let options = options(Task::Rig(Rig::Exhaust), domain, "");
+        let machine = Machine { options, files, timeout: Duration::from_secs(300), ..Machine::new(KERNEL) };
         let outcome = machine.run(|_| ()).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(outcome.exit_reason, ExitReason::Passed, "{domain}\n{}", outcome.console);
         assert_eq!(outcome.console.matches("[OK]").count(), 2, "{}", outcome.console);
         print!("{domain}\n{}", outcome.console);
     }
+}
+
+#[test]
+fn modules_call_each_other_in_and_across_domains() {
+    let any = |name| (name, (0, 0, 0), None);
+    let (one, two) = (renamed("relay", "one", (1, 0, 0)), renamed("relay", "two", (1, 0, 0)));
+    let modules = [
+        ("echo", bytes(test_blob("echo"))),
+        ("relay", bytes(test_blob("relay"))),
+        ("two", depending(&two, &[any("relay")])),
+        ("one", depending(&one, &[any("two"), any("relay")])),
+    ];
+    for cpu in ["max", "qemu64"] {
+        let served = Served::start(|machine| machine.cpu = cpu.to_owned());
+        let mut client = served.client();
+        for domain in Domain::ALL {
+            for elsewhere in [&[][..], &["relay"], &["echo", "one"], &["two"]] {
+                for (name, blob) in &modules {
+                    let domain = if elsewhere.contains(name) { domain.other() } else { domain };
+                    let overrides = LoadOverrides { domain: Some(domain.name()), ..LoadOverrides::default() };
+                    push_with(&mut client, blob, overrides);
+                }
+                let called = call(&mut client, "one", b"two relay echo hello", 3);
+                assert_eq!((called.result, &called.output[..]), (5, &b"hello"[..]), "{cpu} {domain:?} {elsewhere:?}");
+                // The dependencies of `relay` name a version of `echo`, and no other module.
+                assert_eq!(call(&mut client, "relay", b"two hello", 1).result, -101);
+                for (name, count) in [("one", 3), ("two", 3), ("relay", 4), ("echo", 3)] {
+                    let receipt = unload(&mut client, name);
+                    assert_eq!(receipt.call_count, count, "{cpu} {domain:?} {elsewhere:?} {name}");
+                    assert_balanced(&receipt);
+                }
+            }
+        }
+        served.end();
+    }
+}
+
+#[test]
+fn contains_a_fault_of_a_module_that_another_one_calls() {
+    let faulty = with_header(&bytes(test_blob("faults")), |header| header.flags = 0);
+    let relay = depending(&bytes(test_blob("relay")), &[("faults", (0, 0, 0), None)]);
+    let served = Served::start(|machine| {
+        machine.options = options(Task::Serve, "kernel", "time=200ms");
+        machine.options.load.on_fault = FaultPolicy::Restart;
+    });
+    let mut client = served.client();
+    for (fault, kind) in
+        [("ud2", "invalid_opcode"), ("loop_forever", "time_budget"), ("recursion", "stack_overflow"), ("good", "")]
+    {
+        for (caller, callee) in Domain::ALL.into_iter().flat_map(|caller| Domain::ALL.map(|callee| (caller, callee))) {
+            for (blob, domain) in [(&faulty, callee), (&relay, caller)] {
+                let overrides = LoadOverrides { domain: Some(domain.name()), ..LoadOverrides::default() };
+                push_with(&mut client, blob, overrides);
+            }
+            let result = call(&mut client, "relay", format!("faults {fault}").as_bytes(), 2).result;
+            let Ok(Response::Modules(modules)) = client.ask(Request::Ps) else { panic!("no list") };
+            let module = |name| modules.iter().find(|module| module.name == name).unwrap();
+            let (relay, faults) = (module("relay"), module("faults"));
+            assert_eq!((relay.faults, relay.call_count), (0, 2), "{fault} {caller:?} {callee:?}");
+            let expected = if kind.is_empty() { (0, None, 6765) } else { (2, Some(kind), -104) };
+            let found = faults.fault.as_ref().map(|fault| &*fault.kind);
+            assert_eq!((faults.faults, found, result), expected, "{fault} {caller:?} {callee:?}");
+            ["relay", "faults"].iter().for_each(|name| assert_balanced(&unload(&mut client, name)));
+        }
+    }
+    served.end();
 }
 
 #[test]
@@ -469,7 +540,7 @@ fn noise(virtio_channel: bool, messages: u32) {
     use std::io::{Read, Write};
     const LAST: u64 = 0x1234_5678_9abc_def0;
     // Directly at the port, without a broker that would filter them.
-    let machine = Machine { command_line: "serve=1".into(), virtio_channel, ..Machine::new(KERNEL) };
+    let machine = Machine { options: options(Task::Serve, "kernel", ""), virtio_channel, ..Machine::new(KERNEL) };
     let running = machine.start().unwrap();
     let (mut reading, mut channel) = (running.channel.try_clone().unwrap(), running.channel.try_clone().unwrap());
     let mut greeting = [0; 16];
@@ -584,7 +655,7 @@ fn bytes_that_arrive_while_the_disk_is_read_are_taken() {
     }
     common::assert_code(&common::bareflow(arguments), 0);
     let machine = Machine {
-        command_line: "serve=1".into(),
+        options: options(Task::Serve, "kernel", ""),
         virtio_channel: true,
         data_disk: Some(image),
         ..Machine::new(KERNEL)

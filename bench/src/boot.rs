@@ -85,7 +85,7 @@ fn boot_empty(machine: &str) -> Result<f64, Box<dyn Error>> {
 fn show_first_call() -> Result<(), Box<dyn Error>> {
     let (mut rows, mut load) = (table(&["machine", "instructions", "ms", "at most", ""]), None);
     for (name, _) in MACHINES {
-        let machine = Machine { icount: true, command_line: "clock=icount".into(), ..Machine::new(KERNEL) };
+        let machine = Machine { icount: true, ..Machine::new(KERNEL) };
         let report = Machine { machine: name.to_owned(), ..machine }.run(|_| ())?.into_report()?;
         let ticks =
             report.environment.first_call_cycles.ok_or("the kernel does not say when it made its first call")?;

@@ -15,7 +15,8 @@ use bareflow::qemu::Machine;
 use bareflow_builder::discover::module_at;
 use bareflow_builder::{ModuleCrate, Workspace, build_module};
 use bareflow_protocol::control::{LoadOverrides, Loaded, Push};
-use bareflow_protocol::{Request, Response};
+use bareflow_protocol::options::Task;
+use bareflow_protocol::{KernelOptions, Request, Response};
 
 use crate::{table, verdict};
 
@@ -130,9 +131,8 @@ struct Served(std::thread::JoinHandle<Result<(), String>>, UnixStream);
 
 impl Served {
     fn start(icount: bool) -> Result<Served, Box<dyn Error>> {
-        let clock = if icount { "clock=icount" } else { "" };
-        let command_line = format!("serve=1 {clock}");
-        let machine = Machine { icount, command_line, virtio_channel: true, ..Machine::new(KERNEL) };
+        let options = KernelOptions { task: Task::Serve, ..KernelOptions::default() };
+        let machine = Machine { icount, options, virtio_channel: true, ..Machine::new(KERNEL) };
         let running = machine.start()?;
         let channel = running.channel.try_clone()?;
         // The kernel sends a greeting when it is ready.

@@ -21,7 +21,7 @@ const BOUNDS: [f64; 2] = [36.0, 100.0];
 /// Prints the table.
 pub fn show(workspace: &Workspace) -> Result<(), Box<dyn Error>> {
     let bare = bare_call(workspace)?;
-    let kernel = Machine { icount: true, command_line: "clock=icount".into(), ..Machine::new(KERNEL) };
+    let kernel = Machine { icount: true, ..Machine::new(KERNEL) };
     let report = kernel.run(|_| ())?.into_report()?;
     let host = ModuleManager::with_kernel_domain(
         HostPlatform::new(Box::new(|line| println!("{line}")))?,

@@ -5,7 +5,7 @@ use core::ops::Range;
 use bareflow_containment::timer::LocalTimer;
 use bareflow_containment::{Contained, Kernel, TrapFrame, descriptor_tables};
 use bareflow_loader::console::Style;
-use bareflow_loader::{Name, Printable};
+use bareflow_loader::{ModuleManager, Name, Printable};
 use bareflow_suite::OUTPUT_CAPACITY;
 use spin::Once;
 use x86_64::structures::paging::PhysFrame;
@@ -17,6 +17,9 @@ use crate::serve::{self, preempt};
 use crate::{console, dump};
 
 const _: () = assert!(OUTPUT_CAPACITY <= bareflow_containment::PROMISED_OUTPUT_BYTES);
+
+/// The manager of the modules.
+pub type Manager = ModuleManager<Contained>;
 
 /// A test rig that disturbs running modules.
 pub struct Rig {

@@ -24,8 +24,6 @@ mod embedded;
 #[cfg(target_os = "none")]
 mod memory;
 #[cfg(target_os = "none")]
-mod options;
-#[cfg(target_os = "none")]
 mod power;
 #[cfg(target_os = "none")]
 mod report_port;

@@ -6,35 +6,47 @@ use alloc::vec::Vec;
 
 use bareflow_containment::{Contained, cpu};
 use bareflow_loader::console::Style;
-use bareflow_loader::{ModuleManager, Platform, line};
-use bareflow_protocol::Message;
+use bareflow_loader::{KernelDomain, ModuleManager, Permissions, Platform, line};
+use bareflow_protocol::options::Task;
 use bareflow_protocol::report::{Environment, Refusal};
+use bareflow_protocol::{KernelOptions, Message};
 use bareflow_suite::archive::Archive;
 use bareflow_suite::{Plan, Source, run};
 
 use crate::console::{self, KernelConsole};
+use crate::containment::Manager;
 use crate::disk::modules::{Modules, path_of};
-use crate::embedded::EMBEDDED;
 use crate::memory::BootFacts;
-use crate::options::{Options, kernel_domain};
 use crate::power::{ExitCode, exit_qemu, halt};
 use crate::report_port::tell_host;
 #[cfg(feature = "rigs")]
 use crate::rigs;
-use crate::{containment, serve};
+use crate::{containment, embedded, serve};
 
-/// Runs what the command line asks for, and ends the machine.
+/// Does the work that the boot archive's options ask for, and ends the machine.
 pub fn main(boot: &'static BootFacts) -> ! {
     let platform = containment::init();
-    let options = Options::read(boot.command_line);
     if !boot.graphics {
         console::open_screen();
     }
+    let archive = Archive::read(boot.archive).unwrap_or_else(|error| {
+        console::show(Style::Error, format_args!("[ERROR] boot archive: {error}\n"));
+        leave(false)
+    });
+    let mut options = archive.options;
     if options.colour {
         console::use_colour();
     }
-    for warning in &options.warnings {
-        console::show(Style::Warning, format_args!("[WARN] {warning}\n"));
+    for word in boot.command_line.split_ascii_whitespace() {
+        match word.strip_prefix("allow=").map(Permissions::parse) {
+            Some(Ok(allowed)) => options.load.allowed = allowed,
+            _ => console::show(
+                Style::Warning,
+                format_args!(
+                    "[WARN] command line: \"{word}\", expected allow=all, allow=none or allow=log,clock,call,heap; it is passed over\n"
+                ),
+            ),
+        }
     }
     if !platform.has_ticks() {
         console::show(
@@ -42,47 +54,53 @@ pub fn main(boot: &'static BootFacts) -> ! {
             format_args!("[WARN] no local timer that can be used: calls may take any time\n"),
         );
     }
-    let passed = run_mode(platform, boot, &options);
+    let passed = work(platform, boot, &archive, &options);
     if options.halt {
         halt();
     }
+    leave(passed)
+}
+
+/// Leaves the machine, with a code for whether all went well.
+fn leave(passed: bool) -> ! {
     console::flush();
     exit_qemu(if passed { ExitCode::Passed } else { ExitCode::Failed })
 }
 
-/// Does what the command line asks for, and returns whether all went well.
-fn run_mode(platform: Contained, boot: &'static BootFacts, options: &Options) -> bool {
+/// Does the work that `options` ask for, and returns whether all went well.
+#[cfg_attr(not(feature = "rigs"), expect(unused_mut, reason = "the recorder changes it"))]
+fn work(mut platform: Contained, boot: &BootFacts, archive: &Archive<'static>, options: &KernelOptions) -> bool {
     #[cfg(feature = "rigs")]
-    let platform = match rigs::run(platform, boot, options) {
-        Ok(passed) => return passed,
-        Err(platform) => platform,
-    };
-    if options.serve { serve::run(platform, boot, options) } else { run_modules(platform, boot, options) }
+    if options.task == Task::Record {
+        rigs::recorder::start(&mut platform);
+    }
+    // SAFETY: the operator, who chooses the domain of each load, vouches for the blobs that are loaded into this one.
+    let trusted = unsafe { KernelDomain::trust_all_blobs() };
+    let manager = ModuleManager::with_kernel_domain(platform, options.timing, trusted);
+    match options.task {
+        Task::Run | Task::Record => run_modules(&manager, boot, archive, options),
+        Task::Serve => serve::run(manager, archive, options),
+        #[cfg(feature = "rigs")]
+        Task::Rig(rig) => rigs::run(&manager, archive, options, rig),
+        #[cfg(not(feature = "rigs"))]
+        Task::Rig(_) => {
+            line!(&mut KernelConsole, Error, "[ERROR] no rigs in this kernel; build it with the feature `rigs`");
+            false
+        }
+    }
 }
 
 /// Runs the embedded modules and those of the boot archive, and sends the report to the host.
-fn run_modules(platform: Contained, found: &'static BootFacts, options: &Options) -> bool {
+fn run_modules(manager: &Manager, boot: &BootFacts, archive: &Archive<'_>, options: &KernelOptions) -> bool {
     let console = &mut KernelConsole;
-    let mut refused = Vec::new();
-    let mut read = |source: &str, bytes| {
-        Archive::read(bytes).unwrap_or_else(|error| {
-            line!(console, Error, "[ERROR] {source}: {error}");
-            refused.push(Refusal::new(source.to_string(), error));
-            Archive::default()
-        })
-    };
-    let embedded = read("embedded modules", EMBEDDED);
-    let archive = read("boot archive", found.archive);
-    let manager = ModuleManager::with_kernel_domain(platform, options.timing, kernel_domain());
-    let (files, unreadable) = read_disk(manager.platform(), console);
+    let (files, refused) = read_disk(manager.platform(), console);
     let on_disk = files.iter().map(|(label, bytes)| Source { label: label.clone(), bytes });
     let plan = Plan {
-        embedded: embedded.blobs,
-        files: archive.blobs.into_iter().chain(on_disk).collect(),
+        embedded: embedded::modules(),
+        files: archive.blobs.iter().cloned().chain(on_disk).collect(),
         input: archive.input,
         repeat: options.repeat,
         load: options.load,
-        other_domain: options.other_domain.clone(),
         environment: Environment {
             place: "kernel".to_string(),
             clock: if options.icount { "icount" } else { "tsc" }.to_string(),
@@ -97,16 +115,15 @@ fn run_modules(platform: Contained, found: &'static BootFacts, options: &Options
             load_cycles: None,
         },
         batch: options.batch,
-        started: Some(found.entered),
+        started: Some(boot.entered),
     };
-    let mut report = run(&manager, &plan, console);
-    refused.extend(unreadable);
+    let mut report = run(manager, &plan, console);
     report.passed &= refused.is_empty();
     report.refused.splice(0..0, refused);
     let passed = report.passed;
     #[cfg(feature = "rigs")]
-    if options.record {
-        rigs::recorder::send(&manager, tell_host);
+    if options.task == Task::Record {
+        rigs::recorder::send(manager, tell_host);
     }
     tell_host(&Message::Report(report));
     passed

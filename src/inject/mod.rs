@@ -14,12 +14,14 @@ use anyhow::{Error, Result, anyhow, ensure};
 use bareflow_abi::checksum::crc32c;
 use bareflow_builder::build_module;
 use bareflow_builder::discover::module_at;
-use bareflow_protocol::Message;
+use bareflow_loader::{Domain, LoadOptions, Timing};
+use bareflow_protocol::campaign::Campaign;
+use bareflow_protocol::options::{Rig, Task};
+use bareflow_protocol::{KernelOptions, Message};
 use bareflow_suite::archive::Archive;
 use indicatif::ProgressBar;
 use serde::Serialize;
 
-use crate::boot::boot_archive;
 use crate::input_files::{InputFiles, read_blob, write_json};
 use crate::options::InjectOptions;
 use crate::output::progress_bar;
@@ -59,17 +61,25 @@ struct Summary<'tally> {
 pub fn inject(options: &InjectOptions) -> Result<Exit> {
     ensure!(!embedded::KERNEL.is_empty(), "this build has no kernel; {}", kernel_remedy());
     let files = InputFiles { blobs: blobs(options)?, ..InputFiles::default() };
-    let archive = boot_archive(&files);
+    let blobs = files.blobs.iter().map(|(_, bytes)| bytes.as_slice());
+    let fingerprint = crc32c(&std::iter::once(embedded::KERNEL).chain(blobs).collect::<Vec<_>>());
     let domain = options.domain.name();
     let path = options
         .state
         .clone()
         .unwrap_or_else(|| PathBuf::from("target").join("inject").join(format!("{domain}-{}.json", options.seed)));
-    let state = CampaignState::load(&path, crc32c(&[embedded::KERNEL, &archive]), options.seed, domain);
+    let state = CampaignState::load(&path, fingerprint, options.seed, domain);
     let pieces = state.missing(options.count, PIECE);
     let progress = progress_bar(Some(options.count), "{pos}/{len} {wide_bar} {rate} {eta}");
     progress.inc(options.count - pieces.iter().map(|(_, length)| length).sum::<u64>());
-    let work = CampaignRun { seed: options.seed, domain, archive, path, progress, state: Mutex::new((state, pieces)) };
+    let work = CampaignRun {
+        seed: options.seed,
+        domain: options.domain,
+        files,
+        path,
+        progress,
+        state: Mutex::new((state, pieces)),
+    };
     let jobs = options.jobs.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(|| work.run())).collect();
@@ -108,8 +118,8 @@ fn blobs(options: &InjectOptions) -> Result<Vec<(String, Vec<u8>)>> {
 /// The state that the workers share.
 struct CampaignRun {
     seed: u64,
-    domain: &'static str,
-    archive: Vec<u8>,
+    domain: Domain,
+    files: InputFiles,
     path: PathBuf,
     progress: ProgressBar,
     /// The pieces that are done, and those that are left.
@@ -141,13 +151,17 @@ impl CampaignRun {
                 icount: true,
                 timeout: Duration::from_secs(3600),
                 patience: Some(TIMEOUT),
-                command_line: format!(
-                    "inject={}:{start}:{} domain={}",
-                    self.seed,
-                    length - tally.injected,
-                    self.domain
-                ),
-                archive: self.archive.clone(),
+                options: KernelOptions {
+                    task: Task::Rig(Rig::Inject(Campaign {
+                        seed: self.seed,
+                        first: start,
+                        count: length - tally.injected,
+                    })),
+                    timing: Timing::Fast,
+                    load: LoadOptions { domain: self.domain, ..LoadOptions::DEFAULT },
+                    ..KernelOptions::default()
+                },
+                files: self.files.clone(),
                 ..Machine::new(embedded::KERNEL)
             };
             let before = tally.injected;

@@ -18,7 +18,6 @@ use bareflow_loader::fixups::Fixups;
 use bareflow_loader::records::Records;
 use bareflow_loader::valid::Capabilities;
 use bareflow_loader::{Budget, Code, LoadError, Permissions, Printable, RawModule, ValidModule, VersionRange};
-use bareflow_protocol::report;
 use serde::Serialize;
 
 use crate::input_files::{read_blob, write_json};
@@ -36,8 +35,8 @@ struct Inspection {
     /// The services that the module declares, and whether it uses a heap, in the syntax of `--allow`.
     declares: String,
     /// The budget of a call under the default limits, and these limits; `None` if the blob would be refused.
-    budget: Option<report::Budget>,
-    limits: report::Budget,
+    budget: Option<Budget>,
+    limits: Budget,
     header: Vec<HeaderField>,
     segments: Vec<Segment>,
     fixups: Vec<String>,
@@ -125,7 +124,6 @@ fn examine(file: &str, blob: &[u8], allowed: Permissions) -> Inspection {
     // Without the magic, the fields would be meaningless.
     let header = blob.first_chunk().map(Header::from_bytes).filter(|header| header.magic == MAGIC);
     let raw = raw.filter(|_| header.is_some());
-    let budget = |Budget { time_us, stack, heap, data }| report::Budget { time_us, stack, heap, data };
     let wanted = verdict.as_ref().ok().map(|valid| Budget::of(&valid.raw().header(), &Budget::LIMITS));
     Inspection {
         file: file.to_owned(),
@@ -133,8 +131,8 @@ fn examine(file: &str, blob: &[u8], allowed: Permissions) -> Inspection {
         valid: verdict.is_ok(),
         verdict: verdict.err().map_or("valid".to_owned(), |error| format!("refused: {error}")),
         declares: header.as_ref().map(|header| Permissions::declared(header).to_string()).unwrap_or_default(),
-        budget: wanted.map(budget),
-        limits: budget(Budget::LIMITS),
+        budget: wanted,
+        limits: Budget::LIMITS,
         header: header.as_ref().map(header_fields).unwrap_or_default(),
         segments: header.map(|header| segments(&base_header(&header))).unwrap_or_default(),
         fixups: raw.map(|raw| fixups(&raw.code)).unwrap_or_default(),
@@ -274,8 +272,8 @@ fn show(inspection: &Inspection) {
         show_symbols(symbols);
         show_disassembly(disassembly);
     }
-    if let Some(report::Budget { time_us, stack, heap, data: _ }) = inspection.budget {
-        let report::Budget { time_us: most_us, stack: most_stack, heap: most_heap, data } = inspection.limits;
+    if let Some(Budget { time_us, stack, heap, data: _ }) = inspection.budget {
+        let Budget { time_us: most_us, stack: most_stack, heap: most_heap, data } = inspection.limits;
         say!("\nBudget: {time_us} us, stack {stack}, heap {heap} bytes");
         say!(
             "  limits: {most_us} us, stack {most_stack}, heap {most_heap}, data {data} bytes, unless --budget says otherwise"

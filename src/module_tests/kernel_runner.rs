@@ -9,7 +9,8 @@ use anyhow::{Context, Result, bail, ensure};
 use bareflow_disk::MODULES;
 use bareflow_loader::{Budget, Domain};
 use bareflow_protocol::control::{Called, LoadOverrides, Refusal};
-use bareflow_protocol::{Request, Response, report};
+use bareflow_protocol::options::Task;
+use bareflow_protocol::{KernelOptions, Request, Response};
 use tempfile::NamedTempFile;
 
 use super::{Candidate, ExampleOutcome, Runner};
@@ -28,7 +29,7 @@ pub(super) struct KernelRunner {
     /// The modules that were loaded in addition to the kernel's own, in that order.
     loaded: Vec<String>,
     /// The limits of modules' budgets, if they are restricted.
-    limits: Option<report::Budget>,
+    limits: Option<Budget>,
     /// Dropping these ends the machine and deletes its disk.
     _machine: Running,
     _disk: NamedTempFile,
@@ -44,7 +45,7 @@ impl KernelRunner {
         let disk = temporary(&candidates.iter().flat_map(files).collect::<Vec<_>>())?;
         // One tick is one instruction, so time limits of calls do not depend on the load of this machine.
         let machine = Machine {
-            command_line: "serve=1 clock=icount".to_owned(),
+            options: KernelOptions { task: Task::Serve, ..KernelOptions::default() },
             virtio_channel: true,
             icount: true,
             data_disk: Some(disk.path().to_owned()),
@@ -53,13 +54,7 @@ impl KernelRunner {
         let machine = machine.start()?;
         let connection = machine.channel.try_clone()?;
         let client = Client::greet(Box::new(connection), Path::new("QEMU"), TIMEOUT)?;
-        let mut kernel = KernelRunner {
-            client,
-            loaded: Vec::new(),
-            limits: limits.map(|Budget { time_us, stack, heap, data }| report::Budget { time_us, stack, heap, data }),
-            _machine: machine,
-            _disk: disk,
-        };
+        let mut kernel = KernelRunner { client, loaded: Vec::new(), limits, _machine: machine, _disk: disk };
         kernel.unload_all()?;
         Ok(kernel)
     }

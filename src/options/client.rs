@@ -7,7 +7,6 @@ use bareflow_loader::Budget;
 use bareflow_loader::Domain;
 use bareflow_protocol::comparison::{Condition, Conditions};
 use bareflow_protocol::control::LoadOverrides;
-use bareflow_protocol::report;
 use clap::{Args, value_parser};
 
 use super::loading::{budget, domain, on_fault};
@@ -56,12 +55,7 @@ impl OverrideOptions {
     /// Returns the settings in the form of the protocol.
     #[must_use]
     pub fn overrides(&self) -> LoadOverrides<'_> {
-        let budget = |Budget { time_us, stack, heap, data }: Budget| report::Budget { time_us, stack, heap, data };
-        LoadOverrides {
-            domain: self.domain.map(Domain::name),
-            budget: self.budget.map(budget),
-            on_fault: self.on_fault.as_deref(),
-        }
+        LoadOverrides { domain: self.domain.map(Domain::name), budget: self.budget, on_fault: self.on_fault.as_deref() }
     }
 }
 

@@ -4,8 +4,12 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use anyhow::Result;
+use bareflow_builder::kernel::archive;
+use bareflow_protocol::KernelOptions;
+use bareflow_suite::archive::{INPUT, LABELS, OPTIONS};
 
 use super::{Machine, firmware};
+use crate::input_files::InputFiles;
 
 impl Machine {
     /// Returns QEMU's arguments.
@@ -58,15 +62,25 @@ impl Machine {
         }
         let kernel = folder.join("kernel.elf");
         std::fs::write(&kernel, &self.kernel)?;
-        let channel = if self.virtio_channel { " channel=virtio" } else { "" };
-        let command_line = format!("{}{channel}", self.command_line);
-        add(&["-kernel", &kernel.to_string_lossy(), "-append", &command_line]);
-        if !self.archive.is_empty() {
-            let archive = folder.join("boot.tar");
-            std::fs::write(&archive, &self.archive)?;
-            add(&["-initrd", &archive.to_string_lossy()]);
-        }
+        let archive = folder.join("boot.tar");
+        std::fs::write(&archive, self.archive.clone().unwrap_or_else(|| self.boot_archive()))?;
+        add(&["-kernel", &kernel.to_string_lossy(), "-initrd", &archive.to_string_lossy()]);
+        add(&["-append", &self.command_line]);
         Ok(all)
+    }
+}
+
+impl Machine {
+    /// Returns the archive that the kernel gets besides its embedded one.
+    fn boot_archive(&self) -> Vec<u8> {
+        let options = KernelOptions { icount: self.icount, virtio: self.virtio_channel, ..self.options };
+        let InputFiles { blobs, input, .. } = &self.files;
+        let labels: String = blobs.iter().map(|(label, _)| format!("{label}\n")).collect();
+        let names: Vec<_> = (0..blobs.len()).map(|index| format!("{index}.mod")).collect();
+        let blobs = names.iter().zip(blobs).map(|(name, (_, bytes))| (name.as_str(), bytes.as_slice()));
+        let options = options.to_bytes();
+        let besides = [(OPTIONS, options.as_slice()), (LABELS, labels.as_bytes()), (INPUT, input)];
+        archive(besides.into_iter().filter(|(_, bytes)| !bytes.is_empty()).chain(blobs))
     }
 }
 
@@ -97,10 +111,9 @@ mod tests {
 
     #[test]
     fn the_channel_is_what_the_machine_can_have() {
-        let q35 = Machine { virtio_channel: true, command_line: "serve=1".into(), ..Machine::new(b"") };
+        let q35 = Machine { virtio_channel: true, ..Machine::new(b"") };
         let expected = "-device virtio-serial-pci,max_ports=1 -device virtconsole,chardev=c2";
         assert!(words(&q35).contains(expected), "{}", words(&q35));
-        assert!(words(&q35).ends_with("-append serve=1 channel=virtio"), "{}", words(&q35));
         let microvm = Machine { machine: "microvm".into(), ..q35 };
         assert!(words(&microvm).contains("virtio-serial-device"), "{}", words(&microvm));
         assert!(words(&Machine::new(b"")).contains("-serial chardev:c2"));

@@ -19,6 +19,9 @@ mod streams;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bareflow_protocol::KernelOptions;
+
+use crate::input_files::InputFiles;
 pub use outcome::{ExitReason, RunOutcome};
 pub use running::{KillHandle, Running};
 
@@ -44,12 +47,16 @@ pub struct Machine {
     pub timeout: Duration,
     /// The time limit for the next message, for kernels that send messages all the time.
     pub patience: Option<Duration>,
-    /// The kernel's command line.
+    /// The kernel's command line. All but what an operator may type there is in `options`.
     pub command_line: String,
+    /// The kernel's options, all but what follows from this machine.
+    pub options: KernelOptions,
     /// Whether the host's channel is a virtio console, which transfers pages at a time, instead of COM2.
     pub virtio_channel: bool,
-    /// The boot archive; none if empty.
-    pub archive: Vec<u8>,
+    /// The blobs and the input in the boot archive.
+    pub files: InputFiles,
+    /// Another boot archive than that of the options and files.
+    pub archive: Option<Vec<u8>>,
     /// Whether the machine has a text screen, which the firmware takes a while to set up.
     pub screen: bool,
     /// The socket on which QEMU listens for QMP, if any.
@@ -76,8 +83,10 @@ impl Machine {
             timeout: Duration::from_secs(60),
             patience: None,
             command_line: String::new(),
+            options: KernelOptions::default(),
             virtio_channel: false,
-            archive: Vec::new(),
+            files: InputFiles::default(),
+            archive: None,
             screen: false,
             qmp: None,
             disk: None,

@@ -16,6 +16,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail, ensure};
+use bareflow_protocol::options::Task;
 
 use crate::input_files::InputFiles;
 use crate::options::ServeOptions;
@@ -37,14 +38,12 @@ pub fn serve(options: &ServeOptions) -> Result<Exit> {
     if let Some(refused) = files.unreadable.first() {
         bail!("{} can't be read, expected a blob; nothing was booted", refused.source);
     }
-    let command_line = boot::command_line(&options.loading, options.machine.icount, 1);
-    let archive = boot::boot_archive(&files);
     let data_disk_read_only = machine.data_disk.as_deref().is_some_and(is_read_only);
     if data_disk_read_only {
         crate::complain!("[SERVE] the disk may not be written to, so `save` will be refused");
     }
-    let command_line = format!("{command_line} serve=1");
-    let machine = Machine { command_line, virtio_channel: true, archive, data_disk_read_only, ..machine };
+    let options = boot::kernel_options(Task::Serve, &options.loading);
+    let machine = Machine { options, files, virtio_channel: true, data_disk_read_only, ..machine };
     let socket = Socket::bind(&path)?;
     let _link = link.and_then(|link| address::SocketLink::publish(&link, &path));
     let stopped = Arc::new(AtomicBool::new(false));

@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
-use bareflow_protocol::Report;
+use bareflow_protocol::{KernelOptions, Report};
 
 use super::TuneRun;
 use super::candidates::Candidate;
 use super::host_runner::disagreement;
-use crate::boot::boot_archive;
 use crate::embedded;
 use crate::input_files::InputFiles;
 use crate::qemu::Machine;
@@ -33,8 +32,8 @@ pub(super) fn count(candidates: &mut [Candidate], work: &TuneRun<'_>) -> Result<
     let machine = Machine {
         icount: true,
         timeout: TIMEOUT,
-        command_line: format!("timing=precise repeat={CALLS} clock=icount"),
-        archive: boot_archive(&files),
+        options: KernelOptions { repeat: CALLS, ..KernelOptions::default() },
+        files,
         ..Machine::new(embedded::KERNEL)
     };
     let outcome = match machine.run(|_| ()) {

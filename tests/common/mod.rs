@@ -15,6 +15,9 @@ use std::sync::OnceLock;
 
 use bareflow_builder::build_module;
 use bareflow_builder::discover::module_at;
+use bareflow_loader::{Budget, Domain, LoadOptions};
+use bareflow_protocol::KernelOptions;
+use bareflow_protocol::options::Task;
 
 /// Returns the repository's root.
 pub fn root() -> &'static Path {
@@ -57,6 +60,14 @@ fn target() -> PathBuf {
     let program = Path::new(env!("CARGO_BIN_EXE_bareflow"));
     // target/debug/bareflow
     program.ancestors().nth(2).map(Path::to_owned).unwrap_or_default()
+}
+
+/// Returns a kernel's options for `task`, with its modules in `domain`, and limits such as `time=10s`, if any.
+pub fn options(task: Task, domain: &str, limits: &str) -> KernelOptions {
+    let domain = Domain::from_name(domain).unwrap_or_else(|| panic!("{domain}"));
+    let limits = if limits.is_empty() { Ok(Budget::LIMITS) } else { Budget::LIMITS.parse(limits) };
+    let load = LoadOptions { domain, limits: limits.unwrap_or_else(|error| panic!("{error}")), ..LoadOptions::DEFAULT };
+    KernelOptions { task, load, ..KernelOptions::default() }
 }
 
 /// Runs the program to its end.

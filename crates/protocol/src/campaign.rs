@@ -1,8 +1,19 @@
-//! The messages of a fault campaign, one for each injection.
+//! A fault campaign: the part of it that a kernel runs, and its messages, one for each injection.
 
 use alloc::string::String;
 
 use serde::{Deserialize, Serialize};
+
+/// A part of a fault campaign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Campaign {
+    /// The seed of all random choices.
+    pub seed: u64,
+    /// The first injection's number.
+    pub first: u64,
+    /// The number of injections.
+    pub count: u64,
+}
 
 /// The part of a module in which a bit is flipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,11 +8,12 @@ use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use bareflow_loader::Budget;
 use serde::{Deserialize, Serialize};
 
 use crate::comparison::{Comparison, Gate, Verdict};
 use crate::frame::{FrameError, encode_frame};
-use crate::report::{Budget, Fault, Module};
+use crate::report::{Fault, Module};
 
 /// The version of this protocol.
 pub const CONTROL_VERSION: u16 = 5;

@@ -12,6 +12,7 @@ pub mod campaign;
 pub mod comparison;
 pub mod control;
 pub mod frame;
+pub mod options;
 pub mod recording;
 pub mod report;
 pub mod self_check;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 pub use campaign::Injection;
 pub use control::{Envelope, Request, Response};
 pub use frame::{Decoder, FrameError, encode_frame, write_frame};
+pub use options::KernelOptions;
 pub use report::Report;
 pub use self_check::FaultTable;
 

@@ -4,6 +4,7 @@ use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use bareflow_loader::Budget;
 use serde::{Deserialize, Serialize};
 
 /// The version of the JSON form.
@@ -195,20 +196,6 @@ pub struct Module {
     /// The peak of allocated bytes in its heap, under the same conditions.
     #[serde(default)]
     pub peak_heap_bytes: Option<u64>,
-}
-
-/// The budget of a module's calls.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Budget {
-    /// The time of one call, in microseconds.
-    pub time_us: u32,
-    /// The size of the stack, in bytes.
-    pub stack: u32,
-    /// The size of the heap, in bytes.
-    pub heap: u32,
-    /// The maximum size of data and bss, in bytes.
-    #[serde(default)]
-    pub data: u32,
 }
 
 /// Figures less the cost of measuring.

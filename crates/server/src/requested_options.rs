@@ -59,15 +59,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
                 error_text!("policy \"{}\", expected stop, restart or restart:N", Printable(word.as_bytes()))
             })
         });
-        let limits = push.overrides.budget.map(|overrides| {
-            let overrides = Budget {
-                time_us: overrides.time_us,
-                stack: overrides.stack,
-                heap: overrides.heap,
-                data: overrides.data,
-            };
-            overrides.within(&self.defaults.limits)
-        });
+        let limits = push.overrides.budget.map(|limits| limits.within(&self.defaults.limits));
         let label = text!("{}", bounded(push.label)?)?;
         Ok(Wanted { label, domain: domain.transpose()?, limits, on_fault: on_fault.transpose()?, beside: push.beside })
     }

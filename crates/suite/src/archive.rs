@@ -1,8 +1,9 @@
-//! Archives of blobs: plain tar, as `tar cf boot.tar *.mod` writes it.
+//! Archives of blobs: plain tar, as `tar cf boot.tar *.mod` writes it. The kernel's options may come with them.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use bareflow_protocol::KernelOptions;
 use tar_no_std::TarArchiveRef;
 
 use crate::Source;
@@ -13,6 +14,9 @@ pub const INPUT: &str = "input";
 /// The file in an archive with the names to show for its blobs, one per line.
 pub const LABELS: &str = "labels";
 
+/// The file in an archive with the options of the kernel, if they are not the default.
+pub const OPTIONS: &str = "options";
+
 /// The contents of an archive.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Archive<'bytes> {
@@ -20,6 +24,8 @@ pub struct Archive<'bytes> {
     pub blobs: Vec<Source<'bytes>>,
     /// The input.
     pub input: &'bytes [u8],
+    /// The options of the kernel.
+    pub options: KernelOptions,
 }
 
 impl<'bytes> Archive<'bytes> {
@@ -40,6 +46,10 @@ impl<'bytes> Archive<'bytes> {
             let name = entry.filename();
             match name.as_str().unwrap_or("(unreadable name)") {
                 INPUT => archive.input = entry.data(),
+                OPTIONS => {
+                    let options = KernelOptions::from_bytes(entry.data());
+                    archive.options = options.map_err(|error| error.to_string())?;
+                }
                 LABELS => labels = core::str::from_utf8(entry.data()).unwrap_or_default(),
                 name => archive.blobs.push(Source { label: name.to_string(), bytes: entry.data() }),
             }
@@ -76,6 +86,16 @@ mod tests {
         let found: Vec<_> = archive.blobs.iter().map(|blob| (blob.label.as_str(), blob.bytes)).collect();
         assert_eq!(found, expected);
         assert_eq!(Archive::read(b""), Ok(Archive::default()));
+    }
+
+    #[test]
+    fn reads_options_and_rejects_damaged_ones() {
+        let options = KernelOptions { repeat: 7, ..KernelOptions::default() };
+        let mut bytes = options.to_bytes();
+        assert_eq!(Archive::read(&tar(&[(OPTIONS, &bytes)])).unwrap().options, options);
+        bytes[5] ^= 1;
+        let error = Archive::read(&tar(&[(OPTIONS, &bytes), ("a.mod", b"a")])).unwrap_err();
+        assert!(error.starts_with(&alloc::format!("options of {} bytes with checksum 0x", bytes.len())), "{error}");
     }
 
     #[test]

@@ -26,7 +26,7 @@ use bareflow_loader::diagnosis::show_fault;
 use bareflow_loader::records::Records;
 use bareflow_loader::{
     BatchTiming, Counters, Diagnosis, ExecuteError, InvalidModule, LoadError, LoadOptions, ModuleId, ModuleManager,
-    Name, Platform, Printable, RawModule, line,
+    Platform, Printable, RawModule, line,
 };
 use bareflow_protocol::Report;
 use bareflow_protocol::report::{Environment, Refusal, Test};
@@ -62,8 +62,6 @@ pub struct Plan<'run> {
     pub repeat: u32,
     /// The options of all loads.
     pub load: LoadOptions,
-    /// The names of modules that are loaded into the other domain.
-    pub other_domain: Vec<String>,
     /// The environment of the run, without the measured figures and the timing.
     pub environment: Environment,
     /// Whether each module is called many times in a row at the end, to measure the time of one call.
@@ -178,8 +176,7 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
     }
 
     fn load(&mut self, source: &Source<'_>) -> Loading {
-        let options = self.options(source);
-        match self.manager.load_with(source.bytes, &options) {
+        match self.manager.load_with(source.bytes, &self.plan.load) {
             Ok(id) => {
                 let Some(profile) = self.manager.stats(id) else { return Loading::Refused };
                 self.console.show(Style::Good, format_args!("[OK]"));
@@ -188,7 +185,8 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
             }
             Err(LoadError::MissingDependency { .. }) => Loading::Waits,
             Err(error) => {
-                let text = order::refusal(self.manager, source.bytes, &options, &error, self.console).into_owned();
+                let text =
+                    order::refusal(self.manager, source.bytes, &self.plan.load, &error, self.console).into_owned();
                 let refusal = Refusal::new(source.label.clone(), text);
                 if let LoadError::AlreadyLoaded { name, .. } = &error {
                     line!(self.console, Warning, "[WARN] Module already loaded: {name}");
@@ -201,20 +199,12 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
         }
     }
 
-    /// Returns the options of a blob's load.
-    fn options(&self, source: &Source<'_>) -> LoadOptions {
-        let name = RawModule::parse(source.bytes).ok().and_then(|raw| Name::from_field(raw.header().name));
-        let other_domain = name.is_some_and(|name| self.plan.other_domain.iter().any(|other| other == name.as_str()));
-        let domain = if other_domain { self.plan.load.domain.other() } else { self.plan.load.domain };
-        LoadOptions { domain, ..self.plan.load }
-    }
-
     /// Reports the reason for which each of these blobs can't be loaded. Each misses a dependency.
     fn refuse_all(&mut self, waiting: &[&Source<'_>]) {
         let needs = order::Needs::of(waiting.iter().map(|source| source.bytes)).ok();
         for (index, source) in waiting.iter().enumerate() {
             let cycle = needs.as_ref().and_then(|needs| needs.cycle(index).ok().flatten()).map(ErrorText::into_owned);
-            let missing = || self.manager.load_with(source.bytes, &self.options(source)).err();
+            let missing = || self.manager.load_with(source.bytes, &self.plan.load).err();
             let error = cycle.or_else(|| missing().map(|error| error.to_string()));
             self.refuse(Refusal::new(source.label.clone(), error.unwrap_or_default()));
         }

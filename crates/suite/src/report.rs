@@ -11,8 +11,7 @@ use bareflow_loader::{
 };
 use bareflow_protocol::Report;
 use bareflow_protocol::report::{
-    self, Batch, BatchCounters, Budget, Corrected, DomainCost, Environment, Fault, Module, Refusal, Register, SCHEMA,
-    Test,
+    self, Batch, BatchCounters, Corrected, DomainCost, Environment, Fault, Module, Refusal, Register, SCHEMA, Test,
 };
 
 use crate::fallible::{NoMemory, collect, copy};
@@ -101,12 +100,7 @@ pub fn module(profile: &ModuleProfile, peak: PeakUse, found: Option<&Diagnosis>)
         diagnosis: found.map(|found| explained(profile, found)).transpose()?,
         faults: profile.faults,
         restarts: profile.restarts,
-        budget: Budget {
-            time_us: profile.budget.time_us,
-            stack: profile.budget.stack,
-            heap: profile.budget.heap,
-            data: profile.budget.data,
-        },
+        budget: profile.budget,
         peak_stack_bytes: peak.stack_bytes,
         peak_heap_bytes: peak.heap_bytes,
     })

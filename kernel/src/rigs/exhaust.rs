@@ -8,15 +8,14 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use bareflow_containment::Contained;
-use bareflow_loader::{ExecuteError, LoadError, ModuleManager, UnloadError, Usage, line};
+use bareflow_loader::{ExecuteError, LoadError, LoadOptions, UnloadError, Usage, line};
 use bareflow_suite::Source;
 use bareflow_suite::archive::Archive;
 use x86_64::structures::paging::PhysFrame;
 
 use crate::console::KernelConsole;
-use crate::memory::{BootFacts, frames};
-use crate::options::{Options, kernel_domain};
+use crate::containment::Manager;
+use crate::memory::frames;
 
 /// The bytes by which the free part of the heap grows in each step.
 const STEP_BYTES: usize = 32;
@@ -28,28 +27,24 @@ const LEAST_PIECE_BYTES: usize = 16;
 /// The number of steps after which an attempt should have succeeded.
 const STEPS: usize = 8192;
 
-type Manager = ModuleManager<Contained>;
-
 /// Runs the test with the first two modules of the boot archive, of which the second replaces the first; returns
 /// whether all went well.
-pub fn run(platform: Contained, boot: &'static BootFacts, options: &Options) -> bool {
+pub fn run(manager: &Manager, archive: &Archive<'_>, load: &LoadOptions) -> bool {
     let console = &mut KernelConsole;
-    let archive = Archive::read(boot.archive).unwrap_or_default();
     let [first, second, ..] = &archive.blobs[..] else {
         line!(console, Error, "[ERROR] two modules of one name are wanted in the boot archive");
         return false;
     };
-    let manager = Manager::with_kernel_domain(platform, options.timing, kernel_domain());
     // The first round allocates what stays allocated from here on.
     if let Err(error) =
-        each(&manager, [first, second], options, |_, attempt| attempt().map(|()| 0).map_err(|error| error.to_string()))
+        each(manager, [first, second], load, |_, attempt| attempt().map(|()| 0).map_err(|error| error.to_string()))
     {
         line!(console, Error, "[ERROR] with all memory there is: {error}");
         return false;
     }
     let mut passed = true;
     for (what, of) in [("the heap", exhaust_heap as Exhaust), ("frames", exhaust_frames)] {
-        match each(&manager, [first, second], options, of) {
+        match each(manager, [first, second], load, of) {
             Ok(steps) => line!(
                 console,
                 Plain,
@@ -89,18 +84,23 @@ type Attempt<'attempt> = &'attempt mut dyn FnMut() -> Result<(), Refused>;
 type Exhaust = fn(&Manager, Attempt<'_>) -> Result<usize, String>;
 
 /// Runs a load, its first call, a reload and an unload, each with more and more free memory.
-fn each(manager: &Manager, blobs: [&Source<'_>; 2], options: &Options, exhaust: Exhaust) -> Result<[usize; 4], String> {
+fn each(
+    manager: &Manager,
+    blobs: [&Source<'_>; 2],
+    load: &LoadOptions,
+    exhaust: Exhaust,
+) -> Result<[usize; 4], String> {
     let [first, second] = blobs;
     let mut now = None;
     let loads = exhaust(manager, &mut || {
-        now = Some(manager.load_with(first.bytes, &options.load)?);
+        now = Some(manager.load_with(first.bytes, load)?);
         Ok(())
     })?;
     let id = now.ok_or("nothing was loaded")?;
     let calls = exhaust(manager, &mut || Ok(manager.execute(id).map(drop)?))?;
     let mut now = id;
     let reloads = exhaust(manager, &mut || {
-        now = manager.replace(second.bytes, &options.load)?.id;
+        now = manager.replace(second.bytes, load)?.id;
         Ok(())
     })?;
     let unloads = exhaust(manager, &mut || {

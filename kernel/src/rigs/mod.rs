@@ -1,4 +1,4 @@
-//! Test rigs: what the command line can make the kernel do instead of running modules, and the recorder of their calls.
+//! Test rigs: what the kernel can do instead of running modules, and the recorder of their calls.
 
 mod exhaust;
 mod inject;
@@ -6,25 +6,19 @@ pub mod recorder;
 mod selfcheck;
 mod soak;
 
-use bareflow_containment::Contained;
+use bareflow_protocol::KernelOptions;
+use bareflow_protocol::options::Rig;
+use bareflow_suite::archive::Archive;
 
-use crate::memory::BootFacts;
-use crate::options::Options;
+use crate::containment::Manager;
 
-/// Runs the rig that the command line asks for, and returns whether all went well; the platform if it asks for none.
-pub fn run(mut platform: Contained, boot: &'static BootFacts, options: &Options) -> Result<bool, Contained> {
-    Ok(match options.campaign {
-        Some(campaign) => inject::run(platform, boot, options, campaign),
-        None if options.selfcheck => selfcheck::run(platform, boot, options),
-        None if options.exhaust => exhaust::run(platform, boot, options),
-        None => match options.soak {
-            Some(rounds) => soak::run(platform, boot, options, rounds),
-            None => {
-                if options.record && !options.serve {
-                    recorder::start(&mut platform);
-                }
-                return Err(platform);
-            }
-        },
-    })
+/// Runs a rig, and returns whether all went well.
+pub fn run(manager: &Manager, archive: &Archive<'_>, options: &KernelOptions, rig: Rig) -> bool {
+    let load = &options.load;
+    match rig {
+        Rig::SelfCheck => selfcheck::run(manager, archive, load),
+        Rig::Soak(rounds) => soak::run(manager, archive, load, rounds),
+        Rig::Exhaust => exhaust::run(manager, archive, load),
+        Rig::Inject(campaign) => inject::run(manager, archive, load, campaign),
+    }
 }

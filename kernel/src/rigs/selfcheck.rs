@@ -1,21 +1,21 @@
 //! The kernel's check of itself: a module commits one fault after the other. After each fault the kernel checks the
-//! reported outcome, the next call of another module, and, once the faulty module is gone, its memory. `selfcheck=1`
-//! on the command line starts it; the module and the names of the faults come in the boot archive.
+//! reported outcome, the next call of another module, and, once the faulty module is gone, its memory. The module and
+//! the names of the faults come in the boot archive.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use bareflow_containment::{Contained, Image, clock, last_fault_time, page_tables};
+use bareflow_containment::{Image, clock, last_fault_time, page_tables};
 use bareflow_loader::console::Style;
-use bareflow_loader::{ExecuteError, LoadError, ModuleManager, line};
+use bareflow_loader::{ExecuteError, LoadError, LoadOptions, line};
 use bareflow_protocol::Message;
 use bareflow_protocol::self_check::{FaultRow, FaultTable};
 use bareflow_suite::archive::Archive;
 
 use crate::console::KernelConsole;
-use crate::embedded::EMBEDDED;
-use crate::memory::{BootFacts, frames};
-use crate::options::{Options, kernel_domain};
+use crate::containment::Manager;
+use crate::embedded;
+use crate::memory::frames;
 use crate::report_port::tell_host;
 
 /// The good module that is called after each fault, and its result.
@@ -25,9 +25,9 @@ const GOOD: (&str, i32) = ("sum", 5050);
 const OUTPUT: usize = 4096;
 
 /// Runs all checks and returns whether they hold.
-pub fn run(platform: Contained, boot: &'static BootFacts, options: &Options) -> bool {
+pub fn run(manager: &Manager, archive: &Archive<'_>, load: &LoadOptions) -> bool {
     let console = &mut KernelConsole;
-    match check(platform, boot, options) {
+    match check(manager, archive, load) {
         Ok(table) => {
             let contained = table.rows.iter().all(|row| row.next_is_good && row.frames_missing == 0);
             let passed = contained && table.writable_and_executable == 0;
@@ -41,20 +41,17 @@ pub fn run(platform: Contained, boot: &'static BootFacts, options: &Options) -> 
     }
 }
 
-fn check(platform: Contained, boot: &'static BootFacts, options: &Options) -> Result<FaultTable, String> {
-    let archive = Archive::read(boot.archive)?;
+fn check(manager: &Manager, archive: &Archive<'_>, load: &LoadOptions) -> Result<FaultTable, String> {
     let faulty = archive.blobs.first().ok_or("no blob in the boot archive, expected the one that faults")?;
-    let embedded = Archive::read(EMBEDDED)?;
-    let manager = ModuleManager::with_kernel_domain(platform, options.timing, kernel_domain());
-    for blob in &embedded.blobs {
+    for blob in embedded::modules() {
         manager.load(blob.bytes).map_err(|error| error.to_string())?;
     }
-    let mut table = FaultTable { domain: options.load.domain.name().to_string(), ..FaultTable::default() };
+    let mut table = FaultTable { domain: load.domain.name().to_string(), ..FaultTable::default() };
     let names: Vec<_> = archive.input.split(|&byte| byte == b'\n').filter(|name| !name.is_empty()).collect();
     // The first load and the first fault create tables that stay.
-    let _ = commit(&manager, faulty.bytes, b"", options);
+    let _ = commit(manager, faulty.bytes, b"", load);
     for name in names {
-        let (row, bad_pages) = commit(&manager, faulty.bytes, name, options).map_err(|error| error.to_string())?;
+        let (row, bad_pages) = commit(manager, faulty.bytes, name, load).map_err(|error| error.to_string())?;
         let console = &mut KernelConsole;
         let good = row.next_is_good && row.frames_missing == 0;
         let (style, verdict) = if good { (Style::Good, "[OK]") } else { (Style::Error, "[FAIL]") };
@@ -69,15 +66,10 @@ fn check(platform: Contained, boot: &'static BootFacts, options: &Options) -> Re
 
 /// Loads the faulty module, makes it commit one fault, calls a good one, and unloads the faulty one.
 /// Also returns the number of pages of its own tables that are writable and executable.
-fn commit(
-    manager: &ModuleManager<Contained>,
-    blob: &[u8],
-    name: &[u8],
-    options: &Options,
-) -> Result<(FaultRow, u64), LoadError> {
+fn commit(manager: &Manager, blob: &[u8], name: &[u8], load: &LoadOptions) -> Result<(FaultRow, u64), LoadError> {
     let mut output = alloc::vec![0; OUTPUT];
     let before = frames::free_frames();
-    let id = manager.load_with(blob, &options.load)?;
+    let id = manager.load_with(blob, load)?;
     let result = manager.execute_with(id, name, &mut output);
     let good = manager.find(GOOD.0).map(|good| manager.execute(good));
     let now = clock::now();

@@ -3,34 +3,23 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 
-use bareflow_containment::Contained;
-use bareflow_loader::{ModuleId, ModuleManager, Receipt, StateTransfer, Usage, line};
+use bareflow_loader::{LoadOptions, ModuleId, Receipt, StateTransfer, Usage, line};
 use bareflow_suite::Source;
 use bareflow_suite::archive::Archive;
 
 use crate::console::KernelConsole;
-use crate::memory::{BootFacts, frames};
-use crate::options::{Options, kernel_domain};
+use crate::containment::Manager;
+use crate::memory::frames;
 
 /// The number of rounds in which tables grow to their final size.
 const FIRST: u32 = 10;
 
-type Manager = ModuleManager<Contained>;
-
 /// Soaks every module of the boot archive, and returns whether all went well.
-pub fn run(platform: Contained, boot: &'static BootFacts, options: &Options, rounds: u32) -> bool {
+pub fn run(manager: &Manager, archive: &Archive<'_>, load: &LoadOptions, rounds: u32) -> bool {
     let console = &mut KernelConsole;
-    let archive = match Archive::read(boot.archive) {
-        Ok(archive) => archive,
-        Err(error) => {
-            line!(console, Error, "[ERROR] boot archive: {error}");
-            return false;
-        }
-    };
-    let manager = Manager::with_kernel_domain(platform, options.timing, kernel_domain());
     let mut passed = !archive.blobs.is_empty();
     for source in &archive.blobs {
-        match soak(&manager, source, options, rounds) {
+        match soak(manager, source, load, rounds) {
             Ok(said) => line!(console, Plain, "[OK] {said}"),
             Err(error) => {
                 line!(console, Error, "[ERROR] {}: {error}", source.label);
@@ -41,17 +30,17 @@ pub fn run(platform: Contained, boot: &'static BootFacts, options: &Options, rou
     passed
 }
 
-fn soak(manager: &Manager, source: &Source<'_>, options: &Options, rounds: u32) -> Result<String, String> {
+fn soak(manager: &Manager, source: &Source<'_>, load: &LoadOptions, rounds: u32) -> Result<String, String> {
     let mut name = String::new();
     for _ in 0..FIRST {
-        name = load_and_unload(manager, source, options)?;
-        reload(manager, source, options, FIRST)?;
+        name = load_and_unload(manager, source, load)?;
+        reload(manager, source, load, FIRST)?;
     }
     let before = in_use(manager);
     for _ in 0..rounds {
-        load_and_unload(manager, source, options)?;
+        load_and_unload(manager, source, load)?;
     }
-    reload(manager, source, options, rounds)?;
+    reload(manager, source, load, rounds)?;
     let after = in_use(manager);
     let (Usage { pages, arena_bytes, table_bytes }, free) = before;
     let figures =
@@ -68,8 +57,8 @@ fn in_use(manager: &Manager) -> (Usage, u64) {
 }
 
 /// Loads a module, calls it, unloads it, and returns its name.
-fn load_and_unload(manager: &Manager, source: &Source<'_>, options: &Options) -> Result<String, String> {
-    let id = manager.load_with(source.bytes, &options.load).map_err(|error| error.to_string())?;
+fn load_and_unload(manager: &Manager, source: &Source<'_>, load: &LoadOptions) -> Result<String, String> {
+    let id = manager.load_with(source.bytes, load).map_err(|error| error.to_string())?;
     call(manager, id)?;
     let receipt = manager.unload(id).map_err(|error| error.to_string())?;
     check(&receipt)?;
@@ -77,8 +66,8 @@ fn load_and_unload(manager: &Manager, source: &Source<'_>, options: &Options) ->
 }
 
 /// Loads a module, replaces it `rounds` times, calls it now and then, and unloads it.
-fn reload(manager: &Manager, source: &Source<'_>, options: &Options, rounds: u32) -> Result<(), String> {
-    let mut id = manager.load_with(source.bytes, &options.load).map_err(|error| error.to_string())?;
+fn reload(manager: &Manager, source: &Source<'_>, load: &LoadOptions, rounds: u32) -> Result<(), String> {
+    let mut id = manager.load_with(source.bytes, load).map_err(|error| error.to_string())?;
     let mut state = None;
     for round in 0..rounds {
         if round % 100 == 0 {
@@ -88,7 +77,7 @@ fn reload(manager: &Manager, source: &Source<'_>, options: &Options, rounds: u32
                 return Err(format!("call {} behind {round} reloads returned {result}", round / 100 + 1));
             }
         }
-        let reloaded = manager.replace(source.bytes, &options.load).map_err(|error| error.to_string())?;
+        let reloaded = manager.replace(source.bytes, load).map_err(|error| error.to_string())?;
         state = Some(reloaded.state);
         let receipt = reloaded.replaced.and_then(|old| old.receipt).ok_or("the old one is not gone")?;
         check(&receipt)?;

@@ -12,15 +12,14 @@ use alloc::boxed::Box;
 use bareflow_containment::{Contained, cpu};
 use bareflow_loader::console::Style;
 use bareflow_loader::{ModuleManager, SEPARATOR};
+use bareflow_protocol::KernelOptions;
 use bareflow_server::Server;
 use bareflow_suite::archive::Archive;
 use x86_64::instructions::hlt;
 
 use crate::console::{self, KernelConsole};
 use crate::disk::modules::{Modules, path_of};
-use crate::embedded::EMBEDDED;
-use crate::memory::BootFacts;
-use crate::options::{Options, kernel_domain};
+use crate::embedded;
 use environment::KernelEnvironment;
 
 /// The kernel's server.
@@ -30,13 +29,12 @@ pub type KernelServer = Server<'static, Contained, KernelEnvironment>;
 const IDLE_ROUNDS: u32 = 2_000;
 
 /// Serves until a client ends the kernel; returns whether the server could start.
-pub fn run(platform: Contained, boot: &'static BootFacts, options: &Options) -> bool {
-    let ticks = platform.has_ticks();
+pub fn run(manager: ModuleManager<Contained>, archive: &Archive<'static>, options: &KernelOptions) -> bool {
+    let ticks = manager.platform().has_ticks();
     if let Err(error) = channel_queue::open(options.virtio) {
         console::show(Style::Error, format_args!("[ERROR] no clients can be served: {error}\n"));
         return false;
     }
-    let manager = ModuleManager::with_kernel_domain(platform, options.timing, kernel_domain());
     let environment = KernelEnvironment::new(options.icount, Modules::find());
     let server = match Server::new(manager, environment, options.load) {
         Ok(server) => server,
@@ -47,7 +45,9 @@ pub fn run(platform: Contained, boot: &'static BootFacts, options: &Options) -> 
     };
     let server: &'static KernelServer = Box::leak(Box::new(server));
     greet();
-    load_all(server, boot);
+    for blob in embedded::modules().iter().chain(&archive.blobs) {
+        server.load_at_startup(&blob.label, blob.bytes);
+    }
     load_disk(server);
     server.refuse_pending();
     preempt::install(server);
@@ -85,16 +85,6 @@ fn greet() {
     bareflow_loader::line!(console, Title, "  DYNAMIC MODULE SYSTEM - LLVM AOT");
     bareflow_loader::line!(console, Title, "{SEPARATOR}");
     bareflow_loader::line!(console);
-}
-
-/// Loads the embedded modules and those of the boot archive.
-fn load_all(server: &KernelServer, boot: &'static BootFacts) {
-    for (source, bytes) in [("embedded modules", EMBEDDED), ("boot archive", boot.archive)] {
-        match Archive::read(bytes) {
-            Ok(archive) => archive.blobs.iter().for_each(|blob| server.load_at_startup(&blob.label, blob.bytes)),
-            Err(error) => console::show(Style::Error, format_args!("[ERROR] {source}: {error}\n")),
-        }
-    }
 }
 
 /// Loads the modules on the disk. Each replaces one of the same name that the kernel carries.

@@ -99,7 +99,8 @@ fn diagnosis_lines(diagnosis: &Diagnosis) -> Vec<String> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use bareflow_protocol::report::{Budget, Corrected, Register};
+    use bareflow_loader::Budget;
+    use bareflow_protocol::report::{Corrected, Register};
 
     pub(in crate::client::show) fn module(name: &str, version: &str) -> Module {
         Module {

@@ -4,6 +4,7 @@ use bareflow_abi::header::Header;
 
 /// The resources of a module and its calls, or limits on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[repr(C)]
 pub struct Budget {
     /// The time of one call, in microseconds.
@@ -13,6 +14,7 @@ pub struct Budget {
     /// The heap of the module, in bytes: whole pages.
     pub heap: u32,
     /// The data and bss of the module, in bytes. They can't be cut, so a blob that has more than its limit is refused.
+    #[cfg_attr(feature = "serde", serde(default))]
     pub data: u32,
 }
 

@@ -12,6 +12,7 @@ use crate::policy::permissions::Permissions;
 
 /// The privilege domain that a module's code runs in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Domain {
     /// The embedder's own privileges; modules are called directly.
     #[default]
@@ -51,6 +52,7 @@ impl Domain {
 
 /// The action after a module's fault.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum FaultPolicy {
     /// Stops the module: further calls are refused.
     #[default]
@@ -95,6 +97,7 @@ impl fmt::Display for FaultPolicy {
 
 /// The options of a load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct LoadOptions {
     /// The domain that the module runs in.
     pub domain: Domain,

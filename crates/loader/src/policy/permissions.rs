@@ -9,6 +9,7 @@ const HEAP: u32 = 1 << 31;
 
 /// A set of services and the heap: those that a module declares, or those that a policy allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Permissions(u32);
 
 impl Permissions {

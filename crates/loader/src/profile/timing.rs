@@ -2,6 +2,7 @@
 
 /// The method by which the clock is read around a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Timing {
     /// Two plain clock reads.
     ///
@@ -14,6 +15,7 @@ pub enum Timing {
     /// No reading: for calls that sampling leaves out, or a run of calls that share one clock.
     ///
     /// Options and reports do not name it.
+    #[cfg_attr(feature = "serde", serde(skip))]
     Untimed,
 }
 

@@ -1,26 +1,22 @@
 //! The fault campaign: flips single bits of modules while they run, and records the outcomes.
-//! `inject=SEED:FIRST:COUNT` on the command line starts it; the modules come in the boot archive. Each injection
-//! depends only on the seed and its own number, so a campaign can be split into parts and resumed.
+//! The modules come in the boot archive. Each injection depends only on the seed and its own number, so a campaign can be
+//! split into parts and resumed.
 
 mod plan;
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use bareflow_containment::{Contained, timer};
-use bareflow_loader::{Budget, ExecuteError, LoadOptions, ModuleManager, Timing, line};
+use bareflow_containment::timer;
+use bareflow_loader::{Budget, ExecuteError, LoadOptions, line};
 use bareflow_protocol::Message;
-use bareflow_protocol::campaign::{Injection, InjectionOutcome, Target};
+use bareflow_protocol::campaign::{Campaign, Injection, InjectionOutcome, Target};
 use bareflow_suite::archive::Archive;
 
 use crate::console::KernelConsole;
-use crate::memory::BootFacts;
-use crate::options::{Campaign, Options, kernel_domain};
+use crate::containment::Manager;
 use crate::serial::{COM2, Serial};
 use plan::{Plan, STEPPED, When, carry_out};
-
-/// The manager of the modules that are disturbed.
-type Manager = ModuleManager<Contained>;
 
 /// The bytes of stack a module gets: mapping more takes longer than most calls.
 const STACK: u32 = 16 << 10;
@@ -44,39 +40,29 @@ struct Golden<'blob> {
 }
 
 /// Runs a part of a campaign and returns whether the modules are right afterwards.
-pub fn run(platform: Contained, boot: &'static BootFacts, options: &Options, campaign: Campaign) -> bool {
-    match inject(platform, boot, options, campaign) {
-        Ok(right) => right,
-        Err(error) => {
-            line!(&mut KernelConsole, Error, "[ERROR] {error}");
-            false
-        }
-    }
+pub fn run(manager: &Manager, archive: &Archive<'_>, load: &LoadOptions, campaign: Campaign) -> bool {
+    inject(manager, archive, load, campaign).unwrap_or_else(|error| {
+        line!(&mut KernelConsole, Error, "[ERROR] {error}");
+        false
+    })
 }
 
-fn inject(
-    platform: Contained,
-    boot: &'static BootFacts,
-    options: &Options,
-    campaign: Campaign,
-) -> Result<bool, String> {
+fn inject(manager: &Manager, archive: &Archive<'_>, load: &LoadOptions, campaign: Campaign) -> Result<bool, String> {
     plan::install();
-    let archive = Archive::read(boot.archive)?;
-    let manager = Manager::with_kernel_domain(platform, Timing::Fast, kernel_domain());
     // The shortest time budget, since the timer ticks faster than usual here.
-    let limits = Budget { time_us: 1, stack: options.load.limits.stack.min(STACK), ..options.load.limits };
-    let load = LoadOptions { limits, ..options.load };
+    let limits = Budget { time_us: 1, stack: load.limits.stack.min(STACK), ..load.limits };
+    let load = LoadOptions { limits, ..*load };
     let mut golden = Vec::new();
     for blob in &archive.blobs {
-        golden.push(measure(&manager, blob.bytes, &load)?);
+        golden.push(measure(manager, blob.bytes, &load)?);
     }
     let mut host = Serial::open(COM2);
-    for index in campaign.first..campaign.first + campaign.count {
-        let injection = inject_one(&manager, &golden, &load, campaign.seed, index)?;
+    for index in campaign.first..campaign.first.saturating_add(campaign.count) {
+        let injection = inject_one(manager, &golden, &load, campaign.seed, index)?;
         host.send(&Message::Injection(injection).to_frame());
     }
     host.flush();
-    let right = golden.iter().all(|module| run_clean(&manager, module, &load) == Ok(true));
+    let right = golden.iter().all(|module| run_clean(manager, module, &load) == Ok(true));
     line!(&mut KernelConsole, Plain, "{} injections, modules right behind them: {right}", campaign.count);
     Ok(right)
 }

@@ -5,8 +5,7 @@ use bareflow_loader::ModuleId;
 use bareflow_protocol::campaign::Target;
 use spin::Mutex;
 
-use super::Manager;
-use crate::containment::{Rig, install_rig};
+use crate::containment::{Manager, Rig, install_rig};
 use crate::memory::{image_range, physical};
 
 /// The instruction `int3`.

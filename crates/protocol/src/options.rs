@@ -1,0 +1,157 @@
+//! The options of a kernel, as data: a file of its boot archive.
+
+use alloc::vec::Vec;
+
+use bareflow_abi::checksum::crc32c;
+use bareflow_loader::{LoadOptions, Timing};
+use serde::{Deserialize, Serialize};
+
+use crate::campaign::Campaign;
+
+/// The work that a kernel was booted for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Task {
+    /// Runs all modules once.
+    #[default]
+    Run,
+    /// Runs all modules once, and records their calls.
+    Record,
+    /// Stays up and answers clients.
+    Serve,
+    /// Runs a test of the kernel itself.
+    Rig(Rig),
+}
+
+/// A test of the kernel itself. The modules that it works with come in the boot archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Rig {
+    /// One fault after the other, by the names in the input.
+    SelfCheck,
+    /// Every module loaded and unloaded, and replaced, as many times.
+    Soak(u32),
+    /// Memory that runs out at every possible point.
+    Exhaust,
+    /// A part of a fault campaign.
+    Inject(Campaign),
+}
+
+/// The options of a kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelOptions {
+    /// The work to do.
+    pub task: Task,
+    /// The method by which the clock is read around calls.
+    pub timing: Timing,
+    /// The number of runs of every module except the four embedded ones.
+    pub repeat: u32,
+    /// Whether each module is called many times in a row at the end.
+    pub batch: bool,
+    /// The options by which modules are loaded.
+    pub load: LoadOptions,
+    /// Whether the serial console shows colours.
+    pub colour: bool,
+    /// Whether a clock tick is an instruction. Only the one who starts the machine knows.
+    pub icount: bool,
+    /// Whether the machine is halted at the end instead of left.
+    pub halt: bool,
+    /// Whether the clients are on a virtio console instead of COM2.
+    pub virtio: bool,
+}
+
+impl Default for KernelOptions {
+    fn default() -> KernelOptions {
+        KernelOptions {
+            task: Task::Run,
+            timing: Timing::Precise,
+            repeat: 1,
+            batch: false,
+            load: LoadOptions::DEFAULT,
+            colour: false,
+            icount: false,
+            halt: false,
+            virtio: false,
+        }
+    }
+}
+
+/// Bytes that are not the options of this kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "options of {length} bytes with checksum {found:#010x}, expected {expected:#010x}; boot the kernel with the `bareflow` that it was built with"
+)]
+pub struct BadOptions {
+    /// The length of the file, in bytes.
+    pub length: usize,
+    /// The checksum of what it contains, for this version.
+    pub found: u32,
+    /// The checksum in the file.
+    pub expected: u32,
+}
+
+/// Returns the checksum of encoded options, which those of another version do not have.
+fn checksum(payload: &[u8]) -> u32 {
+    crc32c(&[env!("CARGO_PKG_VERSION").as_bytes(), payload])
+}
+
+impl KernelOptions {
+    /// Encodes the options as a file.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        // Encoding into memory does not fail by itself.
+        let payload = postcard::to_allocvec(self).unwrap_or_default();
+        [&checksum(&payload).to_le_bytes()[..], &payload].concat()
+    }
+
+    /// Decodes a file.
+    ///
+    /// # Errors
+    /// [`BadOptions`] if it was damaged, or belongs to another version.
+    pub fn from_bytes(bytes: &[u8]) -> Result<KernelOptions, BadOptions> {
+        let (head, payload) = bytes.split_first_chunk().unwrap_or((&[0; 4], &[]));
+        let bad = BadOptions { length: bytes.len(), found: checksum(payload), expected: u32::from_le_bytes(*head) };
+        let options = postcard::from_bytes(payload).map_err(|_| bad)?;
+        if bad.found == bad.expected { Ok(options) } else { Err(bad) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    use bareflow_loader::{Domain, FaultPolicy, Permissions};
+
+    fn options() -> KernelOptions {
+        let load = LoadOptions {
+            domain: Domain::User,
+            on_fault: FaultPolicy::RestartTimes(3),
+            allowed: Permissions::NONE,
+            ..LoadOptions::DEFAULT
+        };
+        let task = Task::Rig(Rig::Inject(Campaign { seed: u64::MAX, first: 3, count: 7 }));
+        KernelOptions { task, timing: Timing::Fast, repeat: 9, load, icount: true, ..KernelOptions::default() }
+    }
+
+    #[test]
+    fn reads_what_it_writes() {
+        for options in [options(), KernelOptions::default()] {
+            assert_eq!(KernelOptions::from_bytes(&options.to_bytes()), Ok(options));
+        }
+    }
+
+    #[test]
+    fn rejects_what_was_damaged_or_is_of_another_version() {
+        let bytes = options().to_bytes();
+        for bit in 0..8 * bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert!(KernelOptions::from_bytes(&damaged).is_err(), "{bit}");
+        }
+        for length in 0..bytes.len() {
+            assert!(KernelOptions::from_bytes(&bytes[..length]).is_err(), "{length}");
+        }
+        let other = [&crc32c(&[&bytes[4..]]).to_le_bytes(), &bytes[4..]].concat();
+        let error = KernelOptions::from_bytes(&other).unwrap_err().to_string();
+        assert!(error.contains(", expected 0x") && error.contains("; boot the kernel with"), "{error}");
+    }
+}
