@@ -5,9 +5,9 @@ use std::fmt;
 use anyhow::{Context, Error, Result, anyhow};
 use bareflow_host::{HostPlatform, cpu_level, cpu_name};
 use bareflow_loader::ModuleManager;
-use bareflow_loader::console::{Console, Style};
 use bareflow_protocol::report::Environment;
 use bareflow_suite::archive::Archive;
+use bareflow_suite::console::{Console, Style};
 use bareflow_suite::{Plan, Source, run};
 
 use crate::input_files::InputFiles;

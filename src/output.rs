@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use anstyle::AnsiColor;
-use bareflow_loader::console::{Console, Style};
+use bareflow_suite::console::{Console, Style};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 /// The destination of the console's text.

@@ -4,9 +4,9 @@ use core::ops::Range;
 
 use bareflow_containment::timer::LocalTimer;
 use bareflow_containment::{Contained, Kernel, TrapFrame, descriptor_tables};
-use bareflow_loader::console::Style;
 use bareflow_loader::{ModuleManager, Name, Printable};
 use bareflow_suite::OUTPUT_CAPACITY;
+use bareflow_suite::console::Style;
 use spin::Once;
 use x86_64::structures::paging::PhysFrame;
 

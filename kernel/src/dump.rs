@@ -1,7 +1,7 @@
 //! The dump of a trap in the kernel.
 
 use bareflow_containment::TrapFrame;
-use bareflow_loader::console::Style;
+use bareflow_suite::console::Style;
 
 use crate::console::show;
 

@@ -5,12 +5,13 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use bareflow_containment::{Contained, cpu};
-use bareflow_loader::console::Style;
-use bareflow_loader::{KernelDomain, ModuleManager, Permissions, Platform, line};
+use bareflow_loader::{KernelDomain, ModuleManager, Permissions, Platform};
 use bareflow_protocol::options::Task;
 use bareflow_protocol::report::{Environment, Refusal};
 use bareflow_protocol::{KernelOptions, Message};
 use bareflow_suite::archive::Archive;
+use bareflow_suite::console::Style;
+use bareflow_suite::line;
 use bareflow_suite::{Plan, Source, run};
 
 use crate::console::{self, KernelConsole};

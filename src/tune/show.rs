@@ -1,8 +1,9 @@
 //! The candidates as a table and as bars, and as JSON.
 
 use bareflow_builder::discover::ModuleCrate;
-use bareflow_loader::console::{Console, Style};
-use bareflow_loader::line;
+use bareflow_suite::console::{Console, Style};
+use bareflow_suite::line;
+use bareflow_suite::statistics::OrDash;
 use serde::Serialize;
 
 use super::candidates::Candidate;
@@ -16,7 +17,7 @@ const BAR_WIDTH: u64 = 40;
 
 /// Shows the candidates, the choice and the notes.
 pub(super) fn show(candidates: &[Candidate], choice: &Choice, notes: &[String]) {
-    let or_dash = |figure: Option<u64>| figure.map_or("-".to_owned(), |figure| figure.to_string());
+    let or_dash = |figure: Option<u64>| OrDash(figure).to_string();
     let rows = candidates.iter().map(|candidate| {
         let ticks = candidate.ticks;
         vec![

@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use bareflow_abi::checksum::crc32c;
 use bareflow_host::HostPlatform;
-use bareflow_loader::console::Style;
 use bareflow_loader::{KernelDomain, LoadOptions, ModuleManager, Timing};
 use bareflow_protocol::control::{Called, Envelope, FileList, LoadOverrides, Loaded, MAX_CHUNK, Push, Refusal};
 use bareflow_protocol::{Decoder, Message, Request, Response};
 use bareflow_server::{Server, ServerEnvironment};
+use bareflow_suite::console::Style;
 use bareflow_suite::fallible::ErrorText;
 
 /// The server's environment.

@@ -38,7 +38,6 @@ extern crate std;
 // replacement, restart, unloading and statistics.
 mod after_fault;
 mod call;
-pub mod console;
 pub mod depends;
 pub mod diagnosis;
 pub mod error;
@@ -58,7 +57,6 @@ mod profile;
 mod registry;
 #[cfg(feature = "reload")]
 mod reload;
-mod statistics;
 #[cfg(test)]
 mod testing;
 mod unload;
@@ -69,7 +67,6 @@ pub use allocator_api2;
 pub use call::ab_test::{self, AbTest};
 pub use call::batch::BatchTiming;
 pub use call::pinned::PinnedModule;
-pub use console::SEPARATOR;
 pub use depends::{DependencyCycle, VersionRange};
 pub use diagnosis::Diagnosis;
 pub use error::{

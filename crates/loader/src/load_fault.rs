@@ -2,9 +2,8 @@
 
 use core::fmt;
 
-use crate::console::Console;
 use crate::diagnosis::remedy::{Explained, Remedy};
-use crate::diagnosis::{Diagnosis, InFunction, Subject, show};
+use crate::diagnosis::{Diagnosis, FaultText, InFunction, Subject};
 use crate::error::LoadError;
 use crate::fault::Fault;
 use crate::format::raw::RawModule;
@@ -28,9 +27,10 @@ pub struct LoadFault {
 }
 
 impl LoadFault {
-    /// Shows the fault and its diagnosis on the console.
-    pub fn show(&self, console: &mut impl Console) {
-        show(console, &self.subject, &self.fault, self.diagnosis.as_ref());
+    /// Returns the fault and its diagnosis as text of several lines.
+    #[must_use]
+    pub fn text(&self) -> FaultText<'_> {
+        FaultText { subject: self.subject, fault: &self.fault, diagnosis: self.diagnosis.as_ref() }
     }
 }
 

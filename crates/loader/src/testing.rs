@@ -1,17 +1,14 @@
 //! Shared test helpers: hand-made blobs, and a platform without hardware.
 
 use core::cell::{Cell, RefCell};
-use core::fmt::{self, Write};
 use std::boxed::Box;
 use std::collections::VecDeque;
-use std::string::String;
 use std::vec::Vec;
 
 use allocator_api2::alloc::Global;
 use bareflow_abi::Reason;
 use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_LOG};
 
-use crate::console::{Console, Style};
 use crate::diagnosis::Diagnosis;
 use crate::fault::Fault;
 use crate::manager::ModuleManager;
@@ -306,17 +303,6 @@ unsafe impl Platform for &FakePlatform {
             inside(callees);
         }
         self.call(call, output)
-    }
-}
-
-/// Collects text, without its styles.
-#[derive(Default)]
-pub struct Text(pub String);
-
-impl Console for Text {
-    fn show(&mut self, _: Style, text: fmt::Arguments<'_>) {
-        // Writing to a string can't fail.
-        let _ = self.0.write_fmt(text);
     }
 }
 

@@ -3,6 +3,7 @@
 use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
 use bareflow_loader::Budget;
 use serde::{Deserialize, Serialize};
@@ -226,6 +227,21 @@ pub struct Fault {
     /// For a panic or an exhausted heap, that is the function that called the library; for other faults, the one that
     /// faulted.
     pub function: Option<String>,
+}
+
+/// Shows the fault on one line.
+impl fmt::Display for Fault {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}", self.kind)?;
+        match self.offset {
+            Some(offset) => write!(out, " at offset {offset:#x}")?,
+            None => write!(out, " outside the module")?,
+        }
+        if let Some(address) = self.address {
+            write!(out, ", address {address:#x}")?;
+        }
+        self.function.iter().try_for_each(|function| write!(out, ", in {function}"))
+    }
 }
 
 /// The details of a fault beyond its kind and address.

@@ -4,10 +4,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use allocator_api2::boxed::Box;
-use bareflow_loader::diagnosis::show_fault;
+use bareflow_loader::diagnosis::FaultText;
 use bareflow_loader::{ExecuteError, LoadError, LoadOptions, ModuleId, Platform, TimedCall};
 use bareflow_protocol::Response;
 use bareflow_protocol::control::{Called, Refusal, RefusalCode};
+use bareflow_suite::console::show_fault;
 use bareflow_suite::fallible::{ErrorText, NoMemory, copy};
 use bareflow_suite::{error_text, order, text};
 
@@ -146,7 +147,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     pub(crate) fn explain(&self, id: ModuleId, error: &ExecuteError) -> Option<ErrorText> {
         let (ExecuteError::Faulted(fault), Some(profile)) = (error, self.manager.stats(id)) else { return None };
         let diagnosis = self.manager.take_diagnosis(id);
-        show_fault(&mut ConsoleWriter(&self.environment), &profile, fault, diagnosis.as_ref());
+        show_fault(&mut ConsoleWriter(&self.environment), FaultText::new(&profile, fault, diagnosis.as_ref()));
         let explained = error_text!("faulted: {}", profile.explain(fault, diagnosis.as_ref()));
         self.store.borrow_mut().note_fault(id, diagnosis);
         Some(explained)

@@ -3,9 +3,9 @@
 use alloc::string::String;
 use core::fmt;
 
-use bareflow_loader::console::{Console, Style};
 use bareflow_loader::{Name, Platform, Receipt, Usage, Version};
 use bareflow_protocol::control;
+use bareflow_suite::console::{Console, Style};
 use bareflow_suite::fallible::NoMemory;
 use bareflow_suite::{fault, text};
 

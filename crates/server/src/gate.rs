@@ -252,7 +252,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     fn discard_one(&self, id: ModuleId) {
         if let Err(error) = self.manager.unload(id) {
             self.environment
-                .say(bareflow_loader::console::Style::Warning, format_args!("[WARN] a copy stays: {error}\n"));
+                .say(bareflow_suite::console::Style::Warning, format_args!("[WARN] a copy stays: {error}\n"));
         }
     }
 }

@@ -32,10 +32,10 @@ use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::fmt;
 
-use bareflow_loader::console::Style;
 use bareflow_loader::{LoadOptions, ModuleManager, Platform};
 use bareflow_protocol::control::{Envelope, FileList, MAX_REQUEST, Refusal, RefusalCode};
 use bareflow_protocol::{Decoder, FrameError, Message, Response, write_frame};
+use bareflow_suite::console::Style;
 use bareflow_suite::fallible::{ErrorText, NoMemory};
 use bareflow_suite::{OUTPUT_CAPACITY, error_text};
 

@@ -8,7 +8,6 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use allocator_api2::boxed::Box;
-use bareflow_loader::console::Style;
 use bareflow_loader::state::{Layouts, schema_of};
 use bareflow_loader::{
     LoadError, LoadOptions, ModuleId, ModuleManager, Name, Platform, Printable, RawModule, Reloaded, StateTransfer,
@@ -17,6 +16,7 @@ use bareflow_loader::{
 use bareflow_protocol::Response;
 use bareflow_protocol::comparison::{Gate, Verdict};
 use bareflow_protocol::control::{LoadCycles, Loaded, Refusal, RefusalCode, Replaced};
+use bareflow_suite::console::Style;
 use bareflow_suite::fallible::{ErrorText, NoMemory};
 use bareflow_suite::{error_text, text};
 

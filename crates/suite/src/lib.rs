@@ -9,11 +9,15 @@
 
 extern crate alloc;
 
+#[macro_use]
+pub mod console;
+
 pub mod archive;
 mod clock;
 pub mod fallible;
 pub mod order;
 mod report;
+pub mod statistics;
 mod tests_four;
 
 use alloc::format;
@@ -21,16 +25,16 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bareflow_abi::checksum::crc32c;
 use bareflow_abi::record::EXPECTED_RESULT;
-use bareflow_loader::console::{Console, SEPARATOR, Style};
-use bareflow_loader::diagnosis::show_fault;
+use bareflow_loader::diagnosis::FaultText;
 use bareflow_loader::records::Records;
 use bareflow_loader::{
     BatchTiming, Counters, Diagnosis, ExecuteError, InvalidModule, LoadError, LoadOptions, ModuleId, ModuleManager,
-    Platform, Printable, RawModule, line,
+    Platform, Printable, RawModule,
 };
 use bareflow_protocol::Report;
 use bareflow_protocol::report::{Environment, Refusal, Test};
-pub use clock::ClockFacts;
+use clock::ClockFacts;
+use console::{Console, Style, show_fault};
 use fallible::ErrorText;
 pub use report::{fault, module};
 
@@ -112,16 +116,14 @@ struct Further {
 pub fn run<P: Platform>(manager: &ModuleManager<P>, plan: &Plan<'_>, console: &mut impl Console) -> Report {
     let (tests, refused, diagnoses) = (Vec::new(), Vec::new(), Vec::new());
     let mut run = Run { manager, console, plan, tests, refused, diagnoses, first_call: None };
-    line!(run.console, Title, "{SEPARATOR}");
-    line!(run.console, Title, "  DYNAMIC MODULE SYSTEM - LLVM AOT");
-    line!(run.console, Title, "{SEPARATOR}");
-    line!(run.console);
+    console::greet(run.console);
     let further = run.load_all(plan);
     run.run_the_four();
     for module in &further {
         run.run_further(module, plan);
     }
-    run.manager.report(run.console);
+    let sofar = report::report(manager, plan.environment.clone(), Vec::new(), Vec::new(), Vec::new(), &[]);
+    statistics::show(run.console, &sofar);
     let batches = if plan.batch { run.measure_batches(plan) } else { Vec::new() };
     line!(run.console);
     line!(run.console, Title, "=== ALL MODULE TESTS COMPLETED ===");
@@ -133,7 +135,6 @@ pub fn run<P: Platform>(manager: &ModuleManager<P>, plan: &Plan<'_>, console: &m
     let environment = Environment {
         first_call_cycles,
         load_cycles,
-        clock_step_cycles: manager.clock_step_cycles(),
         clock_invariant: invariant,
         clock_hertz: hertz,
         ..plan.environment.clone()
@@ -310,7 +311,7 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
         line!(self.console, Plain, " {source}: {error}");
         let (ExecuteError::Faulted(fault), Some(profile)) = (error, self.manager.stats(id)) else { return };
         let diagnosis = self.manager.take_diagnosis(id);
-        show_fault(self.console, &profile, fault, diagnosis.as_ref());
+        show_fault(self.console, FaultText::new(&profile, fault, diagnosis.as_ref()));
         self.diagnoses.extend(diagnosis.map(|diagnosis| (id, diagnosis)));
     }
 

@@ -3,8 +3,8 @@
 use alloc::vec::Vec;
 use core::fmt;
 
+use crate::console::{Console, show_fault};
 use bareflow_abi::Header;
-use bareflow_loader::console::Console;
 use bareflow_loader::depends::dependencies_of;
 use bareflow_loader::{LoadError, LoadOptions, ModuleManager, Name, Platform, RawModule};
 
@@ -22,7 +22,7 @@ pub fn refusal<P: Platform>(
     console: &mut impl Console,
 ) -> ErrorText {
     if let Some(fault) = manager.load_fault(blob, options, error) {
-        fault.show(console);
+        show_fault(console, fault.text());
         return error_text!("{fault}");
     }
     let is_cycle = matches!(error, LoadError::DependencyCycle { .. });

@@ -26,6 +26,7 @@ pub(crate) fn report<P: Platform>(
     batches: &[(ModuleId, BatchTiming)],
 ) -> Report {
     environment.call_overhead_cycles = manager.call_overhead_cycles();
+    environment.clock_step_cycles = manager.clock_step_cycles();
     environment.timing = manager.timing().name().to_string();
     let costs = Domain::ALL.map(|domain| (domain, manager.empty_call_cycles(domain)));
     let cost = |(domain, cycles): (Domain, Option<u64>)| {

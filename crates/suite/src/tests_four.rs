@@ -1,7 +1,7 @@
 //! The four tests of the C system, with its output.
 
-use bareflow_loader::console::Console;
-use bareflow_loader::{ExecuteError, ModuleId, Platform, line};
+use crate::console::Console;
+use bareflow_loader::{ExecuteError, ModuleId, Platform};
 
 use crate::Run;
 

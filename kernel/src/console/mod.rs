@@ -7,7 +7,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
 
-use bareflow_loader::console::{Console, Style};
+use bareflow_suite::console::{Console, Style};
 use bareflow_suite::fallible::NoMemory;
 use spin::{Mutex, MutexGuard};
 

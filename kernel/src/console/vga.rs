@@ -1,7 +1,7 @@
 //! The VGA text screen: 80 columns, 25 rows, a character and its colours in
 //! two bytes each (IBM VGA technical reference, alphanumeric modes).
 
-use bareflow_loader::console::Style;
+use bareflow_suite::console::Style;
 use x86_64::instructions::port::Port;
 
 use crate::memory::physical;

@@ -8,9 +8,10 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use bareflow_loader::{ExecuteError, LoadError, LoadOptions, UnloadError, Usage, line};
+use bareflow_loader::{ExecuteError, LoadError, LoadOptions, UnloadError, Usage};
 use bareflow_suite::Source;
 use bareflow_suite::archive::Archive;
+use bareflow_suite::line;
 use x86_64::structures::paging::PhysFrame;
 
 use crate::console::KernelConsole;

@@ -6,11 +6,12 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use bareflow_containment::{Image, clock, last_fault_time, page_tables};
-use bareflow_loader::console::Style;
-use bareflow_loader::{ExecuteError, LoadError, LoadOptions, line};
+use bareflow_loader::{ExecuteError, LoadError, LoadOptions};
 use bareflow_protocol::Message;
 use bareflow_protocol::self_check::{FaultRow, FaultTable};
 use bareflow_suite::archive::Archive;
+use bareflow_suite::console::Style;
+use bareflow_suite::line;
 
 use crate::console::KernelConsole;
 use crate::containment::Manager;
@@ -55,7 +56,7 @@ fn check(manager: &Manager, archive: &Archive<'_>, load: &LoadOptions) -> Result
         let console = &mut KernelConsole;
         let good = row.next_is_good && row.frames_missing == 0;
         let (style, verdict) = if good { (Style::Good, "[OK]") } else { (Style::Error, "[FAIL]") };
-        bareflow_loader::console::Console::show(console, style, format_args!("{verdict}"));
+        bareflow_suite::console::Console::show(console, style, format_args!("{verdict}"));
         line!(console, Plain, " {}: {:?}", row.name, row.outcome);
         table.writable_and_executable += bad_pages;
         table.rows.push(row);

@@ -3,9 +3,10 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 
-use bareflow_loader::{LoadOptions, ModuleId, Receipt, StateTransfer, Usage, line};
+use bareflow_loader::{LoadOptions, ModuleId, Receipt, StateTransfer, Usage};
 use bareflow_suite::Source;
 use bareflow_suite::archive::Archive;
+use bareflow_suite::line;
 
 use crate::console::KernelConsole;
 use crate::containment::Manager;

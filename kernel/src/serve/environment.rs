@@ -6,9 +6,9 @@ use core::fmt;
 
 use bareflow_containment::{may_run_modules, timer};
 use bareflow_disk::Listing;
-use bareflow_loader::console::Style;
 use bareflow_protocol::control::{File, FileList};
 use bareflow_server::ServerEnvironment;
+use bareflow_suite::console::Style;
 use bareflow_suite::fallible::{ErrorText, collect};
 use bareflow_suite::text;
 

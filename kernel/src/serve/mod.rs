@@ -10,11 +10,11 @@ pub use channel_queue::drain_rx;
 use alloc::boxed::Box;
 
 use bareflow_containment::{Contained, cpu};
-use bareflow_loader::console::Style;
-use bareflow_loader::{ModuleManager, SEPARATOR};
+use bareflow_loader::ModuleManager;
 use bareflow_protocol::KernelOptions;
 use bareflow_server::Server;
 use bareflow_suite::archive::Archive;
+use bareflow_suite::console::{Style, greet};
 use x86_64::instructions::hlt;
 
 use crate::console::{self, KernelConsole};
@@ -44,7 +44,7 @@ pub fn run(manager: ModuleManager<Contained>, archive: &Archive<'static>, option
         }
     };
     let server: &'static KernelServer = Box::leak(Box::new(server));
-    greet();
+    greet(&mut KernelConsole);
     for blob in embedded::modules().iter().chain(&archive.blobs) {
         server.load_at_startup(&blob.label, blob.bytes);
     }
@@ -77,14 +77,6 @@ pub fn run(manager: ModuleManager<Contained>, archive: &Archive<'static>, option
     console::show(Style::Title, format_args!("=== KERNEL ENDED BY A CLIENT ===\n"));
     channel_queue::flush();
     true
-}
-
-fn greet() {
-    let console = &mut KernelConsole;
-    bareflow_loader::line!(console, Title, "{SEPARATOR}");
-    bareflow_loader::line!(console, Title, "  DYNAMIC MODULE SYSTEM - LLVM AOT");
-    bareflow_loader::line!(console, Title, "{SEPARATOR}");
-    bareflow_loader::line!(console);
 }
 
 /// Loads the modules on the disk. Each replaces one of the same name that the kernel carries.

@@ -2,7 +2,9 @@
 
 use bareflow_protocol::comparison::{self, Arm, Comparison, Verdict};
 
-use super::{Rounded, or_dash, table};
+use bareflow_suite::statistics::{Hundredths, OrDash};
+
+use super::table;
 
 /// The width of the longest bar, in columns.
 const BAR_WIDTH: u32 = 24;
@@ -28,9 +30,9 @@ pub fn text(comparison: &Comparison) -> String {
     let titles = [title(first), title(second)];
     let mut rows = Vec::new();
     for (index, figure) in comparison::Figure::ALL.into_iter().enumerate() {
-        let cycles = |side: &Arm| or_dash(side.cycles.get(index).copied().map(Rounded));
+        let cycles = |side: &Arm| OrDash(side.cycles.get(index).copied().map(Hundredths)).to_string();
         let ratio = comparison.ratios.get(index).copied().flatten().map(|ratio| format!("{ratio:.3}"));
-        rows.push(vec![figure.name().to_owned(), cycles(first), cycles(second), or_dash(ratio)]);
+        rows.push(vec![figure.name().to_owned(), cycles(first), cycles(second), OrDash(ratio).to_string()]);
     }
     let row = |name: &str, of: fn(&Arm) -> u32| {
         vec![name.to_owned(), of(first).to_string(), of(second).to_string(), String::new()]

@@ -2,7 +2,9 @@
 
 use bareflow_protocol::report::Module;
 
-use super::{or_dash, table};
+use bareflow_suite::statistics::OrDash;
+
+use super::table;
 
 const TITLES: [&str; 9] = ["NAME", "VERSION", "LOAD", "DOMAIN", "STATE", "CALLS", "P50", "P99", "MEMORY"];
 
@@ -19,8 +21,8 @@ pub fn table(modules: &[Module]) -> String {
             module.domain.to_string(),
             module.state.to_string(),
             module.call_count.to_string(),
-            or_dash(module.p50_cycles),
-            or_dash(module.p99_cycles),
+            OrDash(module.p50_cycles).to_string(),
+            OrDash(module.p99_cycles).to_string(),
             memory(module.memory_bytes),
         ]
     };

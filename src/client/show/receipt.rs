@@ -5,7 +5,6 @@ use std::fmt::Write;
 use bareflow_protocol::control::{Loaded, Receipt, Replaced};
 
 use super::count;
-use super::stats::fault_text;
 
 /// Formats the outcome of a load on one line; problems of the replaced module follow on lines of their own.
 #[must_use]
@@ -80,7 +79,7 @@ fn complaints(receipt: &Receipt) -> Vec<String> {
         all.push(format!("leak: {blocks} of its heap never freed, {bytes}; they went with the heap"));
     }
     if let Some(fault) = &receipt.exit_fault {
-        all.push(format!("its exit ended in a fault: {}", fault_text(fault)));
+        all.push(format!("its exit ended in a fault: {}", fault));
     }
     all
 }

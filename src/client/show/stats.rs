@@ -1,13 +1,22 @@
 //! The statistics of modules, in the layout of the kernel's console.
 
-use std::fmt::Write;
+use std::fmt;
 
-use bareflow_protocol::report::{Diagnosis, Fault, Module};
-
-use super::{Rounded, or_dash};
+use bareflow_protocol::report::{Diagnosis, Module};
+use bareflow_suite::console::{Console, Style};
+use bareflow_suite::statistics::show_module;
 
 /// The number of registers on one line of a diagnosis.
 const REGISTERS: usize = 3;
+
+/// A console that collects text, without its styles.
+struct Text(String);
+
+impl Console for Text {
+    fn show(&mut self, _: Style, text: fmt::Arguments<'_>) {
+        self.0 += &text.to_string();
+    }
+}
 
 /// Formats the statistics of `modules`, with the diagnoses of their faults.
 #[must_use]
@@ -17,68 +26,10 @@ pub fn text(modules: &[Module]) -> String {
 }
 
 fn module_text(module: &Module) -> String {
-    let average = or_dash(module.avg_cycles.map(Rounded));
-    let mut lines = vec![
-        format!("=== Module Stats: {} ===", module.name),
-        format!("  Code address:  {:#x}", module.code_address),
-        format!("  Code size:     {} bytes", module.code_size),
-        format!("  Calls:         {}", module.call_count),
-        format!("  Total cycles:  {}", or_dash(module.total_cycles)),
-        format!("  Avg cycles:    {average}"),
-        format!("  Min cycles:    {}", or_dash(module.min_cycles)),
-        format!("  Max cycles:    {}", or_dash(module.max_cycles)),
-    ];
-    if module.avg_cycles.is_some() {
-        let corrected = &module.corrected;
-        lines.push(format!("  Std deviation: {}", or_dash(module.std_dev.map(Rounded))));
-        lines.push(format!("  p50 / p99:     {} / {}", or_dash(module.p50_cycles), or_dash(module.p99_cycles)));
-        lines.push("  Less the cycles of measuring:".to_owned());
-        lines.push(format!(
-            "    avg {}, min {}, p50 {}, p99 {}",
-            or_dash(corrected.avg.map(Rounded)),
-            or_dash(corrected.min),
-            or_dash(corrected.p50),
-            or_dash(corrected.p99)
-        ));
-    }
-    let (version, generation, size) = (&module.version, module.generation, module.blob_size);
-    let mark = if module.active { "" } else { ", not active" };
-    lines.push(format!("  Version:       {version} (load {generation}{mark}), blob {size} bytes"));
-    let (domain, budget) = (&module.domain, &module.budget);
-    lines.push(format!(
-        "  Domain:        {domain}, within {} us, stack {}, heap {} bytes",
-        budget.time_us, budget.stack, budget.heap
-    ));
-    match (module.peak_stack_bytes, module.peak_heap_bytes) {
-        (Some(stack), Some(heap)) => lines.push(format!("  Peak use:      stack {stack}, heap {heap} bytes")),
-        (Some(stack), None) => lines.push(format!("  Peak use:      stack {stack} bytes")),
-        (None, Some(heap @ 1..)) => lines.push(format!("  Peak use:      heap {heap} bytes")),
-        (None, _) => {}
-    }
-    lines.push(format!("  Memory:        {} bytes", module.memory_bytes));
-    lines.push(format!("  State:         {}, last result {}", module.state, or_dash(module.last_result)));
-    if let Some(fault) = &module.fault {
-        lines.push(format!("  Fault:         {}", fault_text(fault)));
-        lines.push(format!("  Faults:        {}, restarts {}", module.faults, module.restarts));
-    }
-    lines.extend(module.diagnosis.iter().flat_map(diagnosis_lines));
-    lines.join("\n")
-}
-
-/// Formats a fault on one line.
-pub(super) fn fault_text(fault: &Fault) -> String {
-    let mut text = fault.kind.to_string();
-    let _ = match fault.offset {
-        Some(offset) => write!(text, " at offset {offset:#x}"),
-        None => write!(text, " outside the module"),
-    };
-    if let Some(address) = fault.address {
-        let _ = write!(text, ", address {address:#x}");
-    }
-    if let Some(function) = &fault.function {
-        let _ = write!(text, ", in {function}");
-    }
-    text
+    let mut text = Text(String::new());
+    show_module(&mut text, module, None);
+    text.0 += &module.diagnosis.iter().flat_map(diagnosis_lines).collect::<Vec<_>>().join("\n");
+    text.0.trim_end().to_owned()
 }
 
 fn diagnosis_lines(diagnosis: &Diagnosis) -> Vec<String> {
@@ -100,7 +51,7 @@ fn diagnosis_lines(diagnosis: &Diagnosis) -> Vec<String> {
 pub(super) mod tests {
     use super::*;
     use bareflow_loader::Budget;
-    use bareflow_protocol::report::{Corrected, Register};
+    use bareflow_protocol::report::{Corrected, Fault, Register};
 
     pub(in crate::client::show) fn module(name: &str, version: &str) -> Module {
         Module {

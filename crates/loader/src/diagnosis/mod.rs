@@ -16,9 +16,7 @@ use bareflow_abi::trap_codes::PANIC_TEXT_SIZE;
 pub use callers::Callers;
 pub use remedy::{Explained, Remedy};
 
-use crate::console::Console;
 use crate::fault::Fault;
-use crate::line;
 use crate::name::{Name, Version};
 use crate::policy::budget::Budget;
 use crate::printable::Printable;
@@ -242,44 +240,62 @@ impl Subject {
     }
 }
 
-/// Shows a module's fault and its diagnosis, if there is one.
-pub fn show_fault(console: &mut impl Console, profile: &ModuleProfile, fault: &Fault, diagnosis: Option<&Diagnosis>) {
-    show(console, &Subject::of(profile), fault, diagnosis);
+/// A module's fault with its diagnosis, shown as several lines, each with its end.
+#[derive(Clone, Copy, Debug)]
+pub struct FaultText<'fault> {
+    pub(crate) subject: Subject,
+    pub(crate) fault: &'fault Fault,
+    pub(crate) diagnosis: Option<&'fault Diagnosis>,
 }
 
-pub(crate) fn show(console: &mut impl Console, subject: &Subject, fault: &Fault, diagnosis: Option<&Diagnosis>) {
-    console.show(crate::console::Style::Error, format_args!("[FAULT]"));
-    line!(console, Plain, " module {} {}: {fault}", subject.name, subject.version);
-    let remedy = Remedy::of(fault, diagnosis, &subject.budget, subject.services);
-    if let Some(remedy) = remedy {
-        line!(console, Plain, "  {remedy}");
+impl<'fault> FaultText<'fault> {
+    /// Combines a module's profile with its fault and the diagnosis, if there is one.
+    #[must_use]
+    pub fn new(
+        profile: &ModuleProfile,
+        fault: &'fault Fault,
+        diagnosis: Option<&'fault Diagnosis>,
+    ) -> FaultText<'fault> {
+        FaultText { subject: Subject::of(profile), fault, diagnosis }
     }
-    let Some(diagnosis) = diagnosis else { return };
-    if let Some(function) = &diagnosis.function {
-        line!(console, Plain, "  in {function}");
-    }
-    if let Some(PanicMessage { message, file, line }) = &diagnosis.panic {
-        line!(console, Plain, "  panicked: {message} ({}:{line})", Printable(file.bytes()));
-    }
-    for (names, values) in REGISTER_NAMES.chunks(3).zip(diagnosis.registers.chunks(3)) {
-        for (name, value) in names.iter().zip(values) {
-            console.show(crate::console::Style::Plain, format_args!("  {name:<6} {value:#018x}"));
+}
+
+impl fmt::Display for FaultText<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let FaultText { subject, fault, diagnosis } = self;
+        writeln!(out, "module {} {}: {fault}", subject.name, subject.version)?;
+        let remedy = Remedy::of(fault, *diagnosis, &subject.budget, subject.services);
+        if let Some(remedy) = remedy {
+            writeln!(out, "  {remedy}")?;
         }
-        line!(console);
-    }
-    // The instruction by which a module panics or reports an exhausted heap is always the same.
-    if !diagnosis.code().is_empty() && !fault.kind.is_modules_own_word() {
-        console.show(crate::console::Style::Plain, format_args!("  code  "));
-        for byte in diagnosis.code() {
-            console.show(crate::console::Style::Plain, format_args!(" {byte:02x}"));
+        let Some(diagnosis) = diagnosis else { return Ok(()) };
+        if let Some(function) = &diagnosis.function {
+            writeln!(out, "  in {function}")?;
         }
-        line!(console);
-    }
-    for call in diagnosis.services.calls() {
-        let name = SERVICE_NAMES.iter().find(|(bit, _)| *bit == call.service).map_or("unknown", |(_, name)| name);
-        let [first, second] = call.arguments;
-        let undeclared = if subject.services & call.service == 0 { ", which it does not declare" } else { "" };
-        line!(console, Plain, "  called {name}({first:#x}, {second:#x}){undeclared}");
+        if let Some(PanicMessage { message, file, line }) = &diagnosis.panic {
+            writeln!(out, "  panicked: {message} ({}:{line})", Printable(file.bytes()))?;
+        }
+        for (names, values) in REGISTER_NAMES.chunks(3).zip(diagnosis.registers.chunks(3)) {
+            for (name, value) in names.iter().zip(values) {
+                write!(out, "  {name:<6} {value:#018x}")?;
+            }
+            writeln!(out)?;
+        }
+        // The instruction by which a module panics or reports an exhausted heap is always the same.
+        if !diagnosis.code().is_empty() && !fault.kind.is_modules_own_word() {
+            write!(out, "  code  ")?;
+            for byte in diagnosis.code() {
+                write!(out, " {byte:02x}")?;
+            }
+            writeln!(out)?;
+        }
+        for call in diagnosis.services.calls() {
+            let name = SERVICE_NAMES.iter().find(|(bit, _)| *bit == call.service).map_or("unknown", |(_, name)| name);
+            let [first, second] = call.arguments;
+            let undeclared = if subject.services & call.service == 0 { ", which it does not declare" } else { "" };
+            writeln!(out, "  called {name}({first:#x}, {second:#x}){undeclared}")?;
+        }
+        Ok(())
     }
 }
 

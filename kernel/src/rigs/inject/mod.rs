@@ -8,10 +8,11 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use bareflow_containment::timer;
-use bareflow_loader::{Budget, ExecuteError, LoadOptions, line};
+use bareflow_loader::{Budget, ExecuteError, LoadOptions};
 use bareflow_protocol::Message;
 use bareflow_protocol::campaign::{Campaign, Injection, InjectionOutcome, Target};
 use bareflow_suite::archive::Archive;
+use bareflow_suite::line;
 
 use crate::console::KernelConsole;
 use crate::containment::Manager;

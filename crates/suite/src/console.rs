@@ -1,6 +1,8 @@
-//! The output for reports.
+//! The output of a run: text in styles.
 
 use core::fmt;
+
+use bareflow_loader::diagnosis::FaultText;
 
 /// The style of a piece of text, for outputs with colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,5 +44,19 @@ macro_rules! line {
     }};
 }
 
+/// Shows a fault with its diagnosis.
+pub fn show_fault(console: &mut impl Console, fault: FaultText<'_>) {
+    console.show(Style::Error, format_args!("[FAULT]"));
+    console.show(Style::Plain, format_args!(" {fault}"));
+}
+
+/// Shows the name of the system.
+pub fn greet(console: &mut impl Console) {
+    line!(console, Title, "{SEPARATOR}");
+    line!(console, Title, "  DYNAMIC MODULE SYSTEM - LLVM AOT");
+    line!(console, Title, "{SEPARATOR}");
+    line!(console);
+}
+
 /// The rule above and below a title.
-pub const SEPARATOR: &str = "========================================";
+pub(crate) const SEPARATOR: &str = "========================================";

@@ -1,0 +1,161 @@
+//! The statistics of modules as text, in the layout of the C system.
+
+use core::fmt;
+
+use bareflow_loader::Budget;
+use bareflow_protocol::Report;
+use bareflow_protocol::report::{DomainCost, Environment, Fault, Module};
+
+use crate::console::{Console, SEPARATOR, Style};
+
+/// The width of the longest bar, in columns.
+const BAR_WIDTH: u64 = 40;
+
+/// Shows the statistics of all modules of a report.
+pub(crate) fn show(console: &mut impl Console, report: &Report) {
+    line!(console, Title, "{SEPARATOR}");
+    line!(console, Title, "      MODULE SYSTEM STATISTICS");
+    line!(console, Title, "{SEPARATOR}");
+    line!(console, Plain, "Total modules loaded: {}", report.total_modules);
+    line!(console, Plain, "Total calls:          {}", report.total_calls);
+    for module in &report.modules {
+        line!(console);
+        show_module(console, module, Some(&report.environment));
+    }
+    show_comparison(console, &report.modules);
+    show_price(console, &report.environment.domains);
+    line!(console, Title, "{SEPARATOR}");
+}
+
+/// Shows the cost of a call in each domain that exists.
+fn show_price(console: &mut impl Console, domains: &[DomainCost]) {
+    console.show(Style::Plain, format_args!("  Empty call:   "));
+    for DomainCost { domain, empty_call_cycles } in domains {
+        console.show(Style::Plain, format_args!(" {domain} {empty_call_cycles}"));
+    }
+    line!(console, Plain, " cycles");
+}
+
+/// Shows a bar for each module that was called, in proportion to its mean call.
+fn show_comparison(console: &mut impl Console, modules: &[Module]) {
+    let means = || modules.iter().filter_map(|module| Some((&module.name, module.avg_cycles?)));
+    let longest = means().fold(0.0_f64, |longest, (_, mean)| longest.max(mean));
+    if longest <= 0.0 {
+        return;
+    }
+    line!(console);
+    line!(console, Title, "Performance Comparison (avg cycles)");
+    for (name, mean) in means() {
+        // At least one column, so that every module that ran is visible.
+        let columns = ((mean / longest * BAR_WIDTH as f64) as usize).clamp(1, BAR_WIDTH as usize);
+        console.show(Style::Plain, format_args!("  {name:<12} "));
+        console.show(Style::Good, format_args!("{:#<columns$}", ""));
+        line!(console, Plain, " {}", Hundredths(mean));
+    }
+}
+
+/// Shows the statistics of a module: at the end of the run in an `environment`, or while it is in use.
+pub fn show_module(console: &mut impl Console, module: &Module, environment: Option<&Environment>) {
+    line!(console, Heading, "=== Module Stats: {} ===", module.name);
+    line!(console, Plain, "  Code address:  {:#x}", module.code_address);
+    line!(console, Plain, "  Code size:     {} bytes", module.code_size);
+    line!(console, Plain, "  Calls:         {}", module.call_count);
+    line!(console, Plain, "  Total cycles:  {}", OrDash(module.total_cycles.or(environment.map(|_| 0))));
+    line!(console, Plain, "  Avg cycles:    {}", OrDash(module.avg_cycles.map(Hundredths)));
+    line!(console, Plain, "  Min cycles:    {}", OrDash(module.min_cycles));
+    line!(console, Plain, "  Max cycles:    {}", OrDash(module.max_cycles));
+    if module.avg_cycles.is_some() {
+        show_cycles(console, module, environment);
+    }
+    let (version, generation, size) = (&module.version, module.generation, module.blob_size);
+    let mark = if module.active { "" } else { ", not active" };
+    console.show(Style::Plain, format_args!("  Version:       {version} (load {generation}{mark}), blob {size} bytes"));
+    if environment.is_some() {
+        console.show(Style::Plain, format_args!(", code for x86-64-v{}", module.cpu_level));
+    }
+    line!(console);
+    let (domain, Budget { time_us, stack, heap, .. }) = (&module.domain, module.budget);
+    line!(console, Plain, "  Domain:        {domain}, within {time_us} us, stack {stack}, heap {heap} bytes");
+    // Nothing if all that is known is that there is no heap.
+    match (module.peak_stack_bytes, module.peak_heap_bytes) {
+        (Some(stack), Some(heap)) => line!(console, Plain, "  Peak use:      stack {stack}, heap {heap} bytes"),
+        (Some(stack), None) => line!(console, Plain, "  Peak use:      stack {stack} bytes"),
+        (None, Some(heap @ 1..)) => line!(console, Plain, "  Peak use:      heap {heap} bytes"),
+        (None, _) => {}
+    }
+    if environment.is_none() {
+        line!(console, Plain, "  Memory:        {} bytes", module.memory_bytes);
+        line!(console, Plain, "  State:         {}, last result {}", module.state, OrDash(module.last_result));
+    }
+    if let Some(fault) = &module.fault {
+        // In a run, the function was shown with the diagnosis.
+        let function = fault.function.clone().filter(|_| environment.is_none());
+        line!(console, Error, "  Fault:         {}", Fault { function, ..fault.clone() });
+        line!(console, Error, "  Faults:        {}, restarts {}", module.faults, module.restarts);
+    }
+}
+
+fn show_cycles(console: &mut impl Console, module: &Module, environment: Option<&Environment>) {
+    let corrected = &module.corrected;
+    line!(console, Plain, "  Std deviation: {}", OrDash(module.std_dev.map(Hundredths)));
+    line!(console, Plain, "  p50 / p99:     {} / {}", OrDash(module.p50_cycles), OrDash(module.p99_cycles));
+    // Split into two lines, since a screen has 80 columns.
+    match environment {
+        Some(run) => line!(console, Plain, "  Less {} cycles of measuring:", run.call_overhead_cycles),
+        None => line!(console, Plain, "  Less the cycles of measuring:"),
+    }
+    line!(
+        console,
+        Plain,
+        "    avg {}, min {}, p50 {}, p99 {}",
+        OrDash(corrected.avg.map(Hundredths)),
+        OrDash(corrected.min),
+        OrDash(corrected.p50),
+        OrDash(corrected.p99)
+    );
+    if let Some(step) = environment.map(|run| run.clock_step_cycles).filter(|&step| corrected.p50 < Some(step)) {
+        line!(console, Warning, "    p50 is below the clock's step of {step} cycles: see --batch");
+    }
+}
+
+/// An optional value; a missing one is a dash.
+#[derive(Clone, Copy, Debug)]
+pub struct OrDash<T>(pub Option<T>);
+
+impl<T: fmt::Display> fmt::Display for OrDash<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(value) => value.fmt(formatter),
+            None => formatter.write_str("-"),
+        }
+    }
+}
+
+/// A figure with two decimals, or none if they are zero.
+///
+/// Formatted as an integer, so that a kernel needs no code for floating-point text.
+#[derive(Clone, Copy, Debug)]
+pub struct Hundredths(pub f64);
+
+impl fmt::Display for Hundredths {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hundredths = (self.0 * 100.0 + 0.5) as u128;
+        match (hundredths / 100, hundredths % 100) {
+            (whole, 0) => write!(formatter, "{whole}"),
+            (whole, part) => write!(formatter, "{whole}.{part:02}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    #[test]
+    fn shows_figures_without_noise() {
+        assert_eq!(Hundredths(12.0).to_string(), "12");
+        assert_eq!(Hundredths(12.345).to_string(), "12.35");
+        assert_eq!(Hundredths(0.05).to_string(), "0.05");
+    }
+}
