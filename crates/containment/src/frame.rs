@@ -1,5 +1,7 @@
 //! The registers at the moment of a trap.
 
+use bareflow_loader::diagnosis::REGISTER_NAMES;
+
 /// The vector number that the trampoline pushes when ring 3 executes `syscall`.
 pub const SYSCALL: u64 = 0x100;
 
@@ -45,4 +47,13 @@ pub struct TrapFrame {
     pub rflags: u64,
     pub rsp: u64,
     pub ss: u64,
+}
+
+impl TrapFrame {
+    /// Returns the registers of a diagnosis, in the order of [`REGISTER_NAMES`].
+    #[must_use]
+    pub const fn registers(&self) -> [u64; REGISTER_NAMES.len()] {
+        let TrapFrame { rax, rbx, rcx, rdx, rsi, rdi, rbp, rsp, r8, r9, r10, r11, r12, r13, r14, r15, .. } = *self;
+        [self.rip, self.rflags, rax, rbx, rcx, rdx, rsi, rdi, rbp, rsp, r8, r9, r10, r11, r12, r13, r14, r15]
+    }
 }

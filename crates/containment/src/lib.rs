@@ -27,7 +27,7 @@
 //! | [`layout`], [`selectors`], [`clock`], `frame` | addresses, segments, the time, a trap's registers |
 //! | `kernel` | the interface to the kernel |
 //! | [`cpu`], `memory`, [`timer`] | processor, page tables, ticks |
-//! | `stubs`, `image` | the memory of modules |
+//! | `syscall_stubs`, `image` | the memory of modules |
 //! | `call` | the running call: trampolines, recovery, deferred work |
 //! | `services` | what modules may ask for |
 //! | `traps` | what interrupts them |
@@ -48,7 +48,7 @@ mod platform;
 pub mod selectors;
 mod self_test;
 mod services;
-mod stubs;
+mod syscall_stubs;
 pub mod timer;
 mod traps;
 

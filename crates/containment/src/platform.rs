@@ -10,12 +10,13 @@ use bareflow_loader::{
     Call, CallError, Callees, Diagnosis, Domain, FastReturn, ImageSize, PeakUse, Placement, Platform, PlatformError,
     TimedCall, Usage,
 };
+use bareflow_runtime::services::OFFERED;
 use x86_64::instructions::interrupts;
 
 use crate::image::{self, Image, UnsealedImage};
 use crate::kernel::{self, HEAP_BYTES, Kernel, Observer, Ticks, observe};
 use crate::memory::{frames, page_tables};
-use crate::services::{self, undeclared};
+use crate::services::table_of;
 use crate::{call, clock, cpu};
 
 /// The platform: modules run in ring 0 or ring 3, and their faults end their calls.
@@ -91,7 +92,7 @@ unsafe impl Platform for Contained {
     }
 
     fn offered_services(&self) -> u32 {
-        services::OFFERED
+        OFFERED
     }
 
     fn cpu_level(&self) -> u8 {
@@ -108,7 +109,7 @@ unsafe impl Platform for Contained {
 
     #[inline(always)]
     fn allocate(&self, size: ImageSize, placement: &Placement) -> Result<UnsealedImage, PlatformError> {
-        Image::allocate(size, placement, undeclared::table(placement.services)).map(UnsealedImage)
+        Image::allocate(size, placement, table_of(placement.services)).map(UnsealedImage)
     }
 
     #[inline(always)]

@@ -9,6 +9,7 @@ use bareflow_abi::CallRefusal;
 use bareflow_abi::call::CALL_OK;
 use bareflow_abi::header::{NAME_SIZE, SERVICE_CALL, SERVICE_LOG};
 use bareflow_loader::{Call, CallError, CallOutcome, Fault, FaultKind, Name, PeakUse, PlatformError};
+use bareflow_runtime::services::MAX_LINE_BYTES;
 
 use crate::call::{OptionalCallees, ThreadContext};
 use crate::channel::Channel;
@@ -17,7 +18,6 @@ use crate::channel::message::{ChildMessage, ParentMessage};
 use crate::memory::{self, Image};
 use crate::process::{Child, Process};
 use crate::sandbox;
-use crate::services::MAX_LINE;
 use crate::signal_mask::all_blocked;
 use crate::stopwatch::Stopwatch;
 
@@ -36,7 +36,7 @@ const START_US: u32 = 10_000_000;
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The offset of the first call's input: after a log line's text.
-const FIRST_OFFSET: u64 = MAX_LINE as u64;
+const FIRST_OFFSET: u64 = MAX_LINE_BYTES as u64;
 
 /// The longest input or output that a module may pass on to another one, in bytes.
 const MAX_BUFFER_BYTES: usize = 64 << 20;
@@ -231,7 +231,7 @@ impl Child {
 
     /// Logs a line of `length` bytes.
     fn log(&self, length: u64, call: &Call<'_, Image>, thread: &ThreadContext) -> Result<(), ChildError> {
-        let mut text = [0; MAX_LINE];
+        let mut text = [0; MAX_LINE_BYTES];
         let length = usize::try_from(length).map_err(|_| ChildError::Exited)?;
         let text = text.get_mut(..length).ok_or(ChildError::Exited)?;
         self.channel.get(0, text);

@@ -3,7 +3,7 @@
 //! ```text
 //! memory/                                  memory of modules
 //! call/                                    a call and its state, and the trampoline
-//! services/                                services for modules
+//! services.rs                              services for modules
 //! signals.rs  signal_mask.rs  faults.rs    the end of a call that faults
 //! watchdog/  stopwatch.rs                  the end of a call that takes too long
 //! child.rs  process.rs                     the user domain, parent's side: a process for each image
@@ -48,6 +48,7 @@ use bareflow_loader::{
     PlatformError, TimedCall,
 };
 
+use bareflow_runtime::services::OFFERED;
 use call::{Activation, LogSink, OptionalCallees, Stack, ThreadContext, trampoline};
 use counters::Counting;
 pub use cpu::{cpu_level, cpu_name};
@@ -153,7 +154,7 @@ impl HostPlatform {
 
 // SAFETY: the points of the contract are kept by
 // - memory of an image, zeroed, with its permissions and heap: `memory/`; the stack: `call/stack.rs`; the table of
-//   services: `services/mod.rs`;
+//   services: `services.rs`;
 // - text that the processor executes once `seal` returns: `UnsealedImage::seal_shared` serialises, and a process starts
 //   with the text of dedicated pages;
 // - the processor's level: `cpu.rs`;
@@ -172,7 +173,7 @@ unsafe impl Platform for HostPlatform {
     }
 
     fn offered_services(&self) -> u32 {
-        services::OFFERED
+        OFFERED
     }
 
     fn cpu_level(&self) -> u8 {

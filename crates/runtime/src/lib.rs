@@ -59,11 +59,15 @@
 #![no_std]
 
 mod direct;
+mod fpu;
 #[cfg(feature = "x86_64")]
 mod mapped;
+mod running_call;
 mod serialize;
+pub mod services;
 
 pub use direct::{Access, Direct, DirectImage, PageMemory, PageRange, SPAN_BYTES};
 #[cfg(feature = "x86_64")]
 pub use mapped::MappedPages;
+pub use running_call::{Exception, RunningCall};
 pub use serialize::serialize;

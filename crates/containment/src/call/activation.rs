@@ -5,7 +5,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use bareflow_loader::diagnosis::{ServiceCall, ServiceLog};
 use bareflow_loader::segments::is_within;
-use bareflow_loader::{Callees, Fault, FaultKind, Name};
+use bareflow_loader::{Callees, Fault, FaultKind, Name, Segments};
+use bareflow_runtime::RunningCall;
 use spin::Mutex;
 
 use crate::image::Image;
@@ -98,53 +99,11 @@ impl Activation {
         }
     }
 
-    /// Returns the `length` bytes that the module sees at `address`, if it may pass them on: in its segments, in its
-    /// heap, on its stack, or in its context's buffers.
-    pub fn bytes(&self, address: u64, length: u64) -> Option<&[u8]> {
-        if length == 0 {
-            return Some(&[]);
-        }
-        let image = self.image();
-        let lent = [self.input, self.output].iter().any(|&(start, size)| is_within(address, length, start, size));
-        let alias = self.alias_of(address, length).or_else(|| match self.is_user() {
-            true => image.buffer_alias(address, length).filter(|_| lent),
-            false => lent.then_some(address),
-        })?;
-        // SAFETY: the bytes lie in memory that is mapped for this module or lent to its call, as just checked. The
-        // memory stays mapped during the call, and the module is not running.
-        Some(unsafe { core::slice::from_raw_parts(alias as *const u8, length as usize) })
-    }
-
-    /// Returns the kernel's address of `length` bytes from `address` on, if the module itself may write them: in its
-    /// data, in its heap, on its stack, or in its output.
-    pub(crate) fn writable(&self, address: u64, length: u64) -> Option<u64> {
-        let (image, shift) = (self.image(), self.stack_shift());
-        let (output, room) = self.output;
-        if image.is_data(address, length) {
-            return image.alias_of(address, length);
-        }
-        match is_within(address, length, output, room) {
-            true if self.is_user() => image.buffer_alias(address, length),
-            true => Some(address),
-            false => image.stack_alias(address.wrapping_sub(shift), length).map(|alias| alias + shift),
-        }
-    }
-
-    /// Returns the top of the module's stack.
-    pub const fn stack_top(&self) -> u64 {
-        self.module_stack
-    }
-
     /// Returns the kernel's stack pointer, below what the trampoline saved.
     pub(super) fn kernel_stack(&self) -> u64 {
         // SAFETY: the trampoline saved it before the module's first instruction, and no code of the kernel calls this
         // between the activation's creation and that.
         unsafe { self.kernel_stack.assume_init() }
-    }
-
-    /// Returns whether an access to `address` means that the stack has run out.
-    pub(crate) fn guards(&self, address: u64) -> bool {
-        self.image().guards(address.wrapping_sub(self.stack_shift()))
     }
 
     /// Returns the kernel's address of bytes that are the module's own.
@@ -162,8 +121,48 @@ impl Activation {
         if self.is_user() { 0 } else { self.module_stack - self.image().stack_top() }
     }
 
-    /// Notes a service's call.
-    pub(crate) fn log_service(&self, call: ServiceCall) {
+    fn has(&self, event: u64) -> bool {
+        self.events.load(Ordering::Relaxed) & event != 0
+    }
+}
+
+// SAFETY: what both find is mapped in the kernel for this module, or lent to its call, which borrows it; the kernel's
+// code runs, so the module does not.
+unsafe impl RunningCall for Activation {
+    fn segments(&self) -> &Segments {
+        &self.image().segments
+    }
+
+    fn stack_top(&self) -> u64 {
+        self.module_stack
+    }
+
+    fn guards(&self, address: u64) -> bool {
+        self.image().guards(address.wrapping_sub(self.stack_shift()))
+    }
+
+    fn readable(&self, address: u64, length: u64) -> Option<u64> {
+        let lent = [self.input, self.output].iter().any(|&(start, size)| is_within(address, length, start, size));
+        self.alias_of(address, length).or_else(|| match self.is_user() {
+            true => self.image().buffer_alias(address, length).filter(|_| lent),
+            false => lent.then_some(address),
+        })
+    }
+
+    fn writable(&self, address: u64, length: u64) -> Option<u64> {
+        let (image, shift) = (self.image(), self.stack_shift());
+        let (output, room) = self.output;
+        if image.is_data(address, length) {
+            return image.alias_of(address, length);
+        }
+        match is_within(address, length, output, room) {
+            true if self.is_user() => image.buffer_alias(address, length),
+            true => Some(address),
+            false => image.stack_alias(address.wrapping_sub(shift), length).map(|alias| alias + shift),
+        }
+    }
+
+    fn log_service(&self, call: ServiceCall) {
         let mut log = SERVICES.lock();
         if !self.has(CALLED) {
             *log = ServiceLog::EMPTY;
@@ -173,17 +172,12 @@ impl Activation {
         self.events.fetch_or(CALLED, Ordering::Relaxed);
     }
 
-    /// Returns the services that the call called last.
-    pub(crate) fn services(&self) -> ServiceLog {
+    fn services(&self) -> ServiceLog {
         // A service that was aborted may hold the lock.
         match (self.has(CALLED), SERVICES.try_lock()) {
             (true, Some(log)) => *log,
             _ => ServiceLog::EMPTY,
         }
-    }
-
-    fn has(&self, event: u64) -> bool {
-        self.events.load(Ordering::Relaxed) & event != 0
     }
 }
 

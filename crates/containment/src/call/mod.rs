@@ -4,7 +4,6 @@
 
 mod activation;
 mod deferred;
-mod diagnose;
 pub mod kernel_domain;
 pub mod user_domain;
 pub mod work;
@@ -13,6 +12,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use bareflow_loader::diagnosis::Diagnosis;
 use bareflow_loader::{Call, CallError, FastReturn, Fault, FaultKind, TimedCall, Timing};
+use bareflow_runtime::RunningCall;
 use spin::Mutex;
 
 use crate::clock;
@@ -26,7 +26,6 @@ pub use activation::{
     Activation, BUDGET_EXPIRED, BufferRange, NMI_ARRIVED, OptionalCallees, request_abort, requested_abort, tick,
 };
 pub use deferred::defer_to_kernel_stack;
-pub use diagnose::{diagnose, kind_of_invalid_opcode};
 
 /// The running call, or null. The trampolines read it, since a module may have destroyed every register.
 #[unsafe(export_name = "bareflow_current_call")]
@@ -158,9 +157,10 @@ pub fn with_nested_call<T>(work: impl FnOnce() -> T) -> T {
     done
 }
 
-/// Ends the running call from inside a service that holds no resources any more. Returns only if no call is running.
-pub fn end_call(fault: Fault, diagnosis: Option<Diagnosis>) {
-    if recover(fault, diagnosis).is_some() {
+/// Ends the running call, `activation`, from inside a service that holds no resources any more, and was called from `caller`. Returns only if no call is running.
+pub fn end_call(activation: &Activation, fault: Fault, caller: u64) {
+    let diagnosis = Diagnosis { services: activation.services(), ..Diagnosis::at(caller) };
+    if recover(fault, Some(diagnosis)).is_some() {
         // SAFETY: a call is running, so the trampoline's frame exists; the service's own frames hold nothing that
         // would have to be dropped.
         unsafe { bareflow_trampoline_recover() }
@@ -169,7 +169,7 @@ pub fn end_call(fault: Fault, diagnosis: Option<Diagnosis>) {
 
 /// Notes the fault that ends the running call, and returns the address and the stack pointer at which execution goes
 /// on. `None` if no call is running.
-pub fn recover(fault: Fault, diagnosis: Option<Diagnosis>) -> Option<(u64, u64)> {
+fn recover(fault: Fault, diagnosis: Option<Diagnosis>) -> Option<(u64, u64)> {
     let activation = current()?;
     FAULT_TIME.store(clock::now(), Ordering::Relaxed);
     // The lock is free while a call is running.
@@ -179,9 +179,10 @@ pub fn recover(fault: Fault, diagnosis: Option<Diagnosis>) -> Option<(u64, u64)>
     Some((bareflow_trampoline_recover as *const () as u64, activation.kernel_stack()))
 }
 
-/// Makes execution continue in the kernel, where the module was called.
-pub fn leave_module(frame: &mut TrapFrame, fault: Fault, diagnosis: Option<Diagnosis>) {
-    if let Some((rip, rsp)) = recover(fault, diagnosis) {
+/// Ends the running call, `activation`, at a fault: makes execution continue in the kernel, where the module was called.
+pub fn leave_module(frame: &mut TrapFrame, activation: &Activation, fault: Fault) {
+    let diagnosis = activation.diagnose(&fault, frame.registers());
+    if let Some((rip, rsp)) = recover(fault, Some(diagnosis)) {
         (frame.rip, frame.rsp) = (rip, rsp);
         (frame.cs, frame.ss) = (KERNEL_CODE, 0);
         frame.rflags = CLEAR_FLAGS;

@@ -13,7 +13,7 @@ use super::pages::Pages;
 use crate::layout::user as layout;
 use crate::memory::address_space::{AddressSpace, EXECUTE, READ, WRITE};
 use crate::memory::page_tables::OutOfFrames;
-use crate::stubs;
+use crate::syscall_stubs;
 
 /// The pages of stubs and of services, which all modules share.
 static SHARED: Once<Option<(Pages, Pages)>> = Once::new();
@@ -170,7 +170,7 @@ impl UserMappings {
 /// Makes the pages that all modules share.
 fn shared_pages() -> Result<(Pages, Pages), OutOfFrames> {
     let (stubs, services) = (Pages::new(PAGE_SIZE)?, Pages::new(PAGE_SIZE)?);
-    stubs.write(&stubs::page());
-    services.write(&stubs::table());
+    stubs.write(&syscall_stubs::page());
+    services.write(&syscall_stubs::table());
     Ok((stubs, services))
 }

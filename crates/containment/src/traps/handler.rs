@@ -3,21 +3,16 @@
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use bareflow_loader::{Fault, FaultKind};
+use bareflow_runtime::{Exception, RunningCall};
 use x86_64::instructions::interrupts;
 use x86_64::registers::control::Cr2;
 
 use super::debug;
 use super::origin::{is_behind_int, is_software};
-use crate::call::{self, Activation, diagnose, kind_of_invalid_opcode, leave_module, work};
+use crate::call::{self, Activation, leave_module, work};
 use crate::frame::{SYSCALL, TrapFrame};
 use crate::kernel::{kernel, ticks};
 use crate::{services, timer};
-
-/// The bit of a page fault's error code for a write.
-const WRITE: u64 = 1 << 1;
-
-/// The bit of a page fault's error code for an instruction fetch.
-const FETCH: u64 = 1 << 4;
 
 /// The vector of the non-maskable interrupt.
 const NON_MASKABLE: u64 = 2;
@@ -67,10 +62,7 @@ pub extern "C" fn handle(frame: &mut TrapFrame) {
         return kernel().trap(frame, address, true);
     }
     match activation.and_then(|activation| Some((activation, fault(frame, activation, address, forged)?))) {
-        Some((activation, fault)) => {
-            let diagnosis = diagnose(frame, activation, &fault);
-            leave_module(frame, fault, Some(diagnosis));
-        }
+        Some((activation, fault)) => leave_module(frame, activation, fault),
         None => kernel().trap(frame, address, false),
     }
     HANDLING.store(false, Ordering::Relaxed);
@@ -90,7 +82,6 @@ fn is_kernels_own(frame: &TrapFrame) -> bool {
 
 /// Returns the module's fault; `None` for a trap that no module can cause. `forged`: software raised the trap.
 fn fault(frame: &mut TrapFrame, activation: &Activation, address: u64, forged: bool) -> Option<Fault> {
-    let mut accessed = None;
     let kind = match frame.vector {
         // An exception that software raises is none, machine checks included.
         _ if forged => {
@@ -99,38 +90,14 @@ fn fault(frame: &mut TrapFrame, activation: &Activation, address: u64, forged: b
             }
             FaultKind::GeneralProtection
         }
-        0 => FaultKind::Divide,
-        2 => FaultKind::NonMaskable,
-        // The processor reports the address after the instruction.
-        3 => {
-            frame.rip = frame.rip.wrapping_sub(1);
-            FaultKind::Breakpoint
-        }
-        6 => kind_of_invalid_opcode(frame, activation),
-        7 => FaultKind::InvalidOpcode,
+        NON_MASKABLE => FaultKind::NonMaskable,
         8 if activation.guards(address) => FaultKind::StackOverflow,
-        14 => {
-            accessed = Some(address);
-            page_fault(frame.error, activation, address)
-        }
-        16 => FaultKind::X87,
-        17 => FaultKind::Alignment,
         18 => return None,
-        19 => FaultKind::Simd,
         timer::TICK => FaultKind::TimeBudget,
-        _ => FaultKind::GeneralProtection,
+        vector => {
+            let exception = Exception { vector, error: frame.error, address };
+            return Some(activation.fault_of(exception, &mut frame.rip));
+        }
     };
-    Some(Fault { kind, offset: activation.image().segments.offset_of(frame.rip), address: accessed })
-}
-
-fn page_fault(error: u64, activation: &Activation, address: u64) -> FaultKind {
-    if activation.guards(address) {
-        FaultKind::StackOverflow
-    } else if error & FETCH != 0 {
-        FaultKind::PageExecute
-    } else if error & WRITE != 0 {
-        FaultKind::PageWrite
-    } else {
-        FaultKind::PageRead
-    }
+    Some(Fault { kind, offset: activation.segments().offset_of(frame.rip), address: None })
 }

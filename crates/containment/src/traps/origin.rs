@@ -4,6 +4,7 @@
 //! enough only for vectors that end the call in both cases: `mov eax, 0x20cd0000`, for instance, ends in the bytes of
 //! `int 32`.
 
+use bareflow_runtime::RunningCall;
 use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags};
 use x86_64::registers::model_specific::Msr;
 use x86_64::registers::mxcsr;
@@ -67,7 +68,7 @@ pub fn is_behind_int(frame: &TrapFrame, activation: &Activation) -> bool {
 
 /// Returns whether the module's text has the bytes `code` at `address`.
 fn is_code<const N: usize>(activation: &Activation, address: u64, code: [u8; N]) -> bool {
-    activation.image().segments.is_text(address, N as u64) && activation.bytes(address, N as u64) == Some(&code)
+    activation.segments().is_text(address, N as u64) && activation.bytes(address, N as u64) == Some(&code)
 }
 
 /// Returns whether the exception comes with an error code (Intel SDM volume 3, table 7-1; AMD APM 2, 8.2).
@@ -102,7 +103,7 @@ fn is_sse_pending() -> bool {
 fn code_at(frame: &TrapFrame, activation: &Activation) -> [u8; LONGEST as usize] {
     let mut code = [0; LONGEST as usize];
     for (target, address) in code.iter_mut().zip(frame.rip..) {
-        let byte = activation.bytes(address, 1).filter(|_| activation.image().segments.is_text(address, 1));
+        let byte = activation.bytes(address, 1).filter(|_| activation.segments().is_text(address, 1));
         *target = byte.and_then(|byte| byte.first()).copied().unwrap_or(0);
     }
     code

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use bareflow_abi::Context;
 use bareflow_loader::{Call, CallError, CallOutcome, FastReturn, Fault, FaultKind, TimedCall, Timing};
+use bareflow_runtime::RunningCall;
 
 use super::activation::{Activation, CurrentCall, OptionalCallees, TOUCHED, ThreadContext};
 use crate::memory::Image;

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use bareflow_loader::diagnosis::{ServiceCall, ServiceLog};
 use bareflow_loader::segments::is_within;
-use bareflow_loader::{Call, Callees, Fault, FaultKind, Name};
+use bareflow_loader::{Call, Callees, Fault, FaultKind, Name, Segments};
+use bareflow_runtime::RunningCall;
 
 use crate::memory::Image;
 use crate::stopwatch::{RunClock, Stopwatch};
@@ -235,59 +236,11 @@ impl Activation {
         self.late.set(true);
     }
 
-    /// Returns `length` bytes from `start` on, if the module may pass them on.
-    pub fn bytes(&self, start: *const u8, length: usize) -> Option<&[u8]> {
-        // The address of nothing is meaningless.
-        if length == 0 {
-            return Some(&[]);
-        }
-        let may = self.may_read(start.addr() as u64, length as u64);
-        // SAFETY: `may_read` just found that the bytes lie in the module's memory, which is mapped; the module waits.
-        may.then(|| unsafe { std::slice::from_raw_parts(start, length) })
-    }
-
-    /// Whether the module may pass on `length` bytes from `address`: they must lie in its segments, in its context's
-    /// buffers, or on its stack.
-    pub fn may_read(&self, address: u64, length: u64) -> bool {
-        let [input, output] = self.buffers.get();
-        self.image().segments.contains(address, length)
-            || [input, output, self.stack()].into_iter().any(|(start, size)| is_within(address, length, start, size))
-    }
-
-    /// Whether the module itself may write `length` bytes from `address`: they must lie in its data, its heap, its
-    /// output, or on its stack.
-    pub fn may_write(&self, address: u64, length: u64) -> bool {
-        let ([_, _, (data, size)], heap) = (self.image().segments.all(), self.image().segments.heap());
-        let [_, output] = self.buffers.get();
-        [(data, size as u64), heap, output, self.stack()]
-            .into_iter()
-            .any(|(start, size)| is_within(address, length, start, size))
-    }
-
-    /// Returns the top of the module's stack.
-    pub const fn stack_top(&self) -> u64 {
-        self.module_stack.get()
-    }
-
     /// Returns the module's stack: address and length.
     fn stack(&self) -> (u64, u64) {
         let top = self.stack_top();
         let bottom = self.thread().stack.bottom_below(top);
         (bottom, top - bottom)
-    }
-
-    /// Adds a call of a service to the log.
-    pub fn log_service(&self, call: ServiceCall) {
-        let mut log = self.services();
-        log.push(call);
-        self.touched.set(TOUCHED);
-        self.called.set(true);
-        self.thread().services.set(log);
-    }
-
-    /// Returns the log of the latest calls of services.
-    pub fn services(&self) -> ServiceLog {
-        if self.called.get() { self.thread().services.get() } else { ServiceLog::EMPTY }
     }
 
     /// Records the end of a service. Returns whether the call ends with it.
@@ -306,5 +259,48 @@ impl Activation {
     pub fn fail(&self, fault: Fault) -> u64 {
         self.set_fault(fault);
         self.own_stack.load(Ordering::Relaxed)
+    }
+}
+
+// SAFETY: what both find is mapped in this process: the image and the buffers as long as the call, which borrows them,
+// and the thread's stack. The module waits, since its thread runs this code.
+unsafe impl RunningCall for Activation {
+    fn segments(&self) -> &Segments {
+        &self.image().segments
+    }
+
+    fn stack_top(&self) -> u64 {
+        self.module_stack.get()
+    }
+
+    fn guards(&self, address: u64) -> bool {
+        self.thread().stack.guards(address)
+    }
+
+    fn readable(&self, address: u64, length: u64) -> Option<u64> {
+        let [input, output] = self.buffers.get();
+        let lies_in = |(start, size)| is_within(address, length, start, size);
+        let readable =
+            self.segments().contains(address, length) || [input, output, self.stack()].into_iter().any(lies_in);
+        readable.then_some(address)
+    }
+
+    fn writable(&self, address: u64, length: u64) -> Option<u64> {
+        let ([_, _, (data, size)], heap) = (self.segments().all(), self.segments().heap());
+        let [_, output] = self.buffers.get();
+        let lies_in = |(start, size)| is_within(address, length, start, size);
+        [(data, size as u64), heap, output, self.stack()].into_iter().any(lies_in).then_some(address)
+    }
+
+    fn log_service(&self, call: ServiceCall) {
+        let mut log = self.services();
+        log.push(call);
+        self.touched.set(TOUCHED);
+        self.called.set(true);
+        self.thread().services.set(log);
+    }
+
+    fn services(&self) -> ServiceLog {
+        if self.called.get() { self.thread().services.get() } else { ServiceLog::EMPTY }
     }
 }

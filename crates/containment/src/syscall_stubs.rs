@@ -3,14 +3,15 @@
 use core::mem::offset_of;
 
 use bareflow_abi::Services;
+use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_LOG};
 
 use crate::layout::user::{STUB_SIZE, STUBS, SYSCALL_SIZE};
 
 /// The numbers of the stubs in their page.
 const RETURN_STUB: u64 = 0;
-pub const LOG_STUB: u64 = 1;
-pub const CLOCK_STUB: u64 = 2;
-pub const CALL_STUB: u64 = 3;
+const LOG_STUB: u64 = 1;
+const CLOCK_STUB: u64 = 2;
+const CALL_STUB: u64 = 3;
 
 /// The number of stubs.
 const STUB_COUNT: u64 = 4;
@@ -18,9 +19,11 @@ const STUB_COUNT: u64 = 4;
 /// `syscall; ret`
 const STUB: [u8; 3] = [0x0f, 0x05, 0xc3];
 
-/// Returns the address after a stub's `syscall`.
-pub const fn stub(number: u64) -> u64 {
-    STUBS + number * STUB_SIZE + SYSCALL_SIZE
+/// Returns the service whose stub's `syscall` ends at `rip`.
+pub fn service_at(rip: u64) -> Option<u32> {
+    let stubs = [(LOG_STUB, SERVICE_LOG), (CLOCK_STUB, SERVICE_CLOCK), (CALL_STUB, SERVICE_CALL)];
+    let found = stubs.into_iter().find(|(number, _)| rip == STUBS + number * STUB_SIZE + SYSCALL_SIZE);
+    found.map(|(_, service)| service)
 }
 
 /// Returns the page of stubs: the one that ends a call, and those of `log`, `clock` and `call`.

@@ -1,0 +1,174 @@
+//! The services that modules may call: in ring 0 directly, in ring 3 by `syscall`, through the same table.
+
+use core::arch::global_asm;
+
+use bareflow_abi::call::CALL_OK;
+use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_LOG};
+use bareflow_abi::{CallArguments, CallRefusal, Context, Services};
+use bareflow_loader::diagnosis::ServiceCall;
+use bareflow_loader::{CallOutcome, Fault, FaultKind};
+use bareflow_runtime::{RunningCall, call_with_initial_fpu, services};
+
+use crate::call::{self, Activation, defer_to_kernel_stack, leave_module, work};
+use crate::clock;
+use crate::frame::TrapFrame;
+use crate::kernel::{kernel, observe, observers};
+use crate::layout::user::SYSCALL_SIZE;
+use crate::syscall_stubs::service_at;
+
+unsafe extern "C" {
+    fn bareflow_log(context: *mut Context<'_>, text: *const u8, length: usize);
+    fn bareflow_clock(context: *mut Context<'_>) -> u64;
+    fn bareflow_call(context: *mut Context<'_>, arguments: *mut CallArguments<'_>) -> u32;
+}
+
+// A service runs on the kernel's stack, below what the trampoline saved there, so that it does not depend on the room
+// on the module's stack. A module that has no room for the pushed word overflows its own stack.
+//
+// Code of another module may run during it, so flags, the task priority and control words are set as that code may
+// expect, whatever the module did.
+global_asm!(
+    ".global bareflow_log",
+    ".global bareflow_clock",
+    ".global bareflow_call",
+    "bareflow_log:",
+    "push rbp",
+    "mov ecx, {log}",
+    "jmp 2f",
+    "bareflow_clock:",
+    "push rbp",
+    "mov ecx, {clock}",
+    "jmp 2f",
+    "bareflow_call:",
+    "push rbp",
+    "mov ecx, {call}",
+    "2: mov rbp, rsp",
+    "mov r8, [rbp + 8]",
+    "mov rax, [rip + bareflow_current_call]",
+    "mov rsp, [rax]",
+    "and rsp, -16",
+    "push 0x202",
+    "popfq",
+    "clts",
+    "xor eax, eax",
+    "mov cr8, rax",
+    call_with_initial_fpu!("{serve}"),
+    "mov rsp, rbp",
+    "pop rbp",
+    "ret",
+    log = const SERVICE_LOG,
+    clock = const SERVICE_CLOCK,
+    call = const SERVICE_CALL,
+    serve = sym serve_ring_0,
+);
+
+/// The tables of services in ring 0: with the processor's clock, and with one that is undeclared or recorded.
+static TABLES: [Services; 2] = [
+    Services::new(bareflow_log, read_clock).with_call(bareflow_call),
+    Services::new(bareflow_log, bareflow_clock).with_call(bareflow_call),
+];
+
+/// Returns the table of a module that declares `services`.
+#[inline(always)]
+pub fn table_of(services: u32) -> &'static Services {
+    &TABLES[(observers() | u32::from(services & SERVICE_CLOCK == 0)) as usize % TABLES.len()]
+}
+
+extern "C" fn read_clock(_: *mut Context<'_>) -> u64 {
+    clock::now()
+}
+
+/// Serves a module in ring 0 that called `service` from `caller`.
+extern "C" fn serve_ring_0(_: *mut Context<'_>, first: u64, second: u64, service: u32, caller: u64) -> u64 {
+    let Some(activation) = call::current() else { return CallRefusal::NotDeclared as u64 };
+    let done = services::serve(activation, service, [first, second]);
+    work::after_service();
+    if let Some(fault) = fault_at(activation, done.err(), || caller) {
+        call::end_call(activation, fault, caller);
+    }
+    // After a fault the call has already ended.
+    done.unwrap_or(0)
+}
+
+/// Handles a `syscall` in ring 3.
+pub fn handle_syscall(frame: &mut TrapFrame) {
+    let Some(activation) = call::current() else { return };
+    match service_at(frame.rip).filter(|_| activation.is_user()) {
+        // The callee's services use the stack that this `syscall` arrived on.
+        Some(SERVICE_CALL) => defer_to_kernel_stack(frame, activation, call_from_ring_3),
+        Some(service) => {
+            let done = services::serve(activation, service, [frame.rsi, frame.rdx]);
+            if !return_to_ring_3(frame, activation, done) {
+                work::after_syscall(frame, activation);
+            }
+        }
+        // Only the stubs may execute the instruction.
+        None => {
+            frame.rip = frame.rip.wrapping_sub(SYSCALL_SIZE);
+            let offset = activation.segments().offset_of(frame.rip);
+            leave_module(frame, activation, Fault { kind: FaultKind::GeneralProtection, offset, address: None });
+        }
+    }
+}
+
+/// Makes the call of another module from ring 3, on the kernel's stack.
+extern "C" fn call_from_ring_3(frame: &mut TrapFrame) {
+    let Some(activation) = call::current() else { return };
+    let done = services::serve(activation, SERVICE_CALL, [frame.rsi, frame.rdx]);
+    work::after_service();
+    return_to_ring_3(frame, activation, done);
+}
+
+/// Returns a service's result to a module in ring 3, or ends its call. Returns whether it ends.
+fn return_to_ring_3(frame: &mut TrapFrame, activation: &Activation, done: Result<u64, Fault>) -> bool {
+    frame.rax = done.unwrap_or(frame.rax);
+    let fault = fault_at(activation, done.err(), || caller(activation, frame));
+    fault.inspect(|&fault| leave_module(frame, activation, fault)).is_some()
+}
+
+/// Returns the address from which a stub was called: the word on top of the module's stack.
+fn caller(activation: &Activation, frame: &TrapFrame) -> u64 {
+    let word = activation.bytes(frame.rsp, 8).and_then(|bytes| bytes.try_into().ok());
+    word.map_or(0, u64::from_le_bytes)
+}
+
+/// Returns the fault that ends a call after a service: the one that the service found, whose place is `caller`, or the
+/// one that was requested meanwhile.
+fn fault_at(activation: &Activation, fault: Option<Fault>, caller: impl FnOnce() -> u64) -> Option<Fault> {
+    let found = fault.map(|fault| Fault { offset: activation.segments().offset_of(caller()), ..fault });
+    found.or_else(|| call::requested_abort(activation))
+}
+
+// SAFETY: another module is called, which has memory of its own; the observer gets what is named here.
+unsafe impl services::Provider for Activation {
+    fn declared(&self) -> u32 {
+        self.image().declared
+    }
+
+    fn log(&self, line: &[u8]) {
+        observe(|observer| observer.note_log(line));
+        kernel().log(self.module(), line);
+    }
+
+    fn clock(&self) -> u64 {
+        if self.is_user() {
+            self.log_service(ServiceCall { service: SERVICE_CLOCK, arguments: [0; 2] });
+        }
+        let now = clock::now();
+        observe(|observer| observer.note_clock(now));
+        now
+    }
+
+    fn call(&self, name: &[u8], input: &[u8], output: &mut [u8]) -> Result<CallOutcome, CallRefusal> {
+        let done = match self.callees() {
+            Some(callees) => call::with_nested_call(|| callees.call(name, input, output)),
+            None => Err(CallRefusal::NotDeclared),
+        };
+        let (told, written) = match &done {
+            Ok(outcome) => ((CALL_OK, outcome.result), output.get(..outcome.output_length).unwrap_or_default()),
+            Err(refused) => ((*refused as u32, 0), &[][..]),
+        };
+        observe(|observer| observer.note_call(name, input, output.len(), told, written));
+        done
+    }
+}
