@@ -34,16 +34,15 @@ impl Key {
         if bytes.len() > MAX_NAME_LENGTH {
             return None;
         }
-        let (words, rest) = bytes.as_chunks::<8>();
-        let mut key = [0; 4];
-        for (target, word) in key.iter_mut().zip(words) {
-            *target = u64::from_le_bytes(*word);
-        }
-        if let Some(target) = key.get_mut(words.len()) {
-            *target = last_word(bytes, rest);
-        }
-        Some(Key(key))
+        Some(Key([word(bytes, 0), word(bytes, 8), word(bytes, 16), word(bytes, 24)]))
     }
+}
+
+/// Returns the word of a key that begins at `start`. Loops over all words would be calls of `memcpy`.
+#[inline(always)]
+fn word(bytes: &[u8], start: usize) -> u64 {
+    let Some(rest) = bytes.get(start..) else { return 0 };
+    rest.first_chunk().map_or_else(|| last_word(bytes, rest), |word| u64::from_le_bytes(*word))
 }
 
 /// Returns the last word of a key, from the `rest` of less than eight bytes at the end of `bytes`.

@@ -132,7 +132,7 @@ impl<P: Platform> Registry<P> {
         }
     }
 
-    /// Adds an entry, and doubles the number of chains once there are twice as many names.
+    /// Adds an entry, and doubles the number of chains once there are as many names.
     ///
     /// `None` if there is no memory.
     fn add_name(&self, allocator: &P::Alloc) -> Option<&NameEntry> {
@@ -140,7 +140,7 @@ impl<P: Platform> Registry<P> {
         // If there is no memory for more chains, the chains become longer.
         if chains == 0 {
             self.hash_index.grow(allocator)?;
-        } else if self.names.len() as usize >= 2 * chains && self.hash_index.grow(allocator).is_some() {
+        } else if self.names.len() as usize >= chains && self.hash_index.grow(allocator).is_some() {
             let all = (0..self.names.len()).filter_map(|index| self.name_at(index));
             all.for_each(|name_entry| self.link_into_chain(name_entry));
         }
