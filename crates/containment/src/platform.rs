@@ -7,9 +7,10 @@ use core::sync::atomic::Ordering;
 use allocator_api2::alloc::Global;
 use bareflow_abi::checksum::Crc32c;
 use bareflow_loader::{
-    Call, CallError, Callees, Diagnosis, Domain, FastReturn, ImageSize, PeakUse, Placement, Platform, PlatformError,
-    TimedCall, Usage,
+    Call, CallError, Callees, Diagnosis, Domain, FastExit, FastReturn, ImageSize, PeakUse, Placement, Platform,
+    PlatformError, TimedCall, Usage,
 };
+use bareflow_runtime::Serializer;
 use bareflow_runtime::services::OFFERED;
 use x86_64::instructions::interrupts;
 
@@ -24,6 +25,7 @@ use crate::{call, clock, cpu};
 pub struct Contained {
     cpu_level: u8,
     checksum: Crc32c,
+    serializer: Serializer,
     has_ticks: bool,
     is_observed: bool,
     /// Calls share a stack and the word for the running call, so no two threads may use the platform.
@@ -50,8 +52,8 @@ impl Contained {
         let has_ticks = ticks.start();
         // Interrupts are safe from here on: every vector has a stack of its own, and no handler waits for a lock.
         interrupts::enable();
-        let (cpu_level, checksum) = (cpu::level(), Crc32c::detect());
-        Some(Contained { cpu_level, checksum, has_ticks, is_observed: false, not_sync: PhantomData })
+        let (cpu_level, checksum, serializer) = (cpu::level(), Crc32c::detect(), Serializer::detect());
+        Some(Contained { cpu_level, checksum, serializer, has_ticks, is_observed: false, not_sync: PhantomData })
     }
 
     /// Returns whether there are ticks. Without them, calls may take any time.
@@ -117,7 +119,7 @@ unsafe impl Platform for Contained {
         let mut image = unsealed.0;
         match image.seal() {
             Ok(()) => {
-                bareflow_runtime::serialize();
+                self.serializer.serialize();
                 Ok(image)
             }
             Err(error) => {
@@ -165,12 +167,12 @@ unsafe impl Platform for Contained {
     }
 
     #[inline(always)]
-    fn call_fast(&self, call: &Call<'_, Image>, slow_result: &mut Result<TimedCall, CallError>) -> Option<FastReturn> {
-        if self.is_observed {
-            *slow_result = self.call(call, &mut []);
-            return None;
-        }
-        call::kernel_domain::call_fast(call, slow_result)
+    fn call_fast(&self, call: &Call<'_, Image>) -> Result<FastReturn, FastExit> {
+        if self.is_observed { Err(FastExit::NOT_CALLED) } else { call::kernel_domain::call_fast(call) }
+    }
+
+    fn finish_fast(&self, call: &Call<'_, Image>, exit: FastExit) -> Result<TimedCall, CallError> {
+        if exit == FastExit::NOT_CALLED { self.call(call, &mut []) } else { call::kernel_domain::finish_fast(exit) }
     }
 
     fn call_with_callees(

@@ -14,6 +14,12 @@ pub fn cpu_name() -> String {
     String::from_utf8_lossy(&bytes).trim().to_owned()
 }
 
+/// Returns whether Intel made the processor.
+pub(crate) fn is_intel() -> bool {
+    let vendor = __cpuid(0);
+    [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes).as_flattened() == b"GenuineIntel"
+}
+
 /// Returns the x86-64 level (1 to 4, x86-64 psABI section 3.1.1) that processor and system support.
 #[must_use]
 pub fn cpu_level() -> u8 {

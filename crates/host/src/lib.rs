@@ -44,12 +44,13 @@ use allocator_api2::alloc::Global;
 use bareflow_abi::checksum::Crc32c;
 use bareflow_loader::diagnosis::ServiceLog;
 use bareflow_loader::{
-    Call, CallError, Callees, Counters, Diagnosis, Domain, FastReturn, ImageSize, PeakUse, Placement, Platform,
-    PlatformError, TimedCall,
+    Call, CallError, Callees, Counters, Diagnosis, Domain, FastExit, FastReturn, ImageSize, PeakUse, Placement,
+    Platform, PlatformError, TimedCall,
 };
 
+use bareflow_runtime::Serializer;
 use bareflow_runtime::services::OFFERED;
-use call::{Activation, LogSink, OptionalCallees, Stack, ThreadContext, trampoline};
+use call::{Activation, LogSink, OptionalCallees, Stack, ThreadContext, code, trampoline};
 use counters::Counting;
 pub use cpu::{cpu_level, cpu_name};
 use memory::Arenas;
@@ -71,6 +72,7 @@ pub struct HostPlatform {
     thread: Box<ThreadContext>,
     cpu_level: u8,
     checksum: Crc32c,
+    serializer: Serializer,
     expected: Expected,
     /// The performance counters, opened on first use; `None` if there are none.
     counting: OnceCell<Option<Counting>>,
@@ -103,6 +105,7 @@ impl HostPlatform {
         let thread = Box::new(ThreadContext {
             activation: Activation::inactive(),
             current: trampoline::current_call(),
+            trampolines: code::fastest(),
             stack,
             watch_slot: WatchSlot::of_thread(),
             log_sink: LogSink::Log(log),
@@ -117,6 +120,7 @@ impl HostPlatform {
             thread,
             cpu_level: cpu_level(),
             checksum: Crc32c::detect(),
+            serializer: Serializer::detect(),
             expected: Expected::default(),
             counting: OnceCell::new(),
             on_this_thread: PhantomData,
@@ -137,11 +141,6 @@ impl HostPlatform {
         result.map(|outcome| TimedCall { outcome, cycles })
     }
 
-    #[inline(never)]
-    fn call_slow(&self, call: Call<'_, Image>, slow_result: &mut Result<TimedCall, CallError>) {
-        *slow_result = self.call(&call, &mut []);
-    }
-
     /// Takes back an image's memory.
     #[inline]
     fn take_back(&self, image: &Image) {
@@ -155,7 +154,7 @@ impl HostPlatform {
 // SAFETY: the points of the contract are kept by
 // - memory of an image, zeroed, with its permissions and heap: `memory/`; the stack: `call/stack.rs`; the table of
 //   services: `services.rs`;
-// - text that the processor executes once `seal` returns: `UnsealedImage::seal_shared` serialises, and a process starts
+// - text that the processor executes once `seal` returns: `seal` serialises, and a process starts
 //   with the text of dedicated pages;
 // - the processor's level: `cpu.rs`;
 // - the processor's state after a call: `call/trampoline.rs`, `call/code.rs`, and after a fault or a call that takes too long
@@ -205,7 +204,8 @@ unsafe impl Platform for HostPlatform {
     #[inline]
     fn seal(&self, unsealed: UnsealedImage) -> Result<Image, PlatformError> {
         if unsealed.is_shared() {
-            return Ok(unsealed.seal_shared());
+            self.serializer.serialize();
+            return Ok(unsealed.into_image());
         }
         let sealed = match unsealed.seal() {
             Ok(image) => child::sandbox(image, &self.thread),
@@ -241,13 +241,19 @@ unsafe impl Platform for HostPlatform {
     }
 
     #[inline(always)]
-    fn call_fast(&self, call: &Call<'_, Image>, slow_result: &mut Result<TimedCall, CallError>) -> Option<FastReturn> {
+    fn call_fast(&self, call: &Call<'_, Image>) -> Result<FastReturn, FastExit> {
         // On a thread with one platform, the activation stays free from the first call on.
         if self.thread.activation.is_free() && call.image().child.is_none() {
-            return trampoline::call_fast(call, &self.thread, slow_result);
+            return trampoline::call_fast(call, &self.thread);
         }
-        self.call_slow(*call, slow_result);
-        None
+        Err(FastExit::NOT_CALLED)
+    }
+
+    fn finish_fast(&self, call: &Call<'_, Image>, exit: FastExit) -> Result<TimedCall, CallError> {
+        if exit == FastExit::NOT_CALLED {
+            return self.call(call, &mut []);
+        }
+        trampoline::decode_return(exit.code, exit.returned, &self.thread.activation)
     }
 
     fn call_with_callees(

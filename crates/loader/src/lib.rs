@@ -89,8 +89,8 @@ pub use name::{MAX_NAME_LENGTH, Name, Version};
 pub use platform::range_allocator;
 pub use platform::range_allocator::RangeAllocator;
 pub use platform::{
-    Call, CallError, CallOutcome, Callees, FastReturn, ImageSize, MAX_DEPTH, Platform, PlatformError, TimedCall,
-    WritableImage,
+    Call, CallError, CallOutcome, Callees, FastExit, FastReturn, ImageSize, MAX_DEPTH, Platform, PlatformError,
+    TimedCall, WritableImage,
 };
 pub use policy::budget::{BadBudget, Budget};
 pub use policy::kernel_domain::KernelDomain;

@@ -13,7 +13,8 @@ use crate::diagnosis::Diagnosis;
 use crate::fault::Fault;
 use crate::manager::ModuleManager;
 use crate::platform::{
-    Call, CallError, CallOutcome, Callees, FastReturn, ImageSize, Platform, PlatformError, TimedCall, WritableImage,
+    Call, CallError, CallOutcome, Callees, FastExit, FastReturn, ImageSize, Platform, PlatformError, TimedCall,
+    WritableImage,
 };
 use crate::policy::kernel_domain::KernelDomain;
 use crate::policy::{Domain, Placement};
@@ -273,18 +274,12 @@ unsafe impl Platform for &FakePlatform {
             .map(|result| TimedCall { outcome: CallOutcome { result, output_length }, cycles })
             .map_err(CallError::Fault)
     }
-    fn call_fast(
-        &self,
-        call: &Call<'_, FakeImage>,
-        slow_result: &mut Result<TimedCall, CallError>,
-    ) -> Option<FastReturn> {
-        match self.call(call, &mut []) {
-            Ok(TimedCall { outcome, cycles }) => Some(FastReturn { result: outcome.result, cycles }),
-            error => {
-                *slow_result = error;
-                None
-            }
+    fn call_fast(&self, call: &Call<'_, FakeImage>) -> Result<FastReturn, FastExit> {
+        if matches!(self.results.borrow().front(), Some(Err(_))) {
+            return Err(FastExit::NOT_CALLED);
         }
+        let TimedCall { outcome, cycles } = self.call(call, &mut []).map_err(|_| FastExit::NOT_CALLED)?;
+        Ok(FastReturn { result: outcome.result, cycles })
     }
     fn diagnosis(&self) -> Option<Diagnosis> {
         self.diagnoses.borrow_mut().pop_front()

@@ -17,7 +17,7 @@ use bareflow_loader::{
     Call, CallError, CallOutcome, ImageSize, Placement, Platform, PlatformError, TimedCall, WritableImage,
 };
 
-use crate::serialize;
+use crate::Serializer;
 
 /// The address space for the images of one [`Direct`], in bytes. Most of it is never mapped.
 pub const SPAN_BYTES: u64 = IMAGE_SPAN;
@@ -84,6 +84,7 @@ pub struct Direct<M> {
     /// The three segments of an image have the same numbers.
     ranges: RefCell<RangeAllocator<Global>>,
     log: Option<fn(&str)>,
+    serializer: Serializer,
     services: Services,
 }
 
@@ -95,7 +96,8 @@ impl<M: PageMemory> Direct<M> {
     pub unsafe fn new(memory: M, base: u64) -> Direct<M> {
         let mut ranges = RangeAllocator::new_in(Global);
         ranges.free(0, MAX_SEGMENT_SIZE / PAGE_SIZE);
-        Direct { memory, base, ranges: RefCell::new(ranges), log: None, services: Services::new(log, clock) }
+        let (ranges, serializer) = (RefCell::new(ranges), Serializer::detect());
+        Direct { memory, base, ranges, log: None, serializer, services: Services::new(log, clock) }
     }
 
     /// Returns the same platform with a function that shows the lines which modules log.
@@ -195,7 +197,7 @@ unsafe impl<M: PageMemory> Platform for Direct<M> {
                 return Err(PlatformError { what: "protect pages", bytes: pages.bytes });
             }
         }
-        serialize();
+        self.serializer.serialize();
         Ok(image)
     }
 

@@ -70,4 +70,4 @@ pub use direct::{Access, Direct, DirectImage, PageMemory, PageRange, SPAN_BYTES}
 #[cfg(feature = "x86_64")]
 pub use mapped::MappedPages;
 pub use running_call::{Exception, RunningCall};
-pub use serialize::serialize;
+pub use serialize::Serializer;

@@ -1,13 +1,47 @@
 //! Serialisation of instruction fetch after code was written.
 
 use core::arch::asm;
+use core::arch::x86_64::{__cpuid, __cpuid_count};
 
-/// Makes the processor discard the instructions that it has fetched.
+/// The bit of the instruction `serialize` in leaf 7's EDX (Intel SDM volume 2, CPUID).
+const HAS_SERIALIZE: u32 = 1 << 14;
+
+/// The way in which the processor is made to discard the instructions that it has fetched.
 ///
-/// Code that was written through another address may run only after this (Intel SDM volume 3, 10.3). Of the serialising
-/// instructions, a return from an interrupt is the fastest.
+/// Code that was written through another address may run only after it has done so (Intel SDM volume 3, 10.3; AMD APM
+/// volume 2, 7.6.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Serializer {
+    has_instruction: bool,
+}
+
+impl Serializer {
+    /// The way that every processor has: a return from an interrupt. Of the serialising instructions, it is the fastest
+    /// where `serialize` is missing.
+    pub const IRET: Serializer = Serializer { has_instruction: false };
+
+    /// Returns the fastest way of this processor: the instruction `serialize` takes a third of a return from an interrupt
+    /// (69 ticks instead of 222 on an Intel core of 2023). Asking the processor takes thousands of cycles.
+    #[must_use]
+    pub fn detect() -> Serializer {
+        Serializer { has_instruction: __cpuid(0).eax >= 7 && __cpuid_count(7, 0).edx & HAS_SERIALIZE != 0 }
+    }
+
+    /// Makes the processor discard the instructions that it has fetched.
+    #[inline]
+    pub fn serialize(self) {
+        if self.has_instruction {
+            // SAFETY: `detect` found the instruction, which changes no register and no flag.
+            unsafe { asm!(".byte 0x0f, 0x01, 0xe8", options(preserves_flags, nostack)) };
+        } else {
+            return_from_interrupt();
+        }
+    }
+}
+
+/// Returns from an interrupt that did not happen.
 #[inline]
-pub fn serialize() {
+fn return_from_interrupt() {
     // SAFETY: returns to the next instruction, with stack and flags unchanged.
     unsafe {
         asm!(
@@ -25,5 +59,19 @@ pub fn serialize() {
             stack = out(reg) _,
             word = out(reg) _,
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn goes_on_behind_the_instruction() {
+        for serializer in [Serializer::IRET, Serializer::detect()] {
+            let number = core::hint::black_box(7);
+            serializer.serialize();
+            assert_eq!(number, 7, "{serializer:?}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use core::arch::global_asm;
 use core::sync::atomic::Ordering;
 
 use bareflow_abi::Context;
-use bareflow_loader::{Call, CallError, CallOutcome, FastReturn, TimedCall};
+use bareflow_loader::{Call, CallError, CallOutcome, FastExit, FastReturn, TimedCall};
 
 use super::{
     Activation, BufferRange, OptionalCallees, RETURNED, STACK_SHIFT, call_trampoline, decode_return, run_timed,
@@ -117,14 +117,15 @@ pub(super) fn call(
 
 /// Calls a module in ring 0 without input, output, or other modules that it may call.
 #[inline(always)]
-pub fn call_fast(call: &Call<'_, Image>, slow_result: &mut Result<TimedCall, CallError>) -> Option<FastReturn> {
-    let (left, returned) = enter(call, &mut context(call, &mut []), ((0, 0), (0, 0)), None);
-    if left == RETURNED {
-        return Some(returned);
-    }
-    *slow_result = decode_return(left, returned)
-        .map(|FastReturn { result, cycles }| TimedCall { outcome: CallOutcome { result, output_length: 0 }, cycles });
-    None
+pub fn call_fast(call: &Call<'_, Image>) -> Result<FastReturn, FastExit> {
+    let (code, returned) = enter(call, &mut context(call, &mut []), ((0, 0), (0, 0)), None);
+    if code == RETURNED { Ok(returned) } else { Err(FastExit { code, returned }) }
+}
+
+/// Returns the outcome of a call that left the fast path.
+pub fn finish_fast(FastExit { code, returned }: FastExit) -> Result<TimedCall, CallError> {
+    let FastReturn { result, cycles } = decode_return(code, returned)?;
+    Ok(TimedCall { outcome: CallOutcome { result, output_length: 0 }, cycles })
 }
 
 #[inline(always)]

@@ -1,7 +1,7 @@
 //! A call and its state: the trampoline, the activation of a call, the thread that makes it, and the stack it is on.
 
 mod activation;
-mod code;
+pub(crate) mod code;
 mod stack;
 pub(crate) mod trampoline;
 

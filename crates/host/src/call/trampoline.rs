@@ -5,10 +5,11 @@ use std::ffi::c_void;
 use std::sync::atomic::Ordering;
 
 use bareflow_abi::Context;
-use bareflow_loader::{Call, CallError, CallOutcome, FastReturn, Fault, FaultKind, TimedCall, Timing};
+use bareflow_loader::{Call, CallError, CallOutcome, FastExit, FastReturn, Fault, FaultKind, TimedCall};
 use bareflow_runtime::RunningCall;
 
 use super::activation::{Activation, CurrentCall, OptionalCallees, TOUCHED, ThreadContext};
+use super::code::CHECKING;
 use crate::memory::Image;
 
 /// The trampoline's exit reason if the module returned, and nothing else remains to be done.
@@ -18,47 +19,22 @@ const RETURNED: u64 = 0;
 const CLOBBERED: u64 = 1;
 
 unsafe extern "C" {
-    // Each takes the entry in r8, the module's arguments in rdi and rsi, its stack in r9, and the activation in rcx. It
-    // returns the result in r8, the clock's second reading in r9, and the exit reason in rdx. It preserves only rbx and
-    // rbp.
-    fn bareflow_host_fast();
-    fn bareflow_host_fast_checking();
-    fn bareflow_host_precise();
-    fn bareflow_host_precise_checking();
-    fn bareflow_host_untimed();
     fn bareflow_host_recover();
     fn bareflow_host_service_end();
     safe fn bareflow_host_thread() -> *const c_void;
 }
-
-/// The trampolines, indexed by timing.
-static TRAMPOLINES: [unsafe extern "C" fn(); 3] = [bareflow_host_fast, bareflow_host_precise, bareflow_host_untimed];
-
-/// The checking trampolines, indexed by timing. Untimed calls are not checked either.
-static CHECKING_TRAMPOLINES: [unsafe extern "C" fn(); 3] =
-    [bareflow_host_fast_checking, bareflow_host_precise_checking, bareflow_host_untimed];
-
-const _: () = assert!(Timing::Fast as usize == 0 && Timing::Precise as usize == 1 && Timing::Untimed as usize == 2);
 
 /// Calls a module of the kernel domain without input, output and callees, while no call of this platform is running on
 /// its thread.
 ///
 /// The image's own context is used. Only the module writes to it, and this call uses nothing of what is in it.
 #[inline(always)]
-pub(crate) fn call_fast(
-    call: &Call<'_, Image>,
-    thread: &ThreadContext,
-    slow_result: &mut Result<TimedCall, CallError>,
-) -> Option<FastReturn> {
+pub(crate) fn call_fast(call: &Call<'_, Image>, thread: &ThreadContext) -> Result<FastReturn, FastExit> {
     let activation = &thread.activation;
     let stack_top = call.image().stack_top;
     activation.begin(call, stack_top);
-    let (left, fast) = run_timed(call, stack_top, call.image().context(), activation, thread);
-    if left == RETURNED {
-        return Some(fast);
-    }
-    *slow_result = decode_return(left, fast, activation);
-    None
+    let (code, returned) = run_timed(call, stack_top, call.image().context(), activation, thread);
+    if code == RETURNED { Ok(returned) } else { Err(FastExit { code, returned }) }
 }
 
 /// Calls a module; handles every case.
@@ -115,7 +91,7 @@ fn enter(
 
 /// Returns the outcome of a call, without its output's length.
 #[inline(never)]
-fn decode_return(
+pub(crate) fn decode_return(
     left: u64,
     FastReturn { result, cycles }: FastReturn,
     activation: &Activation,
@@ -141,7 +117,7 @@ fn run_timed(
 ) -> (u64, FastReturn) {
     // The budget is set first, so that the watchdog never applies another call's budget.
     thread.watch_slot.begin(call.image().time_us);
-    let trampolines = if call.check_abi() { &CHECKING_TRAMPOLINES } else { &TRAMPOLINES };
+    let trampolines = if call.check_abi() { &CHECKING } else { &thread.trampolines };
     let trampoline = trampolines[call.timing() as usize];
     let (result, left, end): (u64, u64, u64);
     // SAFETY: the entry lies in the sealed text of an image, as validation ensured; after a fault in it, the signal

@@ -16,7 +16,6 @@ use bareflow_abi::{Context, Services};
 use bareflow_loader::{Domain, ImageSize, PeakUse, Placement, PlatformError, Segments, WritableImage};
 
 use crate::process::Child;
-use bareflow_runtime::serialize;
 use dedicated_arena::DedicatedArena;
 pub(crate) use dedicated_arena::unmap_image;
 use shared_arena::SharedArena;
@@ -151,7 +150,8 @@ impl Arenas {
 }
 
 impl UnsealedImage {
-    /// Returns the image as it is.
+    /// Returns the image as it is: sealed, if it shares pages, which already have their final permissions.
+    #[inline]
     pub(crate) fn into_image(self) -> Image {
         self.image
     }
@@ -160,13 +160,6 @@ impl UnsealedImage {
     #[inline]
     pub(crate) fn is_shared(&self) -> bool {
         self.image.domain == Domain::Kernel
-    }
-
-    /// Seals an image that shares pages: they already have their final permissions.
-    #[inline]
-    pub(crate) fn seal_shared(self) -> Image {
-        serialize();
-        self.image
     }
 
     /// Seals an image with pages of its own: gives text and rodata their final permissions. Data already has them.

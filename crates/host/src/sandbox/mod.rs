@@ -21,7 +21,7 @@ use bareflow_loader::{Call, CallError, CallOutcome, Name, PeakUse, Printable, Ti
 
 use self::ground::Ground;
 use self::mappings::{Fate, KeptRanges};
-use crate::call::{Activation, LogSink, Stack, ThreadContext, trampoline};
+use crate::call::{Activation, LogSink, Stack, ThreadContext, code, trampoline};
 use crate::channel::Channel;
 use crate::channel::handoff::Peer;
 use crate::channel::message::{ChildMessage, ParentMessage};
@@ -63,6 +63,7 @@ extern "C" fn live(life: *mut Life) -> ! {
     let thread = ManuallyDrop::new(ThreadContext {
         activation: Activation::inactive(),
         current: trampoline::current_call(),
+        trampolines: code::RESTORING,
         stack: stack.alias(),
         watch_slot,
         log_sink: LogSink::Parent(channel),

@@ -12,8 +12,8 @@ use std::rc::Rc;
 
 use bareflow_abi::Reason;
 use bareflow_loader::{
-    Budget, Call, CallError, CallOutcome, Domain, Fault, FaultKind, ImageSize, Name, Placement, Platform, Timing,
-    WritableImage,
+    Budget, Call, CallError, CallOutcome, Domain, FastExit, Fault, FaultKind, ImageSize, Name, Placement, Platform,
+    Timing, WritableImage,
 };
 
 use crate::{HostPlatform, Image};

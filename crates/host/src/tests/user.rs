@@ -47,9 +47,9 @@ fn never_takes_the_fast_path() {
     let name = Name::new("test").unwrap();
     // SAFETY: the entry is the start of the image's text, which the test wrote.
     let call = unsafe { Call::new(&name, &image, image.segments.base, Reason::Run, &[], Timing::Fast) };
-    let mut slow_result = Err(CallError::NoMemory);
-    assert_eq!(platform.call_fast(&call, &mut slow_result), None);
-    assert_eq!(slow_result.map(|returned| returned.outcome.result), Ok(42));
+    assert_eq!(platform.call_fast(&call), Err(FastExit::NOT_CALLED));
+    let finished = platform.finish_fast(&call, FastExit::NOT_CALLED);
+    assert_eq!(finished.map(|returned| returned.outcome.result), Ok(42));
     platform.release(image);
 }
 

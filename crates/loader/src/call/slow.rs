@@ -5,12 +5,9 @@ use bareflow_abi::Reason;
 use crate::manager::ModuleManager;
 use crate::module::lifecycle::ModuleState;
 use crate::module::{Failure, Module};
-use crate::platform::{Call, CallError, CallOutcome, FastReturn, Platform, TimedCall};
+use crate::platform::{Call, CallError, CallOutcome, FastExit, FastReturn, Platform, TimedCall};
 use crate::profile::Timing;
 use crate::profile::samples::SampleBuffer;
-
-/// A placeholder for the result of a call that was not made.
-pub(super) const NOT_CALLED: Result<TimedCall, CallError> = Err(CallError::NoMemory);
 
 impl<P: Platform> ModuleManager<P> {
     /// Calls a borrowed module on any path. Writes the outcome to `returned`, unless the call failed.
@@ -52,17 +49,19 @@ impl<P: Platform> ModuleManager<P> {
         self.finish(module, state, timing, &done, returned)
     }
 
-    /// Finishes a call that began on the fast path and left it.
+    /// Finishes a call that left the fast path.
     #[cold]
     #[inline(never)]
-    pub(super) fn finish_slow(
+    pub(super) fn finish_fast(
         &self,
         module: &Module<P>,
         timing: Timing,
-        done: &Result<TimedCall, CallError>,
+        check_abi: bool,
+        exit: FastExit,
         returned: &mut TimedCall,
     ) -> Result<(), Failure> {
-        self.finish(module, ModuleState::Live, timing, done, returned)
+        let done = self.platform.finish_fast(&Call { check_abi, ..run(module, &[], timing) }, exit);
+        self.finish(module, ModuleState::Live, timing, &done, returned)
     }
 
     /// Records the end of a call, and restores the lifecycle state that the module had before.
@@ -96,12 +95,11 @@ impl<P: Platform> ModuleManager<P> {
         if !P::HAS_FAST_PATH || !may_be_fast {
             return self.call_platform_slow(call, depends, output);
         }
-        let mut slow_result = NOT_CALLED;
-        match self.platform.call_fast(call, &mut slow_result) {
-            Some(FastReturn { result, cycles }) => {
+        match self.platform.call_fast(call) {
+            Ok(FastReturn { result, cycles }) => {
                 Ok(TimedCall { outcome: CallOutcome { result, output_length: 0 }, cycles })
             }
-            None => slow_result,
+            Err(exit) => self.platform.finish_fast(call, exit),
         }
     }
 

@@ -37,17 +37,18 @@ impl<'manager, P: Platform> PendingModule<'manager, P> {
     pub fn go_live(mut self, published: Option<bool>) -> ModuleId {
         self.live = true;
         let FilledSlot { slot, name_entry, epoch } = self.filled;
+        let id = ModuleId { index: slot.index() as usize, epoch };
         if let Some(module) = slot.module() {
             self.manager.count_module(&module, true);
             let generation = name_entry.generation.get().saturating_add(1);
             name_entry.generation.set(generation);
             module.generation.set(generation);
             if let Some(active) = published {
-                self.manager.publish(slot, &module, name_entry, active);
+                self.manager.publish(id, slot, &module, name_entry, active);
             }
             module.lifecycle.set(ModuleState::Live);
         }
-        ModuleId { index: slot.index() as usize, epoch }
+        id
     }
 }
 
@@ -71,15 +72,23 @@ impl<P: Platform> ModuleManager<P> {
         }
     }
 
-    /// Publishes `module`, so that it can be found by its name.
+    /// Publishes `module`, whose handle is `id`, so that it can be found by its name.
     ///
     /// It becomes the active one if `active`, or if the name had none.
-    pub(crate) fn publish(&self, slot: &Slot<P>, module: &Module<P>, name_entry: &NameEntry, active: bool) {
+    #[inline(always)]
+    pub(crate) fn publish(
+        &self,
+        id: ModuleId,
+        slot: &Slot<P>,
+        module: &Module<P>,
+        name_entry: &NameEntry,
+        active: bool,
+    ) {
         if !module.published.replace(true) {
             self.registry.link(slot, name_entry);
         }
-        if let (Some(epoch), true) = (module.epoch.get(), active || name_entry.active.get().is_none()) {
-            name_entry.active.set(Some(ModuleId { index: slot.index() as usize, epoch }));
+        if active || name_entry.active.get().is_none() {
+            name_entry.active.set(Some(id));
         }
     }
 }

@@ -176,6 +176,20 @@ pub struct FastReturn {
     pub cycles: u64,
 }
 
+/// A platform's note of a call that is not on the fast path, or left it: see [`Platform::call_fast`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FastExit {
+    /// The platform's own code for the reason.
+    pub code: u64,
+    /// The values that are meaningful if the module returned.
+    pub returned: FastReturn,
+}
+
+impl FastExit {
+    /// The note of a call that was not made; by default [`Platform::finish_fast`] makes it.
+    pub const NOT_CALLED: FastExit = FastExit { code: u64::MAX, returned: FastReturn { result: 0, cycles: 0 } };
+}
+
 /// The reason for which a call did not return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallError {
@@ -202,7 +216,7 @@ impl From<Fault> for CallError {
 /// | ring 3 | [`has_domain`](Self::has_domain) |
 /// | fast loads | [`checksum`](Self::checksum): [`Crc32c::detect`], once |
 /// | code for newer processors | [`cpu_level`](Self::cpu_level) |
-/// | fast calls | [`HAS_FAST_PATH`](Self::HAS_FAST_PATH), [`call_fast`](Self::call_fast) |
+/// | fast calls | [`HAS_FAST_PATH`](Self::HAS_FAST_PATH), [`call_fast`](Self::call_fast), [`finish_fast`](Self::finish_fast) |
 /// | receipts with figures | [`image_usage`](Self::image_usage), [`usage`](Self::usage) |
 /// | what a panic said | [`diagnosis`](Self::diagnosis) |
 ///
@@ -311,7 +325,7 @@ impl From<Fault> for CallError {
 ///   [`Budget::of`](crate::Budget::of): a stack is aligned and ends at an unmapped page even if it is cut to what there is;
 /// - `seal` returns only when the processor will execute the new text, and nothing older, at its addresses;
 /// - [`cpu_level`](Self::cpu_level) and [`offered_services`](Self::offered_services) name only what works during a call;
-/// - `call`, `call_fast` and `call_with_callees` return with all state of the processor that compiled code relies on,
+/// - `call`, `call_fast` with `finish_fast`, and `call_with_callees` return with all state of the processor that compiled code relies on,
 ///   whatever the module did to registers and flags, and whether it returned, faulted or ran too long;
 /// - a module in the user domain accesses only its own image and the call's input and output, and runs no code but its
 ///   own;
@@ -406,16 +420,23 @@ pub unsafe trait Platform {
 
     /// Calls a module in the kernel domain without input, output and callees, on the fast path.
     ///
-    /// Returns `Some` if the call stayed on the fast path and returned; otherwise writes the result to `slow_result`.
     /// The loader calls it only if `HAS_FAST_PATH`, and never for an image of the user domain.
+    ///
+    /// # Errors
+    /// The call was not made, or left the fast path: [`finish_fast`](Self::finish_fast) is called with this at once.
     #[inline(always)]
-    fn call_fast(
-        &self,
-        call: &Call<'_, Self::Image>,
-        slow_result: &mut Result<TimedCall, CallError>,
-    ) -> Option<FastReturn> {
-        *slow_result = self.call(call, &mut []);
-        None
+    fn call_fast(&self, call: &Call<'_, Self::Image>) -> Result<FastReturn, FastExit> {
+        let _ = call;
+        Err(FastExit::NOT_CALLED)
+    }
+
+    /// Finishes a call that was not made by [`call_fast`](Self::call_fast), or left the fast path there.
+    ///
+    /// # Errors
+    /// As for [`call`](Self::call).
+    fn finish_fast(&self, call: &Call<'_, Self::Image>, exit: FastExit) -> Result<TimedCall, CallError> {
+        let _ = exit;
+        self.call(call, &mut [])
     }
 
     /// Calls a module that may call others: its calls of the service `call` go to `callees`.

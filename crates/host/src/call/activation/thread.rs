@@ -8,6 +8,7 @@ use bareflow_loader::Diagnosis;
 use bareflow_loader::diagnosis::ServiceLog;
 
 use super::{Activation, CurrentCall};
+use crate::call::code::Trampolines;
 use crate::call::stack::Stack;
 use crate::channel::Channel;
 use crate::watchdog::WatchSlot;
@@ -19,6 +20,8 @@ pub(crate) struct ThreadContext {
     pub activation: Activation,
     /// The thread's word for the trampoline.
     pub current: &'static CurrentCall,
+    /// The trampolines for calls that are not checked, as the make of the processor asks for.
+    pub trampolines: Trampolines,
     pub stack: Stack,
     /// The slot that the watchdog checks.
     pub watch_slot: &'static WatchSlot,
