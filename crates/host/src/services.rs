@@ -92,12 +92,14 @@ struct Served {
 
 /// Serves the module of the running call.
 extern "C" fn serve(_: *mut Context<'_>, first: u64, second: u64, _: u64, service: u32) -> Served {
-    let Some(activation) = trampoline::current() else { return Served { result: 0, ends: 0 } };
-    let result = services::serve(activation, service, [first, second]).unwrap_or_else(|fault| {
-        activation.set_fault(fault);
-        0
+    let served = trampoline::with_current(|activation| {
+        let result = services::serve(activation, service, [first, second]).unwrap_or_else(|fault| {
+            activation.set_fault(fault);
+            0
+        });
+        Served { result, ends: activation.leave_service().into() }
     });
-    Served { result, ends: activation.leave_service().into() }
+    served.unwrap_or(Served { result: 0, ends: 0 })
 }
 
 // SAFETY: another module is called, or the parent asked to do that; neither knows this one's memory.

@@ -130,40 +130,42 @@ fn is_modules(signal: c_int, info: *mut siginfo_t, context: *mut c_void) -> bool
     // SAFETY: the system passes both for as long as the handler runs.
     let (info, context) = unsafe { (&*info, &mut *context.cast::<ucontext_t>()) };
     let registers = &mut context.uc_mcontext.gregs;
-    let trap = registers[REG_TRAPNO as usize];
-    let flags = &mut registers[REG_EFL as usize];
-    match trampoline::current().filter(|activation| activation.is_in_module()) {
-        // An earlier call may have left the flag set.
-        Some(activation) if trap == ALIGNMENT_CHECK && !activation.is_checking() => *flags &= !LEFT_SET,
-        Some(activation) => {
-            let fault = match activation.fault() {
-                Some(noted) if registers[REG_RIP as usize].cast_unsigned() == trampoline::service_end() => {
-                    faults::service_end(activation, noted, registers)
-                }
-                _ => faults::fault(activation, signal, info, registers),
-            };
-            end(activation, fault, registers);
+    let ended = trampoline::with_current(|activation| {
+        // An earlier call may have left the flag for alignment set.
+        let is_left_set = registers[REG_TRAPNO as usize] == ALIGNMENT_CHECK && !activation.is_checking();
+        if !activation.is_in_module() || is_left_set {
+            return false;
         }
-        // A module left the flag set, and a trampoline that does not check let it pass.
-        None if *flags & LEFT_SET != 0 => *flags &= !LEFT_SET,
-        None => return false,
-    }
-    true
+        let fault = match activation.fault() {
+            Some(noted) if registers[REG_RIP as usize].cast_unsigned() == trampoline::service_end() => {
+                faults::service_end(activation, noted, registers)
+            }
+            _ => faults::fault(activation, signal, info, registers),
+        };
+        end(activation, fault, registers);
+        true
+    });
+    // A module left a flag set, and a trampoline that does not check let it pass.
+    let flags = &mut registers[REG_EFL as usize];
+    let was_left_set = *flags & LEFT_SET != 0;
+    *flags &= !LEFT_SET;
+    ended == Some(true) || was_left_set
 }
 
 extern "C" fn handle_late(_: c_int, _: *mut siginfo_t, context: *mut c_void) {
     clear_flags();
-    let Some(activation) = trampoline::current().filter(|activation| activation.thread().watch_slot.is_overdue())
-    else {
-        return;
-    };
     // SAFETY: the system passes it for as long as the handler runs.
     let registers = unsafe { &mut (*context.cast::<ucontext_t>()).uc_mcontext.gregs };
-    if activation.is_in_module() && activation.fault().is_none() {
-        end(activation, faults::time_budget(activation, registers), registers);
-    } else {
-        activation.end_late();
-    }
+    trampoline::with_current(|activation| {
+        if !activation.thread().watch_slot.is_overdue() {
+            return;
+        }
+        if activation.is_in_module() && activation.fault().is_none() {
+            end(activation, faults::time_budget(activation, registers), registers);
+        } else {
+            activation.end_late();
+        }
+    });
 }
 
 /// Clears the flags that handlers inherit from the interrupted code. No handler could return with NT set, since the

@@ -46,25 +46,26 @@ pub(crate) fn call(
     callees: OptionalCallees<'_>,
 ) -> Result<TimedCall, CallError> {
     let outer = thread.current.load(Ordering::Relaxed);
-    let Some(under_way) = current() else {
+    let nested = with_current(|under_way| {
+        // The call is nested in the running one, and has its own stack and activation.
+        let stack = thread.stack.above(call.image().stack_top, under_way.stack_top());
+        let waiting = under_way.thread().watch_slot.call();
+        let activation = Activation::inactive();
+        activation.belongs_to(thread);
+        activation.begin(&call, stack.unwrap_or(under_way.service_stack.get() & !15));
+        thread.current.store(activation.address(), Ordering::Release);
+        let returned = enter(&call, output, &activation, thread, callees);
+        thread.watch_slot.go_on(waiting);
+        thread.current.store(outer, Ordering::Release);
+        returned
+    });
+    nested.unwrap_or_else(|| {
         if outer != thread.activation.address() {
             thread.make_current();
         }
         thread.activation.begin(&call, call.image().stack_top);
-        return enter(&call, output, &thread.activation, thread, callees);
-    };
-    // The call is nested in the running one, and has its own stack and activation.
-    let top = call.image().stack_top;
-    let stack = thread.stack.above(top, under_way.stack_top());
-    let waiting = under_way.thread().watch_slot.call();
-    let activation = Activation::inactive();
-    activation.belongs_to(thread);
-    activation.begin(&call, stack.unwrap_or(under_way.service_stack.get() & !15));
-    thread.current.store(activation.address(), Ordering::Release);
-    let returned = enter(&call, output, &activation, thread, callees);
-    thread.watch_slot.go_on(waiting);
-    thread.current.store(outer, Ordering::Release);
-    returned
+        enter(&call, output, &thread.activation, thread, callees)
+    })
 }
 
 /// Makes a call that was recorded in `activation`, with a context of its own.
@@ -155,11 +156,12 @@ pub(crate) fn current_call() -> &'static CurrentCall {
     unsafe { &*bareflow_host_thread().cast() }
 }
 
-/// Returns this thread's running call.
-pub(crate) fn current<'call>() -> Option<&'call Activation> {
+/// Passes this thread's running call, if there is one, to `work`.
+pub(crate) fn with_current<T>(work: impl FnOnce(&Activation) -> T) -> Option<T> {
     // SAFETY: an activation exists until its caller removes it from the word; while a call is running, its caller
-    // waits. Signal handlers, services and nested calls end before it does.
-    unsafe { current_call().load(Ordering::Relaxed).as_ref() }.filter(|activation| activation.is_under_way())
+    // waits. Signal handlers, services and nested calls, in which this is called, end before it does.
+    let activation = unsafe { current_call().load(Ordering::Relaxed).as_ref() };
+    activation.filter(|activation| activation.is_under_way()).map(work)
 }
 
 /// Returns the address at which a service ends that ends the call.

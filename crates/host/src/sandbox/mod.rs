@@ -136,17 +136,16 @@ impl LogSink {
 
 /// Makes the parent log a line of the running call.
 fn forward(channel: &Channel, text: &[u8]) {
-    if let Some(activation) = trampoline::current() {
+    trampoline::with_current(|activation| {
         channel.put(0, text);
         // The parent only ever answers that the call may continue.
-        let _ = serve(
-            channel,
-            &ChildMessage::Log(text.len() as u64),
-            activation.image(),
-            activation.module(),
-            activation.thread(),
-        );
-    }
+        serve_more(channel, activation, &ChildMessage::Log(text.len() as u64))
+    });
+}
+
+/// Sends `reply` for a running call, and serves the parent as [`serve`] does.
+fn serve_more(channel: &Channel, activation: &Activation, reply: &ChildMessage) -> ParentMessage {
+    serve(channel, reply, activation.image(), activation.module(), activation.thread())
 }
 
 /// Makes the parent call another module for the running call.
@@ -161,8 +160,7 @@ pub(crate) fn call(
     let name = std::str::from_utf8(name).ok().and_then(Name::new).ok_or(CallRefusal::NotDeclared)?;
     let mut field = [0; NAME_SIZE];
     field.iter_mut().zip(name.as_str().bytes()).for_each(|(target, byte)| *target = byte);
-    let ask =
-        |reply: &ChildMessage| serve(channel, reply, activation.image(), activation.module(), activation.thread());
+    let ask = |reply: &ChildMessage| serve_more(channel, activation, reply);
     let request = ask(&ChildMessage::Call { name: field, input: input.len() as u64, output: output.len() as u64 });
     let (request, output_at) = match request {
         ParentMessage::Room { input: input_at, output: output_at } => {
