@@ -11,7 +11,7 @@ test: setup check
 	cargo test --workspace --locked
 	cargo test -p bareflow-loader --no-default-features --locked --lib features_tests
 
-KERNEL_CRATES = -p bareflow-kernel -p bareflow-abi -p bareflow-loader -p bareflow-protocol -p bareflow-suite -p bareflow-server -p bareflow-disk -p bareflow-runtime -p bareflow-containment -p kernel-start
+KERNEL_CRATES = -p bareflow-kernel -p bareflow-abi -p bareflow-loader -p bareflow-protocol -p bareflow-suite -p bareflow-server -p bareflow-disk -p bareflow-runtime -p bareflow-containment -p bareflow-pvh -p kernel-start
 
 check:
 	cargo fmt --all --check

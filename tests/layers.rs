@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 /// The crates' sources.
-const SOURCES: [&str; 13] = [
+const SOURCES: [&str; 14] = [
     "abi/src",
     "crates/builder/src",
     "crates/containment/src",
@@ -14,6 +14,7 @@ const SOURCES: [&str; 13] = [
     "crates/loader/src",
     "crates/packer/src",
     "crates/protocol/src",
+    "crates/pvh/src",
     "crates/runtime/src",
     "crates/server/src",
     "crates/suite/src",

@@ -3,14 +3,14 @@
 use core::arch::x86_64::_rdtsc;
 use core::cell::UnsafeCell;
 
-use kernel_start::{KERNEL_BASE, middle_table};
+use kernel_start::{KERNEL_BASE, low_table};
 
 /// The size of each segment's range, in bytes.
 pub const PAGE: u64 = 2 << 20;
 
 /// The address where an image's text executes. Its rodata and data lie at the loader's distances from there.
 #[cfg_attr(feature = "without-loader", expect(dead_code, reason = "no image is placed"))]
-pub const TEXT: u64 = 1 << 30;
+pub const TEXT: u64 = 4 << 30;
 
 /// The address where the three segments are writable, one after the other.
 pub const TEXT_ALIAS: u64 = 4 << 20;
@@ -36,8 +36,8 @@ pub fn map() {
         (*text.0.get())[0] = TEXT_ALIAS | LARGE;
         (*others.0.get())[0] = (TEXT_ALIAS + PAGE) | LARGE | NO_EXECUTE;
         (*others.0.get())[128] = (TEXT_ALIAS + 2 * PAGE) | WRITABLE | NO_EXECUTE;
-        (*middle_table())[1] = (text.0.get() as u64 - KERNEL_BASE) | 3;
-        (*middle_table())[2] = (others.0.get() as u64 - KERNEL_BASE) | 3;
+        (*low_table())[4] = (text.0.get() as u64 - KERNEL_BASE) | 3;
+        (*low_table())[5] = (others.0.get() as u64 - KERNEL_BASE) | 3;
     }
 }
 

@@ -2,16 +2,11 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use bareflow_pvh::PHYSICAL_MAP;
 use linked_list_allocator::LockedHeap;
 use x86_64::registers::control::Cr3;
 use x86_64::structures::paging::{FrameAllocator, FrameDeallocator, OffsetPageTable, PageTable, PhysFrame, Size4KiB};
 use x86_64::{PhysAddr, VirtAddr};
-
-/// The address at which the first GiB of physical memory is mapped.
-pub const PHYSICAL_MAP: u64 = 0xffff_8000_0000_0000;
-
-/// The distance of the kernel's addresses from its physical ones; `kernel.ld` says the same.
-pub const KERNEL_BASE: u64 = 0xffff_ffff_8000_0000;
 
 /// The addresses for modules that are not contained: 1.5 GiB that nothing else uses.
 pub const MODULES: u64 = 64 << 30;

@@ -1,11 +1,8 @@
-//! The entries of the kernel: PVH ([`pvh`]: QEMU's `-kernel`) and the `bootloader` crate. Both end in [`kernel_main`]
+//! The entries of the kernel: PVH ([`pvh`]: QEMU's `-kernel`) and the `bootloader` crate. Both end in [`take_over`]
 //! with a [`BootInfo`].
 
-mod entry;
 mod pvh;
 mod screen;
-
-use core::sync::atomic::{AtomicU64, Ordering};
 
 use bareflow_containment::{clock, cpu};
 use bootloader_api::config::Mapping;
@@ -23,15 +20,13 @@ const CONFIG: BootloaderConfig = {
 
 entry_point!(kernel_main, config = &CONFIG);
 
-/// The clock when the kernel was entered. The PVH entry's code writes it; otherwise it stays 0.
-static ENTERED: AtomicU64 = AtomicU64::new(0);
-
-/// Takes over the machine and goes on to the run, on the kernel's own stack and in its own page tables.
 fn kernel_main(info: &'static mut BootInfo) -> ! {
-    let entered = match ENTERED.load(Ordering::Relaxed) {
-        0 => clock::now(),
-        entered => entered,
-    };
+    take_over(info, clock::now())
+}
+
+/// Takes over the machine and goes on to the run, on the kernel's own stack and in its own page tables. `entered` is the
+/// clock when the kernel was entered.
+fn take_over(info: &'static mut BootInfo, entered: u64) -> ! {
     console::open();
     if let Some(framebuffer) = info.framebuffer.as_mut() {
         screen::write(framebuffer, "BareFlow runs. Its console is the serial port COM1, at 115200 baud.");

@@ -1,15 +1,13 @@
 //! The reader of the start-of-day structure of PVH (Xen's `docs/misc/pvh.pandoc`). It fills the same [`BootInfo`] that the `bootloader` crate would pass.
 
+use bareflow_pvh::MAPPED_END;
 use bootloader_api::BootInfo;
 use bootloader_api::info::{MemoryRegion, MemoryRegionKind, MemoryRegions, Optional};
 use spin::Once;
 
-use super::kernel_main;
+use super::take_over;
 use crate::memory::layout::{KERNEL_BASE, PHYSICAL_MAP};
 use crate::power::{ExitCode, exit_qemu};
-
-/// The end of the memory that the first page tables map.
-const EARLY_END: u64 = 4 << 30;
 
 /// The first bytes of the structure.
 const MAGIC: u32 = 0x336e_c578;
@@ -26,6 +24,8 @@ const REGIONS: usize = 64;
 /// The number of ranges that are in use although the memory map lists them as usable.
 const RESERVED: usize = 8;
 
+bareflow_pvh::entry!(start);
+
 static COMMAND_LINE: Once<([u8; COMMAND_LINE_SIZE], usize)> = Once::new();
 
 /// Returns the command line; empty if the kernel was booted without one.
@@ -38,7 +38,7 @@ pub(super) fn command_line() -> &'static str {
 fn read<const N: usize>(address: u64) -> Option<[u8; N]> {
     let end = address.checked_add(N as u64)?;
     // SAFETY: the first page tables map the first 4 GiB readable, and any bytes are a valid array.
-    (end <= EARLY_END).then(|| unsafe { ((PHYSICAL_MAP + address) as *const [u8; N]).read_unaligned() })
+    (end <= MAPPED_END).then(|| unsafe { ((PHYSICAL_MAP + address) as *const [u8; N]).read_unaligned() })
 }
 
 fn read_u32(address: u64) -> u32 {
@@ -50,7 +50,7 @@ fn read_u64(address: u64) -> u64 {
 }
 
 /// Reads `hvm_start_info` at the physical address `info`, and joins the common path of booting.
-pub(super) extern "C" fn start(info: u64) -> ! {
+extern "C" fn start(info: u64, entered: u64) -> ! {
     if read_u32(info) != MAGIC {
         exit_qemu(ExitCode::Panicked);
     }
@@ -75,7 +75,7 @@ pub(super) extern "C" fn start(info: u64) -> ! {
     let mut regions = [MemoryRegion::empty(); REGIONS];
     let count = find_usable(memory_map, entries, &reserved, &mut regions);
     let regions = regions.get_mut(..count).unwrap_or_default();
-    // SAFETY: `kernel_main` does not return, so this frame lives as long as the kernel.
+    // SAFETY: `take_over` does not return, so this frame lives as long as the kernel.
     let regions: &'static mut [MemoryRegion] = unsafe { &mut *(regions as *mut [MemoryRegion]) };
 
     let mut boot_info = BootInfo::new(MemoryRegions::from(regions));
@@ -89,7 +89,7 @@ pub(super) extern "C" fn start(info: u64) -> ! {
     (boot_info.kernel_addr, boot_info.kernel_len) = (image_start, image_end - image_start);
     boot_info.kernel_image_offset = image_start + KERNEL_BASE;
     // SAFETY: as above.
-    kernel_main(unsafe { boot_info_forever(&raw mut boot_info) })
+    take_over(unsafe { boot_info_forever(&raw mut boot_info) }, entered)
 }
 
 /// Returns the structure with the lifetime of the kernel.
@@ -124,7 +124,7 @@ fn find_usable(map: u64, entries: u64, reserved: &[(u64, u64)], regions: &mut [M
     for entry in 0..entries {
         let address = map + entry * 24;
         let (start, kind) = (read_u64(address), read_u32(address + 16));
-        let end = start.saturating_add(read_u64(address + 8)).min(EARLY_END);
+        let end = start.saturating_add(read_u64(address + 8)).min(MAPPED_END);
         if kind != 1 || start >= end {
             continue;
         }

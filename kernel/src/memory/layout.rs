@@ -11,12 +11,7 @@
 use bareflow_containment::layout::{START, Stack, are_apart};
 
 pub use bareflow_containment::layout::PAGE_SIZE;
-
-/// The start of the map of all physical memory. The first page tables map the first 4 GiB there, too.
-pub const PHYSICAL_MAP: u64 = 0xffff_8000_0000_0000;
-
-/// The distance of the kernel's virtual addresses from its physical ones; `kernel.ld` says the same.
-pub const KERNEL_BASE: u64 = 0xffff_ffff_8000_0000;
+pub use bareflow_pvh::{KERNEL_BASE, PHYSICAL_MAP};
 
 /// The window in which registers of devices are mapped.
 pub const DEVICE_WINDOW: u64 = 0xffff_ffff_8ce0_0000;
