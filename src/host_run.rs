@@ -5,7 +5,6 @@ use std::fmt;
 use anyhow::{Context, Error, Result, anyhow};
 use bareflow_host::{HostPlatform, cpu_level, cpu_name};
 use bareflow_loader::ModuleManager;
-use bareflow_protocol::report::Environment;
 use bareflow_suite::archive::Archive;
 use bareflow_suite::console::{Console, Style};
 use bareflow_suite::{Plan, Source, run};
@@ -51,19 +50,9 @@ pub fn host(options: &HostOptions) -> Result<Exit> {
         input: &files.input,
         repeat: options.repeat,
         load: options.loading.load(),
-        environment: Environment {
-            place: "host".to_owned(),
-            clock: "tsc".to_owned(),
-            timing: String::new(),
-            call_overhead_cycles: 0,
-            cpu: format!("{} (x86-64-v{})", cpu_name(), cpu_level()),
-            domains: Vec::new(),
-            first_call_cycles: None,
-            clock_step_cycles: 0,
-            clock_invariant: false,
-            clock_hertz: None,
-            load_cycles: None,
-        },
+        place: "host",
+        clock: "tsc",
+        cpu: format!("{} (x86-64-v{})", cpu_name(), cpu_level()),
         batch: options.batch,
         started: None,
     };

@@ -1,22 +1,23 @@
 //! The run: the kernel's main function, and the run of all modules.
 
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use bareflow_containment::{Contained, cpu};
 use bareflow_loader::{KernelDomain, ModuleManager, Permissions, Platform};
 use bareflow_protocol::options::Task;
-use bareflow_protocol::report::{Environment, Refusal};
+use bareflow_protocol::report::Refusal;
 use bareflow_protocol::{KernelOptions, Message};
 use bareflow_suite::archive::Archive;
 use bareflow_suite::console::Style;
+use bareflow_suite::fallible::ErrorText;
 use bareflow_suite::line;
 use bareflow_suite::{Plan, Source, run};
 
 use crate::console::{self, KernelConsole};
 use crate::containment::Manager;
-use crate::disk::modules::{Modules, path_of};
+use crate::disk::modules::Modules;
 use crate::memory::BootFacts;
 use crate::power::{ExitCode, exit_qemu, halt};
 use crate::report_port::tell_host;
@@ -102,19 +103,9 @@ fn run_modules(manager: &Manager, boot: &BootFacts, archive: &Archive<'_>, optio
         input: archive.input,
         repeat: options.repeat,
         load: options.load,
-        environment: Environment {
-            place: "kernel".to_string(),
-            clock: if options.icount { "icount" } else { "tsc" }.to_string(),
-            timing: options.timing.name().to_string(),
-            call_overhead_cycles: 0,
-            cpu: format!("{} (x86-64-v{})", cpu::name(), cpu::level()),
-            domains: Vec::new(),
-            first_call_cycles: None,
-            clock_step_cycles: 0,
-            clock_invariant: false,
-            clock_hertz: None,
-            load_cycles: None,
-        },
+        place: "kernel",
+        clock: if options.icount { "icount" } else { "tsc" },
+        cpu: format!("{} (x86-64-v{})", cpu::name(), cpu::level()),
         batch: options.batch,
         started: Some(boot.entered),
     };
@@ -133,24 +124,15 @@ fn run_modules(manager: &Manager, boot: &BootFacts, archive: &Archive<'_>, optio
 /// Returns the modules on the disk, in the order of their names, and the files that are not modules.
 fn read_disk(platform: &impl Platform, console: &mut KernelConsole) -> (Vec<(String, Vec<u8>)>, Vec<Refusal>) {
     let (mut disk, mut files, mut refused) = (Modules::find(), Vec::new(), Vec::new());
-    let mut refuse = |source: String, error: String| {
+    let mut refuse = |source: String, error: ErrorText| {
         line!(console, Error, "[ERROR] {source}: {error}");
-        refused.push(Refusal::new(source, error));
+        refused.push(Refusal::new(source, error.into_owned()));
     };
-    match disk.select(platform) {
-        Ok(selection) => {
-            selection.refused.into_iter().for_each(|refused| refuse(refused.file, refused.error));
-            for chosen in selection.chosen {
-                match path_of(&chosen.file) {
-                    Ok(path) => match disk.read(&path) {
-                        Ok(bytes) => files.push((path, bytes)),
-                        Err(error) => refuse(path, error.into_owned()),
-                    },
-                    Err(error) => refuse(chosen.module, error.to_string()),
-                }
-            }
+    for path in disk.select(platform, &mut refuse) {
+        match disk.read(&path) {
+            Ok(bytes) => files.push((path, bytes)),
+            Err(error) => refuse(path, error),
         }
-        Err(error) => refuse("disk".to_string(), error.into_owned()),
     }
     (files, refused)
 }

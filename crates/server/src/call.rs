@@ -2,19 +2,28 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
 use allocator_api2::boxed::Box;
 use bareflow_loader::diagnosis::FaultText;
 use bareflow_loader::{ExecuteError, LoadError, LoadOptions, ModuleId, Platform, TimedCall};
 use bareflow_protocol::Response;
 use bareflow_protocol::control::{Called, Refusal, RefusalCode};
-use bareflow_suite::console::show_fault;
+use bareflow_suite::console::{Console, Style, explain_refusal, show_fault};
 use bareflow_suite::fallible::{ErrorText, NoMemory, copy};
-use bareflow_suite::{error_text, order, text};
+use bareflow_suite::{error_text, text};
 
-use crate::events::ConsoleWriter;
 use crate::slice::{Poll, SLICE_MS};
 use crate::{Server, ServerEnvironment};
+
+/// A console that writes to the environment.
+pub(crate) struct ConsoleWriter<'environment, S>(pub &'environment S);
+
+impl<S: ServerEnvironment> Console for ConsoleWriter<'_, S> {
+    fn show(&mut self, style: Style, text: fmt::Arguments<'_>) {
+        self.0.say(style, text);
+    }
+}
 
 /// The number of calls between two readings of the clock.
 const CALLS_AT_ONCE: u32 = 16;
@@ -155,7 +164,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
 
     /// Returns the reason for a refused load on one line. Shows a fault with its diagnosis on the console.
     pub(crate) fn explain_load(&self, blob: &[u8], options: &LoadOptions, error: &LoadError) -> ErrorText {
-        order::refusal(&self.manager, blob, options, error, &mut ConsoleWriter(&self.environment))
+        explain_refusal(&self.manager, blob, options, error, &mut ConsoleWriter(&self.environment))
     }
 
     /// Answers a finished job of calls. The answer takes the output buffer with it: see [`Server::recycle`].

@@ -8,7 +8,7 @@ use bareflow_protocol::control::{CLIENT_BITS, Envelope};
 use bareflow_suite::error_text;
 use bareflow_suite::fallible::ErrorText;
 
-use crate::events::{self, ReceiptTexts};
+use crate::receipts::{self, ReceiptTexts};
 use crate::slice::{Poll, UNLOAD_TIMEOUT_MS};
 use crate::task::Task;
 use crate::{Server, ServerEnvironment, room};
@@ -52,20 +52,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     /// Carries out a slice of the next job. Returns whether there was one.
     pub fn poll(&self) -> bool {
         let Some(mut job) = self.jobs.borrow_mut().pop_front() else { return false };
-        job = match self.take_up_later(job) {
-            Some(job) => job,
-            None => return true,
-        };
-        let (slice, cancelled) = self.run_for(job.client(), || match &mut job.task {
-            Task::Call(calls) => Some(self.call_some(job.request_id, calls)),
-            Task::Compare(comparing) => Some(self.compare_some(job.request_id, comparing)),
-            Task::Unload(id) => Some(self.try_unload(*id, job.began_ms)),
-            Task::Push(push) => {
-                Some(self.push_again(push, self.environment.milliseconds().saturating_sub(job.began_ms)))
-            }
-            Task::Later(_) | Task::Drop(_) => None,
-        });
-        let Some(slice) = slice else { return true };
+        let Some((slice, cancelled)) = self.run_slice(&mut job) else { return true };
         match slice {
             Poll::Ready(answer) if cancelled => {
                 self.recycle(answer);
@@ -97,19 +84,27 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         (made, self.cancelled.take())
     }
 
-    /// Handles a job that has waited until module code may run; returns any other job.
-    fn take_up_later(&self, job: Job<P>) -> Option<Job<P>> {
-        match job.task {
+    /// Runs a slice of a job. Returns its state, and whether its client left in the meantime; `None` for a job that
+    /// only waited until module code may run.
+    fn run_slice(&self, job: &mut Job<P>) -> Option<(Poll, bool)> {
+        let (client, waited) = (job.client(), self.environment.milliseconds().saturating_sub(job.began_ms));
+        match &mut job.task {
+            Task::Call(calls) => Some(self.run_for(client, || self.call_some(job.request_id, calls))),
+            Task::Compare(comparing) => Some(self.run_for(client, || self.compare_some(job.request_id, comparing))),
+            Task::Unload(id) => Some(self.run_for(client, || self.try_unload(*id, waited))),
+            Task::Push(push) => Some(self.run_for(client, || self.push_again(push, waited))),
             Task::Later(payload) => {
                 // The payload was decoded successfully when it arrived.
-                if let Ok(envelope) = Envelope::from_payload(&payload) {
+                if let Ok(envelope) = Envelope::from_payload(payload) {
                     self.take_up(envelope);
                 }
+                None
             }
-            Task::Drop(comparing) => self.discard_candidates(&comparing),
-            task => return Some(Job { task, ..job }),
+            Task::Drop(comparing) => {
+                self.discard_candidates(comparing);
+                None
+            }
         }
-        None
     }
 
     /// Adds a job to the end of the queue.
@@ -176,24 +171,16 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
                 };
                 jobs.iter().position(is_late).and_then(|index| jobs.remove(index))
             };
-            let Some(job) = late else { return };
-            let Some(mut job) = self.take_up_later(job) else { continue };
-            let (slice, cancelled) = self.run_for(job.client(), || match &mut job.task {
-                Task::Unload(id) => Some(self.try_unload(*id, job.began_ms)),
-                Task::Push(push) => Some(self.push_again(push, now.saturating_sub(job.began_ms))),
-                Task::Call(_) | Task::Compare(_) | Task::Later(_) | Task::Drop(_) => None,
-            });
-            match slice {
-                Some(Poll::Ready(answer)) if cancelled => self.recycle(answer),
-                Some(Poll::Ready(answer)) => self.answer(job.request_id, answer),
-                Some(Poll::Pending(..)) => {}
-                None => return,
+            let Some(mut job) = late else { return };
+            match self.run_slice(&mut job) {
+                Some((Poll::Ready(answer), true)) => self.recycle(answer),
+                Some((Poll::Ready(answer), false)) => self.answer(job.request_id, answer),
+                Some((Poll::Pending(..), _)) | None => {}
             }
         }
     }
 
-    fn try_unload(&self, id: ModuleId, began_ms: u64) -> Poll {
-        let waited = self.environment.milliseconds().saturating_sub(began_ms);
+    fn try_unload(&self, id: ModuleId, waited: u64) -> Poll {
         let texts = self.manager.stats(id).map(|profile| ReceiptTexts::new(&profile.name, &profile.version));
         let texts = match texts {
             Some(Ok(texts)) => texts,
@@ -204,7 +191,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             Ok(receipt) => {
                 self.log_unload(&receipt);
                 self.sweep();
-                Poll::Ready(Response::Unloaded(events::receipt(&receipt, texts)))
+                Poll::Ready(Response::Unloaded(receipts::receipt(&receipt, texts)))
             }
             Err(UnloadError::Busy { .. }) if waited < UNLOAD_TIMEOUT_MS => Poll::Pending(0, 1),
             Err(error @ UnloadError::Needed { .. }) => {

@@ -13,12 +13,11 @@ extern crate std;
 
 mod blob_store;
 mod call;
-mod events;
 mod gate;
 mod jobs;
-mod module_list;
 mod outputs;
 mod push;
+mod receipts;
 mod requested_options;
 mod requests;
 mod slice;

@@ -20,7 +20,7 @@ use bareflow_suite::console::Style;
 use bareflow_suite::fallible::{ErrorText, NoMemory};
 use bareflow_suite::{error_text, text};
 
-use crate::events::{self, ReceiptTexts};
+use crate::receipts::{self, ReceiptTexts};
 use crate::requested_options::{DeferredPush, Wanted};
 use crate::slice::{Poll, UNLOAD_TIMEOUT_MS};
 use crate::task::{Handled, Next, Task};
@@ -130,7 +130,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         let replaced = reloaded.replaced.zip(texts.old.take()).map(|(old, (version, texts))| Replaced {
             version,
             generation: old.generation,
-            receipt: old.receipt.as_ref().map(|receipt| events::receipt(receipt, texts)),
+            receipt: old.receipt.as_ref().map(|receipt| receipts::receipt(receipt, texts)),
         });
         let cycles = LoadCycles { prepare: reloaded.prepare_cycles, switch: reloaded.switch_cycles };
         let answer = self.loaded(reloaded.id, blob, texts, cycles, reloaded.state, verdict);

@@ -4,8 +4,8 @@ use alloc::borrow::Cow;
 use alloc::string::String;
 
 use bareflow_loader::{LoadError, Name, Platform, VersionRange};
+use bareflow_suite::dependency_graph::DependencyGraph;
 use bareflow_suite::fallible::{ErrorText, NO_MEMORY};
-use bareflow_suite::order::Needs;
 use bareflow_suite::{error_text, text};
 
 use crate::push::check_module_count;
@@ -43,9 +43,9 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
     pub fn refuse_pending(&self) {
         let pending = self.pending.take();
         // Without memory for the search for cycles, only the missing dependency is reported.
-        let needs = Needs::of(pending.iter().map(|one| &*one.blob)).ok();
+        let graph = DependencyGraph::of(pending.iter().map(|one| &*one.blob)).ok();
         for (index, one) in pending.iter().enumerate() {
-            let cycle = needs.as_ref().and_then(|needs| needs.cycle(index).ok().flatten());
+            let cycle = graph.as_ref().and_then(|graph| graph.cycle(index).ok().flatten());
             match (cycle, one.misses) {
                 (Some(cycle), _) => self.log_refusal(&one.label, &cycle),
                 (None, Some((name, versions))) => {

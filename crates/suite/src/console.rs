@@ -3,6 +3,10 @@
 use core::fmt;
 
 use bareflow_loader::diagnosis::FaultText;
+use bareflow_loader::{LoadError, LoadOptions, ModuleManager, Platform};
+
+use crate::error_text;
+use crate::fallible::ErrorText;
 
 /// The style of a piece of text, for outputs with colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +52,27 @@ macro_rules! line {
 pub fn show_fault(console: &mut impl Console, fault: FaultText<'_>) {
     console.show(Style::Error, format_args!("[FAULT]"));
     console.show(Style::Plain, format_args!(" {fault}"));
+}
+
+/// Returns the reason for which the load of a blob with these `options` was refused.
+///
+/// For a cycle, it includes the modules on it; for a fault, the diagnosis, which is shown on the console as well.
+pub fn explain_refusal<P: Platform>(
+    manager: &ModuleManager<P>,
+    blob: &[u8],
+    options: &LoadOptions,
+    error: &LoadError,
+    console: &mut impl Console,
+) -> ErrorText {
+    if let Some(fault) = manager.load_fault(blob, options, error) {
+        show_fault(console, fault.text());
+        return error_text!("{fault}");
+    }
+    let is_cycle = matches!(error, LoadError::DependencyCycle { .. });
+    match is_cycle.then(|| manager.dependency_cycle(blob)).flatten() {
+        Some(cycle) => error_text!("{error} ({cycle})"),
+        None => error_text!("{error}"),
+    }
 }
 
 /// Shows the name of the system.

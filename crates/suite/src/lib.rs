@@ -14,8 +14,8 @@ pub mod console;
 
 pub mod archive;
 mod clock;
+pub mod dependency_graph;
 pub mod fallible;
-pub mod order;
 mod report;
 pub mod statistics;
 mod tests_four;
@@ -33,8 +33,8 @@ use bareflow_loader::{
 };
 use bareflow_protocol::Report;
 use bareflow_protocol::report::{Environment, Refusal, Test};
-use clock::ClockFacts;
-use console::{Console, Style, show_fault};
+use console::{Console, Style, explain_refusal, show_fault};
+use dependency_graph::DependencyGraph;
 use fallible::ErrorText;
 pub use report::{fault, module};
 
@@ -66,8 +66,12 @@ pub struct Plan<'run> {
     pub repeat: u32,
     /// The options of all loads.
     pub load: LoadOptions,
-    /// The environment of the run, without the measured figures and the timing.
-    pub environment: Environment,
+    /// The place of the run, in its report: `host` or `kernel`.
+    pub place: &'static str,
+    /// The clock: `tsc`, or `icount` if a tick is an instruction.
+    pub clock: &'static str,
+    /// The processor's name and x86-64 level.
+    pub cpu: String,
     /// Whether each module is called many times in a row at the end, to measure the time of one call.
     pub batch: bool,
     /// The clock when the kernel was entered; `None` in a process.
@@ -122,8 +126,11 @@ pub fn run<P: Platform>(manager: &ModuleManager<P>, plan: &Plan<'_>, console: &m
     for module in &further {
         run.run_further(module, plan);
     }
-    let sofar = report::report(manager, plan.environment.clone(), Vec::new(), Vec::new(), Vec::new(), &[]);
-    statistics::show(run.console, &sofar);
+    let environment = report::environment(manager, plan);
+    statistics::show(
+        run.console,
+        &report::report(manager, environment.clone(), Vec::new(), Vec::new(), Vec::new(), &[]),
+    );
     let batches = if plan.batch { run.measure_batches(plan) } else { Vec::new() };
     line!(run.console);
     line!(run.console, Title, "=== ALL MODULE TESTS COMPLETED ===");
@@ -131,14 +138,7 @@ pub fn run<P: Platform>(manager: &ModuleManager<P>, plan: &Plan<'_>, console: &m
     let first_call_cycles = run.first_call.zip(plan.started).map(|(call, start)| call.saturating_sub(start));
     let load_cycles = plan.embedded.iter().find(|source| source.label.trim_end_matches(".mod") == LOADED_AGAIN);
     let load_cycles = load_cycles.and_then(|source| manager.load_cycles(source.bytes));
-    let ClockFacts { invariant, hertz } = ClockFacts::read();
-    let environment = Environment {
-        first_call_cycles,
-        load_cycles,
-        clock_invariant: invariant,
-        clock_hertz: hertz,
-        ..plan.environment.clone()
-    };
+    let environment = Environment { first_call_cycles, load_cycles, ..environment };
     report::report(manager, environment, tests, refused, diagnoses, &batches)
 }
 
@@ -187,7 +187,7 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
             Err(LoadError::MissingDependency { .. }) => Loading::Waits,
             Err(error) => {
                 let text =
-                    order::refusal(self.manager, source.bytes, &self.plan.load, &error, self.console).into_owned();
+                    explain_refusal(self.manager, source.bytes, &self.plan.load, &error, self.console).into_owned();
                 let refusal = Refusal::new(source.label.clone(), text);
                 if let LoadError::AlreadyLoaded { name, .. } = &error {
                     line!(self.console, Warning, "[WARN] Module already loaded: {name}");
@@ -202,9 +202,9 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
 
     /// Reports the reason for which each of these blobs can't be loaded. Each misses a dependency.
     fn refuse_all(&mut self, waiting: &[&Source<'_>]) {
-        let needs = order::Needs::of(waiting.iter().map(|source| source.bytes)).ok();
+        let graph = DependencyGraph::of(waiting.iter().map(|source| source.bytes)).ok();
         for (index, source) in waiting.iter().enumerate() {
-            let cycle = needs.as_ref().and_then(|needs| needs.cycle(index).ok().flatten()).map(ErrorText::into_owned);
+            let cycle = graph.as_ref().and_then(|graph| graph.cycle(index).ok().flatten()).map(ErrorText::into_owned);
             let missing = || self.manager.load_with(source.bytes, &self.plan.load).err();
             let error = cycle.or_else(|| missing().map(|error| error.to_string()));
             self.refuse(Refusal::new(source.label.clone(), error.unwrap_or_default()));

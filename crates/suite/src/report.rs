@@ -14,25 +14,42 @@ use bareflow_protocol::report::{
     self, Batch, BatchCounters, Corrected, DomainCost, Environment, Fault, Module, Refusal, Register, SCHEMA, Test,
 };
 
+use crate::Plan;
+use crate::clock::ClockFacts;
 use crate::fallible::{NoMemory, collect, copy};
 use crate::text;
 
+/// Returns the environment of a run, without the figures that are measured at its end.
+pub(crate) fn environment<P: Platform>(manager: &ModuleManager<P>, plan: &Plan<'_>) -> Environment {
+    let cost = |domain: Domain| {
+        let empty_call_cycles = manager.empty_call_cycles(domain)?;
+        Some(DomainCost { domain: domain.name().to_string(), empty_call_cycles })
+    };
+    let ClockFacts { invariant, hertz } = ClockFacts::read();
+    Environment {
+        place: plan.place.to_string(),
+        clock: plan.clock.to_string(),
+        timing: manager.timing().name().to_string(),
+        call_overhead_cycles: manager.call_overhead_cycles(),
+        cpu: plan.cpu.clone(),
+        domains: Domain::ALL.into_iter().filter_map(cost).collect(),
+        first_call_cycles: None,
+        clock_step_cycles: manager.clock_step_cycles(),
+        clock_invariant: invariant,
+        clock_hertz: hertz,
+        load_cycles: None,
+    }
+}
+
+/// Returns the report of a run. A module that there is no memory to describe counts as refused.
 pub(crate) fn report<P: Platform>(
     manager: &ModuleManager<P>,
-    mut environment: Environment,
+    environment: Environment,
     tests: Vec<Test>,
     mut refused: Vec<Refusal>,
     mut diagnoses: Vec<(ModuleId, Diagnosis)>,
     batches: &[(ModuleId, BatchTiming)],
 ) -> Report {
-    environment.call_overhead_cycles = manager.call_overhead_cycles();
-    environment.clock_step_cycles = manager.clock_step_cycles();
-    environment.timing = manager.timing().name().to_string();
-    let costs = Domain::ALL.map(|domain| (domain, manager.empty_call_cycles(domain)));
-    let cost = |(domain, cycles): (Domain, Option<u64>)| {
-        Some(DomainCost { domain: domain.name().to_string(), empty_call_cycles: cycles? })
-    };
-    environment.domains = costs.into_iter().filter_map(cost).collect();
     let mut modules = Vec::new();
     for id in manager.ids() {
         let Some(profile) = manager.stats(id) else { continue };

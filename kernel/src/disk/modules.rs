@@ -3,10 +3,10 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use bareflow_disk::{File, Identity, Listing, Selection};
+use bareflow_disk::{Chosen, File, Identity, Listing, Selection};
 use bareflow_loader::valid::Capabilities;
 use bareflow_loader::{LoadError, Platform, Printable, RawModule, ValidModule};
-use bareflow_suite::fallible::{ErrorText, NoMemory};
+use bareflow_suite::fallible::ErrorText;
 use bareflow_suite::{error_text, text};
 
 use super::{KernelDisk, OpenError, open};
@@ -35,21 +35,30 @@ impl Modules {
         })
     }
 
-    /// Returns the files to load, in the order of their modules' names, and the refused ones; none if no disk is
-    /// attached.
-    ///
-    /// # Errors
-    /// When the disk can't be used or read.
-    pub fn select(&mut self, platform: &impl Platform) -> Result<Selection, ErrorText> {
+    /// Returns the paths of the files to load, in the order of their modules' names; none if no disk is attached. What
+    /// can't be loaded is told to `refuse`, with the reason.
+    pub fn select(&mut self, platform: &impl Platform, mut refuse: impl FnMut(String, ErrorText)) -> Vec<String> {
         if let Err(NoDisk::Missing) = self.0 {
-            return Ok(Selection::default());
+            return Vec::new();
         }
-        let disk = self.disk()?;
         let validate = |blob: &[u8]| -> Result<(), LoadError> {
             ValidModule::validate(RawModule::parse(blob)?, Capabilities::of(platform))?;
             Ok(())
         };
-        disk.select(validate).map_err(|error| error_text!("{error}"))
+        let selected = self.disk().and_then(|disk| disk.select(validate).map_err(|error| error_text!("{error}")));
+        let selection = selected.unwrap_or_else(|error| {
+            refuse(String::from("disk"), error);
+            Selection::default()
+        });
+        selection.refused.into_iter().for_each(|refused| refuse(refused.file, refused.error.into()));
+        let path = |chosen: Chosen| match text!("{FOLDER}/{}", chosen.file.name) {
+            Ok(path) => Some(path),
+            Err(error) => {
+                refuse(chosen.module, error.into());
+                None
+            }
+        };
+        selection.chosen.into_iter().filter_map(path).collect()
     }
 
     /// Returns the files of the folder `path`, and the error that kept the rest from being read.
@@ -115,12 +124,4 @@ impl Modules {
             NoDisk::Unusable(error) => error_text!("{error}"),
         })
     }
-}
-
-/// Returns the path of a file of the folder.
-///
-/// # Errors
-/// [`NoMemory`].
-pub fn path_of(file: &File) -> Result<String, NoMemory> {
-    text!("{FOLDER}/{}", file.name)
 }

@@ -18,7 +18,7 @@ use bareflow_suite::console::{Style, greet};
 use x86_64::instructions::hlt;
 
 use crate::console::{self, KernelConsole};
-use crate::disk::modules::{Modules, path_of};
+use crate::disk::modules::Modules;
 use crate::embedded;
 use environment::KernelEnvironment;
 
@@ -48,7 +48,12 @@ pub fn run(manager: ModuleManager<Contained>, archive: &Archive<'static>, option
     for blob in embedded::modules().iter().chain(&archive.blobs) {
         server.load_at_startup(&blob.label, blob.bytes);
     }
-    load_disk(server);
+    // Each module on the disk replaces one of the same name that the kernel carries.
+    let on_disk = server.environment().disk.lock().select(server.manager().platform(), |source, error| {
+        console::show(Style::Error, format_args!("[ERROR]"));
+        console::show(Style::Plain, format_args!(" {source}: {error}\n"));
+    });
+    on_disk.iter().for_each(|path| server.load_file(path));
     server.refuse_pending();
     preempt::install(server);
     let count = server.manager().ids().count();
@@ -77,24 +82,4 @@ pub fn run(manager: ModuleManager<Contained>, archive: &Archive<'static>, option
     console::show(Style::Title, format_args!("=== KERNEL ENDED BY A CLIENT ===\n"));
     channel_queue::flush();
     true
-}
-
-/// Loads the modules on the disk. Each replaces one of the same name that the kernel carries.
-fn load_disk(server: &KernelServer) {
-    let selected = server.environment().disk.lock().select(server.manager().platform());
-    match selected {
-        Ok(selection) => {
-            for refused in &selection.refused {
-                console::show(Style::Error, format_args!("[ERROR]"));
-                console::show(Style::Plain, format_args!(" {}: {}\n", refused.file, refused.error));
-            }
-            for chosen in &selection.chosen {
-                match path_of(&chosen.file) {
-                    Ok(path) => server.load_file(&path),
-                    Err(error) => console::show(Style::Error, format_args!("[ERROR] {}: {error}\n", chosen.module)),
-                }
-            }
-        }
-        Err(error) => console::show(Style::Error, format_args!("[ERROR] disk: {error}\n")),
-    }
 }

@@ -1,66 +1,44 @@
-//! Loads with dependencies: their order, and the explanation of refusals.
+//! The dependencies among blobs that are not loaded yet, and the cycles in them.
 
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::console::{Console, show_fault};
 use bareflow_abi::Header;
 use bareflow_loader::depends::dependencies_of;
-use bareflow_loader::{LoadError, LoadOptions, ModuleManager, Name, Platform, RawModule};
+use bareflow_loader::{LoadError, Name, RawModule};
 
 use crate::error_text;
 use crate::fallible::{ErrorText, NoMemory, collect, push};
 
-/// Returns the reason for which the load of a blob with these `options` was refused.
-///
-/// For a cycle, it includes the modules on it; for a fault, the diagnosis, which is shown on the console as well.
-pub fn refusal<P: Platform>(
-    manager: &ModuleManager<P>,
-    blob: &[u8],
-    options: &LoadOptions,
-    error: &LoadError,
-    console: &mut impl Console,
-) -> ErrorText {
-    if let Some(fault) = manager.load_fault(blob, options, error) {
-        show_fault(console, fault.text());
-        return error_text!("{fault}");
-    }
-    let is_cycle = matches!(error, LoadError::DependencyCycle { .. });
-    match is_cycle.then(|| manager.dependency_cycle(blob)).flatten() {
-        Some(cycle) => error_text!("{error} ({cycle})"),
-        None => error_text!("{error}"),
-    }
-}
-
 /// The dependencies among some blobs.
-pub struct Needs<'blobs> {
+pub struct DependencyGraph<'blobs> {
     modules: Vec<Option<RawModule<'blobs>>>,
     /// The edges of the graph: the index of a blob and that of one that it may call, in ascending order.
     edges: Vec<(usize, usize)>,
 }
 
-impl<'blobs> Needs<'blobs> {
+impl<'blobs> DependencyGraph<'blobs> {
     /// Determines the dependencies among `blobs`.
     ///
     /// # Errors
     /// [`NoMemory`].
-    pub fn of(blobs: impl Iterator<Item = &'blobs [u8]>) -> Result<Needs<'blobs>, NoMemory> {
+    pub fn of(blobs: impl Iterator<Item = &'blobs [u8]>) -> Result<DependencyGraph<'blobs>, NoMemory> {
         let modules = collect(blobs.map(|blob| Ok::<_, NoMemory>(RawModule::parse(blob).ok())))?;
-        let mut needs = Needs { modules, edges: Vec::new() };
-        let named = collect((0..needs.modules.len()).map(|node| Ok::<_, NoMemory>(needs.name(node))))?;
-        for (by, module) in needs.modules.iter().enumerate() {
+        let mut graph = DependencyGraph { modules, edges: Vec::new() };
+        let named = collect((0..graph.modules.len()).map(|node| Ok::<_, NoMemory>(graph.name(node))))?;
+        for (by, module) in graph.modules.iter().enumerate() {
             for needed in module.iter().flat_map(dependencies_of) {
-                for (node, (module, name)) in needs.modules.iter().zip(&named).enumerate() {
+                for (node, (module, name)) in graph.modules.iter().zip(&named).enumerate() {
                     let (Some(module), Some(name)) = (module, name) else { continue };
                     let Header { version_major, version_minor, version_patch, .. } = module.header();
                     let version = [version_major, version_minor, version_patch];
                     if name.as_str() == needed.name && needed.admits(version) {
-                        push(&mut needs.edges, (by, node))?;
+                        push(&mut graph.edges, (by, node))?;
                     }
                 }
             }
         }
-        Ok(needs)
+        Ok(graph)
     }
 
     fn name(&self, node: usize) -> Option<Name> {

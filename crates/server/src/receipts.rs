@@ -1,24 +1,14 @@
-//! Conversions from the loader's types to messages, and to lines on the console.
+//! Receipts of unloaded modules, as messages and as lines on the console.
 
 use alloc::string::String;
-use core::fmt;
 
 use bareflow_loader::{Name, Platform, Receipt, Usage, Version};
 use bareflow_protocol::control;
-use bareflow_suite::console::{Console, Style};
+use bareflow_suite::console::Style;
 use bareflow_suite::fallible::NoMemory;
 use bareflow_suite::{fault, text};
 
 use crate::{Server, ServerEnvironment};
-
-/// A console that writes to the environment.
-pub(crate) struct ConsoleWriter<'environment, S>(pub &'environment S);
-
-impl<S: ServerEnvironment> Console for ConsoleWriter<'_, S> {
-    fn show(&mut self, style: Style, text: fmt::Arguments<'_>) {
-        self.0.say(style, text);
-    }
-}
 
 /// The texts of a receipt, which are made before the module is unloaded.
 pub(crate) struct ReceiptTexts {
