@@ -11,14 +11,10 @@ use bareflow_protocol::{KernelOptions, Message};
 use crate::input_files::InputFiles;
 use crate::options::{BootOptions, LoadingOptions, MachineOptions};
 use crate::qemu::Machine;
-use crate::run_report::finish;
-use crate::setup::kernel_remedy;
+use crate::report::finish;
 use crate::{Exit, embedded, output};
 
 /// Runs the command.
-///
-/// # Errors
-/// Anything that keeps the command from being carried out.
 pub fn boot(options: &BootOptions) -> Result<Exit> {
     let files = InputFiles::read(&options.run)?;
     let machine = Machine {
@@ -33,7 +29,7 @@ pub fn boot(options: &BootOptions) -> Result<Exit> {
         data_disk_read_only: true,
         ..machine(&options.machine)?
     };
-    let mut outcome = machine.run(show)?;
+    let mut outcome = machine.run(output::show_bytes)?;
     if let Some(path) = &options.record {
         write_recording(path, std::mem::take(&mut outcome.messages))?;
     }
@@ -65,10 +61,7 @@ fn write_recording(path: &Path, messages: Vec<Message>) -> Result<()> {
 /// # Errors
 /// When this build has no kernel, or the disk image doesn't exist.
 pub fn machine(options: &MachineOptions) -> Result<Machine> {
-    if embedded::KERNEL.is_empty() {
-        let missing = "this build has no kernel: no core library for x86_64-unknown-none was there";
-        bail!("{missing}; {}", kernel_remedy());
-    }
+    let kernel = embedded::kernel()?;
     if let Some(disk) = options.disk.as_ref().filter(|disk| !disk.is_file()) {
         bail!("{} is no file, expected a raw disk image; check `--disk`", disk.display());
     }
@@ -79,13 +72,8 @@ pub fn machine(options: &MachineOptions) -> Result<Machine> {
         icount: options.icount,
         memory_megabytes: options.memory,
         data_disk: options.disk.clone(),
-        ..Machine::new(embedded::KERNEL)
+        ..Machine::new(kernel)
     })
-}
-
-/// Prints a piece of the kernel's console output.
-pub fn show(text: &[u8]) {
-    output::show_bytes(text);
 }
 
 /// Returns the kernel's options for `task` by which it loads modules as `loading` says.

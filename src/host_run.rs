@@ -14,7 +14,7 @@ use crate::kernel_domain::kernel_domain;
 use crate::options::HostOptions;
 use crate::output::Terminal;
 use crate::replay::replay;
-use crate::run_report::finish;
+use crate::report::finish;
 use crate::{Exit, embedded, output_file, say};
 
 /// Standard output, and the last output of a module.
@@ -32,9 +32,6 @@ impl Console for Keeping {
 }
 
 /// Runs the command.
-///
-/// # Errors
-/// Anything that keeps the command from being carried out.
 pub fn host(options: &HostOptions) -> Result<Exit> {
     if let Some(recording) = &options.replay {
         return replay(recording, &InputFiles::blobs(&options.run.files));

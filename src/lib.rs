@@ -2,34 +2,37 @@
 
 #![deny(unsafe_code)]
 
-pub mod boot;
-pub mod build_command;
+mod boot;
+mod build_command;
 pub mod client;
-pub mod disassemble_faults;
-pub mod disk;
+mod disk;
 pub mod embedded;
 mod explain;
-pub mod host_run;
-pub mod inject;
-pub mod input;
+mod host_run;
+mod inject;
+mod input;
 pub mod input_files;
-pub mod inspect;
+mod inspect;
 mod kernel_domain;
-pub mod module_tests;
-pub mod new;
+mod module_tests;
+mod new;
 pub mod options;
 pub mod output;
-pub mod output_file;
+mod output_file;
 pub mod qemu;
-pub mod replay;
-mod run_report;
+mod replay;
+mod report;
 pub mod serve;
-pub mod setup;
+mod setup;
 mod standalone;
 mod template;
-pub mod tune;
-pub mod watch;
+mod tune;
+mod watch;
 mod workspace;
+
+use anyhow::Result;
+
+use options::Command;
 
 /// The outcome of a command that ran.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,4 +41,36 @@ pub enum Exit {
     Passed,
     /// A test failed, a module faulted, or a file was refused.
     Failed,
+}
+
+/// Carries out a command.
+///
+/// # Errors
+/// Anything that keeps it from being carried out.
+pub fn carry_out(command: &Command) -> Result<Exit> {
+    match command {
+        Command::Boot(options) => boot::boot(options),
+        Command::Host(options) => host_run::host(options),
+        Command::New(options) => new::new(options),
+        Command::Build { which, strip } => build_command::build(which, *strip),
+        Command::Test(options) => module_tests::test(options),
+        Command::Tune(options) => tune::tune(options),
+        Command::Inject(options) => inject::inject(options),
+        Command::Disk(command) => disk::disk(command),
+        Command::Inspect { file, allow, json } => inspect::inspect(file, *allow, json.as_deref()),
+        Command::Serve(options) => serve::serve(options),
+        Command::Ps(options) => client::ps(options),
+        Command::Push(options) => client::push(options),
+        Command::Watch(options) => watch::watch(options),
+        Command::Call(options) => client::call(options),
+        Command::Unload(options) => client::unload(options),
+        Command::Activate(options) => client::activate(options),
+        Command::Compare(options) => client::compare(options),
+        Command::Stats(options) => client::stats(options),
+        Command::Log(options) => client::log(options),
+        Command::Load(options) => client::load(options),
+        Command::Ls(options) => client::ls(options),
+        Command::Save(options) => client::save(options),
+        Command::Shutdown(options) => client::shutdown(options),
+    }
 }

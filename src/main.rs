@@ -6,13 +6,10 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Result;
 use bareflow::input_files::check_json;
-use bareflow::options::{Command, Options};
+use bareflow::options::Options;
 use bareflow::output::{self, Sink};
-use bareflow::{
-    Exit, boot, build_command, client, complain, disk, host_run, inject, inspect, module_tests, new, serve, tune, watch,
-};
+use bareflow::{Exit, carry_out, complain};
 use clap::Parser;
 
 fn main() -> ExitCode {
@@ -44,33 +41,5 @@ fn main() -> ExitCode {
             complain!("error: {problem}");
             ExitCode::from(2)
         }
-    }
-}
-
-fn carry_out(command: &Command) -> Result<Exit> {
-    match command {
-        Command::Boot(options) => boot::boot(options),
-        Command::Host(options) => host_run::host(options),
-        Command::New(options) => new::new(options),
-        Command::Build { which, strip } => build_command::build(which, *strip),
-        Command::Test(options) => module_tests::test(options),
-        Command::Tune(options) => tune::tune(options),
-        Command::Inject(options) => inject::inject(options),
-        Command::Disk(command) => disk::disk(command),
-        Command::Inspect { file, allow, json } => inspect::inspect(file, *allow, json.as_deref()),
-        Command::Serve(options) => serve::serve(options),
-        Command::Ps(options) => client::ps(options),
-        Command::Push(options) => client::push(options),
-        Command::Watch(options) => watch::watch(options),
-        Command::Call(options) => client::call(options),
-        Command::Unload(options) => client::unload(options),
-        Command::Activate(options) => client::activate(options),
-        Command::Compare(options) => client::compare(options),
-        Command::Stats(options) => client::stats(options),
-        Command::Log(options) => client::log(options),
-        Command::Load(options) => client::load(options),
-        Command::Ls(options) => client::ls(options),
-        Command::Save(options) => client::save(options),
-        Command::Shutdown(options) => client::shutdown(options),
     }
 }

@@ -5,20 +5,21 @@ use std::time::Duration;
 use anyhow::{Error, Result};
 use bareflow_protocol::control::{Called, File, FileList, Refusal};
 use bareflow_protocol::{Request, Response};
+use bareflow_suite::statistics::OrDash;
 use serde::Serialize;
 use serde_json::json;
 
 use super::push::PROGRESS;
 use super::session::{keep, run_command};
-use super::show::{compare as comparison, modules, receipt, stats as statistics, table};
+use super::show::{aligned, compare as comparison, modules, receipt, stats as statistics};
 use super::unexpected;
-use crate::disassemble_faults::disassemble;
 use crate::input::read_input;
 use crate::options::{
     CallOptions, CommonOptions, CompareOptions, ConnectOptions, FilesOptions, LoadFileOptions, LogOptions,
     ModuleOptions, StatsOptions,
 };
 use crate::output::progress_bar;
+use crate::report::disassemble;
 use crate::{Exit, output_file, say};
 
 /// The interval between requests for new log lines.
@@ -67,10 +68,7 @@ fn tell(connect: &ConnectOptions, request: Request<'_>, said: &str) -> Result<Ex
 }
 
 /// `ps`.
-///
-/// # Errors
-/// Anything that keeps the command from being carried out.
-pub fn ps(options: &CommonOptions) -> Result<Exit> {
+pub(crate) fn ps(options: &CommonOptions) -> Result<Exit> {
     run_command(&options.connect, |client| {
         let (found, memory) = (client.ask(Request::Ps)?, client.ask(Request::Memory)?);
         let (Response::Modules(found), Response::Memory { pages, arena_bytes, table_bytes }) = (&found, &memory) else {
@@ -87,10 +85,7 @@ pub fn ps(options: &CommonOptions) -> Result<Exit> {
 }
 
 /// `stats`.
-///
-/// # Errors
-/// Anything that keeps the command from being carried out.
-pub fn stats(options: &StatsOptions) -> Result<Exit> {
+pub(crate) fn stats(options: &StatsOptions) -> Result<Exit> {
     ask(&options.connect, Request::Stats { module: options.name.as_deref() }, |answer| match answer {
         Response::Modules(mut found) => {
             found.iter_mut().for_each(disassemble);
@@ -102,10 +97,7 @@ pub fn stats(options: &StatsOptions) -> Result<Exit> {
 }
 
 /// `call`.
-///
-/// # Errors
-/// Anything that keeps the command from being carried out.
-pub fn call(options: &CallOptions) -> Result<Exit> {
+pub(crate) fn call(options: &CallOptions) -> Result<Exit> {
     let input = read_input(options.input.as_deref())?;
     let request = Request::Call { module: &options.name, input: &input, repeat: options.repeat };
     ask(&options.connect, request, |answer| match answer {
@@ -137,10 +129,7 @@ fn show_call(called: &Called) {
 }
 
 /// `unload`.
-///
-/// # Errors
-/// Anything that keeps the command from being carried out.
-pub fn unload(options: &ModuleOptions) -> Result<Exit> {
+pub(crate) fn unload(options: &ModuleOptions) -> Result<Exit> {
     ask(&options.connect, Request::Unload { module: &options.name }, |answer| match answer {
         Response::Unloaded(given_back) => {
             say!("{}", receipt::text(&given_back));
@@ -151,19 +140,13 @@ pub fn unload(options: &ModuleOptions) -> Result<Exit> {
 }
 
 /// `activate`.
-///
-/// # Errors
-/// Anything that keeps the command from being carried out.
-pub fn activate(options: &ModuleOptions) -> Result<Exit> {
+pub(crate) fn activate(options: &ModuleOptions) -> Result<Exit> {
     let request = Request::Activate { module: &options.name };
     tell(&options.connect, request, &format!("{} is what its name stands for now", options.name))
 }
 
 /// `compare`.
-///
-/// # Errors
-/// Anything that keeps the command from being carried out.
-pub fn compare(options: &CompareOptions) -> Result<Exit> {
+pub(crate) fn compare(options: &CompareOptions) -> Result<Exit> {
     let (modules, input) = ([&*options.first, &*options.second], read_input(options.input.as_deref())?);
     let request = Request::Compare { modules, input: &input, over: options.over };
     ask(&options.connect, request, |answer| match answer {
@@ -176,10 +159,7 @@ pub fn compare(options: &CompareOptions) -> Result<Exit> {
 }
 
 /// `log`.
-///
-/// # Errors
-/// Anything that keeps the command from being carried out.
-pub fn log(options: &LogOptions) -> Result<Exit> {
+pub(crate) fn log(options: &LogOptions) -> Result<Exit> {
     run_command(&options.connect, |client| {
         let mut next = 0;
         loop {
@@ -203,10 +183,7 @@ pub fn log(options: &LogOptions) -> Result<Exit> {
 }
 
 /// `load`.
-///
-/// # Errors
-/// Anything that keeps the command from being carried out.
-pub fn load(options: &LoadFileOptions) -> Result<Exit> {
+pub(crate) fn load(options: &LoadFileOptions) -> Result<Exit> {
     let request = Request::Load { path: &options.path, overrides: options.overrides.overrides() };
     ask(&options.connect, request, |answer| match answer {
         Response::Loaded(loaded) => {
@@ -218,20 +195,16 @@ pub fn load(options: &LoadFileOptions) -> Result<Exit> {
 }
 
 /// `ls`.
-///
-/// # Errors
-/// Anything that keeps the command from being carried out.
-pub fn ls(options: &FilesOptions) -> Result<Exit> {
+pub(crate) fn ls(options: &FilesOptions) -> Result<Exit> {
     ask(&options.connect, Request::Ls { path: &options.path }, |answer| match answer {
         Response::Files(FileList { files, cut }) => {
             let row = |file: &File| {
                 let size = if file.folder { "-".to_owned() } else { file.bytes.to_string() };
                 let name = format!("{}{}", file.name, if file.folder { "/" } else { "" });
-                let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
-                let problem = file.problem.clone().unwrap_or_default();
-                vec![size, name, or_dash(&file.module), or_dash(&file.version), problem]
+                let [module, version] = [&file.module, &file.version].map(|text| OrDash(text.as_ref()).to_string());
+                vec![size, name, module, version, file.problem.clone().unwrap_or_default()]
             };
-            say!("{}", table::aligned(&["BYTES", "NAME", "MODULE", "VERSION", ""], &[0], files.iter().map(row)));
+            say!("{}", aligned(&["BYTES", "NAME", "MODULE", "VERSION", ""], &[0], files.iter().map(row)));
             if let Some(cut) = &cut {
                 crate::complain!("[WARN] {}: there may be more: {cut}", options.path);
             }
@@ -242,10 +215,7 @@ pub fn ls(options: &FilesOptions) -> Result<Exit> {
 }
 
 /// `save`.
-///
-/// # Errors
-/// Anything that keeps the command from being carried out.
-pub fn save(options: &ModuleOptions) -> Result<Exit> {
+pub(crate) fn save(options: &ModuleOptions) -> Result<Exit> {
     ask(&options.connect, Request::Save { module: &options.name }, |answer| match answer {
         Response::Saved { path, bytes } => {
             say!("{} is at {path} now: {bytes} bytes", options.name);
@@ -256,9 +226,6 @@ pub fn save(options: &ModuleOptions) -> Result<Exit> {
 }
 
 /// `shutdown`.
-///
-/// # Errors
-/// Anything that keeps the command from being carried out.
-pub fn shutdown(options: &CommonOptions) -> Result<Exit> {
+pub(crate) fn shutdown(options: &CommonOptions) -> Result<Exit> {
     tell(&options.connect, Request::Shutdown, "the kernel ends")
 }

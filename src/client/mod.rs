@@ -24,8 +24,9 @@ use connection::{Connection, Port};
 use error::Lost;
 use retry::{RetryPolicy, retry_policy};
 
-pub use commands::{activate, call, compare, load, log, ls, ps, save, shutdown, stats, unload};
-pub use push::{push, upload};
+pub(crate) use commands::{activate, call, compare, load, log, ls, ps, save, shutdown, stats, unload};
+pub(crate) use push::push;
+pub use push::upload;
 
 /// One conversation with a kernel.
 pub struct Client {

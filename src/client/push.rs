@@ -25,10 +25,7 @@ const MAX_STALLS: u32 = 8;
 pub(super) const PROGRESS: &str = "{pos}/{len} {wide_bar} {eta}";
 
 /// Runs the command.
-///
-/// # Errors
-/// Anything that keeps the command from being carried out.
-pub fn push(options: &PushOptions) -> Result<Exit> {
+pub(crate) fn push(options: &PushOptions) -> Result<Exit> {
     let blob = read_blob(&options.file).map_err(|error| anyhow!("{}: {error}", label(&options.file)))?;
     let input = options.input.as_deref().map(|input| read_input(Some(input))).transpose()?;
     let conditions = options.conditions().map_err(|expected| anyhow!("--gate: {expected}"))?;

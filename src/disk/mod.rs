@@ -2,12 +2,16 @@
 
 pub(crate) mod create;
 mod image;
-mod list;
 pub mod options;
 
-use anyhow::Result;
+use std::fs::File;
+use std::path::Path;
 
-use crate::Exit;
+use anyhow::{Result, anyhow};
+use bareflow_disk::Disk;
+
+use crate::{Exit, say};
+use image::Image;
 use options::DiskCommand;
 
 /// Runs the command.
@@ -17,6 +21,38 @@ use options::DiskCommand;
 pub fn disk(command: &DiskCommand) -> Result<Exit> {
     match command {
         DiskCommand::Create(options) => create::create(options),
-        DiskCommand::List { image } => list::list(image),
+        DiskCommand::List { image } => list(image),
     }
+}
+
+/// Lists the files in an image's `/modules`. Unreadable entries are reported, and the others are still listed.
+fn list(path: &Path) -> Result<Exit> {
+    let shown = path.display();
+    let open = || -> std::io::Result<Image> {
+        let file = File::open(path)?;
+        let length = file.metadata()?.len();
+        Ok(Image { file, length })
+    };
+    let image = open().map_err(|error| anyhow!("can't read {shown}: {error}; name an image of a disk"))?;
+    let mut disk = Disk::open(image).map_err(|error| anyhow!("{shown}: {error}"))?;
+    let listing = disk.list().map_err(|error| anyhow!("{shown}: {error}"))?;
+    let mut ended = Exit::Passed;
+    let mut complain = |name: &str, error: &dyn std::fmt::Display| {
+        crate::complain!("[ERROR] {name}: {error}");
+        ended = Exit::Failed;
+    };
+    say!("{shown}: {}, {} in /modules", disk.kind(), listing.files.len());
+    for file in &listing.files {
+        let size = if file.folder { "folder".to_owned() } else { file.bytes.to_string() };
+        say!("{size:>10}  {}  {}", file.stamp, file.name);
+        if !file.folder
+            && let Err(error) = disk.read(file)
+        {
+            complain(&file.name, &error);
+        }
+    }
+    if let Some(error) = &listing.cut {
+        complain("/modules", error);
+    }
+    Ok(ended)
 }

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use anyhow::{Error, Result, anyhow, ensure};
+use anyhow::{Error, Result, anyhow};
 use bareflow_abi::checksum::crc32c;
 use bareflow_builder::build_module;
 use bareflow_builder::discover::module_at;
@@ -26,7 +26,6 @@ use crate::input_files::{InputFiles, read_blob, write_json};
 use crate::options::InjectOptions;
 use crate::output::progress_bar;
 use crate::qemu::{ExitReason, Machine};
-use crate::setup::kernel_remedy;
 use crate::{Exit, embedded, say, workspace};
 use state::CampaignState;
 use tally::Tally;
@@ -55,14 +54,11 @@ struct Summary<'tally> {
 }
 
 /// Runs the command.
-///
-/// # Errors
-/// Anything that keeps the command from being carried out.
 pub fn inject(options: &InjectOptions) -> Result<Exit> {
-    ensure!(!embedded::KERNEL.is_empty(), "this build has no kernel; {}", kernel_remedy());
+    let kernel = embedded::kernel()?;
     let files = InputFiles { blobs: blobs(options)?, ..InputFiles::default() };
     let blobs = files.blobs.iter().map(|(_, bytes)| bytes.as_slice());
-    let fingerprint = crc32c(&std::iter::once(embedded::KERNEL).chain(blobs).collect::<Vec<_>>());
+    let fingerprint = crc32c(&std::iter::once(kernel).chain(blobs).collect::<Vec<_>>());
     let domain = options.domain.name();
     let path = options
         .state

@@ -18,7 +18,6 @@ use crate::client::{Client, unexpected};
 use crate::disk::create::{Content, temporary};
 use crate::embedded;
 use crate::qemu::{Machine, Running};
-use crate::setup::kernel_remedy;
 
 /// The time without a sign of the kernel after which it is given up: more than a call may take.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -38,10 +37,7 @@ pub(super) struct KernelRunner {
 impl KernelRunner {
     /// Boots a kernel that has all blobs on its disk.
     pub(super) fn boot(candidates: &[Candidate], limits: Option<Budget>) -> Result<KernelRunner> {
-        if embedded::KERNEL.is_empty() {
-            let remedy = kernel_remedy();
-            bail!("this build has no kernel: no core library for x86_64-unknown-none was there; {remedy}");
-        }
+        let kernel = embedded::kernel()?;
         let disk = temporary(&candidates.iter().flat_map(files).collect::<Vec<_>>())?;
         // One tick is one instruction, so time limits of calls do not depend on the load of this machine.
         let machine = Machine {
@@ -49,7 +45,7 @@ impl KernelRunner {
             virtio_channel: true,
             icount: true,
             data_disk: Some(disk.path().to_owned()),
-            ..Machine::new(embedded::KERNEL)
+            ..Machine::new(kernel)
         };
         let machine = machine.start()?;
         let connection = machine.channel.try_clone()?;

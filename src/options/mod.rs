@@ -1,7 +1,7 @@
 //! The command line.
 //!
 //! This file has the commands, `run` the options of those that boot or run modules, `client` the options of those that
-//! talk to a running kernel, and `load` the options that both share.
+//! talk to a running kernel, and `loading` those that both share.
 
 mod client;
 mod loading;

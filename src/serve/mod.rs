@@ -21,7 +21,7 @@ use bareflow_protocol::options::Task;
 use crate::input_files::InputFiles;
 use crate::options::ServeOptions;
 use crate::qemu::{KillHandle, Machine};
-use crate::{Exit, boot, say};
+use crate::{Exit, boot, output, say};
 pub use socket::Socket;
 
 /// The interval between checks whether the kernel is up.
@@ -84,7 +84,7 @@ fn show(console: &mpsc::Receiver<Vec<u8>>, up: &AtomicBool, path: &Path) {
     loop {
         match console.recv_timeout(POLL) {
             Ok(text) => {
-                boot::show(&text);
+                output::show_bytes(&text);
                 at_line_start = text.ends_with(b"\n");
             }
             Err(mpsc::RecvTimeoutError::Timeout) => {}

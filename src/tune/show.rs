@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::candidates::Candidate;
 use super::choice::Choice;
-use crate::client::show::table::aligned;
+use crate::client::show::aligned;
 use crate::output::Terminal;
 use crate::say;
 

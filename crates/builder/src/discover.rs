@@ -14,7 +14,7 @@ pub struct ModuleCrate {
     /// The name of the package, and of the module.
     pub name: String,
     /// The version: major, minor, patch.
-    pub version: (u64, u64, u64),
+    pub version: (u32, u32, u32),
     /// The path of the crate's `Cargo.toml`.
     pub manifest: PathBuf,
     /// The name of the crate's library, as the compiler spells it.
@@ -45,8 +45,12 @@ impl ModuleCrate {
     /// # Errors
     /// When the crate's settings can't be understood.
     pub fn examples(&self) -> Result<Vec<Example>, BuildError> {
-        let wrong = |reason| BuildError::Settings { krate: self.name.clone(), reason };
-        self.settings.examples(self.folder()).map_err(wrong)
+        self.settings.examples(self.folder()).map_err(|reason| self.wrong_settings(reason))
+    }
+
+    /// Returns the error for settings that can't be used.
+    pub(crate) fn wrong_settings(&self, reason: String) -> BuildError {
+        BuildError::Settings { krate: self.name.clone(), reason }
     }
 
     /// Returns the folder of the crate's `Cargo.toml`.
@@ -197,13 +201,14 @@ fn module_crate(package: &Package, metadata: &Metadata) -> Result<ModuleCrate, B
             version.major, version.minor, version.patch
         )));
     }
-    let parts = [version.major, version.minor, version.patch];
-    if let Some(part) = parts.into_iter().find(|&part| part > u32::MAX.into()) {
-        return Err(wrong(format!("version = \"{version}\": {part} is too large, expected at most {}", u32::MAX)));
-    }
+    let part = |part: u64| {
+        let too_large =
+            |_| wrong(format!("version = \"{version}\": {part} is too large, expected at most {}", u32::MAX));
+        u32::try_from(part).map_err(too_large)
+    };
     Ok(ModuleCrate {
         library: library.name.replace('-', "_"),
-        version: (version.major, version.minor, version.patch),
+        version: (part(version.major)?, part(version.minor)?, part(version.patch)?),
         manifest: package.manifest_path.clone().into_std_path_buf(),
         settings: ModuleSettings::read(&name, &package.metadata)?,
         target: metadata.target_directory.clone().into_std_path_buf(),

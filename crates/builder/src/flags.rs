@@ -18,8 +18,7 @@ impl ModuleCrate {
     /// # Errors
     /// When the crate's settings can't be understood.
     pub fn codegen_options(&self) -> Result<Vec<CodegenOptions>, BuildError> {
-        let wrong = |reason| BuildError::Settings { krate: self.name.clone(), reason };
-        let mut options = self.settings.codegen_options(self.folder()).map_err(wrong)?;
+        let mut options = self.settings.codegen_options(self.folder()).map_err(|reason| self.wrong_settings(reason))?;
         if let (None, Some(level), Some(codegen)) =
             (&self.settings.opt_level, own(self)?.opt_level, options.first_mut())
         {

@@ -14,7 +14,7 @@ use bareflow_packer::{
 use crate::discover::ModuleCrate;
 use crate::error::BuildError;
 use crate::flags;
-use crate::run::{ask_for_colours, command, output, read, write_if_changed};
+use crate::run::{ask_for_colours, output, read, write_if_changed};
 use crate::settings::{Checks, CodegenOptions};
 use crate::toolchain::{MODULE_TARGET, linker, module_cargo};
 
@@ -236,11 +236,8 @@ fn run_linker(
     let (elf, layout) = (folder.join(&name), format!("{name}.ld"));
     write_if_changed(&folder.join(&layout), script(&needs.collections).as_bytes())?;
     // The linker runs in the folder, since it takes the file's path for a pattern in which `%` has a meaning.
-    let mut lld = command(linker()?);
+    let mut lld = linker()?;
     lld.current_dir(&folder);
-    if lld.get_program().to_string_lossy().ends_with("rust-lld") {
-        lld.args(["-flavor", "gnu"]);
-    }
     lld.args(["-pie", "--no-dynamic-linker", "--gc-sections", "-z", "norelro", "--build-id=none", "--strip-debug"]);
     // Without the option, a section is kept only because someone refers to its start and end.
     lld.args(["-z", "nostart-stop-gc", unresolved, "--no-warnings", "-u", "bareflow_entry", "-T", &layout]);
@@ -312,15 +309,11 @@ fn warnings(module: &ModuleCrate, elf: &[u8], settings: &Settings) -> Vec<String
 }
 
 fn pack_settings(module: &ModuleCrate, cpu_level: u8) -> Result<Settings, BuildError> {
-    let wrong = |reason| BuildError::Settings { krate: module.name.clone(), reason };
-    let part = |value: u64| {
-        u32::try_from(value).map_err(|_| wrong(format!("version part {value}, expected at most {}", u32::MAX)))
-    };
-    let (major, minor, patch) = module.version;
+    let wrong = |reason| module.wrong_settings(reason);
     let settings = &module.settings;
     Ok(Settings {
         name: module.name.clone(),
-        version: (part(major)?, part(minor)?, part(patch)?),
+        version: module.version,
         services: settings.services().map_err(wrong)?,
         stack_size: settings.stack_size().map_err(wrong)?,
         heap_size: settings.heap_size().map_err(wrong)?,

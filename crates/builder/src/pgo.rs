@@ -1,6 +1,6 @@
 //! Profiles of a module's code, for profile-guided optimisation.
 //!
-//! The module is compiled with counters, linked into an ordinary program (`driver/main.rs`) and called there;
+//! The module is compiled with counters, linked into an ordinary program (`profile_driver/main.rs`) and called there;
 //! `llvm-profdata` merges the counts into one file. Writing counters needs files and thus an operating system, which a
 //! module in a kernel does not have.
 
@@ -19,7 +19,7 @@ use crate::settings::CodegenOptions;
 use crate::toolchain::{cargo, linker, tools};
 
 /// The source of the program that the module is linked into.
-const DRIVER: &str = include_str!("../driver/main.rs");
+const DRIVER: &str = include_str!("../profile_driver/main.rs");
 
 /// The reason why a module can't be profiled.
 pub type MissingTool = String;
@@ -34,7 +34,7 @@ pub fn profile(module: &ModuleCrate, blob: &[u8], input: &[u8], calls: u32) -> R
     let raw = folder.join("counted");
     let _ = fs::remove_dir_all(&raw);
     let object = instrumented(module, &folder).map_err(|error| error.to_string())?;
-    let driver = driver(module, &folder, &object).map_err(|error| error.to_string())?;
+    let driver = profile_driver(module, &folder, &object).map_err(|error| error.to_string())?;
     let header = blob.first_chunk().map(Header::from_bytes).unwrap_or_default();
     let input_file = folder.join("input");
     write_if_changed(&input_file, input).map_err(|error| error.to_string())?;
@@ -53,10 +53,7 @@ fn instrumented(module: &ModuleCrate, folder: &Path) -> Result<PathBuf, BuildErr
     let library = compile(module, &codegen, &build, &["-Cprofile-generate"])?;
     let object = folder.join("module.o");
     fs::create_dir_all(folder).map_err(|error| BuildError::File { path: folder.to_owned(), action: "make", error })?;
-    let mut lld = command(linker()?);
-    if lld.get_program().to_string_lossy().ends_with("rust-lld") {
-        lld.args(["-flavor", "gnu"]);
-    }
+    let mut lld = linker()?;
     lld.args(["-r", "-u", "bareflow_entry", "-u", "__llvm_profile_runtime"]).arg(&library).arg("-o").arg(&object);
     run_captured(&mut lld, "the linker")?;
     // The module has its own `memcpy`, allocator and panic handler, and the program has others.
@@ -75,13 +72,13 @@ fn instrumented(module: &ModuleCrate, folder: &Path) -> Result<PathBuf, BuildErr
 }
 
 /// Builds the program that calls the module.
-fn driver(module: &ModuleCrate, folder: &Path, object: &Path) -> Result<PathBuf, BuildError> {
+fn profile_driver(module: &ModuleCrate, folder: &Path, object: &Path) -> Result<PathBuf, BuildError> {
     let abi = module.abi.as_ref().ok_or_else(|| BuildError::Metadata {
         reason: format!("{} has no bareflow-abi in a folder to build against", module.name),
     })?;
-    let package = folder.join("driver");
+    let package = folder.join("profile_driver");
     let manifest = format!(
-        "[package]\nname = \"driver\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[workspace]\n\n\
+        "[package]\nname = \"profile_driver\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[workspace]\n\n\
          [dependencies]\nbareflow-abi = {{ path = {abi:?} }}\n"
     );
     write_if_changed(&package.join("Cargo.toml"), manifest.as_bytes())?;
@@ -96,7 +93,7 @@ fn driver(module: &ModuleCrate, folder: &Path, object: &Path) -> Result<PathBuf,
     build.args(["build", "--release", "--offline", "--manifest-path"]).arg(package.join("Cargo.toml"));
     build.arg("--target-dir").arg(package.join("target")).env("CARGO_ENCODED_RUSTFLAGS", link);
     // Cargo does not know that the program depends on the object.
-    let program = package.join("target/release/driver");
+    let program = package.join("target/release/profile_driver");
     let _ = fs::remove_file(&program);
     let _ = fs::remove_dir_all(package.join("target/release/.fingerprint"));
     run_captured(&mut build, "cargo")?;

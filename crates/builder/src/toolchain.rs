@@ -120,21 +120,28 @@ pub fn module_cargo() -> Result<Command, BuildError> {
     }
 }
 
-/// Returns the linker: the compiler's `rust-lld`, or LLVM's own `ld.lld`.
+/// Returns the command of the linker: the compiler's `rust-lld`, or LLVM's own `ld.lld`.
 ///
 /// # Errors
 /// When there is none.
-pub fn linker() -> Result<PathBuf, BuildError> {
+pub fn linker() -> Result<Command, BuildError> {
     let shipped = sysroot(&cargo_rustc()).map(|root| library(&root, MODULE_TARGET).join("bin/rust-lld"));
     let installed = std::env::var_os("PATH")
         .into_iter()
         .flat_map(|path| std::env::split_paths(&path).map(|folder| folder.join("ld.lld")).collect::<Vec<_>>());
-    shipped.into_iter().chain(installed).find(|linker| linker.is_file()).ok_or_else(|| BuildError::Tool {
-        tool: "rust-lld".to_owned(),
-        reason: "neither the compiler's rust-lld nor ld.lld is there; install the package lld (in BareFlow's own \
+    let found = shipped.into_iter().chain(installed).find(|linker| linker.is_file());
+    let mut linker = command(found.ok_or_else(|| {
+        BuildError::Tool {
+            tool: "rust-lld".to_owned(),
+            reason: "neither the compiler's rust-lld nor ld.lld is there; install the package lld (in BareFlow's own \
                  checkout `make setup` does)"
-            .to_owned(),
-    })
+                .to_owned(),
+        }
+    })?);
+    if linker.get_program().to_string_lossy().ends_with("rust-lld") {
+        linker.args(["-flavor", "gnu"]);
+    }
+    Ok(linker)
 }
 
 /// Returns all copies of an LLVM tool: the compiler's own, then those on the path.

@@ -4,7 +4,7 @@ use bareflow_protocol::comparison::{self, Arm, Comparison, Verdict};
 
 use bareflow_suite::statistics::{Hundredths, OrDash};
 
-use super::table;
+use super::aligned;
 
 /// The width of the longest bar, in columns.
 const BAR_WIDTH: u32 = 24;
@@ -39,7 +39,7 @@ pub fn text(comparison: &Comparison) -> String {
     };
     rows.push(row("measurements", |side| side.measurements));
     rows.push(row("calls in each", |side| side.batch));
-    let mut text = table::aligned(&["CYCLES", &titles[0], &titles[1], "RATIO"], &[1, 2, 3], rows);
+    let mut text = aligned(&["CYCLES", &titles[0], &titles[1], "RATIO"], &[1, 2, 3], rows);
     for (side, title) in [first, second].into_iter().zip(&titles) {
         text += &histogram(side, title);
         if let Some(fault) = &side.fault {
@@ -66,7 +66,7 @@ fn histogram(side: &Arm, title: &str) -> String {
         let bar = "#".repeat(usize::try_from(columns).unwrap_or_default());
         vec![format!("{:.0}", class.from), format!("{:.0}", class.below), class.count.to_string(), bar]
     });
-    format!("\n\n{title}\n{}", table::aligned(&["FROM", "BELOW", "COUNT", ""], &[0, 1, 2], rows))
+    format!("\n\n{title}\n{}", aligned(&["FROM", "BELOW", "COUNT", ""], &[0, 1, 2], rows))
 }
 
 #[cfg(test)]

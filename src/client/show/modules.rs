@@ -4,7 +4,7 @@ use bareflow_protocol::report::Module;
 
 use bareflow_suite::statistics::OrDash;
 
-use super::table;
+use super::aligned;
 
 const TITLES: [&str; 9] = ["NAME", "VERSION", "LOAD", "DOMAIN", "STATE", "CALLS", "P50", "P99", "MEMORY"];
 
@@ -26,7 +26,7 @@ pub fn table(modules: &[Module]) -> String {
             memory(module.memory_bytes),
         ]
     };
-    table::aligned(&TITLES, &[2, 5, 6, 7, 8], modules.iter().map(row))
+    aligned(&TITLES, &[2, 5, 6, 7, 8], modules.iter().map(row))
 }
 
 /// Formats bytes in KiB, rounded up, as memory is allocated in pages.

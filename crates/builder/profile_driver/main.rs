@@ -1,4 +1,4 @@
-//! `driver INPUT CALLS HEAP INIT`: calls the module that is linked into this program and that counts what its code
+//! `profile_driver INPUT CALLS HEAP INIT`: calls the module that is linked into this program and that counts what its code
 //! does.
 
 use bareflow_abi::driver::call;
