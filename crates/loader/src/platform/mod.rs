@@ -3,23 +3,24 @@
 //! An embedder implements [`Platform`] once. The loader itself contains no `unsafe`: all code that touches memory or
 //! hardware is on the platform's side.
 
+mod call;
 mod capabilities;
 mod clock_cost;
+mod outcome;
 pub mod range_allocator;
 
 use allocator_api2::alloc::Allocator;
 use bareflow_abi::checksum::Crc32c;
-use bareflow_abi::{CallRefusal, Reason};
 
 use crate::diagnosis::Diagnosis;
 pub use crate::error::PlatformError;
-use crate::fault::Fault;
 pub use crate::format::segments::ImageSize;
-use crate::name::Name;
 use crate::policy::{Domain, Placement};
+use crate::profile::Usage;
 use crate::profile::counters::Counters;
 use crate::profile::peak::PeakUse;
-use crate::profile::{Timing, Usage};
+pub use call::{Call, Callees, MAX_DEPTH};
+pub use outcome::{CallError, CallOutcome, FastExit, FastReturn, TimedCall};
 
 /// An image's memory while the loader fills it: zeroed, writable, never executable.
 ///
@@ -29,180 +30,6 @@ pub trait WritableImage {
     fn base(&self) -> u64;
     /// Returns text, read-only data and writable data, with the lengths given by [`ImageSize`].
     fn segments(&mut self) -> [&mut [u8]; 3];
-}
-
-/// One call into a module: of an entry that the loader has validated, in an image that it filled.
-///
-/// A [`ModuleManager`](crate::ModuleManager) makes its own; without one, [`PlacedModule::call`](crate::placed::PlacedModule::call)
-/// makes a call of a placed module, and [`new`](Self::new) one of any parts.
-#[derive(Debug)]
-pub struct Call<'call, Image> {
-    pub(crate) module: &'call Name,
-    pub(crate) image: &'call Image,
-    pub(crate) entry: u64,
-    pub(crate) reason: Reason,
-    pub(crate) input: &'call [u8],
-    pub(crate) timing: Timing,
-    pub(crate) check_abi: bool,
-}
-
-#[expect(clippy::inline_always, reason = "the fast path of a call reads these in a handful of instructions")]
-impl<'call, Image> Call<'call, Image> {
-    /// Creates a call of the module `module` from its parts.
-    ///
-    /// By default the platform does not check all registers; see [`checked`](Self::checked).
-    ///
-    /// # Safety
-    /// `image` is the sealed image of a [`PlacedModule`](crate::module::placed::PlacedModule), and `entry` its entry. If it
-    /// runs in the kernel domain, its code is trusted as [`KernelDomain::trust_all_blobs`](crate::KernelDomain::trust_all_blobs) requires.
-    #[expect(unsafe_code, reason = "declares a contract")]
-    #[must_use]
-    pub const unsafe fn new(
-        module: &'call Name,
-        image: &'call Image,
-        entry: u64,
-        reason: Reason,
-        input: &'call [u8],
-        timing: Timing,
-    ) -> Self {
-        Call { module, image, entry, reason, input, timing, check_abi: false }
-    }
-
-    /// Makes the platform verify all registers and flags that a module must preserve.
-    #[must_use]
-    pub const fn checked(self) -> Self {
-        Call { check_abi: true, ..self }
-    }
-
-    /// Returns the module's name, for messages.
-    #[must_use]
-    #[inline(always)]
-    pub const fn module(&self) -> &'call Name {
-        self.module
-    }
-
-    /// Returns the sealed image.
-    #[must_use]
-    #[inline(always)]
-    pub const fn image(&self) -> &'call Image {
-        self.image
-    }
-
-    /// Returns the entry's address: validated to lie in the image's text.
-    #[must_use]
-    #[inline(always)]
-    pub const fn entry(&self) -> u64 {
-        self.entry
-    }
-
-    /// Returns the reason for the call.
-    #[must_use]
-    #[inline(always)]
-    pub const fn reason(&self) -> Reason {
-        self.reason
-    }
-
-    /// Returns the input bytes.
-    #[must_use]
-    #[inline(always)]
-    pub const fn input(&self) -> &'call [u8] {
-        self.input
-    }
-
-    /// Returns the method by which the clock is read around the call: see [`Timing::measure`].
-    #[must_use]
-    #[inline(always)]
-    pub const fn timing(&self) -> Timing {
-        self.timing
-    }
-
-    /// Returns whether to verify all registers and flags that a module must preserve.
-    ///
-    /// If false, the platform may silently restore those that are expensive to check.
-    #[must_use]
-    #[inline(always)]
-    pub const fn check_abi(&self) -> bool {
-        self.check_abi
-    }
-}
-
-// A call is copied when it leaves the fast path, so that the fast path need not write it to memory.
-impl<Image> Clone for Call<'_, Image> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<Image> Copy for Call<'_, Image> {}
-
-/// The modules that the called module may call, as its platform's service `call` asks for them.
-pub trait Callees {
-    /// Calls the module named `name`.
-    ///
-    /// # Errors
-    /// The reason for which there is no result.
-    fn call(&self, name: &[u8], input: &[u8], output: &mut [u8]) -> Result<CallOutcome, CallRefusal>;
-}
-
-/// The maximum depth of nested calls, the outermost included.
-///
-/// A platform that offers the service `call` has that many stacks.
-pub const MAX_DEPTH: usize = 5;
-
-/// The outcome of a call that returned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CallOutcome {
-    /// The value that the module returned.
-    pub result: i32,
-    /// The number of output bytes that the module says it wrote: never more than there was room for.
-    pub output_length: usize,
-}
-
-/// A platform's report of a call that returned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TimedCall {
-    /// The outcome of the call.
-    pub outcome: CallOutcome,
-    /// The cycles between the clock readings right before and right after the call.
-    pub cycles: u64,
-}
-
-/// A platform's report of a call without input and output that returned. It fits into registers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FastReturn {
-    /// The value that the module returned.
-    pub result: i32,
-    /// The cycles, as in [`TimedCall::cycles`].
-    pub cycles: u64,
-}
-
-/// A platform's note of a call that is not on the fast path, or left it: see [`Platform::call_fast`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FastExit {
-    /// The platform's own code for the reason.
-    pub code: u64,
-    /// The values that are meaningful if the module returned.
-    pub returned: FastReturn,
-}
-
-impl FastExit {
-    /// The note of a call that was not made; by default [`Platform::finish_fast`] makes it.
-    pub const NOT_CALLED: FastExit = FastExit { code: u64::MAX, returned: FastReturn { result: 0, cycles: 0 } };
-}
-
-/// The reason for which a call did not return.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CallError {
-    /// The module faulted.
-    Fault(Fault),
-    /// There was no memory for the call's input and output in the module's domain.
-    NoMemory,
-}
-
-impl From<Fault> for CallError {
-    fn from(fault: Fault) -> CallError {
-        CallError::Fault(fault)
-    }
 }
 
 /// The environment of a [`ModuleManager`](crate::ModuleManager).
