@@ -43,13 +43,12 @@ bench: setup
 	mkdir -p target/bench
 	cargo run --release --locked -p bareflow-bench > target/bench/own.md
 	cat target/bench/own.md
-	cargo run --release --locked --manifest-path bench/peers/Cargo.toml --target-dir target/peers -- target/bench target/bench/own.md
+	cargo run --release --locked --manifest-path bench/peers/Cargo.toml --target-dir target/peers -- target/bench target/bench/own.md $(PAGE)
 
-# The same, for docs/performance.md: on a machine that has nothing else to do.
-performance: bench
-	mkdir -p docs/performance
-	cp target/bench/performance.md docs/performance.md
-	cp target/bench/performance/*.svg docs/performance/
+# The same, for the processor's section in docs/performance.md: on a machine that has nothing else to do.
+performance:
+	$(MAKE) bench PAGE=docs/performance.md
+	cp -r target/bench/performance docs/
 
 setup:
 	@scripts/setup

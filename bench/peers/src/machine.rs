@@ -9,6 +9,17 @@ use crate::measure::clock;
 /// The time over which the clock is compared with the system's.
 const WINDOW: Duration = Duration::from_millis(200);
 
+/// Returns the processor's name with its family and model, which tell its generation.
+pub fn processor() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let number = |what: &str| {
+        let (_, number) = info.lines().filter_map(|line| line.split_once(':')).find(|(key, _)| key.trim() == what)?;
+        Some(number.trim().to_owned())
+    };
+    let [family, model] = ["cpu family", "model"].map(|what| number(what).unwrap_or_else(|| "unknown".to_owned()));
+    format!("{}, family {family}, model {model}", bareflow_host::cpu_name())
+}
+
 /// Describes the machine as a Markdown list.
 pub fn describe() -> String {
     let (start, first) = (Instant::now(), clock());
@@ -24,10 +35,7 @@ pub fn describe() -> String {
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let processors = available_parallelism().map_or(0, usize::from);
     let mut lines = vec![
-        (
-            "processor",
-            format!("{} (x86-64-v{}), {processors} of them", bareflow_host::cpu_name(), bareflow_host::cpu_level()),
-        ),
+        ("processor", format!("{} (x86-64-v{}), {processors} of them", processor(), bareflow_host::cpu_level())),
         ("clock", format!("TSC at {megahertz:.0} MHz, {} steps at a time", step())),
         ("system", format!("{system}, {}", first_line("uname", "-sr"))),
         ("load at the start", load.split_whitespace().take(3).collect::<Vec<_>>().join(" ")),

@@ -20,7 +20,11 @@ const PAGE: usize = 4096;
 pub fn manager() -> Result<Manager, BoxError> {
     // SAFETY: the blobs are built by the project.
     let trusted = unsafe { KernelDomain::trust_all_blobs() };
-    Ok(ModuleManager::with_kernel_domain(HostPlatform::new(Box::new(|line| println!("{line}")))?, Timing::Fast, trusted))
+    Ok(ModuleManager::with_kernel_domain(
+        HostPlatform::new(Box::new(|line| println!("{line}")))?,
+        Timing::Fast,
+        trusted,
+    ))
 }
 
 /// Returns the blob of one of the four modules, or of the empty module of the tests.

@@ -23,8 +23,8 @@ const LOADED: [usize; 5] = [10, 100, 1_000, 10_000, 100_000];
 /// The sizes of constants in the blobs whose loads are timed, in bytes.
 const SIZES: [usize; 6] = [1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20];
 
-/// The bound for a load, a call and an unload, in ticks.
-const LOAD: f64 = 600.0;
+/// The bounds for a load, a call and an unload, in ticks: on Intel's processors, and on others.
+const LOAD: (f64, f64) = (700.0, 500.0);
 
 /// Compares loading from memory, one call and unloading: the work of `sum`.
 pub fn loads(workspace: &Workspace) -> Result<String, BoxError> {
@@ -38,10 +38,11 @@ pub fn loads(workspace: &Workspace) -> Result<String, BoxError> {
     contenders.extend(peers::loading(program)?);
     let figures = compare(&mut contenders, program.expected, ROUNDS, 16);
     let alone = compare(&mut contenders[..1], program.expected, ROUNDS, 16);
+    let bound = if bareflow_host::cpu_name().contains("Intel") { LOAD.0 } else { LOAD.1 };
     Ok(format!(
         "## Load from memory, call once, unload: `sum`\n\n{}\n\
          Behind the turns of others the caches hold what those needed. With nothing between its \
-         turns, BareFlow takes {} ticks (min {}); at most {LOAD} were asked for: {}.\n\n\
+         turns, BareFlow takes {} ticks (min {}); at most {bound} were asked for: {}.\n\n\
          Each starts with the module's bytes in memory and ends with nothing left of it. `dlopen` takes no bytes, so \
          they are written to a memory file (`memfd_create`), which is part of the work but where the file \
          is said to be there. wasmtime's bytes are machine \
@@ -50,7 +51,7 @@ pub fn loads(workspace: &Workspace) -> Result<String, BoxError> {
         table("", &figures),
         ticks(alone[0].median),
         ticks(alone[0].min),
-        if alone[0].median <= LOAD { "met" } else { "missed" },
+        if alone[0].median <= bound { "met" } else { "missed" },
     ))
 }
 
