@@ -14,6 +14,8 @@ test: setup check
 KERNEL_CRATES = -p bareflow-kernel -p bareflow-abi -p bareflow-loader -p bareflow-protocol -p bareflow-suite -p bareflow-server -p bareflow-disk -p bareflow-runtime -p bareflow-containment -p bareflow-pvh -p kernel-start
 
 check:
+	for lock in $$(git ls-files | grep 'Cargo.lock$$'); do \
+	    cargo update --workspace --locked --quiet --manifest-path $${lock%lock}toml || exit; done
 	cargo fmt --all --check
 	cargo fmt --manifest-path examples/gallery/Cargo.toml --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
