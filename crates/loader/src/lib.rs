@@ -3,8 +3,8 @@
 //! Every stage of a load is a type of its own, which can only be made from the stage before it:
 //!
 //! ```text
-//! bytes -> RawModule -> ValidModule -> PlacedModule -> ModuleId -> execute + profile -> report
-//!          format/       format/        module/         load/       call/    profile/    statistics.rs
+//! bytes -> RawModule -> ValidModule -> PlacedModule -> ModuleId -> execute -> ModuleProfile
+//!          format/       format/        module/         load/       call/      profiles.rs
 //! ```
 //!
 //! The embedder implements [`Platform`] (memory, clock, the call) and drives a [`ModuleManager`]. This crate contains
@@ -35,7 +35,7 @@ extern crate std;
 
 // Each module imports only modules to its left in this order: name, policy, fault, error, format, profile, report,
 // diagnosis, platform, module, registry, manager; then what the manager does: depends, load, call, and the files for
-// replacement, restart, unloading and statistics.
+// replacement, restart, unloading and profiles.
 mod after_fault;
 mod call;
 pub mod depends;
@@ -54,6 +54,7 @@ mod platform;
 mod policy;
 mod printable;
 mod profile;
+mod profiles;
 mod registry;
 #[cfg(feature = "reload")]
 mod reload;

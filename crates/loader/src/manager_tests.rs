@@ -1,6 +1,7 @@
 use super::*;
 use crate::error::{ExecuteError, InvalidModule, LoadError, MalformedModule, UnloadError};
 use crate::fault::{Fault, FaultKind};
+use crate::module::lifecycle::ModuleState;
 use crate::name::{Name, Version};
 use crate::platform::CallOutcome;
 use crate::policy::{Domain, FaultPolicy};
