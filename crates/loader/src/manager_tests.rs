@@ -189,14 +189,15 @@ fn refuses_overlapping_calls_unless_reentrant() {
     let id = manager.load(&blob::full()).unwrap();
     manager.get(id).unwrap().lifecycle.set(ModuleState::Running);
     assert_eq!(manager.execute(id), Err(ExecuteError::Busy));
+    let running = manager.get(id);
     assert!(matches!(manager.unload(id), Err(UnloadError::Busy { .. })));
+    drop(running);
     let mut bytes = blob::small("reentrant");
     blob::change_header(&mut bytes, |header| header.flags = FLAG_REENTRANT);
     let id = manager.load(&bytes).unwrap();
     manager.get(id).unwrap().lifecycle.set(ModuleState::Running);
     assert_eq!(manager.execute(id), Ok(42));
     // The modules of one address space share one stack, whatever their flags say.
-    manager.get(id).unwrap().lifecycle.set(ModuleState::Live);
     manager.unload(id).unwrap();
     let id = manager.load_with(&bytes, &LoadOptions { domain: Domain::User, ..LoadOptions::DEFAULT }).unwrap();
     manager.get(id).unwrap().lifecycle.set(ModuleState::Running);

@@ -108,7 +108,11 @@ impl<P: Platform> ModuleManager<P> {
         let module = slot.get(id.epoch)?;
         let name_entry = self.name_entry(&module)?;
         let old = name_entry.active.get();
-        self.publish(id, slot, &module, name_entry, true);
+        if module.published.get() {
+            name_entry.active.set(Some(id));
+        } else {
+            self.publish(id, slot, &module, name_entry, true);
+        }
         old.filter(|old| *old != id)
     }
 

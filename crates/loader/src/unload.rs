@@ -24,12 +24,13 @@ impl<P: Platform> ModuleManager<P> {
     /// There is no such module, a call of it is running, it is pinned, or others need it. The module stays as it is.
     pub fn unload(&self, id: ModuleId) -> Result<Receipt, UnloadError> {
         let slot = self.registry.slot(id.index).ok_or(UnloadError::NotLoaded)?;
-        let held = slot.is_borrowed();
+        // A running call borrows its module.
+        let busy = slot.is_borrowed();
         let module = slot.get(id.epoch).ok_or(UnloadError::NotLoaded)?;
         if let Some(by) = self.needed_by(id) {
             return Err(UnloadError::Needed { name: module.name, version: module.version, by });
         }
-        if held || module.lifecycle.state() == ModuleState::Running {
+        if busy {
             return Err(UnloadError::Busy { name: module.name, version: module.version });
         }
         let name_entry = self.unpublish(slot, &module);

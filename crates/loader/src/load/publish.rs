@@ -72,7 +72,7 @@ impl<P: Platform> ModuleManager<P> {
         }
     }
 
-    /// Publishes `module`, whose handle is `id`, so that it can be found by its name.
+    /// Publishes `module`, whose handle is `id` and which is not published, so that it can be found by its name.
     ///
     /// It becomes the active one if `active`, or if the name had none.
     #[inline(always)]
@@ -84,9 +84,8 @@ impl<P: Platform> ModuleManager<P> {
         name_entry: &NameEntry,
         active: bool,
     ) {
-        if !module.published.replace(true) {
-            self.registry.link(slot, name_entry);
-        }
+        module.published.set(true);
+        self.registry.link(slot, name_entry);
         if active || name_entry.active.get().is_none() {
             name_entry.active.set(Some(id));
         }
