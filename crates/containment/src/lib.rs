@@ -24,7 +24,7 @@
 //!
 //! | layer | contents |
 //! |---|---|
-//! | [`layout`], [`selectors`], [`clock`], `frame` | addresses, segments, the time, a trap's registers |
+//! | [`layout`], [`selectors`], `frame` | addresses, segments, a trap's registers |
 //! | `kernel` | the interface to the kernel |
 //! | [`cpu`], `memory`, [`timer`] | processor, page tables, ticks |
 //! | `syscall_stubs`, `image` | the memory of modules |
@@ -37,7 +37,6 @@
 extern crate alloc;
 
 mod call;
-pub mod clock;
 pub mod cpu;
 mod frame;
 mod image;
@@ -52,6 +51,7 @@ mod syscall_stubs;
 pub mod timer;
 mod traps;
 
+pub use bareflow_runtime::clock;
 pub use call::work::may_run_modules;
 pub use call::{Activation, last_fault_time, with_current};
 pub use frame::TrapFrame;

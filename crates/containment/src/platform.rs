@@ -11,6 +11,7 @@ use bareflow_loader::{
     PlatformError, TimedCall, Usage,
 };
 use bareflow_runtime::Serializer;
+use bareflow_runtime::clock;
 use bareflow_runtime::services::OFFERED;
 use x86_64::instructions::interrupts;
 
@@ -18,7 +19,7 @@ use crate::image::{self, Image, UnsealedImage};
 use crate::kernel::{self, HEAP_BYTES, Kernel, Observer, Ticks, observe};
 use crate::memory::{frames, page_tables};
 use crate::services::table_of;
-use crate::{call, clock, cpu};
+use crate::{call, cpu};
 
 /// The platform: modules run in ring 0 or ring 3, and their faults end their calls.
 #[derive(Debug)]

@@ -7,10 +7,10 @@ use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_LOG};
 use bareflow_abi::{CallArguments, CallRefusal, Context, Services};
 use bareflow_loader::diagnosis::ServiceCall;
 use bareflow_loader::{CallOutcome, Fault, FaultKind};
-use bareflow_runtime::{RunningCall, call_with_initial_fpu, services};
+use bareflow_runtime::services::{self, read_clock};
+use bareflow_runtime::{RunningCall, call_with_initial_fpu, clock};
 
 use crate::call::{self, Activation, defer_to_kernel_stack, leave_module, work};
-use crate::clock;
 use crate::frame::TrapFrame;
 use crate::kernel::{kernel, observe, observers};
 use crate::layout::user::SYSCALL_SIZE;
@@ -72,10 +72,6 @@ static TABLES: [Services; 2] = [
 #[inline(always)]
 pub fn table_of(services: u32) -> &'static Services {
     &TABLES[(observers() | u32::from(services & SERVICE_CLOCK == 0)) as usize % TABLES.len()]
-}
-
-extern "C" fn read_clock(_: *mut Context<'_>) -> u64 {
-    clock::now()
 }
 
 /// Serves a module in ring 0 that called `service` from `caller`.

@@ -9,7 +9,7 @@
 //! child.rs  process.rs                     the user domain, parent's side: a process for each image
 //! sandbox/  seccomp.rs                     the user domain, child's side
 //! channel/                                 the user domain, shared by both sides
-//! clock.rs  counters.rs  cpu.rs            the processor
+//! counters.rs  cpu.rs                      the processor
 //! ```
 //!
 //! This is the only crate for hosted systems that uses `unsafe`.
@@ -20,7 +20,6 @@ compile_error!("bareflow-host runs modules in x86-64 Linux processes only");
 mod call;
 mod channel;
 mod child;
-mod clock;
 mod counters;
 mod cpu;
 mod faults;
@@ -49,6 +48,7 @@ use bareflow_loader::{
 };
 
 use bareflow_runtime::Serializer;
+use bareflow_runtime::clock;
 use bareflow_runtime::services::OFFERED;
 use call::{Activation, LogSink, OptionalCallees, Stack, ThreadContext, code, trampoline};
 use counters::Counting;

@@ -5,10 +5,11 @@ use std::arch::global_asm;
 use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_LOG};
 use bareflow_abi::{CallArguments, CallRefusal, Context, Services};
 use bareflow_loader::CallOutcome;
-use bareflow_runtime::{call_with_initial_fpu, services};
+use bareflow_runtime::call_with_initial_fpu;
+use bareflow_runtime::services::{self, read_clock};
 
 use crate::call::{Activation, LogSink, trampoline};
-use crate::{clock, sandbox};
+use crate::sandbox;
 
 unsafe extern "C" {
     fn bareflow_host_log(context: *mut Context<'_>, text: *const u8, length: usize);
@@ -76,10 +77,6 @@ static TABLES: [Services; 2] = [
 /// Returns the table for a module that declares `services`, with the embedder's clock if it is `told` the time.
 pub(crate) fn table_of(services: u32, told: bool) -> &'static Services {
     &TABLES[usize::from(told || services & SERVICE_CLOCK == 0)]
-}
-
-extern "C" fn read_clock(_: *mut Context<'_>) -> u64 {
-    clock::now()
 }
 
 /// The end of a service, in the registers `rax` and `rdx`.

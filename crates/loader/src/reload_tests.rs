@@ -1,23 +1,14 @@
 use super::*;
-use crate::Timing;
 use crate::error::{ExecuteError, SelectError, UnloadError};
 use crate::fault::{Fault, FaultKind};
 use crate::name::Name;
-use crate::testing::{self, FakePlatform, blob};
+use crate::testing::{blob, leaked_manager as manager};
 use bareflow_abi::Reason;
 use bareflow_abi::header::{FLAG_EXIT, FLAG_INIT, FLAG_REENTRANT};
 use std::boxed::Box;
 use std::vec::Vec;
 
-type Manager = ModuleManager<&'static FakePlatform>;
-
 const FAULT: Fault = Fault { kind: FaultKind::Divide, offset: Some(3), address: None };
-
-/// Returns a manager that calls made by modules can use, too.
-fn manager() -> (&'static FakePlatform, &'static Manager) {
-    let platform: &_ = Box::leak(Box::new(FakePlatform::default()));
-    (platform, Box::leak(Box::new(testing::manager(platform, Timing::Precise))))
-}
 
 fn options() -> LoadOptions {
     LoadOptions::default()

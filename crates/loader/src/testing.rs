@@ -307,3 +307,14 @@ pub fn manager(platform: &FakePlatform, timing: Timing) -> ModuleManager<&FakePl
     // SAFETY: the platform runs no code.
     ModuleManager::with_kernel_domain(platform, timing, unsafe { KernelDomain::trust_all_blobs() })
 }
+
+/// A manager of a platform, both of which stay for good.
+#[cfg(all(feature = "reload", feature = "semver"))]
+pub type LeakedManager = ModuleManager<&'static FakePlatform>;
+
+/// Returns a platform and its manager, which calls made by modules can use, too.
+#[cfg(all(feature = "reload", feature = "semver"))]
+pub fn leaked_manager() -> (&'static FakePlatform, &'static LeakedManager) {
+    let platform: &_ = Box::leak(Box::new(FakePlatform::default()));
+    (platform, Box::leak(Box::new(manager(platform, Timing::Precise))))
+}

@@ -1,6 +1,6 @@
 //! A platform without containment: modules run in ring 0 and are called as ordinary functions.
 
-use core::arch::x86_64::{_mm_lfence, _rdtsc};
+use core::arch::x86_64::_mm_lfence;
 use core::cell::RefCell;
 use core::ffi::c_void;
 use core::mem::transmute;
@@ -17,7 +17,8 @@ use bareflow_loader::{
     Call, CallError, CallOutcome, ImageSize, Placement, Platform, PlatformError, TimedCall, WritableImage,
 };
 
-use crate::Serializer;
+use crate::services::read_clock;
+use crate::{Serializer, clock};
 
 /// The address space for the images of one [`Direct`], in bytes. Most of it is never mapped.
 pub const SPAN_BYTES: u64 = IMAGE_SPAN;
@@ -67,8 +68,7 @@ pub unsafe trait PageMemory {
 
     /// Reads the cycle clock; by default the processor's time-stamp counter.
     fn clock(&self) -> u64 {
-        // SAFETY: every x86-64 processor has the instruction.
-        unsafe { _rdtsc() }
+        clock::now()
     }
 }
 
@@ -97,7 +97,7 @@ impl<M: PageMemory> Direct<M> {
         let mut ranges = RangeAllocator::new_in(Global);
         ranges.free(0, MAX_SEGMENT_SIZE / PAGE_SIZE);
         let (ranges, serializer) = (RefCell::new(ranges), Serializer::detect());
-        Direct { memory, base, ranges, log: None, serializer, services: Services::new(log, clock) }
+        Direct { memory, base, ranges, log: None, serializer, services: Services::new(log, read_clock) }
     }
 
     /// Returns the same platform with a function that shows the lines which modules log.
@@ -241,9 +241,4 @@ extern "C" fn log(context: *mut Context<'_>, text: *const u8, bytes: usize) {
         let log: fn(&str) = unsafe { transmute(context.embedder()) };
         log(text);
     }
-}
-
-extern "C" fn clock(_: *mut Context<'_>) -> u64 {
-    // SAFETY: every x86-64 processor has the instruction.
-    unsafe { _rdtsc() }
 }

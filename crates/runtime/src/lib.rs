@@ -58,6 +58,7 @@
 
 #![no_std]
 
+pub mod clock;
 mod direct;
 mod fpu;
 #[cfg(feature = "x86_64")]

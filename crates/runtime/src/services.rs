@@ -6,11 +6,11 @@ use core::slice::from_raw_parts_mut;
 
 use bareflow_abi::call::CALL_OK;
 use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_LOG};
-use bareflow_abi::{CallArguments, CallRefusal};
+use bareflow_abi::{CallArguments, CallRefusal, Context};
 use bareflow_loader::diagnosis::ServiceCall;
 use bareflow_loader::{CallOutcome, Fault, FaultKind};
 
-use crate::RunningCall;
+use crate::{RunningCall, clock};
 
 /// The services that are offered.
 pub const OFFERED: u32 = SERVICE_LOG | SERVICE_CLOCK | SERVICE_CALL;
@@ -37,6 +37,11 @@ pub unsafe trait Provider: RunningCall {
     /// # Errors
     /// The reason why there is no result.
     fn call(&self, name: &[u8], input: &[u8], output: &mut [u8]) -> Result<CallOutcome, CallRefusal>;
+}
+
+/// The service `clock` for modules that declare it and get the processor's.
+pub extern "C" fn read_clock(_: *mut Context<'_>) -> u64 {
+    clock::now()
 }
 
 /// Serves a module that called `service`. Returns the service's result, which is 0 if it has none.

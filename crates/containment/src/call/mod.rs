@@ -12,10 +12,9 @@ use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use bareflow_loader::diagnosis::Diagnosis;
 use bareflow_loader::{Call, CallError, FastReturn, Fault, FaultKind, TimedCall, Timing};
-use bareflow_runtime::RunningCall;
+use bareflow_runtime::{RunningCall, clock};
 use spin::Mutex;
 
-use crate::clock;
 use crate::frame::{CLEAR_FLAGS, TrapFrame};
 use crate::image::Image;
 use crate::layout::MODULE_STACK_DISTANCE;

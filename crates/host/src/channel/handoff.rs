@@ -4,7 +4,9 @@ use std::arch::x86_64::{__cpuid, __rdtscp};
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 use std::time::Duration;
 
-use crate::{clock, seccomp};
+use bareflow_runtime::clock;
+
+use crate::seccomp;
 
 /// The time to spin for one's turn before sleeping, in ticks: about as long as falling asleep and waking up takes.
 const SPIN_TICKS: u64 = 50_000;

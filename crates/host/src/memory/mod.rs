@@ -91,8 +91,12 @@ impl Arenas {
         let bytes = || [size.text, size.rodata, size.data, heap].into_iter().map(|bytes| bytes as usize).sum();
         let error = |what| PlatformError { what, bytes: bytes() };
         let (base, write_offsets) = match domain {
-            Domain::Kernel => self.allocate_shared(&size, heap),
-            Domain::User => self.allocate_dedicated(&size, heap).map(|base| (base, [0; 2])),
+            Domain::Kernel => allocate_in(&mut self.shared, SharedArena::new, |arena| {
+                Some((arena.allocate(Segments::granules(&size, heap))?, arena.write_offsets()))
+            }),
+            Domain::User => allocate_in(&mut self.dedicated, DedicatedArena::new, |arena| {
+                Some((arena.allocate(Segments::pages(&size, heap))?, [0; 2]))
+            }),
         }
         .map_err(|_| error("reserve addresses"))?;
         let segments = Segments { base, size, heap };
@@ -106,37 +110,6 @@ impl Arenas {
         Ok(UnsealedImage { image, write_offsets })
     }
 
-    /// Allocates an image in a shared arena. Returns its base, and the distances to the writable mappings of text and
-    /// rodata.
-    #[inline]
-    fn allocate_shared(&mut self, size: &ImageSize, heap: u32) -> io::Result<(u64, [u64; 2])> {
-        let granules = Segments::granules(size, heap);
-        let mut arenas = self.shared.iter_mut();
-        let found = arenas.find_map(|arena| Some((arena.allocate(granules)?, arena.write_offsets())));
-        if let Some(found) = found {
-            return Ok(found);
-        }
-        self.shared.try_reserve(1).map_err(|_| io::ErrorKind::OutOfMemory)?;
-        let mut arena = SharedArena::new()?;
-        let base = arena.allocate(granules).ok_or(io::ErrorKind::OutOfMemory)?;
-        let found = (base, arena.write_offsets());
-        self.shared.push(arena);
-        Ok(found)
-    }
-
-    /// Allocates an image with pages of its own. Returns its base.
-    fn allocate_dedicated(&mut self, size: &ImageSize, heap: u32) -> io::Result<u64> {
-        let pages = Segments::pages(size, heap);
-        if let Some(base) = self.dedicated.iter_mut().find_map(|arena| arena.allocate(pages)) {
-            return Ok(base);
-        }
-        self.dedicated.try_reserve(1).map_err(|_| io::ErrorKind::OutOfMemory)?;
-        let mut arena = DedicatedArena::new()?;
-        let base = arena.allocate(pages).ok_or(io::ErrorKind::OutOfMemory)?;
-        self.dedicated.push(arena);
-        Ok(base)
-    }
-
     /// Takes back an image's memory and addresses.
     #[inline]
     pub fn release(&mut self, image: &Image) {
@@ -147,6 +120,23 @@ impl Arenas {
             arena.free(&image.segments);
         }
     }
+}
+
+/// Allocates in the first of `arenas` that has room, or in a new one.
+#[inline]
+fn allocate_in<A, T>(
+    arenas: &mut Vec<A>,
+    new: impl FnOnce() -> io::Result<A>,
+    allocate: impl Fn(&mut A) -> Option<T>,
+) -> io::Result<T> {
+    if let Some(found) = arenas.iter_mut().find_map(&allocate) {
+        return Ok(found);
+    }
+    arenas.try_reserve(1).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    let mut arena = new()?;
+    let found = allocate(&mut arena).ok_or(io::ErrorKind::OutOfMemory)?;
+    arenas.push(arena);
+    Ok(found)
 }
 
 impl UnsealedImage {

@@ -4,22 +4,14 @@ use crate::error::UnloadError;
 use crate::fault::{Fault, FaultKind};
 use crate::policy::{Domain, LoadOptions};
 use crate::testing::blob::{depending, version};
-use crate::testing::{self, FakePlatform, Inside};
+use crate::testing::{self, FakePlatform, Inside, LeakedManager as Manager, leaked_manager as manager};
 use bareflow_abi::CallRefusal;
 use bareflow_abi::header::{FLAG_INIT, FLAG_REENTRANT};
 use std::boxed::Box;
 use std::string::ToString;
 use std::vec::Vec;
 
-type Manager = ModuleManager<&'static FakePlatform>;
-
 const FAULT: Fault = Fault { kind: FaultKind::Divide, offset: Some(3), address: None };
-
-/// Returns a manager that calls made by modules can use, too.
-fn manager() -> (&'static FakePlatform, &'static Manager) {
-    let platform: &_ = Box::leak(Box::new(FakePlatform::default()));
-    (platform, Box::leak(Box::new(testing::manager(platform, Timing::Precise))))
-}
 
 fn options() -> LoadOptions {
     LoadOptions::default()

@@ -5,6 +5,7 @@ use core::arch::x86_64::{_mm_lfence, _rdtsc};
 use bareflow_loader::Timing;
 
 /// Reads the clock as `timing` says.
+#[must_use]
 #[inline(always)]
 pub fn read(timing: Timing) -> u64 {
     match timing {
@@ -15,13 +16,15 @@ pub fn read(timing: Timing) -> u64 {
 }
 
 /// Reads the clock without ordering.
+#[must_use]
 #[inline(always)]
 pub fn now() -> u64 {
-    // SAFETY: every x86-64 processor has the instruction, and ring 0 may use it.
+    // SAFETY: every x86-64 processor has the instruction, and the kernel may use it, as Linux lets processes do.
     unsafe { _rdtsc() }
 }
 
 /// Reads the clock after all earlier instructions have completed.
+#[must_use]
 #[inline(always)]
 pub fn now_fenced() -> u64 {
     // SAFETY: as above. The fence waits for the earlier instructions (Intel SDM volume 2, RDTSC).
