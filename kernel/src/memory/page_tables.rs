@@ -1,7 +1,7 @@
 //! The kernel's own page tables. No page is ever writable and executable.
 
 use bareflow_containment::page_tables::{
-    OutOfFrames, READ_EXECUTE, READ_ONLY, READ_WRITE, map_module_stacks, map_stack, translate_at,
+    MapError, READ_EXECUTE, READ_ONLY, READ_WRITE, map_module_stacks, map_stack, translate_at,
 };
 use x86_64::structures::paging::{Mapper, OffsetPageTable, Page, PageTable, PhysFrame, Size2MiB, Size4KiB};
 use x86_64::{PhysAddr, VirtAddr};
@@ -49,20 +49,20 @@ pub fn build(early_offset: u64, ram_end: u64) -> u64 {
     root.start_address().as_u64()
 }
 
-fn map_physical_memory(tables: &mut OffsetPageTable<'_>, end: u64) -> Result<(), OutOfFrames> {
+fn map_physical_memory(tables: &mut OffsetPageTable<'_>, end: u64) -> Result<(), MapError> {
     // Map at least the first 2 MiB, which hold the text screen.
     for address in (0..end.max(1)).step_by(LARGE_PAGE_SIZE as usize) {
         let page = Page::<Size2MiB>::containing_address(VirtAddr::new(PHYSICAL_MAP + address));
         let frame = PhysFrame::containing_address(PhysAddr::new(address));
         // SAFETY: this is the kernel's map of memory, all of which it owns.
         let done = unsafe { tables.map_to(page, frame, READ_WRITE, &mut frames::Tables) };
-        done.map_err(|_| OutOfFrames)?.ignore();
+        done.map_err(|_| MapError)?.ignore();
     }
     Ok(())
 }
 
 /// Maps the kernel's image at its address, each part with its own permissions.
-fn map_image(tables: &mut OffsetPageTable<'_>, early_offset: u64) -> Result<(), OutOfFrames> {
+fn map_image(tables: &mut OffsetPageTable<'_>, early_offset: u64) -> Result<(), MapError> {
     let [start, text_end, rodata_end, end] = image_borders();
     for address in (start..end).step_by(PAGE_SIZE as usize) {
         let flags = match address {
@@ -77,7 +77,7 @@ fn map_image(tables: &mut OffsetPageTable<'_>, early_offset: u64) -> Result<(), 
         let frame = PhysFrame::containing_address(PhysAddr::new(frame));
         // SAFETY: the image is mapped where it is already.
         let done = unsafe { tables.map_to(page, frame, flags, &mut frames::Tables) };
-        done.map_err(|_| OutOfFrames)?.ignore();
+        done.map_err(|_| MapError)?.ignore();
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use super::pages::Pages;
 use crate::layout::user as layout;
 use crate::memory::address_space::AddressSpace;
 use crate::memory::frames::Promise;
-use crate::memory::page_tables::OutOfFrames;
+use crate::memory::page_tables::MapError;
 
 /// The buffer of the input or the output. Its pages are mapped by the first call that needs them. Until then frames
 /// are promised for them, so that a loaded module can be called, whatever was loaded after it.
@@ -26,8 +26,8 @@ pub struct MappedBuffer {
 
 impl MappedBuffer {
     /// Creates a buffer without pages at the module's `address`, for which `frames` frames are promised.
-    pub fn new(address: u64, frames: u64) -> Result<MappedBuffer, OutOfFrames> {
-        let promise = Promise::new(frames).ok_or(OutOfFrames)?;
+    pub fn new(address: u64, frames: u64) -> Result<MappedBuffer, MapError> {
+        let promise = Promise::new(frames).ok_or(MapError)?;
         Ok(MappedBuffer {
             promise,
             address,
@@ -40,9 +40,9 @@ impl MappedBuffer {
     /// Makes room for `bytes`, visible in `space` with `flags`.
     #[cold]
     #[inline(never)]
-    pub fn grow(&self, bytes: u64, space: &AddressSpace, flags: PageTableFlags) -> Result<(), OutOfFrames> {
+    pub fn grow(&self, bytes: u64, space: &AddressSpace, flags: PageTableFlags) -> Result<(), MapError> {
         if bytes > layout::BUFFER_ROOM {
-            return Err(OutOfFrames);
+            return Err(MapError);
         }
         let promised = self.promise.redeem();
         let fresh = match Pages::new(bytes) {

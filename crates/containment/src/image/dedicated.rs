@@ -10,7 +10,7 @@ use spin::Mutex;
 use super::no_pages;
 use super::user::UserMappings;
 use crate::layout::{IMAGES, SHARED_ARENA_BYTES, user as layout};
-use crate::memory::page_tables::{self, OutOfFrames, READ_EXECUTE, READ_ONLY};
+use crate::memory::page_tables::{self, MapError, READ_EXECUTE, READ_ONLY};
 
 /// The pages of offsets in the arena. The three segments of an image lie at the same offset.
 const ARENA_PAGES: u64 = MAX_SEGMENT_SIZE / PAGE_SIZE;
@@ -55,7 +55,7 @@ impl DedicatedPages {
         }
     }
 
-    fn map(&mut self, domain: Domain, stack: u32) -> Result<(), OutOfFrames> {
+    fn map(&mut self, domain: Domain, stack: u32) -> Result<(), MapError> {
         for (start, bytes) in self.alias.mapped() {
             page_tables::map_zeroed_range(start, bytes)?;
         }
@@ -77,7 +77,7 @@ impl DedicatedPages {
 
     /// Gives text and rodata their final permissions; data has them already.
     #[inline(never)]
-    pub fn seal(&mut self) -> Result<(), OutOfFrames> {
+    pub fn seal(&mut self) -> Result<(), MapError> {
         let [text, rodata, _] = self.alias.all();
         // Code of ring 3 is never run through the kernel's alias.
         let executable = if self.user.is_some() { READ_ONLY } else { READ_EXECUTE };

@@ -6,7 +6,7 @@ use bareflow_loader::segments::PAGE_SIZE;
 use spin::Mutex;
 
 use crate::layout::{ALIAS_RANGE, ALIAS_RANGE_PAGES};
-use crate::memory::page_tables::{self, OutOfFrames};
+use crate::memory::page_tables::{self, MapError};
 
 /// The free pages of the range of aliases.
 static RANGES: Mutex<RangeAllocator<Global>> = Mutex::new(RangeAllocator::new_in(Global));
@@ -26,9 +26,9 @@ pub struct Pages {
 
 impl Pages {
     /// Maps pages for `bytes`.
-    pub fn new(bytes: u64) -> Result<Pages, OutOfFrames> {
+    pub fn new(bytes: u64) -> Result<Pages, MapError> {
         let size = bytes.next_multiple_of(PAGE_SIZE);
-        let first = RANGES.lock().allocate(size / PAGE_SIZE).ok_or(OutOfFrames)?;
+        let first = RANGES.lock().allocate(size / PAGE_SIZE).ok_or(MapError)?;
         let pages = Pages { start: ALIAS_RANGE + first * PAGE_SIZE, size };
         page_tables::map_zeroed_range(pages.start, size)?;
         Ok(pages)

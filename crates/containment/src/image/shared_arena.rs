@@ -14,7 +14,7 @@ use spin::Mutex;
 
 use crate::layout::{IMAGES, SHARED_ARENA_BYTES, WRITE_ALIAS};
 use crate::memory::frames;
-use crate::memory::page_tables::{self, OutOfFrames, READ_EXECUTE, READ_ONLY};
+use crate::memory::page_tables::{self, MapError, READ_EXECUTE, READ_ONLY};
 
 /// The size of the largest segment that lies here, in bytes.
 const LARGEST_SEGMENT_BYTES: u64 = 16 << 10;
@@ -51,10 +51,10 @@ pub const fn fits(size: &ImageSize, heap: u32) -> bool {
 
 /// Allocates room for an image; returns its base and the number of granules it takes.
 #[inline(always)]
-pub fn allocate(size: &ImageSize) -> Result<(u64, u32), OutOfFrames> {
+pub fn allocate(size: &ImageSize) -> Result<(u64, u32), MapError> {
     let (count, alignment) = Segments::granules(size, 0);
     let mut arena = SHARED_ARENA.lock();
-    let first = arena.ranges.allocate_aligned(count, alignment).ok_or(OutOfFrames)?;
+    let first = arena.ranges.allocate_aligned(count, alignment).ok_or(MapError)?;
     let offset = first * GRANULE_SIZE;
     let grown = arena
         .grow_for(0, offset, size.text)
@@ -62,7 +62,7 @@ pub fn allocate(size: &ImageSize) -> Result<(u64, u32), OutOfFrames> {
         .and_then(|()| arena.grow_for(2, offset, size.data));
     if grown.is_err() {
         arena.ranges.free(first, count);
-        return Err(OutOfFrames);
+        return Err(MapError);
     }
     USED.fetch_add(count * GRANULE_SIZE, Ordering::Relaxed);
     // No segment is larger than `LARGEST_SEGMENT_BYTES`.
@@ -124,21 +124,21 @@ pub fn used() -> u64 {
 impl SharedArena {
     /// Maps the pages that an image's segment needs and that have none yet.
     #[inline(always)]
-    fn grow_for(&mut self, index: usize, offset: u64, size: u32) -> Result<(), OutOfFrames> {
+    fn grow_for(&mut self, index: usize, offset: u64, size: u32) -> Result<(), MapError> {
         let end = if size == 0 { 0 } else { offset + u64::from(size) };
         if end > self.mapped[index] { self.grow(index, end) } else { Ok(()) }
     }
 
     /// Maps pages up to `end` in the part of segment `index`.
     #[cold]
-    fn grow(&mut self, index: usize, end: u64) -> Result<(), OutOfFrames> {
+    fn grow(&mut self, index: usize, end: u64) -> Result<(), MapError> {
         let before = frames::taken_frames();
         let grown = self.map_up_to(index, end);
         frames::share(frames::taken_frames() - before);
         grown
     }
 
-    fn map_up_to(&mut self, index: usize, end: u64) -> Result<(), OutOfFrames> {
+    fn map_up_to(&mut self, index: usize, end: u64) -> Result<(), MapError> {
         while self.mapped[index] < end {
             let offset = self.mapped[index];
             let address = IMAGES + offset + [TEXT_OFFSET, RODATA_OFFSET, DATA_OFFSET][index];

@@ -12,7 +12,7 @@ use super::buffer::MappedBuffer;
 use super::pages::Pages;
 use crate::layout::user as layout;
 use crate::memory::address_space::{AddressSpace, EXECUTE, READ, WRITE};
-use crate::memory::page_tables::OutOfFrames;
+use crate::memory::page_tables::MapError;
 use crate::syscall_stubs;
 
 /// The pages of stubs and of services, which all modules share.
@@ -39,7 +39,7 @@ pub struct UserMappings {
 
 impl UserMappings {
     /// Creates all mappings, with a stack of `stack` bytes.
-    pub fn new(stack: u64) -> Result<UserMappings, OutOfFrames> {
+    pub fn new(stack: u64) -> Result<UserMappings, MapError> {
         let stack = Pages::new(stack)?;
         let mappings = UserMappings {
             space: AddressSpace::new()?,
@@ -50,7 +50,7 @@ impl UserMappings {
             output: MappedBuffer::new(layout::OUTPUT, OUTPUT_FRAMES)?,
         };
         let shared = SHARED.call_once(|| shared_pages().ok());
-        let (stubs, services) = shared.as_ref().ok_or(OutOfFrames)?;
+        let (stubs, services) = shared.as_ref().ok_or(MapError)?;
         let space = &mappings.space;
         space.map(layout::STUBS, stubs.start, PAGE_SIZE, EXECUTE)?;
         space.map(layout::SERVICES, services.start, PAGE_SIZE, READ)?;
@@ -67,7 +67,7 @@ impl UserMappings {
     }
 
     /// Maps the segments for the module, with their final permissions.
-    pub fn map_segments(&mut self, segments: &Segments, alias: &Segments) -> Result<(), OutOfFrames> {
+    pub fn map_segments(&mut self, segments: &Segments, alias: &Segments) -> Result<(), MapError> {
         for ((seen, alias), flags) in segments.mapped().into_iter().zip(alias.mapped()).zip([EXECUTE, READ, WRITE]) {
             self.space.map(seen.0, alias.0, alias.1, flags)?;
         }
@@ -101,7 +101,7 @@ impl UserMappings {
 
     /// Copies the input to where the module sees it.
     #[inline]
-    pub fn fill_input(&self, input: &[u8]) -> Result<(), OutOfFrames> {
+    pub fn fill_input(&self, input: &[u8]) -> Result<(), MapError> {
         if input.is_empty() {
             return Ok(());
         }
@@ -116,7 +116,7 @@ impl UserMappings {
 
     /// Makes room for `capacity` bytes of output.
     #[inline]
-    pub fn make_output(&self, capacity: usize) -> Result<(), OutOfFrames> {
+    pub fn make_output(&self, capacity: usize) -> Result<(), MapError> {
         if capacity as u64 <= self.output.size.load(Ordering::Relaxed) {
             return Ok(());
         }
@@ -168,7 +168,7 @@ impl UserMappings {
 }
 
 /// Makes the pages that all modules share.
-fn shared_pages() -> Result<(Pages, Pages), OutOfFrames> {
+fn shared_pages() -> Result<(Pages, Pages), MapError> {
     let (stubs, services) = (Pages::new(PAGE_SIZE)?, Pages::new(PAGE_SIZE)?);
     stubs.write(&syscall_stubs::page());
     services.write(&syscall_stubs::table());

@@ -6,7 +6,7 @@
 use x86_64::VirtAddr;
 use x86_64::structures::paging::{Mapper, OffsetPageTable, Page, PageTable, PageTableFlags, PhysFrame, Size4KiB};
 
-use super::page_tables::{OutOfFrames, kernel_root, translate};
+use super::page_tables::{MapError, kernel_root, translate};
 use super::{frames, physical};
 use crate::kernel::physical_map;
 use crate::layout::PAGE_SIZE;
@@ -32,8 +32,8 @@ pub struct AddressSpace {
 
 impl AddressSpace {
     /// Creates tables with nothing in the module's half.
-    pub fn new() -> Result<AddressSpace, OutOfFrames> {
-        let root = frames::allocate().ok_or(OutOfFrames)?;
+    pub fn new() -> Result<AddressSpace, MapError> {
+        let root = frames::allocate().ok_or(MapError)?;
         let (own, kernels) = (table(root.start_address().as_u64()), table(kernel_root()));
         // SAFETY: the frame was just allocated; the kernel's root is a valid table; the physical map covers both. The
         // kernel's half of the root never changes after the start, and all tables below it are shared.
@@ -58,18 +58,18 @@ impl AddressSpace {
     }
 
     /// Maps the `size` bytes, whole pages, that the kernel has at `alias` for the module at `address`.
-    pub fn map(&self, address: u64, alias: u64, size: u64, flags: PageTableFlags) -> Result<(), OutOfFrames> {
+    pub fn map(&self, address: u64, alias: u64, size: u64, flags: PageTableFlags) -> Result<(), MapError> {
         let mut tables = self.tables();
         for offset in (0..size).step_by(PAGE_SIZE as usize) {
             let page = Page::<Size4KiB>::containing_address(VirtAddr::new(address + offset));
-            let frame = translate(alias + offset).ok_or(OutOfFrames)?;
+            let frame = translate(alias + offset).ok_or(MapError)?;
             let frame = PhysFrame::containing_address(x86_64::PhysAddr::new(frame));
             let parents = VISIBLE | PageTableFlags::WRITABLE;
             // SAFETY: the module's image owns the frame and drops this mapping before it frees it; the kernel's alias is
             // never both executable and writable.
             let done = unsafe { tables.map_to_with_table_flags(page, frame, flags, parents, &mut frames::OwnTables) };
             // The tables become active by a write to CR3, which flushes all cached translations.
-            done.map_err(|_| OutOfFrames)?.ignore();
+            done.map_err(|_| MapError)?.ignore();
         }
         Ok(())
     }

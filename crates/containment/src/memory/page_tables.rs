@@ -31,7 +31,7 @@ static KERNEL_ROOT: AtomicU64 = AtomicU64::new(0);
 
 /// The error of a mapping: no frame for a page or a table, no addresses, or something is mapped there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OutOfFrames;
+pub struct MapError;
 
 /// Notes the root of the active tables as the kernel's, whose half all modules' tables share.
 pub(crate) fn note_kernel_root() {
@@ -55,12 +55,12 @@ unsafe fn map_to(
     address: u64,
     frame: PhysFrame,
     flags: PageTableFlags,
-) -> Result<(), OutOfFrames> {
+) -> Result<(), MapError> {
     let page = Page::<Size4KiB>::containing_address(VirtAddr::new(address));
     // SAFETY: the caller promises the same.
     let done = unsafe { tables.map_to(page, frame, flags, &mut frames::SharedTables) };
     // No processor caches that a page is not mapped.
-    done.map_err(|_| OutOfFrames)?.ignore();
+    done.map_err(|_| MapError)?.ignore();
     Ok(())
 }
 
@@ -74,7 +74,7 @@ unsafe fn map_to(
 pub unsafe fn map_module_stacks(
     tables: &mut impl Mapper<Size4KiB>,
     frames: &mut impl FrameAllocator<Size4KiB>,
-) -> Result<(), OutOfFrames> {
+) -> Result<(), MapError> {
     // SAFETY: the stacks lie above `START`, each with a guard page of its own.
     (0..MODULE_STACKS).try_for_each(|depth| unsafe { map_stack(tables, frames, MODULE_STACK.at_depth(depth)) })
 }
@@ -90,13 +90,13 @@ pub unsafe fn map_stack(
     tables: &mut impl Mapper<Size4KiB>,
     frames: &mut impl FrameAllocator<Size4KiB>,
     stack: Stack,
-) -> Result<(), OutOfFrames> {
+) -> Result<(), MapError> {
     for address in (stack.bottom()..stack.top()).step_by(PAGE_SIZE as usize) {
-        let frame = frames.allocate_frame().ok_or(OutOfFrames)?;
+        let frame = frames.allocate_frame().ok_or(MapError)?;
         let page = Page::<Size4KiB>::containing_address(VirtAddr::new(address));
         // SAFETY: the frame was just allocated; the caller promises that nothing else uses the page.
         let done = unsafe { tables.map_to(page, frame, READ_WRITE, frames) };
-        done.map_err(|_| OutOfFrames)?.ignore();
+        done.map_err(|_| MapError)?.ignore();
     }
     Ok(())
 }
@@ -139,20 +139,20 @@ unsafe fn active_at(offset: u64) -> OffsetPageTable<'static> {
 ///
 /// # Safety
 /// There are registers, not memory, and nothing else uses the page at `address`.
-pub unsafe fn map_device(address: u64, physical: u64) -> Result<(), OutOfFrames> {
+pub unsafe fn map_device(address: u64, physical: u64) -> Result<(), MapError> {
     // SAFETY: the caller promises that no one else has these registers.
     unsafe { map_to(&mut active(), address, PhysFrame::containing_address(PhysAddr::new(physical)), DEVICE) }
 }
 
 /// Maps fresh, zeroed, writable frames for `bytes` bytes from `start` on. If there are too few frames, some pages may
 /// be mapped: [`unmap_range`] frees them.
-pub(crate) fn map_zeroed_range(start: u64, bytes: u64) -> Result<(), OutOfFrames> {
+pub(crate) fn map_zeroed_range(start: u64, bytes: u64) -> Result<(), MapError> {
     (start..start + bytes).step_by(PAGE_SIZE as usize).try_for_each(map_zeroed)
 }
 
 /// Maps the frame that is mapped at `there` at `address` as well. The first mapping still owns it.
-pub(crate) fn map_alias(there: u64, address: u64, flags: PageTableFlags) -> Result<(), OutOfFrames> {
-    let frame = translate(there).ok_or(OutOfFrames)?;
+pub(crate) fn map_alias(there: u64, address: u64, flags: PageTableFlags) -> Result<(), MapError> {
+    let frame = translate(there).ok_or(MapError)?;
     // SAFETY: the frame is mapped for its owner, who maps it once more.
     unsafe { map_to(&mut active(), address, PhysFrame::containing_address(PhysAddr::new(frame)), flags) }
 }
@@ -166,8 +166,8 @@ pub(crate) fn unmap_range(start: u64, bytes: u64) {
 }
 
 /// Maps a fresh, zeroed, writable frame at `address`.
-fn map_zeroed(address: u64) -> Result<(), OutOfFrames> {
-    let frame = frames::allocate().ok_or(OutOfFrames)?;
+fn map_zeroed(address: u64) -> Result<(), MapError> {
+    let frame = frames::allocate().ok_or(MapError)?;
     let bytes = physical(frame.start_address().as_u64());
     // SAFETY: the frame was just allocated, and the physical map covers it.
     unsafe { bytes.write_bytes(0, PAGE_SIZE as usize) };
