@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use bareflow_containment::timer::LocalTimer;
+use bareflow_containment::timer::LocalApic;
 use bareflow_containment::{Contained, Kernel, TrapFrame, descriptor_tables};
 use bareflow_loader::{ModuleManager, Name, Printable};
 use bareflow_suite::OUTPUT_CAPACITY;
@@ -43,7 +43,7 @@ pub fn init() -> Contained {
     // page tables with the stacks of modules, and set up the heap; there are no other descriptor tables.
     let platform = unsafe {
         descriptor_tables::load();
-        Contained::init(&ThisKernel, &LocalTimer)
+        Contained::init(&ThisKernel, &LocalApic)
     };
     match platform {
         Some(platform) => platform,

@@ -3,7 +3,7 @@
 //! | region | from | bytes |
 //! |---|---|---|
 //! | stacks of modules in ring 0 | [`MODULE_STACK`] | 2 MiB for each of [`MODULE_STACKS`] |
-//! | the local timer's registers | [`TIMER_REGISTERS`] | 4 KiB |
+//! | the local APIC's registers | [`LOCAL_APIC`] | 4 KiB |
 //! | text of images | [`IMAGES`] | 256 MiB |
 //! | writable aliases of shared text and rodata | [`WRITE_ALIAS`] | 32 MiB |
 //! | rodata, then data of images | [`IMAGES`] and their distances | 256 MiB each |
@@ -27,8 +27,8 @@ pub const MODULE_STACK_DISTANCE: u64 = 2 << 20;
 /// clients ask for while the innermost is running.
 pub const MODULE_STACKS: u64 = bareflow_loader::MAX_DEPTH as u64 + 1;
 
-/// The page with the local timer's registers.
-pub const TIMER_REGISTERS: u64 = 0xffff_ffff_8e00_0000;
+/// The page with the local APIC's registers.
+pub const LOCAL_APIC: u64 = 0xffff_ffff_8e00_0000;
 
 /// The base of the first image. Its rodata and data lie in the same two gigabytes.
 pub const IMAGES: u64 = 0xffff_ffff_9000_0000;
@@ -115,7 +115,7 @@ pub const fn are_apart(regions: &[(u64, u64)]) -> bool {
 
 const _: () = assert!(are_apart(&[
     (MODULE_STACK.start, MODULE_STACKS * MODULE_STACK_DISTANCE),
-    (TIMER_REGISTERS, PAGE_SIZE),
+    (LOCAL_APIC, PAGE_SIZE),
     (IMAGES, MAX_SEGMENT_SIZE),
     (WRITE_ALIAS, 2 * SHARED_ARENA_BYTES),
     (IMAGES + RODATA_OFFSET, MAX_SEGMENT_SIZE),

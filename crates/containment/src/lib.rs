@@ -15,7 +15,7 @@
 //!    [`ModuleManager`](bareflow_loader::ModuleManager). [`self_test`] then tries every class of fault.
 //!
 //! The kernel lies in the upper two gigabytes, below [`layout::START`], from which on all addresses are this crate's.
-//! There is one processor. Its ticks come from the local timer ([`timer::LocalTimer`]), or from a timer of the kernel's own
+//! There is one processor. Its ticks come from the local APIC ([`timer::LocalApic`]), or from a timer of the kernel's own
 //! ([`Ticks`]). On the way from a trap to its outcome, a kernel
 //! may take ticks and debug exceptions first ([`Kernel::tick`], [`Kernel::debug`]), and have work of its own done while a
 //! module stands still ([`Kernel::work`]).

@@ -1,4 +1,4 @@
-//! The local timer (Intel SDM volume 3, chapter 11): a tick each millisecond, which ends calls that take too long.
+//! The local APIC's timer (Intel SDM volume 3, chapter 11): a tick each millisecond, which ends calls that take too long.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -7,7 +7,7 @@ use x86_64::registers::model_specific::Msr;
 
 use crate::cpu;
 use crate::kernel::Ticks;
-use crate::layout::TIMER_REGISTERS;
+use crate::layout::LOCAL_APIC;
 use crate::memory::page_tables::map_device;
 
 /// The time between two ticks, in microseconds.
@@ -19,14 +19,14 @@ pub const TICK: u64 = 32;
 /// The vector of spurious interrupts. Its low four bits are set, as older processors require.
 pub const SPURIOUS: u64 = 47;
 
-/// The register with the address of the timer's registers, and its bits (Intel SDM volume 3, 11.4.4 and 11.12.1).
-const BASE_MSR: u32 = 0x1b;
-const BASE_ENABLED: u64 = 1 << 11;
-const BASE_X2APIC: u64 = 1 << 10;
+/// The register with the address of the APIC's registers, and its bits (Intel SDM volume 3, 11.4.4 and 11.12.1).
+const IA32_APIC_BASE: u32 = 0x1b;
+const APIC_ENABLED: u64 = 1 << 11;
+const X2APIC_MODE: u64 = 1 << 10;
 const BASE_ADDRESS: u64 = 0xf_ffff_f000;
 
 /// The offsets of registers (Intel SDM volume 3, table 11-1).
-const END_OF_INTERRUPT: u64 = 0xb0;
+const EOI: u64 = 0xb0;
 const SPURIOUS_VECTOR: u64 = 0xf0;
 /// The in-service registers: a bit for each vector whose interrupt was delivered and has not ended, 32 in each of
 /// eight.
@@ -37,7 +37,7 @@ const LVT_LINT0: u64 = 0x350;
 const LVT_LINT1: u64 = 0x360;
 const INITIAL_COUNT: u64 = 0x380;
 const CURRENT_COUNT: u64 = 0x390;
-const DIVIDE: u64 = 0x3e0;
+const DIVIDE_CONFIGURATION: u64 = 0x3e0;
 
 const ENABLED: u32 = 1 << 8;
 const MASKED: u32 = 1 << 16;
@@ -67,11 +67,11 @@ pub const fn ticks_of(time_us: u32) -> u32 {
     time_us.div_ceil(TICK_US)
 }
 
-/// The local timer as a source of ticks.
+/// The local APIC, whose timer is a source of ticks.
 #[derive(Debug)]
-pub struct LocalTimer;
+pub struct LocalApic;
 
-impl Ticks for LocalTimer {
+impl Ticks for LocalApic {
     fn start(&self) -> bool {
         start()
     }
@@ -82,27 +82,27 @@ impl Ticks for LocalTimer {
     }
 
     fn end_of_interrupt(&self) {
-        write(END_OF_INTERRUPT, 0);
+        write(EOI, 0);
     }
 }
 
 /// Starts the ticks, and returns whether there are any.
 fn start() -> bool {
     // SAFETY: every x86-64 processor has this register; reading it has no effect.
-    let base = unsafe { Msr::new(BASE_MSR).read() };
+    let base = unsafe { Msr::new(IA32_APIC_BASE).read() };
     // A boot loader may have left the registers where they can't be mapped.
-    if base & BASE_ENABLED == 0 || base & BASE_X2APIC != 0 {
+    if base & APIC_ENABLED == 0 || base & X2APIC_MODE != 0 {
         return false;
     }
     // SAFETY: the processor says that its registers are there, and the page is theirs.
-    if unsafe { map_device(TIMER_REGISTERS, base & BASE_ADDRESS) }.is_err() {
+    if unsafe { map_device(LOCAL_APIC, base & BASE_ADDRESS) }.is_err() {
         return false;
     }
     MAPPED.store(true, Ordering::Relaxed);
     write(SPURIOUS_VECTOR, ENABLED | SPURIOUS as u32);
     write(LVT_LINT0, MASKED);
     write(LVT_LINT1, DELIVER_NMI);
-    write(DIVIDE, DIVIDE_BY_1);
+    write(DIVIDE_CONFIGURATION, DIVIDE_BY_1);
     write(LVT_TIMER, MASKED);
     let count = hertz() * u64::from(TICK_US) / 1_000_000;
     tick_each(count);
@@ -190,7 +190,7 @@ fn count_one_interval() -> Option<u64> {
 fn write(register: u64, value: u32) {
     if MAPPED.load(Ordering::Relaxed) {
         // SAFETY: `start` mapped the registers before it set the flag.
-        unsafe { ((TIMER_REGISTERS + register) as *mut u32).write_volatile(value) }
+        unsafe { ((LOCAL_APIC + register) as *mut u32).write_volatile(value) }
     }
 }
 
@@ -200,5 +200,5 @@ fn read(register: u64) -> u32 {
         return 0;
     }
     // SAFETY: `start` mapped the registers before it set the flag; reading these has no effect.
-    unsafe { ((TIMER_REGISTERS + register) as *const u32).read_volatile() }
+    unsafe { ((LOCAL_APIC + register) as *const u32).read_volatile() }
 }

@@ -3,7 +3,7 @@
 use core::fmt::Write;
 use core::ops::Range;
 
-use bareflow_containment::timer::LocalTimer;
+use bareflow_containment::timer::LocalApic;
 use bareflow_containment::{Contained, Kernel, TrapFrame, cpu, descriptor_tables, page_tables, self_test};
 use bareflow_loader::{Domain, KernelDomain, LoadOptions, ModuleManager, Name, Printable, Timing};
 use kernel_start::{Console, Frames, PHYSICAL_MAP, image, mapper};
@@ -54,7 +54,7 @@ pub fn run(sum: &[u8], primes: &[u8]) -> Option<[i32; 2]> {
     let (platform, trusted) = unsafe {
         page_tables::map_module_stacks(&mut mapper(), &mut Frames).ok()?;
         descriptor_tables::load();
-        (Contained::init(&ThisKernel, &LocalTimer)?, KernelDomain::trust_all_blobs())
+        (Contained::init(&ThisKernel, &LocalApic)?, KernelDomain::trust_all_blobs())
     };
     let manager = ModuleManager::with_kernel_domain(platform, Timing::Precise, trusted);
     if !self_test(manager.platform(), &mut Console) {

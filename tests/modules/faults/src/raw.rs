@@ -12,7 +12,7 @@ pub const KERNEL_TEXT: usize = 0xffff_ffff_8020_0000;
 pub const KERNEL_DATA: usize = 0xffff_ffff_8d01_0000;
 /// The kernel's mapping of all physical memory.
 pub const PHYSICAL_MAP: usize = 0xffff_8000_0000_0000;
-/// The registers of the local timer.
+/// The registers of the local APIC.
 pub const DEVICE: usize = 0xffff_ffff_8e00_0000;
 /// An address that is invalid on any processor.
 pub const NON_CANONICAL: usize = 0x8000_0000_0000_0000;
