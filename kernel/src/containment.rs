@@ -16,7 +16,7 @@ use crate::power::{ExitCode, exit_qemu};
 use crate::serve::{self, preempt};
 use crate::{console, dump};
 
-const _: () = assert!(OUTPUT_CAPACITY <= bareflow_containment::PROMISED_OUTPUT_BYTES);
+const _: () = assert!(OUTPUT_CAPACITY <= bareflow_containment::RESERVED_OUTPUT_BYTES);
 
 /// The manager of the modules.
 pub type Manager = ModuleManager<Contained>;
@@ -78,12 +78,12 @@ unsafe impl Kernel for ThisKernel {
         unsafe { frames::release(frame) };
     }
 
-    fn promise_frames(&self, count: u64) -> u64 {
-        frames::promise(count)
+    fn reserve_frames(&self, count: u64) -> u64 {
+        frames::reserve(count)
     }
 
-    fn redeem_frames(&self, count: u64) {
-        frames::redeem(count);
+    fn unreserve_frames(&self, count: u64) {
+        frames::unreserve(count);
     }
 
     fn log(&self, module: &Name, line: &[u8]) {

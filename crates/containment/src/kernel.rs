@@ -58,14 +58,14 @@ pub unsafe trait Kernel: Sync {
     /// If this returns, the interrupted code goes on; a fault that was not repaired comes again.
     fn trap(&self, frame: &mut TrapFrame, address: u64, nested: bool);
 
-    /// Keeps up to `count` free frames from being allocated until they are redeemed, and returns how many; by default
-    /// says `count` and does nothing. Frames are promised to modules in ring 3 for the buffers of their calls.
-    fn promise_frames(&self, count: u64) -> u64 {
+    /// Keeps up to `count` free frames from being allocated until they are unreserved, and returns how many; by default
+    /// says `count` and does nothing. Frames are reserved for modules in ring 3 for the buffers of their calls.
+    fn reserve_frames(&self, count: u64) -> u64 {
         count
     }
 
-    /// Ends the promise of `count` frames.
-    fn redeem_frames(&self, count: u64) {
+    /// Ends the reservation of `count` frames.
+    fn unreserve_frames(&self, count: u64) {
         let _ = count;
     }
 

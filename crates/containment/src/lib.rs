@@ -55,7 +55,7 @@ pub use bareflow_runtime::clock;
 pub use call::work::may_run_modules;
 pub use call::{Activation, last_fault_time, with_current};
 pub use frame::TrapFrame;
-pub use image::{Image, PROMISED_OUTPUT_BYTES};
+pub use image::{Image, RESERVED_OUTPUT_BYTES};
 pub use kernel::{HEAP_BYTES, Kernel, Observer, Ticks};
 pub use memory::page_tables;
 pub use platform::Contained;

@@ -19,14 +19,14 @@ struct Frames {
     /// The address of the first freed frame; 0 for none.
     returned: u64,
     free: u64,
-    /// The number of free frames that are promised.
-    promised: u64,
+    /// The number of free frames that are reserved.
+    reserved: u64,
     /// The address at which physical memory is mapped.
     offset: u64,
 }
 
 static FRAMES: Mutex<Frames> =
-    Mutex::new(Frames { fresh: [(0, 0); REGIONS], count: 0, returned: 0, free: 0, promised: 0, offset: 0 });
+    Mutex::new(Frames { fresh: [(0, 0); REGIONS], count: 0, returned: 0, free: 0, reserved: 0, offset: 0 });
 
 /// The ends of the memory that firmware and boot loaders have executed code in. The first MiB is the firmware's; boot
 /// loaders for a BIOS stay below 16 MiB.
@@ -79,23 +79,23 @@ pub fn allocate_largest(wanted: u64, (parts, of): (u64, u64)) -> (u64, u64) {
     (start, size)
 }
 
-/// Keeps up to `count` free frames from being allocated until they are redeemed; returns how many.
-pub fn promise(count: u64) -> u64 {
+/// Keeps up to `count` free frames from being allocated until they are unreserved; returns how many.
+pub fn reserve(count: u64) -> u64 {
     let mut frames = FRAMES.lock();
-    let count = count.min(frames.free - frames.promised);
-    frames.promised += count;
+    let count = count.min(frames.free - frames.reserved);
+    frames.reserved += count;
     count
 }
 
-/// Ends the promise of `count` frames.
-pub fn redeem(count: u64) {
-    FRAMES.lock().promised -= count;
+/// Ends the reservation of `count` frames.
+pub fn unreserve(count: u64) {
+    FRAMES.lock().reserved -= count;
 }
 
-/// Allocates a frame, with any contents; `None` if only promised ones are left.
+/// Allocates a frame, with any contents; `None` if only reserved ones are left.
 pub fn allocate() -> Option<PhysFrame> {
     let mut frames = FRAMES.lock();
-    if frames.free <= frames.promised {
+    if frames.free <= frames.reserved {
         return None;
     }
     let address = if frames.returned != 0 {

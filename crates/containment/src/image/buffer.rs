@@ -9,14 +9,14 @@ use x86_64::structures::paging::PageTableFlags;
 use super::pages::Pages;
 use crate::layout::user as layout;
 use crate::memory::address_space::AddressSpace;
-use crate::memory::frames::Promise;
+use crate::memory::frames::Reservation;
 use crate::memory::page_tables::MapError;
 
 /// The buffer of the input or the output. Its pages are mapped by the first call that needs them. Until then frames
-/// are promised for them, so that a loaded module can be called, whatever was loaded after it.
+/// are reserved for them, so that a loaded module can be called, whatever was loaded after it.
 #[derive(Debug)]
 pub struct MappedBuffer {
-    promise: Promise,
+    reservation: Reservation,
     address: u64,
     pub pages: Mutex<Option<Pages>>,
     /// The kernel's address of the pages, and their size in bytes.
@@ -25,11 +25,11 @@ pub struct MappedBuffer {
 }
 
 impl MappedBuffer {
-    /// Creates a buffer without pages at the module's `address`, for which `frames` frames are promised.
+    /// Creates a buffer without pages at the module's `address`, for which `frames` frames are reserved.
     pub fn new(address: u64, frames: u64) -> Result<MappedBuffer, MapError> {
-        let promise = Promise::new(frames).ok_or(MapError)?;
+        let reservation = Reservation::new(frames).ok_or(MapError)?;
         Ok(MappedBuffer {
-            promise,
+            reservation,
             address,
             pages: Mutex::new(None),
             alias: AtomicU64::new(0),
@@ -44,12 +44,12 @@ impl MappedBuffer {
         if bytes > layout::BUFFER_ROOM {
             return Err(MapError);
         }
-        let promised = self.promise.redeem();
+        let reserved = self.reservation.end();
         let fresh = match Pages::new(bytes) {
             Ok(fresh) => fresh,
             Err(error) => {
                 // This call asked for too much; the next one may ask for less.
-                self.promise.renew(promised);
+                self.reservation.renew(reserved);
                 return Err(error);
             }
         };
@@ -59,7 +59,7 @@ impl MappedBuffer {
             // The module must not see any page that is freed.
             space.unmap(self.address, fresh.size);
             drop(fresh);
-            self.promise.renew(promised);
+            self.reservation.renew(reserved);
             return Err(error);
         }
         self.alias.store(fresh.start, Ordering::Relaxed);

@@ -21,7 +21,7 @@ use crate::timer::ticks_of;
 use dedicated::DedicatedPages;
 use user::UserMappings;
 
-pub use user::PROMISED_OUTPUT_BYTES;
+pub use user::RESERVED_OUTPUT_BYTES;
 
 /// A module's memory.
 #[derive(Debug)]

@@ -19,10 +19,10 @@ use crate::syscall_stubs;
 static SHARED: Once<Option<(Pages, Pages)>> = Once::new();
 
 /// The room for output that each module has at any time, in bytes; more is allocated if there is memory.
-pub const PROMISED_OUTPUT_BYTES: usize = 256 << 10;
+pub const RESERVED_OUTPUT_BYTES: usize = 256 << 10;
 
-/// The frames that are promised to a module for its output, and for inputs that are not long, with their page tables.
-const OUTPUT_FRAMES: u64 = PROMISED_OUTPUT_BYTES as u64 / PAGE_SIZE + 2;
+/// The frames that are reserved for a module for its output, and for inputs that are not long, with their page tables.
+const OUTPUT_FRAMES: u64 = RESERVED_OUTPUT_BYTES as u64 / PAGE_SIZE + 2;
 const INPUT_FRAMES: u64 = 16 + 2;
 
 /// The mappings of a module of the user domain besides its image.

@@ -20,7 +20,7 @@ pub fn share(count: u64) {
     TAKEN.fetch_sub(count, Ordering::Relaxed);
 }
 
-/// Allocates a frame, with any contents; `None` if only promised ones are left.
+/// Allocates a frame, with any contents; `None` if only reserved ones are left.
 pub fn allocate() -> Option<PhysFrame> {
     let frame = kernel().allocate_frame()?;
     TAKEN.fetch_add(1, Ordering::Relaxed);
@@ -39,32 +39,32 @@ pub unsafe fn release(frame: PhysFrame) {
 
 /// A number of free frames that stay free until their owner needs them.
 #[derive(Debug)]
-pub struct Promise(AtomicU64);
+pub struct Reservation(AtomicU64);
 
-impl Promise {
-    /// Promises `count` frames; `None` if fewer are free and not promised.
-    pub fn new(count: u64) -> Option<Promise> {
-        // A promise of fewer ends here.
-        let promise = Promise(AtomicU64::new(kernel().promise_frames(count)));
-        (promise.0.load(Ordering::Relaxed) == count).then_some(promise)
+impl Reservation {
+    /// Reserves `count` frames; `None` if fewer are free and not reserved.
+    pub fn new(count: u64) -> Option<Reservation> {
+        // A reservation of fewer ends here.
+        let reservation = Reservation(AtomicU64::new(kernel().reserve_frames(count)));
+        (reservation.0.load(Ordering::Relaxed) == count).then_some(reservation)
     }
 
-    /// Ends the promise, so that the frames can be allocated. Returns their number.
-    pub fn redeem(&self) -> u64 {
+    /// Ends the reservation, so that the frames can be allocated. Returns their number.
+    pub fn end(&self) -> u64 {
         let count = self.0.swap(0, Ordering::Relaxed);
-        kernel().redeem_frames(count);
+        kernel().unreserve_frames(count);
         count
     }
 
-    /// Promises up to `count` frames again that came back unused.
+    /// Reserves up to `count` frames again that came back unused.
     pub fn renew(&self, count: u64) {
-        self.0.store(kernel().promise_frames(count), Ordering::Relaxed);
+        self.0.store(kernel().reserve_frames(count), Ordering::Relaxed);
     }
 }
 
-impl Drop for Promise {
+impl Drop for Reservation {
     fn drop(&mut self) {
-        let _ = self.redeem();
+        let _ = self.end();
     }
 }
 
