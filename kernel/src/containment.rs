@@ -39,7 +39,7 @@ pub fn install_rig(rig: Rig) {
 
 /// Sets up the platform on which modules run. Called once, after memory is set up.
 pub fn init() -> Contained {
-    // SAFETY: `boot::kernel_main` called `cpu::enable` and `mask_interrupts`, and uses one processor; `memory` has loaded
+    // SAFETY: `boot::take_over` called `cpu::enable` and `disable_pic`, and uses one processor; `memory` has loaded
     // page tables with the stacks of modules, and set up the heap; there are no other descriptor tables.
     let platform = unsafe {
         descriptor_tables::load();

@@ -99,19 +99,19 @@ const STAR: u32 = 0xc000_0081;
 const LSTAR: u32 = 0xc000_0082;
 const SYSCALL_MASK: u32 = 0xc000_0084;
 
-/// Unmasks interrupts of every priority. A module of the kernel domain may have returned with some masked, and no
-/// trampoline checks that on each call.
-pub fn take_all_interrupts() {
+/// Sets the task priority to 0, at which no interrupt is masked. A module of the kernel domain may have returned with
+/// another one, and no trampoline checks that on each call.
+pub fn clear_task_priority() {
     // SAFETY: the kernel runs at the lowest priority.
     unsafe { asm!("mov cr8, {}", in(reg) 0_u64, options(nomem, nostack, preserves_flags)) };
 }
 
-/// Masks the interrupts of devices. The firmware leaves its timer running on the vector of an exception, where it
-/// would arrive as soon as a module sets the interrupt flag.
-pub fn mask_interrupts() {
+/// Masks the interrupts of devices at the 8259A controllers. The firmware leaves its timer running on the vector of an
+/// exception, where it would arrive as soon as a module sets the interrupt flag.
+pub fn disable_pic() {
     for port in [0x21, 0xa1] {
-        // SAFETY: these are the mask registers of the two interrupt controllers (Intel
-        // 8259A data sheet); a machine without them ignores the writes.
+        // SAFETY: these are the mask registers of the two controllers (Intel 8259A data sheet); a machine without them
+        // ignores the writes.
         unsafe { Port::<u8>::new(port).write(0xff) };
     }
 }

@@ -5,7 +5,7 @@
 //! lie, a log, and what to do with a trap that is not a module's. It then takes four steps, once:
 //!
 //! 1. [`cpu::enable`] turns on what module code may use: vector units, write protection, no-execute, SMEP and SMAP.
-//!    [`cpu::mask_interrupts`] keeps devices' interrupts away, unless the kernel takes them on IST stacks.
+//!    [`cpu::disable_pic`] keeps devices' interrupts away, unless the kernel takes them on IST stacks.
 //! 2. [`page_tables::map_module_stacks`] maps the stacks of modules in ring 0, by the kernel's own mapper and allocator
 //!    of the `x86_64` crate.
 //! 3. [`descriptor_tables::load`] loads segments, a task state and an interrupt table, all of which are this crate's. A
@@ -15,9 +15,8 @@
 //!    [`ModuleManager`](bareflow_loader::ModuleManager). [`self_test`] then tries every class of fault.
 //!
 //! The kernel lies in the upper two gigabytes, below [`layout::START`], from which on all addresses are this crate's.
-//! There is one processor. Its ticks come from the local APIC ([`timer::LocalApic`]), or from a timer of the kernel's own
-//! ([`Ticks`]). On the way from a trap to its outcome, a kernel
-//! may take ticks and debug exceptions first ([`Kernel::tick`], [`Kernel::debug`]), and have work of its own done while a
+//! There is one processor. Its ticks come from the local APIC ([`timer::LocalApic`]), or from a timer of the kernel's
+//! own ([`Ticks`]). On the way from a trap to its outcome, a kernel may take ticks and debug exceptions first ([`Kernel::tick`], [`Kernel::debug`]), and have work of its own done while a
 //! module stands still ([`Kernel::work`]).
 //!
 //! The modules of this crate are in layers: each imports only those before it.

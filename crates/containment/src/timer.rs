@@ -1,4 +1,5 @@
-//! The local APIC's timer (Intel SDM volume 3, chapter 11): a tick each millisecond, which ends calls that take too long.
+//! The local APIC's timer (Intel SDM volume 3, chapter 11): a tick each millisecond, which ends calls that run
+//! too long.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -144,7 +145,7 @@ pub fn counted() -> u64 {
 /// Returns the milliseconds since the start; they stand still where there are no ticks.
 pub fn milliseconds() -> u64 {
     // The caller may wait for the ticks, so they must not be masked.
-    cpu::take_all_interrupts();
+    cpu::clear_task_priority();
     TICKS.load(Ordering::Relaxed) * u64::from(TICK_US) / 1000
 }
 

@@ -32,6 +32,6 @@ fn take_over(info: &'static mut BootInfo, entered: u64) -> ! {
         screen::write(framebuffer, "BareFlow runs. Its console is the serial port COM1, at 115200 baud.");
     }
     cpu::enable();
-    cpu::mask_interrupts();
+    cpu::disable_pic();
     memory::init(info, pvh::command_line(), entered, run::main)
 }

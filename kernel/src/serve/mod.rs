@@ -67,7 +67,7 @@ pub fn run(manager: ModuleManager<Contained>, archive: &Archive<'static>, option
     let mut idle = 0;
     while !server.has_ended() {
         // The last call may have left interrupts masked. Without ticks nothing would end the next call, or the wait.
-        cpu::take_all_interrupts();
+        cpu::clear_task_priority();
         let came = channel_queue::take(|bytes| server.receive(bytes));
         let worked = server.poll();
         idle = if came || worked { 0 } else { idle + 1 };

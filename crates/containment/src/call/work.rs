@@ -64,7 +64,7 @@ extern "C" fn work_deferred(_: &mut TrapFrame) {
 fn work() {
     DEPTH.fetch_add(1, Ordering::Relaxed);
     // The interrupted module may have masked interrupts.
-    cpu::take_all_interrupts();
+    cpu::clear_task_priority();
     with_call_suspended(|| kernel().work());
     DEPTH.fetch_sub(1, Ordering::Relaxed);
 }
