@@ -8,7 +8,7 @@ use x86_64::instructions::interrupts;
 use x86_64::registers::control::Cr2;
 
 use super::debug;
-use super::origin::{is_behind_int, is_software};
+use super::origin::{follows_int, is_software_interrupt};
 use crate::call::{self, Activation, leave_module, work};
 use crate::frame::{SYSCALL, TrapFrame};
 use crate::kernel::{kernel, ticks};
@@ -41,8 +41,8 @@ pub extern "C" fn handle(frame: &mut TrapFrame) {
     if frame.vector == timer::SPURIOUS || frame.vector == DEBUG && debug::was_armed_register() {
         return;
     }
-    let forged = activation.is_some_and(|activation| is_software(frame, activation));
-    if frame.vector == timer::TICK && !forged {
+    let is_software = activation.is_some_and(|activation| is_software_interrupt(frame, activation));
+    if frame.vector == timer::TICK && !is_software {
         timer::count_tick();
         ticks().inspect(|ticks| ticks.end_of_interrupt());
         if kernel().tick(frame, activation.is_some()) {
@@ -61,7 +61,7 @@ pub extern "C" fn handle(frame: &mut TrapFrame) {
     if HANDLING.swap(true, Ordering::Relaxed) {
         return kernel().trap(frame, address, true);
     }
-    match activation.and_then(|activation| Some((activation, fault(frame, activation, address, forged)?))) {
+    match activation.and_then(|activation| Some((activation, fault(frame, activation, address, is_software)?))) {
         Some((activation, fault)) => leave_module(frame, activation, fault),
         None => kernel().trap(frame, address, false),
     }
@@ -80,12 +80,12 @@ fn is_kernels_own(frame: &TrapFrame) -> bool {
     frame.cs & 3 == 0 && image.contains(&frame.rip) && on_own_stack
 }
 
-/// Returns the module's fault; `None` for a trap that no module can cause. `forged`: software raised the trap.
-fn fault(frame: &mut TrapFrame, activation: &Activation, address: u64, forged: bool) -> Option<Fault> {
+/// Returns the module's fault; `None` for a trap that no module can cause. `is_software`: software raised the trap.
+fn fault(frame: &mut TrapFrame, activation: &Activation, address: u64, is_software: bool) -> Option<Fault> {
     let kind = match frame.vector {
         // An exception that software raises is none, machine checks included.
-        _ if forged => {
-            if is_behind_int(frame, activation) {
+        _ if is_software => {
+            if follows_int(frame, activation) {
                 frame.rip = frame.rip.wrapping_sub(2);
             }
             FaultKind::GeneralProtection

@@ -1,4 +1,4 @@
-//! The test whether a trap is genuine, or a module raised it by the instruction `int N`.
+//! The test whether a trap is a software interrupt: one that a module raised by the instruction `int N`.
 //!
 //! The processor's own state decides wherever it shows the difference. The bytes before the instruction pointer are
 //! enough only for vectors that end the call in both cases: `mov eax, 0x20cd0000`, for instance, ends in the bytes of
@@ -35,12 +35,12 @@ const PREFIXES: [u8; 11] = [0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf0
 /// The length of the longest instruction, in bytes.
 const LONGEST: u64 = 15;
 
-/// Returns whether the instruction `int` with the trap's number raised it in a module. For a tick, call this before
-/// its end is signalled.
-pub fn is_software(frame: &TrapFrame, activation: &Activation) -> bool {
+/// Returns whether a trap in a module is a software interrupt: `int` with its number raised it. For a tick, call this
+/// before its end is signalled.
+pub fn is_software_interrupt(frame: &TrapFrame, activation: &Activation) -> bool {
     if frame.cs & 3 != 0 {
         // In ring 3 every `int` but `int3` is a protection fault, whose error code names the vector.
-        return frame.vector == 3 && is_behind_int(frame, activation);
+        return frame.vector == 3 && follows_int(frame, activation);
     }
     match frame.vector {
         vector if has_error_code(vector) => frame.error == NO_ERROR_CODE,
@@ -48,12 +48,12 @@ pub fn is_software(frame: &TrapFrame, activation: &Activation) -> bool {
         18 => !is_machine_check(),
         // No hardware raises these in 64-bit mode. The next ones are judged only by the code before the trap.
         4 | 5 | 9 => true,
-        1..=3 => is_behind_int(frame, activation),
+        1..=3 => follows_int(frame, activation),
         // The rest are faults: the processor sets the flag for them, and `int` does not (Intel SDM volume 3,
         // 18.3.1.1). The emulator of QEMU 7.2 never sets it.
         _ if frame.rflags & RFlags::RESUME_FLAG.bits() != 0 => false,
-        0 => is_behind_int(frame, activation) && !is_division(&code_at(frame, activation)),
-        6 => is_behind_int(frame, activation) && !is_undefined(&code_at(frame, activation)),
+        0 => follows_int(frame, activation) && !is_division(&code_at(frame, activation)),
+        6 => follows_int(frame, activation) && !is_undefined(&code_at(frame, activation)),
         7 => !are_units_off(),
         16 => are_units_off() || !is_x87_pending(),
         19 => are_units_off() || !is_sse_pending(),
@@ -62,7 +62,7 @@ pub fn is_software(frame: &TrapFrame, activation: &Activation) -> bool {
 }
 
 /// Returns whether the instruction `int` with the trap's number ends right before the place of the trap.
-pub fn is_behind_int(frame: &TrapFrame, activation: &Activation) -> bool {
+pub fn follows_int(frame: &TrapFrame, activation: &Activation) -> bool {
     is_code(activation, frame.rip.wrapping_sub(2), [INT, frame.vector as u8])
 }
 
