@@ -1,5 +1,6 @@
 //! The `host` command: a run in this process.
 
+use std::cell::RefCell;
 use std::fmt;
 
 use anyhow::{Context, Error, Result, anyhow};
@@ -19,15 +20,15 @@ use crate::{Exit, embedded, output_file, say};
 
 /// Standard output, and the last output of a module.
 #[derive(Default)]
-struct Keeping(Terminal, Option<Vec<u8>>);
+struct Keeping(Terminal, RefCell<Option<Vec<u8>>>);
 
 impl Console for Keeping {
-    fn show(&mut self, style: Style, text: fmt::Arguments<'_>) {
+    fn show(&self, style: Style, text: fmt::Arguments<'_>) {
         self.0.show(style, text);
     }
 
-    fn keep_output(&mut self, _: &str, bytes: &[u8]) {
-        self.1 = Some(bytes.to_vec());
+    fn keep_output(&self, _: &str, bytes: &[u8]) {
+        self.1.replace(Some(bytes.to_vec()));
     }
 }
 
@@ -53,13 +54,13 @@ pub fn host(options: &HostOptions) -> Result<Exit> {
         batch: options.batch,
         started: None,
     };
-    let mut console = Keeping::default();
-    let mut report = run(&manager, &plan, &mut console);
+    let console = Keeping::default();
+    let mut report = run(&manager, &plan, &console);
     let ended = finish(&mut report, files, options)?;
     if let Some(path) = output {
         output_file::write(
             path,
-            &console.1.context("no module wrote anything, so there is nothing to write to a file")?,
+            &console.1.take().context("no module wrote anything, so there is nothing to write to a file")?,
         )?;
     }
     Ok(ended)

@@ -10,11 +10,10 @@ use bareflow::input_files::check_json;
 use bareflow::options::Options;
 use bareflow::output::{self, Sink};
 use bareflow::{Exit, carry_out, complain};
-use clap::Parser;
 
 fn main() -> ExitCode {
-    let options = match Options::try_parse() {
-        Ok(options) => options,
+    let (options, json) = match Options::read() {
+        Ok(read) => read,
         Err(said) => {
             // Help and versions are reported as errors, too. A closed pipe is not a failure for them.
             return match said.print() {
@@ -26,13 +25,12 @@ fn main() -> ExitCode {
             };
         }
     };
-    let json = options.command.json();
-    output::set_sink(match json {
+    output::set_sink(match &json {
         _ if options.quiet => Sink::Nowhere,
         Some(path) if path == Path::new("-") => Sink::Errors,
         _ => Sink::Output,
     });
-    let ended = json.map_or(Ok(()), check_json).and_then(|()| carry_out(&options.command));
+    let ended = json.as_deref().map_or(Ok(()), check_json).and_then(|()| carry_out(&options.command));
     let written = output::finish();
     match ended.and_then(|exit| written.map(|()| exit)) {
         Ok(Exit::Passed) => ExitCode::SUCCESS,

@@ -112,7 +112,7 @@ pub fn finish() -> anyhow::Result<()> {
 pub struct Terminal;
 
 impl Console for Terminal {
-    fn show(&mut self, style: Style, text: fmt::Arguments<'_>) {
+    fn show(&self, style: Style, text: fmt::Arguments<'_>) {
         let style = match style {
             Style::Plain => anstyle::Style::new(),
             Style::Title => AnsiColor::Cyan.on_default(),

@@ -86,7 +86,7 @@ fn work(mut platform: Contained, boot: &BootFacts, archive: &Archive<'static>, o
         Task::Rig(rig) => rigs::run(&manager, archive, options, rig),
         #[cfg(not(feature = "rigs"))]
         Task::Rig(_) => {
-            line!(&mut KernelConsole, Error, "[ERROR] no rigs in this kernel; build it with the feature `rigs`");
+            line!(&KernelConsole, Error, "[ERROR] no rigs in this kernel; build it with the feature `rigs`");
             false
         }
     }
@@ -94,7 +94,7 @@ fn work(mut platform: Contained, boot: &BootFacts, archive: &Archive<'static>, o
 
 /// Runs the embedded modules and those of the boot archive, and sends the report to the host.
 fn run_modules(manager: &Manager, boot: &BootFacts, archive: &Archive<'_>, options: &KernelOptions) -> bool {
-    let console = &mut KernelConsole;
+    let console = &KernelConsole;
     let (files, refused) = read_disk(manager.platform(), console);
     let on_disk = files.iter().map(|(label, bytes)| Source { label: label.clone(), bytes });
     let plan = Plan {
@@ -122,7 +122,7 @@ fn run_modules(manager: &Manager, boot: &BootFacts, archive: &Archive<'_>, optio
 }
 
 /// Returns the modules on the disk, in the order of their names, and the files that are not modules.
-fn read_disk(platform: &impl Platform, console: &mut KernelConsole) -> (Vec<(String, Vec<u8>)>, Vec<Refusal>) {
+fn read_disk(platform: &impl Platform, console: &KernelConsole) -> (Vec<(String, Vec<u8>)>, Vec<Refusal>) {
     let (mut disk, mut files, mut refused) = (Modules::find(), Vec::new(), Vec::new());
     let mut refuse = |source: String, error: ErrorText| {
         line!(console, Error, "[ERROR] {source}: {error}");

@@ -15,8 +15,7 @@ use super::show::{aligned, compare as comparison, modules, receipt, stats as sta
 use super::unexpected;
 use crate::input::read_input;
 use crate::options::{
-    CallOptions, CommonOptions, CompareOptions, ConnectOptions, FilesOptions, LoadFileOptions, LogOptions,
-    ModuleOptions, StatsOptions,
+    CallOptions, CompareOptions, ConnectOptions, FilesOptions, LoadFileOptions, LogOptions, ModuleOptions, StatsOptions,
 };
 use crate::output::progress_bar;
 use crate::report::disassemble;
@@ -68,8 +67,8 @@ fn tell(connect: &ConnectOptions, request: Request<'_>, said: &str) -> Result<Ex
 }
 
 /// `ps`.
-pub(crate) fn ps(options: &CommonOptions) -> Result<Exit> {
-    run_command(&options.connect, |client| {
+pub(crate) fn ps(connect: &ConnectOptions) -> Result<Exit> {
+    run_command(connect, |client| {
         let (found, memory) = (client.ask(Request::Ps)?, client.ask(Request::Memory)?);
         let (Response::Modules(found), Response::Memory { pages, arena_bytes, table_bytes }) = (&found, &memory) else {
             return Err(unexpected(&found));
@@ -79,7 +78,7 @@ pub(crate) fn ps(options: &CommonOptions) -> Result<Exit> {
             modules::table(found)
         );
         let memory = json!({ "pages": pages, "arena_bytes": arena_bytes, "table_bytes": table_bytes });
-        keep(options.connect.json.as_deref(), &json!({ "modules": found, "memory": memory }))?;
+        keep(connect.json.as_deref(), &json!({ "modules": found, "memory": memory }))?;
         Ok(Exit::Passed)
     })
 }
@@ -226,6 +225,6 @@ pub(crate) fn save(options: &ModuleOptions) -> Result<Exit> {
 }
 
 /// `shutdown`.
-pub(crate) fn shutdown(options: &CommonOptions) -> Result<Exit> {
-    tell(&options.connect, Request::Shutdown, "the kernel ends")
+pub(crate) fn shutdown(connect: &ConnectOptions) -> Result<Exit> {
+    tell(connect, Request::Shutdown, "the kernel ends")
 }

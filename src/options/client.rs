@@ -29,14 +29,6 @@ pub struct ConnectOptions {
     pub json: Option<PathBuf>,
 }
 
-/// The options that all these commands share.
-#[derive(Debug, Args)]
-pub struct CommonOptions {
-    /// The kernel's address.
-    #[command(flatten)]
-    pub connect: ConnectOptions,
-}
-
 /// Settings of a module; those that are not given stay as they are.
 #[derive(Debug, Args)]
 pub struct OverrideOptions {

@@ -10,7 +10,7 @@ use bareflow_loader::{KernelDomain, LoadOptions, ModuleManager, Timing};
 use bareflow_protocol::control::{Called, Envelope, FileList, LoadOverrides, Loaded, MAX_CHUNK, Push, Refusal};
 use bareflow_protocol::{Decoder, Message, Request, Response};
 use bareflow_server::{Server, ServerEnvironment};
-use bareflow_suite::console::Style;
+use bareflow_suite::console::{Console, Style};
 use bareflow_suite::fallible::ErrorText;
 
 /// The server's environment.
@@ -19,6 +19,12 @@ pub struct Memory {
     sent: RefCell<Vec<u8>>,
     /// The console's text.
     pub console: RefCell<String>,
+}
+
+impl Console for Memory {
+    fn show(&self, _: Style, text: fmt::Arguments<'_>) {
+        let _ = self.console.borrow_mut().write_fmt(text);
+    }
 }
 
 impl ServerEnvironment for Memory {
@@ -30,9 +36,6 @@ impl ServerEnvironment for Memory {
     }
     fn clock_name(&self) -> &'static str {
         "tsc"
-    }
-    fn say(&self, _: Style, text: fmt::Arguments<'_>) {
-        let _ = self.console.borrow_mut().write_fmt(text);
     }
     fn log(&self, from: u64) -> Result<(u64, Vec<String>), ErrorText> {
         Ok((from, self.console.borrow().lines().skip(from as usize).map(str::to_owned).collect()))

@@ -2,28 +2,18 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt;
 
 use allocator_api2::boxed::Box;
 use bareflow_loader::diagnosis::FaultText;
 use bareflow_loader::{ExecuteError, LoadError, LoadOptions, ModuleId, Platform, TimedCall};
 use bareflow_protocol::Response;
 use bareflow_protocol::control::{Called, Refusal, RefusalCode};
-use bareflow_suite::console::{Console, Style, explain_refusal, show_fault};
+use bareflow_suite::console::{explain_refusal, show_fault};
 use bareflow_suite::fallible::{ErrorText, NoMemory, copy};
 use bareflow_suite::{error_text, text};
 
 use crate::slice::{Poll, SLICE_MS};
 use crate::{Server, ServerEnvironment};
-
-/// A console that writes to the environment.
-pub(crate) struct ConsoleWriter<'environment, S>(pub &'environment S);
-
-impl<S: ServerEnvironment> Console for ConsoleWriter<'_, S> {
-    fn show(&mut self, style: Style, text: fmt::Arguments<'_>) {
-        self.0.say(style, text);
-    }
-}
 
 /// The number of calls between two readings of the clock.
 const CALLS_AT_ONCE: u32 = 16;
@@ -156,7 +146,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     pub(crate) fn explain(&self, id: ModuleId, error: &ExecuteError) -> Option<ErrorText> {
         let (ExecuteError::Faulted(fault), Some(profile)) = (error, self.manager.stats(id)) else { return None };
         let diagnosis = self.manager.take_diagnosis(id);
-        show_fault(&mut ConsoleWriter(&self.environment), FaultText::new(&profile, fault, diagnosis.as_ref()));
+        show_fault(&self.environment, FaultText::new(&profile, fault, diagnosis.as_ref()));
         let explained = error_text!("faulted: {}", profile.explain(fault, diagnosis.as_ref()));
         self.store.borrow_mut().note_fault(id, diagnosis);
         Some(explained)
@@ -164,7 +154,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
 
     /// Returns the reason for a refused load on one line. Shows a fault with its diagnosis on the console.
     pub(crate) fn explain_load(&self, blob: &[u8], options: &LoadOptions, error: &LoadError) -> ErrorText {
-        explain_refusal(&self.manager, blob, options, error, &mut ConsoleWriter(&self.environment))
+        explain_refusal(&self.manager, blob, options, error, &self.environment)
     }
 
     /// Answers a finished job of calls. The answer takes the output buffer with it: see [`Server::recycle`].

@@ -10,6 +10,7 @@ use bareflow_loader::{AbTest, LoadOptions, ModuleId, ModuleProfile, Platform};
 use bareflow_protocol::Response;
 use bareflow_protocol::comparison::{Arm, Comparison, Conditions, Gate, Verdict};
 use bareflow_protocol::control::{Refusal, RefusalCode};
+use bareflow_suite::console::Style;
 use bareflow_suite::fallible::{ErrorText, NoMemory, copy};
 use bareflow_suite::{error_text, text};
 
@@ -251,8 +252,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     /// Unloads a copy that no one calls.
     fn discard_one(&self, id: ModuleId) {
         if let Err(error) = self.manager.unload(id) {
-            self.environment
-                .say(bareflow_suite::console::Style::Warning, format_args!("[WARN] a copy stays: {error}\n"));
+            self.environment.show(Style::Warning, format_args!("[WARN] a copy stays: {error}\n"));
         }
     }
 }

@@ -29,12 +29,11 @@ use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
-use core::fmt;
 
 use bareflow_loader::{LoadOptions, ModuleManager, Platform};
 use bareflow_protocol::control::{Envelope, FileList, MAX_REQUEST, Refusal, RefusalCode};
 use bareflow_protocol::{Decoder, FrameError, Message, Response, write_frame};
-use bareflow_suite::console::Style;
+use bareflow_suite::console::Console;
 use bareflow_suite::fallible::{ErrorText, NoMemory};
 use bareflow_suite::{OUTPUT_CAPACITY, error_text};
 
@@ -69,8 +68,8 @@ const RECEIVE_BYTES: usize = 4096;
 /// The time that the rest of a frame may take to arrive, in milliseconds.
 const FRAME_TIMEOUT_MS: u64 = 1000;
 
-/// The environment of a server besides its modules.
-pub trait ServerEnvironment {
+/// The environment of a server besides its modules, which is its console as well.
+pub trait ServerEnvironment: Console {
     /// Sends bytes to the clients.
     fn send(&self, bytes: &[u8]);
 
@@ -84,9 +83,6 @@ pub trait ServerEnvironment {
 
     /// Returns the name of the clock: `tsc`, or `icount` if a tick is an instruction.
     fn clock_name(&self) -> &'static str;
-
-    /// Shows text on the console.
-    fn say(&self, style: Style, text: fmt::Arguments<'_>);
 
     /// Returns the console's lines from the number `from` on, and the number of the first one.
     ///

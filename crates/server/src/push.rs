@@ -18,7 +18,7 @@ use bareflow_protocol::comparison::{Gate, Verdict};
 use bareflow_protocol::control::{LoadCycles, Loaded, Refusal, RefusalCode, Replaced};
 use bareflow_suite::console::Style;
 use bareflow_suite::fallible::{ErrorText, NoMemory};
-use bareflow_suite::{error_text, text};
+use bareflow_suite::{error_text, line, text};
 
 use crate::receipts::{self, ReceiptTexts};
 use crate::requested_options::{DeferredPush, Wanted};
@@ -202,13 +202,13 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     pub(crate) fn log_load(&self, id: ModuleId) {
         let Some(profile) = self.manager.stats(id) else { return };
         let (name, version, generation) = (profile.name, profile.version, profile.generation);
-        self.environment.say(Style::Good, format_args!("[OK]"));
-        self.environment.say(Style::Plain, format_args!(" Module loaded: {name} {version} (load {generation})\n"));
+        self.environment.show(Style::Good, format_args!("[OK]"));
+        line!(&self.environment, Plain, " Module loaded: {name} {version} (load {generation})");
     }
 
     pub(crate) fn log_refusal(&self, label: &str, error: &dyn core::fmt::Display) {
-        self.environment.say(Style::Error, format_args!("[ERROR]"));
-        self.environment.say(Style::Plain, format_args!(" {}: {error}\n", Printable(label.as_bytes())));
+        self.environment.show(Style::Error, format_args!("[ERROR]"));
+        line!(&self.environment, Plain, " {}: {error}", Printable(label.as_bytes()));
     }
 }
 

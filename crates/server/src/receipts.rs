@@ -6,7 +6,7 @@ use bareflow_loader::{Name, Platform, Receipt, Usage, Version};
 use bareflow_protocol::control;
 use bareflow_suite::console::Style;
 use bareflow_suite::fallible::NoMemory;
-use bareflow_suite::{fault, text};
+use bareflow_suite::{fault, line, text};
 
 use crate::{Server, ServerEnvironment};
 
@@ -49,22 +49,16 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     /// Reports on the console that a module was unloaded, and the memory that it did not give back.
     pub(crate) fn log_unload(&self, receipt: &Receipt) {
         let Receipt { name, version, generation, call_count, .. } = receipt;
-        self.environment.say(Style::Good, format_args!("[OK]"));
+        self.environment.show(Style::Good, format_args!("[OK]"));
         let load = format_args!("{name} {version} (load {generation})");
-        self.environment.say(Style::Plain, format_args!(" Module unloaded: {load} after {call_count} calls\n"));
+        line!(&self.environment, Plain, " Module unloaded: {load} after {call_count} calls");
         if !receipt.is_balanced() {
-            let (held, returned) = (receipt.held, receipt.returned.unwrap_or_default());
-            self.environment.say(
+            let Usage { pages, arena_bytes, table_bytes } = receipt.held;
+            let held = format_args!("{pages} pages, {arena_bytes} shared bytes and {table_bytes} bytes of tables");
+            let Usage { pages, arena_bytes, table_bytes } = receipt.returned.unwrap_or_default();
+            self.environment.show(
                 Style::Warning,
-                format_args!(
-                    "[WARN] {name}: held {} pages, {} shared bytes and {} bytes of tables, returned {}, {} and {}\n",
-                    held.pages,
-                    held.arena_bytes,
-                    held.table_bytes,
-                    returned.pages,
-                    returned.arena_bytes,
-                    returned.table_bytes
-                ),
+                format_args!("[WARN] {name}: held {held}, returned {pages}, {arena_bytes} and {table_bytes}\n"),
             );
         }
     }

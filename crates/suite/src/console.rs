@@ -28,10 +28,10 @@ pub enum Style {
 /// An output for text.
 pub trait Console {
     /// Shows `text`, which includes its line ends.
-    fn show(&mut self, style: Style, text: fmt::Arguments<'_>);
+    fn show(&self, style: Style, text: fmt::Arguments<'_>);
 
     /// Receives the output of a module's last call; ignores it by default.
-    fn keep_output(&mut self, module: &str, bytes: &[u8]) {
+    fn keep_output(&self, module: &str, bytes: &[u8]) {
         let _ = (module, bytes);
     }
 }
@@ -49,7 +49,7 @@ macro_rules! line {
 }
 
 /// Shows a fault with its diagnosis.
-pub fn show_fault(console: &mut impl Console, fault: FaultText<'_>) {
+pub fn show_fault(console: &impl Console, fault: FaultText<'_>) {
     console.show(Style::Error, format_args!("[FAULT]"));
     console.show(Style::Plain, format_args!(" {fault}"));
 }
@@ -62,7 +62,7 @@ pub fn explain_refusal<P: Platform>(
     blob: &[u8],
     options: &LoadOptions,
     error: &LoadError,
-    console: &mut impl Console,
+    console: &impl Console,
 ) -> ErrorText {
     if let Some(fault) = manager.load_fault(blob, options, error) {
         show_fault(console, fault.text());
@@ -76,7 +76,7 @@ pub fn explain_refusal<P: Platform>(
 }
 
 /// Shows the name of the system.
-pub fn greet(console: &mut impl Console) {
+pub fn greet(console: &impl Console) {
     line!(console, Title, "{SEPARATOR}");
     line!(console, Title, "  DYNAMIC MODULE SYSTEM - LLVM AOT");
     line!(console, Title, "{SEPARATOR}");

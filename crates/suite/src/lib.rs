@@ -81,7 +81,7 @@ pub struct Plan<'run> {
 /// A run in progress.
 struct Run<'run, P: Platform, C> {
     manager: &'run ModuleManager<P>,
-    console: &'run mut C,
+    console: &'run C,
     plan: &'run Plan<'run>,
     tests: Vec<Test>,
     refused: Vec<Refusal>,
@@ -117,7 +117,7 @@ struct Further {
 }
 
 /// Carries out `plan`. Returns the report.
-pub fn run<P: Platform>(manager: &ModuleManager<P>, plan: &Plan<'_>, console: &mut impl Console) -> Report {
+pub fn run<P: Platform>(manager: &ModuleManager<P>, plan: &Plan<'_>, console: &impl Console) -> Report {
     let (tests, refused, diagnoses) = (Vec::new(), Vec::new(), Vec::new());
     let mut run = Run { manager, console, plan, tests, refused, diagnoses, first_call: None };
     console::greet(run.console);

@@ -12,7 +12,7 @@ use crate::console::{Console, SEPARATOR, Style};
 const BAR_WIDTH: u64 = 40;
 
 /// Shows the statistics of all modules of a report.
-pub(crate) fn show(console: &mut impl Console, report: &Report) {
+pub(crate) fn show(console: &impl Console, report: &Report) {
     line!(console, Title, "{SEPARATOR}");
     line!(console, Title, "      MODULE SYSTEM STATISTICS");
     line!(console, Title, "{SEPARATOR}");
@@ -28,7 +28,7 @@ pub(crate) fn show(console: &mut impl Console, report: &Report) {
 }
 
 /// Shows the cost of a call in each domain that exists.
-fn show_price(console: &mut impl Console, domains: &[DomainCost]) {
+fn show_price(console: &impl Console, domains: &[DomainCost]) {
     console.show(Style::Plain, format_args!("  Empty call:   "));
     for DomainCost { domain, empty_call_cycles } in domains {
         console.show(Style::Plain, format_args!(" {domain} {empty_call_cycles}"));
@@ -37,7 +37,7 @@ fn show_price(console: &mut impl Console, domains: &[DomainCost]) {
 }
 
 /// Shows a bar for each module that was called, in proportion to its mean call.
-fn show_comparison(console: &mut impl Console, modules: &[Module]) {
+fn show_comparison(console: &impl Console, modules: &[Module]) {
     let means = || modules.iter().filter_map(|module| Some((&module.name, module.avg_cycles?)));
     let longest = means().fold(0.0_f64, |longest, (_, mean)| longest.max(mean));
     if longest <= 0.0 {
@@ -55,7 +55,7 @@ fn show_comparison(console: &mut impl Console, modules: &[Module]) {
 }
 
 /// Shows the statistics of a module: at the end of the run in an `environment`, or while it is in use.
-pub fn show_module(console: &mut impl Console, module: &Module, environment: Option<&Environment>) {
+pub fn show_module(console: &impl Console, module: &Module, environment: Option<&Environment>) {
     line!(console, Heading, "=== Module Stats: {} ===", module.name);
     line!(console, Plain, "  Code address:  {:#x}", module.code_address);
     line!(console, Plain, "  Code size:     {} bytes", module.code_size);
@@ -95,7 +95,7 @@ pub fn show_module(console: &mut impl Console, module: &Module, environment: Opt
     }
 }
 
-fn show_cycles(console: &mut impl Console, module: &Module, environment: Option<&Environment>) {
+fn show_cycles(console: &impl Console, module: &Module, environment: Option<&Environment>) {
     let corrected = &module.corrected;
     line!(console, Plain, "  Std deviation: {}", OrDash(module.std_dev.map(Hundredths)));
     line!(console, Plain, "  p50 / p99:     {} / {}", OrDash(module.p50_cycles), OrDash(module.p99_cycles));

@@ -84,7 +84,7 @@ fn output() -> MutexGuard<'static, Option<Output>> {
 pub struct KernelConsole;
 
 impl Console for KernelConsole {
-    fn show(&mut self, style: Style, text: fmt::Arguments<'_>) {
+    fn show(&self, style: Style, text: fmt::Arguments<'_>) {
         show(style, text);
     }
 }

@@ -31,7 +31,7 @@ const STEPS: usize = 8192;
 /// Runs the test with the first two modules of the boot archive, of which the second replaces the first; returns
 /// whether all went well.
 pub fn run(manager: &Manager, archive: &Archive<'_>, load: &LoadOptions) -> bool {
-    let console = &mut KernelConsole;
+    let console = &KernelConsole;
     let [first, second, ..] = &archive.blobs[..] else {
         line!(console, Error, "[ERROR] two modules of one name are wanted in the boot archive");
         return false;

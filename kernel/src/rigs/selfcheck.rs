@@ -27,7 +27,7 @@ const OUTPUT: usize = 4096;
 
 /// Runs all checks and returns whether they hold.
 pub fn run(manager: &Manager, archive: &Archive<'_>, load: &LoadOptions) -> bool {
-    let console = &mut KernelConsole;
+    let console = &KernelConsole;
     match check(manager, archive, load) {
         Ok(table) => {
             let contained = table.rows.iter().all(|row| row.next_is_good && row.frames_missing == 0);
@@ -53,7 +53,7 @@ fn check(manager: &Manager, archive: &Archive<'_>, load: &LoadOptions) -> Result
     let _ = commit(manager, faulty.bytes, b"", load);
     for name in names {
         let (row, bad_pages) = commit(manager, faulty.bytes, name, load).map_err(|error| error.to_string())?;
-        let console = &mut KernelConsole;
+        let console = &KernelConsole;
         let good = row.next_is_good && row.frames_missing == 0;
         let (style, verdict) = if good { (Style::Good, "[OK]") } else { (Style::Error, "[FAIL]") };
         bareflow_suite::console::Console::show(console, style, format_args!("{verdict}"));

@@ -17,7 +17,7 @@ const FIRST: u32 = 10;
 
 /// Soaks every module of the boot archive, and returns whether all went well.
 pub fn run(manager: &Manager, archive: &Archive<'_>, load: &LoadOptions, rounds: u32) -> bool {
-    let console = &mut KernelConsole;
+    let console = &KernelConsole;
     let mut passed = !archive.blobs.is_empty();
     for source in &archive.blobs {
         match soak(manager, source, load, rounds) {

@@ -8,7 +8,7 @@ use bareflow_containment::{may_run_modules, timer};
 use bareflow_disk::Listing;
 use bareflow_protocol::control::{File, FileList};
 use bareflow_server::ServerEnvironment;
-use bareflow_suite::console::Style;
+use bareflow_suite::console::{Console, Style};
 use bareflow_suite::fallible::{ErrorText, collect};
 use bareflow_suite::text;
 
@@ -32,6 +32,12 @@ impl KernelEnvironment {
     }
 }
 
+impl Console for KernelEnvironment {
+    fn show(&self, style: Style, text: fmt::Arguments<'_>) {
+        console::show(style, text);
+    }
+}
+
 impl ServerEnvironment for KernelEnvironment {
     fn send(&self, bytes: &[u8]) {
         channel_queue::send(bytes);
@@ -47,10 +53,6 @@ impl ServerEnvironment for KernelEnvironment {
 
     fn clock_name(&self) -> &'static str {
         if self.icount { "icount" } else { "tsc" }
-    }
-
-    fn say(&self, style: Style, text: fmt::Arguments<'_>) {
-        console::show(style, text);
     }
 
     fn log(&self, from: u64) -> Result<(u64, Vec<String>), ErrorText> {

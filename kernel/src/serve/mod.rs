@@ -44,7 +44,7 @@ pub fn run(manager: ModuleManager<Contained>, archive: &Archive<'static>, option
         }
     };
     let server: &'static KernelServer = Box::leak(Box::new(server));
-    greet(&mut KernelConsole);
+    greet(&KernelConsole);
     for blob in embedded::modules().iter().chain(&archive.blobs) {
         server.load_at_startup(&blob.label, blob.bytes);
     }

@@ -1,5 +1,6 @@
 //! The statistics of modules, in the layout of the kernel's console.
 
+use std::cell::RefCell;
 use std::fmt;
 
 use bareflow_protocol::report::{Diagnosis, Module};
@@ -10,11 +11,12 @@ use bareflow_suite::statistics::show_module;
 const REGISTERS: usize = 3;
 
 /// A console that collects text, without its styles.
-struct Text(String);
+#[derive(Default)]
+struct Text(RefCell<String>);
 
 impl Console for Text {
-    fn show(&mut self, _: Style, text: fmt::Arguments<'_>) {
-        self.0 += &text.to_string();
+    fn show(&self, _: Style, text: fmt::Arguments<'_>) {
+        *self.0.borrow_mut() += &text.to_string();
     }
 }
 
@@ -26,10 +28,10 @@ pub fn text(modules: &[Module]) -> String {
 }
 
 fn module_text(module: &Module) -> String {
-    let mut text = Text(String::new());
-    show_module(&mut text, module, None);
-    text.0 += &module.diagnosis.iter().flat_map(diagnosis_lines).collect::<Vec<_>>().join("\n");
-    text.0.trim_end().to_owned()
+    let text = Text::default();
+    show_module(&text, module, None);
+    let diagnosis: Vec<_> = module.diagnosis.iter().flat_map(diagnosis_lines).collect();
+    (text.0.take() + &diagnosis.join("\n")).trim_end().to_owned()
 }
 
 fn diagnosis_lines(diagnosis: &Diagnosis) -> Vec<String> {

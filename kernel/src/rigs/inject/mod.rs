@@ -43,7 +43,7 @@ struct Golden<'blob> {
 /// Runs a part of a campaign and returns whether the modules are right afterwards.
 pub fn run(manager: &Manager, archive: &Archive<'_>, load: &LoadOptions, campaign: Campaign) -> bool {
     inject(manager, archive, load, campaign).unwrap_or_else(|error| {
-        line!(&mut KernelConsole, Error, "[ERROR] {error}");
+        line!(&KernelConsole, Error, "[ERROR] {error}");
         false
     })
 }
@@ -64,7 +64,7 @@ fn inject(manager: &Manager, archive: &Archive<'_>, load: &LoadOptions, campaign
     }
     host.flush();
     let right = golden.iter().all(|module| run_clean(manager, module, &load) == Ok(true));
-    line!(&mut KernelConsole, Plain, "{} injections, modules right behind them: {right}", campaign.count);
+    line!(&KernelConsole, Plain, "{} injections, modules right behind them: {right}", campaign.count);
     Ok(right)
 }
 
