@@ -3,15 +3,14 @@
 use std::cell::RefCell;
 use std::fmt;
 
-use anyhow::{Context, Error, Result, anyhow};
-use bareflow_host::{HostPlatform, cpu_level, cpu_name};
-use bareflow_loader::ModuleManager;
+use anyhow::{Context, Error, Result};
+use bareflow_host::{cpu_level, cpu_name};
 use bareflow_suite::archive::Archive;
 use bareflow_suite::console::{Console, Style};
 use bareflow_suite::{Plan, Source, run};
 
+use crate::in_process;
 use crate::input_files::InputFiles;
-use crate::kernel_domain::kernel_domain;
 use crate::options::HostOptions;
 use crate::output::Terminal;
 use crate::replay::replay;
@@ -39,9 +38,7 @@ pub fn host(options: &HostOptions) -> Result<Exit> {
     }
     let HostOptions { run: options, output, .. } = options;
     let files = InputFiles::read(options)?;
-    let platform = HostPlatform::new(Box::new(|line| say!("{line}")))
-        .map_err(|error| anyhow!("can't prepare this process for modules: {error}"))?;
-    let manager = ModuleManager::with_kernel_domain(platform, options.loading.timing, kernel_domain());
+    let manager = in_process::manager(options.loading.timing, |line| say!("{line}"))?;
     let plan = Plan {
         embedded: Archive::read(embedded::MODULES).map_err(Error::msg)?.blobs,
         files: files.blobs.iter().map(|(label, bytes)| Source { label: label.clone(), bytes }).collect(),

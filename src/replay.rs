@@ -17,8 +17,8 @@ use bareflow_loader::{
 use bareflow_protocol::recording::{End, Event, RecordedCall, RecordedModule, Recording};
 use bareflow_suite::archive::Archive;
 
+use crate::in_process::kernel_domain;
 use crate::input_files::{InputFiles, label};
-use crate::kernel_domain::kernel_domain;
 use crate::{Exit, embedded, say};
 
 /// The largest capacity for output that a recorded call may have, in bytes.

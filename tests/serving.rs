@@ -21,7 +21,7 @@ use bareflow_protocol::control::{Called, FileList, LoadOverrides, Loaded, Push, 
 use bareflow_protocol::options::{Rig, Task};
 use bareflow_protocol::{Decoder, Envelope, Message, Request, Response, encode_frame};
 use common::mutate::{depending, renamed, with_header};
-use common::{blob, options, random, test_blob};
+use common::{blob, options, other, random, test_blob};
 use tempfile::TempDir;
 
 /// A kernel with a broker.
@@ -428,7 +428,7 @@ fn modules_call_each_other_in_and_across_domains() {
         for domain in Domain::ALL {
             for elsewhere in [&[][..], &["relay"], &["echo", "one"], &["two"]] {
                 for (name, blob) in &modules {
-                    let domain = if elsewhere.contains(name) { domain.other() } else { domain };
+                    let domain = if elsewhere.contains(name) { other(domain) } else { domain };
                     let overrides = LoadOverrides { domain: Some(domain.name()), ..LoadOverrides::default() };
                     push_with(&mut client, blob, overrides);
                 }

@@ -1,13 +1,12 @@
 //! Runs examples in this process, and in a child process for the user domain.
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use bareflow_host::HostPlatform;
 use bareflow_loader::{Budget, Domain, FaultPolicy, LoadOptions, ModuleId, ModuleManager, Timing};
 use bareflow_suite::OUTPUT_CAPACITY;
 
 use super::{Candidate, ExampleOutcome, Runner};
-use crate::explain;
-use crate::kernel_domain::kernel_domain;
+use crate::in_process;
 
 /// The runner for this process.
 pub(super) struct HostRunner {
@@ -30,9 +29,7 @@ impl Runner for HostRunner {
 
     fn load(&mut self, candidate: &Candidate, domain: Domain) -> Result<Result<(), String>> {
         self.loaded = None;
-        let platform = HostPlatform::new(Box::new(|_| ()))
-            .map_err(|error| anyhow!("can't prepare this process for modules: {error}"))?;
-        let manager = ModuleManager::with_kernel_domain(platform, Timing::Fast, kernel_domain());
+        let manager = in_process::manager(Timing::Fast, |_| ())?;
         let options = LoadOptions {
             domain,
             on_fault: FaultPolicy::Restart,
@@ -41,13 +38,13 @@ impl Runner for HostRunner {
         };
         for blob in &candidate.needed {
             if let Err(error) = manager.load_with(blob, &options) {
-                let error = explain::load_error(&manager, blob, &options, &error);
+                let error = in_process::load_error(&manager, blob, &options, &error);
                 return Ok(Err(format!("a module that it calls is refused: {error}")));
             }
         }
         match manager.load_with(&candidate.blob, &options) {
             Ok(id) => self.loaded = Some((manager, id)),
-            Err(error) => return Ok(Err(explain::load_error(&manager, &candidate.blob, &options, &error))),
+            Err(error) => return Ok(Err(in_process::load_error(&manager, &candidate.blob, &options, &error))),
         }
         Ok(Ok(()))
     }
@@ -60,7 +57,7 @@ impl Runner for HostRunner {
                 output.truncate(done.output_length);
                 Ok(ExampleOutcome { result: done.result, output, instructions: None })
             }
-            Err(error) => Err(explain::call_error(manager, *id, &error)),
+            Err(error) => Err(in_process::call_error(manager, *id, &error)),
         })
     }
 }

@@ -1,14 +1,12 @@
 //! Measurement of the candidates' ticks in this process.
 
 use anyhow::{Error, Result, anyhow, bail};
-use bareflow_host::HostPlatform;
-use bareflow_loader::{InvalidModule, LoadError, LoadOptions, ModuleId, ModuleManager, Timing};
+use bareflow_loader::{InvalidModule, LoadError, LoadOptions, ModuleId, Timing};
 use bareflow_suite::OUTPUT_CAPACITY;
 
 use super::TuneRun;
 use super::candidates::{Candidate, Ticks};
-use crate::explain;
-use crate::kernel_domain::kernel_domain;
+use crate::in_process;
 
 /// The number of calls before those that count.
 const WARM_UP: u32 = 3;
@@ -18,10 +16,8 @@ const WARM_UP: u32 = 3;
 ///
 /// All must return the same and write the same; otherwise the error names the pair that differs.
 pub(super) fn measure(candidates: &mut [Candidate], work: &TuneRun<'_>) -> Result<()> {
-    let platform = HostPlatform::new(Box::new(|_| ()))
-        .map_err(|error| anyhow!("can't prepare this process for modules: {error}"))?;
-    let manager = ModuleManager::with_kernel_domain(platform, Timing::Precise, kernel_domain());
-    let refused = |blob: &[u8], error| explain::load_error(&manager, blob, &LoadOptions::default(), &error);
+    let manager = in_process::manager(Timing::Precise, |_| ())?;
+    let refused = |blob: &[u8], error| in_process::load_error(&manager, blob, &LoadOptions::default(), &error);
     for blob in &work.needed {
         let loaded = manager.load(blob).map_err(|error| refused(blob, error));
         loaded.map_err(|error| anyhow!("a module that {} calls is refused: {error}", work.name))?;
@@ -43,7 +39,7 @@ pub(super) fn measure(candidates: &mut [Candidate], work: &TuneRun<'_>) -> Resul
         let mut first: Option<(usize, i32, usize)> = None;
         for (index, id, cycles) in &mut loaded {
             let returned = manager.execute_timed(*id, &work.input, &mut output).map_err(|error| {
-                let error = explain::call_error(&manager, *id, &error);
+                let error = in_process::call_error(&manager, *id, &error);
                 anyhow!("{}, {}: {error}", work.name, candidates[*index].label())
             })?;
             let (result, length) = (returned.outcome.result, returned.outcome.output_length);

@@ -62,6 +62,11 @@ fn target() -> PathBuf {
     program.ancestors().nth(2).map(Path::to_owned).unwrap_or_default()
 }
 
+/// Returns the other domain.
+pub fn other(domain: Domain) -> Domain {
+    if domain == Domain::Kernel { Domain::User } else { Domain::Kernel }
+}
+
 /// Returns a kernel's options for `task`, with its modules in `domain`, and limits such as `time=10s`, if any.
 pub fn options(task: Task, domain: &str, limits: &str) -> KernelOptions {
     let domain = Domain::from_name(domain).unwrap_or_else(|| panic!("{domain}"));

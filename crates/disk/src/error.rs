@@ -3,7 +3,7 @@
 use alloc::string::String;
 
 use crate::device::DeviceError;
-use crate::limits::{MAX_FILE_SIZE, MAX_FILES};
+use crate::{MAX_FILE_SIZE, MAX_FILES};
 
 /// An error. The text says what was found, what was expected, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

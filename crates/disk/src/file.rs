@@ -3,10 +3,10 @@
 use alloc::vec::Vec;
 
 use crate::Disk;
+use crate::MAX_FILE_SIZE;
 use crate::device::{BlockDevice, SECTOR_SIZE};
 use crate::entry::File;
 use crate::error::DiskError;
-use crate::limits::MAX_FILE_SIZE;
 use crate::table::ClusterLink;
 
 impl<D: BlockDevice> Disk<D> {

@@ -2,11 +2,11 @@
 
 use alloc::vec::Vec;
 
+use crate::MAX_FILES;
 use crate::device::{BlockDevice, SECTOR_SIZE, Sector};
 use crate::entry::{self, DirectoryEntry, ENTRY_SIZE, FREE, File, LAST};
 use crate::error::DiskError;
 use crate::layout::{Folder, Kind};
-use crate::limits::MAX_FILES;
 use crate::long_name::LongName;
 use crate::table::ClusterLink;
 use crate::{Disk, MODULES, fallible};

@@ -31,7 +31,6 @@ mod fallible;
 mod file;
 mod folder;
 mod layout;
-mod limits;
 mod long_name;
 mod partition;
 mod save;
@@ -46,7 +45,6 @@ pub use device::{BlockDevice, DeviceError, SECTOR_SIZE};
 pub use entry::File;
 pub use error::DiskError;
 pub use folder::Listing;
-pub use limits::{MAX_FILE_SIZE, MAX_FILES};
 pub use save::Saved;
 pub use select::{Chosen, Identity, Refused, Selection};
 pub use stamp::Stamp;
@@ -56,6 +54,12 @@ use table::TableSector;
 
 /// The folder of the modules, below the root.
 pub const MODULES: &str = "modules";
+
+/// The longest file that is read or saved, in bytes.
+pub const MAX_FILE_SIZE: u64 = 16 << 20;
+
+/// The largest number of names that are read from a folder.
+pub const MAX_FILES: usize = 4096;
 
 /// A disk with a supported file system.
 #[derive(Debug)]

@@ -16,13 +16,13 @@ use alloc::vec::Vec;
 
 use bareflow_abi::header::{HEADER_SIZE, Header, MAGIC, is_name_byte};
 
+use crate::MAX_FILE_SIZE;
 use crate::bytes::put;
 use crate::device::BlockDevice;
 use crate::entry::{self, ENTRY_SIZE, FREE, File, LAST, ShortName};
 use crate::entry_position::EntryPosition;
 use crate::error::DiskError;
 use crate::layout::Folder;
-use crate::limits::MAX_FILE_SIZE;
 use crate::stamp::Stamp;
 use crate::{Disk, fallible};
 

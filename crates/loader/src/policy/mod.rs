@@ -34,15 +34,6 @@ impl Domain {
         }
     }
 
-    /// Returns the other domain.
-    #[must_use]
-    pub const fn other(self) -> Domain {
-        match self {
-            Domain::Kernel => Domain::User,
-            Domain::User => Domain::Kernel,
-        }
-    }
-
     /// Returns the domain with the given name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Domain> {

@@ -1,0 +1,38 @@
+//! The manager of modules in this process, and explanations of their errors on one line.
+
+#![expect(unsafe_code, reason = "states who is responsible for the blobs that are run")]
+
+use anyhow::{Result, anyhow};
+use bareflow_host::HostPlatform;
+use bareflow_loader::{ExecuteError, KernelDomain, LoadError, LoadOptions, ModuleId, ModuleManager, Timing};
+
+/// Returns the permission for blobs that the user of a command names, or that were built here.
+pub const fn kernel_domain() -> KernelDomain {
+    // SAFETY: whoever runs a blob by a command vouches for it, as for a program that is started. `--domain user` runs
+    // one that is not trusted.
+    unsafe { KernelDomain::trust_all_blobs() }
+}
+
+/// Returns a manager of modules in this process, whose log lines are given to `log`.
+pub fn manager(timing: Timing, log: fn(std::fmt::Arguments<'_>)) -> Result<ModuleManager<HostPlatform>> {
+    let platform =
+        HostPlatform::new(Box::new(log)).map_err(|error| anyhow!("can't prepare this process for modules: {error}"))?;
+    Ok(ModuleManager::with_kernel_domain(platform, timing, kernel_domain()))
+}
+
+/// Returns why a load was refused, with the diagnosis if it faulted.
+pub fn load_error(
+    manager: &ModuleManager<HostPlatform>,
+    blob: &[u8],
+    options: &LoadOptions,
+    error: &LoadError,
+) -> String {
+    manager.load_fault(blob, options, error).map_or_else(|| error.to_string(), |fault| fault.to_string())
+}
+
+/// Returns why a call failed, with the diagnosis if it faulted.
+pub fn call_error(manager: &ModuleManager<HostPlatform>, id: ModuleId, error: &ExecuteError) -> String {
+    let (ExecuteError::Faulted(fault), Some(profile)) = (error, manager.stats(id)) else { return error.to_string() };
+    let diagnosis = manager.take_diagnosis(id);
+    format!("faulted: {}", profile.explain(fault, diagnosis.as_ref()))
+}
