@@ -115,3 +115,7 @@ fn call(caller: &impl Provider, address: u64) -> Result<u32, Fault> {
 const fn bad_argument(address: u64) -> Fault {
     Fault { kind: FaultKind::BadServiceArgument, offset: None, address: Some(address) }
 }
+
+#[cfg(test)]
+#[path = "services_tests.rs"]
+mod tests;
