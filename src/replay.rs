@@ -103,7 +103,8 @@ impl Replay<'_> {
             Capabilities { cpu_level: (*cpu_level).min(self.platform.cpu_level()), ..Capabilities::of(self.platform) };
         let valid = ValidModule::validate(raw, capabilities).map_err(|error| refused(&error))?;
         // The recorded time limit does not apply, since a debugger may stop the call.
-        let budget = Budget { time_us: Budget::LIMITS.time_us, stack: *stack, heap: *heap, ..Budget::LIMITS };
+        let budget =
+            Budget { time_us: Budget::LIMITS.time_us, stack_bytes: *stack, heap_bytes: *heap, ..Budget::LIMITS };
         let placement = Placement { domain: Domain::Kernel, budget, services: raw.header().services };
         let place = || {
             PlacedModule::place_alone(&valid, &placement, self.platform, kernel_domain())

@@ -189,7 +189,7 @@ unsafe impl Platform for HostPlatform {
 
     #[inline]
     fn allocate(&self, size: ImageSize, placement: &Placement) -> Result<UnsealedImage, PlatformError> {
-        let stack_top = self.thread.stack.top(placement.budget.stack);
+        let stack_top = self.thread.stack.top(placement.budget.stack_bytes);
         let told = self.thread.clock.is_some() && placement.domain == Domain::Kernel;
         let services = table_of(placement.services, told);
         let unsealed = self.arenas.borrow_mut().allocate(size, placement, stack_top, services)?;

@@ -211,7 +211,7 @@ fn rejects_more_data_than_the_limit() {
     let data = blob::full();
     let found = RawModule::parse(&data).map(|raw| raw.header().data_size + raw.header().bss_size).unwrap();
     let load = |limit| {
-        let limits = Budget { data: limit, ..Budget::LIMITS };
+        let limits = Budget { data_bytes: limit, ..Budget::LIMITS };
         manager.load_with(&data, &LoadOptions { limits, ..LoadOptions::DEFAULT })
     };
     assert_eq!(load(found - 1), Err(LoadError::DataBudget { found, limit: found - 1 }));

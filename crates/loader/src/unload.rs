@@ -92,7 +92,7 @@ impl<P: Platform> ModuleManager<P> {
         profile_buffer.recycle(&self.spare_buffer);
         drop((metadata, faults));
         let returned = before.zip(self.usage()).map(|(before, after)| before.saturating_sub(after));
-        let (generation, heap_bytes) = (generation.get(), placement.budget.heap);
+        let (generation, heap_bytes) = (generation.get(), placement.budget.heap_bytes);
         Ok(Receipt { name, version, generation, held, returned, call_count, heap_bytes, leak, bindings, exit_fault })
     }
 

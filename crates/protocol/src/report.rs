@@ -360,7 +360,7 @@ mod tests {
             }),
             faults: 1,
             restarts: 0,
-            budget: Budget { time_us: 1000, stack: 65536, heap: 0, data: 0 },
+            budget: Budget { time_us: 1000, stack_bytes: 65536, heap_bytes: 0, data_bytes: 0 },
             peak_stack_bytes: Some(4096),
             peak_heap_bytes: None,
         };

@@ -176,7 +176,7 @@ unsafe impl<M: PageMemory> Platform for Direct<M> {
     }
 
     fn allocate(&self, size: ImageSize, placement: &Placement) -> Result<DirectImage, PlatformError> {
-        let heap = placement.budget.heap;
+        let heap = placement.budget.heap_bytes;
         let pages = Segments::pages(&size, heap);
         let failed = PlatformError { what: "map pages", bytes: (pages * PAGE_SIZE) as usize };
         let first_page = self.ranges.borrow_mut().allocate(pages).ok_or(failed)?;

@@ -74,7 +74,7 @@ pub fn show_module(console: &impl Console, module: &Module, environment: Option<
         console.show(Style::Plain, format_args!(", code for x86-64-v{}", module.cpu_level));
     }
     line!(console);
-    let (domain, Budget { time_us, stack, heap, .. }) = (&module.domain, module.budget);
+    let (domain, Budget { time_us, stack_bytes: stack, heap_bytes: heap, .. }) = (&module.domain, module.budget);
     line!(console, Plain, "  Domain:        {domain}, within {time_us} us, stack {stack}, heap {heap} bytes");
     // Nothing if all that is known is that there is no heap.
     match (module.peak_stack_bytes, module.peak_heap_bytes) {

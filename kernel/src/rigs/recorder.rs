@@ -152,8 +152,8 @@ pub fn send<P: Platform>(manager: &ModuleManager<P>, send: impl Fn(&Message)) {
             version: profile.version.to_string(),
             blob_size: profile.blob_size,
             cpu_level: profile.cpu_level,
-            heap: profile.budget.heap,
-            stack: profile.budget.stack,
+            heap: profile.budget.heap_bytes,
+            stack: profile.budget.stack_bytes,
         })
         .collect();
     for call in core::mem::take(&mut recorder.calls) {

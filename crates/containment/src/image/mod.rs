@@ -60,7 +60,7 @@ impl Image {
         let Placement { domain, budget, services: declared } = *placement;
         let room = if domain == Domain::Kernel { MODULE_STACK.size() } else { layout::MAX_STACK };
         // The cast keeps the value: both sizes are far below four gigabytes.
-        let (heap, mut stack) = (budget.heap, budget.stack.min(room as u32));
+        let (heap, mut stack) = (budget.heap_bytes, budget.stack_bytes.min(room as u32));
         if domain == Domain::User {
             // The return address is written there before the call, and pages are mapped for all of it.
             stack = stack.max(1).next_multiple_of(PAGE_SIZE as u32);

@@ -87,7 +87,7 @@ impl Arenas {
         table: &'static Services,
     ) -> Result<UnsealedImage, PlatformError> {
         let Placement { domain, services, ref budget } = *placement;
-        let (heap, time_us) = (budget.heap, budget.time_us);
+        let (heap, time_us) = (budget.heap_bytes, budget.time_us);
         let bytes = || [size.text, size.rodata, size.data, heap].into_iter().map(|bytes| bytes as usize).sum();
         let error = |what| PlatformError { what, bytes: bytes() };
         let (base, write_offsets) = match domain {

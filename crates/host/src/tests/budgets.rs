@@ -54,7 +54,8 @@ fn respects_the_stack_budget() {
     // sub rsp, 16384; push rax; add rsp, 16392; ret
     let code = [0x48, 0x81, 0xec, 0, 0x40, 0, 0, 0x50, 0x48, 0x81, 0xc4, 8, 0x40, 0, 0, 0xc3];
     for domain in Domain::ALL {
-        let with = |stack| Placement { domain, budget: Budget { stack, ..Budget::DEFAULT }, services: u32::MAX };
+        let with =
+            |stack| Placement { domain, budget: Budget { stack_bytes: stack, ..Budget::DEFAULT }, services: u32::MAX };
         assert!(execute(&platform, &code, &with(20 << 10)).is_ok());
         let fault = execute(&platform, &code, &with(16 << 10)).unwrap_err();
         assert_eq!((fault.kind, fault.offset), (FaultKind::StackOverflow, Some(7)), "{domain:?}");
@@ -67,7 +68,7 @@ fn takes_any_stack() {
     for (stack, domain) in
         [0, 5, u32::MAX].into_iter().flat_map(|stack| [Domain::Kernel, Domain::User].map(|domain| (stack, domain)))
     {
-        let placement = Placement { budget: Budget { stack, ..Budget::DEFAULT }, ..usual(domain) };
+        let placement = Placement { budget: Budget { stack_bytes: stack, ..Budget::DEFAULT }, ..usual(domain) };
         assert_eq!(execute(&platform, &RETURN_42, &placement), Ok(42), "{stack} in {domain:?}");
         // push rbp; mov rbp, rsp; movaps [rbp - 16], xmm0; pop rbp; xor eax, eax; ret
         let aligned = [0x55, 0x48, 0x89, 0xe5, 0x0f, 0x29, 0x45, 0xf0, 0x5d, 0x31, 0xc0, 0xc3];

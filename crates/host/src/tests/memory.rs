@@ -49,7 +49,8 @@ fn gives_each_image_its_own_heap_and_data() {
     // mov byte ptr [rax + rcx - 1], 1; inc dword ptr [rax]; mov eax, [rax]; ret
     let code = [0x48, 0x8b, 0x47, 64, 0x48, 0x8b, 0x4f, 72, 0xc6, 0x44, 0x08, 0xff, 1, 0xff, 0x00, 0x8b, 0x00, 0xc3];
     for domain in Domain::ALL {
-        let placement = Placement { domain, budget: Budget { heap: 8192, ..Budget::DEFAULT }, services: u32::MAX };
+        let placement =
+            Placement { domain, budget: Budget { heap_bytes: 8192, ..Budget::DEFAULT }, services: u32::MAX };
         let images = [place(&platform, &code, &placement), place(&platform, &code, &placement)];
         for count in 1..4 {
             assert_eq!([call(&platform, &images[0]), call(&platform, &images[1])], [Ok(count); 2], "{domain:?}");

@@ -49,11 +49,11 @@ impl Remedy {
     #[must_use]
     pub fn of(fault: &Fault, diagnosis: Option<&Diagnosis>, budget: &Budget, declared: u32) -> Option<Remedy> {
         match fault.kind {
-            FaultKind::HeapBudget if budget.heap == 0 => Some(Remedy::NoHeap),
+            FaultKind::HeapBudget if budget.heap_bytes == 0 => Some(Remedy::NoHeap),
             FaultKind::HeapBudget => {
-                Some(Remedy::Heap { asked: diagnosis.and_then(|found| found.heap_request), size: budget.heap })
+                Some(Remedy::Heap { asked: diagnosis.and_then(|found| found.heap_request), size: budget.heap_bytes })
             }
-            FaultKind::StackOverflow => Some(Remedy::Stack { size: budget.stack }),
+            FaultKind::StackOverflow => Some(Remedy::Stack { size: budget.stack_bytes }),
             FaultKind::TimeBudget => Some(Remedy::Time { us: budget.time_us }),
             FaultKind::GeneralProtection => {
                 let service = diagnosis?.services.calls().last()?.service;
@@ -74,11 +74,11 @@ impl fmt::Display for Remedy {
                 }
                 let least = asked.unwrap_or(0).saturating_add(size.into());
                 write!(out, "its heap has {}: ", Size(size.into()))?;
-                enlarge(out, "heap", size, least, Budget::LIMITS.heap)
+                enlarge(out, "heap", size, least, Budget::LIMITS.heap_bytes)
             }
             Remedy::Stack { size } => {
                 write!(out, "its stack has {}: ", Size(size.into()))?;
-                enlarge(out, "stack", size, size.into(), Budget::LIMITS.stack)
+                enlarge(out, "stack", size, size.into(), Budget::LIMITS.stack_bytes)
             }
             Remedy::Time { us } => {
                 write!(out, "a call may take {}: ", Time(us))?;
@@ -224,7 +224,8 @@ mod tests {
     #[test]
     fn gives_a_heap_room_for_what_was_asked_for() {
         let diagnosis = Diagnosis { heap_request: Some(300_000), ..Diagnosis::at(0) };
-        let found = said(FaultKind::HeapBudget, Some(&diagnosis), Budget { heap: 4096, ..Budget::DEFAULT }).unwrap();
+        let found =
+            said(FaultKind::HeapBudget, Some(&diagnosis), Budget { heap_bytes: 4096, ..Budget::DEFAULT }).unwrap();
         assert_eq!(
             found,
             "it asked for 300000 bytes more, its heap has 4K: set heap = \"512K\" in [package.metadata.bareflow] if it needs more"

@@ -9,13 +9,15 @@ use bareflow_abi::header::Header;
 pub struct Budget {
     /// The time of one call, in microseconds.
     pub time_us: u32,
-    /// The stack of one call, in bytes: whole pages, see [`Budget::of`].
-    pub stack: u32,
-    /// The heap of the module, in bytes: whole pages.
-    pub heap: u32,
-    /// The data and bss of the module, in bytes. They can't be cut, so a blob that has more than its limit is refused.
-    #[cfg_attr(feature = "serde", serde(default))]
-    pub data: u32,
+    /// The stack of one call: whole pages, see [`Budget::of`].
+    #[cfg_attr(feature = "serde", serde(rename = "stack"))]
+    pub stack_bytes: u32,
+    /// The heap of the module: whole pages.
+    #[cfg_attr(feature = "serde", serde(rename = "heap"))]
+    pub heap_bytes: u32,
+    /// The data and bss of the module. They can't be cut, so a blob that has more than its limit is refused.
+    #[cfg_attr(feature = "serde", serde(rename = "data", default))]
+    pub data_bytes: u32,
 }
 
 /// The unit that stack and heap are rounded up to, in bytes.
@@ -26,10 +28,12 @@ const LEAST_STACK: u32 = 2 * GRAIN;
 
 impl Budget {
     /// The budget of a module whose header asks for nothing.
-    pub const DEFAULT: Budget = Budget { time_us: 1_000_000, stack: 64 << 10, heap: 0, data: Budget::LIMITS.data };
+    pub const DEFAULT: Budget =
+        Budget { time_us: 1_000_000, stack_bytes: 64 << 10, heap_bytes: 0, data_bytes: Budget::LIMITS.data_bytes };
 
     /// The limits that hold unless the embedder sets others.
-    pub const LIMITS: Budget = Budget { time_us: 60_000_000, stack: 1 << 20, heap: 16 << 20, data: 64 << 20 };
+    pub const LIMITS: Budget =
+        Budget { time_us: 60_000_000, stack_bytes: 1 << 20, heap_bytes: 16 << 20, data_bytes: 64 << 20 };
 
     /// Returns a module's budget: what its header asks for, or the default, within `limits`.
     ///
@@ -40,9 +44,10 @@ impl Budget {
         let pages = |bytes: u32| bytes.saturating_add(GRAIN - 1) & !(GRAIN - 1);
         Budget {
             time_us: wish(header.time_us, Budget::DEFAULT.time_us, limits.time_us).max(1),
-            stack: pages(wish(header.stack_size, Budget::DEFAULT.stack, limits.stack)).max(LEAST_STACK),
-            heap: pages(wish(header.heap_size, Budget::DEFAULT.heap, limits.heap)),
-            data: limits.data,
+            stack_bytes: pages(wish(header.stack_size, Budget::DEFAULT.stack_bytes, limits.stack_bytes))
+                .max(LEAST_STACK),
+            heap_bytes: pages(wish(header.heap_size, Budget::DEFAULT.heap_bytes, limits.heap_bytes)),
+            data_bytes: limits.data_bytes,
         }
     }
 
@@ -51,9 +56,9 @@ impl Budget {
     pub fn within(self, bounds: &Budget) -> Budget {
         Budget {
             time_us: self.time_us.min(bounds.time_us),
-            stack: self.stack.min(bounds.stack),
-            heap: self.heap.min(bounds.heap),
-            data: self.data.min(bounds.data),
+            stack_bytes: self.stack_bytes.min(bounds.stack_bytes),
+            heap_bytes: self.heap_bytes.min(bounds.heap_bytes),
+            data_bytes: self.data_bytes.min(bounds.data_bytes),
         }
     }
 
@@ -70,9 +75,9 @@ impl Budget {
             let (key, value) = part.split_once('=').ok_or(bad)?;
             let (target, units): (_, &[(&str, u32)]) = match key {
                 "time" => (&mut budget.time_us, &[("us", 1), ("ms", 1_000), ("s", 1_000_000)]),
-                "stack" => (&mut budget.stack, &SIZES),
-                "heap" => (&mut budget.heap, &SIZES),
-                "data" => (&mut budget.data, &SIZES),
+                "stack" => (&mut budget.stack_bytes, &SIZES),
+                "heap" => (&mut budget.heap_bytes, &SIZES),
+                "data" => (&mut budget.data_bytes, &SIZES),
                 _ => return Err(bad),
             };
             let digits = value.trim_end_matches(|last: char| !last.is_ascii_digit());
@@ -100,24 +105,30 @@ mod tests {
 
     #[test]
     fn takes_the_header_within_the_limits() {
-        let limits = Budget { time_us: 500, stack: 20_000, heap: 10_000, data: 9 };
+        let limits = Budget { time_us: 500, stack_bytes: 20_000, heap_bytes: 10_000, data_bytes: 9 };
         let silent = Budget::of(&Header::default(), &Budget::LIMITS);
         assert_eq!(silent, Budget::DEFAULT);
         let greedy = Header { time_us: 1000, stack_size: u32::MAX, heap_size: u32::MAX, ..Header::default() };
-        assert_eq!(Budget::of(&greedy, &limits), Budget { time_us: 500, stack: 20_480, heap: 12_288, data: 9 });
+        assert_eq!(
+            Budget::of(&greedy, &limits),
+            Budget { time_us: 500, stack_bytes: 20_480, heap_bytes: 12_288, data_bytes: 9 }
+        );
         let modest = Header { time_us: 7, stack_size: 1, heap_size: 1, ..Header::default() };
-        assert_eq!(Budget::of(&modest, &limits), Budget { time_us: 7, stack: 8192, heap: 4096, data: 9 });
-        let all = Budget { time_us: u32::MAX, stack: u32::MAX, heap: u32::MAX, data: u32::MAX };
-        assert_eq!(Budget::of(&greedy, &all).heap, !4095);
+        assert_eq!(
+            Budget::of(&modest, &limits),
+            Budget { time_us: 7, stack_bytes: 8192, heap_bytes: 4096, data_bytes: 9 }
+        );
+        let all = Budget { time_us: u32::MAX, stack_bytes: u32::MAX, heap_bytes: u32::MAX, data_bytes: u32::MAX };
+        assert_eq!(Budget::of(&greedy, &all).heap_bytes, !4095);
     }
 
     #[test]
     fn reads_what_people_write() {
         let read = |text| Budget::LIMITS.parse(text);
-        let all = Budget { time_us: 10_000, stack: 16 << 10, heap: 1 << 20, data: 3 << 10 };
+        let all = Budget { time_us: 10_000, stack_bytes: 16 << 10, heap_bytes: 1 << 20, data_bytes: 3 << 10 };
         assert_eq!(read("time=10ms,stack=16K,heap=1M,data=3K"), Ok(all));
         assert_eq!(read("time=2s").map(|budget| budget.time_us), Ok(2_000_000));
-        assert_eq!(read("stack=0,time=5us"), Ok(Budget { time_us: 5, stack: 0, ..Budget::LIMITS }));
+        assert_eq!(read("stack=0,time=5us"), Ok(Budget { time_us: 5, stack_bytes: 0, ..Budget::LIMITS }));
     }
 
     #[test]

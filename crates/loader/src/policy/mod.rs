@@ -120,7 +120,7 @@ impl LoadOptions {
         // Compares two fields at a time, which halves the comparisons.
         let pairs = |limits: Budget| {
             let pair = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
-            [pair(limits.time_us, limits.stack), pair(limits.heap, limits.data)]
+            [pair(limits.time_us, limits.stack_bytes), pair(limits.heap_bytes, limits.data_bytes)]
         };
         let ([first, second], [default_first, default_second]) = (pairs(limits), pairs(Budget::LIMITS));
         (first == default_first)
@@ -177,9 +177,11 @@ mod tests {
     fn every_option_is_told_from_the_default() {
         let default = LoadOptions::default();
         assert!(default.are_default());
-        let limits =
-            |time_us, stack, heap, data| LoadOptions { limits: Budget { time_us, stack, heap, data }, ..default };
-        let Budget { time_us, stack, heap, data } = Budget::LIMITS;
+        let limits = |time_us, stack, heap, data| LoadOptions {
+            limits: Budget { time_us, stack_bytes: stack, heap_bytes: heap, data_bytes: data },
+            ..default
+        };
+        let Budget { time_us, stack_bytes: stack, heap_bytes: heap, data_bytes: data } = Budget::LIMITS;
         for other in [
             LoadOptions { domain: Domain::User, ..default },
             limits(1, stack, heap, data),

@@ -51,7 +51,7 @@ pub fn run(manager: &Manager, archive: &Archive<'_>, load: &LoadOptions, campaig
 fn inject(manager: &Manager, archive: &Archive<'_>, load: &LoadOptions, campaign: Campaign) -> Result<bool, String> {
     plan::install();
     // The shortest time budget, since the timer ticks faster than usual here.
-    let limits = Budget { time_us: 1, stack: load.limits.stack.min(STACK), ..load.limits };
+    let limits = Budget { time_us: 1, stack_bytes: load.limits.stack_bytes.min(STACK), ..load.limits };
     let load = LoadOptions { limits, ..*load };
     let mut golden = Vec::new();
     for blob in &archive.blobs {
