@@ -90,7 +90,7 @@ pub fn self_test(platform: &Contained, out: &mut dyn Write) -> bool {
 
 /// Runs a class's code in an image of its own; `None` if there is no memory for it.
 fn run(platform: &Contained, name: &Name, domain: Domain, class: &Class) -> Option<Outcome> {
-    let size = ImageSize { text: class.code.len() as u32, rodata: 0, data: 0, alignment: 16 };
+    let size = ImageSize { text_bytes: class.code.len() as u32, rodata_bytes: 0, data_bytes: 0, alignment: 16 };
     let mut unsealed = platform.allocate(size, &Placement { domain, budget: BUDGET, services: 0 }).ok()?;
     let [text, _, _] = unsealed.segments();
     text.get_mut(..class.code.len())?.copy_from_slice(class.code);

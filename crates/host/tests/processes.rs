@@ -36,7 +36,7 @@ fn place(platform: &HostPlatform, code: &[u8]) -> Outcome<(Image, u64)> {
 
 fn place_in(platform: &HostPlatform, code: &[u8], domain: Domain) -> Outcome<(Image, u64)> {
     let placement = Placement { domain, budget: Budget { time_us: 5_000, ..Budget::DEFAULT }, services: u32::MAX };
-    let size = ImageSize { text: code.len() as u32, rodata: 0, data: 4096, alignment: 16 };
+    let size = ImageSize { text_bytes: code.len() as u32, rodata_bytes: 0, data_bytes: 4096, alignment: 16 };
     let mut image = platform.allocate(size, &placement).map_err(|error| error.to_string())?;
     let [text, ..] = image.segments();
     text.copy_from_slice(code);

@@ -236,7 +236,12 @@ unsafe impl Platform for &FakePlatform {
         self.images.set(self.images.get() + 1);
         let zeroed = |length: u32| std::vec![0; length as usize];
         let base = 0x1000_0000 * self.images.get() as u64;
-        Ok(FakeImage { base, text: zeroed(size.text), rodata: zeroed(size.rodata), data: zeroed(size.data) })
+        Ok(FakeImage {
+            base,
+            text: zeroed(size.text_bytes),
+            rodata: zeroed(size.rodata_bytes),
+            data: zeroed(size.data_bytes),
+        })
     }
     fn seal(&self, image: FakeImage) -> Result<FakeImage, PlatformError> {
         Ok(image)

@@ -180,7 +180,7 @@ unsafe impl<M: PageMemory> Platform for Direct<M> {
         let pages = Segments::pages(&size, heap);
         let failed = PlatformError { what: "map pages", bytes: (pages * PAGE_SIZE) as usize };
         let first_page = self.ranges.borrow_mut().allocate(pages).ok_or(failed)?;
-        let segments = Segments { base: self.base + first_page * PAGE_SIZE, size, heap };
+        let segments = Segments { base: self.base + first_page * PAGE_SIZE, size, heap_bytes: heap };
         if !self.map(&segments) {
             self.ranges.borrow_mut().free(first_page, pages);
             return Err(failed);

@@ -41,7 +41,7 @@ impl DedicatedPages {
         let pages = Segments::pages(&size, heap);
         let bytes = (pages * PAGE_SIZE) as usize;
         let first = RANGES.lock().allocate(pages).ok_or(PlatformError { what: "reserve addresses", bytes })?;
-        let alias = Segments { base: IMAGES + first * PAGE_SIZE, size, heap };
+        let alias = Segments { base: IMAGES + first * PAGE_SIZE, size, heap_bytes: heap };
         let Ok(mut dedicated) = Box::try_new_in(DedicatedPages { alias, user: None, pages }, Global) else {
             RANGES.lock().free(first, pages);
             return Err(no_pages(pages));

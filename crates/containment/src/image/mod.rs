@@ -71,7 +71,7 @@ impl Image {
             let dedicated = DedicatedPages::new(size, heap, domain, stack)?;
             ((dedicated.base(), 0), Some(dedicated))
         };
-        let (segments, ticks) = (Segments { base, size, heap }, ticks_of(budget.time_us));
+        let (segments, ticks) = (Segments { base, size, heap_bytes: heap }, ticks_of(budget.time_us));
         Ok(Image { segments, services, declared, ticks, stack, granules, dedicated })
     }
 

@@ -44,9 +44,9 @@ pub fn open() {
 /// Returns whether an image of `size`, with `heap` bytes of heap, lies here.
 pub const fn fits(size: &ImageSize, heap: u32) -> bool {
     heap == 0
-        && size.text as u64 <= LARGEST_SEGMENT_BYTES
-        && size.rodata as u64 <= LARGEST_SEGMENT_BYTES
-        && size.data as u64 <= LARGEST_SEGMENT_BYTES
+        && size.text_bytes as u64 <= LARGEST_SEGMENT_BYTES
+        && size.rodata_bytes as u64 <= LARGEST_SEGMENT_BYTES
+        && size.data_bytes as u64 <= LARGEST_SEGMENT_BYTES
 }
 
 /// Allocates room for an image; returns its base and the number of granules it takes.
@@ -57,9 +57,9 @@ pub fn allocate(size: &ImageSize) -> Result<(u64, u32), MapError> {
     let first = arena.ranges.allocate_aligned(count, alignment).ok_or(MapError)?;
     let offset = first * GRANULE_SIZE;
     let grown = arena
-        .grow_for(0, offset, size.text)
-        .and_then(|()| arena.grow_for(1, offset, size.rodata))
-        .and_then(|()| arena.grow_for(2, offset, size.data));
+        .grow_for(0, offset, size.text_bytes)
+        .and_then(|()| arena.grow_for(1, offset, size.rodata_bytes))
+        .and_then(|()| arena.grow_for(2, offset, size.data_bytes));
     if grown.is_err() {
         arena.ranges.free(first, count);
         return Err(MapError);

@@ -41,7 +41,7 @@ impl DedicatedArena {
     pub fn free(&mut self, segments: &Segments) {
         // If this fails, the pages stay mapped, so their addresses must not be used again.
         if unmap_image(segments).is_ok() {
-            let pages = Segments::pages(&segments.size, segments.heap);
+            let pages = Segments::pages(&segments.size, segments.heap_bytes);
             self.ranges.free((segments.base - self.base) / PAGE_SIZE, pages);
         }
     }

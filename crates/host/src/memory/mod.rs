@@ -88,7 +88,9 @@ impl Arenas {
     ) -> Result<UnsealedImage, PlatformError> {
         let Placement { domain, services, ref budget } = *placement;
         let (heap, time_us) = (budget.heap_bytes, budget.time_us);
-        let bytes = || [size.text, size.rodata, size.data, heap].into_iter().map(|bytes| bytes as usize).sum();
+        let bytes = || {
+            [size.text_bytes, size.rodata_bytes, size.data_bytes, heap].into_iter().map(|bytes| bytes as usize).sum()
+        };
         let error = |what| PlatformError { what, bytes: bytes() };
         let (base, write_offsets) = match domain {
             Domain::Kernel => allocate_in(&mut self.shared, SharedArena::new, |arena| {
@@ -99,7 +101,7 @@ impl Arenas {
             }),
         }
         .map_err(|_| error("reserve addresses"))?;
-        let segments = Segments { base, size, heap };
+        let segments = Segments { base, size, heap_bytes: heap };
         let (heap_at, heap_size) = segments.heap();
         let context = UnsafeCell::new(Context::new(table, &[], &mut []).with_heap(heap_at, heap_size));
         let image = Image { segments, stack_top, time_us, services, table, domain, context, child: None };

@@ -69,10 +69,10 @@ impl SharedArena {
     /// Takes back an image's addresses, and fills them with traps and zeros.
     #[inline]
     pub fn free(&mut self, segments: &Segments) {
-        let Segments { base, size, heap } = *segments;
+        let Segments { base, size, heap_bytes: heap } = *segments;
         let offset = base - self.base;
-        fill(self.alias + offset, size.text as u64, TRAP);
-        fill(self.alias + MAX_SEGMENT_SIZE + offset, size.rodata as u64, 0);
+        fill(self.alias + offset, size.text_bytes as u64, TRAP);
+        fill(self.alias + MAX_SEGMENT_SIZE + offset, size.rodata_bytes as u64, 0);
         let [.., (data, bytes)] = segments.all();
         let (heap_at, heap_size) = segments.heap();
         // Without a heap, the next image's data may begin on the same page.

@@ -71,7 +71,7 @@ fn refuses_what_a_channel_has_no_addresses_for() {
 #[test]
 fn leaves_what_others_have_on_the_same_page() {
     let platform = platform();
-    let size = ImageSize { text: 3, rodata: 8, data: 8, alignment: 8 };
+    let size = ImageSize { text_bytes: 3, rodata_bytes: 8, data_bytes: 8, alignment: 8 };
     let fill = |byte: u8| {
         let mut image = platform.allocate(size, &usual(Domain::Kernel)).unwrap();
         let [text, rodata, data] = image.segments();

@@ -64,7 +64,7 @@ fn execute(platform: &HostPlatform, code: &[u8], placement: &Placement) -> Resul
 }
 
 fn place(platform: &HostPlatform, code: &[u8], placement: &Placement) -> Image {
-    let size = ImageSize { text: code.len() as u32, rodata: 4096, data: 4096, alignment: 16 };
+    let size = ImageSize { text_bytes: code.len() as u32, rodata_bytes: 4096, data_bytes: 4096, alignment: 16 };
     let mut image = platform.allocate(size, placement).unwrap();
     let [text, _, data] = image.segments();
     text.copy_from_slice(code);

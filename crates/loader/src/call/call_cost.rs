@@ -36,7 +36,7 @@ impl<P: Platform> EmptyModule<P> {
             return None;
         }
         let name = Name::new("empty")?;
-        let size = ImageSize { text: CODE.len() as u32, rodata: 0, data: 0, alignment: 16 };
+        let size = ImageSize { text_bytes: CODE.len() as u32, rodata_bytes: 0, data_bytes: 0, alignment: 16 };
         let mut image = platform.allocate(size, &Placement { domain, budget: Budget::DEFAULT, services: 0 }).ok()?;
         let [text, ..] = image.segments();
         text.copy_from_slice(&CODE);

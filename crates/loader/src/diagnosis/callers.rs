@@ -136,7 +136,11 @@ mod tests {
     #[test]
     fn finds_what_follows_calls_and_blames_the_first_that_is_not_the_librarys() {
         let base = 0x4000_0000;
-        let segments = Segments { base, size: ImageSize { text: 64, rodata: 0, data: 0, alignment: 16 }, heap: 0 };
+        let segments = Segments {
+            base,
+            size: ImageSize { text_bytes: 64, rodata_bytes: 0, data_bytes: 0, alignment: 16 },
+            heap_bytes: 0,
+        };
         // A call ends at each of 10, 20, 30 and 40.
         let mut text = [0x90; 64];
         [10, 20, 30, 40].into_iter().for_each(|at: usize| text[at - 5] = 0xe8);

@@ -112,8 +112,11 @@ mod tests {
 
     /// Returns a memory that holds a text of eight bytes and nothing else.
     fn memory(text: &'static [u8; 8]) -> Memory<'static, impl Fn(u64, u64) -> Option<&'static [u8]>> {
-        static SEGMENTS: Segments =
-            Segments { base: BASE, size: ImageSize { text: 8, rodata: 0, data: 0, alignment: 16 }, heap: 0 };
+        static SEGMENTS: Segments = Segments {
+            base: BASE,
+            size: ImageSize { text_bytes: 8, rodata_bytes: 0, data_bytes: 0, alignment: 16 },
+            heap_bytes: 0,
+        };
         let bytes = move |address: u64, length: u64| {
             let start = address.checked_sub(BASE).and_then(|start| usize::try_from(start).ok())?;
             text.get(start..start.checked_add(usize::try_from(length).ok()?)?)

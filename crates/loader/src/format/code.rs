@@ -133,10 +133,10 @@ impl<'blob> Code<'blob> {
     #[inline]
     pub const fn image_size(&self) -> ImageSize {
         ImageSize {
-            text: self.header.text_size,
-            rodata: self.header.rodata_size,
+            text_bytes: self.header.text_size,
+            rodata_bytes: self.header.rodata_size,
             // At most 256 MiB, as `check_sizes` made sure.
-            data: self.header.data_size.wrapping_add(self.header.bss_size),
+            data_bytes: self.header.data_size.wrapping_add(self.header.bss_size),
             alignment: self.header.alignment,
         }
     }

@@ -5,12 +5,12 @@ use bareflow_abi::layout::{DATA_OFFSET, RODATA_OFFSET, TEXT_OFFSET};
 /// The sizes of one image's segments, in bytes, as validation accepted them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ImageSize {
-    /// The size of the text, in bytes; at least 1.
-    pub text: u32,
-    /// The size of the read-only data, in bytes.
-    pub rodata: u32,
-    /// The size of the writable data, bss included, in bytes.
-    pub data: u32,
+    /// The size of the text; at least 1.
+    pub text_bytes: u32,
+    /// The size of the read-only data.
+    pub rodata_bytes: u32,
+    /// The size of the writable data, bss included.
+    pub data_bytes: u32,
     /// The alignment of every segment's start: a power of two, at most 4096.
     pub alignment: u32,
 }
@@ -22,8 +22,8 @@ pub struct Segments {
     pub base: u64,
     /// The segments' sizes.
     pub size: ImageSize,
-    /// The size of the heap, in bytes. The heap follows the data's last page.
-    pub heap: u32,
+    /// The size of the heap. The heap follows the data's last page.
+    pub heap_bytes: u32,
 }
 
 /// The granule of segments that share pages, in bytes: a cache line.
@@ -37,16 +37,16 @@ impl Segments {
     #[must_use]
     pub const fn all(&self) -> [(u64, usize); 3] {
         [
-            (self.base + TEXT_OFFSET, self.size.text as usize),
-            (self.base + RODATA_OFFSET, self.size.rodata as usize),
-            (self.base + DATA_OFFSET, self.size.data as usize),
+            (self.base + TEXT_OFFSET, self.size.text_bytes as usize),
+            (self.base + RODATA_OFFSET, self.size.rodata_bytes as usize),
+            (self.base + DATA_OFFSET, self.size.data_bytes as usize),
         ]
     }
 
     /// Returns address and length in bytes of the heap.
     #[must_use]
     pub const fn heap(&self) -> (u64, u64) {
-        (self.base + DATA_OFFSET + whole_pages(self.size.data), self.heap as u64)
+        (self.base + DATA_OFFSET + whole_pages(self.size.data_bytes), self.heap_bytes as u64)
     }
 
     /// Returns address and length in bytes of the parts that have pages of their own.
@@ -76,7 +76,7 @@ impl Segments {
     /// Returns whether `length` bytes at `address` lie in the text.
     #[must_use]
     pub fn is_text(&self, address: u64, length: u64) -> bool {
-        is_within(address, length, self.base + TEXT_OFFSET, self.size.text as u64)
+        is_within(address, length, self.base + TEXT_OFFSET, self.size.text_bytes as u64)
     }
 
     /// Returns the longest segment's length in granules, and the alignment of its first granule.
@@ -86,10 +86,10 @@ impl Segments {
     /// Data and heap count as one segment.
     #[must_use]
     pub const fn granules(size: &ImageSize, heap: u32) -> (u64, u64) {
-        let data = if heap == 0 { size.data as u64 } else { whole_pages(size.data) + heap as u64 };
-        let mut longest = size.text as u64;
-        if longest < size.rodata as u64 {
-            longest = size.rodata as u64;
+        let data = if heap == 0 { size.data_bytes as u64 } else { whole_pages(size.data_bytes) + heap as u64 };
+        let mut longest = size.text_bytes as u64;
+        if longest < size.rodata_bytes as u64 {
+            longest = size.rodata_bytes as u64;
         }
         if longest < data {
             longest = data;
@@ -102,8 +102,8 @@ impl Segments {
     /// Returns the longest segment's length in pages. Data and heap count as one segment.
     #[must_use]
     pub const fn pages(size: &ImageSize, heap: u32) -> u64 {
-        let data = (size.data as u64).div_ceil(PAGE_SIZE) + (heap as u64).div_ceil(PAGE_SIZE);
-        let constant = if size.text > size.rodata { size.text } else { size.rodata };
+        let data = (size.data_bytes as u64).div_ceil(PAGE_SIZE) + (heap as u64).div_ceil(PAGE_SIZE);
+        let constant = if size.text_bytes > size.rodata_bytes { size.text_bytes } else { size.rodata_bytes };
         let constant = (constant as u64).div_ceil(PAGE_SIZE);
         if data > constant { data } else { constant }
     }
@@ -124,11 +124,11 @@ pub const fn is_within(address: u64, length: u64, start: u64, size: u64) -> bool
 mod tests {
     use super::*;
 
-    const SIZE: ImageSize = ImageSize { text: 100, rodata: 0, data: 5000, alignment: 16 };
+    const SIZE: ImageSize = ImageSize { text_bytes: 100, rodata_bytes: 0, data_bytes: 5000, alignment: 16 };
 
     #[test]
     fn knows_its_addresses() {
-        let segments = Segments { base: 0x1000, size: SIZE, heap: 4096 };
+        let segments = Segments { base: 0x1000, size: SIZE, heap_bytes: 4096 };
         assert_eq!(segments.offset_of(0x1063), Some(0x63));
         assert_eq!(segments.offset_of(0x1064), None);
         assert_eq!(segments.offset_of(0x0fff), None);
@@ -140,7 +140,7 @@ mod tests {
         assert!(!segments.contains(u64::MAX, u64::MAX));
         assert!(segments.is_text(0x1063, 1) && !segments.is_text(0x1063, 2));
         assert_eq!((Segments::granules(&SIZE, 0), Segments::granules(&SIZE, 4096)), ((79, 1), (192, 64)));
-        assert_eq!(Segments::granules(&ImageSize { alignment: 256, data: 0, ..SIZE }, 0), (2, 4));
+        assert_eq!(Segments::granules(&ImageSize { alignment: 256, data_bytes: 0, ..SIZE }, 0), (2, 4));
         assert_eq!((Segments::pages(&SIZE, 0), Segments::pages(&SIZE, 4096)), (2, 3));
     }
 }

@@ -98,7 +98,10 @@ fn accepts_a_valid_module() {
     let module = validate(&bytes).unwrap();
     assert_eq!(module.name().as_str(), "full");
     assert_eq!(module.version(), Version { major: 1, minor: 0, patch: 0 });
-    assert_eq!(module.code().image_size(), ImageSize { text: 8, rodata: 16, data: 40, alignment: 16 });
+    assert_eq!(
+        module.code().image_size(),
+        ImageSize { text_bytes: 8, rodata_bytes: 16, data_bytes: 40, alignment: 16 }
+    );
     assert_eq!(fixups(module.code()), 2);
 }
 
@@ -307,7 +310,7 @@ fn picks_the_highest_level_that_is_offered() {
                 .unwrap();
         let code = module.code();
         assert_eq!((code.header.level, code.text[1]), expected);
-        assert_eq!((code.image_size().data, fixups(code)), (40, 2));
+        assert_eq!((code.image_size().data_bytes, fixups(code)), (40, 2));
     }
 }
 

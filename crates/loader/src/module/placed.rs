@@ -70,8 +70,8 @@ impl<Image> PlacedModule<Image> {
         P: Platform<Image = Image>,
     {
         let size = module.code().image_size();
-        if size.data > placement.budget.data_bytes {
-            return Err(LoadError::DataBudget { found: size.data, limit: placement.budget.data_bytes });
+        if size.data_bytes > placement.budget.data_bytes {
+            return Err(LoadError::DataBudget { found: size.data_bytes, limit: placement.budget.data_bytes });
         }
         let mut image = platform.allocate(size, placement)?;
         let (code, base) = (module.code(), image.base());

@@ -89,7 +89,7 @@ pub trait WritableImage {
 ///         };
 ///         match base {
 ///             libc::MAP_FAILED => Err(PlatformError { what: "map an image", bytes: IMAGE_SPAN as usize }),
-///             _ => Ok(Image(Segments { base: base as u64, size, heap: placement.budget.heap })),
+///             _ => Ok(Image(Segments { base: base as u64, size, heap_bytes: placement.budget.heap_bytes })),
 ///         }
 ///     }
 ///     fn seal(&self, image: Image) -> Result<Image, PlatformError> {
