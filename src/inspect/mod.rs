@@ -17,7 +17,7 @@ use bareflow_loader::error::ServiceNames;
 use bareflow_loader::fixups::Fixups;
 use bareflow_loader::records::Records;
 use bareflow_loader::valid::Capabilities;
-use bareflow_loader::{Budget, Code, LoadError, Permissions, Printable, RawModule, ValidModule, VersionRange};
+use bareflow_loader::{Budget, CodeVariant, LoadError, Permissions, Printable, RawModule, ValidModule, VersionRange};
 use serde::Serialize;
 
 use crate::input_files::{read_blob, write_json};
@@ -166,7 +166,7 @@ fn header_fields(header: &Header) -> Vec<HeaderField> {
 
 /// Returns the variants that can be parsed.
 fn variants(raw: RawModule<'_>) -> Vec<Variant> {
-    let variant = |(code, list): (Code<'_>, &[u8])| Variant {
+    let variant = |(code, list): (CodeVariant<'_>, &[u8])| Variant {
         cpu_level: code.header.level,
         entry: format!("{:#x}", code.header.entry),
         segments: segments(&code.header),
@@ -178,7 +178,7 @@ fn variants(raw: RawModule<'_>) -> Vec<Variant> {
     let records: Vec<_> = Records::new(raw.records).flatten().collect();
     let found = records.iter().enumerate().filter(|(_, record)| record.kind == VARIANT);
     let found = found.map(|(place, record)| (record.bytes, symbols_of(records.get(place + 1..).unwrap_or_default())));
-    found.filter_map(|(bytes, list)| Some((Code::variant(bytes).ok()?, list))).map(variant).collect()
+    found.filter_map(|(bytes, list)| Some((CodeVariant::variant(bytes).ok()?, list))).map(variant).collect()
 }
 
 /// Returns the symbols of the blob's base code; empty if there are none.
@@ -216,7 +216,7 @@ fn segments(header: &VariantHeader) -> Vec<Segment> {
     ]
 }
 
-fn fixups(code: &Code<'_>) -> Vec<String> {
+fn fixups(code: &CodeVariant<'_>) -> Vec<String> {
     Fixups::new(code.fixups).map(|offset| offset.map_or_else(|error| error.to_string(), place)).collect()
 }
 

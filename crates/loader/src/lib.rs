@@ -74,7 +74,7 @@ pub use error::{
     BadCode, BadVariant, ExecuteError, InvalidModule, LoadError, MalformedModule, SelectError, UnloadError,
 };
 pub use fault::{Fault, FaultKind};
-pub use format::code::{self, Code};
+pub use format::code::{self, CodeVariant};
 pub use format::raw::RawModule;
 pub use format::segments::Segments;
 pub use format::valid::ValidModule;

@@ -12,7 +12,7 @@ use crate::format::segments::ImageSize;
 
 /// The segments and fix-ups of one level, with the header that describes them.
 #[derive(Clone, Copy, Debug)]
-pub struct Code<'blob> {
+pub struct CodeVariant<'blob> {
     /// Level, entry, sizes and alignment.
     pub header: VariantHeader,
     /// The text segment.
@@ -43,18 +43,18 @@ pub const fn base_header(header: &Header) -> VariantHeader {
     }
 }
 
-impl<'blob> Code<'blob> {
+impl<'blob> CodeVariant<'blob> {
     /// Parses a variant's record. The checks come in this order: length, reserved bytes, sizes.
     ///
     /// # Errors
     /// The first check that fails.
-    pub fn variant(record: &'blob [u8]) -> Result<Code<'blob>, BadVariant> {
+    pub fn variant(record: &'blob [u8]) -> Result<CodeVariant<'blob>, BadVariant> {
         let Some((header, body)) = record.split_first_chunk::<VARIANT_HEADER_SIZE>() else {
             return Err(BadVariant::TooShort { found: record.len() });
         };
         let header = VariantHeader::from_bytes(header);
         let expected = VARIANT_HEADER_SIZE as u64 + file_size(&header);
-        match Code::parse(header, body).map_err(BadVariant::Malformed)? {
+        match CodeVariant::parse(header, body).map_err(BadVariant::Malformed)? {
             Some((code, [])) => Ok(code),
             _ => Err(BadVariant::Malformed(MalformedModule::Length { found: record.len(), expected })),
         }
@@ -65,7 +65,7 @@ impl<'blob> Code<'blob> {
     pub(crate) fn parse(
         header: VariantHeader,
         bytes: &'blob [u8],
-    ) -> Result<Option<(Code<'blob>, &'blob [u8])>, MalformedModule> {
+    ) -> Result<Option<(CodeVariant<'blob>, &'blob [u8])>, MalformedModule> {
         check_sizes(&header)?;
         let take = |rest: &mut &'blob [u8], size: u32| {
             let (part, behind) = rest.split_at_checked(usize::try_from(size).ok()?)?;
@@ -78,7 +78,7 @@ impl<'blob> Code<'blob> {
             let rodata = take(&mut rest, header.rodata_size)?;
             let data = take(&mut rest, header.data_size)?;
             let fixups = take(&mut rest, header.fixup_size)?;
-            Some((Code { header, text, rodata, data, fixups }, rest))
+            Some((CodeVariant { header, text, rodata, data, fixups }, rest))
         };
         Ok(parts())
     }

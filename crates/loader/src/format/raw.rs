@@ -7,7 +7,7 @@ use core::mem::offset_of;
 use bareflow_abi::header::{FORMAT_VERSION, HEADER_SIZE, Header, KNOWN_FLAGS, MACHINE_X86_64, MAGIC, NAME_SIZE};
 
 use crate::error::MalformedModule;
-use crate::format::code::{Code, base_header, file_size};
+use crate::format::code::{CodeVariant, base_header, file_size};
 
 /// A parsed blob that is not validated yet.
 #[derive(Clone, Copy, Debug)]
@@ -15,7 +15,7 @@ pub struct RawModule<'blob> {
     blob: &'blob [u8],
     header: &'blob [u8; HEADER_SIZE],
     /// The blob's own code, for the lowest processor level that it supports.
-    pub code: Code<'blob>,
+    pub code: CodeVariant<'blob>,
     /// The records.
     pub records: &'blob [u8],
 }
@@ -33,7 +33,7 @@ impl<'blob> RawModule<'blob> {
         let header = Header::from_bytes(header_bytes);
         check_kind(&header)?;
         let own = base_header(&header);
-        match Code::parse(own, body)? {
+        match CodeVariant::parse(own, body)? {
             Some((code, records)) if records.len() as u64 == u64::from(header.record_size) => {
                 Ok(RawModule { blob, header: header_bytes, code, records })
             }

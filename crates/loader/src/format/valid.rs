@@ -11,7 +11,7 @@ use bareflow_abi::symbols::Symbols;
 use bareflow_abi::variant::MAX_LEVEL;
 
 use crate::error::{BadVariant, Differences, InvalidModule};
-use crate::format::code::Code;
+use crate::format::code::CodeVariant;
 use crate::format::raw::RawModule;
 use crate::format::records::{Record, Records};
 use crate::name::{Name, Version, is_name};
@@ -32,7 +32,7 @@ pub struct Capabilities {
 pub struct ValidModule<'blob> {
     raw: RawModule<'blob>,
     /// The code that is placed: the blob's own, or a variant.
-    code: Code<'blob>,
+    code: CodeVariant<'blob>,
     optional: OptionalRecords<'blob>,
 }
 
@@ -119,7 +119,7 @@ impl<'blob> ValidModule<'blob> {
 
     /// Returns the code to place: that of the highest level that the machine supports.
     #[must_use]
-    pub const fn code(&self) -> &Code<'blob> {
+    pub const fn code(&self) -> &CodeVariant<'blob> {
         &self.code
     }
 
@@ -181,7 +181,7 @@ fn take_each_record<'blob>(
     records: &'blob [u8],
     header: &Header,
     cpu_level: u8,
-) -> Result<(Option<Code<'blob>>, OptionalRecords<'blob>, u32), InvalidModule> {
+) -> Result<(Option<CodeVariant<'blob>>, OptionalRecords<'blob>, u32), InvalidModule> {
     let (mut code, mut optional) = (None, OptionalRecords::default());
     let (mut schemas, mut lists) = (0, 0);
     let (mut highest, mut placed) = (header.cpu_level, header.cpu_level);
@@ -274,10 +274,10 @@ fn check_abi(raw: &RawModule<'_>) -> Result<(), InvalidModule> {
 }
 
 /// Checks a variant like the blob's own code, and that its level is above that of the code before it.
-fn check_variant(record: &[u8], behind: u8) -> Result<Code<'_>, InvalidModule> {
+fn check_variant(record: &[u8], behind: u8) -> Result<CodeVariant<'_>, InvalidModule> {
     let level = record.first().copied().unwrap_or_default();
     let refused = |why| InvalidModule::Variant { level, why };
-    let code = Code::variant(record).map_err(refused)?;
+    let code = CodeVariant::variant(record).map_err(refused)?;
     if level <= behind || level > MAX_LEVEL {
         return Err(refused(BadVariant::Level { behind }));
     }

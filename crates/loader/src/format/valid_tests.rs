@@ -16,7 +16,7 @@ use std::string::ToString;
 const CAPABILITIES: Capabilities =
     Capabilities { services: SERVICE_LOG | SERVICE_CLOCK, cpu_level: 2, checksum: Crc32c::SOFTWARE };
 
-fn fixups(code: &Code<'_>) -> usize {
+fn fixups(code: &CodeVariant<'_>) -> usize {
     Fixup::all(code.fixups, code.rodata.len(), code.data.len()).count()
 }
 
