@@ -23,9 +23,9 @@ impl Module {
     fn new(declared: u32) -> Module {
         let memory = Vec::<u64>::leak(std::vec![0; SIZE as usize / 8]);
         let base = memory.as_mut_ptr().expose_provenance() as u64;
-        let size = ImageSize { text: 0, rodata: 0, data: 0, alignment: 16 };
+        let size = ImageSize { text_bytes: 0, rodata_bytes: 0, data_bytes: 0, alignment: 16 };
         let (services, lines) = (Cell::new(ServiceLog::EMPTY), RefCell::default());
-        Module { segments: Segments { base, size, heap: 0 }, declared, services, lines }
+        Module { segments: Segments { base, size, heap_bytes: 0 }, declared, services, lines }
     }
 
     /// Writes the arguments of a call, at offsets, and makes it.
