@@ -108,11 +108,11 @@ unsafe impl Kernel for ThisKernel {
         RIG.get().is_some_and(|rig| (rig.debug)(frame))
     }
 
-    fn has_work(&self) -> bool {
+    fn has_deferred_work(&self) -> bool {
         preempt::is_due()
     }
 
-    fn work(&self) {
+    fn run_deferred_work(&self) {
         preempt::poll_clients();
     }
 }

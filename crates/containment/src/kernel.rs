@@ -82,14 +82,14 @@ pub unsafe trait Kernel: Sync {
         false
     }
 
-    /// Returns whether there is work that shall not wait for the running module's end. Asked at each tick.
-    fn has_work(&self) -> bool {
+    /// Returns whether there is deferred work, which shall not wait for the running module's end. Asked at each tick.
+    fn has_deferred_work(&self) -> bool {
         false
     }
 
     /// Does that work, on the kernel's stack, while the running call stands still. It may load, call and
     /// replace modules while [`may_run_modules`](crate::may_run_modules) returns true; after that there are no stacks.
-    fn work(&self) {}
+    fn run_deferred_work(&self) {}
 }
 
 /// A source of ticks: interrupts of the vector [`TICK`](crate::timer::TICK), one each

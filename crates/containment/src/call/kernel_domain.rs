@@ -108,8 +108,8 @@ pub(super) fn call(
     let input = (call.input().as_ptr() as u64, call.input().len() as u64);
     let buffers = (input, (output.as_ptr() as u64, capacity as u64));
     let mut context = context(call, output);
-    let (left, returned) = enter(call, &mut context, buffers, callees);
-    let FastReturn { result, cycles } = decode_return(left, returned)?;
+    let (exit_reason, returned) = enter(call, &mut context, buffers, callees);
+    let FastReturn { result, cycles } = decode_return(exit_reason, returned)?;
     // The module could have written any length.
     let output_length = context.output_length().min(capacity);
     Ok(TimedCall { outcome: CallOutcome { result, output_length }, cycles })

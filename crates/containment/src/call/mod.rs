@@ -66,13 +66,13 @@ pub fn call(call: &Call<'_, Image>, output: &mut [u8], callees: OptionalCallees<
 /// everything else that it does not preserve is clobbered. Evaluates to the module's result and the exit reason.
 macro_rules! call_trampoline {
     ([$($trampoline:tt)*], $activation:expr, $rdx:expr, $($register:tt = $value:expr),*) => {{
-        let (result, left): (u64, u64);
+        let (result, exit_reason): (u64, u64);
         core::arch::asm!(
             "call {trampoline}",
             trampoline = $($trampoline)*,
             $(in($register) $value,)*
             in("rcx") $activation,
-            inout("rdx") $rdx => left,
+            inout("rdx") $rdx => exit_reason,
             out("rax") result,
             out("r12") _,
             out("r13") _,
@@ -80,7 +80,7 @@ macro_rules! call_trampoline {
             out("r15") _,
             clobber_abi("C"),
         );
-        (result, left)
+        (result, exit_reason)
     }};
 }
 use call_trampoline;
@@ -98,17 +98,17 @@ fn run_timed(
     let outer = CURRENT.load(Ordering::Relaxed);
     CURRENT.store(activation, Ordering::Relaxed);
     let start = clock::read(timing);
-    let (result, left) = enter(activation);
+    let (result, exit_reason) = enter(activation);
     let cycles = clock::read(timing).saturating_sub(start);
     CURRENT.store(outer, Ordering::Relaxed);
     // The upper half of the register is undefined.
-    (left, FastReturn { result: result as u32 as i32, cycles })
+    (exit_reason, FastReturn { result: result as u32 as i32, cycles })
 }
 
-/// Returns the outcome of a call by its exit reason, `left`.
+/// Returns the outcome of a call by its exit reason.
 #[inline]
-fn decode_return(left: u64, returned: FastReturn) -> Result<FastReturn, CallError> {
-    match left {
+fn decode_return(exit_reason: u64, returned: FastReturn) -> Result<FastReturn, CallError> {
+    match exit_reason {
         RETURNED => Ok(returned),
         CLOBBERED => {
             FAULT_TIME.store(clock::now(), Ordering::Relaxed);

@@ -132,7 +132,7 @@ pub(super) fn call(
     // The return address, which `prepare` wrote, is on top of the stack.
     let activation = Activation::new(call.module(), image, layout::STACK_TOP - 8, buffers, callees);
     let root = user.root();
-    let (left, returned) = run_timed(activation, call.timing(), |activation| {
+    let (exit_reason, returned) = run_timed(activation, call.timing(), |activation| {
         // SAFETY: the entry lies in the image's text, as validation checked; the page tables give ring 3 no access to
         // the kernel's memory; the trampoline returns by the stub or a trap.
         unsafe {
@@ -140,6 +140,6 @@ pub(super) fn call(
             call_trampoline!([sym bareflow_user_trampoline], activation, reason, "rdi" = call.entry(), "rsi" = layout::CONTEXT, "r8" = root)
         }
     });
-    let FastReturn { result, cycles } = decode_return(left, returned)?;
+    let FastReturn { result, cycles } = decode_return(exit_reason, returned)?;
     Ok(TimedCall { outcome: CallOutcome { result, output_length: user.take_output(output) }, cycles })
 }

@@ -29,7 +29,7 @@ pub fn may_run_modules() -> bool {
 /// Does the kernel's work as soon as possible, if there is any. Called at a tick that interrupted a module, or the
 /// kernel's work for one.
 pub fn at_tick(frame: &mut TrapFrame, activation: Option<&Activation>) {
-    if !may_run_modules() || !kernel().has_work() {
+    if !may_run_modules() || !kernel().has_deferred_work() {
         return;
     }
     match activation {
@@ -65,6 +65,6 @@ fn work() {
     DEPTH.fetch_add(1, Ordering::Relaxed);
     // The interrupted module may have masked interrupts.
     cpu::clear_task_priority();
-    with_call_suspended(|| kernel().work());
+    with_call_suspended(|| kernel().run_deferred_work());
     DEPTH.fetch_sub(1, Ordering::Relaxed);
 }

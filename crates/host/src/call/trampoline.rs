@@ -80,8 +80,8 @@ fn enter(
     activation.set_buffers(call.input(), output, callees);
     let (heap, heap_size) = call.image().segments.heap();
     let mut context = Context::new(call.image().table, call.input(), output).with_heap(heap, heap_size);
-    let (left, fast) = run_timed(call, activation.stack_top(), &raw mut context, activation, thread);
-    let mut returned = decode_return(left, fast, activation);
+    let (exit_reason, fast) = run_timed(call, activation.stack_top(), &raw mut context, activation, thread);
+    let mut returned = decode_return(exit_reason, fast, activation);
     activation.clear_buffers();
     if let Ok(returned) = &mut returned {
         // The module may have written any length.
@@ -93,13 +93,13 @@ fn enter(
 /// Returns the outcome of a call, without its output's length.
 #[inline(never)]
 pub(crate) fn decode_return(
-    left: u64,
+    exit_reason: u64,
     FastReturn { result, cycles }: FastReturn,
     activation: &Activation,
 ) -> Result<TimedCall, CallError> {
-    let fault = if left == RETURNED { None } else { activation.end() };
-    match left {
-        left if left == RETURNED || left == TOUCHED.into() => {
+    let fault = if exit_reason == RETURNED { None } else { activation.end() };
+    match exit_reason {
+        exit_reason if exit_reason == RETURNED || exit_reason == TOUCHED.into() => {
             Ok(TimedCall { outcome: CallOutcome { result, output_length: 0 }, cycles })
         }
         CLOBBERED => Err(CLOBBERED_REGISTER.into()),
@@ -120,13 +120,13 @@ fn run_timed(
     thread.watch_slot.begin(call.image().time_us);
     let trampolines = if call.check_abi() { &CHECKING } else { &thread.trampolines };
     let trampoline = trampolines[call.timing() as usize];
-    let (result, left, end): (u64, u64, u64);
+    let (result, exit_reason, end): (u64, u64, u64);
     // SAFETY: the entry lies in the sealed text of an image, as validation ensured; after a fault in it, the signal
     // handler resumes here. All registers that the trampoline does not preserve are clobbered here.
     unsafe {
         asm!(
             "call rdx",
-            inout("rdx") trampoline => left,
+            inout("rdx") trampoline => exit_reason,
             inout("r8") call.entry() => result,
             in("rdi") context,
             in("rsi") u64::from(call.reason() as u32),
@@ -141,7 +141,7 @@ fn run_timed(
     }
     let cycles = end.saturating_sub(activation.start());
     // The upper half of the register is meaningless.
-    (left, FastReturn { result: result as u32 as i32, cycles })
+    (exit_reason, FastReturn { result: result as u32 as i32, cycles })
 }
 
 /// The fault that the trampoline itself detects when a call returns.
