@@ -25,8 +25,6 @@ mod embedded;
 mod memory;
 #[cfg(target_os = "none")]
 mod power;
-#[cfg(target_os = "none")]
-mod report_port;
 #[cfg(all(target_os = "none", feature = "rigs"))]
 mod rigs;
 #[cfg(target_os = "none")]

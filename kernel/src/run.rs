@@ -20,9 +20,9 @@ use crate::containment::Manager;
 use crate::disk::modules::Modules;
 use crate::memory::BootFacts;
 use crate::power::{ExitCode, exit_qemu, halt};
-use crate::report_port::tell_host;
 #[cfg(feature = "rigs")]
 use crate::rigs;
+use crate::serial::tell_host;
 use crate::{containment, embedded, serve};
 
 /// Does the work that the boot archive's options ask for, and ends the machine.

@@ -1,6 +1,8 @@
 //! Serial ports (16550, National Semiconductor's data sheet). Every wait is limited: bytes sent to a port that isn't
 //! there are dropped.
 
+use bareflow_protocol::Message;
+use spin::{Lazy, Mutex};
 use x86_64::instructions::port::Port;
 
 /// The base of COM1: the console.
@@ -86,4 +88,14 @@ impl Serial {
         // SAFETY: as above; reading affects only the serial port.
         unsafe { Port::new(self.base + register).read() }
     }
+}
+
+/// The port to the host, opened with the first message: setting it up again would empty its buffers.
+static HOST: Lazy<Mutex<Serial>> = Lazy::new(|| Mutex::new(Serial::open(COM2)));
+
+/// Sends a message to the host.
+pub fn tell_host(message: &Message) {
+    let mut host = HOST.lock();
+    host.send(&message.to_frame());
+    host.flush();
 }

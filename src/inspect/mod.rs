@@ -38,11 +38,9 @@ struct Inspection {
     budget: Option<Budget>,
     limits: Budget,
     header: Vec<HeaderField>,
-    segments: Vec<Segment>,
-    fixups: Vec<String>,
+    #[serde(flatten)]
+    code: CodeParts,
     records: Vec<Record>,
-    symbols: Vec<Function>,
-    disassembly: Vec<Line>,
     variants: Vec<Variant>,
 }
 
@@ -59,6 +57,13 @@ struct Function {
 struct Variant {
     cpu_level: u8,
     entry: String,
+    #[serde(flatten)]
+    code: CodeParts,
+}
+
+/// The parts of a module's code for one level.
+#[derive(Debug, Default, Serialize)]
+struct CodeParts {
     segments: Vec<Segment>,
     fixups: Vec<String>,
     symbols: Vec<Function>,
@@ -134,13 +139,15 @@ fn examine(file: &str, blob: &[u8], allowed: Permissions) -> Inspection {
         budget: wanted,
         limits: Budget::LIMITS,
         header: header.as_ref().map(header_fields).unwrap_or_default(),
-        segments: header.map(|header| segments(&base_header(&header))).unwrap_or_default(),
-        fixups: raw.map(|raw| fixups(&raw.code)).unwrap_or_default(),
+        code: match raw {
+            Some(raw) => parts(&raw.code, symbols_of(&Records::new(raw.records).flatten().collect::<Vec<_>>())),
+            // The header may be there without all that it announces.
+            None => CodeParts {
+                segments: header.map(|header| segments(&base_header(&header))).unwrap_or_default(),
+                ..CodeParts::default()
+            },
+        },
         records: raw.map(records).unwrap_or_default(),
-        symbols: raw.map(|raw| functions(own_symbols(raw))).unwrap_or_default(),
-        disassembly: raw
-            .map(|raw| disassemble(raw.code.text, raw.header().entry, own_symbols(raw)))
-            .unwrap_or_default(),
         variants: raw.map(variants).unwrap_or_default(),
     }
 }
@@ -169,10 +176,7 @@ fn variants(raw: RawModule<'_>) -> Vec<Variant> {
     let variant = |(code, list): (CodeVariant<'_>, &[u8])| Variant {
         cpu_level: code.header.level,
         entry: format!("{:#x}", code.header.entry),
-        segments: segments(&code.header),
-        fixups: fixups(&code),
-        symbols: functions(list),
-        disassembly: disassemble(code.text, code.header.entry, list),
+        code: parts(&code, list),
     };
     // A variant's symbols follow it.
     let records: Vec<_> = Records::new(raw.records).flatten().collect();
@@ -181,9 +185,15 @@ fn variants(raw: RawModule<'_>) -> Vec<Variant> {
     found.filter_map(|(bytes, list)| Some((CodeVariant::variant(bytes).ok()?, list))).map(variant).collect()
 }
 
-/// Returns the symbols of the blob's base code; empty if there are none.
-fn own_symbols(raw: RawModule<'_>) -> &[u8] {
-    symbols_of(&Records::new(raw.records).flatten().collect::<Vec<_>>())
+/// Returns the parts of code with these symbols.
+fn parts(code: &CodeVariant<'_>, symbols: &[u8]) -> CodeParts {
+    let fixups = Fixups::new(code.fixups);
+    CodeParts {
+        segments: segments(&code.header),
+        fixups: fixups.map(|offset| offset.map_or_else(|error| error.to_string(), place)).collect(),
+        symbols: functions(symbols),
+        disassembly: disassemble(code.text, code.header.entry, symbols),
+    }
 }
 
 /// Returns the symbols among `records` before the next variant.
@@ -214,10 +224,6 @@ fn segments(header: &VariantHeader) -> Vec<Segment> {
         segment("data", DATA_OFFSET, header.data_size, "read, write"),
         segment("bss", DATA_OFFSET + u64::from(header.data_size), header.bss_size, "read, write"),
     ]
-}
-
-fn fixups(code: &CodeVariant<'_>) -> Vec<String> {
-    Fixups::new(code.fixups).map(|offset| offset.map_or_else(|error| error.to_string(), place)).collect()
 }
 
 /// Formats an offset from the image's base as a segment and an offset.
@@ -256,7 +262,7 @@ fn show(inspection: &Inspection) {
     for field in &inspection.header {
         say!("  {:>3}  {:<16} {}", field.offset, field.name, field.value);
     }
-    show_code(&inspection.segments, &inspection.fixups);
+    show_segments(&inspection.code);
     say!("\nRecords: {}", inspection.records.len());
     for Record { kind, skippable, length, depends } in &inspection.records {
         say!("  kind {kind}, {length} bytes{}", if *skippable { ", skippable" } else { "" });
@@ -264,13 +270,11 @@ fn show(inspection: &Inspection) {
             say!("    calls {needed}");
         }
     }
-    show_symbols(&inspection.symbols);
-    show_disassembly(&inspection.disassembly);
-    for Variant { cpu_level, entry, segments, fixups, symbols, disassembly } in &inspection.variants {
+    show_functions(&inspection.code);
+    for Variant { cpu_level, entry, code } in &inspection.variants {
         say!("\nVariant for x86-64-v{cpu_level}, entry {entry}");
-        show_code(segments, fixups);
-        show_symbols(symbols);
-        show_disassembly(disassembly);
+        show_segments(code);
+        show_functions(code);
     }
     if let Some(Budget { time_us, stack_bytes: stack, heap_bytes: heap, data_bytes: _ }) = inspection.budget {
         let Budget { time_us: most_us, stack_bytes: most_stack, heap_bytes: most_heap, data_bytes: data } =
@@ -283,7 +287,7 @@ fn show(inspection: &Inspection) {
     say!("\nVerdict: {}", inspection.verdict);
 }
 
-fn show_code(segments: &[Segment], fixups: &[String]) {
+fn show_segments(CodeParts { segments, fixups, .. }: &CodeParts) {
     say!("\nSegments");
     for Segment { name, offset, size, permission } in segments {
         say!("  {name:<7} {offset:>10} {size:>10} bytes  {permission}");
@@ -294,16 +298,13 @@ fn show_code(segments: &[Segment], fixups: &[String]) {
     }
 }
 
-fn show_symbols(symbols: &[Function]) {
+fn show_functions(CodeParts { symbols, disassembly, .. }: &CodeParts) {
     say!("\nSymbols: {}", symbols.len());
     for Function { offset, size, name } in symbols {
         say!("  {offset:>8} {size:>8} bytes  {name}");
     }
-}
-
-fn show_disassembly(lines: &[Line]) {
     say!("\nDisassembly");
-    for line in lines {
+    for line in disassembly {
         if let Some(function) = &line.function {
             say!("{function}:");
         }

@@ -33,14 +33,9 @@ impl Flow {
         }
     }
 
-    /// Counts a response.
+    /// Counts a response. The broker's own requests are answered, too.
     pub(super) fn end(&self) {
-        let mut unanswered = self.unanswered.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = &mut *unanswered {
-            // The broker's own requests are answered, too.
-            *count = count.saturating_sub(1);
-        }
-        self.changed.notify_one();
+        self.change(|count| count.saturating_sub(1));
     }
 
     /// Waits at most `patience` until no request is unanswered. Returns whether some still are.
@@ -53,10 +48,12 @@ impl Flow {
 
     /// Forgets requests that will not be answered any more.
     pub(super) fn begin_anew(&self) {
+        self.change(|_| 0);
+    }
+
+    fn change(&self, change: impl FnOnce(usize) -> usize) {
         let mut unanswered = self.unanswered.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = &mut *unanswered {
-            *count = 0;
-        }
+        *unanswered = unanswered.map(change);
         self.changed.notify_one();
     }
 

@@ -89,16 +89,7 @@ const FIRST: [&str; 4] = ["fibonacci", "sum", "compute", "primes"];
 pub fn discover(manifest: &Path) -> Result<Workspace, BuildError> {
     let metadata = metadata(manifest)?;
     let root = metadata.workspace_root.clone().into_std_path_buf();
-    let folder = root.join("modules");
-    let mut modules = metadata
-        .workspace_packages()
-        .into_iter()
-        .filter(|package| package.manifest_path.as_std_path().starts_with(&folder))
-        .map(|package| module_crate(package, &metadata))
-        .collect::<Result<Vec<_>, _>>()?;
-    modules.sort_by_key(|module| {
-        (FIRST.iter().position(|name| *name == module.name).unwrap_or(FIRST.len()), module.name.clone())
-    });
+    let modules = modules_below(&root.join("modules"), &metadata)?;
     Ok(Workspace { target: metadata.target_directory.clone().into_std_path_buf(), root, modules })
 }
 
@@ -113,13 +104,19 @@ pub fn gallery(manifest: &Path) -> Result<Workspace, BuildError> {
     let enclosing = metadata(manifest)?;
     let metadata = metadata(&enclosing.workspace_root.join("examples/gallery/Cargo.toml").into_std_path_buf())?;
     let target = enclosing.target_directory.into_std_path_buf();
-    let modules = metadata
-        .workspace_packages()
-        .into_iter()
-        .map(|package| Ok(ModuleCrate { target: target.clone(), ..module_crate(package, &metadata)? }));
-    let mut modules = modules.collect::<Result<Vec<_>, _>>()?;
-    modules.sort_by(|one, other| one.name.cmp(&other.name));
-    Ok(Workspace { target, root: metadata.workspace_root.clone().into_std_path_buf(), modules })
+    let root = metadata.workspace_root.clone().into_std_path_buf();
+    let mut modules = modules_below(&root, &metadata)?;
+    modules.iter_mut().for_each(|module| module.target.clone_from(&target));
+    Ok(Workspace { target, root, modules })
+}
+
+/// Returns the modules of a workspace that lie below `folder`: first the four of the C system, then the others by name.
+fn modules_below(folder: &Path, metadata: &Metadata) -> Result<Vec<ModuleCrate>, BuildError> {
+    let mut packages = metadata.workspace_packages();
+    packages.retain(|package| package.manifest_path.as_std_path().starts_with(folder));
+    let rank = |name: &str| FIRST.iter().position(|first| *first == name).unwrap_or(FIRST.len());
+    packages.sort_by_key(|package| (rank(&package.name), package.name.clone()));
+    packages.into_iter().map(|package| module_crate(package, metadata)).collect()
 }
 
 /// Finds the folders of all path dependencies of `module`, direct and indirect. Each is listed once, nearest first.

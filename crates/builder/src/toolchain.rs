@@ -67,8 +67,7 @@ impl KernelToolchain {
         match self {
             KernelToolchain::Rustup => command(cargo()),
             KernelToolchain::Debian => {
-                let mut cargo = command(Path::new(DEBIAN_BIN).join("cargo"));
-                cargo.env("RUSTC", Path::new(DEBIAN_BIN).join("rustc")).env_remove("RUSTUP_TOOLCHAIN");
+                let mut cargo = debian_cargo();
                 // Building `core` from source is the one unstable feature that is needed.
                 cargo.env("RUSTC_BOOTSTRAP", "1");
                 cargo
@@ -101,6 +100,13 @@ pub fn cargo() -> PathBuf {
     std::env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from)
 }
 
+/// Returns the command of Debian's cargo, which uses Debian's compiler.
+fn debian_cargo() -> Command {
+    let mut cargo = command(Path::new(DEBIAN_BIN).join("cargo"));
+    cargo.env("RUSTC", Path::new(DEBIAN_BIN).join("rustc")).env_remove("RUSTUP_TOOLCHAIN");
+    cargo
+}
+
 /// Returns the `cargo` command that builds modules.
 ///
 /// # Errors
@@ -108,11 +114,7 @@ pub fn cargo() -> PathBuf {
 pub fn module_cargo() -> Result<Command, BuildError> {
     match std::env::var(MODULE_TOOLCHAIN).as_deref() {
         Err(_) | Ok("") => Ok(command(cargo())),
-        Ok("debian") => {
-            let mut cargo = command(Path::new(DEBIAN_BIN).join("cargo"));
-            cargo.env("RUSTC", Path::new(DEBIAN_BIN).join("rustc")).env_remove("RUSTUP_TOOLCHAIN");
-            Ok(cargo)
-        }
+        Ok("debian") => Ok(debian_cargo()),
         Ok(found) => Err(BuildError::Tool {
             tool: MODULE_TOOLCHAIN.to_owned(),
             reason: format!("\"{found}\", expected \"debian\" or nothing"),

@@ -13,7 +13,6 @@ extern crate alloc;
 pub mod console;
 
 pub mod archive;
-mod clock;
 pub mod dependency_graph;
 pub mod fallible;
 mod report;

@@ -13,9 +13,9 @@ use bareflow_protocol::Report;
 use bareflow_protocol::report::{
     self, Batch, BatchCounters, Corrected, DomainCost, Environment, Fault, Module, Refusal, Register, SCHEMA, Test,
 };
+use raw_cpuid::{CpuId, CpuIdReaderNative};
 
 use crate::Plan;
-use crate::clock::ClockFacts;
 use crate::fallible::{NoMemory, collect, copy};
 use crate::text;
 
@@ -25,7 +25,10 @@ pub(crate) fn environment<P: Platform>(manager: &ModuleManager<P>, plan: &Plan<'
         let empty_call_cycles = manager.empty_call_cycles(domain)?;
         Some(DomainCost { domain: domain.name().to_string(), empty_call_cycles })
     };
-    let ClockFacts { invariant, hertz } = ClockFacts::read();
+    // Intel SDM volume 3, 18.17: the frequency is known if the processor or the hypervisor reports it.
+    let cpuid = CpuId::with_cpuid_reader(CpuIdReaderNative);
+    let by_processor = cpuid.get_tsc_info().and_then(|info| info.tsc_frequency());
+    let by_hypervisor = || Some(u64::from(cpuid.get_hypervisor_info()?.tsc_frequency()?) * 1000);
     Environment {
         place: plan.place.to_string(),
         clock: plan.clock.to_string(),
@@ -35,8 +38,8 @@ pub(crate) fn environment<P: Platform>(manager: &ModuleManager<P>, plan: &Plan<'
         domains: Domain::ALL.into_iter().filter_map(cost).collect(),
         first_call_cycles: None,
         clock_step_cycles: manager.clock_step_cycles(),
-        clock_invariant: invariant,
-        clock_hertz: hertz,
+        clock_invariant: cpuid.get_advanced_power_mgmt_info().is_some_and(|power| power.has_invariant_tsc()),
+        clock_hertz: by_processor.or_else(by_hypervisor).filter(|&hertz| hertz > 0),
         load_cycles: None,
     }
 }

@@ -17,7 +17,7 @@ use crate::console::KernelConsole;
 use crate::containment::Manager;
 use crate::embedded;
 use crate::memory::frames;
-use crate::report_port::tell_host;
+use crate::serial::tell_host;
 
 /// The good module that is called after each fault, and its result.
 const GOOD: (&str, i32) = ("sum", 5050);
