@@ -28,8 +28,8 @@ use crate::frame::TrapFrame;
 /// - Nothing else uses the addresses from [`layout::START`](crate::layout::START) on, ring 3, `syscall` or the debug
 ///   registers.
 /// - The kernel is compiled without vector registers, as for `x86_64-unknown-none`: traps do not save them.
-/// - The methods change a [`TrapFrame`] only so that the interrupted code can go on, and only [`work`](Self::work) loads,
-///   calls or replaces modules.
+/// - The methods change a [`TrapFrame`] only so that the interrupted code can go on, and only
+///   [`run_deferred_work`](Self::run_deferred_work) loads, calls or replaces modules.
 pub unsafe trait Kernel: Sync {
     /// Returns the address at which all physical memory is mapped, writable.
     fn physical_map(&self) -> u64;

@@ -29,7 +29,7 @@ pub struct FastReturn {
     pub cycles: u64,
 }
 
-/// A platform's note of a call that is not on the fast path, or left it: see [`Platform::call_fast`].
+/// A platform's note of a call that is not on the fast path, or left it: see [`Platform::call_fast`](super::Platform::call_fast).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FastExit {
     /// The platform's own code for the reason.
@@ -39,7 +39,7 @@ pub struct FastExit {
 }
 
 impl FastExit {
-    /// The note of a call that was not made; by default [`Platform::finish_fast`] makes it.
+    /// The note of a call that was not made; by default [`Platform::finish_fast`](super::Platform::finish_fast) makes it.
     pub const NOT_CALLED: FastExit = FastExit { code: u64::MAX, returned: FastReturn { result: 0, cycles: 0 } };
 }
 
