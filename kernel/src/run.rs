@@ -80,12 +80,14 @@ fn work(mut platform: Contained, boot: &BootFacts, archive: &Archive<'static>, o
     let trusted = unsafe { KernelDomain::trust_all_blobs() };
     let manager = ModuleManager::with_kernel_domain(platform, options.timing, trusted);
     match options.task {
-        Task::Run | Task::Record => run_modules(&manager, boot, archive, options),
+        Task::Run => run_modules(&manager, boot, archive, options),
+        #[cfg(feature = "rigs")]
+        Task::Record => run_modules(&manager, boot, archive, options),
         Task::Serve => serve::run(manager, archive, options),
         #[cfg(feature = "rigs")]
         Task::Rig(rig) => rigs::run(&manager, archive, options, rig),
         #[cfg(not(feature = "rigs"))]
-        Task::Rig(_) => {
+        Task::Record | Task::Rig(_) => {
             line!(&KernelConsole, Error, "[ERROR] no rigs in this kernel; build it with the feature `rigs`");
             false
         }

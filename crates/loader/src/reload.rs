@@ -6,7 +6,6 @@ use crate::load::IfLoaded;
 use crate::load::state::StateTransfer;
 use crate::manager::ModuleManager;
 use crate::module::ModuleId;
-use crate::module::lifecycle::ModuleState;
 use crate::module::receipt::Receipt;
 use crate::name::Version;
 use crate::platform::Platform;
@@ -138,7 +137,7 @@ impl<P: Platform> ModuleManager<P> {
         if slot.is_borrowed() {
             return None;
         }
-        let module = slot.get(id.epoch).filter(|module| module.lifecycle.state() != ModuleState::Running)?;
+        let module = slot.get(id.epoch)?;
         let name_entry = self.name_entry(&module);
         self.end(slot, module, name_entry).ok()
     }

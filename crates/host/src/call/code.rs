@@ -8,8 +8,7 @@
 //! after every call, a testing one only if they differ. That is faster on Intel's processors (an untimed call takes 10.8
 //! ticks instead of 13.7), and slower on an AMD EPYC (22.4 instead of 13.3). AC and NT are equally slow to check; the
 //! signal handler clears them when they cause a fault. A checking trampoline clears all flags first, so that a fault is
-//! attributed to the right
-//! module.
+//! attributed to the right module.
 
 use std::arch::global_asm;
 
@@ -53,7 +52,7 @@ pub(crate) static CHECKING: Trampolines =
 
 const _: () = assert!(Timing::Fast as usize == 0 && Timing::Precise as usize == 1 && Timing::Untimed as usize == 2);
 
-/// The clock readings, as in `clock.rs`, and the treatment of everything else.
+/// The clock readings, as in `bareflow_runtime::clock`, and the treatment of everything else.
 macro_rules! code {
     // The halves of the first reading are stored separately, since a fence would have to wait for their combination.
     (fast before) => {
@@ -84,7 +83,7 @@ macro_rules! code {
     (test before) => {
         ""
     };
-    // `lodsq` reads our own saved rbx, below which rbp was just found to be, and moves rsi up unless DF is set. It takes
+    // `lodsq` reads our own saved rbx, to which rbp was just found to point, and moves rsi up unless DF is set. It takes
     // a third of `pushfq`. MXCSR's sticky exception flags stay as they are.
     (test behind) => {
         "mov rsi, rbp\n lodsq\n lea rcx, [rbp + 8]\n cmp rsi, rcx\n jne 8f\n \

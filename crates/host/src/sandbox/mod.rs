@@ -63,6 +63,7 @@ extern "C" fn live(life: *mut Life) -> ! {
     let thread = ManuallyDrop::new(ThreadContext {
         activation: Activation::inactive(),
         current: trampoline::current_call(),
+        // Not used, since all calls here are checked.
         trampolines: code::RESTORING,
         stack: stack.alias(),
         watch_slot,

@@ -200,8 +200,8 @@ pub unsafe trait Platform {
 
     /// Allocates zeroed memory for an image that runs as `placement` says, with its stack and heap.
     ///
-    /// The platform provides all of `placement`: a stack of `budget.stack` bytes above an unmapped page, a heap of
-    /// `budget.heap` bytes that stays with the image, an end for calls that take longer than `budget.time_us`, and a
+    /// The platform provides all of `placement`: a stack of `budget.stack_bytes` above an unmapped page, a heap of
+    /// `budget.heap_bytes` that stays with the image, an end for calls that take longer than `budget.time_us`, and a
     /// table with exactly the services it names. Images may interleave: see
     /// [`Segments::pages`](crate::Segments::pages).
     ///
