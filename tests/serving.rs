@@ -595,6 +595,36 @@ fn noise(virtio_channel: bool, messages: u32) {
 }
 
 #[test]
+fn a_host_that_reads_late_gets_every_byte() {
+    use std::io::{Read, Write};
+    // More responses than the socket has room for.
+    const REQUESTS: u64 = 2_000;
+    let machine = Machine { options: options(Task::Serve, "kernel", ""), virtio_channel: true, ..Machine::new(KERNEL) };
+    let running = machine.start().unwrap();
+    let mut channel = running.channel.try_clone().unwrap();
+    let mut greeting = [0; 16];
+    channel.read_exact(&mut greeting).unwrap();
+    for request_id in 1..=REQUESTS {
+        channel.write_all(&Envelope { request_id, request: Request::Ps }.to_frame()).unwrap();
+    }
+    std::thread::sleep(Duration::from_secs(1));
+    channel.write_all(&Envelope { request_id: REQUESTS + 1, request: Request::Shutdown }.to_frame()).unwrap();
+    let (mut buffer, mut decoder, mut answered, mut bytes) = ([0; 4096], Decoder::new(), 0, 0);
+    while let Ok(count @ 1..) = channel.read(&mut buffer) {
+        bytes += count;
+        decoder.push(&buffer[..count]);
+        for payload in std::iter::from_fn(|| decoder.next_payload()).flatten() {
+            if let Ok(Message::Response(request_id, Response::Modules(modules))) = Message::from_payload(&payload) {
+                assert_eq!((request_id, modules.len()), (answered + 1, 4));
+                answered += 1;
+            }
+        }
+    }
+    assert!(answered == REQUESTS && bytes > 500_000, "{answered} responses, {bytes} bytes");
+    running.wait().unwrap();
+}
+
+#[test]
 fn modules_are_loaded_from_the_disk_and_saved_there() {
     let folder = tempfile::tempdir().unwrap();
     let image = folder.path().join("disk.img");

@@ -33,7 +33,8 @@ impl Machine {
         match (self.virtio_channel, is_microvm) {
             (true, _) => {
                 let device = if is_microvm { "virtio-serial-device" } else { "virtio-serial-pci" };
-                add(&["-device", &format!("{device},max_ports=1"), "-device", "virtconsole,chardev=c2"]);
+                // Not a `virtconsole`, of which QEMU drops bytes that the host does not take at once.
+                add(&["-device", &format!("{device},max_ports=2"), "-device", "virtserialport,nr=1,chardev=c2"]);
             }
             (false, true) => add(&["-device", "isa-serial,chardev=c2,index=1"]),
             (false, false) => add(&["-serial", "chardev:c2"]),
@@ -128,7 +129,7 @@ mod tests {
     #[test]
     fn the_channel_is_what_the_machine_can_have() {
         let q35 = Machine { virtio_channel: true, ..Machine::new(b"") };
-        let expected = "-device virtio-serial-pci,max_ports=1 -device virtconsole,chardev=c2";
+        let expected = "-device virtio-serial-pci,max_ports=2 -device virtserialport,nr=1,chardev=c2";
         assert!(words(&q35).contains(expected), "{}", words(&q35));
         let microvm = Machine { machine: "microvm".into(), ..q35 };
         assert!(words(&microvm).contains("virtio-serial-device"), "{}", words(&microvm));

@@ -1,6 +1,9 @@
 //! The channel to the host through a virtio console (5.3 of the specification): it transfers pages at a time, where a
 //! serial port transfers a byte at a time.
 //!
+//! A device with several ports has the channel as port 1: QEMU drops bytes of port 0, the console, that the host does not
+//! take at once, and lets the other ports wait (`flush_buf` in its `hw/char/virtio-console.c`).
+//!
 //! The crate's own driver allocates memory for each request, returns bytes one by one and waits without a limit. This
 //! one therefore uses only the crate's queues.
 
@@ -16,9 +19,15 @@ use virtio_drivers::transport::{DeviceType, SomeTransport, Transport};
 use super::hal::{KernelHal, PIECE_SIZE, prepare};
 use super::{TransportError, find, reason};
 
-/// The queues of the only port.
-const RECEIVE: u16 = 0;
-const TRANSMIT: u16 = 1;
+/// The queues of port 0 and of port 1: what is received, and what is transmitted.
+const PORT_QUEUES: [[u16; 2]; 2] = [[0, 1], [4, 5]];
+
+/// The queue of messages about ports.
+const CONTROL_TRANSMIT: u16 = 3;
+
+/// The messages that make port 1 pass bytes: the port (a `u32`), the event (a `u16`), and 1 (a `u16`). The events are
+/// `DEVICE_READY`, `PORT_READY` and `PORT_OPEN`. The device's own messages are not asked for.
+const CONTROL_MESSAGES: [[u8; 8]; 3] = [[0, 0, 0, 0, 0, 0, 1, 0], [1, 0, 0, 0, 3, 0, 1, 0], [1, 0, 0, 0, 6, 0, 1, 0]];
 
 /// The size of a queue, in requests.
 const QUEUE_SIZE: usize = 2;
@@ -30,6 +39,7 @@ bitflags! {
     /// The features of the device that are used.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     struct Features: u64 {
+        const MULTIPORT = 1 << 1;
         const VERSION_1 = 1 << 32;
     }
 }
@@ -37,8 +47,12 @@ bitflags! {
 /// The channel.
 pub struct Channel {
     transport: SomeTransport<'static>,
+    /// The numbers of the port's queues.
+    numbers: [u16; 2],
     receive: VirtQueue<KernelHal, QUEUE_SIZE>,
     transmit: VirtQueue<KernelHal, QUEUE_SIZE>,
+    /// The queue of messages about ports, which the device may look at as long as it runs.
+    _control: Option<VirtQueue<KernelHal, QUEUE_SIZE>>,
     /// The buffer for bytes that arrive.
     page: Box<[u8]>,
     /// The buffer's request, while the device has it.
@@ -64,12 +78,21 @@ impl Channel {
             return Err(Error::DmaError);
         }
         page.resize(PIECE_SIZE, 0);
-        transport.begin_init(Features::VERSION_1);
-        let receive = VirtQueue::new(&mut transport, RECEIVE, false, false)?;
-        let transmit = VirtQueue::new(&mut transport, TRANSMIT, false, false)?;
+        let has_ports = transport.begin_init(Features::VERSION_1 | Features::MULTIPORT).contains(Features::MULTIPORT);
+        let numbers = PORT_QUEUES[usize::from(has_ports)];
+        let [receive, transmit] = numbers.map(|number| VirtQueue::new(&mut transport, number, false, false));
+        let (receive, transmit) = (receive?, transmit?);
+        let control = has_ports.then(|| VirtQueue::new(&mut transport, CONTROL_TRANSMIT, false, false));
+        let mut control = control.transpose()?;
         transport.finish_init();
+        if let Some(control) = &mut control {
+            CONTROL_MESSAGES
+                .iter()
+                .try_for_each(|message| transmit_piece(&mut transport, CONTROL_TRANSMIT, control, message))?;
+        }
         let page = page.into_boxed_slice();
-        let mut channel = Channel { transport, receive, transmit, page, token: None, lost: false };
+        let mut channel =
+            Channel { transport, numbers, receive, transmit, _control: control, page, token: None, lost: false };
         channel.ask()?;
         Ok(channel)
     }
@@ -80,7 +103,7 @@ impl Channel {
         // that `KernelHal::share` substitutes for it.
         self.token = Some(unsafe { self.receive.add(&[], &mut [&mut self.page]) }?);
         if self.receive.should_notify() {
-            self.transport.notify(RECEIVE);
+            self.transport.notify(self.numbers[0]);
         }
         Ok(())
     }
@@ -100,42 +123,49 @@ impl Channel {
     /// Sends all `bytes`, or as many as the device takes before it is given up.
     pub fn send(&mut self, bytes: &[u8]) {
         for piece in bytes.chunks(PIECE_SIZE) {
-            if self.lost || self.send_piece(piece).is_err() {
+            let Channel { transport, numbers, transmit, .. } = self;
+            if self.lost || transmit_piece(transport, numbers[1], transmit, piece).is_err() {
                 self.lost = true;
                 return;
             }
         }
     }
+}
 
-    fn send_piece(&mut self, piece: &[u8]) -> Result<(), Error> {
-        // SAFETY: the piece is borrowed until it is returned. If it never is, the device still has only the frame
-        // that `KernelHal::share` copied it to.
-        let token = unsafe { self.transmit.add(&[piece], &mut []) }?;
-        if self.transmit.should_notify() {
-            self.transport.notify(TRANSMIT);
-        }
-        let taken = (0..PATIENCE).any(|_| {
-            spin_loop();
-            self.transmit.peek_used() == Some(token)
-        });
-        if !taken {
-            return Err(Error::NotReady);
-        }
-        // SAFETY: this is the piece of this token, which was just seen returned.
-        unsafe { self.transmit.pop_used(token, &[piece], &mut []) }.map(|_| ())
+/// Sends a piece by a queue and its number, and waits until the device has taken it.
+fn transmit_piece(
+    transport: &mut SomeTransport<'_>,
+    number: u16,
+    queue: &mut VirtQueue<KernelHal, QUEUE_SIZE>,
+    piece: &[u8],
+) -> Result<(), Error> {
+    // SAFETY: the piece is borrowed until it is returned. If it never is, the device still has only the frame that
+    // `KernelHal::share` copied it to.
+    let token = unsafe { queue.add(&[piece], &mut []) }?;
+    if queue.should_notify() {
+        transport.notify(number);
     }
+    let taken = (0..PATIENCE).any(|_| {
+        spin_loop();
+        queue.peek_used() == Some(token)
+    });
+    if !taken {
+        return Err(Error::NotReady);
+    }
+    // SAFETY: this is the piece of this token, which was just seen returned.
+    unsafe { queue.pop_used(token, &[piece], &mut []) }.map(|_| ())
 }
 
 /// The reason why there is no channel.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// No console is attached.
-    #[error("no virtio console is attached; attach one, or boot with channel=com2")]
+    #[error("no virtio console is attached; attach one, or boot with options for COM2")]
     Missing,
     /// The device's registers can't be used.
     #[error(transparent)]
     Transport(#[from] TransportError),
     /// The device does not start.
-    #[error("the virtio console does not start: {0}; boot with channel=com2")]
+    #[error("the virtio console does not start: {0}; boot with options for COM2")]
     Device(&'static str),
 }
