@@ -24,7 +24,7 @@ pub fn boot(options: &BootOptions) -> Result<Exit> {
             batch: options.run.batch,
             ..kernel_options(if options.record.is_some() { Task::Record } else { Task::Run }, &options.run.loading)
         },
-        files: files.clone(),
+        files,
         // A run saves nothing to the disk.
         data_disk_read_only: true,
         ..machine(&options.machine)?
@@ -34,7 +34,7 @@ pub fn boot(options: &BootOptions) -> Result<Exit> {
         write_recording(path, std::mem::take(&mut outcome.messages))?;
     }
     let mut report = outcome.into_report()?;
-    finish(&mut report, files, &options.run)
+    finish(&mut report, machine.files.unreadable, &options.run)
 }
 
 /// Writes the recording that the kernel sent to the file `path`.

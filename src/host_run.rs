@@ -53,7 +53,7 @@ pub fn host(options: &HostOptions) -> Result<Exit> {
     };
     let console = Keeping::default();
     let mut report = run(&manager, &plan, &console);
-    let ended = finish(&mut report, files, options)?;
+    let ended = finish(&mut report, files.unreadable, options)?;
     if let Some(path) = output {
         output_file::write(
             path,

@@ -4,9 +4,9 @@
 use anyhow::Result;
 use bareflow_loader::FaultKind;
 use bareflow_protocol::Report;
-use bareflow_protocol::report::Module;
+use bareflow_protocol::report::{Module, Refusal};
 
-use crate::input_files::{InputFiles, write_json};
+use crate::input_files::write_json;
 use crate::inspect::disassembly::instructions_at;
 use crate::options::RunOptions;
 use crate::{Exit, complain, say};
@@ -14,14 +14,14 @@ use crate::{Exit, complain, say};
 /// The number of instructions shown for a fault.
 const SHOWN: usize = 4;
 
-/// Adds the unreadable files to the report, and writes it to the file that `options` name.
+/// Adds the files that are `unreadable` to the report, and writes it to the file that `options` name.
 ///
 /// # Errors
 /// When the file can't be written.
-pub fn finish(report: &mut Report, files: InputFiles, options: &RunOptions) -> Result<Exit> {
+pub fn finish(report: &mut Report, unreadable: Vec<Refusal>, options: &RunOptions) -> Result<Exit> {
     disassemble_faults(report);
-    report.passed &= files.unreadable.is_empty();
-    report.refused.extend(files.unreadable);
+    report.passed &= unreadable.is_empty();
+    report.refused.extend(unreadable);
     if let Some(path) = &options.json {
         write_json(path, report)?;
     }

@@ -73,9 +73,7 @@ impl Machine {
         add(&["-append", &self.command_line]);
         Ok(all)
     }
-}
 
-impl Machine {
     /// Returns the archive that the kernel gets besides its embedded one.
     fn boot_archive(&self) -> Vec<u8> {
         let options = KernelOptions { icount: self.icount, virtio: self.virtio_channel, ..self.options };
@@ -89,12 +87,11 @@ impl Machine {
     }
 }
 
-/// Returns the path of qboot, which only enters the kernel: within some ten thousand instructions on every machine, where
-/// SeaBIOS, the default, takes sixteen million on q35. SeaBIOS is needed where PCI devices (disks) need addresses
+/// Returns the path of qboot, which only enters the kernel: within some ten thousand instructions on every machine,
+/// where SeaBIOS, the default, takes sixteen million on q35. SeaBIOS is needed where PCI devices (disks) need addresses
 /// assigned, and where there is a text screen.
 ///
-/// `None` if this QEMU has none; the default firmware is used
-/// then.
+/// `None` if this QEMU has none; the default firmware is used then.
 fn minimal_firmware() -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
     let program = env::split_paths(&path).map(|folder| folder.join(QEMU)).find(|program| program.is_file())?;

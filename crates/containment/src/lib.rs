@@ -16,8 +16,9 @@
 //!
 //! The kernel lies in the upper two gigabytes, below [`layout::START`], from which on all addresses are this crate's.
 //! There is one processor. Its ticks come from the local APIC ([`timer::LocalApic`]), or from a timer of the kernel's
-//! own ([`Ticks`]). On the way from a trap to its outcome, a kernel may take ticks and debug exceptions first ([`Kernel::tick`], [`Kernel::debug`]), and have work of its own done while a
-//! module stands still ([`Kernel::run_deferred_work`]).
+//! own ([`Ticks`]). On the way from a trap to its outcome, a kernel may take ticks and debug exceptions first
+//! ([`Kernel::tick`], [`Kernel::debug`]), and have work of its own done while a module stands still
+//! ([`Kernel::run_deferred_work`]).
 //!
 //! The modules of this crate are in layers: each imports only those before it.
 //!

@@ -26,7 +26,7 @@ unsafe extern "C" {
 // on the module's stack. A module that has no room for the pushed word overflows its own stack.
 //
 // Code of another module may run during it, so flags, the task priority and control words are set as that code may
-// expect, whatever the module did.
+// expect, whatever the module did. All services set interrupts on and the task priority to 0, and leave them so.
 global_asm!(
     ".global bareflow_log",
     ".global bareflow_clock",

@@ -63,7 +63,8 @@ pub(crate) fn fault(activation: &Activation, signal: c_int, info: &siginfo_t, re
         | (vector @ 17, libc::SIGBUS) => vector,
         _ => GENERAL_PROTECTION,
     };
-    // SAFETY: signals for a page fault carry the accessed address; those for others carry an address, too.
+    // SAFETY: the system fills in all bytes of every siginfo. These are the address of a page fault; whatever they are
+    // for another signal, they are compared and shown, and never accessed.
     let address = unsafe { info.si_addr() }.addr() as u64;
     activation.fault_of(Exception { vector, error: register(REG_ERR), address }, &mut rip)
 }

@@ -68,7 +68,7 @@ global_asm!(
     serve = sym serve,
 );
 
-/// The tables of services: with the processor's clock, and with one that is neither undeclared nor the processor's.
+/// The tables of services: with the processor's clock, and with one that is undeclared or the embedder's.
 static TABLES: [Services; 2] = [
     Services::new(bareflow_host_log, read_clock).with_call(bareflow_host_call),
     Services::new(bareflow_host_log, bareflow_host_clock).with_call(bareflow_host_call),

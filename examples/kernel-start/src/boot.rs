@@ -31,9 +31,9 @@ pub fn image() -> Range<u64> {
 /// Returns the page table of the lower half whose entries map 1 GiB each; the first four are in use.
 pub fn low_table() -> *mut [u64; 512] {
     unsafe extern "C" {
-        safe static pvh_low: [u64; 512];
+        static mut pvh_low: [u64; 512];
     }
-    (&raw const pvh_low).cast_mut()
+    &raw mut pvh_low
 }
 
 /// The console: COM1.

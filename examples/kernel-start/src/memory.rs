@@ -24,7 +24,7 @@ static ALLOCATOR: LockedHeap = LockedHeap::empty();
 
 /// Gives the heap its memory; once, at the start.
 pub fn init() {
-    // SAFETY: `boot.rs` mapped the memory, and nothing else uses it.
+    // SAFETY: the PVH entry mapped the memory, and nothing else uses it.
     unsafe { ALLOCATOR.lock().init((PHYSICAL_MAP + HEAP) as *mut u8, HEAP_BYTES) };
 }
 
@@ -34,7 +34,7 @@ pub fn init() {
 /// No one else changes them meanwhile.
 pub unsafe fn mapper() -> OffsetPageTable<'static> {
     let root = (PHYSICAL_MAP + Cr3::read().0.start_address().as_u64()) as *mut PageTable;
-    // SAFETY: `boot.rs` mapped the tables; the caller promises the rest.
+    // SAFETY: the PVH entry mapped the tables; the caller promises the rest.
     unsafe { OffsetPageTable::new(&mut *root, VirtAddr::new(PHYSICAL_MAP)) }
 }
 
@@ -65,7 +65,7 @@ unsafe impl FrameAllocator<Size4KiB> for Frames {
 impl FrameDeallocator<Size4KiB> for Frames {
     unsafe fn deallocate_frame(&mut self, frame: PhysFrame) {
         let address = frame.start_address().as_u64();
-        // SAFETY: the frame is not used any more, and `boot.rs` mapped it.
+        // SAFETY: the frame is not used any more, and the PVH entry mapped it.
         unsafe { ((PHYSICAL_MAP + address) as *mut u64).write(FREE.load(Ordering::Relaxed)) };
         FREE.store(address, Ordering::Relaxed);
     }

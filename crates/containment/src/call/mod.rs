@@ -156,7 +156,8 @@ pub fn with_nested_call<T>(work: impl FnOnce() -> T) -> T {
     done
 }
 
-/// Ends the running call, `activation`, from inside a service that holds no resources any more, and was called from `caller`. Returns only if no call is running.
+/// Ends the running call, `activation`, from inside a service that holds no resources any more, and was called from
+/// `caller`. Returns only if no call is running.
 pub fn end_call(activation: &Activation, fault: Fault, caller: u64) {
     let diagnosis = Diagnosis { services: activation.services(), ..Diagnosis::at(caller) };
     if recover(fault, Some(diagnosis)).is_some() {
