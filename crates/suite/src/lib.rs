@@ -126,19 +126,20 @@ pub fn run<P: Platform>(manager: &ModuleManager<P>, plan: &Plan<'_>, console: &i
         run.run_further(module, plan);
     }
     let environment = report::environment(manager, plan);
-    statistics::show(
-        run.console,
-        &report::report(manager, environment.clone(), Vec::new(), Vec::new(), Vec::new(), &[]),
-    );
-    let batches = if plan.batch { run.measure_batches(plan) } else { Vec::new() };
+    let (mut modules, mut undescribed) = report::modules(manager, &run.diagnoses, &[]);
+    statistics::show(run.console, &environment, &modules);
+    if plan.batch {
+        let batches = run.measure_batches(plan);
+        (modules, undescribed) = report::modules(manager, &run.diagnoses, &batches);
+    }
     line!(run.console);
     line!(run.console, Title, "=== ALL MODULE TESTS COMPLETED ===");
-    let (tests, refused, diagnoses) = (run.tests, run.refused, run.diagnoses);
     let first_call_cycles = run.first_call.zip(plan.started).map(|(call, start)| call.saturating_sub(start));
     let load_cycles = plan.embedded.iter().find(|source| source.label.trim_end_matches(".mod") == LOADED_AGAIN);
     let load_cycles = load_cycles.and_then(|source| manager.load_cycles(source.bytes));
     let environment = Environment { first_call_cycles, load_cycles, ..environment };
-    report::report(manager, environment, tests, refused, diagnoses, &batches)
+    run.refused.extend(undescribed);
+    report::report(environment, run.tests, run.refused, modules)
 }
 
 impl<P: Platform, C: Console> Run<'_, P, C> {

@@ -44,25 +44,32 @@ pub(crate) fn environment<P: Platform>(manager: &ModuleManager<P>, plan: &Plan<'
     }
 }
 
-/// Returns the report of a run. A module that there is no memory to describe counts as refused.
-pub(crate) fn report<P: Platform>(
+/// Describes all modules. Those that there is no memory to describe count as refused.
+pub(crate) fn modules<P: Platform>(
     manager: &ModuleManager<P>,
-    environment: Environment,
-    tests: Vec<Test>,
-    mut refused: Vec<Refusal>,
-    mut diagnoses: Vec<(ModuleId, Diagnosis)>,
+    diagnoses: &[(ModuleId, Diagnosis)],
     batches: &[(ModuleId, BatchTiming)],
-) -> Report {
-    let mut modules = Vec::new();
+) -> (Vec<Module>, Vec<Refusal>) {
+    let (mut modules, mut refused) = (Vec::new(), Vec::new());
     for id in manager.ids() {
         let Some(profile) = manager.stats(id) else { continue };
-        let found = diagnoses.iter().rposition(|(of, _)| *of == id).map(|index| diagnoses.swap_remove(index).1);
+        let found = diagnoses.iter().rfind(|(of, _)| *of == id).map(|(_, found)| found);
         let batch = batches.iter().find(|(of, _)| *of == id).map(|(_, batched)| batch(batched));
-        match module(&profile, manager.peak_use(id), found.as_ref()) {
+        match module(&profile, manager.peak_use(id), found) {
             Ok(module) => modules.push(Module { batch, ..module }),
             Err(error) => refused.push(Refusal::new(profile.name.to_string(), error.to_string())),
         }
     }
+    (modules, refused)
+}
+
+/// Returns the report of a run.
+pub(crate) fn report(
+    environment: Environment,
+    tests: Vec<Test>,
+    refused: Vec<Refusal>,
+    modules: Vec<Module>,
+) -> Report {
     let no_fault = modules.iter().all(|module| module.faults == 0);
     Report {
         schema: SCHEMA,

@@ -3,7 +3,6 @@
 use core::fmt;
 
 use bareflow_loader::Budget;
-use bareflow_protocol::Report;
 use bareflow_protocol::report::{DomainCost, Environment, Fault, Module};
 
 use crate::console::{Console, SEPARATOR, Style};
@@ -11,19 +10,20 @@ use crate::console::{Console, SEPARATOR, Style};
 /// The width of the longest bar, in columns.
 const BAR_WIDTH: u64 = 40;
 
-/// Shows the statistics of all modules of a report.
-pub(crate) fn show(console: &impl Console, report: &Report) {
+/// Shows the statistics of all `modules` of a run.
+pub(crate) fn show(console: &impl Console, environment: &Environment, modules: &[Module]) {
+    let calls: u64 = modules.iter().map(|module| module.call_count).sum();
     line!(console, Title, "{SEPARATOR}");
     line!(console, Title, "      MODULE SYSTEM STATISTICS");
     line!(console, Title, "{SEPARATOR}");
-    line!(console, Plain, "Total modules loaded: {}", report.total_modules);
-    line!(console, Plain, "Total calls:          {}", report.total_calls);
-    for module in &report.modules {
+    line!(console, Plain, "Total modules loaded: {}", modules.len());
+    line!(console, Plain, "Total calls:          {calls}");
+    for module in modules {
         line!(console);
-        show_module(console, module, Some(&report.environment));
+        show_module(console, module, Some(environment));
     }
-    show_comparison(console, &report.modules);
-    show_price(console, &report.environment.domains);
+    show_comparison(console, modules);
+    show_price(console, &environment.domains);
     line!(console, Title, "{SEPARATOR}");
 }
 
@@ -150,7 +150,113 @@ impl fmt::Display for Hundredths {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::string::ToString;
+    use alloc::string::{String, ToString};
+    use core::cell::RefCell;
+    use core::fmt::Write;
+
+    use bareflow_protocol::report::Corrected;
+
+    #[derive(Default)]
+    struct Text(RefCell<String>);
+
+    impl Console for Text {
+        fn show(&self, _: Style, text: fmt::Arguments<'_>) {
+            self.0.borrow_mut().write_fmt(text).unwrap();
+        }
+    }
+
+    /// A module whose only call, if it was called, took `cycles`.
+    fn module(name: &str, cycles: Option<u64>) -> Module {
+        let mean = cycles.map(|cycles| cycles as f64);
+        Module {
+            name: name.into(),
+            version: "1.2.3".into(),
+            generation: 1,
+            domain: "kernel".into(),
+            state: "loaded".into(),
+            active: true,
+            memory_bytes: 4096,
+            code_address: 0x1000_0000,
+            cpu_level: 1,
+            code_size: 8,
+            blob_size: 136,
+            call_count: cycles.map_or(0, |_| 1),
+            total_cycles: cycles,
+            min_cycles: cycles,
+            max_cycles: cycles,
+            avg_cycles: mean,
+            std_dev: mean.map(|_| 0.0),
+            p50_cycles: cycles,
+            p99_cycles: cycles,
+            corrected: Corrected { min: cycles, avg: mean, p50: cycles, p99: cycles },
+            timed_calls: cycles.map_or(0, |_| 1),
+            batch: None,
+            last_result: None,
+            fault: None,
+            diagnosis: None,
+            faults: 0,
+            restarts: 0,
+            budget: Budget::DEFAULT,
+            peak_stack_bytes: None,
+            peak_heap_bytes: None,
+        }
+    }
+
+    #[test]
+    fn keeps_the_layout_of_the_c_system() {
+        let environment = Environment {
+            place: "host".into(),
+            clock: "tsc".into(),
+            timing: "fast".into(),
+            call_overhead_cycles: 2,
+            cpu: "test".into(),
+            domains: [DomainCost { domain: "kernel".into(), empty_call_cycles: 30 }].into(),
+            first_call_cycles: None,
+            clock_step_cycles: 1,
+            clock_invariant: true,
+            clock_hertz: None,
+            load_cycles: None,
+        };
+        let text = Text::default();
+        show(&text, &environment, &[module("fibonacci", Some(10)), module("sort", Some(5)), module("sum", None)]);
+        let expected = "\
+========================================
+      MODULE SYSTEM STATISTICS
+========================================
+Total modules loaded: 3
+Total calls:          2
+
+=== Module Stats: fibonacci ===
+  Code address:  0x10000000
+  Code size:     8 bytes
+  Calls:         1
+  Total cycles:  10
+  Avg cycles:    10
+  Min cycles:    10
+  Max cycles:    10
+";
+        let shown = text.0.into_inner();
+        assert!(shown.starts_with(expected), "{shown}");
+        let expected = "
+=== Module Stats: sum ===
+  Code address:  0x10000000
+  Code size:     8 bytes
+  Calls:         0
+  Total cycles:  0
+  Avg cycles:    -
+  Min cycles:    -
+  Max cycles:    -
+  Version:       1.2.3 (load 1), blob 136 bytes, code for x86-64-v1
+  Domain:        kernel, within 1000000 us, stack 65536, heap 0 bytes
+
+Performance Comparison (avg cycles)
+  fibonacci    ######################################## 10
+  sort         #################### 5
+  Empty call:    kernel 30 cycles
+========================================
+";
+        assert!(shown.ends_with(expected), "{shown}");
+    }
 
     #[test]
     fn shows_figures_without_noise() {
