@@ -68,22 +68,22 @@ impl Machine {
         let kernel = folder.join("kernel.elf");
         std::fs::write(&kernel, &self.kernel)?;
         let archive = folder.join("boot.tar");
-        std::fs::write(&archive, self.archive.clone().unwrap_or_else(|| self.boot_archive()))?;
+        std::fs::write(&archive, self.boot_archive()?)?;
         add(&["-kernel", &kernel.to_string_lossy(), "-initrd", &archive.to_string_lossy()]);
         add(&["-append", &self.command_line]);
         Ok(all)
     }
 
     /// Returns the archive that the kernel gets besides its embedded one.
-    fn boot_archive(&self) -> Vec<u8> {
+    fn boot_archive(&self) -> Result<Vec<u8>> {
         let options = KernelOptions { icount: self.icount, virtio: self.virtio_channel, ..self.options };
         let InputFiles { blobs, input, .. } = &self.files;
         let labels: String = blobs.iter().map(|(label, _)| format!("{label}\n")).collect();
         let names: Vec<_> = (0..blobs.len()).map(|index| format!("{index}.mod")).collect();
         let blobs = names.iter().zip(blobs).map(|(name, (_, bytes))| (name.as_str(), bytes.as_slice()));
-        let options = options.to_bytes();
+        let options = options.to_bytes()?;
         let besides = [(OPTIONS, options.as_slice()), (LABELS, labels.as_bytes()), (INPUT, input)];
-        archive(besides.into_iter().filter(|(_, bytes)| !bytes.is_empty()).chain(blobs))
+        Ok(archive(besides.into_iter().filter(|(_, bytes)| !bytes.is_empty()).chain(blobs)))
     }
 }
 

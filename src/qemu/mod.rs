@@ -54,8 +54,6 @@ pub struct Machine {
     pub virtio_channel: bool,
     /// The blobs and the input in the boot archive.
     pub files: InputFiles,
-    /// Another boot archive than that of the options and files.
-    pub archive: Option<Vec<u8>>,
     /// Whether the machine has a text screen, which the firmware takes a while to set up.
     pub screen: bool,
     /// The socket on which QEMU listens for QMP, if any.
@@ -85,7 +83,6 @@ impl Machine {
             options: KernelOptions::default(),
             virtio_channel: false,
             files: InputFiles::default(),
-            archive: None,
             screen: false,
             qmp: None,
             disk: None,

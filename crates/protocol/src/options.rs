@@ -88,18 +88,22 @@ pub struct BadOptions {
     pub expected: u32,
 }
 
+/// The version of the encoding, which rises with every change between releases.
+const ENCODING: u8 = 1;
+
 /// Returns the checksum of encoded options, which those of another version do not have.
 fn checksum(payload: &[u8]) -> u32 {
-    crc32c(&[env!("CARGO_PKG_VERSION").as_bytes(), payload])
+    crc32c(&[env!("CARGO_PKG_VERSION").as_bytes(), &[ENCODING], payload])
 }
 
 impl KernelOptions {
     /// Encodes the options as a file.
-    #[must_use]
-    pub fn to_bytes(&self) -> Vec<u8> {
-        // Encoding into memory does not fail by itself.
-        let payload = postcard::to_allocvec(self).unwrap_or_default();
-        [&checksum(&payload).to_le_bytes()[..], &payload].concat()
+    ///
+    /// # Errors
+    /// When `timing` is [`Timing::Untimed`], which no option names.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, postcard::Error> {
+        let payload = postcard::to_allocvec(self)?;
+        Ok([&checksum(&payload).to_le_bytes()[..], &payload].concat())
     }
 
     /// Decodes a file.
@@ -119,11 +123,12 @@ mod tests {
     use super::*;
     use alloc::string::ToString;
 
-    use bareflow_loader::{Domain, FaultPolicy, Permissions};
+    use bareflow_loader::{Budget, Domain, FaultPolicy, Permissions};
 
     fn options() -> KernelOptions {
         let load = LoadOptions {
             domain: Domain::User,
+            limits: Budget { time_us: 1, stack_bytes: 2, heap_bytes: 3, data_bytes: 4 },
             on_fault: FaultPolicy::RestartTimes(3),
             allowed: Permissions::NONE,
             ..LoadOptions::DEFAULT
@@ -135,13 +140,40 @@ mod tests {
     #[test]
     fn reads_what_it_writes() {
         for options in [options(), KernelOptions::default()] {
-            assert_eq!(KernelOptions::from_bytes(&options.to_bytes()), Ok(options));
+            assert_eq!(KernelOptions::from_bytes(&options.to_bytes().unwrap()), Ok(options));
         }
     }
 
     #[test]
+    fn does_not_encode_what_no_option_names() {
+        assert!(KernelOptions { timing: Timing::Untimed, ..options() }.to_bytes().is_err());
+    }
+
+    /// Encodes every value of the enums, and options in which each field differs from its neighbours at least once.
+    #[test]
+    fn another_encoding_is_another_version() {
+        let campaign = Campaign { seed: u64::MAX, first: 3, count: 7 };
+        let rigs = [Rig::SelfCheck, Rig::Soak(1), Rig::Exhaust, Rig::Inject(campaign)];
+        let policies = [FaultPolicy::Stop, FaultPolicy::Restart, FaultPolicy::RestartTimes(3)];
+        let enums = (
+            ([Task::Run, Task::Record, Task::Serve], rigs.map(Task::Rig)),
+            ([Timing::Fast, Timing::Precise], Domain::ALL, policies, [Permissions::NONE, Permissions::ALL]),
+        );
+        let switches = [0, 1, 2, 3, 4].map(|on| KernelOptions {
+            batch: on == 0,
+            colour: on == 1,
+            icount: on == 2,
+            halt: on == 3,
+            virtio: on == 4,
+            ..options()
+        });
+        let encoded = crc32c(&[&postcard::to_allocvec(&(enums, switches)).unwrap()]);
+        assert_eq!((ENCODING, encoded), (1, 0x32ae_feda), "raise ENCODING, and name both here: {encoded:#010x}");
+    }
+
+    #[test]
     fn rejects_what_was_damaged_or_is_of_another_version() {
-        let bytes = options().to_bytes();
+        let bytes = options().to_bytes().unwrap();
         for bit in 0..8 * bytes.len() {
             let mut damaged = bytes.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);

@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn reads_options_and_rejects_damaged_ones() {
         let options = KernelOptions { repeat: 7, ..KernelOptions::default() };
-        let mut bytes = options.to_bytes();
+        let mut bytes = options.to_bytes().unwrap();
         assert_eq!(Archive::read(&tar(&[(OPTIONS, &bytes)])).unwrap().options, options);
         bytes[5] ^= 1;
         let error = Archive::read(&tar(&[(OPTIONS, &bytes), ("a.mod", b"a")])).unwrap_err();
