@@ -4,7 +4,6 @@ use bareflow_abi::record::DEPENDENCIES;
 
 use crate::error::{InvalidModule, LoadError};
 use crate::fault::{Fault, FaultKind};
-use crate::manager::ModuleManager;
 use crate::policy::{FaultPolicy, LoadOptions};
 use crate::profile::Timing;
 use crate::testing::{FakePlatform, blob, manager};
