@@ -17,7 +17,8 @@ pub const START: u64 = MODULE_STACK.start;
 /// The size of a page and of a frame, in bytes.
 pub const PAGE_SIZE: u64 = 4096;
 
-/// The stack of modules in the kernel domain: below its end, above an unmapped page. Each module's begins as far above its end as its budget allows.
+/// The stack of modules in the kernel domain: below its end, above an unmapped page. Each module's begins as far above
+/// its end as its budget allows.
 pub const MODULE_STACK: Stack = Stack { start: 0xffff_ffff_8d10_0000, pages: 256 };
 
 /// The distance from the stack of a call to that of a call inside of it.

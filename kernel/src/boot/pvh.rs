@@ -1,4 +1,5 @@
-//! The reader of the start-of-day structure of PVH (Xen's `docs/misc/pvh.pandoc`). It fills the same [`BootInfo`] that the `bootloader` crate would pass.
+//! The reader of the start-of-day structure of PVH (Xen's `docs/misc/pvh.pandoc`). It fills the same [`BootInfo`] that
+//! the `bootloader` crate would pass.
 
 use bareflow_pvh::MAPPED_END;
 use bootloader_api::BootInfo;
