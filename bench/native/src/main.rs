@@ -6,20 +6,24 @@ use std::error::Error;
 use std::hint::black_box;
 
 use bareflow_abi::{Context, Services};
+use critical_section as _;
 
 /// A module's function.
 type Run = fn(&mut Context<'_>) -> i32;
 
 /// All functions, by the names of their modules.
-const ALL: [(&str, Run); 12] = [
+const ALL: [(&str, Run); 15] = [
     ("gallery-blake3", gallery_blake3::run),
     ("gallery-chacha20poly1305", gallery_chacha20poly1305::run),
     ("gallery-ed25519-compact", gallery_ed25519_compact::run),
+    ("gallery-embassy-sync", gallery_embassy_sync::run),
     ("gallery-embedded-graphics", gallery_embedded_graphics::run),
+    ("gallery-linkme", gallery_linkme::run),
     ("gallery-lz4_flex", gallery_lz4_flex::run),
     ("gallery-miniz_oxide", gallery_miniz_oxide::run),
     ("gallery-nalgebra", gallery_nalgebra::run),
     ("gallery-regex-automata", gallery_regex_automata::run),
+    ("gallery-secp256k1", gallery_secp256k1::run),
     ("gallery-serde_json", gallery_serde_json::run),
     ("gallery-sha2", gallery_sha2::run),
     ("gallery-smoltcp", gallery_smoltcp::run),
