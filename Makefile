@@ -22,6 +22,7 @@ check:
 	cargo clippy -p bareflow-loader --no-default-features --locked -- -D warnings
 	scripts/kernel-check $(KERNEL_CRATES)
 	scripts/kernel-check -p bareflow-kernel --no-default-features
+	BAREFLOW_ARCHIVE=/dev/null scripts/kernel-check -p least-kernel
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 
 # Packs what is published, and builds each package from what was packed. Cargo takes a package for the same as long as its

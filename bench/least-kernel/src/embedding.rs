@@ -26,7 +26,7 @@ unsafe impl Platform for Tiny {
         Global
     }
     fn allocate(&self, size: ImageSize, _: &Placement) -> Result<OneImage, PlatformError> {
-        let bytes = size.text.max(size.rodata).max(size.data) as usize;
+        let bytes = size.text_bytes.max(size.rodata_bytes).max(size.data_bytes) as usize;
         if bytes > PAGE as usize { Err(PlatformError { what: "allocate an image", bytes }) } else { Ok(OneImage) }
     }
     fn seal(&self, image: OneImage) -> Result<OneImage, PlatformError> {
