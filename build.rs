@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use bareflow_builder::discover::discover;
 use bareflow_builder::kernel::{archive, archive_of, build_kernel};
-use bareflow_builder::run::write_if_changed;
+use bareflow_builder::subprocess::write_if_changed;
 use bareflow_builder::toolchain::{KERNEL_TOOLCHAIN, MODULE_TOOLCHAIN};
 use bareflow_builder::vendor::abi;
 use bareflow_builder::{BuildError, build_module};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use bareflow_builder::discover::{ModuleCrate, Workspace, discover, gallery, module_at};
-use bareflow_builder::run::flags_set_aside;
+use bareflow_builder::subprocess::flags_set_aside;
 use bareflow_builder::{Blob, BuildError, Checks, build_module};
 use bareflow_loader::RawModule;
 use indicatif::ProgressBar;

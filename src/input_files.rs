@@ -17,7 +17,7 @@ use crate::output::{report_refused, write_out};
 pub struct InputFiles {
     /// The name to show and the bytes of each blob.
     pub blobs: Vec<(String, Vec<u8>)>,
-    /// InputFiles that can't be read.
+    /// Files that can't be read.
     pub unreadable: Vec<Refusal>,
     /// The input of the run.
     pub input: Vec<u8>,

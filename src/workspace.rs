@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
-use bareflow_builder::run::{command, output};
+use bareflow_builder::subprocess::{command, output};
 use bareflow_builder::toolchain::cargo;
 use toml_edit::DocumentMut;
 

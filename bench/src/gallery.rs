@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use bareflow_builder::discover::gallery;
-use bareflow_builder::run::{command, output};
+use bareflow_builder::subprocess::{command, output};
 use bareflow_builder::toolchain::cargo;
 use bareflow_builder::{BuildError, Example, Workspace, build_with};
 use bareflow_host::HostPlatform;

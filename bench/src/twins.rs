@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fs;
 use std::path::PathBuf;
 
-use bareflow_builder::run::{command, output};
+use bareflow_builder::subprocess::{command, output};
 use bareflow_builder::{Workspace, build_module, build_with};
 use bareflow_host::{HostPlatform, cpu_level};
 use bareflow_loader::{ModuleManager, RawModule, Timing};

@@ -13,7 +13,7 @@ use x86_64::structures::paging::PhysFrame;
 use crate::memory::layout::{KERNEL_STACK, PHYSICAL_MAP};
 use crate::memory::{frames, image_range};
 use crate::power::{ExitCode, exit_qemu};
-use crate::serve::{self, preempt};
+use crate::serve::{self, poll_during_call};
 use crate::{console, dump};
 
 const _: () = assert!(OUTPUT_CAPACITY <= bareflow_containment::RESERVED_OUTPUT_BYTES);
@@ -109,10 +109,10 @@ unsafe impl Kernel for ThisKernel {
     }
 
     fn has_deferred_work(&self) -> bool {
-        preempt::is_due()
+        poll_during_call::is_due()
     }
 
     fn run_deferred_work(&self) {
-        preempt::poll_clients();
+        poll_during_call::poll_clients();
     }
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::push::PROGRESS;
-use super::session::{keep, run_command};
+use super::run_command::{keep, run_command};
 use super::show::{aligned, compare as comparison, modules, receipt, stats as statistics};
 use super::unexpected;
 use crate::input::read_input;

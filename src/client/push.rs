@@ -6,7 +6,7 @@ use bareflow_protocol::comparison::Gate;
 use bareflow_protocol::control::Push;
 use bareflow_protocol::{Request, Response};
 
-use super::session::{keep, run_command};
+use super::run_command::{keep, run_command};
 use super::show::{compare, receipt};
 use super::{Client, unexpected};
 use crate::input::read_input;

@@ -5,12 +5,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use bareflow_builder::kernel::archive;
-use bareflow_protocol::KernelOptions;
-use bareflow_suite::archive::{INPUT, LABELS, OPTIONS};
 
 use super::{Machine, QEMU};
-use crate::input_files::InputFiles;
 
 /// The path of qboot below the folder that contains QEMU's `bin`.
 const QBOOT: &str = "share/qemu/qboot.rom";
@@ -72,18 +68,6 @@ impl Machine {
         add(&["-kernel", &kernel.to_string_lossy(), "-initrd", &archive.to_string_lossy()]);
         add(&["-append", &self.command_line]);
         Ok(all)
-    }
-
-    /// Returns the archive that the kernel gets besides its embedded one.
-    fn boot_archive(&self) -> Result<Vec<u8>> {
-        let options = KernelOptions { icount: self.icount, virtio: self.virtio_channel, ..self.options };
-        let InputFiles { blobs, input, .. } = &self.files;
-        let labels: String = blobs.iter().map(|(label, _)| format!("{label}\n")).collect();
-        let names: Vec<_> = (0..blobs.len()).map(|index| format!("{index}.mod")).collect();
-        let blobs = names.iter().zip(blobs).map(|(name, (_, bytes))| (name.as_str(), bytes.as_slice()));
-        let options = options.to_bytes()?;
-        let besides = [(OPTIONS, options.as_slice()), (LABELS, labels.as_bytes()), (INPUT, input)];
-        Ok(archive(besides.into_iter().filter(|(_, bytes)| !bytes.is_empty()).chain(blobs)))
     }
 }
 

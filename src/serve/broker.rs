@@ -3,7 +3,7 @@
 //! It marks each request with its client and routes each response back.
 //!
 //! Every client has two threads, one for each direction; two more serve the kernel. Requests are sent in turn
-//! (`turns`), so a slow kernel slows its clients down and loses nothing, and each client may have only a few unanswered
+//! (`request_queue`), so a slow kernel slows its clients down and loses nothing, and each client may have only a few unanswered
 //! requests (`flow`). No request is sent before the kernel's first message, since a port that it has not yet opened
 //! loses data.
 
@@ -22,10 +22,10 @@ use bareflow_protocol::{Decoder, Envelope, FrameError, Message, Request, Respons
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::client_queue::client_queue;
+use super::response_queue::response_queue;
 use super::clients::{Admission, Clients, MAX_CLIENTS};
 use super::flow::Flow;
-use super::turns::Turns;
+use super::request_queue::RequestQueue;
 
 /// The timeout for telling a client that it is not admitted.
 const TURNED_AWAY: Duration = Duration::from_millis(100);
@@ -50,7 +50,7 @@ pub fn run_and_tell(listener: &UnixListener, kernel: &UnixStream, up: impl FnOnc
     // Ends the wait for clients. A connection of our own would not do, since the socket's file may have been removed.
     let (end, ended) = UnixStream::pair()?;
     let clients = Clients::default();
-    let requests = Turns::default();
+    let requests = RequestQueue::default();
     thread::scope(|scope| {
         let (ready, readiness) = channel();
         let (clients, requests) = (&clients, &requests);
@@ -72,7 +72,7 @@ pub fn run_and_tell(listener: &UnixListener, kernel: &UnixStream, up: impl FnOnc
 }
 
 /// Sends requests to the kernel as they come in, once it is ready.
-fn send(readiness: &Receiver<()>, requests: &Turns, mut kernel: &UnixStream) {
+fn send(readiness: &Receiver<()>, requests: &RequestQueue, mut kernel: &UnixStream) {
     if readiness.recv().is_ok() {
         while let Some(frame) = requests.take() {
             if kernel.write_all(&frame).is_err() {
@@ -131,7 +131,7 @@ fn accept<'scope>(
     listener: &UnixListener,
     ended: &UnixStream,
     clients: &'scope Clients,
-    requests: &'scope Turns,
+    requests: &'scope RequestQueue,
 ) {
     while !clients.is_closed() {
         let stream = match next_client(listener, ended) {
@@ -144,7 +144,7 @@ fn accept<'scope>(
             }
         };
         let flow = Arc::new(Flow::new());
-        let (queue, outlet) = client_queue(&stream, &flow);
+        let (queue, outlet) = response_queue(&stream, &flow);
         let mark = match clients.admit(queue, &flow) {
             Admission::Admitted(mark) => mark,
             Admission::Full => {
@@ -200,7 +200,7 @@ fn turn_away(mut stream: &UnixStream, error: String) {
 }
 
 /// Passes a client's requests on until its connection ends.
-fn listen(mut stream: &UnixStream, mark: u32, clients: &Clients, flow: &Flow, requests: &Turns) {
+fn listen(mut stream: &UnixStream, mark: u32, clients: &Clients, flow: &Flow, requests: &RequestQueue) {
     let mut decoder = Decoder::with_limit(MAX_REQUEST);
     let mut buffer = vec![0; 64 << 10];
     while let Some(bytes) = receive(&mut stream, &mut buffer) {

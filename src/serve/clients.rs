@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::client_queue::ClientQueue;
+use super::response_queue::ResponseQueue;
 use super::flow::Flow;
 
 /// The maximum number of clients: each may have a request of a megabyte in transit.
@@ -26,7 +26,7 @@ pub(super) struct Clients(Mutex<Table>);
 
 #[derive(Debug, Default)]
 struct Table {
-    clients: HashMap<u32, (ClientQueue, Arc<Flow>)>,
+    clients: HashMap<u32, (ResponseQueue, Arc<Flow>)>,
     last: u32,
     closed: bool,
 }
@@ -37,7 +37,7 @@ impl Clients {
     }
 
     /// Admits a client, unless there are too many or the broker is closing.
-    pub(super) fn admit(&self, queue: ClientQueue, flow: &Arc<Flow>) -> Admission {
+    pub(super) fn admit(&self, queue: ResponseQueue, flow: &Arc<Flow>) -> Admission {
         let mut table = self.lock();
         if table.closed {
             return Admission::Closed;
@@ -93,7 +93,7 @@ impl Clients {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::serve::client_queue::client_queue;
+    use crate::serve::response_queue::response_queue;
     use std::io::Read;
     use std::os::unix::net::UnixStream;
     use std::thread;
@@ -105,7 +105,7 @@ mod tests {
         let (stream, _other) = UnixStream::pair().unwrap();
         let stream = Arc::new(stream);
         let flow = Arc::new(Flow::new());
-        let mark = || match clients.admit(client_queue(&stream, &flow).0, &flow) {
+        let mark = || match clients.admit(response_queue(&stream, &flow).0, &flow) {
             Admission::Admitted(mark) => Some(mark),
             Admission::Full | Admission::Closed => None,
         };
@@ -122,7 +122,7 @@ mod tests {
         let (stream, _other) = UnixStream::pair().unwrap();
         let stream = Arc::new(stream);
         let flow = Arc::new(Flow::new());
-        let admit = || clients.admit(client_queue(&stream, &flow).0, &flow);
+        let admit = || clients.admit(response_queue(&stream, &flow).0, &flow);
         assert!((0..MAX_CLIENTS).all(|_| matches!(admit(), Admission::Admitted(..))));
         assert!(matches!(admit(), Admission::Full));
         clients.forget(7);
@@ -134,7 +134,7 @@ mod tests {
         let clients = Clients::default();
         let (stream, mut other) = UnixStream::pair().unwrap();
         let (stream, flow) = (Arc::new(stream), Arc::new(Flow::new()));
-        let (queue, outlet) = client_queue(&stream, &flow);
+        let (queue, outlet) = response_queue(&stream, &flow);
         let Admission::Admitted(mark) = clients.admit(queue, &flow) else { panic!("not admitted") };
         flow.begin();
         thread::scope(|scope| {

@@ -3,11 +3,11 @@
 
 pub mod address;
 pub mod broker;
-mod client_queue;
+mod response_queue;
 mod clients;
 mod flow;
-mod socket;
-mod turns;
+mod listener;
+mod request_queue;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,7 +22,7 @@ use crate::input_files::InputFiles;
 use crate::options::ServeOptions;
 use crate::qemu::{KillHandle, Machine};
 use crate::{Exit, boot, output, say};
-pub use socket::Socket;
+pub use listener::Socket;
 
 /// The interval between checks whether the kernel is up.
 const POLL: Duration = Duration::from_millis(50);

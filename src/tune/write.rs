@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::{Context, Error, Result, anyhow};
 use bareflow_builder::discover::ModuleCrate;
-use bareflow_builder::run::write_if_changed;
+use bareflow_builder::subprocess::write_if_changed;
 use toml_edit::{DocumentMut, InlineTable, Item, Table, TableLike, Value};
 
 use super::choice::Choice;

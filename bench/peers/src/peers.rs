@@ -7,7 +7,7 @@ use std::io::Write;
 use std::os::fd::{AsRawFd, FromRawFd};
 
 use bareflow_builder::Workspace;
-use bareflow_builder::run::{command, output};
+use bareflow_builder::subprocess::{command, output};
 use libloading::Library;
 
 use crate::measure::Contender;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::discover::Workspace;
 use crate::error::BuildError;
 use crate::module::Blob;
-use crate::run::{ask_for_colours, output, write_if_changed};
+use crate::subprocess::{ask_for_colours, output, write_if_changed};
 use crate::toolchain::{KERNEL_TARGET, KernelToolchain};
 
 /// The code model that the kernel needs: fixed addresses in the upper two gigabytes.

@@ -14,7 +14,7 @@ pub mod flags;
 pub mod kernel;
 pub mod module;
 pub mod pgo;
-pub mod run;
+pub mod subprocess;
 pub mod settings;
 pub mod toolchain;
 pub mod vendor;

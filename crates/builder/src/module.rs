@@ -14,7 +14,7 @@ use bareflow_packer::{
 use crate::discover::ModuleCrate;
 use crate::error::BuildError;
 use crate::flags;
-use crate::run::{ask_for_colours, output, read, write_if_changed};
+use crate::subprocess::{ask_for_colours, output, read, write_if_changed};
 use crate::settings::{Checks, CodegenOptions};
 use crate::toolchain::{MODULE_TARGET, linker, module_cargo};
 

@@ -14,7 +14,7 @@ use bareflow_abi::header::{FLAG_INIT, Header};
 use crate::discover::ModuleCrate;
 use crate::error::BuildError;
 use crate::module::compile;
-use crate::run::{command, output, write_if_changed};
+use crate::subprocess::{command, output, write_if_changed};
 use crate::settings::CodegenOptions;
 use crate::toolchain::{cargo, linker, tools};
 
@@ -85,7 +85,7 @@ fn profile_driver(module: &ModuleCrate, folder: &Path, object: &Path) -> Result<
     write_if_changed(&package.join("src/main.rs"), DRIVER.as_bytes())?;
     let lock = module.root.join("Cargo.lock");
     if lock.is_file() && !package.join("Cargo.lock").is_file() {
-        write_if_changed(&package.join("Cargo.lock"), &crate::run::read(&lock)?)?;
+        write_if_changed(&package.join("Cargo.lock"), &crate::subprocess::read(&lock)?)?;
     }
     let mut link = OsString::from("--cfg=bareflow_driver\x1f-Clink-arg=");
     link.push(object);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::error::BuildError;
-use crate::run::{command, output};
+use crate::subprocess::{command, output};
 
 /// The variable that forces the kernel's toolchain: `rustup` or `debian`.
 pub const KERNEL_TOOLCHAIN: &str = "BAREFLOW_KERNEL_TOOLCHAIN";

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use toml_edit::{DocumentMut, Item, Table, TableLike};
 
 use crate::error::BuildError;
-use crate::run::read;
+use crate::subprocess::read;
 
 /// The tables whose entries can be inherited, and the workspace's tables that they are inherited from.
 const INHERITED: [(&str, &str); 2] = [("package", "package"), ("dependencies", "dependencies")];

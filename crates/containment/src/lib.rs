@@ -52,7 +52,7 @@ pub mod timer;
 mod traps;
 
 pub use bareflow_runtime::clock;
-pub use call::work::may_run_modules;
+pub use call::deferred_work::may_run_modules;
 pub use call::{Activation, last_fault_time, with_current};
 pub use frame::TrapFrame;
 pub use image::{Image, RESERVED_OUTPUT_BYTES};

@@ -10,7 +10,7 @@ use bareflow_loader::{CallOutcome, Fault, FaultKind};
 use bareflow_runtime::services::{self, read_clock};
 use bareflow_runtime::{RunningCall, call_with_initial_fpu, clock};
 
-use crate::call::{self, Activation, defer_to_kernel_stack, leave_module, work};
+use crate::call::{self, Activation, defer_to_kernel_stack, deferred_work, leave_module};
 use crate::frame::TrapFrame;
 use crate::kernel::{kernel, observe, observers};
 use crate::layout::user::SYSCALL_SIZE;
@@ -78,7 +78,7 @@ pub fn table_of(services: u32) -> &'static Services {
 extern "C" fn serve_ring_0(_: *mut Context<'_>, first: u64, second: u64, service: u32, caller: u64) -> u64 {
     let Some(activation) = call::current() else { return CallRefusal::NotDeclared as u64 };
     let done = services::serve(activation, service, [first, second]);
-    work::after_service();
+    deferred_work::after_service();
     if let Some(fault) = fault_at(activation, done.err(), || caller) {
         call::end_call(activation, fault, caller);
     }
@@ -95,7 +95,7 @@ pub fn handle_syscall(frame: &mut TrapFrame) {
         Some(service) => {
             let done = services::serve(activation, service, [frame.rsi, frame.rdx]);
             if !return_to_ring_3(frame, activation, done) {
-                work::after_syscall(frame, activation);
+                deferred_work::after_syscall(frame, activation);
             }
         }
         // Only the stubs may execute the instruction.
@@ -111,7 +111,7 @@ pub fn handle_syscall(frame: &mut TrapFrame) {
 extern "C" fn call_from_ring_3(frame: &mut TrapFrame) {
     let Some(activation) = call::current() else { return };
     let done = services::serve(activation, SERVICE_CALL, [frame.rsi, frame.rdx]);
-    work::after_service();
+    deferred_work::after_service();
     return_to_ring_3(frame, activation, done);
 }
 

@@ -1,4 +1,5 @@
-//! The last stage: the registry of loaded modules, their calls and their profiles.
+//! The manager of loaded modules: what it holds. What it does is in `load/`, `call/`, `reload.rs`, `unload.rs`,
+//! `versions.rs` and `profiles.rs`.
 
 #[cfg(feature = "reload")]
 use core::cell::RefCell;

@@ -12,7 +12,7 @@ use bareflow_suite::console::{explain_refusal, show_fault};
 use bareflow_suite::fallible::{ErrorText, NoMemory, copy};
 use bareflow_suite::{error_text, text};
 
-use crate::slice::{Poll, SLICE_MS};
+use crate::time_slice::{Poll, SLICE_MS};
 use crate::{Server, ServerEnvironment};
 
 /// The number of calls between two readings of the clock.

@@ -14,7 +14,7 @@ use bareflow_suite::console::Style;
 use bareflow_suite::fallible::{ErrorText, NoMemory, copy};
 use bareflow_suite::{error_text, text};
 
-use crate::slice::{Poll, SLICE_MS};
+use crate::time_slice::{Poll, SLICE_MS};
 use crate::{Server, ServerEnvironment, room};
 
 mod evaluate;

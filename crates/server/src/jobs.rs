@@ -9,7 +9,7 @@ use bareflow_suite::error_text;
 use bareflow_suite::fallible::ErrorText;
 
 use crate::receipts::{self, ReceiptTexts};
-use crate::slice::{Poll, UNLOAD_TIMEOUT_MS};
+use crate::time_slice::{Poll, UNLOAD_TIMEOUT_MS};
 use crate::task::Task;
 use crate::{Server, ServerEnvironment, room};
 

@@ -20,7 +20,7 @@ mod push;
 mod receipts;
 mod requested_options;
 mod requests;
-mod slice;
+mod time_slice;
 mod startup;
 mod task;
 mod uploads;

@@ -22,7 +22,7 @@ use bareflow_suite::{error_text, line, text};
 
 use crate::receipts::{self, ReceiptTexts};
 use crate::requested_options::{DeferredPush, Wanted};
-use crate::slice::{Poll, UNLOAD_TIMEOUT_MS};
+use crate::time_slice::{Poll, UNLOAD_TIMEOUT_MS};
 use crate::task::{Handled, Next, Task};
 use crate::{MAX_MODULES, Server, ServerEnvironment};
 

@@ -4,7 +4,7 @@ use alloc::borrow::Cow;
 use alloc::string::String;
 
 use bareflow_loader::{LoadError, Name, Platform, VersionRange};
-use bareflow_suite::dependency_graph::DependencyGraph;
+use bareflow_suite::dependency_cycles::DependencyGraph;
 use bareflow_suite::fallible::{ErrorText, NO_MEMORY};
 use bareflow_suite::{error_text, text};
 

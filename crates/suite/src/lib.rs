@@ -13,7 +13,7 @@ extern crate alloc;
 pub mod console;
 
 pub mod archive;
-pub mod dependency_graph;
+pub mod dependency_cycles;
 pub mod fallible;
 mod report;
 pub mod statistics;
@@ -33,7 +33,7 @@ use bareflow_loader::{
 use bareflow_protocol::Report;
 use bareflow_protocol::report::{Environment, Refusal, Test};
 use console::{Console, Style, explain_refusal, show_fault};
-use dependency_graph::DependencyGraph;
+use dependency_cycles::DependencyGraph;
 use fallible::ErrorText;
 pub use report::{fault, module};
 

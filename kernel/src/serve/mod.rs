@@ -3,7 +3,7 @@
 
 mod channel_queue;
 mod environment;
-pub mod preempt;
+pub mod poll_during_call;
 
 pub use channel_queue::drain_rx;
 
@@ -55,7 +55,7 @@ pub fn run(manager: ModuleManager<Contained>, archive: &Archive<'static>, option
     });
     on_disk.iter().for_each(|path| server.load_file(path));
     server.refuse_pending();
-    preempt::install(server);
+    poll_during_call::install(server);
     let count = server.manager().ids().count();
     console::show(Style::Good, format_args!("[OK]"));
     console::show(

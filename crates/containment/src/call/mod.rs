@@ -1,12 +1,12 @@
-//! The trampolines through which modules are called: one directly into their code ([`kernel`]), one into ring 3
-//! ([`user`]). Both switch to a stack of the module's own, and return with every register restored that a function
+//! The trampolines through which modules are called: one directly into their code ([`kernel_domain`]), one into ring 3
+//! ([`user_domain`]). Both switch to a stack of the module's own, and return with every register restored that a function
 //! must preserve, whatever the module did.
 
 mod activation;
-mod deferred;
+mod stack_switch;
 pub mod kernel_domain;
 pub mod user_domain;
-pub mod work;
+pub mod deferred_work;
 
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
@@ -24,7 +24,7 @@ use activation::SERVICES;
 pub use activation::{
     Activation, BUDGET_EXPIRED, BufferRange, NMI_ARRIVED, OptionalCallees, request_abort, requested_abort, tick,
 };
-pub use deferred::defer_to_kernel_stack;
+pub use stack_switch::defer_to_kernel_stack;
 
 /// The running call, or null. The trampolines read it, since a module may have destroyed every register.
 #[unsafe(export_name = "bareflow_current_call")]

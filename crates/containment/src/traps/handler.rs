@@ -9,7 +9,7 @@ use x86_64::registers::control::Cr2;
 
 use super::debug;
 use super::origin::{follows_int, is_software_interrupt};
-use crate::call::{self, Activation, leave_module, work};
+use crate::call::{self, Activation, deferred_work, leave_module};
 use crate::frame::{SYSCALL, TrapFrame};
 use crate::kernel::{kernel, ticks};
 use crate::{services, timer};
@@ -50,7 +50,7 @@ pub extern "C" fn handle(frame: &mut TrapFrame) {
         }
         match running.filter(|activation| call::tick(activation)) {
             Some(expired) if own => return call::request_abort(expired, call::BUDGET_EXPIRED),
-            None => return work::at_tick(frame, activation),
+            None => return deferred_work::at_tick(frame, activation),
             _ => {}
         }
     }

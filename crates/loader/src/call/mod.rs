@@ -7,6 +7,6 @@ pub mod ab_test;
 pub mod batch;
 pub mod call_cost;
 pub mod execute;
-mod fast;
+mod fast_path;
 pub mod pinned;
-mod slow;
+mod slow_path;

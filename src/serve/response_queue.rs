@@ -19,7 +19,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The broker's end of the queue, which takes responses.
 #[derive(Clone, Debug)]
-pub(super) struct ClientQueue {
+pub(super) struct ResponseQueue {
     frames: SyncSender<Vec<u8>>,
     stream: Arc<UnixStream>,
 }
@@ -33,15 +33,15 @@ pub(super) struct Outlet {
 }
 
 /// Makes a queue to the client at `stream`, whose requests `flow` counts.
-pub(super) fn client_queue(stream: &Arc<UnixStream>, flow: &Arc<Flow>) -> (ClientQueue, Outlet) {
+pub(super) fn response_queue(stream: &Arc<UnixStream>, flow: &Arc<Flow>) -> (ResponseQueue, Outlet) {
     let (sender, receiver) = sync_channel(CAPACITY);
     (
-        ClientQueue { frames: sender, stream: Arc::clone(stream) },
+        ResponseQueue { frames: sender, stream: Arc::clone(stream) },
         Outlet { frames: receiver, stream: Arc::clone(stream), flow: Arc::clone(flow) },
     )
 }
 
-impl ClientQueue {
+impl ResponseQueue {
     /// Puts a frame in the queue. Returns false if it is full; a frame for a client that has left is discarded.
     pub(super) fn offer(&self, frame: Vec<u8>) -> bool {
         !matches!(self.frames.try_send(frame), Err(TrySendError::Full(_)))

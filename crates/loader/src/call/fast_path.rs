@@ -8,7 +8,7 @@
 //!   would have an address, and the fast path would write its result there as well: a sampled call would take 14.5 ticks
 //!   instead of 13.6.
 
-use super::slow::run;
+use super::slow_path::run;
 use crate::manager::ModuleManager;
 use crate::module::lifecycle::ModuleState;
 use crate::module::{Failure, Module};

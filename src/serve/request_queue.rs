@@ -8,7 +8,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// The waiting requests, in the order in which they came.
 #[derive(Debug, Default)]
-pub(super) struct Turns {
+pub(super) struct RequestQueue {
     waiting: Mutex<Waiting>,
     changed: Condvar,
 }
@@ -21,7 +21,7 @@ struct Waiting {
     closed: bool,
 }
 
-impl Turns {
+impl RequestQueue {
     /// Puts in a client's request, once its previous one has been taken. Returns false if the queue is closed.
     pub(super) fn put(&self, client: u32, frame: Vec<u8>) -> bool {
         let has_one =
@@ -71,36 +71,36 @@ mod tests {
 
     #[test]
     fn one_of_many_requests_is_behind_one_of_each_other_client() {
-        let turns = Turns::default();
+        let queue = RequestQueue::default();
         thread::scope(|scope| {
             // The client's second request waits until its first one is taken.
-            scope.spawn(|| assert!([[1], [2]].iter().all(|frame| turns.put(1, frame.to_vec()))));
-            while turns.waiting.lock().unwrap().frames.is_empty() {
+            scope.spawn(|| assert!([[1], [2]].iter().all(|frame| queue.put(1, frame.to_vec()))));
+            while queue.waiting.lock().unwrap().frames.is_empty() {
                 thread::yield_now();
             }
-            assert!(turns.put(2, vec![3]));
-            assert_eq!([turns.take(), turns.take(), turns.take()], [Some(vec![1]), Some(vec![3]), Some(vec![2])]);
+            assert!(queue.put(2, vec![3]));
+            assert_eq!([queue.take(), queue.take(), queue.take()], [Some(vec![1]), Some(vec![3]), Some(vec![2])]);
         });
     }
 
     #[test]
     fn who_was_heard_last_lets_another_one_go_first() {
-        let turns = Turns::default();
-        let put = |client, frame| assert!(turns.put(client, vec![frame]));
+        let queue = RequestQueue::default();
+        let put = |client, frame| assert!(queue.put(client, vec![frame]));
         put(1, 1);
-        assert_eq!(turns.take(), Some(vec![1]));
+        assert_eq!(queue.take(), Some(vec![1]));
         [(1, 2), (2, 3), (3, 4)].into_iter().for_each(|(client, frame)| put(client, frame));
-        assert_eq!([turns.take(), turns.take(), turns.take()], [Some(vec![3]), Some(vec![2]), Some(vec![4])]);
+        assert_eq!([queue.take(), queue.take(), queue.take()], [Some(vec![3]), Some(vec![2]), Some(vec![4])]);
     }
 
     #[test]
     fn nobody_waits_for_a_kernel_that_is_gone() {
-        let turns = Turns::default();
+        let queue = RequestQueue::default();
         thread::scope(|scope| {
-            let taken = scope.spawn(|| turns.take());
-            turns.close();
+            let taken = scope.spawn(|| queue.take());
+            queue.close();
             assert_eq!(taken.join().unwrap(), None);
         });
-        assert!(!turns.put(1, vec![1]));
+        assert!(!queue.put(1, vec![1]));
     }
 }
