@@ -3,9 +3,9 @@
 //! The console is COM1, the host's channel is COM2 or a virtio console, and the kernel ends the run by a write to
 //! isa-debug-exit.
 //!
-//! `arguments` is QEMU's command line, `boot_archive` what the kernel gets with it, `process` starts QEMU, `guard` kills it if this process is killed, `streams`
-//! reads its output, `run` boots a kernel and waits for its end (`outcome`), and `running` keeps one running while the
-//! host talks to it.
+//! `arguments` is QEMU's command line, `boot_archive` what the kernel gets with it, `process` starts QEMU, `guard` kills
+//! it if this process is killed, `streams` reads its output, `run` boots a kernel and waits for its end (`outcome`), and
+//! `running` keeps one running while the host talks to it.
 
 mod arguments;
 mod boot_archive;

@@ -22,10 +22,10 @@ use bareflow_protocol::{Decoder, Envelope, FrameError, Message, Request, Respons
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::response_queue::response_queue;
 use super::clients::{Admission, Clients, MAX_CLIENTS};
 use super::flow::Flow;
 use super::request_queue::RequestQueue;
+use super::response_queue::response_queue;
 
 /// The timeout for telling a client that it is not admitted.
 const TURNED_AWAY: Duration = Duration::from_millis(100);

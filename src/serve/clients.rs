@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::response_queue::ResponseQueue;
 use super::flow::Flow;
+use super::response_queue::ResponseQueue;
 
 /// The maximum number of clients: each may have a request of a megabyte in transit.
 pub(super) const MAX_CLIENTS: usize = 128;

@@ -3,11 +3,11 @@
 
 pub mod address;
 pub mod broker;
-mod response_queue;
 mod clients;
 mod flow;
 mod listener;
 mod request_queue;
+mod response_queue;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -14,8 +14,8 @@ use bareflow_packer::{
 use crate::discover::ModuleCrate;
 use crate::error::BuildError;
 use crate::flags;
-use crate::subprocess::{ask_for_colours, output, read, write_if_changed};
 use crate::settings::{Checks, CodegenOptions};
+use crate::subprocess::{ask_for_colours, output, read, write_if_changed};
 use crate::toolchain::{MODULE_TARGET, linker, module_cargo};
 
 /// The linker script for modules.

@@ -14,8 +14,8 @@ use bareflow_abi::header::{FLAG_INIT, Header};
 use crate::discover::ModuleCrate;
 use crate::error::BuildError;
 use crate::module::compile;
-use crate::subprocess::{command, output, write_if_changed};
 use crate::settings::CodegenOptions;
+use crate::subprocess::{command, output, write_if_changed};
 use crate::toolchain::{cargo, linker, tools};
 
 /// The source of the program that the module is linked into.

@@ -9,8 +9,8 @@ use bareflow_suite::error_text;
 use bareflow_suite::fallible::ErrorText;
 
 use crate::receipts::{self, ReceiptTexts};
-use crate::time_slice::{Poll, UNLOAD_TIMEOUT_MS};
 use crate::task::Task;
+use crate::time_slice::{Poll, UNLOAD_TIMEOUT_MS};
 use crate::{Server, ServerEnvironment, room};
 
 /// The interval of progress messages to a client, in milliseconds.

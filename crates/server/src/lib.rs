@@ -20,9 +20,9 @@ mod push;
 mod receipts;
 mod requested_options;
 mod requests;
-mod time_slice;
 mod startup;
 mod task;
+mod time_slice;
 mod uploads;
 
 use alloc::collections::VecDeque;

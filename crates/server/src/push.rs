@@ -22,8 +22,8 @@ use bareflow_suite::{error_text, line, text};
 
 use crate::receipts::{self, ReceiptTexts};
 use crate::requested_options::{DeferredPush, Wanted};
-use crate::time_slice::{Poll, UNLOAD_TIMEOUT_MS};
 use crate::task::{Handled, Next, Task};
+use crate::time_slice::{Poll, UNLOAD_TIMEOUT_MS};
 use crate::{MAX_MODULES, Server, ServerEnvironment};
 
 /// The texts of the answer to a load.

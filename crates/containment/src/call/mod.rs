@@ -3,10 +3,10 @@
 //! must preserve, whatever the module did.
 
 mod activation;
-mod stack_switch;
-pub mod kernel_domain;
-pub mod user_domain;
 pub mod deferred_work;
+pub mod kernel_domain;
+mod stack_switch;
+pub mod user_domain;
 
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
