@@ -9,7 +9,8 @@ run: setup
 test: setup check
 	cargo build --workspace --locked
 	cargo test --workspace --locked
-	cargo test -p bareflow-loader --no-default-features --locked --lib features_tests | tee /dev/stderr | grep -q ' [1-9][0-9]* passed; 0 failed'
+	@said=$$(cargo test -p bareflow-loader --no-default-features --locked --lib features_tests 2>&1) || { echo "$$said"; exit 1; }; \
+	echo "$$said"; echo "$$said" | grep -q ' [1-9][0-9]* passed; 0 failed'
 
 KERNEL_CRATES = -p bareflow-kernel -p bareflow-abi -p bareflow-loader -p bareflow-protocol -p bareflow-suite -p bareflow-server -p bareflow-disk -p bareflow-runtime -p bareflow-containment -p bareflow-pvh -p kernel-start
 

@@ -19,27 +19,8 @@ const BOUND: u64 = 8 << 10;
 
 /// The loader's own modules on the path of a blob to its figures: parse, validate, place, register, execute and
 /// profile, unload.
-const WAY: [&str; 19] = [
-    "raw",
-    "records",
-    "name",
-    "valid",
-    "code",
-    "segments",
-    "fixups",
-    "placed",
-    "load",
-    "module",
-    "lifecycle",
-    "manager",
-    "registry",
-    "budget",
-    "execute",
-    "call",
-    "platform",
-    "profile",
-    "unload",
-];
+const WAY: [&str; 11] =
+    ["format", "name", "policy", "load", "module", "manager", "registry", "call", "platform", "profile", "unload"];
 
 /// The label for the parts of the loader that are inlined into the example's functions.
 const INLINED: &str = "inlined into the embedding";

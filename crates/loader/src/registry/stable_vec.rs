@@ -34,7 +34,7 @@ impl<T, A: Allocator> StableVec<T, A> {
         A: Clone,
     {
         let index = self.length.get();
-        let (number, _) = locate(index as usize);
+        let (number, offset) = locate(index as usize);
         let chunk = self.chunks.get(number)?;
         if chunk.get().is_none() {
             let mut elements = Vec::new_in(allocator.clone());
@@ -45,7 +45,7 @@ impl<T, A: Allocator> StableVec<T, A> {
             chunk.get_or_init(|| elements);
         }
         self.length.set(index + 1);
-        self.get(index as usize)
+        chunk.get()?.get(offset)
     }
 
     /// Returns the number of elements that were added.
