@@ -111,7 +111,7 @@ fn measure(fast: &Manager, precise: &Manager, name: &str) -> Result<Vec<Row>, Bo
         done(second.execute());
     };
     // Clock readings hide less of what surrounds them on Intel's processors.
-    let intel = bareflow_host::cpu_name().contains("Intel");
+    let intel = bareflow_host::is_intel();
     let (pinned, handle) = if intel { (1.2, 1.3) } else { (1.1, 1.15) };
     let chain = if intel { Bound::Times(1.35) } else { Bound::Ticks(28.0) };
     let mut rows = vec![

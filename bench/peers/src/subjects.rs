@@ -38,7 +38,7 @@ pub fn loads(workspace: &Workspace) -> Result<String, BoxError> {
     contenders.extend(peers::loading(program)?);
     let figures = compare(&mut contenders, program.expected, ROUNDS, 16);
     let alone = compare(&mut contenders[..1], program.expected, ROUNDS, 16);
-    let bound = if bareflow_host::cpu_name().contains("Intel") { LOAD.0 } else { LOAD.1 };
+    let bound = if bareflow_host::is_intel() { LOAD.0 } else { LOAD.1 };
     Ok(format!(
         "## Load from memory, call once, unload: `sum`\n\n{}\n\
          Behind the turns of others the caches hold what those needed. With nothing between its \

@@ -14,8 +14,9 @@ pub fn cpu_name() -> String {
     String::from_utf8_lossy(&bytes).trim().to_owned()
 }
 
-/// Returns whether Intel made the processor.
-pub(crate) fn is_intel() -> bool {
+/// Returns whether Intel made the processor, whose fastest instructions differ from those of other makes.
+#[must_use]
+pub fn is_intel() -> bool {
     let vendor = __cpuid(0);
     [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes).as_flattened() == b"GenuineIntel"
 }

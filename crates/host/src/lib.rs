@@ -52,7 +52,7 @@ use bareflow_runtime::clock;
 use bareflow_runtime::services::OFFERED;
 use call::{Activation, LogSink, OptionalCallees, Stack, ThreadContext, code, trampoline};
 use counters::Counting;
-pub use cpu::{cpu_level, cpu_name};
+pub use cpu::{cpu_level, cpu_name, is_intel};
 use memory::Arenas;
 pub use memory::{Image, UnsealedImage};
 use process::Child;

@@ -8,8 +8,7 @@ const HAS_SERIALIZE: u32 = 1 << 14;
 
 /// The way in which the processor is made to discard the instructions that it has fetched.
 ///
-/// Code that was written through another address may run only after it has done so (Intel SDM volume 3, 10.3; AMD APM
-/// volume 2, 7.6.1).
+/// Code that was written through another address may run only after it has done so (Intel SDM volume 3, 10.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Serializer {
     has_instruction: bool,
@@ -17,7 +16,7 @@ pub struct Serializer {
 
 impl Serializer {
     /// Returns the fastest way of this processor: the instruction `serialize`, which takes a third of the other (69 ticks
-    /// instead of 222 on an Intel core of 2023), or a return from an interrupt, the fastest that every processor has.
+    /// instead of 222 on an Intel Golden Cove core), or a return from an interrupt, the fastest that every processor has.
     ///
     /// Asking the processor takes thousands of cycles.
     #[must_use]
