@@ -9,6 +9,7 @@ use core::marker::PhantomData;
 use core::slice;
 
 use crate::call::{CALL_OK, CallArguments, CallRefusal, CallReply};
+use crate::interface::{CallError, Reply};
 
 /// The reason for which an entry is called.
 #[repr(u32)]
@@ -57,10 +58,19 @@ pub struct Services {
     pub clock: unsafe extern "C" fn(*mut Context<'_>) -> u64,
     /// Since ABI 1.2. Calls another module. Returns 0, or the number of a [`CallRefusal`].
     pub call: CallService,
+    /// Since ABI 1.3. Calls a method of an import.
+    pub invoke: InvokeService,
 }
 
 /// The type of the service that calls another module: it takes the context and the call's arguments.
 pub type CallService = unsafe extern "C" fn(*mut Context<'_>, *mut CallArguments<'_>) -> u32;
+
+/// The type of the service that calls a method of an import.
+///
+/// It takes the [embedder's pointer](Context::embedder), the import's number (in the upper half) with the method's, and
+/// the words of the frame, as many as the method's [`Shape`](crate::interface::Shape) has. Where a method appends, it
+/// replaces the room by the number of bytes that were written.
+pub type InvokeService = unsafe extern "C" fn(*mut c_void, u64, *mut u64) -> Reply;
 
 extern "C" fn no_log(_: *mut Context<'_>, _: *const u8, _: usize) {}
 
@@ -72,23 +82,33 @@ extern "C" fn no_call(_: *mut Context<'_>, _: *mut CallArguments<'_>) -> u32 {
     CallRefusal::NotDeclared as u32
 }
 
+extern "C" fn no_invoke(_: *mut c_void, _: u64, _: *mut u64) -> Reply {
+    CallError::NotBound.into()
+}
+
 impl Services {
     /// The table of an embedder that offers no services: its functions do nothing.
     pub const NONE: Services = Services::new(no_log, no_clock);
 
-    /// Creates a table with these services; it refuses all calls of other modules.
+    /// Creates a table with these services; it refuses all calls of other modules and of imports.
     #[must_use]
     pub const fn new(
         log: unsafe extern "C" fn(*mut Context<'_>, *const u8, usize),
         clock: unsafe extern "C" fn(*mut Context<'_>) -> u64,
     ) -> Services {
-        Services { size: size_of::<Services>() as u32, reserved: 0, log, clock, call: no_call }
+        Services { size: size_of::<Services>() as u32, reserved: 0, log, clock, call: no_call, invoke: no_invoke }
     }
 
     /// Returns the same table with a service that calls other modules.
     #[must_use]
     pub const fn with_call(self, call: CallService) -> Services {
         Services { call, ..self }
+    }
+
+    /// Returns the same table with a service that calls methods of imports.
+    #[must_use]
+    pub const fn with_invoke(self, invoke: InvokeService) -> Services {
+        Services { invoke, ..self }
     }
 }
 
@@ -293,7 +313,7 @@ crate::field_layout::layout_of! {
     "Context" Context<'static> as CONTEXT_FIELDS {
         size, reserved, services, embedder, input, input_length, output, output_capacity, output_length, heap, heap_size,
     }
-    "Services" Services as SERVICES_FIELDS { size, reserved, log, clock, call, }
+    "Services" Services as SERVICES_FIELDS { size, reserved, log, clock, call, invoke, }
 }
 
 #[cfg(test)]

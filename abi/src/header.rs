@@ -62,8 +62,12 @@ pub const FLAG_STATE: u32 = 1 << 4;
 /// The call's reason is [`Reason::Account`](crate::Reason::Account).
 pub const FLAG_ACCOUNT: u32 = 1 << 5;
 
+/// Header flag, since ABI 1.3: the module exports functions, and has no `run`.
+pub const FLAG_NO_RUN: u32 = 1 << 7;
+
 /// All flags that this version knows.
-pub const KNOWN_FLAGS: u32 = FLAG_INIT | FLAG_EXIT | FLAG_MIGRATE | FLAG_REENTRANT | FLAG_STATE | FLAG_ACCOUNT;
+pub const KNOWN_FLAGS: u32 =
+    FLAG_INIT | FLAG_EXIT | FLAG_MIGRATE | FLAG_REENTRANT | FLAG_STATE | FLAG_ACCOUNT | FLAG_NO_RUN;
 
 /// Service: write a line to the embedder's log.
 pub const SERVICE_LOG: u32 = 1 << 0;
@@ -74,8 +78,12 @@ pub const SERVICE_CLOCK: u32 = 1 << 1;
 /// Service, since ABI 1.2: call another module.
 pub const SERVICE_CALL: u32 = 1 << 2;
 
+/// Service, since ABI 1.3: call the methods of imports.
+pub const SERVICE_INVOKE: u32 = 1 << 3;
+
 /// All services that this version knows, with their names in `Cargo.toml` and messages.
-pub const SERVICE_NAMES: [(u32, &str); 3] = [(SERVICE_LOG, "log"), (SERVICE_CLOCK, "clock"), (SERVICE_CALL, "call")];
+pub const SERVICE_NAMES: [(u32, &str); 4] =
+    [(SERVICE_LOG, "log"), (SERVICE_CLOCK, "clock"), (SERVICE_CALL, "call"), (SERVICE_INVOKE, "interfaces")];
 
 fields! {
     /// The header's fields, in the order of the file.

@@ -29,6 +29,7 @@ pub mod header;
 #[cfg(all(bareflow_module, feature = "alloc"))]
 mod heap;
 pub mod heap_note;
+pub mod interface;
 pub mod layout;
 pub mod layout_record;
 pub mod leb128;
@@ -53,7 +54,7 @@ pub use signature::Entry;
 pub const ABI_MAJOR: u16 = 1;
 
 /// The minor version of the ABI: a blob's minor version must not be above the loader's.
-pub const ABI_MINOR: u16 = 2;
+pub const ABI_MINOR: u16 = 3;
 
 /// The parts that the macros need. They are not for authors, and change without notice.
 #[doc(hidden)]

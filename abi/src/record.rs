@@ -11,6 +11,9 @@ pub const SKIPPABLE: u32 = 1 << 31;
 /// The modules that the module may call: [`Dependencies`](crate::depends::Dependencies). Since ABI 1.2.
 pub const DEPENDENCIES: u32 = 1;
 
+/// The interfaces that the module imports and exports: [`Entries`](crate::interface::bindings::Entries). Since ABI 1.3.
+pub const BINDINGS: u32 = 2;
+
 /// The expected result of the module's run, as a little-endian `i32`.
 ///
 /// Tests of the module may compare it; loaders ignore it.
@@ -36,3 +39,8 @@ pub const SYMBOLS: u32 = SKIPPABLE | 4;
 ///
 /// It is used only in the message of a refusal.
 pub const LAYOUT: u32 = SKIPPABLE | 5;
+
+/// The signatures of the methods in the module's bindings, as text.
+///
+/// Loaders use it for messages only.
+pub const SIGNATURES: u32 = SKIPPABLE | 6;

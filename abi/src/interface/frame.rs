@@ -1,0 +1,311 @@
+//! The frame of a call: its words, and the memory of the caller that they lead to.
+//!
+//! A provider in the caller's address space gets the words, and reaches the memory by them. One in another address space
+//! gets a *packed* frame, in which copies of that memory follow the words; the addresses are offsets there.
+
+use core::marker::PhantomData;
+use core::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
+use core::slice::{from_raw_parts, from_raw_parts_mut};
+
+use super::PIECE_ALIGNMENT;
+use super::call_error::{CallError, Reply, Status};
+use super::shape::{ArgumentKind, MAX_ARGUMENTS, Shape};
+
+/// The maximum number of a frame's words.
+pub const MAX_WORDS: usize = 2 * MAX_ARGUMENTS;
+
+/// The maximum number of words in a reply's header.
+const MAX_REPLY_WORDS: usize = 1 + MAX_ARGUMENTS;
+
+/// The size of a word, in bytes.
+const WORD: usize = 8;
+
+/// The memory that an argument leads to.
+#[derive(Debug)]
+pub enum Piece<'frame> {
+    /// Bytes that the provider reads.
+    Read(&'frame [u8]),
+    /// Bytes that the provider reads and writes.
+    Write(&'frame mut [u8]),
+    /// Room to which the provider appends.
+    Append(&'frame mut [u8]),
+}
+
+/// The words of a call, and the memory that they lead to, which is borrowed for `'call`.
+#[derive(Debug)]
+pub struct Frame<'call> {
+    shape: Shape,
+    words: &'call mut [u64],
+    borrows: PhantomData<&'call mut [u8]>,
+}
+
+impl<'call> Frame<'call> {
+    /// Creates the frame of a call of a method with this shape; `None` if it does not have that many words.
+    ///
+    /// # Safety
+    /// For each argument that is an address and a length in bytes, unless that is 0: as many bytes are mapped there for
+    /// `'call`, and can be written if the provider may. Bytes that it may write are nobody else's meanwhile, and no other
+    /// argument's.
+    #[must_use]
+    #[inline]
+    pub unsafe fn new(shape: Shape, words: &'call mut [u64]) -> Option<Frame<'call>> {
+        (words.len() == shape.words()).then_some(Frame { shape, words, borrows: PhantomData })
+    }
+
+    /// Creates the frame whose packed form is `input` and `output`; `None` if this is no packed form.
+    ///
+    /// The provider reads and writes in the two.
+    #[must_use]
+    pub fn unpack(
+        shape: Shape,
+        words: &'call mut [u64; MAX_WORDS],
+        input: &'call [u8],
+        output: &'call mut [u8],
+    ) -> Option<Frame<'call>> {
+        let words = &mut words[..shape.words()];
+        let given = input.chunks_exact(WORD).map(|word| word.first_chunk().copied().map_or(0, u64::from_le_bytes));
+        let mut count = 0;
+        for (word, given) in words.iter_mut().zip(given) {
+            (*word, count) = (given, count + 1);
+        }
+        if count < words.len() {
+            return None;
+        }
+        let mut layout = Layout::of(shape);
+        let bases = [input.as_ptr().expose_provenance(), output.as_mut_ptr().expose_provenance()];
+        for (kind, words) in arguments(shape, words) {
+            let [address, length] = words else { continue };
+            let (side, offset) = layout.place(kind, usize::try_from(*length).ok()?)?;
+            if *address != offset as u64 {
+                return None;
+            }
+            *address += bases[side as usize] as u64;
+        }
+        let whole = (input.len(), output.len()) == layout.sizes;
+        // The pieces lie in the two slices, one behind the other, as was just checked.
+        whole.then_some(Frame { shape, words, borrows: PhantomData })
+    }
+
+    /// Returns the shape of the method.
+    #[must_use]
+    pub const fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// Returns the words. Addresses among them are absolute.
+    #[must_use]
+    pub(crate) fn words(&mut self) -> &mut [u64] {
+        self.words
+    }
+
+    /// Returns the numbers of bytes that the provider appended, one for each `Out`, once the call is over.
+    pub fn appended(&self) -> impl Iterator<Item = u64> {
+        let mut rest = &*self.words;
+        self.shape.kinds().filter_map(move |kind| {
+            let (words, behind) = rest.split_at_checked(kind.words())?;
+            rest = behind;
+            (kind == ArgumentKind::Out).then(|| words.last().copied()).flatten()
+        })
+    }
+
+    /// Passes each piece to `look`, in order.
+    pub fn for_each_piece(&mut self, mut look: impl FnMut(Piece<'_>)) {
+        for (kind, words) in arguments(self.shape, self.words) {
+            if let [address, length] = words {
+                look(piece(kind, *address, *length));
+            }
+        }
+    }
+
+    /// Calls a provider in the same address space, by its entry: `enter` gets the entry's input and output, and returns
+    /// its result.
+    ///
+    /// # Errors
+    /// That of `enter`.
+    #[inline]
+    pub fn call_in_place<E>(&mut self, enter: impl FnOnce(&[u8], &mut [u8]) -> Result<i32, E>) -> Result<Reply, E> {
+        let mut header = [0; MAX_REPLY_WORDS];
+        let header = &mut header[..self.shape.reply_words()];
+        let bases = [self.words.as_ptr().expose_provenance() as u64, header.as_mut_ptr().expose_provenance() as u64];
+        for (kind, words) in arguments(self.shape, self.words) {
+            if let [address, _] = words {
+                *address = address.wrapping_sub(bases[side(kind) as usize]);
+            }
+        }
+        let bytes = size_of_val(header);
+        // SAFETY: words are bytes, and the slice is borrowed.
+        let output = unsafe { from_raw_parts_mut(header.as_mut_ptr().cast(), bytes) };
+        // SAFETY: as above.
+        let input = unsafe { from_raw_parts(self.words.as_ptr().cast(), size_of_val(self.words)) };
+        let result = enter(input, output)?;
+        Ok(self.finish(result, header))
+    }
+
+    /// Returns the lengths of the packed form: input and output.
+    ///
+    /// `None` if they are larger than any memory.
+    #[must_use]
+    pub fn packed_sizes(&self) -> Option<(usize, usize)> {
+        let mut layout = Layout::of(self.shape);
+        let mut rest = &*self.words;
+        for kind in self.shape.kinds() {
+            let (words, behind) = rest.split_at_checked(kind.words())?;
+            rest = behind;
+            if let [_, length] = words {
+                layout.place(kind, usize::try_from(*length).ok()?)?;
+            }
+        }
+        Some(layout.sizes)
+    }
+
+    /// Writes the packed form by `put`, which gets a side, an offset, and the bytes there.
+    ///
+    /// What is not passed to it is to be zero, or is room.
+    pub fn pack(&mut self, mut put: impl FnMut(Side, usize, &[u8])) {
+        let mut layout = Layout::of(self.shape);
+        let (mut packed, mut at) = ([0; MAX_WORDS], 0);
+        for (kind, words) in arguments(self.shape, self.words) {
+            match words {
+                [address, length] => {
+                    let Some((side, offset)) = layout.place(kind, *length as usize) else { return };
+                    match piece(kind, *address, *length) {
+                        Piece::Read(bytes) => put(side, offset, bytes),
+                        Piece::Write(bytes) => put(side, offset, bytes),
+                        Piece::Append(_) => {}
+                    }
+                    packed[at..at + 2].copy_from_slice(&[offset as u64, *length]);
+                    at += 2;
+                }
+                words => {
+                    packed[at..at + 1].copy_from_slice(words);
+                    at += 1;
+                }
+            }
+        }
+        // SAFETY: words are bytes, and the array is borrowed.
+        put(Side::Input, 0, unsafe { from_raw_parts(packed.as_ptr().cast(), at * WORD) });
+    }
+
+    /// Takes over what the entry of a provider with the packed form left behind, by `get`, which gets an offset in the
+    /// output, and the bytes to fill. `result` is what the entry returned.
+    pub fn take_packed(&mut self, result: i32, mut get: impl FnMut(usize, &mut [u8])) -> Reply {
+        let mut header = [0; MAX_REPLY_WORDS];
+        let header = &mut header[..self.shape.reply_words()];
+        let bytes = size_of_val(header);
+        // SAFETY: words are bytes, and the slice is borrowed.
+        get(0, unsafe { from_raw_parts_mut(header.as_mut_ptr().cast(), bytes) });
+        let rooms = self.appended_rooms();
+        let reply = self.finish(result, header);
+        let mut layout = Layout::of(self.shape);
+        let mut rooms = rooms.into_iter();
+        for (kind, words) in arguments(self.shape, self.words) {
+            let [address, length] = words else { continue };
+            // The room counts where it lies, the written bytes count for the copy.
+            let room = if kind == ArgumentKind::Out { rooms.next().unwrap_or_default() } else { *length };
+            let Some((_, offset)) = layout.place(kind, room as usize) else { break };
+            match piece(kind, *address, *length) {
+                Piece::Read(_) => {}
+                Piece::Write(bytes) | Piece::Append(bytes) => get(offset, bytes),
+            }
+        }
+        reply
+    }
+
+    /// Returns the rooms of all `Out`s.
+    fn appended_rooms(&self) -> [u64; MAX_ARGUMENTS] {
+        let mut rooms = [0; MAX_ARGUMENTS];
+        rooms.iter_mut().zip(self.appended()).for_each(|(target, room)| *target = room);
+        rooms
+    }
+
+    /// Returns the reply of an entry that returned `result` and wrote `header`, and notes how much it appended.
+    #[inline]
+    fn finish(&mut self, result: i32, header: &[u64]) -> Reply {
+        let mut status = Status::of_entry(result);
+        let mut written = header.iter().skip(1);
+        for (kind, words) in arguments(self.shape, self.words) {
+            if let (ArgumentKind::Out, [_, length]) = (kind, words) {
+                let appended = written.next().copied().unwrap_or_default();
+                if appended > *length {
+                    status = Status::Failed(CallError::BadAnswer);
+                }
+                *length = appended.min(*length);
+            }
+        }
+        Reply { status: status.number(), value: header.first().copied().unwrap_or_default() }
+    }
+}
+
+/// A side of a packed frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The entry's input: words, and what the provider only reads.
+    Input,
+    /// The entry's output: the reply's header, and what the provider may write.
+    Output,
+}
+
+/// Returns the side on which an argument's memory lies.
+#[inline]
+const fn side(kind: ArgumentKind) -> Side {
+    match kind {
+        ArgumentKind::Scalar | ArgumentKind::Text | ArgumentKind::Slice => Side::Input,
+        ArgumentKind::SliceMut | ArgumentKind::Out => Side::Output,
+    }
+}
+
+/// The layout of a packed frame, as far as it is filled.
+struct Layout {
+    sizes: (usize, usize),
+}
+
+impl Layout {
+    fn of(shape: Shape) -> Layout {
+        Layout { sizes: (shape.words() * WORD, shape.reply_words() * WORD) }
+    }
+
+    /// Places a piece of `length` bytes. Returns its side and its offset; `None` if there are no such offsets.
+    fn place(&mut self, kind: ArgumentKind, length: usize) -> Option<(Side, usize)> {
+        let side = side(kind);
+        let size = if side == Side::Input { &mut self.sizes.0 } else { &mut self.sizes.1 };
+        let start = size.checked_next_multiple_of(PIECE_ALIGNMENT)?;
+        *size = start.checked_add(length).filter(|&end| isize::try_from(end).is_ok())?;
+        Some((side, start))
+    }
+}
+
+/// Iterates over the arguments: kind and words.
+#[inline]
+fn arguments(shape: Shape, words: &mut [u64]) -> impl Iterator<Item = (ArgumentKind, &mut [u64])> {
+    let mut rest = words;
+    shape.kinds().map_while(move |kind| {
+        let (words, behind) = core::mem::take(&mut rest).split_at_mut_checked(kind.words())?;
+        rest = behind;
+        Some((kind, words))
+    })
+}
+
+/// Returns the memory that an argument leads to. The words are those of a [`Frame`].
+fn piece<'frame>(kind: ArgumentKind, address: u64, length: u64) -> Piece<'frame> {
+    let (address, length) = (address as usize, length as usize);
+    // SAFETY: `Frame::new` demands that the bytes are mapped for `'call`, and `Frame::unpack` takes them from slices
+    // that are borrowed for it; a frame is borrowed while its pieces are. Those that are written overlap no others.
+    unsafe {
+        match (kind, length) {
+            (ArgumentKind::Scalar | ArgumentKind::Text | ArgumentKind::Slice, 0) => Piece::Read(&[]),
+            (ArgumentKind::SliceMut, 0) => Piece::Write(&mut []),
+            (ArgumentKind::Out, 0) => Piece::Append(&mut []),
+            (ArgumentKind::Scalar | ArgumentKind::Text | ArgumentKind::Slice, _) => {
+                Piece::Read(from_raw_parts(with_exposed_provenance(address), length))
+            }
+            (ArgumentKind::SliceMut, _) => {
+                Piece::Write(from_raw_parts_mut(with_exposed_provenance_mut(address), length))
+            }
+            (ArgumentKind::Out, _) => Piece::Append(from_raw_parts_mut(with_exposed_provenance_mut(address), length)),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "frame_tests.rs"]
+mod tests;
