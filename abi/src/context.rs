@@ -29,12 +29,16 @@ pub enum Reason {
     ///
     /// Each is a `u64`.
     Account = 5,
+    /// Take the values of the parameters from the input: plain data, in the order of the record. Since ABI 1.3.
+    ///
+    /// It is the first call of an image, and comes only where values were set.
+    Parameters = 6,
 }
 
 impl Reason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [Reason; 6] =
-        [Reason::Run, Reason::Init, Reason::Exit, Reason::Migrate, Reason::Save, Reason::Account];
+    pub const ALL: [Reason; 7] =
+        [Reason::Run, Reason::Init, Reason::Exit, Reason::Migrate, Reason::Save, Reason::Account, Reason::Parameters];
 }
 
 /// The type of an entry: it takes the context and a [`Reason`] as a number.

@@ -98,12 +98,22 @@ impl Descriptor {
 ///
 /// Each function is a `fn() -> i32` or a `fn(&mut Context) -> i32`; in a module with state, made by
 /// [`state!`](crate::state!), it may also be a `fn(&mut Context, &mut Counter) -> i32`. `state` must be the first
-/// setting. `migrate` is a `fn(&PreviousState, &mut Counter) -> i32`: it fills in the state from that of a version with
+/// setting, `parameters` ([`parameters!`](crate::parameters!)) comes before it. `migrate` is a `fn(&PreviousState, &mut Counter) -> i32`: it fills in the state from that of a version with
 /// other fields. The module gets its name and version from its `Cargo.toml`. In an ordinary build (tests on the host)
-/// the macro only checks the functions' types. The settings are `state`, `migrate`, `init`, `exit` and `reentrant = true`,
+/// the macro only checks the functions' types. The settings are `parameters`, `state`, `migrate`, `init`, `exit` and `reentrant = true`,
 /// which lets calls of a module without state overlap.
 #[macro_export]
 macro_rules! module {
+    ($run:path, parameters = $parameters:ty, state = $state:ty $(, $key:ident = $value:expr)* $(,)?) => {
+        $crate::module!(@list $parameters);
+        $crate::module!(
+            $run, state = $state $(, $key = $value)*, __parameters = $crate::__private::set_parameters::<$parameters>
+        );
+    };
+    ($run:path, parameters = $parameters:ty $(, $key:ident = $value:expr)* $(,)?) => {
+        $crate::module!(@list $parameters);
+        $crate::module!($run $(, $key = $value)*, __parameters = $crate::__private::set_parameters::<$parameters>);
+    };
     ($run:path, state = $state:ty $(, $key:ident = $value:expr)* $(,)?) => {
         const _: () = {
             const FLAGS: u32 = $crate::header::FLAG_STATE $(| $crate::module!(@flag $key $value))*;
@@ -172,19 +182,35 @@ macro_rules! module {
             static DESCRIPTOR: $crate::entry::Descriptor = $crate::entry::Descriptor::new(FLAGS);
         };
     };
+    (@list $parameters:ty) => {
+        const _: () = {
+            const LIST: &[$crate::parameters::Declaration] =
+                <$parameters as $crate::parameters::DeclaredParameters>::DECLARATIONS;
+
+            #[cfg_attr(bareflow_module, unsafe(link_section = ".bareflow.parameters"), used)]
+            #[allow(dead_code)]
+            static PARAMETERS: [u8; $crate::__private::list_size(LIST)] = $crate::__private::encode_list(LIST);
+        };
+    };
     (@flag init $value:expr) => { $crate::header::FLAG_INIT };
     (@flag exit $value:expr) => { $crate::header::FLAG_EXIT };
     (@flag migrate $value:expr) => { $crate::header::FLAG_MIGRATE };
+    (@flag __parameters $value:expr) => { 0 };
     (@flag reentrant $value:expr) => { if $value { $crate::header::FLAG_REENTRANT } else { 0 } };
     (@flag $other:ident $value:expr) => {
         ::core::compile_error!(::core::concat!(
             "module!: no setting `", ::core::stringify!($other),
-            "` here, expected state (which comes first), init, exit, migrate or reentrant"
+            "` here, expected parameters and state (which come first, in this order), init, exit, migrate or reentrant"
         ))
     };
     (@call init $value:expr, $context:ident, $reason:ident) => {
         if $reason == $crate::Reason::Init as u32 {
             return $crate::Entry::enter($value, $context);
+        }
+    };
+    (@call __parameters $value:expr, $context:ident, $reason:ident) => {
+        if $reason == $crate::Reason::Parameters as u32 {
+            return $value($context);
         }
     };
     (@call exit $value:expr, $context:ident, $reason:ident) => {
@@ -202,6 +228,9 @@ macro_rules! module {
         if $reason == $crate::Reason::Exit as u32 {
             return $crate::__private::StatefulEntry::enter_with($value, $context, $state);
         }
+    };
+    (@call_with __parameters $value:expr, $context:ident, $reason:ident, $state:ident) => {
+        $crate::module!(@call __parameters $value, $context, $reason);
     };
     (@call_with $other:ident $value:expr, $context:ident, $reason:ident, $state:ident) => {};
     (@migrate migrate $value:tt $($rest:tt)*) => { ::core::option::Option::Some($value) };

@@ -1,8 +1,8 @@
 //! The single declaration of everything that a module and a loader agree on.
 //!
 //! These are the `.mod` [`header`], the [`Context`] and [`Services`] that a module is called with, the [`layout`] that
-//! its code is linked at, [`module!`], which turns a function into a module's entry, and [`state!`], for data that
-//! outlives a reload.
+//! its code is linked at, [`module!`], which turns a function into a module's entry, [`state!`], for data that outlives
+//! a reload, and [`parameters!`], for values that are set when a module is loaded.
 //!
 //! Packer, loader, kernel and every module use these very items. The format is described a second time only in
 //! `docs/format.md`, which a test compares with them.
@@ -35,6 +35,7 @@ pub mod layout_record;
 pub mod leb128;
 #[cfg(bareflow_module)]
 mod panic;
+pub mod parameters;
 mod prepare;
 pub mod record;
 mod signature;
@@ -60,6 +61,9 @@ pub const ABI_MINOR: u16 = 3;
 #[doc(hidden)]
 pub mod __private {
     pub use crate::layout_record::{LAYOUT, LAYOUT_SIZE};
+    pub use crate::parameters::cell::ParameterCell;
+    pub use crate::parameters::declaration::{encode_list, list_size};
+    pub use crate::parameters::set_parameters;
     pub use crate::prepare::prepare;
     pub use crate::signature::{NoContext, StatefulEntry, WithContext, WithState};
     pub use crate::state::cell::StateCell;

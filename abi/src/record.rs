@@ -44,3 +44,8 @@ pub const LAYOUT: u32 = SKIPPABLE | 5;
 ///
 /// Loaders use it for messages only.
 pub const SIGNATURES: u32 = SKIPPABLE | 6;
+
+/// The [`Parameters`](crate::parameters::Parameters) that may be set when the module is loaded. Since ABI 1.3.
+///
+/// A loader that does not know this record calls the module with the defaults.
+pub const PARAMETERS: u32 = SKIPPABLE | 7;

@@ -37,7 +37,7 @@ pub trait State: PlainData {
 /// }
 /// ```
 ///
-/// Fields are numbers, `bool`, arrays of them, and other such structures.
+/// Fields are numbers, `bool`, `char`, [`Text`](crate::parameters::Text), arrays of them, and other such structures.
 #[macro_export]
 macro_rules! state {
     ($(#[$meta:meta])* $vis:vis struct $name:ident {

@@ -44,6 +44,8 @@ pub fn test_blob(name: &str) -> PathBuf {
             "heap",
             "panics",
             "relay",
+            "settings",
+            "settings-next",
             "slow",
             "sluggish",
             "vectors",

@@ -58,6 +58,20 @@ impl PlainData for bool {
     }
 }
 
+impl PlainData for char {
+    const SIZE: usize = 4;
+    const FINGERPRINT: u64 = hash_bytes(b"char", START);
+    const ZERO: char = '\0';
+
+    fn save(&self, put: &mut dyn FnMut(&[u8])) {
+        u32::from(*self).save(put);
+    }
+
+    fn restore(bytes: &mut &[u8]) -> Option<char> {
+        char::from_u32(u32::restore(bytes)?)
+    }
+}
+
 impl<T: PlainData, const N: usize> PlainData for [T; N] {
     const SIZE: usize = T::SIZE * N;
     const FINGERPRINT: u64 = hash_bytes(&(N as u64).to_le_bytes(), hash_bytes(b"[]", T::FINGERPRINT));

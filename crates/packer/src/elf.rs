@@ -8,6 +8,7 @@ use bareflow_abi::fingerprint::FINGERPRINTS;
 use bareflow_abi::header::FLAG_STATE;
 use bareflow_abi::layout::{DATA_OFFSET, MAX_ALIGNMENT, MAX_SEGMENT_SIZE, RODATA_OFFSET, TEXT_OFFSET};
 use bareflow_abi::layout_record::LAYOUT_SECTION;
+use bareflow_abi::parameters::{PARAMETERS_SECTION, Parameters};
 use bareflow_abi::state::{SCHEMA_SECTION, Schema};
 use object::elf::{
     EM_X86_64, ET_DYN, FileHeader64, R_X86_64_RELATIVE, SHF_ALLOC, SHF_TLS, SHF_WRITE, SHN_UNDEF, STB_WEAK, STT_TLS,
@@ -41,6 +42,8 @@ pub struct Elf {
     pub descriptor: Descriptor,
     /// The schema of its state, if it has one.
     pub state_schema: Option<Vec<u8>>,
+    /// The list of its parameters, if it has any.
+    pub parameters: Option<Vec<u8>>,
     /// The layout that it was built against, if that is not of a released ABI and the file has it.
     pub layout: Option<Vec<u8>>,
     /// The functions.
@@ -74,6 +77,7 @@ impl Elf {
             fixups: Vec::new(),
             descriptor: descriptor(&file)?,
             state_schema: state_schema(&file)?,
+            parameters: parameters(&file)?,
             layout: layout(&file)?,
             symbols: symbols::functions(&file),
         };
@@ -250,8 +254,17 @@ fn is_loaded(section: &ElfSection64<'_, '_, LittleEndian>) -> bool {
 
 /// Checks that a blob has room for every loaded section.
 fn check_sections(file: &File<'_>) -> Result<(), PackError> {
-    const KNOWN: [&str; 8] =
-        [".text", ".rodata", ".data", ".bss", ".rela.dyn", DESCRIPTOR_SECTION, SCHEMA_SECTION, LAYOUT_SECTION];
+    const KNOWN: [&str; 9] = [
+        ".text",
+        ".rodata",
+        ".data",
+        ".bss",
+        ".rela.dyn",
+        DESCRIPTOR_SECTION,
+        SCHEMA_SECTION,
+        PARAMETERS_SECTION,
+        LAYOUT_SECTION,
+    ];
     for section in file.sections() {
         let SectionFlags::Elf { sh_flags } = section.flags() else { continue };
         let name = section.name().map_err(unreadable)?;
@@ -311,6 +324,13 @@ fn state_schema(file: &File<'_>) -> Result<Option<Vec<u8>>, PackError> {
     let bytes = section.data().map_err(unreadable)?;
     Schema::parse(bytes).ok_or(PackError::StateSchema { length: bytes.len() })?;
     Ok(Some(bytes.to_vec()))
+}
+
+fn parameters(file: &File<'_>) -> Result<Option<Vec<u8>>, PackError> {
+    let Some(section) = file.section_by_name(PARAMETERS_SECTION) else { return Ok(None) };
+    let bytes = section.data().map_err(unreadable)?;
+    Parameters::check(bytes).map_err(|(number, why)| PackError::Parameter { number, why })?;
+    Ok(Some(bytes.to_vec()).filter(|bytes| !bytes.is_empty()))
 }
 
 /// Returns the module's layout, which a loader with a released ABI needs for its error message.

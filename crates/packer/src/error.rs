@@ -3,6 +3,7 @@
 use bareflow_abi::depends::{BadDependency, MAX_DEPENDENCIES};
 use bareflow_abi::entry::ENTRY_SYMBOL;
 use bareflow_abi::header::NAME_SIZE;
+use bareflow_abi::parameters::BadParameter;
 use bareflow_abi::{ABI_MAJOR, ABI_MINOR};
 
 /// The reason for which a module can't be packed.
@@ -107,6 +108,17 @@ pub enum PackError {
     StateSchema {
         /// The length of the schema, in bytes.
         length: usize,
+    },
+    /// The list of parameters is invalid.
+    #[error(
+        "parameter number {number}: {}; declare parameters once, by `bareflow_abi::parameters!` and `module!`",
+        .why.what()
+    )]
+    Parameter {
+        /// The parameter's number, counted from 1.
+        number: usize,
+        /// The reason.
+        why: BadParameter,
     },
     /// The format has no room for a section.
     #[error(

@@ -17,7 +17,7 @@ use bareflow_abi::header::{
     FORMAT_VERSION, HEADER_SIZE, Header, KNOWN_FLAGS, MACHINE_X86_64, MAGIC, NAME_SIZE, SERVICE_CALL, checksum_of,
     is_name_byte,
 };
-use bareflow_abi::record::{DEPENDENCIES, EXPECTED_RESULT, LAYOUT, STATE_SCHEMA};
+use bareflow_abi::record::{DEPENDENCIES, EXPECTED_RESULT, LAYOUT, PARAMETERS, STATE_SCHEMA};
 
 use elf::Elf;
 pub use elf::{Collection, collections};
@@ -173,8 +173,9 @@ fn records(settings: &Settings, depends: &[u8], elf: &Elf) -> Vec<u8> {
     let depends = (!depends.is_empty()).then(|| record(DEPENDENCIES, depends));
     let expect = settings.expect.map(|expect| record(EXPECTED_RESULT, &expect.to_le_bytes()));
     let state = elf.state_schema.as_ref().map(|schema| record(STATE_SCHEMA, schema));
+    let parameters = elf.parameters.as_ref().map(|list| record(PARAMETERS, list));
     let layout = elf.layout.as_ref().map(|layout| record(LAYOUT, layout));
-    [depends, expect, state, layout, symbols::record_of(&elf.symbols, &elf.text, settings.strip)]
+    [depends, expect, state, parameters, layout, symbols::record_of(&elf.symbols, &elf.text, settings.strip)]
         .into_iter()
         .flatten()
         .flatten()

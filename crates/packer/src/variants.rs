@@ -27,7 +27,10 @@ pub(crate) fn records(base: &Elf, settings: &Settings, variants: &[Variant<'_>])
         let wrong = |error| PackError::Variant { level, error: Box::new(error) };
         let elf = Elf::read(elf).map_err(wrong)?;
         // The header and the other records apply to all variants.
-        if elf.descriptor != base.descriptor || elf.state_schema != base.state_schema {
+        if elf.descriptor != base.descriptor
+            || elf.state_schema != base.state_schema
+            || elf.parameters != base.parameters
+        {
             return Err(PackError::VariantDiffers { level });
         }
         if elf != below {
@@ -72,6 +75,7 @@ mod tests {
             fixups: Vec::new(),
             descriptor: Descriptor::from_bytes(&[0; size_of::<Descriptor>()]),
             state_schema: None,
+            parameters: None,
             layout: None,
             symbols: Vec::new(),
         }
