@@ -9,7 +9,7 @@ use bareflow_abi::Context;
 use bareflow_abi::parameters::Text;
 
 bareflow_abi::parameters! {
-    /// What is left, and one more.
+    /// The parameters that are left, and one more.
     pub struct Settings {
         /// The longest frame, in bytes.
         #[range(1000..=2000)]
