@@ -5,13 +5,14 @@ use std::fs;
 use std::path::Path;
 
 /// The crates' sources.
-const SOURCES: [&str; 14] = [
+const SOURCES: [&str; 15] = [
     "abi/src",
     "crates/builder/src",
     "crates/containment/src",
     "crates/disk/src",
     "crates/host/src",
     "crates/loader/src",
+    "crates/macros/src",
     "crates/packer/src",
     "crates/protocol/src",
     "crates/pvh/src",

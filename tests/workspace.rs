@@ -3,7 +3,8 @@
 use cargo_metadata::MetadataCommand;
 
 /// The published packages; `.ci/run` packs each of them separately.
-const PUBLISHED: [&str; 4] = ["bareflow-abi", "bareflow-loader", "bareflow-packer", "bareflow-runtime"];
+const PUBLISHED: [&str; 5] =
+    ["bareflow-abi", "bareflow-loader", "bareflow-macros", "bareflow-packer", "bareflow-runtime"];
 
 #[test]
 fn nothing_is_published_by_accident() {

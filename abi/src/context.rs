@@ -9,7 +9,8 @@ use core::marker::PhantomData;
 use core::slice;
 
 use crate::call::{CALL_OK, CallArguments, CallRefusal, CallReply};
-use crate::interface::{CallError, Reply};
+pub use crate::interface::InvokeService;
+use crate::interface::{Arguments, CallError, Port, Reply};
 
 /// The reason for which an entry is called.
 #[repr(u32)]
@@ -68,13 +69,6 @@ pub struct Services {
 
 /// The type of the service that calls another module: it takes the context and the call's arguments.
 pub type CallService = unsafe extern "C" fn(*mut Context<'_>, *mut CallArguments<'_>) -> u32;
-
-/// The type of the service that calls a method of an import.
-///
-/// It takes the [embedder's pointer](Context::embedder), the import's number (in the upper half) with the method's, and
-/// the words of the frame, as many as the method's [`Shape`](crate::interface::Shape) has. Where a method appends, it
-/// replaces the room by the number of bytes that were written.
-pub type InvokeService = unsafe extern "C" fn(*mut c_void, u64, *mut u64) -> Reply;
 
 extern "C" fn no_log(_: *mut Context<'_>, _: *const u8, _: usize) {}
 
@@ -298,6 +292,38 @@ impl<'call> Context<'call> {
             CALL_OK => Ok(CallReply { result: arguments.result, output_length: arguments.output_length.min(room) }),
             refused => Err(CallRefusal::from_number(refused)),
         }
+    }
+
+    /// Returns the port of the import with this number. For [`module!`](crate::module).
+    #[doc(hidden)]
+    #[must_use]
+    #[inline]
+    pub const fn import(&self, number: u32) -> Port<'call> {
+        Port::of_import(self.embedder, self.services().invoke, number)
+    }
+
+    /// Takes the arguments of a method out of input and output, which are empty afterwards. For [`module!`](crate::module).
+    ///
+    /// # Safety
+    /// As for [`Arguments::new`]: the call is one of a method with the frame in input and output.
+    #[doc(hidden)]
+    #[inline(always)]
+    pub unsafe fn take_arguments(&mut self, method: u32) -> Arguments<'call> {
+        let (input, output) = ((self.input, self.input_length), (self.output, self.output_capacity));
+        (self.input_length, self.output_capacity) = (0, 0);
+        // SAFETY: as the caller promises; nobody else reaches the two through the context any more.
+        unsafe { Arguments::from_raw(method, input, output) }
+    }
+
+    /// Returns the context with the lifetime of a reference to it. For [`module!`](crate::module).
+    ///
+    /// # Safety
+    /// Nothing that lives shorter than `'call` is written to the context.
+    #[doc(hidden)]
+    #[inline(always)]
+    pub unsafe fn shorten<'own>(&'own mut self) -> &'own mut Context<'own> {
+        // SAFETY: lifetimes are not part of the layout, and the caller keeps to the longer one.
+        unsafe { &mut *core::ptr::from_mut(self).cast() }
     }
 
     const fn services(&self) -> &'call Services {

@@ -102,19 +102,52 @@ impl Descriptor {
 /// other fields. The module gets its name and version from its `Cargo.toml`. In an ordinary build (tests on the host)
 /// the macro only checks the functions' types. The settings are `parameters`, `state`, `migrate`, `init`, `exit` and `reentrant = true`,
 /// which lets calls of a module without state overlap.
+///
+/// Typed interfaces need the feature `interfaces`; see [`interface`](crate::interface):
+///
+#[cfg_attr(feature = "interfaces", doc = "```")]
+#[cfg_attr(not(feature = "interfaces"), doc = "```ignore")]
+/// # use bareflow_abi::{CallError, Context, interface, module};
+/// # #[interface(version = "1.0")]
+/// # trait Files { fn size(&mut self, path: &str) -> Result<u64, CallError>; }
+/// fn scan(_: &mut Context, mut with: Imports) -> i32 {
+///     with.source.size("a").map_or(-1, |size| size as i32)
+/// }
+///
+/// fn reset() -> i32 {
+///     0
+/// }
+///
+/// module!(scan, imports = { source: Files }, exports = [Files, reset], provider = Server);
+///
+/// impl Files for Server<'_> {
+///     fn size(&mut self, path: &str) -> Result<u64, CallError> {
+///         self.context.log(path);
+///         self.imports.source.size(path)
+///     }
+/// }
+/// ```
+///
+/// - `imports = { name: Interface }` makes a structure `Imports`, which the functions may take as their last argument.
+/// - `exports = [..]` names interfaces (with a capital) and functions. The state implements the interfaces, or a structure
+///   that `provider = Server` makes, with the fields `context`, and `state` and `imports` if there are any.
+/// - The function to run may be left out if there are exports.
 #[macro_export]
 macro_rules! module {
-    ($run:path, parameters = $parameters:ty, state = $state:ty $(, $key:ident = $value:expr)* $(,)?) => {
+    (@plain $run:path, parameters = $parameters:ty, state = $state:ty $(, $key:ident = $value:expr)* $(,)?) => {
         $crate::module!(@list $parameters);
         $crate::module!(
-            $run, state = $state $(, $key = $value)*, __parameters = $crate::__private::set_parameters::<$parameters>
+            @plain $run, state = $state $(, $key = $value)*,
+            __parameters = $crate::__private::set_parameters::<$parameters>
         );
     };
-    ($run:path, parameters = $parameters:ty $(, $key:ident = $value:expr)* $(,)?) => {
+    (@plain $run:path, parameters = $parameters:ty $(, $key:ident = $value:expr)* $(,)?) => {
         $crate::module!(@list $parameters);
-        $crate::module!($run $(, $key = $value)*, __parameters = $crate::__private::set_parameters::<$parameters>);
+        $crate::module!(
+            @plain $run $(, $key = $value)*, __parameters = $crate::__private::set_parameters::<$parameters>
+        );
     };
-    ($run:path, state = $state:ty $(, $key:ident = $value:expr)* $(,)?) => {
+    (@plain $run:path, state = $state:ty $(, $key:ident = $value:expr)* $(,)?) => {
         const _: () = {
             const FLAGS: u32 = $crate::header::FLAG_STATE $(| $crate::module!(@flag $key $value))*;
             const _: () = ::core::assert!(
@@ -155,7 +188,7 @@ macro_rules! module {
                 $crate::__private::encode_schema(<$state as $crate::state::State>::FIELDS);
         };
     };
-    ($run:path $(, $key:ident = $value:expr)* $(,)?) => {
+    (@plain $run:path $(, $key:ident = $value:expr)* $(,)?) => {
         const _: () = {
             const FLAGS: u32 = 0 $(| $crate::module!(@flag $key $value))*;
             const _: () = ::core::assert!(
@@ -236,6 +269,37 @@ macro_rules! module {
     (@migrate migrate $value:tt $($rest:tt)*) => { ::core::option::Option::Some($value) };
     (@migrate $other:ident $value:tt $($rest:tt)*) => { $crate::module!(@migrate $($rest)*) };
     (@migrate) => { ::core::option::Option::None };
+    (@plain $($other:tt)*) => {
+        ::core::compile_error!("module!: expected a function and settings: `module!(run, key = value, ..)`")
+    };
+    // Settings of interfaces are no expressions, so they are looked for first.
+    (@find [$($all:tt)*] imports = $($rest:tt)*) => { $crate::__module_with_interfaces!($($all)*); };
+    (@find [$($all:tt)*] exports = $($rest:tt)*) => { $crate::__module_with_interfaces!($($all)*); };
+    (@find [$($all:tt)*] provider = $($rest:tt)*) => { $crate::__module_with_interfaces!($($all)*); };
+    (@find [$($all:tt)*] $other:tt $($rest:tt)*) => { $crate::module!(@find [$($all)*] $($rest)*); };
+    (@find [$($all:tt)*]) => { $crate::module!(@plain $($all)*); };
+    ($($all:tt)*) => { $crate::module!(@find [$($all)*] $($all)*); };
+}
+
+/// Passes settings with interfaces on to the macro that knows them.
+#[cfg(feature = "interfaces")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __module_with_interfaces {
+    ($($all:tt)*) => { $crate::__private::module_with_interfaces! { [$crate] $($all)* } };
+}
+
+/// Refuses settings with interfaces.
+#[cfg(not(feature = "interfaces"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __module_with_interfaces {
+    ($($all:tt)*) => {
+        ::core::compile_error!(
+            "module!: imports, exports and provider need the feature `interfaces`: in Cargo.toml, \
+             `bareflow-abi = { .., features = [\"interfaces\"] }`"
+        );
+    };
 }
 
 #[cfg(test)]

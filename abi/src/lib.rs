@@ -9,6 +9,9 @@
 
 #![no_std]
 
+// The macros name this crate from outside.
+extern crate self as bareflow_abi;
+
 pub mod call;
 pub mod checksum;
 #[cfg(bareflow_module)]
@@ -49,7 +52,11 @@ pub mod variant;
 pub use call::{CallArguments, CallRefusal, CallReply};
 pub use context::{Context, EntryFn, Reason, Services};
 pub use header::Header;
+pub use interface::{CallError, Failure, Interface, Out, Plain, Scalar};
 pub use signature::Entry;
+
+#[cfg(feature = "interfaces")]
+pub use bareflow_macros::{Failure, Plain, Scalar, interface};
 
 /// The major version of the ABI: blobs load only into loaders of the same major version.
 pub const ABI_MAJOR: u16 = 1;
@@ -60,12 +67,15 @@ pub const ABI_MINOR: u16 = 3;
 /// The parts that the macros need. They are not for authors, and change without notice.
 #[doc(hidden)]
 pub mod __private {
+    #[cfg(feature = "interfaces")]
+    pub use bareflow_macros::module as module_with_interfaces;
+
     pub use crate::layout_record::{LAYOUT, LAYOUT_SIZE};
     pub use crate::parameters::cell::ParameterCell;
     pub use crate::parameters::declaration::{encode_list, list_size};
     pub use crate::parameters::set_parameters;
     pub use crate::prepare::prepare;
-    pub use crate::signature::{NoContext, StatefulEntry, WithContext, WithState};
+    pub use crate::signature::{Function, NoContext, StatefulEntry, WithContext, WithState};
     pub use crate::state::cell::StateCell;
     pub use crate::state::migrate::{restore_state, save_state};
     pub use crate::state::schema::{encode as encode_schema, schema_size};

@@ -62,3 +62,38 @@ impl<S, F: FnOnce(&mut Context<'_>) -> i32> StatefulEntry<S, WithContext> for F 
         self(context)
     }
 }
+
+/// A function of a module with imports or exports: it may also take the state, the imports, or both.
+///
+/// `S` and `I` are the types of state and imports, `()` if there are none.
+pub trait Function<S, I, Form> {
+    /// Calls the function.
+    fn call(self, context: &mut Context<'_>, state: &mut S, imports: I) -> i32;
+}
+
+/// A marker for functions that take a [`Context`] and the imports.
+#[derive(Debug)]
+pub struct WithImports;
+
+/// A marker for functions that take a [`Context`], the state and the imports.
+#[derive(Debug)]
+pub struct WithAll;
+
+macro_rules! functions {
+    ($($form:ty: $context:ident $state:ident $imports:ident, $($argument:ident: $type:ty),*;)+) => {$(
+        impl<S, I, F: FnOnce($($type),*) -> i32> Function<S, I, $form> for F {
+            #[inline(always)]
+            fn call(self, $context: &mut Context<'_>, $state: &mut S, $imports: I) -> i32 {
+                self($($argument),*)
+            }
+        }
+    )+};
+}
+
+functions! {
+    NoContext: _c _s _i,;
+    WithContext: context _s _i, context: &mut Context<'_>;
+    WithState: context state _i, context: &mut Context<'_>, state: &mut S;
+    WithImports: context _s imports, context: &mut Context<'_>, imports: I;
+    WithAll: context state imports, context: &mut Context<'_>, state: &mut S, imports: I;
+}

@@ -4,6 +4,7 @@
 //! them. An entry is a [header](HEADER_SIZE), the import's own name, the interface's name, the provider's selector, and
 //! for each method its fingerprint (`u64`) and its [`Shape`] (`u32`).
 
+use super::Interface;
 use super::shape::Shape;
 use crate::fnv::{START, hash_bytes};
 use crate::header::{NAME_SIZE, is_name_byte};
@@ -288,6 +289,15 @@ pub struct NewEntry {
     pub version: (u16, u16),
     /// The methods.
     pub methods: &'static [Method],
+}
+
+impl NewEntry {
+    /// Creates the entry of an import with this name; if it is empty, that of an export.
+    #[must_use]
+    pub const fn of<I: Interface + ?Sized>(name: &'static str) -> NewEntry {
+        let role = if name.is_empty() { Role::Export } else { Role::Import };
+        NewEntry { role, name, interface: I::NAME, version: I::VERSION, methods: I::METHODS }
+    }
 }
 
 /// Returns the size of the encoded entries, in bytes.

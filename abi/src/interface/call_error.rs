@@ -97,6 +97,9 @@ pub enum Status {
     Failed(CallError),
 }
 
+/// The number of a [`Status::Refused`] for an error that the provider met itself, without that of the error.
+pub(crate) const HANDED_ON: u32 = 0x100;
+
 /// The largest number of an error that a method returned.
 const MAX_REFUSAL: u64 = 0x1ff;
 

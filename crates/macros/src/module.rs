@@ -1,0 +1,316 @@
+//! `module!` for modules with imports or exports: the entry, its types, and the sections that the packer reads.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{format_ident, quote};
+use syn::{Error, Expr, Path, Result};
+
+use crate::settings::Settings;
+
+pub(crate) fn expand(settings: &Settings) -> Result<TokenStream> {
+    check(settings)?;
+    let (imports, provider) = (imports(settings), provider(settings));
+    let (constants, entry, sections) = (constants(settings), entry(settings), sections(settings));
+    let abi = &settings.abi;
+    let parameters = settings.parameters.as_ref().map(|parameters| quote!(#abi::module!(@list #parameters);));
+    Ok(quote! {
+        #parameters
+        #imports
+        #provider
+        const _: () = {
+            #constants
+            #entry
+            #sections
+        };
+    })
+}
+
+fn check(settings: &Settings) -> Result<()> {
+    if let (Some(migrate), None) = (&settings.migrate, &settings.state) {
+        return Err(Error::new_spanned(migrate, "module!: `migrate` without `state`"));
+    }
+    match (&settings.provider, settings.interfaces.first()) {
+        (Some(provider), None) => {
+            return Err(Error::new(provider.span(), "module!: `provider` without an interface among the `exports`"));
+        }
+        (None, Some(interface)) if settings.state.is_none() => {
+            let message = "module!: what implements this? Set `state = ..`, or `provider = Server` for a structure that \
+                           this macro makes, with the context and the imports";
+            return Err(Error::new_spanned(interface, message));
+        }
+        _ => {}
+    }
+    if settings.run.is_none() && settings.functions.is_empty() && settings.interfaces.is_empty() {
+        return Err(Error::new(Span::call_site(), "module!: nothing to call: name a function to run, or `exports`"));
+    }
+    Ok(())
+}
+
+/// Returns the structure of the imports.
+fn imports(Settings { abi, imports, .. }: &Settings) -> TokenStream {
+    if imports.is_empty() {
+        return TokenStream::new();
+    }
+    let names: Vec<_> = imports.iter().map(|import| &import.name).collect();
+    let interfaces: Vec<_> = imports.iter().map(|import| &import.interface).collect();
+    let abouts = names.iter().map(|name| format!("The import `{name}`."));
+    let numbers = 0..imports.len() as u32;
+    quote! {
+        /// The module's imports, for one call.
+        #[derive(Clone, Copy, Debug)]
+        pub struct Imports<'call> {
+            #(#[doc = #abouts] pub #names: <dyn #interfaces as #abi::Interface>::Client<'call>,)*
+        }
+
+        impl<'call> Imports<'call> {
+            /// Returns the imports of the call with this context.
+            #[must_use]
+            #[inline(always)]
+            pub fn of(context: &#abi::Context<'call>) -> Imports<'call> {
+                Imports { #(#names: <dyn #interfaces as #abi::Interface>::client(context.import(#numbers)),)* }
+            }
+        }
+    }
+}
+
+/// Returns the structure that implements the interfaces.
+fn provider(Settings { abi, imports, state, provider, .. }: &Settings) -> TokenStream {
+    let Some(provider) = provider else { return TokenStream::new() };
+    let state = state.as_ref().map(|state| {
+        quote! {
+            /// The module's state.
+            pub state: &'call mut #state,
+        }
+    });
+    let imports = (!imports.is_empty()).then(|| {
+        quote! {
+            /// The module's imports.
+            pub imports: Imports<'call>,
+        }
+    });
+    quote! {
+        /// The provider of the module's interfaces, for one call.
+        #[derive(Debug)]
+        pub struct #provider<'call> {
+            /// The call's context; its input and output are empty.
+            pub context: &'call mut #abi::Context<'call>,
+            #state
+            #imports
+        }
+    }
+}
+
+/// Returns flags, bindings and state.
+fn constants(settings: &Settings) -> TokenStream {
+    let Settings { abi, run, state, migrate, init, exit, reentrant, imports, interfaces, functions, .. } = settings;
+    let flag = |is_set: bool, name: &str| {
+        let name = format_ident!("{name}");
+        is_set.then(|| quote!(| #abi::header::#name))
+    };
+    let flags = [
+        flag(state.is_some(), "FLAG_STATE"),
+        flag(migrate.is_some(), "FLAG_MIGRATE"),
+        flag(init.is_some(), "FLAG_INIT"),
+        flag(exit.is_some(), "FLAG_EXIT"),
+        flag(run.is_none(), "FLAG_NO_RUN"),
+    ];
+    let reentrant = reentrant.as_ref().map(|value| quote!(| if #value { #abi::header::FLAG_REENTRANT } else { 0 }));
+    let state = state.as_ref().map(|state| {
+        quote! {
+            const _: () = ::core::assert!(
+                FLAGS & #abi::header::FLAG_REENTRANT == 0, "module!: calls that share a state can't overlap"
+            );
+            static STATE: #abi::__private::StateCell<#state> =
+                #abi::__private::StateCell::new(<#state as #abi::state::State>::INITIAL);
+        }
+    });
+    let import_names = imports.iter().map(|import| import.name.to_string());
+    let import_interfaces = imports.iter().map(|import| &import.interface);
+    let names = functions.iter().map(function_name);
+    let plain = (!functions.is_empty()).then(|| {
+        quote! {
+            #abi::interface::bindings::NewEntry {
+                role: #abi::interface::bindings::Role::Export,
+                name: "",
+                interface: "",
+                version: (0, 0),
+                methods: &[#(#abi::interface::bindings::Method {
+                    fingerprint: #abi::interface::bindings::function_fingerprint(#names),
+                    shape: #abi::interface::Shape::EMPTY,
+                }),*],
+            },
+        }
+    });
+    quote! {
+        const FLAGS: u32 = 0 #(#flags)* #reentrant;
+        #state
+
+        const ENTRIES: &[#abi::interface::bindings::NewEntry] = &[
+            #(#abi::interface::bindings::NewEntry::of::<dyn #import_interfaces>(#import_names),)*
+            #plain
+            #(#abi::interface::bindings::NewEntry::of::<dyn #interfaces>(""),)*
+        ];
+    }
+}
+
+/// Returns the entry.
+fn entry(settings: &Settings) -> TokenStream {
+    let Settings { abi, run, parameters, state, migrate, imports, functions, interfaces, .. } = settings;
+    let migrate = match migrate {
+        Some(migrate) => quote!(::core::option::Option::Some(#migrate)),
+        None => quote!(::core::option::Option::None),
+    };
+    let imports = (!imports.is_empty()).then(|| quote!(Imports::of(context)));
+    let imports = imports.unwrap_or_else(|| quote!(()));
+    let call = |function: TokenStream| quote!(#abi::__private::Function::call(#function, context, state, #imports));
+    let when = |reason: TokenStream, function: TokenStream| {
+        let call = call(function);
+        quote!(if reason == #reason { return #call; })
+    };
+    let handler = |name: &str, function: &Option<Expr>| {
+        let name = format_ident!("{name}");
+        function.as_ref().map(|function| when(quote!(#abi::Reason::#name as u32), quote!(#function)))
+    };
+    let parameters = parameters.as_ref().map(|parameters| {
+        quote! {
+            if reason == #abi::Reason::Parameters as u32 {
+                return #abi::__private::set_parameters::<#parameters>(context);
+            }
+        }
+    });
+    let (init, exit) = (handler("Init", &settings.init), handler("Exit", &settings.exit));
+    let exports_nothing = functions.is_empty() && interfaces.is_empty();
+    let run_if_asked =
+        run.iter().filter(|_| !exports_nothing).map(|run| when(quote!(#abi::Reason::Run as u32), quote!(#run)));
+    let functions = functions
+        .iter()
+        .zip(0_u32..)
+        .map(|(function, number)| when(quote!(#abi::interface::FIRST_FUNCTION + #number), quote!(#function)));
+    // Without exports an entry is called for no other reason.
+    let last = match run.iter().find(|_| exports_nothing) {
+        Some(run) => call(quote!(#run)),
+        None => serve(settings),
+    };
+    let body = quote!(#parameters #init #exit #(#run_if_asked)* #(#functions)* #last);
+    let body = if state.is_some() {
+        quote! {
+            STATE.enter(|state| {
+                if reason == #abi::Reason::Save as u32 {
+                    return #abi::__private::save_state(state, context);
+                }
+                if reason == #abi::Reason::Migrate as u32 {
+                    return #abi::__private::restore_state(state, context, #migrate);
+                }
+                #body
+            })
+        }
+    } else {
+        quote!(let state = &mut (); #body)
+    };
+    quote! {
+        #[cfg_attr(bareflow_module, unsafe(export_name = "bareflow_entry"))]
+        #[allow(dead_code, unused_variables)]
+        extern "C" fn entry(context: &mut #abi::Context<'_>, reason: u32) -> i32 {
+            if let ::core::option::Option::Some(done) = #abi::__private::prepare(context, reason) {
+                return done;
+            }
+            #body
+        }
+    }
+}
+
+/// Returns the expression that serves the interfaces.
+fn serve(settings: &Settings) -> TokenStream {
+    let Settings { abi, state, imports, functions, interfaces, provider, .. } = settings;
+    let no_such_method =
+        quote!(#abi::interface::entry_result(::core::result::Result::Err(#abi::CallError::NoSuchMethod)));
+    let Some((last, others)) = interfaces.split_last() else { return no_such_method };
+    let provider = provider.as_ref().map(|provider| {
+        let state = state.as_ref().map(|_| quote!(state,));
+        let imports = (!imports.is_empty()).then(|| quote!(imports: Imports::of(context),));
+        quote! {
+            // SAFETY: what the provider gets lives as long as its call, and it can write nothing shorter to the context.
+            &mut #provider { #imports #state context: unsafe { context.shorten() } }
+        }
+    });
+    let provider = provider.unwrap_or_else(|| quote!(state));
+    let first = functions.len() as u32;
+    // The method's number in its interface; those of other reasons are larger than any method's.
+    let serve = |interface: &Path| {
+        quote! {{
+            // SAFETY: the loader passes the frame of the function with this number, which the bindings describe.
+            let arguments = unsafe { context.take_arguments(method) };
+            #abi::interface::entry_result(<dyn #interface as #abi::interface::Serve<_>>::serve(#provider, &arguments))
+        }}
+    };
+    let others = others.iter().map(|interface| {
+        let (serve, count) = (serve(interface), quote!(<dyn #interface as #abi::Interface>::METHODS.len() as u32));
+        quote! {
+            if method < #count {
+                return #serve;
+            }
+            let method = method.wrapping_sub(#count);
+        }
+    });
+    let last = serve(last);
+    quote! {
+        let method = reason.wrapping_sub(#abi::interface::FIRST_FUNCTION + #first);
+        #(#others)*
+        #last
+    }
+}
+
+/// Returns the sections that the packer reads.
+fn sections(Settings { abi, state, imports, interfaces, functions, .. }: &Settings) -> TokenStream {
+    let section = |name: &str, section: &str, of: TokenStream, value: TokenStream| {
+        let name = format_ident!("{name}");
+        quote! {
+            #[cfg_attr(bareflow_module, unsafe(link_section = #section), used)]
+            #[allow(dead_code)]
+            static #name: #of = #value;
+        }
+    };
+    let bytes = |size: TokenStream| quote!([u8; #size]);
+    let private = quote!(#abi::__private);
+    let schema = state.as_ref().map(|state| {
+        let fields = quote!(<#state as #abi::state::State>::FIELDS);
+        let size = bytes(quote!(#private::schema_size(#fields)));
+        section("SCHEMA", ".bareflow.state", size, quote!(#private::encode_schema(#fields)))
+    });
+    let layout = section("LAYOUT", ".bareflow.layout", bytes(quote!(#private::LAYOUT_SIZE)), quote!(#private::LAYOUT));
+    let descriptor = section(
+        "DESCRIPTOR",
+        ".bareflow.descriptor",
+        quote!(#abi::entry::Descriptor),
+        quote!(#abi::entry::Descriptor::new(FLAGS)),
+    );
+    let bindings = section(
+        "BINDINGS",
+        ".bareflow.bindings",
+        bytes(quote!(#abi::interface::bindings::encoded_size(ENTRIES))),
+        quote!(#abi::interface::bindings::encode(ENTRIES)),
+    );
+    let described = imports.iter().map(|import| &import.interface).chain(interfaces);
+    let functions = (!functions.is_empty()).then(|| {
+        let lines = functions.iter().map(|path| format!("fn {}() -> i32\n", function_name(path)));
+        let text = format!("functions\n{}", lines.collect::<String>());
+        quote!(#text,)
+    });
+    let signatures = section(
+        "SIGNATURES",
+        ".bareflow.signatures",
+        bytes(quote!(#abi::interface::joined_size(TEXTS))),
+        quote!(#abi::interface::join(TEXTS)),
+    );
+    quote! {
+        const TEXTS: &[&str] = &[#(<dyn #described as #abi::Interface>::TEXT,)* #functions];
+        #layout
+        #descriptor
+        #schema
+        #bindings
+        #signatures
+    }
+}
+
+fn function_name(path: &Path) -> String {
+    path.segments.last().map(|last| last.ident.to_string()).unwrap_or_default()
+}

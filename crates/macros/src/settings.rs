@@ -1,0 +1,172 @@
+//! The settings of `module!`, parsed.
+
+use proc_macro2::TokenStream;
+use syn::parse::{Parse, ParseStream};
+use syn::punctuated::Punctuated;
+use syn::{Error, Expr, Ident, Path, Result, Token, Type, braced, bracketed};
+
+/// The settings of a module with imports or exports.
+pub(crate) struct Settings {
+    /// The path of `bareflow_abi`, as its own macro names it.
+    pub(crate) abi: TokenStream,
+    pub(crate) run: Option<Path>,
+    pub(crate) parameters: Option<Type>,
+    pub(crate) state: Option<Type>,
+    pub(crate) migrate: Option<Expr>,
+    pub(crate) init: Option<Expr>,
+    pub(crate) exit: Option<Expr>,
+    pub(crate) reentrant: Option<Expr>,
+    pub(crate) imports: Vec<Import>,
+    /// The plain functions among the exports.
+    pub(crate) functions: Vec<Path>,
+    /// The interfaces among the exports.
+    pub(crate) interfaces: Vec<Path>,
+    pub(crate) provider: Option<Ident>,
+}
+
+/// An import: its name and its interface.
+pub(crate) struct Import {
+    pub(crate) name: Ident,
+    pub(crate) interface: Path,
+}
+
+impl Parse for Import {
+    fn parse(input: ParseStream<'_>) -> Result<Import> {
+        let name = input.parse()?;
+        input.parse::<Token![:]>()?;
+        Ok(Import { name, interface: input.parse()? })
+    }
+}
+
+const EXPECTED: &str = "expected parameters, state, imports, exports, provider, init, exit, migrate or reentrant";
+
+impl Parse for Settings {
+    fn parse(input: ParseStream<'_>) -> Result<Settings> {
+        let abi;
+        bracketed!(abi in input);
+        let mut settings = Settings {
+            abi: abi.parse()?,
+            run: None,
+            parameters: None,
+            state: None,
+            migrate: None,
+            init: None,
+            exit: None,
+            reentrant: None,
+            imports: Vec::new(),
+            functions: Vec::new(),
+            interfaces: Vec::new(),
+            provider: None,
+        };
+        if !input.peek2(Token![=]) {
+            settings.run = Some(input.parse()?);
+            settings.end(input)?;
+        }
+        let mut seen = Vec::new();
+        while !input.is_empty() {
+            let key: Ident = input.parse()?;
+            if seen.contains(&key) {
+                return Err(Error::new(key.span(), format!("module!: `{key}` is there twice")));
+            }
+            input.parse::<Token![=]>()?;
+            settings.setting(&key, input)?;
+            seen.push(key);
+            settings.end(input)?;
+        }
+        Ok(settings)
+    }
+}
+
+impl Settings {
+    fn setting(&mut self, key: &Ident, input: ParseStream<'_>) -> Result<()> {
+        match key.to_string().as_str() {
+            "parameters" => self.parameters = Some(input.parse()?),
+            "state" => self.state = Some(input.parse()?),
+            "migrate" => self.migrate = Some(input.parse()?),
+            "init" => self.init = Some(input.parse()?),
+            "exit" => self.exit = Some(input.parse()?),
+            "reentrant" => self.reentrant = Some(input.parse()?),
+            "provider" => self.provider = Some(input.parse()?),
+            "imports" => {
+                let list;
+                braced!(list in input);
+                self.imports.extend(Punctuated::<Import, Token![,]>::parse_terminated(&list)?);
+                check_imports(key, &self.imports)?;
+            }
+            "exports" => {
+                let list;
+                bracketed!(list in input);
+                let exports = Punctuated::<Path, Token![,]>::parse_terminated(&list)?;
+                if exports.is_empty() {
+                    return Err(Error::new(
+                        key.span(),
+                        "module!: name an interface or a function, or leave `exports` out",
+                    ));
+                }
+                let (interfaces, functions): (Vec<_>, Vec<_>) = exports.into_iter().partition(is_interface);
+                functions.iter().try_for_each(check_function)?;
+                check_twice(&functions)?;
+                check_twice(&interfaces)?;
+                (self.interfaces, self.functions) = (interfaces, functions);
+            }
+            other => return Err(Error::new(key.span(), format!("module!: no setting `{other}` here, {EXPECTED}"))),
+        }
+        Ok(())
+    }
+
+    fn end(&self, input: ParseStream<'_>) -> Result<()> {
+        if input.is_empty() { Ok(()) } else { input.parse::<Token![,]>().map(|_| ()) }
+    }
+}
+
+/// Returns whether an export is an interface: its name starts with a capital.
+fn is_interface(path: &Path) -> bool {
+    path.segments.last().is_some_and(|last| last.ident.to_string().starts_with(|first: char| first.is_uppercase()))
+}
+
+/// The maximum length of an import's name.
+const MAX_NAME: usize = 31;
+
+/// The maximum length of a function's name.
+const MAX_FUNCTION_NAME: usize = 63;
+
+fn check_imports(key: &Ident, imports: &[Import]) -> Result<()> {
+    if imports.is_empty() {
+        return Err(Error::new(key.span(), "module!: name an import, `source: Files`, or leave `imports` out"));
+    }
+    for (number, Import { name, .. }) in imports.iter().enumerate() {
+        if !is_name(name, MAX_NAME) {
+            let message = format!("module!: `{name}` is no import's name: `[a-z0-9_]`, at most {MAX_NAME} bytes");
+            return Err(Error::new(name.span(), message));
+        }
+        if imports.iter().take(number).any(|other| other.name == *name) {
+            return Err(Error::new(name.span(), format!("module!: an import `{name}` is there already")));
+        }
+    }
+    Ok(())
+}
+
+fn check_function(path: &Path) -> Result<()> {
+    match path.segments.last() {
+        Some(last) if is_name(&last.ident, MAX_FUNCTION_NAME) => Ok(()),
+        _ => {
+            let message = format!("module!: no function's name: `[a-z0-9_]`, at most {MAX_FUNCTION_NAME} bytes");
+            Err(Error::new_spanned(path, message))
+        }
+    }
+}
+
+fn check_twice(exports: &[Path]) -> Result<()> {
+    for (number, path) in exports.iter().enumerate() {
+        let name = path.segments.last().map(|last| &last.ident);
+        if exports.iter().take(number).any(|other| other.segments.last().map(|last| &last.ident) == name) {
+            return Err(Error::new_spanned(path, "module!: an export has this name already"));
+        }
+    }
+    Ok(())
+}
+
+fn is_name(name: &Ident, length: usize) -> bool {
+    let text = name.to_string();
+    text.len() <= length && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
+}
