@@ -321,6 +321,7 @@ fn pack_settings(module: &ModuleCrate, cpu_level: u8) -> Result<Settings, BuildE
         cpu_level,
         expect: settings.expect,
         depends: settings.depends().map_err(wrong)?,
+        bind: settings.bind().map_err(wrong)?,
         strip: settings.strip,
     })
 }

@@ -43,6 +43,9 @@ pub struct ModuleSettings {
     /// The modules that it calls, and the versions that will do, by Cargo's rules.
     #[serde(default)]
     pub depends: BTreeMap<String, String>,
+    /// The providers of its imports, by the imports' names: modules, also with a requirement, such as `disk@^1`.
+    #[serde(default)]
+    pub bind: BTreeMap<String, String>,
     /// The optimisation level: 1, 2, 3, "s" or "z".
     pub opt_level: Option<OptLevel>,
     /// The x86-64 levels ("v2" to "v4") for which there are variants, each with an optimisation level.
@@ -203,6 +206,19 @@ impl ModuleSettings {
         depends.collect()
     }
 
+    /// Returns the providers of its imports, by the imports' names.
+    ///
+    /// # Errors
+    /// A requirement that can't be understood.
+    pub fn bind(&self) -> Result<BTreeMap<String, String>, String> {
+        for (name, provider) in &self.bind {
+            if let Some((_, requirement)) = provider.split_once('@') {
+                version_range::of(requirement).map_err(|why| format!("bind: {name} = \"{provider}\": {why}"))?;
+            }
+        }
+        Ok(self.bind.clone())
+    }
+
     /// Returns the calls that `bareflow test` makes of a module whose `Cargo.toml` lies in `folder`: the one without
     /// input, if its result is given, then the examples.
     ///
@@ -348,6 +364,14 @@ mod tests {
         let sum = Depends { name: "sum".to_owned(), from: [1, 2, 0], below: Some([2, 0, 0]) };
         let echo = Depends { name: "echo".to_owned(), from: [0; 3], below: None };
         assert_eq!(settings.depends(), Ok(vec![echo, sum]));
+    }
+
+    #[test]
+    fn reads_providers() {
+        let settings = read(json!({ "bind": { "source": "disk@^1", "target": "echo" } }));
+        assert_eq!(settings.bind().unwrap()["source"], "disk@^1");
+        let error = read(json!({ "bind": { "source": "disk@one" } })).bind().unwrap_err();
+        assert!(error.starts_with("bind: source = \"disk@one\": "), "{error}");
     }
 
     #[test]

@@ -2,113 +2,16 @@
 
 use bareflow_abi::interface::{Arguments, Frame, Port, Reply, Serve, Side, Target, entry_result};
 use bareflow_abi::{CallError, Failure, Interface, Out};
+use kinds::Count;
 use kinds_interface::{Colour, Kinds, KindsClient, KindsError, Mark, Point};
 use proptest::prelude::*;
 use std::cell::RefCell;
 
-/// A provider of the tests.
-#[derive(Default)]
-struct Provider {
-    calls: u64,
-}
-
-impl Kinds for Provider {
-    fn unsigned(&self, a: u8, b: u16, c: u32, d: u64) -> Result<u64, KindsError> {
-        Ok(d.wrapping_add(u64::from(a) + u64::from(b) + u64::from(c)))
-    }
-
-    fn signed(&self, a: i8, b: i16, c: i32, d: i64) -> Result<i64, KindsError> {
-        Ok(d.wrapping_add(i64::from(a) + i64::from(b) + i64::from(c)))
-    }
-
-    fn floats(&self, a: f32, b: f64) -> Result<f64, KindsError> {
-        Ok(f64::from(a) + b)
-    }
-
-    fn not(&self, value: bool) -> Result<bool, KindsError> {
-        Ok(!value)
-    }
-
-    fn upper(&self, letter: char) -> Result<char, KindsError> {
-        Ok(letter.to_uppercase().next().unwrap_or(letter))
-    }
-
-    fn next_colour(&self, colour: Colour) -> Result<Colour, KindsError> {
-        Ok(match colour {
-            Colour::Red => Colour::Green,
-            Colour::Green => Colour::Blue,
-            Colour::Blue => Colour::Red,
-        })
-    }
-
-    fn letters(&mut self, text: &str) -> Result<u32, KindsError> {
-        self.calls += 1;
-        Ok(text.chars().count() as u32)
-    }
-
-    fn sum(&mut self, bytes: &[u8], points: &[Point]) -> Result<i64, KindsError> {
-        let points = points.iter().map(|point| i64::from(point.x) + i64::from(point.y));
-        Ok(bytes.iter().copied().map(i64::from).chain(points).sum())
-    }
-
-    fn weigh(&mut self, point: &Point, weights: &[u16; 3]) -> Result<i64, KindsError> {
-        let weights = weights.iter().copied().map(i64::from).sum::<i64>();
-        Ok(weights + i64::from(point.x) + i64::from(point.y) + i64::from(point.marks[1].bits))
-    }
-
-    fn count(&mut self, start: u32, words: &mut [u32]) -> Result<(), KindsError> {
-        words.iter_mut().zip(start..).for_each(|(word, number)| *word = number);
-        Ok(())
-    }
-
-    fn swap(&mut self, point: &mut Point) -> Result<(), KindsError> {
-        (point.x, point.y) = (point.y, point.x);
-        Ok(())
-    }
-
-    fn append(&mut self, text: &str, bytes: &mut Out<'_, u8>, points: &mut Out<'_, Point>) -> Result<u64, KindsError> {
-        for letter in text.chars() {
-            points.push(Point { x: letter as i32, ..Point::default() });
-        }
-        Ok(bytes.extend_from_slice(text.as_bytes()) as u64)
-    }
-
-    fn eight(
-        &mut self,
-        a: &str,
-        b: &[u8],
-        c: &[u16],
-        d: &mut [u32],
-        e: &mut [u64],
-        f: &mut Out<'_, u8>,
-        g: &mut Out<'_, i16>,
-        h: &Point,
-    ) -> Result<u64, KindsError> {
-        d.fill(h.x as u32);
-        e.fill(h.y as u64);
-        f.extend_from_slice(b);
-        g.push(c.len() as i16);
-        Ok((a.len() + b.len() + size_of_val(c) + size_of_val(d) + size_of_val(e)) as u64)
-    }
-
-    fn fail(&mut self, number: u32) -> Result<(), KindsError> {
-        match number {
-            0 => Ok(()),
-            1 => Err(KindsError::First),
-            200 => Err(KindsError::Middle),
-            255 => Err(KindsError::Last),
-            number => Err(CallError::from_number(number - 256).unwrap_or(CallError::BadArgument).into()),
-        }
-    }
-
-    fn calls(&self) -> Result<u64, CallError> {
-        Ok(self.calls)
-    }
-}
+const NONE: Count = Count { calls: 0 };
 
 /// An embedder that passes calls on to a provider.
 struct Embedder {
-    provider: RefCell<Provider>,
+    provider: RefCell<Count>,
     is_packed: bool,
 }
 
@@ -122,10 +25,10 @@ fn bytes_of(words: &mut [u128]) -> &mut [u8] {
     unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), size_of_val(words)) }
 }
 
-fn enter(provider: &mut Provider, method: u32, input: &[u8], output: &mut [u8]) -> i32 {
+fn enter(provider: &mut Count, method: u32, input: &[u8], output: &mut [u8]) -> i32 {
     // SAFETY: the frame was made for this method.
     let arguments = unsafe { Arguments::new(method, input, output) };
-    entry_result(<dyn Kinds as Serve<Provider>>::serve(provider, &arguments))
+    entry_result(<dyn Kinds as Serve<Count>>::serve(provider, &arguments))
 }
 
 impl Target for Embedder {
@@ -157,23 +60,23 @@ impl Target for Embedder {
 /// Runs `test` with a client whose calls are in place, one whose calls are packed, and the provider itself.
 fn with_each(test: impl Fn(&mut dyn Kinds)) {
     for is_packed in [false, true] {
-        let embedder = Embedder { provider: RefCell::default(), is_packed };
+        let embedder = Embedder { provider: RefCell::new(NONE), is_packed };
         let target: &dyn Target = &embedder;
         let mut client: KindsClient<'_> = <dyn Kinds as Interface>::client(Port::new(&target));
         test(&mut client);
     }
-    test(&mut Provider::default());
+    test(&mut { NONE });
 }
 
 proptest! {
     #[test]
     fn scalars_arrive(a: u8, b: u16, c: u32, d: u64, e: i8, f: i16, g: i32, h: i64, i: f32, j: f64, k: char) {
         with_each(|kinds| {
-            assert_eq!(kinds.unsigned(a, b, c, d), Provider::default().unsigned(a, b, c, d));
-            assert_eq!(kinds.signed(e, f, g, h), Provider::default().signed(e, f, g, h));
+            assert_eq!(kinds.unsigned(a, b, c, d), NONE.unsigned(a, b, c, d));
+            assert_eq!(kinds.signed(e, f, g, h), NONE.signed(e, f, g, h));
             let sum = kinds.floats(i, j).unwrap();
             assert!(sum == f64::from(i) + j || sum.is_nan());
-            assert_eq!(kinds.upper(k), Provider::default().upper(k));
+            assert_eq!(kinds.upper(k), Ok(k.to_ascii_uppercase()));
         });
     }
 
@@ -182,7 +85,7 @@ proptest! {
         let points: Vec<_> = corners.iter().map(|&(x, y)| Point { x, y, ..Point::default() }).collect();
         with_each(|kinds| {
             assert_eq!(kinds.letters(&text), Ok(text.chars().count() as u32));
-            assert_eq!(kinds.sum(&bytes, &points), Provider::default().sum(&bytes, &points));
+            assert_eq!(kinds.sum(&bytes, &points), NONE.sum(&bytes, &points));
             let (mut bytes, mut points) = (vec![7; room], vec![Point::default(); room + 1]);
             let (mut bytes, mut points) = (Out::new(&mut bytes), Out::new(&mut points));
             assert!(points.push(Point { x: -1, ..Point::default() }));
@@ -205,7 +108,7 @@ fn all_kinds_cross_both_ways() {
             assert_eq!(colour, expected);
         }
         let mut point = Point { x: 1, y: 2, marks: [Mark { bits: 3 }, Mark { bits: 4 }] };
-        assert_eq!(kinds.weigh(&point, &[10, 20, 30]), Ok(67));
+        assert_eq!(kinds.weigh(&point, &[10, 20, 30]), Ok(70));
         assert_eq!(kinds.swap(&mut point), Ok(()));
         assert_eq!((point.x, point.y, point.marks[0].bits), (2, 1, 3));
         let mut words = [0; 5];
@@ -214,7 +117,7 @@ fn all_kinds_cross_both_ways() {
         assert_eq!(kinds.count(5, &mut []), Ok(()));
         assert_eq!(kinds.seven(), Ok(7));
         assert_eq!(kinds.letters("äö"), Ok(2));
-        assert_eq!(kinds.calls(), Ok(1));
+        assert_eq!(kinds.calls(), Ok(5));
     });
 }
 
@@ -228,6 +131,11 @@ fn eight_arguments_cross() {
         assert_eq!(sum, Ok(1 + 2 + 6 + 12 + 16));
         assert_eq!((d, e, f.written(), g.written()), ([9; 3], [8; 2], &[1, 2][..], &[3][..]));
     });
+}
+
+#[test]
+fn a_users_checks_hold() {
+    with_each(|kinds| assert_eq!(kinds_user::check_kinds(kinds), 0));
 }
 
 #[test]
@@ -311,7 +219,7 @@ fn served(method: &str, words: &[u64], room: usize) -> Result<u32, CallError> {
     let mut output = vec![0; room];
     // SAFETY: the words below lead nowhere, or are refused.
     let arguments = unsafe { Arguments::new(method as u32, &input, &mut output) };
-    <dyn Kinds as Serve<Provider>>::serve(&mut Provider::default(), &arguments)
+    <dyn Kinds as Serve<Count>>::serve(&mut { NONE }, &arguments)
 }
 
 #[test]
@@ -376,7 +284,7 @@ fn unaligned_memory_and_other_bytes_are_refused() {
         let mut output = [0; 8];
         // SAFETY: the words lead to the memory above, which is only read.
         let arguments = unsafe { Arguments::new(method as u32, input, &mut output) };
-        <dyn Kinds as Serve<Provider>>::serve(&mut Provider::default(), &arguments)
+        <dyn Kinds as Serve<Count>>::serve(&mut { NONE }, &arguments)
     };
     for at in 1..4 {
         assert_eq!(inside(at, 16, "sum", &[], &[0, 0]), bad);
@@ -399,7 +307,7 @@ fn other_methods_are_unknown() {
     for method in [count, 255, u32::MAX] {
         // SAFETY: an unknown method reads no words.
         let arguments = unsafe { Arguments::new(method, &[], &mut []) };
-        let served = <dyn Kinds as Serve<Provider>>::serve(&mut Provider::default(), &arguments);
+        let served = <dyn Kinds as Serve<Count>>::serve(&mut { NONE }, &arguments);
         assert_eq!((served, entry_result(served)), (Err(CallError::NoSuchMethod), -10));
     }
 }
@@ -409,7 +317,7 @@ fn shared_methods_are_those_with_a_shared_self() {
     for (number, signature) in (0..).zip(<dyn Kinds as Interface>::SIGNATURES) {
         // SAFETY: without words, no memory is reached.
         let arguments = unsafe { Arguments::new(number, &[], &mut []) };
-        let served = <dyn Kinds as Serve<Provider>>::serve_shared(&Provider::default(), &arguments);
+        let served = <dyn Kinds as Serve<Count>>::serve_shared(&NONE, &arguments);
         let expected = if signature.is_exclusive { CallError::NoSuchMethod } else { CallError::BadArgument };
         assert_eq!(served, Err(expected), "{}", signature.name);
     }

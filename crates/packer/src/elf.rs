@@ -6,6 +6,7 @@ use bareflow_abi::ABI_MAJOR;
 use bareflow_abi::entry::{DESCRIPTOR_SECTION, Descriptor, ENTRY_SYMBOL};
 use bareflow_abi::fingerprint::FINGERPRINTS;
 use bareflow_abi::header::FLAG_STATE;
+use bareflow_abi::interface::bindings::{BINDINGS_SECTION, SIGNATURES_SECTION};
 use bareflow_abi::layout::{DATA_OFFSET, MAX_ALIGNMENT, MAX_SEGMENT_SIZE, RODATA_OFFSET, TEXT_OFFSET};
 use bareflow_abi::layout_record::LAYOUT_SECTION;
 use bareflow_abi::parameters::{PARAMETERS_SECTION, Parameters};
@@ -16,6 +17,7 @@ use object::elf::{
 use object::read::elf::{ElfFile64, ElfSection64, FileHeader, Rela, SectionHeader, Sym};
 use object::{LittleEndian, Object, ObjectSection, ObjectSymbol, SectionFlags};
 
+use crate::bindings;
 use crate::error::PackError;
 use crate::symbols::{self, Function};
 
@@ -44,6 +46,10 @@ pub struct Elf {
     pub state_schema: Option<Vec<u8>>,
     /// The list of its parameters, if it has any.
     pub parameters: Option<Vec<u8>>,
+    /// Its imports and exports; empty if it has none.
+    pub bindings: Vec<u8>,
+    /// The text of their signatures.
+    pub signatures: Vec<u8>,
     /// The layout that it was built against, if that is not of a released ABI and the file has it.
     pub layout: Option<Vec<u8>>,
     /// The functions.
@@ -78,6 +84,8 @@ impl Elf {
             descriptor: descriptor(&file)?,
             state_schema: state_schema(&file)?,
             parameters: parameters(&file)?,
+            bindings: bindings::read(&file)?,
+            signatures: bindings::read_signatures(&file)?,
             layout: layout(&file)?,
             symbols: symbols::functions(&file),
         };
@@ -148,7 +156,7 @@ impl Elf {
     }
 }
 
-fn unreadable(error: object::Error) -> PackError {
+pub(crate) fn unreadable(error: object::Error) -> PackError {
     PackError::NotElf { reason: error.to_string() }
 }
 
@@ -254,7 +262,7 @@ fn is_loaded(section: &ElfSection64<'_, '_, LittleEndian>) -> bool {
 
 /// Checks that a blob has room for every loaded section.
 fn check_sections(file: &File<'_>) -> Result<(), PackError> {
-    const KNOWN: [&str; 9] = [
+    const KNOWN: [&str; 11] = [
         ".text",
         ".rodata",
         ".data",
@@ -263,6 +271,8 @@ fn check_sections(file: &File<'_>) -> Result<(), PackError> {
         DESCRIPTOR_SECTION,
         SCHEMA_SECTION,
         PARAMETERS_SECTION,
+        BINDINGS_SECTION,
+        SIGNATURES_SECTION,
         LAYOUT_SECTION,
     ];
     for section in file.sections() {

@@ -3,6 +3,7 @@
 use bareflow_abi::depends::{BadDependency, MAX_DEPENDENCIES};
 use bareflow_abi::entry::ENTRY_SYMBOL;
 use bareflow_abi::header::NAME_SIZE;
+use bareflow_abi::interface::bindings::{BadBinding, MAX_SELECTOR};
 use bareflow_abi::parameters::BadParameter;
 use bareflow_abi::{ABI_MAJOR, ABI_MINOR};
 
@@ -89,7 +90,7 @@ pub enum PackError {
         /// The level before it.
         behind: u8,
     },
-    /// A variant belongs to another module: built against another ABI, with other flags or another state.
+    /// A variant belongs to another module: built against another ABI, with other flags, imports, exports or another state.
     #[error(
         "its variant for x86-64-v{level} has other flags or another state; let neither depend on the target's features"
     )]
@@ -119,6 +120,42 @@ pub enum PackError {
         number: usize,
         /// The reason.
         why: BadParameter,
+    },
+    /// The imports and exports are invalid.
+    #[error("import or export number {number}: {}; declare them once, by `bareflow_abi::module!`", .why.what())]
+    Binding {
+        /// The number of the import or export, counted from 1.
+        number: usize,
+        /// The reason.
+        why: BadBinding,
+    },
+    /// The signatures are no text.
+    #[error("{length} bytes of signatures that are no text; declare interfaces by `#[bareflow_abi::interface]`")]
+    Signatures {
+        /// The length of the signatures, in bytes.
+        length: usize,
+    },
+    /// The settings name a provider for what is not imported.
+    #[error(
+        "bind: no import \"{found}\", expected {}; change package.metadata.bareflow.bind in the module's Cargo.toml",
+        one_of(.imports)
+    )]
+    UnknownImport {
+        /// The name in the settings.
+        found: String,
+        /// The names of the imports.
+        imports: Vec<String>,
+    },
+    /// The provider that the settings name can be no module.
+    #[error(
+        "bind: {import} = \"{found}\", expected a module's name or one with a requirement, such as \"disk@^1\", in at \
+         most {MAX_SELECTOR} bytes; change package.metadata.bareflow.bind in the module's Cargo.toml"
+    )]
+    Provider {
+        /// The import.
+        import: String,
+        /// The provider in the settings.
+        found: String,
     },
     /// The format has no room for a section.
     #[error(
@@ -195,4 +232,13 @@ fn undefined(symbols: &[String]) -> String {
         false => "define it in the crate, or drop what refers to it: a module is linked with nothing else",
     };
     format!("{plural}: {}; {remedy}", names.join(", "))
+}
+
+/// Names what was expected of several.
+fn one_of(names: &[String]) -> String {
+    if names.is_empty() {
+        "none: the module imports nothing".to_owned()
+    } else {
+        format!("one of {}", names.join(", "))
+    }
 }

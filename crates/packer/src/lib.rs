@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bindings;
 pub mod elf;
 pub mod error;
 mod fixups;
@@ -12,12 +13,14 @@ mod symbols;
 mod uses;
 mod variants;
 
+use std::collections::BTreeMap;
+
 use bareflow_abi::depends::{Dependencies, Dependency, VersionParts};
 use bareflow_abi::header::{
     FORMAT_VERSION, HEADER_SIZE, Header, KNOWN_FLAGS, MACHINE_X86_64, MAGIC, NAME_SIZE, SERVICE_CALL, checksum_of,
     is_name_byte,
 };
-use bareflow_abi::record::{DEPENDENCIES, EXPECTED_RESULT, LAYOUT, PARAMETERS, STATE_SCHEMA};
+use bareflow_abi::record::{BINDINGS, DEPENDENCIES, EXPECTED_RESULT, LAYOUT, PARAMETERS, SIGNATURES, STATE_SCHEMA};
 
 use elf::Elf;
 pub use elf::{Collection, collections};
@@ -47,7 +50,9 @@ pub struct Settings {
     pub expect: Option<i32>,
     /// The modules that it may call; they imply the service `call`.
     pub depends: Vec<Depends>,
-    /// Whether its symbols are left out.
+    /// The providers of its imports, by the imports' names: a module, or one with a requirement, such as `disk@^1`.
+    pub bind: BTreeMap<String, String>,
+    /// Whether its symbols and signatures are left out.
     pub strip: bool,
 }
 
@@ -64,6 +69,7 @@ impl Default for Settings {
             cpu_level: 1,
             expect: None,
             depends: Vec::new(),
+            bind: BTreeMap::new(),
             strip: false,
         }
     }
@@ -102,18 +108,22 @@ pub fn pack_variants(elf: &[u8], variants: &[Variant<'_>], settings: &Settings) 
     let depends = dependencies(settings)?;
     let elf = Elf::read(elf)?;
     let (fixup_count, fixups) = fixups::encode(&elf.fixups)?;
-    let mut records = records(settings, &depends, &elf);
+    let bindings = bindings::bind(&elf.bindings, &settings.bind)?;
+    let services = settings.services | bindings::services(&bindings);
+    let services = if depends.is_empty() { services } else { services | SERVICE_CALL };
+    let mut records = records(settings, &depends, &bindings, &elf);
     records.extend(variants::records(&elf, settings, variants)?);
     let (version_major, version_minor, version_patch) = settings.version;
     let descriptor = elf.descriptor;
+    let (abi_minor, abi_fingerprint) = bindings::abi(&descriptor, &bindings, services);
     let header = Header {
         magic: MAGIC,
         format: FORMAT_VERSION,
         machine: MACHINE_X86_64,
         abi_major: descriptor.abi_major,
-        abi_minor: descriptor.abi_minor,
+        abi_minor,
         flags: descriptor.flags & KNOWN_FLAGS,
-        abi_fingerprint: descriptor.abi_fingerprint,
+        abi_fingerprint,
         name,
         version_major,
         version_minor,
@@ -127,7 +137,7 @@ pub fn pack_variants(elf: &[u8], variants: &[Variant<'_>], settings: &Settings) 
         fixup_count,
         fixup_size: size(fixups.len())?,
         record_size: size(records.len())?,
-        services: if depends.is_empty() { settings.services } else { settings.services | SERVICE_CALL },
+        services,
         stack_size: settings.stack_size,
         heap_size: settings.heap_size,
         time_us: settings.time_us,
@@ -169,13 +179,17 @@ fn dependencies(settings: &Settings) -> Result<Vec<u8>, PackError> {
     }
 }
 
-fn records(settings: &Settings, depends: &[u8], elf: &Elf) -> Vec<u8> {
+fn records(settings: &Settings, depends: &[u8], bindings: &[u8], elf: &Elf) -> Vec<u8> {
     let depends = (!depends.is_empty()).then(|| record(DEPENDENCIES, depends));
+    let bindings = (!bindings.is_empty()).then(|| record(BINDINGS, bindings));
+    let has_signatures = !elf.signatures.is_empty() && !settings.strip;
+    let signatures = has_signatures.then(|| record(SIGNATURES, &elf.signatures));
     let expect = settings.expect.map(|expect| record(EXPECTED_RESULT, &expect.to_le_bytes()));
     let state = elf.state_schema.as_ref().map(|schema| record(STATE_SCHEMA, schema));
     let parameters = elf.parameters.as_ref().map(|list| record(PARAMETERS, list));
     let layout = elf.layout.as_ref().map(|layout| record(LAYOUT, layout));
-    [depends, expect, state, parameters, layout, symbols::record_of(&elf.symbols, &elf.text, settings.strip)]
+    let symbols = symbols::record_of(&elf.symbols, &elf.text, settings.strip);
+    [depends, bindings, expect, state, parameters, signatures, layout, symbols]
         .into_iter()
         .flatten()
         .flatten()

@@ -30,6 +30,7 @@ pub(crate) fn records(base: &Elf, settings: &Settings, variants: &[Variant<'_>])
         if elf.descriptor != base.descriptor
             || elf.state_schema != base.state_schema
             || elf.parameters != base.parameters
+            || elf.bindings != base.bindings
         {
             return Err(PackError::VariantDiffers { level });
         }
@@ -76,6 +77,8 @@ mod tests {
             descriptor: Descriptor::from_bytes(&[0; size_of::<Descriptor>()]),
             state_schema: None,
             parameters: None,
+            bindings: Vec::new(),
+            signatures: Vec::new(),
             layout: None,
             symbols: Vec::new(),
         }
