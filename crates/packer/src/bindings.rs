@@ -1,36 +1,16 @@
-//! Imports and exports: from the sections that `module!` fills to the records of a blob.
+//! Imports and exports: their providers, and what they need of a loader.
 
 use std::collections::BTreeMap;
 
 use bareflow_abi::entry::Descriptor;
 use bareflow_abi::fingerprint::FINGERPRINTS;
 use bareflow_abi::header::{FLAG_NO_RUN, NAME_SIZE, SERVICE_INVOKE, is_name_byte};
-use bareflow_abi::interface::bindings::{BINDINGS_SECTION, Entries, MAX_SELECTOR, SIGNATURES_SECTION};
-use object::{Object, ObjectSection};
+use bareflow_abi::interface::bindings::{Entries, MAX_SELECTOR};
 
-use crate::elf::{File, unreadable};
 use crate::error::PackError;
 
 /// The first minor version of the ABI that has interfaces.
 const FIRST_MINOR: u16 = 3;
-
-/// Returns the bindings of a linked file; empty if there are none.
-pub(crate) fn read(file: &File<'_>) -> Result<Vec<u8>, PackError> {
-    let bytes = section(file, BINDINGS_SECTION)?;
-    Entries::check(bytes).map_err(|(number, why)| PackError::Binding { number, why })?;
-    Ok(bytes.to_vec())
-}
-
-/// Returns the text of the signatures of a linked file; empty if there is none.
-pub(crate) fn read_signatures(file: &File<'_>) -> Result<Vec<u8>, PackError> {
-    let bytes = section(file, SIGNATURES_SECTION)?;
-    core::str::from_utf8(bytes).map_err(|_| PackError::Signatures { length: bytes.len() })?;
-    Ok(bytes.to_vec())
-}
-
-fn section<'data>(file: &File<'data>, name: &str) -> Result<&'data [u8], PackError> {
-    file.section_by_name(name).map_or(Ok(&[][..]), |section| section.data().map_err(unreadable))
-}
 
 /// Returns bindings with the providers that the settings name for imports.
 pub(crate) fn bind(bindings: &[u8], providers: &BTreeMap<String, String>) -> Result<Vec<u8>, PackError> {

@@ -6,7 +6,7 @@ use bareflow_abi::ABI_MAJOR;
 use bareflow_abi::entry::{DESCRIPTOR_SECTION, Descriptor, ENTRY_SYMBOL};
 use bareflow_abi::fingerprint::FINGERPRINTS;
 use bareflow_abi::header::FLAG_STATE;
-use bareflow_abi::interface::bindings::{BINDINGS_SECTION, SIGNATURES_SECTION};
+use bareflow_abi::interface::bindings::{BINDINGS_SECTION, Entries, SIGNATURES_SECTION};
 use bareflow_abi::layout::{DATA_OFFSET, MAX_ALIGNMENT, MAX_SEGMENT_SIZE, RODATA_OFFSET, TEXT_OFFSET};
 use bareflow_abi::layout_record::LAYOUT_SECTION;
 use bareflow_abi::parameters::{PARAMETERS_SECTION, Parameters};
@@ -17,7 +17,6 @@ use object::elf::{
 use object::read::elf::{ElfFile64, ElfSection64, FileHeader, Rela, SectionHeader, Sym};
 use object::{LittleEndian, Object, ObjectSection, ObjectSymbol, SectionFlags};
 
-use crate::bindings;
 use crate::error::PackError;
 use crate::symbols::{self, Function};
 
@@ -46,7 +45,7 @@ pub struct Elf {
     pub state_schema: Option<Vec<u8>>,
     /// The list of its parameters, if it has any.
     pub parameters: Option<Vec<u8>>,
-    /// Its imports and exports; empty if it has none.
+    /// The imports and exports; empty if there are none.
     pub bindings: Vec<u8>,
     /// The text of their signatures.
     pub signatures: Vec<u8>,
@@ -84,8 +83,8 @@ impl Elf {
             descriptor: descriptor(&file)?,
             state_schema: state_schema(&file)?,
             parameters: parameters(&file)?,
-            bindings: bindings::read(&file)?,
-            signatures: bindings::read_signatures(&file)?,
+            bindings: bindings(&file)?,
+            signatures: signatures(&file)?,
             layout: layout(&file)?,
             symbols: symbols::functions(&file),
         };
@@ -156,7 +155,7 @@ impl Elf {
     }
 }
 
-pub(crate) fn unreadable(error: object::Error) -> PackError {
+fn unreadable(error: object::Error) -> PackError {
     PackError::NotElf { reason: error.to_string() }
 }
 
@@ -341,6 +340,20 @@ fn parameters(file: &File<'_>) -> Result<Option<Vec<u8>>, PackError> {
     let bytes = section.data().map_err(unreadable)?;
     Parameters::check(bytes).map_err(|(number, why)| PackError::Parameter { number, why })?;
     Ok(Some(bytes.to_vec()).filter(|bytes| !bytes.is_empty()))
+}
+
+fn bindings(file: &File<'_>) -> Result<Vec<u8>, PackError> {
+    let Some(section) = file.section_by_name(BINDINGS_SECTION) else { return Ok(Vec::new()) };
+    let bytes = section.data().map_err(unreadable)?;
+    Entries::check(bytes).map_err(|(number, why)| PackError::Binding { number, why })?;
+    Ok(bytes.to_vec())
+}
+
+fn signatures(file: &File<'_>) -> Result<Vec<u8>, PackError> {
+    let Some(section) = file.section_by_name(SIGNATURES_SECTION) else { return Ok(Vec::new()) };
+    let bytes = section.data().map_err(unreadable)?;
+    core::str::from_utf8(bytes).map_err(|_| PackError::Signatures { length: bytes.len() })?;
+    Ok(bytes.to_vec())
 }
 
 /// Returns the module's layout, which a loader with a released ABI needs for its error message.
