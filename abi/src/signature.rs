@@ -66,6 +66,12 @@ impl<S, F: FnOnce(&mut Context<'_>) -> i32> StatefulEntry<S, WithContext> for F 
 /// A function of a module with imports or exports: it may also take the state, the imports, or both.
 ///
 /// `S` and `I` are the types of state and imports, `()` if there are none.
+#[diagnostic::on_unimplemented(
+    message = "this is no function of a module",
+    label = "not a `fn(..) -> i32` whose arguments are a module's",
+    note = "expected `fn() -> i32` or `fn(&mut Context) -> i32`, with state also `fn(&mut Context, &mut {S}) -> i32`, with \
+            imports these or `fn(&mut Context, &mut {S}, Imports) -> i32` with `Imports` as the last argument"
+)]
 pub trait Function<S, I, Form> {
     /// Calls the function.
     fn call(self, context: &mut Context<'_>, state: &mut S, imports: I) -> i32;

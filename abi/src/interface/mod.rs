@@ -74,6 +74,11 @@ pub const FIRST_FUNCTION: u32 = 256;
 pub const PIECE_ALIGNMENT: usize = 16;
 
 /// An interface. `#[interface]` implements it for `dyn Files`, of a trait `Files`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no interface",
+    label = "not an interface",
+    note = "put `#[bareflow_abi::interface(version = \"1.0\")]` on the trait"
+)]
 pub trait Interface {
     /// The interface's name: that of the trait, in snake case.
     const NAME: &'static str;
@@ -93,10 +98,6 @@ pub trait Interface {
 }
 
 /// An interface that a `T` can provide: every type that implements the trait.
-#[diagnostic::on_unimplemented(
-    message = "`{T}` does not implement the interface",
-    label = "`{T}` does not implement the trait of this"
-)]
 pub trait Serve<T: ?Sized>: Interface {
     /// Calls a method of the provider. Returns the status of the reply, 0 to 511.
     ///

@@ -2,6 +2,7 @@
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
+use syn::ext::IdentExt;
 use syn::{Error, GenericArgument, Ident, PathArguments, Result, Type, TypePath, TypeReference};
 
 /// A way in which an argument crosses.
@@ -41,7 +42,7 @@ impl Argument {
 
     /// Returns its description, an expression.
     pub(crate) fn description(&self) -> TokenStream {
-        let (Argument { is_one, of, .. }, name) = (self, self.name.to_string());
+        let (Argument { is_one, of, .. }, name) = (self, self.name.unraw().to_string());
         let kind = match self.kind {
             Kind::Scalar => return quote!(::bareflow_abi::interface::Argument::scalar::<#of>(#name)),
             Kind::Text => return quote!(::bareflow_abi::interface::Argument::text(#name)),

@@ -99,10 +99,10 @@ pub(crate) fn expand(attribute: TokenStream, item: &ItemTrait) -> Result<TokenSt
         }
 
         #[automatically_derived]
-        impl<T: #ident + ?::core::marker::Sized> ::bareflow_abi::interface::Serve<T> for dyn #ident {
+        impl<__Provider: #ident + ?::core::marker::Sized> ::bareflow_abi::interface::Serve<__Provider> for dyn #ident {
             #[inline]
             fn serve(
-                provider: &mut T,
+                provider: &mut __Provider,
                 arguments: &::bareflow_abi::interface::Arguments<'_>,
             ) -> ::core::result::Result<u32, ::bareflow_abi::CallError> {
                 match arguments.method() {
@@ -113,7 +113,7 @@ pub(crate) fn expand(attribute: TokenStream, item: &ItemTrait) -> Result<TokenSt
 
             #[inline]
             fn serve_shared(
-                provider: &T,
+                provider: &__Provider,
                 arguments: &::bareflow_abi::interface::Arguments<'_>,
             ) -> ::core::result::Result<u32, ::bareflow_abi::CallError> {
                 let _ = provider;
@@ -293,7 +293,6 @@ impl<'item> Method<'item> {
         }
         let (count, signature) = (list.len(), &self.item.sig);
         let receiver = signature.receiver().map(|receiver| receiver.self_token);
-        let attributes = self.item.attrs.iter().filter(|attribute| attribute.path().is_ident("allow"));
         let check = (!appended.is_empty()).then(|| {
             quote! {
                 if #answer.is_ok() && !(true #(& #appended)*) {
@@ -302,12 +301,11 @@ impl<'item> Method<'item> {
             }
         });
         quote! {
-            #(#attributes)*
             #signature {
                 #(#pieces)*
                 let mut #words: [::core::primitive::u64; #count] = [#(#list),*];
                 // SAFETY: the words are those of the method with this number, and what they lead to is lent to it.
-                let #answer: ::core::result::Result<#returns, #error> = unsafe { #receiver.port.call(#number, &mut #words) };
+                let #answer = unsafe { #receiver.port.call::<#returns, #error>(#number, &mut #words) };
                 #check
                 #answer
             }
@@ -316,7 +314,8 @@ impl<'item> Method<'item> {
 
     /// Returns the arm that calls the provider's method.
     fn arm(&self, interface: &Ident) -> TokenStream {
-        let (number, method) = (self.number, &self.item.sig.ident);
+        let Method { number, returns, error, .. } = self;
+        let method = &self.item.sig.ident;
         let (mut reads, mut values, mut appended) = (Vec::new(), Vec::new(), Vec::new());
         for (index, Argument { kind, is_one, of, .. }) in self.arguments.iter().enumerate() {
             let name = format_ident!("argument_{index}", span = Span::mixed_site());
@@ -346,8 +345,8 @@ impl<'item> Method<'item> {
                 let reply = arguments.reply::<#outs>()?;
                 #start
                 #(#reads)*
-                let answer = <T as #interface>::#method(provider #(, #values)*);
-                ::core::result::Result::Ok(reply.answer(answer, [#(#appended),*]))
+                let answer = <__Provider as #interface>::#method(provider #(, #values)*);
+                ::core::result::Result::Ok(reply.answer::<#returns, #error>(answer, [#(#appended),*]))
             }
         }
     }

@@ -1,7 +1,8 @@
 //! `module!` for modules with imports or exports: the entry, its types, and the sections that the packer reads.
 
 use proc_macro2::{Span, TokenStream};
-use quote::{format_ident, quote};
+use quote::{format_ident, quote, quote_spanned};
+use syn::spanned::Spanned;
 use syn::{Error, Expr, Path, Result};
 
 use crate::settings::Settings;
@@ -51,14 +52,14 @@ fn imports(Settings { abi, imports, .. }: &Settings) -> TokenStream {
         return TokenStream::new();
     }
     let names: Vec<_> = imports.iter().map(|import| &import.name).collect();
-    let interfaces: Vec<_> = imports.iter().map(|import| &import.interface).collect();
+    let interfaces: Vec<_> = imports.iter().map(|import| key(&import.interface)).collect();
     let abouts = names.iter().map(|name| format!("The import `{name}`."));
     let numbers = 0..imports.len() as u32;
     quote! {
         /// The module's imports, for one call.
         #[derive(Clone, Copy, Debug)]
         pub struct Imports<'call> {
-            #(#[doc = #abouts] pub #names: <dyn #interfaces as #abi::Interface>::Client<'call>,)*
+            #(#[doc = #abouts] pub #names: <#interfaces as #abi::Interface>::Client<'call>,)*
         }
 
         impl<'call> Imports<'call> {
@@ -66,7 +67,7 @@ fn imports(Settings { abi, imports, .. }: &Settings) -> TokenStream {
             #[must_use]
             #[inline(always)]
             pub fn of(context: &#abi::Context<'call>) -> Imports<'call> {
-                Imports { #(#names: <dyn #interfaces as #abi::Interface>::client(context.import(#numbers)),)* }
+                Imports { #(#names: <#interfaces as #abi::Interface>::client(context.import(#numbers)),)* }
             }
         }
     }
@@ -124,7 +125,8 @@ fn constants(settings: &Settings) -> TokenStream {
         }
     });
     let import_names = imports.iter().map(|import| import.name.to_string());
-    let import_interfaces = imports.iter().map(|import| &import.interface);
+    let import_interfaces = imports.iter().map(|import| key(&import.interface));
+    let interfaces = interfaces.iter().map(key);
     let names = functions.iter().map(function_name);
     let plain = (!functions.is_empty()).then(|| {
         quote! {
@@ -145,9 +147,9 @@ fn constants(settings: &Settings) -> TokenStream {
         #state
 
         const ENTRIES: &[#abi::interface::bindings::NewEntry] = &[
-            #(#abi::interface::bindings::NewEntry::of::<dyn #import_interfaces>(#import_names),)*
+            #(#abi::interface::bindings::NewEntry::of::<#import_interfaces>(#import_names),)*
             #plain
-            #(#abi::interface::bindings::NewEntry::of::<dyn #interfaces>(""),)*
+            #(#abi::interface::bindings::NewEntry::of::<#interfaces>(""),)*
         ];
     }
 }
@@ -159,9 +161,16 @@ fn entry(settings: &Settings) -> TokenStream {
         Some(migrate) => quote!(::core::option::Option::Some(#migrate)),
         None => quote!(::core::option::Option::None),
     };
-    let imports = (!imports.is_empty()).then(|| quote!(Imports::of(context)));
-    let imports = imports.unwrap_or_else(|| quote!(()));
-    let call = |function: TokenStream| quote!(#abi::__private::Function::call(#function, context, state, #imports));
+    let state_type = state.as_ref().map_or_else(|| quote!(()), |state| quote!(#state));
+    let (imports_type, imports) = match imports.is_empty() {
+        true => (quote!(()), quote!(())),
+        false => (quote!(Imports<'_>), quote!(Imports::of(context))),
+    };
+    let call = |function: TokenStream| {
+        quote_spanned! {at(&function)=>
+            <_ as #abi::__private::Function<#state_type, #imports_type, _>>::call(#function, context, state, #imports)
+        }
+    };
     let when = |reason: TokenStream, function: TokenStream| {
         let call = call(function);
         quote!(if reason == #reason { return #call; })
@@ -236,14 +245,18 @@ fn serve(settings: &Settings) -> TokenStream {
     let first = functions.len() as u32;
     // The method's number in its interface; those of other reasons are larger than any method's.
     let serve = |interface: &Path| {
-        quote! {{
+        let key = key(interface);
+        quote_spanned! {at(interface)=> {
             // SAFETY: the loader passes the frame of the function with this number, which the bindings describe.
             let arguments = unsafe { context.take_arguments(method) };
-            #abi::interface::entry_result(<dyn #interface as #abi::interface::Serve<_>>::serve(#provider, &arguments))
+            #abi::interface::entry_result(<#key as #abi::interface::Serve<_>>::serve(#provider, &arguments))
         }}
     };
     let others = others.iter().map(|interface| {
-        let (serve, count) = (serve(interface), quote!(<dyn #interface as #abi::Interface>::METHODS.len() as u32));
+        let (serve, count) = (serve(interface), {
+            let key = key(interface);
+            quote!(<#key as #abi::Interface>::METHODS.len() as u32)
+        });
         quote! {
             if method < #count {
                 return #serve;
@@ -289,7 +302,7 @@ fn sections(Settings { abi, state, imports, interfaces, functions, .. }: &Settin
         bytes(quote!(#abi::interface::bindings::encoded_size(ENTRIES))),
         quote!(#abi::interface::bindings::encode(ENTRIES)),
     );
-    let described = imports.iter().map(|import| &import.interface).chain(interfaces);
+    let described = imports.iter().map(|import| &import.interface).chain(interfaces).map(key);
     let functions = (!functions.is_empty()).then(|| {
         let lines = functions.iter().map(|path| format!("fn {}() -> i32\n", function_name(path)));
         let text = format!("functions\n{}", lines.collect::<String>());
@@ -302,13 +315,23 @@ fn sections(Settings { abi, state, imports, interfaces, functions, .. }: &Settin
         quote!(#abi::interface::join(TEXTS)),
     );
     quote! {
-        const TEXTS: &[&str] = &[#(<dyn #described as #abi::Interface>::TEXT,)* #functions];
+        const TEXTS: &[&str] = &[#(<#described as #abi::Interface>::TEXT,)* #functions];
         #layout
         #descriptor
         #schema
         #bindings
         #signatures
     }
+}
+
+/// Returns the type by which an interface is named. An error of it is one of the interface's name.
+fn key(interface: &Path) -> TokenStream {
+    quote_spanned!(at(interface)=> dyn #interface)
+}
+
+/// Returns the span of code that is this macro's, with its errors at what the author wrote.
+fn at(written: &impl Spanned) -> Span {
+    Span::call_site().located_at(written.span())
 }
 
 fn function_name(path: &Path) -> String {

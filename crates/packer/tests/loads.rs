@@ -1,7 +1,17 @@
 //! Every packed blob is accepted by a loader: no ELF file, however it was changed, becomes a blob that is refused.
 
+use std::collections::BTreeMap;
+
 use bareflow_abi::checksum::Crc32c;
 use bareflow_abi::entry::{DESCRIPTOR_SECTION, Descriptor};
+use bareflow_abi::fingerprint::FINGERPRINTS;
+use bareflow_abi::header::{FLAG_NO_RUN, HEADER_SIZE, Header, SERVICE_INVOKE};
+use bareflow_abi::interface::bindings::{
+    BINDINGS_SECTION, BadBinding, Entries, Method, NewEntry, Role, SIGNATURES_SECTION, encode, encoded_size,
+};
+use bareflow_abi::interface::{ArgumentKind, Shape};
+use bareflow_abi::record;
+use bareflow_loader::records::Records;
 use bareflow_loader::valid::Capabilities;
 use bareflow_loader::{RawModule, ValidModule};
 use bareflow_packer::{PackError, Settings, pack};
@@ -15,6 +25,11 @@ fn settings() -> Settings {
 
 /// Returns a file as the linker makes it: the code `text` at address 0, the entry at `entry`, and a descriptor.
 fn elf(entry: u64, text: &[u8], align: u64, descriptor: Descriptor) -> Vec<u8> {
+    elf_with(entry, text, align, descriptor, &[])
+}
+
+/// Returns such a file with more sections: their names and bytes.
+fn elf_with(entry: u64, text: &[u8], align: u64, descriptor: Descriptor, more: &[(&str, &[u8])]) -> Vec<u8> {
     let mut object = Object::new(BinaryFormat::Elf, Architecture::X86_64, Endianness::Little);
     let section = object.section_id(StandardSection::Text);
     object.append_section_data(section, text, align);
@@ -34,6 +49,10 @@ fn elf(entry: u64, text: &[u8], align: u64, descriptor: Descriptor) -> Vec<u8> {
     let bytes =
         [&abi_fingerprint.to_le_bytes()[..], &abi_major.to_le_bytes(), &abi_minor.to_le_bytes(), &flags.to_le_bytes()];
     object.append_section_data(section, &bytes.concat(), 8);
+    for (name, bytes) in more {
+        let section = object.add_section(Vec::new(), name.as_bytes().to_vec(), object::SectionKind::ReadOnlyData);
+        object.append_section_data(section, bytes, 1);
+    }
     let mut bytes = object.write().unwrap();
     // A position-independent executable, whose sections have address 0 as in an object file.
     bytes[16..18].copy_from_slice(&object::elf::ET_DYN.to_le_bytes());
@@ -81,6 +100,63 @@ fn rejects_what_a_loader_would() {
         bytes[at..at + 8].copy_from_slice(&align.to_le_bytes());
         assert_eq!(refused(&bytes), PackError::Alignment { found: align });
     }
+}
+
+const METHODS: &[Method] = &[Method { fingerprint: 7, shape: Shape::new(true, &[ArgumentKind::Text]) }];
+const IMPORT: NewEntry =
+    NewEntry { role: Role::Import, name: "source", interface: "files", version: (1, 0), methods: METHODS };
+const ENTRIES: &[NewEntry] = &[IMPORT, NewEntry { role: Role::Export, name: "", ..IMPORT }];
+const BINDINGS: [u8; encoded_size(ENTRIES)] = encode(ENTRIES);
+
+fn with_bindings(bindings: &[u8], signatures: &[u8]) -> Vec<u8> {
+    let sections = [(BINDINGS_SECTION, bindings), (SIGNATURES_SECTION, signatures)];
+    elf_with(0, &[0xc3; 16], 16, Descriptor::new(FLAG_NO_RUN), &sections)
+}
+
+/// Returns the records of a blob without other parts than 16 bytes of code.
+fn records(blob: &[u8]) -> Vec<(u32, &[u8])> {
+    Records::new(&blob[HEADER_SIZE + 16..]).map(Result::unwrap).map(|found| (found.kind, found.bytes)).collect()
+}
+
+#[test]
+fn imports_and_exports_become_records() {
+    let file = with_bindings(&BINDINGS, b"interface files 1.0\n");
+    let bind = BTreeMap::from([("source".to_owned(), "disk".to_owned())]);
+    let blob = pack(&file, &Settings { bind, ..settings() }).unwrap();
+    let header = Header::from_bytes(blob.first_chunk().unwrap());
+    assert_eq!((header.services, header.flags, header.abi_minor), (SERVICE_INVOKE, FLAG_NO_RUN, 3));
+    let [(record::BINDINGS, bindings), (record::SIGNATURES, signatures), ..] = records(&blob)[..] else {
+        panic!("{:?}", records(&blob))
+    };
+    assert_eq!(signatures, b"interface files 1.0\n");
+    let providers: Vec<_> = Entries::new(bindings).map(|entry| entry.provider).collect();
+    assert_eq!(providers, ["disk", ""]);
+    // Without texts for people.
+    let stripped = pack(&file, &Settings { strip: true, ..settings() }).unwrap();
+    assert!(!records(&stripped).iter().any(|(kind, _)| *kind == record::SIGNATURES));
+}
+
+#[test]
+fn a_module_without_interfaces_needs_no_newer_loader() {
+    let blob = pack(&good(), &settings()).unwrap();
+    let header = Header::from_bytes(blob.first_chunk().unwrap());
+    assert_eq!((header.abi_minor, header.abi_fingerprint), (2, FINGERPRINTS[2]));
+}
+
+#[test]
+fn rejects_bindings_that_are_none() {
+    let refused = |file: &[u8]| pack(file, &settings()).unwrap_err();
+    let cut = with_bindings(&BINDINGS[..BINDINGS.len() - 1], b"");
+    assert_eq!(refused(&cut), PackError::Binding { number: 2, why: BadBinding::CutOff });
+    let mut other = BINDINGS;
+    other[0] = 7;
+    let error = refused(&with_bindings(&other, b""));
+    assert_eq!(error, PackError::Binding { number: 1, why: BadBinding::Role });
+    assert!(error.to_string().starts_with("import or export number 1: "), "{error}");
+    assert_eq!(refused(&with_bindings(&BINDINGS, b"\xff")), PackError::Signatures { length: 1 });
+    let bind = BTreeMap::from([("target".to_owned(), "disk".to_owned())]);
+    let error = pack(&with_bindings(&BINDINGS, b""), &Settings { bind, ..settings() }).unwrap_err();
+    assert_eq!(error, PackError::UnknownImport { found: "target".to_owned(), imports: vec!["source".to_owned()] });
 }
 
 proptest! {

@@ -1,0 +1,13 @@
+use bareflow_abi::{CallError, Failure};
+
+#[repr(u16)]
+#[derive(Failure)]
+enum FileError {
+    NoSuchFile = 256,
+    #[call_error]
+    Call(CallError),
+}
+
+fn unused(_: CallError) {}
+
+fn main() {}

@@ -1,0 +1,10 @@
+use bareflow_abi::{CallError, Failure};
+
+#[derive(Failure)]
+enum FileError {
+    NoSuchFile,
+}
+
+fn unused(_: CallError) {}
+
+fn main() {}

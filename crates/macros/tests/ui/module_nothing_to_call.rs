@@ -1,0 +1,14 @@
+#![allow(unexpected_cfgs)]
+
+use bareflow_abi::{CallError, Context, interface, module};
+
+#[interface(version = "1.0")]
+trait Files {
+    fn read(&mut self) -> Result<u64, CallError>;
+}
+
+fn unused(_: &mut Context) {}
+
+module!(imports = { source: Files });
+
+fn main() {}

@@ -1,0 +1,8 @@
+use bareflow_abi::Plain;
+
+#[derive(Clone, Copy, Plain)]
+enum Colour {
+    Red,
+}
+
+fn main() {}

@@ -1,0 +1,9 @@
+use bareflow_abi::Plain;
+
+#[repr(C)]
+#[derive(Clone, Copy, Plain)]
+union Word {
+    one: u32,
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use bareflow_abi::{CallError, interface};
+
+#[interface(version = "1.0")]
+trait Files {
+    fn read(&mut self) -> std::io::Result<u64>;
+}
+
+fn main() {}

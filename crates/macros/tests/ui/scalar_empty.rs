@@ -1,0 +1,6 @@
+use bareflow_abi::Scalar;
+
+#[derive(Clone, Copy, Scalar)]
+enum Never {}
+
+fn main() {}

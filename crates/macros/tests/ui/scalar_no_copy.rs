@@ -1,0 +1,8 @@
+use bareflow_abi::Scalar;
+
+#[derive(Scalar)]
+enum Colour {
+    Red,
+}
+
+fn main() {}

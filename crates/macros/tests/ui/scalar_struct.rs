@@ -1,0 +1,6 @@
+use bareflow_abi::Scalar;
+
+#[derive(Clone, Copy, Scalar)]
+struct Colour(u32);
+
+fn main() {}

@@ -1,0 +1,9 @@
+use bareflow_abi::{CallError, interface};
+
+#[interface(version = "1.0")]
+trait Files {
+    type Handle;
+    fn read(&mut self) -> Result<u64, CallError>;
+}
+
+fn main() {}
