@@ -2,13 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use toml_edit::{DocumentMut, Item, Table, TableLike};
+use toml_edit::{DocumentMut, InlineTable, Item, Table, TableLike, Value, value};
 
 use crate::error::BuildError;
 use crate::subprocess::read;
 
 /// The tables whose entries can be inherited, and the workspace's tables that they are inherited from.
 const INHERITED: [(&str, &str); 2] = [("package", "package"), ("dependencies", "dependencies")];
+
+/// The crates that are taken out, each with its folder there: the macros lie inside of `bareflow-abi`.
+const CRATES: [(&str, &str); 2] = [("abi", ""), ("crates/macros", "macros/")];
 
 /// Returns the files of a standalone crate made of the `abi` of the workspace at `root`: paths, in a fixed order, and
 /// bytes.
@@ -17,24 +20,35 @@ const INHERITED: [(&str, &str); 2] = [("package", "package"), ("dependencies", "
 /// When a file can't be read, or a manifest can't be understood.
 pub fn abi(root: &Path) -> Result<Vec<(String, Vec<u8>)>, BuildError> {
     let text = |path: &Path| Ok::<_, BuildError>(String::from_utf8_lossy(&read(path)?).into_owned());
-    let (own, workspace) = (text(&root.join("abi/Cargo.toml"))?, text(&root.join("Cargo.toml"))?);
-    let manifest = standalone_manifest(&own, &workspace).map_err(|reason| BuildError::Metadata { reason })?;
-    let mut files = vec![("Cargo.toml".to_owned(), manifest.into_bytes())];
+    let workspace = text(&root.join("Cargo.toml"))?;
+    let mut files = Vec::new();
+    for (folder, target) in CRATES {
+        let folder = root.join(folder);
+        let manifest = standalone_manifest(&text(&folder.join("Cargo.toml"))?, &workspace);
+        let manifest = manifest.map_err(|reason| BuildError::Metadata { reason })?;
+        files.push((format!("{target}Cargo.toml"), manifest.into_bytes()));
+        add_sources(&folder, target, &mut files)?;
+    }
     for licence in ["LICENSE-APACHE", "LICENSE-MIT"] {
         files.push((licence.to_owned(), read(&root.join(licence))?));
     }
-    let mut folders = vec![root.join("abi/src")];
-    while let Some(folder) = folders.pop() {
-        for path in entries(&folder)? {
+    Ok(files)
+}
+
+/// Adds the sources of the crate in `folder` to `files`, below `target`.
+fn add_sources(folder: &Path, target: &str, files: &mut Vec<(String, Vec<u8>)>) -> Result<(), BuildError> {
+    let mut folders = vec![folder.join("src")];
+    while let Some(found) = folders.pop() {
+        for path in entries(&found)? {
             if path.is_dir() {
                 folders.push(path);
             } else {
-                let name = path.strip_prefix(root.join("abi")).unwrap_or(&path).to_string_lossy().into_owned();
-                files.push((name, read(&path)?));
+                let name = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().into_owned();
+                files.push((format!("{target}{name}"), read(&path)?));
             }
         }
     }
-    Ok(files)
+    Ok(())
 }
 
 /// Returns the entries of a folder, sorted by name.
@@ -57,9 +71,10 @@ fn standalone_manifest(own: &str, workspace: &str) -> Result<String, String> {
     for (table, source) in INHERITED {
         let Some(entries) = own.get_mut(table).and_then(Item::as_table_like_mut) else { continue };
         for (key, item) in entries.iter_mut().filter(|(_, item)| is_inherited(item)) {
-            *item = given(source, key.get())?.clone();
+            *item = inherited(given(source, key.get())?, item);
         }
     }
+    own.remove("dev-dependencies");
     // Of the lints, only the one on this crate's `cfg` names is needed.
     let mut rust = Table::new();
     rust.insert("unexpected_cfgs", given_lint(&workspace)?.clone());
@@ -68,6 +83,29 @@ fn standalone_manifest(own: &str, workspace: &str) -> Result<String, String> {
     lints.insert("rust", Item::Table(rust));
     own.insert("lints", Item::Table(lints));
     Ok(own.to_string())
+}
+
+/// Returns the value that `own` inherits, with what `own` adds to it.
+fn inherited(given: &Item, own: &Item) -> Item {
+    let more: Vec<_> = own.as_table_like().into_iter().flat_map(TableLike::iter).collect();
+    let more = more.into_iter().filter(|(key, _)| *key != "workspace");
+    let mut found = match given {
+        Item::Value(Value::InlineTable(table)) => table.clone(),
+        Item::Value(version @ Value::String(_)) if more.clone().next().is_some() => {
+            InlineTable::from_iter([("version", version.clone())])
+        }
+        other => return other.clone(),
+    };
+    for (key, item) in more {
+        found.extend(item.as_value().map(|value| (key, value.clone())));
+    }
+    // A crate of the workspace lies below this one, by the last part of its path.
+    if let Some(path) = found.get("path").and_then(Value::as_str).and_then(|path| Path::new(path).file_name()) {
+        let path = path.to_string_lossy().into_owned();
+        found.insert("path", path.into());
+    }
+    found.fmt();
+    value(found)
 }
 
 fn given_lint(workspace: &DocumentMut) -> Result<&Item, String> {
@@ -85,14 +123,17 @@ mod tests {
     use super::*;
 
     const WORKSPACE: &str = "[workspace.package]\nversion = \"1.2.3\"\n[workspace.dependencies]\nfoo = \"1\"\n\
+                             baz = { path = \"crates/baz\", version = \"2\" }\n\
                              [workspace.lints.rust]\nunexpected_cfgs = { level = \"warn\" }\n";
 
     #[test]
     fn writes_out_what_is_inherited() {
         let own = "[package]\nname = \"a\"\nversion.workspace = true\n\n[dependencies]\nfoo.workspace = true\n\
-                   bar = { version = \"3\", optional = true }\n\n[lints]\nworkspace = true\n";
+                   bar = { version = \"3\", optional = true }\nbaz = { workspace = true, optional = true }\n\n\
+                   [dev-dependencies]\nother = \"1\"\n\n[lints]\nworkspace = true\n";
         let expected = "[package]\nname = \"a\"\nversion = \"1.2.3\"\n\n[dependencies]\nfoo = \"1\"\n\
-                        bar = { version = \"3\", optional = true }\n\n[lints.rust]\nunexpected_cfgs = { level = \"warn\" }\n";
+                        bar = { version = \"3\", optional = true }\n\
+                        baz = { path = \"baz\", version = \"2\", optional = true }\n\n[lints.rust]\nunexpected_cfgs = { level = \"warn\" }\n";
         let found = standalone_manifest(own, WORKSPACE).unwrap();
         assert_eq!(found.replace("\n\n\n", "\n\n"), expected, "{found}");
     }
@@ -109,6 +150,7 @@ mod tests {
         let files = abi(root).unwrap();
         let has = |name: &str| files.iter().any(|(path, _)| path == name);
         assert!(has("src/lib.rs") && has("src/state/cell.rs") && has("LICENSE-MIT"));
+        assert!(has("macros/Cargo.toml") && has("macros/src/lib.rs"));
         let manifest = String::from_utf8(files[0].1.clone()).unwrap();
         assert!(!manifest.contains("workspace"), "{manifest}");
     }

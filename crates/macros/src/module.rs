@@ -90,7 +90,7 @@ fn provider(Settings { abi, imports, state, provider, .. }: &Settings) -> TokenS
     });
     quote! {
         /// The provider of the module's interfaces, for one call.
-        #[derive(Debug)]
+        #[allow(missing_debug_implementations)]
         pub struct #provider<'call> {
             /// The call's context; its input and output are empty.
             pub context: &'call mut #abi::Context<'call>,
