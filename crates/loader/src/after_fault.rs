@@ -27,7 +27,7 @@ impl<P: Platform> ModuleManager<P> {
                 self.restart(id, fresh);
             }
             // A module whose `init` faults stays stopped.
-            Err(LoadError::InitFaulted(fault)) => {
+            Err(LoadError::InitFaulted(fault) | LoadError::ParametersFaulted(fault)) => {
                 module.faults.note(fault, self.platform.diagnosis(), self.platform.allocator())
             }
             Err(_) => {}
@@ -62,7 +62,11 @@ impl<P: Platform> ModuleManager<P> {
         module: &Module<P>,
     ) -> Result<PlacedModule<P::Image>, LoadError> {
         let placed = PlacedModule::place(valid, &module.placement, &self.platform)?;
-        match self.call_init(module, &placed) {
+        #[cfg(feature = "parameters")]
+        let called = self.call_parameters(module, &placed).and_then(|()| self.call_init(module, &placed));
+        #[cfg(not(feature = "parameters"))]
+        let called = self.call_init(module, &placed);
+        match called {
             Ok(()) => Ok(placed),
             Err(error) => {
                 self.release(placed.image);

@@ -93,10 +93,12 @@ pub use platform::{
     Call, CallError, CallOutcome, Callees, FastExit, FastReturn, ImageSize, MAX_DEPTH, Platform, PlatformError,
     TimedCall, WritableImage,
 };
+#[cfg(feature = "parameters")]
+pub use policy::assignment::{Assignment, BadAssignment};
 pub use policy::budget::{BadBudget, Budget};
 pub use policy::kernel_domain::KernelDomain;
 pub use policy::permissions::{Permissions, ServiceNames, UnknownPermission};
-pub use policy::{Domain, FaultPolicy, LoadOptions, Placement};
+pub use policy::{Domain, FaultPolicy, LoadOptions, LoadSettings, Placement};
 pub use printable::Printable;
 pub use profile::counters::Counters;
 pub use profile::peak::PeakUse;

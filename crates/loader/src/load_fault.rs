@@ -44,6 +44,7 @@ impl fmt::Display for LoadFault {
                 ("the old module faulted when it was to hand over its state", "unload it first")
             }
             LoadError::MigrateFaulted(_) => ("migrate faulted", "correct the module"),
+            LoadError::ParametersFaulted(_) => ("the module faulted when it was to take its parameters", "rebuild it"),
             _ => ("init faulted", "correct the module"),
         };
         write!(out, "{when}: {}", Explained { fault, diagnosis, remedy })?;
@@ -59,7 +60,7 @@ impl<P: Platform> ModuleManager<P> {
     pub fn load_fault(&self, blob: &[u8], options: &LoadOptions, error: &LoadError) -> Option<LoadFault> {
         let error = *error;
         match error {
-            LoadError::InitFaulted(fault) | LoadError::MigrateFaulted(fault) => {
+            LoadError::InitFaulted(fault) | LoadError::MigrateFaulted(fault) | LoadError::ParametersFaulted(fault) => {
                 let diagnosis = self.platform.diagnosis();
                 let valid =
                     ValidModule::validate(RawModule::parse(blob).ok()?, Capabilities::of(&self.platform)).ok()?;

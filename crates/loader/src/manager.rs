@@ -63,7 +63,7 @@ pub struct ModuleManager<P: Platform> {
     pub(crate) last_fault: Cell<Option<Fault>>,
     /// The number of modules that may call others.
     pub(crate) callers: Cell<usize>,
-    /// The number of modules that have state.
+    /// The number of modules that have state, or parameters that were set.
     pub(crate) stateful: Cell<usize>,
     /// The number of running calls that modules have made to modules.
     pub(crate) depth: Cell<usize>,

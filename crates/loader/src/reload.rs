@@ -9,7 +9,7 @@ use crate::module::ModuleId;
 use crate::module::receipt::Receipt;
 use crate::name::Version;
 use crate::platform::Platform;
-use crate::policy::LoadOptions;
+use crate::policy::LoadSettings;
 
 /// The result of a reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,9 +47,9 @@ impl<P: Platform> ModuleManager<P> {
     ///
     /// # Errors
     /// The reason for which the new module is refused. The old one is unchanged.
-    pub fn replace(&self, blob: &[u8], options: &LoadOptions) -> Result<Reloaded, LoadError> {
+    pub fn replace<'load>(&self, blob: &[u8], settings: impl Into<LoadSettings<'load>>) -> Result<Reloaded, LoadError> {
         let start = self.platform.clock_fenced();
-        let pending = self.load_pending(blob, options, IfLoaded::Replace)?;
+        let pending = self.load_pending(blob, settings.into(), IfLoaded::Replace)?;
         // Another reload may have run during the module's `init`.
         let replaced = pending.replaced;
         match pending.filled.slot.module() {
@@ -70,8 +70,12 @@ impl<P: Platform> ModuleManager<P> {
     ///
     /// # Errors
     /// As for [`replace`](Self::replace).
-    pub fn load_candidate(&self, blob: &[u8], options: &LoadOptions) -> Result<ModuleId, LoadError> {
-        Ok(self.load_pending(blob, options, IfLoaded::Replace)?.go_live(None))
+    pub fn load_candidate<'load>(
+        &self,
+        blob: &[u8],
+        settings: impl Into<LoadSettings<'load>>,
+    ) -> Result<ModuleId, LoadError> {
+        Ok(self.load_pending(blob, settings.into(), IfLoaded::Replace)?.go_live(None))
     }
 
     /// Makes a candidate replace the active module of its name, and transfers the state that the active module has now.

@@ -2,6 +2,7 @@ use super::*;
 use crate::error::{ExecuteError, SelectError, UnloadError};
 use crate::fault::{Fault, FaultKind};
 use crate::name::Name;
+use crate::policy::LoadOptions;
 use crate::testing::{blob, leaked_manager as manager};
 use bareflow_abi::Reason;
 use bareflow_abi::header::{FLAG_EXIT, FLAG_INIT, FLAG_REENTRANT};

@@ -10,7 +10,7 @@ use crate::module::ModuleId;
 use crate::name::requirement::Requirement;
 use crate::name::{Key, Name, Version};
 use crate::platform::Platform;
-use crate::policy::LoadOptions;
+use crate::policy::LoadSettings;
 use crate::registry::NameEntry;
 
 impl<P: Platform> ModuleManager<P> {
@@ -18,8 +18,12 @@ impl<P: Platform> ModuleManager<P> {
     ///
     /// # Errors
     /// As for [`load_with`](Self::load_with), but only a module of the same version counts as already loaded.
-    pub fn load_versioned(&self, blob: &[u8], options: &LoadOptions) -> Result<ModuleId, LoadError> {
-        Ok(self.load_pending(blob, options, IfLoaded::RejectSameVersion)?.go_live(Some(false)))
+    pub fn load_versioned<'load>(
+        &self,
+        blob: &[u8],
+        settings: impl Into<LoadSettings<'load>>,
+    ) -> Result<ModuleId, LoadError> {
+        Ok(self.load_pending(blob, settings.into(), IfLoaded::RejectSameVersion)?.go_live(Some(false)))
     }
 
     /// Returns the active module of `name`.

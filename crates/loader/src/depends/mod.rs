@@ -138,8 +138,11 @@ impl<P: Platform> ModuleManager<P> {
         Ok(())
     }
 
-    /// Counts a module that is added or removed, if it may call others or has state.
+    /// Counts a module that is added or removed, if it may call others, or passes something on to the one that replaces it.
     pub(crate) fn count_module(&self, module: &Module<P>, comes: bool) {
+        if !module.metadata.is_some() {
+            return;
+        }
         let change = |count: &Cell<usize>| {
             let before = count.get();
             count.set(if comes { before + 1 } else { before.saturating_sub(1) });
@@ -147,7 +150,7 @@ impl<P: Platform> ModuleManager<P> {
         if !module.metadata.depends().is_empty() {
             change(&self.callers);
         }
-        if !module.metadata.schema().is_empty() {
+        if module.metadata.is_inherited() {
             change(&self.stateful);
         }
     }

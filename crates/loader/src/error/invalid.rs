@@ -2,6 +2,7 @@
 
 use bareflow_abi::depends::{BadDependency, MAX_DEPENDENCIES};
 use bareflow_abi::header::NAME_SIZE;
+use bareflow_abi::parameters::{BadParameter, MAX_PARAMETERS};
 use bareflow_abi::symbols::{BadSymbol, MAX_SYMBOL_NAME};
 use bareflow_abi::{ABI_MAJOR, ABI_MINOR};
 
@@ -111,6 +112,21 @@ pub enum InvalidModule {
     /// There is more than one dependency list.
     #[error("two lists of dependencies, expected one at most; {REBUILD}")]
     TwoDependencyLists,
+    /// A parameter in the list is invalid.
+    #[error(
+        "bad parameter: number {number}: {}, expected at most {MAX_PARAMETERS} names, each once, and defaults within \
+         bounds; {REBUILD}",
+        .why.what()
+    )]
+    Parameter {
+        /// The parameter's number, counted from 1.
+        number: usize,
+        /// The reason.
+        why: BadParameter,
+    },
+    /// There is more than one list of parameters.
+    #[error("two lists of parameters, expected one at most; {REBUILD}")]
+    TwoParameterLists,
     /// An entry of a symbol list is invalid.
     #[error(
         "bad symbols for x86-64-v{level}: number {number}: {}, expected functions in the order of their addresses, \

@@ -8,6 +8,8 @@ mod layout;
 mod malformed;
 mod platform;
 
+#[cfg(feature = "parameters")]
+pub use crate::policy::assignment::BadAssignment;
 pub use crate::policy::permissions::ServiceNames;
 pub use code::{BadCode, BadVariant};
 pub use invalid::InvalidModule;
@@ -79,6 +81,19 @@ pub enum LoadError {
     /// Memory for the loader's tables ran out.
     #[error("no memory for the module table; unload a module or give the system more memory")]
     NoMemory,
+    /// A parameter can't be set.
+    #[cfg(feature = "parameters")]
+    #[error(transparent)]
+    Parameter(#[from] BadAssignment),
+    /// The module did not take the values of its parameters.
+    #[error("the module did not take its parameters: it returned {result}, expected 0; rebuild it or copy it again")]
+    ParametersFailed {
+        /// The value that its handler returned.
+        result: i32,
+    },
+    /// The module faulted when it was to take the values of its parameters.
+    #[error("the module faulted when it was to take its parameters: {0}; rebuild it or copy it again")]
+    ParametersFaulted(Fault),
     /// The module's `init` failed.
     #[error("init failed: it returned {result}, expected 0; see the module's documentation")]
     InitFailed {

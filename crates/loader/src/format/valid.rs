@@ -5,7 +5,8 @@ use bareflow_abi::checksum::Crc32c;
 use bareflow_abi::depends::Dependencies;
 use bareflow_abi::fingerprint::FINGERPRINTS;
 use bareflow_abi::header::{FLAG_STATE, Header, checksum_by};
-use bareflow_abi::record::{DEPENDENCIES, LAYOUT, SKIPPABLE, STATE_SCHEMA, SYMBOLS, VARIANT};
+use bareflow_abi::parameters::Parameters;
+use bareflow_abi::record::{DEPENDENCIES, LAYOUT, PARAMETERS, SKIPPABLE, STATE_SCHEMA, SYMBOLS, VARIANT};
 use bareflow_abi::state::Schema;
 use bareflow_abi::symbols::Symbols;
 use bareflow_abi::variant::MAX_LEVEL;
@@ -42,6 +43,7 @@ struct OptionalRecords<'blob> {
     schema: Option<&'blob [u8]>,
     depends: Option<&'blob [u8]>,
     symbols: Option<&'blob [u8]>,
+    parameters: Option<&'blob [u8]>,
 }
 
 /// A validation in progress. The module in it is accessible once all checks have passed, and is never moved or copied.
@@ -144,12 +146,20 @@ impl<'blob> ValidModule<'blob> {
         if cfg!(feature = "symbols") { self.optional.symbols.unwrap_or_default() } else { &[] }
     }
 
+    /// Returns the list of its [`Parameters`]; empty if it has none, or if the feature `parameters` is off.
+    #[must_use]
+    #[inline]
+    pub fn parameters(&self) -> &'blob [u8] {
+        if cfg!(feature = "parameters") { self.optional.parameters.unwrap_or_default() } else { &[] }
+    }
+
     /// Returns whether it has any of these optional records.
     #[inline]
     pub(crate) fn has_optional_records(&self) -> bool {
         (cfg!(feature = "reload") && self.optional.schema.is_some())
             || self.calls_others()
             || (cfg!(feature = "symbols") && self.optional.symbols.is_some())
+            || (cfg!(feature = "parameters") && self.optional.parameters.is_some())
     }
 
     /// Returns whether it may call other modules.
@@ -229,6 +239,13 @@ fn take_each_record<'blob>(
                     .map_err(|(number, why)| InvalidModule::Dependency { number, why })?;
                 // An empty list counts as none.
                 optional.depends = Some(bytes).filter(|list| !list.is_empty());
+            }
+            PARAMETERS if cfg!(feature = "parameters") => {
+                if optional.parameters.is_some() {
+                    return Err(InvalidModule::TwoParameterLists);
+                }
+                Parameters::check(bytes).map_err(|(number, why)| InvalidModule::Parameter { number, why })?;
+                optional.parameters = Some(bytes);
             }
             _ if kind & SKIPPABLE == 0 => return Err(InvalidModule::UnknownRecord { found: kind }),
             _ => {}

@@ -18,6 +18,10 @@ impl<P: Platform> PendingModule<'_, P> {
         let (manager, replaced) = (self.manager, self.replaced);
         // No one else knows of the module, so its slot is not borrowed.
         let Some(module) = self.filled.slot.module() else { return Err(LoadError::CandidateGone) };
+        #[cfg(feature = "parameters")]
+        if module.metadata.is_some() {
+            manager.call_parameters(&module, &module.placed)?;
+        }
         if cfg!(feature = "reload")
             && let Some(replaced) = replaced
         {

@@ -2,19 +2,21 @@
 
 pub mod conflict;
 mod initialize;
+#[cfg(feature = "parameters")]
+pub mod parameters;
 pub mod permit;
 pub mod publish;
 pub mod state;
 
 use crate::error::LoadError;
 use crate::format::raw::RawModule;
-use crate::format::valid::{Capabilities, Validation};
+use crate::format::valid::{Capabilities, ValidModule, Validation};
 use crate::load::publish::PendingModule;
 use crate::manager::ModuleManager;
 use crate::module::placed::PlacedModule;
 use crate::module::{Metadata, Module, ModuleId};
 use crate::platform::Platform;
-use crate::policy::LoadOptions;
+use crate::policy::{LoadOptions, LoadSettings};
 
 /// The treatment of loaded modules of the same name.
 #[derive(Clone, Copy)]
@@ -41,8 +43,12 @@ impl<P: Platform> ModuleManager<P> {
     ///
     /// # Errors
     /// The reason for which it is refused. Nothing of it stays behind.
-    pub fn load_with(&self, blob: &[u8], options: &LoadOptions) -> Result<ModuleId, LoadError> {
-        let pending = self.load_pending(blob, options, IfLoaded::RejectActive)?;
+    pub fn load_with<'load>(
+        &self,
+        blob: &[u8],
+        settings: impl Into<LoadSettings<'load>>,
+    ) -> Result<ModuleId, LoadError> {
+        let pending = self.load_pending(blob, settings.into(), IfLoaded::RejectActive)?;
         Ok(pending.go_live(Some(true)))
     }
 
@@ -51,9 +57,10 @@ impl<P: Platform> ModuleManager<P> {
     pub(crate) fn load_pending(
         &self,
         blob: &[u8],
-        options: &LoadOptions,
+        settings: LoadSettings<'_>,
         if_loaded: IfLoaded,
     ) -> Result<PendingModule<'_, P>, LoadError> {
+        let options = settings.options;
         let mut validation = Validation::new(RawModule::parse(blob)?);
         let valid = validation.check(Capabilities::of(&self.platform))?;
         options.permit(valid)?;
@@ -62,11 +69,30 @@ impl<P: Platform> ModuleManager<P> {
         self.check_dependencies_of(valid, replaced)?;
         let placement = self.placement(valid, options)?;
         let reservation = self.registry.reserve(name_entry, &valid.name(), &self.platform.allocator())?;
-        let metadata = Metadata::new(valid, options, self.platform.allocator())?;
+        let metadata = if valid.raw().records.is_empty() && settings.are_default() {
+            Metadata::none()
+        } else {
+            self.metadata(valid, settings)?
+        };
         let placed = PlacedModule::place(valid, &placement, &self.platform)?;
         let module = Module::new(valid, options, reservation.identity(), placement, placed, metadata);
         let mut pending = PendingModule::new(self, reservation.fill(module), replaced);
         pending.initialize()?;
         Ok(pending)
+    }
+
+    /// Returns what is kept of a module besides its image.
+    #[inline(never)]
+    fn metadata(&self, valid: &ValidModule<'_>, settings: LoadSettings<'_>) -> Result<Metadata<P::Alloc>, LoadError> {
+        if !valid.has_optional_records() && settings.are_default() {
+            return Ok(Metadata::none());
+        }
+        #[cfg(feature = "parameters")]
+        let assigned = self.assign(valid, settings.parameters.map_or("", |lines| lines))?;
+        #[cfg(feature = "parameters")]
+        let assigned = [assigned.values(), assigned.lines()];
+        #[cfg(not(feature = "parameters"))]
+        let assigned = [&[][..]; 2];
+        Metadata::new(valid, settings.options, assigned, self.platform.allocator())
     }
 }

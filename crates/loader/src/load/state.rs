@@ -96,6 +96,11 @@ impl<P: Platform> ModuleManager<P> {
             return Ok(StateTransfer::Nothing);
         }
         let old = self.registry.get(from).ok_or(LoadError::StateBusy)?;
+        // Where there is metadata, this was checked when it was made.
+        #[cfg(feature = "parameters")]
+        if !new.metadata.is_some() {
+            self.check_dropped(&old, new)?;
+        }
         if old.metadata.schema().is_empty() {
             Ok(StateTransfer::Nothing)
         } else {

@@ -153,11 +153,14 @@ pub(crate) struct Metadata<A: Allocator>(Option<Box<MetadataParts<A>, A>>);
 /// The metadata of a module that has any.
 struct MetadataParts<A: Allocator> {
     options: LoadOptions,
-    /// The state's schema, the dependency list, the symbols and the whole blob, one after the other.
+    /// The state's schema, the dependency list, the symbols, the values of the parameters, the lines that set some of
+    /// them, and the whole blob, one after the other.
     bytes: Vec<u8, A>,
     schema: usize,
     depends: usize,
     symbols: usize,
+    values: usize,
+    lines: usize,
 }
 
 impl<A: Allocator + Clone> Metadata<A> {
@@ -166,36 +169,29 @@ impl<A: Allocator + Clone> Metadata<A> {
     /// # Errors
     /// [`LoadError::NoMemory`].
     #[inline(always)]
-    pub(crate) fn new(valid: &ValidModule<'_>, options: &LoadOptions, allocator: A) -> Result<Metadata<A>, LoadError> {
-        if !valid.has_optional_records() && options.are_default() {
-            return Ok(Metadata(None));
-        }
+    pub(crate) fn new(
+        valid: &ValidModule<'_>,
+        options: &LoadOptions,
+        assigned: [&[u8]; 2],
+        allocator: A,
+    ) -> Result<Metadata<A>, LoadError> {
         let restarts = cfg!(feature = "restart") && options.on_fault != FaultPolicy::Stop;
         let blob = if restarts { valid.raw().blob() } else { &[] };
-        MetadataParts::collect(options, allocator, valid.schema(), valid.depends(), valid.symbols(), blob)
-            .ok_or(LoadError::NoMemory)
+        let [values, lines] = assigned;
+        let parts = [valid.schema(), valid.depends(), valid.symbols(), values, lines, blob];
+        MetadataParts::collect(options, allocator, parts).ok_or(LoadError::NoMemory)
     }
 }
 
 impl<A: Allocator + Clone> MetadataParts<A> {
     #[cold]
     #[inline(never)]
-    fn collect(
-        options: &LoadOptions,
-        allocator: A,
-        schema: &[u8],
-        depends: &[u8],
-        symbols: &[u8],
-        blob: &[u8],
-    ) -> Option<Metadata<A>> {
+    fn collect(options: &LoadOptions, allocator: A, parts: [&[u8]; 6]) -> Option<Metadata<A>> {
         let mut bytes = Vec::new_in(allocator.clone());
-        bytes.try_reserve_exact(schema.len() + depends.len() + symbols.len() + blob.len()).ok()?;
-        bytes.extend_from_slice(schema);
-        bytes.extend_from_slice(depends);
-        bytes.extend_from_slice(symbols);
-        bytes.extend_from_slice(blob);
-        let (schema, depends, symbols) = (schema.len(), depends.len(), symbols.len());
-        let parts = MetadataParts { options: *options, bytes, schema, depends, symbols };
+        bytes.try_reserve_exact(parts.iter().map(|part| part.len()).sum()).ok()?;
+        parts.iter().for_each(|part| bytes.extend_from_slice(part));
+        let [schema, depends, symbols, values, lines, _] = parts.map(<[u8]>::len);
+        let parts = MetadataParts { options: *options, bytes, schema, depends, symbols, values, lines };
         Some(Metadata(Some(Box::try_new_in(parts, allocator).ok()?)))
     }
 }
@@ -229,12 +225,47 @@ impl<A: Allocator> Metadata<A> {
         if cfg!(feature = "symbols") { self.part(|parts| (parts.schema + parts.depends, parts.symbols)) } else { &[] }
     }
 
+    /// Returns the values of its parameters; empty if none was set.
+    #[cfg(feature = "parameters")]
+    pub(crate) fn values(&self) -> &[u8] {
+        self.part(|parts| (parts.schema + parts.depends + parts.symbols, parts.values))
+    }
+
+    /// Returns the lines that set its parameters.
+    #[cfg(feature = "parameters")]
+    pub(crate) fn lines(&self) -> &str {
+        let lines = self.part(|parts| (parts.schema + parts.depends + parts.symbols + parts.values, parts.lines));
+        // They were text when they were copied.
+        core::str::from_utf8(lines).unwrap_or_default()
+    }
+
     /// Returns the blob that the module is restarted from; empty if it is never restarted.
     pub(crate) fn blob(&self) -> &[u8] {
         self.part(|parts| {
-            let start = parts.schema + parts.depends + parts.symbols;
+            let start = parts.schema + parts.depends + parts.symbols + parts.values + parts.lines;
             (start, parts.bytes.len() - start)
         })
+    }
+
+    /// Returns whether a module that replaces this one takes something over: state, or parameters that were set.
+    pub(crate) fn is_inherited(&self) -> bool {
+        #[cfg(feature = "parameters")]
+        if !self.values().is_empty() {
+            return true;
+        }
+        !self.schema().is_empty()
+    }
+
+    /// Returns whether anything is kept.
+    #[inline(always)]
+    pub(crate) const fn is_some(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Returns no metadata.
+    #[inline(always)]
+    pub(crate) const fn none() -> Metadata<A> {
+        Metadata(None)
     }
 
     /// Returns a part, whose start and length are given by `locate`.

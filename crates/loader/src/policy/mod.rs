@@ -1,5 +1,7 @@
 //! Load options: the domain a module runs in, its limits, and the action after a fault.
 
+#[cfg(feature = "parameters")]
+pub mod assignment;
 pub mod budget;
 pub mod kernel_domain;
 pub mod permissions;
@@ -129,6 +131,49 @@ impl LoadOptions {
             & (allowed == Permissions::ALL)
             & (domain == Domain::Kernel)
             & (on_fault == FaultPolicy::Stop)
+    }
+}
+
+/// The options of a load, and what it sets of the module's parameters.
+#[derive(Clone, Copy, Debug)]
+pub struct LoadSettings<'load> {
+    pub(crate) options: &'load LoadOptions,
+    /// One [`Assignment`](crate::Assignment) on each line. A thin pointer, so that both fields are passed in registers.
+    #[cfg(feature = "parameters")]
+    pub(crate) parameters: Option<&'load &'load str>,
+}
+
+impl LoadOptions {
+    /// Returns the same options with values for parameters: one [`Assignment`](crate::Assignment) on each line.
+    ///
+    /// Lines that name other modules are passed over.
+    #[cfg(feature = "parameters")]
+    #[must_use]
+    pub const fn with_parameters<'load>(&'load self, parameters: &'load &'load str) -> LoadSettings<'load> {
+        LoadSettings { options: self, parameters: if parameters.is_empty() { None } else { Some(parameters) } }
+    }
+}
+
+impl<'load> From<&'load LoadOptions> for LoadSettings<'load> {
+    #[inline(always)]
+    fn from(options: &'load LoadOptions) -> LoadSettings<'load> {
+        LoadSettings {
+            options,
+            #[cfg(feature = "parameters")]
+            parameters: None,
+        }
+    }
+}
+
+impl LoadSettings<'_> {
+    /// Returns whether all options have their defaults, and no parameter is set.
+    #[inline(always)]
+    pub(crate) fn are_default(&self) -> bool {
+        #[cfg(feature = "parameters")]
+        if self.parameters.is_some() {
+            return false;
+        }
+        self.options.are_default()
     }
 }
 
