@@ -45,6 +45,7 @@ pub fn host(options: &HostOptions) -> Result<Exit> {
         input: &files.input,
         repeat: options.repeat,
         load: options.loading.load(),
+        parameters: &files.parameters,
         place: "host",
         clock: "tsc",
         cpu: format!("{} (x86-64-v{})", cpu_name(), cpu_level()),

@@ -9,10 +9,10 @@ use bareflow_protocol::report::Refusal;
 use bareflow_protocol::control::MAX_BLOB;
 
 use crate::input::{read_at_most, read_input};
-use crate::options::RunOptions;
+use crate::options::{RunOptions, lines};
 use crate::output::{report_refused, write_out};
 
-/// The files of a run: blobs, unreadable files, and the input.
+/// The files of a run: blobs, unreadable files, the input, and the parameters that go with them.
 #[derive(Clone, Debug, Default)]
 pub struct InputFiles {
     /// The name to show and the bytes of each blob.
@@ -21,6 +21,8 @@ pub struct InputFiles {
     pub unreadable: Vec<Refusal>,
     /// The input of the run.
     pub input: Vec<u8>,
+    /// The parameters to set, one `module.parameter=value` on each line.
+    pub parameters: String,
 }
 
 impl InputFiles {
@@ -30,7 +32,8 @@ impl InputFiles {
     /// # Errors
     /// When the input can't be read.
     pub fn read(options: &RunOptions) -> Result<InputFiles> {
-        Ok(InputFiles { input: read_input(options.input.as_deref())?, ..InputFiles::blobs(&options.files) })
+        let (input, parameters) = (read_input(options.input.as_deref())?, lines(&options.loading.set));
+        Ok(InputFiles { input, parameters, ..InputFiles::blobs(&options.files) })
     }
 
     /// Reads blobs. A file that can't be read is reported at once, and the others are still read.

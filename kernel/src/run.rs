@@ -105,6 +105,7 @@ fn run_modules(manager: &Manager, boot: &BootFacts, archive: &Archive<'_>, optio
         input: archive.input,
         repeat: options.repeat,
         load: options.load,
+        parameters: archive.parameters,
         place: "kernel",
         clock: if options.icount { "icount" } else { "tsc" },
         cpu: format!("{} (x86-64-v{})", cpu::name(), cpu::level()),

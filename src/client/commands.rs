@@ -15,7 +15,8 @@ use super::show::{aligned, compare as comparison, modules, receipt, stats as sta
 use super::unexpected;
 use crate::input::read_input;
 use crate::options::{
-    CallOptions, CompareOptions, ConnectOptions, FilesOptions, LoadFileOptions, LogOptions, ModuleOptions, StatsOptions,
+    CallOptions, CompareOptions, ConnectOptions, FilesOptions, LoadFileOptions, LogOptions, ModuleOptions,
+    StatsOptions, lines,
 };
 use crate::output::progress_bar;
 use crate::report::disassemble;
@@ -183,7 +184,8 @@ pub(crate) fn log(options: &LogOptions) -> Result<Exit> {
 
 /// `load`.
 pub(crate) fn load(options: &LoadFileOptions) -> Result<Exit> {
-    let request = Request::Load { path: &options.path, overrides: options.overrides.overrides() };
+    let parameters = lines(&options.overrides.set);
+    let request = Request::Load { path: &options.path, overrides: options.overrides.overrides(&parameters) };
     ask(&options.connect, request, |answer| match answer {
         Response::Loaded(loaded) => {
             say!("{}", receipt::loaded(&loaded));

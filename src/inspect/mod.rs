@@ -9,12 +9,14 @@ use bareflow_abi::checksum::Crc32c;
 use bareflow_abi::depends::Dependencies;
 use bareflow_abi::header::{Header, MAGIC};
 use bareflow_abi::layout::{DATA_OFFSET, RODATA_OFFSET};
+use bareflow_abi::parameters::{Parameter, ParameterType};
 use bareflow_abi::record::{DEPENDENCIES, SKIPPABLE, SYMBOLS, VARIANT};
 use bareflow_abi::symbols::Symbols;
 use bareflow_abi::variant::VariantHeader;
 use bareflow_loader::code::base_header;
 use bareflow_loader::error::ServiceNames;
 use bareflow_loader::fixups::Fixups;
+use bareflow_loader::parameters::parameters_of;
 use bareflow_loader::records::Records;
 use bareflow_loader::valid::Capabilities;
 use bareflow_loader::{Budget, CodeVariant, LoadError, Permissions, Printable, RawModule, ValidModule, VersionRange};
@@ -41,6 +43,8 @@ struct Inspection {
     #[serde(flatten)]
     code: CodeParts,
     records: Vec<Record>,
+    /// The parameters that may be set when the module is loaded.
+    parameters: Vec<DeclaredParameter>,
     variants: Vec<Variant>,
 }
 
@@ -83,6 +87,23 @@ struct Segment {
     offset: String,
     size: u64,
     permission: &'static str,
+}
+
+/// A parameter that may be set when the module is loaded; values are texts, as they are written.
+#[derive(Debug, Serialize)]
+struct DeclaredParameter {
+    name: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// The type with the values that may be set, for people.
+    #[serde(skip)]
+    admitted: String,
+    default: String,
+    min: Option<String>,
+    max: Option<String>,
+    /// The length of the longest text, in bytes.
+    max_length: Option<u16>,
+    description: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -148,6 +169,7 @@ fn examine(file: &str, blob: &[u8], allowed: Permissions) -> Inspection {
             },
         },
         records: raw.map(records).unwrap_or_default(),
+        parameters: raw.map(parameters).unwrap_or_default(),
         variants: raw.map(variants).unwrap_or_default(),
     }
 }
@@ -246,6 +268,22 @@ fn records(raw: RawModule<'_>) -> Vec<Record> {
     readable.map(record).collect()
 }
 
+/// Returns the parameters that may be set.
+fn parameters(raw: RawModule<'_>) -> Vec<DeclaredParameter> {
+    let parameter = |found: Parameter<'_>| DeclaredParameter {
+        name: found.name.to_owned(),
+        kind: found.kind.name(),
+        admitted: found.admitted().to_string(),
+        default: found.default.to_string(),
+        min: found.bounds.map(|[least, _]| least.to_string()),
+        max: found.bounds.map(|[_, greatest]| greatest.to_string()),
+        max_length: (found.kind == ParameterType::Text).then(|| found.size - 1),
+        description: Printable(found.description.lines().map(str::trim).collect::<Vec<_>>().join(" ").as_bytes())
+            .to_string(),
+    };
+    parameters_of(&raw).map(parameter).collect()
+}
+
 /// Formats a list of dependencies.
 fn depends(list: &[u8]) -> Vec<String> {
     Dependencies::new(list).map(|needed| format!("{} {}", needed.name, VersionRange::of(&needed))).collect()
@@ -268,6 +306,15 @@ fn show(inspection: &Inspection) {
         say!("  kind {kind}, {length} bytes{}", if *skippable { ", skippable" } else { "" });
         for needed in depends {
             say!("    calls {needed}");
+        }
+    }
+    if !inspection.parameters.is_empty() {
+        say!("\nParameters: {}", inspection.parameters.len());
+    }
+    for DeclaredParameter { name, admitted, default, description, .. } in &inspection.parameters {
+        say!("  {name}: {admitted}; {default} if not set");
+        if !description.is_empty() {
+            say!("    {description}");
         }
     }
     show_functions(&inspection.code);

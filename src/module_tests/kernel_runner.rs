@@ -83,7 +83,8 @@ impl KernelRunner {
     }
 
     fn load_file(&mut self, name: &str, domain: Domain) -> Result<Result<(), String>> {
-        let overrides = LoadOverrides { domain: Some(domain.name()), budget: self.limits, on_fault: Some("restart") };
+        let (domain, on_fault) = (Some(domain.name()), Some("restart"));
+        let overrides = LoadOverrides { domain, budget: self.limits, on_fault, ..LoadOverrides::default() };
         match self.ask(Request::Load { path: &format!("/{MODULES}/{name}"), overrides })? {
             Ok(Response::Loaded(loaded)) => self.loaded.push(loaded.name),
             Ok(other) => return Err(unexpected(&other)),

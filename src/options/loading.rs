@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use bareflow_loader::{Budget, Domain, FaultPolicy, LoadOptions, Permissions, Timing};
+use bareflow_loader::{Assignment, Budget, Domain, FaultPolicy, LoadOptions, Permissions, Timing};
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
@@ -28,6 +28,9 @@ pub struct LoadingOptions {
     /// refused.
     #[arg(long, value_name = "SERVICES", default_value = "all", value_parser = allowed)]
     pub allow: Permissions,
+    /// Set a parameter of a module, as it is declared: see `inspect`; may be given several times.
+    #[arg(long, value_name = "MODULE.PARAMETER=VALUE", value_parser = assignment)]
+    pub set: Vec<String>,
 }
 
 impl LoadingOptions {
@@ -47,6 +50,17 @@ impl LoadingOptions {
 /// Parses limits.
 pub(super) fn budget(text: &str) -> Result<Budget, String> {
     Budget::LIMITS.parse(text).map_err(|error| error.to_string())
+}
+
+/// Checks a line that sets a parameter, which whoever loads the module parses again.
+pub(super) fn assignment(text: &str) -> Result<String, String> {
+    Assignment::parse(text).map(|line| line.line.to_owned()).map_err(|error| error.to_string())
+}
+
+/// Returns the lines that set parameters as one text.
+#[must_use]
+pub fn lines(set: &[String]) -> String {
+    set.iter().map(|line| format!("{line}\n")).collect()
 }
 
 /// Parses a set of services.

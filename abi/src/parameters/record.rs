@@ -59,7 +59,9 @@ impl fmt::Display for Admitted<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Parameter { kind, size, bounds, .. } = self.0;
         out.write_str(kind.name())?;
-        match bounds {
+        match *bounds {
+            // All finite numbers, which have forty digits.
+            Some([Value::F32(f32::MIN), Value::F32(f32::MAX)] | [Value::F64(f64::MIN), Value::F64(f64::MAX)]) => Ok(()),
             Some([least, greatest]) => write!(out, ", {least} to {greatest}"),
             None if *kind == ParameterType::Text => write!(out, " of at most {} bytes", size - 1),
             None => Ok(()),

@@ -79,6 +79,8 @@ pub use format::raw::RawModule;
 pub use format::segments::Segments;
 pub use format::valid::ValidModule;
 pub use format::{fixups, records, segments, valid};
+#[cfg(feature = "parameters")]
+pub use load::parameters;
 pub use load::state;
 pub use load::state::StateTransfer;
 pub use load_fault::LoadFault;

@@ -16,7 +16,7 @@ use crate::frame::{FrameError, encode_frame};
 use crate::report::{Fault, Module};
 
 /// The version of this protocol.
-pub const CONTROL_VERSION: u16 = 5;
+pub const CONTROL_VERSION: u16 = 6;
 
 /// The maximum size of one [`Request::Chunk`] in bytes: the amount a client sends before it waits for an answer.
 pub const MAX_CHUNK: usize = 32 << 10;
@@ -29,6 +29,9 @@ pub const MAX_BLOB: u32 = 16 << 20;
 
 /// The maximum length of a selector such as `name@^1.2`, a label or a path, in bytes.
 pub const MAX_WORD: usize = 255;
+
+/// The maximum length of the lines that set parameters, in bytes.
+pub const MAX_PARAMETERS: usize = 16 << 10;
 
 /// The number of bits of a request's id that belong to its client; the bits above are the broker's mark.
 pub const CLIENT_BITS: u32 = 32;
@@ -209,6 +212,10 @@ pub struct LoadOverrides<'payload> {
     /// The action after a fault: `stop`, `restart` or `restart:N`.
     #[serde(borrow)]
     pub on_fault: Option<&'payload str>,
+    /// The parameters to set, one `module.parameter=value` on each line, at most [`MAX_PARAMETERS`] bytes.
+    ///
+    /// Those that are not named are inherited one by one.
+    pub parameters: &'payload str,
 }
 
 /// A response to a client.

@@ -197,6 +197,25 @@ pub struct Module {
     /// The peak of allocated bytes in its heap, under the same conditions.
     #[serde(default)]
     pub peak_heap_bytes: Option<u64>,
+    /// The parameters that were set.
+    #[serde(default)]
+    pub parameters: Vec<SetParameter>,
+}
+
+/// A parameter that was set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetParameter {
+    /// The parameter's name.
+    pub name: String,
+    /// The value, as it was written.
+    pub value: String,
+}
+
+/// Shows `name=value`.
+impl fmt::Display for SetParameter {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}={}", self.name, self.value)
+    }
 }
 
 /// Figures less the cost of measuring.
@@ -363,6 +382,7 @@ mod tests {
             budget: Budget { time_us: 1000, stack_bytes: 65536, heap_bytes: 0, data_bytes: 0 },
             peak_stack_bytes: Some(4096),
             peak_heap_bytes: None,
+            parameters: [SetParameter { name: "mtu".into(), value: "9000".into() }].into(),
         };
         Report {
             schema: SCHEMA,

@@ -84,6 +84,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         old: ModuleId,
         blob: Vec<u8>,
         options: &LoadOptions,
+        parameters: &str,
         gate: &Gate<'_>,
     ) -> Result<Box<RunningComparison<P>>, ErrorText> {
         let (old_blob, last_input) = {
@@ -93,8 +94,9 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         };
         room()?;
         let old_options = self.manager.options(old).unwrap_or(*options);
+        let settings = options.with_parameters(&parameters);
         let candidate =
-            self.manager.load_candidate(&blob, options).map_err(|error| self.explain_load(&blob, options, &error))?;
+            self.manager.load_candidate(&blob, settings).map_err(|error| self.explain_load(&blob, options, &error))?;
         let shadow = self.manager.load_candidate(&old_blob, &old_options).map_err(|error| {
             let error = self.explain_load(&old_blob, &old_options, &error);
             self.discard_one(candidate);

@@ -115,6 +115,8 @@ pub struct Server<'blobs, P: Platform, S: ServerEnvironment> {
     environment: S,
     /// The options of loads that set none themselves.
     defaults: LoadOptions,
+    /// The parameters that loads during startup set, one on each line.
+    parameters: &'blobs str,
     decoder: RefCell<Decoder>,
     /// The time at which bytes last arrived.
     last_came: Cell<u64>,
@@ -154,6 +156,7 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
             manager,
             environment,
             defaults,
+            parameters: "",
             decoder: RefCell::new(decoder),
             last_came: Cell::new(0),
             uploads: RefCell::new(Uploads::default()),
@@ -166,6 +169,12 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
             current: Cell::new(None),
             cancelled: Cell::new(false),
         })
+    }
+
+    /// Returns the same server, whose loads during startup set the parameters in `lines`.
+    #[must_use]
+    pub fn with_parameters(self, lines: &'blobs str) -> Server<'blobs, P, S> {
+        Server { parameters: lines, ..self }
     }
 
     /// Returns the module manager.

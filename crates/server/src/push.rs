@@ -10,8 +10,8 @@ use alloc::vec::Vec;
 use allocator_api2::boxed::Box;
 use bareflow_loader::state::{Layouts, schema_of};
 use bareflow_loader::{
-    LoadError, LoadOptions, ModuleId, ModuleManager, Name, Platform, Printable, RawModule, Reloaded, StateTransfer,
-    Version,
+    Assignment, LoadError, LoadOptions, ModuleId, ModuleManager, Name, Platform, Printable, RawModule, Reloaded,
+    StateTransfer, Version,
 };
 use bareflow_protocol::Response;
 use bareflow_protocol::comparison::{Gate, Verdict};
@@ -49,27 +49,29 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             Refusal::new(code, text)
         };
         check_module_count(&self.manager)?;
+        let parameters = &*wanted.parameters;
+        check_parameters(&blob, parameters)?;
         if let Some(gate) = gate {
             if wanted.beside {
                 return Err("a gate is for a module that takes another one's place; leave out one of the two".into());
             }
             // Without an old module to compare with, there is nothing to prove.
             if let Some(old) = name_of(&blob).and_then(|name| self.manager.find(name.as_str())) {
-                return Ok(Next::Task(Task::Compare(self.open_gate(old, blob, &options, gate)?)));
+                return Ok(Next::Task(Task::Compare(self.open_gate(old, blob, &options, parameters, gate)?)));
             }
         }
         let texts = self.load_texts(&blob)?;
         self.store.borrow_mut().reserve()?;
         if wanted.beside {
             let start = self.manager.platform().clock_fenced();
-            let id = self.manager.load_versioned(&blob, &options).map_err(refused)?;
+            let id = self.manager.load_versioned(&blob, options.with_parameters(&parameters)).map_err(refused)?;
             let prepare = self.manager.platform().clock_fenced().saturating_sub(start);
             let cycles = LoadCycles { prepare, switch: 0 };
             return Ok(self.loaded(id, blob, texts, cycles, StateTransfer::Nothing, None).into());
         }
         // Memory for the job that waits if the old module is busy.
         let waiting = Box::try_new_uninit().map_err(|_| NoMemory)?;
-        match self.manager.replace(&blob, &options) {
+        match self.manager.replace(&blob, options.with_parameters(&parameters)) {
             Ok(reloaded) => Ok(self.replaced(&reloaded, blob, texts, None).into()),
             Err(LoadError::StateBusy) => Ok(Next::Task(Task::Push(Box::write(waiting, DeferredPush { blob, wanted })))),
             Err(error) => Err(refused(error)),
@@ -218,6 +220,15 @@ pub(crate) fn check_module_count<P: Platform>(manager: &ModuleManager<P>) -> Res
         return Err(error_text!("{MAX_MODULES} modules are loaded, and no more may be; unload some first"));
     }
     Ok(())
+}
+
+/// Checks that all lines set parameters of the module in `blob`, as far as it has a name.
+fn check_parameters(blob: &[u8], parameters: &str) -> Result<(), ErrorText> {
+    let Some(name) = name_of(blob) else { return Ok(()) };
+    match Assignment::all(parameters).flatten().find(|line| line.module != name.as_str()) {
+        Some(Assignment { line, .. }) => Err(error_text!("{line}: the blob is of {name}, expected {name}.PARAMETER")),
+        None => Ok(()),
+    }
 }
 
 /// Returns the name in a blob's header, or `None` if it is invalid.

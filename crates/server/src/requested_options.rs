@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use bareflow_loader::{Budget, Domain, FaultPolicy, Platform, Printable};
 use bareflow_protocol::comparison::{Condition, MAX_CONDITIONS};
-use bareflow_protocol::control::{MAX_WORD, Push};
+use bareflow_protocol::control::{MAX_PARAMETERS, MAX_WORD, Push};
 use bareflow_suite::fallible::ErrorText;
 use bareflow_suite::{error_text, text};
 
@@ -19,6 +19,8 @@ pub(crate) struct Wanted {
     pub domain: Option<Domain>,
     pub limits: Option<Budget>,
     pub on_fault: Option<FaultPolicy>,
+    /// The parameters to set, one on each line.
+    pub parameters: String,
     /// Whether the module is loaded beside the active one of its name, instead of replacing it.
     pub beside: bool,
 }
@@ -61,7 +63,12 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         });
         let limits = push.overrides.budget.map(|limits| limits.within(&self.defaults.limits));
         let label = text!("{}", bounded(push.label)?)?;
-        Ok(Wanted { label, domain: domain.transpose()?, limits, on_fault: on_fault.transpose()?, beside: push.beside })
+        let (domain, on_fault) = (domain.transpose()?, on_fault.transpose()?);
+        let lines = push.overrides.parameters;
+        if lines.len() > MAX_PARAMETERS {
+            return Err(error_text!("{} bytes that set parameters, expected at most {MAX_PARAMETERS}", lines.len()));
+        }
+        Ok(Wanted { label, domain, limits, on_fault, parameters: text!("{lines}")?, beside: push.beside })
     }
 }
 

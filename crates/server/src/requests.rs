@@ -141,7 +141,10 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         let profiles = loads.iter().filter_map(|(_, id)| Some((*id, self.manager.stats(*id)?)));
         // Scanning stacks takes time, so it is not done for a list of thousands.
         let peak = |id| if with_faults { self.manager.peak_use(id) } else { PeakUse::default() };
-        collect(profiles.map(|(id, profile)| bareflow_suite::module(&profile, peak(id), diagnosis(id))))
+        collect(profiles.map(|(id, profile)| {
+            let parameters = bareflow_suite::parameters(&self.manager, id)?;
+            Ok(Module { parameters, ..bareflow_suite::module(&profile, peak(id), diagnosis(id))? })
+        }))
     }
 
     /// Returns the module that a client's selector matches.

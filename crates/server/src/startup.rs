@@ -4,6 +4,7 @@ use alloc::borrow::Cow;
 use alloc::string::String;
 
 use bareflow_loader::{LoadError, Name, Platform, VersionRange};
+use bareflow_suite::console::{explain_unused, unused_parameters};
 use bareflow_suite::dependency_cycles::DependencyGraph;
 use bareflow_suite::fallible::{ErrorText, NO_MEMORY};
 use bareflow_suite::{error_text, text};
@@ -39,7 +40,7 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
         }
     }
 
-    /// Ends startup: refuses the blobs whose dependencies are still missing.
+    /// Ends startup: refuses the blobs whose dependencies are still missing, and parameters of modules that are not there.
     pub fn refuse_pending(&self) {
         let pending = self.pending.take();
         // Without memory for the search for cycles, only the missing dependency is reported.
@@ -53,6 +54,9 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
                 }
                 (None, None) => {}
             }
+        }
+        for unused in unused_parameters(&self.manager, self.parameters) {
+            self.log_refusal(unused.line, &explain_unused(&unused));
         }
     }
 
@@ -87,12 +91,12 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
         let options = if one.replaces { self.options(&one.blob, &Wanted::default()) } else { self.defaults };
         let done = if one.replaces {
             // The replaced module is reported on the console; no client waits for an answer.
-            self.manager.replace(&one.blob, &options).map(|reloaded| {
+            self.manager.replace(&one.blob, options.with_parameters(&self.parameters)).map(|reloaded| {
                 self.log_replaced(&reloaded);
                 reloaded.id
             })
         } else {
-            self.manager.load_with(&one.blob, &options)
+            self.manager.load_with(&one.blob, options.with_parameters(&self.parameters))
         };
         match done {
             Ok(id) => {

@@ -14,6 +14,9 @@ pub const INPUT: &str = "input";
 /// The file in an archive with the names to show for its blobs, one per line.
 pub const LABELS: &str = "labels";
 
+/// The file in an archive with the parameters to set, one `module.parameter=value` on each line.
+pub const PARAMETERS: &str = "parameters";
+
 /// The file in an archive with the options of the kernel, if they are not the default.
 pub const OPTIONS: &str = "options";
 
@@ -24,6 +27,8 @@ pub struct Archive<'bytes> {
     pub blobs: Vec<Source<'bytes>>,
     /// The input.
     pub input: &'bytes [u8],
+    /// The parameters to set, one on each line.
+    pub parameters: &'bytes str,
     /// The options of the kernel.
     pub options: KernelOptions,
 }
@@ -49,6 +54,11 @@ impl<'bytes> Archive<'bytes> {
                 OPTIONS => {
                     let options = KernelOptions::from_bytes(entry.data());
                     archive.options = options.map_err(|error| error.to_string())?;
+                }
+                PARAMETERS => {
+                    archive.parameters = core::str::from_utf8(entry.data()).map_err(|_| {
+                        alloc::format!("{PARAMETERS}: no text, expected module.parameter=value on each line")
+                    })?;
                 }
                 LABELS => labels = core::str::from_utf8(entry.data()).unwrap_or_default(),
                 name => archive.blobs.push(Source { label: name.to_string(), bytes: entry.data() }),
@@ -79,8 +89,15 @@ mod tests {
 
     #[test]
     fn reads_blobs_labels_and_input() {
-        let bytes = tar(&[("labels", b"dir/a file.mod\n"), ("0.mod", b"blob"), ("1.mod", b""), ("input", b"in")]);
+        let bytes = tar(&[
+            ("labels", b"dir/a file.mod\n"),
+            ("0.mod", b"blob"),
+            ("1.mod", b""),
+            ("input", b"in"),
+            ("parameters", b"a.b=1\n"),
+        ]);
         let archive = Archive::read(&bytes).unwrap();
+        assert_eq!(archive.parameters, "a.b=1\n");
         assert_eq!(archive.input, b"in");
         let expected = [("dir/a file.mod", &b"blob"[..]), ("1.mod", b"")];
         let found: Vec<_> = archive.blobs.iter().map(|blob| (blob.label.as_str(), blob.bytes)).collect();

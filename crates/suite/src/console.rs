@@ -3,7 +3,8 @@
 use core::fmt;
 
 use bareflow_loader::diagnosis::FaultText;
-use bareflow_loader::{LoadError, LoadOptions, ModuleManager, Platform};
+use bareflow_loader::parameters::parameters_of;
+use bareflow_loader::{Assignment, BadAssignment, LoadError, LoadOptions, ModuleManager, Platform, RawModule};
 
 use crate::error_text;
 use crate::fallible::ErrorText;
@@ -68,10 +69,43 @@ pub fn explain_refusal<P: Platform>(
         show_fault(console, fault.text());
         return error_text!("{fault}");
     }
+    if let LoadError::Parameter(BadAssignment::Unknown { .. } | BadAssignment::Inherited { .. }) = error {
+        return error_text!("{error} ({})", ParameterNames(blob));
+    }
     let is_cycle = matches!(error, LoadError::DependencyCycle { .. });
     match is_cycle.then(|| manager.dependency_cycle(blob)).flatten() {
         Some(cycle) => error_text!("{error} ({cycle})"),
         None => error_text!("{error}"),
+    }
+}
+
+/// Returns the lines among `parameters` that are for no loaded module, each with its module's name.
+pub fn unused_parameters<'lines, P: Platform>(
+    manager: &ModuleManager<P>,
+    parameters: &'lines str,
+) -> impl Iterator<Item = Assignment<'lines>> {
+    Assignment::all(parameters).flatten().filter(|line| manager.find(line.module).is_none())
+}
+
+/// Returns why a line sets nothing: no module of that name is loaded.
+#[must_use]
+pub fn explain_unused(line: &Assignment<'_>) -> ErrorText {
+    error_text!("no module {} is loaded, so nothing is set; check the name, or load it first", line.module)
+}
+
+/// The names of the parameters that a blob has, as text.
+struct ParameterNames<'blob>(&'blob [u8]);
+
+impl fmt::Display for ParameterNames<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut names = RawModule::parse(self.0).into_iter().flat_map(|raw| parameters_of(&raw)).peekable();
+        if names.peek().is_none() {
+            return out.write_str("it has no parameters");
+        }
+        out.write_str("it has")?;
+        names
+            .enumerate()
+            .try_for_each(|(index, parameter)| write!(out, "{} {}", if index == 0 { "" } else { "," }, parameter.name))
     }
 }
 

@@ -32,10 +32,10 @@ use bareflow_loader::{
 };
 use bareflow_protocol::Report;
 use bareflow_protocol::report::{Environment, Refusal, Test};
-use console::{Console, Style, explain_refusal, show_fault};
+use console::{Console, Style, explain_refusal, explain_unused, show_fault, unused_parameters};
 use dependency_cycles::DependencyGraph;
 use fallible::ErrorText;
-pub use report::{fault, module};
+pub use report::{fault, module, parameters};
 
 /// The capacity of a module's output buffer, in bytes.
 pub const OUTPUT_CAPACITY: usize = 256 << 10;
@@ -65,6 +65,8 @@ pub struct Plan<'run> {
     pub repeat: u32,
     /// The options of all loads.
     pub load: LoadOptions,
+    /// The parameters to set, one `module.parameter=value` on each line.
+    pub parameters: &'run str,
     /// The place of the run, in its report: `host` or `kernel`.
     pub place: &'static str,
     /// The clock: `tsc`, or `icount` if a tick is an instruction.
@@ -169,6 +171,9 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
             }
         }
         self.refuse_all(&waiting);
+        for unused in unused_parameters(self.manager, plan.parameters) {
+            self.refuse(Refusal::new(unused.line.to_string(), explain_unused(&unused).into_owned()));
+        }
         line!(self.console);
         self.console.show(Style::Good, format_args!("[OK]"));
         line!(self.console, Plain, " Loaded {} modules", self.manager.profiles().count());
@@ -177,7 +182,7 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
     }
 
     fn load(&mut self, source: &Source<'_>) -> Loading {
-        match self.manager.load_with(source.bytes, &self.plan.load) {
+        match self.manager.load_with(source.bytes, self.plan.load.with_parameters(&self.plan.parameters)) {
             Ok(id) => {
                 let Some(profile) = self.manager.stats(id) else { return Loading::Refused };
                 self.console.show(Style::Good, format_args!("[OK]"));

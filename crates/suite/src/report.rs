@@ -7,11 +7,12 @@ use bareflow_abi::header::SERVICE_NAMES;
 use bareflow_loader::diagnosis::{REGISTER_NAMES, Remedy};
 use bareflow_loader::segments::PAGE_SIZE;
 use bareflow_loader::{
-    BatchTiming, Diagnosis, Domain, ModuleId, ModuleManager, ModuleProfile, PeakUse, Platform, Printable,
+    Assignment, BatchTiming, Diagnosis, Domain, ModuleId, ModuleManager, ModuleProfile, PeakUse, Platform, Printable,
 };
 use bareflow_protocol::Report;
 use bareflow_protocol::report::{
-    self, Batch, BatchCounters, Corrected, DomainCost, Environment, Fault, Module, Refusal, Register, SCHEMA, Test,
+    self, Batch, BatchCounters, Corrected, DomainCost, Environment, Fault, Module, Refusal, Register, SCHEMA,
+    SetParameter, Test,
 };
 use raw_cpuid::{CpuId, CpuIdReaderNative};
 
@@ -55,8 +56,9 @@ pub(crate) fn modules<P: Platform>(
         let Some(profile) = manager.stats(id) else { continue };
         let found = diagnoses.iter().rfind(|(of, _)| *of == id).map(|(_, found)| found);
         let batch = batches.iter().find(|(of, _)| *of == id).map(|(_, batched)| batch(batched));
-        match module(&profile, manager.peak_use(id), found) {
-            Ok(module) => modules.push(Module { batch, ..module }),
+        let described = module(&profile, manager.peak_use(id), found);
+        match described.and_then(|module| Ok(Module { batch, parameters: parameters(manager, id)?, ..module })) {
+            Ok(module) => modules.push(module),
             Err(error) => refused.push(Refusal::new(profile.name.to_string(), error.to_string())),
         }
     }
@@ -131,7 +133,20 @@ pub fn module(profile: &ModuleProfile, peak: PeakUse, found: Option<&Diagnosis>)
         budget: profile.budget,
         peak_stack_bytes: peak.stack_bytes,
         peak_heap_bytes: peak.heap_bytes,
+        parameters: Vec::new(),
     })
+}
+
+/// Returns the parameters that were set for a module.
+///
+/// # Errors
+/// [`NoMemory`].
+pub fn parameters<P: Platform>(manager: &ModuleManager<P>, id: ModuleId) -> Result<Vec<SetParameter>, NoMemory> {
+    let lines = manager.parameters(id);
+    let set = Assignment::all(lines.as_deref().unwrap_or_default()).flatten();
+    collect(set.map(|Assignment { name, value, .. }| {
+        Ok(SetParameter { name: text!("{name}")?, value: text!("{}", value.unwrap_or_default())? })
+    }))
 }
 
 fn batch(batched: &BatchTiming) -> Batch {

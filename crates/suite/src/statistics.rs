@@ -76,6 +76,11 @@ pub fn show_module(console: &impl Console, module: &Module, environment: Option<
     line!(console);
     let (domain, Budget { time_us, stack_bytes: stack, heap_bytes: heap, .. }) = (&module.domain, module.budget);
     line!(console, Plain, "  Domain:        {domain}, within {time_us} us, stack {stack}, heap {heap} bytes");
+    if !module.parameters.is_empty() {
+        console.show(Style::Plain, format_args!("  Parameters:   "));
+        module.parameters.iter().for_each(|set| console.show(Style::Plain, format_args!(" {set}")));
+        line!(console);
+    }
     // Nothing if all that is known is that there is no heap.
     match (module.peak_stack_bytes, module.peak_heap_bytes) {
         (Some(stack), Some(heap)) => line!(console, Plain, "  Peak use:      stack {stack}, heap {heap} bytes"),
@@ -199,6 +204,7 @@ mod tests {
             budget: Budget::DEFAULT,
             peak_stack_bytes: None,
             peak_heap_bytes: None,
+            parameters: [].into(),
         }
     }
 

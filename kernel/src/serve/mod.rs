@@ -37,7 +37,7 @@ pub fn run(manager: ModuleManager<Contained>, archive: &Archive<'static>, option
     }
     let environment = KernelEnvironment::new(options.icount, Modules::find());
     let server = match Server::new(manager, environment, options.load) {
-        Ok(server) => server,
+        Ok(server) => server.with_parameters(archive.parameters),
         Err(error) => {
             console::show(Style::Error, format_args!("[ERROR] no clients can be served: {error}\n"));
             return false;

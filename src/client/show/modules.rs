@@ -6,7 +6,8 @@ use bareflow_suite::statistics::OrDash;
 
 use super::aligned;
 
-const TITLES: [&str; 9] = ["NAME", "VERSION", "LOAD", "DOMAIN", "STATE", "CALLS", "P50", "P99", "MEMORY"];
+const TITLES: [&str; 10] =
+    ["NAME", "VERSION", "LOAD", "DOMAIN", "STATE", "CALLS", "P50", "P99", "MEMORY", "PARAMETERS"];
 
 /// Formats the modules, one per line. Where several have the same name, `*` marks the active one.
 #[must_use]
@@ -24,9 +25,12 @@ pub fn table(modules: &[Module]) -> String {
             OrDash(module.p50_cycles).to_string(),
             OrDash(module.p99_cycles).to_string(),
             memory(module.memory_bytes),
+            module.parameters.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
         ]
     };
-    aligned(&TITLES, &[2, 5, 6, 7, 8], modules.iter().map(row))
+    // The last column is there only for modules whose parameters were set.
+    let titles = if modules.iter().all(|module| module.parameters.is_empty()) { &TITLES[..9] } else { &TITLES[..] };
+    aligned(titles, &[2, 5, 6, 7, 8], modules.iter().map(row))
 }
 
 /// Formats bytes in KiB, rounded up, as memory is allocated in pages.
@@ -38,6 +42,7 @@ fn memory(bytes: u64) -> String {
 mod tests {
     use super::*;
     use crate::client::show::stats::tests::module;
+    use bareflow_protocol::report::SetParameter;
 
     #[test]
     fn marks_the_active_one_of_several() {
@@ -48,6 +53,14 @@ mod tests {
 NAME    VERSION  LOAD  DOMAIN  STATE   CALLS  P50  P99  MEMORY
 sum     1.0.0       1  kernel  loaded      3   20   30     12K
 sum     1.1.0*      1  kernel  loaded      3   20   30     12K
+primes  1.0.0       1  kernel  loaded      3    -   30     12K";
+        assert_eq!(table(&modules), expected);
+        let set = |name: &str, value: &str| SetParameter { name: name.to_owned(), value: value.to_owned() };
+        modules[1].parameters = vec![set("step", "3"), set("verbose", "true")];
+        let expected = "\
+NAME    VERSION  LOAD  DOMAIN  STATE   CALLS  P50  P99  MEMORY  PARAMETERS
+sum     1.0.0       1  kernel  loaded      3   20   30     12K
+sum     1.1.0*      1  kernel  loaded      3   20   30     12K  step=3 verbose=true
 primes  1.0.0       1  kernel  loaded      3    -   30     12K";
         assert_eq!(table(&modules), expected);
     }

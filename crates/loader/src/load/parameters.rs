@@ -6,8 +6,11 @@ use allocator_api2::alloc::Allocator;
 use allocator_api2::vec::Vec;
 use bareflow_abi::Reason;
 use bareflow_abi::parameters::{Parameter, Parameters, Value};
+use bareflow_abi::record::PARAMETERS;
 
 use crate::error::LoadError;
+use crate::format::raw::RawModule;
+use crate::format::records::Records;
 use crate::format::valid::ValidModule;
 use crate::manager::ModuleManager;
 use crate::module::placed::PlacedModule;
@@ -15,6 +18,13 @@ use crate::module::{Module, ModuleId};
 use crate::name::{Name, Version};
 use crate::platform::{CallError, Platform};
 use crate::policy::assignment::{Assignment, BadAssignment, Excerpt, Expected};
+
+/// Returns the parameters that may be set for a module, as far as the list can be read.
+#[must_use]
+pub fn parameters_of<'blob>(raw: &RawModule<'blob>) -> Parameters<'blob> {
+    let mut records = Records::new(raw.records).flatten();
+    Parameters::new(records.find(|record| record.kind == PARAMETERS).map_or(&[], |record| record.bytes))
+}
 
 /// The parameters that a load sets, as bytes for the module and as text.
 pub(crate) struct Assigned<A: Allocator> {
