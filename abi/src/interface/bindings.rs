@@ -35,9 +35,9 @@ pub const MAX_SELECTOR: usize = 255;
 /// The part that a module plays for an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// It uses the interface.
+    /// The module uses the interface.
     Import = 0,
-    /// It implements the interface, or exports functions without one.
+    /// The module implements the interface, or exports functions without one.
     Export = 1,
 }
 
@@ -46,7 +46,7 @@ pub enum Role {
 pub struct Method {
     /// The fingerprint of its name and types; of a plain function, that of its name: [`function_fingerprint`].
     pub fingerprint: u64,
-    /// How its arguments cross.
+    /// The way in which its arguments cross.
     pub shape: Shape,
 }
 

@@ -7,7 +7,7 @@ use std::vec::Vec;
 
 const SHAPE: Shape = Shape::new(true, &[Text, Scalar, SliceMut, Out, Slice]);
 
-/// What the provider of the tests does to a frame in its packed form: upper case into the slice, the text appended.
+/// Provides the method of the tests for a packed frame: upper case into the slice, the text appended.
 fn provide(input: &[u8], output: &mut [u8]) -> i32 {
     let word = |at: usize| u64::from_le_bytes(input[at * 8..][..8].try_into().unwrap()) as usize;
     let text = &input[word(0)..][..word(1)];
