@@ -103,7 +103,7 @@ impl Descriptor {
 /// the macro only checks the functions' types. The settings are `parameters`, `state`, `migrate`, `init`, `exit` and `reentrant = true`,
 /// which lets calls of a module without state overlap.
 ///
-/// Typed interfaces need the feature `interfaces`; see [`interface`](crate::interface):
+/// Typed interfaces need the feature `interfaces`; see [`interface`](mod@crate::interface):
 ///
 #[cfg_attr(feature = "interfaces", doc = "```")]
 #[cfg_attr(not(feature = "interfaces"), doc = "```ignore")]

@@ -85,7 +85,7 @@ proptest! {
         let points: Vec<_> = corners.iter().map(|&(x, y)| Point { x, y, ..Point::default() }).collect();
         with_each(|kinds| {
             assert_eq!(kinds.letters(&text), Ok(text.chars().count() as u32));
-            assert_eq!(kinds.sum(&bytes, &points), NONE.sum(&bytes, &points));
+            assert_eq!(kinds.sum(&bytes, &points), { NONE }.sum(&bytes, &points));
             let (mut bytes, mut points) = (vec![7; room], vec![Point::default(); room + 1]);
             let (mut bytes, mut points) = (Out::new(&mut bytes), Out::new(&mut points));
             assert!(points.push(Point { x: -1, ..Point::default() }));
