@@ -5,14 +5,15 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::rc::Rc;
 
-use anyhow::{Context, Error, Result, anyhow, bail, ensure};
+use anyhow::{Error, Result, anyhow, bail, ensure};
 use bareflow_abi::call::CALL_OK;
+use bareflow_abi::interface::FIRST_FUNCTION;
 use bareflow_abi::{CallRefusal, Reason};
 use bareflow_host::{HostPlatform, Image};
 use bareflow_loader::placed::PlacedModule;
 use bareflow_loader::valid::Capabilities;
 use bareflow_loader::{
-    Budget, CallError, CallOutcome, Callees, Domain, Name, Placement, Platform, Printable, RawModule, ValidModule,
+    Budget, CallFailure, CallOutcome, Callees, Domain, Name, Placement, Platform, Printable, RawModule, ValidModule,
 };
 use bareflow_protocol::recording::{End, Event, RecordedCall, RecordedModule, Recording};
 use bareflow_suite::archive::Archive;
@@ -130,9 +131,12 @@ impl Replay<'_> {
 
     /// Makes one call, and returns its first difference.
     fn call(&self, name: &Name, placed: &PlacedModule<Image>, call: &RecordedCall) -> Result<Option<String>> {
-        let reason = Reason::ALL.into_iter().find(|reason| *reason as u32 == call.reason);
-        let reason =
-            reason.with_context(|| format!("a call for reason {}, expected one of those there are", call.reason))?;
+        let is_known = Reason::ALL.into_iter().any(|reason| reason as u32 == call.reason);
+        ensure!(
+            is_known || call.reason >= FIRST_FUNCTION,
+            "a call for reason {}, expected one of those there are",
+            call.reason
+        );
         ensure!(
             call.capacity <= MOST,
             "a call with room for {} bytes of output, expected at most {MOST}",
@@ -147,15 +151,15 @@ impl Replay<'_> {
             ..RecordingCursor::default()
         };
         let mut output = vec![0; call.capacity as usize];
-        let made = placed.call(name, reason, &call.input);
+        let made = placed.call(name, call.reason, &call.input);
         let done = self.platform.call_with_callees(&made, &mut output, &RecordedCallees(self.cursor));
         let ended = match done {
             Ok(returned) => {
                 output.truncate(returned.outcome.output_length);
                 End::Returned { result: returned.outcome.result, output }
             }
-            Err(CallError::Fault(fault)) => End::Faulted { kind: fault.kind.name().to_owned(), offset: fault.offset },
-            Err(CallError::NoMemory) => bail!("no memory for the call's input and output"),
+            Err(CallFailure::Fault(fault)) => End::Faulted { kind: fault.kind.name().to_owned(), offset: fault.offset },
+            Err(CallFailure::NoMemory) => bail!("no memory for the call's input and output"),
         };
         Ok(self.cursor.borrow_mut().first_difference(&call.end, &ended))
     }

@@ -78,19 +78,22 @@ pub enum CallRefusal {
     NoMemory = 5,
     /// Calls are nested too deeply.
     TooDeep = 6,
+    /// Since ABI 1.3. The callee has no such function, or no `run`.
+    NoFunction = 7,
     /// A reason that this version does not know.
     Unknown = u32::MAX,
 }
 
 impl CallRefusal {
     /// All reasons that this version knows.
-    pub const ALL: [CallRefusal; 6] = [
+    pub const ALL: [CallRefusal; 7] = [
         CallRefusal::NotDeclared,
         CallRefusal::NotLoaded,
         CallRefusal::Busy,
         CallRefusal::Faulted,
         CallRefusal::NoMemory,
         CallRefusal::TooDeep,
+        CallRefusal::NoFunction,
     ];
 
     /// Returns the reason for a status code of the service.
@@ -109,6 +112,7 @@ impl fmt::Display for CallRefusal {
             CallRefusal::Faulted => "faulted: the module went wrong; load it anew",
             CallRefusal::NoMemory => "no memory for the call; pass less",
             CallRefusal::TooDeep => "too deep: too many calls lie in each other; call from further out",
+            CallRefusal::NoFunction => "no such function: the module exports others; see `inspect`",
             CallRefusal::Unknown => {
                 "refused for a reason this version does not know; rebuild against a newer bareflow-abi"
             }
@@ -130,8 +134,8 @@ mod tests {
 
     #[test]
     fn numbers_stay_what_they_are() {
-        assert_eq!(CallRefusal::ALL.map(|refused| refused as u32), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(CallRefusal::ALL.map(|refused| refused as u32), [1, 2, 3, 4, 5, 6, 7]);
         assert!(CallRefusal::ALL.into_iter().all(|refused| CallRefusal::from_number(refused as u32) == refused));
-        assert_eq!([0, 7].map(CallRefusal::from_number), [CallRefusal::Unknown; 2]);
+        assert_eq!([0, 8].map(CallRefusal::from_number), [CallRefusal::Unknown; 2]);
     }
 }

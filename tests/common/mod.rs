@@ -42,6 +42,8 @@ pub fn test_blob(name: &str) -> PathBuf {
             "echo",
             "faults",
             "heap",
+            "kinds",
+            "kinds-user",
             "panics",
             "relay",
             "settings",

@@ -15,7 +15,7 @@ use super::shape::{ArgumentKind, MAX_ARGUMENTS, Shape};
 pub const MAX_WORDS: usize = 2 * MAX_ARGUMENTS;
 
 /// The maximum number of words in a reply's header.
-const MAX_REPLY_WORDS: usize = 1 + MAX_ARGUMENTS;
+pub const MAX_REPLY_WORDS: usize = 1 + MAX_ARGUMENTS;
 
 /// The size of a word, in bytes.
 const WORD: usize = 8;
@@ -92,12 +92,6 @@ impl<'call> Frame<'call> {
         self.shape
     }
 
-    /// Returns the words. Addresses among them are absolute.
-    #[must_use]
-    pub(crate) fn words(&mut self) -> &mut [u64] {
-        self.words
-    }
-
     /// Returns the numbers of bytes that the provider appended, one for each `Out`, once the call is over.
     pub fn appended(&self) -> impl Iterator<Item = u64> {
         let mut rest = &*self.words;
@@ -137,8 +131,13 @@ impl<'call> Frame<'call> {
         let output = unsafe { from_raw_parts_mut(header.as_mut_ptr().cast(), bytes) };
         // SAFETY: as above.
         let input = unsafe { from_raw_parts(self.words.as_ptr().cast(), size_of_val(self.words)) };
-        let result = enter(input, output)?;
-        Ok(self.finish(result, header))
+        let result = enter(input, output);
+        for (kind, words) in arguments(self.shape, self.words) {
+            if let [address, _] = words {
+                *address = address.wrapping_add(bases[side(kind) as usize]);
+            }
+        }
+        Ok(self.finish(Status::of_entry(result?), header))
     }
 
     /// Returns the lengths of the packed form: input and output.
@@ -186,16 +185,16 @@ impl<'call> Frame<'call> {
         put(Side::Input, 0, unsafe { from_raw_parts(packed.as_ptr().cast(), at * WORD) });
     }
 
-    /// Takes over what the entry of a provider with the packed form left behind, by `get`, which gets an offset in the
-    /// output, and the bytes to fill. `result` is what the entry returned.
-    pub fn take_packed(&mut self, result: i32, mut get: impl FnMut(usize, &mut [u8])) -> Reply {
+    /// Takes over what a provider with the packed form left behind, by `get`, which gets an offset in the output, and the
+    /// bytes to fill.
+    pub fn take_packed(&mut self, status: Status, mut get: impl FnMut(usize, &mut [u8])) -> Reply {
         let mut header = [0; MAX_REPLY_WORDS];
         let header = &mut header[..self.shape.reply_words()];
         let bytes = size_of_val(header);
         // SAFETY: words are bytes, and the slice is borrowed.
         get(0, unsafe { from_raw_parts_mut(header.as_mut_ptr().cast(), bytes) });
         let rooms = self.appended_rooms();
-        let reply = self.finish(result, header);
+        let reply = self.finish(status, header);
         let mut layout = Layout::of(self.shape);
         let mut rooms = rooms.into_iter();
         for (kind, words) in arguments(self.shape, self.words) {
@@ -211,6 +210,11 @@ impl<'call> Frame<'call> {
         reply
     }
 
+    /// Returns the words of the reply's header: `value`, and the numbers of bytes that the provider appended.
+    pub fn reply_header(&self, value: u64) -> impl Iterator<Item = u64> {
+        core::iter::once(value).chain(self.appended())
+    }
+
     /// Returns the rooms of all `Out`s.
     fn appended_rooms(&self) -> [u64; MAX_ARGUMENTS] {
         let mut rooms = [0; MAX_ARGUMENTS];
@@ -218,10 +222,9 @@ impl<'call> Frame<'call> {
         rooms
     }
 
-    /// Returns the reply of an entry that returned `result` and wrote `header`, and notes how much it appended.
+    /// Returns the reply of a provider that wrote `header`, and notes how much it appended.
     #[inline]
-    fn finish(&mut self, result: i32, header: &[u64]) -> Reply {
-        let mut status = Status::of_entry(result);
+    fn finish(&mut self, mut status: Status, header: &[u64]) -> Reply {
         let mut written = header.iter().skip(1);
         for (kind, words) in arguments(self.shape, self.words) {
             if let (ArgumentKind::Out, [_, length]) = (kind, words) {

@@ -42,7 +42,8 @@ fn carries_all_pieces_in_its_packed_form() {
         target[at..at + bytes.len()].copy_from_slice(bytes);
     });
     let result = provide(&input, &mut output);
-    let reply = frame.take_packed(result, |at, bytes| bytes.copy_from_slice(&output[at..at + bytes.len()]));
+    let reply =
+        frame.take_packed(Status::of_entry(result), |at, bytes| bytes.copy_from_slice(&output[at..at + bytes.len()]));
     assert_eq!(reply, Reply { status: 0, value: 42 });
     assert_eq!(frame.appended().collect::<Vec<_>>(), [4]);
     assert_eq!((&written, &room), (b"ABC", b"text\0\0\0\0"));
@@ -113,5 +114,5 @@ fn rejects_another_number_of_words() {
     // SAFETY: as above.
     let mut frame = unsafe { Frame::new(SHAPE, &mut nine) }.unwrap();
     assert_eq!(frame.packed_sizes(), Some((80, 16)));
-    assert_eq!(frame.take_packed(1, |_, _| ()), Status::Refused(1).into());
+    assert_eq!(frame.take_packed(Status::Refused(1), |_, _| ()), Status::Refused(1).into());
 }

@@ -53,10 +53,10 @@ pub mod words;
 pub use arguments::Arguments;
 pub use call_error::{CallError, Reply, Status};
 pub use failure::Failure;
-pub use frame::{Frame, Piece, Side};
+pub use frame::{Frame, MAX_REPLY_WORDS, MAX_WORDS, Piece, Side};
 pub use out::Out;
 pub use plain::Plain;
-pub use port::{InvokeService, Port, Target};
+pub use port::{InvokeService, Port, Target, client};
 pub use scalar::Scalar;
 pub use shape::{ArgumentKind, MAX_ARGUMENTS, Shape};
 #[doc(hidden)]
@@ -110,6 +110,37 @@ pub trait Serve<T: ?Sized>: Interface {
     /// # Errors
     /// As for [`serve`](Self::serve).
     fn serve_shared(provider: &T, arguments: &Arguments<'_>) -> Result<u32, CallError>;
+}
+
+/// Calls a method of a provider by a frame: one of the embedder's own.
+#[must_use]
+pub fn serve<I: Serve<T> + ?Sized, T: ?Sized>(provider: &mut T, method: u32, frame: &mut Frame<'_>) -> Reply {
+    serve_by::<I>(method, frame, |arguments| I::serve(provider, arguments))
+}
+
+/// Calls a method that takes `&self`, as [`serve`] does; others are no such method here.
+#[must_use]
+pub fn serve_shared<I: Serve<T> + ?Sized, T: ?Sized>(provider: &T, method: u32, frame: &mut Frame<'_>) -> Reply {
+    serve_by::<I>(method, frame, |arguments| I::serve_shared(provider, arguments))
+}
+
+fn serve_by<I: Interface + ?Sized>(
+    method: u32,
+    frame: &mut Frame<'_>,
+    serve: impl FnOnce(&Arguments<'_>) -> Result<u32, CallError>,
+) -> Reply {
+    if I::METHODS.get(method as usize).is_none_or(|known| known.shape != frame.shape()) {
+        return CallError::NoSuchMethod.into();
+    }
+    let done = frame.call_in_place(|input, output| {
+        // SAFETY: a frame borrows all memory that its words lead to, and its shape is the method's, as was just checked.
+        let arguments = unsafe { Arguments::new(method, input, output) };
+        Ok::<_, core::convert::Infallible>(entry_result(serve(&arguments)))
+    });
+    match done {
+        Ok(reply) => reply,
+        Err(never) => match never {},
+    }
 }
 
 /// Returns what an entry returns for a [served](Serve) call. [`Status::of_entry`] reads it.

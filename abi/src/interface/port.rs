@@ -3,9 +3,12 @@
 use core::ffi::c_void;
 use core::fmt;
 use core::marker::PhantomData;
+use core::slice::from_raw_parts_mut;
 
-use super::call_error::Reply;
+use super::Interface;
+use super::call_error::{CallError, Reply};
 use super::failure::{Failure, result};
+use super::frame::Frame;
 use super::scalar::Scalar;
 
 /// The type of the service that calls a method of an import.
@@ -15,14 +18,17 @@ use super::scalar::Scalar;
 /// replaces the room by the number of bytes that were written.
 pub type InvokeService = unsafe extern "C" fn(*mut c_void, u64, *mut u64) -> Reply;
 
-/// A provider, as the clients of an embedder see it.
+/// A provider, as the [clients](client) of an embedder see it.
 pub trait Target {
-    /// Calls a method, and replaces the room in each `Out`'s words by the number of bytes that were written.
-    ///
-    /// # Safety
-    /// There are as many `words` as the [`Shape`](super::Shape) of this method has, and they fulfil what
-    /// [`Frame::new`](super::Frame::new) demands. The interface is the one that the client of this target is for.
-    unsafe fn invoke(&self, method: u32, words: *mut u64) -> Reply;
+    /// Calls a method, whose shape the frame has.
+    fn invoke(&self, method: u32, frame: &mut Frame<'_>) -> Reply;
+}
+
+/// Returns a client of the interface `I` whose calls go to `target`, for an embedder.
+#[must_use]
+pub fn client<I: Interface + ?Sized, T: Target>(target: &T) -> I::Client<'_> {
+    let first = core::ptr::from_ref(target).cast_mut().cast();
+    I::client(Port { first, invoke: forward::<I, T>, import: 0, borrows: PhantomData })
 }
 
 /// The place that a client's calls go to. It lives as long as the call that the client was made for.
@@ -36,13 +42,6 @@ pub struct Port<'call> {
 }
 
 impl<'call> Port<'call> {
-    /// Creates the port of an embedder's client.
-    #[must_use]
-    pub const fn new(target: &'call &'call dyn Target) -> Port<'call> {
-        let first = core::ptr::from_ref(target).cast_mut().cast();
-        Port { first, invoke: forward, import: 0, borrows: PhantomData }
-    }
-
     /// Creates the port of a module's import.
     #[inline]
     pub(crate) const fn of_import(first: *mut c_void, invoke: InvokeService, import: u32) -> Port<'call> {
@@ -55,7 +54,7 @@ impl<'call> Port<'call> {
     /// The provider's, or a [`CallError`](super::CallError).
     ///
     /// # Safety
-    /// The port is that of an import of the interface whose method this is, and the words are as for [`Target::invoke`].
+    /// The port is that of an import of the interface whose method this is, and the words fulfil what [`Frame::new`](super::Frame::new) demands.
     #[doc(hidden)]
     #[inline]
     pub unsafe fn call<T: Scalar, E: Failure>(self, method: u32, words: &mut [u64]) -> Result<T, E> {
@@ -70,10 +69,21 @@ impl fmt::Debug for Port<'_> {
     }
 }
 
-/// Passes a call on to a [`Target`].
-unsafe extern "C" fn forward(first: *mut c_void, method: u64, words: *mut u64) -> Reply {
-    // SAFETY: only `Port::new` uses this function, with such a pointer, which outlives the port.
-    let target = unsafe { *first.cast::<&dyn Target>() };
-    // SAFETY: as the caller promises.
-    unsafe { target.invoke(method as u32, words) }
+/// Passes a call by a client of the interface `I` on to a [`Target`].
+unsafe extern "C" fn forward<I: Interface + ?Sized, T: Target>(
+    first: *mut c_void,
+    method: u64,
+    words: *mut u64,
+) -> Reply {
+    // SAFETY: only `client` uses this function, with such a pointer, which outlives the port.
+    let target = unsafe { &*first.cast::<T>() };
+    let method = method as u32;
+    let Some(known) = I::METHODS.get(method as usize) else { return CallError::NoSuchMethod.into() };
+    // SAFETY: the client is one of `I`, which passes as many words as this method's shape has.
+    let words = unsafe { from_raw_parts_mut(words, known.shape.words()) };
+    // SAFETY: they are those of slices that the client's method has borrowed; each that is written is borrowed alone.
+    match unsafe { Frame::new(known.shape, words) } {
+        Some(mut frame) => target.invoke(method, &mut frame),
+        None => CallError::BadArgument.into(),
+    }
 }

@@ -41,7 +41,7 @@ unsafe impl Platform for Tiny {
     }
     // Not inlined, so that the loader's size can be told from it.
     #[inline(never)]
-    fn call(&self, call: &Call<'_, OneImage>, output: &mut [u8]) -> Result<TimedCall, CallError> {
+    fn call(&self, call: &Call<'_, OneImage>, output: &mut [u8]) -> Result<TimedCall, CallFailure> {
         let mut context = Context::new(&Services::NONE, call.input(), output);
         // SAFETY: the loader validated the entry and placed it in executable memory.
         let entry: EntryFn = unsafe { core::mem::transmute(call.entry()) };

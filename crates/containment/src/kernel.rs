@@ -3,8 +3,7 @@
 use core::ops::Range;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use bareflow_abi::Reason;
-use bareflow_loader::{CallError, Name, TimedCall};
+use bareflow_loader::{CallFailure, Name, TimedCall};
 use spin::Once;
 use x86_64::structures::paging::PhysFrame;
 
@@ -150,10 +149,10 @@ pub fn ticks() -> Option<&'static dyn Ticks> {
 /// An observer of all calls and of the services that they use.
 pub trait Observer: Sync {
     /// Notes the beginning of a call, with room for `capacity` bytes of output.
-    fn begin_call(&self, module: &Name, reason: Reason, input: &[u8], capacity: usize);
+    fn begin_call(&self, module: &Name, reason: u32, input: &[u8], capacity: usize);
 
     /// Notes the end of the innermost running call.
-    fn end_call(&self, done: Result<&TimedCall, &CallError>, output: &[u8]);
+    fn end_call(&self, done: Result<&TimedCall, &CallFailure>, output: &[u8]);
 
     /// Notes that the running call logged a line.
     fn note_log(&self, line: &[u8]);

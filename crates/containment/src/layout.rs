@@ -66,7 +66,7 @@ pub mod user {
     pub const SERVICES: u64 = 0x7fff_e000;
     /// The page of the stubs.
     pub const STUBS: u64 = 0x7fff_f000;
-    /// The distance of the stubs from each other: the one that ends a call, those of `log`, `clock` and `call`.
+    /// The distance of the stubs from each other: the one that ends a call, those of `log`, `clock`, `call` and `invoke`.
     pub const STUB_SIZE: u64 = 16;
     /// Bytes of the instruction `syscall`: the processor reports the address after it.
     pub const SYSCALL_SIZE: u64 = 2;

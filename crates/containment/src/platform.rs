@@ -6,13 +6,14 @@ use core::sync::atomic::Ordering;
 
 use allocator_api2::alloc::Global;
 use bareflow_abi::checksum::Crc32c;
+use bareflow_abi::interface::Frame;
 use bareflow_loader::{
-    Call, CallError, Callees, Diagnosis, Domain, FastExit, FastReturn, ImageSize, PeakUse, Placement, Platform,
-    PlatformError, TimedCall, Usage,
+    Call, CallFailure, Callees, Diagnosis, Domain, FastExit, FastReturn, ImageSize, PeakUse, Placement, Platform,
+    PlatformError, TimedCall, TimedReply, Usage,
 };
-use bareflow_runtime::Serializer;
 use bareflow_runtime::clock;
 use bareflow_runtime::services::OFFERED;
+use bareflow_runtime::{Reach, Serializer};
 use x86_64::instructions::interrupts;
 
 use crate::image::{self, Image, UnsealedImage};
@@ -73,8 +74,8 @@ impl Contained {
     fn call_observed(
         call: &Call<'_, Image>,
         output: &mut [u8],
-        enter: impl FnOnce(&mut [u8]) -> Result<TimedCall, CallError>,
-    ) -> Result<TimedCall, CallError> {
+        enter: impl FnOnce(&mut [u8]) -> Result<TimedCall, CallFailure>,
+    ) -> Result<TimedCall, CallFailure> {
         observe(|observer| observer.begin_call(call.module(), call.reason(), call.input(), output.len()));
         let done = enter(output);
         observe(|observer| observer.end_call(done.as_ref(), output));
@@ -160,7 +161,7 @@ unsafe impl Platform for Contained {
     }
 
     #[inline(always)]
-    fn call(&self, call: &Call<'_, Image>, output: &mut [u8]) -> Result<TimedCall, CallError> {
+    fn call(&self, call: &Call<'_, Image>, output: &mut [u8]) -> Result<TimedCall, CallFailure> {
         if self.is_observed {
             return Contained::call_observed(call, output, |output| call::call(call, output, None));
         }
@@ -172,7 +173,7 @@ unsafe impl Platform for Contained {
         if self.is_observed { Err(FastExit::NOT_CALLED) } else { call::kernel_domain::call_fast(call) }
     }
 
-    fn finish_fast(&self, call: &Call<'_, Image>, exit: FastExit) -> Result<TimedCall, CallError> {
+    fn finish_fast(&self, call: &Call<'_, Image>, exit: FastExit) -> Result<TimedCall, CallFailure> {
         if exit == FastExit::NOT_CALLED { self.call(call, &mut []) } else { call::kernel_domain::finish_fast(exit) }
     }
 
@@ -181,11 +182,22 @@ unsafe impl Platform for Contained {
         call: &Call<'_, Image>,
         output: &mut [u8],
         callees: &dyn Callees,
-    ) -> Result<TimedCall, CallError> {
+    ) -> Result<TimedCall, CallFailure> {
         if self.is_observed {
-            return Contained::call_observed(call, output, |output| call::call(call, output, Some(&callees)));
+            return Contained::call_observed(call, output, |output| {
+                call::call(call, output, Some(&Reach::of(callees)))
+            });
         }
-        call::call(call, output, Some(&callees))
+        call::call(call, output, Some(&Reach::of(callees)))
+    }
+
+    fn call_method(
+        &self,
+        call: &Call<'_, Image>,
+        frame: &mut Frame<'_>,
+        callees: Option<&dyn Callees>,
+    ) -> Result<TimedReply, CallFailure> {
+        call::call_method(call, frame, callees)
     }
 
     fn diagnosis(&self) -> Option<Diagnosis> {

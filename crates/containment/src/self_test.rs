@@ -4,7 +4,7 @@ use core::fmt::Write;
 
 use bareflow_abi::Reason;
 use bareflow_loader::{
-    Budget, Call, CallError, Domain, FaultKind, ImageSize, Name, Placement, Platform, Timing, WritableImage,
+    Budget, Call, CallFailure, Domain, FaultKind, ImageSize, Name, Placement, Platform, Timing, WritableImage,
 };
 
 use crate::image::Image;
@@ -103,10 +103,10 @@ fn run(platform: &Contained, name: &Name, domain: Domain, class: &Class) -> Opti
 fn call(platform: &Contained, name: &Name, image: &Image) -> Option<Outcome> {
     let entry = image.segments.base;
     // SAFETY: the image is sealed and begins with code of this file, which does nothing but commit its fault.
-    let call = unsafe { Call::new(name, image, entry, Reason::Run, &[], Timing::Untimed) }.checked();
+    let call = unsafe { Call::new(name, image, entry, Reason::Run as u32, &[], Timing::Untimed) }.checked();
     match platform.call(&call, &mut []) {
         Ok(returned) => Some(Ok(returned.outcome.result)),
-        Err(CallError::Fault(fault)) => Some(Err(fault.kind)),
-        Err(CallError::NoMemory) => None,
+        Err(CallFailure::Fault(fault)) => Some(Err(fault.kind)),
+        Err(CallFailure::NoMemory) => None,
     }
 }

@@ -1,9 +1,11 @@
 //! The services that modules may call: in ring 0 directly, in ring 3 by `syscall`, through the same table.
 
 use core::arch::global_asm;
+use core::ffi::c_void;
 
 use bareflow_abi::call::CALL_OK;
-use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_LOG};
+use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_INVOKE, SERVICE_LOG};
+use bareflow_abi::interface::{CallError, Frame, Reply, Shape};
 use bareflow_abi::{CallArguments, CallRefusal, Context, Services};
 use bareflow_loader::diagnosis::ServiceCall;
 use bareflow_loader::{CallOutcome, Fault, FaultKind};
@@ -20,6 +22,7 @@ unsafe extern "C" {
     fn bareflow_log(context: *mut Context<'_>, text: *const u8, length: usize);
     fn bareflow_clock(context: *mut Context<'_>) -> u64;
     fn bareflow_call(context: *mut Context<'_>, arguments: *mut CallArguments<'_>) -> u32;
+    fn bareflow_invoke(embedder: *mut c_void, target: u64, words: *mut u64) -> Reply;
 }
 
 // A service runs on the kernel's stack, below what the trampoline saved there, so that it does not depend on the room
@@ -31,6 +34,7 @@ global_asm!(
     ".global bareflow_log",
     ".global bareflow_clock",
     ".global bareflow_call",
+    ".global bareflow_invoke",
     "bareflow_log:",
     "push rbp",
     "mov ecx, {log}",
@@ -56,16 +60,33 @@ global_asm!(
     "mov rsp, rbp",
     "pop rbp",
     "ret",
+    "bareflow_invoke:",
+    "push rbp",
+    "mov rbp, rsp",
+    "mov rcx, [rbp + 8]",
+    "mov rax, [rip + bareflow_current_call]",
+    "mov rsp, [rax]",
+    "and rsp, -16",
+    "push 0x202",
+    "popfq",
+    "clts",
+    "xor eax, eax",
+    "mov cr8, rax",
+    call_with_initial_fpu!("{invoke}"),
+    "mov rsp, rbp",
+    "pop rbp",
+    "ret",
     log = const SERVICE_LOG,
     clock = const SERVICE_CLOCK,
     call = const SERVICE_CALL,
     serve = sym serve_ring_0,
+    invoke = sym invoke_ring_0,
 );
 
 /// The tables of services in ring 0: with the processor's clock, and with one that is undeclared or recorded.
 static TABLES: [Services; 2] = [
-    Services::new(bareflow_log, read_clock).with_call(bareflow_call),
-    Services::new(bareflow_log, bareflow_clock).with_call(bareflow_call),
+    Services::new(bareflow_log, read_clock).with_call(bareflow_call).with_invoke(bareflow_invoke),
+    Services::new(bareflow_log, bareflow_clock).with_call(bareflow_call).with_invoke(bareflow_invoke),
 ];
 
 /// Returns the table of a module that declares `services`.
@@ -86,12 +107,25 @@ extern "C" fn serve_ring_0(_: *mut Context<'_>, first: u64, second: u64, service
     done.unwrap_or(0)
 }
 
+/// Calls a method of an import for a module in ring 0 that asked from `caller`.
+extern "C" fn invoke_ring_0(_: *mut c_void, target: u64, words: u64, caller: u64) -> Reply {
+    let Some(activation) = call::current() else { return CallError::NotBound.into() };
+    let done = services::serve_invoke(activation, target, words);
+    deferred_work::after_service();
+    if let Some(fault) = fault_at(activation, done.err(), || caller) {
+        call::end_call(activation, fault, caller);
+    }
+    // After a fault the call has already ended.
+    done.unwrap_or(CallError::Faulted.into())
+}
+
 /// Handles a `syscall` in ring 3.
 pub fn handle_syscall(frame: &mut TrapFrame) {
     let Some(activation) = call::current() else { return };
     match service_at(frame.rip).filter(|_| activation.is_user()) {
         // The callee's services use the stack that this `syscall` arrived on.
         Some(SERVICE_CALL) => defer_to_kernel_stack(frame, activation, call_from_ring_3),
+        Some(SERVICE_INVOKE) => defer_to_kernel_stack(frame, activation, invoke_from_ring_3),
         Some(service) => {
             let done = services::serve(activation, service, [frame.rsi, frame.rdx]);
             if !return_to_ring_3(frame, activation, done) {
@@ -115,6 +149,17 @@ extern "C" fn call_from_ring_3(frame: &mut TrapFrame) {
     return_to_ring_3(frame, activation, done);
 }
 
+/// Calls a method of an import from ring 3, on the kernel's stack.
+extern "C" fn invoke_from_ring_3(frame: &mut TrapFrame) {
+    let Some(activation) = call::current() else { return };
+    let done = services::serve_invoke(activation, frame.rsi, frame.rdx);
+    deferred_work::after_service();
+    if let Ok(reply) = done {
+        frame.rdx = reply.value;
+    }
+    return_to_ring_3(frame, activation, done.map(|reply| reply.status));
+}
+
 /// Returns a service's result to a module in ring 3, or ends its call. Returns whether it ends.
 fn return_to_ring_3(frame: &mut TrapFrame, activation: &Activation, done: Result<u64, Fault>) -> bool {
     frame.rax = done.unwrap_or(frame.rax);
@@ -136,7 +181,7 @@ fn fault_at(activation: &Activation, fault: Option<Fault>, caller: impl FnOnce()
 }
 
 // SAFETY: another module is called, which has memory of its own; the observer gets what is named here.
-unsafe impl services::Provider for Activation {
+unsafe impl services::ServedCall for Activation {
     fn declared(&self) -> u32 {
         self.image().declared
     }
@@ -166,5 +211,16 @@ unsafe impl services::Provider for Activation {
         };
         observe(|observer| observer.note_call(name, input, output.len(), told, written));
         done
+    }
+
+    fn shape(&self, import: u32, method: u32) -> Result<Shape, CallError> {
+        self.callees().map_or(Err(CallError::NotBound), |callees| callees.shape(import, method))
+    }
+
+    fn invoke(&self, import: u32, method: u32, frame: &mut Frame<'_>) -> Reply {
+        match self.callees() {
+            Some(callees) => call::with_nested_call(|| callees.invoke(import, method, frame)),
+            None => CallError::NotBound.into(),
+        }
     }
 }

@@ -3,7 +3,7 @@
 use core::mem::offset_of;
 
 use bareflow_abi::Services;
-use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_LOG};
+use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_INVOKE, SERVICE_LOG};
 
 use crate::layout::user::{STUB_SIZE, STUBS, SYSCALL_SIZE};
 
@@ -12,24 +12,30 @@ const RETURN_STUB: u64 = 0;
 const LOG_STUB: u64 = 1;
 const CLOCK_STUB: u64 = 2;
 const CALL_STUB: u64 = 3;
+const INVOKE_STUB: u64 = 4;
 
 /// The number of stubs.
-const STUB_COUNT: u64 = 4;
+const STUB_COUNT: u64 = 5;
 
 /// `syscall; ret`
 const STUB: [u8; 3] = [0x0f, 0x05, 0xc3];
 
 /// Returns the service whose stub's `syscall` ends at `rip`.
 pub fn service_at(rip: u64) -> Option<u32> {
-    let stubs = [(LOG_STUB, SERVICE_LOG), (CLOCK_STUB, SERVICE_CLOCK), (CALL_STUB, SERVICE_CALL)];
+    let stubs = [
+        (LOG_STUB, SERVICE_LOG),
+        (CLOCK_STUB, SERVICE_CLOCK),
+        (CALL_STUB, SERVICE_CALL),
+        (INVOKE_STUB, SERVICE_INVOKE),
+    ];
     let found = stubs.into_iter().find(|(number, _)| rip == STUBS + number * STUB_SIZE + SYSCALL_SIZE);
     found.map(|(_, service)| service)
 }
 
-/// Returns the page of stubs: the one that ends a call, and those of `log`, `clock` and `call`.
+/// Returns the page of stubs: the one that ends a call, and those of `log`, `clock`, `call` and `invoke`.
 pub fn page() -> [u8; (STUB_COUNT * STUB_SIZE) as usize] {
     let mut page = [0xcc; (STUB_COUNT * STUB_SIZE) as usize];
-    for number in [RETURN_STUB, LOG_STUB, CLOCK_STUB, CALL_STUB] {
+    for number in [RETURN_STUB, LOG_STUB, CLOCK_STUB, CALL_STUB, INVOKE_STUB] {
         let start = (number * STUB_SIZE) as usize;
         if let Some(target) = page.get_mut(start..start + STUB.len()) {
             target.copy_from_slice(&STUB);
@@ -50,5 +56,6 @@ pub fn table() -> [u8; size_of::<Services>()] {
     put(offset_of!(Services, log), &(STUBS + LOG_STUB * STUB_SIZE).to_le_bytes());
     put(offset_of!(Services, clock), &(STUBS + CLOCK_STUB * STUB_SIZE).to_le_bytes());
     put(offset_of!(Services, call), &(STUBS + CALL_STUB * STUB_SIZE).to_le_bytes());
+    put(offset_of!(Services, invoke), &(STUBS + INVOKE_STUB * STUB_SIZE).to_le_bytes());
     table
 }

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use bareflow_abi::CallRefusal;
 use bareflow_abi::call::CALL_OK;
-use bareflow_abi::header::{NAME_SIZE, SERVICE_CALL, SERVICE_LOG};
-use bareflow_loader::{Call, CallError, CallOutcome, Fault, FaultKind, Name, PeakUse, PlatformError};
+use bareflow_abi::header::{NAME_SIZE, SERVICE_CALL, SERVICE_INVOKE, SERVICE_LOG};
+use bareflow_abi::interface::{CallError, Frame, MAX_REPLY_WORDS, MAX_WORDS, PIECE_ALIGNMENT, Reply, Side, Status};
+use bareflow_loader::{Call, CallFailure, CallOutcome, Callees, Fault, FaultKind, Name, PeakUse, PlatformError};
 use bareflow_runtime::services::MAX_LINE_BYTES;
 
-use crate::call::{OptionalCallees, ThreadContext};
+use crate::call::ThreadContext;
 use crate::channel::Channel;
 use crate::channel::handoff::Peer;
 use crate::channel::message::{ChildMessage, ParentMessage};
@@ -110,33 +111,71 @@ impl Child {
         call: &Call<'_, Image>,
         output: &mut [u8],
         thread: &ThreadContext,
-        callees: OptionalCallees<'_>,
-    ) -> Result<CallOutcome, CallError> {
+        callees: Option<&dyn Callees>,
+    ) -> Result<CallOutcome, CallFailure> {
         let (input_at, output_at, end) =
-            self.room(call.input().len() as u64, output.len() as u64).ok_or(CallError::NoMemory)?;
+            self.room(call.input().len() as u64, output.len() as u64).ok_or(CallFailure::NoMemory)?;
         self.channel.put(input_at, call.input());
+        let outcome =
+            self.call_at((input_at, call.input().len()), (output_at, output.len()), end, call, (thread, callees))?;
+        let output_length = outcome.output_length.min(output.len());
+        self.channel.get(output_at, &mut output[..output_length]);
+        // The module's next call may be for another client.
+        self.clear_and_shrink((input_at, call.input().len()), (output_at, output_length));
+        Ok(CallOutcome { output_length, ..outcome })
+    }
+
+    /// Calls a method in the process, by a copy of what its frame leads to. The process is killed if the call goes wrong.
+    pub fn call_method(
+        &self,
+        call: &Call<'_, Image>,
+        frame: &mut Frame<'_>,
+        thread: &ThreadContext,
+        callees: Option<&dyn Callees>,
+    ) -> Result<Reply, CallFailure> {
+        let (input, output) = frame.packed_sizes().ok_or(CallFailure::NoMemory)?;
+        let (input_at, output_at, end) = self.room(input as u64, output as u64).ok_or(CallFailure::NoMemory)?;
+        frame.pack(|side, at, bytes| {
+            let start = if side == Side::Input { input_at } else { output_at };
+            self.channel.put(start + at as u64, bytes);
+        });
+        let outcome = self.call_at((input_at, input), (output_at, output), end, call, (thread, callees))?;
+        let reply = frame
+            .take_packed(Status::of_entry(outcome.result), |at, bytes| self.channel.get(output_at + at as u64, bytes));
+        self.clear_and_shrink((input_at, input), (output_at, output));
+        Ok(reply)
+    }
+
+    /// Clears what a call left in the channel, and gives memory back behind the outermost one.
+    fn clear_and_shrink(&self, input: (u64, usize), output: (u64, usize)) {
+        self.channel.clear(input.0, input.1);
+        self.channel.clear(output.0, output.1);
+        if input.0 == FIRST_OFFSET {
+            // If this fails, the memory stays until another call uses it.
+            let _ = self.channel.shrink();
+        }
+    }
+
+    /// Makes a call whose input and output lie at these offsets of the channel, with these lengths.
+    fn call_at(
+        &self,
+        (input_at, input): (u64, usize),
+        (output_at, output): (u64, usize),
+        end: u64,
+        call: &Call<'_, Image>,
+        (thread, callees): (&ThreadContext, Option<&dyn Callees>),
+    ) -> Result<CallOutcome, CallFailure> {
         let request = ParentMessage::Call {
             entry: call.entry(),
             reason: call.reason(),
-            input: (self.channel.data(input_at), call.input().len() as u64),
-            output: (self.channel.data(output_at), output.len() as u64),
+            input: (self.channel.data(input_at), input as u64),
+            output: (self.channel.data(output_at), output as u64),
         };
         self.used.set(end);
         let reply = self.converse(request, call, thread, callees);
         self.used.set(input_at);
         let fault = match reply {
-            Ok(ChildMessage::Returned(CallOutcome { result, output_length })) => {
-                let output_length = output_length.min(output.len());
-                self.channel.get(output_at, &mut output[..output_length]);
-                // The module's next call may be for another client.
-                self.channel.clear(input_at, call.input().len());
-                self.channel.clear(output_at, output_length);
-                if input_at == FIRST_OFFSET {
-                    // If this fails, the memory stays until another call uses it.
-                    let _ = self.channel.shrink();
-                }
-                return Ok(CallOutcome { result, output_length });
-            }
+            Ok(ChildMessage::Returned(outcome)) => return Ok(outcome),
             Ok(ChildMessage::Faulted(fault, diagnosis)) => {
                 thread.diagnosis.set(diagnosis);
                 fault
@@ -145,6 +184,8 @@ impl Child {
                 ChildMessage::Ready
                 | ChildMessage::Log(_)
                 | ChildMessage::Call { .. }
+                | ChildMessage::Shape { .. }
+                | ChildMessage::Invoke { .. }
                 | ChildMessage::Passed
                 | ChildMessage::Peak(_),
             )
@@ -189,7 +230,7 @@ impl Child {
         mut request: ParentMessage,
         call: &Call<'_, Image>,
         thread: &ThreadContext,
-        callees: OptionalCallees<'_>,
+        callees: Option<&dyn Callees>,
     ) -> Result<ChildMessage, ChildError> {
         let budget = call.image().time_us;
         let mut time = None;
@@ -207,6 +248,17 @@ impl Child {
                 ChildMessage::Call { name, input, output } if declares(SERVICE_CALL) => {
                     start();
                     self.call_other(name, (input, output), callees, &mut time, budget)?
+                }
+                ChildMessage::Shape { import, method } if declares(SERVICE_INVOKE) => {
+                    start();
+                    match callees.map_or(Err(CallError::NotBound), |callees| callees.shape(import, method)) {
+                        Ok(shape) => ParentMessage::Shape { bits: shape.bits(), status: 0 },
+                        Err(error) => ParentMessage::Shape { bits: 0, status: Status::Failed(error).number() },
+                    }
+                }
+                ChildMessage::Invoke { import, method, input, output } if declares(SERVICE_INVOKE) => {
+                    start();
+                    self.invoke((import, method), (input, output), callees, &mut time, budget)?
                 }
                 reply => return Ok(reply),
             };
@@ -246,7 +298,7 @@ impl Child {
         &self,
         name: [u8; NAME_SIZE],
         (input, output): (u64, u64),
-        callees: OptionalCallees<'_>,
+        callees: Option<&dyn Callees>,
         time: &mut Option<Stopwatch>,
         budget_us: u32,
     ) -> Result<ParentMessage, ChildError> {
@@ -256,14 +308,7 @@ impl Child {
         let (Some(callees), Some(name)) = (callees, Name::from_field(name)) else {
             return refused(CallRefusal::NotDeclared);
         };
-        let bytes = |length: u64| {
-            let length = usize::try_from(length).ok().filter(|&length| length <= MAX_BUFFER_BYTES)?;
-            let mut bytes = Vec::new();
-            bytes.try_reserve_exact(length).ok()?;
-            bytes.resize(length, 0);
-            Some(bytes)
-        };
-        let (Some(mut given), Some(mut taken)) = (bytes(input), bytes(output)) else {
+        let (Some(mut given), Some(mut taken)) = (zeroed(input), zeroed(output)) else {
             return refused(CallRefusal::NoMemory);
         };
         let Some((input_at, output_at, end)) = self.room(input, output) else { return refused(CallRefusal::NoMemory) };
@@ -272,14 +317,10 @@ impl Child {
         else {
             return Err(ChildError::Exited);
         };
-        self.channel.get(input_at, &mut given);
+        let (given, taken) = (aligned(&mut given, input), aligned(&mut taken, output));
+        self.channel.get(input_at, given);
         self.used.set(end);
-        let since = Instant::now();
-        let done = callees.call(name.as_str().as_bytes(), &given, &mut taken);
-        if let Some(time) = time {
-            // The process slept during this call.
-            time.exclude([since.elapsed(), Duration::ZERO]);
-        }
+        let done = left_out(time, || callees.call(name.as_str().as_bytes(), given, taken));
         self.used.set(input_at);
         match done {
             Ok(outcome) => {
@@ -289,6 +330,50 @@ impl Child {
             }
             Err(why) => refused(why),
         }
+    }
+
+    /// Calls a method of an import for the module in the process, and returns the message with the reply.
+    fn invoke(
+        &self,
+        (import, method): (u32, u32),
+        (input, output): (u64, u64),
+        callees: Option<&dyn Callees>,
+        time: &mut Option<Stopwatch>,
+        budget_us: u32,
+    ) -> Result<ParentMessage, ChildError> {
+        let refused =
+            |error: CallError| Ok(ParentMessage::Invoked { status: Status::Failed(error).number(), value: 0 });
+        let Some(callees) = callees else { return refused(CallError::NotBound) };
+        let shape = match callees.shape(import, method) {
+            Ok(shape) => shape,
+            Err(error) => return refused(error),
+        };
+        let (Some(mut given), Some(mut taken)) = (zeroed(input), zeroed(output)) else {
+            return refused(CallError::NoMemory);
+        };
+        let (given, taken) = (aligned(&mut given, input), aligned(&mut taken, output));
+        let Some((input_at, output_at, end)) = self.room(input, output) else { return refused(CallError::NoMemory) };
+        let ChildMessage::Passed =
+            self.say(ParentMessage::Room { input: input_at, output: output_at }, time, budget_us)?
+        else {
+            return Err(ChildError::Exited);
+        };
+        self.channel.get(input_at, given);
+        self.channel.get(output_at, taken);
+        let mut words = [0; MAX_WORDS];
+        let Some(mut frame) = Frame::unpack(shape, &mut words, given, taken) else {
+            return Err(ChildError::Exited);
+        };
+        self.used.set(end);
+        let reply = left_out(time, || callees.invoke(import, method, &mut frame));
+        self.used.set(input_at);
+        let mut header = [0; MAX_REPLY_WORDS];
+        header.iter_mut().zip(frame.reply_header(reply.value)).for_each(|(target, word)| *target = word);
+        for (target, word) in taken.chunks_exact_mut(8).zip(header).take(shape.reply_words()) {
+            target.copy_from_slice(&word.to_le_bytes());
+        }
+        self.channel.put(output_at, taken);
+        Ok(ParentMessage::Invoked { status: reply.status, value: reply.value })
     }
 
     /// Waits for the process's next message. `time` starts when the message does not come at once.
@@ -307,4 +392,31 @@ impl Child {
         }
         ChildMessage::read(self.channel.words()).ok_or(ChildError::Exited)
     }
+}
+
+/// Returns a buffer for `length` bytes of a call of another module, with some more to align them; `None` if there is no memory, or it would be too long.
+fn zeroed(length: u64) -> Option<Vec<u8>> {
+    let length = usize::try_from(length).ok().filter(|&length| length <= MAX_BUFFER_BYTES)?;
+    let length = length + PIECE_ALIGNMENT - 1;
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(length).ok()?;
+    bytes.resize(length, 0);
+    Some(bytes)
+}
+
+/// Returns the part of `length` bytes of a buffer that is aligned for all pieces of a frame.
+fn aligned(buffer: &mut [u8], length: u64) -> &mut [u8] {
+    let start = buffer.as_ptr().align_offset(PIECE_ALIGNMENT);
+    buffer.get_mut(start..start + length as usize).unwrap_or_default()
+}
+
+/// Calls another module, whose time does not count for the caller.
+fn left_out<T>(time: &mut Option<Stopwatch>, call: impl FnOnce() -> T) -> T {
+    let since = Instant::now();
+    let done = call();
+    if let Some(time) = time {
+        // The process slept during this call.
+        time.exclude([since.elapsed(), Duration::ZERO]);
+    }
+    done
 }

@@ -41,16 +41,17 @@ use std::marker::PhantomData;
 
 use allocator_api2::alloc::Global;
 use bareflow_abi::checksum::Crc32c;
+use bareflow_abi::interface::Frame;
 use bareflow_loader::diagnosis::ServiceLog;
 use bareflow_loader::{
-    Call, CallError, Callees, Counters, Diagnosis, Domain, FastExit, FastReturn, ImageSize, PeakUse, Placement,
-    Platform, PlatformError, TimedCall,
+    Call, CallFailure, Callees, Counters, Diagnosis, Domain, FastExit, FastReturn, ImageSize, PeakUse, Placement,
+    Platform, PlatformError, TimedCall, TimedReply,
 };
 
-use bareflow_runtime::Serializer;
 use bareflow_runtime::clock;
 use bareflow_runtime::services::OFFERED;
-use call::{Activation, LogSink, OptionalCallees, Stack, ThreadContext, code, trampoline};
+use bareflow_runtime::{Reach, Serializer};
+use call::{Activation, LogSink, Stack, ThreadContext, code, trampoline};
 use counters::Counting;
 pub use cpu::{cpu_level, cpu_name, is_intel};
 use memory::Arenas;
@@ -135,10 +136,26 @@ impl HostPlatform {
         call: Call<'_, Image>,
         child: &Child,
         output: &mut [u8],
-        callees: OptionalCallees<'_>,
-    ) -> Result<TimedCall, CallError> {
+        callees: Option<&dyn Callees>,
+    ) -> Result<TimedCall, CallFailure> {
         let (result, cycles) = call.timing().measure(self, || child.call(&call, output, &self.thread, callees));
         result.map(|outcome| TimedCall { outcome, cycles })
+    }
+
+    /// Calls a method in this process, where the module reaches the caller's memory.
+    fn call_method_in_place(
+        &self,
+        call: &Call<'_, Image>,
+        frame: &mut Frame<'_>,
+        callees: Option<&dyn Callees>,
+    ) -> Result<TimedReply, CallFailure> {
+        let (reach, mut cycles) = (Reach { callees, shape: frame.shape() }, 0);
+        let reply = frame.call_in_place(|input, output| {
+            let done = trampoline::call(call.with_input(input), output, &self.thread, Some(&reach))?;
+            cycles = done.cycles;
+            Ok::<_, CallFailure>(done.outcome.result)
+        })?;
+        Ok(TimedReply { reply, cycles })
     }
 
     /// Takes back an image's memory.
@@ -233,7 +250,7 @@ unsafe impl Platform for HostPlatform {
     }
 
     #[inline(always)]
-    fn call(&self, call: &Call<'_, Image>, output: &mut [u8]) -> Result<TimedCall, CallError> {
+    fn call(&self, call: &Call<'_, Image>, output: &mut [u8]) -> Result<TimedCall, CallFailure> {
         match &call.image().child {
             None => trampoline::call(*call, output, &self.thread, None),
             Some(child) => self.call_child(*call, child, output, None),
@@ -249,7 +266,7 @@ unsafe impl Platform for HostPlatform {
         Err(FastExit::NOT_CALLED)
     }
 
-    fn finish_fast(&self, call: &Call<'_, Image>, exit: FastExit) -> Result<TimedCall, CallError> {
+    fn finish_fast(&self, call: &Call<'_, Image>, exit: FastExit) -> Result<TimedCall, CallFailure> {
         if exit == FastExit::NOT_CALLED {
             return self.call(call, &mut []);
         }
@@ -261,11 +278,22 @@ unsafe impl Platform for HostPlatform {
         call: &Call<'_, Image>,
         output: &mut [u8],
         callees: &dyn Callees,
-    ) -> Result<TimedCall, CallError> {
+    ) -> Result<TimedCall, CallFailure> {
         match &call.image().child {
-            None => trampoline::call(*call, output, &self.thread, Some(&callees)),
-            Some(child) => self.call_child(*call, child, output, Some(&callees)),
+            None => trampoline::call(*call, output, &self.thread, Some(&Reach::of(callees))),
+            Some(child) => self.call_child(*call, child, output, Some(callees)),
         }
+    }
+
+    fn call_method(
+        &self,
+        call: &Call<'_, Image>,
+        frame: &mut Frame<'_>,
+        callees: Option<&dyn Callees>,
+    ) -> Result<TimedReply, CallFailure> {
+        let Some(child) = &call.image().child else { return self.call_method_in_place(call, frame, callees) };
+        let (reply, cycles) = call.timing().measure(self, || child.call_method(call, frame, &self.thread, callees));
+        Ok(TimedReply { reply: reply?, cycles })
     }
 
     fn peak_use(&self, image: &Image) -> PeakUse {

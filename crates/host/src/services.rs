@@ -1,8 +1,10 @@
 //! The services for modules in this process.
 
 use std::arch::global_asm;
+use std::ffi::c_void;
 
 use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_LOG};
+use bareflow_abi::interface::{CallError, Frame, Reply, Shape};
 use bareflow_abi::{CallArguments, CallRefusal, Context, Services};
 use bareflow_loader::CallOutcome;
 use bareflow_runtime::call_with_initial_fpu;
@@ -15,6 +17,7 @@ unsafe extern "C" {
     fn bareflow_host_log(context: *mut Context<'_>, text: *const u8, length: usize);
     fn bareflow_host_clock(context: *mut Context<'_>) -> u64;
     fn bareflow_host_call(context: *mut Context<'_>, arguments: *mut CallArguments<'_>) -> u32;
+    fn bareflow_host_invoke(embedder: *mut c_void, target: u64, words: *mut u64) -> Reply;
 }
 
 // A service runs on our own stack, below the registers that the trampoline saved, so it does not matter how much of the
@@ -25,10 +28,44 @@ unsafe extern "C" {
 //
 // If the service says that the call ends, nothing is left on our stack, all registers that may have arguments are the
 // module's again, and an instruction that faults makes the signal handler do the rest.
+macro_rules! serve_on_own_stack {
+    ($serve:literal, $behind:literal) => {
+        concat!(
+            "push rbp
+            mov rbp, rsp
+            mov rax, [rip + bareflow_host_record@GOTTPOFF]
+            mov rax, fs:[rax]
+            mov [rax + 16], rsp
+            mov rsp, [rax]
+            and rsp, -16
+            pushfq
+            and dword ptr [rsp], 0xfffbbbff
+            popfq
+            push rdi
+            push rsi
+            push rdx
+            push rcx
+            ",
+            call_with_initial_fpu!($serve),
+            $behind,
+            "
+            pop rcx
+            pop r9
+            pop rsi
+            pop rdi
+            mov rsp, rbp
+            pop rbp
+            jz bareflow_host_service_ends
+            ret"
+        )
+    };
+}
+
 global_asm!(
     ".global bareflow_host_log",
     ".global bareflow_host_clock",
     ".global bareflow_host_call",
+    ".global bareflow_host_invoke",
     "bareflow_host_log:",
     "mov r8d, {log}",
     "jmp 2f",
@@ -37,41 +74,28 @@ global_asm!(
     "jmp 2f",
     "bareflow_host_call:",
     "mov r8d, {call}",
-    "2: push rbp",
-    "mov rbp, rsp",
-    "mov rax, [rip + bareflow_host_record@GOTTPOFF]",
-    "mov rax, fs:[rax]",
-    "mov [rax + 16], rsp",
-    "mov rsp, [rax]",
-    "and rsp, -16",
-    "pushfq",
-    "and dword ptr [rsp], 0xfffbbbff",
-    "popfq",
-    "push rdi",
-    "push rsi",
-    "push rdx",
-    "push rcx",
-    call_with_initial_fpu!("{serve}"),
-    "mov r8, rdx",
-    "pop rcx",
-    "pop rdx",
-    "pop rsi",
-    "pop rdi",
-    "mov rsp, rbp",
-    "pop rbp",
-    "test r8, r8",
-    "jnz bareflow_host_service_end",
-    "ret",
+    "2:",
+    serve_on_own_stack!("{serve}", "\ncmp rdx, 1"),
+    "bareflow_host_invoke:",
+    // The status of a reply is never that of `ENDS`.
+    serve_on_own_stack!("{invoke}", "\ncmp rax, -1"),
+    // No instruction since the comparison changed the flag.
+    "bareflow_host_service_ends:",
+    "mov rdx, r9",
+    "jmp bareflow_host_service_end",
     log = const SERVICE_LOG,
     clock = const SERVICE_CLOCK,
     call = const SERVICE_CALL,
     serve = sym serve,
+    invoke = sym serve_invoke,
 );
 
 /// The tables of services: with the processor's clock, and with one that is undeclared or the embedder's.
 static TABLES: [Services; 2] = [
-    Services::new(bareflow_host_log, read_clock).with_call(bareflow_host_call),
-    Services::new(bareflow_host_log, bareflow_host_clock).with_call(bareflow_host_call),
+    Services::new(bareflow_host_log, read_clock).with_call(bareflow_host_call).with_invoke(bareflow_host_invoke),
+    Services::new(bareflow_host_log, bareflow_host_clock)
+        .with_call(bareflow_host_call)
+        .with_invoke(bareflow_host_invoke),
 ];
 
 /// Returns the table for a module that declares `services`, with the embedder's clock if it is `told` the time.
@@ -99,8 +123,23 @@ extern "C" fn serve(_: *mut Context<'_>, first: u64, second: u64, _: u64, servic
     served.unwrap_or(Served { result: 0, ends: 0 })
 }
 
+/// The reply of a call that ends with the service.
+const ENDS: Reply = Reply { status: u64::MAX, value: 0 };
+
+/// Calls a method of an import for the module of the running call.
+extern "C" fn serve_invoke(_: *mut c_void, target: u64, words: u64) -> Reply {
+    let served = trampoline::with_current(|activation| {
+        let reply = services::serve_invoke(activation, target, words).unwrap_or_else(|fault| {
+            activation.set_fault(fault);
+            ENDS
+        });
+        if activation.leave_service() { ENDS } else { reply }
+    });
+    served.unwrap_or(CallError::NotBound.into())
+}
+
 // SAFETY: another module is called, or the parent asked to do that; neither knows this one's memory.
-unsafe impl services::Provider for Activation {
+unsafe impl services::ServedCall for Activation {
     fn declared(&self) -> u32 {
         self.image().services
     }
@@ -123,6 +162,27 @@ unsafe impl services::Provider for Activation {
                 done
             }
             (LogSink::Log(_), None) => Err(CallRefusal::NotDeclared),
+        }
+    }
+
+    fn shape(&self, import: u32, method: u32) -> Result<Shape, CallError> {
+        match (&self.thread().log_sink, self.callees()) {
+            (LogSink::Parent(channel), _) => sandbox::shape(channel, self, import, method),
+            (LogSink::Log(_), Some(callees)) => callees.shape(import, method),
+            (LogSink::Log(_), None) => Err(CallError::NotBound),
+        }
+    }
+
+    fn invoke(&self, import: u32, method: u32, frame: &mut Frame<'_>) -> Reply {
+        match (&self.thread().log_sink, self.callees()) {
+            (LogSink::Parent(channel), _) => sandbox::invoke(channel, self, import, method, frame),
+            (LogSink::Log(_), Some(callees)) => {
+                let paused = self.thread().watch_slot.pause();
+                let reply = callees.invoke(import, method, frame);
+                self.leave_out(self.thread().watch_slot.resume(paused));
+                reply
+            }
+            (LogSink::Log(_), None) => CallError::NotBound.into(),
         }
     }
 }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use bareflow_abi::Reason;
 use bareflow_host::{HostPlatform, Image};
 use bareflow_loader::{
-    Budget, Call, CallError, Domain, Fault, FaultKind, ImageSize, Name, Placement, Platform, Timing, WritableImage,
+    Budget, Call, CallFailure, Domain, Fault, FaultKind, ImageSize, Name, Placement, Platform, Timing, WritableImage,
 };
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -47,11 +47,11 @@ fn place_in(platform: &HostPlatform, code: &[u8], domain: Domain) -> Outcome<(Im
 fn call(platform: &HostPlatform, (image, entry): &(Image, u64)) -> Outcome<Result<i32, Fault>> {
     let module = Name::new("test").ok_or("a name")?;
     // SAFETY: the entry is the start of the image's text, which the test wrote.
-    let call = unsafe { Call::new(&module, image, *entry, Reason::Run, &[1; 100], Timing::Fast) }.checked();
+    let call = unsafe { Call::new(&module, image, *entry, Reason::Run as u32, &[1; 100], Timing::Fast) }.checked();
     match platform.call(&call, &mut [0; 100]) {
         Ok(returned) => Ok(Ok(returned.outcome.result)),
-        Err(CallError::Fault(fault)) => Ok(Err(fault)),
-        Err(CallError::NoMemory) => Err("no memory".into()),
+        Err(CallFailure::Fault(fault)) => Ok(Err(fault)),
+        Err(CallFailure::NoMemory) => Err("no memory".into()),
     }
 }
 

@@ -45,6 +45,7 @@ mod fault;
 #[cfg(all(test, not(any(feature = "depends", feature = "restart", feature = "variants"))))]
 mod features_tests;
 mod format;
+mod interfaces;
 mod load;
 mod load_fault;
 mod manager;
@@ -71,7 +72,8 @@ pub use call::pinned::PinnedModule;
 pub use depends::{DependencyCycle, VersionRange};
 pub use diagnosis::Diagnosis;
 pub use error::{
-    BadCode, BadVariant, ExecuteError, InvalidModule, LoadError, MalformedModule, SelectError, UnloadError,
+    BadCode, BadVariant, BindError, ExecuteError, ImportError, InvalidModule, LoadError, MalformedModule, ProvideError,
+    SelectError, UnloadError,
 };
 pub use fault::{Fault, FaultKind};
 pub use format::code::{self, CodeVariant};
@@ -79,6 +81,7 @@ pub use format::raw::RawModule;
 pub use format::segments::Segments;
 pub use format::valid::ValidModule;
 pub use format::{fixups, records, segments, valid};
+pub use interfaces::{Bound, FunctionProfile};
 #[cfg(feature = "parameters")]
 pub use load::parameters;
 pub use load::state;
@@ -92,8 +95,8 @@ pub use name::{MAX_NAME_LENGTH, Name, Version};
 pub use platform::range_allocator;
 pub use platform::range_allocator::RangeAllocator;
 pub use platform::{
-    Call, CallError, CallOutcome, Callees, FastExit, FastReturn, ImageSize, MAX_DEPTH, Platform, PlatformError,
-    TimedCall, WritableImage,
+    Call, CallFailure, CallOutcome, Callees, FastExit, FastReturn, ImageSize, MAX_DEPTH, Platform, PlatformError,
+    TimedCall, TimedReply, WritableImage,
 };
 #[cfg(feature = "parameters")]
 pub use policy::assignment::{Assignment, BadAssignment};

@@ -8,10 +8,11 @@ use core::cell::{Cell, Ref};
 use bareflow_abi::Reason;
 
 use crate::fault::Fault;
+use crate::interfaces::Embedder;
 use crate::module::placed::PlacedModule;
 use crate::module::{Module, ModuleId};
 use crate::name::Name;
-use crate::platform::{CallError, Platform};
+use crate::platform::{CallFailure, Platform};
 use crate::policy::LoadOptions;
 use crate::policy::kernel_domain::KernelDomain;
 use crate::profile::{SpareBuffer, Timing};
@@ -61,6 +62,8 @@ pub struct ModuleManager<P: Platform> {
     pub(crate) receipts: RefCell<[Option<Receipt>; MAX_DEPTH]>,
     /// The last fault of any call. It is kept here because the module may be gone.
     pub(crate) last_fault: Cell<Option<Fault>>,
+    /// The providers of the embedder.
+    pub(crate) embedder: Embedder<P::Alloc>,
     /// The number of modules that may call others.
     pub(crate) callers: Cell<usize>,
     /// The number of modules that have state, or parameters that were set.
@@ -91,6 +94,7 @@ impl<P: Platform> ModuleManager<P> {
             #[cfg(feature = "reload")]
             receipts: RefCell::new([None; MAX_DEPTH]),
             last_fault: Cell::new(None),
+            embedder: Embedder::new(),
             callers: Cell::new(0),
             stateful: Cell::new(0),
             depth: Cell::new(0),
@@ -168,7 +172,7 @@ impl<P: Platform> ModuleManager<P> {
     }
 
     /// Calls a module outside of its profile.
-    pub(crate) fn call(&self, module: &Module<P>, reason: Reason) -> Result<i32, CallError> {
+    pub(crate) fn call(&self, module: &Module<P>, reason: Reason) -> Result<i32, CallFailure> {
         self.call_in(module, &module.placed, reason)
     }
 
@@ -178,9 +182,9 @@ impl<P: Platform> ModuleManager<P> {
         module: &Module<P>,
         placed: &PlacedModule<P::Image>,
         reason: Reason,
-    ) -> Result<i32, CallError> {
+    ) -> Result<i32, CallFailure> {
         let call = module.call(placed, reason, &[], self.timing);
-        self.call_platform_slow(&call, module.metadata.depends(), &mut []).map(|returned| returned.outcome.result)
+        self.call_platform_slow(&call, &module.metadata, &mut []).map(|returned| returned.outcome.result)
     }
 }
 

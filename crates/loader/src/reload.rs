@@ -100,6 +100,12 @@ impl<P: Platform> ModuleManager<P> {
     fn switch(&self, id: ModuleId, state: StateTransfer, prepare_cycles: u64) -> Reloaded {
         let start = self.platform.clock_fenced();
         let old = self.publish_as_active(id);
+        if let Some(old) = old
+            && cfg!(feature = "interfaces")
+            && self.callers.get() > 0
+        {
+            self.rebind_users(old, id, state == StateTransfer::Lost);
+        }
         let switch_cycles = self.platform.clock_fenced().saturating_sub(start);
         let replaced = old.and_then(|old| self.retire_replaced(old));
         Reloaded { id, replaced, state, prepare_cycles, switch_cycles }

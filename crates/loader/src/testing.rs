@@ -13,7 +13,7 @@ use crate::diagnosis::Diagnosis;
 use crate::fault::Fault;
 use crate::manager::ModuleManager;
 use crate::platform::{
-    Call, CallError, CallOutcome, Callees, FastExit, FastReturn, ImageSize, Platform, PlatformError, TimedCall,
+    Call, CallFailure, CallOutcome, Callees, FastExit, FastReturn, ImageSize, Platform, PlatformError, TimedCall,
     WritableImage,
 };
 use crate::policy::kernel_domain::KernelDomain;
@@ -24,6 +24,7 @@ use crate::profile::counters::Counters;
 
 /// Valid blobs, byte by byte.
 pub mod blob {
+    use bareflow_abi::Reason;
     use bareflow_abi::depends::Dependency;
     use bareflow_abi::fingerprint::FINGERPRINT;
     use bareflow_abi::header::{FORMAT_VERSION, HEADER_SIZE, Header, MACHINE_X86_64, MAGIC, checksum_of};
@@ -163,7 +164,7 @@ pub struct FakePlatform {
     pub results: RefCell<VecDeque<Result<i32, Fault>>>,
     /// The diagnoses of the next faults.
     pub diagnoses: RefCell<VecDeque<Diagnosis>>,
-    /// The reasons of all calls so far.
+    /// The reasons of all calls so far, without those of functions.
     pub reasons: RefCell<Vec<Reason>>,
     /// The number of images that are reserved or sealed, and not released.
     pub images: Cell<usize>,
@@ -261,9 +262,9 @@ unsafe impl Platform for &FakePlatform {
     fn clock_fenced(&self) -> u64 {
         self.time.get()
     }
-    fn call(&self, call: &Call<'_, FakeImage>, output: &mut [u8]) -> Result<TimedCall, CallError> {
+    fn call(&self, call: &Call<'_, FakeImage>, output: &mut [u8]) -> Result<TimedCall, CallFailure> {
         let ((), cycles) = call.timing.measure(self, || self.time.set(self.time.get() + 10));
-        self.reasons.borrow_mut().push(call.reason);
+        self.reasons.borrow_mut().extend(Reason::ALL.into_iter().find(|reason| *reason as u32 == call.reason));
         let instructions = if call.module.as_str() == "empty" { 40 } else { 100 };
         self.instructions.set(self.instructions.get() + instructions);
         let meanwhile = self.meanwhile.borrow_mut().pop_front();
@@ -277,7 +278,7 @@ unsafe impl Platform for &FakePlatform {
             .pop_front()
             .unwrap_or(Ok(42))
             .map(|result| TimedCall { outcome: CallOutcome { result, output_length }, cycles })
-            .map_err(CallError::Fault)
+            .map_err(CallFailure::Fault)
     }
     fn call_fast(&self, call: &Call<'_, FakeImage>) -> Result<FastReturn, FastExit> {
         if matches!(self.results.borrow().front(), Some(Err(_))) {
@@ -297,7 +298,7 @@ unsafe impl Platform for &FakePlatform {
         call: &Call<'_, FakeImage>,
         output: &mut [u8],
         callees: &dyn Callees,
-    ) -> Result<TimedCall, CallError> {
+    ) -> Result<TimedCall, CallFailure> {
         let inside = self.inside.borrow_mut().pop_front();
         if let Some(inside) = inside {
             inside(callees);

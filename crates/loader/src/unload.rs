@@ -11,7 +11,7 @@ use crate::module::lifecycle::ModuleState;
 use crate::module::receipt::Receipt;
 use crate::module::{Module, ModuleId};
 use crate::name::Name;
-use crate::platform::{CallError, Platform};
+use crate::platform::{CallFailure, Platform};
 use crate::profile::{Leak, Usage};
 use crate::registry::{NameEntry, Slot};
 
@@ -29,6 +29,9 @@ impl<P: Platform> ModuleManager<P> {
         let module = slot.get(id.epoch).ok_or(UnloadError::NotLoaded)?;
         if let Some(by) = self.needed_by(id) {
             return Err(UnloadError::Needed { name: module.name, version: module.version, by });
+        }
+        if let Some(by) = self.used_by(id) {
+            return Err(UnloadError::Used { name: module.name, version: module.version, by });
         }
         if busy {
             return Err(UnloadError::Busy { name: module.name, version: module.version });
@@ -49,6 +52,15 @@ impl<P: Platform> ModuleManager<P> {
             return None;
         }
         self.dependents(id).find_map(|by| Some(self.get(by)?.name))
+    }
+
+    /// Returns the name of a module that uses an interface of this one.
+    #[inline]
+    fn used_by(&self, id: ModuleId) -> Option<Name> {
+        if !cfg!(feature = "interfaces") || self.callers.get() == 0 {
+            return None;
+        }
+        self.users(id).find_map(|by| Some(self.get(by)?.name))
     }
 
     /// Removes a module from its name's list, so that it can't be found any more. Returns the name's entry.
@@ -77,7 +89,7 @@ impl<P: Platform> ModuleManager<P> {
         module.epoch.set(None);
         let exits = module.flags & FLAG_EXIT != 0 && module.lifecycle.state() != ModuleState::Stopped;
         let exit_fault = match if exits { self.call(&module, Reason::Exit) } else { Ok(0) } {
-            Err(CallError::Fault(fault)) => Some(fault),
+            Err(CallFailure::Fault(fault)) => Some(fault),
             _ => None,
         };
         let leak = self.account(&module);
@@ -104,7 +116,7 @@ impl<P: Platform> ModuleManager<P> {
         let mut counts = [0; 16];
         let call = module.call(&module.placed, Reason::Account, &[], self.timing);
         let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] =
-            match self.call_platform_slow(&call, module.metadata.depends(), &mut counts) {
+            match self.call_platform_slow(&call, &module.metadata, &mut counts) {
                 Ok(_) => counts,
                 // A module that faults even here has not reported anything.
                 Err(_) => [0; 16],

@@ -1,6 +1,6 @@
 //! Calls from a client by a frame to a provider, in place and packed.
 
-use bareflow_abi::interface::{Arguments, Frame, Port, Reply, Serve, Side, Target, entry_result};
+use bareflow_abi::interface::{Arguments, Frame, Reply, Serve, Side, Status, Target, client, entry_result};
 use bareflow_abi::{CallError, Failure, Interface, Out};
 use kinds::Count;
 use kinds_interface::{Colour, Kinds, KindsClient, KindsError, Mark, Point};
@@ -32,14 +32,7 @@ fn enter(provider: &mut Count, method: u32, input: &[u8], output: &mut [u8]) -> 
 }
 
 impl Target for Embedder {
-    unsafe fn invoke(&self, method: u32, words: *mut u64) -> Reply {
-        let Some(known) = <dyn Kinds as Interface>::METHODS.get(method as usize) else {
-            return CallError::NoSuchMethod.into();
-        };
-        // SAFETY: there are as many words, and they are those of a client of this interface.
-        let words = unsafe { std::slice::from_raw_parts_mut(words, known.shape.words()) };
-        // SAFETY: as above.
-        let mut frame = unsafe { Frame::new(known.shape, words) }.unwrap();
+    fn invoke(&self, method: u32, frame: &mut Frame<'_>) -> Reply {
         let mut provider = self.provider.borrow_mut();
         if !self.is_packed {
             let enter = |input: &[u8], output: &mut [u8]| Ok::<_, ()>(enter(&mut provider, method, input, output));
@@ -53,7 +46,7 @@ impl Target for Embedder {
         });
         let (input, output) = (&bytes_of(&mut input)[..input_size], &mut bytes_of(&mut output)[..output_size]);
         let result = enter(&mut provider, method, input, output);
-        frame.take_packed(result, |at, bytes| bytes.copy_from_slice(&output[at..at + bytes.len()]))
+        frame.take_packed(Status::of_entry(result), |at, bytes| bytes.copy_from_slice(&output[at..at + bytes.len()]))
     }
 }
 
@@ -61,9 +54,8 @@ impl Target for Embedder {
 fn with_each(test: impl Fn(&mut dyn Kinds)) {
     for is_packed in [false, true] {
         let embedder = Embedder { provider: RefCell::new(NONE), is_packed };
-        let target: &dyn Target = &embedder;
-        let mut client: KindsClient<'_> = <dyn Kinds as Interface>::client(Port::new(&target));
-        test(&mut client);
+        let mut kinds: KindsClient<'_> = client::<dyn Kinds, _>(&embedder);
+        test(&mut kinds);
     }
     test(&mut { NONE });
 }
@@ -155,20 +147,24 @@ fn errors_come_back() {
 struct Always(Reply, Option<u64>);
 
 impl Target for Always {
-    unsafe fn invoke(&self, method: u32, words: *mut u64) -> Reply {
-        let shape = <dyn Kinds as Interface>::METHODS[method as usize].shape;
-        // SAFETY: there are as many words.
-        let words = unsafe { std::slice::from_raw_parts_mut(words, shape.words()) };
+    fn invoke(&self, _: u32, frame: &mut Frame<'_>) -> Reply {
         if let Some(length) = self.1 {
-            words.fill(length);
+            let append = |_: &[u8], output: &mut [u8]| {
+                output[8..].chunks_exact_mut(8).for_each(|word| word.copy_from_slice(&length.to_le_bytes()));
+                Ok::<_, ()>(0)
+            };
+            let reply = frame.call_in_place(append).unwrap();
+            if reply.status != 0 {
+                return reply;
+            }
         }
         self.0
     }
 }
 
 fn answered<R>(status: u64, value: u64, length: Option<u64>, test: impl Fn(&mut KindsClient<'_>) -> R) -> R {
-    let target: &dyn Target = &Always(Reply { status, value }, length);
-    test(&mut <dyn Kinds as Interface>::client(Port::new(&target)))
+    let target = Always(Reply { status, value }, length);
+    test(&mut client::<dyn Kinds, _>(&target))
 }
 
 #[test]

@@ -51,7 +51,7 @@ pub struct RecordedModule {
 pub struct RecordedCall {
     /// The module's name.
     pub module: String,
-    /// The reason of the call: the number of a [`Reason`](bareflow_abi::Reason).
+    /// The reason of the call, as its entry got it: the number of a [`Reason`](bareflow_abi::Reason), or a function's.
     pub reason: u32,
     /// The input of the call.
     pub input: Vec<u8>,

@@ -14,7 +14,7 @@ use bareflow_abi::{Context, EntryFn, Services};
 use bareflow_loader::range_allocator::RangeAllocator;
 use bareflow_loader::segments::{PAGE_SIZE, Segments};
 use bareflow_loader::{
-    Call, CallError, CallOutcome, ImageSize, Placement, Platform, PlatformError, TimedCall, WritableImage,
+    Call, CallFailure, CallOutcome, ImageSize, Placement, Platform, PlatformError, TimedCall, WritableImage,
 };
 
 use crate::services::read_clock;
@@ -215,7 +215,7 @@ unsafe impl<M: PageMemory> Platform for Direct<M> {
         self.memory.clock()
     }
 
-    fn call(&self, call: &Call<'_, DirectImage>, output: &mut [u8]) -> Result<TimedCall, CallError> {
+    fn call(&self, call: &Call<'_, DirectImage>, output: &mut [u8]) -> Result<TimedCall, CallFailure> {
         let capacity = output.len();
         let (heap, heap_bytes) = call.image().segments.heap();
         let log = self.log.map_or(null_mut(), |log| log as *mut c_void);

@@ -61,8 +61,10 @@
 pub mod clock;
 mod direct;
 mod fpu;
+mod invoke;
 #[cfg(feature = "x86_64")]
 mod mapped;
+mod reach;
 mod running_call;
 mod serialize;
 pub mod services;
@@ -70,5 +72,6 @@ pub mod services;
 pub use direct::{Access, Direct, DirectImage, PageMemory, PageRange, SPAN_BYTES};
 #[cfg(feature = "x86_64")]
 pub use mapped::MappedPages;
+pub use reach::Reach;
 pub use running_call::{Exception, RunningCall};
 pub use serialize::Serializer;

@@ -5,15 +5,17 @@ use core::ptr::with_exposed_provenance_mut;
 use core::slice::from_raw_parts_mut;
 
 use bareflow_abi::call::CALL_OK;
-use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_LOG};
+use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_INVOKE, SERVICE_LOG};
+use bareflow_abi::interface::{CallError, Frame, Reply, Shape};
 use bareflow_abi::{CallArguments, CallRefusal, Context};
 use bareflow_loader::diagnosis::ServiceCall;
 use bareflow_loader::{CallOutcome, Fault, FaultKind};
 
+use crate::invoke::invoke_checked;
 use crate::{RunningCall, clock};
 
 /// The services that are offered.
-pub const OFFERED: u32 = SERVICE_LOG | SERVICE_CLOCK | SERVICE_CALL;
+pub const OFFERED: u32 = SERVICE_LOG | SERVICE_CLOCK | SERVICE_CALL | SERVICE_INVOKE;
 
 /// The longest line that a module may log, in bytes.
 pub const MAX_LINE_BYTES: usize = 4096;
@@ -22,7 +24,7 @@ pub const MAX_LINE_BYTES: usize = 4096;
 ///
 /// # Safety
 /// [`call`](Self::call) accesses nothing of the module's memory but what it gets.
-pub unsafe trait Provider: RunningCall {
+pub unsafe trait ServedCall: RunningCall {
     /// Returns the services that the module declares.
     fn declared(&self) -> u32;
 
@@ -37,6 +39,15 @@ pub unsafe trait Provider: RunningCall {
     /// # Errors
     /// The reason why there is no result.
     fn call(&self, name: &[u8], input: &[u8], output: &mut [u8]) -> Result<CallOutcome, CallRefusal>;
+
+    /// Returns the shape of a method of an import, both by their numbers.
+    ///
+    /// # Errors
+    /// There is no such method, or its import is not bound.
+    fn shape(&self, import: u32, method: u32) -> Result<Shape, CallError>;
+
+    /// Calls a method of an import by a frame of its shape.
+    fn invoke(&self, import: u32, method: u32, frame: &mut Frame<'_>) -> Reply;
 }
 
 /// The service `clock` for modules that declare it and get the processor's.
@@ -48,13 +59,9 @@ pub extern "C" fn read_clock(_: *mut Context<'_>) -> u64 {
 ///
 /// # Errors
 /// The module's fault, without its place: it does not declare the service, or may not pass what it passed.
-pub fn serve(caller: &impl Provider, service: u32, arguments: [u64; 2]) -> Result<u64, Fault> {
+pub fn serve(caller: &impl ServedCall, service: u32, arguments: [u64; 2]) -> Result<u64, Fault> {
     let [address, length] = arguments;
-    if caller.declared() & service == 0 {
-        let arguments = if service == SERVICE_CLOCK { [0; 2] } else { arguments };
-        caller.log_service(ServiceCall { service, arguments });
-        return Err(Fault { kind: FaultKind::GeneralProtection, offset: None, address: None });
-    }
+    check_declared(caller, service, arguments)?;
     match service {
         SERVICE_LOG => {
             caller.log_service(ServiceCall { service, arguments });
@@ -70,8 +77,19 @@ pub fn serve(caller: &impl Provider, service: u32, arguments: [u64; 2]) -> Resul
     }
 }
 
+/// Checks that the module declares a service.
+#[inline]
+fn check_declared(caller: &impl ServedCall, service: u32, arguments: [u64; 2]) -> Result<(), Fault> {
+    if caller.declared() & service != 0 {
+        return Ok(());
+    }
+    let arguments = if service == SERVICE_CLOCK { [0; 2] } else { arguments };
+    caller.log_service(ServiceCall { service, arguments });
+    Err(Fault { kind: FaultKind::GeneralProtection, offset: None, address: None })
+}
+
 /// Makes the call whose arguments lie at `address`. Returns its status.
-fn call(caller: &impl Provider, address: u64) -> Result<u32, Fault> {
+fn call(caller: &impl ServedCall, address: u64) -> Result<u32, Fault> {
     let size = size_of::<CallArguments<'_>>();
     let own = caller.writable(address, size as u64).ok_or(bad_argument(address))?;
     let arguments = with_exposed_provenance_mut::<CallArguments<'_>>(own as usize);
@@ -95,7 +113,7 @@ fn call(caller: &impl Provider, address: u64) -> Result<u32, Fault> {
             return Err(bad_argument(start));
         }
         // SAFETY: `writable` just found that the bytes are mapped and the module's, which waits; nothing else that is
-        // used during the call overlaps them, as was just checked and `Provider` promises.
+        // used during the call overlaps them, as was just checked and `ServedCall` promises.
         unsafe { from_raw_parts_mut(with_exposed_provenance_mut(room as usize), capacity) }
     };
     Ok(match caller.call(name, input, output) {
@@ -111,8 +129,17 @@ fn call(caller: &impl Provider, address: u64) -> Result<u32, Fault> {
     })
 }
 
+/// Serves a module that called `invoke` for the method `target`, with the words of the frame at `address`.
+///
+/// # Errors
+/// As for [`serve`].
+pub fn serve_invoke(caller: &impl ServedCall, target: u64, address: u64) -> Result<Reply, Fault> {
+    check_declared(caller, SERVICE_INVOKE, [target, address])?;
+    invoke_checked(caller, target, address)
+}
+
 /// Returns the fault of a module that may not pass on what lies at `address`. Its place is not known here.
-const fn bad_argument(address: u64) -> Fault {
+pub(crate) const fn bad_argument(address: u64) -> Fault {
     Fault { kind: FaultKind::BadServiceArgument, offset: None, address: Some(address) }
 }
 

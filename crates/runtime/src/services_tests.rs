@@ -1,6 +1,7 @@
 extern crate std;
 
 use super::*;
+use bareflow_abi::interface::{ArgumentKind, Piece, Status};
 use bareflow_loader::diagnosis::ServiceLog;
 use bareflow_loader::segments::is_within;
 use bareflow_loader::{ImageSize, Segments};
@@ -68,7 +69,7 @@ unsafe impl RunningCall for Module {
 }
 
 // SAFETY: `call` uses only what it gets.
-unsafe impl Provider for Module {
+unsafe impl ServedCall for Module {
     fn declared(&self) -> u32 {
         self.declared
     }
@@ -85,7 +86,33 @@ unsafe impl Provider for Module {
         output.fill(1);
         Ok(CallOutcome { result: -5, output_length: output.len() })
     }
+    fn shape(&self, import: u32, method: u32) -> Result<Shape, CallError> {
+        match (import, method) {
+            (0, 0) => Ok(METHOD),
+            (0, _) => Err(CallError::NoSuchMethod),
+            _ => Err(CallError::NotBound),
+        }
+    }
+    fn invoke(&self, import: u32, method: u32, frame: &mut Frame<'_>) -> Reply {
+        assert_eq!((import, method, frame.shape()), (0, 0, METHOD));
+        // What a provider does that copies the first piece to the second, and appends three bytes.
+        let mut read = Vec::new();
+        frame.for_each_piece(|piece| match piece {
+            Piece::Read(bytes) => read = bytes.to_vec(),
+            Piece::Write(bytes) => bytes.iter_mut().zip(&read).for_each(|(target, byte)| *target = *byte),
+            Piece::Append(_) => {}
+        });
+        let append = |_: &[u8], output: &mut [u8]| {
+            output[8] = 3;
+            Ok::<_, ()>(0)
+        };
+        frame.call_in_place(append).unwrap()
+    }
 }
+
+/// The method that the module may call: bytes to read, bytes to write, a number, and room.
+const METHOD: Shape =
+    Shape::new(true, &[ArgumentKind::Slice, ArgumentKind::SliceMut, ArgumentKind::Scalar, ArgumentKind::Out]);
 
 fn bad(address: u64) -> Result<u64, Fault> {
     Err(bad_argument(address))
@@ -135,4 +162,60 @@ fn calls_with_what_is_the_modules_and_does_not_overlap() {
     assert_eq!(module.call((SIZE - 3, 4), (OUTPUT, 16)), bad(base + SIZE - 3));
     assert_eq!(module.call((NAME, 4), (SIZE - 15, 16)), bad(base + SIZE - 15));
     assert_eq!(serve(&module, SERVICE_CALL, [base + SIZE - 8, 0]), bad(base + SIZE - 8));
+}
+
+/// Makes a call of a method with these pieces, at offsets: to read, to write, room.
+fn invoke(module: &Module, pieces: [(u64, u64); 3]) -> Result<Reply, Fault> {
+    let base = module.segments.base;
+    let [read, write, room] = pieces.map(|(at, length)| [base.wrapping_add(at), length]);
+    let words = [read[0], read[1], write[0], write[1], 9, room[0], room[1]];
+    for (word, at) in words.into_iter().zip((base as usize..).step_by(8)) {
+        // SAFETY: the module's memory is that long.
+        unsafe { with_exposed_provenance_mut::<u64>(at).write(word) };
+    }
+    serve_invoke(module, 0, base)
+}
+
+#[test]
+fn calls_methods_with_what_is_the_modules_and_does_not_overlap() {
+    let module = Module::new(OFFERED);
+    let base = module.segments.base;
+    let fine = [(128, 16), (256, 8), (512, 64)];
+    assert_eq!(invoke(&module, fine), Ok(Reply { status: 0, value: 0 }));
+    // SAFETY: the module's memory is that long.
+    let room = unsafe { with_exposed_provenance_mut::<u64>(base as usize + 48).read() };
+    assert_eq!(room, 3);
+    let faults = [
+        ([(SIZE - 15, 16), fine[1], fine[2]], base + SIZE - 15),
+        ([(SIZE, 1), fine[1], fine[2]], base + SIZE),
+        ([(0_u64.wrapping_sub(base), 1), fine[1], fine[2]], 0),
+        ([(128, u64::MAX), fine[1], fine[2]], base + 128),
+        ([(128, 1 << 63), fine[1], fine[2]], base + 128),
+        ([fine[0], (SIZE - 1, 2), fine[2]], base + SIZE - 1),
+        ([fine[0], (143, 8), fine[2]], base + 143),
+        ([fine[0], (121, 8), fine[2]], base + 121),
+        ([fine[0], fine[1], (263, 64)], base + 263),
+        ([fine[0], fine[1], (128, 1)], base + 128),
+        ([fine[0], fine[1], (512, SIZE)], base + 512),
+    ];
+    for (pieces, address) in faults {
+        assert_eq!(invoke(&module, pieces), Err(bad_argument(address)), "{pieces:?}");
+    }
+    // Pieces that touch, that are only read and the same, or empty and anywhere.
+    assert!(invoke(&module, [(128, 16), (144, 16), (160, 16)]).is_ok());
+    assert_eq!(invoke(&module, [(1 << 60, 0), (7, 0), (0, 0)]), Ok(Status::Failed(CallError::BadAnswer).into()));
+}
+
+#[test]
+fn rejects_methods_and_words_that_are_not_there() {
+    let module = Module::new(OFFERED);
+    let base = module.segments.base;
+    assert_eq!(serve_invoke(&module, 1, base), Ok(CallError::NoSuchMethod.into()));
+    assert_eq!(serve_invoke(&module, u64::MAX, base), Ok(CallError::NotBound.into()));
+    for address in [0, base - 8, base + SIZE - 48, u64::MAX - 7] {
+        assert_eq!(serve_invoke(&module, 0, address), Err(bad_argument(address)));
+    }
+    let undeclared = Module::new(!SERVICE_INVOKE);
+    assert_eq!(serve_invoke(&undeclared, 0, base).unwrap_err().kind, FaultKind::GeneralProtection);
+    assert_eq!(undeclared.services().calls().last().map(|call| call.service), Some(SERVICE_INVOKE));
 }

@@ -4,9 +4,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use bareflow_abi::Reason;
 use bareflow_containment::{Contained, Observer};
-use bareflow_loader::{CallError, ModuleManager, Name, Platform, TimedCall};
+use bareflow_loader::{CallFailure, ModuleManager, Name, Platform, TimedCall};
 use bareflow_protocol::Message;
 use bareflow_protocol::recording::{End, Event, RecordedCall, RecordedModule};
 use spin::Mutex;
@@ -54,14 +53,14 @@ impl Recorder {
         Some(copy)
     }
 
-    fn begin(&mut self, module: &Name, reason: Reason, input: &[u8], capacity: usize) -> Option<()> {
+    fn begin(&mut self, module: &Name, reason: u32, input: &[u8], capacity: usize) -> Option<()> {
         let input = self.copy(input)?;
         self.calls.try_reserve(1).ok()?;
         self.open.try_reserve(1).ok()?;
         self.open.push(self.calls.len());
         self.calls.push(RecordedCall {
             module: module.to_string(),
-            reason: reason as u32,
+            reason,
             input,
             capacity: u32::try_from(capacity).unwrap_or(u32::MAX),
             events: Vec::new(),
@@ -78,16 +77,16 @@ impl Recorder {
         Some(())
     }
 
-    fn end(&mut self, done: Result<&TimedCall, &CallError>, output: &[u8]) -> Option<()> {
+    fn end(&mut self, done: Result<&TimedCall, &CallFailure>, output: &[u8]) -> Option<()> {
         let end = match done {
             Ok(returned) => {
                 let output = self.copy(output.get(..returned.outcome.output_length).unwrap_or_default())?;
                 End::Returned { result: returned.outcome.result, output }
             }
-            Err(CallError::Fault(fault)) => {
+            Err(CallFailure::Fault(fault)) => {
                 End::Faulted { kind: String::from(fault.kind.name()), offset: fault.offset }
             }
-            Err(CallError::NoMemory) => End::NoMemory,
+            Err(CallFailure::NoMemory) => End::NoMemory,
         };
         let index = self.open.pop()?;
         self.calls.get_mut(index)?.end = end;
@@ -107,11 +106,11 @@ fn with(work: impl FnOnce(&mut Recorder) -> Option<()>) {
 struct Recording;
 
 impl Observer for Recording {
-    fn begin_call(&self, module: &Name, reason: Reason, input: &[u8], capacity: usize) {
+    fn begin_call(&self, module: &Name, reason: u32, input: &[u8], capacity: usize) {
         with(|recorder| recorder.begin(module, reason, input, capacity));
     }
 
-    fn end_call(&self, done: Result<&TimedCall, &CallError>, output: &[u8]) {
+    fn end_call(&self, done: Result<&TimedCall, &CallFailure>, output: &[u8]) {
         with(|recorder| recorder.end(done, output));
     }
 

@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use bareflow_loader::diagnosis::{ServiceCall, ServiceLog};
 use bareflow_loader::segments::is_within;
 use bareflow_loader::{Callees, Fault, FaultKind, Name, Segments};
-use bareflow_runtime::RunningCall;
+use bareflow_runtime::{Reach, RunningCall};
 use spin::Mutex;
 
 use crate::image::Image;
@@ -41,15 +41,15 @@ pub struct Activation {
     input: BufferRange,
     /// The address and length of the output, as the module sees it.
     output: BufferRange,
-    /// The modules that the call may call, or null.
-    callees: *const &'static dyn Callees,
+    /// What the call reaches beyond its module, or null if that is nothing.
+    reach: *const Reach<'static>,
 }
 
 /// The address and length of a call's input or output.
 pub type BufferRange = (u64, u64);
 
-/// The modules that a call may call, if any.
-pub type OptionalCallees<'call> = Option<&'call &'call dyn Callees>;
+/// What a call reaches beyond its module, if anything.
+pub type OptionalReach<'call> = Option<&'call Reach<'call>>;
 
 impl Activation {
     /// The module's name.
@@ -66,8 +66,21 @@ impl Activation {
 
     /// Returns the modules that the call may call, if any.
     pub(crate) fn callees(&self) -> Option<&dyn Callees> {
+        self.reach()?.callees
+    }
+
+    fn reach(&self) -> Option<&Reach<'_>> {
         // SAFETY: as above.
-        unsafe { self.callees.as_ref() }.copied()
+        unsafe { self.reach.as_ref() }
+    }
+
+    /// Returns whether bytes lie in memory that the caller lends to the call of a method; `to_write`: to be written.
+    fn is_lent(&self, address: u64, length: u64, to_write: bool) -> bool {
+        let lends = |reach: &Reach<'_>| {
+            // SAFETY: only a method's call in the kernel domain has a shape that is not empty; it was made in place.
+            unsafe { reach.lends(self.input.0, self.output.0, address, length, to_write) }
+        };
+        self.reach().is_some_and(lends)
     }
 
     /// Returns whether the module runs in ring 3.
@@ -82,7 +95,7 @@ impl Activation {
         image: &Image,
         module_stack: u64,
         (input, output): (BufferRange, BufferRange),
-        callees: OptionalCallees<'_>,
+        reach: OptionalReach<'_>,
     ) -> Activation {
         Activation {
             kernel_stack: MaybeUninit::uninit(),
@@ -92,8 +105,8 @@ impl Activation {
             image,
             input,
             output,
-            callees: match callees {
-                Some(callees) => core::ptr::from_ref(callees).cast(),
+            reach: match reach {
+                Some(reach) => core::ptr::from_ref(reach).cast(),
                 None => core::ptr::null(),
             },
         }
@@ -145,7 +158,7 @@ unsafe impl RunningCall for Activation {
         let lent = [self.input, self.output].iter().any(|&(start, size)| is_within(address, length, start, size));
         self.alias_of(address, length).or_else(|| match self.is_user() {
             true => self.image().buffer_alias(address, length).filter(|_| lent),
-            false => lent.then_some(address),
+            false => (lent || self.is_lent(address, length, false)).then_some(address),
         })
     }
 
@@ -158,6 +171,7 @@ unsafe impl RunningCall for Activation {
         match is_within(address, length, output, room) {
             true if self.is_user() => image.buffer_alias(address, length),
             true => Some(address),
+            false if !self.is_user() && self.is_lent(address, length, true) => Some(address),
             false => image.stack_alias(address.wrapping_sub(shift), length).map(|alias| alias + shift),
         }
     }

@@ -5,11 +5,9 @@ use core::arch::global_asm;
 use core::sync::atomic::Ordering;
 
 use bareflow_abi::Context;
-use bareflow_loader::{Call, CallError, CallOutcome, FastExit, FastReturn, TimedCall};
+use bareflow_loader::{Call, CallFailure, CallOutcome, FastExit, FastReturn, TimedCall};
 
-use super::{
-    Activation, BufferRange, OptionalCallees, RETURNED, STACK_SHIFT, call_trampoline, decode_return, run_timed,
-};
+use super::{Activation, BufferRange, OptionalReach, RETURNED, STACK_SHIFT, call_trampoline, decode_return, run_timed};
 use crate::image::Image;
 
 unsafe extern "C" {
@@ -102,13 +100,13 @@ global_asm!(
 pub(super) fn call(
     call: &Call<'_, Image>,
     output: &mut [u8],
-    callees: OptionalCallees<'_>,
-) -> Result<TimedCall, CallError> {
+    reach: OptionalReach<'_>,
+) -> Result<TimedCall, CallFailure> {
     let capacity = output.len();
     let input = (call.input().as_ptr() as u64, call.input().len() as u64);
     let buffers = (input, (output.as_ptr() as u64, capacity as u64));
     let mut context = context(call, output);
-    let (exit_reason, returned) = enter(call, &mut context, buffers, callees);
+    let (exit_reason, returned) = enter(call, &mut context, buffers, reach);
     let FastReturn { result, cycles } = decode_return(exit_reason, returned)?;
     // The module could have written any length.
     let output_length = context.output_length().min(capacity);
@@ -123,7 +121,7 @@ pub fn call_fast(call: &Call<'_, Image>) -> Result<FastReturn, FastExit> {
 }
 
 /// Returns the outcome of a call that left the fast path.
-pub fn finish_fast(FastExit { code, returned }: FastExit) -> Result<TimedCall, CallError> {
+pub fn finish_fast(FastExit { code, returned }: FastExit) -> Result<TimedCall, CallFailure> {
     let FastReturn { result, cycles } = decode_return(code, returned)?;
     Ok(TimedCall { outcome: CallOutcome { result, output_length: 0 }, cycles })
 }
@@ -139,10 +137,10 @@ fn enter(
     call: &Call<'_, Image>,
     context: &mut Context<'_>,
     buffers: (BufferRange, BufferRange),
-    callees: OptionalCallees<'_>,
+    reach: OptionalReach<'_>,
 ) -> (u64, FastReturn) {
     let stack_top = call.image().kernel_stack_top() + STACK_SHIFT.load(Ordering::Relaxed);
-    let activation = Activation::new(call.module(), call.image(), stack_top, buffers, callees);
+    let activation = Activation::new(call.module(), call.image(), stack_top, buffers, reach);
     // Without `check_abi`, the registers that are declared clobbered here are not checked.
     let trampoline: unsafe extern "C" fn() =
         if call.check_abi() { bareflow_trampoline_checking } else { bareflow_trampoline };
@@ -150,7 +148,7 @@ fn enter(
         // SAFETY: the entry lies in the sealed text of an image, as validation checked; its stack is mapped; all
         // registers that the trampoline does not preserve are declared clobbered.
         unsafe {
-            call_trampoline!([in(reg) trampoline], activation, call.entry(), "rdi" = &raw mut *context, "rsi" = u64::from(call.reason() as u32))
+            call_trampoline!([in(reg) trampoline], activation, call.entry(), "rdi" = &raw mut *context, "rsi" = u64::from(call.reason()))
         }
     })
 }

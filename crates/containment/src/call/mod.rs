@@ -10,9 +10,10 @@ pub mod user_domain;
 
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
+use bareflow_abi::interface::{Frame, Shape};
 use bareflow_loader::diagnosis::Diagnosis;
-use bareflow_loader::{Call, CallError, FastReturn, Fault, FaultKind, TimedCall, Timing};
-use bareflow_runtime::{RunningCall, clock};
+use bareflow_loader::{Call, CallFailure, Callees, FastReturn, Fault, FaultKind, TimedCall, TimedReply, Timing};
+use bareflow_runtime::{Reach, RunningCall, clock};
 use spin::Mutex;
 
 use crate::frame::{CLEAR_FLAGS, TrapFrame};
@@ -22,7 +23,7 @@ use crate::selectors::KERNEL_CODE;
 
 use activation::SERVICES;
 pub use activation::{
-    Activation, BUDGET_EXPIRED, BufferRange, NMI_ARRIVED, OptionalCallees, request_abort, requested_abort, tick,
+    Activation, BUDGET_EXPIRED, BufferRange, NMI_ARRIVED, OptionalReach, request_abort, requested_abort, tick,
 };
 pub use stack_switch::defer_to_kernel_stack;
 
@@ -55,11 +56,30 @@ unsafe extern "C" {
 
 /// Calls a module.
 #[inline(always)]
-pub fn call(call: &Call<'_, Image>, output: &mut [u8], callees: OptionalCallees<'_>) -> Result<TimedCall, CallError> {
+pub fn call(call: &Call<'_, Image>, output: &mut [u8], reach: OptionalReach<'_>) -> Result<TimedCall, CallFailure> {
     match call.image().user() {
-        None => kernel_domain::call(call, output, callees),
-        Some(user) => user_domain::call(call, user, output, callees),
+        None => kernel_domain::call(call, output, reach),
+        Some(user) => user_domain::call(call, user, output, reach),
     }
+}
+
+/// Calls a method by a frame. The module reaches the caller's memory in the kernel domain, and gets copies in the user
+/// domain.
+pub fn call_method(
+    call: &Call<'_, Image>,
+    frame: &mut Frame<'_>,
+    callees: Option<&dyn Callees>,
+) -> Result<TimedReply, CallFailure> {
+    if let Some(user) = call.image().user() {
+        return user_domain::call_method(call, user, frame, &Reach { callees, shape: Shape::EMPTY });
+    }
+    let (reach, mut cycles) = (Reach { callees, shape: frame.shape() }, 0);
+    let reply = frame.call_in_place(|input, output| {
+        let done = kernel_domain::call(&call.with_input(input), output, Some(&reach))?;
+        cycles = done.cycles;
+        Ok::<_, CallFailure>(done.outcome.result)
+    })?;
+    Ok(TimedReply { reply, cycles })
 }
 
 /// Invokes a trampoline. Arguments: an operand of `asm!`, the activation (rcx), the value of rdx, further registers;
@@ -107,7 +127,7 @@ fn run_timed(
 
 /// Returns the outcome of a call by its exit reason.
 #[inline]
-fn decode_return(exit_reason: u64, returned: FastReturn) -> Result<FastReturn, CallError> {
+fn decode_return(exit_reason: u64, returned: FastReturn) -> Result<FastReturn, CallFailure> {
     match exit_reason {
         RETURNED => Ok(returned),
         CLOBBERED => {

@@ -6,9 +6,11 @@
 
 use core::arch::global_asm;
 
-use bareflow_loader::{Call, CallError, CallOutcome, FastReturn, TimedCall};
+use bareflow_abi::interface::{Frame, Status};
+use bareflow_loader::{Call, CallFailure, CallOutcome, FastReturn, TimedCall, TimedReply};
+use bareflow_runtime::Reach;
 
-use super::{Activation, OptionalCallees, call_trampoline, decode_return, run_timed};
+use super::{Activation, OptionalReach, call_trampoline, decode_return, run_timed};
 use crate::image::Image;
 use crate::image::user::UserMappings;
 use crate::layout::user as layout;
@@ -123,23 +125,51 @@ pub(super) fn call(
     call: &Call<'_, Image>,
     user: &UserMappings,
     output: &mut [u8],
-    callees: OptionalCallees<'_>,
-) -> Result<TimedCall, CallError> {
-    let (image, capacity) = (call.image(), output.len());
-    user.fill_input(call.input()).and_then(|()| user.make_output(capacity)).map_err(|_| CallError::NoMemory)?;
-    user.prepare(call.input().len(), capacity);
-    let buffers = ((layout::INPUT, call.input().len() as u64), (layout::OUTPUT, capacity as u64));
+    reach: OptionalReach<'_>,
+) -> Result<TimedCall, CallFailure> {
+    let capacity = output.len();
+    user.fill_input(call.input()).and_then(|()| user.make_output(capacity)).map_err(|_| CallFailure::NoMemory)?;
+    let FastReturn { result, cycles } = enter(call, user, (call.input().len(), capacity), reach)?;
+    Ok(TimedCall { outcome: CallOutcome { result, output_length: user.take_output(output) }, cycles })
+}
+
+/// Calls a method in ring 3, by a copy of what its frame leads to.
+pub(super) fn call_method(
+    call: &Call<'_, Image>,
+    user: &UserMappings,
+    frame: &mut Frame<'_>,
+    reach: &Reach<'_>,
+) -> Result<TimedReply, CallFailure> {
+    let (input, output) = frame.packed_sizes().ok_or(CallFailure::NoMemory)?;
+    user.make_input(input).and_then(|()| user.make_output(output)).map_err(|_| CallFailure::NoMemory)?;
+    frame.pack(|side, at, bytes| user.write_buffer(side, at, bytes));
+    let FastReturn { result, cycles } = enter(call, user, (input, output), Some(reach))?;
+    Ok(TimedReply {
+        reply: frame.take_packed(Status::of_entry(result), |at, bytes| user.take_output_at(at, bytes)),
+        cycles,
+    })
+}
+
+/// Enters a module whose buffers are filled, with so many bytes of input and room for so many bytes of output.
+#[inline(always)]
+fn enter(
+    call: &Call<'_, Image>,
+    user: &UserMappings,
+    (input, output): (usize, usize),
+    reach: OptionalReach<'_>,
+) -> Result<FastReturn, CallFailure> {
+    user.prepare(input, output);
+    let buffers = ((layout::INPUT, input as u64), (layout::OUTPUT, output as u64));
     // The return address, which `prepare` wrote, is on top of the stack.
-    let activation = Activation::new(call.module(), image, layout::STACK_TOP - 8, buffers, callees);
+    let activation = Activation::new(call.module(), call.image(), layout::STACK_TOP - 8, buffers, reach);
     let root = user.root();
     let (exit_reason, returned) = run_timed(activation, call.timing(), |activation| {
         // SAFETY: the entry lies in the image's text, as validation checked; the page tables give ring 3 no access to
         // the kernel's memory; the trampoline returns by the stub or a trap.
         unsafe {
-            let reason = u64::from(call.reason() as u32);
+            let reason = u64::from(call.reason());
             call_trampoline!([sym bareflow_user_trampoline], activation, reason, "rdi" = call.entry(), "rsi" = layout::CONTEXT, "r8" = root)
         }
     });
-    let FastReturn { result, cycles } = decode_return(exit_reason, returned)?;
-    Ok(TimedCall { outcome: CallOutcome { result, output_length: user.take_output(output) }, cycles })
+    decode_return(exit_reason, returned)
 }

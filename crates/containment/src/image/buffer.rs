@@ -68,6 +68,13 @@ impl MappedBuffer {
         Ok(())
     }
 
+    /// Returns where the kernel has the `length` bytes from offset `at` on, if the buffer has that many.
+    #[inline]
+    pub fn room_at(&self, at: usize, length: usize) -> Option<*mut u8> {
+        let inside = at.checked_add(length)? as u64 <= self.size.load(Ordering::Relaxed);
+        inside.then(|| (self.alias.load(Ordering::Relaxed) as usize + at) as *mut u8)
+    }
+
     /// Returns the kernel's address of bytes that the module sees at `address`.
     pub fn alias_of(&self, address: u64, length: u64) -> Option<u64> {
         let inside = is_within(address, length, self.address, self.size.load(Ordering::Relaxed));

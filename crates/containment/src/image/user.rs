@@ -4,6 +4,7 @@
 use core::sync::atomic::Ordering;
 
 use bareflow_abi::Context;
+use bareflow_abi::interface::Side;
 use bareflow_loader::segments::PAGE_SIZE;
 use bareflow_loader::{PeakUse, Segments, Usage};
 use spin::Once;
@@ -105,13 +106,43 @@ impl UserMappings {
         if input.is_empty() {
             return Ok(());
         }
-        if input.len() as u64 > self.input.size.load(Ordering::Relaxed) {
-            self.input.grow(input.len() as u64, &self.space, READ)?;
-        }
+        self.make_input(input.len())?;
         if let Some(pages) = self.input.pages.lock().as_ref() {
             pages.write(input);
         }
         Ok(())
+    }
+
+    /// Makes room for `bytes` of input.
+    #[inline]
+    pub fn make_input(&self, bytes: usize) -> Result<(), MapError> {
+        if bytes as u64 <= self.input.size.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.input.grow(bytes as u64, &self.space, READ)
+    }
+
+    /// Writes bytes into a buffer, in which there is room for them.
+    #[inline]
+    pub fn write_buffer(&self, side: Side, at: usize, bytes: &[u8]) {
+        let buffer = if side == Side::Input { &self.input } else { &self.output };
+        if let Some(target) = buffer.room_at(at, bytes.len()) {
+            // SAFETY: the bytes are mapped writable there, as was just checked, and belong to this module alone, which is
+            // not running.
+            unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len()) };
+        }
+    }
+
+    /// Copies bytes of the output. Then clears them, since the next call may be another client's.
+    #[inline]
+    pub fn take_output_at(&self, at: usize, bytes: &mut [u8]) {
+        if let Some(source) = self.output.room_at(at, bytes.len()) {
+            // SAFETY: as above.
+            unsafe {
+                core::ptr::copy_nonoverlapping(source, bytes.as_mut_ptr(), bytes.len());
+                source.write_bytes(0, bytes.len());
+            }
+        }
     }
 
     /// Makes room for `capacity` bytes of output.

@@ -5,5 +5,5 @@ pub(crate) mod code;
 mod stack;
 pub(crate) mod trampoline;
 
-pub(crate) use activation::{Activation, LogSink, OptionalCallees, ThreadContext};
+pub(crate) use activation::{Activation, LogSink, ThreadContext};
 pub(crate) use stack::Stack;

@@ -5,10 +5,10 @@ use std::ffi::c_void;
 use std::sync::atomic::Ordering;
 
 use bareflow_abi::Context;
-use bareflow_loader::{Call, CallError, CallOutcome, FastExit, FastReturn, Fault, FaultKind, TimedCall};
+use bareflow_loader::{Call, CallFailure, CallOutcome, FastExit, FastReturn, Fault, FaultKind, TimedCall};
 use bareflow_runtime::RunningCall;
 
-use super::activation::{Activation, CurrentCall, OptionalCallees, TOUCHED, ThreadContext};
+use super::activation::{Activation, CurrentCall, OptionalReach, TOUCHED, ThreadContext};
 use super::code::CHECKING;
 use crate::memory::Image;
 
@@ -43,8 +43,8 @@ pub(crate) fn call(
     call: Call<'_, Image>,
     output: &mut [u8],
     thread: &ThreadContext,
-    callees: OptionalCallees<'_>,
-) -> Result<TimedCall, CallError> {
+    reach: OptionalReach<'_>,
+) -> Result<TimedCall, CallFailure> {
     let outer = thread.current.load(Ordering::Relaxed);
     let nested = with_current(|under_way| {
         // The call is nested in the running one, and has its own stack and activation.
@@ -54,7 +54,7 @@ pub(crate) fn call(
         activation.belongs_to(thread);
         activation.begin(&call, stack.unwrap_or(under_way.service_stack.get() & !15));
         thread.current.store(activation.address(), Ordering::Release);
-        let returned = enter(&call, output, &activation, thread, callees);
+        let returned = enter(&call, output, &activation, thread, reach);
         thread.watch_slot.go_on(waiting);
         thread.current.store(outer, Ordering::Release);
         returned
@@ -64,7 +64,7 @@ pub(crate) fn call(
             thread.make_current();
         }
         thread.activation.begin(&call, call.image().stack_top);
-        enter(&call, output, &thread.activation, thread, callees)
+        enter(&call, output, &thread.activation, thread, reach)
     })
 }
 
@@ -74,10 +74,10 @@ fn enter(
     output: &mut [u8],
     activation: &Activation,
     thread: &ThreadContext,
-    callees: OptionalCallees<'_>,
-) -> Result<TimedCall, CallError> {
+    reach: OptionalReach<'_>,
+) -> Result<TimedCall, CallFailure> {
     let capacity = output.len();
-    activation.set_buffers(call.input(), output, callees);
+    activation.set_buffers(call.input(), output, reach);
     let (heap, heap_size) = call.image().segments.heap();
     let mut context = Context::new(call.image().table, call.input(), output).with_heap(heap, heap_size);
     let (exit_reason, fast) = run_timed(call, activation.stack_top(), &raw mut context, activation, thread);
@@ -96,7 +96,7 @@ pub(crate) fn decode_return(
     exit_reason: u64,
     FastReturn { result, cycles }: FastReturn,
     activation: &Activation,
-) -> Result<TimedCall, CallError> {
+) -> Result<TimedCall, CallFailure> {
     let fault = if exit_reason == RETURNED { None } else { activation.end() };
     match exit_reason {
         exit_reason if exit_reason == RETURNED || exit_reason == TOUCHED.into() => {
@@ -129,7 +129,7 @@ fn run_timed(
             inout("rdx") trampoline => exit_reason,
             inout("r8") call.entry() => result,
             in("rdi") context,
-            in("rsi") u64::from(call.reason() as u32),
+            in("rsi") u64::from(call.reason()),
             in("rcx") activation.address(),
             inout("r9") stack_top => end,
             out("r12") _,

@@ -4,7 +4,6 @@
 
 use std::sync::atomic::AtomicU64;
 
-use bareflow_abi::Reason;
 use bareflow_abi::header::NAME_SIZE;
 use bareflow_loader::diagnosis::callers::CALLERS;
 use bareflow_loader::diagnosis::{CODE_SIZE, Callers, Diagnosis, MESSAGE_SIZE, PanicMessage, SERVICE_CALLS};
@@ -17,13 +16,17 @@ use super::codec::Codec;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ParentMessage {
     /// Make a call, with the address and length of input and output.
-    Call { entry: u64, reason: Reason, input: (u64, u64), output: (u64, u64) },
+    Call { entry: u64, reason: u32, input: (u64, u64), output: (u64, u64) },
     /// The line was logged; continue.
     Continue,
     /// The offsets, in the channel's data, for the input and output of a call of another module.
     Room { input: u64, output: u64 },
     /// Report how much stack and heap calls have used so far.
     Peak,
+    /// The shape of an import's method, as bits; or the error for which there is none, as a reply's status.
+    Shape { bits: u32, status: u64 },
+    /// The end of a call of a method.
+    Invoked { status: u64, value: u64 },
     /// The end of a call of another module: the status, and the outcome if it returned.
     Called { status: u32, outcome: CallOutcome },
 }
@@ -40,6 +43,10 @@ pub(crate) enum ChildMessage {
     Returned(CallOutcome),
     /// Call the module `name`, with `input` bytes of input and room for `output` bytes of output.
     Call { name: [u8; NAME_SIZE], input: u64, output: u64 },
+    /// Tell the shape of an import's method, both by their numbers.
+    Shape { import: u32, method: u32 },
+    /// Call a method, whose packed frame has so many bytes of input and output.
+    Invoke { import: u32, method: u32, input: u64, output: u64 },
     /// The input for the other module was written to its offset.
     Passed,
     /// The most stack and heap that calls have used.
@@ -56,12 +63,14 @@ impl ParentMessage {
             ParentMessage::Continue => words.put(0),
             ParentMessage::Peak => words.put(4),
             ParentMessage::Room { input, output } => words.put_all([2, input, output]),
+            ParentMessage::Shape { bits, status } => words.put_all([5, bits.into(), status]),
+            ParentMessage::Invoked { status, value } => words.put_all([6, status, value]),
             ParentMessage::Called { status, outcome } => {
                 words.put_all([3, status.into()]);
                 put_outcome(&mut words, outcome);
             }
             ParentMessage::Call { entry, reason, input, output } => {
-                words.put_all([1, entry, reason as u64, input.0, input.1, output.0, output.1]);
+                words.put_all([1, entry, reason.into(), input.0, input.1, output.0, output.1]);
             }
         }
     }
@@ -74,7 +83,7 @@ impl ParentMessage {
             4 => Some(ParentMessage::Peak),
             1 => {
                 let [entry, reason, input, input_length, output, output_length] = words.get_all()?;
-                let reason = Reason::ALL.into_iter().find(|&known| known as u64 == reason)?;
+                let reason = reason.try_into().ok()?;
                 Some(ParentMessage::Call {
                     entry,
                     reason,
@@ -85,6 +94,14 @@ impl ParentMessage {
             2 => {
                 let [input, output] = words.get_all()?;
                 Some(ParentMessage::Room { input, output })
+            }
+            5 => {
+                let [bits, status] = words.get_all()?;
+                Some(ParentMessage::Shape { bits: bits.try_into().ok()?, status })
+            }
+            6 => {
+                let [status, value] = words.get_all()?;
+                Some(ParentMessage::Invoked { status, value })
             }
             3 => {
                 let status = words.get()?.try_into().ok()?;
@@ -109,6 +126,10 @@ impl ChildMessage {
             ChildMessage::Call { name, input, output } => {
                 words.put_all([4, *input, *output]);
                 words.put_bytes(name);
+            }
+            ChildMessage::Shape { import, method } => words.put_all([7, (*import).into(), (*method).into()]),
+            ChildMessage::Invoke { import, method, input, output } => {
+                words.put_all([8, (*import).into(), (*method).into(), *input, *output]);
             }
             ChildMessage::Passed => words.put(5),
             ChildMessage::Peak(peak) => {
@@ -137,6 +158,15 @@ impl ChildMessage {
                 Some(ChildMessage::Call { name: words.get_bytes()?, input, output })
             }
             5 => Some(ChildMessage::Passed),
+            7 => {
+                let [import, method] = words.get_all()?;
+                Some(ChildMessage::Shape { import: import.try_into().ok()?, method: method.try_into().ok()? })
+            }
+            8 => {
+                let [import, method, input, output] = words.get_all()?;
+                let (import, method) = (import.try_into().ok()?, method.try_into().ok()?);
+                Some(ChildMessage::Invoke { import, method, input, output })
+            }
             6 => {
                 Some(ChildMessage::Peak(PeakUse { stack_bytes: words.get_option()?, heap_bytes: words.get_option()? }))
             }

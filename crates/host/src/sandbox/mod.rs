@@ -15,9 +15,10 @@ use std::slice;
 use bareflow_abi::CallRefusal;
 use bareflow_abi::call::CALL_OK;
 use bareflow_abi::header::NAME_SIZE;
+use bareflow_abi::interface::{CallError, Frame, Reply, Shape, Side, Status};
 use bareflow_loader::diagnosis::ServiceLog;
 use bareflow_loader::segments::PAGE_SIZE;
-use bareflow_loader::{Call, CallError, CallOutcome, Name, PeakUse, Printable, Timing};
+use bareflow_loader::{Call, CallFailure, CallOutcome, Name, PeakUse, Printable, Timing};
 
 use self::ground::Ground;
 use self::mappings::{Fate, KeptRanges};
@@ -109,9 +110,9 @@ fn serve(
                 let call = unsafe { Call::new(module, image, entry, reason, input, Timing::Fast) }.checked();
                 let reply = match trampoline::call(call, output, thread, None) {
                     Ok(returned) => ChildMessage::Returned(returned.outcome),
-                    Err(CallError::Fault(fault)) => ChildMessage::Faulted(fault, thread.diagnosis.take()),
+                    Err(CallFailure::Fault(fault)) => ChildMessage::Faulted(fault, thread.diagnosis.take()),
                     // The trampoline needs no memory.
-                    Err(CallError::NoMemory) => leave(),
+                    Err(CallFailure::NoMemory) => leave(),
                 };
                 reply.write(channel.words());
             }
@@ -180,6 +181,52 @@ pub(crate) fn call(
             Ok(CallOutcome { output_length: length, ..outcome })
         }
         ParentMessage::Called { status, .. } => Err(CallRefusal::from_number(status)),
+        // The parent broke the protocol.
+        _ => leave(),
+    }
+}
+
+/// Asks the parent for the shape of a method of an import.
+pub(crate) fn shape(channel: &Channel, activation: &Activation, import: u32, method: u32) -> Result<Shape, CallError> {
+    match serve_more(channel, activation, &ChildMessage::Shape { import, method }) {
+        ParentMessage::Shape { bits, status: 0 } => Shape::from_bits(bits).ok_or(CallError::NoSuchMethod),
+        ParentMessage::Shape { status, .. } => match Status::from_number(status) {
+            Status::Failed(error) => Err(error),
+            _ => leave(),
+        },
+        // The parent broke the protocol.
+        _ => leave(),
+    }
+}
+
+/// Makes the parent call a method of an import for the running call.
+pub(crate) fn invoke(
+    channel: &Channel,
+    activation: &Activation,
+    import: u32,
+    method: u32,
+    frame: &mut Frame<'_>,
+) -> Reply {
+    let Some((input, output)) = frame.packed_sizes() else { return CallError::NoMemory.into() };
+    let ask = |reply: &ChildMessage| serve_more(channel, activation, reply);
+    let request = ChildMessage::Invoke { import, method, input: input as u64, output: output as u64 };
+    let (reply, output_at) = match ask(&request) {
+        ParentMessage::Room { input: input_at, output: output_at } => {
+            channel.note_grown((input_at + input as u64).max(output_at + output as u64));
+            frame.pack(|side, at, bytes| {
+                let start = if side == Side::Input { input_at } else { output_at };
+                channel.put(start + at as u64, bytes);
+            });
+            (ask(&ChildMessage::Passed), output_at)
+        }
+        refused => (refused, 0),
+    };
+    match reply {
+        ParentMessage::Invoked { status, .. } if output_at > 0 => {
+            let get = |at: usize, bytes: &mut [u8]| channel.get(output_at + at as u64, bytes);
+            frame.take_packed(Status::from_number(status), get)
+        }
+        ParentMessage::Invoked { status, value } => Reply { status, value },
         // The parent broke the protocol.
         _ => leave(),
     }

@@ -107,7 +107,7 @@ fn goes_on_with(platform: &HostPlatform) {
         let image = place(platform, code, &usual(Domain::Kernel));
         for timing in [Timing::Fast, Timing::Precise, Timing::Untimed] {
             let name = Name::new("test").unwrap();
-            let (entry, reason) = (image.segments.base, Reason::Run);
+            let (entry, reason) = (image.segments.base, Reason::Run as u32);
             // SAFETY: the entry is the start of the image's text, which the test wrote.
             let call = unsafe { Call::new(&name, &image, entry, reason, &[], timing) };
             let returned = platform.call_fast(&call);
@@ -128,7 +128,7 @@ fn goes_on_with(platform: &HostPlatform) {
         .map(|code| place(platform, code, &usual(Domain::Kernel)));
     for image in [&leaves, &misaligned] {
         let name = Name::new("test").unwrap();
-        let (entry, reason, timing) = (image.segments.base, Reason::Run, Timing::Untimed);
+        let (entry, reason, timing) = (image.segments.base, Reason::Run as u32, Timing::Untimed);
         // SAFETY: the entry is the start of the image's text, which the test wrote.
         let call = unsafe { Call::new(&name, image, entry, reason, &[], timing) };
         assert_eq!(platform.call_fast(&call).map(|returned| returned.result), Ok(0));

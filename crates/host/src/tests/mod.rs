@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use bareflow_abi::Reason;
 use bareflow_loader::{
-    Budget, Call, CallError, CallOutcome, Domain, FastExit, Fault, FaultKind, ImageSize, Name, Placement, Platform,
+    Budget, Call, CallFailure, CallOutcome, Domain, FastExit, Fault, FaultKind, ImageSize, Name, Placement, Platform,
     Timing, WritableImage,
 };
 
@@ -39,19 +39,19 @@ fn call_with(
     image: &Image,
     input: &[u8],
     output: &mut [u8],
-) -> Result<CallOutcome, CallError> {
+) -> Result<CallOutcome, CallFailure> {
     let name = Name::new("test").unwrap();
     let (entry, timing) = (image.segments.base, Timing::Fast);
     // SAFETY: the entry is the start of the image's text, which the test wrote.
-    let call = unsafe { Call::new(&name, image, entry, Reason::Run, input, timing) }.checked();
+    let call = unsafe { Call::new(&name, image, entry, Reason::Run as u32, input, timing) }.checked();
     platform.call(&call, output).map(|returned| returned.outcome)
 }
 
 fn call(platform: &HostPlatform, image: &Image) -> Result<i32, Fault> {
     match call_with(platform, image, &[], &mut []) {
         Ok(outcome) => Ok(outcome.result),
-        Err(CallError::Fault(fault)) => Err(fault),
-        Err(CallError::NoMemory) => panic!("no memory"),
+        Err(CallFailure::Fault(fault)) => Err(fault),
+        Err(CallFailure::NoMemory) => panic!("no memory"),
     }
 }
 

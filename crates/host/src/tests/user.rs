@@ -46,7 +46,7 @@ fn never_takes_the_fast_path() {
     let image = place(&platform, &RETURN_42, &USER);
     let name = Name::new("test").unwrap();
     // SAFETY: the entry is the start of the image's text, which the test wrote.
-    let call = unsafe { Call::new(&name, &image, image.segments.base, Reason::Run, &[], Timing::Fast) };
+    let call = unsafe { Call::new(&name, &image, image.segments.base, Reason::Run as u32, &[], Timing::Fast) };
     assert_eq!(platform.call_fast(&call), Err(FastExit::NOT_CALLED));
     let finished = platform.finish_fast(&call, FastExit::NOT_CALLED);
     assert_eq!(finished.map(|returned| returned.outcome.result), Ok(42));

@@ -12,9 +12,9 @@ use crate::call::call_cost::EmptyModule;
 use crate::error::ExecuteError;
 use crate::fault::Fault;
 use crate::manager::ModuleManager;
-use crate::module::ModuleId;
 use crate::module::lifecycle::ModuleState;
-use crate::platform::{Call, CallError, CallOutcome, Platform};
+use crate::module::{Metadata, ModuleId};
+use crate::platform::{Call, CallFailure, CallOutcome, Platform};
 use crate::policy::Domain;
 use crate::profile::Timing;
 use crate::profile::counters::Counters;
@@ -271,23 +271,24 @@ impl<P: Platform> ModuleManager<P> {
     ) -> Result<(CallOutcome, u64), ExecuteError> {
         let Some(module) = self.get(id) else { return Err(ExecuteError::NotLoaded) };
         match (module.lifecycle.state(), module.faults.last()) {
+            (ModuleState::Live, _) if module.runnable().is_err() => return Err(ExecuteError::NoRun),
             (ModuleState::Live, _) => {}
             (ModuleState::Stopped, Some(fault)) => return Err(ExecuteError::Stopped(fault)),
             _ => return Err(ExecuteError::Busy),
         }
         let call = module.call(&module.placed, Reason::Run, input, self.timing);
         module.lifecycle.set(ModuleState::Running);
-        let done = self.timed(&call, module.placement.domain, module.metadata.depends(), calls, output);
+        let done = self.timed(&call, module.placement.domain, &module.metadata, calls, output);
         module.lifecycle.set(ModuleState::Live);
         let retired = module.lifecycle.is_retired();
-        if let Err(CallError::Fault(fault)) = done {
+        if let Err(CallFailure::Fault(fault)) = done {
             module.faults.note(fault, self.platform.diagnosis(), self.platform.allocator());
         }
         drop(module);
-        self.after_call(id, retired, matches!(done, Err(CallError::Fault(_))));
+        self.after_call(id, retired, matches!(done, Err(CallFailure::Fault(_))));
         done.map_err(|error| match error {
-            CallError::NoMemory => ExecuteError::NoMemory,
-            CallError::Fault(fault) => ExecuteError::Faulted(fault),
+            CallFailure::NoMemory => ExecuteError::NoMemory,
+            CallFailure::Fault(fault) => ExecuteError::Faulted(fault),
         })
     }
 
@@ -296,19 +297,19 @@ impl<P: Platform> ModuleManager<P> {
         &self,
         call: &Call<'_, P::Image>,
         domain: Domain,
-        depends: &[u8],
+        metadata: &Metadata<P::Alloc>,
         calls: u32,
         output: &mut [u8],
-    ) -> Result<(CallOutcome, u64), CallError> {
-        let is_empty = call.input.is_empty() && output.is_empty() && depends.is_empty();
+    ) -> Result<(CallOutcome, u64), CallFailure> {
+        let is_empty = call.input.is_empty() && output.is_empty() && !metadata.calls_others();
         let may_be_fast = is_empty && domain == Domain::Kernel;
         let (outcome, cycles) = self.timing.measure(&self.platform, || {
-            let mut last = self.call_platform(call, may_be_fast, depends, output)?;
+            let mut last = self.call_platform(call, may_be_fast, metadata, output)?;
             let others = Call { timing: Timing::Untimed, check_abi: false, ..*call };
             for _ in 1..calls {
-                last = self.call_platform(&others, may_be_fast, depends, output)?;
+                last = self.call_platform(&others, may_be_fast, metadata, output)?;
             }
-            Ok::<_, CallError>(last.outcome)
+            Ok::<_, CallFailure>(last.outcome)
         });
         Ok((outcome?, cycles.saturating_sub(self.call_overhead_cycles())))
     }
@@ -323,7 +324,7 @@ impl<P: Platform> ModuleManager<P> {
         }
         let empty = EmptyModule::place(&self.platform, domain)?;
         let before = self.platform.counters();
-        let done = self.timed(&empty.call(self.timing), domain, &[], calls, &mut []);
+        let done = self.timed(&empty.call(self.timing), domain, &Metadata::none(), calls, &mut []);
         let after = self.platform.counters();
         empty.release(&self.platform);
         done.ok()?;
@@ -338,7 +339,7 @@ impl<P: Platform> ModuleManager<P> {
         let empty = EmptyModule::place(&self.platform, domain)?;
         let mut measured = [0; BASELINE];
         let all = measured.iter_mut().try_for_each(|measured| {
-            let (_, cycles) = self.timed(&empty.call(self.timing), domain, &[], calls, &mut []).ok()?;
+            let (_, cycles) = self.timed(&empty.call(self.timing), domain, &Metadata::none(), calls, &mut []).ok()?;
             *measured = cycles * CENTICYCLES_PER_CYCLE / u64::from(calls);
             Some(())
         });

@@ -102,6 +102,7 @@ impl<P: Platform> ModuleManager<P> {
         match failure {
             Failure::NotLoaded => ExecuteError::NotLoaded,
             Failure::NoMemory => ExecuteError::NoMemory,
+            Failure::NoRun => ExecuteError::NoRun,
             Failure::ProfileFull => ExecuteError::ProfileFull,
             Failure::Faulted => self.last_fault.get().map_or(ExecuteError::NotLoaded, ExecuteError::Faulted),
             Failure::Refused => {

@@ -4,8 +4,8 @@ use bareflow_abi::Reason;
 
 use crate::manager::ModuleManager;
 use crate::module::lifecycle::ModuleState;
-use crate::module::{Failure, Module};
-use crate::platform::{Call, CallError, CallOutcome, FastExit, FastReturn, Platform, TimedCall};
+use crate::module::{Failure, Metadata, Module};
+use crate::platform::{Call, CallFailure, CallOutcome, FastExit, FastReturn, Platform, TimedCall};
 use crate::profile::Timing;
 use crate::profile::samples::SampleBuffer;
 
@@ -38,14 +38,14 @@ impl<P: Platform> ModuleManager<P> {
         output: &mut [u8],
         returned: &mut TimedCall,
     ) -> Result<(), Failure> {
-        let state = module.callable()?;
+        let state = module.runnable()?;
         let timing = module.sampler.next(self.timing);
         // Checks the first call of the module, and one in some hundred.
         let check_abi = timing != Timing::Untimed && self.samples(module)?.is_flushed();
         let call = Call { check_abi, ..run(module, input, timing) };
         let may_be_fast = input.is_empty() && output.is_empty() && !module.lifecycle.is_slow_path_only();
         module.lifecycle.set(ModuleState::Running);
-        let done = self.call_platform(&call, may_be_fast, module.metadata.depends(), output);
+        let done = self.call_platform(&call, may_be_fast, &module.metadata, output);
         self.finish(module, state, timing, &done, returned)
     }
 
@@ -71,7 +71,7 @@ impl<P: Platform> ModuleManager<P> {
         module: &Module<P>,
         state: ModuleState,
         timing: Timing,
-        done: &Result<TimedCall, CallError>,
+        done: &Result<TimedCall, CallFailure>,
         returned: &mut TimedCall,
     ) -> Result<(), Failure> {
         module.lifecycle.set(state);
@@ -83,17 +83,17 @@ impl<P: Platform> ModuleManager<P> {
         Ok(())
     }
 
-    /// Makes a call of a module with the dependency list `depends`, on the fast path if `may_be_fast`.
+    /// Makes a call of a module with this metadata, on the fast path if `may_be_fast`.
     #[inline(always)]
     pub(crate) fn call_platform(
         &self,
         call: &Call<'_, P::Image>,
         may_be_fast: bool,
-        depends: &[u8],
+        metadata: &Metadata<P::Alloc>,
         output: &mut [u8],
-    ) -> Result<TimedCall, CallError> {
+    ) -> Result<TimedCall, CallFailure> {
         if !P::HAS_FAST_PATH || !may_be_fast {
-            return self.call_platform_slow(call, depends, output);
+            return self.call_platform_slow(call, metadata, output);
         }
         match self.platform.call_fast(call) {
             Ok(FastReturn { result, cycles }) => {
@@ -103,31 +103,30 @@ impl<P: Platform> ModuleManager<P> {
         }
     }
 
-    /// Makes a call of a module with the dependency list `depends` on the slow path, which any call may take.
+    /// Makes a call of a module with this metadata on the slow path, which any call may take.
     #[inline(never)]
     pub(crate) fn call_platform_slow(
         &self,
         call: &Call<'_, P::Image>,
-        depends: &[u8],
+        metadata: &Metadata<P::Alloc>,
         output: &mut [u8],
-    ) -> Result<TimedCall, CallError> {
-        if depends.is_empty() {
-            self.platform.call(call, output)
-        } else {
-            self.call_with_callees(call, depends, output)
+    ) -> Result<TimedCall, CallFailure> {
+        match self.callees_of(metadata) {
+            None => self.platform.call(call, output),
+            Some(callees) => self.platform.call_with_callees(call, output, &callees),
         }
     }
 
     /// Calls a borrowed module `calls` times in a row, reading the clock once per call.
     pub(crate) fn call_chained(&self, module: &Module<P>, calls: u64) -> Result<Option<i32>, Failure> {
-        let state = module.callable()?;
+        let state = module.runnable()?;
         let samples = self.samples(module)?;
         let call = run(module, &[], Timing::Untimed);
         let may_be_fast = !module.lifecycle.is_slow_path_only();
         module.lifecycle.set(ModuleState::Running);
         let (mut done, mut stamp) = (Ok(None), self.platform.clock());
         for _ in 0..calls {
-            match self.call_platform(&call, may_be_fast, module.metadata.depends(), &mut []) {
+            match self.call_platform(&call, may_be_fast, &module.metadata, &mut []) {
                 Ok(returned) => {
                     let now = self.platform.clock();
                     samples.push(now.saturating_sub(stamp));
@@ -157,13 +156,13 @@ impl<P: Platform> ModuleManager<P> {
     /// Records a call that did not return.
     #[cold]
     #[inline(never)]
-    fn note_failure(&self, module: &Module<P>, error: CallError, timing: Timing) -> Failure {
+    fn note_failure(&self, module: &Module<P>, error: CallFailure, timing: Timing) -> Failure {
         if timing == Timing::Untimed {
             module.sampler.uncount();
         }
         match error {
-            CallError::NoMemory => Failure::NoMemory,
-            CallError::Fault(fault) => {
+            CallFailure::NoMemory => Failure::NoMemory,
+            CallFailure::Fault(fault) => {
                 module.faults.note(fault, self.platform.diagnosis(), self.platform.allocator());
                 self.last_fault.set(Some(fault));
                 Failure::Faulted
@@ -180,5 +179,5 @@ pub(super) fn run<'call, P: Platform>(
     timing: Timing,
 ) -> Call<'call, P::Image> {
     let (image, entry) = (&module.placed.image, module.placed.entry);
-    Call { module: &module.name, image, entry, reason: Reason::Run, input, timing, check_abi: false }
+    Call { module: &module.name, image, entry, reason: Reason::Run as u32, input, timing, check_abi: false }
 }

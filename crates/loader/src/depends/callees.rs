@@ -2,28 +2,40 @@
 
 use bareflow_abi::CallRefusal;
 use bareflow_abi::depends::{Dependencies, Dependency};
+use bareflow_abi::interface::{CallError, Frame, Reply, Shape};
 
 use crate::error::ExecuteError;
 use crate::manager::ModuleManager;
-use crate::module::ModuleId;
+use crate::module::{Metadata, ModuleId};
 use crate::name::Name;
-use crate::platform::{Call, CallError, CallOutcome, Callees, MAX_DEPTH, Platform, TimedCall};
+use crate::platform::{CallOutcome, Callees, MAX_DEPTH, Platform};
 
-/// The resolver of the calls that a module with this dependency list makes.
-struct CalleeResolver<'manager, P: Platform> {
+/// The resolver of the calls that a module with this metadata makes.
+pub(crate) struct CalleeResolver<'manager, P: Platform> {
     manager: &'manager ModuleManager<P>,
-    depends: &'manager [u8],
+    metadata: &'manager Metadata<P::Alloc>,
 }
 
 impl<P: Platform> ModuleManager<P> {
-    /// Calls a module that may call the modules in `depends`.
-    pub(crate) fn call_with_callees(
-        &self,
-        call: &Call<'_, P::Image>,
-        depends: &[u8],
-        output: &mut [u8],
-    ) -> Result<TimedCall, CallError> {
-        self.platform.call_with_callees(call, output, &CalleeResolver { manager: self, depends })
+    /// Returns the resolver for a module's calls; `None` if it calls no others.
+    #[inline]
+    pub(crate) fn callees_of<'manager>(
+        &'manager self,
+        metadata: &'manager Metadata<P::Alloc>,
+    ) -> Option<CalleeResolver<'manager, P>> {
+        metadata.calls_others().then_some(CalleeResolver { manager: self, metadata })
+    }
+
+    /// Does `call`, which calls another module, one level deeper; `None` if there are too many levels.
+    pub(crate) fn one_deeper<T>(&self, call: impl FnOnce() -> T) -> Option<T> {
+        let depth = self.depth.get();
+        if depth + 1 >= MAX_DEPTH {
+            return None;
+        }
+        self.depth.set(depth + 1);
+        let done = call();
+        self.depth.set(depth);
+        Some(done)
     }
 
     /// Returns the module that a dependency resolves to now.
@@ -36,21 +48,28 @@ impl<P: Platform> ModuleManager<P> {
 
 impl<P: Platform> Callees for CalleeResolver<'_, P> {
     fn call(&self, name: &[u8], input: &[u8], output: &mut [u8]) -> Result<CallOutcome, CallRefusal> {
-        let mut dependencies = Dependencies::new(self.depends);
+        let mut dependencies = Dependencies::new(self.metadata.depends());
         let needed = dependencies.find(|needed| needed.name.as_bytes() == name).ok_or(CallRefusal::NotDeclared)?;
         let id = self.manager.resolve(&needed).ok_or(CallRefusal::NotLoaded)?;
-        let depth = &self.manager.depth;
-        if depth.get() + 1 >= MAX_DEPTH {
-            return Err(CallRefusal::TooDeep);
-        }
-        depth.set(depth.get() + 1);
-        let done = self.manager.execute_with(id, input, output);
-        depth.set(depth.get() - 1);
-        done.map_err(|error| match error {
+        let done = self.manager.one_deeper(|| self.manager.execute_with(id, input, output));
+        done.ok_or(CallRefusal::TooDeep)?.map_err(|error| match error {
             ExecuteError::NotLoaded => CallRefusal::NotLoaded,
             ExecuteError::Busy => CallRefusal::Busy,
+            ExecuteError::NoRun => CallRefusal::NoFunction,
             ExecuteError::Stopped(_) | ExecuteError::Faulted(_) => CallRefusal::Faulted,
             ExecuteError::ProfileFull | ExecuteError::NoMemory => CallRefusal::NoMemory,
         })
+    }
+
+    fn shape(&self, import: u32, method: u32) -> Result<Shape, CallError> {
+        let import = self.metadata.import(import).ok_or(CallError::NotBound)?;
+        Ok(import.method(method).ok_or(CallError::NoSuchMethod)?.shape)
+    }
+
+    fn invoke(&self, import: u32, method: u32, frame: &mut Frame<'_>) -> Reply {
+        match self.metadata.import(import) {
+            Some(import) => self.manager.invoke(import, method, frame),
+            None => CallError::NotBound.into(),
+        }
     }
 }

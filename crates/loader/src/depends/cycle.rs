@@ -11,7 +11,8 @@ use crate::error::LoadError;
 use crate::format::raw::RawModule;
 use crate::format::valid::{Capabilities, ValidModule};
 use crate::manager::ModuleManager;
-use crate::module::ModuleId;
+use crate::module::interfaces::ProviderId;
+use crate::module::{Module, ModuleId};
 use crate::name::Name;
 use crate::platform::Platform;
 
@@ -44,6 +45,34 @@ struct Visited {
     by: Option<usize>,
 }
 
+/// Adds a module, unless it was visited before.
+fn add<A: Allocator>(visited: &mut Vec<Visited, A>, id: ModuleId, by: Option<usize>) -> Result<(), LoadError> {
+    if visited.iter().any(|visited| visited.id == id) {
+        return Ok(());
+    }
+    visited.try_reserve(1).map_err(|_| LoadError::NoMemory)?;
+    visited.push(Visited { id, by });
+    Ok(())
+}
+
+/// Adds the modules that a module's imports are bound to. Returns whether `from` is one of them.
+fn visit_imports<P: Platform>(
+    visited: &mut Vec<Visited, P::Alloc>,
+    module: &Module<P>,
+    by: usize,
+    from: Option<ModuleId>,
+) -> Result<bool, LoadError> {
+    for import in module.metadata.interfaces().into_iter().flat_map(|interfaces| &interfaces.imports) {
+        if let Some(ProviderId::Module(id)) = import.provider.get() {
+            if Some(id) == from {
+                return Ok(true);
+            }
+            add(visited, id, Some(by))?;
+        }
+    }
+    Ok(false)
+}
+
 impl<P: Platform> ModuleManager<P> {
     /// Returns the cycle that the module in `blob` would close if it were loaded.
     ///
@@ -69,10 +98,18 @@ impl<P: Platform> ModuleManager<P> {
         if self.visit(&mut visited, new.depends, None, new, from)? {
             return self.cycle_from(&visited, None, new);
         }
+        for import in new.bindings.imports() {
+            // An import without a provider is refused when it is bound.
+            if let Ok(ProviderId::Module(id)) = self.find_provider(&import, from) {
+                add(&mut visited, id, None)?;
+            }
+        }
         let mut next = 0;
         while let Some(id) = visited.get(next).map(|visited| visited.id) {
             let Some(module) = self.get(id) else { break };
-            if self.visit(&mut visited, module.metadata.depends(), Some(next), new, from)? {
+            if self.visit(&mut visited, module.metadata.depends(), Some(next), new, from)?
+                || visit_imports(&mut visited, &module, next, from)?
+            {
                 return self.cycle_from(&visited, Some(next), new);
             }
             next += 1;
@@ -94,10 +131,8 @@ impl<P: Platform> ModuleManager<P> {
                 return Ok(true);
             }
             for id in self.versions_of(needed.name) {
-                let known = Some(id) == from || visited.iter().any(|visited| visited.id == id);
-                if !known && self.admitted(&needed, id) {
-                    visited.try_reserve(1).map_err(|_| LoadError::NoMemory)?;
-                    visited.push(Visited { id, by });
+                if Some(id) != from && self.admitted(&needed, id) {
+                    add(visited, id, by)?;
                 }
             }
         }

@@ -10,6 +10,7 @@ mod cycle;
 use core::cell::Cell;
 
 use bareflow_abi::depends::{Dependencies, Dependency};
+use bareflow_abi::interface::bindings::Entries;
 use bareflow_abi::record::DEPENDENCIES;
 
 pub use cycle::DependencyCycle;
@@ -37,17 +38,28 @@ pub(crate) struct Candidate<'module> {
     pub name: Name,
     pub version: Version,
     pub depends: &'module [u8],
+    pub bindings: Entries<'module>,
 }
 
 impl<'blob> Candidate<'blob> {
     pub fn of(module: &ValidModule<'blob>) -> Candidate<'blob> {
-        Candidate { name: module.name(), version: module.version(), depends: module.depends() }
+        Candidate {
+            name: module.name(),
+            version: module.version(),
+            depends: module.depends(),
+            bindings: Entries::new(module.bindings()),
+        }
     }
 }
 
 impl<'module, P: Platform> From<&'module Module<P>> for Candidate<'module> {
     fn from(module: &'module Module<P>) -> Candidate<'module> {
-        Candidate { name: module.name, version: module.version, depends: module.metadata.depends() }
+        Candidate {
+            name: module.name,
+            version: module.version,
+            depends: module.metadata.depends(),
+            bindings: module.metadata.bindings(),
+        }
     }
 }
 
@@ -90,12 +102,16 @@ impl<P: Platform> ModuleManager<P> {
         valid: &ValidModule<'_>,
         replaced: Option<ModuleId>,
     ) -> Result<(), LoadError> {
-        if valid.calls_others() { self.check_dependencies(&Candidate::of(valid), replaced) } else { Ok(()) }
+        if valid.calls_others() || valid.has_bindings() {
+            self.check_dependencies(&Candidate::of(valid), replaced)
+        } else {
+            Ok(())
+        }
     }
 
     /// Checks that all dependencies of `new` are met and form no cycle. `from` is the module that it replaces.
     pub(crate) fn check_dependencies(&self, new: &Candidate<'_>, from: Option<ModuleId>) -> Result<(), LoadError> {
-        if new.depends.is_empty() {
+        if new.depends.is_empty() && new.bindings.imports().next().is_none() {
             return Ok(());
         }
         for needed in Dependencies::new(new.depends) {
@@ -135,7 +151,7 @@ impl<P: Platform> ModuleManager<P> {
                 return Err(LoadError::StillNeeded { by, versions });
             }
         }
-        Ok(())
+        self.check_users(from, new.bindings)
     }
 
     /// Counts a module that is added or removed, if it may call others, or passes something on to the one that replaces it.
@@ -147,7 +163,7 @@ impl<P: Platform> ModuleManager<P> {
             let before = count.get();
             count.set(if comes { before + 1 } else { before.saturating_sub(1) });
         };
-        if !module.metadata.depends().is_empty() {
+        if module.metadata.calls_others() {
             change(&self.callers);
         }
         if module.metadata.is_inherited() {

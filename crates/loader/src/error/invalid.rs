@@ -2,6 +2,7 @@
 
 use bareflow_abi::depends::{BadDependency, MAX_DEPENDENCIES};
 use bareflow_abi::header::NAME_SIZE;
+use bareflow_abi::interface::bindings::{BadBinding, MAX_METHODS};
 use bareflow_abi::parameters::{BadParameter, MAX_PARAMETERS};
 use bareflow_abi::symbols::{BadSymbol, MAX_SYMBOL_NAME};
 use bareflow_abi::{ABI_MAJOR, ABI_MINOR};
@@ -127,6 +128,20 @@ pub enum InvalidModule {
     /// There is more than one list of parameters.
     #[error("two lists of parameters, expected one at most; {REBUILD}")]
     TwoParameterLists,
+    /// An entry of the bindings is invalid.
+    #[error(
+        "bad import or export: number {number}: {}, expected interfaces with at most {MAX_METHODS} methods; {REBUILD}",
+        .why.what()
+    )]
+    Binding {
+        /// The entry's number, counted from 1.
+        number: usize,
+        /// The reason.
+        why: BadBinding,
+    },
+    /// There is more than one record of bindings.
+    #[error("two records of imports and exports, expected one at most; {REBUILD}")]
+    TwoBindings,
     /// An entry of a symbol list is invalid.
     #[error(
         "bad symbols for x86-64-v{level}: number {number}: {}, expected functions in the order of their addresses, \

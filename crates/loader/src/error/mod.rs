@@ -3,6 +3,7 @@
 //! The messages say what was found, what was expected and what to do.
 
 mod code;
+mod import;
 mod invalid;
 mod layout;
 mod malformed;
@@ -12,6 +13,7 @@ mod platform;
 pub use crate::policy::assignment::BadAssignment;
 pub use crate::policy::permissions::ServiceNames;
 pub use code::{BadCode, BadVariant};
+pub use import::{BindError, ImportError, ProvideError};
 pub use invalid::InvalidModule;
 pub use layout::Differences;
 pub use malformed::MalformedModule;
@@ -173,6 +175,25 @@ pub enum LoadError {
         /// The range of versions that it needs.
         versions: VersionRange,
     },
+    /// An import could not be bound.
+    #[error("import {import}: {error}")]
+    Import {
+        /// The import's own name.
+        import: Name,
+        /// The reason.
+        error: ImportError,
+    },
+    /// Another module uses an interface of the old one, which the new one does not provide to it any more.
+    #[error(
+        "still used: {by} uses {interface} of the old one, and the new one lacks what it uses; load this one beside it, \
+         or unload {by} first"
+    )]
+    StillUsed {
+        /// The module that uses it.
+        by: Name,
+        /// The interface.
+        interface: Name,
+    },
     /// The candidate that was to be promoted is gone.
     #[error("the candidate was unloaded meanwhile; load it again")]
     CandidateGone,
@@ -212,6 +233,9 @@ pub enum ExecuteError {
     /// Memory for the module's profile ran out.
     #[error("no memory for the profile; unload a module or give the system more memory")]
     ProfileFull,
+    /// The module has no `run`.
+    #[error("no run: the module only exports functions; call one of them (see `inspect`)")]
+    NoRun,
     /// Memory for the call's input and output ran out.
     #[error(
         "no memory for the call's input and output in the module's domain; pass less, or give the system more memory"
@@ -250,6 +274,16 @@ pub enum UnloadError {
         /// The module's version.
         version: Version,
         /// One of the modules that need it; [`dependents`](crate::ModuleManager::dependents) lists all.
+        by: Name,
+    },
+    /// Another module imports an interface of it, and would be left without a provider.
+    #[error("used: {by} uses an interface of {name} {version}; unload {by} first")]
+    Used {
+        /// The module's name.
+        name: Name,
+        /// The module's version.
+        version: Version,
+        /// One of the modules that use it.
         by: Name,
     },
 }

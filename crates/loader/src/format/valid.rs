@@ -4,9 +4,12 @@ use bareflow_abi::ABI_MAJOR;
 use bareflow_abi::checksum::Crc32c;
 use bareflow_abi::depends::Dependencies;
 use bareflow_abi::fingerprint::FINGERPRINTS;
-use bareflow_abi::header::{FLAG_STATE, Header, checksum_by};
+use bareflow_abi::header::{FLAG_NO_RUN, FLAG_STATE, Header, checksum_by};
+use bareflow_abi::interface::bindings::Entries;
 use bareflow_abi::parameters::Parameters;
-use bareflow_abi::record::{DEPENDENCIES, LAYOUT, PARAMETERS, SKIPPABLE, STATE_SCHEMA, SYMBOLS, VARIANT};
+use bareflow_abi::record::{
+    BINDINGS, DEPENDENCIES, LAYOUT, PARAMETERS, SIGNATURES, SKIPPABLE, STATE_SCHEMA, SYMBOLS, VARIANT,
+};
 use bareflow_abi::state::Schema;
 use bareflow_abi::symbols::Symbols;
 use bareflow_abi::variant::MAX_LEVEL;
@@ -44,6 +47,8 @@ struct OptionalRecords<'blob> {
     depends: Option<&'blob [u8]>,
     symbols: Option<&'blob [u8]>,
     parameters: Option<&'blob [u8]>,
+    /// Whether there are bindings, which are looked up again when they are needed: few modules have any.
+    has_bindings: bool,
 }
 
 /// A validation in progress. The module in it is accessible once all checks have passed, and is never moved or copied.
@@ -153,6 +158,32 @@ impl<'blob> ValidModule<'blob> {
         if cfg!(feature = "parameters") { self.optional.parameters.unwrap_or_default() } else { &[] }
     }
 
+    /// Returns the record of its imports and exports; empty if there are none.
+    #[must_use]
+    #[inline]
+    pub fn bindings(&self) -> &'blob [u8] {
+        self.interface_record(BINDINGS)
+    }
+
+    /// Returns the signatures of its methods, which may be any bytes; empty if they are not known.
+    #[must_use]
+    #[inline]
+    pub fn signatures(&self) -> &'blob [u8] {
+        self.interface_record(SIGNATURES)
+    }
+
+    #[inline]
+    fn interface_record(&self, kind: u32) -> &'blob [u8] {
+        if self.has_bindings() { self.record(kind) } else { &[] }
+    }
+
+    /// Returns the first record of a kind; empty if there is none.
+    #[cold]
+    fn record(&self, kind: u32) -> &'blob [u8] {
+        let mut records = Records::new(self.raw.records).flatten();
+        records.find(|record| record.kind == kind).map_or(&[], |record| record.bytes)
+    }
+
     /// Returns whether it has any of these optional records.
     #[inline]
     pub(crate) fn has_optional_records(&self) -> bool {
@@ -160,12 +191,31 @@ impl<'blob> ValidModule<'blob> {
             || self.calls_others()
             || (cfg!(feature = "symbols") && self.optional.symbols.is_some())
             || (cfg!(feature = "parameters") && self.optional.parameters.is_some())
+            || self.has_bindings()
     }
 
     /// Returns whether it may call other modules.
     #[inline]
     pub(crate) fn calls_others(&self) -> bool {
         cfg!(feature = "depends") && self.optional.depends.is_some()
+    }
+
+    /// Returns whether its calls never take the fast path: it may call others, or has no `run`.
+    #[inline]
+    pub(crate) fn leaves_the_fast_path(&self) -> bool {
+        self.calls_others() || self.has_bindings() && self.interfaces_leave_the_fast_path()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn interfaces_leave_the_fast_path(&self) -> bool {
+        self.raw.header().flags & FLAG_NO_RUN != 0 || Entries::new(self.bindings()).imports().next().is_some()
+    }
+
+    /// Returns whether it has imports or exports.
+    #[inline]
+    pub(crate) fn has_bindings(&self) -> bool {
+        cfg!(feature = "interfaces") && self.optional.has_bindings
     }
 
     /// Checks all records, including those of variants, and stores those that are needed.
@@ -247,11 +297,24 @@ fn take_each_record<'blob>(
                 Parameters::check(bytes).map_err(|(number, why)| InvalidModule::Parameter { number, why })?;
                 optional.parameters = Some(bytes);
             }
+            BINDINGS if cfg!(feature = "interfaces") => {
+                check_bindings(bytes, &mut optional)?;
+            }
             _ if kind & SKIPPABLE == 0 => return Err(InvalidModule::UnknownRecord { found: kind }),
             _ => {}
         }
     }
     Ok((code, optional, schemas))
+}
+
+/// Checks the record of imports and exports, and that it is the first one.
+#[cold]
+#[inline(never)]
+fn check_bindings(bytes: &[u8], optional: &mut OptionalRecords<'_>) -> Result<(), InvalidModule> {
+    if core::mem::replace(&mut optional.has_bindings, true) {
+        return Err(InvalidModule::TwoBindings);
+    }
+    Entries::check(bytes).map_err(|(number, why)| InvalidModule::Binding { number, why })
 }
 
 /// Checks that the bytes are those that the packer wrote.

@@ -9,7 +9,7 @@ use crate::error::LoadError;
 use crate::manager::ModuleManager;
 use crate::module::Module;
 use crate::module::placed::PlacedModule;
-use crate::platform::{CallError, Platform};
+use crate::platform::{CallFailure, Platform};
 
 impl<P: Platform> PendingModule<'_, P> {
     /// Transfers the state of the replaced module and calls the module's `init`, as far as there are any.
@@ -22,6 +22,10 @@ impl<P: Platform> PendingModule<'_, P> {
         if module.metadata.is_some() {
             manager.call_parameters(&module, &module.placed)?;
         }
+        let has_imports = module.metadata.has_imports();
+        if has_imports {
+            manager.bind_imports(&module, replaced)?;
+        }
         if cfg!(feature = "reload")
             && let Some(replaced) = replaced
         {
@@ -33,6 +37,9 @@ impl<P: Platform> PendingModule<'_, P> {
         // Another load may have run during the module's `init`.
         if !module.metadata.depends().is_empty() {
             manager.check_dependencies(&Candidate::from(&*module), replaced)?;
+        }
+        if has_imports && module.flags & FLAG_INIT != 0 {
+            manager.bind_imports(&module, replaced)?;
         }
         drop(module);
         Ok(())
@@ -48,8 +55,8 @@ impl<P: Platform> ModuleManager<P> {
         match self.call_in(module, placed, Reason::Init) {
             Ok(0) => Ok(()),
             Ok(result) => Err(LoadError::InitFailed { result }),
-            Err(CallError::Fault(fault)) => Err(LoadError::InitFaulted(fault)),
-            Err(CallError::NoMemory) => Err(LoadError::NoMemoryForInit),
+            Err(CallFailure::Fault(fault)) => Err(LoadError::InitFaulted(fault)),
+            Err(CallFailure::NoMemory) => Err(LoadError::NoMemoryForInit),
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::manager::ModuleManager;
 use crate::module::placed::PlacedModule;
 use crate::module::{Module, ModuleId};
 use crate::name::{Name, Version};
-use crate::platform::{CallError, Platform};
+use crate::platform::{CallFailure, Platform};
 use crate::policy::assignment::{Assignment, BadAssignment, Excerpt, Expected};
 
 /// Returns the parameters that may be set for a module, as far as the list can be read.
@@ -90,11 +90,11 @@ impl<P: Platform> ModuleManager<P> {
             return Ok(());
         }
         let call = module.call(placed, Reason::Parameters, values, self.timing);
-        match self.call_platform_slow(&call, module.metadata.depends(), &mut []) {
+        match self.call_platform_slow(&call, &module.metadata, &mut []) {
             Ok(returned) if returned.outcome.result == 0 => Ok(()),
             Ok(returned) => Err(LoadError::ParametersFailed { result: returned.outcome.result }),
-            Err(CallError::Fault(fault)) => Err(LoadError::ParametersFaulted(fault)),
-            Err(CallError::NoMemory) => Err(LoadError::NoMemoryForInit),
+            Err(CallFailure::Fault(fault)) => Err(LoadError::ParametersFaulted(fault)),
+            Err(CallFailure::NoMemory) => Err(LoadError::NoMemoryForInit),
         }
     }
 

@@ -15,7 +15,7 @@ use crate::format::records::Records;
 use crate::manager::ModuleManager;
 use crate::module::lifecycle::ModuleState;
 use crate::module::{Module, ModuleId};
-use crate::platform::{CallError, CallOutcome, Platform};
+use crate::platform::{CallFailure, CallOutcome, Platform};
 use crate::printable::Printable;
 
 /// The result of a state transfer.
@@ -140,13 +140,13 @@ impl<P: Platform> ModuleManager<P> {
             saved => saved?,
         };
         let call = new.call(&new.placed, Reason::Migrate, &bytes, self.timing);
-        match self.call_platform_slow(&call, new.metadata.depends(), &mut []) {
+        match self.call_platform_slow(&call, &new.metadata, &mut []) {
             Ok(returned) if returned.outcome.result == 0 => {
                 Ok(if is_same { StateTransfer::Kept } else { StateTransfer::Migrated })
             }
             Ok(returned) => Err(LoadError::MigrateFailed { result: returned.outcome.result }),
-            Err(CallError::Fault(fault)) => Err(LoadError::MigrateFaulted(fault)),
-            Err(CallError::NoMemory) => Err(LoadError::NoMemoryForState),
+            Err(CallFailure::Fault(fault)) => Err(LoadError::MigrateFaulted(fault)),
+            Err(CallFailure::NoMemory) => Err(LoadError::NoMemoryForState),
         }
     }
 
@@ -161,11 +161,11 @@ impl<P: Platform> ModuleManager<P> {
         bytes.resize(start + size, 0);
         let room = bytes.get_mut(start..).unwrap_or_default();
         let call = old.call(&old.placed, Reason::Save, &[], self.timing);
-        match self.call_platform_slow(&call, old.metadata.depends(), room).map(|returned| returned.outcome) {
+        match self.call_platform_slow(&call, &old.metadata, room).map(|returned| returned.outcome) {
             Ok(CallOutcome { result: 0, output_length }) if output_length == size => Ok(bytes),
             Ok(CallOutcome { result, .. }) => Err(LoadError::SaveFailed { result }),
-            Err(CallError::Fault(fault)) => Err(LoadError::SaveFaulted(fault)),
-            Err(CallError::NoMemory) => Err(LoadError::NoMemoryForState),
+            Err(CallFailure::Fault(fault)) => Err(LoadError::SaveFaulted(fault)),
+            Err(CallFailure::NoMemory) => Err(LoadError::NoMemoryForState),
         }
     }
 }

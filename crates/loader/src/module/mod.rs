@@ -1,5 +1,6 @@
 //! A loaded module: its properties, its lifecycle state, and the results of its calls.
 
+pub(crate) mod interfaces;
 pub mod lifecycle;
 pub mod placed;
 pub mod receipt;
@@ -12,12 +13,14 @@ use allocator_api2::boxed::Box;
 use allocator_api2::vec::Vec;
 use bareflow_abi::Reason;
 use bareflow_abi::depends::Dependencies;
-use bareflow_abi::header::FLAG_REENTRANT;
+use bareflow_abi::header::{FLAG_NO_RUN, FLAG_REENTRANT};
+use bareflow_abi::interface::bindings::Entries;
 
 use crate::diagnosis::{Diagnosis, InFunction};
 use crate::error::LoadError;
 use crate::fault::{Fault, FaultKind};
 use crate::format::valid::ValidModule;
+use crate::module::interfaces::{Import, Interfaces};
 use crate::module::lifecycle::{Lifecycle, ModuleState};
 use crate::module::placed::PlacedModule;
 use crate::name::{Name, Version};
@@ -89,7 +92,7 @@ impl<P: Platform> Module<P> {
             name_index,
             flags: header.flags,
             cpu_level: valid.code().header.level,
-            lifecycle: Lifecycle::loading(options.domain != Domain::Kernel || valid.calls_others()),
+            lifecycle: Lifecycle::loading(options.domain != Domain::Kernel || valid.leaves_the_fast_path()),
             published: Cell::new(false),
             last_result: Cell::new(0),
             code_size: valid.code().header.text_size,
@@ -112,7 +115,15 @@ impl<P: Platform> Module<P> {
         input: &'call [u8],
         timing: Timing,
     ) -> Call<'call, P::Image> {
-        Call { module: &self.name, image: &placed.image, entry: placed.entry, reason, input, timing, check_abi: true }
+        Call {
+            module: &self.name,
+            image: &placed.image,
+            entry: placed.entry,
+            reason: reason as u32,
+            input,
+            timing,
+            check_abi: true,
+        }
     }
 
     /// Returns the number of calls, including those that faulted.
@@ -131,6 +142,11 @@ impl<P: Platform> Module<P> {
         let blamed = |fault: Fault| InFunction::blamed(self.metadata.symbols(), &fault, &diagnosis.callers);
         let function = self.faults.last().and_then(blamed);
         Some(Diagnosis { function, ..*diagnosis })
+    }
+
+    /// Returns the lifecycle state, provided that a call of `run` may begin.
+    pub(crate) fn runnable(&self) -> Result<ModuleState, Failure> {
+        if self.flags & FLAG_NO_RUN != 0 { Err(Failure::NoRun) } else { self.callable() }
     }
 
     /// Returns the lifecycle state, provided that a call may begin.
@@ -161,6 +177,8 @@ struct MetadataParts<A: Allocator> {
     symbols: usize,
     values: usize,
     lines: usize,
+    /// The interfaces, if it has any.
+    interfaces: Option<Box<Interfaces<A>, A>>,
 }
 
 impl<A: Allocator + Clone> Metadata<A> {
@@ -175,23 +193,31 @@ impl<A: Allocator + Clone> Metadata<A> {
         assigned: [&[u8]; 2],
         allocator: A,
     ) -> Result<Metadata<A>, LoadError> {
-        let restarts = cfg!(feature = "restart") && options.on_fault != FaultPolicy::Stop;
-        let blob = if restarts { valid.raw().blob() } else { &[] };
-        let [values, lines] = assigned;
-        let parts = [valid.schema(), valid.depends(), valid.symbols(), values, lines, blob];
-        MetadataParts::collect(options, allocator, parts).ok_or(LoadError::NoMemory)
+        MetadataParts::collect(valid, options, assigned, allocator).ok_or(LoadError::NoMemory)
     }
 }
 
 impl<A: Allocator + Clone> MetadataParts<A> {
     #[cold]
     #[inline(never)]
-    fn collect(options: &LoadOptions, allocator: A, parts: [&[u8]; 6]) -> Option<Metadata<A>> {
+    fn collect(
+        valid: &ValidModule<'_>,
+        options: &LoadOptions,
+        [values, lines]: [&[u8]; 2],
+        allocator: A,
+    ) -> Option<Metadata<A>> {
+        let restarts = cfg!(feature = "restart") && options.on_fault != FaultPolicy::Stop;
+        let blob = if restarts { valid.raw().blob() } else { &[] };
+        let parts = [valid.schema(), valid.depends(), valid.symbols(), values, lines, blob];
         let mut bytes = Vec::new_in(allocator.clone());
         bytes.try_reserve_exact(parts.iter().map(|part| part.len()).sum()).ok()?;
         parts.iter().for_each(|part| bytes.extend_from_slice(part));
         let [schema, depends, symbols, values, lines, _] = parts.map(<[u8]>::len);
-        let parts = MetadataParts { options: *options, bytes, schema, depends, symbols, values, lines };
+        let interfaces = match valid.bindings() {
+            [] => None,
+            bindings => Some(Interfaces::new(bindings, valid.signatures(), options.sample_every, &allocator)?),
+        };
+        let parts = MetadataParts { options: *options, bytes, schema, depends, symbols, values, lines, interfaces };
         Some(Metadata(Some(Box::try_new_in(parts, allocator).ok()?)))
     }
 }
@@ -213,11 +239,11 @@ impl<A: Allocator> Metadata<A> {
         if cfg!(feature = "depends") { self.part(|parts| (parts.schema, parts.depends)) } else { &[] }
     }
 
-    /// Returns the number of modules that it may call.
+    /// Returns the number of modules and imports that it may call.
     #[inline]
     pub(crate) fn dependencies(&self) -> u32 {
-        let depends = self.depends();
-        if depends.is_empty() { 0 } else { Dependencies::new(depends).count() as u32 }
+        let (depends, imports) = (self.depends(), self.interfaces().map_or(0, |interfaces| interfaces.imports.len()));
+        imports as u32 + if depends.is_empty() { 0 } else { Dependencies::new(depends).count() as u32 }
     }
 
     /// Returns the symbols of its code; empty if they are not known.
@@ -237,6 +263,41 @@ impl<A: Allocator> Metadata<A> {
         let lines = self.part(|parts| (parts.schema + parts.depends + parts.symbols + parts.values, parts.lines));
         // They were text when they were copied.
         core::str::from_utf8(lines).unwrap_or_default()
+    }
+
+    /// Returns the record of its imports and exports; empty if there are none.
+    #[inline]
+    pub(crate) fn bindings(&self) -> Entries<'_> {
+        Entries::new(self.interfaces().map_or(&[], |interfaces| interfaces.bindings()))
+    }
+
+    /// Returns the signatures of its methods; empty if they are not known.
+    pub(crate) fn signatures(&self) -> &[u8] {
+        self.interfaces().map_or(&[], |interfaces| interfaces.signatures())
+    }
+
+    /// Returns its imports and the profiles of its functions.
+    #[inline]
+    pub(crate) fn interfaces(&self) -> Option<&Interfaces<A>> {
+        if cfg!(feature = "interfaces") { self.0.as_ref()?.interfaces.as_deref() } else { None }
+    }
+
+    /// Returns the import with this number.
+    #[inline]
+    pub(crate) fn import(&self, number: u32) -> Option<&Import<A>> {
+        self.interfaces()?.imports.get(number as usize)
+    }
+
+    /// Returns whether it may call other modules or imports.
+    #[inline]
+    pub(crate) fn calls_others(&self) -> bool {
+        !self.depends().is_empty() || self.has_imports()
+    }
+
+    /// Returns whether it has imports.
+    #[inline]
+    pub(crate) fn has_imports(&self) -> bool {
+        self.interfaces().is_some_and(|interfaces| !interfaces.imports.is_empty())
     }
 
     /// Returns the blob that the module is restarted from; empty if it is never restarted.
@@ -278,7 +339,10 @@ impl<A: Allocator> Metadata<A> {
 
     /// Returns the bytes of the loader's tables that the metadata uses.
     pub(crate) fn table_bytes(&self) -> u64 {
-        self.0.as_ref().map_or(0, |parts| (size_of::<MetadataParts<A>>() + parts.bytes.len()) as u64)
+        self.0.as_ref().map_or(0, |parts| {
+            let interfaces = parts.interfaces.as_ref().map_or(0, |interfaces| interfaces.table_bytes());
+            (size_of::<MetadataParts<A>>() + parts.bytes.len()) as u64 + interfaces
+        })
     }
 }
 
@@ -357,6 +421,7 @@ impl<A: Allocator> Faults<A> {
 pub(crate) enum Failure {
     NotLoaded,
     Refused,
+    NoRun,
     ProfileFull,
     NoMemory,
     Faulted,

@@ -1,6 +1,5 @@
 //! The third stage: a module in memory, sealed, with all its fix-ups applied.
 
-use bareflow_abi::Reason;
 use bareflow_abi::layout::TEXT_OFFSET;
 
 use crate::error::LoadError;
@@ -39,14 +38,9 @@ impl<Image> PlacedModule<Image> {
         PlacedModule::place(module, &Placement { domain: Domain::Kernel, ..*placement }, platform)
     }
 
-    /// Returns a checked call of the module, which is named `module`.
+    /// Returns a checked call of the module, which is named `module`. The reason is as in [`Call::new`].
     #[must_use]
-    pub const fn call<'call>(
-        &'call self,
-        module: &'call Name,
-        reason: Reason,
-        input: &'call [u8],
-    ) -> Call<'call, Image> {
+    pub const fn call<'call>(&'call self, module: &'call Name, reason: u32, input: &'call [u8]) -> Call<'call, Image> {
         let PlacedModule { image, entry } = self;
         Call { module, image, entry: *entry, reason, input, timing: Timing::Fast, check_abi: true }
     }

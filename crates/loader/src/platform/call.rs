@@ -1,6 +1,7 @@
 //! One call into a module, as a platform gets it.
 
-use bareflow_abi::{CallRefusal, Reason};
+use bareflow_abi::CallRefusal;
+use bareflow_abi::interface::{CallError, Frame, Reply, Shape};
 
 use super::outcome::CallOutcome;
 use crate::name::Name;
@@ -15,7 +16,7 @@ pub struct Call<'call, Image> {
     pub(crate) module: &'call Name,
     pub(crate) image: &'call Image,
     pub(crate) entry: u64,
-    pub(crate) reason: Reason,
+    pub(crate) reason: u32,
     pub(crate) input: &'call [u8],
     pub(crate) timing: Timing,
     pub(crate) check_abi: bool,
@@ -25,7 +26,9 @@ pub struct Call<'call, Image> {
 impl<'call, Image> Call<'call, Image> {
     /// Creates a call of the module `module` from its parts.
     ///
-    /// By default the platform does not check all registers; see [`checked`](Self::checked).
+    /// `reason` is the number of a [`Reason`](bareflow_abi::Reason), or that of a function with
+    /// [`FIRST_FUNCTION`](bareflow_abi::interface::FIRST_FUNCTION) added. By default the platform does not check all
+    /// registers; see [`checked`](Self::checked).
     ///
     /// # Safety
     /// `image` is the sealed image of a [`PlacedModule`](crate::module::placed::PlacedModule), and `entry` its entry. If it
@@ -36,7 +39,7 @@ impl<'call, Image> Call<'call, Image> {
         module: &'call Name,
         image: &'call Image,
         entry: u64,
-        reason: Reason,
+        reason: u32,
         input: &'call [u8],
         timing: Timing,
     ) -> Self {
@@ -47,6 +50,12 @@ impl<'call, Image> Call<'call, Image> {
     #[must_use]
     pub const fn checked(self) -> Self {
         Call { check_abi: true, ..self }
+    }
+
+    /// Returns the same call with another input.
+    #[must_use]
+    pub const fn with_input(self, input: &'call [u8]) -> Self {
+        Call { input, ..self }
     }
 
     /// Returns the module's name, for messages.
@@ -70,10 +79,10 @@ impl<'call, Image> Call<'call, Image> {
         self.entry
     }
 
-    /// Returns the reason for the call.
+    /// Returns the reason for the call, as its entry gets it.
     #[must_use]
     #[inline(always)]
-    pub const fn reason(&self) -> Reason {
+    pub const fn reason(&self) -> u32 {
         self.reason
     }
 
@@ -110,13 +119,28 @@ impl<Image> Clone for Call<'_, Image> {
 
 impl<Image> Copy for Call<'_, Image> {}
 
-/// The modules that the called module may call, as its platform's service `call` asks for them.
+/// The modules and imports that the called module may call, as its platform's services `call` and `invoke` ask for them.
 pub trait Callees {
     /// Calls the module named `name`.
     ///
     /// # Errors
     /// The reason for which there is no result.
     fn call(&self, name: &[u8], input: &[u8], output: &mut [u8]) -> Result<CallOutcome, CallRefusal>;
+
+    /// Returns the shape of a method of an import, both by their numbers; by default there are none.
+    ///
+    /// # Errors
+    /// The import is not bound, or has no such method.
+    fn shape(&self, import: u32, method: u32) -> Result<Shape, CallError> {
+        let _ = (import, method);
+        Err(CallError::NotBound)
+    }
+
+    /// Calls a method of an import, whose [`shape`](Self::shape) the frame has.
+    fn invoke(&self, import: u32, method: u32, frame: &mut Frame<'_>) -> Reply {
+        let _ = (import, method, frame);
+        CallError::NotBound.into()
+    }
 }
 
 /// The maximum depth of nested calls, the outermost included.

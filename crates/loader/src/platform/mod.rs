@@ -11,6 +11,7 @@ pub mod range_allocator;
 
 use allocator_api2::alloc::Allocator;
 use bareflow_abi::checksum::Crc32c;
+use bareflow_abi::interface::Frame;
 
 use crate::diagnosis::Diagnosis;
 pub use crate::error::PlatformError;
@@ -20,7 +21,7 @@ use crate::profile::Usage;
 use crate::profile::counters::Counters;
 use crate::profile::peak::PeakUse;
 pub use call::{Call, Callees, MAX_DEPTH};
-pub use outcome::{CallError, CallOutcome, FastExit, FastReturn, TimedCall};
+pub use outcome::{CallFailure, CallOutcome, FastExit, FastReturn, TimedCall, TimedReply};
 
 /// An image's memory while the loader fills it: zeroed, writable, never executable.
 ///
@@ -55,7 +56,7 @@ pub trait WritableImage {
 /// use bareflow_abi::{Context, EntryFn, Services, layout::IMAGE_SPAN};
 /// use bareflow_loader::allocator_api2::alloc::Global;
 /// use bareflow_loader::{
-///     Call, CallError, CallOutcome, ImageSize, KernelDomain, ModuleManager, Placement, Platform, PlatformError, Segments,
+///     Call, CallFailure, CallOutcome, ImageSize, KernelDomain, ModuleManager, Placement, Platform, PlatformError, Segments,
 ///     TimedCall, Timing, WritableImage,
 /// };
 ///
@@ -116,13 +117,13 @@ pub trait WritableImage {
 ///         unsafe { _mm_lfence() };
 ///         self.clock()
 ///     }
-///     fn call(&self, call: &Call<'_, Image>, output: &mut [u8]) -> Result<TimedCall, CallError> {
+///     fn call(&self, call: &Call<'_, Image>, output: &mut [u8]) -> Result<TimedCall, CallFailure> {
 ///         let capacity = output.len();
 ///         let mut context = Context::new(&Services::NONE, call.input(), output);
 ///         // SAFETY: the loader has validated the entry, and placed and sealed its code.
 ///         let entry: EntryFn = unsafe { std::mem::transmute(call.entry() as *const ()) };
 ///         // SAFETY: the manager's `KernelDomain` vouches for what the code does.
-///         let run = || unsafe { entry(&mut context, call.reason() as u32) };
+///         let run = || unsafe { entry(&mut context, call.reason()) };
 ///         let (result, cycles) = call.timing().measure(self, run);
 ///         let output_length = context.output_length().min(capacity);
 ///         Ok(TimedCall { outcome: CallOutcome { result, output_length }, cycles })
@@ -240,7 +241,7 @@ pub unsafe trait Platform {
     ///
     /// # Errors
     /// The fault that ended the call, or a lack of memory for it.
-    fn call(&self, call: &Call<'_, Self::Image>, output: &mut [u8]) -> Result<TimedCall, CallError>;
+    fn call(&self, call: &Call<'_, Self::Image>, output: &mut [u8]) -> Result<TimedCall, CallFailure>;
 
     /// Whether the platform has a fast path, [`call_fast`](Self::call_fast); by default it has none.
     const HAS_FAST_PATH: bool = false;
@@ -261,7 +262,7 @@ pub unsafe trait Platform {
     ///
     /// # Errors
     /// As for [`call`](Self::call).
-    fn finish_fast(&self, call: &Call<'_, Self::Image>, exit: FastExit) -> Result<TimedCall, CallError> {
+    fn finish_fast(&self, call: &Call<'_, Self::Image>, exit: FastExit) -> Result<TimedCall, CallFailure> {
         let _ = exit;
         self.call(call, &mut [])
     }
@@ -278,9 +279,36 @@ pub unsafe trait Platform {
         call: &Call<'_, Self::Image>,
         output: &mut [u8],
         callees: &dyn Callees,
-    ) -> Result<TimedCall, CallError> {
+    ) -> Result<TimedCall, CallFailure> {
         let _ = callees;
         self.call(call, output)
+    }
+
+    /// Calls a method: a function whose arguments are in `frame`. The call's input is not used.
+    ///
+    /// By default the module reaches the memory of the caller by its address, as it can in the kernel domain. A platform
+    /// with a user domain [packs](Frame::pack) the frame for its modules. `callees` is as for
+    /// [`call_with_callees`](Self::call_with_callees).
+    ///
+    /// # Errors
+    /// As for [`call`](Self::call).
+    fn call_method(
+        &self,
+        call: &Call<'_, Self::Image>,
+        frame: &mut Frame<'_>,
+        callees: Option<&dyn Callees>,
+    ) -> Result<TimedReply, CallFailure> {
+        let mut cycles = 0;
+        let reply = frame.call_in_place(|input, output| {
+            let call = Call { input, ..*call };
+            let done = match callees {
+                None => self.call(&call, output),
+                Some(callees) => self.call_with_callees(&call, output, callees),
+            }?;
+            cycles = done.cycles;
+            Ok::<_, CallFailure>(done.outcome.result)
+        })?;
+        Ok(TimedReply { reply, cycles })
     }
 
     /// Returns the memory of an image, counted as [`usage`](Self::usage) counts it.

@@ -1,5 +1,7 @@
 //! The outcomes of a call, as a platform reports them.
 
+use bareflow_abi::interface::Reply;
+
 use crate::fault::Fault;
 
 /// The outcome of a call that returned.
@@ -17,6 +19,15 @@ pub struct TimedCall {
     /// The outcome of the call.
     pub outcome: CallOutcome,
     /// The cycles between the clock readings right before and right after the call.
+    pub cycles: u64,
+}
+
+/// A platform's report of a method's call that returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimedReply {
+    /// The reply.
+    pub reply: Reply,
+    /// The cycles, as in [`TimedCall::cycles`].
     pub cycles: u64,
 }
 
@@ -45,15 +56,15 @@ impl FastExit {
 
 /// The reason for which a call did not return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CallError {
+pub enum CallFailure {
     /// The module faulted.
     Fault(Fault),
     /// There was no memory for the call's input and output in the module's domain.
     NoMemory,
 }
 
-impl From<Fault> for CallError {
-    fn from(fault: Fault) -> CallError {
-        CallError::Fault(fault)
+impl From<Fault> for CallFailure {
+    fn from(fault: Fault) -> CallFailure {
+        CallFailure::Fault(fault)
     }
 }

@@ -5,7 +5,7 @@
 
 mod hash_index;
 mod names;
-mod stable_vec;
+pub mod stable_vec;
 
 use core::cell::{BorrowError, Cell, Ref, RefCell, RefMut};
 use core::mem::ManuallyDrop;

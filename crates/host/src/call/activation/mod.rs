@@ -10,7 +10,7 @@ use std::time::Duration;
 use bareflow_loader::diagnosis::{ServiceCall, ServiceLog};
 use bareflow_loader::segments::is_within;
 use bareflow_loader::{Call, Callees, Fault, FaultKind, Name, Segments};
-use bareflow_runtime::RunningCall;
+use bareflow_runtime::{Reach, RunningCall};
 
 use crate::memory::Image;
 use crate::stopwatch::{RunClock, Stopwatch};
@@ -24,8 +24,8 @@ pub(crate) type CurrentCall = AtomicPtr<Activation>;
 /// The exit reason if the module returned, and the activation was touched.
 pub(crate) const TOUCHED: u32 = 4;
 
-/// The modules that a module may call, if any.
-pub(crate) type OptionalCallees<'call> = Option<&'call &'call dyn Callees>;
+/// What a call reaches beyond its module, if anything.
+pub(crate) type OptionalReach<'call> = Option<&'call Reach<'call>>;
 
 /// The state of one running call; between calls, the state that the thread keeps for the next one.
 ///
@@ -55,8 +55,8 @@ pub(crate) struct Activation {
     thread: Cell<*const ThreadContext>,
     /// The context's buffers: address and length of input and output.
     buffers: Cell<[(u64, u64); 2]>,
-    /// The modules that the call may call, or null.
-    callees: Cell<*const &'static dyn Callees>,
+    /// What the call reaches beyond its module, or null if that is nothing.
+    reach: Cell<*const Reach<'static>>,
     /// Whether the call has used a service; if so, the thread's context has the log.
     called: Cell<bool>,
     /// Whether its time ran out while it was inside a service.
@@ -81,7 +81,7 @@ impl Activation {
             image: Cell::new(null()),
             thread: Cell::new(null()),
             buffers: Cell::new([(0, 0); 2]),
-            callees: Cell::new(null()),
+            reach: Cell::new(null()),
             called: Cell::new(false),
             late: Cell::new(false),
             time: Cell::new(None),
@@ -102,16 +102,16 @@ impl Activation {
         self.image.set(call.image());
     }
 
-    /// Sets the buffers and the callees of the call that is about to begin.
-    pub fn set_buffers(&self, input: &[u8], output: &[u8], callees: OptionalCallees<'_>) {
+    /// Sets the buffers and the reach of the call that is about to begin.
+    pub fn set_buffers(&self, input: &[u8], output: &[u8], reach: OptionalReach<'_>) {
         self.buffers.set([input, output].map(|buffer| (buffer.as_ptr() as u64, buffer.len() as u64)));
-        self.callees.set(callees.map_or(null(), |callees| from_ref(callees).cast()));
+        self.reach.set(reach.map_or(null(), |reach| from_ref(reach).cast()));
     }
 
-    /// Clears the borrowed buffers and callees at the end of the call.
+    /// Clears the borrowed buffers and the reach at the end of the call.
     pub fn clear_buffers(&self) {
         self.buffers.set([(0, 0); 2]);
-        self.callees.set(null());
+        self.reach.set(null());
     }
 
     /// Resets the activation for the next call. Returns the fault that was recorded for this one.
@@ -184,8 +184,19 @@ impl Activation {
 
     /// Returns the modules that the call may call, if any.
     pub fn callees(&self) -> Option<&dyn Callees> {
-        // SAFETY: `set_buffers` took them from the call's arguments, and `clear_buffers` runs before those end.
-        unsafe { self.callees.get().as_ref() }.copied()
+        self.reach()?.callees
+    }
+
+    fn reach(&self) -> Option<&Reach<'_>> {
+        // SAFETY: `set_buffers` took it from the call's arguments, and `clear_buffers` runs before those end.
+        unsafe { self.reach.get().as_ref() }
+    }
+
+    /// Returns whether bytes lie in memory that the caller lends to the call of a method; `to_write`: to be written.
+    fn is_lent(&self, address: u64, length: u64, to_write: bool) -> bool {
+        let [(input, _), (output, _)] = self.buffers.get();
+        // SAFETY: only a method's call in this process has a shape that is not empty; it was made in place.
+        self.reach().is_some_and(|reach| unsafe { reach.lends(input, output, address, length, to_write) })
     }
 
     /// Whether a call through a checking trampoline is running. If so, the module itself has set its flags.
@@ -282,14 +293,15 @@ unsafe impl RunningCall for Activation {
         let lies_in = |(start, size)| is_within(address, length, start, size);
         let readable =
             self.segments().contains(address, length) || [input, output, self.stack()].into_iter().any(lies_in);
-        readable.then_some(address)
+        (readable || self.is_lent(address, length, false)).then_some(address)
     }
 
     fn writable(&self, address: u64, length: u64) -> Option<u64> {
         let ([_, _, (data, size)], heap) = (self.segments().all(), self.segments().heap());
         let [_, output] = self.buffers.get();
         let lies_in = |(start, size)| is_within(address, length, start, size);
-        [(data, size as u64), heap, output, self.stack()].into_iter().any(lies_in).then_some(address)
+        let writable = [(data, size as u64), heap, output, self.stack()].into_iter().any(lies_in);
+        (writable || self.is_lent(address, length, true)).then_some(address)
     }
 
     fn log_service(&self, call: ServiceCall) {

@@ -1,0 +1,171 @@
+//! Binding: the search for the provider of each import when a module is loaded.
+
+use bareflow_abi::interface::bindings::Entry;
+
+use super::provider::Export;
+use crate::error::{ImportError, LoadError};
+use crate::manager::ModuleManager;
+use crate::module::interfaces::{BoundMethod, Import, ProviderId};
+use crate::module::{Module, ModuleId};
+use crate::name::{Name, Version};
+use crate::platform::Platform;
+
+/// The providers that were found for an import.
+#[derive(Default)]
+struct Found {
+    /// The best one so far.
+    best: Option<(Name, ProviderId, Rank)>,
+    /// Whether there are others of other names.
+    several: bool,
+    /// The version that one exports which does not serve.
+    unfit: Option<(u16, u16)>,
+}
+
+/// The rank among providers of one name: the active version comes first, then the highest.
+type Rank = (bool, Version);
+
+impl Found {
+    fn add(&mut self, name: Name, provider: ProviderId, rank: Rank) {
+        match &self.best {
+            Some((other, ..)) if *other != name => self.several = true,
+            Some((_, _, best)) if *best >= rank => {}
+            _ => self.best = Some((name, provider, rank)),
+        }
+    }
+}
+
+impl<P: Platform> ModuleManager<P> {
+    /// Binds the imports of a module that is being loaded. The module `replaced`, which it will replace, is no provider.
+    ///
+    /// # Errors
+    /// [`LoadError::Import`], for the first import that has no provider.
+    pub(crate) fn bind_imports(&self, module: &Module<P>, replaced: Option<ModuleId>) -> Result<(), LoadError> {
+        let Some(interfaces) = module.metadata.interfaces() else { return Ok(()) };
+        for (import, entry) in interfaces.imports.iter().zip(module.metadata.bindings().imports()) {
+            let bound =
+                self.find_provider(&entry, replaced).and_then(|provider| self.bind_to(import, &entry, provider));
+            // The names in a valid record are well-formed.
+            if let (Err(error), Some(import)) = (bound, Name::new(entry.name)) {
+                return Err(LoadError::Import { import, error });
+            }
+        }
+        Ok(())
+    }
+
+    /// Binds an import to a provider, method by method.
+    pub(super) fn bind_to(
+        &self,
+        import: &Import<P::Alloc>,
+        entry: &Entry<'_>,
+        provider: ProviderId,
+    ) -> Result<(), ImportError> {
+        let number = |index: usize| u16::try_from(index).unwrap_or(u16::MAX);
+        let bound = self.with_export(provider, entry.interface, |export| {
+            check_export(entry, &export)?;
+            for (index, (bound, method)) in import.methods.iter().zip(entry.methods()).enumerate() {
+                let function = export.function(&method).ok_or(ImportError::Method { number: number(index) })?;
+                bound.set(BoundMethod { function, shape: method.shape });
+            }
+            Ok(())
+        });
+        bound.unwrap_or(Err(ImportError::NoProvider))?;
+        import.provider.set(Some(provider));
+        import.restarts.set(self.restarts_of(provider));
+        Ok(())
+    }
+
+    /// Returns the number of restarts of a provider so far.
+    pub(super) fn restarts_of(&self, provider: ProviderId) -> u32 {
+        match provider {
+            ProviderId::Module(id) => self.get(id).map_or(0, |module| module.faults.restarts.get()),
+            ProviderId::Embedder(_) => 0,
+        }
+    }
+
+    /// Returns the provider of an import.
+    pub(crate) fn find_provider(
+        &self,
+        import: &Entry<'_>,
+        replaced: Option<ModuleId>,
+    ) -> Result<ProviderId, ImportError> {
+        let wanted = Selector::parse(import.provider).ok_or(ImportError::Selector)?;
+        let mut found = Found::default();
+        for id in self.ids().filter(|id| Some(*id) != replaced) {
+            let Some(module) = self.get(id).filter(|module| module.published.get()) else { continue };
+            if wanted.admits(&module.name, Some(&module.version)) {
+                let is_active = self.name_entry(&module).is_some_and(|entry| entry.active.get() == Some(id));
+                self.consider(&mut found, import, module.name, ProviderId::Module(id), (is_active, module.version));
+            }
+        }
+        for (number, provider) in self.embedder.all().filter(|(_, provider)| wanted.admits(&provider.name, None)) {
+            let rank = (true, Version { major: 0, minor: 0, patch: 0 });
+            self.consider(&mut found, import, provider.name, ProviderId::Embedder(number), rank);
+        }
+        match found {
+            Found { several: true, .. } => Err(ImportError::SeveralProviders),
+            Found { best: Some((_, provider, _)), .. } => Ok(provider),
+            Found { unfit: Some(found), .. } => Err(ImportError::Version { found, expected: import.version }),
+            _ => Err(ImportError::NoProvider),
+        }
+    }
+
+    /// Adds a provider to those that were found, if it exports the interface in a version that serves.
+    fn consider(&self, found: &mut Found, import: &Entry<'_>, name: Name, provider: ProviderId, rank: Rank) {
+        let export =
+            self.with_export(provider, import.interface, |export| (export.serves(import.version), export.version()));
+        match export {
+            Some((true, _)) => found.add(name, provider, rank),
+            Some((false, version)) => found.unfit = Some(version),
+            None => {}
+        }
+    }
+}
+
+/// Checks that an export has all that an import needs.
+pub(super) fn check_export(import: &Entry<'_>, export: &Export<'_>) -> Result<(), ImportError> {
+    if !export.serves(import.version) {
+        return Err(ImportError::Version { found: export.version(), expected: import.version });
+    }
+    match import.methods().position(|method| export.function(&method).is_none()) {
+        Some(index) => Err(ImportError::Method { number: u16::try_from(index).unwrap_or(u16::MAX) }),
+        None => Ok(()),
+    }
+}
+
+/// The provider that an import asks for.
+struct Selector<'text> {
+    name: &'text str,
+    #[cfg(feature = "semver")]
+    requirement: Option<crate::name::requirement::Requirement>,
+}
+
+impl<'text> Selector<'text> {
+    /// Reads a name, with a version requirement behind an `@` or without; empty for any provider.
+    fn parse(text: &'text str) -> Option<Selector<'text>> {
+        let (name, requirement) = text.split_once('@').unwrap_or((text, ""));
+        if !text.is_empty() && Name::new(name).is_none() {
+            return None;
+        }
+        #[cfg(feature = "semver")]
+        if requirement.is_empty() {
+            return (!text.contains('@')).then_some(Selector { name, requirement: None });
+        } else {
+            let requirement = Some(crate::name::requirement::Requirement::parse(requirement)?);
+            return Some(Selector { name, requirement });
+        }
+        #[cfg(not(feature = "semver"))]
+        (requirement.is_empty() && !text.contains('@')).then_some(Selector { name })
+    }
+
+    /// Returns whether a provider will do. The embedder's have no version, and meet no requirement.
+    fn admits(&self, name: &Name, version: Option<&Version>) -> bool {
+        #[cfg(feature = "semver")]
+        if let Some(requirement) = &self.requirement
+            && !version.is_some_and(|version| requirement.admits(version))
+        {
+            return false;
+        }
+        let _ = version;
+        self.name.is_empty() || self.name == name.as_str()
+    }
+}

@@ -1,0 +1,17 @@
+//! Interfaces: typed calls between modules, and between a module and its embedder.
+//!
+//! A load binds each import to a provider (`bind`), method by method, so that a call looks nothing up (`invoke`). A
+//! reload binds the users of the old module to the new one (`rebind`). The embedder provides interfaces of its own
+//! (`embedder`), and uses those of modules (`bound`).
+
+mod bind;
+mod bound;
+mod embedder;
+mod function;
+mod invoke;
+mod provider;
+mod rebind;
+
+pub use bound::Bound;
+pub(crate) use embedder::Embedder;
+pub use function::FunctionProfile;

@@ -1,0 +1,68 @@
+//! The users of a provider that is replaced or unloaded.
+
+use bareflow_abi::interface::bindings::Entries;
+
+use super::bind::check_export;
+use super::provider::Export;
+use crate::error::LoadError;
+use crate::manager::ModuleManager;
+use crate::module::ModuleId;
+use crate::module::interfaces::ProviderId;
+use crate::name::Name;
+use crate::platform::Platform;
+
+impl<P: Platform> ModuleManager<P> {
+    /// Iterates over the modules that use interfaces of the module `id`.
+    pub fn users(&self, id: ModuleId) -> impl Iterator<Item = ModuleId> {
+        let uses = move |by: ModuleId| {
+            let module = self.get(by).filter(|module| !module.lifecycle.is_retired());
+            module.is_some_and(|module| {
+                let mut imports = module.metadata.interfaces().into_iter().flat_map(|all| &all.imports);
+                imports.any(|import| import.provider.get() == Some(ProviderId::Module(id)))
+            })
+        };
+        self.ids().filter(move |&by| by != id && uses(by))
+    }
+
+    /// Checks that all users of the module `from` can use the one with these bindings, which will replace it.
+    pub(crate) fn check_users(&self, from: ModuleId, new: Entries<'_>) -> Result<(), LoadError> {
+        for by in self.users(from) {
+            let Some(user) = self.get(by) else { continue };
+            let Some(interfaces) = user.metadata.interfaces() else { continue };
+            for (import, entry) in interfaces.imports.iter().zip(user.metadata.bindings().imports()) {
+                if import.provider.get() != Some(ProviderId::Module(from)) {
+                    continue;
+                }
+                let mut exports = new.exports();
+                let export = exports.find(|(_, export)| export.interface == entry.interface);
+                let serves =
+                    export.is_some_and(|(first, export)| check_export(&entry, &Export::Module(first, export)).is_ok());
+                if let (false, Some(interface)) = (serves, Name::new(entry.interface)) {
+                    return Err(LoadError::StillUsed { by: user.name, interface });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Binds all users of the module `from` to the module `to`, which has replaced it. `lost_state`: what they agreed on
+    /// with the old one does not hold any more.
+    pub(crate) fn rebind_users(&self, from: ModuleId, to: ModuleId, lost_state: bool) {
+        for by in self.users(from) {
+            let Some(user) = self.get(by) else { continue };
+            let Some(interfaces) = user.metadata.interfaces() else { continue };
+            for (import, entry) in interfaces.imports.iter().zip(user.metadata.bindings().imports()) {
+                if import.provider.get() != Some(ProviderId::Module(from)) {
+                    continue;
+                }
+                // It was checked that the new one serves. One that does not is never called by a wrong number.
+                if self.bind_to(import, &entry, ProviderId::Module(to)).is_err() {
+                    import.provider.set(None);
+                }
+                if lost_state {
+                    import.restarts.set(import.restarts.get().wrapping_sub(1));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The interfaces of a loaded module: what its imports are bound to, and the profiles of the functions that it exports.
+
+use core::cell::Cell;
+use core::num::NonZeroU32;
+
+use allocator_api2::alloc::Allocator;
+use allocator_api2::boxed::Box;
+use allocator_api2::vec::Vec;
+use bareflow_abi::interface::Shape;
+use bareflow_abi::interface::bindings::Entries;
+
+use crate::module::ModuleId;
+use crate::profile::ProfileBuffer;
+use crate::profile::sampler::Sampler;
+
+/// The imports of a module, and the functions that it exports, in the order of its record.
+pub(crate) struct Interfaces<A: Allocator> {
+    /// The record, then the signatures.
+    bytes: Vec<u8, A>,
+    record: usize,
+    pub imports: Vec<Import<A>, A>,
+    pub functions: Vec<Function<A>, A>,
+}
+
+/// An import.
+pub(crate) struct Import<A: Allocator> {
+    /// The provider; `None` until it is bound.
+    pub provider: Cell<Option<ProviderId>>,
+    /// The number of the provider's restarts that the module knows of.
+    pub restarts: Cell<u32>,
+    /// The methods of the interface, as the module knows it.
+    pub methods: Vec<Cell<BoundMethod>, A>,
+}
+
+impl<A: Allocator> Import<A> {
+    /// Returns the method with this number.
+    #[inline]
+    pub fn method(&self, number: u32) -> Option<BoundMethod> {
+        self.methods.get(number as usize).map(Cell::get)
+    }
+}
+
+/// A provider of an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ProviderId {
+    /// A module.
+    Module(ModuleId),
+    /// The embedder's provider with this number.
+    Embedder(u32),
+}
+
+/// A method of an import.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BoundMethod {
+    /// The number of the provider's function, or of the embedder's method.
+    pub function: u32,
+    /// The shape that both sides agree on.
+    pub shape: Shape,
+}
+
+/// A function that a module exports: its profile.
+pub(crate) struct Function<A: Allocator> {
+    pub sampler: Sampler,
+    pub profile_buffer: ProfileBuffer<A>,
+    /// The number of calls that faulted.
+    pub faults: Cell<u32>,
+    /// The result of the last call; of a method, its status.
+    pub last_result: Cell<i32>,
+}
+
+impl<A: Allocator> Function<A> {
+    /// Returns the number of calls, including those that faulted.
+    pub fn call_count(&self) -> u64 {
+        self.profile_buffer.count() + self.sampler.untimed() + u64::from(self.faults.get())
+    }
+}
+
+impl<A: Allocator + Clone> Interfaces<A> {
+    /// Creates the tables for a record: with nothing bound, and nothing called. `None` if there is no memory.
+    #[cold]
+    #[inline(never)]
+    pub fn new(
+        bindings: &[u8],
+        signatures: &[u8],
+        sample_every: NonZeroU32,
+        allocator: &A,
+    ) -> Option<Box<Interfaces<A>, A>> {
+        let mut bytes = Vec::new_in(allocator.clone());
+        bytes.try_reserve_exact(bindings.len() + signatures.len()).ok()?;
+        bytes.extend_from_slice(bindings);
+        bytes.extend_from_slice(signatures);
+        let entries = Entries::new(bindings);
+        let mut imports = Vec::new_in(allocator.clone());
+        imports.try_reserve_exact(entries.imports().count()).ok()?;
+        for entry in entries.imports() {
+            let mut methods = Vec::new_in(allocator.clone());
+            methods.try_reserve_exact(entry.method_count()).ok()?;
+            methods.extend(entry.methods().map(|method| Cell::new(BoundMethod { function: 0, shape: method.shape })));
+            imports.push(Import { provider: Cell::new(None), restarts: Cell::new(0), methods });
+        }
+        let mut functions = Vec::new_in(allocator.clone());
+        let count = entries.function_count();
+        functions.try_reserve_exact(count).ok()?;
+        functions.resize_with(count, || Function {
+            sampler: Sampler::new(sample_every),
+            profile_buffer: ProfileBuffer::new(),
+            faults: Cell::new(0),
+            last_result: Cell::new(0),
+        });
+        let interfaces = Interfaces { bytes, record: bindings.len(), imports, functions };
+        Box::try_new_in(interfaces, allocator.clone()).ok()
+    }
+}
+
+impl<A: Allocator> Interfaces<A> {
+    /// Returns the record of imports and exports.
+    pub fn bindings(&self) -> &[u8] {
+        self.bytes.get(..self.record).unwrap_or_default()
+    }
+
+    /// Returns the signatures of the methods; empty if they are not known.
+    pub fn signatures(&self) -> &[u8] {
+        self.bytes.get(self.record..).unwrap_or_default()
+    }
+
+    /// Returns the bytes of the loader's tables that they use.
+    pub fn table_bytes(&self) -> u64 {
+        let methods: usize = self.imports.iter().map(|import| import.methods.len()).sum();
+        let sizes = size_of::<Interfaces<A>>()
+            + self.bytes.len()
+            + self.imports.len() * size_of::<Import<A>>()
+            + methods * size_of::<Cell<BoundMethod>>()
+            + self.functions.len() * size_of::<Function<A>>();
+        sizes as u64 + self.functions.iter().map(|function| function.profile_buffer.table_bytes()).sum::<u64>()
+    }
+}
