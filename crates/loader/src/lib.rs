@@ -72,8 +72,8 @@ pub use call::pinned::PinnedModule;
 pub use depends::{DependencyCycle, VersionRange};
 pub use diagnosis::Diagnosis;
 pub use error::{
-    BadCode, BadVariant, BindError, ExecuteError, ImportError, InvalidModule, LoadError, MalformedModule, ProvideError,
-    SelectError, UnloadError,
+    BadCode, BadVariant, BindError, ExecuteError, FunctionError, ImportError, InvalidModule, LoadError,
+    MalformedModule, ProvideError, SelectError, UnloadError,
 };
 pub use fault::{Fault, FaultKind};
 pub use format::code::{self, CodeVariant};
@@ -81,7 +81,7 @@ pub use format::raw::RawModule;
 pub use format::segments::Segments;
 pub use format::valid::ValidModule;
 pub use format::{fixups, records, segments, valid};
-pub use interfaces::{Bound, FunctionProfile};
+pub use interfaces::{Bound, FunctionId, FunctionProfile};
 #[cfg(feature = "parameters")]
 pub use load::parameters;
 pub use load::state;

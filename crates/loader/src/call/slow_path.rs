@@ -156,7 +156,7 @@ impl<P: Platform> ModuleManager<P> {
     /// Records a call that did not return.
     #[cold]
     #[inline(never)]
-    fn note_failure(&self, module: &Module<P>, error: CallFailure, timing: Timing) -> Failure {
+    pub(crate) fn note_failure(&self, module: &Module<P>, error: CallFailure, timing: Timing) -> Failure {
         if timing == Timing::Untimed {
             module.sampler.uncount();
         }

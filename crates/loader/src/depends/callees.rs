@@ -48,10 +48,23 @@ impl<P: Platform> ModuleManager<P> {
 
 impl<P: Platform> Callees for CalleeResolver<'_, P> {
     fn call(&self, name: &[u8], input: &[u8], output: &mut [u8]) -> Result<CallOutcome, CallRefusal> {
+        // A function is named behind the module: `net.packet_handler`.
+        let (module, function) = match name.iter().position(|byte| *byte == b'.') {
+            Some(end) if cfg!(feature = "interfaces") => name.split_at(end),
+            _ => (name, &[][..]),
+        };
         let mut dependencies = Dependencies::new(self.metadata.depends());
-        let needed = dependencies.find(|needed| needed.name.as_bytes() == name).ok_or(CallRefusal::NotDeclared)?;
+        let needed = dependencies.find(|needed| needed.name.as_bytes() == module).ok_or(CallRefusal::NotDeclared)?;
         let id = self.manager.resolve(&needed).ok_or(CallRefusal::NotLoaded)?;
-        let done = self.manager.one_deeper(|| self.manager.execute_with(id, input, output));
+        let done = match function.split_first() {
+            None => self.manager.one_deeper(|| self.manager.execute_with(id, input, output)),
+            Some((_, function)) => {
+                let function = core::str::from_utf8(function).map_err(|_| CallRefusal::NoFunction)?;
+                let function = self.manager.function_of(id, function).map_err(|_| CallRefusal::NoFunction)?;
+                let call = || self.manager.execute_function(function, input, output).map(|done| done.outcome);
+                self.manager.one_deeper(call)
+            }
+        };
         done.ok_or(CallRefusal::TooDeep)?.map_err(|error| match error {
             ExecuteError::NotLoaded => CallRefusal::NotLoaded,
             ExecuteError::Busy => CallRefusal::Busy,

@@ -63,3 +63,24 @@ pub enum BindError {
     #[error("{0}")]
     Import(ImportError),
 }
+
+/// The reason for which a function was not found or not called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FunctionError {
+    /// The selector names no function.
+    #[error("no function: expected module.function, module.interface.function, and @ and a version if you like")]
+    Selector,
+    /// No such module is loaded.
+    #[error("no such module is loaded; see which are by `ps`")]
+    NotLoaded,
+    /// The module exports no function of that name, or its signatures were stripped.
+    #[error("the module exports no function of that name; see which by `inspect`")]
+    NoFunction,
+    /// Several interfaces of the module have a method of that name.
+    #[error("several interfaces of the module have a method of that name; put the interface before it")]
+    Several,
+    /// The arguments are no packed form of the method's.
+    #[error("the arguments are not those of the method; see its signature by `inspect`")]
+    Arguments,
+}

@@ -13,7 +13,7 @@ mod platform;
 pub use crate::policy::assignment::BadAssignment;
 pub use crate::policy::permissions::ServiceNames;
 pub use code::{BadCode, BadVariant};
-pub use import::{BindError, ImportError, ProvideError};
+pub use import::{BindError, FunctionError, ImportError, ProvideError};
 pub use invalid::InvalidModule;
 pub use layout::Differences;
 pub use malformed::MalformedModule;

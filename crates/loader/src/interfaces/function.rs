@@ -1,10 +1,27 @@
-//! The functions that a module exports: their profiles.
+//! The functions that a module exports: how they are found, called from outside, and their profiles.
 
+use bareflow_abi::interface::bindings::{Entry, function_fingerprint};
+use bareflow_abi::interface::{Frame, MAX_REPLY_WORDS, MAX_WORDS, Reply, Shape};
+
+use super::invoke::Returned;
+use super::signatures::method_names;
+use crate::error::{ExecuteError, FunctionError};
 use crate::manager::ModuleManager;
-use crate::module::ModuleId;
+use crate::module::{Module, ModuleId};
 use crate::name::Name;
-use crate::platform::Platform;
+use crate::platform::{Platform, TimedCall};
 use crate::profile::CycleStatistics;
+
+/// A function of a loaded module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FunctionId {
+    /// The module.
+    pub module: ModuleId,
+    /// The number among the module's functions.
+    pub number: u32,
+    /// The shape of a method; `None` for a plain function.
+    pub shape: Option<Shape>,
+}
 
 /// The profile of a function that a module exports.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,6 +41,104 @@ pub struct FunctionProfile {
 }
 
 impl<P: Platform> ModuleManager<P> {
+    /// Returns the function that a selector names: `module[.interface].function[@requirement]`, such as `net.packet_handler`
+    /// or `disk.files.read@^1`.
+    ///
+    /// # Errors
+    /// There is no such module, or it has no such function.
+    pub fn find_function(&self, selector: &str) -> Result<FunctionId, FunctionError> {
+        let (path, requirement) = selector.split_once('@').unwrap_or((selector, ""));
+        let (module, function) = path.split_once('.').ok_or(FunctionError::Selector)?;
+        let id = self.find_required(module, requirement).ok_or(FunctionError::NotLoaded)?;
+        self.function_of(id, function)
+    }
+
+    /// Returns the function of a module that is named `function` or `interface.function`.
+    ///
+    /// # Errors
+    /// The module is gone, has no such function, or several.
+    pub fn function_of(&self, id: ModuleId, function: &str) -> Result<FunctionId, FunctionError> {
+        let module = self.get(id).ok_or(FunctionError::NotLoaded)?;
+        let (interface, name) = match function.split_once('.') {
+            Some((interface, name)) => (Some(interface), name),
+            None => (None, function),
+        };
+        let mut found = None;
+        for (first, entry) in module.metadata.bindings().exports() {
+            if interface.is_some_and(|interface| interface != entry.interface) {
+                continue;
+            }
+            if let Some(index) = index_of(&module, &entry, name) {
+                if found.is_some() {
+                    return Err(FunctionError::Several);
+                }
+                let shape = entry.method(index).map(|method| method.shape).filter(|_| !entry.interface.is_empty());
+                found = Some(FunctionId { module: id, number: (first + index) as u32, shape });
+            }
+        }
+        found.ok_or(FunctionError::NoFunction)
+    }
+
+    /// Passes the name of each function of a module to `look`: its interface, which is empty for plain functions, and its
+    /// own, which is empty if the module's signatures were stripped.
+    pub fn for_each_function(&self, id: ModuleId, mut look: impl FnMut(u32, &str, &str)) {
+        let Some(module) = self.get(id) else { return };
+        for (first, entry) in module.metadata.bindings().exports() {
+            let mut names = method_names(module.metadata.signatures(), entry.interface);
+            for index in 0..entry.method_count() {
+                look((first + index) as u32, entry.interface, names.next().unwrap_or_default());
+            }
+        }
+    }
+
+    /// Calls a plain function with `input`, lets it write to `output`, and profiles the call.
+    ///
+    /// # Errors
+    /// The reason for which there is no result; [`ExecuteError::NoRun`] if it is a method.
+    pub fn execute_function(
+        &self,
+        function: FunctionId,
+        input: &[u8],
+        output: &mut [u8],
+    ) -> Result<TimedCall, ExecuteError> {
+        if function.shape.is_some() {
+            return Err(ExecuteError::NoRun);
+        }
+        let called = self.call_function(function.module, function.number, |_, call, callees| {
+            let call = call.with_input(input);
+            let done = match callees {
+                None => self.platform.call(&call, output),
+                Some(callees) => self.platform.call_with_callees(&call, output, callees),
+            }?;
+            Ok(Some(Returned { value: done, cycles: done.cycles, last_result: done.outcome.result }))
+        });
+        match called {
+            Ok(Some(done)) => Ok(done),
+            Ok(None) => Err(ExecuteError::NotLoaded),
+            Err(failure) => Err(self.to_error(function.module, failure)),
+        }
+    }
+
+    /// Calls a method by the packed form of its frame, and writes the reply's header to the output.
+    ///
+    /// # Errors
+    /// The input and output are no packed form of the method's frame; see [`Frame::unpack`].
+    pub fn call_packed(&self, function: FunctionId, input: &[u8], output: &mut [u8]) -> Result<Reply, FunctionError> {
+        let shape = function.shape.ok_or(FunctionError::NoFunction)?;
+        let mut words = [0; MAX_WORDS];
+        let mut header = [0; MAX_REPLY_WORDS];
+        let reply = {
+            let mut frame = Frame::unpack(shape, &mut words, input, output).ok_or(FunctionError::Arguments)?;
+            let reply = self.call_method(function.module, function.number, &mut frame, None);
+            header.iter_mut().zip(frame.reply_header(reply.value)).for_each(|(target, word)| *target = word);
+            reply
+        };
+        for (target, word) in output.chunks_exact_mut(8).zip(header).take(shape.reply_words()) {
+            target.copy_from_slice(&u64::to_le_bytes(word));
+        }
+        Ok(reply)
+    }
+
     /// Returns the profile of a function of a module; `None` if there is no such.
     #[must_use]
     pub fn function_stats(&self, id: ModuleId, number: u32) -> Option<FunctionProfile> {
@@ -42,4 +157,30 @@ impl<P: Platform> ModuleManager<P> {
             last_result: (returned > 0).then_some(function.last_result.get()),
         })
     }
+
+    /// Returns the module of a name that meets a requirement, which may be empty.
+    fn find_required(&self, name: &str, requirement: &str) -> Option<ModuleId> {
+        if requirement.is_empty() {
+            return self.active(&Name::new(name)?);
+        }
+        #[cfg(feature = "semver")]
+        {
+            let wanted = crate::name::requirement::Requirement::parse(requirement)?;
+            self.find_version(name, |version| wanted.admits(version))
+        }
+        #[cfg(not(feature = "semver"))]
+        None
+    }
+}
+
+/// Returns the index of a function in an export. A plain function is known by its fingerprint, a method by the
+/// signatures.
+fn index_of<P: Platform>(module: &Module<P>, entry: &Entry<'_>, name: &str) -> Option<usize> {
+    if entry.interface.is_empty() {
+        let wanted = function_fingerprint(name);
+        return entry.methods().position(|method| method.fingerprint == wanted);
+    }
+    method_names(module.metadata.signatures(), entry.interface)
+        .take(entry.method_count())
+        .position(|method| method == name)
 }

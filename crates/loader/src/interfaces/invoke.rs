@@ -31,8 +31,8 @@ impl<P: Platform> ModuleManager<P> {
         }
     }
 
-    /// Calls a function of a module by a frame, which has the function's shape, and profiles the call. `import` is what
-    /// the user calls it by.
+    /// Calls a method of a module by a frame, which has the method's shape, and profiles the call. `import` is what the
+    /// user calls it by.
     pub(crate) fn call_method(
         &self,
         id: ModuleId,
@@ -40,46 +40,58 @@ impl<P: Platform> ModuleManager<P> {
         frame: &mut Frame<'_>,
         import: Option<&Import<P::Alloc>>,
     ) -> Reply {
-        let module = match self.borrow(id) {
-            Ok(module) => module,
-            Err(Failure::NotLoaded) => return CallError::NotBound.into(),
-            Err(_) => return CallError::Busy.into(),
-        };
-        if let Some(import) = import {
-            let restarts = module.faults.restarts.get();
-            if import.restarts.replace(restarts) != restarts {
-                return CallError::Restarted.into();
+        let called = self.call_function(id, function, |module, call, callees| {
+            if let Some(import) = import {
+                let restarts = module.faults.restarts.get();
+                if import.restarts.replace(restarts) != restarts {
+                    return Ok(None);
+                }
             }
+            let TimedReply { reply, cycles } = self.platform.call_method(call, frame, callees)?;
+            Ok(Some(Returned { value: reply, cycles, last_result: reply.status as i32 }))
+        });
+        match called {
+            Ok(Some(reply)) => reply,
+            Ok(None) => CallError::Restarted.into(),
+            Err(failure) => self.to_call_error(id, failure).into(),
         }
-        let done = self.call_method_profiled(&module, function, frame);
-        let retired = module.lifecycle.is_retired();
-        drop(module);
-        self.after_call(id, retired, done.is_err());
-        done.unwrap_or_else(Reply::from)
     }
 
-    /// Calls a function of a borrowed module.
-    ///
-    /// # Errors
-    /// The error for the user if the module faulted.
-    fn call_method_profiled(
+    /// Calls a function of a module by `enter`, and profiles the call, unless `enter` made none.
+    #[inline]
+    pub(super) fn call_function<T>(
+        &self,
+        id: ModuleId,
+        function: u32,
+        enter: impl FnOnce(
+            &Module<P>,
+            &Call<'_, P::Image>,
+            Option<&dyn Callees>,
+        ) -> Result<Option<Returned<T>>, CallFailure>,
+    ) -> Result<Option<T>, Failure> {
+        let module = self.borrow(id)?;
+        let done = self.call_function_profiled(&module, function, enter);
+        let retired = module.lifecycle.is_retired();
+        drop(module);
+        self.after_call(id, retired, matches!(done, Err(Failure::Faulted)));
+        done
+    }
+
+    fn call_function_profiled<T>(
         &self,
         module: &Module<P>,
         function: u32,
-        frame: &mut Frame<'_>,
-    ) -> Result<Reply, CallError> {
-        let state = match module.callable() {
-            Ok(state) => state,
-            Err(_) if module.lifecycle.state() == ModuleState::Stopped => return Ok(CallError::Faulted.into()),
-            Err(Failure::NotLoaded) => return Ok(CallError::NotBound.into()),
-            Err(_) => return Ok(CallError::Busy.into()),
-        };
+        enter: impl FnOnce(
+            &Module<P>,
+            &Call<'_, P::Image>,
+            Option<&dyn Callees>,
+        ) -> Result<Option<Returned<T>>, CallFailure>,
+    ) -> Result<Option<T>, Failure> {
+        let state = module.callable()?;
         let functions = module.metadata.interfaces().map(|interfaces| &interfaces.functions);
-        let Some(profile) = functions.and_then(|functions| functions.get(function as usize)) else {
-            return Ok(CallError::NoSuchMethod.into());
-        };
+        let profile = functions.and_then(|functions| functions.get(function as usize)).ok_or(Failure::NoRun)?;
         let samples = profile.profile_buffer.samples(&self.spare_buffer, || self.platform.allocator());
-        let Some(samples) = samples else { return Ok(CallError::NoMemory.into()) };
+        let samples = samples.ok_or(Failure::ProfileFull)?;
         let timing = profile.sampler.next(self.timing);
         let call = Call {
             module: &module.name,
@@ -94,33 +106,55 @@ impl<P: Platform> ModuleManager<P> {
         module.lifecycle.set(ModuleState::Running);
         let callees = self.callees_of(&module.metadata);
         let callees = callees.as_ref().map(|callees| callees as &dyn Callees);
-        let done = self.platform.call_method(&call, frame, callees);
+        let done = enter(module, &call, callees);
         module.lifecycle.set(state);
         match done {
-            Ok(TimedReply { reply, cycles }) => {
+            Ok(Some(Returned { value, cycles, last_result })) => {
                 if timing != Timing::Untimed {
                     samples.push(cycles);
                 }
-                profile.last_result.set(reply.status as i32);
-                Ok(reply)
+                profile.last_result.set(last_result);
+                Ok(Some(value))
+            }
+            Ok(None) => {
+                profile.forget(timing);
+                Ok(None)
             }
             Err(error) => {
-                if timing == Timing::Untimed {
-                    profile.sampler.uncount();
+                profile.forget(timing);
+                if let CallFailure::Fault(_) = error {
+                    profile.faults.set(profile.faults.get().saturating_add(1));
                 }
-                match error {
-                    CallFailure::NoMemory => Ok(CallError::NoMemory.into()),
-                    CallFailure::Fault(fault) => {
-                        profile.faults.set(profile.faults.get().saturating_add(1));
-                        module.faults.note(fault, self.platform.diagnosis(), self.platform.allocator());
-                        self.last_fault.set(Some(fault));
-                        Err(match fault.kind {
-                            FaultKind::TimeBudget => CallError::OutOfTime,
-                            _ => CallError::Faulted,
-                        })
-                    }
-                }
+                // The sampler of the module itself did not count this call.
+                Err(self.note_failure(module, error, self.timing))
             }
         }
     }
+
+    /// Returns the error for the user whose call failed.
+    fn to_call_error(&self, id: ModuleId, failure: Failure) -> CallError {
+        match failure {
+            Failure::NotLoaded => CallError::NotBound,
+            Failure::NoRun => CallError::NoSuchMethod,
+            Failure::NoMemory | Failure::ProfileFull => CallError::NoMemory,
+            Failure::Refused if self.get(id).is_some_and(|module| module.lifecycle.state() == ModuleState::Stopped) => {
+                CallError::Faulted
+            }
+            Failure::Refused => CallError::Busy,
+            Failure::Faulted => match self.last_fault.get() {
+                Some(fault) if fault.kind == FaultKind::TimeBudget => CallError::OutOfTime,
+                _ => CallError::Faulted,
+            },
+        }
+    }
+}
+
+/// What a call of a function left.
+pub(super) struct Returned<T> {
+    /// What the caller gets.
+    pub value: T,
+    /// The cycles that it took.
+    pub cycles: u64,
+    /// Its result, or its status.
+    pub last_result: i32,
 }

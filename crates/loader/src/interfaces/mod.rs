@@ -11,7 +11,8 @@ mod function;
 mod invoke;
 mod provider;
 mod rebind;
+pub(crate) mod signatures;
 
 pub use bound::Bound;
 pub(crate) use embedder::Embedder;
-pub use function::FunctionProfile;
+pub use function::{FunctionId, FunctionProfile};
