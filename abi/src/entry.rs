@@ -290,6 +290,14 @@ macro_rules! __module_with_interfaces {
 }
 
 /// Refuses settings with interfaces.
+///
+/// ```compile_fail
+/// fn run() -> i32 {
+///     0
+/// }
+///
+/// bareflow_abi::module!(exports = [run]);
+/// ```
 #[cfg(not(feature = "interfaces"))]
 #[doc(hidden)]
 #[macro_export]

@@ -3,6 +3,7 @@
 #![allow(dead_code)]
 #![allow(unexpected_cfgs, reason = "what is for module builds only")]
 
+use bareflow_abi::interface::bindings::{NewEntry, encoded_size};
 use bareflow_abi::{CallError, Context, interface};
 
 /// A clock.
@@ -154,4 +155,11 @@ mod provider {
             Ok(0)
         }
     }
+}
+
+#[test]
+fn a_binding_is_small() {
+    let size = |entry| encoded_size(&[entry]);
+    assert_eq!(size(NewEntry::of::<dyn Light>("")), 10 + "light".len() + 12);
+    assert_eq!(size(NewEntry::of::<dyn Clock>("time")), 10 + "time".len() + "clock".len() + 12);
 }
