@@ -346,5 +346,7 @@ fn fingerprints_tell_methods_apart() {
     fingerprints.sort_unstable();
     fingerprints.dedup();
     assert_eq!(fingerprints.len(), <dyn Kinds as Interface>::METHODS.len());
+    let append = <dyn Kinds as Interface>::SIGNATURES.iter().find(|signature| signature.name == "append").unwrap();
+    assert_eq!(append.method().fingerprint, 0xc7c4_6cf3_0636_5cec, "numbers in blobs change");
     assert_eq!(<KindsError as Failure>::TYPE.fingerprint(), 0x365f_c974_c75d_5551, "numbers in blobs change");
 }
