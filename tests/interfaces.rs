@@ -4,6 +4,7 @@ mod common;
 
 use bareflow_loader::{Domain, LoadOptions};
 use bareflow_protocol::Response;
+use common::mutate::bound;
 use common::server::Local;
 use common::test_blob;
 
@@ -27,5 +28,17 @@ fn all_kinds_of_arguments_cross_between_all_domains() {
             load_into(&local, user, &bytes("kinds-user"));
             assert_eq!(local.call("kinds-user", b"").result, 0, "{user:?} {provider:?}");
         }
+    }
+}
+
+#[test]
+fn a_provider_that_uses_another_passes_all_kinds_on() {
+    for domains in [[Domain::Kernel; 3], [Domain::User; 3], [Domain::User, Domain::Kernel, Domain::User]] {
+        let local = Local::new(LoadOptions::default());
+        let blobs = [bytes("kinds"), bytes("kinds-relay"), bound(&bytes("kinds-user"), "kinds-relay")];
+        for (domain, blob) in domains.into_iter().zip(&blobs) {
+            load_into(&local, domain, blob);
+        }
+        assert_eq!(local.call("kinds-user", b"").result, 0, "{domains:?}");
     }
 }

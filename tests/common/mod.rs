@@ -43,6 +43,7 @@ pub fn test_blob(name: &str) -> PathBuf {
             "faults",
             "heap",
             "kinds",
+            "kinds-relay",
             "kinds-user",
             "panics",
             "relay",

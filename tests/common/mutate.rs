@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use bareflow_abi::depends::Dependency;
 use bareflow_abi::header::{HEADER_SIZE, Header, SERVICE_CALL, checksum_of};
-use bareflow_abi::record::DEPENDENCIES;
+use bareflow_abi::interface::bindings::{Entries, Role};
+use bareflow_abi::record::{BINDINGS, DEPENDENCIES};
 
 use super::test_blob;
 
@@ -38,6 +39,20 @@ pub fn renamed(module: &str, name: &str, version: (u32, u32, u32)) -> Vec<u8> {
 
 /// A name, the lowest version that will do, and the first one that is too high.
 pub type Needs<'name> = (&'name str, (u32, u32, u32), Option<(u32, u32, u32)>);
+
+/// Returns a copy of `blob` whose only record is its bindings, which must come first, with all imports bound to `provider`.
+pub fn bound(blob: &[u8], provider: &str) -> Vec<u8> {
+    let (parts, records) =
+        blob.split_at(blob.len() - Header::from_bytes(blob.first_chunk().unwrap()).record_size as usize);
+    let length = u32::from_le_bytes(records[4..8].try_into().unwrap()) as usize;
+    let mut list = Vec::new();
+    for entry in Entries::new(&records[8..8 + length]) {
+        let provider = if entry.role == Role::Import { provider } else { "" };
+        entry.encode_with(provider, &mut |part| list.extend_from_slice(part));
+    }
+    let record = [&BINDINGS.to_le_bytes()[..], &(list.len() as u32).to_le_bytes(), &list].concat();
+    with_header(&[parts, &record].concat(), |header| header.record_size = record.len() as u32)
+}
 
 /// Returns a copy of `blob` whose only record is the list of dependencies `needs`.
 pub fn depending(blob: &[u8], needs: &[Needs<'_>]) -> Vec<u8> {
