@@ -87,7 +87,7 @@ mod all {
     bareflow_abi::parameters! {
         /// Parameters.
         pub struct Parameters {
-            /// How bright.
+            /// The brightness.
             pub level: u32 = 1,
         }
     }
