@@ -6,8 +6,10 @@
 #![forbid(unsafe_code)]
 
 mod argument;
+mod entry;
 mod enums;
 mod interface;
+mod method;
 mod module;
 mod plain;
 mod settings;
