@@ -448,6 +448,26 @@ fn modules_call_each_other_in_and_across_domains() {
 }
 
 #[test]
+fn modules_use_each_others_interfaces_in_and_across_domains() {
+    let (provider, user) = (bytes(test_blob("kinds")), bytes(test_blob("kinds-user")));
+    for cpu in ["max", "qemu64"] {
+        let served = Served::start(|machine| machine.cpu = cpu.to_owned());
+        let mut client = served.client();
+        for (from, to) in Domain::ALL.into_iter().flat_map(|from| Domain::ALL.map(|to| (from, to))) {
+            for (blob, domain) in [(&provider, to), (&user, from)] {
+                let overrides = LoadOverrides { domain: Some(domain.name()), ..LoadOverrides::default() };
+                push_with(&mut client, blob, overrides);
+            }
+            assert_eq!(call(&mut client, "kinds-user", b"", 3).result, 0, "{cpu} {from:?} {to:?}");
+            for name in ["kinds-user", "kinds"] {
+                assert_balanced(&unload(&mut client, name));
+            }
+        }
+        served.end();
+    }
+}
+
+#[test]
 fn contains_a_fault_of_a_module_that_another_one_calls() {
     let faulty = with_header(&bytes(test_blob("faults")), |header| header.flags = 0);
     let relay = depending(&bytes(test_blob("relay")), &[("faults", (0, 0, 0), None)]);
