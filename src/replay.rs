@@ -7,7 +7,8 @@ use std::rc::Rc;
 
 use anyhow::{Error, Result, anyhow, bail, ensure};
 use bareflow_abi::call::CALL_OK;
-use bareflow_abi::interface::FIRST_FUNCTION;
+use bareflow_abi::interface::bindings::Entries;
+use bareflow_abi::interface::{CallError, FIRST_FUNCTION, Frame, MAX_WORDS, PIECE_ALIGNMENT, Reply, Shape, Side};
 use bareflow_abi::{CallRefusal, Reason};
 use bareflow_host::{HostPlatform, Image};
 use bareflow_loader::placed::PlacedModule;
@@ -111,10 +112,11 @@ impl Replay<'_> {
             PlacedModule::place_alone(&valid, &placement, self.platform, kernel_domain())
                 .map_err(|error| refused(&error))
         };
+        let bindings = Entries::new(valid.bindings());
         let mut placed = place()?;
         let mut found = None;
         for (number, (place_in_all, call)) in (1..).zip(calls) {
-            let difference = self.call(&valid.name(), &placed, call)?;
+            let difference = self.call(&valid.name(), &placed, call, bindings)?;
             if let Some(difference) = difference {
                 found = Some(Found { number, of_all: place_in_all + 1, difference });
                 break;
@@ -130,7 +132,13 @@ impl Replay<'_> {
     }
 
     /// Makes one call, and returns its first difference.
-    fn call(&self, name: &Name, placed: &PlacedModule<Image>, call: &RecordedCall) -> Result<Option<String>> {
+    fn call(
+        &self,
+        name: &Name,
+        placed: &PlacedModule<Image>,
+        call: &RecordedCall,
+        bindings: Entries<'_>,
+    ) -> Result<Option<String>> {
         let is_known = Reason::ALL.into_iter().any(|reason| reason as u32 == call.reason);
         ensure!(
             is_known || call.reason >= FIRST_FUNCTION,
@@ -150,18 +158,49 @@ impl Replay<'_> {
             left: call.events.iter().cloned().collect(),
             ..RecordingCursor::default()
         };
-        let mut output = vec![0; call.capacity as usize];
-        let made = placed.call(name, call.reason, &call.input);
-        let done = self.platform.call_with_callees(&made, &mut output, &RecordedCallees(self.cursor));
-        let ended = match done {
-            Ok(returned) => {
-                output.truncate(returned.outcome.output_length);
-                End::Returned { result: returned.outcome.result, output }
+        let callees = RecordedCallees { cursor: self.cursor, bindings };
+        let function = call.reason.checked_sub(FIRST_FUNCTION).and_then(|number| bindings.function(number as usize));
+        let ended = match function.filter(|(export, _)| !export.interface.is_empty()) {
+            Some((_, method)) => self.call_method(name, placed, call, method.shape, &callees)?,
+            None => {
+                let mut output = vec![0; call.capacity as usize];
+                let made = placed.call(name, call.reason, &call.input);
+                self.platform.call_with_callees(&made, &mut output, &callees).map(|returned| {
+                    output.truncate(returned.outcome.output_length);
+                    End::Returned { result: returned.outcome.result, output }
+                })
             }
+        };
+        let ended = match ended {
+            Ok(returned) => returned,
             Err(CallFailure::Fault(fault)) => End::Faulted { kind: fault.kind.name().to_owned(), offset: fault.offset },
             Err(CallFailure::NoMemory) => bail!("no memory for the call's input and output"),
         };
         Ok(self.cursor.borrow_mut().first_difference(&call.end, &ended))
+    }
+
+    /// Calls a method by the packed form of its frame.
+    fn call_method(
+        &self,
+        name: &Name,
+        placed: &PlacedModule<Image>,
+        call: &RecordedCall,
+        shape: Shape,
+        callees: &RecordedCallees<'_>,
+    ) -> Result<Result<End, CallFailure>> {
+        let misfit = || anyhow!("a method's call with {} bytes, expected those of its arguments", call.input.len());
+        let (input, _) = Frame::packed_sizes_of(shape, &call.input).ok_or_else(misfit)?;
+        let (input, output) = call.input.split_at_checked(input).ok_or_else(misfit)?;
+        // The pieces lie as aligned as a caller's.
+        let (mut input, mut output) = (Aligned::of(input), Aligned::of(output));
+        let mut words = [0; MAX_WORDS];
+        let mut frame = Frame::unpack(shape, &mut words, input.bytes(), output.bytes()).ok_or_else(misfit)?;
+        let made = placed.call(name, call.reason, &[]);
+        Ok(self.platform.call_method(&made, &mut frame, Some(callees)).map(|returned| {
+            let mut results = Vec::new();
+            frame.save_results(returned.reply.value, |bytes| results.extend_from_slice(bytes));
+            End::Returned { result: returned.reply.status as i32, output: results }
+        }))
     }
 }
 
@@ -234,6 +273,23 @@ impl RecordingCursor {
         Err(CallRefusal::NotLoaded)
     }
 
+    fn invoke(&mut self, import: u32, method: u32, frame: &mut Frame<'_>) -> Reply {
+        let asked = asked_method(import, method);
+        match self.next(&asked) {
+            Some(Event::Invoke { import: of, method: other, frame: given, status, results })
+                if (of, other) == (import, method) && given == packed(frame) =>
+            {
+                if let Some(value) = frame.restore_results(&results) {
+                    return Reply { status, value };
+                }
+                self.differs("the results of another method", &asked);
+            }
+            Some(other) => self.differs(&describe(&other), &asked),
+            None => {}
+        }
+        CallError::NotBound.into()
+    }
+
     /// Returns the first difference: a service call, a missing one, or the end.
     fn first_difference(&mut self, expected: &End, found: &End) -> Option<String> {
         if self.difference.is_none()
@@ -250,12 +306,43 @@ impl RecordingCursor {
     }
 }
 
+/// Bytes at an address that is aligned for every piece of a frame.
+struct Aligned {
+    buffer: Vec<u8>,
+    length: usize,
+}
+
+impl Aligned {
+    fn of(bytes: &[u8]) -> Aligned {
+        let mut aligned = Aligned { buffer: vec![0; bytes.len() + PIECE_ALIGNMENT], length: bytes.len() };
+        aligned.bytes().copy_from_slice(bytes);
+        aligned
+    }
+
+    fn bytes(&mut self) -> &mut [u8] {
+        let start = self.buffer.as_ptr().align_offset(PIECE_ALIGNMENT);
+        &mut self.buffer[start..start + self.length]
+    }
+}
+
 /// The callees of a module, with their recorded answers.
-struct RecordedCallees<'run>(&'run Rc<RefCell<RecordingCursor>>);
+struct RecordedCallees<'run> {
+    cursor: &'run Rc<RefCell<RecordingCursor>>,
+    bindings: Entries<'run>,
+}
 
 impl Callees for RecordedCallees<'_> {
     fn call(&self, name: &[u8], input: &[u8], output: &mut [u8]) -> Result<CallOutcome, CallRefusal> {
-        self.0.borrow_mut().call(name, input, output)
+        self.cursor.borrow_mut().call(name, input, output)
+    }
+
+    fn shape(&self, import: u32, method: u32) -> Result<Shape, CallError> {
+        let import = self.bindings.imports().nth(import as usize).ok_or(CallError::NotBound)?;
+        Ok(import.method(method as usize).ok_or(CallError::NoSuchMethod)?.shape)
+    }
+
+    fn invoke(&self, import: u32, method: u32, frame: &mut Frame<'_>) -> Reply {
+        self.cursor.borrow_mut().invoke(import, method, frame)
     }
 }
 
@@ -263,11 +350,27 @@ fn asked(name: &[u8], input: &[u8], capacity: usize) -> String {
     format!("call of {} with \"{}\" and room for {capacity} bytes", Printable(name), Printable(input))
 }
 
+fn asked_method(import: u32, method: u32) -> String {
+    format!("call of method {method} of import {import} with its arguments")
+}
+
+/// Returns the packed form of a frame.
+fn packed(frame: &mut Frame<'_>) -> Vec<u8> {
+    let (input, output) = frame.packed_sizes().unwrap_or_default();
+    let mut packed = vec![0; input + output];
+    frame.pack(|side, at, bytes| {
+        let start = if side == Side::Input { at } else { input + at };
+        packed[start..start + bytes.len()].copy_from_slice(bytes);
+    });
+    packed
+}
+
 fn describe(event: &Event) -> String {
     match event {
         Event::Log(bytes) => format!("log, \"{}\"", Printable(bytes)),
         Event::Clock(_) => "clock".to_owned(),
         Event::Call { name, input, capacity, .. } => asked(name, input, *capacity as usize),
+        Event::Invoke { import, method, .. } => asked_method(*import, *method),
     }
 }
 

@@ -157,6 +157,60 @@ impl<'call> Frame<'call> {
         Some(layout.sizes)
     }
 
+    /// Returns the lengths of the packed form that begins with the words `input`.
+    ///
+    /// `None` if there are fewer words, or the lengths are larger than any memory.
+    #[must_use]
+    pub fn packed_sizes_of(shape: Shape, input: &[u8]) -> Option<(usize, usize)> {
+        let (mut layout, mut rest) = (Layout::of(shape), input);
+        for kind in shape.kinds() {
+            let (words, behind) = rest.split_at_checked(kind.words() * WORD)?;
+            rest = behind;
+            if kind != ArgumentKind::Scalar {
+                let length = words.last_chunk().copied().map(u64::from_le_bytes)?;
+                layout.place(kind, usize::try_from(length).ok()?)?;
+            }
+        }
+        Some(layout.sizes)
+    }
+
+    /// Passes what a call left behind to `put`, piece by piece: the words of the reply's header, then what the provider may
+    /// have written, then, in order, what it appended.
+    pub fn save_results(&mut self, value: u64, mut put: impl FnMut(&[u8])) {
+        self.reply_header(value).for_each(|word| put(&word.to_le_bytes()));
+        self.for_each_piece(|piece| match piece {
+            Piece::Read(_) => {}
+            // The length of what was appended has replaced that of the room.
+            Piece::Write(bytes) | Piece::Append(bytes) => put(bytes),
+        });
+    }
+
+    /// Does what a call did that left these results behind, as [`save_results`](Self::save_results) passes them. Returns the
+    /// value; `None` if they are not those of such a frame, which is changed in part then.
+    pub fn restore_results(&mut self, results: &[u8]) -> Option<u64> {
+        let (header, mut rest) = results.split_at_checked(self.shape.reply_words() * WORD)?;
+        let mut words = header.chunks_exact(WORD).map(|word| word.first_chunk().copied().map_or(0, u64::from_le_bytes));
+        let value = words.next()?;
+        for (kind, own) in arguments(self.shape, self.words) {
+            if let (ArgumentKind::Out, [_, length]) = (kind, own) {
+                let appended = words.next().filter(|appended| appended <= length)?;
+                *length = appended;
+            }
+        }
+        let mut is_whole = true;
+        self.for_each_piece(|piece| match piece {
+            Piece::Read(_) => {}
+            Piece::Write(bytes) | Piece::Append(bytes) => match rest.split_at_checked(bytes.len()) {
+                Some((own, behind)) => {
+                    bytes.copy_from_slice(own);
+                    rest = behind;
+                }
+                None => is_whole = false,
+            },
+        });
+        (is_whole && rest.is_empty()).then_some(value)
+    }
+
     /// Writes the packed form by `put`, which gets a side, an offset, and the bytes there.
     ///
     /// What is not passed to it is to be zero, or is room.

@@ -61,6 +61,8 @@ fn unpacks_what_it_packs_and_rejects_all_else() {
         let target = if side == Side::Input { &mut input } else { &mut output };
         target[at..at + bytes.len()].copy_from_slice(bytes);
     });
+    assert_eq!(Frame::packed_sizes_of(SHAPE, &input), Some((input.len(), output.len())));
+    assert_eq!(Frame::packed_sizes_of(SHAPE, &input[..71]), None);
     let mut pieces = Vec::new();
     let mut words = [0; MAX_WORDS];
     Frame::unpack(SHAPE, &mut words, &input, &mut output).unwrap().for_each_piece(|piece| {
@@ -104,6 +106,31 @@ fn leads_a_provider_to_the_callers_own_memory() {
     // More was appended than there was room.
     assert_eq!(reply, Ok(Status::Failed(CallError::BadAnswer).into()));
     assert_eq!(frame.appended().collect::<Vec<_>>(), [8]);
+}
+
+#[test]
+fn does_again_what_a_call_did() {
+    let (mut written, mut room) = (*b"abc", [0; 8]);
+    let mut words = words("text", &mut written, &mut room, b"slice");
+    let first = words;
+    // SAFETY: as above.
+    let mut frame = unsafe { Frame::new(SHAPE, &mut words) }.unwrap();
+    let results = [&42_u64.to_le_bytes()[..], &4_u64.to_le_bytes(), b"ABC", b"more"].concat();
+    assert_eq!(frame.restore_results(&results), Some(42));
+    let mut saved = Vec::new();
+    frame.save_results(42, |bytes| saved.extend_from_slice(bytes));
+    assert_eq!(saved, results);
+    assert_eq!((&written, &room), (b"ABC", b"more\0\0\0\0"));
+    for length in 0..results.len() {
+        let mut words = first;
+        // SAFETY: as above.
+        let mut frame = unsafe { Frame::new(SHAPE, &mut words) }.unwrap();
+        assert_eq!(frame.restore_results(&results[..length]), None, "{length}");
+    }
+    let mut words = first;
+    // SAFETY: as above.
+    let mut frame = unsafe { Frame::new(SHAPE, &mut words) }.unwrap();
+    assert_eq!(frame.restore_results(&[&[0; 8][..], &9_u64.to_le_bytes(), b"ABC", b"more than"].concat()), None);
 }
 
 #[test]

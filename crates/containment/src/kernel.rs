@@ -3,7 +3,8 @@
 use core::ops::Range;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use bareflow_loader::{CallFailure, Name, TimedCall};
+use bareflow_abi::interface::{Frame, Reply};
+use bareflow_loader::{CallFailure, Name, TimedCall, TimedReply};
 use spin::Once;
 use x86_64::structures::paging::PhysFrame;
 
@@ -153,6 +154,18 @@ pub trait Observer: Sync {
 
     /// Notes the end of the innermost running call.
     fn end_call(&self, done: Result<&TimedCall, &CallFailure>, output: &[u8]);
+
+    /// Notes the beginning of a method's call by a frame.
+    fn begin_method(&self, module: &Name, reason: u32, frame: &mut Frame<'_>);
+
+    /// Notes the end of the innermost running call, which is a method's.
+    fn end_method(&self, done: Result<&TimedReply, &CallFailure>, frame: &mut Frame<'_>);
+
+    /// Notes that the running call calls a method of an import.
+    fn begin_invoke(&self, import: u32, method: u32, frame: &mut Frame<'_>);
+
+    /// Notes the reply that the running call was told, and what the method did to the frame.
+    fn end_invoke(&self, reply: Reply, frame: &mut Frame<'_>);
 
     /// Notes that the running call logged a line.
     fn note_log(&self, line: &[u8]);

@@ -197,7 +197,13 @@ unsafe impl Platform for Contained {
         frame: &mut Frame<'_>,
         callees: Option<&dyn Callees>,
     ) -> Result<TimedReply, CallFailure> {
-        call::call_method(call, frame, callees)
+        if !self.is_observed {
+            return call::call_method(call, frame, callees);
+        }
+        observe(|observer| observer.begin_method(call.module(), call.reason(), frame));
+        let done = call::call_method(call, frame, callees);
+        observe(|observer| observer.end_method(done.as_ref(), frame));
+        done
     }
 
     fn diagnosis(&self) -> Option<Diagnosis> {

@@ -218,9 +218,12 @@ unsafe impl services::ServedCall for Activation {
     }
 
     fn invoke(&self, import: u32, method: u32, frame: &mut Frame<'_>) -> Reply {
-        match self.callees() {
+        observe(|observer| observer.begin_invoke(import, method, frame));
+        let reply = match self.callees() {
             Some(callees) => call::with_nested_call(|| callees.invoke(import, method, frame)),
             None => CallError::NotBound.into(),
-        }
+        };
+        observe(|observer| observer.end_invoke(reply, frame));
+        reply
     }
 }

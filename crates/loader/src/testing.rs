@@ -24,7 +24,6 @@ use crate::profile::counters::Counters;
 
 /// Valid blobs, byte by byte.
 pub mod blob {
-    use bareflow_abi::Reason;
     use bareflow_abi::depends::Dependency;
     use bareflow_abi::fingerprint::FINGERPRINT;
     use bareflow_abi::header::{FORMAT_VERSION, HEADER_SIZE, Header, MACHINE_X86_64, MAGIC, checksum_of};

@@ -53,9 +53,9 @@ pub struct RecordedCall {
     pub module: String,
     /// The reason of the call, as its entry got it: the number of a [`Reason`](bareflow_abi::Reason), or a function's.
     pub reason: u32,
-    /// The input of the call.
+    /// The input of the call; of a method's, the packed form of its frame: its input, then its output.
     pub input: Vec<u8>,
-    /// The capacity of the output buffer, in bytes.
+    /// The capacity of the output buffer, in bytes; 0 for a method's.
     pub capacity: u32,
     /// The services that it called, in order.
     pub events: Vec<Event>,
@@ -85,6 +85,19 @@ pub enum Event {
         /// The output of the callee.
         output: Vec<u8>,
     },
+    /// The module called a method of an import.
+    Invoke {
+        /// The import's number.
+        import: u32,
+        /// The method's number in the interface, as the module knows it.
+        method: u32,
+        /// The packed form of the frame: its input, then its output.
+        frame: Vec<u8>,
+        /// The status of the reply: the number of a [`Status`](bareflow_abi::interface::Status).
+        status: u64,
+        /// What the call did to the frame: [`Frame::save_results`](bareflow_abi::interface::Frame::save_results).
+        results: Vec<u8>,
+    },
 }
 
 /// The end of a call.
@@ -92,9 +105,9 @@ pub enum Event {
 pub enum End {
     /// The call returned.
     Returned {
-        /// The module's result.
+        /// The module's result; of a method, the status of the reply.
         result: i32,
-        /// The module's output.
+        /// The module's output; of a method, what the call did to the frame.
         output: Vec<u8>,
     },
     /// The call faulted.

@@ -4,8 +4,9 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use bareflow_abi::interface::{Frame, Reply, Side};
 use bareflow_containment::{Contained, Observer};
-use bareflow_loader::{CallFailure, ModuleManager, Name, Platform, TimedCall};
+use bareflow_loader::{CallFailure, ModuleManager, Name, Platform, TimedCall, TimedReply};
 use bareflow_protocol::Message;
 use bareflow_protocol::recording::{End, Event, RecordedCall, RecordedModule};
 use spin::Mutex;
@@ -53,8 +54,34 @@ impl Recorder {
         Some(copy)
     }
 
-    fn begin(&mut self, module: &Name, reason: u32, input: &[u8], capacity: usize) -> Option<()> {
-        let input = self.copy(input)?;
+    /// Returns the packed form of a frame, if there is room for it.
+    fn pack(&mut self, frame: &mut Frame<'_>) -> Option<Vec<u8>> {
+        let (input, output) = frame.packed_sizes()?;
+        let length = input.checked_add(output)?;
+        self.left = self.left.checked_sub(length.checked_add(EACH)?)?;
+        let mut packed = Vec::new();
+        packed.try_reserve_exact(length).ok()?;
+        packed.resize(length, 0);
+        frame.pack(|side, at, bytes| {
+            let start = if side == Side::Input { at } else { input + at };
+            if let Some(target) = packed.get_mut(start..start + bytes.len()) {
+                target.copy_from_slice(bytes);
+            }
+        });
+        Some(packed)
+    }
+
+    /// Returns what a call did to its frame, if there is room for it.
+    fn results(&mut self, value: u64, frame: &mut Frame<'_>) -> Option<Vec<u8>> {
+        let (mut length, mut results) = (0, Vec::new());
+        frame.save_results(value, |bytes| length += bytes.len());
+        self.left = self.left.checked_sub(length + EACH)?;
+        results.try_reserve_exact(length).ok()?;
+        frame.save_results(value, |bytes| results.extend_from_slice(bytes));
+        Some(results)
+    }
+
+    fn begin(&mut self, module: &Name, reason: u32, input: Vec<u8>, capacity: usize) -> Option<()> {
         self.calls.try_reserve(1).ok()?;
         self.open.try_reserve(1).ok()?;
         self.open.push(self.calls.len());
@@ -77,12 +104,10 @@ impl Recorder {
         Some(())
     }
 
-    fn end(&mut self, done: Result<&TimedCall, &CallFailure>, output: &[u8]) -> Option<()> {
-        let end = match done {
-            Ok(returned) => {
-                let output = self.copy(output.get(..returned.outcome.output_length).unwrap_or_default())?;
-                End::Returned { result: returned.outcome.result, output }
-            }
+    /// Ends the innermost running call. `returned` is its result with what it left, if it returned.
+    fn end(&mut self, returned: Result<(i32, Vec<u8>), &CallFailure>) -> Option<()> {
+        let end = match returned {
+            Ok((result, output)) => End::Returned { result, output },
             Err(CallFailure::Fault(fault)) => {
                 End::Faulted { kind: String::from(fault.kind.name()), offset: fault.offset }
             }
@@ -107,11 +132,58 @@ struct Recording;
 
 impl Observer for Recording {
     fn begin_call(&self, module: &Name, reason: u32, input: &[u8], capacity: usize) {
-        with(|recorder| recorder.begin(module, reason, input, capacity));
+        with(|recorder| {
+            let input = recorder.copy(input)?;
+            recorder.begin(module, reason, input, capacity)
+        });
     }
 
     fn end_call(&self, done: Result<&TimedCall, &CallFailure>, output: &[u8]) {
-        with(|recorder| recorder.end(done, output));
+        with(|recorder| match done {
+            Ok(TimedCall { outcome, .. }) => {
+                let output = recorder.copy(output.get(..outcome.output_length).unwrap_or_default())?;
+                recorder.end(Ok((outcome.result, output)))
+            }
+            Err(error) => recorder.end(Err(error)),
+        });
+    }
+
+    fn begin_method(&self, module: &Name, reason: u32, frame: &mut Frame<'_>) {
+        with(|recorder| {
+            let input = recorder.pack(frame)?;
+            recorder.begin(module, reason, input, 0)
+        });
+    }
+
+    fn end_method(&self, done: Result<&TimedReply, &CallFailure>, frame: &mut Frame<'_>) {
+        with(|recorder| match done {
+            Ok(TimedReply { reply, .. }) => {
+                let results = recorder.results(reply.value, frame)?;
+                recorder.end(Ok((reply.status as i32, results)))
+            }
+            Err(error) => recorder.end(Err(error)),
+        });
+    }
+
+    fn begin_invoke(&self, import: u32, method: u32, frame: &mut Frame<'_>) {
+        note(|recorder| {
+            let frame = recorder.pack(frame)?;
+            Some(Event::Invoke { import, method, frame, status: 0, results: Vec::new() })
+        });
+    }
+
+    fn end_invoke(&self, reply: Reply, frame: &mut Frame<'_>) {
+        if ON.load(Ordering::Relaxed) {
+            with(|recorder| {
+                let told = recorder.results(reply.value, frame)?;
+                let call = recorder.calls.get_mut(*recorder.open.last()?)?;
+                // The caller stood still, so this is its last event.
+                if let Some(Event::Invoke { status, results, .. }) = call.events.last_mut() {
+                    (*status, *results) = (reply.status, told);
+                }
+                Some(())
+            });
+        }
     }
 
     fn note_log(&self, line: &[u8]) {
