@@ -13,6 +13,13 @@ pub struct Record<'blob> {
     pub bytes: &'blob [u8],
 }
 
+/// Returns the bytes of the first record of a kind; empty if there is none.
+#[cold]
+#[must_use]
+pub fn first_record(records: &[u8], kind: u32) -> &[u8] {
+    Records::new(records).flatten().find(|record| record.kind == kind).map_or(&[], |record| record.bytes)
+}
+
 /// An iterator over the records; it ends with the first one that is cut off.
 #[derive(Clone, Debug)]
 pub struct Records<'blob> {

@@ -17,7 +17,7 @@ use bareflow_abi::variant::MAX_LEVEL;
 use crate::error::{BadVariant, Differences, InvalidModule};
 use crate::format::code::CodeVariant;
 use crate::format::raw::RawModule;
-use crate::format::records::{Record, Records};
+use crate::format::records::{Record, Records, first_record};
 use crate::name::{Name, Version, is_name};
 
 /// The capabilities that a machine offers to modules.
@@ -174,24 +174,7 @@ impl<'blob> ValidModule<'blob> {
 
     #[inline]
     fn interface_record(&self, kind: u32) -> &'blob [u8] {
-        if self.has_bindings() { self.record(kind) } else { &[] }
-    }
-
-    /// Returns the first record of a kind; empty if there is none.
-    #[cold]
-    fn record(&self, kind: u32) -> &'blob [u8] {
-        let mut records = Records::new(self.raw.records).flatten();
-        records.find(|record| record.kind == kind).map_or(&[], |record| record.bytes)
-    }
-
-    /// Returns whether it has any of these optional records.
-    #[inline]
-    pub(crate) fn has_optional_records(&self) -> bool {
-        (cfg!(feature = "reload") && self.optional.schema.is_some())
-            || self.calls_others()
-            || (cfg!(feature = "symbols") && self.optional.symbols.is_some())
-            || (cfg!(feature = "parameters") && self.optional.parameters.is_some())
-            || self.has_bindings()
+        if self.has_bindings() { first_record(self.raw.records, kind) } else { &[] }
     }
 
     /// Returns whether it may call other modules.
@@ -203,13 +186,8 @@ impl<'blob> ValidModule<'blob> {
     /// Returns whether its calls never take the fast path: it may call others, or has no `run`.
     #[inline]
     pub(crate) fn leaves_the_fast_path(&self) -> bool {
-        self.calls_others() || self.has_bindings() && self.interfaces_leave_the_fast_path()
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn interfaces_leave_the_fast_path(&self) -> bool {
-        self.raw.header().flags & FLAG_NO_RUN != 0 || Entries::new(self.bindings()).imports().next().is_some()
+        self.calls_others()
+            || self.has_bindings() && interfaces_leave_the_fast_path(self.raw.header().flags, self.bindings())
     }
 
     /// Returns whether it has imports or exports.
@@ -315,6 +293,13 @@ fn check_bindings(bytes: &[u8], optional: &mut OptionalRecords<'_>) -> Result<()
         return Err(InvalidModule::TwoBindings);
     }
     Entries::check(bytes).map_err(|(number, why)| InvalidModule::Binding { number, why })
+}
+
+/// Returns whether a module with these flags and bindings has no `run`, or imports.
+#[cold]
+#[inline(never)]
+fn interfaces_leave_the_fast_path(flags: u32, bindings: &[u8]) -> bool {
+    flags & FLAG_NO_RUN != 0 || Entries::new(bindings).imports().next().is_some()
 }
 
 /// Checks that the bytes are those that the packer wrote.

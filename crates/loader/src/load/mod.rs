@@ -8,9 +8,12 @@ pub mod permit;
 pub mod publish;
 pub mod state;
 
+use bareflow_abi::record::{BINDINGS, SIGNATURES};
+
 use crate::error::LoadError;
 use crate::format::raw::RawModule;
-use crate::format::valid::{Capabilities, ValidModule, Validation};
+use crate::format::records::first_record;
+use crate::format::valid::{Capabilities, Validation};
 use crate::load::publish::PendingModule;
 use crate::manager::ModuleManager;
 use crate::module::placed::PlacedModule;
@@ -69,10 +72,11 @@ impl<P: Platform> ModuleManager<P> {
         self.check_dependencies_of(valid, replaced)?;
         let placement = self.placement(valid, options)?;
         let reservation = self.registry.reserve(name_entry, &valid.name(), &self.platform.allocator())?;
-        let metadata = if valid.raw().records.is_empty() && settings.are_default() {
+        let metadata = if valid.raw().records.is_empty() & !settings.has_parameters() && options.are_default() {
             Metadata::none()
         } else {
-            self.metadata(valid, settings)?
+            let parts = [valid.schema(), valid.depends(), valid.symbols(), valid.parameters()];
+            self.metadata(blob, parts, settings)?
         };
         let placed = PlacedModule::place(valid, &placement, &self.platform)?;
         let module = Module::new(valid, options, reservation.identity(), placement, placed, metadata);
@@ -81,18 +85,32 @@ impl<P: Platform> ModuleManager<P> {
         Ok(pending)
     }
 
-    /// Returns what is kept of a module besides its image.
+    /// Returns the metadata of the module in `blob`: of its schema, its dependencies, its symbols and its parameters.
+    // It takes no reference to the valid module, all of whose fields would be in memory then, and not in registers.
     #[inline(never)]
-    fn metadata(&self, valid: &ValidModule<'_>, settings: LoadSettings<'_>) -> Result<Metadata<P::Alloc>, LoadError> {
-        if !valid.has_optional_records() && settings.are_default() {
+    fn metadata(
+        &self,
+        blob: &[u8],
+        parts: [&[u8]; 4],
+        settings: LoadSettings<'_>,
+    ) -> Result<Metadata<P::Alloc>, LoadError> {
+        let records = if cfg!(feature = "interfaces") { RawModule::parse(blob)?.records } else { &[] };
+        let interfaces = [BINDINGS, SIGNATURES].map(|kind| first_record(records, kind));
+        if !settings.has_parameters()
+            && settings.options.are_default()
+            && parts.iter().all(|part| part.is_empty())
+            && interfaces[0].is_empty()
+        {
             return Ok(Metadata::none());
         }
+        let [schema, depends, symbols, _parameters] = parts;
         #[cfg(feature = "parameters")]
-        let assigned = self.assign(valid, settings.parameters.map_or("", |lines| lines))?;
+        let assigned = self.assign(blob, _parameters, settings)?;
         #[cfg(feature = "parameters")]
-        let assigned = [assigned.values(), assigned.lines()];
+        let [values, lines] = [assigned.values(), assigned.lines()];
         #[cfg(not(feature = "parameters"))]
-        let assigned = [&[][..]; 2];
-        Metadata::new(valid, settings.options, assigned, self.platform.allocator())
+        let [values, lines] = [&[][..]; 2];
+        let parts = [schema, depends, symbols, values, lines, blob];
+        Metadata::new(settings.options, parts, interfaces, self.platform.allocator())
     }
 }

@@ -11,12 +11,12 @@ use bareflow_abi::record::PARAMETERS;
 use crate::error::LoadError;
 use crate::format::raw::RawModule;
 use crate::format::records::Records;
-use crate::format::valid::ValidModule;
 use crate::manager::ModuleManager;
 use crate::module::placed::PlacedModule;
 use crate::module::{Module, ModuleId};
 use crate::name::{Name, Version};
 use crate::platform::{CallFailure, Platform};
+use crate::policy::LoadSettings;
 use crate::policy::assignment::{Assignment, BadAssignment, Excerpt, Expected};
 
 /// Returns the parameters that may be set for a module, as far as the list can be read.
@@ -46,17 +46,23 @@ impl<A: Allocator> Assigned<A> {
 }
 
 impl<P: Platform> ModuleManager<P> {
-    /// Returns what the lines in `given` set for `valid`, besides what was set for the active module of its name.
+    /// Returns what `settings` set for the module in `blob`, whose parameters are in `list`, besides what was set for the
+    /// active module of its name.
     ///
     /// # Errors
     /// [`LoadError::Parameter`], [`LoadError::NoMemory`].
-    pub(crate) fn assign(&self, valid: &ValidModule<'_>, given: &str) -> Result<Assigned<P::Alloc>, LoadError> {
-        let name = valid.name();
+    pub(crate) fn assign(
+        &self,
+        blob: &[u8],
+        list: &[u8],
+        settings: LoadSettings<'_>,
+    ) -> Result<Assigned<P::Alloc>, LoadError> {
+        let given = settings.parameters.map_or("", |lines| lines);
+        let name = Name::valid(*RawModule::parse(blob)?.name());
         let active = self.active(&name).and_then(|id| self.get(id));
         let old = active.as_deref().map_or("", |active| active.metadata.lines());
-        let version = active.as_deref().map_or(valid.version(), |active| active.version);
-        let lines = Lines { list: valid.parameters(), module: name.as_str(), given, old };
-        lines.check(version)?;
+        let lines = Lines { list, module: name.as_str(), given, old };
+        lines.check(active.as_deref().map(|active| active.version))?;
         let mut assigned = Assigned { bytes: Vec::new_in(self.platform.allocator()), values: 0 };
         if lines.set().next().is_none() {
             return Ok(assigned);
@@ -80,7 +86,7 @@ impl<P: Platform> ModuleManager<P> {
     /// Checks that no parameter was set for the module `old`, which `new` replaces, that has none.
     #[cold]
     pub(crate) fn check_dropped(&self, old: &Module<P>, new: &Module<P>) -> Result<(), BadAssignment> {
-        Lines { list: &[], module: new.name.as_str(), given: "", old: old.metadata.lines() }.check(old.version)
+        Lines { list: &[], module: new.name.as_str(), given: "", old: old.metadata.lines() }.check(Some(old.version))
     }
 
     /// Hands the parameters that were set to `module` in the image `placed`.
@@ -114,8 +120,8 @@ struct Lines<'load> {
 }
 
 impl<'load> Lines<'load> {
-    /// Checks all lines against the list; `version` is that of the old module.
-    fn check(&self, version: Version) -> Result<(), BadAssignment> {
+    /// Checks all lines against the list; `version` is that of the old module, if there is one.
+    fn check(&self, version: Option<Version>) -> Result<(), BadAssignment> {
         for line in Assignment::all(self.given) {
             let line @ Assignment { name, .. } = line?;
             if line.module != self.module {
@@ -135,6 +141,7 @@ impl<'load> Lines<'load> {
                 (Some(_), _) => {}
             }
         }
+        let Some(version) = version else { return Ok(()) };
         for Assignment { name, value, .. } in self.old().filter(|old| !self.given().any(|new| new.name == old.name)) {
             let (parameter, found) = (self.parameter(&name), value.unwrap_or_default());
             if !parameter.is_some_and(|parameter| is_admitted(&parameter, found)) {

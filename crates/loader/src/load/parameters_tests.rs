@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use crate::error::InvalidModule;
 use crate::fault::{Fault, FaultKind};
 use crate::format::raw::RawModule;
-use crate::format::valid::Capabilities;
+use crate::format::valid::{Capabilities, ValidModule};
 use crate::policy::{FaultPolicy, LoadOptions};
 use crate::profile::Timing;
 use crate::testing::{FakePlatform, blob, manager};

@@ -182,43 +182,33 @@ struct MetadataParts<A: Allocator> {
 }
 
 impl<A: Allocator + Clone> Metadata<A> {
-    /// Copies the options and the parts of the blob that are present and needed later.
+    /// Copies the options and the parts that are needed later; of the blob, which is the last part, only for restarts.
     ///
     /// # Errors
     /// [`LoadError::NoMemory`].
-    #[inline(always)]
     pub(crate) fn new(
-        valid: &ValidModule<'_>,
         options: &LoadOptions,
-        assigned: [&[u8]; 2],
+        mut parts: [&[u8]; 6],
+        [bindings, signatures]: [&[u8]; 2],
         allocator: A,
     ) -> Result<Metadata<A>, LoadError> {
-        MetadataParts::collect(valid, options, assigned, allocator).ok_or(LoadError::NoMemory)
-    }
-}
-
-impl<A: Allocator + Clone> MetadataParts<A> {
-    #[cold]
-    #[inline(never)]
-    fn collect(
-        valid: &ValidModule<'_>,
-        options: &LoadOptions,
-        [values, lines]: [&[u8]; 2],
-        allocator: A,
-    ) -> Option<Metadata<A>> {
-        let restarts = cfg!(feature = "restart") && options.on_fault != FaultPolicy::Stop;
-        let blob = if restarts { valid.raw().blob() } else { &[] };
-        let parts = [valid.schema(), valid.depends(), valid.symbols(), values, lines, blob];
+        if !cfg!(feature = "restart") || options.on_fault == FaultPolicy::Stop {
+            parts[5] = &[];
+        }
         let mut bytes = Vec::new_in(allocator.clone());
-        bytes.try_reserve_exact(parts.iter().map(|part| part.len()).sum()).ok()?;
+        let length = parts.iter().map(|part| part.len()).sum();
+        bytes.try_reserve_exact(length).map_err(|_| LoadError::NoMemory)?;
         parts.iter().for_each(|part| bytes.extend_from_slice(part));
         let [schema, depends, symbols, values, lines, _] = parts.map(<[u8]>::len);
-        let interfaces = match valid.bindings() {
+        let interfaces = match bindings {
             [] => None,
-            bindings => Some(Interfaces::new(bindings, valid.signatures(), options.sample_every, &allocator)?),
+            bindings => {
+                let made = Interfaces::new(bindings, signatures, options.sample_every, &allocator);
+                Some(made.ok_or(LoadError::NoMemory)?)
+            }
         };
         let parts = MetadataParts { options: *options, bytes, schema, depends, symbols, values, lines, interfaces };
-        Some(Metadata(Some(Box::try_new_in(parts, allocator).ok()?)))
+        Ok(Metadata(Some(Box::try_new_in(parts, allocator).map_err(|_| LoadError::NoMemory)?)))
     }
 }
 

@@ -116,7 +116,7 @@ impl LoadOptions {
 
     /// Returns whether all options have their defaults.
     // A derived comparison compares one field after the other, which takes twice as long.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn are_default(&self) -> bool {
         let LoadOptions { domain, limits, on_fault, sample_every, allowed } = *self;
         // Compares two fields at a time, which halves the comparisons.
@@ -166,14 +166,13 @@ impl<'load> From<&'load LoadOptions> for LoadSettings<'load> {
 }
 
 impl LoadSettings<'_> {
-    /// Returns whether all options have their defaults, and no parameter is set.
+    /// Returns whether there are lines that set parameters.
     #[inline(always)]
-    pub(crate) fn are_default(&self) -> bool {
+    pub(crate) const fn has_parameters(&self) -> bool {
         #[cfg(feature = "parameters")]
-        if self.parameters.is_some() {
-            return false;
-        }
-        self.options.are_default()
+        return self.parameters.is_some();
+        #[cfg(not(feature = "parameters"))]
+        false
     }
 }
 
