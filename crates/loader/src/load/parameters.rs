@@ -162,6 +162,7 @@ impl<'load> Lines<'load> {
         Assignment::all(self.old).flatten()
     }
 
+    #[inline(never)]
     fn parameter(&self, name: &Name) -> Option<Parameter<'load>> {
         Parameters::new(self.list).find(|parameter| parameter.name == name.as_str())
     }

@@ -36,8 +36,30 @@ impl<'text> Assignment<'text> {
     }
 
     /// Iterates over the lines of `text`; empty ones are skipped.
-    pub fn all(text: &'text str) -> impl Iterator<Item = Result<Assignment<'text>, BadAssignment>> {
-        text.split('\n').filter(|line| !line.is_empty()).map(Assignment::parse)
+    #[must_use]
+    pub const fn all(text: &'text str) -> Assignments<'text> {
+        Assignments(text)
+    }
+}
+
+/// An iterator over the lines of a text.
+#[derive(Clone, Debug)]
+pub struct Assignments<'text>(&'text str);
+
+impl<'text> Iterator for Assignments<'text> {
+    type Item = Result<Assignment<'text>, BadAssignment>;
+
+    // The code of a search for a line's end is in the kernel once.
+    #[inline(never)]
+    fn next(&mut self) -> Option<Self::Item> {
+        while !self.0.is_empty() {
+            let (line, rest) = self.0.split_once('\n').unwrap_or((self.0, ""));
+            self.0 = rest;
+            if !line.is_empty() {
+                return Some(Assignment::parse(line));
+            }
+        }
+        None
     }
 }
 
