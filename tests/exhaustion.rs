@@ -192,6 +192,51 @@ fn loads_reloads_and_unloads() {
 }
 
 #[test]
+fn parameters() {
+    for domain in Domain::ALL {
+        let local = server(domain);
+        let version = |minor| renamed("settings", "settings", (1, minor, 0));
+        let push = |parameters| {
+            let overrides = LoadOverrides { parameters, on_fault: Some("restart"), ..LoadOverrides::default() };
+            Request::Push(Push { label: "x.mod", overrides, beside: false, gate: None })
+        };
+        let (answer, first) = exhaust(&local, push("settings.mtu=9000\nsettings.hostname=other\n"), |local| {
+            let _ = local.ask(Request::Unload { module: "settings" });
+            local.upload(&version(0));
+        });
+        assert!(matches!(answer, Response::Loaded(_)), "{answer:?}");
+        // Those that are taken over. The server can do without some allocations, so each round begins with the old one.
+        let mut reload = 0;
+        loop {
+            let _ = local.ask(Request::Unload { module: "settings" });
+            local.load(&version(0));
+            assert_eq!(local.call("settings", b"").version, "1.0.0");
+            local.upload(&version(1));
+            local.reserve();
+            let frame = local.frame(push("settings.verbose=true\n"));
+            LEFT.set(Some(reload));
+            local.hear(&frame);
+            let failed = LEFT.replace(None).is_none();
+            match local.last_answer() {
+                Response::Refused(Refusal { error, .. }) => {
+                    assert!(failed && error.contains("memory"), "allocation {reload}: {error}");
+                    assert_eq!(local.call("settings", b"").version, "1.0.0");
+                }
+                answer => assert!(matches!(answer, Response::Loaded(_)), "{answer:?}"),
+            }
+            if !failed {
+                break;
+            }
+            reload += 1;
+        }
+        let (_, list) = exhaust(&local, Request::Ps, |_| ());
+        let (refused, refusal) = exhaust(&local, push("settings.mtuu=1\n"), |local| local.upload(&version(2)));
+        assert!(matches!(&refused, Response::Refused(refusal) if refusal.error.contains("it has mtu")), "{refused:?}");
+        println!("{domain:?}: load {first}, reload {reload}, list {list}, refusal {refusal} allocations");
+    }
+}
+
+#[test]
 fn blobs_on_their_way() {
     let local = server(Domain::Kernel);
     let sum = bytes(blob("sum"));
