@@ -110,7 +110,7 @@ extern "C" fn serve_ring_0(_: *mut Context<'_>, first: u64, second: u64, service
 /// Calls a method of an import for a module in ring 0 that asked from `caller`.
 extern "C" fn invoke_ring_0(_: *mut c_void, target: u64, words: u64, caller: u64) -> Reply {
     let Some(activation) = call::current() else { return CallError::NotBound.into() };
-    let done = services::serve_invoke(activation, target, words);
+    let done = bareflow_runtime::serve_invoke(activation, target, words);
     deferred_work::after_service();
     if let Some(fault) = fault_at(activation, done.err(), || caller) {
         call::end_call(activation, fault, caller);
@@ -152,7 +152,7 @@ extern "C" fn call_from_ring_3(frame: &mut TrapFrame) {
 /// Calls a method of an import from ring 3, on the kernel's stack.
 extern "C" fn invoke_from_ring_3(frame: &mut TrapFrame) {
     let Some(activation) = call::current() else { return };
-    let done = services::serve_invoke(activation, frame.rsi, frame.rdx);
+    let done = bareflow_runtime::serve_invoke(activation, frame.rsi, frame.rdx);
     deferred_work::after_service();
     if let Ok(reply) = done {
         frame.rdx = reply.value;

@@ -129,7 +129,7 @@ const ENDS: Reply = Reply { status: u64::MAX, value: 0 };
 /// Calls a method of an import for the module of the running call.
 extern "C" fn serve_invoke(_: *mut c_void, target: u64, words: u64) -> Reply {
     let served = trampoline::with_current(|activation| {
-        let reply = services::serve_invoke(activation, target, words).unwrap_or_else(|fault| {
+        let reply = bareflow_runtime::serve_invoke(activation, target, words).unwrap_or_else(|fault| {
             activation.set_fault(fault);
             ENDS
         });

@@ -8,7 +8,6 @@ use core::cell::{Cell, Ref};
 use bareflow_abi::Reason;
 
 use crate::fault::Fault;
-use crate::interfaces::Embedder;
 use crate::module::placed::PlacedModule;
 use crate::module::{Module, ModuleId};
 use crate::name::Name;
@@ -16,6 +15,7 @@ use crate::platform::{CallFailure, Platform};
 use crate::policy::LoadOptions;
 use crate::policy::kernel_domain::KernelDomain;
 use crate::profile::{SpareBuffer, Timing};
+use crate::registry::embedder::Embedder;
 use crate::registry::{NameEntry, Registry};
 #[cfg(feature = "reload")]
 use crate::{module::receipt::Receipt, platform::MAX_DEPTH};

@@ -95,7 +95,7 @@ pub enum Event {
         frame: Vec<u8>,
         /// The status of the reply: the number of a [`Status`](bareflow_abi::interface::Status).
         status: u64,
-        /// What the call did to the frame: [`Frame::save_results`](bareflow_abi::interface::Frame::save_results).
+        /// The changes of the call to the frame: [`Frame::save_results`](bareflow_abi::interface::Frame::save_results).
         results: Vec<u8>,
     },
 }

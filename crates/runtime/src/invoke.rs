@@ -7,13 +7,17 @@ use bareflow_abi::interface::{ArgumentKind, Frame, MAX_WORDS, PIECE_ALIGNMENT, R
 use bareflow_loader::Fault;
 use bareflow_loader::diagnosis::ServiceCall;
 
-use crate::services::{ServedCall, bad_argument};
+use crate::services::{ServedCall, bad_argument, check_declared};
 
-/// Calls the method `target` with the words at `address`.
+/// Serves a module that called `invoke` for the method `target`, with the words of the frame at `address`.
 ///
 /// The words are copied once, then checked, then used: each piece is the module's own, and none that is written overlaps
 /// another one.
-pub(crate) fn invoke_checked(caller: &impl ServedCall, target: u64, address: u64) -> Result<Reply, Fault> {
+///
+/// # Errors
+/// As for [`serve`](crate::services::serve).
+pub fn serve_invoke(caller: &impl ServedCall, target: u64, address: u64) -> Result<Reply, Fault> {
+    check_declared(caller, SERVICE_INVOKE, [target, address])?;
     let (import, method) = ((target >> 32) as u32, target as u32);
     let shape = match caller.shape(import, method) {
         Ok(shape) => shape,

@@ -70,6 +70,7 @@ mod serialize;
 pub mod services;
 
 pub use direct::{Access, Direct, DirectImage, PageMemory, PageRange, SPAN_BYTES};
+pub use invoke::serve_invoke;
 #[cfg(feature = "x86_64")]
 pub use mapped::MappedPages;
 pub use reach::Reach;

@@ -1,4 +1,4 @@
-//! What a call reaches beyond its module: those that it may call, and the memory that its caller lends to it.
+//! The reach of a call beyond its module: the modules that it may call, and the memory that its caller lends to it.
 
 use core::ptr::with_exposed_provenance;
 
@@ -6,7 +6,7 @@ use bareflow_abi::interface::{ArgumentKind, Shape};
 use bareflow_loader::Callees;
 use bareflow_loader::segments::is_within;
 
-/// What a call reaches beyond its module.
+/// The reach of a call beyond its module.
 pub struct Reach<'call> {
     /// The modules and imports that it may call, if any.
     pub callees: Option<&'call dyn Callees>,

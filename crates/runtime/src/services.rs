@@ -11,7 +11,6 @@ use bareflow_abi::{CallArguments, CallRefusal, Context};
 use bareflow_loader::diagnosis::ServiceCall;
 use bareflow_loader::{CallOutcome, Fault, FaultKind};
 
-use crate::invoke::invoke_checked;
 use crate::{RunningCall, clock};
 
 /// The services that are offered.
@@ -79,7 +78,7 @@ pub fn serve(caller: &impl ServedCall, service: u32, arguments: [u64; 2]) -> Res
 
 /// Checks that the module declares a service.
 #[inline]
-fn check_declared(caller: &impl ServedCall, service: u32, arguments: [u64; 2]) -> Result<(), Fault> {
+pub(crate) fn check_declared(caller: &impl ServedCall, service: u32, arguments: [u64; 2]) -> Result<(), Fault> {
     if caller.declared() & service != 0 {
         return Ok(());
     }
@@ -127,15 +126,6 @@ fn call(caller: &impl ServedCall, address: u64) -> Result<u32, Fault> {
         }
         Err(refused) => refused as u32,
     })
-}
-
-/// Serves a module that called `invoke` for the method `target`, with the words of the frame at `address`.
-///
-/// # Errors
-/// As for [`serve`].
-pub fn serve_invoke(caller: &impl ServedCall, target: u64, address: u64) -> Result<Reply, Fault> {
-    check_declared(caller, SERVICE_INVOKE, [target, address])?;
-    invoke_checked(caller, target, address)
 }
 
 /// Returns the fault of a module that may not pass on what lies at `address`. Its place is not known here.

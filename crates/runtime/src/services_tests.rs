@@ -1,6 +1,7 @@
 extern crate std;
 
 use super::*;
+use crate::serve_invoke;
 use bareflow_abi::interface::{ArgumentKind, Piece, Status};
 use bareflow_loader::diagnosis::ServiceLog;
 use bareflow_loader::segments::is_within;

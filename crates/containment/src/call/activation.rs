@@ -41,14 +41,14 @@ pub struct Activation {
     input: BufferRange,
     /// The address and length of the output, as the module sees it.
     output: BufferRange,
-    /// What the call reaches beyond its module, or null if that is nothing.
+    /// The reach of the call beyond its module, or null if it has none.
     reach: *const Reach<'static>,
 }
 
 /// The address and length of a call's input or output.
 pub type BufferRange = (u64, u64);
 
-/// What a call reaches beyond its module, if anything.
+/// The reach of a call beyond its module, if it has any.
 pub type OptionalReach<'call> = Option<&'call Reach<'call>>;
 
 impl Activation {

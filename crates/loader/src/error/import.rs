@@ -41,7 +41,7 @@ pub enum ImportError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProvideError {
-    /// Its name breaks the rule.
+    /// The name breaks the rule.
     #[error("no name of a provider: expected [a-z0-9_-]{{1,31}}")]
     Name,
     /// The embedder provides that interface under that name already.

@@ -149,12 +149,12 @@ impl<P: Platform> ModuleManager<P> {
     }
 }
 
-/// What a call of a function left.
+/// The outcome of a function's call.
 pub(super) struct Returned<T> {
-    /// What the caller gets.
+    /// The value for the caller.
     pub value: T,
     /// The cycles that it took.
     pub cycles: u64,
-    /// Its result, or its status.
+    /// The result, or a method's status.
     pub last_result: i32,
 }

@@ -14,5 +14,4 @@ mod rebind;
 pub(crate) mod signatures;
 
 pub use bound::Bound;
-pub(crate) use embedder::Embedder;
 pub use function::{FunctionId, FunctionProfile};

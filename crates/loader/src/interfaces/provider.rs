@@ -1,11 +1,11 @@
-//! What a provider exports, whether it is a module or the embedder.
+//! The exports of a provider, whether it is a module or the embedder.
 
 use bareflow_abi::interface::bindings::{Entry, Method};
 
-use crate::interfaces::embedder::Exported;
 use crate::manager::ModuleManager;
 use crate::module::interfaces::ProviderId;
 use crate::platform::Platform;
+use crate::registry::embedder::Exported;
 
 /// An interface as it is exported.
 pub(super) enum Export<'exporter> {

@@ -3,9 +3,10 @@
 //! A slot never moves, so it can be filled and emptied while calls of the modules in other slots are running. A call
 //! borrows the slot of its module.
 
+pub mod embedder;
 mod hash_index;
 mod names;
-pub mod stable_vec;
+mod stable_vec;
 
 use core::cell::{BorrowError, Cell, Ref, RefCell, RefMut};
 use core::mem::ManuallyDrop;

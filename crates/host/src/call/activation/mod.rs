@@ -24,7 +24,7 @@ pub(crate) type CurrentCall = AtomicPtr<Activation>;
 /// The exit reason if the module returned, and the activation was touched.
 pub(crate) const TOUCHED: u32 = 4;
 
-/// What a call reaches beyond its module, if anything.
+/// The reach of a call beyond its module, if it has any.
 pub(crate) type OptionalReach<'call> = Option<&'call Reach<'call>>;
 
 /// The state of one running call; between calls, the state that the thread keeps for the next one.
@@ -55,7 +55,7 @@ pub(crate) struct Activation {
     thread: Cell<*const ThreadContext>,
     /// The context's buffers: address and length of input and output.
     buffers: Cell<[(u64, u64); 2]>,
-    /// What the call reaches beyond its module, or null if that is nothing.
+    /// The reach of the call beyond its module, or null if it has none.
     reach: Cell<*const Reach<'static>>,
     /// Whether the call has used a service; if so, the thread's context has the log.
     called: Cell<bool>,
