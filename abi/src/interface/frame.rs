@@ -62,15 +62,7 @@ impl<'call> Frame<'call> {
         input: &'call [u8],
         output: &'call mut [u8],
     ) -> Option<Frame<'call>> {
-        let words = &mut words[..shape.words()];
-        let given = input.chunks_exact(WORD).map(|word| word.first_chunk().copied().map_or(0, u64::from_le_bytes));
-        let mut count = 0;
-        for (word, given) in words.iter_mut().zip(given) {
-            (*word, count) = (given, count + 1);
-        }
-        if count < words.len() {
-            return None;
-        }
+        let words = words_of(shape, words, input)?;
         let mut layout = Layout::of(shape);
         let bases = [input.as_ptr().expose_provenance(), output.as_mut_ptr().expose_provenance()];
         for (kind, words) in arguments(shape, words) {
@@ -145,16 +137,15 @@ impl<'call> Frame<'call> {
     /// `None` if they are larger than any memory.
     #[must_use]
     pub fn packed_sizes(&self) -> Option<(usize, usize)> {
-        let mut layout = Layout::of(self.shape);
-        let mut rest = &*self.words;
-        for kind in self.shape.kinds() {
-            let (words, behind) = rest.split_at_checked(kind.words())?;
-            rest = behind;
-            if let [_, length] = words {
-                layout.place(kind, usize::try_from(*length).ok()?)?;
-            }
-        }
-        Some(layout.sizes)
+        sizes(self.shape, self.words)
+    }
+
+    /// Returns the lengths of the packed form whose input begins with `input`, as its words say.
+    ///
+    /// `None` if not all words are there, or the lengths are larger than any memory.
+    #[must_use]
+    pub fn sizes_of_packed(shape: Shape, input: &[u8]) -> Option<(usize, usize)> {
+        sizes(shape, words_of(shape, &mut [0; MAX_WORDS], input)?)
     }
 
     /// Returns the lengths of the packed form that begins with the words `input`.
@@ -311,18 +302,52 @@ const fn side(kind: ArgumentKind) -> Side {
     }
 }
 
-/// The layout of a packed frame, as far as it is filled.
-struct Layout {
+/// Returns the words that a packed input begins with; `None` if they are not all there.
+fn words_of<'words>(shape: Shape, words: &'words mut [u64; MAX_WORDS], input: &[u8]) -> Option<&'words mut [u64]> {
+    let words = &mut words[..shape.words()];
+    let mut given = input.chunks_exact(WORD).map(|word| word.first_chunk().copied().map_or(0, u64::from_le_bytes));
+    for word in words.iter_mut() {
+        *word = given.next()?;
+    }
+    Some(words)
+}
+
+/// Returns the lengths of the packed form of a call with these words, as far as they are lengths.
+fn sizes(shape: Shape, mut words: &[u64]) -> Option<(usize, usize)> {
+    let mut layout = Layout::of(shape);
+    for kind in shape.kinds() {
+        let (of_this, behind) = words.split_at_checked(kind.words())?;
+        words = behind;
+        if let [_, length] = of_this {
+            layout.place(kind, usize::try_from(*length).ok()?)?;
+        }
+    }
+    Some(layout.sizes)
+}
+
+/// The layout of a packed frame, as far as it is filled: first the words and the reply's header, then the pieces.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout {
     sizes: (usize, usize),
 }
 
 impl Layout {
-    fn of(shape: Shape) -> Layout {
+    /// Creates the layout of a method's packed frame without pieces.
+    #[must_use]
+    pub fn of(shape: Shape) -> Layout {
         Layout { sizes: (shape.words() * WORD, shape.reply_words() * WORD) }
     }
 
-    /// Places a piece of `length` bytes. Returns its side and its offset; `None` if there are no such offsets.
-    fn place(&mut self, kind: ArgumentKind, length: usize) -> Option<(Side, usize)> {
+    /// Returns the lengths so far, in bytes: input and output.
+    #[must_use]
+    pub const fn sizes(&self) -> (usize, usize) {
+        self.sizes
+    }
+
+    /// Places the piece of the next argument that has one, of `length` bytes.
+    ///
+    /// Returns its side and its offset; `None` if there are no such offsets.
+    pub fn place(&mut self, kind: ArgumentKind, length: usize) -> Option<(Side, usize)> {
         let side = side(kind);
         let size = if side == Side::Input { &mut self.sizes.0 } else { &mut self.sizes.1 };
         let start = size.checked_next_multiple_of(PIECE_ALIGNMENT)?;

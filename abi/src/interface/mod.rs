@@ -53,7 +53,7 @@ pub mod words;
 pub use arguments::Arguments;
 pub use call_error::{CallError, Reply, Status};
 pub use failure::Failure;
-pub use frame::{Frame, MAX_REPLY_WORDS, MAX_WORDS, Piece, Side};
+pub use frame::{Frame, Layout, MAX_REPLY_WORDS, MAX_WORDS, Piece, Side};
 pub use out::Out;
 pub use plain::Plain;
 pub use port::{InvokeService, Port, Target, client};

@@ -16,7 +16,7 @@ use crate::frame::{FrameError, encode_frame};
 use crate::report::{Fault, Module};
 
 /// The version of this protocol.
-pub const CONTROL_VERSION: u16 = 6;
+pub const CONTROL_VERSION: u16 = 7;
 
 /// The maximum size of one [`Request::Chunk`] in bytes: the amount a client sends before it waits for an answer.
 pub const MAX_CHUNK: usize = 32 << 10;
@@ -142,11 +142,12 @@ pub enum Request<'payload> {
         /// The selector: `name` or `name@version`.
         module: &'payload str,
     },
-    /// Call a module. Response: [`Response::Called`].
+    /// Call a module, or a function that it exports. Response: [`Response::Called`].
     Call {
-        /// The selector: `name` or `name@version`.
+        /// The selector: `name` or `name@version`, or `name[.interface].function[@version]`.
         module: &'payload str,
-        /// The input of each call.
+        /// The input of each call; of a method, the packed form of its frame, input and output, of which zeros at the
+        /// end may be missing.
         #[serde(borrow)]
         input: &'payload [u8],
         /// The number of calls.
@@ -182,6 +183,13 @@ pub enum Request<'payload> {
     Shutdown,
     /// Report the memory in use. Response: [`Response::Memory`].
     Memory,
+    /// List the imports and exports of the modules matched by `name` or `name@version`, or of all that have any.
+    /// Response: [`Response::Interfaces`].
+    Interfaces {
+        /// The selector.
+        #[serde(borrow)]
+        module: Option<&'payload str>,
+    },
 }
 
 /// The options of a push, which loads an uploaded blob.
@@ -288,6 +296,8 @@ pub enum Response {
         /// The size of the kernel's heap in use, in bytes.
         table_bytes: u64,
     },
+    /// The modules with imports or exports, in the order of their names.
+    Interfaces(Vec<Interfaces>),
 }
 
 /// The reason for which a request was refused: a text for people, and a code for programs.
@@ -319,6 +329,8 @@ pub enum RefusalCode {
     CallFailed,
     /// There is no memory for what was requested.
     NoMemory,
+    /// The module has no such function.
+    NoFunction,
 }
 
 impl Refusal {
@@ -427,11 +439,11 @@ pub struct Called {
     pub generation: u32,
     /// The number of calls.
     pub calls: u64,
-    /// The result of the last call.
+    /// The result of the last call; of a method, the number of its status.
     pub result: i32,
     /// The results and their counts, for a limited number of different results.
     pub results: Vec<(i32, u64)>,
-    /// The output of the last call.
+    /// The output of the last call; of a method, that of its packed frame.
     pub output: Vec<u8>,
     /// The cycles of all calls, including the cost of measuring.
     pub total_cycles: u64,
@@ -439,6 +451,34 @@ pub struct Called {
     pub min_cycles: u64,
     /// The longest call.
     pub max_cycles: u64,
+}
+
+/// The imports and exports of a module.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interfaces {
+    /// The module's name.
+    pub name: String,
+    /// The module's version.
+    pub version: String,
+    /// The module's generation.
+    pub generation: u32,
+    /// Whether it is the active version of its name.
+    pub active: bool,
+    /// The record of its imports and exports, as it is in the blob.
+    pub bindings: Vec<u8>,
+    /// The signatures of its methods, as they are in the blob; empty if they were stripped.
+    pub signatures: Vec<u8>,
+    /// The provider of each import, in the order of the record.
+    pub providers: Vec<Option<ProviderName>>,
+}
+
+/// The provider of an import.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProviderName {
+    /// The name: a module's, or one of the kernel's own.
+    pub name: String,
+    /// The module's version; `None` if the kernel itself provides it.
+    pub version: Option<String>,
 }
 
 /// The files of a folder on the disk.

@@ -200,6 +200,32 @@ pub struct Module {
     /// The parameters that were set.
     #[serde(default)]
     pub parameters: Vec<SetParameter>,
+    /// The exported functions that were called, with their profiles.
+    #[serde(default)]
+    pub functions: Vec<Function>,
+}
+
+/// The profile of a function that a module exports. Figures are in cycles, as those of the [`Module`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Function {
+    /// The name: `interface.method`, or that of a plain function.
+    pub name: String,
+    /// The number of calls.
+    pub call_count: u64,
+    /// The number of calls that faulted.
+    pub faults: u32,
+    /// The shortest call.
+    pub min_cycles: Option<u64>,
+    /// The longest call.
+    pub max_cycles: Option<u64>,
+    /// The mean.
+    pub avg_cycles: Option<f64>,
+    /// The median, within 1/32.
+    pub p50_cycles: Option<u64>,
+    /// The value that 99 of 100 calls do not exceed, within 1/32.
+    pub p99_cycles: Option<u64>,
+    /// The result of the last call; of a method, the number of its status.
+    pub last_result: Option<i32>,
 }
 
 /// A parameter that was set.
@@ -383,6 +409,18 @@ mod tests {
             peak_stack_bytes: Some(4096),
             peak_heap_bytes: None,
             parameters: [SetParameter { name: "mtu".into(), value: "9000".into() }].into(),
+            functions: [Function {
+                name: "files.read".into(),
+                call_count: 2,
+                faults: 1,
+                min_cycles: Some(7),
+                max_cycles: Some(7),
+                avg_cycles: Some(7.0),
+                p50_cycles: Some(7),
+                p99_cycles: Some(7),
+                last_result: None,
+            }]
+            .into(),
         };
         Report {
             schema: SCHEMA,

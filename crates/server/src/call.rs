@@ -9,9 +9,10 @@ use bareflow_loader::{ExecuteError, LoadError, LoadOptions, ModuleId, Platform, 
 use bareflow_protocol::Response;
 use bareflow_protocol::control::{Called, Refusal, RefusalCode};
 use bareflow_suite::console::{explain_refusal, show_fault};
-use bareflow_suite::fallible::{ErrorText, NoMemory, copy};
+use bareflow_suite::fallible::{ErrorText, NoMemory};
 use bareflow_suite::{error_text, text};
 
+use crate::functions::{AlignedBytes, Callee, FunctionNames};
 use crate::time_slice::{Poll, SLICE_MS};
 use crate::{Server, ServerEnvironment};
 
@@ -24,9 +25,9 @@ const MAX_RESULTS: usize = 16;
 /// A running job of calls.
 pub(crate) struct Calls {
     selector: String,
-    input: Vec<u8>,
-    /// The module that the selector last matched, and its texts, which are made before it is called.
-    id: Option<ModuleId>,
+    input: AlignedBytes,
+    /// What the selector last matched, and the module's texts, which are made before it is called.
+    callee: Option<Callee>,
     name: String,
     version: String,
     repeat: u32,
@@ -49,8 +50,8 @@ impl Calls {
         results.try_reserve_exact(MAX_RESULTS).map_err(NoMemory::from)?;
         let calls = Calls {
             selector: text!("{selector}")?,
-            input: copy(input)?,
-            id: None,
+            input: AlignedBytes::copy(input)?,
+            callee: None,
             name: String::new(),
             version: String::new(),
             repeat,
@@ -66,7 +67,7 @@ impl Calls {
 
     /// Returns the number of input bytes that the client has sent.
     pub fn input_bytes(&self) -> usize {
-        self.input.len()
+        self.input.get().len()
     }
 
     fn count(&mut self, returned: TimedCall) {
@@ -107,21 +108,26 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
 
     fn call_once(&self, calls: &mut Calls, output: &mut [u8]) -> Result<(), Refusal> {
         loop {
-            let id = match calls.id {
-                Some(id) => id,
+            let callee = match calls.callee {
+                Some(callee) => callee,
                 None => {
-                    let id = self.select(&calls.selector)?;
-                    if let Some(profile) = self.manager.stats(id) {
+                    let callee = self.callee(&calls.selector)?;
+                    if let Some(profile) = self.manager.stats(callee.module()) {
                         (calls.name, calls.version) = (text!("{}", profile.name)?, text!("{}", profile.version)?);
                     }
-                    self.store.borrow_mut().note_input(id, &calls.input);
-                    *calls.id.insert(id)
+                    if let Callee::Run(id) = callee {
+                        self.store.borrow_mut().note_input(id, calls.input.get());
+                    }
+                    *calls.callee.insert(callee)
                 }
             };
             // Clears the previous call's output, which must not be taken for this call's.
             let before = calls.last.map_or(0, |last| last.outcome.output_length);
             output.iter_mut().take(before).for_each(|byte| *byte = 0);
-            let executed = self.manager.execute_timed(id, &calls.input, output);
+            let executed = match callee {
+                Callee::Run(id) => self.manager.execute_timed(id, calls.input.get(), output),
+                Callee::Function(function) => self.call_function(function, calls.input.get(), output)?,
+            };
             self.log_reaped();
             match executed {
                 Ok(returned) => {
@@ -130,11 +136,15 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
                 }
                 // The module was replaced: the new one is called from now on.
                 Err(ExecuteError::NotLoaded) => {
-                    calls.id = None;
+                    calls.callee = None;
                     output.fill(0);
                 }
                 Err(error) => {
-                    let text = self.explain(id, &error).unwrap_or_else(|| error_text!("{error}"));
+                    let id = callee.module();
+                    let text = match error {
+                        ExecuteError::NoRun => error_text!("{error} ({})", FunctionNames(&self.manager, id)),
+                        error => self.explain(id, &error).unwrap_or_else(|| error_text!("{error}")),
+                    };
                     let code = if error.is_for_memory() { RefusalCode::NoMemory } else { RefusalCode::CallFailed };
                     return Err(Refusal::new(code, text));
                 }
@@ -159,7 +169,9 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
 
     /// Answers a finished job of calls. The answer takes the output buffer with it: see [`Server::recycle`].
     fn called(&self, calls: &mut Calls, output: &mut Vec<u8>) -> Response {
-        let (Some(last), Some(profile)) = (calls.last, calls.id.and_then(|id| self.manager.stats(id))) else {
+        let (Some(last), Some(profile)) =
+            (calls.last, calls.callee.and_then(|callee| self.manager.stats(callee.module())))
+        else {
             let error = error_text!("{}: it was unloaded just behind its last call", calls.selector);
             return Response::Refused(error.into());
         };

@@ -13,7 +13,9 @@ extern crate std;
 
 mod blob_store;
 mod call;
+mod functions;
 mod gate;
+mod interfaces;
 mod jobs;
 mod outputs;
 mod push;

@@ -2,12 +2,12 @@
 
 use alloc::vec::Vec;
 
-use bareflow_loader::{ModuleId, PeakUse, Platform, Printable, Usage};
+use bareflow_loader::{ModuleId, Name, PeakUse, Platform, Printable, Usage};
 use bareflow_protocol::control::{CONTROL_VERSION, Envelope, Push, Refusal, RefusalCode};
 use bareflow_protocol::report::Module;
 use bareflow_protocol::{Request, Response};
-use bareflow_suite::error_text;
 use bareflow_suite::fallible::{NoMemory, collect, push};
+use bareflow_suite::{error_text, with_lists};
 
 use crate::call::Calls;
 use crate::requested_options::bounded;
@@ -67,6 +67,10 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
                 let one = module.map(|module| self.select(module)).transpose()?;
                 Response::Modules(self.modules(one, true)?).into()
             }
+            Request::Interfaces { module } => {
+                let one = module.map(|module| self.select(module)).transpose()?;
+                Response::Interfaces(self.interfaces(one)?).into()
+            }
             Request::Upload { length, checksum } => {
                 self.uploads.borrow_mut().begin(client, length, checksum, now())?;
                 Response::Received { length: 0 }.into()
@@ -89,7 +93,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             Request::Save { module } => self.save(module)?,
             Request::Call { module, input, repeat } => {
                 // An invalid selector is refused at once.
-                self.select(module)?;
+                self.callee(module)?;
                 Next::Task(Task::Call(Calls::new(module, input, repeat)?))
             }
             Request::Unload { module } => Next::Task(Task::Unload(self.select(module)?)),
@@ -129,6 +133,19 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     ///
     /// `with_faults` adds diagnoses and peak use.
     fn modules(&self, one: Option<ModuleId>, with_faults: bool) -> Result<Vec<Module>, NoMemory> {
+        let loads = self.loads(one)?;
+        let store = self.store.borrow();
+        let diagnosis = |id| store.get(id).filter(|_| with_faults)?.diagnosis.as_ref();
+        let profiles = loads.iter().filter_map(|(_, id)| Some((*id, self.manager.stats(*id)?)));
+        // Scanning stacks takes time, so it is not done for a list of thousands.
+        let peak = |id| if with_faults { self.manager.peak_use(id) } else { PeakUse::default() };
+        collect(profiles.map(|(id, profile)| {
+            with_lists(&self.manager, id, bareflow_suite::module(&profile, peak(id), diagnosis(id))?)
+        }))
+    }
+
+    /// Returns all modules, or only `one`, in the order of their names and loads.
+    pub(crate) fn loads(&self, one: Option<ModuleId>) -> Result<Vec<((Name, u32), ModuleId)>, NoMemory> {
         let mut loads = Vec::new();
         for id in self.manager.ids().filter(|id| one.is_none_or(|one| one == *id)) {
             if let Some(load) = self.manager.load_of(id) {
@@ -136,15 +153,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             }
         }
         loads.sort_unstable_by_key(|(load, _)| *load);
-        let store = self.store.borrow();
-        let diagnosis = |id| store.get(id).filter(|_| with_faults)?.diagnosis.as_ref();
-        let profiles = loads.iter().filter_map(|(_, id)| Some((*id, self.manager.stats(*id)?)));
-        // Scanning stacks takes time, so it is not done for a list of thousands.
-        let peak = |id| if with_faults { self.manager.peak_use(id) } else { PeakUse::default() };
-        collect(profiles.map(|(id, profile)| {
-            let parameters = bareflow_suite::parameters(&self.manager, id)?;
-            Ok(Module { parameters, ..bareflow_suite::module(&profile, peak(id), diagnosis(id))? })
-        }))
+        Ok(loads)
     }
 
     /// Returns the module that a client's selector matches.

@@ -23,6 +23,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bareflow_abi::checksum::crc32c;
+use bareflow_abi::header::FLAG_NO_RUN;
 use bareflow_abi::record::EXPECTED_RESULT;
 use bareflow_loader::diagnosis::FaultText;
 use bareflow_loader::records::Records;
@@ -35,7 +36,7 @@ use bareflow_protocol::report::{Environment, Refusal, Test};
 use console::{Console, Style, explain_refusal, explain_unused, show_fault, unused_parameters};
 use dependency_cycles::DependencyGraph;
 use fallible::ErrorText;
-pub use report::{fault, module, parameters};
+pub use report::{fault, module, with_lists};
 
 /// The capacity of a module's output buffer, in bytes.
 pub const OUTPUT_CAPACITY: usize = 256 << 10;
@@ -160,7 +161,9 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
                 Loading::Waits => true,
                 Loading::Refused => false,
                 Loading::Done(name, id) => {
-                    if !tests_four::NAMES.contains(&name.as_str()) {
+                    if !has_run(source.bytes) {
+                        line!(self.console, Plain, "     {name} only exports functions, so no test calls it");
+                    } else if !tests_four::NAMES.contains(&name.as_str()) {
                         further.push(Further { label: name, id, expected: expected_result(source.bytes) });
                     }
                     false
@@ -287,6 +290,7 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
                     }
                     batches.push((id, batched));
                 }
+                Err(ExecuteError::NoRun) => {}
                 Err(error) => self.show_error(name.as_str(), id, &error),
             }
         }
@@ -332,6 +336,11 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
         line!(self.console);
         self.tests.push(Test { module: module.to_string(), expected, result, passed, output_checksum: None });
     }
+}
+
+/// Returns whether a blob's module has a `run`.
+fn has_run(blob: &[u8]) -> bool {
+    RawModule::parse(blob).is_ok_and(|raw| raw.header().flags & FLAG_NO_RUN == 0)
 }
 
 /// Returns the expected result in a blob's record.

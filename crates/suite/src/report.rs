@@ -7,17 +7,18 @@ use bareflow_abi::header::SERVICE_NAMES;
 use bareflow_loader::diagnosis::{REGISTER_NAMES, Remedy};
 use bareflow_loader::segments::PAGE_SIZE;
 use bareflow_loader::{
-    Assignment, BatchTiming, Diagnosis, Domain, ModuleId, ModuleManager, ModuleProfile, PeakUse, Platform, Printable,
+    Assignment, BatchTiming, Diagnosis, Domain, FunctionProfile, ModuleId, ModuleManager, ModuleProfile, PeakUse,
+    Platform, Printable,
 };
 use bareflow_protocol::Report;
 use bareflow_protocol::report::{
-    self, Batch, BatchCounters, Corrected, DomainCost, Environment, Fault, Module, Refusal, Register, SCHEMA,
+    self, Batch, BatchCounters, Corrected, DomainCost, Environment, Fault, Function, Module, Refusal, Register, SCHEMA,
     SetParameter, Test,
 };
 use raw_cpuid::{CpuId, CpuIdReaderNative};
 
 use crate::Plan;
-use crate::fallible::{NoMemory, collect, copy};
+use crate::fallible::{NoMemory, collect, copy, push};
 use crate::text;
 
 /// Returns the environment of a run, without the figures that are measured at its end.
@@ -57,7 +58,7 @@ pub(crate) fn modules<P: Platform>(
         let found = diagnoses.iter().rfind(|(of, _)| *of == id).map(|(_, found)| found);
         let batch = batches.iter().find(|(of, _)| *of == id).map(|(_, batched)| batch(batched));
         let described = module(&profile, manager.peak_use(id), found);
-        match described.and_then(|module| Ok(Module { batch, parameters: parameters(manager, id)?, ..module })) {
+        match described.and_then(|module| Ok(with_lists(manager, id, Module { batch, ..module })?)) {
             Ok(module) => modules.push(module),
             Err(error) => refused.push(Refusal::new(profile.name.to_string(), error.to_string())),
         }
@@ -134,14 +135,52 @@ pub fn module(profile: &ModuleProfile, peak: PeakUse, found: Option<&Diagnosis>)
         peak_stack_bytes: peak.stack_bytes,
         peak_heap_bytes: peak.heap_bytes,
         parameters: Vec::new(),
+        functions: Vec::new(),
+    })
+}
+
+/// Adds to a module's message the parameters that were set, and the profiles of its functions that were called.
+///
+/// # Errors
+/// [`NoMemory`].
+pub fn with_lists<P: Platform>(manager: &ModuleManager<P>, id: ModuleId, module: Module) -> Result<Module, NoMemory> {
+    Ok(Module { parameters: parameters(manager, id)?, functions: functions(manager, id)?, ..module })
+}
+
+/// Returns the profiles of a module's functions that were called.
+fn functions<P: Platform>(manager: &ModuleManager<P>, id: ModuleId) -> Result<Vec<Function>, NoMemory> {
+    let mut functions = Ok(Vec::new());
+    manager.for_each_function(id, |number, interface, name| {
+        let called = manager.function_stats(id, number).filter(|profile| profile.call_count > 0);
+        if let (Ok(list), Some(profile)) = (&mut functions, called) {
+            let added = function(&profile, interface, name).and_then(|function| push(list, function));
+            functions = added.map(|()| core::mem::take(list));
+        }
+    });
+    functions
+}
+
+fn function(profile: &FunctionProfile, interface: &str, name: &str) -> Result<Function, NoMemory> {
+    let (dot, cycles) = (if interface.is_empty() { "" } else { "." }, profile.cycles.as_ref());
+    Ok(Function {
+        name: match name {
+            // The signatures were stripped.
+            "" => text!("{interface}{dot}#{}", profile.number)?,
+            name => text!("{interface}{dot}{name}")?,
+        },
+        call_count: profile.call_count,
+        faults: profile.faults,
+        min_cycles: cycles.map(|cycles| cycles.min),
+        max_cycles: cycles.map(|cycles| cycles.max),
+        avg_cycles: cycles.map(|cycles| cycles.mean),
+        p50_cycles: cycles.map(|cycles| cycles.p50),
+        p99_cycles: cycles.map(|cycles| cycles.p99),
+        last_result: profile.last_result,
     })
 }
 
 /// Returns the parameters that were set for a module.
-///
-/// # Errors
-/// [`NoMemory`].
-pub fn parameters<P: Platform>(manager: &ModuleManager<P>, id: ModuleId) -> Result<Vec<SetParameter>, NoMemory> {
+fn parameters<P: Platform>(manager: &ModuleManager<P>, id: ModuleId) -> Result<Vec<SetParameter>, NoMemory> {
     let lines = manager.parameters(id);
     let set = Assignment::all(lines.as_deref().unwrap_or_default()).flatten();
     collect(set.map(|Assignment { name, value, .. }| {

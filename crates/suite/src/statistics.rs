@@ -3,7 +3,7 @@
 use core::fmt;
 
 use bareflow_loader::Budget;
-use bareflow_protocol::report::{DomainCost, Environment, Fault, Module};
+use bareflow_protocol::report::{DomainCost, Environment, Fault, Function, Module};
 
 use crate::console::{Console, SEPARATOR, Style};
 
@@ -81,6 +81,7 @@ pub fn show_module(console: &impl Console, module: &Module, environment: Option<
         module.parameters.iter().for_each(|set| console.show(Style::Plain, format_args!(" {set}")));
         line!(console);
     }
+    module.functions.iter().for_each(|function| show_function(console, function));
     // Nothing if all that is known is that there is no heap.
     match (module.peak_stack_bytes, module.peak_heap_bytes) {
         (Some(stack), Some(heap)) => line!(console, Plain, "  Peak use:      stack {stack}, heap {heap} bytes"),
@@ -97,6 +98,19 @@ pub fn show_module(console: &impl Console, module: &Module, environment: Option<
         let function = fault.function.clone().filter(|_| environment.is_none());
         line!(console, Error, "  Fault:         {}", Fault { function, ..fault.clone() });
         line!(console, Error, "  Faults:        {}, restarts {}", module.faults, module.restarts);
+    }
+}
+
+fn show_function(console: &impl Console, function: &Function) {
+    let Function { name, call_count, faults, min_cycles, avg_cycles, p50_cycles, p99_cycles, .. } = function;
+    console.show(Style::Plain, format_args!("  Function:      {name}, {call_count} calls"));
+    if *faults > 0 {
+        console.show(Style::Error, format_args!(", {faults} faults"));
+    }
+    line!(console);
+    if let Some(mean) = avg_cycles {
+        let [min, p50, p99] = [min_cycles, p50_cycles, p99_cycles].map(|cycles| OrDash(*cycles));
+        line!(console, Plain, "    cycles: avg {}, min {min}, p50 {p50}, p99 {p99}", Hundredths(*mean));
     }
 }
 
@@ -205,6 +219,7 @@ mod tests {
             peak_stack_bytes: None,
             peak_heap_bytes: None,
             parameters: [].into(),
+            functions: [].into(),
         }
     }
 

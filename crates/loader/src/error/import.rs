@@ -64,7 +64,7 @@ pub enum BindError {
     Import(ImportError),
 }
 
-/// The reason for which a function was not found or not called.
+/// The reason for which a function was not found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FunctionError {
@@ -80,7 +80,4 @@ pub enum FunctionError {
     /// Several interfaces of the module have a method of that name.
     #[error("several interfaces of the module have a method of that name; put the interface before it")]
     Several,
-    /// The arguments are no packed form of the method's.
-    #[error("the arguments are not those of the method; see its signature by `inspect`")]
-    Arguments,
 }

@@ -1,7 +1,7 @@
 //! The functions that a module exports: how they are found, called from outside, and their profiles.
 
 use bareflow_abi::interface::bindings::{Entry, function_fingerprint};
-use bareflow_abi::interface::{Frame, MAX_REPLY_WORDS, MAX_WORDS, Reply, Shape};
+use bareflow_abi::interface::{CallError, Frame, MAX_REPLY_WORDS, MAX_WORDS, Shape};
 
 use super::invoke::Returned;
 use super::signatures::method_names;
@@ -9,7 +9,7 @@ use crate::error::{ExecuteError, FunctionError};
 use crate::manager::ModuleManager;
 use crate::module::{Module, ModuleId};
 use crate::name::Name;
-use crate::platform::{Platform, TimedCall};
+use crate::platform::{Platform, TimedCall, TimedReply};
 use crate::profile::CycleStatistics;
 
 /// A function of a loaded module.
@@ -119,24 +119,39 @@ impl<P: Platform> ModuleManager<P> {
         }
     }
 
-    /// Calls a method by the packed form of its frame, and writes the reply's header to the output.
+    /// Calls a method by the packed form of its frame, writes the reply's header to the output, and profiles the call.
+    ///
+    /// Both begin at multiples of [`PIECE_ALIGNMENT`](bareflow_abi::interface::PIECE_ALIGNMENT). What is no packed form
+    /// is [`BadArgument`](CallError::BadArgument); see [`Frame::unpack`].
     ///
     /// # Errors
-    /// The input and output are no packed form of the method's frame; see [`Frame::unpack`].
-    pub fn call_packed(&self, function: FunctionId, input: &[u8], output: &mut [u8]) -> Result<Reply, FunctionError> {
-        let shape = function.shape.ok_or(FunctionError::NoFunction)?;
+    /// The reason for which there is no reply; [`ExecuteError::NoRun`] if it is a plain function.
+    pub fn call_packed(
+        &self,
+        function: FunctionId,
+        input: &[u8],
+        output: &mut [u8],
+    ) -> Result<TimedReply, ExecuteError> {
+        let shape = function.shape.ok_or(ExecuteError::NoRun)?;
         let mut words = [0; MAX_WORDS];
         let mut header = [0; MAX_REPLY_WORDS];
-        let reply = {
-            let mut frame = Frame::unpack(shape, &mut words, input, output).ok_or(FunctionError::Arguments)?;
-            let reply = self.call_method(function.module, function.number, &mut frame, None);
-            header.iter_mut().zip(frame.reply_header(reply.value)).for_each(|(target, word)| *target = word);
-            reply
+        let timed = {
+            let Some(mut frame) = Frame::unpack(shape, &mut words, input, output) else {
+                return Ok(TimedReply { reply: CallError::BadArgument.into(), cycles: 0 });
+            };
+            let called = self.call_function(function.module, function.number, |_, call, callees| {
+                let timed = self.platform.call_method(call, &mut frame, callees)?;
+                Ok(Some(Returned { value: timed, cycles: timed.cycles, last_result: timed.reply.status as i32 }))
+            });
+            let called = called.map_err(|failure| self.to_error(function.module, failure))?;
+            let timed = called.ok_or(ExecuteError::NotLoaded)?;
+            header.iter_mut().zip(frame.reply_header(timed.reply.value)).for_each(|(target, word)| *target = word);
+            timed
         };
         for (target, word) in output.chunks_exact_mut(8).zip(header).take(shape.reply_words()) {
             target.copy_from_slice(&u64::to_le_bytes(word));
         }
-        Ok(reply)
+        Ok(timed)
     }
 
     /// Returns the profile of a function of a module; `None` if there is no such.

@@ -8,6 +8,7 @@ mod bind;
 mod bound;
 mod embedder;
 mod function;
+mod imports;
 mod invoke;
 mod provider;
 mod rebind;
@@ -15,3 +16,4 @@ pub(crate) mod signatures;
 
 pub use bound::Bound;
 pub use function::{FunctionId, FunctionProfile};
+pub use imports::Provider;
