@@ -26,7 +26,7 @@ const MAX_RESULTS: usize = 16;
 pub(crate) struct Calls {
     selector: String,
     input: AlignedBytes,
-    /// What the selector last matched, and the module's texts, which are made before it is called.
+    /// The code that the selector last matched, and the module's texts, which are made before it is called.
     callee: Option<Callee>,
     name: String,
     version: String,
