@@ -28,10 +28,22 @@ fn the_format_is_documented_byte_by_byte() {
 }
 
 #[test]
-fn the_readmes_examples_are_the_code_that_is_built() {
-    let readme = read("README.md");
-    for path in ["modules/sum/src/lib.rs", "examples/embed-host/src/main.rs"] {
-        assert!(readme.contains(&read(path)), "README.md does not show {path} as it is");
+fn the_examples_shown_are_the_code_that_is_built() {
+    for (page, path) in [
+        ("README.md", "modules/sum/src/lib.rs"),
+        ("README.md", "examples/embed-host/src/main.rs"),
+        ("docs/interfaces.md", "examples/sensors-interface/src/lib.rs"),
+        ("docs/interfaces.md", "examples/thermostat/src/lib.rs"),
+    ] {
+        assert!(read(page).contains(&read(path)), "{page} does not show {path} as it is");
+    }
+    // Each line of a provider stands in both examples.
+    let page = read("docs/interfaces.md");
+    let provider = page.split("struct Board;\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    for line in provider.lines().filter(|line| !line.contains("Board")) {
+        for path in ["examples/embed-host/src/main.rs", "examples/contained-kernel/src/embedding.rs"] {
+            assert!(read(path).contains(line), "{path} has no line {line}");
+        }
     }
 }
 

@@ -247,3 +247,13 @@ fn has_no_limit_on_modules() {
     }
     assert_eq!(platform.images.get(), 0, "dropping the manager releases all images");
 }
+
+/// Compiles only if a manager can move to another thread along with its platform.
+#[expect(dead_code, reason = "the compiler checks it without a call")]
+fn moves_with_its_platform<P: Platform + Send>(manager: ModuleManager<P>) -> impl Send
+where
+    P::Alloc: Send,
+    P::Image: Send,
+{
+    manager
+}

@@ -7,6 +7,7 @@ use bareflow_containment::timer::LocalApic;
 use bareflow_containment::{Contained, Kernel, TrapFrame, cpu, descriptor_tables, page_tables, self_test};
 use bareflow_loader::{Domain, KernelDomain, LoadOptions, ModuleManager, Name, Printable, Timing};
 use kernel_start::{Console, Frames, PHYSICAL_MAP, image, mapper};
+use sensors_interface::{SensorError, Sensors};
 use x86_64::structures::paging::{FrameAllocator, FrameDeallocator, PhysFrame};
 
 /// This kernel, as the containment sees it.
@@ -45,7 +46,14 @@ unsafe impl Kernel for ThisKernel {
     }
 }
 
-/// Tries all faults, then runs one module in ring 0 and another one in ring 3, and returns their results.
+impl Sensors for ThisKernel {
+    fn temperature(&self, sensor: &str) -> Result<i32, SensorError> {
+        if sensor == "cpu" { Ok(42_000) } else { Err(SensorError::NoSuchSensor) }
+    }
+}
+
+/// Tries all faults, then runs one module in ring 0, another one in ring 3, and one that uses this kernel's sensors in
+/// both. Returns the results of the first two.
 pub fn run(sum: &[u8], primes: &[u8]) -> Option<[i32; 2]> {
     cpu::enable();
     cpu::disable_pic();
@@ -60,8 +68,14 @@ pub fn run(sum: &[u8], primes: &[u8]) -> Option<[i32; 2]> {
     if !self_test(manager.platform(), &mut Console) {
         return None;
     }
-    let user = LoadOptions { domain: Domain::User, ..LoadOptions::default() };
-    let modules = [manager.load(sum).ok()?, manager.load_with(primes, &user).ok()?];
-    let results = modules.map(|module| manager.execute(module).unwrap_or(-1));
-    modules.iter().all(|&module| manager.unload(module).is_ok()).then_some(results)
+    manager.provide::<dyn Sensors, _>("board", ThisKernel).ok()?;
+    let run = |blob: &[u8], domain| {
+        let module = manager.load_with(blob, &LoadOptions { domain, ..LoadOptions::default() }).ok()?;
+        let result = manager.execute(module).ok()?;
+        manager.unload(module).ok().map(|_| result)
+    };
+    let thermostat = include_bytes!(concat!(env!("BAREFLOW_ARCHIVE"), "/thermostat.mod"));
+    let [ring_0, ring_3] = [run(thermostat, Domain::Kernel)?, run(thermostat, Domain::User)?];
+    let _ = writeln!(Console, "thermostat: {ring_0} in ring 0, {ring_3} in ring 3");
+    Some([run(sum, Domain::Kernel)?, run(primes, Domain::User)?])
 }

@@ -25,7 +25,31 @@ pub struct Bound<'manager, P: Platform, I: ?Sized> {
 }
 
 impl<P: Platform> ModuleManager<P> {
-    /// Returns the interface `I` of the active module `name`: `manager.bind::<dyn Files>("disk")?`.
+    /// Returns the interface `I` of the active module `name`.
+    ///
+    /// ```
+    /// use bareflow_loader::{BindError, ImportError, ModuleManager, Platform};
+    /// use sensors_interface::{SensorError, Sensors};
+    ///
+    /// fn temperature<P: Platform>(manager: &ModuleManager<P>, module: &str) -> Result<i32, BindError> {
+    ///     let sensors = manager.bind::<dyn Sensors>(module)?;
+    ///     Ok(sensors.client().temperature("cpu").unwrap_or(i32::MAX))
+    /// }
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use bareflow_loader::{KernelDomain, Timing};
+    /// # let counter = include_bytes!("../../../../tests/golden/abi-1.2/counter.mod");
+    /// # let platform = bareflow_host::HostPlatform::new(Box::new(|line| println!("{line}")))?;
+    /// # // SAFETY: the blob is our own.
+    /// # let trusted = unsafe { KernelDomain::trust_all_blobs() };
+    /// # let manager = ModuleManager::with_kernel_domain(platform, Timing::Precise, trusted);
+    /// assert_eq!(temperature(&manager, "counter"), Err(BindError::NotLoaded));
+    /// // This module counts its calls, and exports no interface.
+    /// manager.load(counter)?;
+    /// assert_eq!(temperature(&manager, "counter"), Err(BindError::Import(ImportError::NoProvider)));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// No such module is loaded, or it does not export the interface.

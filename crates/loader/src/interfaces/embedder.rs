@@ -36,7 +36,32 @@ impl<I: Serve<T> + ?Sized, T> Provide for Typed<I, T> {
 }
 
 impl<P: Platform> ModuleManager<P> {
-    /// Provides the interface `I` to modules, by `provider` and under a name: `manager.provide::<dyn Files, _>("disk", ..)`.
+    /// Provides the interface `I` to modules, by `provider` and under a name.
+    ///
+    /// ```
+    /// use bareflow_host::HostPlatform;
+    /// use bareflow_loader::{ModuleManager, ProvideError, Timing};
+    /// use sensors_interface::{SensorError, Sensors};
+    ///
+    /// struct Board {
+    ///     temperature: i32,
+    /// }
+    ///
+    /// impl Sensors for Board {
+    ///     fn temperature(&self, sensor: &str) -> Result<i32, SensorError> {
+    ///         if sensor == "cpu" { Ok(self.temperature) } else { Err(SensorError::NoSuchSensor) }
+    ///     }
+    /// }
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let manager = ModuleManager::new(HostPlatform::new(Box::new(|line| println!("{line}")))?, Timing::Precise);
+    /// manager.provide::<dyn Sensors, _>("board", Board { temperature: 42_000 })?;
+    /// // From here on, modules are loaded that import `Sensors`.
+    /// let again = manager.provide::<dyn Sensors, _>("board", Board { temperature: 0 });
+    /// assert_eq!(again, Err(ProvideError::Taken));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// It stays for as long as the manager. A method that takes `&mut self` is called once at a time: a second call that
     /// begins meanwhile is [`Busy`](CallError::Busy). Its code runs with the embedder's own privileges.
@@ -46,7 +71,7 @@ impl<P: Platform> ModuleManager<P> {
     pub fn provide<I, T>(&self, name: &str, provider: T) -> Result<(), ProvideError>
     where
         I: Serve<T> + ?Sized + 'static,
-        T: 'static,
+        T: Send + 'static,
     {
         let name = Name::new(name).ok_or(ProvideError::Name)?;
         let exported = Exported { interface: I::NAME, version: I::VERSION, methods: I::METHODS };
@@ -56,7 +81,7 @@ impl<P: Platform> ModuleManager<P> {
         let allocator = self.platform.allocator();
         let typed = Typed::<I, T> { provider: RefCell::new(provider), interface: PhantomData };
         let typed = Box::try_new_in(typed, allocator.clone()).map_err(|_| ProvideError::NoMemory)?;
-        let provider: Box<dyn Provide, P::Alloc> = allocator_api2::unsize_box!(typed);
+        let provider: Box<dyn Provide + Send, P::Alloc> = allocator_api2::unsize_box!(typed);
         match self.embedder.add(Provider { name, exported, provider }, &allocator) {
             true => Ok(()),
             false => Err(ProvideError::NoMemory),

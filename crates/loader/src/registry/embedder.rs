@@ -34,7 +34,7 @@ pub(crate) struct Provider<A: Allocator> {
     /// The interface that it exports.
     pub exported: Exported,
     /// The provider itself.
-    pub provider: Box<dyn Provide, A>,
+    pub provider: Box<dyn Provide + Send, A>,
 }
 
 /// All providers of the embedder. None is ever removed, so that calls need no lock.
