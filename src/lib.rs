@@ -13,6 +13,7 @@ mod inject;
 mod input;
 pub mod input_files;
 mod inspect;
+mod interfaces;
 mod module_tests;
 mod new;
 pub mod options;
@@ -31,7 +32,7 @@ mod workspace;
 
 use anyhow::Result;
 
-use options::Command;
+use options::{Command, InterfacesCommand};
 
 /// The outcome of a command that ran.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +58,11 @@ pub fn carry_out(command: &Command) -> Result<Exit> {
         Command::Inject(options) => inject::inject(options),
         Command::Disk(command) => disk::disk(command),
         Command::Inspect { file, allow, json } => inspect::inspect(file, *allow, json.as_deref()),
+        Command::Interfaces(options) => match (&options.command, &options.files[..]) {
+            (Some(InterfacesCommand::Diff { old, new, json }), _) => interfaces::diff(old, new, json.as_deref()),
+            (None, []) => client::interfaces(&options.connect),
+            (None, files) => interfaces::listing::of_files(files, options.connect.json.as_deref()),
+        },
         Command::Serve(options) => serve::serve(options),
         Command::Ps(options) => client::ps(options),
         Command::Push(options) => client::push(options),

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use anyhow::{Error, Result};
-use bareflow_protocol::control::{Called, File, FileList, Refusal};
+use anyhow::Result;
+use bareflow_protocol::control::{File, FileList, Interfaces};
 use bareflow_protocol::{Request, Response};
 use bareflow_suite::statistics::OrDash;
 use serde::Serialize;
@@ -14,13 +14,14 @@ use super::run_command::{keep, run_command};
 use super::show::{aligned, compare as comparison, modules, receipt, stats as statistics};
 use super::unexpected;
 use crate::input::read_input;
+use crate::interfaces::exports;
+use crate::interfaces::listing::{Listing, Module};
 use crate::options::{
-    CallOptions, CompareOptions, ConnectOptions, FilesOptions, LoadFileOptions, LogOptions, ModuleOptions,
-    StatsOptions, lines,
+    CompareOptions, ConnectOptions, FilesOptions, LoadFileOptions, LogOptions, ModuleOptions, StatsOptions, lines,
 };
 use crate::output::progress_bar;
 use crate::report::disassemble;
-use crate::{Exit, output_file, say};
+use crate::{Exit, say};
 
 /// The interval between requests for new log lines.
 const FOLLOW: Duration = Duration::from_millis(200);
@@ -38,22 +39,9 @@ fn ask<T: Serialize>(
             bar.set_position(done);
         });
         bar.finish_and_clear();
-        let answer = answer.map_err(|problem| which_call(problem, request))?;
-        keep(connect.json.as_deref(), &show(answer)?)?;
+        keep(connect.json.as_deref(), &show(answer?)?)?;
         Ok(Exit::Passed)
     })
-}
-
-/// Adds the module and the number of the call that failed to a refusal of calls.
-fn which_call(problem: Error, request: Request<'_>) -> Error {
-    match (problem.downcast::<Refusal>(), request) {
-        (Ok(refusal @ Refusal { call: Some(number), .. }), Request::Call { module, repeat, .. }) => {
-            let error = format!("{module}: {refusal} (call {number} of {repeat})").into();
-            Refusal { error, ..refusal }.into()
-        }
-        (Ok(refusal), _) => refusal.into(),
-        (Err(problem), _) => problem,
-    }
 }
 
 /// Sends a request whose response carries no data, and prints `said` on success.
@@ -96,36 +84,20 @@ pub(crate) fn stats(options: &StatsOptions) -> Result<Exit> {
     })
 }
 
-/// `call`.
-pub(crate) fn call(options: &CallOptions) -> Result<Exit> {
-    let input = read_input(options.input.as_deref())?;
-    let request = Request::Call { module: &options.name, input: &input, repeat: options.repeat };
-    ask(&options.connect, request, |answer| match answer {
-        Response::Called(called) => {
-            show_call(&called);
-            if let Some(path) = &options.output {
-                output_file::write(path, &called.output)?;
-            }
-            Ok(called)
-        }
-        other => Err(unexpected(&other)),
+/// `interfaces`.
+pub(crate) fn interfaces(connect: &ConnectOptions) -> Result<Exit> {
+    run_command(connect, |client| {
+        let found = match client.ask(Request::Interfaces { module: None })? {
+            Response::Interfaces(found) => found,
+            other => return Err(unexpected(&other)),
+        };
+        let module = |Interfaces { name, version, generation, bindings, signatures, providers, .. }| {
+            Module::new(name, version, Some(generation), &exports::read(&bindings, &signatures), &providers)
+        };
+        let listing = Listing::new(found.into_iter().map(module).collect());
+        listing.finish("no loaded module has imports or exports", connect.json.as_deref())?;
+        Ok(Exit::Passed)
     })
-}
-
-fn show_call(called: &Called) {
-    let Called { name, version, generation, calls, result, output, total_cycles, min_cycles, max_cycles, .. } = called;
-    say!("{name} {version} (load {generation}) returned {result}");
-    if !output.is_empty() {
-        say!("  Output: {}", bareflow_loader::Printable(output));
-    }
-    if called.results.len() > 1 {
-        let each: Vec<_> = called.results.iter().map(|(value, times)| format!("{value} ({times})")).collect();
-        say!("  Results, and how often: {}", each.join(", "));
-    }
-    match calls {
-        0 | 1 => say!("  {total_cycles} cycles"),
-        _ => say!("  {calls} calls, {total_cycles} cycles: min {min_cycles}, max {max_cycles}"),
-    }
 }
 
 /// `unload`.

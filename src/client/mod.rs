@@ -1,8 +1,9 @@
 //! The commands that talk to a running kernel.
 //!
-//! [`Client`] sends requests and waits for responses, `connection` is the transport, `push` sends blobs, `commands` has
+//! [`Client`] sends requests and waits for responses, `connection` is the transport, `push` sends blobs, `call` calls, `commands` has
 //! the other commands, and `show` turns responses into text.
 
+mod call;
 mod commands;
 pub mod connection;
 pub mod error;
@@ -12,7 +13,8 @@ mod run_command;
 mod session;
 pub mod show;
 
-pub(crate) use commands::{activate, call, compare, load, log, ls, ps, save, shutdown, stats, unload};
+pub(crate) use call::call;
+pub(crate) use commands::{activate, compare, interfaces, load, log, ls, ps, save, shutdown, stats, unload};
 pub(crate) use push::push;
 pub use push::upload;
 pub use session::Client;

@@ -23,6 +23,8 @@ use bareflow_loader::{Budget, CodeVariant, LoadError, Permissions, Printable, Ra
 use serde::Serialize;
 
 use crate::input_files::{read_blob, write_json};
+use crate::interfaces::exports;
+use crate::interfaces::listing::{self, Export, Import};
 use crate::output::report_refused;
 use crate::{Exit, say};
 use disassembly::{Line, disassemble};
@@ -45,6 +47,12 @@ struct Inspection {
     records: Vec<Record>,
     /// The parameters that may be set when the module is loaded.
     parameters: Vec<DeclaredParameter>,
+    /// The interfaces that the module uses.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    imports: Vec<Import>,
+    /// The interfaces and functions that it provides.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    exports: Vec<Export>,
     variants: Vec<Variant>,
 }
 
@@ -150,6 +158,7 @@ fn examine(file: &str, blob: &[u8], allowed: Permissions) -> Inspection {
     // Without the magic, the fields would be meaningless.
     let header = blob.first_chunk().map(Header::from_bytes).filter(|header| header.magic == MAGIC);
     let raw = raw.filter(|_| header.is_some());
+    let (imports, exports) = listing::split(&raw.map(exports::of_blob).unwrap_or_default(), &[]);
     let wanted = verdict.as_ref().ok().map(|valid| Budget::of(&valid.raw().header(), &Budget::LIMITS));
     Inspection {
         file: file.to_owned(),
@@ -170,6 +179,8 @@ fn examine(file: &str, blob: &[u8], allowed: Permissions) -> Inspection {
         },
         records: raw.map(records).unwrap_or_default(),
         parameters: raw.map(parameters).unwrap_or_default(),
+        imports,
+        exports,
         variants: raw.map(variants).unwrap_or_default(),
     }
 }
@@ -316,6 +327,10 @@ fn show(inspection: &Inspection) {
         if !description.is_empty() {
             say!("    {description}");
         }
+    }
+    if !inspection.imports.is_empty() || !inspection.exports.is_empty() {
+        say!("\nInterfaces: {}", inspection.imports.len() + inspection.exports.len());
+        listing::show(&inspection.imports, &inspection.exports);
     }
     show_functions(&inspection.code);
     for Variant { cpu_level, entry, code } in &inspection.variants {

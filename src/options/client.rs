@@ -7,7 +7,7 @@ use bareflow_loader::Budget;
 use bareflow_loader::Domain;
 use bareflow_protocol::comparison::{Condition, Conditions};
 use bareflow_protocol::control::LoadOverrides;
-use clap::{Args, value_parser};
+use clap::{Args, Subcommand, value_parser};
 
 use super::loading::{assignment, budget, domain, on_fault};
 
@@ -117,8 +117,11 @@ pub struct WatchOptions {
 /// The options of `call`.
 #[derive(Debug, Args)]
 pub struct CallOptions {
-    /// The module: NAME or NAME@VERSION.
+    /// The module, function or method: NAME or NAME@VERSION, or NAME[.INTERFACE].FUNCTION[@VERSION].
     pub name: String,
+    /// The arguments of a method, as a JSON array: `["a.txt", 0, {"room": 64}]`; see `interfaces` for what it takes.
+    #[arg(value_name = "ARGUMENTS", conflicts_with_all = ["input", "output"])]
+    pub arguments: Option<String>,
     /// The input: `-` (standard input), `@FILE`, `hex:00ff`, `text:..`, a file's name, or else literal text.
     #[arg(long, value_name = "INPUT")]
     pub input: Option<OsString>,
@@ -131,6 +134,38 @@ pub struct CallOptions {
     /// The kernel's address.
     #[command(flatten)]
     pub connect: ConnectOptions,
+}
+
+/// The options of `interfaces`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct InterfacesOptions {
+    /// The blobs to list; by default the modules of a running kernel.
+    #[arg(value_name = "FILE.mod")]
+    pub files: Vec<PathBuf>,
+    /// The kernel's address.
+    #[command(flatten)]
+    pub connect: ConnectOptions,
+    /// The comparison.
+    #[command(subcommand)]
+    pub command: Option<InterfacesCommand>,
+}
+
+/// A comparison of interfaces.
+#[derive(Debug, Subcommand)]
+pub enum InterfacesCommand {
+    /// Tell whether users of OLD can use NEW instead: 0 if they can, 1 if not.
+    Diff {
+        /// The blob that is in use.
+        #[arg(value_name = "OLD.mod")]
+        old: PathBuf,
+        /// The blob that may replace it.
+        #[arg(value_name = "NEW.mod")]
+        new: PathBuf,
+        /// Write the differences as JSON; `-` is standard output.
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+    },
 }
 
 /// The options of `unload`, `activate` and `save`.

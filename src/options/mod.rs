@@ -14,8 +14,8 @@ use std::path::PathBuf;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use client::{
-    CallOptions, CompareOptions, ConnectOptions, FilesOptions, LoadFileOptions, LogOptions, ModuleOptions,
-    OverrideOptions, PushOptions, StatsOptions, WatchOptions,
+    CallOptions, CompareOptions, ConnectOptions, FilesOptions, InterfacesCommand, InterfacesOptions, LoadFileOptions,
+    LogOptions, ModuleOptions, OverrideOptions, PushOptions, StatsOptions, WatchOptions,
 };
 pub use loading::{LoadingOptions, lines};
 pub use modules::{BuildOptions, NewOptions, TestOptions};
@@ -41,7 +41,11 @@ impl Options {
     /// A command line that can't be understood, and requests for help.
     pub fn read() -> Result<(Options, Option<PathBuf>), clap::Error> {
         let matches = Options::command().try_get_matches()?;
-        let json = matches.subcommand().and_then(|(_, command)| command.try_get_one::<PathBuf>("json").ok()?.cloned());
+        let mut command = &matches;
+        while let Some((_, inner)) = command.subcommand() {
+            command = inner;
+        }
+        let json = command.try_get_one::<PathBuf>("json").ok().flatten().cloned();
         Ok((Options::from_arg_matches(&matches)?, json))
     }
 }
@@ -81,6 +85,8 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
+    /// List the imports and exports of a running kernel's modules, or of files.
+    Interfaces(InterfacesOptions),
     /// Make a disk image with modules, or list the modules on one.
     #[command(subcommand)]
     Disk(crate::disk::options::DiskCommand),
@@ -92,7 +98,7 @@ pub enum Command {
     Push(PushOptions),
     /// Build and push a module of this workspace whenever one of its files is saved.
     Watch(WatchOptions),
-    /// Call a module.
+    /// Call a module, or a function or method that it exports.
     Call(CallOptions),
     /// Unload a module and show the resources that it returned.
     Unload(ModuleOptions),

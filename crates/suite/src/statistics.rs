@@ -103,9 +103,9 @@ pub fn show_module(console: &impl Console, module: &Module, environment: Option<
 
 fn show_function(console: &impl Console, function: &Function) {
     let Function { name, call_count, faults, min_cycles, avg_cycles, p50_cycles, p99_cycles, .. } = function;
-    console.show(Style::Plain, format_args!("  Function:      {name}, {call_count} calls"));
+    console.show(Style::Plain, format_args!("  Function:      {name}: calls {call_count}"));
     if *faults > 0 {
-        console.show(Style::Error, format_args!(", {faults} faults"));
+        console.show(Style::Error, format_args!(", faults {faults}"));
     }
     line!(console);
     if let Some(mean) = avg_cycles {

@@ -1,0 +1,150 @@
+use serde_json::{Value, json};
+
+use super::signature::Signature;
+use super::types::Types;
+
+fn types() -> Types {
+    let mut types = Types::default();
+    for line in [
+        "enum E { NoSuchFile = 1, Full = 2 }",
+        "enum Colour { Red = 1, Green = -7 }",
+        "struct Mark { bits: u16 }",
+        "struct Point { x: i32, marks: [Mark; 2] }",
+    ] {
+        types.define(line).unwrap();
+    }
+    types
+}
+
+fn signature(line: &str) -> Signature {
+    Signature::read(line, &types()).unwrap()
+}
+
+/// Returns the error of packing arguments.
+#[track_caller]
+fn mistake(line: &str, arguments: Value) -> String {
+    signature(line).pack(&arguments).unwrap_err().to_string()
+}
+
+const READ: &str = "fn read(&mut self, path: &str, at: u8, into: &mut [u8], room: &mut Out<'_, i16>) -> Result<u64, E>";
+
+#[test]
+fn packs_arguments_and_reads_the_answer() {
+    let read = signature(READ);
+    let input = read.pack(&json!(["ab", 255, [1, 2, 3], {"room": 4}])).unwrap();
+    let words: Vec<_> = input.chunks_exact(8).map(|word| u64::from_le_bytes(*word.first_chunk().unwrap())).collect();
+    assert_eq!(words[..7], [64, 2, 255, 16, 3, 32, 8]);
+    // Behind the input come the header and the slice; the zeros of the room are left out.
+    assert_eq!((&input[64..66], &input[66 + 16..]), (&b"ab"[..], &[1, 2, 3][..]));
+    let mut output = [0; 40];
+    output[0] = 7;
+    output[8] = 4;
+    output[16..19].copy_from_slice(&[4, 5, 6]);
+    output[32..36].copy_from_slice(&[0xff, 0xff, 1, 0]);
+    let answer = read.answer(&input, 0, &output).unwrap();
+    assert_eq!(answer.json, json!({"ok": 7, "outputs": {"into": [4, 5, 6], "room": [-1, 1]}}));
+    for (status, error) in
+        [(1, "NoSuchFile"), (77, "77"), (0x102, "Busy"), (0x1_0007, "BadArgument"), (-1, "BadAnswer")]
+    {
+        assert_eq!(read.answer(&input, status, &output).unwrap().json, json!({ "error": error }));
+    }
+    assert!(read.answer(&input, 0, &output[..39]).unwrap_err().to_string().contains("none of this method"));
+}
+
+#[test]
+fn packs_every_type() {
+    let line = "fn f(&self, a: bool, b: char, c: i8, d: f32, e: f64, f: Colour) -> Result<(), CallError>";
+    let input = signature(line).pack(&json!([true, "ü", -2, 0.5, "NaN", "Green"])).unwrap();
+    let words: Vec<_> = input.chunks_exact(8).map(|word| u64::from_le_bytes(*word.first_chunk().unwrap())).collect();
+    assert_eq!(words, [1, 0xfc, -2_i64 as u64, 0x3f00_0000, f64::NAN.to_bits(), -7_i64 as u64]);
+    let line = "fn g(&self, one: &Point, all: &[Point], text: &[u8]) -> Result<(), CallError>";
+    let point = json!({"x": -1, "marks": [{"bits": 2}, {"bits": 3}]});
+    let input = signature(line).pack(&json!([point, [point, point], "hi"])).unwrap();
+    let bytes = [0xff, 0xff, 0xff, 0xff, 2, 0, 3, 0];
+    assert_eq!(
+        (&input[48..56], &input[64..72], &input[72..80], &input[80..]),
+        (&bytes[..], &bytes[..], &bytes[..], &b"hi"[..])
+    );
+}
+
+#[test]
+fn rejects_other_arguments() {
+    for (arguments, expected) in [
+        (json!({}), "{}, expected an array with one value for each argument [path: &str, at: u8,"),
+        (json!(["a"]), "1 values, expected 4: [path: &str, at: u8, into: &mut [u8], room: &mut Out<'_, i16>]"),
+        (json!([1, 0, [], {"room": 1}]), "argument path: 1, expected a text"),
+        (json!(["a", 256, [], {"room": 1}]), "argument at: 256, expected u8 (0 to 255)"),
+        (json!(["a", -1, [], {"room": 1}]), "argument at: -1, expected u8"),
+        (json!(["a", 1.5, [], {"room": 1}]), "argument at: 1.5, expected u8"),
+        (json!(["a", "1", [], {"room": 1}]), "argument at: \"1\", expected u8"),
+        (json!(["a", 0, [0, 256], {"room": 1}]), "argument into[1]: 256, expected u8"),
+        (json!(["a", 0, 7, {"room": 1}]), "argument into: 7, expected an array of u8"),
+        (json!(["a", 0, [], [1]]), "argument room: [1], expected {\"room\": N}"),
+        (json!(["a", 0, [], {"room": -1}]), "expected {\"room\": N}"),
+        (json!(["a", 0, [], {"room": u64::MAX}]), "expected less"),
+        (json!(["a", 0, [], {"room": 1 << 20}]), "argument room: 2097152 bytes, expected fewer"),
+        (json!(["a".repeat(2 << 20), 0, [], {"room": 1}]), "argument path: 2097152 bytes, expected fewer"),
+    ] {
+        let said = mistake(READ, arguments);
+        assert!(said.contains(expected) && said.contains(READ) && !said.contains('\n'), "{said}");
+    }
+    let line = "fn f(&self, one: &Point, colour: Colour, letter: char, part: f32) -> Result<(), CallError>";
+    let point = json!({"x": 1, "marks": [{"bits": 1}, {"bits": 1}]});
+    for (arguments, expected) in [
+        (
+            json!([{"x": 1}, "Red", "a", 1]),
+            "argument one: no marks, expected Point { x: i32, marks: [Mark { bits: u16 }; 2] }",
+        ),
+        (json!([{"x": 1, "y": 2}, "Red", "a", 1]), "argument one: no field \"y\", expected Point"),
+        (json!([{"x": 1, "marks": [{"bits": 1}]}, "Red", "a", 1]), "argument one.marks: 1 values, expected 2"),
+        (
+            json!([{"x": 1, "marks": [{"bits": 1}, {"bits": 65536}]}, "Red", "a", 1]),
+            "argument one.marks[1].bits: 65536, expected u16",
+        ),
+        (json!([point, "Blue", "a", 1]), "argument colour: \"Blue\", expected one of \"Red\", \"Green\""),
+        (json!([point, "Red", "ab", 1]), "argument letter: \"ab\", expected a text of one letter"),
+        (json!([point, "Red", "a", 1e300]), "argument part: 1e+300, expected f32"),
+    ] {
+        let said = mistake(line, arguments);
+        assert!(said.contains(expected), "{said}");
+    }
+}
+
+#[test]
+fn rejects_signatures_that_are_none() {
+    let long = format!("fn f(&self, a: [u8; {}]) -> Result<(), E>", "1".repeat(5000));
+    for line in [
+        "fn f()",
+        "fn f(&self)",
+        "fn f(&self) -> Result<u8>",
+        "fn f(&self, a: Unknown) -> Result<u8, E>",
+        "fn f(&self, a: a::b) -> Result<u8, E>",
+        "type A;",
+        "fn",
+        "\u{1b}",
+        &long,
+    ] {
+        assert!(Signature::read(line, &types()).is_err(), "{line}");
+    }
+    let mut types = types();
+    for line in [
+        "struct A;",
+        "struct A { a: Unknown }",
+        "struct A { a: [u8; 65537] }",
+        "struct A { a: bool }",
+        "enum A { B }",
+        "enum A { B = C }",
+        "fn a() {}",
+        "",
+    ] {
+        assert!(types.define(line).is_err(), "{line}");
+    }
+    // Each would be twice as large as the one before it.
+    let mut last = "u8".to_owned();
+    let grown = (0..64).map(|number| {
+        let line = format!("struct S{number} {{ a: {last}, b: {last} }}");
+        last = format!("S{number}");
+        types.define(&line).is_ok()
+    });
+    assert!(grown.filter(|defined| *defined).count() < 20);
+}
