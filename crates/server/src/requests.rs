@@ -14,6 +14,9 @@ use crate::requested_options::bounded;
 use crate::task::{Handled, Next, Task};
 use crate::{Server, ServerEnvironment};
 
+/// A load for people, its name and its generation, and its handle.
+type Load = ((Name, u32), ModuleId);
+
 impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     /// Handles the request in a payload: answers it, or queues a job.
     pub(crate) fn handle(&self, payload: Vec<u8>) {
@@ -144,8 +147,8 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         }))
     }
 
-    /// Returns all modules, or only `one`, in the order of their names and loads.
-    pub(crate) fn loads(&self, one: Option<ModuleId>) -> Result<Vec<((Name, u32), ModuleId)>, NoMemory> {
+    /// Returns the names and generations of all modules, or only of `one`, in this order.
+    pub(crate) fn loads(&self, one: Option<ModuleId>) -> Result<Vec<Load>, NoMemory> {
         let mut loads = Vec::new();
         for id in self.manager.ids().filter(|id| one.is_none_or(|one| one == *id)) {
             if let Some(load) = self.manager.load_of(id) {

@@ -58,7 +58,7 @@ pub(crate) fn modules<P: Platform>(
         let found = diagnoses.iter().rfind(|(of, _)| *of == id).map(|(_, found)| found);
         let batch = batches.iter().find(|(of, _)| *of == id).map(|(_, batched)| batch(batched));
         let described = module(&profile, manager.peak_use(id), found);
-        match described.and_then(|module| Ok(with_lists(manager, id, Module { batch, ..module })?)) {
+        match described.and_then(|module| with_lists(manager, id, Module { batch, ..module })) {
             Ok(module) => modules.push(module),
             Err(error) => refused.push(Refusal::new(profile.name.to_string(), error.to_string())),
         }
