@@ -12,7 +12,7 @@ use bareflow_builder::vendor::abi;
 use bareflow_builder::{BuildError, build_module};
 
 /// The sources of the blobs and the kernel.
-const SOURCES: [&str; 7] = ["Cargo.toml", "Cargo.lock", "build.rs", "abi", "crates", "kernel", "modules"];
+const SOURCES: [&str; 8] = ["Cargo.toml", "Cargo.lock", "build.rs", "abi", "crates", "interfaces", "kernel", "modules"];
 
 fn main() {
     if let Err(error) = build() {

@@ -3,8 +3,9 @@
 #![expect(unsafe_code, reason = "states who is responsible for the blobs that are run")]
 
 use anyhow::{Result, anyhow};
-use bareflow_host::HostPlatform;
+use bareflow_host::{HostPlatform, SystemRandom};
 use bareflow_loader::{ExecuteError, KernelDomain, LoadError, LoadOptions, ModuleId, ModuleManager, Timing};
+use bareflow_random::Random;
 
 /// Returns the permission for blobs that the user of a command names, or that were built here.
 pub const fn kernel_domain() -> KernelDomain {
@@ -17,7 +18,9 @@ pub const fn kernel_domain() -> KernelDomain {
 pub fn manager(timing: Timing, log: fn(std::fmt::Arguments<'_>)) -> Result<ModuleManager<HostPlatform>> {
     let platform =
         HostPlatform::new(Box::new(log)).map_err(|error| anyhow!("can't prepare this process for modules: {error}"))?;
-    Ok(ModuleManager::with_kernel_domain(platform, timing, kernel_domain()))
+    let manager = ModuleManager::with_kernel_domain(platform, timing, kernel_domain());
+    manager.provide::<dyn Random, _>("kernel", SystemRandom)?;
+    Ok(manager)
 }
 
 /// Returns why a load was refused, with the diagnosis if it faulted.

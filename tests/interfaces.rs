@@ -1,12 +1,22 @@
-//! Modules that use each other by interfaces, on the host's platform and through the server.
+//! Modules that use each other by interfaces, and those of their embedder, on the host's platform and in the kernel.
 
 mod common;
 
-use bareflow_loader::{Domain, LoadOptions};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use bareflow::embedded::KERNEL;
+use bareflow::input_files::InputFiles;
+use bareflow::qemu::{ExitReason, Machine};
+use bareflow_abi::{CallError, Out};
+use bareflow_host::{HostPlatform, SystemRandom};
+use bareflow_loader::{Domain, KernelDomain, LoadOptions, ModuleManager, Timing};
 use bareflow_protocol::Response;
-use common::mutate::bound;
+use bareflow_protocol::options::{Rig, Task};
+use bareflow_random::{Random, RandomError};
+use common::mutate::{bound, renamed};
 use common::server::Local;
-use common::test_blob;
+use common::{options, test_blob};
 
 fn bytes(module: &str) -> Vec<u8> {
     std::fs::read(test_blob(module)).unwrap()
@@ -40,5 +50,133 @@ fn a_provider_that_uses_another_passes_all_kinds_on() {
             load_into(&local, domain, blob);
         }
         assert_eq!(local.call("kinds-user", b"").result, 0, "{domains:?}");
+    }
+}
+
+type Manager = ModuleManager<HostPlatform>;
+
+thread_local! {
+    /// The manager of [`Nested`].
+    static MANAGER: Cell<Option<&'static Manager>> = const { Cell::new(None) };
+}
+
+/// A provider that panics.
+struct Panicking;
+
+impl Random for Panicking {
+    fn fill(&self, _: &mut Out<'_, u8>) -> Result<(), RandomError> {
+        panic!("asked to")
+    }
+}
+
+/// A provider that calls a module whose provider panics.
+struct Nested;
+
+impl Random for Nested {
+    fn fill(&self, bytes: &mut Out<'_, u8>) -> Result<(), RandomError> {
+        let manager = MANAGER.get().unwrap();
+        assert_eq!(manager.execute(manager.find("inner").unwrap()), Ok(PANICKED));
+        while bytes.push(0) {}
+        Ok(())
+    }
+}
+
+/// The result of the module `random` if its provider has panicked.
+const PANICKED: i32 = -256 - CallError::Faulted as i32;
+
+/// A manager in this process that stays, and the lines of its log.
+fn manager() -> (&'static Manager, Rc<RefCell<Vec<String>>>) {
+    let lines = Rc::new(RefCell::new(Vec::new()));
+    let log = Rc::clone(&lines);
+    let platform = HostPlatform::new(Box::new(move |line| log.borrow_mut().push(line.to_string()))).unwrap();
+    // SAFETY: the tests' blobs are built here.
+    let trusted = unsafe { KernelDomain::trust_all_blobs() };
+    (Box::leak(Box::new(ModuleManager::with_kernel_domain(platform, Timing::Fast, trusted))), lines)
+}
+
+/// Copies of the module `random`, with the providers to which they are bound.
+fn users_of_panics() -> [Vec<u8>; 3] {
+    [("direct", "panicking"), ("inner", "panicking-inside"), ("outer", "nested")]
+        .map(|(name, provider)| bound(&renamed("random", name, (1, 0, 0)), provider))
+}
+
+#[test]
+fn a_provider_that_panics_fails_the_call_alone_in_a_process() {
+    for domain in Domain::ALL {
+        let (manager, lines) = manager();
+        MANAGER.set(Some(manager));
+        manager.provide::<dyn Random, _>("panicking", Panicking).unwrap();
+        manager.provide::<dyn Random, _>("panicking-inside", Panicking).unwrap();
+        manager.provide::<dyn Random, _>("nested", Nested).unwrap();
+        let load = LoadOptions { domain, ..LoadOptions::default() };
+        let [direct, _, outer] = users_of_panics().map(|blob| manager.load_with(&blob, &load).unwrap());
+        for _ in 0..2 {
+            let mut output = [0; 8];
+            assert_eq!(manager.execute_with(outer, b"", &mut output).map(|outcome| outcome.result), Ok(8));
+            assert_eq!(manager.execute(direct), Ok(PANICKED));
+        }
+        // The second call of each found it out of use, and did not get there.
+        let expected = ["panicking-inside", "panicking"]
+            .map(|name| format!("[ERROR] provider {name} panicked; it is not called again"));
+        assert_eq!(*lines.borrow(), expected);
+    }
+}
+
+/// Boots a kernel with modules.
+fn boot(task: Task, domain: &str, cpu: &str, blobs: impl IntoIterator<Item = Vec<u8>>) -> (ExitReason, String) {
+    let blobs = blobs.into_iter().enumerate().map(|(number, bytes)| (format!("{number}.mod"), bytes)).collect();
+    let files = InputFiles { blobs, ..InputFiles::default() };
+    let machine = Machine { options: options(task, domain, ""), files, cpu: cpu.to_owned(), ..Machine::new(KERNEL) };
+    let outcome = machine.run(|_| ()).unwrap_or_else(|error| panic!("{error}"));
+    (outcome.exit_reason, outcome.console)
+}
+
+#[test]
+fn a_provider_that_panics_fails_the_call_alone_in_a_kernel() {
+    for domain in ["kernel", "user"] {
+        let (exit, console) = boot(Task::Rig(Rig::Providers), domain, "max", users_of_panics());
+        assert_eq!(exit, ExitReason::Passed, "{domain}\n{console}");
+        for name in ["panicking", "panicking-inside"] {
+            let said = format!("[ERROR] provider {name}: panicked at ");
+            assert_eq!(console.matches(&said).count(), 1, "{domain}\n{console}");
+        }
+    }
+}
+
+#[test]
+fn a_kernel_without_random_numbers_refuses_who_imports_them() {
+    let (exit, console) = boot(Task::Run, "kernel", "qemu64", [bytes("random")]);
+    assert_eq!(exit, ExitReason::Failed, "{console}");
+    let refused = console.lines().find(|line| line.contains("0.mod")).unwrap_or_default();
+    assert!(refused.contains("random"), "{refused}\n{console}");
+    println!("{refused}");
+}
+
+#[test]
+fn a_process_has_random_numbers() {
+    for domain in Domain::ALL {
+        let (manager, _) = manager();
+        manager.provide::<dyn Random, _>("kernel", SystemRandom).unwrap();
+        let options = LoadOptions { domain, ..LoadOptions::default() };
+        let random = manager.load_with(&bytes("random"), &options).unwrap();
+        let numbers = [[0; 23]; 2].map(|mut output| {
+            let outcome = manager.execute_with(random, &[0; 15], &mut output).unwrap();
+            assert_eq!(outcome.result, 23);
+            output
+        });
+        assert_ne!(numbers[0], numbers[1]);
+        // None of the chunks is left out.
+        assert!(numbers.iter().all(|bytes| bytes.rchunks(8).all(|chunk| chunk.iter().any(|&byte| byte != 0))));
+    }
+}
+
+#[test]
+fn the_embedder_calls_all_kinds_of_arguments() {
+    for domain in Domain::ALL {
+        let (manager, _) = manager();
+        let options = LoadOptions { domain, ..LoadOptions::default() };
+        manager.load_with(&bytes("kinds"), &options).unwrap();
+        let bound = manager.bind::<dyn kinds_interface::Kinds>("kinds").unwrap();
+        assert_eq!(kinds_user::check_kinds(&mut bound.client()), 0);
     }
 }

@@ -85,6 +85,21 @@ fn a_fault_of_the_kernel_is_the_same_in_a_process() {
 }
 
 #[test]
+fn random_numbers_of_the_kernel_are_the_same_in_a_process() {
+    for domain in ["kernel", "user"] {
+        let mut recording = record(domain, "1234567", &["random"], &["--repeat", "2"], 0);
+        let shown = replay(&recording, &["random"], 0);
+        assert!(shown.contains("no difference"), "{domain} {shown}");
+        let mut outputs = recording.calls.iter().filter(|call| call.module == "random").map(|call| &call.end);
+        let (first, second) = (outputs.next().unwrap(), outputs.next().unwrap());
+        assert!(matches!(first, End::Returned { result: 15, output } if output.len() == 15), "{domain} {first:?}");
+        assert_ne!(first, second, "{domain}");
+        let call = call_of(&mut recording, "random");
+        assert!(matches!(call.events[..], [Event::Invoke { .. }, Event::Invoke { .. }]), "{:?}", call.events);
+    }
+}
+
+#[test]
 fn shows_the_first_difference() {
     let modules = ["echo", "relay"];
     let recorded = record("kernel", "echo hi", &modules, &[], 0);

@@ -2,7 +2,7 @@
 //!
 //! Control flows through the modules in this order: `boot` (the entry), `memory`, `containment` (what the crate
 //! `bareflow-containment` is told of this kernel), `run` (the run itself), `power` (the end). `console` and `serial` do
-//! the output; `rigs` are tests.
+//! the output; `random` is an interface for modules; `rigs` are tests.
 
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
@@ -25,6 +25,8 @@ mod embedded;
 mod memory;
 #[cfg(target_os = "none")]
 mod power;
+#[cfg(target_os = "none")]
+mod random;
 #[cfg(all(target_os = "none", feature = "rigs"))]
 mod rigs;
 #[cfg(target_os = "none")]

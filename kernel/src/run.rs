@@ -4,11 +4,12 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use bareflow_containment::{Contained, cpu};
-use bareflow_loader::{KernelDomain, ModuleManager, Permissions, Platform};
+use bareflow_containment::{Contained, abandon_provider, cpu};
+use bareflow_loader::{KernelDomain, ModuleManager, Name, Permissions, Platform};
 use bareflow_protocol::options::Task;
 use bareflow_protocol::report::Refusal;
 use bareflow_protocol::{KernelOptions, Message};
+use bareflow_random::Random;
 use bareflow_suite::archive::Archive;
 use bareflow_suite::console::Style;
 use bareflow_suite::fallible::ErrorText;
@@ -20,6 +21,7 @@ use crate::containment::Manager;
 use crate::disk::modules::Modules;
 use crate::memory::BootFacts;
 use crate::power::{ExitCode, exit_qemu, halt};
+use crate::random::Processor;
 #[cfg(feature = "rigs")]
 use crate::rigs;
 use crate::serial::tell_host;
@@ -79,6 +81,12 @@ fn work(mut platform: Contained, boot: &BootFacts, archive: &Archive<'static>, o
     // SAFETY: the operator, who chooses the domain of each load, vouches for the blobs that are loaded into this one.
     let trusted = unsafe { KernelDomain::trust_all_blobs() };
     let manager = ModuleManager::with_kernel_domain(platform, options.timing, trusted);
+    // A processor without a generator provides none, and a module that imports it is refused.
+    if let Some(processor) = Processor::find()
+        && let Err(error) = manager.provide::<dyn Random, _>("kernel", processor)
+    {
+        line!(&KernelConsole, Warning, "[WARN] no random numbers: {error}");
+    }
     match options.task {
         Task::Run => run_modules(&manager, boot, archive, options),
         #[cfg(feature = "rigs")]
@@ -142,6 +150,12 @@ fn read_disk(platform: &impl Platform, console: &KernelConsole) -> (Vec<(String,
 
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+    let note = |provider: &Name| {
+        console::show(Style::Error, format_args!("[ERROR] provider {provider}: {info}; it is not called again\n"));
+    };
+    // SAFETY: this is the panic handler, on the stack of what panicked; the kernel's providers share nothing on their
+    // stacks.
+    unsafe { abandon_provider(note) };
     console::show(Style::Error, format_args!("[PANIC] {info}\n"));
     console::flush();
     exit_qemu(ExitCode::Panicked)

@@ -46,6 +46,7 @@ pub fn test_blob(name: &str) -> PathBuf {
             "kinds-relay",
             "kinds-user",
             "panics",
+            "random",
             "relay",
             "settings",
             "settings-next",

@@ -20,6 +20,9 @@
 //! ([`Kernel::tick`], [`Kernel::debug`]), and have work of its own done while a module stands still
 //! ([`Kernel::run_deferred_work`]).
 //!
+//! A kernel that [provides interfaces](bareflow_loader::ModuleManager::provide) calls [`abandon_provider`] in its panic
+//! handler, so that a panic there is an error of the module's call.
+//!
 //! The modules of this crate are in layers: each imports only those before it.
 //!
 //! | layer | contents |
@@ -31,6 +34,7 @@
 //! | `call` | the running call: trampolines, recovery, deferred work |
 //! | `services` | what modules may ask for |
 //! | `traps` | what interrupts them |
+//! | `provider` | calls of the kernel's own interfaces |
 //! | `platform`, `self_test` | all of it, for the loader |
 #![no_std]
 
@@ -44,6 +48,7 @@ mod kernel;
 pub mod layout;
 mod memory;
 mod platform;
+mod provider;
 pub mod selectors;
 mod self_test;
 mod services;
@@ -59,5 +64,6 @@ pub use image::{Image, RESERVED_OUTPUT_BYTES};
 pub use kernel::{HEAP_BYTES, Kernel, Observer, Ticks};
 pub use memory::page_tables;
 pub use platform::Contained;
+pub use provider::abandon_provider;
 pub use self_test::self_test;
 pub use traps::descriptor_tables;

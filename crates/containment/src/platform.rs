@@ -8,7 +8,7 @@ use allocator_api2::alloc::Global;
 use bareflow_abi::checksum::Crc32c;
 use bareflow_abi::interface::Frame;
 use bareflow_loader::{
-    Call, CallFailure, Callees, Diagnosis, Domain, FastExit, FastReturn, ImageSize, PeakUse, Placement, Platform,
+    Call, CallFailure, Callees, Diagnosis, Domain, FastExit, FastReturn, ImageSize, Name, PeakUse, Placement, Platform,
     PlatformError, TimedCall, TimedReply, Usage,
 };
 use bareflow_runtime::clock;
@@ -20,7 +20,7 @@ use crate::image::{self, Image, UnsealedImage};
 use crate::kernel::{self, HEAP_BYTES, Kernel, Observer, Ticks, observe};
 use crate::memory::{frames, page_tables};
 use crate::services::table_of;
-use crate::{call, cpu};
+use crate::{call, cpu, provider};
 
 /// The platform: modules run in ring 0 or ring 3, and their faults end their calls.
 #[derive(Debug)]
@@ -204,6 +204,10 @@ unsafe impl Platform for Contained {
         let done = call::call_method(call, frame, callees);
         observe(|observer| observer.end_method(done.as_ref(), frame));
         done
+    }
+
+    fn call_provider(&self, name: &Name, call: &mut dyn FnMut()) -> bool {
+        provider::call_provider(name, call)
     }
 
     fn diagnosis(&self) -> Option<Diagnosis> {

@@ -10,6 +10,7 @@
 //! sandbox/  seccomp.rs                     the user domain, child's side
 //! channel/                                 the user domain, shared by both sides
 //! counters.rs  cpu.rs                      the processor
+//! random.rs                                interfaces that the process provides
 //! ```
 //!
 //! This is the only crate for hosted systems that uses `unsafe`.
@@ -25,6 +26,7 @@ mod cpu;
 mod faults;
 mod memory;
 mod process;
+mod random;
 mod sandbox;
 mod seccomp;
 mod services;
@@ -38,13 +40,14 @@ mod watchdog;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use allocator_api2::alloc::Global;
 use bareflow_abi::checksum::Crc32c;
 use bareflow_abi::interface::Frame;
 use bareflow_loader::diagnosis::ServiceLog;
 use bareflow_loader::{
-    Call, CallFailure, Callees, Counters, Diagnosis, Domain, FastExit, FastReturn, ImageSize, PeakUse, Placement,
+    Call, CallFailure, Callees, Counters, Diagnosis, Domain, FastExit, FastReturn, ImageSize, Name, PeakUse, Placement,
     Platform, PlatformError, TimedCall, TimedReply,
 };
 
@@ -57,6 +60,7 @@ pub use cpu::{cpu_level, cpu_name, is_intel};
 use memory::Arenas;
 pub use memory::{Image, UnsealedImage};
 use process::Child;
+pub use random::SystemRandom;
 use services::table_of;
 use watchdog::WatchSlot;
 use watchdog::budgets::Expected;
@@ -294,6 +298,15 @@ unsafe impl Platform for HostPlatform {
         let Some(child) = &call.image().child else { return self.call_method_in_place(call, frame, callees) };
         let (reply, cycles) = call.timing().measure(self, || child.call_method(call, frame, &self.thread, callees));
         Ok(TimedReply { reply: reply?, cycles })
+    }
+
+    /// Ends a panic, so that it does not unwind through the module.
+    fn call_provider(&self, name: &Name, call: &mut dyn FnMut()) -> bool {
+        let returned = catch_unwind(AssertUnwindSafe(call)).is_ok();
+        if let (false, LogSink::Log(log)) = (returned, &self.thread.log_sink) {
+            log(format_args!("[ERROR] provider {name} panicked; it is not called again"));
+        }
+        returned
     }
 
     fn peak_use(&self, image: &Image) -> PeakUse {

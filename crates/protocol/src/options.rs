@@ -33,6 +33,8 @@ pub enum Rig {
     Exhaust,
     /// A part of a fault campaign.
     Inject(Campaign),
+    /// Providers that panic.
+    Providers,
 }
 
 /// The options of a kernel.

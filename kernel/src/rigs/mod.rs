@@ -2,6 +2,7 @@
 
 mod exhaust;
 mod inject;
+mod providers;
 pub mod recorder;
 mod selfcheck;
 mod soak;
@@ -18,6 +19,7 @@ pub fn run(manager: &Manager, archive: &Archive<'_>, options: &KernelOptions, ri
     match rig {
         Rig::SelfCheck => selfcheck::run(manager, archive, load),
         Rig::Soak(rounds) => soak::run(manager, archive, load, rounds),
+        Rig::Providers => providers::run(manager, archive, load),
         Rig::Exhaust => exhaust::run(manager, archive, load),
         Rig::Inject(campaign) => inject::run(manager, archive, load, campaign),
     }

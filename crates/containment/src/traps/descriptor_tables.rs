@@ -89,6 +89,11 @@ pub fn fill_tss(tss: &mut TaskStateSegment) {
     tss.iomap_base = size_of::<TaskStateSegment>() as u16;
 }
 
+/// Returns whether an address lies in a stack of traps.
+pub(crate) fn has_stack(address: u64) -> bool {
+    (TRAP_STACKS.as_ptr_range().start as u64..TRAP_STACKS.as_ptr_range().end as u64).contains(&address)
+}
+
 /// Sets the entries of all exceptions, of the tick ([`timer::TICK`]) and of the timer's spurious interrupt
 /// ([`timer::SPURIOUS`]), whatever they were. The kernel is told of those
 /// that are not a module's ([`Kernel::trap`](crate::Kernel::trap)).

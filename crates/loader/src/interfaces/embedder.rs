@@ -1,6 +1,6 @@
 //! The interfaces that the embedder provides.
 
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::marker::PhantomData;
 
 use allocator_api2::boxed::Box;
@@ -66,6 +66,8 @@ impl<P: Platform> ModuleManager<P> {
     /// It stays for as long as the manager. A method that takes `&mut self` is called once at a time: a second call that
     /// begins meanwhile is [`Busy`](CallError::Busy). Its code runs with the embedder's own privileges.
     ///
+    /// If a method panics, and the platform can end that ([`Platform::call_provider`]), the call is
+    /// [`Faulted`](CallError::Faulted), and so is each later one of this provider.
     /// # Errors
     /// The name is none, or taken, or there is no memory.
     pub fn provide<I, T>(&self, name: &str, provider: T) -> Result<(), ProvideError>
@@ -82,7 +84,7 @@ impl<P: Platform> ModuleManager<P> {
         let typed = Typed::<I, T> { provider: RefCell::new(provider), interface: PhantomData };
         let typed = Box::try_new_in(typed, allocator.clone()).map_err(|_| ProvideError::NoMemory)?;
         let provider: Box<dyn Provide + Send, P::Alloc> = allocator_api2::unsize_box!(typed);
-        match self.embedder.add(Provider { name, exported, provider }, &allocator) {
+        match self.embedder.add(Provider { name, exported, provider, has_panicked: Cell::new(false) }, &allocator) {
             true => Ok(()),
             false => Err(ProvideError::NoMemory),
         }

@@ -21,7 +21,7 @@ impl<P: Platform> ModuleManager<P> {
         }
         match provider {
             ProviderId::Embedder(number) => match self.embedder.get(number) {
-                Some(found) => found.provider.call(bound.function, frame),
+                Some(found) => found.call(&self.platform, bound.function, frame),
                 None => CallError::NotBound.into(),
             },
             ProviderId::Module(id) => {

@@ -16,6 +16,7 @@ use bareflow_abi::interface::Frame;
 use crate::diagnosis::Diagnosis;
 pub use crate::error::PlatformError;
 pub use crate::format::segments::ImageSize;
+use crate::name::Name;
 use crate::policy::{Domain, Placement};
 use crate::profile::Usage;
 use crate::profile::counters::Counters;
@@ -47,6 +48,7 @@ pub trait WritableImage {
 /// | fast calls | [`HAS_FAST_PATH`](Self::HAS_FAST_PATH), [`call_fast`](Self::call_fast), [`finish_fast`](Self::finish_fast) |
 /// | receipts with figures | [`image_usage`](Self::image_usage), [`usage`](Self::usage) |
 /// | what a panic said | [`diagnosis`](Self::diagnosis) |
+/// | panics in the embedder's own interfaces | [`call_provider`](Self::call_provider) |
 ///
 /// A platform for a process, without containment:
 ///
@@ -309,6 +311,17 @@ pub unsafe trait Platform {
             Ok::<_, CallFailure>(done.outcome.result)
         })?;
         Ok(TimedReply { reply, cycles })
+    }
+
+    /// Calls a provider of the embedder by `call`, on behalf of a module. Returns whether that came to its end.
+    ///
+    /// A platform that can end a panic returns `false` after one, and the module's call is
+    /// [`Faulted`](bareflow_abi::interface::CallError::Faulted), as are all later ones of that provider. By default a
+    /// panic is what it is elsewhere in the embedder.
+    fn call_provider(&self, name: &Name, call: &mut dyn FnMut()) -> bool {
+        let _ = name;
+        call();
+        true
     }
 
     /// Returns the memory of an image, counted as [`usage`](Self::usage) counts it.

@@ -1,14 +1,15 @@
 //! The providers of the embedder.
 
-use core::cell::OnceCell;
+use core::cell::{Cell, OnceCell};
 
 use allocator_api2::alloc::Allocator;
 use allocator_api2::boxed::Box;
 use bareflow_abi::interface::bindings::Method;
-use bareflow_abi::interface::{Frame, Reply};
+use bareflow_abi::interface::{CallError, Frame, Reply};
 
 use super::stable_vec::StableVec;
 use crate::name::Name;
+use crate::platform::Platform;
 
 /// An interface that the embedder provides.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +36,21 @@ pub(crate) struct Provider<A: Allocator> {
     pub exported: Exported,
     /// The provider itself.
     pub provider: Box<dyn Provide + Send, A>,
+    /// Whether a call of it has panicked. What it holds may be half done, so it is out of use.
+    pub has_panicked: Cell<bool>,
+}
+
+impl<A: Allocator> Provider<A> {
+    /// Calls a method, whose shape the frame has.
+    pub fn call<P: Platform>(&self, platform: &P, method: u32, frame: &mut Frame<'_>) -> Reply {
+        let mut reply = CallError::Faulted.into();
+        if !self.has_panicked.get()
+            && !platform.call_provider(&self.name, &mut || reply = self.provider.call(method, frame))
+        {
+            self.has_panicked.set(true);
+        }
+        reply
+    }
 }
 
 /// All providers of the embedder. None is ever removed, so that calls need no lock.

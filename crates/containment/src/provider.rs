@@ -1,0 +1,119 @@
+//! Calls of the kernel's own providers, of which a panic ends that call alone.
+//!
+//! The kernel is compiled without unwinding. So a call of a provider saves what a function must preserve, and a panic
+//! continues there: nothing between the two runs on.
+
+use core::arch::global_asm;
+use core::ffi::c_void;
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicPtr, Ordering};
+
+use bareflow_loader::Name;
+
+use crate::call::{Activation, current};
+use crate::descriptor_tables;
+use crate::kernel::kernel;
+
+/// A running call of a provider.
+struct ProviderCall {
+    /// The stack pointer, below the registers that were saved; 0 before that.
+    stack: u64,
+    /// The provider's name.
+    name: *const Name,
+    /// The module's call that it serves.
+    caller: Option<&'static Activation>,
+    /// The call of a provider that this one is nested in, or null.
+    outer: *mut ProviderCall,
+}
+
+/// The innermost running call of a provider, or null.
+static INNERMOST: AtomicPtr<ProviderCall> = AtomicPtr::new(null_mut());
+
+/// A function that makes the call.
+type Enter = unsafe extern "C" fn(*mut c_void);
+
+unsafe extern "C" {
+    /// Calls `enter` with `call`, and writes its own stack pointer to `stack` before. Returns 0 if `enter` returned, 1 if
+    /// it was abandoned.
+    fn bareflow_call_provider(stack: *mut u64, enter: Enter, call: *mut c_void) -> u32;
+    fn bareflow_abandon_provider(stack: u64) -> !;
+}
+
+global_asm!(
+    "bareflow_call_provider:",
+    "push rbx",
+    "push rbp",
+    "push r12",
+    "push r13",
+    "push r14",
+    "push r15",
+    // The provider may have turned interrupts off when it panics.
+    "pushfq",
+    "mov [rdi], rsp",
+    "mov rdi, rdx",
+    "call rsi",
+    "xor eax, eax",
+    "2: popfq",
+    "pop r15",
+    "pop r14",
+    "pop r13",
+    "pop r12",
+    "pop rbp",
+    "pop rbx",
+    "ret",
+    "bareflow_abandon_provider:",
+    "mov rsp, rdi",
+    "mov eax, 1",
+    "jmp 2b",
+);
+
+/// Calls a provider by `call`. Returns whether it came to its end, and was not abandoned.
+pub fn call_provider(name: &Name, mut call: &mut dyn FnMut()) -> bool {
+    let outer = INNERMOST.load(Ordering::Relaxed);
+    let mut running = ProviderCall { stack: 0, name, caller: current(), outer };
+    INNERMOST.store(&raw mut running, Ordering::Relaxed);
+    // SAFETY: `enter` gets the closure that it expects. Registers and stack are as after a return in both cases; what
+    // an abandoned call leaves is what `abandon_provider` demands.
+    let abandoned = unsafe { bareflow_call_provider(&raw mut running.stack, enter, (&raw mut call).cast()) };
+    INNERMOST.store(outer, Ordering::Relaxed);
+    abandoned == 0
+}
+
+unsafe extern "C" fn enter(call: *mut c_void) {
+    // SAFETY: `call_provider` passes such a pointer, to a closure that it has borrowed.
+    unsafe { (*call.cast::<&mut dyn FnMut()>())() }
+}
+
+/// Abandons the running call of a provider, if it is the provider's own code that panicked: the module's call of it
+/// returns an error, and it is not called again. Otherwise this returns. For the kernel's panic handler, once it has
+/// noted what there is to say; `note` gets the provider's name.
+///
+/// Nothing that the provider has begun is ended: locks that it holds stay taken, its destructors do not run, and memory
+/// that it owned is lost.
+///
+/// # Safety
+/// - This is called by the panic handler, on the stack of the code that panicked.
+/// - No provider relies on its destructors for the safety of memory. So nothing else has the address of anything on its
+///   stack: no list that it has put itself into, no device that writes to a buffer there.
+pub unsafe fn abandon_provider(note: impl FnOnce(&Name)) {
+    let here = (&raw const note).addr() as u64;
+    // SAFETY: the record lies in the frame of `call_provider`, which waits.
+    let Some(running) = (unsafe { INNERMOST.load(Ordering::Relaxed).as_ref() }) else { return };
+    // Another module's call that began since then, or work of the kernel's, is not the provider's own code.
+    let is_own = match (running.caller, current()) {
+        (Some(caller), Some(current)) => core::ptr::eq(caller, current),
+        (None, None) => true,
+        _ => false,
+    };
+    // Nor is a trap's handler.
+    let is_on_stack = here < running.stack && kernel().stack().contains(&here) && !descriptor_tables::has_stack(here);
+    if is_own && is_on_stack {
+        // A panic of `note` is one of the kernel.
+        INNERMOST.store(running.outer, Ordering::Relaxed);
+        // SAFETY: the name is borrowed by `call_provider`, which waits.
+        note(unsafe { &*running.name });
+        // SAFETY: the frame of `bareflow_call_provider` is there, since the provider has not returned; the caller
+        // answers for the frames below.
+        unsafe { bareflow_abandon_provider(running.stack) }
+    }
+}
