@@ -1,6 +1,6 @@
 //! The interfaces that the embedder provides.
 
-use core::cell::{Cell, RefCell};
+use core::cell::RefCell;
 use core::marker::PhantomData;
 
 use allocator_api2::boxed::Box;
@@ -80,13 +80,10 @@ impl<P: Platform> ModuleManager<P> {
         if self.embedder.all().any(|(_, other)| other.name == name && other.exported.interface == exported.interface) {
             return Err(ProvideError::Taken);
         }
-        let allocator = self.platform.allocator();
         let typed = Typed::<I, T> { provider: RefCell::new(provider), interface: PhantomData };
-        let typed = Box::try_new_in(typed, allocator.clone()).map_err(|_| ProvideError::NoMemory)?;
-        let provider: Box<dyn Provide + Send, P::Alloc> = allocator_api2::unsize_box!(typed);
-        match self.embedder.add(Provider { name, exported, provider, has_panicked: Cell::new(false) }, &allocator) {
-            true => Ok(()),
-            false => Err(ProvideError::NoMemory),
-        }
+        let provider = Box::try_new_in(Provider::new(name, exported, typed), self.platform.allocator());
+        let provider = provider.map_err(|_| ProvideError::NoMemory)?;
+        self.embedder.add(allocator_api2::unsize_box!(provider));
+        Ok(())
     }
 }

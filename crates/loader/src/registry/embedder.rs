@@ -7,7 +7,6 @@ use allocator_api2::boxed::Box;
 use bareflow_abi::interface::bindings::Method;
 use bareflow_abi::interface::{CallError, Frame, Reply};
 
-use super::stable_vec::StableVec;
 use crate::name::Name;
 use crate::platform::Platform;
 
@@ -28,16 +27,23 @@ pub(crate) trait Provide {
     fn call(&self, method: u32, frame: &mut Frame<'_>) -> Reply;
 }
 
-/// A provider of the embedder.
-pub(crate) struct Provider<A: Allocator> {
+/// A provider of the embedder, and those behind it in the list.
+pub(crate) struct Provider<A: Allocator, T: ?Sized = dyn Provide + Send> {
     /// The name by which modules ask for it.
     pub name: Name,
     /// The interface that it exports.
     pub exported: Exported,
-    /// The provider itself.
-    pub provider: Box<dyn Provide + Send, A>,
     /// Whether a call of it has panicked. What it holds may be half done, so it is out of use.
-    pub has_panicked: Cell<bool>,
+    has_panicked: Cell<bool>,
+    rest: Embedder<A>,
+    provider: T,
+}
+
+impl<A: Allocator, T> Provider<A, T> {
+    /// Creates a provider that is in no list.
+    pub const fn new(name: Name, exported: Exported, provider: T) -> Provider<A, T> {
+        Provider { name, exported, has_panicked: Cell::new(false), rest: Embedder::new(), provider }
+    }
 }
 
 impl<A: Allocator> Provider<A> {
@@ -53,28 +59,33 @@ impl<A: Allocator> Provider<A> {
     }
 }
 
-/// All providers of the embedder. None is ever removed, so that calls need no lock.
-pub(crate) struct Embedder<A: Allocator>(StableVec<OnceCell<Provider<A>>, A>);
+/// All providers of the embedder, in order; there are few. None is ever removed, so that calls need no lock.
+pub(crate) struct Embedder<A: Allocator>(OnceCell<Box<Provider<A>, A>>);
 
-impl<A: Allocator + Clone> Embedder<A> {
+impl<A: Allocator> Embedder<A> {
     /// Creates an empty list.
     pub const fn new() -> Embedder<A> {
-        Embedder(StableVec::new())
+        Embedder(OnceCell::new())
     }
 
     /// Returns the provider with this number.
     #[inline]
     pub fn get(&self, number: u32) -> Option<&Provider<A>> {
-        self.0.get(number as usize)?.get()
+        self.all().nth(number as usize).map(|(_, provider)| provider)
     }
 
     /// Iterates over all providers, with their numbers.
     pub fn all(&self) -> impl Iterator<Item = (u32, &Provider<A>)> {
-        (0..self.0.len()).filter_map(|number| Some((number, self.get(number)?)))
+        let providers = core::iter::successors(self.0.get(), |provider| provider.rest.0.get());
+        (0..).zip(providers.map(|provider| &**provider))
     }
 
-    /// Adds a provider. Returns whether there was memory for it.
-    pub fn add(&self, provider: Provider<A>, allocator: &A) -> bool {
-        self.0.add(allocator, |_| OnceCell::new()).is_some_and(|slot| slot.set(provider).is_ok())
+    /// Adds a provider at the end.
+    pub fn add(&self, provider: Box<Provider<A>, A>) {
+        let mut end = &self.0;
+        while let Some(provider) = end.get() {
+            end = &provider.rest.0;
+        }
+        end.get_or_init(|| provider);
     }
 }
