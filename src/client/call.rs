@@ -27,32 +27,47 @@ struct Document<'call> {
 
 /// Runs the command.
 pub(crate) fn call(options: &CallOptions) -> Result<Exit> {
-    run_command(&options.connect, |client| match method(client, &options.name)? {
-        Some(method) => call_method(client, options, &method),
-        None => call_function(client, options),
+    run_command(&options.connect, |client| match callee(client, &options.name)? {
+        Callee::Method(method) => call_method(client, options, &method),
+        Callee::Function => match &options.arguments {
+            Some(arguments) => {
+                bail!("{} takes an input, not arguments such as {arguments}; give it by `--input`", options.name)
+            }
+            None => call_function(client, options),
+        },
+        // The kernel says what there is instead.
+        Callee::Unknown => call_function(client, options),
     })
 }
 
-/// Returns the signature of the method that a selector names; `None` if it is that of anything else.
-fn method(client: &mut Client, selector: &str) -> Result<Option<Signature>> {
+/// The code that a selector names.
+enum Callee {
+    /// A module's `run`, or a plain function.
+    Function,
+    /// A method, with its signature.
+    Method(Signature),
+    /// Nothing that is known.
+    Unknown,
+}
+
+/// Returns what a selector names.
+fn callee(client: &mut Client, selector: &str) -> Result<Callee> {
     let (path, version) = selector.split_at(selector.find('@').unwrap_or(selector.len()));
-    let Some((module, function)) = path.split_once('.') else { return Ok(None) };
+    let Some((module, function)) = path.split_once('.') else { return Ok(Callee::Function) };
     let module = format!("{module}{version}");
     let found = match client.ask(Request::Interfaces { module: Some(&module) })? {
         Response::Interfaces(found) => found,
         other => return Err(unexpected(&other)),
     };
-    let Some(Interfaces { bindings, signatures, .. }) = found.first() else { return Ok(None) };
-    let all = exports::read(bindings, signatures);
-    // The kernel refuses what is not found here.
-    let found = exports::find(&all, function).filter(|(interface, _)| !interface.name.is_empty());
-    found.map(|(interface, index)| interface.signature(index)).transpose()
+    let Some(Interfaces { bindings, signatures, .. }) = found.first() else { return Ok(Callee::Unknown) };
+    match exports::find(&exports::read(bindings, signatures), function) {
+        Some((interface, _)) if interface.name.is_empty() => Ok(Callee::Function),
+        Some((interface, index)) => interface.signature(index).map(Callee::Method),
+        None => Ok(Callee::Unknown),
+    }
 }
 
 fn call_function(client: &mut Client, options: &CallOptions) -> Result<Exit> {
-    if let Some(arguments) = &options.arguments {
-        bail!("{} takes an input, not arguments such as {arguments}; give it by `--input`", options.name);
-    }
     let called = ask(client, options, &read_input(options.input.as_deref())?)?;
     show(&called, &called.result.to_string());
     if !called.output.is_empty() {

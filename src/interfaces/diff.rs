@@ -106,6 +106,11 @@ fn compare_methods(old: &Interface, new: &Interface, found: &mut Differences) {
         let name = name(old, index);
         let same = (0..new.methods.len()).find(|&other| new.method_name(other).is_some_and(|other| other == name));
         match same {
+            None if new.signatures.is_empty() => {
+                let line =
+                    format!("{} is gone or changed: the signatures of the new one were stripped", place(old, &name));
+                found.breaks.push(line);
+            }
             None => found.breaks.push(format!("{} is gone", place(old, &name))),
             Some(other) => found.breaks.extend(
                 changes(old.signature(index), new.signature(other))

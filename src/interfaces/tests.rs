@@ -1,5 +1,8 @@
+use bareflow_abi::interface::bindings::Method;
 use serde_json::{Value, json};
 
+use super::diff::compare;
+use super::exports::Interface;
 use super::signature::Signature;
 use super::types::Types;
 
@@ -147,4 +150,67 @@ fn rejects_signatures_that_are_none() {
         types.define(&line).is_ok()
     });
     assert!(grown.filter(|defined| *defined).count() < 20);
+}
+
+/// Returns an export whose methods have these lines; the fingerprints are those of the lines.
+fn export(version: (u16, u16), lines: &[&str], types: &[&str]) -> Interface {
+    let mut all = Types::default();
+    types.iter().for_each(|line| all.define(line).unwrap());
+    let fingerprint = |line: &str| {
+        line.bytes().chain(types.concat().bytes()).fold(7, |sum: u64, byte| sum * 31 % 1_000_003 + u64::from(byte))
+    };
+    let method =
+        |line: &&str| Method { fingerprint: fingerprint(line), shape: Signature::read(line, &all).unwrap().shape() };
+    Interface {
+        import: None,
+        name: "files".to_owned(),
+        version,
+        wanted: String::new(),
+        methods: lines.iter().map(method).collect(),
+        signatures: lines.iter().map(|&line| line.to_owned()).collect(),
+        types: types.iter().map(|&line| line.to_owned()).collect(),
+    }
+}
+
+/// Returns what breaks if one export replaces another.
+fn breaks(old: &Interface, new: &Interface) -> Value {
+    serde_json::to_value(compare(&[old.clone()], &[new.clone()])).unwrap()["breaks"].take()
+}
+
+#[test]
+fn tells_what_breaks_users() {
+    const SIZE: &str = "fn size(&self, path: &str) -> Result<u64, CallError>";
+    const AREA: &str = "fn area(&self, of: &Box) -> Result<u64, CallError>";
+    let old = export((1, 1), &[SIZE], &[]);
+    let with = |line: &str| export((1, 1), &[line], &[]);
+    for (new, expected) in [
+        (export((1, 2), &[SIZE, "fn free(&self) -> Result<u64, CallError>"], &[]), json!([])),
+        (export((1, 0), &[SIZE], &[]), json!(["files 1.1 is 1.0 now, expected 1.1 or a later 1"])),
+        (export((2, 1), &[SIZE], &[]), json!(["files 1.1 is 2.1 now, expected 1.1 or a later 1"])),
+        (with("fn length(&self, path: &str) -> Result<u64, CallError>"), json!(["files.size is gone"])),
+        (
+            with("fn size(&mut self, path: &[u8]) -> Result<u32, CallError>"),
+            json!([
+                "files.size: it takes &mut self, expected &self",
+                "files.size: the argument path is &[u8], expected &str",
+                "files.size: it returns u32, expected u64"
+            ]),
+        ),
+        (with("fn size(&self) -> Result<u64, CallError>"), json!(["files.size: it has 0 arguments, expected 1"])),
+        (Interface { name: "blocks".to_owned(), ..old.clone() }, json!(["files 1.1 is gone"])),
+        (Interface { import: Some("source".to_owned()), ..old.clone() }, json!(["files 1.1 is gone"])),
+    ] {
+        assert_eq!(breaks(&old, &new), expected);
+    }
+    let [old, new] = ["struct Box { a: u8 }", "struct Box { a: u16 }"].map(|of| export((0, 1), &[AREA], &[of]));
+    let expected = "files.area: the argument of is &Box with Box { a: u16 }, expected &Box with Box { a: u8 }";
+    assert_eq!(breaks(&old, &new), json!([expected]));
+    let stripped = Interface { signatures: Vec::new(), ..new };
+    assert_eq!(
+        breaks(&old, &stripped),
+        json!(["files.area is gone or changed: the signatures of the new one were stripped"])
+    );
+    let more = export((1, 2), &[SIZE, "fn free(&self) -> Result<u64, CallError>"], &[]);
+    let added = serde_json::to_value(compare(&[export((1, 1), &[SIZE], &[])], &[more])).unwrap();
+    assert_eq!((&added["added"], &added["compatible"]), (&json!(["files.free"]), &json!(true)));
 }

@@ -45,6 +45,7 @@ pub fn test_blob(name: &str) -> PathBuf {
             "kinds",
             "kinds-relay",
             "kinds-user",
+            "net",
             "panics",
             "random",
             "relay",

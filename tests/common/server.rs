@@ -91,6 +91,13 @@ impl Local {
             .collect()
     }
 
+    /// Passes the bytes of a client to the server, carries out what it asks for, and returns the bytes for it.
+    pub fn exchange(&self, bytes: &[u8]) -> Vec<u8> {
+        self.server.receive(bytes);
+        while self.server.poll() {}
+        self.server.environment().sent.take()
+    }
+
     /// Sends a request, and waits for the response.
     pub fn ask(&self, request: Request<'_>) -> Response {
         let number = self.number.get() + 1;

@@ -122,6 +122,8 @@ impl<P: Platform> fmt::Display for FunctionNames<'_, P> {
         let (mut result, mut before) = (out.write_str("it exports"), " ");
         self.0.for_each_function(self.1, |_, interface, name| {
             let dot = if interface.is_empty() { "" } else { "." };
+            // The signatures may have been stripped.
+            let name = if name.is_empty() { "?" } else { name };
             result = result.and_then(|()| write!(out, "{before}{interface}{dot}{name}"));
             before = ", ";
         });
