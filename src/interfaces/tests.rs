@@ -1,3 +1,5 @@
+use std::slice::from_ref;
+
 use bareflow_abi::interface::bindings::Method;
 use serde_json::{Value, json};
 
@@ -174,7 +176,7 @@ fn export(version: (u16, u16), lines: &[&str], types: &[&str]) -> Interface {
 
 /// Returns what breaks if one export replaces another.
 fn breaks(old: &Interface, new: &Interface) -> Value {
-    serde_json::to_value(compare(&[old.clone()], &[new.clone()])).unwrap()["breaks"].take()
+    serde_json::to_value(compare(from_ref(old), from_ref(new))).unwrap()["breaks"].take()
 }
 
 #[test]
