@@ -27,11 +27,8 @@ impl<P: Platform> ModuleManager<P> {
         // A running call borrows its module.
         let busy = slot.is_borrowed();
         let module = slot.get(id.epoch).ok_or(UnloadError::NotLoaded)?;
-        if let Some(by) = self.needed_by(id) {
-            return Err(UnloadError::Needed { name: module.name, version: module.version, by });
-        }
-        if let Some(by) = self.used_by(id) {
-            return Err(UnloadError::Used { name: module.name, version: module.version, by });
+        if cfg!(feature = "depends") && self.callers.get() > 0 {
+            self.check_unneeded(id, &module)?;
         }
         if busy {
             return Err(UnloadError::Busy { name: module.name, version: module.version });
@@ -45,22 +42,19 @@ impl<P: Platform> ModuleManager<P> {
         self.end(slot, module, name_entry)
     }
 
-    /// Returns the name of a module that needs this one.
-    #[inline]
-    fn needed_by(&self, id: ModuleId) -> Option<Name> {
-        if !cfg!(feature = "depends") || self.callers.get() == 0 {
-            return None;
+    /// Checks that no other module needs this one, or uses an interface of it.
+    #[cold]
+    #[inline(never)]
+    fn check_unneeded(&self, id: ModuleId, module: &Module<P>) -> Result<(), UnloadError> {
+        let (name, version) = (module.name, module.version);
+        let name_of = |by: ModuleId| self.get(by).map(|by| by.name);
+        if let Some(by) = self.dependents(id).find_map(name_of) {
+            return Err(UnloadError::Needed { name, version, by });
         }
-        self.dependents(id).find_map(|by| Some(self.get(by)?.name))
-    }
-
-    /// Returns the name of a module that uses an interface of this one.
-    #[inline]
-    fn used_by(&self, id: ModuleId) -> Option<Name> {
-        if !cfg!(feature = "interfaces") || self.callers.get() == 0 {
-            return None;
+        match self.users(id).find_map(name_of) {
+            Some(by) => Err(UnloadError::Used { name, version, by }),
+            None => Ok(()),
         }
-        self.users(id).find_map(|by| Some(self.get(by)?.name))
     }
 
     /// Removes a module from its name's list, so that it can't be found any more. Returns the name's entry.

@@ -102,14 +102,12 @@ impl<P: Platform> ModuleManager<P> {
         valid: &ValidModule<'_>,
         replaced: Option<ModuleId>,
     ) -> Result<(), LoadError> {
-        if valid.calls_others() || valid.has_bindings() {
-            self.check_dependencies(&Candidate::of(valid), replaced)
-        } else {
-            Ok(())
-        }
+        if valid.leaves_the_fast_path() { self.check_dependencies(&Candidate::of(valid), replaced) } else { Ok(()) }
     }
 
     /// Checks that all dependencies of `new` are met and form no cycle. `from` is the module that it replaces.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn check_dependencies(&self, new: &Candidate<'_>, from: Option<ModuleId>) -> Result<(), LoadError> {
         if new.depends.is_empty() && new.bindings.imports().next().is_none() {
             return Ok(());

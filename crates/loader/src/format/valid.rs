@@ -49,6 +49,8 @@ struct OptionalRecords<'blob> {
     parameters: Option<&'blob [u8]>,
     /// Whether there are bindings, which are looked up again when they are needed: few modules have any.
     has_bindings: bool,
+    /// Whether calls never take the fast path: the module may call others, or has no `run`.
+    leaves_the_fast_path: bool,
 }
 
 /// A validation in progress. The module in it is accessible once all checks have passed, and is never moved or copied.
@@ -160,38 +162,37 @@ impl<'blob> ValidModule<'blob> {
 
     /// Returns the record of its imports and exports; empty if there are none.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn bindings(&self) -> &'blob [u8] {
         self.interface_record(BINDINGS)
     }
 
     /// Returns the signatures of its methods, which may be any bytes; empty if they are not known.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn signatures(&self) -> &'blob [u8] {
         self.interface_record(SIGNATURES)
     }
 
-    #[inline]
+    #[inline(always)]
     fn interface_record(&self, kind: u32) -> &'blob [u8] {
         if self.has_bindings() { first_record(self.raw.records, kind) } else { &[] }
     }
 
     /// Returns whether it may call other modules.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn calls_others(&self) -> bool {
         cfg!(feature = "depends") && self.optional.depends.is_some()
     }
 
     /// Returns whether its calls never take the fast path: it may call others, or has no `run`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn leaves_the_fast_path(&self) -> bool {
-        self.calls_others()
-            || self.has_bindings() && interfaces_leave_the_fast_path(self.raw.header().flags, self.bindings())
+        self.optional.leaves_the_fast_path
     }
 
     /// Returns whether it has imports or exports.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn has_bindings(&self) -> bool {
         cfg!(feature = "interfaces") && self.optional.has_bindings
     }
@@ -282,6 +283,8 @@ fn take_each_record<'blob>(
             _ => {}
         }
     }
+    optional.leaves_the_fast_path = (cfg!(feature = "depends") && optional.depends.is_some())
+        || (optional.has_bindings && interfaces_leave_the_fast_path(header.flags, records));
     Ok((code, optional, schemas))
 }
 
@@ -295,11 +298,11 @@ fn check_bindings(bytes: &[u8], optional: &mut OptionalRecords<'_>) -> Result<()
     Entries::check(bytes).map_err(|(number, why)| InvalidModule::Binding { number, why })
 }
 
-/// Returns whether a module with these flags and bindings has no `run`, or imports.
+/// Returns whether a module with these flags and records has no `run`, or imports.
 #[cold]
 #[inline(never)]
-fn interfaces_leave_the_fast_path(flags: u32, bindings: &[u8]) -> bool {
-    flags & FLAG_NO_RUN != 0 || Entries::new(bindings).imports().next().is_some()
+fn interfaces_leave_the_fast_path(flags: u32, records: &[u8]) -> bool {
+    flags & FLAG_NO_RUN != 0 || Entries::new(first_record(records, BINDINGS)).imports().next().is_some()
 }
 
 /// Checks that the bytes are those that the packer wrote.

@@ -39,6 +39,8 @@ impl<P: Platform> ModuleManager<P> {
     ///
     /// # Errors
     /// [`LoadError::Import`], for the first import that has no provider.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn bind_imports(&self, module: &Module<P>, replaced: Option<ModuleId>) -> Result<(), LoadError> {
         let Some(interfaces) = module.metadata.interfaces() else { return Ok(()) };
         for (import, entry) in interfaces.imports.iter().zip(module.metadata.bindings().imports()) {

@@ -37,7 +37,7 @@ impl<P: Platform> ModuleManager<P> {
     fn initialize(&self, module: &Module<P>, replaced: Option<ModuleId>) -> Result<StateTransfer, LoadError> {
         #[cfg(feature = "parameters")]
         self.call_parameters(module, &module.placed)?;
-        let has_imports = module.metadata.has_imports();
+        let has_imports = module.lifecycle.is_slow_path_only() && module.metadata.has_imports();
         if has_imports {
             self.bind_imports(module, replaced)?;
         }
