@@ -3,9 +3,15 @@
 //! With `--icount` a tick is one instruction, and every run of the same kernel counts the same, so a slowdown fails
 //! here. Compilers differ a little, hence the margin.
 
+mod common;
+
 use bareflow::embedded::KERNEL;
+use bareflow::input_files::InputFiles;
 use bareflow::qemu::{ExitReason, Machine};
+use bareflow_loader::Domain;
 use bareflow_protocol::Report;
+use bareflow_protocol::options::{Rig, Task};
+use common::test_blob;
 
 /// The margin for other compilers, in percent.
 const MARGIN: u64 = 5;
@@ -56,4 +62,43 @@ fn no_figure_of_q35_grows() {
 #[test]
 fn no_figure_of_microvm_grows() {
     check("microvm", &MICROVM);
+}
+
+/// The calls by an interface: the line of the module that measures them, the recorded count in each domain, the kernel's
+/// first, and the counts that were aimed at.
+const INTERFACES: [(&str, [u64; 2], [u64; 2]); 6] = [
+    ("kernel add", [0, 0], [40, 100]),
+    ("kernel one slice", [0, 0], [50, 110]),
+    ("kernel two slices", [0, 0], [60, 120]),
+    ("module add", [0, 0], [70, 220]),
+    ("module one slice", [0, 0], [80, 230]),
+    ("module two slices", [0, 0], [90, 240]),
+];
+
+#[test]
+fn no_call_by_an_interface_grows() {
+    let mut slower = Vec::new();
+    for (number, domain) in Domain::ALL.into_iter().enumerate() {
+        let blobs = ["meter", "meter-user"].map(|name| (name.to_owned(), std::fs::read(test_blob(name)).unwrap()));
+        let files = InputFiles { blobs: blobs.into(), ..InputFiles::default() };
+        let mut machine = Machine { icount: true, files, ..Machine::new(KERNEL) };
+        machine.options.task = Task::Rig(Rig::Meter);
+        machine.options.load.domain = domain;
+        let outcome = machine.run(|_| ()).unwrap_or_else(|error| panic!("{error}"));
+        println!("from the {} domain, without the clock's own instructions:", domain.name());
+        let lines: Vec<_> = outcome.console.lines().filter(|line| line.contains(" bytes in ")).collect();
+        lines.iter().for_each(|line| println!("{line}"));
+        for (name, counted, aim) in INTERFACES {
+            let found = outcome.console.split_once(&format!("{name} ")).map(|(_, rest)| rest);
+            let found = found.and_then(|rest| rest.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok());
+            let measured: u64 = found.unwrap_or_else(|| panic!("no {name}\n{}", outcome.console));
+            let bound = counted[number] + counted[number] * MARGIN / 100;
+            println!("  {name}: {measured} instructions, at most {bound}; aimed at {}", aim[number]);
+            if measured > bound {
+                slower.push(format!("{name} in the {} domain: {measured}, expected {bound}", domain.name()));
+            }
+        }
+    }
+    println!("L4Re's figure for a call of another process, one way: 587 instructions");
+    assert!(slower.is_empty(), "{}", slower.join("\n"));
 }

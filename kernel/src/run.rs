@@ -6,6 +6,8 @@ use alloc::vec::Vec;
 
 use bareflow_containment::{Contained, abandon_provider, cpu};
 use bareflow_loader::{KernelDomain, ModuleManager, Name, Permissions, Platform};
+#[cfg(feature = "rigs")]
+use bareflow_protocol::options::Rig;
 use bareflow_protocol::options::Task;
 use bareflow_protocol::report::Refusal;
 use bareflow_protocol::{KernelOptions, Message};
@@ -93,7 +95,10 @@ fn work(mut platform: Contained, boot: &BootFacts, archive: &Archive<'static>, o
         Task::Record => run_modules(&manager, boot, archive, options),
         Task::Serve => serve::run(manager, archive, options),
         #[cfg(feature = "rigs")]
-        Task::Rig(rig) => rigs::run(&manager, archive, options, rig),
+        Task::Rig(rig) => {
+            rigs::run(&manager, archive, options, rig)
+                && (rig != Rig::Meter || run_modules(&manager, boot, archive, options))
+        }
         #[cfg(not(feature = "rigs"))]
         Task::Record | Task::Rig(_) => {
             line!(&KernelConsole, Error, "[ERROR] no rigs in this kernel; build it with the feature `rigs`");

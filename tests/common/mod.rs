@@ -46,6 +46,8 @@ pub fn test_blob(name: &str) -> PathBuf {
             "kinds-relay",
             "kinds-user",
             "net",
+            "meter",
+            "meter-user",
             "panics",
             "random",
             "relay",

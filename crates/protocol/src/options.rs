@@ -35,6 +35,8 @@ pub enum Rig {
     Inject(Campaign),
     /// Providers that panic.
     Providers,
+    /// A run of modules that may import the interface `meter` from the kernel, whose provider is named `kernel`.
+    Meter,
 }
 
 /// The options of a kernel.

@@ -2,6 +2,7 @@
 
 mod exhaust;
 mod inject;
+mod meter;
 mod providers;
 pub mod recorder;
 mod selfcheck;
@@ -20,6 +21,7 @@ pub fn run(manager: &Manager, archive: &Archive<'_>, options: &KernelOptions, ri
         Rig::SelfCheck => selfcheck::run(manager, archive, load),
         Rig::Soak(rounds) => soak::run(manager, archive, load, rounds),
         Rig::Providers => providers::run(manager, archive, load),
+        Rig::Meter => meter::provide(manager),
         Rig::Exhaust => exhaust::run(manager, archive, load),
         Rig::Inject(campaign) => inject::run(manager, archive, load, campaign),
     }
