@@ -110,6 +110,9 @@ impl<'call> Frame<'call> {
     /// That of `enter`.
     #[inline]
     pub fn call_in_place<E>(&mut self, enter: impl FnOnce(&[u8], &mut [u8]) -> Result<i32, E>) -> Result<Reply, E> {
+        if !self.shape.has_pieces() {
+            return self.call_with_scalars(enter);
+        }
         let mut header = [0; MAX_REPLY_WORDS];
         let header = &mut header[..self.shape.reply_words()];
         let bases = [self.words.as_ptr().expose_provenance() as u64, header.as_mut_ptr().expose_provenance() as u64];
@@ -130,6 +133,16 @@ impl<'call> Frame<'call> {
             }
         }
         Ok(self.finish(Status::of_entry(result?), header))
+    }
+
+    /// Calls a provider by its entry without any memory but the words.
+    #[inline]
+    fn call_with_scalars<E>(&self, enter: impl FnOnce(&[u8], &mut [u8]) -> Result<i32, E>) -> Result<Reply, E> {
+        let mut value = [0; WORD];
+        // SAFETY: words are bytes, and the slice is borrowed.
+        let input = unsafe { from_raw_parts(self.words.as_ptr().cast(), size_of_val(self.words)) };
+        let result = enter(input, &mut value)?;
+        Ok(Reply { status: Status::of_entry(result).number(), value: u64::from_le_bytes(value) })
     }
 
     /// Returns the lengths of the packed form: input and output.
@@ -271,7 +284,8 @@ impl<'call> Frame<'call> {
     #[inline]
     fn finish(&mut self, mut status: Status, header: &[u64]) -> Reply {
         let mut written = header.iter().skip(1);
-        for (kind, words) in arguments(self.shape, self.words) {
+        let outs = if self.shape.has_outs() { self.shape } else { Shape::EMPTY };
+        for (kind, words) in arguments(outs, self.words) {
             if let (ArgumentKind::Out, [_, length]) = (kind, words) {
                 let appended = written.next().copied().unwrap_or_default();
                 if appended > *length {

@@ -6,8 +6,20 @@ pub const MAX_ARGUMENTS: usize = 8;
 /// The bits of an argument's kind.
 const KIND_BITS: u32 = 3;
 
+/// The bits of all kinds.
+const KINDS: u32 = (1 << (MAX_ARGUMENTS as u32 * KIND_BITS)) - 1;
+
 /// The bit of a method that no other call of the provider may overlap.
 const EXCLUSIVE: u32 = 1 << 31;
+
+/// The lowest bit of the number of words in a frame. Like the bits below, it is not in records: calls need it at once.
+const WORDS: u32 = MAX_ARGUMENTS as u32 * KIND_BITS;
+
+/// The bit of a method with arguments that lead to memory.
+const HAS_PIECES: u32 = 1 << 29;
+
+/// The bit of a method that appends.
+const HAS_OUTS: u32 = 1 << 30;
 
 /// The way in which an argument crosses.
 #[repr(u32)]
@@ -64,14 +76,30 @@ impl Shape {
             bits |= (kinds[index] as u32) << (index as u32 * KIND_BITS);
             index += 1;
         }
-        Shape(bits)
+        Shape::with_sums(bits)
+    }
+
+    /// Returns the shape with these bits of a record, which are valid.
+    const fn with_sums(bits: u32) -> Shape {
+        let (mut rest, mut sums) = (bits & KINDS, 0);
+        while let Some(kind) = ArgumentKind::from_number(rest & 7) {
+            sums += (kind.words() as u32) << WORDS;
+            if !matches!(kind, ArgumentKind::Scalar) {
+                sums |= HAS_PIECES;
+            }
+            if matches!(kind, ArgumentKind::Out) {
+                sums |= HAS_OUTS;
+            }
+            rest >>= KIND_BITS;
+        }
+        Shape(bits | sums)
     }
 
     /// Returns the shape with these bits; `None` if no method has such a shape.
     #[must_use]
     pub const fn from_bits(bits: u32) -> Option<Shape> {
-        let mut rest = bits & !EXCLUSIVE;
-        if rest >> (MAX_ARGUMENTS as u32 * KIND_BITS) != 0 {
+        let mut rest = bits & KINDS;
+        if bits & !(KINDS | EXCLUSIVE) != 0 {
             return None;
         }
         while rest != 0 {
@@ -81,13 +109,27 @@ impl Shape {
             }
             rest >>= KIND_BITS;
         }
-        Some(Shape(bits))
+        Some(Shape::with_sums(bits))
     }
 
     /// Returns the bits, as they are in a record.
     #[must_use]
     pub const fn bits(self) -> u32 {
-        self.0
+        self.0 & (KINDS | EXCLUSIVE)
+    }
+
+    /// Returns whether any argument leads to memory.
+    #[must_use]
+    #[inline]
+    pub const fn has_pieces(self) -> bool {
+        self.0 & HAS_PIECES != 0
+    }
+
+    /// Returns whether the method appends.
+    #[must_use]
+    #[inline]
+    pub const fn has_outs(self) -> bool {
+        self.0 & HAS_OUTS != 0
     }
 
     /// Returns whether no other call of the provider may overlap: the method takes `&mut self`.
@@ -99,18 +141,23 @@ impl Shape {
     /// Returns the kinds, in order.
     #[must_use]
     pub const fn kinds(self) -> Kinds {
-        Kinds(self.0 & !EXCLUSIVE)
+        Kinds(self.0 & KINDS)
     }
 
     /// Returns the number of words in a frame.
     #[must_use]
-    pub fn words(self) -> usize {
-        self.kinds().map(ArgumentKind::words).sum()
+    #[inline]
+    pub const fn words(self) -> usize {
+        (self.0 >> WORDS & 0x1f) as usize
     }
 
     /// Returns the number of words in a reply's header: the value, and a length for each `Out`.
     #[must_use]
+    #[inline]
     pub fn reply_words(self) -> usize {
+        if !self.has_outs() {
+            return 1;
+        }
         1 + self.kinds().filter(|kind| *kind == ArgumentKind::Out).count()
     }
 }

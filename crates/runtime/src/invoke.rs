@@ -1,5 +1,6 @@
 //! The service `invoke`: the checks of a frame that a module passes.
 
+use core::mem::MaybeUninit;
 use core::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
 
 use bareflow_abi::header::SERVICE_INVOKE;
@@ -23,7 +24,7 @@ pub fn serve_invoke(caller: &impl ServedCall, target: u64, address: u64) -> Resu
         Ok(shape) => shape,
         Err(error) => return Ok(error.into()),
     };
-    let mut words = [0; MAX_WORDS];
+    let mut words = [const { MaybeUninit::uninit() }; MAX_WORDS];
     let count = shape.words();
     let bytes = 8 * count as u64;
     let own = if count == 0 { 0 } else { caller.writable(address, bytes).ok_or(bad_argument(address))? };
@@ -31,10 +32,13 @@ pub fn serve_invoke(caller: &impl ServedCall, target: u64, address: u64) -> Resu
     for (index, word) in words.iter_mut().enumerate() {
         let word_at = with_exposed_provenance::<u64>(own as usize).wrapping_add(index);
         // SAFETY: `writable` just found that the words are mapped and the module's, which waits.
-        *word = unsafe { word_at.read_unaligned() };
+        word.write(unsafe { word_at.read_unaligned() });
     }
-    let checked = find_pieces(caller, shape, words);
-    if let Err(fault) = checked {
+    // SAFETY: all of them were just written.
+    let words = unsafe { &mut *(core::ptr::from_mut(words) as *mut [u64]) };
+    if shape.has_pieces()
+        && let Err(fault) = find_pieces(caller, shape, words)
+    {
         caller.log_service(ServiceCall { service: SERVICE_INVOKE, arguments: [target, address] });
         return Err(fault);
     }
@@ -42,6 +46,9 @@ pub fn serve_invoke(caller: &impl ServedCall, target: u64, address: u64) -> Resu
     // the method writes them, and has found that those overlap no others; the module waits.
     let Some(mut frame) = (unsafe { Frame::new(shape, words) }) else { return Err(bad_argument(address)) };
     let reply = caller.invoke(import, method, &mut frame);
+    if !shape.has_outs() {
+        return Ok(reply);
+    }
     let (mut appended, mut end) = (frame.appended(), 0);
     for kind in shape.kinds() {
         end += kind.words();
@@ -57,6 +64,7 @@ pub fn serve_invoke(caller: &impl ServedCall, target: u64, address: u64) -> Resu
 }
 
 /// Replaces each address among the words, which are as the module sees them, by the kernel's.
+#[inline(never)]
 fn find_pieces(caller: &impl ServedCall, shape: Shape, words: &mut [u64]) -> Result<(), Fault> {
     let mut ranges: [(u64, u64, bool); MAX_WORDS / 2] = [(0, 0, false); MAX_WORDS / 2];
     let (mut rest, mut found) = (words, 0);

@@ -155,6 +155,10 @@ unsafe impl RunningCall for Activation {
     }
 
     fn readable(&self, address: u64, length: u64) -> Option<u64> {
+        let shift = self.stack_shift();
+        if let Some(alias) = self.image().stack_alias(address.wrapping_sub(shift), length) {
+            return Some(alias + shift);
+        }
         let lent = [self.input, self.output].iter().any(|&(start, size)| is_within(address, length, start, size));
         self.alias_of(address, length).or_else(|| match self.is_user() {
             true => self.image().buffer_alias(address, length).filter(|_| lent),
@@ -162,8 +166,13 @@ unsafe impl RunningCall for Activation {
         })
     }
 
+    #[inline]
     fn writable(&self, address: u64, length: u64) -> Option<u64> {
         let (image, shift) = (self.image(), self.stack_shift());
+        // Most of what a module passes lies on its stack.
+        if let Some(alias) = image.stack_alias(address.wrapping_sub(shift), length) {
+            return Some(alias + shift);
+        }
         let (output, room) = self.output;
         if image.is_data(address, length) {
             return image.alias_of(address, length);
@@ -171,8 +180,7 @@ unsafe impl RunningCall for Activation {
         match is_within(address, length, output, room) {
             true if self.is_user() => image.buffer_alias(address, length),
             true => Some(address),
-            false if !self.is_user() && self.is_lent(address, length, true) => Some(address),
-            false => image.stack_alias(address.wrapping_sub(shift), length).map(|alias| alias + shift),
+            false => (!self.is_user() && self.is_lent(address, length, true)).then_some(address),
         }
     }
 
