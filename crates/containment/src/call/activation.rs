@@ -134,6 +134,11 @@ impl Activation {
         if self.is_user() { 0 } else { self.module_stack - self.image().stack_top() }
     }
 
+    /// Returns whether the call called a service that is in the log.
+    pub(super) fn has_log(&self) -> bool {
+        self.has(CALLED)
+    }
+
     fn has(&self, event: u64) -> bool {
         self.events.load(Ordering::Relaxed) & event != 0
     }

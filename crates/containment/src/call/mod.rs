@@ -158,8 +158,9 @@ static STACK_SHIFT: AtomicU64 = AtomicU64::new(0);
 /// Does `work` of the kernel that the running call does not know of. No ticks count for that call, modules that run
 /// during the work have a stack of their own, and the services they call are not logged for that call.
 pub fn with_call_suspended(work: impl FnOnce()) {
+    let has_log = current().is_some_and(Activation::has_log);
     let call = CURRENT.swap(core::ptr::null_mut(), Ordering::Relaxed);
-    with_nested_call(work);
+    nested(has_log, work);
     CURRENT.store(call, Ordering::Relaxed);
 }
 
@@ -167,12 +168,20 @@ pub fn with_call_suspended(work: impl FnOnce()) {
 /// own, and the services they call are not logged for the calling one. Ticks count for the calling one when none of
 /// them runs.
 pub fn with_nested_call<T>(work: impl FnOnce() -> T) -> T {
-    let services = *SERVICES.lock();
+    nested(current().is_some_and(Activation::has_log), work)
+}
+
+/// Does `work` on the next stack, and keeps the log of the running call if it has one.
+fn nested<T>(has_log: bool, work: impl FnOnce() -> T) -> T {
+    // The log is long, and most calls that call others have none.
+    let services = has_log.then(|| *SERVICES.lock());
     let shift = STACK_SHIFT.load(Ordering::Relaxed);
     STACK_SHIFT.store(shift + MODULE_STACK_DISTANCE, Ordering::Relaxed);
     let done = work();
     STACK_SHIFT.store(shift, Ordering::Relaxed);
-    *SERVICES.lock() = services;
+    if let Some(services) = services {
+        *SERVICES.lock() = services;
+    }
     done
 }
 
