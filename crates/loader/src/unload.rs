@@ -10,7 +10,6 @@ use crate::manager::ModuleManager;
 use crate::module::lifecycle::ModuleState;
 use crate::module::receipt::Receipt;
 use crate::module::{Module, ModuleId};
-use crate::name::Name;
 use crate::platform::{CallFailure, Platform};
 use crate::profile::{Leak, Usage};
 use crate::registry::{NameEntry, Slot};

@@ -179,12 +179,6 @@ impl<'blob> ValidModule<'blob> {
         if self.has_bindings() { first_record(self.raw.records, kind) } else { &[] }
     }
 
-    /// Returns whether it may call other modules.
-    #[inline(always)]
-    pub(crate) fn calls_others(&self) -> bool {
-        cfg!(feature = "depends") && self.optional.depends.is_some()
-    }
-
     /// Returns whether its calls never take the fast path: it may call others, or has no `run`.
     #[inline(always)]
     pub(crate) fn leaves_the_fast_path(&self) -> bool {
