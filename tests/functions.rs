@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use bareflow_loader::{Domain, LoadOptions};
 use bareflow_protocol::{Request, Response};
 use common::server::Local;
-use common::{assert_code, bareflow, errors, test_blob, text};
+use common::{assert_code, bareflow, errors, root, test_blob, text};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -218,4 +218,13 @@ fn interfaces_are_listed_for_kernels_and_files() {
     let found: Value = serde_json::from_str(&text(&output)).unwrap();
     assert_eq!(found["breaks"], json!(["reset is gone", "kinds 1.2 is gone"]));
     assert_eq!((&found["added"], &found["needs"]), (&json!(["fail"]), &json!(["kinds: kinds 1.2"])));
+}
+
+#[test]
+fn examples_call_functions_and_methods() {
+    let modules = ["net", "kinds"].map(|name| root().join("tests/modules").join(name));
+    let [net, kinds] = modules.each_ref().map(|path| path.to_str().unwrap());
+    let output = bareflow(["test", net, kinds]);
+    assert_code(&output, 0);
+    assert!(text(&output).contains("kinds 0.1.0: 4 examples\n  host    kernel domain  passed"), "{}", text(&output));
 }

@@ -9,7 +9,7 @@ mod diff;
 pub(crate) mod exports;
 pub(crate) mod listing;
 pub(crate) mod signature;
-mod types;
+pub(crate) mod types;
 
 pub(crate) use diff::diff;
 

@@ -38,7 +38,10 @@ pub(crate) struct Argument {
 
 impl Signature {
     /// Reads a line of a method, whose types are in `types`.
-    pub(super) fn read(line: &str, types: &Types) -> Result<Signature> {
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn read(line: &str, types: &Types) -> Result<Signature> {
         ensure!(line.len() <= MAX_LINE, "{} bytes, expected at most {MAX_LINE}", line.len());
         let read = syn::parse_str::<TraitItemFn>(&format!("{line};"))?.sig;
         let mut inputs = read.inputs.iter();

@@ -114,7 +114,7 @@ impl fmt::Display for Type {
 
 /// The types that an interface names, in the order of their definitions.
 #[derive(Debug, Default)]
-pub(super) struct Types(Vec<Type>);
+pub(crate) struct Types(Vec<Type>);
 
 impl Types {
     /// Reads a line of definition, which may refer to those before it.

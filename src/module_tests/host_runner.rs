@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 use bareflow_host::HostPlatform;
 use bareflow_loader::{Budget, Domain, FaultPolicy, LoadOptions, ModuleId, ModuleManager, Timing};
 use bareflow_suite::OUTPUT_CAPACITY;
+use bareflow_suite::functions::{AlignedBytes, call_function};
 
 use super::{Candidate, ExampleOutcome, Runner};
 use crate::in_process;
@@ -49,10 +50,21 @@ impl Runner for HostRunner {
         Ok(Ok(()))
     }
 
-    fn call(&mut self, input: &[u8]) -> Result<Result<ExampleOutcome, String>> {
+    fn call(&mut self, function: Option<&str>, input: &[u8]) -> Result<Result<ExampleOutcome, String>> {
         let (manager, id) = self.loaded.as_ref().context("no module is loaded")?;
         let mut output = vec![0; OUTPUT_CAPACITY];
-        Ok(match manager.execute_with(*id, input, &mut output) {
+        let called = match function.map(|function| manager.function_of(*id, function)) {
+            None => manager.execute_with(*id, input, &mut output),
+            Some(Err(error)) => return Ok(Err(error.to_string())),
+            Some(Ok(function)) => {
+                let input = AlignedBytes::copy(input)?;
+                match call_function(manager, function, input.get(), &mut output) {
+                    Ok(called) => called.map(|timed| timed.outcome),
+                    Err(error) => return Ok(Err(error.into_owned())),
+                }
+            }
+        };
+        Ok(match called {
             Ok(done) => {
                 output.truncate(done.output_length);
                 Ok(ExampleOutcome { result: done.result, output, instructions: None })

@@ -115,8 +115,11 @@ impl Runner for KernelRunner {
         self.load_file(&own_file(candidate), domain)
     }
 
-    fn call(&mut self, input: &[u8]) -> Result<Result<ExampleOutcome, String>> {
-        let module = self.loaded.last().cloned().context("no module is loaded")?;
+    fn call(&mut self, function: Option<&str>, input: &[u8]) -> Result<Result<ExampleOutcome, String>> {
+        let mut module = self.loaded.last().cloned().context("no module is loaded")?;
+        if let Some(function) = function {
+            module = format!("{module}.{function}");
+        }
         match self.ask(Request::Call { module: &module, input, repeat: 1 })? {
             Ok(Response::Called(Called { result, output, total_cycles, .. })) => {
                 Ok(Ok(ExampleOutcome { result, output, instructions: Some(total_cycles) }))

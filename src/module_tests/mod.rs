@@ -11,11 +11,14 @@ mod summary;
 use anyhow::{Error, Result, bail};
 use bareflow_builder::discover::discover;
 use bareflow_builder::{Example, ModuleCrate, build_module};
-use bareflow_loader::Domain;
+use bareflow_loader::{Domain, RawModule};
 use bareflow_suite::archive::Archive;
+use serde_json::Value;
 
 use crate::build_command::{chosen, needed, progress, warn, warn_of_flags};
 use crate::input_files::write_json;
+use crate::interfaces::exports::{self, Interface};
+use crate::interfaces::signature::Signature;
 use crate::options::TestOptions;
 use crate::{Exit, embedded};
 use show::Tested;
@@ -50,11 +53,11 @@ trait Runner {
     /// When the runner fails. The inner error says why the module was refused.
     fn load(&mut self, candidate: &Candidate, domain: Domain) -> Result<Result<(), String>>;
 
-    /// Calls the module that was loaded last.
+    /// Calls the module that was loaded last, or a function of it.
     ///
     /// # Errors
     /// When the runner fails. The inner error says why the call gave no result.
-    fn call(&mut self, input: &[u8]) -> Result<Result<ExampleOutcome, String>>;
+    fn call(&mut self, function: Option<&str>, input: &[u8]) -> Result<Result<ExampleOutcome, String>>;
 }
 
 /// Runs the command.
@@ -146,7 +149,7 @@ fn try_everywhere(candidate: &Candidate, runners: &mut [Box<dyn Runner>]) -> Res
         for domain in [Domain::Kernel, Domain::User] {
             let mut trial = TestRun::new(runner.name(), domain.name());
             match runner.load(candidate, domain)? {
-                Ok(()) => try_all(&candidate.examples, runner.as_mut(), &mut trial)?,
+                Ok(()) => try_all(candidate, runner.as_mut(), &mut trial)?,
                 Err(refusal) => trial.failures.push(format!("refused: {refusal}")),
             }
             trials.push(trial);
@@ -157,16 +160,42 @@ fn try_everywhere(candidate: &Candidate, runners: &mut [Box<dyn Runner>]) -> Res
 }
 
 /// Runs all examples, and records the failures and the instructions.
-fn try_all(examples: &[Example], runner: &mut dyn Runner, trial: &mut TestRun) -> Result<()> {
-    for (number, example) in (1..).zip(examples) {
-        let failure = match runner.call(&example.input)? {
-            Ok(done) => {
-                trial.count(done.instructions);
-                show::difference(example, done.result, &done.output)
-            }
-            Err(error) => Some(error),
+fn try_all(candidate: &Candidate, runner: &mut dyn Runner, trial: &mut TestRun) -> Result<()> {
+    let interfaces = RawModule::parse(&candidate.blob).map(exports::of_blob).unwrap_or_default();
+    for (number, example) in (1..).zip(&candidate.examples) {
+        let failure = match call(&interfaces, example) {
+            Ok((method, input)) => match runner.call(example.function.as_deref(), &input)? {
+                Ok(done) => {
+                    trial.count(done.instructions);
+                    match method {
+                        Some(method) => show::other_answer(example, &method, &input, &done),
+                        None => show::difference(example, done.result, &done.output),
+                    }
+                }
+                Err(error) => Some(error),
+            },
+            Err(error) => Some(error.to_string()),
         };
         trial.failures.extend(failure.map(|failure| format!("example {number}: {failure}")));
     }
     Ok(())
+}
+
+/// Returns the signature of an example's method, if it calls one, and the input of the call.
+fn call(interfaces: &[Interface], example: &Example) -> Result<(Option<Signature>, Vec<u8>)> {
+    let found = example.function.as_deref().and_then(|function| exports::find(interfaces, function));
+    match found.filter(|(interface, _)| !interface.name.is_empty()) {
+        Some((interface, index)) => {
+            let method = interface.signature(index)?;
+            if example.answer.is_none() {
+                bail!("a method, expected arguments and an answer: `{}`", method.text);
+            }
+            let input = method.pack(&Value::Array(example.arguments.clone()))?;
+            Ok((Some(method), input))
+        }
+        None if example.answer.is_some() => {
+            bail!("no method {}, or no signature of it; see `inspect`", example.function.as_deref().unwrap_or_default())
+        }
+        None => Ok((None, example.input.clone())),
+    }
 }

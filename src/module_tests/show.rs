@@ -4,7 +4,9 @@ use bareflow_builder::Example;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::ExampleOutcome;
 use super::summary::{self, TestRun};
+use crate::interfaces::signature::Signature;
 use crate::say;
 
 /// The version of the JSON form.
@@ -68,6 +70,24 @@ pub(super) fn difference(example: &Example, result: i32, output: &[u8]) -> Optio
     Some(format!("wrote {} bytes, expected {}; from byte {place} on {found}, expected {wanted}", lengths.0, lengths.1))
 }
 
+/// Returns the difference between a method's answer and the expected one, if there is any.
+pub(super) fn other_answer(
+    example: &Example,
+    method: &Signature,
+    input: &[u8],
+    done: &ExampleOutcome,
+) -> Option<String> {
+    let answer = match method.answer(input, done.result, &done.output) {
+        Ok(answer) => answer,
+        Err(error) => return Some(format!("{error:#}")),
+    };
+    let expected = example.answer.as_ref()?;
+    // What is not given is not checked, but an error has to be expected.
+    let is_met = expected.iter().all(|(key, value)| answer.json.get(key) == Some(value));
+    let is_expected = answer.is_ok != expected.contains_key("error");
+    (!is_met || !is_expected).then(|| format!("answered {}, expected {}", answer.json, Value::Object(expected.clone())))
+}
+
 /// Formats some bytes from `place` on, as text if they are printable.
 fn part(bytes: &[u8], place: usize) -> String {
     let rest = bytes.get(place..).unwrap_or_default();
@@ -92,6 +112,28 @@ fn in_quotes(character: char) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::interfaces::types::Types;
+
+    #[test]
+    fn compares_an_answer_as_far_as_it_is_given() {
+        let method = Signature::read("fn size(&self) -> Result<u64, CallError>", &Types::default()).unwrap();
+        let output = 7_u64.to_le_bytes().to_vec();
+        let done = |result| ExampleOutcome { result, output: output.clone(), instructions: None };
+        let difference = |expected: Value, result| {
+            let example = Example { answer: expected.as_object().cloned(), ..Example::default() };
+            other_answer(&example, &method, b"", &done(result))
+        };
+        for (expected, result) in [(json!({}), 0), (json!({ "ok": 7 }), 0), (json!({ "error": "Busy" }), 0x102)] {
+            assert_eq!(difference(expected, result), None);
+        }
+        for (expected, result, said) in [
+            (json!({ "ok": 8 }), 0, "answered {\"ok\":7}, expected {\"ok\":8}"),
+            (json!({ "error": "Busy" }), 0, "answered {\"ok\":7}, expected {\"error\":\"Busy\"}"),
+            (json!({}), 0x102, "answered {\"error\":\"Busy\"}, expected {}"),
+        ] {
+            assert_eq!(difference(expected, result).unwrap(), said);
+        }
+    }
 
     #[test]
     fn names_the_first_difference() {

@@ -9,6 +9,15 @@
 //! [[package.metadata.bareflow.example]]
 //! input = { text = "a", length = 1000 }   # a thousand of them
 //! output = { file = "examples/a.txt" }    # beside Cargo.toml
+//!
+//! [[package.metadata.bareflow.example]]
+//! function = "packet_handler"             # a function, with input, output and result
+//! result = 0
+//!
+//! [[package.metadata.bareflow.example]]
+//! function = "files.read"                 # a method, with the JSON of `bareflow call`
+//! arguments = ["a.txt", 0, [0, 0]]
+//! answer = { ok = 2, outputs = { into = [104, 105] } }
 //! ```
 
 use std::path::Path;
@@ -29,6 +38,13 @@ pub struct ExampleSettings {
     pub output: Option<Value>,
     /// The expected result; not checked if missing.
     pub result: Option<i32>,
+    /// The function or method that is called; `run` if missing.
+    pub function: Option<String>,
+    /// The arguments of a method; none if missing.
+    #[serde(default)]
+    pub arguments: Vec<Value>,
+    /// The expected answer of a method: a table with `ok`, `outputs` or both, or with `error`.
+    pub answer: Option<Map<String, Value>>,
 }
 
 /// A call, and its expected outcome.
@@ -40,6 +56,12 @@ pub struct Example {
     pub output: Option<Vec<u8>>,
     /// The expected result, if it is checked.
     pub result: Option<i32>,
+    /// The function or method that is called, if it is not `run`.
+    pub function: Option<String>,
+    /// The arguments of a method.
+    pub arguments: Vec<Value>,
+    /// The expected answer of a method, if it is checked.
+    pub answer: Option<Map<String, Value>>,
 }
 
 impl ExampleSettings {
@@ -48,15 +70,26 @@ impl ExampleSettings {
     /// # Errors
     /// A text that says what can't be understood or read.
     pub fn read(&self, folder: &Path) -> Result<Example, String> {
-        if self.output.is_none() && self.result.is_none() {
+        if self.output.is_none() && self.result.is_none() && self.answer.is_none() {
             return Err("checks nothing, expected `output`, `result` or both".to_owned());
+        }
+        let is_method = self.answer.is_some() || !self.arguments.is_empty();
+        if is_method && self.function.is_none() {
+            return Err("has arguments or an answer, expected `function` as well: the method that is called".to_owned());
+        }
+        if is_method && (self.input.is_some() || self.output.is_some() || self.result.is_some()) {
+            let expected =
+                "expected either input, output and result of a function, or arguments and answer of a method";
+            return Err(format!("mixes both kinds of calls, {expected}"));
         }
         let part = |key, value: &Option<Value>| {
             let read = |value| bytes(value, folder).map_err(|why| format!("{key}: {why}"));
             value.as_ref().map(read).transpose()
         };
         let input = part("input", &self.input)?.unwrap_or_default();
-        Ok(Example { input, output: part("output", &self.output)?, result: self.result })
+        let output = part("output", &self.output)?;
+        let (function, arguments, answer) = (self.function.clone(), self.arguments.clone(), self.answer.clone());
+        Ok(Example { input, output, result: self.result, function, arguments, answer })
     }
 }
 
@@ -125,6 +158,18 @@ mod tests {
         assert_eq!(read(json!({ "text": "ab", "length": 5 })).unwrap(), b"ababa");
         assert_eq!(read(json!({ "text": "", "length": 0 })).unwrap(), b"");
         assert!(read(json!({ "file": "Cargo.toml" })).unwrap().starts_with(b"[package]"));
+    }
+
+    #[test]
+    fn rejects_examples_that_mix_functions_and_methods() {
+        let why = |value| ExampleSettings::deserialize(value).unwrap().read(Path::new("")).unwrap_err();
+        assert!(why(json!({ "function": "read" })).contains("checks nothing"));
+        assert!(why(json!({ "answer": { "ok": 1 } })).contains("expected `function` as well"));
+        assert!(
+            why(json!({ "function": "read", "arguments": [1], "result": 0 })).contains("mixes both kinds of calls")
+        );
+        let method = json!({ "function": "read", "arguments": [1], "answer": { "ok": 1 } });
+        assert_eq!(ExampleSettings::deserialize(method).unwrap().read(Path::new("")).unwrap().arguments, [json!(1)]);
     }
 
     #[test]

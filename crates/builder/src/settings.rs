@@ -355,7 +355,7 @@ mod tests {
         let settings = read(json!({ "expect": 1, "example": [{ "input": "a", "output": "b" }] }));
         let found = settings.examples(Path::new("m")).unwrap();
         assert_eq!(found[0], Example { result: Some(1), ..Example::default() });
-        assert_eq!(found[1], Example { input: b"a".to_vec(), output: Some(b"b".to_vec()), result: None });
+        assert_eq!(found[1], Example { input: b"a".to_vec(), output: Some(b"b".to_vec()), ..Example::default() });
     }
 
     #[test]

@@ -10,9 +10,10 @@ use bareflow_protocol::Response;
 use bareflow_protocol::control::{Called, Refusal, RefusalCode};
 use bareflow_suite::console::{explain_refusal, show_fault};
 use bareflow_suite::fallible::{ErrorText, NoMemory};
+use bareflow_suite::functions::{AlignedBytes, call_function};
 use bareflow_suite::{error_text, text};
 
-use crate::functions::{AlignedBytes, Callee, FunctionNames};
+use crate::functions::{Callee, FunctionNames};
 use crate::time_slice::{Poll, SLICE_MS};
 use crate::{Server, ServerEnvironment};
 
@@ -126,7 +127,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             output.iter_mut().take(before).for_each(|byte| *byte = 0);
             let executed = match callee {
                 Callee::Run(id) => self.manager.execute_timed(id, calls.input.get(), output),
-                Callee::Function(function) => self.call_function(function, calls.input.get(), output)?,
+                Callee::Function(function) => call_function(&self.manager, function, calls.input.get(), output)?,
             };
             self.log_reaped();
             match executed {

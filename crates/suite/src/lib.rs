@@ -15,6 +15,7 @@ pub mod console;
 pub mod archive;
 pub mod dependency_cycles;
 pub mod fallible;
+pub mod functions;
 mod report;
 pub mod statistics;
 mod tests_four;
