@@ -227,7 +227,7 @@ unsafe impl<M: PageMemory> Platform for Direct<M> {
         let entry: EntryFn = unsafe { transmute(call.entry() as *const ()) };
         // SAFETY: the context is made of slices that outlive the call; the manager's
         // `KernelDomain` vouches for what the blobs do.
-        let (result, cycles) = call.timing().measure(self, || unsafe { entry(&mut context, call.reason() as u32) });
+        let (result, cycles) = call.timing().measure(self, || unsafe { entry(&mut context, call.reason()) });
         let output_length = context.output_length().min(capacity);
         Ok(TimedCall { outcome: CallOutcome { result, output_length }, cycles })
     }

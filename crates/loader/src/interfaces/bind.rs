@@ -7,6 +7,8 @@ use crate::error::{ImportError, LoadError};
 use crate::manager::ModuleManager;
 use crate::module::interfaces::{BoundMethod, Import, ProviderId};
 use crate::module::{Module, ModuleId};
+#[cfg(feature = "semver")]
+use crate::name::requirement::Requirement;
 use crate::name::{Name, Version};
 use crate::platform::Platform;
 
@@ -137,37 +139,39 @@ pub(super) fn check_export(import: &Entry<'_>, export: &Export<'_>) -> Result<()
 /// The provider that an import asks for.
 struct Selector<'text> {
     name: &'text str,
-    #[cfg(feature = "semver")]
-    requirement: Option<crate::name::requirement::Requirement>,
+    /// The part behind the `@`, if there is one.
+    requirement: Option<Requirement>,
 }
 
 impl<'text> Selector<'text> {
     /// Reads a name, with a version requirement behind an `@` or without; empty for any provider.
     fn parse(text: &'text str) -> Option<Selector<'text>> {
-        let (name, requirement) = text.split_once('@').unwrap_or((text, ""));
-        if !text.is_empty() && Name::new(name).is_none() {
-            return None;
-        }
-        #[cfg(feature = "semver")]
-        if requirement.is_empty() {
-            return (!text.contains('@')).then_some(Selector { name, requirement: None });
-        } else {
-            let requirement = Some(crate::name::requirement::Requirement::parse(requirement)?);
-            return Some(Selector { name, requirement });
-        }
-        #[cfg(not(feature = "semver"))]
-        (requirement.is_empty() && !text.contains('@')).then_some(Selector { name })
+        let (name, requirement) = match text.split_once('@') {
+            Some((name, requirement)) => (name, Some(Requirement::parse(requirement)?)),
+            None => (text, None),
+        };
+        (text.is_empty() || Name::new(name).is_some()).then_some(Selector { name, requirement })
     }
 
     /// Returns whether a provider will do. The embedder's have no version, and meet no requirement.
     fn admits(&self, name: &Name, version: Option<&Version>) -> bool {
-        #[cfg(feature = "semver")]
-        if let Some(requirement) = &self.requirement
-            && !version.is_some_and(|version| requirement.admits(version))
-        {
-            return false;
-        }
-        let _ = version;
-        self.name.is_empty() || self.name == name.as_str()
+        let required = self.requirement.as_ref();
+        let meets = required.is_none_or(|wanted| version.is_some_and(|version| wanted.admits(version)));
+        meets && (self.name.is_empty() || self.name == name.as_str())
+    }
+}
+
+/// Without the feature `semver` no requirement is understood.
+#[cfg(not(feature = "semver"))]
+struct Requirement;
+
+#[cfg(not(feature = "semver"))]
+impl Requirement {
+    fn parse(_: &str) -> Option<Requirement> {
+        None
+    }
+
+    fn admits(&self, _: &Version) -> bool {
+        false
     }
 }

@@ -21,7 +21,7 @@ const SIZES: [usize; 3] = [64, 4096, 65_536];
 fn ticks(mut call: impl FnMut()) -> u64 {
     // SAFETY: every x86-64 processor has the instruction, and the kernel admits it in ring 3.
     let now = || unsafe { _rdtsc() };
-    let mut fastest = |call: &mut dyn FnMut()| {
+    let fastest = |call: &mut dyn FnMut()| {
         let times = (0..CALLS).map(|_| {
             let start = now();
             call();
