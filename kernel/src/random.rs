@@ -10,7 +10,7 @@ use x86_64::instructions::random::RdRand;
 const TRIES: u32 = 10;
 
 /// The number of words that the generator gives before it is relied on.
-const CHECKED: u32 = 8;
+const CHECKED: u32 = 4;
 
 /// The processor's generator of random numbers.
 pub struct Processor {

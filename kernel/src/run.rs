@@ -84,10 +84,9 @@ fn work(mut platform: Contained, boot: &BootFacts, archive: &Archive<'static>, o
     let trusted = unsafe { KernelDomain::trust_all_blobs() };
     let manager = ModuleManager::with_kernel_domain(platform, options.timing, trusted);
     // A processor without a generator provides none, and a module that imports it is refused.
-    if let Some(processor) = Processor::find()
-        && let Err(error) = manager.provide::<dyn Random, _>("kernel", processor)
-    {
-        line!(&KernelConsole, Warning, "[WARN] no random numbers: {error}");
+    let provided = Processor::find().map(|processor| manager.provide::<dyn Random, _>("kernel", processor));
+    if let Some(Err(_)) = provided {
+        line!(&KernelConsole, Warning, "[WARN] no memory for the provider of random numbers");
     }
     match options.task {
         Task::Run => run_modules(&manager, boot, archive, options),

@@ -313,7 +313,7 @@ pub unsafe trait Platform {
         Ok(TimedReply { reply, cycles })
     }
 
-    /// Calls a provider of the embedder by `call`, on behalf of a module. Returns whether that came to its end.
+    /// Calls a provider of the embedder on behalf of a module: calls `call`, once. Returns whether that came to its end.
     ///
     /// A platform that can end a panic returns `false` after one, and the module's call is
     /// [`Faulted`](bareflow_abi::interface::CallError::Faulted), as are all later ones of that provider. By default a
