@@ -206,7 +206,8 @@ unsafe impl Platform for Contained {
         done
     }
 
-    fn call_provider(&self, name: &Name, call: &mut dyn FnMut()) -> bool {
+    #[inline(always)]
+    fn call_provider(&self, name: &Name, call: impl FnMut()) -> bool {
         provider::call_provider(name, call)
     }
 

@@ -68,20 +68,21 @@ global_asm!(
 );
 
 /// Calls a provider by `call`. Returns whether it came to its end, and was not abandoned.
-pub fn call_provider(name: &Name, mut call: &mut dyn FnMut()) -> bool {
+#[inline(always)]
+pub fn call_provider<F: FnMut()>(name: &Name, mut call: F) -> bool {
     let outer = INNERMOST.load(Ordering::Relaxed);
     let mut running = ProviderCall { stack: 0, name, caller: current(), outer };
     INNERMOST.store(&raw mut running, Ordering::Relaxed);
     // SAFETY: `enter` gets the closure that it expects. Registers and stack are as after a return in both cases; what
     // an abandoned call leaves is what `abandon_provider` demands.
-    let abandoned = unsafe { bareflow_call_provider(&raw mut running.stack, enter, (&raw mut call).cast()) };
+    let abandoned = unsafe { bareflow_call_provider(&raw mut running.stack, enter::<F>, (&raw mut call).cast()) };
     INNERMOST.store(outer, Ordering::Relaxed);
     abandoned == 0
 }
 
-unsafe extern "C" fn enter(call: *mut c_void) {
-    // SAFETY: `call_provider` passes such a pointer, to a closure that it has borrowed.
-    unsafe { (*call.cast::<&mut dyn FnMut()>())() }
+unsafe extern "C" fn enter<F: FnMut()>(call: *mut c_void) {
+    // SAFETY: `call_provider` passes such a pointer, to a closure that it holds.
+    unsafe { (*call.cast::<F>())() }
 }
 
 /// Abandons the running call of a provider, if it is the provider's own code that panicked: the module's call of it

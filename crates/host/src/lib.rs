@@ -301,7 +301,7 @@ unsafe impl Platform for HostPlatform {
     }
 
     /// Ends a panic, so that it does not unwind through the module.
-    fn call_provider(&self, name: &Name, call: &mut dyn FnMut()) -> bool {
+    fn call_provider(&self, name: &Name, call: impl FnMut()) -> bool {
         let returned = catch_unwind(AssertUnwindSafe(call)).is_ok();
         if let (false, LogSink::Log(log)) = (returned, &self.thread.log_sink) {
             log(format_args!("[ERROR] provider {name} panicked; it is not called again"));

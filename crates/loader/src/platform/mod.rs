@@ -318,7 +318,9 @@ pub unsafe trait Platform {
     /// A platform that can end a panic returns `false` after one, and the module's call is
     /// [`Faulted`](bareflow_abi::interface::CallError::Faulted), as are all later ones of that provider. By default a
     /// panic is what it is elsewhere in the embedder.
-    fn call_provider(&self, name: &Name, call: &mut dyn FnMut()) -> bool {
+    #[inline(always)]
+    fn call_provider(&self, name: &Name, call: impl FnMut()) -> bool {
+        let mut call = call;
         let _ = name;
         call();
         true

@@ -48,10 +48,10 @@ impl<A: Allocator, T> Provider<A, T> {
 
 impl<A: Allocator> Provider<A> {
     /// Calls a method, whose shape the frame has.
+    #[inline]
     pub fn call<P: Platform>(&self, platform: &P, method: u32, frame: &mut Frame<'_>) -> Reply {
         let mut reply = CallError::Faulted.into();
-        if !self.has_panicked.get()
-            && !platform.call_provider(&self.name, &mut || reply = self.provider.call(method, frame))
+        if !self.has_panicked.get() && !platform.call_provider(&self.name, || reply = self.provider.call(method, frame))
         {
             self.has_panicked.set(true);
         }
@@ -71,7 +71,11 @@ impl<A: Allocator> Embedder<A> {
     /// Returns the provider with this number.
     #[inline]
     pub fn get(&self, number: u32) -> Option<&Provider<A>> {
-        self.all().nth(number as usize).map(|(_, provider)| provider)
+        let mut provider = self.0.get()?;
+        for _ in 0..number {
+            provider = provider.rest.0.get()?;
+        }
+        Some(provider)
     }
 
     /// Iterates over all providers, with their numbers.
