@@ -29,8 +29,8 @@ use bareflow_abi::record::EXPECTED_RESULT;
 use bareflow_loader::diagnosis::FaultText;
 use bareflow_loader::records::Records;
 use bareflow_loader::{
-    BatchTiming, Counters, Diagnosis, ExecuteError, InvalidModule, LoadError, LoadOptions, ModuleId, ModuleManager,
-    Platform, Printable, RawModule,
+    BatchTiming, Counters, Diagnosis, ExecuteError, ImportError, InvalidModule, LoadError, LoadOptions, ModuleId,
+    ModuleManager, Platform, Printable, RawModule,
 };
 use bareflow_protocol::Report;
 use bareflow_protocol::report::{Environment, Refusal, Test};
@@ -193,7 +193,9 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
                 line!(self.console, Plain, " Module loaded: {} (entry: {:#x})", profile.name, profile.entry_address);
                 Loading::Done(profile.name.to_string(), id)
             }
-            Err(LoadError::MissingDependency { .. }) => Loading::Waits,
+            Err(LoadError::MissingDependency { .. } | LoadError::Import { error: ImportError::NoProvider, .. }) => {
+                Loading::Waits
+            }
             Err(error) => {
                 let text =
                     explain_refusal(self.manager, source.bytes, &self.plan.load, &error, self.console).into_owned();
