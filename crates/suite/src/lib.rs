@@ -24,7 +24,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bareflow_abi::checksum::crc32c;
-use bareflow_abi::header::FLAG_NO_RUN;
+use bareflow_abi::header::{FLAG_NO_RUN, Header};
 use bareflow_abi::record::EXPECTED_RESULT;
 use bareflow_loader::diagnosis::FaultText;
 use bareflow_loader::records::Records;
@@ -343,7 +343,7 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
 
 /// Returns whether a blob's module has a `run`.
 fn has_run(blob: &[u8]) -> bool {
-    RawModule::parse(blob).is_ok_and(|raw| raw.header().flags & FLAG_NO_RUN == 0)
+    blob.first_chunk().is_some_and(|header| Header::from_bytes(header).flags & FLAG_NO_RUN == 0)
 }
 
 /// Returns the expected result in a blob's record.
