@@ -81,7 +81,7 @@ pub use format::raw::RawModule;
 pub use format::segments::Segments;
 pub use format::valid::ValidModule;
 pub use format::{fixups, records, segments, valid};
-pub use interfaces::{Bound, FunctionId, FunctionProfile, Provider};
+pub use interfaces::{Bound, FunctionId, FunctionProfile, ImportDetails, Provider};
 #[cfg(feature = "parameters")]
 pub use load::parameters;
 pub use load::state;

@@ -72,6 +72,9 @@ pub fn explain_refusal<P: Platform>(
     if let LoadError::Parameter(BadAssignment::Unknown { .. } | BadAssignment::Inherited { .. }) = error {
         return error_text!("{error} ({})", ParameterNames(blob));
     }
+    if let Some(details) = manager.explain_import(blob, error) {
+        return error_text!("{error} ({details})");
+    }
     let is_cycle = matches!(error, LoadError::DependencyCycle { .. });
     match is_cycle.then(|| manager.dependency_cycle(blob)).flatten() {
         Some(cycle) => error_text!("{error} ({cycle})"),

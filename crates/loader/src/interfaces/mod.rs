@@ -7,6 +7,7 @@
 mod bind;
 mod bound;
 mod embedder;
+mod explain;
 mod function;
 mod imports;
 mod invoke;
@@ -15,5 +16,6 @@ mod rebind;
 pub(crate) mod signatures;
 
 pub use bound::Bound;
+pub use explain::ImportDetails;
 pub use function::{FunctionId, FunctionProfile};
 pub use imports::Provider;

@@ -2,6 +2,11 @@
 
 /// Returns the names of an interface's methods, in order; those of the module's plain functions if `interface` is empty.
 pub(crate) fn method_names<'text>(signatures: &'text [u8], interface: &'text str) -> impl Iterator<Item = &'text str> {
+    method_lines(signatures, interface).map(name_in)
+}
+
+/// Returns the lines of an interface's methods, as [`method_names`] returns their names.
+pub(crate) fn method_lines<'text>(signatures: &'text [u8], interface: &'text str) -> impl Iterator<Item = &'text str> {
     let text = core::str::from_utf8(signatures).unwrap_or_default();
     let is_begin = move |line: &str| match interface {
         "" => line == "functions",
@@ -10,7 +15,55 @@ pub(crate) fn method_names<'text>(signatures: &'text [u8], interface: &'text str
     let mut lines = text.lines().skip_while(move |line| !is_begin(line)).skip(1);
     let is_method = |line: &&str| line.starts_with("fn ");
     core::iter::from_fn(move || lines.next().filter(is_method))
-        .filter_map(|line| line.strip_prefix("fn ")?.split('(').next())
+}
+
+/// Returns the name in a method's line.
+pub(crate) fn name_in(line: &str) -> &str {
+    line.strip_prefix("fn ").and_then(|rest| rest.split('(').next()).unwrap_or_default()
+}
+
+/// Returns the first argument in which two lines of a method differ, as each of them has it; the results if all arguments
+/// are alike.
+pub(crate) fn first_difference<'line>(one: &'line str, other: &'line str) -> Option<(&'line str, &'line str)> {
+    let parts = |line: &'line str| {
+        let (arguments, result) = line.split_once(") -> ").unwrap_or((line, ""));
+        let arguments = arguments.split_once('(').map_or("", |(_, arguments)| arguments);
+        (arguments, result)
+    };
+    let ((ours, our_result), (theirs, their_result)) = (parts(one), parts(other));
+    let (mut ours, mut theirs) = (Arguments(ours), Arguments(theirs));
+    loop {
+        match (ours.next(), theirs.next()) {
+            (None, None) => return (our_result != their_result).then_some((our_result, their_result)),
+            (ours, theirs) if ours != theirs => return Some((ours.unwrap_or("nothing"), theirs.unwrap_or("nothing"))),
+            _ => {}
+        }
+    }
+}
+
+/// An iterator over arguments, between commas that are in no brackets.
+struct Arguments<'line>(&'line str);
+
+impl<'line> Iterator for Arguments<'line> {
+    type Item = &'line str;
+
+    fn next(&mut self) -> Option<&'line str> {
+        let mut depth = 0_i32;
+        let end = self.0.bytes().position(|byte| {
+            match byte {
+                b'<' | b'[' | b'(' => depth += 1,
+                b'>' | b']' | b')' => depth -= 1,
+                _ => {}
+            }
+            byte == b',' && depth == 0
+        });
+        let (first, rest) = match end {
+            Some(end) => (self.0.get(..end)?, self.0.get(end + 1..)?),
+            None => (self.0, ""),
+        };
+        self.0 = rest;
+        Some(first.trim()).filter(|first| !first.is_empty())
+    }
 }
 
 #[cfg(test)]
@@ -27,6 +80,19 @@ mod tests {
         assert_eq!(names("files"), ["read", "size"]);
         assert_eq!(names(""), ["net_init"]);
         assert!(names("empty").is_empty() && names("file").is_empty());
+    }
+
+    #[test]
+    fn finds_the_argument_that_differs() {
+        let line = "fn read(&mut self, path: &str, into: &mut Out<'_, u8>, pair: &[u8; 2]) -> Result<u64, E>";
+        let with = |from: &str, to: &str| line.replace(from, to);
+        assert_eq!(first_difference(line, line), None);
+        assert_eq!(first_difference(line, &with("&mut self", "&self")), Some(("&mut self", "&self")));
+        let other = with("'_, u8", "'_, u16");
+        assert_eq!(first_difference(line, &other), Some(("into: &mut Out<'_, u8>", "into: &mut Out<'_, u16>")));
+        assert_eq!(first_difference(line, &with(", pair: &[u8; 2]", "")), Some(("pair: &[u8; 2]", "nothing")));
+        assert_eq!(first_difference(line, &with("u64, E", "u32, E")), Some(("Result<u64, E>", "Result<u32, E>")));
+        assert_eq!(first_difference("fn", ""), None);
     }
 
     #[test]
