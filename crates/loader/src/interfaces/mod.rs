@@ -19,3 +19,6 @@ pub use bound::Bound;
 pub use explain::ImportDetails;
 pub use function::{FunctionId, FunctionProfile};
 pub use imports::Provider;
+
+#[cfg(all(test, feature = "interfaces", feature = "semver", feature = "reload", feature = "restart"))]
+mod tests;

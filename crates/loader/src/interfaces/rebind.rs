@@ -55,11 +55,13 @@ impl<P: Platform> ModuleManager<P> {
                 if import.provider.get() != Some(ProviderId::Module(from)) {
                     continue;
                 }
+                // What was not said yet of the old one is said of the new one.
+                let is_news = lost_state || import.restarts.get() != self.restarts_of(ProviderId::Module(from));
                 // It was checked that the new one serves. One that does not is never called by a wrong number.
                 if self.bind_to(import, &entry, ProviderId::Module(to)).is_err() {
                     import.provider.set(None);
                 }
-                if lost_state {
+                if is_news {
                     import.restarts.set(import.restarts.get().wrapping_sub(1));
                 }
             }

@@ -1,7 +1,7 @@
 //! Initialisation of a module in its slot: the state of its predecessor, and its own `init`.
 
 use bareflow_abi::Reason;
-use bareflow_abi::header::FLAG_INIT;
+use bareflow_abi::header::{FLAG_INIT, FLAG_STATE};
 
 use super::publish::PendingModule;
 use super::state::StateTransfer;
@@ -46,11 +46,11 @@ impl<P: Platform> ModuleManager<P> {
             _ => StateTransfer::Nothing,
         };
         self.call_init(module, &module.placed)?;
-        // Another load may have run during the module's `init`.
-        if !module.metadata.depends().is_empty() {
+        // Another load may have run during the module's `init`, or while the state was handed over.
+        if has_imports || !module.metadata.depends().is_empty() {
             self.check_dependencies(&Candidate::from(module), replaced)?;
         }
-        if has_imports && module.flags & FLAG_INIT != 0 {
+        if has_imports && module.flags & (FLAG_INIT | FLAG_STATE) != 0 {
             self.bind_imports(module, replaced)?;
         }
         Ok(state_transfer)

@@ -1,0 +1,398 @@
+use super::Provider;
+use crate::error::{ImportError, LoadError, UnloadError};
+use crate::fault::{Fault, FaultKind};
+use crate::module::ModuleId;
+use crate::name::{Name, Version};
+use crate::platform::{Callees, MAX_DEPTH};
+use crate::policy::{FaultPolicy, LoadOptions};
+use crate::testing::blob::{self, add_record, change_header, depending};
+use crate::testing::{FakePlatform, LeakedManager as Manager, leaked_manager as manager};
+use bareflow_abi::header::{FLAG_INIT, FLAG_STATE};
+use bareflow_abi::interface::bindings::{Method, NewEntry, Role, encode, encoded_size};
+use bareflow_abi::interface::{ArgumentKind, CallError, Frame, MAX_WORDS, Reply, Shape, Status};
+use bareflow_abi::record::{BINDINGS, STATE_SCHEMA};
+use std::boxed::Box;
+use std::vec::Vec;
+
+const FAULT: Fault = Fault { kind: FaultKind::Divide, offset: Some(3), address: None };
+const READ: Method = Method { fingerprint: 1, shape: Shape::EMPTY };
+const SIZE: Method = Method { fingerprint: 2, shape: Shape::EMPTY };
+/// What [`READ`] looks like in a record that lies.
+const LYING: Method = Method { fingerprint: 1, shape: Shape::new(false, &[ArgumentKind::Out]) };
+
+/// What a provider's call gives that nothing keeps from it: the result of every call of the platform.
+const ANSWERED: Status = Status::Refused(42);
+
+fn options() -> LoadOptions {
+    LoadOptions::default()
+}
+
+fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
+
+const fn export(interface: &'static str, version: (u16, u16), methods: &'static [Method]) -> NewEntry {
+    NewEntry { role: Role::Export, name: "", interface, version, methods }
+}
+
+const fn import(interface: &'static str, version: (u16, u16), methods: &'static [Method]) -> NewEntry {
+    NewEntry { role: Role::Import, name: "source", interface, version, methods }
+}
+
+/// An interface as all have it that agree.
+const FILES: NewEntry = export("files", (1, 2), &[READ, SIZE]);
+const USE_FILES: NewEntry = import("files", (1, 0), &[SIZE, READ]);
+
+/// Returns a blob of version 1 and a minor one, with imports and exports.
+fn module<const N: usize>(name: &str, minor: u32, entries: [NewEntry; N]) -> Vec<u8> {
+    bound(name, minor, entries, "")
+}
+
+/// Returns a blob as [`module`] does, whose imports ask for `provider`.
+fn bound<const N: usize>(name: &str, minor: u32, entries: [NewEntry; N], provider: &str) -> Vec<u8> {
+    let mut record = Vec::new();
+    for entry in entries {
+        let mut bytes = encoded(entry);
+        if entry.role == Role::Import {
+            // Behind the two names.
+            let end = 10 + entry.name.len() + entry.interface.len();
+            bytes.splice(end..end, provider.bytes());
+            bytes[3] = provider.len() as u8;
+        }
+        record.extend(bytes);
+    }
+    let mut bytes = blob::version(name, 1, minor);
+    add_record(&mut bytes, BINDINGS, &record);
+    bytes
+}
+
+fn encoded(entry: NewEntry) -> Vec<u8> {
+    encode::<256>(&[entry])[..encoded_size(&[entry])].to_vec()
+}
+
+/// Returns a blob with a state without fields.
+fn with_state(mut bytes: Vec<u8>) -> Vec<u8> {
+    change_header(&mut bytes, |header| header.flags |= FLAG_STATE);
+    add_record(&mut bytes, STATE_SCHEMA, &[0; 16]);
+    bytes
+}
+
+fn refused(manager: &Manager, blob: &[u8]) -> ImportError {
+    match manager.load(blob) {
+        Err(LoadError::Import { import, error }) if import == name("source") => error,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Calls a method without arguments.
+fn invoke(callees: &dyn Callees, import: u32, method: u32) -> Reply {
+    let (mut words, mut output) = ([0; MAX_WORDS], [0; 8]);
+    let mut frame = Frame::unpack(Shape::EMPTY, &mut words, &[], &mut output).unwrap();
+    callees.invoke(import, method, &mut frame)
+}
+
+/// Lets the next module with imports call the first method of its first import. It must end like this.
+fn will_get(platform: &'static FakePlatform, expected: Status) {
+    platform.inside.borrow_mut().push_back(Box::new(move |callees| {
+        assert_eq!(Status::from_number(invoke(callees, 0, 0).status), expected);
+    }));
+}
+
+/// Lets `user` call the first method of its first import, and checks how that ends.
+#[track_caller]
+fn gets(platform: &'static FakePlatform, manager: &Manager, user: ModuleId, expected: Status) {
+    will_get(platform, expected);
+    assert_eq!(manager.execute(user), Ok(42));
+    assert!(platform.inside.borrow().is_empty());
+}
+
+fn provider_of(manager: &Manager, user: ModuleId) -> Option<Provider> {
+    let mut found = None;
+    manager.for_each_import(user, |_, provider| found = provider);
+    found
+}
+
+#[test]
+fn an_import_needs_one_provider() {
+    let (platform, manager) = manager();
+    let user = module("user", 0, [USE_FILES]);
+    assert_eq!(refused(manager, &user), ImportError::NoProvider);
+    manager.load(&module("other", 0, [export("blocks", (1, 0), &[READ])])).unwrap();
+    assert_eq!(refused(manager, &user), ImportError::NoProvider);
+    // It is not its own.
+    assert_eq!(refused(manager, &module("user", 0, [FILES, USE_FILES])), ImportError::NoProvider);
+    let disk = manager.load(&module("disk", 0, [FILES])).unwrap();
+    let newer = manager.load_versioned(&module("disk", 5, [FILES]), &options()).unwrap();
+    manager.load(&module("tape", 0, [FILES])).unwrap();
+    assert_eq!(refused(manager, &user), ImportError::SeveralProviders);
+    let named = |selector| bound("user", 0, [USE_FILES], selector);
+    assert_eq!(refused(manager, &named("none")), ImportError::NoProvider);
+    assert_eq!(refused(manager, &named("disk@^2")), ImportError::NoProvider);
+    for selector in ["Disk", "disk@", "@^1", "disk@one"] {
+        assert_eq!(refused(manager, &named(selector)), ImportError::Selector, "{selector}");
+    }
+    assert_eq!((platform.images.get(), manager.ids().count()), (4, 4), "nothing of it stays");
+    // The active one of its name comes first.
+    for (selector, expected) in [("disk", disk), ("disk@^1.2", newer), ("disk@1.0.0", disk)] {
+        let user = manager.load(&named(selector)).unwrap();
+        assert_eq!(provider_of(manager, user), Some(Provider::Module(expected)), "{selector}");
+        gets(platform, manager, user, ANSWERED);
+        assert_eq!(manager.unload(user).map(|receipt| receipt.bindings), Ok(1));
+    }
+}
+
+#[test]
+fn an_import_needs_its_version_and_its_methods() {
+    let (_, manager) = manager();
+    let with = |provided: NewEntry, wanted: NewEntry| {
+        let disk = manager.load(&module("disk", 0, [provided])).unwrap();
+        let error = refused(manager, &module("user", 0, [wanted]));
+        manager.unload(disk).unwrap();
+        error
+    };
+    const NONE: &[Method] = &[READ];
+    for (found, expected) in
+        [((1, 2), (1, 3)), ((2, 0), (1, 0)), ((1, 9), (2, 0)), ((0, 3), (0, 2)), ((0, 2), (0, 3)), ((1, 0), (0, 0))]
+    {
+        let error = with(export("files", found, NONE), import("files", expected, NONE));
+        assert_eq!(error, ImportError::Version { found, expected });
+    }
+    let method = |number| ImportError::Method { number };
+    assert_eq!(with(export("files", (1, 0), &[READ]), import("files", (1, 0), &[READ, SIZE])), method(1));
+    assert_eq!(with(export("files", (1, 0), &[SIZE]), import("files", (1, 0), &[READ, SIZE])), method(0));
+    // The same fingerprint with another shape is another method, whichever side lies.
+    assert_eq!(with(export("files", (1, 0), &[LYING]), import("files", (1, 0), &[READ])), method(0));
+    assert_eq!(with(export("files", (1, 0), &[READ]), import("files", (1, 0), &[LYING])), method(0));
+}
+
+#[test]
+fn a_user_reaches_what_it_imports_and_nothing_else() {
+    let (platform, manager) = manager();
+    manager.load(&module("disk", 0, [FILES])).unwrap();
+    let user = manager.load(&module("user", 0, [USE_FILES])).unwrap();
+    platform.inside.borrow_mut().push_back(Box::new(|callees| {
+        for (import, method, expected) in
+            [(1, 0, CallError::NotBound), (u32::MAX, 0, CallError::NotBound), (0, 2, CallError::NoSuchMethod)]
+        {
+            assert_eq!(callees.shape(import, method), Err(expected));
+            assert_eq!(invoke(callees, import, method), CallError::NotBound.into());
+        }
+        let (mut words, mut output) = ([0; MAX_WORDS], [0; 16]);
+        let input = 0_u64.to_le_bytes();
+        let scalar = Shape::new(false, &[ArgumentKind::Scalar]);
+        let mut frame = Frame::unpack(scalar, &mut words, &input, &mut output[..8]).unwrap();
+        assert_eq!(callees.invoke(0, 0, &mut frame), CallError::BadArgument.into());
+    }));
+    assert_eq!(manager.execute(user), Ok(42));
+    assert!(platform.inside.borrow().is_empty());
+}
+
+#[test]
+fn a_provider_in_use_is_not_unloaded() {
+    let (platform, manager) = manager();
+    let disk = manager.load(&module("disk", 0, [FILES])).unwrap();
+    let user = manager.load(&module("user", 0, [USE_FILES])).unwrap();
+    let version = Version { major: 1, minor: 0, patch: 0 };
+    let used = UnloadError::Used { name: name("disk"), version, by: name("user") };
+    assert_eq!(manager.unload(disk), Err(used));
+    // Not while it is called, either.
+    will_get(platform, ANSWERED);
+    platform.meanwhile.borrow_mut().push_back(Box::new(move || assert_eq!(manager.unload(disk), Err(used))));
+    assert_eq!(manager.execute(user), Ok(42));
+    assert_eq!(manager.unload(user).map(|receipt| receipt.bindings), Ok(1));
+    assert_eq!(manager.unload(disk).map(|receipt| (receipt.bindings, receipt.call_count)), Ok((0, 0)));
+    assert_eq!(platform.images.get(), 0);
+}
+
+#[test]
+fn a_reload_binds_the_users_anew_or_is_refused() {
+    let (platform, manager) = manager();
+    let disk = manager.load(&module("disk", 0, [FILES])).unwrap();
+    let user = manager.load(&module("user", 0, [USE_FILES])).unwrap();
+    let refused = LoadError::StillUsed { by: name("user"), interface: name("files") };
+    for lacking in [
+        blob::version("disk", 1, 1),
+        module("disk", 1, [export("blocks", (1, 0), &[READ, SIZE])]),
+        module("disk", 1, [export("files", (2, 0), &[READ, SIZE])]),
+        module("disk", 1, [export("files", (1, 0), &[READ])]),
+        module("disk", 1, [export("files", (1, 0), &[LYING, SIZE])]),
+    ] {
+        assert_eq!(manager.replace(&lacking, &options()).unwrap_err(), refused);
+        let candidate = manager.load_versioned(&lacking, &options()).unwrap();
+        assert_eq!(manager.promote(candidate).unwrap_err(), refused);
+        manager.unload(candidate).unwrap();
+        assert_eq!(provider_of(manager, user), Some(Provider::Module(disk)));
+        gets(platform, manager, user, ANSWERED);
+    }
+    assert_eq!(manager.find("disk"), Some(disk));
+    // The methods may have other numbers, as long as they are there.
+    const OTHER: Method = Method { fingerprint: 3, shape: Shape::EMPTY };
+    let newer = module("disk", 1, [export("", (0, 0), &[OTHER]), export("files", (1, 3), &[OTHER, SIZE, READ])]);
+    let newer = manager.replace(&newer, &options()).unwrap().id;
+    assert_eq!(provider_of(manager, user), Some(Provider::Module(newer)));
+    gets(platform, manager, user, ANSWERED);
+    // The user's first method is the provider's third function.
+    let calls = [0, 1, 2, 3].map(|number| manager.function_stats(newer, number).unwrap().call_count);
+    assert_eq!(calls, [0, 0, 1, 0]);
+    assert_eq!(manager.ids().count(), 2);
+}
+
+#[test]
+fn a_provider_that_is_replaced_while_it_is_called_ends_that_call() {
+    let (platform, manager) = manager();
+    manager.load(&module("disk", 0, [FILES])).unwrap();
+    let user = manager.load(&module("user", 0, [USE_FILES])).unwrap();
+    will_get(platform, ANSWERED);
+    platform.meanwhile.borrow_mut().push_back(Box::new(move || {
+        manager.replace(&module("disk", 1, [FILES]), &options()).unwrap();
+    }));
+    assert_eq!(manager.execute(user), Ok(42));
+    assert_eq!((platform.images.get(), manager.take_receipt().map(|receipt| receipt.version.minor)), (2, Some(0)));
+    gets(platform, manager, user, ANSWERED);
+}
+
+#[test]
+fn rejects_a_cycle_through_imports() {
+    const BLOCKS: NewEntry = export("blocks", (1, 0), &[READ]);
+    const USE_BLOCKS: NewEntry = import("blocks", (1, 0), &[READ]);
+    let (platform, manager) = manager();
+    let disk = manager.load(&module("disk", 0, [FILES])).unwrap();
+    manager.load(&module("cache", 0, [USE_FILES, BLOCKS])).unwrap();
+    let cyclic = module("disk", 1, [USE_BLOCKS, FILES]);
+    let cycle = LoadError::DependencyCycle { name: name("cache") };
+    assert_eq!(manager.replace(&cyclic, &options()).unwrap_err(), cycle);
+    let shown = manager.dependency_cycle(&cyclic).unwrap();
+    assert_eq!(std::format!("{shown}"), "disk -> cache -> disk");
+    // By a name on one side, and an import on the other.
+    let mut by_name = depending("disk", 1, 1, &[("cache", 1, 2)]);
+    add_record(&mut by_name, BINDINGS, &encoded(FILES));
+    assert_eq!(manager.replace(&by_name, &options()).unwrap_err(), cycle);
+    // Beside the old one it is none, until it is to take its place.
+    let beside = manager.load_versioned(&cyclic, &options()).unwrap();
+    assert_eq!(manager.promote(beside).unwrap_err(), cycle);
+    assert_eq!(manager.find("disk"), Some(disk));
+    manager.unload(beside).unwrap();
+    // One that came about while the new one's `init` ran.
+    let log = manager.load(&module("log", 0, [BLOCKS])).unwrap();
+    manager.unload(manager.find("cache").unwrap()).unwrap();
+    let mut with_init = cyclic;
+    change_header(&mut with_init, |header| header.flags |= FLAG_INIT);
+    platform.results.borrow_mut().push_back(Ok(0));
+    platform.meanwhile.borrow_mut().push_back(Box::new(move || {
+        manager.replace(&module("log", 1, [USE_FILES, BLOCKS]), &options()).unwrap();
+    }));
+    let error = manager.replace(&with_init, &options()).unwrap_err();
+    assert_eq!(error, LoadError::DependencyCycle { name: name("log") });
+    assert!(manager.find("log") != Some(log) && manager.find("disk") == Some(disk));
+}
+
+#[test]
+fn a_module_does_not_take_the_place_of_its_own_provider() {
+    let (_, manager) = manager();
+    let disk = manager.load(&module("disk", 0, [FILES])).unwrap();
+    let wrapper = manager.load_versioned(&module("disk", 1, [USE_FILES, FILES]), &options()).unwrap();
+    let error = manager.promote(wrapper).unwrap_err();
+    assert_eq!(error, LoadError::DependencyCycle { name: name("disk") });
+    assert_eq!(provider_of(manager, wrapper), Some(Provider::Module(disk)));
+}
+
+#[test]
+fn a_provider_that_goes_while_its_user_is_loaded_fails_that_load() {
+    for flags in [FLAG_INIT, FLAG_STATE] {
+        let (platform, manager) = manager();
+        let disk = manager.load(&module("disk", 0, [FILES])).unwrap();
+        let old = with_state(blob::version("user", 1, 0));
+        manager.load(&old).unwrap();
+        let mut user = with_state(module("user", 1, [USE_FILES]));
+        change_header(&mut user, |header| header.flags |= flags);
+        platform.results.borrow_mut().extend([Ok(0), Ok(0), Ok(0)]);
+        platform.meanwhile.borrow_mut().push_back(Box::new(move || assert!(manager.unload(disk).is_ok())));
+        let error = manager.replace(&user, &options()).unwrap_err();
+        assert_eq!(error, LoadError::Import { import: name("source"), error: ImportError::NoProvider }, "{flags:#x}");
+        assert_eq!((platform.images.get(), manager.ids().count()), (1, 1));
+    }
+}
+
+#[test]
+fn each_user_is_told_once_of_a_restart() {
+    let (platform, manager) = manager();
+    let restart = LoadOptions { on_fault: FaultPolicy::Restart, ..options() };
+    manager.load_with(&module("disk", 0, [FILES]), &restart).unwrap();
+    let users = ["one", "two"].map(|user| manager.load(&module(user, 0, [USE_FILES])).unwrap());
+    platform.results.borrow_mut().push_back(Err(FAULT));
+    gets(platform, manager, users[0], Status::Failed(CallError::Faulted));
+    for user in users {
+        gets(platform, manager, user, Status::Failed(CallError::Restarted));
+        gets(platform, manager, user, ANSWERED);
+    }
+    // A module that is loaded now agreed on nothing with the old one.
+    let late = manager.load(&module("late", 0, [USE_FILES])).unwrap();
+    gets(platform, manager, late, ANSWERED);
+    // One that has not heard of a restart hears of it after a reload, too.
+    platform.results.borrow_mut().push_back(Err(FAULT));
+    gets(platform, manager, late, Status::Failed(CallError::Faulted));
+    manager.replace(&module("disk", 1, [FILES]), &restart).unwrap();
+    for user in [users[0], users[1], late] {
+        gets(platform, manager, user, Status::Failed(CallError::Restarted));
+        gets(platform, manager, user, ANSWERED);
+    }
+}
+
+#[test]
+fn each_user_is_told_once_of_a_reload_that_loses_the_state() {
+    let (platform, manager) = manager();
+    let disk = |minor| with_state(module("disk", minor, [FILES]));
+    manager.load(&disk(0)).unwrap();
+    let users = ["one", "two"].map(|user| manager.load(&module(user, 0, [USE_FILES])).unwrap());
+    // Saved, migrated.
+    platform.results.borrow_mut().extend([Ok(0), Ok(0)]);
+    assert_eq!(manager.replace(&disk(1), &options()).unwrap().state.name(), "kept");
+    users.into_iter().for_each(|user| gets(platform, manager, user, ANSWERED));
+    // Stopped by a fault.
+    platform.results.borrow_mut().push_back(Err(FAULT));
+    gets(platform, manager, users[0], Status::Failed(CallError::Faulted));
+    users.into_iter().for_each(|user| gets(platform, manager, user, Status::Failed(CallError::Faulted)));
+    assert_eq!(manager.replace(&disk(2), &options()).unwrap().state.name(), "lost");
+    for user in users {
+        gets(platform, manager, user, Status::Failed(CallError::Restarted));
+        gets(platform, manager, user, ANSWERED);
+    }
+}
+
+#[test]
+fn a_call_out_of_time_says_so() {
+    let (platform, manager) = manager();
+    manager.load(&module("disk", 0, [FILES])).unwrap();
+    let user = manager.load(&module("user", 0, [USE_FILES])).unwrap();
+    platform.results.borrow_mut().push_back(Err(Fault { kind: FaultKind::TimeBudget, ..FAULT }));
+    gets(platform, manager, user, Status::Failed(CallError::OutOfTime));
+    gets(platform, manager, user, Status::Failed(CallError::Faulted));
+}
+
+#[test]
+fn a_provider_that_runs_is_busy() {
+    let (platform, manager) = manager();
+    let disk = manager.load(&module("disk", 0, [FILES])).unwrap();
+    let user = manager.load(&module("user", 0, [USE_FILES])).unwrap();
+    platform.meanwhile.borrow_mut().push_back(Box::new(move || {
+        gets(platform, manager, user, Status::Failed(CallError::Busy));
+    }));
+    assert_eq!(manager.execute(disk), Ok(42));
+    gets(platform, manager, user, ANSWERED);
+}
+
+#[test]
+fn calls_lie_in_each_other_no_deeper_than_there_are_stacks() {
+    const NAMES: [&str; MAX_DEPTH + 1] = ["a", "b", "c", "d", "e", "f"];
+    let (platform, manager) = manager();
+    let mut last = manager.load(&module(NAMES[0], 0, [export(NAMES[0], (1, 0), &[READ])])).unwrap();
+    for names in NAMES.windows(2) {
+        let entries = [import(names[0], (1, 0), &[READ]), export(names[1], (1, 0), &[READ])];
+        last = manager.load(&module(names[1], 0, entries)).unwrap();
+    }
+    // All but the innermost get an answer.
+    (1..MAX_DEPTH).for_each(|_| will_get(platform, ANSWERED));
+    will_get(platform, Status::Failed(CallError::TooDeep));
+    assert_eq!(manager.execute(last), Ok(42));
+    assert_eq!((platform.inside.borrow().len(), platform.reasons.borrow().len()), (0, 1));
+}
