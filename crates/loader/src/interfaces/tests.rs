@@ -17,10 +17,10 @@ use std::vec::Vec;
 const FAULT: Fault = Fault { kind: FaultKind::Divide, offset: Some(3), address: None };
 const READ: Method = Method { fingerprint: 1, shape: Shape::EMPTY };
 const SIZE: Method = Method { fingerprint: 2, shape: Shape::EMPTY };
-/// What [`READ`] looks like in a record that lies.
+/// The method [`READ`] in a record that lies.
 const LYING: Method = Method { fingerprint: 1, shape: Shape::new(false, &[ArgumentKind::Out]) };
 
-/// What a provider's call gives that nothing keeps from it: the result of every call of the platform.
+/// The status of a call that was made: the result of every call of the platform.
 const ANSWERED: Status = Status::Refused(42);
 
 fn options() -> LoadOptions {
