@@ -10,9 +10,9 @@ use bareflow::input_files::InputFiles;
 use bareflow::qemu::{ExitReason, Machine};
 use bareflow_abi::{CallError, Out};
 use bareflow_host::{HostPlatform, SystemRandom};
-use bareflow_loader::{Domain, KernelDomain, LoadOptions, ModuleManager, Timing};
-use bareflow_protocol::Response;
+use bareflow_loader::{Budget, Domain, KernelDomain, LoadOptions, ModuleManager, Timing};
 use bareflow_protocol::options::{Rig, Task};
+use bareflow_protocol::{Request, Response};
 use bareflow_random::{Random, RandomError};
 use common::mutate::{bound, renamed};
 use common::server::Local;
@@ -37,6 +37,30 @@ fn all_kinds_of_arguments_cross_between_all_domains() {
             load_into(&local, provider, &bytes("kinds"));
             load_into(&local, user, &bytes("kinds-user"));
             assert_eq!(local.call("kinds-user", b"").result, 0, "{user:?} {provider:?}");
+        }
+    }
+}
+
+#[test]
+fn a_provider_that_goes_wrong_fails_its_calls_alone() {
+    let limits = Budget { time_us: 50_000, ..Budget::LIMITS };
+    for user in Domain::ALL {
+        for provider in Domain::ALL {
+            let local = Local::new(LoadOptions { limits, ..LoadOptions::default() });
+            load_into(&local, provider, &bytes("kinds"));
+            load_into(&local, user, &bytes("kinds-user"));
+            let fail = |number: u32| local.call("kinds-user.fail", &number.to_le_bytes()).result;
+            for (number, error) in [(1000, CallError::Faulted), (1001, CallError::OutOfTime)] {
+                let results = [fail(255), fail(number), fail(0)];
+                let expected = [255, 256 + error as i32, 256 + CallError::Faulted as i32];
+                assert_eq!(results, expected, "{user:?} {provider:?} {number}");
+                let used = local.refused(Request::Unload { module: "kinds" });
+                assert!(used.contains("used: kinds-user uses an interface of kinds"), "{used}");
+                // A new one in its place, whose state is another.
+                load_into(&local, provider, &bytes("kinds"));
+                assert_eq!([fail(0), fail(0)], [256 + CallError::Restarted as i32, 0], "{user:?} {provider:?}");
+                assert_eq!(local.call("kinds-user", b"").result, 0);
+            }
         }
     }
 }
