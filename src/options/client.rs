@@ -117,7 +117,7 @@ pub struct WatchOptions {
 /// The options of `call`.
 #[derive(Debug, Args)]
 pub struct CallOptions {
-    /// The module, function or method: NAME or NAME@VERSION, or NAME[.INTERFACE].FUNCTION[@VERSION].
+    /// The module, function or method: `NAME` or `NAME@VERSION`, or `NAME[.INTERFACE].FUNCTION[@VERSION]`.
     pub name: String,
     /// The arguments of a method, as a JSON array: `["a.txt", 0, {"room": 64}]`; see `interfaces` for what it takes.
     #[arg(value_name = "ARGUMENTS", conflicts_with_all = ["input", "output"])]

@@ -46,7 +46,7 @@ unsafe impl Platform for Tiny {
         // SAFETY: the loader validated the entry and placed it in executable memory.
         let entry: EntryFn = unsafe { core::mem::transmute(call.entry()) };
         // SAFETY: the context is made of slices that outlive the call, and the only blob is one of the project's own.
-        let (result, cycles) = call.timing().measure(self, || unsafe { entry(&mut context, call.reason() as u32) });
+        let (result, cycles) = call.timing().measure(self, || unsafe { entry(&mut context, call.reason()) });
         Ok(TimedCall { outcome: CallOutcome { result, output_length: context.output_length() }, cycles })
     }
 }

@@ -12,8 +12,10 @@ mod function;
 mod imports;
 mod invoke;
 mod provider;
+#[cfg(feature = "reload")]
 mod rebind;
 pub(crate) mod signatures;
+mod users;
 
 pub use bound::Bound;
 pub use explain::ImportDetails;

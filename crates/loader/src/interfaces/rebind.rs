@@ -1,4 +1,4 @@
-//! The users of a provider that is replaced or unloaded.
+//! The users of a provider that is replaced.
 
 use bareflow_abi::interface::bindings::Entries;
 
@@ -12,18 +12,6 @@ use crate::name::Name;
 use crate::platform::Platform;
 
 impl<P: Platform> ModuleManager<P> {
-    /// Iterates over the modules that use interfaces of the module `id`.
-    pub fn users(&self, id: ModuleId) -> impl Iterator<Item = ModuleId> {
-        let uses = move |by: ModuleId| {
-            let module = self.get(by).filter(|module| !module.lifecycle.is_retired());
-            module.is_some_and(|module| {
-                let mut imports = module.metadata.interfaces().into_iter().flat_map(|all| &all.imports);
-                imports.any(|import| import.provider.get() == Some(ProviderId::Module(id)))
-            })
-        };
-        self.ids().filter(move |&by| by != id && uses(by))
-    }
-
     /// Checks that all users of the module `from` can use the one with these bindings, which will replace it.
     pub(crate) fn check_users(&self, from: ModuleId, new: Entries<'_>) -> Result<(), LoadError> {
         for by in self.users(from) {
