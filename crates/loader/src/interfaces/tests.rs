@@ -290,10 +290,14 @@ fn rejects_a_cycle_through_imports() {
 fn a_module_does_not_take_the_place_of_its_own_provider() {
     let (_, manager) = manager();
     let disk = manager.load(&module("disk", 0, [FILES])).unwrap();
-    let wrapper = manager.load_versioned(&module("disk", 1, [USE_FILES, FILES]), &options()).unwrap();
-    let error = manager.promote(wrapper).unwrap_err();
-    assert_eq!(error, LoadError::DependencyCycle { name: name("disk") });
-    assert_eq!(provider_of(manager, wrapper), Some(Provider::Module(disk)));
+    for selector in ["", "disk", "disk@1.0.0"] {
+        let wrapper = bound("disk", 1, [USE_FILES, FILES], selector);
+        let wrapper = manager.load_versioned(&wrapper, &options()).unwrap();
+        let error = manager.promote(wrapper).unwrap_err();
+        assert_eq!(error, LoadError::DependencyCycle { name: name("disk") }, "{selector}");
+        assert_eq!(provider_of(manager, wrapper), Some(Provider::Module(disk)));
+        manager.unload(wrapper).unwrap();
+    }
 }
 
 #[test]
