@@ -34,7 +34,7 @@
 extern crate std;
 
 // Each module imports only modules to its left in this order: name, policy, fault, error, format, profile, report,
-// diagnosis, platform, module, registry, manager; then what the manager does: depends, load, call, and the files for
+// diagnosis, platform, module, registry, manager; then what the manager does: depends, load, call, interfaces, and the files for
 // replacement, restart, unloading and profiles.
 mod after_fault;
 mod call;
