@@ -84,6 +84,9 @@ pub enum InvalidModule {
         /// The reason.
         why: BadVariant,
     },
+    /// The module has no `run`, and exports nothing.
+    #[error("nothing to call: no run and no exports, expected one of the two; {REBUILD}")]
+    NothingToCall,
     /// The state's schema can't be read, appears twice, or is missing or present against the flags.
     #[error(
         "bad state schema: expected one record that lists the state's fields exactly where the flags announce a state; \

@@ -196,25 +196,26 @@ impl<'blob> ValidModule<'blob> {
     /// If there are variants up to `cpu_level`, the code to place becomes that of the highest one.
     #[inline(always)]
     fn take_records(&mut self, cpu_level: u8) -> Result<(), InvalidModule> {
-        let mut schemas = 0;
+        let header = self.raw.header();
         if !self.raw.records.is_empty() {
-            let header = self.raw.header();
-            let (variant, optional, count) = take_each_record(self.raw.records, &header, cpu_level)?;
-            (self.code, self.optional, schemas) = (variant.unwrap_or(self.code), optional, count);
+            let (variant, optional) = take_each_record(self.raw.records, &header, cpu_level)?;
+            (self.code, self.optional) = (variant.unwrap_or(self.code), optional);
+        } else if header.flags & (FLAG_STATE | FLAG_NO_RUN) != 0 {
+            let has_state = header.flags & FLAG_STATE != 0;
+            return Err(if has_state { InvalidModule::StateSchema } else { InvalidModule::NothingToCall });
         }
-        // A state is transferred only if its schema is known.
-        let expected = u32::from(self.raw.header().flags & FLAG_STATE != 0);
-        if schemas == expected { Ok(()) } else { Err(InvalidModule::StateSchema) }
+        Ok(())
     }
 }
 
-/// Checks all records. Returns the code of the highest usable variant, the optional records, and the number of schemas.
+/// Checks all records, and that those are there which the flags announce. Returns the code of the highest usable variant,
+/// and the optional records.
 #[inline(never)]
 fn take_each_record<'blob>(
     records: &'blob [u8],
     header: &Header,
     cpu_level: u8,
-) -> Result<(Option<CodeVariant<'blob>>, OptionalRecords<'blob>, u32), InvalidModule> {
+) -> Result<(Option<CodeVariant<'blob>>, OptionalRecords<'blob>), InvalidModule> {
     let (mut code, mut optional) = (None, OptionalRecords::default());
     let (mut schemas, mut lists) = (0, 0);
     let (mut highest, mut placed) = (header.cpu_level, header.cpu_level);
@@ -277,9 +278,17 @@ fn take_each_record<'blob>(
             _ => {}
         }
     }
+    // A state is transferred only if its schema is known.
+    if schemas != u32::from(header.flags & FLAG_STATE != 0) {
+        return Err(InvalidModule::StateSchema);
+    }
+    let has_run = header.flags & FLAG_NO_RUN == 0;
+    if !has_run && !(optional.has_bindings && Entries::new(first_record(records, BINDINGS)).function_count() > 0) {
+        return Err(InvalidModule::NothingToCall);
+    }
     optional.leaves_the_fast_path = (cfg!(feature = "depends") && optional.depends.is_some())
-        || (optional.has_bindings && interfaces_leave_the_fast_path(header.flags, records));
-    Ok((code, optional, schemas))
+        || (optional.has_bindings && (!has_run || has_imports(records)));
+    Ok((code, optional))
 }
 
 /// Checks the record of imports and exports, and that it is the first one.
@@ -292,11 +301,11 @@ fn check_bindings(bytes: &[u8], optional: &mut OptionalRecords<'_>) -> Result<()
     Entries::check(bytes).map_err(|(number, why)| InvalidModule::Binding { number, why })
 }
 
-/// Returns whether a module with these flags and records has no `run`, or imports.
+/// Returns whether a module with these records has imports.
 #[cold]
 #[inline(never)]
-fn interfaces_leave_the_fast_path(flags: u32, records: &[u8]) -> bool {
-    flags & FLAG_NO_RUN != 0 || Entries::new(first_record(records, BINDINGS)).imports().next().is_some()
+fn has_imports(records: &[u8]) -> bool {
+    Entries::new(first_record(records, BINDINGS)).imports().next().is_some()
 }
 
 /// Checks that the bytes are those that the packer wrote.

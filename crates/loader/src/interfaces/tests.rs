@@ -1,5 +1,5 @@
 use super::Provider;
-use crate::error::{ImportError, LoadError, UnloadError};
+use crate::error::{ImportError, InvalidModule, LoadError, UnloadError};
 use crate::fault::{Fault, FaultKind};
 use crate::module::ModuleId;
 use crate::name::{Name, Version};
@@ -7,7 +7,7 @@ use crate::platform::{Callees, MAX_DEPTH};
 use crate::policy::{FaultPolicy, LoadOptions};
 use crate::testing::blob::{self, add_record, change_header, depending};
 use crate::testing::{FakePlatform, LeakedManager as Manager, leaked_manager as manager};
-use bareflow_abi::header::{FLAG_INIT, FLAG_STATE};
+use bareflow_abi::header::{FLAG_INIT, FLAG_NO_RUN, FLAG_STATE};
 use bareflow_abi::interface::bindings::{Method, NewEntry, Role, encode, encoded_size};
 use bareflow_abi::interface::{ArgumentKind, CallError, Frame, MAX_WORDS, Reply, Shape, Status};
 use bareflow_abi::record::{BINDINGS, STATE_SCHEMA};
@@ -185,6 +185,21 @@ fn a_user_reaches_what_it_imports_and_nothing_else() {
     }));
     assert_eq!(manager.execute(user), Ok(42));
     assert!(platform.inside.borrow().is_empty());
+}
+
+#[test]
+fn rejects_a_module_that_can_not_be_called_at_all() {
+    let (_, manager) = manager();
+    manager.load(&module("disk", 0, [FILES])).unwrap();
+    let without_run = |mut bytes: Vec<u8>| {
+        change_header(&mut bytes, |header| header.flags |= FLAG_NO_RUN);
+        manager.load(&bytes).map(|_| ())
+    };
+    let nothing = Err(LoadError::Invalid(InvalidModule::NothingToCall));
+    assert_eq!(without_run(blob::small("none")), nothing);
+    assert_eq!(without_run(blob::full()), nothing);
+    assert_eq!(without_run(module("user", 0, [USE_FILES])), nothing);
+    assert_eq!(without_run(module("functions", 0, [export("", (0, 0), &[READ])])), Ok(()));
 }
 
 #[test]
