@@ -8,7 +8,9 @@ use std::rc::Rc;
 use anyhow::{Error, Result, anyhow, bail, ensure};
 use bareflow_abi::call::CALL_OK;
 use bareflow_abi::interface::bindings::Entries;
-use bareflow_abi::interface::{CallError, FIRST_FUNCTION, Frame, MAX_WORDS, PIECE_ALIGNMENT, Reply, Shape, Side};
+use bareflow_abi::interface::{
+    CallError, FIRST_FUNCTION, Frame, MAX_WORDS, PIECE_ALIGNMENT, Reply, Shape, Side, Status,
+};
 use bareflow_abi::{CallRefusal, Reason};
 use bareflow_host::{HostPlatform, Image};
 use bareflow_loader::placed::PlacedModule;
@@ -280,7 +282,8 @@ impl RecordingCursor {
                 if (of, other) == (import, method) && given == packed(frame) =>
             {
                 if let Some(value) = frame.restore_results(&results) {
-                    return Reply { status, value };
+                    // A recording may say any number.
+                    return Reply { status: Status::from_number(status).number(), value };
                 }
                 self.differs("the results of another method", &asked);
             }

@@ -115,8 +115,12 @@ impl<'call> Frame<'call> {
         }
         let mut header = [0; MAX_REPLY_WORDS];
         let header = &mut header[..self.shape.reply_words()];
-        let bases = [self.words.as_ptr().expose_provenance() as u64, header.as_mut_ptr().expose_provenance() as u64];
-        for (kind, words) in arguments(self.shape, self.words) {
+        // A copy, since `enter` may be left by a panic: then the words are still absolute.
+        let mut relative = [0; MAX_WORDS];
+        let relative = &mut relative[..self.words.len()];
+        relative.copy_from_slice(self.words);
+        let bases = [relative.as_ptr().expose_provenance() as u64, header.as_mut_ptr().expose_provenance() as u64];
+        for (kind, words) in arguments(self.shape, relative) {
             if let [address, _] = words {
                 *address = address.wrapping_sub(bases[side(kind) as usize]);
             }
@@ -125,14 +129,9 @@ impl<'call> Frame<'call> {
         // SAFETY: words are bytes, and the slice is borrowed.
         let output = unsafe { from_raw_parts_mut(header.as_mut_ptr().cast(), bytes) };
         // SAFETY: as above.
-        let input = unsafe { from_raw_parts(self.words.as_ptr().cast(), size_of_val(self.words)) };
-        let result = enter(input, output);
-        for (kind, words) in arguments(self.shape, self.words) {
-            if let [address, _] = words {
-                *address = address.wrapping_add(bases[side(kind) as usize]);
-            }
-        }
-        Ok(self.finish(Status::of_entry(result?), header))
+        let input = unsafe { from_raw_parts(relative.as_ptr().cast(), size_of_val(relative)) };
+        let result = enter(input, output)?;
+        Ok(self.finish(Status::of_entry(result), header))
     }
 
     /// Calls a provider by its entry without any memory but the words.

@@ -43,7 +43,8 @@ pub fn serve_invoke(caller: &impl ServedCall, target: u64, address: u64) -> Resu
         return Err(fault);
     }
     // SAFETY: `find_pieces` has replaced each address by that of bytes which are mapped, the module's, and writable if
-    // the method writes them, and has found that those overlap no others; the module waits.
+    // the method writes them, and has found that those overlap no others; the module waits, and `ServedCall` promises
+    // that `invoke` accesses nothing else of its memory.
     let Some(mut frame) = (unsafe { Frame::new(shape, words) }) else { return Err(bad_argument(address)) };
     let reply = caller.invoke(import, method, &mut frame);
     if !shape.has_outs() {

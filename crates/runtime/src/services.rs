@@ -22,7 +22,7 @@ pub const MAX_LINE_BYTES: usize = 4096;
 /// The services of a running call, by what the platform does for it.
 ///
 /// # Safety
-/// [`call`](Self::call) accesses nothing of the module's memory but what it gets.
+/// [`call`](Self::call) and [`invoke`](Self::invoke) access nothing of the module's memory but what they get.
 pub unsafe trait ServedCall: RunningCall {
     /// Returns the services that the module declares.
     fn declared(&self) -> u32;

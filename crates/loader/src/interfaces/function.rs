@@ -101,7 +101,7 @@ impl<P: Platform> ModuleManager<P> {
         input: &[u8],
         output: &mut [u8],
     ) -> Result<TimedCall, ExecuteError> {
-        if function.shape.is_some() {
+        if self.shape_of(function)?.is_some() {
             return Err(ExecuteError::NoRun);
         }
         let called = self.call_function(function.module, function.number, |_, call, callees| {
@@ -132,7 +132,7 @@ impl<P: Platform> ModuleManager<P> {
         input: &[u8],
         output: &mut [u8],
     ) -> Result<TimedReply, ExecuteError> {
-        let shape = function.shape.ok_or(ExecuteError::NoRun)?;
+        let shape = self.shape_of(function)?.ok_or(ExecuteError::NoRun)?;
         let mut words = [0; MAX_WORDS];
         let mut header = [0; MAX_REPLY_WORDS];
         let timed = {
@@ -152,6 +152,15 @@ impl<P: Platform> ModuleManager<P> {
             target.copy_from_slice(&u64::to_le_bytes(word));
         }
         Ok(timed)
+    }
+
+    /// Returns the shape of a method, by the module's own record, since anyone can make a [`FunctionId`]; `None` for a plain
+    /// function.
+    fn shape_of(&self, function: FunctionId) -> Result<Option<Shape>, ExecuteError> {
+        let module = self.get(function.module).ok_or(ExecuteError::NotLoaded)?;
+        let found = module.metadata.bindings().function(function.number as usize);
+        let (export, method) = found.ok_or(ExecuteError::NoRun)?;
+        Ok((!export.interface.is_empty()).then_some(method.shape))
     }
 
     /// Returns the profile of a function of a module; `None` if there is no such.

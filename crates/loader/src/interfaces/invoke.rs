@@ -19,16 +19,15 @@ impl<P: Platform> ModuleManager<P> {
         if bound.shape != frame.shape() {
             return CallError::BadArgument.into();
         }
-        match provider {
+        // One of the embedder's may call modules in turn, so its calls count as levels, too.
+        let called = self.one_deeper(|| match provider {
             ProviderId::Embedder(number) => match self.embedder.get(number) {
                 Some(found) => found.call(&self.platform, bound.function, frame),
                 None => CallError::NotBound.into(),
             },
-            ProviderId::Module(id) => {
-                let called = self.one_deeper(|| self.call_method(id, bound.function, frame, Some(import)));
-                called.unwrap_or(CallError::TooDeep.into())
-            }
-        }
+            ProviderId::Module(id) => self.call_method(id, bound.function, frame, Some(import)),
+        });
+        called.unwrap_or(CallError::TooDeep.into())
     }
 
     /// Calls a method of a module by a frame, which has the method's shape, and profiles the call. `import` is what the

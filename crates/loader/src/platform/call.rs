@@ -145,5 +145,5 @@ pub trait Callees {
 
 /// The maximum depth of nested calls, the outermost included.
 ///
-/// A platform that offers the service `call` has that many stacks.
+/// A platform that offers the service `call` or `invoke` has that many stacks.
 pub const MAX_DEPTH: usize = 5;

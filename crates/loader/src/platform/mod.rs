@@ -155,11 +155,12 @@ pub trait WritableImage {
 ///   [`Budget::of`](crate::Budget::of): a stack is aligned and ends at an unmapped page even if it is cut to what there is;
 /// - `seal` returns only when the processor will execute the new text, and nothing older, at its addresses;
 /// - [`cpu_level`](Self::cpu_level) and [`offered_services`](Self::offered_services) name only what works during a call;
-/// - `call`, `call_fast` with `finish_fast`, and `call_with_callees` return with all state of the processor that compiled code relies on,
-///   whatever the module did to registers and flags, and whether it returned, faulted or ran too long;
+/// - `call`, `call_fast` with `finish_fast`, `call_with_callees` and `call_method` return with all state of the processor that
+///   compiled code relies on, whatever the module did to registers and flags, and whether it returned, faulted or ran too long;
 /// - a module in the user domain accesses only its own image and the call's input and output, and runs no code but its
 ///   own;
-/// - the input is read only, and only `output`, at its length, is written;
+/// - the input is read only, and only `output`, at its length, and the memory that a frame lends to be written are written;
+/// - `call_provider` calls what it gets once, and says truly whether that returned;
 /// - `callees` is used only during the call it was passed to, and only by that call's thread.
 #[expect(unsafe_code, reason = "declares a contract")]
 pub unsafe trait Platform {
