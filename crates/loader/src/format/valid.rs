@@ -196,12 +196,12 @@ impl<'blob> ValidModule<'blob> {
     /// If there are variants up to `cpu_level`, the code to place becomes that of the highest one.
     #[inline(always)]
     fn take_records(&mut self, cpu_level: u8) -> Result<(), InvalidModule> {
-        let header = self.raw.header();
         if !self.raw.records.is_empty() {
+            let header = self.raw.header();
             let (variant, optional) = take_each_record(self.raw.records, &header, cpu_level)?;
             (self.code, self.optional) = (variant.unwrap_or(self.code), optional);
-        } else if header.flags & (FLAG_STATE | FLAG_NO_RUN) != 0 {
-            let has_state = header.flags & FLAG_STATE != 0;
+        } else if self.raw.header().flags & (FLAG_STATE | FLAG_NO_RUN) != 0 {
+            let has_state = self.raw.header().flags & FLAG_STATE != 0;
             return Err(if has_state { InvalidModule::StateSchema } else { InvalidModule::NothingToCall });
         }
         Ok(())
