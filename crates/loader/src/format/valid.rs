@@ -283,7 +283,9 @@ fn take_each_record<'blob>(
         return Err(InvalidModule::StateSchema);
     }
     let has_run = header.flags & FLAG_NO_RUN == 0;
-    if !has_run && !(optional.has_bindings && Entries::new(first_record(records, BINDINGS)).function_count() > 0) {
+    let exports = || Entries::new(first_record(records, BINDINGS)).function_count();
+    let can_be_called = has_run || optional.has_bindings && exports() > 0;
+    if !can_be_called {
         return Err(InvalidModule::NothingToCall);
     }
     optional.leaves_the_fast_path = (cfg!(feature = "depends") && optional.depends.is_some())
