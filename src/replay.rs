@@ -191,7 +191,7 @@ impl Replay<'_> {
         callees: &RecordedCallees<'_>,
     ) -> Result<Result<End, CallFailure>> {
         let misfit = || anyhow!("a method's call with {} bytes, expected those of its arguments", call.input.len());
-        let (input, _) = Frame::packed_sizes_of(shape, &call.input).ok_or_else(misfit)?;
+        let (input, _) = Frame::sizes_of_packed(shape, &call.input).ok_or_else(misfit)?;
         let (input, output) = call.input.split_at_checked(input).ok_or_else(misfit)?;
         // The pieces lie as aligned as a caller's.
         let (mut input, mut output) = (Aligned::of(input), Aligned::of(output));

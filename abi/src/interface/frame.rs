@@ -160,23 +160,6 @@ impl<'call> Frame<'call> {
         sizes(shape, words_of(shape, &mut [0; MAX_WORDS], input)?)
     }
 
-    /// Returns the lengths of the packed form that begins with the words `input`.
-    ///
-    /// `None` if there are fewer words, or the lengths are larger than any memory.
-    #[must_use]
-    pub fn packed_sizes_of(shape: Shape, input: &[u8]) -> Option<(usize, usize)> {
-        let (mut layout, mut rest) = (Layout::of(shape), input);
-        for kind in shape.kinds() {
-            let (words, behind) = rest.split_at_checked(kind.words() * WORD)?;
-            rest = behind;
-            if kind != ArgumentKind::Scalar {
-                let length = words.last_chunk().copied().map(u64::from_le_bytes)?;
-                layout.place(kind, usize::try_from(length).ok()?)?;
-            }
-        }
-        Some(layout.sizes)
-    }
-
     /// Passes what a call left behind to `put`, piece by piece: the words of the reply's header, then what the provider may
     /// have written, then, in order, what it appended.
     pub fn save_results(&mut self, value: u64, mut put: impl FnMut(&[u8])) {

@@ -61,8 +61,8 @@ fn unpacks_what_it_packs_and_rejects_all_else() {
         let target = if side == Side::Input { &mut input } else { &mut output };
         target[at..at + bytes.len()].copy_from_slice(bytes);
     });
-    assert_eq!(Frame::packed_sizes_of(SHAPE, &input), Some((input.len(), output.len())));
-    assert_eq!(Frame::packed_sizes_of(SHAPE, &input[..71]), None);
+    assert_eq!(Frame::sizes_of_packed(SHAPE, &input), Some((input.len(), output.len())));
+    assert_eq!(Frame::sizes_of_packed(SHAPE, &input[..71]), None);
     let mut pieces = Vec::new();
     let mut words = [0; MAX_WORDS];
     Frame::unpack(SHAPE, &mut words, &input, &mut output).unwrap().for_each_piece(|piece| {
