@@ -17,7 +17,7 @@ pub use cycle::DependencyCycle;
 
 use crate::error::LoadError;
 use crate::format::raw::RawModule;
-use crate::format::records::Records;
+use crate::format::records::first_record;
 use crate::format::valid::ValidModule;
 use crate::manager::ModuleManager;
 use crate::module::{Module, ModuleId};
@@ -28,8 +28,7 @@ use crate::platform::Platform;
 /// Returns the list of modules that a module may call.
 #[must_use]
 pub fn dependencies_of<'blob>(raw: &RawModule<'blob>) -> Dependencies<'blob> {
-    let mut records = Records::new(raw.records).flatten();
-    Dependencies::new(records.find(|record| record.kind == DEPENDENCIES).map_or(&[], |record| record.bytes))
+    Dependencies::new(first_record(raw.records, DEPENDENCIES))
 }
 
 /// The properties of a module that the dependency checks need before it is published.

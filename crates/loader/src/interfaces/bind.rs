@@ -1,6 +1,6 @@
 //! Binding: the search for the provider of each import when a module is loaded.
 
-use bareflow_abi::interface::bindings::Entry;
+use bareflow_abi::interface::bindings::{Entry, Method};
 
 use super::provider::Export;
 use crate::error::{ImportError, LoadError};
@@ -65,7 +65,7 @@ impl<P: Platform> ModuleManager<P> {
     ) -> Result<(), ImportError> {
         let number = |index: usize| u16::try_from(index).unwrap_or(u16::MAX);
         let bound = self.with_export(provider, entry.interface, |export| {
-            check_export(entry, &export)?;
+            check_export(&export, entry.version, entry.methods())?;
             for (index, (bound, method)) in import.methods.iter().zip(entry.methods()).enumerate() {
                 let function = export.function(&method).ok_or(ImportError::Method { number: number(index) })?;
                 bound.set(BoundMethod { function, shape: method.shape });
@@ -125,12 +125,16 @@ impl<P: Platform> ModuleManager<P> {
     }
 }
 
-/// Checks that an export has all that an import needs.
-pub(super) fn check_export(import: &Entry<'_>, export: &Export<'_>) -> Result<(), ImportError> {
-    if !export.serves(import.version) {
-        return Err(ImportError::Version { found: export.version(), expected: import.version });
+/// Checks that an export serves users of the version `wanted` who know these methods.
+pub(super) fn check_export(
+    export: &Export<'_>,
+    wanted: (u16, u16),
+    methods: impl IntoIterator<Item = Method>,
+) -> Result<(), ImportError> {
+    if !export.serves(wanted) {
+        return Err(ImportError::Version { found: export.version(), expected: wanted });
     }
-    match import.methods().position(|method| export.function(&method).is_none()) {
+    match methods.into_iter().position(|method| export.function(&method).is_none()) {
         Some(index) => Err(ImportError::Method { number: u16::try_from(index).unwrap_or(u16::MAX) }),
         None => Ok(()),
     }

@@ -5,6 +5,7 @@ use core::marker::PhantomData;
 
 use bareflow_abi::interface::{CallError, Frame, Interface, Reply, Target, client};
 
+use super::bind::check_export;
 use crate::error::{BindError, ImportError};
 use crate::manager::ModuleManager;
 use crate::module::ModuleId;
@@ -57,21 +58,11 @@ impl<P: Platform> ModuleManager<P> {
         let name = Name::new(name).ok_or(BindError::NotLoaded)?;
         let id = self.active(&name).ok_or(BindError::NotLoaded)?;
         let provider = ProviderId::Module(id);
-        let missing = self.with_export(provider, I::NAME, |export| {
-            if !export.serves(I::VERSION) {
-                return Some(ImportError::Version { found: export.version(), expected: I::VERSION });
-            }
-            let position = I::METHODS.iter().position(|method| export.function(method).is_none());
-            position.map(|index| ImportError::Method { number: u16::try_from(index).unwrap_or(u16::MAX) })
-        });
-        match missing {
-            Some(None) => {
-                let last = Cell::new((id, self.restarts_of(provider)));
-                Ok(Bound { manager: self, name, last, interface: PhantomData })
-            }
-            Some(Some(error)) => Err(BindError::Import(error)),
-            None => Err(BindError::Import(ImportError::NoProvider)),
-        }
+        let checked =
+            self.with_export(provider, I::NAME, |export| check_export(&export, I::VERSION, I::METHODS.iter().copied()));
+        checked.unwrap_or(Err(ImportError::NoProvider)).map_err(BindError::Import)?;
+        let last = Cell::new((id, self.restarts_of(provider)));
+        Ok(Bound { manager: self, name, last, interface: PhantomData })
     }
 }
 

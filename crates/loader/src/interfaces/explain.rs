@@ -8,7 +8,7 @@ use bareflow_abi::record::{BINDINGS, SIGNATURES};
 use super::signatures::{first_difference, method_lines, name_in};
 use crate::error::LoadError;
 use crate::format::raw::RawModule;
-use crate::format::records::Records;
+use crate::format::records::first_record;
 use crate::manager::ModuleManager;
 use crate::module::interfaces::ProviderId;
 use crate::name::Name;
@@ -29,11 +29,9 @@ impl<P: Platform> ModuleManager<P> {
     pub fn explain_import<'all>(&'all self, blob: &'all [u8], error: &LoadError) -> Option<ImportDetails<'all, P>> {
         let LoadError::Import { import: name, .. } = error else { return None };
         let raw = RawModule::parse(blob).ok()?;
-        let record = |kind| Records::new(raw.records).flatten().find(|record| record.kind == kind);
-        let mut imports = Entries::new(record(BINDINGS)?.bytes).imports();
+        let mut imports = Entries::new(first_record(raw.records, BINDINGS)).imports();
         let import = imports.find(|import| import.name == name.as_str())?;
-        let signatures = record(SIGNATURES).map_or(&[][..], |record| record.bytes);
-        Some(ImportDetails { manager: self, import, signatures })
+        Some(ImportDetails { manager: self, import, signatures: first_record(raw.records, SIGNATURES) })
     }
 }
 

@@ -23,8 +23,9 @@ impl<P: Platform> ModuleManager<P> {
                 }
                 let mut exports = new.exports();
                 let export = exports.find(|(_, export)| export.interface == entry.interface);
-                let serves =
-                    export.is_some_and(|(first, export)| check_export(&entry, &Export::Module(first, export)).is_ok());
+                let serves = export.is_some_and(|(first, export)| {
+                    check_export(&Export::Module(first, export), entry.version, entry.methods()).is_ok()
+                });
                 if let (false, Some(interface)) = (serves, Name::new(entry.interface)) {
                     return Err(LoadError::StillUsed { by: user.name, interface });
                 }

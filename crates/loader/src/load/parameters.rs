@@ -10,7 +10,7 @@ use bareflow_abi::record::PARAMETERS;
 
 use crate::error::LoadError;
 use crate::format::raw::RawModule;
-use crate::format::records::Records;
+use crate::format::records::first_record;
 use crate::manager::ModuleManager;
 use crate::module::placed::PlacedModule;
 use crate::module::{Module, ModuleId};
@@ -22,8 +22,7 @@ use crate::policy::assignment::{Assignment, BadAssignment, Excerpt, Expected};
 /// Returns the parameters that may be set for a module, as far as the list can be read.
 #[must_use]
 pub fn parameters_of<'blob>(raw: &RawModule<'blob>) -> Parameters<'blob> {
-    let mut records = Records::new(raw.records).flatten();
-    Parameters::new(records.find(|record| record.kind == PARAMETERS).map_or(&[], |record| record.bytes))
+    Parameters::new(first_record(raw.records, PARAMETERS))
 }
 
 /// The parameters that a load sets, as bytes for the module and as text.
