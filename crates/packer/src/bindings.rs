@@ -43,6 +43,12 @@ fn is_selector(text: &str) -> bool {
         && requirement.is_none_or(|requirement| !requirement.trim().is_empty())
 }
 
+/// Checks that a module has a function to call: its `run`, or one that it exports.
+pub(crate) fn check_callable(flags: u32, bindings: &[u8]) -> Result<(), PackError> {
+    let has_run = flags & FLAG_NO_RUN == 0;
+    if has_run || Entries::new(bindings).function_count() > 0 { Ok(()) } else { Err(PackError::NothingToCall) }
+}
+
 /// Returns the services of a module with these bindings.
 pub(crate) fn services(bindings: &[u8]) -> u32 {
     if Entries::new(bindings).imports().next().is_some() { SERVICE_INVOKE } else { 0 }

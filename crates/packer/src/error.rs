@@ -184,6 +184,11 @@ pub enum PackError {
     /// The module has no code.
     #[error("no code: section .text is empty; write `bareflow_abi::module!(function);` in src/lib.rs")]
     NoText,
+    /// The module has neither a `run` nor exports.
+    #[error(
+        "nothing to call: no run and no exports, expected one of the two; name a function or `exports` in `module!`"
+    )]
+    NothingToCall,
     /// The entry is outside of the code.
     #[error(
         "entry at {entry:#x}, expected inside the {text_size} bytes of .text; link with the module.ld of this version"

@@ -109,6 +109,7 @@ pub fn pack_variants(elf: &[u8], variants: &[Variant<'_>], settings: &Settings) 
     let elf = Elf::read(elf)?;
     let (fixup_count, fixups) = fixups::encode(&elf.fixups)?;
     let bindings = bindings::bind(&elf.bindings, &settings.bind)?;
+    bindings::check_callable(elf.descriptor.flags, &bindings)?;
     let services = settings.services | bindings::services(&bindings);
     let services = if depends.is_empty() { services } else { services | SERVICE_CALL };
     let mut records = records(settings, &depends, &bindings, &elf);

@@ -91,6 +91,8 @@ fn rejects_what_a_loader_would() {
         assert_eq!(error, PackError::ForeignAbi { found, fingerprint });
         assert!(error.to_string().contains("build against the bareflow-abi of this version"), "{error}");
     }
+    let without_run = Descriptor { flags: FLAG_NO_RUN, ..good };
+    assert_eq!(refused(&elf(0, &[0xc3; 16], 16, without_run)), PackError::NothingToCall);
     let stateful = Descriptor { flags: bareflow_abi::header::FLAG_STATE, ..good };
     assert_eq!(refused(&elf(0, &[0xc3; 16], 16, stateful)), PackError::StateSchema { length: 0 });
     // The linker never makes such alignments, so the section's header is changed.
