@@ -31,10 +31,9 @@
 //! | `kernel` | the interface to the kernel |
 //! | [`cpu`], `memory`, [`timer`] | processor, page tables, ticks |
 //! | `syscall_stubs`, `image` | the memory of modules |
-//! | `call` | the running call: trampolines, recovery, deferred work |
+//! | `call` | the state of a processor, the running call: trampolines, recovery, deferred work, the kernel's own providers |
 //! | `services` | what modules may ask for |
 //! | `traps` | what interrupts them |
-//! | `provider` | calls of the kernel's own interfaces |
 //! | `platform`, `self_test` | all of it, for the loader |
 #![no_std]
 
@@ -48,7 +47,6 @@ mod kernel;
 pub mod layout;
 mod memory;
 mod platform;
-mod provider;
 pub mod selectors;
 mod self_test;
 mod services;
@@ -58,12 +56,12 @@ mod traps;
 
 pub use bareflow_runtime::clock;
 pub use call::deferred_work::may_run_modules;
+pub use call::provider::abandon_provider;
 pub use call::{Activation, last_fault_time, with_current};
 pub use frame::TrapFrame;
 pub use image::{Image, RESERVED_OUTPUT_BYTES};
 pub use kernel::{HEAP_BYTES, Kernel, Observer, Ticks};
 pub use memory::page_tables;
 pub use platform::Contained;
-pub use provider::abandon_provider;
 pub use self_test::self_test;
 pub use traps::descriptor_tables;

@@ -20,7 +20,7 @@ use crate::image::{self, Image, UnsealedImage};
 use crate::kernel::{self, HEAP_BYTES, Kernel, Observer, Ticks, observe};
 use crate::memory::{frames, page_tables};
 use crate::services::table_of;
-use crate::{call, cpu, provider};
+use crate::{call, cpu};
 
 /// The platform: modules run in ring 0 or ring 3, and their faults end their calls.
 #[derive(Debug)]
@@ -208,7 +208,7 @@ unsafe impl Platform for Contained {
 
     #[inline(always)]
     fn call_provider(&self, name: &Name, call: impl FnMut()) -> bool {
-        provider::call_provider(name, call)
+        call::provider::call_provider(name, call)
     }
 
     fn diagnosis(&self) -> Option<Diagnosis> {

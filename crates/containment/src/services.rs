@@ -2,6 +2,7 @@
 
 use core::arch::global_asm;
 use core::ffi::c_void;
+use core::mem::offset_of;
 
 use bareflow_abi::call::CALL_OK;
 use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_INVOKE, SERVICE_LOG};
@@ -12,7 +13,7 @@ use bareflow_loader::{CallOutcome, Fault, FaultKind};
 use bareflow_runtime::services::{self, read_clock};
 use bareflow_runtime::{RunningCall, call_with_initial_fpu, clock};
 
-use crate::call::{self, Activation, defer_to_kernel_stack, deferred_work, leave_module};
+use crate::call::{self, Activation, Processor, defer_to_kernel_stack, deferred_work, leave_module, on_this_processor};
 use crate::frame::TrapFrame;
 use crate::kernel::{kernel, observe, observers};
 use crate::layout::user::SYSCALL_SIZE;
@@ -48,7 +49,7 @@ global_asm!(
     "mov ecx, {call}",
     "2: mov rbp, rsp",
     "mov r8, [rbp + 8]",
-    "mov rax, [rip + bareflow_current_call]",
+    on_this_processor!("mov rax, ", "current"),
     "mov rsp, [rax]",
     "and rsp, -16",
     "push 0x202",
@@ -64,7 +65,7 @@ global_asm!(
     "push rbp",
     "mov rbp, rsp",
     "mov rcx, [rbp + 8]",
-    "mov rax, [rip + bareflow_current_call]",
+    on_this_processor!("mov rax, ", "current"),
     "mov rsp, [rax]",
     "and rsp, -16",
     "push 0x202",
@@ -76,6 +77,7 @@ global_asm!(
     "mov rsp, rbp",
     "pop rbp",
     "ret",
+    current = const offset_of!(Processor, current),
     log = const SERVICE_LOG,
     clock = const SERVICE_CLOCK,
     call = const SERVICE_CALL,

@@ -7,12 +7,9 @@ use bareflow_loader::diagnosis::{ServiceCall, ServiceLog};
 use bareflow_loader::segments::is_within;
 use bareflow_loader::{Callees, Fault, FaultKind, Name, Segments};
 use bareflow_runtime::{Reach, RunningCall};
-use spin::Mutex;
 
+use super::this_processor;
 use crate::image::Image;
-
-/// The services that the running call called last, if it called any.
-pub(super) static SERVICES: Mutex<ServiceLog> = Mutex::new(ServiceLog::EMPTY);
 
 /// The event of a service's call. The flags below end the call when the kernel's work for it is done; `TICK` counts
 /// ticks.
@@ -190,7 +187,7 @@ unsafe impl RunningCall for Activation {
     }
 
     fn log_service(&self, call: ServiceCall) {
-        let mut log = SERVICES.lock();
+        let mut log = this_processor().services.lock();
         if !self.has(CALLED) {
             *log = ServiceLog::EMPTY;
         }
@@ -201,7 +198,7 @@ unsafe impl RunningCall for Activation {
 
     fn services(&self) -> ServiceLog {
         // A service that was aborted may hold the lock.
-        match (self.has(CALLED), SERVICES.try_lock()) {
+        match (self.has(CALLED), this_processor().services.try_lock()) {
             (true, Some(log)) => *log,
             _ => ServiceLog::EMPTY,
         }

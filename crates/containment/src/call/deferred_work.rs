@@ -5,25 +5,19 @@
 //! A tick during a service only sets a flag, and the work is done after the service. It may load, replace and call
 //! modules, whose code is interrupted likewise.
 
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::Ordering;
 
-use super::{Activation, current, defer_to_kernel_stack, with_call_suspended};
+use super::{Activation, current, defer_to_kernel_stack, this_processor, with_call_suspended};
 use crate::cpu;
 use crate::frame::TrapFrame;
 use crate::kernel::kernel;
 
-/// The number of nested works: module code may run during one, and be interrupted by another.
-static DEPTH: AtomicU32 = AtomicU32::new(0);
-
 /// The depth at which no more work starts, and no module's code may run.
 const DEEPEST: u32 = 2;
 
-/// Whether work is due that a tick could not start, since the tick interrupted the kernel's work for a module.
-static WAITING: AtomicBool = AtomicBool::new(false);
-
 /// Returns whether the kernel's work may run module code.
 pub fn may_run_modules() -> bool {
-    DEPTH.load(Ordering::Relaxed) < DEEPEST
+    this_processor().deferred_depth.load(Ordering::Relaxed) < DEEPEST
 }
 
 /// Does the kernel's work as soon as possible, if there is any. Called at a tick that interrupted a module, or the
@@ -34,7 +28,7 @@ pub fn at_tick(frame: &mut TrapFrame, activation: Option<&Activation>) {
     }
     match activation {
         Some(activation) => defer_to_kernel_stack(frame, activation, work_deferred),
-        None => WAITING.store(current().is_some(), Ordering::Relaxed),
+        None => this_processor().is_work_waiting.store(current().is_some(), Ordering::Relaxed),
     }
 }
 
@@ -54,7 +48,8 @@ pub fn after_service() {
 }
 
 fn is_waiting() -> bool {
-    WAITING.load(Ordering::Relaxed) && may_run_modules() && WAITING.swap(false, Ordering::Relaxed)
+    let waiting = &this_processor().is_work_waiting;
+    waiting.load(Ordering::Relaxed) && may_run_modules() && waiting.swap(false, Ordering::Relaxed)
 }
 
 extern "C" fn work_deferred(_: &mut TrapFrame) {
@@ -62,9 +57,10 @@ extern "C" fn work_deferred(_: &mut TrapFrame) {
 }
 
 fn work() {
-    DEPTH.fetch_add(1, Ordering::Relaxed);
+    let depth = &this_processor().deferred_depth;
+    depth.fetch_add(1, Ordering::Relaxed);
     // The interrupted module may have masked interrupts.
     cpu::clear_task_priority();
     with_call_suspended(|| kernel().run_deferred_work());
-    DEPTH.fetch_sub(1, Ordering::Relaxed);
+    depth.fetch_sub(1, Ordering::Relaxed);
 }

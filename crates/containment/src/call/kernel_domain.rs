@@ -2,12 +2,16 @@
 //! timer ends a call whose time is up.
 
 use core::arch::global_asm;
+use core::mem::offset_of;
 use core::sync::atomic::Ordering;
 
 use bareflow_abi::Context;
 use bareflow_loader::{Call, CallFailure, CallOutcome, FastExit, FastReturn, TimedCall};
 
-use super::{Activation, BufferRange, OptionalReach, RETURNED, STACK_SHIFT, call_trampoline, decode_return, run_timed};
+use super::{
+    Activation, BufferRange, OptionalReach, Processor, RETURNED, call_trampoline, decode_return, on_this_processor,
+    run_timed, this_processor,
+};
 use crate::image::Image;
 
 unsafe extern "C" {
@@ -33,7 +37,7 @@ macro_rules! trampoline {
             $before,
             "call rdx",
             // Check that the module preserved rsp and rbp (System V ABI 3.2.1).
-            "mov rcx, [rip + bareflow_current_call]",
+            on_this_processor!("mov rcx, ", "current"),
             "cmp rsp, [rcx + 8]",
             "jne bareflow_trampoline_clobbered",
             "cmp rbp, [rcx]",
@@ -52,6 +56,7 @@ macro_rules! trampoline {
             "pop rbx",
             "xor edx, edx",
             "ret",
+            current = const offset_of!(Processor, current),
         );
     };
 }
@@ -78,7 +83,7 @@ global_asm!(
     "mov edi, 1",
     "4: mov rax, [rip + bareflow_kernel_root]",
     "mov cr3, rax",
-    "mov rcx, [rip + bareflow_current_call]",
+    on_this_processor!("mov rcx, ", "current"),
     "mov rsp, [rcx]",
     "push 0x202",
     "popfq",
@@ -93,6 +98,7 @@ global_asm!(
     "pop rbp",
     "pop rbx",
     "ret",
+    current = const offset_of!(Processor, current),
 );
 
 /// Calls a module in ring 0.
@@ -139,7 +145,7 @@ fn enter(
     buffers: (BufferRange, BufferRange),
     reach: OptionalReach<'_>,
 ) -> (u64, FastReturn) {
-    let stack_top = call.image().kernel_stack_top() + STACK_SHIFT.load(Ordering::Relaxed);
+    let stack_top = call.image().kernel_stack_top() + this_processor().stack_shift.load(Ordering::Relaxed);
     let activation = Activation::new(call.module(), call.image(), stack_top, buffers, reach);
     // Without `check_abi`, the registers that are declared clobbered here are not checked.
     let trampoline: unsafe extern "C" fn() =

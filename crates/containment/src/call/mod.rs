@@ -5,43 +5,32 @@
 mod activation;
 pub mod deferred_work;
 pub mod kernel_domain;
+mod processor;
+pub mod provider;
 mod stack_switch;
 pub mod user_domain;
 
-use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use core::sync::atomic::Ordering;
 
 use bareflow_abi::interface::{Frame, Shape};
 use bareflow_loader::diagnosis::Diagnosis;
 use bareflow_loader::{Call, CallFailure, Callees, FastReturn, Fault, FaultKind, TimedCall, TimedReply, Timing};
 use bareflow_runtime::{Reach, RunningCall, clock};
-use spin::Mutex;
 
 use crate::frame::{CLEAR_FLAGS, TrapFrame};
 use crate::image::Image;
 use crate::layout::MODULE_STACK_DISTANCE;
 use crate::selectors::KERNEL_CODE;
 
-use activation::SERVICES;
 pub use activation::{
     Activation, BUDGET_EXPIRED, BufferRange, NMI_ARRIVED, OptionalReach, request_abort, requested_abort, tick,
 };
+pub use processor::Processor;
+pub(crate) use processor::{on_this_processor, this_processor};
 pub use stack_switch::defer_to_kernel_stack;
-
-/// The running call, or null. The trampolines read it, since a module may have destroyed every register.
-#[unsafe(export_name = "bareflow_current_call")]
-static CURRENT: AtomicPtr<Activation> = AtomicPtr::new(core::ptr::null_mut());
-
-/// The last fault, and its diagnosis.
-static FAULT: Mutex<(Fault, Option<Diagnosis>)> = Mutex::new((UNKNOWN, None));
-
-/// The clock when the last fault was noted.
-static FAULT_TIME: AtomicU64 = AtomicU64::new(0);
 
 /// The fault that a trampoline itself detects when a call returns.
 const CLOBBERED_REGISTER: Fault = Fault { kind: FaultKind::ClobberedRegister, offset: Some(0), address: None };
-
-/// The initial value of the last fault, which is never reported.
-const UNKNOWN: Fault = Fault { kind: FaultKind::GeneralProtection, offset: None, address: None };
 
 /// The exit reason of a trampoline whose module returned.
 const RETURNED: u64 = 0;
@@ -115,12 +104,13 @@ fn run_timed(
 ) -> (u64, FastReturn) {
     let mut activation = activation;
     let activation: *mut Activation = &raw mut activation;
-    let outer = CURRENT.load(Ordering::Relaxed);
-    CURRENT.store(activation, Ordering::Relaxed);
+    let current = &this_processor().current;
+    let outer = current.load(Ordering::Relaxed);
+    current.store(activation, Ordering::Relaxed);
     let start = clock::read(timing);
     let (result, exit_reason) = enter(activation);
     let cycles = clock::read(timing).saturating_sub(start);
-    CURRENT.store(outer, Ordering::Relaxed);
+    current.store(outer, Ordering::Relaxed);
     // The upper half of the register is undefined.
     (exit_reason, FastReturn { result: result as u32 as i32, cycles })
 }
@@ -131,11 +121,11 @@ fn decode_return(exit_reason: u64, returned: FastReturn) -> Result<FastReturn, C
     match exit_reason {
         RETURNED => Ok(returned),
         CLOBBERED => {
-            FAULT_TIME.store(clock::now(), Ordering::Relaxed);
-            *FAULT.lock() = (CLOBBERED_REGISTER, None);
+            this_processor().fault_time.store(clock::now(), Ordering::Relaxed);
+            *this_processor().fault.lock() = (CLOBBERED_REGISTER, None);
             Err(CLOBBERED_REGISTER.into())
         }
-        _ => Err(FAULT.lock().0.into()),
+        _ => Err(this_processor().fault.lock().0.into()),
     }
 }
 
@@ -143,7 +133,7 @@ fn decode_return(exit_reason: u64, returned: FastReturn) -> Result<FastReturn, C
 pub fn current() -> Option<&'static Activation> {
     // SAFETY: not null only during a call, whose frame holds the activation; callers are traps and services, which
     // end before the call does.
-    unsafe { CURRENT.load(Ordering::Relaxed).as_ref() }
+    unsafe { this_processor().current.load(Ordering::Relaxed).as_ref() }
 }
 
 /// Passes the running call, if there is one, to `work`. To be used in traps and services alone, which end before it.
@@ -151,17 +141,14 @@ pub fn with_current<T>(work: impl FnOnce(&Activation) -> T) -> Option<T> {
     current().map(work)
 }
 
-/// The distance of the next call's stack from the first stack of the kernel domain. Nested calls have stacks of their
-/// own.
-static STACK_SHIFT: AtomicU64 = AtomicU64::new(0);
-
 /// Does `work` of the kernel that the running call does not know of. No ticks count for that call, modules that run
 /// during the work have a stack of their own, and the services they call are not logged for that call.
 pub fn with_call_suspended(work: impl FnOnce()) {
     let has_log = current().is_some_and(Activation::has_log);
-    let call = CURRENT.swap(core::ptr::null_mut(), Ordering::Relaxed);
+    let current = &this_processor().current;
+    let call = current.swap(core::ptr::null_mut(), Ordering::Relaxed);
     nested(has_log, work);
-    CURRENT.store(call, Ordering::Relaxed);
+    current.store(call, Ordering::Relaxed);
 }
 
 /// Does `work` that a service of the running call asked for and that calls other modules. They have a stack of their
@@ -174,13 +161,14 @@ pub fn with_nested_call<T>(work: impl FnOnce() -> T) -> T {
 /// Does `work` on the next stack, and keeps the log of the running call if it has one.
 fn nested<T>(has_log: bool, work: impl FnOnce() -> T) -> T {
     // The log is long, and most calls that call others have none.
-    let services = has_log.then(|| *SERVICES.lock());
-    let shift = STACK_SHIFT.load(Ordering::Relaxed);
-    STACK_SHIFT.store(shift + MODULE_STACK_DISTANCE, Ordering::Relaxed);
+    let processor = this_processor();
+    let services = has_log.then(|| *processor.services.lock());
+    let shift = processor.stack_shift.load(Ordering::Relaxed);
+    processor.stack_shift.store(shift + MODULE_STACK_DISTANCE, Ordering::Relaxed);
     let done = work();
-    STACK_SHIFT.store(shift, Ordering::Relaxed);
+    processor.stack_shift.store(shift, Ordering::Relaxed);
     if let Some(services) = services {
-        *SERVICES.lock() = services;
+        *processor.services.lock() = services;
     }
     done
 }
@@ -200,9 +188,9 @@ pub fn end_call(activation: &Activation, fault: Fault, caller: u64) {
 /// on. `None` if no call is running.
 fn recover(fault: Fault, diagnosis: Option<Diagnosis>) -> Option<(u64, u64)> {
     let activation = current()?;
-    FAULT_TIME.store(clock::now(), Ordering::Relaxed);
+    this_processor().fault_time.store(clock::now(), Ordering::Relaxed);
     // The lock is free while a call is running.
-    if let Some(mut target) = FAULT.try_lock() {
+    if let Some(mut target) = this_processor().fault.try_lock() {
         *target = (fault, diagnosis);
     }
     Some((bareflow_trampoline_recover as *const () as u64, activation.kernel_stack()))
@@ -220,10 +208,10 @@ pub fn leave_module(frame: &mut TrapFrame, activation: &Activation, fault: Fault
 
 /// Returns the clock when the last fault was noted.
 pub fn last_fault_time() -> u64 {
-    FAULT_TIME.load(Ordering::Relaxed)
+    this_processor().fault_time.load(Ordering::Relaxed)
 }
 
 /// Takes the diagnosis of the last fault.
 pub fn take_diagnosis() -> Option<Diagnosis> {
-    FAULT.lock().1.take()
+    this_processor().fault.lock().1.take()
 }

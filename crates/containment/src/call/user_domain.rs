@@ -5,12 +5,13 @@
 //! module's addresses. It uses its own alias of the same frames, so that SMAP stays on throughout.
 
 use core::arch::global_asm;
+use core::mem::offset_of;
 
 use bareflow_abi::interface::{Frame, Status};
 use bareflow_loader::{Call, CallFailure, CallOutcome, FastReturn, TimedCall, TimedReply};
 use bareflow_runtime::Reach;
 
-use super::{Activation, OptionalReach, call_trampoline, decode_return, run_timed};
+use super::{Activation, OptionalReach, Processor, call_trampoline, decode_return, on_this_processor, run_timed};
 use crate::image::Image;
 use crate::image::user::UserMappings;
 use crate::layout::user as layout;
@@ -68,7 +69,7 @@ global_asm!(
     "bareflow_syscall:",
     "cmp rcx, {returned}",
     "jne 2f",
-    "mov rcx, [rip + bareflow_current_call]",
+    on_this_processor!("mov rcx, ", "current"),
     "mov rdx, [rip + bareflow_kernel_root]",
     "mov rsp, [rcx]",
     "mov cr3, rdx",
@@ -86,10 +87,10 @@ global_asm!(
     "4: fxrstor64 [rip + bareflow_clear_state]",
     "jmp 3b",
     // Any other one is a service, or a violation: continue as a trap, on a stack of its own.
-    "2: mov [rip + bareflow_user_stack], rsp",
-    "lea rsp, [rip + bareflow_service_stack_end]",
+    on_this_processor!("2: mov ", "user_stack", ", rsp"),
+    on_this_processor!("mov rsp, ", "service_stack_end"),
     "push {user_data}",
-    "push qword ptr [rip + bareflow_user_stack]",
+    on_this_processor!("push qword ptr ", "user_stack"),
     "push r11",
     "push {user_code}",
     "push rcx",
@@ -107,12 +108,9 @@ global_asm!(
     "ret",
     "3: fxrstor64 [rip + bareflow_clear_state]",
     "ret",
-    ".section .bss.user, \"aw\", @nobits",
-    ".balign 16",
-    "bareflow_user_stack: .skip 16",
-    "bareflow_service_stack: .skip 16 * 1024",
-    "bareflow_service_stack_end:",
-    ".text",
+    current = const offset_of!(Processor, current),
+    user_stack = const offset_of!(Processor, user_stack),
+    service_stack_end = const offset_of!(Processor, service_stack_end),
     returned = const layout::STUBS + layout::SYSCALL_SIZE,
     user_data = const crate::selectors::USER_DATA,
     user_code = const crate::selectors::USER_CODE,

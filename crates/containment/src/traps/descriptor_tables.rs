@@ -4,7 +4,6 @@
 //! the kernel's (IST, Intel SDM volume 3, 7.14.5).
 
 use core::arch::asm;
-use core::cell::UnsafeCell;
 
 use spin::Once;
 use x86_64::PrivilegeLevel;
@@ -16,23 +15,10 @@ use x86_64::structures::idt::{Entry, EntryOptions, InterruptDescriptorTable};
 use x86_64::structures::tss::TaskStateSegment;
 
 use super::stubs::{VECTORS, stub};
+use crate::call::this_processor;
 use crate::selectors::KERNEL_CODE;
 use crate::timer;
 
-/// The size of a trap's stack, in bytes.
-const STACK_SIZE: usize = 16 << 10;
-
-/// The number of stacks: one for ordinary exceptions, and one each for double faults, NMIs, machine checks and debug
-/// exceptions, which may interrupt the others.
-const STACKS: usize = 5;
-
-#[repr(C, align(16))]
-struct TrapStack(UnsafeCell<[u8; STACK_SIZE]>);
-
-// SAFETY: only the processor uses the bytes; no Rust reference to them exists.
-unsafe impl Sync for TrapStack {}
-
-static TRAP_STACKS: [TrapStack; STACKS] = [const { TrapStack(UnsafeCell::new([0; STACK_SIZE])) }; STACKS];
 static TSS: Once<TaskStateSegment> = Once::new();
 static GDT: Once<(GlobalDescriptorTable, SegmentSelector)> = Once::new();
 
@@ -81,17 +67,12 @@ pub unsafe fn load() {
 pub fn fill_tss(tss: &mut TaskStateSegment) {
     // The structure is packed, so its table is copied, changed and written back.
     let mut stacks = tss.interrupt_stack_table;
-    for (target, stack) in stacks.iter_mut().zip(&TRAP_STACKS) {
-        *target = VirtAddr::from_ptr(stack.0.get()) + STACK_SIZE as u64;
+    for (target, stack) in stacks.iter_mut().zip(&this_processor().stacks.traps) {
+        *target = VirtAddr::from_ptr(stack.end());
     }
     tss.interrupt_stack_table = stacks;
     // The map of ports lies outside the segment (Intel SDM volume 1, 19.5.2).
     tss.iomap_base = size_of::<TaskStateSegment>() as u16;
-}
-
-/// Returns whether an address lies in a stack of traps.
-pub(crate) fn has_stack(address: u64) -> bool {
-    (TRAP_STACKS.as_ptr_range().start as u64..TRAP_STACKS.as_ptr_range().end as u64).contains(&address)
 }
 
 /// Sets the entries of all exceptions, of the tick ([`timer::TICK`]) and of the timer's spurious interrupt
@@ -129,6 +110,6 @@ pub fn set_stub<F>(entry: &mut Entry<F>, vector: usize) -> &mut EntryOptions {
         _ => 0,
     };
     assert!(vector < VECTORS);
-    // SAFETY: the stub saves and restores everything and returns by `iretq`; the stack's index is below STACKS.
+    // SAFETY: the stub saves and restores everything and returns by `iretq`; the stack's index is that of one of the five.
     unsafe { entry.set_handler_addr(VirtAddr::new(stub(vector))).set_stack_index(stack) }
 }

@@ -1,6 +1,6 @@
 //! The handler of all traps: ends a module's call, counts a tick, or leaves the trap to the kernel.
 
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::Ordering;
 
 use bareflow_loader::{Fault, FaultKind};
 use bareflow_runtime::{Exception, RunningCall};
@@ -9,7 +9,7 @@ use x86_64::registers::control::Cr2;
 
 use super::debug;
 use super::origin::{follows_int, is_software_interrupt};
-use crate::call::{self, Activation, deferred_work, leave_module};
+use crate::call::{self, Activation, deferred_work, leave_module, this_processor};
 use crate::frame::{SYSCALL, TrapFrame};
 use crate::kernel::{kernel, ticks};
 use crate::{services, timer};
@@ -20,9 +20,6 @@ const NON_MASKABLE: u64 = 2;
 /// The vectors of debug exceptions.
 const DEBUG: u64 = 1;
 const BREAKPOINT: u64 = 3;
-
-/// Whether a trap is being handled. A trap during that goes to the kernel as nested.
-static HANDLING: AtomicBool = AtomicBool::new(false);
 
 /// Handles every exception and interrupt. Called by the stubs.
 pub extern "C" fn handle(frame: &mut TrapFrame) {
@@ -58,14 +55,15 @@ pub extern "C" fn handle(frame: &mut TrapFrame) {
         return;
     }
     let address = Cr2::read_raw();
-    if HANDLING.swap(true, Ordering::Relaxed) {
+    let is_handling = &this_processor().is_handling_trap;
+    if is_handling.swap(true, Ordering::Relaxed) {
         return kernel().trap(frame, address, true);
     }
     match activation.and_then(|activation| Some((activation, fault(frame, activation, address, is_software)?))) {
         Some((activation, fault)) => leave_module(frame, activation, fault),
         None => kernel().trap(frame, address, false),
     }
-    HANDLING.store(false, Ordering::Relaxed);
+    is_handling.store(false, Ordering::Relaxed);
 }
 
 /// Returns whether the kernel's own code was interrupted, rather than a module.

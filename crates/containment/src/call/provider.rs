@@ -5,17 +5,15 @@
 
 use core::arch::global_asm;
 use core::ffi::c_void;
-use core::ptr::null_mut;
-use core::sync::atomic::{AtomicPtr, Ordering};
+use core::sync::atomic::Ordering;
 
 use bareflow_loader::Name;
 
-use crate::call::{Activation, current};
-use crate::descriptor_tables;
+use super::{Activation, current, this_processor};
 use crate::kernel::kernel;
 
 /// A running call of a provider.
-struct ProviderCall {
+pub struct ProviderCall {
     /// The stack pointer, below the registers that were saved; 0 before that.
     stack: u64,
     /// The provider's name.
@@ -25,9 +23,6 @@ struct ProviderCall {
     /// The call of a provider that this one is nested in, or null.
     outer: *mut ProviderCall,
 }
-
-/// The innermost running call of a provider, or null.
-static INNERMOST: AtomicPtr<ProviderCall> = AtomicPtr::new(null_mut());
 
 /// A function that makes the call.
 type Enter = unsafe extern "C" fn(*mut c_void);
@@ -70,13 +65,14 @@ global_asm!(
 /// Calls a provider by `call`. Returns whether it came to its end, and was not abandoned.
 #[inline(always)]
 pub fn call_provider<F: FnMut()>(name: &Name, mut call: F) -> bool {
-    let outer = INNERMOST.load(Ordering::Relaxed);
+    let innermost = &this_processor().provider;
+    let outer = innermost.load(Ordering::Relaxed);
     let mut running = ProviderCall { stack: 0, name, caller: current(), outer };
-    INNERMOST.store(&raw mut running, Ordering::Relaxed);
+    innermost.store(&raw mut running, Ordering::Relaxed);
     // SAFETY: `enter` gets the closure that it expects. Registers and stack are as after a return in both cases; what
     // an abandoned call leaves is what `abandon_provider` demands.
     let abandoned = unsafe { bareflow_call_provider(&raw mut running.stack, enter::<F>, (&raw mut call).cast()) };
-    INNERMOST.store(outer, Ordering::Relaxed);
+    innermost.store(outer, Ordering::Relaxed);
     abandoned == 0
 }
 
@@ -98,8 +94,9 @@ unsafe extern "C" fn enter<F: FnMut()>(call: *mut c_void) {
 ///   stack: no list that it has put itself into, no device that writes to a buffer there.
 pub unsafe fn abandon_provider(note: impl FnOnce(&Name)) {
     let here = (&raw const note).addr() as u64;
+    let processor = this_processor();
     // SAFETY: the record lies in the frame of `call_provider`, which waits.
-    let Some(running) = (unsafe { INNERMOST.load(Ordering::Relaxed).as_ref() }) else { return };
+    let Some(running) = (unsafe { processor.provider.load(Ordering::Relaxed).as_ref() }) else { return };
     // Another module's call that began since then, or work of the kernel's, is not the provider's own code.
     let is_own = match (running.caller, current()) {
         (Some(caller), Some(current)) => core::ptr::eq(caller, current),
@@ -107,10 +104,10 @@ pub unsafe fn abandon_provider(note: impl FnOnce(&Name)) {
         _ => false,
     };
     // Nor is a trap's handler.
-    let is_on_stack = here < running.stack && kernel().stack().contains(&here) && !descriptor_tables::has_stack(here);
+    let is_on_stack = here < running.stack && kernel().stack().contains(&here) && !processor.stacks.contains(here);
     if is_own && is_on_stack {
         // A panic of `note` is one of the kernel.
-        INNERMOST.store(running.outer, Ordering::Relaxed);
+        processor.provider.store(running.outer, Ordering::Relaxed);
         // SAFETY: the name is borrowed by `call_provider`, which waits.
         note(unsafe { &*running.name });
         // SAFETY: the frame of `bareflow_call_provider` is there, since the provider has not returned; the caller
