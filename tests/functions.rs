@@ -73,6 +73,32 @@ fn rejects_other_selectors_and_inputs() {
 }
 
 #[test]
+fn functions_of_one_module_are_compared() {
+    let compare = |modules| Request::Compare { modules, input: b"abc", over: 20 };
+    for domain in Domain::ALL {
+        let local = with("net", domain);
+        local.call("net.net_init", b"");
+        let answer = local.ask(compare(["net.net_init", "net.packet_handler@^0.1"]));
+        let Response::Compared(comparison) = answer else { panic!("{answer:?}") };
+        let names = comparison.sides.each_ref().map(|side| (&*side.name, side.measurements));
+        assert_eq!(names, [("net.net_init", 20), ("net.packet_handler", 20)]);
+        assert_eq!(comparison.difference.as_deref(), Some("results 1 and 3"), "{domain:?}");
+        assert_eq!(local.call("net.net_init", b"").calls, 1);
+        let Response::Modules(modules) = local.ask(Request::Stats { module: None }) else { panic!() };
+        let functions = modules[0].functions.iter().map(|function| (&*function.name, function.call_count));
+        assert_eq!(functions.collect::<Vec<_>>(), [("net_init", 2)], "neither profile counts these calls");
+        for (second, expected) in
+            [("net.none", "no function of that name"), ("net", "no run: the module only exports functions")]
+        {
+            let said = local.refused(compare(["net.net_init", second]));
+            assert!(said.contains(expected), "{said}");
+        }
+    }
+    let said = with("kinds", Domain::Kernel).refused(compare(["kinds.reset", "kinds.count"]));
+    assert_eq!(said, "kinds.count: a method, expected a module or a plain function");
+}
+
+#[test]
 fn functions_share_the_state_of_a_module_without_run() {
     for domain in Domain::ALL {
         let local = with("net", domain);

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use bareflow_abi::header::FLAG_NO_RUN;
 use bareflow_builder::discover::gallery;
 use bareflow_builder::subprocess::{command, output};
 use bareflow_builder::toolchain::cargo;
@@ -24,7 +25,7 @@ const CALLS: usize = 40;
 /// The room for output, in bytes.
 const OUTPUT: usize = 256 << 10;
 
-/// Prints the table.
+/// Prints the table. Modules that only export functions are not in it.
 pub fn show(workspace: &Workspace) -> Result<(), Box<dyn Error>> {
     let program = native(workspace)?;
     let input = workspace.target.join("bench/gallery-input");
@@ -45,6 +46,9 @@ pub fn show(workspace: &Workspace) -> Result<(), Box<dyn Error>> {
         // Both run code for every processor.
         let codegen = module.codegen_options()?.into_iter().take(1).collect::<Vec<_>>();
         let blob = build_with(&module, &codegen, &workspace.target.join("bench/gallery"))?.bytes;
+        if RawModule::parse(&blob)?.header().flags & FLAG_NO_RUN != 0 {
+            continue;
+        }
         let examples = module.examples()?;
         // The first of the examples with the longest input: later ones may be refused at once.
         let example: &Example =

@@ -181,14 +181,14 @@ pub struct ModuleOptions {
 /// The options of `compare`.
 #[derive(Debug, Args)]
 pub struct CompareOptions {
-    /// The first module: NAME or NAME@VERSION.
+    /// The first module or function: NAME, NAME@VERSION or NAME.FUNCTION.
     pub first: String,
-    /// The second module.
+    /// The second one.
     pub second: String,
     /// Input of both: `-` (standard input), `@FILE`, `hex:00ff`, `text:..`, a file's name, or else literal text.
     #[arg(long, value_name = "INPUT")]
     pub input: Option<OsString>,
-    /// Number of measurements of each module.
+    /// Number of measurements of each.
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = value_parser!(u32).range(1..))]
     pub over: u32,
     /// The kernel's address.

@@ -104,7 +104,7 @@ pub enum Command {
     Unload(ModuleOptions),
     /// Make one of several loaded versions the active one.
     Activate(ModuleOptions),
-    /// Run two modules on the same input and compare their costs.
+    /// Run two modules or functions on the same input and compare their costs.
     Compare(CompareOptions),
     /// Show the statistics of modules, with the diagnoses of their faults.
     Stats(StatsOptions),

@@ -68,6 +68,7 @@ mod versions;
 pub use allocator_api2;
 pub use call::ab_test::{self, AbTest};
 pub use call::batch::BatchTiming;
+pub use call::callee::Callee;
 pub use call::pinned::PinnedModule;
 pub use depends::{DependencyCycle, VersionRange};
 pub use diagnosis::Diagnosis;

@@ -1,6 +1,6 @@
-//! Comparisons of two modules on the same inputs.
+//! Comparisons of two modules or functions on the same inputs.
 //!
-//! They give the modules' cost, and whether they agree. A gate decides whether one may replace the other.
+//! They give their cost, and whether they agree. A gate decides whether one may replace the other.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -112,12 +112,12 @@ impl fmt::Display for Condition {
     }
 }
 
-/// The result of a comparison of two modules on the same inputs.
+/// The result of a comparison on the same inputs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
-    /// The old or first module, and the new or second one.
+    /// The old or first one, and the new or second one.
     pub sides: [Arm; 2],
-    /// The second module's figures divided by the first one's, in the order of [`Figure::ALL`].
+    /// The second one's figures divided by the first one's, in the order of [`Figure::ALL`].
     ///
     /// `None` where the first one's is 0.
     pub ratios: Vec<Option<f64>>,
@@ -127,10 +127,10 @@ pub struct Comparison {
     pub difference: Option<String>,
 }
 
-/// One of the two modules.
+/// One of the two.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Arm {
-    /// The module's name.
+    /// The module's name, or `module.function`.
     pub name: String,
     /// The module's version.
     pub version: String,
@@ -142,7 +142,7 @@ pub struct Arm {
     pub measurements: u32,
     /// The cycles of one call, less the cost of measuring, in the order of [`Figure::ALL`].
     pub cycles: [f64; 5],
-    /// The histogram of the measurements. Its classes range from the minimum to the maximum of both modules.
+    /// The histogram of the measurements. Its classes range from the minimum to the maximum of both.
     pub histogram: Vec<Class>,
     /// The fault that ended its calls, if any.
     pub fault: Option<String>,

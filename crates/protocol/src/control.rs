@@ -163,15 +163,15 @@ pub enum Request<'payload> {
         /// The selector: `name@version`.
         module: &'payload str,
     },
-    /// Compare two modules. Response: [`Response::Compared`].
+    /// Compare two modules or plain functions. Response: [`Response::Compared`].
     Compare {
-        /// The two selectors: `name` or `name@version`.
+        /// The two selectors, as in [`Request::Call`].
         #[serde(borrow)]
         modules: [&'payload str; 2],
-        /// The input of both modules.
+        /// The input of both.
         #[serde(borrow)]
         input: &'payload [u8],
-        /// The number of measurements of each module.
+        /// The number of measurements of each.
         over: u32,
     },
     /// Read the console's lines from a number on. Response: [`Response::Log`].

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use allocator_api2::boxed::Box;
 use bareflow_loader::diagnosis::FaultText;
-use bareflow_loader::{ExecuteError, LoadError, LoadOptions, ModuleId, Platform, TimedCall};
+use bareflow_loader::{Callee, ExecuteError, LoadError, LoadOptions, ModuleId, Platform, TimedCall};
 use bareflow_protocol::Response;
 use bareflow_protocol::control::{Called, Refusal, RefusalCode};
 use bareflow_suite::console::{explain_refusal, show_fault};
@@ -13,7 +13,7 @@ use bareflow_suite::fallible::{ErrorText, NoMemory};
 use bareflow_suite::functions::{AlignedBytes, call_function};
 use bareflow_suite::{error_text, text};
 
-use crate::functions::{Callee, FunctionNames};
+use crate::functions::FunctionNames;
 use crate::time_slice::{Poll, SLICE_MS};
 use crate::{Server, ServerEnvironment};
 

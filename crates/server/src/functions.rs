@@ -1,32 +1,15 @@
 //! Functions and methods that clients name.
 
+use alloc::string::String;
 use core::fmt;
 
-use bareflow_loader::{FunctionId, ModuleId, ModuleManager, Platform, Printable};
+use bareflow_loader::{Callee, FunctionId, ModuleId, ModuleManager, Name, Platform, Printable};
 use bareflow_protocol::control::{Refusal, RefusalCode};
+use bareflow_suite::fallible::NoMemory;
 use bareflow_suite::{error_text, text};
 
 use crate::requested_options::bounded;
 use crate::{Server, ServerEnvironment};
-
-/// The code that a client calls.
-#[derive(Clone, Copy)]
-pub(crate) enum Callee {
-    /// A module's `run`.
-    Run(ModuleId),
-    /// A function or method.
-    Function(FunctionId),
-}
-
-impl Callee {
-    /// Returns the module.
-    pub const fn module(self) -> ModuleId {
-        match self {
-            Callee::Run(id) => id,
-            Callee::Function(function) => function.module,
-        }
-    }
-}
 
 impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     /// Returns what a client's selector names: `name` or `name@version`, or `name[.interface].function[@version]`.
@@ -39,6 +22,29 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             let (selector, functions) = (Printable(selector.as_bytes()), FunctionNames(&self.manager, id));
             Refusal::new(RefusalCode::NoFunction, error_text!("{selector}: {error} ({functions})"))
         })
+    }
+
+    /// Returns what a client's selector names, unless it is a method, which has neither input nor output.
+    pub(crate) fn callee_with_input(&self, selector: &str) -> Result<Callee, Refusal> {
+        match self.callee(selector)? {
+            Callee::Function(FunctionId { shape: Some(_), .. }) => {
+                let selector = Printable(selector.as_bytes());
+                Err(error_text!("{selector}: a method, expected a module or a plain function").into())
+            }
+            callee => Ok(callee),
+        }
+    }
+
+    /// Returns a callee's name, whose module is named `module`: `module` or `module.function`.
+    pub(crate) fn callee_name(&self, callee: Callee, module: &Name) -> Result<String, NoMemory> {
+        let Callee::Function(function) = callee else { return text!("{module}") };
+        let mut found = text!("{module}.?");
+        self.manager.for_each_function(function.module, |number, _, name| {
+            if number == function.number && !name.is_empty() {
+                found = text!("{module}.{name}");
+            }
+        });
+        found
     }
 }
 

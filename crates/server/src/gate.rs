@@ -1,4 +1,4 @@
-//! Comparisons of two modules.
+//! Comparisons of two modules or functions.
 //!
 //! They run on a client's request, or as a gate that a module must pass before it replaces another one.
 
@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use allocator_api2::boxed::Box;
 use bareflow_loader::ab_test::{AbTestError, Difference, Distribution};
-use bareflow_loader::{AbTest, LoadOptions, ModuleId, ModuleProfile, Platform};
+use bareflow_loader::{AbTest, Callee, LoadOptions, ModuleId, ModuleProfile, Platform};
 use bareflow_protocol::Response;
 use bareflow_protocol::comparison::{Arm, Comparison, Conditions, Gate, Verdict};
 use bareflow_protocol::control::{Refusal, RefusalCode};
@@ -28,7 +28,7 @@ const MAX_MEASUREMENTS: u32 = 1_000_000;
 /// A running comparison.
 pub(crate) struct RunningComparison<P: Platform> {
     ab_test: AbTest<P>,
-    ids: [ModuleId; 2],
+    arms: [Callee; 2],
     input: Vec<u8>,
     over: u32,
     /// Set once no more measurements are taken, with the error that ended them early and the index of its arm.
@@ -61,20 +61,20 @@ impl<P: Platform> RunningComparison<P> {
 }
 
 impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
-    /// Starts a comparison of two modules.
+    /// Starts a comparison of two modules or functions.
     pub(crate) fn compare(
         &self,
-        ids: [ModuleId; 2],
+        arms: [Callee; 2],
         input: &[u8],
         over: u32,
     ) -> Result<Box<RunningComparison<P>>, ErrorText> {
         if !(1..=MAX_MEASUREMENTS).contains(&over) {
             return Err(error_text!("{over} measurements, expected 1 to {MAX_MEASUREMENTS}"));
         }
-        let ab_test = AbTest::new(&self.manager, ids, over).map_err(|error| explain(error, ["", ""]))?;
+        let ab_test = AbTest::new(&self.manager, arms, over).map_err(|error| explain(error, ["", ""]))?;
         // The measurements use memory until the end of the comparison.
         room()?;
-        let comparing = RunningComparison { ab_test, ids, input: copy(input)?, over, ended: None, gate: None };
+        let comparing = RunningComparison { ab_test, arms, input: copy(input)?, over, ended: None, gate: None };
         Ok(Box::try_new(comparing).map_err(|_| NoMemory)?)
     }
 
@@ -102,7 +102,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             self.discard_one(candidate);
             error_text!("no second copy of the old module: {error}")
         })?;
-        match self.compare([shadow, candidate], gate.input.unwrap_or(&last_input), gate.over) {
+        match self.compare([shadow, candidate].map(Callee::Run), gate.input.unwrap_or(&last_input), gate.over) {
             Ok(mut comparing) => {
                 let (conditions, candidate) = (gate.conditions, Some(candidate));
                 comparing.gate = Some(Candidate { conditions, blob, old, shadow, candidate });
@@ -159,9 +159,9 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     /// Shows the diagnosis of a fault that ended an A/B test.
     fn explain_ab_test(&self, comparing: &RunningComparison<P>, error: &AbTestError) {
         if let AbTestError::Faulted(arm, fault) = error
-            && let Some(id) = comparing.ids.get(*arm)
+            && let Some(callee) = comparing.arms.get(*arm)
         {
-            let _ = self.explain(*id, &bareflow_loader::ExecuteError::Faulted(*fault));
+            let _ = self.explain(callee.module(), &bareflow_loader::ExecuteError::Faulted(*fault));
         }
     }
 
@@ -210,15 +210,17 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         }
     }
 
-    /// Returns the results for both modules; `None` if one of them is gone.
+    /// Returns the results for both; `None` if one of them is gone.
     fn comparison(&self, comparing: &mut RunningComparison<P>) -> Result<Option<Comparison>, NoMemory> {
-        let [Some(first), Some(second)] = comparing.ids.map(|id| self.manager.stats(id)) else { return Ok(None) };
+        let [one, other] = comparing.arms;
+        let stats = |callee: Callee| self.manager.stats(callee.module());
+        let (Some(first), Some(second)) = (stats(one), stats(other)) else { return Ok(None) };
         let difference = comparing.ab_test.difference();
         let measured = comparing.ab_test.distributions(&self.manager);
         let classes = evaluate::classes(&measured);
-        let arm = |profile: &ModuleProfile, measured: &Distribution<'_>| -> Result<Arm, NoMemory> {
+        let arm = |callee, profile: &ModuleProfile, measured: &Distribution<'_>| -> Result<Arm, NoMemory> {
             Ok(Arm {
-                name: text!("{}", profile.name)?,
+                name: self.callee_name(callee, &profile.name)?,
                 version: text!("{}", profile.version)?,
                 generation: profile.generation,
                 batch: measured.batch,
@@ -228,7 +230,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
                 fault: None,
             })
         };
-        let sides = [arm(&first, &measured[0])?, arm(&second, &measured[1])?];
+        let sides = [arm(one, &first, &measured[0])?, arm(other, &second, &measured[1])?];
         let ratios = evaluate::ratios(&sides)?;
         let difference = difference.map(|difference| match difference {
             Difference::Results([first, second]) => text!("results {first} and {second}"),

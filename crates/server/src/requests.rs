@@ -108,8 +108,8 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
                 Response::Done.into()
             }
             Request::Compare { modules: [first, second], input, over } => {
-                let ids = [self.select(first)?, self.select(second)?];
-                Next::Task(Task::Compare(self.compare(ids, input, over)?))
+                let arms = [self.callee_with_input(first)?, self.callee_with_input(second)?];
+                Next::Task(Task::Compare(self.compare(arms, input, over)?))
             }
             Request::Log { from } => {
                 let (first, lines) = self.environment.log(from)?;

@@ -37,7 +37,7 @@ pub(crate) enum Task<P: Platform> {
     Unload(ModuleId),
     /// Replace a module with state, once its running calls have ended.
     Push(Box<DeferredPush>),
-    /// Compare two modules.
+    /// Compare two modules or functions.
     Compare(Box<RunningComparison<P>>),
     /// Handle a request that could not be handled when it arrived: its payload.
     Later(Vec<u8>),

@@ -1,4 +1,4 @@
-//! An A/B test: the cost of two modules on the same input, and whether their results agree.
+//! An A/B test: the cost of two modules or functions on the same input, and whether their results agree.
 //!
 //! The calls are not recorded in the modules' profiles. If a call is too short for the clock's resolution, several
 //! calls are timed together. The time of as many calls of an empty module is subtracted.
@@ -9,6 +9,7 @@ use allocator_api2::vec::Vec;
 use bareflow_abi::Reason;
 
 use crate::call::call_cost::EmptyModule;
+use crate::call::callee::Callee;
 use crate::error::ExecuteError;
 use crate::fault::Fault;
 use crate::manager::ModuleManager;
@@ -32,7 +33,7 @@ const BASELINE: usize = 31;
 /// The factor from cycles to hundredths of a cycle, the unit of a measurement.
 const CENTICYCLES_PER_CYCLE: u64 = 100;
 
-/// Two modules under comparison.
+/// Two modules or functions under comparison.
 pub struct AbTest<P: Platform> {
     arms: [Arm<P>; 2],
     /// The number of calls in one measurement, the same for both arms; 0 before the first step.
@@ -42,9 +43,9 @@ pub struct AbTest<P: Platform> {
     difference: Option<Difference>,
 }
 
-/// One of the two modules.
+/// One of the two.
 struct Arm<P: Platform> {
-    id: ModuleId,
+    callee: Callee,
     /// The time of one call of an empty module in a batch of this size, in hundredths of a cycle.
     baseline: u64,
     /// The time of one call in each measurement, in hundredths of a cycle.
@@ -53,7 +54,7 @@ struct Arm<P: Platform> {
     sorting: Option<Sorting>,
 }
 
-/// The first difference between what two modules gave for the same input.
+/// The first difference between what the two gave for the same input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Difference {
     /// Different results.
@@ -112,21 +113,21 @@ fn cycles(centicycles: u64) -> f64 {
 }
 
 impl<P: Platform> AbTest<P> {
-    /// Creates an A/B test of two modules with the given number of measurements of each.
+    /// Creates an A/B test of two modules or functions with the given number of measurements of each.
     ///
     /// # Errors
     /// [`AbTestError::NoMemory`].
-    pub fn new(manager: &ModuleManager<P>, ids: [ModuleId; 2], measurements: u32) -> Result<AbTest<P>, AbTestError> {
-        let arm = |id| {
+    pub fn new(manager: &ModuleManager<P>, arms: [Callee; 2], measurements: u32) -> Result<AbTest<P>, AbTestError> {
+        let arm = |callee| {
             let mut measured = Vec::new_in(manager.platform.allocator());
             measured.try_reserve_exact(measurements as usize).map_err(|_| AbTestError::NoMemory)?;
-            Ok(Arm { id, baseline: 0, measured, sorting: None })
+            Ok(Arm { callee, baseline: 0, measured, sorting: None })
         };
-        let [first, second] = ids;
+        let [first, second] = arms;
         Ok(AbTest { arms: [arm(first)?, arm(second)?], batch: 0, measurements, difference: None })
     }
 
-    /// Takes one measurement of each module. Returns whether that was the last one.
+    /// Takes one measurement of each. Returns whether that was the last one.
     ///
     /// Both outputs must have the same length.
     ///
@@ -149,7 +150,7 @@ impl<P: Platform> AbTest<P> {
         Ok(self.done() >= self.measurements)
     }
 
-    /// Returns the number of measurements of each module so far.
+    /// Returns the number of measurements of each so far.
     #[must_use]
     pub fn done(&self) -> u32 {
         self.arms.iter().map(|arm| arm.measured.len() as u32).min().unwrap_or(0)
@@ -196,7 +197,7 @@ impl<P: Platform> AbTest<P> {
     ) -> Result<CallOutcome, AbTestError> {
         let batch = self.batch;
         let Some(arm) = self.arms.get_mut(index) else { return Err(AbTestError::NoMemory) };
-        let (outcome, cycles) = manager.batch(arm.id, batch, input, output).map_err(|error| at(index, error))?;
+        let (outcome, cycles) = manager.batch(arm.callee, batch, input, output).map_err(|error| at(index, error))?;
         let centicycles = (cycles * CENTICYCLES_PER_CYCLE / u64::from(batch)).saturating_sub(arm.baseline);
         // The capacity is the number of measurements that were asked for.
         if arm.measured.len() < arm.measured.capacity() {
@@ -222,7 +223,8 @@ impl<P: Platform> AbTest<P> {
             for (index, (arm, output)) in self.arms.iter().zip(&mut outputs).enumerate() {
                 // The first round warms up.
                 for round in 0..2 {
-                    let (_, cycles) = manager.batch(arm.id, batch, input, output).map_err(|error| at(index, error))?;
+                    let (_, cycles) =
+                        manager.batch(arm.callee, batch, input, output).map_err(|error| at(index, error))?;
                     least = if round == 0 { least } else { least.min(cycles) };
                 }
             }
@@ -232,7 +234,7 @@ impl<P: Platform> AbTest<P> {
             batch *= 2;
         }
         for arm in &mut self.arms {
-            arm.baseline = manager.empty_batch(arm.id, batch).ok_or(AbTestError::NoMemory)?;
+            arm.baseline = manager.empty_batch(arm.callee.module(), batch).ok_or(AbTestError::NoMemory)?;
         }
         self.batch = batch;
         Ok(())
@@ -261,22 +263,25 @@ fn difference(given: [CallOutcome; 2], outputs: [&mut [u8]; 2]) -> Option<Differ
 }
 
 impl<P: Platform> ModuleManager<P> {
-    /// Calls a module `calls` times, at least once. Returns the last call's outcome and the cycles of all calls.
+    /// Calls a module or function `calls` times, at least once. Returns the last call's outcome and the cycles of all
+    /// calls.
     pub(crate) fn batch(
         &self,
-        id: ModuleId,
+        callee: Callee,
         calls: u32,
         input: &[u8],
         output: &mut [u8],
     ) -> Result<(CallOutcome, u64), ExecuteError> {
+        let id = callee.module();
         let Some(module) = self.get(id) else { return Err(ExecuteError::NotLoaded) };
         match (module.lifecycle.state(), module.faults.last()) {
-            (ModuleState::Live, _) if module.runnable().is_err() => return Err(ExecuteError::NoRun),
+            _ if module.lifecycle.is_retired() => return Err(ExecuteError::NotLoaded),
+            (ModuleState::Live, _) if !callee.is_run_of(&module) => return Err(ExecuteError::NoRun),
             (ModuleState::Live, _) => {}
             (ModuleState::Stopped, Some(fault)) => return Err(ExecuteError::Stopped(fault)),
             _ => return Err(ExecuteError::Busy),
         }
-        let call = module.call(&module.placed, Reason::Run, input, self.timing);
+        let call = Call { reason: callee.reason(), ..module.call(&module.placed, Reason::Run, input, self.timing) };
         module.lifecycle.set(ModuleState::Running);
         let done = self.timed(&call, module.placement.domain, &module.metadata, calls, output);
         module.lifecycle.set(ModuleState::Live);

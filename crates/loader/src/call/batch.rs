@@ -1,5 +1,6 @@
 //! The time of one call at a finer resolution than the clock's, measured over many calls in a row.
 
+use crate::call::callee::Callee;
 use crate::error::ExecuteError;
 use crate::manager::ModuleManager;
 use crate::module::ModuleId;
@@ -43,8 +44,8 @@ impl<P: Platform> ModuleManager<P> {
     /// The reason for which a call gave no result.
     pub fn batched(&self, id: ModuleId, input: &[u8], output: &mut [u8]) -> Result<BatchTiming, ExecuteError> {
         // The first row warms up; the second one shows how long a call takes.
-        self.batch(id, 1, input, output)?;
-        let (_, one) = self.batch(id, 1, input, output)?;
+        self.batch(Callee::Run(id), 1, input, output)?;
+        let (_, one) = self.batch(Callee::Run(id), 1, input, output)?;
         let step = self.clock_step_cycles();
         let calls = (step * CENTICYCLES_PER_CYCLE).clamp(1, (LONGEST_ROW / one.max(1)).max(1));
         let calls = u32::try_from(calls).unwrap_or(u32::MAX);
@@ -52,7 +53,7 @@ impl<P: Platform> ModuleManager<P> {
         let mut rows = [0; ROWS];
         let mut last = None;
         for row in &mut rows {
-            let (outcome, cycles) = self.batch(id, calls, input, output)?;
+            let (outcome, cycles) = self.batch(Callee::Run(id), calls, input, output)?;
             *row = cycles * CENTICYCLES_PER_CYCLE / u64::from(calls);
             last = Some(outcome);
         }
@@ -67,7 +68,7 @@ impl<P: Platform> ModuleManager<P> {
     /// Counts the processor's events during a row of calls.
     fn count(&self, id: ModuleId, calls: u32, input: &[u8], output: &mut [u8]) -> Option<Counters> {
         let before = self.platform.counters()?;
-        self.batch(id, calls, input, output).ok()?;
+        self.batch(Callee::Run(id), calls, input, output).ok()?;
         let counted = self.platform.counters()?.since(before);
         Some(counted.of_one(self.count_empty(id, calls)?, calls))
     }

@@ -6,6 +6,7 @@
 pub mod ab_test;
 pub mod batch;
 pub mod call_cost;
+pub mod callee;
 pub mod execute;
 mod fast_path;
 pub mod pinned;
