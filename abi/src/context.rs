@@ -295,11 +295,15 @@ impl<'call> Context<'call> {
     }
 
     /// Returns the port of the import with this number. For [`module!`](crate::module).
+    ///
+    /// # Safety
+    /// By the module's bindings, that is an import of the interface `I`.
     #[doc(hidden)]
     #[must_use]
     #[inline]
-    pub const fn import(&self, number: u32) -> Port<'call> {
-        Port::of_import(self.embedder, self.services().invoke, number)
+    pub const unsafe fn import<I: ?Sized>(&self, number: u32) -> Port<'call, I> {
+        // SAFETY: as the caller promises.
+        unsafe { Port::of_import(self.embedder, self.services().invoke, number) }
     }
 
     /// Takes the arguments of a method out of input and output, which are empty afterwards. For [`module!`](crate::module).

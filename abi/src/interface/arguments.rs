@@ -57,7 +57,7 @@ impl<'call> Arguments<'call> {
         self.method
     }
 
-    /// Returns the words of the frame, to be read in order. For the macro.
+    /// Returns the words of the frame, to be taken in order. For the macro.
     ///
     /// # Errors
     /// [`CallError::BadArgument`] if there are fewer.
@@ -79,9 +79,12 @@ impl<'call> Arguments<'call> {
     ///
     /// # Errors
     /// [`CallError::BadArgument`] if there is no room for it.
+    ///
+    /// # Safety
+    /// The method's shape has so many of them.
     #[doc(hidden)]
     #[inline(always)]
-    pub fn reply<const OUTS: usize>(&self) -> Result<ReplyHeader<'call, OUTS>, CallError> {
+    pub unsafe fn reply<const OUTS: usize>(&self) -> Result<ReplyHeader<'call, OUTS>, CallError> {
         if self.output_size < size_of::<(u64, [u64; OUTS])>() {
             return Err(CallError::BadArgument);
         }
@@ -89,7 +92,11 @@ impl<'call> Arguments<'call> {
     }
 }
 
-/// The words of a call, which are read in order. Each getter takes the next ones, so no memory is given out twice.
+/// The words of a call. Each getter takes the next ones, so no memory is given out twice.
+///
+/// # Safety
+/// Each call of a getter that is unsafe demands: the method's shape has an argument of that kind at this place, and no
+/// other `Words` of this call exist.
 ///
 /// Addresses are relative: to the input for what the provider reads, to the output for what it writes.
 #[doc(hidden)]
@@ -136,22 +143,23 @@ impl<'call, const WORDS: usize> Words<'call, WORDS> {
 
     /// Takes a text.
     #[inline(always)]
-    pub fn text(&mut self) -> Result<&'call str, CallError> {
-        utf8(self.slice()?)
+    pub unsafe fn text(&mut self) -> Result<&'call str, CallError> {
+        // SAFETY: as the caller promises.
+        utf8(unsafe { self.slice() }?)
     }
 
     /// Takes a slice.
     #[inline(always)]
-    pub fn slice<T: Plain>(&mut self) -> Result<&'call [T], CallError> {
+    pub unsafe fn slice<T: Plain>(&mut self) -> Result<&'call [T], CallError> {
         let (address, count) = self.memory::<T>(self.input)?;
-        // SAFETY: `memory` has checked address and size; `Arguments::new` demands that the memory is borrowed for `'call`,
-        // and every pattern of bits is a `T`.
+        // SAFETY: `memory` has checked address and size of what the caller promises to be a slice; `Arguments::new` demands
+        // that the memory is borrowed for `'call`, and every pattern of bits is a `T`.
         Ok(unsafe { slice::from_raw_parts(with_exposed_provenance(address), count) })
     }
 
     /// Takes a slice that may be written.
     #[inline(always)]
-    pub fn slice_mut<T: Plain>(&mut self) -> Result<&'call mut [T], CallError> {
+    pub unsafe fn slice_mut<T: Plain>(&mut self) -> Result<&'call mut [T], CallError> {
         let (address, count) = self.memory::<T>(self.output)?;
         // SAFETY: as above; what may be written is nobody else's, and given out once.
         Ok(unsafe { slice::from_raw_parts_mut(with_exposed_provenance_mut(address), count) })
@@ -159,22 +167,25 @@ impl<'call, const WORDS: usize> Words<'call, WORDS> {
 
     /// Takes a reference to one value.
     #[inline(always)]
-    pub fn one<T: Plain>(&mut self) -> Result<&'call T, CallError> {
-        let [value] = self.slice()? else { return Err(CallError::BadArgument) };
+    pub unsafe fn one<T: Plain>(&mut self) -> Result<&'call T, CallError> {
+        // SAFETY: as the caller promises.
+        let [value] = unsafe { self.slice() }? else { return Err(CallError::BadArgument) };
         Ok(value)
     }
 
     /// Takes a reference to one value that may be written.
     #[inline(always)]
-    pub fn one_mut<T: Plain>(&mut self) -> Result<&'call mut T, CallError> {
-        let [value] = self.slice_mut()? else { return Err(CallError::BadArgument) };
+    pub unsafe fn one_mut<T: Plain>(&mut self) -> Result<&'call mut T, CallError> {
+        // SAFETY: as the caller promises.
+        let [value] = unsafe { self.slice_mut() }? else { return Err(CallError::BadArgument) };
         Ok(value)
     }
 
     /// Takes room to append to.
     #[inline(always)]
-    pub fn out<T: Plain>(&mut self) -> Result<Out<'call, T>, CallError> {
-        self.slice_mut().map(Out::new)
+    pub unsafe fn out<T: Plain>(&mut self) -> Result<Out<'call, T>, CallError> {
+        // SAFETY: as the caller promises.
+        unsafe { self.slice_mut() }.map(Out::new)
     }
 }
 

@@ -74,12 +74,16 @@ pub const FIRST_FUNCTION: u32 = 256;
 pub const PIECE_ALIGNMENT: usize = 16;
 
 /// An interface. `#[interface]` implements it for `dyn Files`, of a trait `Files`.
+///
+/// # Safety
+/// The methods of a client pass words of the shapes in [`METHODS`](Self::METHODS), which lead to memory that they have
+/// borrowed.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no interface",
     label = "not an interface",
     note = "put `#[bareflow_abi::interface(version = \"1.0\")]` on the trait"
 )]
-pub trait Interface {
+pub unsafe trait Interface {
     /// The interface's name: that of the trait, in snake case.
     const NAME: &'static str;
     /// The version: major, minor.
@@ -94,7 +98,7 @@ pub trait Interface {
     type Client<'call>: Copy;
 
     /// Creates a client.
-    fn client(port: Port<'_>) -> Self::Client<'_>;
+    fn client(port: Port<'_, Self>) -> Self::Client<'_>;
 }
 
 /// An interface that a `T` can provide: every type that implements the trait.

@@ -31,20 +31,30 @@ pub fn client<I: Interface + ?Sized, T: Target>(target: &T) -> I::Client<'_> {
     I::client(Port { first, invoke: forward::<I, T>, import: 0, borrows: PhantomData })
 }
 
-/// The place that a client's calls go to. It lives as long as the call that the client was made for.
-#[derive(Clone, Copy)]
-pub struct Port<'call> {
+/// The place that calls by a client of the interface `I` go to. It lives as long as the call that the client was made for.
+pub struct Port<'call, I: ?Sized> {
     first: *mut c_void,
     invoke: InvokeService,
     /// The import's number, in the upper half.
     import: u64,
-    borrows: PhantomData<&'call ()>,
+    borrows: PhantomData<(&'call (), *const I)>,
 }
 
-impl<'call> Port<'call> {
+impl<I: ?Sized> Clone for Port<'_, I> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<I: ?Sized> Copy for Port<'_, I> {}
+
+impl<'call, I: ?Sized> Port<'call, I> {
     /// Creates the port of a module's import.
+    ///
+    /// # Safety
+    /// The import with this number is one of `I`.
     #[inline]
-    pub(crate) const fn of_import(first: *mut c_void, invoke: InvokeService, import: u32) -> Port<'call> {
+    pub(crate) const unsafe fn of_import(first: *mut c_void, invoke: InvokeService, import: u32) -> Port<'call, I> {
         Port { first, invoke, import: (import as u64) << 32, borrows: PhantomData }
     }
 
@@ -54,7 +64,7 @@ impl<'call> Port<'call> {
     /// The provider's, or a [`CallError`](super::CallError).
     ///
     /// # Safety
-    /// The port is that of an import of the interface whose method this is, and the words fulfil what [`Frame::new`](super::Frame::new) demands.
+    /// The words are those of this method of `I`, and fulfil what [`Frame::new`] demands.
     #[doc(hidden)]
     #[inline]
     pub unsafe fn call<T: Scalar, E: Failure>(self, method: u32, words: &mut [u64]) -> Result<T, E> {
@@ -63,7 +73,7 @@ impl<'call> Port<'call> {
     }
 }
 
-impl fmt::Debug for Port<'_> {
+impl<I: ?Sized> fmt::Debug for Port<'_, I> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Port").field("import", &(self.import >> 32)).finish_non_exhaustive()
     }

@@ -48,7 +48,7 @@ pub(crate) fn expand(attribute: TokenStream, item: &ItemTrait) -> Result<TokenSt
         #[doc = #about]
         #[derive(Clone, Copy, Debug)]
         #visibility struct #client<'call> {
-            port: ::bareflow_abi::interface::Port<'call>,
+            port: ::bareflow_abi::interface::Port<'call, dyn #ident>,
         }
 
         #[automatically_derived]
@@ -56,8 +56,9 @@ pub(crate) fn expand(attribute: TokenStream, item: &ItemTrait) -> Result<TokenSt
             #(#calls)*
         }
 
+        // SAFETY: shapes and client are made of the same arguments.
         #[automatically_derived]
-        impl ::bareflow_abi::interface::Interface for dyn #ident {
+        unsafe impl ::bareflow_abi::interface::Interface for dyn #ident {
             const NAME: &'static str = #name;
             const VERSION: (u16, u16) = (#major, #minor);
             const SIGNATURES: &'static [::bareflow_abi::interface::Signature] = &[#(#signatures),*];
@@ -76,7 +77,7 @@ pub(crate) fn expand(attribute: TokenStream, item: &ItemTrait) -> Result<TokenSt
             };
             type Client<'call> = #client<'call>;
 
-            fn client(port: ::bareflow_abi::interface::Port<'_>) -> #client<'_> {
+            fn client(port: ::bareflow_abi::interface::Port<'_, dyn #ident>) -> #client<'_> {
                 #client { port }
             }
         }

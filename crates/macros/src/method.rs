@@ -161,12 +161,17 @@ impl<'item> Method<'item> {
                 (Kind::SliceMut, true) => quote!(one_mut::<#of>()),
                 (Kind::Out, _) => quote!(out::<#of>()),
             };
+            let read = match kind {
+                Kind::Scalar => quote!(words.#read?),
+                // SAFETY: the shape is made of the same arguments, and these are the call's only words.
+                _ => quote!(unsafe { words.#read }?),
+            };
             if *kind == Kind::Out {
-                reads.push(quote!(let mut #name = words.#read?;));
+                reads.push(quote!(let mut #name = #read;));
                 values.push(quote!(&mut #name));
                 appended.push(quote!(#name.written_bytes()));
             } else {
-                reads.push(quote!(let #name = words.#read?;));
+                reads.push(quote!(let #name = #read;));
                 values.push(quote!(#name));
             }
         }
@@ -175,7 +180,8 @@ impl<'item> Method<'item> {
         let start = (count > 0).then(|| quote!(let mut words = arguments.words::<#count>()?;));
         quote! {
             #number => {
-                let reply = arguments.reply::<#outs>()?;
+                // SAFETY: the shape is made of the same arguments.
+                let reply = unsafe { arguments.reply::<#outs>() }?;
                 #start
                 #(#reads)*
                 let answer = <__Provider as #interface>::#method(provider #(, #values)*);

@@ -67,7 +67,8 @@ fn imports(Settings { abi, imports, .. }: &Settings) -> TokenStream {
             #[must_use]
             #[inline(always)]
             pub fn of(context: &#abi::Context<'call>) -> Imports<'call> {
-                Imports { #(#names: <#interfaces as #abi::Interface>::client(context.import(#numbers)),)* }
+                // SAFETY: the bindings are made of the same imports.
+                Imports { #(#names: <#interfaces as #abi::Interface>::client(unsafe { context.import(#numbers) }),)* }
             }
         }
     }
