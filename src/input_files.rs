@@ -9,7 +9,7 @@ use bareflow_protocol::report::Refusal;
 use bareflow_protocol::control::MAX_BLOB;
 
 use crate::input::{read_at_most, read_input};
-use crate::options::{RunOptions, lines};
+use crate::options::RunOptions;
 use crate::output::{report_refused, write_out};
 
 /// The files of a run: blobs, unreadable files, the input, and the parameters that go with them.
@@ -21,7 +21,7 @@ pub struct InputFiles {
     pub unreadable: Vec<Refusal>,
     /// The input of the run.
     pub input: Vec<u8>,
-    /// The parameters to set, one `module.parameter=value` on each line.
+    /// The parameters to set and the imports to bind, one [`Assignment`](bareflow_loader::Assignment) on each line.
     pub parameters: String,
 }
 
@@ -32,7 +32,7 @@ impl InputFiles {
     /// # Errors
     /// When the input can't be read.
     pub fn read(options: &RunOptions) -> Result<InputFiles> {
-        let (input, parameters) = (read_input(options.input.as_deref())?, lines(&options.loading.set));
+        let (input, parameters) = (read_input(options.input.as_deref())?, options.loading.assignments.lines());
         Ok(InputFiles { input, parameters, ..InputFiles::blobs(&options.files) })
     }
 

@@ -17,7 +17,7 @@ use crate::input::read_input;
 use crate::interfaces::exports;
 use crate::interfaces::listing::{Listing, Module};
 use crate::options::{
-    CompareOptions, ConnectOptions, FilesOptions, LoadFileOptions, LogOptions, ModuleOptions, StatsOptions, lines,
+    CompareOptions, ConnectOptions, FilesOptions, LoadFileOptions, LogOptions, ModuleOptions, StatsOptions,
 };
 use crate::output::progress_bar;
 use crate::report::disassemble;
@@ -156,7 +156,7 @@ pub(crate) fn log(options: &LogOptions) -> Result<Exit> {
 
 /// `load`.
 pub(crate) fn load(options: &LoadFileOptions) -> Result<Exit> {
-    let parameters = lines(&options.overrides.set);
+    let parameters = options.overrides.assignments.lines();
     let request = Request::Load { path: &options.path, overrides: options.overrides.overrides(&parameters) };
     ask(&options.connect, request, |answer| match answer {
         Response::Loaded(loaded) => {

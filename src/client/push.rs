@@ -11,7 +11,7 @@ use super::show::{compare, receipt};
 use super::{Client, unexpected};
 use crate::input::read_input;
 use crate::input_files::{label, read_blob};
-use crate::options::{PushOptions, lines};
+use crate::options::PushOptions;
 use crate::output::progress_bar;
 use crate::{Exit, say};
 
@@ -32,7 +32,7 @@ pub(crate) fn push(options: &PushOptions) -> Result<Exit> {
     let over = options.over.unwrap_or(OVER);
     let gate = conditions.map(|conditions| Gate { conditions, over, input: input.as_deref() });
     let label_of_file = label(&options.file);
-    let parameters = lines(&options.overrides.set);
+    let parameters = options.overrides.assignments.lines();
     let overrides = options.overrides.overrides(&parameters);
     let push = Push { label: &label_of_file, overrides, beside: options.beside, gate };
     run_command(&options.connect, |client| {

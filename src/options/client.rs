@@ -9,7 +9,7 @@ use bareflow_protocol::comparison::{Condition, Conditions};
 use bareflow_protocol::control::LoadOverrides;
 use clap::{Args, Subcommand, value_parser};
 
-use super::loading::{assignment, budget, domain, on_fault};
+use super::loading::{AssignmentOptions, budget, domain, on_fault};
 
 /// The kernel's address, and the file for its response.
 #[derive(Debug, Args)]
@@ -41,13 +41,13 @@ pub struct OverrideOptions {
     /// The reaction to a fault: `stop`, `restart`, or `restart:N` for at most N times.
     #[arg(long, value_name = "POLICY", value_parser = policy)]
     pub on_fault: Option<String>,
-    /// Set a parameter, as it is declared: see `inspect`; without `=VALUE`, to its default. May be given several times.
-    #[arg(long, value_name = "MODULE.PARAMETER=VALUE", value_parser = assignment)]
-    pub set: Vec<String>,
+    /// The parameters and imports to set.
+    #[command(flatten)]
+    pub assignments: AssignmentOptions,
 }
 
 impl OverrideOptions {
-    /// Returns the settings in the form of the protocol, with the lines that set parameters ([`lines`](super::lines)).
+    /// Returns the settings in the form of the protocol, with the [lines](AssignmentOptions::lines) of `assignments`.
     #[must_use]
     pub fn overrides<'all>(&'all self, parameters: &'all str) -> LoadOverrides<'all> {
         let (domain, on_fault) = (self.domain.map(Domain::name), self.on_fault.as_deref());

@@ -28,9 +28,29 @@ pub struct LoadingOptions {
     /// refused.
     #[arg(long, value_name = "SERVICES", default_value = "all", value_parser = allowed)]
     pub allow: Permissions,
-    /// Set a parameter of a module, as it is declared: see `inspect`; may be given several times.
+    /// The parameters and imports to set.
+    #[command(flatten)]
+    pub assignments: AssignmentOptions,
+}
+
+/// Values of modules' parameters, and providers of their imports.
+#[derive(Debug, Default, Args)]
+pub struct AssignmentOptions {
+    /// Set a parameter, as it is declared: see `inspect`; without `=VALUE`, to its default. May be given several times.
     #[arg(long, value_name = "MODULE.PARAMETER=VALUE", value_parser = assignment)]
-    pub set: Vec<String>,
+    set: Vec<String>,
+    /// Bind an import to a provider: `NAME` or `NAME@VERSION`; without `=PROVIDER`, as its Cargo.toml says. May be given
+    /// several times.
+    #[arg(long, value_name = "MODULE.IMPORT=PROVIDER", value_parser = binding)]
+    bind: Vec<String>,
+}
+
+impl AssignmentOptions {
+    /// Returns the lines that the loader takes, as one text.
+    #[must_use]
+    pub fn lines(&self) -> String {
+        self.set.iter().chain(&self.bind).map(|line| format!("{line}\n")).collect()
+    }
 }
 
 impl LoadingOptions {
@@ -53,14 +73,13 @@ pub(super) fn budget(text: &str) -> Result<Budget, String> {
 }
 
 /// Checks a line that sets a parameter, which whoever loads the module parses again.
-pub(super) fn assignment(text: &str) -> Result<String, String> {
+fn assignment(text: &str) -> Result<String, String> {
     Assignment::parse(text).map(|line| line.line.to_owned()).map_err(|error| error.to_string())
 }
 
-/// Returns the lines that set parameters as one text.
-#[must_use]
-pub fn lines(set: &[String]) -> String {
-    set.iter().map(|line| format!("{line}\n")).collect()
+/// Checks what binds an import, and returns the line for whoever loads the module.
+fn binding(text: &str) -> Result<String, String> {
+    assignment(&format!("bind {text}"))
 }
 
 /// Parses a set of services.

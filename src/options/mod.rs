@@ -17,7 +17,7 @@ pub use client::{
     CallOptions, CompareOptions, ConnectOptions, FilesOptions, InterfacesCommand, InterfacesOptions, LoadFileOptions,
     LogOptions, ModuleOptions, OverrideOptions, PushOptions, StatsOptions, WatchOptions,
 };
-pub use loading::{LoadingOptions, lines};
+pub use loading::{AssignmentOptions, LoadingOptions};
 pub use modules::{BuildOptions, NewOptions, TestOptions};
 pub use run::{BootOptions, HostOptions, InjectOptions, MachineOptions, RunOptions, ServeOptions};
 pub use tune::TuneOptions;

@@ -19,7 +19,7 @@ use anyhow::{Result, anyhow, bail, ensure};
 use bareflow_protocol::options::Task;
 
 use crate::input_files::InputFiles;
-use crate::options::{ServeOptions, lines};
+use crate::options::ServeOptions;
 use crate::qemu::{KillHandle, Machine};
 use crate::{Exit, boot, output, say};
 pub use listener::Socket;
@@ -34,7 +34,7 @@ const POLL: Duration = Duration::from_millis(50);
 pub fn serve(options: &ServeOptions) -> Result<Exit> {
     let (path, link) = address::to_listen(options.socket.as_deref());
     let machine = boot::machine(&options.machine)?;
-    let files = InputFiles { parameters: lines(&options.loading.set), ..InputFiles::blobs(&options.files) };
+    let files = InputFiles { parameters: options.loading.assignments.lines(), ..InputFiles::blobs(&options.files) };
     if let Some(refused) = files.unreadable.first() {
         bail!("{} can't be read, expected a blob; nothing was booted", refused.source);
     }

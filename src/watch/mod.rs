@@ -15,7 +15,7 @@ use crate::build_command::chosen_one;
 use crate::client::Client;
 use crate::client::error::Lost;
 use crate::input_files::write_json;
-use crate::options::{WatchOptions, lines};
+use crate::options::WatchOptions;
 use crate::serve::address::NoKernel;
 use crate::{Exit, complain, say, workspace};
 use changes::Changes;
@@ -49,7 +49,7 @@ pub fn watch(options: &WatchOptions) -> Result<Exit> {
         }
         due = false;
         let round = match renew(&mut module, options, &mut manifest_saved).and_then(|()| {
-            cycle::run(&module, options.overrides.overrides(&lines(&options.overrides.set)), &mut client)
+            cycle::run(&module, options.overrides.overrides(&options.overrides.assignments.lines()), &mut client)
         }) {
             Ok(round) => round,
             Err(problem) if problem.is::<Lost>() && options.once => return Err(problem),

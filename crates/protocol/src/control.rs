@@ -30,7 +30,7 @@ pub const MAX_BLOB: u32 = 16 << 20;
 /// The maximum length of a selector such as `name@^1.2`, a label or a path, in bytes.
 pub const MAX_WORD: usize = 255;
 
-/// The maximum length of the lines that set parameters, in bytes.
+/// The maximum length of the lines that set parameters and bind imports, in bytes.
 pub const MAX_PARAMETERS: usize = 16 << 10;
 
 /// The number of bits of a request's id that belong to its client; the bits above are the broker's mark.
@@ -220,7 +220,8 @@ pub struct LoadOverrides<'payload> {
     /// The action after a fault: `stop`, `restart` or `restart:N`.
     #[serde(borrow)]
     pub on_fault: Option<&'payload str>,
-    /// The parameters to set, one `module.parameter=value` on each line, at most [`MAX_PARAMETERS`] bytes.
+    /// The parameters to set and the imports to bind, one [`Assignment`](bareflow_loader::Assignment) on each line, at
+    /// most [`MAX_PARAMETERS`] bytes.
     ///
     /// Those that are not named are inherited one by one.
     pub parameters: &'payload str,

@@ -200,6 +200,9 @@ pub struct Module {
     /// The parameters that were set.
     #[serde(default)]
     pub parameters: Vec<SetParameter>,
+    /// The imports, with their providers.
+    #[serde(default)]
+    pub imports: Vec<BoundImport>,
     /// The exported functions that were called, with their profiles.
     #[serde(default)]
     pub functions: Vec<Function>,
@@ -241,6 +244,22 @@ pub struct SetParameter {
 impl fmt::Display for SetParameter {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}={}", self.name, self.value)
+    }
+}
+
+/// An import and its provider.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BoundImport {
+    /// The import's own name.
+    pub name: String,
+    /// The provider: `name@version` of a module, or the name of one of the kernel's own; empty if it is gone.
+    pub provider: String,
+}
+
+/// Shows `name=provider`.
+impl fmt::Display for BoundImport {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}={}", self.name, self.provider)
     }
 }
 
@@ -409,6 +428,7 @@ mod tests {
             peak_stack_bytes: Some(4096),
             peak_heap_bytes: None,
             parameters: [SetParameter { name: "mtu".into(), value: "9000".into() }].into(),
+            imports: [BoundImport { name: "source".into(), provider: "disk@1.0.0".into() }].into(),
             functions: [Function {
                 name: "files.read".into(),
                 call_count: 2,

@@ -117,7 +117,7 @@ pub struct Server<'blobs, P: Platform, S: ServerEnvironment> {
     environment: S,
     /// The options of loads that set none themselves.
     defaults: LoadOptions,
-    /// The parameters that loads during startup set, one on each line.
+    /// The parameters that loads during startup set, and the imports that they bind, one on each line.
     parameters: &'blobs str,
     decoder: RefCell<Decoder>,
     /// The time at which bytes last arrived.
@@ -173,7 +173,7 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
         })
     }
 
-    /// Returns the same server, whose loads during startup set the parameters in `lines`.
+    /// Returns the same server, whose loads during startup set what is in `lines`.
     #[must_use]
     pub fn with_parameters(self, lines: &'blobs str) -> Server<'blobs, P, S> {
         Server { parameters: lines, ..self }

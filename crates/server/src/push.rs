@@ -222,11 +222,14 @@ pub(crate) fn check_module_count<P: Platform>(manager: &ModuleManager<P>) -> Res
     Ok(())
 }
 
-/// Checks that all lines set parameters of the module in `blob`, as far as it has a name.
+/// Checks that all lines are about the module in `blob`, as far as it has a name.
 fn check_parameters(blob: &[u8], parameters: &str) -> Result<(), ErrorText> {
     let Some(name) = name_of(blob) else { return Ok(()) };
     match Assignment::all(parameters).flatten().find(|line| line.module != name.as_str()) {
-        Some(Assignment { line, .. }) => Err(error_text!("{line}: the blob is of {name}, expected {name}.PARAMETER")),
+        Some(Assignment { line, binds, .. }) => {
+            let kind = if binds { "IMPORT" } else { "PARAMETER" };
+            Err(error_text!("{line}: the blob is of {name}, expected {name}.{kind}"))
+        }
         None => Ok(()),
     }
 }

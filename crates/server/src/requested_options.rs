@@ -19,7 +19,7 @@ pub(crate) struct Wanted {
     pub domain: Option<Domain>,
     pub limits: Option<Budget>,
     pub on_fault: Option<FaultPolicy>,
-    /// The parameters to set, one on each line.
+    /// The parameters to set and the imports to bind, one on each line.
     pub parameters: String,
     /// Whether the module is loaded beside the active one of its name, instead of replacing it.
     pub beside: bool,

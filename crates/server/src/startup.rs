@@ -1,9 +1,9 @@
-//! Loads during startup. A module whose dependencies are missing waits until they are loaded.
+//! Loads during startup. A module that misses another one waits until that is loaded.
 
 use alloc::borrow::Cow;
 use alloc::string::String;
 
-use bareflow_loader::{LoadError, Name, Platform, VersionRange};
+use bareflow_loader::{ImportError, LoadError, Platform};
 use bareflow_suite::console::{explain_unused, unused_parameters};
 use bareflow_suite::dependency_cycles::DependencyGraph;
 use bareflow_suite::fallible::{ErrorText, NO_MEMORY};
@@ -13,17 +13,17 @@ use crate::push::check_module_count;
 use crate::requested_options::Wanted;
 use crate::{Server, ServerEnvironment};
 
-/// The maximum number of blobs that wait for their dependencies.
+/// The maximum number of blobs that wait for others.
 const MAX_PENDING: usize = 256;
 
-/// A blob that waits for a dependency during startup.
+/// A blob that waits for another one during startup.
 pub(crate) struct PendingLoad<'blobs> {
     label: String,
     blob: Cow<'blobs, [u8]>,
     /// Whether it may replace another module: files on the disk override blobs in the kernel's image.
     replaces: bool,
-    /// The missing dependency: a name and a range of versions.
-    misses: Option<(Name, VersionRange)>,
+    /// The reason for which it was not loaded yet.
+    misses: Option<LoadError>,
 }
 
 impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
@@ -40,7 +40,7 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
         }
     }
 
-    /// Ends startup: refuses the blobs whose dependencies are still missing, and parameters of modules that are not there.
+    /// Ends startup: refuses the blobs that still miss another one, and parameters of modules that are not there.
     pub fn refuse_pending(&self) {
         let pending = self.pending.take();
         // Without memory for the search for cycles, only the missing dependency is reported.
@@ -49,8 +49,8 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
             let cycle = graph.as_ref().and_then(|graph| graph.cycle(index).ok().flatten());
             match (cycle, one.misses) {
                 (Some(cycle), _) => self.log_refusal(&one.label, &cycle),
-                (None, Some((name, versions))) => {
-                    self.log_refusal(&one.label, &LoadError::MissingDependency { name, versions });
+                (None, Some(error)) => {
+                    self.log_refusal(&one.label, &self.explain_load(&one.blob, &self.defaults, &error));
                 }
                 (None, None) => {}
             }
@@ -65,24 +65,32 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
         if !self.try_load(PendingLoad { label: text, blob, replaces, misses: None }) {
             return;
         }
-        // A loaded module may satisfy blobs that wait, and these may satisfy others. A blob whose dependency is still
-        // missing is not retried, since that would read all of it.
-        loop {
+        // A loaded module may satisfy blobs that wait, and these may satisfy others. A blob that misses the same as before
+        // is not retried, since that would read all of it.
+        let mut tries = self.pending.borrow().len();
+        while tries > 0 {
             let found = self.pending.borrow().iter().position(|one| self.is_met(one));
             let Some(index) = found else { return };
             let one = self.pending.borrow_mut().remove(index);
-            self.try_load(one);
+            tries = if self.try_load(one) { self.pending.borrow().len() } else { tries - 1 };
         }
     }
 
-    /// Returns whether the missing dependency of a blob is loaded now.
+    /// Returns whether what a blob misses is loaded now.
     fn is_met(&self, one: &PendingLoad<'_>) -> bool {
-        one.misses.is_some_and(|(name, versions)| {
-            self.manager.find_version(name.as_str(), |version| versions.admits(version)).is_some()
-        })
+        match &one.misses {
+            Some(LoadError::MissingDependency { name, versions }) => {
+                self.manager.find_version(name.as_str(), |version| versions.admits(version)).is_some()
+            }
+            Some(LoadError::Import { error: ImportError::NotLoaded { provider }, .. }) => {
+                self.manager.find_version(provider.as_str(), |_| true).is_some()
+            }
+            Some(error) => self.manager.explain_import(&one.blob, error).is_some_and(|import| import.is_exported()),
+            None => false,
+        }
     }
 
-    /// Loads a blob, or makes it wait for a missing dependency. Returns whether the module is loaded now.
+    /// Loads a blob, or makes it wait for another one. Returns whether the module is loaded now.
     fn try_load(&self, mut one: PendingLoad<'blobs>) -> bool {
         if let Err(error) = check_module_count(&self.manager) {
             self.log_refusal(&one.label, &error);
@@ -104,22 +112,27 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
                 self.log_load(id);
                 return true;
             }
-            Err(LoadError::MissingDependency { name, versions }) => {
-                one.misses = Some((name, versions));
-                self.wait(one, name, versions);
+            Err(error) if error.is_for_another_module() => {
+                one.misses = Some(error);
+                self.wait(one);
             }
             Err(error) => self.log_refusal(&one.label, &self.explain_load(&one.blob, &options, &error)),
         }
         false
     }
 
-    /// Keeps a blob until its missing dependency is loaded.
-    fn wait(&self, one: PendingLoad<'blobs>, name: Name, versions: VersionRange) {
+    /// Keeps a blob until what it misses is loaded.
+    fn wait(&self, one: PendingLoad<'blobs>) {
         let mut pending = self.pending.borrow_mut();
         let refusal: ErrorText = if pending.len() >= MAX_PENDING {
+            let needs = match &one.misses {
+                Some(LoadError::MissingDependency { name, versions }) => error_text!("it needs {name} {versions}"),
+                Some(LoadError::Import { import, .. }) => error_text!("its import {import} has no provider yet"),
+                _ => "it needs another module".into(),
+            };
             error_text!(
-                "it needs {name} {versions}, and {MAX_PENDING} files wait for others already; load what is needed \
-                 first: an archive is loaded in its order"
+                "{needs}, and {MAX_PENDING} files wait for others already; load what is needed first: an archive is \
+                 loaded in its order"
             )
         } else if pending.try_reserve(1).is_err() {
             NO_MEMORY.into()

@@ -14,7 +14,8 @@ pub const INPUT: &str = "input";
 /// The file in an archive with the names to show for its blobs, one per line.
 pub const LABELS: &str = "labels";
 
-/// The file in an archive with the parameters to set, one `module.parameter=value` on each line.
+/// The file in an archive with the parameters to set and the imports to bind, one
+/// [`Assignment`](bareflow_loader::Assignment) on each line.
 pub const PARAMETERS: &str = "parameters";
 
 /// The file in an archive with the options of the kernel, if they are not the default.
@@ -27,7 +28,7 @@ pub struct Archive<'bytes> {
     pub blobs: Vec<Source<'bytes>>,
     /// The input.
     pub input: &'bytes [u8],
-    /// The parameters to set, one on each line.
+    /// The parameters to set and the imports to bind, one on each line.
     pub parameters: &'bytes str,
     /// The options of the kernel.
     pub options: KernelOptions,

@@ -2,8 +2,11 @@
 
 use core::fmt;
 
+use bareflow_abi::interface::bindings::Entries;
+use bareflow_abi::record::BINDINGS;
 use bareflow_loader::diagnosis::FaultText;
 use bareflow_loader::parameters::parameters_of;
+use bareflow_loader::records::first_record;
 use bareflow_loader::{Assignment, BadAssignment, LoadError, LoadOptions, ModuleManager, Platform, RawModule};
 
 use crate::error_text;
@@ -69,8 +72,14 @@ pub fn explain_refusal<P: Platform>(
         show_fault(console, fault.text());
         return error_text!("{fault}");
     }
-    if let LoadError::Parameter(BadAssignment::Unknown { .. } | BadAssignment::Inherited { .. }) = error {
-        return error_text!("{error} ({})", ParameterNames(blob));
+    match error {
+        LoadError::Parameter(BadAssignment::Unknown { .. } | BadAssignment::Inherited { .. }) => {
+            return error_text!("{error} ({})", NamesIn { blob, imports: false });
+        }
+        LoadError::Parameter(BadAssignment::UnknownImport { .. }) => {
+            return error_text!("{error} ({})", NamesIn { blob, imports: true });
+        }
+        _ => {}
     }
     if let Some(details) = manager.explain_import(blob, error) {
         return error_text!("{error} ({details})");
@@ -96,19 +105,27 @@ pub fn explain_unused(line: &Assignment<'_>) -> ErrorText {
     error_text!("no module {} is loaded, so nothing is set; check the name, or load it first", line.module)
 }
 
-/// The names of the parameters that a blob has, as text.
-struct ParameterNames<'blob>(&'blob [u8]);
+/// The names of the parameters or of the imports that a blob has, as text.
+struct NamesIn<'blob> {
+    blob: &'blob [u8],
+    imports: bool,
+}
 
-impl fmt::Display for ParameterNames<'_> {
+impl fmt::Display for NamesIn<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut names = RawModule::parse(self.0).into_iter().flat_map(|raw| parameters_of(&raw)).peekable();
-        if names.peek().is_none() {
-            return out.write_str("it has no parameters");
+        let raw = RawModule::parse(self.blob).ok();
+        let mut separator = "it has";
+        let mut show = |name: &str| write!(out, "{} {name}", core::mem::replace(&mut separator, ","));
+        if self.imports {
+            let record = raw.map_or(&[][..], |raw| first_record(raw.records, BINDINGS));
+            Entries::new(record).imports().try_for_each(|import| show(import.name))?;
+        } else {
+            raw.iter().flat_map(parameters_of).try_for_each(|parameter| show(parameter.name))?;
         }
-        out.write_str("it has")?;
-        names
-            .enumerate()
-            .try_for_each(|(index, parameter)| write!(out, "{} {}", if index == 0 { "" } else { "," }, parameter.name))
+        if separator == "," {
+            return Ok(());
+        }
+        write!(out, "it has no {}", if self.imports { "imports" } else { "parameters" })
     }
 }
 

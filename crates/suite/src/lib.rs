@@ -29,8 +29,8 @@ use bareflow_abi::record::EXPECTED_RESULT;
 use bareflow_loader::diagnosis::FaultText;
 use bareflow_loader::records::Records;
 use bareflow_loader::{
-    BatchTiming, Counters, Diagnosis, ExecuteError, ImportError, InvalidModule, LoadError, LoadOptions, ModuleId,
-    ModuleManager, Platform, Printable, RawModule,
+    BatchTiming, Counters, Diagnosis, ExecuteError, InvalidModule, LoadError, LoadOptions, ModuleId, ModuleManager,
+    Platform, Printable, RawModule,
 };
 use bareflow_protocol::Report;
 use bareflow_protocol::report::{Environment, Refusal, Test};
@@ -67,7 +67,7 @@ pub struct Plan<'run> {
     pub repeat: u32,
     /// The options of all loads.
     pub load: LoadOptions,
-    /// The parameters to set, one `module.parameter=value` on each line.
+    /// The parameters to set and the imports to bind, one [`Assignment`](bareflow_loader::Assignment) on each line.
     pub parameters: &'run str,
     /// The place of the run, in its report: `host` or `kernel`.
     pub place: &'static str,
@@ -193,9 +193,7 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
                 line!(self.console, Plain, " Module loaded: {} (entry: {:#x})", profile.name, profile.entry_address);
                 Loading::Done(profile.name.to_string(), id)
             }
-            Err(LoadError::MissingDependency { .. } | LoadError::Import { error: ImportError::NoProvider, .. }) => {
-                Loading::Waits
-            }
+            Err(error) if error.is_for_another_module() => Loading::Waits,
             Err(error) => {
                 let text =
                     explain_refusal(self.manager, source.bytes, &self.plan.load, &error, self.console).into_owned();
@@ -211,13 +209,15 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
         }
     }
 
-    /// Reports the reason for which each of these blobs can't be loaded. Each misses a dependency.
+    /// Reports the reason for which each of these blobs can't be loaded. Each misses another module.
     fn refuse_all(&mut self, waiting: &[&Source<'_>]) {
         let graph = DependencyGraph::of(waiting.iter().map(|source| source.bytes)).ok();
         for (index, source) in waiting.iter().enumerate() {
             let cycle = graph.as_ref().and_then(|graph| graph.cycle(index).ok().flatten()).map(ErrorText::into_owned);
-            let missing = || self.manager.load_with(source.bytes, &self.plan.load).err();
-            let error = cycle.or_else(|| missing().map(|error| error.to_string()));
+            let load = self.plan.load;
+            let missing = self.manager.load_with(source.bytes, load.with_parameters(&self.plan.parameters)).err();
+            let explain = |error| explain_refusal(self.manager, source.bytes, &load, &error, self.console).into_owned();
+            let error = cycle.or_else(|| missing.map(explain));
             self.refuse(Refusal::new(source.label.clone(), error.unwrap_or_default()));
         }
     }

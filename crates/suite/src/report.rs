@@ -1,6 +1,6 @@
 //! Conversions from the manager's profiles to the report that is sent.
 
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use bareflow_abi::header::SERVICE_NAMES;
@@ -8,12 +8,12 @@ use bareflow_loader::diagnosis::{REGISTER_NAMES, Remedy};
 use bareflow_loader::segments::PAGE_SIZE;
 use bareflow_loader::{
     Assignment, BatchTiming, Diagnosis, Domain, FunctionProfile, ModuleId, ModuleManager, ModuleProfile, PeakUse,
-    Platform, Printable,
+    Platform, Printable, Provider,
 };
 use bareflow_protocol::Report;
 use bareflow_protocol::report::{
-    self, Batch, BatchCounters, Corrected, DomainCost, Environment, Fault, Function, Module, Refusal, Register, SCHEMA,
-    SetParameter, Test,
+    self, Batch, BatchCounters, BoundImport, Corrected, DomainCost, Environment, Fault, Function, Module, Refusal,
+    Register, SCHEMA, SetParameter, Test,
 };
 use raw_cpuid::{CpuId, CpuIdReaderNative};
 
@@ -135,16 +135,47 @@ pub fn module(profile: &ModuleProfile, peak: PeakUse, found: Option<&Diagnosis>)
         peak_stack_bytes: peak.stack_bytes,
         peak_heap_bytes: peak.heap_bytes,
         parameters: Vec::new(),
+        imports: Vec::new(),
         functions: Vec::new(),
     })
 }
 
-/// Adds to a module's message the parameters that were set, and the profiles of its functions that were called.
+/// Adds to a module's message the parameters that were set, the providers of its imports, and the profiles of its
+/// functions that were called.
 ///
 /// # Errors
 /// [`NoMemory`].
 pub fn with_lists<P: Platform>(manager: &ModuleManager<P>, id: ModuleId, module: Module) -> Result<Module, NoMemory> {
-    Ok(Module { parameters: parameters(manager, id)?, functions: functions(manager, id)?, ..module })
+    let (parameters, imports) = (parameters(manager, id)?, imports(manager, id)?);
+    Ok(Module { parameters, imports, functions: functions(manager, id)?, ..module })
+}
+
+/// Returns a module's imports with their providers.
+fn imports<P: Platform>(manager: &ModuleManager<P>, id: ModuleId) -> Result<Vec<BoundImport>, NoMemory> {
+    let mut imports = Ok(Vec::new());
+    manager.for_each_import(id, |import, provider| {
+        if let Ok(list) = &mut imports {
+            let added = bound_import(manager, import.name, provider).and_then(|import| push(list, import));
+            imports = added.map(|()| core::mem::take(list));
+        }
+    });
+    imports
+}
+
+fn bound_import<P: Platform>(
+    manager: &ModuleManager<P>,
+    name: &str,
+    provider: Option<Provider>,
+) -> Result<BoundImport, NoMemory> {
+    let provider = match provider {
+        Some(Provider::Embedder(name)) => text!("{name}")?,
+        Some(Provider::Module(id)) => match manager.stats(id) {
+            Some(module) => text!("{}@{}", module.name, module.version)?,
+            None => String::new(),
+        },
+        None => String::new(),
+    };
+    Ok(BoundImport { name: text!("{name}")?, provider })
 }
 
 /// Returns the profiles of a module's functions that were called.
@@ -182,7 +213,7 @@ fn function(profile: &FunctionProfile, interface: &str, name: &str) -> Result<Fu
 /// Returns the parameters that were set for a module.
 fn parameters<P: Platform>(manager: &ModuleManager<P>, id: ModuleId) -> Result<Vec<SetParameter>, NoMemory> {
     let lines = manager.parameters(id);
-    let set = Assignment::all(lines.as_deref().unwrap_or_default()).flatten();
+    let set = Assignment::all(lines.as_deref().unwrap_or_default()).flatten().filter(|line| !line.binds);
     collect(set.map(|Assignment { name, value, .. }| {
         Ok(SetParameter { name: text!("{name}")?, value: text!("{}", value.unwrap_or_default())? })
     }))

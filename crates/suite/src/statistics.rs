@@ -81,6 +81,11 @@ pub fn show_module(console: &impl Console, module: &Module, environment: Option<
         module.parameters.iter().for_each(|set| console.show(Style::Plain, format_args!(" {set}")));
         line!(console);
     }
+    if !module.imports.is_empty() {
+        console.show(Style::Plain, format_args!("  Imports:      "));
+        module.imports.iter().for_each(|import| console.show(Style::Plain, format_args!(" {import}")));
+        line!(console);
+    }
     module.functions.iter().for_each(|function| show_function(console, function));
     // Nothing if all that is known is that there is no heap.
     match (module.peak_stack_bytes, module.peak_heap_bytes) {
@@ -219,6 +224,7 @@ mod tests {
             peak_stack_bytes: None,
             peak_heap_bytes: None,
             parameters: [].into(),
+            imports: [].into(),
             functions: [].into(),
         }
     }

@@ -6,16 +6,18 @@ use bareflow_suite::statistics::OrDash;
 
 use super::aligned;
 
-const TITLES: [&str; 10] =
-    ["NAME", "VERSION", "LOAD", "DOMAIN", "STATE", "CALLS", "P50", "P99", "MEMORY", "PARAMETERS"];
+const TITLES: [&str; 9] = ["NAME", "VERSION", "LOAD", "DOMAIN", "STATE", "CALLS", "P50", "P99", "MEMORY"];
 
 /// Formats the modules, one per line. Where several have the same name, `*` marks the active one.
 #[must_use]
 pub fn table(modules: &[Module]) -> String {
+    // The last columns are there only if a module has something in them.
+    let has_parameters = modules.iter().any(|module| !module.parameters.is_empty());
+    let has_imports = modules.iter().any(|module| !module.imports.is_empty());
     let row = |module: &Module| {
         let several = modules.iter().filter(|other| other.name == module.name).count() > 1;
         let mark = if several && module.active { "*" } else { "" };
-        vec![
+        let mut row = vec![
             module.name.clone(),
             format!("{}{mark}", module.version),
             module.generation.to_string(),
@@ -25,12 +27,19 @@ pub fn table(modules: &[Module]) -> String {
             OrDash(module.p50_cycles).to_string(),
             OrDash(module.p99_cycles).to_string(),
             memory(module.memory_bytes),
-            module.parameters.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
-        ]
+        ];
+        row.extend(has_parameters.then(|| joined(&module.parameters)));
+        row.extend(has_imports.then(|| joined(&module.imports)));
+        row
     };
-    // The last column is there only for modules whose parameters were set.
-    let titles = if modules.iter().all(|module| module.parameters.is_empty()) { &TITLES[..9] } else { &TITLES[..] };
-    aligned(titles, &[2, 5, 6, 7, 8], modules.iter().map(row))
+    let mut titles = TITLES.to_vec();
+    titles.extend(has_parameters.then_some("PARAMETERS"));
+    titles.extend(has_imports.then_some("IMPORTS"));
+    aligned(&titles, &[2, 5, 6, 7, 8], modules.iter().map(row))
+}
+
+fn joined(list: &[impl ToString]) -> String {
+    list.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
 /// Formats bytes in KiB, rounded up, as memory is allocated in pages.
@@ -42,7 +51,7 @@ fn memory(bytes: u64) -> String {
 mod tests {
     use super::*;
     use crate::client::show::stats::tests::module;
-    use bareflow_protocol::report::SetParameter;
+    use bareflow_protocol::report::{BoundImport, SetParameter};
 
     #[test]
     fn marks_the_active_one_of_several() {
@@ -63,5 +72,10 @@ sum     1.0.0       1  kernel  loaded      3   20   30     12K
 sum     1.1.0*      1  kernel  loaded      3   20   30     12K  step=3 verbose=true
 primes  1.0.0       1  kernel  loaded      3    -   30     12K";
         assert_eq!(table(&modules), expected);
+        let bound = |name: &str, provider: &str| BoundImport { name: name.to_owned(), provider: provider.to_owned() };
+        modules[2].imports = vec![bound("source", "disk@1.0.0"), bound("random", "kernel")];
+        let found = table(&modules);
+        assert!(found.contains("MEMORY  PARAMETERS           IMPORTS\n"), "{found}");
+        assert!(found.ends_with("12K                       source=disk@1.0.0 random=kernel"), "{found}");
     }
 }

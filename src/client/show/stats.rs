@@ -88,6 +88,7 @@ pub(super) mod tests {
             peak_stack_bytes: Some(4096),
             peak_heap_bytes: Some(300),
             parameters: Vec::new(),
+            imports: Vec::new(),
             functions: Vec::new(),
         }
     }

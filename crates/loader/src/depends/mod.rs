@@ -94,16 +94,6 @@ impl<P: Platform> ModuleManager<P> {
         (admits(version) && !met).then(|| VersionRange::of(&needed))
     }
 
-    /// Checks the dependencies of a module that will replace `replaced`, if it declares any.
-    #[inline(always)]
-    pub(crate) fn check_dependencies_of(
-        &self,
-        valid: &ValidModule<'_>,
-        replaced: Option<ModuleId>,
-    ) -> Result<(), LoadError> {
-        if valid.leaves_the_fast_path() { self.check_dependencies(&Candidate::of(valid), replaced) } else { Ok(()) }
-    }
-
     /// Checks that all dependencies of `new` are met and form no cycle. `from` is the module that it replaces.
     #[cold]
     #[inline(never)]

@@ -1,5 +1,7 @@
 //! Errors of bindings: an import and the provider that it needs.
 
+use crate::name::Name;
+
 /// The reason for which an import was not bound. [`ModuleManager::explain_import`](crate::ModuleManager::explain_import)
 /// has the names and the signatures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -8,6 +10,21 @@ pub enum ImportError {
     /// Nothing that is loaded exports the interface.
     #[error("no provider: nothing that is loaded exports its interface; load a module that does, first")]
     NoProvider,
+    /// The provider that the import asks for by name is not loaded, or in no version that it asks for.
+    #[error(
+        "its provider {provider} is not loaded in a version that it asks for; load it first, or name another one by \
+         --bind"
+    )]
+    NotLoaded {
+        /// The provider's name.
+        provider: Name,
+    },
+    /// The provider that the import asks for by name does not export the interface.
+    #[error("its provider {provider} does not export its interface; name another one by --bind")]
+    NotExported {
+        /// The provider's name.
+        provider: Name,
+    },
     /// Several modules export the interface.
     #[error(
         "several providers: more than one that is loaded exports its interface; name one by \

@@ -212,6 +212,17 @@ impl LoadError {
             _ => false,
         }
     }
+
+    /// Whether another module was missing, which this one calls or whose interface it uses, so that the same load may
+    /// succeed after it.
+    #[must_use]
+    pub const fn is_for_another_module(&self) -> bool {
+        match self {
+            Self::MissingDependency { .. } => true,
+            Self::Import { error, .. } => matches!(error, ImportError::NoProvider | ImportError::NotLoaded { .. }),
+            _ => false,
+        }
+    }
 }
 
 /// The reason for which a call returned no result.

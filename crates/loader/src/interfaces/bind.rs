@@ -1,6 +1,6 @@
 //! Binding: the search for the provider of each import when a module is loaded.
 
-use bareflow_abi::interface::bindings::{Entry, Method};
+use bareflow_abi::interface::bindings::{Entry, MAX_SELECTOR, Method};
 
 use super::provider::Export;
 use crate::error::{ImportError, LoadError};
@@ -21,6 +21,8 @@ struct Found {
     several: bool,
     /// The version that one exports which does not serve.
     unfit: Option<(u16, u16)>,
+    /// Whether there is a module, or one of the embedder's, that the import admits by name and version.
+    admitted: bool,
 }
 
 /// The rank among providers of one name: the active version comes first, then the highest.
@@ -97,11 +99,13 @@ impl<P: Platform> ModuleManager<P> {
         for id in self.ids().filter(|id| Some(*id) != replaced) {
             let Some(module) = self.get(id).filter(|module| module.published.get()) else { continue };
             if wanted.admits(&module.name, Some(&module.version)) {
+                found.admitted = true;
                 let is_active = self.name_entry(&module).is_some_and(|entry| entry.active.get() == Some(id));
                 self.consider(&mut found, import, module.name, ProviderId::Module(id), (is_active, module.version));
             }
         }
         for (number, provider) in self.embedder.all().filter(|(_, provider)| wanted.admits(&provider.name, None)) {
+            found.admitted = true;
             let rank = (true, Version { major: 0, minor: 0, patch: 0 });
             self.consider(&mut found, import, provider.name, ProviderId::Embedder(number), rank);
         }
@@ -109,7 +113,11 @@ impl<P: Platform> ModuleManager<P> {
             Found { several: true, .. } => Err(ImportError::SeveralProviders),
             Found { best: Some((_, provider, _)), .. } => Ok(provider),
             Found { unfit: Some(found), .. } => Err(ImportError::Version { found, expected: import.version }),
-            _ => Err(ImportError::NoProvider),
+            Found { admitted, .. } => Err(match Name::new(wanted.name) {
+                None => ImportError::NoProvider,
+                Some(provider) if admitted => ImportError::NotExported { provider },
+                Some(provider) => ImportError::NotLoaded { provider },
+            }),
         }
     }
 
@@ -138,6 +146,11 @@ pub(super) fn check_export(
         Some(index) => Err(ImportError::Method { number: u16::try_from(index).unwrap_or(u16::MAX) }),
         None => Ok(()),
     }
+}
+
+/// Returns whether a text names a provider, with a version requirement or without.
+pub(crate) fn is_selector(text: &str) -> bool {
+    (1..=MAX_SELECTOR).contains(&text.len()) && Selector::parse(text).is_some()
 }
 
 /// The provider that an import asks for.

@@ -10,6 +10,7 @@ use crate::error::LoadError;
 use crate::format::raw::RawModule;
 use crate::format::records::first_record;
 use crate::manager::ModuleManager;
+use crate::module::ModuleId;
 use crate::module::interfaces::ProviderId;
 use crate::name::Name;
 use crate::platform::Platform;
@@ -36,6 +37,22 @@ impl<P: Platform> ModuleManager<P> {
 }
 
 impl<P: Platform> ImportDetails<'_, P> {
+    /// Returns whether anything that is loaded exports the interface.
+    #[must_use]
+    pub fn is_exported(&self) -> bool {
+        self.exporters().next().is_some()
+    }
+
+    /// Iterates over all that export the interface, in whichever version.
+    fn exporters(&self) -> impl Iterator<Item = ProviderId> {
+        let is_published = |id: &ModuleId| self.manager.get(*id).is_some_and(|module| module.published.get());
+        let modules = self.manager.ids().filter(is_published).map(ProviderId::Module);
+        let embedder = self.manager.embedder.all().map(|(number, _)| ProviderId::Embedder(number));
+        let exports =
+            |provider: &ProviderId| self.manager.with_export(*provider, self.import.interface, |_| ()).is_some();
+        modules.chain(embedder).filter(exports)
+    }
+
     /// Shows one provider: its name, and the first thing that makes it unfit.
     fn show(&self, out: &mut fmt::Formatter<'_>, name: Name, provider: ProviderId, signatures: &[u8]) -> fmt::Result {
         let import = &self.import;
@@ -69,20 +86,19 @@ impl<P: Platform> fmt::Display for ImportDetails<'_, P> {
         let Entry { interface, version: (major, minor), .. } = self.import;
         write!(out, "{interface} {major}.{minor} is needed")?;
         let mut separator = "; ";
-        for id in self.manager.ids() {
-            let Some(module) = self.manager.get(id).filter(|module| module.published.get()) else { continue };
-            let provider = ProviderId::Module(id);
-            if self.manager.with_export(provider, interface, |_| ()).is_some() {
-                out.write_str(core::mem::replace(&mut separator, ", "))?;
-                self.show(out, module.name, provider, module.metadata.signatures())?;
+        self.exporters().try_for_each(|provider| {
+            out.write_str(core::mem::replace(&mut separator, ", "))?;
+            match provider {
+                ProviderId::Module(id) => match self.manager.get(id) {
+                    Some(module) => self.show(out, module.name, provider, module.metadata.signatures()),
+                    None => Ok(()),
+                },
+                ProviderId::Embedder(number) => match self.manager.embedder.get(number) {
+                    Some(found) => self.show(out, found.name, provider, &[]),
+                    None => Ok(()),
+                },
             }
-        }
-        for (number, provider) in self.manager.embedder.all() {
-            if provider.exported.interface == interface {
-                out.write_str(core::mem::replace(&mut separator, ", "))?;
-                self.show(out, provider.name, ProviderId::Embedder(number), &[])?;
-            }
-        }
+        })?;
         if separator == "; " { out.write_str("; nothing exports it") } else { Ok(()) }
     }
 }

@@ -4,7 +4,7 @@
 //! reload binds the users of the old module to the new one (`rebind`). The embedder provides interfaces of its own
 //! (`embedder`), and uses those of modules (`bound`).
 
-mod bind;
+pub(crate) mod bind;
 mod bound;
 mod embedder;
 mod explain;
@@ -22,5 +22,12 @@ pub use explain::ImportDetails;
 pub use function::{FunctionId, FunctionProfile};
 pub use imports::Provider;
 
-#[cfg(all(test, feature = "interfaces", feature = "semver", feature = "reload", feature = "restart"))]
+#[cfg(all(
+    test,
+    feature = "interfaces",
+    feature = "parameters",
+    feature = "semver",
+    feature = "reload",
+    feature = "restart"
+))]
 mod tests;

@@ -11,7 +11,9 @@ use bareflow_abi::header::{FLAG_INIT, FLAG_NO_RUN, FLAG_STATE};
 use bareflow_abi::interface::bindings::{Method, NewEntry, Role, encode, encoded_size};
 use bareflow_abi::interface::{ArgumentKind, CallError, Frame, MAX_WORDS, Reply, Shape, Status};
 use bareflow_abi::record::{BINDINGS, STATE_SCHEMA};
+use std::borrow::ToOwned;
 use std::boxed::Box;
+use std::string::ToString;
 use std::vec::Vec;
 
 const FAULT: Fault = Fault { kind: FaultKind::Divide, offset: Some(3), address: None };
@@ -126,8 +128,9 @@ fn an_import_needs_one_provider() {
     manager.load(&module("tape", 0, [FILES])).unwrap();
     assert_eq!(refused(manager, &user), ImportError::SeveralProviders);
     let named = |selector| bound("user", 0, [USE_FILES], selector);
-    assert_eq!(refused(manager, &named("none")), ImportError::NoProvider);
-    assert_eq!(refused(manager, &named("disk@^2")), ImportError::NoProvider);
+    assert_eq!(refused(manager, &named("none")), ImportError::NotLoaded { provider: name("none") });
+    assert_eq!(refused(manager, &named("disk@^2")), ImportError::NotLoaded { provider: name("disk") });
+    assert_eq!(refused(manager, &named("other")), ImportError::NotExported { provider: name("other") });
     for selector in ["Disk", "disk@", "@^1", "disk@one"] {
         assert_eq!(refused(manager, &named(selector)), ImportError::Selector, "{selector}");
     }
@@ -139,6 +142,46 @@ fn an_import_needs_one_provider() {
         gets(platform, manager, user, ANSWERED);
         assert_eq!(manager.unload(user).map(|receipt| receipt.bindings), Ok(1));
     }
+}
+
+#[test]
+fn a_load_binds_imports_as_it_is_told() {
+    let (_, manager) = manager();
+    let [disk, tape] = ["disk", "tape"].map(|name| manager.load(&module(name, 0, [FILES])).unwrap());
+    let loaded = |blob: &[u8], lines: &str| manager.replace(blob, options().with_parameters(&lines));
+    let to = |blob: &[u8], lines: &str| provider_of(manager, loaded(blob, lines).unwrap().id);
+    let [of_disk, of_tape] = [disk, tape].map(|id| Some(Provider::Module(id)));
+    let user = |minor| bound("user", minor, [USE_FILES], "tape");
+    assert_eq!(to(&user(0), ""), of_tape);
+    assert_eq!(to(&user(1), "bind user.source=disk@^1\nother.mtu=1\n"), of_disk);
+    let lines = |id| manager.parameters(id).map(|lines| lines.to_owned());
+    assert_eq!(lines(manager.find("user").unwrap()).as_deref(), Some("bind user.source=disk@^1\n"));
+    // It stays through reloads, until it is dropped.
+    assert_eq!(to(&user(2), ""), of_disk);
+    let error = |blob: &[u8], lines| loaded(blob, lines).unwrap_err().to_string();
+    let gone = error(&blob::version("user", 1, 3), "");
+    assert!(gone.starts_with("source: it was bound to \"disk@^1\" for 1.2.0, and this version has no such"), "{gone}");
+    assert!(loaded(&blob::version("user", 1, 3), "bind user.source\n").is_ok());
+    assert_eq!(to(&user(4), "bind user.source=disk\n"), of_disk);
+    assert_eq!(to(&user(5), "bind user.source\n"), of_tape);
+    for (line, expected) in [
+        ("sink=disk", "unknown import: sink; bind one that the module has, see `inspect`"),
+        ("source=Disk", "source: \"Disk\", expected a provider's name, and @ and a version if you like"),
+        ("source=", "source: \"\", expected a provider's name, and @ and a version if you like"),
+        ("source=disk\nbind user.source=tape", "source is set twice; set it once"),
+        ("source=none", "import source: its provider none is not loaded in a version that it asks for; load it first"),
+        ("source=disk@^2", "import source: its provider disk is not loaded in a version that it asks for; load it"),
+        ("source=user", "import source: its provider user is not loaded"),
+    ] {
+        let found = error(&user(6), std::format!("bind user.{line}").leak());
+        assert!(found.contains(expected), "{line}: {found}");
+    }
+    assert!(manager.find("user").is_some_and(|id| provider_of(manager, id) == of_tape), "a refusal changes nothing");
+    // It decides about cycles, too.
+    let wrapper = bound("disk", 1, [USE_FILES, FILES], "cache");
+    manager.load(&bound("cache", 0, [USE_FILES, FILES], "disk")).unwrap();
+    assert_eq!(loaded(&wrapper, "").unwrap_err(), LoadError::DependencyCycle { name: name("cache") });
+    assert_eq!(to(&wrapper, "bind disk.source=tape"), of_tape);
 }
 
 #[test]

@@ -10,6 +10,7 @@ pub mod state;
 
 use bareflow_abi::record::{BINDINGS, SIGNATURES};
 
+use crate::depends::Candidate;
 use crate::error::LoadError;
 use crate::format::raw::RawModule;
 use crate::format::records::first_record;
@@ -18,6 +19,7 @@ use crate::load::publish::PendingModule;
 use crate::manager::ModuleManager;
 use crate::module::placed::PlacedModule;
 use crate::module::{Metadata, Module, ModuleId};
+use crate::name::{Name, Version};
 use crate::platform::Platform;
 use crate::policy::{LoadOptions, LoadSettings};
 
@@ -69,14 +71,13 @@ impl<P: Platform> ModuleManager<P> {
         options.permit(valid)?;
         let name_entry = self.registry.name_entry(&valid.name());
         let replaced = self.check_conflict(valid, name_entry, if_loaded)?;
-        self.check_dependencies_of(valid, replaced)?;
         let placement = self.placement(valid, options)?;
         let reservation = self.registry.reserve(name_entry, &valid.name(), &self.platform.allocator())?;
         let metadata = if valid.raw().records.is_empty() & !settings.has_parameters() && options.are_default() {
             Metadata::none()
         } else {
             let parts = [valid.schema(), valid.depends(), valid.symbols(), valid.parameters()];
-            self.metadata(blob, parts, settings)?
+            self.metadata(blob, parts, settings, replaced)?
         };
         let placed = PlacedModule::place(valid, &placement, &self.platform)?;
         let module = Module::new(valid, options, reservation.identity(), placement, placed, metadata);
@@ -85,7 +86,8 @@ impl<P: Platform> ModuleManager<P> {
         Ok(pending)
     }
 
-    /// Returns the metadata of the module in `blob`: of its schema, its dependencies, its symbols and its parameters.
+    /// Returns the metadata of the module in `blob`, of its schema, its dependencies, its symbols and its parameters, and
+    /// checks its dependencies. It will replace the module `replaced`.
     // It takes no reference to the valid module, all of whose fields would be in memory then, and not in registers.
     #[inline(never)]
     fn metadata(
@@ -93,9 +95,11 @@ impl<P: Platform> ModuleManager<P> {
         blob: &[u8],
         parts: [&[u8]; 4],
         settings: LoadSettings<'_>,
+        replaced: Option<ModuleId>,
     ) -> Result<Metadata<P::Alloc>, LoadError> {
-        let records = if cfg!(feature = "interfaces") { RawModule::parse(blob)?.records } else { &[] };
-        let interfaces = [BINDINGS, SIGNATURES].map(|kind| first_record(records, kind));
+        let raw = RawModule::parse(blob)?;
+        let records = if cfg!(feature = "interfaces") { raw.records } else { &[] };
+        let mut interfaces = [BINDINGS, SIGNATURES].map(|kind| first_record(records, kind));
         if !settings.has_parameters()
             && settings.options.are_default()
             && parts.iter().all(|part| part.is_empty())
@@ -105,12 +109,21 @@ impl<P: Platform> ModuleManager<P> {
         }
         let [schema, depends, symbols, _parameters] = parts;
         #[cfg(feature = "parameters")]
-        let assigned = self.assign(blob, _parameters, settings)?;
+        let assigned = self.assign(blob, [_parameters, interfaces[0]], settings)?;
         #[cfg(feature = "parameters")]
-        let [values, lines] = [assigned.values(), assigned.lines()];
+        let [values, lines, bindings] = [assigned.values(), assigned.lines(), assigned.bindings()];
         #[cfg(not(feature = "parameters"))]
-        let [values, lines] = [&[][..]; 2];
+        let [values, lines, bindings] = [&[][..]; 3];
+        if !bindings.is_empty() {
+            interfaces[0] = bindings;
+        }
         let parts = [schema, depends, symbols, values, lines, blob];
-        Metadata::new(settings.options, parts, interfaces, self.platform.allocator())
+        let metadata = Metadata::new(settings.options, parts, interfaces, self.platform.allocator())?;
+        if metadata.calls_others() {
+            let (name, version) = (Name::valid(*raw.name()), Version::of(&raw.header()));
+            let candidate = Candidate { name, version, depends: metadata.depends(), bindings: metadata.bindings() };
+            self.check_dependencies(&candidate, replaced)?;
+        }
+        Ok(metadata)
     }
 }

@@ -247,7 +247,7 @@ impl<A: Allocator> Metadata<A> {
         self.part(|parts| (parts.schema + parts.depends + parts.symbols, parts.values))
     }
 
-    /// Returns the lines that set its parameters.
+    /// Returns the lines that set its parameters and bind its imports.
     #[cfg(feature = "parameters")]
     pub(crate) fn lines(&self) -> &str {
         let lines = self.part(|parts| (parts.schema + parts.depends + parts.symbols + parts.values, parts.lines));
@@ -298,10 +298,10 @@ impl<A: Allocator> Metadata<A> {
         })
     }
 
-    /// Returns whether a module that replaces this one takes something over: state, or parameters that were set.
+    /// Returns whether a module that replaces this one takes something over: state, or what was set for it.
     pub(crate) fn is_inherited(&self) -> bool {
         #[cfg(feature = "parameters")]
-        if !self.values().is_empty() {
+        if !self.lines().is_empty() {
             return true;
         }
         !self.schema().is_empty()

@@ -1,4 +1,5 @@
-//! Values of parameters as text: one line for each, in one form from the command line to the loader.
+//! Values of parameters, and providers of imports, as text: one line for each, in one form from the command line to the
+//! loader.
 
 use core::fmt;
 
@@ -7,30 +8,40 @@ use bareflow_abi::parameters::{Parameter, ParameterType, Value};
 use crate::name::{Name, Version};
 use crate::printable::Printable;
 
-/// A line that sets a parameter: `net.mtu=9000`, or `net.mtu` for its default.
+/// A line that sets a parameter, or that binds an import: `net.mtu=9000`, or `net.mtu` for its default;
+/// `bind scan.source=disk@^1`, or `bind scan.source` for the provider that the blob asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Assignment<'text> {
     /// The whole line.
     pub line: &'text str,
+    /// Whether it binds an import.
+    pub binds: bool,
     /// The module's name.
     pub module: &'text str,
-    /// The parameter's name.
+    /// The parameter's name, or the import's.
     pub name: Name,
-    /// The value; `None` for the default.
+    /// The value, or the provider's selector; `None` for that of the blob.
     pub value: Option<&'text str>,
 }
+
+/// The word before a line that binds an import. A module's name has no space.
+const BIND: &str = "bind ";
 
 impl<'text> Assignment<'text> {
     /// Reads a line.
     ///
     /// # Errors
-    /// [`BadAssignment::Syntax`].
+    /// [`BadAssignment::Syntax`], [`BadAssignment::BindSyntax`].
     pub fn parse(line: &'text str) -> Result<Assignment<'text>, BadAssignment> {
-        let (target, value) = line.split_once('=').map_or((line, None), |(target, value)| (target, Some(value)));
+        let (binds, rest) = line.strip_prefix(BIND).map_or((false, line), |rest| (true, rest));
+        let (target, value) = rest.split_once('=').map_or((rest, None), |(target, value)| (target, Some(value)));
         let parts =
             target.split_once('.').and_then(|(module, name)| Some((Name::new(module)?, module, Name::new(name)?)));
         match parts {
-            Some((_, module, name)) if !line.contains(char::is_control) => Ok(Assignment { line, module, name, value }),
+            Some((_, module, name)) if !line.contains(char::is_control) => {
+                Ok(Assignment { line, binds, module, name, value })
+            }
+            _ if binds => Err(BadAssignment::BindSyntax { found: Excerpt::new(rest) }),
             _ => Err(BadAssignment::Syntax { found: Excerpt::new(line) }),
         }
     }
@@ -63,7 +74,7 @@ impl<'text> Iterator for Assignments<'text> {
     }
 }
 
-/// The reason for which a parameter can't be set.
+/// The reason for which a parameter can't be set, or an import can't be bound as asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BadAssignment {
@@ -73,13 +84,33 @@ pub enum BadAssignment {
         /// The start of the line.
         found: Excerpt,
     },
+    /// The line does not have the form of a binding.
+    #[error("\"{found}\" binds no import, expected MODULE.IMPORT=PROVIDER without control characters")]
+    BindSyntax {
+        /// The start of the line, without the word `bind`.
+        found: Excerpt,
+    },
     /// The module has no parameter of that name.
     #[error("unknown parameter: {name}; set one that the module has, see `inspect`")]
     Unknown {
         /// The name.
         name: Name,
     },
-    /// The parameter is set twice.
+    /// The module has no import of that name.
+    #[error("unknown import: {name}; bind one that the module has, see `inspect`")]
+    UnknownImport {
+        /// The name.
+        name: Name,
+    },
+    /// The provider is no selector.
+    #[error("{name}: \"{found}\", expected a provider's name, and @ and a version if you like")]
+    Selector {
+        /// The import's name.
+        name: Name,
+        /// The start of the provider.
+        found: Excerpt,
+    },
+    /// The parameter is set, or the import bound, twice.
     #[error("{name} is set twice; set it once")]
     Twice {
         /// The name.
@@ -110,6 +141,19 @@ pub enum BadAssignment {
         version: Version,
         /// The values that may be set; `None` if the parameter no longer exists.
         expected: Option<Expected>,
+    },
+    /// The import was bound for the module that is replaced, and no longer exists.
+    #[error(
+        "{name}: it was bound to \"{found}\" for {version}, and this version has no such import; drop that by \
+         `--bind` with its name alone"
+    )]
+    InheritedImport {
+        /// The import's name.
+        name: Name,
+        /// The start of the provider.
+        found: Excerpt,
+        /// The version that it was bound for.
+        version: Version,
     },
 }
 
@@ -208,6 +252,17 @@ mod tests {
         let expected = [("net", "mtu", Some("9000")), ("net", "host_name", Some("a=b")), ("log-2", "level", None)];
         assert_eq!(parts, expected);
         assert_eq!(Assignment::parse("net.host=").unwrap().value, Some(""));
+    }
+
+    #[test]
+    fn reads_bindings() {
+        let parts = |line| Assignment::parse(line).map(|found| (found.binds, found.module, found.name, found.value));
+        let source = Name::new("source").unwrap();
+        assert_eq!(parts("bind scan.source=disk@^1"), Ok((true, "scan", source, Some("disk@^1"))));
+        assert_eq!(parts("bind scan.source"), Ok((true, "scan", source, None)));
+        assert_eq!(parts("bind.source=a"), Ok((false, "bind", source, Some("a"))));
+        let error = Assignment::parse("bind source=disk").unwrap_err().to_string();
+        assert!(error.starts_with("\"source=disk\" binds no import, expected MODULE.IMPORT=PROVIDER"), "{error}");
     }
 
     #[test]

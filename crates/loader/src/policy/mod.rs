@@ -134,7 +134,7 @@ impl LoadOptions {
     }
 }
 
-/// The options of a load, and what it sets of the module's parameters.
+/// The options of a load, and what it sets of the module's parameters and imports.
 #[derive(Clone, Copy, Debug)]
 pub struct LoadSettings<'load> {
     pub(crate) options: &'load LoadOptions,
@@ -144,7 +144,8 @@ pub struct LoadSettings<'load> {
 }
 
 impl LoadOptions {
-    /// Returns the same options with values for parameters: one [`Assignment`](crate::Assignment) on each line.
+    /// Returns the same options with values for parameters and providers for imports: one
+    /// [`Assignment`](crate::Assignment) on each line.
     ///
     /// Lines that name other modules are passed over.
     #[cfg(feature = "parameters")]

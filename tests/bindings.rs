@@ -1,0 +1,108 @@
+//! Imports that are bound as a load says: on the host, at the start of a server, and by its clients.
+
+mod common;
+
+use std::fs;
+
+use bareflow_loader::LoadOptions;
+use bareflow_protocol::report::BoundImport;
+use bareflow_protocol::{Request, Response};
+use common::mutate::renamed;
+use common::server::{Local, refusal};
+use common::{assert_code, bareflow, errors, test_blob, text};
+
+/// The provider `kinds` under another name.
+fn provider(name: &str) -> Vec<u8> {
+    renamed("kinds", name, (1, 2, 0))
+}
+
+fn user() -> Vec<u8> {
+    fs::read(test_blob("kinds-user")).unwrap()
+}
+
+fn push(local: &Local, blob: &[u8], lines: &str) -> Response {
+    local.push(blob, |push| push.overrides.parameters = lines)
+}
+
+fn imports(local: &Local) -> Vec<String> {
+    let Response::Modules(modules) = local.ask(Request::Ps) else { panic!("no list") };
+    modules.iter().flat_map(|module| &module.imports).map(BoundImport::to_string).collect()
+}
+
+#[test]
+fn clients_bind_imports_and_reloads_keep_them() {
+    let local = Local::new(LoadOptions::default());
+    for name in ["disk", "tape"] {
+        assert!(matches!(push(&local, &provider(name), ""), Response::Loaded(_)));
+    }
+    let several = refusal(push(&local, &user(), ""));
+    assert!(several.contains("several providers"), "{several}");
+    for (line, provider) in
+        [("bind kinds-user.kinds=tape@^1", "tape"), ("", "tape"), ("bind kinds-user.kinds=disk", "disk")]
+    {
+        let answer = push(&local, &user(), line);
+        assert!(matches!(answer, Response::Loaded(_)), "{answer:?}");
+        assert_eq!(imports(&local), [format!("kinds={provider}@1.2.0")]);
+        assert_eq!(local.call("kinds-user", b"").result, 0);
+    }
+    let refused = |line: &str| refusal(push(&local, &user(), line));
+    let unknown = "unknown import: kind; bind one that the module has, see `inspect` (it has kinds)";
+    assert_eq!(refused("bind kinds-user.kind=disk"), unknown);
+    assert_eq!(
+        refused("bind disk.kinds=tape"),
+        "bind disk.kinds=tape: the blob is of kinds-user, expected kinds-user.IMPORT"
+    );
+    let missing = refused("bind kinds-user.kinds=drum");
+    assert!(
+        missing
+            .starts_with("import kinds: its provider drum is not loaded in a version that it asks for; load it first")
+    );
+    assert!(missing.contains("disk exports kinds 1.2, tape exports kinds 1.2"), "{missing}");
+    assert!(refused("bind kinds-user.kinds=Disk").starts_with("kinds: \"Disk\", expected a provider's name"));
+    assert_eq!(imports(&local), ["kinds=disk@1.2.0"], "a refusal changes nothing");
+}
+
+#[test]
+fn a_module_waits_at_the_start_for_what_it_is_bound_to() {
+    let Local { server, .. } = Local::new(LoadOptions::default());
+    let server = server.with_parameters("bind kinds-user.kinds=tape@^1\n");
+    let mut second = user();
+    second = common::mutate::with_header(&second, |header| header.name[..10].copy_from_slice(b"other-user"));
+    for (name, blob) in [("user", user()), ("disk", provider("disk")), ("other", second), ("tape", provider("tape"))] {
+        server.load_at_startup(name, blob.leak());
+    }
+    server.refuse_pending();
+    let loaded = server.manager().profiles().map(|profile| profile.name.to_string()).collect::<Vec<_>>();
+    assert_eq!(loaded.len(), 4, "{loaded:?}\n{}", server.environment().console.borrow());
+    let alone = Local::new(LoadOptions::default()).server;
+    alone.load_at_startup("user", user().leak());
+    alone.load_at_startup("disk", renamed("echo", "disk", (1, 0, 0)).leak());
+    alone.refuse_pending();
+    let console = alone.environment().console.borrow();
+    assert!(console.contains("[ERROR] user: import kinds: no provider: nothing that is loaded exports"), "{console}");
+    assert!(console.contains("(kinds 1.2 is needed; nothing exports it)"), "{console}");
+}
+
+#[test]
+fn the_command_line_binds_them_on_the_host() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(format!("{name}.mod"));
+        fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let files = [write("user", &user()), write("disk", &provider("disk")), write("tape", &provider("tape"))];
+    let host = |bind: &str| {
+        let words = ["host"].into_iter().chain(files.iter().map(String::as_str));
+        bareflow(words.chain(["--bind", bind]).collect::<Vec<_>>())
+    };
+    let output = host("kinds-user.kinds=tape");
+    assert_code(&output, 0);
+    assert!(text(&output).contains("  Imports:       kinds=tape@1.2.0\n"), "{}", text(&output));
+    let output = host("kinds-user.kinds=drum");
+    assert_code(&output, 1);
+    assert!(errors(&output).contains("its provider drum is not loaded"), "{}", errors(&output));
+    let output = host("kinds=tape");
+    assert_code(&output, 2);
+    assert!(errors(&output).contains("\"kinds=tape\" binds no import, expected MODULE.IMPORT=PROVIDER"));
+}
