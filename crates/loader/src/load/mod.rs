@@ -109,9 +109,12 @@ impl<P: Platform> ModuleManager<P> {
         }
         let [schema, depends, symbols, _parameters] = parts;
         #[cfg(feature = "parameters")]
-        let assigned = self.assign(blob, [_parameters, interfaces[0]], settings)?;
+        let assigned = match settings.has_parameters() || self.stateful.get() > 0 {
+            true => Some(self.assign(blob, [_parameters, interfaces[0]], settings)?),
+            false => None,
+        };
         #[cfg(feature = "parameters")]
-        let [values, lines, bindings] = [assigned.values(), assigned.lines(), assigned.bindings()];
+        let [values, lines, bindings] = assigned.as_ref().map_or([&[][..]; 3], parameters::Assigned::parts);
         #[cfg(not(feature = "parameters"))]
         let [values, lines, bindings] = [&[][..]; 3];
         if !bindings.is_empty() {

@@ -1,4 +1,4 @@
-//! What a load sets: the values of parameters, checked against the list in the blob and handed to the module, and the
+//! Settings of a load: the values of parameters, checked against the list in the blob and handed to the module, and the
 //! providers of imports.
 
 use core::cell::Ref;
@@ -28,7 +28,7 @@ pub fn parameters_of<'blob>(raw: &RawModule<'blob>) -> Parameters<'blob> {
     Parameters::new(first_record(raw.records, PARAMETERS))
 }
 
-/// What a load sets: for the module, as text, and for the loader.
+/// The settings of a load: for the module, as text, and for the loader.
 pub(crate) struct Assigned<A: Allocator> {
     bytes: Vec<u8, A>,
     /// The size of the values of all parameters, in bytes; the lines follow.
@@ -38,19 +38,12 @@ pub(crate) struct Assigned<A: Allocator> {
 }
 
 impl<A: Allocator> Assigned<A> {
-    /// Returns the values of all parameters, as the module takes them; empty if none is set.
-    pub(crate) fn values(&self) -> &[u8] {
-        self.bytes.get(..self.values).unwrap_or_default()
-    }
-
-    /// Returns the lines that set parameters and bind imports.
-    pub(crate) fn lines(&self) -> &[u8] {
-        self.bytes.get(self.values..).and_then(|bytes| bytes.get(..self.lines)).unwrap_or_default()
-    }
-
-    /// Returns the record of the imports and exports, with the providers of this load; empty if it binds none.
-    pub(crate) fn bindings(&self) -> &[u8] {
-        self.bytes.get(self.values + self.lines..).unwrap_or_default()
+    /// Returns the values of all parameters, as the module takes them, empty if none is set; the lines; and the record of
+    /// the imports and exports with the providers of this load, empty if it binds none.
+    pub(crate) fn parts(&self) -> [&[u8]; 3] {
+        let (values, rest) = self.bytes.split_at_checked(self.values).unwrap_or_default();
+        let (lines, record) = rest.split_at_checked(self.lines).unwrap_or_default();
+        [values, lines, record]
     }
 }
 
