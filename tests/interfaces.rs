@@ -168,6 +168,18 @@ fn a_provider_that_panics_fails_the_call_alone_in_a_kernel() {
 }
 
 #[test]
+fn a_panic_of_what_a_provider_calls_is_the_kernels() {
+    for domain in ["kernel", "user"] {
+        let user = bound(&renamed("random", "kernel", (1, 0, 0)), "panicking-kernel");
+        let (exit, console) =
+            boot(Task::Rig(Rig::Providers), domain, "max", users_of_panics().into_iter().chain([user]));
+        assert_eq!(exit, ExitReason::Panicked, "{domain}\n{console}");
+        assert!(console.contains("[PANIC] panicked at "), "{domain}\n{console}");
+        assert!(!console.contains("provider panicking-kernel"), "{domain}\n{console}");
+    }
+}
+
+#[test]
 fn a_kernel_without_random_numbers_refuses_who_imports_them() {
     let (exit, console) = boot(Task::Run, "kernel", "qemu64", [bytes("random")]);
     assert_eq!(exit, ExitReason::Failed, "{console}");

@@ -158,7 +158,7 @@ fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
         console::show(Style::Error, format_args!("[ERROR] provider {provider}: {info}; it is not called again\n"));
     };
     // SAFETY: this is the panic handler, on the stack of what panicked; the kernel's providers share nothing on their
-    // stacks.
+    // stacks, and those of rigs use the manager within `outside_provider`.
     unsafe { abandon_provider(note) };
     console::show(Style::Error, format_args!("[PANIC] {info}\n"));
     console::flush();

@@ -99,13 +99,6 @@ const STAR: u32 = 0xc000_0081;
 const LSTAR: u32 = 0xc000_0082;
 const SYSCALL_MASK: u32 = 0xc000_0084;
 
-/// Sets the task priority to 0, at which no interrupt is masked. A module of the kernel domain may have returned with
-/// another one, and no trampoline checks that on each call.
-pub fn clear_task_priority() {
-    // SAFETY: the kernel runs at the lowest priority.
-    unsafe { asm!("mov cr8, {}", in(reg) 0_u64, options(nomem, nostack, preserves_flags)) };
-}
-
 /// Masks the interrupts of devices at the 8259A controllers. The firmware leaves its timer running on the vector of an
 /// exception, where it would arrive as soon as a module sets the interrupt flag.
 pub fn disable_pic() {

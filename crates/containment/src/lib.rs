@@ -21,7 +21,8 @@
 //! ([`Kernel::run_deferred_work`]).
 //!
 //! A kernel that [provides interfaces](bareflow_loader::ModuleManager::provide) calls [`abandon_provider`] in its panic
-//! handler, so that a panic there is an error of the module's call.
+//! handler, so that a panic there is an error of the module's call. Its providers use the manager within
+//! [`outside_provider`], whose panics end the kernel.
 //!
 //! The modules of this crate are in layers: each imports only those before it.
 //!
@@ -56,7 +57,7 @@ mod traps;
 
 pub use bareflow_runtime::clock;
 pub use call::deferred_work::may_run_modules;
-pub use call::provider::abandon_provider;
+pub use call::provider::{abandon_provider, outside_provider};
 pub use call::{Activation, last_fault_time, with_current};
 pub use frame::TrapFrame;
 pub use image::{Image, RESERVED_OUTPUT_BYTES};

@@ -4,9 +4,9 @@
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use x86_64::instructions::port::Port;
+use x86_64::registers::control::Cr8;
 use x86_64::registers::model_specific::Msr;
 
-use crate::cpu;
 use crate::kernel::Ticks;
 use crate::layout::LOCAL_APIC;
 use crate::memory::page_tables::map_device;
@@ -144,8 +144,8 @@ pub fn counted() -> u64 {
 
 /// Returns the milliseconds since the start; they stand still where there are no ticks.
 pub fn milliseconds() -> u64 {
-    // The caller may wait for the ticks, so they must not be masked.
-    cpu::clear_task_priority();
+    // The caller may wait for the ticks, so they must not be masked, as a module of the kernel domain may have left them.
+    Cr8::write(None);
     TICKS.load(Ordering::Relaxed) * u64::from(TICK_US) / 1000
 }
 

@@ -1,16 +1,19 @@
 //! The test of providers that panic: only the module's call of them fails. The modules come in the boot archive: one
-//! whose provider panics, and one whose provider calls a module whose provider panics.
+//! whose provider panics, one whose provider calls a module whose provider panics, and at choice one whose provider lets
+//! the kernel panic.
 
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 use bareflow_abi::Out;
 use bareflow_abi::interface::CallError;
+use bareflow_containment::outside_provider;
 use bareflow_loader::LoadOptions;
 use bareflow_random::{Random, RandomError};
 use bareflow_suite::archive::Archive;
 use bareflow_suite::line;
 use x86_64::instructions::interrupts;
+use x86_64::registers::control::{Cr8, PriorityClass};
 
 use crate::console::KernelConsole;
 use crate::containment::Manager;
@@ -23,20 +26,30 @@ const WELL: i32 = 8;
 
 static MANAGER: AtomicPtr<Manager> = AtomicPtr::new(null_mut());
 
-/// A provider that panics, with interrupts off, or first calls a module whose provider does.
-struct Panicking {
-    /// The name of that module.
-    inner: Option<&'static str>,
+/// A provider, and what it does.
+enum Panicking {
+    /// Panics, with interrupts off and masked.
+    Own,
+    /// Panics in what is not its own.
+    Kernel,
+    /// Calls a module whose provider panics.
+    Inner(&'static str),
 }
 
 impl Random for Panicking {
     fn fill(&self, bytes: &mut Out<'_, u8>) -> Result<(), RandomError> {
+        let inner = match self {
+            Panicking::Own => {
+                Cr8::write(PriorityClass::new(15));
+                interrupts::without_interrupts(|| panic!("asked to"))
+            }
+            Panicking::Kernel => outside_provider(|| panic!("asked to")),
+            Panicking::Inner(inner) => inner,
+        };
         // SAFETY: `run` has set it, and waits.
         let manager = unsafe { MANAGER.load(Ordering::Relaxed).as_ref() };
-        let Some((inner, manager)) = self.inner.zip(manager) else {
-            interrupts::without_interrupts(|| panic!("asked to"))
-        };
-        if manager.find(inner).and_then(|inner| manager.execute(inner).ok()) != Some(PANICKED) {
+        let call = |manager: &Manager| manager.find(inner).and_then(|inner| manager.execute(inner).ok());
+        if outside_provider(|| manager.and_then(call)) != Some(PANICKED) {
             return Err(RandomError::Unavailable);
         }
         while bytes.push(0) {}
@@ -48,8 +61,13 @@ impl Random for Panicking {
 pub fn run(manager: &Manager, archive: &Archive<'_>, load: &LoadOptions) -> bool {
     MANAGER.store(core::ptr::from_ref(manager).cast_mut(), Ordering::Relaxed);
     let mut passed = true;
-    for (name, inner) in [("panicking", None), ("panicking-inside", None), ("nested", Some("inner"))] {
-        passed &= manager.provide::<dyn Random, _>(name, Panicking { inner }).is_ok();
+    for (name, provider) in [
+        ("panicking", Panicking::Own),
+        ("panicking-inside", Panicking::Own),
+        ("nested", Panicking::Inner("inner")),
+        ("panicking-kernel", Panicking::Kernel),
+    ] {
+        passed &= manager.provide::<dyn Random, _>(name, provider).is_ok();
     }
     for blob in &archive.blobs {
         passed &= manager.load_with(blob.bytes, load).is_ok();
@@ -60,7 +78,9 @@ pub fn run(manager: &Manager, archive: &Archive<'_>, load: &LoadOptions) -> bool
         let called = manager.find(module).and_then(|module| manager.execute_with(module, b"", &mut output).ok());
         let result = called.map_or(0, |outcome| outcome.result);
         line!(&KernelConsole, Plain, "{module}: {result}, expected {expected}");
-        passed &= result == expected && interrupts::are_enabled();
+        passed &= result == expected && interrupts::are_enabled() && Cr8::read().is_none();
     }
+    // This ends the kernel.
+    manager.find("kernel").map(|module| manager.execute(module));
     passed
 }

@@ -9,13 +9,14 @@ pub use channel_queue::drain_rx;
 
 use alloc::boxed::Box;
 
-use bareflow_containment::{Contained, cpu};
+use bareflow_containment::Contained;
 use bareflow_loader::ModuleManager;
 use bareflow_protocol::KernelOptions;
 use bareflow_server::Server;
 use bareflow_suite::archive::Archive;
 use bareflow_suite::console::{Style, greet};
 use x86_64::instructions::hlt;
+use x86_64::registers::control::Cr8;
 
 use crate::console::{self, KernelConsole};
 use crate::disk::modules::Modules;
@@ -67,7 +68,7 @@ pub fn run(manager: ModuleManager<Contained>, archive: &Archive<'static>, option
     let mut idle = 0;
     while !server.has_ended() {
         // The last call may have left interrupts masked. Without ticks nothing would end the next call, or the wait.
-        cpu::clear_task_priority();
+        Cr8::write(None);
         let came = channel_queue::take(|bytes| server.receive(bytes));
         let worked = server.poll();
         idle = if came || worked { 0 } else { idle + 1 };

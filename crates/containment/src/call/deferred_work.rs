@@ -7,8 +7,9 @@
 
 use core::sync::atomic::Ordering;
 
+use x86_64::registers::control::Cr8;
+
 use super::{Activation, current, defer_to_kernel_stack, this_processor, with_call_suspended};
-use crate::cpu;
 use crate::frame::TrapFrame;
 use crate::kernel::kernel;
 
@@ -60,7 +61,7 @@ fn work() {
     let depth = &this_processor().deferred_depth;
     depth.fetch_add(1, Ordering::Relaxed);
     // The interrupted module may have masked interrupts.
-    cpu::clear_task_priority();
+    Cr8::write(None);
     with_call_suspended(|| kernel().run_deferred_work());
     depth.fetch_sub(1, Ordering::Relaxed);
 }

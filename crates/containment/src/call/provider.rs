@@ -5,9 +5,11 @@
 
 use core::arch::global_asm;
 use core::ffi::c_void;
+use core::ptr::null_mut;
 use core::sync::atomic::Ordering;
 
 use bareflow_loader::Name;
+use x86_64::registers::control::Cr8;
 
 use super::{Activation, current, this_processor};
 use crate::kernel::kernel;
@@ -81,6 +83,16 @@ unsafe extern "C" fn enter<F: FnMut()>(call: *mut c_void) {
     unsafe { (*call.cast::<F>())() }
 }
 
+/// Does `work` for a provider that is not the provider's own: whatever it wants of a manager. A panic of `work` is the
+/// kernel's, since it leaves half done what others rely on.
+pub fn outside_provider<T>(work: impl FnOnce() -> T) -> T {
+    let innermost = &this_processor().provider;
+    let running = innermost.swap(null_mut(), Ordering::Relaxed);
+    let done = work();
+    innermost.store(running, Ordering::Relaxed);
+    done
+}
+
 /// Abandons the running call of a provider, if it is the provider's own code that panicked: the module's call of it
 /// returns an error, and it is not called again. Otherwise this returns. For the kernel's panic handler, once it has
 /// noted what there is to say; `note` gets the provider's name.
@@ -90,6 +102,7 @@ unsafe extern "C" fn enter<F: FnMut()>(call: *mut c_void) {
 ///
 /// # Safety
 /// - This is called by the panic handler, on the stack of the code that panicked.
+/// - Providers use managers only within [`outside_provider`].
 /// - No provider relies on its destructors for the safety of memory. So nothing else has the address of anything on its
 ///   stack: no list that it has put itself into, no device that writes to a buffer there.
 pub unsafe fn abandon_provider(note: impl FnOnce(&Name)) {
@@ -110,6 +123,8 @@ pub unsafe fn abandon_provider(note: impl FnOnce(&Name)) {
         processor.provider.store(running.outer, Ordering::Relaxed);
         // SAFETY: the name is borrowed by `call_provider`, which waits.
         note(unsafe { &*running.name });
+        // As the services leave it; the provider may have changed it.
+        Cr8::write(None);
         // SAFETY: the frame of `bareflow_call_provider` is there, since the provider has not returned; the caller
         // answers for the frames below.
         unsafe { bareflow_abandon_provider(running.stack) }
