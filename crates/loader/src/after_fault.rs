@@ -4,7 +4,6 @@ use crate::error::LoadError;
 use crate::format::raw::RawModule;
 use crate::format::valid::{Capabilities, ValidModule};
 use crate::manager::ModuleManager;
-use crate::module::lifecycle::ModuleState;
 use crate::module::placed::PlacedModule;
 use crate::module::{Module, ModuleId};
 use crate::platform::Platform;
@@ -17,18 +16,22 @@ impl<P: Platform> ModuleManager<P> {
     pub(crate) fn fail(&self, id: ModuleId) {
         let Some(module) = self.get(id) else { return };
         let faults = &module.faults;
-        module.lifecycle.set(ModuleState::Stopped);
+        module.lifecycle.stop();
         if !cfg!(feature = "restart") || !module.metadata.options().on_fault.restarts(faults.restarts.get()) {
             return;
         }
-        match self.remake(&module) {
+        // What the caller is told is its own fault, not one of a call that an `init` makes.
+        let last_fault = self.last_fault.get();
+        let remade = self.remake(&module);
+        self.last_fault.set(last_fault);
+        match remade {
             Ok(fresh) => {
                 drop(module);
                 self.restart(id, fresh);
             }
             // A module whose `init` faults stays stopped.
             Err(LoadError::InitFaulted(fault) | LoadError::ParametersFaulted(fault)) => {
-                module.faults.note(fault, self.platform.diagnosis(), self.platform.allocator())
+                module.faults.note(&module.faults.count, fault, self.platform.diagnosis(), self.platform.allocator())
             }
             Err(_) => {}
         }
@@ -50,7 +53,7 @@ impl<P: Platform> ModuleManager<P> {
         };
         let restarts = &module.faults.restarts;
         restarts.set(restarts.get().saturating_add(1));
-        module.lifecycle.set(ModuleState::Live);
+        module.lifecycle.resume();
         let old = core::mem::replace(&mut module.placed, fresh);
         self.release(old.image);
     }

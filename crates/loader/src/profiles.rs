@@ -49,6 +49,8 @@ impl<P: Platform> ModuleManager<P> {
 
     fn profile(&self, id: ModuleId, module: &Module<P>) -> ModuleProfile {
         let faults = &module.faults;
+        let functions = module.metadata.interfaces().map_or(&[][..], |interfaces| &interfaces.functions);
+        let function_faults = functions.iter().map(|function| function.faults.get());
         let snapshot = module.profile_buffer.snapshot(0);
         let timed_calls = snapshot.as_ref().map_or(0, Snapshot::timed_calls);
         let returned = timed_calls + module.sampler.untimed();
@@ -76,7 +78,7 @@ impl<P: Platform> ModuleManager<P> {
             last_result: (returned > 0).then_some(module.last_result.get()),
             stopped: module.lifecycle.state() == ModuleState::Stopped,
             fault: faults.last(),
-            faults: faults.count.get(),
+            faults: function_faults.fold(faults.count.get(), u32::saturating_add),
             restarts: faults.restarts.get(),
         }
     }

@@ -162,7 +162,11 @@ impl<P: Platform> ModuleManager<P> {
     #[cold]
     #[inline(never)]
     pub(crate) fn reap_retired(&self, id: ModuleId) {
-        if let Some(receipt) = self.reap(id) {
+        // What the caller is told is its own fault, not one of a call that an `exit` makes.
+        let last_fault = self.last_fault.get();
+        let receipt = self.reap(id);
+        self.last_fault.set(last_fault);
+        if let Some(receipt) = receipt {
             let mut receipts = self.receipts.borrow_mut();
             if receipts.iter().all(Option::is_some) {
                 // No one takes the receipts, so the oldest is dropped.

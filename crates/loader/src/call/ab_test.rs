@@ -287,7 +287,7 @@ impl<P: Platform> ModuleManager<P> {
         module.lifecycle.set(ModuleState::Live);
         let retired = module.lifecycle.is_retired();
         if let Err(CallFailure::Fault(fault)) = done {
-            module.faults.note(fault, self.platform.diagnosis(), self.platform.allocator());
+            module.faults.note(&module.faults.count, fault, self.platform.diagnosis(), self.platform.allocator());
         }
         drop(module);
         self.after_call(id, retired, matches!(done, Err(CallFailure::Fault(_))));

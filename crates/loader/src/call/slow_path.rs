@@ -1,5 +1,7 @@
 //! Calls that do not begin on the fast path, and the end of those that leave it.
 
+use core::cell::Cell;
+
 use bareflow_abi::Reason;
 
 use crate::manager::ModuleManager;
@@ -7,6 +9,7 @@ use crate::module::lifecycle::ModuleState;
 use crate::module::{Failure, Metadata, Module};
 use crate::platform::{Call, CallFailure, CallOutcome, FastExit, FastReturn, Platform, TimedCall};
 use crate::profile::Timing;
+use crate::profile::sampler::Sampler;
 use crate::profile::samples::SampleBuffer;
 
 impl<P: Platform> ModuleManager<P> {
@@ -75,7 +78,8 @@ impl<P: Platform> ModuleManager<P> {
         returned: &mut TimedCall,
     ) -> Result<(), Failure> {
         module.lifecycle.set(state);
-        *returned = done.map_err(|error| self.note_failure(module, error, timing))?;
+        *returned =
+            done.map_err(|error| self.note_failure(module, &module.sampler, &module.faults.count, error, timing))?;
         if let (Timing::Fast | Timing::Precise, Some(samples)) = (timing, module.profile_buffer.get()) {
             samples.push(returned.cycles);
         }
@@ -134,12 +138,12 @@ impl<P: Platform> ModuleManager<P> {
                     (done, stamp) = (Ok(Some(returned.outcome.result)), now);
                 }
                 Err(error) => {
-                    done = Err(self.note_failure(module, error, self.timing));
+                    done = Err(self.note_failure(module, &module.sampler, &module.faults.count, error, self.timing));
                     break;
                 }
             }
-            if module.lifecycle.is_retired() {
-                done = Err(Failure::NotLoaded);
+            if let Err(ended) = module.lifecycle.may_go_on() {
+                done = Err(ended);
                 break;
             }
         }
@@ -153,17 +157,25 @@ impl<P: Platform> ModuleManager<P> {
         module.profile_buffer.samples(&self.spare_buffer, || self.platform.allocator()).ok_or(Failure::ProfileFull)
     }
 
-    /// Records a call that did not return.
+    /// Records a call that did not return, of the module's `run` or of a function, whose sampler and count of faults these
+    /// are.
     #[cold]
     #[inline(never)]
-    pub(crate) fn note_failure(&self, module: &Module<P>, error: CallFailure, timing: Timing) -> Failure {
+    pub(crate) fn note_failure(
+        &self,
+        module: &Module<P>,
+        sampler: &Sampler,
+        faults: &Cell<u32>,
+        error: CallFailure,
+        timing: Timing,
+    ) -> Failure {
         if timing == Timing::Untimed {
-            module.sampler.uncount();
+            sampler.uncount();
         }
         match error {
             CallFailure::NoMemory => Failure::NoMemory,
             CallFailure::Fault(fault) => {
-                module.faults.note(fault, self.platform.diagnosis(), self.platform.allocator());
+                module.faults.note(faults, fault, self.platform.diagnosis(), self.platform.allocator());
                 self.last_fault.set(Some(fault));
                 Failure::Faulted
             }

@@ -116,17 +116,12 @@ impl<P: Platform> ModuleManager<P> {
                 Ok(Some(value))
             }
             Ok(None) => {
-                profile.forget(timing);
+                if timing == Timing::Untimed {
+                    profile.sampler.uncount();
+                }
                 Ok(None)
             }
-            Err(error) => {
-                profile.forget(timing);
-                if let CallFailure::Fault(_) = error {
-                    profile.faults.set(profile.faults.get().saturating_add(1));
-                }
-                // The sampler of the module itself did not count this call.
-                Err(self.note_failure(module, error, self.timing))
-            }
+            Err(error) => Err(self.note_failure(module, &profile.sampler, &profile.faults, error, timing)),
         }
     }
 

@@ -1,5 +1,5 @@
 use super::Provider;
-use crate::error::{ImportError, InvalidModule, LoadError, UnloadError};
+use crate::error::{ExecuteError, ImportError, InvalidModule, LoadError, UnloadError};
 use crate::fault::{Fault, FaultKind};
 use crate::module::ModuleId;
 use crate::name::{Name, Version};
@@ -7,10 +7,12 @@ use crate::platform::{Callees, MAX_DEPTH};
 use crate::policy::{FaultPolicy, LoadOptions};
 use crate::testing::blob::{self, add_record, change_header, depending};
 use crate::testing::{FakePlatform, LeakedManager as Manager, leaked_manager as manager};
-use bareflow_abi::header::{FLAG_INIT, FLAG_NO_RUN, FLAG_STATE};
+use bareflow_abi::CallRefusal;
+use bareflow_abi::depends::Dependency;
+use bareflow_abi::header::{FLAG_INIT, FLAG_NO_RUN, FLAG_REENTRANT, FLAG_STATE};
 use bareflow_abi::interface::bindings::{Method, NewEntry, Role, encode, encoded_size};
 use bareflow_abi::interface::{ArgumentKind, CallError, Frame, MAX_WORDS, Reply, Shape, Status};
-use bareflow_abi::record::{BINDINGS, STATE_SCHEMA};
+use bareflow_abi::record::{BINDINGS, DEPENDENCIES, STATE_SCHEMA};
 use std::borrow::ToOwned;
 use std::boxed::Box;
 use std::string::ToString;
@@ -70,6 +72,12 @@ fn bound<const N: usize>(name: &str, minor: u32, entries: [NewEntry; N], provide
 
 fn encoded(entry: NewEntry) -> Vec<u8> {
     encode::<256>(&[entry])[..encoded_size(&[entry])].to_vec()
+}
+
+/// Returns a blob whose calls may overlap.
+fn reentrant(mut bytes: Vec<u8>) -> Vec<u8> {
+    change_header(&mut bytes, |header| header.flags |= FLAG_REENTRANT);
+    bytes
 }
 
 /// Returns a blob with a state without fields.
@@ -429,6 +437,77 @@ fn a_call_out_of_time_says_so() {
     platform.results.borrow_mut().push_back(Err(Fault { kind: FaultKind::TimeBudget, ..FAULT }));
     gets(platform, manager, user, Status::Failed(CallError::OutOfTime));
     gets(platform, manager, user, Status::Failed(CallError::Faulted));
+}
+
+#[test]
+fn a_call_is_told_its_own_fault_whatever_a_restart_meets() {
+    let (platform, manager) = manager();
+    let log = manager.load(&blob::small("log")).unwrap();
+    let mut disk = module("disk", 0, [FILES]);
+    change_header(&mut disk, |header| header.flags |= FLAG_INIT);
+    let needed = Dependency { name: "log", from: [1, 0, 0], below: None };
+    let mut list = Vec::new();
+    needed.encode(&mut |part| list.extend_from_slice(part));
+    add_record(&mut disk, DEPENDENCIES, &list);
+    platform.inside.borrow_mut().push_back(Box::new(|_| ()));
+    platform.results.borrow_mut().push_back(Ok(0));
+    manager.load_with(&disk, &LoadOptions { on_fault: FaultPolicy::Restart, ..options() }).unwrap();
+    let user = manager.load(&module("user", 0, [USE_FILES])).unwrap();
+    // The method runs out of time, and the restart's `init` calls a module that faults.
+    will_get(platform, Status::Failed(CallError::OutOfTime));
+    platform.inside.borrow_mut().push_back(Box::new(|_| ()));
+    platform.inside.borrow_mut().push_back(Box::new(|callees| {
+        assert_eq!(callees.call(b"log", b"", &mut []), Err(CallRefusal::Faulted));
+    }));
+    platform.results.borrow_mut().extend([Err(Fault { kind: FaultKind::TimeBudget, ..FAULT }), Err(FAULT), Ok(0)]);
+    assert_eq!(manager.execute(user), Ok(42));
+    assert_eq!((platform.inside.borrow().len(), manager.stats(log).unwrap().fault), (0, Some(FAULT)));
+}
+
+#[test]
+fn a_module_that_a_fault_stopped_stays_so_when_an_outer_call_returns() {
+    let (platform, manager) = manager();
+    let disk = manager.load(&reentrant(module("disk", 0, [FILES]))).unwrap();
+    let [outer, inner] = ["outer", "inner"].map(|user| manager.load(&module(user, 0, [USE_FILES])).unwrap());
+    // The results of the inner method, the inner user, the outer method, and the outer user.
+    platform.results.borrow_mut().extend([Err(FAULT), Ok(42), Ok(0), Ok(42)]);
+    platform.meanwhile.borrow_mut().push_back(Box::new(move || {
+        gets(platform, manager, inner, Status::Failed(CallError::Faulted));
+    }));
+    gets(platform, manager, outer, Status::Returned);
+    gets(platform, manager, outer, Status::Failed(CallError::Faulted));
+    assert_eq!(manager.stats(disk).map(|profile| profile.stopped), Some(true));
+    for chained in [false, true] {
+        let other = manager.load(&reentrant(blob::version("other", 1, chained.into()))).unwrap();
+        platform.results.borrow_mut().extend([Err(FAULT), Ok(7)]);
+        platform.meanwhile.borrow_mut().push_back(Box::new(move || {
+            assert_eq!(manager.execute(other), Err(ExecuteError::Faulted(FAULT)));
+        }));
+        if chained {
+            let ended = manager.pin(other).unwrap().execute_chained(2);
+            assert_eq!(ended, Err(ExecuteError::Stopped(FAULT)));
+        } else {
+            assert_eq!(manager.execute(other), Ok(7));
+        }
+        assert_eq!(manager.execute(other), Err(ExecuteError::Stopped(FAULT)));
+        manager.unload(other).unwrap();
+    }
+}
+
+#[test]
+fn a_modules_calls_are_those_of_run_and_its_faults_all() {
+    let (platform, manager) = manager();
+    let disk = manager.load(&module("disk", 0, [FILES])).unwrap();
+    let user = manager.load(&module("user", 0, [USE_FILES])).unwrap();
+    assert_eq!(manager.execute(disk), Ok(42));
+    gets(platform, manager, user, ANSWERED);
+    platform.results.borrow_mut().push_back(Err(FAULT));
+    gets(platform, manager, user, Status::Failed(CallError::Faulted));
+    let function = manager.function_stats(disk, 1).unwrap();
+    assert_eq!((function.call_count, function.faults), (2, 1));
+    let profile = manager.stats(disk).unwrap();
+    assert_eq!((profile.call_count, profile.faults, profile.fault), (1, 1, Some(FAULT)));
+    assert_eq!(manager.snapshot(disk).map(|snapshot| snapshot.call_count), Some(1));
 }
 
 #[test]

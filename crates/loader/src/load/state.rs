@@ -132,7 +132,7 @@ impl<P: Platform> ModuleManager<P> {
         old.lifecycle.set(ModuleState::Live);
         let bytes = match saved {
             Err(LoadError::SaveFaulted(fault)) => {
-                old.faults.note(fault, self.platform.diagnosis(), self.platform.allocator());
+                old.faults.note(&old.faults.count, fault, self.platform.diagnosis(), self.platform.allocator());
                 drop(old);
                 self.fail(from);
                 return Err(LoadError::SaveFaulted(fault));

@@ -10,8 +10,8 @@ use bareflow_abi::interface::Shape;
 use bareflow_abi::interface::bindings::Entries;
 
 use crate::module::ModuleId;
+use crate::profile::ProfileBuffer;
 use crate::profile::sampler::Sampler;
-use crate::profile::{ProfileBuffer, Timing};
 
 /// The imports of a module, and the functions that it exports, in the order of its record.
 pub(crate) struct Interfaces<A: Allocator> {
@@ -69,13 +69,6 @@ pub(crate) struct Function<A: Allocator> {
 }
 
 impl<A: Allocator> Function<A> {
-    /// Takes back a call with this timing that did not return.
-    pub fn forget(&self, timing: Timing) {
-        if timing == Timing::Untimed {
-            self.sampler.uncount();
-        }
-    }
-
     /// Returns the number of calls, including those that faulted.
     pub fn call_count(&self) -> u64 {
         self.profile_buffer.count() + self.sampler.untimed() + u64::from(self.faults.get())

@@ -4,6 +4,8 @@
 
 use core::cell::Cell;
 
+use super::Failure;
+
 /// The lifecycle state of a module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ModuleState {
@@ -11,13 +13,13 @@ pub(crate) enum ModuleState {
     Live,
     /// A call is running.
     Running,
-    /// A call faulted; no further call begins.
-    Stopped,
     /// Being loaded: its slot is taken, but it can't be found yet.
     Loading,
+    /// A call faulted; no further call begins. Others that overlapped it may still be running.
+    Stopped,
 }
 
-/// The bits of the state.
+/// The bits of the states up to `Loading`.
 const STATE_BITS: u8 = 0b11;
 
 /// Retired: accepts no new calls; freed when the last running call has returned.
@@ -25,6 +27,9 @@ const RETIRED: u8 = 1 << 2;
 
 /// Not eligible for the fast path: it may call other modules, or does not run in the kernel domain.
 const SLOW_PATH_ONLY: u8 = 1 << 3;
+
+/// Stopped. A bit of its own, so that the end of a call that overlapped the faulting one does not take it back.
+const STOPPED: u8 = 1 << 4;
 
 /// The packed byte. Zero means live, not retired, and eligible for the fast path.
 pub(crate) struct Lifecycle(Cell<u8>);
@@ -46,11 +51,11 @@ impl Lifecycle {
     /// Returns the lifecycle state.
     #[inline]
     pub const fn state(&self) -> ModuleState {
-        match self.0.get() & STATE_BITS {
+        match self.0.get() & (STATE_BITS | STOPPED) {
             0 => ModuleState::Live,
             1 => ModuleState::Running,
-            2 => ModuleState::Stopped,
-            _ => ModuleState::Loading,
+            2 => ModuleState::Loading,
+            _ => ModuleState::Stopped,
         }
     }
 
@@ -60,7 +65,7 @@ impl Lifecycle {
         self.0.set(ModuleState::Running as u8);
     }
 
-    /// Sets the lifecycle state.
+    /// Sets the lifecycle state, which is none of a stopped module.
     #[inline(always)]
     pub fn set(&self, state: ModuleState) {
         self.0.set(self.0.get() & !STATE_BITS | state as u8);
@@ -73,10 +78,30 @@ impl Lifecycle {
         self.0.get() & SLOW_PATH_ONLY != 0
     }
 
+    /// Stops the module.
+    pub fn stop(&self) {
+        self.0.set(self.0.get() | STOPPED);
+    }
+
+    /// Makes a stopped module of which no call is running live again.
+    pub fn resume(&self) {
+        self.0.set(self.0.get() & !STOPPED);
+    }
+
     /// Returns whether the module is retired.
     #[inline]
     pub const fn is_retired(&self) -> bool {
         self.0.get() & RETIRED != 0
+    }
+
+    /// Returns whether further calls of the module may begin, which a call meanwhile may have ended.
+    #[inline]
+    pub const fn may_go_on(&self) -> Result<(), Failure> {
+        match self.0.get() & (RETIRED | STOPPED) {
+            0 => Ok(()),
+            STOPPED => Err(Failure::Refused),
+            _ => Err(Failure::NotLoaded),
+        }
     }
 
     /// Retires the module. It is freed when no call of it is running.
@@ -93,10 +118,15 @@ mod tests {
     fn a_state_changes_nothing_else() {
         for is_slow_path_only in [false, true] {
             let lifecycle = Lifecycle::loading(is_slow_path_only);
-            for state in [ModuleState::Running, ModuleState::Stopped, ModuleState::Loading, ModuleState::Live] {
+            for state in [ModuleState::Running, ModuleState::Loading, ModuleState::Live] {
                 lifecycle.set(state);
                 assert_eq!((lifecycle.state(), lifecycle.is_retired()), (state, false));
                 assert_eq!(lifecycle.is_fast(), state == ModuleState::Live && !is_slow_path_only);
+                lifecycle.stop();
+                lifecycle.set(state);
+                assert_eq!((lifecycle.state(), lifecycle.is_fast()), (ModuleState::Stopped, false));
+                lifecycle.resume();
+                assert_eq!(lifecycle.state(), state);
             }
             if lifecycle.is_fast() {
                 lifecycle.begin_fast();

@@ -126,7 +126,7 @@ impl<P: Platform> Module<P> {
         }
     }
 
-    /// Returns the number of calls, including those that faulted.
+    /// Returns the number of calls, including those that faulted, without those of functions.
     pub(crate) fn call_count(&self) -> u64 {
         self.profile_buffer.count() + self.sampler.untimed() + u64::from(self.faults.count.get())
     }
@@ -375,6 +375,7 @@ impl PackedFault {
 pub(crate) struct Faults<A: Allocator> {
     last: Cell<Option<PackedFault>>,
     diagnosis: Cell<Option<Box<Diagnosis, A>>>,
+    /// The number of faults, less those of functions, which count their own.
     pub(crate) count: Cell<u32>,
     pub(crate) restarts: Cell<u32>,
 }
@@ -398,9 +399,9 @@ impl<A: Allocator> Faults<A> {
         bytes as u64
     }
 
-    /// Records a fault. The diagnosis is lost if there is no memory for it.
-    pub(crate) fn note(&self, fault: Fault, diagnosis: Option<Diagnosis>, allocator: A) {
-        self.count.set(self.count.get().saturating_add(1));
+    /// Records a fault, and counts it by `count`. The diagnosis is lost if there is no memory for it.
+    pub(crate) fn note(&self, count: &Cell<u32>, fault: Fault, diagnosis: Option<Diagnosis>, allocator: A) {
+        count.set(count.get().saturating_add(1));
         self.last.set(Some(PackedFault::from(fault)));
         self.diagnosis.set(diagnosis.and_then(|diagnosis| Box::try_new_in(diagnosis, allocator).ok()));
     }

@@ -17,7 +17,7 @@ pub struct Receipt {
     pub held: Usage,
     /// The decrease of the memory in use; `None` if the platform does not count it.
     pub returned: Option<Usage>,
-    /// The number of its calls, including those that faulted.
+    /// The number of calls of its `run`, including those that faulted.
     pub call_count: u64,
     /// The size of its heap in bytes, which is part of its pages.
     pub heap_bytes: u32,

@@ -55,7 +55,7 @@ pub struct ModuleProfile {
     pub code_size: u64,
     /// The size of its blob, in bytes.
     pub blob_size: u64,
-    /// The number of calls so far.
+    /// The number of calls of its `run` so far; its functions have profiles of their own.
     pub call_count: u64,
     /// The number of calls that were timed and returned.
     pub timed_calls: u64,
@@ -71,7 +71,7 @@ pub struct ModuleProfile {
     pub stopped: bool,
     /// The last fault.
     pub fault: Option<Fault>,
-    /// The number of faults so far.
+    /// The number of faults so far, those of its functions included.
     pub faults: u32,
     /// The number of restarts after a fault.
     pub restarts: u32,
