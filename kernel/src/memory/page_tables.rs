@@ -64,17 +64,23 @@ fn map_physical_memory(tables: &mut OffsetPageTable<'_>, end: u64) -> Result<(),
 /// Maps the kernel's image at its address, each part with its own permissions.
 fn map_image(tables: &mut OffsetPageTable<'_>, early_offset: u64) -> Result<(), MapError> {
     let [start, text_end, rodata_end, end] = image_borders();
+    // The physical addresses from here on, up to the end of one of the boot loader's pages, which may be large.
+    let mut physical = 0..0;
     for address in (start..end).step_by(PAGE_SIZE as usize) {
         let flags = match address {
             address if address < text_end => READ_EXECUTE,
             address if address < rodata_end => READ_ONLY,
             _ => READ_WRITE,
         };
-        // A page at the image's end may be missing if nothing was loaded there.
-        // SAFETY: the boot loader mapped physical memory there.
-        let Some(frame) = (unsafe { translate_at(early_offset, address) }) else { continue };
+        if physical.is_empty() {
+            // A page at the image's end may be missing if nothing was loaded there.
+            // SAFETY: the boot loader mapped physical memory there.
+            let Some(found) = (unsafe { translate_at(early_offset, address) }) else { continue };
+            physical = found;
+        }
         let page = Page::<Size4KiB>::containing_address(VirtAddr::new(address));
-        let frame = PhysFrame::containing_address(PhysAddr::new(frame));
+        let frame = PhysFrame::containing_address(PhysAddr::new(physical.start));
+        physical.start += PAGE_SIZE;
         // SAFETY: the image is mapped where it is already.
         let done = unsafe { tables.map_to(page, frame, flags, &mut frames::Tables) };
         done.map_err(|_| MapError)?.ignore();
