@@ -39,13 +39,13 @@ pub struct Saved {
 
 /// A file that replaces others.
 pub(crate) struct NewFile<'save> {
-    /// The name of its folder, below the root.
+    /// The name of the folder, below the root.
     pub folder: &'save str,
-    /// The number that its name shows, unless there is a file of that name.
+    /// The number that the name shows, unless there is a file of that name.
     pub number: u32,
-    /// The ending of its name.
+    /// The ending of the name.
     pub ending: [u8; 3],
-    /// Its contents.
+    /// The contents.
     pub bytes: &'save [u8],
 }
 

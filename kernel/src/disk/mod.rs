@@ -37,7 +37,7 @@ pub enum NoDisk {
     /// No disk is attached.
     #[error("no disk is attached; serve one: `bareflow serve --disk IMG`")]
     Missing,
-    /// Its driver panicked in a module's call, in the middle of some work.
+    /// The driver panicked in a module's call, in the middle of some work.
     #[error("the disk's driver has panicked; boot again")]
     Abandoned,
     /// The device's registers can't be used.
