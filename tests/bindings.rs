@@ -4,9 +4,12 @@ mod common;
 
 use std::fs;
 
+use bareflow_abi::interface::bindings::{Entries, Role};
+use bareflow_host::SystemRandom;
 use bareflow_loader::LoadOptions;
 use bareflow_protocol::report::BoundImport;
 use bareflow_protocol::{Request, Response};
+use bareflow_random::Random;
 use common::mutate::renamed;
 use common::server::{Local, refusal};
 use common::{assert_code, bareflow, errors, test_blob, text};
@@ -105,4 +108,27 @@ fn the_command_line_binds_them_on_the_host() {
     let output = host("kinds=tape");
     assert_code(&output, 2);
     assert!(errors(&output).contains("\"kinds=tape\" binds no import, expected MODULE.IMPORT=PROVIDER"));
+}
+
+#[test]
+fn the_interfaces_of_the_kernel_itself_are_listed() {
+    let local = Local::new(LoadOptions::default());
+    local.server.manager().provide_on_first_import(|manager| {
+        manager.provide::<dyn Random, _>("kernel", SystemRandom).unwrap();
+    });
+    assert!(matches!(push(&local, &user(), ""), Response::Refused(_)));
+    assert!(matches!(push(&local, &fs::read(test_blob("random")).unwrap(), ""), Response::Loaded(_)));
+    assert_eq!(imports(&local), ["random=kernel"]);
+    let Response::Interfaces(found) = local.ask(Request::Interfaces { module: None }) else { panic!("no list") };
+    let [kernel, user] = &found[..] else { panic!("{found:?}") };
+    assert_eq!((&*kernel.name, &*kernel.version, &*user.name), ("kernel", "", "random"));
+    let exported = Entries::new(&kernel.bindings).next().unwrap();
+    let imported = Entries::new(&user.bindings).next().unwrap();
+    assert_eq!((exported.role, exported.interface, exported.version), (Role::Export, "random", imported.version));
+    assert!(Entries::check(&kernel.bindings).is_ok() && exported.methods().eq(imported.methods()));
+    assert!(user.signatures.starts_with(&kernel.signatures), "{user:?}");
+    let Response::Interfaces(one) = local.ask(Request::Interfaces { module: Some("random") }) else {
+        panic!("no list")
+    };
+    assert_eq!(one.len(), 1);
 }

@@ -89,6 +89,25 @@ fn inspect_shows_what_is_declared_and_judges_it() {
 }
 
 #[test]
+fn imports_are_allowed_by_the_names_of_interfaces() {
+    for place in PLACES {
+        let (_, report) = run(place, "log,interface:random", test_blob("random"), "12345678", 0);
+        assert_eq!(report["refused"].as_array().map(Vec::len), Some(0));
+        let (_, report) = run(place, "log,interface:files", test_blob("random"), "12345678", 1);
+        let error = report["refused"][0]["error"].as_str().unwrap();
+        let expected = "not allowed: import random is of the interface random, which the policy does not name; add \
+                        interface:random to it (`--allow`), or leave the module out";
+        assert_eq!(error, expected, "{place:?}");
+        let (_, report) = run(place, "log", test_blob("random"), "12345678", 1);
+        let error = report["refused"][0]["error"].as_str().unwrap();
+        assert!(error.starts_with("not allowed: the module declares interfaces, the policy allows log; "), "{error}");
+    }
+    let inspect = |allow: &str| bareflow(["inspect".into(), "--allow".into(), allow.into(), test_blob("random")]);
+    assert_code(&inspect("interface:random"), 0);
+    assert_code(&inspect("log,interface:files"), 1);
+}
+
+#[test]
 fn rejects_a_policy_that_means_nothing() {
     let output = bareflow(["host", "--allow", "log,network"]);
     assert_code(&output, 2);

@@ -5,12 +5,13 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use bareflow_containment::{Contained, abandon_provider, cpu};
-use bareflow_loader::{KernelDomain, ModuleManager, Name, Permissions, Platform};
+use bareflow_loader::{Allowed, KernelDomain, ModuleManager, Name, Platform};
 #[cfg(feature = "rigs")]
 use bareflow_protocol::options::Rig;
 use bareflow_protocol::options::Task;
 use bareflow_protocol::report::Refusal;
 use bareflow_protocol::{KernelOptions, Message};
+use bareflow_random::Random;
 use bareflow_suite::archive::Archive;
 use bareflow_suite::console::Style;
 use bareflow_suite::fallible::ErrorText;
@@ -19,13 +20,14 @@ use bareflow_suite::{Plan, Source, run};
 
 use crate::console::{self, KernelConsole};
 use crate::containment::Manager;
-use crate::disk::modules;
+use crate::disk::modules::Modules;
 use crate::memory::BootFacts;
 use crate::power::{ExitCode, exit_qemu, halt};
+use crate::random::Processor;
 #[cfg(feature = "rigs")]
 use crate::rigs;
 use crate::serial::tell_host;
-use crate::{containment, embedded, interfaces, serve};
+use crate::{containment, embedded, serve};
 
 /// Does the work that the boot archive's options ask for, and ends the machine.
 pub fn main(boot: &'static BootFacts) -> ! {
@@ -42,7 +44,7 @@ pub fn main(boot: &'static BootFacts) -> ! {
         console::use_colour();
     }
     for word in boot.command_line.split_ascii_whitespace() {
-        match word.strip_prefix("allow=").map(Permissions::parse) {
+        match word.strip_prefix("allow=").map(Allowed::parse) {
             Some(Ok(allowed)) => options.load.allowed = allowed,
             _ => console::show(
                 Style::Warning,
@@ -81,7 +83,7 @@ fn work(mut platform: Contained, boot: &BootFacts, archive: &Archive<'static>, o
     // SAFETY: the operator, who chooses the domain of each load, vouches for the blobs that are loaded into this one.
     let trusted = unsafe { KernelDomain::trust_all_blobs() };
     let manager = ModuleManager::with_kernel_domain(platform, options.timing, trusted);
-    interfaces::provide(&manager);
+    manager.provide_on_first_import(provide);
     match options.task {
         Task::Run => run_modules(&manager, boot, archive, options),
         #[cfg(feature = "rigs")]
@@ -97,6 +99,15 @@ fn work(mut platform: Contained, boot: &BootFacts, archive: &Archive<'static>, o
             line!(&KernelConsole, Error, "[ERROR] no rigs in this kernel; build it with the feature `rigs`");
             false
         }
+    }
+}
+
+/// Provides the kernel's own interfaces.
+fn provide(manager: &Manager) {
+    // A processor without a generator provides none, and a module that imports it is refused.
+    let provided = Processor::find().map(|processor| manager.provide::<dyn Random, _>("kernel", processor));
+    if let Some(Err(_)) = provided {
+        line!(&KernelConsole, Warning, "[WARN] no memory for the provider of random numbers");
     }
 }
 
@@ -132,13 +143,13 @@ fn run_modules(manager: &Manager, boot: &BootFacts, archive: &Archive<'_>, optio
 
 /// Returns the modules on the disk, in the order of their names, and the files that are not modules.
 fn read_disk(platform: &impl Platform, console: &KernelConsole) -> (Vec<(String, Vec<u8>)>, Vec<Refusal>) {
-    let (mut files, mut refused) = (Vec::new(), Vec::new());
+    let (mut disk, mut files, mut refused) = (Modules::find(), Vec::new(), Vec::new());
     let mut refuse = |source: String, error: ErrorText| {
         line!(console, Error, "[ERROR] {source}: {error}");
         refused.push(Refusal::new(source, error.into_owned()));
     };
-    for path in modules::select(platform, &mut refuse) {
-        match modules::read(&path) {
+    for path in disk.select(platform, &mut refuse) {
+        match disk.read(&path) {
             Ok(bytes) => files.push((path, bytes)),
             Err(error) => refuse(path, error),
         }

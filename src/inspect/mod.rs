@@ -8,6 +8,7 @@ use anyhow::Result;
 use bareflow_abi::checksum::Crc32c;
 use bareflow_abi::depends::Dependencies;
 use bareflow_abi::header::{Header, MAGIC};
+use bareflow_abi::interface::bindings::Entries;
 use bareflow_abi::layout::{DATA_OFFSET, RODATA_OFFSET};
 use bareflow_abi::parameters::{Parameter, ParameterType};
 use bareflow_abi::record::{DEPENDENCIES, SKIPPABLE, SYMBOLS, VARIANT};
@@ -19,7 +20,9 @@ use bareflow_loader::fixups::Fixups;
 use bareflow_loader::parameters::parameters_of;
 use bareflow_loader::records::Records;
 use bareflow_loader::valid::Capabilities;
-use bareflow_loader::{Budget, CodeVariant, LoadError, Permissions, Printable, RawModule, ValidModule, VersionRange};
+use bareflow_loader::{
+    Allowed, Budget, CodeVariant, LoadError, Permissions, Printable, RawModule, ValidModule, VersionRange,
+};
 use serde::Serialize;
 
 use crate::input_files::{read_blob, write_json};
@@ -130,7 +133,7 @@ const CAPABILITIES: Capabilities = Capabilities { services: u32::MAX, cpu_level:
 ///
 /// # Errors
 /// When the JSON can't be written.
-pub fn inspect(file: &Path, allowed: Permissions, json: Option<&Path>) -> Result<Exit> {
+pub fn inspect(file: &Path, allowed: Allowed, json: Option<&Path>) -> Result<Exit> {
     let blob = match read_blob(file) {
         Ok(blob) => blob,
         Err(error) => {
@@ -146,13 +149,13 @@ pub fn inspect(file: &Path, allowed: Permissions, json: Option<&Path>) -> Result
     Ok(if inspection.valid { Exit::Passed } else { Exit::Failed })
 }
 
-fn examine(file: &str, blob: &[u8], allowed: Permissions) -> Inspection {
+fn examine(file: &str, blob: &[u8], allowed: Allowed) -> Inspection {
     let verdict: Result<ValidModule<'_>, LoadError> = RawModule::parse(blob)
         .map_err(LoadError::from)
         .and_then(|raw| ValidModule::validate(raw, CAPABILITIES).map_err(LoadError::from))
-        .and_then(|valid| match Permissions::declared(&valid.raw().header()).difference(allowed) {
-            refused if refused.is_none() => Ok(valid),
-            refused => Err(LoadError::NotAllowed { refused, allowed }),
+        .and_then(|valid| {
+            let declared = Permissions::declared(&valid.raw().header());
+            allowed.check(declared, Entries::new(valid.bindings())).map(|()| valid)
         });
     let raw = RawModule::parse(blob).ok();
     // Without the magic, the fields would be meaningless.

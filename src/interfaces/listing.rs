@@ -66,7 +66,8 @@ struct Bound {
 #[derive(Debug, Serialize)]
 pub(crate) struct Module {
     name: String,
-    version: String,
+    /// The module's version; none if the kernel itself provides the interface.
+    version: Option<String>,
     /// The module's generation; none for a file.
     #[serde(skip_serializing_if = "Option::is_none")]
     generation: Option<u32>,
@@ -91,6 +92,8 @@ impl Module {
         providers: &[Option<ProviderName>],
     ) -> Module {
         let (imports, exports) = split(all, providers);
+        let version = Some(version).filter(|version| !version.is_empty());
+        let generation = generation.filter(|_| version.is_some());
         Module { name, version, generation, imports, exports }
     }
 }
@@ -184,7 +187,10 @@ impl Listing {
         }
         for module in &self.modules {
             let load = module.generation.map(|generation| format!(" (load {generation})")).unwrap_or_default();
-            say!("{} {}{load}", module.name, module.version);
+            match &module.version {
+                Some(version) => say!("{} {version}{load}", module.name),
+                None => say!("the kernel's {}", module.name),
+            }
             show(&module.imports, &module.exports);
         }
         json.map_or(Ok(()), |path| write_json(path, self))

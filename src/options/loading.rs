@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use bareflow_loader::{Assignment, Budget, Domain, FaultPolicy, LoadOptions, Permissions, Timing};
+use bareflow_loader::{Allowed, Assignment, Budget, Domain, FaultPolicy, LoadOptions, Timing};
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
@@ -24,10 +24,10 @@ pub struct LoadingOptions {
     /// Time one in N calls of each module; all are counted.
     #[arg(long, value_name = "N", default_value = "1")]
     pub sample: NonZeroU32,
-    /// Services that modules may use: `all`, `none`, or some of `log,clock,call,heap`; modules that declare others are
-    /// refused.
+    /// Services that modules may use: `all`, `none`, or some of `log,clock,call,heap,interfaces`, and `interface:NAME` for
+    /// imports of one interface; modules that declare others are refused.
     #[arg(long, value_name = "SERVICES", default_value = "all", value_parser = allowed)]
-    pub allow: Permissions,
+    pub allow: Allowed,
     /// The parameters and imports to set.
     #[command(flatten)]
     pub assignments: AssignmentOptions,
@@ -82,9 +82,9 @@ fn binding(text: &str) -> Result<String, String> {
     assignment(&format!("bind {text}"))
 }
 
-/// Parses a set of services.
-pub(super) fn allowed(text: &str) -> Result<Permissions, String> {
-    Permissions::parse(text).map_err(|error| error.to_string())
+/// Parses a policy.
+pub(super) fn allowed(text: &str) -> Result<Allowed, String> {
+    Allowed::parse(text).map_err(|error| error.to_string())
 }
 
 /// Parses a fault policy.

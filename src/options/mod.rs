@@ -78,9 +78,9 @@ pub enum Command {
     Inspect {
         /// The blob.
         file: PathBuf,
-        /// The services that the verdict permits: `all`, `none`, or some of `log,clock,call,heap`.
+        /// The services that the verdict permits, as `boot --allow` takes them.
         #[arg(long, value_name = "SERVICES", default_value = "all", value_parser = loading::allowed)]
-        allow: bareflow_loader::Permissions,
+        allow: bareflow_loader::Allowed,
         /// Write the inspection as JSON; `-` is standard output.
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,

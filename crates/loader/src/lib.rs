@@ -82,7 +82,7 @@ pub use format::raw::RawModule;
 pub use format::segments::Segments;
 pub use format::valid::ValidModule;
 pub use format::{fixups, records, segments, valid};
-pub use interfaces::{Bound, FunctionId, FunctionProfile, ImportDetails, Provider};
+pub use interfaces::{Bound, FunctionId, FunctionProfile, ImportDetails, Provided, Provider};
 #[cfg(feature = "parameters")]
 pub use load::parameters;
 pub use load::state;
@@ -99,6 +99,7 @@ pub use platform::{
     Call, CallFailure, CallOutcome, Callees, FastExit, FastReturn, ImageSize, MAX_DEPTH, Platform, PlatformError,
     TimedCall, TimedReply, WritableImage,
 };
+pub use policy::allowed::{Allowed, MAX_INTERFACES};
 #[cfg(feature = "parameters")]
 pub use policy::assignment::{Assignment, BadAssignment};
 pub use policy::budget::{BadBudget, Budget};

@@ -16,6 +16,7 @@ use crate::policy::LoadOptions;
 use crate::policy::kernel_domain::KernelDomain;
 use crate::profile::{SpareBuffer, Timing};
 use crate::registry::embedder::Embedder;
+use crate::registry::uses::Uses;
 use crate::registry::{NameEntry, Registry};
 #[cfg(feature = "reload")]
 use crate::{module::receipt::Receipt, platform::MAX_DEPTH};
@@ -64,13 +65,20 @@ pub struct ModuleManager<P: Platform> {
     pub(crate) last_fault: Cell<Option<Fault>>,
     /// The providers of the embedder.
     pub(crate) embedder: Embedder<P::Alloc>,
-    /// The number of modules that may call others.
+    /// Provides what is only needed once a module imports something; taken when the first one does.
+    pub(crate) on_first_import: Cell<Option<OnFirstImport<P>>>,
+    /// The embedder's own uses of modules.
+    pub(crate) uses: Uses<P::Alloc>,
+    /// The number of modules that may call others, and of the embedder's uses.
     pub(crate) callers: Cell<usize>,
     /// The number of modules that have state, or parameters that were set.
     pub(crate) stateful: Cell<usize>,
     /// The number of running calls that modules have made to modules.
     pub(crate) depth: Cell<usize>,
 }
+
+/// A function that provides the embedder's interfaces.
+pub(crate) type OnFirstImport<P> = fn(&ModuleManager<P>);
 
 impl<P: Platform> ModuleManager<P> {
     /// Creates a manager without modules, which loads into the user domain only, and measures the cost of measuring.
@@ -95,6 +103,8 @@ impl<P: Platform> ModuleManager<P> {
             receipts: RefCell::new([None; MAX_DEPTH]),
             last_fault: Cell::new(None),
             embedder: Embedder::new(),
+            on_first_import: Cell::new(None),
+            uses: Uses::new(),
             callers: Cell::new(0),
             stateful: Cell::new(0),
             depth: Cell::new(0),

@@ -166,7 +166,10 @@ fn rejects_what_declares_more_than_is_allowed() {
     let mut bytes = blob::full();
     blob::change_header(&mut bytes, |header| (header.services, header.heap_size) = (SERVICE_LOG | SERVICE_CLOCK, 1));
     let load = |text| {
-        manager.load_with(&bytes, &LoadOptions { allowed: Permissions::parse(text).unwrap(), ..LoadOptions::default() })
+        manager.load_with(
+            &bytes,
+            &LoadOptions { allowed: Permissions::parse(text).unwrap().into(), ..LoadOptions::default() },
+        )
     };
     let error = load("clock,call").unwrap_err();
     let (refused, allowed) = (Permissions::parse("log,heap").unwrap(), Permissions::parse("clock,call").unwrap());

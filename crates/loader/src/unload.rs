@@ -52,6 +52,7 @@ impl<P: Platform> ModuleManager<P> {
         }
         match self.users(id).find_map(name_of) {
             Some(by) => Err(UnloadError::Used { name, version, by }),
+            None if self.uses.of(id).next().is_some() => Err(UnloadError::UsedByEmbedder { name, version }),
             None => Ok(()),
         }
     }

@@ -183,7 +183,8 @@ pub enum Request<'payload> {
     Shutdown,
     /// Report the memory in use. Response: [`Response::Memory`].
     Memory,
-    /// List the imports and exports of the modules matched by `name` or `name@version`, or of all that have any.
+    /// List the imports and exports of the modules matched by `name` or `name@version`, or of all that have any, and the
+    /// interfaces that the kernel itself provides.
     /// Response: [`Response::Interfaces`].
     Interfaces {
         /// The selector.
@@ -454,12 +455,12 @@ pub struct Called {
     pub max_cycles: u64,
 }
 
-/// The imports and exports of a module.
+/// The imports and exports of a module, or an interface that the kernel itself provides.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Interfaces {
     /// The module's name.
     pub name: String,
-    /// The module's version.
+    /// The module's version; empty for one of the kernel's own.
     pub version: String,
     /// The module's generation.
     pub generation: u32,

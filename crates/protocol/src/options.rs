@@ -93,7 +93,7 @@ pub struct BadOptions {
 }
 
 /// The version of the encoding, which rises with every change between releases.
-const ENCODING: u8 = 1;
+const ENCODING: u8 = 2;
 
 /// Returns the checksum of encoded options, which those of another version do not have.
 fn checksum(payload: &[u8]) -> u32 {
@@ -127,14 +127,14 @@ mod tests {
     use super::*;
     use alloc::string::ToString;
 
-    use bareflow_loader::{Budget, Domain, FaultPolicy, Permissions};
+    use bareflow_loader::{Allowed, Budget, Domain, FaultPolicy};
 
     fn options() -> KernelOptions {
         let load = LoadOptions {
             domain: Domain::User,
             limits: Budget { time_us: 1, stack_bytes: 2, heap_bytes: 3, data_bytes: 4 },
             on_fault: FaultPolicy::RestartTimes(3),
-            allowed: Permissions::NONE,
+            allowed: Allowed::parse("log,interface:files").unwrap(),
             ..LoadOptions::DEFAULT
         };
         let task = Task::Rig(Rig::Inject(Campaign { seed: u64::MAX, first: 3, count: 7 }));
@@ -161,7 +161,7 @@ mod tests {
         let policies = [FaultPolicy::Stop, FaultPolicy::Restart, FaultPolicy::RestartTimes(3)];
         let enums = (
             ([Task::Run, Task::Record, Task::Serve], rigs.map(Task::Rig)),
-            ([Timing::Fast, Timing::Precise], Domain::ALL, policies, [Permissions::NONE, Permissions::ALL]),
+            ([Timing::Fast, Timing::Precise], Domain::ALL, policies, [Allowed::NONE, Allowed::ALL]),
         );
         let switches = [0, 1, 2, 3, 4].map(|on| KernelOptions {
             batch: on == 0,
@@ -172,7 +172,7 @@ mod tests {
             ..options()
         });
         let encoded = crc32c(&[&postcard::to_allocvec(&(enums, switches)).unwrap()]);
-        assert_eq!((ENCODING, encoded), (1, 0x32ae_feda), "raise ENCODING, and name both here: {encoded:#010x}");
+        assert_eq!((ENCODING, encoded), (2, 0x2ba4_da40), "raise ENCODING, and name both here: {encoded:#010x}");
     }
 
     #[test]

@@ -3,11 +3,16 @@
 use bareflow_containment::page_tables::{
     MapError, READ_EXECUTE, READ_ONLY, READ_WRITE, map_module_stacks, map_stack, translate_at,
 };
-use x86_64::structures::paging::{Mapper, OffsetPageTable, Page, PageTable, PhysFrame, Size2MiB, Size4KiB};
+use x86_64::structures::paging::{
+    Mapper, OffsetPageTable, Page, PageTable, PageTableFlags, PhysFrame, Size2MiB, Size4KiB,
+};
 use x86_64::{PhysAddr, VirtAddr};
 
 use super::frames;
 use super::layout::{KERNEL_STACK, PAGE_SIZE, PHYSICAL_MAP};
+
+/// The flags of tables whose pages have different ones.
+const TABLE: PageTableFlags = PageTableFlags::PRESENT.union(PageTableFlags::WRITABLE);
 
 /// The size of a large page, in bytes.
 const LARGE_PAGE_SIZE: u64 = 2 << 20;
@@ -64,26 +69,44 @@ fn map_physical_memory(tables: &mut OffsetPageTable<'_>, end: u64) -> Result<(),
 /// Maps the kernel's image at its address, each part with its own permissions.
 fn map_image(tables: &mut OffsetPageTable<'_>, early_offset: u64) -> Result<(), MapError> {
     let [start, text_end, rodata_end, end] = image_borders();
-    // The physical addresses from here on, up to the end of one of the boot loader's pages, which may be large.
-    let mut physical = 0..0;
+    // The table of the last level for the pages up to the next large page; a walk to it for each page takes many times as
+    // long.
+    let mut last: Option<&mut PageTable> = None;
     for address in (start..end).step_by(PAGE_SIZE as usize) {
         let flags = match address {
             address if address < text_end => READ_EXECUTE,
             address if address < rodata_end => READ_ONLY,
             _ => READ_WRITE,
         };
-        if physical.is_empty() {
-            // A page at the image's end may be missing if nothing was loaded there.
-            // SAFETY: the boot loader mapped physical memory there.
-            let Some(found) = (unsafe { translate_at(early_offset, address) }) else { continue };
-            physical = found;
-        }
+        // A page at the image's end may be missing if nothing was loaded there.
+        // SAFETY: the boot loader mapped physical memory there.
+        let Some(frame) = (unsafe { translate_at(early_offset, address) }) else { continue };
         let page = Page::<Size4KiB>::containing_address(VirtAddr::new(address));
-        let frame = PhysFrame::containing_address(PhysAddr::new(physical.start));
-        physical.start += PAGE_SIZE;
-        // SAFETY: the image is mapped where it is already.
-        let done = unsafe { tables.map_to(page, frame, flags, &mut frames::Tables) };
-        done.map_err(|_| MapError)?.ignore();
+        let frame = PhysFrame::containing_address(PhysAddr::new(frame));
+        match last.as_deref_mut().filter(|_| !address.is_multiple_of(LARGE_PAGE_SIZE)) {
+            Some(table) => table[page.p1_index()].set_addr(frame.start_address(), flags),
+            None => {
+                // SAFETY: the image is mapped where it is already.
+                let done = unsafe { tables.map_to_with_table_flags(page, frame, flags, TABLE, &mut frames::Tables) };
+                done.map_err(|_| MapError)?.ignore();
+                // SAFETY: the page was just mapped, in tables that lie in physical memory; no one else uses them.
+                last = Some(unsafe { last_table(tables, early_offset, page) });
+            }
+        }
     }
     Ok(())
+}
+
+/// Returns the table of the last level in which `page` is mapped.
+///
+/// # Safety
+/// It is mapped, all tables are mapped at `offset`, and nothing else uses that one.
+unsafe fn last_table<'table>(tables: &OffsetPageTable<'_>, offset: u64, page: Page) -> &'table mut PageTable {
+    let mut table = core::ptr::from_ref(tables.level_4_table());
+    for index in [page.p4_index(), page.p3_index(), page.p2_index()] {
+        // SAFETY: the caller promises that the page is mapped, so there is a table on each level.
+        table = (offset + unsafe { &*table }[index].addr().as_u64()) as *const PageTable;
+    }
+    // SAFETY: the caller promises that no one else uses it.
+    unsafe { &mut *table.cast_mut() }
 }

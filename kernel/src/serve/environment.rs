@@ -12,19 +12,23 @@ use bareflow_suite::console::{Console, Style};
 use bareflow_suite::fallible::{ErrorText, collect};
 use bareflow_suite::text;
 
+use spin::Mutex;
+
 use super::channel_queue;
 use crate::console;
-use crate::disk::modules;
+use crate::disk::modules::Modules;
 
 /// The kernel as the server's environment.
 pub struct KernelEnvironment {
     icount: bool,
+    /// The disk. The lock is held only while the kernel itself works, which no client interrupts.
+    pub disk: Mutex<Modules>,
 }
 
 impl KernelEnvironment {
     /// Creates the server's environment. `icount`: clock ticks are instructions.
-    pub const fn new(icount: bool) -> KernelEnvironment {
-        KernelEnvironment { icount }
+    pub const fn new(icount: bool, disk: Modules) -> KernelEnvironment {
+        KernelEnvironment { icount, disk: Mutex::new(disk) }
     }
 }
 
@@ -56,9 +60,10 @@ impl ServerEnvironment for KernelEnvironment {
     }
 
     fn files(&self, path: &str) -> Result<FileList, ErrorText> {
-        let Listing { files, cut } = modules::list(path)?;
+        let mut disk = self.disk.lock();
+        let Listing { files, cut } = disk.list(path)?;
         let file = |file: bareflow_disk::File| -> Result<File, ErrorText> {
-            let identity = modules::identify(&file)?;
+            let identity = disk.identify(&file)?;
             let version = identity.as_ref().map(|found| found.version);
             Ok(File {
                 version: version.map(|[major, minor, patch]| text!("{major}.{minor}.{patch}")).transpose()?,
@@ -74,10 +79,10 @@ impl ServerEnvironment for KernelEnvironment {
     }
 
     fn read(&self, path: &str) -> Result<Vec<u8>, ErrorText> {
-        modules::read(path)
+        self.disk.lock().read(path)
     }
 
     fn save(&self, name: &str, blob: &[u8]) -> Result<String, ErrorText> {
-        modules::save(name, blob)
+        self.disk.lock().save(name, blob)
     }
 }

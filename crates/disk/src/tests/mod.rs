@@ -5,7 +5,6 @@ mod power;
 mod reading;
 mod saving;
 mod selecting;
-mod values;
 
 use std::boxed::Box;
 use std::collections::BTreeMap;

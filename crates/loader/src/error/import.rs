@@ -76,6 +76,9 @@ pub enum BindError {
     /// No module of that name is loaded.
     #[error("no module of that name is loaded; load it first")]
     NotLoaded,
+    /// Memory ran out.
+    #[error("no memory for the binding; unload a module or give the system more memory")]
+    NoMemory,
     /// The module does not export the interface, in a version and with methods that serve.
     #[error("{0}")]
     Import(ImportError),

@@ -57,6 +57,17 @@ pub enum LoadError {
         /// The policy.
         allowed: Permissions,
     },
+    /// The module imports an interface that the policy does not allow.
+    #[error(
+        "not allowed: import {import} is of the interface {interface}, which the policy does not name; add \
+         interface:{interface} to it (`--allow`), or leave the module out"
+    )]
+    InterfaceNotAllowed {
+        /// The import's own name.
+        import: Name,
+        /// The interface.
+        interface: Name,
+    },
     /// The module's data and bss exceed their limit.
     #[error(
         "data and bss of {found} bytes, expected at most {limit}; make the module's statics smaller, or raise the \
@@ -183,6 +194,15 @@ pub enum LoadError {
         /// The reason.
         error: ImportError,
     },
+    /// The embedder itself uses an interface of the old one, which the new one does not provide to it any more.
+    #[error(
+        "still used: the kernel itself uses {interface} of the old one, and the new one lacks what it uses; load this \
+         one beside it"
+    )]
+    UsedByEmbedder {
+        /// The interface.
+        interface: Name,
+    },
     /// Another module uses an interface of the old one, which the new one does not provide to it any more.
     #[error(
         "still used: {by} uses {interface} of the old one, and the new one lacks what it uses; load this one beside it, \
@@ -296,6 +316,14 @@ pub enum UnloadError {
         version: Version,
         /// One of the modules that use it.
         by: Name,
+    },
+    /// The embedder itself uses an interface of it.
+    #[error("used: the kernel itself uses an interface of {name} {version}; end that use first")]
+    UsedByEmbedder {
+        /// The module's name.
+        name: Name,
+        /// The module's version.
+        version: Version,
     },
 }
 

@@ -104,7 +104,7 @@ impl<P: Platform> ModuleManager<P> {
                 self.consider(&mut found, import, module.name, ProviderId::Module(id), (is_active, module.version));
             }
         }
-        for (number, provider) in self.embedder.all().filter(|(_, provider)| wanted.admits(&provider.name, None)) {
+        for (number, provider) in self.embedder().all().filter(|(_, provider)| wanted.admits(&provider.name, None)) {
             found.admitted = true;
             let rank = (true, Version { major: 0, minor: 0, patch: 0 });
             self.consider(&mut found, import, provider.name, ProviderId::Embedder(number), rank);

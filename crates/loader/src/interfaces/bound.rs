@@ -1,6 +1,5 @@
 //! The embedder as a user of a module's interface.
 
-use core::cell::Cell;
 use core::marker::PhantomData;
 
 use bareflow_abi::interface::{CallError, Frame, Interface, Reply, Target, client};
@@ -8,21 +7,28 @@ use bareflow_abi::interface::{CallError, Frame, Interface, Reply, Target, client
 use super::bind::check_export;
 use crate::error::{BindError, ImportError};
 use crate::manager::ModuleManager;
-use crate::module::ModuleId;
 use crate::module::interfaces::ProviderId;
 use crate::name::Name;
 use crate::platform::Platform;
+use crate::registry::embedder::Exported;
+use crate::registry::uses::Use;
 
 /// The interface `I` of a module, for the embedder.
 ///
-/// It leads to the active module of its name, whatever replaces it, as long as that exports the interface. A call while
-/// there is none is [`NotBound`](CallError::NotBound).
+/// As long as it is there, the embedder is a user of the module, as modules are: an unload of it is refused, and so is a
+/// reload by one that does not serve; any other reload binds this anew. The first call after a restart, or after a reload
+/// that lost the state, is [`Restarted`](CallError::Restarted).
 pub struct Bound<'manager, P: Platform, I: ?Sized> {
     manager: &'manager ModuleManager<P>,
-    name: Name,
-    /// The module that calls went to last, and the number of its restarts then.
-    last: Cell<(ModuleId, u32)>,
+    used: &'manager Use<P::Alloc>,
     interface: PhantomData<fn() -> *const I>,
+}
+
+impl<P: Platform, I: ?Sized> Drop for Bound<'_, P, I> {
+    fn drop(&mut self) {
+        self.used.interface.set(None);
+        self.manager.callers.set(self.manager.callers.get().saturating_sub(1));
+    }
 }
 
 impl<P: Platform> ModuleManager<P> {
@@ -53,7 +59,7 @@ impl<P: Platform> ModuleManager<P> {
     /// ```
     ///
     /// # Errors
-    /// No such module is loaded, or it does not export the interface.
+    /// No such module is loaded, it does not export the interface, or there is no memory.
     pub fn bind<I: Interface + ?Sized>(&self, name: &str) -> Result<Bound<'_, P, I>, BindError> {
         let name = Name::new(name).ok_or(BindError::NotLoaded)?;
         let id = self.active(&name).ok_or(BindError::NotLoaded)?;
@@ -61,8 +67,10 @@ impl<P: Platform> ModuleManager<P> {
         let checked =
             self.with_export(provider, I::NAME, |export| check_export(&export, I::VERSION, I::METHODS.iter().copied()));
         checked.unwrap_or(Err(ImportError::NoProvider)).map_err(BindError::Import)?;
-        let last = Cell::new((id, self.restarts_of(provider)));
-        Ok(Bound { manager: self, name, last, interface: PhantomData })
+        let used = self.uses.add(Exported::of::<I>(), id, self.restarts_of(provider), self.platform.allocator());
+        let used = used.ok_or(BindError::NoMemory)?;
+        self.callers.set(self.callers.get() + 1);
+        Ok(Bound { manager: self, used, interface: PhantomData })
     }
 }
 
@@ -75,11 +83,10 @@ impl<P: Platform, I: Interface + ?Sized> Bound<'_, P, I> {
 
 impl<P: Platform, I: Interface + ?Sized> Target for Bound<'_, P, I> {
     fn invoke(&self, method: u32, frame: &mut Frame<'_>) -> Reply {
-        let Some(id) = self.manager.active(&self.name) else { return CallError::NotBound.into() };
+        let Some(id) = self.used.provider.get() else { return CallError::NotBound.into() };
         let provider = ProviderId::Module(id);
         let restarts = self.manager.restarts_of(provider);
-        let (last, seen) = self.last.replace((id, restarts));
-        if last == id && seen != restarts {
+        if self.used.restarts.replace(restarts) != restarts {
             return CallError::Restarted.into();
         }
         let Some(known) = I::METHODS.get(method as usize) else { return CallError::NoSuchMethod.into() };

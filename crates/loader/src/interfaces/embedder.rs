@@ -4,13 +4,29 @@ use core::cell::RefCell;
 use core::marker::PhantomData;
 
 use allocator_api2::boxed::Box;
+use bareflow_abi::interface::bindings::Method;
 use bareflow_abi::interface::{CallError, Frame, Reply, Serve, serve, serve_shared};
 
 use crate::error::ProvideError;
 use crate::manager::ModuleManager;
 use crate::name::Name;
 use crate::platform::Platform;
-use crate::registry::embedder::{Exported, Provide, Provider};
+use crate::registry::embedder::{Embedder, Exported, Provide, Provider};
+
+/// An interface that the embedder provides, for people.
+#[derive(Clone, Copy, Debug)]
+pub struct Provided {
+    /// The name by which modules ask for it.
+    pub name: Name,
+    /// The interface's name.
+    pub interface: &'static str,
+    /// The version: major, minor.
+    pub version: (u16, u16),
+    /// The methods.
+    pub methods: &'static [Method],
+    /// Their signatures as text.
+    pub signatures: &'static str,
+}
 
 /// A provider with its type.
 struct Typed<I: ?Sized, T> {
@@ -36,6 +52,28 @@ impl<I: Serve<T> + ?Sized, T> Provide for Typed<I, T> {
 }
 
 impl<P: Platform> ModuleManager<P> {
+    /// Returns all that the embedder provides.
+    pub(super) fn embedder(&self) -> &Embedder<P::Alloc> {
+        if let Some(provide) = self.on_first_import.take() {
+            provide(self);
+        }
+        &self.embedder
+    }
+
+    /// Lets `provide` call [`provide`](Self::provide) once a module imports something, and not before: a start without
+    /// such modules need not make the providers. It takes the place of the one given before, unless that was called.
+    pub fn provide_on_first_import(&self, provide: fn(&ModuleManager<P>)) {
+        self.on_first_import.set(Some(provide));
+    }
+
+    /// Passes each interface that the embedder provides to `look`, in order.
+    pub fn for_each_provided(&self, mut look: impl FnMut(Provided)) {
+        for (_, provider) in self.embedder().all() {
+            let Exported { interface, version, methods, signatures } = provider.exported;
+            look(Provided { name: provider.name, interface, version, methods, signatures });
+        }
+    }
+
     /// Provides the interface `I` to modules, by `provider` and under a name.
     ///
     /// ```
@@ -76,7 +114,7 @@ impl<P: Platform> ModuleManager<P> {
         T: Send + 'static,
     {
         let name = Name::new(name).ok_or(ProvideError::Name)?;
-        let exported = Exported { interface: I::NAME, version: I::VERSION, methods: I::METHODS };
+        let exported = Exported::of::<I>();
         if self.embedder.all().any(|(_, other)| other.name == name && other.exported.interface == exported.interface) {
             return Err(ProvideError::Taken);
         }

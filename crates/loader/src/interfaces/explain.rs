@@ -47,7 +47,7 @@ impl<P: Platform> ImportDetails<'_, P> {
     fn exporters(&self) -> impl Iterator<Item = ProviderId> {
         let is_published = |id: &ModuleId| self.manager.get(*id).is_some_and(|module| module.published.get());
         let modules = self.manager.ids().filter(is_published).map(ProviderId::Module);
-        let embedder = self.manager.embedder.all().map(|(number, _)| ProviderId::Embedder(number));
+        let embedder = self.manager.embedder().all().map(|(number, _)| ProviderId::Embedder(number));
         let exports =
             |provider: &ProviderId| self.manager.with_export(*provider, self.import.interface, |_| ()).is_some();
         modules.chain(embedder).filter(exports)

@@ -18,6 +18,7 @@ pub(crate) mod signatures;
 mod users;
 
 pub use bound::Bound;
+pub use embedder::Provided;
 pub use explain::ImportDetails;
 pub use function::{FunctionId, FunctionProfile};
 pub use imports::Provider;

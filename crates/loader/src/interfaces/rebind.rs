@@ -10,6 +10,7 @@ use crate::module::ModuleId;
 use crate::module::interfaces::ProviderId;
 use crate::name::Name;
 use crate::platform::Platform;
+use crate::registry::embedder::Exported;
 
 impl<P: Platform> ModuleManager<P> {
     /// Checks that all users of the module `from` can use the one with these bindings, which will replace it.
@@ -29,6 +30,15 @@ impl<P: Platform> ModuleManager<P> {
                 if let (false, Some(interface)) = (serves, Name::new(entry.interface)) {
                     return Err(LoadError::StillUsed { by: user.name, interface });
                 }
+            }
+        }
+        for (_, Exported { interface, version, methods, .. }) in self.uses.of(from) {
+            let export = new.exports().find(|(_, export)| export.interface == interface);
+            let serves = export.is_some_and(|(first, export)| {
+                check_export(&Export::Module(first, export), version, methods.iter().copied()).is_ok()
+            });
+            if let (false, Some(interface)) = (serves, Name::new(interface)) {
+                return Err(LoadError::UsedByEmbedder { interface });
             }
         }
         Ok(())
@@ -54,6 +64,11 @@ impl<P: Platform> ModuleManager<P> {
                     import.restarts.set(import.restarts.get().wrapping_sub(1));
                 }
             }
+        }
+        for (one, _) in self.uses.of(from) {
+            let is_news = lost_state || one.restarts.get() != self.restarts_of(ProviderId::Module(from));
+            one.provider.set(Some(to));
+            one.restarts.set(self.restarts_of(ProviderId::Module(to)).wrapping_sub(is_news.into()));
         }
     }
 }

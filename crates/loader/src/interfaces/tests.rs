@@ -1,5 +1,5 @@
 use super::Provider;
-use crate::error::{ExecuteError, ImportError, InvalidModule, LoadError, UnloadError};
+use crate::error::{BindError, ExecuteError, ImportError, InvalidModule, LoadError, UnloadError};
 use crate::fault::{Fault, FaultKind};
 use crate::module::ModuleId;
 use crate::name::{Name, Version};
@@ -536,4 +536,61 @@ fn calls_lie_in_each_other_no_deeper_than_there_are_stacks() {
     will_get(platform, Status::Failed(CallError::TooDeep));
     assert_eq!(manager.execute(last), Ok(42));
     assert_eq!((platform.inside.borrow().len(), platform.reasons.borrow().len()), (0, 1));
+}
+
+#[test]
+fn the_embedder_is_a_user_like_modules() {
+    use bareflow_abi::CallError as Error;
+    use sensors_interface::{SensorError, Sensors};
+
+    let sensors = |minor, methods: &[Method]| {
+        let entry = NewEntry { role: Role::Export, name: "", interface: "sensors", version: (1, 0), methods: &[] };
+        let mut record = [&encoded(entry)[..]].concat();
+        record[4] = methods.len() as u8;
+        for method in methods {
+            record.extend(method.fingerprint.to_le_bytes());
+            record.extend(method.shape.bits().to_le_bytes());
+        }
+        let mut bytes = with_state(blob::version("board", 1, minor));
+        add_record(&mut bytes, BINDINGS, &record);
+        bytes
+    };
+    let methods = <dyn Sensors as bareflow_abi::interface::Interface>::METHODS;
+    let (platform, manager) = manager();
+    assert!(matches!(manager.bind::<dyn Sensors>("board"), Err(BindError::NotLoaded)));
+    let restart = LoadOptions { on_fault: FaultPolicy::RestartTimes(1), ..options() };
+    let board = manager.load_with(&sensors(0, methods), &restart).unwrap();
+    let version = Version { major: 1, minor: 0, patch: 0 };
+    let used = UnloadError::UsedByEmbedder { name: name("board"), version };
+    let [one, other] = [(); 2].map(|()| manager.bind::<dyn Sensors>("board").unwrap());
+    assert_eq!(manager.unload(board), Err(used));
+    drop(one);
+    assert_eq!(manager.unload(board), Err(used));
+    let shown = std::format!("{}", used);
+    assert_eq!(shown, "used: the kernel itself uses an interface of board 1.0.0; end that use first");
+    // What does not serve does not take its place.
+    let refused = manager.replace(&sensors(1, &[READ]), &restart).unwrap_err();
+    assert_eq!(refused, LoadError::UsedByEmbedder { interface: name("sensors") });
+    let refused = manager.replace(&blob::version("board", 1, 1), &restart).unwrap_err();
+    assert_eq!(refused, LoadError::UsedByEmbedder { interface: name("sensors") });
+    // The platform answers with status 42, which is no error of this interface.
+    let call = || other.client().temperature("cpu");
+    let answered = Err(SensorError::Call(Error::BadAnswer));
+    assert_eq!(call(), answered);
+    // A reload binds it anew; what was lost is said once, and so is a restart.
+    platform.results.borrow_mut().extend([Ok(0), Ok(0)]);
+    assert_eq!(manager.replace(&sensors(1, methods), &restart).unwrap().state.name(), "kept");
+    assert_eq!(call(), answered);
+    platform.results.borrow_mut().push_back(Err(FAULT));
+    assert_eq!(
+        [call(), call(), call()].map(|done| done.unwrap_err()),
+        [SensorError::Call(Error::Faulted), SensorError::Call(Error::Restarted), SensorError::Call(Error::BadAnswer)]
+    );
+    platform.results.borrow_mut().push_back(Err(FAULT));
+    assert_eq!([call(), call()], [Err(SensorError::Call(Error::Faulted)); 2]);
+    assert_eq!(manager.replace(&sensors(2, methods), &restart).unwrap().state.name(), "lost");
+    assert_eq!([call(), call()], [Err(SensorError::Call(Error::Restarted)), answered]);
+    drop(other);
+    assert!(manager.unload(manager.find("board").unwrap()).is_ok());
+    assert_eq!(platform.images.get(), 0);
 }

@@ -1,9 +1,14 @@
 //! The check of a module's declarations against the load options, and of these against the manager's permissions.
 
+use bareflow_abi::header::SERVICE_INVOKE;
+use bareflow_abi::interface::bindings::Entries;
+
 use crate::error::LoadError;
 use crate::format::valid::ValidModule;
 use crate::manager::ModuleManager;
+use crate::name::Name;
 use crate::platform::Platform;
+use crate::policy::allowed::Allowed;
 use crate::policy::budget::Budget;
 use crate::policy::permissions::Permissions;
 use crate::policy::{Domain, LoadOptions, Placement};
@@ -12,14 +17,32 @@ impl LoadOptions {
     /// Checks that `valid` declares no more than the options allow.
     ///
     /// # Errors
-    /// [`LoadError::NotAllowed`].
+    /// [`LoadError::NotAllowed`], [`LoadError::InterfaceNotAllowed`].
     #[inline(always)]
     pub(crate) fn permit(&self, valid: &ValidModule<'_>) -> Result<(), LoadError> {
-        let allowed = self.allowed;
-        if allowed == Permissions::ALL {
+        if self.allowed.services == Permissions::ALL {
             return Ok(());
         }
-        let refused = Permissions::declared(&valid.raw().header()).difference(allowed);
+        self.allowed.check(Permissions::declared(&valid.raw().header()), Entries::new(valid.bindings()))
+    }
+}
+
+impl Allowed {
+    /// Checks a module that declares these permissions, and has these imports and exports.
+    ///
+    /// # Errors
+    /// [`LoadError::NotAllowed`], [`LoadError::InterfaceNotAllowed`].
+    pub fn check(&self, declared: Permissions, bindings: Entries<'_>) -> Result<(), LoadError> {
+        let (mut refused, allowed) = (declared.difference(self.services), self.services);
+        if refused.has(SERVICE_INVOKE) && self.interfaces().next().is_some() {
+            let allows = |interface: &str| self.interfaces().any(|allowed| allowed == interface);
+            if let Some(import) = bindings.imports().find(|import| !allows(import.interface))
+                && let (Some(name), Some(interface)) = (Name::new(import.name), Name::new(import.interface))
+            {
+                return Err(LoadError::InterfaceNotAllowed { import: name, interface });
+            }
+            refused = refused.without(SERVICE_INVOKE);
+        }
         if refused.is_none() { Ok(()) } else { Err(LoadError::NotAllowed { refused, allowed }) }
     }
 }

@@ -1,5 +1,6 @@
 //! Load options: the domain a module runs in, its limits, and the action after a fault.
 
+pub mod allowed;
 #[cfg(feature = "parameters")]
 pub mod assignment;
 pub mod budget;
@@ -9,6 +10,7 @@ pub mod permissions;
 use core::fmt;
 use core::num::NonZeroU32;
 
+use crate::policy::allowed::Allowed;
 use crate::policy::budget::Budget;
 use crate::policy::permissions::Permissions;
 
@@ -101,7 +103,7 @@ pub struct LoadOptions {
     /// The number of calls of which one is timed; every call is counted.
     pub sample_every: NonZeroU32,
     /// The permissions that it may declare; a module that declares more is refused.
-    pub allowed: Permissions,
+    pub allowed: Allowed,
 }
 
 impl LoadOptions {
@@ -111,7 +113,7 @@ impl LoadOptions {
         limits: Budget::LIMITS,
         on_fault: FaultPolicy::Stop,
         sample_every: NonZeroU32::MIN,
-        allowed: Permissions::ALL,
+        allowed: Allowed::ALL,
     };
 
     /// Returns whether all options have their defaults.
@@ -128,7 +130,7 @@ impl LoadOptions {
         (first == default_first)
             & (second == default_second)
             & (sample_every == NonZeroU32::MIN)
-            & (allowed == Permissions::ALL)
+            & (allowed.services == Permissions::ALL)
             & (domain == Domain::Kernel)
             & (on_fault == FaultPolicy::Stop)
     }
@@ -236,7 +238,7 @@ mod tests {
             LoadOptions { on_fault: FaultPolicy::Restart, ..default },
             LoadOptions { on_fault: FaultPolicy::RestartTimes(0), ..default },
             LoadOptions { sample_every: NonZeroU32::MAX, ..default },
-            LoadOptions { allowed: Permissions::NONE, ..default },
+            LoadOptions { allowed: Allowed::NONE, ..default },
         ] {
             assert!(!other.are_default(), "{other:?}");
         }

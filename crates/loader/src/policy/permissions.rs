@@ -47,6 +47,24 @@ impl Permissions {
         Permissions(self.0 & !policy.0)
     }
 
+    /// Returns the permissions of both.
+    #[must_use]
+    pub(crate) const fn union(self, other: Permissions) -> Permissions {
+        Permissions(self.0 | other.0)
+    }
+
+    /// Returns the permissions without a service.
+    #[must_use]
+    pub(crate) const fn without(self, service: u32) -> Permissions {
+        Permissions(self.0 & !service)
+    }
+
+    /// Returns whether a service is one of them.
+    #[must_use]
+    pub(crate) const fn has(self, service: u32) -> bool {
+        self.0 & service != 0
+    }
+
     /// Returns whether the set is empty.
     #[must_use]
     pub const fn is_none(self) -> bool {
@@ -79,7 +97,7 @@ impl fmt::Display for Permissions {
 
 /// A part of a policy that is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("\"{part}\" can't be allowed, expected all, none, or some of log,clock,call,heap")]
+#[error("\"{part}\" can't be allowed, expected all, none, or some of log,clock,call,heap,interfaces,interface:NAME")]
 pub struct UnknownPermission<'text> {
     /// The part.
     pub part: &'text str,
@@ -104,7 +122,10 @@ mod tests {
             assert_eq!(Permissions::parse(text), Err(UnknownPermission { part }), "{text}");
         }
         let text = UnknownPermission { part: "network" }.to_string();
-        assert_eq!(text, "\"network\" can't be allowed, expected all, none, or some of log,clock,call,heap");
+        assert_eq!(
+            text,
+            "\"network\" can't be allowed, expected all, none, or some of log,clock,call,heap,interfaces,interface:NAME"
+        );
     }
 
     #[test]

@@ -5,12 +5,12 @@ use core::cell::{Cell, OnceCell};
 use allocator_api2::alloc::Allocator;
 use allocator_api2::boxed::Box;
 use bareflow_abi::interface::bindings::Method;
-use bareflow_abi::interface::{CallError, Frame, Reply};
+use bareflow_abi::interface::{CallError, Frame, Interface, Reply};
 
 use crate::name::Name;
 use crate::platform::Platform;
 
-/// An interface that the embedder provides.
+/// An interface that the embedder provides or uses.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Exported {
     /// The interface's name.
@@ -19,6 +19,15 @@ pub(crate) struct Exported {
     pub version: (u16, u16),
     /// The methods.
     pub methods: &'static [Method],
+    /// Their signatures as text.
+    pub signatures: &'static str,
+}
+
+impl Exported {
+    /// Returns the interface `I`.
+    pub const fn of<I: Interface + ?Sized>() -> Exported {
+        Exported { interface: I::NAME, version: I::VERSION, methods: I::METHODS, signatures: I::TEXT }
+    }
 }
 
 /// A provider of the embedder, without its type.

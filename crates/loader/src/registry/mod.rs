@@ -7,6 +7,7 @@ pub mod embedder;
 mod hash_index;
 mod names;
 mod stable_vec;
+pub mod uses;
 
 use core::cell::{BorrowError, Cell, Ref, RefCell, RefMut};
 use core::mem::ManuallyDrop;
