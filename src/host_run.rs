@@ -36,9 +36,13 @@ pub fn host(options: &HostOptions) -> Result<Exit> {
     if let Some(recording) = &options.replay {
         return replay(recording, &InputFiles::blobs(&options.run.files));
     }
-    let HostOptions { run: options, output, .. } = options;
+    let HostOptions { run: options, output, store, .. } = options;
+    if let Some(folder) = store {
+        let made = std::fs::create_dir_all(folder);
+        made.with_context(|| format!("can't make the folder {}", folder.display()))?;
+    }
     let files = InputFiles::read(options)?;
-    let manager = in_process::manager(options.loading.timing, |line| say!("{line}"))?;
+    let manager = in_process::manager(options.loading.timing, |line| say!("{line}"), store.as_deref())?;
     let plan = Plan {
         embedded: Archive::read(embedded::MODULES).map_err(Error::msg)?.blobs,
         files: files.blobs.iter().map(|(label, bytes)| Source { label: label.clone(), bytes }).collect(),

@@ -2,10 +2,13 @@
 
 #![expect(unsafe_code, reason = "states who is responsible for the blobs that are run")]
 
+use std::path::Path;
+
 use anyhow::{Result, anyhow};
-use bareflow_host::{HostPlatform, SystemRandom};
+use bareflow_host::{FolderStore, HostPlatform, SystemRandom};
 use bareflow_loader::{ExecuteError, KernelDomain, LoadError, LoadOptions, ModuleId, ModuleManager, Timing};
 use bareflow_random::Random;
+use bareflow_store::Store;
 
 /// Returns the permission for blobs that the user of a command names, or that were built here.
 pub const fn kernel_domain() -> KernelDomain {
@@ -14,12 +17,18 @@ pub const fn kernel_domain() -> KernelDomain {
     unsafe { KernelDomain::trust_all_blobs() }
 }
 
-/// Returns a manager of modules in this process, whose log lines are given to `log`.
-pub fn manager(timing: Timing, log: fn(std::fmt::Arguments<'_>)) -> Result<ModuleManager<HostPlatform>> {
+/// Returns a manager of modules in this process, whose log lines are given to `log`. What they store is in the folder
+/// `store`, if there is one.
+pub fn manager(
+    timing: Timing,
+    log: fn(std::fmt::Arguments<'_>),
+    store: Option<&Path>,
+) -> Result<ModuleManager<HostPlatform>> {
     let platform =
         HostPlatform::new(Box::new(log)).map_err(|error| anyhow!("can't prepare this process for modules: {error}"))?;
     let manager = ModuleManager::with_kernel_domain(platform, timing, kernel_domain());
     manager.provide::<dyn Random, _>("kernel", SystemRandom)?;
+    manager.provide::<dyn Store, _>("kernel", FolderStore::new(store.map(Path::to_owned)))?;
     Ok(manager)
 }
 

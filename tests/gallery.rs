@@ -31,7 +31,7 @@ const CRATES: [&str; 15] = [
 ];
 
 /// The modules of the gallery that show what interfaces and functions are for.
-const MODULES: [&str; 1] = ["sort"];
+const MODULES: [&str; 2] = ["sort", "store"];
 
 /// The largest difference between the costs of a call in ring 3 and in ring 0, in instructions.
 const CALL: u64 = 200;

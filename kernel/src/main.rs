@@ -2,7 +2,7 @@
 //!
 //! Control flows through the modules in this order: `boot` (the entry), `memory`, `containment` (what the crate
 //! `bareflow-containment` is told of this kernel), `run` (the run itself), `power` (the end). `console` and `serial` do
-//! the output; `random` is an interface for modules; `rigs` are tests.
+//! the output; `interfaces` are what modules may import; `rigs` are tests.
 
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
@@ -22,11 +22,11 @@ mod dump;
 #[cfg(target_os = "none")]
 mod embedded;
 #[cfg(target_os = "none")]
+mod interfaces;
+#[cfg(target_os = "none")]
 mod memory;
 #[cfg(target_os = "none")]
 mod power;
-#[cfg(target_os = "none")]
-mod random;
 #[cfg(all(target_os = "none", feature = "rigs"))]
 mod rigs;
 #[cfg(target_os = "none")]

@@ -11,7 +11,6 @@ use bareflow_protocol::options::Rig;
 use bareflow_protocol::options::Task;
 use bareflow_protocol::report::Refusal;
 use bareflow_protocol::{KernelOptions, Message};
-use bareflow_random::Random;
 use bareflow_suite::archive::Archive;
 use bareflow_suite::console::Style;
 use bareflow_suite::fallible::ErrorText;
@@ -20,14 +19,13 @@ use bareflow_suite::{Plan, Source, run};
 
 use crate::console::{self, KernelConsole};
 use crate::containment::Manager;
-use crate::disk::modules::Modules;
+use crate::disk::modules;
 use crate::memory::BootFacts;
 use crate::power::{ExitCode, exit_qemu, halt};
-use crate::random::Processor;
 #[cfg(feature = "rigs")]
 use crate::rigs;
 use crate::serial::tell_host;
-use crate::{containment, embedded, serve};
+use crate::{containment, embedded, interfaces, serve};
 
 /// Does the work that the boot archive's options ask for, and ends the machine.
 pub fn main(boot: &'static BootFacts) -> ! {
@@ -83,7 +81,7 @@ fn work(mut platform: Contained, boot: &BootFacts, archive: &Archive<'static>, o
     // SAFETY: the operator, who chooses the domain of each load, vouches for the blobs that are loaded into this one.
     let trusted = unsafe { KernelDomain::trust_all_blobs() };
     let manager = ModuleManager::with_kernel_domain(platform, options.timing, trusted);
-    manager.provide_on_first_import(provide);
+    manager.provide_on_first_import(interfaces::provide);
     match options.task {
         Task::Run => run_modules(&manager, boot, archive, options),
         #[cfg(feature = "rigs")]
@@ -99,15 +97,6 @@ fn work(mut platform: Contained, boot: &BootFacts, archive: &Archive<'static>, o
             line!(&KernelConsole, Error, "[ERROR] no rigs in this kernel; build it with the feature `rigs`");
             false
         }
-    }
-}
-
-/// Provides the kernel's own interfaces.
-fn provide(manager: &Manager) {
-    // A processor without a generator provides none, and a module that imports it is refused.
-    let provided = Processor::find().map(|processor| manager.provide::<dyn Random, _>("kernel", processor));
-    if let Some(Err(_)) = provided {
-        line!(&KernelConsole, Warning, "[WARN] no memory for the provider of random numbers");
     }
 }
 
@@ -143,13 +132,13 @@ fn run_modules(manager: &Manager, boot: &BootFacts, archive: &Archive<'_>, optio
 
 /// Returns the modules on the disk, in the order of their names, and the files that are not modules.
 fn read_disk(platform: &impl Platform, console: &KernelConsole) -> (Vec<(String, Vec<u8>)>, Vec<Refusal>) {
-    let (mut disk, mut files, mut refused) = (Modules::find(), Vec::new(), Vec::new());
+    let (mut files, mut refused) = (Vec::new(), Vec::new());
     let mut refuse = |source: String, error: ErrorText| {
         line!(console, Error, "[ERROR] {source}: {error}");
         refused.push(Refusal::new(source, error.into_owned()));
     };
-    for path in disk.select(platform, &mut refuse) {
-        match disk.read(&path) {
+    for path in modules::select(platform, &mut refuse) {
+        match modules::read(&path) {
             Ok(bytes) => files.push((path, bytes)),
             Err(error) => refuse(path, error),
         }

@@ -5,6 +5,7 @@ use bareflow_host::HostPlatform;
 use bareflow_loader::{Budget, Domain, FaultPolicy, LoadOptions, ModuleId, ModuleManager, Timing};
 use bareflow_suite::OUTPUT_CAPACITY;
 use bareflow_suite::functions::{AlignedBytes, call_function};
+use tempfile::TempDir;
 
 use super::{Candidate, ExampleOutcome, Runner};
 use crate::in_process;
@@ -13,13 +14,15 @@ use crate::in_process;
 pub(super) struct HostRunner {
     /// The module that was loaded last, and its manager.
     loaded: Option<(ModuleManager<HostPlatform>, ModuleId)>,
+    /// The folder for what modules store.
+    store: TempDir,
     /// The limits of modules' budgets, if they are restricted.
     limits: Option<Budget>,
 }
 
 impl HostRunner {
-    pub(super) fn new(limits: Option<Budget>) -> HostRunner {
-        HostRunner { loaded: None, limits }
+    pub(super) fn new(limits: Option<Budget>) -> Result<HostRunner> {
+        Ok(HostRunner { loaded: None, store: tempfile::tempdir()?, limits })
     }
 }
 
@@ -30,7 +33,7 @@ impl Runner for HostRunner {
 
     fn load(&mut self, candidate: &Candidate, domain: Domain) -> Result<Result<(), String>> {
         self.loaded = None;
-        let manager = in_process::manager(Timing::Fast, |_| ())?;
+        let manager = in_process::manager(Timing::Fast, |_| (), Some(self.store.path()))?;
         let options = LoadOptions {
             domain,
             on_fault: FaultPolicy::Restart,

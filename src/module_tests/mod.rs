@@ -103,7 +103,7 @@ pub fn test(options: &TestOptions) -> Result<Exit> {
              [[package.metadata.bareflow.example]] with input, and output or result"
         );
     }
-    let mut runners: Vec<Box<dyn Runner>> = vec![Box::new(host_runner::HostRunner::new(options.budget))];
+    let mut runners: Vec<Box<dyn Runner>> = vec![Box::new(host_runner::HostRunner::new(options.budget)?)];
     if options.boot {
         runners.push(Box::new(kernel_runner::KernelRunner::boot(&candidates, options.budget)?));
     }

@@ -42,6 +42,9 @@ pub struct HostOptions {
     /// in .png.
     #[arg(long, value_name = "FILE[.png]")]
     pub output: Option<PathBuf>,
+    /// Folder for what modules store, which is made if it is missing; without it they can't store anything.
+    #[arg(long, value_name = "FOLDER")]
+    pub store: Option<PathBuf>,
     /// Repeat the calls of a recording instead, with the services' recorded answers, and show the first difference.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "input", "repeat", "domain", "output"])]
     pub replay: Option<PathBuf>,

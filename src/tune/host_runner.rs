@@ -16,7 +16,7 @@ const WARM_UP: u32 = 3;
 ///
 /// All must return the same and write the same; otherwise the error names the pair that differs.
 pub(super) fn measure(candidates: &mut [Candidate], work: &TuneRun<'_>) -> Result<()> {
-    let manager = in_process::manager(Timing::Precise, |_| ())?;
+    let manager = in_process::manager(Timing::Precise, |_| (), None)?;
     let refused = |blob: &[u8], error| in_process::load_error(&manager, blob, &LoadOptions::default(), &error);
     for blob in &work.needed {
         let loaded = manager.load(blob).map_err(|error| refused(blob, error));

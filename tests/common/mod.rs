@@ -65,6 +65,15 @@ pub fn test_blob(name: &str) -> PathBuf {
     target().join("test-modules").join(name).with_extension("mod")
 }
 
+/// Packs a module of the gallery, and returns the path of its blob.
+pub fn gallery_blob(name: &str) -> PathBuf {
+    let manifest = root().join("examples/gallery").join(name).join("Cargo.toml");
+    let module = module_at(&manifest).unwrap_or_else(|error| panic!("{error}"));
+    let folder = target().join("test-gallery");
+    build_module(&module, &folder).unwrap_or_else(|error| panic!("{error}"));
+    folder.join(name).with_extension("mod")
+}
+
 fn target() -> PathBuf {
     let program = Path::new(env!("CARGO_BIN_EXE_bareflow"));
     // target/debug/bareflow

@@ -40,3 +40,8 @@ pub struct DeviceError {
     /// The device's message.
     pub reason: &'static str,
 }
+
+impl DeviceError {
+    /// The failure of a device that takes no writes.
+    pub const READ_ONLY: DeviceError = DeviceError { reason: "it is read-only" };
+}

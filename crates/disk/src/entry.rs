@@ -18,11 +18,14 @@ pub const LAST: u8 = 0;
 /// The first byte of a free entry.
 pub const FREE: u8 = 0xe5;
 
-/// Attributes: volume label, folder, archive, and the combination that marks a part of a long name.
+/// Attributes: volume label, and the combination that marks a part of a long name.
 const LABEL: u8 = 0x08;
-const FOLDER: u8 = 0x10;
-const ARCHIVE: u8 = 0x20;
 const LONG_NAME: u8 = 0x0f;
+
+/// The attribute of a folder.
+pub const FOLDER: u8 = 0x10;
+/// The attribute of a file that no backup has.
+pub const ARCHIVE: u8 = 0x20;
 
 /// A short name: eight characters and three, padded with spaces.
 pub type ShortName = [u8; 11];
@@ -89,17 +92,25 @@ pub fn read(entry: &DirectoryEntry, entries: RangeInclusive<u32>, wide: bool) ->
     }
 }
 
-/// Encodes a file's entry.
-pub fn write(short: &ShortName, first_cluster: u32, bytes: u32, stamp: Stamp) -> DirectoryEntry {
+/// Encodes an entry with one of the attributes above.
+pub fn write(short: &ShortName, attribute: u8, first_cluster: u32, bytes: u32, stamp: Stamp) -> DirectoryEntry {
     let mut entry = [0; ENTRY_SIZE];
     let [low, high_low, high, highest] = first_cluster.to_le_bytes();
     put(&mut entry, 0, short);
-    put(&mut entry, 11, &[ARCHIVE]);
+    put(&mut entry, 11, &[attribute]);
     put(&mut entry, 20, &[high, highest]);
     put_stamp(&mut entry, stamp);
     put(&mut entry, 26, &[low, high_low]);
     put(&mut entry, 28, &bytes.to_le_bytes());
     entry
+}
+
+/// Encodes the entries that a folder below the root begins with: itself, and the root.
+pub fn write_dots(first_cluster: u32) -> [u8; 2 * ENTRY_SIZE] {
+    let mut dots = [0; 2 * ENTRY_SIZE];
+    put(&mut dots, 0, &write(b".          ", FOLDER, first_cluster, 0, Stamp::FIRST));
+    put(&mut dots, ENTRY_SIZE, &write(b"..         ", FOLDER, 0, 0, Stamp::FIRST));
+    dots
 }
 
 /// Sets the time of the last change.

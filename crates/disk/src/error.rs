@@ -3,7 +3,7 @@
 use alloc::string::String;
 
 use crate::device::DeviceError;
-use crate::{MAX_FILE_SIZE, MAX_FILES};
+use crate::{MAX_FILE_SIZE, MAX_FILES, MAX_KEY_LENGTH};
 
 /// An error. The text says what was found, what was expected, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -75,6 +75,12 @@ pub enum DiskError {
     /// There is no folder `/modules`.
     #[error("no folder /modules, expected modules there; make it with `mmd`, or {CREATE}")]
     NoModulesFolder,
+    /// There is a file in place of the folder `/store`.
+    #[error("a file named store, expected a folder of that name; move it elsewhere")]
+    NoStoreFolder,
+    /// The key of a value is empty, too long, or has a zero byte.
+    #[error("no key, expected 1 to {MAX_KEY_LENGTH} bytes other than 0")]
+    NotAKey,
     /// A folder's cluster chain does not end.
     #[error("a folder of more than 65536 entries: its clusters may form a loop; {REPAIR}")]
     FolderTooLong,

@@ -47,13 +47,24 @@ impl Walk {
 impl<D: BlockDevice> Disk<D> {
     /// Finds the folder `/modules`.
     pub(crate) fn modules(&mut self) -> Result<Folder, DiskError> {
+        self.find_folder(MODULES)?.ok_or(DiskError::NoModulesFolder)
+    }
+
+    /// Finds a folder below the root; `None` if there is none of that name.
+    pub(crate) fn find_folder(&mut self, name: &str) -> Result<Option<Folder>, DiskError> {
         let listing = self.list_folder(self.layout.root)?;
         let mut folders = listing.files.into_iter().filter(|file| file.folder);
-        match folders.find(|folder| folder.name.eq_ignore_ascii_case(MODULES)) {
+        match folders.find(|folder| folder.name.eq_ignore_ascii_case(name)) {
             Some(File { problem: Some(problem), .. }) => Err(problem),
-            Some(found) => Ok(Folder::Chain { cluster: found.first_cluster }),
-            None => Err(listing.cut.unwrap_or(DiskError::NoModulesFolder)),
+            Some(found) => Ok(Some(Folder::Chain { cluster: found.first_cluster })),
+            None => listing.cut.map_or(Ok(None), Err),
         }
+    }
+
+    /// Lists a folder, all of which must be readable.
+    pub(crate) fn list_all(&mut self, folder: Folder) -> Result<Vec<File>, DiskError> {
+        let listing = self.list_folder(folder)?;
+        listing.cut.map_or(Ok(listing.files), Err)
     }
 
     /// Lists a folder, as far as it can be read.

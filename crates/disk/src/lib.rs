@@ -1,8 +1,9 @@
-//! Modules on a disk: a FAT16 or FAT32 file system in an MBR partition, with the modules in its folder `/modules`.
+//! Modules and values on a disk: a FAT16 or FAT32 file system in an MBR partition, with the modules in its folder
+//! `/modules`, and the values that modules store in `/store`.
 //!
 //! The modules in reading order: `device` (the interface to a disk), `partition` and `layout` (positions), `table`
-//! (cluster chains), `folder`, `entry` and `long_name` (listings), `file` (reading), `save`, `entry_position` and
-//! `space` (writing), `select` (the files to load).
+//! (cluster chains), `folder`, `entry` and `long_name` (listings), `file` (reading), `replace`, `entry_position` and
+//! `space` (writing), `save` and `select` (modules: the file to write, the files to load), `value` (values by keys).
 //!
 //! There are crates with file systems, but none meets two requirements: no disk may make it panic or loop, and power
 //! may be lost at any write. Of the crates for bare-metal targets, `embedded-sdmmc` 0.10 panics on a first cluster that
@@ -33,6 +34,7 @@ mod folder;
 mod layout;
 mod long_name;
 mod partition;
+mod replace;
 mod save;
 mod select;
 mod space;
@@ -40,14 +42,16 @@ mod stamp;
 mod table;
 #[cfg(test)]
 mod tests;
+mod value;
 
 pub use device::{BlockDevice, DeviceError, SECTOR_SIZE};
 pub use entry::File;
 pub use error::DiskError;
 pub use folder::Listing;
-pub use save::Saved;
+pub use replace::Saved;
 pub use select::{Chosen, Identity, Refused, Selection};
 pub use stamp::Stamp;
+pub use value::{MAX_KEY_LENGTH, STORE};
 
 use layout::Layout;
 use table::TableSector;

@@ -165,3 +165,20 @@ fn saving_changes_nothing_where_memory_runs_out() {
     let (error, _) = exhaust(&base, |disk| Ok(disk.save("other", &wrong).unwrap_err()), is_memory);
     assert_eq!(error, DiskError::NotThatModule { expected: "other".to_owned() });
 }
+
+#[test]
+fn values_change_nothing_where_memory_runs_out() {
+    let mut memory = Memory { bytes: image(), writes: 0 };
+    let mut disk = Disk::open(&mut memory).unwrap();
+    disk.put_value("key", &[1; 900]).unwrap();
+    disk.put_value("other", &[2; 9]).unwrap();
+    let base = memory.bytes;
+    for key in ["key", "new"] {
+        let ((), allocations) = exhaust(&base, |disk| disk.put_value(key, &[3; 1500]), |()| false);
+        assert!(allocations > 10, "{allocations}");
+    }
+    assert_eq!(exhaust(&base, |disk| disk.value("key", 5000), |_| false).0, Some(vec![1; 900]));
+    assert_eq!(exhaust(&base, |disk| disk.value_length("key"), |_| false).0, Some(900));
+    assert_eq!(exhaust(&base, |disk| disk.keys(), |_| false).0, ["key", "other"]);
+    assert!(exhaust(&base, |disk| disk.remove_value("key"), |_| false).0);
+}

@@ -33,6 +33,7 @@ mod services;
 mod signal_mask;
 mod signals;
 mod stopwatch;
+mod store;
 #[cfg(test)]
 mod tests;
 mod watchdog;
@@ -62,6 +63,7 @@ pub use memory::{Image, UnsealedImage};
 use process::Child;
 pub use random::SystemRandom;
 use services::table_of;
+pub use store::FolderStore;
 use watchdog::WatchSlot;
 use watchdog::budgets::Expected;
 

@@ -50,7 +50,7 @@ impl VirtioDisk {
     fn write_piece(&mut self, first: u64, from: &[u8]) -> Result<(), DeviceError> {
         let sector = self.check(first, from.len())?;
         if self.device.readonly() {
-            return Err(DeviceError { reason: "it is read-only" });
+            return Err(DeviceError::READ_ONLY);
         }
         let (mut request, mut answer) = (BlkReq::default(), BlkResp::default());
         // SAFETY: as above.

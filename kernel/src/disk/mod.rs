@@ -1,10 +1,11 @@
-//! The disk that modules are loaded from and saved to: its driver (`device`), and its file system, which is the crate
-//! `bareflow-disk`. The kernel waits for each answer.
+//! The disk that modules are loaded from and saved to, and that has their values: its driver (`device`), and its file
+//! system, which is the crate `bareflow-disk`. The kernel waits for each answer.
 
 mod device;
 pub mod modules;
 
 use bareflow_disk::{Disk, DiskError};
+use spin::Mutex;
 use virtio_drivers::transport::DeviceType;
 
 use self::device::VirtioDisk;
@@ -13,18 +14,32 @@ use crate::virtio::{self, TransportError};
 /// The disk's file system: lists, reads, saves, selects.
 pub type KernelDisk = Disk<VirtioDisk>;
 
-/// Finds the first virtio block device and the file system on it. `None` if there is no such device.
-///
-/// # Errors
-/// When the device can't be used, or has no file system that can be read.
-pub fn open() -> Result<Option<KernelDisk>, OpenError> {
-    let Some(transport) = virtio::find(DeviceType::Block)? else { return Ok(None) };
-    Ok(Some(Disk::open(VirtioDisk::new(transport)?)?))
+/// The disk, once it was looked for. No one waits for the lock: it is held only while the kernel itself works, which no
+/// client interrupts.
+static DISK: Mutex<Option<Result<KernelDisk, NoDisk>>> = Mutex::new(None);
+
+/// Does `work` with the disk: the first virtio block device, and the file system on it.
+pub fn with_disk<T>(work: impl FnOnce(Result<&mut KernelDisk, &NoDisk>) -> T) -> T {
+    match DISK.try_lock() {
+        Some(mut disk) => work(disk.get_or_insert_with(open).as_mut().map_err(|reason| &*reason)),
+        None => work(Err(&NoDisk::Abandoned)),
+    }
 }
 
-/// The reason why there is no disk although a device is attached.
+fn open() -> Result<KernelDisk, NoDisk> {
+    let transport = virtio::find(DeviceType::Block)?.ok_or(NoDisk::Missing)?;
+    Ok(Disk::open(VirtioDisk::new(transport)?)?)
+}
+
+/// The reason why there is no disk.
 #[derive(Debug, thiserror::Error)]
-pub enum OpenError {
+pub enum NoDisk {
+    /// No disk is attached.
+    #[error("no disk is attached; serve one: `bareflow serve --disk IMG`")]
+    Missing,
+    /// The driver panicked in a module's call, in the middle of some work.
+    #[error("the disk's driver has panicked; boot again")]
+    Abandoned,
     /// The device's registers can't be used.
     #[error("the disk: {0}")]
     Transport(#[from] TransportError),

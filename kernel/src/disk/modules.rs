@@ -3,125 +3,103 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use bareflow_disk::{Chosen, File, Identity, Listing, Selection};
+use bareflow_disk::{Chosen, DiskError, File, Identity, Listing, Selection};
 use bareflow_loader::valid::Capabilities;
 use bareflow_loader::{LoadError, Platform, Printable, RawModule, ValidModule};
 use bareflow_suite::fallible::ErrorText;
 use bareflow_suite::{error_text, text};
 
-use super::{KernelDisk, OpenError, open};
+use super::{KernelDisk, NoDisk, with_disk};
 
 /// The folder of the modules.
 const FOLDER: &str = "/modules";
 
-/// The disk, or the reason why there is none.
-pub struct Modules(Result<KernelDisk, NoDisk>);
-
-/// The reason why there is no disk.
-enum NoDisk {
-    /// No disk is attached.
-    Missing,
-    /// The attached disk can't be used.
-    Unusable(OpenError),
+/// Returns the paths of the files to load, in the order of their modules' names; none if no disk is attached. What
+/// can't be loaded is told to `refuse`, with the reason.
+pub fn select(platform: &impl Platform, mut refuse: impl FnMut(String, ErrorText)) -> Vec<String> {
+    if with_disk(|disk| matches!(disk, Err(NoDisk::Missing))) {
+        return Vec::new();
+    }
+    let validate = |blob: &[u8]| -> Result<(), LoadError> {
+        ValidModule::validate(RawModule::parse(blob)?, Capabilities::of(platform))?;
+        Ok(())
+    };
+    let selected = with(|disk| disk.select(validate));
+    let selection = selected.unwrap_or_else(|error| {
+        refuse(String::from("disk"), error);
+        Selection::default()
+    });
+    selection.refused.into_iter().for_each(|refused| refuse(refused.file, refused.error.into()));
+    let path = |chosen: Chosen| match text!("{FOLDER}/{}", chosen.file.name) {
+        Ok(path) => Some(path),
+        Err(error) => {
+            refuse(chosen.module, error.into());
+            None
+        }
+    };
+    selection.chosen.into_iter().filter_map(path).collect()
 }
 
-impl Modules {
-    /// Looks for a disk.
-    pub fn find() -> Modules {
-        Modules(match open() {
-            Ok(Some(disk)) => Ok(disk),
-            Ok(None) => Err(NoDisk::Missing),
-            Err(error) => Err(NoDisk::Unusable(error)),
-        })
+/// Returns the files of the folder `path`, and the error that kept the rest from being read.
+///
+/// # Errors
+/// When `path` is not the folder of the modules, or none of its files can be listed.
+pub fn list(path: &str) -> Result<Listing, ErrorText> {
+    if path.trim_end_matches('/') != FOLDER {
+        let found = if path.is_empty() { "an empty path" } else { path };
+        return Err(error_text!("{}: only {FOLDER} is looked into; ask for that", Printable(found.as_bytes())));
     }
+    let listing = with(KernelDisk::list)?;
+    match listing.cut {
+        Some(error) if listing.files.is_empty() => Err(error_text!("{error}")),
+        _ => Ok(listing),
+    }
+}
 
-    /// Returns the paths of the files to load, in the order of their modules' names; none if no disk is attached. What
-    /// can't be loaded is told to `refuse`, with the reason.
-    pub fn select(&mut self, platform: &impl Platform, mut refuse: impl FnMut(String, ErrorText)) -> Vec<String> {
-        if let Err(NoDisk::Missing) = self.0 {
-            return Vec::new();
-        }
-        let validate = |blob: &[u8]| -> Result<(), LoadError> {
-            ValidModule::validate(RawModule::parse(blob)?, Capabilities::of(platform))?;
-            Ok(())
-        };
-        let selected = self.disk().and_then(|disk| disk.select(validate).map_err(|error| error_text!("{error}")));
-        let selection = selected.unwrap_or_else(|error| {
-            refuse(String::from("disk"), error);
-            Selection::default()
-        });
-        selection.refused.into_iter().for_each(|refused| refuse(refused.file, refused.error.into()));
-        let path = |chosen: Chosen| match text!("{FOLDER}/{}", chosen.file.name) {
-            Ok(path) => Some(path),
-            Err(error) => {
-                refuse(chosen.module, error.into());
-                None
-            }
-        };
-        selection.chosen.into_iter().filter_map(path).collect()
-    }
+/// Returns the identity of the module in `file`, as its header gives it.
+///
+/// # Errors
+/// When there is no disk, or no memory for the name.
+pub fn identify(file: &File) -> Result<Option<Identity>, ErrorText> {
+    with(|disk| disk.identify(file))
+}
 
-    /// Returns the files of the folder `path`, and the error that kept the rest from being read.
-    ///
-    /// # Errors
-    /// When `path` is not the folder of the modules, or none of its files can be listed.
-    pub fn list(&mut self, path: &str) -> Result<Listing, ErrorText> {
-        if path.trim_end_matches('/') != FOLDER {
-            let found = if path.is_empty() { "an empty path" } else { path };
-            return Err(error_text!("{}: only {FOLDER} is looked into; ask for that", Printable(found.as_bytes())));
-        }
-        let listing = self.disk()?.list().map_err(|error| error_text!("{error}"))?;
-        match listing.cut {
-            Some(error) if listing.files.is_empty() => Err(error_text!("{error}")),
-            _ => Ok(listing),
-        }
+/// Returns the bytes of the file at `path`, or, if `path` is a module's name, of the newest file of that module.
+///
+/// # Errors
+/// When there is no disk or no such file, or the file can't be read.
+pub fn read(path: &str) -> Result<Vec<u8>, ErrorText> {
+    let shown = Printable(path.as_bytes());
+    if !path.contains('/') {
+        let found = with(|disk| disk.find(path))?;
+        let file = found.ok_or_else(|| error_text!("{shown}: no file of a module of that name; see `ls`"))?;
+        return with(|disk| disk.read(&file)).map_err(|error| error_text!("{shown}: {error}"));
     }
+    // FAT ignores the case of letters.
+    let name = match path.split_at_checked(FOLDER.len() + 1) {
+        Some((folder, name)) if folder.trim_end_matches('/').eq_ignore_ascii_case(FOLDER) => name,
+        _ => return Err(error_text!("{shown}: no such file, expected {FOLDER}/NAME.mod; see `ls`")),
+    };
+    let Listing { files, cut } = list(FOLDER)?;
+    let file = files.iter().find(|file| file.name.eq_ignore_ascii_case(name));
+    let file = file.ok_or_else(|| match cut {
+        None => error_text!("{shown}: no such file; see `ls`"),
+        Some(error) => error_text!("{shown}: not in the part of {FOLDER} that can be read: {error}"),
+    })?;
+    with(|disk| disk.read(file)).map_err(|error| error_text!("{shown}: {error}"))
+}
 
-    /// Returns the identity of the module in `file`, as its header gives it.
-    ///
-    /// # Errors
-    /// When there is no disk, or no memory for the name.
-    pub fn identify(&mut self, file: &File) -> Result<Option<Identity>, ErrorText> {
-        self.disk()?.identify(file).map_err(|error| error_text!("{error}"))
-    }
+/// Writes the blob of module `name`, and returns the path of its file.
+///
+/// # Errors
+/// When there is no disk, or the blob can't be written.
+pub fn save(name: &str, blob: &[u8]) -> Result<String, ErrorText> {
+    with(|disk| disk.save(name, blob)).map(|saved| saved.path)
+}
 
-    /// Returns the bytes of the file at `path`, or, if `path` is a module's name, of the newest file of that module.
-    ///
-    /// # Errors
-    /// When there is no disk or no such file, or the file can't be read.
-    pub fn read(&mut self, path: &str) -> Result<Vec<u8>, ErrorText> {
-        let shown = Printable(path.as_bytes());
-        if !path.contains('/') {
-            let found = self.disk()?.find(path).map_err(|error| error_text!("{error}"))?;
-            let file = found.ok_or_else(|| error_text!("{shown}: no file of a module of that name; see `ls`"))?;
-            return self.disk()?.read(&file).map_err(|error| error_text!("{shown}: {error}"));
-        }
-        // FAT ignores the case of letters.
-        let name = match path.split_at_checked(FOLDER.len() + 1) {
-            Some((folder, name)) if folder.trim_end_matches('/').eq_ignore_ascii_case(FOLDER) => name,
-            _ => return Err(error_text!("{shown}: no such file, expected {FOLDER}/NAME.mod; see `ls`")),
-        };
-        let Listing { files, cut } = self.list(FOLDER)?;
-        let file = files.iter().find(|file| file.name.eq_ignore_ascii_case(name));
-        let file = file.ok_or_else(|| match cut {
-            None => error_text!("{shown}: no such file; see `ls`"),
-            Some(error) => error_text!("{shown}: not in the part of {FOLDER} that can be read: {error}"),
-        })?;
-        self.disk()?.read(file).map_err(|error| error_text!("{shown}: {error}"))
-    }
-
-    /// Writes the blob of module `name`, and returns the path of its file.
-    ///
-    /// # Errors
-    /// When there is no disk, or the blob can't be written.
-    pub fn save(&mut self, name: &str, blob: &[u8]) -> Result<String, ErrorText> {
-        self.disk()?.save(name, blob).map(|saved| saved.path).map_err(|error| error_text!("{error}"))
-    }
-
-    fn disk(&mut self) -> Result<&mut KernelDisk, ErrorText> {
-        self.0.as_mut().map_err(|reason| match reason {
-            NoDisk::Missing => error_text!("no disk is attached; serve one: `bareflow serve --disk IMG`"),
-            NoDisk::Unusable(error) => error_text!("{error}"),
-        })
-    }
+fn with<T>(work: impl FnOnce(&mut KernelDisk) -> Result<T, DiskError>) -> Result<T, ErrorText> {
+    with_disk(|disk| match disk {
+        Ok(disk) => work(disk).map_err(|error| error_text!("{error}")),
+        Err(error) => Err(error_text!("{error}")),
+    })
 }

@@ -133,7 +133,7 @@ pub fn image_range() -> (u64, u64) {
 fn find_archive(info: &BootInfo, early_offset: u64) -> (u64, u64) {
     let Some(start) = info.ramdisk_addr.into_option() else { return (0, 0) };
     // SAFETY: the boot loader mapped physical memory there.
-    let translate = |address| unsafe { translate_at(early_offset, address) };
+    let translate = |address| unsafe { translate_at(early_offset, address) }.map(|physical| physical.start);
     let Some(first) = translate(start) else { return (0, 0) };
     let in_a_row = (0..info.ramdisk_len)
         .step_by(PAGE_SIZE as usize)

@@ -69,6 +69,8 @@ fn map_physical_memory(tables: &mut OffsetPageTable<'_>, end: u64) -> Result<(),
 /// Maps the kernel's image at its address, each part with its own permissions.
 fn map_image(tables: &mut OffsetPageTable<'_>, early_offset: u64) -> Result<(), MapError> {
     let [start, text_end, rodata_end, end] = image_borders();
+    // The physical addresses from here on, up to the end of one of the boot loader's pages, which may be large.
+    let mut physical = 0..0;
     // The table of the last level for the pages up to the next large page; a walk to it for each page takes many times as
     // long.
     let mut last: Option<&mut PageTable> = None;
@@ -78,12 +80,19 @@ fn map_image(tables: &mut OffsetPageTable<'_>, early_offset: u64) -> Result<(), 
             address if address < rodata_end => READ_ONLY,
             _ => READ_WRITE,
         };
-        // A page at the image's end may be missing if nothing was loaded there.
-        // SAFETY: the boot loader mapped physical memory there.
-        let Some(frame) = (unsafe { translate_at(early_offset, address) }) else { continue };
+        if address.is_multiple_of(LARGE_PAGE_SIZE) {
+            last = None;
+        }
+        if physical.is_empty() {
+            // A page at the image's end may be missing if nothing was loaded there.
+            // SAFETY: the boot loader mapped physical memory there.
+            let Some(found) = (unsafe { translate_at(early_offset, address) }) else { continue };
+            physical = found;
+        }
         let page = Page::<Size4KiB>::containing_address(VirtAddr::new(address));
-        let frame = PhysFrame::containing_address(PhysAddr::new(frame));
-        match last.as_deref_mut().filter(|_| !address.is_multiple_of(LARGE_PAGE_SIZE)) {
+        let frame = PhysFrame::containing_address(PhysAddr::new(physical.start));
+        physical.start += PAGE_SIZE;
+        match last.as_deref_mut() {
             Some(table) => table[page.p1_index()].set_addr(frame.start_address(), flags),
             None => {
                 // SAFETY: the image is mapped where it is already.

@@ -12,23 +12,19 @@ use bareflow_suite::console::{Console, Style};
 use bareflow_suite::fallible::{ErrorText, collect};
 use bareflow_suite::text;
 
-use spin::Mutex;
-
 use super::channel_queue;
 use crate::console;
-use crate::disk::modules::Modules;
+use crate::disk::modules;
 
 /// The kernel as the server's environment.
 pub struct KernelEnvironment {
     icount: bool,
-    /// The disk. The lock is held only while the kernel itself works, which no client interrupts.
-    pub disk: Mutex<Modules>,
 }
 
 impl KernelEnvironment {
     /// Creates the server's environment. `icount`: clock ticks are instructions.
-    pub const fn new(icount: bool, disk: Modules) -> KernelEnvironment {
-        KernelEnvironment { icount, disk: Mutex::new(disk) }
+    pub const fn new(icount: bool) -> KernelEnvironment {
+        KernelEnvironment { icount }
     }
 }
 
@@ -60,10 +56,9 @@ impl ServerEnvironment for KernelEnvironment {
     }
 
     fn files(&self, path: &str) -> Result<FileList, ErrorText> {
-        let mut disk = self.disk.lock();
-        let Listing { files, cut } = disk.list(path)?;
+        let Listing { files, cut } = modules::list(path)?;
         let file = |file: bareflow_disk::File| -> Result<File, ErrorText> {
-            let identity = disk.identify(&file)?;
+            let identity = modules::identify(&file)?;
             let version = identity.as_ref().map(|found| found.version);
             Ok(File {
                 version: version.map(|[major, minor, patch]| text!("{major}.{minor}.{patch}")).transpose()?,
@@ -79,10 +74,10 @@ impl ServerEnvironment for KernelEnvironment {
     }
 
     fn read(&self, path: &str) -> Result<Vec<u8>, ErrorText> {
-        self.disk.lock().read(path)
+        modules::read(path)
     }
 
     fn save(&self, name: &str, blob: &[u8]) -> Result<String, ErrorText> {
-        self.disk.lock().save(name, blob)
+        modules::save(name, blob)
     }
 }

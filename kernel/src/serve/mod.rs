@@ -19,7 +19,7 @@ use x86_64::instructions::hlt;
 use x86_64::registers::control::Cr8;
 
 use crate::console::{self, KernelConsole};
-use crate::disk::modules::Modules;
+use crate::disk::modules;
 use crate::embedded;
 use environment::KernelEnvironment;
 
@@ -36,7 +36,7 @@ pub fn run(manager: ModuleManager<Contained>, archive: &Archive<'static>, option
         console::show(Style::Error, format_args!("[ERROR] no clients can be served: {error}\n"));
         return false;
     }
-    let environment = KernelEnvironment::new(options.icount, Modules::find());
+    let environment = KernelEnvironment::new(options.icount);
     let server = match Server::new(manager, environment, options.load) {
         Ok(server) => server.with_parameters(archive.parameters),
         Err(error) => {
@@ -50,7 +50,7 @@ pub fn run(manager: ModuleManager<Contained>, archive: &Archive<'static>, option
         server.load_at_startup(&blob.label, blob.bytes);
     }
     // Each module on the disk replaces one of the same name that the kernel carries.
-    let on_disk = server.environment().disk.lock().select(server.manager().platform(), |source, error| {
+    let on_disk = modules::select(server.manager().platform(), |source, error| {
         console::show(Style::Error, format_args!("[ERROR]"));
         console::show(Style::Plain, format_args!(" {source}: {error}\n"));
     });

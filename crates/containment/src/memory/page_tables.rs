@@ -1,10 +1,11 @@
 //! The active page tables, in the kernel's half. No page is ever writable and executable.
 
+use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use x86_64::instructions::tlb;
 use x86_64::registers::control::Cr3;
-use x86_64::structures::paging::mapper::{CleanUp, Translate};
+use x86_64::structures::paging::mapper::{CleanUp, Translate, TranslateResult};
 use x86_64::structures::paging::page::PageRangeInclusive;
 use x86_64::structures::paging::{
     FrameAllocator, Mapper, OffsetPageTable, Page, PageTable, PageTableFlags, PhysFrame, Size4KiB,
@@ -106,13 +107,19 @@ pub fn translate(address: u64) -> Option<u64> {
     active().translate_addr(VirtAddr::try_new(address).ok()?).map(PhysAddr::as_u64)
 }
 
-/// Returns the physical address of a virtual one.
+/// Returns the physical addresses of a virtual one and those behind it, up to the end of its page.
 ///
 /// # Safety
 /// The active tables map all physical memory at `offset`.
-pub unsafe fn translate_at(offset: u64, address: u64) -> Option<u64> {
+pub unsafe fn translate_at(offset: u64, address: u64) -> Option<Range<u64>> {
     // SAFETY: the caller promises the same.
-    unsafe { active_at(offset) }.translate_addr(VirtAddr::try_new(address).ok()?).map(PhysAddr::as_u64)
+    match unsafe { active_at(offset) }.translate(VirtAddr::try_new(address).ok()?) {
+        TranslateResult::Mapped { frame, offset, .. } => {
+            let start = frame.start_address().as_u64();
+            Some(start + offset..start + frame.size())
+        }
+        TranslateResult::NotMapped | TranslateResult::InvalidFrameAddress(_) => None,
+    }
 }
 
 fn active() -> OffsetPageTable<'static> {

@@ -5,6 +5,7 @@ mod power;
 mod reading;
 mod saving;
 mod selecting;
+mod values;
 
 use std::boxed::Box;
 use std::collections::BTreeMap;

@@ -17,7 +17,10 @@ fn base(kind: usize) -> &'static [u8] {
     let make = |kind| {
         let files: [(&str, &[u8]); 3] =
             [("a-long-name.mod", &blob("sum", 1, 1700)), ("B.MOD", &blob("other", 1, 900)), ("c.txt", b"text")];
-        image(kind, &files)
+        let base = image(kind, &files);
+        let mut disk = Disk::open(Memory::new(&base)).unwrap();
+        disk.put_value("key", &[1; 900]).unwrap();
+        disk.into_device().bytes()
     };
     &BASES.get_or_init(|| KINDS.map(make).into())[kind]
 }
@@ -38,6 +41,10 @@ fn use_all(memory: Memory<'_>) {
     let _ = disk.select(validate);
     let _ = disk.save("sum", &blob("sum", 2, 2000));
     let _ = disk.select(validate);
+    let _ = disk.value("key", 900);
+    let _ = disk.keys();
+    let _ = disk.put_value("key", b"other");
+    let _ = disk.remove_value("key");
     assert!(disk.into_device().requests < MAX_REQUESTS);
 }
 

@@ -84,7 +84,7 @@ fn events_of<'base>(base: &'base [u8], new: &[u8]) -> Memory<'base> {
     disk.into_device()
 }
 
-fn last_flush(events: &[Event]) -> usize {
+pub(super) fn last_flush(events: &[Event]) -> usize {
     events.iter().rposition(|event| matches!(event, Event::Flush)).map_or(0, |flush| flush + 1)
 }
 
