@@ -10,7 +10,7 @@ use bareflow::input_files::InputFiles;
 use bareflow::qemu::{ExitReason, Machine};
 use bareflow_abi::{CallError, Out};
 use bareflow_host::{HostPlatform, SystemRandom};
-use bareflow_loader::{Budget, Domain, KernelDomain, LoadOptions, ModuleManager, Timing};
+use bareflow_loader::{Budget, Domain, KernelDomain, LoadOptions, ModuleManager, ProvideError, Timing};
 use bareflow_protocol::options::{Rig, Task};
 use bareflow_protocol::{Request, Response};
 use bareflow_random::{Random, RandomError};
@@ -143,6 +143,16 @@ fn a_provider_that_panics_fails_the_call_alone_in_a_process() {
         let expected = ["panicking-inside", "panicking"]
             .map(|name| format!("[ERROR] provider {name} panicked; it is not called again"));
         assert_eq!(*lines.borrow(), expected);
+        // What panicked can be replaced, and its user is bound to what took its place; what did not is in use.
+        for _ in 0..2 {
+            assert_eq!(manager.provide::<dyn Random, _>("nested", Nested), Err(ProvideError::Taken));
+            assert_eq!(manager.provide::<dyn Random, _>("panicking", Panicking), Ok(()));
+            assert_eq!(manager.execute(direct), Ok(PANICKED));
+        }
+        assert_eq!(manager.provide::<dyn Random, _>("panicking", Nested), Ok(()));
+        assert_eq!(manager.provide::<dyn Random, _>("panicking", Nested), Err(ProvideError::Taken));
+        let mut output = [0; 8];
+        assert_eq!(manager.execute_with(direct, b"", &mut output).map(|outcome| outcome.result), Ok(8));
     }
 }
 

@@ -105,7 +105,9 @@ impl<P: Platform> ModuleManager<P> {
     /// begins meanwhile is [`Busy`](CallError::Busy). Its code runs with the embedder's own privileges.
     ///
     /// If a method panics, and the platform can end that ([`Platform::call_provider`]), the call is
-    /// [`Faulted`](CallError::Faulted), and so is each later one of this provider.
+    /// [`Faulted`](CallError::Faulted), and so is each later one of this provider, until another one with the same methods
+    /// is provided under its name, which takes its place also for the modules that use it.
+    ///
     /// # Errors
     /// The name is none, or taken, or there is no memory.
     pub fn provide<I, T>(&self, name: &str, provider: T) -> Result<(), ProvideError>
@@ -115,13 +117,14 @@ impl<P: Platform> ModuleManager<P> {
     {
         let name = Name::new(name).ok_or(ProvideError::Name)?;
         let exported = Exported::of::<I>();
-        if self.embedder.all().any(|(_, other)| other.name == name && other.exported.interface == exported.interface) {
-            return Err(ProvideError::Taken);
-        }
+        let same = |other: &Exported| other.interface == exported.interface;
+        let taken = self.embedder.all().find(|(_, other)| other.name == name && same(&other.exported));
+        let list = taken.map_or(Some(&self.embedder), |(_, other)| other.replacements(&exported));
+        let list = list.ok_or(ProvideError::Taken)?;
         let typed = Typed::<I, T> { provider: RefCell::new(provider), interface: PhantomData };
         let provider = Box::try_new_in(Provider::new(name, exported, typed), self.platform.allocator());
         let provider = provider.map_err(|_| ProvideError::NoMemory)?;
-        self.embedder.add(allocator_api2::unsize_box!(provider));
+        list.add(allocator_api2::unsize_box!(provider));
         Ok(())
     }
 }

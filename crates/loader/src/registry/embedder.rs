@@ -11,7 +11,7 @@ use crate::name::Name;
 use crate::platform::Platform;
 
 /// An interface that the embedder provides or uses.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Exported {
     /// The interface's name.
     pub interface: &'static str,
@@ -44,14 +44,17 @@ pub(crate) struct Provider<A: Allocator, T: ?Sized = dyn Provide + Send> {
     pub exported: Exported,
     /// Whether a call of it has panicked. What it holds may be half done, so it is out of use.
     has_panicked: Cell<bool>,
+    /// Those that took its place, of which the last is in use.
+    replacements: Embedder<A>,
     rest: Embedder<A>,
     provider: T,
 }
 
 impl<A: Allocator, T> Provider<A, T> {
     /// Creates a provider that is in no list.
-    pub const fn new(name: Name, exported: Exported, provider: T) -> Provider<A, T> {
-        Provider { name, exported, has_panicked: Cell::new(false), rest: Embedder::new(), provider }
+    pub fn new(name: Name, exported: Exported, provider: T) -> Provider<A, T> {
+        let (replacements, rest) = (Embedder::new(), Embedder::new());
+        Provider { name, exported, has_panicked: Cell::new(false), replacements, rest, provider }
     }
 }
 
@@ -60,11 +63,25 @@ impl<A: Allocator> Provider<A> {
     #[inline]
     pub fn call<P: Platform>(&self, platform: &P, method: u32, frame: &mut Frame<'_>) -> Reply {
         let mut reply = CallError::Faulted.into();
-        if !self.has_panicked.get() && !platform.call_provider(&self.name, || reply = self.provider.call(method, frame))
-        {
+        if self.has_panicked.get() {
+            let last = self.last();
+            return if last.has_panicked.get() { reply } else { last.call(platform, method, frame) };
+        }
+        if !platform.call_provider(&self.name, || reply = self.provider.call(method, frame)) {
             self.has_panicked.set(true);
         }
         reply
+    }
+
+    /// Returns the list to which one that exports `exported` can be added in place of this one: it has panicked, and the
+    /// methods are the same.
+    pub fn replacements(&self, exported: &Exported) -> Option<&Embedder<A>> {
+        (self.last().has_panicked.get() && self.exported == *exported).then_some(&self.replacements)
+    }
+
+    /// Returns the last that took its place, or itself.
+    fn last(&self) -> &Provider<A> {
+        self.replacements.all().last().map_or(self, |(_, provider)| provider)
     }
 }
 
