@@ -72,13 +72,16 @@ trampoline!(
 
 global_asm!(
     ".balign 8",
+    ".global bareflow_trampoline_mask",
     "bareflow_trampoline_mask: .long 0x44700, 0xffc0",
+    ".global bareflow_trampoline_flags",
     "bareflow_trampoline_flags: .long 0x200, 0x1f80",
     // A fault in either domain: the trap handler continues here, on the kernel's stack.
     ".global bareflow_trampoline_recover",
     "bareflow_trampoline_recover:",
     "mov edi, 2",
     "jmp 4f",
+    ".global bareflow_trampoline_clobbered",
     "bareflow_trampoline_clobbered:",
     "mov edi, 1",
     "4: mov rax, [rip + bareflow_kernel_root]",

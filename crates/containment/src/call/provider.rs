@@ -37,6 +37,7 @@ unsafe extern "C" {
 }
 
 global_asm!(
+    ".global bareflow_call_provider",
     "bareflow_call_provider:",
     "push rbx",
     "push rbp",
@@ -58,6 +59,7 @@ global_asm!(
     "pop rbp",
     "pop rbx",
     "ret",
+    ".global bareflow_abandon_provider",
     "bareflow_abandon_provider:",
     "mov rsp, rdi",
     "mov eax, 1",

@@ -33,6 +33,7 @@ unsafe extern "C" {
 // The interrupted module's frame is on top of the stack, the address of the work in rbx. The module's vector
 // registers, selectors and page tables are saved, since another module's code may run before it goes on.
 global_asm!(
+    ".global bareflow_deferred",
     "bareflow_deferred:",
     "mov rbp, rsp",
     // Ring 0 may have disabled the vector units.

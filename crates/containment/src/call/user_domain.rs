@@ -99,6 +99,7 @@ global_asm!(
     "jmp bareflow_trap",
     // Resets the registers of all vector units, and sets the control words as the System V ABI requires. Changes rax,
     // rcx and rdx.
+    ".global bareflow_clear_vectors",
     "bareflow_clear_vectors:",
     "cmp byte ptr [rip + bareflow_has_xsave], 0",
     "je 3f",

@@ -29,6 +29,7 @@ global_asm!(
     "jmp bareflow_trap",
     ".set vector, vector + 1",
     ".endr",
+    ".global bareflow_trap",
     "bareflow_trap:",
     "push rax",
     "push rbx",

@@ -161,6 +161,8 @@ global_asm!(
     ".global bareflow_host_service_end",
     "bareflow_host_service_end:",
     "ud2",
+    ".global bareflow_host_clobbered",
+    ".hidden bareflow_host_clobbered",
     "bareflow_host_clobbered:",
     "mov edx, 1",
     "4: mov r11, [rip + bareflow_host_record@GOTTPOFF]",
@@ -176,6 +178,8 @@ global_asm!(
     "pop rbp",
     "ret",
     ".balign 4",
+    ".global bareflow_host_mxcsr",
+    ".hidden bareflow_host_mxcsr",
     "bareflow_host_mxcsr: .long 0x1f80",
     // Each thread's innermost call. The trampolines read it, since a module may have destroyed every register.
     ".section .tbss.bareflow_host_record, \"awT\", @nobits",
