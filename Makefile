@@ -1,9 +1,14 @@
 # The two commands of README: `make run` and `make test`.
 
-.PHONY: run test check package attacks bench performance setup clean
+.PHONY: run example test check package attacks bench performance setup clean
 
 run: setup
 	cargo run -- boot
+
+# Builds an example kernel with its modules, and boots it (docs/embedding.md).
+example: setup
+	cargo run -- build sum primes examples/thermostat
+	cargo run -p contained-kernel --target x86_64-unknown-none
 
 # Everything that can be checked: format, lints, documentation, tests, boots.
 test: setup check

@@ -53,7 +53,7 @@ fn a_kernel_of_ones_own_runs_a_module() {
 }
 
 #[test]
-fn a_kernel_of_ones_own_contains_faults() {
+fn a_kernel_of_ones_own_contains_faults_and_panics_of_providers() {
     thermostat();
     let console = boot(&Binary::CONTAINED);
     let kinds = [
@@ -73,7 +73,12 @@ fn a_kernel_of_ones_own_contains_faults() {
     let tried =
         last.into_iter().flat_map(|(domain, last)| kinds.into_iter().chain([last]).map(move |kind| (domain, kind)));
     let expected = tried.map(|(domain, kind)| format!("{domain}: {kind}: contained"));
-    let results = ["thermostat: 24 in ring 0, 24 in ring 3", "sum: 5050, primes: 168"].map(str::to_owned);
+    let results = [
+        "provider board: the sensor cpu does not answer",
+        "thermostat: 100 without sensors, 24 in ring 0, 24 in ring 3",
+        "sum: 5050, primes: 168",
+    ]
+    .map(str::to_owned);
     let expected: Vec<_> = expected.chain(results).collect();
     assert_eq!(console.lines().collect::<Vec<_>>(), expected);
 }

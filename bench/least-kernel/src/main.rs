@@ -27,6 +27,12 @@ extern "C" fn kernel_main() -> bool {
     result.is_some_and(|(result, _)| result == 5050)
 }
 
+#[cfg(target_os = "none")]
+#[panic_handler]
+fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+    kernel_start::panic(info)
+}
+
 #[cfg(not(target_os = "none"))]
 fn main() {
     eprintln!("this is a kernel: `make bench` builds and boots it");

@@ -53,7 +53,7 @@ impl Sensors for ThisKernel {
 }
 
 /// Tries all faults, then runs one module in ring 0, another one in ring 3, and one that uses this kernel's sensors in
-/// both. Returns the results of the first two.
+/// both, after sensors that panic. Returns the results of the first two.
 pub fn run(sum: &[u8], primes: &[u8]) -> Option<[i32; 2]> {
     cpu::enable();
     cpu::disable_pic();
@@ -68,14 +68,15 @@ pub fn run(sum: &[u8], primes: &[u8]) -> Option<[i32; 2]> {
     if !self_test(manager.platform(), &mut Console) {
         return None;
     }
-    manager.provide::<dyn Sensors, _>("board", ThisKernel).ok()?;
     let run = |blob: &[u8], domain| {
         let module = manager.load_with(blob, &LoadOptions { domain, ..LoadOptions::default() }).ok()?;
         let result = manager.execute(module).ok()?;
         manager.unload(module).ok().map(|_| result)
     };
     let thermostat = include_bytes!(concat!(env!("BAREFLOW_ARCHIVE"), "/thermostat.mod"));
+    let broken = crate::provider_panic::run(&manager, thermostat)?;
+    manager.provide::<dyn Sensors, _>("board", ThisKernel).ok()?;
     let [ring_0, ring_3] = [run(thermostat, Domain::Kernel)?, run(thermostat, Domain::User)?];
-    let _ = writeln!(Console, "thermostat: {ring_0} in ring 0, {ring_3} in ring 3");
+    let _ = writeln!(Console, "thermostat: {broken} without sensors, {ring_0} in ring 0, {ring_3} in ring 3");
     Some([run(sum, Domain::Kernel)?, run(primes, Domain::User)?])
 }

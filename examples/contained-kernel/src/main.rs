@@ -5,5 +5,20 @@
 
 #[cfg(target_os = "none")]
 mod embedding;
+#[cfg(target_os = "none")]
+mod provider_panic;
 
 kernel_start::kernel!(embedding::run);
+
+#[cfg(target_os = "none")]
+#[panic_handler]
+fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+    use core::fmt::Write;
+    let note = |provider: &bareflow_loader::Name| {
+        let _ = writeln!(kernel_start::Console, "provider {provider}: {}", info.message());
+    };
+    // SAFETY: this is the panic handler, on the stack of what panicked; no provider here gives away an address on its
+    // stack.
+    unsafe { bareflow_containment::abandon_provider(note) };
+    kernel_start::panic(info)
+}

@@ -6,3 +6,9 @@
 mod embedding;
 
 kernel_start::kernel!(embedding::run);
+
+#[cfg(target_os = "none")]
+#[panic_handler]
+fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+    kernel_start::panic(info)
+}

@@ -57,8 +57,8 @@ fn leave(value: u32) -> ! {
     }
 }
 
-#[panic_handler]
-fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+/// Prints a panic of the kernel, and ends the run.
+pub fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     let _ = writeln!(Console, "{info}");
     leave(0x12)
 }

@@ -1,8 +1,8 @@
 //! The parts that every kernel already has, for the example kernels: it boots by PVH into the upper two gigabytes, maps memory,
 //! prints and exits.
 //!
-//! A kernel defines `kernel_main`, an `extern "C"` function that is not mangled and returns whether all went well;
-//! [`kernel`] defines one that runs two modules. Its build script is `link.rs`.
+//! A kernel has a panic handler, which ends in [`panic`], and defines `kernel_main`, an `extern "C"` function that is not
+//! mangled and returns whether all went well; [`kernel`] defines one that runs two modules. Its build script is `link.rs`.
 
 #![no_std]
 
@@ -14,7 +14,7 @@ mod memory;
 #[cfg(target_os = "none")]
 pub use bareflow_pvh::{KERNEL_BASE, PHYSICAL_MAP};
 #[cfg(target_os = "none")]
-pub use boot::{Console, image, low_table};
+pub use boot::{Console, image, low_table, panic};
 #[cfg(target_os = "none")]
 pub use memory::{Frames, MODULES, mapper};
 
@@ -39,7 +39,7 @@ macro_rules! kernel {
 
         #[cfg(not(target_os = "none"))]
         fn main() {
-            eprintln!("this example is a kernel: `cargo test --test embedding` builds and boots it");
+            eprintln!("this example is a kernel: `make example` builds and boots one (docs/embedding.md)");
             std::process::exit(2);
         }
     };
