@@ -7,6 +7,7 @@ pub(crate) mod answer;
 mod arguments;
 mod diff;
 pub(crate) mod exports;
+mod line;
 pub(crate) mod listing;
 pub(crate) mod signature;
 pub(crate) mod types;

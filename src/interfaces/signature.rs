@@ -6,7 +6,8 @@ use anyhow::{Context, Result, bail, ensure};
 use bareflow_abi::interface::{ArgumentKind, MAX_ARGUMENTS, Shape};
 use syn::{FnArg, GenericArgument, Pat, PathArguments, ReturnType, TraitItemFn};
 
-use super::types::{MAX_LINE, Type, Types};
+use super::line::parse;
+use super::types::{Type, Types};
 
 /// A method.
 #[derive(Clone, Debug)]
@@ -42,8 +43,7 @@ impl Signature {
     /// # Errors
     /// It is none.
     pub fn read(line: &str, types: &Types) -> Result<Signature> {
-        ensure!(line.len() <= MAX_LINE, "{} bytes, expected at most {MAX_LINE}", line.len());
-        let read = syn::parse_str::<TraitItemFn>(&format!("{line};"))?.sig;
+        let read = parse::<TraitItemFn>(&format!("{line};"))?.sig;
         let mut inputs = read.inputs.iter();
         let Some(FnArg::Receiver(receiver)) = inputs.next() else { bail!("it has no `self`") };
         let arguments = inputs.map(|input| Argument::read(input, types)).collect::<Result<Vec<_>>>()?;

@@ -154,6 +154,49 @@ fn rejects_signatures_that_are_none() {
     assert!(grown.filter(|defined| *defined).count() < 20);
 }
 
+#[test]
+fn rejects_what_nests_too_deeply_for_a_parser() {
+    for times in [1000, 100_000] {
+        for (start, end) in [
+            ("[", "; 1]"),
+            ("(", ")"),
+            ("&", ""),
+            ("-", ""),
+            ("- ", ""),
+            ("A<", ">"),
+            ("A<u8, ", ">"),
+            ("fn() -> ", ""),
+            ("fn(A, B) -> ", ""),
+            ("[u8; {", "}]"),
+            ("|a, b| ", ""),
+            ("!", ""),
+            ("return ", ""),
+            ("if a {} else ", ""),
+            ("a!{", "}"),
+        ] {
+            for of in ["u8", "[u8; 1]"] {
+                let nested = format!("{}{of}{}", start.repeat(times), end.repeat(times));
+                for line in [
+                    format!("fn f(&self, a: {nested}) -> Result<(), E>"),
+                    format!("fn f(&self) -> Result<(), {nested}>"),
+                    format!("fn f(&self, a: [u8; {nested}]) -> Result<(), E>"),
+                ] {
+                    let error = Signature::read(&line, &types()).unwrap_err().to_string();
+                    let expected =
+                        ["bytes, expected at most 4096", "nested more than 64 levels", "no signature has it"];
+                    assert!(expected.iter().any(|part| error.contains(part)), "{error}");
+                }
+                assert!(types().define(&format!("struct S {{ a: {nested} }}")).is_err());
+                assert!(types().define(&format!("enum S {{ A = {nested} }}")).is_err());
+            }
+        }
+    }
+    let mut types = types();
+    types.define("struct S0 { a: u8 }").unwrap();
+    let nested = (1..1000).map(|number| types.define(&format!("struct S{number} {{ a: S{} }}", number - 1)));
+    assert_eq!(nested.filter(Result::is_ok).count(), 63);
+}
+
 /// Returns an export whose methods have these lines; the fingerprints are those of the lines.
 fn export(version: (u16, u16), lines: &[&str], types: &[&str]) -> Interface {
     let mut all = Types::default();

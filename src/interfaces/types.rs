@@ -5,6 +5,8 @@ use std::fmt;
 use anyhow::{Context, Result, bail, ensure};
 use syn::{Expr, ExprLit, ExprUnary, Fields, Item, Lit, UnOp};
 
+use super::line::{MAX_DEPTH, parse};
+
 /// A type of values that cross.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Type {
@@ -48,9 +50,6 @@ const PRIMITIVES: [Type; 13] = [
 /// The size of the largest type that is understood, in bytes.
 const MAX_SIZE: usize = 64 << 10;
 
-/// The longest line that is understood, in bytes.
-pub(super) const MAX_LINE: usize = 4096;
-
 impl Type {
     /// Returns the size of a value in a slice, in bytes. Only numbers, arrays and structures have one.
     pub fn size(&self) -> Option<usize> {
@@ -63,6 +62,15 @@ impl Type {
             Type::Unit | Type::Bool | Type::Char | Type::CallError | Type::Enum(..) => None,
         };
         size.filter(|size| (1..=MAX_SIZE).contains(size))
+    }
+
+    /// Returns the number of levels of arrays and structures in each other.
+    fn depth(&self) -> usize {
+        match self {
+            Type::Array(element, _) => 1 + element.depth(),
+            Type::Struct(_, fields) => 1 + fields.iter().map(|(_, field)| field.depth()).max().unwrap_or(0),
+            _ => 0,
+        }
     }
 
     /// Returns the type as its signature has it, followed by its definition if it has one.
@@ -119,8 +127,7 @@ pub(crate) struct Types(Vec<Type>);
 impl Types {
     /// Reads a line of definition, which may refer to those before it.
     pub fn define(&mut self, line: &str) -> Result<()> {
-        ensure!(line.len() <= MAX_LINE, "{} bytes, expected at most {MAX_LINE}", line.len());
-        let defined = match syn::parse_str(line)? {
+        let defined = match parse(line)? {
             Item::Struct(of) => {
                 let fields =
                     if let Fields::Named(fields) = of.fields { fields.named.into_iter().collect() } else { vec![] };
@@ -141,6 +148,7 @@ impl Types {
         };
         // Otherwise, a few lines could describe a type that takes all memory here.
         ensure!(matches!(defined, Type::Enum(..)) || defined.size().is_some(), "no bytes, or too many");
+        ensure!(defined.depth() <= MAX_DEPTH, "nested more than {MAX_DEPTH} levels deep");
         self.0.push(defined);
         Ok(())
     }
