@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use bareflow_abi::CallRefusal;
 use bareflow_abi::call::CALL_OK;
 use bareflow_abi::header::{NAME_SIZE, SERVICE_CALL, SERVICE_INVOKE, SERVICE_LOG};
-use bareflow_abi::interface::{CallError, Frame, MAX_REPLY_WORDS, MAX_WORDS, PIECE_ALIGNMENT, Reply, Side, Status};
+use bareflow_abi::interface::{
+    CallError, Frame, MAX_ARGUMENTS, MAX_REPLY_WORDS, MAX_WORDS, PIECE_ALIGNMENT, Reply, Side, Status,
+};
 use bareflow_loader::{Call, CallFailure, CallOutcome, Callees, Fault, FaultKind, Name, PeakUse, PlatformError};
 use bareflow_runtime::services::MAX_LINE_BYTES;
 
@@ -40,7 +42,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(10);
 const FIRST_OFFSET: u64 = MAX_LINE_BYTES as u64;
 
 /// The longest input or output that a module may pass on to another one, in bytes.
-const MAX_BUFFER_BYTES: usize = 64 << 20;
+const MAX_BUFFER_BYTES: u64 = 64 << 20;
 
 /// The alignment of the offsets of calls' input and output.
 const BUFFER_ALIGNMENT: u64 = 64;
@@ -232,11 +234,14 @@ impl Child {
         thread: &ThreadContext,
         callees: Option<&dyn Callees>,
     ) -> Result<ChildMessage, ChildError> {
-        let budget = call.image().time_us;
+        let (image, budget) = (call.image(), call.image().time_us);
         let mut time = None;
+        // No module has more to pass on than its own memory, and what lies in the channel for its calls.
+        let stack = image.stack_top - thread.stack.bottom();
+        let own = image.segments.mapped().iter().map(|(_, bytes)| bytes).sum::<u64>() + stack + self.used.get();
         loop {
             let reply = self.say(request, &mut time, budget)?;
-            let declares = |service| call.image().services & service != 0;
+            let declares = |service| image.services & service != 0;
             // A module that does nothing but call services has a time budget, too.
             let mut start = || *time.get_or_insert_with(|| Stopwatch::start(self.process.clock(), budget));
             request = match reply {
@@ -245,7 +250,7 @@ impl Child {
                     self.log(length, call, thread)?;
                     ParentMessage::Continue
                 }
-                ChildMessage::Call { name, input, output } if declares(SERVICE_CALL) => {
+                ChildMessage::Call { name, input, output } if declares(SERVICE_CALL) && input.max(output) <= own => {
                     start();
                     self.call_other(name, (input, output), callees, &mut time, budget)?
                 }
@@ -256,7 +261,9 @@ impl Child {
                         Err(error) => ParentMessage::Shape { bits: 0, status: Status::Failed(error).number() },
                     }
                 }
-                ChildMessage::Invoke { import, method, input, output } if declares(SERVICE_INVOKE) => {
+                ChildMessage::Invoke { import, method, input, output }
+                    if declares(SERVICE_INVOKE) && input.max(output) <= most_packed(own) =>
+                {
                     start();
                     self.invoke((import, method), (input, output), callees, &mut time, budget)?
                 }
@@ -358,6 +365,12 @@ impl Child {
         else {
             return Err(ChildError::Exited);
         };
+        // The words come first: nothing else is copied for a frame that says something else.
+        let start = given.get_mut(..shape.words() * size_of::<u64>()).ok_or(ChildError::Exited)?;
+        self.channel.get(input_at, start);
+        if Frame::sizes_of_packed(shape, start) != Some((input as usize, output as usize)) {
+            return Err(ChildError::Exited);
+        }
         self.channel.get(input_at, given);
         self.channel.get(output_at, taken);
         let mut words = [0; MAX_WORDS];
@@ -394,10 +407,14 @@ impl Child {
     }
 }
 
+/// Returns the length of the longest side of a packed frame whose pieces have up to `piece` bytes.
+const fn most_packed(piece: u64) -> u64 {
+    (MAX_WORDS * size_of::<u64>()) as u64 + MAX_ARGUMENTS as u64 * (piece + PIECE_ALIGNMENT as u64)
+}
+
 /// Returns a buffer for `length` bytes of a call of another module, with some more to align them; `None` if there is no memory, or it would be too long.
 fn zeroed(length: u64) -> Option<Vec<u8>> {
-    let length = usize::try_from(length).ok().filter(|&length| length <= MAX_BUFFER_BYTES)?;
-    let length = length + PIECE_ALIGNMENT - 1;
+    let length = usize::try_from(length).ok().filter(|_| length <= MAX_BUFFER_BYTES)? + PIECE_ALIGNMENT - 1;
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(length).ok()?;
     bytes.resize(length, 0);
