@@ -11,10 +11,15 @@ use std::fmt::Write;
 use bareflow::embedded::KERNEL;
 use bareflow::input_files::InputFiles;
 use bareflow::qemu::{ExitReason, Machine};
-use bareflow_protocol::Message;
+use bareflow_abi::CallError;
+use bareflow_loader::{Domain, LoadOptions};
+use bareflow_protocol::control::Refusal;
 use bareflow_protocol::options::{Rig, Task};
 use bareflow_protocol::self_check::{FaultRow, FaultTable};
+use bareflow_protocol::{Message, Request, Response};
 use common::fault_classes::{CLASSES, Class, Expect};
+use common::frame_classes::FRAMES;
+use common::server::Local;
 use common::{options, root, test_blob};
 
 /// Enough for every class that ends by itself, and a short wait for the others.
@@ -33,13 +38,23 @@ fn is_tried(class: &&Class, domain: &str) -> bool {
     !matches!(expected(class, domain), Expect::NotHere(_) | Expect::NeedsNmi)
 }
 
+/// Classes of faults, the test module that commits them, and those that it uses.
+struct Subject {
+    classes: &'static [Class],
+    modules: &'static [&'static str],
+}
+
+const FAULTS: Subject = Subject { classes: CLASSES, modules: &["faults"] };
+const BAD_FRAMES: Subject = Subject { classes: FRAMES, modules: &["bad-frames", "kinds", "kinds-user"] };
+
 /// Boots, and makes the module cause all classes that can be tried. The clock counts instructions.
-fn table(domain: &str, cpu: &str) -> (FaultTable, String) {
+fn table(subject: &Subject, domain: &str, cpu: &str) -> (FaultTable, String) {
     assert!(!KERNEL.is_empty(), "this build has no kernel; run `make setup`");
-    let names: String =
-        CLASSES.iter().filter(|class| is_tried(class, domain)).map(|class| format!("{}\n", class.name)).collect();
-    let blob = std::fs::read(test_blob("faults")).unwrap();
-    let files = InputFiles { blobs: vec![("faults.mod".into(), blob)], input: names.into(), ..InputFiles::default() };
+    let tried = subject.classes.iter().filter(|class| is_tried(class, domain));
+    let names: String = tried.map(|class| format!("{}\n", class.name)).collect();
+    let blob = |name: &&str| (format!("{name}.mod"), std::fs::read(test_blob(name)).unwrap());
+    let blobs = subject.modules.iter().map(blob).collect();
+    let files = InputFiles { blobs, input: names.into(), ..InputFiles::default() };
     let machine = Machine {
         icount: true,
         cpu: cpu.into(),
@@ -71,9 +86,9 @@ fn check(row: &FaultRow, class: &Class, domain: &str, console: &str) {
 }
 
 /// Returns the table of a boot whose rows all have the expected outcomes.
-fn checked_table(domain: &str, cpu: &str) -> FaultTable {
-    let (table, console) = table(domain, cpu);
-    let classes: Vec<_> = CLASSES.iter().filter(|class| is_tried(class, domain)).collect();
+fn checked_table(subject: &Subject, domain: &str, cpu: &str) -> FaultTable {
+    let (table, console) = table(subject, domain, cpu);
+    let classes: Vec<_> = subject.classes.iter().filter(|class| is_tried(class, domain)).collect();
     assert_eq!(table.rows.len(), classes.len(), "{console}");
     for (row, class) in table.rows.iter().zip(&classes) {
         assert_eq!(row.name, class.name);
@@ -87,21 +102,23 @@ fn checked_table(domain: &str, cpu: &str) -> FaultTable {
 fn contains_them_without_the_latest_protection() {
     // This processor has no SMEP, SMAP, UMIP and XSAVE.
     for domain in DOMAINS {
-        checked_table(domain, "qemu64");
+        checked_table(&FAULTS, domain, "qemu64");
+        checked_table(&BAD_FRAMES, domain, "qemu64");
     }
 }
 
 #[test]
 fn contains_every_class_and_says_so_in_the_docs() {
-    let found = DOMAINS.map(|domain| checked_table(domain, "max"));
+    let found = DOMAINS.map(|domain| checked_table(&FAULTS, domain, "max"));
+    let frames = DOMAINS.map(|domain| checked_table(&BAD_FRAMES, domain, "max"));
     let path = root().join("docs/faults.md");
-    let text = document(&found);
+    let text = document(&found, &frames);
     if std::env::var_os("BAREFLOW_BLESS").is_some() {
         std::fs::write(&path, &text).unwrap();
     }
     let written = std::fs::read_to_string(&path).unwrap_or_default();
     let remedy = "`BAREFLOW_BLESS=1 cargo test --test faults` writes docs/faults.md anew";
-    for table in &found {
+    for table in found.iter().chain(&frames) {
         let slow = table.rows.iter().filter(|row| row.recovery_cycles.is_some_and(|cycles| cycles > RECOVERY));
         let slow: Vec<_> = slow.map(|row| (&row.name, row.recovery_cycles)).collect();
         assert!(slow.is_empty(), "{}: more than {RECOVERY} instructions to recover: {slow:?}", table.domain);
@@ -113,7 +130,7 @@ fn contains_every_class_and_says_so_in_the_docs() {
 #[test]
 fn gives_the_same_three_times() {
     for domain in DOMAINS {
-        let [first, others @ ..] = [(); 3].map(|()| table(domain, "max"));
+        let [first, others @ ..] = [(); 3].map(|()| table(&FAULTS, domain, "max"));
         assert!(others.iter().all(|other| *other == first), "{domain}");
     }
 }
@@ -128,8 +145,8 @@ fn cells_without_figures(line: &str) -> String {
     line.split('|').filter(|cell| !is_figure(cell)).map(|cell| format!("{}|", cell.trim())).collect::<String>() + "\n"
 }
 
-/// Formats the tables as a document.
-fn document(tables: &[FaultTable; 2]) -> String {
+/// Formats the tables as a document: those of faults, and those of bad frames.
+fn document(tables: &[FaultTable; 2], frames: &[FaultTable; 2]) -> String {
     let mut text = String::from(
         "# Classes of faults\n\n\
         Written by `BAREFLOW_BLESS=1 cargo test --test faults`, and held to what that test finds in every run.\n\n\
@@ -159,7 +176,50 @@ fn document(tables: &[FaultTable; 2]) -> String {
         }
         text.push('\n');
     }
+    text.push_str(
+        "\n## Frames\n\n\
+        The module `tests/modules/bad-frames` calls methods of another one by frames that no compiled module would pass. It\n\
+        faults, or is told an error, or the frame is legal. Both that other module and a further user of it are well after\n\
+        each. From ring 3, and in a process of the host, the outcome is the same unless the table says so.\n\n\
+        | frame | what it has | outcome |\n|---|---|---|\n",
+    );
+    let [kernel, user] = frames;
+    for (class, (row, other)) in FRAMES.iter().zip(kernel.rows.iter().zip(&user.rows)) {
+        let _ = write!(text, "| {} | {} | {}", class.name, class.what, told(row));
+        let _ = if told(row) == told(other) { writeln!(text, " |") } else { writeln!(text, "; {} |", told(other)) };
+    }
     text
+}
+
+/// Returns the outcome of a bad frame.
+fn told(row: &FaultRow) -> String {
+    match &row.outcome {
+        Ok(0) => "legal".to_owned(),
+        Ok(status) => format!("`{:?}`", CallError::from_number(*status as u32 & 0xffff).unwrap()),
+        Err(kind) => format!("fault: `{kind}`"),
+    }
+}
+
+#[test]
+fn processes_of_the_host_withstand_the_same_frames() {
+    for domain in Domain::ALL {
+        let local = Local::new(LoadOptions { domain, ..LoadOptions::default() });
+        for module in ["kinds", "kinds-user"] {
+            local.load(&std::fs::read(test_blob(module)).unwrap());
+        }
+        for class in FRAMES {
+            local.load(&std::fs::read(test_blob("bad-frames")).unwrap());
+            let call = Request::Call { module: "bad-frames", input: class.name.as_bytes(), repeat: 1 };
+            match (expected(class, domain.name()), local.ask(call)) {
+                (Expect::Result(result), Response::Called(called)) => assert_eq!(called.result, result, "{class:?}"),
+                (Expect::Fault(kind), Response::Refused(Refusal { error, .. })) => {
+                    assert!(error.contains(&format!("faulted: {kind} ")), "{domain:?} {class:?}: {error}");
+                }
+                (_, answer) => panic!("{domain:?} {class:?}: {answer:?}"),
+            }
+            assert_eq!(local.call("kinds-user", b"").result, 0, "{domain:?} {class:?}");
+        }
+    }
 }
 
 fn shown(row: &FaultRow) -> String {

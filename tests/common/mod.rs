@@ -4,6 +4,7 @@
 
 pub mod console;
 pub mod fault_classes;
+pub mod frame_classes;
 pub mod mutate;
 pub mod qmp;
 pub mod server;
@@ -35,6 +36,7 @@ pub fn test_blob(name: &str) -> PathBuf {
     BUILT.get_or_init(|| {
         for name in [
             "all-in-one",
+            "bad-frames",
             "counter",
             "counter-next",
             "counter-other",

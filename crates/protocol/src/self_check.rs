@@ -27,7 +27,7 @@ pub struct FaultRow {
     pub place: (Option<u64>, Option<u64>),
     /// The cycles from the fault to the end of the next successful call of another module.
     pub recovery_cycles: Option<u64>,
-    /// Whether that call was successful.
+    /// Whether that call and those of all modules that the faulty one uses were successful, and its receipt balanced.
     pub next_is_good: bool,
     /// The number of frames that are missing after the module is unloaded.
     pub frames_missing: u64,
