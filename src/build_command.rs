@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use bareflow_builder::discover::{ModuleCrate, Workspace, discover, gallery, module_at};
+use bareflow_builder::settings::ModuleSettings;
 use bareflow_builder::subprocess::flags_set_aside;
 use bareflow_builder::{Blob, BuildError, Checks, build_module};
 use bareflow_loader::RawModule;
@@ -173,7 +174,7 @@ pub(crate) fn needed(workspace: &Workspace, module: &ModuleCrate) -> Result<Vec<
     order.into_iter().map(|module| Ok(build_module(module, &folder)?.bytes)).collect()
 }
 
-/// Appends the modules that `module` calls and that are not in `seen` to `order`, callees first.
+/// Appends the modules that `module` calls or binds its imports to and that are not in `seen` to `order`, callees first.
 ///
 /// A dependency outside the workspace is not an error here; it is reported when the module is loaded.
 fn visit<'all>(
@@ -182,7 +183,10 @@ fn visit<'all>(
     seen: &mut Vec<&'all str>,
     order: &mut Vec<&'all ModuleCrate>,
 ) {
-    for found in workspace.modules.iter().filter(|other| module.settings.depends.contains_key(&other.name)) {
+    let ModuleSettings { depends, bind, .. } = &module.settings;
+    let is_bound = |name: &str| bind.values().any(|provider| provider.split('@').next() == Some(name));
+    let is_needed = |other: &&ModuleCrate| depends.contains_key(&other.name) || is_bound(&other.name);
+    for found in workspace.modules.iter().filter(is_needed) {
         if !seen.contains(&found.name.as_str()) {
             seen.push(&found.name);
             visit(workspace, found, seen, order);

@@ -9,7 +9,7 @@ mod show;
 mod summary;
 
 use anyhow::{Error, Result, bail};
-use bareflow_builder::discover::discover;
+use bareflow_builder::discover::around;
 use bareflow_builder::{Example, ModuleCrate, build_module};
 use bareflow_loader::{Domain, RawModule};
 use bareflow_suite::archive::Archive;
@@ -124,13 +124,13 @@ fn version(module: &ModuleCrate) -> String {
     format!("{major}.{minor}.{patch}")
 }
 
-/// Returns the blobs of the modules that `module` calls: from its workspace, or else from those embedded in this
-/// program.
+/// Returns the blobs of the modules that `module` calls or binds its imports to: from its workspace, or else from those
+/// embedded in this program.
 pub(crate) fn needed_by(module: &ModuleCrate) -> Result<Vec<Vec<u8>>> {
-    if module.settings.depends.is_empty() {
+    if module.settings.depends.is_empty() && module.settings.bind.is_empty() {
         return Ok(Vec::new());
     }
-    let workspace = discover(&module.root.join("Cargo.toml"))?;
+    let workspace = around(module)?;
     let mut blobs = needed(&workspace, module)?;
     for source in Archive::read(embedded::MODULES).map_err(Error::msg)?.blobs {
         let name = source.label.trim_end_matches(".mod");

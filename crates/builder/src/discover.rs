@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use cargo_metadata::{Metadata, MetadataCommand, Package, TargetKind};
+use cargo_metadata::{Dependency, Metadata, MetadataCommand, Package, Target, TargetKind};
 
 use crate::error::BuildError;
 use crate::example::Example;
@@ -110,10 +110,26 @@ pub fn gallery(manifest: &Path) -> Result<Workspace, BuildError> {
     Ok(Workspace { target, root, modules })
 }
 
+/// Finds the crates of a module's workspace that can be modules, itself among them: libraries that depend on
+/// `bareflow-abi`, wherever they lie.
+///
+/// # Errors
+/// When cargo can't read the workspace, or a module's settings are wrong.
+pub fn around(module: &ModuleCrate) -> Result<Workspace, BuildError> {
+    let metadata = metadata(&module.root.join("Cargo.toml"))?;
+    let mut modules = modules_where(&metadata, |package| abi_of(package).is_some() && library_of(package).is_some())?;
+    modules.iter_mut().for_each(|other| other.target.clone_from(&module.target));
+    Ok(Workspace { target: module.target.clone(), root: module.root.clone(), modules })
+}
+
 /// Returns the modules of a workspace that lie below `folder`: first the four of the C system, then the others by name.
 fn modules_below(folder: &Path, metadata: &Metadata) -> Result<Vec<ModuleCrate>, BuildError> {
+    modules_where(metadata, |package| package.manifest_path.as_std_path().starts_with(folder))
+}
+
+fn modules_where(metadata: &Metadata, is_one: impl Fn(&Package) -> bool) -> Result<Vec<ModuleCrate>, BuildError> {
     let mut packages = metadata.workspace_packages();
-    packages.retain(|package| package.manifest_path.as_std_path().starts_with(folder));
+    packages.retain(|package| is_one(package));
     let rank = |name: &str| FIRST.iter().position(|first| *first == name).unwrap_or(FIRST.len());
     packages.sort_by_key(|package| (rank(&package.name), package.name.clone()));
     packages.into_iter().map(|package| module_crate(package, metadata)).collect()
@@ -183,12 +199,18 @@ fn metadata(manifest: &Path) -> Result<Metadata, BuildError> {
 const LIBRARIES: [TargetKind; 5] =
     [TargetKind::Lib, TargetKind::RLib, TargetKind::CDyLib, TargetKind::DyLib, TargetKind::StaticLib];
 
+fn library_of(package: &Package) -> Option<&Target> {
+    package.targets.iter().find(|target| target.kind.iter().any(|kind| LIBRARIES.contains(kind)))
+}
+
+fn abi_of(package: &Package) -> Option<&Dependency> {
+    package.dependencies.iter().find(|dependency| dependency.name == "bareflow-abi")
+}
+
 fn module_crate(package: &Package, metadata: &Metadata) -> Result<ModuleCrate, BuildError> {
     let name = package.name.to_string();
     let wrong = |reason: String| BuildError::Manifest { krate: name.clone(), reason };
-    let library = package.targets.iter().find(|target| target.kind.iter().any(|kind| LIBRARIES.contains(kind)));
-    let library = library.ok_or_else(|| wrong("no library, expected a src/lib.rs".to_owned()))?;
-    let abi = package.dependencies.iter().find(|dependency| dependency.name == "bareflow-abi");
+    let library = library_of(package).ok_or_else(|| wrong("no library, expected a src/lib.rs".to_owned()))?;
     let beside = paths_of(package).collect();
     let version = &package.version;
     if !version.pre.is_empty() || !version.build.is_empty() {
@@ -210,7 +232,7 @@ fn module_crate(package: &Package, metadata: &Metadata) -> Result<ModuleCrate, B
         settings: ModuleSettings::read(&name, &package.metadata)?,
         target: metadata.target_directory.clone().into_std_path_buf(),
         root: metadata.workspace_root.clone().into_std_path_buf(),
-        abi: abi.and_then(|abi| abi.path.clone()).map(Into::into),
+        abi: abi_of(package).and_then(|abi| abi.path.clone()).map(Into::into),
         beside,
         checks: Checks::default(),
         name,
