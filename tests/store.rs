@@ -6,18 +6,14 @@ mod common;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
-use bareflow::client::{Client, upload};
-use bareflow::embedded::KERNEL;
+use bareflow::client::Client;
 use bareflow::qemu::Machine;
 use bareflow_abi::Out;
 use bareflow_host::{FolderStore, HostPlatform};
 use bareflow_loader::{Domain, KernelDomain, LoadOptions, ModuleManager, Timing};
-use bareflow_protocol::control::{LoadOverrides, Push};
-use bareflow_protocol::options::Task;
-use bareflow_protocol::{Request, Response};
 use bareflow_store::{MAX_KEY_BYTES, MAX_VALUE_BYTES, Store, StoreError};
+use common::kernel::{call, push, with_kernel};
 use common::{assert_code, bareflow, gallery_blob};
 
 /// The numbers of the errors.
@@ -26,32 +22,20 @@ const TOO_LARGE: i32 = 3;
 const NO_DISK: i32 = 6;
 const READ_ONLY: i32 = 7;
 
-/// Boots a kernel with a disk, if there is one, loads the module into `domain`, does `work`, and ends the kernel.
-fn with_kernel<T>(disk: Option<&Path>, is_read_only: bool, domain: Domain, work: impl FnOnce(&mut Client) -> T) -> T {
-    let mut machine = Machine::new(KERNEL);
-    machine.options.task = Task::Serve;
-    machine.virtio_channel = true;
-    machine.data_disk = disk.map(Path::to_owned);
-    machine.data_disk_read_only = is_read_only;
-    let running = machine.start().unwrap_or_else(|error| panic!("{error}"));
-    let connection = Box::new(running.channel.try_clone().unwrap());
-    let mut client = Client::greet(connection, Path::new("QEMU"), Duration::from_secs(120)).unwrap();
-    upload(&mut client, &fs::read(gallery_blob("store")).unwrap(), &mut |_, _| ()).unwrap();
-    let overrides = LoadOverrides { domain: Some(domain.name()), ..LoadOverrides::default() };
-    let loaded = client.ask(Request::Push(Push { label: "test", overrides, beside: false, gate: None }));
-    assert!(matches!(loaded, Ok(Response::Loaded(_))), "{loaded:?}");
-    let done = work(&mut client);
-    assert!(matches!(client.ask(Request::Shutdown), Ok(Response::Done)));
-    running.wait().unwrap_or_else(|error| panic!("{error}"));
-    done
+/// Boots a kernel with a disk, if there is one, loads the module into `domain`, and does `work`.
+fn with_store<T>(disk: Option<&Path>, is_read_only: bool, domain: Domain, work: impl FnOnce(&mut Client) -> T) -> T {
+    let change = |machine: &mut Machine| {
+        machine.data_disk = disk.map(Path::to_owned);
+        machine.data_disk_read_only = is_read_only;
+    };
+    with_kernel(change, |client| {
+        push(client, &fs::read(gallery_blob("store")).unwrap(), domain, "");
+        work(client)
+    })
 }
 
-fn call(client: &mut Client, function: &str, input: &[u8]) -> i32 {
-    let module = &format!("store.{function}");
-    match client.ask(Request::Call { module, input, repeat: 1 }).unwrap_or_else(|error| panic!("{error}")) {
-        Response::Called(called) => called.result,
-        other => panic!("{other:?}"),
-    }
+fn count(client: &mut Client) -> i32 {
+    call(client, "store.count", b"").result
 }
 
 /// Returns the number of the error of a `put`, or 0.
@@ -62,7 +46,7 @@ fn put(client: &mut Client, key: &str, value: &[u8]) -> i32 {
     input.extend_from_slice(key.as_bytes());
     input.resize(at, 0);
     input.extend_from_slice(value);
-    call(client, "put", &input)
+    call(client, "store.put", &input).result
 }
 
 /// Makes a disk without modules.
@@ -77,9 +61,9 @@ fn a_count_goes_on_when_the_kernel_boots_again() {
     let folder = tempfile::tempdir().unwrap();
     let disk = disk(folder.path());
     for (boot, domain) in (0..4).zip(Domain::ALL.into_iter().cycle()) {
-        let counted = with_kernel(Some(&disk), false, domain, |client| {
+        let counted = with_store(Some(&disk), false, domain, |client| {
             assert_eq!(put(client, &format!("boot.{boot}"), &vec![boot as u8; MAX_VALUE_BYTES]), 0);
-            [call(client, "count", b""), call(client, "count", b"")]
+            [count(client), count(client)]
         });
         assert_eq!(counted, [2 * boot + 1, 2 * boot + 2], "{domain:?}");
     }
@@ -95,13 +79,13 @@ fn a_kernel_says_what_is_wrong() {
     let folder = tempfile::tempdir().unwrap();
     let disk = disk(folder.path());
     for domain in Domain::ALL {
-        with_kernel(None, false, domain, |client| {
-            assert_eq!((call(client, "count", b""), put(client, "key", b"value")), (-1, NO_DISK));
+        with_store(None, false, domain, |client| {
+            assert_eq!((count(client), put(client, "key", b"value")), (-1, NO_DISK));
         });
-        with_kernel(Some(&disk), true, domain, |client| {
-            assert_eq!((call(client, "count", b""), put(client, "key", b"value")), (-1, READ_ONLY));
+        with_store(Some(&disk), true, domain, |client| {
+            assert_eq!((count(client), put(client, "key", b"value")), (-1, READ_ONLY));
         });
-        with_kernel(Some(&disk), false, domain, |client| {
+        with_store(Some(&disk), false, domain, |client| {
             for key in ["", ".", "../modules/sum.mod", "a/b", "A", &"k".repeat(MAX_KEY_BYTES + 1)] {
                 assert_eq!(put(client, key, b"value"), BAD_KEY, "{key}");
             }

@@ -5,6 +5,7 @@
 pub mod console;
 pub mod fault_classes;
 pub mod frame_classes;
+pub mod kernel;
 pub mod mutate;
 pub mod qmp;
 pub mod server;

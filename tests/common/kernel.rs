@@ -1,0 +1,44 @@
+//! A served kernel without a broker, for one client.
+
+use std::path::Path;
+use std::time::Duration;
+
+use bareflow::client::{Client, upload};
+use bareflow::embedded::KERNEL;
+use bareflow::qemu::Machine;
+use bareflow_loader::Domain;
+use bareflow_protocol::control::{Called, LoadOverrides, Push};
+use bareflow_protocol::options::Task;
+use bareflow_protocol::{Request, Response};
+
+/// Boots a kernel in the machine that `change` makes, does `work` with it, and ends it.
+pub fn with_kernel<T>(change: impl FnOnce(&mut Machine), work: impl FnOnce(&mut Client) -> T) -> T {
+    assert!(!KERNEL.is_empty(), "this build has no kernel; run `make setup`");
+    let mut machine = Machine::new(KERNEL);
+    machine.options.task = Task::Serve;
+    machine.virtio_channel = true;
+    change(&mut machine);
+    let running = machine.start().unwrap_or_else(|error| panic!("{error}"));
+    let connection = Box::new(running.channel.try_clone().unwrap());
+    let mut client = Client::greet(connection, Path::new("QEMU"), Duration::from_secs(120)).unwrap();
+    let done = work(&mut client);
+    assert!(matches!(client.ask(Request::Shutdown), Ok(Response::Done)));
+    running.wait().unwrap_or_else(|error| panic!("{error}"));
+    done
+}
+
+/// Loads a module, with parameters and bindings.
+pub fn push(client: &mut Client, blob: &[u8], domain: Domain, parameters: &str) {
+    upload(client, blob, &mut |_, _| ()).unwrap();
+    let overrides = LoadOverrides { domain: Some(domain.name()), parameters, ..LoadOverrides::default() };
+    let loaded = client.ask(Request::Push(Push { label: "test", overrides, beside: false, gate: None }));
+    assert!(matches!(loaded, Ok(Response::Loaded(_))), "{loaded:?}");
+}
+
+/// Calls a module or a function of it.
+pub fn call(client: &mut Client, module: &str, input: &[u8]) -> Called {
+    match client.ask(Request::Call { module, input, repeat: 1 }).unwrap_or_else(|error| panic!("{error}")) {
+        Response::Called(called) => called,
+        other => panic!("{other:?}"),
+    }
+}
