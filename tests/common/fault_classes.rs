@@ -442,6 +442,7 @@ pub const CLASSES: &[Class] = classes! {
     call_output_off_data B "has more output written than it has data": ARGUMENT, ARGUMENT;
     call_without_room B "calls a module without room for output": LEGAL, LEGAL;
     call_loop B "asks for calls for ever": TIME, TIME;
+    invoke_undeclared B "calls a method without any import": PROTECTION, PROTECTION;
 
     // The same damage by other instructions.
     copy_up B "copies upwards beyond its stack": WRITE, WRITE;

@@ -23,6 +23,7 @@ classes!(
     call_output_off_data,
     call_without_room,
     call_loop,
+    invoke_undeclared,
 );
 
 /// Calls a module, with the arguments changed by `change`.
@@ -119,6 +120,13 @@ fn call_output_off_data(context: &mut Context<'_>) -> i32 {
 /// No room for output, at no address.
 fn call_without_room(context: &mut Context<'_>) -> i32 {
     call(context, |arguments| (arguments.output, arguments.output_capacity) = (null_mut(), 0))
+}
+
+/// Calls a method, without any import.
+fn invoke_undeclared(context: &mut Context<'_>) -> i32 {
+    let (invoke, embedder) = (services(context).invoke, fields(context).embedder);
+    // SAFETY: none: this is the fault.
+    unsafe { invoke(embedder, 0, null_mut()) }.status as i32
 }
 
 /// Does nothing but call.
