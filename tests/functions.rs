@@ -239,6 +239,7 @@ fn interfaces_are_listed_for_kernels_and_files() {
         assert_eq!((found.get("imports").is_some(), found.get("exports").is_some()), (has_some, has_some));
     }
     assert_code(&bareflow(["interfaces", "diff", &kinds, &kinds]), 0);
+    assert_code(&bareflow(["interfaces", "diff", &kinds, "missing.mod"]), 2);
     let output = bareflow(["interfaces", "diff", &kinds, &user, "--json", "-"]);
     assert_code(&output, 1);
     let found: Value = serde_json::from_str(&text(&output)).unwrap();

@@ -172,7 +172,7 @@ fn exit_codes_and_messages_say_what_came_of_the_examples() {
     with("result = 5", "result = 4");
     fails(1, "example 1: returned 5, expected 4");
     with("output = \"hello\"\nresult = 5\n", "");
-    fails(2, "example 1: checks nothing, expected `output`, `result` or both");
+    fails(2, "example 1: checks nothing, expected `output` or `result` of a function, or `answer` of a method");
     with("input = \"hello\"", "input = { file = \"none\" }");
     fails(2, "example 1: input: can't read none: ");
     let start = good.find("# A call").unwrap();

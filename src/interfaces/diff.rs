@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use serde::Serialize;
 
 use super::SCHEMA;
@@ -11,7 +11,6 @@ use super::listing::read;
 use super::signature::{Argument, Signature};
 use super::types::Type;
 use crate::input_files::write_json;
-use crate::output::report_refused;
 use crate::{Exit, say};
 
 /// The differences that matter to users.
@@ -31,17 +30,13 @@ pub(super) struct Differences {
 /// Compares two files.
 ///
 /// # Errors
-/// When the JSON can't be written.
+/// When a file can't be read, or the JSON not written.
 pub(crate) fn diff(old: &Path, new: &Path, json: Option<&Path>) -> Result<Exit> {
-    let mut sides = Vec::new();
-    for file in [old, new] {
-        match read(file) {
-            Ok((_, _, interfaces)) => sides.push(interfaces),
-            Err(error) => report_refused(&file.display().to_string(), &error),
-        }
-    }
-    let [old, new] = &sides[..] else { return Ok(Exit::Failed) };
-    let differences = compare(old, new);
+    let side = |file: &Path| match read(file) {
+        Ok((_, _, interfaces)) => Ok(interfaces),
+        Err(error) => Err(anyhow!("{}: {error}", file.display())),
+    };
+    let differences = compare(&side(old)?, &side(new)?);
     differences.show();
     if let Some(path) = json {
         write_json(path, &differences)?;

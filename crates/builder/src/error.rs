@@ -55,7 +55,7 @@ pub enum BuildError {
         "module {krate} does not compile:\n{}{}",
         .output.trim_end(),
         // The compiler's messages may contain colours.
-        hints(&strip_str(output).to_string()).iter().map(|hint| format!("\nhelp: {hint}")).collect::<String>()
+        hints(krate, &strip_str(output).to_string()).iter().map(|hint| format!("\nhelp: {hint}")).collect::<String>()
     )]
     Compile {
         /// The crate.
@@ -105,7 +105,7 @@ pub enum BuildError {
 }
 
 /// Returns hints for errors whose fix is specific to modules, where the compiler's own advice does not help.
-fn hints(output: &str) -> Vec<String> {
+fn hints(krate: &str, output: &str) -> Vec<String> {
     let mut hints = Vec::new();
     if output.contains("no global memory allocator found") {
         hints.push(
@@ -118,11 +118,18 @@ fn hints(output: &str) -> Vec<String> {
         // "the lang item is first defined in crate `std` (which `NAME` depends on)"
         let by = output.split("(which `").nth(1).and_then(|rest| rest.split('`').next());
         let name = by.unwrap_or("a dependency");
-        hints.push(format!(
-            "{name} uses `std`, which a module can't: write `default-features = false` beside it among the dependencies, \
-             if it has a feature `std`; where the module's own default features turn that on, write it into \
-             [package.metadata.bareflow]"
-        ));
+        hints.push(if name == krate.replace('-', "_") {
+            "a module can't use `std`: write `#![no_std]` into the first line of its lib.rs".to_owned()
+        } else {
+            format!(
+                "{name} uses `std`, which a module can't: write `default-features = false` beside it among the \
+                 dependencies, if it has a feature `std`; where the module's own default features turn that on, write it \
+                 into [package.metadata.bareflow]"
+            )
+        });
+    }
+    if output.contains("--locked was passed") {
+        hints.push("Cargo.lock does not have what Cargo.toml says now: `cargo check` enters it".to_owned());
     }
     hints
 }
@@ -141,12 +148,17 @@ mod tests {
     #[test]
     fn says_what_the_compiler_does_not_know() {
         assert!(
-            hints("error: no global memory allocator found but one is required")[0].contains("features = [\"alloc\"]")
+            hints("m", "error: no global memory allocator found but one is required")[0]
+                .contains("features = [\"alloc\"]")
         );
         let said = "error[E0152]: found duplicate lang item `panic_impl`\n  = note: the lang item is first defined in crate \
                     `std` (which `either` depends on)";
-        let hint = hints(said).remove(0);
+        let hint = hints("m", said).remove(0);
         assert!(hint.starts_with("either uses `std`") && hint.contains("default-features = false"), "{hint}");
-        assert!(hints("error[E0308]: mismatched types").is_empty());
+        let own = hints("ei-ther", &said.replace("either", "ei_ther")).remove(0);
+        assert!(own.contains("`#![no_std]`"), "{own}");
+        let locked = "error: cannot update the lock file Cargo.lock because --locked was passed to prevent this";
+        assert!(hints("m", locked)[0].contains("`cargo check`"));
+        assert!(hints("m", "error[E0308]: mismatched types").is_empty());
     }
 }

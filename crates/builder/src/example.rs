@@ -71,7 +71,9 @@ impl ExampleSettings {
     /// A text that says what can't be understood or read.
     pub fn read(&self, folder: &Path) -> Result<Example, String> {
         if self.output.is_none() && self.result.is_none() && self.answer.is_none() {
-            return Err("checks nothing, expected `output`, `result` or both".to_owned());
+            return Err(
+                "checks nothing, expected `output` or `result` of a function, or `answer` of a method".to_owned()
+            );
         }
         let is_method = self.answer.is_some() || !self.arguments.is_empty();
         if is_method && self.function.is_none() {

@@ -29,8 +29,8 @@ use bareflow_abi::record::EXPECTED_RESULT;
 use bareflow_loader::diagnosis::FaultText;
 use bareflow_loader::records::Records;
 use bareflow_loader::{
-    BatchTiming, Counters, Diagnosis, ExecuteError, InvalidModule, LoadError, LoadOptions, ModuleId, ModuleManager,
-    Platform, Printable, RawModule,
+    Assignment, BatchTiming, Counters, Diagnosis, ExecuteError, InvalidModule, LoadError, LoadOptions, ModuleId,
+    ModuleManager, Platform, Printable, RawModule,
 };
 use bareflow_protocol::Report;
 use bareflow_protocol::report::{Environment, Refusal, Test};
@@ -175,7 +175,13 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
             }
         }
         self.refuse_all(&waiting);
-        for unused in unused_parameters(self.manager, plan.parameters) {
+        // Of a module that was refused it was said why.
+        let is_refused = |line: &Assignment<'_>| {
+            let mut blobs =
+                plan.embedded.iter().chain(&plan.files).filter_map(|source| RawModule::parse(source.bytes).ok());
+            blobs.any(|raw| raw.header().name_bytes() == line.module.as_bytes())
+        };
+        for unused in unused_parameters(self.manager, plan.parameters).filter(|line| !is_refused(line)) {
             self.refuse(Refusal::new(unused.line.to_string(), explain_unused(&unused).into_owned()));
         }
         line!(self.console);

@@ -8,13 +8,15 @@ use crate::name::Name;
 #[non_exhaustive]
 pub enum ImportError {
     /// Nothing that is loaded exports the interface.
-    #[error("no provider: nothing that is loaded exports its interface; load a module that does, first")]
-    NoProvider,
+    #[error("no provider: nothing that is loaded exports {interface} {}.{}; load a module that does", .version.0, .version.1)]
+    NoProvider {
+        /// The interface's name.
+        interface: Name,
+        /// The version that the module was built against: major, minor.
+        version: (u16, u16),
+    },
     /// The provider that the import asks for by name is not loaded, or in no version that it asks for.
-    #[error(
-        "its provider {provider} is not loaded in a version that it asks for; load it first, or name another one by \
-         --bind"
-    )]
+    #[error("its provider {provider} is not loaded in a version that it asks for; load one, or name another by --bind")]
     NotLoaded {
         /// The provider's name.
         provider: Name,
@@ -44,9 +46,9 @@ pub enum ImportError {
         expected: (u16, u16),
     },
     /// The provider has no method of that name and with these types.
-    #[error("method {number} of its interface is not provided with these types; rebuild one of the two")]
+    #[error("method {} of its interface, counted from 1, is not provided with these types; rebuild one of the two", .number + 1)]
     Method {
-        /// The method's number in the interface as the module knows it.
+        /// The method's number in the interface as the module knows it, from 0 on.
         number: u16,
     },
     /// The provider that the import asks for is no selector.

@@ -239,7 +239,9 @@ impl LoadError {
     pub const fn is_for_another_module(&self) -> bool {
         match self {
             Self::MissingDependency { .. } => true,
-            Self::Import { error, .. } => matches!(error, ImportError::NoProvider | ImportError::NotLoaded { .. }),
+            Self::Import { error, .. } => {
+                matches!(error, ImportError::NoProvider { .. } | ImportError::NotLoaded { .. })
+            }
             _ => false,
         }
     }

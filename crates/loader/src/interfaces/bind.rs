@@ -74,7 +74,7 @@ impl<P: Platform> ModuleManager<P> {
             }
             Ok(())
         });
-        bound.unwrap_or(Err(ImportError::NoProvider))?;
+        bound.unwrap_or_else(|| Err(no_provider(entry.interface, entry.version)))?;
         import.provider.set(Some(provider));
         import.restarts.set(self.restarts_of(provider));
         Ok(())
@@ -114,7 +114,7 @@ impl<P: Platform> ModuleManager<P> {
             Found { best: Some((_, provider, _)), .. } => Ok(provider),
             Found { unfit: Some(found), .. } => Err(ImportError::Version { found, expected: import.version }),
             Found { admitted, .. } => Err(match Name::new(wanted.name) {
-                None => ImportError::NoProvider,
+                None => no_provider(import.interface, import.version),
                 Some(provider) if admitted => ImportError::NotExported { provider },
                 Some(provider) => ImportError::NotLoaded { provider },
             }),
@@ -131,6 +131,12 @@ impl<P: Platform> ModuleManager<P> {
             None => {}
         }
     }
+}
+
+/// Returns the error for an interface that nothing exports.
+pub(super) fn no_provider(interface: &str, version: (u16, u16)) -> ImportError {
+    // The names of interfaces are well-formed.
+    Name::new(interface).map_or(ImportError::Selector, |interface| ImportError::NoProvider { interface, version })
 }
 
 /// Checks that an export serves users of the version `wanted` who know these methods.

@@ -4,8 +4,8 @@ use core::marker::PhantomData;
 
 use bareflow_abi::interface::{CallError, Frame, Interface, Reply, Target, client};
 
-use super::bind::check_export;
-use crate::error::{BindError, ImportError};
+use super::bind::{check_export, no_provider};
+use crate::error::BindError;
 use crate::manager::ModuleManager;
 use crate::module::interfaces::ProviderId;
 use crate::name::Name;
@@ -53,7 +53,8 @@ impl<P: Platform> ModuleManager<P> {
     /// assert_eq!(temperature(&manager, "counter"), Err(BindError::NotLoaded));
     /// // This module counts its calls, and exports no interface.
     /// manager.load(counter)?;
-    /// assert_eq!(temperature(&manager, "counter"), Err(BindError::Import(ImportError::NoProvider)));
+    /// let error = temperature(&manager, "counter");
+    /// assert!(matches!(error, Err(BindError::Import(ImportError::NoProvider { version: (1, 0), .. }))));
     /// # Ok(())
     /// # }
     /// ```
@@ -66,7 +67,7 @@ impl<P: Platform> ModuleManager<P> {
         let provider = ProviderId::Module(id);
         let checked =
             self.with_export(provider, I::NAME, |export| check_export(&export, I::VERSION, I::METHODS.iter().copied()));
-        checked.unwrap_or(Err(ImportError::NoProvider)).map_err(BindError::Import)?;
+        checked.unwrap_or_else(|| Err(no_provider(I::NAME, I::VERSION))).map_err(BindError::Import)?;
         let used = self.uses.add(Exported::of::<I>(), id, self.restarts_of(provider), self.platform.allocator());
         let used = used.ok_or(BindError::NoMemory)?;
         self.callers.set(self.callers.get() + 1);

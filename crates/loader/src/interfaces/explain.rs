@@ -1,12 +1,13 @@
-//! The details of an import that was not bound: who exports its interface, and in what they differ.
+//! The details of a load that was refused for an interface: who exports it, and in what the two sides differ.
 
 use core::fmt;
 
 use bareflow_abi::interface::bindings::{Entries, Entry};
 use bareflow_abi::record::{BINDINGS, SIGNATURES};
 
-use super::signatures::{first_difference, method_lines, name_in};
-use crate::error::LoadError;
+use super::provider::Export;
+use super::signatures::{changed_type, first_difference, method_lines, name_in};
+use crate::error::{ImportError, LoadError};
 use crate::format::raw::RawModule;
 use crate::format::records::first_record;
 use crate::manager::ModuleManager;
@@ -16,89 +17,144 @@ use crate::name::Name;
 use crate::platform::Platform;
 use crate::printable::Printable;
 
-/// The details of an import that was not bound, on one line.
+/// The details of a load that was refused for an interface, on one line.
 pub struct ImportDetails<'all, P: Platform> {
     manager: &'all ModuleManager<P>,
-    import: Entry<'all>,
+    refused: Refused<'all>,
+    /// The signatures of the module that was refused.
     signatures: &'all [u8],
+}
+
+/// The two sides that do not fit.
+enum Refused<'all> {
+    /// An import that was not bound, and the provider that it asks for by name, if it is not there.
+    User(Entry<'all>, Option<Name>),
+    /// The exports of a new version, a user of the old one, and the interface that it uses.
+    Provider(Entries<'all>, ModuleId, Name),
 }
 
 impl<P: Platform> ModuleManager<P> {
     /// Returns the details of `error`, for which a load of `blob` was refused: the interface, who exports it, and in what
-    /// their methods differ. `None` if it is another error.
+    /// their methods differ. `None` if it is another error, or says all there is to say.
     #[must_use]
     pub fn explain_import<'all>(&'all self, blob: &'all [u8], error: &LoadError) -> Option<ImportDetails<'all, P>> {
-        let LoadError::Import { import: name, .. } = error else { return None };
         let raw = RawModule::parse(blob).ok()?;
-        let mut imports = Entries::new(first_record(raw.records, BINDINGS)).imports();
-        let import = imports.find(|import| import.name == name.as_str())?;
-        Some(ImportDetails { manager: self, import, signatures: first_record(raw.records, SIGNATURES) })
+        let bindings = Entries::new(first_record(raw.records, BINDINGS));
+        let refused = match error {
+            LoadError::Import { error: ImportError::NoProvider { .. }, .. } => return None,
+            LoadError::Import { import: name, error } => {
+                let wanted = if let ImportError::NotLoaded { provider } = error { Some(*provider) } else { None };
+                Refused::User(bindings.imports().find(|import| import.name == name.as_str())?, wanted)
+            }
+            LoadError::StillUsed { by, interface } => {
+                let uses = |id: &ModuleId| self.get(*id).is_some_and(|user| user.name == *by && user.published.get());
+                Refused::Provider(bindings, self.ids().find(uses)?, *interface)
+            }
+            _ => return None,
+        };
+        Some(ImportDetails { manager: self, refused, signatures: first_record(raw.records, SIGNATURES) })
     }
 }
 
 impl<P: Platform> ImportDetails<'_, P> {
-    /// Returns whether anything that is loaded exports the interface.
+    /// Returns whether anything that is loaded exports the interface of an import.
     #[must_use]
     pub fn is_exported(&self) -> bool {
-        self.exporters().next().is_some()
+        matches!(self.refused, Refused::User(import, _) if self.exporters(import.interface).next().is_some())
     }
 
     /// Iterates over all that export the interface, in whichever version.
-    fn exporters(&self) -> impl Iterator<Item = ProviderId> {
+    fn exporters(&self, interface: &str) -> impl Iterator<Item = ProviderId> {
         let is_published = |id: &ModuleId| self.manager.get(*id).is_some_and(|module| module.published.get());
         let modules = self.manager.ids().filter(is_published).map(ProviderId::Module);
         let embedder = self.manager.embedder().all().map(|(number, _)| ProviderId::Embedder(number));
-        let exports =
-            |provider: &ProviderId| self.manager.with_export(*provider, self.import.interface, |_| ()).is_some();
+        let exports = move |provider: &ProviderId| self.manager.with_export(*provider, interface, |_| ()).is_some();
         modules.chain(embedder).filter(exports)
     }
 
     /// Shows one provider: its name, and the first thing that makes it unfit.
-    fn show(&self, out: &mut fmt::Formatter<'_>, name: Name, provider: ProviderId, signatures: &[u8]) -> fmt::Result {
-        let import = &self.import;
-        let shown = self.manager.with_export(provider, import.interface, |export| {
-            let (major, minor) = export.version();
-            write!(out, "{name} exports {} {major}.{minor}", import.interface)?;
-            let Some(index) = import.methods().position(|method| export.function(&method).is_none()) else {
-                return Ok(());
-            };
-            let Some(ours) = method_lines(self.signatures, import.interface).nth(index) else {
-                return write!(out, " without method {index}");
-            };
-            let theirs = method_lines(signatures, import.interface).find(|line| name_in(line) == name_in(ours));
-            match theirs.and_then(|theirs| first_difference(ours, theirs)) {
-                Some((ours_part, theirs_part)) => write!(
-                    out,
-                    " with another method {}: {} there, {} needed",
-                    Printable(name_in(ours).as_bytes()),
-                    Printable(theirs_part.as_bytes()),
-                    Printable(ours_part.as_bytes())
-                ),
-                None => write!(out, " without the method `{}`", Printable(ours.as_bytes())),
-            }
-        });
-        shown.unwrap_or(Ok(()))
+    fn show(&self, out: &mut fmt::Formatter<'_>, import: &Entry<'_>, provider: ProviderId) -> fmt::Result {
+        let show = |out: &mut fmt::Formatter<'_>, signatures: &[u8]| {
+            let shown = self.manager.with_export(provider, import.interface, |export| {
+                show_export(out, &export, signatures, import, self.signatures)
+            });
+            shown.unwrap_or(Ok(()))
+        };
+        match provider {
+            ProviderId::Module(id) => self.manager.get(id).map_or(Ok(()), |module| {
+                write!(out, "{} {} ", module.name, module.version)?;
+                show(out, module.metadata.signatures())
+            }),
+            ProviderId::Embedder(number) => self.manager.embedder().get(number).map_or(Ok(()), |found| {
+                write!(out, "{} ", found.name)?;
+                show(out, found.exported.signatures.as_bytes())
+            }),
+        }
+    }
+}
+
+/// Shows an export, whose signatures are `theirs`, and the first thing in it that does not fit an import, whose signatures
+/// are `ours`.
+fn show_export(
+    out: &mut fmt::Formatter<'_>,
+    export: &Export<'_>,
+    theirs: &[u8],
+    import: &Entry<'_>,
+    ours: &[u8],
+) -> fmt::Result {
+    let (interface, (major, minor)) = (import.interface, export.version());
+    write!(out, "exports {interface} {major}.{minor}")?;
+    let Some(index) = import.methods().position(|method| export.function(&method).is_none()) else { return Ok(()) };
+    let Some(method) = method_lines(ours, interface).nth(index) else {
+        return write!(out, " without method {}, counted from 1", index + 1);
+    };
+    let (name, needed) = (name_in(method), Printable(method.as_bytes()));
+    let Some(other) = method_lines(theirs, interface).find(|line| name_in(line) == name) else {
+        let stripped = method_lines(theirs, interface).next().is_none();
+        let or = if stripped { ", or with other types: its signatures were stripped" } else { "" };
+        return write!(out, " without the method `{needed}`{or}");
+    };
+    write!(out, " with another method {}", Printable(name.as_bytes()))?;
+    match first_difference(method, other).or_else(|| changed_type(ours, theirs, interface)) {
+        Some((needed, found)) => {
+            write!(out, ": {} there, {} needed", Printable(found.as_bytes()), Printable(needed.as_bytes()))
+        }
+        None => Ok(()),
     }
 }
 
 impl<P: Platform> fmt::Display for ImportDetails<'_, P> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Entry { interface, version: (major, minor), .. } = self.import;
-        write!(out, "{interface} {major}.{minor} is needed")?;
-        let mut separator = "; ";
-        self.exporters().try_for_each(|provider| {
-            out.write_str(core::mem::replace(&mut separator, ", "))?;
-            match provider {
-                ProviderId::Module(id) => match self.manager.get(id) {
-                    Some(module) => self.show(out, module.name, provider, module.metadata.signatures()),
-                    None => Ok(()),
-                },
-                ProviderId::Embedder(number) => match self.manager.embedder.get(number) {
-                    Some(found) => self.show(out, found.name, provider, &[]),
-                    None => Ok(()),
-                },
+        match &self.refused {
+            Refused::User(import, wanted) => {
+                let Entry { interface, version: (major, minor), provider, .. } = import;
+                write!(out, "{interface} {major}.{minor} is needed")?;
+                // Whoever loads it may have asked for another one.
+                let is_asked = |name: &Name| provider.split('@').next() == Some(name.as_str());
+                if wanted.as_ref().is_some_and(is_asked) {
+                    write!(out, " of {provider}")?;
+                }
+                let mut separator = "; ";
+                self.exporters(interface).try_for_each(|provider| {
+                    out.write_str(core::mem::replace(&mut separator, ", "))?;
+                    self.show(out, import, provider)
+                })?;
+                if separator == "; " { out.write_str("; nothing exports it") } else { Ok(()) }
             }
-        })?;
-        if separator == "; " { out.write_str("; nothing exports it") } else { Ok(()) }
+            Refused::Provider(exports, user, interface) => {
+                let Some(user) = self.manager.get(*user) else { return Ok(()) };
+                let mut imports = user.metadata.bindings().imports();
+                let Some(import) = imports.find(|import| import.interface == interface.as_str()) else { return Ok(()) };
+                let (major, minor) = import.version;
+                write!(out, "{interface} {major}.{minor} is needed; the new one ")?;
+                match exports.exports().find(|(_, export)| export.interface == interface.as_str()) {
+                    Some((first, export)) => {
+                        let export = Export::Module(first, export);
+                        show_export(out, &export, self.signatures, &import, user.metadata.signatures())
+                    }
+                    None => out.write_str("does not export it"),
+                }
+            }
+        }
     }
 }

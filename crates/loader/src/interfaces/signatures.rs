@@ -7,14 +7,43 @@ pub(crate) fn method_names<'text>(signatures: &'text [u8], interface: &'text str
 
 /// Returns the lines of an interface's methods, as [`method_names`] returns their names.
 pub(crate) fn method_lines<'text>(signatures: &'text [u8], interface: &'text str) -> impl Iterator<Item = &'text str> {
+    block(signatures, interface).take_while(is_method)
+}
+
+/// Returns the lines behind the first one of an interface, those of the next ones included.
+fn block<'text>(signatures: &'text [u8], interface: &str) -> impl Iterator<Item = &'text str> {
     let text = core::str::from_utf8(signatures).unwrap_or_default();
-    let is_begin = move |line: &str| match interface {
+    let is_its_begin = move |line: &str| match interface {
         "" => line == "functions",
         name => line.strip_prefix("interface ").and_then(|rest| rest.split(' ').next()) == Some(name),
     };
-    let mut lines = text.lines().skip_while(move |line| !is_begin(line)).skip(1);
-    let is_method = |line: &&str| line.starts_with("fn ");
-    core::iter::from_fn(move || lines.next().filter(is_method))
+    text.lines().skip_while(move |line| !is_its_begin(line)).skip(1)
+}
+
+fn is_begin(line: &str) -> bool {
+    line == "functions" || line.starts_with("interface ")
+}
+
+fn is_method(line: &&str) -> bool {
+    line.starts_with("fn ")
+}
+
+/// Returns the first type of an interface that two texts define differently under one name, as each of them has it.
+pub(crate) fn changed_type<'text>(
+    one: &'text [u8],
+    other: &'text [u8],
+    interface: &str,
+) -> Option<(&'text str, &'text str)> {
+    let of = |line: &'text str| line.split(' ').nth(1);
+    type_lines(one, interface).find_map(|ours| {
+        let theirs = type_lines(other, interface).find(|theirs| of(theirs) == of(ours))?;
+        (ours != theirs).then_some((ours, theirs))
+    })
+}
+
+/// Returns the lines of the types that an interface names.
+fn type_lines<'text>(signatures: &'text [u8], interface: &str) -> impl Iterator<Item = &'text str> {
+    block(signatures, interface).skip_while(is_method).take_while(|line| !is_begin(line))
 }
 
 /// Returns the name in a method's line.
@@ -35,10 +64,17 @@ pub(crate) fn first_difference<'line>(one: &'line str, other: &'line str) -> Opt
     loop {
         match (ours.next(), theirs.next()) {
             (None, None) => return (our_result != their_result).then_some((our_result, their_result)),
-            (ours, theirs) if ours != theirs => return Some((ours.unwrap_or("nothing"), theirs.unwrap_or("nothing"))),
+            (ours, theirs) if ours.map(type_of) != theirs.map(type_of) => {
+                return Some((ours.unwrap_or("nothing"), theirs.unwrap_or("nothing")));
+            }
             _ => {}
         }
     }
+}
+
+/// Returns an argument without its name, by which nothing is bound.
+fn type_of(argument: &str) -> &str {
+    argument.split_once(": ").map_or(argument, |(_, of)| of)
 }
 
 /// An iterator over arguments, between commas that are in no brackets.
@@ -87,12 +123,21 @@ mod tests {
         let line = "fn read(&mut self, path: &str, into: &mut Out<'_, u8>, pair: &[u8; 2]) -> Result<u64, E>";
         let with = |from: &str, to: &str| line.replace(from, to);
         assert_eq!(first_difference(line, line), None);
+        assert_eq!(first_difference(line, &with("path", "name")), None);
         assert_eq!(first_difference(line, &with("&mut self", "&self")), Some(("&mut self", "&self")));
         let other = with("'_, u8", "'_, u16");
         assert_eq!(first_difference(line, &other), Some(("into: &mut Out<'_, u8>", "into: &mut Out<'_, u16>")));
         assert_eq!(first_difference(line, &with(", pair: &[u8; 2]", "")), Some(("pair: &[u8; 2]", "nothing")));
         assert_eq!(first_difference(line, &with("u64, E", "u32, E")), Some(("Result<u64, E>", "Result<u32, E>")));
         assert_eq!(first_difference("fn", ""), None);
+    }
+
+    #[test]
+    fn finds_the_type_that_differs() {
+        let other = core::str::from_utf8(TEXT).unwrap().replace("A = 1", "A = 2");
+        assert_eq!(changed_type(TEXT, other.as_bytes(), "files"), Some(("enum E { A = 1 }", "enum E { A = 2 }")));
+        assert_eq!(changed_type(TEXT, TEXT, "files"), None);
+        assert_eq!(changed_type(TEXT, b"", "files"), None);
     }
 
     #[test]

@@ -1,4 +1,5 @@
 use super::Provider;
+use super::bind::no_provider;
 use crate::error::{BindError, ExecuteError, ImportError, InvalidModule, LoadError, UnloadError};
 use crate::fault::{Fault, FaultKind};
 use crate::module::ModuleId;
@@ -126,11 +127,11 @@ fn provider_of(manager: &Manager, user: ModuleId) -> Option<Provider> {
 fn an_import_needs_one_provider() {
     let (platform, manager) = manager();
     let user = module("user", 0, [USE_FILES]);
-    assert_eq!(refused(manager, &user), ImportError::NoProvider);
+    assert_eq!(refused(manager, &user), no_provider("files", (1, 0)));
     manager.load(&module("other", 0, [export("blocks", (1, 0), &[READ])])).unwrap();
-    assert_eq!(refused(manager, &user), ImportError::NoProvider);
+    assert_eq!(refused(manager, &user), no_provider("files", (1, 0)));
     // It is not its own.
-    assert_eq!(refused(manager, &module("user", 0, [FILES, USE_FILES])), ImportError::NoProvider);
+    assert_eq!(refused(manager, &module("user", 0, [FILES, USE_FILES])), no_provider("files", (1, 0)));
     let disk = manager.load(&module("disk", 0, [FILES])).unwrap();
     let newer = manager.load_versioned(&module("disk", 5, [FILES]), &options()).unwrap();
     manager.load(&module("tape", 0, [FILES])).unwrap();
@@ -177,8 +178,8 @@ fn a_load_binds_imports_as_it_is_told() {
         ("source=Disk", "source: \"Disk\", expected a provider's name, and @ and a version if you like"),
         ("source=", "source: \"\", expected a provider's name, and @ and a version if you like"),
         ("source=disk\nbind user.source=tape", "source is set twice; set it once"),
-        ("source=none", "import source: its provider none is not loaded in a version that it asks for; load it first"),
-        ("source=disk@^2", "import source: its provider disk is not loaded in a version that it asks for; load it"),
+        ("source=none", "import source: its provider none is not loaded in a version that it asks for; load one"),
+        ("source=disk@^2", "import source: its provider disk is not loaded in a version that it asks for; load one"),
         ("source=user", "import source: its provider user is not loaded"),
     ] {
         let found = error(&user(6), std::format!("bind user.{line}").leak());
@@ -276,14 +277,19 @@ fn a_reload_binds_the_users_anew_or_is_refused() {
     let disk = manager.load(&module("disk", 0, [FILES])).unwrap();
     let user = manager.load(&module("user", 0, [USE_FILES])).unwrap();
     let refused = LoadError::StillUsed { by: name("user"), interface: name("files") };
-    for lacking in [
-        blob::version("disk", 1, 1),
-        module("disk", 1, [export("blocks", (1, 0), &[READ, SIZE])]),
-        module("disk", 1, [export("files", (2, 0), &[READ, SIZE])]),
-        module("disk", 1, [export("files", (1, 0), &[READ])]),
-        module("disk", 1, [export("files", (1, 0), &[LYING, SIZE])]),
+    for (lacking, found) in [
+        (blob::version("disk", 1, 1), "does not export it"),
+        (module("disk", 1, [export("blocks", (1, 0), &[READ, SIZE])]), "does not export it"),
+        (module("disk", 1, [export("files", (2, 0), &[READ, SIZE])]), "exports files 2.0"),
+        (module("disk", 1, [export("files", (1, 0), &[READ])]), "exports files 1.0 without method 1, counted from 1"),
+        (
+            module("disk", 1, [export("files", (1, 0), &[LYING, SIZE])]),
+            "exports files 1.0 without method 2, counted from 1",
+        ),
     ] {
         assert_eq!(manager.replace(&lacking, &options()).unwrap_err(), refused);
+        let details = manager.explain_import(&lacking, &refused).unwrap().to_string();
+        assert_eq!(details, std::format!("files 1.0 is needed; the new one {found}"));
         let candidate = manager.load_versioned(&lacking, &options()).unwrap();
         assert_eq!(manager.promote(candidate).unwrap_err(), refused);
         manager.unload(candidate).unwrap();
@@ -378,7 +384,11 @@ fn a_provider_that_goes_while_its_user_is_loaded_fails_that_load() {
         platform.results.borrow_mut().extend([Ok(0), Ok(0), Ok(0)]);
         platform.meanwhile.borrow_mut().push_back(Box::new(move || assert!(manager.unload(disk).is_ok())));
         let error = manager.replace(&user, &options()).unwrap_err();
-        assert_eq!(error, LoadError::Import { import: name("source"), error: ImportError::NoProvider }, "{flags:#x}");
+        assert_eq!(
+            error,
+            LoadError::Import { import: name("source"), error: no_provider("files", (1, 0)) },
+            "{flags:#x}"
+        );
         assert_eq!((platform.images.get(), manager.ids().count()), (1, 1));
     }
 }
