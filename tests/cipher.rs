@@ -84,7 +84,8 @@ fn one_cipher_that_is_loaded_needs_no_name() {
     let [_, chacha, aes] = blobs();
     for cipher in [chacha, aes] {
         let manager = manager();
-        let refused = |error: LoadError| matches!(error, LoadError::Import { error: ImportError::NoProvider, .. });
+        let refused =
+            |error: LoadError| matches!(error, LoadError::Import { error: ImportError::NoProvider { .. }, .. });
         assert!(manager.load(&own).is_err_and(refused));
         manager.load(cipher).unwrap();
         manager.load(&own).unwrap();
