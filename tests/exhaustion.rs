@@ -10,7 +10,7 @@ mod common;
 #[path = "common/failing.rs"]
 mod failing;
 
-use bareflow_loader::{Domain, LoadOptions};
+use bareflow_loader::{BindError, Domain, LoadOptions};
 use bareflow_protocol::comparison::{Condition, Gate};
 use bareflow_protocol::control::{Envelope, LoadOverrides, Push, Refusal};
 use bareflow_protocol::{Request, Response};
@@ -18,6 +18,7 @@ use common::mutate::renamed;
 use common::server::Local;
 use common::{blob, test_blob};
 use failing::{BYTES, LEFT};
+use kinds_interface::Kinds;
 
 fn bytes(path: std::path::PathBuf) -> Vec<u8> {
     std::fs::read(path).unwrap()
@@ -233,6 +234,52 @@ fn parameters() {
         let (refused, refusal) = exhaust(&local, push("settings.mtuu=1\n"), |local| local.upload(&version(2)));
         assert!(matches!(&refused, Response::Refused(refusal) if refusal.error.contains("it has mtu")), "{refused:?}");
         println!("{domain:?}: load {first}, reload {reload}, list {list}, refusal {refusal} allocations");
+    }
+}
+
+#[test]
+fn imports() {
+    for domain in Domain::ALL {
+        let local = server(domain);
+        let provider = |name: &str, minor| renamed("kinds", name, (1, minor, 0));
+        for name in ["disk", "tape"] {
+            local.load(&provider(name, 0));
+        }
+        let push = |parameters| {
+            let overrides = LoadOverrides { parameters, ..LoadOverrides::default() };
+            Request::Push(Push { label: "x.mod", overrides, beside: false, gate: None })
+        };
+        // A load that is bound otherwise than its blob asks for.
+        let user = bytes(test_blob("kinds-user"));
+        let (answer, load) = exhaust(&local, push("bind kinds-user.kinds=tape\n"), |local| {
+            let _ = local.ask(Request::Unload { module: "kinds-user" });
+            local.upload(&user);
+        });
+        assert!(matches!(answer, Response::Loaded(_)), "{answer:?}");
+        assert_eq!(local.call("kinds-user", b"").result, 0);
+        // A reload of its provider, which binds it anew.
+        let (answer, reload) = exhaust(&local, push(""), |local| local.upload(&provider("tape", 1)));
+        assert!(matches!(answer, Response::Loaded(_)), "{answer:?}");
+        assert_eq!(local.call("kinds-user", b"").result, 0);
+        let (answer, list) = exhaust(&local, Request::Interfaces { module: None }, |_| ());
+        assert!(matches!(&answer, Response::Interfaces(found) if found.len() == 3), "{answer:?}");
+        let (answer, refusal) = exhaust(&local, push("bind kinds-user.kinds=drum\n"), |local| local.upload(&user));
+        assert!(matches!(&answer, Response::Refused(refusal) if refusal.error.contains("drum")), "{answer:?}");
+        let (answer, unload) = exhaust(&local, Request::Unload { module: "kinds-user" }, |_| ());
+        let Response::Unloaded(receipt) = &answer else { panic!("{answer:?}") };
+        let balance = |held: u64, returned: u64| held == returned;
+        assert!(balance(receipt.pages_held, receipt.pages_returned), "{receipt:?}");
+        assert!(balance(receipt.table_bytes_held, receipt.table_bytes_returned), "{receipt:?}");
+        // The embedder as a user.
+        let manager = local.server.manager();
+        LEFT.set(Some(0));
+        let bound = manager.bind::<dyn Kinds>("tape");
+        assert!(LEFT.replace(None).is_none() && matches!(bound, Err(BindError::NoMemory)));
+        drop(manager.bind::<dyn Kinds>("tape").unwrap());
+        ["disk", "tape"].iter().for_each(|name| assert!(manager.unload(manager.find(name).unwrap()).is_ok()));
+        println!(
+            "{domain:?}: load {load}, reload {reload}, list {list}, refusal {refusal}, unload {unload} allocations"
+        );
     }
 }
 

@@ -63,9 +63,12 @@ impl<P: Platform> ModuleManager<P> {
         let name = Name::valid(*RawModule::parse(blob)?.name());
         let active = self.active(&name).and_then(|id| self.get(id));
         let old = active.as_deref().map_or("", |active| active.metadata.lines());
+        let mut assigned = Assigned { bytes: Vec::new_in(self.platform.allocator()), values: 0, lines: 0 };
+        if given.is_empty() && old.is_empty() {
+            return Ok(assigned);
+        }
         let lines = Lines { list, imports: Entries::new(bindings), module: name.as_str(), given, old };
         lines.check(active.as_deref().map(|active| active.version))?;
-        let mut assigned = Assigned { bytes: Vec::new_in(self.platform.allocator()), values: 0, lines: 0 };
         let sets = lines.set().next().is_some();
         let binds = lines.bound().next().is_some();
         if !sets && !binds {
