@@ -142,6 +142,7 @@ impl<P: Platform> ModuleManager<P> {
     }
 
     /// Counts a module that is added or removed, if it may call others, or passes something on to the one that replaces it.
+    #[inline]
     pub(crate) fn count_module(&self, module: &Module<P>, comes: bool) {
         if !module.metadata.is_some() {
             return;

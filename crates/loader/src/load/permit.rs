@@ -32,6 +32,8 @@ impl Allowed {
     ///
     /// # Errors
     /// [`LoadError::NotAllowed`], [`LoadError::InterfaceNotAllowed`].
+    #[cold]
+    #[inline(never)]
     pub fn check(&self, declared: Permissions, bindings: Entries<'_>) -> Result<(), LoadError> {
         let (mut refused, allowed) = (declared.difference(self.services), self.services);
         if refused.has(SERVICE_INVOKE) && self.interfaces().next().is_some() {

@@ -300,11 +300,7 @@ impl<A: Allocator> Metadata<A> {
 
     /// Returns whether a module that replaces this one takes something over: state, or what was set for it.
     pub(crate) fn is_inherited(&self) -> bool {
-        #[cfg(feature = "parameters")]
-        if !self.lines().is_empty() {
-            return true;
-        }
-        !self.schema().is_empty()
+        self.0.as_ref().is_some_and(|parts| parts.schema > 0 || parts.lines > 0)
     }
 
     /// Returns whether anything is kept.
