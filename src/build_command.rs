@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use bareflow_builder::discover::{ModuleCrate, Workspace, discover, gallery, module_at};
-use bareflow_builder::settings::ModuleSettings;
 use bareflow_builder::subprocess::flags_set_aside;
 use bareflow_builder::{Blob, BuildError, Checks, build_module};
 use bareflow_loader::RawModule;
@@ -164,35 +163,6 @@ pub(crate) fn select<'all>(workspace: &'all Workspace, names: &[String]) -> Resu
         })
     };
     names.iter().map(find).collect()
-}
-
-/// Builds every module of the workspace that `module` calls, directly or not, and returns the blobs, callees first.
-pub(crate) fn needed(workspace: &Workspace, module: &ModuleCrate) -> Result<Vec<Vec<u8>>, BuildError> {
-    let (mut seen, mut order) = (vec![module.name.as_str()], Vec::new());
-    visit(workspace, module, &mut seen, &mut order);
-    let folder = workspace.target.join("modules");
-    order.into_iter().map(|module| Ok(build_module(module, &folder)?.bytes)).collect()
-}
-
-/// Appends the modules that `module` calls or binds its imports to and that are not in `seen` to `order`, callees first.
-///
-/// A dependency outside the workspace is not an error here; it is reported when the module is loaded.
-fn visit<'all>(
-    workspace: &'all Workspace,
-    module: &'all ModuleCrate,
-    seen: &mut Vec<&'all str>,
-    order: &mut Vec<&'all ModuleCrate>,
-) {
-    let ModuleSettings { depends, bind, .. } = &module.settings;
-    let is_bound = |name: &str| bind.values().any(|provider| provider.split('@').next() == Some(name));
-    let is_needed = |other: &&ModuleCrate| depends.contains_key(&other.name) || is_bound(&other.name);
-    for found in workspace.modules.iter().filter(is_needed) {
-        if !seen.contains(&found.name.as_str()) {
-            seen.push(&found.name);
-            visit(workspace, found, seen, order);
-            order.push(found);
-        }
-    }
 }
 
 /// Returns a progress bar for the build.

@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use anyhow::{Result, anyhow};
+use bareflow_abi::interface::Interface;
 use bareflow_host::{FolderStore, HostPlatform, SystemRandom};
 use bareflow_loader::{ExecuteError, KernelDomain, LoadError, LoadOptions, ModuleId, ModuleManager, Timing};
 use bareflow_random::Random;
@@ -16,6 +17,9 @@ pub const fn kernel_domain() -> KernelDomain {
     // one that is not trusted.
     unsafe { KernelDomain::trust_all_blobs() }
 }
+
+/// The interfaces that this process and the kernel provide to modules.
+pub(crate) const PROVIDED: [&str; 2] = [<dyn Random as Interface>::NAME, <dyn Store as Interface>::NAME];
 
 /// Returns a manager of modules in this process, whose log lines are given to `log`. What they store is in the folder
 /// `store`, if there is one.

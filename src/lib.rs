@@ -15,6 +15,7 @@ pub mod input_files;
 mod inspect;
 mod interfaces;
 mod module_tests;
+mod needed;
 mod new;
 pub mod options;
 pub mod output;

@@ -254,4 +254,20 @@ fn examples_call_functions_and_methods() {
     let output = bareflow(["test", net, kinds]);
     assert_code(&output, 0);
     assert!(text(&output).contains("kinds 0.1.0: 4 examples\n  host    kernel domain  passed"), "{}", text(&output));
+    let user = root().join("tests/modules/kinds-user");
+    let user = user.to_str().unwrap();
+    // The provider is one of those that are tested.
+    let output = bareflow(["test", kinds, user, "--bind", "kinds-user.kinds=kinds@^0.1"]);
+    assert_code(&output, 0);
+    assert!(
+        text(&output).contains("kinds-user 0.1.0: 1 example\n  host    kernel domain  passed"),
+        "{}",
+        text(&output)
+    );
+    let output = bareflow(["test", user]);
+    assert_code(&output, 1);
+    assert!(errors(&output).contains("refused: import kinds: no provider"), "{}", errors(&output));
+    let output = bareflow(["test", user, "--bind", "kind-user.kinds=kinds"]);
+    assert_code(&output, 2);
+    assert!(errors(&output).contains("no module kind-user is loaded, so nothing is set"), "{}", errors(&output));
 }

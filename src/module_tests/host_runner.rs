@@ -18,11 +18,13 @@ pub(super) struct HostRunner {
     store: TempDir,
     /// The limits of modules' budgets, if they are restricted.
     limits: Option<Budget>,
+    /// The lines that set parameters and bind imports.
+    lines: String,
 }
 
 impl HostRunner {
-    pub(super) fn new(limits: Option<Budget>) -> Result<HostRunner> {
-        Ok(HostRunner { loaded: None, store: tempfile::tempdir()?, limits })
+    pub(super) fn new(limits: Option<Budget>, lines: String) -> Result<HostRunner> {
+        Ok(HostRunner { loaded: None, store: tempfile::tempdir()?, limits, lines })
     }
 }
 
@@ -41,12 +43,12 @@ impl Runner for HostRunner {
             ..LoadOptions::default()
         };
         for blob in &candidate.needed {
-            if let Err(error) = manager.load_with(blob, &options) {
+            if let Err(error) = manager.load_with(blob, options.with_parameters(&&*self.lines)) {
                 let error = in_process::load_error(&manager, blob, &options, &error);
-                return Ok(Err(format!("a module that it calls is refused: {error}")));
+                return Ok(Err(format!("a module that it needs is refused: {error}")));
             }
         }
-        match manager.load_with(&candidate.blob, &options) {
+        match manager.load_with(&candidate.blob, options.with_parameters(&&*self.lines)) {
             Ok(id) => self.loaded = Some((manager, id)),
             Err(error) => return Ok(Err(in_process::load_error(&manager, &candidate.blob, &options, &error))),
         }

@@ -17,6 +17,7 @@ use super::{Candidate, ExampleOutcome, Runner};
 use crate::client::{Client, unexpected};
 use crate::disk::create::{Content, temporary};
 use crate::embedded;
+use crate::needed::{lines_for, name_of};
 use crate::qemu::{Machine, Running};
 
 /// The time without a sign of the kernel after which it is given up: more than a call may take.
@@ -29,6 +30,8 @@ pub(super) struct KernelRunner {
     loaded: Vec<String>,
     /// The limits of modules' budgets, if they are restricted.
     limits: Option<Budget>,
+    /// The lines that set parameters and bind imports.
+    lines: String,
     /// Dropping these ends the machine and deletes its disk.
     _machine: Running,
     _disk: NamedTempFile,
@@ -36,7 +39,7 @@ pub(super) struct KernelRunner {
 
 impl KernelRunner {
     /// Boots a kernel that has all blobs on its disk.
-    pub(super) fn boot(candidates: &[Candidate], limits: Option<Budget>) -> Result<KernelRunner> {
+    pub(super) fn boot(candidates: &[Candidate], limits: Option<Budget>, lines: String) -> Result<KernelRunner> {
         let kernel = embedded::kernel()?;
         let disk = temporary(&candidates.iter().flat_map(files).collect::<Vec<_>>())?;
         // One tick is one instruction, so time limits of calls do not depend on the load of this machine.
@@ -50,7 +53,7 @@ impl KernelRunner {
         let machine = machine.start()?;
         let connection = machine.channel.try_clone()?;
         let client = Client::greet(Box::new(connection), Path::new("QEMU"), TIMEOUT)?;
-        let mut kernel = KernelRunner { client, loaded: Vec::new(), limits, _machine: machine, _disk: disk };
+        let mut kernel = KernelRunner { client, loaded: Vec::new(), limits, lines, _machine: machine, _disk: disk };
         kernel.unload_all()?;
         Ok(kernel)
     }
@@ -82,9 +85,11 @@ impl KernelRunner {
         }
     }
 
-    fn load_file(&mut self, name: &str, domain: Domain) -> Result<Result<(), String>> {
+    /// Loads the module `module` from a file.
+    fn load_file(&mut self, name: &str, module: &str, domain: Domain) -> Result<Result<(), String>> {
         let (domain, on_fault) = (Some(domain.name()), Some("restart"));
-        let overrides = LoadOverrides { domain, budget: self.limits, on_fault, ..LoadOverrides::default() };
+        let lines = lines_for(&self.lines, module, module);
+        let overrides = LoadOverrides { domain, budget: self.limits, on_fault, parameters: &lines };
         match self.ask(Request::Load { path: &format!("/{MODULES}/{name}"), overrides })? {
             Ok(Response::Loaded(loaded)) => self.loaded.push(loaded.name),
             Ok(other) => return Err(unexpected(&other)),
@@ -107,12 +112,12 @@ impl Runner for KernelRunner {
                 Err(refusal) => return Ok(Err(format!("what was tested before it can't be unloaded: {refusal}"))),
             }
         }
-        for number in 0..candidate.needed.len() {
-            if let Err(refusal) = self.load_file(&needed_file(candidate, number), domain)? {
-                return Ok(Err(format!("a module that it calls is refused: {refusal}")));
+        for (number, blob) in candidate.needed.iter().enumerate() {
+            if let Err(refusal) = self.load_file(&needed_file(candidate, number), &name_of(blob), domain)? {
+                return Ok(Err(format!("a module that it needs is refused: {refusal}")));
             }
         }
-        self.load_file(&own_file(candidate), domain)
+        self.load_file(&own_file(candidate), &candidate.name, domain)
     }
 
     fn call(&mut self, function: Option<&str>, input: &[u8]) -> Result<Result<ExampleOutcome, String>> {
@@ -130,7 +135,7 @@ impl Runner for KernelRunner {
     }
 }
 
-/// Returns the files of a module: first those that it depends on, then its own.
+/// Returns the files of a module: first those that it needs, then its own.
 fn files(candidate: &Candidate) -> impl Iterator<Item = Content> {
     let needed = candidate.needed.iter().enumerate();
     let needed = needed.map(|(number, blob)| Content { name: needed_file(candidate, number), bytes: blob.clone() });

@@ -8,19 +8,19 @@ mod kernel_runner;
 mod show;
 mod summary;
 
-use anyhow::{Error, Result, bail};
-use bareflow_builder::discover::around;
+use anyhow::{Result, bail};
 use bareflow_builder::{Example, ModuleCrate, build_module};
-use bareflow_loader::{Domain, RawModule};
-use bareflow_suite::archive::Archive;
+use bareflow_loader::{Assignment, Domain, RawModule};
+use bareflow_suite::console::explain_unused;
 use serde_json::Value;
 
-use crate::build_command::{chosen, needed, progress, warn, warn_of_flags};
+use crate::Exit;
+use crate::build_command::{chosen, progress, warn, warn_of_flags};
 use crate::input_files::write_json;
 use crate::interfaces::exports::{self, Interface};
 use crate::interfaces::signature::Signature;
+use crate::needed::{name_of, needed_by};
 use crate::options::TestOptions;
-use crate::{Exit, embedded};
 use show::Tested;
 use summary::TestRun;
 
@@ -28,7 +28,7 @@ use summary::TestRun;
 struct Candidate {
     name: String,
     version: String,
-    /// The blobs of the modules that it calls, callees first.
+    /// The blobs of the modules that it calls and of the providers of its imports, in the order of their loads.
     needed: Vec<Vec<u8>>,
     blob: Vec<u8>,
     examples: Vec<Example>,
@@ -67,6 +67,7 @@ trait Runner {
 pub fn test(options: &TestOptions) -> Result<Exit> {
     let modules = chosen(&options.which)?;
     warn_of_flags();
+    let lines = options.assignments.lines();
     let progress = progress(modules.len());
     let (mut tested, mut candidates) = (Vec::new(), Vec::new());
     for (module, folder) in &modules {
@@ -78,7 +79,7 @@ pub fn test(options: &TestOptions) -> Result<Exit> {
                 candidates.push(Candidate {
                     name: module.name.clone(),
                     version: version(module),
-                    needed: needed_by(module)?,
+                    needed: needed_by(module, &blob.bytes, modules.iter().map(|(other, _)| other.clone()), &lines)?,
                     blob: blob.bytes,
                     examples,
                 });
@@ -103,9 +104,18 @@ pub fn test(options: &TestOptions) -> Result<Exit> {
              [[package.metadata.bareflow.example]] with input, and output or result"
         );
     }
-    let mut runners: Vec<Box<dyn Runner>> = vec![Box::new(host_runner::HostRunner::new(options.budget)?)];
+    let is_loaded = |name: &str| {
+        candidates
+            .iter()
+            .any(|candidate| candidate.name == name || candidate.needed.iter().any(|blob| name_of(blob) == name))
+    };
+    if let Some(unused) = Assignment::all(&lines).flatten().find(|line| !is_loaded(line.module)) {
+        bail!("{}: {}", unused.line, explain_unused(&unused));
+    }
+    let mut runners: Vec<Box<dyn Runner>> =
+        vec![Box::new(host_runner::HostRunner::new(options.budget, lines.clone())?)];
     if options.boot {
-        runners.push(Box::new(kernel_runner::KernelRunner::boot(&candidates, options.budget)?));
+        runners.push(Box::new(kernel_runner::KernelRunner::boot(&candidates, options.budget, lines)?));
     }
     for candidate in &candidates {
         let outcome = try_everywhere(candidate, &mut runners)?;
@@ -122,24 +132,6 @@ pub fn test(options: &TestOptions) -> Result<Exit> {
 fn version(module: &ModuleCrate) -> String {
     let (major, minor, patch) = module.version;
     format!("{major}.{minor}.{patch}")
-}
-
-/// Returns the blobs of the modules that `module` calls or binds its imports to: from its workspace, or else from those
-/// embedded in this program.
-pub(crate) fn needed_by(module: &ModuleCrate) -> Result<Vec<Vec<u8>>> {
-    if module.settings.depends.is_empty() && module.settings.bind.is_empty() {
-        return Ok(Vec::new());
-    }
-    let workspace = around(module)?;
-    let mut blobs = needed(&workspace, module)?;
-    for source in Archive::read(embedded::MODULES).map_err(Error::msg)?.blobs {
-        let name = source.label.trim_end_matches(".mod");
-        let is_there = workspace.modules.iter().any(|other| other.name == name);
-        if !is_there && module.settings.depends.contains_key(name) {
-            blobs.push(source.bytes.to_vec());
-        }
-    }
-    Ok(blobs)
 }
 
 /// Runs a module's examples in every runner and domain.

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use bareflow_loader::Budget;
 use clap::Args;
 
+use super::loading::AssignmentOptions;
+
 /// The options of `new`.
 #[derive(Debug, Args)]
 pub struct NewOptions {
@@ -43,6 +45,9 @@ pub struct TestOptions {
     /// Limits of every call and of every module's memory: any of `time=10ms,stack=16K,heap=1M`.
     #[arg(long, value_name = "LIMITS", value_parser = super::loading::budget)]
     pub budget: Option<Budget>,
+    /// The parameters and imports to set.
+    #[command(flatten)]
+    pub assignments: AssignmentOptions,
     /// Write the outcomes as JSON; `-` is standard output.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, value_parser};
 
+use super::loading::AssignmentOptions;
+
 /// The options of `tune`.
 #[derive(Debug, Args)]
 pub struct TuneOptions {
@@ -17,6 +19,9 @@ pub struct TuneOptions {
     /// Number of calls of each build in this process.
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = value_parser!(u32).range(1..))]
     pub repeat: u32,
+    /// The parameters and imports to set.
+    #[command(flatten)]
+    pub assignments: AssignmentOptions,
     /// The x86-64 levels to build for.
     #[arg(long, value_name = "LEVELS", value_delimiter = ',', default_value = "v1,v2,v3,v4", value_parser = cpu_level)]
     pub cpu_levels: Vec<u8>,

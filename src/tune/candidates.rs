@@ -78,7 +78,7 @@ pub(super) fn build(
                 let codegen = codegen(cpu_level, opt_level, seen.as_deref());
                 progress.set_message(format!("{} v{cpu_level} {opt_level}", module.name));
                 let bytes = build_with(module, std::slice::from_ref(&codegen), &folder)?.bytes;
-                let blob = under_name(bytes, &format!("tune-{}", candidates.len()));
+                let blob = under_name(bytes, &super::label(candidates.len()));
                 candidates.push(Candidate { codegen, blob, ticks: None, instructions: None });
                 progress.inc(1);
             }

@@ -17,14 +17,16 @@ const WARM_UP: u32 = 3;
 /// All must return the same and write the same; otherwise the error names the pair that differs.
 pub(super) fn measure(candidates: &mut [Candidate], work: &TuneRun<'_>) -> Result<()> {
     let manager = in_process::manager(Timing::Precise, |_| (), None)?;
-    let refused = |blob: &[u8], error| in_process::load_error(&manager, blob, &LoadOptions::default(), &error);
+    let options = LoadOptions::default();
+    let refused = |blob: &[u8], error| in_process::load_error(&manager, blob, &options, &error);
     for blob in &work.needed {
-        let loaded = manager.load(blob).map_err(|error| refused(blob, error));
-        loaded.map_err(|error| anyhow!("a module that {} calls is refused: {error}", work.name))?;
+        let loaded =
+            manager.load_with(blob, options.with_parameters(&&*work.lines)).map_err(|error| refused(blob, error));
+        loaded.map_err(|error| anyhow!("a module that {} needs is refused: {error}", work.name))?;
     }
     let mut loaded: Vec<(usize, ModuleId, Vec<u64>)> = Vec::new();
     for (index, candidate) in candidates.iter().enumerate() {
-        match manager.load(&candidate.blob) {
+        match manager.load_with(&candidate.blob, options.with_parameters(&&*work.lines_for(index))) {
             Ok(id) => loaded.push((index, id, Vec::new())),
             // There is no figure for a level that the processor does not have.
             Err(LoadError::Invalid(InvalidModule::CpuLevel { .. })) => {}

@@ -5,11 +5,12 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use bareflow_protocol::{KernelOptions, Report};
 
-use super::TuneRun;
 use super::candidates::Candidate;
 use super::host_runner::disagreement;
+use super::{TuneRun, label};
 use crate::embedded;
 use crate::input_files::InputFiles;
+use crate::needed::{lines_for, name_of};
 use crate::qemu::Machine;
 use crate::setup::kernel_remedy;
 
@@ -28,7 +29,10 @@ pub(super) fn count(candidates: &mut [Candidate], work: &TuneRun<'_>) -> Result<
     }
     let needed = work.needed.iter().map(|blob| ("needed".to_owned(), blob.clone()));
     let own = candidates.iter().enumerate().map(|(index, candidate)| (label(index), candidate.blob.clone()));
-    let files = InputFiles { blobs: needed.chain(own).collect(), input: work.input.clone(), ..InputFiles::default() };
+    let for_needed = work.needed.iter().map(|blob| name_of(blob)).map(|name| lines_for(&work.lines, &name, &name));
+    let parameters = for_needed.chain((0..candidates.len()).map(|index| work.lines_for(index))).collect();
+    let blobs = needed.chain(own).collect();
+    let files = InputFiles { blobs, input: work.input.clone(), parameters, ..InputFiles::default() };
     let machine = Machine {
         icount: true,
         timeout: TIMEOUT,
@@ -62,10 +66,6 @@ pub(super) fn count(candidates: &mut [Candidate], work: &TuneRun<'_>) -> Result<
         candidates[index].instructions = Some(instructions);
     }
     Ok(None)
-}
-
-fn label(index: usize) -> String {
-    format!("tune-{index}")
 }
 
 /// Returns the result and the instructions of a candidate; `None` if the processor can't run it.

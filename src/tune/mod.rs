@@ -11,13 +11,16 @@ mod plot;
 mod show;
 mod write;
 
+use std::iter;
+
 use anyhow::Result;
+use bareflow_builder::build_module;
 use bareflow_builder::discover::ModuleCrate;
 
 use crate::build_command::{chosen_one, progress};
 use crate::input::read_input;
 use crate::input_files::write_json;
-use crate::module_tests::needed_by;
+use crate::needed::{lines_for, needed_by};
 use crate::options::TuneOptions;
 use crate::{Exit, say};
 use candidates::Candidate;
@@ -26,10 +29,24 @@ use candidates::Candidate;
 struct TuneRun<'run> {
     /// The module's own name.
     name: &'run str,
-    /// The blobs of the modules that it calls.
+    /// The blobs of the modules that it calls and of the providers of its imports.
     needed: Vec<Vec<u8>>,
+    /// The lines that set parameters and bind imports.
+    lines: String,
     input: Vec<u8>,
     repeat: u32,
+}
+
+impl TuneRun<'_> {
+    /// Returns the lines for the candidate with this index, whose module has another name.
+    fn lines_for(&self, index: usize) -> String {
+        lines_for(&self.lines, self.name, &label(index))
+    }
+}
+
+/// Returns the name of a candidate's module.
+fn label(index: usize) -> String {
+    format!("tune-{index}")
 }
 
 /// Runs the command.
@@ -68,7 +85,10 @@ pub fn tune(options: &TuneOptions) -> Result<Exit> {
 /// Builds and measures all candidates. Returns them, and notes for the user.
 fn measure(module: &ModuleCrate, input: Vec<u8>, options: &TuneOptions) -> Result<(Vec<Candidate>, Vec<String>)> {
     let mut notes = Vec::new();
-    let work = TuneRun { name: &module.name, needed: needed_by(module)?, input, repeat: options.repeat };
+    let lines = options.assignments.lines();
+    let built = build_module(module, &module.target.join("modules"))?;
+    let needed = needed_by(module, &built.bytes, iter::empty(), &lines)?;
+    let work = TuneRun { name: &module.name, needed, lines, input, repeat: options.repeat };
     let progress = progress(2 * options.cpu_levels.len() * options.opt_levels.len() + 2);
     let mut candidates = candidates::build(module, &work, options, &mut notes, &progress)?;
     progress.set_message("running here");
